@@ -1,0 +1,160 @@
+/**
+ * The raw shape that both readers fill, and the only place where its layout stands. The addon exports its own column
+ * names; `native/binding.ts` refuses an addon whose names differ from these.
+ *
+ * Numbers are doubles as the kernel gives them (values up to 2^64 - 1 are rounded to the nearest double by both readers).
+ * NaN = not known (file or key absent, unreadable or torn), Infinity = `max`.
+ */
+export const workerColumns = [
+  /** Bits of `rowFlags`. */
+  'flags',
+  /** CLOCK_MONOTONIC in ms when the row was read. */
+  'monotonicMs',
+  /** Inode of the cgroup directory: another cgroup under the same name has another one. */
+  'inode',
+  'usageUsec',
+  'userUsec',
+  'systemUsec',
+  'nrPeriods',
+  'nrThrottled',
+  'throttledUsec',
+  'cpuQuotaUsec',
+  'cpuPeriodUsec',
+  'memoryCurrentBytes',
+  'memoryPeakBytes',
+  'memoryMaxBytes',
+  'anonBytes',
+  'inactiveFileBytes',
+  'oom',
+  'oomKill',
+  'ioReadBytes',
+  'ioWriteBytes',
+  'ioReads',
+  'ioWrites',
+  /** Devices whose counters make up the four sums above. */
+  'ioDevices',
+  'pidsCurrent',
+  'populated',
+  'cpuSomeAvg10',
+  'cpuSomeTotalUsec',
+  'memorySomeAvg10',
+  'memorySomeTotalUsec',
+  'ioSomeAvg10',
+  'ioSomeTotalUsec',
+  /** Where the row's pids start in the pass's process table, and how many there are (NaN: cgroup.procs unreadable). */
+  'processOffset',
+  'processCount',
+] as const;
+
+export type WorkerColumn = (typeof workerColumns)[number];
+
+/** Columns of the process table: one row per (worker, pid), pids unique within a worker, ascending. */
+export const processColumns = [
+  'pid',
+  /** Start time in clock ticks since boot (/proc/<pid>/stat field 22). With the pid, the identity of a process. */
+  'startTicks',
+  /** Resident pages x page size (/proc/<pid>/statm); read only where the memory controller is not on v2. */
+  'residentBytes',
+  /** /proc/<pid>/io read_bytes and write_bytes; read only where the io controller is not on v2. */
+  'ioReadBytes',
+  'ioWriteBytes',
+] as const;
+
+export type ProcessColumn = (typeof processColumns)[number];
+
+/** The files of a worker, in the order of the error table. */
+export const workerFiles = [
+  'cpu.stat',
+  'memory.current',
+  'memory.stat',
+  'memory.peak',
+  'memory.events',
+  'io.stat',
+  'pids.current',
+  'cgroup.procs',
+  'cpu.max',
+  'memory.max',
+  'cpu.pressure',
+  'memory.pressure',
+  'io.pressure',
+  'cgroup.events',
+] as const;
+
+export type WorkerFile = (typeof workerFiles)[number];
+
+export const rowFlags = {
+  /** The cgroup was removed (ENODEV on a kept descriptor, ENOENT on opening). */
+  gone: 1,
+  /** Some file that exists could not be read; `errors` says which and why. */
+  partial: 2,
+  /** A threaded cgroup: cgroup.procs answers EOPNOTSUPP. */
+  threaded: 4,
+  /** Descriptors ran out: its files are opened, read and closed each pass. */
+  unkept: 8,
+} as const;
+
+/** One finished pass over all workers. Rows are in the order of the slots given by `add`; a freed slot has flags `gone`. */
+export interface RawPass {
+  /** Rises by one with each pass. */
+  readonly sequence: number;
+  /** CLOCK_MONOTONIC in ms at the start. */
+  readonly startedMs: number;
+  readonly durationMs: number;
+  /** slot count x workerColumns.length */
+  readonly workers: Float64Array;
+  /** process count x processColumns.length */
+  readonly processes: Float64Array;
+  /**
+   * slot count x workerFiles.length: 0 read, otherwise the errno of the last attempt
+   * (ENOENT: the kernel has no such file here; not tried again), -1 not a number where one must stand.
+   */
+  readonly errors: Int16Array;
+}
+
+export interface RawReaderOptions {
+  /** Where /proc is; another tree stands for it in tests. */
+  readonly procRoot: string;
+  /** Read statm of each process (the memory controller is not on v2). */
+  readonly processMemory: boolean;
+  /** Read io of each process (the io controller is not on v2). */
+  readonly processIo: boolean;
+  /** memory.stat is read each n-th pass and repeated between (default 5): it may block on a flush of all counters. */
+  readonly memoryStatEvery: number;
+  /** Descriptors that may be kept open; beyond it files are opened and closed each pass. Infinity = what RLIMIT_NOFILE gives. */
+  readonly maxDescriptors: number;
+}
+
+/**
+ * Reads the files of a set of cgroups. Two implementations give the same `RawPass`: the addon, and TypeScript.
+ * `start` runs passes off the event loop; `latest` never blocks. `passSync` runs one on the caller's thread.
+ */
+export interface RawReader {
+  readonly kind: 'native' | 'files';
+  /** Adds a cgroup directory (absolute path) and returns its slot; the smallest free slot is reused. */
+  add(path: string): number;
+  remove(slot: number): void;
+  passSync(): RawPass;
+  /** Begins a pass each `intervalMs`; the first at once. A pass that takes longer than the interval delays the next. */
+  start(intervalMs: number): void;
+  /** The last pass finished by the thread, or null before the first. The arrays belong to the caller. */
+  latest(): RawPass | null;
+  /** Resolves when a pass that began after the call has finished, or rejects when `signal` aborts. */
+  next(signal?: AbortSignal): Promise<RawPass>;
+  /** How long the pass now running has been running, in ms; 0 when none is. A wedged file shows here. */
+  runningMs(): number;
+  close(): void;
+}
+
+const index = new Map<string, number>(workerColumns.map((name, i) => [name, i]));
+const processIndex = new Map<string, number>(processColumns.map((name, i) => [name, i]));
+
+/** Position of a worker column. */
+export const workerColumn = (name: WorkerColumn): number => index.get(name) as number;
+/** Position of a process column. */
+export const processColumn = (name: ProcessColumn): number => processIndex.get(name) as number;
+
+/** Value of one cell, or null where it is NaN. */
+export function cell(pass: RawPass, slot: number, name: WorkerColumn): number | null {
+  const value = pass.workers[slot * workerColumns.length + workerColumn(name)];
+  return value === undefined || Number.isNaN(value) ? null : value;
+}

@@ -1,0 +1,189 @@
+import { type Static, type TSchema, Type } from 'typebox';
+import { Collection, Fault, GpuSample, HiveInfo, HostSample, WorkerSample } from './heartbeat.js';
+import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
+
+export const livenesses = ['online', 'late', 'offline'] as const;
+export const Liveness = OneOf(livenesses);
+export type Liveness = (typeof livenesses)[number];
+
+/** What every item says of its origin: whose it is, and how fresh. */
+const provenance = {
+  hive: Id('Id of the hive.'),
+  liveness: Liveness,
+  ageMs: Type.Number({ minimum: 0, description: 'Since the queen heard it.' }),
+};
+
+export const HiveView = Type.Object({
+  ...HiveInfo.properties,
+  ...provenance,
+  intervalMs: Type.Integer(),
+  host: HostSample,
+  workerCount: Type.Integer({ minimum: 0 }),
+  gpus: Type.Array(GpuSample),
+  workersComplete: Type.Boolean(),
+  faults: Type.Array(Fault),
+  collection: Collection,
+});
+export type HiveView = Static<typeof HiveView>;
+
+/** `key` is `hive/group/instance`, unique in the fleet. */
+export const WorkerView = Type.Object({
+  ...WorkerSample.properties,
+  ...provenance,
+  key: Type.String({ description: 'hive/group/instance' }),
+});
+export type WorkerView = Static<typeof WorkerView>;
+
+export const GpuView = Type.Object({
+  ...GpuSample.properties,
+  ...provenance,
+  freeBytes: Amount('total - used - reserved, less what reservations hold.'),
+});
+export type GpuView = Static<typeof GpuView>;
+
+export const ListOf = <T extends TSchema>(item: T) =>
+  Type.Object({
+    items: Type.Array(item),
+    nextCursor: Nullable(Type.String()),
+    warming: Type.Boolean({ description: 'true while the queen has not yet heard the whole fleet.' }),
+  });
+export const HiveList = ListOf(HiveView);
+export type HiveList = Static<typeof HiveList>;
+export const WorkerList = ListOf(WorkerView);
+export type WorkerList = Static<typeof WorkerList>;
+export const GpuList = ListOf(GpuView);
+export type GpuList = Static<typeof GpuList>;
+
+export const BestWorker = Type.Object({ worker: Nullable(WorkerView), warming: Type.Boolean() });
+export type BestWorker = Static<typeof BestWorker>;
+
+export const placementStrategies = ['binPack', 'spread', 'mostFree'] as const;
+
+export const PlacementRequest = Type.Object(
+  {
+    vramBytes: Type.Integer({ minimum: 0, description: 'Asked on each GPU.' }),
+    gpuCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, default: 1 })),
+    labels: Type.Optional(Labels),
+    memoryBytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Host memory asked.' })),
+    strategy: Type.Optional(OneOf(placementStrategies)),
+    reserveSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 })),
+    idempotencyKey: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+  },
+  { additionalProperties: false },
+);
+export type PlacementRequest = Static<typeof PlacementRequest>;
+
+export const refusalReasons = [
+  'offline',
+  'notReady',
+  'labelMismatch',
+  'noGpu',
+  'gpuUnhealthy',
+  'notEnoughGpus',
+  'notEnoughVram',
+  'notEnoughMemory',
+] as const;
+
+export const Reservation = Type.Object({
+  id: Type.String(),
+  hive: Type.String(),
+  gpuUuids: Type.Array(Type.String()),
+  vramBytes: Type.Integer({ minimum: 0, description: 'On each GPU.' }),
+  memoryBytes: Type.Integer({ minimum: 0 }),
+  expiresInMs: Type.Number({ minimum: 0 }),
+});
+export type Reservation = Static<typeof Reservation>;
+
+export const PlacementReply = Type.Object({
+  candidates: Type.Array(
+    Type.Object({
+      hive: Type.String(),
+      gpus: Type.Array(Type.Object({ uuid: Type.String(), freeBytes: Type.Number() })),
+      memoryAvailableBytes: Nullable(Type.Number()),
+    }),
+    { description: 'Best first.' },
+  ),
+  refusals: Type.Array(Type.Object({ hive: Type.String(), reason: OneOf(refusalReasons), detail: Type.String() }), {
+    description: 'Why each other hive was refused.',
+  }),
+  reservation: Nullable(Reservation),
+  warming: Type.Boolean(),
+});
+export type PlacementReply = Static<typeof PlacementReply>;
+
+export const Fleet = Type.Object({
+  hives: Type.Object({ online: Type.Integer(), late: Type.Integer(), offline: Type.Integer() }),
+  gpus: Type.Object({
+    total: Type.Integer(),
+    byHealth: Type.Record(Type.String(), Type.Integer()),
+    memoryTotalBytes: Type.Number(),
+    memoryUsedBytes: Type.Number(),
+  }),
+  workers: Type.Object({ total: Type.Integer(), byState: Type.Record(Type.String(), Type.Integer()) }),
+  heartbeatsPerSecond: Type.Number(),
+  queenId: Type.String(),
+  bus: OneOf(['memory', 'nats', 'degraded']),
+  warming: Type.Boolean(),
+});
+export type Fleet = Static<typeof Fleet>;
+
+/** One series per name; times are ages, so that no clock needs to agree. 10 s steps, oldest first. */
+export const History = Type.Object({
+  stepMs: Type.Integer(),
+  newestAgeMs: Type.Number({ description: 'Age of the last step.' }),
+  series: Type.Record(Type.String(), Type.Array(Nullable(Type.Number()))),
+});
+export type History = Static<typeof History>;
+
+/** RFC 9457. */
+export const Problem = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  code: Type.String({ description: 'Stable; match on this.' }),
+  field: Type.Optional(Type.String()),
+});
+export type Problem = Static<typeof Problem>;
+
+/** What the queen itself concludes. Hive-side kinds are in `hiveEventKinds`. */
+export const queenEventKinds = [
+  'workerAppeared',
+  'workerGone',
+  'workerStateChanged',
+  'hiveJoined',
+  'hiveOnline',
+  'hiveLate',
+  'hiveOffline',
+  'hiveRemoved',
+  'hiveRestarted',
+  'duplicateHiveId',
+] as const;
+
+/** One entry of the stream: SSE `event` (hive-side facts) or `liveness` (conclusions of the queen). */
+export const FleetEvent = Type.Object({
+  id: Type.String({ description: 'epoch-sequence' }),
+  at: Type.String({ format: 'date-time' }),
+  kind: Type.String(),
+  hive: Type.String(),
+  workerId: Type.Optional(Type.String()),
+  gpuUuid: Type.Optional(Type.String()),
+  model: Type.Optional(Nullable(Type.String())),
+  detail: Type.Record(Type.String(), Type.Unknown()),
+});
+export type FleetEvent = Static<typeof FleetEvent>;
+
+/** SSE `snapshot`: the first message of a stream, and after `reset`. */
+export interface StreamSnapshot {
+  readonly hives: readonly HiveView[];
+  readonly workers: readonly WorkerView[];
+  readonly warming: boolean;
+}
+
+/** SSE `heartbeat`: rows of one hive that changed; coalesced per hive for a slow reader. */
+export interface StreamHeartbeat {
+  readonly hive: HiveView;
+  readonly workers: readonly WorkerView[];
+  /** Keys of workers that are gone. */
+  readonly gone: readonly string[];
+}

@@ -1,0 +1,3 @@
+export * from './api.js';
+export * from './heartbeat.js';
+export * from './primitives.js';

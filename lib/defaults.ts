@@ -1,0 +1,53 @@
+/** The constants of the whole system. Times in milliseconds, shares in percent, sizes in bytes. */
+export const defaults = {
+  queenPort: 7833,
+  hivePort: 7835,
+  host: '127.0.0.1',
+
+  /** Heartbeat and sampling interval. */
+  intervalMs: 1000,
+  /** `late` after this many granted intervals without a beat. */
+  lateAfterIntervals: 3,
+  /** `offline` after max(offlineAfterMs, offlineAfterIntervals granted intervals). */
+  offlineAfterMs: 10_000,
+  offlineAfterIntervals: 5,
+  /** A hive and all its workers are forgotten this long after the last beat. */
+  staleAfterMs: 90_000,
+  /** How long a started queen says `warming`. */
+  warmingMs: 10_000,
+
+  /** Deadline of one heartbeat exchange; of one try where several queens are named. */
+  sendTimeoutMs: 5000,
+  sendTryTimeoutMs: 1000,
+  backoffMinMs: 250,
+  backoffMaxMs: 2000,
+  /** Bodies over this size are compressed. */
+  compressAboveBytes: 16 * 1024,
+  /** Largest heartbeat, decompressed, that a queen reads. */
+  maxHeartbeatBytes: 8 * 1024 * 1024,
+  /** Hive-side events kept until acknowledged. */
+  eventLogSize: 10_000,
+  /** Events a queen keeps for replay. */
+  eventRingSize: 10_000,
+
+  idleBelowPercent: 0,
+  idleBelowCpuPercent: 5,
+  idleForMs: 3000,
+
+  /** Characters of a redacted command line that leave the host. */
+  commandLength: 256,
+
+  gpuInitializingMs: 60_000,
+  gpuStalledMs: 2000,
+  nvidiaSmiTimeoutMs: 10_000,
+  nvidiaSmiFirstTimeoutMs: 60_000,
+
+  readinessTimeoutMs: 1000,
+  readinessIntervalMs: 1000,
+  readinessSettledIntervalMs: 10_000,
+
+  /** SIGTERM to SIGKILL when a worker is stopped. */
+  stopGraceMs: 10_000,
+  /** Longest a daemon takes to end after SIGTERM. */
+  shutdownMs: 2000,
+} as const;

@@ -1,0 +1,78 @@
+import type { Logger } from 'pino';
+import type { Labels } from './contract/primitives.js';
+
+/** What everything that is opened gives back. `close` may be called twice; both calls resolve when it has ended. */
+export interface Running extends AsyncDisposable {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Which reader of cgroup files: `auto` is native, else TypeScript. */
+export type ReaderChoice = 'auto' | 'native' | 'files';
+/** Which reader of GPUs: `auto` is NVML, else nvidia-smi, else none. */
+export type GpuChoice = 'auto' | 'nvml' | 'nvidia-smi' | 'none';
+
+/** Everything has a default (`defaults.ts`). Each field is described, with unit and trade-off, in `config.ts`. */
+export interface HiveOptions {
+  readonly id?: string;
+  /** Queens to send to, `http://host:port`; empty: only sample and serve. */
+  readonly queens?: readonly string[];
+  readonly token?: string;
+  /** PEM files for TLS to the queen. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly labels?: Labels;
+  readonly address?: string;
+  readonly intervalMs?: number;
+  /** Where the hive itself serves; port 0: the kernel's choice. */
+  readonly host?: string;
+  readonly port?: number;
+  readonly insecure?: boolean;
+  /** cgroup v2 root; found in mountinfo where it is not given. */
+  readonly root?: string;
+  readonly procRoot?: string;
+  readonly watch?: readonly string[];
+  /** Watch containers, engines and GPU holders (default true). */
+  readonly auto?: boolean;
+  readonly gpu?: GpuChoice;
+  readonly gpuIsolation?: 'process' | 'thread';
+  readonly reader?: ReaderChoice;
+  readonly idleBelowPercent?: number;
+  readonly idleBelowCpuPercent?: number;
+  readonly idleForMs?: number;
+  /** Where `run` leaves the records of workers; `/run/hivepulse`, else `$XDG_RUNTIME_DIR/hivepulse`. */
+  readonly runtimeDir?: string;
+  readonly logger?: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export interface QueenOptions {
+  readonly host?: string;
+  readonly port?: number;
+  readonly insecure?: boolean;
+  /** Tokens with roles: a file of lines `role token [hive]`, read again on SIGHUP. */
+  readonly tokensFile?: string;
+  /** Tokens given directly. */
+  readonly tokens?: readonly TokenGrant[];
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
+  /** Directory for reservations; none: they are lost at a restart. */
+  readonly state?: string;
+  readonly staleAfterMs?: number;
+  readonly warmingMs?: number;
+  readonly eventRingSize?: number;
+  readonly maxHives?: number;
+  readonly maxWorkersPerHive?: number;
+  readonly maxHeartbeatBytes?: number;
+  /** NATS servers; none: one queen, in memory. */
+  readonly nats?: readonly string[];
+  readonly logger?: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export type Role = 'hive' | 'read' | 'schedule' | 'admin';
+
+export interface TokenGrant {
+  readonly token: string;
+  readonly role: Role;
+  /** A hive token that may speak for this hive alone. */
+  readonly hive?: string;
+}

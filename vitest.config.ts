@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Suites that need a virtual machine, a browser, NATS or minutes have a configuration and a script of their own.
+    exclude: [
+      'test/cgroup/**',
+      'test/faults/**',
+      'test/browser/**',
+      'test/nats/**',
+      'test/install/**',
+      'node_modules/**',
+    ],
+    globalSetup: ['test/global-setup.ts'],
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    coverage: {
+      provider: 'v8',
+      include: ['lib/**/*.ts'],
+      exclude: ['lib/dashboard/**'],
+      reporter: ['text-summary', 'lcovonly'],
+    },
+  },
+});
