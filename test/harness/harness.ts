@@ -1,0 +1,128 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, onTestFailed } from 'vitest';
+import { Managed, type SpawnOptions } from './processes.js';
+import { StreamReader } from './sse.js';
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** A daemon of ours: a process and the address on which it listens. */
+export interface Daemon {
+  readonly process: Managed;
+  readonly url: string;
+}
+
+export interface DaemonOptions extends SpawnOptions {
+  readonly args?: readonly string[];
+  readonly name?: string;
+}
+
+/**
+ * Starts real queens, hives and workers on ports of the kernel's choice, keeps their output, and removes all that it made
+ * when the test ends, whichever way it ends. Get one with `useHarness()` at the top of a suite.
+ */
+export class Harness {
+  private readonly processes: Managed[] = [];
+  private readonly cleanups: (() => void | Promise<void>)[] = [];
+
+  /** Runs `work` when the test ends; last registered first. */
+  defer(work: () => void | Promise<void>): void {
+    this.cleanups.push(work);
+  }
+
+  /** A directory that goes when the test ends. */
+  directory(): string {
+    const path = mkdtempSync(join(tmpdir(), 'hivepulse-test-'));
+    this.defer(() => rmSync(path, { recursive: true, force: true }));
+    return path;
+  }
+
+  /** Any process. */
+  start(name: string, command: string, args: readonly string[], options: SpawnOptions = {}): Managed {
+    const managed = new Managed(name, command, args, options);
+    this.processes.push(managed);
+    return managed;
+  }
+
+  /** `hivepulse <args>`. */
+  cli(args: readonly string[], options: SpawnOptions & { readonly name?: string } = {}): Managed {
+    return this.start(options.name ?? `hivepulse ${args[0]}`, process.execPath, [main, ...args], options);
+  }
+
+  private async daemon(command: 'up' | 'queen' | 'hive', options: DaemonOptions): Promise<Daemon> {
+    const ports = command === 'up' ? ['--port', '0', '--hive-port', '0'] : ['--port', '0'];
+    const managed = this.cli([command, ...ports, ...(options.args ?? [])], { name: command, ...options });
+    const role = command === 'hive' ? 'hive' : 'queen';
+    const match = await managed.line(new RegExp(`"role":"${role}".*"url":"([^"]+)".*"msg":"listening"`));
+    return { process: managed, url: match[1] as string };
+  }
+
+  /** A queen; ready when it listens. */
+  queen(options: DaemonOptions = {}): Promise<Daemon> {
+    return this.daemon('queen', options);
+  }
+
+  /** A hive that sends to `queens`. */
+  hive(queens: readonly string[], options: DaemonOptions = {}): Promise<Daemon> {
+    const args = [...queens.flatMap((url) => ['--queen', url]), ...(options.args ?? [])];
+    return this.daemon('hive', { ...options, args });
+  }
+
+  /** Queen and hive in one process. */
+  up(options: DaemonOptions = {}): Promise<Daemon> {
+    return this.daemon('up', options);
+  }
+
+  /** A worker under `hivepulse run`. */
+  worker(group: string, instance: string, command: readonly string[], options: DaemonOptions = {}): Managed {
+    const args = ['run', '--group', group, '--instance', instance, ...(options.args ?? []), '--', ...command];
+    return this.cli(args, { name: `${group}/${instance}`, ...options });
+  }
+
+  stream(url: string, headers: Record<string, string> = {}): StreamReader {
+    const reader = new StreamReader(url, headers);
+    this.defer(() => reader.close());
+    return reader;
+  }
+
+  /** Last 50 lines of every process of this test. */
+  report(): string {
+    return this.processes.map((managed) => managed.tail()).join('\n');
+  }
+
+  async cleanup(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const work of this.cleanups.splice(0).reverse()) {
+      try {
+        await work();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    // Workers first: `run` removes its cgroup when it ends in good order.
+    for (const managed of this.processes.splice(0).reverse()) await managed.stop();
+    if (failures.length > 0) throw new AggregateError(failures, 'cleaning up after the test failed');
+  }
+}
+
+/** A harness for each test of the suite in which it is called. */
+export function useHarness(): () => Harness {
+  let harness = new Harness();
+  beforeEach(() => {
+    harness = new Harness();
+    onTestFailed(() => {
+      console.error(harness.report());
+    });
+  });
+  afterEach(() => harness.cleanup());
+  return () => harness;
+}
+
+/** GET as JSON. */
+export async function getJson<T>(url: string): Promise<T> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as T;
+}

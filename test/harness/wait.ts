@@ -1,0 +1,33 @@
+export interface WaitOptions {
+  /** Longest wait in ms (default 10,000). */
+  readonly timeoutMs?: number;
+  /** Pause between tries in ms (default 20). */
+  readonly everyMs?: number;
+  /** What is waited for, named in the error. */
+  readonly what?: string;
+}
+
+/**
+ * Polls `probe` until it gives something other than undefined, null or false, and returns that. A probe that throws counts
+ * as "not yet"; its last error is the cause of the timeout.
+ */
+export async function waitFor<T>(
+  probe: () => T | Promise<T>,
+  { timeoutMs = 10_000, everyMs = 20, what = 'a condition' }: WaitOptions = {},
+): Promise<Exclude<T, undefined | null | false>> {
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== null && value !== false) {
+        return value as Exclude<T, undefined | null | false>;
+      }
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
