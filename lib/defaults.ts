@@ -29,6 +29,13 @@ export const defaults = {
   eventLogSize: 10_000,
   /** Events a queen keeps for replay. */
   eventRingSize: 10_000,
+  maxHives: 10_000,
+  maxWorkersPerHive: 2000,
+  /** Requests of one token or address. */
+  requestsPerSecond: 2000,
+  /** Heartbeats of one hive. */
+  heartbeatsPerSecond: 20,
+  maxStreams: 2000,
 
   idleBelowPercent: 0,
   idleBelowCpuPercent: 5,

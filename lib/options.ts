@@ -62,6 +62,12 @@ export interface QueenOptions {
   readonly maxHives?: number;
   readonly maxWorkersPerHive?: number;
   readonly maxHeartbeatBytes?: number;
+  /** Names besides loopback under which a browser or proxy may ask a queen that listens on loopback. */
+  readonly allowedHosts?: readonly string[];
+  /** Requests per second that one token (or, without tokens, one address) may make; heartbeats are counted per hive. */
+  readonly requestsPerSecond?: number;
+  /** Open event streams at one time. */
+  readonly maxStreams?: number;
   /** NATS servers; none: one queen, in memory. */
   readonly nats?: readonly string[];
   readonly logger?: Logger;

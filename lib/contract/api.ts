@@ -135,6 +135,19 @@ export const History = Type.Object({
 });
 export type History = Static<typeof History>;
 
+/** Who the caller is to this queen. */
+export const Session = Type.Object({
+  required: Type.Boolean({ description: 'false: this queen asks nobody for a token.' }),
+  role: Nullable(OneOf(['hive', 'read', 'schedule', 'admin'])),
+});
+export type Session = Static<typeof Session>;
+
+export const SessionRequest = Type.Object(
+  { token: Type.String({ minLength: 1, maxLength: 512 }) },
+  { additionalProperties: false },
+);
+export type SessionRequest = Static<typeof SessionRequest>;
+
 /** RFC 9457. */
 export const Problem = Type.Object({
   type: Type.String(),
@@ -178,6 +191,8 @@ export interface StreamSnapshot {
   readonly hives: readonly HiveView[];
   readonly workers: readonly WorkerView[];
   readonly warming: boolean;
+  /** The newest event this snapshot holds; a client that has had no event yet resumes from it. */
+  readonly lastEventId: string;
 }
 
 /** SSE `heartbeat`: rows of one hive that changed; coalesced per hive for a slow reader. */
@@ -186,4 +201,11 @@ export interface StreamHeartbeat {
   readonly workers: readonly WorkerView[];
   /** Keys of workers that are gone. */
   readonly gone: readonly string[];
+  /** true: `workers` are all that the hive has (or all that pass the filter); forget its others. */
+  readonly whole: boolean;
+}
+
+/** SSE `lagged`: events that this client lost by reading too slowly. */
+export interface StreamLagged {
+  readonly dropped: number;
 }
