@@ -1,0 +1,44 @@
+{
+  # san: a list for -fsanitize= (`-Dsan=address,undefined`, `-Dsan=thread`). cov: `gcc` or `clang`, for coverage builds.
+  "variables": {
+    "san%": "",
+    "cov%": "",
+    "napi_include": "<!(node -p \"require('node:path').resolve(require('node-addon-api').include_dir)\")"
+  },
+  # Every target of ours, library or executable: C++17, all warnings are errors. Headers of others come by -isystem.
+  "target_defaults": {
+    "cflags": ["-fvisibility=hidden"],
+    "cflags_cc": ["-std=c++17", "-isystem<(napi_include)", "-isystem<(node_root_dir)/include/node"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+    "defines": [
+      "NAPI_VERSION=8",
+      "NAPI_DISABLE_CPP_EXCEPTIONS",
+      "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
+    ],
+    "conditions": [
+      ["san!=''", {
+        "cflags": ["-fsanitize=<(san)", "-fno-omit-frame-pointer", "-O1", "-g"],
+        "cflags!": ["-O3"],
+        "ldflags": ["-fsanitize=<(san)"]
+      }],
+      ["cov=='gcc'", { "cflags": ["--coverage", "-O0"], "cflags!": ["-O3"], "ldflags": ["--coverage"] }],
+      ["cov=='clang'", {
+        "cflags": ["-fprofile-instr-generate", "-fcoverage-mapping"],
+        "ldflags": ["-fprofile-instr-generate"]
+      }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "hivepulse",
+      "sources": [
+        "native/addon.cc",
+        "native/descriptor_limit.cc",
+        "native/notifier.cc"
+      ],
+      "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
+      # Threads of the addon may outlive the environment that started them: its code must stay mapped.
+      "ldflags": ["-Wl,-z,nodelete"]
+    }
+  ]
+}
