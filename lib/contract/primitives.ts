@@ -25,7 +25,8 @@ export const maxLabelLength = 256;
 
 /** At most 32 labels; key 1 to 63 of `[A-Za-z0-9_./-]`, value at most 256 characters. */
 export const Labels = Type.Record(
-  Type.String({ pattern: '^[A-Za-z0-9_./-]{1,63}$' }),
+  // `__proto__` would change what object a reader builds, not add a label to it.
+  Type.String({ pattern: '^(?!__proto__$)[A-Za-z0-9_./-]{1,63}$' }),
   Type.String({ maxLength: maxLabelLength }),
   {
     maxProperties: maxLabels,

@@ -1,0 +1,252 @@
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { TValidationError } from 'typebox/error';
+import {
+  Collection,
+  Fault,
+  GpuSample,
+  type Heartbeat,
+  Heartbeat as HeartbeatSchema,
+  HiveEvent,
+  HiveInfo,
+  WorkerSample,
+} from './heartbeat.js';
+
+/** Why a frame was refused whole. `field` is a dotted path (`hive.id`, `workers.3.pid`), empty for the frame itself. */
+export interface Refusal {
+  readonly code: 'INVALID_HEARTBEAT' | 'UNSUPPORTED_SCHEMA' | 'TOO_MANY_WORKERS';
+  readonly field: string;
+  readonly message: string;
+}
+
+export type HeartbeatVerdict =
+  | { readonly ok: true; readonly heartbeat: Heartbeat }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+export interface HeartbeatLimits {
+  readonly maxWorkers: number;
+}
+
+const maxEvents = 10_000;
+const maxFaults = 1000;
+/** Characters of JSON that the detail of one event may have: the ring keeps thousands of them. */
+const maxDetailLength = 4096;
+const maxTimeLength = 64;
+
+/**
+ * What a value of an enum becomes where a newer hive says one that this queen does not know: always the value that
+ * promises least. A state not known is not schedulable, a health not known is not `ok`.
+ */
+const unknownValues = new Map<unknown, string>([
+  [HiveInfo.properties.state, 'draining'],
+  [WorkerSample.properties.state, 'unknown'],
+  [WorkerSample.properties.memorySource, 'cgroup'],
+  [WorkerSample.properties.origin, 'adopted'],
+  [GpuSample.properties.health, 'degraded'],
+  [GpuSample.properties.memoryKind, 'device'],
+  [Collection.properties.cgroupReader, 'none'],
+  [Collection.properties.gpuReader, 'none'],
+]);
+
+/** JSON Schema as this file walks it. */
+interface Node {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly patternProperties?: Readonly<Record<string, Node>>;
+  readonly items?: Node;
+  readonly anyOf?: readonly Node[];
+  readonly enum?: readonly string[];
+  readonly format?: string;
+}
+
+const asNode = (schema: TSchema): Node => schema as unknown as Node;
+
+/** The schema with nothing let through that it does not name. Event kinds stay open: a fact is kept even if it is new. */
+function strict(node: Node): Node {
+  if (node === asNode(HiveEvent.properties.kind))
+    return { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9.]{0,63}$' } as Node;
+  if (node.format === 'date-time') return { ...node, maxLength: maxTimeLength } as Node;
+  const closed: Record<string, unknown> = { ...node };
+  if (node.properties !== undefined) {
+    closed.properties = Object.fromEntries(Object.entries(node.properties).map(([key, value]) => [key, strict(value)]));
+    closed.additionalProperties = false;
+  } else if (node.patternProperties !== undefined) closed.additionalProperties = false;
+  if (node.items !== undefined) closed.items = strict(node.items);
+  if (node.anyOf !== undefined) closed.anyOf = node.anyOf.map(strict);
+  return closed as Node;
+}
+
+const compile = (schema: TSchema) => Compile(strict(asNode(schema)) as TSchema);
+
+const { gpus, workers, events, faults, ...rest } = HeartbeatSchema.properties;
+/** The frame without what is judged item by item. */
+const Envelope = { type: 'object', required: Object.keys(rest), properties: rest } as unknown as TSchema;
+const lists = { gpus, workers, events, faults } as const;
+
+const whole = compile(HeartbeatSchema);
+const envelope = compile(Envelope);
+const items = {
+  gpus: compile(GpuSample),
+  workers: compile(WorkerSample),
+  events: compile(HiveEvent),
+  faults: compile(Fault),
+};
+type List = keyof typeof items;
+
+const malformed: Readonly<Record<List, string>> = {
+  gpus: 'MALFORMED_GPU',
+  workers: 'MALFORMED_WORKER',
+  events: 'MALFORMED_EVENT',
+  faults: 'MALFORMED_FAULT',
+};
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A copy that holds only what the schema names, with unknown enum values replaced. Wrong types are left for the check. */
+function tidy(node: Node, value: unknown): unknown {
+  if (node.anyOf !== undefined) {
+    const some = node.anyOf.find((each) => each.type !== 'null');
+    return value === null || some === undefined ? value : tidy(some, value);
+  }
+  if (node.enum !== undefined && typeof value === 'string' && !node.enum.includes(value))
+    return unknownValues.get(node) ?? value;
+  if (node.items !== undefined && Array.isArray(value)) {
+    const item = node.items;
+    return value.map((each) => tidy(item, each));
+  }
+  if (node.properties !== undefined && isObject(value)) {
+    const copy: Record<string, unknown> = {};
+    for (const [key, property] of Object.entries(node.properties))
+      if (Object.hasOwn(value, key)) copy[key] = tidy(property, value[key]);
+    return copy;
+  }
+  return value;
+}
+
+/** `/hive/id` -> `hive.id`, with the name of what is missing where that is the fault. */
+function fieldOf(error: TValidationError): string {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (error.keyword === 'required') path.push(error.params.requiredProperties[0] ?? '');
+  return path.join('.').slice(0, 128);
+}
+
+/** The deepest error is the cause; the others say that what contains it is wrong as well. */
+function deepest(errors: readonly (TValidationError & { message: string })[]): { field: string; message: string } {
+  let best = { field: '', message: 'is malformed' };
+  let depth = -1;
+  for (const error of errors) {
+    const field = fieldOf(error);
+    const here = field === '' ? 0 : field.split('.').length;
+    if (here <= depth) continue;
+    depth = here;
+    best = { field, message: error.keyword === 'required' ? 'is missing' : error.message };
+  }
+  return best;
+}
+
+const refuse = (code: Refusal['code'], field: string, message: string): HeartbeatVerdict => ({
+  ok: false,
+  refusal: { code, field, message },
+});
+
+function detailTooLong(event: HiveEvent): boolean {
+  return Object.hasOwn(event.detail, '__proto__') || JSON.stringify(event.detail).length > maxDetailLength;
+}
+
+/** What a schema cannot say of one item; null = nothing wrong. */
+function oddity(list: List, item: unknown, seen: Set<string>): { field: string; message: string } | null {
+  if (list === 'workers') {
+    const worker = item as WorkerSample;
+    if (worker.id !== `${worker.group}/${worker.instance}`) return { field: 'id', message: 'is not group/instance' };
+    if (seen.has(worker.id)) return { field: 'id', message: 'is there twice' };
+    seen.add(worker.id);
+  } else if (list === 'gpus') {
+    const { uuid } = item as GpuSample;
+    if (seen.has(uuid)) return { field: 'uuid', message: 'is there twice' };
+    seen.add(uuid);
+  } else if (list === 'events' && detailTooLong(item as HiveEvent))
+    return { field: 'detail', message: `is longer than ${maxDetailLength} characters of JSON` };
+  return null;
+}
+
+/** True where nothing has to be cut, replaced or left out: the case of nearly every frame. */
+function isSound(frame: unknown): frame is Heartbeat {
+  if (!whole.Check(frame)) return false;
+  const heartbeat = frame as Heartbeat;
+  if (!Number.isSafeInteger(heartbeat.seq) || heartbeat.faults.length > maxFaults) return false;
+  for (const list of ['workers', 'gpus', 'events'] as const) {
+    const seen = new Set<string>();
+    for (const item of heartbeat[list]) if (oddity(list, item, seen) !== null) return false;
+  }
+  return true;
+}
+
+/** The items of one list that are right; each other one becomes a fault. */
+function keepRight(list: List, given: readonly unknown[], found: Fault[]): unknown[] {
+  const right: unknown[] = [];
+  const seen = new Set<string>();
+  const node = asNode(lists[list]).items as Node;
+  for (const [index, raw] of given.entries()) {
+    const item = tidy(node, raw);
+    const wrong = items[list].Check(item) ? oddity(list, item, seen) : deepest(items[list].Errors(item));
+    if (wrong === null) {
+      right.push(item);
+      continue;
+    }
+    const field = [list, String(index), wrong.field].filter((part) => part !== '').join('.');
+    const subject = isObject(raw) ? (list === 'workers' ? raw.id : list === 'gpus' ? raw.uuid : undefined) : undefined;
+    const named = typeof subject === 'string' && subject.length > 0 && subject.length <= 96 ? subject : null;
+    found.push({
+      source: 'queen',
+      code: malformed[list],
+      message: `Left out: ${field} ${wrong.message}.`.slice(0, 1024),
+      field: field.slice(0, 128),
+      ...(named !== null && list === 'workers' ? { workerId: named } : {}),
+      ...(named !== null && list === 'gpus' ? { gpuUuid: named } : {}),
+    });
+  }
+  return right;
+}
+
+/**
+ * The one place where a frame is judged. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
+ * fault among good ones is left out and a fault says so. Fields that this version does not know are dropped (so nothing
+ * a hive makes up is kept in memory), unknown enum values become the one that promises least, unknown event kinds stay.
+ */
+export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): HeartbeatVerdict {
+  if (!isObject(frame)) return refuse('INVALID_HEARTBEAT', '', 'A heartbeat is a JSON object.');
+  if (Array.isArray(frame.workers) && frame.workers.length > limits.maxWorkers)
+    return refuse(
+      'TOO_MANY_WORKERS',
+      'workers',
+      `${frame.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
+    );
+  if (isSound(frame)) return { ok: true, heartbeat: frame };
+
+  if (Number.isInteger(frame.schema) && frame.schema !== 1)
+    return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(frame.schema)}.`);
+  const head = tidy(asNode(Envelope), frame) as Heartbeat;
+  if (!envelope.Check(head)) {
+    const { field, message } = deepest(envelope.Errors(head));
+    return refuse('INVALID_HEARTBEAT', field, `${field} ${message}.`);
+  }
+  if (!Number.isSafeInteger(head.seq)) return refuse('INVALID_HEARTBEAT', 'seq', 'seq is not a safe integer.');
+
+  const found: Fault[] = [];
+  const kept: Partial<Record<List, unknown[]>> = {};
+  for (const list of ['gpus', 'workers', 'events', 'faults'] as const) {
+    const given = frame[list];
+    if (!Array.isArray(given)) return refuse('INVALID_HEARTBEAT', list, `${list} must be array.`);
+    const most = list === 'gpus' ? 256 : list === 'events' ? maxEvents : list === 'faults' ? maxFaults : given.length;
+    if (given.length > most && list !== 'faults')
+      return refuse('INVALID_HEARTBEAT', list, `${list} has ${given.length} entries; at most ${most} are taken.`);
+    kept[list] = keepRight(list, given.slice(0, most), found);
+  }
+  const heartbeat = { ...head, ...kept } as unknown as Heartbeat;
+  return { ok: true, heartbeat: { ...heartbeat, faults: [...heartbeat.faults, ...found].slice(-maxFaults) } };
+}

@@ -1,0 +1,176 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type HeartbeatVerdict, readHeartbeat } from '../../lib/contract/validate.js';
+import { eventOf, frameOf, gpuOf, wire, workerOf } from '../http/frames.js';
+
+const limits = { maxWorkers: 200 };
+const read = (frame: unknown) => readHeartbeat(frame, limits);
+
+function accepted(verdict: HeartbeatVerdict) {
+  if (!verdict.ok) throw new Error(`refused: ${verdict.refusal.field} ${verdict.refusal.message}`);
+  return verdict.heartbeat;
+}
+
+function refused(frame: unknown) {
+  const verdict = read(frame);
+  if (verdict.ok) throw new Error('accepted');
+  return verdict.refusal;
+}
+
+describe('readHeartbeat', () => {
+  it('takes a whole frame as it is, without copying it', () => {
+    const frame = wire(frameOf('a', 1, { events: [eventOf(1)] }));
+    expect(accepted(read(frame))).toBe(frame);
+  });
+
+  it.each([
+    ['hive.id', { hive: { id: '../etc' } }],
+    ['hive.incarnation', { hive: { incarnation: 'not-a-uuid' } }],
+    ['hive.labels', { hive: { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`k${i}`, 'v'])) } }],
+    ['hive.labels.k', { hive: { labels: { k: 'v'.repeat(257) } } }],
+    ['hive.hostname', { hive: { hostname: 'h'.repeat(254) } }],
+    ['seq', { seq: 0 }],
+    ['seq', { seq: 1e300 }],
+    ['intervalMs', { intervalMs: '1000' }],
+    ['host.cpuCount', { host: { ...frameOf('a').host, cpuCount: null } }],
+    ['host.pressure.io', { host: { ...frameOf('a').host, pressure: { cpu: 1, memory: 1, io: 101 } } }],
+    ['workersComplete', { workersComplete: 'yes' }],
+    ['workers', { workers: {} }],
+    ['gpus', { gpus: null }],
+    ['events', { events: 'x' }],
+    ['faults', { faults: 1 }],
+    ['collection.durationMs', { collection: { ...frameOf('a').collection, durationMs: -1 } }],
+  ])('names %s where it is wrong', (field, over) => {
+    const refusal = refused(wire({ ...frameOf('a'), ...frameOf('a', 1, over as never) }));
+    expect(refusal.field).toBe(field);
+    expect(refusal.code).toBe('INVALID_HEARTBEAT');
+    expect(refusal.message).toContain(field.split('.')[0]);
+  });
+
+  it('names a field that is missing', () => {
+    const { hive, ...rest } = frameOf('a');
+    expect(refused(rest)).toMatchObject({ field: 'hive', message: 'hive is missing.' });
+    const { version: _, ...partial } = hive;
+    expect(refused({ ...rest, hive: partial }).field).toBe('hive.version');
+  });
+
+  it('refuses what is not an object, and another schema by name', () => {
+    for (const frame of [null, 1, 'x', [], true]) expect(refused(frame).code).toBe('INVALID_HEARTBEAT');
+    expect(refused({ ...frameOf('a'), schema: 2 }).code).toBe('UNSUPPORTED_SCHEMA');
+  });
+
+  it('refuses more workers than the cap before it looks at them', () => {
+    const workers = Array.from({ length: 201 }, (_, i) => workerOf(`llm/${i}`));
+    expect(refused(frameOf('a', 1, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS', field: 'workers' });
+  });
+
+  it('leaves out one malformed worker among good ones and says which', () => {
+    const workers = [workerOf('llm/0'), { ...workerOf('llm/1'), pid: -1 }, workerOf('llm/2')];
+    const heartbeat = accepted(read(wire(frameOf('a', 1, { workers }))));
+    expect(heartbeat.workers.map((worker) => worker.id)).toEqual(['llm/0', 'llm/2']);
+    expect(heartbeat.faults).toEqual([
+      expect.objectContaining({ source: 'queen', code: 'MALFORMED_WORKER', field: 'workers.1.pid', workerId: 'llm/1' }),
+    ]);
+  });
+
+  it.each([
+    ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), { ...gpuOf('GPU-1'), utilizationPercent: 101 }] }],
+    ['events', 'MALFORMED_EVENT', { events: [eventOf(1), { ...eventOf(2), at: 'yesterday' }] }],
+    ['faults', 'MALFORMED_FAULT', { faults: [{ source: 'x', code: 'y' }] }],
+    ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), 'not a worker'] }],
+    ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0', { id: 'llm/1' })] }],
+    ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), workerOf('llm/0')] }],
+    ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), gpuOf('GPU-0')] }],
+    ['events', 'MALFORMED_EVENT', { events: [eventOf(1, { detail: { big: 'x'.repeat(5000) } })] }],
+  ])('leaves out a malformed entry of %s as %s', (list, code, over) => {
+    const heartbeat = accepted(read(wire(frameOf('a', 1, over as never))));
+    const given = (over as unknown as Record<string, unknown[]>)[list] ?? [];
+    const kept = heartbeat[list as 'workers'] as readonly unknown[];
+    expect(heartbeat.faults.map((fault) => fault.code)).toEqual([code]);
+    expect(kept.length).toBe(list === 'faults' ? 1 : given.length - 1);
+  });
+
+  it('drops fields that a newer hive adds, at every level, and keeps the rest', () => {
+    const frame = wire(frameOf('a')) as Record<string, unknown>;
+    const added = { ...frame, colour: 'red', hive: { ...(frame.hive as object), mood: 'good' } } as Record<
+      string,
+      unknown
+    >;
+    added.workers = [{ ...workerOf('llm/0'), tokensPerSecond: 12, pressure: { cpu: 1, memory: 0, io: 0, irq: 3 } }];
+    const heartbeat = accepted(read(added));
+    const text = JSON.stringify(heartbeat);
+    for (const name of ['colour', 'mood', 'tokensPerSecond', 'irq']) expect(text).not.toContain(name);
+    expect(heartbeat.workers[0]?.pressure.cpu).toBe(1);
+    expect(heartbeat.faults).toEqual([]);
+  });
+
+  it('turns enum values it does not know into the one that promises least', () => {
+    const frame = wire(frameOf('a')) as Record<string, unknown>;
+    const heartbeat = accepted(
+      read({
+        ...frame,
+        hive: { ...(frame.hive as object), state: 'hibernating' },
+        gpus: [{ ...gpuOf('GPU-0'), health: 'sleepy', memoryKind: 'holographic' }],
+        workers: [{ ...workerOf('llm/0'), state: 'thinking', origin: 'cloned', memorySource: 'ebpf' }],
+        events: [{ ...eventOf(1), kind: 'nvlinkDown' }],
+        collection: { ...(frame.collection as object), cgroupReader: 'ebpf', gpuReader: 'dcgm' },
+      }),
+    );
+    expect(heartbeat.hive.state).toBe('draining');
+    expect(heartbeat.gpus[0]).toMatchObject({ health: 'degraded', memoryKind: 'device' });
+    expect(heartbeat.workers[0]).toMatchObject({ state: 'unknown', origin: 'adopted', memorySource: 'cgroup' });
+    expect(heartbeat.events[0]?.kind).toBe('nvlinkDown');
+    expect(heartbeat.collection).toMatchObject({ cgroupReader: 'none', gpuReader: 'none' });
+    expect(heartbeat.faults).toEqual([]);
+  });
+
+  it('is not poisoned by __proto__, wherever it stands', () => {
+    const text = JSON.stringify(frameOf('a'))
+      .replace('"team":"search"', '"team":"search","__proto__":"x"')
+      .replace('"schema":1', '"schema":1,"__proto__":{"polluted":true}');
+    const heartbeat = accepted(read(JSON.parse(text)));
+    expect(heartbeat.workers).toEqual([]);
+    expect(heartbeat.faults[0]?.code).toBe('MALFORMED_WORKER');
+    expect(Object.getPrototypeOf(heartbeat)).toBe(Object.prototype);
+    expect((heartbeat as unknown as { polluted?: boolean }).polluted).toBeUndefined();
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+
+  it('takes no number that is not finite', () => {
+    const text = JSON.stringify(frameOf('a')).replace('"cpuPercent":87.25', '"cpuPercent":1e999');
+    expect(accepted(read(JSON.parse(text))).faults[0]?.field).toBe('workers.0.cpuPercent');
+  });
+
+  it('bounds what it keeps: times, faults and their text', () => {
+    const long = `2026-01-02T03:04:05Z[${Array.from({ length: 2000 }, () => 'Europe').join('/')}]`;
+    expect(refused(wire(frameOf('a', 1, { sentAt: long }))).field).toBe('sentAt');
+    const fault = { source: 'x', code: 'y', message: 'z' };
+    const heartbeat = accepted(read(wire(frameOf('a', 1, { faults: Array.from({ length: 1500 }, () => fault) }))));
+    expect(heartbeat.faults.length).toBe(1000);
+  });
+
+  it('never throws and never lets through what the contract does not name', () => {
+    const good = frameOf('a', 1, { events: [eventOf(1)], faults: [{ source: 'x', code: 'y', message: 'z' }] });
+    const paths: string[][] = [];
+    const walk = (value: unknown, path: string[]) => {
+      if (path.length > 0) paths.push(path);
+      if (typeof value === 'object' && value !== null)
+        for (const [key, each] of Object.entries(value)) walk(each, [...path, key]);
+    };
+    walk(good, []);
+    fc.assert(
+      fc.property(fc.constantFrom(...paths), fc.jsonValue(), (path, value) => {
+        const frame = wire(good) as Record<string, unknown>;
+        let at = frame;
+        for (const key of path.slice(0, -1)) at = at[key] as Record<string, unknown>;
+        at[path.at(-1) as string] = value;
+        const verdict = read(frame);
+        if (!verdict.ok) return verdict.refusal.field === '' || verdict.refusal.field.split('.')[0] === path[0];
+        // Whatever was accepted is accepted again unchanged: nothing odd is left in it.
+        const again = read(verdict.heartbeat);
+        return again.ok && again.heartbeat === verdict.heartbeat;
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
