@@ -1,0 +1,70 @@
+import type { Logger } from 'pino';
+import { defaults } from '../defaults.js';
+import { HivepulseError } from '../errors.js';
+import type { Running } from '../options.js';
+import { exitCodeOf, exitCodes, explain } from './exit.js';
+
+export interface DaemonContext {
+  readonly logger: Logger;
+  /** Aborts when the process is asked to end while it is still starting. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs a service until SIGTERM or SIGINT and gives the exit code. The service then has `shutdownMs` to close; a second
+ * signal, or a service that does not close, ends the process at once.
+ */
+export async function runDaemon(
+  role: 'up' | 'queen' | 'hive',
+  level: string,
+  warnings: readonly string[],
+  start: (context: DaemonContext) => Promise<Running>,
+): Promise<number> {
+  const { createLogger } = await import('./log.js');
+  const logger = createLogger(level);
+  for (const warning of warnings) logger.warn(warning);
+
+  const crash = (error: unknown): never => {
+    logger.fatal({ err: error }, 'internal error; ending');
+    process.exit(exitCodes.internal);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+
+  const abort = new AbortController();
+  const asked = new Promise<void>((resolve) => abort.signal.addEventListener('abort', () => resolve()));
+  const end = (signal: NodeJS.Signals): void => {
+    if (abort.signal.aborted) {
+      logger.warn({ signal }, 'asked again to end; ending at once');
+      process.exit(exitCodes.failed);
+    }
+    logger.info({ signal }, 'ending');
+    abort.abort(new HivepulseError('CLOSED', role, `${role} was asked to end by ${signal}.`));
+    setTimeout(() => {
+      logger.error(`not closed ${defaults.shutdownMs} ms after ${signal}; ending anyway`);
+      process.exit(exitCodes.failed);
+    }, defaults.shutdownMs).unref();
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+
+  let service: Running;
+  try {
+    service = await start({ logger, signal: abort.signal });
+  } catch (error) {
+    if (abort.signal.aborted) return exitCodes.ok;
+    if (error instanceof HivepulseError) logger.fatal({ code: error.code, subject: error.subject }, explain(error));
+    else logger.fatal({ err: error }, 'could not start: internal error');
+    return exitCodeOf(error);
+  }
+  logger.info({ role: role === 'hive' ? 'hive' : 'queen', url: service.url }, 'listening');
+  if (role !== 'hive') logger.info(`the page is at ${service.url}/`);
+  await asked;
+  try {
+    await service.close();
+  } catch (error) {
+    logger.error({ err: error }, 'closing failed');
+    return exitCodes.failed;
+  }
+  return exitCodes.ok;
+}

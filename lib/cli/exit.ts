@@ -1,0 +1,30 @@
+import { HivepulseError } from '../errors.js';
+
+/** How every command ends; docs/cli.md says the same in words. `run` ends as its worker did. */
+export const exitCodes = {
+  ok: 0,
+  /** It could not be done, or `doctor` found a fault. */
+  failed: 1,
+  /** The command line or the configuration is wrong; nothing was done. */
+  usage: 2,
+  /** The queen does not answer, or does not let the caller in. */
+  unreachable: 3,
+  /** A bug of hivepulse. */
+  internal: 70,
+} as const;
+
+const usageErrors: readonly string[] = ['INVALID_OPTION', 'CONFIG_UNREADABLE', 'INSECURE_BIND'];
+const networkErrors: readonly string[] = ['REQUEST_FAILED', 'REQUEST_TIMEOUT'];
+
+export function exitCodeOf(error: unknown): number {
+  if (!(error instanceof HivepulseError)) return exitCodes.internal;
+  if (usageErrors.includes(error.code)) return exitCodes.usage;
+  if (networkErrors.includes(error.code)) return exitCodes.unreachable;
+  return exitCodes.failed;
+}
+
+/** What to tell about an error: one line where it is one of ours, all there is where it is a bug. */
+export function explain(error: unknown): string {
+  if (error instanceof HivepulseError) return error.message;
+  return `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+}

@@ -1,0 +1,32 @@
+import type { Command } from 'commander';
+import { readToken } from '../config-resolve.js';
+import { runDaemon } from './daemon.js';
+import { hiveOptions } from './daemon-options.js';
+import { load } from './services.js';
+import { addSettings, settingsFor } from './settings.js';
+
+export function register(program: Command): void {
+  const command = program
+    .command('hive')
+    .summary('sample this host and send heartbeats to a queen')
+    .description(
+      'Samples this host and its workers, serves them on loopback, and sends a heartbeat to a queen each interval.',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ hivepulse hive --queen http://10.0.0.1:7833 --token-file /etc/hivepulse/token
+  $ hivepulse hive --label zone=a --label gpu=h100 --watch 'system.slice/vllm-*.service'`,
+    );
+  addSettings(command, 'hive').action(async () => {
+    const resolved = settingsFor(command, 'hive');
+    const options = hiveOptions(resolved.settings, readToken(resolved));
+    process.exitCode = await runDaemon(
+      'hive',
+      resolved.settings.logLevel ?? 'info',
+      resolved.warnings,
+      async (context) => (await load('startHive'))({ ...options, ...context }),
+    );
+  });
+}

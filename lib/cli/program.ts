@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { register as hive } from './hive.js';
+import { register as queen } from './queen.js';
+import { register as up } from './up.js';
+
+/** In the order of the help. A command file imports what it needs in its action, so that all of them load in no time. */
+const commands = [up, queen, hive];
+
+export function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}
+
+export function createProgram(): Command {
+  const program = new Command('hivepulse')
+    .description('Telemetry for hosts that serve models on GPUs.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .showHelpAfterError('Run with --help to see what is understood.')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+Start with:
+  $ hivepulse up        shows this machine at http://127.0.0.1:7833
+  $ hivepulse doctor    checks what usually goes wrong`,
+    );
+  for (const register of commands) register(program);
+  return program;
+}

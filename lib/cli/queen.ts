@@ -1,0 +1,26 @@
+import type { Command } from 'commander';
+import { runDaemon } from './daemon.js';
+import { queenOptions } from './daemon-options.js';
+import { load } from './services.js';
+import { addSettings, settingsFor } from './settings.js';
+
+export function register(program: Command): void {
+  const command = program
+    .command('queen')
+    .summary('keep the registry of a fleet, its HTTP API and the page')
+    .description('Takes the heartbeats of hives, keeps the registry, and serves the HTTP API, metrics and the page.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ hivepulse queen
+  $ hivepulse queen --host 0.0.0.0 --tokens-file /etc/hivepulse/tokens --state /var/lib/hivepulse`,
+    );
+  addSettings(command, 'queen').action(async () => {
+    const { settings, warnings } = settingsFor(command, 'queen');
+    const options = queenOptions(settings);
+    process.exitCode = await runDaemon('queen', settings.logLevel ?? 'info', warnings, async (context) =>
+      (await load('startQueen'))({ ...options, ...context }),
+    );
+  });
+}

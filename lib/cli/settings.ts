@@ -1,0 +1,65 @@
+import { type Command, Option } from 'commander';
+import { defaultOf, type SettingKey, type SettingUser, settingOf, settingsOf, variableOf } from '../config.js';
+import { type Resolved, readConfigFile, resolveSettings } from '../config-resolve.js';
+import { HivepulseError } from '../errors.js';
+
+const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
+
+/** Gives a command the flags of all its settings, and `--config`. */
+export function addSettings(command: Command, user: SettingUser): Command {
+  for (const key of settingsOf(user)) {
+    const setting = settingOf(key);
+    if (setting.flag === null) {
+      command.addOption(refused(key));
+      continue;
+    }
+    const { placeholder, repeatable } = setting.type;
+    const fallback = defaultOf(key, user);
+    const on = placeholder === null && fallback === true; // a switch that is on has a flag that turns it off
+    const option = new Option(
+      `--${on ? 'no-' : ''}${setting.flag}${placeholder === null ? '' : ` <${placeholder}>`}`,
+      describe(key, fallback, on),
+    ).helpGroup(`${setting.group}:`);
+    if (repeatable) option.argParser(collect);
+    command.addOption(option);
+  }
+  return command.addOption(
+    new Option('--config <path>', 'YAML file with settings [HIVEPULSE_CONFIG]').helpGroup('All:'),
+  );
+}
+
+function describe(key: SettingKey, fallback: unknown, on: boolean): string {
+  const setting = settingOf(key);
+  const empty = fallback === null || fallback === false || on || setting.type.format(fallback) === '';
+  const text = setting.description.replaceAll('`', '').replace(/\.$/, '');
+  return `${text}${empty ? '' : ` (default ${setting.type.format(fallback)})`} [${variableOf(key)}]`;
+}
+
+/** A secret has no flag; whoever tries one is told what to use, and the secret is not repeated. */
+function refused(key: SettingKey): Option {
+  return new Option(`--${key} <secret>`).hideHelp().argParser(() => {
+    throw new HivepulseError(
+      'INVALID_OPTION',
+      `--${key}`,
+      `--${key} would show its value in the list of processes. Set ${variableOf(key)}, or name a file with --${key}-file.`,
+    );
+  });
+}
+
+/** The settings of a command that is being run, from its flags, the environment and the file. */
+export function settingsFor(
+  command: Command,
+  user: SettingUser,
+  environment: NodeJS.ProcessEnv = process.env,
+): Resolved {
+  const given = command.opts();
+  const flags: Partial<Record<SettingKey, unknown>> = {};
+  for (const key of settingsOf(user)) {
+    const { flag } = settingOf(key);
+    if (flag === null) continue;
+    const attribute = flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    if (command.getOptionValueSource(attribute) === 'cli') flags[key] = given[attribute];
+  }
+  const path = (given.config as string | undefined) ?? environment.HIVEPULSE_CONFIG;
+  return resolveSettings({ user, flags, environment, file: path ? readConfigFile(path) : null });
+}

@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { defaults } from '../defaults.js';
+import { runDaemon } from './daemon.js';
+import { hiveOptions, queenOptions } from './daemon-options.js';
+import { load } from './services.js';
+import { addSettings, settingsFor } from './settings.js';
+
+export function register(program: Command): void {
+  const command = program
+    .command('up')
+    .summary('show this machine: queen and hive in one process')
+    .description(
+      `Queen and hive in one process: shows this machine, live, at http://${defaults.host}:${defaults.queenPort}.`,
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ hivepulse up
+  $ hivepulse up --port 8000 --no-auto --watch 'system.slice/vllm-*.service'`,
+    );
+  addSettings(command, 'up').action(async () => {
+    const { settings, warnings } = settingsFor(command, 'up');
+    const queen = queenOptions(settings);
+    // The hive part sends to its own queen and serves loopback alone, whatever the queen listens on.
+    const hive = hiveOptions(
+      { ...settings, host: defaults.host, port: settings.hivePort ?? defaults.hivePort, insecure: false },
+      null,
+    );
+    process.exitCode = await runDaemon('up', settings.logLevel ?? 'info', warnings, async (context) =>
+      (await load('startUp'))({ queen: { ...queen, ...context }, hive: { ...hive, ...context } }),
+    );
+  });
+}
