@@ -9,7 +9,8 @@
   "target_defaults": {
     "cflags": ["-fvisibility=hidden"],
     "cflags_cc": ["-std=c++17", "-isystem<(napi_include)", "-isystem<(node_root_dir)/include/node"],
-    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+    # Exceptions stay on for what the standard library throws (std::thread); none crosses into Node.
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
     "defines": [
       "NAPI_VERSION=8",
       "NAPI_DISABLE_CPP_EXCEPTIONS",
@@ -33,8 +34,17 @@
       "target_name": "hivepulse",
       "sources": [
         "native/addon.cc",
+        "native/blocking_files.cc",
+        "native/cgroup_object.cc",
+        "native/cgroup_parse.cc",
+        "native/cgroup_reader.cc",
         "native/descriptor_limit.cc",
-        "native/notifier.cc"
+        "native/detached_thread.cc",
+        "native/files_object.cc",
+        "native/kernel_file.cc",
+        "native/notifier.cc",
+        "native/sample_thread.cc",
+        "native/to_js.cc"
       ],
       "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
       # Threads of the addon may outlive the environment that started them: its code must stay mapped.

@@ -1,7 +1,12 @@
-// Exports of the addon, and nothing else. Each part brings its own exports under its own names.
+// Exports of the addon, and nothing else. There is no state but that of the objects handed out: each environment
+// (a worker thread is one) has its own.
 #include <napi.h>
+#include <unistd.h>
 
+#include "cgroup_object.h"
 #include "descriptor_limit.h"
+#include "files_object.h"
+#include "to_js.h"
 
 namespace {
 
@@ -17,8 +22,13 @@ Napi::Value OriginalLimit(const Napi::CallbackInfo& info) {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   OriginalDescriptorLimit();
+  ExportNames(env, exports);
+  exports.Set("CgroupReader", CgroupObject::Class(env));
+  exports.Set("BlockingFiles", FilesObject::Class(env));
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, RaiseLimit));
   exports.Set("originalDescriptorLimit", Napi::Function::New(env, OriginalLimit));
+  exports.Set("clockTicksPerSecond", static_cast<double>(sysconf(_SC_CLK_TCK)));
+  exports.Set("pageSize", static_cast<double>(sysconf(_SC_PAGESIZE)));
   return exports;
 }
 

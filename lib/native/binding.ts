@@ -1,0 +1,118 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import {
+  processColumns,
+  type RawPass,
+  type RawReaderOptions,
+  rowFlags,
+  workerColumns,
+  workerFiles,
+} from '../cgroup/raw.js';
+import type { DirectoryEntry, FileResult } from './blocking-files.js';
+
+/** One set of cgroups and the thread that reads them (native/sample_thread.h). */
+export interface NativeCgroupReader {
+  add(path: string): number;
+  remove(slot: number): void;
+  /** Runs a pass on the caller's thread; waits for one that is running on the reader's own. */
+  passSync(): RawPass;
+  start(intervalMs: number): void;
+  /** One pass as soon as may be; its end is told by `onPass`. */
+  request(): void;
+  latest(): RawPass | null;
+  /** Sequence of the last pass that has begun. */
+  begun(): number;
+  runningMs(): number;
+  /** Whether the event loop stays alive for the next `onPass`. */
+  keepAlive(yes: boolean): void;
+  close(): void;
+}
+
+export interface NativeBatch {
+  readonly id: number;
+  readonly results: readonly (FileResult | readonly DirectoryEntry[])[];
+}
+
+/** A thread that reads files which may block (native/blocking_files.h). */
+export interface NativeBlockingFiles {
+  /** Files to read, up to `maxBytes` each; without `maxBytes` directories to list. Gives the batch's id. */
+  submit(paths: readonly string[], maxBytes?: number): number;
+  /** The batches finished since the last call. */
+  take(): readonly NativeBatch[];
+  runningMs(): number;
+  keepAlive(yes: boolean): void;
+  close(): void;
+}
+
+/** What the addon exports. */
+export interface Binding {
+  readonly workerColumns: readonly string[];
+  readonly processColumns: readonly string[];
+  readonly workerFiles: readonly string[];
+  readonly rowFlags: Readonly<Record<string, number>>;
+  readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
+  readonly BlockingFiles: new (onDone: () => void) => NativeBlockingFiles;
+  /** Raises the soft RLIMIT_NOFILE to the hard one and returns what is now in force. */
+  raiseDescriptorLimit(): number;
+  /** The soft RLIMIT_NOFILE that this process came with, as far as it can be told: what children should get. */
+  originalDescriptorLimit(): number;
+  /** sysconf(_SC_CLK_TCK): the unit of start times in /proc/<pid>/stat. */
+  readonly clockTicksPerSecond: number;
+  readonly pageSize: number;
+}
+
+export type BindingResult =
+  | { readonly binding: Binding; readonly reason?: undefined }
+  | { readonly binding?: undefined; readonly reason: string };
+
+const require = createRequire(import.meta.url);
+/** The package's directory, from lib/native as from dist/native. */
+const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
+
+let loaded: BindingResult | undefined;
+
+/**
+ * Loads the addon, once; the only place that does. Where it can't, `reason` says why and what to do, and everything goes
+ * on by the TypeScript reader. `HIVEPULSE_NO_NATIVE=1` leaves it out on purpose.
+ */
+export function loadBinding(): BindingResult {
+  if (process.env.HIVEPULSE_NO_NATIVE === '1') return { reason: 'HIVEPULSE_NO_NATIVE=1 is set' };
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): BindingResult {
+  if (process.platform !== 'linux') return { reason: `there is no addon for ${process.platform}` };
+  let binding: Binding;
+  try {
+    const nodeGypBuild = require('node-gyp-build') as (directory: string) => Binding;
+    binding = nodeGypBuild(packageRoot);
+  } catch (error) {
+    const message = (error instanceof Error ? error.message : String(error)).split('\n')[0];
+    return { reason: `the addon could not be loaded (${message}); \`npm rebuild hivepulse\` builds it` };
+  }
+  const foreign = difference(binding);
+  if (foreign)
+    return { reason: `the addon is of another version (${foreign}); \`npm rebuild hivepulse\` builds it anew` };
+  return { binding };
+}
+
+/** What the addon calls otherwise than this package, or null. A column out of place would put numbers under wrong names. */
+export function difference(binding: Partial<Binding>): string | null {
+  const names = [
+    ['workerColumns', workerColumns],
+    ['processColumns', processColumns],
+    ['workerFiles', workerFiles],
+  ] as const;
+  for (const [list, expected] of names) {
+    const found = binding[list] ?? [];
+    const length = Math.max(found.length, expected.length);
+    for (let i = 0; i < length; i++) {
+      if (found[i] !== expected[i]) return `${list}[${i}] is ${found[i] ?? 'missing'}, not ${expected[i] ?? 'there'}`;
+    }
+  }
+  for (const [name, bit] of Object.entries(rowFlags)) {
+    if (binding.rowFlags?.[name] !== bit) return `rowFlags.${name} is ${binding.rowFlags?.[name] ?? 'missing'}`;
+  }
+  return null;
+}

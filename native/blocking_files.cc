@@ -1,0 +1,131 @@
+#include "blocking_files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "clock.h"
+#include "kernel_file.h"
+
+namespace hivepulse {
+
+namespace {
+
+constexpr std::size_t kChunk = 64 * 1024;
+
+FileAnswer ReadWhole(const std::string& path, std::size_t max_bytes) {
+  FileAnswer answer;
+  FileDescriptor file;
+  answer.error = OpenForReading(AT_FDCWD, path.c_str(), &file);
+  while (answer.error == 0 && answer.bytes.size() < max_bytes) {
+    const std::size_t length = answer.bytes.size();
+    answer.bytes.resize(length + std::min(kChunk, max_bytes - length));
+    const ssize_t got = read(file.get(), answer.bytes.data() + length, answer.bytes.size() - length);
+    answer.bytes.resize(length + (got > 0 ? static_cast<std::size_t>(got) : 0));
+    if (got == 0) break;
+    if (got < 0 && errno != EINTR) answer.error = errno;
+  }
+  return answer;
+}
+
+struct DirectoryCloser {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
+
+bool IsDirectory(const std::string& parent, const dirent& entry) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
+  struct stat status {};
+  return lstat((parent + "/" + entry.d_name).c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+ListAnswer List(const std::string& path) {
+  ListAnswer answer;
+  const std::unique_ptr<DIR, DirectoryCloser> directory(opendir(path.c_str()));
+  if (directory == nullptr) {
+    answer.error = errno;
+    return answer;
+  }
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(directory.get());
+    if (entry == nullptr) break;
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") answer.entries.push_back({name, IsDirectory(path, *entry)});
+  }
+  answer.error = errno;
+  return answer;
+}
+
+}  // namespace
+
+std::shared_ptr<BlockingFiles> BlockingFiles::Create(std::function<void()> finished) {
+  return std::shared_ptr<BlockingFiles>(new BlockingFiles(std::move(finished)));
+}
+
+bool BlockingFiles::Submit(FileBatch batch) {
+  if (!thread_started_) {
+    if (!wake_.valid()) return false;
+    thread_started_ = StartDetached("hive-files", [self = shared_from_this()] { self->Run(); });
+    if (!thread_started_) return false;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    waiting_.push_back(std::move(batch));
+  }
+  wake_.Signal();
+  return true;
+}
+
+void BlockingFiles::Run() {
+  while (!closed_.load()) {
+    FileBatch batch;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!waiting_.empty()) {
+        batch = std::move(waiting_.front());
+        waiting_.pop_front();
+      }
+    }
+    if (batch.id == 0) {
+      wake_.Wait(-1);
+      continue;
+    }
+    running_since_ms_.store(MonotonicMs());
+    for (const std::string& path : batch.paths) {
+      if (closed_.load()) return;
+      if (batch.list) {
+        batch.lists.push_back(List(path));
+      } else {
+        batch.files.push_back(ReadWhole(path, batch.max_bytes));
+      }
+    }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_.push_back(std::move(batch));
+    }
+    running_since_ms_.store(0);
+    if (!closed_.load()) finished_();
+  }
+}
+
+std::vector<FileBatch> BlockingFiles::Take() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(done_, {});
+}
+
+double BlockingFiles::RunningMs() const {
+  const double since = running_since_ms_.load();
+  return since > 0 ? MonotonicMs() - since : 0;
+}
+
+void BlockingFiles::Close() {
+  closed_.store(true);
+  if (wake_.valid()) wake_.Signal();
+}
+
+}  // namespace hivepulse

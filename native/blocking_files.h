@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "detached_thread.h"
+
+namespace hivepulse {
+
+struct FileAnswer {
+  int error = 0;
+  std::string bytes;
+};
+
+struct DirectoryEntry {
+  std::string name;
+  bool is_directory;
+};
+
+struct ListAnswer {
+  int error = 0;
+  std::vector<DirectoryEntry> entries;
+};
+
+/// Paths to read or to list, and, once done, the answers in the same order.
+struct FileBatch {
+  std::uint32_t id = 0;
+  bool list = false;
+  std::size_t max_bytes = 0;
+  std::vector<std::string> paths;
+  std::vector<FileAnswer> files;
+  std::vector<ListAnswer> lists;
+};
+
+/// Reads and lists files that may block, on a thread of its own, one batch at a time and in order. Knows nothing of
+/// napi. A read that never returns holds up only this object; nobody waits for its thread.
+class BlockingFiles : public std::enable_shared_from_this<BlockingFiles> {
+ public:
+  /// `finished` is called on the thread after each batch, and must not block.
+  static std::shared_ptr<BlockingFiles> Create(std::function<void()> finished);
+
+  /// False when the system gives no thread.
+  bool Submit(FileBatch batch);
+  /// The batches finished since the last call.
+  std::vector<FileBatch> Take();
+  /// How long the batch now running has been running; 0 when none is.
+  double RunningMs() const;
+  void Close();
+
+ private:
+  explicit BlockingFiles(std::function<void()> finished) : finished_(std::move(finished)) {}
+  void Run();
+
+  const std::function<void()> finished_;
+  WakeEvent wake_;
+  std::atomic<bool> closed_{false};
+  std::atomic<double> running_since_ms_{0};
+  bool thread_started_ = false;  // JS thread only
+
+  std::mutex mutex_;
+  std::deque<FileBatch> waiting_;
+  std::vector<FileBatch> done_;
+};
+
+}  // namespace hivepulse

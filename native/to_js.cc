@@ -1,0 +1,138 @@
+#include "to_js.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace hivepulse {
+
+namespace {
+
+constexpr const char* kWorkerColumnNames[] = {
+    "flags",
+    "monotonicMs",
+    "inode",
+    "usageUsec",
+    "userUsec",
+    "systemUsec",
+    "nrPeriods",
+    "nrThrottled",
+    "throttledUsec",
+    "cpuQuotaUsec",
+    "cpuPeriodUsec",
+    "memoryCurrentBytes",
+    "memoryPeakBytes",
+    "memoryMaxBytes",
+    "anonBytes",
+    "inactiveFileBytes",
+    "oom",
+    "oomKill",
+    "ioReadBytes",
+    "ioWriteBytes",
+    "ioReads",
+    "ioWrites",
+    "ioDevices",
+    "pidsCurrent",
+    "populated",
+    "cpuSomeAvg10",
+    "cpuSomeTotalUsec",
+    "memorySomeAvg10",
+    "memorySomeTotalUsec",
+    "ioSomeAvg10",
+    "ioSomeTotalUsec",
+    "processOffset",
+    "processCount",
+};
+static_assert(std::size(kWorkerColumnNames) == kWorkerColumns, "a worker column has no name");
+
+constexpr const char* kProcessColumnNames[] = {"pid", "startTicks", "residentBytes", "ioReadBytes", "ioWriteBytes"};
+static_assert(std::size(kProcessColumnNames) == kProcessColumns, "a process column has no name");
+
+template <typename Array, typename Element>
+Array ArrayToJs(Napi::Env env, const std::vector<Element>& from) {
+  Array to = Array::New(env, from.size());
+  if (!from.empty() && !to.IsEmpty()) std::memcpy(to.Data(), from.data(), from.size() * sizeof(Element));
+  return to;
+}
+
+template <std::size_t N>
+Napi::Array NamesToJs(Napi::Env env, const char* const (&names)[N]) {
+  Napi::Array array = Napi::Array::New(env, N);
+  for (std::size_t i = 0; i < N; ++i) array.Set(static_cast<std::uint32_t>(i), Napi::String::New(env, names[i]));
+  return array;
+}
+
+bool Flag(const Napi::Object& options, const char* name) { return options.Get(name).ToBoolean().Value(); }
+
+}  // namespace
+
+Napi::Value PassToJs(Napi::Env env, const RawPass& pass) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("sequence", static_cast<double>(pass.sequence));
+  object.Set("startedMs", pass.started_ms);
+  object.Set("durationMs", pass.duration_ms);
+  object.Set("workers", ArrayToJs<Napi::Float64Array>(env, pass.workers));
+  object.Set("processes", ArrayToJs<Napi::Float64Array>(env, pass.processes));
+  object.Set("errors", ArrayToJs<Napi::Int16Array>(env, pass.errors));
+  return object;
+}
+
+ReaderOptions ReaderOptionsFromJs(const Napi::Object& options) {
+  ReaderOptions result;
+  const Napi::Value proc_root = options.Get("procRoot");
+  if (proc_root.IsString()) result.proc_root = proc_root.As<Napi::String>().Utf8Value();
+  result.process_memory = Flag(options, "processMemory");
+  result.process_io = Flag(options, "processIo");
+  const Napi::Value every = options.Get("memoryStatEvery");
+  if (every.IsNumber()) result.memory_stat_every = every.As<Napi::Number>().Uint32Value();
+  const Napi::Value descriptors = options.Get("maxDescriptors");
+  if (descriptors.IsNumber()) {
+    const double most = descriptors.As<Napi::Number>().DoubleValue();
+    result.max_descriptors = std::isfinite(most) ? most : -1;
+  }
+  return result;
+}
+
+Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
+  Napi::Array results = Napi::Array::New(env, batch.paths.size());
+  for (std::uint32_t i = 0; i < batch.files.size(); ++i) {
+    const FileAnswer& answer = batch.files[i];
+    if (answer.error != 0) {
+      results.Set(i, Napi::Number::New(env, answer.error));
+    } else {
+      results.Set(i, Napi::Buffer<char>::Copy(env, answer.bytes.data(), answer.bytes.size()));
+    }
+  }
+  for (std::uint32_t i = 0; i < batch.lists.size(); ++i) {
+    const ListAnswer& answer = batch.lists[i];
+    if (answer.error != 0) {
+      results.Set(i, Napi::Number::New(env, answer.error));
+      continue;
+    }
+    Napi::Array entries = Napi::Array::New(env, answer.entries.size());
+    for (std::uint32_t j = 0; j < answer.entries.size(); ++j) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("name", Napi::String::New(env, answer.entries[j].name));
+      entry.Set("isDirectory", Napi::Boolean::New(env, answer.entries[j].is_directory));
+      entries.Set(j, entry);
+    }
+    results.Set(i, entries);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("id", static_cast<double>(batch.id));
+  object.Set("results", results);
+  return object;
+}
+
+void ExportNames(Napi::Env env, Napi::Object exports) {
+  exports.Set("workerColumns", NamesToJs(env, kWorkerColumnNames));
+  exports.Set("processColumns", NamesToJs(env, kProcessColumnNames));
+  exports.Set("workerFiles", NamesToJs(env, kWorkerFileNames));
+  Napi::Object flags = Napi::Object::New(env);
+  flags.Set("gone", static_cast<double>(kGone));
+  flags.Set("partial", static_cast<double>(kPartial));
+  flags.Set("threaded", static_cast<double>(kThreaded));
+  flags.Set("unkept", static_cast<double>(kUnkept));
+  exports.Set("rowFlags", flags);
+}
+
+}  // namespace hivepulse

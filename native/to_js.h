@@ -1,0 +1,26 @@
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+
+#include "blocking_files.h"
+#include "cgroup_reader.h"
+#include "raw_pass.h"
+
+/// The only place that knows how things are called in JavaScript.
+namespace hivepulse {
+
+/// `RawPass` of lib/cgroup/raw.ts; the arrays belong to the caller.
+Napi::Value PassToJs(Napi::Env env, const RawPass& pass);
+
+/// `RawReaderOptions` of lib/cgroup/raw.ts. What is missing keeps its default.
+ReaderOptions ReaderOptionsFromJs(const Napi::Object& options);
+
+/// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno.
+Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);
+
+/// Adds `workerColumns`, `processColumns`, `workerFiles` and `rowFlags`, by which the loader tells a foreign addon.
+void ExportNames(Napi::Env env, Napi::Object exports);
+
+}  // namespace hivepulse
