@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { Id, Labels, Nullable, OneOf } from '../contract/primitives.js';
 import { HivepulseError, systemCode } from '../errors.js';
+import { processLives, processStat } from './process-identity.js';
 
 /** Who owns the worker's cgroup: we ourselves, a systemd manager, or nobody (no cgroup v2 here). */
 export const cgroupOwners = ['cgroup', 'systemd', 'systemdUser', 'none'] as const;
@@ -170,6 +172,47 @@ export async function removeRecord(
   if (current !== null && (current.pid !== record.pid || current.startTicks !== record.startTicks)) return;
   await rm(recordPath(dir, record.group, record.instance), { force: true });
   await rmdir(join(workersOf(dir), record.group)).catch(() => undefined); // not empty, or gone
+}
+
+/**
+ * Holds a worker's name while it is launched, so that two launches do not meet in one cgroup. A lock whose process is gone
+ * is taken over. Returns what frees it. Throws INSTANCE_OCCUPIED after `waitMs`, STATE_UNWRITABLE.
+ */
+export async function lockInstance(
+  dir: string,
+  group: string,
+  instance: string,
+  waitMs = 10_000,
+): Promise<() => Promise<void>> {
+  const path = join(workersOf(dir), group, `${instance}.lock`);
+  const self = `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
+  const end = performance.now() + waitMs;
+  for (;;) {
+    try {
+      await ensureDirectory(dir);
+      await mkdir(join(workersOf(dir), group), { recursive: true, mode: 0o700 });
+      await writeFile(path, self, { mode: 0o600, flag: 'wx' });
+      return async () => {
+        await rm(path, { force: true });
+        await rmdir(join(workersOf(dir), group)).catch(() => undefined); // holds records
+      };
+    } catch (error) {
+      const code = systemCode(error);
+      if (code !== 'EEXIST' && code !== 'ENOENT') throw unwritable(dir, error);
+    }
+    const [pid, ticks] = (await readFile(path, 'utf8').catch(() => '')).split(' ');
+    // An empty file is a lock that is being written.
+    if (pid && !(await processLives(Number(pid), ticks ? Number(ticks) : null))) await rm(path, { force: true });
+    if (performance.now() >= end) {
+      const id = `${group}/${instance}`;
+      throw new HivepulseError(
+        'INSTANCE_OCCUPIED',
+        id,
+        `${id} is being launched by another process; if none is, remove ${path}.`,
+      );
+    }
+    await delay(10);
+  }
 }
 
 async function pruneExits(dir: string, nowMs: number): Promise<void> {

@@ -1,0 +1,145 @@
+import { constants } from 'node:os';
+import type { Command } from 'commander';
+import type { Labels } from '../contract/primitives.js';
+import { HivepulseError } from '../errors.js';
+import { type ExitedWorker, ProcessMonitor, type SpawnOptions } from '../hive/process-monitor.js';
+
+interface RunFlags {
+  readonly group: string;
+  readonly instance: string;
+  readonly cpu?: string;
+  readonly memory?: string;
+  readonly memoryHigh?: string;
+  readonly swap?: string;
+  readonly io?: readonly string[];
+  readonly pids?: string;
+  readonly cpuset?: string;
+  readonly oomGroup?: boolean;
+  readonly model?: string;
+  readonly port?: string;
+  readonly label?: readonly string[];
+  readonly readyUrl?: string;
+  readonly reservation?: string;
+  readonly root?: string;
+  readonly runtimeDir?: string;
+}
+
+/** `k=v` given several times. Throws INVALID_OPTION. */
+export function parseLabels(given: readonly string[]): Labels {
+  const labels: Labels = {};
+  for (const text of given) {
+    const at = text.indexOf('=');
+    if (at < 1)
+      throw new HivepulseError('INVALID_OPTION', '--label', `--label ${JSON.stringify(text)} is not key=value.`);
+    labels[text.slice(0, at)] = text.slice(at + 1);
+  }
+  return labels;
+}
+
+/** The status that a shell gives: the code, or 128 + the signal's number. */
+export function exitStatus(exited: Pick<ExitedWorker, 'code' | 'signal'>): number {
+  if (exited.code !== null) return exited.code;
+  return 128 + (constants.signals[exited.signal as NodeJS.Signals] ?? 0);
+}
+
+const given = <K extends string, V>(key: K, value: V | undefined) =>
+  (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+
+export function toSpawnOptions(flags: RunFlags, command: readonly string[]): SpawnOptions {
+  const port = flags.port === undefined ? undefined : Number(flags.port);
+  if (flags.port !== undefined && !/^\d{1,5}$/.test(flags.port)) {
+    throw new HivepulseError('INVALID_OPTION', '--port', `--port ${JSON.stringify(flags.port)} is not a port number.`);
+  }
+  const [file = '', ...args] = command;
+  return {
+    group: flags.group,
+    instance: flags.instance,
+    command: file,
+    args,
+    stdio: 'inherit',
+    // At a terminal the worker shares our session, so that it can use the terminal and gets Ctrl-C from it.
+    detached: !process.stdin.isTTY,
+    ...given('cpu', flags.cpu),
+    ...given('memory', flags.memory),
+    ...given('memoryHigh', flags.memoryHigh),
+    ...given('swap', flags.swap),
+    ...given('io', flags.io),
+    ...given('pids', flags.pids),
+    ...given('cpuset', flags.cpuset),
+    ...given('oomGroup', flags.oomGroup),
+    ...given('model', flags.model),
+    ...given('port', port),
+    ...given('labels', flags.label === undefined ? undefined : parseLabels(flags.label)),
+    ...given('readyUrl', flags.readyUrl),
+    ...given('reservationId', flags.reservation),
+  };
+}
+
+async function run(command: readonly string[], flags: RunFlags): Promise<void> {
+  const say = (text: string) => process.stderr.write(`hivepulse: ${text}\n`);
+  const monitor = new ProcessMonitor({ ...given('root', flags.root), ...given('runtimeDir', flags.runtimeDir) });
+  monitor.on('fault', (error) => say(error.message));
+  monitor.on('oomKill', ({ kills }) => say(`the kernel killed ${kills} of its processes: it is out of memory`));
+
+  // A signal that arrives while the worker is being started is passed on once it is there.
+  const terminal = process.stdin.isTTY === true;
+  const early: NodeJS.Signals[] = [];
+  let send = (signal: NodeJS.Signals): void => {
+    early.push(signal);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) {
+    process.on(signal, () => {
+      // The terminal has sent it to the worker as well; twice would mean "at once" to many servers.
+      if (terminal && signal !== 'SIGTERM') return;
+      send(signal);
+    });
+  }
+  const worker = await monitor.spawn(toSpawnOptions(flags, command));
+  for (const { message } of worker.notApplied) say(`warning: ${message}`);
+  send = (signal) => {
+    worker.child.kill(signal);
+  };
+  for (const signal of early) send(signal);
+
+  const exited = await worker.exited;
+  if (exited.remaining > 0) {
+    say(
+      `${worker.id} ended, but ${exited.remaining} of its processes live on in its cgroup; end them with "hivepulse stop ${worker.id}"`,
+    );
+  }
+  await monitor.close();
+  process.exitCode = exitStatus(exited);
+}
+
+const collect = (value: string, before: readonly string[] | undefined) => [...(before ?? []), value];
+
+/** Adds `hivepulse run`. */
+export function register(program: Command): void {
+  program
+    .command('run')
+    .description('start a worker in a cgroup of its own, under limits, and stay its parent')
+    .requiredOption('--group <name>', 'first part of the worker id')
+    .requiredOption('--instance <name>', 'second part of the worker id')
+    .option('--cpu <limit>', 'share of one core ("200%"), cores ("1.5"), or quota/period in microseconds')
+    .option('--memory <size>', 'memory beyond which the kernel kills ("24G", "512M", bytes; powers of 1024)')
+    .option('--memory-high <size>', 'memory beyond which the kernel reclaims and slows down')
+    .option('--swap <size>', 'swap on top of memory ("0": none)')
+    .option(
+      '--io <limits>',
+      'for one device: "/dev/sda rbps=100M wbps=50M riops=1000 wiops=1000" (repeatable)',
+      collect,
+    )
+    .option('--pids <number>', 'most processes and threads')
+    .option('--cpuset <list>', 'CPUs it may run on ("0-3,8")')
+    .option('--oom-group', 'out of memory ends the worker whole, not one of its processes')
+    .option('--model <name>', 'model it serves (default: found in its command line)')
+    .option('--port <port>', 'port it serves on (default: found in its command line)')
+    .option('--label <key=value>', 'label (repeatable)', collect)
+    .option('--ready-url <url>', 'loopback URL that answers 2xx once it is ready')
+    .option('--reservation <id>', 'reservation of a placement that this worker takes')
+    .option('--root <dir>', 'delegated cgroup v2 directory to make the worker in (default: found)')
+    .option('--runtime-dir <dir>', 'where the record of the worker is left (default: /run/hivepulse, else per user)')
+    .argument('<command...>', 'the command, after --')
+    .passThroughOptions()
+    .action(run);
+}

@@ -1,0 +1,50 @@
+import { type Command, Option } from 'commander';
+import { HivepulseError } from '../errors.js';
+import { ProcessMonitor } from '../hive/process-monitor.js';
+
+interface StopFlags {
+  readonly grace: string;
+  readonly signal: NodeJS.Signals;
+  readonly root?: string;
+  readonly runtimeDir?: string;
+}
+
+/** Seconds (`10`, `0.5`, `10s`) or milliseconds (`500ms`) in ms. Throws INVALID_OPTION. */
+export function parseGrace(text: string): number {
+  const match = /^(\d{1,6}(?:\.\d{1,3})?)(s|ms)?$/.exec(text.trim());
+  if (!match) {
+    throw new HivepulseError(
+      'INVALID_OPTION',
+      '--grace',
+      `--grace ${JSON.stringify(text)} is not a time: give seconds ("10") or "500ms".`,
+    );
+  }
+  return Math.round(Number(match[1]) * (match[2] === 'ms' ? 1 : 1000));
+}
+
+async function stop(id: string, flags: StopFlags): Promise<void> {
+  const monitor = new ProcessMonitor({
+    ...(flags.root === undefined ? {} : { root: flags.root }),
+    ...(flags.runtimeDir === undefined ? {} : { runtimeDir: flags.runtimeDir }),
+  });
+  const { signalled, killed } = await monitor.stop(id, { graceMs: parseGrace(flags.grace), signal: flags.signal });
+  const how = killed ? 'killed after the grace' : signalled > 0 ? 'ended' : 'had ended already';
+  process.stdout.write(`${id} stopped: ${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled, ${how}\n`);
+}
+
+/** Adds `hivepulse stop`. */
+export function register(program: Command): void {
+  program
+    .command('stop')
+    .description('end a worker with all its processes, and remove its cgroup')
+    .argument('<group/instance>', 'the worker')
+    .option('--grace <time>', 'between the signal and SIGKILL, in seconds', '10')
+    .addOption(
+      new Option('--signal <name>', 'what asks it to end')
+        .choices(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGKILL'])
+        .default('SIGTERM'),
+    )
+    .option('--root <dir>', 'cgroup v2 directory that the worker was made in (default: found)')
+    .option('--runtime-dir <dir>', 'where the records of workers are (default: /run/hivepulse, else per user)')
+    .action(stop);
+}

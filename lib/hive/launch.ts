@@ -1,0 +1,401 @@
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { HivepulseError, systemCode } from '../errors.js';
+import {
+  enableControllers,
+  inodeOf,
+  isPopulated,
+  makeCgroup,
+  removeEmptyParents,
+  removeTree,
+  writeControl,
+} from './cgroup-tree.js';
+import {
+  type CommandOptions,
+  execError,
+  execProblem,
+  findLauncher,
+  originalDescriptorLimit,
+  type Started,
+  type StartFailure,
+  start,
+} from './launcher.js';
+import {
+  type Controller,
+  type Limits,
+  type LimitWrite,
+  limitFlags,
+  limitWrites,
+  type NotApplied,
+  notApplied,
+  parseCpuList,
+  unitProperties,
+} from './limits.js';
+import { processCgroup } from './process-identity.js';
+import { findManager, type SystemdManager, scopeArguments, systemdVersion, unitNames } from './systemd.js';
+import { checkWorkerId } from './worker-id.js';
+
+/** Where workers of ours can live on this host. */
+export type WorkerHome =
+  | { readonly kind: 'cgroup' /** Absolute path under which `hivepulse.slice` is made. */; readonly root: string }
+  | { readonly kind: 'systemd'; readonly manager: SystemdManager /** v2 mount point. */; readonly mount: string };
+
+export interface LaunchRequest extends CommandOptions {
+  readonly group: string;
+  readonly instance: string;
+  readonly limits: Limits;
+}
+
+export interface Launched extends Started {
+  readonly owner: 'cgroup' | 'systemd' | 'systemdUser' | 'none';
+  /** Absolute path of its cgroup directory; null only where there is no cgroup v2. */
+  readonly cgroup: string | null;
+  readonly cgroupInode: number | null;
+  readonly unit: string | null;
+  readonly notApplied: readonly NotApplied[];
+}
+
+/** What the kernel offers here; arguments with defaults, so that tests can name other places. */
+export interface LaunchEnvironment {
+  readonly launcher?: string | null;
+  readonly nofile?: number | null;
+  readonly procRoot?: string;
+}
+
+export const workersSlice = 'hivepulse.slice';
+/** Accounting that every worker gets where it can be had, whether limited or not. */
+const accounted: readonly Controller[] = ['cpu', 'memory', 'io', 'pids'];
+
+/** The v2 mount point from mountinfo, or null. */
+async function unifiedMount(procRoot: string): Promise<string | null> {
+  const text = await readFile(join(procRoot, 'self/mountinfo'), 'utf8').catch(() => '');
+  for (const line of text.split('\n')) {
+    const [left, right] = line.split(' - ');
+    if (right?.startsWith('cgroup2 ')) return (left as string).split(' ')[4] as string;
+  }
+  return null;
+}
+
+/**
+ * Decides where workers go: `root` where it is given (a subtree that was delegated to us), else systemd's scopes where
+ * systemd runs, since it owns the tree, else our own tree at the v2 mount. Throws CGROUP_UNAVAILABLE, and
+ * CGROUP_PERMISSION_DENIED where systemd runs but none of its managers is ours to ask.
+ */
+export async function findWorkerHome(
+  root: string | undefined,
+  procRoot = '/proc',
+  uid: number = process.getuid?.() ?? 0,
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<WorkerHome> {
+  if (root !== undefined) {
+    if ((await isPopulatedOrRoot(root)) === false) {
+      throw new HivepulseError(
+        'CGROUP_UNAVAILABLE',
+        root,
+        `${root} is not a cgroup v2 directory: it has no cgroup.procs.`,
+      );
+    }
+    return { kind: 'cgroup', root };
+  }
+  const mount = await unifiedMount(procRoot);
+  if (mount === null) {
+    throw new HivepulseError(
+      'CGROUP_UNAVAILABLE',
+      '/proc/self/mountinfo',
+      'No cgroup v2 hierarchy is mounted here; mount one (mount -t cgroup2 none /sys/fs/cgroup), or boot with systemd.unified_cgroup_hierarchy=1.',
+    );
+  }
+  const { manager, booted, reason } = await findManager(uid, environment);
+  if (manager !== null) return { kind: 'systemd', manager, mount };
+  if (booted) {
+    throw new HivepulseError(
+      'CGROUP_PERMISSION_DENIED',
+      mount,
+      `systemd owns the cgroup tree, and ${reason}. Log in with a session (or "loginctl enable-linger $USER"), run as root, or name a delegated cgroup with --root.`,
+    );
+  }
+  return { kind: 'cgroup', root: mount };
+}
+
+const isPopulatedOrRoot = (dir: string) =>
+  stat(join(dir, 'cgroup.procs')).then(
+    () => true,
+    () => false,
+  );
+
+/** Starts the command in the worker's cgroup. What it made is unmade where it fails. */
+export async function launchWorker(
+  home: WorkerHome,
+  request: LaunchRequest,
+  environment: LaunchEnvironment = {},
+): Promise<Launched> {
+  checkWorkerId(request.group, request.instance);
+  await checkCommand(request);
+  return home.kind === 'systemd'
+    ? launchInScope(home, request, environment)
+    : launchInTree(home.root, request, environment);
+}
+
+async function checkCommand(request: LaunchRequest): Promise<void> {
+  const cwd = request.cwd ?? process.cwd();
+  const directory = await stat(cwd).catch(() => null);
+  if (!directory?.isDirectory())
+    throw new HivepulseError('INVALID_OPTION', 'cwd', `The working directory ${cwd} does not exist.`);
+  const problem = execProblem(request.command, request.env ?? process.env, cwd);
+  if (problem !== null) throw execError(request.command, problem);
+}
+
+const planned = (environment: LaunchEnvironment) => ({
+  launcher: environment.launcher === undefined ? findLauncher() : environment.launcher,
+  nofile: environment.nofile === undefined ? originalDescriptorLimit() : environment.nofile,
+});
+
+function denied(path: string, cause: unknown): HivepulseError {
+  const code = systemCode(cause) ?? String(cause);
+  const mend =
+    code === 'EROFS'
+      ? 'The cgroup tree is mounted read-only, as containers get it: run on the host, or start the container with a private cgroup namespace and a writable /sys/fs/cgroup.'
+      : `Run as root, use a systemd user session, or have a subtree delegated to you (as root: mkdir D && chown $USER D D/cgroup.procs D/cgroup.subtree_control D/cgroup.threads, and move your shell into it) and name it with --root D.`;
+  return new HivepulseError('CGROUP_PERMISSION_DENIED', path, `No cgroup can be made at ${path} (${code}). ${mend}`, {
+    cause,
+  });
+}
+
+const isDenied = (error: unknown) => ['EACCES', 'EPERM', 'EROFS'].includes(systemCode(error) ?? '');
+
+export function occupied(group: string, instance: string, by: string): HivepulseError {
+  const id = `${group}/${instance}`;
+  return new HivepulseError(
+    'INSTANCE_OCCUPIED',
+    id,
+    `${id} is taken: ${by}. Stop it with "hivepulse stop ${id}", or choose another --instance.`,
+  );
+}
+
+/**
+ * Makes `<root>/hivepulse.slice/<group>/<instance>` anew: what an earlier run left there is removed, and with it every
+ * limit and counter. Another process may remove empty parents at the same time, so that is tried again.
+ */
+async function makeWorkerCgroup(root: string, group: string, instance: string, controllers: readonly Controller[]) {
+  const slice = join(root, workersSlice);
+  const groupDir = join(slice, group);
+  const dir = join(groupDir, instance);
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await makeCgroup(slice);
+      await makeCgroup(groupDir);
+      if (!(await makeCgroup(dir))) {
+        if ((await isPopulated(dir)) === true || !(await removeTree(dir)))
+          throw occupied(group, instance, 'processes live in its cgroup');
+        await makeCgroup(dir);
+      }
+      const missing = await enableControllers([root, slice, groupDir], controllers);
+      return { dir, groupDir, missing };
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT' && attempt < 10) {
+        await delay(5);
+        continue;
+      }
+      await removeEmptyParents(groupDir, root);
+      if (isDenied(error)) throw denied(dir, error);
+      throw error;
+    }
+  }
+}
+
+/** `major:minor` of the whole disk behind a device: io.max answers ENODEV for a partition. */
+async function diskNumber(device: string): Promise<string> {
+  const number = device.startsWith('/')
+    ? await stat(device).then(
+        ({ rdev, mode }) =>
+          (mode & 0o170000) === 0o060000 ? `${(rdev >> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >> 12) & 0xfff00)}` : null,
+        () => null,
+      )
+    : device;
+  if (number === null)
+    throw new HivepulseError('INVALID_OPTION', limitFlags.io, `--io: ${device} is not a block device of this host.`);
+  const disk = await readlink(`/sys/dev/block/${number}`).catch(() => null);
+  if (disk === null)
+    throw new HivepulseError('INVALID_OPTION', limitFlags.io, `--io: this host has no block device ${number}.`);
+  const partition = await stat(`/sys/dev/block/${number}/partition`).catch(() => null);
+  return partition === null ? number : (await readFile(`/sys/dev/block/${number}/../dev`, 'utf8')).trim();
+}
+
+async function writesFor(limits: Limits): Promise<readonly LimitWrite[]> {
+  const numbers = new Map<string, string>();
+  for (const { device } of limits.io) numbers.set(device, await diskNumber(device));
+  return limitWrites(limits, (device) => numbers.get(device) as string);
+}
+
+/** Applies limits to a cgroup of ours. A controller that is not here is reported; a value that the kernel refuses is an error. */
+async function applyLimits(
+  dir: string,
+  writes: readonly LimitWrite[],
+  missing: ReadonlyMap<string, string>,
+): Promise<readonly NotApplied[]> {
+  const failures: NotApplied[] = [];
+  for (const { name, controller, file, value } of writes) {
+    try {
+      await writeControl(join(dir, file), value);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'ENOENT') {
+        failures.push(notApplied(name, missing.get(controller) ?? `this kernel has no ${file} here`));
+      } else if (isDenied(error)) {
+        failures.push(notApplied(name, `${join(dir, file)} may not be written (${code})`));
+      } else {
+        const message = `${limitFlags[name]}: the kernel refuses "${value}" for ${file} (${code ?? String(error)}).`;
+        throw new HivepulseError('INVALID_OPTION', limitFlags[name], message, { cause: error });
+      }
+    }
+  }
+  return failures;
+}
+
+/** Whether the kernel holds what was asked: it rounds sizes down to pages, and runs a cpuset it cannot satisfy on its parent's. */
+export function limitHolds(write: LimitWrite, held: string): boolean {
+  const text = held.trim();
+  if (write.file === 'cpuset.cpus') {
+    const asked = parseCpuList(write.value);
+    const got = parseCpuList(text);
+    return asked !== null && got !== null && asked.join() === got.join();
+  }
+  if (write.file === 'io.max') {
+    const [device, ...settings] = write.value.split(' ');
+    const line = text.split('\n').find((row) => row.startsWith(`${device} `)) ?? '';
+    return settings.every((setting) => line.split(' ').includes(setting) || (line === '' && setting.endsWith('=max')));
+  }
+  if (write.file === 'cpu.max') {
+    const [quota, period] = write.value.split(' ');
+    const [heldQuota, heldPeriod] = text.split(' ');
+    if (quota === 'max' || heldQuota === 'max') return quota === heldQuota;
+    // systemd keeps hundredths of a percent.
+    const asked = Number(quota) / Number(period);
+    return Math.abs(Number(heldQuota) / Number(heldPeriod) - asked) <= Math.max(0.0001, asked * 0.001);
+  }
+  if (write.value === 'max' || text === 'max') return write.value === text;
+  return Number(text) <= Number(write.value) && Number(write.value) - Number(text) < 65_536;
+}
+
+/** Reads every limit back, since a manager or the kernel may have taken it and not hold it. */
+async function verifyLimits(
+  dir: string,
+  writes: readonly LimitWrite[],
+  hint: (write: LimitWrite) => string,
+): Promise<readonly NotApplied[]> {
+  const failures: NotApplied[] = [];
+  for (const write of writes) {
+    const file = write.file === 'cpuset.cpus' ? 'cpuset.cpus.effective' : write.file;
+    try {
+      const held = await readFile(join(dir, file), 'utf8');
+      if (!limitHolds(write, held))
+        failures.push(notApplied(write.name, `${file} holds "${held.trim()}" instead of "${write.value}"`));
+    } catch (error) {
+      if (systemCode(error) === 'ENODEV') return failures; // it has ended already
+      failures.push(notApplied(write.name, hint(write)));
+    }
+  }
+  return failures;
+}
+
+function failed(request: LaunchRequest, failure: StartFailure, where: string): HivepulseError {
+  if (failure.step === 'exec') return execError(request.command, failure.reason);
+  if (failure.step === 'cgroup') {
+    return isDenied({ code: failure.reason })
+      ? denied(where, { code: failure.reason })
+      : new HivepulseError('LAUNCH_FAILED', where, `The child could not join ${where} (${failure.reason}).`);
+  }
+  if (failure.step === 'wrapper' && /already (loaded|exists)|fragment file/i.test(failure.reason)) {
+    return occupied(request.group, request.instance, `systemd has a unit ${where}`);
+  }
+  return new HivepulseError(
+    'LAUNCH_FAILED',
+    where,
+    `The worker could not be started (${failure.step}): ${failure.reason}`,
+  );
+}
+
+async function launchInTree(root: string, request: LaunchRequest, environment: LaunchEnvironment): Promise<Launched> {
+  const { group, instance, limits } = request;
+  const writes = await writesFor(limits);
+  const controllers = [...accounted, ...(limits.cpuset === null ? [] : (['cpuset'] as const))];
+  const { dir, groupDir, missing } = await makeWorkerCgroup(root, group, instance, controllers);
+  try {
+    const refused = await applyLimits(dir, writes, missing);
+    const held = writes.filter(({ name }) => !refused.some((failure) => failure.name === name));
+    const lost = await verifyLimits(dir, held, ({ file }) => `${file} cannot be read back`);
+    const command = [request.command, ...(request.args ?? [])];
+    const inode = await inodeOf(dir);
+    const started = await start({ wrapper: [], command, cgroup: dir, ...planned(environment) }, request);
+    if ('step' in started) throw failed(request, started, dir);
+    return {
+      ...started,
+      owner: 'cgroup',
+      cgroup: dir,
+      cgroupInode: inode,
+      unit: null,
+      notApplied: [...refused, ...lost],
+    };
+  } catch (error) {
+    await removeTree(dir);
+    await removeEmptyParents(groupDir, root);
+    throw error;
+  }
+}
+
+async function launchInScope(
+  home: Extract<WorkerHome, { kind: 'systemd' }>,
+  request: LaunchRequest,
+  environment: LaunchEnvironment,
+): Promise<Launched> {
+  const { group, instance, limits } = request;
+  const names = unitNames(group, instance);
+  const writes = await writesFor(limits);
+  const refused: NotApplied[] = [];
+  let properties = unitProperties(limits);
+  if (limits.oomGroup && ((await systemdVersion()) ?? 0) < 253) {
+    properties = properties.filter(({ name }) => name !== 'oomGroup');
+    refused.push(notApplied('oomGroup', 'scopes have OOMPolicy= since systemd 253'));
+  }
+  const command = [request.command, ...(request.args ?? [])];
+  const wrapper = scopeArguments(home.manager, names, `hivepulse worker ${group}/${instance}`, properties);
+  const started = await start({ wrapper, command, cgroup: null, ...planned(environment) }, request);
+  if ('step' in started) throw failed(request, started, names.scope);
+  // Where it has ended already, its cgroup is gone; then nothing can be said of it but its exit.
+  const path = await processCgroup(started.pid, environment.procRoot);
+  const cgroup = path?.endsWith(`/${names.scope}`) ? join(home.mount, path) : null;
+  const held = writes.filter(({ name }) => !refused.some((failure) => failure.name === name));
+  const hint = ({ controller }: LimitWrite) =>
+    home.manager === 'user'
+      ? `the ${controller} controller is not delegated to the user manager; as root add "[Service] Delegate=cpu cpuset io memory pids" in /etc/systemd/system/user@.service.d/delegate.conf and log in again`
+      : `the ${controller} controller is not on cgroup v2 here`;
+  const lost = cgroup === null ? [] : await verifyLimits(cgroup, held, hint);
+  return {
+    ...started,
+    owner: home.manager === 'user' ? 'systemdUser' : 'systemd',
+    cgroup,
+    cgroupInode: cgroup === null ? null : await inodeOf(cgroup),
+    unit: names.scope,
+    notApplied: [...refused, ...lost],
+  };
+}
+
+/** The cgroup directories in which a worker of this name may live under `home`; the first that exists, or null. */
+export async function locateWorker(home: WorkerHome, group: string, instance: string): Promise<string | null> {
+  if (home.kind === 'cgroup') {
+    const dir = join(home.root, workersSlice, group, instance);
+    return (await inodeOf(dir)) === null ? null : dir;
+  }
+  const { path } = unitNames(group, instance);
+  const bases = home.manager === 'system' ? [home.mount] : await userManagerRoots(home.mount);
+  for (const base of bases) if ((await inodeOf(join(base, path))) !== null) return join(base, path);
+  return null;
+}
+
+async function userManagerRoots(mount: string): Promise<readonly string[]> {
+  const uid = process.getuid?.() ?? 0;
+  const user = join(mount, 'user.slice', `user-${uid}.slice`);
+  const names = await readdir(user).catch(() => []);
+  return names.filter((name) => name === `user@${uid}.service`).map((name) => join(user, name));
+}
