@@ -23,6 +23,7 @@ export const errorCodes = [
   'ADDRESS_UNAVAILABLE',
   'STATE_UNWRITABLE',
   'CLOSED',
+  'IDEMPOTENCY_CONFLICT',
   // client and sender
   'REQUEST_FAILED',
   'REQUEST_TIMEOUT',

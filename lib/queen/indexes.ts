@@ -1,0 +1,177 @@
+import type { WorkerSample } from '../contract/heartbeat.js';
+import {
+  compareFree,
+  compareHives,
+  compareWorkers,
+  type GpuRecord,
+  type HiveRecord,
+  type WorkerRecord,
+} from './records.js';
+import { lowerBound, SortedSet } from './sorted-set.js';
+
+type WorkerState = WorkerSample['state'];
+type Workers = SortedSet<WorkerRecord>;
+
+const none: Workers = new SortedSet(compareWorkers);
+
+/** How a label stands in the index and in `WorkerRecord.labels`. */
+export const labelPair = (key: string, value: string): string => `${key}\u0000${value}`;
+
+/** Sets of workers by one property; a set without members is dropped. */
+class Buckets<K> {
+  readonly sets = new Map<K, Workers>();
+
+  add(key: K, worker: WorkerRecord): void {
+    let set = this.sets.get(key);
+    if (!set) {
+      set = new SortedSet(compareWorkers);
+      this.sets.set(key, set);
+    }
+    set.add(worker);
+  }
+
+  delete(key: K, worker: WorkerRecord): void {
+    const set = this.sets.get(key);
+    if (set?.delete(worker) && set.size === 0) this.sets.delete(key);
+  }
+
+  get(key: K): Workers {
+    return this.sets.get(key) ?? none;
+  }
+}
+
+/** All ways to reach a record. Every set is in the order of lists, so a page of any of them is a walk from its cursor. */
+export class Indexes {
+  readonly hives = new Map<string, HiveRecord>();
+  readonly hiveOrder = new SortedSet<HiveRecord>(compareHives);
+  readonly byModel = new Buckets<string | null>();
+  readonly byState = new Buckets<WorkerState>();
+  /** By model and state together: the question on the hot path of routers. */
+  readonly byModelState = new Map<string | null, Buckets<WorkerState>>();
+  readonly byGroup = new Buckets<string>();
+  readonly byLabel = new Buckets<string>();
+  readonly byReservation = new Map<string, Set<WorkerRecord>>();
+  /** Where two hives claim one GPU, the one that said so last. */
+  readonly gpus = new Map<string, GpuRecord>();
+  readonly gpusByFree = new SortedSet<GpuRecord>(compareFree);
+  workerCount = 0;
+  gpuCount = 0;
+
+  addWorker(worker: WorkerRecord): void {
+    const { hive, sample } = worker;
+    hive.workers.set(sample.id, worker);
+    const order = hive.workerOrder;
+    order.splice(
+      lowerBound(order, (other) => compareWorkers(other, worker)),
+      0,
+      worker,
+    );
+    this.byGroup.add(sample.group, worker);
+    this.#addModelState(worker);
+    this.setLabels(worker);
+    this.#addReservation(worker);
+    this.workerCount++;
+  }
+
+  removeWorker(worker: WorkerRecord): void {
+    const { hive, sample } = worker;
+    hive.workers.delete(sample.id);
+    const at = hive.workerOrder.indexOf(worker);
+    if (at >= 0) hive.workerOrder.splice(at, 1);
+    this.byGroup.delete(sample.group, worker);
+    this.#deleteModelState(worker, sample.model, sample.state);
+    for (const pair of worker.labels) this.byLabel.delete(pair, worker);
+    worker.labels = [];
+    this.#deleteReservation(worker, sample.reservationId);
+    this.workerCount--;
+  }
+
+  /** After a merge: moves the worker from where its former values had put it. */
+  moveWorker(
+    worker: WorkerRecord,
+    former: { model: string | null; state: WorkerState; reservationId: string | null },
+  ): void {
+    const { sample } = worker;
+    if (former.model !== sample.model || former.state !== sample.state) {
+      this.#deleteModelState(worker, former.model, former.state);
+      this.#addModelState(worker);
+    }
+    if (former.reservationId !== sample.reservationId) {
+      this.#deleteReservation(worker, former.reservationId);
+      this.#addReservation(worker);
+    }
+  }
+
+  /** Own labels win over those of the hive; both are searched alike. */
+  setLabels(worker: WorkerRecord): void {
+    const pairs: string[] = [];
+    const own = worker.sample.labels;
+    const shared = worker.hive.info.labels;
+    for (const key in own) pairs.push(labelPair(key, own[key]!));
+    for (const key in shared) if (own[key] === undefined) pairs.push(labelPair(key, shared[key]!));
+    for (const pair of worker.labels) if (!pairs.includes(pair)) this.byLabel.delete(pair, worker);
+    for (const pair of pairs) if (!worker.labels.includes(pair)) this.byLabel.add(pair, worker);
+    worker.labels = pairs;
+  }
+
+  addGpu(gpu: GpuRecord): void {
+    gpu.hive.gpus.set(gpu.sample.uuid, gpu);
+    this.gpus.set(gpu.sample.uuid, gpu);
+    this.gpusByFree.add(gpu);
+    this.gpuCount++;
+  }
+
+  removeGpu(gpu: GpuRecord): void {
+    gpu.hive.gpus.delete(gpu.sample.uuid);
+    if (this.gpus.get(gpu.sample.uuid) === gpu) this.gpus.delete(gpu.sample.uuid);
+    this.gpusByFree.delete(gpu);
+    this.gpuCount--;
+  }
+
+  /** Puts a GPU where its room now belongs. */
+  setFree(gpu: GpuRecord, freeBytes: number | null): void {
+    if (gpu.freeBytes === freeBytes) return;
+    this.gpusByFree.delete(gpu);
+    gpu.freeBytes = freeBytes;
+    this.gpusByFree.add(gpu);
+  }
+
+  modelState(model: string | null, state: WorkerState): Workers {
+    return this.byModelState.get(model)?.get(state) ?? none;
+  }
+
+  #addModelState(worker: WorkerRecord): void {
+    const { model, state } = worker.sample;
+    this.byModel.add(model, worker);
+    this.byState.add(state, worker);
+    let states = this.byModelState.get(model);
+    if (!states) {
+      states = new Buckets();
+      this.byModelState.set(model, states);
+    }
+    states.add(state, worker);
+  }
+
+  #deleteModelState(worker: WorkerRecord, model: string | null, state: WorkerState): void {
+    this.byModel.delete(model, worker);
+    this.byState.delete(state, worker);
+    const states = this.byModelState.get(model);
+    states?.delete(state, worker);
+    if (states?.sets.size === 0) this.byModelState.delete(model);
+  }
+
+  #addReservation(worker: WorkerRecord): void {
+    const id = worker.sample.reservationId;
+    if (id === null) return;
+    const workers = this.byReservation.get(id);
+    if (workers) workers.add(worker);
+    else this.byReservation.set(id, new Set([worker]));
+  }
+
+  #deleteReservation(worker: WorkerRecord, id: string | null): void {
+    if (id === null) return;
+    const workers = this.byReservation.get(id);
+    workers?.delete(worker);
+    if (workers?.size === 0) this.byReservation.delete(id);
+  }
+}

@@ -1,0 +1,129 @@
+import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
+import type { HistoryStore } from './history.js';
+import type { Indexes } from './indexes.js';
+import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels } from './merge.js';
+import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+
+/** What a merge found to be different. */
+export interface Delta {
+  readonly changed: WorkerRecord[];
+  readonly appeared: WorkerRecord[];
+  readonly gone: WorkerRecord[];
+  /** Workers whose state is another, with what it was. */
+  readonly flipped: { readonly worker: WorkerRecord; readonly from: WorkerSample['state'] }[];
+}
+
+export const noWorkers: Delta = { changed: [], appeared: [], gone: [], flipped: [] };
+
+/** Merges the workers of a frame into a hive: touches what differs, and makes nothing for a worker that did not change. */
+export function mergeWorkers(
+  indexes: Indexes,
+  history: HistoryStore,
+  hive: HiveRecord,
+  frame: Heartbeat,
+  replaces: boolean,
+  nowMs: number,
+): Delta {
+  const delta: Delta = { changed: [], appeared: [], gone: [], flipped: [] };
+  const beat = hive.beat;
+  let named = 0;
+  for (const next of frame.workers) {
+    let worker = hive.workers.get(next.id);
+    if (!worker) {
+      worker = {
+        hive,
+        sample: copyWorker(next),
+        labels: [],
+        beat: beat - 1,
+        unseenSinceMs: null,
+        picks: 0,
+        ring: history.open(),
+      };
+      indexes.addWorker(worker);
+      delta.appeared.push(worker);
+      delta.changed.push(worker);
+    } else {
+      const { sample } = worker;
+      const { model, state, reservationId, labels } = sample;
+      if (mergeWorker(sample, next)) {
+        delta.changed.push(worker);
+        if (model !== sample.model || state !== sample.state || reservationId !== sample.reservationId)
+          indexes.moveWorker(worker, { model, state, reservationId });
+        if (state !== sample.state) delta.flipped.push({ worker, from: state });
+        if (labels !== sample.labels) indexes.setLabels(worker);
+      }
+      worker.picks = 0;
+      worker.unseenSinceMs = null;
+    }
+    if (worker.beat !== beat) named++;
+    worker.beat = beat;
+    const s = worker.sample;
+    history.add(worker.ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
+  }
+  if (named < hive.workers.size) {
+    for (const worker of [...hive.workerOrder]) {
+      if (worker.beat === beat) continue;
+      if (frame.workersComplete || replaces) {
+        forgetWorker(indexes, history, worker);
+        delta.gone.push(worker);
+      } else worker.unseenSinceMs ??= hive.heardAtMs;
+    }
+  }
+  return delta;
+}
+
+export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: WorkerRecord): void {
+  indexes.removeWorker(worker);
+  history.close(worker.ring);
+  worker.ring = -1;
+}
+
+/** Merges the GPUs of a frame: the list is always whole. Their room is set afterwards, by who knows the reservations. */
+export function mergeGpus(
+  indexes: Indexes,
+  history: HistoryStore,
+  hive: HiveRecord,
+  frame: Heartbeat,
+  nowMs: number,
+): void {
+  const beat = hive.beat;
+  let inOrder = frame.gpus.length === hive.gpuOrder.length;
+  let parents: Set<string> | null = null;
+  frame.gpus.forEach((next, index) => {
+    let gpu = hive.gpus.get(next.uuid);
+    if (!gpu) {
+      gpu = { hive, sample: copyGpu(next), freeBytes: null, isParent: false, beat, ring: history.open() };
+      indexes.addGpu(gpu);
+    } else mergeGpu(gpu.sample, next);
+    gpu.beat = beat;
+    if (hive.gpuOrder[index] !== gpu) inOrder = false;
+    if (next.parentUuid !== null) {
+      parents ??= new Set();
+      parents.add(next.parentUuid);
+    }
+    const s = gpu.sample;
+    history.add(gpu.ring, nowMs, s.utilizationPercent, s.memoryUsedBytes, s.powerWatts, s.temperatureCelsius);
+  });
+  if (!inOrder) {
+    for (const gpu of hive.gpuOrder) if (gpu.beat !== beat) forgetGpu(indexes, history, gpu);
+    hive.gpuOrder = [...new Set(frame.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
+  }
+  for (const gpu of hive.gpuOrder) gpu.isParent = parents !== null && (parents as Set<string>).has(gpu.sample.uuid);
+}
+
+export function forgetGpu(indexes: Indexes, history: HistoryStore, gpu: GpuRecord): void {
+  indexes.removeGpu(gpu);
+  history.close(gpu.ring);
+  gpu.ring = -1;
+}
+
+/** Takes the hive's own part of a frame; true where its labels changed, which every worker of it inherits. */
+export function mergeHive(hive: HiveRecord, frame: Heartbeat): boolean {
+  const relabelled = !sameLabels(hive.info.labels, frame.hive.labels);
+  hive.info = frame.hive;
+  hive.host = frame.host;
+  hive.faults = frame.faults;
+  hive.collection = frame.collection;
+  hive.workersComplete = frame.workersComplete;
+  return relabelled;
+}

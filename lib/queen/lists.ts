@@ -1,0 +1,185 @@
+import { type Indexes, labelPair } from './indexes.js';
+import type { GpuQuery, HiveQuery, WorkerQuery, WorkerSort } from './queries.js';
+import { type Place, pageSize, readCursor, writeCursor } from './queries.js';
+import { compareText, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
+import type { SortedSet } from './sorted-set.js';
+
+interface Slice<T> {
+  readonly items: T[];
+  readonly nextCursor: string | null;
+}
+
+/** Takes one page off a walk that begins at the cursor. */
+function take<T>(walk: Iterable<T>, limit: number, matches: (item: T) => boolean, place: (item: T) => Place): Slice<T> {
+  const items: T[] = [];
+  for (const item of walk) {
+    if (!matches(item)) continue;
+    if (items.length === limit) return { items, nextCursor: writeCursor(place(items[limit - 1]!)) };
+    items.push(item);
+  }
+  return { items, nextCursor: null };
+}
+
+export function listHives(indexes: Indexes, query: HiveQuery): Slice<HiveRecord> {
+  const limit = pageSize(query.limit);
+  const after = query.cursor ? readCursor(query.cursor, 'hive', 1) : null;
+  const labels = Object.entries(query.labels ?? {});
+  return take(
+    indexes.hiveOrder.from(after ? (hive) => (hive.id <= after[2]! ? -1 : 0) : undefined),
+    limit,
+    (hive) =>
+      (query.liveness === undefined || hive.liveness === query.liveness) &&
+      (query.state === undefined || hive.info.state === query.state) &&
+      labels.every(([key, value]) => hive.info.labels[key] === value),
+    (hive) => ['hive', null, hive.id],
+  );
+}
+
+export function listGpus(indexes: Indexes, query: GpuQuery): Slice<GpuRecord> {
+  const limit = pageSize(query.limit);
+  const after = query.cursor ? readCursor(query.cursor, 'gpu', 2) : null;
+  return take(
+    walkGpus(indexes, query.hive, after),
+    limit,
+    (gpu) =>
+      (query.liveness === undefined || gpu.hive.liveness === query.liveness) &&
+      (query.health === undefined || gpu.sample.health === query.health) &&
+      (query.minFreeBytes === undefined || (gpu.freeBytes !== null && gpu.freeBytes >= query.minFreeBytes)),
+    (gpu) => ['gpu', null, gpu.hive.id, gpu.sample.uuid],
+  );
+}
+
+function* walkGpus(indexes: Indexes, only: string | undefined, after: Place | null): Generator<GpuRecord, void> {
+  const [, , hiveId, uuid] = after ?? [];
+  const single = only === undefined ? undefined : indexes.hives.get(only);
+  const hives =
+    only === undefined
+      ? indexes.hiveOrder.from(hiveId === undefined ? undefined : (hive) => (hive.id < hiveId ? -1 : 0))
+      : single
+        ? [single]
+        : [];
+  for (const hive of hives) {
+    const order = hive.gpuOrder;
+    // A GPU that left since then makes its host's list begin anew: shown twice rather than not at all.
+    const begin = hive.id === hiveId ? order.findIndex((gpu) => gpu.sample.uuid === uuid) + 1 : 0;
+    for (let i = begin; i < order.length; i++) yield order[i]!;
+  }
+}
+
+/** Some GPU that the worker holds has this much room left. */
+export function hasRoom(worker: WorkerRecord, bytes: number): boolean {
+  for (const { uuid } of worker.sample.gpus) {
+    const free = worker.hive.gpus.get(uuid)?.freeBytes;
+    if (free !== undefined && free !== null && free >= bytes) return true;
+  }
+  return false;
+}
+
+export function listWorkers(indexes: Indexes, query: WorkerQuery): Slice<WorkerRecord> {
+  const limit = pageSize(query.limit);
+  const pairs = Object.entries(query.labels ?? {}).map(([key, value]) => labelPair(key, value));
+  const matches = (worker: WorkerRecord): boolean => {
+    const { sample, hive } = worker;
+    return (
+      (query.model === undefined || sample.model === query.model) &&
+      (query.state === undefined || sample.state === query.state) &&
+      (query.group === undefined || sample.group === query.group) &&
+      (query.hive === undefined || hive.id === query.hive) &&
+      (query.liveness === undefined || hive.liveness === query.liveness) &&
+      pairs.every((pair) => worker.labels.includes(pair)) &&
+      (query.minFreeVramBytes === undefined || hasRoom(worker, query.minFreeVramBytes))
+    );
+  };
+  const sort = query.sort ?? 'key';
+  if (sort !== 'key') return listSorted(indexes, query, pairs, sort, limit, matches);
+
+  const after = query.cursor ? readCursor(query.cursor, 'key', 2) : null;
+  return take(walkWorkers(indexes, query, pairs, after), limit, matches, (worker) => [
+    'key',
+    null,
+    worker.hive.id,
+    worker.sample.id,
+  ]);
+}
+
+/** Walks the smallest set that holds all matches, from the cursor on. */
+function walkWorkers(
+  indexes: Indexes,
+  query: WorkerQuery,
+  pairs: readonly string[],
+  after: Place | null,
+): Iterable<WorkerRecord> {
+  if (query.hive !== undefined) {
+    const hive = indexes.hives.get(query.hive);
+    return hive ? ofHive(hive, after) : [];
+  }
+  const sets: SortedSet<WorkerRecord>[] = [];
+  if (query.model !== undefined && query.state !== undefined) sets.push(indexes.modelState(query.model, query.state));
+  else if (query.model !== undefined) sets.push(indexes.byModel.get(query.model));
+  else if (query.state !== undefined) sets.push(indexes.byState.get(query.state));
+  if (query.group !== undefined) sets.push(indexes.byGroup.get(query.group));
+  for (const pair of pairs) sets.push(indexes.byLabel.get(pair));
+  if (sets.length === 0) return allWorkers(indexes, after);
+  const smallest = sets.reduce((least, set) => (set.size < least.size ? set : least));
+  if (!after) return smallest.from();
+  const [, , hiveId, id] = after;
+  return smallest.from((worker) =>
+    (compareText(worker.hive.id, hiveId!) || compareText(worker.sample.id, id!)) <= 0 ? -1 : 0,
+  );
+}
+
+function* ofHive(hive: HiveRecord, after: Place | null): Generator<WorkerRecord, void> {
+  const [, , hiveId, id] = after ?? [];
+  for (const worker of hive.workerOrder)
+    if (hiveId === undefined || hive.id > hiveId || worker.sample.id > id!) yield worker;
+}
+
+/** Every worker, in order of hive and id. */
+export function* allWorkers(indexes: Indexes, after: Place | null = null): Generator<WorkerRecord, void> {
+  const [, , hiveId] = after ?? [];
+  for (const hive of indexes.hiveOrder.from(hiveId === undefined ? undefined : (one) => (one.id < hiveId ? -1 : 0)))
+    yield* ofHive(hive, hive.id === hiveId ? after : null);
+}
+
+/** Another order than that of keys: all matches are looked at, the page's kept. */
+function listSorted(
+  indexes: Indexes,
+  query: WorkerQuery,
+  pairs: readonly string[],
+  sort: WorkerSort,
+  limit: number,
+  matches: (worker: WorkerRecord) => boolean,
+): Slice<WorkerRecord> {
+  const descending = sort.startsWith('-');
+  const field = (descending ? sort.slice(1) : sort) as Exclude<WorkerSort, 'key' | `-${string}`>;
+  const compareValues = (a: number | null, b: number | null): number =>
+    a === b ? 0 : a === null ? 1 : b === null ? -1 : descending ? b - a : a - b;
+  const compare = (a: WorkerRecord, b: WorkerRecord) =>
+    compareValues(a.sample[field], b.sample[field]) || compareWorkers(a, b);
+  const after = query.cursor ? readCursor(query.cursor, sort, 2) : null;
+  const isAfter = (worker: WorkerRecord): boolean => {
+    if (!after) return true;
+    const [, value, hiveId, id] = after;
+    const order = compareValues(worker.sample[field], value);
+    return (order || compareText(worker.hive.id, hiveId!) || compareText(worker.sample.id, id!)) > 0;
+  };
+  // One more than the page, sorted, so that the rest is only compared with its last.
+  const best: WorkerRecord[] = [];
+  for (const worker of walkWorkers(indexes, query, pairs, null)) {
+    if (!matches(worker) || !isAfter(worker)) continue;
+    if (best.length > limit && compare(best[limit]!, worker) <= 0) continue;
+    let low = 0;
+    let high = best.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compare(best[middle]!, worker) < 0) low = middle + 1;
+      else high = middle;
+    }
+    best.splice(low, 0, worker);
+    if (best.length > limit + 1) best.pop();
+  }
+  if (best.length <= limit) return { items: best, nextCursor: null };
+  best.pop();
+  const last = best[limit - 1]!;
+  return { items: best, nextCursor: writeCursor([sort, last.sample[field], last.hive.id, last.sample.id]) };
+}

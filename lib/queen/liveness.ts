@@ -1,0 +1,91 @@
+import type { Liveness } from '../contract/api.js';
+import { defaults } from '../defaults.js';
+
+export interface LivenessLimits {
+  readonly lateAfterIntervals: number;
+  readonly offlineAfterMs: number;
+  readonly offlineAfterIntervals: number;
+  readonly staleAfterMs: number;
+}
+
+export const livenessDefaults: LivenessLimits = {
+  lateAfterIntervals: defaults.lateAfterIntervals,
+  offlineAfterMs: defaults.offlineAfterMs,
+  offlineAfterIntervals: defaults.offlineAfterIntervals,
+  staleAfterMs: defaults.staleAfterMs,
+};
+
+/** What a silence means. `removed`: the hive and all its workers are forgotten. */
+export type Standing = Liveness | 'removed';
+
+/** Silences, in ms since the last beat, at which a hive becomes late, offline and removed; each at least the one before. */
+export interface Thresholds {
+  readonly lateMs: number;
+  readonly offlineMs: number;
+  readonly removedMs: number;
+}
+
+/** An interval granted under load moves all of them with it, so that a hive that keeps to it is never late. */
+export function thresholds(intervalMs: number, limits: LivenessLimits = livenessDefaults): Thresholds {
+  const lateMs = limits.lateAfterIntervals * intervalMs;
+  const offlineMs = Math.max(limits.offlineAfterMs, limits.offlineAfterIntervals * intervalMs, lateMs);
+  return { lateMs, offlineMs, removedMs: Math.max(limits.staleAfterMs, offlineMs) };
+}
+
+/** The standing after a silence. Pure; the boundary itself belongs to the worse one. */
+export function standing(silenceMs: number, limits: Thresholds): Standing {
+  if (silenceMs >= limits.removedMs) return 'removed';
+  if (silenceMs >= limits.offlineMs) return 'offline';
+  if (silenceMs >= limits.lateMs) return 'late';
+  return 'online';
+}
+
+/** The silence at which the standing changes next. */
+export function nextChangeMs(now: Standing, limits: Thresholds): number {
+  if (now === 'online') return limits.lateMs;
+  if (now === 'late') return limits.offlineMs;
+  if (now === 'offline') return limits.removedMs;
+  return Number.POSITIVE_INFINITY;
+}
+
+/**
+ * The clock by which silence is judged. It stands still while this process itself was not listening: where the loop
+ * promises to look at it every `tickMs` and did not for longer than `toleranceMs` more, beats may be waiting unread in the
+ * socket, so the gap counts as one tick. It errs towards calling a dead hive alive for the length of the stall.
+ * Without a promise (`tickMs` null) the clock given is trusted as it is.
+ */
+export class ListeningClock {
+  readonly #clock: () => number;
+  readonly #tickMs: number | null;
+  readonly #toleranceMs: number;
+  #last: number;
+  #forgivenMs = 0;
+
+  constructor(clock: () => number, tickMs: number | null, toleranceMs = 1000) {
+    this.#clock = clock;
+    this.#tickMs = tickMs;
+    this.#toleranceMs = toleranceMs;
+    this.#last = clock();
+  }
+
+  /** Milliseconds of listening. Never goes back, even where the clock given does. */
+  now(): number {
+    const now = Math.max(this.#clock(), this.#last);
+    if (this.#tickMs !== null) {
+      const gap = now - this.#last;
+      if (gap > this.#tickMs + this.#toleranceMs) this.#forgivenMs += gap - this.#tickMs;
+    }
+    this.#last = now;
+    return now - this.#forgivenMs;
+  }
+
+  /** The time given last. */
+  peek(): number {
+    return this.#last - this.#forgivenMs;
+  }
+
+  /** All that was forgiven so far. */
+  get forgivenMs(): number {
+    return this.#forgivenMs;
+  }
+}

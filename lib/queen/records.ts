@@ -1,0 +1,87 @@
+import type { Liveness } from '../contract/api.js';
+import type { Collection, Fault, GpuSample, HiveInfo, HostSample, WorkerSample } from '../contract/heartbeat.js';
+import type { Incarnations } from './incarnations.js';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What the registry holds of a worker. Its sample is written in place at each beat; views copy it. */
+export interface WorkerRecord {
+  readonly hive: HiveRecord;
+  readonly sample: Mutable<WorkerSample>;
+  /** Own labels and the hive's, as they stand in the indexes. */
+  labels: readonly string[];
+  /** Number of the hive's beat that last named it. */
+  beat: number;
+  /** When it was last named, where the snapshots since were incomplete and did not; else null. */
+  unseenSinceMs: number | null;
+  /** Times it was picked since its last beat. */
+  picks: number;
+  /** Its ring of history; -1: none. */
+  ring: number;
+}
+
+export interface GpuRecord {
+  readonly hive: HiveRecord;
+  readonly sample: Mutable<GpuSample>;
+  /** Total - used - reserved, less what reservations hold; null where it can't be known. Orders the free index. */
+  freeBytes: number | null;
+  /** A MIG device is cut from it, so nothing is placed on it whole. */
+  isParent: boolean;
+  beat: number;
+  ring: number;
+}
+
+export interface HiveRecord {
+  readonly id: string;
+  info: HiveInfo;
+  host: HostSample;
+  faults: readonly Fault[];
+  collection: Collection;
+  workersComplete: boolean;
+  /** What it was granted, or sends at if that is longer. */
+  intervalMs: number;
+  readonly incarnations: Incarnations;
+  liveness: Liveness;
+  /** Time of the last beat: by the clock given (for ages), and by the listening clock (for liveness). */
+  heardAtMs: number;
+  /** The next look at its liveness, by the listening clock. */
+  dueMs: number;
+  /** Beats taken so far. */
+  beat: number;
+  /** Every hive-side event up to this one is in the stream. */
+  ackEventSeq: number;
+  readonly workers: Map<string, WorkerRecord>;
+  /** By id. */
+  readonly workerOrder: WorkerRecord[];
+  readonly gpus: Map<string, GpuRecord>;
+  /** As the hive lists them. */
+  gpuOrder: GpuRecord[];
+  /** When its id was last reported to be in use twice. */
+  duplicateAtMs: number | null;
+  ring: number;
+}
+
+export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The order of all lists: by hive, then by worker id. It is the same at every queen, so cursors hold there too. */
+export function compareWorkers(a: WorkerRecord, b: WorkerRecord): number {
+  if (a === b) return 0;
+  if (a.hive !== b.hive) {
+    const byHive = compareText(a.hive.id, b.hive.id);
+    if (byHive !== 0) return byHive;
+  }
+  return compareText(a.sample.id, b.sample.id);
+}
+
+export const compareHives = (a: HiveRecord, b: HiveRecord): number => compareText(a.id, b.id);
+
+/** Most free first; those whose room is not known come last. */
+export function compareFree(a: GpuRecord, b: GpuRecord): number {
+  if (a === b) return 0;
+  const byFree = (b.freeBytes ?? -1) - (a.freeBytes ?? -1);
+  if (byFree !== 0) return byFree;
+  const byHive = compareText(a.hive.id, b.hive.id);
+  return byHive !== 0 ? byHive : compareText(a.sample.uuid, b.sample.uuid);
+}
+
+export const workerKey = (worker: WorkerRecord): string => `${worker.hive.id}/${worker.sample.id}`;

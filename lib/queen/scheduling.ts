@@ -1,0 +1,84 @@
+import type { HostSample } from '../contract/heartbeat.js';
+import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+import type { SortedSet } from './sorted-set.js';
+
+/** Work may be sent to its workers: heard in time, and not starting, draining or stopping. */
+export const isSchedulable = (hive: Pick<HiveRecord, 'liveness'> & { info: { state: string } }): boolean =>
+  hive.liveness === 'online' && hive.info.state === 'ready';
+
+/** It can take requests; nothing to probe counts as ready. */
+export const isReady = (sample: { ready: boolean | null; state: string }): boolean =>
+  sample.ready !== false && sample.state !== 'starting';
+
+/** Room left on a GPU: total - used - reserved (where reserved is unknown: total - used). Null where it can't be known. */
+export function freeBytes(
+  gpu: {
+    memoryTotalBytes: number | null;
+    memoryUsedBytes: number | null;
+    memoryReservedBytes: number | null;
+    memoryKind: 'device' | 'unified';
+  },
+  host: Pick<HostSample, 'memoryAvailableBytes'>,
+): number | null {
+  const { memoryTotalBytes: total, memoryUsedBytes: used } = gpu;
+  const own = total === null || used === null ? null : Math.max(0, total - used - (gpu.memoryReservedBytes ?? 0));
+  if (gpu.memoryKind === 'device') return own;
+  // Unified memory is the host's: what others hold of it is gone for the GPU too, and some drivers tell only the host's side.
+  const available = host.memoryAvailableBytes;
+  if (available === null) return own;
+  return own === null ? available : Math.min(own, available);
+}
+
+/** Something can be placed on it: healthy enough to compute, and not cut into MIG devices. */
+export const isPlaceable = (gpu: Pick<GpuRecord, 'isParent'> & { sample: { health: string } }): boolean =>
+  !gpu.isParent && (gpu.sample.health === 'ok' || gpu.sample.health === 'degraded');
+
+/** What a pick weighs until the worker's next beat, in percent of load. */
+export const pickWeight = 25;
+
+/** How loaded a worker is: 0 when idle, else its use of each GPU it holds (of a core where it holds none), and what was just sent. */
+export function load(worker: Pick<WorkerRecord, 'picks'> & { sample: WorkerRecord['sample'] }): number {
+  const { sample, picks } = worker;
+  const sent = picks * pickWeight;
+  if (sample.state === 'idle') return sent;
+  const held = sample.gpus.length;
+  const use = held > 0 ? sample.gpuUtilizationPercent : sample.cpuPercent;
+  // Not known is taken for fully loaded: it is chosen after all that are known to have room.
+  const share = use === null ? 100 : Math.min(100, held > 0 ? use / held : use);
+  return Math.max(1, share) + sent;
+}
+
+/** One of the least loaded of those that can serve, at random: reservoir sampling, so that one walk is enough. Null where there are none. */
+export function leastLoaded(workers: Iterable<WorkerRecord>, random: () => number): WorkerRecord | null {
+  let best: WorkerRecord | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  let ties = 0;
+  for (const worker of workers) {
+    if (!canServe(worker)) continue;
+    const its = load(worker);
+    if (its > least) continue;
+    ties = its < least ? 1 : ties + 1;
+    least = its;
+    if (ties === 1 || random() * ties < 1) best = worker;
+  }
+  return best;
+}
+
+/** Draws at random before a walk of all is worth it. */
+const draws = 8;
+
+/** Idle, ready and not picked since its last beat: found by drawing where most are so, else by a walk of all that could do. */
+export function pickBest(
+  idle: SortedSet<WorkerRecord>,
+  all: SortedSet<WorkerRecord>,
+  random: () => number,
+): WorkerRecord | null {
+  if (idle.size > draws)
+    for (let i = 0; i < draws; i++) {
+      const worker = idle.at(Math.floor(random() * idle.size));
+      if (worker && worker.picks === 0 && canServe(worker)) return worker;
+    }
+  return leastLoaded(all, random);
+}
+
+export const canServe = (worker: WorkerRecord): boolean => isSchedulable(worker.hive) && isReady(worker.sample);

@@ -1,0 +1,47 @@
+import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
+import { copyGpu, copyWorker } from './merge.js';
+import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
+
+/** Views are copies of one item: what a reader holds never changes under it. Nested values are shared, and never written. */
+
+export function hiveView(hive: HiveRecord, nowMs: number): HiveView {
+  const info = hive.info;
+  return {
+    id: info.id,
+    hostname: info.hostname,
+    version: info.version,
+    incarnation: info.incarnation,
+    startedAt: info.startedAt,
+    address: info.address,
+    labels: info.labels,
+    state: info.state,
+    hive: hive.id,
+    liveness: hive.liveness,
+    ageMs: Math.max(0, nowMs - hive.heardAtMs),
+    intervalMs: hive.intervalMs,
+    host: hive.host,
+    workerCount: hive.workers.size,
+    gpus: hive.gpuOrder.map((gpu) => copyGpu(gpu.sample)),
+    workersComplete: hive.workersComplete,
+    faults: hive.faults as HiveView['faults'],
+    collection: hive.collection,
+  };
+}
+
+export function workerView(worker: WorkerRecord, nowMs: number): WorkerView {
+  const view = copyWorker(worker.sample) as WorkerView;
+  view.hive = worker.hive.id;
+  view.liveness = worker.hive.liveness;
+  view.ageMs = Math.max(0, nowMs - (worker.unseenSinceMs ?? worker.hive.heardAtMs));
+  view.key = workerKey(worker);
+  return view;
+}
+
+export function gpuView(gpu: GpuRecord, nowMs: number): GpuView {
+  const view = copyGpu(gpu.sample) as GpuView;
+  view.hive = gpu.hive.id;
+  view.liveness = gpu.hive.liveness;
+  view.ageMs = Math.max(0, nowMs - gpu.hive.heardAtMs);
+  view.freeBytes = gpu.freeBytes;
+  return view;
+}
