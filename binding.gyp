@@ -41,14 +41,36 @@
         "native/descriptor_limit.cc",
         "native/detached_thread.cc",
         "native/files_object.cc",
+        "native/gpu_loop.cc",
+        "native/gpu_object.cc",
+        "native/gpu_thread.cc",
         "native/kernel_file.cc",
         "native/notifier.cc",
+        "native/nvml_library.cc",
+        "native/nvml_reader.cc",
         "native/sample_thread.cc",
         "native/to_js.cc"
       ],
       "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
       # Threads of the addon may outlive the environment that started them: its code must stay mapped.
-      "ldflags": ["-Wl,-z,nodelete"]
+      "ldflags": ["-Wl,-z,nodelete"],
+      "libraries": ["-ldl"]
+    },
+    {
+      # The GPU reader as a process of its own (gpuIsolation: process). No Node in it: it has to stay small.
+      "target_name": "hivepulse-gpu",
+      "type": "executable",
+      "product_extension": "",
+      "sources": [
+        "native/detached_thread.cc",
+        "native/gpu_helper_main.cc",
+        "native/gpu_loop.cc",
+        "native/nvml_library.cc",
+        "native/nvml_reader.cc"
+      ],
+      "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
+      "ldflags": ["-pthread", "-static-libstdc++", "-static-libgcc"],
+      "libraries": ["-ldl"]
     }
   ]
 }

@@ -6,6 +6,7 @@
 #include "cgroup_object.h"
 #include "descriptor_limit.h"
 #include "files_object.h"
+#include "gpu_object.h"
 #include "to_js.h"
 
 namespace {
@@ -25,6 +26,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportNames(env, exports);
   exports.Set("CgroupReader", CgroupObject::Class(env));
   exports.Set("BlockingFiles", FilesObject::Class(env));
+  exports.Set("GpuThread", GpuObject::Class(env));
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, RaiseLimit));
   exports.Set("originalDescriptorLimit", Napi::Function::New(env, OriginalLimit));
   exports.Set("clockTicksPerSecond", static_cast<double>(sysconf(_SC_CLK_TCK)));

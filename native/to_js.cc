@@ -92,6 +92,25 @@ ReaderOptions ReaderOptionsFromJs(const Napi::Object& options) {
   return result;
 }
 
+nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options) {
+  nvml::LoopOptions result;
+  const Napi::Value paths = options.Get("libraryPaths");
+  if (paths.IsArray()) {
+    const Napi::Array list = paths.As<Napi::Array>();
+    for (std::uint32_t i = 0; i < list.Length(); ++i) {
+      result.libraryPaths.push_back(list.Get(i).ToString().Utf8Value());
+    }
+  }
+  const auto milliseconds = [&options](const char* name, std::chrono::milliseconds& into) {
+    const Napi::Value value = options.Get(name);
+    if (value.IsNumber()) into = std::chrono::milliseconds(value.As<Napi::Number>().Int64Value());
+  };
+  milliseconds("intervalMs", result.interval);
+  milliseconds("slowIntervalMs", result.slowInterval);
+  milliseconds("retryMs", result.retryFirst);
+  return result;
+}
+
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
   Napi::Array results = Napi::Array::New(env, batch.paths.size());
   for (std::uint32_t i = 0; i < batch.files.size(); ++i) {

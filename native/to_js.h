@@ -6,6 +6,7 @@
 
 #include "blocking_files.h"
 #include "cgroup_reader.h"
+#include "gpu_loop.h"
 #include "raw_pass.h"
 
 /// The only place that knows how things are called in JavaScript.
@@ -16,6 +17,9 @@ Napi::Value PassToJs(Napi::Env env, const RawPass& pass);
 
 /// `RawReaderOptions` of lib/cgroup/raw.ts. What is missing keeps its default.
 ReaderOptions ReaderOptionsFromJs(const Napi::Object& options);
+
+/// `NativeGpuOptions` of lib/native/binding.ts. What is missing keeps its default.
+nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options);
 
 /// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno.
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);

@@ -44,6 +44,23 @@ export interface NativeBlockingFiles {
   close(): void;
 }
 
+/** Of a GPU reader; what is missing has the defaults of native/gpu_loop.h. */
+export interface NativeGpuOptions {
+  /** Where to look for libnvidia-ml, in order. */
+  readonly libraryPaths?: readonly string[];
+  readonly intervalMs?: number;
+  readonly slowIntervalMs?: number;
+  readonly retryMs?: number;
+}
+
+/** A thread that reads GPUs through NVML (native/gpu_thread.h). Runs from its construction on. */
+export interface NativeGpuThread {
+  /** The lines of JSON since the last call (native/gpu_loop.h). */
+  take(): readonly string[];
+  ended(): boolean;
+  close(): void;
+}
+
 /** What the addon exports. */
 export interface Binding {
   readonly workerColumns: readonly string[];
@@ -52,6 +69,7 @@ export interface Binding {
   readonly rowFlags: Readonly<Record<string, number>>;
   readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
   readonly BlockingFiles: new (onDone: () => void) => NativeBlockingFiles;
+  readonly GpuThread: new (options: NativeGpuOptions) => NativeGpuThread;
   /** Raises the soft RLIMIT_NOFILE to the hard one and returns what is now in force. */
   raiseDescriptorLimit(): number;
   /** The soft RLIMIT_NOFILE that this process came with, as far as it can be told: what children should get. */

@@ -1,0 +1,76 @@
+// Finds libnvidia-ml, and in it each function by name: what an older driver lacks is null, and the reader asks first.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nvml_abi.h"
+
+namespace nvml {
+
+/// The functions used, null where the driver lacks them (nvml_library.cc says which may be missing).
+struct Symbols {
+  int (*init)();
+  int (*shutdown)();
+  int (*systemGetDriverVersion)(char*, uint32_t);
+  int (*deviceGetCount)(uint32_t*);
+  int (*deviceGetHandleByIndex)(uint32_t, Device*);
+  int (*deviceGetUuid)(Device, char*, uint32_t);
+  int (*deviceGetName)(Device, char*, uint32_t);
+  int (*deviceGetPciInfoV3)(Device, PciInfo*);
+  int (*deviceGetPciInfoOld)(Device, PciInfo*);
+  int (*deviceGetCudaComputeCapability)(Device, int*, int*);
+  int (*deviceGetMemoryInfoV2)(Device, MemoryV2*);
+  int (*deviceGetMemoryInfo)(Device, Memory*);
+  int (*deviceGetUtilizationRates)(Device, Utilization*);
+  int (*deviceGetTemperatureV)(Device, Temperature*);
+  int (*deviceGetTemperature)(Device, int, uint32_t*);
+  int (*deviceGetPowerUsage)(Device, uint32_t*);
+  int (*deviceGetEnforcedPowerLimit)(Device, uint32_t*);
+  int (*deviceGetClockInfo)(Device, int, uint32_t*);
+  int (*deviceGetFanSpeed)(Device, uint32_t*);
+  int (*deviceGetThrottleReasons)(Device, uint64_t*);
+  int (*deviceGetTotalEccErrors)(Device, int, int, uint64_t*);
+  int (*deviceGetRemappedRows)(Device, uint32_t*, uint32_t*, uint32_t*, uint32_t*);
+  int (*deviceGetNvLinkState)(Device, uint32_t, int*);
+  int (*deviceGetFieldValues)(Device, int, FieldValue*);
+  int (*deviceGetMigMode)(Device, uint32_t*, uint32_t*);
+  int (*deviceGetMaxMigDeviceCount)(Device, uint32_t*);
+  int (*deviceGetMigDeviceHandleByIndex)(Device, uint32_t, Device*);
+  int (*computeProcessesV3)(Device, uint32_t*, void*);
+  int (*computeProcessesV2)(Device, uint32_t*, void*);
+  int (*computeProcessesV1)(Device, uint32_t*, void*);
+  int (*graphicsProcessesV3)(Device, uint32_t*, void*);
+  int (*graphicsProcessesV2)(Device, uint32_t*, void*);
+  int (*graphicsProcessesV1)(Device, uint32_t*, void*);
+  int (*mpsProcessesV3)(Device, uint32_t*, void*);
+  int (*mpsProcessesV2)(Device, uint32_t*, void*);
+  int (*mpsProcessesV1)(Device, uint32_t*, void*);
+  /// Never called: their presence tells the 535 releases apart whose _v3 lists have another stride.
+  void* confComputeMemSizeInfo;
+  void* runningProcessDetailList;
+  int (*deviceGetProcessesUtilizationInfo)(Device, ProcessesUtilizationInfo*);
+  int (*deviceGetProcessUtilization)(Device, ProcessUtilizationSample*, uint32_t*, uint64_t);
+  int (*eventSetCreate)(EventSet*);
+  int (*eventSetFree)(EventSet);
+  int (*eventSetWait)(EventSet, EventData*, uint32_t);
+  int (*deviceRegisterEvents)(Device, uint64_t, EventSet);
+  int (*deviceGetSupportedEventTypes)(Device, uint64_t*);
+};
+
+struct Library {
+  bool loaded = false;
+  /// Where it was found; empty where it was not.
+  std::string path;
+  /// Why there is none: one clause for each place that held something unusable, else the loader's own words.
+  std::string failure;
+  Symbols symbols{};
+};
+
+/// Where libnvidia-ml may be, in order of preference. `.so.1` belongs to the driver; plain `.so` may be CUDA's stub.
+std::vector<std::string> DefaultLibraryPaths();
+
+/// Opens the first usable library. It is never closed again: threads of the driver may still run in it.
+Library OpenLibrary(const std::vector<std::string>& paths);
+
+}  // namespace nvml
