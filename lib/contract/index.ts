@@ -1,3 +1,4 @@
 export * from './api.js';
 export * from './heartbeat.js';
 export * from './primitives.js';
+export * from './queries.js';

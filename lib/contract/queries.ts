@@ -1,0 +1,98 @@
+import { type Static, type TProperties, Type } from 'typebox';
+import { livenesses } from './api.js';
+import { gpuHealths, hiveStates, workerStates } from './heartbeat.js';
+import { Id, OneOf } from './primitives.js';
+
+/** What people and programs ask in a query string. Names that are not here are refused: a misspelt filter is no filter. */
+const query = <T extends TProperties>(properties: T) => Type.Object(properties, { additionalProperties: false });
+
+const paging = {
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1000, description: 'Most items of one page; 100 unless told.' }),
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 1024,
+      description: '`nextCursor` of the page before, with the same query.',
+    }),
+  ),
+};
+
+const liveness = Type.Optional(OneOf(livenesses, 'Of the hive; all unless told.'));
+const hive = Type.Optional(Id('Only of this hive.'));
+
+/** `key:value`; a key has no colon. */
+const LabelPair = Type.String({ pattern: '^(?!__proto__:)[A-Za-z0-9_./-]{1,63}:.{0,256}$' });
+const label = Type.Optional(
+  Type.Union([LabelPair, Type.Array(LabelPair, { maxItems: 32 })], {
+    description: '`key:value`, may be repeated; all must match.',
+  }),
+);
+
+const model = Type.String({ minLength: 1, maxLength: 512 });
+const bytes = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description }));
+
+export const HivesQuery = query({ liveness, state: Type.Optional(OneOf(hiveStates)), label, ...paging });
+export type HivesQuery = Static<typeof HivesQuery>;
+
+export const workerSortNames = [
+  'key',
+  'cpuPercent',
+  '-cpuPercent',
+  'memoryBytes',
+  '-memoryBytes',
+  'workingSetBytes',
+  '-workingSetBytes',
+  'gpuUtilizationPercent',
+  '-gpuUtilizationPercent',
+  'vramUsedBytes',
+  '-vramUsedBytes',
+  'uptimeSeconds',
+  '-uptimeSeconds',
+] as const;
+
+export const WorkersQuery = query({
+  model: Type.Optional(model),
+  state: Type.Optional(OneOf(workerStates)),
+  group: Type.Optional(Id('Only of this group.')),
+  hive,
+  label,
+  minFreeVramBytes: bytes('Some GPU that it holds has this much room left.'),
+  liveness,
+  sort: Type.Optional(OneOf(workerSortNames, '`-` before a name: highest first. Unknown values come last either way.')),
+  ...paging,
+});
+export type WorkersQuery = Static<typeof WorkersQuery>;
+
+export const GpusQuery = query({
+  minFreeBytes: bytes('total - used - reserved, less what reservations hold.'),
+  health: Type.Optional(OneOf(gpuHealths)),
+  hive,
+  liveness,
+  ...paging,
+});
+export type GpusQuery = Static<typeof GpusQuery>;
+
+export const BestQuery = query({ model });
+export type BestQuery = Static<typeof BestQuery>;
+
+export const EventsQuery = query({
+  hive,
+  model: Type.Optional(model),
+  kind: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z]+(,[A-Za-z]+){0,31}$',
+      description:
+        'Comma list of messages (`heartbeat`, `event`, `liveness`) and kinds of events (`oomKill`, `hiveOffline`...). ' +
+        'Without `heartbeat` in it the stream has no rows, and so no `snapshot`.',
+    }),
+  ),
+  lastEventId: Type.Optional(
+    Type.String({
+      maxLength: 128,
+      description: 'As the header Last-Event-ID, for a first connection; the header wins.',
+    }),
+  ),
+});
+export type EventsQuery = Static<typeof EventsQuery>;

@@ -1,0 +1,137 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { idPattern } from '../contract/primitives.js';
+import { HivepulseError, systemCode } from '../errors.js';
+import type { Role, TokenGrant } from '../options.js';
+
+/** What a route asks of its caller. `open`: anyone. */
+export type Need = 'open' | 'heartbeat' | 'read' | 'schedule' | 'admin';
+
+const needs: Readonly<Record<Role, readonly Need[]>> = {
+  hive: ['open', 'heartbeat'],
+  read: ['open', 'read'],
+  schedule: ['open', 'read', 'schedule'],
+  admin: ['open', 'heartbeat', 'read', 'schedule', 'admin'],
+};
+
+/** Who asks: a role, the hive it is bound to, and a key under which its requests are counted. */
+export interface Caller {
+  readonly role: Role;
+  readonly hive: string | null;
+  readonly key: string;
+}
+
+export const mayDo = (role: Role, need: Need): boolean => needs[role].includes(need);
+
+export const roles = ['hive', 'read', 'schedule', 'admin'] as const satisfies readonly Role[];
+
+const minTokenLength = 16;
+const maxTokenLength = 512;
+const id = new RegExp(idPattern);
+
+/**
+ * Lines of `role token [hive]`; blank lines and `#` comments are skipped. Errors name the line, never what stands in it.
+ */
+export function parseTokens(text: string, path: string): TokenGrant[] {
+  const grants: TokenGrant[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    const words = line.trim().split(/\s+/);
+    if (words[0] === '' || words[0]?.startsWith('#')) continue;
+    const [role, token, hive, ...rest] = words;
+    const wrong = (why: string) => new HivepulseError('CONFIG_UNREADABLE', path, `${path}, line ${index + 1}: ${why}.`);
+    if (!roles.includes(role as Role)) throw wrong(`the role is not one of ${roles.join(', ')}`);
+    if (token === undefined) throw wrong('there is no token after the role');
+    if (rest.length > 0) throw wrong('there is more than `role token [hive]`');
+    if (hive !== undefined && role !== 'hive') throw wrong('only a hive token can be bound to a hive');
+    if (hive !== undefined && !id.test(hive)) throw wrong('what stands after the token is not a hive id');
+    grants.push({ token, role: role as Role, ...(hive === undefined ? {} : { hive }) });
+  }
+  return grants;
+}
+
+export function readTokens(path: string): TokenGrant[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const why = systemCode(error) ?? 'it cannot be read';
+    throw new HivepulseError('CONFIG_UNREADABLE', path, `The tokens file ${path} cannot be read: ${why}.`, {
+      cause: error,
+    });
+  }
+  return parseTokens(text, path);
+}
+
+interface Entry {
+  readonly digest: Buffer;
+  readonly caller: Caller;
+}
+
+/**
+ * Tokens by keyed digest. The key is drawn per process, so the time that a lookup takes says nothing about a token,
+ * and no token stays in memory longer than the options that brought it.
+ */
+export class TokenTable {
+  readonly #key = randomBytes(32);
+  #entries = new Map<string, Entry>();
+
+  constructor(grants: readonly TokenGrant[]) {
+    this.replace(grants);
+  }
+
+  /** False: nobody is asked for a token. */
+  get required(): boolean {
+    return this.#entries.size > 0;
+  }
+
+  /** All or nothing: a grant that is wrong leaves the table as it was. */
+  replace(grants: readonly TokenGrant[]): void {
+    const entries = new Map<string, Entry>();
+    for (const [index, { token, role, hive }] of grants.entries()) {
+      if (token.length < minTokenLength || token.length > maxTokenLength || !/^[\x21-\x7e]+$/.test(token))
+        throw new HivepulseError(
+          'INVALID_OPTION',
+          `tokens.${index}`,
+          `Token ${index + 1} (${role}) must be ${minTokenLength} to ${maxTokenLength} printable characters without spaces.`,
+        );
+      const digest = this.#digest(token);
+      const key = digest.toString('base64');
+      entries.set(key, { digest, caller: { role, hive: hive ?? null, key } });
+    }
+    this.#entries = entries;
+  }
+
+  find(token: string): Caller | null {
+    if (token.length > maxTokenLength) return null;
+    const digest = this.#digest(token);
+    const entry = this.#entries.get(digest.toString('base64'));
+    return entry !== undefined && timingSafeEqual(entry.digest, digest) ? entry.caller : null;
+  }
+
+  #digest(token: string): Buffer {
+    return createHmac('sha256', this.#key).update(token).digest();
+  }
+}
+
+/** The token of `Authorization: Bearer`, or null. */
+export function bearerOf(header: string | undefined): string | null {
+  const match = header === undefined ? null : /^Bearer +(\S+) *$/i.exec(header);
+  return match?.[1] ?? null;
+}
+
+export const isLoopbackAddress = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+
+/** The name in a Host header or an origin, without port and final dot, in lower case; null where it is malformed. */
+export function hostName(authority: string): string | null {
+  const match = /^(\[[0-9a-f:.]+\]|[^\s:/@?#[\]]+)(:\d{1,5})?$/i.exec(authority);
+  return match?.[1]?.toLowerCase().replace(/\.$/, '') ?? null;
+}
+
+/**
+ * A page that rebinds its own name to 127.0.0.1 reaches a queen on loopback as "same origin", but it can't choose the
+ * Host header: it says the page's name. So only loopback's own names, and those allowed, are served there.
+ */
+export function isLocalName(name: string, allowed: ReadonlySet<string>): boolean {
+  return isLoopbackAddress(name) || name.endsWith('.localhost') || allowed.has(name);
+}

@@ -1,0 +1,89 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { bearerOf, type Caller, hostName, isLocalName, mayDo, type Need, type TokenTable } from './auth.js';
+import { Limiter } from './limiter.js';
+import { ProblemError } from './problem.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the route asks of its caller; `read` unless told. */
+    need?: Need;
+  }
+  interface FastifyRequest {
+    /** Null where no token was given; whoever asks may then do all that a queen without tokens lets anyone do. */
+    caller: Caller | null;
+  }
+}
+
+export const sessionCookie = 'hivepulse_token';
+
+export interface GuardOptions {
+  readonly tokens: TokenTable;
+  /** The server listens on loopback only: Host is checked. */
+  readonly loopback: boolean;
+  readonly allowedHosts: readonly string[];
+}
+
+/** Failed tokens of one address: 10 at once, then one a second. */
+const failures = { perSecond: 1, burst: 10 };
+
+/** Judges every request before its body is read: the name it asks for, the site it comes from, and whose token it has. */
+export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedHosts }: GuardOptions): void {
+  const allowed = new Set(allowedHosts.map((name) => name.toLowerCase()));
+  const failed = new Limiter(failures);
+  app.decorateRequest('caller', null);
+  app.addHook('onRequest', async (request) => {
+    if (loopback) checkHost(request, allowed);
+    checkOrigin(request, allowed, loopback);
+    if (!tokens.required) return;
+    const need = request.is404 ? 'open' : (request.routeOptions.config.need ?? 'read');
+    const bearer = bearerOf(request.headers.authorization);
+    const token = bearer ?? request.cookies[sessionCookie] ?? null;
+    if (token === null) {
+      if (need === 'open') return;
+      throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
+    }
+    if (failed.isEmpty(request.ip))
+      throw new ProblemError('RATE_LIMITED', 'Too many wrong tokens.', { retryAfterSeconds: 1 });
+    const caller = tokens.find(token);
+    if (caller === null) {
+      // A cookie that has gone stale must not keep anyone from the page on which to log in.
+      if (need === 'open' && bearer === null) return;
+      failed.take(request.ip);
+      throw new ProblemError('UNAUTHENTICATED', 'The token is not one of this queen.');
+    }
+    request.caller = caller;
+    if (!mayDo(caller.role, need))
+      throw new ProblemError(
+        'FORBIDDEN',
+        `A token of role ${caller.role} does not allow this; it needs ${needName(need)}.`,
+      );
+  });
+}
+
+const needName = (need: Need): string => (need === 'heartbeat' ? 'hive' : need);
+
+function checkHost(request: FastifyRequest, allowed: ReadonlySet<string>): void {
+  const host = request.headers.host;
+  const name = host === undefined ? null : hostName(host);
+  if (name !== null && isLocalName(name, allowed)) return;
+  throw new ProblemError(
+    'HOST_NOT_ALLOWED',
+    'This queen listens on loopback and answers only to its names; others are given with allowedHosts.',
+    { field: 'host' },
+  );
+}
+
+/** A browser names the page that asks. One of another site may not; without CORS it could not read the answer anyway. */
+function checkOrigin(request: FastifyRequest, allowed: ReadonlySet<string>, loopback: boolean): void {
+  const { origin } = request.headers;
+  if (origin === undefined) return;
+  const authority = /^https?:\/\/([^/]+)$/i.exec(origin)?.[1];
+  const name = authority === undefined ? null : hostName(authority);
+  if (name !== null) {
+    if (authority?.toLowerCase() === request.headers.host?.toLowerCase()) return;
+    if (allowed.has(name)) return;
+    // Another port of this machine is another site to a browser, but only its own user can open one: the page's dev server.
+    if (loopback && isLocalName(name, allowed) && (request.method === 'GET' || request.method === 'HEAD')) return;
+  }
+  throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.', { field: 'origin' });
+}

@@ -1,0 +1,124 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import type { TSchema } from 'typebox';
+import * as contract from '../contract/index.js';
+
+/** Schemas that the document names once and refers to. */
+const named = {
+  Problem: contract.Problem,
+  HiveInfo: contract.HiveInfo,
+  HostSample: contract.HostSample,
+  GpuSample: contract.GpuSample,
+  WorkerSample: contract.WorkerSample,
+  HiveEvent: contract.HiveEvent,
+  Fault: contract.Fault,
+  Collection: contract.Collection,
+  Heartbeat: contract.Heartbeat,
+  HeartbeatReply: contract.HeartbeatReply,
+  HiveView: contract.HiveView,
+  WorkerView: contract.WorkerView,
+  GpuView: contract.GpuView,
+  HiveList: contract.HiveList,
+  WorkerList: contract.WorkerList,
+  GpuList: contract.GpuList,
+  BestWorker: contract.BestWorker,
+  PlacementRequest: contract.PlacementRequest,
+  PlacementReply: contract.PlacementReply,
+  Reservation: contract.Reservation,
+  Fleet: contract.Fleet,
+  History: contract.History,
+  FleetEvent: contract.FleetEvent,
+  Session: contract.Session,
+  SessionRequest: contract.SessionRequest,
+} as const satisfies Record<string, TSchema>;
+
+export type SchemaName = keyof typeof named;
+
+export const refTo = (name: SchemaName) => ({ $ref: `${name}#` });
+
+const names = new Map<unknown, string>(Object.entries(named).map(([name, schema]) => [schema, name]));
+
+/** A copy in which each schema that has a name is a reference. */
+function withReferences(schema: unknown, isRoot: boolean): unknown {
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const name = isRoot ? undefined : names.get(schema);
+  if (name !== undefined) return { $ref: `${name}#` };
+  if (Array.isArray(schema)) return schema.map((each) => withReferences(each, false));
+  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withReferences(value, false)]));
+}
+
+const problemResponse = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: refTo('Problem') } },
+});
+
+const descriptions: Readonly<Record<number, string>> = {
+  400: 'The request is malformed; `field` names what.',
+  401: 'A token is needed.',
+  403: 'The token, the host name or the origin does not allow this.',
+  404: 'There is no such resource.',
+  409: 'It contradicts what the queen knows.',
+  413: 'The body is too large.',
+  415: 'Another media type or encoding is needed.',
+  429: 'Too many requests; Retry-After says when.',
+  500: 'The queen failed.',
+  503: 'Not now; Retry-After says when.',
+};
+
+/** Response schemas of a route: what it answers, and the errors it can give. */
+export function answers(
+  ok: { readonly status?: number; readonly description: string; readonly schema?: unknown; readonly type?: string },
+  ...errors: readonly number[]
+): Record<number, unknown> {
+  const { status = 200, description, schema, type = 'application/json' } = ok;
+  return {
+    [status]: { description, ...(schema === undefined ? {} : { content: { [type]: { schema } } }) },
+    ...Object.fromEntries(
+      [...new Set([400, 401, 403, 429, 500, ...errors])].map((code) => [
+        code,
+        problemResponse(descriptions[code] ?? ''),
+      ]),
+    ),
+  };
+}
+
+const docsPolicy =
+  "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'none'; img-src 'self' data:; " +
+  "font-src 'self' data:; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'";
+
+/** Must be registered before the routes that it describes. */
+export async function registerOpenApi(app: FastifyInstance, version: string): Promise<void> {
+  for (const [name, schema] of Object.entries(named))
+    app.addSchema({ $id: name, ...(withReferences(schema, true) as object) });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'hivepulse queen',
+        version,
+        description:
+          'Who is alive, who is idle, who serves a model, and where a new worker would fit. Fields ending in Bytes, Percent, Seconds, ' +
+          'Watts, Celsius or Mhz have that unit; 100 percent is one whole CPU core or one whole GPU; null means not known. ' +
+          'Every error is an RFC 9457 problem with a stable `code`.',
+        license: { name: 'MIT' },
+      },
+      // Relative to the document, so that it holds behind a path prefix.
+      servers: [{ url: '.' }],
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer', description: 'Role hive, read, schedule or admin.' },
+          cookie: { type: 'apiKey', in: 'cookie', name: 'hivepulse_token' },
+        },
+      },
+      security: [{ token: [] }, { cookie: [] }, {}],
+    },
+    refResolver: { buildLocalReference: (json, _uri, _fragment, i) => String(json.$id ?? `schema${i}`) },
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: docsPolicy,
+    uiConfig: { deepLinking: true, validatorUrl: null },
+  });
+  app.get('/openapi.json', { schema: { hide: true }, config: { need: 'open' } }, async () => app.swagger());
+}

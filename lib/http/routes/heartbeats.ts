@@ -1,0 +1,81 @@
+import type { FastifyInstance } from 'fastify';
+import type { HeartbeatReply } from '../../contract/heartbeat.js';
+import { readHeartbeat } from '../../contract/validate.js';
+import { decompress, parseJson } from '../body.js';
+import { Limiter } from '../limiter.js';
+import { answers, refTo } from '../openapi.js';
+import { ProblemError } from '../problem.js';
+import type { ServerContext } from '../server.js';
+
+/** Bursts are what a hive sends after a pause of the network; it never has more than one request in flight. */
+const burstSeconds = 2;
+
+export async function heartbeatRoutes(app: FastifyInstance, context: ServerContext): Promise<void> {
+  const { registry, limits } = context;
+  const beats = new Limiter({
+    perSecond: limits.heartbeatsPerSecond,
+    burst: Math.max(2, limits.heartbeatsPerSecond * burstSeconds),
+  });
+
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit: limits.maxHeartbeatBytes },
+    async (request: { headers: { 'content-encoding'?: string } }, body: Buffer) =>
+      parseJson(await decompress(body, request.headers['content-encoding'], limits.maxHeartbeatBytes)),
+  );
+
+  app.post(
+    '/v1/heartbeats',
+    {
+      bodyLimit: limits.maxHeartbeatBytes,
+      config: { need: 'heartbeat', rateLimit: false },
+      helmet: false,
+      compress: false,
+      // Judged by `readHeartbeat`, which keeps what is right of a frame; the schema here is for the document.
+      validatorCompiler: () => () => true,
+      schema: {
+        operationId: 'sendHeartbeat',
+        summary: 'Take in what a hive sees',
+        description:
+          'An upsert: an unknown hive is registered. Unknown fields are ignored; one malformed worker is left out and becomes a fault. ' +
+          'Bodies may be compressed (gzip, deflate, br).',
+        tags: ['hives'],
+        body: refTo('Heartbeat'),
+        response: answers({ description: 'Taken.', schema: refTo('HeartbeatReply') }, 408, 409, 413, 415, 503),
+      },
+    },
+    async (request): Promise<HeartbeatReply> => {
+      const verdict = readHeartbeat(request.body, { maxWorkers: limits.maxWorkersPerHive });
+      if (!verdict.ok) {
+        const { code, message, field } = verdict.refusal;
+        throw new ProblemError(code, message, { field });
+      }
+      const { heartbeat } = verdict;
+      const { id } = heartbeat.hive;
+      const bound = request.caller?.hive ?? null;
+      if (bound !== null && bound !== id)
+        throw new ProblemError('WRONG_HIVE', `This token speaks for ${bound}, not for ${id}.`, { field: 'hive.id' });
+      const wait = beats.take(id);
+      if (wait > 0)
+        throw new ProblemError(
+          'RATE_LIMITED',
+          `${id} sends more than ${limits.heartbeatsPerSecond} heartbeats a second.`,
+          {
+            retryAfterSeconds: wait,
+          },
+        );
+      const outcome = registry.heartbeat(heartbeat);
+      if (!outcome.accepted) {
+        const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
+        throw new ProblemError(outcome.code, outcome.message, retry);
+      }
+      return {
+        accepted: true,
+        queenId: registry.queenId,
+        ackEventSeq: outcome.ackEventSeq,
+        intervalMs: outcome.intervalMs,
+      };
+    },
+  );
+}

@@ -1,0 +1,199 @@
+import type { Server as HttpsServer } from 'node:https';
+import fastifyCompress from '@fastify/compress';
+import fastifyCookie from '@fastify/cookie';
+import fastifyHelmet from '@fastify/helmet';
+import fastifyRateLimit from '@fastify/rate-limit';
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify';
+import type { Logger } from 'pino';
+import type { Fleet } from '../contract/api.js';
+import type { Registry } from '../queen/registry.js';
+import type { TokenTable } from './auth.js';
+import { registerGuard } from './guard.js';
+import { registerOpenApi } from './openapi.js';
+import { type ProblemCode, ProblemError, problemOf, problemType, rawProblem, replyProblem } from './problem.js';
+import { eventRoutes } from './routes/events.js';
+import { heartbeatRoutes } from './routes/heartbeats.js';
+import { pageRoutes } from './routes/page.js';
+import { placementRoutes } from './routes/placements.js';
+import { queryRoutes } from './routes/queries.js';
+import { serviceRoutes } from './routes/service.js';
+import type { StreamHub } from './stream-hub.js';
+
+export interface ServerLimits {
+  readonly maxHeartbeatBytes: number;
+  readonly maxWorkersPerHive: number;
+  /** Of one token, or of one address where there are none. */
+  readonly requestsPerSecond: number;
+  /** Of one hive. */
+  readonly heartbeatsPerSecond: number;
+}
+
+/** What routes need; made once per queen. */
+export interface ServerContext {
+  readonly registry: Registry;
+  readonly hub: StreamHub;
+  readonly tokens: TokenTable;
+  readonly limits: ServerLimits;
+  /** Served over TLS, so cookies are only sent there. */
+  readonly secure: boolean;
+  readonly bus: () => Fleet['bus'];
+}
+
+export interface ServerDeps extends Omit<ServerContext, 'secure'> {
+  readonly version: string;
+  readonly logger?: Logger;
+  /** It will listen on loopback alone: Host is checked. */
+  readonly loopback: boolean;
+  readonly allowedHosts?: readonly string[];
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer; readonly clientCa?: string | Buffer };
+  /** Where the built page is. */
+  readonly pageDirectory: string;
+  /** More routes, such as `/metrics`; they get the same guard. */
+  readonly plugins?: readonly FastifyPluginAsync[];
+}
+
+/** Bodies of people's requests are small; heartbeats have a limit of their own. */
+const bodyLimit = 64 * 1024;
+
+/** A connection that sends nothing, or a byte now and then, is not kept. */
+const timeouts = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 } as const;
+const maxConnections = 20_000;
+
+const pagePolicy = {
+  defaultSrc: ["'self'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  imgSrc: ["'self'", 'data:'],
+  connectSrc: ["'self'"],
+  objectSrc: ["'none'"],
+  baseUri: ["'none'"],
+  formAction: ["'self'"],
+  frameAncestors: ["'none'"],
+};
+
+const clientErrors: Readonly<Record<string, ProblemCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
+};
+
+function tlsOptions(tls: NonNullable<ServerDeps['tls']>) {
+  return {
+    cert: tls.cert,
+    key: tls.key,
+    minVersion: 'TLSv1.2' as const,
+    ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+  };
+}
+
+/** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
+export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
+  const { hub, tokens, limits, tls } = deps;
+  const context: ServerContext = { ...deps, secure: tls !== undefined };
+  const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
+
+  const options = {
+    ...(deps.logger === undefined
+      ? { logger: false as const }
+      : {
+          loggerInstance: deps.logger.child(
+            {},
+            { redact: ['req.headers.authorization', 'req.headers.cookie', '*.token'] },
+          ),
+        }),
+    // Request lines would hold whatever people put in URLs, at the rate of a fleet.
+    disableRequestLogging: true,
+    bodyLimit,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    forceCloseConnections: true,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 256 },
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: NodeJS.WritableStream & { destroyed?: boolean }) => {
+      if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
+      const code = clientErrors[error.code ?? ''] ?? 'INVALID_REQUEST';
+      socket.end(rawProblem(code, code === 'INVALID_REQUEST' ? 'This is not HTTP.' : 'See the code.'));
+    },
+    frameworkErrors: replyProblem,
+  };
+  const app = (tls === undefined
+    ? Fastify({ ...options, http: nodeOptions } as never)
+    : Fastify({ ...options, https: { ...nodeOptions, ...tlsOptions(tls) } } as never)) as unknown as FastifyInstance;
+  (app.server as unknown as HttpsServer).maxConnections = maxConnections;
+
+  app.setValidatorCompiler(TypeBoxValidatorCompiler as never);
+  // Answers are the registry's own views; JSON.stringify beats a compiled serializer on them, which tries each `anyOf` in turn.
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler(replyProblem);
+  describeMethods(app);
+
+  await app.register(fastifyCookie);
+  await app.register(fastifyHelmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
+    strictTransportSecurity: tls !== undefined,
+    referrerPolicy: { policy: 'no-referrer' },
+  });
+  registerGuard(app, { tokens, loopback: deps.loopback, allowedHosts: deps.allowedHosts ?? [] });
+  await app.register(fastifyRateLimit, {
+    max: limits.requestsPerSecond,
+    timeWindow: 1000,
+    cache: 10_000,
+    keyGenerator: (request) => request.caller?.key ?? request.ip,
+    errorResponseBuilder: (_request, { ttl }) =>
+      new ProblemError('RATE_LIMITED', 'Too many requests of this token or address.', {
+        retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
+      }),
+  });
+  await app.register(fastifyCompress, {
+    encodings: ['gzip', 'deflate', 'identity'],
+    globalDecompression: false,
+    threshold: 1024,
+  });
+  await registerOpenApi(app, deps.version);
+
+  await app.register(heartbeatRoutes, context);
+  await app.register(async (people) => {
+    people.addHook('preParsing', async (request) => {
+      const encoding = request.headers['content-encoding'];
+      if (encoding !== undefined && encoding !== 'identity')
+        throw new ProblemError('UNSUPPORTED_ENCODING', 'Only heartbeats may be compressed.', {
+          field: 'content-encoding',
+        });
+    });
+    await people.register(queryRoutes, context);
+    await people.register(placementRoutes, context);
+    await people.register(eventRoutes, context);
+    await people.register(serviceRoutes, context);
+  });
+  for (const plugin of deps.plugins ?? []) await app.register(plugin);
+  await app.register(pageRoutes, { directory: deps.pageDirectory });
+
+  app.addHook('preClose', async () => hub.close());
+  return app;
+}
+
+/** Unknown paths are 404, known ones with another method 405 with what they have. */
+function describeMethods(app: FastifyInstance): void {
+  const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
+  app.addHook('onRoute', (route) => {
+    if (route.url.startsWith('/docs')) route.config = { ...route.config, need: 'open' };
+    let known = routes.get(route.url);
+    if (known === undefined) {
+      const pattern = route.url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : RegExp.escape(part)));
+      known = { pattern: new RegExp(`^${pattern.join('/')}$`), methods: new Set() };
+      routes.set(route.url, known);
+    }
+    for (const method of [route.method].flat()) known.methods.add(method);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] ?? '';
+    const known = [...routes.values()].find(({ pattern }) => pattern.test(path));
+    if (known === undefined)
+      throw new ProblemError('NOT_FOUND', 'There is nothing at this path; /docs lists what there is.');
+    reply
+      .code(405)
+      .header('allow', [...known.methods].join(', '))
+      .type(problemType)
+      .send(problemOf('METHOD_NOT_ALLOWED', `${request.method} is not one of ${[...known.methods].join(', ')}.`));
+  });
+}

@@ -1,0 +1,181 @@
+import type { ServerResponse } from 'node:http';
+
+/** One message of an event stream. JSON has no raw line breaks, so data is always one line and can't forge a field. */
+export function sseMessage(event: string, json: string, id?: string): string {
+  return id === undefined ? `event: ${event}\ndata: ${json}\n\n` : `id: ${id}\nevent: ${event}\ndata: ${json}\n\n`;
+}
+
+export const keepAlive = Buffer.from(':\n\n');
+
+/** Headers that keep proxies from buffering, compressing or caching a stream. */
+export const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-store, no-transform',
+  'x-accel-buffering': 'no',
+} as const;
+
+export interface StreamLimits {
+  /** Bytes that may wait in a client's socket before it counts as behind. */
+  readonly behindBytes: number;
+  /** Events kept for a client that is behind; the oldest is dropped for each one more. */
+  readonly maxQueuedEvents: number;
+  readonly maxQueuedBytes: number;
+  /** A client is closed once it has lost this many events... */
+  readonly maxDropped: number;
+  /** ...or was behind for so long without a pause. */
+  readonly maxBehindMs: number;
+}
+
+export const streamLimits: StreamLimits = {
+  behindBytes: 256 * 1024,
+  maxQueuedEvents: 1000,
+  maxQueuedBytes: 1024 * 1024,
+  maxDropped: 10_000,
+  maxBehindMs: 30_000,
+};
+
+/** What a client needs while it catches up: the rows of a hive as they are now, or null where it is gone. */
+export type WholeHive = (hive: string) => Buffer | null;
+
+/**
+ * One open stream. While its reader keeps up, what the hub writes goes straight to the socket. While it is behind,
+ * nothing more is given to the socket: hives that beat are only noted (their newest rows are sent later, whole), and
+ * events wait in a bounded queue. So a client that never reads costs a fixed amount, whatever the fleet does.
+ */
+export class StreamClient {
+  readonly #response: ServerResponse;
+  readonly #limits: StreamLimits;
+  readonly #wholeHive: WholeHive;
+  readonly #now: () => number;
+  readonly #onClose: (client: StreamClient) => void;
+  readonly #hives = new Set<string>();
+  /** What must go out before anything else: the snapshot, piece by piece. */
+  #backlog: Iterator<Buffer> | null = null;
+  #events: Buffer[] = [];
+  #eventBytes = 0;
+  #dropped = 0;
+  #droppedSinceCaughtUp = 0;
+  #behindSinceMs: number | null = null;
+  #closed = false;
+  /** Who reads, so that a token that is taken back ends its streams. */
+  readonly caller: string;
+
+  constructor(options: {
+    response: ServerResponse;
+    caller: string;
+    limits: StreamLimits;
+    wholeHive: WholeHive;
+    now: () => number;
+    onClose: (client: StreamClient) => void;
+  }) {
+    this.#response = options.response;
+    this.#limits = options.limits;
+    this.#wholeHive = options.wholeHive;
+    this.#now = options.now;
+    this.#onClose = options.onClose;
+    this.caller = options.caller;
+    this.#response.on('drain', () => this.#catchUp());
+    this.#response.on('close', () => this.#end());
+    this.#response.on('error', () => this.#end());
+  }
+
+  get behind(): boolean {
+    return this.#behindSinceMs !== null;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Sends a first part of any size, no faster than the client reads. */
+  begin(backlog: Iterator<Buffer>): void {
+    this.#backlog = backlog;
+    this.#catchUp();
+  }
+
+  /** Messages without an id: nothing is lost if they are left out now, since rows are sent whole later. */
+  heartbeats(frame: Buffer, hives: Iterable<string>): void {
+    if (this.#closed) return;
+    if (this.behind) for (const hive of hives) this.#hives.add(hive);
+    else this.#write(frame);
+  }
+
+  event(frame: Buffer): void {
+    if (this.#closed) return;
+    if (!this.behind) {
+      this.#write(frame);
+      return;
+    }
+    this.#events.push(frame);
+    this.#eventBytes += frame.length;
+    while (this.#events.length > this.#limits.maxQueuedEvents || this.#eventBytes > this.#limits.maxQueuedBytes) {
+      this.#eventBytes -= this.#events.shift()?.length ?? 0;
+      this.#dropped++;
+      this.#droppedSinceCaughtUp++;
+    }
+    if (this.#droppedSinceCaughtUp >= this.#limits.maxDropped) this.#giveUp();
+  }
+
+  /** Called from time to time: keeps proxies awake, and parts with a client that has stopped reading. */
+  tick(): void {
+    if (this.#closed) return;
+    if (this.#behindSinceMs === null) this.#write(keepAlive);
+    else if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#giveUp();
+  }
+
+  /** Ends the stream in order; the client reconnects with the id of its last event. */
+  close(): void {
+    if (this.#closed) return;
+    this.#end();
+    this.#response.end();
+  }
+
+  /** A socket that is full would hold a last message back as well, so what was lost is told only if there is room. */
+  #giveUp(): void {
+    if (this.#closed) return;
+    this.#end();
+    this.#response.destroy();
+  }
+
+  #end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#backlog = null;
+    this.#events = [];
+    this.#hives.clear();
+    this.#onClose(this);
+  }
+
+  #write(frame: Buffer): void {
+    if (this.#response.destroyed) return;
+    this.#response.write(frame);
+    if (this.#response.writableLength > this.#limits.behindBytes) this.#behindSinceMs ??= this.#now();
+  }
+
+  /** Room again: the snapshot first, then events in their order, then the newest rows of the hives that beat meanwhile. */
+  #catchUp(): void {
+    if (this.#closed) return;
+    this.#behindSinceMs = null;
+    while (this.#backlog !== null && !this.behind) {
+      const { done, value } = this.#backlog.next();
+      if (done === true) this.#backlog = null;
+      else this.#write(value);
+    }
+    if (this.#backlog === null && this.#dropped > 0 && !this.behind) {
+      this.#write(Buffer.from(sseMessage('lagged', JSON.stringify({ dropped: this.#dropped }))));
+      this.#dropped = 0;
+    }
+    while (this.#events.length > 0 && !this.behind && this.#backlog === null) {
+      const batch = this.#events.splice(0, 64);
+      for (const frame of batch) this.#eventBytes -= frame.length;
+      this.#write(Buffer.concat(batch));
+    }
+    for (const hive of this.#hives) {
+      if (this.behind) return;
+      this.#hives.delete(hive);
+      const frame = this.#wholeHive(hive);
+      if (frame !== null) this.#write(frame);
+    }
+    if (!this.behind) this.#droppedSinceCaughtUp = 0;
+  }
+}
