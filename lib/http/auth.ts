@@ -101,6 +101,11 @@ export class TokenTable {
     this.#entries = entries;
   }
 
+  /** A caller key that `find` gave is still one of a token in force. */
+  knows(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   find(token: string): Caller | null {
     if (token.length > maxTokenLength) return null;
     const digest = this.#digest(token);

@@ -103,8 +103,6 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
           'Every error is an RFC 9457 problem with a stable `code`.',
         license: { name: 'MIT' },
       },
-      // Relative to the document, so that it holds behind a path prefix.
-      servers: [{ url: '.' }],
       components: {
         securitySchemes: {
           token: { type: 'http', scheme: 'bearer', description: 'Role hive, read, schedule or admin.' },
@@ -119,6 +117,12 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
     routePrefix: '/docs',
     staticCSP: docsPolicy,
     uiConfig: { deepLinking: true, validatorUrl: null },
+    transformSpecification: (document) => ({ ...document, servers: [{ url: '..' }] }),
+    transformSpecificationClone: false,
   });
-  app.get('/openapi.json', { schema: { hide: true }, config: { need: 'open' } }, async () => app.swagger());
+  // Relative to the document, so that it holds behind a path prefix.
+  app.get('/openapi.json', { schema: { hide: true }, config: { need: 'open' } }, async () => ({
+    ...app.swagger(),
+    servers: [{ url: '.' }],
+  }));
 }

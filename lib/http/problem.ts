@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../contract/api.js';
+import { HivepulseError } from '../errors.js';
 
 /** Every code that an error reply can carry, with its status and title. Stable: clients match on the code. */
 export const problems = {
@@ -21,7 +22,7 @@ export const problems = {
   STALE_SEQ: [409, 'A newer heartbeat has been heard'],
   RETIRED_INCARNATION: [409, 'A newer run of this hive has been heard'],
   DUPLICATE_HIVE_ID: [409, 'Two hives speak under one id'],
-  CONFLICT: [409, 'The request contradicts an earlier one'],
+  IDEMPOTENCY_CONFLICT: [409, 'The key was used for another request'],
   PAYLOAD_TOO_LARGE: [413, 'The body is too large'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'The body is not application/json'],
   UNSUPPORTED_ENCODING: [415, 'The encoding of the body is not supported'],
@@ -112,8 +113,13 @@ function fieldOf(error: FastifyError): string | undefined {
   return path.join('.').slice(0, 128);
 }
 
-export function toProblem(error: FastifyError | ProblemError): Problem {
+export function toProblem(error: FastifyError | ProblemError | HivepulseError): Problem {
   if (error instanceof ProblemError) return problemOf(error.code, error.message, error.field);
+  if (error instanceof HivepulseError) {
+    if (error.code === 'INVALID_OPTION')
+      return problemOf(error.subject === 'cursor' ? 'INVALID_CURSOR' : 'INVALID_REQUEST', error.message, error.subject);
+    return problemOf('INTERNAL', 'The queen failed to answer; its log says why.');
+  }
   const code = fastifyCodes[error.code] ?? byStatus[error.statusCode ?? 500];
   if (code !== undefined) return problemOf(code, error.message, fieldOf(error));
   // What failed inside is for the log; a caller gains nothing from it.

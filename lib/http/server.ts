@@ -4,14 +4,14 @@ import fastifyCookie from '@fastify/cookie';
 import fastifyHelmet from '@fastify/helmet';
 import fastifyRateLimit from '@fastify/rate-limit';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Fleet } from '../contract/api.js';
 import type { Registry } from '../queen/registry.js';
 import type { TokenTable } from './auth.js';
 import { registerGuard } from './guard.js';
 import { registerOpenApi } from './openapi.js';
-import { type ProblemCode, ProblemError, problemOf, problemType, rawProblem, replyProblem } from './problem.js';
+import { type ProblemCode, ProblemError, rawProblem, replyProblem } from './problem.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
 import { pageRoutes } from './routes/page.js';
@@ -86,6 +86,12 @@ function tlsOptions(tls: NonNullable<ServerDeps['tls']>) {
   };
 }
 
+/** Never holds a token. Only what goes wrong is logged here; that it listens is said by who started it. */
+function serverLogger(logger: Logger): Logger {
+  const level = logger.isLevelEnabled('info') ? 'warn' : logger.level;
+  return logger.child({}, { level, redact: ['req.headers.authorization', 'req.headers.cookie', 'token', '*.token'] });
+}
+
 /** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const { hub, tokens, limits, tls } = deps;
@@ -93,16 +99,9 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
 
   const options = {
-    ...(deps.logger === undefined
-      ? { logger: false as const }
-      : {
-          loggerInstance: deps.logger.child(
-            {},
-            { redact: ['req.headers.authorization', 'req.headers.cookie', '*.token'] },
-          ),
-        }),
+    ...(deps.logger === undefined ? { logger: false as const } : { loggerInstance: serverLogger(deps.logger) }),
     // Request lines would hold whatever people put in URLs, at the rate of a fleet.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
@@ -121,6 +120,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     : Fastify({ ...options, https: { ...nodeOptions, ...tlsOptions(tls) } } as never)) as unknown as FastifyInstance;
   (app.server as unknown as HttpsServer).maxConnections = maxConnections;
 
+  app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(TypeBoxValidatorCompiler as never);
   // Answers are the registry's own views; JSON.stringify beats a compiled serializer on them, which tries each `anyOf` in turn.
   app.setSerializerCompiler(() => JSON.stringify);
@@ -172,6 +172,8 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   return app;
 }
 
+const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+
 /** Unknown paths are 404, known ones with another method 405 with what they have. */
 function describeMethods(app: FastifyInstance): void {
   const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
@@ -179,7 +181,7 @@ function describeMethods(app: FastifyInstance): void {
     if (route.url.startsWith('/docs')) route.config = { ...route.config, need: 'open' };
     let known = routes.get(route.url);
     if (known === undefined) {
-      const pattern = route.url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : RegExp.escape(part)));
+      const pattern = route.url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : escapePattern(part)));
       known = { pattern: new RegExp(`^${pattern.join('/')}$`), methods: new Set() };
       routes.set(route.url, known);
     }
@@ -190,10 +192,8 @@ function describeMethods(app: FastifyInstance): void {
     const known = [...routes.values()].find(({ pattern }) => pattern.test(path));
     if (known === undefined)
       throw new ProblemError('NOT_FOUND', 'There is nothing at this path; /docs lists what there is.');
-    reply
-      .code(405)
-      .header('allow', [...known.methods].join(', '))
-      .type(problemType)
-      .send(problemOf('METHOD_NOT_ALLOWED', `${request.method} is not one of ${[...known.methods].join(', ')}.`));
+    const methods = [...known.methods].join(', ');
+    reply.header('allow', methods);
+    throw new ProblemError('METHOD_NOT_ALLOWED', `${request.method} is not one of ${methods}.`);
   });
 }

@@ -37,6 +37,8 @@ export interface StreamSource {
 /** What beat since the last flush: the newest rows that changed, and keys of rows that are gone. */
 interface Dirty {
   hive: HiveView;
+  /** All rows of the hive are to be sent: it is new, or another run of it. */
+  whole: boolean;
   readonly changed: Map<string, WorkerView>;
   readonly gone: Set<string>;
 }
@@ -80,8 +82,8 @@ class Group {
   }
 
   /** The rows of one beat, or null where this group sees none of them. */
-  beat(source: StreamSource, { hive, changed, gone: left }: Dirty, text: RowText): string | null {
-    if (this.filter.hive !== undefined) return this.wholeText(source, hive, text);
+  beat(source: StreamSource, { hive, whole, changed, gone: left }: Dirty, text: RowText): string | null {
+    if (whole || this.filter.hive !== undefined) return this.wholeText(source, hive, text);
     const rows: string[] = [];
     const gone = [...left];
     for (const row of changed.values()) {
@@ -221,10 +223,11 @@ export class StreamHub {
     this.#schedule();
   }
 
-  #takeBeat({ hive, workers, gone }: StreamHeartbeat): void {
-    const dirty = this.#dirty.get(hive.id) ?? { hive, changed: new Map(), gone: new Set() };
+  #takeBeat({ hive, workers, gone, whole }: StreamHeartbeat): void {
+    const dirty = this.#dirty.get(hive.id) ?? { hive, whole, changed: new Map(), gone: new Set() };
     this.#dirty.set(hive.id, dirty);
     dirty.hive = hive;
+    dirty.whole ||= whole;
     for (const row of workers) {
       dirty.changed.set(row.key, row);
       dirty.gone.delete(row.key);

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { HeartbeatReply } from '../../contract/heartbeat.js';
 import { readHeartbeat } from '../../contract/validate.js';
 import { decompress, parseJson } from '../body.js';
@@ -21,7 +21,7 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'buffer', bodyLimit: limits.maxHeartbeatBytes },
-    async (request: { headers: { 'content-encoding'?: string } }, body: Buffer) =>
+    async (request: FastifyRequest, body: Buffer) =>
       parseJson(await decompress(body, request.headers['content-encoding'], limits.maxHeartbeatBytes)),
   );
 
