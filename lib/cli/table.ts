@@ -1,0 +1,151 @@
+import { cut, paint, printable, columns as widthOfText } from './text.js';
+
+/** A piece of text and how it is drawn (SGR parameters); layout counts its columns without them. */
+export interface Span {
+  readonly text: string;
+  readonly sgr?: string | undefined;
+}
+
+export const span = (text: string, sgr?: string): Span => ({ text, sgr });
+
+export interface Column<T> {
+  readonly key: string;
+  readonly title: string;
+  readonly align?: 'left' | 'right';
+  /** Columns it takes at least; below the sum of these, those of the highest `rank` are left out. */
+  readonly min: number;
+  /** Columns beyond which it gains nothing. */
+  readonly max: number;
+  /** 0 is never left out. */
+  readonly rank: number;
+  readonly draw: (row: T, width: number) => readonly Span[];
+  /** What it is sorted by; null comes last in either direction. */
+  readonly order?: (row: T) => number | string | null;
+  /** The direction that one wants first. */
+  readonly descending?: boolean;
+}
+
+export interface Fitted<T> {
+  readonly column: Column<T>;
+  readonly width: number;
+}
+
+const gap = 2;
+
+/**
+ * Chooses columns and widths for `width` columns of terminal: least ranks first out, then each column gets its minimum,
+ * and what is left goes evenly to those that still gain by it. `natural` caps each column (the widest content).
+ */
+export function fitColumns<T>(all: readonly Column<T>[], width: number, natural?: readonly number[]): Fitted<T>[] {
+  const wanted = all.map((column, i) => {
+    const max = natural ? Math.max(widthOfText(column.title), Math.min(column.max, natural[i] ?? 0)) : column.max;
+    return { column, max, width: Math.min(column.min, max) };
+  });
+  const taken = (list: typeof wanted): number => list.reduce((sum, { width: w }) => sum + w, gap * (list.length - 1));
+  let kept = wanted;
+  while (kept.length > 1 && taken(kept) > width) {
+    const worst = Math.max(...kept.map(({ column }) => column.rank));
+    if (worst === 0) break;
+    kept = kept.filter(
+      ({ column }, i) => column.rank !== worst || kept.some((other, j) => j > i && other.column.rank === worst),
+    );
+  }
+  for (let left = width - taken(kept); left > 0; ) {
+    const growing = kept.filter((entry) => entry.width < entry.max);
+    if (growing.length === 0) break;
+    for (const entry of growing) {
+      if (left === 0) break;
+      entry.width++;
+      left--;
+    }
+  }
+  return kept.map(({ column, width: w }) => ({ column, width: w }));
+}
+
+/** The spans in exactly `width` columns: cut with an ellipsis, or padded on the side that `align` says. */
+export function fitSpans(spans: readonly Span[], width: number, align: 'left' | 'right' = 'left'): Span[] {
+  const clean = spans.map(({ text, sgr }) => ({ text: printable(text), sgr }));
+  const total = clean.reduce((sum, { text }) => sum + widthOfText(text), 0);
+  if (total <= width) {
+    const padding = span(' '.repeat(width - total));
+    return align === 'left' ? [...clean, padding] : [padding, ...clean];
+  }
+  const fitted: Span[] = [];
+  let left = width - 1;
+  for (const { text, sgr } of clean) {
+    const own = widthOfText(text);
+    if (own > left) {
+      const short = cut(text, left + 1);
+      // A character of two columns may not fit in the last one.
+      fitted.push({ text: short + ' '.repeat(Math.max(0, left + 1 - widthOfText(short))), sgr });
+      break;
+    }
+    fitted.push({ text, sgr });
+    left -= own;
+  }
+  return fitted;
+}
+
+/** One row of a table. */
+export function drawRow<T>(fitted: readonly Fitted<T>[], row: T): Span[] {
+  return fitted.flatMap(({ column, width }, i) => [
+    ...(i > 0 ? [span(' '.repeat(gap))] : []),
+    ...fitSpans(column.draw(row, width), width, column.align),
+  ]);
+}
+
+/** Text of a line. `over` is drawn in addition, from the first to the last column (the row that is selected). */
+export function toText(spans: readonly Span[], colours: boolean, over = ''): string {
+  let text = '';
+  for (const { text: part, sgr } of spans) {
+    const codes = [over, colours ? (sgr ?? '') : ''].filter(Boolean).join(';');
+    text += codes === '' ? part : paint(part, codes);
+  }
+  return text;
+}
+
+/** Rows by a column; null last whatever the direction, equals in the order given. */
+export function sortRows<T>(rows: readonly T[], column: Column<T>, descending: boolean): T[] {
+  const { order } = column;
+  if (!order) return [...rows];
+  const keyed = rows.map((row) => ({ row, by: order(row) }));
+  keyed.sort((a, b) => {
+    if (a.by === null || b.by === null) return a.by === b.by ? 0 : a.by === null ? 1 : -1;
+    const way =
+      typeof a.by === 'string' || typeof b.by === 'string' ? compareText(String(a.by), String(b.by)) : a.by - b.by;
+    return descending ? -way : way;
+  });
+  return keyed.map(({ row }) => row);
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+/** `gpu-2` before `gpu-10`. */
+export const compareText = (a: string, b: string): number => collator.compare(a, b);
+
+/** A whole table for a person: as wide as its content, at most `width`; numbers to the right. */
+export function printTable<T>(
+  all: readonly Column<T>[],
+  rows: readonly T[],
+  width: number,
+  colours: boolean,
+): string[] {
+  const natural = all.map((column) =>
+    Math.max(
+      0,
+      ...rows.map((row) =>
+        widthOfText(
+          column
+            .draw(row, Number.POSITIVE_INFINITY)
+            .map(({ text }) => printable(text))
+            .join(''),
+        ),
+      ),
+    ),
+  );
+  const fitted = fitColumns(all, width, natural);
+  const heading = fitted.flatMap(({ column, width: w }, i) => [
+    ...(i > 0 ? [span(' '.repeat(gap))] : []),
+    ...fitSpans([span(column.title, '1')], w, column.align),
+  ]);
+  return [heading, ...rows.map((row) => drawRow(fitted, row))].map((line) => toText(line, colours).replace(/ +$/, ''));
+}

@@ -1,0 +1,331 @@
+import type { FleetEvent, History, HiveView, WorkerView } from '../../contract/api.js';
+import {
+  eventFaces,
+  eventText,
+  faceOf,
+  formatAge,
+  formatBytes,
+  formatCores,
+  formatDuration,
+  formatGibOf,
+  formatPercent,
+  formatRate,
+  toneAnsi,
+  unknownText,
+  workerStateFaces,
+} from '../../faces.js';
+import { bar, faceSpan, gpuColumns, hiveFace, loadTone, share, value, workerColumns } from '../columns.js';
+import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
+import { columns } from '../text.js';
+import type { GpuItem } from './model.js';
+
+export type Line = readonly Span[];
+
+const labelWidth = 14;
+
+const title = (text: string): Line => [span(text, '1;4')];
+const pair = (label: string, ...spans: readonly Span[]): Line => [span(label.padEnd(labelWidth), '2'), ...spans];
+
+function gaugeLine(
+  label: string,
+  fraction: number | null,
+  text: string,
+  width: number,
+  tone = loadTone(fraction),
+): Line {
+  const room = Math.max(8, Math.min(40, width - labelWidth - 28));
+  return pair(label, ...bar(fraction, room, tone ?? 'active'), span('  '), value(text, tone));
+}
+
+/** Breaks a text at blanks, or where there is none in the middle, into lines of at most `width` columns. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/)) {
+    let rest = word;
+    if (line !== '' && columns(line) + 1 + columns(rest) <= width) {
+      line += ` ${rest}`;
+      continue;
+    }
+    if (line !== '') lines.push(line);
+    while (columns(rest) > width) {
+      const head = [...rest].slice(0, Math.max(1, Math.floor(width / 2))).join('');
+      lines.push(head);
+      rest = rest.slice(head.length);
+    }
+    line = rest;
+  }
+  if (line !== '') lines.push(line);
+  return lines;
+}
+
+const wrapped = (label: string, text: string, width: number, sgr?: string): Line[] =>
+  wrap(text, Math.max(20, width - labelWidth)).map((line, i) => pair(i === 0 ? label : '', span(line, sgr)));
+
+function table<T>(all: readonly Column<T>[], without: readonly string[], rows: readonly T[], width: number): Line[] {
+  const fitted = fitColumns(
+    all.filter(({ key }) => !without.includes(key)),
+    width,
+  );
+  const heading = fitted.flatMap(({ column, width: w }, i) => [
+    ...(i > 0 ? [span('  ')] : []),
+    ...fitSpans([span(column.title, '2')], w, column.align),
+  ]);
+  return [heading, ...rows.map((row) => drawRow(fitted, row))];
+}
+
+const labelText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map(([key, text]) => `${key}=${text}`)
+    .join('  ');
+
+const pressureLine = ({ cpu, memory, io }: HiveView['host']['pressure']): Line =>
+  pair(
+    'pressure 10 s',
+    span('cpu '),
+    value(formatPercent(cpu), loadTone(share(cpu, 100), 0.1, 0.4)),
+    span('   memory '),
+    value(formatPercent(memory), loadTone(share(memory, 100), 0.1, 0.4)),
+    span('   I/O '),
+    value(formatPercent(io), loadTone(share(io, 100), 0.1, 0.4)),
+  );
+
+function faultLines(faults: HiveView['faults'], width: number): Line[] {
+  return faults.flatMap(({ source, code, message, field, workerId, gpuUuid }) => {
+    const about = [workerId, gpuUuid, field].filter(Boolean).join(' ');
+    const text = `${message}${about ? ` (${about})` : ''}`;
+    return [
+      [span('\u25c6 ', toneAnsi.warning), span(`${source} ${code}`, toneAnsi.warning)],
+      ...wrap(text, Math.max(20, width - 2)).map((line) => [span(`  ${line}`)]),
+    ];
+  });
+}
+
+export function eventLine(event: FleetEvent, hiveWidth: number): Line {
+  const face = faceOf(eventFaces, event.kind);
+  const at = new Date(event.at);
+  const clock = Number.isNaN(at.getTime()) ? '--:--:--' : at.toTimeString().slice(0, 8);
+  return [
+    span(`${clock}  `, '2'),
+    ...fitSpans([span(`${face.symbol} ${face.word}`, toneAnsi[face.tone])], 15),
+    span('  '),
+    ...fitSpans([span(event.hive)], hiveWidth),
+    span('  '),
+    span(eventText(event)),
+  ];
+}
+
+const newestEvents = (
+  events: readonly FleetEvent[],
+  keep: (event: FleetEvent) => boolean,
+  hiveWidth: number,
+): Line[] => {
+  const lines = events
+    .filter(keep)
+    .slice(-8)
+    .reverse()
+    .map((event) => eventLine(event, hiveWidth));
+  return lines.length > 0 ? lines : [[span('none since this view was opened', '2')]];
+};
+
+export function hiveDetail(
+  hive: HiveView,
+  workers: readonly WorkerView[],
+  events: readonly FleetEvent[],
+  width: number,
+): Line[] {
+  const { host, collection } = hive;
+  const used =
+    host.memoryTotalBytes === null || host.memoryAvailableBytes === null
+      ? null
+      : host.memoryTotalBytes - host.memoryAvailableBytes;
+  const cpu = share(host.cpuPercent, host.cpuCount * 100);
+  const gpus: GpuItem[] = hive.gpus.map((gpu) => ({
+    ...gpu,
+    hive: hive.id,
+    liveness: hive.liveness,
+    ageMs: hive.ageMs,
+  }));
+  const reader = (name: string, reason: string | null): Span[] => [
+    span(name),
+    ...(reason ? [span(`  ${reason}`, toneAnsi.warning)] : []),
+  ];
+  return [
+    [span(hive.id, '1'), span('  '), faceSpan(hiveFace(hive)), span(`  last beat ${formatAge(hive.ageMs)} ago`, '2')],
+    [span(hiveFace(hive).hint, '2')],
+    pair('host', span(`${hive.hostname}${hive.address ? `  ${hive.address}` : ''}  hivepulse ${hive.version}`)),
+    pair(
+      'up',
+      value(formatDuration(host.uptimeSeconds)),
+      span('   load '),
+      value(host.load1?.toFixed(2) ?? unknownText),
+    ),
+    ...(Object.keys(hive.labels).length > 0 ? wrapped('labels', labelText(hive.labels), width) : []),
+    gaugeLine('CPU', cpu, `${formatCores(host.cpuPercent)} of ${host.cpuCount} cores`, width),
+    gaugeLine('memory', share(used, host.memoryTotalBytes), formatGibOf(used, host.memoryTotalBytes), width),
+    pressureLine(host.pressure),
+    pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
+    pair('GPUs by', ...reader(collection.gpuReader, collection.gpuReaderReason)),
+    pair('pass', value(collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`)),
+    [],
+    ...(gpus.length > 0
+      ? [title(`GPUs ${gpus.length}`), ...table(gpuColumns, ['hive'], gpus, width), []]
+      : [[span('no GPU is reported', '2')], []]),
+    ...(hive.faults.length > 0 ? [title(`Faults ${hive.faults.length}`), ...faultLines(hive.faults, width), []] : []),
+    title(`Workers ${hive.workerCount}${hive.workersComplete ? '' : ' (the tree could not be read whole)'}`),
+    ...(workers.length > 0
+      ? table(workerColumns, ['hive'], sortRows(workers, workerColumns[0] as Column<WorkerView>, false), width)
+      : [[span('none', '2')]]),
+    [],
+    title('Events'),
+    ...newestEvents(events, (event) => event.hive === hive.id, 0),
+  ];
+}
+
+const sparks = '\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588';
+
+/** The newest values in `width` columns, scaled to `top` (or the largest); what is not known is a gap. */
+export function sparkline(values: readonly (number | null)[], width: number, top?: number): string {
+  const shown = values.slice(-width);
+  const most = top ?? Math.max(...shown.map((entry) => entry ?? 0), 0);
+  return shown
+    .map((entry) => {
+      if (entry === null) return ' ';
+      const level = most > 0 ? Math.min(7, Math.floor((Math.max(0, entry) / most) * 7.999)) : 0;
+      return sparks[level];
+    })
+    .join('');
+}
+
+function historyLines(history: History | null, width: number): Line[] {
+  if (!history) return [];
+  const room = Math.max(10, width - labelWidth - 30);
+  const lines = Object.entries(history.series)
+    .filter(([, values]) => values.some((entry) => entry !== null))
+    .map(([name, values]) => {
+      const known = values.slice(-room).filter((entry): entry is number => entry !== null);
+      const show = (entry: number): string =>
+        name.endsWith('Bytes')
+          ? formatBytes(entry)
+          : name.endsWith('Percent')
+            ? formatPercent(entry)
+            : entry.toFixed(1);
+      const label = name.replace(/(Bytes|Percent)$/, '').replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
+      return pair(
+        label.slice(0, labelWidth - 1),
+        span(sparkline(values, room), toneAnsi.active),
+        span(`  ${show(Math.min(...known))} to ${show(Math.max(...known))}`, '2'),
+      );
+    });
+  if (lines.length === 0) return [];
+  const minutes = Math.round(
+    (history.stepMs * Math.max(...Object.values(history.series).map((entry) => Math.min(entry.length, room)))) / 60_000,
+  );
+  return [title(`Last ${Math.max(1, minutes)} min`), ...lines, []];
+}
+
+export function workerDetail(
+  worker: WorkerView,
+  hive: HiveView | null,
+  events: readonly FleetEvent[],
+  history: History | null,
+  width: number,
+): Line[] {
+  const working = worker.workingSetBytes ?? worker.memoryBytes;
+  const state = faceOf(workerStateFaces, worker.state);
+  const gpuLines = worker.gpus.flatMap(({ uuid, memoryUsedBytes, utilizationPercent }) => {
+    const gpu = hive?.gpus.find((candidate) => candidate.uuid === uuid);
+    const name = gpu ? `${gpu.index} ${gpu.name ?? ''}` : uuid;
+    const total = gpu?.memoryTotalBytes ?? null;
+    return [
+      [span(name, '1'), span(`  ${uuid}`, '2')],
+      gaugeLine('  VRAM', share(memoryUsedBytes, total), formatGibOf(memoryUsedBytes, total), width, 'active'),
+      gaugeLine('  busy', share(utilizationPercent, 100), formatPercent(utilizationPercent), width, 'active'),
+    ];
+  });
+  const ready =
+    worker.ready === null
+      ? span('nothing to probe', '2')
+      : worker.ready
+        ? value('ready', 'good')
+        : value('not ready', 'warning');
+  const cpuText =
+    worker.cpuLimitPercent === null
+      ? `${formatCores(worker.cpuPercent)} cores, no limit known`
+      : `${formatCores(worker.cpuPercent)} of ${formatCores(worker.cpuLimitPercent)} cores`;
+  const faults = (hive?.faults ?? []).filter(({ workerId }) => workerId === worker.id);
+  return [
+    [
+      span(worker.key, '1'),
+      ...(worker.name ? [span(`  ${worker.name}`)] : []),
+      span('  '),
+      faceSpan(state),
+      span('  '),
+      ready,
+    ],
+    [span(worker.liveness === 'online' ? state.hint : `its hive is ${worker.liveness}: these values are old`, '2')],
+    pair('model', value(worker.model ?? unknownText)),
+    pair('endpoint', value(worker.endpoint ?? (worker.port === null ? unknownText : `port ${worker.port}`))),
+    pair(
+      'process',
+      span('pid '),
+      value(worker.pid === null ? unknownText : String(worker.pid)),
+      span('   processes '),
+      value(worker.processCount === null ? unknownText : String(worker.processCount)),
+      span('   up '),
+      value(formatDuration(worker.uptimeSeconds)),
+      span(`   ${worker.origin}`),
+    ),
+    ...wrapped('command', worker.command ?? unknownText, width),
+    ...(Object.keys(worker.labels).length > 0 ? wrapped('labels', labelText(worker.labels), width) : []),
+    [],
+    gaugeLine(
+      'CPU',
+      share(worker.cpuPercent, worker.cpuLimitPercent ?? (hive ? hive.host.cpuCount * 100 : null)),
+      cpuText,
+      width,
+    ),
+    pair(
+      'throttled',
+      value(formatPercent(worker.cpuThrottledPercent), loadTone(share(worker.cpuThrottledPercent, 100), 0.25, 0.5)),
+      span(' of periods'),
+    ),
+    gaugeLine(
+      'working set',
+      share(working, worker.memoryLimitBytes ?? hive?.host.memoryTotalBytes ?? null),
+      worker.memoryLimitBytes === null
+        ? `${formatBytes(working)}, no limit known`
+        : formatGibOf(working, worker.memoryLimitBytes),
+      width,
+    ),
+    pair(
+      'memory',
+      span('all '),
+      value(formatBytes(worker.memoryBytes)),
+      span('   peak '),
+      value(formatBytes(worker.memoryPeakBytes)),
+      span('   OOM kills '),
+      value(
+        worker.oomKills === null ? unknownText : String(worker.oomKills),
+        (worker.oomKills ?? 0) > 0 ? 'bad' : undefined,
+      ),
+      span(`   from ${worker.memorySource}`, '2'),
+    ),
+    pair(
+      'I/O',
+      span('read '),
+      value(formatRate(worker.ioReadBytesPerSecond)),
+      span('   write '),
+      value(formatRate(worker.ioWriteBytesPerSecond)),
+    ),
+    pressureLine(worker.pressure),
+    [],
+    title(`GPUs ${worker.gpus.length}`),
+    ...(gpuLines.length > 0 ? gpuLines : [[span('it holds no GPU', '2')]]),
+    [],
+    ...(faults.length > 0 ? [title(`Faults ${faults.length}`), ...faultLines(faults, width), []] : []),
+    ...historyLines(history, width),
+    title('Events'),
+    ...newestEvents(events, (event) => event.hive === worker.hive && event.workerId === worker.id, 0),
+  ];
+}

@@ -1,0 +1,368 @@
+import type { History } from '../../contract/api.js';
+import {
+  type Face,
+  faceOf,
+  formatAge,
+  formatGibOf,
+  formatPercent,
+  gpuHealthFaces,
+  livenessFaces,
+  plural,
+  toneAnsi,
+  workerStateFaces,
+} from '../../faces.js';
+import { bar, hiveVram, loadTone, share, value } from '../columns.js';
+import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
+import { columns, printable } from '../text.js';
+import { eventLine, hiveDetail, type Line, workerDetail } from './detail.js';
+import type { Connection } from './model.js';
+import { type Items, type Row, selectedIndex, type Ui, type View, viewColumns, views, visibleRows } from './ui.js';
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** All that a frame shows. */
+export interface TopState {
+  readonly ui: Ui;
+  readonly items: Items;
+  /** The address of the queen. */
+  readonly source: string;
+  readonly connection: Connection;
+  readonly warming: boolean;
+  /** History of the worker whose detail is open; null: none, or not yet had. */
+  readonly history: History | null;
+  readonly nowMs: number;
+  /** Wall clock as the person reads it. */
+  readonly clock: string;
+  readonly colours: boolean;
+}
+
+const viewTitles: Readonly<Record<View, string>> = {
+  hives: 'Hives',
+  workers: 'Workers',
+  gpus: 'GPUs',
+  events: 'Events',
+};
+
+function width(spans: readonly Span[]): number {
+  return spans.reduce((sum, { text }) => sum + columns(printable(text)), 0);
+}
+
+/** Left and right parts of a line; the left one is cut where both do not fit. */
+function ends(left: readonly Span[], right: readonly Span[], total: number): Span[] {
+  const rightWidth = Math.min(width(right), Math.max(0, total - 1));
+  return [...fitSpans(left, Math.max(0, total - rightWidth)), ...fitSpans(right, rightWidth)];
+}
+
+function connectionSpans({ connection, warming, nowMs, ui }: TopState): Span[] {
+  const pause = ui.paused ? [span(' PAUSED ', '7'), span('  ')] : [];
+  switch (connection.kind) {
+    case 'connecting':
+      return [...pause, span('\u25d4 connecting', toneAnsi.waiting)];
+    case 'live':
+      return [
+        ...pause,
+        ...(warming ? [span('\u25d4 warming: not all hives heard yet', toneAnsi.waiting), span('  ')] : []),
+        span('\u25cf live', toneAnsi.good),
+      ];
+    case 'lost':
+      return [
+        ...pause,
+        span(
+          `\u25cb cut off ${formatAge(nowMs - connection.sinceMs)}: ${connection.reason}; trying again`,
+          toneAnsi.bad,
+        ),
+      ];
+  }
+}
+
+/** `12 hives  \u25cf 10 online  \u25d0 1 late`: only what there is. */
+function tally(label: string, faces: Readonly<Record<string, Face>>, keys: readonly string[]): Span[] {
+  const counts = new Map<string, number>();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  const order = [
+    ...Object.keys(faces).filter((key) => counts.has(key)),
+    ...[...counts.keys()].filter((key) => !Object.hasOwn(faces, key)),
+  ];
+  return [
+    span(label, '1'),
+    ...order.flatMap((key) => {
+      const face = faceOf(faces, key);
+      return [span('  '), span(`${face.symbol} ${counts.get(key)} ${face.word}`, toneAnsi[face.tone])];
+    }),
+  ];
+}
+
+function fleetLines({ items }: TopState, total: number): Line[] {
+  const { hives, workers, gpus } = items;
+  const parts = [
+    tally(
+      plural(hives.length, 'hive'),
+      livenessFaces,
+      hives.map((hive) => hive.liveness),
+    ),
+    tally(
+      plural(gpus.length, 'GPU'),
+      gpuHealthFaces,
+      gpus.map((gpu) => gpu.health),
+    ),
+    tally(
+      plural(workers.length, 'worker'),
+      workerStateFaces,
+      workers.map((worker) => worker.state),
+    ),
+  ];
+  // Side by side where there is room, else below each other.
+  const lines: Span[][] = [];
+  for (const part of parts) {
+    const last = lines.at(-1);
+    if (last && width(last) + 4 + width(part) <= total) last.push(span('    '), ...part);
+    else lines.push([...part]);
+  }
+  const vram = hives.map(hiveVram);
+  const add = (list: readonly (number | null)[]): number | null => {
+    const known = list.filter((entry): entry is number => entry !== null);
+    return known.length === 0 ? null : known.reduce((sum, entry) => sum + entry, 0);
+  };
+  const used = add(vram.map((entry) => entry.used));
+  const capacity = add(vram.map((entry) => entry.total));
+  const fraction = share(used, capacity);
+  const text = `${formatGibOf(used, capacity)}  ${formatPercent(fraction === null ? null : fraction * 100)}`;
+  if (gpus.length > 0) {
+    const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
+    lines.push([
+      span('VRAM ', '1'),
+      ...bar(fraction, room, loadTone(fraction, 0.95, 1.01) ?? 'active'),
+      span('  '),
+      value(text),
+    ]);
+  }
+  return lines;
+}
+
+function tabs({ ui }: TopState): Span[] {
+  return views.flatMap((view, i) => [
+    span(` ${i + 1} ${viewTitles[view]} `, view === ui.view && !ui.detail ? '7;1' : '2'),
+    span(' '),
+  ]);
+}
+
+function sortSpans({ ui }: TopState, shown: number, total: number): Span[] {
+  const filter = ui.filter
+    ? [span(`filter "${ui.filter}"`, toneAnsi.waiting), span(`  ${shown} of ${total}   `, '2')]
+    : [];
+  if (ui.view === 'events' || ui.detail) return filter;
+  const { key, descending } = ui.sort[ui.view];
+  const column = viewColumns(ui.view).find((candidate) => candidate.key === key);
+  return [
+    ...filter,
+    span('sorted by ', '2'),
+    span(`${column?.title.toLowerCase() ?? key} ${descending ? '\u2193' : '\u2191'}`),
+  ];
+}
+
+/** Lines that a page of rows has on a screen of this size; `press` needs it too. */
+export function pageSize(state: TopState, size: Size): number {
+  return Math.max(1, layout(state, size).body - 1);
+}
+
+function layout(state: TopState, size: Size): { head: Line[]; body: number; events: number } {
+  const head: Line[] = [
+    ends(
+      [span(' hivepulse ', '7;1'), span(`  ${state.source}`, '2')],
+      [...connectionSpans(state), span(`  ${state.clock}`, '2')],
+      size.columns,
+    ),
+    ...fleetLines(state, size.columns),
+  ];
+  const rest = size.rows - head.length - 2; // tabs, keys
+  const events = state.ui.view === 'events' || state.ui.detail || state.ui.help || rest < 16 ? 0 : 5;
+  return { head, body: Math.max(1, rest - events), events };
+}
+
+const helpLines: readonly (readonly [string, string])[] = [
+  ['1 2 3 4, Tab', 'hives, workers, GPUs, events'],
+  ['\u2191 \u2193 PgUp PgDn Home End', 'move; also j k g G'],
+  ['Enter', 'open what is selected; Esc goes back'],
+  ['w', 'in the detail of a hive: its workers as a table'],
+  ['/', 'filter: every word must occur (id, model, state, label, ...); Esc clears it'],
+  ['s S, \u2192 \u2190', 'sort by the next or previous column'],
+  ['r', 'sort the other way'],
+  ['Space, p', 'hold the picture still, go on'],
+  ['?', 'this help'],
+  ['q, Ctrl-C', 'quit'],
+];
+
+function helpBody(): Line[] {
+  return [
+    [span('Keys', '1;4')],
+    ...helpLines.map(([key, text]) => [span(key.padEnd(24), '1'), span(text)]),
+    [],
+    [span('Signs', '1;4')],
+    ...[livenessFaces, workerStateFaces, gpuHealthFaces].flatMap((faces) =>
+      Object.values(faces).map((face) => [
+        ...fitSpans([span(`${face.symbol} ${face.word}`, toneAnsi[face.tone])], 24),
+        span(face.hint, '2'),
+      ]),
+    ),
+    ...[
+      [
+        ...fitSpans([span('\u2014 \u254c\u254c\u254c', toneAnsi.unknown)], 24),
+        span('not known; the faults in the detail of the hive say why', '2'),
+      ],
+    ],
+  ];
+}
+
+function hiveNameWidth({ items }: TopState): number {
+  return Math.min(24, Math.max(4, ...items.hives.map((hive) => columns(printable(hive.id)))));
+}
+
+function detailBody(state: TopState, total: number): Line[] {
+  const { ui, items } = state;
+  if (!ui.detail) return [];
+  const { kind, key } = ui.detail;
+  if (kind === 'hive') {
+    const hive = items.hives.find((candidate) => candidate.id === key);
+    if (!hive) return [[span(`${key} is gone`, toneAnsi.unknown)]];
+    return hiveDetail(
+      hive,
+      items.workers.filter((worker) => worker.hive === key),
+      items.events,
+      total,
+    );
+  }
+  const worker = items.workers.find((candidate) => candidate.key === key);
+  if (!worker) return [[span(`${key} is gone`, toneAnsi.unknown)]];
+  return workerDetail(
+    worker,
+    items.hives.find((hive) => hive.id === worker.hive) ?? null,
+    items.events,
+    state.history,
+    total,
+  );
+}
+
+function emptyText(state: TopState): string {
+  const { ui, items, connection } = state;
+  if (connection.kind === 'connecting') return `Connecting to ${state.source} ...`;
+  if (ui.filter && items[ui.view].length > 0) return `Nothing matches "${ui.filter}". Esc clears the filter.`;
+  switch (ui.view) {
+    case 'hives':
+      return 'No hive has reported yet. On a GPU host: hivepulse hive --queen <this queen>';
+    case 'workers':
+      return 'No worker is known. Start one with: hivepulse run --group llm --instance 8080 -- <command>';
+    case 'gpus':
+      return 'No GPU is reported. hivepulse doctor on the host says why.';
+    case 'events':
+      return 'No event yet.';
+  }
+}
+
+function tableBody(state: TopState, rows: readonly Row[], height: number, total: number): string[] {
+  const { ui, colours } = state;
+  const at = selectedIndex(ui, rows);
+  const visible = height - (ui.view === 'events' ? 0 : 1);
+  const first = Math.max(0, Math.min(at - Math.floor(visible / 2), rows.length - visible));
+  const shown = rows.slice(first, first + visible);
+  if (rows.length === 0) return [toText([span(emptyText(state), '2')], colours)];
+  if (ui.view === 'events') {
+    const hiveWidth = hiveNameWidth(state);
+    return shown.map((row, i) =>
+      toText(
+        fitSpans(eventLine(row as Items['events'][number], hiveWidth), total),
+        colours,
+        first + i === at ? '7' : '',
+      ),
+    );
+  }
+  const fitted = fitColumns(viewColumns(ui.view), total);
+  const sort = ui.sort[ui.view];
+  const heading = fitted.flatMap(({ column, width: w }: { column: Column<Row>; width: number }, i) => [
+    ...(i > 0 ? [span('  ', '4')] : []),
+    ...fitSpans([span(column.title, column.key === sort.key ? '1;4' : '2;4')], w, column.align).map(({ text, sgr }) =>
+      span(text, sgr ?? '4'),
+    ),
+  ]);
+  return [
+    toText(fitSpans(heading, total), colours),
+    ...shown.map((row, i) => toText(fitSpans(drawRow(fitted, row), total), colours, first + i === at ? '7' : '')),
+  ];
+}
+
+function footer(state: TopState, position: string, total: number): Span[] {
+  const { ui } = state;
+  if (ui.typing)
+    return fitSpans(
+      [span('filter: ', '1'), span(ui.filter), span('\u2588'), span('   Enter keeps it, Esc clears it', '2')],
+      total,
+    );
+  const keys: readonly (readonly [string, string])[] = ui.detail
+    ? [
+        ['Esc', 'back'],
+        ['\u2191\u2193', 'scroll'],
+        ...(ui.detail.kind === 'hive' ? [['w', 'workers'] as const] : []),
+        ['q', 'quit'],
+      ]
+    : [
+        ['\u2191\u2193', 'move'],
+        ['Enter', 'detail'],
+        ['/', 'filter'],
+        ['s', 'sort'],
+        ['r', 'reverse'],
+        ['Space', 'hold'],
+        ['?', 'help'],
+        ['q', 'quit'],
+      ];
+  return ends(
+    keys.flatMap(([key, text]) => [span(key, '1'), span(` ${text}   `, '2')]),
+    [span(position, '2')],
+    total,
+  );
+}
+
+/** The frame: exactly `size.rows` lines of at most `size.columns` columns. A pure function of its arguments. */
+export function render(state: TopState, size: Size): string[] {
+  const { ui, colours } = state;
+  const total = size.columns;
+  const { head, body, events } = layout(state, size);
+  const rows = ui.detail || ui.help ? [] : visibleRows(ui, state.items);
+  const draw = (line: Line): string => toText(fitSpans(line, total), colours);
+  let middle: string[];
+  let position = '';
+  if (ui.help) middle = helpBody().slice(0, body).map(draw);
+  else if (ui.detail) {
+    const all = detailBody(state, total);
+    const first = Math.max(0, Math.min(ui.scroll, all.length - body));
+    middle = all.slice(first, first + body).map(draw);
+    if (all.length > body) position = `lines ${first + 1} to ${Math.min(all.length, first + body)} of ${all.length}`;
+  } else {
+    middle = tableBody(state, rows, body, total);
+    if (rows.length > 0) position = `${selectedIndex(ui, rows) + 1} of ${rows.length}`;
+  }
+  const pane =
+    events > 0
+      ? [
+          draw([span(`\u2500\u2500 Events ${'\u2500'.repeat(Math.max(0, total - 10))}`, '2')]),
+          ...state.items.events
+            .slice(1 - events)
+            .reverse()
+            .map((event) => draw(eventLine(event, hiveNameWidth(state)))),
+        ]
+      : [];
+  const fill = (lines: string[], height: number): string[] => [
+    ...lines.slice(0, height),
+    ...Array(Math.max(0, height - lines.length)).fill(''),
+  ];
+  const bar = ends(tabs(state), sortSpans(state, rows.length, state.items[ui.view].length), total);
+  const frame = [
+    ...head.map(draw),
+    toText(bar, colours),
+    ...fill(middle, body),
+    ...fill(pane, events),
+    toText(footer(state, position, total), colours),
+  ];
+  return fill(frame, size.rows);
+}
