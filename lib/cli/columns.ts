@@ -177,8 +177,8 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   {
     key: 'gpu',
     title: 'GPU',
-    min: 6,
-    max: 17,
+    min: 12,
+    max: 18,
     rank: 2,
     draw: (h, width) => gauge(share(hiveGpuPercent(h), 100), padded(formatPercent(hiveGpuPercent(h)), 5), width),
     order: hiveGpuPercent,
@@ -187,8 +187,8 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   {
     key: 'vram',
     title: 'VRAM',
-    min: 18,
-    max: 32,
+    min: 26,
+    max: 36,
     rank: 1,
     draw: (h, width) => {
       const { used, total } = hiveVram(h);
@@ -205,8 +205,8 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   {
     key: 'cpu',
     title: 'CPU',
-    min: 6,
-    max: 17,
+    min: 12,
+    max: 18,
     rank: 2,
     draw: (h, width) => {
       const fraction = hostCpu(h);
@@ -223,12 +223,17 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   {
     key: 'memory',
     title: 'MEMORY',
-    min: 18,
-    max: 30,
+    min: 12,
+    max: 18,
     rank: 3,
     draw: (h, width) => {
       const fraction = share(hostUsed(h), h.host.memoryTotalBytes);
-      return gauge(fraction, padded(formatGibOf(hostUsed(h), h.host.memoryTotalBytes), 18), width, loadTone(fraction));
+      return gauge(
+        fraction,
+        padded(formatPercent(fraction === null ? null : fraction * 100), 5),
+        width,
+        loadTone(fraction),
+      );
     },
     order: (h) => share(hostUsed(h), h.host.memoryTotalBytes),
     descending: true,
@@ -256,10 +261,11 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   },
 ];
 
-/** What identifies a worker to people: its name where the host knows one. */
-export const workerTitle = (worker: WorkerView): string => worker.name ?? worker.id;
-
 const memoryShare = (w: WorkerView): number | null => share(w.workingSetBytes ?? w.memoryBytes, w.memoryLimitBytes);
+
+/** `meta-llama/Llama-3-8B` without its owner where there is no room for it. */
+const shortModel = (model: string, width: number): string =>
+  model.length > width ? model.slice(model.lastIndexOf('/') + 1) || model : model;
 
 export const workerColumns: readonly Column<WorkerView>[] = [
   {
@@ -278,7 +284,7 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     min: 10,
     max: 34,
     rank: 3,
-    draw: (w) => [value(w.model ?? unknownText)],
+    draw: (w, width) => [value(shortModel(w.model ?? unknownText, width))],
     order: (w) => w.model,
   },
   {
@@ -344,8 +350,8 @@ export const workerColumns: readonly Column<WorkerView>[] = [
   {
     key: 'gpu',
     title: 'GPU',
-    min: 6,
-    max: 15,
+    min: 12,
+    max: 18,
     rank: 1,
     draw: (w, width) =>
       w.gpus.length === 0
@@ -361,8 +367,8 @@ export const workerColumns: readonly Column<WorkerView>[] = [
   {
     key: 'vram',
     title: 'VRAM',
-    min: 18,
-    max: 30,
+    min: 24,
+    max: 36,
     rank: 1,
     draw: (w, width) =>
       w.gpus.length === 0
@@ -441,7 +447,7 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
   {
     key: 'utilization',
     title: 'BUSY',
-    min: 6,
+    min: 12,
     max: 20,
     rank: 1,
     draw: (g, width) => gauge(share(g.utilizationPercent, 100), padded(formatPercent(g.utilizationPercent), 5), width),
@@ -451,8 +457,8 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
   {
     key: 'vram',
     title: 'VRAM',
-    min: 18,
-    max: 36,
+    min: 26,
+    max: 40,
     rank: 1,
     draw: (g, width) =>
       gauge(

@@ -94,15 +94,21 @@ export function drawRow<T>(fitted: readonly Fitted<T>[], row: T): Span[] {
   ]);
 }
 
-/** Text of a line. `over` is drawn in addition, from the first to the last column (the row that is selected). */
+/** Text of a line. With `over` (the row that is selected) it is drawn that way, but for bars, which would turn inside out. */
 export function toText(spans: readonly Span[], colours: boolean, over = ''): string {
-  let text = '';
-  for (const { text: part, sgr } of spans) {
-    const codes = [over, colours ? (sgr ?? '') : ''].filter(Boolean).join(';');
-    text += codes === '' ? part : paint(part, codes);
-  }
-  return text;
+  return spans
+    .map(({ text, sgr }) => {
+      if (text === '') return '';
+      if (over !== '' && !bars.test(text)) return paint(text, over);
+      // Emphasis that is no colour (bold, reverse, underline) stays where colours are off; dim does not, it reads badly.
+      return sgr === undefined || !(colours || emphasis.test(sgr)) ? text : paint(text, sgr);
+    })
+    .join('')
+    .replaceAll(`\u001b[0m\u001b[${over}m`, over === '' ? '$&' : '');
 }
+
+const bars = /^[\u2581-\u258f\u00b7\u254c]+$/;
+const emphasis = /^[147](;[147])*$/;
 
 /** Rows by a column; null last whatever the direction, equals in the order given. */
 export function sortRows<T>(rows: readonly T[], column: Column<T>, descending: boolean): T[] {
@@ -147,5 +153,12 @@ export function printTable<T>(
     ...(i > 0 ? [span(' '.repeat(gap))] : []),
     ...fitSpans([span(column.title, '1')], w, column.align),
   ]);
-  return [heading, ...rows.map((row) => drawRow(fitted, row))].map((line) => toText(line, colours).replace(/ +$/, ''));
+  return [heading, ...rows.map((row) => drawRow(fitted, row))].map((line) =>
+    colours
+      ? toText(line, true)
+      : line
+          .map(({ text }) => text)
+          .join('')
+          .trimEnd(),
+  );
 }

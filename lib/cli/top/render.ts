@@ -97,6 +97,8 @@ function tally(label: string, faces: Readonly<Record<string, Face>>, keys: reado
 
 function fleetLines({ items }: TopState, total: number): Line[] {
   const { hives, workers, gpus } = items;
+  const { offline } = livenessFaces;
+  // What an offline hive said last is no longer known to be so.
   const parts = [
     tally(
       plural(hives.length, 'hive'),
@@ -105,13 +107,13 @@ function fleetLines({ items }: TopState, total: number): Line[] {
     ),
     tally(
       plural(gpus.length, 'GPU'),
-      gpuHealthFaces,
-      gpus.map((gpu) => gpu.health),
+      { ...gpuHealthFaces, offline },
+      gpus.map((gpu) => (gpu.liveness === 'offline' ? 'offline' : gpu.health)),
     ),
     tally(
       plural(workers.length, 'worker'),
-      workerStateFaces,
-      workers.map((worker) => worker.state),
+      { ...workerStateFaces, offline },
+      workers.map((worker) => (worker.liveness === 'offline' ? 'offline' : worker.state)),
     ),
   ];
   // Side by side where there is room, else below each other.
@@ -121,7 +123,7 @@ function fleetLines({ items }: TopState, total: number): Line[] {
     if (last && width(last) + 4 + width(part) <= total) last.push(span('    '), ...part);
     else lines.push([...part]);
   }
-  const vram = hives.map(hiveVram);
+  const vram = hives.filter((hive) => hive.liveness !== 'offline').map(hiveVram);
   const add = (list: readonly (number | null)[]): number | null => {
     const known = list.filter((entry): entry is number => entry !== null);
     return known.length === 0 ? null : known.reduce((sum, entry) => sum + entry, 0);
