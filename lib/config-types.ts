@@ -1,4 +1,4 @@
-import { idPattern, maxLabelLength, maxLabels } from './contract/primitives.js';
+import { idPattern, labelKeyPattern, maxLabelLength, maxLabels } from './contract/limits.js';
 
 /**
  * One type of setting. `parse` takes what a flag or a variable (text), a repeated flag (an array of texts) or a YAML file
@@ -258,7 +258,7 @@ export function list<T>(item: ValueType<T>, maximum = 256): ValueType<readonly T
   };
 }
 
-const labelKey = /^[A-Za-z0-9_./-]{1,63}$/;
+const labelKey = new RegExp(labelKeyPattern);
 
 /** `key=value`, repeated or with commas between; in YAML also a map. */
 export const labels: ValueType<Readonly<Record<string, string>>> = {
@@ -280,7 +280,7 @@ export const labels: ValueType<Readonly<Record<string, string>>> = {
     const result: Record<string, string> = {};
     for (const [key, given] of pairs) {
       const value = typeof given === 'number' || typeof given === 'boolean' ? String(given) : given;
-      if (typeof key !== 'string' || !labelKey.test(key) || key === '__proto__') reject(key, this.expects);
+      if (typeof key !== 'string' || !labelKey.test(key)) reject(key, this.expects);
       if (typeof value !== 'string' || value.length > maxLabelLength || control.test(value))
         reject(given, this.expects);
       result[key] = value;

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { readToken } from '../config-resolve.js';
 import { runDaemon } from './daemon.js';
 import { hiveOptions } from './daemon-options.js';
 import { load } from './services.js';
@@ -20,7 +19,8 @@ Examples:
   $ hivepulse hive --label zone=a --label gpu=h100 --watch 'system.slice/vllm-*.service'`,
     );
   addSettings(command, 'hive').action(async () => {
-    const resolved = settingsFor(command, 'hive');
+    const resolved = await settingsFor(command, 'hive');
+    const { readToken } = await import('../config-resolve.js');
     const options = hiveOptions(resolved.settings, readToken(resolved));
     process.exitCode = await runDaemon(
       'hive',

@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { register as hive } from './hive.js';
 import { register as queen } from './queen.js';
+import { register as run } from './run.js';
+import { register as stop } from './stop.js';
 import { register as up } from './up.js';
 
 /** In the order of the help. A command file imports what it needs in its action, so that all of them load in no time. */
-const commands = [up, queen, hive];
+const commands = [up, queen, hive, run, stop];
 
 export function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -20,9 +22,10 @@ export function createProgram(): Command {
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
-    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError('Run with --help to see what is understood.')
     .showSuggestionAfterError(true)
+    .enablePositionalOptions()
     .exitOverride()
     .addHelpText(
       'after',

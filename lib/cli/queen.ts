@@ -17,7 +17,7 @@ Examples:
   $ hivepulse queen --host 0.0.0.0 --tokens-file /etc/hivepulse/tokens --state /var/lib/hivepulse`,
     );
   addSettings(command, 'queen').action(async () => {
-    const { settings, warnings } = settingsFor(command, 'queen');
+    const { settings, warnings } = await settingsFor(command, 'queen');
     const options = queenOptions(settings);
     process.exitCode = await runDaemon('queen', settings.logLevel ?? 'info', warnings, async (context) =>
       (await load('startQueen'))({ ...options, ...context }),

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { defaultOf, type SettingKey, type SettingUser, settingOf, settingsOf, variableOf } from '../config.js';
-import { type Resolved, readConfigFile, resolveSettings } from '../config-resolve.js';
+import type { Resolved } from '../config-resolve.js';
 import { HivepulseError } from '../errors.js';
 
 const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
@@ -47,11 +47,13 @@ function refused(key: SettingKey): Option {
 }
 
 /** The settings of a command that is being run, from its flags, the environment and the file. */
-export function settingsFor(
+export async function settingsFor(
   command: Command,
   user: SettingUser,
   environment: NodeJS.ProcessEnv = process.env,
-): Resolved {
+): Promise<Resolved> {
+  // Loaded here, because the YAML parser takes longer than the whole of `--help`.
+  const { readConfigFile, resolveSettings } = await import('../config-resolve.js');
   const given = command.opts();
   const flags: Partial<Record<SettingKey, unknown>> = {};
   for (const key of settingsOf(user)) {

@@ -1,6 +1,5 @@
 import { type Command, Option } from 'commander';
 import { HivepulseError } from '../errors.js';
-import { ProcessMonitor } from '../hive/process-monitor.js';
 
 interface StopFlags {
   readonly grace: string;
@@ -23,6 +22,7 @@ export function parseGrace(text: string): number {
 }
 
 async function stop(id: string, flags: StopFlags): Promise<void> {
+  const { ProcessMonitor } = await import('../hive/process-monitor.js');
   const monitor = new ProcessMonitor({
     ...(flags.root === undefined ? {} : { root: flags.root }),
     ...(flags.runtimeDir === undefined ? {} : { runtimeDir: flags.runtimeDir }),

@@ -20,7 +20,7 @@ Examples:
   $ hivepulse up --port 8000 --no-auto --watch 'system.slice/vllm-*.service'`,
     );
   addSettings(command, 'up').action(async () => {
-    const { settings, warnings } = settingsFor(command, 'up');
+    const { settings, warnings } = await settingsFor(command, 'up');
     const queen = queenOptions(settings);
     // The hive part sends to its own queen and serves loopback alone, whatever the queen listens on.
     const hive = hiveOptions(

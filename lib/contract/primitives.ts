@@ -1,4 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
+import { idPattern, labelKeyPattern, maxLabelLength, maxLabels } from './limits.js';
+
+export { idPattern, maxLabelLength, maxLabels } from './limits.js';
 
 /** The value, or null where it is not known. */
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -16,17 +19,11 @@ export const OneOf = <const T extends readonly string[]>(values: T, description?
     typeof Type.Unsafe<T[number]>
   >;
 
-/** One part of a worker id, and a hive id: it becomes a path, a unit name and a URL segment. */
-export const idPattern = '^[A-Za-z0-9][A-Za-z0-9_.:@+-]{0,127}$';
 export const Id = (description: string) => Type.String({ pattern: idPattern, description });
-
-export const maxLabels = 32;
-export const maxLabelLength = 256;
 
 /** At most 32 labels; key 1 to 63 of `[A-Za-z0-9_./-]`, value at most 256 characters. */
 export const Labels = Type.Record(
-  // `__proto__` would change what object a reader builds, not add a label to it.
-  Type.String({ pattern: '^(?!__proto__$)[A-Za-z0-9_./-]{1,63}$' }),
+  Type.String({ pattern: labelKeyPattern }),
   Type.String({ maxLength: maxLabelLength }),
   {
     maxProperties: maxLabels,

@@ -1,0 +1,8 @@
+/** Limits of the contract for those who need no schema: the schemas cost a command line a quarter of a second to load. */
+
+/** One part of a worker id, and a hive id: it becomes a path, a unit name and a URL segment. */
+export const idPattern = '^[A-Za-z0-9][A-Za-z0-9_.:@+-]{0,127}$';
+// `__proto__` would change what object a reader builds, not add a label to it.
+export const labelKeyPattern = '^(?!__proto__$)[A-Za-z0-9_./-]{1,63}$';
+export const maxLabels = 32;
+export const maxLabelLength = 256;
