@@ -184,7 +184,7 @@ int CgroupReader::OpenFile(Worker* worker, std::size_t index, Row* row, FileDesc
 int CgroupReader::OpenDirectory(Worker* worker, FileDescriptor* directory) {
   int fd;
   do {
-    fd = open(worker->path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = open(worker->path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return errno;
   FileDescriptor opened(fd);

@@ -38,11 +38,11 @@ export class NativeReader implements RawReader {
     return this.#reader.latest();
   }
 
-  next(signal?: AbortSignal): Promise<RawPass> {
-    if (this.#closed) return Promise.reject(closedError('cgroup reader'));
-    const promise = this.#waiters.wait(this.#reader.begun() + 1, signal);
+  async next(signal?: AbortSignal): Promise<RawPass> {
+    this.#check();
+    const from = this.#reader.begun() + 1;
     if (!this.#started) this.#reader.request();
-    return promise;
+    return this.#waiters.wait(from, signal);
   }
 
   runningMs(): number {

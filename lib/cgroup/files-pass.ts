@@ -1,0 +1,507 @@
+import { closeSync, constants, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { constants as system } from 'node:os';
+import {
+  type KeyedField,
+  keyed,
+  parseCpuMax,
+  parseIoStat,
+  parseKeyed,
+  parseLimit,
+  parsePids,
+  parsePressure,
+  parseResidentPages,
+  parseSingle,
+  parseStartTicks,
+} from './parse.js';
+import {
+  processColumn,
+  processColumns,
+  type RawPass,
+  type RawReaderOptions,
+  rowFlags,
+  type WorkerColumn,
+  type WorkerFile,
+  workerColumn,
+  workerColumns,
+  workerFiles,
+} from './raw.js';
+import { systemValues } from './system-values.js';
+
+const { ENODEV, ENOENT, ENOTDIR, ESRCH, EMFILE, ENFILE, EOPNOTSUPP } = system.errno;
+const EFBIG = system.errno.EFBIG;
+const notANumber = -1;
+const columns = workerColumns.length;
+const files = workerFiles.length;
+
+/** After so many passes a worker's missing files are looked for again: controllers may be enabled later. */
+const rediscoverEvery = 60;
+/** Far above any kernel file; a file that does not end must not take all memory. */
+const longest = 64 * 1024 * 1024;
+/** A list comes by the page, cut at a record: a read that gives less than a page by more than a record was the last. */
+const surelyLast = 4096 - 64;
+
+const fileIndex = (name: WorkerFile) => workerFiles.indexOf(name);
+const memoryStat = fileIndex('memory.stat');
+const cgroupProcs = fileIndex('cgroup.procs');
+const isPressure = workerFiles.map((name) => name.endsWith('.pressure'));
+
+const flagsColumn = workerColumn('flags');
+const monotonicColumn = workerColumn('monotonicMs');
+const inodeColumn = workerColumn('inode');
+const anonColumn = workerColumn('anonBytes');
+const inactiveColumn = workerColumn('inactiveFileBytes');
+const offsetColumn = workerColumn('processOffset');
+const countColumn = workerColumn('processCount');
+
+type Parse = (bytes: Buffer, end: number, out: Float64Array, base: number) => boolean;
+
+const fields = (pairs: readonly (readonly [string, WorkerColumn])[]): Parse => {
+  const wanted = pairs.map(([key, column]) => keyed(key, workerColumn(column)));
+  return (bytes, end, out, base) => parseKeyed(bytes, end, wanted, out, base);
+};
+const single = (column: WorkerColumn): Parse => {
+  const at = workerColumn(column);
+  return (bytes, end, out, base) => parseSingle(bytes, end, out, base + at);
+};
+const pressure = (average: WorkerColumn, total: WorkerColumn): Parse => {
+  const averageAt = workerColumn(average);
+  const totalAt = workerColumn(total);
+  return (bytes, end, out, base) => parsePressure(bytes, end, out, base + averageAt, base + totalAt);
+};
+
+const parsers: Readonly<Record<Exclude<WorkerFile, 'cgroup.procs'>, Parse>> = {
+  'cpu.stat': fields([
+    ['usage_usec', 'usageUsec'],
+    ['user_usec', 'userUsec'],
+    ['system_usec', 'systemUsec'],
+    ['nr_periods', 'nrPeriods'],
+    ['nr_throttled', 'nrThrottled'],
+    ['throttled_usec', 'throttledUsec'],
+  ]),
+  'memory.current': single('memoryCurrentBytes'),
+  'memory.stat': fields([
+    ['anon', 'anonBytes'],
+    ['inactive_file', 'inactiveFileBytes'],
+  ]),
+  'memory.peak': single('memoryPeakBytes'),
+  'memory.events': fields([
+    ['oom', 'oom'],
+    ['oom_kill', 'oomKill'],
+  ]),
+  'io.stat': (bytes, end, out, base) => parseIoStat(bytes, end, out, base + workerColumn('ioReadBytes')),
+  'pids.current': single('pidsCurrent'),
+  'cpu.max': (bytes, end, out, base) =>
+    parseCpuMax(bytes, end, out, base + workerColumn('cpuQuotaUsec'), base + workerColumn('cpuPeriodUsec')),
+  'memory.max': (bytes, end, out, base) => parseLimit(bytes, end, out, base + workerColumn('memoryMaxBytes')),
+  'cpu.pressure': pressure('cpuSomeAvg10', 'cpuSomeTotalUsec'),
+  'memory.pressure': pressure('memorySomeAvg10', 'memorySomeTotalUsec'),
+  'io.pressure': pressure('ioSomeAvg10', 'ioSomeTotalUsec'),
+  'cgroup.events': fields([['populated', 'populated']]),
+};
+const parserOf = workerFiles.map((name) => (name === 'cgroup.procs' ? null : parsers[name]));
+
+const residentColumn = processColumn('residentBytes');
+const startColumn = processColumn('startTicks');
+const processIoFields: readonly KeyedField[] = [
+  keyed('read_bytes:', processColumn('ioReadBytes')),
+  keyed('write_bytes:', processColumn('ioWriteBytes')),
+];
+
+const monotonicMs = (): number => {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
+};
+
+const errnoOf = (error: unknown): number => {
+  const errno = (error as NodeJS.ErrnoException).errno;
+  if (typeof errno !== 'number') throw error;
+  return -errno;
+};
+
+/** ENODEV comes from a kept descriptor of a removed file, ENOENT from opening it, ESRCH from /proc. */
+const notThere = (errno: number) => errno === ENODEV || errno === ENOENT || errno === ENOTDIR || errno === ESRCH;
+const ranOut = (errno: number) => errno === EMFILE || errno === ENFILE;
+
+/** Descriptors that may be kept: what RLIMIT_NOFILE gives, less a reserve for everybody else in this process. */
+function descriptorBudget(): number {
+  let soft = 1024;
+  try {
+    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
+    if (line) soft = line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1]);
+  } catch {
+    // No /proc: the usual limit.
+  }
+  return soft - Math.min(Math.max(soft / 8, 64), 1024);
+}
+
+/** What is known of a file: to be opened · open · not there, looked for again at the next rediscovery · never tried again. */
+const unopened = 0;
+const open = 1;
+const shut = 2;
+const unsupported = 3;
+
+interface Process {
+  readonly pid: number;
+  startTicks: number;
+  statm: number;
+  io: number;
+}
+
+interface Worker {
+  readonly path: string;
+  gone: boolean;
+  unkept: boolean;
+  device: number;
+  /** NaN until it was first seen. */
+  inode: number;
+  passes: number;
+  anon: number;
+  inactiveFile: number;
+  /** Per file: descriptor or -1, state, last errno. */
+  readonly descriptors: Int32Array;
+  readonly states: Uint8Array;
+  readonly errors: Int16Array;
+  processes: Process[];
+}
+
+const newWorker = (path: string): Worker => ({
+  path,
+  gone: false,
+  unkept: false,
+  device: 0,
+  inode: Number.NaN,
+  passes: 0,
+  anon: Number.NaN,
+  inactiveFile: Number.NaN,
+  descriptors: new Int32Array(files).fill(-1),
+  states: new Uint8Array(files),
+  errors: new Int16Array(files),
+  processes: [],
+});
+
+/** Reads the files of a set of cgroups, synchronously. What native/cgroup_reader.cc does, in TypeScript. */
+export class FilesPass {
+  readonly #options: RawReaderOptions;
+  readonly #budget: number;
+  readonly #memoryStatEvery: number;
+  readonly #pageSize = systemValues().pageSize;
+  #kept = 0;
+  #buffer = Buffer.allocUnsafeSlow(16 * 1024);
+  #pids = new Uint32Array(1024);
+  #table = new Float64Array(1024 * processColumns.length);
+  #tableLength = 0;
+  readonly #workers: (Worker | null)[] = [];
+  /** errno of the last `#read` or `#open`. */
+  #errno = 0;
+  // Of the row that is being read.
+  #flags = 0;
+  #identity: 'unchecked' | 'same' | number = 'unchecked';
+  #knownAlive = false;
+
+  constructor(options: RawReaderOptions) {
+    this.#options = options;
+    this.#budget = Math.min(descriptorBudget(), options.maxDescriptors);
+    this.#memoryStatEvery = Math.max(1, options.memoryStatEvery);
+  }
+
+  add(slot: number, path: string): void {
+    this.remove(slot);
+    while (this.#workers.length <= slot) this.#workers.push(null);
+    this.#workers[slot] = newWorker(path);
+  }
+
+  remove(slot: number): void {
+    const worker = this.#workers[slot];
+    if (!worker) return;
+    this.#dropAll(worker);
+    this.#workers[slot] = null;
+  }
+
+  close(): void {
+    for (let slot = 0; slot < this.#workers.length; slot++) this.remove(slot);
+  }
+
+  pass(sequence: number): RawPass {
+    const startedMs = monotonicMs();
+    const count = this.#workers.length;
+    const workers = new Float64Array(count * columns).fill(Number.NaN);
+    const errors = new Int16Array(count * files);
+    this.#tableLength = 0;
+    for (let slot = 0; slot < count; slot++) {
+      const worker = this.#workers[slot];
+      const base = slot * columns;
+      const firstProcess = this.#tableLength;
+      this.#flags = 0;
+      workers[base + monotonicColumn] = monotonicMs();
+      if (worker && !worker.gone && !this.#readFiles(worker, slot, workers, base, errors)) {
+        // Half a row is no sample: what was read before the cgroup went is dropped.
+        worker.gone = true;
+        this.#dropAll(worker);
+        worker.processes = [];
+        this.#tableLength = firstProcess;
+        workers.fill(Number.NaN, base + inodeColumn, base + columns);
+      }
+      if (!worker || worker.gone) {
+        this.#flags = rowFlags.gone;
+        errors.fill(ENODEV, slot * files, (slot + 1) * files);
+      }
+      if (worker) workers[base + inodeColumn] = worker.inode;
+      workers[base + flagsColumn] = this.#flags;
+    }
+    const processes = this.#table.slice(0, this.#tableLength);
+    return { sequence, startedMs, durationMs: monotonicMs() - startedMs, workers, processes, errors };
+  }
+
+  /** False: the cgroup is gone. */
+  #readFiles(worker: Worker, slot: number, out: Float64Array, base: number, errors: Int16Array): boolean {
+    const pass = worker.passes++;
+    if (pass > 0 && pass % rediscoverEvery === 0) {
+      worker.unkept = false;
+      for (let i = 0; i < files; i++) if (worker.states[i] === shut) worker.states[i] = unopened;
+    }
+    this.#identity = 'unchecked';
+    this.#knownAlive = false;
+    // Spread over the passes by slot, so that no pass pays for the memory.stat of all workers.
+    const memoryStatDue = pass === 0 || (pass + slot) % this.#memoryStatEvery === 0;
+
+    for (let i = 0; i < files; i++) {
+      const state = worker.states[i];
+      if (i === memoryStat && !memoryStatDue) {
+        out[base + anonColumn] = worker.anon;
+        out[base + inactiveColumn] = worker.inactiveFile;
+      } else if (state === open || state === unopened) {
+        if (!this.#readFile(worker, i, out, base)) return false;
+        if (i === memoryStat) {
+          worker.anon = out[base + anonColumn] as number;
+          worker.inactiveFile = out[base + inactiveColumn] as number;
+        }
+      }
+      const error = worker.errors[i] as number;
+      errors[slot * files + i] = error;
+      if (error !== 0 && error !== ENOENT && error !== EOPNOTSUPP) this.#flags |= rowFlags.partial;
+    }
+    if (worker.unkept) this.#flags |= rowFlags.unkept;
+    return true;
+  }
+
+  /** False: the cgroup is gone. */
+  #readFile(worker: Worker, index: number, out: Float64Array, base: number): boolean {
+    const kept = worker.descriptors[index] as number;
+    const descriptor = kept >= 0 ? kept : this.#openFile(worker, index);
+    const opened = descriptor >= 0;
+    const length = opened ? this.#read(descriptor, index === cgroupProcs) : -1;
+    if (opened && worker.descriptors[index] !== descriptor) closeSync(descriptor);
+    if (length < 0) return this.#onError(worker, index, opened);
+    worker.states[index] = open;
+    const parse = parserOf[index];
+    const clean = parse ? parse(this.#buffer, length, out, base) : this.#readProcesses(worker, length, out, base);
+    worker.errors[index] = clean ? 0 : notANumber;
+    return true;
+  }
+
+  #onError(worker: Worker, index: number, opened: boolean): boolean {
+    let errno = this.#errno;
+    if (notThere(errno)) {
+      if (!this.#knownAlive && !this.#stillThere(worker)) return false;
+      this.#knownAlive = true;
+      errno = ENOENT;
+    }
+    worker.errors[index] = errno;
+    if (index === cgroupProcs) {
+      if (errno === EOPNOTSUPP) this.#flags |= rowFlags.threaded;
+      this.#forgetProcesses(worker.processes);
+      worker.processes = [];
+    }
+    if (isPressure[index] && errno === EOPNOTSUPP) worker.states[index] = unsupported;
+    else if (errno === ENOENT || (!opened && !ranOut(errno) && this.#identity === 'same')) {
+      worker.states[index] = shut;
+    }
+    if (worker.states[index] !== open) this.#dropFile(worker, index);
+    return true;
+  }
+
+  /** Opens a file of the worker, kept where that is possible; -1 with `#errno` where it can't be opened. */
+  #openFile(worker: Worker, index: number): number {
+    for (;;) {
+      if (this.#identity === 'unchecked') this.#identity = this.#identify(worker);
+      if (this.#identity !== 'same') {
+        this.#errno = this.#identity;
+        return -1;
+      }
+      const descriptor = this.#open(`${worker.path}/${workerFiles[index]}`);
+      if (descriptor >= 0 && !worker.unkept && this.#kept < this.#budget) {
+        worker.descriptors[index] = descriptor;
+        this.#kept++;
+        return descriptor;
+      }
+      if (worker.unkept || (descriptor < 0 && !ranOut(this.#errno))) return descriptor;
+      // A worker is kept whole or not at all. What it gives back lets its own files, and others', be opened one by one.
+      this.#dropAll(worker);
+      worker.unkept = true;
+      if (descriptor >= 0) return descriptor;
+    }
+  }
+
+  /** Whether the path still leads to the directory that it led to at first; an errno where not. */
+  #identify(worker: Worker): 'same' | number {
+    try {
+      const status = statSync(worker.path);
+      if (!status.isDirectory()) return ENOTDIR;
+      if (Number.isNaN(worker.inode)) {
+        worker.inode = status.ino;
+        worker.device = status.dev;
+      }
+      return status.ino === worker.inode && status.dev === worker.device ? 'same' : ENODEV;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** Whether a missing file is the file's own matter (its controller was taken away), not the whole cgroup's. */
+  #stillThere(worker: Worker): boolean {
+    const identity = this.#identify(worker);
+    return identity === 'same' || !notThere(identity);
+  }
+
+  /** Merges the pids just read with those of the last pass: only a pid that was not there has its start time read. */
+  #readProcesses(worker: Worker, length: number, out: Float64Array, base: number): boolean {
+    if (this.#pids.length < length / 2 + 1) this.#pids = new Uint32Array(length);
+    const parsed = parsePids(this.#buffer, length, this.#pids);
+    const clean = parsed >= 0;
+    const pids = this.#pids.subarray(0, clean ? parsed : ~parsed).sort();
+
+    const previous = worker.processes;
+    const current: Process[] = [];
+    const left: Process[] = [];
+    let old = 0;
+    out[base + offsetColumn] = this.#tableLength / processColumns.length;
+    for (let i = 0; i < pids.length; i++) {
+      const pid = pids[i] as number;
+      if (i > 0 && pid === pids[i - 1]) continue;
+      while (old < previous.length && (previous[old] as Process).pid < pid) left.push(previous[old++] as Process);
+      const known = previous[old]?.pid === pid;
+      const process = known ? (previous[old++] as Process) : { pid, startTicks: Number.NaN, statm: -1, io: -1 };
+      current.push(process);
+      this.#addProcessRow(worker, process);
+    }
+    while (old < previous.length) left.push(previous[old++] as Process);
+    out[base + countColumn] = current.length;
+    this.#forgetProcesses(left);
+    worker.processes = current;
+    return clean;
+  }
+
+  #addProcessRow(worker: Worker, process: Process): void {
+    const at = this.#tableLength;
+    if (at + processColumns.length > this.#table.length) {
+      const grown = new Float64Array(this.#table.length * 2);
+      grown.set(this.#table);
+      this.#table = grown;
+    }
+    this.#tableLength = at + processColumns.length;
+    this.#table.fill(Number.NaN, at, this.#tableLength);
+    this.#table[at] = process.pid;
+    if (this.#options.processMemory) {
+      const length = this.#readProcess(worker, process, 'statm');
+      if (length >= 0) this.#table[at + residentColumn] = parseResidentPages(this.#buffer, length) * this.#pageSize;
+    }
+    if (this.#options.processIo) {
+      const length = this.#readProcess(worker, process, 'io');
+      if (length >= 0) parseKeyed(this.#buffer, length, processIoFields, this.#table, at);
+    }
+    if (Number.isNaN(process.startTicks)) process.startTicks = this.#readStartTicks(process.pid);
+    this.#table[at + startColumn] = process.startTicks;
+  }
+
+  #readStartTicks(pid: number): number {
+    const descriptor = this.#open(`${this.#options.procRoot}/${pid}/stat`);
+    if (descriptor < 0) return Number.NaN;
+    const length = this.#read(descriptor, false);
+    closeSync(descriptor);
+    return length < 0 ? Number.NaN : parseStartTicks(this.#buffer, length);
+  }
+
+  /** Reads `statm` or `io` of a process through its kept descriptor, opened first where need be. -1: unreadable. */
+  #readProcess(worker: Worker, process: Process, name: 'statm' | 'io'): number {
+    if (process[name] >= 0) {
+      const length = this.#read(process[name], false);
+      if (length >= 0 || this.#errno !== ESRCH) return length;
+      // The descriptor's process is gone, yet its number is in the cgroup: another process took it.
+      this.#forgetProcesses([process]);
+      process.startTicks = Number.NaN;
+    }
+    const descriptor = this.#open(`${this.#options.procRoot}/${process.pid}/${name}`);
+    if (descriptor < 0) return -1;
+    const length = this.#read(descriptor, false);
+    if (!worker.unkept && this.#kept < this.#budget) {
+      process[name] = descriptor;
+      this.#kept++;
+    } else {
+      closeSync(descriptor);
+    }
+    return length;
+  }
+
+  /** -1: `#errno` says why. */
+  #open(path: string): number {
+    try {
+      return openSync(path, constants.O_RDONLY | constants.O_NOCTTY);
+    } catch (error) {
+      this.#errno = errnoOf(error);
+      return -1;
+    }
+  }
+
+  /** Reads a file from its start into the buffer and returns its length; -1: `#errno` says why. */
+  #read(descriptor: number, list: boolean): number {
+    let length = 0;
+    for (;;) {
+      const room = this.#buffer.length - length;
+      let got: number;
+      try {
+        got = readSync(descriptor, this.#buffer, length, room, length);
+      } catch (error) {
+        this.#errno = errnoOf(error);
+        return -1;
+      }
+      length += got;
+      if (got < room) {
+        if (got === 0 || !list || got < surelyLast) return length;
+        continue;
+      }
+      if (this.#buffer.length >= longest) {
+        this.#errno = EFBIG;
+        return -1;
+      }
+      const grown = Buffer.allocUnsafeSlow(this.#buffer.length * 2);
+      this.#buffer.copy(grown, 0, 0, length);
+      this.#buffer = grown;
+      // Two halves of a record would be of two moments: it is read again whole.
+      if (!list) length = 0;
+    }
+  }
+
+  #dropFile(worker: Worker, index: number): void {
+    const descriptor = worker.descriptors[index] as number;
+    if (descriptor < 0) return;
+    closeSync(descriptor);
+    worker.descriptors[index] = -1;
+    this.#kept--;
+  }
+
+  #forgetProcesses(processes: readonly Process[]): void {
+    for (const process of processes) {
+      for (const name of ['statm', 'io'] as const) {
+        if (process[name] < 0) continue;
+        closeSync(process[name]);
+        process[name] = -1;
+        this.#kept--;
+      }
+    }
+  }
+
+  #dropAll(worker: Worker): void {
+    for (let i = 0; i < files; i++) this.#dropFile(worker, i);
+    this.#forgetProcesses(worker.processes);
+  }
+}

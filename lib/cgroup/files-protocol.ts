@@ -1,0 +1,22 @@
+import type { RawReaderOptions } from './raw.js';
+
+/** What the thread of the TypeScript reader is started with. */
+export interface FilesThreadData {
+  readonly options: RawReaderOptions;
+  /** 64-bit cells shared with the reader, see `cells`. */
+  readonly shared: SharedArrayBuffer;
+}
+
+export const cells = {
+  /** Sequence of the last pass that has begun. */
+  begun: 0,
+  /** CLOCK_MONOTONIC in ns at the start of the pass now running; 0 when none is. */
+  runningSince: 1,
+} as const;
+export const cellCount = 2;
+
+export type FilesCommand =
+  | { readonly kind: 'add'; readonly slot: number; readonly path: string }
+  | { readonly kind: 'remove'; readonly slot: number }
+  | { readonly kind: 'start'; readonly intervalMs: number }
+  | { readonly kind: 'request' };

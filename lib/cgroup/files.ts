@@ -1,0 +1,129 @@
+import { Worker } from 'node:worker_threads';
+import { workerEntry } from '../worker-entry.js';
+import { FilesPass } from './files-pass.js';
+import { cellCount, cells, type FilesCommand, type FilesThreadData } from './files-protocol.js';
+import type { RawPass, RawReader, RawReaderOptions } from './raw.js';
+import { Slots } from './slots.js';
+import { closedError, Waiters } from './waiters.js';
+
+/**
+ * The reader in TypeScript, for where the addon can't load. `start`, `latest` and `next` work through a worker thread;
+ * `passSync` reads on the caller's thread, by descriptors of its own. A worker thread that is stuck in a read does not
+ * hold up this object, but it does hold up the exit of the process: Node waits for its threads.
+ */
+export class FilesReader implements RawReader {
+  readonly kind = 'files';
+  readonly #options: RawReaderOptions;
+  readonly #shared = new SharedArrayBuffer(cellCount * BigInt64Array.BYTES_PER_ELEMENT);
+  readonly #cell = new BigInt64Array(this.#shared);
+  readonly #slots = new Slots();
+  readonly #waiters = new Waiters<RawPass>((yes) => (yes ? this.#thread?.ref() : this.#thread?.unref()));
+  #own: FilesPass | undefined;
+  #thread: Worker | undefined;
+  #intervalMs = 0;
+  #latest: RawPass | null = null;
+  #closed = false;
+
+  constructor(options: RawReaderOptions) {
+    this.#options = options;
+  }
+
+  add(path: string): number {
+    this.#check();
+    const slot = this.#slots.add(path);
+    this.#own?.add(slot, path);
+    this.#send({ kind: 'add', slot, path });
+    return slot;
+  }
+
+  remove(slot: number): void {
+    if (this.#closed || !this.#slots.remove(slot)) return;
+    this.#own?.remove(slot);
+    this.#send({ kind: 'remove', slot });
+  }
+
+  passSync(): RawPass {
+    this.#check();
+    if (!this.#own) {
+      this.#own = new FilesPass(this.#options);
+      for (const [slot, path] of this.#slots.entries()) this.#own.add(slot, path);
+    }
+    return this.#own.pass(Number(Atomics.add(this.#cell, cells.begun, 1n)) + 1);
+  }
+
+  start(intervalMs: number): void {
+    this.#check();
+    this.#intervalMs = Math.max(1, intervalMs);
+    this.#ensureThread().postMessage({ kind: 'start', intervalMs: this.#intervalMs } satisfies FilesCommand);
+  }
+
+  latest(): RawPass | null {
+    return this.#latest && copy(this.#latest);
+  }
+
+  next(signal?: AbortSignal): Promise<RawPass> {
+    if (this.#closed) return Promise.reject(closedError('cgroup reader'));
+    const thread = this.#ensureThread();
+    const promise = this.#waiters.wait(Number(Atomics.load(this.#cell, cells.begun)) + 1, signal);
+    if (this.#intervalMs === 0) thread.postMessage({ kind: 'request' } satisfies FilesCommand);
+    return promise;
+  }
+
+  runningMs(): number {
+    const since = Atomics.load(this.#cell, cells.runningSince);
+    return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#waiters.rejectAll(closedError('cgroup reader'));
+    this.#own?.close();
+    void this.#thread?.terminate();
+  }
+
+  #check(): void {
+    if (this.#closed) throw closedError('cgroup reader');
+  }
+
+  #send(command: FilesCommand): void {
+    this.#thread?.postMessage(command);
+  }
+
+  #ensureThread(): Worker {
+    if (this.#thread) return this.#thread;
+    const workerData: FilesThreadData = { options: this.#options, shared: this.#shared };
+    const thread = new Worker(workerEntry(import.meta.url, './files-thread.js'), {
+      workerData,
+      execArgv: [],
+      name: 'hivepulse-cgroups',
+    });
+    thread.unref();
+    thread.on('message', (pass: RawPass) => {
+      this.#latest = pass;
+      this.#waiters.deliver(pass.sequence, () => copy(pass));
+    });
+    thread.on('error', (error) => this.#lost(thread, error));
+    thread.on('exit', () => this.#lost(thread, closedError('cgroup reader thread')));
+    this.#thread = thread;
+    for (const [slot, path] of this.#slots.entries()) this.#send({ kind: 'add', slot, path });
+    return thread;
+  }
+
+  /** The thread died (out of memory): those who wait hear why, and the next call starts another. */
+  #lost(thread: Worker, error: unknown): void {
+    if (this.#thread !== thread) return;
+    this.#thread = undefined;
+    Atomics.store(this.#cell, cells.runningSince, 0n);
+    this.#waiters.rejectAll(error);
+    if (this.#closed || this.#intervalMs === 0) return;
+    setTimeout(() => !this.#closed && this.start(this.#intervalMs), Math.max(this.#intervalMs, 1000)).unref();
+  }
+}
+
+const copy = (pass: RawPass): RawPass => ({
+  ...pass,
+  workers: pass.workers.slice(),
+  processes: pass.processes.slice(),
+  errors: pass.errors.slice(),
+});

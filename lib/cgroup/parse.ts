@@ -1,0 +1,241 @@
+/**
+ * Parsers of cgroup v2 and /proc text, on bytes: no string is made of what is read. native/cgroup_parse.h says the same
+ * in C++; the parity suite holds them together.
+ *
+ * Text is `bytes[0 .. end)`. A value that is not there stays as it is (NaN). Each parser returns false when a value that it
+ * looks for is there but is no number (a torn or foreign file); what else the file says is still taken. Unknown keys are
+ * ignored: kernels add some anywhere, also in the middle.
+ */
+
+const newline = 0x0a;
+const space = 0x20;
+const point = 0x2e;
+const zero = 0x30;
+const equals = 0x3d;
+const bracket = 0x29;
+
+const maxUnsigned = 2n ** 64n - 1n;
+
+/** An unsigned decimal up to 2^64 - 1, rounded to the nearest double. Anything else is NaN. */
+export function parseUnsigned(bytes: Buffer, start: number, end: number): number {
+  if (end <= start) return Number.NaN;
+  let value = 0;
+  for (let i = start; i < end; i++) {
+    const digit = (bytes[i] as number) - zero;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    value = value * 10 + digit;
+  }
+  // Up to 15 digits every step above was exact.
+  if (end - start <= 15) return value;
+  const exact = BigInt(bytes.toString('latin1', start, end));
+  return exact > maxUnsigned ? Number.NaN : Number(exact);
+}
+
+/** A decimal fraction of at most 15 digits (`12.34`). Anything else is NaN. */
+export function parseDecimal(bytes: Buffer, start: number, end: number): number {
+  if (end <= start || end - start > 16) return Number.NaN;
+  let digits = 0;
+  let count = 0;
+  let scale = 1;
+  let pointed = false;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (byte === point && !pointed && count > 0) {
+      pointed = true;
+      continue;
+    }
+    const digit = byte - zero;
+    if (digit < 0 || digit > 9 || ++count > 15) return Number.NaN;
+    digits = digits * 10 + digit;
+    if (pointed) scale *= 10;
+  }
+  // Both are exact, so the quotient is the nearest double to the text.
+  return bytes[end - 1] === point ? Number.NaN : digits / scale;
+}
+
+/** A key of a keyed file, and the column its value goes to. */
+export interface KeyedField {
+  readonly key: Buffer;
+  readonly column: number;
+}
+
+export const keyed = (key: string, column: number): KeyedField => ({ key: Buffer.from(key, 'latin1'), column });
+
+/** Position of `byte` in `[start, end)`, or `end`. */
+function find(bytes: Buffer, byte: number, start: number, end: number): number {
+  let i = start;
+  while (i < end && bytes[i] !== byte) i++;
+  return i;
+}
+
+function same(bytes: Buffer, start: number, end: number, word: Buffer): boolean {
+  if (end - start !== word.length) return false;
+  for (let i = 0; i < word.length; i++) if (bytes[start + i] !== word[i]) return false;
+  return true;
+}
+
+function store(out: Float64Array, at: number, value: number): boolean {
+  out[at] = value;
+  return !Number.isNaN(value);
+}
+
+/** `key value` lines (cpu.stat, memory.stat, memory.events, cgroup.events, /proc/<pid>/io). Values go to `out[base + column]`. */
+export function parseKeyed(
+  bytes: Buffer,
+  end: number,
+  fields: readonly KeyedField[],
+  out: Float64Array,
+  base: number,
+): boolean {
+  let clean = true;
+  for (let start = 0; start < end; ) {
+    const lineEnd = find(bytes, newline, start, end);
+    const keyEnd = find(bytes, space, start, lineEnd);
+    for (let i = 0; i < fields.length; i++) {
+      const field = fields[i] as KeyedField;
+      if (!same(bytes, start, keyEnd, field.key)) continue;
+      if (!store(out, base + field.column, parseUnsigned(bytes, keyEnd + 1, lineEnd))) clean = false;
+      break;
+    }
+    start = lineEnd + 1;
+  }
+  return clean;
+}
+
+const withoutNewline = (bytes: Buffer, end: number) => (end > 0 && bytes[end - 1] === newline ? end - 1 : end);
+
+/** A file of one number (memory.current, memory.peak, pids.current). */
+export function parseSingle(bytes: Buffer, end: number, out: Float64Array, at: number): boolean {
+  return store(out, at, parseUnsigned(bytes, 0, withoutNewline(bytes, end)));
+}
+
+const max = Buffer.from('max');
+
+function parseMaxOr(bytes: Buffer, start: number, end: number): number {
+  return same(bytes, start, end, max) ? Number.POSITIVE_INFINITY : parseUnsigned(bytes, start, end);
+}
+
+/** A file of one number or `max` (memory.max); `max` is infinity. */
+export function parseLimit(bytes: Buffer, end: number, out: Float64Array, at: number): boolean {
+  return store(out, at, parseMaxOr(bytes, 0, withoutNewline(bytes, end)));
+}
+
+/** cpu.max: `<quota|max> <period>`. */
+export function parseCpuMax(bytes: Buffer, end: number, out: Float64Array, quota: number, period: number): boolean {
+  const last = withoutNewline(bytes, end);
+  const quotaEnd = find(bytes, space, 0, last);
+  const quotaClean = store(out, quota, parseMaxOr(bytes, 0, quotaEnd));
+  return store(out, period, parseUnsigned(bytes, quotaEnd + 1, last)) && quotaClean;
+}
+
+const some = Buffer.from('some');
+const avg10Key = Buffer.from('avg10');
+const totalKey = Buffer.from('total');
+
+/** The `some` line of a pressure file. */
+export function parsePressure(bytes: Buffer, end: number, out: Float64Array, avg10: number, total: number): boolean {
+  let clean = true;
+  for (let start = 0; start < end; ) {
+    const lineEnd = find(bytes, newline, start, end);
+    let at = find(bytes, space, start, lineEnd);
+    if (same(bytes, start, at, some)) {
+      for (at++; at < lineEnd; ) {
+        const wordEnd = find(bytes, space, at, lineEnd);
+        const keyEnd = find(bytes, equals, at, wordEnd);
+        if (same(bytes, at, keyEnd, avg10Key)) {
+          if (!store(out, avg10, parseDecimal(bytes, keyEnd + 1, wordEnd))) clean = false;
+        } else if (same(bytes, at, keyEnd, totalKey)) {
+          if (!store(out, total, parseUnsigned(bytes, keyEnd + 1, wordEnd))) clean = false;
+        }
+        at = wordEnd + 1;
+      }
+    }
+    start = lineEnd + 1;
+  }
+  return clean;
+}
+
+const ioKeys = ['rbytes', 'wbytes', 'rios', 'wios'].map((key) => Buffer.from(key));
+
+/**
+ * io.stat, summed over devices, to `out[at]` (read bytes, written bytes, reads, writes) and `out[at + 4]` (devices that make
+ * up the sums). An empty file is 0 (nothing was ever read or written). A device without counters (`252:0 `, printed by
+ * some kernels, even without a newline) is left out; when only such ones are there the sums are NaN. A counter that one of
+ * the counted devices lacks is NaN: a sum without it would rewind the series.
+ */
+export function parseIoStat(bytes: Buffer, end: number, out: Float64Array, at: number): boolean {
+  const sums = [0, 0, 0, 0];
+  let devices = 0;
+  let clean = true;
+  for (let start = 0; start < end; ) {
+    const lineEnd = find(bytes, newline, start, end);
+    const values = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
+    let counted = false;
+    for (let word = start; word < lineEnd; ) {
+      const wordEnd = find(bytes, space, word, lineEnd);
+      const keyEnd = find(bytes, equals, word, wordEnd);
+      // Without a `=` it is a device's number; some kernels print several in one line before the one that has counters.
+      for (let i = 0; keyEnd < wordEnd && i < 4; i++) {
+        if (!same(bytes, word, keyEnd, ioKeys[i] as Buffer)) continue;
+        counted = true;
+        const value = parseUnsigned(bytes, keyEnd + 1, wordEnd);
+        values[i] = value;
+        if (Number.isNaN(value)) clean = false;
+      }
+      word = wordEnd + 1;
+    }
+    if (counted) {
+      devices++;
+      for (let i = 0; i < 4; i++) sums[i] = (sums[i] as number) + (values[i] as number);
+    }
+    start = lineEnd + 1;
+  }
+  const known = end === 0 || devices > 0;
+  for (let i = 0; i < 4; i++) out[at + i] = known ? (sums[i] as number) : Number.NaN;
+  out[at + 4] = devices;
+  return clean;
+}
+
+/**
+ * cgroup.procs: writes the pids in the file's order to `pids`, which must hold `end / 2 + 1`. Processes outside our pid
+ * namespace show as 0 and are left out. Returns their number, as ~number (negative) when some line was no pid.
+ */
+export function parsePids(bytes: Buffer, end: number, pids: Uint32Array): number {
+  let clean = true;
+  let count = 0;
+  for (let start = 0; start < end; ) {
+    const lineEnd = find(bytes, newline, start, end);
+    const pid = parseUnsigned(bytes, start, lineEnd);
+    if (pid >= 1 && pid <= 0x7fffffff) pids[count++] = pid;
+    else if (pid !== 0) clean = false;
+    start = lineEnd + 1;
+  }
+  return clean ? count : ~count;
+}
+
+/** End of the word that starts at `start`: a space, a newline or `end`. */
+function wordEnd(bytes: Buffer, start: number, end: number): number {
+  let i = start;
+  while (i < end && bytes[i] !== space && bytes[i] !== newline) i++;
+  return i;
+}
+
+/**
+ * Field 22 of /proc/<pid>/stat, clock ticks since boot. The name in field 2 may hold anything, also `) R 1`: only the last
+ * `)` ends it.
+ */
+export function parseStartTicks(bytes: Buffer, end: number): number {
+  let at = end - 1;
+  while (at >= 0 && bytes[at] !== bracket) at--;
+  if (at < 0 || at + 2 > end) return Number.NaN;
+  at += 2;
+  const fieldsBetween = 19; // fields 3 (state) to 21
+  for (let i = 0; i < fieldsBetween; i++) at = Math.min(find(bytes, space, at, end) + 1, end);
+  return parseUnsigned(bytes, at, wordEnd(bytes, at, end));
+}
+
+/** Field 2 of /proc/<pid>/statm, in pages. */
+export function parseResidentPages(bytes: Buffer, end: number): number {
+  const at = Math.min(find(bytes, space, 0, end) + 1, end);
+  return parseUnsigned(bytes, at, wordEnd(bytes, at, end));
+}

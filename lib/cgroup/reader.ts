@@ -1,0 +1,42 @@
+import { HivepulseError } from '../errors.js';
+import { type BindingResult, loadBinding } from '../native/binding.js';
+import type { ReaderChoice } from '../options.js';
+import { FilesReader } from './files.js';
+import { NativeReader } from './native.js';
+import type { RawReader, RawReaderOptions } from './raw.js';
+
+export const readerDefaults: RawReaderOptions = {
+  procRoot: '/proc',
+  processMemory: false,
+  processIo: false,
+  memoryStatEvery: 5,
+  maxDescriptors: Number.POSITIVE_INFINITY,
+};
+
+export interface OpenedReader {
+  readonly reader: RawReader;
+  /** Why it is not the native one; null where it is. */
+  readonly reason: string | null;
+}
+
+/**
+ * Opens the reader asked for. `auto` takes the addon where it loads and says otherwise why not; `native` throws
+ * UNSUPPORTED_PLATFORM where it does not load.
+ */
+export function openReader(
+  choice: ReaderChoice,
+  options: Partial<RawReaderOptions> = {},
+  load: () => BindingResult = loadBinding,
+): OpenedReader {
+  const whole = { ...readerDefaults, ...options };
+  if (choice === 'files') return { reader: new FilesReader(whole), reason: 'the TypeScript reader was asked for' };
+  const { binding, reason } = load();
+  if (binding) {
+    binding.raiseDescriptorLimit();
+    return { reader: new NativeReader(binding, whole), reason: null };
+  }
+  if (choice === 'native') {
+    throw new HivepulseError('UNSUPPORTED_PLATFORM', 'reader', `The native reader was asked for, but ${reason}.`);
+  }
+  return { reader: new FilesReader(whole), reason };
+}

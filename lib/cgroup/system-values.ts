@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { endianness } from 'node:os';
+
+export interface SystemValues {
+  /** sysconf(_SC_CLK_TCK): the unit of start times in /proc/<pid>/stat. */
+  readonly clockTicksPerSecond: number;
+  /** sysconf(_SC_PAGESIZE): the unit of /proc/<pid>/statm, in bytes. */
+  readonly pageSize: number;
+}
+
+const AT_PAGESZ = 6;
+const AT_CLKTCK = 17;
+
+/** Picks page size and clock tick out of an auxiliary vector (pairs of 64-bit words; getauxval(3)). */
+export function parseAuxv(bytes: Buffer): Partial<SystemValues> {
+  const word = (at: number) => Number(endianness() === 'LE' ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at));
+  const found = new Map<number, number>();
+  for (let at = 0; at + 16 <= bytes.length; at += 16) found.set(word(at), word(at + 8));
+  const pageSize = found.get(AT_PAGESZ);
+  const clockTicksPerSecond = found.get(AT_CLKTCK);
+  return { ...(pageSize && { pageSize }), ...(clockTicksPerSecond && { clockTicksPerSecond }) };
+}
+
+let values: SystemValues | undefined;
+
+/** What the C library's sysconf would say, without it: the kernel hands both to each process in its auxiliary vector. */
+export function systemValues(): SystemValues {
+  if (!values) {
+    let found: Partial<SystemValues> = {};
+    try {
+      found = parseAuxv(readFileSync('/proc/self/auxv'));
+    } catch {
+      // No /proc (another system): what Linux has had on every 64-bit machine but some ARM kernels.
+    }
+    values = { clockTicksPerSecond: 100, pageSize: 4096, ...found };
+  }
+  return values;
+}
