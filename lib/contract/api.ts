@@ -101,11 +101,13 @@ export const PlacementReply = Type.Object({
       gpus: Type.Array(Type.Object({ uuid: Type.String(), freeBytes: Type.Number() })),
       memoryAvailableBytes: Nullable(Type.Number()),
     }),
-    { description: 'Best first.' },
+    { description: 'Best first; 1000 at most.' },
   ),
+  candidateCount: Type.Integer({ minimum: 0 }),
   refusals: Type.Array(Type.Object({ hive: Type.String(), reason: OneOf(refusalReasons), detail: Type.String() }), {
-    description: 'Why each other hive was refused.',
+    description: 'Why each other hive was refused; 1000 at most.',
   }),
+  refusedCount: Type.Integer({ minimum: 0 }),
   reservation: Nullable(Reservation),
   warming: Type.Boolean(),
 });

@@ -15,6 +15,7 @@ export class EventRing {
   readonly epoch: string;
   readonly #capacity: number;
   readonly #ring: FleetEvent[] = [];
+  #size = 0;
   #sequence = 0;
 
   constructor(epoch: string, capacity: number = defaults.eventRingSize) {
@@ -28,29 +29,52 @@ export class EventRing {
   }
 
   get size(): number {
-    return this.#ring.length;
+    return this.#size;
   }
 
   append(draft: EventDraft): FleetEvent {
-    this.#sequence++;
-    const event: FleetEvent = { id: this.lastId, ...draft };
-    if (this.#ring.length < this.#capacity) this.#ring.push(event);
-    else this.#ring[(this.#sequence - 1) % this.#capacity] = event;
+    const event: FleetEvent = { id: `${this.epoch}-${this.#sequence + 1}`, ...draft };
+    this.#put(event);
     return event;
   }
 
+  /**
+   * Takes an event that has its id already. False for one of another stream, or that is not newer than the newest here.
+   * After a gap the ring begins anew, since nothing may seem to follow what it does not.
+   */
+  adopt(event: FleetEvent): boolean {
+    const sequence = this.#sequenceOf(event.id);
+    if (sequence === null || sequence <= this.#sequence) return false;
+    if (sequence !== this.#sequence + 1) {
+      this.#size = 0;
+      this.#sequence = sequence - 1;
+    }
+    this.#put(event);
+    return true;
+  }
+
+  #put(event: FleetEvent): void {
+    this.#ring[this.#sequence % this.#capacity] = event;
+    this.#sequence++;
+    this.#size = Math.min(this.#size + 1, this.#capacity);
+  }
+
+  #sequenceOf(id: string): number | null {
+    const dash = id.lastIndexOf('-');
+    const digits = id.slice(dash + 1);
+    return dash >= 0 && id.slice(0, dash) === this.epoch && /^\d{1,15}$/.test(digits) ? Number(digits) : null;
+  }
+
   /** The newest events, oldest first. */
-  recent(limit = this.#ring.length): FleetEvent[] {
-    return this.#slice(Math.max(0, this.#sequence - Math.min(limit, this.#ring.length)));
+  recent(limit = this.#size): FleetEvent[] {
+    return this.#slice(Math.max(0, this.#sequence - Math.min(limit, this.#size)));
   }
 
   /** What came after an id. */
   since(id: string): Replay {
-    const dash = id.lastIndexOf('-');
-    const digits = id.slice(dash + 1);
-    if (dash < 0 || id.slice(0, dash) !== this.epoch || !/^\d{1,15}$/.test(digits)) return { type: 'reset' };
-    const sequence = Number(digits);
-    if (sequence > this.#sequence || sequence < this.#sequence - this.#ring.length) return { type: 'reset' };
+    const sequence = this.#sequenceOf(id);
+    if (sequence === null || sequence > this.#sequence || sequence < this.#sequence - this.#size)
+      return { type: 'reset' };
     return { type: 'events', events: this.#slice(sequence) };
   }
 

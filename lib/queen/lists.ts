@@ -2,6 +2,7 @@ import { type Indexes, labelPair } from './indexes.js';
 import type { GpuQuery, HiveQuery, WorkerQuery, WorkerSort } from './queries.js';
 import { type Place, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
+import { holds } from './room.js';
 import type { SortedSet } from './sorted-set.js';
 
 interface Slice<T> {
@@ -182,4 +183,17 @@ function listSorted(
   best.pop();
   const last = best[limit - 1]!;
   return { items: best, nextCursor: writeCursor([sort, last.sample[field], last.hive.id, last.sample.id]) };
+}
+
+/** Workers that hold a GPU with this much room, those on the emptiest first. */
+export function* holdersOfRoom(indexes: Indexes, bytes: number): Generator<WorkerRecord, void> {
+  const seen = new Set<WorkerRecord>();
+  for (const gpu of indexes.gpusByFree) {
+    if (gpu.freeBytes === null || gpu.freeBytes < bytes) return;
+    for (const worker of gpu.hive.workerOrder) {
+      if (!holds(worker, gpu.sample.uuid) || seen.has(worker)) continue;
+      seen.add(worker);
+      yield worker;
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import type { Liveness } from '../contract/api.js';
 import { defaults } from '../defaults.js';
 
+/** Each errs one way: shorter takes a busy hive for a dead one, longer sends work to a dead one for so much longer. */
 export interface LivenessLimits {
   readonly lateAfterIntervals: number;
   readonly offlineAfterMs: number;
@@ -8,12 +9,13 @@ export interface LivenessLimits {
   readonly staleAfterMs: number;
 }
 
-export const livenessDefaults: LivenessLimits = {
-  lateAfterIntervals: defaults.lateAfterIntervals,
-  offlineAfterMs: defaults.offlineAfterMs,
-  offlineAfterIntervals: defaults.offlineAfterIntervals,
-  staleAfterMs: defaults.staleAfterMs,
-};
+/** The limits given, and the defaults of the others. */
+export const livenessLimits = (given: Partial<LivenessLimits> = {}): LivenessLimits => ({
+  lateAfterIntervals: given.lateAfterIntervals ?? defaults.lateAfterIntervals,
+  offlineAfterMs: given.offlineAfterMs ?? defaults.offlineAfterMs,
+  offlineAfterIntervals: given.offlineAfterIntervals ?? defaults.offlineAfterIntervals,
+  staleAfterMs: given.staleAfterMs ?? defaults.staleAfterMs,
+});
 
 /** What a silence means. `removed`: the hive and all its workers are forgotten. */
 export type Standing = Liveness | 'removed';
@@ -26,7 +28,7 @@ export interface Thresholds {
 }
 
 /** An interval granted under load moves all of them with it, so that a hive that keeps to it is never late. */
-export function thresholds(intervalMs: number, limits: LivenessLimits = livenessDefaults): Thresholds {
+export function thresholds(intervalMs: number, limits: LivenessLimits = livenessLimits()): Thresholds {
   const lateMs = limits.lateAfterIntervals * intervalMs;
   const offlineMs = Math.max(limits.offlineAfterMs, limits.offlineAfterIntervals * intervalMs, lateMs);
   return { lateMs, offlineMs, removedMs: Math.max(limits.staleAfterMs, offlineMs) };
@@ -77,11 +79,6 @@ export class ListeningClock {
     }
     this.#last = now;
     return now - this.#forgivenMs;
-  }
-
-  /** The time given last. */
-  peek(): number {
-    return this.#last - this.#forgivenMs;
   }
 
   /** All that was forgiven so far. */

@@ -22,7 +22,6 @@ export interface PlacementGpu {
   readonly health: string;
   readonly isParent: boolean;
   readonly memoryKind: 'device' | 'unified';
-  readonly memoryTotalBytes: number | null;
   readonly freeBytes: number | null;
   readonly workerCount: number;
 }

@@ -14,107 +14,57 @@ import type {
   StreamSnapshot,
   WorkerView,
 } from '../contract/api.js';
-import type { Heartbeat, HiveEvent, WorkerSample } from '../contract/heartbeat.js';
+import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { defaults } from '../defaults.js';
 import { HivepulseError } from '../errors.js';
 import { audit } from './audit.js';
-import { Deadlines } from './deadlines.js';
 import { type EventDraft, EventRing, type Replay } from './events.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
 import { type Incarnations, judge, replaceRun } from './incarnations.js';
 import { Indexes } from './indexes.js';
 import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
-import { allWorkers, listGpus, listHives, listWorkers } from './lists.js';
-import {
-  ListeningClock,
-  type LivenessLimits,
-  livenessDefaults,
-  nextChangeMs,
-  standing,
-  thresholds,
-} from './liveness.js';
-import { type PlacementHost, plan } from './placement.js';
+import { allWorkers, holdersOfRoom, listGpus, listHives, listWorkers } from './lists.js';
+import { ListeningClock, livenessLimits } from './liveness.js';
+import { plan } from './placement.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import { RateCounter } from './rate-counter.js';
-import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
-import { type Held, Reservations, reservationView, type Used, unusedMemory, unusedVram } from './reservations.js';
-import { freeBytes, isReady, isSchedulable, pickBest } from './scheduling.js';
+import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
+import type {
+  Counts,
+  EventType,
+  FindOptions,
+  HeartbeatOutcome,
+  ModelOptions,
+  RefusalCode,
+  RegistryChange,
+  RegistryListener,
+  RegistryOptions,
+} from './registry-options.js';
+import {
+  claim,
+  type Held,
+  requestText,
+  reservationView,
+  restore,
+  type SavedReservation,
+  save,
+} from './reservations.js';
+import { Room } from './room.js';
+import { isReady, isSchedulable, pickBest } from './scheduling.js';
+import { count, totals } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
+import { Watch } from './watch.js';
 
-export type RefusalCode =
-  | 'STALE_SEQ'
-  | 'RETIRED_INCARNATION'
-  | 'DUPLICATE_HIVE_ID'
-  | 'TOO_MANY_HIVES'
-  | 'TOO_MANY_WORKERS';
-
-export type HeartbeatOutcome =
-  | { readonly accepted: true; readonly ackEventSeq: number; readonly intervalMs: number }
-  | { readonly accepted: false; readonly code: RefusalCode; readonly message: string };
-
-/** One change, the same object for every listener, so that it is serialized once. */
-export type RegistryChange =
-  | { readonly type: 'heartbeat'; readonly hiveId: string; readonly heartbeat: StreamHeartbeat }
-  /** A fact that a hive reported. */
-  | { readonly type: 'event'; readonly event: FleetEvent }
-  /** A conclusion of the queen. */
-  | { readonly type: 'liveness'; readonly event: FleetEvent };
-
-export type RegistryListener = (change: RegistryChange) => void;
-
-export interface RegistryOptions extends Partial<LivenessLimits> {
-  /** Monotonic milliseconds, any origin. Default `performance.now`. */
-  readonly clock?: () => number;
-  /** Milliseconds since the Unix epoch, for what people read. Default `Date.now`. */
-  readonly wallClock?: () => number;
-  /** In [0, 1). Default `Math.random`. */
-  readonly random?: () => number;
-  /**
-   * How often `advance` is promised to be called, ms. With it, a gap of more than a second beyond the promise counts as this
-   * process not listening, and no hive ages by it. Null (default): nobody promises; the clock is trusted.
-   */
-  readonly tickMs?: number | null;
-  readonly queenId?: string;
-  /** Name of the event stream; a new one at each start unless the stream lives elsewhere. */
-  readonly epoch?: string;
-  readonly warmingMs?: number;
-  readonly eventRingSize?: number;
-  readonly maxHives?: number;
-  readonly maxWorkersPerHive?: number;
-  readonly historyRings?: number;
-  /** False while another queen draws the conclusions of the fleet; they then do not enter this stream. */
-  readonly concludes?: () => boolean;
-}
-
-export interface FindOptions {
-  /** Also those of hives that are late, offline, or not in state `ready`. */
-  readonly includeStale?: boolean;
-  /** Most results; all unless told. */
-  readonly limit?: number;
-}
-
-/** Totals of the registry; `hives` are always all. */
-export interface Counts {
-  readonly hives: Readonly<Record<Liveness, number>>;
-  readonly workers: number;
-  readonly byState: Readonly<Record<WorkerSample['state'], number>>;
-  readonly gpus: number;
-  /** Workers by model, of those whose model is known. */
-  readonly models: Readonly<Record<string, number>>;
-}
-
-export interface ModelOptions extends FindOptions {
-  readonly caseInsensitive?: boolean;
-  /** The name only has to begin so. */
-  readonly prefix?: boolean;
-}
+export type * from './registry-options.js';
 
 /** Reports of one id in use twice come no closer together than this. */
 const duplicateEveryMs = 60_000;
-/** A worker that every free text of a frame could hold is no reason to keep more rings than this by default: 115 MB. */
+/** 115 MB at most. */
 const defaultHistoryRings = 20_000;
 /** Ids that `cleanupStale` can name at most. */
 const removedKept = 10_000;
+/** Candidates and refusals that a placement lists, each. */
+const maxListed = 1000;
 /** Seconds over which the rate of heartbeats is taken. */
 const rateSeconds = 10;
 
@@ -133,36 +83,37 @@ export class Registry {
   readonly #clock: () => number;
   readonly #wallClock: () => number;
   readonly #random: () => number;
-  readonly #listening: ListeningClock;
-  readonly #limits: LivenessLimits;
+  readonly #watch: Watch;
   readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
   readonly #warmUntilMs: number;
   readonly #concludes: () => boolean;
+  readonly #journal: RegistryOptions['journal'];
   readonly #indexes = new Indexes();
   readonly #history: HistoryStore;
-  readonly #reservations = new Reservations();
+  readonly #room = new Room(this.#indexes);
   readonly #listeners = new Set<RegistryListener>();
-  readonly #deadlines = new Deadlines<HiveRecord>();
   readonly #removed: string[] = [];
   readonly #beats: RateCounter;
-  #nextExpiryMs = Number.POSITIVE_INFINITY;
 
   constructor(options: RegistryOptions = {}) {
     this.#clock = options.clock ?? (() => performance.now());
     this.#wallClock = options.wallClock ?? Date.now;
     this.#random = options.random ?? Math.random;
-    this.#listening = new ListeningClock(this.#clock, options.tickMs ?? null);
-    this.#limits = {
-      lateAfterIntervals: options.lateAfterIntervals ?? livenessDefaults.lateAfterIntervals,
-      offlineAfterMs: options.offlineAfterMs ?? livenessDefaults.offlineAfterMs,
-      offlineAfterIntervals: options.offlineAfterIntervals ?? livenessDefaults.offlineAfterIntervals,
-      staleAfterMs: options.staleAfterMs ?? livenessDefaults.staleAfterMs,
-    };
+    this.#watch = new Watch(new ListeningClock(this.#clock, options.tickMs ?? null), livenessLimits(options), {
+      changed: (hive, from, silenceMs) =>
+        this.#conclude(livenessKinds[hive.liveness], hive.id, { from, silentMs: Math.round(silenceMs) }),
+      removed: (hive) => {
+        if (this.#removed.length >= removedKept) this.#removed.shift();
+        this.#removed.push(hive.id);
+        this.#remove(hive, 'silent');
+      },
+    });
     this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#warmUntilMs = this.#clock() + (options.warmingMs ?? defaults.warmingMs);
     this.#concludes = options.concludes ?? (() => true);
+    this.#journal = options.journal;
     this.#history = new HistoryStore(options.historyRings ?? defaultHistoryRings);
     this.#beats = new RateCounter(rateSeconds, this.#clock());
     this.queenId = options.queenId ?? randomUUID();
@@ -222,9 +173,8 @@ export class Registry {
     hive.heardAtMs = nowMs;
     hive.intervalMs = intervalMs;
     hive.liveness = 'online';
-    this.#settleReservations(hive);
-    this.#refreshRoom(hive);
-    this.#schedule(hive);
+    this.#room.refresh(hive);
+    this.#watch.heard(hive);
     this.#beats.add(nowMs);
     const { host } = frame;
     this.#history.add(hive.ring, nowMs, host.cpuPercent, host.memoryAvailableBytes, host.load1, hive.workers.size);
@@ -240,9 +190,7 @@ export class Registry {
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
   nextDueMs(): number | null {
-    const due = this.#deadlines.nextMs();
-    const liveness = due === null ? Number.POSITIVE_INFINITY : due + this.#listening.forgivenMs;
-    const next = Math.min(liveness, this.#nextExpiryMs);
+    const next = Math.min(this.#watch.nextDueMs() ?? Number.POSITIVE_INFINITY, this.#room.nextExpiryMs);
     return Number.isFinite(next) ? next : null;
   }
 
@@ -257,7 +205,7 @@ export class Registry {
     this.#settle();
     const hive = this.#indexes.hives.get(id);
     if (!hive) return false;
-    for (const held of [...(this.#reservations.ofHive(id) ?? [])]) this.#reservations.remove(held.id);
+    this.#room.releaseAll(id);
     this.#remove(hive, 'admin');
     return true;
   }
@@ -323,7 +271,7 @@ export class Registry {
 
   /** Workers that hold a GPU whose own free VRAM is at least `bytes`; the most free first. */
   findWorkersWithCapacity(bytes: number, options: FindOptions = {}): WorkerView[] {
-    return this.#find(this.#holdersOfRoom(bytes), options);
+    return this.#find(holdersOfRoom(this.#indexes, bytes), options);
   }
 
   /**
@@ -358,47 +306,14 @@ export class Registry {
   /** Numbers of what is fresh, unless told otherwise. */
   counts(options: Pick<FindOptions, 'includeStale'> = {}): Counts {
     this.#settle();
-    const hives = { online: 0, late: 0, offline: 0 };
-    const byState = { starting: 0, idle: 0, busy: 0, unknown: 0 };
-    const models: Record<string, number> = {};
-    let workers = 0;
-    let gpus = 0;
-    for (const hive of this.#indexes.hives.values()) {
-      hives[hive.liveness]++;
-      if (!options.includeStale && hive.liveness !== 'online') continue;
-      gpus += hive.gpus.size;
-      workers += hive.workers.size;
-      for (const { sample } of hive.workerOrder) {
-        byState[sample.state]++;
-        if (sample.model !== null) models[sample.model] = (models[sample.model] ?? 0) + 1;
-      }
-    }
-    return { hives, workers, byState, gpus, models };
+    return count(this.#indexes, options.includeStale ?? false);
   }
 
   /** Totals over all that is known, whatever its liveness. */
   fleet(bus: Fleet['bus'] = 'memory'): Fleet {
     const nowMs = this.#nowMs();
-    const hives = { online: 0, late: 0, offline: 0 };
-    const byHealth: Record<string, number> = {};
-    let memoryTotalBytes = 0;
-    let memoryUsedBytes = 0;
-    for (const hive of this.#indexes.hives.values()) {
-      hives[hive.liveness]++;
-      for (const { sample, isParent } of hive.gpuOrder) {
-        byHealth[sample.health] = (byHealth[sample.health] ?? 0) + 1;
-        // A GPU that is cut up is counted by its parts.
-        if (isParent) continue;
-        memoryTotalBytes += sample.memoryTotalBytes ?? 0;
-        memoryUsedBytes += sample.memoryUsedBytes ?? 0;
-      }
-    }
-    const byState: Record<string, number> = {};
-    for (const [state, workers] of this.#indexes.byState.sets) byState[state] = workers.size;
     return {
-      hives,
-      gpus: { total: this.#indexes.gpuCount, byHealth, memoryTotalBytes, memoryUsedBytes },
-      workers: { total: this.#indexes.workerCount, byState },
+      ...totals(this.#indexes),
       heartbeatsPerSecond: this.#beats.perSecond(nowMs),
       queenId: this.queenId,
       bus,
@@ -415,50 +330,52 @@ export class Registry {
    */
   place(request: PlacementRequest): PlacementReply {
     const nowMs = this.#nowMs();
-    const { idempotencyKey = null, reserveSeconds } = request;
-    const text = JSON.stringify(request, Object.keys(request).sort());
-    const known = idempotencyKey === null ? undefined : this.#reservations.withKey(idempotencyKey);
-    if (known) {
-      if (known.request !== text)
-        throw new HivepulseError(
-          'IDEMPOTENCY_CONFLICT',
-          'idempotencyKey',
-          'this idempotencyKey already holds room for another request; use a new one',
-        );
-      return { candidates: [], refusals: [], reservation: reservationView(known, nowMs), warming: this.warming };
-    }
-    const { candidates, refusals } = plan(this.#placementHosts(), request);
+    const key = request.idempotencyKey;
+    const earlier = key === undefined ? undefined : this.#room.reservations.withKey(key);
+    if (earlier) return this.#again(earlier, request, nowMs);
+    const { candidates, refusals } = plan(this.#room.hosts(), request);
     const best = candidates[0];
-    let reservation: Reservation | null = null;
-    if (reserveSeconds !== undefined && best) {
-      const held: Held = {
-        id: randomUUID(),
-        idempotencyKey,
-        request: text,
-        hive: best.hive,
-        gpuUuids: best.gpus.map((gpu) => gpu.uuid),
-        vramBytes: request.vramBytes,
-        memoryBytes: request.memoryBytes ?? 0,
-        expiresAtMs: nowMs + reserveSeconds * 1000,
-      };
-      this.#hold(held);
-      reservation = reservationView(held, nowMs);
-    }
-    return { candidates, refusals, reservation, warming: this.warming };
+    const held = best && request.reserveSeconds !== undefined ? claim(best, request, nowMs) : null;
+    if (held) this.#room.hold(held);
+    return {
+      candidates: candidates.slice(0, maxListed),
+      candidateCount: candidates.length,
+      refusals: refusals.slice(0, maxListed),
+      refusedCount: refusals.length,
+      reservation: held && reservationView(held, nowMs),
+      warming: this.warming,
+    };
   }
 
   /** Gives room back. False where no such reservation is in force. */
   releaseReservation(id: string): boolean {
     this.#settle();
-    const held = this.#reservations.remove(id);
-    const hive = held && this.#indexes.hives.get(held.hive);
-    if (hive) this.#refreshRoom(hive);
-    return held !== undefined;
+    return this.#room.release(id);
   }
 
   reservations(): Reservation[] {
     const nowMs = this.#nowMs();
-    return [...this.#reservations.all()].map((held) => reservationView(held, nowMs));
+    return [...this.#room.reservations.all()].map((held) => reservationView(held, nowMs));
+  }
+
+  /** The reservations as they outlive this process, with their ends by the wall clock. */
+  savedReservations(): SavedReservation[] {
+    const nowMs = this.#nowMs();
+    const wallMs = this.#wallClock();
+    return [...this.#room.reservations.all()].map((held) => save(held, nowMs, wallMs));
+  }
+
+  /** Takes over a reservation granted before a restart, or by another queen. False where it is over already. */
+  adoptReservation(saved: SavedReservation): boolean {
+    const nowMs = this.#nowMs();
+    const held = restore(saved, nowMs, this.#wallClock());
+    if (held) this.#room.hold(held);
+    return held !== null;
+  }
+
+  /** Called after each change of the reservations, within the call that made it. */
+  onReservations(listener: (() => void) | null): void {
+    this.#room.reservations.onChange = listener;
   }
 
   // ---- stream
@@ -481,8 +398,30 @@ export class Registry {
     return { hives, workers, warming: this.warming, lastEventId: this.events.lastId };
   }
 
+  /** The newest event of the stream. */
+  get lastEventId(): string {
+    return this.events.lastId;
+  }
+
+  hiveIds(): string[] {
+    this.#settle();
+    return Array.from(this.#indexes.hiveOrder, (hive) => hive.id);
+  }
+
+  /** All workers of one hive; none where it is not known. */
+  workersOf(hiveId: string): WorkerView[] {
+    const nowMs = this.#nowMs();
+    const hive = this.#indexes.hives.get(hiveId);
+    return hive ? hive.workerOrder.map((worker) => workerView(worker, nowMs)) : [];
+  }
+
+  /** Takes an event from a stream that queens share (see `journal`); one that is known already is left out. */
+  deliver(type: EventType, event: FleetEvent): void {
+    if (this.events.adopt(event)) this.#emit({ type, event });
+  }
+
   /** What a client that stood at an event id has missed. */
-  replay(id: string): Replay {
+  eventsSince(id: string): Replay {
     this.#settle();
     return this.events.since(id);
   }
@@ -514,15 +453,8 @@ export class Registry {
 
   /** Does what is due, and gives the listening clock's time. */
   #settle(): number {
-    const listeningMs = this.#listening.now();
-    for (let due = this.#deadlines.popDue(listeningMs); due; due = this.#deadlines.popDue(listeningMs)) {
-      const hive = due.item;
-      // Beats since then have moved the deadline: only the entry that the hive stands by counts.
-      if (hive.dueMs !== due.atMs || this.#indexes.hives.get(hive.id) !== hive) continue;
-      this.#judge(hive, listeningMs);
-    }
-    const nowMs = this.#clock();
-    if (nowMs >= this.#nextExpiryMs) this.#expire(nowMs);
+    const listeningMs = this.#watch.advance();
+    this.#room.expire(this.#clock());
     return listeningMs;
   }
 
@@ -531,29 +463,24 @@ export class Registry {
     return this.#clock();
   }
 
-  #judge(hive: HiveRecord, listeningMs: number): void {
-    const silenceMs = listeningMs - hive.incarnations.heardAtMs;
-    const now = standing(silenceMs, thresholds(hive.intervalMs, this.#limits));
-    if (now === 'removed') {
-      if (this.#removed.length >= removedKept) this.#removed.shift();
-      this.#removed.push(hive.id);
-      this.#remove(hive, 'silent');
-      return;
-    }
-    const before = hive.liveness;
-    hive.liveness = now;
-    hive.dueMs = Number.POSITIVE_INFINITY;
-    this.#schedule(hive);
-    if (now !== before) this.#conclude(livenessKinds[now], hive.id, { from: before, silentMs: Math.round(silenceMs) });
-  }
-
-  /** Sees to it that the hive is looked at when its standing may change: no later, and seldom earlier. */
-  #schedule(hive: HiveRecord): void {
-    const limits = thresholds(hive.intervalMs, this.#limits);
-    const atMs = hive.incarnations.heardAtMs + nextChangeMs(hive.liveness, limits);
-    if (hive.dueMs <= atMs && hive.dueMs > this.#listening.peek()) return;
-    hive.dueMs = atMs;
-    this.#deadlines.push(hive, atMs);
+  /** The same answer as the first time, as it stands now. */
+  #again(held: Held, request: PlacementRequest, nowMs: number): PlacementReply {
+    if (held.request !== requestText(request))
+      throw new HivepulseError(
+        'IDEMPOTENCY_CONFLICT',
+        'idempotencyKey',
+        'this idempotencyKey already holds room for another request; use a new one',
+      );
+    const candidate = this.#room.candidate(held);
+    const candidates = candidate ? [candidate] : [];
+    return {
+      candidates,
+      candidateCount: candidates.length,
+      refusals: [],
+      refusedCount: 0,
+      reservation: reservationView(held, nowMs),
+      warming: this.warming,
+    };
   }
 
   #join(frame: Heartbeat, nowMs: number, listeningMs: number): HiveRecord {
@@ -597,6 +524,7 @@ export class Registry {
     for (const gpu of hive.gpuOrder) forgetGpu(this.#indexes, this.#history, gpu);
     hive.gpuOrder = [];
     this.#history.close(hive.ring);
+    this.#watch.forget(hive);
     this.#indexes.hives.delete(hive.id);
     this.#indexes.hiveOrder.delete(hive);
     this.#conclude('hiveRemoved', hive.id, { reason, workers });
@@ -672,8 +600,9 @@ export class Registry {
     return new Date(this.#wallClock()).toISOString();
   }
 
-  #publish(type: 'event' | 'liveness', draft: EventDraft): void {
-    this.#emit({ type, event: this.events.append(draft) });
+  #publish(type: EventType, draft: EventDraft): void {
+    if (this.#journal) this.#journal(type, draft);
+    else this.#emit({ type, event: this.events.append(draft) });
   }
 
   #emit(change: RegistryChange): void {
@@ -697,98 +626,6 @@ export class Registry {
     }
     return views;
   }
-
-  *#holdersOfRoom(bytes: number): Generator<WorkerRecord, void> {
-    const seen = new Set<WorkerRecord>();
-    for (const gpu of this.#indexes.gpusByFree) {
-      if (gpu.freeBytes === null || gpu.freeBytes < bytes) return;
-      for (const worker of gpu.hive.workerOrder) {
-        if (seen.has(worker) || !holds(worker, gpu.sample.uuid)) continue;
-        seen.add(worker);
-        yield worker;
-      }
-    }
-  }
-
-  *#placementHosts(): Generator<PlacementHost, void> {
-    for (const hive of this.#indexes.hives.values()) {
-      const promised = this.#reservations.ofHive(hive.id);
-      yield {
-        hive: hive.id,
-        liveness: hive.liveness,
-        state: hive.info.state,
-        labels: hive.info.labels,
-        memoryAvailableBytes: this.#memoryLeft(hive),
-        workerCount: hive.workers.size + (promised?.size ?? 0),
-        gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
-      };
-    }
-  }
-
-  /** Host memory less what reservations hold of it; on unified memory that is also what they hold of the GPU. */
-  #memoryLeft(hive: HiveRecord): number | null {
-    const available = hive.host.memoryAvailableBytes;
-    const held = this.#reservations.ofHive(hive.id);
-    if (available === null || !held) return available;
-    const used = this.#usedOf(hive);
-    let left = available - unusedMemory(held, used);
-    for (const gpu of hive.gpuOrder)
-      if (gpu.sample.memoryKind === 'unified') left -= unusedVram(held, gpu.sample.uuid, used);
-    return Math.max(0, left);
-  }
-
-  /** What workers of a hive that carry a reservation's id use already. */
-  #usedOf(hive: HiveRecord): (held: Held) => Used {
-    return (held) => {
-      const workers = [...(this.#indexes.byReservation.get(held.id) ?? [])].filter((worker) => worker.hive === hive);
-      return {
-        vramBytes: (uuid) => workers.reduce((sum, worker) => sum + vramOn(worker, uuid), 0),
-        memoryBytes: workers.reduce((sum, { sample }) => sum + (sample.workingSetBytes ?? sample.memoryBytes ?? 0), 0),
-      };
-    };
-  }
-
-  #refreshRoom(hive: HiveRecord): void {
-    const held = this.#reservations.ofHive(hive.id);
-    const used = held ? this.#usedOf(hive) : null;
-    for (const gpu of hive.gpuOrder) {
-      let free = freeBytes(gpu.sample, hive.host);
-      if (free !== null && held && used) {
-        free -= unusedVram(held, gpu.sample.uuid, used);
-        if (gpu.sample.memoryKind === 'unified') free -= unusedMemory(held, used);
-        free = Math.max(0, free);
-      }
-      this.#indexes.setFree(gpu, free);
-    }
-  }
-
-  #hold(held: Held): void {
-    this.#reservations.add(held);
-    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, held.expiresAtMs);
-    const hive = this.#indexes.hives.get(held.hive);
-    if (hive) this.#refreshRoom(hive);
-  }
-
-  #expire(nowMs: number): void {
-    for (const held of [...this.#reservations.all()]) {
-      if (held.expiresAtMs > nowMs) continue;
-      this.#reservations.remove(held.id);
-      const hive = this.#indexes.hives.get(held.hive);
-      if (hive) this.#refreshRoom(hive);
-    }
-    this.#nextExpiryMs = this.#reservations.nextDueMs() ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** A reservation ends once the worker it was for says that it is ready: then its use is in the GPU's own numbers. */
-  #settleReservations(hive: HiveRecord): void {
-    for (const held of [...(this.#reservations.ofHive(hive.id) ?? [])]) {
-      for (const worker of this.#indexes.byReservation.get(held.id) ?? []) {
-        if (worker.hive !== hive || worker.sample.ready !== true) continue;
-        this.#reservations.remove(held.id);
-        break;
-      }
-    }
-  }
 }
 
 type Arrival = 'next' | 'back' | 'joined' | 'restarted';
@@ -797,16 +634,3 @@ type QueenEventKind = (typeof queenEventKinds)[number];
 const livenessKinds = { online: 'hiveOnline', late: 'hiveLate', offline: 'hiveOffline' } as const;
 
 const refused = (code: RefusalCode, message: string): HeartbeatOutcome => ({ accepted: false, code, message });
-
-const holds = (worker: WorkerRecord, uuid: string): boolean => worker.sample.gpus.some((gpu) => gpu.uuid === uuid);
-
-const vramOn = (worker: WorkerRecord, uuid: string): number =>
-  worker.sample.gpus.reduce((sum, gpu) => sum + (gpu.uuid === uuid ? (gpu.memoryUsedBytes ?? 0) : 0), 0);
-
-function placementGpu(gpu: GpuRecord, promised: ReadonlySet<Held> | undefined): PlacementHost['gpus'][number] {
-  const { uuid, health, memoryKind, memoryTotalBytes } = gpu.sample;
-  let workerCount = 0;
-  for (const worker of gpu.hive.workerOrder) if (holds(worker, uuid)) workerCount++;
-  for (const held of promised ?? []) if (held.gpuUuids.includes(uuid)) workerCount++;
-  return { uuid, health, isParent: gpu.isParent, memoryKind, memoryTotalBytes, freeBytes: gpu.freeBytes, workerCount };
-}

@@ -1,4 +1,6 @@
-import type { Reservation } from '../contract/api.js';
+import { randomUUID } from 'node:crypto';
+import type { PlacementRequest, Reservation } from '../contract/api.js';
+import type { Candidate } from './placement.js';
 
 /** Room promised to a worker that is not there yet. Times by the clock given. */
 export interface Held {
@@ -69,7 +71,7 @@ export class Reservations {
   }
 
   /** The earliest end, or null. */
-  nextDueMs(): number | null {
+  nextExpiryMs(): number | null {
     let due: number | null = null;
     for (const held of this.#byId.values()) if (due === null || held.expiresAtMs < due) due = held.expiresAtMs;
     return due;
@@ -112,4 +114,39 @@ export function reservationView(held: Held, nowMs: number): Reservation {
     memoryBytes: held.memoryBytes,
     expiresInMs: Math.max(0, held.expiresAtMs - nowMs),
   };
+}
+
+/** A request in one form, whatever the order of its fields: two that ask for the same are equal. */
+export function requestText(request: PlacementRequest): string {
+  const { vramBytes, gpuCount = 1, labels = {}, memoryBytes = 0, strategy = 'binPack', reserveSeconds = 0 } = request;
+  const sorted = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([vramBytes, gpuCount, sorted, memoryBytes, strategy, reserveSeconds]);
+}
+
+/** Room on a candidate, for as long as the request says. */
+export const claim = (candidate: Candidate, request: PlacementRequest, nowMs: number): Held => ({
+  id: randomUUID(),
+  idempotencyKey: request.idempotencyKey ?? null,
+  request: requestText(request),
+  hive: candidate.hive,
+  gpuUuids: candidate.gpus.map((gpu) => gpu.uuid),
+  vramBytes: request.vramBytes,
+  memoryBytes: request.memoryBytes ?? 0,
+  expiresAtMs: nowMs + (request.reserveSeconds ?? 0) * 1000,
+});
+
+/** A reservation as it outlives a process. `expiresAt`: milliseconds since the Unix epoch. */
+export type SavedReservation = Omit<Held, 'expiresAtMs'> & { readonly expiresAt: number };
+
+/** Longest a reservation lasts; a wall clock that was set back must not make one last for ever. */
+export const maxReserveMs = 3_600_000;
+
+export function save({ expiresAtMs, ...held }: Held, nowMs: number, wallMs: number): SavedReservation {
+  return { ...held, expiresAt: Math.round(wallMs + expiresAtMs - nowMs) };
+}
+
+/** Null where its time is over. */
+export function restore({ expiresAt, ...saved }: SavedReservation, nowMs: number, wallMs: number): Held | null {
+  const leftMs = Math.min(expiresAt - wallMs, maxReserveMs);
+  return leftMs > 0 ? { ...saved, expiresAtMs: nowMs + leftMs } : null;
 }

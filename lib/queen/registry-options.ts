@@ -1,0 +1,80 @@
+import type { FleetEvent, Liveness, StreamHeartbeat } from '../contract/api.js';
+import type { WorkerSample } from '../contract/heartbeat.js';
+import type { EventDraft } from './events.js';
+import type { LivenessLimits } from './liveness.js';
+
+export type RefusalCode =
+  | 'STALE_SEQ'
+  | 'RETIRED_INCARNATION'
+  | 'DUPLICATE_HIVE_ID'
+  | 'TOO_MANY_HIVES'
+  | 'TOO_MANY_WORKERS';
+
+export type HeartbeatOutcome =
+  | { readonly accepted: true; readonly ackEventSeq: number; readonly intervalMs: number }
+  | { readonly accepted: false; readonly code: RefusalCode; readonly message: string };
+
+/** `event`: a fact that a hive reported. `liveness`: a conclusion of the queen. */
+export type EventType = 'event' | 'liveness';
+
+/** One change, the same object for every listener, so that it is serialized once. */
+export type RegistryChange =
+  | { readonly type: 'heartbeat'; readonly hiveId: string; readonly heartbeat: StreamHeartbeat }
+  | { readonly type: EventType; readonly event: FleetEvent };
+
+export type RegistryListener = (change: RegistryChange) => void;
+
+export interface RegistryOptions extends Partial<LivenessLimits> {
+  /** Monotonic milliseconds, any origin. Default `performance.now`. */
+  readonly clock?: () => number;
+  /** Milliseconds since the Unix epoch, for what people read. Default `Date.now`. */
+  readonly wallClock?: () => number;
+  /** In [0, 1). Default `Math.random`. */
+  readonly random?: () => number;
+  /**
+   * How often `advance` is promised to be called, ms. With it, a gap of more than a second beyond the promise counts as this
+   * process not listening, and no hive ages by it. Null (default): nobody promises; the clock is trusted.
+   */
+  readonly tickMs?: number | null;
+  readonly queenId?: string;
+  /** Name of the event stream; a new one at each start unless the stream lives elsewhere. */
+  readonly epoch?: string;
+  /** How long a started queen says that it may not have heard all yet, ms. */
+  readonly warmingMs?: number;
+  /** Events kept for replay. */
+  readonly eventRingSize?: number;
+  readonly maxHives?: number;
+  readonly maxWorkersPerHive?: number;
+  /** Hives, workers and GPUs whose last hour is kept, 5.7 KiB each; what comes later has no history. Default 20000. */
+  readonly historyRings?: number;
+  /** False while another queen draws the conclusions of the fleet; they then do not enter the stream. */
+  readonly concludes?: () => boolean;
+  /**
+   * Takes every event instead of the registry's own stream, for queens that share one; what that stream then says is given
+   * to `deliver`. Default: events enter the own stream at once.
+   */
+  readonly journal?: (type: EventType, draft: EventDraft) => void;
+}
+
+export interface FindOptions {
+  /** Also those of hives that are late, offline, or not in state `ready`. */
+  readonly includeStale?: boolean;
+  /** Most results; all unless told. */
+  readonly limit?: number;
+}
+
+/** Totals of the registry; `hives` are always all. */
+export interface Counts {
+  readonly hives: Readonly<Record<Liveness, number>>;
+  readonly workers: number;
+  readonly byState: Readonly<Record<WorkerSample['state'], number>>;
+  readonly gpus: number;
+  /** Workers by model, of those whose model is known. */
+  readonly models: Readonly<Record<string, number>>;
+}
+
+export interface ModelOptions extends FindOptions {
+  readonly caseInsensitive?: boolean;
+  /** The name only has to begin so. */
+  readonly prefix?: boolean;
+}

@@ -1,0 +1,139 @@
+import type { Indexes } from './indexes.js';
+import type { Candidate, PlacementHost } from './placement.js';
+import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+import { type Held, Reservations, type Used, unusedMemory, unusedVram } from './reservations.js';
+import { freeBytes } from './scheduling.js';
+
+/** What is free on every host once reservations have had their part. Keeps the GPUs' `freeBytes` and the index of it. */
+export class Room {
+  readonly reservations = new Reservations();
+  readonly #indexes: Indexes;
+  #nextExpiryMs = Number.POSITIVE_INFINITY;
+
+  constructor(indexes: Indexes) {
+    this.#indexes = indexes;
+  }
+
+  get nextExpiryMs(): number {
+    return this.#nextExpiryMs;
+  }
+
+  /** After each beat of a hive: ends reservations whose worker is ready, and sets what is free. */
+  refresh(hive: HiveRecord): void {
+    for (const held of [...(this.reservations.ofHive(hive.id) ?? [])])
+      if (this.#carriers(hive, held).some((worker) => worker.sample.ready === true)) this.reservations.remove(held.id);
+    this.#setFree(hive);
+  }
+
+  hold(held: Held): void {
+    this.reservations.add(held);
+    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, held.expiresAtMs);
+    this.#setFreeOf(held);
+  }
+
+  /** False where there is no such reservation. */
+  release(id: string): boolean {
+    const held = this.reservations.remove(id);
+    if (held) this.#setFreeOf(held);
+    return held !== undefined;
+  }
+
+  releaseAll(hiveId: string): void {
+    for (const held of [...(this.reservations.ofHive(hiveId) ?? [])]) this.release(held.id);
+  }
+
+  /** Ends what is over. */
+  expire(nowMs: number): void {
+    if (nowMs < this.#nextExpiryMs) return;
+    for (const held of [...this.reservations.all()]) if (held.expiresAtMs <= nowMs) this.release(held.id);
+    this.#nextExpiryMs = this.reservations.nextExpiryMs() ?? Number.POSITIVE_INFINITY;
+  }
+
+  *hosts(): Generator<PlacementHost, void> {
+    for (const hive of this.#indexes.hives.values()) {
+      const promised = this.reservations.ofHive(hive.id);
+      yield {
+        hive: hive.id,
+        liveness: hive.liveness,
+        state: hive.info.state,
+        labels: hive.info.labels,
+        memoryAvailableBytes: this.#memoryLeft(hive),
+        workerCount: hive.workers.size + (promised?.size ?? 0),
+        gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
+      };
+    }
+  }
+
+  /** Where a reservation stands, in the words of a placement; null while its hive is not known. */
+  candidate(held: Held): Candidate | null {
+    const hive = this.#indexes.hives.get(held.hive);
+    if (!hive) return null;
+    return {
+      hive: held.hive,
+      gpus: held.gpuUuids.map((uuid) => ({ uuid, freeBytes: hive.gpus.get(uuid)?.freeBytes ?? 0 })),
+      memoryAvailableBytes: this.#memoryLeft(hive),
+    };
+  }
+
+  #setFreeOf(held: Held): void {
+    const hive = this.#indexes.hives.get(held.hive);
+    if (hive) this.#setFree(hive);
+  }
+
+  #setFree(hive: HiveRecord): void {
+    const held = this.reservations.ofHive(hive.id);
+    const used = held ? this.#usedOf(hive) : null;
+    for (const gpu of hive.gpuOrder) {
+      let free = freeBytes(gpu.sample, hive.host);
+      if (free !== null && held && used) {
+        free -= unusedVram(held, gpu.sample.uuid, used);
+        if (gpu.sample.memoryKind === 'unified') free -= unusedMemory(held, used);
+        free = Math.max(0, free);
+      }
+      this.#indexes.setFree(gpu, free);
+    }
+  }
+
+  /** Host memory less what reservations hold of it; on unified memory that is also what they hold of the GPU. */
+  #memoryLeft(hive: HiveRecord): number | null {
+    const available = hive.host.memoryAvailableBytes;
+    const held = this.reservations.ofHive(hive.id);
+    if (available === null || !held) return available;
+    const used = this.#usedOf(hive);
+    let left = available - unusedMemory(held, used);
+    for (const gpu of hive.gpuOrder)
+      if (gpu.sample.memoryKind === 'unified') left -= unusedVram(held, gpu.sample.uuid, used);
+    return Math.max(0, left);
+  }
+
+  /** Workers of a hive that carry a reservation's id. One that carries it elsewhere was not what the room was for. */
+  #carriers(hive: HiveRecord, held: Held): WorkerRecord[] {
+    return [...(this.#indexes.byReservation.get(held.id) ?? [])].filter((worker) => worker.hive === hive);
+  }
+
+  #usedOf(hive: HiveRecord): (held: Held) => Used {
+    return (held) => {
+      const workers = this.#carriers(hive, held);
+      return {
+        vramBytes: (uuid) => workers.reduce((sum, worker) => sum + vramOn(worker, uuid), 0),
+        memoryBytes: workers.reduce((sum, { sample }) => sum + (sample.workingSetBytes ?? sample.memoryBytes ?? 0), 0),
+      };
+    };
+  }
+}
+
+const vramOn = (worker: WorkerRecord, uuid: string): number =>
+  worker.sample.gpus.reduce((sum, gpu) => sum + (gpu.uuid === uuid ? (gpu.memoryUsedBytes ?? 0) : 0), 0);
+
+export const holds = (worker: WorkerRecord, uuid: string): boolean => {
+  for (const gpu of worker.sample.gpus) if (gpu.uuid === uuid) return true;
+  return false;
+};
+
+function placementGpu(gpu: GpuRecord, promised: ReadonlySet<Held> | undefined): PlacementHost['gpus'][number] {
+  const { uuid, health, memoryKind } = gpu.sample;
+  let workerCount = 0;
+  for (const worker of gpu.hive.workerOrder) if (holds(worker, uuid)) workerCount++;
+  for (const held of promised ?? []) if (held.gpuUuids.includes(uuid)) workerCount++;
+  return { uuid, health, isParent: gpu.isParent, memoryKind, freeBytes: gpu.freeBytes, workerCount };
+}

@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { HivepulseError, systemCode } from '../errors.js';
+import type { Registry } from './registry.js';
+import type { SavedReservation } from './reservations.js';
+
+const Saved = Type.Object({
+  kind: Type.Literal('hivepulse.reservations'),
+  version: Type.Literal(1),
+  reservations: Type.Array(
+    Type.Object({
+      id: Type.String({ minLength: 1, maxLength: 64 }),
+      idempotencyKey: Type.Union([Type.String({ maxLength: 128 }), Type.Null()]),
+      request: Type.String(),
+      hive: Type.String({ minLength: 1 }),
+      gpuUuids: Type.Array(Type.String()),
+      vramBytes: Type.Number({ minimum: 0 }),
+      memoryBytes: Type.Number({ minimum: 0 }),
+      expiresAt: Type.Number(),
+    }),
+  ),
+});
+const saved = Compile(Saved);
+
+export const reservationsFile = 'reservations.json';
+
+/** What a state file's text holds, or why it is not one. Pure. */
+export function parseReservations(
+  text: string,
+): { readonly reservations: SavedReservation[] } | { readonly reason: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { reason: text.trim() === '' ? 'it is empty' : 'it is not whole JSON' };
+  }
+  if (!saved.Check(value)) return { reason: 'it is not a file of reservations of this version' };
+  return { reservations: (value as Static<typeof Saved>).reservations };
+}
+
+export interface KeptReservations {
+  /** Resolves when all that was granted or released so far is on the disk. @throws HivepulseError STATE_UNWRITABLE */
+  saved(): Promise<void>;
+  /** Writes what is left. May be called twice. */
+  close(): Promise<void>;
+}
+
+/**
+ * Keeps a registry's reservations in `<dir>/reservations.json` over restarts: reads them into the registry, then writes the
+ * file after each change, one write at a time, the newest state always. The file is replaced whole (written beside, synced,
+ * renamed), so a crash leaves the former one. A file that can't be understood is set aside under another name, with a
+ * line to `warn`: room that it held is then free, which is better than a queen that does not start.
+ * @throws HivepulseError STATE_UNWRITABLE where the directory can't be made, read or written.
+ */
+export async function keepReservations(
+  registry: Pick<Registry, 'savedReservations' | 'adoptReservation' | 'onReservations'>,
+  dir: string,
+  warn: (message: string) => void,
+): Promise<KeptReservations> {
+  const path = join(dir, reservationsFile);
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    for (const reservation of await read(path, warn)) registry.adoptReservation(reservation);
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+  const writer = new Writer(path, () => ({
+    kind: 'hivepulse.reservations',
+    version: 1,
+    reservations: registry.savedReservations(),
+  }));
+  registry.onReservations(() => writer.mark());
+  // The first write finds out now, and not at the first grant, whether the directory can be written.
+  writer.mark();
+  await writer.settled();
+  return {
+    saved: () => writer.settled(),
+    async close() {
+      registry.onReservations(null);
+      await writer.settled();
+    },
+  };
+}
+
+async function read(path: string, warn: (message: string) => void): Promise<SavedReservation[]> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+  const parsed = parseReservations(text);
+  if ('reservations' in parsed) return parsed.reservations;
+  const aside = `${path}.unreadable-${new Date().toISOString().replaceAll(':', '')}`;
+  await rename(path, aside);
+  warn(`${path} is left out, since ${parsed.reason}; it is kept as ${aside}. Reservations made before are not known.`);
+  return [];
+}
+
+/** Writes the newest state, one write at a time; changes during a write make one more. */
+class Writer {
+  readonly #path: string;
+  readonly #state: () => unknown;
+  #dirty = false;
+  #writing: Promise<void> | null = null;
+
+  constructor(path: string, state: () => unknown) {
+    this.#path = path;
+    this.#state = state;
+  }
+
+  mark(): void {
+    this.#dirty = true;
+    // A failure is told to whoever waits for it; the next change tries again.
+    if (!this.#writing) this.#start().catch(() => {});
+  }
+
+  async settled(): Promise<void> {
+    if (this.#writing) await this.#writing;
+    else if (this.#dirty) await this.#start();
+  }
+
+  #start(): Promise<void> {
+    this.#writing = this.#write().finally(() => {
+      this.#writing = null;
+    });
+    return this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    // One turn later: what is granted in the same turn goes into the same write.
+    await Promise.resolve();
+    while (this.#dirty) {
+      this.#dirty = false;
+      try {
+        await replaceFile(this.#path, JSON.stringify(this.#state()));
+      } catch (error) {
+        this.#dirty = true;
+        throw unwritable(this.#path, error);
+      }
+    }
+  }
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  const beside = `${path}.${process.pid}-${randomUUID().slice(0, 8)}`;
+  try {
+    const file = await open(beside, 'wx', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {});
+    throw error;
+  }
+  // The rename itself lasts only once the directory is synced; some file systems refuse that, and then it is best effort.
+  const directory = await open(join(path, '..')).catch(() => null);
+  await directory?.sync().catch(() => {});
+  await directory?.close();
+}
+
+const unwritable = (path: string, cause: unknown): HivepulseError =>
+  cause instanceof HivepulseError
+    ? cause
+    : new HivepulseError(
+        'STATE_UNWRITABLE',
+        path,
+        `${path} can't be kept: ${cause instanceof Error ? cause.message : String(cause)}. Give --state a directory that this user may write.`,
+        { cause },
+      );
