@@ -1,0 +1,55 @@
+import type { HiveEvent } from '../contract/heartbeat.js';
+import { defaults } from '../defaults.js';
+import type { Occurrence } from '../sampling/events.js';
+
+/** Most events that one heartbeat carries; the rest follows with the next ones. */
+export const eventsPerBeat = 500;
+
+/**
+ * Facts that must not be lost: numbered, kept until a queen has acknowledged them, and bounded. Where it overflows the
+ * oldest go, and the gap in the numbers, with `dropped`, says so.
+ */
+export class EventLog {
+  readonly #capacity: number;
+  #events: HiveEvent[] = [];
+  #lastSeq = 0;
+  #dropped = 0;
+
+  constructor(capacity: number = defaults.eventLogSize) {
+    this.#capacity = Math.max(1, capacity);
+  }
+
+  append(occurrence: Occurrence): HiveEvent {
+    this.#lastSeq += 1;
+    const event: HiveEvent = { ...occurrence, seq: this.#lastSeq };
+    this.#events.push(event);
+    if (this.#events.length > this.#capacity) {
+      // In steps, so that a full log does not move all of itself for each event.
+      const excess = this.#events.length - this.#capacity + Math.floor(this.#capacity / 16);
+      this.#dropped += excess;
+      this.#events = this.#events.slice(excess);
+    }
+    return event;
+  }
+
+  /** The oldest that are not acknowledged, in order. */
+  pending(limit: number = eventsPerBeat): readonly HiveEvent[] {
+    return this.#events.slice(0, limit);
+  }
+
+  /** All up to `seq` are safe at the queen. A number that was never given is ignored. */
+  acknowledge(seq: number): void {
+    if (seq > this.#lastSeq) return;
+    const kept = this.#events.findIndex((event) => event.seq > seq);
+    this.#events = kept < 0 ? [] : this.#events.slice(kept);
+  }
+
+  get size(): number {
+    return this.#events.length;
+  }
+
+  /** Events lost because no queen took them in time. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+}

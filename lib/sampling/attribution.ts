@@ -1,0 +1,87 @@
+import type { WorkerGpu } from '../contract/heartbeat.js';
+import type { GpuProcess } from '../gpu/reading.js';
+
+export interface AttributionInput {
+  readonly processes: readonly GpuProcess[];
+  /** Worker id by the path of its cgroup (`/a/b`, relative to the cgroup root). */
+  readonly workersByPath: ReadonlyMap<string, string>;
+  /** cgroup path of a pid; null where it is not known (the process ended, or is hidden). */
+  readonly pathOf: (pid: number) => string | null;
+}
+
+export interface Attribution {
+  /** What each worker holds, one entry per GPU, in the order of the processes. */
+  readonly byWorker: ReadonlyMap<string, readonly WorkerGpu[]>;
+  /** Processes on each GPU. */
+  readonly processCount: ReadonlyMap<string, number>;
+  /** Memory of processes of no worker, by GPU; null where one of them does not tell its own. */
+  readonly unattributedBytes: ReadonlyMap<string, number | null>;
+  /** cgroups that hold a GPU process and are nobody's worker: candidates for adoption. */
+  readonly unclaimedPaths: ReadonlySet<string>;
+}
+
+/** The worker whose cgroup holds `path`: itself, else its nearest ancestor that is one. */
+export function workerAt(path: string, workersByPath: ReadonlyMap<string, string>): string | null {
+  for (let at = path; at !== ''; at = at.slice(0, at.lastIndexOf('/'))) {
+    const id = workersByPath.get(at);
+    if (id !== undefined) return id;
+  }
+  return null;
+}
+
+/** A sum of which a part is not known is not known. */
+const plus = (sum: number | null, part: number | null): number | null =>
+  sum === null || part === null ? null : sum + part;
+
+/**
+ * Gives each GPU process to the worker in whose cgroup it runs. Pure. Only for pids that mean the same to the driver
+ * and to our /proc: see `sharesPidNamespace`.
+ */
+export function attribute(input: AttributionInput): Attribution {
+  const byWorker = new Map<string, Map<string, WorkerGpu>>();
+  const processCount = new Map<string, number>();
+  const unattributedBytes = new Map<string, number | null>();
+  const unclaimedPaths = new Set<string>();
+  for (const process of input.processes) {
+    const { gpuUuid, memoryUsedBytes, utilizationPercent } = process;
+    processCount.set(gpuUuid, (processCount.get(gpuUuid) ?? 0) + 1);
+    const path = input.pathOf(process.pid);
+    const worker = path === null ? null : workerAt(path, input.workersByPath);
+    if (worker === null) {
+      const sum = unattributedBytes.get(gpuUuid);
+      unattributedBytes.set(gpuUuid, plus(sum === undefined ? 0 : sum, memoryUsedBytes));
+      if (path !== null) unclaimedPaths.add(path);
+      continue;
+    }
+    const gpus = byWorker.get(worker) ?? new Map<string, WorkerGpu>();
+    byWorker.set(worker, gpus);
+    const held = gpus.get(gpuUuid);
+    gpus.set(
+      gpuUuid,
+      held === undefined
+        ? { uuid: gpuUuid, memoryUsedBytes, utilizationPercent }
+        : {
+            uuid: gpuUuid,
+            memoryUsedBytes: plus(held.memoryUsedBytes, memoryUsedBytes),
+            utilizationPercent: plus(held.utilizationPercent, utilizationPercent),
+          },
+    );
+  }
+  return {
+    byWorker: new Map([...byWorker].map(([worker, gpus]) => [worker, [...gpus.values()]])),
+    processCount,
+    unattributedBytes,
+    unclaimedPaths,
+  };
+}
+
+/** Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h). */
+const initialPidNamespace = 'pid:[4026531836]';
+
+/**
+ * Whether the driver's pids are those of our /proc. The closed driver gives pids of the first namespace; newer open
+ * modules convert them to the caller's, but nothing tells which of both is loaded. So only the first one is trusted.
+ *
+ * @param link what /proc/self/ns/pid points to; null where it can't be read.
+ */
+export const sharesPidNamespace = (link: string | null): boolean => link === initialPidNamespace;

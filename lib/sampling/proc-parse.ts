@@ -1,0 +1,120 @@
+/**
+ * Parsers of the files under /proc (proc(5)). Pure: bytes in, values out. What a text does not hold is `null`.
+ * They work on bytes read as latin1, since a process may name itself with any bytes at all.
+ */
+
+/** What /proc/<pid>/stat tells of a process. */
+export interface ProcessStat {
+  readonly pid: number;
+  /** At most 15 bytes, chosen by the process itself; may hold blanks and brackets. */
+  readonly comm: string;
+  readonly state: string;
+  readonly parentPid: number;
+  /** Clock ticks since boot; with the pid the identity of a process. */
+  readonly startTicks: number;
+}
+
+const text = (bytes: Buffer): string => bytes.toString('latin1');
+
+const whole = (value: string | undefined): number | null =>
+  value !== undefined && /^[0-9]+$/.test(value) ? Number(value) : null;
+
+/** Cut at the LAST `)`: `7014 (:-) 1 2 3) R 1 ...` is a legal line. */
+export function parseProcessStat(bytes: Buffer): ProcessStat | null {
+  const line = text(bytes);
+  const open = line.indexOf('(');
+  const close = line.lastIndexOf(')');
+  if (open < 1 || close < open) return null;
+  const pid = whole(line.slice(0, open).trim());
+  // Fields are counted from 1 in proc(5): state is the 3rd, ppid the 4th, starttime the 22nd.
+  const fields = line
+    .slice(close + 1)
+    .trim()
+    .split(/\s+/);
+  const state = fields[0];
+  const parentPid = whole(fields[1]);
+  const startTicks = whole(fields[19]);
+  if (pid === null || !state || parentPid === null || startTicks === null) return null;
+  return { pid, comm: line.slice(open + 1, close), state, parentPid, startTicks };
+}
+
+/** The arguments; UTF-8, since they are shown. Empty for kernel threads and zombies. */
+export function parseCmdline(bytes: Buffer): readonly string[] {
+  if (bytes.length === 0) return [];
+  const parts = bytes.toString('utf8').split('\0');
+  // The last argument ends in NUL. A process that wrote over its title (setproctitle) pads with many.
+  while (parts.length > 0 && parts[parts.length - 1] === '') parts.pop();
+  return parts;
+}
+
+/**
+ * The v2 cgroup path of /proc/<pid>/cgroup: the line `0::<path>`, relative to the root of the reader's cgroup
+ * namespace. `null` where there is none, or where the cgroup is gone: a zombie keeps `<path> (deleted)`.
+ */
+export function parseProcessCgroup(bytes: Buffer): string | null {
+  for (const line of bytes.toString('utf8').split('\n')) {
+    if (!line.startsWith('0::/')) continue;
+    const path = line.slice(3);
+    return path.endsWith(' (deleted)') ? null : path;
+  }
+  return null;
+}
+
+/** Pids of a process in each pid namespace from the reader's down to its own (`NSpid:` of status); [] where absent. */
+export function parseNamespacePids(bytes: Buffer): readonly number[] {
+  const line = /^NSpid:\s*([0-9\s]*)$/m.exec(text(bytes))?.[1];
+  return line ? line.trim().split(/\s+/).filter(Boolean).map(Number) : [];
+}
+
+/** CPU time of the whole host in clock ticks since boot. */
+export interface HostCpu {
+  readonly busyTicks: number;
+  readonly totalTicks: number;
+  readonly cpuCount: number;
+}
+
+/**
+ * The `cpu` line of /proc/stat. Busy is user, nice, system, irq and softirq: idle and iowait are not work, steal is
+ * another machine's. guest and guest_nice are already in user and nice.
+ */
+export function parseHostCpu(bytes: Buffer): HostCpu | null {
+  const content = text(bytes);
+  const fields = /^cpu +([0-9 ]+)$/m.exec(content)?.[1]?.trim().split(/ +/).map(Number);
+  if (!fields || fields.length < 4) return null;
+  const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = fields;
+  const busyTicks = user + nice + system + irq + softirq;
+  const cpuCount = content.match(/^cpu[0-9]+ /gm)?.length ?? 0;
+  return cpuCount === 0 ? null : { busyTicks, totalTicks: busyTicks + idle + iowait + steal, cpuCount };
+}
+
+/** MemTotal and MemAvailable in bytes (the file says kB and means KiB). MemAvailable is absent below Linux 3.14. */
+export function parseMeminfo(bytes: Buffer): {
+  readonly totalBytes: number | null;
+  readonly availableBytes: number | null;
+} {
+  const content = text(bytes);
+  const field = (name: string): number | null => {
+    const value = new RegExp(`^${name}:\\s*([0-9]+) kB$`, 'm').exec(content)?.[1];
+    return value === undefined ? null : Number(value) * 1024;
+  };
+  return { totalBytes: field('MemTotal'), availableBytes: field('MemAvailable') };
+}
+
+/** Load over one minute, and the pid given last: as long as that stands, no process was born. */
+export function parseLoadavg(bytes: Buffer): { readonly load1: number | null; readonly lastPid: number | null } {
+  const fields = text(bytes).trim().split(/\s+/);
+  const load = fields[0] !== undefined && /^[0-9]+(\.[0-9]+)?$/.test(fields[0]) ? Number(fields[0]) : null;
+  return { load1: load, lastPid: whole(fields[4]) };
+}
+
+/** Seconds since boot, suspended time included (CLOCK_BOOTTIME): the first number of /proc/uptime. */
+export function parseUptime(bytes: Buffer): number | null {
+  const value = /^([0-9]+(?:\.[0-9]+)?) /.exec(text(bytes))?.[1];
+  return value === undefined ? null : Number(value);
+}
+
+/** avg10 of the `some` line of a pressure file, percent. */
+export function parsePressure(bytes: Buffer): number | null {
+  const value = /^some (?:[^\n]* )?avg10=([0-9]+(?:\.[0-9]+)?)(?=[ \n]|$)/m.exec(text(bytes))?.[1];
+  return value === undefined ? null : Number(value);
+}

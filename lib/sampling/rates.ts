@@ -1,0 +1,200 @@
+import { type RawPass, type WorkerColumn, workerColumns } from '../cgroup/raw.js';
+
+/** One worker's counters at one time, as the reader gives them: NaN = not known. */
+export type RawRow = Readonly<Record<WorkerColumn, number>>;
+
+/** Row of a slot, or null where the pass has none for it. */
+export function rawRow(pass: RawPass, slot: number): RawRow | null {
+  const start = slot * workerColumns.length;
+  if (start + workerColumns.length > pass.workers.length) return null;
+  const row = {} as Record<WorkerColumn, number>;
+  for (let i = 0; i < workerColumns.length; i += 1) {
+    row[workerColumns[i] as WorkerColumn] = pass.workers[start + i] as number;
+  }
+  return row;
+}
+
+/** Counters of one process, for I/O where the io controller is not on v2. */
+export interface ProcessCounters {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly ioReadBytes: number;
+  readonly ioWriteBytes: number;
+}
+
+/** A counter's last good value and when it was read; another sample is compared with it. */
+interface Point {
+  readonly value: number;
+  readonly atMs: number;
+}
+
+interface IoBaseline {
+  readonly read: Point;
+  readonly write: Point;
+  readonly devices: number;
+  /** The most devices ever counted: fewer than these, and one that comes back brings its old counts along. */
+  readonly mostDevices: number;
+}
+
+/** What has to be remembered of a worker between two samples. */
+export interface RateBaseline {
+  readonly inode: number;
+  readonly usageUsec: Point | null;
+  /** nrPeriods and nrThrottled of one reading: their ratio is meant, so they stand or fall together. */
+  readonly periods: { readonly periods: number; readonly throttled: number } | null;
+  readonly io: IoBaseline | null;
+  readonly processes: ReadonlyMap<string, ProcessCounters> | null;
+  readonly processesAtMs: number;
+  readonly oomKill: number | null;
+}
+
+export interface WorkerRates {
+  /** 100 = one whole core. */
+  readonly cpuPercent: number | null;
+  /** Share of the periods that ended since the last sample in which the worker was throttled, percent. */
+  readonly cpuThrottledPercent: number | null;
+  readonly ioReadBytesPerSecond: number | null;
+  readonly ioWriteBytesPerSecond: number | null;
+  /** Kills since the last sample; null where that can't be told. */
+  readonly oomKillsSince: number | null;
+}
+
+/** A device that is gone for longer than this is no longer waited for. */
+const deviceReturnMs = 10_000;
+
+/**
+ * Rates between the last sample and this one, and what the next one is compared with. Pure, the same for both readers.
+ *
+ * `null` on the first sample, where a counter is not known now, and once where it went back or the cgroup is another
+ * one under the same name (its inode tells). A counter that is not known for some samples is averaged over the gap when
+ * it comes back. All is divided by CLOCK_MONOTONIC time between the two readings, never by the nominal interval.
+ *
+ * @param processes counters of each process, where the io controller is not on v2; else null.
+ */
+export function rates(
+  previous: RateBaseline | null,
+  row: RawRow,
+  processes: readonly ProcessCounters[] | null = null,
+): { readonly rates: WorkerRates; readonly baseline: RateBaseline } {
+  const before = previous !== null && sameCgroup(previous.inode, row.inode) ? previous : null;
+  const atMs = row.monotonicMs;
+
+  const cpu = perSecond(before?.usageUsec ?? null, row.usageUsec, atMs);
+  const throttled = throttledShare(before?.periods ?? null, row);
+  const io = processes === null ? deviceIo(before?.io ?? null, row) : null;
+  const table = processes === null ? null : new Map(processes.map((p) => [`${p.pid}/${p.startTicks}`, p]));
+  const summed = table && processIo(before, table, atMs);
+
+  return {
+    rates: {
+      // microseconds of CPU in a second; 10,000 of them are one percent of a core
+      cpuPercent: cpu.rate === null ? null : cpu.rate / 10_000,
+      cpuThrottledPercent: throttled,
+      ioReadBytesPerSecond: summed ? summed.read : (io?.readRate ?? null),
+      ioWriteBytesPerSecond: summed ? summed.write : (io?.writeRate ?? null),
+      oomKillsSince: since(before?.oomKill ?? null, row.oomKill),
+    },
+    baseline: {
+      inode: Number.isNaN(row.inode) ? (before?.inode ?? row.inode) : row.inode,
+      usageUsec: cpu.point,
+      periods:
+        Number.isNaN(row.nrPeriods) || Number.isNaN(row.nrThrottled)
+          ? (before?.periods ?? null)
+          : { periods: row.nrPeriods, throttled: row.nrThrottled },
+      io: io?.baseline ?? null,
+      processes: table,
+      processesAtMs: atMs,
+      oomKill: Number.isNaN(row.oomKill) ? (before?.oomKill ?? null) : row.oomKill,
+    },
+  };
+}
+
+const sameCgroup = (a: number, b: number): boolean => a === b || Number.isNaN(a) || Number.isNaN(b);
+
+/** Rate of one counter, and the point that the next value is compared with. */
+function perSecond(
+  before: Point | null,
+  value: number,
+  atMs: number,
+): { readonly rate: number | null; readonly point: Point | null } {
+  if (Number.isNaN(value) || Number.isNaN(atMs)) return { rate: null, point: before };
+  const point = { value, atMs };
+  if (before === null || value < before.value) return { rate: null, point };
+  // The same pass seen twice: nothing new is known, and the older point must stand.
+  if (atMs <= before.atMs) return { rate: null, point: before };
+  return { rate: ((value - before.value) * 1000) / (atMs - before.atMs), point };
+}
+
+function throttledShare(before: RateBaseline['periods'], row: RawRow): number | null {
+  if (before === null || Number.isNaN(row.nrPeriods) || Number.isNaN(row.nrThrottled)) return null;
+  const periods = row.nrPeriods - before.periods;
+  const throttled = row.nrThrottled - before.throttled;
+  if (periods < 0 || throttled < 0) return null;
+  // No period ended: without a quota none ever does, and an idle group starts none. It was not throttled.
+  if (periods === 0) return 0;
+  // The kernel counts the two without a lock between them, so one may be ahead.
+  return Math.min(100, (throttled * 100) / periods);
+}
+
+/**
+ * I/O from sums over devices. Where fewer devices are counted than before (a torn line, a device taken out), the sums
+ * say nothing: null, and the old baseline stays, so that a device which comes back makes no jump.
+ */
+function deviceIo(
+  before: IoBaseline | null,
+  row: RawRow,
+): { readonly readRate: number | null; readonly writeRate: number | null; readonly baseline: IoBaseline | null } {
+  const { ioReadBytes, ioWriteBytes, ioDevices, monotonicMs } = row;
+  if ([ioReadBytes, ioWriteBytes, ioDevices, monotonicMs].some(Number.isNaN)) {
+    return { readRate: null, writeRate: null, baseline: before };
+  }
+  const fresh = (mostDevices: number): IoBaseline => ({
+    read: { value: ioReadBytes, atMs: monotonicMs },
+    write: { value: ioWriteBytes, atMs: monotonicMs },
+    devices: ioDevices,
+    mostDevices: Math.max(mostDevices, ioDevices),
+  });
+  if (before === null) return { readRate: null, writeRate: null, baseline: fresh(0) };
+  if (ioDevices < before.devices) {
+    const waited = monotonicMs - before.read.atMs;
+    return { readRate: null, writeRate: null, baseline: waited > deviceReturnMs ? fresh(before.mostDevices) : before };
+  }
+  if (ioDevices > before.devices && before.devices < before.mostDevices) {
+    // One that was given up came back with all it ever counted.
+    return { readRate: null, writeRate: null, baseline: fresh(before.mostDevices) };
+  }
+  const read = perSecond(before.read, ioReadBytes, monotonicMs);
+  const write = perSecond(before.write, ioWriteBytes, monotonicMs);
+  return {
+    readRate: read.rate,
+    writeRate: write.rate,
+    baseline: { ...fresh(before.mostDevices), read: read.point ?? before.read, write: write.point ?? before.write },
+  };
+}
+
+/**
+ * I/O summed over processes. A process that ended takes its counts with it, so each is compared with itself; one that is
+ * new has done all of its I/O since the last sample.
+ */
+function processIo(
+  before: RateBaseline | null,
+  now: ReadonlyMap<string, ProcessCounters>,
+  atMs: number,
+): { readonly read: number | null; readonly write: number | null } {
+  const elapsed = before === null ? 0 : atMs - before.processesAtMs;
+  if (before?.processes == null || !(elapsed > 0)) return { read: null, write: null };
+  let read = 0;
+  let write = 0;
+  for (const [identity, counters] of now) {
+    const old = before.processes.get(identity);
+    read += counters.ioReadBytes - (old?.ioReadBytes ?? 0);
+    write += counters.ioWriteBytes - (old?.ioWriteBytes ?? 0);
+  }
+  const rate = (bytes: number): number | null => (bytes >= 0 ? (bytes * 1000) / elapsed : null);
+  return { read: rate(read), write: rate(write) };
+}
+
+function since(before: number | null, value: number): number | null {
+  if (before === null || Number.isNaN(value) || value < before) return null;
+  return value - before;
+}

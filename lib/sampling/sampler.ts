@@ -1,0 +1,560 @@
+import type { RawPass, RawReader, WorkerFile } from '../cgroup/raw.js';
+import type { Fault, GpuSample, HostSample, Snapshot, WorkerSample } from '../contract/heartbeat.js';
+import type { GpuReading, GpuSource } from '../gpu/reading.js';
+import type { Discovery } from '../hive/discovery.js';
+import type { ProcessTable } from '../hive/process-table.js';
+import type { ReadinessTarget } from '../hive/readiness.js';
+import { type Attribution, attribute } from './attribution.js';
+import { type Departed, exitEvents, type Occurrence } from './events.js';
+import type { HostReader } from './host.js';
+import { type RateBaseline, type RawRow, rates, rawRow } from './rates.js';
+import { type StateMemory, type StateOptions, workerState } from './state.js';
+import type { Watched } from './watched.js';
+import {
+  type Described,
+  describe,
+  fileFaults,
+  isLive,
+  isPause,
+  mainProcess,
+  missingFaults,
+  processesOf,
+  recordOf,
+  type WorkerProcess,
+  workerSample,
+} from './worker.js';
+
+/** What the sampler asks of readiness; `ReadinessProber` is one. */
+export interface Readiness {
+  update(workers: readonly ReadinessTarget[]): void;
+  readyOf(id: string): boolean | null;
+}
+
+export interface SamplerParts {
+  /** null where no cgroup v2 can be read, with the reason. */
+  readonly reader: RawReader | null;
+  /** Why the reader is not `native`; null where it is. */
+  readonly readerReason: string | null;
+  readonly gpu: GpuSource;
+  readonly discovery: Pick<Discovery, 'current' | 'scan' | 'holdsGpu' | 'keepHeld' | 'changed'>;
+  readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want'>;
+  readonly host: HostReader;
+  readonly readiness: Readiness | null;
+  readonly state: StateOptions;
+  /** Clock ticks per second of /proc/<pid>/stat. */
+  readonly clockTicks: number;
+  /** Memory and I/O are summed over processes: their controllers are not on v2. */
+  readonly fromProc: { readonly memory: boolean; readonly io: boolean };
+  /** Whether the GPU driver's pids are those of our /proc. */
+  readonly gpuPidsKnown: boolean;
+  /** Where workers' ports are reached; null: endpoints are not told. */
+  readonly address: string | null;
+  readonly intervalMs: number;
+  /** CLOCK_MONOTONIC in ms: the clock of `RawPass.startedMs`. */
+  readonly nowMs: () => number;
+  /** Wall clock in ms, for people. */
+  readonly wallMs: () => number;
+}
+
+/** What is kept of a worker from pass to pass. */
+interface Tracked {
+  watched: Watched;
+  readonly slot: number;
+  readonly addedMs: number;
+  inode: number;
+  baseline: RateBaseline | null;
+  state: StateMemory | null;
+  live: boolean;
+  /** The processes that `described` speaks of. */
+  identity: string;
+  described: Described | null;
+  main: { readonly key: string; readonly startedAt: string | null } | null;
+  uptimeSeconds: number | null;
+  oomKills: number | null;
+  recordSeen: Watched['record'];
+  /** Read at least once. */
+  read: boolean;
+}
+
+const emptyHost: HostSample = {
+  cpuCount: 1,
+  cpuPercent: null,
+  memoryTotalBytes: null,
+  memoryAvailableBytes: null,
+  load1: null,
+  uptimeSeconds: null,
+  pressure: { cpu: null, memory: null, io: null },
+};
+
+/** Turns finished passes into snapshots. Does no I/O of its own and never waits: all it reads is what others have ready. */
+export class Sampler {
+  readonly #parts: SamplerParts;
+  readonly #tracked = new Map<string, Tracked>();
+  readonly #departed: Departed[] = [];
+  readonly #bornMs: number;
+  #occurrences: Occurrence[] = [];
+  #sequence = -1;
+  #workers: readonly WorkerSample[] = [];
+  #workerFaults: readonly Fault[] = [];
+  #attribution: Attribution | null = null;
+  #pass: { readonly startedMs: number; readonly durationMs: number } | null = null;
+  #latest: Snapshot | null = null;
+  #pidWorkers: ReadonlyMap<number, string> = new Map();
+
+  constructor(parts: SamplerParts) {
+    this.#parts = parts;
+    this.#bornMs = parts.nowMs();
+  }
+
+  /** The last snapshot that was made; null before the first. */
+  latest(): Snapshot | null {
+    return this.#latest;
+  }
+
+  /** Facts since the last call, oldest first: workers started and ended, OOM kills, and what the GPU reader saw. */
+  takeEvents(): readonly Occurrence[] {
+    const events = this.#occurrences;
+    this.#occurrences = [];
+    for (const { kind, gpuUuid, at, detail } of this.#parts.gpu.takeEvents()) {
+      events.push({ at, kind, gpuUuid, detail: { ...detail } });
+    }
+    return events;
+  }
+
+  /** Gives each watched cgroup a slot of the reader, and frees those of cgroups that are not watched any more. */
+  reconcile(): void {
+    const { reader, discovery, nowMs } = this.#parts;
+    if (reader === null) return;
+    const wanted = new Map(discovery.current().watched.map((watched) => [watched.path, watched]));
+    for (const [path, tracked] of this.#tracked) if (!wanted.has(path)) this.#drop(path, tracked);
+    for (const [path, watched] of wanted) {
+      const tracked = this.#tracked.get(path);
+      if (tracked) {
+        tracked.watched = watched;
+        continue;
+      }
+      this.#tracked.set(path, {
+        watched,
+        slot: reader.add(watched.directory),
+        addedMs: nowMs(),
+        inode: Number.NaN,
+        baseline: null,
+        state: null,
+        live: false,
+        identity: '',
+        described: null,
+        main: null,
+        uptimeSeconds: null,
+        oomKills: null,
+        recordSeen: null,
+        read: false,
+      });
+    }
+  }
+
+  /** A snapshot from what is ready now: the newest pass (read once only), GPU reading and host sample. */
+  snapshot(): Snapshot {
+    const { reader, discovery } = this.#parts;
+    this.reconcile();
+    const pass = reader?.latest() ?? null;
+    const reading = this.#parts.gpu.latest();
+    if (pass !== null && pass.sequence !== this.#sequence) this.#take(pass, reading);
+    this.#settleDepartures();
+    this.#latest = this.#compose(reading, discovery.current().complete);
+    return this.#latest;
+  }
+
+  /** Runs one pass on this thread and gives its workers; for benchmarks and embedders. Blocks for as long as the kernel does. */
+  sampleWorkers(): readonly WorkerSample[] {
+    const { reader, gpu } = this.#parts;
+    if (reader === null) return [];
+    this.reconcile();
+    this.#take(reader.passSync(), gpu.latest());
+    return this.#workers;
+  }
+
+  #take(pass: RawPass, reading: GpuReading): void {
+    this.#sequence = pass.sequence;
+    this.#pass = pass;
+    const rows: {
+      readonly tracked: Tracked;
+      readonly row: RawRow;
+      readonly processes: readonly WorkerProcess[] | null;
+    }[] = [];
+    const pidWorkers = new Map<number, string>();
+    for (const [path, tracked] of this.#tracked) {
+      // A pass that began before the slot was given tells of whoever had it before.
+      const row = pass.startedMs >= tracked.addedMs ? rawRow(pass, tracked.slot) : null;
+      if (row === null) continue;
+      tracked.read = true;
+      if (!isLive(row)) {
+        if ((row.flags & 1) !== 0) {
+          this.#drop(path, tracked);
+          this.#parts.discovery.changed();
+        } else this.#depart(tracked);
+        continue;
+      }
+      const processes = processesOf(pass, row);
+      for (const { pid } of processes ?? []) pidWorkers.set(pid, path);
+      rows.push({ tracked, row, processes });
+    }
+    this.#pidWorkers = pidWorkers;
+    this.#attribution = this.#attribute(reading);
+    const workers: WorkerSample[] = [];
+    const faults: Fault[] = [];
+    const missing = new Set<WorkerFile>();
+    for (const { tracked, row, processes } of rows) {
+      const sample = this.#sample(tracked, row, processes, reading);
+      if (sample === null) continue;
+      workers.push(sample);
+      const found = fileFaults(pass, tracked.slot, sample.id);
+      faults.push(...found.faults);
+      for (const file of found.missing) missing.add(file);
+    }
+    faults.push(...missingFaults(missing, this.#parts.fromProc));
+    this.#workers = workers.sort((a, b) => (a.id < b.id ? -1 : 1));
+    this.#workerFaults = faults;
+    this.#probe(rows.map(({ tracked }) => tracked));
+  }
+
+  /** null for what is watched and no worker (the sandbox of a pod). */
+  #sample(
+    tracked: Tracked,
+    row: RawRow,
+    processes: readonly WorkerProcess[] | null,
+    reading: GpuReading,
+  ): WorkerSample | null {
+    const { fromProc, nowMs, readiness } = this.#parts;
+    const { watched } = tracked;
+    const record = recordOf(watched, row);
+    const main = mainProcess(processes ?? [], record);
+    const fresh = tracked.baseline === null || (!Number.isNaN(row.inode) && tracked.inode !== row.inode);
+    this.#identify(tracked, processes ?? [], main);
+    if (isPause(watched.group, this.#commands(processes ?? [], main))) return null;
+
+    // Only a process that lives and was read has counters; one that ended between is no longer part of the sum.
+    const counters = fromProc.io ? (processes ?? []).filter(({ startTicks }) => !Number.isNaN(startTicks)) : null;
+    const measured = rates(tracked.baseline, row, processes === null ? null : counters);
+    tracked.baseline = measured.baseline;
+    if (!Number.isNaN(row.inode)) tracked.inode = row.inode;
+    tracked.recordSeen = record;
+
+    if (!tracked.live) this.#started(tracked, main, record);
+    this.#countOom(tracked, row, measured.rates.oomKillsSince, fresh);
+
+    const gpus = this.#gpusOf(watched.path, reading);
+    const target = this.#target(tracked);
+    const ready = readiness && target ? readiness.readyOf(watched.id) : null;
+    const utilization = gpus === null ? null : sumOrNull(gpus.map(({ utilizationPercent }) => utilizationPercent));
+    const { state, memory } = workerState(
+      tracked.state,
+      {
+        probed: ready !== null,
+        ready,
+        gpuStatus: reading.status,
+        gpuUuids: gpus === null ? null : gpus.map(({ uuid }) => uuid),
+        healthyGpus: healthy(reading),
+        gpuUtilizationPercent: utilization,
+        cpuPercent: measured.rates.cpuPercent,
+      },
+      nowMs(),
+      this.#parts.state,
+    );
+    tracked.state = memory;
+    return workerSample({
+      watched,
+      row,
+      rates: measured.rates,
+      processes,
+      nestedProcesses: 0,
+      record,
+      described: tracked.described,
+      main,
+      startedAt: tracked.main?.startedAt ?? null,
+      uptimeSeconds: tracked.uptimeSeconds,
+      gpus,
+      gpuTotals: totals(reading),
+      ready,
+      state,
+      memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
+      address: this.#parts.address,
+    });
+  }
+
+  /** Command lines, main process first; [] stands for one that is not known yet. */
+  #commands(processes: readonly WorkerProcess[], main: WorkerProcess | null): readonly (readonly string[])[] {
+    const ordered = main === null ? processes : [main, ...processes.filter((process) => process !== main)];
+    return ordered.map(({ pid, startTicks }) => this.#parts.processes.find(pid, startTicks)?.argv ?? []);
+  }
+
+  /** Looks at command lines only when the set of processes, or what is known of them, has changed. */
+  #identify(tracked: Tracked, processes: readonly WorkerProcess[], main: WorkerProcess | null): void {
+    const { clockTicks, host, nowMs, wallMs } = this.#parts;
+    const table = this.#parts.processes;
+    let identity = '';
+    for (const { pid, startTicks } of processes) {
+      const known = table.find(pid, startTicks);
+      if (known === null) table.want(pid);
+      identity += `${pid}/${startTicks}/${known ? known.argv.length : '-'}/${known?.argv[0] ?? ''};`;
+    }
+    if (identity !== tracked.identity) {
+      tracked.identity = identity;
+      tracked.described = describe(this.#commands(processes, main));
+    }
+    const reading = host.latest();
+    const upSeconds = reading?.host.uptimeSeconds ?? null;
+    if (main === null || Number.isNaN(main.startTicks) || reading === null || upSeconds === null) {
+      tracked.uptimeSeconds = null;
+      if (main === null) tracked.main = null;
+      return;
+    }
+    // The host's uptime is of its own reading; what passed since is added by the clock of the pass.
+    const uptimeSeconds = upSeconds + (nowMs() - reading.atMs) / 1000 - main.startTicks / clockTicks;
+    tracked.uptimeSeconds = Math.max(0, uptimeSeconds);
+    const key = `${main.pid}/${main.startTicks}`;
+    // Once per process: a wall clock that is set later would make it jump.
+    if (tracked.main?.key !== key) {
+      tracked.main = { key, startedAt: new Date(wallMs() - tracked.uptimeSeconds * 1000).toISOString() };
+    }
+  }
+
+  #started(tracked: Tracked, main: WorkerProcess | null, record: Watched['record']): void {
+    tracked.live = true;
+    // What ran before we looked did not start now.
+    const watchedForMs = this.#parts.nowMs() - this.#bornMs;
+    if (tracked.uptimeSeconds === null || tracked.uptimeSeconds * 1000 > watchedForMs) return;
+    this.#occurrences.push({
+      at: tracked.main?.startedAt ?? this.#nowText(),
+      kind: 'workerStarted',
+      workerId: tracked.watched.id,
+      detail: {
+        pid: main?.pid ?? null,
+        origin: tracked.watched.origin,
+        ...(record?.reservationId ? { reservationId: record.reservationId } : {}),
+      },
+    });
+  }
+
+  #countOom(tracked: Tracked, row: RawRow, since: number | null, fresh: boolean): void {
+    const total = row.oomKill;
+    // A cgroup that came while we watched began at zero; of an older one the past is not ours to tell.
+    const watchedForMs = this.#parts.nowMs() - this.#bornMs;
+    const isNew = fresh && tracked.uptimeSeconds !== null && tracked.uptimeSeconds * 1000 < watchedForMs;
+    const kills = since ?? (isNew && !Number.isNaN(total) ? total : 0);
+    if (kills > 0) {
+      this.#occurrences.push({
+        at: this.#nowText(),
+        kind: 'oomKill',
+        workerId: tracked.watched.id,
+        detail: { kills, total },
+      });
+    }
+    if (!Number.isNaN(total)) tracked.oomKills = total;
+  }
+
+  #target(tracked: Tracked): ReadinessTarget | null {
+    const record = tracked.recordSeen;
+    const serving = tracked.described?.serving ?? null;
+    return {
+      id: tracked.watched.id,
+      identity: tracked.main?.key ?? String(tracked.inode),
+      readyUrl: record?.readyUrl ?? null,
+      engine: serving?.engine ?? null,
+      port: record?.port ?? serving?.port ?? null,
+    };
+  }
+
+  #probe(live: readonly Tracked[]): void {
+    this.#parts.readiness?.update(live.map((tracked) => this.#target(tracked)).filter((target) => target !== null));
+  }
+
+  #attribute(reading: GpuReading): Attribution | null {
+    const { gpuPidsKnown, processes, discovery } = this.#parts;
+    if (reading.status !== 'working') {
+      discovery.keepHeld();
+      return null;
+    }
+    if (!gpuPidsKnown) return null;
+    const workersByPath = new Map<string, string>();
+    for (const path of this.#tracked.keys()) workersByPath.set(path, path);
+    const attribution = attribute({
+      processes: reading.processes,
+      workersByPath,
+      pathOf: (pid) => {
+        const path = this.#pidWorkers.get(pid) ?? processes.get(pid)?.cgroup ?? null;
+        if (path === null) processes.want(pid);
+        return path;
+      },
+    });
+    for (const path of attribution.unclaimedPaths) discovery.holdsGpu(path);
+    // An adopted cgroup stays a worker as long as it holds a GPU.
+    for (const path of attribution.byWorker.keys()) {
+      if (this.#tracked.get(path)?.watched.origin === 'adopted') discovery.holdsGpu(path);
+    }
+    return attribution;
+  }
+
+  #gpusOf(path: string, reading: GpuReading): WorkerSample['gpus'] | null {
+    if (reading.status !== 'working' || this.#attribution === null) return null;
+    return [...(this.#attribution.byWorker.get(path) ?? [])];
+  }
+
+  #depart(tracked: Tracked): void {
+    if (!tracked.live) return;
+    const { watched } = tracked;
+    this.#departed.push({
+      id: watched.id,
+      group: watched.group,
+      instance: watched.instance,
+      origin: watched.origin,
+      record: tracked.recordSeen,
+      inode: tracked.inode,
+      oomKills: tracked.oomKills,
+      uptimeSeconds: tracked.uptimeSeconds === null ? null : Math.round(tracked.uptimeSeconds * 100) / 100,
+      atMs: this.#parts.nowMs(),
+      at: this.#nowText(),
+    });
+    tracked.live = false;
+    tracked.baseline = null;
+    tracked.state = null;
+    tracked.main = null;
+    tracked.identity = '';
+    tracked.described = null;
+  }
+
+  #drop(path: string, tracked: Tracked): void {
+    this.#depart(tracked);
+    this.#parts.reader?.remove(tracked.slot);
+    this.#tracked.delete(path);
+    this.#workers = this.#workers.filter(({ id }) => id !== tracked.watched.id);
+  }
+
+  #settleDepartures(): void {
+    const { ended } = this.#parts.discovery.current();
+    for (let i = this.#departed.length - 1; i >= 0; i -= 1) {
+      const events = exitEvents(this.#departed[i] as Departed, ended, this.#parts.nowMs());
+      if (events === null) continue;
+      this.#occurrences.push(...events);
+      this.#departed.splice(i, 1);
+    }
+  }
+
+  #compose(reading: GpuReading, discovered: boolean): Snapshot {
+    const { reader, readerReason, discovery, host, intervalMs, nowMs } = this.#parts;
+    const faults: Fault[] = [...discovery.current().faults];
+    const ageMs = this.#pass === null ? null : Math.max(0, nowMs() - this.#pass.startedMs);
+    const stuckMs = reader?.runningMs() ?? 0;
+    // As long as a pass is late by a few intervals its figures are old and true; after that nobody knows.
+    const stale = ageMs !== null && ageMs > Math.max(5000, 5 * intervalMs);
+    if (reader === null) {
+      faults.push({
+        source: 'cgroup',
+        code: 'CGROUP_UNAVAILABLE',
+        message: readerReason ?? 'No cgroup v2 can be read.',
+      });
+    } else if (stale || stuckMs > Math.max(2000, 2 * intervalMs)) {
+      faults.push({
+        source: 'cgroup',
+        code: 'CGROUP_STALLED',
+        message: `Reading cgroups has not returned for ${Math.round(Math.max(stuckMs, ageMs ?? 0))} ms: some process hangs in the kernel.`,
+      });
+    }
+    const hostReading = host.latest();
+    const hostStale = hostReading === null || nowMs() - hostReading.atMs > Math.max(5000, 5 * intervalMs);
+    if (hostReading !== null && hostStale) {
+      faults.push({ source: 'proc', code: 'PROC_STALLED', field: 'host', message: 'Reading /proc does not return.' });
+    }
+    const allRead = [...this.#tracked.values()].every(({ read }) => read);
+    return {
+      host:
+        hostReading === null
+          ? emptyHost
+          : hostStale
+            ? { ...emptyHost, cpuCount: hostReading.host.cpuCount }
+            : hostReading.host,
+      gpus: this.#gpus(reading, faults),
+      workersComplete: reader !== null && discovered && allRead && this.#pass !== null && !stale,
+      workers: stale ? this.#workers.map(withoutMeasures) : [...this.#workers],
+      faults: [...faults, ...(hostStale ? [] : (hostReading?.faults ?? [])), ...this.#workerFaults].slice(0, maxFaults),
+      collection: {
+        durationMs: this.#pass === null ? null : round3(this.#pass.durationMs),
+        ageMs: ageMs === null ? null : round3(ageMs),
+        cgroupReader: reader?.kind ?? 'none',
+        cgroupReaderReason: readerReason?.slice(0, 512) ?? null,
+        gpuReader: reading.reader,
+        gpuReaderReason: reading.reason?.slice(0, 512) ?? null,
+        gpuAgeMs: reading.ageMs === null ? null : round3(reading.ageMs),
+      },
+    };
+  }
+
+  #gpus(reading: GpuReading, faults: Fault[]): GpuSample[] {
+    faults.push(...reading.faults);
+    const attribution = this.#attribution;
+    if (reading.status === 'working' && !this.#parts.gpuPidsKnown && reading.processes.length > 0) {
+      faults.push({
+        source: 'gpu',
+        code: 'PID_NAMESPACE',
+        field: 'workers.gpus',
+        message:
+          'The hive runs in a pid namespace of its own, so the pids that the driver gives cannot be told apart; run it in the host pid namespace (docker: --pid=host, Kubernetes: hostPID: true).',
+      });
+    }
+    const working = reading.status === 'working';
+    const counts = new Map<string, number>();
+    for (const { gpuUuid } of reading.processes) counts.set(gpuUuid, (counts.get(gpuUuid) ?? 0) + 1);
+    return reading.devices.map((device) => ({
+      ...device,
+      processCount: working ? (counts.get(device.uuid) ?? 0) : null,
+      unattributedBytes:
+        working && attribution !== null
+          ? attribution.unattributedBytes.has(device.uuid)
+            ? (attribution.unattributedBytes.get(device.uuid) ?? null)
+            : 0
+          : null,
+    }));
+  }
+
+  #nowText(): string {
+    return new Date(this.#parts.wallMs()).toISOString();
+  }
+}
+
+/** A thousand workers that fail at once are told by fewer words than that. */
+const maxFaults = 500;
+
+const round3 = (value: number): number => Math.round(value * 1000) / 1000;
+
+function sumOrNull(values: readonly (number | null)[]): number | null {
+  let total = 0;
+  for (const value of values) {
+    if (value === null) return null;
+    total += value;
+  }
+  return total;
+}
+
+const healthy = (reading: GpuReading): ReadonlySet<string> =>
+  new Set(reading.devices.filter(({ health }) => health === 'ok' || health === 'degraded').map(({ uuid }) => uuid));
+
+const totals = (reading: GpuReading): ReadonlyMap<string, number | null> =>
+  new Map(reading.devices.map(({ uuid, memoryTotalBytes }) => [uuid, memoryTotalBytes]));
+
+/** A worker of which only is known that it was there. */
+function withoutMeasures(worker: WorkerSample): WorkerSample {
+  return {
+    ...worker,
+    uptimeSeconds: null,
+    processCount: null,
+    cpuPercent: null,
+    cpuThrottledPercent: null,
+    memoryBytes: null,
+    workingSetBytes: null,
+    memoryPeakBytes: null,
+    oomKills: null,
+    ioReadBytesPerSecond: null,
+    ioWriteBytesPerSecond: null,
+    pressure: { cpu: null, memory: null, io: null },
+    state: 'unknown',
+  };
+}

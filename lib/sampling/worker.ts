@@ -1,0 +1,293 @@
+import { processColumn, processColumns, type RawPass, rowFlags, type WorkerFile, workerFiles } from '../cgroup/raw.js';
+import type { Fault, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
+import type { WorkerRecord } from '../hive/records.js';
+import { type Serving, serving } from './cmdline.js';
+import { round2 } from './host.js';
+import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
+import { cut, redactCommand, redactText } from './redact.js';
+import type { Watched } from './watched.js';
+
+/** A process of a worker, as the pass tells it. */
+export interface WorkerProcess extends ProcessCounters {
+  readonly residentBytes: number;
+}
+
+/** The processes of a row; null where cgroup.procs could not be read. */
+export function processesOf(pass: RawPass, row: RawRow): readonly WorkerProcess[] | null {
+  if (Number.isNaN(row.processCount) || Number.isNaN(row.processOffset)) return null;
+  const width = processColumns.length;
+  const value = (at: number, name: Parameters<typeof processColumn>[0]) =>
+    pass.processes[at * width + processColumn(name)] ?? Number.NaN;
+  return Array.from({ length: row.processCount }, (_unused, i) => {
+    const at = row.processOffset + i;
+    return {
+      pid: value(at, 'pid'),
+      startTicks: value(at, 'startTicks'),
+      residentBytes: value(at, 'residentBytes'),
+      ioReadBytes: value(at, 'ioReadBytes'),
+      ioWriteBytes: value(at, 'ioWriteBytes'),
+    };
+  });
+}
+
+/** Whether the worker lives: its cgroup exists and something runs in it. A zombie alone does not count. */
+export function isLive(row: RawRow): boolean {
+  if ((row.flags & rowFlags.gone) !== 0) return false;
+  if (!Number.isNaN(row.populated)) return row.populated !== 0;
+  // Without cgroup.events the processes tell; where those are hidden too, it is taken as alive.
+  return row.processCount !== 0;
+}
+
+/** Whether the record of `run` speaks of this cgroup, and not of an earlier one under the same name. */
+export function recordOf(watched: Watched, row: RawRow): WorkerRecord | null {
+  const { record } = watched;
+  if (record === null) return null;
+  if (record.cgroupInode === null || Number.isNaN(row.inode)) return record;
+  return record.cgroupInode === row.inode ? record : null;
+}
+
+/** The main process: the one `run` started where it lives, else the oldest. */
+export function mainProcess(processes: readonly WorkerProcess[], record: WorkerRecord | null): WorkerProcess | null {
+  const started = processes.find(
+    ({ pid, startTicks }) => pid === record?.pid && (record.startTicks === null || record.startTicks === startTicks),
+  );
+  if (started) return started;
+  let oldest: WorkerProcess | null = null;
+  for (const process of processes) {
+    if (Number.isNaN(process.startTicks)) continue; // it ended while it was read
+    if (oldest === null || process.startTicks < oldest.startTicks) oldest = process;
+  }
+  return oldest ?? processes[0] ?? null;
+}
+
+/** What command lines tell, kept as long as the processes are the same. */
+export interface Described {
+  readonly serving: Serving;
+  /** Redacted; null where no command line is known. */
+  readonly command: string | null;
+}
+
+/**
+ * Model, port and command of a worker from the command lines of its processes, main process first. The command shown is
+ * the engine's where one was recognized, since the first process is often a shell or an init.
+ */
+export function describe(commands: readonly (readonly string[])[]): Described {
+  const known = commands.filter((argv) => argv.length > 0);
+  const found = serving(known);
+  const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
+  return { serving: found, command: shown === undefined ? null : redactCommand(shown) };
+}
+
+/** Idle sandbox of a Kubernetes pod: it holds the pod's namespaces and does nothing. */
+export const isPause = (group: string, commands: readonly (readonly string[])[]): boolean =>
+  group === 'kubepods' && commands.length === 1 && /(?:^|\/)pause$/.test(commands[0]?.[0] ?? '');
+
+export interface WorkerInput {
+  readonly watched: Watched;
+  readonly row: RawRow;
+  readonly rates: WorkerRates;
+  readonly processes: readonly WorkerProcess[] | null;
+  /** Processes of cgroups below it, where it has some; added to its own. */
+  readonly nestedProcesses: number;
+  readonly record: WorkerRecord | null;
+  readonly described: Described | null;
+  readonly main: WorkerProcess | null;
+  readonly startedAt: string | null;
+  readonly uptimeSeconds: number | null;
+  /** null where nothing can be said about GPUs. */
+  readonly gpus: readonly WorkerGpu[] | null;
+  readonly gpuTotals: ReadonlyMap<string, number | null>;
+  readonly ready: boolean | null;
+  readonly state: WorkerSample['state'];
+  /** Memory is summed over /proc/<pid>/statm: the memory controller is not on v2. */
+  readonly memoryFromProc: boolean;
+  /** Host name or address under which its port is reached; null where it was not told. */
+  readonly address: string | null;
+}
+
+const known = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+const least = (own: number, ancestors: number | null): number | null => {
+  const value = Number.isFinite(own) ? own : null;
+  return value === null ? ancestors : ancestors === null ? value : Math.min(value, ancestors);
+};
+
+function sum(values: readonly (number | null)[]): number | null {
+  let total = 0;
+  for (const value of values) {
+    if (value === null) return null;
+    total += value;
+  }
+  return total;
+}
+
+const percent = (value: number | null): number | null => (value === null ? null : round2(value));
+
+/** A pressure figure within 0..100, or null. */
+const pressure = (value: number): number | null => (value >= 0 && value <= 100 ? round2(value) : null);
+
+/** One worker as it travels. Pure. */
+export function workerSample(input: WorkerInput): WorkerSample {
+  const { watched, row, rates, processes, record, described, main, gpus } = input;
+  const own = processes?.length ?? null;
+  const memoryBytes = input.memoryFromProc
+    ? residentSum(processes, input.nestedProcesses)
+    : known(row.memoryCurrentBytes);
+  const inactive = known(row.inactiveFileBytes);
+  const port = record?.port ?? described?.serving.port ?? null;
+  const model = record?.model ?? described?.serving.model ?? null;
+  return {
+    id: watched.id,
+    group: watched.group,
+    instance: watched.instance,
+    name: watched.name,
+    pid: main?.pid ?? null,
+    startedAt: input.startedAt,
+    uptimeSeconds: input.uptimeSeconds === null ? null : round2(input.uptimeSeconds),
+    processCount: own === null ? null : own + input.nestedProcesses,
+    model: model === null ? null : cut(model.includes('://') ? redactText(model) : model, 512),
+    port,
+    endpoint: port === null || input.address === null ? null : `http://${hostInUrl(input.address)}:${port}`,
+    command: described?.command ?? null,
+    labels: record?.labels ?? {},
+    cpuPercent: percent(rates.cpuPercent),
+    cpuThrottledPercent: percent(rates.cpuThrottledPercent),
+    cpuLimitPercent: percent(least((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent)),
+    memoryBytes,
+    workingSetBytes:
+      input.memoryFromProc || memoryBytes === null || inactive === null ? null : Math.max(0, memoryBytes - inactive),
+    memoryPeakBytes: known(row.memoryPeakBytes),
+    memoryLimitBytes: least(row.memoryMaxBytes, watched.ancestorMemoryBytes),
+    memorySource: input.memoryFromProc ? 'proc' : 'cgroup',
+    oomKills: known(row.oomKill),
+    ioReadBytesPerSecond: percent(rates.ioReadBytesPerSecond),
+    ioWriteBytesPerSecond: percent(rates.ioWriteBytesPerSecond),
+    pressure: {
+      cpu: pressure(row.cpuSomeAvg10),
+      memory: pressure(row.memorySomeAvg10),
+      io: pressure(row.ioSomeAvg10),
+    },
+    gpus: [...(gpus ?? [])],
+    gpuUtilizationPercent:
+      gpus === null ? null : percent(sum(gpus.map(({ utilizationPercent }) => utilizationPercent))),
+    vramUsedBytes: gpus === null ? null : sum(gpus.map(({ memoryUsedBytes }) => memoryUsedBytes)),
+    vramTotalBytes: gpus === null ? null : sum(gpus.map(({ uuid }) => input.gpuTotals.get(uuid) ?? null)),
+    state: input.state,
+    ready: input.ready,
+    reservationId: record?.reservationId ?? null,
+    origin: watched.origin,
+  };
+}
+
+/** RSS counts pages that processes share once for each. Where a part is hidden the sum is not known. */
+function residentSum(processes: readonly WorkerProcess[] | null, nested: number): number | null {
+  if (processes === null || nested > 0) return null;
+  let total = 0;
+  for (const { residentBytes, startTicks } of processes) {
+    if (!Number.isNaN(residentBytes)) total += residentBytes;
+    else if (!Number.isNaN(startTicks)) return null; // it lives and can't be read; one that ended holds nothing
+  }
+  return total;
+}
+
+const hostInUrl = (address: string): string => (address.includes(':') ? `[${address}]` : address);
+
+const ENOENT = 2;
+const EOPNOTSUPP = 95;
+
+/** The contract's fields that come from each file. */
+const fieldsOf: Readonly<Partial<Record<WorkerFile, string>>> = {
+  'cpu.stat': 'cpuPercent',
+  'memory.current': 'memoryBytes',
+  'memory.stat': 'workingSetBytes',
+  'memory.peak': 'memoryPeakBytes',
+  'memory.events': 'oomKills',
+  'io.stat': 'ioReadBytesPerSecond',
+  'cgroup.procs': 'processCount',
+  'cpu.max': 'cpuLimitPercent',
+  'memory.max': 'memoryLimitBytes',
+  'cpu.pressure': 'pressure.cpu',
+  'memory.pressure': 'pressure.memory',
+  'io.pressure': 'pressure.io',
+};
+
+/** Files of one row that could not be read. `missing` are those that the kernel does not offer here. */
+export function fileFaults(
+  pass: RawPass,
+  slot: number,
+  workerId: string,
+): { readonly faults: readonly Fault[]; readonly missing: readonly WorkerFile[] } {
+  const faults: Fault[] = [];
+  const missing: WorkerFile[] = [];
+  for (const [i, file] of workerFiles.entries()) {
+    const errno = pass.errors[slot * workerFiles.length + i] ?? 0;
+    const field = fieldsOf[file];
+    if (errno === 0 || field === undefined) continue;
+    if (errno === ENOENT || errno === EOPNOTSUPP) {
+      missing.push(file);
+      continue;
+    }
+    faults.push({
+      source: 'cgroup',
+      code: errno === -1 ? 'CGROUP_FILE_TORN' : 'CGROUP_FILE_UNREADABLE',
+      message:
+        errno === -1 ? `${file} holds no number where one must stand.` : `${file} cannot be read (errno ${errno}).`,
+      field,
+      workerId,
+    });
+  }
+  return { faults, missing };
+}
+
+/** One fault for all workers about what the kernel does not offer; each file once. */
+export function missingFaults(
+  missing: ReadonlySet<WorkerFile>,
+  fromProc: { memory: boolean; io: boolean },
+): readonly Fault[] {
+  const faults: Fault[] = [];
+  const add = (code: string, field: string, message: string) => faults.push({ source: 'cgroup', code, field, message });
+  if (missing.has('memory.current') && fromProc.memory) {
+    add(
+      'MEMORY_CONTROLLER_MISSING',
+      'memoryPeakBytes',
+      'The memory controller is not on cgroup v2: memory is summed over processes; working set, peak, limit and OOM kills are not known. Boot with systemd.unified_cgroup_hierarchy=1.',
+    );
+  } else if (missing.has('memory.current')) {
+    add(
+      'MEMORY_CONTROLLER_MISSING',
+      'memoryBytes',
+      'The memory controller is not enabled for some workers; write +memory to cgroup.subtree_control of their parents.',
+    );
+  } else if (missing.has('memory.peak')) {
+    add('MEMORY_PEAK_MISSING', 'memoryPeakBytes', 'memory.peak needs Linux 5.19.');
+  }
+  if (missing.has('io.stat') && !fromProc.io) {
+    add(
+      'IO_CONTROLLER_MISSING',
+      'ioReadBytesPerSecond',
+      'The io controller is not enabled for some workers; write +io to cgroup.subtree_control of their parents.',
+    );
+  }
+  if (missing.has('cpu.max')) {
+    add(
+      'CPU_CONTROLLER_MISSING',
+      'cpuThrottledPercent',
+      'The cpu controller is not enabled for some workers: limits and throttling are not known.',
+    );
+  }
+  if (missing.has('cpu.pressure') || missing.has('memory.pressure') || missing.has('io.pressure')) {
+    add(
+      'PRESSURE_UNAVAILABLE',
+      'pressure',
+      'The kernel keeps no pressure figures (PSI) for some workers; boot with psi=1, and write 1 to their cgroup.pressure.',
+    );
+  }
+  if (missing.has('cgroup.procs')) {
+    add(
+      'THREADED_CGROUP',
+      'processCount',
+      'Some workers are threaded cgroups, whose processes the kernel does not list there.',
+    );
+  }
+  return faults;
+}
