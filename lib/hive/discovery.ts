@@ -9,8 +9,8 @@ import { type CgroupTree, countDescendants, walkTree } from './tree-walk.js';
 import { adoptedName, type Classified, classifyAbove, compileGlob } from './watch-set.js';
 
 export interface DiscoveryOptions {
-  /** cgroup v2 root, absolute. */
-  readonly root: string;
+  /** cgroup v2 root, absolute; null where there is none: then nothing is watched, and processes are still known. */
+  readonly root: string | null;
   /** `--watch` patterns, compared with paths relative to the root. */
   readonly watch: readonly string[];
   /** Watch containers, engines and GPU holders; without it only our own workers and what `watch` names. */
@@ -122,6 +122,10 @@ export class Discovery {
   async #scan(force: boolean): Promise<void> {
     const { root, files, processes, nowMs, processesEveryMs, walkEveryMs, records } = this.#options;
     const now = nowMs();
+    if (root === null) {
+      if (force || now - this.#scannedMs >= processesEveryMs) await processes.scan();
+      return;
+    }
     const walkDue = force || now - this.#walkedMs >= walkEveryMs;
     const count = walkDue ? null : await countDescendants(files, root);
     const walk = walkDue || count === null || count !== this.#tree?.descendants;
@@ -152,11 +156,11 @@ export class Discovery {
         message: `${join(root, path)} cannot be listed (errno ${errno}); workers below it are not seen.`,
       });
     }
-    const found = this.#select(tree, faults);
+    const found = this.#select(root, tree, faults);
     const known = this.#set.watched;
     const same = known.length === found.size && known.every(({ path }) => found.has(path));
-    if (walk || !same) await this.#readLimits([...found.keys()]);
-    const watched = await Promise.all([...found].map(([path, entry]) => this.#describe(path, entry)));
+    if (walk || !same) await this.#readLimits(root, [...found.keys()]);
+    const watched = await Promise.all([...found].map(([path, entry]) => this.#describe(root, path, entry)));
     this.#set = {
       watched: distinct(watched),
       complete: tree.unreadable.length === 0,
@@ -166,8 +170,8 @@ export class Discovery {
   }
 
   /** Paths that are workers, and what each is. No worker is inside another one. */
-  #select(tree: CgroupTree, faults: Fault[]): Map<string, Classified | WorkerRecord | null> {
-    const { auto, root, processes, nowMs } = this.#options;
+  #select(root: string, tree: CgroupTree, faults: Fault[]): Map<string, Classified | WorkerRecord | null> {
+    const { auto, processes, nowMs } = this.#options;
     const exists = new Set(tree.paths);
     const found = new Map<string, Classified | WorkerRecord | null>();
     for (const [path, entry] of this.#named) if (entry.kind === 'own' || auto) found.set(path, entry);
@@ -210,8 +214,8 @@ export class Discovery {
   }
 
   /** memory.max and cpu.max of all ancestors, read once each. */
-  async #readLimits(paths: readonly string[]): Promise<void> {
-    const { root, files } = this.#options;
+  async #readLimits(root: string, paths: readonly string[]): Promise<void> {
+    const { files } = this.#options;
     const ancestors = new Set<string>();
     for (const path of paths) for (let at = parentOf(path); at !== ''; at = parentOf(at)) ancestors.add(at);
     const ordered = [...ancestors];
@@ -227,8 +231,8 @@ export class Discovery {
     );
   }
 
-  async #describe(path: string, entry: Classified | WorkerRecord | null): Promise<Watched> {
-    const { root, names } = this.#options;
+  async #describe(root: string, path: string, entry: Classified | WorkerRecord | null): Promise<Watched> {
+    const { names } = this.#options;
     const named = entry ?? adoptedName(path);
     const { group, instance } = named;
     let memory: number | null = null;

@@ -210,10 +210,12 @@ export class HeartbeatSender {
     });
     if (status === 429 || status === 503) return failed(`BUSY_${status}`, retryAfterMs(response.retryAfter));
     if (status === 401 || status === 403) return failed(`REFUSED_${status}`, refusedRetryMs);
-    if (status === 409 && problem.code === 'DUPLICATE_HIVE_ID') return failed('REFUSED_DUPLICATE_HIVE_ID', refusedRetryMs);
+    if (status === 409 && problem.code === 'DUPLICATE_HIVE_ID')
+      return failed('REFUSED_DUPLICATE_HIVE_ID', refusedRetryMs);
     // Overtaken by a newer beat, or by a newer run of this hive: the next beat tells.
     if (status === 409) return failed(`REFUSED_${problem.code ?? 409}`, this.#options.intervalMs);
-    if (status >= 400 && status < 500) return failed(`REFUSED_${status}`, Math.max(refusedRetryMs / 2, this.#intervalMs));
+    if (status >= 400 && status < 500)
+      return failed(`REFUSED_${status}`, Math.max(refusedRetryMs / 2, this.#intervalMs));
     return failed(`STATUS_${status}`, null);
   }
 
@@ -221,7 +223,8 @@ export class HeartbeatSender {
     if (this.#stopped) return;
     const { log } = this.#options;
     if (outcome.kind === 'taken') {
-      if (this.#failures > 0) log.info({ queen: outcome.queen, failures: this.#failures }, 'heartbeats are taken again');
+      if (this.#failures > 0)
+        log.info({ queen: outcome.queen, failures: this.#failures }, 'heartbeats are taken again');
       this.#failures = 0;
       this.#failure = null;
       // A queen may only slow a hive down; nobody can make it beat faster than it was told at home.
@@ -233,7 +236,10 @@ export class HeartbeatSender {
     this.#failures += 1;
     this.#failure = outcome.failure;
     if (isLogged(this.#failures)) {
-      log.warn({ code: outcome.failure.code, failures: this.#failures }, `heartbeat not taken: ${outcome.failure.message}`);
+      log.warn(
+        { code: outcome.failure.code, failures: this.#failures },
+        `heartbeat not taken: ${outcome.failure.message}`,
+      );
     }
     // Full jitter over a ceiling that doubles: drawn from nothing up to it.
     const ceiling = Math.min(defaults.backoffMaxMs, defaults.backoffMinMs * 2 ** Math.min(this.#failures - 1, 16));
@@ -264,7 +270,12 @@ function parseReply(body: string): HeartbeatReply | null {
     const { queenId, ackEventSeq, intervalMs } = reply ?? {};
     if (reply?.accepted !== true || typeof queenId !== 'string') return null;
     if (!Number.isSafeInteger(ackEventSeq) || !Number.isFinite(intervalMs)) return null;
-    return { accepted: true, queenId, ackEventSeq: ackEventSeq as number, intervalMs: Math.min(intervalMs as number, 600_000) };
+    return {
+      accepted: true,
+      queenId,
+      ackEventSeq: ackEventSeq as number,
+      intervalMs: Math.min(intervalMs as number, 600_000),
+    };
   } catch {
     return null;
   }

@@ -23,6 +23,8 @@ interface Entry extends KnownProcess {
 
 export interface ProcessTableOptions {
   readonly procRoot: string;
+  /** What stands in front of the paths below the watched root (default '': the root is the mount itself). */
+  readonly cgroupPrefix?: string;
   /** Opens a reader of its own for /proc: cmdline takes a lock of the process, which may be held for ever. */
   readonly openFiles: () => BlockingFiles;
   /** CLOCK_MONOTONIC in ms. */
@@ -58,7 +60,7 @@ export class ProcessTable {
   #closed = false;
 
   constructor(options: ProcessTableOptions) {
-    this.#options = { settleMs: 10_000, verifyMs: 30_000, stuckMs: 5000, ...options };
+    this.#options = { cgroupPrefix: '', settleMs: 10_000, verifyMs: 30_000, stuckMs: 5000, ...options };
     this.#files = options.openFiles();
   }
 
@@ -161,7 +163,7 @@ export class ProcessTable {
     }
     const old = this.#entries.get(pid);
     const same = old?.startTicks === parsed.startTicks;
-    const path = cgroup instanceof Buffer ? parseProcessCgroup(cgroup) : null;
+    const path = cgroup instanceof Buffer ? this.#below(parseProcessCgroup(cgroup)) : null;
     let argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
     // A zombie has no command line any more; what it was is still true.
     if (argv.length === 0 && same) argv = old.argv;
@@ -174,6 +176,14 @@ export class ProcessTable {
       engine: parsed.state === 'Z' || parsed.state === 'X' ? null : (recognize(argv)?.engine ?? null),
       seenMs: same ? old.seenMs : nowMs,
     });
+  }
+
+  /** A path relative to the watched root; null for what lies outside of it. */
+  #below(path: string | null): string | null {
+    const { cgroupPrefix } = this.#options;
+    if (path === null || cgroupPrefix === '') return path;
+    if (path === cgroupPrefix) return '/';
+    return path.startsWith(`${cgroupPrefix}/`) ? path.slice(cgroupPrefix.length) : null;
   }
 
   /** Runs one batch; where it does not return in time, gives its thread up and suspects its pids. */

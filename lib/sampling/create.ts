@@ -1,0 +1,232 @@
+import { readlinkSync } from 'node:fs';
+import type { RawReader } from '../cgroup/raw.js';
+import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
+import { defaults } from '../defaults.js';
+import { type GpuSource, noGpuSource } from '../gpu/reading.js';
+import { ContainerNames } from '../hive/container-names.js';
+import { Discovery } from '../hive/discovery.js';
+import { ProcessTable } from '../hive/process-table.js';
+import { ReadinessProber } from '../hive/readiness.js';
+import { recordCache } from '../hive/record-cache.js';
+import { defaultRuntimeDir } from '../hive/records.js';
+import type { BlockingFiles } from '../native/blocking-files.js';
+import { sharesPidNamespace } from './attribution.js';
+import type { Occurrence } from './events.js';
+import { nodeHostReader, procHostReader } from './host.js';
+import { Sampler } from './sampler.js';
+
+/** Where cgroups are, as far as the sampler needs to know. */
+export interface CgroupPlace {
+  /** Directory whose cgroups are watched, absolute. */
+  readonly root: string;
+  /** What /proc/<pid>/cgroup says in front of a path below `root`; '' where `root` is the mount itself. */
+  readonly prefix: string;
+  /** Controllers that are not on v2: their figures are summed over processes. */
+  readonly missing: { readonly memory: boolean; readonly io: boolean };
+}
+
+export interface OpenReaderResult {
+  readonly reader: RawReader;
+  readonly reason: string | null;
+}
+
+/** Everything that touches the machine; tests put others in their place. */
+export interface SamplerMachine {
+  /** null, with the reason, where no cgroup v2 can be watched. */
+  readonly place: CgroupPlace | { readonly root: null; readonly reason: string };
+  readonly openReader: (fromProc: { readonly memory: boolean; readonly io: boolean }) => OpenReaderResult;
+  readonly openFiles: () => BlockingFiles;
+  readonly clockTicks: number;
+  readonly nowMs?: () => number;
+  readonly wallMs?: () => number;
+}
+
+export interface SamplerOptions {
+  readonly procRoot?: string;
+  /** Root of the host's file system, for names of containers. */
+  readonly hostRoot?: string;
+  readonly watch?: readonly string[];
+  readonly auto?: boolean;
+  readonly gpu?: GpuSource;
+  readonly intervalMs?: number;
+  readonly idleBelowPercent?: number;
+  readonly idleBelowCpuPercent?: number;
+  readonly idleForMs?: number;
+  readonly runtimeDir?: string;
+  /** Ask workers whether they are ready (default true). */
+  readonly readiness?: boolean;
+  /** Where workers' ports are reached. */
+  readonly address?: string | null;
+}
+
+/** A sampler with all that feeds it. */
+export interface RunningSampler {
+  /** One fresh pass of everything, and the snapshot from it. Rates are null until there were two. */
+  sample(signal?: AbortSignal): Promise<Snapshot>;
+  /** A snapshot from what is ready now; never waits. */
+  snapshot(): Snapshot;
+  /** The last snapshot made; null before the first. */
+  latest(): Snapshot | null;
+  /** One pass on the caller's thread, workers only. */
+  sampleWorkers(): readonly WorkerSample[];
+  /** Facts since the last call. */
+  takeEvents(): readonly Occurrence[];
+  /**
+   * Begins to sample each interval and calls back with each snapshot, as soon as its pass is finished; also where none
+   * finishes, with what is known.
+   */
+  start(onSnapshot: (snapshot: Snapshot) => void): void;
+  readonly gpu: GpuSource;
+  close(): Promise<void>;
+}
+
+/** How often the tree is asked whether anything came or went; costs one small read. */
+const discoverEveryMs = 500;
+/** `sample` waits no longer than this for any one source. */
+const sampleDeadlineMs = 5000;
+
+const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+function pidNamespaceLink(procRoot: string): string | null {
+  try {
+    return readlinkSync(`${procRoot}/self/ns/pid`);
+  } catch {
+    return null;
+  }
+}
+
+/** Puts a sampler together. Opens threads; `close` ends them. */
+export function assembleSampler(machine: SamplerMachine, options: SamplerOptions = {}): RunningSampler {
+  const nowMs = machine.nowMs ?? monotonicMs;
+  const wallMs = machine.wallMs ?? Date.now;
+  const procRoot = options.procRoot ?? '/proc';
+  const intervalMs = options.intervalMs ?? defaults.intervalMs;
+  const gpu = options.gpu ?? noGpuSource('no GPU reader was given');
+  const linux = process.platform === 'linux' || options.procRoot !== undefined;
+  const { place } = machine;
+  const missing = place.root === null ? { memory: false, io: false } : place.missing;
+  const opened = place.root === null ? null : machine.openReader(missing);
+  const reader = opened?.reader ?? null;
+  const treeFiles = machine.openFiles();
+  const hostFiles = machine.openFiles();
+  const processes = new ProcessTable({
+    procRoot,
+    cgroupPrefix: place.root === null ? '' : place.prefix,
+    openFiles: machine.openFiles,
+    nowMs,
+  });
+  const discovery = new Discovery({
+    root: place.root,
+    watch: options.watch ?? [],
+    auto: options.auto ?? true,
+    files: treeFiles,
+    processes,
+    names: new ContainerNames({ ...(options.hostRoot ? { hostRoot: options.hostRoot } : {}), nowMs }),
+    records: recordCache(options.runtimeDir ?? defaultRuntimeDir()),
+    nowMs,
+  });
+  const host = linux ? procHostReader(hostFiles, procRoot, nowMs) : nodeHostReader(nowMs);
+  const readiness = (options.readiness ?? true) ? new ReadinessProber({ now: nowMs }) : null;
+  const sampler = new Sampler({
+    reader,
+    readerReason: place.root === null ? place.reason : (opened?.reason ?? null),
+    gpu,
+    discovery,
+    processes,
+    host,
+    readiness,
+    state: {
+      idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
+      idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
+      idleForMs: options.idleForMs ?? defaults.idleForMs,
+    },
+    clockTicks: machine.clockTicks,
+    fromProc: missing,
+    gpuPidsKnown: sharesPidNamespace(pidNamespaceLink(procRoot)),
+    address: options.address ?? null,
+    intervalMs,
+    nowMs,
+    wallMs,
+  });
+
+  const closing = new AbortController();
+  let discovering: NodeJS.Timeout | null = null;
+  let started = false;
+
+  /** Waits, but not for ever: what hangs shows as a fault of the snapshot. */
+  const within = async (work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> => {
+    const timeout = AbortSignal.timeout(ms);
+    const any = AbortSignal.any([closing.signal, timeout, ...(signal ? [signal] : [])]);
+    await Promise.race([
+      work.catch(() => undefined),
+      new Promise<void>((resolve) => {
+        if (any.aborted) resolve();
+        else any.addEventListener('abort', () => resolve(), { once: true });
+      }),
+    ]);
+  };
+  const nextPass = async (ms: number, signal?: AbortSignal): Promise<void> => {
+    if (reader === null) return;
+    const stop = AbortSignal.any([closing.signal, AbortSignal.timeout(ms), ...(signal ? [signal] : [])]);
+    await reader.next(stop).catch(() => undefined);
+  };
+  const discover = async (): Promise<void> => {
+    await discovery.scan().catch(() => undefined);
+    sampler.reconcile();
+    if (closing.signal.aborted) return;
+    discovering = setTimeout(() => void discover(), discoverEveryMs);
+    discovering.unref();
+  };
+
+  return {
+    gpu,
+    latest: () => sampler.latest(),
+    snapshot: () => sampler.snapshot(),
+    sampleWorkers: () => sampler.sampleWorkers(),
+    takeEvents: () => sampler.takeEvents(),
+    async sample(signal) {
+      signal?.throwIfAborted();
+      await Promise.all([
+        within(discovery.scan(true), sampleDeadlineMs, signal),
+        within(host.read(), sampleDeadlineMs, signal),
+      ]);
+      sampler.reconcile();
+      await nextPass(sampleDeadlineMs, signal);
+      signal?.throwIfAborted();
+      return sampler.snapshot();
+    },
+    start(onSnapshot) {
+      if (started || closing.signal.aborted) return;
+      started = true;
+      const tick = async (): Promise<void> => {
+        await within(discovery.scan(true), sampleDeadlineMs);
+        sampler.reconcile();
+        void discover();
+        reader?.start(intervalMs);
+        while (!closing.signal.aborted) {
+          void host.read();
+          const beganMs = nowMs();
+          // Half an interval of grace, then the tick goes on without the pass.
+          if (reader !== null) await nextPass(intervalMs * 1.5);
+          const leftMs = intervalMs / 2 - (nowMs() - beganMs);
+          // Without a reader, and where passes follow each other faster than they should, the interval is kept here.
+          const pauseMs = reader === null ? intervalMs : leftMs > 0 && reader.latest() === null ? leftMs : 0;
+          if (pauseMs > 0) await within(new Promise(() => undefined), pauseMs);
+          if (!closing.signal.aborted) onSnapshot(sampler.snapshot());
+        }
+      };
+      void tick();
+    },
+    async close() {
+      if (closing.signal.aborted) return;
+      closing.abort();
+      if (discovering !== null) clearTimeout(discovering);
+      reader?.close();
+      treeFiles.close();
+      hostFiles.close();
+      processes.close();
+      gpu.close();
+      await readiness?.close();
+    },
+  };
+}
