@@ -57,7 +57,7 @@ const steps = [
   },
   {
     name: 'page',
-    sources: () => inRoot('lib/dashboard', 'lib/contract', 'lib/client'),
+    sources: () => inRoot('lib/dashboard', 'lib/contract', 'lib/faces.ts'),
     target: 'dist/dashboard/index.html',
     skip: () => !existsSync(join(root, 'lib/dashboard/index.html')),
     run: () => run('vite', ['build', 'lib/dashboard', '--logLevel', 'warn']),

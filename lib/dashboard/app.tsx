@@ -1,0 +1,196 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { formatDuration } from '../faces.js';
+import { connection, drawn, hives, loaded, totals, warming, workers } from './data/fleet.js';
+import { at, go, type View, views } from './data/location.js';
+import { reconnect } from './data/stream.js';
+import { Logo } from './parts/logo.js';
+import { nextTheme, theme } from './parts/theme.js';
+import { EmptyFleet, NoWorkers } from './views/empty.js';
+import { EventsView } from './views/events.js';
+import { FleetBar } from './views/fleet-bar.js';
+import { Help } from './views/help.js';
+import { HivesView } from './views/hives.js';
+import { Login } from './views/login.js';
+import { closePanel, Panel } from './views/panel.js';
+import { PlacementView } from './views/placement.js';
+import { WorkersView } from './views/workers.js';
+
+const viewWords: Readonly<Record<View, string>> = {
+  hives: 'Hives',
+  workers: 'Workers',
+  events: 'Events',
+  place: 'Placement',
+};
+
+const themeWords = { auto: 'Theme: automatic', light: 'Theme: light', dark: 'Theme: dark' } as const;
+const themeSymbols = { auto: '◐', light: '☀', dark: '☾' } as const;
+
+export function App() {
+  const scroller = useRef<HTMLElement>(null);
+  const [help, setHelp] = useState(false);
+  useKeys(setHelp);
+  if (connection.value.kind === 'unauthorized') return <Login />;
+  const view = views.find((name) => name === at.view.value) ?? 'hives';
+  const isEmpty = loaded.value && isFleetEmpty();
+  return (
+    <div class={`shell${at.show.value ? ' with-panel' : ''}`}>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="top">
+        <a
+          class="brand"
+          href="."
+          onClick={(event) => {
+            event.preventDefault();
+            go({ view: 'hives', q: '', hive: '', state: '', model: '', liveness: '', show: '' }, 'step');
+          }}
+        >
+          <Logo size={22} />
+          hivepulse
+        </a>
+        <nav aria-label="Views">
+          {views.map((name, index) => (
+            <a
+              key={name}
+              href={`?view=${name}`}
+              aria-current={view === name ? 'page' : undefined}
+              title={`${viewWords[name]} (${index + 1})`}
+              onClick={(event) => {
+                if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+                event.preventDefault();
+                go({ view: name, q: '' }, 'step');
+              }}
+            >
+              {viewWords[name]}
+            </a>
+          ))}
+        </nav>
+        <ConnectionMark />
+        <button
+          type="button"
+          class="icon"
+          aria-label={themeWords[theme.value]}
+          title={`${themeWords[theme.value]} (t)`}
+          onClick={nextTheme}
+        >
+          {themeSymbols[theme.value]}
+        </button>
+        <button type="button" class="icon keys" aria-label="Keys" title="Keys (?)" onClick={() => setHelp(true)}>
+          ?
+        </button>
+      </header>
+      <Notices />
+      <div class="stage">
+        <main id="main" ref={scroller} tabIndex={-1}>
+          <FleetBar />
+          {!loaded.value ? (
+            <p class="nothing" role="status">
+              Waiting for the queen…
+            </p>
+          ) : view === 'place' ? (
+            <PlacementView />
+          ) : view === 'events' ? (
+            <EventsView scroller={scroller} />
+          ) : isEmpty === 'hives' ? (
+            <EmptyFleet />
+          ) : view === 'workers' ? (
+            isEmpty === 'workers' ? (
+              <NoWorkers />
+            ) : (
+              <WorkersView scroller={scroller} />
+            )
+          ) : (
+            <>
+              <HivesView scroller={scroller} />
+              {isEmpty === 'workers' && <NoWorkers />}
+            </>
+          )}
+        </main>
+        <Panel />
+      </div>
+      {help && <Help close={() => setHelp(false)} />}
+    </div>
+  );
+}
+
+function isFleetEmpty(): 'hives' | 'workers' | null {
+  drawn.value;
+  return hives.size === 0 ? 'hives' : workers.size === 0 ? 'workers' : null;
+}
+
+function ConnectionMark() {
+  const { kind } = connection.value;
+  const words = {
+    live: 'Live',
+    connecting: 'Connecting',
+    reconnecting: 'Reconnecting',
+    unauthorized: 'Signed out',
+  } as const;
+  return (
+    <span class={`connection ${kind}`} role="status">
+      <i aria-hidden="true" />
+      {words[kind]}
+    </span>
+  );
+}
+
+function Notices() {
+  const state = connection.value;
+  if (state.kind === 'reconnecting') return <Reconnecting since={state.since} />;
+  if (state.kind === 'live' && (warming.value || totals.value?.warming)) {
+    return (
+      <p class="notice warming" role="status">
+        <span aria-hidden="true">◔</span> The queen has just started and is hearing from its hives again: what is shown
+        may not be the whole fleet yet.
+      </p>
+    );
+  }
+  return null;
+}
+
+function Reconnecting({ since }: { readonly since: number }) {
+  const [seconds, setSeconds] = useState(0);
+  useEffect(() => {
+    const timer = window.setInterval(() => setSeconds((performance.now() - since) / 1000), 1000);
+    return () => clearInterval(timer);
+  }, [since]);
+  return (
+    <p class="notice bad" role="alert">
+      <span aria-hidden="true">○</span> The queen cannot be reached. Values are those of{' '}
+      {seconds < 1 ? 'a moment' : formatDuration(seconds)} ago; trying again by itself.{' '}
+      <button type="button" class="link" onClick={reconnect}>
+        Try now
+      </button>
+    </p>
+  );
+}
+
+/** Keys that work everywhere but in fields. */
+function useKeys(setHelp: (open: boolean) => void): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      const typing = target.matches('input, textarea, select');
+      if (event.key === 'Escape') {
+        if (document.querySelector('dialog[open]')) return;
+        if (typing) target.blur();
+        else if (at.show.value) closePanel();
+        return;
+      }
+      if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      const number = Number(event.key);
+      if (number >= 1 && number <= views.length) go({ view: views[number - 1]!, q: '' }, 'step');
+      else if (event.key === '/') {
+        event.preventDefault();
+        document.querySelector<HTMLInputElement>('.filter')?.focus();
+      } else if (event.key === 't') nextTheme();
+      else if (event.key === '?') setHelp(true);
+      else if ((event.key === 'ArrowDown' || event.key === 'j') && target === document.body) {
+        document.querySelector<HTMLElement>('.worker-grid')?.focus();
+      }
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  }, [setHelp]);
+}

@@ -1,0 +1,100 @@
+import type { ComponentChildren, RefObject } from 'preact';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+
+/** Where rows begin. `offsets[n]` is the height of all n rows. */
+export type Offsets = Float64Array;
+
+export const evenOffsets = (count: number, height: number): Offsets =>
+  Float64Array.from({ length: count + 1 }, (_, index) => index * height);
+
+export function offsetsOf(heights: readonly number[]): Offsets {
+  const offsets = new Float64Array(heights.length + 1);
+  for (let i = 0; i < heights.length; i++) offsets[i + 1] = offsets[i]! + heights[i]!;
+  return offsets;
+}
+
+/** The first row that ends after `y`. */
+export function rowAt(offsets: Offsets, y: number): number {
+  let low = 0;
+  let high = offsets.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (offsets[middle + 1]! > y) high = middle;
+    else low = middle + 1;
+  }
+  return Math.min(low, Math.max(0, offsets.length - 2));
+}
+
+const overscan = 240;
+
+interface VirtualProps {
+  readonly offsets: Offsets;
+  readonly scroller: RefObject<HTMLElement>;
+  readonly row: (
+    index: number,
+    style: { readonly transform: string; readonly height: string },
+    slot: number,
+  ) => ComponentChildren;
+  /** Brought into view when it changes; -1: none. */
+  readonly reveal?: number;
+  /** Height covered by what sticks to the top of the scroller. */
+  readonly covered?: number;
+}
+
+/**
+ * Draws only the rows in view. Rows are absolutely placed in a box of the whole height, and their elements are used again
+ * for the next row that needs one (the `slot` is their key), so that scrolling makes no garbage.
+ */
+export function Virtual({ offsets, scroller, row, reveal = -1, covered = 0 }: VirtualProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const [range, setRange] = useState<readonly [number, number]>([0, 0]);
+  const count = offsets.length - 1;
+  const total = offsets[count]!;
+
+  useLayoutEffect(() => {
+    const outer = scroller.current;
+    if (!outer) return;
+    const measure = () => {
+      if (!box.current) return;
+      const top = outer.getBoundingClientRect().top - box.current.getBoundingClientRect().top;
+      const first = rowAt(offsets, Math.max(0, top - overscan));
+      const last = rowAt(offsets, Math.max(0, top + outer.clientHeight + overscan));
+      setRange((old) => (old[0] === first && old[1] === last ? old : [first, last]));
+    };
+    measure();
+    outer.addEventListener('scroll', measure, { passive: true });
+    const observer = new ResizeObserver(measure);
+    observer.observe(outer);
+    if (box.current) observer.observe(box.current);
+    return () => {
+      outer.removeEventListener('scroll', measure);
+      observer.disconnect();
+    };
+  }, [offsets, scroller]);
+
+  useLayoutEffect(() => {
+    const outer = scroller.current;
+    if (!outer || !box.current || reveal < 0 || reveal >= count) return;
+    const boxTop = box.current.getBoundingClientRect().top - outer.getBoundingClientRect().top + outer.scrollTop;
+    const top = boxTop + offsets[reveal]!;
+    const bottom = boxTop + offsets[reveal + 1]!;
+    if (top - covered < outer.scrollTop) outer.scrollTop = top - covered;
+    else if (bottom > outer.scrollTop + outer.clientHeight) outer.scrollTop = bottom - outer.clientHeight;
+  }, [reveal]);
+
+  const rows: ComponentChildren[] = [];
+  const last = Math.min(range[1], count - 1);
+  const slots = last - range[0] + 2;
+  for (let index = range[0]; index <= last; index++) {
+    const style = {
+      transform: `translateY(${offsets[index]}px)`,
+      height: `${offsets[index + 1]! - offsets[index]!}px`,
+    };
+    rows.push(row(index, style, index % Math.max(1, slots)));
+  }
+  return (
+    <div ref={box} class="virtual" role="presentation" style={{ height: `${total}px` }}>
+      {rows}
+    </div>
+  );
+}

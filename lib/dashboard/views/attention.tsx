@@ -1,0 +1,39 @@
+import { useState } from 'preact/hooks';
+import { plural } from '../../faces.js';
+import { show } from '../data/location.js';
+import type { Attention } from '../data/query.js';
+
+const symbols = { bad: '✕', warning: '◆', unknown: '?' } as const;
+const few = 4;
+
+/** What is wrong, each with its mend. Not there when all is well. */
+export function AttentionList({ items }: { readonly items: readonly Attention[] }) {
+  const [all, setAll] = useState(false);
+  if (items.length === 0) return null;
+  const listed = all ? items.slice(0, 200) : items.slice(0, few);
+  return (
+    <section class="attention" aria-label="Needs attention">
+      <h2>
+        {plural(items.length, 'thing needs', 'things need')} attention
+        {items.length > few && (
+          <button type="button" class="link quiet" aria-expanded={all} onClick={() => setAll(!all)}>
+            {all ? 'Show fewer' : `Show all`}
+          </button>
+        )}
+      </h2>
+      <ul>
+        {listed.map((item) => (
+          <li key={item.id} class={`tone-${item.tone}`}>
+            <span class="symbol" aria-hidden="true">
+              {symbols[item.tone]}
+            </span>
+            <button type="button" class="link" onClick={() => show(item.show)}>
+              {item.title}
+            </button>
+            <span class="text">{item.text}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,38 @@
+import { useEffect, useRef } from 'preact/hooks';
+
+const keys: readonly (readonly [string, string])[] = [
+  ['1 2 3 4', 'Hives, workers, events, placement'],
+  ['/', 'Filter'],
+  ['↑ ↓  j k', 'Walk through the workers'],
+  ['Page, Home, End', 'Leap through the workers'],
+  ['Esc', 'Close the details, leave a field'],
+  ['t', 'Theme: automatic, light, dark'],
+  ['?', 'This help'],
+];
+
+export function Help({ close }: { readonly close: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
+  return (
+    <dialog ref={dialog} class="help" aria-labelledby="help-title" onClose={close}>
+      <h2 id="help-title">Keys</h2>
+      <dl>
+        {keys.map(([key, what]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <form method="dialog">
+        <button type="submit" class="button">
+          Close
+        </button>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,62 @@
+import { useState } from 'preact/hooks';
+import { ApiError, post } from '../data/api.js';
+import { reconnect } from '../data/stream.js';
+import { Logo } from '../parts/logo.js';
+
+/** The token goes to the queen once, which keeps it in a cookie that scripts cannot read. */
+export function Login() {
+  const [token, setToken] = useState('');
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    try {
+      await post('v1/session', { token: token.trim() });
+      setToken('');
+      reconnect();
+    } catch (error) {
+      const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
+      setProblem(
+        refused
+          ? 'The queen does not know this token, or it may not read.'
+          : error instanceof ApiError && error.status === 0
+            ? 'The queen cannot be reached. Try again in a moment.'
+            : error instanceof Error
+              ? error.message
+              : String(error),
+      );
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <main class="alone">
+      <form class="login" onSubmit={submit}>
+        <Logo size={40} />
+        <h1>hivepulse</h1>
+        <p>This queen asks for a token with the role read, schedule or admin.</p>
+        <label>
+          <span>Token</span>
+          <input
+            type="password"
+            name="token"
+            autocomplete="current-password"
+            required
+            value={token}
+            aria-invalid={problem !== null}
+            aria-describedby="login-problem"
+            onInput={(event) => setToken(event.currentTarget.value)}
+          />
+        </label>
+        <p id="login-problem" class="problem" role="alert">
+          {problem}
+        </p>
+        <button type="submit" class="button primary" disabled={busy || token.trim() === ''}>
+          {busy ? 'Asking…' : 'Sign in'}
+        </button>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,144 @@
+import type { ComponentChildren } from 'preact';
+import type { GpuSample } from '../../contract/heartbeat.js';
+import {
+  faceOf,
+  formatCelsius,
+  formatGib,
+  formatGibOf,
+  formatPercent,
+  formatWatts,
+  gpuHealthFaces,
+  unknownText,
+} from '../../faces.js';
+import { segment } from '../data/api.js';
+import { drawn, type Hive, workersOf } from '../data/fleet.js';
+import { Chart } from '../parts/chart.js';
+import { FaceChip } from '../parts/face.js';
+import { useHistory } from '../parts/history.js';
+import { fullness, Meter } from '../parts/meter.js';
+import { Facts, Faults, LinkTo } from './panel.js';
+
+export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
+  const { view } = hive;
+  const series = useHistory(
+    `v1/gpus/${segment(gpu.uuid)}/history`,
+    () => ({
+      utilizationPercent: gpu.utilizationPercent,
+      memoryUsedBytes: gpu.memoryUsedBytes,
+      powerWatts: gpu.powerWatts,
+      temperatureCelsius: gpu.temperatureCelsius,
+    }),
+    drawn.value,
+  );
+  const face = faceOf(gpuHealthFaces, gpu.health);
+  const holders = workersOf(view.id).flatMap((worker) => {
+    const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);
+    return held ? [{ worker, held }] : [];
+  });
+  /** A value that the device can't tell at all is told apart from one that is not known now. */
+  const value = (field: keyof GpuSample, text: ComponentChildren): ComponentChildren =>
+    gpu[field] === null ? (gpu.unsupported.includes(field) ? 'not supported by this device' : unknownText) : text;
+  return (
+    <div class="panel-body">
+      <header>
+        <h2>
+          GPU {gpu.index} <small>{gpu.name ?? ''}</small>
+        </h2>
+        <p class="sub">
+          <FaceChip face={face} />
+          <span>
+            on <LinkTo to={`hive:${view.id}`}>{view.id}</LinkTo>
+          </span>
+          {gpu.memoryKind === 'unified' && <span>memory shared with the host</span>}
+        </p>
+      </header>
+      {gpu.health !== 'ok' && <p class="note">{face.hint}</p>}
+      <Faults faults={view.faults.filter((fault) => fault.gpuUuid === gpu.uuid)} />
+      <div class="charts">
+        <Chart
+          title="Utilization"
+          now={formatPercent(gpu.utilizationPercent)}
+          {...series('utilizationPercent')}
+          format={formatPercent}
+          top={100}
+          tone="good"
+        />
+        <Chart
+          title="VRAM"
+          now={formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes)}
+          {...series('memoryUsedBytes')}
+          format={formatGib}
+          {...(gpu.memoryTotalBytes === null ? {} : { top: gpu.memoryTotalBytes })}
+        />
+        <Chart
+          title="Power"
+          now={formatWatts(gpu.powerWatts)}
+          {...series('powerWatts')}
+          format={formatWatts}
+          limit={gpu.powerLimitWatts}
+          tone="warning"
+        />
+        <Chart
+          title="Temperature"
+          now={formatCelsius(gpu.temperatureCelsius)}
+          {...series('temperatureCelsius')}
+          format={formatCelsius}
+          top={90}
+          tone="waiting"
+        />
+      </div>
+      <h3>Workers on it</h3>
+      {holders.length === 0 ? (
+        <p class="nothing small">None.</p>
+      ) : (
+        <ul class="held">
+          {holders.map(({ worker, held }) => (
+            <li key={worker.key}>
+              <LinkTo to={`worker:${worker.key}`}>{worker.id}</LinkTo>
+              <Meter
+                value={held.memoryUsedBytes}
+                max={gpu.memoryTotalBytes}
+                tone={fullness(held.memoryUsedBytes, gpu.memoryTotalBytes)}
+              />
+              <span class="number">{formatGib(held.memoryUsedBytes)}</span>
+              <span class="number">{formatPercent(held.utilizationPercent)}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+      <h3>Health</h3>
+      <Facts
+        rows={[
+          ['Throttled by', gpu.throttleReasons.length === 0 ? 'nothing' : gpu.throttleReasons.join(', ')],
+          ['ECC, uncorrected', value('eccUncorrected', gpu.eccUncorrected)],
+          [
+            'Remapped rows',
+            value(
+              'remappedRows',
+              gpu.remappedRows &&
+                `${gpu.remappedRows.pending ? 'pending a reset' : 'none pending'}${gpu.remappedRows.failed ? ', failed: replace it' : ''}`,
+            ),
+          ],
+          ['NVLinks up', value('nvlinks', gpu.nvlinks && `${gpu.nvlinks.up} of ${gpu.nvlinks.total}`)],
+          ['Last Xid', gpu.lastXid ?? 'none seen'],
+        ]}
+      />
+      <h3>Device</h3>
+      <Facts
+        rows={[
+          ['Reserved', value('memoryReservedBytes', formatGib(gpu.memoryReservedBytes))],
+          ['Memory bus busy', value('memoryBusPercent', formatPercent(gpu.memoryBusPercent))],
+          ['SM clock', value('smClockMhz', `${gpu.smClockMhz} MHz`)],
+          ['Fan', value('fanPercent', formatPercent(gpu.fanPercent))],
+          ['Power limit', value('powerLimitWatts', formatWatts(gpu.powerLimitWatts))],
+          ['Compute capability', gpu.computeCapability ?? unknownText],
+          ['Processes', gpu.processCount ?? unknownText],
+          ['Held by no worker', formatGib(gpu.unattributedBytes)],
+          ['PCI bus', gpu.pciBusId ?? unknownText],
+          ['UUID', <code key="u">{gpu.uuid}</code>],
+          ...(gpu.parentUuid === null ? [] : [['Cut from', <code key="p">{gpu.parentUuid}</code>] as const]),
+        ]}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,160 @@
+import {
+  faceOf,
+  formatAge,
+  formatCores,
+  formatDuration,
+  formatGib,
+  formatGibOf,
+  gpuHealthFaces,
+  hiveStateFaces,
+  livenessFaces,
+  plural,
+  unknownText,
+} from '../../faces.js';
+import { segment } from '../data/api.js';
+import { ageOf, drawn, events, eventsSeen, type Hive, workersOf } from '../data/fleet.js';
+import { go } from '../data/location.js';
+import { Chart } from '../parts/chart.js';
+import { FaceChip } from '../parts/face.js';
+import { useHistory } from '../parts/history.js';
+import { EventRow } from './events.js';
+import { Facts, Faults, Labels, LinkTo } from './panel.js';
+import { PercentBar } from './panel-worker.js';
+
+const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
+const gpuReaders = { nvml: 'NVML', nvidiaSmi: 'nvidia-smi', none: 'none' } as const;
+
+export function HivePanel({ hive }: { readonly hive: Hive }) {
+  eventsSeen.value;
+  const { view, liveness } = hive;
+  const { host, collection } = view;
+  const workers = workersOf(view.id);
+  const series = useHistory(
+    `v1/hives/${segment(view.id)}/history`,
+    () => ({
+      cpuPercent: host.cpuPercent,
+      memoryAvailableBytes: host.memoryAvailableBytes,
+      load1: host.load1,
+      workers: workers.length,
+    }),
+    drawn.value,
+  );
+  const total = host.memoryTotalBytes;
+  const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
+  const own = events.filter((event) => event.hive === view.id).slice(0, 20);
+  return (
+    <div class="panel-body">
+      <header>
+        <h2>{view.id}</h2>
+        <p class="sub">
+          <FaceChip face={livenessFaces[liveness]} />
+          <FaceChip face={faceOf(hiveStateFaces, view.state)} plain />
+          <span>heard {formatAge(ageOf(hive))} ago</span>
+        </p>
+      </header>
+      {liveness !== 'online' && <p class="note">{livenessFaces[liveness].hint}</p>}
+      <Faults faults={view.faults} />
+      <div class="charts">
+        <Chart
+          title="CPU, cores"
+          now={`${formatCores(host.cpuPercent)} of ${host.cpuCount}`}
+          {...series('cpuPercent')}
+          format={formatCores}
+          top={host.cpuCount * 100}
+        />
+        <Chart
+          title="Memory in use"
+          now={formatGibOf(used, total)}
+          {...series('memoryAvailableBytes', (value) => (value === null || total === null ? null : total - value))}
+          format={formatGib}
+          {...(total === null ? {} : { top: total })}
+        />
+        <Chart
+          title="Load"
+          now={host.load1 === null ? unknownText : host.load1.toFixed(1)}
+          {...series('load1')}
+          format={(v) => (v === null ? unknownText : v.toFixed(1))}
+          tone="waiting"
+        />
+        <Chart
+          title="Workers"
+          now={String(workers.length)}
+          {...series('workers')}
+          format={(v) => (v === null ? unknownText : v.toFixed(0))}
+          top={4}
+          tone="good"
+        />
+      </div>
+      <p>
+        <button
+          type="button"
+          class="button"
+          onClick={() => go({ view: 'workers', hive: view.id, q: '', show: '' }, 'step')}
+        >
+          Show its {plural(workers.length, 'worker')}
+        </button>
+      </p>
+      {view.gpus.length > 0 && (
+        <>
+          <h3>GPUs</h3>
+          <ul class="held">
+            {view.gpus.map((gpu) => (
+              <li key={gpu.uuid}>
+                <LinkTo to={`gpu:${view.id}/${gpu.uuid}`}>GPU {gpu.index}</LinkTo>
+                <span>{gpu.name ?? unknownText}</span>
+                <FaceChip face={faceOf(gpuHealthFaces, gpu.health)} plain />
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      <h3>Pressure</h3>
+      <Facts
+        rows={[
+          ['CPU', <PercentBar key="c" value={host.pressure.cpu} bad={40} />],
+          ['Memory', <PercentBar key="m" value={host.pressure.memory} bad={10} />],
+          ['I/O', <PercentBar key="i" value={host.pressure.io} bad={40} />],
+        ]}
+      />
+      <h3>Host</h3>
+      <Facts
+        rows={[
+          ['Hostname', view.hostname],
+          ['Address', view.address ?? unknownText],
+          ['Host up for', formatDuration(host.uptimeSeconds)],
+          ['Hive started', new Date(view.startedAt).toLocaleString()],
+          ['Version', view.version],
+          ['Beats every', `${view.intervalMs / 1000} s`],
+          ['Labels', <Labels key="l" labels={view.labels} />],
+        ]}
+      />
+      <h3>Collection</h3>
+      <Facts
+        rows={[
+          [
+            'cgroup reader',
+            `${readers[collection.cgroupReader] ?? collection.cgroupReader}${because(collection.cgroupReaderReason)}`,
+          ],
+          [
+            'GPU reader',
+            `${gpuReaders[collection.gpuReader] ?? collection.gpuReader}${because(collection.gpuReaderReason)}`,
+          ],
+          ['Last pass took', collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`],
+          ['GPU values are', collection.gpuAgeMs === null ? unknownText : `${formatAge(collection.gpuAgeMs)} old`],
+        ]}
+      />
+      <h3>Events</h3>
+      {own.length === 0 ? (
+        <p class="nothing small">Nothing since this page was opened.</p>
+      ) : (
+        <ul class="event-list">
+          {own.map((event) => (
+            <EventRow key={event.id} event={event} brief />
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+const because = (reason: string | null) => (reason === null ? '' : ` (${reason})`);

@@ -1,0 +1,183 @@
+import type { WorkerView } from '../../contract/api.js';
+import {
+  faceOf,
+  formatAge,
+  formatBytes,
+  formatCores,
+  formatDuration,
+  formatGib,
+  formatGibOf,
+  formatPercent,
+  formatRate,
+  unknownText,
+  workerStateFaces,
+} from '../../faces.js';
+import { segment } from '../data/api.js';
+import { ageOf, drawn, events, eventsSeen, hives } from '../data/fleet.js';
+import { Chart } from '../parts/chart.js';
+import { FaceChip } from '../parts/face.js';
+import { useHistory } from '../parts/history.js';
+import { fullness, Meter } from '../parts/meter.js';
+import { EventRow } from './events.js';
+import { Facts, Faults, Labels, LinkTo } from './panel.js';
+
+export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
+  eventsSeen.value;
+  const hive = hives.get(worker.hive);
+  const series = useHistory(
+    `v1/workers/${segment(worker.hive)}/${segment(worker.group)}/${segment(worker.instance)}/history`,
+    () => ({
+      cpuPercent: worker.cpuPercent,
+      memoryBytes: worker.memoryBytes,
+      gpuUtilizationPercent: worker.gpuUtilizationPercent,
+      vramUsedBytes: worker.vramUsedBytes,
+    }),
+    drawn.value,
+  );
+  const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
+  const own = events.filter((event) => event.hive === worker.hive && event.workerId === worker.id).slice(0, 20);
+  const faults = (hive?.view.faults ?? []).filter(
+    (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
+  );
+  const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
+  return (
+    <div class="panel-body">
+      <header>
+        <h2>{worker.id}</h2>
+        <p class="sub">
+          <FaceChip face={faceOf(workerStateFaces, worker.state)} />
+          <span>{ready}</span>
+          <span>
+            on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
+          </span>
+          {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
+        </p>
+        {worker.model !== null && <p class="model-name">{worker.model}</p>}
+      </header>
+      {worker.state === 'unknown' && <p class="note">{workerStateFaces.unknown.hint}</p>}
+      <Faults faults={faults} />
+
+      <div class="charts">
+        <Chart
+          title="CPU, cores"
+          now={formatCores(worker.cpuPercent)}
+          {...series('cpuPercent')}
+          format={formatCores}
+          limit={worker.cpuLimitPercent}
+          top={100}
+        />
+        <Chart
+          title="Memory"
+          now={formatGib(worker.memoryBytes)}
+          {...series('memoryBytes')}
+          format={formatGib}
+          limit={worker.memoryLimitBytes}
+        />
+        {gpus.length > 0 && (
+          <Chart
+            title="GPU utilization"
+            now={formatPercent(worker.gpuUtilizationPercent)}
+            {...series('gpuUtilizationPercent')}
+            format={formatPercent}
+            top={gpus.length * 100}
+            tone="good"
+          />
+        )}
+        {gpus.length > 0 && (
+          <Chart
+            title="VRAM"
+            now={formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
+            {...series('vramUsedBytes')}
+            format={formatGib}
+            {...(worker.vramTotalBytes === null ? {} : { top: worker.vramTotalBytes })}
+          />
+        )}
+      </div>
+
+      <h3>Limits and pressure</h3>
+      <Facts
+        rows={[
+          [
+            'CPU limit',
+            worker.cpuLimitPercent === null ? 'none, or not known' : `${formatCores(worker.cpuLimitPercent)} cores`,
+          ],
+          ['Throttled', <PercentBar key="t" value={worker.cpuThrottledPercent} bad={25} />],
+          [
+            'Memory limit',
+            worker.memoryLimitBytes === null ? 'none, or not known' : formatGib(worker.memoryLimitBytes),
+          ],
+          ['Working set', formatGib(worker.workingSetBytes)],
+          ['Peak', formatGib(worker.memoryPeakBytes)],
+          ['OOM kills', worker.oomKills === null ? unknownText : String(worker.oomKills)],
+          ['CPU pressure', <PercentBar key="c" value={worker.pressure.cpu} bad={40} />],
+          ['Memory pressure', <PercentBar key="m" value={worker.pressure.memory} bad={10} />],
+          ['I/O pressure', <PercentBar key="i" value={worker.pressure.io} bad={40} />],
+          ['Read', formatRate(worker.ioReadBytesPerSecond)],
+          ['Write', formatRate(worker.ioWriteBytesPerSecond)],
+        ]}
+      />
+
+      {gpus.length > 0 && (
+        <>
+          <h3>GPUs</h3>
+          <ul class="held">
+            {gpus.map(({ held, gpu }) => (
+              <li key={held.uuid}>
+                <LinkTo to={`gpu:${worker.hive}/${held.uuid}`}>{gpu ? `GPU ${gpu.index}` : held.uuid}</LinkTo>
+                <Meter
+                  value={held.memoryUsedBytes}
+                  max={gpu?.memoryTotalBytes ?? null}
+                  tone={fullness(held.memoryUsedBytes, gpu?.memoryTotalBytes ?? null)}
+                />
+                <span class="number">
+                  {held.memoryUsedBytes === null ? unknownText : formatBytes(held.memoryUsedBytes)}
+                </span>
+                <span class="number">{formatPercent(held.utilizationPercent)}</span>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+
+      <h3>Process</h3>
+      <Facts
+        rows={[
+          ['Pid', worker.pid ?? unknownText],
+          ['Processes', worker.processCount ?? unknownText],
+          ['Up for', formatDuration(worker.uptimeSeconds)],
+          ['Started', worker.startedAt === null ? unknownText : new Date(worker.startedAt).toLocaleString()],
+          ['Endpoint', worker.endpoint ?? unknownText],
+          ['Origin', worker.origin === 'launched' ? 'launched by hivepulse run' : 'found running'],
+          ...(worker.name === null ? [] : [['Name', worker.name] as const]),
+          ...(worker.reservationId === null ? [] : [['Reservation', worker.reservationId] as const]),
+          ['Labels', <Labels key="l" labels={worker.labels} />],
+        ]}
+      />
+      <h3>Command</h3>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
+      <pre class="command" tabIndex={0}>
+        {worker.command ?? 'not known'}
+      </pre>
+
+      <h3>Events</h3>
+      {own.length === 0 ? (
+        <p class="nothing small">Nothing since this page was opened.</p>
+      ) : (
+        <ul class="event-list">
+          {own.map((event) => (
+            <EventRow key={event.id} event={event} brief />
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+export function PercentBar({ value, bad }: { readonly value: number | null; readonly bad: number }) {
+  return (
+    <span class="percent-bar">
+      <Meter value={value} max={100} tone={value !== null && value >= bad ? 'warning' : 'active'} />
+      {formatPercent(value)}
+    </span>
+  );
+}

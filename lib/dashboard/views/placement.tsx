@@ -1,0 +1,225 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { PlacementReply, PlacementRequest } from '../../contract/api.js';
+import { formatGib, plural } from '../../faces.js';
+import { ApiError, post } from '../data/api.js';
+import { hives, ordered } from '../data/fleet.js';
+import { at, go, show } from '../data/location.js';
+import { fullness, Meter } from '../parts/meter.js';
+
+const GIB = 1024 ** 3;
+const askEveryMs = 5000;
+const typingMs = 300;
+
+const strategies = [
+  { value: 'binPack', label: 'Bin-pack: fill GPUs up' },
+  { value: 'spread', label: 'Spread: over hosts' },
+  { value: 'mostFree', label: 'Most free first' },
+] as const;
+
+const reasonWords: Readonly<Record<PlacementReply['refusals'][number]['reason'], string>> = {
+  offline: 'Not heard',
+  notReady: 'Not ready',
+  labelMismatch: 'Other labels',
+  noGpu: 'No GPU',
+  gpuUnhealthy: 'GPU not healthy',
+  notEnoughGpus: 'Too few GPUs',
+  notEnoughVram: 'Too little VRAM',
+  notEnoughMemory: 'Too little host memory',
+};
+
+/** The request that the form describes, or what is wrong with it. */
+export function requestOf(form: {
+  vram: string;
+  gpus: string;
+  labels: string;
+  memory: string;
+  strategy: string;
+}): PlacementRequest | string {
+  const vram = Number(form.vram);
+  if (form.vram.trim() === '' || !Number.isFinite(vram) || vram < 0)
+    return 'VRAM is a number of GiB, such as 20 or 7.5.';
+  const gpuCount = Number(form.gpus);
+  if (!Number.isInteger(gpuCount) || gpuCount < 1 || gpuCount > 64) return 'GPUs is a whole number from 1 to 64.';
+  const memory = form.memory.trim() === '' ? null : Number(form.memory);
+  if (memory !== null && (!Number.isFinite(memory) || memory < 0)) return 'Host memory is a number of GiB, or empty.';
+  const labels: Record<string, string> = {};
+  for (const pair of form.labels.split(/[\s,]+/).filter(Boolean)) {
+    const equals = pair.indexOf('=');
+    if (equals < 1) return `Labels are written key=value; “${pair}” is not.`;
+    labels[pair.slice(0, equals)] = pair.slice(equals + 1);
+  }
+  const strategy = strategies.find(({ value }) => value === form.strategy)?.value ?? 'binPack';
+  return {
+    vramBytes: Math.round(vram * GIB),
+    gpuCount,
+    strategy,
+    ...(Object.keys(labels).length > 0 ? { labels } : {}),
+    ...(memory === null ? {} : { memoryBytes: Math.round(memory * GIB) }),
+  };
+}
+
+export function PlacementView() {
+  const [reply, setReply] = useState<PlacementReply | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const request = requestOf({
+    vram: at.vram.value,
+    gpus: at.gpus.value,
+    labels: at.labels.value,
+    memory: at.memory.value,
+    strategy: at.strategy.value,
+  });
+  const question = JSON.stringify(request);
+
+  useEffect(() => {
+    if (typeof request === 'string') {
+      setProblem(request);
+      return;
+    }
+    let gone = false;
+    let timer = window.setTimeout(ask, reply === null ? 0 : typingMs);
+    async function ask() {
+      try {
+        const answer = await post<PlacementReply>('v1/placements', request);
+        if (gone) return;
+        setReply(answer);
+        setProblem(null);
+      } catch (error) {
+        if (gone) return;
+        setProblem(
+          error instanceof ApiError && error.status === 403
+            ? 'This token may only read. Placement asks for a token with the role schedule.'
+            : error instanceof Error
+              ? error.message
+              : String(error),
+        );
+      }
+      timer = window.setTimeout(ask, askEveryMs);
+    }
+    return () => {
+      gone = true;
+      clearTimeout(timer);
+    };
+  }, [question]);
+
+  return (
+    <section aria-label="Placement" class="placement">
+      <form class="place-form" onSubmit={(event) => event.preventDefault()}>
+        <h2>Where would a new worker fit?</h2>
+        <div class="fields">
+          <Field label="VRAM on each GPU, GiB" param="vram" mode="decimal" />
+          <Field label="GPUs" param="gpus" mode="numeric" />
+          <Field label="Host memory, GiB" param="memory" mode="decimal" placeholder="any" />
+          <Field label="Labels" param="labels" mode="text" placeholder="zone=a" />
+          <label>
+            <span>Strategy</span>
+            <select value={at.strategy.value} onChange={(event) => go({ strategy: event.currentTarget.value })}>
+              {strategies.map(({ value, label }) => (
+                <option key={value} value={value}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          </label>
+        </div>
+        <p class="hint">
+          Nothing is reserved by asking. A scheduler reserves with POST v1/placements and reserveSeconds.
+        </p>
+      </form>
+      {problem !== null && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      {reply !== null && <Answer reply={reply} />}
+    </section>
+  );
+}
+
+type FieldParam = 'vram' | 'gpus' | 'memory' | 'labels';
+
+function Field({
+  label,
+  param,
+  mode,
+  placeholder,
+}: {
+  label: string;
+  param: FieldParam;
+  mode: 'decimal' | 'numeric' | 'text';
+  placeholder?: string;
+}) {
+  return (
+    <label>
+      <span>{label}</span>
+      <input
+        value={at[param].value}
+        inputMode={mode}
+        placeholder={placeholder}
+        autocomplete="off"
+        onInput={(event) => go({ [param]: event.currentTarget.value })}
+      />
+    </label>
+  );
+}
+
+function Answer({ reply }: { readonly reply: PlacementReply }) {
+  ordered.value;
+  const groups = new Map<string, PlacementReply['refusals'][number][]>();
+  for (const refusal of reply.refusals) groups.set(refusal.reason, [...(groups.get(refusal.reason) ?? []), refusal]);
+  return (
+    <div class="answer">
+      <div>
+        <h3>
+          {reply.candidates.length === 0 ? 'It fits nowhere' : `It fits on ${plural(reply.candidates.length, 'hive')}`}
+        </h3>
+        {reply.warming && <p class="note">The queen is still hearing from its fleet; there may be more.</p>}
+        <ol class="candidates">
+          {reply.candidates.slice(0, 100).map((candidate, index) => (
+            <li key={candidate.hive} class={index === 0 ? 'first' : ''}>
+              <button type="button" class="link name" onClick={() => show(`hive:${candidate.hive}`)}>
+                {candidate.hive}
+              </button>
+              {index === 0 && <span class="badge">best</span>}
+              <ul>
+                {candidate.gpus.map(({ uuid, freeBytes }) => {
+                  const gpu = hives.get(candidate.hive)?.view.gpus.find((found) => found.uuid === uuid);
+                  const total = gpu?.memoryTotalBytes ?? null;
+                  const taken = total === null ? null : Math.max(0, total - freeBytes);
+                  return (
+                    <li key={uuid}>
+                      <span>{gpu ? `GPU ${gpu.index}` : uuid}</span>
+                      <Meter value={taken} max={total} tone={fullness(taken, total)} />
+                      <span class="number">{formatGib(freeBytes)} free</span>
+                    </li>
+                  );
+                })}
+              </ul>
+            </li>
+          ))}
+        </ol>
+      </div>
+      <div>
+        <h3>
+          {reply.refusals.length === 0 ? 'No hive was refused' : `Why not on ${plural(reply.refusals.length, 'other')}`}
+        </h3>
+        {[...groups].map(([reason, refusals]) => (
+          <details key={reason} open={refusals.length <= 12}>
+            <summary>
+              {reasonWords[reason as keyof typeof reasonWords] ?? reason} <span class="badge">{refusals.length}</span>
+            </summary>
+            <ul class="refusals">
+              {refusals.slice(0, 100).map((refusal) => (
+                <li key={refusal.hive}>
+                  <button type="button" class="link" onClick={() => show(`hive:${refusal.hive}`)}>
+                    {refusal.hive}
+                  </button>
+                  <span>{refusal.detail}</span>
+                </li>
+              ))}
+            </ul>
+          </details>
+        ))}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,303 @@
+import type { RefObject } from 'preact';
+import { useMemo, useRef } from 'preact/hooks';
+import type { WorkerView } from '../../contract/api.js';
+import {
+  faceOf,
+  formatDuration,
+  formatGib,
+  formatGibOf,
+  formatPercent,
+  plural,
+  unknownText,
+  workerStateFaces,
+} from '../../faces.js';
+import { drawn, hives, ordered, workers } from '../data/fleet.js';
+import { at, go, show } from '../data/location.js';
+import { matchesWorker, sortWorkers, type WorkerSort } from '../data/query.js';
+import { filled, sparkOf } from '../data/sparks.js';
+import { FaceChip } from '../parts/face.js';
+import { phone, useMedia } from '../parts/hooks.js';
+import { Sparkline } from '../parts/sparkline.js';
+import { evenOffsets, Virtual } from '../parts/virtual.js';
+
+const rowHeight = 44;
+const phoneRowHeight = 92;
+const headHeight = 34;
+
+const columns: readonly { readonly sort: WorkerSort; readonly label: string; readonly number?: true }[] = [
+  { sort: 'worker', label: 'Worker' },
+  { sort: 'model', label: 'Model' },
+  { sort: 'state', label: 'State' },
+  { sort: 'cpu', label: 'CPU', number: true },
+  { sort: 'memory', label: 'Memory', number: true },
+  { sort: 'gpu', label: 'GPU', number: true },
+  { sort: 'vram', label: 'VRAM', number: true },
+  { sort: 'uptime', label: 'Uptime', number: true },
+];
+
+export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
+  ordered.value;
+  const isPhone = useMedia(phone);
+  const grid = useRef<HTMLDivElement>(null);
+  const filter = { text: at.q.value, state: at.state.value, model: at.model.value, hive: at.hive.value };
+  const found: WorkerView[] = [];
+  const models = new Set<string>();
+  for (const worker of workers.values()) {
+    if (worker.model !== null) models.add(worker.model);
+    if (matchesWorker(worker, filter)) found.push(worker);
+  }
+  const listed = sortWorkers(found, at.sort.value, at.dir.value);
+  const height = isPhone ? phoneRowHeight : rowHeight;
+  const offsets = useMemo(() => evenOffsets(listed.length, height), [listed.length, height]);
+  const shownKey = at.show.value.startsWith('worker:') ? at.show.value.slice(7) : '';
+  const selected = listed.findIndex((worker) => worker.key === shownKey);
+
+  const sortBy = (sort: WorkerSort, number: boolean) => {
+    const same = at.sort.value === sort;
+    const first = number ? 'desc' : 'asc';
+    go({ sort, dir: same ? (at.dir.value === 'asc' ? 'desc' : 'asc') : first });
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 400) / height) - 2);
+    const moves: Record<string, number> = {
+      ArrowDown: 1,
+      j: 1,
+      ArrowUp: -1,
+      k: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -listed.length,
+      End: listed.length,
+    };
+    const move = moves[event.key];
+    if (move === undefined || event.ctrlKey || event.metaKey || event.altKey || listed.length === 0) return;
+    event.preventDefault();
+    const next = selected < 0 ? (move > 0 ? 0 : listed.length - 1) : selected + move;
+    const worker = listed[Math.min(listed.length - 1, Math.max(0, next))]!;
+    go({ show: `worker:${worker.key}` });
+  };
+
+  return (
+    <section aria-label="Workers">
+      <div class="toolbar">
+        <input
+          type="search"
+          class="filter"
+          placeholder="Filter by id, model, name or label   /"
+          aria-label="Filter workers"
+          value={at.q.value}
+          onInput={(event) => go({ q: event.currentTarget.value })}
+        />
+        <div class="choices" role="group" aria-label="State">
+          {(Object.keys(workerStateFaces) as (keyof typeof workerStateFaces)[]).map((state) => (
+            <button
+              key={state}
+              type="button"
+              aria-pressed={at.state.value === state}
+              onClick={() => go({ state: at.state.value === state ? '' : state })}
+            >
+              <FaceChip face={workerStateFaces[state]} plain />
+            </button>
+          ))}
+        </div>
+        <Pick label="Model" param="model" options={[...models]} />
+        <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+        <output class="count">
+          {listed.length === workers.size
+            ? plural(listed.length, 'worker')
+            : `${listed.length.toLocaleString('en')} of ${plural(workers.size, 'worker')}`}
+        </output>
+      </div>
+      {isPhone && (
+        <label class="phone-sort">
+          Sort by{' '}
+          <select value={at.sort.value} onChange={(event) => go({ sort: event.currentTarget.value })}>
+            {columns.map((column) => (
+              <option key={column.sort} value={column.sort}>
+                {column.label}
+              </option>
+            ))}
+          </select>
+          <button type="button" onClick={() => go({ dir: at.dir.value === 'asc' ? 'desc' : 'asc' })}>
+            {at.dir.value === 'asc' ? '↑ ascending' : '↓ descending'}
+          </button>
+        </label>
+      )}
+      <div
+        ref={grid}
+        class="worker-grid"
+        role="grid"
+        aria-label="Workers"
+        aria-rowcount={listed.length + 1}
+        aria-colcount={columns.length}
+        tabIndex={0}
+        aria-activedescendant={selected >= 0 ? `worker-row-${selected}` : undefined}
+        onKeyDown={onKeyDown}
+      >
+        <div class="worker-head" role="row" aria-rowindex={1}>
+          {columns.map((column) => {
+            const active = at.sort.value === column.sort;
+            return (
+              <div
+                key={column.sort}
+                role="columnheader"
+                class={column.number ? 'number' : ''}
+                aria-sort={active ? (at.dir.value === 'desc' ? 'descending' : 'ascending') : 'none'}
+              >
+                <button type="button" onClick={() => sortBy(column.sort, column.number ?? false)}>
+                  {column.label}
+                  <span class="arrow" aria-hidden="true">
+                    {active ? (at.dir.value === 'desc' ? '↓' : '↑') : ''}
+                  </span>
+                </button>
+              </div>
+            );
+          })}
+        </div>
+        <Virtual
+          offsets={offsets}
+          scroller={scroller}
+          reveal={selected}
+          covered={headHeight}
+          row={(index, style, slot) => (
+            <WorkerRow
+              key={slot}
+              index={index}
+              workerKey={listed[index]!.key}
+              style={style}
+              selected={index === selected}
+            />
+          )}
+        />
+      </div>
+      {listed.length === 0 && workers.size > 0 && (
+        <p class="nothing">
+          No worker matches.{' '}
+          <button type="button" class="link" onClick={() => go({ q: '', state: '', model: '', hive: '' })}>
+            Clear the filters
+          </button>
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Pick({ label, param, options }: { label: string; param: 'model' | 'hive'; options: readonly string[] }) {
+  const value = at[param].value;
+  const all = useMemo(() => [...options].sort(), [options.length]);
+  return (
+    <label class="pick">
+      <span class="sr-only">{label}</span>
+      <select value={value} class={value ? 'set' : ''} onChange={(event) => go({ [param]: event.currentTarget.value })}>
+        <option value="">{label}: all</option>
+        {value !== '' && !all.includes(value) && <option value={value}>{value}</option>}
+        {all.map((option) => (
+          <option key={option} value={option}>
+            {option}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+interface RowProps {
+  readonly index: number;
+  readonly workerKey: string;
+  readonly style: { readonly transform: string; readonly height: string };
+  readonly selected: boolean;
+}
+
+function WorkerRow({ index, workerKey, style, selected }: RowProps) {
+  drawn.value;
+  filled.value;
+  const worker = workers.get(workerKey);
+  if (!worker) return <div class="worker-row" role="row" style={style} />;
+  const stale = hives.get(worker.hive)?.liveness === 'offline';
+  const gpuCount = worker.gpus.length;
+  return (
+    // The grid itself takes the keys; a row is only clicked.
+    // biome-ignore lint/a11y/useKeyWithClickEvents: arrow keys are handled by the grid
+    <div
+      id={`worker-row-${index}`}
+      class={`worker-row${index % 2 ? ' odd' : ''}${stale ? ' stale' : ''}`}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={selected}
+      data-key={worker.key}
+      style={style}
+      onClick={() => show(`worker:${worker.key}`)}
+    >
+      <div role="gridcell" class="who">
+        <strong>{worker.id}</strong>
+        <small>
+          {worker.hive}
+          {worker.name !== null && ` · ${worker.name}`}
+        </small>
+      </div>
+      <div role="gridcell" class="model" title={worker.model ?? undefined}>
+        {worker.model ?? unknownText}
+      </div>
+      <div role="gridcell" class="state">
+        <FaceChip face={faceOf(workerStateFaces, worker.state)} />
+      </div>
+      <Cell
+        label="CPU"
+        text={formatPercent(worker.cpuPercent)}
+        values={sparkOf(worker, 'cpu')}
+        max={worker.cpuLimitPercent}
+      />
+      <Cell
+        label="Memory"
+        text={formatGib(worker.memoryBytes)}
+        values={sparkOf(worker, 'memory')}
+        max={worker.memoryLimitBytes}
+      />
+      {gpuCount === 0 ? (
+        <Cell label="GPU" text="none" values={null} max={null} />
+      ) : (
+        <Cell
+          label="GPU"
+          text={formatPercent(worker.gpuUtilizationPercent)}
+          values={sparkOf(worker, 'gpu')}
+          max={gpuCount * 100}
+        />
+      )}
+      {gpuCount === 0 ? (
+        <Cell label="VRAM" text="none" values={null} max={null} />
+      ) : (
+        <Cell
+          label="VRAM"
+          text={formatGib(worker.vramUsedBytes)}
+          title={formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
+          values={sparkOf(worker, 'vram')}
+          max={worker.vramTotalBytes}
+        />
+      )}
+      <div role="gridcell" class="number uptime">
+        {formatDuration(worker.uptimeSeconds)}
+      </div>
+    </div>
+  );
+}
+
+interface CellProps {
+  readonly label: string;
+  readonly text: string;
+  readonly title?: string;
+  /** null: there is nothing to measure. */
+  readonly values: readonly (number | null)[] | null;
+  readonly max: number | null;
+}
+
+function Cell({ label, text, title, values, max }: CellProps) {
+  return (
+    <div role="gridcell" class={`metric-cell${values === null ? ' none' : ''}`} data-label={label} title={title}>
+      <span class={text === unknownText ? 'value unknown' : 'value'}>
+        {text}
+        {text === unknownText && <span class="sr-only">unknown</span>}
+      </span>
+      {values !== null && <Sparkline values={values} max={max} />}
+    </div>
+  );
+}
