@@ -1,0 +1,211 @@
+import type {
+  BestWorker,
+  Fleet,
+  GpuList,
+  GpuView,
+  History,
+  HiveList,
+  HiveView,
+  PlacementReply,
+  PlacementRequest,
+  Reservation,
+  Session,
+  WorkerList,
+  WorkerView,
+} from '../contract/api.js';
+import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
+import type { EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
+import { HivepulseError } from '../errors.js';
+import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
+import { type Call, segment, Transport } from './transport.js';
+
+export type { StreamMessage, StreamOptions } from './stream.js';
+export { RequestError } from './transport.js';
+
+export interface ClientOptions {
+  /** Addresses of queens, `http://host:port` with or without a path prefix; the first that answers is used. `''`: relative, in a page. */
+  readonly url: string | readonly string[];
+  /** Sent as `Authorization: Bearer`. A page has a cookie instead. */
+  readonly token?: string;
+  /** Deadline of one try, ms (default 5000; 1000 where several addresses are given). */
+  readonly timeoutMs?: number;
+  /** To be used instead of the global one, for instance with a certificate authority of one's own. */
+  readonly fetch?: typeof fetch;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null };
+
+/**
+ * The queen's HTTP API, typed from the schemas that the queen itself uses. Needs nothing but `fetch`, so it works in a
+ * browser as well. Every method throws HivepulseError: REQUEST_FAILED (RequestError where the queen answered, with its
+ * problem), REQUEST_TIMEOUT or INVALID_RESPONSE; an aborted signal throws its own reason.
+ */
+export class HivepulseClient {
+  readonly #transport: Transport;
+
+  constructor(options: ClientOptions | string) {
+    const { url, token, timeoutMs, fetch: own } = typeof options === 'string' ? { url: options } : options;
+    const urls = typeof url === 'string' ? [url] : url;
+    if (urls.length === 0) throw new HivepulseError('INVALID_OPTION', 'url', 'Name at least one address of a queen.');
+    this.#transport = new Transport({
+      urls,
+      token: token ?? null,
+      timeoutMs: timeoutMs ?? (urls.length > 1 ? 1000 : 5000),
+      fetch: own ?? ((input, init) => fetch(input, init)),
+    });
+  }
+
+  /** The address that answered last. */
+  get url(): string {
+    return this.#transport.base;
+  }
+
+  hives(query: HivesQuery = {}, options: CallOptions = {}): Promise<HiveList> {
+    return this.#get('v1/hives', options, query);
+  }
+
+  hive(id: string, options: CallOptions = {}): Promise<HiveView> {
+    return this.#get(`v1/hives/${segment(id)}`, options);
+  }
+
+  /** Forgets a hive; one that still sends comes back. Role admin. */
+  async removeHive(id: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(`v1/hives/${segment(id)}`, { ...options, method: 'DELETE' });
+  }
+
+  workers(query: WorkersQuery = {}, options: CallOptions = {}): Promise<WorkerList> {
+    return this.#get('v1/workers', options, query);
+  }
+
+  /** By key: `hive/group/instance`. */
+  worker(key: string, options: CallOptions = {}): Promise<WorkerView> {
+    return this.#get(`v1/workers/${path(key)}`, options);
+  }
+
+  gpus(query: GpusQuery = {}, options: CallOptions = {}): Promise<GpuList> {
+    return this.#get('v1/gpus', options, query);
+  }
+
+  gpu(uuid: string, options: CallOptions = {}): Promise<GpuView> {
+    return this.#get(`v1/gpus/${segment(uuid)}`, options);
+  }
+
+  allHives(query: HivesQuery = {}, options: CallOptions = {}): AsyncGenerator<HiveView> {
+    return pages((cursor) => this.hives(cursor === null ? query : { ...query, cursor }, options));
+  }
+
+  allWorkers(query: WorkersQuery = {}, options: CallOptions = {}): AsyncGenerator<WorkerView> {
+    return pages((cursor) => this.workers(cursor === null ? query : { ...query, cursor }, options));
+  }
+
+  allGpus(query: GpusQuery = {}, options: CallOptions = {}): AsyncGenerator<GpuView> {
+    return pages((cursor) => this.gpus(cursor === null ? query : { ...query, cursor }, options));
+  }
+
+  /** The worker to send a request for a model to; `worker` is null where none is ready. */
+  best(model: string, options: CallOptions = {}): Promise<BestWorker> {
+    return this.#get('v1/workers/best', options, { model });
+  }
+
+  /**
+   * Where a new worker would fit. A request that reserves gets an idempotency key unless it has one, so that a try which
+   * was answered too late and is repeated holds the room once.
+   */
+  async place(request: PlacementRequest, options: CallOptions = {}): Promise<PlacementReply> {
+    const reserves = request.reserveSeconds !== undefined && request.idempotencyKey === undefined;
+    const body = reserves ? { ...request, idempotencyKey: randomKey() } : request;
+    return (await this.#call('v1/placements', { ...options, method: 'POST', body })) as PlacementReply;
+  }
+
+  reservations(options: CallOptions = {}): Promise<{ readonly items: readonly Reservation[] }> {
+    return this.#get('v1/reservations', options);
+  }
+
+  /** Gives reserved room back. */
+  async release(reservationId: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(`v1/reservations/${segment(reservationId)}`, { ...options, method: 'DELETE' });
+  }
+
+  fleet(options: CallOptions = {}): Promise<Fleet> {
+    return this.#get('v1/fleet', options);
+  }
+
+  /** The last hour of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
+  history(
+    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string },
+    options: CallOptions = {},
+  ): Promise<History> {
+    const resource =
+      'hive' in of
+        ? `v1/hives/${segment(of.hive)}`
+        : 'worker' in of
+          ? `v1/workers/${path(of.worker)}`
+          : `v1/gpus/${segment(of.gpu)}`;
+    return this.#get(`${resource}/history`, options);
+  }
+
+  /**
+   * Everything that happens, for as long as the loop runs: a snapshot first, then what changes. A stream that ends is
+   * opened again (at the next address, where several are given) with the id of its last event, after a growing, jittered
+   * pause. Throws only where another try would not help: a token that is refused, a query that is malformed.
+   */
+  events(query: EventsQuery = {}, options: StreamOptions = {}): AsyncGenerator<StreamMessage, void, undefined> {
+    return streamOf(this.#transport, query, options);
+  }
+
+  async sendHeartbeat(heartbeat: Heartbeat, options: CallOptions = {}): Promise<HeartbeatReply> {
+    return (await this.#call('v1/heartbeats', { ...options, method: 'POST', body: heartbeat })) as HeartbeatReply;
+  }
+
+  session(options: CallOptions = {}): Promise<Session> {
+    return this.#get('v1/session', options);
+  }
+
+  /** Has the queen keep a token in a cookie that scripts cannot read. */
+  async logIn(token: string, options: CallOptions = {}): Promise<Session> {
+    return (await this.#call('v1/session', { ...options, method: 'POST', body: { token } })) as Session;
+  }
+
+  async logOut(options: CallOptions = {}): Promise<void> {
+    await this.#call('v1/session', { ...options, method: 'DELETE' });
+  }
+
+  /** True once the queen has had time to hear its fleet. */
+  async ready(options: CallOptions = {}): Promise<boolean> {
+    return !(await this.fleet(options)).warming;
+  }
+
+  async #get<T>(resource: string, options: CallOptions, query: object = {}): Promise<T> {
+    return (await this.#call(resource, { ...options, query })) as T;
+  }
+
+  #call(resource: string, call: Call): Promise<unknown> {
+    return this.#transport.call(resource, call);
+  }
+}
+
+/** `hive/group/instance` as three segments of a URL. */
+function path(key: string): string {
+  const parts = key.split('/');
+  if (parts.length !== 3 || parts.some((part) => part === ''))
+    throw new HivepulseError('INVALID_OPTION', key, `${key} is not a worker's key (hive/group/instance).`);
+  return parts.map(segment).join('/');
+}
+
+async function* pages<T>(page: (cursor: string | null) => Promise<Page<T>>): AsyncGenerator<T> {
+  for (let cursor: string | null = null; ; ) {
+    const { items, nextCursor }: Page<T> = await page(cursor);
+    yield* items;
+    if (nextCursor === null) return;
+    cursor = nextCursor;
+  }
+}
+
+/** Works where `crypto.randomUUID` does not: in a page that is served without TLS. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

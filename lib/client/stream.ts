@@ -1,0 +1,159 @@
+import { createParser } from 'eventsource-parser';
+import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamSnapshot } from '../contract/api.js';
+import type { EventsQuery } from '../contract/queries.js';
+import { HivepulseError } from '../errors.js';
+import { joinUrl, RequestError, type Transport, unreachable } from './transport.js';
+
+/** What a stream says. `open` and `closed` are said by the client: of its connection, not of the fleet. */
+export type StreamMessage =
+  | { readonly type: 'open'; readonly url: string }
+  | { readonly type: 'closed'; readonly error: unknown; readonly retryInMs: number }
+  | { readonly type: 'snapshot'; readonly data: StreamSnapshot }
+  | { readonly type: 'heartbeat'; readonly data: StreamHeartbeat }
+  | { readonly type: 'event'; readonly id: string; readonly data: FleetEvent }
+  | { readonly type: 'liveness'; readonly id: string; readonly data: FleetEvent }
+  | { readonly type: 'reset'; readonly data: { readonly lastEventId: string } }
+  | { readonly type: 'lagged'; readonly data: StreamLagged };
+
+export interface StreamOptions {
+  readonly signal?: AbortSignal;
+  /** Where an earlier stream stood; what came after it is replayed. */
+  readonly lastEventId?: string;
+  /** Longest wait before another try, ms (default 10 000). */
+  readonly maxBackoffMs?: number;
+  /** A stream that is silent for so long is taken for dead, ms (default 45 000: three keep-alives of the queen). */
+  readonly silentMs?: number;
+  /** In [0, 1), for the jitter of retries. */
+  readonly random?: () => number;
+}
+
+const minBackoffMs = 250;
+/** Answers that another try will not change. */
+const final = new Set([400, 401, 403, 404, 405]);
+const messages: ReadonlySet<string> = new Set(['snapshot', 'heartbeat', 'event', 'liveness', 'reset', 'lagged']);
+
+/** The stream, reopened with the id of its last event whenever it ends. Ends only by `signal`, `return` or a final answer. */
+export async function* streamOf(
+  transport: Transport,
+  query: EventsQuery,
+  options: StreamOptions,
+): AsyncGenerator<StreamMessage, void, undefined> {
+  const { signal, maxBackoffMs = 10_000, random = Math.random } = options;
+  const position: Position = { id: options.lastEventId ?? null, retryMs: minBackoffMs };
+  for (let failures = 0; ; failures++) {
+    let error: unknown;
+    try {
+      for await (const message of connection(transport, query, position, options)) {
+        if (message.type !== 'open') failures = 0;
+        yield message;
+      }
+      error = new HivepulseError('REQUEST_FAILED', transport.base, 'The queen ended the stream.');
+    } catch (caught) {
+      if (signal?.aborted) return;
+      if (caught instanceof RequestError && final.has(caught.status)) throw caught;
+      error = caught;
+    }
+    if (signal?.aborted) return;
+    transport.turn();
+    const asked = error instanceof RequestError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
+    // Full jitter: a fleet of readers that lost its queen must not come back as one.
+    const ceiling = Math.min(maxBackoffMs, Math.max(position.retryMs, minBackoffMs * 2 ** failures));
+    const retryInMs = Math.round(asked + random() * ceiling);
+    yield { type: 'closed', error, retryInMs };
+    await pause(retryInMs, signal);
+    if (signal?.aborted) return;
+  }
+}
+
+interface Position {
+  id: string | null;
+  retryMs: number;
+}
+
+async function* connection(
+  transport: Transport,
+  query: EventsQuery,
+  position: Position,
+  { signal, silentMs = 45_000 }: StreamOptions,
+): AsyncGenerator<StreamMessage, void, undefined> {
+  const resumed = position.id !== null;
+  const silence = new AbortController();
+  const any = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal]);
+  const url = joinUrl(transport.base, 'v1/events', query);
+  const watch = watchdog(silentMs, () => silence.abort());
+  let reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  try {
+    const headers = { accept: 'text/event-stream', ...(position.id === null ? {} : { 'last-event-id': position.id }) };
+    const response = await transport.fetch(url, { headers, signal: any });
+    if (!response.headers.get('content-type')?.startsWith('text/event-stream') || response.body === null)
+      throw new HivepulseError('INVALID_RESPONSE', url, `${url} is not an event stream: is it a queen's address?`);
+    yield { type: 'open', url };
+    const arrived: StreamMessage[] = [];
+    const parser = createParser({
+      onEvent: ({ event, id, data }) => {
+        if (event === undefined || !messages.has(event)) return;
+        const message = { type: event, id, data: JSON.parse(data) } as StreamMessage;
+        note(position, message, resumed);
+        arrived.push(message);
+      },
+      onRetry: (ms) => {
+        position.retryMs = ms;
+      },
+    });
+    reader = response.body.getReader();
+    const decoder = new TextDecoder();
+    for (;;) {
+      // Read only when the consumer has taken everything, so that a slow one slows the queen instead of filling memory.
+      const { done, value } = await reader.read();
+      if (done) return;
+      watch.seen();
+      parser.feed(decoder.decode(value, { stream: true }));
+      // Silence is the queen's; time that the consumer takes is not.
+      watch.stop();
+      yield* arrived.splice(0);
+      watch.seen();
+    }
+  } catch (error) {
+    if (silence.signal.aborted)
+      throw new HivepulseError('REQUEST_TIMEOUT', url, `${url} was silent for ${silentMs} ms.`, { cause: error });
+    if (error instanceof HivepulseError || signal?.aborted) throw error;
+    throw unreachable(url, error);
+  } finally {
+    watch.stop();
+    silence.abort();
+    await reader?.cancel().catch(() => undefined);
+  }
+}
+
+/**
+ * Where the stream stands. A snapshot holds everything up to its own id, but what is replayed comes after it and is older,
+ * so its id counts only where nothing is replayed.
+ */
+function note(position: Position, message: StreamMessage, resumed: boolean): void {
+  if (message.type === 'event' || message.type === 'liveness') position.id = message.id;
+  else if (message.type === 'reset') position.id = message.data.lastEventId;
+  else if (message.type === 'snapshot' && !resumed) position.id = message.data.lastEventId;
+}
+
+function watchdog(ms: number, bark: () => void) {
+  let timer = setTimeout(bark, ms);
+  return {
+    seen: () => {
+      clearTimeout(timer);
+      timer = setTimeout(bark, ms);
+    },
+    stop: () => clearTimeout(timer),
+  };
+}
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end, { once: true });
+  });
+}

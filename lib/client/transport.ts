@@ -1,0 +1,184 @@
+import type { Problem } from '../contract/api.js';
+import { HivepulseError } from '../errors.js';
+
+/** The queen answered, and refused. `problem.code` says why and is stable; null where a proxy answered in its place. */
+export class RequestError extends HivepulseError {
+  readonly status: number;
+  readonly problem: Problem | null;
+  /** Seconds after which to try again, where the queen said so. */
+  readonly retryAfterSeconds: number | null;
+
+  constructor(url: string, status: number, problem: Problem | null, retryAfterSeconds: number | null) {
+    super(
+      'REQUEST_FAILED',
+      url,
+      problem === null ? `${url} answered ${status}.` : `${problem.title}: ${problem.detail}`,
+    );
+    this.name = 'RequestError';
+    this.status = status;
+    this.problem = problem;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+export interface TransportOptions {
+  readonly urls: readonly string[];
+  readonly token: string | null;
+  readonly timeoutMs: number;
+  readonly fetch: typeof fetch;
+}
+
+export interface Call {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly query?: object;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Another queen may answer where this one is gone, busy or behind a proxy that lost it. */
+const elsewhere = new Set([502, 503, 504]);
+
+/** Bodies over this size are sent compressed, as a queen's other clients do. */
+const compressAboveBytes = 16 * 1024;
+
+export function joinUrl(base: string, path: string, query: object = {}): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query) as [string, unknown][]) {
+    if (value === undefined || value === null) continue;
+    for (const each of Array.isArray(value) ? value : [value]) parameters.append(name, String(each));
+  }
+  const text = parameters.toString();
+  return `${base.replace(/\/+$/, '') || '.'}/${path}${text === '' ? '' : `?${text}`}`;
+}
+
+export const segment = (text: string): string => encodeURIComponent(text);
+
+/** Speaks HTTP to the first of several addresses that answers, and stays with it. */
+export class Transport {
+  readonly #options: TransportOptions;
+  #preferred = 0;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+  }
+
+  get addresses(): number {
+    return this.#options.urls.length;
+  }
+
+  get base(): string {
+    return this.#options.urls[this.#preferred] ?? '';
+  }
+
+  /** The next call begins with the next address. */
+  turn(): void {
+    this.#preferred = (this.#preferred + 1) % this.#options.urls.length;
+  }
+
+  /** The answer's JSON; undefined where it has none (204). */
+  async call(path: string, call: Call = {}): Promise<unknown> {
+    let failure: unknown;
+    for (let tries = 0; tries < this.addresses; tries++) {
+      const url = joinUrl(this.base, path, call.query);
+      try {
+        return await this.#once(url, call);
+      } catch (error) {
+        call.signal?.throwIfAborted();
+        if (error instanceof RequestError && !elsewhere.has(error.status)) throw error;
+        failure = error;
+        this.turn();
+      }
+    }
+    throw failure;
+  }
+
+  async #once(url: string, call: Call): Promise<unknown> {
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs);
+    const signal = call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]);
+    try {
+      const response = await this.fetch(url, { ...call, signal });
+      if (response.status === 204) return undefined;
+      return await jsonOf(url, response);
+    } catch (error) {
+      if (error instanceof HivepulseError) throw error;
+      if (timeout.aborted && call.signal?.aborted !== true)
+        throw new HivepulseError(
+          'REQUEST_TIMEOUT',
+          url,
+          `${url} did not answer within ${this.#options.timeoutMs} ms.`,
+          {
+            cause: error,
+          },
+        );
+      throw unreachable(url, error);
+    }
+  }
+
+  /** The response, which is not an error; the caller reads its body. */
+  async fetch(url: string, { method = 'GET', body, headers = {}, signal }: Call): Promise<Response> {
+    const { token } = this.#options;
+    const payload = body === undefined ? null : await encode(body);
+    const response = await this.#options.fetch(url, {
+      method,
+      redirect: 'error',
+      ...(signal === undefined ? {} : { signal }),
+      headers: {
+        accept: 'application/json',
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...payload?.headers,
+        ...headers,
+      },
+      ...(payload === null ? {} : { body: payload.body }),
+    });
+    if (response.ok) return response;
+    const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+    throw new RequestError(
+      url,
+      response.status,
+      await problemOf(response),
+      Number.isFinite(retryAfter) ? retryAfter : null,
+    );
+  }
+}
+
+export function unreachable(url: string, cause: unknown): HivepulseError {
+  const inner = (cause as { cause?: { code?: unknown; message?: unknown } }).cause;
+  const why = inner?.code ?? inner?.message ?? (cause as Error).message;
+  return new HivepulseError('REQUEST_FAILED', url, `${url} cannot be reached: ${String(why)}.`, { cause });
+}
+
+async function encode(value: unknown): Promise<{ body: string | ArrayBuffer; headers: Record<string, string> }> {
+  const text = JSON.stringify(value);
+  const headers = { 'content-type': 'application/json' };
+  if (text.length <= compressAboveBytes || typeof CompressionStream === 'undefined') return { body: text, headers };
+  const compressed = new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'));
+  return { body: await new Response(compressed).arrayBuffer(), headers: { ...headers, 'content-encoding': 'gzip' } };
+}
+
+async function jsonOf(url: string, response: Response): Promise<unknown> {
+  const type = response.headers.get('content-type') ?? 'no content type';
+  const text = await response.text();
+  try {
+    if (type.includes('json')) {
+      const value: unknown = JSON.parse(text);
+      if (typeof value === 'object' && value !== null) return value;
+    }
+  } catch {
+    // told below, together with what came instead
+  }
+  throw new HivepulseError(
+    'INVALID_RESPONSE',
+    url,
+    `${url} did not answer in JSON (${type}): is it a queen's address?`,
+  );
+}
+
+async function problemOf(response: Response): Promise<Problem | null> {
+  try {
+    const value = (await response.json()) as Partial<Problem> | null;
+    return typeof value?.code === 'string' && typeof value.detail === 'string' ? (value as Problem) : null;
+  } catch {
+    return null;
+  }
+}
