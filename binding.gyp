@@ -71,6 +71,13 @@
       "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
       "ldflags": ["-pthread", "-static-libstdc++", "-static-libgcc"],
       "libraries": ["-ldl"]
+    },
+    {
+      # Joins a worker's cgroup and becomes its command.
+      "target_name": "hivepulse-launch",
+      "type": "executable",
+      "sources": ["native/launch_main.c"],
+      "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
     }
   ]
 }

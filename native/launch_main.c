@@ -5,7 +5,6 @@
 // What goes wrong before the command runs is written to FD as "STEP ERRNO\n" (STEP: usage, cgroup, exec), and the exit
 // status is 126 or 127 as a shell's would be. FD is close-on-exec: an end without a message means that the command
 // runs, which tells a failing exec apart from a command that itself ends with 127.
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

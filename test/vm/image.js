@@ -1,0 +1,146 @@
+// What the guest boots from: Debian's kernel, unpacked, an initramfs with the modules it needs, and an empty disk.
+// Made once and kept in a cache folder; made again when this file or the guest's init changes.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+/** Not the cloud flavour: that one lacks 9p. */
+const kernelPackage = 'linux-image-amd64';
+/** In load order: later ones need earlier ones. fuse and veth are for tests that want them. */
+const modules = [
+  ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_console'],
+  ...['virtio_blk', 'netfs', 'fscache', '9pnet', '9pnet_virtio', '9p', 'overlay', 'crc32c_generic', 'crc16', 'mbcache'],
+  ...['jbd2', 'ext4', 'fuse', 'veth'],
+];
+
+export const cacheFolder = () =>
+  process.env.HIVEPULSE_VM_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hivepulse-vm');
+
+function run(command, args, options = {}) {
+  const environment = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: 'C', ...options.env };
+  const result = spawnSync(command, args, { maxBuffer: 256 * 1024 * 1024, ...options, env: environment });
+  if (result.error || (result.status !== 0 && !options.mayFail)) {
+    throw new Error(`${command} ${args.join(' ')}: ${result.error?.message ?? result.stderr?.toString().slice(-2000)}`);
+  }
+  return result;
+}
+
+/** Installs Debian packages that are missing. */
+function need(tool, packageName) {
+  const path = `${process.env.PATH}:/usr/sbin:/sbin`;
+  if (path.split(':').some((dir) => existsSync(join(dir, tool)))) return;
+  console.error(`vm: installing ${packageName}`);
+  const install = ['install', '-y', '--no-install-recommends', packageName];
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  if (run('apt-get', install, { env, mayFail: true }).status === 0) return;
+  run('apt-get', ['update'], { env });
+  run('apt-get', install, { env });
+}
+
+/** The package that the meta package stands for now. */
+function kernelName() {
+  const depends = () => run('apt-cache', ['depends', kernelPackage], { mayFail: true }).stdout.toString();
+  const find = () => /^\s*Depends: (linux-image-[0-9]\S*)/m.exec(depends())?.[1];
+  const known = find();
+  if (known) return known;
+  run('apt-get', ['update']);
+  const name = find();
+  if (!name) throw new Error(`apt knows no kernel for ${kernelPackage}`);
+  return name;
+}
+
+function download(folder, names) {
+  if (run('apt-get', ['download', ...names], { cwd: folder, mayFail: true }).status === 0) return;
+  run('apt-get', ['update']);
+  run('apt-get', ['download', ...names], { cwd: folder });
+}
+
+function findFile(folder, name) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      const found = findFile(path, name);
+      if (found) return found;
+    } else if (entry.name === name) return path;
+  }
+  return null;
+}
+
+/** An uncompressed kernel boots at once; unpacking a bzImage costs an emulated CPU seconds. */
+function unpackKernel(packed, target) {
+  const image = readFileSync(packed);
+  const start = image.indexOf(Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]));
+  if (start < 0) throw new Error('the kernel is not packed with xz');
+  // xz complains of what follows its stream, after having unpacked it.
+  const unpacked = run('xz', ['-dc'], { input: image.subarray(start), mayFail: true }).stdout;
+  if (unpacked.subarray(0, 4).toString('latin1') !== '\x7fELF') throw new Error('the kernel could not be unpacked');
+  writeFileSync(target, unpacked);
+}
+
+function build(folder) {
+  const debs = join(folder, 'debs');
+  const unpacked = join(folder, 'unpacked');
+  const root = join(folder, 'initramfs');
+  for (const dir of [debs, unpacked, join(root, 'modules'), join(root, 'bin')]) mkdirSync(dir, { recursive: true });
+  const kernel = kernelName();
+  console.error(`vm: fetching ${kernel}`);
+  download(debs, [kernel, 'busybox-static']);
+  for (const name of readdirSync(debs)) run('dpkg', ['-x', join(debs, name), unpacked]);
+  const boot = readdirSync(join(unpacked, 'boot')).find((name) => name.startsWith('vmlinuz-'));
+  unpackKernel(join(unpacked, 'boot', boot), join(folder, 'vmlinux'));
+
+  modules.forEach((name, i) => {
+    const found = findFile(join(unpacked, 'lib/modules'), `${name}.ko`);
+    if (!found) throw new Error(`${kernel} has no ${name}.ko`);
+    copyFileSync(found, join(root, 'modules', `${String(i).padStart(2, '0')}-${name}.ko`));
+  });
+  copyFileSync(join(unpacked, 'bin/busybox'), join(root, 'bin/busybox'));
+  copyFileSync(join(here, 'guest-init.sh'), join(root, 'init'));
+  chmodSync(join(root, 'init'), 0o755);
+  const names = run('find', ['.'], { cwd: root }).stdout;
+  const archive = run(join(root, 'bin/busybox'), ['cpio', '-o', '-H', 'newc'], { cwd: root, input: names }).stdout;
+  writeFileSync(join(folder, 'initrd'), archive);
+  run('truncate', ['-s', '512M', join(folder, 'scratch.img')]);
+  run('mkfs.ext4', ['-q', '-F', join(folder, 'scratch.img')]);
+  for (const dir of [debs, unpacked, root]) rmSync(dir, { recursive: true });
+}
+
+/** The folder with `vmlinux`, `initrd` and `scratch.img`, made where it is missing. Call it under the cache's lock. */
+export function ensureImage() {
+  need('qemu-system-x86_64', 'qemu-system-x86');
+  need('mkfs.ext4', 'e2fsprogs');
+  need('xz', 'xz-utils');
+  const key = createHash('sha256')
+    .update(readFileSync(fileURLToPath(import.meta.url)))
+    .update(readFileSync(join(here, 'guest-init.sh')))
+    .digest('hex')
+    .slice(0, 12);
+  const image = join(cacheFolder(), `image-${key}`);
+  if (existsSync(image)) return image;
+  for (const name of existsSync(cacheFolder()) ? readdirSync(cacheFolder()) : []) {
+    if (name.startsWith('image-')) rmSync(join(cacheFolder(), name), { recursive: true, force: true });
+  }
+  const fresh = join(cacheFolder(), `image-new-${process.pid}`);
+  mkdirSync(fresh, { recursive: true });
+  try {
+    build(fresh);
+    renameSync(fresh, image);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+  return image;
+}
