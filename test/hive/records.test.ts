@@ -1,0 +1,180 @@
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  cleanRecords,
+  defaultRuntimeDir,
+  lockInstance,
+  readRecord,
+  readRecords,
+  recordExit,
+  recordPath,
+  removeRecord,
+  type WorkerExit,
+  type WorkerRecord,
+  writeRecord,
+} from '../../lib/hive/records.js';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'hivepulse-records-'));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+const record = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
+  schema: 1,
+  group: 'llm',
+  instance: '8080',
+  owner: 'cgroup',
+  cgroup: '/sys/fs/cgroup/hivepulse.slice/llm/8080',
+  cgroupInode: 4711,
+  unit: null,
+  pid: 1234,
+  startTicks: 987_654,
+  startedAt: '2026-01-02T03:04:05.000Z',
+  parentPid: 1200,
+  parentStartTicks: 987_000,
+  model: 'meta-llama/Llama-3.1-8B',
+  port: 8080,
+  labels: { team: 'search' },
+  readyUrl: 'http://127.0.0.1:8080/health',
+  reservationId: null,
+  command: ['vllm', 'serve', 'meta-llama/Llama-3.1-8B'],
+  limits: { cpu: '200%', memory: '24G' },
+  notApplied: [],
+  exit: null,
+  ...over,
+});
+const exit: WorkerExit = { at: '2026-01-02T03:05:05.000Z', code: null, signal: 'SIGKILL', oomKills: 1, remaining: 0 };
+
+describe('records', () => {
+  it('come back as they were written, and only their owner may read them', async () => {
+    await writeRecord(dir, record());
+    await writeRecord(dir, record({ instance: '8081', pid: 1235 }));
+    const read = await readRecords(dir);
+    expect(read.running).toEqual([record(), record({ instance: '8081', pid: 1235 })]);
+    expect(read.problems).toEqual([]);
+    expect((await stat(recordPath(dir, 'llm', '8080'))).mode & 0o077).toBe(0);
+  });
+
+  it('a directory that does not exist is no worker and no problem', async () => {
+    expect(await readRecords(join(dir, 'nowhere'))).toEqual({ running: [], ended: [], problems: [] });
+  });
+
+  it('a torn, empty or foreign file costs no other record and is named', async () => {
+    await writeRecord(dir, record());
+    const folder = dirname(recordPath(dir, 'llm', '8080'));
+    await writeFile(join(folder, 'torn.json'), JSON.stringify(record()).slice(0, 100));
+    await writeFile(join(folder, 'empty.json'), '');
+    await writeFile(join(folder, 'foreign.json'), '{"schema":1,"group":"llm"}');
+    await writeFile(join(folder, 'left.json.12.ab.tmp'), '{');
+    await mkdir(join(folder, 'folder.json'));
+    const read = await readRecords(dir);
+    expect(read.running).toEqual([record()]);
+    expect(read.problems.map(({ path }) => path.slice(folder.length + 1))).toEqual([
+      'empty.json',
+      'folder.json',
+      'foreign.json',
+      'torn.json',
+    ]);
+  });
+
+  it('a record cut at any byte is never read as a record', async () => {
+    const text = JSON.stringify(record());
+    const path = recordPath(dir, 'llm', '8080');
+    await writeRecord(dir, record());
+    await fc.assert(
+      fc.asyncProperty(fc.nat(text.length - 1), async (length) => {
+        await writeFile(path, text.slice(0, length));
+        expect(await readRecord(dir, 'llm', '8080')).toBeNull();
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('readers never see half a record while it is rewritten', async () => {
+    await writeRecord(dir, record());
+    let writing = true;
+    const writer = (async () => {
+      for (let i = 0; i < 100; i += 1) await writeRecord(dir, record({ command: ['x'.repeat(i * 200)] }));
+      writing = false;
+    })();
+    while (writing) {
+      const { running, problems } = await readRecords(dir);
+      expect(problems).toEqual([]);
+      expect(running).toHaveLength(1);
+    }
+    await writer;
+  });
+
+  it('an exit moves the record to those that ended, and nothing of the name stays', async () => {
+    await writeRecord(dir, record());
+    await recordExit(dir, record(), exit);
+    const read = await readRecords(dir);
+    expect(read.running).toEqual([]);
+    expect(read.ended).toEqual([record({ exit })]);
+    expect(await readdir(join(dir, 'workers'))).toEqual([]);
+  });
+
+  it('children that live on keep the record, with the exit of the main process', async () => {
+    await writeRecord(dir, record());
+    await recordExit(dir, record(), { ...exit, remaining: 2 });
+    expect((await readRecords(dir)).running[0]?.exit?.remaining).toBe(2);
+  });
+
+  it('the late exit of an earlier worker leaves the record of its successor alone', async () => {
+    const successor = record({ pid: 5678, startTicks: 999_999 });
+    await writeRecord(dir, successor);
+    await recordExit(dir, record(), exit);
+    await removeRecord(dir, record());
+    expect((await readRecords(dir)).running).toEqual([successor]);
+  });
+
+  it('stale records go, live ones stay, and old exits are forgotten', async () => {
+    await writeRecord(dir, record());
+    await writeRecord(dir, record({ group: 'other', instance: 'gone', pid: 99 }));
+    await recordExit(dir, record({ instance: 'old', pid: 77 }), exit);
+    const [name] = await readdir(join(dir, 'exits'));
+    const hourAgo = new Date(Date.now() - 3_600_000);
+    await utimes(join(dir, 'exits', name as string), hourAgo, hourAgo);
+    const removed = await cleanRecords(dir, async ({ pid }) => pid === 1234);
+    expect(removed.map(({ instance }) => instance)).toEqual(['gone']);
+    const read = await readRecords(dir);
+    expect(read.running).toEqual([record()]);
+    expect(read.ended).toEqual([]);
+  });
+});
+
+describe('the lock of a name', () => {
+  it('is held by one at a time', async () => {
+    const free = await lockInstance(dir, 'llm', '8080');
+    await expect(lockInstance(dir, 'llm', '8080', 30)).rejects.toMatchObject({ code: 'INSTANCE_OCCUPIED' });
+    const other = await lockInstance(dir, 'llm', '8081');
+    await free();
+    await (await lockInstance(dir, 'llm', '8080', 30))();
+    await other();
+    expect(await readdir(join(dir, 'workers'))).toEqual([]);
+  });
+
+  it('of a process that is gone is taken over', async () => {
+    await mkdir(join(dir, 'workers/llm'), { recursive: true });
+    await writeFile(join(dir, 'workers/llm/8080.lock'), '4194304 1 abc');
+    await (await lockInstance(dir, 'llm', '8080', 1000))();
+  });
+
+  it('in a directory that cannot be written says which and what to do', async () => {
+    await writeFile(join(dir, 'file'), '');
+    await expect(lockInstance(join(dir, 'file/below'), 'a', 'b')).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
+  });
+});
+
+describe('where records are', () => {
+  it.each([
+    [{}, 0, '/run/hivepulse'],
+    [{ XDG_RUNTIME_DIR: '/run/user/1000' }, 1000, '/run/user/1000/hivepulse'],
+    [{}, 1000, '/tmp/hivepulse-1000'],
+    [{ HIVEPULSE_RUNTIME_DIR: '/x' }, 0, '/x'],
+  ])('%j, user %d: %s', (environment, uid, path) => expect(defaultRuntimeDir(environment, uid)).toBe(path));
+});
