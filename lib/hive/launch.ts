@@ -1,6 +1,7 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { locateCgroups } from '../cgroup/locate.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import {
   enableControllers,
@@ -67,16 +68,6 @@ export const workersSlice = 'hivepulse.slice';
 /** Accounting that every worker gets where it can be had, whether limited or not. */
 const accounted: readonly Controller[] = ['cpu', 'memory', 'io', 'pids'];
 
-/** The v2 mount point from mountinfo, or null. */
-async function unifiedMount(procRoot: string): Promise<string | null> {
-  const text = await readFile(join(procRoot, 'self/mountinfo'), 'utf8').catch(() => '');
-  for (const line of text.split('\n')) {
-    const [left, right] = line.split(' - ');
-    if (right?.startsWith('cgroup2 ')) return (left as string).split(' ')[4] as string;
-  }
-  return null;
-}
-
 /**
  * Decides where workers go: `root` where it is given (a subtree that was delegated to us), else systemd's scopes where
  * systemd runs, since it owns the tree, else our own tree at the v2 mount. Throws CGROUP_UNAVAILABLE, and
@@ -89,7 +80,7 @@ export async function findWorkerHome(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<WorkerHome> {
   if (root !== undefined) {
-    if ((await isPopulatedOrRoot(root)) === false) {
+    if (!(await isCgroup(root))) {
       throw new HivepulseError(
         'CGROUP_UNAVAILABLE',
         root,
@@ -98,14 +89,10 @@ export async function findWorkerHome(
     }
     return { kind: 'cgroup', root };
   }
-  const mount = await unifiedMount(procRoot);
-  if (mount === null) {
-    throw new HivepulseError(
-      'CGROUP_UNAVAILABLE',
-      '/proc/self/mountinfo',
-      'No cgroup v2 hierarchy is mounted here; mount one (mount -t cgroup2 none /sys/fs/cgroup), or boot with systemd.unified_cgroup_hierarchy=1.',
-    );
-  }
+  const place = locateCgroups({ procRoot });
+  const mount = place.root;
+  if (mount === null)
+    throw new HivepulseError('CGROUP_UNAVAILABLE', '/sys/fs/cgroup', place.reason ?? 'No cgroup v2 is mounted here.');
   const { manager, booted, reason } = await findManager(uid, environment);
   if (manager !== null) return { kind: 'systemd', manager, mount };
   if (booted) {
@@ -118,7 +105,7 @@ export async function findWorkerHome(
   return { kind: 'cgroup', root: mount };
 }
 
-const isPopulatedOrRoot = (dir: string) =>
+const isCgroup = (dir: string) =>
   stat(join(dir, 'cgroup.procs')).then(
     () => true,
     () => false,
