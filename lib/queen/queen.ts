@@ -11,6 +11,7 @@ import { StreamHub } from '../http/stream-hub.js';
 import { streamSource } from '../http/stream-source.js';
 import type { QueenOptions, Running, TokenGrant } from '../options.js';
 import { Registry } from './registry.js';
+import type { RegistryOptions } from './registry-options.js';
 
 /** How often liveness is looked at: everything due is done within this time. */
 const tickMs = 250;
@@ -37,7 +38,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
  */
 export async function startQueen(
   options: QueenOptions = {},
-  extra: { readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[] } = {},
+  extra: {
+    readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[];
+    /** Over what the options say: clocks, the name of the stream. */
+    readonly registry?: RegistryOptions;
+  } = {},
 ): Promise<Queen> {
   const { host = defaults.host, port = defaults.queenPort, logger, signal } = options;
   throwIfAborted(signal);
@@ -58,6 +63,7 @@ export async function startQueen(
     eventRingSize: options.eventRingSize ?? defaults.eventRingSize,
     maxHives: options.maxHives ?? defaults.maxHives,
     maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+    ...extra.registry,
   });
   const hub = new StreamHub(streamSource(registry), { maxClients: options.maxStreams ?? defaults.maxStreams });
   const app = await buildServer({

@@ -519,7 +519,8 @@ export class SimulatedHost {
 
   #roomOn(index: number): number {
     const gpu = this.#gpus[index]!;
-    let room = (gpu.spec.memoryMib - gpu.spec.reservedMib) * MIB;
+    // Engines leave a little for others: nothing is filled to the brim.
+    let room = (gpu.spec.memoryMib - gpu.spec.reservedMib) * MIB * 0.95;
     for (const worker of this.#workers.values()) if (worker.gpuIndexes.includes(index)) room -= worker.vramPerGpu;
     return Math.max(0, room);
   }
