@@ -131,6 +131,12 @@ export function gpuSigns(gpus: HiveView['gpus']): Span[] {
   });
 }
 
+/** `1 min` for `1 min 05 s` where there is no room for it. */
+function shortAge(ageMs: number, width: number): string {
+  const age = formatAge(ageMs);
+  return age.length > width ? age.split(' ').slice(0, 2).join(' ') : age;
+}
+
 export const hiveColumns: readonly Column<HiveView>[] = [
   { key: 'hive', title: 'HIVE', min: 12, max: 32, rank: 0, draw: (h) => [span(h.id, '1')], order: (h) => h.id },
   {
@@ -149,7 +155,9 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     min: 6,
     max: 12,
     rank: 5,
-    draw: (h) => [value(formatAge(h.ageMs), h.liveness === 'online' ? undefined : livenessFaces[h.liveness]?.tone)],
+    draw: (h, width) => [
+      value(shortAge(h.ageMs, width), h.liveness === 'online' ? undefined : livenessFaces[h.liveness]?.tone),
+    ],
     order: (h) => h.ageMs,
     descending: true,
   },
@@ -293,9 +301,7 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     min: 10,
     max: 10,
     rank: 0,
-    draw: (w) => [
-      faceSpan(w.liveness === 'online' ? faceOf(workerStateFaces, w.state) : faceOf(livenessFaces, w.liveness)),
-    ],
+    draw: (w) => [faceSpan(w.liveness === 'offline' ? livenessFaces.offline : faceOf(workerStateFaces, w.state))],
     order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
   },
   {
@@ -439,9 +445,7 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     min: 14,
     max: 16,
     rank: 0,
-    draw: (g) => [
-      faceSpan(g.liveness === 'online' ? faceOf(gpuHealthFaces, g.health) : faceOf(livenessFaces, g.liveness)),
-    ],
+    draw: (g) => [faceSpan(g.liveness === 'offline' ? livenessFaces.offline : faceOf(gpuHealthFaces, g.health))],
     order: (g) => Object.keys(gpuHealthFaces).length - Object.keys(gpuHealthFaces).indexOf(g.health),
   },
   {

@@ -27,6 +27,7 @@ const named: Readonly<Record<string, Key>> = {
   '\u007f': 'backspace',
   '\b': 'backspace',
   '\u0003': 'interrupt',
+  '\u001a': 'suspend',
   '\u000c': 'redraw',
   '\u0015': 'clear',
 };

@@ -269,7 +269,7 @@ function tableBody(state: TopState, rows: readonly Row[], height: number, total:
   const visible = height - (ui.view === 'events' ? 0 : 1);
   const first = Math.max(0, Math.min(at - Math.floor(visible / 2), rows.length - visible));
   const shown = rows.slice(first, first + visible);
-  if (rows.length === 0) return [toText([span(emptyText(state), '2')], colours)];
+  if (rows.length === 0) return [toText(fitSpans([span(emptyText(state), '2')], total), colours)];
   if (ui.view === 'events') {
     const hiveWidth = hiveNameWidth(state);
     return shown.map((row, i) =>

@@ -1,0 +1,161 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { bar } from '../../lib/cli/columns.js';
+import { plainLine } from '../../lib/cli/log.js';
+import { type Column, fitColumns, fitSpans, printTable, sortRows, span, toText } from '../../lib/cli/table.js';
+import { columns, cut, pad, plain, printable } from '../../lib/cli/text.js';
+
+describe('terminal text: what other hosts say cannot steer the terminal', () => {
+  test('escape sequences, control characters and marks of direction become dots', () => {
+    expect(printable('\u001b]0;owned\u0007x\u001b[2Jy\r\n\u202ez\u009b1m')).toBe(
+      '\u00b7]0;owned\u00b7x\u00b7[2Jy\u00b7\u00b7\u00b7z\u00b71m',
+    );
+  });
+
+  test('no text survives with a control character', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+        expect(printable(text)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/);
+      }),
+    );
+  });
+});
+
+describe('terminal text: width', () => {
+  test.each([
+    ['abc', 3],
+    ['日本', 4],
+    ['e\u0301', 1],
+    ['\u001b[31mred\u001b[0m', 3],
+    ['🚀', 2],
+    ['', 0],
+  ])('%j takes %i columns', (text, width) => {
+    expect(columns(text)).toBe(width);
+  });
+
+  test('cut and fit give what was asked, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 1, max: 40 }), (text, width) => {
+        const clean = printable(text);
+        expect(columns(cut(clean, width))).toBeLessThanOrEqual(width);
+        expect(columns(pad(clean, width))).toBe(width);
+        expect(columns(pad(clean, width, 'right'))).toBe(width);
+      }),
+    );
+  });
+
+  test('spans are cut and padded to exactly the width, colours not counted', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.string({ unit: 'grapheme', maxLength: 12 }), fc.constantFrom('31', '1', undefined)), {
+          maxLength: 5,
+        }),
+        fc.integer({ min: 1, max: 30 }),
+        fc.constantFrom('left' as const, 'right' as const),
+        (parts, width, align) => {
+          const text = toText(
+            fitSpans(
+              parts.map(([part, sgr]) => span(part, sgr)),
+              width,
+              align,
+            ),
+            true,
+          );
+          expect(columns(text)).toBe(width);
+        },
+      ),
+    );
+  });
+});
+
+interface Item {
+  readonly name: string;
+  readonly size: number | null;
+}
+const items: Column<Item>[] = [
+  {
+    key: 'name',
+    title: 'NAME',
+    min: 4,
+    max: 20,
+    rank: 0,
+    draw: (item) => [span(item.name)],
+    order: (item) => item.name,
+  },
+  {
+    key: 'size',
+    title: 'SIZE',
+    align: 'right',
+    min: 4,
+    max: 6,
+    rank: 1,
+    draw: (item) => [span(String(item.size ?? '\u2014'))],
+    order: (item) => item.size,
+  },
+  { key: 'more', title: 'MORE', min: 10, max: 10, rank: 2, draw: () => [span('0123456789')] },
+];
+
+describe('tables', () => {
+  test('the columns of the highest rank go first where there is no room', () => {
+    const titles = (width: number) => fitColumns(items, width).map(({ column }) => column.key);
+    expect(titles(80)).toEqual(['name', 'size', 'more']);
+    expect(titles(21)).toEqual(['name', 'size']);
+    expect(titles(6)).toEqual(['name']);
+  });
+
+  test('no row is wider than the terminal, and none is ever narrower than its content needs', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ name: fc.string(), size: fc.option(fc.integer()) }), { maxLength: 8 }),
+        fc.integer({ min: 10, max: 120 }),
+        (rows, width) => {
+          for (const line of printTable(items, rows, width, false)) expect(columns(line)).toBeLessThanOrEqual(width);
+        },
+      ),
+    );
+  });
+
+  test('without colours there is no escape sequence at all', () => {
+    expect(printTable(items, [{ name: 'a', size: 1 }], 80, false)).toEqual([
+      'NAME  SIZE  MORE',
+      'a        1  0123456789',
+    ]);
+    expect(printTable(items, [{ name: 'a', size: 1 }], 80, true)[0]).toContain('\u001b[1m');
+  });
+
+  test('what is not known comes last in both directions; numbers in names sort as numbers', () => {
+    const rows: Item[] = ['gpu-10', 'gpu-2', 'gpu-1'].map((name, i) => ({ name, size: i === 1 ? null : i }));
+    const names = (key: number, descending: boolean) =>
+      sortRows(rows, items[key] as Column<Item>, descending).map(({ name }) => name);
+    expect(names(0, false)).toEqual(['gpu-1', 'gpu-2', 'gpu-10']);
+    expect(names(1, false)).toEqual(['gpu-10', 'gpu-1', 'gpu-2']);
+    expect(names(1, true)).toEqual(['gpu-1', 'gpu-10', 'gpu-2']);
+  });
+});
+
+describe('bars', () => {
+  const text = (fraction: number | null, width: number) =>
+    bar(fraction, width)
+      .map((part) => part.text)
+      .join('');
+  test.each([
+    [0, 4, '····'],
+    [0.5, 4, '██··'],
+    [1, 4, '████'],
+    [0.001, 4, '▏···'],
+    [0.28125, 4, '█▏··'],
+    [7, 4, '████'],
+    [null, 4, '╌╌╌╌'],
+  ])('%s in %i columns is %s', (fraction, width, expected) => {
+    expect(text(fraction, width)).toBe(expected);
+  });
+});
+
+describe('log lines for people', () => {
+  test('time, level, message, then the rest; control characters are dots', () => {
+    const line = JSON.stringify({ level: 40, time: '2026-01-05T10:00:09.123Z', url: 'http://x', msg: 'late\u001b[2J' });
+    expect(plainLine(line, false)).toBe('10:00:09 warn  late\u00b7[2J  url=http://x');
+    expect(plain(plainLine(line, true))).toBe('10:00:09 warn  late\u00b7[2J  url=http://x');
+  });
+});

@@ -1,0 +1,348 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { columns, plain } from '../../lib/cli/text.js';
+import { sparkline, wrap } from '../../lib/cli/top/detail.js';
+import { type Key, parseKeys } from '../../lib/cli/top/keys.js';
+import { pageSize, render, type TopState } from '../../lib/cli/top/render.js';
+import { Screen } from '../../lib/cli/top/screen.js';
+import { type Items, initialUi, press, type Ui } from '../../lib/cli/top/ui.js';
+import { itemsOf, sampleFleet, settledFrame, topState, viewsOf } from './fleet.js';
+
+const size = { columns: 140, rows: 36 };
+const { model, items } = sampleFleet();
+const frame = (changes: Partial<TopState> = {}, at = size) => render(topState(items, changes), at);
+const text = (changes: Partial<TopState> = {}, at = size) => frame(changes, at).map(plain).join('\n');
+const pressed = (keys: readonly Key[], from: Ui = initialUi, over: Items = items) =>
+  keys.reduce((ui, key) => press(ui, key, over, pageSize(topState(over, { ui }), size)), from);
+const line = (part: string, changes: Partial<TopState> = {}) =>
+  text(changes)
+    .split('\n')
+    .find((candidate) => candidate.includes(part)) ?? '';
+
+describe('top: a frame', () => {
+  test('has exactly the lines of the screen, none wider than it, in every view and size', () => {
+    const first = items.workers[0];
+    const details = [
+      null,
+      { kind: 'hive', key: 'beta' },
+      { kind: 'worker', key: first?.key ?? '' },
+      { kind: 'hive', key: 'gone' },
+    ] as const;
+    fc.assert(
+      fc.property(
+        fc.record({
+          columns: fc.integer({ min: 20, max: 250 }),
+          rows: fc.integer({ min: 6, max: 80 }),
+          view: fc.constantFrom('hives' as const, 'workers' as const, 'gpus' as const, 'events' as const),
+          detail: fc.constantFrom(...details),
+          scroll: fc.integer({ min: 0, max: 500 }),
+          help: fc.boolean(),
+          filter: fc.constantFrom('', 'alpha', 'nothing has this', '日本'),
+          typing: fc.boolean(),
+          colours: fc.boolean(),
+        }),
+        ({ columns: width, rows, colours, ...ui }) => {
+          const lines = frame({ ui: { ...initialUi, ...ui }, colours }, { columns: width, rows });
+          expect(lines).toHaveLength(rows);
+          for (const each of lines) expect(columns(each)).toBeLessThanOrEqual(width);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  test('the head counts hives, GPUs and workers by state, with their signs', () => {
+    expect(text()).toMatch(/3 hives {2}● 1 online {2}◐ 1 late {2}○ 1 offline/);
+    expect(text()).toMatch(/12 GPUs {2}● 10 ok {2}◧ 1 stalled {2}✕ 1 lost/);
+    expect(text()).toMatch(/12 workers .*○ 2 offline/);
+  });
+
+  test('what is not known is a dash, never 0', () => {
+    const [stalled] = items.workers.filter((worker) => worker.hive === 'beta' && worker.gpuUtilizationPercent === null);
+    expect(stalled).toBeDefined();
+    const row = line(stalled?.id ?? '', { ui: { ...initialUi, view: 'workers', filter: 'beta' } });
+    expect(row).toContain('—');
+    expect(row).not.toMatch(/ 0 %/);
+  });
+
+  test('ages go on while the queen is silent, and the head says that the stream is cut', () => {
+    const later = itemsOf(model, 65_000);
+    const shown = render(
+      topState(later, { nowMs: 65_000, connection: { kind: 'lost', reason: 'refused', sinceMs: 5000 } }),
+      size,
+    ).map(plain);
+    expect(shown[0]).toContain('cut off 1 min 00 s: refused; trying again');
+    expect(shown.find((row) => row.startsWith('alpha'))).toMatch(/1 min( 05 s)?/);
+  });
+
+  test('an escape sequence in what a host says is not passed on', () => {
+    const evil = settledFrame({ id: 'evil', seed: 9, workers: 1, gpus: 1 });
+    const { hive, workers } = viewsOf(evil);
+    const [worker] = workers;
+    const spoiled = {
+      ...(worker as NonNullable<typeof worker>),
+      model: '\u001b[2Jm',
+      name: 'n\u001b]0;x\u0007',
+      command: 'c\u001b[31m\u202e',
+    };
+    const over: Items = { hives: [hive], workers: [spoiled], gpus: [], events: [] };
+    for (const ui of [
+      { ...initialUi, view: 'workers' as const },
+      { ...initialUi, detail: { kind: 'worker' as const, key: spoiled.key } },
+    ]) {
+      const raw = render(topState(over, { ui, colours: true }), size).join('\n');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: only our own sequences may remain
+      expect(raw.replace(/\u001b\[[0-9;]*m/g, '')).not.toMatch(/[\u001b\u0007\u202e]/);
+      expect(raw).toContain('\u00b7[2Jm');
+    }
+  });
+
+  test('without colours only emphasis remains', () => {
+    for (const view of ['hives', 'workers', 'gpus', 'events'] as const) {
+      const raw = frame({ ui: { ...initialUi, view }, colours: false }).join('\n');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: sequences are what is counted
+      const codes = new Set([...raw.matchAll(/\u001b\[([0-9;]*)m/g)].flatMap((match) => (match[1] ?? '').split(';')));
+      expect([...codes].filter((code) => !['', '0', '1', '4', '7'].includes(code))).toEqual([]);
+    }
+  });
+
+  test('an empty fleet says what to do', () => {
+    const none: Items = { hives: [], workers: [], gpus: [], events: [] };
+    expect(render(topState(none), size).join('\n')).toContain('hivepulse hive --queen');
+    expect(render(topState(none, { connection: { kind: 'connecting' } }), size).join('\n')).toContain('Connecting to');
+  });
+});
+
+describe('top: details', () => {
+  test('a hive: GPUs with their health, faults with the mend, workers', () => {
+    const shown = text({ ui: { ...initialUi, detail: { kind: 'hive', key: 'beta' } } }, { columns: 140, rows: 60 });
+    expect(shown).toMatch(/GPUs 4/);
+    expect(shown).toMatch(/◧ stalled/);
+    expect(shown).toMatch(/GPU_STALLED/);
+    expect(shown).toMatch(/a GPU reset or\s+a reboot mends it/);
+    expect(shown).toMatch(/Workers 4/);
+    expect(shown).toMatch(/GPU 1a2b3c4d is lost/);
+  });
+
+  test('a worker: its command, limits, GPUs, history and events', () => {
+    const worker = items.workers.find((candidate) => candidate.hive === 'alpha' && candidate.gpus.length > 0);
+    const history = {
+      stepMs: 10_000,
+      newestAgeMs: 0,
+      series: { cpuPercent: [null, 10, 400], vramUsedBytes: [null, null, null] },
+    };
+    const shown = text(
+      { history, ui: { ...initialUi, detail: { kind: 'worker', key: worker?.key ?? '' } } },
+      { columns: 140, rows: 70 },
+    );
+    expect(shown).toContain(worker?.model ?? 'no model');
+    expect(shown).toContain((worker?.command ?? '').slice(0, 40));
+    expect(shown).toMatch(/working set/);
+    expect(shown).toMatch(/cpu +\S* ▁█ {2}10 % to 400 %/);
+    expect(shown).not.toMatch(/vram used/);
+  });
+
+  test('one that is gone says so', () => {
+    expect(text({ ui: { ...initialUi, detail: { kind: 'worker', key: 'alpha/x/y' } } })).toContain('alpha/x/y is gone');
+  });
+
+  test('a sparkline leaves gaps where nothing is known', () => {
+    expect(sparkline([0, null, 50, 100], 10, 100)).toBe('▁ ▄█');
+    expect(sparkline([], 10)).toBe('');
+    expect(sparkline([0, 0], 10)).toBe('▁▁');
+  });
+
+  test('wrap loses nothing', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 300 }), fc.integer({ min: 4, max: 60 }), (words, width) => {
+        const lines = wrap(words, width);
+        expect(lines.join('').replaceAll(' ', '')).toBe(words.replace(/\s+/g, ''));
+        for (const each of lines) expect(columns(each)).toBeLessThanOrEqual(width);
+      }),
+    );
+  });
+});
+
+describe('top: keys', () => {
+  test('a terminal sends keys as sequences, also several at once', () => {
+    expect(parseKeys('\u001b[A\u001bOBx\u001b[5~\r\u001b\u0003é')).toEqual([
+      'up',
+      'down',
+      'x',
+      'pageUp',
+      'enter',
+      'escape',
+      'interrupt',
+      'é',
+    ]);
+    expect(parseKeys('\u001b[200~\u0001\u001b[1;5C')).toEqual([]);
+  });
+
+  test('the selected row stays selected while sorting moves it', () => {
+    const chosen = pressed(['2', 'down', 'down']);
+    const key = chosen.selected.workers;
+    const sorted = pressed(['s', 's', 'r'], chosen);
+    expect(sorted.selected.workers).toBe(key);
+    const [, id] = /^[^/]+\/(.*)$/.exec(key ?? '') ?? [];
+    const selected = frame({ ui: sorted, colours: true }).find(
+      (each) => each.startsWith('\u001b[7m') && !each.includes('hivepulse'),
+    );
+    expect(plain(selected ?? '')).toContain((id ?? '?').slice(0, 10));
+  });
+
+  test('sorting by a number puts the largest first, and r turns it round', () => {
+    const first = (ui: Ui) => {
+      const rows = text({ ui }).split('\n');
+      return rows[rows.findIndex((row) => /^(HIVE|WORKER)/.test(row)) + 1] ?? '';
+    };
+    const byWorkers = pressed(['s', 's', 's']);
+    expect(byWorkers.sort.hives).toEqual({ key: 'workers', descending: true });
+    expect(first(byWorkers)).toMatch(/^alpha/);
+    expect(first(pressed(['r'], byWorkers))).toMatch(/^gamma/);
+  });
+
+  test('a filter is typed, kept and cleared; every word must occur', () => {
+    const typing = pressed(['2', '/', ...'beta llm']);
+    expect(typing).toMatchObject({ typing: true, filter: 'beta llm' });
+    const kept = pressed(['enter'], typing);
+    const shown = text({ ui: kept });
+    expect(shown).toContain('filter "beta llm"');
+    expect(shown).not.toMatch(/^\S+ +alpha/m);
+    expect(pressed(['escape'], kept).filter).toBe('');
+    expect(pressed(['backspace', 'clear'], typing).filter).toBe('');
+    expect(text({ ui: { ...kept, filter: 'xyzzy' } })).toContain('Nothing matches "xyzzy"');
+  });
+
+  test('Enter opens, Esc goes back, w shows the workers of a hive', () => {
+    const opened = pressed(['down', 'enter']);
+    expect(opened.detail).toEqual({ kind: 'hive', key: 'beta' });
+    expect(pressed(['escape'], opened).detail).toBeNull();
+    expect(pressed(['w'], opened)).toMatchObject({ view: 'workers', filter: 'beta/', detail: null });
+  });
+
+  test('q quits, also from help, and Ctrl-C while a filter is typed', () => {
+    expect(pressed(['q']).quit).toBe(true);
+    expect(pressed(['?', 'q']).quit).toBe(true);
+    expect(pressed(['/', 'q']).quit).toBe(false);
+    expect(pressed(['/', 'interrupt']).quit).toBe(true);
+  });
+
+  test('any keys in any order leave a screen that can be drawn', () => {
+    const key = fc.constantFrom<Key>(
+      '1',
+      '2',
+      '3',
+      '4',
+      'tab',
+      'backTab',
+      'up',
+      'down',
+      'pageUp',
+      'pageDown',
+      'home',
+      'end',
+      'enter',
+      'escape',
+      '/',
+      'a',
+      's',
+      'S',
+      'r',
+      'w',
+      '?',
+      ' ',
+      'backspace',
+      'left',
+      'right',
+    );
+    fc.assert(
+      fc.property(fc.array(key, { maxLength: 30 }), (keys) => {
+        expect(frame({ ui: pressed(keys) })).toHaveLength(size.rows);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('top: the model follows the stream', () => {
+  test('a heartbeat adds, replaces and drops workers; a whole one forgets the others', () => {
+    const { model: own } = sampleFleet();
+    const { hive, workers } = viewsOf(settledFrame({ id: 'alpha', seed: 1, workers: 3, gpus: 8 }));
+    const before = own.workersOf('alpha').length;
+    own.heartbeat({ hive, workers: [], gone: [own.workersOf('alpha')[0]?.key ?? ''], whole: false }, 1000);
+    expect(own.workersOf('alpha')).toHaveLength(before - 1);
+    own.heartbeat({ hive, workers, gone: [], whole: true }, 2000);
+    expect(
+      own
+        .workersOf('alpha')
+        .map(({ key }) => key)
+        .sort(),
+    ).toEqual(workers.map(({ key }) => key).sort());
+  });
+
+  test('what the queen concludes changes what is shown at once', () => {
+    const { model: own } = sampleFleet();
+    const event = (kind: string, rest = {}) => ({
+      id: `x-${kind}`,
+      at: '2026-01-05T10:00:00Z',
+      kind,
+      hive: 'alpha',
+      detail: {},
+      ...rest,
+    });
+    own.event(event('hiveOffline'));
+    expect(own.hive('alpha', 0)?.liveness).toBe('offline');
+    expect(own.workersOf('alpha').every(({ liveness }) => liveness === 'offline')).toBe(true);
+    const [worker] = own.workersOf('alpha');
+    own.event(event('workerGone', { workerId: worker?.id }));
+    expect(own.worker(worker?.key ?? '')).toBeNull();
+    own.event(event('hiveRemoved'));
+    expect(own.hive('alpha', 0)).toBeNull();
+    expect(own.workersOf('alpha')).toEqual([]);
+  });
+
+  test('events are bounded', () => {
+    const { model: own } = sampleFleet();
+    for (let i = 0; i < 3000; i++)
+      own.event({ id: `${i}`, at: '2026-01-05T10:00:00Z', kind: 'xid', hive: 'alpha', detail: {} });
+    expect(own.events).toHaveLength(1000);
+    expect(own.events.at(-1)?.id).toBe('2999');
+  });
+});
+
+describe('top: the screen', () => {
+  function screen() {
+    const written: string[] = [];
+    const output = { columns: 40, rows: 10, writableNeedDrain: false, write: (part: string) => written.push(part) > 0 };
+    return { written, output, screen: new Screen(output, (part) => written.push(part)) };
+  }
+
+  test('only lines that changed are written, as one synchronized frame, and nothing is cleared before it', () => {
+    const { written, screen: own } = screen();
+    own.enter();
+    own.draw(['a', 'b']);
+    own.draw(['a', 'c']);
+    own.draw(['a', 'c']);
+    expect(written).toHaveLength(3);
+    expect(written[2]).toBe('\u001b[?2026h\u001b[2;1Hc\u001b[0m\u001b[K\u001b[?2026l');
+  });
+
+  test('a terminal that has not taken the last frame gets no other one', () => {
+    const { written, output, screen: own } = screen();
+    own.enter();
+    output.writableNeedDrain = true;
+    expect(own.draw(['a'])).toBe(false);
+    output.writableNeedDrain = false;
+    expect(own.draw(['a'])).toBe(true);
+    expect(written).toHaveLength(2);
+  });
+
+  test('leaving shows the cursor and the old screen, once', () => {
+    const { written, screen: own } = screen();
+    own.enter();
+    own.leave();
+    own.leave();
+    expect(written.slice(1)).toEqual(['\u001b[0m\u001b[?7h\u001b[?25h\u001b[?1049l']);
+    expect(own.draw(['a'])).toBe(false);
+  });
+});
