@@ -2,7 +2,7 @@ import { openReader } from '../cgroup/reader.js';
 import { systemValues } from '../cgroup/system-values.js';
 import { openBlockingFiles } from '../native/open-blocking-files.js';
 import type { ReaderChoice } from '../options.js';
-import type { CgroupPlace, SamplerMachine } from '../sampling/create.js';
+import type { SamplerMachine, WatchedPlace } from '../sampling/create.js';
 import { findPlace } from './place.js';
 
 export interface MachineOptions {
@@ -14,7 +14,7 @@ export interface MachineOptions {
 /** This machine as the sampler sees it. Throws UNSUPPORTED_PLATFORM where `reader` is `native` and it does not load. */
 export async function openMachine(options: MachineOptions = {}): Promise<SamplerMachine> {
   const procRoot = options.procRoot ?? '/proc';
-  const place: CgroupPlace | { root: null; reason: string } = await findPlace(options.root, procRoot);
+  const place: WatchedPlace | { root: null; reason: string } = await findPlace(options.root, procRoot);
   return {
     place,
     openReader: ({ memory, io }) =>

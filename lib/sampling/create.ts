@@ -16,7 +16,7 @@ import { nodeHostReader, procHostReader } from './host.js';
 import { Sampler } from './sampler.js';
 
 /** Where cgroups are, as far as the sampler needs to know. */
-export interface CgroupPlace {
+export interface WatchedPlace {
   /** Directory whose cgroups are watched, absolute. */
   readonly root: string;
   /** What /proc/<pid>/cgroup says in front of a path below `root`; '' where `root` is the mount itself. */
@@ -33,7 +33,7 @@ export interface OpenReaderResult {
 /** Everything that touches the machine; tests put others in their place. */
 export interface SamplerMachine {
   /** null, with the reason, where no cgroup v2 can be watched. */
-  readonly place: CgroupPlace | { readonly root: null; readonly reason: string };
+  readonly place: WatchedPlace | { readonly root: null; readonly reason: string };
   readonly openReader: (fromProc: { readonly memory: boolean; readonly io: boolean }) => OpenReaderResult;
   readonly openFiles: () => BlockingFiles;
   readonly clockTicks: number;
@@ -153,23 +153,30 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
   let discovering: NodeJS.Timeout | null = null;
   let started = false;
 
-  /** Waits, but not for ever: what hangs shows as a fault of the snapshot. */
+  /** Waits, but not for ever: what hangs shows as a fault of the snapshot. Never rejects. */
   const within = async (work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> => {
-    const timeout = AbortSignal.timeout(ms);
-    const any = AbortSignal.any([closing.signal, timeout, ...(signal ? [signal] : [])]);
-    await Promise.race([
-      work.catch(() => undefined),
-      new Promise<void>((resolve) => {
-        if (any.aborted) resolve();
-        else any.addEventListener('abort', () => resolve(), { once: true });
-      }),
-    ]);
+    let timer: NodeJS.Timeout | undefined;
+    let wake = (): void => undefined;
+    const over = new Promise<void>((resolve) => {
+      wake = resolve;
+      timer = setTimeout(resolve, ms);
+    });
+    closing.signal.addEventListener('abort', wake);
+    signal?.addEventListener('abort', wake);
+    if (closing.signal.aborted || signal?.aborted) wake();
+    await Promise.race([work.catch(() => undefined), over]);
+    clearTimeout(timer);
+    closing.signal.removeEventListener('abort', wake);
+    signal?.removeEventListener('abort', wake);
   };
+  /** The next pass that begins from now on, or what there is after `ms`. */
   const nextPass = async (ms: number, signal?: AbortSignal): Promise<void> => {
     if (reader === null) return;
-    const stop = AbortSignal.any([closing.signal, AbortSignal.timeout(ms), ...(signal ? [signal] : [])]);
-    await reader.next(stop).catch(() => undefined);
+    const giveUp = new AbortController();
+    await within(reader.next(giveUp.signal), ms, signal);
+    giveUp.abort();
   };
+  const never = new Promise<void>(() => undefined);
   const discover = async (): Promise<void> => {
     await discovery.scan().catch(() => undefined);
     sampler.reconcile();
@@ -205,13 +212,9 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
         reader?.start(intervalMs);
         while (!closing.signal.aborted) {
           void host.read();
-          const beganMs = nowMs();
           // Half an interval of grace, then the tick goes on without the pass.
-          if (reader !== null) await nextPass(intervalMs * 1.5);
-          const leftMs = intervalMs / 2 - (nowMs() - beganMs);
-          // Without a reader, and where passes follow each other faster than they should, the interval is kept here.
-          const pauseMs = reader === null ? intervalMs : leftMs > 0 && reader.latest() === null ? leftMs : 0;
-          if (pauseMs > 0) await within(new Promise(() => undefined), pauseMs);
+          if (reader === null) await within(never, intervalMs);
+          else await nextPass(intervalMs * 1.5);
           if (!closing.signal.aborted) onSnapshot(sampler.snapshot());
         }
       };
