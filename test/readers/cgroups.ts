@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { locateCgroups } from '../../lib/cgroup/locate.js';
+import { waitFor } from '../harness/wait.js';
+
+let count = 0;
+
+/** A cgroup of this machine with children of ours; `remove` ends what is in it and takes it away. */
+export class LiveCgroups {
+  readonly directory: string;
+  readonly #children: ChildProcess[] = [];
+  readonly #made: string[] = [];
+
+  constructor(root: string) {
+    this.directory = join(root, `hivepulse-test-${process.pid}-${++count}`);
+    mkdirSync(this.directory);
+    this.#made.push(this.directory);
+  }
+
+  make(name: string): string {
+    const path = join(this.directory, name);
+    mkdirSync(path);
+    this.#made.push(path);
+    return path;
+  }
+
+  /** Starts a process that only sleeps, in the cgroup. */
+  async sleeper(cgroup: string): Promise<ChildProcess & { pid: number }> {
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+    await once(child, 'spawn');
+    this.#children.push(child);
+    writeFileSync(join(cgroup, 'cgroup.procs'), String(child.pid));
+    return child as ChildProcess & { pid: number };
+  }
+
+  async end(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Removes a cgroup that no process is left in. */
+  async removeCgroup(path: string): Promise<void> {
+    await waitFor(() => {
+      rmdirSync(path);
+      return true;
+    });
+    this.#made.splice(this.#made.indexOf(path), 1);
+  }
+
+  async remove(): Promise<void> {
+    for (const child of this.#children) await this.end(child);
+    for (const path of [...this.#made].reverse()) await this.removeCgroup(path);
+  }
+}
+
+/** Where live cgroups can be made, or why not (a test that needs them then says so). */
+export function liveRoot():
+  | { readonly root: string; readonly reason?: undefined }
+  | { readonly root?: undefined; readonly reason: string } {
+  const { root, systemd, readOnly, reason } = locateCgroups();
+  if (!root) return { reason: reason ?? 'no cgroup v2' };
+  if (systemd !== 'none') return { reason: 'systemd owns the tree; run in a scope with Delegate=yes' };
+  if (readOnly || process.getuid?.() !== 0) return { reason: `${root} may not be written; run as root` };
+  return { root };
+}
+
+export const readPids = (cgroup: string): readonly number[] =>
+  readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
