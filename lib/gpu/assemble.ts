@@ -1,0 +1,247 @@
+import type { Fault, GpuSample } from '../contract/heartbeat.js';
+import { isUnsupported, nvmlCode, reasonOf, throttleReasons } from './codes.js';
+import type { RawField, RawGpu, RawReport } from './raw.js';
+import type { GpuDevice, GpuProcess } from './reading.js';
+
+export interface Assembled {
+  readonly devices: readonly GpuDevice[];
+  readonly processes: readonly GpuProcess[];
+  readonly faults: readonly Fault[];
+}
+
+interface Identity {
+  readonly uuid: string;
+  readonly name: string;
+  readonly busId: string;
+  readonly computeCapability: string;
+}
+
+/** Who stood at which index, so that a GPU which fell off the bus is still called by its name. */
+export class GpuIdentities {
+  readonly #byIndex = new Map<number, Identity>();
+
+  remember(devices: readonly RawGpu[]): void {
+    for (const gpu of devices) {
+      if (gpu.handleCode === nvmlCode.success && gpu.parentUuid === '' && gpu.uuid !== '') {
+        this.#byIndex.set(gpu.index, gpu);
+      }
+    }
+  }
+
+  /** Of a GPU never seen healthy, its place stands for its name. */
+  of(gpu: RawGpu): Identity {
+    if (gpu.uuid !== '') return gpu;
+    return this.#byIndex.get(gpu.index) ?? { ...gpu, uuid: `unidentified-${gpu.index}` };
+  }
+
+  /** Index of the GPU on a bus id (in any spelling), or null. */
+  indexAt(busId: string): number | null {
+    for (const [index, identity] of this.#byIndex) {
+      if (sameBusId(identity.busId, busId)) return index;
+    }
+    return null;
+  }
+
+  /** Bus ids of all GPUs ever seen. */
+  busIds(): readonly string[] {
+    return [...this.#byIndex.values()].map((identity) => identity.busId);
+  }
+}
+
+/** `0000:1B:00.0` and `00000000:1b:00.0` are one place. */
+export function sameBusId(one: string, other: string): boolean {
+  const plain = (text: string) => text.toLowerCase().replace(/^0*/, '');
+  return plain(one) === plain(other);
+}
+
+/** Chips whose memory is the host's as well (GB10), or a NUMA node of it (GH200, whose `used` contains page cache). */
+const unifiedChips = /\b(GB10|GH200)\b/;
+
+/** Why the whole GPU is out of reach, or 0. */
+function goneCode(gpu: RawGpu): number {
+  if (gpu.handleCode !== nvmlCode.success) return gpu.handleCode;
+  const codes = Object.values(gpu.codes);
+  // A GPU that falls off the bus within a pass has answered some questions before; none of that is to be trusted.
+  for (const code of [nvmlCode.gpuIsLost, nvmlCode.resetRequired]) {
+    if (codes.includes(code)) return code;
+  }
+  const measured: readonly RawField[] = ['memoryTotalBytes', 'utilizationPercent', 'temperatureCelsius', 'powerWatts'];
+  const silent = measured.every((field) => {
+    const code = gpu.codes[field];
+    return gpu.values[field] === undefined && code !== undefined;
+  });
+  return silent && gpu.codes.memoryTotalBytes === nvmlCode.unknown ? nvmlCode.unknown : nvmlCode.success;
+}
+
+function healthOf(gpu: RawGpu, gone: number): GpuSample['health'] {
+  if (gone === nvmlCode.resetRequired) return 'resetRequired';
+  if (gone === nvmlCode.noPermission) return 'noPermission';
+  if (gone !== nvmlCode.success) return 'lost';
+  const action = gpu.values.recoveryAction ?? 0;
+  // 1 reset, 2 reboot of the node, 4 drain and reset; 3 only asks to stop peer-to-peer traffic.
+  if (action === 1 || action === 2 || action === 4) return 'resetRequired';
+  if (gpu.codes.memoryTotalBytes === nvmlCode.noPermission) return 'noPermission';
+  const degraded =
+    action !== 0 ||
+    gpu.values.remapPending === 1 ||
+    gpu.values.remapFailed === 1 ||
+    (gpu.values.eccUncorrected ?? 0) > 0 ||
+    gpu.inforomCorrupted === true ||
+    Object.values(gpu.codes).includes(nvmlCode.corruptedInforom);
+  return degraded ? 'degraded' : 'ok';
+}
+
+/** How raw fields are called in the contract; those missing here are for the reader's own use. */
+const contractNames: Partial<Readonly<Record<RawField, string>>> = {
+  memoryTotalBytes: 'memoryTotalBytes',
+  memoryUsedBytes: 'memoryUsedBytes',
+  memoryReservedBytes: 'memoryReservedBytes',
+  utilizationPercent: 'utilizationPercent',
+  memoryBusPercent: 'memoryBusPercent',
+  temperatureCelsius: 'temperatureCelsius',
+  powerWatts: 'powerWatts',
+  powerLimitWatts: 'powerLimitWatts',
+  smClockMhz: 'smClockMhz',
+  fanPercent: 'fanPercent',
+  throttleBits: 'throttleReasons',
+  eccUncorrected: 'eccUncorrected',
+  remapPending: 'remappedRows',
+  nvlinksTotal: 'nvlinks',
+  processes: 'processCount',
+  processUtilization: 'workers.gpus.utilizationPercent',
+};
+
+/** A device of which nothing is known now but who it is. */
+export function blankDevice(
+  identity: Pick<GpuDevice, 'uuid' | 'index' | 'name' | 'pciBusId' | 'parentUuid' | 'memoryKind' | 'computeCapability'>,
+  health: GpuSample['health'],
+): GpuDevice {
+  return {
+    uuid: identity.uuid,
+    index: identity.index,
+    name: identity.name,
+    pciBusId: identity.pciBusId,
+    parentUuid: identity.parentUuid,
+    memoryTotalBytes: null,
+    memoryUsedBytes: null,
+    memoryReservedBytes: null,
+    memoryKind: identity.memoryKind,
+    utilizationPercent: null,
+    memoryBusPercent: null,
+    temperatureCelsius: null,
+    powerWatts: null,
+    powerLimitWatts: null,
+    smClockMhz: null,
+    fanPercent: null,
+    throttleReasons: [],
+    eccUncorrected: null,
+    remappedRows: null,
+    nvlinks: null,
+    lastXid: null,
+    computeCapability: identity.computeCapability,
+    unsupported: [],
+    health,
+  };
+}
+
+const orNull = (text: string): string | null => (text === '' ? null : text);
+
+/** `lastXid` is not here: it outlives readers, and `source.ts` keeps it. */
+export function assemble(report: RawReport, identities: GpuIdentities): Assembled {
+  identities.remember(report.devices);
+  const faults: Fault[] = [];
+  const processes: GpuProcess[] = [];
+  const devices = report.devices.map((gpu, position) => {
+    const identity = identities.of(gpu);
+    const own = report.processes.filter((process) => process.device === position);
+    const gone = goneCode(gpu);
+    const unified =
+      gpu.parentUuid === '' &&
+      (gpu.codes.memoryTotalBytes === nvmlCode.notSupported || unifiedChips.test(identity.name));
+    const blank = blankDevice(
+      {
+        uuid: identity.uuid,
+        index: gpu.index,
+        name: orNull(identity.name),
+        pciBusId: orNull(identity.busId),
+        parentUuid: orNull(gpu.parentUuid),
+        memoryKind: unified ? 'unified' : 'device',
+        computeCapability: orNull(identity.computeCapability),
+      },
+      healthOf(gpu, gone),
+    );
+    const fault = (code: string, message: string, field?: string) => {
+      const about = field === undefined ? {} : { field };
+      faults.push({ source: 'gpu', code, message, gpuUuid: identity.uuid, ...about });
+    };
+    if (gone !== nvmlCode.success) {
+      const reason = reasonOf(gone);
+      fault(reason.code, `GPU ${gpu.index}: ${reason.text}`);
+      return blank;
+    }
+    for (const process of own) {
+      processes.push({
+        gpuUuid: identity.uuid,
+        pid: process.pid,
+        memoryUsedBytes: process.bytes,
+        utilizationPercent: process.utilization,
+      });
+    }
+
+    const unsupported = new Set<string>();
+    for (const [field, code] of Object.entries(gpu.codes) as [RawField, number][]) {
+      const name = contractNames[field];
+      if (name === undefined) continue;
+      if (isUnsupported(code)) unsupported.add(name);
+      else fault(reasonOf(code).code, `GPU ${gpu.index}: ${name}: ${reasonOf(code).text}`, name);
+    }
+    const value = (field: RawField): number | null => gpu.values[field] ?? null;
+    const percent = (field: RawField): number | null => {
+      const found = value(field);
+      if (found === null || (found >= 0 && found <= 100)) return found;
+      fault('IMPLAUSIBLE', `GPU ${gpu.index}: ${field}: the driver says ${found}`, field);
+      return null;
+    };
+
+    let used = value('memoryUsedBytes');
+    if (gpu.codes.memoryTotalBytes === nvmlCode.notSupported && gpu.values.processes !== undefined) {
+      // No memory of its own to tell about; what processes hold is still told. The host's memory is not the GPU's.
+      used = own.reduce<number | null>((sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes), 0);
+      if (used !== null) unsupported.delete('memoryUsedBytes');
+    }
+    const utilization = percent('utilizationPercent');
+    if (utilization === 100 && gpu.values.processes === 0 && used === 0) {
+      fault(
+        'UTILIZATION_SUSPECT',
+        `GPU ${gpu.index}: 100 % busy with no process and no memory in use; some drivers latch there until a reset`,
+        'utilizationPercent',
+      );
+    }
+    if (own.some((process) => process.bytes === null)) unsupported.add('workers.gpus.memoryUsedBytes');
+    if (gpu.inforomCorrupted) {
+      const reason = reasonOf(nvmlCode.corruptedInforom);
+      fault(reason.code, `GPU ${gpu.index}: ${reason.text}`);
+    }
+    const pending = value('remapPending');
+    const links = value('nvlinksTotal');
+    return {
+      ...blank,
+      memoryTotalBytes: value('memoryTotalBytes'),
+      memoryUsedBytes: used,
+      memoryReservedBytes: value('memoryReservedBytes'),
+      utilizationPercent: utilization,
+      memoryBusPercent: percent('memoryBusPercent'),
+      temperatureCelsius: value('temperatureCelsius'),
+      powerWatts: value('powerWatts'),
+      powerLimitWatts: value('powerLimitWatts'),
+      smClockMhz: value('smClockMhz'),
+      fanPercent: value('fanPercent'),
+      throttleReasons: throttleReasons(gpu.values.throttleBits ?? 0),
+      eccUncorrected: value('eccUncorrected'),
+      remappedRows: pending === null ? null : { pending: pending === 1, failed: gpu.values.remapFailed === 1 },
+      nvlinks: links === null ? null : { up: gpu.values.nvlinksUp ?? 0, total: links },
+      unsupported: [...unsupported],
+    };
+  });
+  return { devices, processes, faults };
+}

@@ -1,0 +1,292 @@
+import { sameBusId } from './assemble.js';
+import { nvmlCode } from './codes.js';
+import type { RawField, RawGpu } from './raw.js';
+
+/**
+ * The text of nvidia-smi, as pure functions. It is CSV without quotes, with warnings between the rows and all errors on
+ * standard output; what is not a row that makes sense is not a row.
+ */
+
+type Convert = (text: string) => number | null;
+
+const number: Convert = (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : null);
+/** Cells are in MiB, each rounded up. */
+const mebibytes: Convert = (text) => {
+  const value = number(text.replace(/\s*MiB$/i, ''));
+  return value === null || value < 0 ? null : value * 1024 * 1024;
+};
+const hexadecimal: Convert = (text) => (/^0x[0-9a-f]+$/i.test(text) ? Number(BigInt(text)) : null);
+const word =
+  (words: Readonly<Record<string, number>>): Convert =>
+  (text) =>
+    words[text.toLowerCase()] ?? null;
+const yesNo = word({ yes: 1, no: 0 });
+const enabled = word({ enabled: 1, disabled: 0 });
+const recovery = word({
+  none: 0,
+  reset: 1,
+  'gpu reset': 1,
+  reboot: 2,
+  'node reboot': 2,
+  'drain p2p': 3,
+  'drain and reset': 4,
+});
+
+interface Column {
+  /** Names to ask by, newest first; a driver that refuses one is asked by the next, then no more. */
+  readonly names: readonly string[];
+  readonly field: RawField | 'driverVersion' | 'computeCapability';
+  readonly convert?: Convert;
+}
+
+/** What is asked between the columns that every driver has: `index, uuid, pci.bus_id` first, `name` last. */
+const columns: readonly Column[] = [
+  { names: ['driver_version'], field: 'driverVersion' },
+  { names: ['compute_cap'], field: 'computeCapability' },
+  { names: ['memory.total'], field: 'memoryTotalBytes', convert: mebibytes },
+  { names: ['memory.reserved'], field: 'memoryReservedBytes', convert: mebibytes },
+  { names: ['memory.used'], field: 'memoryUsedBytes', convert: mebibytes },
+  { names: ['utilization.gpu'], field: 'utilizationPercent', convert: number },
+  { names: ['utilization.memory'], field: 'memoryBusPercent', convert: number },
+  { names: ['temperature.gpu'], field: 'temperatureCelsius', convert: number },
+  { names: ['power.draw'], field: 'powerWatts', convert: number },
+  { names: ['enforced.power.limit', 'power.limit'], field: 'powerLimitWatts', convert: number },
+  { names: ['clocks.current.sm', 'clocks.sm'], field: 'smClockMhz', convert: number },
+  { names: ['fan.speed'], field: 'fanPercent', convert: number },
+  {
+    names: ['clocks_event_reasons.active', 'clocks_throttle_reasons.active'],
+    field: 'throttleBits',
+    convert: hexadecimal,
+  },
+  { names: ['ecc.errors.uncorrected.volatile.total'], field: 'eccUncorrected', convert: number },
+  { names: ['remapped_rows.pending'], field: 'remapPending', convert: yesNo },
+  { names: ['remapped_rows.failure'], field: 'remapFailed', convert: yesNo },
+  { names: ['mig.mode.current'], field: 'migEnabled', convert: enabled },
+  { names: ['gpu_recovery_action'], field: 'recoveryAction', convert: recovery },
+];
+
+/** The columns that this nvidia-smi is asked for; `without` gives the next try after it refused one. */
+export class GpuQuery {
+  readonly #refused: ReadonlySet<string>;
+
+  constructor(refused: ReadonlySet<string> = new Set()) {
+    this.#refused = refused;
+  }
+
+  /** The name by which a column is asked for, or null when all of them were refused. */
+  #name(column: Column): string | null {
+    return column.names.find((name) => !this.#refused.has(name)) ?? null;
+  }
+
+  get asked(): readonly Column[] {
+    return columns.filter((column) => this.#name(column) !== null);
+  }
+
+  /** Raw fields that this nvidia-smi does not know. */
+  get missing(): readonly Column['field'][] {
+    return columns.filter((column) => this.#name(column) === null).map((column) => column.field);
+  }
+
+  get argument(): string {
+    const names = this.asked.map((column) => this.#name(column));
+    return ['index', 'uuid', 'pci.bus_id', ...names, 'name'].join(',');
+  }
+
+  /** null: the refused field is none that was asked for, or one without which nothing goes. */
+  without(field: string): GpuQuery | null {
+    if (this.#refused.has(field) || !columns.some((column) => column.names.includes(field))) return null;
+    return new GpuQuery(new Set([...this.#refused, field]));
+  }
+}
+
+const tokens: Readonly<Record<string, number>> = {
+  'n/a': nvmlCode.notSupported,
+  'not supported': nvmlCode.notSupported,
+  'not available in wddm driver model': nvmlCode.notSupported,
+  '': nvmlCode.notSupported,
+  '-': nvmlCode.notSupported,
+  'insufficient permissions': nvmlCode.noPermission,
+  'no permission': nvmlCode.noPermission,
+  'function not found': nvmlCode.functionNotFound,
+  'requested functionality has been deprecated': nvmlCode.deprecated,
+  'gpu is lost': nvmlCode.gpuIsLost,
+  'gpu requires reset': nvmlCode.resetRequired,
+  'not found': nvmlCode.notFound,
+  timeout: nvmlCode.timeout,
+};
+
+/** The NVML return code that a cell without a value stands for. */
+export function tokenCode(cell: string): number {
+  const text = cell
+    .trim()
+    .replace(/^\[(.*)\]$/, '$1')
+    .trim()
+    .toLowerCase();
+  return tokens[text] ?? nvmlCode.unknown; // "Unknown Error", "ERR!" and whatever comes next
+}
+
+export interface LostGpu {
+  readonly busId: string;
+  readonly code: number;
+}
+
+export interface GpuRows {
+  readonly rows: readonly RawGpu[];
+  readonly driverVersion: string;
+  /** A field that this nvidia-smi does not know: ask again without it. */
+  readonly invalidField: string | null;
+  /** GPUs whose handle could not be had. Older releases show none of the others then. */
+  readonly lost: readonly LostGpu[];
+}
+
+const uuidPattern = /^GPU-[0-9a-f-]+$/i;
+/** `GPU 0000:02:00.0: ...`, `GPU0000:CF:00.0: ...` and `GPU1: 0000:34:00.0: ...`, by release. */
+const lostPattern =
+  /Unable to determine the device handle for GPU(?:\d+:\s+|\s*)([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s*:\s*(.*)/i;
+
+function lostCode(text: string): number {
+  if (/is lost/i.test(text)) return nvmlCode.gpuIsLost;
+  if (/requires reset/i.test(text)) return nvmlCode.resetRequired;
+  if (/permission/i.test(text)) return nvmlCode.noPermission;
+  return nvmlCode.unknown;
+}
+
+/** `--query-gpu=<query.argument> --format=csv,noheader,nounits`. */
+export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
+  const rows: RawGpu[] = [];
+  const lost: LostGpu[] = [];
+  const corrupted: string[] = [];
+  let driverVersion = '';
+  let invalidField: string | null = null;
+  for (const line of text.split('\n')) {
+    const invalid = /^Field "([^"]*)" is not a valid field to query/i.exec(line.trim());
+    if (invalid) invalidField ??= invalid[1]!;
+    const unreachable = lostPattern.exec(line);
+    if (unreachable) lost.push({ busId: unreachable[1]!, code: lostCode(unreachable[2]!) });
+    const inforom = /infoROM is corrupted at gpu ([0-9a-f:.]+)/i.exec(line);
+    if (inforom) corrupted.push(inforom[1]!);
+
+    const cells = line.split(',').map((cell) => cell.trim());
+    const asked = query.asked;
+    if (cells.length < asked.length + 4) continue;
+    const [index, uuid, busId] = cells as [string, string, string];
+    if (!/^\d+$/.test(index) || !uuidPattern.test(uuid)) continue;
+    const values: Partial<Record<RawField, number>> = {};
+    const codes: Partial<Record<RawField, number>> = {};
+    let computeCapability = '';
+    asked.forEach((column, i) => {
+      const cell = cells[3 + i]!;
+      if (column.field === 'driverVersion') driverVersion = cell;
+      else if (column.field === 'computeCapability') computeCapability = /^\d+\.\d+$/.test(cell) ? cell : '';
+      else {
+        const value = column.convert!(cell);
+        if (value === null) codes[column.field] = tokenCode(cell);
+        else values[column.field] = value;
+      }
+    });
+    for (const field of query.missing) {
+      if (field !== 'driverVersion' && field !== 'computeCapability') codes[field] = nvmlCode.functionNotFound;
+    }
+    // No query of nvidia-smi tells them in CSV.
+    codes.nvlinksUp = nvmlCode.functionNotFound;
+    codes.nvlinksTotal = nvmlCode.functionNotFound;
+    if (values.memoryTotalBytes === 0) {
+      // A GPU without memory is a GPU that does not tell.
+      delete values.memoryTotalBytes;
+      delete values.memoryUsedBytes;
+      codes.memoryTotalBytes = nvmlCode.notSupported;
+      codes.memoryUsedBytes = nvmlCode.notSupported;
+    }
+    const name = cells.slice(3 + asked.length).join(', ');
+    rows.push({
+      index: Number(index),
+      handleCode: nvmlCode.success,
+      uuid,
+      parentUuid: '',
+      name: name.startsWith('[') ? '' : name,
+      busId: busId.startsWith('[') ? '' : busId,
+      computeCapability,
+      values,
+      codes,
+    });
+  }
+  const marked = rows.map((row) =>
+    corrupted.some((busId) => sameBusId(busId, row.busId)) ? { ...row, inforomCorrupted: true } : row,
+  );
+  return { rows: marked, driverVersion, invalidField, lost };
+}
+
+export interface AppRow {
+  readonly uuid: string;
+  readonly pid: number;
+  readonly bytes: number | null;
+}
+
+export interface AppRows {
+  readonly apps: readonly AppRow[];
+  /** GPUs whose processes may not be seen. */
+  readonly noPermission: readonly string[];
+}
+
+/**
+ * `--query-compute-apps=gpu_uuid,pid,process_name,used_gpu_memory --format=csv,noheader,nounits`. The name is the
+ * process's own choice and may hold commas: GPU and pid are taken from the left, memory from the right.
+ */
+export function parseComputeApps(text: string): AppRows {
+  const apps: AppRow[] = [];
+  const noPermission: string[] = [];
+  for (const line of text.split('\n')) {
+    const cells = line.split(',').map((cell) => cell.trim());
+    const [uuid, pid] = cells;
+    const memory = cells.at(-1);
+    if (cells.length < 4 || uuid === undefined || pid === undefined || memory === undefined) continue;
+    if (!uuidPattern.test(uuid)) continue;
+    if (/^\d+$/.test(pid) && Number(pid) > 0) apps.push({ uuid, pid: Number(pid), bytes: mebibytes(memory) });
+    else if (tokenCode(pid) === nvmlCode.noPermission) noPermission.push(uuid);
+  }
+  return { apps, noPermission };
+}
+
+export interface PmonRow {
+  readonly index: number;
+  readonly pid: number;
+  readonly bytes: number | null;
+  /** null: no sample. */
+  readonly utilization: number | null;
+}
+
+/** `pmon -c 1 -s um`: columns differ by release, so they are found by the names of the heading. null: no heading. */
+export function parsePmon(text: string): readonly PmonRow[] | null {
+  let heading: readonly string[] | null = null;
+  const rows: PmonRow[] = [];
+  for (const line of text.split('\n')) {
+    const cells = line.trim().split(/\s+/);
+    if (cells[0] === '#' && cells[1] === 'gpu') heading = cells.slice(1);
+    if (heading === null || line.trim().startsWith('#')) continue;
+    const cell = (name: string): string | undefined => cells[heading!.indexOf(name)];
+    const [index, pid] = [cell('gpu') ?? '', cell('pid') ?? ''];
+    if (!/^\d+$/.test(index) || !/^\d+$/.test(pid) || Number(pid) === 0) continue;
+    const utilization = number(cell('sm') ?? '');
+    rows.push({
+      index: Number(index),
+      pid: Number(pid),
+      bytes: heading.includes('fb') ? mebibytes(cell('fb') ?? '') : null,
+      utilization: utilization !== null && utilization >= 0 && utilization <= 100 ? utilization : null,
+    });
+  }
+  return heading === null ? null : rows;
+}
+
+/** Why nvidia-smi as a whole gave nothing, as an NVML return code; null where it says nothing of the kind. */
+export function parseFailure(text: string, exitCode: number | null): number | null {
+  if (/version mismatch/i.test(text)) return nvmlCode.versionMismatch;
+  if (/couldn't communicate with the NVIDIA driver/i.test(text)) return nvmlCode.driverNotLoaded;
+  if (/couldn't find libnvidia-ml/i.test(text)) return nvmlCode.libraryNotFound;
+  if (/Failed to initialize NVML/i.test(text)) {
+    return /insufficient permissions/i.test(text) ? nvmlCode.noPermission : nvmlCode.unknown;
+  }
+  if (exitCode === 9 || exitCode === 12 || exitCode === 18) return exitCode;
+  return null;
+}
+
+export const saysNoDevices = (text: string): boolean => /^No devices were found/im.test(text);

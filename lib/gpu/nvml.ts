@@ -1,0 +1,295 @@
+import { defaults } from '../defaults.js';
+import { HivepulseError } from '../errors.js';
+import { loadBinding, type NativeGpuOptions } from '../native/binding.js';
+import { reasonOf } from './codes.js';
+import { type NvmlMessage, parseNvmlLine } from './nvml-lines.js';
+import type { RawReport } from './raw.js';
+
+/** A native reader at work, on a thread or as a process. */
+export interface NvmlChannel {
+  /** The lines since the last call. */
+  take(): readonly string[];
+  /** Why it has ended; null while it runs. Empty: it ended by itself, in good order. */
+  end(): string | null;
+  /** Asks it to let go of the driver and end. */
+  close(): void;
+  /** Ends it by force. False: it can't be (a thread). */
+  kill(): boolean;
+}
+
+/** A reader on a thread of this process. Throws with the reason where there is no addon. */
+export function openThread(options: NativeGpuOptions): NvmlChannel {
+  const { binding, reason } = loadBinding();
+  if (!binding) throw new Error(reason);
+  const thread = new binding.GpuThread(options);
+  return {
+    take: () => thread.take(),
+    end: () => (thread.ended() ? '' : null),
+    close: () => thread.close(),
+    kill: () => false,
+  };
+}
+
+export interface NvmlSessionOptions {
+  readonly open: () => NvmlChannel;
+  readonly intervalMs?: number;
+  /** Silence after which a reader is called stalled, in ms. */
+  readonly stalledMs?: number;
+  /** How long cold GPUs may take to wake, in ms. */
+  readonly initializingMs?: number;
+  /** Silence after which a reader that can be is killed and replaced, in ms. */
+  readonly killAfterMs?: number;
+  /** Pause before the library is looked for again, in ms. */
+  readonly missingRetryMs?: number;
+  readonly now?: () => number;
+}
+
+export type NvmlState =
+  | { readonly kind: 'working'; readonly report: RawReport; readonly reportAt: number }
+  /** `report`: the last one, while it is fresh enough to stand. */
+  | { readonly kind: 'initializing'; readonly report: RawReport | null; readonly reportAt: number }
+  | { readonly kind: 'stalled'; readonly code: string; readonly message: string }
+  /** The driver, or its library, does not work now. */
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  /** There is no library, or nothing to load it with. */
+  | { readonly kind: 'unavailable'; readonly message: string };
+
+export interface NvmlEvent {
+  readonly uuid: string;
+  readonly xid: number;
+  readonly at: string;
+}
+
+/** Replacements left behind, stuck in the driver, before no more are started. */
+const maxAbandoned = 3;
+/** So many crashes within a minute are no accident any more. */
+const maxCrashes = 3;
+const crashWindowMs = 60_000;
+const crashRetryMs = 30_000;
+
+/** Follows a native reader: what it says, whether it still speaks, and its replacement when it does not. */
+export class NvmlSession {
+  readonly #options: Required<NvmlSessionOptions>;
+  #channel: NvmlChannel | null = null;
+  #abandoned: NvmlChannel[] = [];
+  #phase: 'initializing' | 'working' | 'failed' | 'unavailable' = 'initializing';
+  #failure: { code: string; message: string } | null = null;
+  #unavailable = '';
+  #report: RawReport | null = null;
+  #reportAt = 0;
+  #lastWordAt = 0;
+  #lastTickAt = 0;
+  #initSince = 0;
+  #stalled = false;
+  #crashes: number[] = [];
+  #killedAt: number | null = null;
+  #openAt: number | null = null;
+  #events: NvmlEvent[] = [];
+
+  constructor(options: NvmlSessionOptions) {
+    this.#options = {
+      intervalMs: defaults.intervalMs,
+      stalledMs: defaults.gpuStalledMs,
+      initializingMs: defaults.gpuInitializingMs,
+      killAfterMs: 10_000,
+      missingRetryMs: 60_000,
+      now: () => performance.now(),
+      ...options,
+    };
+  }
+
+  /** Opens a reader at the next `tick`. */
+  start(): void {
+    this.#openAt = this.#options.now();
+    this.#phase = 'initializing';
+    this.#initSince = this.#openAt;
+    this.#stalled = false;
+    this.#failure = null;
+    this.#unavailable = '';
+  }
+
+  /** Takes what was said since the last call, and minds the clock. Never blocks. */
+  tick(): void {
+    const now = this.#options.now();
+    for (const line of this.#channel?.take() ?? []) {
+      const message = parseNvmlLine(line);
+      if (message) this.#hear(message, now);
+    }
+    this.#abandoned = this.#abandoned.filter((channel) => channel.end() === null);
+    const end = this.#channel?.end() ?? null;
+    if (end !== null) this.#ended(end, now);
+    // After a pause of this event loop its pipes come only now: silence is not judged before they had their turn.
+    if (this.#channel && now - this.#lastTickAt < this.#options.stalledMs / 2) this.#watch(now);
+    this.#lastTickAt = now;
+    if (!this.#channel && this.#openAt !== null && now >= this.#openAt && this.#abandoned.length < maxAbandoned) {
+      this.#open(now);
+    }
+  }
+
+  get state(): NvmlState {
+    // A failure stands until the next report, so that the other reader is not stopped for each attempt.
+    if (this.#unavailable !== '') return { kind: 'unavailable', message: this.#unavailable };
+    if (this.#failure) return { kind: 'failed', ...this.#failure };
+    if (this.#stalled) {
+      const stuck = this.#abandoned.length;
+      return {
+        kind: 'stalled',
+        code: 'NVML_STALLED',
+        message:
+          'the NVIDIA driver gives no answer; GPU values are unknown until it does (see dmesg for Xid or GSP errors)' +
+          (stuck > 0 ? `; ${stuck} reader${stuck > 1 ? 's' : ''} can't be killed` : ''),
+      };
+    }
+    if (this.#phase === 'working' && this.#report) {
+      return { kind: 'working', report: this.#report, reportAt: this.#reportAt };
+    }
+    const fresh = this.#options.now() - this.#reportAt <= this.#options.stalledMs + this.#options.intervalMs;
+    return { kind: 'initializing', report: fresh ? this.#report : null, reportAt: this.#reportAt };
+  }
+
+  takeEvents(): readonly NvmlEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  /** Readers stuck in the driver that could not be killed. */
+  get abandoned(): number {
+    return this.#abandoned.length;
+  }
+
+  /** Lets go of the driver; resolves when that is done. Rejects with REQUEST_TIMEOUT where the driver holds on. */
+  async stop(timeoutMs = 5000): Promise<void> {
+    this.#openAt = null;
+    const channel = this.#channel;
+    this.#report = null;
+    if (!channel) return;
+    channel.close();
+    const start = this.#options.now();
+    while (channel.end() === null) {
+      const waited = this.#options.now() - start;
+      if (waited > 1000) channel.kill();
+      if (waited > timeoutMs) {
+        throw new HivepulseError(
+          'REQUEST_TIMEOUT',
+          'gpu',
+          `the driver was not let go of in ${timeoutMs / 1000} s: a call is stuck in it`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const line of channel.take()) {
+      const message = parseNvmlLine(line);
+      if (message?.type === 'xid') this.#hear(message, start);
+    }
+    this.#channel = null;
+  }
+
+  /** Ends at once, whatever state the driver is in. */
+  close(): void {
+    this.#openAt = null;
+    this.#channel?.close();
+    this.#channel?.kill();
+    this.#channel = null;
+  }
+
+  #open(now: number): void {
+    this.#openAt = null;
+    this.#killedAt = null;
+    this.#lastWordAt = now;
+    this.#initSince = now;
+    try {
+      this.#channel = this.#options.open();
+      this.#phase = 'initializing';
+    } catch (error) {
+      this.#phase = 'unavailable';
+      this.#unavailable = error instanceof Error ? error.message : String(error);
+      this.#openAt = now + this.#options.missingRetryMs;
+    }
+  }
+
+  #hear(message: NvmlMessage, now: number): void {
+    this.#lastWordAt = now;
+    switch (message.type) {
+      case 'init':
+        if (this.#phase !== 'initializing') this.#initSince = now;
+        this.#phase = 'initializing';
+        return;
+      case 'alive':
+        return;
+      case 'report':
+        this.#phase = 'working';
+        this.#report = message;
+        this.#reportAt = now;
+        this.#failure = null;
+        this.#unavailable = '';
+        this.#stalled = false;
+        return;
+      case 'failed': {
+        const reason = reasonOf(message.code);
+        this.#phase = 'failed';
+        this.#stalled = false;
+        this.#unavailable = '';
+        this.#failure = { code: reason.code, message: `NVML: ${reason.text}` };
+        return;
+      }
+      case 'unavailable':
+        this.#phase = 'unavailable';
+        this.#stalled = false;
+        this.#failure = null;
+        this.#unavailable = message.reason;
+        return;
+      case 'xid':
+        this.#events.push({ uuid: message.uuid, xid: message.xid, at: new Date().toISOString() });
+    }
+  }
+
+  #ended(reason: string, now: number): void {
+    const killed = this.#killedAt !== null;
+    this.#channel = null;
+    if (this.#phase === 'unavailable') {
+      this.#openAt = now + this.#options.missingRetryMs;
+      return;
+    }
+    if (killed) {
+      this.#openAt = now;
+      return;
+    }
+    // It died in the driver's library. Once costs one restart; again and again is a reader that does not work here.
+    this.#crashes = [...this.#crashes.filter((at) => now - at < crashWindowMs), now];
+    if (this.#crashes.length < maxCrashes) {
+      this.#phase = 'initializing';
+      this.#initSince = now;
+      this.#openAt = now;
+      return;
+    }
+    this.#phase = 'failed';
+    this.#failure = {
+      code: 'GPU_READER_CRASHED',
+      message: `the GPU reader died ${this.#crashes.length} times (${reason || 'without a word'})`,
+    };
+    this.#openAt = now + crashRetryMs;
+  }
+
+  #watch(now: number): void {
+    if (this.#phase === 'failed' || this.#phase === 'unavailable') return;
+    const silent = now - this.#lastWordAt;
+    const { initializingMs, stalledMs, intervalMs } = this.#options;
+    if (this.#phase === 'initializing') {
+      if (now - this.#initSince > initializingMs) this.#stalled = true;
+    } else if (silent > Math.max(stalledMs, 2 * intervalMs)) {
+      this.#stalled = true; // a pass is due each interval, and says so when it takes its time
+    }
+    if (!this.#stalled) return;
+    if (this.#killedAt === null) {
+      const limit = this.#phase === 'initializing' ? initializingMs : this.#options.killAfterMs;
+      if (silent > limit && this.#channel?.kill()) this.#killedAt = now;
+    } else if (now - this.#killedAt > 1000 && this.#channel) {
+      // The kernel holds it in the driver. It is left behind, and another takes its place.
+      this.#abandoned.push(this.#channel);
+      this.#channel = null;
+      this.#openAt = now;
+      this.#phase = 'initializing';
+    }
+  }
+}
