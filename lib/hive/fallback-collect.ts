@@ -1,4 +1,3 @@
-import pidusage from 'pidusage';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import type { WorkerRecord } from './records.js';
 
@@ -18,7 +17,8 @@ export type UsageReader = (pid: number) => Promise<ProcessUsage>;
  * process that is gone is left out. CPU of the first sample is null: pidusage would give the average over its life.
  */
 export function pidusageCollector(
-  usage: UsageReader = (pid) => pidusage(pid),
+  // Loaded on use: `run` has no need of it.
+  usage: UsageReader = async (pid) => (await import('pidusage')).default(pid),
 ): (records: readonly WorkerRecord[]) => Promise<readonly WorkerSample[]> {
   const seen = new Set<string>();
   return async (records) => {

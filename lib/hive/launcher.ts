@@ -2,7 +2,7 @@ import { type ChildProcess, type SpawnOptions as NodeSpawnOptions, type StdioOpt
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { HivepulseError } from '../errors.js';
 
@@ -164,6 +164,11 @@ export interface StartFailure {
   readonly reason: string;
 }
 
+/** Node throws away what is unread when a process ends, and it may have ended before our caller can listen. */
+export function keepOutput(stream: Readable | null | undefined): Readable | null {
+  return stream?.pipe(new PassThrough()) ?? null;
+}
+
 /**
  * Carries out the plan and waits until the command itself runs: the report pipe closes at the exec. Of a command that
  * runs and ends at once the child's `exit` may already have been emitted: look at `exitCode` and `signalCode` as well.
@@ -200,6 +205,8 @@ export async function start(
     });
     return () => text;
   };
+  const stdout = keepOutput(child.stdout);
+  const stderrStream = keepOutput(stderr === null ? child.stderr : (child.stdio[stderr] as Readable | null));
   const reported = collect(child.stdio[report] as Readable | null);
   const wrapperSaid = collect(wrapped ? child.stderr : null);
   const spawnError = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
@@ -219,6 +226,5 @@ export async function start(
       return { step: wrapped ? 'wrapper' : 'spawn', reason: wrapperSaid().trim() || 'it ended early' };
     return { step: failure[1] as 'cgroup' | 'exec' | 'usage', reason: errnoName(Number(failure[2])) };
   }
-  const readable = stderr === null ? child.stderr : (child.stdio[stderr] as Readable | null);
-  return { child, pid: child.pid, stdin: child.stdin, stdout: child.stdout, stderr: readable ?? null };
+  return { child, pid: child.pid, stdin: child.stdin, stdout, stderr: stderrStream };
 }

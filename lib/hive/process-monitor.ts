@@ -19,10 +19,10 @@ import {
   type WorkerHome,
   workersSlice,
 } from './launch.js';
-import { type CommandOptions, execError, execProblem } from './launcher.js';
+import { type CommandOptions, execError, execProblem, keepOutput } from './launcher.js';
 import { type LimitOptions, limitNames, type NotApplied, notApplied, parseLimits } from './limits.js';
 import { processLives, processStat } from './process-identity.js';
-import { checkReadyUrl } from './readiness.js';
+import { checkReadyUrl } from './ready-url.js';
 import {
   cleanRecords,
   defaultRuntimeDir,
@@ -185,6 +185,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.detached === undefined ? {} : { detached: options.detached }),
     });
+    const [stdout, stderr] = [keepOutput(child.stdout), keepOutput(child.stderr)];
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', (error) => reject(execError(options.command, systemCode(error) ?? String(error))));
@@ -193,8 +194,8 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       child,
       pid: child.pid as number,
       stdin: child.stdin,
-      stdout: child.stdout,
-      stderr: child.stderr,
+      stdout,
+      stderr,
       owner: 'none',
       cgroup: null,
       cgroupInode: null,

@@ -191,6 +191,10 @@ export async function lockInstance(
     try {
       await ensureDirectory(dir);
       await mkdir(join(workersOf(dir), group), { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw unwritable(dir, error);
+    }
+    try {
       await writeFile(path, self, { mode: 0o600, flag: 'wx' });
       return async () => {
         await rm(path, { force: true });

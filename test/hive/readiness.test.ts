@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { checkReadyUrl, probeUrl, ReadinessProber, type ReadinessTarget } from '../../lib/hive/readiness.js';
+import { ReadinessProber, type ReadinessTarget } from '../../lib/hive/readiness.js';
+import { checkReadyUrl, probeUrl } from '../../lib/hive/ready-url.js';
 import { waitFor } from '../harness/wait.js';
 
 const opened: { close: () => unknown }[] = [];
@@ -46,10 +47,9 @@ describe('where readiness is asked', () => {
     [{ readyUrl: null, engine: 'tritonserver', port: 8000 }, 'http://127.0.0.1:8000/v2/health/ready'],
     [{ readyUrl: null, engine: 'ollama', port: 11434 }, 'http://127.0.0.1:11434/api/version'],
     [{ readyUrl: null, engine: 'vllm', port: null }, null],
-    [{ readyUrl: null, engine: 'unheard-of', port: 1 }, null],
     [{ readyUrl: null, engine: null, port: 8000 }, null],
     [{ readyUrl: 'http://10.0.0.1/', engine: 'vllm', port: 8000 }, null],
-  ])('%j: %s', (over, url) => expect(probeUrl(target(over))).toBe(url));
+  ] as [Partial<ReadinessTarget>, string | null][])('%j: %s', (over, url) => expect(probeUrl(target(over))).toBe(url));
 
   it.each([
     'http://10.0.0.1/health',
