@@ -196,6 +196,11 @@ export class SimulatedHive {
     this.host.setGpuHealth(index, 'ok');
   }
 
+  /** Forgets the events that the queen holds. */
+  acknowledge(ackEventSeq: number): void {
+    this.#pending = this.#pending.filter((event) => event.seq > ackEventSeq);
+  }
+
   /** Sends one frame now and waits for the answer; null where none came. */
   async beat(): Promise<HeartbeatReply | null> {
     const frame = this.frame();
@@ -205,7 +210,7 @@ export class SimulatedHive {
       const reply = await this.#post(frame);
       this.counts.accepted++;
       this.counts.slowestMs = Math.max(this.counts.slowestMs, performance.now() - started);
-      this.#pending = this.#pending.filter((event) => event.seq > reply.ackEventSeq);
+      this.acknowledge(reply.ackEventSeq);
       this.#intervalMs = Math.max(this.#options.intervalMs ?? defaults.intervalMs, reply.intervalMs);
       return reply;
     } catch {

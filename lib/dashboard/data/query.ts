@@ -139,16 +139,19 @@ export interface EventFilter {
 /** Groups of kinds, as people ask for them. */
 export const eventGroups: Readonly<Record<string, readonly string[]>> = {
   trouble: ['oomKill', 'gpuLost', 'xid', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'duplicateHiveId'],
-  workers: ['workerStarted', 'workerExited', 'workerAppeared', 'workerGone', 'workerStateChanged', 'oomKill'],
+  workers: ['workerStarted', 'workerExited', 'workerAppeared', 'workerGone', 'oomKill'],
   hives: ['hiveJoined', 'hiveOnline', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'hiveRestarted', 'duplicateHiveId'],
   gpus: ['gpuLost', 'gpuRecovered', 'xid'],
+  states: ['workerStateChanged'],
 };
+/** Many and seldom of interest: shown only when asked for. */
+const seldom = 'workerStateChanged';
 
 export function matchesEvent(event: FleetEvent, filter: EventFilter): boolean {
   if (filter.hive !== '' && event.hive !== filter.hive) return false;
   if (filter.kind !== '') {
     const group = eventGroups[filter.kind];
     if (group ? !group.includes(event.kind) : event.kind !== filter.kind) return false;
-  }
+  } else if (event.kind === seldom) return false;
   return matchesText(filter.text, [event.hive, event.workerId ?? null, event.gpuUuid ?? null, event.kind]);
 }

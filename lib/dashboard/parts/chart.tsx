@@ -40,7 +40,7 @@ export function Chart({ title, now, ages, values, format, limit = null, top = 0,
       {
         width: box.current.clientWidth || 300,
         height,
-        padding: [6, 8, 0, 0],
+        padding: [6, 18, 0, 0],
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, y: false, points: { size: 6 } },
         scales: {
@@ -56,11 +56,11 @@ export function Chart({ title, now, ages, values, format, limit = null, top = 0,
           {
             stroke: text,
             font,
-            size: 22,
-            gap: 3,
+            size: 24,
+            gap: 5,
             grid: { show: false },
             ticks: { show: false },
-            splits: () => [-3600, -2700, -1800, -900, 0],
+            splits: () => [-2700, -1800, -900, 0],
             values: (_, splits) => splits.map(ageText),
           },
           {

@@ -18,11 +18,10 @@ export function Meter({ value, max, tone = 'active', class: extra = '' }: MeterP
   );
 }
 
-/** Memory that fills up is worth a look; utilization that is high is not. */
+/** Memory over 95 % is worth a look, as in the alert rules; utilization that is high is not. */
 export function fullness(used: number | null, total: number | null): Tone {
   if (used === null || total === null || total === 0) return 'unknown';
-  const share = used / total;
-  return share > 0.98 ? 'bad' : share > 0.95 ? 'warning' : 'active';
+  return used / total > 0.95 ? 'warning' : 'active';
 }
 
 export interface Share {

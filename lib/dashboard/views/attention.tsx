@@ -2,22 +2,25 @@ import { useState } from 'preact/hooks';
 import { plural } from '../../faces.js';
 import { show } from '../data/location.js';
 import type { Attention } from '../data/query.js';
+import { phone, useMedia } from '../parts/hooks.js';
 
 const symbols = { bad: '✕', warning: '◆', unknown: '?' } as const;
 const few = 4;
+const fewOnPhone = 2;
 
 /** What is wrong, each with its mend. Not there when all is well. */
 export function AttentionList({ items }: { readonly items: readonly Attention[] }) {
   const [all, setAll] = useState(false);
+  const shown = useMedia(phone) ? fewOnPhone : few;
   if (items.length === 0) return null;
-  const listed = all ? items.slice(0, 200) : items.slice(0, few);
+  const listed = all ? items.slice(0, 200) : items.slice(0, shown);
   return (
     <section class="attention" aria-label="Needs attention">
       <h2>
         {plural(items.length, 'thing needs', 'things need')} attention
-        {items.length > few && (
+        {items.length > shown && (
           <button type="button" class="link quiet" aria-expanded={all} onClick={() => setAll(!all)}>
-            {all ? 'Show fewer' : `Show all`}
+            {all ? 'Show fewer' : 'Show all'}
           </button>
         )}
       </h2>

@@ -1,7 +1,7 @@
 import type { RefObject } from 'preact';
 import type { FleetEvent } from '../../contract/api.js';
 import { eventFaces, eventText, faceOf, plural } from '../../faces.js';
-import { events, eventsSeen, hives, ordered } from '../data/fleet.js';
+import { events, eventsSeen, hives, lostEvents, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { eventGroups, matchesEvent } from '../data/query.js';
 import { FaceChip } from '../parts/face.js';
@@ -13,6 +13,7 @@ const groupWords: Readonly<Record<string, string>> = {
   workers: 'Workers',
   hives: 'Hives',
   gpus: 'GPUs',
+  states: 'State changes',
 };
 
 export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
@@ -61,10 +62,13 @@ export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElem
         </label>
         <output class="count">{plural(found.length, 'event')}</output>
       </div>
-      {found.length === 0 ? (
-        <p class="nothing">
-          {events.length === 0 ? 'Nothing has happened since this page was opened.' : 'No event matches the filter.'}
+      {lostEvents.value > 0 && (
+        <p class="note" role="status">
+          This page read too slowly for the stream: {plural(lostEvents.value, 'event was', 'events were')} left out.
         </p>
+      )}
+      {found.length === 0 ? (
+        <p class="nothing">{events.length === 0 ? 'Nothing has happened yet.' : 'No event matches the filter.'}</p>
       ) : (
         <div class="event-list" role="list">
           <Virtual

@@ -28,7 +28,7 @@ import { AttentionList } from './attention.js';
 const minCardWidth = 420;
 const gap = 12;
 /** Heights that the style sheet gives: head, host, foot and paddings; heading of the GPUs; one GPU. */
-const frameHeight = 142;
+const frameHeight = 126;
 const gpuHeadHeight = 22;
 const gpuRowHeight = 24;
 
@@ -142,6 +142,7 @@ function HiveCard({ id }: { readonly id: string }) {
           {id}
         </button>
         {view.state !== 'ready' && <FaceChip face={stateFace} />}
+        <span class="summary">{gpuSummary(view.gpus)}</span>
         <span class="age" title="Since the queen heard its last beat">
           <span class="sr-only">last beat </span>
           {formatAge(age)}
@@ -169,9 +170,8 @@ function HiveCard({ id }: { readonly id: string }) {
       ) : (
         <div class="gpus">
           <div class="gpu-head" aria-hidden="true">
-            <span>{gpuSummary(view.gpus)}</span>
-            <span>VRAM GiB</span>
-            <span>Util</span>
+            <span>VRAM, GiB</span>
+            <span>Utilization</span>
             <span>Temp</span>
             <span>Power</span>
           </div>
@@ -227,7 +227,10 @@ function GpuRow({ hive, gpu }: { readonly hive: string; readonly gpu: GpuSample 
       title={gpu.health === 'ok' ? undefined : face.hint}
       onClick={() => show(`gpu:${hive}/${gpu.uuid}`)}
     >
-      <span class="index">{gpu.index}</span>
+      <span class="index">
+        {!silent && gpu.health !== 'ok' && <span class={`symbol tone-${face.tone}`}>{face.symbol}</span>}
+        <span>{gpu.index}</span>
+      </span>
       <Meter
         value={gpu.memoryUsedBytes}
         max={gpu.memoryTotalBytes}
@@ -245,16 +248,7 @@ function GpuRow({ hive, gpu }: { readonly hive: string; readonly gpu: GpuSample 
           <span class="number">
             {gpu.temperatureCelsius === null ? unknownText : `${gpu.temperatureCelsius.toFixed(0)}°`}
           </span>
-          <span class="number">
-            {gpu.health === 'ok' ? (
-              formatWatts(gpu.powerWatts)
-            ) : (
-              <span class={`face plain tone-${face.tone}`}>
-                <span class="symbol">{face.symbol}</span>
-                {formatWatts(gpu.powerWatts)}
-              </span>
-            )}
-          </span>
+          <span class="number">{formatWatts(gpu.powerWatts)}</span>
         </>
       )}
     </button>

@@ -145,7 +145,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       />
       <h3>Events</h3>
       {own.length === 0 ? (
-        <p class="nothing small">Nothing since this page was opened.</p>
+        <p class="nothing small">Nothing of late.</p>
       ) : (
         <ul class="event-list">
           {own.map((event) => (

@@ -101,7 +101,14 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
             'CPU limit',
             worker.cpuLimitPercent === null ? 'none, or not known' : `${formatCores(worker.cpuLimitPercent)} cores`,
           ],
-          ['Throttled', <PercentBar key="t" value={worker.cpuThrottledPercent} bad={25} />],
+          [
+            'Throttled',
+            worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? (
+              'no limit to throttle at'
+            ) : (
+              <PercentBar key="t" value={worker.cpuThrottledPercent} bad={25} />
+            ),
+          ],
           [
             'Memory limit',
             worker.memoryLimitBytes === null ? 'none, or not known' : formatGib(worker.memoryLimitBytes),
@@ -161,7 +168,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
 
       <h3>Events</h3>
       {own.length === 0 ? (
-        <p class="nothing small">Nothing since this page was opened.</p>
+        <p class="nothing small">Nothing of late.</p>
       ) : (
         <ul class="event-list">
           {own.map((event) => (
