@@ -73,7 +73,8 @@ export function answers(
 ): Record<number, unknown> {
   const { status = 200, description, schema, type = 'application/json' } = ok;
   return {
-    [status]: { description, ...(schema === undefined ? {} : { content: { [type]: { schema } } }) },
+    // `null` is how a reply without a body is written.
+    [status]: schema === undefined ? { type: 'null', description } : { description, content: { [type]: { schema } } },
     ...Object.fromEntries(
       [...new Set([400, 401, 403, 429, 500, ...errors])].map((code) => [
         code,

@@ -49,6 +49,8 @@ export interface ServerDeps extends Omit<ServerContext, 'secure'> {
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer; readonly clientCa?: string | Buffer };
   /** Where the built page is. */
   readonly pageDirectory: string;
+  /** How long a client may take, ms; for tests. */
+  readonly timeouts?: Partial<typeof patience>;
   /** More routes, such as `/metrics`; they get the same guard. */
   readonly plugins?: readonly FastifyPluginAsync[];
 }
@@ -57,7 +59,7 @@ export interface ServerDeps extends Omit<ServerContext, 'secure'> {
 const bodyLimit = 64 * 1024;
 
 /** A connection that sends nothing, or a byte now and then, is not kept. */
-const timeouts = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 } as const;
+const patience = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 };
 const maxConnections = 20_000;
 
 const pagePolicy = {
@@ -96,6 +98,7 @@ function serverLogger(logger: Logger): Logger {
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const { hub, tokens, limits, tls } = deps;
   const context: ServerContext = { ...deps, secure: tls !== undefined };
+  const timeouts = { ...patience, ...deps.timeouts };
   const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
 
   const options = {

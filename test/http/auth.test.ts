@@ -1,0 +1,288 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { HivepulseError } from '../../lib/errors.js';
+import { bearerOf, hostName, isLocalName, parseTokens, readTokens, TokenTable } from '../../lib/http/auth.js';
+import { frameOf } from './frames.js';
+import { grants, type Rig, rigOf, tokens } from './rig.js';
+
+type Name = keyof typeof tokens | 'none' | 'wrong';
+
+const authorization = (name: Name): Record<string, string> =>
+  name === 'none' ? {} : { authorization: `Bearer ${name === 'wrong' ? 'wrong-token-0123456789' : tokens[name]}` };
+
+const routes = {
+  heartbeat: (rig: Rig, headers: Record<string, string>) => rig.post(frameOf('a', rig.clock.ms++), headers),
+  read: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/workers', headers),
+  stream: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/events?kind=bad!', headers),
+  best: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/workers/best?model=x', headers),
+  place: (rig: Rig, headers: Record<string, string>) => ask(rig, 'POST', '/v1/placements', headers, { vramBytes: 1 }),
+  release: (rig: Rig, headers: Record<string, string>) => ask(rig, 'DELETE', '/v1/reservations/x', headers),
+  remove: (rig: Rig, headers: Record<string, string>) => ask(rig, 'DELETE', '/v1/hives/nobody', headers),
+  audit: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/audit', headers),
+  health: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/healthz', headers),
+  page: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/', headers),
+} as const;
+
+function ask(rig: Rig, method: 'GET' | 'POST' | 'DELETE', url: string, headers: object, payload?: object) {
+  return rig.app.inject({
+    method,
+    url,
+    headers: { host: 'localhost', ...headers },
+    ...(payload === undefined ? {} : { payload }),
+  });
+}
+
+/** What each caller may do: `y` allowed (whatever the route then answers), `n` 403, `u` 401. */
+const matrix: Record<keyof typeof routes, Record<Name, 'y' | 'n' | 'u'>> = {
+  heartbeat: { hive: 'y', bound: 'y', read: 'n', schedule: 'n', admin: 'y', none: 'u', wrong: 'u' },
+  read: { hive: 'n', bound: 'n', read: 'y', schedule: 'y', admin: 'y', none: 'u', wrong: 'u' },
+  stream: { hive: 'n', bound: 'n', read: 'y', schedule: 'y', admin: 'y', none: 'u', wrong: 'u' },
+  best: { hive: 'n', bound: 'n', read: 'n', schedule: 'y', admin: 'y', none: 'u', wrong: 'u' },
+  place: { hive: 'n', bound: 'n', read: 'n', schedule: 'y', admin: 'y', none: 'u', wrong: 'u' },
+  release: { hive: 'n', bound: 'n', read: 'n', schedule: 'y', admin: 'y', none: 'u', wrong: 'u' },
+  remove: { hive: 'n', bound: 'n', read: 'n', schedule: 'n', admin: 'y', none: 'u', wrong: 'u' },
+  audit: { hive: 'n', bound: 'n', read: 'n', schedule: 'n', admin: 'y', none: 'u', wrong: 'u' },
+  health: { hive: 'y', bound: 'y', read: 'y', schedule: 'y', admin: 'y', none: 'y', wrong: 'u' },
+  page: { hive: 'y', bound: 'y', read: 'y', schedule: 'y', admin: 'y', none: 'y', wrong: 'u' },
+};
+
+describe('tokens and roles', () => {
+  it.each(Object.keys(matrix) as (keyof typeof routes)[])('%s is for whom it is for', async (route) => {
+    const rig = await rigOf({ grants });
+    for (const [name, expected] of Object.entries(matrix[route]) as [Name, 'y' | 'n' | 'u'][]) {
+      const { statusCode } = await routes[route](rig, authorization(name));
+      const seen = statusCode === 401 ? 'u' : statusCode === 403 ? 'n' : 'y';
+      expect(`${name} ${seen}`).toBe(`${name} ${expected}`);
+    }
+    await rig.app.close();
+  });
+
+  it('a bound hive token speaks for its hive alone', async () => {
+    const rig = await rigOf({ grants });
+    expect((await rig.post(frameOf('a'), authorization('bound'))).statusCode).toBe(200);
+    const other = await rig.post(frameOf('b'), authorization('bound'));
+    expect(other.json()).toMatchObject({ status: 403, code: 'WRONG_HIVE', field: 'hive.id' });
+    expect(rig.registry.hive('b')).toBeNull();
+    await rig.app.close();
+  });
+
+  it('without tokens everyone may do everything', async () => {
+    const rig = await rigOf();
+    for (const route of Object.values(routes)) expect([401, 403]).not.toContain((await route(rig, {})).statusCode);
+    await rig.app.close();
+  });
+
+  it('says how to authenticate, and slows down who guesses', async () => {
+    const rig = await rigOf({ grants });
+    const none = await routes.read(rig, {});
+    expect(none.headers['www-authenticate']).toContain('Bearer');
+    const codes = new Set<number>();
+    for (let i = 0; i < 12; i++) codes.add((await routes.read(rig, authorization('wrong'))).statusCode);
+    expect(codes).toEqual(new Set([401, 429]));
+    await rig.app.close();
+  });
+
+  it('never writes a token into a log or an answer', async () => {
+    const lines: string[] = [];
+    const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
+    const rig = await rigOf({ grants, logger });
+    const answers = [
+      await routes.read(rig, authorization('admin')),
+      await routes.read(rig, authorization('wrong')),
+      await ask(rig, 'POST', '/v1/session', {}, { token: 'wrong-token-0123456789' }),
+      await ask(rig, 'GET', `/v1/workers?token=${tokens.admin}`, authorization('admin')),
+    ];
+    rig.app.log.error({ req: { headers: { authorization: tokens.admin } }, session: { token: tokens.read } }, 'x');
+    const text = lines.join('\n') + answers.map((answer) => answer.body).join('\n');
+    for (const token of Object.values(tokens)) expect(text).not.toContain(token);
+    expect(text).not.toContain('wrong-token');
+    await rig.app.close();
+  });
+});
+
+describe('the session of the page', () => {
+  it('keeps the token in a cookie that no script and no other site can use', async () => {
+    const rig = await rigOf({ grants });
+    expect((await ask(rig, 'GET', '/v1/session', {})).json()).toEqual({ required: true, role: null });
+    expect((await ask(rig, 'POST', '/v1/session', {}, { token: 'nope' })).statusCode).toBe(401);
+    const login = await ask(rig, 'POST', '/v1/session', {}, { token: tokens.read });
+    const cookie = String(login.headers['set-cookie']);
+    expect(cookie).toMatch(/HttpOnly/);
+    expect(cookie).toMatch(/SameSite=Strict/);
+    expect(cookie).not.toMatch(/Secure/);
+    const headers = { cookie: cookie.split(';')[0] as string };
+    expect((await ask(rig, 'GET', '/v1/session', headers)).json()).toEqual({ required: true, role: 'read' });
+    expect((await ask(rig, 'GET', '/v1/workers', headers)).statusCode).toBe(200);
+    expect((await ask(rig, 'POST', '/v1/placements', headers, { vramBytes: 1 })).statusCode).toBe(403);
+    const out = await ask(rig, 'DELETE', '/v1/session', headers);
+    expect(String(out.headers['set-cookie'])).toMatch(/hivepulse_token=;/);
+    await rig.app.close();
+  });
+
+  it('lets a stale cookie reach the page, but nothing else', async () => {
+    const rig = await rigOf({ grants });
+    const headers = { cookie: 'hivepulse_token=a-token-that-was-taken-back' };
+    expect((await ask(rig, 'GET', '/', headers)).statusCode).toBe(200);
+    expect((await ask(rig, 'GET', '/v1/session', headers)).json().role).toBeNull();
+    expect((await ask(rig, 'GET', '/v1/workers', headers)).statusCode).toBe(401);
+    await rig.app.close();
+  });
+});
+
+describe('DNS rebinding and other sites', () => {
+  const status = async (rig: Rig, headers: Record<string, string>, method: 'GET' | 'POST' = 'GET') =>
+    (
+      await ask(
+        rig,
+        method,
+        method === 'GET' ? '/v1/fleet' : '/v1/placements',
+        headers,
+        method === 'POST' ? { vramBytes: 1 } : undefined,
+      )
+    ).json();
+
+  it('answers on loopback only to names of loopback', async () => {
+    const rig = await rigOf({ allowedHosts: ['gpu.example.org'] });
+    for (const host of [
+      'localhost',
+      'localhost:7833',
+      '127.0.0.1:7833',
+      '[::1]:7833',
+      'queen.localhost',
+      'GPU.example.org:80',
+    ])
+      expect(await status(rig, { host }), host).toHaveProperty('queenId');
+    for (const host of [
+      'evil.example',
+      '127.0.0.1.evil.example',
+      'localhost.evil.example',
+      '10.0.0.1',
+      'localhost@evil.example',
+    ])
+      expect(await status(rig, { host }), host).toMatchObject({ status: 403, code: 'HOST_NOT_ALLOWED' });
+    await rig.app.close();
+  });
+
+  it('checks names also for the page and for what is not there', async () => {
+    const rig = await rigOf();
+    for (const url of ['/', '/healthz', '/docs', '/nothing'])
+      expect((await ask(rig, 'GET', url, { host: 'evil.example' })).json().code, url).toBe('HOST_NOT_ALLOWED');
+    await rig.app.close();
+  });
+
+  it('takes nothing from a page of another site', async () => {
+    const rig = await rigOf({ allowedHosts: ['gpu.example.org'] });
+    const host = '127.0.0.1:7833';
+    for (const origin of [
+      'https://evil.example',
+      'null',
+      'http://127.0.0.1.evil.example',
+      'http://localhost:9999',
+      'file://',
+    ])
+      expect(await status(rig, { host, origin }, 'POST'), origin).toMatchObject({ code: 'ORIGIN_NOT_ALLOWED' });
+    for (const origin of ['http://127.0.0.1:7833', 'https://gpu.example.org'])
+      expect(await status(rig, { host, origin }, 'POST'), origin).toHaveProperty('candidates');
+    await rig.app.close();
+  });
+
+  it('beyond loopback any name is fine, and another site still is not', async () => {
+    const rig = await rigOf({ loopback: false, grants });
+    const headers = { host: 'queen.example.org', ...authorization('schedule') };
+    expect(await status(rig, headers)).toHaveProperty('queenId');
+    expect(await status(rig, { ...headers, origin: 'https://queen.example.org' }, 'POST')).toHaveProperty('candidates');
+    expect(await status(rig, { ...headers, origin: 'https://evil.example' })).toMatchObject({
+      code: 'ORIGIN_NOT_ALLOWED',
+    });
+    await rig.app.close();
+  });
+
+  it('sends no CORS header, and headers that shut other sites out', async () => {
+    const rig = await rigOf();
+    const { headers } = await ask(rig, 'GET', '/v1/fleet', { origin: 'http://localhost' });
+    expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+    expect(headers['content-security-policy']).toContain("script-src 'self'");
+    expect(headers['x-content-type-options']).toBe('nosniff');
+    expect(headers['strict-transport-security']).toBeUndefined();
+    await rig.app.close();
+  });
+});
+
+describe('the pieces', () => {
+  it('reads lines of role, token and hive', () => {
+    const text = `# fleet\n\nadmin  ${tokens.admin}\nhive ${tokens.bound} gpu-7\r\n`;
+    expect(parseTokens(text, 'tokens')).toEqual([
+      { role: 'admin', token: tokens.admin },
+      { role: 'hive', token: tokens.bound, hive: 'gpu-7' },
+    ]);
+  });
+
+  it.each([
+    ['root secret-secret-secret', 'line 1'],
+    ['\nhive', 'line 2'],
+    ['read secret-secret-secret gpu-7', 'bound'],
+    ['hive secret-secret-secret ../x', 'hive id'],
+    ['hive secret-secret-secret a b', 'more than'],
+  ])('names the line of %j that is wrong, and never the token', (text, why) => {
+    const attempt = () => parseTokens(text, 'tokens');
+    expect(attempt).toThrow(why);
+    expect(attempt).not.toThrow(/secret/);
+  });
+
+  it('a reload is all or nothing', () => {
+    const table = new TokenTable(grants);
+    const key = table.find(tokens.read)?.key ?? '';
+    expect(() =>
+      table.replace([
+        { role: 'admin', token: 'a-new-token-0123456789' },
+        { role: 'read', token: 'short' },
+      ]),
+    ).toThrow(HivepulseError);
+    expect(table.find(tokens.read)?.role).toBe('read');
+    table.replace([{ role: 'admin', token: 'a-new-token-0123456789' }]);
+    expect(table.find(tokens.read)).toBeNull();
+    expect(table.knows(key)).toBe(false);
+  });
+
+  it('says which file it could not read', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'hivepulse-'));
+    try {
+      writeFileSync(join(directory, 'tokens'), `read ${tokens.read}\n`);
+      expect(readTokens(join(directory, 'tokens')).length).toBe(1);
+      expect(() => readTokens(join(directory, 'missing'))).toThrow(/missing.*ENOENT/);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('finds no token that was not given, whatever it looks like', () => {
+    const table = new TokenTable(grants);
+    const known = new Set<string>(Object.values(tokens));
+    fc.assert(fc.property(fc.string({ maxLength: 40 }), (token) => known.has(token) || table.find(token) === null));
+    for (const token of Object.values(tokens)) {
+      expect(table.find(token.slice(0, -1))).toBeNull();
+      expect(table.find(`${token} `)).toBeNull();
+      expect(table.find(token)).not.toBeNull();
+    }
+  });
+
+  it('reads the Authorization header strictly', () => {
+    expect(bearerOf('Bearer abc')).toBe('abc');
+    expect(bearerOf('bearer  abc ')).toBe('abc');
+    for (const header of [undefined, '', 'Bearer', 'Basic abc', 'Bearer a b', 'XBearer a'])
+      expect(bearerOf(header)).toBeNull();
+  });
+
+  it('reads names out of authorities, and takes none but loopback’s for local', () => {
+    expect(hostName('[::1]:80')).toBe('[::1]');
+    expect(hostName('Localhost.:80')).toBe('localhost');
+    for (const bad of ['a b', 'a/b', 'u@h', ':80', 'a:port', '']) expect(hostName(bad)).toBeNull();
+    fc.assert(
+      fc.property(fc.domain(), (name) => name.endsWith('.localhost') || !isLocalName(name.toLowerCase(), new Set())),
+    );
+  });
+});

@@ -1,0 +1,77 @@
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+import { TokenTable } from '../../lib/http/auth.js';
+import { buildServer, type ServerDeps, type ServerLimits } from '../../lib/http/server.js';
+import { StreamHub } from '../../lib/http/stream-hub.js';
+import { streamSource } from '../../lib/http/stream-source.js';
+import type { TokenGrant } from '../../lib/options.js';
+import { Registry } from '../../lib/queen/registry.js';
+
+export const tokens = {
+  hive: 'hive-token-0123456789',
+  bound: 'bound-token-0123456789',
+  read: 'read-token-0123456789',
+  schedule: 'schedule-token-0123456789',
+  admin: 'admin-token-0123456789',
+} as const;
+
+export const grants: readonly TokenGrant[] = [
+  { role: 'hive', token: tokens.hive },
+  { role: 'hive', token: tokens.bound, hive: 'a' },
+  { role: 'read', token: tokens.read },
+  { role: 'schedule', token: tokens.schedule },
+  { role: 'admin', token: tokens.admin },
+];
+
+export interface Rig {
+  readonly app: FastifyInstance;
+  readonly registry: Registry;
+  readonly hub: StreamHub;
+  readonly table: TokenTable;
+  readonly clock: { ms: number };
+  post(frame: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
+}
+
+/** A server on a clock that stands still, asked without a socket. */
+export async function rigOf(
+  options: {
+    readonly grants?: readonly TokenGrant[];
+    readonly limits?: Partial<ServerLimits>;
+  } & Partial<ServerDeps> = {},
+): Promise<Rig> {
+  const { grants: given = [], limits, ...deps } = options;
+  const clock = { ms: 1_000_000 };
+  const registry = new Registry({ clock: () => clock.ms, epoch: 'test' });
+  const hub = new StreamHub(streamSource(registry));
+  const table = new TokenTable(given);
+  const app = await buildServer({
+    registry,
+    hub,
+    tokens: table,
+    version: '0.0.0',
+    loopback: true,
+    pageDirectory: '/nonexistent',
+    bus: () => 'memory',
+    limits: {
+      maxHeartbeatBytes: 1024 * 1024,
+      maxWorkersPerHive: 500,
+      requestsPerSecond: 10_000,
+      heartbeatsPerSecond: 1000,
+      ...limits,
+    },
+    ...deps,
+  });
+  return {
+    app,
+    registry,
+    hub,
+    table,
+    clock,
+    post: (frame, headers = {}) =>
+      app.inject({
+        method: 'POST',
+        url: '/v1/heartbeats',
+        headers: { 'content-type': 'application/json', host: 'localhost', ...headers },
+        payload: typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame),
+      }),
+  };
+}
