@@ -36,7 +36,7 @@ export async function rigOf(
   options: {
     readonly grants?: readonly TokenGrant[];
     readonly limits?: Partial<ServerLimits>;
-  } & Partial<ServerDeps> = {},
+  } & Partial<Omit<ServerDeps, 'limits'>> = {},
 ): Promise<Rig> {
   const { grants: given = [], limits, ...deps } = options;
   const clock = { ms: 1_000_000 };
