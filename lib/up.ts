@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { HivepulseError } from './errors.js';
-import { type Hive, startHive } from './hive/hive.js';
+import { idOfHost, type RunningHive, startHive } from './hive/hive.js';
 import type { HiveOptions, QueenOptions, Running, TokenGrant } from './options.js';
 import { type Queen, startQueen } from './queen/queen.js';
 
@@ -15,7 +15,7 @@ export interface UpOptions {
 
 export interface Up extends Running {
   readonly queen: Queen;
-  readonly hive: Hive;
+  readonly hive: RunningHive;
 }
 
 /**
@@ -65,5 +65,5 @@ export async function startUp(options: UpOptions = {}): Promise<Up> {
 /** A token for this process's own hive; null where the queen asks for none. */
 function ownGrant(queen: QueenOptions, hive: HiveOptions): TokenGrant | null {
   if (queen.tokensFile === undefined && (queen.tokens ?? []).length === 0) return null;
-  return { token: randomBytes(32).toString('base64url'), role: 'hive', hive: hive.id ?? hostname() };
+  return { token: randomBytes(32).toString('base64url'), role: 'hive', hive: hive.id ?? idOfHost(hostname()) };
 }

@@ -8,6 +8,7 @@ import { idPattern } from '../contract/primitives.js';
 import { defaults } from '../defaults.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import type { GpuSource } from '../gpu/reading.js';
+import { createGpuSource } from '../gpu/source.js';
 import type { HiveOptions, Running } from '../options.js';
 import { assembleSampler, type RunningSampler, type SamplerMachine } from '../sampling/create.js';
 import { packageVersion } from '../version.js';
@@ -115,11 +116,18 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
   const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
 
   const machine = parts.machine ?? (await openMachine(options));
-  const gpu = parts.gpu;
+  const gpu =
+    parts.gpu ??
+    createGpuSource({
+      gpu: options.gpu ?? 'auto',
+      isolation: options.gpuIsolation ?? 'thread',
+      intervalMs,
+      ...(options.logger === undefined ? {} : { logger: options.logger }),
+    });
   const sampler = assembleSampler(machine, {
     ...(options.procRoot === undefined ? {} : { procRoot: options.procRoot }),
     ...(parts.hostRoot === undefined ? {} : { hostRoot: parts.hostRoot }),
-    ...(gpu === undefined ? {} : { gpu }),
+    gpu,
     watch: options.watch ?? [],
     auto: options.auto ?? true,
     intervalMs,
