@@ -41,11 +41,14 @@ const issued: readonly RegExp[] = [
 const userinfo = /\b([A-Za-z][A-Za-z0-9+.-]*:\/\/)(?:[^\s/?#'":]*:[^\s'"]*|[^\s/?#'"]*)@/g;
 /** `Authorization: Bearer x`, `Bearer x`, `Basic x`. */
 const scheme = /\b(Bearer|Basic|Token|ApiKey|Digest)(\s+|%20)[^\s'",;]+/gi;
-/** `X-Api-Key: value`, also inside JSON: `"api_key": "value"`. */
-const header =
-  /(["']?)([A-Za-z0-9_.-]*[A-Za-z0-9])\1(\s*:\s*)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:(?:Bearer|Basic|Token)\s+)?[^\s'",;}]+)/g;
-/** `NAME=value`, also `?key=value&`. The value is quoted, or ends at a blank or a separator. */
-const assignment = /([A-Za-z][A-Za-z0-9_.-]*)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s&;,'"]+)/g;
+/**
+ * A name and what sets its value: `NAME=`, `X-Api-Key: `, `"api_key": `. Only the head is matched, so that a harmless name
+ * in front (`--env=DB_PASSWORD=...`, `headers: X-Api-Key: ...`) does not swallow the one that counts.
+ */
+const head = /(["']?)([A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)\1(=|\s*:\s*(?!\/\/))/g;
+/** The value behind a head: quoted, or with an authorization scheme, or up to a blank or separator. */
+const value =
+  /"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|(?:(?:Bearer|Basic|Token|ApiKey|Digest)(?:\s+|%20))?[^\s&;,'"}]+/iy;
 /** `--option value` inside a script given as one argument (`sh -c '...'`). */
 const inlineOption = /(^|\s)(--?[A-Za-z][A-Za-z0-9_-]*)(\s+)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s-][^\s]*)/g;
 /** A long run of the characters of base64, base64url or hex. */
@@ -83,18 +86,31 @@ export function redactText(value: string): string {
     .replace(inlineOption, (all, lead: string, name: string, gap: string) =>
       isSecretName(name) ? `${lead}${name}${gap}${redacted}` : all,
     )
-    .replace(header, (all, quote: string, name: string, colon: string) =>
-      isSecretName(name) ? `${quote}${name}${quote}${colon}${redacted}` : all,
-    )
-    .replace(assignment, (all, name: string) => (isSecretName(name) ? `${name}=${redacted}` : all))
     .replace(scheme, (_all, name: string, gap: string) => `${name}${gap}${redacted}`);
+  result = redactNamed(result);
   return result.replace(run, (word) => (looksRandom(word) ? redacted : word));
 }
 
-/** Short options that carry a secret, by program: `-p` of mysql, `-u` of curl, `-k` of none. */
+/** Replaces each value that stands behind the name of a secret. */
+function redactNamed(text: string): string {
+  let result = '';
+  let done = 0;
+  head.lastIndex = 0;
+  for (let found = head.exec(text); found !== null; found = head.exec(text)) {
+    if (!isSecretName(found[2] as string)) continue;
+    value.lastIndex = head.lastIndex;
+    const length = value.exec(text)?.[0].length ?? 0;
+    if (length === 0) continue;
+    result += `${text.slice(done, head.lastIndex)}${redacted}`;
+    done = head.lastIndex + length;
+    head.lastIndex = done;
+  }
+  return result + text.slice(done);
+}
+
+/** Short options that carry a secret, by program: `-p` of mysql, `-u` of curl. */
 const shortSecrets: Readonly<Record<string, ReadonlySet<string>>> = {
   curl: new Set(['-u', '-U', '-b']),
-  wget: new Set([]),
   mysql: new Set(['-p']),
   'redis-server': new Set(['-a']),
   'redis-cli': new Set(['-a']),
@@ -116,11 +132,11 @@ export function redactCommand(argv: readonly string[], length: number = defaults
       shown.push(`${name}=${redacted}`);
     } else if (/^--?[A-Za-z]/.test(argument) && equals < 0 && (isSecretName(argument) || short?.has(argument))) {
       shown.push(argument);
-      // The secret itself may begin with `-`. An option may take several (vLLM: `--api-key A B`): all up to the next.
+      // The secret itself may begin with `-`. Keys of an API may be several (vLLM: `--api-key A B`): all up to the next.
       if (i + 1 < argv.length) {
         shown.push(redacted);
         i += 1;
-        while (i + 1 < argv.length && !(argv[i + 1] as string).startsWith('-')) i += 1;
+        while (/keys?$/i.test(argument) && i + 1 < argv.length && !(argv[i + 1] as string).startsWith('-')) i += 1;
       }
     } else if (/^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1))) {
       // A header given as several arguments: `Authorization: Bearer x`.

@@ -1,0 +1,118 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { recognize, serving } from '../../lib/sampling/cmdline.js';
+
+const argv = (line: string): string[] => line.split(' ');
+
+describe('collect_parses_cmdline', () => {
+  it.each([
+    // line, engine, model, port
+    ['vllm serve Qwen/Qwen2.5-7B-Instruct', 'vllm', 'Qwen/Qwen2.5-7B-Instruct', 8000],
+    [
+      '/usr/bin/python3 /usr/local/bin/vllm serve meta-llama/Llama-3.1-8B --port 8011',
+      'vllm',
+      'meta-llama/Llama-3.1-8B',
+      8011,
+    ],
+    ['vllm serve /models/llama --served-model-name llama-3 --port=9000', 'vllm', 'llama-3', 9000],
+    ['vllm serve --model X/Y --host 0.0.0.0', 'vllm', 'X/Y', 8000],
+    ['vllm serve --tensor-parallel-size 2 --model=X/Y', 'vllm', 'X/Y', 8000],
+    [
+      'python -m vllm.entrypoints.openai.api_server --model mistralai/Mistral-7B --port 8080',
+      'vllm',
+      'mistralai/Mistral-7B',
+      8080,
+    ],
+    ['python3.11 -u -X dev -m vllm.entrypoints.api_server --model=a/b', 'vllm', 'a/b', 8000],
+    ['python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B --port 30001', 'sglang', 'Qwen/Qwen3-8B', 30_001],
+    ['python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B', 'sglang', 'Qwen/Qwen3-8B', 30_000],
+    [
+      '/opt/llama.cpp/build/bin/llama-server -m /models/phi-4.gguf --port 8081',
+      'llama-server',
+      '/models/phi-4.gguf',
+      8081,
+    ],
+    ['llama-server -m /models/phi-4.gguf --alias phi-4', 'llama-server', 'phi-4', 8080],
+    ['llama-server -hf ggml-org/gemma-3-4b-it-GGUF:Q4_K_M', 'llama-server', 'ggml-org/gemma-3-4b-it-GGUF:Q4_K_M', 8080],
+    [
+      'text-generation-launcher --model-id bigscience/bloom-560m --port 8090',
+      'text-generation',
+      'bigscience/bloom-560m',
+      8090,
+    ],
+    ['text-generation-launcher --model-id=bigscience/bloom-560m -p 81', 'text-generation', 'bigscience/bloom-560m', 81],
+    ['trtllm-serve TinyLlama/TinyLlama-1.1B --port 8001', 'tensorrt-llm', 'TinyLlama/TinyLlama-1.1B', 8001],
+    ['trtllm-serve serve TinyLlama/TinyLlama-1.1B', 'tensorrt-llm', 'TinyLlama/TinyLlama-1.1B', 8000],
+    ['tritonserver --model-repository=/models --http-port=8100', 'tritonserver', null, 8100],
+    ['ollama serve', 'ollama', null, 11_434],
+    ['/usr/bin/ollama runner --model /root/.ollama/models/blobs/sha256-ab12 --port 41234', 'ollama', null, 11_434],
+    ['tini -- vllm serve a/b', 'vllm', 'a/b', 8000],
+    ['env CUDA_VISIBLE_DEVICES=0 python3 -m vllm.entrypoints.openai.api_server --model a/b', 'vllm', 'a/b', 8000],
+    ['numactl --cpunodebind=0 llama-server -m x.gguf', 'llama-server', 'x.gguf', 8080],
+    // unknown programs
+    ['node server.js --model gpt-x --port 5000', null, 'gpt-x', 5000],
+    ['./engine --model=gpt-x', null, 'gpt-x', null],
+    // -m is never a model of Python, nor of an unknown program
+    ['python -m http.server', null, null, null],
+    ['python -m uvicorn app:main --port 8000', null, null, 8000],
+    ['stress -m 4', null, null, null],
+    // what only mentions an engine is none
+    ['grep vllm serve', null, null, null],
+    ['vllm bench --model a/b', null, 'a/b', null],
+    ['tail -f /var/log/ollama', null, null, null],
+    ['python -c import vllm', null, null, null],
+  ] as const)('%s', (line, engine, model, port) => {
+    expect(serving([argv(line)])).toMatchObject({ engine, model, port });
+  });
+
+  it('looks at all processes: the first is a shell, the engine core a helper that names nothing', () => {
+    const processes = [
+      ['/bin/sh', '-c', 'vllm serve "$MODEL"'],
+      ['VLLM::EngineCore'],
+      ['/usr/bin/python3', '/usr/local/bin/vllm', 'serve', 'org/model', '--port', '8123'],
+    ];
+    expect(serving(processes)).toEqual({ engine: 'vllm', model: 'org/model', port: 8123, process: 2 });
+  });
+
+  it('a helper alone is still its engine, without a port', () => {
+    expect(serving([['sglang::scheduler_TP0']])).toMatchObject({ engine: 'sglang', model: null, port: null });
+  });
+
+  it('the last of a repeated option wins, and an option without value is none', () => {
+    expect(serving([argv('vllm serve --model a --model b')])).toMatchObject({ model: 'b' });
+    expect(serving([argv('vllm serve --model --port 80')])).toMatchObject({ model: null, port: 80 });
+    expect(serving([argv('vllm serve a --port 70000')])).toMatchObject({ port: 8000 });
+  });
+
+  it('an exact name is needed: --modelx and --model-pathology are other options', () => {
+    expect(serving([argv('x --modelx a --model-pathology=b')])).toMatchObject({ model: null });
+  });
+
+  it('any arguments give an answer', () => {
+    const word = fc.oneof(
+      fc.string({ maxLength: 12 }),
+      fc.constantFrom(
+        'vllm',
+        'serve',
+        '-m',
+        '--model',
+        '--model=',
+        'python3',
+        'llama-server',
+        '--',
+        'env',
+        '-hf',
+        '--port',
+        '8000',
+      ),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.array(word, { maxLength: 8 }), { maxLength: 4 }), (processes) => {
+        const { port, process } = serving(processes);
+        if (port !== null) expect(port >= 1 && port <= 65_535).toBe(true);
+        if (process !== null) expect(processes[process]).toBeDefined();
+        for (const one of processes) recognize(one);
+      }),
+    );
+  });
+});

@@ -1,0 +1,136 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  parseCmdline,
+  parseHostCpu,
+  parseLoadavg,
+  parseMeminfo,
+  parseNamespacePids,
+  parsePressure,
+  parseProcessCgroup,
+  parseProcessStat,
+  parseUptime,
+} from '../../lib/sampling/proc-parse.js';
+
+const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+const tail = ' R 1 1489839 1489839 0 -1 4194304 90 0 0 0 3 1 0 0 20 0 1 0 987654 2482176 219 18446744073709551615';
+
+describe('process stat', () => {
+  it.each([
+    ['2021132 (myexec (tb) xyz)', 'myexec (tb) xyz'],
+    ['7014 (:-) 1 2 3 4 5 6)', ':-) 1 2 3 4 5 6'],
+    ['15022 (a) R (b \xe8\xa1)', 'a) R (b \xe8\xa1'],
+    ['9 ()', ''],
+    ['9 (line\nbreak)', 'line\nbreak'],
+  ])('is cut at the LAST bracket: %s', (head, comm) => {
+    const stat = parseProcessStat(bytes(`${head}${tail}\n`));
+    expect(stat).toMatchObject({ comm, state: 'R', parentPid: 1, startTicks: 987_654 });
+  });
+
+  it('no name that a process gives itself changes what is read behind it', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 15 }), (name) => {
+        const line = Buffer.concat([bytes('42 ('), Buffer.from(name), bytes(`)${tail}\n`)]);
+        expect(parseProcessStat(line)).toMatchObject({ pid: 42, state: 'R', startTicks: 987_654 });
+      }),
+    );
+  });
+
+  it('torn or foreign content is null, and never throws', () => {
+    expect(parseProcessStat(bytes('42 (node) R 1 2'))).toBeNull();
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (any) => void parseProcessStat(Buffer.from(any))));
+  });
+});
+
+describe('command line', () => {
+  it('splits at NUL, keeps empty arguments inside, drops the padding of a title', () => {
+    expect(parseCmdline(bytes('vllm\0serve\0\0--port\x008000\0'))).toEqual(['vllm', 'serve', '', '--port', '8000']);
+    expect(parseCmdline(bytes('VLLM::EngineCore\0\0\0\0'))).toEqual(['VLLM::EngineCore']);
+    expect(parseCmdline(bytes(''))).toEqual([]);
+  });
+
+  it('gives back the arguments it was made of', () => {
+    const argument = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((text) => !text.includes('\0'));
+    fc.assert(
+      fc.property(fc.array(argument, { maxLength: 8 }), (argv) => {
+        const trimmed = [...argv];
+        while (trimmed.length > 0 && trimmed[trimmed.length - 1] === '') trimmed.pop();
+        expect(parseCmdline(Buffer.from(argv.map((each) => `${each}\0`).join('')))).toEqual(trimmed);
+      }),
+    );
+  });
+});
+
+describe('cgroup of a process', () => {
+  it.each([
+    ['0::/system.slice/docker-ab.scope\n', '/system.slice/docker-ab.scope'],
+    ['12:memory:/a\n1:name=systemd:/b\n0::/c d\n', '/c d'],
+    ['0::/\n', '/'],
+    ['0::/bench0 (deleted)\n', null],
+    ['11:memory:/memory.slice/x.scope\n', null],
+    ['', null],
+  ])('%j is %j', (content, path) => expect(parseProcessCgroup(Buffer.from(content))).toBe(path));
+});
+
+it('NSpid lists the pid in each namespace', () => {
+  expect(parseNamespacePids(bytes('Name:\tnode\nPid:\t4025\nNSpid:\t4025\t17\t1\nThreads:\t11\n'))).toEqual([
+    4025, 17, 1,
+  ]);
+  expect(parseNamespacePids(bytes('Name:\tnode\n'))).toEqual([]);
+});
+
+describe('host files', () => {
+  const stat = [
+    'cpu  1000 20 300 8000 500 10 40 77 60 5',
+    'cpu0 500 10 150 4000 250 5 20 30 30 2',
+    'cpu1 500 10 150 4000 250 5 20 47 30 3',
+    'intr 123 0 0',
+    'btime 1700000000',
+  ].join('\n');
+
+  it('busy leaves out idle, iowait and steal, and counts guest once', () => {
+    expect(parseHostCpu(bytes(stat))).toEqual({ busyTicks: 1370, totalTicks: 1370 + 8000 + 500 + 77, cpuCount: 2 });
+    expect(parseHostCpu(bytes('cpu  1 2\n'))).toBeNull();
+    expect(parseHostCpu(bytes(''))).toBeNull();
+  });
+
+  it('meminfo is in KiB', () => {
+    const text = 'MemTotal:       24683656 kB\nMemFree:        1 kB\nMemAvailable:   22000000 kB\n';
+    expect(parseMeminfo(bytes(text))).toEqual({ totalBytes: 24_683_656 * 1024, availableBytes: 22_000_000 * 1024 });
+    expect(parseMeminfo(bytes('MemTotal: 5 kB\n'))).toEqual({ totalBytes: 5120, availableBytes: null });
+  });
+
+  it('loadavg, uptime and pressure', () => {
+    expect(parseLoadavg(bytes('0.42 0.30 0.20 2/345 31934\n'))).toEqual({ load1: 0.42, lastPid: 31_934 });
+    expect(parseLoadavg(bytes('nonsense'))).toEqual({ load1: null, lastPid: null });
+    expect(parseUptime(bytes('2352.60 4000.10\n'))).toBe(2352.6);
+    expect(parseUptime(bytes(''))).toBeNull();
+    expect(
+      parsePressure(
+        bytes('some avg10=12.50 avg60=1.00 avg300=0.00 total=9\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=1\n'),
+      ),
+    ).toBe(12.5);
+    expect(parsePressure(bytes('some avg10=12.'))).toBeNull();
+    expect(parsePressure(bytes('full avg10=3.00 avg60=0 avg300=0 total=1\n'))).toBeNull();
+  });
+
+  it('any bytes give values or null, never an exception', () => {
+    const parsers = [
+      parseHostCpu,
+      parseMeminfo,
+      parseLoadavg,
+      parseUptime,
+      parsePressure,
+      parseProcessCgroup,
+      parseNamespacePids,
+    ];
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 0, max: stat.length }), (any, cut) => {
+        for (const parse of parsers) {
+          parse(Buffer.from(any));
+          parse(bytes(stat.slice(0, cut)));
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,197 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { workerColumns } from '../../lib/cgroup/raw.js';
+import { type ProcessCounters, type RateBaseline, type RawRow, rates } from '../../lib/sampling/rates.js';
+
+const row = (values: Partial<RawRow>): RawRow => ({
+  ...(Object.fromEntries(workerColumns.map((name) => [name, Number.NaN])) as unknown as RawRow),
+  flags: 0,
+  inode: 7,
+  ...values,
+});
+
+/** Feeds rows in order and gives the rates of each. */
+function series(rows: readonly RawRow[], processes: readonly (readonly ProcessCounters[] | null)[] = []) {
+  let baseline: RateBaseline | null = null;
+  return rows.map((each, i) => {
+    const result = rates(baseline, each, processes[i] ?? null);
+    baseline = result.baseline;
+    return result.rates;
+  });
+}
+
+describe('rates', () => {
+  it('first sample is null in every rate, and 100 is one whole core', () => {
+    const [first, second] = series([
+      row({
+        monotonicMs: 1000,
+        usageUsec: 5_000_000,
+        nrPeriods: 10,
+        nrThrottled: 1,
+        ioReadBytes: 5,
+        ioWriteBytes: 5,
+        ioDevices: 1,
+        oomKill: 2,
+      }),
+      row({
+        monotonicMs: 3000,
+        usageUsec: 8_000_000,
+        nrPeriods: 30,
+        nrThrottled: 6,
+        ioReadBytes: 4005,
+        ioWriteBytes: 5,
+        ioDevices: 1,
+        oomKill: 3,
+      }),
+    ]);
+    expect(first).toEqual({
+      cpuPercent: null,
+      cpuThrottledPercent: null,
+      ioReadBytesPerSecond: null,
+      ioWriteBytesPerSecond: null,
+      oomKillsSince: null,
+    });
+    expect(second).toEqual({
+      cpuPercent: 150,
+      cpuThrottledPercent: 25,
+      ioReadBytesPerSecond: 2000,
+      ioWriteBytesPerSecond: 0,
+      oomKillsSince: 1,
+    });
+  });
+
+  it('divides by measured time, not by the interval', () => {
+    const [, late] = series([row({ monotonicMs: 0, usageUsec: 0 }), row({ monotonicMs: 1730, usageUsec: 1_730_000 })]);
+    expect(late?.cpuPercent).toBeCloseTo(100, 9);
+  });
+
+  it('a counter that went back is null once, then goes on', () => {
+    const cpu = series([
+      row({ monotonicMs: 0, usageUsec: 9_000_000 }),
+      row({ monotonicMs: 1000, usageUsec: 1_000_000 }),
+      row({ monotonicMs: 2000, usageUsec: 1_500_000 }),
+    ]).map(({ cpuPercent }) => cpuPercent);
+    expect(cpu).toEqual([null, null, 50]);
+  });
+
+  it('a cgroup made again under the same name is null once, although its counters rose', () => {
+    const cpu = series([
+      row({ monotonicMs: 0, usageUsec: 100, inode: 7 }),
+      row({ monotonicMs: 1000, usageUsec: 900_000, inode: 8 }),
+      row({ monotonicMs: 2000, usageUsec: 1_000_000, inode: 8 }),
+    ]).map(({ cpuPercent }) => cpuPercent);
+    expect(cpu).toEqual([null, null, 10]);
+  });
+
+  it('a torn file is null and the next good sample averages over the gap', () => {
+    const cpu = series([
+      row({ monotonicMs: 0, usageUsec: 0 }),
+      row({ monotonicMs: 1000 }),
+      row({ monotonicMs: 2000, usageUsec: 1_000_000 }),
+    ]).map(({ cpuPercent }) => cpuPercent);
+    expect(cpu).toEqual([null, null, 50]);
+  });
+
+  it('the same pass taken twice changes nothing', () => {
+    const first = row({ monotonicMs: 0, usageUsec: 0 });
+    const cpu = series([first, first, row({ monotonicMs: 1000, usageUsec: 200_000 })]).map((r) => r.cpuPercent);
+    expect(cpu).toEqual([null, null, 20]);
+  });
+
+  it('no period ended is not throttled; without the cpu controller it is not known', () => {
+    const still = row({ monotonicMs: 0, nrPeriods: 0, nrThrottled: 0 });
+    expect(series([still, { ...still, monotonicMs: 1000 }])[1]?.cpuThrottledPercent).toBe(0);
+    expect(series([row({ monotonicMs: 0 }), row({ monotonicMs: 1000 })])[1]?.cpuThrottledPercent).toBeNull();
+  });
+
+  it('a device that vanishes and comes back makes no false jump', () => {
+    const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
+      row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
+    // Device B (1 GB so far) is missing from two readings, then back with 300 more bytes.
+    const read = series([
+      io(0, 1_000_000_100, 2),
+      io(1000, 150, 1),
+      io(2000, 200, 1),
+      io(3000, 1_000_000_700, 2),
+      io(4000, 1_000_000_900, 2),
+    ]).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+    expect(read).toEqual([null, null, null, 200, 200]);
+  });
+
+  it('a device gone for good is given up after a while, and no jump comes if it returns even then', () => {
+    const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
+      row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
+    const read = series([
+      io(0, 5_000_000, 2),
+      io(1000, 100, 1),
+      io(11_000, 100, 1),
+      io(12_000, 300, 1),
+      io(13_000, 5_000_400, 2),
+      io(14_000, 5_000_500, 2),
+    ]).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+    expect(read).toEqual([null, null, null, 200, null, 100]);
+  });
+
+  it('a device used for the first time counts from nothing', () => {
+    const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
+      row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
+    expect(series([io(0, 100, 1), io(1000, 600, 2)])[1]?.ioReadBytesPerSecond).toBe(500);
+  });
+
+  it('I/O summed over processes survives one that ends and counts one that begins', () => {
+    const counters = (pid: number, startTicks: number, ioReadBytes: number) => ({
+      pid,
+      startTicks,
+      ioReadBytes,
+      ioWriteBytes: 0,
+    });
+    const read = series(
+      [row({ monotonicMs: 0 }), row({ monotonicMs: 1000 }), row({ monotonicMs: 2000 })],
+      [
+        [counters(1, 10, 1000), counters(2, 11, 9_000_000)],
+        [counters(1, 10, 1500), counters(3, 99, 200)],
+        // pid 3 was used again by another process.
+        [counters(1, 10, 1500), counters(3, 150, 50)],
+      ],
+    ).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+    expect(read).toEqual([null, 700, 50]);
+  });
+
+  it('a process whose io may not be read makes the sum unknown, not smaller', () => {
+    const hidden = { pid: 2, startTicks: 5, ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN };
+    const read = series([row({ monotonicMs: 0 }), row({ monotonicMs: 1000 })], [[hidden], [hidden]]);
+    expect(read[1]?.ioReadBytesPerSecond).toBeNull();
+  });
+
+  it('never gives a negative or non-finite rate, whatever the counters do', () => {
+    const value = fc.oneof(fc.constant(Number.NaN), fc.double({ min: 0, max: 2 ** 64, noNaN: true }));
+    const anyRow = fc.record({
+      step: fc.double({ min: 0, max: 5000, noNaN: true }),
+      inode: fc.constantFrom(Number.NaN, 1, 2),
+      usageUsec: value,
+      nrPeriods: value,
+      nrThrottled: value,
+      ioReadBytes: value,
+      ioWriteBytes: value,
+      ioDevices: fc.constantFrom(Number.NaN, 0, 1, 2, 3),
+      oomKill: value,
+    });
+    fc.assert(
+      fc.property(fc.array(anyRow, { maxLength: 12 }), (steps) => {
+        let at = 0;
+        const rows = steps.map(({ step, ...values }) => {
+          at += step;
+          return row({ monotonicMs: at, ...values });
+        });
+        for (const result of series(rows)) {
+          for (const rate of Object.values(result)) {
+            if (rate === null) continue;
+            expect(Number.isFinite(rate)).toBe(true);
+            expect(rate).toBeGreaterThanOrEqual(0);
+          }
+          if (result.cpuThrottledPercent !== null) expect(result.cpuThrottledPercent).toBeLessThanOrEqual(100);
+        }
+      }),
+    );
+  });
+});
