@@ -57,6 +57,8 @@ export interface SendFailure {
 /** A refusal that no retry mends soon (rights, a duplicate id) is repeated only so often. */
 const refusedRetryMs = 10_000;
 const maxRetryAfterMs = 60_000;
+/** Even the luckiest draw rests for so long: a queen that refuses at once must not be asked in a loop. */
+const minRetryMs = 50;
 
 type Outcome =
   | { readonly kind: 'taken'; readonly reply: HeartbeatReply; readonly queen: string }
@@ -243,7 +245,7 @@ export class HeartbeatSender {
     }
     // Full jitter over a ceiling that doubles: drawn from nothing up to it.
     const ceiling = Math.min(defaults.backoffMaxMs, defaults.backoffMinMs * 2 ** Math.min(this.#failures - 1, 16));
-    this.#dueMs = this.#clock.now() + (outcome.waitMs ?? this.#random() * ceiling);
+    this.#dueMs = this.#clock.now() + (outcome.waitMs ?? Math.max(minRetryMs, this.#random() * ceiling));
   }
 }
 

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { EventLog } from '../../lib/hive/event-log.js';
+
+const occurrence = (n: number) => ({
+  at: '2026-01-01T00:00:00.000Z',
+  kind: 'oomKill' as const,
+  workerId: 'a/b',
+  detail: { n },
+});
+
+describe('event log', () => {
+  it('keeps events until they are acknowledged, in order', () => {
+    const log = new EventLog();
+    for (let n = 1; n <= 5; n += 1) log.append(occurrence(n));
+    expect(log.pending().map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
+    log.acknowledge(3);
+    log.acknowledge(1);
+    expect(log.pending().map(({ seq }) => seq)).toEqual([4, 5]);
+    log.acknowledge(5);
+    expect(log.size).toBe(0);
+    expect(log.append(occurrence(6)).seq).toBe(6);
+  });
+
+  it('a queen that acknowledges what was never said is not believed', () => {
+    const log = new EventLog();
+    log.append(occurrence(1));
+    log.acknowledge(99);
+    expect(log.size).toBe(1);
+  });
+
+  it('is bounded: the oldest go, and how many is known', () => {
+    const log = new EventLog(100);
+    for (let n = 1; n <= 1000; n += 1) log.append(occurrence(n));
+    expect(log.size).toBeLessThanOrEqual(100);
+    expect(log.dropped + log.size).toBe(1000);
+    expect(log.pending(Number.POSITIVE_INFINITY).at(-1)?.seq).toBe(1000);
+  });
+
+  it('one beat carries only so many', () => {
+    const log = new EventLog();
+    for (let n = 1; n <= 700; n += 1) log.append(occurrence(n));
+    expect(log.pending().length).toBe(500);
+  });
+});

@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { type StateInput, type StateMemory, workerState } from '../../lib/sampling/state.js';
+
+const options = { idleBelowPercent: 0, idleBelowCpuPercent: 5, idleForMs: 3000 };
+const base: StateInput = {
+  probed: false,
+  ready: null,
+  gpuStatus: 'absent',
+  gpuUuids: [],
+  healthyGpus: new Set(['A', 'B']),
+  gpuUtilizationPercent: 0,
+  cpuPercent: 0,
+};
+
+/** States at one sample a second. */
+function run(inputs: readonly Partial<StateInput>[]): string[] {
+  let memory: StateMemory | null = null;
+  return inputs.map((input, second) => {
+    const next = workerState(memory, { ...base, ...input }, second * 1000, options);
+    memory = next.memory;
+    return next.state;
+  });
+}
+
+const gpu = (gpuUtilizationPercent: number | null, more: Partial<StateInput> = {}): Partial<StateInput> => ({
+  gpuStatus: 'working',
+  gpuUuids: ['A'],
+  gpuUtilizationPercent,
+  ...more,
+});
+
+describe('worker state', () => {
+  it('starting until the second sample where nothing can be probed', () => {
+    expect(run([{ cpuPercent: null }, { cpuPercent: 50 }])).toEqual(['starting', 'busy']);
+  });
+
+  it('starting until ready once where a probe exists, and never again after', () => {
+    const probe = (ready: boolean | null): Partial<StateInput> => ({ probed: true, ready, cpuPercent: 90 });
+    expect(run([probe(null), probe(false), probe(false), probe(true), probe(false)])).toEqual([
+      'starting',
+      'starting',
+      'starting',
+      'busy',
+      'busy',
+    ]);
+  });
+
+  it('idle by CPU only after idleForMs, busy at once', () => {
+    const cpu = (cpuPercent: number) => ({ cpuPercent });
+    expect(run([cpu(80), cpu(5), cpu(5), cpu(5), cpu(5), cpu(6), cpu(0)])).toEqual([
+      'starting',
+      'busy',
+      'busy',
+      'busy',
+      'idle',
+      'busy',
+      'busy',
+    ]);
+  });
+
+  it('holding a GPU it is judged by that alone: no CPU makes it busy, no idle CPU makes it idle', () => {
+    expect(run([gpu(0), gpu(0), gpu(0), gpu(0, { cpuPercent: 100 })])).toEqual(['starting', 'busy', 'busy', 'idle']);
+    expect(run([gpu(1), gpu(1), gpu(1), gpu(1), gpu(1)]).at(-1)).toBe('busy');
+  });
+
+  it.each(['initializing', 'stalled', 'failed', 'released'] as const)(
+    'unknown, never idle, while the GPU reader is %s',
+    (gpuStatus) => {
+      const quiet = { gpuStatus, cpuPercent: 0 };
+      expect(run([quiet, quiet, quiet, quiet, quiet, quiet]).slice(1)).toEqual(Array(5).fill('unknown'));
+    },
+  );
+
+  it('unknown where utilization cannot be had (MIG), where attribution cannot, and where CPU is not known', () => {
+    expect(run([gpu(null), gpu(null), gpu(null), gpu(null), gpu(null)]).slice(1)).toEqual(Array(4).fill('unknown'));
+    const hidden = { gpuStatus: 'working', gpuUuids: null, gpuUtilizationPercent: null } as const;
+    expect(run([hidden, hidden, hidden, hidden, hidden]).at(-1)).toBe('unknown');
+    expect(run([{ cpuPercent: null }, { cpuPercent: null }]).at(-1)).toBe('unknown');
+  });
+
+  it('after unknown the quiet time begins anew', () => {
+    const lost = gpu(null);
+    expect(run([gpu(0), gpu(0), gpu(0), lost, gpu(0), gpu(0), gpu(0), gpu(0)]).slice(3)).toEqual([
+      'unknown',
+      'busy',
+      'busy',
+      'busy',
+      'idle',
+    ]);
+  });
+
+  it('a GPU that was held and fell silent makes unknown, not idle by CPU', () => {
+    const gone: Partial<StateInput> = {
+      gpuStatus: 'working',
+      gpuUuids: [],
+      healthyGpus: new Set(['B']),
+      cpuPercent: 0,
+    };
+    expect(run([gpu(50), gpu(50), gone, gone, gone, gone, gone]).slice(2)).toEqual(Array(5).fill('unknown'));
+    // It answers again, and the worker holds nothing on it any more.
+    const back: Partial<StateInput> = { gpuStatus: 'working', gpuUuids: [], cpuPercent: 0 };
+    expect(run([gpu(50), gpu(50), gone, back, back, back, back]).slice(2)).toEqual([
+      'unknown',
+      'busy',
+      'busy',
+      'busy',
+      'idle',
+    ]);
+  });
+});
