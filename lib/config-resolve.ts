@@ -95,6 +95,15 @@ export function readConfigFile(path: string): ConfigFile {
   }
 }
 
+/** A small text file that a setting names. Throws CONFIG_UNREADABLE; `mend` is a sentence without its full stop. */
+export function readText(path: string, mend: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw unreadable(path, error, mend);
+  }
+}
+
 function unreadable(path: string, error: unknown, mend: string): HivepulseError {
   if (error instanceof HivepulseError) return error;
   const code = systemCode(error);
@@ -254,13 +263,7 @@ export function readToken({ settings, origins }: Resolved): string | null {
   const of = (key: SettingKey): number => rank[origins[key] ?? 'default'];
   if (settings.token !== undefined && of('token') >= of('tokenFile')) return settings.token;
   if (settings.tokenFile === undefined) return null;
-  let text: string;
-  try {
-    text = readFileSync(settings.tokenFile, 'utf8');
-  } catch (error) {
-    throw unreadable(settings.tokenFile, error, 'It was named as tokenFile');
-  }
-  const token = text.trim();
+  const token = readText(settings.tokenFile, 'It was named as tokenFile').trim();
   if (!/^[!-~]{1,255}$/.test(token)) {
     throw new HivepulseError(
       'INVALID_OPTION',

@@ -154,7 +154,7 @@ export const settings = {
     without: 'the certificate authorities that Node.js knows.',
     description: 'PEM file of the certificate authority that signed the certificate of the queen.',
     tradeoff: 'A private authority needs no outside party, but has to reach every host.',
-    users: ['hive'],
+    users: ['hive', 'client'],
     group: 'Who may ask',
   }),
   tlsClientCa: define({
@@ -186,8 +186,7 @@ export const settings = {
     default: null,
     defaultFor: { client: [`http://${defaults.host}:${defaults.queenPort}`] },
     without: 'the hive only samples and serves itself.',
-    description:
-      'Address of the queen. A hive may name several and sends to the first that answers; commands ask the first.',
+    description: 'Address of the queen. Several may be named; the first that answers is used.',
     tradeoff: 'Several queens survive the loss of one, but need a shared bus (`nats`) to know the same fleet.',
     users: ['hive', 'client'],
     group: 'Hive',

@@ -16,8 +16,12 @@ export const exitCodes = {
 const usageErrors: readonly string[] = ['INVALID_OPTION', 'CONFIG_UNREADABLE', 'INSECURE_BIND'];
 const networkErrors: readonly string[] = ['REQUEST_FAILED', 'REQUEST_TIMEOUT'];
 
+/** Answers of a queen that say something about the request, not about whether one may ask. */
+const answers: readonly unknown[] = [400, 404, 409, 413, 422];
+
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof HivepulseError)) return exitCodes.internal;
+  if (answers.includes((error as { status?: unknown }).status)) return exitCodes.failed;
   if (usageErrors.includes(error.code)) return exitCodes.usage;
   if (networkErrors.includes(error.code)) return exitCodes.unreachable;
   return exitCodes.failed;

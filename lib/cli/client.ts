@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import type { HivepulseClient } from '../client/client.js';
+import type { Resolved } from '../config-resolve.js';
+import { settingsFor } from './settings.js';
+
+export interface Opened {
+  readonly client: HivepulseClient;
+  readonly resolved: Resolved;
+  readonly urls: readonly string[];
+}
+
+/** A client of the queens that the settings of `command` name. Loaded here, because most of the command line needs none. */
+export async function openClient(command: Command): Promise<Opened> {
+  const resolved = await settingsFor(command, 'client');
+  const { readToken } = await import('../config-resolve.js');
+  const { HivepulseClient } = await import('../client/client.js');
+  const { queens: urls = [], tlsCa } = resolved.settings;
+  const token = readToken(resolved);
+  const own = tlsCa === undefined ? null : await fetchWithAuthority(tlsCa);
+  const client = new HivepulseClient({
+    url: urls,
+    ...(token === null ? {} : { token }),
+    ...(own ? { fetch: own } : {}),
+  });
+  for (const warning of resolved.warnings) process.stderr.write(`hivepulse: ${warning}\n`);
+  return { client, resolved, urls };
+}
+
+async function fetchWithAuthority(path: string): Promise<typeof fetch> {
+  const [{ Agent, fetch: fetchWith }, { readText }] = await Promise.all([
+    import('undici'),
+    import('../config-resolve.js'),
+  ]);
+  const dispatcher = new Agent({ connect: { ca: readText(path, 'It was named as tlsCa') } });
+  // The same standard in two places: undici's own types and those of the platform.
+  return ((input: string, init?: object) => fetchWith(input, { ...init, dispatcher })) as unknown as typeof fetch;
+}
+
+/** Colours only where somebody looks, and does not mind them. */
+export const wantsColours = (stream: { readonly isTTY?: boolean } = process.stdout): boolean =>
+  stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+
+/** Columns for a table; a file or a pipe gets all of them. */
+export const outputWidth = (): number => (process.stdout.isTTY ? (process.stdout.columns ?? 80) : 400);
+
+export function printLines(lines: readonly string[]): void {
+  if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+export const printJson = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);

@@ -1,0 +1,141 @@
+import { type Command, Option } from 'commander';
+import type { HivepulseClient, StreamMessage } from '../client/client.js';
+import * as type from '../config-types.js';
+import type { FleetEvent } from '../contract/api.js';
+import { eventFaces } from '../faces.js';
+import { openClient, outputWidth, printLines, wantsColours } from './client.js';
+import { parseFlag } from './filters.js';
+import { addSettings } from './settings.js';
+import { fitSpans, toText } from './table.js';
+import { columns, printable } from './text.js';
+import { eventLine } from './top/detail.js';
+
+/** With a filter so many events are looked through for those that match. */
+const searched = 1000;
+
+interface Wanted {
+  readonly hive: string | undefined;
+  readonly kinds: readonly string[] | undefined;
+  readonly worker: string | undefined;
+}
+
+export function register(program: Command): void {
+  const filter = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Filters:');
+  const command = program
+    .command('events')
+    .summary('show what happened in the fleet')
+    .description('Shows the newest events that a queen keeps; with --follow also those to come.')
+    .addOption(filter('--hive <id>', 'only of this hive'))
+    .addOption(filter('--worker <id>', 'only of this worker (group/instance)'))
+    .addOption(filter('--kind <kinds>', `only these, with commas between: ${Object.keys(eventFaces).join(', ')}`))
+    .addOption(new Option('-n, --last <number>', 'how many that have been').default('20').helpGroup('Output:'))
+    .addOption(new Option('-f, --follow', 'go on with those to come, until Ctrl-C').helpGroup('Output:'))
+    .addOption(new Option('--json', 'one JSON object a line').helpGroup('Output:'))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ hivepulse events --follow
+  $ hivepulse events --kind oomKill,gpuLost,hiveOffline --last 100
+  $ hivepulse events --follow --json | jq -r 'select(.kind == "hiveOffline") | .hive'`,
+    );
+  addSettings(command, 'client').action(async (flags: Record<string, unknown>) => {
+    const last = parseFlag('--last', type.integer(0, 10_000), flags.last) ?? 20;
+    const wanted: Wanted = {
+      hive: parseFlag('--hive', type.id, flags.hive),
+      worker: flags.worker as string | undefined,
+      kinds: parseFlag('--kind', type.list(type.oneOf(Object.keys(eventFaces))), flags.kind),
+    };
+    const { client } = await openClient(command);
+    let hiveWidth = 8;
+    const print = (events: readonly FleetEvent[]): void => {
+      if (flags.json) printLines(events.map((event) => JSON.stringify(event)));
+      else {
+        for (const { hive } of events) hiveWidth = Math.max(hiveWidth, Math.min(24, columns(printable(hive))));
+        printLines(
+          events.map((event) => toText(fitSpans(eventLine(event, hiveWidth), outputWidth()), wantsColours()).trimEnd()),
+        );
+      }
+    };
+    await showEvents(client, wanted, last, flags.follow === true, print);
+  });
+}
+
+const wants = ({ hive, kinds, worker }: Wanted, event: FleetEvent): boolean =>
+  (hive === undefined || event.hive === hive) &&
+  (kinds === undefined || kinds.includes(event.kind)) &&
+  (worker === undefined || event.workerId === worker);
+
+/**
+ * The stream replays what came after an id, and its first snapshot names the newest: so the last ones are had by asking
+ * for what came after the one `last` places before it.
+ */
+async function showEvents(
+  client: HivepulseClient,
+  wanted: Wanted,
+  last: number,
+  follow: boolean,
+  print: (events: readonly FleetEvent[]) => void,
+): Promise<void> {
+  const newest = await newestId(client);
+  const [epoch, sequence] = splitId(newest);
+  const filtered = wanted.hive !== undefined || wanted.kinds !== undefined || wanted.worker !== undefined;
+  let back = last === 0 ? 0 : Math.min(sequence, filtered ? Math.max(searched, last) : last);
+  const past: FleetEvent[] = [];
+  let replaying = back > 0;
+  if (!replaying && !follow) return;
+
+  for (;;) {
+    let again = false;
+    const from = `${epoch}-${sequence - back}`;
+    for await (const message of client.events({ kind: 'event,liveness' }, { lastEventId: from })) {
+      if (message.type === 'closed') {
+        if (!follow || replaying) throw message.error;
+        tell(message);
+      } else if (message.type === 'lagged') {
+        process.stderr.write(
+          `hivepulse: ${message.data.dropped} events were lost, because they were read too slowly.\n`,
+        );
+      } else if (message.type === 'reset' && replaying) {
+        // Fewer are kept than were asked for.
+        back = Math.floor(back / 2);
+        again = true;
+        break;
+      } else if (message.type === 'event' || message.type === 'liveness') {
+        const mine = wants(wanted, message.data);
+        if (!replaying) {
+          if (mine) print([message.data]);
+          continue;
+        }
+        if (mine) past.push(message.data);
+        const [ofEpoch, at] = splitId(message.id);
+        if (ofEpoch === epoch && at < sequence) continue;
+        print(past.slice(-last));
+        replaying = false;
+        if (!follow) return;
+      }
+    }
+    if (!again) return;
+    replaying = back > 0;
+    if (!replaying && !follow) return;
+  }
+}
+
+function tell({ error, retryInMs }: Extract<StreamMessage, { type: 'closed' }>): void {
+  const why = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`hivepulse: cut off (${why}); trying again in ${(retryInMs / 1000).toFixed(1)} s.\n`);
+}
+
+function splitId(id: string): readonly [string, number] {
+  const dash = id.lastIndexOf('-');
+  return [id.slice(0, dash), Number(id.slice(dash + 1))];
+}
+
+/** Id of the newest event. A filter on a hive that is not there keeps the rows of the fleet out of the answer. */
+async function newestId(client: HivepulseClient): Promise<string> {
+  for await (const message of client.events({ hive: 'none' })) {
+    if (message.type === 'snapshot') return message.data.lastEventId;
+    if (message.type === 'closed') throw message.error;
+  }
+  return '-0';
+}
