@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { runDaemon } from './daemon.js';
 import { hiveOptions } from './daemon-options.js';
-import { load } from './services.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {
@@ -26,7 +25,10 @@ Examples:
       'hive',
       resolved.settings.logLevel ?? 'info',
       resolved.warnings,
-      async (context) => (await load('startHive'))({ ...options, ...context }),
+      async (context) => {
+        const { startHive } = await import('../hive/hive.js');
+        return startHive({ ...options, ...context });
+      },
     );
   });
 }

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { runDaemon } from './daemon.js';
 import { queenOptions } from './daemon-options.js';
-import { load } from './services.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {
@@ -19,8 +18,9 @@ Examples:
   addSettings(command, 'queen').action(async () => {
     const { settings, warnings } = await settingsFor(command, 'queen');
     const options = queenOptions(settings);
-    process.exitCode = await runDaemon('queen', settings.logLevel ?? 'info', warnings, async (context) =>
-      (await load('startQueen'))({ ...options, ...context }),
-    );
+    process.exitCode = await runDaemon('queen', settings.logLevel ?? 'info', warnings, async (context) => {
+      const { startQueen } = await import('../queen/queen.js');
+      return startQueen({ ...options, ...context });
+    });
   });
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { defaults } from '../defaults.js';
 import { runDaemon } from './daemon.js';
 import { hiveOptions, queenOptions } from './daemon-options.js';
-import { load } from './services.js';
+import type { UpModule } from './services.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {
@@ -27,8 +27,10 @@ Examples:
       { ...settings, host: defaults.host, port: settings.hivePort ?? defaults.hivePort, insecure: false },
       null,
     );
-    process.exitCode = await runDaemon('up', settings.logLevel ?? 'info', warnings, async (context) =>
-      (await load('startUp'))({ queen: { ...queen, ...context }, hive: { ...hive, ...context } }),
-    );
+    process.exitCode = await runDaemon('up', settings.logLevel ?? 'info', warnings, async (context) => {
+      const module = '../up.js';
+      const { startUp }: UpModule = await import(module);
+      return startUp({ queen: { ...queen, ...context }, hive: { ...hive, ...context } });
+    });
   });
 }

@@ -95,8 +95,8 @@ function tally(label: string, faces: Readonly<Record<string, Face>>, keys: reado
   ];
 }
 
-function fleetLines({ items }: TopState, total: number): Line[] {
-  const { hives, workers, gpus } = items;
+/** The fleet in two to four lines: how many of what in which state, and its VRAM. */
+export function fleetLines({ hives, workers, gpus }: Items, total: number): Line[] {
   const { offline } = livenessFaces;
   // What an offline hive said last is no longer known to be so.
   const parts = [
@@ -177,7 +177,7 @@ function layout(state: TopState, size: Size): { head: Line[]; body: number; even
       [...connectionSpans(state), span(`  ${state.clock}`, '2')],
       size.columns,
     ),
-    ...fleetLines(state, size.columns),
+    ...fleetLines(state.items, size.columns),
   ];
   const rest = size.rows - head.length - 2; // tabs, keys
   const events = state.ui.view === 'events' || state.ui.detail || state.ui.help || rest < 16 ? 0 : 5;

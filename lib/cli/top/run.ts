@@ -1,0 +1,217 @@
+import type { HivepulseClient, StreamMessage } from '../../client/client.js';
+import type { History } from '../../contract/api.js';
+import { HivepulseError } from '../../errors.js';
+import { outputWidth, printLines, wantsColours } from '../client.js';
+import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
+import { exitCodeOf, exitCodes, explain } from '../exit.js';
+import { printTable, sortRows, toText } from '../table.js';
+import { parseKeys } from './keys.js';
+import { FleetModel } from './model.js';
+import { fleetLines, pageSize, render, type TopState } from './render.js';
+import { Screen } from './screen.js';
+import { type Items, initialUi, press, type Ui, type View } from './ui.js';
+
+export interface TopOptions {
+  readonly intervalMs: number | null;
+  readonly view: View;
+  readonly filter: string;
+}
+
+const drawEveryMs = 250;
+const historyEveryMs = 10_000;
+
+export async function runTop(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
+  const terminal = process.stdin.isTTY && process.stdout.isTTY && process.env.TERM !== 'dumb';
+  if (terminal) await watch(client, urls, options);
+  else await print(client, options);
+}
+
+const itemsAt = (model: FleetModel, nowMs: number): Items => ({
+  hives: model.hives(nowMs),
+  workers: model.workers(),
+  gpus: model.gpus(),
+  events: model.events,
+});
+
+function apply(model: FleetModel, message: StreamMessage, nowMs: number): void {
+  switch (message.type) {
+    case 'snapshot':
+      model.snapshot(message.data, nowMs);
+      return;
+    case 'heartbeat':
+      model.heartbeat(message.data, nowMs);
+      return;
+    case 'event':
+    case 'liveness':
+      model.event(message.data);
+      return;
+    case 'closed':
+      model.lost(explain(message.error), nowMs);
+      return;
+    default:
+  }
+}
+
+/** Tables for a pipe: once, or each interval until the reader goes or the process is ended. */
+async function print(client: HivepulseClient, { intervalMs, view, filter }: TopOptions): Promise<void> {
+  const model = new FleetModel();
+  const ui: Ui = { ...initialUi, view, filter };
+  let nextMs = 0;
+  for await (const message of client.events()) {
+    if (message.type === 'closed' && model.connection.kind === 'connecting') throw message.error;
+    const nowMs = performance.now();
+    apply(model, message, nowMs);
+    if (model.connection.kind === 'connecting' || nowMs < nextMs) continue;
+    printLines(plainFrame(itemsAt(model, nowMs), ui));
+    if (intervalMs === null) return;
+    nextMs = nowMs + intervalMs;
+    process.stdout.write('\n');
+  }
+}
+
+/** Head and tables, without keys and cursor. */
+function plainFrame(items: Items, { view, filter }: Ui): string[] {
+  const width = outputWidth();
+  const colours = wantsColours();
+  const head = fleetLines(items, Math.min(width, 160)).map((line) => toText(line, colours).trimEnd());
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const keep = (lines: string[]): string[] =>
+    lines.filter((line, i) => i === 0 || words.every((word) => line.toLowerCase().includes(word)));
+  const hives = keep(
+    printTable(
+      hiveColumns,
+      sortRows(items.hives, hiveColumns[0] as (typeof hiveColumns)[number], false),
+      width,
+      colours,
+    ),
+  );
+  const workers = keep(
+    printTable(
+      workerColumns,
+      sortRows(items.workers, workerColumns[0] as (typeof workerColumns)[number], false),
+      width,
+      colours,
+    ),
+  );
+  const gpus = keep(printTable(gpuColumns, items.gpus, width, colours));
+  if (view === 'workers') return [...head, '', ...workers];
+  if (view === 'gpus') return [...head, '', ...gpus];
+  return [...head, '', ...hives, '', ...workers];
+}
+
+async function watch(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
+  const screen = new Screen(process.stdout);
+  const model = new FleetModel();
+  const abort = new AbortController();
+  let ui: Ui = { ...initialUi, view: options.view, filter: options.filter };
+  let held: Items | null = null;
+  let history: { key: string; value: History | null; atMs: number } | null = null;
+  let timer: NodeJS.Timeout | null = null;
+  let lastDrawMs = Number.NEGATIVE_INFINITY;
+
+  const state = (): TopState => {
+    const nowMs = performance.now();
+    if (!ui.paused) held = null;
+    else held ??= itemsAt(model, nowMs);
+    return {
+      ui,
+      items: held ?? itemsAt(model, nowMs),
+      source: urls.length > 1 ? client.url : (urls[0] ?? ''),
+      connection: model.connection,
+      warming: model.warming,
+      history: history?.key === ui.detail?.key ? (history?.value ?? null) : null,
+      nowMs,
+      clock: new Date().toTimeString().slice(0, 8),
+      colours: !process.env.NO_COLOR,
+    };
+  };
+  const draw = (): void => {
+    timer = null;
+    lastDrawMs = performance.now();
+    screen.draw(render(state(), screen.size));
+    schedule(1000); // ages and the clock go on when nothing else happens
+  };
+  const schedule = (inMs: number): void => {
+    if (timer !== null) clearTimeout(timer);
+    timer = setTimeout(draw, inMs);
+  };
+  const soon = (): void => schedule(Math.max(0, lastDrawMs + (options.intervalMs ?? drawEveryMs) - performance.now()));
+
+  const refreshHistory = (): void => {
+    if (ui.detail?.kind !== 'worker') return;
+    const { key } = ui.detail;
+    if (history?.key === key && performance.now() - history.atMs < historyEveryMs) return;
+    history = { key, value: history?.key === key ? history.value : null, atMs: performance.now() };
+    // A history that can't be had (a worker just gone, a queen just lost) leaves the detail without its curves.
+    client.history({ worker: key }, { signal: abort.signal }).then(
+      (value) => {
+        if (history?.key === key) history = { key, value, atMs: performance.now() };
+        soon();
+      },
+      () => undefined,
+    );
+  };
+
+  const onKeys = (data: string): void => {
+    for (const key of parseKeys(data)) {
+      if (key === 'suspend') suspend();
+      else if (key === 'redraw') screen.invalidate();
+      else {
+        const current = state();
+        ui = press(ui, key, current.items, pageSize(current, screen.size));
+      }
+    }
+    if (ui.quit) abort.abort();
+    refreshHistory();
+    schedule(0);
+  };
+  const onResize = (): void => {
+    screen.invalidate();
+    schedule(0);
+  };
+  const suspend = (): void => {
+    screen.leave();
+    process.stdin.setRawMode(false);
+    process.kill(process.pid, 'SIGSTOP');
+  };
+  const onContinue = (): void => {
+    process.stdin.setRawMode(true);
+    screen.enter();
+    onResize();
+  };
+  // Whatever ends the process, the terminal is given back; 'exit' also comes after a crash.
+  const restore = (): void => screen.leave();
+  const onSignal = (): void => abort.abort();
+  const crash = (error: unknown): never => {
+    restore();
+    process.stderr.write(`hivepulse: ${explain(error)}\n`);
+    process.exit(exitCodes.internal);
+  };
+  process.on('exit', restore);
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal);
+  process.on('SIGCONT', onContinue);
+  process.stdout.on('resize', onResize);
+  process.stdin.setEncoding('utf8').setRawMode(true).on('data', onKeys).resume();
+
+  screen.enter();
+  draw();
+  try {
+    for await (const message of client.events({}, { signal: abort.signal })) {
+      apply(model, message, performance.now());
+      refreshHistory();
+      soon();
+    }
+  } catch (error) {
+    if (!(error instanceof HivepulseError)) throw error;
+    restore();
+    process.stderr.write(`hivepulse: ${explain(error)}\n`);
+    process.exitCode = exitCodeOf(error);
+  } finally {
+    abort.abort();
+    if (timer !== null) clearTimeout(timer);
+    restore();
+    process.stdin.setRawMode(false).pause();
+  }
+}
