@@ -4,6 +4,7 @@ import * as type from '../config-types.js';
 import type { FleetEvent } from '../contract/api.js';
 import { eventFaces } from '../faces.js';
 import { openClient, outputWidth, printLines, wantsColours } from './client.js';
+import { newestEventId, splitId } from './event-ids.js';
 import { parseFlag } from './filters.js';
 import { addSettings } from './settings.js';
 import { fitSpans, toText } from './table.js';
@@ -77,7 +78,7 @@ async function showEvents(
   follow: boolean,
   print: (events: readonly FleetEvent[]) => void,
 ): Promise<void> {
-  const newest = await newestId(client);
+  const newest = await newestEventId(client);
   const [epoch, sequence] = splitId(newest);
   const filtered = wanted.hive !== undefined || wanted.kinds !== undefined || wanted.worker !== undefined;
   let back = last === 0 ? 0 : Math.min(sequence, filtered ? Math.max(searched, last) : last);
@@ -124,18 +125,4 @@ async function showEvents(
 function tell({ error, retryInMs }: Extract<StreamMessage, { type: 'closed' }>): void {
   const why = error instanceof Error ? error.message : String(error);
   process.stderr.write(`hivepulse: cut off (${why}); trying again in ${(retryInMs / 1000).toFixed(1)} s.\n`);
-}
-
-function splitId(id: string): readonly [string, number] {
-  const dash = id.lastIndexOf('-');
-  return [id.slice(0, dash), Number(id.slice(dash + 1))];
-}
-
-/** Id of the newest event. A filter on a hive that is not there keeps the rows of the fleet out of the answer. */
-async function newestId(client: HivepulseClient): Promise<string> {
-  for await (const message of client.events({ hive: 'none' })) {
-    if (message.type === 'snapshot') return message.data.lastEventId;
-    if (message.type === 'closed') throw message.error;
-  }
-  return '-0';
 }

@@ -96,19 +96,28 @@ export function drawRow<T>(fitted: readonly Fitted<T>[], row: T): Span[] {
 
 /** Text of a line. With `over` (the row that is selected) it is drawn that way, but for bars, which would turn inside out. */
 export function toText(spans: readonly Span[], colours: boolean, over = ''): string {
-  return spans
-    .map(({ text, sgr }) => {
-      if (text === '') return '';
-      if (over !== '' && !bars.test(text)) return paint(text, over);
-      // Emphasis that is no colour (bold, reverse, underline) stays where colours are off; dim does not, it reads badly.
-      return sgr === undefined || !(colours || emphasis.test(sgr)) ? text : paint(text, sgr);
-    })
-    .join('')
-    .replaceAll(`\u001b[0m\u001b[${over}m`, over === '' ? '$&' : '');
+  let text = '';
+  let run = '';
+  let runSgr = '';
+  const flush = (): void => {
+    text += runSgr === '' ? run : paint(run, runSgr);
+    run = '';
+  };
+  for (const { text: part, sgr = '' } of spans) {
+    if (part === '') continue;
+    const own = colours || emphasis.test(sgr) ? sgr : '';
+    const next = over !== '' && !(bars.test(part) && own !== '') ? over : own;
+    if (next !== runSgr) flush();
+    runSgr = next;
+    run += part;
+  }
+  flush();
+  return text;
 }
 
-const bars = /^[\u2581-\u258f\u00b7\u254c]+$/;
+// Emphasis that is no colour (bold, reverse, underline) stays where colours are off; dim does not, it reads badly.
 const emphasis = /^[147](;[147])*$/;
+const bars = /^[\u2581-\u258f\u00b7\u254c]+$/;
 
 /** Rows by a column; null last whatever the direction, equals in the order given. */
 export function sortRows<T>(rows: readonly T[], column: Column<T>, descending: boolean): T[] {

@@ -1,4 +1,5 @@
 import type { FleetEvent, History, HiveView, WorkerView } from '../../contract/api.js';
+import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import {
   eventFaces,
   eventText,
@@ -10,11 +11,13 @@ import {
   formatGibOf,
   formatPercent,
   formatRate,
+  gpuHealthFaces,
+  shortUuid,
   toneAnsi,
   unknownText,
   workerStateFaces,
 } from '../../faces.js';
-import { bar, faceSpan, gpuColumns, hiveFace, loadTone, share, value, workerColumns } from '../columns.js';
+import { bar, faceSpan, gauge, gpuColumns, hiveFace, loadTone, share, value, workerColumns } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';
 import type { GpuItem } from './model.js';
@@ -34,7 +37,12 @@ function gaugeLine(
   tone = loadTone(fraction),
 ): Line {
   const room = Math.max(8, Math.min(40, width - labelWidth - 28));
-  return pair(label, ...bar(fraction, room, tone ?? 'active'), span('  '), value(text, tone));
+  return pair(
+    label,
+    ...bar(fraction, room, tone ?? 'active'),
+    span('  '),
+    value(text, tone === 'active' ? undefined : tone),
+  );
 }
 
 /** Breaks a text at blanks, or where there is none in the middle, into lines of at most `width` columns. */
@@ -224,6 +232,53 @@ function historyLines(history: History | null, width: number): Line[] {
   return [title(`Last ${Math.max(1, minutes)} min`), ...lines, []];
 }
 
+interface HeldGpu extends WorkerGpu {
+  readonly gpu: GpuSample | null;
+}
+
+/** What a worker has of each GPU that it holds. */
+const heldColumns: readonly Column<HeldGpu>[] = [
+  {
+    key: 'gpu',
+    title: 'GPU',
+    min: 12,
+    max: 30,
+    rank: 0,
+    draw: ({ gpu, uuid }) => (gpu ? [span(`${gpu.index} `, '1'), span(gpu.name ?? '')] : [span(uuid)]),
+  },
+  {
+    key: 'health',
+    title: 'HEALTH',
+    min: 14,
+    max: 16,
+    rank: 1,
+    draw: ({ gpu }) => [gpu ? faceSpan(faceOf(gpuHealthFaces, gpu.health)) : value(unknownText)],
+  },
+  {
+    key: 'vram',
+    title: 'VRAM OF IT',
+    min: 26,
+    max: 48,
+    rank: 0,
+    draw: ({ gpu, memoryUsedBytes }, width) =>
+      gauge(
+        share(memoryUsedBytes, gpu?.memoryTotalBytes ?? null),
+        formatGibOf(memoryUsedBytes, gpu?.memoryTotalBytes ?? null).padStart(18),
+        width,
+      ),
+  },
+  {
+    key: 'busy',
+    title: 'BUSY BY IT',
+    min: 12,
+    max: 30,
+    rank: 0,
+    draw: ({ utilizationPercent }, width) =>
+      gauge(share(utilizationPercent, 100), formatPercent(utilizationPercent).padStart(5), width),
+  },
+  { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
+];
+
 export function workerDetail(
   worker: WorkerView,
   hive: HiveView | null,
@@ -233,16 +288,7 @@ export function workerDetail(
 ): Line[] {
   const working = worker.workingSetBytes ?? worker.memoryBytes;
   const state = faceOf(workerStateFaces, worker.state);
-  const gpuLines = worker.gpus.flatMap(({ uuid, memoryUsedBytes, utilizationPercent }) => {
-    const gpu = hive?.gpus.find((candidate) => candidate.uuid === uuid);
-    const name = gpu ? `${gpu.index} ${gpu.name ?? ''}` : uuid;
-    const total = gpu?.memoryTotalBytes ?? null;
-    return [
-      [span(name, '1'), span(`  ${uuid}`, '2')],
-      gaugeLine('  VRAM', share(memoryUsedBytes, total), formatGibOf(memoryUsedBytes, total), width, 'active'),
-      gaugeLine('  busy', share(utilizationPercent, 100), formatPercent(utilizationPercent), width, 'active'),
-    ];
-  });
+  const held = worker.gpus.map((own) => ({ ...own, gpu: hive?.gpus.find(({ uuid }) => uuid === own.uuid) ?? null }));
   const ready =
     worker.ready === null
       ? span('nothing to probe', '2')
@@ -321,7 +367,7 @@ export function workerDetail(
     pressureLine(worker.pressure),
     [],
     title(`GPUs ${worker.gpus.length}`),
-    ...(gpuLines.length > 0 ? gpuLines : [[span('it holds no GPU', '2')]]),
+    ...(held.length > 0 ? table(heldColumns, [], held, width) : [[span('it holds no GPU', '2')]]),
     [],
     ...(faults.length > 0 ? [title(`Faults ${faults.length}`), ...faultLines(faults, width), []] : []),
     ...historyLines(history, width),

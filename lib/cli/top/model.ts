@@ -1,4 +1,5 @@
 import type { FleetEvent, GpuView, HiveView, StreamHeartbeat, StreamSnapshot, WorkerView } from '../../contract/api.js';
+import { isUpTo } from '../event-ids.js';
 
 /** Events that the pane can go back to. */
 const keptEvents = 1000;
@@ -17,11 +18,14 @@ export class FleetModel {
   warming = false;
   /** Newest last. */
   events: FleetEvent[] = [];
+  /** Events up to this one had happened when the snapshot was made: it holds what they changed. */
+  private snapshotId = '';
   private readonly hivesById = new Map<string, { view: HiveView; atMs: number }>();
   private readonly workersByKey = new Map<string, WorkerView>();
   private readonly keysByHive = new Map<string, Set<string>>();
 
-  snapshot({ hives, workers, warming }: StreamSnapshot, nowMs: number): void {
+  snapshot({ hives, workers, warming, lastEventId }: StreamSnapshot, nowMs: number): void {
+    this.snapshotId = lastEventId;
     this.hivesById.clear();
     this.workersByKey.clear();
     this.keysByHive.clear();
@@ -42,6 +46,7 @@ export class FleetModel {
   event(event: FleetEvent): void {
     this.events.push(event);
     if (this.events.length > keptEvents) this.events.splice(0, this.events.length - keptEvents);
+    if (isUpTo(event.id, this.snapshotId)) return;
     switch (event.kind) {
       case 'hiveOnline':
         this.setLiveness(event.hive, 'online');

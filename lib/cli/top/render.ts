@@ -290,7 +290,11 @@ function tableBody(state: TopState, rows: readonly Row[], height: number, total:
   ]);
   return [
     toText(fitSpans(heading, total), colours),
-    ...shown.map((row, i) => toText(fitSpans(drawRow(fitted, row), total), colours, first + i === at ? '7' : '')),
+    ...shown.map((row, i) => {
+      // What an offline hive said last is drawn faintly: it is old.
+      const faint = colours && (row as { liveness?: string }).liveness === 'offline' ? '2' : '';
+      return toText(fitSpans(drawRow(fitted, row), total), colours, first + i === at ? '7' : faint);
+    }),
   ];
 }
 

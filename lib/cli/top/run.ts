@@ -3,8 +3,10 @@ import type { History } from '../../contract/api.js';
 import { HivepulseError } from '../../errors.js';
 import { outputWidth, printLines, wantsColours } from '../client.js';
 import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
+import { before, newestEventId } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
 import { printTable, sortRows, toText } from '../table.js';
+import { plain } from '../text.js';
 import { parseKeys } from './keys.js';
 import { FleetModel } from './model.js';
 import { fleetLines, pageSize, render, type TopState } from './render.js';
@@ -18,6 +20,8 @@ export interface TopOptions {
 }
 
 const drawEveryMs = 250;
+/** A queen keeps at least as many, so that asking for them is never refused. */
+const eventsBefore = 100;
 const historyEveryMs = 10_000;
 
 export async function runTop(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
@@ -73,7 +77,9 @@ async function print(client: HivepulseClient, { intervalMs, view, filter }: TopO
 function plainFrame(items: Items, { view, filter }: Ui): string[] {
   const width = outputWidth();
   const colours = wantsColours();
-  const head = fleetLines(items, Math.min(width, 160)).map((line) => toText(line, colours).trimEnd());
+  const head = fleetLines(items, Math.min(width, 160)).map((line) =>
+    (colours ? toText(line, true) : plain(toText(line, false))).trimEnd(),
+  );
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const keep = (lines: string[]): string[] =>
     lines.filter((line, i) => i === 0 || words.every((word) => line.toLowerCase().includes(word)));
@@ -198,7 +204,10 @@ async function watch(client: HivepulseClient, urls: readonly string[], options: 
   screen.enter();
   draw();
   try {
-    for await (const message of client.events({}, { signal: abort.signal })) {
+    // The newest events of the time before, so that the pane does not begin empty. Without them it does.
+    const newest = await newestEventId(client, abort.signal).catch(() => null);
+    const from = newest === null ? {} : { lastEventId: before(newest, eventsBefore) };
+    for await (const message of client.events({}, { ...from, signal: abort.signal })) {
       apply(model, message, performance.now());
       refreshHistory();
       soon();

@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { columns } from '../text.js';
 
 /** The part of a TTY stream that is used. */
 export interface TerminalOutput {
@@ -61,7 +62,10 @@ export class Screen {
     if (!this.active || this.output.writableNeedDrain) return false;
     let text = '';
     for (const [i, line] of lines.entries()) {
-      if (line !== this.shown[i]) text += `\u001b[${i + 1};1H${line}\u001b[0m\u001b[K`;
+      if (line === this.shown[i]) continue;
+      // After a full line the cursor stands on its last column, which clearing to the end would erase.
+      const rest = columns(line) < this.size.columns ? '\u001b[K' : '';
+      text += `\u001b[${i + 1};1H${line}\u001b[0m${rest}`;
     }
     if (this.shown.length === 0) text += '\u001b[J';
     this.shown = lines;
