@@ -1,6 +1,7 @@
 import type { HistoryStore } from './history.js';
 import { type Indexes, labelPair } from './indexes.js';
-import { compareFree, compareWorkers, type WorkerRecord, workerKey } from './records.js';
+import { compareWorkers, type WorkerRecord, workerKey } from './records.js';
+import { holds } from './room.js';
 import type { SortedSet } from './sorted-set.js';
 
 /** Compares every index with the records themselves, both ways: nothing missing, nothing left over, all in order. */
@@ -46,6 +47,9 @@ export function audit(indexes: Indexes, history: HistoryStore): string[] {
     for (const gpu of hive.gpuOrder) {
       ring(gpu.sample.uuid, gpu.ring);
       if (hive.gpus.get(gpu.sample.uuid) !== gpu) wrong.push(`${id}: GPU ${gpu.sample.uuid} is not in the map`);
+      const holders = hive.workerOrder.filter((worker) => holds(worker, gpu.sample.uuid)).length;
+      if (gpu.workerCount !== holders)
+        wrong.push(`${gpu.sample.uuid}: ${gpu.workerCount} holders, expected ${holders}`);
       if (!indexes.gpusByFree.has(gpu)) wrong.push(`gpusByFree: ${gpu.sample.uuid} is missing`);
     }
   }
@@ -74,11 +78,9 @@ export function audit(indexes: Indexes, history: HistoryStore): string[] {
   if (indexes.gpusByFree.size !== gpus) wrong.push(`gpusByFree: ${indexes.gpusByFree.size} entries, expected ${gpus}`);
   const uuids = new Set([...indexes.hives.values()].flatMap((hive) => [...hive.gpus.keys()]));
   for (const uuid of indexes.gpus.keys()) if (!uuids.has(uuid)) wrong.push(`gpus: ${uuid} belongs to no hive`);
-  let before = null;
-  for (const gpu of indexes.gpusByFree) {
-    if (before && compareFree(before, gpu) >= 0) wrong.push(`gpusByFree: order at ${gpu.sample.uuid}`);
-    before = gpu;
-  }
+  for (const gpu of indexes.gpusByFree.members())
+    if (gpu.hive.gpus.get(gpu.sample.uuid) !== gpu || indexes.hives.get(gpu.hive.id) !== gpu.hive)
+      wrong.push(`gpusByFree: ${gpu.sample.uuid} is left over`);
   if (history.used !== ringsUsed) wrong.push(`history: ${history.used} rings in use, ${ringsUsed} owned`);
   return wrong;
 }

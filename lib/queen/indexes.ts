@@ -1,12 +1,6 @@
 import type { WorkerSample } from '../contract/heartbeat.js';
-import {
-  compareFree,
-  compareHives,
-  compareWorkers,
-  type GpuRecord,
-  type HiveRecord,
-  type WorkerRecord,
-} from './records.js';
+import { FreeIndex } from './free-index.js';
+import { compareHives, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
 
 type WorkerState = WorkerSample['state'];
@@ -14,20 +8,35 @@ type Workers = SortedSet<WorkerRecord>;
 
 const none: Workers = new SortedSet(compareWorkers);
 
+/** Shared by all workers without labels. */
+export const noLabels: readonly string[] = [];
+
 /** How a label stands in the index and in `WorkerRecord.labels`. */
 export const labelPair = (key: string, value: string): string => `${key}\u0000${value}`;
 
+/** Workers that share a value. The key is the one object of it that all of them refer to. */
+class Bucket<K> extends SortedSet<WorkerRecord> {
+  readonly key: K;
+
+  constructor(key: K) {
+    super(compareWorkers);
+    this.key = key;
+  }
+}
+
 /** Sets of workers by one property; a set without members is dropped. */
 class Buckets<K> {
-  readonly sets = new Map<K, Workers>();
+  readonly sets = new Map<K, Bucket<K>>();
 
-  add(key: K, worker: WorkerRecord): void {
+  /** Gives the key as the index holds it, so that equal texts need not be kept twice. */
+  add(key: K, worker: WorkerRecord): K {
     let set = this.sets.get(key);
     if (!set) {
-      set = new SortedSet(compareWorkers);
+      set = new Bucket(key);
       this.sets.set(key, set);
     }
     set.add(worker);
+    return set.key;
   }
 
   delete(key: K, worker: WorkerRecord): void {
@@ -53,7 +62,7 @@ export class Indexes {
   readonly byReservation = new Map<string, Set<WorkerRecord>>();
   /** Where two hives claim one GPU, the one that said so last. */
   readonly gpus = new Map<string, GpuRecord>();
-  readonly gpusByFree = new SortedSet<GpuRecord>(compareFree);
+  readonly gpusByFree = new FreeIndex();
   workerCount = 0;
   gpuCount = 0;
 
@@ -66,7 +75,7 @@ export class Indexes {
       0,
       worker,
     );
-    this.byGroup.add(sample.group, worker);
+    sample.group = this.byGroup.add(sample.group, worker);
     this.#addModelState(worker);
     this.setLabels(worker);
     this.#addReservation(worker);
@@ -81,7 +90,7 @@ export class Indexes {
     this.byGroup.delete(sample.group, worker);
     this.#deleteModelState(worker, sample.model, sample.state);
     for (const pair of worker.labels) this.byLabel.delete(pair, worker);
-    worker.labels = [];
+    worker.labels = noLabels;
     this.#deleteReservation(worker, sample.reservationId);
     this.workerCount--;
   }
@@ -110,8 +119,7 @@ export class Indexes {
     for (const key in own) pairs.push(labelPair(key, own[key]!));
     for (const key in shared) if (own[key] === undefined) pairs.push(labelPair(key, shared[key]!));
     for (const pair of worker.labels) if (!pairs.includes(pair)) this.byLabel.delete(pair, worker);
-    for (const pair of pairs) if (!worker.labels.includes(pair)) this.byLabel.add(pair, worker);
-    worker.labels = pairs;
+    worker.labels = pairs.length === 0 ? noLabels : pairs.map((pair) => this.byLabel.add(pair, worker));
   }
 
   addGpu(gpu: GpuRecord): void {
@@ -128,21 +136,14 @@ export class Indexes {
     this.gpuCount--;
   }
 
-  /** Puts a GPU where its room now belongs. */
-  setFree(gpu: GpuRecord, freeBytes: number | null): void {
-    if (gpu.freeBytes === freeBytes) return;
-    this.gpusByFree.delete(gpu);
-    gpu.freeBytes = freeBytes;
-    this.gpusByFree.add(gpu);
-  }
-
   modelState(model: string | null, state: WorkerState): Workers {
     return this.byModelState.get(model)?.get(state) ?? none;
   }
 
   #addModelState(worker: WorkerRecord): void {
-    const { model, state } = worker.sample;
-    this.byModel.add(model, worker);
+    const { state } = worker.sample;
+    const model = this.byModel.add(worker.sample.model, worker);
+    worker.sample.model = model;
     this.byState.add(state, worker);
     let states = this.byModelState.get(model);
     if (!states) {

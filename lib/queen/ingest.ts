@@ -1,7 +1,7 @@
 import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
 import type { HistoryStore } from './history.js';
-import type { Indexes } from './indexes.js';
-import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels } from './merge.js';
+import { type Indexes, noLabels } from './indexes.js';
+import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
 
 /** What a merge found to be different. */
@@ -11,9 +11,9 @@ export interface Delta {
   readonly gone: WorkerRecord[];
   /** Workers whose state is another, with what it was. */
   readonly flipped: { readonly worker: WorkerRecord; readonly from: WorkerSample['state'] }[];
+  /** Some worker holds other GPUs than before. */
+  holding: boolean;
 }
-
-export const noWorkers: Delta = { changed: [], appeared: [], gone: [], flipped: [] };
 
 /** Merges the workers of a frame into a hive: touches what differs, and makes nothing for a worker that did not change. */
 export function mergeWorkers(
@@ -24,16 +24,17 @@ export function mergeWorkers(
   replaces: boolean,
   nowMs: number,
 ): Delta {
-  const delta: Delta = { changed: [], appeared: [], gone: [], flipped: [] };
+  const delta: Delta = { changed: [], appeared: [], gone: [], flipped: [], holding: false };
   const beat = hive.beat;
   let named = 0;
+  let holding = false;
   for (const next of frame.workers) {
     let worker = hive.workers.get(next.id);
     if (!worker) {
       worker = {
         hive,
         sample: copyWorker(next),
-        labels: [],
+        labels: noLabels,
         beat: beat - 1,
         unseenSinceMs: null,
         picks: 0,
@@ -45,7 +46,9 @@ export function mergeWorkers(
     } else {
       const { sample } = worker;
       const { model, state, reservationId, labels } = sample;
-      if (mergeWorker(sample, next)) {
+      const change = mergeWorker(sample, next);
+      if (change === 'holding') holding = true;
+      if (change !== 'none') {
         delta.changed.push(worker);
         if (model !== sample.model || state !== sample.state || reservationId !== sample.reservationId)
           indexes.moveWorker(worker, { model, state, reservationId });
@@ -69,6 +72,7 @@ export function mergeWorkers(
       } else worker.unseenSinceMs ??= hive.heardAtMs;
     }
   }
+  if (holding || delta.appeared.length > 0 || delta.gone.length > 0) delta.holding = true;
   return delta;
 }
 
@@ -84,6 +88,7 @@ export function mergeGpus(
   history: HistoryStore,
   hive: HiveRecord,
   frame: Heartbeat,
+  holding: boolean,
   nowMs: number,
 ): void {
   const beat = hive.beat;
@@ -92,7 +97,17 @@ export function mergeGpus(
   frame.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
     if (!gpu) {
-      gpu = { hive, sample: copyGpu(next), freeBytes: null, isParent: false, beat, ring: history.open() };
+      gpu = {
+        hive,
+        sample: copyGpu(next),
+        freeBytes: null,
+        isParent: false,
+        workerCount: 0,
+        beat,
+        ring: history.open(),
+      };
+      const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
+      if (first) shareGpu(gpu.sample, first.sample);
       indexes.addGpu(gpu);
     } else mergeGpu(gpu.sample, next);
     gpu.beat = beat;
@@ -108,7 +123,17 @@ export function mergeGpus(
     for (const gpu of hive.gpuOrder) if (gpu.beat !== beat) forgetGpu(indexes, history, gpu);
     hive.gpuOrder = [...new Set(frame.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
   }
+  if (holding || !inOrder) countHolders(hive);
   for (const gpu of hive.gpuOrder) gpu.isParent = parents !== null && (parents as Set<string>).has(gpu.sample.uuid);
+}
+
+function countHolders(hive: HiveRecord): void {
+  for (const gpu of hive.gpuOrder) gpu.workerCount = 0;
+  for (const worker of hive.workerOrder)
+    for (const { uuid } of worker.sample.gpus) {
+      const gpu = hive.gpus.get(uuid);
+      if (gpu) gpu.workerCount++;
+    }
 }
 
 export function forgetGpu(indexes: Indexes, history: HistoryStore, gpu: GpuRecord): void {

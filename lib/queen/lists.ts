@@ -185,11 +185,11 @@ function listSorted(
   return { items: best, nextCursor: writeCursor([sort, last.sample[field], last.hive.id, last.sample.id]) };
 }
 
-/** Workers that hold a GPU with this much room, those on the emptiest first. */
+/** Workers that hold a GPU with this much room, those on the emptiest first (to within 256 MiB). */
 export function* holdersOfRoom(indexes: Indexes, bytes: number): Generator<WorkerRecord, void> {
   const seen = new Set<WorkerRecord>();
-  for (const gpu of indexes.gpusByFree) {
-    if (gpu.freeBytes === null || gpu.freeBytes < bytes) return;
+  for (const gpu of indexes.gpusByFree.atLeast(bytes)) {
+    if (gpu.workerCount === 0) continue;
     for (const worker of gpu.hive.workerOrder) {
       if (!holds(worker, gpu.sample.uuid) || seen.has(worker)) continue;
       seen.add(worker);

@@ -23,10 +23,12 @@ export interface WorkerRecord {
 export interface GpuRecord {
   readonly hive: HiveRecord;
   readonly sample: Mutable<GpuSample>;
-  /** Total - used - reserved, less what reservations hold; null where it can't be known. Orders the free index. */
+  /** Total - used - reserved, less what reservations hold; null where it can't be known. */
   freeBytes: number | null;
   /** A MIG device is cut from it, so nothing is placed on it whole. */
   isParent: boolean;
+  /** Workers of its hive that hold it. */
+  workerCount: number;
   beat: number;
   ring: number;
 }
@@ -74,14 +76,5 @@ export function compareWorkers(a: WorkerRecord, b: WorkerRecord): number {
 }
 
 export const compareHives = (a: HiveRecord, b: HiveRecord): number => compareText(a.id, b.id);
-
-/** Most free first; those whose room is not known come last. */
-export function compareFree(a: GpuRecord, b: GpuRecord): number {
-  if (a === b) return 0;
-  const byFree = (b.freeBytes ?? -1) - (a.freeBytes ?? -1);
-  if (byFree !== 0) return byFree;
-  const byHive = compareText(a.hive.id, b.hive.id);
-  return byHive !== 0 ? byHive : compareText(a.sample.uuid, b.sample.uuid);
-}
 
 export const workerKey = (worker: WorkerRecord): string => `${worker.hive.id}/${worker.sample.id}`;

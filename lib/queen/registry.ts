@@ -167,7 +167,7 @@ export class Registry {
     const relabelled = mergeHive(hive, frame);
     const delta = mergeWorkers(this.#indexes, this.#history, hive, frame, arrival === 'restarted', nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.#indexes.setLabels(worker);
-    mergeGpus(this.#indexes, this.#history, hive, frame, nowMs);
+    mergeGpus(this.#indexes, this.#history, hive, frame, delta.holding, nowMs);
     hive.incarnations.seq = frame.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;

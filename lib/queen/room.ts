@@ -90,7 +90,7 @@ export class Room {
         if (gpu.sample.memoryKind === 'unified') free -= unusedMemory(held, used);
         free = Math.max(0, free);
       }
-      this.#indexes.setFree(gpu, free);
+      this.#indexes.gpusByFree.set(gpu, free);
     }
   }
 
@@ -132,8 +132,7 @@ export const holds = (worker: WorkerRecord, uuid: string): boolean => {
 
 function placementGpu(gpu: GpuRecord, promised: ReadonlySet<Held> | undefined): PlacementHost['gpus'][number] {
   const { uuid, health, memoryKind } = gpu.sample;
-  let workerCount = 0;
-  for (const worker of gpu.hive.workerOrder) if (holds(worker, uuid)) workerCount++;
-  for (const held of promised ?? []) if (held.gpuUuids.includes(uuid)) workerCount++;
+  let { workerCount } = gpu;
+  if (promised) for (const held of promised) if (held.gpuUuids.includes(uuid)) workerCount++;
   return { uuid, health, isParent: gpu.isParent, memoryKind, freeBytes: gpu.freeBytes, workerCount };
 }

@@ -64,21 +64,39 @@ export function leastLoaded(workers: Iterable<WorkerRecord>, random: () => numbe
   return best;
 }
 
-/** Draws at random before a walk of all is worth it. */
-const draws = 8;
+/** Sets up to this size are looked at whole; of larger ones some are drawn. */
+const exactUpTo = 1000;
+const draws = 64;
 
-/** Idle, ready and not picked since its last beat: found by drawing where most are so, else by a walk of all that could do. */
+/**
+ * The worker to send the next request to: ready, idle and not picked since its last beat, else the least loaded. Of more
+ * than a thousand it is the best of 64 drawn at random, which costs the same however many there are, keeps callers from
+ * all running to one worker, and finds one of the best 5 % in 96 of 100 cases.
+ */
 export function pickBest(
   idle: SortedSet<WorkerRecord>,
   all: SortedSet<WorkerRecord>,
   random: () => number,
 ): WorkerRecord | null {
-  if (idle.size > draws)
-    for (let i = 0; i < draws; i++) {
-      const worker = idle.at(Math.floor(random() * idle.size));
-      if (worker && worker.picks === 0 && canServe(worker)) return worker;
-    }
-  return leastLoaded(all, random);
+  const free = leastLoaded(some(idle, random), random);
+  if (free && free.picks === 0) return free;
+  return leastLoaded(some(all, random, free), random) ?? (all.size > exactUpTo ? leastLoaded(all, random) : null);
+}
+
+function* some(
+  set: SortedSet<WorkerRecord>,
+  random: () => number,
+  also: WorkerRecord | null = null,
+): Generator<WorkerRecord, void> {
+  if (set.size <= exactUpTo) {
+    yield* set;
+    return;
+  }
+  if (also) yield also;
+  for (let i = 0; i < draws; i++) {
+    const worker = set.at(Math.floor(random() * set.size));
+    if (worker) yield worker;
+  }
 }
 
 export const canServe = (worker: WorkerRecord): boolean => isSchedulable(worker.hive) && isReady(worker.sample);

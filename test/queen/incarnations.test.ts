@@ -1,0 +1,100 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Incarnations, judge, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { frame, ManualClock, runA, runB, runC, workerSample } from './frames.js';
+
+const t1 = '2026-01-02T03:00:00.000Z';
+const t2 = '2026-01-02T03:10:00.000Z';
+const known = (): Incarnations => ({
+  current: runB,
+  seq: 10,
+  startedAt: t2,
+  heardAtMs: 100_000,
+  retired: [{ incarnation: runA, atMs: 100_000 }],
+});
+
+const cases: readonly [
+  what: string,
+  incarnation: string,
+  seq: number,
+  startedAt: string,
+  nowMs: number,
+  verdict: string,
+][] = [
+  ['the next beat', runB, 11, t2, 101_000, 'next'],
+  ['a beat after a gap', runB, 500, t2, 101_000, 'next'],
+  ['the same beat again', runB, 10, t2, 101_000, 'staleSeq'],
+  ['an older beat', runB, 3, t2, 101_000, 'staleSeq'],
+  ['a retired run within the deadline', runA, 99, t1, 105_000, 'latePacket'],
+  ['a retired run after the deadline', runA, 99, t1, 105_001, 'duplicate'],
+  ['a new run', runC, 1, '2026-01-02T03:20:00.000Z', 101_000, 'restarted'],
+  ['a run never heard that is older than the current, under way', runC, 9, t1, 101_000, 'latePacket'],
+  ['a new run after the clock was set back, once the old one is silent', runC, 9, t1, 105_001, 'restarted'],
+];
+
+describe('incarnations', () => {
+  it.each(cases)('%s', (_, incarnation, seq, startedAt, nowMs, verdict) => {
+    expect(judge(known(), { incarnation, seq, startedAt }, nowMs)).toBe(verdict);
+  });
+
+  it('remembers a bounded number of retired runs, the newest', () => {
+    const runs = known();
+    for (let i = 0; i < 50; i++) replaceRun(runs, { incarnation: `run-${i}`, startedAt: t2 }, i);
+    expect(runs.retired).toHaveLength(retiredKept);
+    expect(runs.retired.at(-1)?.incarnation).toBe('run-48');
+    expect(runs.current).toBe('run-49');
+  });
+
+  it('takes each beat of a run at most once, however they arrive', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 60 }), (seqs) => {
+        const queen = new Registry({ clock: () => 0 });
+        const taken = seqs.filter((seq) => queen.heartbeat(frame('a', seq)).accepted);
+        expect(taken).toEqual([...new Set(taken)].sort((a, b) => a - b));
+        if (seqs.length > 0) expect(taken.at(-1)).toBe(Math.max(...seqs));
+      }),
+    );
+  });
+});
+
+describe('a registry and the runs of a hive', () => {
+  it('an out-of-order or doubled beat changes nothing', () => {
+    const queen = new Registry({ clock: () => 0 });
+    queen.heartbeat(frame('a', 2, { workers: [workerSample('llm/1', { state: 'busy' })] }));
+    for (const seq of [1, 2])
+      expect(queen.heartbeat(frame('a', seq, { workers: [] }))).toMatchObject({ accepted: false, code: 'STALE_SEQ' });
+    expect(queen.worker('a', 'llm', '1')?.state).toBe('busy');
+  });
+
+  it('a late packet of the run before is no clone; the same run alive later is, and is said once a minute', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read });
+    queen.heartbeat(frame('a', 5));
+    queen.heartbeat(frame('a', 1, { hive: { incarnation: runB, startedAt: t2 } }));
+    expect(queen.heartbeat(frame('a', 6))).toMatchObject({ accepted: false, code: 'RETIRED_INCARNATION' });
+    expect(queen.events.recent().map((event) => event.kind)).toEqual(['hiveJoined', 'hiveRestarted']);
+
+    const clones = () => queen.events.recent().filter((event) => event.kind === 'duplicateHiveId');
+    for (let second = 0; second < 50; second++) {
+      clock.advance(1000);
+      queen.heartbeat(frame('a', 2 + second, { hive: { incarnation: runB, startedAt: t2 } }));
+      const outcome = queen.heartbeat(frame('a', 7 + second, { hive: { hostname: 'clone' } }));
+      if (second >= 5) expect(outcome).toMatchObject({ accepted: false, code: 'DUPLICATE_HIVE_ID' });
+    }
+    expect(clones()).toHaveLength(1);
+    expect(clones()[0]?.detail).toMatchObject({ hostname: 'clone', currentIncarnation: runB });
+  });
+
+  it('refuses more hives and more workers than it was told to take, and says how many that is', () => {
+    const queen = new Registry({ clock: () => 0, maxHives: 1, maxWorkersPerHive: 2 });
+    expect(queen.heartbeat(frame('a', 1)).accepted).toBe(true);
+    expect(queen.heartbeat(frame('b', 1))).toMatchObject({
+      code: 'TOO_MANY_HIVES',
+      message: expect.stringMatching(/1/),
+    });
+    const workers = ['g/1', 'g/2', 'g/3'].map((id) => workerSample(id));
+    expect(queen.heartbeat(frame('a', 2, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS' });
+    expect(queen.heartbeat(frame('a', 2)).accepted).toBe(true);
+  });
+});
