@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import { defaults } from '../defaults.js';
 import { runDaemon } from './daemon.js';
 import { hiveOptions, queenOptions } from './daemon-options.js';
-import type { UpModule } from './services.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {
@@ -28,8 +27,7 @@ Examples:
       null,
     );
     process.exitCode = await runDaemon('up', settings.logLevel ?? 'info', warnings, async (context) => {
-      const module = '../up.js';
-      const { startUp }: UpModule = await import(module);
+      const { startUp } = await import('../up.js');
       return startUp({ queen: { ...queen, ...context }, hive: { ...hive, ...context } });
     });
   });

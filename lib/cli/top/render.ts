@@ -71,7 +71,7 @@ function connectionSpans({ connection, warming, nowMs, ui }: TopState): Span[] {
       return [
         ...pause,
         span(
-          `\u25cb cut off ${formatAge(nowMs - connection.sinceMs)}: ${connection.reason}; trying again`,
+          `\u25cb cut off ${formatAge(nowMs - connection.sinceMs)}: ${connection.reason.replace(/\.$/, '')}; trying again`,
           toneAnsi.bad,
         ),
       ];
@@ -250,6 +250,9 @@ function detailBody(state: TopState, total: number): Line[] {
 function emptyText(state: TopState): string {
   const { ui, items, connection } = state;
   if (connection.kind === 'connecting') return `Connecting to ${state.source} ...`;
+  if (connection.kind === 'lost' && items.hives.length === 0) {
+    return `${state.source} does not answer. Is a queen running there? Here, hivepulse up starts one.`;
+  }
   if (ui.filter && items[ui.view].length > 0) return `Nothing matches "${ui.filter}". Esc clears the filter.`;
   switch (ui.view) {
     case 'hives':

@@ -1,0 +1,25 @@
+export type Status = 'ok' | 'warn' | 'fail';
+
+/** What one check found. `fail`: hivepulse cannot do its work here; `warn`: it can, with less. */
+export interface Finding {
+  /** Stable name of the check, for programs. */
+  readonly check: string;
+  readonly status: Status;
+  readonly message: string;
+  /** The command, or the act, that mends it; null where nothing is to be mended. */
+  readonly mend: string | null;
+}
+
+export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message, mend: null });
+export const warn = (check: string, message: string, mend: string): Finding => ({
+  check,
+  status: 'warn',
+  message,
+  mend,
+});
+export const fail = (check: string, message: string, mend: string): Finding => ({
+  check,
+  status: 'fail',
+  message,
+  mend,
+});
