@@ -162,7 +162,8 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
     const invalid = /^Field "([^"]*)" is not a valid field to query/i.exec(line.trim());
     if (invalid) invalidField ??= invalid[1]!;
     const unreachable = lostPattern.exec(line);
-    if (unreachable) lost.push({ busId: unreachable[1]!, code: lostCode(unreachable[2]!) });
+    if (unreachable)
+      lost.push({ busId: unreachable[1]!.toUpperCase().padStart(16, '0'), code: lostCode(unreachable[2]!) });
     const inforom = /infoROM is corrupted at gpu ([0-9a-f:.]+)/i.exec(line);
     if (inforom) corrupted.push(inforom[1]!);
 

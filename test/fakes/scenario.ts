@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -159,7 +159,15 @@ export class FakeMachine implements Disposable {
     this.become(scenario);
   }
 
+  /** What the driver's module shows in /proc: for `paths.procDriver`. */
+  get procDriver(): string {
+    return join(this.directory, 'driver');
+  }
+
   become(scenario: Scenario): void {
+    for (const { bus } of scenario.gpus) {
+      mkdirSync(join(this.procDriver, 'gpus', bus.toLowerCase().slice(4)), { recursive: true });
+    }
     writeFileSync(`${this.file}.new`, scenarioText(scenario));
     renameSync(`${this.file}.new`, this.file);
   }

@@ -9,7 +9,7 @@ export function sourceOf(machine: FakeMachine, options: GpuSourceOptions = {}): 
     env: { ...process.env, ...machine.env },
     intervalMs: 100,
     ...options,
-    paths: { nvidiaSmi: fakeNvidiaSmi, procDriver: '/nonexistent', ...options.paths },
+    paths: { nvidiaSmi: fakeNvidiaSmi, procDriver: machine.procDriver, ...options.paths },
     times: { stalledMs: 1000, slowIntervalMs: 200, retryMs: 100, tickMs: 20, killAfterMs: 1500, ...options.times },
   });
   return Object.assign(source, { [Symbol.dispose]: () => source.close() });

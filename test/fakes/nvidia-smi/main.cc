@@ -186,12 +186,22 @@ struct Arguments {
   std::set<std::string> only;  ///< -i
 };
 
+/// Bus ids are taken in any spelling: 0000:1b:00.0 as well as 00000000:1B:00.0.
+std::string PlainBus(const std::string& bus) {
+  std::string plain;
+  for (const char c : bus) {
+    if (plain.empty() && c == '0') continue;
+    plain += static_cast<char>(c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
+  }
+  return plain;
+}
+
 /// The GPUs that are shown, with their index; sets `status` where one can't be.
 std::vector<size_t> Shown(const Scenario& scenario, const Arguments& arguments, int& status) {
   std::vector<size_t> shown;
   for (size_t i = 0; i < scenario.gpus.size(); i++) {
     const Gpu& gpu = scenario.gpus[i];
-    if (!arguments.only.empty() && arguments.only.count(gpu.bus) == 0 && arguments.only.count(gpu.uuid) == 0) continue;
+    if (!arguments.only.empty() && arguments.only.count(PlainBus(gpu.bus)) == 0 && arguments.only.count(gpu.uuid) == 0) continue;
     const int code = CodeOf(gpu, "nvmlDeviceGetHandleByIndex_v2");
     if (code == 0) {
       shown.push_back(i);
@@ -269,6 +279,7 @@ int Pmon(const Scenario& scenario, const Arguments& arguments) {
     bool any = false;
     for (const fake::Process& process : gpu.processes) {
       if (!AnswersProcesses(gpu) || gpu.mig.value_or(0) != 0) break;
+      if (scenario.generation == 440 && process.kind == "M") continue;  // lists of MPS clients came with 470.42
       any = true;
       const bool busy = process.utilization.has_value() && CodeOf(gpu, "nvmlDeviceGetProcessUtilization") != 3;
       const std::string sm = busy ? std::to_string(*process.utilization) : "-";
@@ -326,7 +337,7 @@ int main(int argc, char** argv) {
     if (argument.rfind("--query-compute-apps=", 0) == 0) arguments.apps = argument.substr(21);
     if (argument == "pmon") arguments.pmon = true;
     if (argument == "-i" && i + 1 < argc) {
-      for (const std::string& id : Split(argv[++i], ',')) arguments.only.insert(id);
+      for (const std::string& id : Split(argv[++i], ',')) arguments.only.insert(id.rfind("GPU-", 0) == 0 ? id : PlainBus(id));
     }
   }
   const Scenario scenario = fake::TheMachine().Now();

@@ -1,0 +1,246 @@
+import { describe, expect, it } from 'vitest';
+import type { Assembled } from '../../lib/gpu/assemble.js';
+import { FakeMachine, type Scenario } from '../fakes/scenario.js';
+import { gb10, hazards, migGpu } from './hazards.js';
+import { nvidiaSmiOnce, nvmlOnce } from './once.js';
+import { reading, sourceOf, working } from './sources.js';
+
+const MiB = 1024 * 1024;
+
+type Check = (seen: Assembled, reader: 'nvml' | 'nvidiaSmi') => void;
+
+const processes = (seen: Assembled) => seen.processes.map(({ pid, memoryUsedBytes }) => [pid, memoryUsedBytes]);
+const only = (seen: Assembled) => seen.devices[0]!;
+const codes = (seen: Assembled) => seen.faults.map(({ code, field }) => [code, field]);
+
+/** What each machine of `hazards` must look like, through either reader. */
+const expected: Record<keyof typeof hazards, Check> = {
+  '01 a 535.54 whose _v3 lists take 32 bytes': (seen) =>
+    expect(processes(seen)).toEqual([
+      [100, 700 * MiB],
+      [200, 900 * MiB],
+    ]),
+  '02 a 440 that knows only the first layouts': (seen) =>
+    expect(processes(seen)).toEqual([
+      [9980, 5 * MiB],
+      [9981, 6 * MiB],
+    ]),
+  '03 a 535.98 without _v3 lists': (seen) => expect(processes(seen)).toEqual([[100, 700 * MiB]]),
+  '04 memory info v2 that fails': (seen) => {
+    // By the first layout: what is reserved counts as used, and its size is not told.
+    expect(only(seen)).toMatchObject({ memoryUsedBytes: 400 * MiB, memoryReservedBytes: null, health: 'ok' });
+    expect(only(seen).unsupported).toContain('memoryReservedBytes');
+    expect(seen.faults).toEqual([]);
+  },
+  '05 an idle GPU of which the driver reserves some': (seen) =>
+    expect(only(seen)).toMatchObject({ memoryUsedBytes: MiB, memoryReservedBytes: 308 * MiB }),
+  '06 WSL: no memory of processes, v2 unknown': (seen) => {
+    expect(only(seen)).toMatchObject({ memoryUsedBytes: 2000 * MiB, memoryReservedBytes: null });
+    expect(processes(seen)).toEqual([[79, null]]);
+    expect(only(seen).unsupported).toContain('workers.gpus.memoryUsedBytes');
+  },
+  '07 GB10: no memory info': (seen) => {
+    expect(only(seen)).toMatchObject({
+      memoryKind: 'unified',
+      memoryTotalBytes: null,
+      memoryReservedBytes: null,
+      memoryUsedBytes: 34_120 * MiB,
+      utilizationPercent: 0,
+      fanPercent: null,
+      powerLimitWatts: null,
+      health: 'ok',
+    });
+    expect(only(seen).powerWatts).toBeCloseTo(21.48);
+    expect(only(seen).unsupported).toEqual(expect.arrayContaining(['memoryTotalBytes', 'memoryReservedBytes']));
+    expect(only(seen).unsupported).not.toContain('memoryUsedBytes');
+    expect(seen.faults).toEqual([]);
+  },
+  '09 utilization that a card can not tell': (seen) => {
+    expect(only(seen)).toMatchObject({ memoryTotalBytes: 2004 * MiB, memoryUsedBytes: 2004 * MiB, fanPercent: 44 });
+    expect(only(seen)).toMatchObject({ utilizationPercent: null, powerWatts: null, powerLimitWatts: null });
+    expect(only(seen).unsupported).toContain('utilizationPercent');
+    expect(seen.faults).toEqual([]);
+  },
+  '11 a nvidia-smi that knows none of the newer fields': (seen) => {
+    expect(only(seen)).toMatchObject({ memoryTotalBytes: 81559 * MiB, throttleReasons: ['idle'], health: 'ok' });
+    expect(seen.faults).toEqual([]);
+  },
+  '14 one lost handle between healthy ones': (seen) =>
+    expect(seen.devices.map(({ health }) => health)).toEqual(['ok', 'ok', 'lost', 'ok']),
+  '14b one lost in the middle of its answers': (seen) => {
+    expect(seen.devices.map(({ health }) => health)).toEqual(['ok', 'lost', 'ok']);
+    expect(seen.devices[1]).toMatchObject({
+      memoryUsedBytes: null,
+      utilizationPercent: null,
+      temperatureCelsius: null,
+    });
+    expect(processes(seen)).toEqual([]);
+    expect(codes(seen)).toEqual([['GPU_IS_LOST', undefined]]);
+  },
+  '15 a fan that errs and a recovery action': (seen) => {
+    expect(only(seen)).toMatchObject({ fanPercent: null, health: 'resetRequired', memoryTotalBytes: 24564 * MiB });
+    expect(codes(seen)).toEqual([['UNKNOWN_ERROR', 'fanPercent']]);
+  },
+  '16 only the fan is unknown': (seen) => {
+    expect(only(seen)).toMatchObject({ utilizationPercent: 53, memoryBusPercent: 3, temperatureCelsius: 84 });
+    expect(only(seen)).toMatchObject({ powerWatts: 123, powerLimitWatts: 262.5, fanPercent: null, health: 'ok' });
+    expect(codes(seen)).toEqual([['UNKNOWN_ERROR', 'fanPercent']]);
+  },
+  '18 a container that may not see processes': (seen) => {
+    expect(only(seen)).toMatchObject({ health: 'ok', memoryTotalBytes: 81559 * MiB });
+    expect(codes(seen)).toEqual([['NO_PERMISSION', 'processCount']]);
+  },
+  '20 an idle GPU has no samples': (seen) => {
+    expect(seen.processes[0]!.utilizationPercent).toBe(0);
+    expect(seen.faults).toEqual([]);
+  },
+  '21 a ring full of nonsense': (seen) =>
+    expect(seen.processes.map(({ pid, utilizationPercent }) => [pid, utilizationPercent])).toEqual([
+      [42, 61],
+      [43, 2],
+    ]),
+  '22 Blackwell: the old utilization call stays empty': (seen) =>
+    expect(seen.processes[0]!.utilizationPercent).toBe(77),
+  '24 MIG': (seen, reader) => {
+    expect(only(seen)).toMatchObject({ utilizationPercent: null, memoryBusPercent: null, remappedRows: null });
+    expect(only(seen).unsupported).toContain('utilizationPercent');
+    if (reader === 'nvidiaSmi') {
+      expect(seen.devices).toHaveLength(1);
+      expect(seen.processes).toEqual([
+        { gpuUuid: migGpu.uuid, pid: 777, memoryUsedBytes: 8900 * MiB, utilizationPercent: null },
+      ]);
+      return;
+    }
+    const [, one, two] = seen.devices;
+    expect(one).toMatchObject({ parentUuid: migGpu.uuid, memoryTotalBytes: 40_448 * MiB, memoryUsedBytes: 9000 * MiB });
+    expect(two).toMatchObject({ parentUuid: migGpu.uuid, memoryTotalBytes: 19_968 * MiB, memoryUsedBytes: 0 });
+    expect(one).toMatchObject({
+      utilizationPercent: null,
+      temperatureCelsius: null,
+      memoryKind: 'device',
+      health: 'ok',
+    });
+    expect(one!.unsupported).toContain('utilizationPercent');
+    // Once, on its instance, though the parent's list repeats it.
+    expect(seen.processes).toEqual([
+      { gpuUuid: one!.uuid, pid: 777, memoryUsedBytes: 8900 * MiB, utilizationPercent: null },
+    ]);
+    expect(seen.faults).toEqual([]);
+  },
+  '28 utilization latched at 100 %': (seen) => {
+    expect(only(seen).utilizationPercent).toBe(100);
+    expect(codes(seen)).toEqual([['UTILIZATION_SUSPECT', 'utilizationPercent']]);
+  },
+  '32 a vGPU guest that can tell little': (seen) => {
+    expect(only(seen)).toMatchObject({ temperatureCelsius: null, powerWatts: null, remappedRows: null, health: 'ok' });
+    expect(only(seen).unsupported).toEqual(
+      expect.arrayContaining(['temperatureCelsius', 'powerWatts', 'remappedRows']),
+    );
+    expect(seen.faults).toEqual([]);
+  },
+  'graphics and MPS processes, some in two lists': (seen) =>
+    expect(processes(seen)).toEqual([
+      [10, 700 * MiB],
+      [11, 40 * MiB],
+      [12, 900 * MiB],
+    ]),
+  'rows waiting to be remapped': (seen) =>
+    expect(only(seen)).toMatchObject({
+      remappedRows: { pending: true, failed: false },
+      eccUncorrected: 2,
+      health: 'degraded',
+    }),
+  'a GPU that must be reset': (seen) =>
+    expect(seen.devices.map(({ health, memoryTotalBytes }) => [health, memoryTotalBytes])).toEqual([
+      ['resetRequired', null],
+      ['ok', 81559 * MiB],
+    ]),
+  'no permission for one device': (seen) =>
+    expect(seen.devices.map(({ health }) => health)).toEqual(['ok', 'noPermission']),
+};
+
+describe('known faults', () => {
+  it.each(Object.entries(expected))('known faults: %s, by NVML', async (name, check) => {
+    using machine = new FakeMachine(hazards[name as keyof typeof hazards] as Scenario);
+    check(await nvmlOnce(machine), 'nvml');
+  });
+
+  it.each(Object.entries(expected))('known faults: %s, by nvidia-smi', async (name, check) => {
+    using machine = new FakeMachine(hazards[name as keyof typeof hazards] as Scenario);
+    const seen = await nvidiaSmiOnce(machine);
+    if (!('devices' in seen)) throw new Error(seen.message);
+    check(seen, 'nvidiaSmi');
+  });
+
+  it('known faults: 08 the memory of the host is never told as that of a GPU', async () => {
+    using machine = new FakeMachine({ generation: 590, gpus: [{ ...gb10, processes: [] }] });
+    // Nothing holds a context: nothing is used, whatever the host has in use.
+    expect((await nvmlOnce(machine)).devices[0]).toMatchObject({ memoryTotalBytes: null, memoryUsedBytes: 0 });
+  });
+
+  it('known faults: 26 access lost within a container: unknown errors everywhere, then re-initialized', async () => {
+    using machine = new FakeMachine({ gpus: [migGpu] });
+    using source = sourceOf(machine, { gpu: 'nvml' });
+    await reading(source, working('nvml'));
+    const everywhere = { codes: [999] };
+    machine.become({
+      gpus: [migGpu],
+      calls: { nvmlDeviceGetMemoryInfo: everywhere, nvmlDeviceGetMemoryInfo_v2: everywhere, nvmlInit_v2: everywhere },
+    });
+    const lost = await reading(source, ({ status }) => status === 'failed');
+    expect(lost.devices.map(({ memoryUsedBytes, health }) => [memoryUsedBytes, health])).toEqual([
+      [null, 'lost'],
+      [null, 'lost'],
+      [null, 'lost'],
+    ]);
+    expect(lost.faults).toEqual([
+      expect.objectContaining({ code: 'UNKNOWN_ERROR', message: expect.stringMatching(/container/) }),
+    ]);
+    machine.become({ gpus: [migGpu] });
+    await reading(source, working('nvml'));
+  });
+
+  it('known faults: 29 a slow nvidia-smi ages, and is not cut off', async () => {
+    using machine = new FakeMachine({ gpus: [gb10], smi: { delayMs: 150 } });
+    using source = sourceOf(machine, { gpu: 'nvidia-smi' });
+    await reading(source, working('nvidiaSmi'));
+    // Three runs of 150 ms make a pass; the next begins after as long a pause.
+    const aged = await reading(source, ({ ageMs }) => ageMs !== null && ageMs > 400);
+    expect(aged.status).toBe('working');
+  });
+
+  it.each([
+    [9, 'failed', 'DRIVER_NOT_LOADED'],
+    [12, 'failed', 'LIBRARY_NOT_FOUND'],
+    [18, 'failed', 'VERSION_MISMATCH'],
+    [255, 'failed', 'UNKNOWN_ERROR'],
+  ] as const)('known faults: nvidia-smi that ends %i', async (exit, kind, code) => {
+    using machine = new FakeMachine({ gpus: [gb10], smi: { exit } });
+    expect(await nvidiaSmiOnce(machine)).toMatchObject({ kind, code });
+  });
+
+  it('known faults: nvidia-smi ends 14 and warns, with all its data there', async () => {
+    const warning = 'WARNING: infoROM is corrupted at gpu 0000:1B:00.0';
+    using machine = new FakeMachine({
+      gpus: [migGpu, { ...migGpu, uuid: 'GPU-2', bus: '00000000:43:00.0' }],
+      smi: { exit: 14, warning },
+    });
+    const seen = (await nvidiaSmiOnce(machine)) as Assembled;
+    expect(seen.devices.map(({ health }) => health)).toEqual(['degraded', 'ok']);
+    expect(codes(seen)).toEqual([['CORRUPTED_INFOROM', undefined]]);
+  });
+
+  it('known faults: an Xid is told once, and stays with its GPU', async () => {
+    const gpu = { ...migGpu, mig: null };
+    using machine = new FakeMachine({ gpus: [gpu] });
+    using source = sourceOf(machine, { gpu: 'nvml' });
+    await reading(source, working('nvml'));
+    machine.become({ gpus: [gpu], xids: [{ gpu: 0, xid: 79 }] });
+    const seen = await reading(source, ({ devices }) => devices[0]?.lastXid === 79);
+    expect(seen.status).toBe('working');
+    expect(source.takeEvents()).toEqual([
+      { kind: 'xid', gpuUuid: gpu.uuid, at: expect.stringMatching(/^\d{4}-/), detail: { xid: 79 } },
+    ]);
+    expect(source.takeEvents()).toEqual([]);
+  });
+});
