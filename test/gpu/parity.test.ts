@@ -111,9 +111,13 @@ describe('parity', () => {
     'nvmlDeviceGetTotalEccErrors',
     'nvmlDeviceGetUtilizationRates',
     'nvmlDeviceGetCurrentClocksThrottleReasons',
-    'nvmlDeviceGetHandleByIndex_v2',
   ];
-  const codes = fc.dictionary(fc.constantFrom(...failing), fc.constantFrom(3, 4, 13, 15, 16, 26, 999), { maxKeys: 2 });
+  const codes = fc
+    .tuple(
+      fc.dictionary(fc.constantFrom(...failing), fc.constantFrom(3, 4, 13, 15, 16, 26, 999), { maxKeys: 2 }),
+      fc.option(fc.constantFrom(4, 15, 16, 999), { freq: 3 }),
+    )
+    .map(([own, handle]) => (handle === null ? own : { ...own, nvmlDeviceGetHandleByIndex_v2: handle }));
   const process = fc.record({
     pid: fc.integer({ min: 1, max: 4_194_304 }),
     kind: fc.constantFrom<NonNullable<FakeProcess['kind']>>('C', 'G', 'CG', 'M'),
@@ -145,6 +149,6 @@ describe('parity', () => {
   });
 
   it('parity: they agree on random machines', { timeout: 120_000 }, () =>
-    fc.assert(fc.asyncProperty(scenario, compare), { numRuns: 60 }),
+    fc.assert(fc.asyncProperty(scenario, compare), { numRuns: 40 }),
   );
 });
