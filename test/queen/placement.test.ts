@@ -1,0 +1,205 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { PlacementRequest } from '../../lib/contract/api.js';
+import { type PlacementGpu, type PlacementHost, plan } from '../../lib/queen/placement.js';
+import { gib } from './frames.js';
+
+const gpu = (uuid: string, freeGib: number | null, fields: Partial<PlacementGpu> = {}): PlacementGpu => ({
+  uuid,
+  health: 'ok',
+  isParent: false,
+  memoryKind: 'device',
+  freeBytes: freeGib === null ? null : gib(freeGib),
+  workerCount: 0,
+  ...fields,
+});
+
+const host = (hive: string, gpus: readonly PlacementGpu[], fields: Partial<PlacementHost> = {}): PlacementHost => ({
+  hive,
+  liveness: 'online',
+  state: 'ready',
+  labels: {},
+  memoryAvailableBytes: gib(64),
+  workerCount: 0,
+  gpus,
+  ...fields,
+});
+
+const ask = (vramGib: number, fields: Partial<PlacementRequest> = {}): PlacementRequest => ({
+  vramBytes: gib(vramGib),
+  ...fields,
+});
+
+const refusals: readonly [
+  what: string,
+  host: PlacementHost,
+  request: PlacementRequest,
+  reason: string,
+  detail: string,
+][] = [
+  ['offline', host('a', [gpu('0', 24)], { liveness: 'offline' }), ask(1), 'offline', 'liveness is offline'],
+  ['late', host('a', [gpu('0', 24)], { liveness: 'late' }), ask(1), 'offline', 'liveness is late'],
+  ['draining', host('a', [gpu('0', 24)], { state: 'draining' }), ask(1), 'notReady', 'the hive is draining'],
+  [
+    'another zone',
+    host('a', [gpu('0', 24)], { labels: { zone: 'b' } }),
+    ask(1, { labels: { zone: 'a' } }),
+    'labelMismatch',
+    'zone is b, asked: a',
+  ],
+  [
+    'no such label',
+    host('a', [gpu('0', 24)]),
+    ask(1, { labels: { zone: 'a' } }),
+    'labelMismatch',
+    'zone is not set, asked: a',
+  ],
+  ['no GPU', host('a', []), ask(0), 'noGpu', 'the hive reports no GPU'],
+  [
+    'only a stalled GPU and one cut into MIG devices',
+    host('a', [gpu('0', 24, { health: 'stalled' }), gpu('1', 24, { isParent: true })]),
+    ask(1),
+    'gpuUnhealthy',
+    'of 2 GPUs none is usable: stalled, cut into MIG devices',
+  ],
+  [
+    'one of two lost',
+    host('a', [gpu('0', 24, { health: 'lost' }), gpu('1', 24)]),
+    ask(1, { gpuCount: 2 }),
+    'notEnoughGpus',
+    '1 usable, asked: 2',
+  ],
+  ['too little room', host('a', [gpu('0', 11.2), gpu('1', 3)]), ask(16), 'notEnoughVram', 'largest 11.2 GiB'],
+  ['room not known', host('a', [gpu('0', null)]), ask(16), 'notEnoughVram', 'largest not known'],
+  [
+    'room on one of two',
+    host('a', [gpu('0', 24), gpu('1', 3)]),
+    ask(16, { gpuCount: 2 }),
+    'notEnoughVram',
+    '1 of 2 GPUs have room; largest 24.0 GiB',
+  ],
+  [
+    'too little memory',
+    host('a', [gpu('0', 24)], { memoryAvailableBytes: gib(4) }),
+    ask(1, { memoryBytes: gib(8) }),
+    'notEnoughMemory',
+    'available 4.0 GiB, asked: 8.0 GiB',
+  ],
+  [
+    'memory not known',
+    host('a', [gpu('0', 24)], { memoryAvailableBytes: null }),
+    ask(1, { memoryBytes: gib(8) }),
+    'notEnoughMemory',
+    'available memory is not known',
+  ],
+  [
+    'unified memory that would have to hold both',
+    host('a', [gpu('0', 60, { memoryKind: 'unified' })], { memoryAvailableBytes: gib(60) }),
+    ask(40, { memoryBytes: gib(30) }),
+    'notEnoughMemory',
+    'available 60.0 GiB, asked: 70.0 GiB',
+  ],
+];
+
+describe('placement', () => {
+  it.each(refusals)('says why a host is refused: %s', (_, one, request, reason, detail) => {
+    expect(plan([one], request)).toEqual({ candidates: [], refusals: [{ hive: 'a', reason, detail }] });
+  });
+
+  const fleet = [
+    host('a', [gpu('a0', 10, { workerCount: 2 }), gpu('a1', 24)], { workerCount: 2 }),
+    host('b', [gpu('b0', 9, { workerCount: 1 })], { workerCount: 1 }),
+    host('c', [gpu('c0', 80, { workerCount: 3 })], { workerCount: 3 }),
+  ];
+  const chosen = (request: PlacementRequest) =>
+    plan(fleet, request).candidates.map((candidate) => candidate.gpus.map((one) => one.uuid).join('+'));
+
+  it('binPack leaves the least room over', () => {
+    expect(chosen(ask(8))).toEqual(['b0', 'a0', 'c0']);
+    expect(chosen(ask(10, { strategy: 'binPack' }))).toEqual(['a0', 'c0']);
+  });
+
+  it('spread goes where the fewest workers are', () => {
+    expect(chosen(ask(8, { strategy: 'spread' }))).toEqual(['a1', 'b0', 'c0']);
+  });
+
+  it('mostFree goes where the most room is', () => {
+    expect(chosen(ask(8, { strategy: 'mostFree' }))).toEqual(['c0', 'a1', 'b0']);
+  });
+
+  it('places on several GPUs of one host, never across hosts', () => {
+    expect(chosen(ask(8, { gpuCount: 2 }))).toEqual(['a0+a1']);
+    expect(chosen(ask(12, { gpuCount: 2 }))).toEqual([]);
+  });
+
+  it('takes a degraded GPU only where no sound one will do', () => {
+    const hosts = [
+      host('a', [gpu('a0', 8, { health: 'degraded' })]),
+      host('b', [gpu('b0', 80), gpu('b1', 9, { health: 'degraded' })]),
+    ];
+    const uuids = plan(hosts, ask(8)).candidates.map((candidate) => candidate.gpus[0]?.uuid);
+    expect(uuids).toEqual(['b0', 'a0']);
+  });
+
+  const anyGpu = fc.record({
+    health: fc.constantFrom('ok', 'ok', 'degraded', 'lost', 'stalled', 'initializing', 'resetRequired', 'noPermission'),
+    isParent: fc.boolean(),
+    memoryKind: fc.constantFrom('device' as const, 'unified' as const),
+    freeBytes: fc.option(fc.integer({ min: 0, max: gib(80) })),
+    workerCount: fc.nat(4),
+  });
+  const anyHost = fc.record({
+    liveness: fc.constantFrom('online', 'online', 'late', 'offline'),
+    state: fc.constantFrom('ready', 'ready', 'draining'),
+    labels: fc.constantFrom({}, { zone: 'a' }, { zone: 'b' }),
+    memoryAvailableBytes: fc.option(fc.integer({ min: 0, max: gib(128) })),
+    workerCount: fc.nat(9),
+    gpus: fc.array(anyGpu, { maxLength: 8 }),
+  });
+  const anyRequest = fc.record(
+    {
+      vramBytes: fc.integer({ min: 0, max: gib(80) }),
+      gpuCount: fc.integer({ min: 1, max: 4 }),
+      labels: fc.constantFrom({}, { zone: 'a' }),
+      memoryBytes: fc.integer({ min: 0, max: gib(64) }),
+      strategy: fc.constantFrom('binPack' as const, 'spread' as const, 'mostFree' as const),
+    },
+    { requiredKeys: ['vramBytes'] },
+  );
+
+  it('answers for every host exactly once, and every candidate truly fits, whatever the order of the hosts', () => {
+    fc.assert(
+      fc.property(fc.array(anyHost, { maxLength: 12 }), anyRequest, (parts, request) => {
+        const hosts = parts.map((part, i) =>
+          host(
+            `h${i}`,
+            part.gpus.map((one, k) => ({ uuid: `g${i}.${k}`, ...one })),
+            {
+              liveness: part.liveness,
+              state: part.state,
+              labels: part.labels as Record<string, string>,
+              memoryAvailableBytes: part.memoryAvailableBytes,
+              workerCount: part.workerCount,
+            },
+          ),
+        );
+        const answer = plan(hosts, request as PlacementRequest);
+        const named = [...answer.candidates, ...answer.refusals].map((one) => one.hive).sort();
+        expect(named).toEqual(hosts.map((one) => one.hive).sort());
+        expect(plan([...hosts].reverse(), request as PlacementRequest).candidates).toEqual(answer.candidates);
+        for (const candidate of answer.candidates) {
+          const its = hosts.find((one) => one.hive === candidate.hive)!;
+          expect(its).toMatchObject({ liveness: 'online', state: 'ready' });
+          expect(new Set(candidate.gpus.map((one) => one.uuid)).size).toBe(request.gpuCount ?? 1);
+          for (const one of candidate.gpus) {
+            const there = its.gpus.find((other) => other.uuid === one.uuid)!;
+            expect(there.freeBytes).toBeGreaterThanOrEqual(request.vramBytes);
+            expect(there.isParent).toBe(false);
+            expect(['ok', 'degraded']).toContain(there.health);
+          }
+          if (request.memoryBytes) expect(its.memoryAvailableBytes).toBeGreaterThanOrEqual(request.memoryBytes);
+        }
+      }),
+    );
+  });
+});
