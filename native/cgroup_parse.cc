@@ -1,5 +1,6 @@
 #include "cgroup_parse.h"
 
+#include <cstring>
 #include <limits>
 
 namespace hivepulse {
@@ -13,9 +14,11 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 /// Takes the text before `separator` off the front of `rest`; the separator goes as well.
 std::string_view Take(std::string_view* rest, char separator) {
-  const std::size_t at = rest->find(separator);
+  // The words are short: a loop is faster than a search that has to be called.
+  std::size_t at = 0;
+  while (at < rest->size() && (*rest)[at] != separator) ++at;
   const std::string_view head = rest->substr(0, at);
-  rest->remove_prefix(at == std::string_view::npos ? rest->size() : at + 1);
+  rest->remove_prefix(at == rest->size() ? at : at + 1);
   return head;
 }
 
@@ -33,12 +36,14 @@ bool Store(double parsed, double* value) {
 
 double ParseUnsigned(std::string_view text) {
   if (text.empty()) return kNaN;
+  // 19 digits always fit; only what is longer can overflow.
+  constexpr std::size_t kSafeDigits = 19;
+  constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t value = 0;
-  for (const char c : text) {
-    if (!IsDigit(c)) return kNaN;
-    const auto digit = static_cast<std::uint64_t>(c - '0');
-    constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
-    if (value > kMax / 10 || value * 10 > kMax - digit) return kNaN;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!IsDigit(text[i])) return kNaN;
+    const auto digit = static_cast<std::uint64_t>(text[i] - '0');
+    if (i >= kSafeDigits && (value > kMax / 10 || value * 10 > kMax - digit)) return kNaN;
     value = value * 10 + digit;
   }
   return static_cast<double>(value);
@@ -65,15 +70,28 @@ double ParseDecimal(std::string_view text) {
 
 bool ParseKeyed(std::string_view text, const KeyedField* fields, std::size_t count) {
   bool clean = true;
-  while (!text.empty()) {
-    std::string_view value = Take(&text, '\n');
-    const std::string_view key = Take(&value, ' ');
-    for (std::size_t i = 0; i < count; ++i) {
-      if (key == fields[i].key) {
-        if (!Store(ParseUnsigned(value), fields[i].value)) clean = false;
-        break;
+  std::uint32_t missing = (std::uint32_t{1} << count) - 1;
+  std::size_t expected = 0;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end && missing != 0) {
+    const char* const key = at;
+    while (at < end && *at != ' ' && *at != '\n') ++at;
+    const auto key_size = static_cast<std::size_t>(at - key);
+    const char* const value = at < end && *at == ' ' ? ++at : at;
+    while (at < end && *at != '\n') ++at;
+    // Kernels keep the order, so the field after the last one found is the likeliest.
+    for (std::size_t tried = 0; tried < count; ++tried) {
+      const std::size_t i = expected + tried < count ? expected + tried : expected + tried - count;
+      if (fields[i].key.size() != key_size || std::memcmp(fields[i].key.data(), key, key_size) != 0) continue;
+      if ((missing >> i & 1) != 0) {
+        missing &= ~(std::uint32_t{1} << i);
+        if (!Store(ParseUnsigned({value, static_cast<std::size_t>(at - value)}), fields[i].value)) clean = false;
       }
+      expected = i + 1 < count ? i + 1 : 0;
+      break;
     }
+    if (at < end) ++at;
   }
   return clean;
 }
@@ -92,18 +110,22 @@ bool ParseCpuMax(std::string_view text, double* quota, double* period) {
 }
 
 bool ParsePressure(std::string_view text, double* avg10, double* total) {
-  bool clean = true;
   while (!text.empty()) {
     std::string_view line = Take(&text, '\n');
     if (Take(&line, ' ') != "some") continue;
+    bool clean = true;
     while (!line.empty()) {
       std::string_view value = Take(&line, ' ');
       const std::string_view key = Take(&value, '=');
-      if (key == "avg10" && !Store(ParseDecimal(value), avg10)) clean = false;
-      if (key == "total" && !Store(ParseUnsigned(value), total)) clean = false;
+      if (key == "avg10") {
+        if (!Store(ParseDecimal(value), avg10)) clean = false;
+      } else if (key == "total") {
+        if (!Store(ParseUnsigned(value), total)) clean = false;
+      }
     }
+    return clean;
   }
-  return clean;
+  return true;
 }
 
 bool ParseIoStat(std::string_view text, IoTotals* totals) {

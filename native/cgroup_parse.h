@@ -24,7 +24,8 @@ struct KeyedField {
   double* value;
 };
 
-/// `key value` lines (cpu.stat, memory.stat, memory.events, cgroup.events, /proc/<pid>/io).
+/// `key value` lines (cpu.stat, memory.stat, memory.events, cgroup.events, /proc/<pid>/io); at most 31 fields. Of a
+/// repeated key the first counts, and nothing is read beyond the last key looked for.
 bool ParseKeyed(std::string_view text, const KeyedField* fields, std::size_t count);
 
 /// A file of one number (memory.current, memory.peak, pids.current).
@@ -36,7 +37,7 @@ bool ParseLimit(std::string_view text, double* value);
 /// cpu.max: `<quota|max> <period>`.
 bool ParseCpuMax(std::string_view text, double* quota, double* period);
 
-/// The `some` line of a pressure file.
+/// The first `some` line of a pressure file.
 bool ParsePressure(std::string_view text, double* avg10, double* total);
 
 struct IoTotals {

@@ -47,13 +47,6 @@ static_assert(std::size(kWorkerColumnNames) == kWorkerColumns, "a worker column 
 constexpr const char* kProcessColumnNames[] = {"pid", "startTicks", "residentBytes", "ioReadBytes", "ioWriteBytes"};
 static_assert(std::size(kProcessColumnNames) == kProcessColumns, "a process column has no name");
 
-template <typename Array, typename Element>
-Array ArrayToJs(Napi::Env env, const std::vector<Element>& from) {
-  Array to = Array::New(env, from.size());
-  if (!from.empty() && !to.IsEmpty()) std::memcpy(to.Data(), from.data(), from.size() * sizeof(Element));
-  return to;
-}
-
 template <std::size_t N>
 Napi::Array NamesToJs(Napi::Env env, const char* const (&names)[N]) {
   Napi::Array array = Napi::Array::New(env, N);
@@ -66,14 +59,23 @@ bool Flag(const Napi::Object& options, const char* name) { return options.Get(na
 }  // namespace
 
 Napi::Value PassToJs(Napi::Env env, const RawPass& pass) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("sequence", static_cast<double>(pass.sequence));
-  object.Set("startedMs", pass.started_ms);
-  object.Set("durationMs", pass.duration_ms);
-  object.Set("workers", ArrayToJs<Napi::Float64Array>(env, pass.workers));
-  object.Set("processes", ArrayToJs<Napi::Float64Array>(env, pass.processes));
-  object.Set("errors", ArrayToJs<Napi::Int16Array>(env, pass.errors));
-  return object;
+  const double head[] = {static_cast<double>(pass.sequence), pass.started_ms, pass.duration_ms,
+                         static_cast<double>(pass.workers.size()), static_cast<double>(pass.processes.size())};
+  const std::size_t workers = pass.workers.size() * sizeof(double);
+  const std::size_t processes = pass.processes.size() * sizeof(double);
+  const std::size_t errors = pass.errors.size() * sizeof(std::int16_t);
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, sizeof head + workers + processes + errors);
+  if (buffer.IsEmpty()) return env.Undefined();
+  auto* to = static_cast<std::uint8_t*>(buffer.Data());
+  const auto append = [&to](const void* from, std::size_t size) {
+    if (size > 0) std::memcpy(to, from, size);
+    to += size;
+  };
+  append(head, sizeof head);
+  append(pass.workers.data(), workers);
+  append(pass.processes.data(), processes);
+  append(pass.errors.data(), errors);
+  return buffer;
 }
 
 ReaderOptions ReaderOptionsFromJs(const Napi::Object& options) {

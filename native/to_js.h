@@ -12,7 +12,9 @@
 /// The only place that knows how things are called in JavaScript.
 namespace hivepulse {
 
-/// `RawPass` of lib/cgroup/raw.ts; the arrays belong to the caller.
+/// A pass as one ArrayBuffer of the caller's: the doubles sequence, startedMs, durationMs, number of worker cells and
+/// of process cells; then the cells themselves; then the error table as 16-bit numbers. lib/cgroup/native.ts unpacks
+/// it.
 Napi::Value PassToJs(Napi::Env env, const RawPass& pass);
 
 /// `RawReaderOptions` of lib/cgroup/raw.ts. What is missing keeps its default.

@@ -2,6 +2,23 @@ import type { Binding, NativeCgroupReader } from '../native/binding.js';
 import type { RawPass, RawReader, RawReaderOptions } from './raw.js';
 import { closedError, Waiters } from './waiters.js';
 
+const headLength = 5;
+
+/** Views of a packed pass; see PassToJs in native/to_js.h for its layout. */
+function unpack(packed: ArrayBuffer): RawPass {
+  const head = new Float64Array(packed, 0, headLength) as unknown as readonly [number, number, number, number, number];
+  const [sequence, startedMs, durationMs, workerCells, processCells] = head;
+  const processesAt = (headLength + workerCells) * Float64Array.BYTES_PER_ELEMENT;
+  return {
+    sequence,
+    startedMs,
+    durationMs,
+    workers: new Float64Array(packed, headLength * Float64Array.BYTES_PER_ELEMENT, workerCells),
+    processes: new Float64Array(packed, processesAt, processCells),
+    errors: new Int16Array(packed, processesAt + processCells * Float64Array.BYTES_PER_ELEMENT),
+  };
+}
+
 /** The addon's reader. Passes run on a thread of the addon; nothing here waits for one but `passSync`. */
 export class NativeReader implements RawReader {
   readonly kind = 'native';
@@ -25,7 +42,7 @@ export class NativeReader implements RawReader {
 
   passSync(): RawPass {
     this.#check();
-    return this.#reader.passSync();
+    return unpack(this.#reader.passSync());
   }
 
   start(intervalMs: number): void {
@@ -35,7 +52,8 @@ export class NativeReader implements RawReader {
   }
 
   latest(): RawPass | null {
-    return this.#reader.latest();
+    const packed = this.#reader.latest();
+    return packed && unpack(packed);
   }
 
   async next(signal?: AbortSignal): Promise<RawPass> {
@@ -62,9 +80,9 @@ export class NativeReader implements RawReader {
 
   #onPass(): void {
     if (this.#waiters.earliest === null) return;
-    const pass = this.#reader.latest();
+    const pass = this.latest();
     if (pass === null) return;
-    this.#waiters.deliver(pass.sequence, () => this.#reader.latest() ?? pass);
+    this.#waiters.deliver(pass.sequence, () => this.latest() ?? pass);
     // A pass that was under way when `next` was called answered the request; it began too early, so ask again.
     if (this.#waiters.earliest !== null && !this.#started) this.#reader.request();
   }

@@ -79,7 +79,10 @@ function store(out: Float64Array, at: number, value: number): boolean {
   return !Number.isNaN(value);
 }
 
-/** `key value` lines (cpu.stat, memory.stat, memory.events, cgroup.events, /proc/<pid>/io). Values go to `out[base + column]`. */
+/**
+ * `key value` lines (cpu.stat, memory.stat, memory.events, cgroup.events, /proc/<pid>/io); at most 31 fields. Values go to
+ * `out[base + column]`. Of a repeated key the first counts, and nothing is read beyond the last key looked for.
+ */
 export function parseKeyed(
   bytes: Buffer,
   end: number,
@@ -88,13 +91,22 @@ export function parseKeyed(
   base: number,
 ): boolean {
   let clean = true;
-  for (let start = 0; start < end; ) {
-    const lineEnd = find(bytes, newline, start, end);
-    const keyEnd = find(bytes, space, start, lineEnd);
-    for (let i = 0; i < fields.length; i++) {
+  let missing = 2 ** fields.length - 1;
+  let expected = 0;
+  for (let start = 0; start < end && missing !== 0; ) {
+    let keyEnd = start;
+    while (keyEnd < end && bytes[keyEnd] !== space && bytes[keyEnd] !== newline) keyEnd++;
+    const lineEnd = find(bytes, newline, keyEnd, end);
+    // Kernels keep the order, so the field after the last one found is the likeliest.
+    for (let tried = 0; tried < fields.length; tried++) {
+      const i = (expected + tried) % fields.length;
       const field = fields[i] as KeyedField;
       if (!same(bytes, start, keyEnd, field.key)) continue;
-      if (!store(out, base + field.column, parseUnsigned(bytes, keyEnd + 1, lineEnd))) clean = false;
+      if (missing & (1 << i)) {
+        missing &= ~(1 << i);
+        if (!store(out, base + field.column, parseUnsigned(bytes, keyEnd + 1, lineEnd))) clean = false;
+      }
+      expected = i + 1;
       break;
     }
     start = lineEnd + 1;
@@ -132,13 +144,13 @@ const some = Buffer.from('some');
 const avg10Key = Buffer.from('avg10');
 const totalKey = Buffer.from('total');
 
-/** The `some` line of a pressure file. */
+/** The first `some` line of a pressure file. */
 export function parsePressure(bytes: Buffer, end: number, out: Float64Array, avg10: number, total: number): boolean {
-  let clean = true;
   for (let start = 0; start < end; ) {
     const lineEnd = find(bytes, newline, start, end);
     let at = find(bytes, space, start, lineEnd);
     if (same(bytes, start, at, some)) {
+      let clean = true;
       for (at++; at < lineEnd; ) {
         const wordEnd = find(bytes, space, at, lineEnd);
         const keyEnd = find(bytes, equals, at, wordEnd);
@@ -149,10 +161,11 @@ export function parsePressure(bytes: Buffer, end: number, out: Float64Array, avg
         }
         at = wordEnd + 1;
       }
+      return clean;
     }
     start = lineEnd + 1;
   }
-  return clean;
+  return true;
 }
 
 const ioKeys = ['rbytes', 'wbytes', 'rios', 'wios'].map((key) => Buffer.from(key));

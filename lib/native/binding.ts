@@ -1,25 +1,18 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import {
-  processColumns,
-  type RawPass,
-  type RawReaderOptions,
-  rowFlags,
-  workerColumns,
-  workerFiles,
-} from '../cgroup/raw.js';
+import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerFiles } from '../cgroup/raw.js';
 import type { DirectoryEntry, FileResult } from './blocking-files.js';
 
 /** One set of cgroups and the thread that reads them (native/sample_thread.h). */
 export interface NativeCgroupReader {
   add(path: string): number;
   remove(slot: number): void;
-  /** Runs a pass on the caller's thread; waits for one that is running on the reader's own. */
-  passSync(): RawPass;
+  /** Runs a pass on the caller's thread and gives it packed (native/to_js.h); waits for one that is running on the reader's own. */
+  passSync(): ArrayBuffer;
   start(intervalMs: number): void;
   /** One pass as soon as may be; its end is told by `onPass`. */
   request(): void;
-  latest(): RawPass | null;
+  latest(): ArrayBuffer | null;
   /** Sequence of the last pass that has begun. */
   begun(): number;
   runningMs(): number;
