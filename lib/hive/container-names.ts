@@ -29,6 +29,7 @@ export class ContainerNames {
 
   /** `namespace/pod/container` for Kubernetes, the container's name elsewhere; null where the host does not tell. */
   async find(container: Container, cgroupPath: string): Promise<string | null> {
+    if (container.name !== null) return container.name;
     const key = `${container.runtime}/${container.containerId}`;
     const known = this.#answers.get(key);
     if (known && known.untilMs > this.#nowMs()) return known.name;

@@ -254,7 +254,7 @@ export class Discovery {
       path,
       directory: join(root, path),
       origin: launched ? 'launched' : 'adopted',
-      name: container ? (container.name ?? (await names.find(container, path))) : null,
+      name: container ? await names.find(container, path) : null,
       record,
       ancestorMemoryBytes: memory,
       ancestorCpuPercent: cpu,

@@ -170,6 +170,8 @@ export function idOf(text: string): string {
  */
 export function adoptedName(path: string): { readonly group: string; readonly instance: string } {
   const parts = partsOf(path);
+  // The root is watched only where it is the container that the hive runs in.
+  if (parts.length === 0) return { group: 'container', instance: 'self' };
   let unit = -1;
   for (let i = parts.length - 1; i >= 0 && unit < 0; i -= 1) {
     const part = parts[i] as string;

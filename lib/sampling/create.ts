@@ -2,6 +2,7 @@ import { readlinkSync } from 'node:fs';
 import type { RawReader } from '../cgroup/raw.js';
 import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import { defaults } from '../defaults.js';
+import { HivepulseError } from '../errors.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import { ContainerNames } from '../hive/container-names.js';
 import { Discovery } from '../hive/discovery.js';
@@ -57,6 +58,8 @@ export interface SamplerOptions {
   readonly readiness?: boolean;
   /** Where workers' ports are reached. */
   readonly address?: string | null;
+  /** What /proc/self/ns/pid points to; read where it is not given. */
+  readonly pidNamespace?: string;
 }
 
 /** A sampler with all that feeds it. */
@@ -142,7 +145,7 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
     },
     clockTicks: machine.clockTicks,
     fromProc: missing,
-    gpuPidsKnown: sharesPidNamespace(pidNamespaceLink(procRoot)),
+    gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
     intervalMs,
     nowMs,
@@ -176,11 +179,15 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
     await within(reader.next(giveUp.signal), ms, signal);
     giveUp.abort();
   };
+  const throwIfOver = (signal?: AbortSignal): void => {
+    signal?.throwIfAborted();
+    if (closing.signal.aborted) throw new HivepulseError('CLOSED', 'sampler', 'The sampler is closed.');
+  };
   const never = new Promise<void>(() => undefined);
   const discover = async (): Promise<void> => {
     await discovery.scan().catch(() => undefined);
-    sampler.reconcile();
     if (closing.signal.aborted) return;
+    sampler.reconcile();
     discovering = setTimeout(() => void discover(), discoverEveryMs);
     discovering.unref();
   };
@@ -192,14 +199,15 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
     sampleWorkers: () => sampler.sampleWorkers(),
     takeEvents: () => sampler.takeEvents(),
     async sample(signal) {
-      signal?.throwIfAborted();
+      throwIfOver(signal);
       await Promise.all([
         within(discovery.scan(true), sampleDeadlineMs, signal),
         within(host.read(), sampleDeadlineMs, signal),
       ]);
+      throwIfOver(signal);
       sampler.reconcile();
       await nextPass(sampleDeadlineMs, signal);
-      signal?.throwIfAborted();
+      throwIfOver(signal);
       return sampler.snapshot();
     },
     start(onSnapshot) {
@@ -207,6 +215,7 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
       started = true;
       const tick = async (): Promise<void> => {
         await within(discovery.scan(true), sampleDeadlineMs);
+        if (closing.signal.aborted) return;
         sampler.reconcile();
         void discover();
         reader?.start(intervalMs);

@@ -1,0 +1,28 @@
+import type { GpuSource } from '../gpu/reading.js';
+import { createGpuSource } from '../gpu/source.js';
+import { openMachine } from '../hive/machine.js';
+import type { GpuChoice, ReaderChoice } from '../options.js';
+import { assembleSampler, type RunningSampler, type SamplerOptions } from './create.js';
+
+export interface CreateSamplerOptions extends Omit<SamplerOptions, 'gpu'> {
+  /** cgroup v2 root; found in mountinfo where it is not given. */
+  readonly root?: string;
+  /** Which reader of cgroup files (default `auto`: native, else TypeScript). */
+  readonly reader?: ReaderChoice;
+  /** Which reader of GPUs (default `auto`), or a source of one's own, which `close` closes. */
+  readonly gpu?: GpuChoice | GpuSource;
+}
+
+/**
+ * A sampler of this machine. `sample()` reads once; for figures over time call it again, or `start` it.
+ * @throws HivepulseError UNSUPPORTED_PLATFORM where `reader` is `native` and the addon does not load
+ */
+export async function createSampler(options: CreateSamplerOptions = {}): Promise<RunningSampler> {
+  const { gpu = 'auto', root, reader, ...rest } = options;
+  const machine = await openMachine({ root, reader, procRoot: rest.procRoot });
+  const source =
+    typeof gpu === 'string'
+      ? createGpuSource({ gpu, ...(rest.intervalMs === undefined ? {} : { intervalMs: rest.intervalMs }) })
+      : gpu;
+  return assembleSampler(machine, { ...rest, gpu: source });
+}

@@ -1,0 +1,512 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Value } from 'typebox/value';
+import { afterEach, describe, expect, it } from 'vitest';
+import { HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
+import type { GpuDevice } from '../../lib/gpu/reading.js';
+import { recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
+import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
+import { waitFor } from '../harness/wait.js';
+import { bootSeconds, FakeMachine, fakeGpu } from './machine.js';
+
+const opened: { close(): Promise<void> }[] = [];
+const machines: FakeMachine[] = [];
+afterEach(async () => {
+  for (const sampler of opened.splice(0)) await sampler.close();
+  for (const machine of machines.splice(0)) machine.dispose();
+});
+
+function machineOf(): FakeMachine {
+  const machine = new FakeMachine();
+  machines.push(machine);
+  return machine;
+}
+
+function samplerOf(machine: FakeMachine, options: Parameters<FakeMachine['sampler']>[0] = {}): RunningSampler {
+  const sampler = machine.sampler(options);
+  opened.push(sampler);
+  return sampler;
+}
+
+const workerOf = (snapshot: Snapshot, id: string) => {
+  const worker = snapshot.workers.find((each) => each.id === id);
+  if (!worker) throw new Error(`no ${id} among ${snapshot.workers.map((each) => each.id).join(', ') || 'none'}`);
+  return worker;
+};
+
+const ours = '/hivepulse.slice';
+
+async function record(
+  machine: FakeMachine,
+  over: Partial<WorkerRecord> & Pick<WorkerRecord, 'group' | 'instance'>,
+): Promise<WorkerRecord> {
+  const whole: WorkerRecord = {
+    schema: 1,
+    owner: 'cgroup',
+    cgroup: join(machine.root, 'hivepulse.slice', over.group, over.instance),
+    cgroupInode: null,
+    unit: null,
+    pid: 100,
+    startTicks: 900_000,
+    startedAt: '2026-01-01T00:00:00.000Z',
+    parentPid: 50,
+    parentStartTicks: null,
+    model: null,
+    port: null,
+    labels: {},
+    readyUrl: null,
+    reservationId: null,
+    command: ['x'],
+    limits: {},
+    notApplied: [],
+    exit: null,
+    ...over,
+  };
+  await writeRecord(machine.runtime, whole);
+  return whole;
+}
+
+describe('enumerate', () => {
+  it('enumerate_walks_cgroup_tree: 3 workers in 2 groups, in our tree and in systemd scopes', async () => {
+    const machine = machineOf();
+    for (const [i, path] of [
+      `${ours}/llm/8080`,
+      `${ours}/llm/8081`,
+      `${ours}/hivepulse-my\\x2dgroup.slice/hivepulse-my\\x2dgroup-a.scope`,
+    ].entries()) {
+      machine.cgroup(path);
+      machine.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: path });
+    }
+    machine.cgroup('/system.slice/ssh.service');
+    const snapshot = await samplerOf(machine).sample();
+    expect(snapshot.workersComplete).toBe(true);
+    expect(snapshot.workers.map(({ id }) => id)).toEqual(['llm/8080', 'llm/8081', 'my-group/a']);
+    expect(snapshot.workers.every(({ origin }) => origin === 'launched')).toBe(true);
+  });
+
+  it('adopts the cgroup of a known engine, keeps out the root cgroup and says so', async () => {
+    const machine = machineOf();
+    const session = '/user.slice/user-1000.slice/session-3.scope';
+    machine.cgroup(session);
+    machine.process({ pid: 7, argv: ['bash'], cgroup: session });
+    machine.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
+    machine.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
+    const snapshot = await samplerOf(machine).sample();
+    expect(snapshot.workers.map(({ id, model, origin }) => [id, model, origin])).toEqual([
+      ['user-1000/session-3.scope', 'phi.gguf', 'adopted'],
+    ]);
+    expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'ENGINE_IN_ROOT_CGROUP' }));
+  });
+
+  it('in a container, whose first cgroup is not the host’s, an engine beside the hive is seen', async () => {
+    const machine = machineOf();
+    machine.cgroup('/');
+    machine.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
+    writeFileSync(join(machine.root, 'cgroup.procs'), '9\n');
+    const sampler = samplerOf(machine);
+    const snapshot = await waitFor(async () => {
+      const next = await sampler.sample();
+      return next.workers.length > 0 && next;
+    });
+    expect(snapshot.workers[0]).toMatchObject({ id: 'container/self', model: 'a/b', origin: 'adopted' });
+  });
+
+  it('--no-auto leaves only our own and what is named', async () => {
+    const machine = machineOf();
+    const docker = `/system.slice/docker-${'ab'.repeat(32)}.scope`;
+    for (const [i, path] of [
+      `${ours}/g/i`,
+      docker,
+      '/system.slice/vllm.service',
+      '/system.slice/job.service',
+    ].entries()) {
+      machine.cgroup(path);
+      machine.process({ pid: 20 + i, argv: ['vllm', 'serve', 'a/b'], cgroup: path });
+    }
+    const only = await samplerOf(machine, { auto: false, watch: ['system.slice/job*'] }).sample();
+    expect(only.workers.map(({ id }) => id)).toEqual(['g/i', 'system/job.service']);
+    const all = await samplerOf(machine).sample();
+    expect(all.workers.map(({ id }) => id)).toEqual([
+      'docker/abababababab',
+      'g/i',
+      'system/job.service',
+      'system/vllm.service',
+    ]);
+  });
+
+  it('the sandbox of a pod is no worker, its containers are', async () => {
+    const machine = machineOf();
+    const pod = '/kubepods.slice/kubepods-pod0f3a1c2d_4e5f_6789_abcd_ef0123456789.slice';
+    const [sandbox, app] = ['11', '22'].map((digits) => `${pod}/cri-containerd-${digits.repeat(32)}.scope`) as [
+      string,
+      string,
+    ];
+    for (const path of [sandbox, app]) machine.cgroup(path);
+    machine.process({ pid: 30, argv: ['/pause'], cgroup: sandbox });
+    machine.process({ pid: 31, argv: ['python3', 'app.py'], cgroup: app });
+    const snapshot = await samplerOf(machine).sample();
+    expect(snapshot.workers.map(({ id }) => id)).toEqual(['kubepods/222222222222']);
+  });
+
+  it('a tree that could not be read whole says so', async () => {
+    const machine = machineOf();
+    rmSync(machine.root, { recursive: true });
+    const snapshot = await samplerOf(machine).sample();
+    expect(snapshot.workersComplete).toBe(false);
+    expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'CGROUP_UNREADABLE' }));
+  });
+});
+
+describe('collect', () => {
+  it('collect_reads_cgroup_stats: every field of a sample is in its place and the contract holds', async () => {
+    const machine = machineOf();
+    const path = `${ours}/llm/8080`;
+    machine.cgroup(path, { 'cpu.max': '150000 100000\n', 'memory.max': '8388608\n', 'memory.events': 'oom_kill 2\n' });
+    machine.set('/hivepulse.slice', 'memory.max', '4194304\n');
+    machine.set('/hivepulse.slice', 'cpu.max', '100000 100000\n');
+    machine.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path });
+    await record(machine, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
+    const sampler = samplerOf(machine, { address: '10.0.0.7' });
+    await sampler.sample();
+    const worker = workerOf(await sampler.sample(), 'llm/8080');
+    expect(Value.Check(WorkerSample, worker)).toBe(true);
+    expect(worker).toMatchObject({
+      pid: 100,
+      processCount: 1,
+      model: 'a/b',
+      port: 8000,
+      endpoint: 'http://10.0.0.7:8000',
+      command: 'vllm serve a/b --api-key [redacted]',
+      labels: { zone: 'a' },
+      reservationId: 'r1',
+      cpuPercent: 0,
+      cpuThrottledPercent: 0,
+      // Its own is 150 %, but an ancestor allows less.
+      cpuLimitPercent: 100,
+      memoryBytes: 1_048_576,
+      workingSetBytes: 1_000_000,
+      memoryPeakBytes: 2_097_152,
+      memoryLimitBytes: 4_194_304,
+      memorySource: 'cgroup',
+      oomKills: 2,
+      ioReadBytesPerSecond: 0,
+      pressure: { cpu: 3, memory: 2, io: 1 },
+      origin: 'launched',
+    });
+  });
+
+  it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins', async () => {
+    const machine = machineOf();
+    const path = `${ours}/llm/a`;
+    machine.cgroup(path);
+    machine.process({ pid: 100, argv: ['sh', '-c', 'vllm serve x'], cgroup: path });
+    machine.process({
+      pid: 101,
+      argv: ['python3', '/bin/vllm', 'serve', 'x', '--port', '9'],
+      cgroup: path,
+      startTicks: 900_100,
+    });
+    const sampler = samplerOf(machine);
+    expect(workerOf(await sampler.sample(), 'llm/a')).toMatchObject({
+      pid: 100,
+      processCount: 2,
+      model: 'x',
+      port: 9,
+      command: 'python3 /bin/vllm serve x --port 9',
+    });
+    await record(machine, { group: 'llm', instance: 'a', model: 'named', port: 77 });
+    const told = await waitFor(async () => {
+      const worker = workerOf(await sampler.sample(), 'llm/a');
+      return worker.model === 'named' && worker;
+    });
+    expect(told.port).toBe(77);
+  });
+
+  it('collect_calculates_uptime: from the host’s uptime and the start of the main process', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    machine.cgroup(path);
+    machine.process({
+      pid: 100,
+      argv: ['a'],
+      cgroup: path,
+      startTicks: (bootSeconds - 120) * 100,
+      comm: 'evil) R 1 (',
+    });
+    machine.process({ pid: 7, argv: ['b'], cgroup: path, startTicks: (bootSeconds - 5) * 100 });
+    const worker = workerOf(await samplerOf(machine).sample(), 'g/i');
+    expect(worker.pid).toBe(100);
+    expect(worker.uptimeSeconds).toBeGreaterThanOrEqual(120);
+    expect(worker.uptimeSeconds).toBeLessThan(130);
+    expect(Math.abs(Date.parse(worker.startedAt ?? '') - (Date.now() - 120_000))).toBeLessThan(10_000);
+  });
+
+  it('collect_handles_dead_process: a worker whose cgroup is gone leaves at once, one that is empty too', async () => {
+    const machine = machineOf();
+    for (const [i, name] of ['gone', 'empty', 'alive'].entries()) {
+      machine.cgroup(`${ours}/g/${name}`);
+      machine.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
+    }
+    const sampler = samplerOf(machine);
+    expect((await sampler.sample()).workers).toHaveLength(3);
+    machine.remove(`${ours}/g/gone`);
+    machine.set(`${ours}/g/empty`, 'cgroup.events', 'populated 0\nfrozen 0\n');
+    machine.set(`${ours}/g/empty`, 'cgroup.procs', '');
+    const after = await waitFor(async () => {
+      const snapshot = await sampler.sample();
+      return snapshot.workers.length === 1 && snapshot;
+    });
+    expect(after.workersComplete).toBe(true);
+    expect(after.workers[0]?.id).toBe('g/alive');
+    const events = sampler.takeEvents().filter(({ kind }) => kind === 'workerExited');
+    expect(events.map(({ workerId }) => workerId).sort()).toEqual(['g/empty', 'g/gone']);
+    expect(events[0]?.detail).toMatchObject({
+      code: null,
+      signal: null,
+      reason: expect.stringMatching(/hivepulse run/),
+    });
+  });
+
+  it('collect_all_workers_partial_failure: one dead, one unreadable, one torn; the rest is complete', async () => {
+    const machine = machineOf();
+    const names = ['dead', 'unreadable', 'torn', 'good1', 'good2'];
+    for (const [i, name] of names.entries()) {
+      machine.cgroup(`${ours}/g/${name}`);
+      machine.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
+    }
+    // A directory where a file should be reads as EISDIR: an errno that is no absence.
+    rmSync(join(machine.root, ours, 'g/unreadable/memory.current'));
+    mkdirSync(join(machine.root, ours, 'g/unreadable/memory.current'));
+    machine.set(`${ours}/g/torn`, 'memory.current', 'garbage\n');
+    const sampler = samplerOf(machine);
+    await sampler.sample();
+    machine.remove(`${ours}/g/dead`);
+    const snapshot = await waitFor(async () => {
+      const next = await sampler.sample();
+      return next.workers.length === 4 && next;
+    });
+    expect(snapshot.workersComplete).toBe(true);
+    for (const name of ['good1', 'good2']) {
+      const worker = workerOf(snapshot, `g/${name}`);
+      expect(worker).toMatchObject({ memoryBytes: 1_048_576, cpuPercent: 0, ioReadBytesPerSecond: 0 });
+    }
+    for (const name of ['unreadable', 'torn']) {
+      expect(workerOf(snapshot, `g/${name}`)).toMatchObject({ memoryBytes: null, cpuPercent: 0 });
+      expect(snapshot.faults).toContainEqual(expect.objectContaining({ field: 'memoryBytes', workerId: `g/${name}` }));
+    }
+    expect(snapshot.faults.filter(({ workerId }) => workerId?.includes('good'))).toEqual([]);
+  });
+
+  it('without the memory controller memory is summed over processes and says so', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    const none = {
+      'memory.current': null,
+      'memory.stat': null,
+      'memory.peak': null,
+      'memory.events': null,
+      'memory.max': null,
+    };
+    machine.cgroup(path, {
+      ...none,
+      'io.stat': null,
+      'cpu.max': null,
+      'cpu.stat': 'usage_usec 5\nuser_usec 3\nsystem_usec 2\n',
+    });
+    machine.process({ pid: 100, argv: ['a'], cgroup: path, residentBytes: 40_960 });
+    machine.process({ pid: 101, argv: ['b'], cgroup: path, residentBytes: 8192 });
+    const sampler = samplerOf(machine, { fromProc: { memory: true, io: true } });
+    await sampler.sample();
+    const snapshot = await sampler.sample();
+    expect(workerOf(snapshot, 'g/i')).toMatchObject({
+      memoryBytes: 49_152,
+      memorySource: 'proc',
+      workingSetBytes: null,
+      memoryLimitBytes: null,
+      cpuThrottledPercent: null,
+      ioReadBytesPerSecond: 0,
+    });
+    expect(snapshot.faults.map(({ code }) => code)).toEqual(
+      expect.arrayContaining(['MEMORY_CONTROLLER_MISSING', 'CPU_CONTROLLER_MISSING']),
+    );
+    // Once for the host, not once for each worker.
+    expect(snapshot.faults.every(({ workerId }) => workerId === undefined)).toBe(true);
+  });
+
+  it('OOM kills are told by their delta, with worker and time', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    machine.cgroup(path, { 'memory.events': 'oom_kill 3\n' });
+    machine.process({ pid: 100, argv: ['a'], cgroup: path });
+    const sampler = samplerOf(machine);
+    await sampler.sample();
+    expect(sampler.takeEvents()).toEqual([]); // what was before we looked is not told as new
+    machine.set(path, 'memory.events', 'oom_kill 5\n');
+    await waitFor(async () => (await sampler.sample()).workers[0]?.oomKills === 5);
+    expect(sampler.takeEvents()).toMatchObject([{ kind: 'oomKill', workerId: 'g/i', detail: { kills: 2, total: 5 } }]);
+  });
+
+  it('an exit that `run` noted comes with its code and signal, and with the kill that nobody saw live', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    machine.cgroup(path);
+    machine.process({ pid: 100, argv: ['a'], cgroup: path });
+    const kept = await record(machine, { group: 'g', instance: 'i' });
+    const sampler = samplerOf(machine);
+    await waitFor(async () => (await sampler.sample()).workers.length === 1);
+    machine.remove(path);
+    await recordExit(machine.runtime, kept, {
+      at: '2026-02-03T04:05:06.000Z',
+      code: null,
+      signal: 'SIGKILL',
+      oomKills: 1,
+      remaining: 0,
+    });
+    const events = await waitFor(async () => {
+      await sampler.sample();
+      const taken = sampler.takeEvents();
+      return taken.length > 0 && taken;
+    });
+    expect(events).toEqual([
+      { at: '2026-02-03T04:05:06.000Z', kind: 'oomKill', workerId: 'g/i', detail: { kills: 1, total: 1 } },
+      expect.objectContaining({
+        at: '2026-02-03T04:05:06.000Z',
+        kind: 'workerExited',
+        workerId: 'g/i',
+        detail: expect.objectContaining({ code: null, signal: 'SIGKILL' }),
+      }),
+    ]);
+  });
+
+  it('an instance made again under the same name is a new worker, not a jump', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    machine.cgroup(path, { 'cpu.stat': 'usage_usec 900000000\nuser_usec 0\nsystem_usec 0\n' });
+    machine.process({ pid: 100, argv: ['a'], cgroup: path });
+    const sampler = samplerOf(machine);
+    await sampler.sample();
+    await sampler.sample();
+    machine.remove(path);
+    // The kernel answers ENODEV on descriptors of a removed cgroup; a directory that stands for one has to be missed first.
+    await waitFor(async () => (await sampler.sample()).workers.length === 0);
+    machine.cgroup(path, { 'cpu.stat': 'usage_usec 999000000\nuser_usec 0\nsystem_usec 0\n' });
+    machine.process({ pid: 200, argv: ['b'], cgroup: path, startTicks: 950_000 });
+    const seen: (number | null)[] = [];
+    await waitFor(async () => {
+      const worker = (await sampler.sample()).workers.find(({ pid }) => pid === 200);
+      if (worker) seen.push(worker.cpuPercent);
+      return seen.length >= 3;
+    });
+    expect(seen).toEqual([null, 0, 0]);
+  });
+
+  it('the host’s figures hold the contract', async () => {
+    const machine = machineOf();
+    const { host } = await samplerOf(machine).sample();
+    expect(Value.Check(HostSample, host)).toBe(true);
+    expect(host).toMatchObject({
+      cpuCount: 2,
+      memoryTotalBytes: 1_024_000,
+      memoryAvailableBytes: 614_400,
+      load1: 0.5,
+      uptimeSeconds: bootSeconds,
+    });
+  });
+});
+
+describe('GPUs of workers', () => {
+  const GiB = 1024 ** 3;
+  const device = (uuid: string, over: Partial<GpuDevice> = {}): GpuDevice => ({
+    uuid,
+    index: 0,
+    name: 'GPU',
+    pciBusId: null,
+    parentUuid: null,
+    memoryTotalBytes: 24 * GiB,
+    memoryUsedBytes: 0,
+    memoryReservedBytes: 0,
+    memoryKind: 'device',
+    utilizationPercent: 0,
+    memoryBusPercent: 0,
+    temperatureCelsius: 40,
+    powerWatts: 20,
+    powerLimitWatts: 300,
+    smClockMhz: 500,
+    fanPercent: null,
+    throttleReasons: [],
+    eccUncorrected: null,
+    remappedRows: null,
+    nvlinks: null,
+    lastXid: null,
+    computeCapability: null,
+    unsupported: [],
+    health: 'ok',
+    ...over,
+  });
+  const holds = (gpuUuid: string, pid: number, gib: number) => ({
+    gpuUuid,
+    pid,
+    memoryUsedBytes: gib * GiB,
+    utilizationPercent: 10,
+  });
+
+  async function prepared(reading: Parameters<typeof fakeGpu>[0], options: SamplerOptions = {}) {
+    const machine = machineOf();
+    machine.cgroup(`${ours}/llm/a`);
+    machine.process({ pid: 100, argv: ['a'], cgroup: `${ours}/llm/a` });
+    machine.cgroup('/system.slice/train.service');
+    machine.process({ pid: 300, argv: ['python', 'train.py'], cgroup: '/system.slice/train.service' });
+    machine.process({ pid: 400, argv: ['x'], cgroup: '/' });
+    const gpu = fakeGpu(reading);
+    return { machine, gpu, sampler: samplerOf(machine, { ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
+  }
+
+  it('each worker has its share, a stranger’s cgroup is adopted, and the rest is unattributed', async () => {
+    const { sampler } = await prepared({
+      devices: [device('G0'), device('G1', { index: 1 })],
+      processes: [holds('G0', 100, 4), holds('G1', 100, 2), holds('G0', 300, 8), holds('G0', 400, 1)],
+    });
+    const snapshot = await waitFor(async () => {
+      const next = await sampler.sample();
+      return next.workers.length === 2 && next;
+    });
+    expect(workerOf(snapshot, 'llm/a')).toMatchObject({
+      gpus: [
+        { uuid: 'G0', memoryUsedBytes: 4 * GiB, utilizationPercent: 10 },
+        { uuid: 'G1', memoryUsedBytes: 2 * GiB, utilizationPercent: 10 },
+      ],
+      gpuUtilizationPercent: 20,
+      vramUsedBytes: 6 * GiB,
+      vramTotalBytes: 48 * GiB,
+    });
+    expect(workerOf(snapshot, 'system/train.service')).toMatchObject({ vramUsedBytes: 8 * GiB, origin: 'adopted' });
+    expect(
+      snapshot.gpus.map(({ uuid, processCount, unattributedBytes }) => [uuid, processCount, unattributedBytes]),
+    ).toEqual([
+      ['G0', 3, GiB],
+      ['G1', 1, 0],
+    ]);
+  });
+
+  it('in another pid namespace no worker is given a stranger’s memory, and the fault says why', async () => {
+    const { machine, gpu } = await prepared({ devices: [device('G0')], processes: [holds('G0', 100, 4)] });
+    const apart = samplerOf(machine, { gpu, pidNamespace: 'pid:[4026532999]' });
+    const snapshot = await apart.sample();
+    expect(workerOf(snapshot, 'llm/a')).toMatchObject({ gpus: [], vramUsedBytes: null, gpuUtilizationPercent: null });
+    expect(snapshot.gpus[0]).toMatchObject({ processCount: 1, unattributedBytes: null });
+    expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'PID_NAMESPACE' }));
+  });
+
+  it('a stalled reader costs only GPU values: state unknown, CPU goes on, the adopted stay', async () => {
+    const { sampler, gpu } = await prepared({
+      devices: [device('G0')],
+      processes: [holds('G0', 100, 4), holds('G0', 300, 8)],
+    });
+    await waitFor(async () => (await sampler.sample()).workers.length === 2);
+    gpu.reading = { ...gpu.reading, status: 'stalled', processes: [], devices: [device('G0', { health: 'stalled' })] };
+    const snapshot = await sampler.sample();
+    expect(snapshot.workers).toHaveLength(2);
+    expect(workerOf(snapshot, 'llm/a')).toMatchObject({ state: 'unknown', vramUsedBytes: null, cpuPercent: 0 });
+    expect(snapshot.gpus[0]).toMatchObject({ processCount: null, unattributedBytes: null });
+  });
+});

@@ -1,0 +1,204 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { openReader } from '../../lib/cgroup/reader.js';
+import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
+import { noGpuSource } from '../../lib/gpu/reading.js';
+import type { BlockingFiles, DirectoryEntry, FileResult } from '../../lib/native/blocking-files.js';
+import { assembleSampler, type RunningSampler, type SamplerOptions } from '../../lib/sampling/create.js';
+
+const errnoOf = (error: unknown): number => -((error as { errno?: number }).errno ?? -5);
+
+/** Reads on the caller's thread; `wedge` makes reads of some paths never return. */
+export class PlainFiles implements BlockingFiles {
+  static readonly wedged = new Set<string>();
+  readonly reads: string[] = [];
+  #closed = false;
+  #stuckSince: number | null = null;
+
+  async read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    if (this.#closed) throw new Error('closed');
+    this.reads.push(...paths);
+    if (this.#stuckSince !== null || paths.some((path) => PlainFiles.wedged.has(path))) {
+      this.#stuckSince ??= performance.now();
+      return new Promise(() => undefined);
+    }
+    return paths.map((path) => {
+      try {
+        return readFileSync(path).subarray(0, maxBytes);
+      } catch (error) {
+        return errnoOf(error);
+      }
+    });
+  }
+
+  async list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
+    if (this.#closed) throw new Error('closed');
+    return paths.map((path) => {
+      try {
+        return readdirSync(path, { withFileTypes: true }).map((entry) => ({
+          name: entry.name,
+          isDirectory: entry.isDirectory(),
+        }));
+      } catch (error) {
+        return errnoOf(error);
+      }
+    });
+  }
+
+  runningMs(): number {
+    return this.#stuckSince === null ? 0 : performance.now() - this.#stuckSince;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+}
+
+export interface FakeProcess {
+  readonly pid: number;
+  readonly argv: readonly string[];
+  /** cgroup path. */
+  readonly cgroup: string;
+  readonly startTicks?: number;
+  readonly comm?: string;
+  readonly residentBytes?: number;
+  readonly state?: string;
+}
+
+export const bootSeconds = 10_000;
+
+/** A directory that stands for a machine: a cgroup tree, /proc, and the host's files. */
+export class FakeMachine {
+  readonly dir = mkdtempSync(join(tmpdir(), 'hivepulse-machine-'));
+  readonly root = join(this.dir, 'cgroup');
+  readonly proc = join(this.dir, 'proc');
+  readonly host = join(this.dir, 'host');
+  readonly runtime = join(this.dir, 'run');
+  #lastPid = 1;
+
+  constructor() {
+    for (const dir of [this.root, this.proc, this.host, this.runtime]) mkdirSync(dir, { recursive: true });
+    writeFileSync(join(this.root, 'cgroup.procs'), '');
+    writeFileSync(join(this.root, 'cgroup.controllers'), 'cpu memory io pids\n');
+    this.write(
+      'proc/stat',
+      'cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 50 0 50 500 0 0 0 0 0 0\ncpu1 50 0 50 500 0 0 0 0 0 0\n',
+    );
+    this.write('proc/meminfo', 'MemTotal: 1000 kB\nMemAvailable: 600 kB\n');
+    this.write('proc/uptime', `${bootSeconds}.00 1.00\n`);
+    for (const name of ['cpu', 'memory', 'io']) this.write(`proc/pressure/${name}`, pressure(1));
+    this.#loadavg();
+  }
+
+  write(path: string, content: string): void {
+    const full = join(this.dir, path);
+    mkdirSync(dirname(full), { recursive: true });
+    writeFileSync(full, content);
+  }
+
+  /** A cgroup with every file of a worker; `files` replaces some, null leaves one out. */
+  cgroup(path: string, files: Readonly<Record<string, string | null>> = {}): string {
+    const all: Record<string, string | null> = {
+      'cpu.stat':
+        'usage_usec 1000000\nuser_usec 600000\nsystem_usec 400000\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n',
+      'memory.current': '1048576\n',
+      'memory.stat': 'anon 500000\ninactive_file 48576\n',
+      'memory.peak': '2097152\n',
+      'memory.events': 'low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n',
+      'io.stat': '8:0 rbytes=1000 wbytes=2000 rios=1 wios=2 dbytes=0 dios=0\n',
+      'pids.current': '1\n',
+      'cgroup.procs': '',
+      'cpu.max': 'max 100000\n',
+      'memory.max': 'max\n',
+      'cpu.pressure': pressure(3),
+      'memory.pressure': pressure(2),
+      'io.pressure': pressure(1),
+      'cgroup.events': 'populated 1\nfrozen 0\n',
+      ...files,
+    };
+    const dir = join(this.root, path);
+    mkdirSync(dir, { recursive: true });
+    for (const [name, content] of Object.entries(all)) if (content !== null) writeFileSync(join(dir, name), content);
+    return dir;
+  }
+
+  set(path: string, file: string, content: string): void {
+    writeFileSync(join(this.root, path, file), content);
+  }
+
+  remove(path: string): void {
+    rmSync(join(this.root, path), { recursive: true, force: true });
+  }
+
+  /** Puts a process into /proc and into its cgroup. */
+  process({
+    pid,
+    argv,
+    cgroup,
+    startTicks = 900_000,
+    comm = 'x',
+    residentBytes = 4096,
+    state = 'S',
+  }: FakeProcess): void {
+    this.#lastPid = Math.max(this.#lastPid, pid);
+    const tail = Array.from({ length: 30 }, () => '0');
+    tail[17] = String(startTicks); // field 22: the 18th behind ppid's three
+    this.write(`proc/${pid}/stat`, `${pid} (${comm}) ${state} 1 ${tail.slice(0).join(' ')}\n`);
+    this.write(`proc/${pid}/cgroup`, `0::${cgroup}\n`);
+    this.write(`proc/${pid}/cmdline`, argv.map((each) => `${each}\0`).join(''));
+    this.write(`proc/${pid}/statm`, `100 ${residentBytes / 4096} 1 1 0 1 0\n`);
+    this.write(`proc/${pid}/io`, 'read_bytes: 0\nwrite_bytes: 0\n');
+    this.#loadavg();
+    const procs = join(this.root, cgroup, 'cgroup.procs');
+    try {
+      statSync(procs);
+      if (cgroup !== '/') writeFileSync(procs, `${readFileSync(procs, 'utf8')}${pid}\n`);
+    } catch {
+      // a cgroup that has no directory here
+    }
+  }
+
+  #loadavg(): void {
+    this.write('proc/loadavg', `0.50 0.40 0.30 1/100 ${this.#lastPid}\n`);
+  }
+
+  sampler(options: SamplerOptions & { readonly fromProc?: { memory: boolean; io: boolean } } = {}): RunningSampler {
+    const { fromProc = { memory: false, io: false }, ...rest } = options;
+    return assembleSampler(
+      {
+        place: { root: this.root, prefix: '', missing: fromProc },
+        openReader: ({ memory, io }) =>
+          openReader('auto', { procRoot: this.proc, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
+        openFiles: () => new PlainFiles(),
+        clockTicks: 100,
+      },
+      { procRoot: this.proc, hostRoot: this.host, runtimeDir: this.runtime, readiness: false, ...rest },
+    );
+  }
+
+  dispose(): void {
+    PlainFiles.wedged.clear();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+export const pressure = (avg10: number): string =>
+  `some avg10=${avg10}.00 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n`;
+
+/** A GPU reader that says what it is told to. */
+export function fakeGpu(reading: Partial<GpuReading>): GpuSource & { reading: GpuReading } {
+  const source = {
+    ...noGpuSource('fake'),
+    reading: {
+      ...noGpuSource('fake').latest(),
+      reader: 'nvml' as const,
+      reason: null,
+      ageMs: 1,
+      status: 'working' as const,
+      ...reading,
+    },
+    latest: () => source.reading,
+  };
+  return source;
+}
