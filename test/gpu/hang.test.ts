@@ -1,0 +1,317 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { GpuIdentities } from '../../lib/gpu/assemble.js';
+import { findHelper } from '../../lib/gpu/helper.js';
+import { NvidiaSmi } from '../../lib/gpu/nvidia-smi.js';
+import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
+import { FakeMachine, fakeLibrary, fakeNvidiaSmi, fourH100 } from '../fakes/scenario.js';
+import { waitFor } from '../harness/wait.js';
+import { reading, sourceOf, working } from './sources.js';
+
+const addon = fileURLToPath(new URL('../../build/Release/hivepulse.node', import.meta.url));
+
+/** Largest gap between calls of a timer that should fire each 20 ms, and of one that also takes a GPU reading each time. */
+function evenness(source: GpuSource) {
+  const gaps = { control: 0, tick: 0 };
+  const timer = (name: keyof typeof gaps, work: () => void) => {
+    let last = performance.now();
+    return setInterval(() => {
+      const now = performance.now();
+      gaps[name] = Math.max(gaps[name], now - last);
+      last = now;
+      work();
+    }, 20);
+  };
+  const timers = [timer('control', () => {}), timer('tick', () => source.latest())];
+  return {
+    stop: () => {
+      for (const each of timers) clearInterval(each);
+      return gaps;
+    },
+  };
+}
+
+/** Processes whose executable is `path` and that see this machine. */
+function running(path: string, machine: FakeMachine): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      if (readlinkSync(`/proc/${pid}/exe`) !== path) return false;
+      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(machine.file);
+    } catch {
+      return false;
+    }
+  });
+}
+
+const values = ({ devices }: GpuReading) =>
+  devices.flatMap((d) => [d.memoryTotalBytes, d.memoryUsedBytes, d.utilizationPercent, d.powerWatts]);
+const hung = (call: string) => ({ ...fourH100(), calls: { [call]: { hang: true } } });
+
+describe('nvidia_smi_timeout', () => {
+  it('nvidia_smi_timeout: the tick goes on evenly, values are null with a fault, the child is gone', async () => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine, {
+      gpu: 'nvidia-smi',
+      times: { nvidiaSmiTimeoutMs: 700, nvidiaSmiFirstTimeoutMs: 5000 },
+    });
+    await reading(source, working('nvidiaSmi'));
+    machine.become({ ...fourH100(), smi: { delayMs: 60_000 } });
+    const even = evenness(source);
+    await waitFor(() => running(fakeNvidiaSmi, machine).length > 0);
+    const found = await reading(source, ({ status }) => status === 'stalled');
+    const { control, tick } = even.stop();
+    expect(tick).toBeLessThan(control + 50);
+    expect(found.devices.map(({ health }) => health)).toEqual(['stalled', 'stalled', 'stalled', 'stalled']);
+    expect(new Set(values(found))).toEqual(new Set([null]));
+    expect(found.processes).toEqual([]);
+    expect(found.faults).toEqual([expect.objectContaining({ code: 'NVIDIA_SMI_TIMEOUT', field: 'gpus' })]);
+    // Killed with its whole group. The next run may have begun; it is never more than one.
+    expect(running(fakeNvidiaSmi, machine).length).toBeLessThanOrEqual(1);
+    source.close();
+    await waitFor(() => running(fakeNvidiaSmi, machine).length === 0);
+    machine.become(fourH100());
+    using again = sourceOf(machine, { gpu: 'nvidia-smi' });
+    await reading(again, working('nvidiaSmi'));
+  });
+
+  it('nvidia_smi_timeout: children that SIGKILL does not end are counted, and three are enough', async () => {
+    const children: EventEmitter[] = [];
+    const stuck = (() => {
+      const child = Object.assign(new EventEmitter(), { stdout: new PassThrough(), unref: () => {} });
+      children.push(child);
+      return child;
+    }) as unknown as typeof spawn;
+    const smi = new NvidiaSmi(new GpuIdentities(), {
+      binary: 'nvidia-smi',
+      spawn: stuck,
+      intervalMs: 10,
+      timeoutMs: 20,
+      firstTimeoutMs: 20,
+    });
+    smi.start();
+    await waitFor(() => smi.state.failure?.code === 'NVIDIA_SMI_STUCK', { timeoutMs: 15_000 });
+    expect(smi.state.abandoned).toBe(3);
+    expect(children).toHaveLength(3);
+    children[0]!.emit('exit');
+    await waitFor(() => children.length === 4);
+    await smi.stop();
+  });
+
+  it('nvidia_smi_timeout: the child is started with few descriptors', async () => {
+    const seen: (readonly string[])[] = [];
+    const spy = ((command: string, args: readonly string[], options: object) => {
+      seen.push([command, ...args]);
+      return spawn(command, [...args.slice(0, 2), '/bin/sh', '-c', 'ulimit -n'], options);
+    }) as unknown as typeof spawn;
+    const smi = new NvidiaSmi(new GpuIdentities(), { binary: 'nvidia-smi', spawn: spy });
+    smi.start();
+    const { message } = await waitFor(() => smi.state.failure);
+    await smi.stop();
+    expect(seen[0]!.slice(0, 2)).toEqual(['/bin/sh', '-c']);
+    const limit = Number(/no rows: (\d+)/.exec(message)?.[1]);
+    expect(limit).toBeGreaterThan(0);
+    expect(limit).toBeLessThanOrEqual(1024);
+  });
+});
+
+describe('nvml_hang', () => {
+  afterEach(() => {
+    delete process.env.HIVEPULSE_FAKE_GPU;
+  });
+
+  it('nvml_hang: as a process: stalled within 3 s, all else goes on, and a new reader takes over', async () => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine, {
+      intervalMs: 1000,
+      times: { stalledMs: 2000, tickMs: 250, killAfterMs: 2500 },
+    });
+    await reading(source, working('nvml'));
+    const before = running(findHelper()!, machine);
+    const even = evenness(source);
+    const start = performance.now();
+    machine.become(hung('nvmlDeviceGetUtilizationRates'));
+    const found = await reading(source, ({ status }) => status === 'stalled');
+    const took = performance.now() - start;
+    const { control, tick } = even.stop();
+    // The last answer may be younger than the hang by one interval.
+    expect(took).toBeLessThan(3500);
+    expect(tick).toBeLessThan(control + 50);
+    expect(found.devices.map(({ health }) => health)).toEqual(['stalled', 'stalled', 'stalled', 'stalled']);
+    expect(new Set(values(found))).toEqual(new Set([null]));
+    expect(found.faults).toEqual([expect.objectContaining({ code: 'NVML_STALLED', field: 'gpus' })]);
+    expect(found.ageMs).toBeGreaterThan(1500);
+    machine.become({ ...fourH100(), calls: {} });
+    await reading(source, working('nvml'));
+    expect(source.takeEvents()).toEqual([]); // a silent driver has lost nothing
+    source.close();
+    await waitFor(() => running(findHelper()!, machine).length === 0);
+    expect(before).toHaveLength(1);
+  });
+
+  it('nvml_hang: as a process: one that never comes back is killed and replaced', async () => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine);
+    await reading(source, working('nvml'));
+    const [first] = running(findHelper()!, machine);
+    machine.become(hung('nvmlDeviceGetPowerUsage'));
+    await reading(source, ({ status }) => status === 'stalled');
+    await waitFor(() => !running(findHelper()!, machine).includes(first!));
+    await waitFor(() => running(findHelper()!, machine).length === 1);
+    expect(source.latest().status).toBe('stalled');
+    machine.become(fourH100());
+    await reading(source, working('nvml'));
+  });
+
+  it('nvml_hang: on a thread: stalled, and working again when the driver lets go', async () => {
+    using machine = new FakeMachine(fourH100());
+    process.env.HIVEPULSE_FAKE_GPU = machine.file;
+    using source = sourceOf(machine, { isolation: 'thread', gpu: 'nvml', paths: { nvml: [fakeLibrary(550)] } });
+    await reading(source, working('nvml'));
+    machine.become(hung('nvmlDeviceGetUtilizationRates'));
+    const even = evenness(source);
+    const found = await reading(source, ({ status }) => status === 'stalled');
+    const { control, tick } = even.stop();
+    expect(tick).toBeLessThan(control + 50);
+    expect(new Set(values(found))).toEqual(new Set([null]));
+    machine.become(fourH100());
+    await reading(source, working('nvml'));
+  });
+
+  it('nvml_hang: in nvmlInit, before anything was known', async () => {
+    using machine = new FakeMachine(hung('nvmlInit_v2'));
+    using source = sourceOf(machine, { times: { initializingMs: 1000 } });
+    expect(source.latest().status).toBe('initializing');
+    const found = await reading(source, ({ status }) => status === 'stalled');
+    expect(found).toMatchObject({ devices: [], faults: [expect.objectContaining({ code: 'NVML_STALLED' })] });
+  });
+
+  it('nvml_hang: a release that the driver does not allow is refused, and the reader goes on', async () => {
+    using machine = new FakeMachine(fourH100());
+    process.env.HIVEPULSE_FAKE_GPU = machine.file;
+    using source = sourceOf(machine, { isolation: 'thread', gpu: 'nvml', paths: { nvml: [fakeLibrary(550)] } });
+    await reading(source, working('nvml'));
+    machine.become(hung('nvmlShutdown'));
+    await expect(source.release(60)).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT', subject: 'gpu' });
+    machine.become(fourH100());
+    await reading(source, working('nvml'));
+  });
+});
+
+describe('crash inside the library', () => {
+  it('crash inside the library: costs one restart of the process', async () => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine);
+    await reading(source, working('nvml'));
+    const [first] = running(findHelper()!, machine);
+    process.kill(Number(first), 'SIGSEGV');
+    await waitFor(() => {
+      const now = running(findHelper()!, machine);
+      return now.length === 1 && now[0] !== first;
+    });
+    expect((await reading(source, working('nvml'))).faults).toEqual([]);
+  });
+
+  it('crash inside the library: a library that always crashes is left for nvidia-smi', async () => {
+    using machine = new FakeMachine({ ...fourH100(), calls: { nvmlDeviceGetName: { dieAt: 2 } } });
+    using source = sourceOf(machine);
+    const found = await reading(source, working('nvidiaSmi'));
+    expect(found.reason).toMatch(/the GPU reader died 3 times \(SIGSEGV/);
+    expect(found.devices).toHaveLength(4);
+  });
+});
+
+describe('teardown with a call stuck in the driver', () => {
+  const script = (body: string) => `
+    const { Worker, isMainThread } = require('node:worker_threads');
+    const code = \`
+      const { GpuThread } = require(${JSON.stringify(addon)});
+      const { parentPort } = require('node:worker_threads');
+      globalThis.thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });
+      const timer = setInterval(() => {
+        if (thread.take().some((line) => line.includes('init'))) setTimeout(() => parentPort.postMessage('stuck'), 100);
+      }, 10);
+    \`;
+    ${body}
+  `;
+
+  it.each([
+    [
+      'worker.terminate()',
+      script(`
+        const worker = new Worker(code, { eval: true });
+        worker.once('message', async () => {
+          const start = performance.now();
+          await worker.terminate();
+          console.log('ended in', Math.round(performance.now() - start));
+        });
+      `),
+    ],
+    [
+      'process.exit()',
+      `const { GpuThread } = require(${JSON.stringify(addon)});
+       const thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });
+       const timer = setInterval(() => {
+         if (!thread.take().some((line) => line.includes('init'))) return;
+         setTimeout(() => { console.log('ended in 0'); process.exit(0); }, 100);
+       }, 10);`,
+    ],
+    [
+      'the end of the event loop',
+      `const { GpuThread } = require(${JSON.stringify(addon)});
+       globalThis.thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });
+       setTimeout(() => { console.log('ended in 0'); }, 200);`,
+    ],
+  ])('teardown with a call stuck in the driver: %s ends at once, without abort', (_, code) => {
+    using machine = new FakeMachine(hung('nvmlInit_v2'));
+    const start = performance.now();
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['-e', code], {
+      env: { ...process.env, ...machine.env },
+      encoding: 'utf8',
+      timeout: 10_000,
+    });
+    expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+    expect(Number(/ended in (\d+)/.exec(stdout)?.[1])).toBeLessThan(500);
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+});
+
+describe('hivepulse-gpu', () => {
+  it('hivepulse-gpu: stays under 15 MiB', async () => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine);
+    await reading(source, working('nvml'));
+    const [pid] = running(findHelper()!, machine);
+    const rss = Number(/^VmHWM:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    expect(rss).toBeLessThan(15 * 1024);
+  });
+
+  it('hivepulse-gpu: ends with whoever started it, also with a call stuck', async () => {
+    for (const scenario of [fourH100(), hung('nvmlInit_v2')]) {
+      using machine = new FakeMachine(scenario);
+      const parent = spawn(
+        process.execPath,
+        [
+          '-e',
+          `require('node:child_process').spawn(${JSON.stringify(findHelper())}, { stdio: ['pipe', 'inherit', 'inherit'], detached: true }); setInterval(() => {}, 1000)`,
+        ],
+        { env: { ...process.env, ...machine.env }, stdio: ['ignore', 'pipe', 'inherit'] },
+      );
+      await waitFor(() => running(findHelper()!, machine).length === 1);
+      parent.stdout.resume();
+      parent.kill('SIGKILL');
+      await waitFor(() => running(findHelper()!, machine).length === 0);
+    }
+  });
+
+  it('hivepulse-gpu: refuses what it does not understand', () => {
+    for (const args of [['--interval-ms', '0'], ['--interval-ms'], ['--wrong', '1']]) {
+      const { status, stderr } = spawnSync(findHelper()!, args, { encoding: 'utf8', input: '' });
+      expect(status).toBe(2);
+      expect(stderr).toMatch(/bad argument/);
+    }
+  });
+});

@@ -1,0 +1,195 @@
+import { describe, expect, it } from 'vitest';
+import { type NvmlChannel, NvmlSession } from '../../lib/gpu/nvml.js';
+
+/** A reader under the test's control. */
+class FakeChannel implements NvmlChannel {
+  lines: string[] = [];
+  ended: string | null = null;
+  killed = 0;
+  closed = false;
+  /** Ends when it is killed, unless the kernel holds it. */
+  killable = true;
+
+  take(): readonly string[] {
+    return this.lines.splice(0);
+  }
+  end(): string | null {
+    return this.ended;
+  }
+  close(): void {
+    this.closed = true;
+  }
+  kill(): boolean {
+    this.killed++;
+    if (this.killable) this.ended = 'SIGKILL';
+    return true;
+  }
+  say(message: object): void {
+    this.lines.push(JSON.stringify(message));
+  }
+  report(): void {
+    this.say({ type: 'report', driverVersion: '1', library: '', durationMs: 1, devices: [], processes: [] });
+  }
+}
+
+function started(configure: (channel: FakeChannel) => void = () => {}) {
+  const clock = { now: 1000 };
+  const channels: FakeChannel[] = [];
+  const session = new NvmlSession({
+    now: () => clock.now,
+    open: () => {
+      const channel = new FakeChannel();
+      configure(channel);
+      channels.push(channel);
+      return channel;
+    },
+  });
+  session.start();
+  session.tick();
+  return {
+    session,
+    channels,
+    newest: () => channels.at(-1)!,
+    /** Lets time pass, ticking four times a second. */
+    pass: (ms: number, each: () => void = () => {}) => {
+      for (let spent = 0; spent < ms; spent += 250) {
+        clock.now += 250;
+        each();
+        session.tick();
+      }
+    },
+    jump: (ms: number) => {
+      clock.now += ms;
+      session.tick();
+    },
+  };
+}
+
+describe('NVML session', () => {
+  it('is initializing for a minute at most', () => {
+    const { session, newest, pass } = started();
+    newest().say({ type: 'init' });
+    pass(59_000, () => newest().say({ type: 'alive' }));
+    expect(session.state.kind).toBe('initializing');
+    pass(2_000, () => newest().say({ type: 'alive' }));
+    expect(session.state.kind).toBe('stalled');
+  });
+
+  it('is stalled after two seconds without a word, and not by a pass that takes its time', () => {
+    const { session, newest, pass } = started();
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+    pass(6_000, () => newest().say({ type: 'alive' }));
+    expect(session.state.kind).toBe('working');
+    pass(2_250);
+    expect(session.state).toMatchObject({ kind: 'stalled', code: 'NVML_STALLED' });
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+  });
+
+  it('does not take a pause of its own event loop for silence of the driver', () => {
+    const { session, newest, pass, jump } = started();
+    newest().report();
+    pass(250);
+    jump(8_000);
+    expect(session.state.kind).toBe('working');
+    newest().report();
+    pass(500);
+    expect(session.state.kind).toBe('working');
+  });
+
+  it('replaces a reader that is stuck', () => {
+    const { session, channels, newest, pass } = started();
+    newest().report();
+    pass(12_000);
+    expect(channels).toHaveLength(2);
+    expect(channels[0]!.killed).toBe(1);
+    expect(session.state.kind).toBe('stalled'); // until the new one has an answer
+    newest().say({ type: 'init' });
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+  });
+
+  it('leaves behind at most three readers that the kernel holds', () => {
+    const { session, channels, newest, pass } = started((channel) => {
+      channel.killable = false;
+    });
+    pass(20 * 60_000, () => {
+      if (newest().killed === 0) newest().report(); // each works once, then is stuck
+    });
+    for (let i = 0; i < 6; i++) pass(60_000);
+    expect(channels.length).toBe(3);
+    expect(session.abandoned).toBe(3);
+    expect(session.state).toMatchObject({
+      kind: 'stalled',
+      message: expect.stringContaining("3 readers can't be killed"),
+    });
+    channels[0]!.ended = 'SIGKILL';
+    pass(500);
+    expect(channels.length).toBe(4);
+    expect(session.abandoned).toBe(2);
+  });
+
+  it('a crash costs one restart; three within a minute are a failure, tried again later', () => {
+    const { session, channels, newest, pass } = started();
+    newest().report();
+    pass(250);
+    newest().ended = 'SIGSEGV';
+    pass(250);
+    expect(channels).toHaveLength(2);
+    expect(session.state.kind).toBe('initializing');
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+    for (const _ of [2, 3]) {
+      newest().ended = 'SIGSEGV';
+      pass(250);
+    }
+    expect(session.state).toMatchObject({ kind: 'failed', code: 'GPU_READER_CRASHED' });
+    expect(session.state).toMatchObject({ message: expect.stringContaining('SIGSEGV') });
+    expect(channels).toHaveLength(3);
+    pass(31_000);
+    expect(channels).toHaveLength(4);
+    expect(session.state.kind).toBe('failed'); // until it has answered
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+  });
+
+  it('a failure stands through the attempts to mend it', () => {
+    const { session, newest, pass } = started();
+    newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 9 });
+    newest().say({ type: 'init' });
+    pass(500);
+    expect(session.state).toMatchObject({ kind: 'failed', code: 'DRIVER_NOT_LOADED' });
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+  });
+
+  it('what libraries print is not taken for a report', () => {
+    const { session, newest, pass } = started();
+    newest().lines.push(
+      'WARNING: You should always run with libnvidia-ml.so',
+      '{"type":"report"',
+      '{"type":"other"}',
+      '{}',
+    );
+    pass(250);
+    expect(session.state.kind).toBe('initializing');
+  });
+
+  it('stop rejects where the driver does not let go', async () => {
+    let now = 0;
+    const channel = new FakeChannel();
+    channel.killable = false;
+    const session = new NvmlSession({ now: () => (now += 400), open: () => channel });
+    session.start();
+    session.tick();
+    await expect(session.stop()).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' });
+    expect(channel.closed).toBe(true);
+  });
+});
