@@ -2,8 +2,8 @@ import type { ValueType } from './config-types.js';
 import * as type from './config-types.js';
 import { defaults } from './defaults.js';
 
-/** Who reads a setting. `client` is every command that asks a queen: top, workers, hives, events. */
-export const settingUsers = ['up', 'queen', 'hive', 'client'] as const;
+/** Who reads a setting. `client` is every command that asks a queen: top, workers, hives, events, doctor. */
+export const settingUsers = ['up', 'queen', 'hive', 'sample', 'client'] as const;
 export type SettingUser = (typeof settingUsers)[number];
 
 /**
@@ -42,6 +42,7 @@ export interface Setting<T> {
 const define = <T>(setting: Setting<T>): Setting<T> => setting;
 
 const watchers: readonly SettingUser[] = ['up', 'hive'];
+const samplers: readonly SettingUser[] = ['up', 'hive', 'sample'];
 const queens: readonly SettingUser[] = ['up', 'queen'];
 const daemons: readonly SettingUser[] = ['up', 'queen', 'hive'];
 
@@ -227,7 +228,7 @@ export const settings = {
     without: '`/run/hivepulse`, or `$XDG_RUNTIME_DIR/hivepulse` for an ordinary user.',
     description: 'Directory in which `hivepulse run` leaves what it knows of workers, and where the control socket is.',
     tradeoff: '`run` and `hive` must name the same one, or workers lose their model, port and labels.',
-    users: watchers,
+    users: samplers,
     group: 'Hive',
   }),
 
@@ -238,7 +239,7 @@ export const settings = {
     description: 'cgroups to watch besides those found by themselves.',
     tradeoff:
       'Each one costs about 10 microseconds per sample; a pattern that is too wide shows system services as workers.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
   auto: define({
@@ -248,7 +249,7 @@ export const settings = {
     description:
       'Watch containers, known inference engines and whatever holds a GPU. `--no-auto` watches only own workers and `watch`.',
     tradeoff: 'On: nothing is overlooked. Off: nothing is shown that was not asked for.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
   root: define({
@@ -258,7 +259,7 @@ export const settings = {
     without: 'the cgroup2 mount in /proc/self/mountinfo.',
     description: 'Root of the cgroup v2 tree.',
     tradeoff: 'Set it only where the tree of the host is mounted elsewhere, as in a container.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
   procRoot: define({
@@ -267,7 +268,7 @@ export const settings = {
     default: '/proc',
     description: 'The proc file system of the host.',
     tradeoff: 'Set it only where /proc of the host is mounted elsewhere, as in a container without its pid namespace.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
   reader: define({
@@ -277,7 +278,7 @@ export const settings = {
     description: 'Reader of cgroup files: `native` (C++), `files` (TypeScript), or `auto`: native where it loads.',
     tradeoff:
       '`native` refuses to start where the addon does not load; `files` runs everywhere and costs several times the CPU.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
   gpu: define({
@@ -287,7 +288,7 @@ export const settings = {
     description: 'Reader of GPUs: NVML, the `nvidia-smi` program, none, or `auto`: the first that works.',
     tradeoff:
       'NVML answers in milliseconds and keeps the driver open; nvidia-smi takes seconds, but each run lets go of the driver.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
   gpuIsolation: define({
@@ -297,7 +298,7 @@ export const settings = {
     description: 'Where NVML is called: in a process of its own, or in a thread of the daemon.',
     tradeoff:
       'A driver that hangs or crashes costs only the process; the thread saves about 10 MiB, but can keep a dying daemon alive.',
-    users: watchers,
+    users: samplers,
     group: 'What is watched',
   }),
 

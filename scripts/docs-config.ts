@@ -32,7 +32,7 @@ hive: # only for \`hivepulse hive\`
   tokenFile: /etc/hivepulse/token
 \`\`\`
 
-The sections \`up\`, \`queen\`, \`hive\` and \`client\` (top, workers, hives, events) hold what is meant for one command
+The sections \`up\`, \`queen\`, \`hive\`, \`sample\` and \`client\` (top, workers, hives, events, doctor) hold what is meant for one command
 alone, and go before what stands outside of them.
 
 Values:
@@ -50,7 +50,8 @@ const userWords = {
   up: '`up`',
   queen: '`queen`',
   hive: '`hive`',
-  client: '`top`, `workers`, `hives`, `events`',
+  sample: '`sample`',
+  client: '`top`, `workers`, `hives`, `events`, `doctor`',
 } as const;
 
 function entry(key: SettingKey): string {

@@ -1,18 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { register as completion } from './completion.js';
 import { register as doctor } from './doctor.js';
 import { register as events } from './events.js';
 import { register as hive } from './hive.js';
 import { register as hives } from './hives.js';
 import { register as queen } from './queen.js';
 import { register as run } from './run.js';
+import { register as sample } from './sample.js';
 import { register as stop } from './stop.js';
 import { register as top } from './top.js';
 import { register as up } from './up.js';
 import { register as workers } from './workers.js';
 
 /** In the order of the help. A command file imports what it needs in its action, so that all of them load in no time. */
-const commands = [up, queen, hive, run, stop, top, workers, hives, events, doctor];
+const commands = [up, queen, hive, run, stop, top, workers, hives, events, sample, doctor, completion];
 
 export function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

@@ -1,0 +1,53 @@
+import type { WorkerView } from '../contract/api.js';
+import type { Snapshot } from '../contract/heartbeat.js';
+import { formatCores, formatDuration, formatGibOf, formatPercent, plural, toneAnsi } from '../faces.js';
+import { type GpuRow, gpuColumns, workerColumns } from './columns.js';
+import { type Column, printTable, sortRows } from './table.js';
+import { paint, printable } from './text.js';
+
+/** A snapshot of one host for a person: the host, its GPUs, its workers, and what could not be had. */
+export function snapshotLines(snapshot: Snapshot, width: number, colours: boolean): string[] {
+  const { host, gpus, workers, workersComplete, faults, collection } = snapshot;
+  const bold = (text: string): string => (colours ? paint(text, '1') : text);
+  const here = { hive: '', liveness: 'online', ageMs: 0 } as const;
+  const used =
+    host.memoryTotalBytes === null || host.memoryAvailableBytes === null
+      ? null
+      : host.memoryTotalBytes - host.memoryAvailableBytes;
+  const without = <T>(all: readonly Column<T>[]): Column<T>[] => all.filter(({ key }) => key !== 'hive');
+  const rows: WorkerView[] = workers.map((worker) => ({ ...worker, ...here, key: worker.id }));
+  const gpuRows: GpuRow[] = gpus.map((gpu) => ({ ...gpu, ...here }));
+  const { cpu, memory, io } = host.pressure;
+  const lines = [
+    `${bold('cpu')}       ${formatCores(host.cpuPercent)} of ${plural(host.cpuCount, 'core')}, load ${host.load1?.toFixed(2) ?? '—'}, up ${formatDuration(host.uptimeSeconds)}`,
+    `${bold('memory')}    ${formatGibOf(used, host.memoryTotalBytes)}`,
+    `${bold('pressure')}  cpu ${formatPercent(cpu)}, memory ${formatPercent(memory)}, I/O ${formatPercent(io)}`,
+    `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(collection.gpuReader, collection.gpuReaderReason)}`,
+    '',
+    bold(plural(gpus.length, 'GPU')),
+    ...(gpus.length > 0 ? printTable(without(gpuColumns), gpuRows, width, colours) : []),
+    '',
+    bold(`${plural(workers.length, 'worker')}${workersComplete ? '' : ' (the tree could not be read whole)'}`),
+    ...(workers.length > 0
+      ? printTable(
+          without(workerColumns),
+          sortRows(rows, workerColumns[0] as Column<WorkerView>, false),
+          width,
+          colours,
+        )
+      : []),
+  ];
+  if (faults.length > 0) {
+    lines.push('', bold(plural(faults.length, 'fault')));
+    for (const { source, code, message, workerId, gpuUuid } of faults) {
+      const head = `${source} ${code}`;
+      const about = workerId ?? gpuUuid;
+      lines.push(
+        `${colours ? paint(head, toneAnsi.warning) : head}  ${printable(message)}${about ? ` (${printable(about)})` : ''}`,
+      );
+    }
+  }
+  return lines;
+}
+
+const reader = (name: string, reason: string | null): string => (reason ? `${name} (${printable(reason)})` : name);
