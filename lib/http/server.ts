@@ -38,6 +38,8 @@ export interface ServerContext {
   /** Served over TLS, so cookies are only sent there. */
   readonly secure: boolean;
   readonly bus: () => Fleet['bus'];
+  /** Resolves when what was granted so far would outlive this process, where reservations are kept at all. */
+  readonly reservationsSaved: () => Promise<void>;
 }
 
 export interface ServerDeps extends Omit<ServerContext, 'secure'> {

@@ -8,10 +8,11 @@ import { HivepulseError, systemCode } from '../errors.js';
 import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
 import { buildServer } from '../http/server.js';
 import { StreamHub } from '../http/stream-hub.js';
-import { streamSource } from '../http/stream-source.js';
 import type { QueenOptions, Running, TokenGrant } from '../options.js';
+import { packageVersion } from '../version.js';
 import { Registry } from './registry.js';
 import type { RegistryOptions } from './registry-options.js';
+import { type KeptReservations, keepReservations } from './state-file.js';
 
 /** How often liveness is looked at: everything due is done within this time. */
 const tickMs = 250;
@@ -28,13 +29,10 @@ const pageDirectory = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? '../../dist/dashboard' : '../dashboard', import.meta.url),
 );
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
-
 /**
  * Starts a queen: the registry, its HTTP API, its event stream and the page.
- * @throws HivepulseError INSECURE_BIND, ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, CONFIG_UNREADABLE, INVALID_OPTION, CLOSED
+ * @throws HivepulseError INSECURE_BIND, ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, CONFIG_UNREADABLE, STATE_UNWRITABLE,
+ * INVALID_OPTION, CLOSED
  */
 export async function startQueen(
   options: QueenOptions = {},
@@ -65,13 +63,15 @@ export async function startQueen(
     maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
     ...extra.registry,
   });
-  const hub = new StreamHub(streamSource(registry), { maxClients: options.maxStreams ?? defaults.maxStreams });
+  const hub = new StreamHub(registry, { maxClients: options.maxStreams ?? defaults.maxStreams });
+  const kept = await keep(registry, options);
   const app = await buildServer({
     registry,
+    reservationsSaved: () => kept?.saved() ?? Promise.resolve(),
     hub,
     tokens,
     loopback,
-    version,
+    version: packageVersion(),
     pageDirectory,
     allowedHosts: options.allowedHosts ?? [],
     limits: {
@@ -90,6 +90,7 @@ export async function startQueen(
   const bound = await listen(app, host, port).catch(async (error) => {
     stopTicking();
     await app.close();
+    await kept?.close();
     throw error;
   });
 
@@ -107,6 +108,7 @@ export async function startQueen(
       process.off('SIGHUP', onHangUp);
       stopTicking();
       await app.close();
+      await kept?.close();
     })();
     return closing;
   };
@@ -132,6 +134,11 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
     throw new HivepulseError('CLOSED', 'queen', 'The queen was asked to end before it had started.', {
       cause: signal.reason,
     });
+}
+
+function keep(registry: Registry, { state, logger }: QueenOptions): Promise<KeptReservations | null> {
+  if (state === undefined) return Promise.resolve(null);
+  return keepReservations(registry, state, (message) => logger?.warn(message));
 }
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */

@@ -2,7 +2,6 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
 import { TokenTable } from '../../lib/http/auth.js';
 import { buildServer, type ServerDeps, type ServerLimits } from '../../lib/http/server.js';
 import { StreamHub } from '../../lib/http/stream-hub.js';
-import { streamSource } from '../../lib/http/stream-source.js';
 import type { TokenGrant } from '../../lib/options.js';
 import { Registry } from '../../lib/queen/registry.js';
 
@@ -41,7 +40,7 @@ export async function rigOf(
   const { grants: given = [], limits, ...deps } = options;
   const clock = { ms: 1_000_000 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'test' });
-  const hub = new StreamHub(streamSource(registry));
+  const hub = new StreamHub(registry);
   const table = new TokenTable(given);
   const app = await buildServer({
     registry,
@@ -51,6 +50,7 @@ export async function rigOf(
     loopback: true,
     pageDirectory: '/nonexistent',
     bus: () => 'memory',
+    reservationsSaved: () => Promise.resolve(),
     limits: {
       maxHeartbeatBytes: 1024 * 1024,
       maxWorkersPerHive: 500,

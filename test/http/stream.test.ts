@@ -7,7 +7,6 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { StreamHeartbeat, StreamSnapshot } from '../../lib/contract/index.js';
 import { StreamClient, type StreamLimits, sseMessage, streamLimits } from '../../lib/http/sse.js';
 import { StreamHub } from '../../lib/http/stream-hub.js';
-import { streamSource } from '../../lib/http/stream-source.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
@@ -69,7 +68,7 @@ class FakeResponse extends EventEmitter {
 function bench(limits: Partial<StreamLimits> = {}, ringSize = 100) {
   const clock = { ms: 0 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'e', eventRingSize: ringSize });
-  const hub = new StreamHub(streamSource(registry), {
+  const hub = new StreamHub(registry, {
     limits: { behindBytes: 1000, ...limits },
     now: () => clock.ms,
     maxClients: 50,
@@ -314,7 +313,7 @@ describe('a client that does not keep up', () => {
       beat(`h${hive}`, { workers: Array.from({ length: 10 }, (_, i) => workerOf(`llm/${i}`)) });
     const response = new FakeResponse();
     response.reading = false;
-    const hub = new StreamHub(streamSource(registry), { limits: { behindBytes: 64 * 1024 } });
+    const hub = new StreamHub(registry, { limits: { behindBytes: 64 * 1024 } });
     hub.open(response as unknown as ServerResponse, {}, null, '');
     expect(response.writableLength).toBeLessThan(200 * 1024);
     registry.heartbeat(frameOf('h7', 9, { workers: [workerOf('llm/0', { cpuPercent: 7 })], events: [eventOf(1)] }));

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger } from 'fastify';
 import { Type } from 'typebox';
 import { PlacementRequest } from '../../contract/api.js';
 import { HivepulseError } from '../../errors.js';
@@ -6,7 +7,14 @@ import { answers, refTo } from '../openapi.js';
 import { ProblemError } from '../problem.js';
 import type { ServerContext } from '../server.js';
 
-export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { registry }) => {
+export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
+  app,
+  { registry, reservationsSaved },
+) => {
+  /** Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk. */
+  const saved = (log: FastifyBaseLogger) =>
+    reservationsSaved().catch((error) => log.error({ err: error }, 'reservations are not kept over a restart'));
+
   app.post(
     '/v1/placements',
     {
@@ -22,9 +30,11 @@ export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
         response: answers({ description: 'Best first.', schema: refTo('PlacementReply') }, 409, 413, 415),
       },
     },
-    async ({ body }) => {
+    async ({ body, log }) => {
       try {
-        return registry.place(body);
+        const reply = registry.place(body);
+        if (reply.reservation !== null) await saved(log);
+        return reply;
       } catch (error) {
         if (error instanceof HivepulseError && error.code === 'IDEMPOTENCY_CONFLICT')
           throw new ProblemError('IDEMPOTENCY_CONFLICT', error.message, { field: error.subject });
@@ -61,9 +71,10 @@ export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
         response: answers({ status: 204, description: 'Given back.' }, 404),
       },
     },
-    async ({ params: { id } }, reply) => {
+    async ({ params: { id }, log }, reply) => {
       if (!registry.releaseReservation(id))
         throw new ProblemError('NOT_FOUND', `There is no reservation ${id}; it was released, used or is over.`);
+      await saved(log);
       return reply.code(204).send();
     },
   );
