@@ -10,8 +10,8 @@ export const workerSeries = ['cpuPercent', 'memoryBytes', 'gpuUtilizationPercent
 export const gpuSeries = ['utilizationPercent', 'memoryUsedBytes', 'powerWatts', 'temperatureCelsius'] as const;
 export const hiveSeries = ['cpuPercent', 'memoryAvailableBytes', 'load1', 'workers'] as const;
 
-/** Rings of one slab: slabs come as they are needed and are about 1.5 MB. */
-const ringsPerSlab = 256;
+/** Rings of one slab: slabs of 185 KB come as they are needed. */
+const ringsPerSlab = 32;
 const pointsPerRing = historySteps * seriesPerRing;
 /** Sum and count of the step under way, for each series. */
 const openPerRing = seriesPerRing * 2;

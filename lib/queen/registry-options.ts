@@ -47,6 +47,8 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
   readonly maxWorkersPerHive?: number;
   /** Hives, workers and GPUs whose last hour is kept, 5.7 KiB each; what comes later has no history. Default 20000. */
   readonly historyRings?: number;
+  /** Told of a listener that threw. Default: the error is thrown on its own, as one of an event handler is. */
+  readonly onListenerError?: (error: unknown) => void;
   /** False while another queen draws the conclusions of the fleet; they then do not enter the stream. */
   readonly concludes?: () => boolean;
   /**

@@ -8,17 +8,17 @@ import type {
   Liveness,
   PlacementReply,
   PlacementRequest,
-  queenEventKinds,
   Reservation,
   StreamHeartbeat,
   StreamSnapshot,
   WorkerView,
 } from '../contract/api.js';
-import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
+import type { Heartbeat } from '../contract/heartbeat.js';
 import { defaults } from '../defaults.js';
 import { HivepulseError } from '../errors.js';
 import { audit } from './audit.js';
-import { type EventDraft, EventRing, type Replay } from './events.js';
+import { Chronicle } from './chronicle.js';
+import type { EventRing, Replay } from './events.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
 import { type Incarnations, judge, replaceRun } from './incarnations.js';
 import { Indexes } from './indexes.js';
@@ -36,7 +36,6 @@ import type {
   HeartbeatOutcome,
   ModelOptions,
   RefusalCode,
-  RegistryChange,
   RegistryListener,
   RegistryOptions,
 } from './registry-options.js';
@@ -76,7 +75,6 @@ const rateSeconds = 10;
  */
 export class Registry {
   readonly queenId: string;
-  readonly events: EventRing;
   /** The interval asked of every hive, ms; 0: each keeps its own. */
   requestedIntervalMs = 0;
 
@@ -87,12 +85,10 @@ export class Registry {
   readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
   readonly #warmUntilMs: number;
-  readonly #concludes: () => boolean;
-  readonly #journal: RegistryOptions['journal'];
   readonly #indexes = new Indexes();
   readonly #history: HistoryStore;
   readonly #room = new Room(this.#indexes);
-  readonly #listeners = new Set<RegistryListener>();
+  readonly #chronicle: Chronicle;
   readonly #removed: string[] = [];
   readonly #beats: RateCounter;
 
@@ -102,7 +98,7 @@ export class Registry {
     this.#random = options.random ?? Math.random;
     this.#watch = new Watch(new ListeningClock(this.#clock, options.tickMs ?? null), livenessLimits(options), {
       changed: (hive, from, silenceMs) =>
-        this.#conclude(livenessKinds[hive.liveness], hive.id, { from, silentMs: Math.round(silenceMs) }),
+        this.#chronicle.conclude(livenessKinds[hive.liveness], hive.id, { from, silentMs: Math.round(silenceMs) }),
       removed: (hive) => {
         if (this.#removed.length >= removedKept) this.#removed.shift();
         this.#removed.push(hive.id);
@@ -112,12 +108,10 @@ export class Registry {
     this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#warmUntilMs = this.#clock() + (options.warmingMs ?? defaults.warmingMs);
-    this.#concludes = options.concludes ?? (() => true);
-    this.#journal = options.journal;
     this.#history = new HistoryStore(options.historyRings ?? defaultHistoryRings);
     this.#beats = new RateCounter(rateSeconds, this.#clock());
     this.queenId = options.queenId ?? randomUUID();
-    this.events = new EventRing(options.epoch ?? randomUUID().slice(0, 8), options.eventRingSize);
+    this.#chronicle = new Chronicle(options, randomUUID().slice(0, 8));
   }
 
   /** True until the fleet had time to be heard: what is missing may only not have spoken yet. */
@@ -382,10 +376,7 @@ export class Registry {
 
   /** Called for every change, in order, within the call that made it. A listener that throws does not stop the others. */
   subscribe(listener: RegistryListener): () => void {
-    this.#listeners.add(listener);
-    return () => {
-      this.#listeners.delete(listener);
-    };
+    return this.#chronicle.subscribe(listener);
   }
 
   /** All there is, and the id of the newest event it holds. */
@@ -396,6 +387,11 @@ export class Registry {
     const workers: WorkerView[] = [];
     for (const worker of allWorkers(this.#indexes)) workers.push(workerView(worker, nowMs));
     return { hives, workers, warming: this.warming, lastEventId: this.events.lastId };
+  }
+
+  /** The newest events, for replay. */
+  get events(): EventRing {
+    return this.#chronicle.ring;
   }
 
   /** The newest event of the stream. */
@@ -417,7 +413,7 @@ export class Registry {
 
   /** Takes an event from a stream that queens share (see `journal`); one that is known already is left out. */
   deliver(type: EventType, event: FleetEvent): void {
-    if (this.events.adopt(event)) this.#emit({ type, event });
+    this.#chronicle.deliver(type, event);
   }
 
   /** What a client that stood at an event id has missed. */
@@ -505,7 +501,7 @@ export class Registry {
       heardAtMs: nowMs,
       dueMs: Number.POSITIVE_INFINITY,
       beat: 0,
-      ackEventSeq: 0,
+      ackEventSeq: this.#chronicle.recall(id, incarnation),
       workers: new Map(),
       workerOrder: [],
       gpus: new Map(),
@@ -525,16 +521,17 @@ export class Registry {
     hive.gpuOrder = [];
     this.#history.close(hive.ring);
     this.#watch.forget(hive);
+    if (reason === 'silent') this.#chronicle.remember(hive);
     this.#indexes.hives.delete(hive.id);
     this.#indexes.hiveOrder.delete(hive);
-    this.#conclude('hiveRemoved', hive.id, { reason, workers });
+    this.#chronicle.conclude('hiveRemoved', hive.id, { reason, workers });
   }
 
   #duplicate(hive: HiveRecord, frame: Heartbeat, nowMs: number): HeartbeatOutcome {
     const message = `another hive speaks as ${hive.id}, from ${hive.info.hostname}; give one of them another --id`;
     if (hive.duplicateAtMs === null || nowMs - hive.duplicateAtMs >= duplicateEveryMs) {
       hive.duplicateAtMs = nowMs;
-      this.#conclude('duplicateHiveId', hive.id, {
+      this.#chronicle.conclude('duplicateHiveId', hive.id, {
         hostname: frame.hive.hostname,
         incarnation: frame.hive.incarnation,
         currentHostname: hive.info.hostname,
@@ -546,67 +543,28 @@ export class Registry {
 
   /** Says what a beat brought: the hive's own facts first, then what follows from them, then the changed rows. */
   #tell(hive: HiveRecord, frame: Heartbeat, arrival: Arrival, before: Liveness, delta: Delta): void {
-    if (arrival === 'joined') this.#conclude('hiveJoined', hive.id, { workers: hive.workers.size });
-    else if (arrival === 'restarted') this.#conclude('hiveRestarted', hive.id, { workers: hive.workers.size });
-    else if (arrival === 'back') this.#conclude('hiveOnline', hive.id, { from: before });
+    if (arrival === 'joined') this.#chronicle.conclude('hiveJoined', hive.id, { workers: hive.workers.size });
+    else if (arrival === 'restarted')
+      this.#chronicle.conclude('hiveRestarted', hive.id, { workers: hive.workers.size });
+    else if (arrival === 'back') this.#chronicle.conclude('hiveOnline', hive.id, { from: before });
 
-    for (const event of frame.events) {
-      if (event.seq <= hive.ackEventSeq) continue;
-      hive.ackEventSeq = event.seq;
-      this.#publish('event', this.#fact(hive, event));
-    }
+    this.#chronicle.facts(hive, frame.events);
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
-      for (const worker of delta.appeared) this.#concludeOf('workerAppeared', worker, { state: worker.sample.state });
-    for (const worker of delta.gone) this.#concludeOf('workerGone', worker, { state: worker.sample.state });
+      for (const worker of delta.appeared)
+        this.#chronicle.concludeOf('workerAppeared', worker, { state: worker.sample.state });
+    for (const worker of delta.gone) this.#chronicle.concludeOf('workerGone', worker, { state: worker.sample.state });
     for (const { worker, from } of delta.flipped)
-      this.#concludeOf('workerStateChanged', worker, { from, to: worker.sample.state });
+      this.#chronicle.concludeOf('workerStateChanged', worker, { from, to: worker.sample.state });
 
-    if (this.#listeners.size === 0) return;
+    if (!this.#chronicle.heard) return;
     const heartbeat: StreamHeartbeat = {
       hive: hiveView(hive, hive.heardAtMs),
       workers: delta.changed.map((worker) => workerView(worker, hive.heardAtMs)),
       gone: delta.gone.map(workerKey),
       whole: arrival === 'joined' || arrival === 'restarted',
     };
-    this.#emit({ type: 'heartbeat', hiveId: hive.id, heartbeat });
-  }
-
-  #fact(hive: HiveRecord, event: HiveEvent): EventDraft {
-    const worker = event.workerId === undefined ? undefined : hive.workers.get(event.workerId);
-    return {
-      at: event.at,
-      kind: event.kind,
-      hive: hive.id,
-      ...(event.workerId === undefined ? {} : { workerId: event.workerId }),
-      ...(event.gpuUuid === undefined ? {} : { gpuUuid: event.gpuUuid }),
-      ...(worker ? { model: worker.sample.model } : {}),
-      detail: event.detail,
-    };
-  }
-
-  #conclude(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {
-    if (!this.#concludes()) return;
-    this.#publish('liveness', { at: this.#at(), kind, hive, detail });
-  }
-
-  #concludeOf(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
-    if (!this.#concludes()) return;
-    const { id, model } = worker.sample;
-    this.#publish('liveness', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
-  }
-
-  #at(): string {
-    return new Date(this.#wallClock()).toISOString();
-  }
-
-  #publish(type: EventType, draft: EventDraft): void {
-    if (this.#journal) this.#journal(type, draft);
-    else this.#emit({ type, event: this.events.append(draft) });
-  }
-
-  #emit(change: RegistryChange): void {
-    for (const listener of this.#listeners) listener(change);
+    this.#chronicle.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat });
   }
 
   #find(
@@ -629,7 +587,6 @@ export class Registry {
 }
 
 type Arrival = 'next' | 'back' | 'joined' | 'restarted';
-type QueenEventKind = (typeof queenEventKinds)[number];
 
 const livenessKinds = { online: 'hiveOnline', late: 'hiveLate', offline: 'hiveOffline' } as const;
 

@@ -1,0 +1,119 @@
+import type { FleetEvent, queenEventKinds } from '../contract/api.js';
+import type { HiveEvent } from '../contract/heartbeat.js';
+import { type EventDraft, EventRing } from './events.js';
+import type { HiveRecord, WorkerRecord } from './records.js';
+import type { EventType, RegistryChange, RegistryListener, RegistryOptions } from './registry-options.js';
+
+export type QueenEventKind = (typeof queenEventKinds)[number];
+
+/** Hives that were forgotten, of which the acknowledged events are still known. */
+const rememberedHives = 10_000;
+
+/** Says what happened: the facts of hives and the conclusions of the queen, to the stream and to those who listen. */
+export class Chronicle {
+  readonly ring: EventRing;
+  readonly #listeners = new Set<RegistryListener>();
+  readonly #wallClock: () => number;
+  readonly #concludes: () => boolean;
+  readonly #journal: RegistryOptions['journal'];
+  readonly #onListenerError: (error: unknown) => void;
+  readonly #acknowledged = new Map<string, { readonly incarnation: string; readonly seq: number }>();
+
+  constructor(options: RegistryOptions, epoch: string) {
+    this.ring = new EventRing(options.epoch ?? epoch, options.eventRingSize);
+    this.#wallClock = options.wallClock ?? Date.now;
+    this.#concludes = options.concludes ?? (() => true);
+    this.#journal = options.journal;
+    this.#onListenerError = options.onListenerError ?? throwLater;
+  }
+
+  /** Somebody listens: what only they would see is worth making. */
+  get heard(): boolean {
+    return this.#listeners.size > 0;
+  }
+
+  subscribe(listener: RegistryListener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  conclude(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {
+    if (this.#concludes()) this.#publish('liveness', { at: this.#at(), kind, hive, detail });
+  }
+
+  concludeOf(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
+    if (!this.#concludes()) return;
+    const { id, model } = worker.sample;
+    this.#publish('liveness', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
+  }
+
+  /** Takes the facts of a hive that were not taken before. They are sent again until they are acknowledged. */
+  facts(hive: HiveRecord, events: readonly HiveEvent[]): void {
+    for (const event of events) {
+      if (event.seq <= hive.ackEventSeq) continue;
+      hive.ackEventSeq = event.seq;
+      const worker = event.workerId === undefined ? undefined : hive.workers.get(event.workerId);
+      this.#publish('event', {
+        at: event.at,
+        kind: event.kind,
+        hive: hive.id,
+        ...(event.workerId === undefined ? {} : { workerId: event.workerId }),
+        ...(event.gpuUuid === undefined ? {} : { gpuUuid: event.gpuUuid }),
+        ...(worker ? { model: worker.sample.model } : {}),
+        detail: event.detail,
+      });
+    }
+  }
+
+  /** An event of a stream that queens share. */
+  deliver(type: EventType, event: FleetEvent): void {
+    if (this.ring.adopt(event)) this.emit({ type, event });
+  }
+
+  emit(change: RegistryChange): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        this.#onListenerError(error);
+      }
+    }
+  }
+
+  /** Keeps what a forgotten hive was acknowledged, since the reply that said so may be lost and the hive come back. */
+  remember({ id, incarnations, ackEventSeq }: HiveRecord): void {
+    if (ackEventSeq === 0) return;
+    this.#acknowledged.delete(id);
+    this.#acknowledged.set(id, { incarnation: incarnations.current, seq: ackEventSeq });
+    if (this.#acknowledged.size <= rememberedHives) return;
+    for (const oldest of this.#acknowledged.keys()) {
+      this.#acknowledged.delete(oldest);
+      return;
+    }
+  }
+
+  /** What a run of a hive that was forgotten had been acknowledged; 0 where nothing is known. */
+  recall(id: string, incarnation: string): number {
+    const known = this.#acknowledged.get(id);
+    this.#acknowledged.delete(id);
+    return known?.incarnation === incarnation ? known.seq : 0;
+  }
+
+  #publish(type: EventType, draft: EventDraft): void {
+    if (this.#journal) this.#journal(type, draft);
+    else this.emit({ type, event: this.ring.append(draft) });
+  }
+
+  #at(): string {
+    return new Date(this.#wallClock()).toISOString();
+  }
+}
+
+/** A listener's error is the process's, as it would be in an event handler; the beat under way is not to suffer from it. */
+function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,237 @@
+import { describe, expect, it } from 'vitest';
+import { Registry } from '../../lib/queen/registry.js';
+import { frame, gpuSample, ManualClock, mib, onGpu, workerSample } from './frames.js';
+
+const keys = (items: readonly { key: string }[]) => items.map((item) => item.key);
+
+/** Chance in a fixed order. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return state / 2 ** 31;
+  };
+}
+
+describe('lists', () => {
+  it('sorts by a value with unknown ones last, and pages through ties without loss', () => {
+    const queen = new Registry({ clock: () => 0 });
+    const use = [5, null, 90, 5, 5, null, 40];
+    queen.heartbeat(frame('a', 1, { workers: use.map((cpuPercent, i) => workerSample(`llm/${i}`, { cpuPercent })) }));
+    const all = (sort: 'cpuPercent' | '-cpuPercent', limit: number) => {
+      const found: string[] = [];
+      for (let cursor: string | null | undefined; cursor !== null; ) {
+        const page = queen.workers({ sort, limit, cursor: cursor ?? null });
+        found.push(...page.items.map((item) => item.instance));
+        cursor = page.nextCursor;
+      }
+      return found.join('');
+    };
+    for (const limit of [1, 2, 3, 7, 100]) {
+      expect(all('cpuPercent', limit)).toBe('0346215');
+      expect(all('-cpuPercent', limit)).toBe('2603415');
+    }
+  });
+
+  it('a page survives workers that come and go between it and the next', () => {
+    const queen = new Registry({ clock: () => 0 });
+    const beat = (seq: number, names: readonly number[]) =>
+      queen.heartbeat(frame('a', seq, { workers: names.map((name) => workerSample(`llm/${name}`)) }));
+    beat(1, [1, 2, 3, 4, 5]);
+    const first = queen.workers({ limit: 2 });
+    beat(2, [1, 3, 4, 6, 0]);
+    const second = queen.workers({ limit: 2, cursor: first.nextCursor });
+    const third = queen.workers({ limit: 2, cursor: second.nextCursor });
+    expect([first, second, third].map((page) => page.items.map((item) => item.instance))).toEqual([
+      ['1', '2'],
+      ['3', '4'],
+      ['6'],
+    ]);
+    expect(third.nextCursor).toBeNull();
+  });
+
+  it.each([['nonsense'], ['WyJrZXkiXQ'], [Buffer.from('["-cpuPercent",1,"a","b"]').toString('base64url')]])(
+    'refuses the cursor %s',
+    (cursor) => {
+      const queen = new Registry({ clock: () => 0 });
+      expect(() => queen.workers({ cursor })).toThrowError(
+        expect.objectContaining({ code: 'INVALID_OPTION', subject: 'cursor' }),
+      );
+    },
+  );
+
+  it.each([[0], [1001], [1.5]])('refuses a limit of %s', (limit) => {
+    const queen = new Registry({ clock: () => 0 });
+    expect(() => queen.workers({ limit })).toThrowError(expect.objectContaining({ subject: 'limit' }));
+  });
+
+  it('finds workers by labels of their own and of their hive, their own first', () => {
+    const queen = new Registry({ clock: () => 0 });
+    const workers = [workerSample('llm/1'), workerSample('llm/2', { labels: { zone: 'x' } })];
+    queen.heartbeat(frame('a', 1, { hive: { labels: { zone: 'y' } }, workers }));
+    expect(keys(queen.workers({ labels: { zone: 'y' } }).items)).toEqual(['a/llm/1']);
+    expect(keys(queen.workers({ labels: { zone: 'x' } }).items)).toEqual(['a/llm/2']);
+    queen.heartbeat(frame('a', 2, { hive: { labels: { zone: 'z' } }, workers }));
+    expect(queen.workers({ labels: { zone: 'y' } }).items).toEqual([]);
+    expect(keys(queen.workers({ labels: { zone: 'z' } }).items)).toEqual(['a/llm/1']);
+    expect(queen.audit()).toEqual([]);
+  });
+
+  it('lists GPUs by room and health, in the order of their hosts', () => {
+    const queen = new Registry({ clock: () => 0 });
+    queen.heartbeat(
+      frame('b', 1, { gpus: [gpuSample('GPU-b1'), gpuSample('GPU-b0', { index: 1, memoryUsedBytes: mib(20_000) })] }),
+    );
+    queen.heartbeat(frame('a', 1, { gpus: [gpuSample('GPU-a', { health: 'lost', memoryUsedBytes: null })] }));
+    const uuids = (asked: Parameters<Registry['gpus']>[0]) => queen.gpus(asked).items.map((gpu) => gpu.uuid);
+    expect(uuids({})).toEqual(['GPU-a', 'GPU-b1', 'GPU-b0']);
+    expect(uuids({ minFreeBytes: mib(4576) })).toEqual(['GPU-b1', 'GPU-b0']);
+    expect(uuids({ minFreeBytes: mib(4577) })).toEqual(['GPU-b1']);
+    expect(uuids({ health: 'lost' })).toEqual(['GPU-a']);
+    expect(queen.gpu('GPU-a')).toMatchObject({ hive: 'a', freeBytes: null });
+    const first = queen.gpus({ limit: 2 });
+    expect(queen.gpus({ limit: 2, cursor: first.nextCursor }).items.map((gpu) => gpu.uuid)).toEqual(['GPU-b0']);
+  });
+
+  it('a worker that an incomplete snapshot leaves out is kept, with the age of what is known of it', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read });
+    queen.heartbeat(frame('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
+    clock.advance(1000);
+    queen.heartbeat(frame('a', 2, { workersComplete: false, workers: [workerSample('llm/2')] }));
+    clock.advance(500);
+    expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
+      ['llm/1', 1500],
+      ['llm/2', 500],
+    ]);
+    queen.heartbeat(frame('a', 3, { workers: [workerSample('llm/2')] }));
+    expect(keys(queen.workers().items)).toEqual(['a/llm/2']);
+  });
+});
+
+describe('models', () => {
+  const queen = new Registry({ clock: () => 0 });
+  const named = ['Qwen/Qwen3-32B', 'qwen/qwen3-32b', 'Qwen/Qwen3-8B', null];
+  queen.heartbeat(frame('a', 1, { workers: named.map((model, i) => workerSample(`llm/${i}`, { model })) }));
+
+  it('are found exactly, or case-insensitively, or by a prefix', () => {
+    expect(keys(queen.findWorkersWithModel('Qwen/Qwen3-32B'))).toEqual(['a/llm/0']);
+    expect(keys(queen.findWorkersWithModel('QWEN/qwen3-32B', { caseInsensitive: true }))).toEqual([
+      'a/llm/0',
+      'a/llm/1',
+    ]);
+    expect(keys(queen.findWorkersWithModel('Qwen/', { prefix: true }))).toEqual(['a/llm/0', 'a/llm/2']);
+    expect(queen.findWorkersWithModel('qwen/', { prefix: true, caseInsensitive: true })).toHaveLength(3);
+    expect(queen.findWorkersWithModel('qwen/', { prefix: true, caseInsensitive: true, limit: 2 })).toHaveLength(2);
+    expect(queen.findWorkersWithModel('')).toEqual([]);
+  });
+});
+
+describe('the best worker for a model', () => {
+  const model = 'm';
+  const fleet = (workers: Parameters<typeof frame>[2], random = seeded(7)) => {
+    const queen = new Registry({ clock: () => 0, random });
+    queen.heartbeat(frame('a', 1, workers));
+    return queen;
+  };
+
+  it('is ready and idle, else the least loaded, never one that cannot serve', () => {
+    const gpus = [gpuSample('GPU-0')];
+    const idle = workerSample('llm/idle', { model, ready: true });
+    const light = workerSample('llm/light', { model, state: 'busy', ...onGpu('GPU-0', 0, 20) });
+    const heavy = workerSample('llm/heavy', { model, state: 'busy', ...onGpu('GPU-0', 0, 95) });
+    const unknown = workerSample('llm/unknown', {
+      model,
+      state: 'unknown',
+      ...onGpu('GPU-0'),
+      gpuUtilizationPercent: null,
+    });
+    const starting = workerSample('llm/starting', { model, state: 'starting' });
+    const notReady = workerSample('llm/notReady', { model, ready: false });
+    const best = (...workers: (typeof idle)[]) =>
+      fleet({ gpus, workers: structuredClone(workers) }).findBestWorkerForModel(model)?.instance;
+    expect(best(starting, notReady, heavy, light, idle)).toBe('idle');
+    expect(best(starting, notReady, heavy, unknown, light)).toBe('light');
+    expect(best(starting, notReady, heavy, unknown)).toBe('heavy');
+    expect(best(starting, notReady)).toBeUndefined();
+  });
+
+  it('a hundred callers within one interval spread evenly, and the next beat settles the debt', () => {
+    const workers = Array.from({ length: 10 }, (_, i) => workerSample(`llm/${i}`, { model }));
+    const queen = fleet({ workers });
+    const picks = new Map<string, number>();
+    for (let i = 0; i < 100; i++) {
+      const id = queen.findBestWorkerForModel(model)!.id;
+      picks.set(id, (picks.get(id) ?? 0) + 1);
+    }
+    expect([...picks.values()]).toEqual(Array.from({ length: 10 }, () => 10));
+    // Of two beats later, only the one that has not been named since still carries its picks.
+    queen.heartbeat(
+      frame('a', 2, { workers: workers.slice(0, 9).map((w) => structuredClone(w)), workersComplete: false }),
+    );
+    const next = Array.from({ length: 9 }, () => queen.findBestWorkerForModel(model)!.id);
+    expect(new Set(next).size).toBe(9);
+    expect(next).not.toContain('llm/9');
+  });
+
+  it('draws ties at random', () => {
+    const workers = Array.from({ length: 4 }, (_, i) => workerSample(`llm/${i}`, { model }));
+    const random = seeded(3);
+    const first = new Map<string, number>();
+    for (let i = 0; i < 400; i++) {
+      const id = fleet({ workers: structuredClone(workers) }, random).findBestWorkerForModel(model)!.id;
+      first.set(id, (first.get(id) ?? 0) + 1);
+    }
+    for (const count of first.values()) expect(count).toBeGreaterThan(50);
+    expect(first.size).toBe(4);
+  });
+
+  it('of thousands is an idle one while there are some, and never two callers at one of them too soon', () => {
+    const workers = Array.from({ length: 2000 }, (_, i) =>
+      workerSample(`llm/${i}`, { model, state: i < 1500 ? 'idle' : 'busy', cpuPercent: 80 }),
+    );
+    const queen = fleet({ workers });
+    const picked = Array.from({ length: 200 }, () => queen.findBestWorkerForModel(model)!);
+    expect(picked.every((worker) => worker.state === 'idle')).toBe(true);
+    expect(new Set(picked.map((worker) => worker.id)).size).toBe(200);
+  });
+});
+
+describe('totals', () => {
+  it('count what is fresh, or all; the fleet counts all', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read, queenId: 'q' });
+    queen.heartbeat(
+      frame('a', 1, {
+        gpus: [gpuSample('GPU-a', { memoryUsedBytes: mib(576) })],
+        workers: [workerSample('llm/1', { model: 'm' })],
+      }),
+    );
+    clock.advance(5000);
+    const parts = [
+      gpuSample('GPU-b'),
+      gpuSample('MIG-1', { index: 1, parentUuid: 'GPU-b', memoryTotalBytes: mib(10_000) }),
+    ];
+    queen.heartbeat(frame('b', 1, { gpus: parts, workers: [workerSample('llm/1', { state: 'busy' })] }));
+    expect(queen.counts()).toMatchObject({
+      hives: { online: 1, late: 1, offline: 0 },
+      workers: 1,
+      gpus: 2,
+      byState: { busy: 1, idle: 0 },
+    });
+    expect(queen.counts({ includeStale: true })).toMatchObject({ workers: 2, gpus: 3, models: { m: 1 } });
+    expect(queen.fleet()).toEqual({
+      hives: { online: 1, late: 1, offline: 0 },
+      gpus: { total: 3, byHealth: { ok: 3 }, memoryTotalBytes: mib(34_576), memoryUsedBytes: mib(576) },
+      workers: { total: 2, byState: { idle: 1, busy: 1 } },
+      heartbeatsPerSecond: 0.4,
+      queenId: 'q',
+      bus: 'memory',
+      warming: true,
+    });
+    expect(queen.listOnline().map((hive) => hive.id)).toEqual(['b']);
+    expect(keys(queen.listAvailable())).toEqual(['b/llm/1']);
+    expect(keys(queen.getAllWorkers())).toEqual(['b/llm/1']);
+    expect(keys(queen.getAllWorkers({ includeStale: true }))).toEqual(['a/llm/1', 'b/llm/1']);
+  });
+});
