@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -130,6 +130,31 @@ describe('the session of the page', () => {
     expect((await ask(rig, 'GET', '/v1/session', headers)).json().role).toBeNull();
     expect((await ask(rig, 'GET', '/v1/workers', headers)).statusCode).toBe(401);
     await rig.app.close();
+  });
+});
+
+describe('the built page', () => {
+  it('is served to whoever has yet to log in, its assets for ever, and nothing beside it', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'hivepulse-'));
+    try {
+      mkdirSync(join(directory, 'page/assets'), { recursive: true });
+      writeFileSync(join(directory, 'page/index.html'), '<title>page</title>');
+      writeFileSync(join(directory, 'page/assets/index-abc123.js'), 'x');
+      writeFileSync(join(directory, 'secret'), 'secret');
+      const rig = await rigOf({ grants, pageDirectory: join(directory, 'page') });
+      const page = await ask(rig, 'GET', '/', {});
+      expect([page.statusCode, page.body]).toEqual([200, '<title>page</title>']);
+      expect(page.headers['cache-control']).toBe('no-cache');
+      expect(page.headers['content-security-policy']).toContain("default-src 'self'");
+      const asset = await ask(rig, 'GET', '/assets/index-abc123.js', {});
+      expect(asset.headers['cache-control']).toContain('immutable');
+      for (const url of ['/../secret', '/..%2fsecret', '/assets/%2e%2e/%2e%2e/secret', '/assets/'])
+        expect((await ask(rig, 'GET', url, {})).body, url).not.toContain('secret');
+      expect((await ask(rig, 'GET', '/v1/workers', {})).statusCode).toBe(401);
+      await rig.app.close();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 

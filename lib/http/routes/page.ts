@@ -19,10 +19,15 @@ export async function pageRoutes(app: FastifyInstance, { directory }: { readonly
     );
     return;
   }
+  // Whoever has no token yet must get the page on which to give it; it holds nothing by itself.
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, need: 'open' };
+  });
   await app.register(fastifyStatic, {
     root: directory,
     wildcard: false,
     schemaHide: true,
+    cacheControl: false,
     setHeaders: (reply, path) => {
       // The build puts a hash into the names of assets, so what has one never changes.
       const hashed = /[\\/]assets[\\/]/.test(path);
