@@ -25,6 +25,7 @@ export interface DaemonOptions extends SpawnOptions {
  */
 export class Harness {
   private readonly processes: Managed[] = [];
+  private readonly ended: Managed[] = [];
   private readonly cleanups: (() => void | Promise<void>)[] = [];
 
   /** Runs `work` when the test ends; last registered first. */
@@ -89,7 +90,7 @@ export class Harness {
 
   /** Last 50 lines of every process of this test. */
   report(): string {
-    return this.processes.map((managed) => managed.tail()).join('\n');
+    return [...this.ended, ...this.processes].map((managed) => managed.tail()).join('\n');
   }
 
   async cleanup(): Promise<void> {
@@ -102,7 +103,10 @@ export class Harness {
       }
     }
     // Workers first: `run` removes its cgroup when it ends in good order.
-    for (const managed of this.processes.splice(0).reverse()) await managed.stop();
+    for (const managed of this.processes.splice(0).reverse()) {
+      this.ended.push(managed);
+      await managed.stop();
+    }
     if (failures.length > 0) throw new AggregateError(failures, 'cleaning up after the test failed');
   }
 }

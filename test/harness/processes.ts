@@ -61,7 +61,7 @@ export class Managed {
   }
 
   /** Waits for an output line that matches, and gives the match. Lines already printed count. */
-  line(pattern: RegExp, timeoutMs = 15_000): Promise<RegExpMatchArray> {
+  line(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpMatchArray> {
     return waitFor(
       () => {
         for (const line of this.lines) {
