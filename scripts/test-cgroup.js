@@ -1,0 +1,185 @@
+// `npm run test:cgroup [-- FILTER...]`: the suites that need cgroup v2 with all controllers. On this host where it has
+// them and they may be written, else in a virtual machine (test/vm): one start without systemd, one with it as PID 1.
+// Writes vitest's JSON to test-results/cgroup.json. A run that executed no test fails; what was skipped is said.
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runInVm, vmFailed } from '../test/vm/vm.js';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const vitest = 'node_modules/vitest/vitest.mjs';
+const filters = process.argv.slice(2);
+const resultFile = join(root, 'test-results/cgroup.json');
+const needed = ['cpu', 'memory', 'io', 'pids', 'cpuset'];
+
+/** Test files below test/cgroup/systemd need systemd as PID 1; the others must not meet it. */
+const suites = [
+  { name: 'without systemd', systemd: false, files: (path) => !path.startsWith('test/cgroup/systemd/') },
+  { name: 'with systemd', systemd: true, files: (path) => path.startsWith('test/cgroup/systemd/') },
+];
+
+function testFiles() {
+  const list = readdirSync(join(root, 'test/cgroup'), { recursive: true });
+  const files = list
+    .map((name) => `test/cgroup/${name}`)
+    .filter((name) => name.endsWith('.test.ts'))
+    .sort();
+  const words = filters.filter((word) => !word.startsWith('-'));
+  return words.length === 0 ? files : files.filter((file) => words.some((word) => file.includes(word)));
+}
+
+/** Why the suites cannot run on this host itself, or null where they can. */
+function whyNotHere() {
+  if (process.env.HIVEPULSE_TEST_VM === '1') return 'HIVEPULSE_TEST_VM=1 asks for the virtual machine';
+  if (process.platform !== 'linux') return 'this is not Linux';
+  const file = '/sys/fs/cgroup/cgroup.controllers';
+  if (!existsSync(file)) return 'cgroup v2 is not at /sys/fs/cgroup';
+  const controllers = readFileSync(file, 'utf8').trim().split(/\s+/);
+  const missing = needed.filter((name) => !controllers.includes(name));
+  if (missing.length > 0) return `v2 lacks the controllers ${missing.join(', ')}`;
+  if (process.getuid() !== 0) return 'making cgroups takes root';
+  try {
+    accessSync('/sys/fs/cgroup/cgroup.procs', constants.W_OK);
+    mkdirSync('/sys/fs/cgroup/hivepulse-probe');
+    rmdirSync('/sys/fs/cgroup/hivepulse-probe');
+  } catch (error) {
+    return `cgroups cannot be made here (${error.code})`;
+  }
+  return null;
+}
+
+const vitestArguments = (files, json) => [
+  ...[
+    vitest,
+    'run',
+    '--config',
+    'vitest.cgroup.config.ts',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${json}`,
+  ],
+  ...filters.filter((word) => word.startsWith('-')),
+  ...files,
+];
+
+const run = (command, args, env) =>
+  new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, ...env },
+    });
+    child.once('error', (error) => {
+      console.error(error.message);
+      resolve(1);
+    });
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+
+/** On this host. Where systemd owns the tree it is asked for a part of it, from which the tests' processes then move out. */
+async function runHere(suite, files, json) {
+  const booted = existsSync('/run/systemd/system');
+  if (suite.systemd && !booted) return null;
+  if (suite.systemd || !booted) return run(process.execPath, vitestArguments(files, json), {});
+  const inLeaf =
+    'cgroup=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup) && mkdir "$cgroup/runner" "$cgroup/tests" && ' +
+    'echo $$ >"$cgroup/runner/cgroup.procs" && echo "+cpu +memory +io +pids +cpuset" >"$cgroup/cgroup.subtree_control" && ' +
+    'HIVEPULSE_TEST_CGROUP="$cgroup/tests" exec "$@"';
+  const scope = ['--scope', '--quiet', '--collect', '-p', 'Delegate=yes', '--', 'sh', '-c', inLeaf, 'sh'];
+  return run('systemd-run', [...scope, process.execPath, ...vitestArguments(files, json)], {});
+}
+
+async function runInGuest(suite, files, out) {
+  const names = ['PATH', 'HOME', 'LANG', 'TERM', 'CI'];
+  const env = Object.fromEntries(names.map((name) => [name, process.env[name]]));
+  const command = [process.execPath, ...vitestArguments(files, '/run/vm/out/result.json')];
+  return runInVm({ command, dir: root, env, systemd: suite.systemd, out });
+}
+
+const built = spawnSync(process.execPath, ['scripts/build.js', '--if-needed'], {
+  cwd: root,
+  stdio: ['ignore', 'inherit', 'inherit'],
+});
+if (built.status !== 0) process.exit(built.status ?? 1);
+
+const reason = whyNotHere();
+const files = testFiles();
+const work = mkdtempSync(join(tmpdir(), 'hivepulse-cgroup-'));
+const results = [];
+let status = 0;
+try {
+  for (const suite of suites) {
+    const chosen = files.filter(suite.files);
+    if (chosen.length === 0) continue;
+    const out = join(work, suite.systemd ? 'systemd' : 'plain');
+    const json = join(out, 'result.json');
+    mkdirSync(out);
+    let where = 'on this host';
+    let ended = reason === null ? await runHere(suite, chosen, json) : null;
+    if (ended === null) {
+      where = 'in the virtual machine';
+      console.log(`test:cgroup: ${suite.name}: in a virtual machine, since ${reason ?? 'systemd is not PID 1 here'}`);
+      ended = await runInGuest(suite, chosen, out);
+      if (ended === vmFailed) console.error('test:cgroup: the virtual machine failed; see above');
+    }
+    status ||= ended;
+    results.push({
+      suite: suite.name,
+      where,
+      result: existsSync(json) ? JSON.parse(readFileSync(json, 'utf8')) : null,
+    });
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+const total = (key) => results.reduce((sum, { result }) => sum + (result?.[key] ?? 0), 0);
+const keys = [
+  'numTotalTestSuites',
+  'numPassedTestSuites',
+  'numFailedTestSuites',
+  'numTotalTests',
+  'numPassedTests',
+  'numFailedTests',
+  'numPendingTests',
+  'numTodoTests',
+];
+const merged = {
+  ...Object.fromEntries(keys.map((key) => [key, total(key)])),
+  success: status === 0 && results.every(({ result }) => result?.success === true),
+  startTime: Math.min(...results.map(({ result }) => result?.startTime ?? Date.now())),
+  testResults: results.flatMap(({ suite, where, result }) =>
+    (result?.testResults ?? []).map((file) => ({ ...file, suite, where })),
+  ),
+};
+mkdirSync(dirname(resultFile), { recursive: true });
+writeFileSync(resultFile, JSON.stringify(merged, null, 2));
+
+let executed = 0;
+for (const { suite, where, result } of results) {
+  const [passed, failed, pending] = ['numPassedTests', 'numFailedTests', 'numPendingTests'].map(
+    (key) => result?.[key] ?? 0,
+  );
+  executed += passed + failed;
+  console.log(`test:cgroup: ${suite}: ${passed + failed} tests ran ${where}, ${failed} failed, ${pending} skipped`);
+  if (result === null) console.error(`test:cgroup: ${suite}: no result was written`);
+  if (result === null || passed + failed === 0) status ||= 1;
+}
+if (executed === 0) {
+  console.error('test:cgroup: no test was executed');
+  status ||= 1;
+}
+process.exit(status);
