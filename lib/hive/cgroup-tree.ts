@@ -155,9 +155,15 @@ const words = async (path: string): Promise<readonly string[]> => {
   }
 };
 
+/** Whether processes live in the cgroup itself. The root of the hierarchy, which alone has no cgroup.type, may hold them. */
+async function holdsProcesses(dir: string): Promise<boolean> {
+  return (await words(join(dir, 'cgroup.type'))).length > 0 && (await words(join(dir, 'cgroup.procs'))).length > 0;
+}
+
 /**
  * Enables controllers for the children of each directory, from the root down. Returns why a controller could not be
- * enabled, by its name. A directory that holds processes itself can hand on none (EBUSY): nothing is moved out of it.
+ * enabled, by its name. A directory that holds processes itself hands on none (no-internal-process rule): nothing is
+ * moved out of it.
  */
 export async function enableControllers(
   path: readonly string[],
@@ -169,8 +175,17 @@ export async function enableControllers(
       await words(join(dir, 'cgroup.controllers')),
       await words(join(dir, 'cgroup.subtree_control')),
     ];
-    for (const controller of controllers) {
-      if (missing.has(controller) || enabled.includes(controller)) continue;
+    const wanted = controllers.filter((name) => !missing.has(name) && !enabled.includes(name));
+    // Handing on cpu or pids would turn it into a threaded domain, whose children take no processes.
+    const inhabited = wanted.length > 0 && (await holdsProcesses(dir));
+    for (const controller of wanted) {
+      if (inhabited) {
+        missing.set(
+          controller,
+          `${dir} holds processes itself, so it can hand on no controllers; move them into a child of it`,
+        );
+        continue;
+      }
       if (!available.includes(controller)) {
         missing.set(controller, `the ${controller} controller is not available in ${dir}`);
         continue;
@@ -181,9 +196,7 @@ export async function enableControllers(
         const code = systemCode(error);
         missing.set(
           controller,
-          code === 'EBUSY'
-            ? `${dir} holds processes itself, so the kernel lets it hand on no controllers; move them into a child of it`
-            : `the ${controller} controller could not be enabled in ${dir} (${code ?? String(error)})`,
+          `the ${controller} controller could not be enabled in ${dir} (${code ?? String(error)})`,
         );
       }
     }

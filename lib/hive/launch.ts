@@ -76,7 +76,7 @@ const accounted: readonly Controller[] = ['cpu', 'memory', 'io', 'pids'];
 export async function findWorkerHome(
   root: string | undefined,
   procRoot = '/proc',
-  uid: number = process.getuid?.() ?? 0,
+  uid: number = process.geteuid?.() ?? 0,
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<WorkerHome> {
   if (root !== undefined) {
@@ -381,7 +381,7 @@ export async function locateWorker(home: WorkerHome, group: string, instance: st
 }
 
 async function userManagerRoots(mount: string): Promise<readonly string[]> {
-  const uid = process.getuid?.() ?? 0;
+  const uid = process.geteuid?.() ?? 0;
   const user = join(mount, 'user.slice', `user-${uid}.slice`);
   const names = await readdir(user).catch(() => []);
   return names.filter((name) => name === `user@${uid}.service`).map((name) => join(user, name));

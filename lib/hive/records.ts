@@ -83,7 +83,7 @@ export const recordPath = (dir: string, group: string, instance: string) =>
  */
 export function defaultRuntimeDir(
   environment: NodeJS.ProcessEnv = process.env,
-  uid: number = process.getuid?.() ?? 0,
+  uid: number = process.geteuid?.() ?? 0,
 ): string {
   if (environment.HIVEPULSE_RUNTIME_DIR) return environment.HIVEPULSE_RUNTIME_DIR;
   if (uid === 0 && process.platform === 'linux') return '/run/hivepulse';
@@ -107,7 +107,7 @@ async function writeAtomically(path: string, text: string): Promise<void> {
 async function ensureDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const owner = (await stat(path)).uid;
-  const uid = process.getuid?.();
+  const uid = process.geteuid?.();
   if (uid !== undefined && owner !== uid) {
     throw new HivepulseError(
       'STATE_UNWRITABLE',

@@ -100,7 +100,7 @@ describe.skipIf(skip)(title, () => {
   });
 
   it('says that children live on, and stop ends them', async () => {
-    const worker = run('setsid sleep 60 & exit 0');
+    const worker = run('setsid sleep 60 >/dev/null 2>&1 & exit 0');
     expect(await worker.ended(20_000)).toBe(0);
     expect(worker.lines.join('\n')).toMatch(
       /demo\/one ended, but 1 of its processes live on .*hivepulse stop demo\/one/,
@@ -126,10 +126,10 @@ describe.skipIf(skip)(title, () => {
   it('the worker outlives a run that was killed, keeps its name, and is stopped by it', async () => {
     const worker = run('echo ready; exec sleep 60');
     await worker.line(/^ready$/);
-    const [record] = (await readRecords(bench().runtimeDir)).running;
+    const record = await waitFor(async () => (await readRecords(bench().runtimeDir)).running[0]);
     worker.signal('SIGKILL');
-    await worker.ended();
-    expect(await processLives(record?.pid as number, record?.startTicks as number)).toBe(true);
+    await waitFor(() => !worker.running);
+    expect(await processLives(record.pid, record.startTicks)).toBe(true);
     expect(record).toMatchObject({
       group: 'demo',
       instance: 'one',
@@ -137,7 +137,7 @@ describe.skipIf(skip)(title, () => {
     });
     const stop = harness().cli(['stop', 'demo/one', ...places()]);
     expect(await stop.ended(20_000)).toBe(0);
-    await waitFor(async () => !(await processLives(record?.pid as number, record?.startTicks as number)));
+    await waitFor(async () => !(await processLives(record.pid, record.startTicks)));
     expect(await bench().leftovers()).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@
 // With --systemd, systemd is PID 1 of the guest and the command a service of its own (SYSTEMD_GUEST=1 in its environment).
 //
 // HIVEPULSE_VM_CACHE (folder), HIVEPULSE_VM_ACCEL=kvm|tcg (default: tried once per boot of the host), HIVEPULSE_VM_MEMORY
-// (MiB, default 2048), HIVEPULSE_VM_TIMEOUT (seconds, default 1800), HIVEPULSE_VM_ENV (names of variables handed on).
+// (MiB, default 2048), HIVEPULSE_VM_TIMEOUT (seconds, default 3600), HIVEPULSE_VM_ENV (names of variables handed on).
 import { spawn } from 'node:child_process';
 import {
   accessSync,
@@ -37,7 +37,7 @@ function jobScript({ command, dir, env, systemd }) {
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `export ${name}=${quote(value)}`);
   return [
-    'cd /',
+    'echo >/run/vm/started; cd /',
     ...exports,
     // The command writes to pipes, not to the ports themselves. What it leaves running may hold them open: it gets 2 s.
     'mkfifo /run/vm-out /run/vm-err',
@@ -60,6 +60,7 @@ const units = {
 
 /** A server on a Unix socket that copies what comes to `sink`; `done` when the sender has closed. */
 function port(path, sink) {
+  rmSync(path, { force: true });
   let finish;
   const done = new Promise((resolve) => {
     finish = resolve;
@@ -86,7 +87,7 @@ async function boot(image, accel, run, options) {
   await Promise.all([out.listening, err.listening]);
   const parameters = [
     'console=ttyS0 quiet panic=-1 nokaslr mitigations=off psi=1 cgroup_no_v1=all',
-    'systemd.unified_cgroup_hierarchy=1 swapaccount=1 random.trust_cpu=on audit=0 tsc=reliable',
+    'systemd.unified_cgroup_hierarchy=1 swapaccount=1 random.trust_cpu=on audit=0 tsc=reliable no_timer_check',
   ];
   const share = (tag, path, more) => ['-virtfs', `local,path=${path},mount_tag=${tag},security_model=none${more}`];
   const stream = (name, nr) => [
@@ -206,12 +207,19 @@ export async function runInVm({
   });
   const run = makeRun(jobScript({ command, dir: resolve(dir), env, systemd }), systemd);
   try {
-    const { status, messages } = await boot(image, accel, run, {
+    const settings = {
       ...write,
       memoryMiB: Number(process.env.HIVEPULSE_VM_MEMORY ?? 2048),
-      timeoutMs: 1000 * Number(process.env.HIVEPULSE_VM_TIMEOUT ?? 1800),
+      timeoutMs: 1000 * Number(process.env.HIVEPULSE_VM_TIMEOUT ?? 3600),
       signal,
-    });
+    };
+    let { status, messages } = await boot(image, accel, run, settings);
+    // An emulated guest on a starved host may miss a timer while it boots; the command itself is never run twice.
+    const again = status === null && !signal?.aborted && !existsSync(join(run, 'control/started'));
+    if (again) {
+      write.stderr('vm: the guest did not come up; trying once more\n');
+      ({ status, messages } = await boot(image, accel, run, settings));
+    }
     if (out !== undefined) cpSync(join(run, 'control/out'), resolve(out), { recursive: true });
     if (status !== null) return status;
     const console_ = existsSync(join(run, 'console')) ? readFileSync(join(run, 'console'), 'latin1') : '';
