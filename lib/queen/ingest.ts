@@ -127,12 +127,15 @@ export function mergeGpus(
   for (const gpu of hive.gpuOrder) gpu.isParent = parents !== null && (parents as Set<string>).has(gpu.sample.uuid);
 }
 
+/** Counts the workers of each GPU, and lets them refer to its uuid rather than keep their own copy. */
 function countHolders(hive: HiveRecord): void {
   for (const gpu of hive.gpuOrder) gpu.workerCount = 0;
   for (const worker of hive.workerOrder)
-    for (const { uuid } of worker.sample.gpus) {
-      const gpu = hive.gpus.get(uuid);
-      if (gpu) gpu.workerCount++;
+    for (const use of worker.sample.gpus) {
+      const gpu = hive.gpus.get(use.uuid);
+      if (!gpu) continue;
+      use.uuid = gpu.sample.uuid;
+      gpu.workerCount++;
     }
 }
 

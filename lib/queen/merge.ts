@@ -101,9 +101,12 @@ export function mergeWorker(stored: Mutable<WorkerSample>, next: WorkerSample): 
   if (!samePressure(stored.pressure, next.pressure)) stored.pressure = next.pressure;
   if (!sameLabels(stored.labels, next.labels)) stored.labels = next.labels;
   if (sameList(stored.gpus, next.gpus, sameGpuUse)) return 'values';
-  const holding = sameList(stored.gpus, next.gpus, sameUuid);
+  const former = stored.gpus;
+  const holding = sameList(former, next.gpus, sameUuid);
   stored.gpus = next.gpus;
-  return holding ? 'values' : 'holding';
+  if (!holding) return 'holding';
+  for (let i = 0; i < former.length; i++) next.gpus[i]!.uuid = former[i]!.uuid;
+  return 'values';
 }
 
 /** As `mergeWorker`. */
@@ -150,6 +153,14 @@ export function shareGpu(sample: Mutable<GpuSample>, like: GpuSample): void {
   if (sameLinks(sample.nvlinks, like.nvlinks)) sample.nvlinks = like.nvlinks;
 }
 
+/** Most workers have none: they need not each keep an object of their own. */
+const noLabels: Labels = Object.freeze({});
+
+function sharedLabels(labels: Labels): Labels {
+  for (const _ in labels) return labels;
+  return noLabels;
+}
+
 /** A copy with every field in one fixed order, so that all samples share one shape whatever order a hive sent. */
 export function copyWorker(sample: WorkerSample): Mutable<WorkerSample> {
   return {
@@ -165,7 +176,7 @@ export function copyWorker(sample: WorkerSample): Mutable<WorkerSample> {
     port: sample.port,
     endpoint: sample.endpoint,
     command: sample.command,
-    labels: sample.labels,
+    labels: sharedLabels(sample.labels),
     cpuPercent: sample.cpuPercent,
     cpuThrottledPercent: sample.cpuThrottledPercent,
     cpuLimitPercent: sample.cpuLimitPercent,
