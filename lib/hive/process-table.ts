@@ -57,6 +57,7 @@ export class ProcessTable {
   #lastPid: number | null = null;
   #verifiedMs = Number.NEGATIVE_INFINITY;
   #listErrno: number | null = null;
+  #generation = 0;
   #closed = false;
 
   constructor(options: ProcessTableOptions) {
@@ -72,6 +73,11 @@ export class ProcessTable {
   find(pid: number, startTicks: number): KnownProcess | null {
     const entry = this.#entries.get(pid);
     return entry && entry.startTicks === startTicks ? entry : null;
+  }
+
+  /** Rises whenever something of what is known has changed. */
+  get generation(): number {
+    return this.#generation;
   }
 
   all(): Iterable<KnownProcess> {
@@ -139,7 +145,7 @@ export class ProcessTable {
   }
 
   #forget(alive: ReadonlySet<number>): void {
-    for (const pid of this.#entries.keys()) if (!alive.has(pid)) this.#entries.delete(pid);
+    for (const pid of this.#entries.keys()) if (!alive.has(pid) && this.#entries.delete(pid)) this.#generation += 1;
     for (const pid of this.#suspects) if (!alive.has(pid)) this.#suspects.delete(pid);
     for (const pid of this.#wedged) if (!alive.has(pid)) this.#wedged.delete(pid);
   }
@@ -158,7 +164,7 @@ export class ProcessTable {
   #take(pid: number, stat?: FileResult, cgroup?: FileResult, cmdline?: FileResult, nowMs = 0): void {
     const parsed = stat instanceof Buffer ? parseProcessStat(stat) : null;
     if (parsed === null) {
-      this.#entries.delete(pid); // it ended
+      if (this.#entries.delete(pid)) this.#generation += 1; // it ended
       return;
     }
     const old = this.#entries.get(pid);
@@ -167,6 +173,14 @@ export class ProcessTable {
     let argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
     // A zombie has no command line any more; what it was is still true.
     if (argv.length === 0 && same) argv = old.argv;
+    if (
+      same &&
+      path === old.cgroup &&
+      argv.length === old.argv.length &&
+      argv.every((word, i) => word === old.argv[i])
+    ) {
+      argv = old.argv;
+    } else this.#generation += 1;
     this.#entries.set(pid, {
       pid,
       startTicks: parsed.startTicks,

@@ -4,7 +4,7 @@ import type { GpuReading, GpuSource } from '../gpu/reading.js';
 import type { Discovery } from '../hive/discovery.js';
 import type { ProcessTable } from '../hive/process-table.js';
 import type { ReadinessTarget } from '../hive/readiness.js';
-import { type Attribution, attribute } from './attribution.js';
+import { type Attribution, attribute, workerAt } from './attribution.js';
 import { type Departed, exitEvents, type Occurrence } from './events.js';
 import type { HostReader } from './host.js';
 import { type RateBaseline, type RawRow, rates, rawRow } from './rates.js';
@@ -37,7 +37,7 @@ export interface SamplerParts {
   readonly readerReason: string | null;
   readonly gpu: GpuSource;
   readonly discovery: Pick<Discovery, 'current' | 'scan' | 'holdsGpu' | 'keepHeld' | 'changed'>;
-  readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want'>;
+  readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'all' | 'generation'>;
   readonly host: HostReader;
   readonly readiness: Readiness | null;
   readonly state: StateOptions;
@@ -100,6 +100,10 @@ export class Sampler {
   #pass: { readonly startedMs: number; readonly durationMs: number } | null = null;
   #latest: Snapshot | null = null;
   #pidWorkers: ReadonlyMap<number, string> = new Map();
+  /** Processes of cgroups below a worker's own, by its path; made again when processes or workers change. */
+  #nested: { readonly key: string; readonly byPath: ReadonlyMap<string, readonly WorkerProcess[]> } | null = null;
+  /** Rises when a worker is tracked or dropped. */
+  #trackings = 0;
 
   constructor(parts: SamplerParts) {
     this.#parts = parts;
@@ -133,6 +137,7 @@ export class Sampler {
         tracked.watched = watched;
         continue;
       }
+      this.#trackings += 1;
       this.#tracked.set(path, {
         watched,
         slot: reader.add(watched.directory),
@@ -200,11 +205,13 @@ export class Sampler {
     }
     this.#pidWorkers = pidWorkers;
     this.#attribution = this.#attribute(reading);
+    const nested = this.#nestedProcesses();
+    const gpus = { healthy: healthy(reading), totals: totals(reading) };
     const workers: WorkerSample[] = [];
     const faults: Fault[] = [];
     const missing = new Set<WorkerFile>();
     for (const { tracked, row, processes } of rows) {
-      const sample = this.#sample(tracked, row, processes, reading);
+      const sample = this.#sample(tracked, row, processes, nested.get(tracked.watched.path) ?? [], reading, gpus);
       if (sample === null) continue;
       workers.push(sample);
       const found = fileFaults(pass, tracked.slot, sample.id);
@@ -222,18 +229,25 @@ export class Sampler {
     tracked: Tracked,
     row: RawRow,
     processes: readonly WorkerProcess[] | null,
+    nested: readonly WorkerProcess[],
     reading: GpuReading,
+    { healthy, totals }: { readonly healthy: ReadonlySet<string>; readonly totals: ReadonlyMap<string, number | null> },
   ): WorkerSample | null {
     const { fromProc, nowMs, readiness } = this.#parts;
     const { watched } = tracked;
     const record = recordOf(watched, row);
-    const main = mainProcess(processes ?? [], record);
+    // A runtime may put the container's processes into a cgroup below its own (crun: `.../container`).
+    const all = nested.length === 0 ? (processes ?? []) : [...(processes ?? []), ...nested];
+    const main = mainProcess(all, record);
     const fresh = tracked.baseline === null || (!Number.isNaN(row.inode) && tracked.inode !== row.inode);
-    this.#identify(tracked, processes ?? [], main);
-    if (isPause(watched.group, this.#commands(processes ?? [], main))) return null;
+    this.#identify(tracked, all, main);
+    if (isPause(watched.group, this.#commands(all, main))) return null;
 
     // Only a process that lives and was read has counters; one that ended between is no longer part of the sum.
-    const counters = fromProc.io ? (processes ?? []).filter(({ startTicks }) => !Number.isNaN(startTicks)) : null;
+    const counters =
+      fromProc.io && nested.length === 0
+        ? (processes ?? []).filter(({ startTicks }) => !Number.isNaN(startTicks))
+        : null;
     const measured = rates(tracked.baseline, row, processes === null ? null : counters);
     tracked.baseline = measured.baseline;
     if (!Number.isNaN(row.inode)) tracked.inode = row.inode;
@@ -253,7 +267,7 @@ export class Sampler {
         ready,
         gpuStatus: reading.status,
         gpuUuids: gpus === null ? null : gpus.map(({ uuid }) => uuid),
-        healthyGpus: healthy(reading),
+        healthyGpus: healthy,
         gpuUtilizationPercent: utilization,
         cpuPercent: measured.rates.cpuPercent,
       },
@@ -266,19 +280,38 @@ export class Sampler {
       row,
       rates: measured.rates,
       processes,
-      nestedProcesses: 0,
+      nestedProcesses: nested.length,
       record,
       described: tracked.described,
       main,
       startedAt: tracked.main?.startedAt ?? null,
       uptimeSeconds: tracked.uptimeSeconds,
       gpus,
-      gpuTotals: totals(reading),
+      gpuTotals: totals,
       ready,
       state,
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
       address: this.#parts.address,
     });
+  }
+
+  #nestedProcesses(): ReadonlyMap<string, readonly WorkerProcess[]> {
+    const { processes } = this.#parts;
+    const key = `${processes.generation}/${this.#trackings}`;
+    if (this.#nested?.key === key) return this.#nested.byPath;
+    const paths = new Map([...this.#tracked.keys()].map((path) => [path, path]));
+    const byPath = new Map<string, WorkerProcess[]>();
+    for (const { pid, startTicks, cgroup } of processes.all()) {
+      if (cgroup === null || paths.has(cgroup)) continue;
+      const worker = workerAt(cgroup, paths);
+      if (worker === null) continue;
+      const unread = { residentBytes: Number.NaN, ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN };
+      const list = byPath.get(worker) ?? [];
+      byPath.set(worker, list);
+      list.push({ pid, startTicks, ...unread });
+    }
+    this.#nested = { key, byPath };
+    return byPath;
   }
 
   /** Command lines, main process first; [] stands for one that is not known yet. */
@@ -426,6 +459,7 @@ export class Sampler {
     this.#depart(tracked);
     this.#parts.reader?.remove(tracked.slot);
     this.#tracked.delete(path);
+    this.#trackings += 1;
     this.#workers = this.#workers.filter(({ id }) => id !== tracked.watched.id);
   }
 

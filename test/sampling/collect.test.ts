@@ -148,6 +148,24 @@ describe('enumerate', () => {
     expect(snapshot.workers.map(({ id }) => id)).toEqual(['kubepods/222222222222']);
   });
 
+  it('a container whose processes are in a cgroup below its own is known all the same', async () => {
+    const machine = machineOf();
+    const container = `/machine.slice/libpod-${'ab'.repeat(32)}.scope`;
+    machine.cgroup(container);
+    machine.cgroup(`${container}/container`);
+    machine.process({ pid: 30, argv: ['vllm', 'serve', 'a/b'], cgroup: `${container}/container` });
+    machine.process({ pid: 31, argv: ['VLLM::EngineCore'], cgroup: `${container}/container`, startTicks: 900_050 });
+    const snapshot = await samplerOf(machine).sample();
+    expect(snapshot.workers).toHaveLength(1);
+    expect(snapshot.workers[0]).toMatchObject({
+      id: 'podman/abababababab',
+      pid: 30,
+      processCount: 2,
+      model: 'a/b',
+      memoryBytes: 1_048_576,
+    });
+  });
+
   it('a tree that could not be read whole says so', async () => {
     const machine = machineOf();
     rmSync(machine.root, { recursive: true });
