@@ -17,6 +17,8 @@ export class Chronicle {
   readonly #concludes: () => boolean;
   readonly #journal: RegistryOptions['journal'];
   readonly #onListenerError: (error: unknown) => void;
+  #atMs = Number.NaN;
+  #atText = '';
   readonly #acknowledged = new Map<string, { readonly incarnation: string; readonly seq: number }>();
 
   constructor(options: RegistryOptions, epoch: string) {
@@ -106,8 +108,14 @@ export class Chronicle {
     else this.emit({ type, event: this.ring.append(draft) });
   }
 
+  /** Written once for all that happens in one millisecond, which is most of what one beat brings. */
   #at(): string {
-    return new Date(this.#wallClock()).toISOString();
+    const now = this.#wallClock();
+    if (now !== this.#atMs) {
+      this.#atMs = now;
+      this.#atText = new Date(now).toISOString();
+    }
+    return this.#atText;
   }
 }
 

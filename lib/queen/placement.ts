@@ -56,12 +56,14 @@ function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal 
 
   if (host.liveness !== 'online') return refuse('offline', `liveness is ${host.liveness}`);
   if (host.state !== 'ready') return refuse('notReady', `the hive is ${host.state}`);
-  for (const [key, value] of Object.entries(request.labels ?? {}))
+  for (const key in request.labels) {
+    const value = request.labels[key]!;
     if (host.labels[key] !== value)
       return refuse('labelMismatch', `${key} is ${host.labels[key] ?? 'not set'}, asked: ${value}`);
+  }
 
   if (host.gpus.length === 0) return refuse('noGpu', 'the hive reports no GPU');
-  const usable = host.gpus.filter((gpu) => isPlaceable({ isParent: gpu.isParent, sample: { health: gpu.health } }));
+  const usable = host.gpus.filter(isPlaceable);
   if (usable.length === 0) {
     const states = [...new Set(host.gpus.map((gpu) => (gpu.isParent ? 'cut into MIG devices' : gpu.health)))];
     return refuse('gpuUnhealthy', `of ${host.gpus.length} GPUs none is usable: ${states.join(', ')}`);

@@ -1,5 +1,5 @@
 import type { HostSample } from '../contract/heartbeat.js';
-import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+import type { HiveRecord, WorkerRecord } from './records.js';
 import type { SortedSet } from './sorted-set.js';
 
 /** Work may be sent to its workers: heard in time, and not starting, draining or stopping. */
@@ -30,8 +30,8 @@ export function freeBytes(
 }
 
 /** Something can be placed on it: healthy enough to compute, and not cut into MIG devices. */
-export const isPlaceable = (gpu: Pick<GpuRecord, 'isParent'> & { sample: { health: string } }): boolean =>
-  !gpu.isParent && (gpu.sample.health === 'ok' || gpu.sample.health === 'degraded');
+export const isPlaceable = (gpu: { readonly isParent: boolean; readonly health: string }): boolean =>
+  !gpu.isParent && (gpu.health === 'ok' || gpu.health === 'degraded');
 
 /** What a pick weighs until the worker's next beat, in percent of load. */
 export const pickWeight = 25;
