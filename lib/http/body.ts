@@ -15,6 +15,10 @@ const decoders = {
 
 const isEncoding = (name: string): name is keyof typeof decoders => Object.hasOwn(decoders, name);
 
+/** A body in an encoding that has to be undone first. */
+export const isEncoded = (encoding: string | undefined): boolean =>
+  encoding !== undefined && encoding !== '' && encoding !== 'identity';
+
 /** Bytes as they came -> bytes of JSON. A bomb is cut at `maxBytes`: no more than that is ever inflated. */
 export async function decompress(body: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
   const name = encoding?.trim().toLowerCase() ?? 'identity';

@@ -136,6 +136,17 @@ describe('readHeartbeat', () => {
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
+  it('takes every RFC 3339 time, and what only looks like one is named', () => {
+    const verdict = (sentAt: string) => read(wire(frameOf('a', 1, { sentAt }))).ok;
+    const years = { min: new Date('0000-01-01T00:00:00Z'), max: new Date('9999-12-31T23:59:59Z'), noInvalidDate: true };
+    fc.assert(fc.property(fc.date(years), (date) => verdict(date.toISOString())));
+    for (const time of ['2024-02-29T00:00:00Z', '2026-12-31T23:59:60Z', '2026-01-02T03:04:05.123456789+05:30'])
+      expect(verdict(time), time).toBe(true);
+    const wrong = ['2026-02-30T00:00:00Z', '2026-04-31T00:00:00Z', '2026-13-01T00:00:00Z', '2026-00-10T00:00:00Z'];
+    const torn = ['2026-01-02T24:00:00Z', '2026-01-02 03:04:05Z', '2026-01-02T03:04:05', '2026-1-2T03:04:05Z', ''];
+    for (const time of [...wrong, ...torn]) expect(verdict(time), time).toBe(false);
+  });
+
   it('takes no number that is not finite', () => {
     const text = JSON.stringify(frameOf('a')).replace('"cpuPercent":87.25', '"cpuPercent":1e999');
     expect(accepted(read(JSON.parse(text))).faults[0]?.field).toBe('workers.0.cpuPercent');

@@ -1,7 +1,7 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { HeartbeatReply } from '../../contract/heartbeat.js';
 import { readHeartbeat } from '../../contract/validate.js';
-import { decompress, parseJson } from '../body.js';
+import { decompress, isEncoded, parseJson } from '../body.js';
 import { Limiter } from '../limiter.js';
 import { answers, refTo } from '../openapi.js';
 import { ProblemError } from '../problem.js';
@@ -9,6 +9,17 @@ import type { ServerContext } from '../server.js';
 
 /** Bursts are what a hive sends after a pause of the network; it never has more than one request in flight. */
 const burstSeconds = 2;
+
+function answer(body: Buffer, done: (error: Error | null, value?: unknown) => void): void {
+  let value: unknown;
+  try {
+    value = parseJson(body);
+  } catch (error) {
+    done(error as Error);
+    return;
+  }
+  done(null, value);
+}
 
 export async function heartbeatRoutes(app: FastifyInstance, context: ServerContext): Promise<void> {
   const { registry, limits } = context;
@@ -21,8 +32,12 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'buffer', bodyLimit: limits.maxHeartbeatBytes },
-    async (request: FastifyRequest, body: Buffer) =>
-      parseJson(await decompress(body, request.headers['content-encoding'], limits.maxHeartbeatBytes)),
+    (request, body: Buffer, done) => {
+      const encoding = request.headers['content-encoding'];
+      if (isEncoded(encoding))
+        decompress(body, encoding, limits.maxHeartbeatBytes).then((plain) => answer(plain, done), done);
+      else answer(body, done);
+    },
   );
 
   app.post(
