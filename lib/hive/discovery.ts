@@ -26,6 +26,8 @@ export interface DiscoveryOptions {
   readonly processesEveryMs?: number;
   /** How often the tree is walked although the number of its cgroups is the same. */
   readonly walkEveryMs?: number;
+  /** How often records of `run` are looked for, where the tree did not change. */
+  readonly recordsEveryMs?: number;
   /** How long a cgroup stays watched after its last engine or GPU process was seen. */
   readonly keepMs?: number;
 }
@@ -65,6 +67,7 @@ export class Discovery {
   #named: ReadonlyMap<string, Classified> = new Map();
   #walkedMs = Number.NEGATIVE_INFINITY;
   #scannedMs = Number.NEGATIVE_INFINITY;
+  #recordsMs = Number.NEGATIVE_INFINITY;
   #limits = new Map<string, Limits>();
   #rootAdoptable = false;
   #records: RecordsRead = { running: [], ended: [], problems: [] };
@@ -73,7 +76,7 @@ export class Discovery {
   #again = false;
 
   constructor(options: DiscoveryOptions) {
-    this.#options = { processesEveryMs: 2000, walkEveryMs: 10_000, keepMs: 30_000, ...options };
+    this.#options = { processesEveryMs: 2000, recordsEveryMs: 1000, walkEveryMs: 10_000, keepMs: 30_000, ...options };
     this.#globs = options.watch.map(compileGlob);
   }
 
@@ -120,7 +123,7 @@ export class Discovery {
   }
 
   async #scan(force: boolean): Promise<void> {
-    const { root, files, processes, nowMs, processesEveryMs, walkEveryMs, records } = this.#options;
+    const { root, files, processes, nowMs, processesEveryMs, walkEveryMs, recordsEveryMs, records } = this.#options;
     const now = nowMs();
     if (root === null) {
       if (force || now - this.#scannedMs >= processesEveryMs) await processes.scan();
@@ -140,7 +143,11 @@ export class Discovery {
       this.#scannedMs = now;
       await processes.scan();
     }
-    const read = await records();
+    let read = this.#records;
+    if (walk || scan || now - this.#recordsMs >= recordsEveryMs) {
+      this.#recordsMs = now;
+      read = await records();
+    }
     const tree = this.#tree;
     if (tree === null || !(walk || scan || read !== this.#records)) return;
     this.#records = read;

@@ -69,7 +69,7 @@ export class ProcessTable {
     return this.#entries.get(pid) ?? null;
   }
 
-  /** The process of exactly this identity. */
+  /** The process of exactly this identity; the same object as long as nothing about it changes. */
   find(pid: number, startTicks: number): KnownProcess | null {
     const entry = this.#entries.get(pid);
     return entry && entry.startTicks === startTicks ? entry : null;
@@ -173,21 +173,17 @@ export class ProcessTable {
     let argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
     // A zombie has no command line any more; what it was is still true.
     if (argv.length === 0 && same) argv = old.argv;
-    if (
-      same &&
-      path === old.cgroup &&
-      argv.length === old.argv.length &&
-      argv.every((word, i) => word === old.argv[i])
-    ) {
-      argv = old.argv;
-    } else this.#generation += 1;
+    const engine = parsed.state === 'Z' || parsed.state === 'X' ? null : (recognize(argv)?.engine ?? null);
+    // The same object as long as nothing changed: what was concluded from it still holds.
+    if (same && path === old.cgroup && engine === old.engine && equal(argv, old.argv)) return;
+    this.#generation += 1;
     this.#entries.set(pid, {
       pid,
       startTicks: parsed.startTicks,
       comm: parsed.comm,
       cgroup: path,
       argv,
-      engine: parsed.state === 'Z' || parsed.state === 'X' ? null : (recognize(argv)?.engine ?? null),
+      engine,
       seenMs: same ? old.seenMs : nowMs,
     });
   }
@@ -231,3 +227,6 @@ export class ProcessTable {
     return null;
   }
 }
+
+const equal = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((word, i) => word === b[i]);

@@ -3,15 +3,29 @@ import { type RawPass, type WorkerColumn, workerColumns } from '../cgroup/raw.js
 /** One worker's counters at one time, as the reader gives them: NaN = not known. */
 export type RawRow = Readonly<Record<WorkerColumn, number>>;
 
+/** A row read in place: an object with a number for each column would be most of the garbage of a tick. */
+class RowView {
+  readonly values: Float64Array;
+  readonly start: number;
+
+  constructor(values: Float64Array, start: number) {
+    this.values = values;
+    this.start = start;
+  }
+}
+for (const [i, name] of workerColumns.entries()) {
+  Object.defineProperty(RowView.prototype, name, {
+    get(this: RowView) {
+      return this.values[this.start + i];
+    },
+  });
+}
+
 /** Row of a slot, or null where the pass has none for it. */
 export function rawRow(pass: RawPass, slot: number): RawRow | null {
   const start = slot * workerColumns.length;
   if (start + workerColumns.length > pass.workers.length) return null;
-  const row = {} as Record<WorkerColumn, number>;
-  for (let i = 0; i < workerColumns.length; i += 1) {
-    row[workerColumns[i] as WorkerColumn] = pass.workers[start + i] as number;
-  }
-  return row;
+  return new RowView(pass.workers, start) as unknown as RawRow;
 }
 
 /** Counters of one process, for I/O where the io controller is not on v2. */

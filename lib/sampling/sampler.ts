@@ -2,7 +2,7 @@ import type { RawPass, RawReader, WorkerFile } from '../cgroup/raw.js';
 import type { Fault, GpuSample, HostSample, Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import type { GpuReading, GpuSource } from '../gpu/reading.js';
 import type { Discovery } from '../hive/discovery.js';
-import type { ProcessTable } from '../hive/process-table.js';
+import type { KnownProcess, ProcessTable } from '../hive/process-table.js';
 import type { ReadinessTarget } from '../hive/readiness.js';
 import { type Attribution, attribute, workerAt } from './attribution.js';
 import { type Departed, exitEvents, type Occurrence } from './events.js';
@@ -65,8 +65,8 @@ interface Tracked {
   baseline: RateBaseline | null;
   state: StateMemory | null;
   live: boolean;
-  /** The processes that `described` speaks of. */
-  identity: string;
+  /** The processes that `described` speaks of; null for one that was not known yet. */
+  identity: readonly (KnownProcess | null)[];
   described: Described | null;
   main: { readonly key: string; readonly startedAt: string | null } | null;
   uptimeSeconds: number | null;
@@ -146,7 +146,7 @@ export class Sampler {
         baseline: null,
         state: null,
         live: false,
-        identity: '',
+        identity: [],
         described: null,
         main: null,
         uptimeSeconds: null,
@@ -241,7 +241,7 @@ export class Sampler {
     const main = mainProcess(all, record);
     const fresh = tracked.baseline === null || (!Number.isNaN(row.inode) && tracked.inode !== row.inode);
     this.#identify(tracked, all, main);
-    if (isPause(watched.group, this.#commands(all, main))) return null;
+    if (watched.group === 'kubepods' && isPause(this.#commands(all, main))) return null;
 
     // Only a process that lives and was read has counters; one that ended between is no longer part of the sum.
     const counters =
@@ -324,13 +324,17 @@ export class Sampler {
   #identify(tracked: Tracked, processes: readonly WorkerProcess[], main: WorkerProcess | null): void {
     const { clockTicks, host, nowMs, wallMs } = this.#parts;
     const table = this.#parts.processes;
-    let identity = '';
-    for (const { pid, startTicks } of processes) {
+    const identity = processes.map(({ pid, startTicks }) => {
       const known = table.find(pid, startTicks);
       if (known === null) table.want(pid);
-      identity += `${pid}/${startTicks}/${known ? known.argv.length : '-'}/${known?.argv[0] ?? ''};`;
-    }
-    if (identity !== tracked.identity) {
+      return known;
+    });
+    const { identity: before } = tracked;
+    if (
+      tracked.described === null ||
+      identity.length !== before.length ||
+      identity.some((known, i) => known !== before[i])
+    ) {
       tracked.identity = identity;
       tracked.described = describe(this.#commands(processes, main));
     }
@@ -451,7 +455,7 @@ export class Sampler {
     tracked.baseline = null;
     tracked.state = null;
     tracked.main = null;
-    tracked.identity = '';
+    tracked.identity = [];
     tracked.described = null;
   }
 

@@ -67,6 +67,18 @@ export interface Described {
   readonly command: string | null;
 }
 
+const shownCommands = new WeakMap<readonly string[], string>();
+
+/** Redacts each command line once, however often the processes around it change. */
+function shownCommand(argv: readonly string[]): string {
+  let shown = shownCommands.get(argv);
+  if (shown === undefined) {
+    shown = redactCommand(argv);
+    shownCommands.set(argv, shown);
+  }
+  return shown;
+}
+
 /**
  * Model, port and command of a worker from the command lines of its processes, main process first. The command shown is
  * the engine's where one was recognized, since the first process is often a shell or an init.
@@ -75,12 +87,12 @@ export function describe(commands: readonly (readonly string[])[]): Described {
   const known = commands.filter((argv) => argv.length > 0);
   const found = serving(known);
   const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
-  return { serving: found, command: shown === undefined ? null : redactCommand(shown) };
+  return { serving: found, command: shown === undefined ? null : shownCommand(shown) };
 }
 
 /** Idle sandbox of a Kubernetes pod: it holds the pod's namespaces and does nothing. */
-export const isPause = (group: string, commands: readonly (readonly string[])[]): boolean =>
-  group === 'kubepods' && commands.length === 1 && /(?:^|\/)pause$/.test(commands[0]?.[0] ?? '');
+export const isPause = (commands: readonly (readonly string[])[]): boolean =>
+  commands.length === 1 && /(?:^|\/)pause$/.test(commands[0]?.[0] ?? '');
 
 export interface WorkerInput {
   readonly watched: Watched;
