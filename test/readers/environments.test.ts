@@ -12,7 +12,9 @@ import { binding, cleanAfterEach, temporary, writeTree } from '../parity/both.js
 cleanAfterEach();
 const harness = useHarness();
 
-const addon = fileURLToPath(new URL('../../build/Release/hivepulse.node', import.meta.url));
+// HIVEPULSE_PREBUILD names another build of the package (scripts/sanitize.js), here as for node-gyp-build.
+const packageRoot = process.env.HIVEPULSE_PREBUILD ?? fileURLToPath(new URL('../..', import.meta.url));
+const addon = join(packageRoot, 'build/Release/hivepulse.node');
 const dist = (path: string) => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
 const options =
   "{ procRoot: '/proc', processMemory: false, processIo: false, memoryStatEvery: 5, maxDescriptors: Infinity }";
@@ -119,7 +121,7 @@ describe('environments of the addon', () => {
       const timer = setInterval(() => { if (reader.runningMs() > 30) { console.log('stuck'); process.exit(7); } }, 5);`;
     const child = harness().start('stuck', process.execPath, ['-e', script]);
     await child.line(/stuck/);
-    await waitFor(() => !child.running, { timeoutMs: 3000, what: 'the process to end' });
+    await waitFor(() => !child.running, { timeoutMs: 15_000, what: 'the process to end' });
     expect(child.child.exitCode).toBe(7);
   });
 

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// The suites that drive the addon, for scripts/sanitize.js: it builds beforehand, and only threads report leaks and races.
+export default defineConfig({
+  test: {
+    include: ['test/parity/**/*.test.ts', 'test/readers/**/*.test.ts'],
+    pool: 'threads',
+    maxWorkers: 1,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+  },
+});
