@@ -83,6 +83,7 @@ export function App() {
       <Notices />
       <div class="stage">
         <main id="main" ref={scroller} tabIndex={-1}>
+          <h1 class="sr-only">{viewWords[view]}</h1>
           <FleetBar />
           {!loaded.value ? (
             <p class="nothing" role="status">

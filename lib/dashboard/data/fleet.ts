@@ -41,6 +41,8 @@ const maxEvents = 2000;
 export const drawn = signal(0);
 /** Rises at most once a second: for what is expensive (order, filters, totals). */
 export const ordered = signal(0);
+/** Rises when a hive or a worker came or went. */
+export const membership = signal(0);
 /** Rises with each event. */
 export const eventsSeen = signal(0);
 export const connection = signal<Connection>({ kind: 'connecting' });
@@ -54,6 +56,7 @@ export const lostEvents = signal(0);
 
 let dirty = false;
 let orderDirty = false;
+let membershipDirty = false;
 let eventsDirty = false;
 let scheduled = false;
 let lastDraw = 0;
@@ -78,6 +81,10 @@ function flush(now: number): void {
     orderDirty = false;
     lastOrder = now;
     ordered.value++;
+    if (membershipDirty) {
+      membershipDirty = false;
+      membership.value++;
+    }
   }
   if (dirty && now - lastDraw >= drawEveryMs()) {
     dirty = false;
@@ -87,11 +94,14 @@ function flush(now: number): void {
   if (dirty || orderDirty) schedule();
 }
 
-/** `order`: membership changed, so lists are made again without waiting for their second. */
-function touched(order = false): void {
+/** `cameOrWent`: lists are made again without waiting for their second, unless they are long. */
+function touched(cameOrWent = false): void {
   dirty = true;
   orderDirty = true;
-  if (order) lastOrder = 0;
+  if (cameOrWent) {
+    membershipDirty = true;
+    if (workers.size <= 2000) lastOrder = 0;
+  }
   schedule();
 }
 
@@ -136,19 +146,19 @@ export function applySnapshot(snapshot: StreamSnapshot): void {
 export function applyHeartbeat(beat: StreamHeartbeat): void {
   const isNew = !hives.has(beat.hive.id);
   putHive(beat.hive, performance.now());
-  let membership = isNew;
+  let cameOrWent = isNew;
   for (const worker of beat.workers) {
-    membership ||= !workers.has(worker.key);
+    cameOrWent ||= !workers.has(worker.key);
     putWorker(worker);
   }
-  for (const key of beat.gone) membership = dropWorker(key) || membership;
+  for (const key of beat.gone) cameOrWent = dropWorker(key) || cameOrWent;
   if (beat.whole) {
     const said = new Set(beat.workers.map((worker) => worker.key));
     for (const key of [...(keysOfHive.get(beat.hive.id) ?? [])]) {
-      if (!said.has(key)) membership = dropWorker(key) || membership;
+      if (!said.has(key)) cameOrWent = dropWorker(key) || cameOrWent;
     }
   }
-  touched(membership);
+  touched(cameOrWent);
 }
 
 const livenessOfKind: Readonly<Record<string, Liveness>> = {
@@ -169,15 +179,17 @@ export function applyEvent(event: FleetEvent, when: 'now' | 'past' = 'now'): voi
   if (events.length > maxEvents) for (const old of events.splice(maxEvents)) eventIds.delete(old.id);
   eventsDirty = true;
   if (when === 'now') concludeFrom(event);
-  touched(when === 'now');
+  schedule();
 }
 
 function concludeFrom(event: FleetEvent): void {
+  const before = hives.size + workers.size;
   const hive = hives.get(event.hive);
   const liveness = livenessOfKind[event.kind];
   if (hive && liveness) hives.set(event.hive, { ...hive, liveness });
   if (event.kind === 'hiveRemoved') dropHive(event.hive);
   if (event.kind === 'workerGone' && event.workerId) dropWorker(`${event.hive}/${event.workerId}`);
+  touched(hives.size + workers.size !== before);
 }
 
 /** What another tab needs to start from here. Ages instead of times: tabs have clocks of their own. */

@@ -40,6 +40,7 @@ const backoffMs = [250, 500, 1000, 2000, 4000] as const;
 let channel: BroadcastChannel | null = null;
 let source: EventSource | null = null;
 let leading = false;
+let hasFollowers = false;
 let attempts = 0;
 let retry: number | null = null;
 let lastMessage = performance.now();
@@ -69,6 +70,7 @@ export function reconnect(): void {
 function lead(steal: boolean): void {
   const held = () => {
     leading = true;
+    void countFollowers();
     open();
     return new Promise<never>(() => {}); // Until the tab closes or another takes over.
   };
@@ -80,10 +82,21 @@ function lead(steal: boolean): void {
   });
 }
 
-const send = (message: Message) => channel?.postMessage(message);
+/** To the other tabs, where there are any: copying each message for nobody would cost as much as reading it. */
+function send(message: Message): void {
+  if (channel && (hasFollowers || !leading)) channel.postMessage(message);
+}
+
+/** Followers wait for the lock. */
+async function countFollowers(): Promise<void> {
+  if (!leading || !channel) return;
+  const { pending } = await navigator.locks.query();
+  hasFollowers = (pending ?? []).some((lock) => lock.name === name);
+}
 
 function receive(message: Message): void {
   if (message.kind === 'hello') {
+    hasFollowers = true;
     if (leading && loaded.value) send({ kind: 'state', state: handover(), connection: connection.value.kind });
     else if (leading) send({ kind: 'connection', connection: connection.value.kind });
     return;
@@ -172,6 +185,7 @@ async function poll(): Promise<void> {
   try {
     const fleet = await get<Fleet>('v1/fleet');
     totals.value = fleet;
+    void countFollowers();
     warming.value = fleet.warming;
     if (connection.value.kind === 'unauthorized') reconnect();
     watch(fleet);

@@ -47,6 +47,7 @@ interface VirtualProps {
  */
 export function Virtual({ offsets, scroller, row, reveal = -1, covered = 0 }: VirtualProps) {
   const box = useRef<HTMLDivElement>(null);
+  const slots = useRef(1);
   const [range, setRange] = useState<readonly [number, number]>([0, 0]);
   const count = offsets.length - 1;
   const total = offsets[count]!;
@@ -84,13 +85,14 @@ export function Virtual({ offsets, scroller, row, reveal = -1, covered = 0 }: Vi
 
   const rows: ComponentChildren[] = [];
   const last = Math.min(range[1], count - 1);
-  const slots = last - range[0] + 2;
+  // It only grows: a number that changed with each step would give every row another element.
+  slots.current = Math.max(slots.current, last - range[0] + 2);
   for (let index = range[0]; index <= last; index++) {
     const style = {
       transform: `translateY(${offsets[index]}px)`,
       height: `${offsets[index + 1]! - offsets[index]!}px`,
     };
-    rows.push(row(index, style, index % Math.max(1, slots)));
+    rows.push(row(index, style, index % slots.current));
   }
   return (
     <div ref={box} class="virtual" role="presentation" style={{ height: `${total}px` }}>

@@ -51,15 +51,24 @@ export function selectHives(): Hive[] {
   return sortHives(found);
 }
 
+/** Each card goes below the shortest column, so that the most urgent stay on top and no space is left between cards. */
+function stackUp(found: readonly Hive[], columns: number): Hive[][] {
+  const stacks = Array.from({ length: columns }, () => ({ hives: [] as Hive[], height: 0 }));
+  for (const hive of found) {
+    const shortest = stacks.reduce((least, stack) => (stack.height < least.height ? stack : least));
+    shortest.hives.push(hive);
+    shortest.height += cardHeight(hive) + gap;
+  }
+  return stacks.map(({ hives }) => hives);
+}
+
 export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   ordered.value;
   const box = useRef<HTMLDivElement>(null);
   const width = useWidth(box);
   const found = selectHives();
   const columns = Math.max(1, Math.floor((width + gap) / (minCardWidth + gap)));
-  const rows: Hive[][] = [];
-  for (let i = 0; i < found.length; i += columns) rows.push(found.slice(i, i + columns));
-  const offsets = offsetsOf(rows.map((row) => Math.max(...row.map(cardHeight)) + gap));
+  const stacks = stackUp(found, columns);
   const hints = {
     online: livenessFaces.online.hint,
     late: livenessFaces.late.hint,
@@ -98,21 +107,20 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
       </div>
       <div ref={box}>
         {width > 0 && (
-          <Virtual
-            offsets={offsets}
-            scroller={scroller}
-            row={(index, style, slot) => (
-              <div
-                key={slot}
-                class="card-row"
-                style={{ ...style, gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}
-              >
-                {rows[index]!.map((hive) => (
-                  <HiveCard key={hive.view.id} id={hive.view.id} />
-                ))}
-              </div>
-            )}
-          />
+          <div class="card-columns" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
+            {stacks.map((stack, column) => (
+              <Virtual
+                key={column}
+                offsets={offsetsOf(stack.map((hive) => cardHeight(hive) + gap))}
+                scroller={scroller}
+                row={(index, style, slot) => (
+                  <div key={slot} class="card-row" style={style}>
+                    <HiveCard id={stack[index]!.view.id} />
+                  </div>
+                )}
+              />
+            ))}
+          </div>
         )}
         {found.length === 0 && <p class="nothing">No hive matches the filter.</p>}
       </div>
@@ -223,11 +231,11 @@ function GpuRow({ hive, gpu }: { readonly hive: string; readonly gpu: GpuSample 
     <button
       type="button"
       class="gpu-row"
-      aria-label={said}
       title={gpu.health === 'ok' ? undefined : face.hint}
       onClick={() => show(`gpu:${hive}/${gpu.uuid}`)}
     >
-      <span class="index">
+      <span class="sr-only">{said}</span>
+      <span class="index" aria-hidden="true">
         {!silent && gpu.health !== 'ok' && <span class={`symbol tone-${face.tone}`}>{face.symbol}</span>}
         <span>{gpu.index}</span>
       </span>
@@ -236,19 +244,25 @@ function GpuRow({ hive, gpu }: { readonly hive: string; readonly gpu: GpuSample 
         max={gpu.memoryTotalBytes}
         tone={fullness(gpu.memoryUsedBytes, gpu.memoryTotalBytes)}
       />
-      <span class="number wide">{formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes).replace(' GiB', '')}</span>
+      <span class="number" aria-hidden="true">
+        {formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes).replace(' GiB', '')}
+      </span>
       <Meter value={gpu.utilizationPercent} max={100} tone="good" />
       {silent ? (
-        <span class="verdict">
+        <span class="verdict" aria-hidden="true">
           <FaceChip face={face} plain />
         </span>
       ) : (
         <>
-          <span class="number">{formatPercent(gpu.utilizationPercent)}</span>
-          <span class="number">
+          <span class="number" aria-hidden="true">
+            {formatPercent(gpu.utilizationPercent)}
+          </span>
+          <span class="number" aria-hidden="true">
             {gpu.temperatureCelsius === null ? unknownText : `${gpu.temperatureCelsius.toFixed(0)}°`}
           </span>
-          <span class="number">{formatWatts(gpu.powerWatts)}</span>
+          <span class="number" aria-hidden="true">
+            {formatWatts(gpu.powerWatts)}
+          </span>
         </>
       )}
     </button>

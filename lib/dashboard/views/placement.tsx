@@ -1,20 +1,14 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { PlacementReply, PlacementRequest } from '../../contract/api.js';
+import type { PlacementReply } from '../../contract/api.js';
 import { formatGib, plural } from '../../faces.js';
 import { ApiError, post } from '../data/api.js';
 import { hives, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
+import { requestOf, strategies } from '../data/placement-request.js';
 import { fullness, Meter } from '../parts/meter.js';
 
-const GIB = 1024 ** 3;
 const askEveryMs = 5000;
 const typingMs = 300;
-
-const strategies = [
-  { value: 'binPack', label: 'Bin-pack: fill GPUs up' },
-  { value: 'spread', label: 'Spread: over hosts' },
-  { value: 'mostFree', label: 'Most free first' },
-] as const;
 
 const reasonWords: Readonly<Record<PlacementReply['refusals'][number]['reason'], string>> = {
   offline: 'Not heard',
@@ -26,37 +20,6 @@ const reasonWords: Readonly<Record<PlacementReply['refusals'][number]['reason'],
   notEnoughVram: 'Too little VRAM',
   notEnoughMemory: 'Too little host memory',
 };
-
-/** The request that the form describes, or what is wrong with it. */
-export function requestOf(form: {
-  vram: string;
-  gpus: string;
-  labels: string;
-  memory: string;
-  strategy: string;
-}): PlacementRequest | string {
-  const vram = Number(form.vram);
-  if (form.vram.trim() === '' || !Number.isFinite(vram) || vram < 0)
-    return 'VRAM is a number of GiB, such as 20 or 7.5.';
-  const gpuCount = Number(form.gpus);
-  if (!Number.isInteger(gpuCount) || gpuCount < 1 || gpuCount > 64) return 'GPUs is a whole number from 1 to 64.';
-  const memory = form.memory.trim() === '' ? null : Number(form.memory);
-  if (memory !== null && (!Number.isFinite(memory) || memory < 0)) return 'Host memory is a number of GiB, or empty.';
-  const labels: Record<string, string> = {};
-  for (const pair of form.labels.split(/[\s,]+/).filter(Boolean)) {
-    const equals = pair.indexOf('=');
-    if (equals < 1) return `Labels are written key=value; “${pair}” is not.`;
-    labels[pair.slice(0, equals)] = pair.slice(equals + 1);
-  }
-  const strategy = strategies.find(({ value }) => value === form.strategy)?.value ?? 'binPack';
-  return {
-    vramBytes: Math.round(vram * GIB),
-    gpuCount,
-    strategy,
-    ...(Object.keys(labels).length > 0 ? { labels } : {}),
-    ...(memory === null ? {} : { memoryBytes: Math.round(memory * GIB) }),
-  };
-}
 
 export function PlacementView() {
   const [reply, setReply] = useState<PlacementReply | null>(null);

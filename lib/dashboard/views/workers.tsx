@@ -11,9 +11,9 @@ import {
   unknownText,
   workerStateFaces,
 } from '../../faces.js';
-import { drawn, hives, ordered, workers } from '../data/fleet.js';
+import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
-import { matchesWorker, sortWorkers, type WorkerSort } from '../data/query.js';
+import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '../data/query.js';
 import { filled, sparkOf } from '../data/sparks.js';
 import { FaceChip } from '../parts/face.js';
 import { phone, useMedia } from '../parts/hooks.js';
@@ -40,13 +40,13 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
   const isPhone = useMedia(phone);
   const grid = useRef<HTMLDivElement>(null);
   const filter = { text: at.q.value, state: at.state.value, model: at.model.value, hive: at.hive.value };
-  const found: WorkerView[] = [];
-  const models = new Set<string>();
-  for (const worker of workers.values()) {
-    if (worker.model !== null) models.add(worker.model);
-    if (matchesWorker(worker, filter)) found.push(worker);
-  }
-  const listed = sortWorkers(found, at.sort.value, at.dir.value);
+  const listed = useListed(filter);
+  // Models come and go with workers.
+  const models = useMemo(() => {
+    const all = new Set<string>();
+    for (const worker of workers.values()) if (worker.model !== null) all.add(worker.model);
+    return all;
+  }, [membership.value]);
   const height = isPhone ? phoneRowHeight : rowHeight;
   const offsets = useMemo(() => evenOffsets(listed.length, height), [listed.length, height]);
   const shownKey = at.show.value.startsWith('worker:') ? at.show.value.slice(7) : '';
@@ -179,6 +179,17 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
         </p>
       )}
     </section>
+  );
+}
+
+/** Names stay as they are while nobody comes or goes: their order need not be made again each second. */
+function useListed(filter: WorkerFilter): readonly WorkerView[] {
+  const [sort, dir] = [at.sort.value, at.dir.value];
+  const fixed = sort === 'worker' && filter.text === '' && filter.state === '' && filter.model === '';
+  const beat = fixed ? membership.value : ordered.value;
+  return useMemo(
+    () => sortWorkers([...workers.values()].filter(workerMatcher(filter)), sort, dir),
+    [filter.text, filter.state, filter.model, filter.hive, sort, dir, beat],
   );
 }
 
