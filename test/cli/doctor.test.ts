@@ -1,0 +1,555 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { report } from '../../lib/cli/doctor.js';
+import { RequestError } from '../../lib/client/client.js';
+import { examine } from '../../lib/doctor/examine.js';
+import type { Finding, Status } from '../../lib/doctor/finding.js';
+import { moduleVersion } from '../../lib/doctor/gpus.js';
+import { type Host, runTool, type ToolResult } from '../../lib/doctor/host.js';
+import { checkQueen } from '../../lib/doctor/queen.js';
+import { HivepulseError } from '../../lib/errors.js';
+import type { GpuReading } from '../../lib/gpu/reading.js';
+import { settledFrame } from './fleet.js';
+
+const directories: string[] = [];
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+const hostPidNamespace = 'pid:[4026531836]';
+const tool = (changes: Partial<ToolResult>): ToolResult => ({
+  exitCode: 0,
+  output: '',
+  missing: false,
+  timedOut: false,
+  ...changes,
+});
+const missingTool = tool({ exitCode: null, missing: true });
+
+/** Links and files by path; a text that begins with `->` is a link. `MOUNT` in a text stands for the directory of the host. */
+type Tree = Readonly<Record<string, string | null>>;
+
+const soundTree: Tree = {
+  '/proc/sys/kernel/osrelease': '6.1.0-28-amd64\n',
+  '/proc/self/mountinfo':
+    '24 30 0:22 / /proc rw,nosuid - proc proc rw\n30 24 0:26 / MOUNT/sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n',
+  '/proc/self/cgroup': '0::/system.slice/hivepulse-hive.service\n',
+  '/proc/self/limits':
+    'Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n',
+  '/proc/self/ns/pid': `->${hostPidNamespace}`,
+  '/proc/pressure/cpu': 'some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n',
+  '/sys/fs/cgroup/cgroup.controllers': 'cpuset cpu io memory hugetlb pids rdma misc\n',
+  '/run/systemd/system/.keep': '',
+};
+
+const openModule =
+  'NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  560.35.03  Release Build  (dvs-builder@U16-I1-N07-12-3)\nGCC version:\n';
+const closedModule = 'NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n';
+
+const gpuTree: Tree = {
+  ...soundTree,
+  '/sys/bus/pci/devices/0000:17:00.0/vendor': '0x10de\n',
+  '/sys/bus/pci/devices/0000:17:00.0/class': '0x030200\n',
+  '/sys/bus/pci/devices/0000:00:1f.3/vendor': '0x8086\n',
+  '/sys/bus/pci/devices/0000:00:1f.3/class': '0x040300\n',
+  '/proc/driver/nvidia/version': closedModule,
+  '/dev/nvidiactl': '',
+  '/dev/nvidia0': '',
+  '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.535.104.05': '',
+  '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1': '->libnvidia-ml.so.535.104.05',
+};
+
+const { gpus } = settledFrame({ id: 'doctor', seed: 4, workers: 0, gpus: 2 });
+const working: GpuReading = {
+  reader: 'nvml',
+  reason: null,
+  ageMs: 10,
+  status: 'working',
+  devices: gpus,
+  processes: [],
+  faults: [],
+};
+const twoGpus = tool({ output: '0\n1\n' });
+
+interface Broken {
+  readonly tree?: Tree;
+  readonly tools?: Readonly<Record<string, ToolResult>>;
+  readonly host?: Partial<Host>;
+}
+
+/** A host made of files, sound but for what is given. */
+function hostOf({ tree = soundTree, tools = {}, host = {} }: Broken): Host {
+  const root = mkdtempSync(join(tmpdir(), 'hivepulse-doctor-'));
+  directories.push(root);
+  for (const [path, text] of Object.entries(tree)) {
+    if (text === null) continue;
+    const file = join(root, path);
+    mkdirSync(dirname(file), { recursive: true });
+    if (text.startsWith('->')) symlinkSync(text.slice(2), file);
+    else writeFileSync(file, text.replaceAll('MOUNT', root));
+  }
+  const known: Readonly<Record<string, ToolResult>> = { timedatectl: tool({ output: 'yes\n' }), ...tools };
+  return {
+    platform: 'linux',
+    arch: 'x64',
+    uid: 0,
+    root,
+    run: async (file) => known[file] ?? missingTool,
+    addonReason: async () => null,
+    readGpus: async () => working,
+    ...host,
+  };
+}
+
+const look = (broken: Broken): Promise<Finding[]> => examine(hostOf(broken));
+const the = (findings: readonly Finding[], check: string): Finding => {
+  const found = findings.filter((finding) => finding.check === check);
+  expect(found, `one finding of ${check}`).toHaveLength(1);
+  return found[0] as Finding;
+};
+const statuses = (findings: readonly Finding[], status: Status): string[] =>
+  findings.filter((finding) => finding.status === status).map(({ check }) => check);
+
+describe('doctor: sound hosts', () => {
+  test('a host without GPUs is all ok', async () => {
+    const findings = await look({});
+    expect(statuses(findings, 'warn')).toEqual([]);
+    expect(statuses(findings, 'fail')).toEqual([]);
+    expect(the(findings, 'gpu').message).toMatch(/no NVIDIA GPU/);
+  });
+
+  test('a host with GPUs is all ok', async () => {
+    const findings = await look({ tree: gpuTree, tools: { 'nvidia-smi': twoGpus } });
+    expect(statuses(findings, 'warn')).toEqual([]);
+    expect(statuses(findings, 'fail')).toEqual([]);
+    expect(the(findings, 'nvml').message).toMatch(/tells of 2 GPUs/);
+    expect(the(findings, 'nvidiaSmi').message).toMatch(/2 GPUs/);
+  });
+
+  test('whatever is not ok comes with a mend', async () => {
+    for (const broken of [{ tree: {} }, { tree: { ...gpuTree, '/dev/nvidiactl': null } }, { host: { uid: 1000 } }]) {
+      for (const { status, mend, check } of await look(broken)) {
+        if (status === 'ok') expect(mend, check).toBeNull();
+        else expect(mend, check).toBeTruthy();
+      }
+    }
+  });
+});
+
+describe('doctor: broken hosts', () => {
+  const v1 = '31 30 0:27 / MOUNT/sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n';
+  const cases: readonly (readonly [string, Broken, string, Status, RegExp, RegExp])[] = [
+    [
+      'no cgroup v2',
+      { tree: { ...soundTree, '/proc/self/mountinfo': v1 } },
+      'cgroup',
+      'fail',
+      /Only cgroup v1/,
+      /unified_cgroup_hierarchy=1/,
+    ],
+    [
+      'only a part of the tree (a container)',
+      {
+        tree: {
+          ...soundTree,
+          '/proc/self/mountinfo': (soundTree['/proc/self/mountinfo'] as string).replace('0:26 / ', '0:26 /docker/abc '),
+        },
+      },
+      'cgroup',
+      'warn',
+      /only this container's part/,
+      /--cgroupns=host/,
+    ],
+    [
+      'controllers held by v1 (hybrid)',
+      {
+        tree: {
+          ...soundTree,
+          '/proc/self/mountinfo': `${soundTree['/proc/self/mountinfo']}${v1}`,
+          '/sys/fs/cgroup/cgroup.controllers': 'cpu io pids\n',
+        },
+      },
+      'controllers',
+      'warn',
+      /lacks memory\..*OOM kills.*Version 1 holds them/,
+      /unified_cgroup_hierarchy=1/,
+    ],
+    [
+      'controllers not delegated',
+      { tree: { ...soundTree, '/sys/fs/cgroup/cgroup.controllers': 'memory pids\n' } },
+      'controllers',
+      'warn',
+      /lacks cpu, io\./,
+      /Delegate=yes/,
+    ],
+    [
+      'a read-only tree',
+      {
+        tree: {
+          ...soundTree,
+          '/proc/self/mountinfo': (soundTree['/proc/self/mountinfo'] as string).replace(
+            'cgroup rw,nosuid',
+            'cgroup ro,nosuid',
+          ),
+        },
+      },
+      'rights',
+      'warn',
+      /read-only/,
+      /remount,rw/,
+    ],
+    [
+      'no right to make cgroups',
+      { host: { uid: 65534 } },
+      'rights',
+      'warn',
+      /User 65534 may not make cgroups/,
+      /run the hive as root/,
+    ],
+    ['no user manager', { host: { uid: 65534 } }, 'systemd', 'warn', /no manager of its own/, /enable-linger/],
+    [
+      'no pressure',
+      { tree: { ...soundTree, '/proc/pressure/cpu': null } },
+      'pressure',
+      'warn',
+      /this kernel has none/,
+      /psi=1/,
+    ],
+    [
+      'pressure switched off',
+      { tree: { ...soundTree, '/proc/pressure/cpu': '' } },
+      'pressure',
+      'warn',
+      /switched off/,
+      /psi=1/,
+    ],
+    [
+      'an old kernel',
+      { tree: { ...soundTree, '/proc/sys/kernel/osrelease': '5.4.0-150-generic\n' } },
+      'kernel',
+      'warn',
+      /no cgroup\.kill/,
+      /5\.19/,
+    ],
+    [
+      'a kernel without memory.peak',
+      { tree: { ...soundTree, '/proc/sys/kernel/osrelease': '5.15.0\n' } },
+      'kernel',
+      'warn',
+      /memory\.peak/,
+      /5\.19/,
+    ],
+    [
+      'a pid namespace',
+      { tree: { ...soundTree, '/proc/self/ns/pid': '->pid:[4026532281]' } },
+      'pidNamespace',
+      'warn',
+      /namespace of its own/,
+      /--pid=host/,
+    ],
+    [
+      'hidden processes',
+      {
+        host: { uid: 1000 },
+        tree: {
+          ...soundTree,
+          '/proc/self/mountinfo': (soundTree['/proc/self/mountinfo'] as string).replace(
+            'proc proc rw',
+            'proc proc rw,hidepid=invisible',
+          ),
+        },
+      },
+      'proc',
+      'warn',
+      /hides the processes/,
+      /hidepid=0/,
+    ],
+    [
+      'few descriptors',
+      {
+        tree: {
+          ...soundTree,
+          '/proc/self/limits': 'Max open files            1024                 1024                 files\n',
+        },
+      },
+      'descriptors',
+      'warn',
+      /Only 1024 files.*51 workers/,
+      /LimitNOFILE=65536/,
+    ],
+    [
+      'a clock that runs free',
+      { tools: { timedatectl: tool({ output: 'no\n' }) } },
+      'clock',
+      'warn',
+      /not synchronized/,
+      /set-ntp true/,
+    ],
+    [
+      'no addon',
+      { host: { addonReason: async () => 'the addon could not be loaded (invalid ELF header)' } },
+      'addon',
+      'warn',
+      /invalid ELF header/,
+      /npm rebuild hivepulse/,
+    ],
+    [
+      'no kernel module',
+      { tree: { ...gpuTree, '/proc/driver/nvidia/version': null } },
+      'gpu',
+      'fail',
+      /1 NVIDIA GPU on the PCI bus, but the kernel module is not loaded/,
+      /modprobe nvidia/,
+    ],
+    [
+      'a container without devices',
+      { tree: { ...gpuTree, '/dev/nvidiactl': null } },
+      'gpuDevices',
+      'fail',
+      /nvidiactl is missing/,
+      /--gpus all/,
+    ],
+    [
+      'no NVML',
+      { tree: { ...gpuTree, '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1': null } },
+      'nvml',
+      'fail',
+      /nowhere/,
+      /libnvidia-ml1/,
+    ],
+    [
+      'driver and library of different versions',
+      {
+        tree: { ...gpuTree, '/proc/driver/nvidia/version': openModule },
+        host: { readGpus: async () => ({ ...working, status: 'failed', devices: [], reason: 'mismatch' }) },
+      },
+      'driverMismatch',
+      'fail',
+      /module is 560\.35\.03, the library 535\.104\.05/,
+      /reboot/,
+    ],
+    [
+      'a driver that hangs',
+      { tree: gpuTree, host: { readGpus: async () => null } },
+      'nvml',
+      'fail',
+      /has not answered for 20 s/,
+      /nvidia-smi -pm 1/,
+    ],
+    [
+      'a driver that fails',
+      {
+        tree: gpuTree,
+        host: { readGpus: async () => ({ ...working, status: 'failed', devices: [], reason: 'Driver Not Loaded' }) },
+      },
+      'nvml',
+      'fail',
+      /NVML does not work: Driver Not Loaded/,
+      /dmesg/,
+    ],
+    [
+      'a GPU that is lost',
+      {
+        tree: gpuTree,
+        host: {
+          readGpus: async () => ({
+            ...working,
+            devices: gpus.map((gpu, i) => (i === 1 ? { ...gpu, health: 'lost' as const } : gpu)),
+          }),
+        },
+      },
+      'gpuHealth',
+      'fail',
+      /GPU 1 is lost/,
+      /reboot/,
+    ],
+    [
+      'no nvidia-smi',
+      { tree: gpuTree, tools: { 'nvidia-smi': missingTool } },
+      'nvidiaSmi',
+      'warn',
+      /not installed/,
+      /apt-get install/,
+    ],
+    [
+      'nvidia-smi that hangs',
+      { tree: gpuTree, tools: { 'nvidia-smi': tool({ exitCode: null, timedOut: true }) } },
+      'nvidiaSmi',
+      'fail',
+      /did not answer within 15 s/,
+      /dmesg/,
+    ],
+    [
+      'nvidia-smi without driver',
+      {
+        tree: gpuTree,
+        tools: {
+          'nvidia-smi': tool({
+            exitCode: 9,
+            output:
+              "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n",
+          }),
+        },
+      },
+      'nvidiaSmi',
+      'fail',
+      /cannot reach the driver/,
+      /modprobe nvidia/,
+    ],
+    [
+      'nvidia-smi of another version',
+      {
+        tree: gpuTree,
+        tools: {
+          'nvidia-smi': tool({
+            exitCode: 18,
+            output: 'Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 535.161\n',
+          }),
+        },
+      },
+      'nvidiaSmi',
+      'fail',
+      /different versions/,
+      /reboot/,
+    ],
+    [
+      'nvidia-smi without devices',
+      { tree: gpuTree, tools: { 'nvidia-smi': tool({ exitCode: 6, output: 'No devices were found\n' }) } },
+      'nvidiaSmi',
+      'fail',
+      /no devices were found/,
+      /dmesg/,
+    ],
+    [
+      'nvidia-smi that warns and still answers',
+      {
+        tree: gpuTree,
+        tools: {
+          'nvidia-smi': tool({ exitCode: 14, output: 'WARNING: infoROM is corrupted at gpu 0000:67:00.0\n0\n1\n' }),
+        },
+      },
+      'nvidiaSmi',
+      'warn',
+      /2 GPUs, and ends with 14: WARNING: infoROM/,
+      /nvidia-smi -q/,
+    ],
+  ];
+
+  test.each(cases)('%s', async (_name, broken, check, status, message, mend) => {
+    const finding = the(await look(broken), check);
+    expect(finding.message).toMatch(message);
+    expect(finding.status).toBe(status);
+    expect(finding.mend).toMatch(mend);
+  });
+
+  test('devices that this user may not open', async () => {
+    const host = hostOf({ tree: gpuTree, host: { uid: 1000 } });
+    chmodSync(join(host.root, 'dev/nvidia0'), 0o000);
+    const finding = the(await examine(host), 'gpuDevices');
+    // Root may open everything; as another user the file is closed.
+    expect(finding.status).toBe(process.getuid?.() === 0 ? 'ok' : 'fail');
+  });
+
+  test('a mismatch explains why NVML fails, and is said once', async () => {
+    const findings = await look({
+      tree: { ...gpuTree, '/proc/driver/nvidia/version': openModule },
+      host: { readGpus: async () => ({ ...working, status: 'failed', devices: [], reason: 'mismatch' }) },
+    });
+    expect(findings.filter(({ check }) => check === 'nvml')).toEqual([]);
+  });
+
+  test('a check that fails itself is a finding, and the others go on', async () => {
+    const findings = await look({ host: { addonReason: () => Promise.reject(new Error('no such thing')) } });
+    expect(the(findings, 'addon')).toMatchObject({ status: 'warn' });
+    expect(the(findings, 'addon').message).toContain('no such thing');
+    expect(the(findings, 'cgroup').status).toBe('ok');
+  });
+
+  test('an empty machine gives findings, not a crash', async () => {
+    const findings = await look({ tree: {} });
+    expect(the(findings, 'cgroup').status).toBe('fail');
+    expect(findings.length).toBeGreaterThan(6);
+  });
+
+  test('another system than Linux is told of at once', async () => {
+    const findings = await look({ host: { platform: 'darwin' } });
+    expect(findings.map(({ check }) => check)).toEqual(['platform', 'addon']);
+    expect(statuses(findings, 'fail')).toEqual([]);
+  });
+
+  test.each([
+    [closedModule, '535.104.05'],
+    [openModule, '560.35.03'],
+    ['NVRM version: NVIDIA UNIX aarch64 Kernel Module  580.65  Release', '580.65'],
+    ['', null],
+    ['garbage\n', null],
+  ])('the version of the module in %j', (text, version) => {
+    expect(moduleVersion(text)).toBe(version);
+  });
+});
+
+describe('doctor: the queen', () => {
+  const fleet = async () => ({ hives: { online: 3, late: 1, offline: 0 } }) as never;
+  const session = async () => ({ required: true, role: 'read' as const });
+  const refuse = (status: number) => async () => {
+    throw new RequestError('http://q/v1/fleet', status, null, null);
+  };
+  const silent = async () => {
+    throw new HivepulseError('REQUEST_FAILED', 'http://q', 'http://q/v1/fleet cannot be reached: ECONNREFUSED.');
+  };
+
+  test('one that answers', async () => {
+    expect(await checkQueen('http://q', { fleet, session }, true)).toMatchObject({
+      status: 'ok',
+      message: 'http://q answers as read: 3 hives online, 1 late, 0 offline.',
+    });
+  });
+  test('one that refuses the token', async () => {
+    expect(await checkQueen('http://q', { fleet: refuse(401), session }, true)).toMatchObject({
+      status: 'fail',
+      mend: expect.stringContaining('HIVEPULSE_TOKEN'),
+    });
+  });
+  test('silence is a fault only where somebody named the address', async () => {
+    expect((await checkQueen('http://q', { fleet: silent, session }, true)).status).toBe('fail');
+    expect(await checkQueen('http://q', { fleet: silent, session }, false)).toMatchObject({
+      status: 'warn',
+      mend: expect.stringContaining('hivepulse up'),
+    });
+  });
+});
+
+describe('doctor: tools and report', () => {
+  test('a tool that hangs is ended at its deadline', async () => {
+    const began = performance.now();
+    const result = await runTool('sleep', ['60'], 100);
+    expect(result).toMatchObject({ exitCode: null, timedOut: true, missing: false });
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+  test('a tool that is not there, and one that fails', async () => {
+    expect(await runTool('hivepulse-no-such-tool', [], 1000)).toMatchObject({ missing: true, exitCode: null });
+    expect(await runTool('sh', ['-c', 'echo out; echo err >&2; exit 9'], 5000)).toMatchObject({
+      exitCode: 9,
+      output: expect.stringContaining('err'),
+    });
+  });
+  test('the report names each check, its mend below it, and the sum; nothing in it steers the terminal', () => {
+    const lines = report(
+      [
+        { check: 'cgroup', status: 'ok', message: 'fine.', mend: null },
+        { check: 'nvml', status: 'fail', message: 'bad \u001b[2J thing.', mend: 'reboot' },
+      ],
+      80,
+      false,
+    );
+    expect(lines).toEqual([
+      '● cgroup  fine.',
+      '✕ nvml    bad ·[2J thing.',
+      '          mend: reboot',
+      '',
+      '1 ok, 0 to look at, 1 to mend',
+    ]);
+  });
+});
