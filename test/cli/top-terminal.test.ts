@@ -1,0 +1,152 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type Daemon, useHarness } from '../harness/harness.js';
+import { SimulatedFleet, SimulatedHive } from '../harness/simulated-fleet.js';
+import { waitFor } from '../harness/wait.js';
+import { mainFile } from './run-cli.js';
+
+const hasTmux = spawnSync('tmux', ['-V']).status === 0;
+const harness = useHarness();
+
+/** A terminal of its own with `hivepulse top` in it; the shell below it stays when top ends. */
+class Terminal {
+  private readonly socket = `hivepulse-test-${process.pid}-${Math.floor(performance.now())}`;
+
+  constructor(args: readonly string[], columns = 130, rows = 36) {
+    const command = [process.execPath, mainFile, 'top', ...args].map((part) => `'${part}'`).join(' ');
+    this.tmux('-f', '/dev/null', 'new-session', '-d', '-s', 'top', '-x', String(columns), '-y', String(rows), 'sh');
+    harness().defer(() => void spawnSync('tmux', ['-L', this.socket, 'kill-server']));
+    this.keys('-l', `${command}; echo "ended with $?"`);
+    this.keys('Enter');
+  }
+
+  tmux(...args: string[]): string {
+    return execFileSync('tmux', ['-L', this.socket, ...args], {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH ?? '', HOME: '/', LANG: 'C.UTF-8', TERM: 'xterm-256color' },
+    });
+  }
+
+  keys(...keys: string[]): void {
+    this.tmux('send-keys', '-t', 'top', ...keys);
+  }
+
+  text(): string {
+    return this.tmux('capture-pane', '-p', '-t', 'top');
+  }
+
+  format(what: string): string {
+    return this.tmux('display-message', '-p', '-t', 'top', `#{${what}}`).trim();
+  }
+
+  shows(pattern: RegExp): Promise<string> {
+    return waitFor(
+      () => {
+        const text = this.text();
+        return pattern.test(text) ? text : null;
+      },
+      { timeoutMs: 20_000, everyMs: 50, what: `the terminal to show ${pattern}` },
+    ).catch((error: unknown) => {
+      throw new Error(`${error instanceof Error ? error.message : error}\n${this.text()}`);
+    });
+  }
+}
+
+async function fleetOn({ url }: Daemon): Promise<SimulatedFleet> {
+  const fleet = new SimulatedFleet((agent) =>
+    ['alpha', 'beta'].map(
+      (id, i) => new SimulatedHive({ id, seed: i + 1, workers: 3, gpus: 4, queenUrls: [url], agent, intervalMs: 200 }),
+    ),
+  );
+  harness().defer(() => fleet.close());
+  fleet.start();
+  return fleet;
+}
+
+describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not installed)', () => {
+  test('shows the fleet live, opens details, filters, and gives the terminal back', async () => {
+    const queen = await harness().queen();
+    const fleet = await fleetOn(queen);
+    const terminal = new Terminal(['--queen', queen.url]);
+    const first = await terminal.shows(/2 hives {2}● 2 online/);
+    expect(first.split('\n')[0]).toMatch(/● live {2}\d\d:\d\d:\d\d$/);
+    expect(terminal.format('alternate_on')).toBe('1');
+    expect(terminal.format('cursor_flag')).toBe('0');
+
+    fleet.hive('alpha').stallGpu(1);
+    await terminal.shows(/◧ 1 stalled/);
+
+    terminal.keys('2');
+    await terminal.shows(/^WORKER +HIVE/m);
+    terminal.keys('/');
+    terminal.keys('-l', 'beta');
+    terminal.keys('Enter');
+    const filtered = await terminal.shows(/filter "beta" {2}3 of 6/);
+    expect(filtered).not.toMatch(/^\S+ +alpha/m);
+    terminal.keys('Enter');
+    await terminal.shows(/working set/);
+    terminal.keys('Escape');
+    await terminal.shows(/filter "beta"/);
+    terminal.keys('?');
+    await terminal.shows(/hold the picture still/);
+    terminal.keys('x');
+
+    const worker = fleet.hive('beta').workerIds[0] as string;
+    fleet.hive('beta').killWorker(worker, 'exit');
+    await terminal.shows(/filter "beta" {2}2 of 5/);
+
+    terminal.keys('q');
+    await terminal.shows(/ended with 0/);
+    expect(terminal.format('alternate_on')).toBe('0');
+    expect(terminal.format('cursor_flag')).toBe('1');
+  });
+
+  test('a resize is drawn to the new size, and nothing is cleared between frames', async () => {
+    const queen = await harness().queen();
+    await fleetOn(queen);
+    const terminal = new Terminal(['--queen', queen.url]);
+    await terminal.shows(/2 hives/);
+    const raw = join(harness().directory(), 'raw');
+    terminal.tmux('pipe-pane', '-t', 'top', `cat >> '${raw}'`);
+    terminal.tmux('resize-window', '-t', 'top', '-x', '90', '-y', '24');
+    await waitFor(
+      () =>
+        /● live {2}\d\d:\d\d:\d\d$/.test(terminal.text().split('\n')[0] ?? '') &&
+        terminal.text().split('\n')[0]?.length === 90,
+      {
+        what: 'a first line of 90 columns',
+      },
+    );
+    const bytes = await waitFor(() => {
+      const text = readFileSync(raw, 'utf8');
+      return (text.match(/\u001b\[\?2026h/g)?.length ?? 0) > 8 ? text : null;
+    });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the sequences are what is looked for
+    expect(bytes).not.toMatch(/\u001b\[2J/);
+    expect(terminal.text().split('\n').filter(Boolean).at(-1)).toMatch(/quit/);
+  });
+
+  test('a queen that goes is said so and heals; SIGTERM gives the terminal back', async () => {
+    const queen = await harness().queen();
+    await fleetOn(queen);
+    const terminal = new Terminal(['--queen', queen.url]);
+    await terminal.shows(/2 hives/);
+    await queen.process.stop();
+    await terminal.shows(/○ cut off .* trying again/);
+    const { port } = new URL(queen.url);
+    const again = harness().cli(['queen', '--port', port]);
+    await again.line(/"msg":"listening"/);
+    await terminal.shows(/● live/);
+    await terminal.shows(/2 hives {2}● 2 online/);
+
+    const [pid] = execFileSync('pgrep', ['-f', `${mainFile} top --queen ${queen.url}`], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    process.kill(Number(pid), 'SIGTERM');
+    await terminal.shows(/ended with 0/);
+    expect(terminal.format('alternate_on')).toBe('0');
+    expect(terminal.format('cursor_flag')).toBe('1');
+  });
+});
