@@ -50,7 +50,12 @@ Examples:
         return passedMs < apartMs || (sampler.gpu.latest().status === 'initializing' && passedMs < gpuDeadlineMs);
       };
       while (waiting()) await new Promise((resolve) => setTimeout(resolve, 50));
-      const snapshot = await sampler.sample();
+      let snapshot = await sampler.sample();
+      // On a machine that is very busy a pass may come too late for its rates; another one has them.
+      for (let more = 0; more < 3 && snapshot.host.cpuPercent === null; more++) {
+        await new Promise((resolve) => setTimeout(resolve, apartMs));
+        snapshot = await sampler.sample();
+      }
       if (flags.json) printJson(snapshot);
       else printLines(snapshotLines(snapshot, outputWidth(), wantsColours()));
     } finally {

@@ -2,7 +2,7 @@ import { createParser } from 'eventsource-parser';
 import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamSnapshot } from '../contract/api.js';
 import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../errors.js';
-import { joinUrl, RequestError, type Transport, unreachable } from './transport.js';
+import { endOnAbort, joinUrl, RequestError, type Transport, unreachable } from './transport.js';
 
 /** What a stream says. `open` and `closed` are said by the client: of its connection, not of the fleet. */
 export type StreamMessage =
@@ -82,6 +82,7 @@ async function* connection(
   const url = joinUrl(transport.base, 'v1/events', query);
   const watch = watchdog(silentMs, () => silence.abort());
   let reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  const undo: (() => void)[] = [];
   try {
     const headers = { accept: 'text/event-stream', ...(position.id === null ? {} : { 'last-event-id': position.id }) };
     const response = await transport.fetch(url, { headers, signal: any });
@@ -101,11 +102,16 @@ async function* connection(
       },
     });
     reader = response.body.getReader();
+    // The signal given to fetch does not reach the body for sure (see textOf).
+    undo.push(endOnAbort(reader, signal), endOnAbort(reader, silence.signal));
     const decoder = new TextDecoder();
     for (;;) {
       // Read only when the consumer has taken everything, so that a slow one slows the queen instead of filling memory.
       const { done, value } = await reader.read();
-      if (done) return;
+      if (done) {
+        silence.signal.throwIfAborted();
+        return;
+      }
       watch.seen();
       parser.feed(decoder.decode(value, { stream: true }));
       // Silence is the queen's; time that the consumer takes is not.
@@ -120,6 +126,7 @@ async function* connection(
     throw unreachable(url, error);
   } finally {
     watch.stop();
+    for (const each of undo) each();
     silence.abort();
     await reader?.cancel().catch(() => undefined);
   }

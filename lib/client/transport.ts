@@ -99,7 +99,7 @@ export class Transport {
     try {
       const response = await this.fetch(url, { ...call, signal });
       if (response.status === 204) return undefined;
-      return await jsonOf(url, response);
+      return await jsonOf(url, response, signal);
     } catch (error) {
       if (error instanceof HivepulseError) throw error;
       if (timeout.aborted && call.signal?.aborted !== true)
@@ -136,7 +136,7 @@ export class Transport {
     throw new RequestError(
       url,
       response.status,
-      await problemOf(response),
+      await problemOf(response, signal),
       Number.isFinite(retryAfter) ? retryAfter : null,
     );
   }
@@ -156,9 +156,41 @@ async function encode(value: unknown): Promise<{ body: string | ArrayBuffer; hea
   return { body: await new Response(compressed).arrayBuffer(), headers: { ...headers, 'content-encoding': 'gzip' } };
 }
 
-async function jsonOf(url: string, response: Response): Promise<unknown> {
+/**
+ * The body as text, or the signal's reason. fetch alone does not do: once the headers are there, Node may collect the
+ * request and with it what listens to the signal, and a body that stops half-way would be waited for without end.
+ */
+async function textOf(response: Response, signal: AbortSignal | undefined): Promise<string> {
+  const reader = response.body?.getReader();
+  const stop = endOnAbort(reader, signal);
+  try {
+    const decoder = new TextDecoder();
+    let text = '';
+    for (;;) {
+      const part = await reader?.read();
+      signal?.throwIfAborted();
+      if (part === undefined || part.done) return text + decoder.decode();
+      text += decoder.decode(part.value, { stream: true });
+    }
+  } finally {
+    stop();
+  }
+}
+
+/** Cancels the reader when the signal aborts, so that its pending read ends; gives what undoes that. */
+export function endOnAbort(
+  reader: ReadableStreamDefaultReader<Uint8Array> | undefined,
+  signal: AbortSignal | undefined,
+): () => void {
+  const cancel = (): void => void reader?.cancel(signal?.reason).catch(() => undefined);
+  if (signal?.aborted) cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  return () => signal?.removeEventListener('abort', cancel);
+}
+
+async function jsonOf(url: string, response: Response, signal: AbortSignal): Promise<unknown> {
   const type = response.headers.get('content-type') ?? 'no content type';
-  const text = await response.text();
+  const text = await textOf(response, signal);
   try {
     if (type.includes('json')) {
       const value: unknown = JSON.parse(text);
@@ -174,9 +206,9 @@ async function jsonOf(url: string, response: Response): Promise<unknown> {
   );
 }
 
-async function problemOf(response: Response): Promise<Problem | null> {
+async function problemOf(response: Response, signal: AbortSignal | undefined): Promise<Problem | null> {
   try {
-    const value = (await response.json()) as Partial<Problem> | null;
+    const value = JSON.parse(await textOf(response, signal)) as Partial<Problem> | null;
     return typeof value?.code === 'string' && typeof value.detail === 'string' ? (value as Problem) : null;
   } catch {
     return null;

@@ -52,8 +52,9 @@ function width(spans: readonly Span[]): number {
 
 /** Left and right parts of a line; the left one is cut where both do not fit. */
 function ends(left: readonly Span[], right: readonly Span[], total: number): Span[] {
-  const rightWidth = Math.min(width(right), Math.max(0, total - 1));
-  return [...fitSpans(left, Math.max(0, total - rightWidth)), ...fitSpans(right, rightWidth)];
+  const rightWidth = Math.min(width(right), Math.max(0, total - 2));
+  if (rightWidth === 0) return fitSpans(left, total);
+  return [...fitSpans(left, Math.max(0, total - rightWidth - 1)), span(' '), ...fitSpans(right, rightWidth)];
 }
 
 function connectionSpans({ connection, warming, nowMs, ui }: TopState): Span[] {

@@ -67,7 +67,6 @@ export class Screen {
       const rest = columns(line) < this.size.columns ? '\u001b[K' : '';
       text += `\u001b[${i + 1};1H${line}\u001b[0m${rest}`;
     }
-    if (this.shown.length === 0) text += '\u001b[J';
     this.shown = lines;
     if (text !== '') this.output.write(`\u001b[?2026h${text}\u001b[?2026l`);
     return true;
