@@ -16,7 +16,7 @@ export interface GpuSourceOptions {
   /** Which reader; `auto` is NVML, and nvidia-smi while NVML does not work. */
   readonly gpu?: GpuChoice;
   /**
-   * Where NVML runs. `process` (the daemons): as hivepulse-gpu, which can crash, be killed and be left behind without
+   * Where NVML runs (default `thread`). `process` (what the daemons use): as hivepulse-gpu, which can crash, be killed and be left behind without
    * harm to this process, for some MiB of memory. `thread`: in this process, which a crash in the driver's library ends,
    * and whose exit a call stuck in the driver can hold up in the kernel.
    */
@@ -98,7 +98,7 @@ class ChainedSource implements GpuSource {
         ? null
         : new NvmlSession({
             ...common,
-            open: () => (options.isolation === 'thread' ? openThread(native) : openHelper(helper)),
+            open: () => (options.isolation === 'process' ? openHelper(helper) : openThread(native)),
             ...(times.stalledMs ? { stalledMs: times.stalledMs } : {}),
             ...(times.initializingMs ? { initializingMs: times.initializingMs } : {}),
             ...(times.killAfterMs ? { killAfterMs: times.killAfterMs } : {}),

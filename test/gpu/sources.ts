@@ -8,6 +8,7 @@ export function sourceOf(machine: FakeMachine, options: GpuSourceOptions = {}): 
   const source = createGpuSource({
     env: { ...process.env, ...machine.env },
     intervalMs: 100,
+    isolation: 'process',
     ...options,
     paths: { nvidiaSmi: fakeNvidiaSmi, procDriver: machine.procDriver, ...options.paths },
     times: { stalledMs: 1000, slowIntervalMs: 200, retryMs: 100, tickMs: 20, killAfterMs: 1500, ...options.times },

@@ -201,7 +201,8 @@ std::vector<size_t> Shown(const Scenario& scenario, const Arguments& arguments, 
   std::vector<size_t> shown;
   for (size_t i = 0; i < scenario.gpus.size(); i++) {
     const Gpu& gpu = scenario.gpus[i];
-    if (!arguments.only.empty() && arguments.only.count(PlainBus(gpu.bus)) == 0 && arguments.only.count(gpu.uuid) == 0) continue;
+    if (!arguments.only.empty() && arguments.only.count(PlainBus(gpu.bus)) == 0 && arguments.only.count(gpu.uuid) == 0)
+      continue;
     const int code = CodeOf(gpu, "nvmlDeviceGetHandleByIndex_v2");
     if (code == 0) {
       shown.push_back(i);
@@ -337,7 +338,8 @@ int main(int argc, char** argv) {
     if (argument.rfind("--query-compute-apps=", 0) == 0) arguments.apps = argument.substr(21);
     if (argument == "pmon") arguments.pmon = true;
     if (argument == "-i" && i + 1 < argc) {
-      for (const std::string& id : Split(argv[++i], ',')) arguments.only.insert(id.rfind("GPU-", 0) == 0 ? id : PlainBus(id));
+      for (const std::string& id : Split(argv[++i], ','))
+        arguments.only.insert(id.rfind("GPU-", 0) == 0 ? id : PlainBus(id));
     }
   }
   const Scenario scenario = fake::TheMachine().Now();

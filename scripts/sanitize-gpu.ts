@@ -1,0 +1,136 @@
+// `npm run test:sanitize:gpu`: hivepulse-gpu built with AddressSanitizer and UBSan, then with ThreadSanitizer, over every
+// scenario of the fake driver and through start, sample, hang and stop. The same C++ as on the addon's thread, with no
+// Node in the way. Ends 0, or says what was found.
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FakeMachine, fourH100, generations, type Scenario } from '../test/fakes/scenario.js';
+import { hazards } from '../test/gpu/hazards.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const sources = ['detached_thread', 'gpu_helper_main', 'gpu_loop', 'nvml_library', 'nvml_reader'];
+const kinds = ['address,undefined', 'thread'];
+const findings = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
+
+function build(kind: string): string {
+  const directory = join(root, 'build', 'sanitize');
+  mkdirSync(directory, { recursive: true });
+  const target = join(directory, `hivepulse-gpu-${kind.replace(',', '-')}`);
+  const { status, error } = spawnSync(
+    process.env.CXX ?? 'clang++',
+    [
+      ...['-std=c++17', '-O1', '-g', '-fno-omit-frame-pointer', '-Wall', '-Wextra', '-Wconversion', '-Werror'],
+      ...[`-fsanitize=${kind}`, '-fno-sanitize-recover=all', '-pthread', '-o', target],
+      ...sources.map((name) => join(root, 'native', `${name}.cc`)),
+      '-ldl',
+    ],
+    { stdio: 'inherit' },
+  );
+  if (error) throw error;
+  if (status !== 0) throw new Error(`hivepulse-gpu could not be built with -fsanitize=${kind}`);
+  return target;
+}
+
+interface Run {
+  readonly lines: readonly string[];
+  readonly stderr: string;
+  readonly exit: number | string | null;
+}
+
+/** Runs the reader until `done` says so of the lines seen, then tells it to close. `done` may change the machine. */
+function run(binary: string, machine: FakeMachine, done: (lines: readonly string[]) => boolean): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = spawn(binary, ['--interval-ms', '20', '--slow-interval-ms', '40', '--retry-ms', '20'], {
+      env: { ...process.env, ...machine.env, UBSAN_OPTIONS: 'print_stacktrace=1' },
+    });
+    let stdout = '';
+    let stderr = '';
+    let told = false;
+    const lines = () => stdout.split('\n').slice(0, -1);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+      if (told || !done(lines())) return;
+      told = true;
+      child.stdin.end('close\n');
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.once('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ lines: lines(), stderr, exit: code ?? signal });
+    });
+  });
+}
+
+const count = (lines: readonly string[], type: string) =>
+  lines.filter((line) => line.includes(`"type":"${type}"`)).length;
+const samples = (lines: readonly string[]) => count(lines, 'report') >= 8 || count(lines, 'failed') >= 4;
+
+const scenarios: Record<string, Scenario> = {
+  ...hazards,
+  'four H100s': fourH100(),
+  'no driver': { gpus: [], calls: { nvmlInit_v2: { codes: [9] } } },
+  'the driver goes away in every third call': {
+    ...fourH100(),
+    calls: { nvmlDeviceGetCount_v2: { codes: [0, 0, 9, 0, 0, 18, 0, 0, 1, 0] } },
+  },
+  ...Object.fromEntries(
+    generations.map((generation) => [`generation ${generation}`, { ...fourH100(), generation, ringGarbage: true }]),
+  ),
+  ...Object.fromEntries(([16, 24, 32] as const).map((stride) => [`stride ${stride}`, { ...fourH100(), stride }])),
+};
+
+let failed = 0;
+function judge(kind: string, name: string, { stderr, exit }: Run): void {
+  if (exit === 0 && !findings.test(stderr)) return;
+  failed++;
+  console.error(`${kind}: ${name}: ended ${exit}\n${stderr}`);
+}
+
+if (spawnSync('make', ['-s', '-C', join(root, 'test/fakes')], { stdio: 'inherit' }).status !== 0) process.exit(1);
+for (const kind of kinds) {
+  const binary = build(kind);
+  for (const [name, scenario] of Object.entries(scenarios)) {
+    using machine = new FakeMachine(scenario);
+    judge(kind, name, await run(binary, machine, samples));
+  }
+  for (const call of ['nvmlInit_v2', 'nvmlDeviceGetUtilizationRates', 'nvmlShutdown']) {
+    using machine = new FakeMachine(fourH100());
+    // A call is stuck when it is told to close; it ends nevertheless.
+    let hung = false;
+    const result = await run(binary, machine, (lines) => {
+      if (!hung && count(lines, 'report') >= 3) {
+        hung = true;
+        machine.become({ ...fourH100(), calls: { [call]: { hang: true } } });
+        if (call === 'nvmlInit_v2')
+          machine.become({ ...fourH100(), calls: { [call]: { hang: true }, nvmlDeviceGetCount_v2: { codes: [9] } } });
+      }
+      return hung && (call === 'nvmlInit_v2' ? count(lines, 'failed') > 0 : true);
+    });
+    judge(kind, `stuck in ${call}`, result);
+  }
+  {
+    using machine = new FakeMachine(fourH100());
+    // The machine changes under the reader's hands: Xids, MIG, GPUs that come and go.
+    let step = 0;
+    const changes: Scenario[] = [
+      { ...fourH100(), xids: [{ gpu: 0, xid: 79 }] },
+      hazards['24 MIG'],
+      { gpus: fourH100().gpus.slice(0, 1) },
+      hazards['14 one lost handle between healthy ones'],
+      fourH100(),
+    ];
+    const result = await run(binary, machine, (lines) => {
+      const due = Math.floor(count(lines, 'report') / 4);
+      if (due > step && step < changes.length) machine.become(changes[step++]!);
+      return count(lines, 'report') > 4 * changes.length + 8;
+    });
+    judge(kind, 'a machine that changes', result);
+  }
+  console.log(`-fsanitize=${kind}: ${Object.keys(scenarios).length + 4} runs`);
+}
+if (failed > 0) console.error(`${failed} runs failed`);
+process.exit(failed === 0 ? 0 : 1);
