@@ -9,7 +9,7 @@ import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 
 /** What the hive's own server shows. */
-export interface HiveView {
+export interface HiveSource {
   /** The newest heartbeat, as it would be sent now; null before the first sample. */
   readonly snapshot: () => Heartbeat | null;
   /** Hive-side events that are still held, oldest first. */
@@ -30,7 +30,7 @@ export interface HiveHttpOptions {
   /** Asked of every caller where it is given; without one only loopback may be bound, unless `insecure`. */
   readonly token?: string | undefined;
   readonly insecure: boolean;
-  readonly view: HiveView;
+  readonly view: HiveSource;
   /** Adds routes (such as /metrics) behind the same guard. */
   readonly extend?: ((app: FastifyInstance) => void | Promise<void>) | undefined;
   readonly logger?: Logger | undefined;
@@ -120,7 +120,7 @@ export async function serveHive(
 }
 
 /** SSE: `snapshot` at once and after each pass, `event` with its number as id; Last-Event-ID replays what is still held. */
-function registerEvents(app: FastifyInstance, view: HiveView): void {
+function registerEvents(app: FastifyInstance, view: HiveSource): void {
   const streams = new Set<() => void>();
   app.get('/v1/events', (request, reply) => {
     if (streams.size >= maxStreams) {

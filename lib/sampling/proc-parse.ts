@@ -60,12 +60,6 @@ export function parseProcessCgroup(bytes: Buffer): string | null {
   return null;
 }
 
-/** Pids of a process in each pid namespace from the reader's down to its own (`NSpid:` of status); [] where absent. */
-export function parseNamespacePids(bytes: Buffer): readonly number[] {
-  const line = /^NSpid:\s*([0-9\s]*)$/m.exec(text(bytes))?.[1];
-  return line ? line.trim().split(/\s+/).filter(Boolean).map(Number) : [];
-}
-
 /** CPU time of the whole host in clock ticks since boot. */
 export interface HostCpu {
   readonly busyTicks: number;

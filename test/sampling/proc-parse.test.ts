@@ -5,7 +5,6 @@ import {
   parseHostCpu,
   parseLoadavg,
   parseMeminfo,
-  parseNamespacePids,
   parsePressure,
   parseProcessCgroup,
   parseProcessStat,
@@ -72,13 +71,6 @@ describe('cgroup of a process', () => {
   ])('%j is %j', (content, path) => expect(parseProcessCgroup(Buffer.from(content))).toBe(path));
 });
 
-it('NSpid lists the pid in each namespace', () => {
-  expect(parseNamespacePids(bytes('Name:\tnode\nPid:\t4025\nNSpid:\t4025\t17\t1\nThreads:\t11\n'))).toEqual([
-    4025, 17, 1,
-  ]);
-  expect(parseNamespacePids(bytes('Name:\tnode\n'))).toEqual([]);
-});
-
 describe('host files', () => {
   const stat = [
     'cpu  1000 20 300 8000 500 10 40 77 60 5',
@@ -115,15 +107,7 @@ describe('host files', () => {
   });
 
   it('any bytes give values or null, never an exception', () => {
-    const parsers = [
-      parseHostCpu,
-      parseMeminfo,
-      parseLoadavg,
-      parseUptime,
-      parsePressure,
-      parseProcessCgroup,
-      parseNamespacePids,
-    ];
+    const parsers = [parseHostCpu, parseMeminfo, parseLoadavg, parseUptime, parsePressure, parseProcessCgroup];
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 0, max: stat.length }), (any, cut) => {
         for (const parse of parsers) {
