@@ -154,7 +154,8 @@ export async function recordExit(dir: string, record: WorkerRecord, exit: Worker
   try {
     await ensureDirectory(dir);
     await mkdir(exitsOf(dir), { recursive: true, mode: 0o700 });
-    await writeAtomically(join(exitsOf(dir), `${record.pid}-${record.startTicks ?? 0}.json`), JSON.stringify(ended));
+    const name = `${Date.now()}-${record.pid}.json`;
+    await writeAtomically(join(exitsOf(dir), name), JSON.stringify(ended));
     if (exit.remaining > 0) await writeRecord(dir, ended);
     else await removeRecord(dir, record);
     await pruneExits(dir, Date.now());
@@ -219,17 +220,13 @@ export async function lockInstance(
   }
 }
 
+/** Exits are named for the time at which they were noted, so that old ones are found without a look into each. */
 async function pruneExits(dir: string, nowMs: number): Promise<void> {
-  const names = (await readdir(exitsOf(dir)).catch(() => [])).filter((name) => name.endsWith('.json'));
-  const aged: { path: string; mtimeMs: number }[] = [];
-  for (const name of names) {
-    const path = join(exitsOf(dir), name);
-    const found = await stat(path).catch(() => null);
-    if (found) aged.push({ path, mtimeMs: found.mtimeMs });
-  }
-  aged.sort((a, b) => b.mtimeMs - a.mtimeMs);
-  const old = aged.filter(({ mtimeMs }, i) => i >= maxExits || nowMs - mtimeMs > exitRetentionMs);
-  for (const { path } of old) await rm(path, { force: true });
+  const names = (await readdir(exitsOf(dir)).catch(() => [])).filter((name) => name.endsWith('.json')).sort();
+  const old = names.filter(
+    (name, i) => i < names.length - maxExits || nowMs - Number.parseInt(name, 10) > exitRetentionMs,
+  );
+  for (const name of old) await rm(join(exitsOf(dir), name), { force: true });
 }
 
 type FileRead = { readonly record: WorkerRecord } | { readonly problem: string } | null;

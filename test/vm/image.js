@@ -119,6 +119,11 @@ function build(folder) {
   for (const dir of [debs, unpacked, root]) rmSync(dir, { recursive: true });
 }
 
+/** systemd itself, for guests that have it as PID 1: they run it from this machine's root. */
+export function ensureSystemd() {
+  need('systemd-run', 'systemd');
+}
+
 /** The folder with `vmlinux`, `initrd` and `scratch.img`, made where it is missing. Call it under the cache's lock. */
 export function ensureImage() {
   need('qemu-system-x86_64', 'qemu-system-x86');

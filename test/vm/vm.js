@@ -25,7 +25,7 @@ import { createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheFolder, ensureImage } from './image.js';
+import { cacheFolder, ensureImage, ensureSystemd } from './image.js';
 
 /** The machine failed, not the command. */
 export const vmFailed = 125;
@@ -203,6 +203,7 @@ export async function runInVm({
   };
   const { image, accel } = await withCacheLock(async () => {
     const made = ensureImage();
+    if (systemd) ensureSystemd();
     return { image: made, accel: await acceleration(made) };
   });
   const run = makeRun(jobScript({ command, dir: resolve(dir), env, systemd }), systemd);
