@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import { type Labels, maxLabelLength, maxLabels } from '../contract/primitives.js';
 import { HivepulseError, systemCode } from '../errors.js';
+import type { RunningSampler } from '../sampling/create.js';
+import type { CreateSamplerOptions } from '../sampling/open.js';
 import { inodeOf, isPopulated, processesIn, removeEmptyParents, removeTree } from './cgroup-tree.js';
 import { pidusageCollector } from './fallback-collect.js';
 import {
@@ -100,10 +102,8 @@ export interface ProcessMonitorOptions {
   /** How often memory.events of spawned workers is looked at, in ms (default 1000). */
   readonly oomIntervalMs?: number;
   readonly launch?: LaunchEnvironment;
-  /** Ids of all workers of this host; given by the sampler. Without it: those that this monitor spawned. */
-  readonly enumerate?: () => Promise<readonly string[]>;
-  /** Samples of all workers of this host; given by the sampler. */
-  readonly collect?: (signal?: AbortSignal) => Promise<readonly WorkerSample[]>;
+  /** What `enumerate` and `collect` see besides workers of our own, as for `createSampler`; or a sampler that runs already. */
+  readonly sampler?: CreateSamplerOptions | RunningSampler;
 }
 
 interface Entry {
@@ -122,6 +122,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
   readonly #entries = new Map<string, Entry>();
   readonly #fallback = pidusageCollector();
   #timer: NodeJS.Timeout | null = null;
+  #sampler: Promise<RunningSampler> | null = null;
 
   constructor(options: ProcessMonitorOptions = {}) {
     super();
@@ -378,18 +379,34 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     );
   }
 
-  /** Ids of workers: of the whole host where the sampler was given, else of those that this monitor spawned. */
+  /** Ids of the workers of this host; elsewhere than on Linux, of those that this monitor spawned. */
   async enumerate(): Promise<readonly string[]> {
-    return this.#options.enumerate && this.#platform === 'linux'
-      ? this.#options.enumerate()
-      : [...this.#entries.keys()].sort();
+    if (this.#platform !== 'linux') return [...this.#entries.keys()].sort();
+    return (await this.collect()).map(({ id }) => id).sort();
   }
 
-  /** One sample of each worker; see `enumerate` for which. */
+  /** One sample of each worker that `enumerate` names. Rates are null until the second call. */
   async collect(signal?: AbortSignal): Promise<readonly WorkerSample[]> {
     signal?.throwIfAborted();
-    if (this.#options.collect && this.#platform === 'linux') return this.#options.collect(signal);
-    return this.#fallback([...this.#entries.values()].map(({ worker }) => worker.record));
+    if (this.#platform !== 'linux')
+      return this.#fallback([...this.#entries.values()].map(({ worker }) => worker.record));
+    const sampler = await this.#openSampler();
+    return (await sampler.sample(signal)).workers;
+  }
+
+  /** Opened by the first call that needs it: whoever only spawns pays nothing for it. */
+  #openSampler(): Promise<RunningSampler> {
+    const { sampler, root, procRoot } = this.#options;
+    if (sampler !== undefined && 'sample' in sampler) return Promise.resolve(sampler);
+    this.#sampler ??= import('../sampling/open.js').then(({ createSampler }) =>
+      createSampler({
+        runtimeDir: this.runtimeDir,
+        ...(root === undefined ? {} : { root }),
+        ...(procRoot === undefined ? {} : { procRoot }),
+        ...sampler,
+      }),
+    );
+    return this.#sampler;
   }
 
   /** Removes records of workers that are gone. Returns their ids. */
@@ -400,6 +417,9 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
 
   async close(): Promise<void> {
     this.#stopTimer();
+    const sampler = this.#sampler;
+    this.#sampler = null;
+    await (await sampler)?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

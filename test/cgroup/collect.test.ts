@@ -181,10 +181,7 @@ describe('workers of a live tree', () => {
 
   it('enumerate_walks_cgroup_tree: 3 workers in 2 groups, through ProcessMonitor as well', async () => {
     const collect = await sampler();
-    const monitor = bench().another({
-      enumerate: async () => (await collect.sample()).workers.map(({ id }) => id),
-      collect: async (signal) => (await collect.sample(signal)).workers,
-    });
+    const monitor = bench().another({ sampler: collect });
     const names: [string, string][] = [
       ['llm', '8080'],
       ['llm', '8081'],

@@ -7,6 +7,7 @@ import { pidusageCollector } from '../../lib/hive/fallback-collect.js';
 import { processLives } from '../../lib/hive/process-identity.js';
 import { type ExitedWorker, ProcessMonitor } from '../../lib/hive/process-monitor.js';
 import { readRecords, type WorkerRecord } from '../../lib/hive/records.js';
+import type { RunningSampler } from '../../lib/sampling/create.js';
 import { waitFor } from '../harness/wait.js';
 import { textOf } from '../harness/worker-suite.js';
 
@@ -130,23 +131,23 @@ describe('where there are no cgroups', () => {
 });
 
 describe('ProcessMonitor', () => {
-  it('asks the sampler it was given for workers and samples', async () => {
-    const asked: string[] = [];
+  it('asks the sampler it was given for workers and samples, and leaves it open', async () => {
+    const sampler = { sample: async () => ({ workers: [{ id: 'a/b' }] }) } as unknown as RunningSampler;
+    const linux = new ProcessMonitor({ platform: 'linux', runtimeDir: dir, sampler });
+    expect(await linux.enumerate()).toEqual(['a/b']);
+    expect(await linux.collect()).toEqual([{ id: 'a/b' }]);
+    await linux.close();
+  });
+
+  it('without one it opens its own on the root given', async () => {
     const linux = new ProcessMonitor({
       platform: 'linux',
       runtimeDir: dir,
-      enumerate: async () => {
-        asked.push('enumerate');
-        return ['a/b'];
-      },
-      collect: async () => {
-        asked.push('collect');
-        return [];
-      },
+      root: join(dir, 'no-such-tree'),
+      sampler: { auto: false, gpu: 'none' },
     });
-    expect(await linux.enumerate()).toEqual(['a/b']);
-    expect(await linux.collect()).toEqual([]);
-    expect(asked).toEqual(['enumerate', 'collect']);
+    expect(await linux.enumerate()).toEqual([]);
+    await linux.close();
     await linux.close();
   });
 
