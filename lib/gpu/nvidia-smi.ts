@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaults } from '../defaults.js';
-import { systemCode } from '../errors.js';
 import { type GpuIdentities, sameBusId } from './assemble.js';
 import { nvmlCode, reasonOf } from './codes.js';
 import {
@@ -320,21 +319,22 @@ export class NvidiaSmi {
   }
 
   #find(): string {
-    if (this.#options.binary) return this.#options.binary;
-    const path = [...(this.#options.env.PATH ?? '').split(':').filter(Boolean), '/usr/bin', '/usr/lib/wsl/lib'];
-    for (const directory of path) {
-      const candidate = join(directory, 'nvidia-smi');
+    const { binary, env } = this.#options;
+    const path = [...(env.PATH ?? '').split(':').filter(Boolean), '/usr/bin', '/usr/lib/wsl/lib'];
+    const candidates = binary ? [binary] : path.map((directory) => join(directory, 'nvidia-smi'));
+    const found = candidates.find((candidate) => {
       try {
         accessSync(candidate, constants.X_OK);
-        return candidate;
-      } catch (error) {
-        if (systemCode(error) === 'EACCES') continue;
+        return true;
+      } catch {
+        return false; // not there, or not ours to run: the next one may be
       }
-    }
+    });
+    if (found !== undefined) return found;
     throw new Failure({
       kind: 'absent',
       code: 'NVIDIA_SMI_MISSING',
-      message: 'nvidia-smi is not on the path; it comes with the NVIDIA driver',
+      message: `${binary || 'nvidia-smi'} is not there or can't be run; it comes with the NVIDIA driver`,
     });
   }
 

@@ -86,7 +86,7 @@ describe('nvidia_smi_timeout', () => {
       return child;
     }) as unknown as typeof spawn;
     const smi = new NvidiaSmi(new GpuIdentities(), {
-      binary: 'nvidia-smi',
+      binary: fakeNvidiaSmi,
       spawn: stuck,
       intervalMs: 10,
       timeoutMs: 20,
@@ -107,7 +107,7 @@ describe('nvidia_smi_timeout', () => {
       seen.push([command, ...args]);
       return spawn(command, [...args.slice(0, 2), '/bin/sh', '-c', 'ulimit -n'], options);
     }) as unknown as typeof spawn;
-    const smi = new NvidiaSmi(new GpuIdentities(), { binary: 'nvidia-smi', spawn: spy });
+    const smi = new NvidiaSmi(new GpuIdentities(), { binary: fakeNvidiaSmi, spawn: spy });
     smi.start();
     const { message } = await waitFor(() => smi.state.failure);
     await smi.stop();

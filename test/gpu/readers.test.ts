@@ -47,12 +47,11 @@ describe('collect_handles_missing_gpu', () => {
   it('collect_handles_missing_gpu: no library and no nvidia-smi is a host without GPUs, not a fault', async () => {
     using machine = new FakeMachine({ gpus: [] });
     using source = sourceOf(machine, {
-      env: { PATH: '/nonexistent' },
-      paths: { nvml: ['/nonexistent/libnvidia-ml.so.1'], nvidiaSmi: '' },
+      paths: { nvml: ['/nonexistent/libnvidia-ml.so.1'], nvidiaSmi: '/nonexistent/nvidia-smi' },
     });
     const found = await reading(source, ({ status }) => status === 'absent');
     expect(found).toMatchObject({ reader: 'none', devices: [], processes: [], faults: [] });
-    expect(found.reason).toMatch(/libnvidia-ml.*nvidia-smi is not on the path/);
+    expect(found.reason).toMatch(/libnvidia-ml.*nvidia-smi is not there/);
   });
 
   it('collect_handles_missing_gpu: a driver without GPUs works, and shows none', async () => {
