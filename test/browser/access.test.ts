@@ -8,7 +8,7 @@ const use = useBrowser();
 describe('the page for everybody (axe-core)', () => {
   let demo: Demo;
   beforeAll(async () => {
-    demo = await startDemo({ events: false });
+    demo = await startDemo({ events: false, queen: { staleAfterMs: 3_600_000 } });
     demo.fleet.hive('juno-01').mute();
   });
   afterAll(() => demo.close());

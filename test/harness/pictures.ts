@@ -45,7 +45,7 @@ const fleetPictures: readonly Picture[] = [
 ];
 
 mkdirSync(directory, { recursive: true });
-await using demo = await startDemo({ events: false });
+await using demo = await startDemo({ events: false, queen: { staleAfterMs: 3_600_000 } });
 const worker = demo.queen.registry.workers({ hive: 'atlas-01', model: 'Qwen/Qwen3-32B' }).items[0];
 if (!worker) throw new Error('the demo fleet has no worker to show');
 const browser = await openBrowser();

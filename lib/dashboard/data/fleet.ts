@@ -62,7 +62,7 @@ let scheduled = false;
 let lastDraw = 0;
 let lastOrder = 0;
 
-const drawEveryMs = () => (workers.size > 2000 ? 300 : workers.size > 300 ? 200 : 100);
+const drawEveryMs = () => (workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100);
 const orderEveryMs = 1000;
 
 function schedule(): void {
@@ -77,6 +77,7 @@ function flush(now: number): void {
     eventsDirty = false;
     eventsSeen.value++;
   }
+  // Lists and rows of a large fleet are dear: never both in one frame.
   if (orderDirty && now - lastOrder >= orderEveryMs) {
     orderDirty = false;
     lastOrder = now;
@@ -85,8 +86,7 @@ function flush(now: number): void {
       membershipDirty = false;
       membership.value++;
     }
-  }
-  if (dirty && now - lastDraw >= drawEveryMs()) {
+  } else if (dirty && now - lastDraw >= drawEveryMs()) {
     dirty = false;
     lastDraw = now;
     drawn.value++;
