@@ -25,6 +25,14 @@ export function rowAt(offsets: Offsets, y: number): number {
   return Math.min(low, Math.max(0, offsets.length - 2));
 }
 
+/** The offsets of before while they are the same: what did not move need not be measured again. */
+function useSame(offsets: Offsets): Offsets {
+  const kept = useRef(offsets);
+  const old = kept.current;
+  if (old.length !== offsets.length || offsets.some((offset, index) => offset !== old[index])) kept.current = offsets;
+  return kept.current;
+}
+
 const overscan = 240;
 
 interface VirtualProps {
@@ -45,7 +53,8 @@ interface VirtualProps {
  * Draws only the rows in view. Rows are absolutely placed in a box of the whole height, and their elements are used again
  * for the next row that needs one (the `slot` is their key), so that scrolling makes no garbage.
  */
-export function Virtual({ offsets, scroller, row, reveal = -1, covered = 0 }: VirtualProps) {
+export function Virtual({ offsets: given, scroller, row, reveal = -1, covered = 0 }: VirtualProps) {
+  const offsets = useSame(given);
   const box = useRef<HTMLDivElement>(null);
   const slots = useRef(1);
   const [range, setRange] = useState<readonly [number, number]>([0, 0]);
