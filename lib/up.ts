@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { defaults } from './defaults.js';
 import { HivepulseError } from './errors.js';
 import { idOfHost, type RunningHive, startHive } from './hive/hive.js';
+import { isLoopbackAddress } from './http/auth.js';
 import type { HiveOptions, QueenOptions, Running, TokenGrant } from './options.js';
 import { type Queen, startQueen } from './queen/queen.js';
 
@@ -40,6 +42,8 @@ export async function startUp(options: UpOptions = {}): Promise<Up> {
   try {
     throwIfAborted();
     const hive = await startHive({
+      // Whoever can ask this queen is on this machine, unless it was told where else it is reached.
+      ...(isLoopbackAddress(queenOptions.host ?? defaults.host) ? { address: '127.0.0.1' } : {}),
       ...hiveOptions,
       queens: [queen.url],
       ...(grant === null ? {} : { token: grant.token }),
