@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HivepulseError } from '../../lib/errors.js';
-import { limitHolds } from '../../lib/hive/launch.js';
+import { limitHolds } from '../../lib/hive/apply-limits.js';
 import {
   formatCpuList,
   type LimitOptions,
