@@ -21,10 +21,11 @@ import {
   type LimitWrite,
   type NotApplied,
   notApplied,
+  type UnitProperty,
   unitProperties,
 } from './limits.js';
 import { processCgroup } from './process-identity.js';
-import { findManager, type SystemdManager, scopeArguments, systemdVersion, unitNames } from './systemd.js';
+import { findManager, type SystemdManager, scopeArguments, unitNames } from './systemd.js';
 import { checkWorkerId } from './worker-id.js';
 
 /** Where workers of ours can live on this host. */
@@ -233,14 +234,18 @@ async function launchInScope(
   const names = unitNames(group, instance);
   const writes = await writesFor(limits);
   const refused: NotApplied[] = [];
-  let properties = unitProperties(limits);
-  if (limits.oomGroup && ((await systemdVersion()) ?? 0) < 253) {
-    properties = properties.filter(({ name }) => name !== 'oomGroup');
-    refused.push(notApplied('oomGroup', 'scopes have OOMPolicy= since systemd 253'));
-  }
   const command = [request.command, ...(request.args ?? [])];
-  const wrapper = scopeArguments(home.manager, names, `hivepulse worker ${group}/${instance}`, properties);
-  const started = await start({ wrapper, command, cgroup: null, ...planned(environment) }, request);
+  const launch = (properties: readonly UnitProperty[]) => {
+    const wrapper = scopeArguments(home.manager, names, `hivepulse worker ${group}/${instance}`, properties);
+    return start({ wrapper, command, cgroup: null, ...planned(environment) }, request);
+  };
+  const properties = unitProperties(limits);
+  let started = await launch(properties);
+  if ('step' in started && started.step === 'wrapper' && started.reason.includes('OOMPolicy')) {
+    // Before systemd 252 scopes had no such property, and none was stopped for running out of memory.
+    started = await launch(properties.filter(({ name }) => name !== 'oomGroup'));
+    if (limits.oomGroup) refused.push(notApplied('oomGroup', 'scopes have OOMPolicy= since systemd 252'));
+  }
   if ('step' in started) throw failed(request, started, names.scope);
   // Where it has ended already, its cgroup is gone; then nothing can be said of it but its exit.
   const path = await processCgroup(started.pid, environment.procRoot);

@@ -276,7 +276,8 @@ const ioProperties: Readonly<Record<IoKey, string>> = {
 
 /**
  * The same limits as properties of a systemd scope. systemd keeps a CPU quota in hundredths of a percent of one second,
- * so a quota finer than that is rounded by it. `oomGroup` has no property for scopes before systemd 253.
+ * so a quota finer than that is rounded by it. Left to itself it would stop a scope in which one process ran out of memory
+ * (DefaultOOMPolicy=stop), so OOMPolicy is always set; systemd below 252 has it for services only.
  */
 export function unitProperties(limits: Limits): readonly UnitProperty[] {
   const properties: UnitProperty[] = [];
@@ -293,7 +294,7 @@ export function unitProperties(limits: Limits): readonly UnitProperty[] {
   if (limits.swapBytes !== null) add('swap', `MemorySwapMax=${unitAmount(limits.swapBytes)}`);
   if (limits.memoryHighBytes !== null) add('memoryHigh', `MemoryHigh=${unitAmount(limits.memoryHighBytes)}`);
   if (limits.memoryBytes !== null) add('memory', `MemoryMax=${unitAmount(limits.memoryBytes)}`);
-  if (limits.oomGroup) add('oomGroup', 'OOMPolicy=kill');
+  add('oomGroup', limits.oomGroup ? 'OOMPolicy=kill' : 'OOMPolicy=continue');
   for (const { device, values } of limits.io) {
     const path = device.startsWith('/') ? device : `/dev/block/${device}`;
     for (const key of ioKeys) {

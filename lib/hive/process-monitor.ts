@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -109,6 +109,7 @@ export interface ProcessMonitorOptions {
 interface Entry {
   readonly worker: SpawnedWorker;
   oomKills: number;
+  watcher: FSWatcher | null;
 }
 
 /**
@@ -264,9 +265,9 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
         resolveExited = resolve;
       }),
     };
-    const entry: Entry = { worker, oomKills: 0 };
+    const entry: Entry = { worker, oomKills: 0, watcher: null };
     this.#entries.set(id, entry);
-    this.#watchOom();
+    this.#watchOom(entry);
     void ended.then(({ code, signal }) => this.#finish(entry, home, code, signal)).then(resolveExited);
     return worker;
   }
@@ -280,7 +281,8 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
   ): Promise<ExitedWorker> {
     const { worker } = entry;
     const { record, cgroupPath } = worker;
-    const oomKills = await this.#checkOom(entry); // first: systemd removes an empty scope within milliseconds
+    const oomKills = this.#checkOom(entry);
+    entry.watcher?.close();
     let remaining = 0;
     if (cgroupPath !== null) {
       // Children that end together with it get a moment to do so.
@@ -302,12 +304,19 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     return exited;
   }
 
-  /** Fires `oomKill` where the kernel killed since the last look; gives the total, or null where it cannot be known. */
-  async #checkOom(entry: Entry): Promise<number | null> {
+  /**
+   * Fires `oomKill` where the kernel killed since the last look; gives the total, or null where it cannot be known.
+   * Synchronous: the file is tiny and behind no lock, and systemd removes an empty scope within milliseconds.
+   */
+  #checkOom(entry: Entry): number | null {
     const { cgroupPath, id } = entry.worker;
     if (cgroupPath === null) return null;
-    const text = await readFile(join(cgroupPath, 'memory.events'), 'utf8').catch(() => null);
-    const found = text === null ? undefined : /^oom_kill (\d+)$/m.exec(text)?.[1];
+    let found: string | undefined;
+    try {
+      found = /^oom_kill (\d+)$/m.exec(readFileSync(join(cgroupPath, 'memory.events'), 'utf8'))?.[1];
+    } catch {
+      // The cgroup is gone, or has no memory controller.
+    }
     if (found === undefined) return entry.oomKills > 0 ? entry.oomKills : null;
     const total = Number(found);
     const kills = total - entry.oomKills;
@@ -318,9 +327,20 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     return total;
   }
 
-  #watchOom(): void {
+  /** The kernel notifies watchers of memory.events; the timer stands in where that is not to be had. */
+  #watchOom(entry: Entry): void {
+    if (entry.worker.cgroupPath !== null) {
+      try {
+        entry.watcher = watch(join(entry.worker.cgroupPath, 'memory.events'), { persistent: false }, () =>
+          this.#checkOom(entry),
+        );
+        entry.watcher.on('error', () => entry.watcher?.close());
+      } catch {
+        // No memory controller here, or the worker has ended already.
+      }
+    }
     this.#timer ??= setInterval(() => {
-      for (const entry of this.#entries.values()) void this.#checkOom(entry);
+      for (const each of this.#entries.values()) this.#checkOom(each);
     }, this.#options.oomIntervalMs ?? 1000).unref();
   }
 
@@ -417,6 +437,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
 
   async close(): Promise<void> {
     this.#stopTimer();
+    for (const entry of this.#entries.values()) entry.watcher?.close();
     const sampler = this.#sampler;
     this.#sampler = null;
     await (await sampler)?.close();

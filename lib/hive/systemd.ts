@@ -123,13 +123,7 @@ export function scopeArguments(
   ];
 }
 
-/** systemd's version, or null where systemctl does not answer. */
-export async function systemdVersion(): Promise<number | null> {
-  const { status, stdout } = await runTool('systemctl', ['--version'], 5000);
-  const version = /^systemd (\d+)/.exec(stdout)?.[1];
-  return status === 0 && version !== undefined ? Number(version) : null;
-}
-
+/** Runs a tool to its end. Never rejects: a tool that is missing has the status null. */
 export async function runTool(
   file: string,
   args: readonly string[],

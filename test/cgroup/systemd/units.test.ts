@@ -63,7 +63,7 @@ describe('deploy/*.service', () => {
     const [queenPort, hivePort] = [await freePort(), await freePort()];
     const url = `http://127.0.0.1:${queenPort}`;
     const queen = await install('queen', { HIVEPULSE_PORT: String(queenPort) });
-    await waitFor(async () => (await fetch(`${url}/healthz`)).ok, { timeoutMs: 100_000, everyMs: 200 }).catch(
+    await waitFor(async () => (await fetch(`${url}/healthz`)).ok, { timeoutMs: 200_000, everyMs: 200 }).catch(
       async (error) => {
         throw new Error(await log(queen), { cause: error });
       },
@@ -91,7 +91,7 @@ describe('deploy/*.service', () => {
             (await getJson<WorkerList>(`${url}/v1/workers?group=units`)).items.find(
               ({ liveness, pid }) => liveness === 'online' && pid === worker.pid,
             ),
-          { timeoutMs: 100_000, everyMs: 200 },
+          { timeoutMs: 200_000, everyMs: 200 },
         ).catch(async (error) => {
           throw new Error(await log(hive), { cause: error });
         });
@@ -106,7 +106,7 @@ describe('deploy/*.service', () => {
       const before = (await getJson<HiveList>(`${url}/v1/hives`)).items[0]?.incarnation;
       await systemctl('restart', hive);
       await waitFor(async () => (await getJson<HiveList>(`${url}/v1/hives`)).items[0]?.incarnation !== before, {
-        timeoutMs: 100_000,
+        timeoutMs: 200_000,
         everyMs: 200,
       });
       expect(await processLives(worker.pid, worker.record.startTicks)).toBe(true);
@@ -115,5 +115,5 @@ describe('deploy/*.service', () => {
       await monitor.stop(worker.id, { graceMs: 0 });
       await monitor.close();
     }
-  });
+  }, 900_000);
 });
