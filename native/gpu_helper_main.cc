@@ -41,11 +41,11 @@ nvml::LoopOptions Parse(int argc, char** argv) {
     if (name == "--interval-ms") {
       options.interval = Milliseconds(argv[i + 1]);
     } else if (name == "--slow-interval-ms") {
-      options.slowInterval = Milliseconds(argv[i + 1]);
+      options.slow_interval = Milliseconds(argv[i + 1]);
     } else if (name == "--retry-ms") {
-      options.retryFirst = Milliseconds(argv[i + 1]);
+      options.retry_first = Milliseconds(argv[i + 1]);
     } else if (name == "--library") {
-      options.libraryPaths.emplace_back(argv[i + 1]);
+      options.library_paths.emplace_back(argv[i + 1]);
     } else {
       Usage(argv[i]);
     }

@@ -38,10 +38,10 @@ std::string Number(double value) {
 
 std::string ToJson(const DeviceReport& device) {
   std::string out = "{\"index\":" + std::to_string(device.index);
-  out += ",\"handleCode\":" + std::to_string(device.handleCode);
-  out += ",\"uuid\":" + Quote(device.uuid) + ",\"parentUuid\":" + Quote(device.parentUuid);
+  out += ",\"handleCode\":" + std::to_string(device.handle_code);
+  out += ",\"uuid\":" + Quote(device.uuid) + ",\"parentUuid\":" + Quote(device.parent_uuid);
   out += ",\"name\":" + Quote(device.name) + ",\"busId\":" + Quote(device.busId);
-  out += ",\"computeCapability\":" + Quote(device.computeCapability);
+  out += ",\"computeCapability\":" + Quote(device.compute_capability);
   std::string values;
   std::string codes;
   for (size_t field = 0; field < kFieldCount; field++) {
@@ -61,9 +61,9 @@ std::string Failed(const char* call, int code) {
 
 }  // namespace
 
-std::string ToJson(const Report& report, const std::string& libraryPath, double durationMs) {
-  std::string out = "{\"type\":\"report\",\"driverVersion\":" + Quote(report.driverVersion);
-  out += ",\"library\":" + Quote(libraryPath) + ",\"durationMs\":" + Number(durationMs) + ",\"devices\":[";
+std::string ToJson(const Report& report, const std::string& library_path, double duration_ms) {
+  std::string out = "{\"type\":\"report\",\"driverVersion\":" + Quote(report.driver_version);
+  out += ",\"library\":" + Quote(library_path) + ",\"durationMs\":" + Number(duration_ms) + ",\"devices\":[";
   for (size_t i = 0; i < report.devices.size(); i++) out += (i == 0 ? "" : ",") + ToJson(report.devices[i]);
   out += "],\"processes\":[";
   for (size_t i = 0; i < report.processes.size(); i++) {
@@ -72,7 +72,7 @@ std::string ToJson(const Report& report, const std::string& libraryPath, double 
     out += "\"device\":" + std::to_string(process.device) + ",\"pid\":" + std::to_string(process.pid) + ",\"bytes\":";
     out += process.bytes == kValueNotAvailable ? "null" : std::to_string(process.bytes);
     out += ",\"utilization\":";
-    out += process.hasUtilization ? std::to_string(process.utilization) : "null";
+    out += process.has_utilization ? std::to_string(process.utilization) : "null";
     out += "}";
   }
   return out + "]}";
@@ -97,7 +97,7 @@ bool GpuLoop::Wait(std::chrono::milliseconds time) {
 
 void GpuLoop::Run() {
   if (stopped_) return;
-  const Library library = OpenLibrary(options_.libraryPaths.empty() ? DefaultLibraryPaths() : options_.libraryPaths);
+  const Library library = OpenLibrary(options_.library_paths.empty() ? DefaultLibraryPaths() : options_.library_paths);
   if (!library.loaded) {
     emit_("{\"type\":\"unavailable\",\"reason\":" + Quote(library.failure) + "}");
     return;
@@ -109,42 +109,42 @@ void GpuLoop::Run() {
     emit_("{\"type\":\"alive\"}");
   });
 
-  auto retry = options_.retryFirst;
-  auto sickRetry = std::max(options_.retryFirst, options_.slowInterval);
+  auto retry = options_.retry_first;
+  auto sick_retry = std::max(options_.retry_first, options_.slow_interval);
   while (!stopped_) {
     emit_("{\"type\":\"init\"}");
     const int code = reader.Init();
     if (code != kSuccess) {
       emit_(Failed("nvmlInit_v2", code));
       if (!Wait(retry)) return;
-      retry = std::min(retry * 2, options_.retryLast);
+      retry = std::min(retry * 2, options_.retry_last);
       continue;
     }
 
-    Clock::time_point slowDue = Clock::now();
-    const Clock::time_point sickUntil = Clock::now() + sickRetry;
+    Clock::time_point slow_due = Clock::now();
+    const Clock::time_point sick_until = Clock::now() + sick_retry;
     bool again = false;
     while (!again) {
       const Clock::time_point start = Clock::now();
       told = start;
-      const bool slow = start >= slowDue;
+      const bool slow = start >= slow_due;
       const Report report = reader.Pass(slow);
-      if (slow) slowDue = start + options_.slowInterval;
+      if (slow) slow_due = start + options_.slow_interval;
       for (const XidReport& event : report.xids) {
         emit_("{\"type\":\"xid\",\"uuid\":" + Quote(event.uuid) + ",\"xid\":" + std::to_string(event.xid) + "}");
       }
-      if (report.lifecycleCode != kSuccess) {
-        emit_(Failed("pass", report.lifecycleCode));
+      if (report.lifecycle_code != kSuccess) {
+        emit_(Failed("pass", report.lifecycle_code));
         again = true;
         break;
       }
-      retry = options_.retryFirst;
+      retry = options_.retry_first;
       emit_(ToJson(report, library.path, std::chrono::duration<double, std::milli>(Clock::now() - start).count()));
-      if (!report.sick) sickRetry = std::max(options_.retryFirst, options_.slowInterval);
-      if (report.sick && Clock::now() >= sickUntil) {
+      if (!report.sick) sick_retry = std::max(options_.retry_first, options_.slow_interval);
+      if (report.sick && Clock::now() >= sick_until) {
         // A GPU that was reset is only found by a new nvmlInit. Less and less often: its neighbours are disturbed by
         // it.
-        sickRetry = std::min(sickRetry * 2, std::chrono::milliseconds(60000));
+        sick_retry = std::min(sick_retry * 2, std::chrono::milliseconds(60000));
         again = true;
         break;
       }

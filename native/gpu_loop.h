@@ -22,11 +22,11 @@ namespace nvml {
 struct Report;
 
 struct LoopOptions {
-  std::vector<std::string> libraryPaths;  ///< empty: DefaultLibraryPaths()
+  std::vector<std::string> library_paths;  ///< empty: DefaultLibraryPaths()
   std::chrono::milliseconds interval{1000};
-  std::chrono::milliseconds slowInterval{5000};  ///< for what is expensive or seldom changes
-  std::chrono::milliseconds retryFirst{1000};    ///< pause after a failed nvmlInit; doubles
-  std::chrono::milliseconds retryLast{30000};
+  std::chrono::milliseconds slow_interval{5000};  ///< for what is expensive or seldom changes
+  std::chrono::milliseconds retry_first{1000};    ///< pause after a failed nvmlInit; doubles
+  std::chrono::milliseconds retry_last{30000};
 };
 
 class GpuLoop {
@@ -52,6 +52,6 @@ class GpuLoop {
 };
 
 /// The JSON line of a pass (without its Xid events, which are lines of their own).
-std::string ToJson(const Report& report, const std::string& libraryPath, double durationMs);
+std::string ToJson(const Report& report, const std::string& library_path, double duration_ms);
 
 }  // namespace nvml

@@ -103,7 +103,7 @@ std::vector<std::string> DefaultLibraryPaths() {
 
 Library OpenLibrary(const std::vector<std::string>& paths) {
   Library library;
-  std::string notFound;
+  std::string not_found;
   auto refuse = [&library](const std::string& reason) {
     library.failure += (library.failure.empty() ? "" : "; ") + reason;
   };
@@ -114,7 +114,7 @@ Library OpenLibrary(const std::vector<std::string>& paths) {
       const std::string reason = error != nullptr ? error : path + " can't be opened";
       // "No such file" is the normal answer of every place but one; anything else is worth telling.
       if (reason.find("No such file") == std::string::npos) refuse(reason);
-      if (notFound.empty()) notFound = reason;
+      if (not_found.empty()) not_found = reason;
       continue;
     }
     const std::string file = FileOf(handle, path);
@@ -137,7 +137,7 @@ Library OpenLibrary(const std::vector<std::string>& paths) {
     library.symbols = symbols;
     return library;
   }
-  if (library.failure.empty()) library.failure = notFound;
+  if (library.failure.empty()) library.failure = not_found;
   return library;
 }
 

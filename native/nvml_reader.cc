@@ -55,7 +55,7 @@ int NvmlReader::Init() {
   const int code = nvml_.init();
   if (code != kSuccess) return code;
   if (nvml_.systemGetDriverVersion != nullptr) {
-    driverVersion_ = Text([this](char* text, uint32_t size) { return nvml_.systemGetDriverVersion(text, size); });
+    driver_version_ = Text([this](char* text, uint32_t size) { return nvml_.systemGetDriverVersion(text, size); });
   }
   return kSuccess;
 }
@@ -70,14 +70,14 @@ void NvmlReader::Shutdown() {
 Report NvmlReader::Pass(bool slow) {
   if (slow) Enumerate();
   Report report;
-  report.driverVersion = driverVersion_;
-  std::map<std::pair<size_t, uint32_t>, size_t> inMig;  // (parent, pid): already counted on a MIG device
+  report.driver_version = driver_version_;
+  std::map<std::pair<size_t, uint32_t>, size_t> in_mig;  // (parent, pid): already counted on a MIG device
   std::vector<std::vector<Process>> lists(states_.size());
 
   size_t silent = 0;
   for (size_t i = 0; i < states_.size(); i++) {
     State& state = states_[i];
-    if (state.report.handleCode == kSuccess) {
+    if (state.report.handle_code == kSuccess) {
       if (SampleFast(state)) {
         if (slow) SampleSlow(state);
         lists[i] = SampleProcesses(state, slow);
@@ -85,21 +85,21 @@ Report NvmlReader::Pass(bool slow) {
       alive_();
     }
     const int memory = state.report.fields[kMemoryTotalBytes].code;
-    const int handle = state.report.handleCode;
-    if (IsLifecycle(handle)) report.lifecycleCode = handle;
-    if (IsLifecycle(memory)) report.lifecycleCode = memory;
+    const int handle = state.report.handle_code;
+    if (IsLifecycle(handle)) report.lifecycle_code = handle;
+    if (IsLifecycle(memory)) report.lifecycle_code = memory;
     if (handle == kUnknown || IsGone(handle) || IsGone(memory)) report.sick = true;
     if (memory == kUnknown) silent++;
   }
   // Live handles that all answer "unknown error": the container has lost its device cgroup, or the driver was swapped.
-  if (!states_.empty() && silent == states_.size()) report.lifecycleCode = kUnknown;
+  if (!states_.empty() && silent == states_.size()) report.lifecycle_code = kUnknown;
 
   // MIG devices stand after their GPU, and the GPU's own list repeats theirs where the caller is privileged.
   for (size_t i = states_.size(); i-- > 0;) {
     const State& state = states_[i];
     for (const Process& process : lists[i]) {
-      if (state.isMig) inMig[{state.parent, process.pid}] = i;
-      if (!state.isMig && inMig.count({i, process.pid}) > 0) continue;
+      if (state.is_mig) in_mig[{state.parent, process.pid}] = i;
+      if (!state.is_mig && in_mig.count({i, process.pid}) > 0) continue;
       report.processes.push_back({i, process.pid, process.bytes, false, 0});
     }
   }
@@ -122,26 +122,26 @@ void NvmlReader::Enumerate() {
   if (code != kSuccess) {
     // Kept as they were: each will say for itself what is wrong with it.
     for (State& state : states_) {
-      if (IsLifecycle(code)) state.report.handleCode = code;
+      if (IsLifecycle(code)) state.report.handle_code = code;
     }
     return;
   }
   for (uint32_t index = 0; index < count; index++) {
     Device handle = nullptr;
-    const int handleCode = nvml_.deviceGetHandleByIndex(index, &handle);
+    const int handle_code = nvml_.deviceGetHandleByIndex(index, &handle);
     alive_();
-    if (handleCode != kSuccess) {
+    if (handle_code != kSuccess) {
       // The handle is not set and must not be used. Its place is kept, so that its neighbours keep their index.
       State lost;
       for (const State& known : states_) {
-        if (known.isMig || known.report.index != index) continue;
+        if (known.is_mig || known.report.index != index) continue;
         lost.report.uuid = known.report.uuid;
         lost.report.name = known.report.name;
         lost.report.busId = known.report.busId;
-        lost.report.computeCapability = known.report.computeCapability;
+        lost.report.compute_capability = known.report.compute_capability;
       }
       lost.report.index = index;
-      lost.report.handleCode = handleCode;
+      lost.report.handle_code = handle_code;
       found.push_back(std::move(lost));
       continue;
     }
@@ -182,23 +182,23 @@ void NvmlReader::EnumerateMig(size_t parent, std::vector<State>& found) {
     State state = Adopt(mig, uuid, true);
     state.parent = parent;
     state.report.index = found[parent].report.index;
-    state.report.parentUuid = found[parent].report.uuid;
+    state.report.parent_uuid = found[parent].report.uuid;
     state.report.busId = found[parent].report.busId;
-    state.report.computeCapability = found[parent].report.computeCapability;
+    state.report.compute_capability = found[parent].report.compute_capability;
     found.push_back(std::move(state));
   }
 }
 
-NvmlReader::State NvmlReader::Adopt(Device handle, const std::string& uuid, bool isMig) {
+NvmlReader::State NvmlReader::Adopt(Device handle, const std::string& uuid, bool is_mig) {
   for (State& known : states_) {
-    if (uuid.empty() || known.report.uuid != uuid || known.report.handleCode != kSuccess) continue;
+    if (uuid.empty() || known.report.uuid != uuid || known.report.handle_code != kSuccess) continue;
     State state = known;
     state.handle = handle;
     return state;
   }
   State state;
   state.handle = handle;
-  state.isMig = isMig;
+  state.is_mig = is_mig;
   state.report.uuid = uuid;
   Describe(state);
   return state;
@@ -210,7 +210,7 @@ void NvmlReader::Describe(State& state) {
   if (nvml_.deviceGetName != nullptr) {
     report.name = Text([&](char* text, uint32_t size) { return nvml_.deviceGetName(handle, text, size); });
   }
-  if (state.isMig) return;  // the rest is its parent's
+  if (state.is_mig) return;  // the rest is its parent's
   PciInfo info{};
   if (nvml_.deviceGetPciInfoV3 != nullptr) {
     if (nvml_.deviceGetPciInfoV3(handle, &info) == kSuccess) {
@@ -223,7 +223,7 @@ void NvmlReader::Describe(State& state) {
   int minor = 0;
   if (nvml_.deviceGetCudaComputeCapability != nullptr &&
       nvml_.deviceGetCudaComputeCapability(handle, &major, &minor) == kSuccess) {
-    report.computeCapability = std::to_string(major) + "." + std::to_string(minor);
+    report.compute_capability = std::to_string(major) + "." + std::to_string(minor);
   }
 }
 
@@ -237,7 +237,7 @@ void NvmlReader::RegisterEvents() {
     return;
   }
   for (const State& state : states_) {
-    if (state.isMig || state.report.handleCode != kSuccess) continue;
+    if (state.is_mig || state.report.handle_code != kSuccess) continue;
     uint64_t supported = 0;
     if (nvml_.deviceGetSupportedEventTypes(state.handle, &supported) != kSuccess) continue;
     if ((supported & kEventXid) != 0) nvml_.deviceRegisterEvents(state.handle, kEventXid, events_);
@@ -252,7 +252,7 @@ void NvmlReader::TakeEvents(Report& report) {
     if (nvml_.eventSetWait(events_, &data, 0) != kSuccess) return;  // TIMEOUT: nothing new
     if ((data.eventType & kEventXid) == 0) continue;
     for (const State& state : states_) {
-      if (state.handle == data.device && !state.isMig) report.xids.push_back({state.report.uuid, data.eventData});
+      if (state.handle == data.device && !state.is_mig) report.xids.push_back({state.report.uuid, data.eventData});
     }
   }
 }
@@ -280,7 +280,7 @@ void NvmlReader::Ask(State& state, Field field, bool available, Call call) {
 void NvmlReader::SampleMemory(State& state) {
   constexpr Field kFields[] = {kMemoryTotalBytes, kMemoryUsedBytes, kMemoryReservedBytes};
   if (state.unsupported.test(kMemoryTotalBytes)) return;
-  if (nvml_.deviceGetMemoryInfoV2 != nullptr && !state.memoryV2Broken) {
+  if (nvml_.deviceGetMemoryInfoV2 != nullptr && !state.memory_v2_broken) {
     MemoryV2 memory{};
     memory.version = StructVersion<MemoryV2>(2);
     const int code = nvml_.deviceGetMemoryInfoV2(state.handle, &memory);
@@ -299,7 +299,7 @@ void NvmlReader::SampleMemory(State& state) {
   int code = nvml_.deviceGetMemoryInfo(state.handle, &memory);
   // Success with nothing in it is how some unified-memory drivers say that there is no memory of its own.
   if (code == kSuccess && memory.total == 0) code = kNotSupported;
-  if (code == kSuccess) state.memoryV2Broken = true;  // WSL exports _v2 and fails in it
+  if (code == kSuccess) state.memory_v2_broken = true;  // WSL exports _v2 and fails in it
   Set(state, kMemoryTotalBytes, code, static_cast<double>(memory.total));
   Set(state, kMemoryUsedBytes, code, static_cast<double>(memory.used));
   // The first layout counts it as used; its size can't be told.
@@ -314,7 +314,7 @@ bool NvmlReader::SampleFast(State& state) {
     for (size_t field = 0; field < kFieldCount; field++) state.report.fields[field] = {memory, 0};
     return false;
   }
-  if (state.isMig) {
+  if (state.is_mig) {
     // Only memory and processes are told of a MIG device.
     for (const Field field :
          {kUtilizationPercent, kMemoryBusPercent, kTemperatureCelsius, kPowerWatts, kPowerLimitWatts, kSmClockMhz,
@@ -366,7 +366,7 @@ bool NvmlReader::SampleFast(State& state) {
 }
 
 void NvmlReader::SampleSlow(State& state) {
-  if (state.isMig) return;
+  if (state.is_mig) return;
   const Device handle = state.handle;
   Ask(state, kPowerLimitWatts, nvml_.deviceGetEnforcedPowerLimit != nullptr, [&](double& value) {
     uint32_t milliwatts = 0;
@@ -487,16 +487,16 @@ std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool 
                                    nvml_.computeProcessesV1, found);
     Set(state, kProcesses, code, static_cast<double>(found.size()));
   }
-  if (!state.mpsUnsupported) {
+  if (!state.mps_unsupported) {
     const int code =
         ListProcesses(state.handle, nvml_.mpsProcessesV3, nvml_.mpsProcessesV2, nvml_.mpsProcessesV1, found);
-    state.mpsUnsupported = code == kNotSupported || code == kFunctionNotFound;
+    state.mps_unsupported = code == kNotSupported || code == kFunctionNotFound;
   }
-  if (slow && !state.graphicsUnsupported) {
+  if (slow && !state.graphics_unsupported) {
     state.graphics.clear();
     const int code = ListProcesses(state.handle, nvml_.graphicsProcessesV3, nvml_.graphicsProcessesV2,
                                    nvml_.graphicsProcessesV1, state.graphics);
-    state.graphicsUnsupported = code == kNotSupported || code == kFunctionNotFound;
+    state.graphics_unsupported = code == kNotSupported || code == kFunctionNotFound;
   }
   found.insert(found.end(), state.graphics.begin(), state.graphics.end());
 
@@ -505,8 +505,8 @@ std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool 
   // largest is taken too, since the driver gives a MIG handle only its own instance.
   std::map<uint32_t, Process> merged;
   for (const Process& process : found) {
-    auto [place, isNew] = merged.try_emplace(process.pid, process);
-    if (isNew || process.bytes == kValueNotAvailable) continue;
+    auto [place, is_new] = merged.try_emplace(process.pid, process);
+    if (is_new || process.bytes == kValueNotAvailable) continue;
     uint64_t& bytes = place->second.bytes;
     bytes = bytes == kValueNotAvailable ? process.bytes : std::max(bytes, process.bytes);
   }
@@ -521,17 +521,17 @@ std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool 
 void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& report) {
   auto first = std::find_if(report.processes.begin(), report.processes.end(),
                             [device](const ProcessReport& process) { return process.device == device; });
-  if (first == report.processes.end() || state.report.handleCode != kSuccess) return;
+  if (first == report.processes.end() || state.report.handle_code != kSuccess) return;
   const Cell mig = state.report.fields[kMigEnabled];
-  if (state.isMig || (mig.code == kSuccess && mig.value != 0)) {
+  if (state.is_mig || (mig.code == kSuccess && mig.value != 0)) {
     state.report.fields[kProcessUtilization] = {kNotSupported, 0};
     return;
   }
   if (state.unsupported.test(kProcessUtilization)) return;
 
   // From 0 the driver averages its whole ring, which is load of long ago.
-  if (state.utilizationSeen == 0) state.utilizationSeen = NowMicroseconds() - 1'000'000;
-  const uint64_t since = state.utilizationSeen;
+  if (state.utilization_seen == 0) state.utilization_seen = NowMicroseconds() - 1'000'000;
+  const uint64_t since = state.utilization_seen;
   struct Seen {
     uint64_t at;
     uint32_t percent;
@@ -539,13 +539,13 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
   std::map<uint32_t, Seen> newest;
   auto add = [&](uint32_t pid, uint64_t at, uint32_t percent) {
     if (pid == 0 || percent > 100) return;  // rings are padded with what was in memory
-    state.utilizationSeen = std::max(state.utilizationSeen, at);
-    auto [place, isNew] = newest.try_emplace(pid, Seen{at, percent});
-    if (!isNew && place->second.at <= at) place->second = {at, percent};
+    state.utilization_seen = std::max(state.utilization_seen, at);
+    auto [place, is_new] = newest.try_emplace(pid, Seen{at, percent});
+    if (!is_new && place->second.at <= at) place->second = {at, percent};
   };
 
   int code = kFunctionNotFound;
-  if (nvml_.deviceGetProcessesUtilizationInfo != nullptr && !state.newUtilizationBroken) {
+  if (nvml_.deviceGetProcessesUtilizationInfo != nullptr && !state.new_utilization_broken) {
     std::vector<ProcessUtilizationInfo> ring;
     for (int attempt = 0; attempt < 3; attempt++) {
       ProcessesUtilizationInfo info{};
@@ -564,7 +564,8 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
     if (code == kSuccess) {
       for (const ProcessUtilizationInfo& sample : ring) add(sample.pid, sample.timeStamp, sample.smUtil);
     }
-    state.newUtilizationBroken = code == kNotSupported || code == kArgumentVersionMismatch || code == kFunctionNotFound;
+    state.new_utilization_broken =
+        code == kNotSupported || code == kArgumentVersionMismatch || code == kFunctionNotFound;
   }
   if (code != kSuccess && code != kNotFound && nvml_.deviceGetProcessUtilization != nullptr) {
     uint32_t count = 0;
@@ -582,7 +583,7 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
   if (code != kSuccess) return;
   for (auto process = first; process != report.processes.end() && process->device == device; ++process) {
     const auto sample = newest.find(process->pid);
-    process->hasUtilization = true;
+    process->has_utilization = true;
     process->utilization = sample == newest.end() ? 0 : sample->second.percent;
   }
 }

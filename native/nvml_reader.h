@@ -49,12 +49,12 @@ struct Cell {
 struct DeviceReport {
   uint32_t index = 0;
   /// Why there is no handle; kSuccess where there is one.
-  int handleCode = kSuccess;
+  int handle_code = kSuccess;
   std::string uuid;
-  std::string parentUuid;  ///< of a MIG device
+  std::string parent_uuid;  ///< of a MIG device
   std::string name;
   std::string busId;
-  std::string computeCapability;
+  std::string compute_capability;
   std::array<Cell, kFieldCount> fields{};
 };
 
@@ -62,7 +62,7 @@ struct ProcessReport {
   size_t device;  ///< position in Report::devices
   uint32_t pid;
   uint64_t bytes;  ///< kValueNotAvailable where the driver can't tell
-  bool hasUtilization;
+  bool has_utilization;
   uint32_t utilization;
 };
 
@@ -72,12 +72,12 @@ struct XidReport {
 };
 
 struct Report {
-  std::string driverVersion;
+  std::string driver_version;
   std::vector<DeviceReport> devices;
   std::vector<ProcessReport> processes;
   std::vector<XidReport> xids;
   /// Not kSuccess: the driver has gone as a whole, and only a new nvmlInit can find it again.
-  int lifecycleCode = kSuccess;
+  int lifecycle_code = kSuccess;
   /// Some GPU is lost or wants a reset: it comes back, if at all, through a new nvmlInit.
   bool sick = false;
 };
@@ -105,20 +105,20 @@ class NvmlReader {
     DeviceReport report;
     /// Answered NOT_SUPPORTED: not asked again until the next Init, or a change of MIG mode.
     std::bitset<kFieldCount> unsupported;
-    bool memoryV2Broken = false;
-    bool graphicsUnsupported = false;
-    bool mpsUnsupported = false;
-    bool newUtilizationBroken = false;
-    bool isMig = false;
+    bool memory_v2_broken = false;
+    bool graphics_unsupported = false;
+    bool mps_unsupported = false;
+    bool new_utilization_broken = false;
+    bool is_mig = false;
     size_t parent = 0;
-    uint64_t utilizationSeen = 0;  ///< newest time stamp of a utilization sample, microseconds
+    uint64_t utilization_seen = 0;  ///< newest time stamp of a utilization sample, microseconds
     std::vector<Process> graphics;
   };
 
   void Enumerate();
   void EnumerateMig(size_t parent, std::vector<State>& found);
   void Describe(State& state);
-  State Adopt(Device handle, const std::string& uuid, bool isMig);
+  State Adopt(Device handle, const std::string& uuid, bool is_mig);
   void RegisterEvents();
 
   /// False where the GPU does not answer any more and the rest of the pass would only be in its way.
@@ -139,7 +139,7 @@ class NvmlReader {
 
   const Symbols& nvml_;
   std::function<void()> alive_;
-  std::string driverVersion_;
+  std::string driver_version_;
   std::vector<State> states_;
   EventSet events_ = nullptr;
 };

@@ -100,7 +100,7 @@ nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options) {
   if (paths.IsArray()) {
     const Napi::Array list = paths.As<Napi::Array>();
     for (std::uint32_t i = 0; i < list.Length(); ++i) {
-      result.libraryPaths.push_back(list.Get(i).ToString().Utf8Value());
+      result.library_paths.push_back(list.Get(i).ToString().Utf8Value());
     }
   }
   const auto milliseconds = [&options](const char* name, std::chrono::milliseconds& into) {
@@ -108,8 +108,8 @@ nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options) {
     if (value.IsNumber()) into = std::chrono::milliseconds(value.As<Napi::Number>().Int64Value());
   };
   milliseconds("intervalMs", result.interval);
-  milliseconds("slowIntervalMs", result.slowInterval);
-  milliseconds("retryMs", result.retryFirst);
+  milliseconds("slowIntervalMs", result.slow_interval);
+  milliseconds("retryMs", result.retry_first);
   return result;
 }
 
