@@ -399,9 +399,14 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     );
   }
 
+  /** Ids of the workers that this monitor spawned and whose exit has not been recorded yet. */
+  spawned(): readonly string[] {
+    return [...this.#entries.keys()].sort();
+  }
+
   /** Ids of the workers of this host; elsewhere than on Linux, of those that this monitor spawned. */
   async enumerate(): Promise<readonly string[]> {
-    if (this.#platform !== 'linux') return [...this.#entries.keys()].sort();
+    if (this.#platform !== 'linux') return this.spawned();
     return (await this.collect()).map(({ id }) => id).sort();
   }
 

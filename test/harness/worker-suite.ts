@@ -62,7 +62,7 @@ export class WorkerBench {
     await this.tree.dispose();
     for (const monitor of this.#others) {
       // The exits of what was killed are still being recorded.
-      await waitFor(async () => (await monitor.enumerate()).length === 0, { what: 'exits to be recorded' });
+      await waitFor(() => monitor.spawned().length === 0, { what: 'exits to be recorded' });
       await monitor.close();
     }
     await rm(this.runtimeDir, { recursive: true, force: true });

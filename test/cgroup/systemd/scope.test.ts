@@ -22,7 +22,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const { group, instance } of (await readRecords(dir)).running)
     await monitor.stop(`${group}/${instance}`, { graceMs: 0 });
-  await waitFor(async () => (await monitor.enumerate()).length === 0);
+  await waitFor(() => monitor.spawned().length === 0);
   await monitor.close();
   await rm(dir, { recursive: true, force: true });
 });
