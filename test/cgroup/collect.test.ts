@@ -143,7 +143,7 @@ describe('workers of a live tree', () => {
   it('collect_parses_cmdline: model, port and command of a running engine, its key redacted', async () => {
     const bin = join(bench().runtimeDir, 'bin');
     mkdirSync(bin);
-    writeFileSync(join(bin, 'vllm'), '#!/bin/sh\nsleep 60\n');
+    writeFileSync(join(bin, 'vllm'), '#!/usr/bin/env python3\nimport time\ntime.sleep(600)\n');
     chmodSync(join(bin, 'vllm'), 0o755);
     const worker = await bench().monitor.spawn({
       group: 'llm',
@@ -153,7 +153,14 @@ describe('workers of a live tree', () => {
       stdio: 'ignore',
       labels: { team: 'search' },
     });
-    const sample = byId(await (await sampler()).sample(), worker.id);
+    // env(1) becomes python3, which then reads the script.
+    const collect = await sampler();
+    await waitFor(
+      async () =>
+        (await readFile(`/proc/${worker.pid}/comm`, 'utf8')).startsWith('vllm') ||
+        (await readFile(`/proc/${worker.pid}/cmdline`, 'latin1')).startsWith('python3'),
+    );
+    const sample = byId(await collect.sample(), worker.id);
     expect(sample).toMatchObject({
       model: 'meta-llama/Llama-3.1-8B',
       port: 8123,
@@ -218,7 +225,12 @@ describe('workers of a live tree', () => {
     await dying.exited;
     await bench().monitor.stop(first.id, { graceMs: 0 });
     const second = await again();
-    const snapshot = await collect.sample();
+    // The kept descriptors of the cgroup that is gone show it first; its successor is there one pass later at most.
+    const snapshot = await waitFor(async () => {
+      const next = await collect.sample();
+      expect(byId(next, steady.id).cpuPercent).toBeGreaterThan(0);
+      return next.workers.some(({ id }) => id === second.id) ? next : null;
+    });
     expect(snapshot.workers.map(({ id }) => id).sort()).toEqual(['test/again', 'test/steady']);
     expect(byId(snapshot, steady.id).cpuPercent).toBeGreaterThan(0);
     // Another cgroup under the old name: its counters are not a continuation.

@@ -11,7 +11,9 @@ const bench = useWorkerBench();
 
 it('a worker under `run --cpu 50% --memory 256M` shows 50% at the queen, its OOM kill as an event, and stop leaves nothing', async () => {
   const places = ['--root', bench().tree.root, '--runtime-dir', bench().runtimeDir];
-  const { url } = await harness().up({ args: [...places, '--gpu', 'none'] });
+  // Not `harness().up`: an emulated CPU takes longer to start it than that waits.
+  const up = harness().cli(['up', '--port', '0', '--hive-port', '0', '--gpu', 'none', ...places]);
+  const url = (await up.line(/"role":"queen".*"url":"([^"]+)".*"msg":"listening"/, 200_000))[1] as string;
   const events = harness().stream(`${url}/v1/events`);
   const file = join(bench().runtimeDir, 'grow');
   // A child does the growing, so that the worker outlives the kill.
@@ -43,7 +45,7 @@ it('a worker under `run --cpu 50% --memory 256M` shows 50% at the queen, its OOM
     { timeoutMs: 100_000, what: 'the oomKill event' },
   );
   expect(event.data).toMatchObject({ workerId: 'llm/8080' });
-  await worker.line(/out of memory/);
+  await worker.line(/out of memory/, 60_000);
   expect(worker.running).toBe(true);
 
   const stop = harness().cli(['stop', 'llm/8080', ...places, '--grace', '2']);
@@ -55,4 +57,4 @@ it('a worker under `run --cpu 50% --memory 256M` shows 50% at the queen, its OOM
     everyMs: 200,
     what: 'the worker to leave the queen',
   });
-}, 400_000);
+}, 900_000);
