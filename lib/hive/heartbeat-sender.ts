@@ -77,6 +77,8 @@ export class HeartbeatSender {
   #intervalMs: number;
   #dueMs: number;
   #failures = 0;
+  #taken = 0;
+  #failedInAll = 0;
   #failure: SendFailure | null = null;
   #flight: { readonly abort: AbortController; readonly done: Promise<void> } | null = null;
   #cancelRetry: (() => void) | null = null;
@@ -99,6 +101,11 @@ export class HeartbeatSender {
   /** Why beats are not taken; null while they are, and before the first. */
   get failure(): SendFailure | null {
     return this.#failure;
+  }
+
+  /** Beats that were taken and that were not, since the start. */
+  get counts(): { readonly taken: number; readonly failed: number } {
+    return { taken: this.#taken, failed: this.#failedInAll };
   }
 
   /** Sends the newest beat if it is due and none is in flight. */
@@ -224,6 +231,8 @@ export class HeartbeatSender {
   #settle(outcome: Outcome, startedMs: number): void {
     if (this.#stopped) return;
     const { log } = this.#options;
+    if (outcome.kind === 'taken') this.#taken += 1;
+    else this.#failedInAll += 1;
     if (outcome.kind === 'taken') {
       if (this.#failures > 0)
         log.info({ queen: outcome.queen, failures: this.#failures }, 'heartbeats are taken again');

@@ -9,6 +9,7 @@ import { defaults } from '../defaults.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
+import { hiveMetrics } from '../http/metrics/hive-metrics.js';
 import type { HiveOptions, Running } from '../options.js';
 import { assembleSampler, type RunningSampler, type SamplerMachine } from '../sampling/create.js';
 import { packageVersion } from '../version.js';
@@ -27,7 +28,7 @@ export interface HiveParts {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly hostRoot?: string;
-  /** Routes beside the hive's own, such as /metrics. */
+  /** Routes beside the hive's own. */
   readonly extend?: (app: FastifyInstance, hive: HiveState) => void | Promise<void>;
 }
 
@@ -207,13 +208,22 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
   };
 
   let lastTickMs = clock.now();
+  let lastSnapshotMs: number | null = null;
   const served = await serveHive({
     host: options.host ?? defaults.host,
     port: options.port ?? defaults.hivePort,
     token: options.token,
     insecure: options.insecure ?? false,
     logger: options.logger,
-    extend: parts.extend && ((app) => parts.extend?.(app, hiveState)),
+    extend: async (app) => {
+      hiveMetrics(app, () => ({
+        beat: hiveState.snapshot(),
+        sinceSnapshotMs: lastSnapshotMs === null ? null : clock.now() - lastSnapshotMs,
+        counters: sampler.counters(),
+        sends: sender.counts,
+      }));
+      await parts.extend?.(app, hiveState);
+    },
     view: {
       snapshot: hiveState.snapshot,
       events: () => events.pending(Number.POSITIVE_INFINITY),
@@ -235,6 +245,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
 
   sampler.start((snapshot) => {
     lastTickMs = clock.now();
+    lastSnapshotMs = lastTickMs;
     collect();
     if (state === 'starting' && (snapshot.workersComplete || snapshot.collection.cgroupReader === 'none'))
       state = 'ready';

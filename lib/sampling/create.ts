@@ -14,7 +14,7 @@ import type { BlockingFiles } from '../native/blocking-files.js';
 import { sharesPidNamespace } from './attribution.js';
 import type { Occurrence } from './events.js';
 import { nodeHostReader, procHostReader } from './host.js';
-import { Sampler } from './sampler.js';
+import { type RawCounters, Sampler } from './sampler.js';
 
 /** Where cgroups are, as far as the sampler needs to know. */
 export interface WatchedPlace {
@@ -72,6 +72,8 @@ export interface RunningSampler {
   latest(): Snapshot | null;
   /** One pass on the caller's thread, workers only. */
   sampleWorkers(): readonly WorkerSample[];
+  /** Raw counters by worker id, from the newest pass. */
+  counters(): ReadonlyMap<string, RawCounters>;
   /** Facts since the last call. */
   takeEvents(): readonly Occurrence[];
   /**
@@ -197,6 +199,7 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
     latest: () => sampler.latest(),
     snapshot: () => sampler.snapshot(),
     sampleWorkers: () => sampler.sampleWorkers(),
+    counters: () => sampler.counters(),
     takeEvents: () => sampler.takeEvents(),
     async sample(signal) {
       throwIfOver(signal);

@@ -74,6 +74,15 @@ interface Tracked {
   recordSeen: Watched['record'];
   /** Read at least once. */
   read: boolean;
+  /** The newest row, for counters; null where nothing lives in it. */
+  row: RawRow | null;
+}
+
+/** A worker's counters as the kernel gave them. */
+export interface RawCounters {
+  readonly row: RawRow;
+  /** Every device that ever counted is in the I/O sums; one that left took its counts along, and they went back. */
+  readonly ioWhole: boolean;
 }
 
 const emptyHost: HostSample = {
@@ -115,6 +124,17 @@ export class Sampler {
     return this.#latest;
   }
 
+  /** Raw counters by worker id, from the newest pass; none where that pass is too old to be told. */
+  counters(): ReadonlyMap<string, RawCounters> {
+    const counters = new Map<string, RawCounters>();
+    if (this.#stale()) return counters;
+    for (const { watched, row, baseline } of this.#tracked.values()) {
+      if (row === null) continue;
+      counters.set(watched.id, { row, ioWhole: baseline?.io != null && baseline.io.mostDevices === row.ioDevices });
+    }
+    return counters;
+  }
+
   /** Facts since the last call, oldest first: workers started and ended, OOM kills, and what the GPU reader saw. */
   takeEvents(): readonly Occurrence[] {
     const events = this.#occurrences;
@@ -153,6 +173,7 @@ export class Sampler {
         oomKills: null,
         recordSeen: null,
         read: false,
+        row: null,
       });
     }
   }
@@ -252,6 +273,7 @@ export class Sampler {
     tracked.baseline = measured.baseline;
     if (!Number.isNaN(row.inode)) tracked.inode = row.inode;
     tracked.recordSeen = record;
+    tracked.row = row;
 
     if (!tracked.live) this.#started(tracked, main, record);
     this.#countOom(tracked, row, measured.rates.oomKillsSince, fresh);
@@ -452,6 +474,7 @@ export class Sampler {
       at: this.#nowText(),
     });
     tracked.live = false;
+    tracked.row = null;
     tracked.baseline = null;
     tracked.state = null;
     tracked.main = null;
@@ -482,8 +505,7 @@ export class Sampler {
     const faults: Fault[] = [...discovery.current().faults];
     const ageMs = this.#pass === null ? null : Math.max(0, nowMs() - this.#pass.startedMs);
     const stuckMs = reader?.runningMs() ?? 0;
-    // As long as a pass is late by a few intervals its figures are old and true; after that nobody knows.
-    const stale = ageMs !== null && ageMs > Math.max(5000, 5 * intervalMs);
+    const stale = this.#stale();
     if (reader === null) {
       faults.push({
         source: 'cgroup',
@@ -524,6 +546,12 @@ export class Sampler {
         gpuAgeMs: reading.ageMs === null ? null : round3(reading.ageMs),
       },
     };
+  }
+
+  /** As long as a pass is late by a few intervals its figures are old and true; after that nobody knows. */
+  #stale(): boolean {
+    const { nowMs, intervalMs } = this.#parts;
+    return this.#pass !== null && nowMs() - this.#pass.startedMs > Math.max(5000, 5 * intervalMs);
   }
 
   #gpus(reading: GpuReading, faults: Fault[]): GpuSample[] {
