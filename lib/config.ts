@@ -35,6 +35,7 @@ export interface Setting<T> {
     | 'What is watched'
     | 'Worker state'
     | 'Queen'
+    | 'NATS'
     | 'Commands that ask'
     | 'All';
 }
@@ -417,11 +418,61 @@ export const settings = {
     flag: 'nats',
     type: type.list(type.url(['nats:', 'tls:'], 'nats://10.0.0.1:4222'), 16),
     default: null,
-    without: 'one queen, everything in its memory.',
-    description: 'NATS servers through which several queens share one fleet.',
-    tradeoff: 'Survives the loss of a queen; needs a NATS server with JetStream.',
-    users: ['queen'],
-    group: 'Queen',
+    without: 'one queen, everything in its memory; a hive sends to its queens over HTTP.',
+    description:
+      'NATS servers through which several queens share one fleet. A hive that names them publishes there, and uses `queens` only where they are out of reach.',
+    tradeoff: 'The fleet survives the loss of a queen; it needs a NATS server (2.9 or newer) with JetStream.',
+    users: daemons,
+    group: 'NATS',
+  }),
+  natsCredentials: define({
+    flag: 'nats-credentials',
+    type: type.path,
+    default: null,
+    without: 'none are shown.',
+    description: 'Credentials file for the NATS servers, as `nsc` writes it.',
+    tradeoff: 'With it the servers decide who may publish as which hive; keep it readable for the daemon alone.',
+    users: daemons,
+    group: 'NATS',
+  }),
+  natsTlsCa: define({
+    flag: 'nats-tls-ca',
+    type: type.path,
+    default: null,
+    without: 'the certificate authorities that Node.js knows, where the address begins with tls://.',
+    description: 'PEM file of the certificate authority that signed the certificates of the NATS servers.',
+    tradeoff: 'A private authority needs no outside party, but has to reach every host.',
+    users: daemons,
+    group: 'NATS',
+  }),
+  natsTlsCert: define({
+    flag: 'nats-tls-cert',
+    type: type.path,
+    default: null,
+    without: 'no certificate is shown to the NATS servers.',
+    description: 'PEM file of the certificate to show to the NATS servers. Needs `natsTlsKey`.',
+    tradeoff: 'A stolen credentials file alone is useless then; every host needs a certificate.',
+    users: daemons,
+    group: 'NATS',
+  }),
+  natsTlsKey: define({
+    flag: 'nats-tls-key',
+    type: type.path,
+    default: null,
+    without: 'see `natsTlsCert`.',
+    description: 'PEM file of the private key of `natsTlsCert`.',
+    tradeoff: 'Keep it readable for the daemon alone.',
+    users: daemons,
+    group: 'NATS',
+  }),
+  natsReplicas: define({
+    flag: 'nats-replicas',
+    type: type.integer(1, 5),
+    default: 1,
+    description: 'Copies of events, reservations and the lease that NATS keeps, where it has to make them: 1, 3 or 5.',
+    tradeoff: '3 survive the loss of a NATS server and need a cluster of three; each write then waits for two of them.',
+    users: queens,
+    group: 'NATS',
   }),
 
   logLevel: define({

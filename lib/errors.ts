@@ -24,6 +24,7 @@ export const errorCodes = [
   'STATE_UNWRITABLE',
   'CLOSED',
   'IDEMPOTENCY_CONFLICT',
+  'BUS_UNAVAILABLE',
   // client and sender
   'REQUEST_FAILED',
   'REQUEST_TIMEOUT',

@@ -17,6 +17,8 @@ export interface HiveOptions {
   readonly id?: string;
   /** Queens to send to, `http://host:port`; empty: only sample and serve. */
   readonly queens?: readonly string[];
+  /** Publish to the queens through NATS; `queens` are then used only where NATS is out of reach. */
+  readonly nats?: NatsOptions;
   readonly token?: string;
   /** PEM files for TLS to the queen. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
@@ -45,6 +47,18 @@ export interface HiveOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How to reach the NATS servers that the queens of a fleet share. */
+export interface NatsOptions {
+  /** `nats://host:4222` or `tls://host:4222`, of one cluster. */
+  readonly servers: readonly string[];
+  /** A credentials file as `nsc` writes it. */
+  readonly credentialsFile?: string;
+  /** PEM files. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  /** Copies of what must last: 1, 3 or 5, no more than the cluster has servers. Default 1. */
+  readonly replicas?: number;
+}
+
 export interface QueenOptions {
   readonly host?: string;
   readonly port?: number;
@@ -68,8 +82,8 @@ export interface QueenOptions {
   readonly requestsPerSecond?: number;
   /** Open event streams at one time. */
   readonly maxStreams?: number;
-  /** NATS servers; none: one queen, in memory. */
-  readonly nats?: readonly string[];
+  /** None: one queen, in memory. */
+  readonly nats?: NatsOptions;
   readonly logger?: Logger;
   readonly signal?: AbortSignal;
 }

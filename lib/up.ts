@@ -27,7 +27,8 @@ export interface Up extends Running {
  */
 export async function startUp(options: UpOptions = {}): Promise<Up> {
   const { signal: queenSignal, ...queenOptions } = options.queen ?? {};
-  const { signal: hiveSignal, ...hiveOptions } = options.hive ?? {};
+  // Its hive speaks to its own queen, which passes on to the others what they share.
+  const { signal: hiveSignal, nats: _, ...hiveOptions } = options.hive ?? {};
   const signals = [options.signal, queenSignal, hiveSignal].filter((signal) => signal !== undefined);
   const throwIfAborted = () => {
     if (signals.some((signal) => signal.aborted))

@@ -1,6 +1,6 @@
 import type { Settings } from '../config.js';
 import { HivepulseError } from '../errors.js';
-import type { HiveOptions, QueenOptions } from '../options.js';
+import type { HiveOptions, NatsOptions, QueenOptions } from '../options.js';
 
 /** Without the keys that are undefined, as exact optional properties want it. */
 export function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -15,6 +15,7 @@ export function hiveOptions(settings: Settings, token: string | null): HiveOptio
   return defined({
     id: settings.id,
     queens: settings.queens,
+    nats: natsOptions(settings),
     token: token ?? undefined,
     tls: ca || cert ? defined({ ca, cert, key }) : undefined,
     labels: settings.label,
@@ -63,8 +64,29 @@ export function queenOptions(settings: Settings): QueenOptions {
     allowedHosts: settings.allowedHosts,
     requestsPerSecond: settings.requestsPerSecond,
     maxStreams: settings.maxStreams,
-    nats: settings.nats,
+    nats: natsOptions(settings),
   });
+}
+
+function natsOptions(settings: Settings): NatsOptions | undefined {
+  const {
+    nats: servers,
+    natsCredentials: credentialsFile,
+    natsTlsCa: ca,
+    natsTlsCert: cert,
+    natsTlsKey: key,
+  } = settings;
+  if ((cert === undefined) !== (key === undefined)) {
+    const [given, missing] = cert ? ['natsTlsCert', 'natsTlsKey'] : ['natsTlsKey', 'natsTlsCert'];
+    throw new HivepulseError('INVALID_OPTION', given, `${given} was given without ${missing}: name both PEM files.`);
+  }
+  if (servers === undefined || servers.length === 0) {
+    const given = credentialsFile ? 'natsCredentials' : ca ? 'natsTlsCa' : cert ? 'natsTlsCert' : null;
+    if (given === null) return undefined;
+    throw new HivepulseError('INVALID_OPTION', given, `${given} was given without nats: name the servers as well.`);
+  }
+  const tls = ca || cert ? defined({ ca, cert, key }) : undefined;
+  return { servers, ...defined({ credentialsFile, tls, replicas: settings.natsReplicas }) };
 }
 
 function requirePair({ tlsCert, tlsKey }: Settings): void {

@@ -181,5 +181,10 @@ export const HeartbeatReply = Type.Object({
   queenId: Type.String(),
   ackEventSeq: Type.Integer({ minimum: 0, description: 'Every event up to this one is safe at the queen.' }),
   intervalMs: Type.Integer({ minimum: 100, description: 'The interval asked for from now on.' }),
+  degraded: Type.Optional(
+    Type.Boolean({
+      description: 'true: this queen cannot pass the heartbeat on to the others now; tell another one as well.',
+    }),
+  ),
 });
 export type HeartbeatReply = Static<typeof HeartbeatReply>;

@@ -32,6 +32,7 @@ export const problems = {
   TOO_MANY_HIVES: [503, 'The queen has as many hives as it takes'],
   TOO_MANY_STREAMS: [503, 'The queen has as many streams as it takes'],
   CLOSING: [503, 'The queen is shutting down'],
+  BUS_UNAVAILABLE: [503, 'The queens cannot agree on a reservation now'],
   WARMING: [503, 'The queen has not yet heard the whole fleet'],
 } as const satisfies Record<string, readonly [number, string]>;
 

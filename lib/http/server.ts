@@ -6,7 +6,7 @@ import fastifyRateLimit from '@fastify/rate-limit';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
 import type { Logger } from 'pino';
-import type { Fleet } from '../contract/api.js';
+import type { Bus } from '../bus/bus.js';
 import type { Registry } from '../queen/registry.js';
 import type { TokenTable } from './auth.js';
 import { registerGuard } from './guard.js';
@@ -37,9 +37,8 @@ export interface ServerContext {
   readonly limits: ServerLimits;
   /** Served over TLS, so cookies are only sent there. */
   readonly secure: boolean;
-  readonly bus: () => Fleet['bus'];
-  /** Resolves when what was granted so far would outlive this process, where reservations are kept at all. */
-  readonly reservationsSaved: () => Promise<void>;
+  /** What this queen shares with others. */
+  readonly bus: Bus;
 }
 
 export interface ServerDeps extends Omit<ServerContext, 'secure'> {

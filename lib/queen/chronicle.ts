@@ -51,8 +51,12 @@ export class Chronicle {
     this.#publish('liveness', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
   }
 
-  /** Takes the facts of a hive that were not taken before. They are sent again until they are acknowledged. */
+  /**
+   * Takes the facts of a hive that were not taken before. They are sent again until they are acknowledged. Where queens
+   * share a stream they are none of the registry's business: they must last there before anybody acknowledges them.
+   */
   facts(hive: HiveRecord, events: readonly HiveEvent[]): void {
+    if (this.#journal) return;
     for (const event of events) {
       if (event.seq <= hive.ackEventSeq) continue;
       hive.ackEventSeq = event.seq;
@@ -69,9 +73,14 @@ export class Chronicle {
     }
   }
 
-  /** An event of a stream that queens share. */
-  deliver(type: EventType, event: FleetEvent): void {
-    if (this.ring.adopt(event)) this.emit({ type, event });
+  /** An event of a stream that queens share; `old`: it is only kept for replay, since those who listen have had it. */
+  deliver(type: EventType, event: FleetEvent, old = false): void {
+    if (this.ring.adopt(event) && !old) this.emit({ type, event });
+  }
+
+  /** Puts an event into the registry's own ring although a journal is set: the shared stream is out of reach. */
+  append(type: EventType, draft: EventDraft): void {
+    this.emit({ type, event: this.ring.append(draft) });
   }
 
   emit(change: RegistryChange): void {
@@ -104,8 +113,8 @@ export class Chronicle {
   }
 
   #publish(type: EventType, draft: EventDraft): void {
-    if (this.#journal) this.#journal(type, draft);
-    else this.emit({ type, event: this.ring.append(draft) });
+    if (this.#journal) this.#journal(draft);
+    else this.append(type, draft);
   }
 
   /** Written once for all that happens in one millisecond, which is most of what one beat brings. */

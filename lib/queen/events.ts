@@ -12,15 +12,31 @@ export type Replay = { readonly type: 'events'; readonly events: readonly FleetE
  * (a queen that restarted) is told from a place in this one. The sequence rises by one.
  */
 export class EventRing {
-  readonly epoch: string;
+  #epoch: string;
   readonly #capacity: number;
   readonly #ring: FleetEvent[] = [];
   #size = 0;
   #sequence = 0;
 
   constructor(epoch: string, capacity: number = defaults.eventRingSize) {
-    this.epoch = epoch;
+    this.#epoch = epoch;
     this.#capacity = Math.max(1, Math.floor(capacity));
+  }
+
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** Most events it keeps. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Becomes the ring of another stream, of which it holds nothing yet: readers of the former one are told to begin anew. */
+  restart(epoch: string, sequence = 0): void {
+    this.#epoch = epoch;
+    this.#sequence = sequence;
+    this.#size = 0;
   }
 
   /** Id of the newest event; `epoch-0` before the first. */

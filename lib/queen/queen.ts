@@ -3,6 +3,9 @@ import { isIPv6 } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
+import type { Bus } from '../bus/bus.js';
+import { type Journal, makeJournal } from '../bus/journal.js';
+import { memoryBus } from '../bus/memory.js';
 import { defaults } from '../defaults.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
@@ -54,6 +57,7 @@ export async function startQueen(
       `${host} is reachable from other machines, and no token is set: name a tokens file, bind to 127.0.0.1, or accept it with --insecure.`,
     );
 
+  const journal = options.nats === undefined ? null : makeJournal();
   const registry = new Registry({
     tickMs,
     staleAfterMs: options.staleAfterMs ?? defaults.staleAfterMs,
@@ -61,13 +65,14 @@ export async function startQueen(
     eventRingSize: options.eventRingSize ?? defaults.eventRingSize,
     maxHives: options.maxHives ?? defaults.maxHives,
     maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+    ...(journal === null ? {} : { journal: journal.journal }),
     ...extra.registry,
   });
   const hub = new StreamHub(registry, { maxClients: options.maxStreams ?? defaults.maxStreams });
   const kept = await keep(registry, options);
+  const bus = await openBus(registry, options, journal, kept);
   const app = await buildServer({
     registry,
-    reservationsSaved: () => kept?.saved() ?? Promise.resolve(),
     hub,
     tokens,
     loopback,
@@ -80,7 +85,7 @@ export async function startQueen(
       requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
       heartbeatsPerSecond: defaults.heartbeatsPerSecond,
     },
-    bus: () => 'memory',
+    bus,
     ...(logger === undefined ? {} : { logger }),
     ...(options.tls === undefined ? {} : { tls: readTls(options.tls) }),
     plugins: extra.plugins?.(registry, hub) ?? [],
@@ -90,6 +95,7 @@ export async function startQueen(
   const bound = await listen(app, host, port).catch(async (error) => {
     stopTicking();
     await app.close();
+    await bus.close();
     await kept?.close();
     throw error;
   });
@@ -108,6 +114,7 @@ export async function startQueen(
       process.off('SIGHUP', onHangUp);
       stopTicking();
       await app.close();
+      await bus.close();
       await kept?.close();
     })();
     return closing;
@@ -136,8 +143,34 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
     });
 }
 
-function keep(registry: Registry, { state, logger }: QueenOptions): Promise<KeptReservations | null> {
+/** The packages of NATS, and what builds on them, are loaded where they are asked for. */
+async function openBus(
+  registry: Registry,
+  { nats, logger, ...options }: QueenOptions,
+  journal: Journal | null,
+  kept: KeptReservations | null,
+): Promise<Bus> {
+  if (nats === undefined || journal === null)
+    return memoryBus(
+      registry,
+      () => kept?.saved() ?? Promise.resolve(),
+      (error) => logger?.error({ err: error }, 'reservations are not kept over a restart'),
+    );
+  const { openNatsBus } = await import('../bus/nats.js');
+  const limits = {
+    maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
+    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+  };
+  return await openNatsBus({ registry, nats, limits, ...(logger === undefined ? {} : { log: logger }) }, journal);
+}
+
+/** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */
+function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptReservations | null> {
   if (state === undefined) return Promise.resolve(null);
+  if (nats !== undefined) {
+    logger?.info('reservations are kept in NATS; the state directory is not used');
+    return Promise.resolve(null);
+  }
   return keepReservations(registry, state, (message) => logger?.warn(message));
 }
 

@@ -49,13 +49,14 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
   readonly historyRings?: number;
   /** Told of a listener that threw. Default: the error is thrown on its own, as one of an event handler is. */
   readonly onListenerError?: (error: unknown) => void;
-  /** False while another queen draws the conclusions of the fleet; they then do not enter the stream. */
+  /** False while nobody is to be told what this registry concludes. */
   readonly concludes?: () => boolean;
   /**
-   * Takes every event instead of the registry's own stream, for queens that share one; what that stream then says is given
-   * to `deliver`. Default: events enter the own stream at once.
+   * Takes every conclusion instead of the registry's own stream, for queens that share one; what that stream then says is
+   * given to `deliver`. Facts of hives are then left to whoever keeps that stream. Default: events enter the own stream at
+   * once.
    */
-  readonly journal?: (type: EventType, draft: EventDraft) => void;
+  readonly journal?: (draft: EventDraft) => void;
 }
 
 export interface FindOptions {

@@ -18,7 +18,7 @@ import { defaults } from '../defaults.js';
 import { HivepulseError } from '../errors.js';
 import { audit } from './audit.js';
 import { Chronicle } from './chronicle.js';
-import type { EventRing, Replay } from './events.js';
+import type { EventDraft, EventRing, Replay } from './events.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
 import { type Incarnations, judge, replaceRun } from './incarnations.js';
 import { Indexes } from './indexes.js';
@@ -352,11 +352,13 @@ export class Registry {
     return [...this.#room.reservations.all()].map((held) => reservationView(held, nowMs));
   }
 
-  /** The reservations as they outlive this process, with their ends by the wall clock. */
-  savedReservations(): SavedReservation[] {
+  /** The reservations (of one hive) as they outlive this process, with their ends by the wall clock. */
+  savedReservations(hive?: string): SavedReservation[] {
     const nowMs = this.#nowMs();
     const wallMs = this.#wallClock();
-    return [...this.#room.reservations.all()].map((held) => save(held, nowMs, wallMs));
+    const { reservations } = this.#room;
+    const held = hive === undefined ? reservations.all() : (reservations.ofHive(hive) ?? []);
+    return [...held].map((each) => save(each, nowMs, wallMs));
   }
 
   /** Takes over a reservation granted before a restart, or by another queen. False where it is over already. */
@@ -411,9 +413,17 @@ export class Registry {
     return hive ? hive.workerOrder.map((worker) => workerView(worker, nowMs)) : [];
   }
 
-  /** Takes an event from a stream that queens share (see `journal`); one that is known already is left out. */
-  deliver(type: EventType, event: FleetEvent): void {
-    this.#chronicle.deliver(type, event);
+  /**
+   * Takes an event from a stream that queens share (see `journal`); one that is known already is left out. `old`: those who
+   * listen have had it, and it is only kept for replay.
+   */
+  deliver(type: EventType, event: FleetEvent, old = false): void {
+    this.#chronicle.deliver(type, event, old);
+  }
+
+  /** Puts a conclusion into the own stream although a journal is set: the shared one is out of reach. */
+  append(draft: EventDraft): void {
+    this.#chronicle.append('liveness', draft);
   }
 
   /** What a client that stood at an event id has missed. */

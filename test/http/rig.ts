@@ -1,4 +1,5 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+import { memoryBus } from '../../lib/bus/memory.js';
 import { TokenTable } from '../../lib/http/auth.js';
 import { buildServer, type ServerDeps, type ServerLimits } from '../../lib/http/server.js';
 import { StreamHub } from '../../lib/http/stream-hub.js';
@@ -49,8 +50,7 @@ export async function rigOf(
     version: '0.0.0',
     loopback: true,
     pageDirectory: '/nonexistent',
-    bus: () => 'memory',
-    reservationsSaved: () => Promise.resolve(),
+    bus: memoryBus(registry),
     limits: {
       maxHeartbeatBytes: 1024 * 1024,
       maxWorkersPerHive: 500,

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { HeartbeatBody } from '../../bus/bus.js';
 import type { HeartbeatReply } from '../../contract/heartbeat.js';
 import { readHeartbeat } from '../../contract/validate.js';
 import { decompress, isEncoded, parseJson } from '../body.js';
@@ -10,19 +11,26 @@ import type { ServerContext } from '../server.js';
 /** Bursts are what a hive sends after a pause of the network; it never has more than one request in flight. */
 const burstSeconds = 2;
 
-function answer(body: Buffer, done: (error: Error | null, value?: unknown) => void): void {
+/** A body as it came, for whoever passes it on, and what it says. */
+interface Frame {
+  readonly bytes: Buffer;
+  readonly encoding: string | null;
+  readonly value: unknown;
+}
+
+function answer(plain: Buffer, body: HeartbeatBody, done: (error: Error | null, frame?: Frame) => void): void {
   let value: unknown;
   try {
-    value = parseJson(body);
+    value = parseJson(plain);
   } catch (error) {
     done(error as Error);
     return;
   }
-  done(null, value);
+  done(null, { ...body, value });
 }
 
 export async function heartbeatRoutes(app: FastifyInstance, context: ServerContext): Promise<void> {
-  const { registry, limits } = context;
+  const { registry, limits, bus } = context;
   const beats = new Limiter({
     perSecond: limits.heartbeatsPerSecond,
     burst: Math.max(2, limits.heartbeatsPerSecond * burstSeconds),
@@ -35,8 +43,11 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
     (request, body: Buffer, done) => {
       const encoding = request.headers['content-encoding'];
       if (isEncoded(encoding))
-        decompress(body, encoding, limits.maxHeartbeatBytes).then((plain) => answer(plain, done), done);
-      else answer(body, done);
+        decompress(body, encoding, limits.maxHeartbeatBytes).then(
+          (plain) => answer(plain, { bytes: body, encoding: encoding ?? null }, done),
+          done,
+        );
+      else answer(body, { bytes: body, encoding: null }, done);
     },
   );
 
@@ -61,7 +72,9 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
       },
     },
     async (request): Promise<HeartbeatReply> => {
-      const verdict = readHeartbeat(request.body, { maxWorkers: limits.maxWorkersPerHive });
+      // A request without a body never met the parser.
+      const frame = (request.body ?? { bytes: Buffer.alloc(0), encoding: null, value: null }) as Frame;
+      const verdict = readHeartbeat(frame.value, { maxWorkers: limits.maxWorkersPerHive });
       if (!verdict.ok) {
         const { code, message, field } = verdict.refusal;
         throw new ProblemError(code, message, { field });
@@ -85,11 +98,13 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
         const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
         throw new ProblemError(outcome.code, outcome.message, retry);
       }
+      const safe = bus.took(heartbeat, frame, outcome.ackEventSeq);
       return {
         accepted: true,
         queenId: registry.queenId,
-        ackEventSeq: outcome.ackEventSeq,
+        ackEventSeq: typeof safe === 'number' ? safe : await safe,
         intervalMs: outcome.intervalMs,
+        ...(bus.state() === 'degraded' ? { degraded: true } : {}),
       };
     },
   );

@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyBaseLogger } from 'fastify';
 import { Type } from 'typebox';
 import { PlacementRequest } from '../../contract/api.js';
 import { HivepulseError } from '../../errors.js';
@@ -7,14 +6,17 @@ import { answers, refTo } from '../openapi.js';
 import { ProblemError } from '../problem.js';
 import type { ServerContext } from '../server.js';
 
-export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
-  app,
-  { registry, reservationsSaved },
-) => {
-  /** Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk. */
-  const saved = (log: FastifyBaseLogger) =>
-    reservationsSaved().catch((error) => log.error({ err: error }, 'reservations are not kept over a restart'));
+/** What the bus says, as an answer. */
+function problemFrom(error: unknown): unknown {
+  if (!(error instanceof HivepulseError)) return error;
+  if (error.code === 'IDEMPOTENCY_CONFLICT')
+    return new ProblemError('IDEMPOTENCY_CONFLICT', error.message, { field: error.subject });
+  if (error.code === 'BUS_UNAVAILABLE')
+    return new ProblemError('BUS_UNAVAILABLE', error.message, { retryAfterSeconds: 1 });
+  return error;
+}
 
+export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { registry, bus }) => {
   app.post(
     '/v1/placements',
     {
@@ -27,18 +29,14 @@ export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
           'time is over. The same `idempotencyKey` gives the same reservation.',
         tags: ['scheduling'],
         body: PlacementRequest,
-        response: answers({ description: 'Best first.', schema: refTo('PlacementReply') }, 409, 413, 415),
+        response: answers({ description: 'Best first.', schema: refTo('PlacementReply') }, 409, 413, 415, 503),
       },
     },
-    async ({ body, log }) => {
+    async ({ body }) => {
       try {
-        const reply = registry.place(body);
-        if (reply.reservation !== null) await saved(log);
-        return reply;
+        return await bus.place(body);
       } catch (error) {
-        if (error instanceof HivepulseError && error.code === 'IDEMPOTENCY_CONFLICT')
-          throw new ProblemError('IDEMPOTENCY_CONFLICT', error.message, { field: error.subject });
-        throw error;
+        throw problemFrom(error);
       }
     },
   );
@@ -68,13 +66,15 @@ export const placementRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
         summary: 'Give reserved room back',
         tags: ['scheduling'],
         params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }),
-        response: answers({ status: 204, description: 'Given back.' }, 404),
+        response: answers({ status: 204, description: 'Given back.' }, 404, 503),
       },
     },
-    async ({ params: { id }, log }, reply) => {
-      if (!registry.releaseReservation(id))
+    async ({ params: { id } }, reply) => {
+      const released = await bus.release(id).catch((error) => {
+        throw problemFrom(error);
+      });
+      if (!released)
         throw new ProblemError('NOT_FOUND', `There is no reservation ${id}; it was released, used or is over.`);
-      await saved(log);
       return reply.code(204).send();
     },
   );

@@ -80,6 +80,7 @@ export const queryRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
     },
     async ({ params: { id } }, reply) => {
       if (!registry.removeHive(id)) throw absent('hive', id);
+      bus.removed(id);
       return reply.code(204).send();
     },
   );
@@ -215,7 +216,7 @@ export const queryRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
         response: answers({ description: 'Totals over all hives known.', schema: refTo('Fleet') }),
       },
     },
-    async () => registry.fleet(bus()),
+    async () => registry.fleet(bus.state()),
   );
 
   app.get(
