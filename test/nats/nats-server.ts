@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Managed } from '../harness/processes.js';
@@ -44,11 +44,10 @@ export class NatsServer {
   async start(): Promise<void> {
     const { config = [], plain = false, host = '127.0.0.1', prefix = [] } = this.#options;
     const file = join(this.directory, 'server.conf');
-    const { writeFileSync } = await import('node:fs');
     writeFileSync(file, config.join('\n'));
     const args = ['-c', file, '-a', host, '-p', String(this.#port), '--ports_file_dir', this.directory];
     if (!plain) args.push('-js', '-sd', join(this.directory, 'store'));
-    const [command, ...before] = [...prefix, 'nats-server'] as [string, ...string[]];
+    const [command = 'nats-server', ...before] = prefix.length > 0 ? [...prefix, 'nats-server'] : [];
     const started = new Managed('nats-server', command, [...before, ...args]);
     this.#process = started;
     await started.line(/Server is ready/);
