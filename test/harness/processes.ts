@@ -93,7 +93,7 @@ export class Managed {
   }
 
   /** Exit code, or the name of the signal that ended it. */
-  async ended(timeoutMs = 10_000): Promise<number | NodeJS.Signals> {
+  async ended(timeoutMs = 30_000): Promise<number | NodeJS.Signals> {
     if (!this.closed) {
       await Promise.race([
         once(this.child, 'close'),
