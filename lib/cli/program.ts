@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { packageVersion } from '../version.js';
 import { register as completion } from './completion.js';
+import { register as control } from './control.js';
 import { register as doctor } from './doctor.js';
 import { register as events } from './events.js';
 import { register as hive } from './hive.js';
@@ -14,14 +15,7 @@ import { register as up } from './up.js';
 import { register as workers } from './workers.js';
 
 /** In the order of the help. A command file imports what it needs in its action, so that all of them load in no time. */
-const commands = [up, queen, hive, run, stop, top, workers, hives, events, sample, doctor, completion];
-
-export function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return version;
-}
+const commands = [up, queen, hive, run, stop, control, top, workers, hives, events, sample, doctor, completion];
 
 export function createProgram(): Command {
   const program = new Command('hivepulse')

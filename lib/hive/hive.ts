@@ -11,12 +11,12 @@ import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
 import { hiveMetrics } from '../http/metrics/hive-metrics.js';
 import type { HiveOptions, Running } from '../options.js';
-import { assembleSampler, type RunningSampler, type SamplerMachine } from '../sampling/create.js';
+import { assembleSampler, type SamplerMachine } from '../sampling/create.js';
 import { packageVersion } from '../version.js';
 import { EventLog } from './event-log.js';
 import { type Exchange, httpExchange } from './exchange.js';
 import { type Clock, HeartbeatSender, type SenderLog, systemClock } from './heartbeat-sender.js';
-import { type HiveListener, serveControl, serveHive } from './http.js';
+import { type HiveControl, type HiveListener, serveControl, serveHive } from './http.js';
 import { openMachine } from './machine.js';
 import { defaultRuntimeDir } from './records.js';
 
@@ -144,6 +144,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
   const events = new EventLog();
   const listeners = new Set<HiveListener>();
   let state: HiveInfo['state'] = 'starting';
+  let draining = false;
   let seq = 0;
 
   /** A heartbeat of the newest snapshot; the number is given only to those that are sent. */
@@ -241,14 +242,20 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     await http?.close();
     throw error;
   });
-  const control = await openControl(sampler, runtimeDir, new URL(served.url).port, log);
+  const control = await openControl(join(runtimeDir, `hive-${new URL(served.url).port}.sock`), log, {
+    release: (seconds) => sampler.gpu.release(seconds),
+    drain: (wanted) => {
+      draining = wanted;
+      if (state === 'ready' || state === 'draining') state = wanted ? 'draining' : 'ready';
+    },
+  });
 
   sampler.start((snapshot) => {
     lastTickMs = clock.now();
     lastSnapshotMs = lastTickMs;
     collect();
     if (state === 'starting' && (snapshot.workersComplete || snapshot.collection.cgroupReader === 'none'))
-      state = 'ready';
+      state = draining ? 'draining' : 'ready';
     sender.tick();
     if (listeners.size > 0) {
       const beat = beatOf(snapshot, Math.max(1, seq));
@@ -286,17 +293,15 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
 
 /** One socket for each port, so that two hives of one user do not take each other's. Without it a hive still does its work. */
 async function openControl(
-  sampler: RunningSampler,
-  runtimeDir: string,
-  port: string,
+  path: string,
   log: SenderLog,
+  actions: HiveControl,
 ): Promise<{ readonly path: string; close(): Promise<void> } | null> {
-  const path = join(runtimeDir, `hive-${port}.sock`);
   try {
-    const { close } = await serveControl(path, (seconds) => sampler.gpu.release(seconds));
+    const { close } = await serveControl(path, actions);
     return { path, close };
   } catch (error) {
-    log.warn({ err: error }, `the control socket ${path} cannot be made; GPUs cannot be released through it`);
+    log.warn({ err: error }, `the control socket ${path} cannot be made; the hive cannot be drained or release GPUs`);
     return null;
   }
 }

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { HivepulseError, systemCode } from '../errors.js';
-import { bearerOf, hostName, isLocalName, isLoopbackAddress } from '../http/auth.js';
+import { bearerOf, hostName, isLocalName, isLoopbackAddress, TokenTable } from '../http/auth.js';
 import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 
@@ -55,6 +55,7 @@ export async function serveHive(
       `Listening on ${host} lets others read what runs here: give a token, or --insecure if the network is trusted.`,
     );
   }
+  const tokens = new TokenTable(token === undefined ? [] : [{ token, role: 'read' }]);
   const app = Fastify({
     logger: false,
     forceCloseConnections: true,
@@ -78,7 +79,8 @@ export async function serveHive(
       throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
     }
     if (token !== undefined && !loopback && request.url !== '/healthz') {
-      if (bearerOf(request.headers.authorization) !== token) {
+      const given = bearerOf(request.headers.authorization);
+      if (given === null || tokens.find(given) === null) {
         throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
       }
     }
@@ -161,14 +163,16 @@ function registerEvents(app: FastifyInstance, view: HiveSource): void {
   });
 }
 
-/**
- * The control socket: whoever may write it may have the driver let go. The file's rights are the only check, so it is
- * made for its owner alone.
- */
-export async function serveControl(
-  path: string,
-  release: (seconds: number) => Promise<void>,
-): Promise<{ close(): Promise<void> }> {
+/** What the control socket can ask of a hive. */
+export interface HiveControl {
+  /** Lets go of the GPU driver. */
+  readonly release: (seconds: number) => Promise<void>;
+  /** Out of all scheduling, or back into it; workers go on. */
+  readonly drain: (draining: boolean) => void;
+}
+
+/** The control socket. The file's rights are the only check, so it is made for its owner alone. */
+export async function serveControl(path: string, control: HiveControl): Promise<{ close(): Promise<void> }> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   // One that a killed hive left behind. A living one keeps its port, so two never get here with one runtime directory and one port.
   await rm(path, { force: true });
@@ -181,8 +185,16 @@ export async function serveControl(
         field: 'seconds',
       });
     }
-    await release(seconds);
+    await control.release(seconds);
     return reply.send({ released: true, seconds });
+  });
+  app.post<{ Body: { draining?: unknown } }>('/v1/drain', async (request, reply) => {
+    const draining = request.body?.draining;
+    if (typeof draining !== 'boolean') {
+      throw new ProblemError('INVALID_REQUEST', 'draining must be true or false.', { field: 'draining' });
+    }
+    control.drain(draining);
+    return reply.send({ draining });
   });
   const before = process.umask(0o177);
   try {

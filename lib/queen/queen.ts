@@ -13,12 +13,15 @@ import { buildServer } from '../http/server.js';
 import { StreamHub } from '../http/stream-hub.js';
 import type { QueenOptions, Running, TokenGrant } from '../options.js';
 import { packageVersion } from '../version.js';
+import { pace } from './pace.js';
 import { Registry } from './registry.js';
 import type { RegistryOptions } from './registry-options.js';
 import { type KeptReservations, keepReservations } from './state-file.js';
 
 /** How often liveness is looked at: everything due is done within this time. */
 const tickMs = 250;
+/** How often it is looked whether hives should speak less often. */
+const paceEveryMs = 5000;
 
 export interface Queen extends Running {
   readonly port: number;
@@ -218,8 +221,17 @@ function readTls(tls: NonNullable<QueenOptions['tls']>) {
 
 /** Re-armed after each look, so that a stalled loop is looked at once, not many times; never keeps the process alive. */
 function tick(registry: Registry): () => void {
+  let lookedAt = performance.now();
+  let used = process.cpuUsage();
   const timer = setTimeout(() => {
     registry.advance();
+    const elapsedMs = performance.now() - lookedAt;
+    if (elapsedMs >= paceEveryMs) {
+      const { user, system } = process.cpuUsage(used);
+      registry.requestedIntervalMs = pace(registry.requestedIntervalMs, (user + system) / 1000 / elapsedMs);
+      lookedAt = performance.now();
+      used = process.cpuUsage();
+    }
     timer.refresh();
   }, tickMs).unref();
   return () => clearTimeout(timer);

@@ -222,8 +222,8 @@ describe('hive', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     const agent = new Agent({ connect: { socketPath: path } });
     cleanups.push(() => agent.destroy());
-    const post = async (body: unknown) => {
-      const { statusCode, body: reply } = await unixRequest('http://hive/v1/gpu/release', {
+    const post = async (body: unknown, route = '/v1/gpu/release') => {
+      const { statusCode, body: reply } = await unixRequest(`http://hive${route}`, {
         dispatcher: agent,
         method: 'POST',
         headers: { 'content-type': 'application/json' },
@@ -235,6 +235,16 @@ describe('hive', () => {
     expect(await post({ seconds: 30 })).toBe(200);
     expect(await post({ seconds: -1 })).toBe(400);
     expect(released).toEqual([30]);
+
+    const state = () => hive.snapshot()?.hive.state;
+    await waitFor(() => state() === 'ready');
+    expect(await post({ draining: 'yes' }, '/v1/drain')).toBe(400);
+    expect(state()).toBe('ready');
+    expect(await post({ draining: true }, '/v1/drain')).toBe(200);
+    expect(state()).toBe('draining');
+    expect(await post({ draining: false }, '/v1/drain')).toBe(200);
+    expect(state()).toBe('ready');
+
     await hive.close();
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
   });

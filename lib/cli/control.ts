@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import { defaults } from '../defaults.js';
+import { HivepulseError, systemCode } from '../errors.js';
+
+interface ControlFlags {
+  readonly port: string;
+  readonly runtimeDir?: string;
+}
+
+/** Asks the hive of this host over its control socket. Whoever may write the socket may ask. */
+async function ask(flags: ControlFlags, path: string, body: Readonly<Record<string, unknown>>): Promise<void> {
+  const [{ Client }, { join }, { defaultRuntimeDir }] = await Promise.all([
+    import('undici'),
+    import('node:path'),
+    import('../hive/records.js'),
+  ]);
+  const socketPath = join(flags.runtimeDir ?? defaultRuntimeDir(), `hive-${flags.port}.sock`);
+  const client = new Client('http://hive', { connect: { socketPath } });
+  try {
+    const { statusCode, body: answer } = await client.request({
+      method: 'POST',
+      path,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (statusCode !== 200) {
+      const { detail } = JSON.parse(text) as { detail?: string };
+      throw new HivepulseError('REQUEST_FAILED', socketPath, detail ?? text);
+    }
+  } catch (error) {
+    if (error instanceof HivepulseError) throw error;
+    const code = systemCode(error) ?? (error as Error).message;
+    const mend =
+      code === 'EACCES'
+        ? 'ask as the user that the hive runs as'
+        : 'is a hive running here? --port names another than the default';
+    throw new HivepulseError(
+      'REQUEST_FAILED',
+      socketPath,
+      `The hive at ${socketPath} does not answer (${code}): ${mend}.`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    await client.close();
+  }
+}
+
+const withPlace = (command: Command): Command =>
+  command
+    .option('--port <port>', 'port of the hive', String(defaults.hivePort))
+    .option('--runtime-dir <dir>', 'where its control socket is (default: /run/hivepulse, else per user)');
+
+/** Adds `hivepulse drain`, `hivepulse undrain` and `hivepulse release-gpus`. */
+export function register(program: Command): void {
+  withPlace(program.command('drain'))
+    .summary('take this host out of scheduling; its workers go on')
+    .description('Takes the host of a running hive out of all scheduling. Its workers go on, and are still shown.')
+    .action(async (flags: ControlFlags) => {
+      await ask(flags, '/v1/drain', { draining: true });
+      process.stdout.write('draining: no new work comes here; hivepulse undrain takes it back\n');
+    });
+  withPlace(program.command('undrain'))
+    .summary('take this host back into scheduling')
+    .description('Takes the host of a running hive back into scheduling.')
+    .action(async (flags: ControlFlags) => {
+      await ask(flags, '/v1/drain', { draining: false });
+      process.stdout.write('ready\n');
+    });
+  withPlace(program.command('release-gpus'))
+    .summary('let go of the GPU driver for a while, so that a GPU can be reset')
+    .description(
+      'Has the hive let go of the GPU driver, so that a GPU can be reset or reconfigured, and take it up again.',
+    )
+    .argument('[seconds]', 'for how long, at most 3600', '60')
+    .action(async (seconds: string, flags: ControlFlags) => {
+      await ask(flags, '/v1/gpu/release', { seconds: Number(seconds) });
+      process.stdout.write(`released for ${seconds} s\n`);
+    });
+}

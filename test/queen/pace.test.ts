@@ -1,0 +1,36 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { pace } from '../../lib/queen/pace.js';
+
+it.each([
+  // asked, share, next
+  [0, 0.2, 0],
+  [0, 0.89, 0],
+  [0, 0.95, 2000],
+  [2000, 0.95, 4000],
+  [8000, 1.2, 10_000],
+  [10_000, 0.99, 10_000],
+  [10_000, 0.7, 10_000],
+  [10_000, 0.5, 5000],
+  [5000, 0.1, 2500],
+  [2500, 0.1, 1250],
+  [2000, 0.1, 0],
+  [1250, 0.1, 0],
+])('asked %d ms at a share of %d: %d ms', (asked, share, next) => {
+  expect(pace(asked, share)).toBe(next);
+});
+
+it('a queen that stays idle asks for nothing after a few looks, whatever it asked before', () => {
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: 0, max: 2, noNaN: true })), (shares) => {
+      let asked = 0;
+      for (const share of shares) {
+        asked = pace(asked, share);
+        expect(asked).toBeGreaterThanOrEqual(0);
+        expect(asked).toBeLessThanOrEqual(10_000);
+      }
+      for (let look = 0; look < 4; look++) asked = pace(asked, 0);
+      expect(asked).toBe(0);
+    }),
+  );
+});
