@@ -1,12 +1,10 @@
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { packageRoot } from './package-root.js';
 
 /**
- * The file a worker thread starts from, beside the module that asks. A thread can only run JavaScript: asked from the
- * TypeScript sources (tests, benchmarks) it is the built file under dist/.
+ * The file a worker thread starts from. A thread can only run JavaScript, and a bundler does not follow it: it is always
+ * the built file of the package, given relative to dist/.
  */
-export function workerEntry(moduleUrl: string, file: string): string {
-  const path = fileURLToPath(new URL(file, moduleUrl));
-  if (!moduleUrl.split('?')[0]?.endsWith('.ts')) return path;
-  const lib = path.lastIndexOf('/lib/');
-  return `${path.slice(0, lib)}/dist/${path.slice(lib + '/lib/'.length)}`;
+export function workerEntry(file: string): string {
+  return join(packageRoot, 'dist', file);
 }

@@ -93,7 +93,7 @@ export class FilesReader implements RawReader {
   #ensureThread(): Worker {
     if (this.#thread) return this.#thread;
     const workerData: FilesThreadData = { options: this.#options, shared: this.#shared };
-    const thread = new Worker(workerEntry(import.meta.url, './files-thread.js'), {
+    const thread = new Worker(workerEntry('cgroup/files-thread.js'), {
       workerData,
       execArgv: [],
       name: 'hivepulse-cgroups',

@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { NativeGpuOptions } from '../native/binding.js';
+import { findExecutable } from '../native/prebuilt.js';
 import type { NvmlChannel } from './nvml.js';
 
 export interface HelperOptions extends NativeGpuOptions {
@@ -12,16 +10,9 @@ export interface HelperOptions extends NativeGpuOptions {
   readonly spawn?: typeof spawn;
 }
 
-/** The package's directory, from lib/gpu as from dist/gpu. */
-const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
-
 /** Where hivepulse-gpu is: as built here, else as shipped. null: nowhere. */
 export function findHelper(): string | null {
-  const candidates = [
-    join(packageRoot, 'build/Release/hivepulse-gpu'),
-    join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, 'hivepulse-gpu'),
-  ];
-  return candidates.find((path) => existsSync(path)) ?? null;
+  return findExecutable('hivepulse-gpu');
 }
 
 /** Lines kept while nobody takes them; more only come from a host where something else is wrong. */

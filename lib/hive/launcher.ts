@@ -1,10 +1,10 @@
 import { type ChildProcess, type SpawnOptions as NodeSpawnOptions, type StdioOptions, spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
-import { delimiter, dirname, isAbsolute, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { HivepulseError } from '../errors.js';
+import { findExecutable } from '../native/prebuilt.js';
 
 /** What is to run, apart from where. */
 export interface CommandOptions {
@@ -18,22 +18,10 @@ export interface CommandOptions {
   readonly detached?: boolean;
 }
 
-const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-
-const executable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-};
-
 /** The native launcher where it was built or came prebuilt, else null. `HIVEPULSE_LAUNCHER=sh` asks for the fallback. */
 export function findLauncher(environment: NodeJS.ProcessEnv = process.env): string | null {
   if (environment.HIVEPULSE_LAUNCHER === 'sh') return null;
-  const places = ['build/Release', `prebuilds/${process.platform}-${process.arch}`];
-  return places.map((place) => join(packageRoot, place, 'hivepulse-launch')).find(executable) ?? null;
+  return findExecutable('hivepulse-launch');
 }
 
 /**

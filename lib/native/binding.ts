@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerFiles } from '../cgroup/raw.js';
+import { packageRoot } from '../package-root.js';
 import type { DirectoryEntry, FileResult } from './blocking-files.js';
 
 /** One set of cgroups and the thread that reads them (native/sample_thread.h). */
@@ -77,8 +77,6 @@ export type BindingResult =
   | { readonly binding?: undefined; readonly reason: string };
 
 const require = createRequire(import.meta.url);
-/** The package's directory, from lib/native as from dist/native. */
-const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 let loaded: BindingResult | undefined;
 

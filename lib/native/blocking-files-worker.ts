@@ -53,7 +53,7 @@ export class WorkerFiles implements BlockingFiles {
 
   #ensureThread(): Worker {
     if (this.#thread) return this.#thread;
-    const thread = new Worker(workerEntry(import.meta.url, './blocking-files-thread.js'), {
+    const thread = new Worker(workerEntry('native/blocking-files-thread.js'), {
       workerData: this.#runningSince.buffer,
       execArgv: [],
       name: 'hivepulse-files',

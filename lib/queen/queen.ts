@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
 import type { Bus } from '../bus/bus.js';
@@ -12,6 +12,7 @@ import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
 import { buildServer } from '../http/server.js';
 import { StreamHub } from '../http/stream-hub.js';
 import type { QueenOptions, Running, TokenGrant } from '../options.js';
+import { packageRoot } from '../package-root.js';
 import { packageVersion } from '../version.js';
 import { pace } from './pace.js';
 import { Registry } from './registry.js';
@@ -30,10 +31,8 @@ export interface Queen extends Running {
   reloadTokens(): void;
 }
 
-/** Where the build puts the page, seen from the build and from the sources. */
-const pageDirectory = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? '../../dist/dashboard' : '../dashboard', import.meta.url),
-);
+/** Where the build puts the page. */
+const pageDirectory = join(packageRoot, 'dist/dashboard');
 
 /**
  * Starts a queen: the registry, its HTTP API, its event stream and the page.
