@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions as NodeSpawnOptions, type StdioOptions, spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
@@ -175,8 +175,11 @@ export async function start(
   const report = stdio.push('pipe') - 1;
   // The wrapper's own messages go to a pipe of ours; the command gets the stderr that was asked for.
   const stderr = wrapped ? stdio.push(stdio[2]) - 1 : null;
+  let nowhere: number | null = null;
   if (stderr !== null) {
     if (stdio[stderr] === 'inherit') stdio[stderr] = 2;
+    // Above 2, `ignore` would mean no descriptor at all.
+    if (stdio[stderr] === 'ignore' || stdio[stderr] === null) stdio[stderr] = nowhere = openSync('/dev/null', 'w');
     stdio[2] = 'pipe';
   }
   const settings: NodeSpawnOptions = { stdio: stdio as StdioOptions };
@@ -186,6 +189,7 @@ export async function start(
 
   const [file, ...args] = launchArguments(plan, report, stderr) as [string, ...string[]];
   const child = spawnProcess(file, args, settings);
+  if (nowhere !== null) closeSync(nowhere);
   const collect = (stream: Readable | null | undefined): (() => string) => {
     let text = '';
     stream?.setEncoding('utf8').on('data', (part: string) => {

@@ -113,6 +113,11 @@ describe('systemd_scope_lifecycle', () => {
     },
   );
 
+  it.each(['ignore', 'inherit'] as const)('the command has a stderr where stdio is %s', async (stdio) => {
+    const worker = await sh('test -e /proc/self/fd/2 && ! test -e /proc/self/fd/4 && exit 42', { stdio });
+    expect(await worker.exited).toMatchObject({ code: 42 });
+  });
+
   it('spawn_invalid_binary: named, and no scope is left behind', async () => {
     await expect(sh('', { command: '/nope', args: [] })).rejects.toMatchObject({ code: 'EXEC_NOT_FOUND' });
     await expect(sh('', { command: '/etc/passwd', args: [] })).rejects.toMatchObject({ code: 'EXEC_NOT_PERMITTED' });
