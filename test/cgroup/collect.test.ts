@@ -153,13 +153,12 @@ describe('workers of a live tree', () => {
       stdio: 'ignore',
       labels: { team: 'search' },
     });
-    // env(1) becomes python3, which then reads the script.
     const collect = await sampler();
-    await waitFor(
-      async () =>
-        (await readFile(`/proc/${worker.pid}/comm`, 'utf8')).startsWith('vllm') ||
-        (await readFile(`/proc/${worker.pid}/cmdline`, 'latin1')).startsWith('python3'),
-    );
+    // env(1), and whatever stands for python3 on this host, first become the interpreter.
+    await waitFor(async () => /^[^\0]*python[0-9.]*\0/.test(await readFile(`/proc/${worker.pid}/cmdline`, 'latin1')), {
+      timeoutMs: 60_000,
+      what: 'the interpreter to run',
+    });
     const sample = byId(await collect.sample(), worker.id);
     expect(sample).toMatchObject({
       model: 'meta-llama/Llama-3.1-8B',
