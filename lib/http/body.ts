@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { promisify } from 'node:util';
 import { brotliDecompress, brotliDecompressSync, gunzip, gunzipSync, inflate, inflateSync } from 'node:zlib';
 import { systemCode } from '../errors.js';
@@ -6,6 +6,8 @@ import { ProblemError } from './problem.js';
 
 /** Smaller bodies are decompressed on the spot: a trip to the thread pool would cost more than it saves. */
 const inPlaceBytes = 64 * 1024;
+
+const chunkBytes = 128 * 1024;
 
 const decoders = {
   gzip: { sync: gunzipSync, async: promisify(gunzip) },
@@ -31,7 +33,11 @@ export async function decompress(body: Buffer, encoding: string | undefined, max
       { field: 'content-encoding' },
     );
   try {
-    const options = { maxOutputLength: maxBytes };
+    // In few pieces: the default of 16 KiB makes many of a frame, which are then put together.
+    const options = {
+      maxOutputLength: maxBytes,
+      chunkSize: body.length < chunkBytes / 8 ? chunkBytes / 2 : chunkBytes,
+    };
     const decoder = decoders[known];
     return body.length <= inPlaceBytes ? decoder.sync(body, options) : await decoder.async(body, options);
   } catch (error) {
@@ -42,9 +48,11 @@ export async function decompress(body: Buffer, encoding: string | undefined, max
 }
 
 export function parseJson(body: Buffer): unknown {
-  if (!isUtf8(body)) throw new ProblemError('INVALID_JSON', 'The body is not UTF-8.');
+  // Most frames are plain ASCII, and then need no decoding.
+  const encoding = isAscii(body) ? 'latin1' : 'utf8';
+  if (encoding === 'utf8' && !isUtf8(body)) throw new ProblemError('INVALID_JSON', 'The body is not UTF-8.');
   try {
-    return JSON.parse(body.toString('utf8'));
+    return JSON.parse(body.toString(encoding));
   } catch (error) {
     // The engine's message quotes the body; its first part says where the fault is, the rest is not for a log.
     const where = /position \d+/.exec((error as Error).message)?.[0];

@@ -31,13 +31,16 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
   const allowed = new Set(allowedHosts.map((name) => name.toLowerCase()));
   const failed = new Limiter(failures);
   app.decorateRequest('caller', null);
+  // Read here: the plugin's own hook runs later, and heartbeats do without it.
+  const tokenInCookie = (header: string | undefined): string | null =>
+    header === undefined ? null : (app.parseCookie(header)[sessionCookie] ?? null);
   const judge = (request: FastifyRequest): void => {
     if (loopback) checkHost(request, allowed);
     checkOrigin(request, allowed, loopback);
     if (!tokens.required) return;
     const need = request.is404 ? 'open' : (request.routeOptions.config.need ?? 'read');
     const bearer = bearerOf(request.headers.authorization);
-    const token = bearer ?? request.cookies[sessionCookie] ?? null;
+    const token = bearer ?? tokenInCookie(request.headers.cookie);
     if (token === null) {
       if (need === 'open') return;
       throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');

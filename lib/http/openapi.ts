@@ -88,8 +88,8 @@ const docsPolicy =
   "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'none'; img-src 'self' data:; " +
   "font-src 'self' data:; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'";
 
-/** Must be registered before the routes that it describes. */
-export async function registerOpenApi(app: FastifyInstance, version: string): Promise<void> {
+/** Must be registered before the routes that it is to describe. */
+export async function registerSchemas(app: FastifyInstance, version: string): Promise<void> {
   for (const [name, schema] of Object.entries(named))
     app.addSchema({ $id: name, ...(withReferences(schema, true) as object) });
   await app.register(swagger, {
@@ -114,6 +114,10 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
     },
     refResolver: { buildLocalReference: (json, _uri, _fragment, i) => String(json.$id ?? `schema${i}`) },
   });
+}
+
+/** The document and the page that shows it. */
+export async function registerDocs(app: FastifyInstance): Promise<void> {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: docsPolicy,

@@ -10,7 +10,7 @@ import type { Bus } from '../bus/bus.js';
 import type { Registry } from '../queen/registry.js';
 import type { TokenTable } from './auth.js';
 import { registerGuard } from './guard.js';
-import { registerOpenApi } from './openapi.js';
+import { registerDocs, registerSchemas } from './openapi.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from './problem.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
@@ -131,13 +131,17 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   app.setErrorHandler(replyProblem);
   describeMethods(app);
 
+  await registerSchemas(app, deps.version);
+  registerGuard(app, { tokens, loopback: deps.loopback, allowedHosts: deps.allowedHosts ?? [] });
+  // Before all that only people need: what is registered later does not run for each beat of a fleet.
+  await app.register(heartbeatRoutes, context);
+
   await app.register(fastifyCookie);
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
     strictTransportSecurity: tls !== undefined,
     referrerPolicy: { policy: 'no-referrer' },
   });
-  registerGuard(app, { tokens, loopback: deps.loopback, allowedHosts: deps.allowedHosts ?? [] });
   await app.register(fastifyRateLimit, {
     max: limits.requestsPerSecond,
     timeWindow: 1000,
@@ -153,9 +157,8 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     globalDecompression: false,
     threshold: 1024,
   });
-  await registerOpenApi(app, deps.version);
+  await registerDocs(app);
 
-  await app.register(heartbeatRoutes, context);
   await app.register(async (people) => {
     people.addHook('preParsing', async (request) => {
       const encoding = request.headers['content-encoding'];

@@ -18,7 +18,7 @@ interface Frame {
   readonly value: unknown;
 }
 
-function answer(plain: Buffer, body: HeartbeatBody, done: (error: Error | null, frame?: Frame) => void): void {
+function parse(plain: Buffer, body: HeartbeatBody, done: (error: Error | null, frame?: Frame) => void): void {
   let value: unknown;
   try {
     value = parseJson(plain);
@@ -44,10 +44,10 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
       const encoding = request.headers['content-encoding'];
       if (isEncoded(encoding))
         decompress(body, encoding, limits.maxHeartbeatBytes).then(
-          (plain) => answer(plain, { bytes: body, encoding: encoding ?? null }, done),
+          (plain) => parse(plain, { bytes: body, encoding: encoding ?? null }, done),
           done,
         );
-      else answer(body, { bytes: body, encoding: null }, done);
+      else parse(body, { bytes: body, encoding: null }, done);
     },
   );
 
@@ -55,9 +55,7 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
     '/v1/heartbeats',
     {
       bodyLimit: limits.maxHeartbeatBytes,
-      config: { need: 'heartbeat', rateLimit: false },
-      helmet: false,
-      compress: false,
+      config: { need: 'heartbeat' },
       // Judged by `readHeartbeat`, which keeps what is right of a frame; the schema here is for the document.
       validatorCompiler: () => () => true,
       schema: {
@@ -71,7 +69,8 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
         response: answers({ description: 'Taken.', schema: refTo('HeartbeatReply') }, 408, 409, 413, 415, 503),
       },
     },
-    async (request): Promise<HeartbeatReply> => {
+    // No promise unless one has to be waited for, and the answer as text: nothing is left to serialize.
+    (request, reply): void => {
       // A request without a body never met the parser.
       const frame = (request.body ?? { bytes: Buffer.alloc(0), encoding: null, value: null }) as Frame;
       const verdict = readHeartbeat(frame.value, { maxWorkers: limits.maxWorkersPerHive });
@@ -98,14 +97,19 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
         const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
         throw new ProblemError(outcome.code, outcome.message, retry);
       }
-      const safe = bus.took(heartbeat, frame, outcome.ackEventSeq);
-      return {
-        accepted: true,
-        queenId: registry.queenId,
-        ackEventSeq: typeof safe === 'number' ? safe : await safe,
-        intervalMs: outcome.intervalMs,
-        ...(bus.state() === 'degraded' ? { degraded: true } : {}),
+      const answer = (ackEventSeq: number): void => {
+        const taken: HeartbeatReply = {
+          accepted: true,
+          queenId: registry.queenId,
+          ackEventSeq,
+          intervalMs: outcome.intervalMs,
+          ...(bus.state() === 'degraded' ? { degraded: true } : {}),
+        };
+        reply.type('application/json; charset=utf-8').send(JSON.stringify(taken));
       };
+      const safe = bus.took(heartbeat, frame, outcome.ackEventSeq);
+      if (typeof safe === 'number') answer(safe);
+      else safe.then(answer).catch((error: unknown) => reply.send(error));
     },
   );
 }

@@ -1,0 +1,50 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { BenchContext } from './metric.js';
+
+/** A process of a benchmark that is asked and answers. */
+export class Child<First> {
+  readonly process: ChildProcess;
+  readonly first: First;
+
+  private constructor(process: ChildProcess, first: First) {
+    this.process = process;
+    this.first = first;
+  }
+
+  /** Starts `processes/<name>.ts` and waits for its first word. It ends with the suite. */
+  static async start<First>(
+    context: BenchContext,
+    name: string,
+    args: readonly (string | number)[],
+    execArgv: readonly string[] = [],
+  ): Promise<Child<First>> {
+    const path = fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
+    const child = fork(path, args.map(String), {
+      execArgv: ['--import', 'tsx', ...execArgv],
+    });
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    context.defer(async () => {
+      if (child.connected) child.disconnect();
+      await ended;
+    });
+    return new Child(child, await answer<First>(child, name));
+  }
+
+  ask<Answer>(question: object = {}): Promise<Answer> {
+    const answered = answer<Answer>(this.process, 'it');
+    this.process.send(question);
+    return answered;
+  }
+}
+
+function answer<T>(child: ChildProcess, name: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number | null) => reject(new Error(`${name} ended with ${code}`));
+    child.once('exit', onExit);
+    child.once('message', (message) => {
+      child.off('exit', onExit);
+      resolve(message as T);
+    });
+  });
+}
