@@ -414,6 +414,16 @@ export const settings = {
     users: queens,
     group: 'Queen',
   }),
+  metricsWorkers: define({
+    flag: 'metrics-workers',
+    type: type.integer(0, 100_000),
+    default: defaults.metricsWorkers,
+    description: 'Workers that have series of their own at /metrics of the queen; 0: none.',
+    tradeoff:
+      'Each one is some 15 series; where Prometheus scrapes the hives as well, it has them from there, and 0 saves them here.',
+    users: queens,
+    group: 'Queen',
+  }),
   nats: define({
     flag: 'nats',
     type: type.list(type.url(['nats:', 'tls:'], 'nats://10.0.0.1:4222'), 16),

@@ -36,6 +36,8 @@ export const defaults = {
   /** Heartbeats of one hive. */
   heartbeatsPerSecond: 20,
   maxStreams: 2000,
+  /** Workers that have series of their own at a queen's /metrics. */
+  metricsWorkers: 1000,
 
   idleBelowPercent: 0,
   idleBelowCpuPercent: 5,

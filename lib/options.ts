@@ -82,6 +82,8 @@ export interface QueenOptions {
   readonly requestsPerSecond?: number;
   /** Open event streams at one time. */
   readonly maxStreams?: number;
+  /** Workers that have series of their own at /metrics; 0: none. */
+  readonly metricsWorkers?: number;
   /** None: one queen, in memory. */
   readonly nats?: NatsOptions;
   readonly logger?: Logger;

@@ -64,6 +64,7 @@ export function queenOptions(settings: Settings): QueenOptions {
     allowedHosts: settings.allowedHosts,
     requestsPerSecond: settings.requestsPerSecond,
     maxStreams: settings.maxStreams,
+    metricsWorkers: settings.metricsWorkers,
     nats: natsOptions(settings),
   });
 }

@@ -10,6 +10,7 @@ import type { Bus } from '../bus/bus.js';
 import type { Registry } from '../queen/registry.js';
 import type { TokenTable } from './auth.js';
 import { registerGuard } from './guard.js';
+import type { HeartbeatCounts } from './heartbeat-counts.js';
 import { registerDocs, registerSchemas } from './openapi.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from './problem.js';
 import { eventRoutes } from './routes/events.js';
@@ -39,6 +40,8 @@ export interface ServerContext {
   readonly secure: boolean;
   /** What this queen shares with others. */
   readonly bus: Bus;
+  /** Where heartbeats are counted, for those who want to know. */
+  readonly heartbeats?: HeartbeatCounts;
 }
 
 export interface ServerDeps extends Omit<ServerContext, 'secure'> {

@@ -9,6 +9,8 @@ import { memoryBus } from '../bus/memory.js';
 import { defaults } from '../defaults.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
+import { HeartbeatCounts } from '../http/heartbeat-counts.js';
+import { queenMetrics } from '../http/metrics/queen-metrics.js';
 import { buildServer } from '../http/server.js';
 import { StreamHub } from '../http/stream-hub.js';
 import type { QueenOptions, Running, TokenGrant } from '../options.js';
@@ -71,6 +73,14 @@ export async function startQueen(
     ...extra.registry,
   });
   const hub = new StreamHub(registry, { maxClients: options.maxStreams ?? defaults.maxStreams });
+  const heartbeats = new HeartbeatCounts();
+  const metrics = queenMetrics(() => ({
+    registry,
+    heartbeats,
+    streams: hub.clients,
+    maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
+    version: packageVersion(),
+  }));
   const kept = await keep(registry, options);
   const bus = await openBus(registry, options, journal, kept);
   const app = await buildServer({
@@ -90,7 +100,8 @@ export async function startQueen(
     bus,
     ...(logger === undefined ? {} : { logger }),
     ...(options.tls === undefined ? {} : { tls: readTls(options.tls) }),
-    plugins: extra.plugins?.(registry, hub) ?? [],
+    heartbeats,
+    plugins: [metrics, ...(extra.plugins?.(registry, hub) ?? [])],
   });
 
   const stopTicking = tick(registry);

@@ -5,7 +5,7 @@ import { readHeartbeat } from '../../contract/validate.js';
 import { decompress, isEncoded, parseJson } from '../body.js';
 import { Limiter } from '../limiter.js';
 import { answers, refTo } from '../openapi.js';
-import { ProblemError } from '../problem.js';
+import { ProblemError, toProblem } from '../problem.js';
 import type { ServerContext } from '../server.js';
 
 /** Bursts are what a hive sends after a pause of the network; it never has more than one request in flight. */
@@ -30,11 +30,18 @@ function parse(plain: Buffer, body: HeartbeatBody, done: (error: Error | null, f
 }
 
 export async function heartbeatRoutes(app: FastifyInstance, context: ServerContext): Promise<void> {
-  const { registry, limits, bus } = context;
+  const { registry, limits, bus, heartbeats } = context;
   const beats = new Limiter({
     perSecond: limits.heartbeatsPerSecond,
     burst: Math.max(2, limits.heartbeatsPerSecond * burstSeconds),
   });
+
+  // Also what the guard, the parser or the limit of a body refuses.
+  if (heartbeats)
+    app.addHook('onError', (_request, _reply, error, done) => {
+      heartbeats.refuse(toProblem(error).code);
+      done();
+    });
 
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser(
@@ -97,6 +104,7 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
         const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
         throw new ProblemError(outcome.code, outcome.message, retry);
       }
+      if (heartbeats) heartbeats.accepted++;
       const answer = (ackEventSeq: number): void => {
         const taken: HeartbeatReply = {
           accepted: true,
