@@ -74,15 +74,16 @@ export async function startQueen(
   });
   const hub = new StreamHub(registry, { maxClients: options.maxStreams ?? defaults.maxStreams });
   const heartbeats = new HeartbeatCounts();
+  const kept = await keep(registry, options);
+  const bus = await openBus(registry, options, journal, kept);
   const metrics = queenMetrics(() => ({
     registry,
     heartbeats,
     streams: hub.clients,
     maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
     version: packageVersion(),
+    bus: bus.state(),
   }));
-  const kept = await keep(registry, options);
-  const bus = await openBus(registry, options, journal, kept);
   const app = await buildServer({
     registry,
     hub,

@@ -42,7 +42,10 @@ function fleet(maxWorkers = 1000) {
   const exposition = new Exposition(familiesOfQueen, { paced: true });
   const heartbeats = new HeartbeatCounts();
   const text = () =>
-    exposition.text('prometheus', fleetScrape({ registry, maxWorkers, heartbeats, streams: 2, version: '1' }));
+    exposition.text(
+      'prometheus',
+      fleetScrape({ registry, maxWorkers, heartbeats, streams: 2, version: '1', bus: 'memory' }),
+    );
   return { clock, registry, text, parsed: async () => parseExposition(await text()) };
 }
 

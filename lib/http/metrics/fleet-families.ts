@@ -1,4 +1,4 @@
-import { type HiveView, livenesses, type WorkerView } from '../../contract/api.js';
+import { type Fleet, type HiveView, livenesses, type WorkerView } from '../../contract/api.js';
 import { type GpuSample, gpuHealths, hiveStates, workerStates } from '../../contract/heartbeat.js';
 import type { Registry } from '../../queen/registry.js';
 import type { HeartbeatCounts } from '../heartbeat-counts.js';
@@ -18,7 +18,7 @@ type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 
 /** What one scrape of a queen sees. */
 export interface FleetScrape {
-  readonly fleet: ReturnType<Registry['fleet']>;
+  readonly fleet: Fleet;
   readonly hives: readonly Labelled<HiveView>[];
   /** Of hives that are not offline: what an offline hive said last is not what is now. */
   readonly heard: readonly Labelled<HiveView>[];
@@ -41,6 +41,7 @@ export interface FleetSource {
   readonly streams: number;
   readonly heartbeats: HeartbeatCounts;
   readonly version: string;
+  readonly bus: Fleet['bus'];
 }
 
 export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): FleetScrape {
@@ -64,7 +65,7 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
   const sequence = Number(registry.lastEventId.split('-').at(-1));
   return {
     ...rest,
-    fleet: registry.fleet(),
+    fleet: registry.fleet(rest.bus),
     hives,
     heard: hives.filter(({ item }) => item.liveness !== 'offline'),
     gpus,
@@ -289,6 +290,8 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
   ),
 ];
 
+const buses = ['memory', 'nats', 'degraded'] as const;
+
 const queenFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_queen_info',
@@ -314,6 +317,13 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
     *collect({ heartbeats }) {
       for (const [code, value] of heartbeats.refused) yield { value, labels: { code } };
     },
+  },
+  {
+    name: 'hivepulse_queen_bus',
+    type: 'gauge',
+    help: 'What queens share: memory (one queen), nats, or degraded (NATS is out of reach); 1 for the one that holds.',
+    labels: ['bus'],
+    collect: ({ fleet }) => stateSet(buses, 'bus', fleet.bus),
   },
   single('counter', 'hivepulse_queen_events_total', 'Events of the stream.', ({ eventsSeen }) => eventsSeen),
   single('gauge', 'hivepulse_queen_events_kept', 'Events kept for replay.', ({ eventsKept }) => eventsKept),
