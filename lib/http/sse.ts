@@ -34,6 +34,16 @@ export const streamLimits: StreamLimits = {
   maxBehindMs: 30_000,
 };
 
+/** What a client that read too slowly had lost when it was closed. */
+export interface PartedReader {
+  /** Events that were dropped for want of room. */
+  readonly dropped: number;
+  /** Events that still waited. */
+  readonly unsent: number;
+  /** How long it had not kept up, ms. */
+  readonly behindMs: number;
+}
+
 /** What a client needs while it catches up: the rows of a hive as they are now, or null where it is gone. */
 export type WholeHive = (hive: string) => Buffer | null;
 
@@ -47,7 +57,7 @@ export class StreamClient {
   readonly #limits: StreamLimits;
   readonly #wholeHive: WholeHive;
   readonly #now: () => number;
-  readonly #onClose: (client: StreamClient) => void;
+  readonly #onClose: (client: StreamClient, parted: PartedReader | null) => void;
   readonly #hives = new Set<string>();
   /** What must go out before anything else: the snapshot, piece by piece. */
   #backlog: Iterator<Buffer> | null = null;
@@ -66,7 +76,7 @@ export class StreamClient {
     limits: StreamLimits;
     wholeHive: WholeHive;
     now: () => number;
-    onClose: (client: StreamClient) => void;
+    onClose: (client: StreamClient, parted: PartedReader | null) => void;
   }) {
     this.#response = options.response;
     this.#limits = options.limits;
@@ -133,17 +143,21 @@ export class StreamClient {
   /** A socket that is full would hold a last message back as well, so what was lost is told only if there is room. */
   #giveUp(): void {
     if (this.#closed) return;
-    this.#end();
+    this.#end({
+      dropped: this.#dropped,
+      unsent: this.#events.length,
+      behindMs: this.#behindSinceMs === null ? 0 : Math.round(this.#now() - this.#behindSinceMs),
+    });
     this.#response.destroy();
   }
 
-  #end(): void {
+  #end(parted: PartedReader | null = null): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#backlog = null;
     this.#events = [];
     this.#hives.clear();
-    this.#onClose(this);
+    this.#onClose(this, parted);
   }
 
   #write(frame: Buffer): void {

@@ -8,7 +8,7 @@ import {
 } from '../contract/api.js';
 import { defaults } from '../defaults.js';
 import type { Replay } from '../queen/events.js';
-import { StreamClient, type StreamLimits, sseMessage, streamHeaders, streamLimits } from './sse.js';
+import { type PartedReader, StreamClient, type StreamLimits, sseMessage, streamHeaders, streamLimits } from './sse.js';
 
 /** What a stream shows; an absent field shows all. */
 export interface StreamFilter {
@@ -187,15 +187,24 @@ export class StreamHub {
   #events: FleetEvent[] = [];
   #scheduled = false;
   #lastFlushMs = 0;
+  readonly #onParted: (reader: PartedReader, count: number) => void;
   #clients = 0;
+  #parted = 0;
   #timer: NodeJS.Timeout | null = null;
   #unsubscribe: (() => void) | null = null;
   #closed = false;
 
   constructor(
     source: StreamSource,
-    options: { limits?: Partial<StreamLimits>; now?: () => number; maxClients?: number } = {},
+    options: {
+      limits?: Partial<StreamLimits>;
+      now?: () => number;
+      maxClients?: number;
+      /** A reader that did not keep up was closed; `count` such so far. */
+      onParted?: (reader: PartedReader, count: number) => void;
+    } = {},
   ) {
+    this.#onParted = options.onParted ?? (() => {});
     this.#source = source;
     this.#limits = { ...streamLimits, ...options.limits };
     this.#now = options.now ?? (() => performance.now());
@@ -204,6 +213,11 @@ export class StreamHub {
 
   get clients(): number {
     return this.#clients;
+  }
+
+  /** Readers that were closed because they did not keep up, since the start. */
+  get parted(): number {
+    return this.#parted;
   }
 
   get full(): boolean {
@@ -258,7 +272,11 @@ export class StreamHub {
       limits: this.#limits,
       wholeHive: (hive) => into.wholeFrame(this.#source, hive),
       now: this.#now,
-      onClose: (closed) => {
+      onClose: (closed, parted) => {
+        if (parted !== null) {
+          this.#parted++;
+          this.#onParted(parted, this.#parted);
+        }
         into.clients.delete(closed);
         if (into.clients.size === 0) this.#groups.delete(name);
         this.#clients--;

@@ -72,7 +72,11 @@ export async function startQueen(
     ...(journal === null ? {} : { journal: journal.journal }),
     ...extra.registry,
   });
-  const hub = new StreamHub(registry, { maxClients: options.maxStreams ?? defaults.maxStreams });
+  const hub = new StreamHub(registry, {
+    maxClients: options.maxStreams ?? defaults.maxStreams,
+    onParted: (reader, count) =>
+      logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
+  });
   const heartbeats = new HeartbeatCounts();
   const kept = await keep(registry, options);
   const bus = await openBus(registry, options, journal, kept);

@@ -25,6 +25,9 @@ const Saved = Type.Object({
 });
 const saved = Compile(Saved);
 
+/** After a write that failed, ms. */
+const retryMs = 2000;
+
 export const reservationsFile = 'reservations.json';
 
 /** What a state file's text holds, or why it is not one. Pure. */
@@ -67,20 +70,28 @@ export async function keepReservations(
   } catch (error) {
     throw unwritable(path, error);
   }
-  const writer = new Writer(path, () => ({
+  const state = () => ({
     kind: 'hivepulse.reservations',
     version: 1,
     reservations: registry.savedReservations(),
-  }));
+  });
+  const writer = new Writer(path, state, (message) => warn(`${path}: ${message}`));
   registry.onReservations(() => writer.mark());
   // The first write finds out now, and not at the first grant, whether the directory can be written.
   writer.mark();
-  await writer.settled();
+  await writer.settled().catch((error: unknown) => {
+    writer.close();
+    throw error;
+  });
   return {
     saved: () => writer.settled(),
     async close() {
       registry.onReservations(null);
-      await writer.settled();
+      try {
+        await writer.settled();
+      } finally {
+        writer.close();
+      }
     },
   };
 }
@@ -105,23 +116,42 @@ async function read(path: string, warn: (message: string) => void): Promise<Save
 class Writer {
   readonly #path: string;
   readonly #state: () => unknown;
+  readonly #told: (message: string) => void;
   #dirty = false;
   #writing: Promise<void> | null = null;
+  #retry: NodeJS.Timeout | null = null;
+  #failed = false;
+  #closed = false;
 
-  constructor(path: string, state: () => unknown) {
+  constructor(path: string, state: () => unknown, told: (message: string) => void) {
     this.#path = path;
     this.#state = state;
+    this.#told = told;
   }
 
   mark(): void {
     this.#dirty = true;
-    // A failure is told to whoever waits for it; the next change tries again.
+    // A failure is told to whoever waits for it, and tried again.
     if (!this.#writing) this.#start().catch(() => {});
+  }
+
+  /** No more tries after this. */
+  close(): void {
+    this.#closed = true;
+    if (this.#retry) clearTimeout(this.#retry);
   }
 
   async settled(): Promise<void> {
     if (this.#writing) await this.#writing;
     else if (this.#dirty) await this.#start();
+  }
+
+  /** A disk that was full may have room again long before the next grant: what was granted must not wait for that. */
+  #tryLater(): void {
+    this.#failed = true;
+    if (this.#closed) return;
+    if (this.#retry) clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.mark(), retryMs).unref();
   }
 
   #start(): Promise<void> {
@@ -140,8 +170,11 @@ class Writer {
         await replaceFile(this.#path, JSON.stringify(this.#state()));
       } catch (error) {
         this.#dirty = true;
+        this.#tryLater();
         throw unwritable(this.#path, error);
       }
+      if (this.#failed) this.#told('the state is kept again');
+      this.#failed = false;
     }
   }
 }

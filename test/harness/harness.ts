@@ -14,9 +14,14 @@ export interface Daemon {
   readonly url: string;
 }
 
-export interface DaemonOptions extends SpawnOptions {
-  readonly args?: readonly string[];
+export interface CliOptions extends SpawnOptions {
   readonly name?: string;
+  /** What it runs under: `ip netns exec NAME`, `setpriv ...`; it must end in an exec. */
+  readonly under?: readonly string[];
+}
+
+export interface DaemonOptions extends CliOptions {
+  readonly args?: readonly string[];
 }
 
 /**
@@ -48,8 +53,9 @@ export class Harness {
   }
 
   /** `hivepulse <args>`. */
-  cli(args: readonly string[], options: SpawnOptions & { readonly name?: string } = {}): Managed {
-    return this.start(options.name ?? `hivepulse ${args[0]}`, process.execPath, [main, ...args], options);
+  cli(args: readonly string[], options: CliOptions = {}): Managed {
+    const [command, ...rest] = [...(options.under ?? []), process.execPath, main, ...args] as [string, ...string[]];
+    return this.start(options.name ?? `hivepulse ${args[0]}`, command, rest, options);
   }
 
   private async daemon(command: 'up' | 'queen' | 'hive', options: DaemonOptions): Promise<Daemon> {

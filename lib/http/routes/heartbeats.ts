@@ -31,6 +31,8 @@ function parse(plain: Buffer, body: HeartbeatBody, done: (error: Error | null, f
 
 export async function heartbeatRoutes(app: FastifyInstance, context: ServerContext): Promise<void> {
   const { registry, limits, bus, heartbeats } = context;
+  /** Two hives of one id are said once a minute, not at each of their beats. */
+  const duplicates = new Limiter({ perSecond: 1 / 60, burst: 1 });
   const beats = new Limiter({
     perSecond: limits.heartbeatsPerSecond,
     burst: Math.max(2, limits.heartbeatsPerSecond * burstSeconds),
@@ -101,6 +103,8 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
         );
       const outcome = registry.heartbeat(heartbeat);
       if (!outcome.accepted) {
+        if (outcome.code === 'DUPLICATE_HIVE_ID' && duplicates.take(id) === 0)
+          request.log.warn({ code: outcome.code, hive: id, address: request.ip }, outcome.message);
         const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
         throw new ProblemError(outcome.code, outcome.message, retry);
       }

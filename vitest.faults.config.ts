@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+import { MatrixReporter } from './test/faults/matrix-reporter.js';
+
+/** Real queens and hives that are broken on purpose. `HIVEPULSE_FAULT_SECONDS` says how long each fault lasts. */
+export default defineConfig({
+  test: {
+    include: ['test/faults/**/*.test.ts'],
+    globalSetup: ['test/global-setup.ts'],
+    // Most of the time is spent waiting; two files at once still leave the figures of either comparable to their controls.
+    maxWorkers: 2,
+    testTimeout: 180_000 + 3000 * Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 0),
+    hookTimeout: 60_000,
+    reporters: ['default', ['json', { outputFile: 'test-results/faults.json' }], new MatrixReporter()],
+  },
+});
