@@ -84,6 +84,7 @@ export async function startQueen(
     registry,
     heartbeats,
     streams: hub.clients,
+    streamsParted: hub.parted,
     maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
     version: packageVersion(),
     bus: bus.state(),

@@ -44,7 +44,7 @@ function fleet(maxWorkers = 1000) {
   const text = () =>
     exposition.text(
       'prometheus',
-      fleetScrape({ registry, maxWorkers, heartbeats, streams: 2, version: '1', bus: 'memory' }),
+      fleetScrape({ registry, maxWorkers, heartbeats, streams: 2, streamsParted: 0, version: '1', bus: 'memory' }),
     );
   return { clock, registry, text, parsed: async () => parseExposition(await text()) };
 }

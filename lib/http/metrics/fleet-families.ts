@@ -30,6 +30,8 @@ export interface FleetScrape {
   readonly eventsKept: number;
   readonly eventsSeen: number | null;
   readonly streams: number;
+  /** Closed because their readers did not keep up. */
+  readonly streamsParted: number;
   readonly heartbeats: HeartbeatCounts;
   readonly version: string;
 }
@@ -39,6 +41,8 @@ export interface FleetSource {
   /** Workers that have series of their own, at most. */
   readonly maxWorkers: number;
   readonly streams: number;
+  /** Closed because their readers did not keep up. */
+  readonly streamsParted: number;
   readonly heartbeats: HeartbeatCounts;
   readonly version: string;
   readonly bus: Fleet['bus'];
@@ -328,6 +332,12 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
   single('counter', 'hivepulse_queen_events_total', 'Events of the stream.', ({ eventsSeen }) => eventsSeen),
   single('gauge', 'hivepulse_queen_events_kept', 'Events kept for replay.', ({ eventsKept }) => eventsKept),
   single('gauge', 'hivepulse_queen_streams', 'Event streams that are open.', ({ streams }) => streams),
+  single(
+    'counter',
+    'hivepulse_queen_streams_parted_total',
+    'Event streams that were closed because their readers did not keep up.',
+    ({ streamsParted }) => streamsParted,
+  ),
   single('gauge', 'hivepulse_queen_reservations', 'Reservations in force.', ({ reservations }) => reservations.length),
   single('gauge', 'hivepulse_queen_reserved_vram_bytes', 'GPU memory that reservations claim.', ({ reservations }) =>
     reservations.reduce((sum, { vramBytes, gpuUuids }) => sum + vramBytes * gpuUuids.length, 0),
