@@ -1,10 +1,13 @@
 import { Agent, request } from 'undici';
+import type { Heartbeat } from '../contract/heartbeat.js';
 
 /** One request to a queen. */
 export interface ExchangeRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  /** What the body says, for an exchange that has to know. */
+  readonly beat: Heartbeat;
   readonly signal: AbortSignal;
 }
 
@@ -49,4 +52,9 @@ export function httpExchange(tls: { readonly ca?: string; readonly cert?: string
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Each address by its own way: `nats:` and `tls:` over NATS, the rest over HTTP. */
+export function eitherExchange(nats: Exchange, http: Exchange): Exchange {
+  return (request) => (/^(nats|tls):/.test(request.url) ? nats(request) : http(request));
 }

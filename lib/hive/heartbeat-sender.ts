@@ -46,6 +46,8 @@ export interface SenderOptions {
   readonly timeoutMs?: number;
   readonly tryTimeoutMs?: number;
   readonly compressAboveBytes?: number;
+  /** How long to stay with another queen before the first is tried again, ms. */
+  readonly homeAfterMs?: number;
 }
 
 /** Why the last beat was not taken; null where it was. */
@@ -57,12 +59,17 @@ export interface SendFailure {
 /** A refusal that no retry mends soon (rights, a duplicate id) is repeated only so often. */
 const refusedRetryMs = 10_000;
 const maxRetryAfterMs = 60_000;
+/** Longest to be with another queen than the first before that one is tried again, half as much to half as much more. */
+const homeAfterMs = 30_000;
 /** Even the luckiest draw rests for so long: a queen that refuses at once must not be asked in a loop. */
 const minRetryMs = 50;
 
-type Outcome =
-  | { readonly kind: 'taken'; readonly reply: HeartbeatReply; readonly queen: string }
-  | { readonly kind: 'failed'; readonly failure: SendFailure; readonly waitMs: number | null };
+interface Taken {
+  readonly kind: 'taken';
+  readonly reply: HeartbeatReply;
+  readonly queen: string;
+}
+type Outcome = Taken | { readonly kind: 'failed'; readonly failure: SendFailure; readonly waitMs: number | null };
 
 /**
  * Sends the newest heartbeat each interval: one exchange in flight, each with a deadline as a whole, backoff with full
@@ -74,6 +81,8 @@ export class HeartbeatSender {
   readonly #clock: Clock;
   readonly #random: () => number;
   #preferred = 0;
+  #awaySinceMs = 0;
+  #homeJitter: number;
   #intervalMs: number;
   #dueMs: number;
   #failures = 0;
@@ -89,6 +98,7 @@ export class HeartbeatSender {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#intervalMs = options.intervalMs;
+    this.#homeJitter = 0.5 + this.#random();
     // Hives that are started together (a rack after a power cut) must not beat together.
     this.#dueMs = this.#clock.now() + this.#random() * options.intervalMs;
   }
@@ -173,6 +183,8 @@ export class HeartbeatSender {
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
     const tryMs = queens.length > 1 ? (this.#options.tryTimeoutMs ?? defaults.sendTryTimeoutMs) : deadlineMs;
     let outcome: Outcome = { kind: 'failed', failure: { code: 'ABORTED', message: 'aborted' }, waitMs: null };
+    let taken: Taken | null = null;
+    this.#goHome();
     for (let i = 0; i < queens.length && !abort.signal.aborted; i += 1) {
       const at = (this.#preferred + i) % queens.length;
       const queen = queens[at] as string;
@@ -182,7 +194,10 @@ export class HeartbeatSender {
       const cancel = this.#clock.after(tryMs, passOn);
       try {
         const url = new URL('/v1/heartbeats', queen).href;
-        const response = await untilAborted(exchange({ url, headers, body, signal: attempt.signal }), attempt.signal);
+        const response = await untilAborted(
+          exchange({ url, headers, body, beat, signal: attempt.signal }),
+          attempt.signal,
+        );
         outcome = this.#judge(response, queen);
       } catch (error) {
         const code = attempt.signal.aborted ? 'REQUEST_TIMEOUT' : (systemCode(error) ?? 'REQUEST_FAILED');
@@ -193,13 +208,32 @@ export class HeartbeatSender {
         abort.signal.removeEventListener('abort', passOn);
       }
       if (outcome.kind === 'taken') {
-        this.#preferred = at;
-        return outcome;
+        // One that can't pass it on is heard by nobody else: the others are told too, and one that can is stayed with.
+        taken = best(taken, outcome);
+        if (outcome.reply.degraded === true && queens.length > 1) continue;
+        this.#stay(at);
+        return taken;
       }
+      if (taken !== null) continue;
       // A queen that answers and refuses speaks for all of them; only one that can't answer is passed over.
       if (outcome.failure.code.startsWith('REFUSED')) return outcome;
     }
-    return outcome;
+    return taken ?? outcome;
+  }
+
+  #stay(at: number): void {
+    if (at !== this.#preferred) this.#awaySinceMs = this.#clock.now();
+    this.#preferred = at;
+  }
+
+  /** After a while elsewhere the first of the list is tried again, each hive at its own time: so they come back spread. */
+  #goHome(): void {
+    if (this.#preferred === 0) return;
+    const stayMs = this.#options.homeAfterMs ?? homeAfterMs;
+    if (this.#clock.now() - this.#awaySinceMs < stayMs * this.#homeJitter) return;
+    this.#preferred = 0;
+    this.#awaySinceMs = this.#clock.now();
+    this.#homeJitter = 0.5 + this.#random();
   }
 
   #judge(response: ExchangeResponse, queen: string): Outcome {
@@ -258,6 +292,11 @@ export class HeartbeatSender {
   }
 }
 
+/** Of several queens that took a beat, the one that has made most of its events safe; the later where none is ahead. */
+function best(before: Taken | null, now: Taken): Taken {
+  return before !== null && before.reply.ackEventSeq > now.reply.ackEventSeq ? before : now;
+}
+
 /** The 1st failure, the 10th, then each doubling of that. */
 export function isLogged(failures: number): boolean {
   if (failures === 1) return true;
@@ -278,7 +317,7 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 function parseReply(body: string): HeartbeatReply | null {
   try {
     const reply = JSON.parse(body) as Partial<HeartbeatReply> | null;
-    const { queenId, ackEventSeq, intervalMs } = reply ?? {};
+    const { queenId, ackEventSeq, intervalMs, degraded } = reply ?? {};
     if (reply?.accepted !== true || typeof queenId !== 'string') return null;
     if (!Number.isSafeInteger(ackEventSeq) || !Number.isFinite(intervalMs)) return null;
     return {
@@ -286,6 +325,7 @@ function parseReply(body: string): HeartbeatReply | null {
       queenId,
       ackEventSeq: ackEventSeq as number,
       intervalMs: Math.min(intervalMs as number, 600_000),
+      ...(degraded === true ? { degraded } : {}),
     };
   } catch {
     return null;

@@ -10,15 +10,17 @@ import { HivepulseError, systemCode } from '../errors.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
 import { hiveMetrics } from '../http/metrics/hive-metrics.js';
-import type { HiveOptions, Running } from '../options.js';
+import type { HiveOptions, NatsOptions, Running } from '../options.js';
 import { assembleSampler, type SamplerMachine } from '../sampling/create.js';
 import { packageVersion } from '../version.js';
 import { EventLog } from './event-log.js';
-import { type Exchange, httpExchange } from './exchange.js';
+import { type Exchange, eitherExchange, httpExchange } from './exchange.js';
 import { type Clock, HeartbeatSender, type SenderLog, systemClock } from './heartbeat-sender.js';
 import { type HiveControl, type HiveListener, serveControl, serveHive } from './http.js';
 import { openMachine } from './machine.js';
+import type { NatsExchange } from './nats-exchange.js';
 import { defaultRuntimeDir } from './records.js';
+import { spreadQueens } from './spread.js';
 
 /** What a hive stands on; each has a default, and tests put others in their place. */
 export interface HiveParts {
@@ -100,6 +102,12 @@ function readTls(tls: HiveOptions['tls']): { ca?: string; cert?: string; key?: s
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
+/** What speaks NATS is loaded where it is asked for. */
+async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<NatsExchange> {
+  const { natsExchange } = await import('./nats-exchange.js');
+  return await natsExchange(nats, id, log);
+}
+
 /**
  * Starts a hive: samples this host, serves it on loopback, and sends heartbeats to the queens named. Resolves once it
  * listens; the first sample follows within an interval or two. `close` sends the last beat (`stopping`) and ends all of
@@ -110,10 +118,13 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const clock = parts.clock ?? systemClock;
   const id = checkId(options.id ?? idOfHost(hostname()));
-  const queens = checkQueens(options.queens ?? []);
-  const http = parts.exchange ? null : httpExchange(readTls(options.tls));
-  const exchange = parts.exchange ?? (http as { exchange: Exchange }).exchange;
   const log: SenderLog = options.logger ?? silent;
+  const overHttp = spreadQueens(checkQueens(options.queens ?? []), id);
+  const http = parts.exchange ? null : httpExchange(readTls(options.tls));
+  const nats = options.nats === undefined ? null : await openNats(options.nats, id, log);
+  const byHttp = parts.exchange ?? (http as { exchange: Exchange }).exchange;
+  const exchange = nats === null ? byHttp : eitherExchange(nats.exchange, byHttp);
+  const queens = nats === null ? overHttp : [nats.address, ...overHttp];
   const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
 
   const machine = parts.machine ?? (await openMachine(options));
@@ -238,8 +249,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
       },
     },
   }).catch(async (error: unknown) => {
-    await sampler.close();
-    await http?.close();
+    await Promise.allSettled([sampler.close(), http?.close(), nats?.close()]);
     throw error;
   });
   const control = await openControl(join(runtimeDir, `hive-${new URL(served.url).port}.sock`), log, {
@@ -269,7 +279,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     collect();
     const ended = [sender.stop(lastBeatMs), served.app.close(), control?.close()];
     await Promise.allSettled(ended);
-    await Promise.allSettled([sampler.close(), http?.close()]);
+    await Promise.allSettled([sampler.close(), http?.close(), nats?.close()]);
   };
   const close = (): Promise<void> => {
     closing ??= end();

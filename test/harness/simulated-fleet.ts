@@ -207,7 +207,7 @@ export class SimulatedHive {
     const started = performance.now();
     this.counts.sent++;
     try {
-      const reply = await this.#post(frame);
+      const reply = await this.#tell(frame);
       this.counts.accepted++;
       this.counts.slowestMs = Math.max(this.counts.slowestMs, performance.now() - started);
       this.acknowledge(reply.ackEventSeq);
@@ -229,9 +229,22 @@ export class SimulatedHive {
     await this.close();
   }
 
-  async #post(frame: Heartbeat): Promise<HeartbeatReply> {
+  /** As a real hive does: where a queen can't pass it on, the others are told as well. */
+  async #tell(frame: Heartbeat): Promise<HeartbeatReply> {
     const urls = this.#options.queenUrls ?? [];
-    const url = urls[this.#queen % urls.length];
+    const first = await this.#post(urls[this.#queen % urls.length], frame);
+    if (first.degraded !== true) return first;
+    for (let turn = 1; turn < urls.length; turn++) {
+      const at = this.#queen + turn;
+      const reply = await this.#post(urls[at % urls.length], frame).catch(() => null);
+      if (reply === null || reply.degraded === true) continue;
+      this.#queen = at;
+      return reply;
+    }
+    return first;
+  }
+
+  async #post(url: string | undefined, frame: Heartbeat): Promise<HeartbeatReply> {
     if (url === undefined) throw new TypeError('no queen');
     const text = JSON.stringify(frame);
     const packed = text.length > defaults.compressAboveBytes;

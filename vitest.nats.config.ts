@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** Several queens on a real nats-server, which the tests start on loopback with a store of its own. */
+export default defineConfig({
+  test: {
+    include: ['test/nats/**/*.test.ts'],
+    globalSetup: ['test/global-setup.ts'],
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    reporters: ['default', ['json', { outputFile: 'test-results/nats.json' }]],
+  },
+});
