@@ -3,7 +3,7 @@ import type { FleetEvent } from '../../lib/contract/api.js';
 import { type Daemon, getJson, useHarness } from '../harness/harness.js';
 import { waitFor } from '../harness/wait.js';
 import type { NatsServer } from './nats-server.js';
-import { agree, fleetOf, hush, natsServer, queenOn, sharing, spreadFleet, whole } from './rig.js';
+import { agree, beats, fleetOf, hush, natsServer, queenOn, sharing, spreadFleet, whole } from './rig.js';
 
 const harness = useHarness();
 
@@ -29,6 +29,7 @@ describe('three queens and 100 hives', () => {
     await Promise.all(urls.map((url) => whole(url, 100)));
     fleet.hives[3]?.killWorker();
     fleet.hives[4]?.addWorker();
+    await beats(fleet);
     await hush(fleet);
     await agree(urls, 100);
   });
@@ -67,6 +68,7 @@ describe('three queens and 100 hives', () => {
       );
       expect(offline).toHaveLength(1);
     }
+    await beats(fleet);
     await hush(fleet);
     await agree(left, 100);
   });
@@ -86,6 +88,7 @@ describe('three queens and 100 hives', () => {
       const others = await Promise.all(urls.map(fleetOf));
       for (const { hives } of others) expect(hives.offline).toBe(0);
     }
+    await beats(fleet);
     await hush(fleet);
     await agree(urls, 100);
   });
@@ -117,6 +120,7 @@ describe('NATS away', () => {
     await server.start();
     await Promise.all(urls.map((url) => sharing(url)));
     await waitFor(() => hive?.pendingEvents === 0, { what: 'the event to be acknowledged' });
+    await beats(fleet);
     await hush(fleet);
     await agree(urls, 100);
   });
@@ -136,6 +140,7 @@ describe('NATS away', () => {
     await server.start();
     await Promise.all(left.map((url) => sharing(url)));
     await Promise.all(left.map((url) => whole(url, 100)));
+    await beats(fleet);
     await hush(fleet);
     await agree(left, 100);
   });

@@ -111,6 +111,15 @@ export async function agree(urls: readonly string[], hives: number): Promise<voi
   expect((views[0] as { hives: unknown[] }).hives).toHaveLength(hives);
 }
 
+/** Waits until each hive was taken `count` more times. */
+export async function beats(fleet: SimulatedFleet, count = 1): Promise<void> {
+  const before = fleet.hives.map(({ counts }) => counts.accepted);
+  await waitFor(() => fleet.hives.every(({ counts }, i) => counts.accepted >= (before[i] as number) + count), {
+    timeoutMs: 20_000,
+    what: `${count} more beats of every hive`,
+  });
+}
+
 /** Ends the beats of a fleet, so that all is quiet. */
 export async function hush(fleet: SimulatedFleet): Promise<void> {
   await Promise.all(fleet.hives.map((hive) => hive.stop()));
