@@ -1,0 +1,202 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Acknowledged } from '../../lib/bus/acknowledged.js';
+import { SilentConclusions } from '../../lib/bus/conclusions.js';
+import { messageId, readMessage } from '../../lib/bus/messages.js';
+import { connectionOptions, versionNotes } from '../../lib/bus/nats-link.js';
+import { explain } from '../../lib/bus/nats-store.js';
+import {
+  claimKey,
+  heartbeatSubject,
+  hiveKey,
+  hiveOfKey,
+  hiveOfToken,
+  lastToken,
+  tokenOf,
+} from '../../lib/bus/subjects.js';
+import { idPattern } from '../../lib/contract/primitives.js';
+import { spreadQueens } from '../../lib/hive/spread.js';
+
+const ids = fc.stringMatching(new RegExp(idPattern));
+
+describe('names on the bus', () => {
+  it('an id is one token of a subject, whatever it holds, and comes back as it was', () => {
+    fc.assert(
+      fc.property(ids, (id) => {
+        expect(tokenOf(id)).not.toMatch(/[.*> \t\r\n]/);
+        expect(hiveOfToken(lastToken(heartbeatSubject(id)))).toBe(id);
+      }),
+    );
+  });
+
+  it('an id is a key that a bucket takes, and comes back as it was', () => {
+    fc.assert(
+      fc.property(ids, (id) => {
+        expect(hiveKey(id)).toMatch(/^[-/=.\w]+$/);
+        expect(hiveOfKey(hiveKey(id))).toBe(id);
+      }),
+    );
+    expect(hiveOfKey(claimKey('any key at all *.>'))).toBeNull();
+    expect(claimKey('any key at all *.>')).toMatch(/^[-/=.\w]+$/);
+  });
+});
+
+describe('messages of the stream', () => {
+  const fact = {
+    at: '2026-01-02T03:04:05.000Z',
+    kind: 'oomKill',
+    hive: 'a',
+    workerId: 'llm/1',
+    model: null,
+    detail: { count: 1 },
+    incarnation: 'run',
+    seq: 7,
+  };
+  const bytes = (value: unknown) => Buffer.from(JSON.stringify(value));
+
+  it('a fact tells which it is, and becomes an event under the id of the stream', () => {
+    const { incarnation, seq, ...event } = fact;
+    expect(readMessage(bytes(fact), true, 's-9')).toEqual({
+      type: 'event',
+      event: { id: 's-9', ...event },
+      incarnation,
+      seq,
+    });
+    expect(messageId(fact)).toBe('a/run/7');
+  });
+
+  it('a conclusion carries no number of a hive', () => {
+    const received = readMessage(
+      bytes({ at: fact.at, kind: 'hiveOffline', hive: 'a', detail: {}, evil: 1 }),
+      false,
+      's-1',
+    );
+    expect(received).toEqual({
+      type: 'liveness',
+      event: { id: 's-1', at: fact.at, kind: 'hiveOffline', hive: 'a', detail: {} },
+    });
+  });
+
+  it('what is none of ours is left out', () => {
+    for (const value of [
+      null,
+      [],
+      'x',
+      {},
+      { ...fact, seq: 0 },
+      { ...fact, seq: 1.5 },
+      { ...fact, kind: '<b>' },
+      { ...fact, hive: '' },
+    ])
+      expect(readMessage(bytes(value), true, 's-1')).toBeNull();
+    expect(readMessage(Buffer.from([0xff, 0xfe]), true, 's-1')).toBeNull();
+    expect(readMessage(Buffer.alloc(100_000, 0x20), true, 's-1')).toBeNull();
+  });
+
+  it('any bytes are an event or nothing, never a crash', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array(),
+          fc.json().map((text) => Buffer.from(text)),
+        ),
+        fc.boolean(),
+        (data, isFact) => {
+          const received = readMessage(data, isFact, 's-1');
+          if (received !== null) expect(received.event.id).toBe('s-1');
+        },
+      ),
+    );
+  });
+});
+
+describe('what is acknowledged', () => {
+  it('rises within a run, begins anew with another, and is bounded', () => {
+    const known = new Acknowledged(2);
+    known.add('a', '1', 5);
+    known.add('a', '1', 3);
+    expect(known.of('a', '1')).toBe(5);
+    expect(known.of('a', '2')).toBe(0);
+    known.add('a', '2', 1);
+    expect(known.of('a', '1')).toBe(0);
+    known.add('b', '1', 1);
+    known.add('c', '1', 1);
+    expect(known.of('a', '2')).toBe(0);
+    expect(known.of('c', '1')).toBe(1);
+  });
+});
+
+describe('conclusions of a queen that does not speak', () => {
+  const draft = (kind: string, hive: string) => ({ at: '2026-01-02T03:04:05.000Z', kind, hive, detail: {} });
+
+  it('what the speaker can no longer have said is kept, and what it said is not', () => {
+    let now = 0;
+    const silent = new SilentConclusions(() => now, 15_000);
+    silent.add(draft('hiveLate', 'a'));
+    now = 1000;
+    silent.add(draft('hiveOffline', 'a'));
+    silent.said(draft('hiveOffline', 'a'));
+    silent.add(draft('hiveOffline', 'b'));
+    expect(silent.take(500).map(({ hive }) => hive)).toEqual(['b']);
+    expect(silent.take(0)).toEqual([]);
+  });
+
+  it('what the speaker said before this queen came to it is not said again', () => {
+    const silent = new SilentConclusions(() => 0, 15_000);
+    silent.said(draft('hiveOffline', 'a'));
+    silent.add(draft('hiveOffline', 'a'));
+    silent.add(draft('hiveOffline', 'a'));
+    expect(silent.take(0)).toHaveLength(1);
+  });
+
+  it('is bounded in time and number', () => {
+    let now = 0;
+    const silent = new SilentConclusions(() => now, 1000);
+    for (let i = 0; i < 20_000; i++) silent.add(draft('hiveLate', `h${i}`));
+    expect(silent.size).toBeLessThanOrEqual(10_000);
+    now = 5000;
+    silent.add(draft('hiveLate', 'z'));
+    expect(silent.size).toBe(1);
+  });
+});
+
+describe('servers', () => {
+  it('an older server: what is lost is said, and one that is too old is not used', () => {
+    expect(versionNotes('2.11.3')).toEqual({ supported: true, lost: [] });
+    expect(versionNotes('2.10.14').lost).toEqual([expect.stringContaining('time limits of single keys')]);
+    expect(versionNotes('2.9.10').lost).toHaveLength(2);
+    expect(versionNotes('2.8.4')).toMatchObject({ supported: false });
+    expect(versionNotes('custom')).toMatchObject({ supported: true, lost: [expect.stringContaining('custom')] });
+  });
+
+  it('`jetstream is not enabled` is said in words for who runs the server', () => {
+    expect(explain(new Error('jetstream is not enabled'))).toContain('-js');
+    expect(explain(new Error('timeout'))).toBe('timeout');
+  });
+
+  it('addresses, TLS and credentials: a file that is missing is named', () => {
+    const transport = { credsAuthenticator: () => () => ({}) } as never;
+    const plain = connectionOptions({ servers: ['nats://a:1', 'nats://b:2'] }, { transport }, 'x');
+    expect(plain).toMatchObject({ servers: ['a:1', 'b:2'], noEcho: true, reconnect: false });
+    expect(plain.tls).toBeUndefined();
+    expect(connectionOptions({ servers: ['tls://a:1'] }, { transport }, 'x').tls).toEqual({});
+    expect(() =>
+      connectionOptions({ servers: ['nats://a:1'], credentialsFile: '/nonexistent/creds' }, { transport }, 'x'),
+    ).toThrow(expect.objectContaining({ code: 'CONFIG_UNREADABLE', subject: '/nonexistent/creds' }));
+  });
+});
+
+describe('queens of a hive', () => {
+  it('hives are spread over the queens, and those of a lost one over all that are left', () => {
+    const queens = ['http://a:1', 'http://b:1', 'http://c:1'];
+    const orders = Array.from({ length: 300 }, (_, i) => spreadQueens(queens, `hive-${i}`));
+    for (const order of orders) expect([...order].sort()).toEqual(queens);
+    for (const queen of queens) {
+      const own = orders.filter(([first]) => first === queen);
+      expect(own.length).toBeGreaterThan(70);
+      for (const other of queens.filter((each) => each !== queen))
+        expect(own.filter(([, second]) => second === other).length).toBeGreaterThan(20);
+    }
+    expect(spreadQueens(queens, 'hive-1')).toEqual(spreadQueens(queens.toReversed(), 'hive-1'));
+  });
+});

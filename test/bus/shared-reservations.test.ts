@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest';
+import { type ReservationStore, SharedReservations } from '../../lib/bus/shared-reservations.js';
+import { hiveOfKey } from '../../lib/bus/subjects.js';
+import type { PlacementReply } from '../../lib/contract/api.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { Random } from '../harness/random.js';
+import { SimulatedHive } from '../harness/simulated-fleet.js';
+
+const gib = 2 ** 30;
+
+/** A bucket that answers late, and tells its watchers later still, in order. */
+class Bucket {
+  readonly entries = new Map<string, { revision: number; value: string }>();
+  readonly watchers: ((hive: string, revision: number, value: Uint8Array) => void)[] = [];
+  readonly #random = new Random(7);
+  #last = 0;
+  away = false;
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.#random.between(0, 3)));
+  }
+
+  store(): ReservationStore {
+    return {
+      read: async (key) => {
+        await this.#pause();
+        if (this.away) throw new Error('away');
+        const found = this.entries.get(key);
+        return found ? { revision: found.revision, value: Buffer.from(found.value) } : null;
+      },
+      write: async (key, value, revision) => {
+        await this.#pause();
+        if (this.away) throw new Error('away');
+        if ((this.entries.get(key)?.revision ?? 0) !== revision) return null;
+        const written = ++this.#last;
+        this.entries.set(key, { revision: written, value });
+        const hive = hiveOfKey(key);
+        if (hive !== null)
+          for (const watch of this.watchers) void this.#pause().then(() => watch(hive, written, Buffer.from(value)));
+        await this.#pause();
+        return written;
+      },
+    };
+  }
+}
+
+function queens(count: number, bucket: Bucket, hives: readonly SimulatedHive[]) {
+  const frames = hives.map((hive) => JSON.stringify(hive.frame()));
+  return Array.from({ length: count }, () => {
+    const registry = new Registry({ warmingMs: 0 });
+    for (const frame of frames) registry.heartbeat(JSON.parse(frame));
+    const shared = new SharedReservations(registry);
+    bucket.watchers.push((hive, revision, value) => shared.apply(hive, revision, value));
+    shared.attach(bucket.store());
+    return { registry, shared };
+  });
+}
+
+const fleet = (count: number) =>
+  Array.from({ length: count }, (_, i) => new SimulatedHive({ id: `h${i}`, seed: i + 1, workers: 1, gpus: 2 }));
+
+describe('reservations that queens share', () => {
+  it('no room is granted twice, however many ask through however many queens', async () => {
+    const bucket = new Bucket();
+    const all = queens(3, bucket, fleet(4));
+    const [first] = all;
+    const free = new Map(first?.registry.gpus({ limit: 1000 }).items.map((gpu) => [gpu.uuid, gpu.freeBytes ?? 0]));
+    const answers = await Promise.allSettled(
+      Array.from({ length: 120 }, (_, i) => all[i % 3]?.shared.place({ vramBytes: 10 * gib, reserveSeconds: 600 })),
+    );
+    const granted = answers.flatMap((answer) =>
+      answer.status === 'fulfilled' && answer.value?.reservation ? [answer.value.reservation] : [],
+    );
+    expect(granted.length).toBeGreaterThan(0);
+    const charged = new Map<string, number>();
+    for (const { gpuUuids, vramBytes } of granted)
+      for (const uuid of gpuUuids) charged.set(uuid, (charged.get(uuid) ?? 0) + vramBytes);
+    for (const [uuid, bytes] of charged) expect(bytes).toBeLessThanOrEqual(free.get(uuid) ?? 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const { registry } of all)
+      expect(
+        registry
+          .reservations()
+          .map(({ id }) => id)
+          .sort(),
+      ).toEqual(granted.map(({ id }) => id).sort());
+  });
+
+  it('the same key through all of them is one reservation', async () => {
+    const all = queens(3, new Bucket(), fleet(5));
+    const request = { vramBytes: gib, reserveSeconds: 600, idempotencyKey: 'k' };
+    const replies = (await Promise.all(all.map(({ shared }) => shared.place(request)))) as PlacementReply[];
+    expect(new Set(replies.map(({ reservation }) => reservation?.id)).size).toBe(1);
+    await expect(all[1]?.shared.place({ ...request, vramBytes: 2 * gib })).rejects.toMatchObject({
+      code: 'IDEMPOTENCY_CONFLICT',
+    });
+  });
+
+  it('what one queen releases is free at all of them, and does not come back', async () => {
+    const bucket = new Bucket();
+    const all = queens(2, bucket, fleet(1));
+    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    const { reservation } = await a.shared.place({ vramBytes: gib, reserveSeconds: 600 });
+    await expect.poll(() => b.registry.reservations().length).toBe(1);
+    expect(await b.shared.release(reservation?.id ?? '')).toBe(true);
+    await expect.poll(() => a.registry.reservations().length).toBe(0);
+    expect(await b.shared.release(reservation?.id ?? '')).toBe(false);
+    await a.shared.place({ vramBytes: gib, reserveSeconds: 600 });
+    await expect.poll(() => b.registry.reservations().length).toBe(1);
+  });
+
+  it('out of reach: nothing is reserved, nothing stays held, and plain placements go on', async () => {
+    const bucket = new Bucket();
+    const [one] = queens(1, bucket, fleet(1));
+    bucket.away = true;
+    await expect(one?.shared.place({ vramBytes: gib, reserveSeconds: 60 })).rejects.toMatchObject({
+      code: 'BUS_UNAVAILABLE',
+    });
+    expect(one?.registry.reservations()).toEqual([]);
+    one?.shared.attach(null);
+    await expect(one?.shared.place({ vramBytes: gib, reserveSeconds: 60 })).rejects.toMatchObject({
+      code: 'BUS_UNAVAILABLE',
+    });
+    expect((await one?.shared.place({ vramBytes: gib }))?.candidateCount).toBe(1);
+  });
+
+  it('a store that was made anew gets what was granted before', async () => {
+    const [one] = queens(1, new Bucket(), fleet(1));
+    const reply = await one?.shared.place({ vramBytes: gib, reserveSeconds: 600 });
+    const anew = new Bucket();
+    one?.shared.attach(null);
+    one?.shared.reset();
+    one?.shared.attach(anew.store());
+    await expect
+      .poll(() => [...anew.entries.values()].some(({ value }) => value.includes(reply?.reservation?.id ?? '-')))
+      .toBe(true);
+  });
+
+  it('an entry that is not one of ours holds nothing and stops nothing', async () => {
+    const [one] = queens(1, new Bucket(), fleet(1));
+    for (const [i, value] of ['', 'x', '{}', '[]', '{"writer":"w","reservations":[{"id":1}]}'].entries())
+      one?.shared.apply('h0', i + 1, Buffer.from(value));
+    expect(one?.registry.reservations()).toEqual([]);
+  });
+});
