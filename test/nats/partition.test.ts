@@ -45,7 +45,13 @@ test.skipIf(!able)(
     fleet.start();
     await Promise.all(urls.map((each) => whole(each, 30)));
 
-    const rules = `table inet cut { chain out { type filter hook output priority 0; tcp dport ${natsPort} drop; } chain in { type filter hook input priority 0; tcp sport ${natsPort} drop; } }`;
+    const rules = [
+      'add table inet cut',
+      'add chain inet cut out { type filter hook output priority 0; }',
+      'add chain inet cut in { type filter hook input priority 0; }',
+      `add rule inet cut out tcp dport ${natsPort} drop`,
+      `add rule inet cut in tcp sport ${natsPort} drop`,
+    ].join('\n');
     const nft = spawnSync('ip', ['netns', 'exec', space, 'nft', '-f', '-'], { input: rules, encoding: 'utf8' });
     expect(nft.stderr).toBe('');
     await sharing(url, 'degraded');
