@@ -1,5 +1,7 @@
-import { Agent, request } from 'undici';
+import * as http from 'node:http';
+import * as https from 'node:https';
 import type { Heartbeat } from '../contract/heartbeat.js';
+import { systemCode } from '../errors.js';
 
 /** One request to a queen. */
 export interface ExchangeRequest {
@@ -29,28 +31,62 @@ export function httpExchange(tls: { readonly ca?: string; readonly cert?: string
   readonly exchange: Exchange;
   close(): Promise<void>;
 } {
-  const agent = new Agent({ connections: 1, pipelining: 1, keepAliveTimeout: 60_000, connect: { ...tls } });
+  const options = { keepAlive: true, maxSockets: 1, scheduling: 'fifo' as const };
+  const agents = { 'http:': new http.Agent(options), 'https:': new https.Agent({ ...options, ...tls }) };
+  const ask = (
+    { url, headers, body, signal }: ExchangeRequest,
+    onRequest: (request: http.ClientRequest) => void,
+  ): Promise<ExchangeResponse> =>
+    new Promise((resolve, reject) => {
+      const secure = url.startsWith('https:');
+      const sent = (secure ? https : http).request(
+        url,
+        {
+          method: 'POST',
+          agent: agents[secure ? 'https:' : 'http:'],
+          headers: { ...headers, 'content-length': body.length },
+          signal,
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          let size = 0;
+          response.on('data', (chunk: Buffer) => {
+            size += chunk.length;
+            if (size > maxReplyBytes) response.destroy(new Error(`the answer is longer than ${maxReplyBytes} bytes`));
+            else chunks.push(chunk);
+          });
+          response.on('error', reject);
+          response.on('end', () =>
+            resolve({
+              status: response.statusCode ?? 0,
+              retryAfter: response.headers['retry-after'] ?? null,
+              body: Buffer.concat(chunks).toString('utf8'),
+            }),
+          );
+        },
+      );
+      onRequest(sent);
+      sent.on('error', reject);
+      sent.end(body);
+    });
   return {
-    async exchange({ url, headers, body, signal }) {
-      const response = await request(url, { method: 'POST', dispatcher: agent, headers, body, signal });
-      const chunks: Buffer[] = [];
-      let size = 0;
-      for await (const chunk of response.body) {
-        size += (chunk as Buffer).length;
-        if (size > maxReplyBytes) {
-          response.body.destroy();
-          throw new Error(`the answer is longer than ${maxReplyBytes} bytes`);
-        }
-        chunks.push(chunk as Buffer);
-      }
-      const retryAfter = response.headers['retry-after'];
-      return {
-        status: response.statusCode,
-        retryAfter: typeof retryAfter === 'string' ? retryAfter : null,
-        body: Buffer.concat(chunks).toString('utf8'),
+    async exchange(beat) {
+      let sent: http.ClientRequest | null = null;
+      const keep = (request: http.ClientRequest): void => {
+        sent = request;
       };
+      try {
+        return await ask(beat, keep);
+      } catch (error) {
+        // The queen ended an idle connection just as it was used again. A beat may come twice: its seq tells.
+        const reused = (sent as http.ClientRequest | null)?.reusedSocket === true;
+        if (!reused || systemCode(error) !== 'ECONNRESET' || beat.signal.aborted) throw error;
+        return ask(beat, keep);
+      }
     },
-    close: () => agent.destroy(),
+    async close() {
+      for (const agent of Object.values(agents)) agent.destroy();
+    },
   };
 }
 

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Fault, Heartbeat, HiveInfo, Snapshot } from '../contract/heartbeat.js';
-import { idPattern } from '../contract/primitives.js';
+import { idPattern } from '../contract/limits.js';
 import { defaults } from '../defaults.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import type { GpuSource } from '../gpu/reading.js';

@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, request } from 'undici';
+import { Agent, type AgentOptions, get } from 'node:http';
 import { defaults } from '../defaults.js';
 import { systemCode } from '../errors.js';
 import { probeUrl, type ReadinessTarget } from './ready-url.js';
@@ -124,17 +124,16 @@ export class ReadinessProber {
   }
 
   /** GET without following redirects; the body is not read. `localhost` never leaves the loopback addresses. */
-  async #ask(url: string, signal: AbortSignal): Promise<number> {
-    this.#agent ??= new Agent({
-      keepAliveTimeout: 1000,
-      connect: { timeout: this.#timeoutMs, lookup: loopbackLookup },
+  #ask(url: string, signal: AbortSignal): Promise<number> {
+    this.#agent ??= new Agent({ lookup: loopbackLookup } as AgentOptions);
+    const agent = this.#agent;
+    return new Promise((resolve, reject) => {
+      const request = get(url, { agent, signal }, (response) => {
+        resolve(response.statusCode ?? 0);
+        response.on('error', () => undefined).destroy();
+      });
+      request.on('error', reject);
     });
-    const response: Dispatcher.ResponseData = await request(url, {
-      dispatcher: this.#agent,
-      signal,
-    });
-    response.body.on('error', () => undefined).destroy();
-    return response.statusCode;
   }
 
   async close(): Promise<void> {
@@ -142,7 +141,7 @@ export class ReadinessProber {
     this.#closed = true;
     for (const state of this.#states.values()) state.running?.abort();
     this.#states.clear();
-    await this.#agent?.destroy();
+    this.#agent?.destroy();
   }
 }
 

@@ -1,4 +1,4 @@
-import { idPattern } from '../contract/primitives.js';
+import { idPattern } from '../contract/limits.js';
 import { HivepulseError } from '../errors.js';
 
 const pattern = new RegExp(idPattern);

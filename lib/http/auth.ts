@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { idPattern } from '../contract/primitives.js';
+import { idPattern } from '../contract/limits.js';
 import { HivepulseError, systemCode } from '../errors.js';
 import type { Role, TokenGrant } from '../options.js';
 

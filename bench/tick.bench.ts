@@ -1,0 +1,171 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import type { Heartbeat } from '../lib/contract/heartbeat.js';
+import { BenchCgroups } from './cgroups.js';
+import { buildLimit, tickers } from './limit.js';
+import { type BenchContext, type Metric, median, metric } from './metric.js';
+
+const warmBeats = 15;
+const measuredBeats = 25;
+
+interface Beat {
+  readonly frame: Heartbeat;
+  readonly wireBytes: number;
+  readonly rawBytes: number;
+}
+
+/** The least that a queen could be: takes each beat and says so. */
+export async function sink(context: BenchContext) {
+  const beats: Beat[] = [];
+  const waiting: { count: number; resolve: () => void }[] = [];
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const body = Buffer.concat(chunks);
+      const raw = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+      const frame = JSON.parse(raw.toString()) as Heartbeat;
+      beats.push({ frame, wireBytes: body.length, rawBytes: raw.length });
+      const ackEventSeq = frame.events.at(-1)?.seq ?? 0;
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ accepted: true, queenId: 'sink', ackEventSeq, intervalMs: 1000 }));
+      for (const each of waiting) if (beats.length >= each.count) each.resolve();
+    });
+  });
+  server.keepAliveTimeout = 75_000;
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  context.defer(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    beats,
+    reach: (count: number) => new Promise<void>((resolve) => waiting.push({ count, resolve })),
+  };
+}
+
+interface Use {
+  /** CPU time of all threads and of the one that runs JavaScript, ms. */
+  readonly allMs: number;
+  readonly loopMs: number;
+  readonly rssBytes: number;
+}
+
+/** What a process has used, to the nanosecond (/proc/<pid>/task/<tid>/schedstat: time on the CPU first). */
+export function useOf(pid: number): Use {
+  let all = 0;
+  let loop = 0;
+  for (const tid of readdirSync(`/proc/${pid}/task`)) {
+    const spent = Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+    all += spent;
+    if (tid === String(pid)) loop = spent;
+  }
+  if (process.env.HIVEPULSE_BENCH_THREADS)
+    for (const tid of readdirSync(`/proc/${pid}/task`))
+      console.log(
+        tid,
+        readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim(),
+        readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').trim(),
+      );
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return { allMs: all, loopMs: loop, rssBytes: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024 };
+}
+
+/** A hive as it is installed: the built command, in a process of its own. */
+export function startHive(context: BenchContext, queen: string, root: string): ChildProcess {
+  const runtime = mkdtempSync(join(tmpdir(), 'hivepulse-bench-'));
+  context.defer(() => rmSync(runtime, { recursive: true, force: true }));
+  const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+  const watch = root.split('/').slice(-1)[0];
+  const hive = spawn(
+    process.execPath,
+    [
+      ...(process.env.HIVEPULSE_BENCH_NODE ?? '').split(' ').filter((word) => word !== ''),
+      main,
+      'hive',
+      '--queen',
+      queen,
+      '--port',
+      '0',
+      '--id',
+      'bench',
+      '--watch',
+      `${watch}/*`,
+      '--runtime-dir',
+      runtime,
+    ],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  const ended = once(hive, 'exit');
+  context.defer(async () => {
+    hive.kill('SIGTERM');
+    await ended;
+  });
+  return hive;
+}
+
+async function measure(context: BenchContext, program: string, cgroups: BenchCgroups, count: number) {
+  const paths = cgroups.make(count);
+  const running = await tickers(
+    context,
+    program,
+    paths.map((path) => `${path}/cgroup.procs`),
+  );
+  const queen = await sink(context);
+  const hive = startHive(context, queen.url, cgroups.root);
+  const ended = once(hive, 'exit').then(() => Promise.reject(new Error('the hive ended')));
+  ended.catch(() => undefined);
+  await Promise.race([queen.reach(warmBeats), ended]);
+  const pid = hive.pid as number;
+  const from = useOf(pid);
+  const first = queen.beats.length;
+  await Promise.race([queen.reach(first + measuredBeats), ended]);
+  const to = useOf(pid);
+  const beats = queen.beats.slice(first);
+  hive.kill('SIGTERM');
+  await once(hive, 'exit');
+  await running.end();
+  await cgroups.empty();
+  const newest = beats.at(-1) as Beat;
+  const seen = newest.frame.workers.filter(({ cpuPercent }) => cpuPercent !== null).length;
+  if (seen < count) throw new Error(`the hive sees ${seen} of ${count} workers`);
+  return {
+    allMs: (to.allMs - from.allMs) / beats.length,
+    loopMs: (to.loopMs - from.loopMs) / beats.length,
+    rssMib: to.rssBytes / 1024 ** 2,
+    passMs: median(beats.map(({ frame }) => frame.collection.durationMs ?? Number.NaN)),
+    wireKb: newest.wireBytes / 1000,
+  };
+}
+
+/**
+ * A hive at one beat a second over busy cgroups: what a tick costs in all, and on the thread of the event loop. Files,
+ * /proc, discovery, serializing, sending and the answer are in it.
+ */
+export async function run(context: BenchContext): Promise<readonly Metric[]> {
+  const program = buildLimit(context);
+  const cgroups = new BenchCgroups(context);
+  const metrics: Metric[] = [];
+  for (const count of (process.env.HIVEPULSE_BENCH_WORKERS ?? '10 100 500').split(' ').map(Number)) {
+    const { allMs, loopMs, rssMib, passMs, wireKb } = await measure(context, program, cgroups, count);
+    context.log(
+      `${count} workers: ${allMs.toFixed(2)} ms of CPU a tick, ${loopMs.toFixed(2)} ms on the event loop, pass ${passMs.toFixed(2)} ms, ${rssMib.toFixed(0)} MiB, ${wireKb.toFixed(1)} kB sent`,
+    );
+    const judged = count === 100;
+    metrics.push(
+      metric(`tick_${count}_workers all threads`, allMs, 'ms CPU', judged ? { atMost: 10 } : {}),
+      metric(`tick_${count}_workers event loop`, loopMs, 'ms CPU', judged ? { atMost: 3 } : {}),
+      metric(`tick_${count}_workers pass`, passMs, 'ms wall'),
+      metric(`hive_rss ${count} workers`, rssMib, 'MiB', judged ? { atMost: 90 } : {}),
+    );
+  }
+  return metrics;
+}
