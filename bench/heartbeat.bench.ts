@@ -1,13 +1,10 @@
-import { promisify } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
-import { deflateRawSync, gunzipSync, gzip, gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Heartbeat } from '../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../lib/contract/validate.js';
 import { Registry } from '../lib/queen/registry.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
-
-void promisify(gzip);
 
 /** µs of CPU of a call: the median of rounds in which all calls take turns. */
 function takeTurns(calls: Readonly<Record<string, () => unknown>>, times: number): Readonly<Record<string, number>> {
@@ -18,7 +15,7 @@ function takeTurns(calls: Readonly<Record<string, () => unknown>>, times: number
       for (let i = 0; i < times; i++) call();
       const { user, system } = process.cpuUsage(from);
       // The first rounds warm up.
-      if (round >= 3) (spent[name] ??= []).push((user + system) / times);
+      if (round >= 3) spent[name] = [...(spent[name] ?? []), (user + system) / times];
     }
   return Object.fromEntries(Object.entries(spent).map(([name, values]) => [name, median(values)]));
 }
@@ -102,7 +99,7 @@ export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
     );
     if (judged) metrics.push(metric('bench_heartbeat_payload_size', text.length / 1000, 'kB', { atMost: 100 }));
     log(
-      `${workers} workers: delta ${(delta.length / 1000).toFixed(1)} kB raw, ${(deflateRawSync(delta).length / 1000).toFixed(1)} kB packed; ` +
+      `${workers} workers: delta ${(delta.length / 1000).toFixed(1)} kB raw, ${(gzipSync(delta).length / 1000).toFixed(1)} kB packed; ` +
         `structured clone ${(binary.length / 1000).toFixed(1)} kB; a queen spends ${of('parse').toFixed(0)} us of ${(of('parse') + of('validate') + of('merge')).toFixed(0)} us in JSON.parse`,
     );
   }

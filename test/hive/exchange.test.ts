@@ -1,0 +1,72 @@
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { httpExchange } from '../../lib/hive/exchange.js';
+import { SimulatedHive } from '../harness/simulated-fleet.js';
+
+const cleanups: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (let work = cleanups.pop(); work; work = cleanups.pop()) await work();
+});
+
+async function rig(listener: RequestListener) {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { exchange, close } = httpExchange();
+  cleanups.push(() => {
+    server.closeAllConnections();
+    server.close();
+  }, close);
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/heartbeats`;
+  const beat = new SimulatedHive({ id: 'a', workers: 0, gpus: 0 }).frame();
+  return {
+    send: (signal = new AbortController().signal) =>
+      exchange({ url, headers: { 'content-type': 'application/json' }, body: Buffer.from('{}'), beat, signal }),
+  };
+}
+
+describe('exchange over HTTP', () => {
+  it('keeps its connection, and gives status, body and Retry-After', async () => {
+    const sockets = new Set<Socket>();
+    const { send } = await rig((request, response) => {
+      sockets.add(request.socket);
+      request.resume().on('end', () => response.writeHead(503, { 'retry-after': '7' }).end('busy'));
+    });
+    expect(await send()).toEqual({ status: 503, retryAfter: '7', body: 'busy' });
+    await send();
+    expect(sockets.size).toBe(1);
+  });
+
+  it('sends again, once, where the queen ends a kept connection as it is used', async () => {
+    const uses = new Map<Socket, number>();
+    const { send } = await rig((request, response) => {
+      const use = (uses.get(request.socket) ?? 0) + 1;
+      uses.set(request.socket, use);
+      if (use > 1) request.socket.destroy();
+      else request.resume().on('end', () => response.end('taken'));
+    });
+    expect((await send()).body).toBe('taken');
+    expect((await send()).body).toBe('taken');
+    expect([...uses.values()]).toEqual([2, 1]);
+  });
+
+  it('does not send again where a new connection ends', async () => {
+    let asked = 0;
+    const { send } = await rig((request) => {
+      asked += 1;
+      request.socket.destroy();
+    });
+    await expect(send()).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(asked).toBe(1);
+  });
+
+  it('ends with its signal, and at an answer that no queen gives', async () => {
+    const abort = new AbortController();
+    const { send } = await rig((request, response) => {
+      if (!abort.signal.aborted) abort.abort();
+      else request.resume().on('end', () => response.end('x'.repeat(70_000)));
+    });
+    await expect(send(abort.signal)).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(send()).rejects.toThrow('longer than 65536 bytes');
+  });
+});
