@@ -53,6 +53,10 @@ constexpr int kEccUncorrected = 1;
 constexpr int kEccVolatile = 0;
 /// NVLINK_MAX_LINKS of the newest header; older drivers answer INVALID_ARGUMENT or NOT_SUPPORTED past their own end.
 constexpr uint32_t kMaxLinks = 36;
+/// More GPUs than any host has, and as many as a heartbeat carries: a number from a broken driver must not cost hours.
+constexpr uint32_t kMaxDevices = 256;
+/// MIG slots of one GPU; 7 on all that exist.
+constexpr uint32_t kMaxMigSlots = 64;
 /// NVML_FI_DEV_GET_GPU_RECOVERY_ACTION, since 565: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset.
 constexpr uint32_t kFieldRecoveryAction = 230;
 

@@ -126,6 +126,7 @@ void NvmlReader::Enumerate() {
     }
     return;
   }
+  count = std::min(count, kMaxDevices);
   for (uint32_t index = 0; index < count; index++) {
     Device handle = nullptr;
     const int handle_code = nvml_.deviceGetHandleByIndex(index, &handle);
@@ -173,7 +174,8 @@ void NvmlReader::EnumerateMig(size_t parent, std::vector<State>& found) {
   const Device handle = found[parent].handle;
   uint32_t slots = 0;
   if (nvml_.deviceGetMaxMigDeviceCount(handle, &slots) != kSuccess) return;
-  for (uint32_t slot = 0; slot < slots; slot++) {
+  slots = std::min(slots, kMaxMigSlots);
+  for (uint32_t slot = 0; slot < slots && found.size() < kMaxDevices; slot++) {
     Device mig = nullptr;
     // Slots are sparse: an empty one (NOT_FOUND, or INVALID_ARGUMENT) does not end the list.
     if (nvml_.deviceGetMigDeviceHandleByIndex(handle, slot, &mig) != kSuccess) continue;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
+import { errnoText } from '../errno.js';
 import type { BlockingFiles, FileResult } from '../native/blocking-files.js';
 import type { Watched, WatchSet } from '../sampling/watched.js';
 import type { ContainerNames } from './container-names.js';
@@ -160,7 +161,7 @@ export class Discovery {
       faults.push({
         source: 'cgroup',
         code: 'CGROUP_UNREADABLE',
-        message: `${join(root, path)} cannot be listed (errno ${errno}); workers below it are not seen.`,
+        message: `${join(root, path)} cannot be listed (${errnoText(errno)}); workers below it are not seen.`,
       });
     }
     const found = this.#select(root, tree, faults);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
+import { errnoText } from '../errno.js';
 import type { BlockingFiles, FileResult } from '../native/blocking-files.js';
 import { type Engine, recognize } from '../sampling/cmdline.js';
 import { parseCmdline, parseLoadavg, parseProcessCgroup, parseProcessStat } from '../sampling/proc-parse.js';
@@ -95,7 +96,7 @@ export class ProcessTable {
       faults.push({
         source: 'proc',
         code: 'PROC_UNREADABLE',
-        message: `${this.#options.procRoot} cannot be listed (errno ${this.#listErrno}): engines and models are not recognized.`,
+        message: `${this.#options.procRoot} cannot be listed (${errnoText(this.#listErrno)}): engines and models are not recognized.`,
       });
     }
     for (const pid of this.#wedged) {

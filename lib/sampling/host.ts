@@ -1,6 +1,7 @@
 import { cpus, freemem, loadavg, totalmem, uptime } from 'node:os';
 import { join } from 'node:path';
 import type { Fault, HostSample } from '../contract/heartbeat.js';
+import { errnoText } from '../errno.js';
 import type { BlockingFiles, FileResult } from '../native/blocking-files.js';
 import { type HostCpu, parseHostCpu, parseLoadavg, parseMeminfo, parsePressure, parseUptime } from './proc-parse.js';
 
@@ -49,14 +50,14 @@ export function hostSample(
         field: 'host.pressure',
         message: off
           ? 'The kernel keeps no pressure figures (PSI); boot with psi=1 on Linux 4.20 or later.'
-          : `/proc/${name} cannot be read (errno ${content}).`,
+          : `/proc/${name} cannot be read (${errnoText(content)}).`,
       });
     } else {
       faults.push({
         source: 'proc',
         code: 'PROC_UNREADABLE',
         field: 'host',
-        message: `/proc/${name} cannot be read (errno ${content}).`,
+        message: `/proc/${name} cannot be read (${errnoText(content)}).`,
       });
     }
   }

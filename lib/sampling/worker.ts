@@ -1,5 +1,6 @@
 import { processColumn, processColumns, type RawPass, rowFlags, type WorkerFile, workerFiles } from '../cgroup/raw.js';
 import type { Fault, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
+import { errnoText } from '../errno.js';
 import type { WorkerRecord } from '../hive/records.js';
 import { type Serving, serving } from './cmdline.js';
 import { round2 } from './host.js';
@@ -243,7 +244,9 @@ export function fileFaults(
       source: 'cgroup',
       code: errno === -1 ? 'CGROUP_FILE_TORN' : 'CGROUP_FILE_UNREADABLE',
       message:
-        errno === -1 ? `${file} holds no number where one must stand.` : `${file} cannot be read (errno ${errno}).`,
+        errno === -1
+          ? `${file} holds no number where one must stand.`
+          : `${file} cannot be read (${errnoText(errno)}).`,
       field,
       workerId,
     });
