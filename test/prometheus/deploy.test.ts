@@ -1,13 +1,12 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { familiesOfQueen } from '../../lib/http/metrics/fleet-families.js';
 import { familiesOfHive } from '../../lib/http/metrics/hive-families.js';
 import { processProbe } from '../../lib/http/metrics/process-families.js';
-import { metricsDocument } from '../../scripts/docs-metrics.js';
 import { hasPromtool, promtool, withoutPromtool } from './tools.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -133,31 +132,5 @@ describe('deploy: Grafana', () => {
     writeFileSync(file, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
     const { status, output } = promtool(['check', 'rules', file]);
     expect(status, output).toBe(0);
-  });
-});
-
-describe('docs', () => {
-  it('docs/metrics.md is what the code says (npm run docs:metrics)', () => {
-    expect(read('docs/metrics.md')).toBe(metricsDocument());
-  });
-
-  it('links between documents lead somewhere', () => {
-    for (const file of readdirSync(join(root, 'docs')).map((each) => `docs/${each}`)) {
-      if (!file.endsWith('.md') || !existsSync(join(root, file))) continue;
-      for (const [, target = ''] of read(file).matchAll(/\]\(([^)\s]+)\)/g)) {
-        if (/^[a-z]+:/.test(target) || target.startsWith('#')) continue;
-        const [path = '', anchor] = target.split('#');
-        const full = join(root, dirname(file), path);
-        expect(existsSync(full), `${file}: ${target}`).toBe(true);
-        if (anchor === undefined || !full.endsWith('.md')) continue;
-        const anchors = [...readFileSync(full, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
-          title
-            .toLowerCase()
-            .replace(/[^\w\- ]/g, '')
-            .replaceAll(' ', '-'),
-        );
-        expect(anchors, `${file}: ${target} (${basename(full)})`).toContain(anchor);
-      }
-    }
   });
 });
