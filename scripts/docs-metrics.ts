@@ -18,8 +18,9 @@ scrapes.
   kernel's own counters in base units. They never have the same name, so that a sum over both counts nothing twice.
 - What is not known has no sample, and is never 0. An offline hive has its liveness and no values; a worker that is gone
   has no series.
-- States (\`_state\`, \`_health\`, \`_liveness\`) have a sample for each value, 1 for the one that holds. \`_info\` is always 1
-  and carries what would cost too many series elsewhere: join it with \`* on (hive, worker) group_left (model)\`.
+- States (\`_state\`, \`_health\`, \`_liveness\`) have a sample for each value at a hive, 1 for the one that holds; at a
+  queen, which may have thousands of each, only the one that holds. \`_info\` is always 1 and carries what would cost too
+  many series elsewhere: join it with \`* on (hive, worker) group_left (model)\`.
 - A queen gives series of their own to the first \`metricsWorkers\` workers
   ([configuration](configuration.md#metricsworkers)); \`hivepulse_queen_workers_without_series\` counts the others.
 - Where a queen asks for tokens, scrape it with one of role \`read\`; a hive that listens beyond loopback, with its own.

@@ -1,5 +1,5 @@
 import { type Fleet, type HiveView, livenesses, type WorkerView } from '../../contract/api.js';
-import { type GpuSample, gpuHealths, hiveStates, workerStates } from '../../contract/heartbeat.js';
+import { type GpuSample, gpuHealths, workerStates } from '../../contract/heartbeat.js';
 import type { Registry } from '../../queen/registry.js';
 import type { HeartbeatCounts } from '../heartbeat-counts.js';
 import {
@@ -89,6 +89,9 @@ function byLabel(label: string, counts: Readonly<Record<string, number>>, all: r
   return all.map((value) => ({ value: counts[value] ?? 0, labels: { [label]: value } }));
 }
 
+/** The one that holds alone: with every other one beside it as 0, most of what a large fleet says would be zeros. */
+const holds = (label: string, state: string, shared: LabelValues) => ({ value: 1, labels: { [label]: state }, shared });
+
 const totalFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_hives',
@@ -141,10 +144,10 @@ const hiveFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_hive_liveness',
     type: 'gauge',
-    help: 'Liveness of the hive: 1 for the one that holds. A hive that was forgotten has no series.',
+    help: 'Liveness of the hive, the one that holds; always 1. A hive that was forgotten has no series.',
     labels: ['hive', 'liveness'],
     *collect({ hives }) {
-      for (const { item, labels } of hives) yield* stateSet(livenesses, 'liveness', item.liveness, labels);
+      for (const { item, labels } of hives) yield holds('liveness', item.liveness, labels);
     },
   },
   {
@@ -159,10 +162,10 @@ const hiveFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_hive_state',
     type: 'gauge',
-    help: 'State of the hive: 1 for the one that holds.',
+    help: 'State of the hive, the one that holds; always 1.',
     labels: ['hive', 'state'],
     *collect({ heard }) {
-      for (const { item, labels } of heard) yield* stateSet(hiveStates, 'state', item.state, labels);
+      for (const { item, labels } of heard) yield holds('state', item.state, labels);
     },
   },
   hive('gauge', 'hivepulse_fleet_hive_interval_seconds', 'Interval of its heartbeats.', (h) => seconds(h.intervalMs)),
@@ -207,10 +210,10 @@ const gpuFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_gpu_health',
     type: 'gauge',
-    help: 'Health of the GPU: 1 for the one that holds.',
+    help: 'Health of the GPU, the one that holds; always 1.',
     labels: ['hive', 'gpu', 'health'],
     *collect({ gpus }) {
-      for (const { item, labels } of gpus) yield* stateSet(gpuHealths, 'health', item.health, labels);
+      for (const { item, labels } of gpus) yield holds('health', item.health, labels);
     },
   },
   gpu('gauge', 'hivepulse_fleet_gpu_memory_total_bytes', 'Memory of the GPU.', (g) => g.memoryTotalBytes),
@@ -244,10 +247,10 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_worker_state',
     type: 'gauge',
-    help: 'State of the worker: 1 for the one that holds.',
+    help: 'State of the worker, the one that holds; always 1.',
     labels: ['hive', 'worker', 'state'],
     *collect({ workers }) {
-      for (const { item, labels } of workers) yield* stateSet(workerStates, 'state', item.state, labels);
+      for (const { item, labels } of workers) yield holds('state', item.state, labels);
     },
   },
   worker(
