@@ -163,7 +163,14 @@ const refuse = (code: Refusal['code'], field: string, message: string): Heartbea
 });
 
 function detailTooLong(event: HiveEvent): boolean {
-  return Object.hasOwn(event.detail, '__proto__') || JSON.stringify(event.detail).length > maxDetailLength;
+  if (Object.hasOwn(event.detail, '__proto__')) return true;
+  try {
+    return JSON.stringify(event.detail).length > maxDetailLength;
+  } catch (error) {
+    // Nested so deep that the stack is not enough for it: its brackets alone are longer than what is taken.
+    if (error instanceof RangeError) return true;
+    throw error;
+  }
 }
 
 /** What a schema cannot say of one item; null = nothing wrong. */
