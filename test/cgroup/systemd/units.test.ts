@@ -38,6 +38,8 @@ async function install(unit: 'hive' | 'queen', environment: Readonly<Record<stri
   text = text.replace('[Unit]', '[Unit]\nDefaultDependencies=no').replace(/^(After|Wants)=network.*$/gm, '');
   // A checkout below /home or /root would be hidden from its own service.
   if (/^\/(home|root)\//.test(root)) text = text.replace('ProtectHome=yes', 'ProtectHome=read-only');
+  // One below /tmp would be behind the service's private one.
+  if (/^\/(var\/)?tmp\//.test(root)) text = text.replace('[Install]', `BindReadOnlyPaths=${root}\n[Install]`);
   const settings = Object.entries(environment).map(([key, value]) => `Environment=${key}=${value}`);
   text = text.replace('[Install]', `${settings.join('\n')}\n[Install]`);
   mkdirSync('/run/systemd/system', { recursive: true });
