@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import type { FleetEvent } from '../../lib/contract/api.js';
-import { descriptors, residentMiB } from '../harness/beat.js';
 import { useHarness } from '../harness/harness.js';
+import { descriptors, residentMiB } from '../harness/resources.js';
 import { createFleet } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 

@@ -5,10 +5,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { FleetEvent } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { sleeping, workerSeen } from '../e2e/fleet.js';
-import { BeatWatch, descriptors, faultGone, faultNamed, faultSeconds, residentMiB } from '../harness/beat.js';
+import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../harness/beat.js';
 import { cgroupSuite, createCgroupTree, joinCgroup } from '../harness/cgroups.js';
 import { getJson, useHarness } from '../harness/harness.js';
 import { createOtherHost } from '../harness/network.js';
+import { descriptors, residentMiB } from '../harness/resources.js';
 import { waitFor } from '../harness/wait.js';
 import { breathMiB, intervalMs, lasts, sampled, startScene, told } from './scene.js';
 

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { descriptors, residentMiB } from '../harness/beat.js';
 import { type Daemon, getJson, useHarness } from '../harness/harness.js';
+import { descriptors, residentMiB } from '../harness/resources.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Fleet, FleetEvent, HiveList, StreamSnapshot } from '../../lib/contract/api.js';
-import { faultSeconds, residentMiB } from '../harness/beat.js';
+import { faultSeconds } from '../harness/beat.js';
 import { type Daemon, getJson, type Harness, useHarness } from '../harness/harness.js';
+import { residentMiB } from '../harness/resources.js';
 import { createFleet, type SimulatedFleet } from '../harness/simulated-fleet.js';
 import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';

@@ -2,8 +2,9 @@ import { expect } from 'vitest';
 import type { FleetEvent } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { createHost, sleeping, type TestHost, workerSeen } from '../e2e/fleet.js';
-import { BeatWatch, faultGone, faultNamed, faultSeconds, residentMiB } from '../harness/beat.js';
+import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../harness/beat.js';
 import { type Daemon, type DaemonOptions, getJson, type Harness } from '../harness/harness.js';
+import { residentMiB } from '../harness/resources.js';
 import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 

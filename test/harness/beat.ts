@@ -1,15 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import type { Fault, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { getJson, type Harness } from './harness.js';
 import { waitFor } from './wait.js';
 
 /** How long a fault lasts, s: short in the suite, as long as wanted by hand. */
 export const faultSeconds = Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 3);
-
-/** Of a process: resident memory in MiB, and open descriptors. */
-export const residentMiB = (pid: number): number =>
-  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-export const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 /** Longest pause between ticks, ms, and how many there were. */
 export interface Beats {
