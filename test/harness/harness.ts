@@ -22,6 +22,8 @@ export interface CliOptions extends SpawnOptions {
 
 export interface DaemonOptions extends CliOptions {
   readonly args?: readonly string[];
+  /** Longest wait until it listens, ms (default 30,000). An emulated CPU needs more. */
+  readonly startMs?: number;
 }
 
 /**
@@ -62,7 +64,10 @@ export class Harness {
     const ports = command === 'up' ? ['--port', '0', '--hive-port', '0'] : ['--port', '0'];
     const managed = this.cli([command, ...ports, ...(options.args ?? [])], { name: command, ...options });
     const role = command === 'hive' ? 'hive' : 'queen';
-    const match = await managed.line(new RegExp(`"role":"${role}".*"url":"([^"]+)".*"msg":"listening"`));
+    const match = await managed.line(
+      new RegExp(`"role":"${role}".*"url":"([^"]+)".*"msg":"listening"`),
+      options.startMs,
+    );
     return { process: managed, url: match[1] as string };
   }
 
