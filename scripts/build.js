@@ -1,7 +1,7 @@
 // Builds the addon, the TypeScript and the page into build/ and dist/. `--if-needed` skips what is newer than its sources.
 // A machine without a compiler gets everything but the addon. One build at a time: parallel callers wait on a lock.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -51,7 +51,11 @@ const steps = [
         if (name !== 'dashboard') rmSync(join(root, 'dist', name), { recursive: true, force: true });
       }
       const status = run('tsc', ['-p', 'tsconfig.build.json']);
-      if (status === 0) writeFileSync(join(root, 'dist/.built'), '');
+      if (status === 0) {
+        // npm makes it executable when it links it, which a later build would undo.
+        chmodSync(join(root, 'dist/cli/main.js'), 0o755);
+        writeFileSync(join(root, 'dist/.built'), '');
+      }
       return status;
     },
   },
