@@ -45,6 +45,7 @@ const objdump = (option, file) => {
     });
   } catch (error) {
     if (error.code === 'ENOENT') throw new Error('objdump is missing: apt-get install binutils');
+    if (/not a dynamic object/.test(error.stderr)) return ''; // linked statically: it asks for nothing
     throw new Error(`objdump ${option} ${file}: ${error.stderr || error.message}`);
   }
 };

@@ -52,13 +52,11 @@ function buildTarget(target, work) {
   const helper = join(shipped, `hivepulse-gpu.${target.libc}`);
   copyFileSync(join(work, 'build/Release/hivepulse-gpu'), helper);
   chmodSync(helper, 0o755);
-  if (target.libc === 'musl') {
-    // The launcher calls the kernel and little else: one static file runs on any Linux.
-    const launcher = join(shipped, 'hivepulse-launch');
-    const strict = ['-static', '-s', '-Os', '-Wall', '-Wextra', '-Werror'];
-    run(compiler, ['cc', ...flags.split(' '), ...strict, join(root, 'native/launch_main.c'), '-o', launcher]);
-    chmodSync(launcher, 0o755);
-  }
+  // The launcher calls the kernel and little else: one static file runs on any Linux.
+  const launcher = join(shipped, 'hivepulse-launch');
+  const anyLinux = ['-target', triple({ arch: target.arch, libc: 'musl' }), '-static', '-s', '-Os'];
+  run(compiler, ['cc', ...anyLinux, join(root, 'native/launch_main.c'), '-o', launcher]);
+  chmodSync(launcher, 0o755);
 }
 
 const asked = process.argv.slice(2);
