@@ -68,6 +68,7 @@ describe('three queens and 100 hives', () => {
       );
       expect(offline).toHaveLength(1);
     }
+    silent?.start();
     await beats(fleet);
     await hush(fleet);
     await agree(left, 100);
