@@ -78,13 +78,13 @@ export const gpuHealthFaces: Readonly<Record<GpuSample['health'], Face>> = {
     'reset required',
     '↻',
     'bad',
-    'Stop its workers, let go of the driver (hive socket: POST /v1/gpu/release), then nvidia-smi --gpu-reset.',
+    'Stop its workers, let go of the driver (hivepulse release-gpus), then nvidia-smi --gpu-reset.',
   ),
   lost: face(
     'lost',
     '✕',
     'bad',
-    'It fell off the bus: drain the host and reboot it; if it comes back lost, reseat it.',
+    'It fell off the bus: drain the host (hivepulse drain) and reboot it; if it comes back lost, reseat it.',
   ),
   noPermission: face(
     'no permission',

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../lib/contract/api.js';
+import { countFleet } from '../lib/dashboard/data/counts.js';
 import { requestOf } from '../lib/dashboard/data/placement-request.js';
 import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../lib/dashboard/data/query.js';
 import { placeBefore, takeMessages } from '../lib/dashboard/data/recent-events.js';
@@ -23,6 +24,22 @@ const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gp
 };
 
 describe('the page, without a browser', () => {
+  it('what an offline hive said last counts as offline, and its memory in no sum', () => {
+    const [a, b] = [beat('a'), beat('b')];
+    const counts = countFleet(
+      [
+        { view: a.view, liveness: 'late' },
+        { view: b.view, liveness: 'offline' },
+      ],
+      [...a.workers, ...b.workers],
+    );
+    const sum = (parts: Readonly<Record<string, number>>) => Object.values(parts).reduce((x, y) => x + y, 0);
+    expect(counts.liveness).toEqual({ online: 0, late: 1, offline: 1 });
+    expect(counts).toMatchObject({ gpus: 4, health: { ok: 2, offline: 2 }, state: { offline: 6 }, uncounted: 2 });
+    expect(sum(counts.state)).toBe(12);
+    expect(counts.totalBytes).toBe(a.view.gpus.reduce((total, gpu) => total + (gpu.memoryTotalBytes ?? 0), 0));
+  });
+
   it('what is not known is sorted last in either direction', () => {
     const { workers } = beat('a');
     const some = workers.map((worker, index) => ({ ...worker, cpuPercent: index % 2 ? null : index }));

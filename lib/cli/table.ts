@@ -94,7 +94,7 @@ export function drawRow<T>(fitted: readonly Fitted<T>[], row: T): Span[] {
   ]);
 }
 
-/** Text of a line. With `over` (the row that is selected) it is drawn that way, but for bars, which would turn inside out. */
+/** Text of a line. `over` draws all of it one way: `7` where it is selected (but its bars, which would turn inside out), `2` where it is old. */
 export function toText(spans: readonly Span[], colours: boolean, over = ''): string {
   let text = '';
   let run = '';
@@ -106,7 +106,7 @@ export function toText(spans: readonly Span[], colours: boolean, over = ''): str
   for (const { text: part, sgr = '' } of spans) {
     if (part === '') continue;
     const own = colours || emphasis.test(sgr) ? sgr : '';
-    const next = over !== '' && !(bars.test(part) && own !== '') ? over : own;
+    const next = over !== '' && !(over === '7' && bars.test(part) && own !== '') ? over : own;
     if (next !== runSgr) flush();
     runSgr = next;
     run += part;

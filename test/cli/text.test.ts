@@ -67,6 +67,12 @@ describe('terminal text: width', () => {
       ),
     );
   });
+
+  test('a selected row is reversed but for its bars; an old one is faint with them', () => {
+    const row = [span('name '), span('\u2588\u2588', '34'), span(' 3 %')];
+    expect(toText(row, true, '7')).toBe('\u001b[7mname \u001b[0m\u001b[34m\u2588\u2588\u001b[0m\u001b[7m 3 %\u001b[0m');
+    expect(toText(row, true, '2')).toBe('\u001b[2mname \u2588\u2588 3 %\u001b[0m');
+  });
 });
 
 interface Item {

@@ -1,57 +1,19 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Daemon, useHarness } from '../harness/harness.js';
 import { SimulatedFleet, SimulatedHive } from '../harness/simulated-fleet.js';
+import { hasTmux, Terminal } from '../harness/terminal.js';
 import { waitFor } from '../harness/wait.js';
 import { mainFile } from './run-cli.js';
 
-const hasTmux = spawnSync('tmux', ['-V']).status === 0;
 const harness = useHarness();
 
-/** A terminal of its own with `hivepulse top` in it; the shell below it stays when top ends. */
-class Terminal {
-  private readonly socket = `hivepulse-test-${process.pid}-${Math.floor(performance.now())}`;
-
-  constructor(args: readonly string[], columns = 130, rows = 36) {
-    const command = [process.execPath, mainFile, 'top', ...args].map((part) => `'${part}'`).join(' ');
-    this.tmux('-f', '/dev/null', 'new-session', '-d', '-s', 'top', '-x', String(columns), '-y', String(rows), 'sh');
-    harness().defer(() => void spawnSync('tmux', ['-L', this.socket, 'kill-server']));
-    this.keys('-l', `${command}; echo "ended with $?"`);
-    this.keys('Enter');
-  }
-
-  tmux(...args: string[]): string {
-    return execFileSync('tmux', ['-L', this.socket, ...args], {
-      encoding: 'utf8',
-      env: { PATH: process.env.PATH ?? '', HOME: '/', LANG: 'C.UTF-8', TERM: 'xterm-256color' },
-    });
-  }
-
-  keys(...keys: string[]): void {
-    this.tmux('send-keys', '-t', 'top', ...keys);
-  }
-
-  text(): string {
-    return this.tmux('capture-pane', '-p', '-t', 'top');
-  }
-
-  format(what: string): string {
-    return this.tmux('display-message', '-p', '-t', 'top', `#{${what}}`).trim();
-  }
-
-  shows(pattern: RegExp): Promise<string> {
-    return waitFor(
-      () => {
-        const text = this.text();
-        return pattern.test(text) ? text : null;
-      },
-      { timeoutMs: 20_000, everyMs: 50, what: `the terminal to show ${pattern}` },
-    ).catch((error: unknown) => {
-      throw new Error(`${error instanceof Error ? error.message : error}\n${this.text()}`);
-    });
-  }
+function openTerminal(args: readonly string[], columns?: number, rows?: number): Terminal {
+  const terminal = new Terminal(args, columns, rows);
+  harness().defer(() => terminal.close());
+  return terminal;
 }
 
 async function fleetOn({ url }: Daemon): Promise<SimulatedFleet> {
@@ -69,7 +31,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
   test('shows the fleet live, opens details, filters, and gives the terminal back', async () => {
     const queen = await harness().queen();
     const fleet = await fleetOn(queen);
-    const terminal = new Terminal(['--queen', queen.url]);
+    const terminal = openTerminal(['--queen', queen.url]);
     const first = await terminal.shows(/2 hives {2}● 2 online/);
     expect(first.split('\n')[0]).toMatch(/● live {2}\d\d:\d\d:\d\d$/);
     expect(terminal.format('alternate_on')).toBe('1');
@@ -106,7 +68,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
   test('a resize is drawn to the new size, and nothing is cleared between frames', async () => {
     const queen = await harness().queen();
     await fleetOn(queen);
-    const terminal = new Terminal(['--queen', queen.url]);
+    const terminal = openTerminal(['--queen', queen.url]);
     await terminal.shows(/2 hives/);
     const raw = join(harness().directory(), 'raw');
     terminal.tmux('pipe-pane', '-t', 'top', `cat >> '${raw}'`);
@@ -131,7 +93,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
   test('a queen that goes is said so and heals; SIGTERM gives the terminal back', async () => {
     const queen = await harness().queen();
     await fleetOn(queen);
-    const terminal = new Terminal(['--queen', queen.url]);
+    const terminal = openTerminal(['--queen', queen.url]);
     await terminal.shows(/2 hives/);
     await queen.process.stop();
     await terminal.shows(/○ cut off .* trying again/);
