@@ -5,6 +5,7 @@ import type { PlacementReply, PlacementRequest } from '../contract/api.js';
 import { HivepulseError } from '../errors.js';
 import type { Registry } from '../queen/registry.js';
 import type { SavedReservation } from '../queen/reservations.js';
+import { SavedReservationSchema } from '../queen/saved-reservation.js';
 import { claimKey, hiveKey } from './subjects.js';
 
 /** A key-value bucket with compare-and-set. Both reject where the store is out of reach. */
@@ -17,18 +18,7 @@ export interface ReservationStore {
 /** All reservations of one hive, in one key: whoever grants more must have seen them all. */
 const Entry = Type.Object({
   writer: Type.String(),
-  reservations: Type.Array(
-    Type.Object({
-      id: Type.String({ minLength: 1, maxLength: 64 }),
-      idempotencyKey: Type.Union([Type.String({ maxLength: 128 }), Type.Null()]),
-      request: Type.String(),
-      hive: Type.String({ minLength: 1 }),
-      gpuUuids: Type.Array(Type.String()),
-      vramBytes: Type.Number({ minimum: 0 }),
-      memoryBytes: Type.Number({ minimum: 0 }),
-      expiresAt: Type.Number(),
-    }),
-  ),
+  reservations: Type.Array(SavedReservationSchema),
 });
 const entry = Compile(Entry);
 

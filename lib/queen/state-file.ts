@@ -6,22 +6,12 @@ import { Compile } from 'typebox/compile';
 import { HivepulseError, systemCode } from '../errors.js';
 import type { Registry } from './registry.js';
 import type { SavedReservation } from './reservations.js';
+import { SavedReservationSchema } from './saved-reservation.js';
 
 const Saved = Type.Object({
   kind: Type.Literal('hivepulse.reservations'),
   version: Type.Literal(1),
-  reservations: Type.Array(
-    Type.Object({
-      id: Type.String({ minLength: 1, maxLength: 64 }),
-      idempotencyKey: Type.Union([Type.String({ maxLength: 128 }), Type.Null()]),
-      request: Type.String(),
-      hive: Type.String({ minLength: 1 }),
-      gpuUuids: Type.Array(Type.String()),
-      vramBytes: Type.Number({ minimum: 0 }),
-      memoryBytes: Type.Number({ minimum: 0 }),
-      expiresAt: Type.Number(),
-    }),
-  ),
+  reservations: Type.Array(SavedReservationSchema),
 });
 const saved = Compile(Saved);
 
