@@ -3,7 +3,7 @@ import { accessSync, closeSync, constants, openSync, readFileSync, statSync } fr
 import { constants as os } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError, systemCode } from '../errors.js';
 import { findExecutable } from '../native/prebuilt.js';
 
 /** What is to run, apart from where. */
@@ -188,8 +188,15 @@ export async function start(
   if (options.detached !== undefined) settings.detached = options.detached;
 
   const [file, ...args] = launchArguments(plan, report, stderr) as [string, ...string[]];
-  const child = spawnProcess(file, args, settings);
-  if (nowhere !== null) closeSync(nowhere);
+  let child: ChildProcess;
+  try {
+    child = spawnProcess(file, args, settings);
+  } catch (error) {
+    // Node throws at once for all but a few errno, such as E2BIG for arguments over the kernel's limit.
+    return { step: 'spawn', reason: systemCode(error) ?? String(error) };
+  } finally {
+    if (nowhere !== null) closeSync(nowhere);
+  }
   const collect = (stream: Readable | null | undefined): (() => string) => {
     let text = '';
     stream?.setEncoding('utf8').on('data', (part: string) => {

@@ -182,16 +182,23 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     const problem = execProblem(options.command, options.env ?? process.env, options.cwd ?? process.cwd());
     if (problem !== null) throw execError(options.command, problem);
     const { spawn } = await import('node:child_process');
-    const child = spawn(options.command, options.args ?? [], {
-      stdio: options.stdio ?? 'pipe',
-      ...(options.env === undefined ? {} : { env: options.env }),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.detached === undefined ? {} : { detached: options.detached }),
-    });
+    const unstarted = (error: unknown) => execError(options.command, systemCode(error) ?? String(error));
+    let child: ChildProcess;
+    try {
+      child = spawn(options.command, options.args ?? [], {
+        stdio: options.stdio ?? 'pipe',
+        ...(options.env === undefined ? {} : { env: options.env }),
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        ...(options.detached === undefined ? {} : { detached: options.detached }),
+      });
+    } catch (error) {
+      // Node throws at once for all but a few errno, such as E2BIG.
+      throw unstarted(error);
+    }
     const [stdout, stderr] = [keepOutput(child.stdout), keepOutput(child.stderr)];
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
-      child.once('error', (error) => reject(execError(options.command, systemCode(error) ?? String(error))));
+      child.once('error', (error) => reject(unstarted(error)));
     });
     return {
       child,

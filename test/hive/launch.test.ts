@@ -97,6 +97,12 @@ describe.skipIf(skip).each([
     expect(await bench().leftovers()).toEqual([]);
   });
 
+  it('arguments beyond what the kernel takes are an error of ours, and no cgroup is left behind', async () => {
+    const attempt = spawn('x'.repeat(200_000));
+    await expect(attempt).rejects.toMatchObject({ code: 'LAUNCH_FAILED', message: expect.stringContaining('E2BIG') });
+    expect(await bench().leftovers()).toEqual([]);
+  });
+
   it('a command that itself ends with 127 is an exit, not a failure to start', async () => {
     const worker = await spawn('exit 127');
     expect(await worker.exited).toMatchObject({ code: 127, signal: null });

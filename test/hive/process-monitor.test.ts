@@ -63,6 +63,12 @@ describe('where there are no cgroups', () => {
     await expect(monitor.spawn({ ...busy, command: '/etc/passwd' })).rejects.toMatchObject({
       code: 'EXEC_NOT_PERMITTED',
     });
+    // The kernel takes 128 KiB an argument.
+    await expect(monitor.spawn({ ...busy, args: ['x'.repeat(200_000)] })).rejects.toMatchObject({
+      code: 'LAUNCH_FAILED',
+      subject: process.execPath,
+      message: expect.stringContaining('E2BIG'),
+    });
     await monitor.spawn(busy);
     await expect(monitor.spawn(busy)).rejects.toMatchObject({ code: 'INSTANCE_OCCUPIED' });
   });

@@ -117,7 +117,8 @@ describe('the session of the page', () => {
     const headers = { cookie: cookie.split(';')[0] as string };
     expect((await ask(rig, 'GET', '/v1/session', headers)).json()).toEqual({ required: true, role: 'read' });
     expect((await ask(rig, 'GET', '/v1/workers', headers)).statusCode).toBe(200);
-    expect((await ask(rig, 'POST', '/v1/placements', headers, { vramBytes: 1 })).statusCode).toBe(403);
+    const refused = await ask(rig, 'POST', '/v1/placements', headers, { vramBytes: 1 });
+    expect(refused.json()).toMatchObject({ status: 403, code: 'FORBIDDEN' });
     const out = await ask(rig, 'DELETE', '/v1/session', headers);
     expect(String(out.headers['set-cookie'])).toMatch(/hivepulse_token=;/);
     await rig.app.close();

@@ -200,6 +200,7 @@ describe('choice of reader', () => {
 
   test('native without the addon is an error that names the reason', () => {
     expect(() => openReader('native', {}, none)).toThrow(HivepulseError);
+    expect(() => openReader('native', {}, none)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_PLATFORM' }));
     expect(() => openReader('native', {}, none)).toThrow(/it was taken away/);
   });
 
