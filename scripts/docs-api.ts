@@ -101,6 +101,7 @@ async function queen(): Promise<FastifyInstance> {
         heartbeats: new HeartbeatCounts(),
         version: '0.0.0',
         bus: 'memory',
+        shared: null,
       })),
     ],
   });

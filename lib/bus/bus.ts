@@ -16,6 +16,24 @@ export interface BusLog {
 
 export const silentLog: BusLog = { info: () => undefined, warn: () => undefined };
 
+/** What became of what queens share, since this one started. */
+export interface BusCounts {
+  /** Heartbeats that this queen heard over HTTP and gave to the others. */
+  readonly passed: number;
+  /** Heartbeats of others that its registry was given. */
+  readonly heard: number;
+  /** Those of others that a newer one of the same hive replaced before their turn came: this queen falls behind. */
+  readonly skipped: number;
+  /** Those of others that were no heartbeats, or of another hive than their subject says. */
+  readonly malformed: number;
+  /** Larger than the server takes: the other queens did not hear them. */
+  readonly oversized: number;
+  /** How often room was planned anew, because another queen had granted some on the same hive first. */
+  readonly conflicts: number;
+  /** What this queen concludes (`hiveOffline`, ...) is what enters the shared stream. */
+  readonly speaks: boolean;
+}
+
 /**
  * What the queens of one fleet share. With one queen (`memory`) it is that queen's own memory. What it promises:
  *
@@ -31,6 +49,8 @@ export const silentLog: BusLog = { info: () => undefined, warn: () => undefined 
  */
 export interface Bus {
   state(): Fleet['bus'];
+  /** Null where there is nobody to share with. */
+  counts(): BusCounts | null;
   /**
    * A heartbeat that the registry took: passes it on, and makes its facts last. Resolves with the number up to which the
    * hive's events are safe. Never rejects. `acknowledged`: what the registry itself holds.

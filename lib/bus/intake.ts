@@ -24,6 +24,8 @@ export class Intake {
   readonly #limits: IntakeLimits;
   readonly #waiting = new Map<string, HeartbeatMessage>();
   #draining = false;
+  /** Those that the registry was given. */
+  heard = 0;
   /** Those replaced by a newer one before their turn came. */
   skipped = 0;
   /** Those that are no heartbeats, or are of another hive than their subject says. */
@@ -68,8 +70,12 @@ export class Intake {
       const plain = encoding === null ? body : await decompress(body, encoding, maxHeartbeatBytes);
       const verdict = readHeartbeat(parseJson(plain), { maxWorkers: maxWorkersPerHive });
       // Who may publish as whom is decided by the server, by subject: a heartbeat must be of the hive in its subject.
-      if (verdict.ok && verdict.heartbeat.hive.id === hive) this.#registry.heartbeat(verdict.heartbeat);
-      else this.malformed++;
+      if (!verdict.ok || verdict.heartbeat.hive.id !== hive) {
+        this.malformed++;
+        return;
+      }
+      this.#registry.heartbeat(verdict.heartbeat);
+      this.heard++;
     } catch {
       this.malformed++;
     }

@@ -14,6 +14,7 @@ export function memoryBus(
   const kept = () => saved().catch(warn);
   return {
     state: () => 'memory',
+    counts: () => null,
     took: (_heartbeat, _body, acknowledged) => acknowledged,
     // Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk.
     async place(request) {

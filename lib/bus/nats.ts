@@ -6,7 +6,7 @@ import type { Heartbeat } from '../contract/heartbeat.js';
 import type { NatsOptions } from '../options.js';
 import type { EventDraft } from '../queen/events.js';
 import type { Registry } from '../queen/registry.js';
-import { type Bus, type BusLog, type HeartbeatBody, silentLog } from './bus.js';
+import { type Bus, type BusCounts, type BusLog, type HeartbeatBody, silentLog } from './bus.js';
 import { SilentConclusions } from './conclusions.js';
 import { EventStream } from './event-stream.js';
 import { Intake, type IntakeLimits } from './intake.js';
@@ -66,8 +66,7 @@ export class NatsBus implements Bus {
   #readySinceMs: number | null = null;
   #awaySinceMs = performance.now();
   #oversized = 0;
-  /** Heartbeats and facts that this queen gave to the others. */
-  published = 0;
+  #passed = 0;
 
   constructor({ registry, nats, limits, log = silentLog }: NatsBusOptions, packages: NatsPackages, journal: Journal) {
     const clock = () => performance.now();
@@ -105,12 +104,18 @@ export class NatsBus implements Bus {
     return this.#readySinceMs !== null && this.#lease.held;
   }
 
-  get skipped(): number {
-    return this.#intake.skipped;
-  }
-
-  get malformed(): number {
-    return this.#intake.malformed;
+  counts(): BusCounts {
+    const { heard, skipped, malformed } = this.#intake;
+    const { conflicts } = this.#reservations;
+    return {
+      passed: this.#passed,
+      heard,
+      skipped,
+      malformed,
+      oversized: this.#oversized,
+      conflicts,
+      speaks: this.speaks,
+    };
   }
 
   took(heartbeat: Heartbeat, body: HeartbeatBody): number | Promise<number> {
@@ -172,13 +177,13 @@ export class NatsBus implements Bus {
   }
 
   #send(connection: NatsConnection, hive: string, bytes: Buffer, encoding: string | null): void {
-    if (encoding === null) {
-      connection.publish(heartbeatSubject(hive), bytes);
-      return;
+    if (encoding === null) connection.publish(heartbeatSubject(hive), bytes);
+    else {
+      const headers = this.#packages.transport.headers();
+      headers.set('content-encoding', encoding);
+      connection.publish(heartbeatSubject(hive), bytes, { headers });
     }
-    const headers = this.#packages.transport.headers();
-    headers.set('content-encoding', encoding);
-    connection.publish(heartbeatSubject(hive), bytes, { headers });
+    this.#passed++;
   }
 
   #tooLarge(hive: string, bytes: number, limit: number): void {
@@ -194,7 +199,6 @@ export class NatsBus implements Bus {
     if (connection === null || this.#closed) return;
     try {
       publish(connection);
-      this.published++;
     } catch {
       // The connection is ending; whoever tends it says so.
     }

@@ -88,6 +88,7 @@ export async function startQueen(
     maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
     version: packageVersion(),
     bus: bus.state(),
+    shared: bus.counts(),
   }));
   const app = await buildServer({
     registry,

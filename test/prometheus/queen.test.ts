@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { BusCounts } from '../../lib/bus/bus.js';
 import { HeartbeatCounts } from '../../lib/http/heartbeat-counts.js';
 import { Exposition } from '../../lib/http/metrics/exposition.js';
 import { familiesOfQueen, fleetScrape } from '../../lib/http/metrics/fleet-families.js';
@@ -36,7 +37,7 @@ const beat = (queen: Queen, frame: unknown, token?: string) =>
 const scrape = async (queen: Queen) => parseExposition(await (await fetch(`${queen.url}/metrics`)).text());
 
 /** A registry on a clock that tests move, and what a scrape of it says. */
-function fleet(maxWorkers = 1000) {
+function fleet(maxWorkers = 1000, shared: BusCounts | null = null) {
   const clock = { ms: 0 };
   const registry = new Registry({ clock: () => clock.ms, warmingMs: 0, epoch: 'e' });
   const exposition = new Exposition(familiesOfQueen, { paced: true });
@@ -44,7 +45,16 @@ function fleet(maxWorkers = 1000) {
   const text = () =>
     exposition.text(
       'prometheus',
-      fleetScrape({ registry, maxWorkers, heartbeats, streams: 2, streamsParted: 0, version: '1', bus: 'memory' }),
+      fleetScrape({
+        registry,
+        maxWorkers,
+        heartbeats,
+        streams: 2,
+        streamsParted: 0,
+        version: '1',
+        bus: 'memory',
+        shared,
+      }),
     );
   return { clock, registry, text, parsed: async () => parseExposition(await text()) };
 }
@@ -73,6 +83,18 @@ describe('metrics of a queen', () => {
     for (const { name, labels } of familiesOfQueen)
       for (const sample of families.get(name)?.samples ?? [])
         for (const label of Object.keys(sample.labels)) expect(labels, name).toContain(label);
+  });
+
+  it('what queens share is told where they do, and is absent where there is one', async () => {
+    const counts = { passed: 1, heard: 2, skipped: 3, malformed: 4, oversized: 5, conflicts: 6, speaks: true };
+    const families = await fleet(1000, counts).parsed();
+    const value = (name: string, labels: Record<string, string> = {}) => sampleOf(families, name, labels)?.value;
+    for (const result of ['passed', 'heard', 'skipped', 'malformed', 'oversized'] as const)
+      expect(value('hivepulse_queen_bus_heartbeats_total', { result }), result).toBe(counts[result]);
+    expect(value('hivepulse_queen_bus_speaks')).toBe(1);
+    expect(value('hivepulse_queen_bus_reservation_conflicts_total')).toBe(6);
+    const alone = await fleet().parsed();
+    for (const [name, { samples }] of alone) if (name.startsWith('hivepulse_queen_bus_')) expect(samples).toEqual([]);
   });
 
   it('an offline hive keeps its liveness and loses its values; a forgotten one loses all', async () => {

@@ -1,3 +1,4 @@
+import type { BusCounts } from '../../bus/bus.js';
 import { type Fleet, type HiveView, livenesses, type WorkerView } from '../../contract/api.js';
 import { type GpuSample, gpuHealths, workerStates } from '../../contract/heartbeat.js';
 import type { Registry } from '../../queen/registry.js';
@@ -34,6 +35,8 @@ export interface FleetScrape {
   readonly streamsParted: number;
   readonly heartbeats: HeartbeatCounts;
   readonly version: string;
+  /** Null where there is one queen. */
+  readonly shared: BusCounts | null;
 }
 
 export interface FleetSource {
@@ -46,6 +49,7 @@ export interface FleetSource {
   readonly heartbeats: HeartbeatCounts;
   readonly version: string;
   readonly bus: Fleet['bus'];
+  readonly shared: BusCounts | null;
 }
 
 export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): FleetScrape {
@@ -298,6 +302,7 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
 ];
 
 const buses = ['memory', 'nats', 'degraded'] as const;
+const busResults = ['passed', 'heard', 'skipped', 'malformed', 'oversized'] as const;
 
 const queenFamilies: readonly Family<FleetScrape>[] = [
   {
@@ -332,6 +337,28 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
     labels: ['bus'],
     collect: ({ fleet }) => stateSet(buses, 'bus', fleet.bus),
   },
+  {
+    name: 'hivepulse_queen_bus_heartbeats_total',
+    type: 'counter',
+    help: 'Heartbeats over NATS: passed on; heard from others; skipped (a newer one came before its turn: the queen falls behind); malformed; oversized (more than max_payload: the others did not hear it).',
+    labels: ['result'],
+    *collect({ shared }) {
+      if (shared === null) return;
+      for (const result of busResults) yield { value: shared[result], labels: { result } };
+    },
+  },
+  single(
+    'gauge',
+    'hivepulse_queen_bus_speaks',
+    '1 at the queen whose conclusions (hiveOffline, ...) enter the shared stream; one of them at most.',
+    ({ shared }) => (shared === null ? null : flag(shared.speaks)),
+  ),
+  single(
+    'counter',
+    'hivepulse_queen_bus_reservation_conflicts_total',
+    'Grants that were planned anew, because another queen had reserved room on the same hive first.',
+    ({ shared }) => shared?.conflicts ?? null,
+  ),
   single('counter', 'hivepulse_queen_events_total', 'Events of the stream.', ({ eventsSeen }) => eventsSeen),
   single('gauge', 'hivepulse_queen_events_kept', 'Events kept for replay.', ({ eventsKept }) => eventsKept),
   single('gauge', 'hivepulse_queen_streams', 'Event streams that are open.', ({ streams }) => streams),
