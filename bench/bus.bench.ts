@@ -105,8 +105,8 @@ async function latency(context: BenchContext, server: NatsServer, nats: NatsConn
   await until(async () => spent.length >= 990, 'the heartbeats to be merged');
   spent.sort((a, b) => a - b);
   return [
-    metric('publish to registry, 200 beats/s, p50', percentile(spent, 0.5), 'ms'),
-    metric('publish to registry, 200 beats/s, p99', percentile(spent, 0.99), 'ms'),
+    metric('bus publish to registry, 200 beats/s, p50', percentile(spent, 0.5), 'ms'),
+    metric('bus publish to registry, 200 beats/s, p99', percentile(spent, 0.99), 'ms'),
   ];
 }
 
@@ -162,11 +162,11 @@ async function cost(context: BenchContext, server: NatsServer, nats: NatsConnect
   }
   const at = (rows: readonly number[][], column: number) => median(rows.map((row) => row[column] ?? Number.NaN));
   return [
-    metric('queen CPU per 1,000 heartbeats, one queen, HTTP', median(of.alone), 'ms'),
-    metric('queen CPU per 1,000 heartbeats, HTTP, passed on to NATS', at(of.shared, 0), 'ms'),
-    metric('queen CPU per 1,000 heartbeats, heard by NATS while another takes HTTP', at(of.shared, 1), 'ms'),
-    metric('queen CPU per 1,000 heartbeats, hives on NATS', at(of.direct, 0), 'ms'),
-    metric('nats-server CPU per 1,000 heartbeats, one publisher, two queens', at(of.shared, 2), 'ms'),
+    metric('bus queen CPU per 1,000 heartbeats, one queen, HTTP', median(of.alone), 'ms'),
+    metric('bus queen CPU per 1,000 heartbeats, HTTP, passed on to NATS', at(of.shared, 0), 'ms'),
+    metric('bus queen CPU per 1,000 heartbeats, heard by NATS while another takes HTTP', at(of.shared, 1), 'ms'),
+    metric('bus queen CPU per 1,000 heartbeats, hives on NATS', at(of.direct, 0), 'ms'),
+    metric('bus nats-server CPU per 1,000 heartbeats, one publisher, two queens', at(of.shared, 2), 'ms'),
   ];
 }
 
@@ -209,10 +209,12 @@ async function reservations(context: BenchContext, server: NatsServer, nats: Nat
     );
     const took = (performance.now() - began) / 1000;
     context.log(`${strategy}: ${granted} of ${count} granted`);
-    metrics.push(metric(`reservations through two queens, ${strategy}, 32 at a time`, granted / took, '/s'));
+    metrics.push(metric(`bus reservations through two queens, ${strategy}, 32 at a time`, granted / took, '/s'));
   }
   return metrics;
 }
+
+export const rows = ['bus'] as const;
 
 /** What sharing a fleet over NATS costs. Needs nats-server and the build. */
 export const run: BenchRun = async (context) => {

@@ -47,7 +47,7 @@ function deltaOf(before: Heartbeat, after: Heartbeat): unknown {
   return { ...after, workers };
 }
 
-function rows(frame: Heartbeat): Buffer {
+function doubles(frame: Heartbeat): Buffer {
   const values = new Float64Array(frame.workers.length * numbers.length);
   frame.workers.forEach((worker, i) => {
     numbers.forEach((name, j) => {
@@ -56,6 +56,8 @@ function rows(frame: Heartbeat): Buffer {
   });
   return Buffer.from(values.buffer);
 }
+
+export const rows = ['heartbeat', 'bench_heartbeat_payload_size'] as const;
 
 /** A heartbeat's way from the object on the hive to the registry of the queen, step by step, and what other forms would cost. */
 export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
@@ -73,7 +75,7 @@ export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
     const parsed = JSON.parse(text) as Heartbeat;
     const binary = serialize(frame);
     const delta = JSON.stringify(deltaOf(before, frame));
-    const numeric = rows(frame);
+    const numeric = doubles(frame);
     const spent = takeTurns(
       {
         serialize: () => JSON.stringify(frame),

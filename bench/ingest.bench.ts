@@ -30,6 +30,8 @@ async function server(context: BenchContext, kind: 'queen' | 'bare', { hives, wo
   };
 }
 
+export const rows = ['ingest_8', 'ingest_100'] as const;
+
 /**
  * Heartbeats over HTTP into a whole queen, and into a bare node:http server with JSON.parse in turns with it. By CPU time
  * of the serving process: what one core of its own would take.
@@ -37,6 +39,7 @@ async function server(context: BenchContext, kind: 'queen' | 'bare', { hives, wo
 export const run: BenchRun = async (context) => {
   const metrics: Metric[] = [];
   for (const each of cases) {
+    if (!context.wants(each.name.split(' ')[0] as string)) continue;
     const queen = await server(context, 'queen', each);
     const bare = await server(context, 'bare', each);
     for (let i = 0; i < 3; i++) {

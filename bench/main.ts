@@ -1,15 +1,22 @@
-// `npm run bench -- [name...] [--json FILE] [--strict]`: runs each suite whose name contains one of the words (all without
-// one) and prints what it measured against its targets. `--strict`: a missed target is exit status 1.
+// `npm run bench -- [name...] [--json] [--out FILE] [--strict]`: runs each suite whose name, or the name of one of whose
+// rows, contains one of the words (all without one), and prints what it measured against its targets. `--json` writes the
+// result to bench/results/latest.json or to FILE. `--strict`: a missed target is exit status 1.
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
-import { dirname, join } from 'node:path';
+import { cpus, loadavg, release } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type BenchRun, formatMetrics, type Metric } from './metric.js';
+import { formatMetrics, type Metric, type Results, type Suite } from './metric.js';
 
+const directory = dirname(fileURLToPath(import.meta.url));
 const { values: options, positionals: words } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'string' }, strict: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    out: { type: 'string', default: join(directory, 'results/latest.json') },
+    strict: { type: 'boolean', default: false },
+  },
 });
 
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -32,27 +39,41 @@ for (const [signal, status] of [
   process.once(signal, () => void cleanup().then(() => process.exit(status)));
 }
 
-const directory = dirname(fileURLToPath(import.meta.url));
-const suites = readdirSync(directory)
-  .filter((file) => file.endsWith('.bench.ts'))
-  .map((file) => file.slice(0, -'.bench.ts'.length))
-  .filter((name) => words.length === 0 || words.some((word) => name.includes(word)))
-  .toSorted();
+function commit(): string {
+  try {
+    const of = (...args: string[]) => execFileSync('git', args, { cwd: directory, encoding: 'utf8' }).trim();
+    return `${of('rev-parse', '--short', 'HEAD')}${of('status', '--porcelain', '--untracked-files=no') ? '+changes' : ''}`;
+  } catch {
+    return 'unknown';
+  }
+}
 
+const named = (name: string) => words.some((word) => name.includes(word));
+const suites: { readonly name: string; readonly suite: Suite }[] = [];
+for (const file of readdirSync(directory).toSorted()) {
+  if (!file.endsWith('.bench.ts')) continue;
+  const name = file.slice(0, -'.bench.ts'.length);
+  const suite = (await import(`./${file}`)) as Suite;
+  if (words.length === 0 || named(name) || suite.rows.some(named)) suites.push({ name, suite });
+}
 if (suites.length === 0) {
-  console.error(`no suite is named ${words.join(' or ')}`);
+  console.error(`no suite and no row is named ${words.join(' or ')}`);
   process.exit(1);
 }
 
+const before = loadavg()[0] as number;
 const results: Record<string, readonly Metric[]> = {};
-for (const name of suites) {
+for (const { name, suite } of suites) {
   console.log(`\n${name}`);
+  const all = words.length === 0 || named(name);
   try {
-    const { run } = (await import(`./${name}.bench.ts`)) as { readonly run: BenchRun };
-    const metrics = await run({
+    const metrics = await suite.run({
       log: (line) => console.log(`  ${line}`),
       defer: (work) => void cleanups.push(work),
+      wants: (row) => all || named(row),
     });
+    const stray = metrics.find((metric) => !suite.rows.some((row) => metric.name.startsWith(row)));
+    if (stray) throw new Error(`${stray.name} begins with none of the suite's rows`);
     results[name] = metrics;
     console.log(`\n${formatMetrics(metrics)}`);
   } catch (error) {
@@ -63,15 +84,28 @@ for (const name of suites) {
   }
 }
 
-const all = Object.values(results).flat();
-const missed = all.filter(({ pass }) => !pass);
-console.log(`\n${all.length} metrics, ${missed.length} targets missed`);
 if (options.json) {
-  const machine = { node: process.version, kernel: release(), cpu: cpus()[0]?.model ?? '', cpuCount: cpus().length };
-  mkdirSync(dirname(join(process.cwd(), options.json)), { recursive: true });
-  writeFileSync(
-    options.json,
-    `${JSON.stringify({ at: new Date().toISOString(), machine, suites: results }, null, 2)}\n`,
+  const entries = Object.entries(results).flatMap(([suite, metrics]) =>
+    metrics.map(({ name, ...metric }) => [`${suite}/${name}`, metric] as const),
   );
+  const out: Results = {
+    commit: commit(),
+    node: process.version,
+    kernel: release(),
+    cpu: cpus()[0]?.model ?? '',
+    cpuCount: cpus().length,
+    load1: [before, loadavg()[0] as number],
+    when: new Date().toISOString(),
+    metrics: Object.fromEntries(entries),
+  };
+  mkdirSync(dirname(resolve(options.out)), { recursive: true });
+  writeFileSync(options.out, `${JSON.stringify(out, null, 2)}\n`);
 }
+
+const judged = Object.values(results)
+  .flat()
+  .filter(({ target }) => target !== null);
+const missed = judged.filter(({ pass }) => !pass);
+console.log(`\nTargets\n${formatMetrics(judged)}\n`);
+console.log(`${judged.length - missed.length} of ${judged.length} targets met`);
 if (options.strict && missed.length > 0) process.exitCode = 1;

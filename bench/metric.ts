@@ -16,10 +16,32 @@ export interface BenchContext {
   log(line: string): void;
   /** Runs when the suite ends, also when it throws or the run is interrupted; last registered first. */
   defer(work: () => void | Promise<void>): void;
+  /** Whether this row was asked for: by its name, by its suite's, or by none. */
+  readonly wants: (row: string) => boolean;
 }
 
 /** What each `*.bench.ts` exports as `run`. */
 export type BenchRun = (context: BenchContext) => Promise<readonly Metric[]>;
+
+/** A `*.bench.ts`. The names of its metrics begin with one of its rows. */
+export interface Suite {
+  readonly rows: readonly string[];
+  readonly run: BenchRun;
+}
+
+/** What `bench/results/latest.json` holds. */
+export interface Results {
+  readonly commit: string;
+  readonly node: string;
+  readonly kernel: string;
+  readonly cpu: string;
+  readonly cpuCount: number;
+  /** Of the last minute, before the first suite and after the last: what else the machine did, and this run itself. */
+  readonly load1: readonly [before: number, after: number];
+  readonly when: string;
+  /** By `<suite>/<name>`. */
+  readonly metrics: Readonly<Record<string, Omit<Metric, 'name'>>>;
+}
 
 interface Goal {
   readonly atMost?: number;

@@ -1,9 +1,11 @@
+import { connect } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Heartbeat } from '../lib/contract/heartbeat.js';
+import { startQueen } from '../lib/queen/queen.js';
 import { Registry } from '../lib/queen/registry.js';
 import { SimulatedHost } from '../test/harness/simulated-host.js';
-import { type BenchRun, type Metric, metric } from './metric.js';
+import { type BenchContext, type BenchRun, type Metric, metric } from './metric.js';
 
 const workersPerHive = 8;
 /** Hosts that are simulated; the others say what one of them says, under their own names. */
@@ -80,22 +82,27 @@ function percentiles(times: number, call: () => unknown): { p50: number; p99: nu
   return { p50: spent[times >> 1]!, p99: spent[Math.floor(times * 0.99)]! };
 }
 
+export const rows = ['registry', 'query_100k', 'queen_bytes_per_worker'] as const;
+
 /** Merges, queries and memory of the registry at 1,000, 10,000 and 100,000 workers, 8 on a host with 8 GPUs. */
-export const run: BenchRun = async ({ log }) => {
+export const run: BenchRun = async (context) => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const frames = new Frames();
   const metrics: Metric[] = [];
   for (const workers of [1000, 10_000, 100_000]) {
-    log(`${workers} workers`);
+    if (workers < 100_000 && !context.wants('registry')) continue;
+    context.log(`${workers} workers`);
     metrics.push(...measure(frames, workers, collect));
   }
+  metrics.push(...(await overHttp(context, frames, 100_000)));
   return metrics;
 };
 
 function measure(frames: Frames, workers: number, collect: () => void): Metric[] {
   const hives = workers / workersPerHive;
-  const name = (what: string) => `${workers} workers, ${what}`;
+  const name = (what: string) => `registry ${workers} workers, ${what}`;
+  const largest = workers === 100_000;
   let nowMs = 0;
   collect();
   const before = process.memoryUsage().heapUsed;
@@ -140,16 +147,64 @@ function measure(frames: Frames, workers: number, collect: () => void): Metric[]
     ['one worker', 2000, () => queen.worker('host-000001', 'llm', '8000')],
   ];
   const metrics = [
-    metric(name('heap'), perWorker, 'bytes/worker', { atMost: 2048 }),
+    metric(largest ? 'queen_bytes_per_worker' : name('heap'), perWorker, 'bytes', { atMost: 2048 }),
     metric(name('merge of a beat of 8'), micros / beats, 'µs CPU'),
     metric(name('merge'), micros / beats / workersPerHive, 'µs CPU/worker'),
   ];
   for (const [what, times, call, atMostMs] of queries) {
     const { p50, p99 } = percentiles(times, call);
-    metrics.push(metric(name(`${what}, p50`), p50, 'ms'));
-    metrics.push(metric(name(`${what}, p99`), p99, 'ms', atMostMs === undefined ? {} : { atMost: atMostMs }));
+    const row = largest && atMostMs !== undefined ? 'query_100k' : name(`${what},`);
+    metrics.push(metric(`${row} p50`, p50, 'ms'));
+    metrics.push(metric(`${row} p99`, p99, 'ms', atMostMs === undefined ? {} : { atMost: atMostMs }));
   }
   const wrong = queen.audit();
   if (wrong.length > 0) throw new Error(`the indexes are not sound: ${wrong[0]}`);
   return metrics;
+}
+
+/** The same query over loopback, one after the other on one connection; queen and asker share one thread. */
+async function overHttp(context: BenchContext, frames: Frames, workers: number): Promise<readonly Metric[]> {
+  const queen = await startQueen({
+    port: 0,
+    warmingMs: 0,
+    maxHives: workers,
+    requestsPerSecond: 1e6,
+    staleAfterMs: 1e9,
+  });
+  context.defer(() => queen.close());
+  for (let hive = 0; hive < workers / workersPerHive; hive++) queen.registry.heartbeat(frames.frame(hive, 1));
+  const model = queen.registry.workers({ state: 'idle', limit: 1 }).items[0]?.model;
+  const socket = connect(queen.port, '127.0.0.1');
+  context.defer(() => void socket.destroy());
+  const path = `/v1/workers?model=${encodeURIComponent(model ?? '')}&state=idle&limit=100`;
+  const spent: number[] = [];
+  for (let i = 0; i < 600; i++) {
+    const from = performance.now();
+    const bytes = await new Promise<number>((resolve, reject) => {
+      let left = -1;
+      let size = 0;
+      const onData = (chunk: Buffer) => {
+        size += chunk.length;
+        if (left < 0) {
+          const head = chunk.toString('latin1');
+          const end = head.indexOf('\r\n\r\n') + 4;
+          const length = /content-length: (\d+)/i.exec(head)?.[1];
+          if (!head.startsWith('HTTP/1.1 200') || length === undefined) return reject(new Error(head));
+          left = end + Number(length);
+        }
+        if (size < left) return;
+        socket.off('data', onData);
+        resolve(size);
+      };
+      socket.on('data', onData);
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`);
+    });
+    if (i >= 100) spent.push(performance.now() - from);
+    if (bytes < 10_000) throw new Error(`only ${bytes} bytes: not a full page`);
+  }
+  spent.sort((a, b) => a - b);
+  return [
+    metric('query_100k over HTTP, p50', spent[spent.length >> 1] as number, 'ms'),
+    metric('query_100k over HTTP, p99', spent[Math.floor(spent.length * 0.99)] as number, 'ms', { atMost: 5 }),
+  ];
 }

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import b from 'benny';
+import pidusage from 'pidusage';
+import si from 'systeminformation';
 import type { RawReader } from '../lib/cgroup/raw.js';
 import { openReader } from '../lib/cgroup/reader.js';
 import { BenchCgroups, filesOf } from './cgroups.js';
@@ -15,6 +17,7 @@ interface Measured {
   readonly limit: Cost;
   readonly native: Cost;
   readonly files: Cost;
+  readonly readFile: Cost;
   /** Median over the rounds of native / limit, on the clock. */
   readonly nativeToLimit: number;
 }
@@ -41,6 +44,10 @@ function timed(passes: number, pass: () => unknown): Cost {
   );
 }
 
+const readAll = (paths: readonly string[]) => () => {
+  for (const path of paths) readFileSync(path);
+};
+
 async function takeTurns(
   context: BenchContext,
   program: string,
@@ -49,12 +56,14 @@ async function takeTurns(
 ): Promise<Measured> {
   const limit = limitReader(context, program, filesOf(cgroups));
   const passes = Math.max(5, Math.ceil(roundMs / best(await limit.passes(5)).wall));
-  const taken: { limit: Cost; native: Cost; files: Cost }[] = [];
+  const readFile = readAll(filesOf(cgroups));
+  const taken: { limit: Cost; native: Cost; files: Cost; readFile: Cost }[] = [];
   for (let round = 0; round < rounds; round++) {
     taken.push({
       limit: best(await limit.passes(passes)),
       native: timed(passes, () => readers.native.passSync()),
       files: timed(passes, () => readers.files.passSync()),
+      readFile: timed(Math.ceil(passes / 8), readFile),
     });
   }
   await limit.end();
@@ -62,6 +71,7 @@ async function takeTurns(
     limit: middle(taken.map((round) => round.limit)),
     native: middle(taken.map((round) => round.native)),
     files: middle(taken.map((round) => round.files)),
+    readFile: middle(taken.map((round) => round.readFile)),
     nativeToLimit: median(taken.map((round) => round.native.wall / round.limit.wall)),
   };
 }
@@ -85,33 +95,34 @@ function open({ defer }: BenchContext, cgroups: readonly string[]): Readers {
   return readers;
 }
 
-/** The readers against readFileSync of the same files: how many times as fast. */
-async function againstReadFile(context: BenchContext, title: string, cgroups: readonly string[], readers: Readers) {
-  const paths = filesOf(cgroups);
-  const options = { minSamples: 10, maxTime: 1 };
-  const summary = await b.suite(
+/** Readers and readFileSync of the same files side by side, as benny prints it; the figures are those of `takeTurns`. */
+async function show(context: BenchContext, title: string, cgroups: readonly string[], readers: Readers): Promise<void> {
+  const options = { minSamples: 5, maxTime: 0.3 };
+  await b.suite(
     title,
     b.add('native', () => void readers.native.passSync(), options),
     b.add('files', () => void readers.files.passSync(), options),
-    b.add(
-      'readFileSync',
-      () => {
-        for (const path of paths) readFileSync(path);
-      },
-      options,
-    ),
+    b.add('readFileSync', readAll(filesOf(cgroups)), options),
     b.complete((result) => {
       for (const { name, ops, margin } of result.results) {
         context.log(`${title}: ${name} ${ops.toFixed(0)} passes/s, ±${margin} %`);
       }
     }),
   );
-  const seconds = (name: string) => summary.results.find((result) => result.name === name)?.details.min ?? Number.NaN;
-  const read = seconds('readFileSync');
-  return { native: read / seconds('native'), files: read / seconds('files') };
 }
 
+export const rows = [
+  'bench_collection_10_workers',
+  'collection_10_workers',
+  'collection_100_workers',
+  'collection_1000_workers',
+  'growth_10_1000',
+  'native_vs_readfilesync',
+  'typescript_vs_readfilesync',
+] as const;
+
 export async function run(context: BenchContext): Promise<readonly Metric[]> {
+  const { wants } = context;
   const program = buildLimit(context);
   const cgroups = new BenchCgroups(context);
   const metrics: Metric[] = [];
@@ -119,59 +130,96 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
   const perWorker: Record<number, { native: number; limit: number }> = {};
 
   for (const count of [10, 100, 1000]) {
+    const row = `collection_${count}_workers`;
+    const asked =
+      wants(row) ||
+      wants('native_vs_readfilesync') ||
+      (count !== 100 && wants('growth_10_1000')) ||
+      (count === 10 && wants('bench_collection_10_workers'));
+    if (!asked) continue;
     const paths = cgroups.make(count);
     const readers = open(context, paths);
-    if (count === 10)
-      context.log(
-        `files: ${filesOf(paths.slice(0, 1))
-          .map((path) => path.split('/').at(-1))
-          .join(' ')}`,
-      );
+    const names = filesOf(paths.slice(0, 1)).map((path) => path.split('/').at(-1));
+    if (perWorker[10] === undefined) context.log(`files: ${names.join(' ')}`);
     const measured = await takeTurns(context, program, paths, readers);
     perWorker[count] = { native: measured.native.cpu / count, limit: measured.limit.cpu / count };
     const atMost = targets[count];
     metrics.push(
-      metric(`${count} cgroups, native`, measured.native.wall, 'ms', atMost === undefined ? {} : { atMost }),
-      metric(`${count} cgroups, native`, measured.nativeToLimit, 'x', { atMost: 1.5, ratioTo: 'the C loop' }),
-      metric(`${count} cgroups, C loop`, measured.limit.wall, 'ms'),
-      metric(`${count} cgroups, TypeScript`, measured.files.wall, 'ms'),
+      metric(`${row} native`, measured.native.wall, 'ms', atMost === undefined ? {} : { atMost }),
+      metric(`${row} native to limit`, measured.nativeToLimit, 'x', { atMost: 1.5, ratioTo: 'the C loop' }),
+      metric(`${row} C loop`, measured.limit.wall, 'ms'),
+      metric(`${row} TypeScript`, measured.files.wall, 'ms'),
     );
-    const faster = await againstReadFile(context, `${count} cgroups`, paths, readers);
+    if (count === 10) metrics.push(metric('bench_collection_10_workers', measured.native.wall, 'ms', { atMost: 10 }));
+    await show(context, `${count} cgroups`, paths, readers);
+    const faster = (of: 'native' | 'limit' | 'files') => measured.readFile.cpu / measured[of].cpu;
+    const ratioTo = 'readFileSync of the same files';
     metrics.push(
-      metric(`${count} cgroups, native`, faster.native, 'x', { atLeast: 10, ratioTo: 'as fast as readFileSync' }),
-      metric(`${count} cgroups, TypeScript`, faster.files, 'x', { atLeast: 3, ratioTo: 'as fast as readFileSync' }),
+      metric(`native_vs_readfilesync ${count} workers`, faster('native'), 'x', { atLeast: 10, ratioTo }),
+      metric(`native_vs_readfilesync ${count} workers, C loop`, faster('limit'), 'x', { ratioTo }),
+      metric(`typescript_vs_readfilesync ${count} workers`, faster('files'), 'x', { atLeast: 3, ratioTo }),
     );
     if (count === 100) metrics.push(...(await occupied(context, program, paths, readers)));
     for (const reader of Object.values(readers)) reader.close();
     await cgroups.empty();
   }
 
-  const growth = (of: 'native' | 'limit') =>
-    (perWorker[1000]?.[of] ?? Number.NaN) / (perWorker[10]?.[of] ?? Number.NaN);
-  metrics.push(
-    metric('CPU per worker, 10 -> 1000, native', growth('native'), 'x', { atMost: 1.3 }),
-    metric('CPU per worker, 10 -> 1000, C loop', growth('limit'), 'x'),
-  );
+  if (perWorker[10] && perWorker[1000]) {
+    const growth = (of: 'native' | 'limit') => (perWorker[1000]?.[of] as number) / (perWorker[10]?.[of] as number);
+    metrics.push(
+      metric('growth_10_1000 native', growth('native'), 'x CPU per worker', { atMost: 1.3 }),
+      metric('growth_10_1000 C loop', growth('limit'), 'x CPU per worker'),
+      metric('growth_10_1000 native over C loop', growth('native') / growth('limit'), 'x', {
+        atMost: 1.3,
+        ratioTo: 'growth of the C loop, which is the kernel alone',
+      }),
+    );
+  }
   return metrics;
 }
 
-/** Empty cgroups flatter: the same with a process in each that wakes up ten times a second. */
+/** Empty cgroups flatter: the same with a process in each that wakes up ten times a second; and what peers take for these. */
 async function occupied(
   context: BenchContext,
   program: string,
   paths: readonly string[],
   readers: Readers,
 ): Promise<readonly Metric[]> {
-  const running = await tickers(
-    context,
-    program,
-    paths.map((path) => `${path}/cgroup.procs`),
-  );
+  const procs = paths.map((path) => `${path}/cgroup.procs`);
+  const running = await tickers(context, program, procs);
   const measured = await takeTurns(context, program, paths, readers);
+  const pids = procs.map((path) => Number(readFileSync(path, 'utf8')));
+  const peers = {
+    pidusage: await peer(async () => Object.keys(await pidusage(pids)).length, pids.length),
+    'systeminformation processes': await peer(async () => {
+      const { list } = await si.processes();
+      return list.filter(({ pid }) => pids.includes(pid)).length;
+    }, pids.length),
+  };
   await running.end();
   return [
-    metric('100 busy cgroups, native', measured.native.wall, 'ms', { atMost: 2 }),
-    metric('100 busy cgroups, native', measured.nativeToLimit, 'x', { atMost: 1.5, ratioTo: 'the C loop' }),
-    metric('100 busy cgroups, TypeScript', measured.files.wall, 'ms'),
+    metric('collection_100_workers busy, native', measured.native.wall, 'ms', { atMost: 2 }),
+    metric('collection_100_workers busy, native to limit', measured.nativeToLimit, 'x', {
+      atMost: 1.5,
+      ratioTo: 'the C loop',
+    }),
+    metric('collection_100_workers busy, TypeScript', measured.files.wall, 'ms'),
+    ...Object.entries(peers).map(([name, ms]) => metric(`collection_100_workers busy, ${name}`, ms, 'ms')),
   ];
+}
+
+/** systeminformation gives what it said before if asked again within half a second. */
+const peerPauseMs = 600;
+
+/** The best wall time of some calls of a peer (which may work in processes of its own), ms. */
+async function peer(call: () => Promise<number>, expected: number): Promise<number> {
+  let least = Infinity;
+  for (let i = 0; i < 4; i++) {
+    await new Promise((resolve) => setTimeout(resolve, peerPauseMs));
+    const start = performance.now();
+    const seen = await call();
+    least = Math.min(least, performance.now() - start);
+    if (seen !== expected) throw new Error(`it sees ${seen} of ${expected} processes`);
+  }
+  return least;
 }

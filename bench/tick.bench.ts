@@ -68,19 +68,12 @@ export function useOf(pid: number): Use {
     all += spent;
     if (tid === String(pid)) loop = spent;
   }
-  if (process.env.HIVEPULSE_BENCH_THREADS)
-    for (const tid of readdirSync(`/proc/${pid}/task`))
-      console.log(
-        tid,
-        readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim(),
-        readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').trim(),
-      );
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return { allMs: all, loopMs: loop, rssBytes: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024 };
 }
 
 /** A hive as it is installed: the built command, in a process of its own. */
-export function startHive(context: BenchContext, queen: string, root: string): ChildProcess {
+export function startHive(context: BenchContext, queen: string, root: string, port = 0): ChildProcess {
   const runtime = mkdtempSync(join(tmpdir(), 'hivepulse-bench-'));
   context.defer(() => rmSync(runtime, { recursive: true, force: true }));
   const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
@@ -94,9 +87,11 @@ export function startHive(context: BenchContext, queen: string, root: string): C
       '--queen',
       queen,
       '--port',
-      '0',
+      String(port),
       '--id',
       'bench',
+      '--log-level',
+      'error',
       '--watch',
       `${watch}/*`,
       '--runtime-dir',
@@ -112,6 +107,32 @@ export function startHive(context: BenchContext, queen: string, root: string): C
   return hive;
 }
 
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** GET /metrics of a hive that goes on ticking, as a scraper does it: wall time of one, and its CPU in the hive. */
+async function scrapes(pid: number, port: number) {
+  const times = 40;
+  const spent: number[] = [];
+  let bytes = 0;
+  let from = useOf(pid);
+  for (let i = -5; i < times; i++) {
+    if (i === 0) from = useOf(pid);
+    const start = performance.now();
+    const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+    bytes = (await response.arrayBuffer()).byteLength;
+    if (!response.ok) throw new Error(`/metrics answers ${response.status}`);
+    if (i >= 0) spent.push(performance.now() - start);
+  }
+  return { wallMs: median(spent), cpuMs: (useOf(pid).loopMs - from.loopMs) / times, kb: bytes / 1000 };
+}
+
 async function measure(context: BenchContext, program: string, cgroups: BenchCgroups, count: number) {
   const paths = cgroups.make(count);
   const running = await tickers(
@@ -120,7 +141,8 @@ async function measure(context: BenchContext, program: string, cgroups: BenchCgr
     paths.map((path) => `${path}/cgroup.procs`),
   );
   const queen = await sink(context);
-  const hive = startHive(context, queen.url, cgroups.root);
+  const port = await freePort();
+  const hive = startHive(context, queen.url, cgroups.root, port);
   const ended = once(hive, 'exit').then(() => Promise.reject(new Error('the hive ended')));
   ended.catch(() => undefined);
   await Promise.race([queen.reach(warmBeats), ended]);
@@ -130,6 +152,7 @@ async function measure(context: BenchContext, program: string, cgroups: BenchCgr
   await Promise.race([queen.reach(first + measuredBeats), ended]);
   const to = useOf(pid);
   const beats = queen.beats.slice(first);
+  const scrape = await scrapes(pid, port);
   hive.kill('SIGTERM');
   await once(hive, 'exit');
   await running.end();
@@ -143,8 +166,16 @@ async function measure(context: BenchContext, program: string, cgroups: BenchCgr
     rssMib: to.rssBytes / 1024 ** 2,
     passMs: median(beats.map(({ frame }) => frame.collection.durationMs ?? Number.NaN)),
     wireKb: newest.wireBytes / 1000,
+    scrape,
   };
 }
+
+export const rows = [
+  ...[10, 100, 500].map((count) => `tick_${count}_workers`),
+  'stress_100_workers',
+  'hive_rss',
+  'hive_metrics',
+] as const;
 
 /**
  * A hive at one beat a second over busy cgroups: what a tick costs in all, and on the thread of the event loop. Files,
@@ -154,18 +185,25 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
   const program = buildLimit(context);
   const cgroups = new BenchCgroups(context);
   const metrics: Metric[] = [];
-  for (const count of (process.env.HIVEPULSE_BENCH_WORKERS ?? '10 100 500').split(' ').map(Number)) {
-    const { allMs, loopMs, rssMib, passMs, wireKb } = await measure(context, program, cgroups, count);
+  for (const count of [10, 100, 500]) {
+    const judged = count === 100;
+    const { wants } = context;
+    const extra = judged && (wants('stress_100_workers') || wants('hive_rss') || wants('hive_metrics'));
+    if (!wants(`tick_${count}_workers`) && !extra) continue;
+    const { allMs, loopMs, rssMib, passMs, wireKb, scrape } = await measure(context, program, cgroups, count);
     context.log(
       `${count} workers: ${allMs.toFixed(2)} ms of CPU a tick, ${loopMs.toFixed(2)} ms on the event loop, pass ${passMs.toFixed(2)} ms, ${rssMib.toFixed(0)} MiB, ${wireKb.toFixed(1)} kB sent`,
     );
-    const judged = count === 100;
     metrics.push(
       metric(`tick_${count}_workers all threads`, allMs, 'ms CPU', judged ? { atMost: 10 } : {}),
       metric(`tick_${count}_workers event loop`, loopMs, 'ms CPU', judged ? { atMost: 3 } : {}),
       metric(`tick_${count}_workers pass`, passMs, 'ms wall'),
       metric(`hive_rss ${count} workers`, rssMib, 'MiB', judged ? { atMost: 90 } : {}),
+      metric(`hive_metrics ${count} workers`, scrape.wallMs, 'ms', judged ? { atMost: 5 } : {}),
+      metric(`hive_metrics ${count} workers, CPU`, scrape.cpuMs, 'ms CPU'),
+      metric(`hive_metrics ${count} workers, size`, scrape.kb, 'kB'),
     );
+    if (judged) metrics.push(metric('stress_100_workers', passMs, 'ms', { atMost: 1000 }));
   }
   return metrics;
 }
