@@ -60,3 +60,6 @@ export const defaults = {
   /** Longest a daemon takes to end after SIGTERM. */
   shutdownMs: 2000,
 } as const;
+
+/** A hive may send no more often, ms. */
+export const shortestIntervalMs = 100;

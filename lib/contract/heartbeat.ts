@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { shortestIntervalMs } from '../defaults.js';
 import { Amount, Id, Labels, Measured, Nullable, OneOf } from './primitives.js';
 
 export const hiveStates = ['starting', 'ready', 'draining', 'stopping'] as const;
@@ -161,7 +162,11 @@ export const Heartbeat = Type.Object({
   schema: Type.Literal(1),
   seq: Type.Integer({ minimum: 1, description: 'Rises within an incarnation.' }),
   sentAt: Type.String({ format: 'date-time', description: 'For people, never for liveness.' }),
-  intervalMs: Type.Integer({ minimum: 100, maximum: 600_000 }),
+  intervalMs: Type.Integer({
+    minimum: shortestIntervalMs,
+    maximum: 600_000,
+    description: 'The interval that the hive keeps to now: its own, or the longer one that it was asked for.',
+  }),
   hive: HiveInfo,
   host: HostSample,
   gpus: Type.Array(GpuSample, { maxItems: 256 }),
@@ -180,7 +185,11 @@ export const HeartbeatReply = Type.Object({
   accepted: Type.Literal(true),
   queenId: Type.String(),
   ackEventSeq: Type.Integer({ minimum: 0, description: 'Every event up to this one is safe at the queen.' }),
-  intervalMs: Type.Integer({ minimum: 100, description: 'The interval asked for from now on.' }),
+  intervalMs: Type.Integer({
+    minimum: shortestIntervalMs,
+    description:
+      'The shortest interval that suits the queen from now on; a hive keeps to its own where that is longer.',
+  }),
   degraded: Type.Optional(
     Type.Boolean({
       description: 'true: this queen cannot pass the heartbeat on to the others now; tell another one as well.',

@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { publishFacts } from '../bus/event-stream.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../bus/nats-link.js';
 import { heartbeatSubject } from '../bus/subjects.js';
+import { shortestIntervalMs } from '../defaults.js';
 import type { NatsOptions } from '../options.js';
 import type { Exchange, ExchangeRequest, ExchangeResponse } from './exchange.js';
 import type { SenderLog } from './heartbeat-sender.js';
@@ -69,6 +70,7 @@ async function publish(
     beat.events.length === 0 ? 0 : publishFacts(js, id, incarnation, beat.events, (worker) => models.get(worker)),
     connection.flush(),
   ]);
-  const reply = { accepted: true, queenId: 'nats', ackEventSeq, intervalMs: beat.intervalMs };
+  // Nobody asks for a longer interval here.
+  const reply = { accepted: true, queenId: 'nats', ackEventSeq, intervalMs: shortestIntervalMs };
   return { status: 200, retryAfter: null, body: JSON.stringify(reply) };
 }

@@ -11,6 +11,7 @@ export type RefusalCode =
   | 'TOO_MANY_WORKERS';
 
 export type HeartbeatOutcome =
+  /** `intervalMs`: the shortest that suits the queen from now on. */
   | { readonly accepted: true; readonly ackEventSeq: number; readonly intervalMs: number }
   | { readonly accepted: false; readonly code: RefusalCode; readonly message: string };
 

@@ -14,7 +14,7 @@ import type {
   WorkerView,
 } from '../contract/api.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
-import { defaults } from '../defaults.js';
+import { defaults, shortestIntervalMs } from '../defaults.js';
 import { HivepulseError } from '../errors.js';
 import { audit } from './audit.js';
 import { Chronicle } from './chronicle.js';
@@ -174,7 +174,9 @@ export class Registry {
     this.#history.add(hive.ring, nowMs, host.cpuPercent, host.memoryAvailableBytes, host.load1, hive.workers.size);
 
     this.#tell(hive, frame, arrival, before, delta);
-    return { accepted: true, ackEventSeq: hive.ackEventSeq, intervalMs };
+    // Not what the hive keeps to now: told back, that would never become shorter again.
+    const asked = Math.max(shortestIntervalMs, this.requestedIntervalMs);
+    return { accepted: true, ackEventSeq: hive.ackEventSeq, intervalMs: asked };
   }
 
   /** Brings liveness up to now: late, offline, removed. Cheap where nothing is due; every query does it too. */

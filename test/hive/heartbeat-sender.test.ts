@@ -177,6 +177,14 @@ describe('heartbeat sender', () => {
     const slow = harness(() => ok(3000));
     await slow.seconds(10);
     expect(slow.requests).toHaveLength(4);
+    let asked = 3000;
+    const back = harness(() => ok(asked));
+    await back.seconds(10);
+    asked = 100;
+    await back.seconds(3);
+    const before = back.requests.length;
+    await back.seconds(5);
+    expect(back.requests.length - before).toBe(5);
     const fast = harness(() => ok(100));
     await fast.seconds(5);
     expect(fast.requests).toHaveLength(5);

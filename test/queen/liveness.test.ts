@@ -166,8 +166,12 @@ describe('a registry and time', () => {
     clock.advance(1);
     expect(queen.hive('a')?.liveness).toBe('late');
     // And back: the shorter one counts from the next beat, although a later look was already due.
+    // A hive says to what it keeps, so that queens which did not ask for it know it as well; told back, it would stay.
     queen.requestedIntervalMs = 0;
-    expect(queen.heartbeat(frame('a', 2))).toMatchObject({ intervalMs: 1000 });
+    expect(queen.heartbeat(frame('a', 2, { intervalMs: 5000 }))).toMatchObject({ intervalMs: 100 });
+    clock.advance(14_999);
+    expect(queen.hive('a')?.liveness).toBe('online');
+    queen.heartbeat(frame('a', 3));
     clock.advance(3000);
     expect(queen.hive('a')?.liveness).toBe('late');
   });
