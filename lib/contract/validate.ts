@@ -173,16 +173,18 @@ function detailTooLong(event: HiveEvent): boolean {
   }
 }
 
+const twice = 'is there twice';
+
 /** What a schema cannot say of one item; null = nothing wrong. */
 function oddity(list: List, item: unknown, seen: Set<string>): { field: string; message: string } | null {
   if (list === 'workers') {
     const worker = item as WorkerSample;
     if (worker.id !== `${worker.group}/${worker.instance}`) return { field: 'id', message: 'is not group/instance' };
-    if (seen.has(worker.id)) return { field: 'id', message: 'is there twice' };
+    if (seen.has(worker.id)) return { field: 'id', message: twice };
     seen.add(worker.id);
   } else if (list === 'gpus') {
     const { uuid } = item as GpuSample;
-    if (seen.has(uuid)) return { field: 'uuid', message: 'is there twice' };
+    if (seen.has(uuid)) return { field: 'uuid', message: twice };
     seen.add(uuid);
   } else if (list === 'events' && detailTooLong(item as HiveEvent))
     return { field: 'detail', message: `is longer than ${maxDetailLength} characters of JSON` };
@@ -201,9 +203,10 @@ function isSound(frame: unknown): frame is Heartbeat {
   return true;
 }
 
-/** The items of one list that are right; each other one becomes a fault. */
-function keepRight(list: List, given: readonly unknown[], found: Fault[]): unknown[] {
+/** The items of one list that are right; each other one becomes a fault. `whole`: nothing that the list names is missing. */
+function keepRight(list: List, given: readonly unknown[], found: Fault[]): { right: unknown[]; whole: boolean } {
   const right: unknown[] = [];
+  let whole = true;
   const seen = new Set<string>();
   const node = asNode(lists[list]).items as Node;
   for (const [index, raw] of given.entries()) {
@@ -213,6 +216,7 @@ function keepRight(list: List, given: readonly unknown[], found: Fault[]): unkno
       right.push(item);
       continue;
     }
+    if (wrong.message !== twice) whole = false;
     const field = [list, String(index), wrong.field].filter((part) => part !== '').join('.');
     const subject = isObject(raw) ? (list === 'workers' ? raw.id : list === 'gpus' ? raw.uuid : undefined) : undefined;
     const named = typeof subject === 'string' && subject.length > 0 && subject.length <= 96 ? subject : null;
@@ -225,12 +229,13 @@ function keepRight(list: List, given: readonly unknown[], found: Fault[]): unkno
       ...(named !== null && list === 'gpus' ? { gpuUuid: named } : {}),
     });
   }
-  return right;
+  return { right, whole };
 }
 
 /**
  * The one place where a frame is judged. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
- * fault among good ones is left out and a fault says so. Fields that this version does not know are dropped (so nothing
+ * fault among good ones is left out and a fault says so; without one of its workers the snapshot is incomplete, since one
+ * that could not be read is not one that is gone. Fields that this version does not know are dropped (so nothing
  * a hive makes up is kept in memory), unknown enum values become the one that promises least, unknown event kinds stay.
  */
 export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): HeartbeatVerdict {
@@ -254,14 +259,18 @@ export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): Heartbea
 
   const found: Fault[] = [];
   const kept: Partial<Record<List, unknown[]>> = {};
-  for (const list of ['gpus', 'workers', 'events', 'faults'] as const) {
+  let workersComplete = head.workersComplete;
+  // GPUs last: where there are more faults than are kept, theirs stay, since by them a GPU is told from one that is gone.
+  for (const list of ['workers', 'events', 'faults', 'gpus'] as const) {
     const given = frame[list];
     if (!Array.isArray(given)) return refuse('INVALID_HEARTBEAT', list, `${list} must be array.`);
     const most = list === 'gpus' ? 256 : list === 'events' ? maxEvents : list === 'faults' ? maxFaults : given.length;
     if (given.length > most && list !== 'faults')
       return refuse('INVALID_HEARTBEAT', list, `${list} has ${given.length} entries; at most ${most} are taken.`);
-    kept[list] = keepRight(list, given.slice(0, most), found);
+    const { right, whole } = keepRight(list, given.slice(0, most), found);
+    kept[list] = right;
+    if (list === 'workers' && !whole) workersComplete = false;
   }
-  const heartbeat = { ...head, ...kept } as unknown as Heartbeat;
+  const heartbeat = { ...head, ...kept, workersComplete } as unknown as Heartbeat;
   return { ok: true, heartbeat: { ...heartbeat, faults: [...heartbeat.faults, ...found].slice(-maxFaults) } };
 }

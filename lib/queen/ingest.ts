@@ -82,18 +82,21 @@ export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: Wo
   worker.ring = -1;
 }
 
-/** Merges the GPUs of a frame: the list is always whole. Their room is set afterwards, by who knows the reservations. */
+/**
+ * Merges the GPUs of a frame: what it does not name is gone, unless the frame named it in a way that could not be read;
+ * then it stays as it was. Their room is set afterwards, by who knows the reservations.
+ */
 export function mergeGpus(
   indexes: Indexes,
   history: HistoryStore,
   hive: HiveRecord,
   frame: Heartbeat,
+  replaces: boolean,
   holding: boolean,
   nowMs: number,
 ): void {
   const beat = hive.beat;
   let inOrder = frame.gpus.length === hive.gpuOrder.length;
-  let parents: Set<string> | null = null;
   frame.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
     if (!gpu) {
@@ -104,6 +107,7 @@ export function mergeGpus(
         isParent: false,
         workerCount: 0,
         beat,
+        unseenSinceMs: null,
         ring: history.open(),
       };
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
@@ -111,20 +115,40 @@ export function mergeGpus(
       indexes.addGpu(gpu);
     } else mergeGpu(gpu.sample, next);
     gpu.beat = beat;
+    gpu.unseenSinceMs = null;
     if (hive.gpuOrder[index] !== gpu) inOrder = false;
-    if (next.parentUuid !== null) {
-      parents ??= new Set();
-      parents.add(next.parentUuid);
-    }
     const s = gpu.sample;
     history.add(gpu.ring, nowMs, s.utilizationPercent, s.memoryUsedBytes, s.powerWatts, s.temperatureCelsius);
   });
   if (!inOrder) {
-    for (const gpu of hive.gpuOrder) if (gpu.beat !== beat) forgetGpu(indexes, history, gpu);
-    hive.gpuOrder = [...new Set(frame.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
+    const order = [...new Set(frame.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
+    const unread = replaces ? () => false : unreadGpus(frame);
+    hive.gpuOrder.forEach((gpu, index) => {
+      if (gpu.beat === beat) return;
+      if (!unread(gpu.sample.uuid)) {
+        forgetGpu(indexes, history, gpu);
+        return;
+      }
+      gpu.unseenSinceMs ??= hive.heardAtMs;
+      order.splice(index, 0, gpu);
+    });
+    hive.gpuOrder = order;
   }
   if (holding || !inOrder) countHolders(hive);
-  for (const gpu of hive.gpuOrder) gpu.isParent = parents !== null && (parents as Set<string>).has(gpu.sample.uuid);
+  let parents: Set<string> | null = null;
+  for (const { sample } of hive.gpuOrder)
+    if (sample.parentUuid !== null) {
+      parents ??= new Set();
+      parents.add(sample.parentUuid);
+    }
+  for (const gpu of hive.gpuOrder) gpu.isParent = parents?.has(gpu.sample.uuid) ?? false;
+}
+
+/** Tells of which GPUs the frame said something that could not be read: any, where even the name was unreadable. */
+function unreadGpus(frame: Heartbeat): (uuid: string) => boolean {
+  const unread = frame.faults.filter(({ source, code }) => source === 'queen' && code === 'MALFORMED_GPU');
+  const named = new Set(unread.map(({ gpuUuid }) => gpuUuid));
+  return (uuid) => named.has(uuid) || named.has(undefined);
 }
 
 /** Counts the workers of each GPU, and lets them refer to its uuid rather than keep their own copy. */

@@ -30,6 +30,8 @@ export interface GpuRecord {
   /** Workers of its hive that hold it. */
   workerCount: number;
   beat: number;
+  /** When it was last named, where what the snapshots since say of it could not be read; else null. */
+  unseenSinceMs: number | null;
   ring: number;
 }
 

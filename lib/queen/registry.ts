@@ -159,9 +159,10 @@ export class Registry {
     const before = hive.liveness;
     hive.beat++;
     const relabelled = mergeHive(hive, frame);
-    const delta = mergeWorkers(this.#indexes, this.#history, hive, frame, arrival === 'restarted', nowMs);
+    const replaces = arrival === 'restarted';
+    const delta = mergeWorkers(this.#indexes, this.#history, hive, frame, replaces, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.#indexes.setLabels(worker);
-    mergeGpus(this.#indexes, this.#history, hive, frame, delta.holding, nowMs);
+    mergeGpus(this.#indexes, this.#history, hive, frame, replaces, delta.holding, nowMs);
     hive.incarnations.seq = frame.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;

@@ -84,7 +84,8 @@ export class Room {
     const held = this.reservations.ofHive(hive.id);
     const used = held ? this.#usedOf(hive) : null;
     for (const gpu of hive.gpuOrder) {
-      let free = freeBytes(gpu.sample, hive.host);
+      // What could not be read now may be full by now.
+      let free = gpu.unseenSinceMs === null ? freeBytes(gpu.sample, hive.host) : null;
       if (free !== null && held && used) {
         free -= unusedVram(held, gpu.sample.uuid, used);
         if (gpu.sample.memoryKind === 'unified') free -= unusedMemory(held, used);

@@ -41,7 +41,7 @@ export function gpuView(gpu: GpuRecord, nowMs: number): GpuView {
   const view = copyGpu(gpu.sample) as GpuView;
   view.hive = gpu.hive.id;
   view.liveness = gpu.hive.liveness;
-  view.ageMs = Math.max(0, nowMs - gpu.hive.heardAtMs);
+  view.ageMs = Math.max(0, nowMs - (gpu.unseenSinceMs ?? gpu.hive.heardAtMs));
   view.freeBytes = gpu.freeBytes;
   return view;
 }

@@ -73,6 +73,22 @@ describe('readHeartbeat', () => {
     ]);
   });
 
+  it('calls a snapshot incomplete without a worker that could not be read, and whole without the second of two alike', () => {
+    const complete = (...workers: unknown[]) =>
+      accepted(read(wire(frameOf('a', 1, { workers: workers as never })))).workersComplete;
+    expect(complete(workerOf('llm/0'), { ...workerOf('llm/1'), cpuPercent: 'x' })).toBe(false);
+    expect(complete(workerOf('llm/0'), 'not a worker')).toBe(false);
+    expect(complete(workerOf('llm/0'), workerOf('llm/0'))).toBe(true);
+    expect(accepted(read(wire(frameOf('a', 1, { events: [{}] as never })))).workersComplete).toBe(true);
+  });
+
+  it('keeps the faults of GPUs where there are more than are kept', () => {
+    const over = { events: Array.from({ length: 1500 }, () => ({})), gpus: [{ ...gpuOf('GPU-0'), index: 'x' }] };
+    const { faults } = accepted(read(wire(frameOf('a', 1, over as never))));
+    expect(faults.length).toBe(1000);
+    expect(faults.at(-1)).toMatchObject({ code: 'MALFORMED_GPU', gpuUuid: 'GPU-0' });
+  });
+
   it.each([
     ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), { ...gpuOf('GPU-1'), utilizationPercent: 101 }] }],
     ['events', 'MALFORMED_EVENT', { events: [eventOf(1), { ...eventOf(2), at: 'yesterday' }] }],

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Heartbeat } from '../../lib/contract/heartbeat.js';
+import { readHeartbeat } from '../../lib/contract/validate.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gpuSample, ManualClock, mib, onGpu, workerSample } from './frames.js';
+import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './frames.js';
 
 const keys = (items: readonly { key: string }[]) => items.map((item) => item.key);
 
@@ -106,6 +108,66 @@ describe('lists', () => {
     ]);
     queen.heartbeat(frame('a', 3, { workers: [workerSample('llm/2')] }));
     expect(keys(queen.workers().items)).toEqual(['a/llm/2']);
+  });
+
+  /** As it comes in at the door, with what is wrong in it. */
+  const read = (value: Heartbeat): Heartbeat => {
+    const verdict = readHeartbeat(JSON.parse(JSON.stringify(value)), { maxWorkers: 100 });
+    if (!verdict.ok) throw new Error(verdict.refusal.message);
+    return verdict.heartbeat;
+  };
+
+  it('a worker that could not be read is kept, and is not said to be gone', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read });
+    const workers = [workerSample('llm/1'), workerSample('llm/2')];
+    queen.heartbeat(read(frame('a', 1, { workers })));
+    clock.advance(1000);
+    const wrong = { ...workers[0]!, cpuPercent: 'x' as unknown as number };
+    queen.heartbeat(read(frame('a', 2, { workers: [wrong, workers[1]!] })));
+    expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
+      ['llm/1', 1000],
+      ['llm/2', 0],
+    ]);
+    expect(queen.events.recent().map((event) => event.kind)).not.toContain('workerGone');
+    expect(queen.hive('a')).toMatchObject({ workersComplete: false, faults: [{ code: 'MALFORMED_WORKER' }] });
+    queen.heartbeat(read(frame('a', 3, { workers: [workers[1]!] })));
+    expect(keys(queen.workers().items)).toEqual(['a/llm/2']);
+    expect(queen.audit()).toEqual([]);
+  });
+
+  it('a GPU that could not be read is kept as it was, in its place, without room on it; one that is not named goes', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read });
+    const gpus = ['GPU-0', 'GPU-1', 'GPU-2'].map((uuid, index) => gpuSample(uuid, { index, memoryUsedBytes: mib(8) }));
+    const on = [workerSample('llm/1', onGpu('GPU-1'))];
+    queen.heartbeat(read(frame('a', 1, { gpus, workers: on })));
+    clock.advance(1000);
+    const wrong = { ...gpus[1]!, utilizationPercent: 101 };
+    queen.heartbeat(read(frame('a', 2, { gpus: [gpus[0]!, wrong], workers: on })));
+    expect(queen.gpus().items.map(({ uuid, ageMs, memoryUsedBytes }) => [uuid, ageMs, memoryUsedBytes])).toEqual([
+      ['GPU-0', 0, mib(8)],
+      ['GPU-1', 1000, mib(8)],
+    ]);
+    expect(queen.gpu('GPU-1')?.freeBytes).toBeNull();
+    expect(queen.audit()).toEqual([]);
+    // Where even its name can't be read, none of them is said to be gone.
+    queen.heartbeat(read(frame('a', 3, { gpus: [{ ...gpus[0]!, uuid: 7 as unknown as string }], workers: on })));
+    expect(queen.gpus().items.map(({ uuid }) => uuid)).toEqual(['GPU-0', 'GPU-1']);
+    queen.heartbeat(read(frame('a', 4, { gpus: gpus.slice(0, 2), workers: on })));
+    expect(queen.gpu('GPU-1')).toMatchObject({ ageMs: 0, freeBytes: mib(24_576 - 8) });
+    queen.heartbeat(read(frame('a', 5, { gpus: [gpus[0]!] })));
+    expect(queen.gpus().items.map(({ uuid }) => uuid)).toEqual(['GPU-0']);
+    expect(queen.audit()).toEqual([]);
+  });
+
+  it('another run says all anew: what it could not say of a GPU is not the word of the former one', () => {
+    const queen = new Registry({ clock: () => 0 });
+    queen.heartbeat(read(frame('a', 1, { gpus: [gpuSample('GPU-0')] })));
+    const hive = { incarnation: runB, startedAt: '2026-02-02T03:04:05.000Z' };
+    queen.heartbeat(read(frame('a', 1, { hive, gpus: [gpuSample('GPU-0', { utilizationPercent: 101 })] })));
+    expect(queen.gpus().items).toEqual([]);
+    expect(queen.audit()).toEqual([]);
   });
 });
 
