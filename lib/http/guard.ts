@@ -1,3 +1,4 @@
+import { fastifyCookie } from '@fastify/cookie';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { bearerOf, type Caller, hostName, isLocalName, mayDo, type Need, type TokenTable } from './auth.js';
 import { Limiter } from './limiter.js';
@@ -33,7 +34,7 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
   app.decorateRequest('caller', null);
   // Read here: the plugin's own hook runs later, and heartbeats do without it.
   const tokenInCookie = (header: string | undefined): string | null =>
-    header === undefined ? null : (app.parseCookie(header)[sessionCookie] ?? null);
+    header === undefined ? null : (fastifyCookie.parse(header)[sessionCookie] ?? null);
   const judge = (request: FastifyRequest): void => {
     if (loopback) checkHost(request, allowed);
     checkOrigin(request, allowed, loopback);

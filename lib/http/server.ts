@@ -1,10 +1,16 @@
 import type { Server as HttpsServer } from 'node:https';
 import fastifyCompress from '@fastify/compress';
-import fastifyCookie from '@fastify/cookie';
+import { fastifyCookie } from '@fastify/cookie';
 import fastifyHelmet from '@fastify/helmet';
 import fastifyRateLimit from '@fastify/rate-limit';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify';
+import Fastify, {
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import type { Logger } from 'pino';
 import type { Bus } from '../bus/bus.js';
 import type { Registry } from '../queen/registry.js';
@@ -132,51 +138,52 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   // Answers are the registry's own views; JSON.stringify beats a compiled serializer on them, which tries each `anyOf` in turn.
   app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler(replyProblem);
-  describeMethods(app);
+  const notFound = describeMethods(app);
 
   await registerSchemas(app, deps.version);
   registerGuard(app, { tokens, loopback: deps.loopback, allowedHosts: deps.allowedHosts ?? [] });
-  // Before all that only people need: what is registered later does not run for each beat of a fleet.
   await app.register(heartbeatRoutes, context);
-
-  await app.register(fastifyCookie);
-  await app.register(fastifyHelmet, {
-    contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
-    strictTransportSecurity: tls !== undefined,
-    referrerPolicy: { policy: 'no-referrer' },
-  });
-  await app.register(fastifyRateLimit, {
-    max: limits.requestsPerSecond,
-    timeWindow: 1000,
-    cache: 10_000,
-    keyGenerator: (request) => request.caller?.key ?? request.ip,
-    errorResponseBuilder: (_request, { ttl }) =>
-      new ProblemError('RATE_LIMITED', 'Too many requests of this token or address.', {
-        retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
-      }),
-  });
-  await app.register(fastifyCompress, {
-    encodings: ['gzip', 'deflate', 'identity'],
-    globalDecompression: false,
-    threshold: 1024,
-  });
-  await registerDocs(app);
-
+  // A scope of its own: hooks of the root reach every route, and a beat of a fleet needs none of these.
   await app.register(async (people) => {
-    people.addHook('preParsing', async (request) => {
-      const encoding = request.headers['content-encoding'];
-      if (encoding !== undefined && encoding !== 'identity')
-        throw new ProblemError('UNSUPPORTED_ENCODING', 'Only heartbeats may be compressed.', {
-          field: 'content-encoding',
-        });
+    await people.register(fastifyCookie);
+    await people.register(fastifyHelmet, {
+      contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
+      strictTransportSecurity: tls !== undefined,
+      referrerPolicy: { policy: 'no-referrer' },
     });
-    await people.register(queryRoutes, context);
-    await people.register(placementRoutes, context);
-    await people.register(eventRoutes, context);
-    await people.register(serviceRoutes, context);
+    await people.register(fastifyRateLimit, {
+      max: limits.requestsPerSecond,
+      timeWindow: 1000,
+      cache: 10_000,
+      keyGenerator: (request) => request.caller?.key ?? request.ip,
+      errorResponseBuilder: (_request, { ttl }) =>
+        new ProblemError('RATE_LIMITED', 'Too many requests of this token or address.', {
+          retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
+        }),
+    });
+    await people.register(fastifyCompress, {
+      encodings: ['gzip', 'deflate', 'identity'],
+      globalDecompression: false,
+      threshold: 1024,
+    });
+    people.setNotFoundHandler(notFound);
+    await registerDocs(people);
+    await people.register(async (api) => {
+      api.addHook('preParsing', async (request) => {
+        const encoding = request.headers['content-encoding'];
+        if (encoding !== undefined && encoding !== 'identity')
+          throw new ProblemError('UNSUPPORTED_ENCODING', 'Only heartbeats may be compressed.', {
+            field: 'content-encoding',
+          });
+      });
+      await api.register(queryRoutes, context);
+      await api.register(placementRoutes, context);
+      await api.register(eventRoutes, context);
+      await api.register(serviceRoutes, context);
+    });
+    for (const plugin of deps.plugins ?? []) await people.register(plugin);
+    await people.register(pageRoutes, { directory: deps.pageDirectory });
   });
-  for (const plugin of deps.plugins ?? []) await app.register(plugin);
-  await app.register(pageRoutes, { directory: deps.pageDirectory });
 
   app.addHook('preClose', async () => hub.close());
   return app;
@@ -185,7 +192,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
 const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 
 /** Unknown paths are 404, known ones with another method 405 with what they have. */
-function describeMethods(app: FastifyInstance): void {
+function describeMethods(app: FastifyInstance): (request: FastifyRequest, reply: FastifyReply) => never {
   const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
   app.addHook('onRoute', (route) => {
     if (route.url.startsWith('/docs')) route.config = { ...route.config, need: 'open' };
@@ -197,7 +204,7 @@ function describeMethods(app: FastifyInstance): void {
     }
     for (const method of [route.method].flat()) known.methods.add(method);
   });
-  app.setNotFoundHandler((request, reply) => {
+  return (request, reply) => {
     const path = request.url.split('?')[0] ?? '';
     const known = [...routes.values()].find(({ pattern }) => pattern.test(path));
     if (known === undefined)
@@ -205,5 +212,5 @@ function describeMethods(app: FastifyInstance): void {
     const methods = [...known.methods].join(', ');
     reply.header('allow', methods);
     throw new ProblemError('METHOD_NOT_ALLOWED', `${request.method} is not one of ${methods}.`);
-  });
+  };
 }

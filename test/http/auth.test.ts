@@ -234,6 +234,25 @@ describe('DNS rebinding and other sites', () => {
     expect(headers['content-security-policy']).toContain("script-src 'self'");
     expect(headers['x-content-type-options']).toBe('nosniff');
     expect(headers['strict-transport-security']).toBeUndefined();
+    const missing = await ask(rig, 'GET', '/v2', {});
+    expect(missing.headers['content-security-policy']).toContain("script-src 'self'");
+    await rig.app.close();
+  });
+
+  it('runs none of that for a beat of a fleet, which no browser sends', async () => {
+    const rig = await rigOf();
+    const { headers } = await rig.app.inject({
+      method: 'POST',
+      url: '/v1/heartbeats',
+      headers: { host: 'localhost', 'content-type': 'application/json' },
+      payload: '{}',
+    });
+    const ours = ['content-length', 'content-type'];
+    expect(
+      Object.keys(headers)
+        .filter((name) => !['connection', 'date', 'keep-alive'].includes(name))
+        .sort(),
+    ).toEqual(ours);
     await rig.app.close();
   });
 });

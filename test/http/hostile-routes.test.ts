@@ -226,7 +226,7 @@ describe('requests that mean harm', () => {
       ),
       { numRuns: 800 },
     );
-  });
+  }, 90_000);
 
   /** The request line as it is: fetch would tidy the path. */
   const raw = (target: string): Promise<string> =>
