@@ -1,5 +1,5 @@
 import type { FleetEvent, GpuView, HiveView, StreamHeartbeat, StreamSnapshot, WorkerView } from '../../contract/api.js';
-import { isUpTo } from '../event-ids.js';
+import { isUpTo } from '../../contract/event-ids.js';
 
 /** Events that the pane can go back to. */
 const keptEvents = 1000;

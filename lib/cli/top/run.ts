@@ -1,9 +1,10 @@
 import type { HivepulseClient, StreamMessage } from '../../client/client.js';
 import type { History } from '../../contract/api.js';
+import { before } from '../../contract/event-ids.js';
 import { HivepulseError } from '../../errors.js';
 import { outputWidth, printLines, wantsColours } from '../client.js';
 import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
-import { before, newestEventId } from '../event-ids.js';
+import { newestEventId } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
 import { printTable, sortRows, toText } from '../table.js';
 import { plain } from '../text.js';

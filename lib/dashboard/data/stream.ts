@@ -4,6 +4,7 @@
  * Where the browser has no locks (plain http to another host), each tab reads a stream of its own.
  */
 import type { Fleet, FleetEvent, StreamHeartbeat, StreamLagged, StreamSnapshot } from '../../contract/api.js';
+import { isUpTo } from '../../contract/event-ids.js';
 import { ApiError, address, get } from './api.js';
 import {
   applyEvent,
@@ -44,6 +45,8 @@ let hasFollowers = false;
 let attempts = 0;
 let retry: number | null = null;
 let lastMessage = performance.now();
+/** The newest event that the rows hold already: one up to it, as a stream that is resumed replays them, changes nothing. */
+let heldId = '';
 
 export function startStream(): void {
   void poll();
@@ -97,14 +100,18 @@ async function countFollowers(): Promise<void> {
 function receive(message: Message): void {
   if (message.kind === 'hello') {
     hasFollowers = true;
-    if (leading && loaded.value) send({ kind: 'state', state: handover(), connection: connection.value.kind });
+    if (leading && loaded.value)
+      send({ kind: 'state', state: { ...handover(), lastEventId: heldId }, connection: connection.value.kind });
     else if (leading) send({ kind: 'connection', connection: connection.value.kind });
     return;
   }
   if (leading) return;
   lastMessage = performance.now();
   if (message.kind === 'state') {
-    if (!loaded.value) applyHandover(message.state);
+    if (!loaded.value) {
+      applyHandover(message.state);
+      heldId = message.state.lastEventId;
+    }
     setConnection(message.connection);
   } else if (message.kind === 'connection') setConnection(message.connection);
   else if (message.kind === 'past') for (const event of message.events) applyEvent(event, 'past');
@@ -168,10 +175,20 @@ async function recall({ lastEventId }: StreamSnapshot): Promise<void> {
 }
 
 function apply(type: SseType, data: string): void {
-  if (type === 'snapshot') applySnapshot(JSON.parse(data) as StreamSnapshot);
-  else if (type === 'heartbeat') applyHeartbeat(JSON.parse(data) as StreamHeartbeat);
+  if (type === 'snapshot') {
+    const snapshot = JSON.parse(data) as StreamSnapshot;
+    applySnapshot(snapshot);
+    heldId = snapshot.lastEventId;
+  } else if (type === 'heartbeat') applyHeartbeat(JSON.parse(data) as StreamHeartbeat);
   else if (type === 'lagged') lostEvents.value += (JSON.parse(data) as StreamLagged).dropped;
-  else applyEvent(JSON.parse(data) as FleetEvent);
+  else {
+    const event = JSON.parse(data) as FleetEvent;
+    if (isUpTo(event.id, heldId)) applyEvent(event, 'past');
+    else {
+      heldId = event.id;
+      applyEvent(event, 'now');
+    }
+  }
 }
 
 let polling = false;
