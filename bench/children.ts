@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchContext } from './metric.js';
 
@@ -7,28 +8,33 @@ export class Child<First> {
   readonly process: ChildProcess;
   readonly first: First;
 
-  private constructor(process: ChildProcess, first: First) {
+  /** Ends it before the suite does. */
+  readonly stop: () => Promise<void>;
+
+  private constructor(process: ChildProcess, first: First, stop: () => Promise<void>) {
     this.process = process;
     this.first = first;
+    this.stop = stop;
   }
 
-  /** Starts `processes/<name>.ts` and waits for its first word. It ends with the suite. */
+  /** Starts `processes/<name>.ts`, or the program at that path, and waits for its first word. It ends with the suite. */
   static async start<First>(
     context: BenchContext,
     name: string,
     args: readonly (string | number)[],
     execArgv: readonly string[] = [],
   ): Promise<Child<First>> {
-    const path = fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
+    const path = isAbsolute(name) ? name : fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
     const child = fork(path, args.map(String), {
       execArgv: ['--import', 'tsx', ...execArgv],
     });
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    context.defer(async () => {
+    const stop = async () => {
       if (child.connected) child.disconnect();
       await ended;
-    });
-    return new Child(child, await answer<First>(child, name));
+    };
+    context.defer(stop);
+    return new Child(child, await answer<First>(child, name), stop);
   }
 
   ask<Answer>(question: object = {}): Promise<Answer> {
