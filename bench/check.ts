@@ -12,7 +12,7 @@ import { Child } from './children.js';
 import { type Bound, type Comparison, compare, countsOver, isOver, isSlower, type Pair, tolerance } from './compare.js';
 import type { HotAnswer } from './hot.js';
 import { type HotName, hotNames } from './hot-names.js';
-import { buildLimit, limitReader } from './limit.js';
+import { buildLimit, limitReader, tickers } from './limit.js';
 import type { BenchContext } from './metric.js';
 
 const { values: options } = parseArgs({
@@ -110,8 +110,8 @@ async function takeTurns(
 }
 
 /** Against the C loop and readFileSync of this run, and counts that have limits of their own. */
-async function withinRun(cgroups: readonly string[]): Promise<readonly Bound[]> {
-  const limit = limitReader(context, buildLimit(context), filesOf(cgroups));
+async function withinRun(program: string, cgroups: readonly string[]): Promise<readonly Bound[]> {
+  const limit = limitReader(context, program, filesOf(cgroups));
   const child = await start(root, cgroups);
   const least = { limit: Infinity, native: Infinity, typescript: Infinity, readFile: Infinity };
   for (let round = 0; round < rounds; round++) {
@@ -156,12 +156,16 @@ const show = (name: string, value: number, unit: string, bad: boolean, limit: nu
 
 async function run(): Promise<readonly string[]> {
   const cgroups = new BenchCgroups(context).make(100);
+  const program = buildLimit(context);
+  // Empty cgroups flatter, and the sampler takes them for none.
+  const procs = cgroups.map((path) => `${path}/cgroup.procs`);
+  await tickers(context, program, procs);
   const failed = new Set<string>();
   console.log(`load ${loadavg()[0]?.toFixed(1)}\nwithin this run`);
-  let bounds = await withinRun(cgroups);
+  let bounds = await withinRun(program, cgroups);
   for (let again = 1; again < findings && bounds.some(isOver); again++) {
     console.log('  once more');
-    const others = await withinRun(cgroups);
+    const others = await withinRun(program, cgroups);
     bounds = bounds.map((bound, i) => {
       const other = others[i] as Bound;
       return other.value < bound.value ? other : bound;

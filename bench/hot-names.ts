@@ -7,6 +7,6 @@ export const hotNames = [
   'heartbeat take in 8 workers',
   'heartbeat take in 100 workers',
   'ingest_8 over HTTP',
-  'query model and idle',
+  'query of a model and a state',
 ] as const;
 export type HotName = (typeof hotNames)[number];

@@ -113,9 +113,11 @@ function query(): Hot {
   const queen = new Registry({ warmingMs: 0, staleAfterMs: 1e9, maxHives: 1e5 });
   for (let i = 0; i < 1000; i++)
     queen.heartbeat(new SimulatedHive({ id: `q-${i}`, seed: (i % 50) + 1, workers: 8, gpus: 8 }).frame());
-  const model = queen.workers({ state: 'idle', limit: 1 }).items[0]?.model;
-  if (model == null) throw new Error('no idle worker has a model');
-  return { call: () => queen.workers({ model, state: 'idle', limit: 100 }) };
+  const asked = queen.workers({ limit: 100 }).items.find(({ model }) => model !== null);
+  if (asked?.model == null) throw new Error('no worker has a model');
+  const { model, state } = asked;
+  if (queen.workers({ model, state, limit: 100 }).items.length < 100) throw new Error('not a full page');
+  return { call: () => queen.workers({ model, state, limit: 100 }) };
 }
 
 async function sampling(): Promise<Hot> {
@@ -142,7 +144,7 @@ const makers: Readonly<Record<HotName, () => Hot | Promise<Hot>>> = {
   'heartbeat take in 8 workers': () => takeIn(64, 8),
   'heartbeat take in 100 workers': () => takeIn(16, 100),
   'ingest_8 over HTTP': overHttp,
-  'query model and idle': query,
+  'query of a model and a state': query,
 };
 
 const made = new Map<HotName, Promise<{ readonly hot: Hot; perMs: number }>>();
