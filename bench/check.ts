@@ -198,6 +198,10 @@ async function run(): Promise<readonly string[]> {
   }
   for (const [name, comparison] of worst) {
     const bad = isSlower(comparison);
+    if (Number.isNaN(comparison.paired)) {
+      console.log(`     ${name}  is not in the base`);
+      continue;
+    }
     show(name, Math.min(comparison.least, comparison.paired), 'x base', bad, 1 + tolerance);
     if (bad) failed.add(name);
   }
