@@ -141,6 +141,7 @@ export function blankDevice(
     computeCapability: identity.computeCapability,
     unsupported: [],
     health,
+    processesKnown: false,
   };
 }
 
@@ -241,6 +242,7 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
       remappedRows: pending === null ? null : { pending: pending === 1, failed: gpu.values.remapFailed === 1 },
       nvlinks: links === null ? null : { up: gpu.values.nvlinksUp ?? 0, total: links },
       unsupported: [...unsupported],
+      processesKnown: gpu.values.processes !== undefined,
     };
   });
   return { devices, processes, faults };

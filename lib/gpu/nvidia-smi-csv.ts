@@ -225,8 +225,8 @@ export interface AppRow {
 
 export interface AppRows {
   readonly apps: readonly AppRow[];
-  /** GPUs whose processes may not be seen. */
-  readonly noPermission: readonly string[];
+  /** GPUs that show no processes but a reason, by NVML's return code. */
+  readonly refused: readonly { readonly uuid: string; readonly code: number }[];
 }
 
 /**
@@ -235,17 +235,31 @@ export interface AppRows {
  */
 export function parseComputeApps(text: string): AppRows {
   const apps: AppRow[] = [];
-  const noPermission: string[] = [];
+  const refused: { readonly uuid: string; readonly code: number }[] = [];
   for (const line of text.split('\n')) {
     const cells = line.split(',').map((cell) => cell.trim());
     const [uuid, pid] = cells;
     const memory = cells.at(-1);
     if (cells.length < 4 || uuid === undefined || pid === undefined || memory === undefined) continue;
     if (!uuidPattern.test(uuid)) continue;
-    if (/^\d+$/.test(pid) && Number(pid) > 0) apps.push({ uuid, pid: Number(pid), bytes: mebibytes(memory) });
-    else if (tokenCode(pid) === nvmlCode.noPermission) noPermission.push(uuid);
+    if (!/^\d+$/.test(pid)) refused.push({ uuid, code: tokenCode(pid) });
+    else if (Number(pid) > 0) apps.push({ uuid, pid: Number(pid), bytes: mebibytes(memory) });
   }
-  return { apps, noPermission };
+  return { apps, refused };
+}
+
+/**
+ * Why a list that may be empty is not to be taken for one, as an NVML return code; null where it ended well. `lost` are
+ * the GPUs that are known to be out of reach: that they can't be listed says nothing about the others.
+ */
+export function listFailure(text: string, exitCode: number | null, lost: readonly LostGpu[]): number | null {
+  const failure = parseFailure(text, exitCode);
+  if (failure !== null) return failure;
+  if (exitCode === 0 || exitCode === nvmlCode.corruptedInforom) return null; // 14: a warning beside the whole answer
+  if (exitCode === nvmlCode.noPermission) return nvmlCode.noPermission;
+  const unreachable = text.split('\n').flatMap((line) => lostPattern.exec(line)?.[1] ?? []);
+  const explained = unreachable.every((busId) => lost.some((gpu) => sameBusId(gpu.busId, busId)));
+  return unreachable.length > 0 && explained ? null : nvmlCode.unknown;
 }
 
 export interface PmonRow {

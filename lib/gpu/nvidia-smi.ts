@@ -7,6 +7,7 @@ import { nvmlCode, reasonOf } from './codes.js';
 import {
   GpuQuery,
   type GpuRows,
+  listFailure,
   parseComputeApps,
   parseFailure,
   parseGpuRows,
@@ -172,15 +173,14 @@ export class NvidiaSmi {
     }
     this.#passes++;
     const { rows, only } = await this.#gpus(binary);
-    const apps = parseComputeApps(
-      (
-        await this.#run(binary, [
-          '--query-compute-apps=gpu_uuid,pid,process_name,used_gpu_memory',
-          '--format=csv,noheader,nounits',
-          ...only,
-        ])
-      ).text,
-    );
+    const listed = await this.#run(binary, [
+      '--query-compute-apps=gpu_uuid,pid,process_name,used_gpu_memory',
+      '--format=csv,noheader,nounits',
+      ...only,
+    ]);
+    const apps = parseComputeApps(listed.text);
+    // No processes is empty text, and so is a run that failed.
+    const unlisted = listFailure(listed.text, listed.exitCode, rows.lost);
     const devices: RawGpu[] = rows.rows.map((row) => ({ ...row, values: { ...row.values }, codes: { ...row.codes } }));
     const processes: RawProcess[] = [];
     for (const app of apps.apps) {
@@ -198,7 +198,8 @@ export class NvidiaSmi {
     devices.forEach((gpu, device) => {
       const values = gpu.values as Record<string, number>;
       const codes = gpu.codes as Record<string, number>;
-      if (apps.noPermission.includes(gpu.uuid)) codes.processes = nvmlCode.noPermission;
+      const refused = apps.refused.find(({ uuid }) => uuid.toLowerCase() === gpu.uuid.toLowerCase())?.code ?? unlisted;
+      if (refused !== null) codes.processes = refused;
       else values.processes = processes.filter((process) => process.device === device).length;
     });
     return {

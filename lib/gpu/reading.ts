@@ -1,7 +1,10 @@
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 
 /** A GPU as its reader sees it, before processes are attributed to workers. */
-export type GpuDevice = Omit<GpuSample, 'processCount' | 'unattributedBytes'>;
+export type GpuDevice = Omit<GpuSample, 'processCount' | 'unattributedBytes'> & {
+  /** Its processes are all in the reading. False: the driver did not tell, and that none is listed means nothing. */
+  readonly processesKnown: boolean;
+};
 
 /** One process that holds a context on one GPU; a pid stands at most once per GPU (of a MIG device: per MIG device). */
 export interface GpuProcess {

@@ -6,6 +6,7 @@ import type { KnownProcess, ProcessTable } from '../hive/process-table.js';
 import type { ReadinessTarget } from '../hive/readiness.js';
 import { type Attribution, attribute, workerAt } from './attribution.js';
 import { type Departed, exitEvents, type Occurrence } from './events.js';
+import { GpuDoubts } from './gpu-doubt.js';
 import type { HostReader } from './host.js';
 import { type RateBaseline, type RawRow, rates, rawRow } from './rates.js';
 import { type StateMemory, type StateOptions, workerState } from './state.js';
@@ -65,6 +66,8 @@ interface Tracked {
   baseline: RateBaseline | null;
   state: StateMemory | null;
   live: boolean;
+  /** What runs in it ran before we looked. */
+  predates: boolean;
   /** The processes that `described` speaks of; null for one that was not known yet. */
   identity: readonly (KnownProcess | null)[];
   described: Described | null;
@@ -106,6 +109,7 @@ export class Sampler {
   #workers: readonly WorkerSample[] = [];
   #workerFaults: readonly Fault[] = [];
   #attribution: Attribution | null = null;
+  readonly #doubts = new GpuDoubts();
   #pass: { readonly startedMs: number; readonly durationMs: number } | null = null;
   #latest: Snapshot | null = null;
   #pidWorkers: ReadonlyMap<number, string> = new Map();
@@ -166,6 +170,7 @@ export class Sampler {
         baseline: null,
         state: null,
         live: false,
+        predates: false,
         identity: [],
         described: null,
         main: null,
@@ -225,6 +230,7 @@ export class Sampler {
       rows.push({ tracked, row, processes });
     }
     this.#pidWorkers = pidWorkers;
+    this.#doubts.update(reading);
     this.#attribution = this.#attribute(reading);
     const nested = this.#nestedProcesses();
     const gpus = { healthy: healthy(reading), totals: totals(reading) };
@@ -239,7 +245,7 @@ export class Sampler {
       faults.push(...found.faults);
       for (const file of found.missing) missing.add(file);
     }
-    faults.push(...missingFaults(missing, this.#parts.fromProc));
+    faults.push(...missingFaults(missing, this.#parts.fromProc), ...this.#doubts.faults());
     this.#workers = workers.sort((a, b) => (a.id < b.id ? -1 : 1));
     this.#workerFaults = faults;
     this.#probe(rows.map(({ tracked }) => tracked));
@@ -279,6 +285,13 @@ export class Sampler {
     this.#countOom(tracked, row, measured.rates.oomKillsSince, fresh);
 
     const gpus = this.#gpusOf(watched.path, reading);
+    const gpuDoubt =
+      gpus !== null &&
+      this.#doubts.about({
+        held: tracked.state?.gpuUuids ?? [],
+        holdsElsewhere: gpus.length > 0,
+        predates: tracked.predates,
+      });
     const target = this.#target(tracked);
     const ready = readiness && target ? readiness.readyOf(watched.id) : null;
     const utilization = gpus === null ? null : sumOrNull(gpus.map(({ utilizationPercent }) => utilizationPercent));
@@ -289,6 +302,7 @@ export class Sampler {
         ready,
         gpuStatus: reading.status,
         gpuUuids: gpus === null ? null : gpus.map(({ uuid }) => uuid),
+        gpuDoubt,
         healthyGpus: healthy,
         gpuUtilizationPercent: utilization,
         cpuPercent: measured.rates.cpuPercent,
@@ -309,6 +323,7 @@ export class Sampler {
       startedAt: tracked.main?.startedAt ?? null,
       uptimeSeconds: tracked.uptimeSeconds,
       gpus,
+      gpuDoubt,
       gpuTotals: totals,
       ready,
       state,
@@ -379,9 +394,9 @@ export class Sampler {
 
   #started(tracked: Tracked, main: WorkerProcess | null, record: Watched['record']): void {
     tracked.live = true;
-    // What ran before we looked did not start now.
     const watchedForMs = this.#parts.nowMs() - this.#bornMs;
-    if (tracked.uptimeSeconds === null || tracked.uptimeSeconds * 1000 > watchedForMs) return;
+    tracked.predates = tracked.uptimeSeconds === null || tracked.uptimeSeconds * 1000 > watchedForMs;
+    if (tracked.predates) return; // it did not start now
     this.#occurrences.push({
       at: tracked.main?.startedAt ?? this.#nowText(),
       kind: 'workerStarted',
@@ -434,6 +449,7 @@ export class Sampler {
       return null;
     }
     if (!gpuPidsKnown) return null;
+    if (this.#doubts.fellSilent) discovery.keepHeld();
     const workersByPath = new Map<string, string>();
     for (const path of this.#tracked.keys()) workersByPath.set(path, path);
     const attribution = attribute({
@@ -569,11 +585,11 @@ export class Sampler {
     const working = reading.status === 'working';
     const counts = new Map<string, number>();
     for (const { gpuUuid } of reading.processes) counts.set(gpuUuid, (counts.get(gpuUuid) ?? 0) + 1);
-    return reading.devices.map((device) => ({
+    return reading.devices.map(({ processesKnown, ...device }) => ({
       ...device,
-      processCount: working ? (counts.get(device.uuid) ?? 0) : null,
+      processCount: working && processesKnown ? (counts.get(device.uuid) ?? 0) : null,
       unattributedBytes:
-        working && attribution !== null
+        working && processesKnown && attribution !== null
           ? attribution.unattributedBytes.has(device.uuid)
             ? (attribution.unattributedBytes.get(device.uuid) ?? null)
             : 0

@@ -18,8 +18,11 @@ export interface StateInput {
   readonly gpuStatus: GpuReading['status'];
   /** GPUs on which it holds a context now; null where attribution can't be had. */
   readonly gpuUuids: readonly string[] | null;
+  /** It may hold a GPU that does not tell its processes now. */
+  readonly gpuDoubt: boolean;
   /** GPUs that answer as they should. */
   readonly healthyGpus: ReadonlySet<string>;
+  /** Over `gpuUuids`: in doubt it is the least that it can be. */
   readonly gpuUtilizationPercent: number | null;
   readonly cpuPercent: number | null;
 }
@@ -72,6 +75,11 @@ function isQuiet(previous: StateMemory | null, input: StateInput, options: State
     if (input.gpuUuids === null) return null;
     const lost = [...input.gpuUuids, ...(previous?.gpuUuids ?? [])].some((uuid) => !input.healthyGpus.has(uuid));
     if (lost) return null;
+    if (input.gpuDoubt) {
+      return input.gpuUtilizationPercent !== null && input.gpuUtilizationPercent > options.idleBelowPercent
+        ? false
+        : null;
+    }
     if (input.gpuUuids.length > 0) {
       return input.gpuUtilizationPercent === null ? null : input.gpuUtilizationPercent <= options.idleBelowPercent;
     }

@@ -109,6 +109,8 @@ export interface WorkerInput {
   readonly uptimeSeconds: number | null;
   /** null where nothing can be said about GPUs. */
   readonly gpus: readonly WorkerGpu[] | null;
+  /** It may hold another GPU, which does not tell: no sum over its GPUs is known. */
+  readonly gpuDoubt: boolean;
   readonly gpuTotals: ReadonlyMap<string, number | null>;
   readonly ready: boolean | null;
   readonly state: WorkerSample['state'];
@@ -142,6 +144,7 @@ const pressure = (value: number): number | null => (value >= 0 && value <= 100 ?
 /** One worker as it travels. Pure. */
 export function workerSample(input: WorkerInput): WorkerSample {
   const { watched, row, rates, processes, record, described, main, gpus } = input;
+  const summed = input.gpuDoubt ? null : gpus;
   const own = processes?.length ?? null;
   const memoryBytes = input.memoryFromProc
     ? residentSum(processes, input.nestedProcesses)
@@ -182,9 +185,9 @@ export function workerSample(input: WorkerInput): WorkerSample {
     },
     gpus: [...(gpus ?? [])],
     gpuUtilizationPercent:
-      gpus === null ? null : percent(sum(gpus.map(({ utilizationPercent }) => utilizationPercent))),
-    vramUsedBytes: gpus === null ? null : sum(gpus.map(({ memoryUsedBytes }) => memoryUsedBytes)),
-    vramTotalBytes: gpus === null ? null : sum(gpus.map(({ uuid }) => input.gpuTotals.get(uuid) ?? null)),
+      summed === null ? null : percent(sum(summed.map(({ utilizationPercent }) => utilizationPercent))),
+    vramUsedBytes: summed === null ? null : sum(summed.map(({ memoryUsedBytes }) => memoryUsedBytes)),
+    vramTotalBytes: summed === null ? null : sum(summed.map(({ uuid }) => input.gpuTotals.get(uuid) ?? null)),
     state: input.state,
     ready: input.ready,
     reservationId: record?.reservationId ?? null,

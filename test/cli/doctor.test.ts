@@ -67,7 +67,7 @@ const working: GpuReading = {
   reason: null,
   ageMs: 10,
   status: 'working',
-  devices: gpus,
+  devices: gpus.map((gpu) => ({ ...gpu, processesKnown: true })),
   processes: [],
   faults: [],
 };
@@ -356,7 +356,7 @@ describe('doctor: broken hosts', () => {
         host: {
           readGpus: async () => ({
             ...working,
-            devices: gpus.map((gpu, i) => (i === 1 ? { ...gpu, health: 'lost' as const } : gpu)),
+            devices: working.devices.map((gpu, i) => (i === 1 ? { ...gpu, health: 'lost' as const } : gpu)),
           }),
         },
       },

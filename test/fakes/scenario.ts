@@ -82,6 +82,8 @@ export interface Scenario {
     readonly delayMs?: number;
     /** 6, 9, 12, 18, 255: fails with the text of that code. 14: ends so, after it has told everything. */
     readonly exit?: number;
+    /** As `exit`, for the list of processes alone. */
+    readonly appsExit?: number;
     /** A line before the rows. */
     readonly warning?: string;
   };
@@ -131,6 +133,7 @@ export function scenarioText(scenario: Scenario): string {
   }
   if (scenario.smi?.delayMs) lines.push(`smi delay ${scenario.smi.delayMs}`);
   if (scenario.smi?.exit) lines.push(`smi exit ${scenario.smi.exit}`);
+  if (scenario.smi?.appsExit) lines.push(`smi appsExit ${scenario.smi.appsExit}`);
   if (scenario.smi?.warning) lines.push(`smi warning ${scenario.smi.warning}`);
   for (const xid of scenario.xids ?? []) lines.push(`xid ${xid.gpu} ${xid.xid}`);
   return `${[...lines, ...scenario.gpus.flatMap(gpuLines)].join('\n')}\n`;

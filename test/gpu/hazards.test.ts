@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Assembled } from '../../lib/gpu/assemble.js';
 import { FakeMachine, type Scenario } from '../fakes/scenario.js';
-import { gb10, hazards, migGpu } from './hazards.js';
+import { consumer, gb10, hazards, migGpu } from './hazards.js';
 import { nvidiaSmiOnce, nvmlOnce } from './once.js';
 import { reading, sourceOf, working } from './sources.js';
 
@@ -87,8 +87,16 @@ const expected: Record<keyof typeof hazards, Check> = {
     expect(codes(seen)).toEqual([['UNKNOWN_ERROR', 'fanPercent']]);
   },
   '18 a container that may not see processes': (seen) => {
-    expect(only(seen)).toMatchObject({ health: 'ok', memoryTotalBytes: 81559 * MiB });
+    expect(only(seen)).toMatchObject({ health: 'ok', memoryTotalBytes: 81559 * MiB, processesKnown: false });
     expect(codes(seen)).toEqual([['NO_PERMISSION', 'processCount']]);
+  },
+  '18b a process list that fails beside one that does not': (seen) => {
+    expect(seen.devices.map(({ health, processesKnown }) => [health, processesKnown])).toEqual([
+      ['ok', true],
+      ['ok', false],
+    ]);
+    expect(processes(seen)).toEqual([[42, 500 * MiB]]);
+    expect(codes(seen)).toEqual([['UNKNOWN_ERROR', 'processCount']]);
   },
   '20 an idle GPU has no samples': (seen) => {
     expect(seen.processes[0]!.utilizationPercent).toBe(0);
@@ -217,6 +225,17 @@ describe('known faults', () => {
   ] as const)('known faults: nvidia-smi that ends %i', async (exit, kind, code) => {
     using machine = new FakeMachine({ gpus: [gb10], smi: { exit } });
     expect(await nvidiaSmiOnce(machine)).toMatchObject({ kind, code });
+  });
+
+  it.each([
+    [9, 'DRIVER_NOT_LOADED'],
+    [18, 'VERSION_MISMATCH'],
+    [255, 'UNKNOWN_ERROR'],
+  ] as const)('known faults: nvidia-smi whose list of processes alone ends %i', async (appsExit, code) => {
+    using machine = new FakeMachine({ gpus: [consumer(0)], smi: { appsExit } });
+    const seen = (await nvidiaSmiOnce(machine)) as Assembled;
+    expect(only(seen)).toMatchObject({ health: 'ok', memoryTotalBytes: 24564 * MiB, processesKnown: false });
+    expect(codes(seen)).toEqual([[code, 'processCount']]);
   });
 
   it('known faults: nvidia-smi ends 14 and warns, with all its data there', async () => {

@@ -68,6 +68,16 @@ export const gb10: FakeGpu = consumer(0, {
 
 const both = (code: number) => ({ nvmlDeviceGetMemoryInfo: code, nvmlDeviceGetMemoryInfo_v2: code });
 
+/** What every list of processes answers instead. */
+export const listCodes = (code: number): Readonly<Record<string, number>> => ({
+  nvmlDeviceGetComputeRunningProcesses: code,
+  nvmlDeviceGetComputeRunningProcesses_v2: code,
+  nvmlDeviceGetComputeRunningProcesses_v3: code,
+  nvmlDeviceGetGraphicsRunningProcesses: code,
+  nvmlDeviceGetGraphicsRunningProcesses_v2: code,
+  nvmlDeviceGetMPSComputeRunningProcesses_v2: code,
+});
+
 /** Machines on which telemetry has gone wrong before; the numbers are those of the catalogue of known faults. */
 export const hazards = {
   '01 a 535.54 whose _v3 lists take 32 bytes': {
@@ -162,18 +172,11 @@ export const hazards = {
       }),
     ],
   },
-  '18 a container that may not see processes': {
+  '18 a container that may not see processes': { gpus: [h100(0, { codes: listCodes(4) })] },
+  '18b a process list that fails beside one that does not': {
     gpus: [
-      h100(0, {
-        codes: {
-          nvmlDeviceGetComputeRunningProcesses: 4,
-          nvmlDeviceGetComputeRunningProcesses_v2: 4,
-          nvmlDeviceGetComputeRunningProcesses_v3: 4,
-          nvmlDeviceGetGraphicsRunningProcesses: 4,
-          nvmlDeviceGetGraphicsRunningProcesses_v2: 4,
-          nvmlDeviceGetMPSComputeRunningProcesses_v2: 4,
-        },
-      }),
+      h100With(0, [{ pid: 42, bytes: 500 * MiB, utilization: 7 }]),
+      h100With(1, [{ pid: 43, bytes: 600 * MiB, utilization: 9 }], { codes: listCodes(999) }),
     ],
   },
   '20 an idle GPU has no samples': { gpus: [h100With(0, [{ pid: 42, bytes: 500 * MiB, utilization: null }])] },

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { throttleReasons } from '../../lib/gpu/codes.js';
 import {
   GpuQuery,
+  listFailure,
   parseComputeApps,
   parseFailure,
   parseGpuRows,
@@ -222,9 +223,29 @@ describe('rows of processes', () => {
     expect(parseComputeApps(`${uuid}, 79, python, ${cell}`).apps).toEqual([{ uuid, pid: 79, bytes: null }]);
   });
 
-  it('a row without permission is no process, and says so', () => {
-    const token = '[Insufficient Permissions]';
-    expect(parseComputeApps(`${uuid}, ${token}, ${token}, ${token}`)).toEqual({ apps: [], noPermission: [uuid] });
+  it.each([
+    ['[Insufficient Permissions]', 4],
+    ['[Unknown Error]', 999],
+    ['[N/A]', 3],
+    ['[GPU is lost]', 15],
+  ])('a row of %s is no process, and says why', (token, code) => {
+    expect(parseComputeApps(`${uuid}, ${token}, ${token}, ${token}`)).toEqual({
+      apps: [],
+      refused: [{ uuid, code }],
+    });
+  });
+
+  it('a list that ended ill is not taken for an empty one', () => {
+    expect(listFailure('', 0, [])).toBeNull();
+    expect(listFailure('WARNING: infoROM is corrupted at gpu 0000:67:00.0\n', 14, [])).toBeNull();
+    expect(listFailure('', 4, [])).toBe(4);
+    expect(listFailure('', 255, [])).toBe(999);
+    expect(listFailure('', null, [])).toBe(999); // killed by a signal that was not ours
+    expect(listFailure('Failed to initialize NVML: Driver/library version mismatch\n', 18, [])).toBe(18);
+    const lost = 'Unable to determine the device handle for GPU0000:1B:00.0: Unknown Error\n';
+    expect(listFailure(lost, 255, [])).toBe(999);
+    // That one is known to be lost, and the others were told.
+    expect(listFailure(lost, 255, [{ busId: '00000000:1B:00.0', code: 999 }])).toBeNull();
   });
 
   it('pmon is read by the names of its heading', () => {

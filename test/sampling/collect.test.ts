@@ -459,6 +459,7 @@ describe('GPUs of workers', () => {
     computeCapability: null,
     unsupported: [],
     health: 'ok',
+    processesKnown: true,
     ...over,
   });
   const holds = (gpuUuid: string, pid: number, gib: number) => ({

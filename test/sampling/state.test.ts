@@ -7,6 +7,7 @@ const base: StateInput = {
   ready: null,
   gpuStatus: 'absent',
   gpuUuids: [],
+  gpuDoubt: false,
   healthyGpus: new Set(['A', 'B']),
   gpuUtilizationPercent: 0,
   cpuPercent: 0,
@@ -76,6 +77,16 @@ describe('worker state', () => {
     const hidden = { gpuStatus: 'working', gpuUuids: null, gpuUtilizationPercent: null } as const;
     expect(run([hidden, hidden, hidden, hidden, hidden]).at(-1)).toBe('unknown');
     expect(run([{ cpuPercent: null }, { cpuPercent: null }]).at(-1)).toBe('unknown');
+  });
+
+  it('in doubt about a GPU it is never idle, and busy where another GPU shows it', () => {
+    const doubt = (gpuUtilizationPercent: number | null, gpuUuids: readonly string[]): Partial<StateInput> =>
+      gpu(gpuUtilizationPercent, { gpuUuids, gpuDoubt: true, cpuPercent: 0 });
+    expect(run(Array(6).fill(doubt(0, []))).slice(1)).toEqual(Array(5).fill('unknown'));
+    expect(run(Array(6).fill(doubt(0, ['A']))).slice(1)).toEqual(Array(5).fill('unknown'));
+    expect(run([doubt(3, ['A']), doubt(3, ['A']), doubt(null, ['A'])])).toEqual(['starting', 'busy', 'unknown']);
+    // No use of CPU says whether a GPU is at work.
+    expect(run(Array(3).fill({ ...doubt(0, []), cpuPercent: 90 })).at(-1)).toBe('unknown');
   });
 
   it('after unknown the quiet time begins anew', () => {

@@ -249,8 +249,8 @@ int QueryApps(const Scenario& scenario, const Arguments& arguments) {
     if (!AnswersProcesses(gpu)) {
       for (const char* function : {"nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetComputeRunningProcesses_v2",
                                    "nvmlDeviceGetComputeRunningProcesses_v3"}) {
-        if (CodeOf(gpu, function) != 4) continue;
-        const std::string token = Token(scenario, 4);
+        if (CodeOf(gpu, function) == 0) continue;
+        const std::string token = Token(scenario, CodeOf(gpu, function));
         std::printf("%s, %s, %s, %s\n", gpu.uuid.c_str(), token.c_str(), token.c_str(), token.c_str());
         break;
       }
@@ -344,6 +344,7 @@ int main(int argc, char** argv) {
   }
   const Scenario scenario = fake::TheMachine().Now();
   if (scenario.smiDelayMs > 0) std::this_thread::sleep_for(std::chrono::milliseconds(scenario.smiDelayMs));
+  if (scenario.smiAppsExit > 0 && !arguments.apps.empty()) return Fail(scenario.smiAppsExit);
   if (scenario.smiExit > 0 && scenario.smiExit != 14) return Fail(scenario.smiExit);
   if (scenario.gpus.empty()) return Fail(6);
   if (!scenario.smiWarning.empty()) std::printf("%s\n", scenario.smiWarning.c_str());

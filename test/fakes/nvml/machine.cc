@@ -125,6 +125,7 @@ Scenario Parse(const std::string& text) {
       words >> what;
       if (what == "delay") words >> scenario.smiDelayMs;
       if (what == "exit") words >> scenario.smiExit;
+      if (what == "appsExit") words >> scenario.smiAppsExit;
       if (what == "warning") scenario.smiWarning = Rest(words);
     } else if (!scenario.gpus.empty()) {
       ReadGpuLine(key, words, scenario.gpus.back());
