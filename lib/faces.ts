@@ -99,6 +99,19 @@ export function faceOf(faces: Readonly<Record<string, Face>>, key: string): Face
   return Object.hasOwn(faces, key) ? (faces[key] as Face) : { ...unknownFace, word: key };
 }
 
+/** What a worker or GPU is, as far as is known: nobody knows of an offline hive what is still idle or well there. */
+export const workerFace = (worker: { readonly state: string; readonly liveness: Liveness }): Face =>
+  worker.liveness === 'offline' ? livenessFaces.offline : faceOf(workerStateFaces, worker.state);
+export const gpuFace = (gpu: { readonly health: string; readonly liveness: Liveness }): Face =>
+  gpu.liveness === 'offline' ? livenessFaces.offline : faceOf(gpuHealthFaces, gpu.health);
+
+/** Said where values of a hive that is not heard are shown; null: they are of now. */
+export const oldValuesText = (liveness: Liveness): string | null =>
+  liveness === 'online' ? null : `its hive is ${liveness}: these values are old`;
+
+/** As a sentence of its own. */
+export const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
 /** What stands where a value is not known. Never 0. */
 export const unknownText = '—';
 

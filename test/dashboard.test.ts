@@ -2,12 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../lib/contract/api.js';
 import { countFleet } from '../lib/dashboard/data/counts.js';
+import { LiveSamples } from '../lib/dashboard/data/live-samples.js';
 import { requestOf } from '../lib/dashboard/data/placement-request.js';
 import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../lib/dashboard/data/query.js';
 import { placeBefore, takeMessages } from '../lib/dashboard/data/recent-events.js';
 import { Ring, stepMs, steps } from '../lib/dashboard/data/sparks.js';
 import { offsetsOf, rowAt } from '../lib/dashboard/parts/virtual.js';
-import { livenessFaces } from '../lib/faces.js';
+import { gpuFace, livenessFaces, workerFace } from '../lib/faces.js';
 import { SimulatedHive } from './harness/simulated-fleet.js';
 
 const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
@@ -22,6 +23,8 @@ const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gp
   }));
   return { view, workers, hive };
 };
+
+const hints = { online: '', late: 'slow', offline: livenessFaces.offline.hint };
 
 describe('the page, without a browser', () => {
   it('what an offline hive said last counts as offline, and its memory in no sum', () => {
@@ -87,7 +90,6 @@ describe('the page, without a browser', () => {
   });
 
   it('what needs attention: the worst first; of an offline host only that it is offline', () => {
-    const hints = { online: '', late: 'slow', offline: livenessFaces.offline.hint };
     const { hive } = beat('b');
     hive.stallGpu(0);
     hive.loseGpu(1);
@@ -96,7 +98,7 @@ describe('the page, without a browser', () => {
       [
         { view, liveness: 'online' },
         { view: { ...view, id: 'gone' }, liveness: 'offline' },
-        { view: { ...view, id: 'slow', faults: [] }, liveness: 'late' },
+        { view: { ...beat('slow').view }, liveness: 'late' },
       ],
       hints,
     );
@@ -107,13 +109,102 @@ describe('the page, without a browser', () => {
       ['slow is late', 'warning'],
     ]);
     expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
-    const fine = { view: { ...view, faults: [] }, liveness: 'online' as const };
+    const well = beat('b').view;
+    const fine = { view: well, liveness: 'online' as const };
     const order = sortHives([
-      { ...fine, view: { ...fine.view, id: 'n10' } },
-      { ...fine, view: { ...fine.view, id: 'n9' } },
+      { ...fine, view: { ...well, id: 'n10' } },
+      { ...fine, view: { ...well, id: 'n9' } },
       { view, liveness: 'offline' as const },
     ]);
     expect(order.map((entry) => entry.view.id)).toEqual(['b', 'n9', 'n10']);
+  });
+
+  it.each([
+    ['stalled', 'unknown', 'driver does not answer'],
+    ['lost', 'bad', 'fell off the bus'],
+    ['resetRequired', 'bad', '--gpu-reset'],
+    ['degraded', 'warning', 'plan a reset'],
+    ['noPermission', 'warning', 'group video'],
+    ['ofANewerVersion', 'unknown', ''],
+  ])('a GPU whose health is %s needs attention though no fault names it', (health, tone, mend) => {
+    const { view } = beat('b');
+    const gpus = view.gpus.map((gpu, index) => (index === 1 ? { ...gpu, health: health as typeof gpu.health } : gpu));
+    const sick = { view: { ...view, gpus, faults: [] }, liveness: 'online' as const };
+    const all = attentionOf([sick], hints);
+    expect(all).toMatchObject([{ title: 'b GPU 1', tone, show: `gpu:b/${gpus[1]?.uuid}` }]);
+    expect(all[0]?.text).toContain(mend);
+    expect(sortHives([{ ...sick, view: { ...beat('a').view } }, sick]).map((entry) => entry.view.id)).toEqual([
+      'b',
+      'a',
+    ]);
+    // A fault of a single value stands beside the mend of the health; one of the whole GPU instead of it.
+    const fault = { source: 'gpu', code: 'TIMEOUT', message: 'Power: no answer.', gpuUuid: gpus[1]!.uuid };
+    const texts = (faults: readonly (typeof fault & { field?: string })[]) =>
+      attentionOf([{ ...sick, view: { ...sick.view, faults: [...faults] } }], hints).map(({ text }) => text);
+    expect(texts([{ ...fault, field: 'powerWatts' }])).toEqual([
+      [all[0]?.text, fault.message].filter(Boolean).join(' '),
+    ]);
+    expect(texts([fault, fault])).toEqual([fault.message]);
+  });
+
+  it('a driver that stalls is said once, by the reader, and as not known', () => {
+    const { view } = beat('b');
+    const gpus = view.gpus.map((gpu) => ({ ...gpu, health: 'stalled' as const }));
+    const faults = [{ source: 'gpu', code: 'GPU_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
+    const of = (liveness: Liveness, rest: Partial<HiveView>) =>
+      attentionOf([{ view: { ...view, ...rest }, liveness }], hints).map(({ title, tone }) => [title, tone]);
+    expect(of('online', { gpus, faults })).toEqual([['b gpu', 'unknown']]);
+    expect(of('online', { gpus, faults: [] })).toEqual([
+      ['b GPU 0', 'unknown'],
+      ['b GPU 1', 'unknown'],
+    ]);
+    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults })).toEqual([
+      ['b gpu', 'bad'],
+      ['b GPU 1', 'unknown'],
+    ]);
+    expect(of('online', { faults: [] })).toEqual([]);
+    expect(
+      of('online', { gpus: gpus.map((gpu) => ({ ...gpu, health: 'initializing' as const })), faults: [] }),
+    ).toEqual([]);
+  });
+
+  it('a silence is a gap: what was said last is not said again', () => {
+    const live = new LiveSamples();
+    const values = (cpuPercent: number | null) => ({ cpuPercent });
+    expect(live.take(1000, values(4))).toBe(true);
+    // Drawn again without a beat, and a snapshot that tells of the same beat.
+    expect([live.take(1000, values(4)), live.take(1003, values(4))]).toEqual([false, false]);
+    live.take(2000, values(null));
+    live.take(3000, values(5));
+    live.take(43_000, values(6));
+    expect(live.points('cpuPercent', 3500)).toEqual([
+      { at: 1000, value: 4 },
+      { at: 2000, value: null },
+      { at: 3000, value: 5 },
+      { at: 3900, value: null },
+      { at: 43_000, value: 6 },
+    ]);
+    expect(live.points('another', 3500).map(({ value }) => value)).toEqual([null, null, null, null, null]);
+    live.forget(3000);
+    expect(live.points('cpuPercent', 3500)).toEqual([{ at: 43_000, value: 6 }]);
+    for (let at = 44_000; at < 944_000; at += 1000) live.take(at, values(1));
+    expect(live.points('cpuPercent', 3500)).toHaveLength(240);
+  });
+
+  it('workers of an offline hive are found and sorted as offline, whatever they were last', () => {
+    const { workers } = beat('a');
+    const [worker] = workers as [WorkerView];
+    const found = (state: string, row: WorkerView) => workerMatcher({ text: '', state, model: '', hive: '' })(row);
+    const silent = { ...worker, state: 'idle' as const, liveness: 'offline' as const };
+    expect([found('idle', silent), found('offline', silent), found('offline', worker)]).toEqual([false, true, false]);
+    const late = { ...silent, liveness: 'late' as const };
+    expect([found('idle', late), found('offline', late)]).toEqual([true, false]);
+    expect([workerFace(silent).word, workerFace(late).word, workerFace({ ...late, liveness: 'online' }).word]).toEqual([
+      'offline',
+      'idle',
+      'idle',
+    ]);
+    expect(gpuFace({ health: 'ok', liveness: 'offline' }).word).toBe('offline');
   });
 
   it('changes of state are shown only when asked for', () => {

@@ -10,6 +10,7 @@ import {
   formatPercent,
   formatRate,
   formatWatts,
+  gpuFace,
   gpuHealthFaces,
   hiveStateFaces,
   livenessFaces,
@@ -17,7 +18,7 @@ import {
   type Tone,
   toneAnsi,
   unknownText,
-  workerStateFaces,
+  workerFace,
 } from '../faces.js';
 import { type Column, type Span, span } from './table.js';
 
@@ -115,11 +116,11 @@ export const hiveFace = (hive: HiveView): Face =>
     : faceOf(livenessFaces, hive.liveness);
 
 /** One sign per GPU, in its colour: what eight GPUs do, in eight columns. */
-export function gpuSigns(gpus: HiveView['gpus']): Span[] {
+export function gpuSigns({ gpus, liveness }: Pick<HiveView, 'gpus' | 'liveness'>): Span[] {
   if (gpus.length === 0) return [span('no GPU', toneAnsi.unknown)];
   return gpus.map((gpu) => {
-    if (gpu.health !== 'ok') {
-      const face = faceOf(gpuHealthFaces, gpu.health);
+    const face = gpuFace({ health: gpu.health, liveness });
+    if (face !== gpuHealthFaces.ok) {
       return span(face.symbol, toneAnsi[face.tone]);
     }
     if (gpu.utilizationPercent === null) return span('?', toneAnsi.unknown);
@@ -178,7 +179,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     min: 8,
     max: 16,
     rank: 4,
-    draw: (h) => gpuSigns(h.gpus),
+    draw: (h) => gpuSigns(h),
     order: (h) => h.gpus.length,
     descending: true,
   },
@@ -301,7 +302,7 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     min: 10,
     max: 10,
     rank: 0,
-    draw: (w) => [faceSpan(w.liveness === 'offline' ? livenessFaces.offline : faceOf(workerStateFaces, w.state))],
+    draw: (w) => [faceSpan(workerFace(w))],
     order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
   },
   {
@@ -445,7 +446,7 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     min: 14,
     max: 16,
     rank: 0,
-    draw: (g) => [faceSpan(g.liveness === 'offline' ? livenessFaces.offline : faceOf(gpuHealthFaces, g.health))],
+    draw: (g) => [faceSpan(gpuFace(g))],
     order: (g) => Object.keys(gpuHealthFaces).length - Object.keys(gpuHealthFaces).indexOf(g.health),
   },
   {

@@ -1,4 +1,4 @@
-import type { FleetEvent, History, HiveView, WorkerView } from '../../contract/api.js';
+import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import {
   eventFaces,
@@ -11,11 +11,12 @@ import {
   formatGibOf,
   formatPercent,
   formatRate,
-  gpuHealthFaces,
+  gpuFace,
+  oldValuesText,
   shortUuid,
   toneAnsi,
   unknownText,
-  workerStateFaces,
+  workerFace,
 } from '../../faces.js';
 import { bar, faceSpan, gauge, gpuColumns, hiveFace, loadTone, share, value, workerColumns } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
@@ -234,6 +235,7 @@ function historyLines(history: History | null, width: number): Line[] {
 
 interface HeldGpu extends WorkerGpu {
   readonly gpu: GpuSample | null;
+  readonly liveness: Liveness;
 }
 
 /** What a worker has of each GPU that it holds. */
@@ -252,7 +254,7 @@ const heldColumns: readonly Column<HeldGpu>[] = [
     min: 14,
     max: 16,
     rank: 1,
-    draw: ({ gpu }) => [gpu ? faceSpan(faceOf(gpuHealthFaces, gpu.health)) : value(unknownText)],
+    draw: ({ gpu, liveness }) => [gpu ? faceSpan(gpuFace({ health: gpu.health, liveness })) : value(unknownText)],
   },
   {
     key: 'vram',
@@ -287,8 +289,12 @@ export function workerDetail(
   width: number,
 ): Line[] {
   const working = worker.workingSetBytes ?? worker.memoryBytes;
-  const state = faceOf(workerStateFaces, worker.state);
-  const held = worker.gpus.map((own) => ({ ...own, gpu: hive?.gpus.find(({ uuid }) => uuid === own.uuid) ?? null }));
+  const state = workerFace(worker);
+  const held = worker.gpus.map((own) => ({
+    ...own,
+    gpu: hive?.gpus.find(({ uuid }) => uuid === own.uuid) ?? null,
+    liveness: worker.liveness,
+  }));
   const ready =
     worker.ready === null
       ? span('nothing to probe', '2')
@@ -309,7 +315,7 @@ export function workerDetail(
       span('  '),
       ready,
     ],
-    [span(worker.liveness === 'online' ? state.hint : `its hive is ${worker.liveness}: these values are old`, '2')],
+    [span(oldValuesText(worker.liveness) ?? state.hint, '2')],
     pair('model', value(worker.model ?? unknownText)),
     pair('endpoint', value(worker.endpoint ?? (worker.port === null ? unknownText : `port ${worker.port}`))),
     pair(

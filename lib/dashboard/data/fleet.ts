@@ -106,7 +106,17 @@ function touched(cameOrWent = false): void {
 }
 
 function putHive(view: HiveView, now: number): void {
+  const before = hives.get(view.id)?.liveness;
   hives.set(view.id, { view, liveness: view.liveness, heardAt: now - view.ageMs });
+  if (before !== view.liveness) relabel(view.id, view.liveness);
+}
+
+/** Workers are as lively as their hive: a beat brings only the rows that changed, and a silence brings none. */
+function relabel(hive: string, liveness: Liveness): void {
+  for (const key of keysOfHive.get(hive) ?? []) {
+    const worker = workers.get(key);
+    if (worker && worker.liveness !== liveness) workers.set(key, { ...worker, liveness });
+  }
 }
 
 function putWorker(worker: WorkerView): void {
@@ -186,7 +196,10 @@ function concludeFrom(event: FleetEvent): void {
   const before = hives.size + workers.size;
   const hive = hives.get(event.hive);
   const liveness = livenessOfKind[event.kind];
-  if (hive && liveness) hives.set(event.hive, { ...hive, liveness });
+  if (hive && liveness) {
+    hives.set(event.hive, { ...hive, liveness });
+    relabel(event.hive, liveness);
+  }
   if (event.kind === 'hiveRemoved') dropHive(event.hive);
   if (event.kind === 'workerGone' && event.workerId) dropWorker(`${event.hive}/${event.workerId}`);
   touched(hives.size + workers.size !== before);
@@ -218,6 +231,9 @@ export const workersOf = (hive: string): readonly WorkerView[] =>
 
 /** Age of the last beat of a hive, in ms, now. */
 export const ageOf = (hive: Hive) => Math.max(0, performance.now() - hive.heardAt);
+
+/** Silence after which what a hive said last is no longer what is now: three beats are missing. */
+export const quietAfterMs = (hive: Hive) => 3 * hive.view.intervalMs + 500;
 
 /** Draw again although nothing came: ages go on. */
 setInterval(() => {

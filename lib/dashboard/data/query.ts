@@ -1,5 +1,7 @@
 /** Which workers and hives are shown, and in which order. Pure. */
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../contract/api.js';
+import type { Fault, GpuSample } from '../../contract/heartbeat.js';
+import { faceOf, gpuHealthFaces } from '../../faces.js';
 
 export interface WorkerFilter {
   readonly text: string;
@@ -39,11 +41,14 @@ function haystackOf(worker: WorkerView): string {
   return text;
 }
 
+/** What an offline hive said last of its workers is no longer known to be so. */
+const stateOf = (worker: WorkerView) => (worker.liveness === 'offline' ? 'offline' : worker.state);
+
 /** A test to put to many workers. */
 export function workerMatcher(filter: WorkerFilter): (worker: WorkerView) => boolean {
   const words = wordsOf(filter.text);
   return (worker) => {
-    if (filter.state !== '' && worker.state !== filter.state) return false;
+    if (filter.state !== '' && stateOf(worker) !== filter.state) return false;
     if (filter.model !== '' && worker.model !== filter.model) return false;
     if (filter.hive !== '' && worker.hive !== filter.hive) return false;
     if (words.length === 0) return true;
@@ -55,7 +60,7 @@ export function workerMatcher(filter: WorkerFilter): (worker: WorkerView) => boo
 export const workerSorts = {
   worker: (worker: WorkerView) => worker.key,
   model: (worker: WorkerView) => worker.model,
-  state: (worker: WorkerView) => worker.state,
+  state: stateOf,
   cpu: (worker: WorkerView) => worker.cpuPercent,
   memory: (worker: WorkerView) => worker.memoryBytes,
   gpu: (worker: WorkerView) => worker.gpuUtilizationPercent,
@@ -120,10 +125,77 @@ export interface HiveNow {
 
 /** Faults that the hive can live with. */
 const warningCode = /ECC|DEGRADED|PERMISSION|UNSUPPORTED|FALLBACK|TIMEOUT|SLOW/;
+const toneOf = (fault: Fault): Attention['tone'] => (warningCode.test(fault.code) ? 'warning' : 'bad');
+
+/** What a health asks of a person: null where all is well, or the driver is only waking it. */
+const healthTones: Readonly<Record<GpuSample['health'], Attention['tone'] | null>> = {
+  ok: null,
+  initializing: null,
+  degraded: 'warning',
+  noPermission: 'warning',
+  // Nobody knows how it is: it may be well.
+  stalled: 'unknown',
+  resetRequired: 'bad',
+  lost: 'bad',
+};
+/** A health of a newer version is not known to be good. */
+const healthTone = (health: string): Attention['tone'] | null =>
+  Object.hasOwn(healthTones, health) ? healthTones[health as GpuSample['health']] : 'unknown';
+
+const ofReader = (fault: Fault) => fault.source === 'gpu' && !fault.gpuUuid;
+
+/**
+ * One line for each GPU of which something is to be said, whether a fault says it, its health, or both. `told`: the hive's
+ * GPU reader has said of all of them what their health says again.
+ */
+function gpuAttention({ view }: HiveNow, gpu: GpuSample, told: boolean): Attention | null {
+  const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
+  const tone = healthTone(gpu.health);
+  if (faults.length === 0 && (tone === null || told)) return null;
+  const isTold = faults.some(({ field }) => field === undefined || field === 'gpus');
+  const texts = [
+    ...(tone === null || isTold ? [] : [faceOf(gpuHealthFaces, gpu.health).hint]),
+    ...new Set(faults.map(({ message }) => message)),
+  ];
+  const few = texts.slice(0, 3);
+  if (texts.length > few.length) few.push(`And ${texts.length - few.length} more.`);
+  return {
+    id: `${view.id}:gpu:${gpu.uuid}`,
+    hive: view.id,
+    // What is wrong with single values of a GPU that works is no outage.
+    tone: tone ?? 'warning',
+    title: `${view.id} GPU ${gpu.index}`,
+    text: few.join(' '),
+    show: `gpu:${view.id}/${gpu.uuid}`,
+  };
+}
+
+function hiveAttention(hive: HiveNow): Attention[] {
+  const { view } = hive;
+  const [first] = view.gpus;
+  const shared = first && view.gpus.every(({ health }) => health === first.health) ? healthTone(first.health) : null;
+  const told = view.faults.some(ofReader) && shared !== null;
+  const gpus = view.gpus.map((gpu) => gpuAttention(hive, gpu, told)).filter((item) => item !== null);
+  const others = view.faults.flatMap((fault, index): Attention[] => {
+    if (fault.gpuUuid && view.gpus.some(({ uuid }) => uuid === fault.gpuUuid)) return [];
+    return [
+      {
+        id: `${view.id}:${index}:${fault.code}`,
+        hive: view.id,
+        tone: told && ofReader(fault) && shared !== null ? shared : toneOf(fault),
+        title: fault.workerId ? `${view.id}/${fault.workerId}` : `${view.id} ${fault.source}`,
+        text: fault.message,
+        show: fault.workerId ? `worker:${view.id}/${fault.workerId}` : `hive:${view.id}`,
+      },
+    ];
+  });
+  return [...gpus, ...others];
+}
 
 export function attentionOf(hives: Iterable<HiveNow>, livenessHint: Readonly<Record<Liveness, string>>): Attention[] {
   const all: Attention[] = [];
-  for (const { view, liveness } of hives) {
+  for (const hive of hives) {
+    const { view, liveness } = hive;
     if (liveness !== 'online') {
       all.push({
         id: `${view.id}:liveness`,
@@ -135,28 +207,7 @@ export function attentionOf(hives: Iterable<HiveNow>, livenessHint: Readonly<Rec
       });
     }
     // What an offline host said last is no news.
-    if (liveness === 'offline') continue;
-    view.faults.forEach((fault, index) => {
-      const gpu = fault.gpuUuid ? view.gpus.find((candidate) => candidate.uuid === fault.gpuUuid) : undefined;
-      const subject = gpu
-        ? `${view.id} GPU ${gpu.index}`
-        : fault.workerId
-          ? `${view.id}/${fault.workerId}`
-          : `${view.id} ${fault.source}`;
-      const health = gpu?.health;
-      all.push({
-        id: `${view.id}:${index}:${fault.code}`,
-        hive: view.id,
-        tone: health === 'stalled' ? 'unknown' : warningCode.test(fault.code) ? 'warning' : 'bad',
-        title: subject,
-        text: fault.message,
-        show: gpu
-          ? `gpu:${view.id}/${gpu.uuid}`
-          : fault.workerId
-            ? `worker:${view.id}/${fault.workerId}`
-            : `hive:${view.id}`,
-      });
-    });
+    if (liveness !== 'offline') all.push(...hiveAttention(hive));
   }
   return all.sort((a, b) => rank[a.tone] - rank[b.tone] || collator.compare(a.title, b.title));
 }
@@ -165,7 +216,7 @@ export function attentionOf(hives: Iterable<HiveNow>, livenessHint: Readonly<Rec
 export function urgencyOf({ view, liveness }: HiveNow): number {
   if (liveness === 'offline') return 0;
   if (liveness === 'late') return 1;
-  return view.faults.length > 0 ? 2 : 3;
+  return view.faults.length > 0 || view.gpus.some(({ health }) => healthTone(health) !== null) ? 2 : 3;
 }
 
 export function sortHives<T extends HiveNow>(hives: T[]): T[] {

@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { formatAge, unknownText } from '../../faces.js';
 import { drawnTheme } from './theme.js';
 
 export interface ChartProps {
@@ -10,6 +11,8 @@ export interface ChartProps {
   readonly ages: readonly number[];
   /** null: not known; the line has a gap. */
   readonly values: readonly (number | null)[];
+  /** How long the hive has been silent; null: `now` is of now. */
+  readonly silentMs: number | null;
   readonly format: (value: number | null) => string;
   /** Drawn as a dashed line, and the top of the scale. */
   readonly limit?: number | null;
@@ -23,7 +26,8 @@ const css = (name: string) => getComputedStyle(document.documentElement).getProp
 
 const ageText = (seconds: number) => (seconds > -30 ? 'now' : `${Math.round(seconds / 60)} min`);
 
-export function Chart({ title, now, ages, values, format, limit = null, top = 0, tone = 'active' }: ChartProps) {
+export function Chart(props: ChartProps) {
+  const { title, now, ages, values, silentMs, format, limit = null, top = 0, tone = 'active' } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const theme = drawnTheme.value;
@@ -144,13 +148,23 @@ export function Chart({ title, now, ages, values, format, limit = null, top = 0,
     <figure class="chart">
       <figcaption>
         <span>{title}</span>
-        <strong>{now}</strong>
+        {silentMs === null ? (
+          <strong>{now}</strong>
+        ) : (
+          <strong class="unknown">
+            {unknownText}
+            <span class="sr-only">unknown</span>{' '}
+            <small>
+              was {now} {formatAge(silentMs)} ago
+            </small>
+          </strong>
+        )}
       </figcaption>
       <div
         ref={box}
         class="plot"
         role="img"
-        aria-label={`${title}: ${summary}${limit === null ? '' : `, limit ${format(limit)}`}`}
+        aria-label={`${title}: ${summary}${silentMs === null ? '' : ', not known now'}${limit === null ? '' : `, limit ${format(limit)}`}`}
       >
         <span class="tip" aria-hidden="true" />
       </div>

@@ -1,5 +1,6 @@
 import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
+import type { Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import {
   faceOf,
@@ -9,10 +10,13 @@ import {
   formatGibOf,
   formatPercent,
   formatWatts,
+  gpuFace,
   gpuHealthFaces,
   hiveStateFaces,
   livenessFaces,
+  oldValuesText,
   plural,
+  sentence,
   unknownText,
   workerStateFaces,
 } from '../../faces.js';
@@ -184,7 +188,7 @@ function HiveCard({ id }: { readonly id: string }) {
             <span>Power</span>
           </div>
           {view.gpus.map((gpu) => (
-            <GpuRow key={gpu.uuid} hive={id} gpu={gpu} />
+            <GpuRow key={gpu.uuid} hive={id} gpu={gpu} liveness={liveness} />
           ))}
         </div>
       )}
@@ -193,13 +197,14 @@ function HiveCard({ id }: { readonly id: string }) {
           {workers.slice(0, 24).map((worker) => (
             <i
               key={worker.key}
-              class={`dot tone-${faceOf(workerStateFaces, worker.state).tone} ${worker.state === 'unknown' ? 'hatched' : 'fill'}`}
+              class={`dot ${stale || worker.state === 'unknown' ? 'tone-unknown hatched' : `tone-${faceOf(workerStateFaces, worker.state).tone} fill`}`}
             />
           ))}
         </span>
         <button type="button" class="link quiet" onClick={() => go({ view: 'workers', hive: id, q: '' }, 'step')}>
           {plural(workers.length, 'worker')}
         </button>
+        {stale && <span class="face tone-bad plain">○ these values are old</span>}
         {!view.workersComplete && <span class="face tone-warning plain">◆ list incomplete</span>}
       </footer>
     </article>
@@ -216,11 +221,19 @@ function gpuSummary(gpus: readonly GpuSample[]): string {
   return [...names].map(([name, count]) => `${count} × ${name}`).join(', ');
 }
 
-function GpuRow({ hive, gpu }: { readonly hive: string; readonly gpu: GpuSample }) {
-  const face = faceOf(gpuHealthFaces, gpu.health);
+interface GpuRowProps {
+  readonly hive: string;
+  readonly gpu: GpuSample;
+  readonly liveness: Liveness;
+}
+
+function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
+  const face = gpuFace({ health: gpu.health, liveness });
+  const old = oldValuesText(liveness);
   const said = [
     `GPU ${gpu.index}`,
     face.word,
+    ...(old === null ? [] : [old]),
     `VRAM ${gpu.memoryUsedBytes === null ? 'unknown' : formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes)}`,
     `utilization ${gpu.utilizationPercent === null ? 'unknown' : formatPercent(gpu.utilizationPercent)}`,
     `temperature ${gpu.temperatureCelsius === null ? 'unknown' : formatCelsius(gpu.temperatureCelsius)}`,
@@ -231,12 +244,12 @@ function GpuRow({ hive, gpu }: { readonly hive: string; readonly gpu: GpuSample 
     <button
       type="button"
       class="gpu-row"
-      title={gpu.health === 'ok' ? undefined : face.hint}
+      title={[old === null ? '' : sentence(old), face.hint].filter(Boolean).join(' ') || undefined}
       onClick={() => show(`gpu:${hive}/${gpu.uuid}`)}
     >
       <span class="sr-only">{said}</span>
       <span class="index" aria-hidden="true">
-        {!silent && gpu.health !== 'ok' && <span class={`symbol tone-${face.tone}`}>{face.symbol}</span>}
+        {!silent && face !== gpuHealthFaces.ok && <span class={`symbol tone-${face.tone}`}>{face.symbol}</span>}
         <span>{gpu.index}</span>
       </span>
       <Meter

@@ -7,7 +7,10 @@ import {
   formatGibOf,
   formatPercent,
   formatWatts,
+  gpuFace,
   gpuHealthFaces,
+  oldValuesText,
+  sentence,
   unknownText,
 } from '../../faces.js';
 import { segment } from '../data/api.js';
@@ -19,18 +22,17 @@ import { fullness, Meter } from '../parts/meter.js';
 import { Facts, Faults, LinkTo } from './panel.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
-  const { view } = hive;
-  const series = useHistory(
-    `v1/gpus/${segment(gpu.uuid)}/history`,
-    () => ({
-      utilizationPercent: gpu.utilizationPercent,
-      memoryUsedBytes: gpu.memoryUsedBytes,
-      powerWatts: gpu.powerWatts,
-      temperatureCelsius: gpu.temperatureCelsius,
-    }),
-    drawn.value,
-  );
-  const face = faceOf(gpuHealthFaces, gpu.health);
+  drawn.value;
+  const { view, liveness } = hive;
+  const old = oldValuesText(liveness);
+  const series = useHistory(`v1/gpus/${segment(gpu.uuid)}/history`, hive, () => ({
+    utilizationPercent: gpu.utilizationPercent,
+    memoryUsedBytes: gpu.memoryUsedBytes,
+    powerWatts: gpu.powerWatts,
+    temperatureCelsius: gpu.temperatureCelsius,
+  }));
+  const said = faceOf(gpuHealthFaces, gpu.health);
+  const face = gpuFace({ health: gpu.health, liveness });
   const holders = workersOf(view.id).flatMap((worker) => {
     const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);
     return held ? [{ worker, held }] : [];
@@ -46,13 +48,15 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
         </h2>
         <p class="sub">
           <FaceChip face={face} />
+          {liveness === 'offline' && <span>last known: {said.word}</span>}
           <span>
             on <LinkTo to={`hive:${view.id}`}>{view.id}</LinkTo>
           </span>
           {gpu.memoryKind === 'unified' && <span>memory shared with the host</span>}
         </p>
       </header>
-      {gpu.health !== 'ok' && <p class="note">{face.hint}</p>}
+      {old !== null && <p class="note old">{sentence(old)}</p>}
+      {gpu.health !== 'ok' && <p class="note">{said.hint}</p>}
       <Faults faults={view.faults.filter((fault) => fault.gpuUuid === gpu.uuid)} />
       <div class="charts">
         <Chart

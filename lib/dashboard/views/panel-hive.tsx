@@ -5,7 +5,7 @@ import {
   formatDuration,
   formatGib,
   formatGibOf,
-  gpuHealthFaces,
+  gpuFace,
   hiveStateFaces,
   livenessFaces,
   plural,
@@ -26,19 +26,16 @@ const gpuReaders = { nvml: 'NVML', nvidiaSmi: 'nvidia-smi', none: 'none' } as co
 
 export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
+  drawn.value;
   const { view, liveness } = hive;
   const { host, collection } = view;
   const workers = workersOf(view.id);
-  const series = useHistory(
-    `v1/hives/${segment(view.id)}/history`,
-    () => ({
-      cpuPercent: host.cpuPercent,
-      memoryAvailableBytes: host.memoryAvailableBytes,
-      load1: host.load1,
-      workers: workers.length,
-    }),
-    drawn.value,
-  );
+  const series = useHistory(`v1/hives/${segment(view.id)}/history`, hive, () => ({
+    cpuPercent: host.cpuPercent,
+    memoryAvailableBytes: host.memoryAvailableBytes,
+    load1: host.load1,
+    workers: workers.length,
+  }));
   const total = host.memoryTotalBytes;
   const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
   const own = events.filter((event) => event.hive === view.id).slice(0, 20);
@@ -52,7 +49,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
       </header>
-      {liveness !== 'online' && <p class="note">{livenessFaces[liveness].hint}</p>}
+      {liveness !== 'online' && <p class="note old">{livenessFaces[liveness].hint} These values are old.</p>}
       <Faults faults={view.faults} />
       <div class="charts">
         <Chart
@@ -102,7 +99,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
               <li key={gpu.uuid}>
                 <LinkTo to={`gpu:${view.id}/${gpu.uuid}`}>GPU {gpu.index}</LinkTo>
                 <span>{gpu.name ?? unknownText}</span>
-                <FaceChip face={faceOf(gpuHealthFaces, gpu.health)} plain />
+                <FaceChip face={gpuFace({ health: gpu.health, liveness })} plain />
               </li>
             ))}
           </ul>

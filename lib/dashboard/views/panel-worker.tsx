@@ -9,7 +9,10 @@ import {
   formatGibOf,
   formatPercent,
   formatRate,
+  oldValuesText,
+  sentence,
   unknownText,
+  workerFace,
   workerStateFaces,
 } from '../../faces.js';
 import { segment } from '../data/api.js';
@@ -23,16 +26,17 @@ import { Facts, Faults, Labels, LinkTo } from './panel.js';
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
+  drawn.value;
   const hive = hives.get(worker.hive);
   const series = useHistory(
     `v1/workers/${segment(worker.hive)}/${segment(worker.group)}/${segment(worker.instance)}/history`,
+    hive,
     () => ({
       cpuPercent: worker.cpuPercent,
       memoryBytes: worker.memoryBytes,
       gpuUtilizationPercent: worker.gpuUtilizationPercent,
       vramUsedBytes: worker.vramUsedBytes,
     }),
-    drawn.value,
   );
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
   const own = events.filter((event) => event.hive === worker.hive && event.workerId === worker.id).slice(0, 20);
@@ -40,13 +44,20 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
   );
   const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
+  const old = oldValuesText(worker.liveness);
   return (
     <div class="panel-body">
       <header>
         <h2>{worker.id}</h2>
         <p class="sub">
-          <FaceChip face={faceOf(workerStateFaces, worker.state)} />
-          <span>{ready}</span>
+          <FaceChip face={workerFace(worker)} />
+          {worker.liveness === 'offline' ? (
+            <span>
+              last known: {faceOf(workerStateFaces, worker.state).word}, {ready}
+            </span>
+          ) : (
+            <span>{ready}</span>
+          )}
           <span>
             on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
           </span>
@@ -54,6 +65,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         </p>
         {worker.model !== null && <p class="model-name">{worker.model}</p>}
       </header>
+      {old !== null && <p class="note old">{sentence(old)}</p>}
       {worker.state === 'unknown' && <p class="note">{workerStateFaces.unknown.hint}</p>}
       <Faults faults={faults} />
 

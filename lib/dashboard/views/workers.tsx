@@ -2,13 +2,16 @@ import type { RefObject } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { WorkerView } from '../../contract/api.js';
 import {
-  faceOf,
   formatDuration,
   formatGib,
   formatGibOf,
   formatPercent,
+  livenessFaces,
+  oldValuesText,
   plural,
+  sentence,
   unknownText,
+  workerFace,
   workerStateFaces,
 } from '../../faces.js';
 import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
@@ -34,6 +37,9 @@ const columns: readonly { readonly sort: WorkerSort; readonly label: string; rea
   { sort: 'vram', label: 'VRAM', number: true },
   { sort: 'uptime', label: 'Uptime', number: true },
 ];
+
+/** States that can be asked for: what an offline hive said last of its workers is none of them. */
+const stateFaces = { ...workerStateFaces, offline: livenessFaces.offline };
 
 export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   ordered.value;
@@ -89,14 +95,14 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
           onInput={(event) => go({ q: event.currentTarget.value })}
         />
         <div class="choices" role="group" aria-label="State">
-          {(Object.keys(workerStateFaces) as (keyof typeof workerStateFaces)[]).map((state) => (
+          {Object.entries(stateFaces).map(([state, face]) => (
             <button
               key={state}
               type="button"
               aria-pressed={at.state.value === state}
               onClick={() => go({ state: at.state.value === state ? '' : state })}
             >
-              <FaceChip face={workerStateFaces[state]} plain />
+              <FaceChip face={face} plain />
             </button>
           ))}
         </div>
@@ -224,7 +230,8 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   filled.value;
   const worker = workers.get(workerKey);
   if (!worker) return <div class="worker-row" role="row" style={style} />;
-  const stale = hives.get(worker.hive)?.liveness === 'offline';
+  const stale = worker.liveness === 'offline';
+  const old = oldValuesText(worker.liveness);
   const gpuCount = worker.gpus.length;
   return (
     // The grid itself takes the keys; a row is only clicked.
@@ -236,6 +243,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
       aria-rowindex={index + 2}
       aria-selected={selected}
       data-key={worker.key}
+      title={old === null ? undefined : sentence(old)}
       style={style}
       onClick={() => show(`worker:${worker.key}`)}
     >
@@ -250,7 +258,8 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         {worker.model ?? unknownText}
       </div>
       <div role="gridcell" class="state">
-        <FaceChip face={faceOf(workerStateFaces, worker.state)} />
+        <FaceChip face={workerFace(worker)} />
+        {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell
         label="CPU"

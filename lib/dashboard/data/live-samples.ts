@@ -1,0 +1,51 @@
+/** What the stream has said of one thing since its history was fetched. Pure; times are milliseconds of one monotonic clock. */
+type Values = Readonly<Record<string, number | null>>;
+
+interface Sample {
+  /** When the beat was heard that said it. */
+  readonly at: number;
+  readonly values: Values;
+}
+
+export interface Point {
+  readonly at: number;
+  /** null: not known then. */
+  readonly value: number | null;
+}
+
+const maxSamples = 240;
+/** Charts have a point a second at most. */
+const spacingMs = 900;
+
+export class LiveSamples {
+  #samples: Sample[] = [];
+
+  /** Takes what the beat heard at `at` said; false where that beat, or one just before it, is held already. */
+  take(at: number, values: Values): boolean {
+    const last = this.#samples.at(-1);
+    if (last && at - last.at < spacingMs) return false;
+    this.#samples.push({ at, values });
+    if (this.#samples.length > maxSamples) this.#samples.shift();
+    return true;
+  }
+
+  /** Forgets what was heard up to `at`: the history holds it. */
+  forget(at = Number.POSITIVE_INFINITY): void {
+    this.#samples = this.#samples.filter((sample) => sample.at > at);
+  }
+
+  /**
+   * One series, oldest first. Between beats further apart than `quietMs` nothing is known: a null stands there, so that no
+   * line is drawn over the silence.
+   */
+  points(name: string, quietMs: number): Point[] {
+    const points: Point[] = [];
+    let last: number | null = null;
+    for (const { at, values } of this.#samples) {
+      if (last !== null && at - last > quietMs) points.push({ at: last + spacingMs, value: null });
+      points.push({ at, value: values[name] ?? null });
+      last = at;
+    }
+    return points;
+  }
+}
