@@ -58,6 +58,9 @@ export function idOfHost(name: string): string {
   return id === '' ? 'localhost' : id;
 }
 
+/** A hive that has seen what it can for so many intervals says that it is ready, whole or not. */
+const startingAtMost = 10;
+
 /** Of the last beat; what is left of `shutdownMs` is for streams and sockets. */
 const lastBeatMs = 1200;
 
@@ -219,7 +222,8 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     sendFailure: () => sender.failure,
   };
 
-  let lastTickMs = clock.now();
+  const bornMs = clock.now();
+  let lastTickMs = bornMs;
   let lastSnapshotMs: number | null = null;
   const served = await serveHive({
     host: options.host ?? defaults.host,
@@ -264,7 +268,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     lastTickMs = clock.now();
     lastSnapshotMs = lastTickMs;
     collect();
-    if (state === 'starting' && (snapshot.workersComplete || snapshot.collection.cgroupReader === 'none'))
+    // One cgroup that cannot be read must not keep the whole host out of every placement.
+    const seen = snapshot.workersComplete || clock.now() - bornMs > startingAtMost * intervalMs;
+    if (state === 'starting' && (seen || snapshot.collection.cgroupReader === 'none'))
       state = draining ? 'draining' : 'ready';
     sender.tick();
     if (listeners.size > 0) {

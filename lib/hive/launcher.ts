@@ -165,6 +165,7 @@ export async function start(
   plan: LaunchPlan,
   options: Pick<CommandOptions, 'env' | 'cwd' | 'stdio' | 'detached'>,
   spawnProcess: typeof spawn = spawn,
+  wrapperDeadlineMs = 30_000,
 ): Promise<Started | StartFailure> {
   const given = options.stdio;
   const stdio: unknown[] = Array.isArray(given)
@@ -208,10 +209,19 @@ export async function start(
   const stderrStream = keepOutput(stderr === null ? child.stderr : (child.stdio[stderr] as Readable | null));
   const reported = collect(child.stdio[report] as Readable | null);
   const wrapperSaid = collect(wrapped ? child.stderr : null);
+  let late = false;
+  // A service manager that hangs must not hold the caller, nor the name of the instance.
+  const deadline = wrapped
+    ? setTimeout(() => {
+        late = true;
+        child.kill('SIGKILL');
+      }, wrapperDeadlineMs)
+    : undefined;
   const spawnError = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
     child.once('error', resolve);
     child.stdio[report]?.once('close', () => resolve(null));
   });
+  clearTimeout(deadline);
   if (spawnError !== null || child.pid === undefined)
     return { step: 'spawn', reason: spawnError?.code ?? 'no process' };
 
@@ -221,6 +231,8 @@ export async function start(
     if (child.exitCode === null && child.signalCode === null) {
       await new Promise((resolve) => child.once('close', resolve));
     }
+    if (late)
+      return { step: 'wrapper', reason: `${plan.wrapper[0]} did not answer within ${wrapperDeadlineMs / 1000} s` };
     if (failure === null)
       return { step: wrapped ? 'wrapper' : 'spawn', reason: wrapperSaid().trim() || 'it ended early' };
     return { step: failure[1] as 'cgroup' | 'exec' | 'usage', reason: errnoName(Number(failure[2])) };

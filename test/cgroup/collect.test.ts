@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cell } from '../../lib/cgroup/raw.js';
 import { openReader } from '../../lib/cgroup/reader.js';
@@ -136,6 +136,19 @@ describe('collect_reads_cgroup_stats', () => {
     expect(sample.workingSetBytes).toBeLessThanOrEqual(sample.memoryBytes as number);
     expect(sample.pressure.cpu).not.toBeNull();
     expect(collect.takeEvents().filter(({ kind }) => kind === 'oomKill')).toMatchObject([{ workerId: worker.id }]);
+
+    // The least of it and its ancestors holds: what is set on the group from outside shows on its workers.
+    const group = dirname(worker.cgroupPath as string);
+    await writeFile(join(group, 'memory.max'), String(32 * 2 ** 20));
+    await writeFile(join(group, 'cpu.max'), '10000 100000');
+    const held = await waitFor(
+      async () => {
+        const now = byId(await collect.sample(), worker.id);
+        return now.memoryLimitBytes === 32 * 2 ** 20 ? now : null;
+      },
+      { timeoutMs: 60_000, everyMs: 200, what: 'the limit of the group on its worker' },
+    );
+    expect(held.cpuLimitPercent).toBe(10);
   });
 });
 

@@ -91,6 +91,35 @@ describe('hive', () => {
     for (const beat of queen.beats) if (beat.hive.state === 'starting') expect(beat.workersComplete).toBe(false);
   });
 
+  it('one cgroup that cannot be listed does not keep the hive starting for ever, and it never says that it is whole', async () => {
+    const machine = machineOf();
+    worker(machine, 'a', 100);
+    machine.cgroup('/hivepulse.slice/sealed');
+    class Sealed extends PlainFiles {
+      override async list(paths: readonly string[]) {
+        const found = await super.list(paths);
+        return found.map((entries, i) => (paths[i]?.endsWith('/sealed') ? 5 : entries));
+      }
+    }
+    const queen = await queenOf();
+    await hiveOf(
+      machine,
+      { queens: [queen.url] },
+      {
+        machine: {
+          place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
+          openReader: () => openReader('auto', { procRoot: machine.proc }),
+          openFiles: () => new Sealed(),
+          clockTicks: 100,
+        },
+      },
+    );
+    await waitFor(() => queen.beats.at(-1)?.hive.state === 'ready');
+    expect(queen.beats[0]?.hive.state).toBe('starting');
+    expect(queen.beats.map(({ workersComplete }) => workersComplete)).not.toContain(true);
+    expect(queen.beats.at(-1)?.workers.map(({ id }) => id)).toEqual(['g/a']);
+  });
+
   it('a worker that comes and goes leaves events, which are sent again until acknowledged', async () => {
     const machine = machineOf();
     let acknowledge = false;
