@@ -12,6 +12,7 @@ import { HeartbeatCounts } from '../lib/http/heartbeat-counts.js';
 import { queenMetrics } from '../lib/http/metrics/queen-metrics.js';
 import { problems } from '../lib/http/problem.js';
 import { buildServer } from '../lib/http/server.js';
+import { streamLimits } from '../lib/http/sse.js';
 import { StreamHub } from '../lib/http/stream-hub.js';
 import { Registry } from '../lib/queen/registry.js';
 
@@ -48,15 +49,17 @@ messages and kinds of events, and without \`heartbeat\` in it the stream has no 
 
 | message | data | id |
 |---|---|---|
-| \`snapshot\` | all hives and workers, first of all and after \`reset\` | |
+| \`snapshot\` | all hives and workers, first of all and after \`reset\` and \`lagged\` | |
 | \`heartbeat\` | a hive, its workers that changed, and the keys of those that are \`gone\`; \`whole\`: these are all it has | |
 | \`event\` | a fact that a hive reported: ${hiveEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`liveness\` | a conclusion of the queen: ${queenEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`reset\` | the id that was asked for is no longer known; a \`snapshot\` follows | |
-| \`lagged\` | \`{ dropped }\`: events lost because the client read too slowly | |
+| \`lagged\` | \`{ dropped }\`: events lost because the client read too slowly; those that were not, then a \`snapshot\`, follow | |
 
 Facts are delivered at least once and carry ids: a client that reconnects with \`Last-Event-ID\` (or \`?lastEventId=\`) gets what
 it missed, of the last ${defaults.eventRingSize} events. Rows are latest-wins: a slow reader is spared the ones between, never given old ones.
+An event that is not newer than the last \`snapshot\` (its \`lastEventId\`) is in those rows already: it is for the record, and
+must not change them again. A client that loses events over and over gets a new snapshot at most every ${streamLimits.resyncEveryMs / 1000} s.
 Facts wait at the hive until a queen has acknowledged them, so they outlive a queen that is away.
 
 ## Problems

@@ -188,7 +188,7 @@ export const FleetEvent = Type.Object({
 });
 export type FleetEvent = Static<typeof FleetEvent>;
 
-/** SSE `snapshot`: the first message of a stream, and after `reset`. */
+/** SSE `snapshot`: the first message of a stream, and after `reset` and `lagged`. */
 export interface StreamSnapshot {
   readonly hives: readonly HiveView[];
   readonly workers: readonly WorkerView[];
@@ -207,7 +207,7 @@ export interface StreamHeartbeat {
   readonly whole: boolean;
 }
 
-/** SSE `lagged`: events that this client lost by reading too slowly. */
+/** SSE `lagged`: events that this client lost by reading too slowly. Where it has rows, a `snapshot` makes them right again. */
 export interface StreamLagged {
   readonly dropped: number;
 }

@@ -24,6 +24,8 @@ export interface StreamLimits {
   readonly maxDropped: number;
   /** ...or was behind for so long without a pause. */
   readonly maxBehindMs: number;
+  /** One that loses events again and again gets a new snapshot no more often than this. */
+  readonly resyncEveryMs: number;
 }
 
 export const streamLimits: StreamLimits = {
@@ -32,6 +34,7 @@ export const streamLimits: StreamLimits = {
   maxQueuedBytes: 1024 * 1024,
   maxDropped: 10_000,
   maxBehindMs: 30_000,
+  resyncEveryMs: 5000,
 };
 
 /** What a client that read too slowly had lost when it was closed. */
@@ -47,6 +50,9 @@ export interface PartedReader {
 /** What a client needs while it catches up: the rows of a hive as they are now, or null where it is gone. */
 export type WholeHive = (hive: string) => Buffer | null;
 
+/** A new snapshot, for a client that lost what would have told it which rows are gone; null where it sees no rows. */
+export type NewSnapshot = () => Iterator<Buffer> | null;
+
 /**
  * One open stream. While its reader keeps up, what the hub writes goes straight to the socket. While it is behind,
  * nothing more is given to the socket: hives that beat are only noted (their newest rows are sent later, whole), and
@@ -56,6 +62,7 @@ export class StreamClient {
   readonly #response: ServerResponse;
   readonly #limits: StreamLimits;
   readonly #wholeHive: WholeHive;
+  readonly #newSnapshot: NewSnapshot;
   readonly #now: () => number;
   readonly #onClose: (client: StreamClient, parted: PartedReader | null) => void;
   readonly #hives = new Set<string>();
@@ -66,6 +73,9 @@ export class StreamClient {
   #dropped = 0;
   #droppedSinceCaughtUp = 0;
   #behindSinceMs: number | null = null;
+  /** It was told that it lost events, and its rows may be wrong until the next snapshot. */
+  #stale = false;
+  #resyncAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
   /** Who reads, so that a token that is taken back ends its streams. */
   readonly caller: string;
@@ -75,12 +85,14 @@ export class StreamClient {
     caller: string;
     limits: StreamLimits;
     wholeHive: WholeHive;
+    newSnapshot: NewSnapshot;
     now: () => number;
     onClose: (client: StreamClient, parted: PartedReader | null) => void;
   }) {
     this.#response = options.response;
     this.#limits = options.limits;
     this.#wholeHive = options.wholeHive;
+    this.#newSnapshot = options.newSnapshot;
     this.#now = options.now;
     this.#onClose = options.onClose;
     this.caller = options.caller;
@@ -106,12 +118,14 @@ export class StreamClient {
   /** Messages without an id: nothing is lost if they are left out now, since rows are sent whole later. */
   heartbeats(frame: Buffer, hives: Iterable<string>): void {
     if (this.#closed) return;
+    this.#resync();
     if (this.behind) for (const hive of hives) this.#hives.add(hive);
     else this.#write(frame);
   }
 
   event(frame: Buffer): void {
     if (this.#closed) return;
+    this.#resync();
     if (!this.behind) {
       this.#write(frame);
       return;
@@ -129,6 +143,7 @@ export class StreamClient {
   /** Called from time to time: keeps proxies awake, and parts with a client that has stopped reading. */
   tick(): void {
     if (this.#closed) return;
+    this.#resync();
     if (this.#behindSinceMs === null) this.#write(keepAlive);
     else if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#giveUp();
   }
@@ -166,24 +181,25 @@ export class StreamClient {
     if (this.#response.writableLength > this.#limits.behindBytes) this.#behindSinceMs ??= this.#now();
   }
 
-  /** Room again: the snapshot first, then events in their order, then the newest rows of the hives that beat meanwhile. */
+  /**
+   * Room again: the snapshot first, then events in their order, then, where some were lost, a new snapshot, then the newest
+   * rows of the hives that beat meanwhile.
+   */
   #catchUp(): void {
     if (this.#closed) return;
     this.#behindSinceMs = null;
-    while (this.#backlog !== null && !this.behind) {
-      const { done, value } = this.#backlog.next();
-      if (done === true) this.#backlog = null;
-      else this.#write(value);
-    }
-    if (this.#backlog === null && this.#dropped > 0 && !this.behind) {
+    this.#sendBacklog();
+    if (this.#dropped > 0 && !this.behind) {
       this.#write(Buffer.from(sseMessage('lagged', JSON.stringify({ dropped: this.#dropped }))));
       this.#dropped = 0;
+      this.#stale = true;
     }
-    while (this.#events.length > 0 && !this.behind && this.#backlog === null) {
+    while (this.#events.length > 0 && !this.behind) {
       const batch = this.#events.splice(0, 64);
       for (const frame of batch) this.#eventBytes -= frame.length;
       this.#write(Buffer.concat(batch));
     }
+    this.#resync();
     for (const hive of this.#hives) {
       if (this.behind) return;
       this.#hives.delete(hive);
@@ -191,5 +207,25 @@ export class StreamClient {
       if (frame !== null) this.#write(frame);
     }
     if (!this.behind) this.#droppedSinceCaughtUp = 0;
+  }
+
+  /** Ends with the backlog sent, or the client behind. */
+  #sendBacklog(): void {
+    while (this.#backlog !== null && !this.behind) {
+      const { done, value } = this.#backlog.next();
+      if (done === true) this.#backlog = null;
+      else this.#write(value);
+    }
+  }
+
+  /** What a client has lost may have said that rows are gone: it gets all anew once it keeps up, but not at every turn. */
+  #resync(): void {
+    if (!this.#stale || this.behind || this.#now() < this.#resyncAtMs) return;
+    this.#stale = false;
+    this.#backlog = this.#newSnapshot();
+    if (this.#backlog === null) return;
+    this.#resyncAtMs = this.#now() + this.#limits.resyncEveryMs;
+    this.#hives.clear();
+    this.#sendBacklog();
   }
 }

@@ -271,6 +271,7 @@ export class StreamHub {
       caller,
       limits: this.#limits,
       wholeHive: (hive) => into.wholeFrame(this.#source, hive),
+      newSnapshot: () => (into.rows ? into.snapshot(this.#source, this.#source.lastEventId) : null),
       now: this.#now,
       onClose: (closed, parted) => {
         if (parted !== null) {

@@ -281,6 +281,57 @@ describe('a client that does not keep up', () => {
     expect(response.messages.some(({ id }) => id === 'e-22')).toBe(true);
   });
 
+  it('gets a new snapshot after it has lost events, since one of them may have said that a hive is gone', () => {
+    const { open, beat, registry, hub } = bench({ maxQueuedEvents: 3, behindBytes: 1 });
+    beat('a');
+    beat('b');
+    const response = open();
+    const facts = open({ kinds: ['event'] });
+    response.reading = facts.reading = false;
+    beat('a', { events: [eventOf(1)] });
+    registry.removeHive('b');
+    hub.flush();
+    for (let i = 2; i <= 11; i++) beat('a', { events: [eventOf(i)] });
+    response.read();
+    facts.read();
+    const kinds = response.messages.map(({ data }) => (data as { kind?: string }).kind);
+    expect(kinds).not.toContain('hiveRemoved');
+    const after = response.messages.slice(names(response).indexOf('lagged'));
+    expect(after.map(({ event, id }) => id ?? event)).toEqual(['lagged', 'e-12', 'e-13', 'e-14', 'snapshot']);
+    expect(after.at(-1)?.data).toMatchObject({ lastEventId: 'e-14', hives: [{ id: 'a' }] });
+    // Who sees no rows needs none anew.
+    expect(names(facts)).toContain('lagged');
+    expect(names(facts)).not.toContain('snapshot');
+  });
+
+  it('gets new snapshots no faster than it reads them, and no more than one in five seconds', () => {
+    const { open, beat, clock } = bench({ maxQueuedEvents: 1, behindBytes: 1 });
+    beat('a');
+    const response = open();
+    const snapshots = () => names(response).filter((name) => name === 'snapshot').length;
+    let seq = 0;
+    const lag = () => {
+      response.reading = false;
+      for (let i = 0; i < 5; i++) beat('a', { events: [eventOf(++seq)] });
+      response.read();
+    };
+    lag();
+    expect(snapshots()).toBe(2);
+    for (let i = 0; i < 10; i++) lag();
+    expect(names(response).filter((name) => name === 'lagged').length).toBe(11);
+    expect(snapshots()).toBe(2);
+    clock.ms += 4999;
+    beat('a');
+    expect(snapshots()).toBe(2);
+    clock.ms += 1;
+    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 })] });
+    expect(snapshots()).toBe(3);
+    beat('a');
+    clock.ms += 60_000;
+    beat('a');
+    expect(snapshots()).toBe(3);
+  });
+
   it('is closed at the limit, by number of events lost or by time', () => {
     const { open, beat, hub, clock } = bench({ maxQueuedEvents: 2, maxDropped: 5, behindBytes: 1, maxBehindMs: 1000 });
     const lossy = open();
@@ -295,6 +346,7 @@ describe('a client that does not keep up', () => {
       caller: '',
       limits: { ...streamLimits, behindBytes: 1, maxBehindMs: 1000 },
       wholeHive: () => null,
+      newSnapshot: () => null,
       now: () => clock.ms,
       onClose: () => undefined,
     });

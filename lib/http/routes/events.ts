@@ -16,7 +16,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
         description: [
           '`snapshot` first (all hives and workers); `heartbeat` (rows that changed; all rows of the hive with `?hive=`);',
           '`event` (facts that hives report) and `liveness` (what the queen concludes), which alone carry ids and are replayed after',
-          'Last-Event-ID; `reset` before the snapshot where that id is no longer known; `lagged {dropped}` to a client that read too slowly.',
+          'Last-Event-ID; `reset` before the snapshot where that id is no longer known; `lagged {dropped}` to a client that read too slowly, and then a new `snapshot`.',
         ].join(' '),
         tags: ['fleet'],
         querystring: EventsQuery,
