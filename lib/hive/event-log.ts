@@ -37,11 +37,12 @@ export class EventLog {
     return this.#events.slice(0, limit);
   }
 
-  /** All up to `seq` are safe at the queen. A number that was never given is ignored. */
-  acknowledge(seq: number): void {
-    if (seq > this.#lastSeq) return;
+  /** All up to `seq` are safe at the queen. A number that was never given is ignored, and false. */
+  acknowledge(seq: number): boolean {
+    if (seq > this.#lastSeq) return false;
     const kept = this.#events.findIndex((event) => event.seq > seq);
     this.#events = kept < 0 ? [] : this.#events.slice(kept);
+    return true;
   }
 
   get size(): number {

@@ -140,7 +140,8 @@ export class HeartbeatSender {
     const abort = new AbortController();
     const cancel = this.#clock.after(deadlineMs, () => abort.abort());
     try {
-      await this.#exchange(this.#options.build(), abort, deadlineMs);
+      const outcome = await this.#exchange(this.#options.build(), abort, deadlineMs);
+      if (outcome.kind === 'taken') this.#options.onReply?.(outcome.reply, outcome.queen);
     } finally {
       cancel();
     }

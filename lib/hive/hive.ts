@@ -21,6 +21,7 @@ import { openMachine } from './machine.js';
 import type { NatsExchange } from './nats-exchange.js';
 import { defaultRuntimeDir } from './records.js';
 import { spreadQueens } from './spread.js';
+import { ToldStore } from './told.js';
 
 /** What a hive stands on; each has a default, and tests put others in their place. */
 export interface HiveParts {
@@ -139,7 +140,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
       intervalMs,
       ...(options.logger === undefined ? {} : { logger: options.logger }),
     });
+  const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
   const sampler = assembleSampler(machine, {
+    ...(told === null ? {} : { told }),
     ...(options.procRoot === undefined ? {} : { procRoot: options.procRoot }),
     ...(parts.hostRoot === undefined ? {} : { hostRoot: parts.hostRoot }),
     gpu,
@@ -195,8 +198,11 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     return faults;
   };
   const collect = (): void => {
-    for (const occurrence of sampler.takeEvents()) {
+    for (const { tells, ...occurrence } of sampler.takeEvents()) {
       const event = events.append(occurrence);
+      if (tells !== undefined) told?.sent(event.seq, tells);
+      // Nobody else will acknowledge it.
+      if (queens.length === 0) told?.acknowledged(event.seq);
       for (const listener of listeners) listener.event(event);
     }
   };
@@ -208,7 +214,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
       seq += 1;
       return beatOf(sampler.latest() ?? sampler.snapshot(), seq);
     },
-    onReply: ({ ackEventSeq }) => events.acknowledge(ackEventSeq),
+    onReply: ({ ackEventSeq }) => {
+      if (events.acknowledge(ackEventSeq)) told?.acknowledged(ackEventSeq);
+    },
     exchange,
     log,
     clock,
@@ -285,7 +293,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     collect();
     const ended = [sender.stop(lastBeatMs), served.app.close(), control?.close()];
     await Promise.allSettled(ended);
-    await Promise.allSettled([sampler.close(), http?.close(), nats?.close()]);
+    await Promise.allSettled([sampler.close(), http?.close(), nats?.close(), told?.flush()]);
   };
   const close = (): Promise<void> => {
     closing ??= end();
@@ -305,6 +313,21 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Without it a hive tells no exit of the time before it started, rather than the same ones at each start. */
+async function openTold(dir: string, id: string, log: SenderLog): Promise<ToldStore | null> {
+  const failed = (error: unknown) =>
+    log.warn(
+      { err: error },
+      `what this hive has told of exits cannot be kept in ${dir}; after a restart of it some may be told twice or not at all`,
+    );
+  try {
+    return await ToldStore.open(dir, id, failed);
+  } catch (error) {
+    failed(error);
+    return null;
+  }
 }
 
 /** One socket for each port, so that two hives of one user do not take each other's. Without it a hive still does its work. */

@@ -17,7 +17,7 @@ export interface RecordsRead {
   readonly problems: readonly { readonly path: string; readonly message: string }[];
 }
 
-/** How long an exit is kept for a hive to see; a hive that was down longer learns only that the worker is gone. */
+/** How long an exit is kept for a hive to see and tell; a hive that was down longer learns only that the worker is gone. */
 export const exitRetentionMs = 10 * 60_000;
 const maxExits = 1000;
 const maxRecordBytes = 1024 * 1024;
@@ -42,7 +42,7 @@ export function defaultRuntimeDir(
 }
 
 /** Readers see the old file or the new one, never half of one. Command lines may hold secrets: nobody else may read it. */
-async function writeAtomically(path: string, text: string): Promise<void> {
+export async function writeAtomically(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     await writeFile(temporary, text, { mode: 0o600, flag: 'wx' });
@@ -54,7 +54,7 @@ async function writeAtomically(path: string, text: string): Promise<void> {
 }
 
 /** Makes the directory; refuses one that somebody else owns, since records decide what is signalled. */
-async function ensureDirectory(path: string): Promise<void> {
+export async function ensureDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   const owner = (await stat(path)).uid;
   const uid = process.geteuid?.();

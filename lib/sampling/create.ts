@@ -10,6 +10,7 @@ import { ProcessTable } from '../hive/process-table.js';
 import { ReadinessProber } from '../hive/readiness.js';
 import { recordCache } from '../hive/record-cache.js';
 import { defaultRuntimeDir } from '../hive/records.js';
+import type { Told } from '../hive/told.js';
 import type { BlockingFiles } from '../native/blocking-files.js';
 import { sharesPidNamespace } from './attribution.js';
 import type { Occurrence } from './events.js';
@@ -54,6 +55,8 @@ export interface SamplerOptions {
   readonly idleBelowCpuPercent?: number;
   readonly idleForMs?: number;
   readonly runtimeDir?: string;
+  /** What earlier runs of this hive have told of workers. Without it, exits are told only of workers that were seen. */
+  readonly told?: Told;
   /** Ask workers whether they are ready (default true). */
   readonly readiness?: boolean;
   /** Where workers' ports are reached. */
@@ -149,6 +152,8 @@ export function assembleSampler(machine: SamplerMachine, options: SamplerOptions
     fromProc: missing,
     gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
+    told: options.told ?? null,
+    root: place.root,
     intervalMs,
     nowMs,
     wallMs,

@@ -1,8 +1,12 @@
 import type { HiveEvent } from '../contract/heartbeat.js';
-import type { WorkerRecord } from '../hive/records.js';
+import type { WorkerExit, WorkerRecord } from '../hive/records.js';
+import { type Tells, toldKey } from '../hive/told.js';
 
 /** A hive-side fact before the event log gives it its number. */
-export type Occurrence = Omit<HiveEvent, 'seq'>;
+export type Occurrence = Omit<HiveEvent, 'seq'> & {
+  /** What the next run of this hive need not tell again; it does not travel. Only where somebody keeps it. */
+  readonly tells?: Tells;
+};
 
 /** What is known of a worker that has vanished and whose exit `run` may still write down. */
 export interface Departed {
@@ -21,7 +25,7 @@ export interface Departed {
 /** How long `run` is given to write down how its child ended. */
 export const exitGraceMs = 3000;
 
-const speaksOf = (ended: WorkerRecord, departed: Departed): boolean =>
+export const speaksOf = (ended: WorkerRecord, departed: Departed): boolean =>
   ended.group === departed.group &&
   ended.instance === departed.instance &&
   (departed.record === null
@@ -36,18 +40,25 @@ export function exitEvents(
   departed: Departed,
   ended: readonly WorkerRecord[],
   nowMs: number,
+  options: { readonly tell: boolean } = { tell: false },
 ): readonly Occurrence[] | null {
   const record = ended.find((candidate) => speaksOf(candidate, departed));
-  const exit = record?.exit ?? null;
+  // An exit that left children behind is in the running record as well, for longer.
+  const exit = record?.exit ?? departed.record?.exit ?? null;
   if (exit === null && departed.record !== null && nowMs - departed.atMs < exitGraceMs) return null;
   const events: Occurrence[] = [];
   const kills = exit?.oomKills ?? null;
+  const known = record ?? departed.record;
+  const oomKills = Math.max(kills ?? 0, departed.oomKills ?? 0);
+  const tells = (exited: boolean) =>
+    options.tell && known !== null ? { tells: { worker: toldKey(known), exited, oomKills } } : {};
   if (kills !== null && kills > (departed.oomKills ?? 0)) {
     events.push({
       at: exit?.at ?? departed.at,
       kind: 'oomKill',
       workerId: departed.id,
       detail: { kills: kills - (departed.oomKills ?? 0), total: kills },
+      ...tells(false),
     });
   }
   const reason =
@@ -67,6 +78,25 @@ export function exitEvents(
       ...(exit !== null && exit.remaining > 0 ? { remaining: exit.remaining } : {}),
       uptimeSeconds: departed.uptimeSeconds,
     },
+    ...tells(true),
   });
   return events;
+}
+
+/** A worker that came and went, or went, while nobody looked: all that is known of it is what `run` wrote down. */
+export function unseen(record: WorkerRecord, exit: WorkerExit, oomKills: number, nowMs: number): Departed {
+  const seconds = (Date.parse(exit.at) - Date.parse(record.startedAt)) / 1000;
+  return {
+    id: `${record.group}/${record.instance}`,
+    group: record.group,
+    instance: record.instance,
+    origin: 'launched',
+    record,
+    inode: Number.NaN,
+    oomKills,
+    // By the wall clock, which may have been set meanwhile.
+    uptimeSeconds: seconds >= 0 ? Math.round(seconds * 100) / 100 : null,
+    atMs: nowMs,
+    at: exit.at,
+  };
 }

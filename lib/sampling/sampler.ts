@@ -4,8 +4,10 @@ import type { GpuReading, GpuSource } from '../gpu/reading.js';
 import type { Discovery } from '../hive/discovery.js';
 import type { KnownProcess, ProcessTable } from '../hive/process-table.js';
 import type { ReadinessTarget } from '../hive/readiness.js';
+import { type Told, toldKey } from '../hive/told.js';
 import { type Attribution, attribute, workerAt } from './attribution.js';
-import { type Departed, exitEvents, type Occurrence } from './events.js';
+import type { Occurrence } from './events.js';
+import { ExitTeller } from './exit-teller.js';
 import { GpuDoubts } from './gpu-doubt.js';
 import type { HostReader } from './host.js';
 import { type RateBaseline, type RawRow, rates, rawRow } from './rates.js';
@@ -50,6 +52,13 @@ export interface SamplerParts {
   readonly gpuPidsKnown: boolean;
   /** Where workers' ports are reached; null: endpoints are not told. */
   readonly address: string | null;
+  /**
+   * What earlier runs of this hive have told; what they have not is told by this one. null: exits are told only of
+   * workers that were seen.
+   */
+  readonly told: Told | null;
+  /** The cgroup root, absolute; null where there is none. */
+  readonly root: string | null;
   readonly intervalMs: number;
   /** CLOCK_MONOTONIC in ms: the clock of `RawPass.startedMs`. */
   readonly nowMs: () => number;
@@ -102,7 +111,7 @@ const emptyHost: HostSample = {
 export class Sampler {
   readonly #parts: SamplerParts;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #departed: Departed[] = [];
+  readonly #exits: ExitTeller;
   readonly #bornMs: number;
   #occurrences: Occurrence[] = [];
   #sequence = -1;
@@ -121,6 +130,7 @@ export class Sampler {
   constructor(parts: SamplerParts) {
     this.#parts = parts;
     this.#bornMs = parts.nowMs();
+    this.#exits = new ExitTeller(parts.root, parts.told);
   }
 
   /** The last snapshot that was made; null before the first. */
@@ -414,13 +424,27 @@ export class Sampler {
     // A cgroup that came while we watched began at zero; of an older one the past is not ours to tell.
     const watchedForMs = this.#parts.nowMs() - this.#bornMs;
     const isNew = fresh && tracked.uptimeSeconds !== null && tracked.uptimeSeconds * 1000 < watchedForMs;
-    const kills = since ?? (isNew && !Number.isNaN(total) ? total : 0);
+    const { told } = this.#parts;
+    const record = tracked.recordSeen;
+    // Of one that an earlier run of this hive watched, what that run has told is known.
+    const before =
+      since !== null || Number.isNaN(total)
+        ? null
+        : isNew
+          ? 0
+          : told?.continued && record !== null && tracked.oomKills === null
+            ? told.oomKills(toldKey(record))
+            : null;
+    const kills = since ?? (before === null ? 0 : Math.max(0, total - before));
     if (kills > 0) {
       this.#occurrences.push({
         at: this.#nowText(),
         kind: 'oomKill',
         workerId: tracked.watched.id,
         detail: { kills, total },
+        ...(told !== null && record !== null
+          ? { tells: { worker: toldKey(record), exited: false, oomKills: total } }
+          : {}),
       });
     }
     if (!Number.isNaN(total)) tracked.oomKills = total;
@@ -477,7 +501,7 @@ export class Sampler {
   #depart(tracked: Tracked): void {
     if (!tracked.live) return;
     const { watched } = tracked;
-    this.#departed.push({
+    this.#exits.departed({
       id: watched.id,
       group: watched.group,
       instance: watched.instance,
@@ -508,12 +532,7 @@ export class Sampler {
 
   #settleDepartures(): void {
     const { ended } = this.#parts.discovery.current();
-    for (let i = this.#departed.length - 1; i >= 0; i -= 1) {
-      const events = exitEvents(this.#departed[i] as Departed, ended, this.#parts.nowMs());
-      if (events === null) continue;
-      this.#occurrences.push(...events);
-      this.#departed.splice(i, 1);
-    }
+    this.#occurrences.push(...this.#exits.settle(ended, this.#parts.nowMs(), (path) => this.#tracked.get(path)));
   }
 
   #compose(reading: GpuReading, discovered: boolean): Snapshot {

@@ -7,7 +7,7 @@ import { faultNamed, faultSeconds } from '../harness/beat.js';
 import { type Daemon, getJson, useHarness } from '../harness/harness.js';
 import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { intervalMs, lasts, startScene } from './scene.js';
+import { intervalMs, lasts, startScene, told } from './scene.js';
 
 const suite = cgroupSuite('a hive that fails');
 const hiveOf = async (queen: Daemon): Promise<HiveView | undefined> =>
@@ -39,10 +39,18 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const hive = await harness().hive([queen.url], { args });
     const worker = host.worker('demo', 'steady', sleeping, ['--model', 'm']);
     const seen = await workerSeen(queen, 'demo/steady');
+    const brief = host.worker('demo', 'brief', sleeping);
+    await workerSeen(queen, 'demo/brief');
     hive.process.signal(signal);
     await liveness(queen, 'offline');
     // Shown with its liveness, never scheduled.
-    expect((await workersOf(queen))[0]).toMatchObject({ id: 'demo/steady', liveness: 'offline' });
+    expect((await workersOf(queen)).map(({ id, liveness: now }) => `${id} ${now}`)).toEqual([
+      'demo/brief offline',
+      'demo/steady offline',
+    ]);
+    // It ends while nobody watches, and its `run` with it.
+    brief.signal('SIGTERM');
+    expect(await brief.ended()).toBe(143);
     const best = await fetch(`${queen.url}/v1/workers/best?model=m`);
     expect(best.status === 404 || ((await best.json()) as { worker: unknown }).worker === null).toBe(true);
     expect(worker.running).toBe(true);
@@ -54,7 +62,12 @@ describe.skipIf(suite.skip)(suite.title, () => {
     // Time that passed unseen is divided by, not taken for one interval.
     expect(back.cpuPercent === null || back.cpuPercent < 100).toBe(true);
     expect(kinds(stream).filter((kind) => kind === 'hiveOffline')).toHaveLength(1);
-    expect(kinds(stream).filter((kind) => kind === 'workerGone' || kind === 'workerExited')).toEqual([]);
+    const exits = () =>
+      stream.messages.map(({ data }) => data as FleetEvent).filter(({ kind }) => kind === 'workerExited');
+    await waitFor(() => exits().length > 0, { timeoutMs: 20_000, what: 'the exit of the time of the fault' });
+    await lasts(2);
+    expect(exits()).toMatchObject([{ workerId: 'demo/brief', detail: { code: null, signal: 'SIGTERM' } }]);
+    expect(told(stream, 'demo/steady').filter((kind) => kind === 'workerGone' || kind === 'workerExited')).toEqual([]);
   });
 
   test.skipIf(noFakeTime !== '')(
