@@ -24,7 +24,8 @@
       }],
       ["cov=='gcc'", { "cflags": ["--coverage", "-O0"], "cflags!": ["-O3"], "ldflags": ["--coverage"] }],
       ["cov=='clang'", {
-        "cflags": ["-fprofile-instr-generate", "-fcoverage-mapping"],
+        # Counters that can be kept in a mapped file (%c): a process that is killed, or becomes another, still counts.
+        "cflags": ["-fprofile-instr-generate", "-fcoverage-mapping", "-mllvm", "-runtime-counter-relocation"],
         "ldflags": ["-fprofile-instr-generate"]
       }]
     ]

@@ -13,13 +13,8 @@ export default defineConfig({
       'node_modules/**',
     ],
     globalSetup: ['test/global-setup.ts'],
+    setupFiles: ['test/coverage-setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    coverage: {
-      provider: 'v8',
-      include: ['lib/**/*.ts'],
-      exclude: ['lib/dashboard/**'],
-      reporter: ['text-summary', 'lcovonly'],
-    },
   },
 });

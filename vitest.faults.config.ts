@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ['test/faults/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
+    setupFiles: ['test/coverage-setup.ts'],
     // Most of the time is spent waiting; two files at once still leave the figures of either comparable to their controls.
     maxWorkers: 2,
     testTimeout: 180_000 + 3000 * Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 0),

@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/nats/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
+    setupFiles: ['test/coverage-setup.ts'],
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 60_000,

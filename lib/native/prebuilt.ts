@@ -16,14 +16,19 @@ const executable = (path: string): boolean => {
   }
 };
 
-/** An executable of this package: as built here, else as shipped (for this C library, else for all); null: neither is there. */
+/**
+ * An executable of this package: as built here, else as shipped (for this C library, else for all); null: neither is there.
+ * `HIVEPULSE_PREBUILD` names a directory whose `build/` comes first, as node-gyp-build does it for the addon.
+ */
 export function findExecutable(
   name: string,
   root: string = packageRoot,
   environment: NodeJS.ProcessEnv = process.env,
 ): string | null {
   const shipped = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+  const other = environment.HIVEPULSE_PREBUILD;
   const candidates = [
+    ...(other ? [join(other, 'build/Release', name)] : []),
     join(root, 'build/Release', name),
     join(shipped, `${name}.${libc(environment)}`),
     join(shipped, name),
