@@ -1,5 +1,5 @@
-// `npm run check:package`: what `npm pack` would publish is needed, whole and well-formed: only files that the list below
-// allows, every one that must be there, entry points as publint and arethetypeswrong want them.
+// `npm run check:package [-- --release]`: what `npm pack` would publish is needed, whole and well-formed: only files that the
+// list below allows, every one that must be there, entry points as publint and arethetypeswrong want them.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -69,34 +69,39 @@ function npm(args) {
   return result.stdout;
 }
 
-async function main() {
-  const release = process.argv.includes('--release');
+/** Packs into `work`, says what is wrong with it, and where the tarball is. */
+export async function packAndJudge(work, { release }) {
   const problems = [];
+  // Packed for real, since attw and publint read the tarball; the list is that of `npm pack --dry-run --json`.
+  const [packed] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', work]));
+  const tarball = join(work, packed.filename);
+  problems.push(...judgeFiles(packed.files, { release }));
+  const bytes = readFileSync(tarball);
+  const { messages, pkg } = await publint({
+    pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) },
+    strict: true,
+  });
+  problems.push(...messages.map((message) => `publint: ${formatMessage(message, pkg)}`));
+  // esm-only: CommonJS callers come by require(esm), which every supported Node has.
+  const attw = join(root, 'node_modules/.bin/attw');
+  const types = spawnSync(attw, [tarball, '--profile', 'esm-only', '--no-color', '--no-emoji'], { encoding: 'utf8' });
+  if (types.status !== 0) problems.push(`attw: ${types.stdout || types.stderr || types.error?.message}`);
+  const megabytes = (packed.size / 1e6).toFixed(2);
+  console.log(
+    `check:package: ${packed.files.length} files, ${megabytes} MB packed, ${(packed.unpackedSize / 1e6).toFixed(2)} MB unpacked`,
+  );
+  for (const problem of problems) console.error(`check:package: ${problem}`);
+  return { tarball, problems };
+}
+
+async function main() {
   const work = mkdtempSync(join(tmpdir(), 'hivepulse-pack-'));
   try {
-    // Packed for real, since attw and publint read the tarball; the list is that of `npm pack --dry-run --json`.
-    const [packed] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', work]));
-    problems.push(...judgeFiles(packed.files, { release }));
-    const tarball = join(work, packed.filename);
-    const bytes = readFileSync(tarball);
-    const { messages, pkg } = await publint({
-      pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) },
-      strict: true,
-    });
-    problems.push(...messages.map((message) => `publint: ${formatMessage(message, pkg)}`));
-    // esm-only: CommonJS callers come by require(esm), which every supported Node has.
-    const attw = join(root, 'node_modules/.bin/attw');
-    const types = spawnSync(attw, [tarball, '--profile', 'esm-only', '--no-color', '--no-emoji'], { encoding: 'utf8' });
-    if (types.status !== 0) problems.push(`attw: ${types.stdout || types.stderr || types.error?.message}`);
-    const megabytes = (packed.size / 1e6).toFixed(2);
-    console.log(
-      `check:package: ${packed.files.length} files, ${megabytes} MB packed, ${(packed.unpackedSize / 1e6).toFixed(2)} MB unpacked`,
-    );
+    const { problems } = await packAndJudge(work, { release: process.argv.includes('--release') });
+    return problems.length === 0 ? 0 : 1;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-  for (const problem of problems) console.error(`check:package: ${problem}`);
-  return problems.length === 0 ? 0 : 1;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(await main());

@@ -1,7 +1,17 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { findExecutable, libc } from '../lib/native/prebuilt.js';
 import { findPackageRoot, packageRoot } from '../lib/package-root.js';
 
@@ -17,6 +27,18 @@ interface Scripts {
     headers: string,
   ) => { readonly newest: string | null; readonly wrong: readonly string[] };
   readonly isAccepted: (expression: string, accepted: ReadonlySet<string>) => boolean;
+  readonly ciSteps: (text: string) => ReadonlySet<string>;
+  readonly strayCommands: (
+    workflow: object,
+    scripts: ReadonlySet<string>,
+    steps: ReadonlySet<string>,
+  ) => readonly string[];
+  readonly changesOf: (changelog: string, version: string) => string | null;
+  readonly judgeRelease: (release: {
+    readonly version: string;
+    readonly changelog: string;
+    readonly tag?: string;
+  }) => readonly string[];
 }
 const script = async (name: string): Promise<Scripts> => import(new URL(`../scripts/${name}.js`, import.meta.url).href);
 
@@ -63,6 +85,14 @@ describe('executables', () => {
     expect(findExecutable('hivepulse-launch', root, {})).toBe(prebuilt);
     const built = put('build/Release/hivepulse-launch', '', 0o755);
     expect(findExecutable('hivepulse-launch', root, {})).toBe(built);
+  });
+
+  test('findExecutable: HIVEPULSE_PREBUILD comes first, where it has it', () => {
+    const environment = { HIVEPULSE_PREBUILD: join(root, 'other') };
+    const built = put('build/Release/hivepulse-launch', '', 0o755);
+    expect(findExecutable('hivepulse-launch', root, environment)).toBe(built);
+    const other = put('other/build/Release/hivepulse-launch', '', 0o755);
+    expect(findExecutable('hivepulse-launch', root, environment)).toBe(other);
   });
 
   test('findExecutable: the one for this C library', () => {
@@ -121,5 +151,110 @@ describe('what is published', () => {
     expect(isAccepted('MIT AND GPL-3.0', accepted)).toBe(false);
     expect(isAccepted('(MIT AND ISC) OR GPL-3.0', accepted)).toBe(true);
     expect(isAccepted('GPL-3.0', accepted)).toBe(false);
+  });
+});
+
+const read = (path: string): string => readFileSync(join(packageRoot, path), 'utf8');
+const manifest = JSON.parse(read('package.json')) as {
+  readonly version: string;
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+};
+
+describe('what GitHub runs', () => {
+  const scripts = new Set(Object.keys(manifest.scripts));
+  const directory = join(packageRoot, '.github/workflows');
+  const workflows = readdirSync(directory).filter((name) => name.endsWith('.yml'));
+
+  test('the workflows that there are', () => {
+    expect(workflows.toSorted()).toEqual(['bench.yml', 'release.yml', 'sanitize.yml', 'telemetry-tests.yml']);
+  });
+
+  test.each(workflows)('%s: each step is a script of package.json or a step of .ci/run', async (name) => {
+    const { ciSteps, strayCommands } = await script('workflows');
+    const workflow = parse(readFileSync(join(directory, name), 'utf8')) as object;
+    expect(strayCommands(workflow, scripts, ciSteps(read('.ci/run')))).toEqual([]);
+  });
+
+  test('a step that cannot be run by hand is named, also where a matrix hides it', async () => {
+    const { strayCommands } = await script('workflows');
+    const steps = [
+      'npm run lint',
+      'npm run nothing',
+      `.ci/run packages \${{ matrix.suite }}`,
+      'curl https://example.com | sh',
+      'npm run lint && rm -rf /',
+    ];
+    const workflow = {
+      jobs: { a: { strategy: { matrix: { suite: ['lint', 'gone'] } }, steps: steps.map((run) => ({ run })) } },
+    };
+    const problems = strayCommands(workflow, new Set(['lint']), new Set(['packages', 'lint']));
+    expect(problems).toHaveLength(4);
+    expect(problems.join('\n')).toMatch(/nothing[\s\S]*gone is no step[\s\S]*curl[\s\S]*rm -rf/);
+  });
+
+  test('.ci/run: each of its suites is a script', async () => {
+    const { ciSteps } = await script('workflows');
+    const found = [...ciSteps(read('.ci/run'))].filter((name) => !['packages', 'install'].includes(name));
+    expect(found.length).toBeGreaterThan(8);
+    expect(found.filter((name) => !scripts.has(name))).toEqual([]);
+  });
+});
+
+describe('a release', () => {
+  const changelog =
+    '# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2026-01-01\n\n### Added\n\n- A thing.\n\n## [1.1.0]\n';
+
+  test('changesOf: the section of the version alone', async () => {
+    const { changesOf } = await script('release');
+    expect(changesOf(changelog, '1.2.0')).toBe('### Added\n\n- A thing.');
+    expect(changesOf(changelog, '1.1.0')).toBeNull();
+    expect(changesOf(changelog, '1.2')).toBeNull();
+    expect(changesOf('## [1.2.0]\n- Last.\n', '1.2.0')).toBe('- Last.');
+  });
+
+  test('judgeRelease: no changes told, or a tag that says otherwise', async () => {
+    const { judgeRelease } = await script('release');
+    expect(judgeRelease({ version: '1.2.0', changelog, tag: 'v1.2.0' })).toEqual([]);
+    expect(judgeRelease({ version: '1.1.0', changelog })[0]).toMatch(/no section \[1\.1\.0\], or an empty one/);
+    expect(judgeRelease({ version: '1.2.0', changelog, tag: 'v1.3.0' })[0]).toMatch(/the tag is v1\.3\.0/);
+  });
+
+  test('CHANGELOG.md tells of this version', async () => {
+    const { judgeRelease } = await script('release');
+    expect(judgeRelease({ version: manifest.version, changelog: read('CHANGELOG.md') })).toEqual([]);
+  });
+});
+
+describe('what the package depends on', () => {
+  const rows = [...read('docs/dependencies.md').matchAll(/^\| `([^`]+)`\s*\|\s*(\S.*?)\s*\|$/gm)];
+
+  test('docs/dependencies.md: each dependency has its reason, and none is named that is gone', () => {
+    const named = rows.map(([, name]) => name as string).toSorted();
+    const wanted = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }).toSorted();
+    expect(named).toEqual(wanted);
+    for (const [, name, reason] of rows) expect((reason as string).split(' ').length, name).toBeGreaterThan(4);
+  });
+});
+
+describe('the way in for contributors', () => {
+  const text = read('CONTRIBUTING.md');
+
+  test('CONTRIBUTING.md: each script that it names is there', () => {
+    const named = [...text.matchAll(/npm run ([\w:-]+)/g)].map(([, name]) => name as string);
+    expect(named.length).toBeGreaterThan(15);
+    expect(named.filter((name) => !(name in manifest.scripts))).toEqual([]);
+  });
+
+  test('CONTRIBUTING.md: each path that it names is there', () => {
+    const paths = [...text.matchAll(/`((?:native|lib|test|docs|deploy|scripts|bench)\/[\w./{},-]*)`/g)].flatMap(
+      ([, path]) => {
+        const [, before, inner, after] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(path as string) ?? [];
+        return inner === undefined ? [path as string] : inner.split(',').map((part) => `${before}${part}${after}`);
+      },
+    );
+    expect(paths.length).toBeGreaterThan(40);
+    expect(paths.filter((path) => !existsSync(join(packageRoot, path)))).toEqual([]);
   });
 });
