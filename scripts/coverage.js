@@ -31,9 +31,10 @@ import {
 const floor = 90;
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const at = (...paths) => join(root, ...paths);
-const work = at('build/coverage');
-const binaries = join(work, 'binaries');
 const out = at('coverage');
+/** Not below build/, which node-gyp clears. */
+const work = join(out, 'work');
+const binaries = join(work, 'binaries');
 
 /** The page runs in a browser, which test/browser drives: it is not counted here. */
 const measured = ['provider=v8', 'reportOnFailure', 'include=lib/**/*.ts', 'exclude=lib/dashboard/**'];
@@ -190,8 +191,6 @@ function report() {
   const native = nativeLines();
   mergeLcov(files, native.files);
   const summary = summarize(files);
-  rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
   writeFileSync(join(out, 'lcov.info'), formatLcov(files));
   writeFileSync(join(out, 'summary.json'), `${JSON.stringify({ floor, suites, ...summary }, null, 2)}\n`);
   const text = markdown(summary, floor);
@@ -211,7 +210,6 @@ function report() {
 
 let status = 0;
 if (!values.report) {
-  // First: building the addon clears build/ whole.
   must(process.execPath, ['scripts/build.js', '--if-needed']);
   for (const name of ['v8', 'llvm', ...suites]) rmSync(join(work, name), { recursive: true, force: true });
   for (const name of ['v8', 'llvm']) mkdirSync(join(work, name), { recursive: true });
