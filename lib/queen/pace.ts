@@ -1,6 +1,7 @@
 /** A queen this busy asks its hives to speak less often; one this idle lets them speak as they like again. Shares of a core. */
 const busyAbove = 0.9;
-const idleBelow = 0.6;
+/** Less than half of the other: what is halved may use twice as much. */
+const idleBelow = 0.4;
 const slowestMs = 10_000;
 const firstMs = 2000;
 

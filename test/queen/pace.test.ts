@@ -11,13 +11,26 @@ it.each([
   [8000, 1.2, 10_000],
   [10_000, 0.99, 10_000],
   [10_000, 0.7, 10_000],
-  [10_000, 0.5, 5000],
+  [10_000, 0.5, 10_000],
+  [10_000, 0.3, 5000],
   [5000, 0.1, 2500],
   [2500, 0.1, 1250],
   [2000, 0.1, 0],
   [1250, 0.1, 0],
 ])('asked %d ms at a share of %d: %d ms', (asked, share, next) => {
   expect(pace(asked, share)).toBe(next);
+});
+
+it('under any steady load it comes to rest, and does not swing', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 20, noNaN: true }), fc.constantFrom(0, 2000, 5000, 10_000), (cores, start) => {
+      // `cores` is what hives that beat each second would take.
+      const after = (asked: number) => pace(asked, (cores * 1000) / Math.max(1000, asked));
+      let asked = start;
+      for (let look = 0; look < 6; look++) asked = after(asked);
+      expect(after(asked)).toBe(asked);
+    }),
+  );
 });
 
 it('a queen that stays idle asks for nothing after a few looks, whatever it asked before', () => {
