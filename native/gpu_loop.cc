@@ -63,6 +63,7 @@ std::string Failed(const char* call, int code) {
 
 std::string ToJson(const Report& report, const std::string& library_path, double duration_ms) {
   std::string out = "{\"type\":\"report\",\"driverVersion\":" + Quote(report.driver_version);
+  if (report.count_code != kSuccess) out += ",\"countCode\":" + std::to_string(report.count_code);
   out += ",\"library\":" + Quote(library_path) + ",\"durationMs\":" + Number(duration_ms) + ",\"devices\":[";
   for (size_t i = 0; i < report.devices.size(); i++) out += (i == 0 ? "" : ",") + ToJson(report.devices[i]);
   out += "],\"processes\":[";
@@ -124,6 +125,7 @@ void GpuLoop::Run() {
     Clock::time_point slow_due = Clock::now();
     const Clock::time_point sick_until = Clock::now() + sick_retry;
     bool again = false;
+    bool answered = false;
     while (!again) {
       const Clock::time_point start = Clock::now();
       told = start;
@@ -139,9 +141,11 @@ void GpuLoop::Run() {
         break;
       }
       retry = options_.retry_first;
+      answered = true;
       emit_(ToJson(report, library.path, std::chrono::duration<double, std::milli>(Clock::now() - start).count()));
       if (!report.sick) sick_retry = std::max(options_.retry_first, options_.slow_interval);
-      if (report.sick && Clock::now() >= sick_until) {
+      // While the driver does not list its GPUs, those that still answer would be lost with a new nvmlInit.
+      if (report.sick && report.count_code == kSuccess && Clock::now() >= sick_until) {
         // A GPU that was reset is only found by a new nvmlInit. Less and less often: its neighbours are disturbed by
         // it.
         sick_retry = std::min(sick_retry * 2, std::chrono::milliseconds(60000));
@@ -153,8 +157,9 @@ void GpuLoop::Run() {
     }
     reader.Shutdown();
     if (!again) return;
-    // At once the first time, so that a driver which was only swapped costs one pass.
-    if (!Wait(std::chrono::milliseconds(10))) return;
+    // At once after an answer, so that a driver which was only swapped costs one pass.
+    if (!Wait(answered ? std::chrono::milliseconds(10) : retry)) return;
+    if (!answered) retry = std::min(retry * 2, options_.retry_last);
   }
 }
 

@@ -52,6 +52,7 @@ NvmlReader::NvmlReader(const Symbols& symbols, std::function<void()> alive)
 int NvmlReader::Init() {
   states_.clear();
   events_ = nullptr;
+  count_code_ = kSuccess;
   const int code = nvml_.init();
   if (code != kSuccess) return code;
   if (nvml_.systemGetDriverVersion != nullptr) {
@@ -71,6 +72,9 @@ Report NvmlReader::Pass(bool slow) {
   if (slow) Enumerate();
   Report report;
   report.driver_version = driver_version_;
+  report.count_code = count_code_;
+  // Without a list of GPUs nobody else can say that the driver does not work.
+  if (count_code_ != kSuccess && (states_.empty() || IsLifecycle(count_code_))) report.lifecycle_code = count_code_;
   std::map<std::pair<size_t, uint32_t>, size_t> in_mig;  // (parent, pid): already counted on a MIG device
   std::vector<std::vector<Process>> lists(states_.size());
 
@@ -117,14 +121,12 @@ Report NvmlReader::Pass(bool slow) {
 
 void NvmlReader::Enumerate() {
   uint32_t count = 0;
-  const int code = nvml_.deviceGetCount(&count);
+  count_code_ = nvml_.deviceGetCount(&count);
   std::vector<State> found;
-  if (code != kSuccess) {
-    // Kept as they were: each will say for itself what is wrong with it.
-    for (State& state : states_) {
-      if (IsLifecycle(code)) state.report.handle_code = code;
-    }
-    return;
+  if (count_code_ != kSuccess) {
+    // Those that are known are still asked for: each says for itself what is wrong with it.
+    count = 0;
+    for (const State& state : states_) count = std::max(count, state.report.index + 1);
   }
   count = std::min(count, kMaxDevices);
   for (uint32_t index = 0; index < count; index++) {

@@ -76,6 +76,8 @@ struct Report {
   std::vector<DeviceReport> devices;
   std::vector<ProcessReport> processes;
   std::vector<XidReport> xids;
+  /// Why the driver does not list its GPUs; those of before stand in `devices` then.
+  int count_code = kSuccess;
   /// Not kSuccess: the driver has gone as a whole, and only a new nvmlInit can find it again.
   int lifecycle_code = kSuccess;
   /// Some GPU is lost or wants a reset: it comes back, if at all, through a new nvmlInit.
@@ -140,6 +142,7 @@ class NvmlReader {
   const Symbols& nvml_;
   std::function<void()> alive_;
   std::string driver_version_;
+  int count_code_ = kSuccess;  ///< of the last Enumerate
   std::vector<State> states_;
   EventSet events_ = nullptr;
 };

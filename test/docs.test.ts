@@ -79,7 +79,7 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'host', 'sampler'].map((name) => `lib/sampling/${name}.ts`),
+      ...['worker', 'host', 'sampler', 'gpu-doubt'].map((name) => `lib/sampling/${name}.ts`),
       ...['assemble', 'nvidia-smi', 'source', 'nvml'].map((name) => `lib/gpu/${name}.ts`),
       ...['process-table', 'discovery', 'hive'].map((name) => `lib/hive/${name}.ts`),
     ];

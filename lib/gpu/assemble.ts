@@ -152,6 +152,11 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
   identities.remember(report.devices);
   const faults: Fault[] = [];
   const processes: GpuProcess[] = [];
+  if (report.countCode !== undefined) {
+    const { code, text } = reasonOf(report.countCode);
+    const message = `the driver does not list its GPUs, only those known before are asked: ${text}`;
+    faults.push({ source: 'gpu', code, message, field: 'gpus' });
+  }
   const devices = report.devices.map((gpu, position) => {
     const identity = identities.of(gpu);
     const own = report.processes.filter((process) => process.device === position);

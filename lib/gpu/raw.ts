@@ -54,6 +54,8 @@ export interface RawProcess {
 
 export interface RawReport {
   readonly driverVersion: string;
+  /** Why the driver does not list its GPUs; `devices` are those that it listed before. */
+  readonly countCode?: number;
   readonly devices: readonly RawGpu[];
   readonly processes: readonly RawProcess[];
 }

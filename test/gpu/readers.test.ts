@@ -1,5 +1,10 @@
+import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
+import { reasonOf } from '../../lib/gpu/codes.js';
+import { findHelper } from '../../lib/gpu/helper.js';
+import { parseNvmlLine } from '../../lib/gpu/nvml-lines.js';
 import { FakeMachine, fakeLibrary, fourH100, generations, h100, h100With } from '../fakes/scenario.js';
 import { reading, sourceOf, working } from './sources.js';
 
@@ -235,6 +240,66 @@ describe('driver_appears_after_boot', () => {
     });
     expect([...states]).toEqual(['working']);
     expect(source.takeEvents()).toEqual([]);
+  });
+});
+
+describe('a driver that does not list its GPUs', () => {
+  const counting = (code: number) => ({ calls: { nvmlDeviceGetCount_v2: { codes: [code] } } });
+
+  it.each([4, 9, 18, 999])('from the start, code %i: nvidia-smi takes over, until it does', async (code) => {
+    using machine = new FakeMachine({ ...fourH100(), ...counting(code) });
+    using source = sourceOf(machine);
+    const over = await reading(source, ({ status }) => status === 'working');
+    expect(over).toMatchObject({ reader: 'nvidiaSmi', reason: `NVML: ${reasonOf(code).text}` });
+    expect(over.devices.map(({ memoryTotalBytes }) => memoryTotalBytes)).toEqual(Array(4).fill(81559 * MiB));
+    machine.become(fourH100());
+    await reading(source, working('nvml'));
+  });
+
+  it.each([9, 18])('later, code %i: it is initialized again, and nvidia-smi takes over', async (code) => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine);
+    await reading(source, working('nvml'));
+    machine.become({ ...fourH100(), ...counting(code) });
+    const over = await reading(source, working('nvidiaSmi'));
+    expect(over.devices).toHaveLength(4);
+    expect(source.takeEvents()).toEqual([]);
+  });
+
+  it.each([4, 999])('later, code %i: those known go on with a fault, and one that is lost is lost', async (code) => {
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine, { gpu: 'nvml' });
+    await reading(source, ({ devices }) => devices.length === 4);
+    const gpus = fourH100().gpus.map((gpu, i) =>
+      i === 2 ? { ...gpu, codes: { nvmlDeviceGetHandleByIndex_v2: 15 } } : gpu,
+    );
+    machine.become({ ...fourH100(), gpus, ...counting(code) });
+    const found = await reading(source, ({ devices }) => devices[2]?.health === 'lost');
+    expect(found.devices.map(({ health }) => health)).toEqual(['ok', 'ok', 'lost', 'ok']);
+    expect(found.devices[3]!.memoryTotalBytes).toBe(81559 * MiB);
+    expect(found.faults.map(({ code, field }) => [code, field])).toEqual([
+      [reasonOf(code).code, 'gpus'],
+      ['GPU_IS_LOST', undefined],
+    ]);
+  });
+
+  it('it is not asked again without pause', async () => {
+    using machine = new FakeMachine({ ...fourH100(), ...counting(999) });
+    const start = performance.now();
+    const child = spawn(findHelper()!, ['--interval-ms', '20', '--retry-ms', '200'], {
+      env: { ...process.env, ...machine.env },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let failures = 0;
+    try {
+      for await (const line of createInterface({ input: child.stdout })) {
+        if (parseNvmlLine(line)?.type === 'failed' && ++failures === 3) break;
+      }
+    } finally {
+      child.kill('SIGKILL');
+    }
+    // A pause of 200 ms, then one of twice that.
+    expect(performance.now() - start).toBeGreaterThan(600);
   });
 });
 
