@@ -1,5 +1,5 @@
 import { createParser } from 'eventsource-parser';
-import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamSnapshot } from '../contract/api.js';
+import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamPosition, StreamSnapshot } from '../contract/api.js';
 import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../errors.js';
 import { endOnAbort, joinUrl, RequestError, type Transport, unreachable } from './transport.js';
@@ -13,7 +13,8 @@ export type StreamMessage =
   | { readonly type: 'event'; readonly id: string; readonly data: FleetEvent }
   | { readonly type: 'liveness'; readonly id: string; readonly data: FleetEvent }
   | { readonly type: 'reset'; readonly data: { readonly lastEventId: string } }
-  | { readonly type: 'lagged'; readonly data: StreamLagged };
+  | { readonly type: 'lagged'; readonly data: StreamLagged }
+  | { readonly type: 'position'; readonly data: StreamPosition };
 
 export interface StreamOptions {
   readonly signal?: AbortSignal;
@@ -30,9 +31,17 @@ export interface StreamOptions {
 const minBackoffMs = 250;
 /** Answers that another try will not change. */
 const final = new Set([400, 401, 403, 404, 405]);
-const messages: ReadonlySet<string> = new Set(['snapshot', 'heartbeat', 'event', 'liveness', 'reset', 'lagged']);
+const messages: ReadonlySet<string> = new Set([
+  'snapshot',
+  'heartbeat',
+  'event',
+  'liveness',
+  'reset',
+  'lagged',
+  'position',
+]);
 
-/** The stream, reopened with the id of its last event whenever it ends. Ends only by `signal`, `return` or a final answer. */
+/** The stream, reopened with the id of the last event it was told of whenever it ends. Ends only by `signal`, `return` or a final answer. */
 export async function* streamOf(
   transport: Transport,
   query: EventsQuery,
@@ -134,11 +143,11 @@ async function* connection(
 
 /**
  * Where the stream stands. A snapshot holds everything up to its own id, but what is replayed comes after it and is older,
- * so its id counts only where nothing is replayed.
+ * so its id counts only where nothing is replayed. A filtered stream says where it stands by itself.
  */
 function note(position: Position, message: StreamMessage, resumed: boolean): void {
   if (message.type === 'event' || message.type === 'liveness') position.id = message.id;
-  else if (message.type === 'reset') position.id = message.data.lastEventId;
+  else if (message.type === 'reset' || message.type === 'position') position.id = message.data.lastEventId;
   else if (message.type === 'snapshot' && !resumed) position.id = message.data.lastEventId;
 }
 

@@ -211,3 +211,11 @@ export interface StreamHeartbeat {
 export interface StreamLagged {
   readonly dropped: number;
 }
+
+/**
+ * SSE `position`, of a stream with a filter: up to this event nothing that passes the filter is missing. It is where to
+ * resume, since the last event that the client was sent may be too old for that, or there was none.
+ */
+export interface StreamPosition {
+  readonly lastEventId: string;
+}

@@ -7,6 +7,18 @@ export function sseMessage(event: string, json: string, id?: string): string {
 
 export const keepAlive = Buffer.from(':\n\n');
 
+/** Where a stream stands: up to this event, nothing that passes its filter is missing. */
+export interface Position {
+  readonly id: string;
+  readonly frame: Buffer;
+}
+
+/** Takes no id of its own: it carries that of an event the reader need not have seen, so that browsers resume from it too. */
+export const positionOf = (id: string): Position => ({
+  id,
+  frame: Buffer.from(sseMessage('position', JSON.stringify({ lastEventId: id }), id)),
+});
+
 /** Headers that keep proxies from buffering, compressing or caching a stream. */
 export const streamHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -76,6 +88,8 @@ export class StreamClient {
   /** It was told that it lost events, and its rows may be wrong until the next snapshot. */
   #stale = false;
   #resyncAtMs = Number.NEGATIVE_INFINITY;
+  /** The position last told. */
+  #toldId: string;
   #closed = false;
   /** Who reads, so that a token that is taken back ends its streams. */
   readonly caller: string;
@@ -86,6 +100,8 @@ export class StreamClient {
     limits: StreamLimits;
     wholeHive: WholeHive;
     newSnapshot: NewSnapshot;
+    /** Where it stands once what it begins with is read. */
+    standsAt: string;
     now: () => number;
     onClose: (client: StreamClient, parted: PartedReader | null) => void;
   }) {
@@ -93,6 +109,7 @@ export class StreamClient {
     this.#limits = options.limits;
     this.#wholeHive = options.wholeHive;
     this.#newSnapshot = options.newSnapshot;
+    this.#toldId = options.standsAt;
     this.#now = options.now;
     this.#onClose = options.onClose;
     this.caller = options.caller;
@@ -140,12 +157,20 @@ export class StreamClient {
     if (this.#droppedSinceCaughtUp >= this.#limits.maxDropped) this.#giveUp();
   }
 
-  /** Called from time to time: keeps proxies awake, and parts with a client that has stopped reading. */
-  tick(): void {
+  /**
+   * Called from time to time: keeps proxies awake, tells a filtered stream where it stands (null: its events do), and parts
+   * with a client that has stopped reading.
+   */
+  tick(position: Position | null): void {
     if (this.#closed) return;
     this.#resync();
-    if (this.#behindSinceMs === null) this.#write(keepAlive);
-    else if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#giveUp();
+    if (this.#behindSinceMs !== null) {
+      if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#giveUp();
+    } else if (position === null || position.id === this.#toldId) this.#write(keepAlive);
+    else {
+      this.#toldId = position.id;
+      this.#write(position.frame);
+    }
   }
 
   /** Ends the stream in order; the client reconnects with the id of its last event. */

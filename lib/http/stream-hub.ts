@@ -8,7 +8,15 @@ import {
 } from '../contract/api.js';
 import { defaults } from '../defaults.js';
 import type { Replay } from '../queen/events.js';
-import { type PartedReader, StreamClient, type StreamLimits, sseMessage, streamHeaders, streamLimits } from './sse.js';
+import {
+  type PartedReader,
+  positionOf,
+  StreamClient,
+  type StreamLimits,
+  sseMessage,
+  streamHeaders,
+  streamLimits,
+} from './sse.js';
 
 /** What a stream shows; an absent field shows all. */
 export interface StreamFilter {
@@ -56,6 +64,8 @@ class Group {
   readonly clients = new Set<StreamClient>();
   readonly filter: StreamFilter;
   readonly rows: boolean;
+  /** Events pass it by, so that the id of the last one it was sent may be old, or not there at all. */
+  readonly filtered: boolean;
   readonly #whole = new Map<string, Buffer | null>();
   /** Keys shown to clients that filter by model, so that a worker that turns to another model can be taken back. */
   readonly #shown = new Set<string>();
@@ -63,6 +73,7 @@ class Group {
   constructor(filter: StreamFilter) {
     this.filter = filter;
     this.rows = filter.kinds?.includes('heartbeat') ?? true;
+    this.filtered = filter.hive !== undefined || filter.model !== undefined || filter.kinds !== undefined;
   }
 
   wants(event: FleetEvent): boolean {
@@ -266,12 +277,15 @@ export class StreamHub {
       this.#groups.set(name, group);
     }
     const into = group;
+    const replay = lastEventId === null ? null : this.#source.eventsSince(lastEventId);
+    const newest = this.#source.lastEventId;
     const client = new StreamClient({
       response,
       caller,
       limits: this.#limits,
       wholeHive: (hive) => into.wholeFrame(this.#source, hive),
       newSnapshot: () => (into.rows ? into.snapshot(this.#source, this.#source.lastEventId) : null),
+      standsAt: newest,
       now: this.#now,
       onClose: (closed, parted) => {
         if (parted !== null) {
@@ -289,8 +303,7 @@ export class StreamHub {
     this.#unsubscribe ??= this.#source.subscribe((change) => this.#take(change));
     this.#timer ??= setInterval(() => this.#tick(), keepAliveMs).unref();
     response.writeHead(200, streamHeaders);
-    const replay = lastEventId === null ? null : this.#source.eventsSince(lastEventId);
-    client.begin(this.#opening(into, replay, this.#source.lastEventId));
+    client.begin(this.#opening(into, replay, newest));
     return client;
   }
 
@@ -300,6 +313,7 @@ export class StreamHub {
     if (replay?.type === 'reset') yield Buffer.from(sseMessage('reset', JSON.stringify({ lastEventId: newest })));
     if (group.rows) yield* group.snapshot(this.#source, newest);
     if (replay?.type === 'events') for (const event of replay.events) if (group.wants(event)) yield eventFrame(event);
+    if (group.filtered) yield positionOf(newest).frame;
   }
 
   /** Writes what has gathered. Public so that what must be ordered against it can be. */
@@ -378,8 +392,13 @@ export class StreamHub {
   }
 
   #tick(): void {
-    for (const client of this.#all()) client.tick();
-    for (const group of this.#groups.values()) group.forgetAll();
+    // Whatever happened up to the newest event has been written then, or waits for a client that is behind.
+    this.flush();
+    const position = positionOf(this.#source.lastEventId);
+    for (const group of this.#groups.values()) {
+      for (const client of group.clients) client.tick(group.filtered ? position : null);
+      group.forgetAll();
+    }
   }
 
   #rest(): void {

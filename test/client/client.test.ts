@@ -267,6 +267,39 @@ describe('the event stream', () => {
     expect(seen.find((message) => message.type === 'closed')).toMatchObject({ error: { code: 'REQUEST_FAILED' } });
   });
 
+  it('with a filter resumes from the position it was told, and misses nothing that passes it', async () => {
+    const stood: (string | undefined)[] = [];
+    const position = (id: string) => `id: ${id}\nevent: position\ndata: {"lastEventId":"${id}"}\n\n`;
+    let connection = 0;
+    const told = await stub((request, response) => {
+      stood.push(request.headers['last-event-id'] as string | undefined);
+      sse(response);
+      connection++;
+      if (connection === 1) response.end(position('e-5'));
+      else if (connection === 2) response.end(`${event('e-6')}${position('e-9')}`);
+      else response.write(position('e-9'));
+    });
+    const seen = await collect(new HivepulseClient(told), (messages) => count(messages, 'position') === 3);
+    expect(stood).toEqual([undefined, 'e-5', 'e-9']);
+    expect(seen.filter(({ type }) => type === 'event').map((message) => (message as { id: string }).id)).toEqual([
+      'e-6',
+    ]);
+
+    const { rig, url } = await queen();
+    const kinds: string[] = [];
+    for await (const message of new HivepulseClient(url).events({ kind: 'hiveJoined' }, quick)) {
+      if (message.type === 'position' && kinds.length === 0) {
+        kinds.push('cut');
+        rig.hub.endWhere(() => true);
+      } else if (message.type === 'closed') await rig.post(frameOf('while-away'));
+      else if (message.type === 'liveness') {
+        kinds.push(`${message.data.kind} ${message.data.hive}`);
+        break;
+      }
+    }
+    expect(kinds).toEqual(['cut', 'hiveJoined while-away']);
+  });
+
   it('waits longer each time, with jitter, and as long as the queen asks', async () => {
     const url = await stub((_request, response) => {
       response.writeHead(503, { 'retry-after': '0' });

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { StreamHeartbeat, StreamSnapshot } from '../../lib/contract/index.js';
 import { StreamClient, type StreamLimits, sseMessage, streamLimits } from '../../lib/http/sse.js';
 import { StreamHub } from '../../lib/http/stream-hub.js';
@@ -94,6 +94,10 @@ const heartbeatOf = (message: Message | undefined) => message?.data as StreamHea
 const rows = (message: Message | undefined) => heartbeatOf(message)?.workers.map((worker) => worker.key);
 
 describe('a stream', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   it('begins with a snapshot, then tells what changes: rows without an id, events with one', () => {
     const { open, beat, registry } = bench();
     beat('a');
@@ -155,8 +159,8 @@ describe('a stream', () => {
         const { hive: of, kind: what } = data as { hive?: string | { id: string }; kind?: string };
         return `${event} ${typeof of === 'object' ? of.id : (of ?? '')} ${what ?? ''}`.trim();
       });
-    expect(about(hive)).toEqual(['snapshot', 'liveness b hiveJoined', 'heartbeat b']);
-    expect(about(kind)).toEqual(['snapshot', 'event a oomKill', 'heartbeat a', 'heartbeat b']);
+    expect(about(hive)).toEqual(['snapshot', 'position', 'liveness b hiveJoined', 'heartbeat b']);
+    expect(about(kind)).toEqual(['snapshot', 'position', 'event a oomKill', 'heartbeat a', 'heartbeat b']);
     expect(rows(model.messages.find((message) => message.event === 'heartbeat'))).toEqual(['a/llm/0']);
     expect(about(model)).toContain('liveness b hiveJoined');
   });
@@ -173,7 +177,7 @@ describe('a stream', () => {
     const { open, beat } = bench();
     const response = open({ kinds: ['liveness'] });
     beat('a', { events: [eventOf(1)] });
-    expect(names(response)).toEqual(['liveness']);
+    expect(names(response)).toEqual(['position', 'liveness']);
   });
 
   it('replays what came after Last-Event-ID, after the snapshot', () => {
@@ -186,7 +190,7 @@ describe('a stream', () => {
       ['event', 'e-3'],
     ]);
     expect(names(open({}, 'e-3'))).toEqual(['snapshot']);
-    expect(names(open({ kinds: ['hiveOffline'] }, 'e-1'))).toEqual([]);
+    expect(names(open({ kinds: ['hiveOffline'] }, 'e-1'))).toEqual(['position']);
   });
 
   it('resets where the ring has moved on, where the stream is another, and where the id is nonsense', () => {
@@ -198,6 +202,40 @@ describe('a stream', () => {
       expect(response.messages[0]?.data).toEqual({ lastEventId: 'e-6' });
     }
     expect(names(open({}, 'e-5'))).toEqual(['snapshot', 'event']);
+  });
+
+  it('with a filter tells where it stands: at its beginning, after what is replayed, and as what passes it by goes on', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const { open, beat, registry, hub } = bench({ behindBytes: 1 }, 3);
+    beat('a', { events: [eventOf(1, { kind: 'xid' })] });
+    const rare = open({ kinds: ['oomKill'] });
+    const told = (response: FakeResponse) =>
+      response.messages.map(({ event, id, data }) => {
+        if (event === 'position') expect(data).toEqual({ lastEventId: id });
+        return `${event} ${id ?? ''}`.trim();
+      });
+    expect(told(rare)).toEqual(['position e-2']);
+    for (let i = 2; i <= 6; i++) beat('a', { events: [eventOf(i, { kind: 'xid' })] });
+    vi.advanceTimersByTime(15_000);
+    vi.advanceTimersByTime(15_000);
+    expect(told(rare)).toEqual(['position e-2', 'position e-7']);
+    // One that is behind has not seen what it would tell.
+    rare.reading = false;
+    beat('a', { events: [eventOf(7, { kind: 'oomKill' })] });
+    beat('a', { events: [eventOf(8, { kind: 'oomKill' })] });
+    vi.advanceTimersByTime(15_000);
+    rare.read();
+    expect(told(rare).slice(2)).toEqual(['event e-8', 'event e-9']);
+    rare.emit('close');
+    // By now the first position would have left the ring.
+    expect(registry.eventsSince('e-2')).toEqual({ type: 'reset' });
+    expect(told(open({ kinds: ['oomKill'] }, 'e-7'))).toEqual(['event e-8', 'event e-9', 'position e-9']);
+    expect(told(open({ hive: 'b' }, 'e-2'))).toEqual(['reset', 'snapshot', 'position e-9']);
+    // Who is sent every event needs no more than those.
+    const all = open();
+    vi.advanceTimersByTime(15_000);
+    expect(told(all)).toEqual(['snapshot']);
+    hub.close();
   });
 
   it('builds each event and row once, however many clients read', () => {
@@ -347,15 +385,16 @@ describe('a client that does not keep up', () => {
       limits: { ...streamLimits, behindBytes: 1, maxBehindMs: 1000 },
       wholeHive: () => null,
       newSnapshot: () => null,
+      standsAt: 'e-0',
       now: () => clock.ms,
       onClose: () => undefined,
     });
     response.reading = false;
     client.event(Buffer.from('data: 1\n\n'));
-    client.tick();
+    client.tick(null);
     expect(response.destroyed).toBe(false);
     clock.ms += 1000;
-    client.tick();
+    client.tick(null);
     expect(response.destroyed).toBe(true);
   });
 

@@ -36,6 +36,27 @@ describe('one stream for all queens', () => {
     expect(ids).toEqual(ids.map((_, i) => from + 1 + i));
   });
 
+  test('a filtered client that no event has passed yet carries on at another queen from its position', async () => {
+    const server = await natsServer(harness());
+    const queens = await Promise.all([1, 2].map(() => queenOn(harness(), server)));
+    const urls = queens.map(({ url }) => url) as [string, string];
+    const fleet = spreadFleet(harness(), urls, { hives: 2, workers: 4 });
+    fleet.start();
+    await Promise.all(urls.map((url) => whole(url, 2)));
+    const first = harness().stream(`${urls[0]}/v1/events?kind=workerExited`);
+    const { data } = await first.next(({ event }) => event === 'position');
+    expect(first.messages).toHaveLength(1);
+    first.close();
+    for (const hive of fleet.hives) hive.killWorker();
+    await beats(fleet);
+    const { lastEventId } = data as { lastEventId: string };
+    const second = harness().stream(`${urls[1]}/v1/events?kind=workerExited`, { 'last-event-id': lastEventId });
+    await waitFor(() => second.messages.filter(({ event }) => event === 'event').length === 2, {
+      what: 'what was missed',
+    });
+    expect(second.messages.some(({ event }) => event === 'reset')).toBe(false);
+  });
+
   test('an event that a hive sends to two queens is in the stream once', async () => {
     const server = await natsServer(harness());
     const queens = await Promise.all([1, 2].map(() => queenOn(harness(), server)));
