@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { runDaemon } from './daemon.js';
 import { hiveOptions } from './daemon-options.js';
@@ -26,6 +27,8 @@ Examples:
       resolved.settings.logLevel ?? 'info',
       resolved.warnings,
       async (context) => {
+        // What a tick makes is dead at the next: a nursery that grows to 16 MiB would only hold more of it.
+        setFlagsFromString('--semi-space-growth-factor=1');
         const { startHive } = await import('../hive/hive.js');
         return startHive({ ...options, ...context });
       },

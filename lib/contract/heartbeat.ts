@@ -1,19 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { shortestIntervalMs } from '../defaults.js';
+import { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';
 import { Amount, Id, Labels, Measured, Nullable, OneOf } from './primitives.js';
 
-export const hiveStates = ['starting', 'ready', 'draining', 'stopping'] as const;
-export const workerStates = ['starting', 'idle', 'busy', 'unknown'] as const;
-export const gpuHealths = [
-  'ok',
-  'degraded',
-  'lost',
-  'resetRequired',
-  'initializing',
-  'stalled',
-  'noPermission',
-] as const;
-export const hiveEventKinds = ['workerStarted', 'workerExited', 'oomKill', 'gpuLost', 'gpuRecovered', 'xid'] as const;
+export { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';
 
 export const HiveInfo = Type.Object({
   id: Id('The hive: --id, else the hostname.'),

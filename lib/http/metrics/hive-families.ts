@@ -1,13 +1,5 @@
-import {
-  type Fault,
-  type GpuSample,
-  gpuHealths,
-  type Heartbeat,
-  hiveStates,
-  type WorkerGpu,
-  type WorkerSample,
-  workerStates,
-} from '../../contract/heartbeat.js';
+import { gpuHealths, hiveStates, workerStates } from '../../contract/enums.js';
+import type { Fault, GpuSample, Heartbeat, WorkerGpu, WorkerSample } from '../../contract/heartbeat.js';
 import {
   each,
   epoch,
