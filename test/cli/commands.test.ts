@@ -7,7 +7,7 @@ import { completionScript, shells } from '../../lib/cli/completion.js';
 import { createProgram } from '../../lib/cli/program.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../lib/contract/api.js';
 import { useHarness } from '../harness/harness.js';
-import { createFleet, type SimulatedFleet } from '../harness/simulated-fleet.js';
+import { createFleet, SimulatedFleet, SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 import { mainFile, runCli } from './run-cli.js';
 
@@ -216,9 +216,64 @@ describe('cli: what a queen knows', () => {
     const { url } = await queenWithFleet();
     const { code, stdout } = await runCli(['top', '--queen', url]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^2 hives {2}● 2 online/);
+    expect(stdout).toMatch(/^hivepulse {2}http:\S+ {2}.*● live {2}\d\d:\d\d:\d\d\n2 hives {2}● 2 online/);
     expect(stdout).toMatch(/^WORKER +HIVE/m);
     expect(stdout).not.toContain('\u001b');
+  });
+
+  test('top into a pipe prints events where they are asked for', async () => {
+    const { url, fleet } = await queenWithFleet();
+    fleet.hive('node-0001').loseGpu(0);
+    await fleet.beat();
+    const { code, stdout } = await runCli(['top', '--view', 'events', '--queen', url]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}\+ joined +node-0001 /m);
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}✕ GPU lost +node-0001 .*is lost/m);
+    expect(stdout.indexOf('joined')).toBeLessThan(stdout.indexOf('GPU lost'));
+    expect(stdout).not.toMatch(/^(HIVE|WORKER) /m);
+    const filtered = await runCli(['top', '--view', 'events', '--filter', 'gpulost', '--queen', url]);
+    expect(filtered.stdout).toContain('GPU lost');
+    expect(filtered.stdout).not.toContain('joined');
+    // A queen that knows of nothing says so, and does not wait for something to happen.
+    const { url: bare } = await harness().queen();
+    expect((await runCli(['top', '--view', 'events', '--queen', bare])).stdout).toContain('No event yet.');
+  });
+
+  test('top into a pipe filters what it knows, not what it prints', async () => {
+    const { url } = await harness().queen();
+    const fleet = new SimulatedFleet((agent) =>
+      ['east', 'west'].map(
+        (zone) => new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent }),
+      ),
+    );
+    harness().defer(() => fleet.close());
+    await fleet.beat();
+    const { stdout } = await runCli(['top', '--filter', 'zone=east', '--queen', url]);
+    expect(stdout).toMatch(/^host-east /m);
+    expect(stdout).not.toMatch(/host-west/);
+    expect(stdout).toContain('No worker matches "zone=east".');
+    // The model of a worker may be cut in its column.
+    const [worker] = fleet.hive('host-west').frame().workers;
+    const byModel = await runCli(['top', '--view', 'workers', '--filter', worker!.id, '--queen', url]);
+    expect(byModel.stdout).toContain(worker!.id);
+    const byPid = await runCli(['top', '--view', 'workers', '--filter', `${worker!.pid}`, '--queen', url]);
+    expect(byPid.stdout).toContain(worker!.id);
+  });
+
+  test('top into a pipe says each interval that the queen is gone', async () => {
+    const queen = await harness().queen();
+    const fleet = createFleet({ queenUrls: [queen.url], hives: 1, workersPerHive: 1, gpusPerHive: 1 });
+    harness().defer(() => fleet.close());
+    await fleet.beat();
+    const top = harness().cli(['top', '--interval', '200ms', '--queen', queen.url]);
+    const heads = () => top.lines.filter((line) => line.startsWith('hivepulse '));
+    await waitFor(() => heads().length >= 2, { what: 'two frames' });
+    expect(heads().every((line) => line.includes('● live'))).toBe(true);
+    queen.process.signal('SIGKILL');
+    await waitFor(() => heads().filter((line) => /○ cut off .*trying again/.test(line)).length >= 3, {
+      what: 'three frames that say that the queen is gone',
+    });
+    expect(heads().at(-1)).toMatch(/cut off/);
   });
 
   test('a reader that has seen enough is no failure', async () => {

@@ -57,7 +57,8 @@ function ends(left: readonly Span[], right: readonly Span[], total: number): Spa
   return [...fitSpans(left, Math.max(0, total - rightWidth - 1)), span(' '), ...fitSpans(right, rightWidth)];
 }
 
-function connectionSpans({ connection, warming, nowMs, ui }: TopState): Span[] {
+/** Whether the queen is heard. */
+export function connectionSpans({ connection, warming, nowMs, ui }: TopState): Span[] {
   const pause = ui.paused ? [span(' PAUSED ', '7'), span('  ')] : [];
   switch (connection.kind) {
     case 'connecting':
@@ -248,7 +249,7 @@ function detailBody(state: TopState, total: number): Line[] {
   );
 }
 
-function emptyText(state: TopState): string {
+export function emptyText(state: TopState): string {
   const { ui, items, connection } = state;
   if (connection.kind === 'connecting') return `Connecting to ${state.source} ...`;
   if (connection.kind === 'lost' && items.hives.length === 0) {

@@ -1,16 +1,14 @@
 import type { HivepulseClient, StreamMessage } from '../../client/client.js';
 import type { History } from '../../contract/api.js';
-import { before } from '../../contract/event-ids.js';
+import { before, isUpTo, splitId } from '../../contract/event-ids.js';
 import { HivepulseError } from '../../errors.js';
 import { outputWidth, printLines, wantsColours } from '../client.js';
-import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
 import { newestEventId } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
-import { printTable, sortRows, toText } from '../table.js';
-import { plain } from '../text.js';
 import { parseKeys } from './keys.js';
 import { FleetModel } from './model.js';
-import { fleetLines, pageSize, render, type TopState } from './render.js';
+import { plainFrame, plainUi } from './plain.js';
+import { pageSize, render, type TopState } from './render.js';
 import { Screen } from './screen.js';
 import { type Items, initialUi, press, type Ui, type View } from './ui.js';
 
@@ -28,7 +26,7 @@ const historyEveryMs = 10_000;
 export async function runTop(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
   const terminal = process.stdin.isTTY && process.stdout.isTTY && process.env.TERM !== 'dumb';
   if (terminal) await watch(client, urls, options);
-  else await print(client, options);
+  else await print(client, urls, options);
 }
 
 const itemsAt = (model: FleetModel, nowMs: number): Items => ({
@@ -58,53 +56,56 @@ function apply(model: FleetModel, message: StreamMessage, nowMs: number): void {
 }
 
 /** Tables for a pipe: once, or each interval until the reader goes or the process is ended. */
-async function print(client: HivepulseClient, { intervalMs, view, filter }: TopOptions): Promise<void> {
+async function print(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
+  const { intervalMs, view, filter } = options;
   const model = new FleetModel();
-  const ui: Ui = { ...initialUi, view, filter };
-  let nextMs = 0;
-  for await (const message of client.events()) {
-    if (message.type === 'closed' && model.connection.kind === 'connecting') throw message.error;
+  const ui = plainUi(view, filter);
+  const stop = new AbortController();
+  const newest = view === 'events' ? await newestEventId(client, stop.signal) : null;
+  const from = newest === null ? {} : { lastEventId: before(newest, eventsBefore) };
+  // Events that have been are replayed behind the snapshot, and the newest of them is the last.
+  let recalled = newest === null || splitId(newest)[1] === 0;
+  let timer: NodeJS.Timeout | null = null;
+  const frame = (): void => {
     const nowMs = performance.now();
-    apply(model, message, nowMs);
-    if (model.connection.kind === 'connecting' || nowMs < nextMs) continue;
-    printLines(plainFrame(itemsAt(model, nowMs), ui));
-    if (intervalMs === null) return;
-    nextMs = nowMs + intervalMs;
-    process.stdout.write('\n');
+    const state: TopState = {
+      ui,
+      items: itemsAt(model, nowMs),
+      source: sourceOf(client, urls),
+      connection: model.connection,
+      warming: model.warming,
+      history: null,
+      nowMs,
+      clock: clock(),
+      colours: wantsColours(),
+    };
+    printLines(plainFrame(state, outputWidth()));
+  };
+  try {
+    for await (const message of client.events({}, { ...from, signal: stop.signal })) {
+      if (message.type === 'closed' && model.connection.kind === 'connecting') throw message.error;
+      apply(model, message, performance.now());
+      if (message.type === 'reset') recalled = true;
+      if (newest !== null && (message.type === 'event' || message.type === 'liveness'))
+        recalled ||= isUpTo(newest, message.id);
+      if (model.connection.kind === 'connecting' || !recalled || timer !== null) continue;
+      frame();
+      if (intervalMs === null) return;
+      // By the clock, not by messages: a queen that is gone sends none, and that is what is to be told.
+      timer = setInterval(() => {
+        process.stdout.write('\n');
+        frame();
+      }, intervalMs);
+    }
+  } finally {
+    if (timer !== null) clearInterval(timer);
+    stop.abort();
   }
 }
 
-/** Head and tables, without keys and cursor. */
-function plainFrame(items: Items, { view, filter }: Ui): string[] {
-  const width = outputWidth();
-  const colours = wantsColours();
-  const head = fleetLines(items, Math.min(width, 160)).map((line) =>
-    (colours ? toText(line, true) : plain(toText(line, false))).trimEnd(),
-  );
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const keep = (lines: string[]): string[] =>
-    lines.filter((line, i) => i === 0 || words.every((word) => line.toLowerCase().includes(word)));
-  const hives = keep(
-    printTable(
-      hiveColumns,
-      sortRows(items.hives, hiveColumns[0] as (typeof hiveColumns)[number], false),
-      width,
-      colours,
-    ),
-  );
-  const workers = keep(
-    printTable(
-      workerColumns,
-      sortRows(items.workers, workerColumns[0] as (typeof workerColumns)[number], false),
-      width,
-      colours,
-    ),
-  );
-  const gpus = keep(printTable(gpuColumns, items.gpus, width, colours));
-  if (view === 'workers') return [...head, '', ...workers];
-  if (view === 'gpus') return [...head, '', ...gpus];
-  return [...head, '', ...hives, '', ...workers];
-}
+const sourceOf = (client: HivepulseClient, urls: readonly string[]): string =>
+  urls.length > 1 ? client.url : (urls[0] ?? '');
+const clock = (): string => new Date().toTimeString().slice(0, 8);
 
 async function watch(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
   const screen = new Screen(process.stdout);
@@ -123,12 +124,12 @@ async function watch(client: HivepulseClient, urls: readonly string[], options: 
     return {
       ui,
       items: held ?? itemsAt(model, nowMs),
-      source: urls.length > 1 ? client.url : (urls[0] ?? ''),
+      source: sourceOf(client, urls),
       connection: model.connection,
       warming: model.warming,
       history: history?.key === ui.detail?.key ? (history?.value ?? null) : null,
       nowMs,
-      clock: new Date().toTimeString().slice(0, 8),
+      clock: clock(),
       colours: !process.env.NO_COLOR,
     };
   };
