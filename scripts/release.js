@@ -40,7 +40,7 @@ function nameRepository(environment) {
 }
 
 async function main() {
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const changelog = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
   const tag = process.env.GITHUB_REF_TYPE === 'tag' ? process.env.GITHUB_REF_NAME : undefined;
   const wrong = judgeRelease({ version, changelog, tag });
@@ -63,7 +63,10 @@ async function main() {
   });
   if (sbom.status !== 0) throw new Error(`npm sbom: ${sbom.stderr || sbom.error?.message}`);
   const bill = join(out, 'hivepulse.cdx.json');
-  writeFileSync(bill, sbom.stdout);
+  const contents = JSON.parse(sbom.stdout);
+  // npm names the root for the directory that it happens to be in.
+  contents.metadata.component.name = name;
+  writeFileSync(bill, `${JSON.stringify(contents, null, 2)}\n`);
   const sums = [tarball, bill].map((file) => {
     const hash = createHash('sha256').update(readFileSync(file)).digest('hex');
     return `${hash}  ${basename(file)}\n`;
@@ -71,8 +74,7 @@ async function main() {
   writeFileSync(join(out, 'SHA256SUMS'), sums.join(''));
   writeFileSync(join(out, 'notes.md'), `${changesOf(changelog, version) ?? ''}\n`);
   process.stdout.write(sums.join(''));
-  const components = JSON.parse(sbom.stdout).components.length;
-  console.log(`release: hivepulse ${version}, ${components} components in its SBOM`);
+  console.log(`release: ${name} ${version}, ${contents.components.length} components in its SBOM`);
   for (const text of wrong) console.error(`release: ${text}`);
   return wrong.length === 0 ? 0 : 1;
 }

@@ -26,7 +26,8 @@ async function ask(flags: ControlFlags, path: string, body: Readonly<Record<stri
     const text = await answer.text();
     if (statusCode !== 200) {
       const { detail } = JSON.parse(text) as { detail?: string };
-      throw new HivepulseError('REQUEST_FAILED', socketPath, detail ?? text);
+      // With the status, by which the exit code tells a refusal from a hive that does not answer.
+      throw Object.assign(new HivepulseError('REQUEST_FAILED', socketPath, detail ?? text), { status: statusCode });
     }
   } catch (error) {
     if (error instanceof HivepulseError) throw error;

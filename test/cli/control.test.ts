@@ -1,0 +1,73 @@
+import { stat } from 'node:fs/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { openReader } from '../../lib/cgroup/reader.js';
+import { startHive } from '../../lib/hive/hive.js';
+import { waitFor } from '../harness/wait.js';
+import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/machine.js';
+import { runCli } from './run-cli.js';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** A hive in this process, and the flags that find its control socket. */
+async function controlled() {
+  const machine = new FakeMachine();
+  cleanups.push(() => machine.dispose());
+  const released: number[] = [];
+  const hive = await startHive(
+    { id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime },
+    {
+      machine: {
+        place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
+        openReader: () => openReader('auto', { procRoot: machine.proc }),
+        openFiles: () => new PlainFiles(),
+        clockTicks: 100,
+      },
+      gpu: { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) },
+      hostRoot: machine.host,
+    },
+  );
+  cleanups.push(() => hive.close());
+  await waitFor(() => hive.snapshot()?.hive.state === 'ready');
+  const port = new URL(hive.url).port;
+  return { hive, released, place: ['--port', port, '--runtime-dir', machine.runtime], runtimeDir: machine.runtime };
+}
+
+describe('hivepulse drain, undrain, release-gpus', () => {
+  it('drain takes the host out of scheduling, undrain takes it back', async () => {
+    const { hive, place } = await controlled();
+    expect(await runCli(['drain', ...place])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^draining/) });
+    expect(hive.snapshot()?.hive.state).toBe('draining');
+    expect(await runCli(['undrain', ...place])).toMatchObject({ code: 0, stdout: 'ready\n' });
+    expect(hive.snapshot()?.hive.state).toBe('ready');
+  });
+
+  it('release-gpus lets the driver go for as long as it is told', async () => {
+    const { released, place } = await controlled();
+    expect(await runCli(['release-gpus', '30', ...place])).toMatchObject({ code: 0, stdout: 'released for 30 s\n' });
+    expect(released).toEqual([30]);
+  });
+
+  it.each(['99999', '-5', 'soon'])(
+    'release-gpus %s is refused by the hive, which is not unreachable',
+    async (seconds) => {
+      const { released, place } = await controlled();
+      const { code, stdout, stderr } = await runCli(['release-gpus', ...place, '--', seconds]);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toMatch(/seconds/);
+      expect(released).toEqual([]);
+    },
+  );
+
+  it('without a hive: unreachable, with the socket’s path and what to do', async () => {
+    const { hive, place, runtimeDir } = await controlled();
+    await hive.close();
+    const { code, stderr } = await runCli(['drain', ...place]);
+    expect(code).toBe(3);
+    expect(stderr).toContain(runtimeDir);
+    expect(stderr).toMatch(/ENOENT.*is a hive running here\? --port/);
+    await expect(stat(`${runtimeDir}/hive-${place[1]}.sock`)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
