@@ -1,8 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { sweep } from './harness/leftovers.js';
 
-/** Builds what is older than its sources, so that a bare `vitest` run works as well as `npm test`; the fake driver too. */
+/**
+ * Builds what is older than its sources, so that a bare `vitest` run works as well as `npm test`; the fake driver too.
+ * Before that it removes what runs that were killed have left behind.
+ */
 export default function setup(): void {
+  for (const what of sweep()) console.log(`left behind by a test run that was killed, removed: ${what}`);
   execFileSync(process.execPath, [fileURLToPath(new URL('../scripts/build.js', import.meta.url)), '--if-needed'], {
     stdio: 'inherit',
   });

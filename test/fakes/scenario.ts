@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from '../harness/leftovers.js';
 
 /** Driver generations that the fake is built for: which symbols exist and which strides they write. */
 export const generations = [440, 470, 510, 53554, 53598, 550, 590] as const;
@@ -153,10 +153,11 @@ export const fakeNvidiaSmi = join(built, 'nvidia-smi');
 export class FakeMachine implements Disposable {
   readonly directory: string;
   readonly file: string;
+  readonly #temporary = temporaryDirectory('fake-gpu');
   #generation: Generation;
 
   constructor(scenario: Scenario) {
-    this.directory = mkdtempSync(join(tmpdir(), 'hivepulse-fake-gpu-'));
+    this.directory = this.#temporary.path;
     this.file = join(this.directory, 'scenario');
     this.#generation = scenario.generation ?? 550;
     this.become(scenario);
@@ -185,7 +186,7 @@ export class FakeMachine implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.directory, { recursive: true, force: true });
+    this.#temporary.remove();
   }
 }
 

@@ -3,6 +3,10 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { locateCgroups } from '../../lib/cgroup/locate.js';
 import { enableControllers, killAll, removeTree, waitEmpty } from '../../lib/hive/cgroup-tree.js';
+import { onInterruption, undoWhenInterrupted } from './interruption.js';
+import { removeCgroupNow } from './leftovers.js';
+
+undoWhenInterrupted();
 
 /** A cgroup in which a test may make others. */
 export interface CgroupTestTree {
@@ -50,6 +54,7 @@ export async function createCgroupTree(): Promise<CgroupTestTree> {
   const wanted = ['cpu', 'memory', 'io', 'pids', 'cpuset'].filter((name) => available.includes(name));
   await enableControllers([found.base], wanted);
   await mkdir(root);
+  const forget = onInterruption(() => removeCgroupNow(root));
   const missing = await enableControllers([root], wanted);
   const controllers = wanted.filter((name) => !missing.has(name));
   return {
@@ -68,6 +73,7 @@ export async function createCgroupTree(): Promise<CgroupTestTree> {
       await killAll(root).catch(() => undefined);
       await waitEmpty(root, 5000);
       if (!(await removeTree(root, 5000))) throw new Error(`${root} could not be removed`);
+      forget();
     },
   };
 }

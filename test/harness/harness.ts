@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, onTestFailed } from 'vitest';
+import { onInterruption, undoWhenInterrupted } from './interruption.js';
+import { temporaryDirectory } from './leftovers.js';
 import { Managed, type SpawnOptions } from './processes.js';
 import { StreamReader } from './sse.js';
+
+undoWhenInterrupted();
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
@@ -35,15 +36,19 @@ export class Harness {
   private readonly ended: Managed[] = [];
   private readonly cleanups: (() => void | Promise<void>)[] = [];
 
-  /** Runs `work` when the test ends; last registered first. */
+  /** Runs `work` when the test ends; last registered first. What it does at once is done also when it is interrupted. */
   defer(work: () => void | Promise<void>): void {
-    this.cleanups.push(work);
+    const forget = onInterruption(work);
+    this.cleanups.push(() => {
+      forget();
+      return work();
+    });
   }
 
   /** A directory that goes when the test ends. */
   directory(): string {
-    const path = mkdtempSync(join(tmpdir(), 'hivepulse-test-'));
-    this.defer(() => rmSync(path, { recursive: true, force: true }));
+    const { path, remove } = temporaryDirectory();
+    this.cleanups.push(remove);
     return path;
   }
 

@@ -1,14 +1,10 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { onInterruption } from './interruption.js';
+import { ownerVariable } from './leftovers.js';
 import { waitFor } from './wait.js';
 
 const keptLines = 2000;
-const alive = new Set<Managed>();
-
-// An interrupted run (also one that vitest ends) leaves nothing behind.
-process.on('exit', () => {
-  for (const managed of alive) managed.signalGroup('SIGKILL');
-});
 
 export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -30,9 +26,9 @@ export class Managed {
       detached: true,
       stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
       ...(options.cwd ? { cwd: options.cwd } : {}),
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, [ownerVariable]: String(process.pid), ...options.env },
     });
-    alive.add(this);
+    const forget = onInterruption(() => this.signalGroup('SIGKILL'));
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding('utf8');
       stream?.on('data', (text: string) => this.take(text));
@@ -40,7 +36,7 @@ export class Managed {
     this.child.on('error', (error) => this.lines.push(`could not start: ${error.message}`));
     this.child.once('close', () => {
       this.closed = true;
-      alive.delete(this);
+      forget();
       if (this.partial) this.lines.push(this.partial);
     });
   }

@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { afterEach, beforeEach } from 'vitest';
@@ -11,6 +10,7 @@ import {
   type SpawnOptions,
 } from '../../lib/hive/process-monitor.js';
 import { type CgroupTestTree, createCgroupTree } from './cgroups.js';
+import { temporaryDirectory } from './leftovers.js';
 import { waitFor } from './wait.js';
 
 /** A cgroup tree, a runtime directory and a monitor for one test, removed after it. */
@@ -18,11 +18,12 @@ export class WorkerBench {
   readonly tree: CgroupTestTree;
   readonly runtimeDir: string;
   readonly monitor: ProcessMonitor;
+  readonly #directory = temporaryDirectory('run');
   readonly #others: ProcessMonitor[] = [];
 
-  constructor(tree: CgroupTestTree, runtimeDir: string) {
+  constructor(tree: CgroupTestTree) {
     this.tree = tree;
-    this.runtimeDir = runtimeDir;
+    this.runtimeDir = this.#directory.path;
     this.monitor = this.another();
   }
 
@@ -65,7 +66,7 @@ export class WorkerBench {
       await waitFor(() => monitor.spawned().length === 0, { what: 'exits to be recorded' });
       await monitor.close();
     }
-    await rm(this.runtimeDir, { recursive: true, force: true });
+    this.#directory.remove();
   }
 }
 
@@ -73,7 +74,7 @@ export class WorkerBench {
 export function useWorkerBench(): () => WorkerBench {
   let bench: WorkerBench;
   beforeEach(async () => {
-    bench = new WorkerBench(await createCgroupTree(), await mkdtemp(join(tmpdir(), 'hivepulse-run-')));
+    bench = new WorkerBench(await createCgroupTree());
   });
   afterEach(() => bench.dispose());
   return () => bench;

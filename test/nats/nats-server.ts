@@ -1,8 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { undoWhenInterrupted } from '../harness/interruption.js';
+import { temporaryDirectory } from '../harness/leftovers.js';
 import { Managed } from '../harness/processes.js';
 import { waitFor } from '../harness/wait.js';
+
+undoWhenInterrupted();
 
 export interface NatsServerOptions {
   /** Lines of a configuration file, beside what is set here. */
@@ -19,12 +22,13 @@ export interface NatsServerOptions {
 export class NatsServer {
   readonly directory: string;
   readonly #options: NatsServerOptions;
+  readonly #temporary = temporaryDirectory('nats');
   #process: Managed | null = null;
   #port = -1;
 
   private constructor(options: NatsServerOptions) {
     this.#options = options;
-    this.directory = mkdtempSync(join(tmpdir(), 'hivepulse-nats-'));
+    this.directory = this.#temporary.path;
   }
 
   static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
@@ -80,6 +84,6 @@ export class NatsServer {
 
   async close(): Promise<void> {
     await this.#process?.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    this.#temporary.remove();
   }
 }

@@ -1,11 +1,11 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openReader } from '../../lib/cgroup/reader.js';
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
 import { noGpuSource } from '../../lib/gpu/reading.js';
 import type { BlockingFiles, DirectoryEntry, FileResult } from '../../lib/native/blocking-files.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from '../../lib/sampling/create.js';
+import { temporaryDirectory } from '../harness/leftovers.js';
 
 const errnoOf = (error: unknown): number => -((error as { errno?: number }).errno ?? -5);
 
@@ -70,7 +70,8 @@ export const bootSeconds = 10_000;
 
 /** A directory that stands for a machine: a cgroup tree, /proc, and the host's files. */
 export class FakeMachine {
-  readonly dir = mkdtempSync(join(tmpdir(), 'hivepulse-machine-'));
+  readonly #temporary = temporaryDirectory('machine');
+  readonly dir = this.#temporary.path;
   readonly root = join(this.dir, 'cgroup');
   readonly proc = join(this.dir, 'proc');
   readonly host = join(this.dir, 'host');
@@ -179,7 +180,7 @@ export class FakeMachine {
 
   dispose(): void {
     PlainFiles.wedged.clear();
-    rmSync(this.dir, { recursive: true, force: true });
+    this.#temporary.remove();
   }
 }
 

@@ -8,6 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Fleet } from '../../lib/contract/api.js';
+import { undoWhenInterrupted } from '../harness/interruption.js';
 import { Managed } from '../harness/processes.js';
 import { Random } from '../harness/random.js';
 import { descriptors, residentMiB } from '../harness/resources.js';
@@ -43,6 +44,8 @@ console.log(
   `soak: ${minutes} min, seed ${seed}, ${hiveCount} hives x ${values.workers} workers each ${values.interval} ms`,
 );
 
+// SIGINT ends it in order, with its table.
+undoWhenInterrupted(['SIGTERM', 'SIGHUP']);
 let interrupted = false;
 process.once('SIGINT', () => {
   interrupted = true;
