@@ -44,6 +44,14 @@ export const GpuSample = Type.Object({
   name: Nullable(Type.String({ maxLength: 96 })),
   pciBusId: Nullable(Type.String({ maxLength: 32 })),
   parentUuid: Nullable(Type.String({ maxLength: 96, description: 'Of a MIG device: the GPU it is cut from.' })),
+  migMode: Type.Optional(
+    Nullable(
+      Type.Boolean({
+        description:
+          'Only its MIG devices can be used, whether any is cut and listed or not. Absent from hives before this field.',
+      }),
+    ),
+  ),
   memoryTotalBytes: Amount('Memory of this GPU; null on unified memory of which the driver tells none (see host).'),
   memoryUsedBytes: Amount('Without what the driver reserves; on unified memory what processes hold.'),
   memoryReservedBytes: Amount('Kept by driver and firmware.'),

@@ -107,9 +107,18 @@ const contractNames: Partial<Readonly<Record<RawField, string>>> = {
   eccUncorrected: 'eccUncorrected',
   remapPending: 'remappedRows',
   nvlinksTotal: 'nvlinks',
+  migEnabled: 'migMode',
   processes: 'processCount',
   processUtilization: 'workers.gpus.utilizationPercent',
 };
+
+/** Whether only its MIG devices can be used; null where it can't be told. */
+function migMode(gpu: RawGpu): boolean | null {
+  if (gpu.values.migEnabled !== undefined) return gpu.values.migEnabled === 1;
+  const { migEnabled: code } = gpu.codes;
+  // A card, or a driver, that knows of no MIG; and MIG devices, of which nobody asks.
+  return gpu.parentUuid !== '' || (code !== undefined && isUnsupported(code)) ? false : null;
+}
 
 /** A device of which nothing is known now but who it is. */
 export function blankDevice(
@@ -122,6 +131,7 @@ export function blankDevice(
     name: identity.name,
     pciBusId: identity.pciBusId,
     parentUuid: identity.parentUuid,
+    migMode: null,
     memoryTotalBytes: null,
     memoryUsedBytes: null,
     memoryReservedBytes: null,
@@ -197,7 +207,7 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
     const unsupported = new Set<string>();
     for (const [field, code] of Object.entries(gpu.codes) as [RawField, number][]) {
       const name = contractNames[field];
-      if (name === undefined) continue;
+      if (name === undefined || (field === 'migEnabled' && isUnsupported(code))) continue; // to have no MIG is an answer
       if (isUnsupported(code)) unsupported.add(name);
       else fault(reasonOf(code).code, `GPU ${gpu.index}: ${name}: ${reasonOf(code).text}`, name);
     }
@@ -232,6 +242,7 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
     const links = value('nvlinksTotal');
     return {
       ...blank,
+      migMode: migMode(gpu),
       memoryTotalBytes: value('memoryTotalBytes'),
       memoryUsedBytes: used,
       memoryReservedBytes: value('memoryReservedBytes'),

@@ -141,7 +141,10 @@ export function mergeGpus(
       parents ??= new Set();
       parents.add(sample.parentUuid);
     }
-  for (const gpu of hive.gpuOrder) gpu.isParent = parents?.has(gpu.sample.uuid) ?? false;
+  for (const gpu of hive.gpuOrder) {
+    // An older hive does not say it, and nvidia-smi does not list what is cut: either is enough.
+    gpu.isParent = gpu.sample.migMode === true || (parents?.has(gpu.sample.uuid) ?? false);
+  }
 }
 
 /** Tells of which GPUs the frame said something that could not be read: any, where even the name was unreadable. */

@@ -115,6 +115,7 @@ export function mergeGpu(stored: Mutable<GpuSample>, next: GpuSample): void {
   if (stored.name !== next.name) stored.name = next.name;
   if (stored.pciBusId !== next.pciBusId) stored.pciBusId = next.pciBusId;
   if (stored.parentUuid !== next.parentUuid) stored.parentUuid = next.parentUuid;
+  if (stored.migMode !== (next.migMode ?? null)) stored.migMode = next.migMode ?? null;
   if (stored.memoryTotalBytes !== next.memoryTotalBytes) stored.memoryTotalBytes = next.memoryTotalBytes;
   if (stored.memoryUsedBytes !== next.memoryUsedBytes) stored.memoryUsedBytes = next.memoryUsedBytes;
   if (stored.memoryReservedBytes !== next.memoryReservedBytes) stored.memoryReservedBytes = next.memoryReservedBytes;
@@ -206,6 +207,7 @@ export const copyGpu = (sample: GpuSample): Mutable<GpuSample> => ({
   name: sample.name,
   pciBusId: sample.pciBusId,
   parentUuid: sample.parentUuid,
+  migMode: sample.migMode ?? null,
   memoryTotalBytes: sample.memoryTotalBytes,
   memoryUsedBytes: sample.memoryUsedBytes,
   memoryReservedBytes: sample.memoryReservedBytes,

@@ -25,7 +25,7 @@ export interface GpuRecord {
   readonly sample: Mutable<GpuSample>;
   /** Total - used - reserved, less what reservations hold; null where it can't be known. */
   freeBytes: number | null;
-  /** A MIG device is cut from it, so nothing is placed on it whole. */
+  /** Cut into MIG devices, listed or not, so nothing is placed on it whole. */
   isParent: boolean;
   /** Workers of its hive that hold it. */
   workerCount: number;

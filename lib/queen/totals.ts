@@ -32,8 +32,8 @@ export function totals(indexes: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'worker
     hives[hive.liveness]++;
     for (const { sample, isParent } of hive.gpuOrder) {
       byHealth[sample.health] = (byHealth[sample.health] ?? 0) + 1;
-      // A GPU that is cut up is counted by its parts.
-      if (isParent) continue;
+      // A GPU that is cut up is counted by its parts, where those are listed.
+      if (isParent && hive.gpuOrder.some((part) => part.sample.parentUuid === sample.uuid)) continue;
       memoryTotalBytes += sample.memoryTotalBytes ?? 0;
       memoryUsedBytes += sample.memoryUsedBytes ?? 0;
     }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Assembled } from '../../lib/gpu/assemble.js';
-import { FakeMachine, type Scenario } from '../fakes/scenario.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { type FakeGpu, FakeMachine, h100, type Scenario } from '../fakes/scenario.js';
+import { frame } from '../queen/frames.js';
 import { consumer, gb10, hazards, migGpu } from './hazards.js';
 import { nvidiaSmiOnce, nvmlOnce } from './once.js';
 import { reading, sourceOf, working } from './sources.js';
@@ -112,6 +114,7 @@ const expected: Record<keyof typeof hazards, Check> = {
   '24 MIG': (seen, reader) => {
     expect(only(seen)).toMatchObject({ utilizationPercent: null, memoryBusPercent: null, remappedRows: null });
     expect(only(seen).unsupported).toContain('utilizationPercent');
+    expect(seen.devices.map(({ migMode }) => migMode)).toEqual([true, false, false].slice(0, seen.devices.length));
     if (reader === 'nvidiaSmi') {
       expect(seen.devices).toHaveLength(1);
       expect(seen.processes).toEqual([
@@ -135,6 +138,11 @@ const expected: Record<keyof typeof hazards, Check> = {
     ]);
     expect(seen.faults).toEqual([]);
   },
+  '24b MIG is on, and nothing is cut yet': (seen) =>
+    expect(seen.devices.map(({ migMode, processesKnown }) => [migMode, processesKnown])).toEqual([
+      [true, true],
+      [false, true],
+    ]),
   '28 utilization latched at 100 %': (seen) => {
     expect(only(seen).utilizationPercent).toBe(100);
     expect(codes(seen)).toEqual([['UTILIZATION_SUSPECT', 'utilizationPercent']]);
@@ -179,6 +187,36 @@ describe('known faults', () => {
     if (!('devices' in seen)) throw new Error(seen.message);
     check(seen, 'nvidiaSmi');
   });
+
+  it.each(['nvml', 'nvidia-smi'] as const)(
+    'known faults: 24 nothing is placed on a GPU in MIG mode as a whole, by %s',
+    async (reader) => {
+      const place = async (gpus: readonly FakeGpu[]) => {
+        using machine = new FakeMachine({ gpus });
+        using source = sourceOf(machine, { gpu: reader });
+        const { devices } = await reading(source, ({ status }) => status === 'working');
+        const queen = new Registry({ queenId: 'q' });
+        const samples = devices.map(({ processesKnown: _, ...device }) => ({
+          ...device,
+          processCount: 0,
+          unattributedBytes: 0,
+        }));
+        queen.heartbeat(frame('a', 1, { gpus: samples }));
+        return queen.place({ vramBytes: 30 * 1024 * MiB });
+      };
+      const whole = await place([migGpu]);
+      if (reader === 'nvidia-smi') {
+        expect(whole.candidates).toEqual([]);
+        expect(whole.refusals).toMatchObject([{ reason: 'gpuUnhealthy', detail: expect.stringContaining('MIG') }]);
+      } else {
+        const [first] = migGpu.mig!.devices;
+        expect(whole.candidates[0]!.gpus.map(({ uuid }) => uuid)).toEqual([first!.uuid]);
+      }
+      const uncut = { ...migGpu, mig: { enabled: true, slots: 7, devices: [] }, processes: [] };
+      expect((await place([uncut])).candidates).toEqual([]);
+      expect((await place([uncut, h100(1)])).candidates[0]!.gpus.map(({ uuid }) => uuid)).toEqual([h100(1).uuid]);
+    },
+  );
 
   it('known faults: 08 the memory of the host is never told as that of a GPU', async () => {
     using machine = new FakeMachine({ generation: 590, gpus: [{ ...gb10, processes: [] }] });

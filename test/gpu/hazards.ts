@@ -199,6 +199,9 @@ export const hazards = {
     ],
   },
   '24 MIG': { gpus: [migGpu] },
+  '24b MIG is on, and nothing is cut yet': {
+    gpus: [{ ...migGpu, mig: { enabled: true, slots: 7, devices: [] }, processes: [] }, h100(1)],
+  },
   '28 utilization latched at 100 %': {
     gpus: [consumer(0, { utilization: [100, 0], memory: { total: 24564 * MiB, reserved: 300 * MiB, used: 0 } })],
   },

@@ -390,6 +390,7 @@ export class SimulatedHost {
       name: spec.name,
       pciBusId: gpu.bus,
       parentUuid: null,
+      migMode: false,
       memoryTotalBytes: spec.unified ? this.memoryTotalBytes : spec.memoryMib * MIB,
       memoryUsedBytes: counted(Math.round(used)),
       memoryReservedBytes: counted(spec.reservedMib * MIB),

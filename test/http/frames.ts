@@ -65,6 +65,7 @@ export function gpuOf(uuid: string, over: Partial<GpuSample> = {}): GpuSample {
     throttleReasons: [],
     eccUncorrected: 0,
     remappedRows: { pending: false, failed: false },
+    migMode: false,
     nvlinks: null,
     lastXid: null,
     computeCapability: '8.9',

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacementRequest } from '../../lib/contract/api.js';
 import { type PlacementGpu, type PlacementHost, plan } from '../../lib/queen/placement.js';
-import { gib } from './frames.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { frame, gib, gpuSample } from './frames.js';
 
 const gpu = (uuid: string, freeGib: number | null, fields: Partial<PlacementGpu> = {}): PlacementGpu => ({
   uuid,
@@ -125,6 +126,20 @@ describe('placement', () => {
 
   it('mostFree goes where the most room is', () => {
     expect(chosen(ask(8, { strategy: 'mostFree' }))).toEqual(['c0', 'a1', 'b0']);
+  });
+
+  it.each([
+    ['that says so, with nothing cut from it', [gpuSample('0', { migMode: true })]],
+    [
+      'of an older hive, known by its part alone',
+      [gpuSample('0'), gpuSample('MIG-1', { parentUuid: '0', health: 'lost' })],
+    ],
+  ])('nothing is placed on a GPU in MIG mode %s', (_, gpus) => {
+    const queen = new Registry({ queenId: 'q' });
+    queen.heartbeat(frame('a', 1, { gpus }));
+    const { candidates, refusals } = queen.place({ vramBytes: gib(1) });
+    expect(candidates).toEqual([]);
+    expect(refusals).toMatchObject([{ detail: expect.stringContaining('cut into MIG devices') }]);
   });
 
   it('places on several GPUs of one host, never across hosts', () => {

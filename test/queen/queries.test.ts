@@ -260,6 +260,16 @@ describe('the best worker for a model', () => {
 });
 
 describe('totals', () => {
+  it('count a GPU in MIG mode by its parts where those are listed, else whole', () => {
+    const queen = new Registry({ queenId: 'q' });
+    const cut = gpuSample('GPU-a', { migMode: true, memoryTotalBytes: mib(20_000) });
+    queen.heartbeat(frame('a', 1, { gpus: [cut] }));
+    expect(queen.fleet().gpus).toMatchObject({ total: 1, memoryTotalBytes: mib(20_000) });
+    const part = gpuSample('MIG-1', { parentUuid: 'GPU-a', memoryTotalBytes: mib(9000) });
+    queen.heartbeat(frame('a', 2, { gpus: [cut, part] }));
+    expect(queen.fleet().gpus).toMatchObject({ total: 2, memoryTotalBytes: mib(9000) });
+  });
+
   it('count what is fresh, or all; the fleet counts all', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read, queenId: 'q' });
