@@ -46,13 +46,13 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
       if (need === 'open') return;
       throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
     }
-    if (failed.isEmpty(request.ip))
-      throw new ProblemError('RATE_LIMITED', 'Too many wrong tokens.', { retryAfterSeconds: 1 });
     const caller = tokens.find(token);
     if (caller === null) {
       // A cookie that has gone stale must not keep anyone from the page on which to log in.
       if (need === 'open' && bearer === null) return;
-      failed.take(request.ip);
+      // Only who is wrong waits: behind one address there may be others whose tokens are right.
+      const wait = failed.take(request.ip);
+      if (wait > 0) throw new ProblemError('RATE_LIMITED', 'Too many wrong tokens.', { retryAfterSeconds: wait });
       throw new ProblemError('UNAUTHENTICATED', 'The token is not one of this queen.');
     }
     request.caller = caller;

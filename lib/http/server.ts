@@ -34,6 +34,8 @@ export interface ServerLimits {
   readonly requestsPerSecond: number;
   /** Of one hive. */
   readonly heartbeatsPerSecond: number;
+  /** Of one token at one address; those that are taken do not count (default 10, ten times as many at once). */
+  readonly refusedHeartbeatsPerSecond?: number;
 }
 
 /** What routes need; made once per queen. */

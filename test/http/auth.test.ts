@@ -86,6 +86,16 @@ describe('tokens and roles', () => {
     await rig.app.close();
   });
 
+  it('lets a right token in from an address that has sent wrong ones, also as a cookie', async () => {
+    const rig = await rigOf({ grants });
+    for (let i = 0; i < 30; i++) await routes.read(rig, authorization('wrong'));
+    expect((await routes.read(rig, authorization('wrong'))).statusCode).toBe(429);
+    expect((await routes.read(rig, authorization('read'))).statusCode).toBe(200);
+    expect((await routes.read(rig, { cookie: `hivepulse_token=${tokens.read}` })).statusCode).toBe(200);
+    expect((await routes.heartbeat(rig, authorization('hive'))).statusCode).toBe(200);
+    await rig.app.close();
+  });
+
   it('never writes a token into a log or an answer', async () => {
     const lines: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });

@@ -1,10 +1,10 @@
 import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Limiter } from '../../lib/http/limiter.js';
 import { frameOf, workerOf } from './frames.js';
-import { type Rig, rigOf } from './rig.js';
+import { grants, type Rig, rigOf, tokens } from './rig.js';
 
 const maxHeartbeatBytes = 256 * 1024;
 let rig: Rig;
@@ -141,6 +141,10 @@ describe('slow and broken connections', () => {
 });
 
 describe('rate limits', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   it('limits a token or address, and says when to come back', async () => {
     const tight = await rigOf({ limits: { requestsPerSecond: 3 } });
     const ask = () => tight.app.inject({ url: '/v1/fleet', headers: { host: 'localhost' } });
@@ -160,6 +164,46 @@ describe('rate limits', () => {
     for (let seq = 1; seq <= 4; seq++) codes.push((await tight.post(frameOf('a', seq))).statusCode);
     expect(codes).toEqual([200, 200, 429, 429]);
     expect((await tight.post(frameOf('b'))).statusCode).toBe(200);
+    await tight.app.close();
+  });
+
+  it('beats that are refused, for whatever reason, are not read any more once there are too many', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const tight = await rigOf({ grants, limits: { refusedHeartbeatsPerSecond: 1, heartbeatsPerSecond: 1000 } });
+    const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+    const bound = bearer(tokens.bound);
+    let seq = 1;
+    const taken = async () => (await tight.post(frameOf('a', seq++), bound)).statusCode;
+    // Those that are taken pay nothing.
+    for (let i = 0; i < 50; i++) expect(await taken()).toBe(200);
+    const wrong: (() => Promise<{ statusCode: number }>)[] = [
+      () => tight.post('{', bound),
+      () => tight.post({ ...frameOf('a'), seq: 0 }, bound),
+      () => tight.post(frameOf('other'), bound),
+      () => tight.post(frameOf('a', 1), bound),
+      () => tight.post(' '.repeat(2 * 1024 * 1024), bound),
+      () => tight.post('x', { ...bound, 'content-type': 'text/html' }),
+    ];
+    const codes: number[] = [];
+    for (let i = 0; i < 10; i++) codes.push((await wrong[i % wrong.length]!()).statusCode);
+    expect(codes).toEqual([400, 400, 403, 409, 413, 415, 400, 400, 403, 409]);
+    const answer = await tight.post(frameOf('a', seq), bound);
+    expect(answer.json()).toMatchObject({ status: 429, code: 'RATE_LIMITED' });
+    expect(answer.headers['retry-after']).toBe('1');
+    // A token of its own, and one more address, are not concerned.
+    expect((await tight.post(frameOf('b'), bearer(tokens.hive))).statusCode).toBe(200);
+    const elsewhere = await tight.app.inject({
+      method: 'POST',
+      url: '/v1/heartbeats',
+      remoteAddress: '10.0.0.9',
+      headers: { 'content-type': 'application/json', host: 'localhost', ...bound },
+      payload: JSON.stringify(frameOf('a', seq++)),
+    });
+    expect(elsewhere.statusCode).toBe(200);
+    // It is refused before its body is read: a body that is too large gets the same answer.
+    expect((await tight.post(' '.repeat(2 * 1024 * 1024), bound)).statusCode).toBe(429);
+    vi.advanceTimersByTime(1000);
+    expect(await taken()).toBe(200);
     await tight.app.close();
   });
 

@@ -56,6 +56,7 @@ export async function rigOf(
       maxWorkersPerHive: 500,
       requestsPerSecond: 10_000,
       heartbeatsPerSecond: 1000,
+      refusedHeartbeatsPerSecond: 1e6,
       ...limits,
     },
     ...deps,

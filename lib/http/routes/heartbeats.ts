@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { HeartbeatBody } from '../../bus/bus.js';
 import type { HeartbeatReply } from '../../contract/heartbeat.js';
 import { readHeartbeat } from '../../contract/validate.js';
@@ -10,6 +10,13 @@ import type { ServerContext } from '../server.js';
 
 /** Bursts are what a hive sends after a pause of the network; it never has more than one request in flight. */
 const burstSeconds = 2;
+
+/** Answers to a beat that has nothing to say, as its sender may know beforehand. */
+const refusals: ReadonlySet<number> = new Set([400, 403, 409, 413, 415]);
+const refusedBurstSeconds = 10;
+
+/** A token may be a whole fleet's: one host that is wrong must not silence the others. */
+const senderOf = (request: FastifyRequest): string => `${request.caller?.key ?? ''} ${request.ip}`;
 
 /** A body as it came, for whoever passes it on, and what it says. */
 interface Frame {
@@ -38,12 +45,26 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
     burst: Math.max(2, limits.heartbeatsPerSecond * burstSeconds),
   });
 
+  const refusedPerSecond = limits.refusedHeartbeatsPerSecond ?? 10;
+  const refused = new Limiter({ perSecond: refusedPerSecond, burst: refusedPerSecond * refusedBurstSeconds });
+
+  // Beats of no hive have no limit of a hive: who sends too many is not read any more. In the usual case nobody does.
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (refused.size === 0 || !refused.isEmpty(senderOf(request))) done();
+    else
+      done(
+        new ProblemError('RATE_LIMITED', 'Too many heartbeats that were refused; see what was wrong with them.', {
+          retryAfterSeconds: 1,
+        }),
+      );
+  });
   // Also what the guard, the parser or the limit of a body refuses.
-  if (heartbeats)
-    app.addHook('onError', (_request, _reply, error, done) => {
-      heartbeats.refuse(toProblem(error).code);
-      done();
-    });
+  app.addHook('onError', (request, _reply, error, done) => {
+    const { code, status } = toProblem(error);
+    heartbeats?.refuse(code);
+    if (refusals.has(status)) refused.take(senderOf(request));
+    done();
+  });
 
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser(
