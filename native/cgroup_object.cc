@@ -17,6 +17,7 @@ Napi::Function CgroupObject::Class(Napi::Env env) {
                          InstanceMethod<&CgroupObject::Latest>("latest"),
                          InstanceMethod<&CgroupObject::Begun>("begun"),
                          InstanceMethod<&CgroupObject::RunningMs>("runningMs"),
+                         InstanceMethod<&CgroupObject::Reading>("reading"),
                          InstanceMethod<&CgroupObject::KeepAlive>("keepAlive"),
                          InstanceMethod<&CgroupObject::Close>("close"),
                      });
@@ -79,6 +80,11 @@ Napi::Value CgroupObject::Begun(const Napi::CallbackInfo& info) {
 
 Napi::Value CgroupObject::RunningMs(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), thread_->RunningMs());
+}
+
+Napi::Value CgroupObject::Reading(const Napi::CallbackInfo& info) {
+  const std::int64_t slot = thread_->Reading();
+  return slot < 0 ? info.Env().Null() : Napi::Number::New(info.Env(), static_cast<double>(slot));
 }
 
 void CgroupObject::KeepAlive(const Napi::CallbackInfo& info) {

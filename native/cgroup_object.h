@@ -24,6 +24,7 @@ class CgroupObject : public Napi::ObjectWrap<CgroupObject> {
   void Request(const Napi::CallbackInfo& info);
   Napi::Value Latest(const Napi::CallbackInfo& info);
   Napi::Value Begun(const Napi::CallbackInfo& info);
+  Napi::Value Reading(const Napi::CallbackInfo& info);
   Napi::Value RunningMs(const Napi::CallbackInfo& info);
   void KeepAlive(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);

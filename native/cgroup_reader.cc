@@ -69,6 +69,7 @@ void CgroupReader::Pass(RawPass* pass) {
   pass->errors.assign(workers_.size() * kWorkerFiles, 0);
   pass->processes.clear();
   for (std::size_t slot = 0; slot < workers_.size(); ++slot) {
+    reading_.store(static_cast<std::int64_t>(slot), std::memory_order_relaxed);
     Worker& worker = workers_[slot];
     const std::size_t first_process = pass->processes.size();
     Row row{};
@@ -92,6 +93,7 @@ void CgroupReader::Pass(RawPass* pass) {
     if (worker.identified) row.values[kInode] = static_cast<double>(worker.inode);
     row.values[kFlags] = row.flags;
   }
+  reading_.store(-1, std::memory_order_relaxed);
   pass->duration_ms = MonotonicMs() - pass->started_ms;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -39,6 +40,9 @@ class CgroupReader {
 
   /// Reads everything into `pass`, which is overwritten but for its sequence.
   void Pass(RawPass* pass);
+
+  /// Slot that a pass is at, -1 between passes. Any thread may ask: it tells which worker a read is stuck in.
+  std::int64_t reading() const { return reading_.load(std::memory_order_relaxed); }
 
  private:
   struct Process {
@@ -108,6 +112,7 @@ class CgroupReader {
   void Drop(FileDescriptor* place);
   void DropAll(Worker* worker);
 
+  std::atomic<std::int64_t> reading_{-1};
   ReaderOptions options_;
   double budget_;
   double kept_ = 0;

@@ -44,6 +44,8 @@ class SampleThread : public std::enable_shared_from_this<SampleThread> {
   std::uint64_t begun() const { return begun_.load(); }
   /// How long the pass now running has been running; 0 when none is.
   double RunningMs() const;
+  /// Slot that it is at; -1 when none is running.
+  std::int64_t Reading() const { return reader_.reading(); }
 
   /// The thread ends after the pass it is in. May be called twice.
   void Close();

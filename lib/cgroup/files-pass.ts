@@ -107,7 +107,7 @@ const processIoFields: readonly KeyedField[] = [
   keyed('write_bytes:', processColumn('ioWriteBytes')),
 ];
 
-const monotonicMs = (): number => {
+export const monotonicMs = (): number => {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1e3 + nanoseconds / 1e6;
 };
@@ -181,6 +181,7 @@ const newWorker = (path: string): Worker => ({
 
 /** Reads the files of a set of cgroups, synchronously. What native/cgroup_reader.cc does, in TypeScript. */
 export class FilesPass {
+  readonly #at: (slot: number) => void;
   readonly #options: RawReaderOptions;
   readonly #budget: number;
   readonly #memoryStatEvery: number;
@@ -198,7 +199,9 @@ export class FilesPass {
   #identity: 'unchecked' | 'same' | number = 'unchecked';
   #knownAlive = false;
 
-  constructor(options: RawReaderOptions) {
+  /** `at` hears of each slot before it is read. */
+  constructor(options: RawReaderOptions, at: (slot: number) => void = () => undefined) {
+    this.#at = at;
     this.#options = options;
     this.#budget = Math.min(descriptorBudget(), options.maxDescriptors);
     this.#memoryStatEvery = Math.max(1, options.memoryStatEvery);
@@ -228,6 +231,7 @@ export class FilesPass {
     const errors = new Int16Array(count * files);
     this.#tableLength = 0;
     for (let slot = 0; slot < count; slot++) {
+      this.#at(slot);
       const worker = this.#workers[slot];
       const base = slot * columns;
       const firstProcess = this.#tableLength;

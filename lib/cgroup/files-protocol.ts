@@ -12,8 +12,10 @@ export const cells = {
   begun: 0,
   /** CLOCK_MONOTONIC in ns at the start of the pass now running; 0 when none is. */
   runningSince: 1,
+  /** Slot that it is at, plus one; 0 when none is running. */
+  reading: 2,
 } as const;
-export const cellCount = 2;
+export const cellCount = 3;
 
 export type FilesCommand =
   | { readonly kind: 'add'; readonly slot: number; readonly path: string }

@@ -6,7 +6,7 @@ import { cells, type FilesCommand, type FilesThreadData } from './files-protocol
 const port = parentPort as MessagePort;
 const { options, shared } = workerData as FilesThreadData;
 const cell = new BigInt64Array(shared);
-const reader = new FilesPass(options);
+const reader = new FilesPass(options, (slot) => void Atomics.store(cell, cells.reading, BigInt(slot + 1)));
 let intervalMs = 0;
 let due = 0;
 let timer: NodeJS.Timeout | undefined;
@@ -19,6 +19,7 @@ function pass(): void {
   Atomics.store(cell, cells.runningSince, process.hrtime.bigint());
   const sequence = Number(Atomics.add(cell, cells.begun, 1n)) + 1;
   const result = reader.pass(sequence);
+  Atomics.store(cell, cells.reading, 0n);
   Atomics.store(cell, cells.runningSince, 0n);
   const buffers = [result.workers, result.processes, result.errors].map((array) => array.buffer as ArrayBuffer);
   port.postMessage(result, buffers);

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { workerEntry } from '../worker-entry.js';
 import { FilesPass } from './files-pass.js';
 import { cellCount, cells, type FilesCommand, type FilesThreadData } from './files-protocol.js';
-import type { RawPass, RawReader, RawReaderOptions } from './raw.js';
+import type { RawPass, RawReaderOptions, TraceableReader } from './raw.js';
 import { Slots } from './slots.js';
 import { closedError, Waiters } from './waiters.js';
 
@@ -11,7 +11,7 @@ import { closedError, Waiters } from './waiters.js';
  * `passSync` reads on the caller's thread, by descriptors of its own. A worker thread that is stuck in a read does not
  * hold up this object, but it does hold up the exit of the process: Node waits for its threads.
  */
-export class FilesReader implements RawReader {
+export class FilesReader implements TraceableReader {
   readonly kind = 'files';
   readonly #options: RawReaderOptions;
   readonly #shared = new SharedArrayBuffer(cellCount * BigInt64Array.BYTES_PER_ELEMENT);
@@ -72,6 +72,11 @@ export class FilesReader implements RawReader {
   runningMs(): number {
     const since = Atomics.load(this.#cell, cells.runningSince);
     return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
+  }
+
+  reading(): number | null {
+    const slot = Number(Atomics.load(this.#cell, cells.reading)) - 1;
+    return slot < 0 ? null : slot;
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import type { Binding, NativeCgroupReader } from '../native/binding.js';
-import type { RawPass, RawReader, RawReaderOptions } from './raw.js';
+import type { RawPass, RawReaderOptions, TraceableReader } from './raw.js';
 import { closedError, Waiters } from './waiters.js';
 
 const headLength = 5;
@@ -20,7 +20,7 @@ function unpack(packed: ArrayBuffer): RawPass {
 }
 
 /** The addon's reader. Passes run on a thread of the addon; nothing here waits for one but `passSync`. */
-export class NativeReader implements RawReader {
+export class NativeReader implements TraceableReader {
   readonly kind = 'native';
   readonly #reader: NativeCgroupReader;
   readonly #waiters = new Waiters<RawPass>((yes) => this.#reader.keepAlive(yes));
@@ -65,6 +65,10 @@ export class NativeReader implements RawReader {
 
   runningMs(): number {
     return this.#reader.runningMs();
+  }
+
+  reading(): number | null {
+    return this.#reader.reading();
   }
 
   close(): void {

@@ -93,6 +93,9 @@ export const rowFlags = {
   unkept: 8,
 } as const;
 
+/** Bit of a row's flags, set by `RelayReader` alone: nothing is known of the worker, for a read of its files does not return. */
+export const stuckFlag = 16;
+
 /** One finished pass over all workers. Rows are in the order of the slots given by `add`; a freed slot has flags `gone`. */
 export interface RawPass {
   /** Rises by one with each pass. */
@@ -143,6 +146,11 @@ export interface RawReader {
   /** How long the pass now running has been running, in ms; 0 when none is. A wedged file shows here. */
   runningMs(): number;
   close(): void;
+}
+
+/** A reader that tells where it is: the slot that the pass now running is at, null when none is. */
+export interface TraceableReader extends RawReader {
+  reading(): number | null;
 }
 
 const index = new Map<string, number>(workerColumns.map((name, i) => [name, i]));

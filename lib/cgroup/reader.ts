@@ -4,6 +4,7 @@ import type { ReaderChoice } from '../options.js';
 import { FilesReader } from './files.js';
 import { NativeReader } from './native.js';
 import type { RawReader, RawReaderOptions } from './raw.js';
+import { RelayReader } from './relay.js';
 
 export const readerDefaults: RawReaderOptions = {
   procRoot: '/proc',
@@ -29,14 +30,15 @@ export function openReader(
   load: () => BindingResult = loadBinding,
 ): OpenedReader {
   const whole = { ...readerDefaults, ...options };
-  if (choice === 'files') return { reader: new FilesReader(whole), reason: 'the TypeScript reader was asked for' };
+  const files = () => new RelayReader(() => new FilesReader(whole));
+  if (choice === 'files') return { reader: files(), reason: 'the TypeScript reader was asked for' };
   const { binding, reason } = load();
   if (binding) {
     binding.raiseDescriptorLimit();
-    return { reader: new NativeReader(binding, whole), reason: null };
+    return { reader: new RelayReader(() => new NativeReader(binding, whole)), reason: null };
   }
   if (choice === 'native') {
     throw new HivepulseError('UNSUPPORTED_PLATFORM', 'reader', `The native reader was asked for, but ${reason}.`);
   }
-  return { reader: new FilesReader(whole), reason };
+  return { reader: files(), reason };
 }

@@ -16,6 +16,13 @@ export class Slots {
     return true;
   }
 
+  /** Throws where no such slot is in use. */
+  path(slot: number): string {
+    const path = this.#paths[slot];
+    if (path === undefined) throw new RangeError(`no slot ${slot}`);
+    return path;
+  }
+
   *entries(): Generator<readonly [slot: number, path: string]> {
     for (const [slot, path] of this.#paths.entries()) if (path !== undefined) yield [slot, path];
   }

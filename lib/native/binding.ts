@@ -16,6 +16,8 @@ export interface NativeCgroupReader {
   /** Sequence of the last pass that has begun. */
   begun(): number;
   runningMs(): number;
+  /** Slot that the pass now running is at; null when none is. */
+  reading(): number | null;
   /** Whether the event loop stays alive for the next `onPass`. */
   keepAlive(yes: boolean): void;
   close(): void;

@@ -1,4 +1,4 @@
-import type { RawPass, RawReader, WorkerFile } from '../cgroup/raw.js';
+import { type RawPass, type RawReader, stuckFlag, type WorkerFile } from '../cgroup/raw.js';
 import type { Fault, GpuSample, HostSample, Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import type { GpuReading, GpuSource } from '../gpu/reading.js';
 import type { Discovery } from '../hive/discovery.js';
@@ -223,10 +223,15 @@ export class Sampler {
       readonly processes: readonly WorkerProcess[] | null;
     }[] = [];
     const pidWorkers = new Map<number, string>();
+    const stuck: Tracked[] = [];
     for (const [path, tracked] of this.#tracked) {
       // A pass that began before the slot was given tells of whoever had it before.
       const row = pass.startedMs >= tracked.addedMs ? rawRow(pass, tracked.slot) : null;
       if (row === null) continue;
+      if ((row.flags & stuckFlag) !== 0) {
+        stuck.push(tracked);
+        continue;
+      }
       tracked.read = true;
       if (!isLive(row)) {
         if ((row.flags & 1) !== 0) {
@@ -256,6 +261,18 @@ export class Sampler {
       for (const file of found.missing) missing.add(file);
     }
     faults.push(...missingFaults(missing, this.#parts.fromProc), ...this.#doubts.faults());
+    for (const { watched } of stuck) {
+      const last = this.#workers.find(({ id }) => id === watched.id);
+      if (last !== undefined) workers.push(withoutMeasures(last));
+      faults.push({
+        source: 'cgroup',
+        code: 'CGROUP_STALLED',
+        message:
+          'A read of its files does not return: one of its processes hangs in the kernel. All others are read on.',
+        field: 'workers',
+        workerId: watched.id,
+      });
+    }
     this.#workers = workers.sort((a, b) => (a.id < b.id ? -1 : 1));
     this.#workerFaults = faults;
     this.#probe(rows.map(({ tracked }) => tracked));
@@ -656,6 +673,10 @@ function withoutMeasures(worker: WorkerSample): WorkerSample {
     ioReadBytesPerSecond: null,
     ioWriteBytesPerSecond: null,
     pressure: { cpu: null, memory: null, io: null },
+    gpus: [],
+    gpuUtilizationPercent: null,
+    vramUsedBytes: null,
+    vramTotalBytes: null,
     state: 'unknown',
   };
 }

@@ -68,13 +68,18 @@ describe('collect_reads_cgroup_stats', () => {
       const { reader } = openReader(kind, { procRoot: '/proc', processMemory: false, processIo: false });
       try {
         const slot = reader.add(worker.cgroupPath as string);
-        const ownBefore = await ask(50);
-        const before = cell(reader.passSync(), slot, 'usageUsec') as number;
-        const ownAfter = await ask(2000);
-        const after = cell(reader.passSync(), slot, 'usageUsec') as number;
-        const own = ownAfter - ownBefore;
-        expect(own).toBeGreaterThan(2_000_000);
-        expect(Math.abs(after - before - own) / own).toBeLessThan(0.05);
+        // What it burns between its own reading and ours is in the difference; a busy machine adds to that, so it has three goes.
+        const differences: number[] = [];
+        while (differences.length < 3 && !differences.some((difference) => difference < 0.05)) {
+          const ownBefore = await ask(50);
+          const before = cell(reader.passSync(), slot, 'usageUsec') as number;
+          const ownAfter = await ask(2000);
+          const after = cell(reader.passSync(), slot, 'usageUsec') as number;
+          const own = ownAfter - ownBefore;
+          expect(own).toBeGreaterThan(2_000_000);
+          differences.push(Math.abs(after - before - own) / own);
+        }
+        expect(Math.min(...differences), String(differences)).toBeLessThan(0.05);
       } finally {
         reader.close();
       }

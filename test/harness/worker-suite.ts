@@ -63,7 +63,7 @@ export class WorkerBench {
     await this.tree.dispose();
     for (const monitor of this.#others) {
       // The exits of what was killed are still being recorded.
-      await waitFor(() => monitor.spawned().length === 0, { what: 'exits to be recorded' });
+      await waitFor(() => monitor.spawned().length === 0, { timeoutMs: 60_000, what: 'exits to be recorded' });
       await monitor.close();
     }
     this.#directory.remove();
