@@ -232,7 +232,7 @@ export function eventText(event: EventLike): string {
     case 'workerExited':
       return `${worker} ${exitText(detail)}`;
     case 'oomKill':
-      return `${worker} hit its memory limit: the kernel killed ${plural(number(detail, 'count') ?? 1, 'process', 'processes')}`;
+      return `${worker} hit its memory limit: the kernel killed ${plural(number(detail, 'kills') ?? 1, 'process', 'processes')}`;
     case 'gpuLost':
       return `${gpu} is lost${word(detail, 'message', ': ')}`;
     case 'gpuRecovered':

@@ -14,6 +14,7 @@ export class EventLog {
   #events: HiveEvent[] = [];
   #lastSeq = 0;
   #dropped = 0;
+  #oomKills = 0;
 
   constructor(capacity: number = defaults.eventLogSize) {
     this.#capacity = Math.max(1, capacity);
@@ -23,6 +24,7 @@ export class EventLog {
     this.#lastSeq += 1;
     const event: HiveEvent = { ...occurrence, seq: this.#lastSeq };
     this.#events.push(event);
+    if (event.kind === 'oomKill') this.#oomKills += killsOf(event);
     if (this.#events.length > this.#capacity) {
       // In steps, so that a full log does not move all of itself for each event.
       const excess = this.#events.length - this.#capacity + Math.floor(this.#capacity / 16);
@@ -49,8 +51,15 @@ export class EventLog {
     return this.#events.length;
   }
 
+  /** Processes that the kernel killed for memory, over all `oomKill` facts since the start, whether a queen took them or not. */
+  get oomKills(): number {
+    return this.#oomKills;
+  }
+
   /** Events lost because no queen took them in time. */
   get dropped(): number {
     return this.#dropped;
   }
 }
+
+const killsOf = ({ detail }: HiveEvent): number => (typeof detail.kills === 'number' ? detail.kills : 1);

@@ -245,6 +245,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
         sinceSnapshotMs: lastSnapshotMs === null ? null : clock.now() - lastSnapshotMs,
         counters: sampler.counters(),
         sends: sender.counts,
+        oomKills: events.oomKills,
       }));
       await parts.extend?.(app, hiveState);
     },

@@ -1,4 +1,5 @@
-import type { FleetEvent, queenEventKinds } from '../contract/api.js';
+import { type FleetEvent, queenEventKinds } from '../contract/api.js';
+import { hiveEventKinds } from '../contract/enums.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
 import { type EventDraft, EventRing } from './events.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
@@ -17,6 +18,8 @@ export class Chronicle {
   readonly #concludes: () => boolean;
   readonly #journal: RegistryOptions['journal'];
   readonly #onListenerError: (error: unknown) => void;
+  /** From 0 for each kind there is, so that the first of a kind is seen to rise. Kinds of a newer hive are one: `other`. */
+  readonly #counts = new Map<string, number>([...hiveEventKinds, ...queenEventKinds, 'other'].map((kind) => [kind, 0]));
   #atMs = Number.NaN;
   #atText = '';
   readonly #acknowledged = new Map<string, { readonly incarnation: string; readonly seq: number }>();
@@ -75,12 +78,23 @@ export class Chronicle {
 
   /** An event of a stream that queens share; `old`: it is only kept for replay, since those who listen have had it. */
   deliver(type: EventType, event: FleetEvent, old = false): void {
-    if (this.ring.adopt(event) && !old) this.emit({ type, event });
+    if (this.ring.adopt(event) && !old) this.#tell(type, event);
   }
 
   /** Puts an event into the registry's own ring although a journal is set: the shared stream is out of reach. */
   append(type: EventType, draft: EventDraft): void {
-    this.emit({ type, event: this.ring.append(draft) });
+    this.#tell(type, this.ring.append(draft));
+  }
+
+  /** Events told since the start, by kind. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts;
+  }
+
+  #tell(type: EventType, event: FleetEvent): void {
+    const kind = this.#counts.has(event.kind) ? event.kind : 'other';
+    this.#counts.set(kind, this.#counts.get(kind)! + 1);
+    this.emit({ type, event });
   }
 
   emit(change: RegistryChange): void {

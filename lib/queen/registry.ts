@@ -404,6 +404,11 @@ export class Registry {
     return this.events.lastId;
   }
 
+  /** Events told since the start, by kind; every kind there is, and `other`. */
+  get eventCounts(): ReadonlyMap<string, number> {
+    return this.#chronicle.counts;
+  }
+
   hiveIds(): string[] {
     this.#settle();
     return Array.from(this.#indexes.hiveOrder, (hive) => hive.id);

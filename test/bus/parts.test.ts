@@ -48,7 +48,7 @@ describe('messages of the stream', () => {
     hive: 'a',
     workerId: 'llm/1',
     model: null,
-    detail: { count: 1 },
+    detail: { kills: 1 },
     incarnation: 'run',
     seq: 7,
   };

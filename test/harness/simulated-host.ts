@@ -246,7 +246,7 @@ export class SimulatedHost {
     if (!worker) return false;
     this.#workers.delete(id);
     if (how === 'oom')
-      this.#note('oomKill', { workerId: id, detail: { count: 1, limitBytes: worker.memoryLimitBytes } });
+      this.#note('oomKill', { workerId: id, detail: { kills: 1, total: 1, limitBytes: worker.memoryLimitBytes } });
     const detail =
       how === 'exit'
         ? { exitCode: 0, signal: null }
@@ -263,7 +263,7 @@ export class SimulatedHost {
     worker.peak = worker.memoryLimitBytes;
     worker.workingSet = worker.memoryLimitBytes * 0.97;
     worker.cache = 0;
-    this.#note('oomKill', { workerId: id, detail: { count: 1, limitBytes: worker.memoryLimitBytes } });
+    this.#note('oomKill', { workerId: id, detail: { kills: 1, total: 1, limitBytes: worker.memoryLimitBytes } });
     return true;
   }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import { type RunningHive, startHive } from '../../lib/hive/hive.js';
+import { recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
 import { Exposition, type Family, negotiate } from '../../lib/http/metrics/exposition.js';
 import {
   familiesOfHive,
@@ -42,6 +43,7 @@ const reportOf = (over: Partial<HiveReport> = {}): HiveReport => ({
   sinceSnapshotMs: 500,
   counters: new Map([['llm/0', { row: countersOf(), ioWhole: true }]]),
   sends: { taken: 7, failed: 2 },
+  oomKills: 3,
   ...over,
 });
 
@@ -119,6 +121,7 @@ describe('metrics of a hive', () => {
     expect([...first.values()].flatMap(({ samples }) => samples.map(({ name }) => name))).toEqual([
       'hivepulse_hive_heartbeats_taken_total',
       'hivepulse_hive_heartbeats_failed_total',
+      'hivepulse_hive_oom_kills_total',
     ]);
   });
 
@@ -236,6 +239,53 @@ describe('hive: /metrics', () => {
     await waitFor(async () => !(await (await fetch(`${hive.url}/metrics`)).text()).includes('g/a'), {
       what: 'the series to go',
     });
+  });
+
+  it('an OOM kill that took its worker along is counted, though the worker has no series any more', async () => {
+    const machine = new FakeMachine();
+    cleanups.push(() => machine.dispose());
+    const path = '/hivepulse.slice/g/a';
+    machine.cgroup(path);
+    machine.process({ pid: 100, argv: ['node', 'x.js'], cgroup: path });
+    const record: WorkerRecord = {
+      schema: 1,
+      group: 'g',
+      instance: 'a',
+      owner: 'cgroup',
+      cgroup: `${machine.root}${path}`,
+      cgroupInode: null,
+      unit: null,
+      pid: 100,
+      startTicks: 900_000,
+      startedAt: '2026-01-01T00:00:00.000Z',
+      parentPid: 50,
+      parentStartTicks: null,
+      model: null,
+      port: null,
+      labels: {},
+      readyUrl: null,
+      reservationId: null,
+      command: ['node', 'x.js'],
+      limits: {},
+      notApplied: [],
+      exit: null,
+    };
+    await writeRecord(machine.runtime, record);
+    const hive = await hiveOf(machine);
+    const kills = async () => sampleOf(await scrape(hive), 'hivepulse_hive_oom_kills_total')?.value;
+    await waitFor(async () => sampleOf(await scrape(hive), 'hivepulse_worker_oom_kills_total', { worker: 'g/a' }));
+    // From 0, so that the first is a rise.
+    expect(await kills()).toBe(0);
+    await recordExit(machine.runtime, record, {
+      at: new Date().toISOString(),
+      code: null,
+      signal: 'SIGKILL',
+      oomKills: 2,
+      remaining: 0,
+    });
+    machine.remove(path);
+    await waitFor(async () => (await kills()) === 2, { what: 'the kills of the exit to be counted' });
+    expect(sampleOf(await scrape(hive), 'hivepulse_worker_oom_kills_total', { worker: 'g/a' })).toBeUndefined();
   });
 
   it('answers in the format that is asked for', async () => {

@@ -12,7 +12,7 @@ import type { QueenOptions } from '../../lib/options.js';
 import { type Queen, startQueen } from '../../lib/queen/queen.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { waitFor } from '../harness/wait.js';
-import { frameOf, gpuOf, workerOf } from '../http/frames.js';
+import { eventOf, frameOf, gpuOf, workerOf } from '../http/frames.js';
 import { parseExposition, sampleOf } from './parse.js';
 import { hasPrometheus, hasPromtool, promtool, withoutPrometheus, withoutPromtool } from './tools.js';
 
@@ -83,6 +83,21 @@ describe('metrics of a queen', () => {
     for (const { name, labels } of familiesOfQueen)
       for (const sample of families.get(name)?.samples ?? [])
         for (const label of Object.keys(sample.labels)) expect(labels, name).toContain(label);
+  });
+
+  it('events are counted by kind, also an OOM kill whose worker ended with it and never showed it', async () => {
+    const { registry, parsed } = fleet();
+    const events = async (kind: string) => sampleOf(await parsed(), 'hivepulse_queen_events_total', { kind })?.value;
+    // From 0, so that the first is a rise.
+    expect([await events('oomKill'), await events('hiveOffline'), await events('other')]).toEqual([0, 0, 0]);
+    const told = (seq: number, kind: string) => eventOf(seq, { kind: kind as 'oomKill', workerId: 'llm/gone' });
+    const ended = [told(1, 'oomKill'), told(2, 'workerExited')];
+    registry.heartbeat(frameOf('a', 1, { events: ended }));
+    expect([await events('oomKill'), await events('workerExited'), await events('hiveJoined')]).toEqual([1, 1, 1]);
+    // Sent again until it is acknowledged: counted once.
+    registry.heartbeat(frameOf('a', 2, { events: [...ended, told(3, 'ofANewerHive')] }));
+    expect([await events('oomKill'), await events('other')]).toEqual([1, 1]);
+    expect(sampleOf(await parsed(), 'hivepulse_queen_events_total', { kind: 'ofANewerHive' })).toBeUndefined();
   });
 
   it('what queens share is told where they do, and is absent where there is one', async () => {

@@ -29,7 +29,7 @@ export interface FleetScrape {
   readonly leftOut: number;
   readonly reservations: ReturnType<Registry['reservations']>;
   readonly eventsKept: number;
-  readonly eventsSeen: number | null;
+  readonly eventCounts: ReadonlyMap<string, number>;
   readonly streams: number;
   /** Closed because their readers did not keep up. */
   readonly streamsParted: number;
@@ -70,7 +70,6 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
         workers.push({ item: worker, labels: { hive: id, worker: worker.id } });
     leftOut += Math.max(0, item.workerCount - Math.max(0, room));
   }
-  const sequence = Number(registry.lastEventId.split('-').at(-1));
   return {
     ...rest,
     fleet: registry.fleet(rest.bus),
@@ -81,7 +80,7 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
     leftOut,
     reservations: registry.reservations(),
     eventsKept: registry.events.size,
-    eventsSeen: Number.isNaN(sequence) ? null : sequence,
+    eventCounts: registry.eventCounts,
   };
 }
 
@@ -290,7 +289,7 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
   worker(
     'gauge',
     'hivepulse_fleet_worker_oom_kills',
-    'Processes of it that the kernel killed for memory, since its cgroup was made.',
+    'Processes of it that the kernel killed for memory, since its cgroup was made. A worker of one process takes its series along: alert on hivepulse_queen_events_total.',
     (w) => w.oomKills,
   ),
   worker('gauge', 'hivepulse_fleet_worker_gpu_utilization_ratio', 'Sum over its GPUs; 1 is one whole GPU.', (w) =>
@@ -359,7 +358,15 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
     'Grants that were planned anew, because another queen had reserved room on the same hive first.',
     ({ shared }) => shared?.conflicts ?? null,
   ),
-  single('counter', 'hivepulse_queen_events_total', 'Events of the stream.', ({ eventsSeen }) => eventsSeen),
+  {
+    name: 'hivepulse_queen_events_total',
+    type: 'counter',
+    help: 'Events told since the queen started, by kind: facts of hives (oomKill, also of a worker that ended with it, ...) and conclusions of the queen (hiveOffline, ...).',
+    labels: ['kind'],
+    *collect({ eventCounts }) {
+      for (const [kind, value] of eventCounts) yield { value, labels: { kind } };
+    },
+  },
   single('gauge', 'hivepulse_queen_events_kept', 'Events kept for replay.', ({ eventsKept }) => eventsKept),
   single('gauge', 'hivepulse_queen_streams', 'Event streams that are open.', ({ streams }) => streams),
   single(

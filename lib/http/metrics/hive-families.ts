@@ -47,6 +47,7 @@ export interface HiveScrape {
   readonly holdings: readonly Labelled<WorkerGpu>[];
   readonly sinceSnapshotMs: number | null;
   readonly sends: { readonly taken: number; readonly failed: number };
+  readonly oomKills: number;
 }
 
 export interface HiveReport {
@@ -55,13 +56,16 @@ export interface HiveReport {
   readonly sinceSnapshotMs: number | null;
   readonly counters: ReadonlyMap<string, { readonly row: WorkerCounters; readonly ioWhole: boolean }>;
   readonly sends: { readonly taken: number; readonly failed: number };
+  /** Over all `oomKill` facts since the hive started. */
+  readonly oomKills: number;
 }
 
-export function hiveScrape({ beat, sinceSnapshotMs, counters, sends }: HiveReport): HiveScrape {
+export function hiveScrape({ beat, sinceSnapshotMs, counters, sends, oomKills }: HiveReport): HiveScrape {
   return {
     beat,
     sinceSnapshotMs,
     sends,
+    oomKills,
     workers: (beat?.workers ?? []).map((sample) => {
       const known = counters.get(sample.id);
       return {
@@ -128,6 +132,12 @@ const hiveFamilies: readonly Family<HiveScrape>[] = [
     'hivepulse_hive_heartbeats_failed_total',
     'Heartbeats that no queen took; the next one says more.',
     ({ sends }) => sends.failed,
+  ),
+  single(
+    'counter',
+    'hivepulse_hive_oom_kills_total',
+    'Processes of workers that the kernel killed for memory since the hive started; also of workers that ended with it and have no series any more.',
+    ({ oomKills }) => oomKills,
   ),
   {
     name: 'hivepulse_hive_faults',
@@ -293,7 +303,7 @@ const workerFamilies: readonly Family<HiveScrape>[] = [
   worker(
     'counter',
     'hivepulse_worker_oom_kills_total',
-    'Processes of it that the kernel killed for memory.',
+    'Processes of it that the kernel killed for memory. A worker of one process takes its series along: alert on hivepulse_hive_oom_kills_total.',
     (w) => w.sample.oomKills,
   ),
   worker(
