@@ -60,6 +60,14 @@ export interface NvmlEvent {
   readonly at: string;
 }
 
+/** The driver was not let go of; `who` is still inside it ("2 readers are"). */
+export const stillInside = (who: string): HivepulseError =>
+  new HivepulseError(
+    'REQUEST_TIMEOUT',
+    'gpu',
+    `the driver was not let go of: ${who} stuck in a call of it, and a reset would find it in use; see dmesg for Xid or GSP errors, and reboot where it does not end`,
+  );
+
 /** Replacements left behind, stuck in the driver, before no more are started. */
 const maxAbandoned = 3;
 /** So many crashes within a minute are no accident any more. */
@@ -158,26 +166,26 @@ export class NvmlSession {
     return this.#abandoned.length;
   }
 
-  /** Lets go of the driver; resolves when that is done. Rejects with REQUEST_TIMEOUT where the driver holds on. */
+  /**
+   * Lets go of the driver; resolves when no reader is left inside it, those left behind earlier included. Rejects with
+   * REQUEST_TIMEOUT where the driver holds on to one.
+   */
   async stop(timeoutMs = 5000): Promise<void> {
     this.#openAt = null;
     const channel = this.#channel;
     this.#report = null;
-    if (!channel) return;
-    channel.close();
+    channel?.close();
     const start = this.#options.now();
-    while (channel.end() === null) {
+    for (;;) {
+      this.#abandoned = this.#abandoned.filter((left) => left.end() === null);
+      const inside = this.#abandoned.length + (channel !== null && channel.end() === null ? 1 : 0);
+      if (inside === 0) break;
       const waited = this.#options.now() - start;
-      if (waited > 1000) channel.kill();
-      if (waited > timeoutMs) {
-        throw new HivepulseError(
-          'REQUEST_TIMEOUT',
-          'gpu',
-          `the driver was not let go of in ${timeoutMs / 1000} s: a call is stuck in it`,
-        );
-      }
+      if (waited > 1000) channel?.kill();
+      if (waited > timeoutMs) throw stillInside(`${inside} reader${inside > 1 ? 's are' : ' is'}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+    if (channel === null) return;
     for (const line of channel.take()) {
       const message = parseNvmlLine(line);
       if (message?.type === 'xid') this.#hear(message, start);

@@ -42,7 +42,10 @@ export interface GpuSource {
   latest(): GpuReading;
   /** Facts since the last call, oldest first. */
   takeEvents(): readonly GpuEvent[];
-  /** Lets go of the driver for `seconds`, so that it can be reset; resolves when no descriptor is left on it. */
+  /**
+   * Lets go of the driver for `seconds`, so that it can be reset; resolves when no descriptor is left on it.
+   * @throws HivepulseError REQUEST_TIMEOUT where the driver holds a reader (of now or of before) that can't be killed
+   */
   release(seconds: number): Promise<void>;
   /** Ends at once, also with a call stuck in the driver. May be called twice. */
   close(): void;

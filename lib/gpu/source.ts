@@ -8,7 +8,7 @@ import { type Assembled, assemble, blankDevice, GpuIdentities } from './assemble
 import { GpuEvents } from './events.js';
 import { openHelper } from './helper.js';
 import { NvidiaSmi, type NvidiaSmiState } from './nvidia-smi.js';
-import { NvmlSession, type NvmlState, openThread } from './nvml.js';
+import { NvmlSession, type NvmlState, openThread, stillInside } from './nvml.js';
 import type { RawReport } from './raw.js';
 import { type GpuDevice, type GpuEvent, type GpuReading, type GpuSource, noGpuSource } from './reading.js';
 
@@ -140,6 +140,8 @@ class ChainedSource implements GpuSource {
     this.#releasedUntil = this.#now() + seconds * 1000;
     try {
       await Promise.all([this.#session?.stop(), this.#smi?.stop()]);
+      const stuck = this.#smi?.state.abandoned ?? 0;
+      if (stuck > 0) throw stillInside(`${stuck} run${stuck > 1 ? 's' : ''} of nvidia-smi ${stuck > 1 ? 'are' : 'is'}`);
     } catch (error) {
       this.#releasedUntil = null;
       this.#session?.start();

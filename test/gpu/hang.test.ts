@@ -201,6 +201,34 @@ describe('nvml_hang', () => {
   });
 });
 
+describe('release with a driver that holds on', () => {
+  it('is refused while runs of nvidia-smi are stuck in it, and says how many', async () => {
+    const children: EventEmitter[] = [];
+    const stuck = (() => {
+      const child = Object.assign(new EventEmitter(), { stdout: new PassThrough(), unref: () => {} });
+      children.push(child);
+      return child;
+    }) as unknown as typeof spawn;
+    using machine = new FakeMachine(fourH100());
+    using source = sourceOf(machine, {
+      gpu: 'nvidia-smi',
+      spawn: stuck,
+      times: { nvidiaSmiTimeoutMs: 20, nvidiaSmiFirstTimeoutMs: 20 },
+    });
+    await reading(source, ({ status }) => status === 'stalled');
+    await expect(source.release(60)).rejects.toMatchObject({
+      code: 'REQUEST_TIMEOUT',
+      subject: 'gpu',
+      message: expect.stringMatching(/\d runs? of nvidia-smi (is|are) stuck/),
+    });
+    expect(source.latest().status).not.toBe('released');
+    await source.release(60).catch(() => {}); // ends the run that has begun since
+    for (const child of children) child.emit('exit');
+    await source.release(60);
+    expect(source.latest().status).toBe('released');
+  });
+});
+
 describe('crash inside the library', () => {
   it('crash inside the library: costs one restart of the process', async () => {
     using machine = new FakeMachine(fourH100());

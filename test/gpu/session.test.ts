@@ -48,6 +48,7 @@ function started(configure: (channel: FakeChannel) => void = () => {}) {
   session.tick();
   return {
     session,
+    clock,
     channels,
     newest: () => channels.at(-1)!,
     /** Lets time pass, ticking four times a second. */
@@ -180,6 +181,31 @@ describe('NVML session', () => {
     );
     pass(250);
     expect(session.state.kind).toBe('initializing');
+  });
+
+  it('stop rejects while readers left behind earlier are inside the driver, whatever the one of now does', async () => {
+    const { session, channels, newest, pass, clock } = started((channel) => {
+      channel.killable = false;
+    });
+    newest().report();
+    pass(13_000); // it is stuck, killed in vain, left behind and replaced
+    expect(session.abandoned).toBe(1);
+    const stopping = (seconds: number) => {
+      const stopped = session.stop(seconds * 1000);
+      const timer = setInterval(() => {
+        clock.now += 250;
+      }, 5);
+      return stopped.finally(() => clearInterval(timer));
+    };
+    channels[1]!.ended = '';
+    await expect(stopping(5)).rejects.toMatchObject({
+      code: 'REQUEST_TIMEOUT',
+      subject: 'gpu',
+      message: expect.stringContaining('1 reader is stuck'),
+    });
+    channels[0]!.ended = 'SIGKILL';
+    await stopping(5);
+    expect(session.abandoned).toBe(0);
   });
 
   it('stop rejects where the driver does not let go', async () => {
