@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { HivepulseError, systemCode } from '../errors.js';
 import type { NatsOptions } from '../options.js';
@@ -58,6 +60,20 @@ function read(path: string): Buffer {
   }
 }
 
+/**
+ * Whose certificate is taken. The client names a server to TLS only where its address is a name; of a numeric one Node then
+ * knows nothing and asks for "localhost", so that the certificate is held against the numeric addresses that were given.
+ */
+export function identityAmong(servers: readonly string[]) {
+  const hosts = servers.map((server) => new URL(server).hostname.replace(/^\[(.*)\]$/, '$1'));
+  const unnamed = hosts.filter((host) => isIP(host) !== 0 || host === 'localhost');
+  return (host: string, certificate: PeerCertificate): Error | undefined => {
+    if (host !== 'localhost' || unnamed.length === 0) return checkServerIdentity(host, certificate);
+    const failures = unnamed.map((each) => checkServerIdentity(each, certificate));
+    return failures.includes(undefined) ? undefined : failures[0];
+  };
+}
+
 /** @throws HivepulseError CONFIG_UNREADABLE */
 export function connectionOptions(
   { servers, credentialsFile, tls }: NatsOptions,
@@ -79,7 +95,16 @@ export function connectionOptions(
     // A server behind a cut cable is noticed within three seconds.
     pingInterval: 1000,
     maxPingOut: 2,
-    ...(secure ? { tls: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } } : {}),
+    ...(secure
+      ? {
+          tls: {
+            ...(ca && { ca }),
+            ...(cert && { cert }),
+            ...(key && { key }),
+            ...{ checkServerIdentity: identityAmong(servers) },
+          },
+        }
+      : {}),
     ...(credentialsFile === undefined
       ? {}
       : { authenticator: packages.transport.credsAuthenticator(read(credentialsFile)) }),

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Acknowledged } from '../../lib/bus/acknowledged.js';
 import { SilentConclusions } from '../../lib/bus/conclusions.js';
 import { messageId, readMessage } from '../../lib/bus/messages.js';
-import { connectionOptions, versionNotes } from '../../lib/bus/nats-link.js';
+import { connectionOptions, identityAmong, versionNotes } from '../../lib/bus/nats-link.js';
 import { explain } from '../../lib/bus/nats-store.js';
 import {
   claimKey,
@@ -179,7 +179,9 @@ describe('servers', () => {
     const plain = connectionOptions({ servers: ['nats://a:1', 'nats://b:2'] }, { transport }, 'x');
     expect(plain).toMatchObject({ servers: ['a:1', 'b:2'], noEcho: true, reconnect: false });
     expect(plain.tls).toBeUndefined();
-    expect(connectionOptions({ servers: ['tls://a:1'] }, { transport }, 'x').tls).toEqual({});
+    expect(connectionOptions({ servers: ['tls://a:1'] }, { transport }, 'x').tls).toEqual({
+      checkServerIdentity: expect.any(Function),
+    });
     expect(() =>
       connectionOptions({ servers: ['nats://a:1'], credentialsFile: '/nonexistent/creds' }, { transport }, 'x'),
     ).toThrow(expect.objectContaining({ code: 'CONFIG_UNREADABLE', subject: '/nonexistent/creds' }));
@@ -198,5 +200,25 @@ describe('queens of a hive', () => {
         expect(own.filter(([, second]) => second === other).length).toBeGreaterThan(20);
     }
     expect(spreadQueens(queens, 'hive-1')).toEqual(spreadQueens(queens.toReversed(), 'hive-1'));
+  });
+});
+
+describe('whose certificate is taken', () => {
+  const certificate = (subjectaltname: string) => ({ subject: { CN: 'x' }, subjectaltname }) as never;
+
+  it.each([
+    // servers, what Node asks for, names in the certificate, taken
+    [['tls://10.0.0.1:4222'], 'localhost', 'IP Address:10.0.0.1', true],
+    [['tls://10.0.0.1:4222', 'tls://10.0.0.2:4222'], 'localhost', 'IP Address:10.0.0.2', true],
+    [['tls://[fd00::1]:4222'], 'localhost', 'IP Address:FD00:0:0:0:0:0:0:1', true],
+    [['tls://10.0.0.1:4222'], 'localhost', 'IP Address:10.0.0.9', false],
+    // Nobody named it: a certificate for "localhost" is somebody else's.
+    [['tls://10.0.0.1:4222'], 'localhost', 'DNS:localhost', false],
+    [['tls://localhost:4222'], 'localhost', 'DNS:localhost', true],
+    [['tls://n1.example:4222'], 'n1.example', 'DNS:n1.example', true],
+    [['tls://n1.example:4222', 'tls://10.0.0.1:4222'], 'n1.example', 'IP Address:10.0.0.1', false],
+    [['tls://n1.example:4222'], 'localhost', 'DNS:n1.example', false],
+  ])('of %j, asked for %s, with %s: %s', (servers, asked, names, taken) => {
+    expect(identityAmong(servers)(asked, certificate(names)) === undefined).toBe(taken);
   });
 });

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect, credsAuthenticator } from '@nats-io/transport-node';
+import * as transport from '@nats-io/transport-node';
+import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
+import { connectionOptions } from '../../lib/bus/nats-link.js';
 import { heartbeatSubject } from '../../lib/bus/subjects.js';
 import type { HiveView } from '../../lib/contract/api.js';
 import { getJson, useHarness } from '../harness/harness.js';
@@ -78,11 +80,8 @@ test('TLS and credentials: queens and hives share with the rights documented, an
   });
 
   // With a hive's credentials: not as another hive, and not with another's frame under its own name.
-  const connection = await connect({
-    servers: url.replace('tls://', ''),
-    tls: { ca: readFileSync(path('ca.pem'), 'utf8') },
-    authenticator: credsAuthenticator(readFileSync(hiveFile)),
-  });
+  const asHive = { servers: [url], credentialsFile: hiveFile, tls: { ca: path('ca.pem') } };
+  const connection = await connect(connectionOptions(asHive, { transport }, 'test'));
   harness().defer(() => connection.close());
   const refused: string[] = [];
   void (async () => {
