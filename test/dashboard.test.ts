@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../lib/contract/api.js';
-import { countFleet } from '../lib/dashboard/data/counts.js';
+import { countRows } from '../lib/dashboard/data/counts.js';
 import { LiveSamples } from '../lib/dashboard/data/live-samples.js';
 import { requestOf } from '../lib/dashboard/data/placement-request.js';
 import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../lib/dashboard/data/query.js';
@@ -29,7 +29,7 @@ const hints = { online: '', late: 'slow', offline: livenessFaces.offline.hint };
 describe('the page, without a browser', () => {
   it('what an offline hive said last counts as offline, and its memory in no sum', () => {
     const [a, b] = [beat('a'), beat('b')];
-    const counts = countFleet(
+    const counts = countRows(
       [
         { view: a.view, liveness: 'late' },
         { view: b.view, liveness: 'offline' },

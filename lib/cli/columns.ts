@@ -20,6 +20,7 @@ import {
   unknownText,
   workerFace,
 } from '../faces.js';
+import { countVram } from '../fleet-counts.js';
 import { type Column, type Span, span } from './table.js';
 
 /** The columns of hives, workers and GPUs, shared by the tables that commands print and by `top`. */
@@ -84,18 +85,10 @@ function pressureCell(pressure: HiveView['host']['pressure']): Span[] {
   return [value(worst.percent < 0.05 ? '0 %' : `${worst.what} ${formatPercent(worst.percent)}`, tone)];
 }
 
-const sum = (values: readonly (number | null)[]): number | null => {
-  const known = values.filter((entry): entry is number => entry !== null);
-  return known.length === 0 ? null : known.reduce((total, entry) => total + entry, 0);
-};
-
-/** VRAM of all GPUs of a hive; those whose total is not known count in neither. Slices of a GPU are in their parent. */
+/** VRAM of all GPUs of a hive; those whose use is not known count in neither. Slices of a GPU are in their parent. */
 export function hiveVram(hive: Pick<HiveView, 'gpus'>): { used: number | null; total: number | null } {
-  const known = hive.gpus.filter(
-    ({ parentUuid, memoryUsedBytes, memoryTotalBytes }) =>
-      !parentUuid && memoryUsedBytes !== null && memoryTotalBytes !== null,
-  );
-  return { used: sum(known.map((gpu) => gpu.memoryUsedBytes)), total: sum(known.map((gpu) => gpu.memoryTotalBytes)) };
+  const { usedBytes, totalBytes } = countVram(hive.gpus);
+  return { used: usedBytes, total: totalBytes };
 }
 
 export function hiveGpuPercent(hive: Pick<HiveView, 'gpus'>): number | null {

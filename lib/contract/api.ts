@@ -117,11 +117,23 @@ export const Fleet = Type.Object({
   hives: Type.Object({ online: Type.Integer(), late: Type.Integer(), offline: Type.Integer() }),
   gpus: Type.Object({
     total: Type.Integer(),
-    byHealth: Type.Record(Type.String(), Type.Integer()),
-    memoryTotalBytes: Type.Number(),
-    memoryUsedBytes: Type.Number(),
+    byHealth: Type.Record(Type.String(), Type.Integer(), {
+      description: '`offline`: of hives that are not heard, whatever they said last.',
+    }),
+    memoryTotalBytes: Nullable(
+      Type.Number({
+        description: 'Over GPUs that are heard and whose use is known, MIG devices in their GPU; null: there is none.',
+      }),
+    ),
+    memoryUsedBytes: Nullable(Type.Number({ description: 'Over the same GPUs.' })),
+    uncounted: Type.Integer({ description: 'GPUs whose memory is in neither sum.' }),
   }),
-  workers: Type.Object({ total: Type.Integer(), byState: Type.Record(Type.String(), Type.Integer()) }),
+  workers: Type.Object({
+    total: Type.Integer(),
+    byState: Type.Record(Type.String(), Type.Integer(), {
+      description: '`offline`: of hives that are not heard, whatever they said last.',
+    }),
+  }),
   heartbeatsPerSecond: Type.Number(),
   queenId: Type.String(),
   bus: OneOf(['memory', 'nats', 'degraded']),

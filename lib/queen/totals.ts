@@ -1,4 +1,6 @@
 import type { Fleet, Liveness } from '../contract/api.js';
+import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
+import { type CountedState, countFleet } from '../fleet-counts.js';
 import type { Indexes } from './indexes.js';
 import type { Counts } from './registry-options.js';
 
@@ -22,27 +24,34 @@ export function count(indexes: Indexes, includeStale: boolean): Counts {
   return { hives, workers, byState, gpus, models };
 }
 
-/** Totals over all that is known, whatever its liveness. */
+/** Totals over all that is known; what a hive said last that is not heard any more is counted apart. */
 export function totals(indexes: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
-  const hives: Record<Liveness, number> = { online: 0, late: 0, offline: 0 };
-  const byHealth: Record<string, number> = {};
-  let memoryTotalBytes = 0;
-  let memoryUsedBytes = 0;
-  for (const hive of indexes.hives.values()) {
-    hives[hive.liveness]++;
-    for (const { sample, isParent } of hive.gpuOrder) {
-      byHealth[sample.health] = (byHealth[sample.health] ?? 0) + 1;
-      // A GPU that is cut up is counted by its parts, where those are listed.
-      if (isParent && hive.gpuOrder.some((part) => part.sample.parentUuid === sample.uuid)) continue;
-      memoryTotalBytes += sample.memoryTotalBytes ?? 0;
-      memoryUsedBytes += sample.memoryUsedBytes ?? 0;
-    }
-  }
-  const byState: Record<string, number> = {};
-  for (const [state, workers] of indexes.byState.sets) byState[state] = workers.size;
+  const counts = countFleet(rows(indexes), states(indexes));
   return {
-    hives,
-    gpus: { total: indexes.gpuCount, byHealth, memoryTotalBytes, memoryUsedBytes },
-    workers: { total: indexes.workerCount, byState },
+    hives: counts.liveness,
+    gpus: {
+      total: counts.gpus,
+      byHealth: counts.health,
+      memoryTotalBytes: counts.totalBytes,
+      memoryUsedBytes: counts.usedBytes,
+      uncounted: counts.uncounted,
+    },
+    workers: { total: counts.workers, byState: counts.state },
   };
+}
+
+function* rows(indexes: Indexes): Generator<{ liveness: Liveness; gpus: GpuSample[] }, void> {
+  for (const { liveness, gpuOrder } of indexes.hives.values())
+    yield { liveness, gpus: gpuOrder.map(({ sample }) => sample) };
+}
+
+/** From the index by state, less those that are not heard: of a large fleet, few. */
+function* states(indexes: Indexes): Generator<readonly [CountedState, number], void> {
+  const silent = new Map<WorkerSample['state'], number>();
+  for (const hive of indexes.hives.values()) {
+    if (hive.liveness !== 'offline') continue;
+    for (const { sample } of hive.workerOrder) silent.set(sample.state, (silent.get(sample.state) ?? 0) + 1);
+    yield ['offline', hive.workers.size];
+  }
+  for (const [state, workers] of indexes.byState.sets) yield [state, workers.size - (silent.get(state) ?? 0)];
 }

@@ -120,8 +120,22 @@ describe('metrics of a queen', () => {
     expect(sampleOf(families, 'hivepulse_fleet_hive_liveness', { liveness: 'offline' })?.value).toBe(1);
     expect(families.get('hivepulse_fleet_gpu_memory_used_bytes')?.samples).toEqual([]);
     expect(families.get('hivepulse_fleet_worker_memory_bytes')?.samples).toEqual([]);
+    expect(sampleOf(families, 'hivepulse_fleet_workers', { state: 'offline' })?.value).toBe(1);
     clock.ms = 120_000;
     expect(await text()).not.toContain('hive="a"');
+  });
+
+  it('VRAM of which nothing is known has no sample, never 0', async () => {
+    const { registry, parsed } = fleet();
+    registry.heartbeat(frameOf('a', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })] }));
+    const stalled = await parsed();
+    for (const name of ['hivepulse_fleet_vram_total_bytes', 'hivepulse_fleet_vram_used_bytes'])
+      expect(stalled.get(name)?.samples, name).toEqual([]);
+    expect(sampleOf(stalled, 'hivepulse_fleet_vram_uncounted_gpus')?.value).toBe(1);
+    registry.heartbeat(frameOf('b', 1, { gpus: [gpuOf('GPU-2', { memoryTotalBytes: 8, memoryUsedBytes: 3 })] }));
+    const some = await parsed();
+    expect(sampleOf(some, 'hivepulse_fleet_vram_total_bytes')?.value).toBe(8);
+    expect(sampleOf(some, 'hivepulse_fleet_vram_used_bytes')?.value).toBe(3);
   });
 
   it('series of a worker end with it', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Heartbeat } from '../../lib/contract/heartbeat.js';
+import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../../lib/contract/validate.js';
+import { countRows } from '../../lib/dashboard/data/counts.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './frames.js';
 
@@ -260,14 +261,104 @@ describe('the best worker for a model', () => {
 });
 
 describe('totals', () => {
-  it('count a GPU in MIG mode by its parts where those are listed, else whole', () => {
+  it('count a GPU that is cut up once: whole, or by its parts where its own memory is not known', () => {
     const queen = new Registry({ queenId: 'q' });
-    const cut = gpuSample('GPU-a', { migMode: true, memoryTotalBytes: mib(20_000) });
-    queen.heartbeat(frame('a', 1, { gpus: [cut] }));
-    expect(queen.fleet().gpus).toMatchObject({ total: 1, memoryTotalBytes: mib(20_000) });
-    const part = gpuSample('MIG-1', { parentUuid: 'GPU-a', memoryTotalBytes: mib(9000) });
-    queen.heartbeat(frame('a', 2, { gpus: [cut, part] }));
-    expect(queen.fleet().gpus).toMatchObject({ total: 2, memoryTotalBytes: mib(9000) });
+    const cut = gpuSample('GPU-a', { migMode: true, memoryTotalBytes: mib(20_000), memoryUsedBytes: mib(3000) });
+    const part = (uuid: string, used: number | null) =>
+      gpuSample(uuid, { parentUuid: 'GPU-a', memoryTotalBytes: mib(9000), memoryUsedBytes: used });
+    const parts = [part('MIG-1', mib(2000)), part('MIG-2', null)];
+    const unread = { ...cut, memoryUsedBytes: null };
+    let seq = 0;
+    for (const [gpus, total, used, uncounted] of [
+      [[cut], 20_000, 3000, 0],
+      [[cut, ...parts], 20_000, 3000, 0],
+      [[unread, ...parts], 9000, 2000, 1],
+      [parts, 9000, 2000, 1],
+    ] as const) {
+      queen.heartbeat(frame('a', ++seq, { gpus: structuredClone(gpus) as GpuSample[] }));
+      expect(queen.fleet().gpus).toEqual({
+        total: gpus.length,
+        byHealth: { ok: gpus.length },
+        memoryTotalBytes: mib(total),
+        memoryUsedBytes: mib(used),
+        uncounted,
+      });
+    }
+  });
+
+  it('hold no memory of GPUs whose use is not known, and none of hives that are not heard', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read });
+    expect(queen.fleet().gpus).toMatchObject({ total: 0, memoryTotalBytes: null, memoryUsedBytes: null, uncounted: 0 });
+    const stalled = ['GPU-0', 'GPU-1'].map((uuid, index) =>
+      gpuSample(uuid, { index, health: 'stalled', memoryUsedBytes: null, utilizationPercent: null }),
+    );
+    queen.heartbeat(frame('a', 1, { gpus: stalled, workers: [workerSample('llm/1', { state: 'unknown' })] }));
+    expect(queen.fleet().gpus).toEqual({
+      total: 2,
+      byHealth: { stalled: 2 },
+      memoryTotalBytes: null,
+      memoryUsedBytes: null,
+      uncounted: 2,
+    });
+    clock.advance(20_000);
+    const busy = [workerSample('llm/1', { state: 'busy' }), workerSample('llm/2')];
+    queen.heartbeat(frame('b', 1, { gpus: [gpuSample('GPU-2', { memoryUsedBytes: mib(1) })], workers: busy }));
+    expect(queen.fleet()).toMatchObject({
+      hives: { online: 1, late: 0, offline: 1 },
+      gpus: {
+        total: 3,
+        byHealth: { offline: 2, ok: 1 },
+        memoryTotalBytes: mib(24_576),
+        memoryUsedBytes: mib(1),
+        uncounted: 2,
+      },
+      workers: { total: 3, byState: { offline: 1, busy: 1, idle: 1 } },
+    });
+    expect(queen.fleet().workers.byState.unknown).toBeUndefined();
+    clock.advance(20_000);
+    expect(queen.fleet()).toMatchObject({
+      gpus: { total: 3, byHealth: { offline: 3 }, memoryTotalBytes: null, memoryUsedBytes: null, uncounted: 3 },
+      workers: { total: 3, byState: { offline: 3 } },
+    });
+  });
+
+  it('are those that the page counts from its rows', () => {
+    const clock = new ManualClock();
+    const queen = new Registry({ clock: clock.read });
+    const fleet = (id: string, at: number) =>
+      queen.heartbeat(
+        frame(id, at, {
+          gpus: [
+            gpuSample(`GPU-${id}`, { memoryUsedBytes: mib(5) }),
+            gpuSample(`MIG-${id}`, { index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(5) }),
+            gpuSample(`GPU-${id}2`, { index: 2, health: 'stalled', memoryUsedBytes: null }),
+          ],
+          workers: [workerSample('llm/1'), workerSample('llm/2', { state: 'busy' })],
+        }),
+      );
+    fleet('a', 1);
+    clock.advance(9000);
+    fleet('b', 1);
+    clock.advance(4000);
+    fleet('c', 1);
+    const { hives, workers } = queen.snapshot();
+    const rows = countRows(
+      hives.map((view) => ({ view, liveness: view.liveness })),
+      workers,
+    );
+    const { hives: liveness, gpus, workers: counted } = queen.fleet();
+    expect(liveness).toEqual({ online: 1, late: 1, offline: 1 });
+    expect(rows).toEqual({
+      liveness,
+      gpus: gpus.total,
+      health: gpus.byHealth,
+      usedBytes: gpus.memoryUsedBytes,
+      totalBytes: gpus.memoryTotalBytes,
+      uncounted: gpus.uncounted,
+      workers: counted.total,
+      state: counted.byState,
+    });
   });
 
   it('count what is fresh, or all; the fleet counts all', () => {
@@ -294,7 +385,13 @@ describe('totals', () => {
     expect(queen.counts({ includeStale: true })).toMatchObject({ workers: 2, gpus: 3, models: { m: 1 } });
     expect(queen.fleet()).toEqual({
       hives: { online: 1, late: 1, offline: 0 },
-      gpus: { total: 3, byHealth: { ok: 3 }, memoryTotalBytes: mib(34_576), memoryUsedBytes: mib(576) },
+      gpus: {
+        total: 3,
+        byHealth: { ok: 3 },
+        memoryTotalBytes: mib(2 * 24_576),
+        memoryUsedBytes: mib(576),
+        uncounted: 0,
+      },
       workers: { total: 2, byState: { idle: 1, busy: 1 } },
       heartbeatsPerSecond: 0.4,
       queenId: 'q',

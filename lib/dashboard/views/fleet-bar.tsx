@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { type Face, formatBytes, formatPercent, gpuHealthFaces, livenessFaces, workerStateFaces } from '../../faces.js';
-import { countFleet } from '../data/counts.js';
+import { countRows } from '../data/counts.js';
 import { hives, ordered, totals, workers } from '../data/fleet.js';
 import { fullness, Meter, type Share, Shares } from '../parts/meter.js';
 
@@ -31,7 +31,7 @@ function Tile({ label, value, children }: { label: string; value: ComponentChild
 
 export function FleetBar() {
   ordered.value;
-  const count = countFleet(hives.values(), workers.values());
+  const count = countRows(hives.values(), workers.values());
   const fleet = totals.value;
   return (
     <dl class="fleet-bar" aria-label="Fleet">
@@ -44,7 +44,7 @@ export function FleetBar() {
       <Tile
         label="VRAM used"
         value={
-          count.totalBytes === 0 ? (
+          count.usedBytes === null || count.totalBytes === null ? (
             '—'
           ) : (
             <>
@@ -53,14 +53,12 @@ export function FleetBar() {
           )
         }
       >
-        <Meter
-          value={count.totalBytes === 0 ? null : count.usedBytes}
-          max={count.totalBytes}
-          tone={fullness(count.usedBytes, count.totalBytes)}
-        />
+        <Meter value={count.usedBytes} max={count.totalBytes} tone={fullness(count.usedBytes, count.totalBytes)} />
         <span class="legend">
           <span>
-            {count.totalBytes === 0 ? 'no GPU read' : formatPercent((count.usedBytes / count.totalBytes) * 100)}
+            {count.usedBytes === null || count.totalBytes === null
+              ? 'no GPU read'
+              : formatPercent((count.usedBytes / count.totalBytes) * 100)}
           </span>
           {count.uncounted > 0 && (
             <span class="tone-unknown">

@@ -106,28 +106,34 @@ const totalFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_gpus',
     type: 'gauge',
-    help: 'GPUs by health, as last heard.',
+    help: 'GPUs by health; offline: of hives that are not heard.',
     labels: ['health'],
-    collect: ({ fleet }) => byLabel('health', fleet.gpus.byHealth, gpuHealths),
+    collect: ({ fleet }) => byLabel('health', fleet.gpus.byHealth, [...gpuHealths, 'offline']),
   },
   {
     name: 'hivepulse_fleet_workers',
     type: 'gauge',
-    help: 'Workers by state, as last heard.',
+    help: 'Workers by state; offline: of hives that are not heard.',
     labels: ['state'],
-    collect: ({ fleet }) => byLabel('state', fleet.workers.byState, workerStates),
+    collect: ({ fleet }) => byLabel('state', fleet.workers.byState, [...workerStates, 'offline']),
   },
   single(
     'gauge',
     'hivepulse_fleet_vram_total_bytes',
-    'GPU memory of the fleet, as last heard; a GPU that is cut up counts by its parts.',
+    'GPU memory of the GPUs that are heard and whose use is known, MIG devices in their GPU; no sample where there is none.',
     ({ fleet }) => fleet.gpus.memoryTotalBytes,
   ),
   single(
     'gauge',
     'hivepulse_fleet_vram_used_bytes',
-    'GPU memory in use, as last heard.',
+    'GPU memory in use on the same GPUs.',
     ({ fleet }) => fleet.gpus.memoryUsedBytes,
+  ),
+  single(
+    'gauge',
+    'hivepulse_fleet_vram_uncounted_gpus',
+    'GPUs whose memory is in neither sum: not heard, or its use is not known.',
+    ({ fleet }) => fleet.gpus.uncounted,
   ),
 ];
 
