@@ -8,6 +8,7 @@ import { paint, printable } from './text.js';
 
 const faces: Readonly<Record<Status, { symbol: string; tone: Tone }>> = {
   ok: { symbol: '●', tone: 'good' },
+  unknown: { symbol: '?', tone: 'unknown' },
   warn: { symbol: '◆', tone: 'warning' },
   fail: { symbol: '✕', tone: 'bad' },
 };
@@ -65,7 +66,12 @@ export function report(findings: readonly Finding[], width: number, colours: boo
     ];
   });
   const count = (status: Status): number => findings.filter((finding) => finding.status === status).length;
-  const sum = `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} to mend`;
+  const sum = [
+    `${count('ok')} ok`,
+    ...(count('unknown') > 0 ? [`${count('unknown')} not known`] : []),
+    `${count('warn')} to look at`,
+    `${count('fail')} to mend`,
+  ].join(', ');
   return [
     ...lines,
     '',

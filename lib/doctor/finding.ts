@@ -1,12 +1,15 @@
-export type Status = 'ok' | 'warn' | 'fail';
+export type Status = 'ok' | 'unknown' | 'warn' | 'fail';
 
-/** What one check found. `fail`: hivepulse cannot do its work here; `warn`: it can, with less. */
+/**
+ * What one check found. `fail`: hivepulse cannot do its work here; `warn`: it can, with less; `unknown`: it cannot be told,
+ * which is neither.
+ */
 export interface Finding {
   /** Stable name of the check, for programs. */
   readonly check: string;
   readonly status: Status;
   readonly message: string;
-  /** The command, or the act, that mends it; null where nothing is to be mended. */
+  /** The command, or the act, that mends it, or tells what is not known; null where nothing is to be mended. */
   readonly mend: string | null;
 }
 
@@ -14,6 +17,12 @@ export const ok = (check: string, message: string): Finding => ({ check, status:
 export const warn = (check: string, message: string, mend: string): Finding => ({
   check,
   status: 'warn',
+  message,
+  mend,
+});
+export const unknown = (check: string, message: string, mend: string): Finding => ({
+  check,
+  status: 'unknown',
   message,
   mend,
 });

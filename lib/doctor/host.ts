@@ -77,25 +77,30 @@ export function linkOf({ root }: Host, path: string): string | null {
   }
 }
 
-/** The machine that this process runs on. */
-export function thisHost(): Host {
+/** The machine that this process runs on; `env` for its tools and the reader of its GPUs. */
+export function thisHost(env: NodeJS.ProcessEnv = process.env): Host {
   return {
     platform: process.platform,
     arch: process.arch,
     uid: process.getuid?.() ?? 0,
     root: '',
-    run: runTool,
+    run: (file, args, timeoutMs) => runTool(file, args, timeoutMs, env),
     addonReason: async () => (await import('../native/binding.js')).loadBinding().reason ?? null,
-    readGpus,
+    readGpus: (timeoutMs) => readGpus(timeoutMs, env),
   };
 }
 
 /** Runs a tool with a deadline. One that even SIGKILL does not end (stuck in a driver) is left behind. */
-export function runTool(file: string, args: readonly string[], timeoutMs: number): Promise<ToolResult> {
+export function runTool(
+  file: string,
+  args: readonly string[],
+  timeoutMs: number,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<ToolResult> {
   return new Promise((resolve) => {
     let output = '';
     let timedOut = false;
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     const settle = (exitCode: number | null, missing = false): void => {
       clearTimeout(timer);
       child.stdout.destroy();
@@ -118,10 +123,10 @@ export function runTool(file: string, args: readonly string[], timeoutMs: number
   });
 }
 
-async function readGpus(timeoutMs: number): Promise<GpuReading | null> {
+async function readGpus(timeoutMs: number, env: NodeJS.ProcessEnv): Promise<GpuReading | null> {
   const { createGpuSource } = await import('../gpu/source.js');
   const { findHelper } = await import('../gpu/helper.js');
-  const source = createGpuSource({ gpu: 'nvml', isolation: findHelper() === null ? 'thread' : 'process' });
+  const source = createGpuSource({ gpu: 'nvml', isolation: findHelper() === null ? 'thread' : 'process', env });
   try {
     const deadline = performance.now() + timeoutMs;
     for (;;) {

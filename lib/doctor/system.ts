@@ -1,6 +1,6 @@
 import { parseMountinfo } from '../cgroup/locate.js';
 import { sharesPidNamespace } from '../sampling/attribution.js';
-import { type Finding, ok, warn } from './finding.js';
+import { type Finding, ok, unknown, warn } from './finding.js';
 import { type Host, linkOf, textOf } from './host.js';
 
 /** Descriptors that 100 workers take (about 15 each), and room for connections. */
@@ -57,9 +57,10 @@ export async function checkClock(host: Host): Promise<Finding> {
       'timedatectl set-ntp true',
     );
   }
-  return ok(
+  return unknown(
     'clock',
-    'Whether the clock is synchronized cannot be told here (no timedatectl); liveness does not depend on it.',
+    'Whether the clock is synchronized cannot be told here: timedatectl does not say. Liveness does not depend on it.',
+    'ask what keeps the time: chronyc tracking, ntpq -p, or timedatectl on the host of a container',
   );
 }
 

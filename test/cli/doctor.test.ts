@@ -460,6 +460,20 @@ describe('doctor: broken hosts', () => {
     expect(findings.filter(({ check }) => check === 'nvml')).toEqual([]);
   });
 
+  test.each([
+    ['no timedatectl', missingTool],
+    ['a container, where it finds no bus', tool({ exitCode: 1, output: 'System has not been booted with systemd\n' })],
+    ['one that hangs', tool({ exitCode: null, timedOut: true })],
+    ['an answer of another version', tool({ output: 'perhaps\n' })],
+  ])('a clock that nobody tells of is not known, never ok: %s', async (_, timedatectl) => {
+    const clock = the(await look({ tools: { timedatectl } }), 'clock');
+    expect(clock.status).toBe('unknown');
+    expect(clock.mend).toContain('chronyc tracking');
+    const lines = report([clock], 200, false);
+    expect(lines[0]).toMatch(/^\? clock {2}Whether/);
+    expect(lines.at(-1)).toBe('0 ok, 1 not known, 0 to look at, 0 to mend');
+  });
+
   test('a check that fails itself is a finding, and the others go on', async () => {
     const findings = await look({ host: { addonReason: () => Promise.reject(new Error('no such thing')) } });
     expect(the(findings, 'addon')).toMatchObject({ status: 'warn' });
