@@ -17,13 +17,13 @@ import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
 import { HivepulseError } from '../errors.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
-import { type Call, segment, Transport } from './transport.js';
+import { type Call, drawOrder, segment, Transport } from './transport.js';
 
 export type { StreamMessage, StreamOptions } from './stream.js';
 export { RequestError } from './transport.js';
 
 export interface ClientOptions {
-  /** Addresses of queens, `http://host:port` with or without a path prefix; the first that answers is used. `''`: relative, in a page. */
+  /** Addresses of queens, `http://host:port` with or without a path prefix; the first that answers is used. Those after the first are tried in an order that is drawn. `''`: relative, in a page. */
   readonly url: string | readonly string[];
   /** Sent as `Authorization: Bearer`. A page has a cookie instead. */
   readonly token?: string;
@@ -31,6 +31,8 @@ export interface ClientOptions {
   readonly timeoutMs?: number;
   /** To be used instead of the global one, for instance with a certificate authority of one's own. */
   readonly fetch?: typeof fetch;
+  /** Uniform in [0, 1), for the order of the addresses after the first. */
+  readonly random?: () => number;
 }
 
 export interface CallOptions {
@@ -48,11 +50,11 @@ export class HivepulseClient {
   readonly #transport: Transport;
 
   constructor(options: ClientOptions | string) {
-    const { url, token, timeoutMs, fetch: own } = typeof options === 'string' ? { url: options } : options;
+    const { url, token, timeoutMs, random, fetch: own } = typeof options === 'string' ? { url: options } : options;
     const urls = typeof url === 'string' ? [url] : url;
     if (urls.length === 0) throw new HivepulseError('INVALID_OPTION', 'url', 'Name at least one address of a queen.');
     this.#transport = new Transport({
-      urls,
+      urls: drawOrder(urls, random),
       token: token ?? null,
       timeoutMs: timeoutMs ?? (urls.length > 1 ? 1000 : 5000),
       fetch: own ?? ((input, init) => fetch(input, init)),

@@ -54,6 +54,16 @@ export function joinUrl(base: string, path: string, query: object = {}): string 
 
 export const segment = (text: string): string => encodeURIComponent(text);
 
+/** The first, then the others in an order that is drawn: so clients of a queen that is lost go to all the others, not to one. */
+export function drawOrder(urls: readonly string[], random: () => number = Math.random): readonly string[] {
+  const [first, ...others] = urls;
+  for (let i = others.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [others[i], others[j]] = [others[j] as string, others[i] as string];
+  }
+  return first === undefined ? [] : [first, ...others];
+}
+
 /** Speaks HTTP to the first of several addresses that answers, and stays with it. */
 export class Transport {
   readonly #options: TransportOptions;

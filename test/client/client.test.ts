@@ -112,11 +112,32 @@ describe('calls', () => {
     });
     const silent = await stub(() => undefined);
     const { url } = await queen();
-    const client = new HivepulseClient({ url: [await deadUrl(), busy, silent, url], timeoutMs: 300 });
+    const addresses = [await deadUrl(), busy, silent, url];
+    // Drawn so that they keep their order.
+    const client = new HivepulseClient({ url: addresses, timeoutMs: 300, random: () => 0.999 });
     expect((await client.fleet()).workers.total).toBe(0);
     expect(client.url).toBe(url);
     await client.fleet();
     expect(asked).toBe(1);
+  });
+
+  it('clients of a queen that is lost go to all the others, and begin with the first while it is there', async () => {
+    const urls = ['http://a', 'http://b', 'http://c', 'http://d'];
+    const taken = new Map<string, number>();
+    for (let i = 0; i < 300; i++) {
+      const asked: string[] = [];
+      const own = (async (input: string) => {
+        asked.push(new URL(input).origin);
+        if (asked.length < 2) throw new TypeError('fetch failed');
+        return new Response('{}', { headers: { 'content-type': 'application/json' } });
+      }) as unknown as typeof fetch;
+      const client = new HivepulseClient({ url: urls, fetch: own });
+      await client.fleet();
+      expect(asked[0]).toBe('http://a');
+      taken.set(client.url, (taken.get(client.url) ?? 0) + 1);
+    }
+    expect([...taken.keys()].toSorted()).toEqual(['http://b', 'http://c', 'http://d']);
+    for (const count of taken.values()) expect(count).toBeGreaterThan(60);
   });
 
   it('does not ask another queen what the first has refused', async () => {
