@@ -63,8 +63,19 @@ function underAlpine() {
   writeFileSync(join(work, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
   const steps =
     'npm install --ignore-scripts --no-audit --no-fund ./hivepulse.tgz && node service.mjs native && node thread.mjs native';
+  // As the caller, so that what npm writes can be removed again.
+  const user = ['--user', `${process.getuid()}:${process.getgid()}`, '--env', 'HOME=/tmp'];
   for (const release of ['20', '22', '24']) {
-    const args = ['run', '--rm', '--volume', `${work}:/consumer`, '--workdir', '/consumer', `node:${release}-alpine`];
+    const args = [
+      'run',
+      '--rm',
+      ...user,
+      '--volume',
+      `${work}:/consumer`,
+      '--workdir',
+      '/consumer',
+      `node:${release}-alpine`,
+    ];
     console.log(run('docker', [...args, 'sh', '-c', steps]).trim());
     rmSync(join(work, 'node_modules'), { recursive: true, force: true });
   }

@@ -186,7 +186,7 @@ export function markdown(summary, floor) {
   return [
     '## Coverage',
     '',
-    `Lines that ran under the suites, in their own process and in those they start. The floor is ${floor} % for each language.`,
+    `Lines that ran under the suites, in their own process and in those they start. The floor is ${floor} % for each language. The page (\`lib/dashboard\`) runs in a browser and is not counted.`,
     '',
     '| | lines | ran | of |',
     '| --- | ---: | ---: | ---: |',

@@ -259,9 +259,11 @@ async function once({ node, directory, where }) {
 /** The same tarball for arm64: its Node, its addon and its executables, under qemu-user with Debian's cross libraries. */
 async function onArm64(installed) {
   const where = 'arm64 under qemu';
-  const runner = ['qemu-aarch64-static', '-L', '/usr/aarch64-linux-gnu'];
+  // By its path: what it runs has a PATH without it.
+  const emulator = ['/usr/bin', '/usr/local/bin'].map((bin) => join(bin, 'qemu-aarch64-static')).find(existsSync);
+  const runner = [emulator ?? 'qemu-aarch64-static', '-L', '/usr/aarch64-linux-gnu'];
   const missing = [
-    [spawnSync(runner[0], ['--version']).error, 'qemu-user-static'],
+    [emulator === undefined, 'qemu-user-static'],
     [!existsSync('/usr/aarch64-linux-gnu/lib/libc.so.6'), 'libc6-arm64-cross'],
     [!existsSync('/usr/aarch64-linux-gnu/lib/libstdc++.so.6'), 'libstdc++6-arm64-cross'],
   ].filter(([gone]) => gone);

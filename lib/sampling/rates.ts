@@ -73,6 +73,9 @@ export interface WorkerRates {
   readonly oomKillsSince: number | null;
 }
 
+/** Readings closer to each other than a microsecond are one: what lies between them is no rate, and might not be finite. */
+const leastMs = 1e-3;
+
 /** A device that is gone for longer than this is no longer waited for. */
 const deviceReturnMs = 10_000;
 
@@ -135,7 +138,7 @@ function perSecond(
   const point = { value, atMs };
   if (before === null || value < before.value) return { rate: null, point };
   // The same pass seen twice: nothing new is known, and the older point must stand.
-  if (atMs <= before.atMs) return { rate: null, point: before };
+  if (atMs - before.atMs < leastMs) return { rate: null, point: before };
   return { rate: ((value - before.value) * 1000) / (atMs - before.atMs), point };
 }
 
@@ -196,7 +199,7 @@ function processIo(
   atMs: number,
 ): { readonly read: number | null; readonly write: number | null } {
   const elapsed = before === null ? 0 : atMs - before.processesAtMs;
-  if (before?.processes == null || !(elapsed > 0)) return { read: null, write: null };
+  if (before?.processes == null || !(elapsed >= leastMs)) return { read: null, write: null };
   let read = 0;
   let write = 0;
   for (const [identity, counters] of now) {

@@ -163,6 +163,12 @@ describe('rates', () => {
     expect(read[1]?.ioReadBytesPerSecond).toBeNull();
   });
 
+  it('two readings at nearly the same time are one: no rate, and the next is from the older', () => {
+    const at = (monotonicMs: number, usageUsec: number) => row({ monotonicMs, usageUsec });
+    const percent = series([at(0, 0), at(5e-324, 1e15), at(1000, 500_000)]).map(({ cpuPercent }) => cpuPercent);
+    expect(percent).toEqual([null, null, 50]);
+  });
+
   it('never gives a negative or non-finite rate, whatever the counters do', () => {
     const value = fc.oneof(fc.constant(Number.NaN), fc.double({ min: 0, max: 2 ** 64, noNaN: true }));
     const anyRow = fc.record({
