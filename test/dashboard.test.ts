@@ -103,12 +103,13 @@ describe('the page, without a browser', () => {
       hints,
     );
     expect(all.map(({ title, tone }) => [title, tone])).toEqual([
+      ['b gpu', 'bad'],
       ['b GPU 1', 'bad'],
       ['gone is offline', 'bad'],
       ['b GPU 0', 'unknown'],
       ['slow is late', 'warning'],
     ]);
-    expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
+    expect(all[1]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
     const well = beat('b').view;
     const fine = { view: well, liveness: 'online' as const };
     const order = sortHives([
@@ -150,7 +151,7 @@ describe('the page, without a browser', () => {
   it('a driver that stalls is said once, by the reader, and as not known', () => {
     const { view } = beat('b');
     const gpus = view.gpus.map((gpu) => ({ ...gpu, health: 'stalled' as const }));
-    const faults = [{ source: 'gpu', code: 'GPU_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
+    const faults = [{ source: 'gpu', code: 'NVML_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
     const of = (liveness: Liveness, rest: Partial<HiveView>) =>
       attentionOf([{ view: { ...view, ...rest }, liveness }], hints).map(({ title, tone }) => [title, tone]);
     expect(of('online', { gpus, faults })).toEqual([['b gpu', 'unknown']]);

@@ -80,7 +80,7 @@ describe('docs', () => {
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
       ...['worker', 'host', 'sampler', 'gpu-doubt'].map((name) => `lib/sampling/${name}.ts`),
-      ...['assemble', 'nvidia-smi', 'source', 'nvml'].map((name) => `lib/gpu/${name}.ts`),
+      ...['assemble', 'health', 'nvidia-smi', 'source', 'nvml'].map((name) => `lib/gpu/${name}.ts`),
       ...['process-table', 'discovery', 'hive'].map((name) => `lib/hive/${name}.ts`),
     ];
     const literal = /'([A-Z]+(?:_[A-Z]+)+)'/g;

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Compile } from 'typebox/compile';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Heartbeat } from '../lib/contract/heartbeat.js';
+import { assemble, GpuIdentities } from '../lib/gpu/assemble.js';
 import { createFleet, SimulatedHive } from './harness/simulated-fleet.js';
 import type { GpuKind } from './harness/simulated-host.js';
 
@@ -78,9 +79,26 @@ describe('simulated hives', () => {
     hive.stallGpu(0);
     const frame = hive.frame();
     expect(frame.gpus[0]).toMatchObject({ health: 'stalled', memoryUsedBytes: null, utilizationPercent: null });
-    expect(frame.faults).toContainEqual(expect.objectContaining({ code: 'GPU_STALLED', gpuUuid: frame.gpus[0]!.uuid }));
+    expect(frame.faults).toContainEqual(expect.objectContaining({ code: 'NVML_STALLED', field: 'gpus' }));
     expect(frame.workers.map((worker) => worker.state)).toEqual(['unknown', 'unknown', 'unknown', 'unknown']);
     expect(frame.workers.every((worker) => worker.vramUsedBytes === null && worker.cpuPercent !== null)).toBe(true);
+  });
+
+  it.each([
+    ['lost', { handleCode: 15 }],
+    ['resetRequired', { handleCode: 16 }],
+    ['degraded', { values: { memoryTotalBytes: 1, eccUncorrected: 1, remapPending: 1 } }],
+  ] as const)('a GPU that is %s has the faults that the reader gives it, to the word', (health, raw) => {
+    const hive = new SimulatedHive({ id: 'a', seed: 3, workers: 0, gpus: ['h100'] });
+    hive.host.setGpuHealth(0, health);
+    const { gpus, faults } = hive.frame();
+    const { uuid, index, name, pciBusId } = gpus[0]!;
+    const identity = { index, uuid, name: name!, busId: pciBusId!, parentUuid: '', computeCapability: '9.0' };
+    const device = { ...identity, handleCode: 0, values: {}, codes: {}, ...raw };
+    const real = assemble({ driverVersion: '', devices: [device], processes: [] }, new GpuIdentities());
+    expect(real.devices[0]!.health).toBe(health);
+    expect(real.faults.length).toBeGreaterThan(0);
+    expect(faults.filter(({ source }) => source === 'gpu')).toEqual(real.faults);
   });
 
   it('the same seed gives the same fleet; another gives another', () => {

@@ -1,5 +1,6 @@
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 import { isUnsupported, nvmlCode, reasonOf, throttleReasons } from './codes.js';
+import { causesOf, goneCode, healthOf } from './health.js';
 import type { RawField, RawGpu, RawReport } from './raw.js';
 import type { GpuDevice, GpuProcess } from './reading.js';
 
@@ -56,40 +57,6 @@ export function sameBusId(one: string, other: string): boolean {
 
 /** Chips whose memory is the host's as well (GB10), or a NUMA node of it (GH200, whose `used` contains page cache). */
 const unifiedChips = /\b(GB10|GH200)\b/;
-
-/** Why the whole GPU is out of reach, or 0. */
-function goneCode(gpu: RawGpu): number {
-  if (gpu.handleCode !== nvmlCode.success) return gpu.handleCode;
-  const codes = Object.values(gpu.codes);
-  // A GPU that falls off the bus within a pass has answered some questions before; none of that is to be trusted.
-  for (const code of [nvmlCode.gpuIsLost, nvmlCode.resetRequired]) {
-    if (codes.includes(code)) return code;
-  }
-  const measured: readonly RawField[] = ['memoryTotalBytes', 'utilizationPercent', 'temperatureCelsius', 'powerWatts'];
-  const silent = measured.every((field) => {
-    const code = gpu.codes[field];
-    return gpu.values[field] === undefined && code !== undefined;
-  });
-  return silent && gpu.codes.memoryTotalBytes === nvmlCode.unknown ? nvmlCode.unknown : nvmlCode.success;
-}
-
-function healthOf(gpu: RawGpu, gone: number): GpuSample['health'] {
-  if (gone === nvmlCode.resetRequired) return 'resetRequired';
-  if (gone === nvmlCode.noPermission) return 'noPermission';
-  if (gone !== nvmlCode.success) return 'lost';
-  const action = gpu.values.recoveryAction ?? 0;
-  // 1 reset, 2 reboot of the node, 4 drain and reset; 3 only asks to stop peer-to-peer traffic.
-  if (action === 1 || action === 2 || action === 4) return 'resetRequired';
-  if (gpu.codes.memoryTotalBytes === nvmlCode.noPermission) return 'noPermission';
-  const degraded =
-    action !== 0 ||
-    gpu.values.remapPending === 1 ||
-    gpu.values.remapFailed === 1 ||
-    (gpu.values.eccUncorrected ?? 0) > 0 ||
-    gpu.inforomCorrupted === true ||
-    Object.values(gpu.codes).includes(nvmlCode.corruptedInforom);
-  return degraded ? 'degraded' : 'ok';
-}
 
 /** How raw fields are called in the contract; those missing here are for the reader's own use. */
 const contractNames: Partial<Readonly<Record<RawField, string>>> = {
@@ -171,6 +138,7 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
     const identity = identities.of(gpu);
     const own = report.processes.filter((process) => process.device === position);
     const gone = goneCode(gpu);
+    const causes = causesOf(gpu.values);
     const unified =
       gpu.parentUuid === '' &&
       (gpu.codes.memoryTotalBytes === nvmlCode.notSupported || unifiedChips.test(identity.name));
@@ -184,7 +152,7 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
         memoryKind: unified ? 'unified' : 'device',
         computeCapability: orNull(identity.computeCapability),
       },
-      healthOf(gpu, gone),
+      healthOf(gpu, gone, causes),
     );
     const fault = (code: string, message: string, field?: string) => {
       const about = field === undefined ? {} : { field };
@@ -195,6 +163,7 @@ export function assemble(report: RawReport, identities: GpuIdentities): Assemble
       fault(reason.code, `GPU ${gpu.index}: ${reason.text}`);
       return blank;
     }
+    for (const { code, text } of causes) fault(code, `GPU ${gpu.index}: ${text}`);
     for (const process of own) {
       processes.push({
         gpuUuid: identity.uuid,

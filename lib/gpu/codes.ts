@@ -47,7 +47,10 @@ const reasons: Readonly<Record<number, Reason>> = {
     code: 'GPU_IS_LOST',
     text: 'the GPU is lost: it no longer answers on the bus; a reset or a reboot may bring it back',
   },
-  16: { code: 'RESET_REQUIRED', text: 'the GPU must be reset (`nvidia-smi --gpu-reset`) before it is of use again' },
+  16: {
+    code: 'GPU_RESET_REQUIRED',
+    text: 'the GPU must be reset before it is of use again: stop its workers, then `hivepulse release-gpus 120` and `nvidia-smi --gpu-reset`',
+  },
   17: { code: 'OPERATING_SYSTEM', text: 'the operating system blocks the GPU (cgroup device rules?)' },
   18: {
     code: 'VERSION_MISMATCH',

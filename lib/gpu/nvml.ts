@@ -60,6 +60,10 @@ export interface NvmlEvent {
   readonly at: string;
 }
 
+/** Of `NVML_STALLED`. */
+export const stalledText =
+  'the NVIDIA driver gives no answer; GPU values are unknown until it does: see dmesg for Xid or GSP errors; a GPU reset or a reboot mends it where it does not come back';
+
 /** The driver was not let go of; `who` is still inside it ("2 readers are"). */
 export const stillInside = (who: string): HivepulseError =>
   new HivepulseError(
@@ -143,9 +147,7 @@ export class NvmlSession {
       return {
         kind: 'stalled',
         code: 'NVML_STALLED',
-        message:
-          'the NVIDIA driver gives no answer; GPU values are unknown until it does (see dmesg for Xid or GSP errors)' +
-          (stuck > 0 ? `; ${stuck} reader${stuck > 1 ? 's' : ''} can't be killed` : ''),
+        message: stalledText + (stuck > 0 ? `; ${stuck} reader${stuck > 1 ? 's' : ''} can't be killed` : ''),
       };
     }
     if (this.#phase === 'working' && this.#report) {

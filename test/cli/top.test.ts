@@ -118,7 +118,7 @@ describe('top: details', () => {
     const shown = text({ ui: { ...initialUi, detail: { kind: 'hive', key: 'beta' } } }, { columns: 140, rows: 60 });
     expect(shown).toMatch(/GPUs 4/);
     expect(shown).toMatch(/◧ stalled/);
-    expect(shown).toMatch(/GPU_STALLED/);
+    expect(shown).toMatch(/NVML_STALLED/);
     expect(shown).toMatch(/a GPU reset or\s+a reboot mends it/);
     expect(shown).toMatch(/Workers 4/);
     expect(shown).toMatch(/GPU 1a2b3c4d is lost/);

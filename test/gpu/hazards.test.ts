@@ -81,7 +81,10 @@ const expected: Record<keyof typeof hazards, Check> = {
   },
   '15 a fan that errs and a recovery action': (seen) => {
     expect(only(seen)).toMatchObject({ fanPercent: null, health: 'resetRequired', memoryTotalBytes: 24564 * MiB });
-    expect(codes(seen)).toEqual([['UNKNOWN_ERROR', 'fanPercent']]);
+    expect(codes(seen)).toEqual([
+      ['GPU_RESET_REQUIRED', undefined],
+      ['UNKNOWN_ERROR', 'fanPercent'],
+    ]);
   },
   '16 only the fan is unknown': (seen) => {
     expect(only(seen)).toMatchObject({ utilizationPercent: 53, memoryBusPercent: 3, temperatureCelsius: 84 });
@@ -160,12 +163,17 @@ const expected: Record<keyof typeof hazards, Check> = {
       [11, 40 * MiB],
       [12, 900 * MiB],
     ]),
-  'rows waiting to be remapped': (seen) =>
+  'rows waiting to be remapped': (seen) => {
     expect(only(seen)).toMatchObject({
       remappedRows: { pending: true, failed: false },
       eccUncorrected: 2,
       health: 'degraded',
-    }),
+    });
+    expect(codes(seen)).toEqual([
+      ['GPU_REMAP_PENDING', undefined],
+      ['GPU_ECC_UNCORRECTED', undefined],
+    ]);
+  },
   'a GPU that must be reset': (seen) =>
     expect(seen.devices.map(({ health, memoryTotalBytes }) => [health, memoryTotalBytes])).toEqual([
       ['resetRequired', null],

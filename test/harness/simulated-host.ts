@@ -3,6 +3,9 @@
  * passes only through `advance`, chance only through the seed. `simulated-fleet.ts` gives it a voice.
  */
 import type { Fault, GpuSample, HiveEvent, Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
+import { nvmlCode, reasonOf } from '../../lib/gpu/codes.js';
+import { causesOf } from '../../lib/gpu/health.js';
+import { stalledText } from '../../lib/gpu/nvml.js';
 import { Random } from './random.js';
 
 const MIB = 1024 ** 2;
@@ -113,7 +116,7 @@ interface Gpu {
   readonly uuid: string;
   readonly spec: GpuSpec;
   readonly bus: string;
-  health: GpuSample['health'];
+  health: SimulatedHealth;
   temperature: number;
   lastXid: number | null;
   eccErrors: number;
@@ -126,21 +129,13 @@ export interface SimulatedHostOptions {
   readonly nowMs: number;
 }
 
-/** Reasons as the hive would word them. */
-const gpuFaults: Partial<Record<GpuSample['health'], { code: string; message: string }>> = {
-  stalled: {
-    code: 'GPU_STALLED',
-    message:
-      'The driver has not answered for 2 s, so GPU values are unknown; all else flows on. Look for Xid or GSP time-outs in dmesg; a GPU reset or a reboot mends it.',
-  },
-  lost: {
-    code: 'GPU_LOST',
-    message: 'The GPU fell off the bus. Drain the host and reboot it; if it comes back lost, reseat or replace it.',
-  },
-  resetRequired: {
-    code: 'GPU_RESET_REQUIRED',
-    message: 'The GPU needs a reset. Stop its workers, then run nvidia-smi --gpu-reset.',
-  },
+/** How a GPU can be made to be. */
+export type SimulatedHealth = 'ok' | 'degraded' | 'stalled' | 'lost' | 'resetRequired';
+
+/** Why a whole GPU is out of reach, as the driver says it. */
+const goneCodes: Partial<Record<SimulatedHealth, number>> = {
+  lost: nvmlCode.gpuIsLost,
+  resetRequired: nvmlCode.resetRequired,
 };
 
 export class SimulatedHost {
@@ -267,7 +262,7 @@ export class SimulatedHost {
     return true;
   }
 
-  setGpuHealth(index: number, health: GpuSample['health']): void {
+  setGpuHealth(index: number, health: SimulatedHealth): void {
     const gpu = this.#gpus[index];
     if (!gpu) throw new RangeError(`no GPU ${index}`);
     if (gpu.health === health) return;
@@ -280,6 +275,7 @@ export class SimulatedHost {
       gpu.eccErrors += 1;
       this.#note('xid', { gpuUuid: gpu.uuid, detail: { xid: 94, message: 'Contained ECC error' } });
     } else if (health === 'ok') {
+      gpu.eccErrors = 0;
       this.#note('gpuRecovered', { gpuUuid: gpu.uuid, detail: {} });
     }
     gpu.health = health;
@@ -320,6 +316,9 @@ export class SimulatedHost {
     const random = this.#random;
     const faults: Fault[] = [];
     const gpus = this.#gpus.map((gpu, index) => this.#gpuSample(gpu, index, faults));
+    if (this.#gpus.some(({ health }) => health === 'stalled')) {
+      faults.push({ source: 'gpu', code: 'NVML_STALLED', message: stalledText, field: 'gpus' });
+    }
     const workers = this.treeReadable ? [...this.#workers.values()].map((worker) => this.#workerSample(worker)) : [];
     if (!this.treeReadable) {
       faults.push({
@@ -363,16 +362,14 @@ export class SimulatedHost {
   #gpuSample(gpu: Gpu, index: number, faults: Fault[]): GpuSample {
     const { spec } = gpu;
     const readable = gpu.health === 'ok' || gpu.health === 'degraded';
-    const fault = gpuFaults[gpu.health];
-    if (fault) faults.push({ source: 'gpu', ...fault, field: 'gpus', gpuUuid: gpu.uuid });
-    if (gpu.health === 'degraded') {
-      faults.push({
-        source: 'gpu',
-        code: 'GPU_ECC_UNCORRECTED',
-        message: `${gpu.eccErrors} uncorrected ECC error since the driver loaded. Plan a reset of this GPU; replace it if errors come back.`,
-        field: 'eccUncorrected',
-        gpuUuid: gpu.uuid,
-      });
+    const fault = (code: string, text: string) =>
+      faults.push({ source: 'gpu', code, message: `GPU ${index}: ${text}`, gpuUuid: gpu.uuid });
+    const gone = goneCodes[gpu.health];
+    if (gone !== undefined) fault(reasonOf(gone).code, reasonOf(gone).text);
+    const degraded = gpu.health === 'degraded';
+    if (degraded) {
+      const wrong = spec.ecc ? { eccUncorrected: gpu.eccErrors, remapPending: 1 } : { recoveryAction: 3 };
+      for (const { code, text } of causesOf(wrong)) fault(code, text);
     }
     const holders = [...this.#workers.values()].filter((worker) => worker.gpuIndexes.includes(index));
     const capacity = (spec.memoryMib - spec.reservedMib) * MIB;
@@ -402,9 +399,9 @@ export class SimulatedHost {
       powerLimitWatts: counted(spec.limitWatts),
       smClockMhz: known(utilization > 1 ? spec.clockMhz : Math.round(spec.clockMhz * 0.17)),
       fanPercent: spec.fan ? known(Math.round(Math.max(0, (gpu.temperature - 35) * 1.6))) : null,
-      throttleReasons: readable && utilization > 97 ? ['swPowerCap'] : [],
+      throttleReasons: readable && utilization > 97 ? ['powerCap'] : [],
       eccUncorrected: spec.ecc ? known(gpu.eccErrors) : null,
-      remappedRows: spec.ecc ? known({ pending: gpu.health === 'degraded', failed: false }) : null,
+      remappedRows: spec.ecc ? known({ pending: degraded, failed: false }) : null,
       nvlinks: spec.nvlinks > 0 ? known({ up: spec.nvlinks, total: spec.nvlinks }) : null,
       lastXid: gpu.lastXid,
       computeCapability: spec.capability,

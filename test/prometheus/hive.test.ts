@@ -94,8 +94,8 @@ describe('metrics of a hive', () => {
         }),
       ],
       faults: [
-        { source: 'gpu', code: 'GPU_STALLED', message: 'x' },
-        { source: 'gpu', code: 'GPU_STALLED', message: 'y' },
+        { source: 'gpu', code: 'NVML_STALLED', message: 'x' },
+        { source: 'gpu', code: 'NVML_STALLED', message: 'y' },
       ],
     });
     const counters = new Map([['llm/0', { row: countersOf({ usageUsec: Number.NaN }), ioWhole: false }]]);
@@ -115,7 +115,7 @@ describe('metrics of a hive', () => {
       expect(families.get(name)?.samples, name).toEqual([]);
     expect(sampleOf(families, 'hivepulse_worker_info')?.labels).not.toHaveProperty('port');
     expect(sampleOf(families, 'hivepulse_gpu_health', { health: 'stalled' })?.value).toBe(1);
-    expect(sampleOf(families, 'hivepulse_hive_faults', { code: 'GPU_STALLED' })?.value).toBe(2);
+    expect(sampleOf(families, 'hivepulse_hive_faults', { code: 'NVML_STALLED' })?.value).toBe(2);
     // Before the first sample there is nothing to say, and that is said.
     const first = parseExposition(await textOf(reportOf({ beat: null, counters: new Map(), sinceSnapshotMs: null })));
     expect([...first.values()].flatMap(({ samples }) => samples.map(({ name }) => name))).toEqual([
