@@ -1,17 +1,22 @@
+import { HivepulseError } from '../errors.js';
 import type { Registry } from '../queen/registry.js';
 import type { Bus } from './bus.js';
 
+/** A disk that has not answered for so long is not waited for, ms. */
+const diskWaitMs = 2000;
+
 /**
  * The bus of a single queen: the registry itself.
- * @param saved resolves when what was granted so far would outlive this process; where it rejects, `warn` is told and the
- * grant stands, since the room is held as long as the process lives.
+ * @param saved resolves when what was granted so far would outlive this process; where it rejects, or says nothing for two
+ * seconds, `warn` is told and the grant stands, since the room is held as long as the process lives.
  */
 export function memoryBus(
   registry: Registry,
   saved: () => Promise<void> = () => Promise.resolve(),
   warn: (error: unknown) => void = () => undefined,
+  waitMs = diskWaitMs,
 ): Bus {
-  const kept = () => saved().catch(warn);
+  const kept = patient(saved, warn, waitMs);
   return {
     state: () => 'memory',
     counts: () => null,
@@ -29,5 +34,35 @@ export function memoryBus(
     },
     removed: () => undefined,
     close: () => Promise.resolve(),
+  };
+}
+
+/** Waits for `saved`, but not longer than `waitMs`, and not at all while an earlier one still hangs: one warning, one wait. */
+function patient(saved: () => Promise<void>, warn: (error: unknown) => void, waitMs: number): () => Promise<void> {
+  let hangs = false;
+  return async () => {
+    if (hangs) return;
+    let timer: NodeJS.Timeout | undefined;
+    const writing = saved()
+      .catch(warn)
+      .finally(() => {
+        clearTimeout(timer);
+        hangs = false;
+      });
+    const tooLong = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        if (!hangs)
+          warn(
+            new HivepulseError(
+              'STATE_UNWRITABLE',
+              'state',
+              `The disk of --state has not answered for ${waitMs} ms: reservations are granted all the same, and would not outlive this queen.`,
+            ),
+          );
+        hangs = true;
+        resolve();
+      }, waitMs);
+    });
+    await Promise.race([writing, tooLong]);
   };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { HivepulseError, systemCode } from '../errors.js';
@@ -17,6 +18,8 @@ const saved = Compile(Saved);
 
 /** After a write that failed, ms. */
 const retryMs = 2000;
+/** A write that takes longer is told of once it is done, and a queen that ends does not wait longer for it, ms. */
+const slowMs = 2000;
 
 export const reservationsFile = 'reservations.json';
 
@@ -37,7 +40,7 @@ export function parseReservations(
 export interface KeptReservations {
   /** Resolves when all that was granted or released so far is on the disk. @throws HivepulseError STATE_UNWRITABLE */
   saved(): Promise<void>;
-  /** Writes what is left. May be called twice. */
+  /** Writes what is left, unless the disk says nothing for two seconds. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -52,6 +55,7 @@ export async function keepReservations(
   registry: Pick<Registry, 'savedReservations' | 'adoptReservation' | 'onReservations'>,
   dir: string,
   warn: (message: string) => void,
+  { write = replaceFile, slow = slowMs }: { write?: WriteFile; slow?: number } = {},
 ): Promise<KeptReservations> {
   const path = join(dir, reservationsFile);
   try {
@@ -65,7 +69,8 @@ export async function keepReservations(
     version: 1,
     reservations: registry.savedReservations(),
   });
-  const writer = new Writer(path, state, (message) => warn(`${path}: ${message}`));
+  const told = (message: string) => warn(`${path}: ${message}`);
+  const writer = new Writer(path, state, told, write, slow);
   registry.onReservations(() => writer.mark());
   // The first write finds out now, and not at the first grant, whether the directory can be written.
   writer.mark();
@@ -77,9 +82,13 @@ export async function keepReservations(
     saved: () => writer.settled(),
     async close() {
       registry.onReservations(null);
+      const patience = new AbortController();
+      const tooLong = delay(slow, true, { signal: patience.signal }).catch(() => false);
       try {
-        await writer.settled();
+        const hangs = await Promise.race([writer.settled().then(() => false), tooLong]);
+        if (hangs) told('the disk does not answer; what changed last may not be kept');
       } finally {
+        patience.abort();
         writer.close();
       }
     },
@@ -102,21 +111,27 @@ async function read(path: string, warn: (message: string) => void): Promise<Save
   return [];
 }
 
+type WriteFile = (path: string, text: string) => Promise<void>;
+
 /** Writes the newest state, one write at a time; changes during a write make one more. */
 class Writer {
   readonly #path: string;
   readonly #state: () => unknown;
   readonly #told: (message: string) => void;
+  readonly #replace: WriteFile;
+  readonly #slowMs: number;
   #dirty = false;
   #writing: Promise<void> | null = null;
   #retry: NodeJS.Timeout | null = null;
   #failed = false;
   #closed = false;
 
-  constructor(path: string, state: () => unknown, told: (message: string) => void) {
+  constructor(path: string, state: () => unknown, told: (message: string) => void, replace: WriteFile, slowMs: number) {
     this.#path = path;
     this.#state = state;
     this.#told = told;
+    this.#replace = replace;
+    this.#slowMs = slowMs;
   }
 
   mark(): void {
@@ -156,14 +171,15 @@ class Writer {
     await Promise.resolve();
     while (this.#dirty) {
       this.#dirty = false;
+      const startedMs = performance.now();
       try {
-        await replaceFile(this.#path, JSON.stringify(this.#state()));
+        await this.#replace(this.#path, JSON.stringify(this.#state()));
       } catch (error) {
         this.#dirty = true;
         this.#tryLater();
         throw unwritable(this.#path, error);
       }
-      if (this.#failed) this.#told('the state is kept again');
+      if (this.#failed || performance.now() - startedMs >= this.#slowMs) this.#told('the state is kept again');
       this.#failed = false;
     }
   }

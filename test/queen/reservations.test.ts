@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { memoryBus } from '../../lib/bus/memory.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { keepReservations, parseReservations } from '../../lib/queen/state-file.js';
 import { type FrameFields, frame, gib, gpuSample, ManualClock, mib, onGpu, workerSample } from './frames.js';
@@ -208,6 +209,46 @@ describe('reservations over a restart', () => {
     await keptAgain.close();
     await keptAgain.close();
     expect(await readdir(dir)).toEqual(['reservations.json']);
+  });
+
+  it('a disk that hangs holds neither an answer nor the end of the queen for ever, and what it wrote at last is told', async () => {
+    const queen = new Registry({ clock: () => 0 });
+    let hang: Promise<void> | null = null;
+    const write = async (path: string, text: string) => {
+      await hang;
+      await writeFile(path, text);
+    };
+    const kept = await keepReservations(queen, dir, warn, { write, slow: 50 });
+    const errors: unknown[] = [];
+    const bus = memoryBus(
+      queen,
+      () => kept.saved(),
+      (error) => errors.push(error),
+      500,
+    );
+    queen.heartbeat(frame('a', 1, oneGpu()));
+    let answer = () => {};
+    hang = new Promise((resolve) => {
+      answer = resolve;
+    });
+    const first = await bus.place({ vramBytes: gib(1), reserveSeconds: 60 });
+    expect(first.reservation).not.toBeNull();
+    expect(errors).toMatchObject([{ code: 'STATE_UNWRITABLE', message: expect.stringContaining('--state') }]);
+    // Those that come while it still hangs do not wait, and it is not said again.
+    const startedMs = performance.now();
+    const second = await bus.place({ vramBytes: gib(1), reserveSeconds: 60 });
+    expect(await bus.release(first.reservation!.id)).toBe(true);
+    expect(performance.now() - startedMs).toBeLessThan(500);
+    expect(errors).toHaveLength(1);
+    await kept.close();
+    expect(warnings).toEqual([expect.stringContaining('does not answer')]);
+    answer();
+    await expect.poll(() => warnings.at(-1)).toContain('kept again');
+    await expect
+      .poll(async () => (JSON.parse(await readFile(file(), 'utf8')) as { reservations: { id: string }[] }).reservations)
+      .toMatchObject([{ id: second.reservation!.id }]);
+    expect((await bus.place({ vramBytes: gib(1), reserveSeconds: 60 })).reservation).not.toBeNull();
+    expect(errors).toHaveLength(1);
   });
 
   it('are forgotten where their time is over, and end within the hour where the wall clock was set back', async () => {
