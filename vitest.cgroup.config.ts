@@ -1,14 +1,22 @@
 import { defineConfig } from 'vitest/config';
+import { MatrixReporter } from './test/faults/matrix-reporter.js';
 
 /** Suites that need cgroup v2 with all controllers; started by scripts/test-cgroup.js, which has built everything. */
 export default defineConfig({
   test: {
     include: ['test/cgroup/**/*.test.ts'],
+    globalSetup: ['test/cgroup/setup.ts'],
     // An emulated CPU is some thirty times slower.
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Their figures are about CPU time and memory: one file at a time.
     fileParallelism: false,
     maxWorkers: 1,
+    // scripts/test-cgroup.js says where the JSON goes.
+    reporters: [
+      'default',
+      'json',
+      new MatrixReporter({ isFault: (path) => /test\/cgroup\/(faults|wedged-proc)\.test\.ts$/.test(path) }),
+    ],
   },
 });

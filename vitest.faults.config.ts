@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 import { MatrixReporter } from './test/faults/matrix-reporter.js';
 
+const pointer =
+  'Printed by npm run test:cgroup, which has every cgroup controller: oom_kill_in_partition, oom_kill_of_the_hive, wedged_proc.';
+
 /** Real queens and hives that are broken on purpose. `HIVEPULSE_FAULT_SECONDS` says how long each fault lasts. */
 export default defineConfig({
   test: {
@@ -11,6 +14,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 180_000 + 3000 * Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 0),
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: 'test-results/faults.json' }], new MatrixReporter()],
+    reporters: ['default', ['json', { outputFile: 'test-results/faults.json' }], new MatrixReporter({ pointer })],
   },
 });

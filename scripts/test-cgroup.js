@@ -62,15 +62,7 @@ function whyNotHere() {
 }
 
 const vitestArguments = (files, json) => [
-  ...[
-    vitest,
-    'run',
-    '--config',
-    'vitest.cgroup.config.ts',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${json}`,
-  ],
+  ...[vitest, 'run', '--config', 'vitest.cgroup.config.ts', `--outputFile.json=${json}`],
   ...filters.filter((word) => word.startsWith('-')),
   ...files,
 ];

@@ -40,7 +40,7 @@ async function mirroredProc() {
 }
 
 it.each(['native', 'files'] as const)(
-  'a wedged /proc: the tick goes on, the other worker keeps its figures, and all is well again after (%s reader)',
+  'wedged_proc: %s reader: the tick goes on, the other worker keeps its figures, and all is well again after',
   async (reader) => {
     const proc = await mirroredProc();
     const stuck = await bench().sh('exec sleep 600', { instance: 'stuck' });

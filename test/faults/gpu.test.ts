@@ -1,4 +1,14 @@
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { FleetEvent } from '../../lib/contract/api.js';
@@ -7,10 +17,10 @@ import { cgroupSuite } from '../e2e/fleet.js';
 import { FakeMachine, fakeLibrary, fourH100, h100, type Scenario } from '../fakes/scenario.js';
 import { faultGone, faultNamed } from '../harness/beat.js';
 import { getJson, useHarness } from '../harness/harness.js';
-import { residentMiB } from '../harness/resources.js';
 import { running } from '../harness/running.js';
+import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { breathMiB, lasts, type Scene, startScene } from './scene.js';
+import { comeAndGo, type Scene, startScene, type Trial, withstand } from './scene.js';
 
 const suite = cgroupSuite('a GPU driver that fails');
 const snapshot = ({ hive }: Scene): Promise<Heartbeat> => getJson<Heartbeat>(`${hive.url}/v1/snapshot`);
@@ -21,12 +31,22 @@ const hung = (call: string): Scenario => ({ ...fourH100(), calls: { [call]: { ha
 describe.skipIf(suite.skip)(suite.title, () => {
   const harness = useHarness();
 
-  const scene = async (scenario: Scenario, gpu: string, env: Record<string, string> = {}, queens: string[] = []) => {
+  /** A hive with a queen that hears it throughout. */
+  const heard = async (args: readonly string[], env: Readonly<Record<string, string | undefined>>) => {
+    const queen = await harness().queen();
+    const stream = harness().stream(`${queen.url}/v1/events`);
+    return { stream, ...(await startScene(harness(), [queen.url], { args, env })) };
+  };
+  const scene = async (scenario: Scenario, gpu: string) => {
     const machine = new FakeMachine(scenario);
     harness().defer(() => machine[Symbol.dispose]());
-    const found = await startScene(harness(), queens, { args: ['--gpu', gpu], env: { ...machine.env, ...env } });
-    return { machine, ...found };
+    return { machine, ...(await heard(['--gpu', gpu], machine.env)) };
   };
+  /** `withstand` of such a hive. */
+  const trial = (
+    now: Scene & { readonly stream: StreamReader },
+    rest: Omit<Trial, 'scene' | 'happens' | 'stream'>,
+  ): Promise<void> => withstand({ scene: now, happens: () => comeAndGo(now), stream: () => now.stream, ...rest });
   const working = (now: Scene, gpus = 4) =>
     waitFor(
       async () => {
@@ -36,46 +56,50 @@ describe.skipIf(suite.skip)(suite.title, () => {
       { timeoutMs: 60_000, what: `${gpus} GPUs with figures` },
     );
   const gpuFault = ({ source }: { source: string }) => source === 'gpu';
+  const well = async (now: Scene): Promise<void> => {
+    await working(now);
+    await faultGone(now.hive.url, gpuFault);
+  };
 
   test('nvidia_smi_timeout: values turn null with the fault, the child is killed, and values come back', async () => {
     const now = await scene(fourH100(), 'nvidia-smi');
     await working(now);
-    now.machine.become({ ...fourH100(), smi: { delayMs: 600_000 } });
-    now.beat.begin();
-    const fault = await faultNamed(now.hive.url, gpuFault, 60_000);
-    expect(fault.code).toBe('NVIDIA_SMI_TIMEOUT');
-    const beat = await snapshot(now);
-    expect(beat.gpus).toHaveLength(4);
-    expect(new Set(measured(beat))).toEqual(new Set([null]));
-    expect(new Set(beat.gpus.map(({ health }) => health))).toEqual(new Set(['stalled']));
-    expect(beat.host.cpuPercent).not.toBeNull();
-    expect(now.beat.uneven()).toBeNull();
-    expect(running(/nvidia-smi/, now.machine.file).length).toBeLessThanOrEqual(1);
-    now.machine.become(fourH100());
-    await working(now);
-    await faultGone(now.hive.url, gpuFault);
+    await trial(now, {
+      breakIt: () => now.machine.become({ ...fourH100(), smi: { delayMs: 600_000 } }),
+      named: async () => {
+        expect((await faultNamed(now.hive.url, gpuFault, 60_000)).code).toBe('NVIDIA_SMI_TIMEOUT');
+      },
+      meanwhile: async () => {
+        const beat = await snapshot(now);
+        expect(beat.gpus).toHaveLength(4);
+        expect(new Set(measured(beat))).toEqual(new Set([null]));
+        expect(new Set(beat.gpus.map(({ health }) => health))).toEqual(new Set(['stalled']));
+        expect(beat.host.cpuPercent).not.toBeNull();
+        expect(running(/nvidia-smi/, now.machine.file).length).toBeLessThanOrEqual(1);
+      },
+      mend: () => now.machine.become(fourH100()),
+      recovered: () => well(now),
+    });
   });
 
   test('nvml_hung: stalled within seconds, everything else flows, a new helper takes over', async () => {
     const now = await scene(fourH100(), 'nvml');
     await working(now);
-    now.beat.begin();
-    now.machine.become(hung('nvmlDeviceGetUtilizationRates'));
-    const fault = await faultNamed(now.hive.url, gpuFault, 15_000);
-    expect(fault.code).toBe('NVML_STALLED');
-    const beat = await snapshot(now);
-    expect(new Set(measured(beat))).toEqual(new Set([null]));
-    expect(beat.host.memoryAvailableBytes).not.toBeNull();
-    expect(now.beat.uneven()).toBeNull();
-    now.machine.become(fourH100());
-    await working(now);
-    await faultGone(now.hive.url, gpuFault);
+    await trial(now, {
+      breakIt: () => now.machine.become(hung('nvmlDeviceGetUtilizationRates')),
+      named: async () => {
+        expect((await faultNamed(now.hive.url, gpuFault, 15_000)).code).toBe('NVML_STALLED');
+        const beat = await snapshot(now);
+        expect(new Set(measured(beat))).toEqual(new Set([null]));
+        expect(beat.host.memoryAvailableBytes).not.toBeNull();
+      },
+      mend: () => now.machine.become(fourH100()),
+      recovered: () => well(now),
+    });
   });
 
-  test('gpu_lost: one GPU falls off the bus, the others keep their figures, the fact is told once', async () => {
-    const queen = await harness().queen();
-    const stream = harness().stream(`${queen.url}/v1/events`);
-    const now = await scene(fourH100(), 'nvml', {}, [queen.url]);
+  test('gpu_lost: one GPU falls off the bus, the others keep their figures, loss and return are told once', async () => {
+    const now = await scene(fourH100(), 'nvml');
     await working(now);
     const gone = 15; // NVML_ERROR_GPU_IS_LOST
     const codes = {
@@ -84,65 +108,81 @@ describe.skipIf(suite.skip)(suite.title, () => {
       nvmlDeviceGetMemoryInfo_v2: gone,
     };
     const gpus = fourH100().gpus.map((gpu, i) => (i === 2 ? h100(2, { codes }) : gpu));
-    now.beat.begin();
-    now.machine.become({ ...fourH100(), gpus });
-    const beat = await waitFor(
-      async () => {
-        const found = await snapshot(now);
-        return found.gpus[2]?.health === 'lost' && found;
+    const events = (wanted: FleetEvent['kind']) =>
+      now.stream.messages.filter(({ event, data }) => event === 'event' && (data as FleetEvent).kind === wanted);
+    await trial(now, {
+      breakIt: () => now.machine.become({ ...fourH100(), gpus }),
+      named: async () => {
+        const beat = await waitFor(
+          async () => {
+            const found = await snapshot(now);
+            return found.gpus[2]?.health === 'lost' && found;
+          },
+          { timeoutMs: 60_000, what: 'the GPU to be lost' },
+        );
+        expect(beat.gpus).toHaveLength(4);
+        expect(beat.gpus[2]?.memoryUsedBytes).toBeNull();
+        expect(beat.gpus.filter(({ health }) => health === 'ok')).toHaveLength(3);
+        expect(beat.gpus[0]?.memoryUsedBytes).toBeGreaterThan(0);
+        await waitFor(() => events('gpuLost').length > 0, { timeoutMs: 20_000, what: 'the event of a lost GPU' });
       },
-      { timeoutMs: 60_000, what: 'the GPU to be lost' },
-    );
-    expect(beat.gpus).toHaveLength(4);
-    expect(beat.gpus[2]?.memoryUsedBytes).toBeNull();
-    expect(beat.gpus.filter(({ health }) => health === 'ok')).toHaveLength(3);
-    expect(beat.gpus[0]?.memoryUsedBytes).toBeGreaterThan(0);
-    const losses = () =>
-      stream.messages.filter(({ event, data }) => event === 'event' && (data as FleetEvent).kind === 'gpuLost');
-    await waitFor(() => losses().length > 0, { timeoutMs: 20_000, what: 'the event of a lost GPU' });
-    await lasts(3);
-    expect(losses()).toHaveLength(1);
-    expect(now.beat.uneven()).toBeNull();
+      meanwhile: () => expect(events('gpuRecovered')).toEqual([]),
+      mend: () => now.machine.become(fourH100()),
+      recovered: async () => {
+        await well(now);
+        await waitFor(() => events('gpuRecovered').length > 0, { timeoutMs: 20_000, what: 'the event of its return' });
+      },
+    });
+    expect(events('gpuLost')).toHaveLength(1);
+    expect(events('gpuRecovered')).toHaveLength(1);
   });
 
   test('gpu_absent: no driver is no fault, and costs nothing', async () => {
     const empty = harness().directory();
-    const now = await startScene(harness(), [], {
-      args: ['--gpu', 'auto'],
-      env: { LD_LIBRARY_PATH: empty, HIVEPULSE_FAKE_GPU: undefined },
-    });
-    const beat = await waitFor(
-      async () => {
-        const found = await snapshot(now);
-        return found.collection.gpuReader === 'none' && found.hive.state === 'ready' && found;
+    const now = await heard(['--gpu', 'auto'], { LD_LIBRARY_PATH: empty, HIVEPULSE_FAKE_GPU: undefined });
+    await trial(now, {
+      breakIt: () => undefined,
+      named: async () => {
+        const beat = await waitFor(
+          async () => {
+            const found = await snapshot(now);
+            return found.collection.gpuReader === 'none' && found.hive.state === 'ready' && found;
+          },
+          { timeoutMs: 30_000, what: 'the hive to be ready without a GPU' },
+        );
+        expect(beat.gpus).toEqual([]);
+        expect(beat.collection.gpuReaderReason).toBeTruthy();
       },
-      { timeoutMs: 30_000, what: 'the hive to be ready without a GPU' },
-    );
-    expect(beat.gpus).toEqual([]);
-    expect(beat.collection.gpuReaderReason).toBeTruthy();
-    expect(beat.faults.filter(gpuFault)).toEqual([]);
-    expect(now.beat.uneven()).toBeNull();
+      mend: () => undefined,
+      recovered: async () => expect((await snapshot(now)).faults.filter(gpuFault)).toEqual([]),
+    });
   });
 
   test('gpu_late: a driver that is installed while the hive runs is found without a restart', async () => {
     const machine = new FakeMachine(fourH100());
     harness().defer(() => machine[Symbol.dispose]());
     const [libraries, programs] = [harness().directory(), harness().directory()];
-    const now = await startScene(harness(), [], {
-      args: ['--gpu', 'auto'],
-      env: { ...machine.env, LD_LIBRARY_PATH: libraries, PATH: `${programs}:${process.env.PATH}` },
+    const now = await heard(['--gpu', 'auto'], {
+      ...machine.env,
+      LD_LIBRARY_PATH: libraries,
+      PATH: `${programs}:${process.env.PATH}`,
     });
-    expect((await snapshot(now)).gpus).toEqual([]);
-    symlinkSync(fakeLibrary(), join(libraries, 'libnvidia-ml.so.1'));
-    // Where there was nothing it looks once a minute.
-    const beat = await waitFor(
-      async () => {
-        const found = await snapshot(now);
-        return found.gpus.length === 4 && found;
+    await trial(now, {
+      breakIt: () => undefined,
+      named: async () => expect((await snapshot(now)).gpus).toEqual([]),
+      mend: () => symlinkSync(fakeLibrary(), join(libraries, 'libnvidia-ml.so.1')),
+      recovered: async () => {
+        // Where there was nothing it looks once a minute.
+        const beat = await waitFor(
+          async () => {
+            const found = await snapshot(now);
+            return found.gpus.length === 4 && found;
+          },
+          { timeoutMs: 100_000, what: 'the GPUs of the driver that has come' },
+        );
+        expect(beat.collection.gpuReader).toBe('nvml');
       },
-      { timeoutMs: 100_000, what: 'the GPUs of the driver that has come' },
-    );
-    expect(beat.collection.gpuReader).toBe('nvml');
+    });
     expect(now.beat.uneven()).toBeNull();
   });
 
@@ -155,31 +195,30 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const program = join(programs, 'nvidia-smi');
     writeFileSync(program, `#!/bin/sh\n${script}\n`);
     chmodSync(program, 0o755);
-    const now = await startScene(harness(), [], {
-      args: ['--gpu', 'nvidia-smi'],
-      env: { PATH: `${programs}:${process.env.PATH}` },
+    const now = await heard(['--gpu', 'nvidia-smi'], { PATH: `${programs}:${process.env.PATH}` });
+    await trial(now, {
+      breakIt: () => undefined,
+      named: async () => {
+        const fault = await faultNamed(now.hive.url, gpuFault, 70_000);
+        expect(fault.code).toMatch(/^NVIDIA_SMI_/);
+        expect(fault.message.length).toBeLessThanOrEqual(1024);
+      },
+      meanwhile: async () => expect((await snapshot(now)).gpus).toEqual([]),
+      mend: () => {
+        // The program is mended: the hive sees it at its next run.
+        const machine = new FakeMachine(fourH100());
+        harness().defer(() => machine[Symbol.dispose]());
+        const proper = machine.env.PATH!.split(':')[0]!;
+        cpSync(join(proper, 'nvidia-smi'), join(programs, 'real'));
+        writeFileSync(
+          join(programs, 'next'),
+          `#!/bin/sh\nHIVEPULSE_FAKE_GPU=${machine.file} exec ${join(programs, 'real')} "$@"\n`,
+        );
+        chmodSync(join(programs, 'next'), 0o755);
+        renameSync(join(programs, 'next'), program);
+      },
+      recovered: () => well(now),
     });
-    const before = residentMiB(now.hive.process.pid);
-    const fault = await faultNamed(now.hive.url, gpuFault, 70_000);
-    expect(fault.code).toMatch(/^NVIDIA_SMI_/);
-    expect(fault.message.length).toBeLessThanOrEqual(1024);
-    await lasts(2);
-    expect((await snapshot(now)).gpus).toEqual([]);
-    expect(residentMiB(now.hive.process.pid)).toBeLessThan(before + breathMiB);
-    expect(now.beat.uneven()).toBeNull();
-    // The program is mended: the hive sees it at its next run.
-    const machine = new FakeMachine(fourH100());
-    harness().defer(() => machine[Symbol.dispose]());
-    const proper = machine.env.PATH!.split(':')[0]!;
-    cpSync(join(proper, 'nvidia-smi'), join(programs, 'real'));
-    writeFileSync(
-      join(programs, 'next'),
-      `#!/bin/sh\nHIVEPULSE_FAKE_GPU=${machine.file} exec ${join(programs, 'real')} "$@"\n`,
-    );
-    chmodSync(join(programs, 'next'), 0o755);
-    cpSync(join(programs, 'next'), program);
-    await working(now);
-    await faultGone(now.hive.url, gpuFault);
   });
 
   const freezer = '/sys/fs/cgroup/freezer';
@@ -202,15 +241,21 @@ describe.skipIf(suite.skip)(suite.title, () => {
       harness().defer(async () => {
         if (existsSync(frozen)) await thaw();
       });
-      now.beat.begin();
-      writeFileSync(join(frozen, 'cgroup.procs'), String(helper));
-      writeFileSync(join(frozen, 'freezer.state'), 'FROZEN');
-      expect((await faultNamed(now.hive.url, gpuFault, 20_000)).code).toBe('NVML_STALLED');
-      // A new one takes over while the old one still stands in the table of processes.
-      await working(now);
+      await trial(now, {
+        breakIt: () => {
+          writeFileSync(join(frozen, 'cgroup.procs'), String(helper));
+          writeFileSync(join(frozen, 'freezer.state'), 'FROZEN');
+        },
+        named: async () => {
+          expect((await faultNamed(now.hive.url, gpuFault, 20_000)).code).toBe('NVML_STALLED');
+        },
+        // A new one takes over while the old one still stands in the table of processes.
+        meanwhile: () => working(now),
+        mend: () => undefined,
+        recovered: () => well(now),
+      });
       expect(running(/hivepulse-gpu$/, now.machine.file)).toContain(helper);
       expect(running(/hivepulse-gpu$/, now.machine.file)).toHaveLength(2);
-      expect(now.beat.uneven()).toBeNull();
       // The hive ends in time although it cannot be waited for.
       const ending = performance.now();
       expect(await now.hive.process.stop(8000)).toBe(0);

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { FleetEvent, HiveList, HiveView } from '../../lib/contract/api.js';
 import { cgroupSuite, createHost, sleeping, workerSeen, workersOf } from '../e2e/fleet.js';
-import { faultNamed, faultSeconds } from '../harness/beat.js';
+import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../harness/beat.js';
 import { type Daemon, getJson, useHarness } from '../harness/harness.js';
 import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { intervalMs, lasts, startScene, told } from './scene.js';
+import { comeAndGo, intervalMs, lasts, startScene, told, withstand } from './scene.js';
 
 const suite = cgroupSuite('a hive that fails');
 const hiveOf = async (queen: Daemon): Promise<HiveView | undefined> =>
@@ -32,42 +32,55 @@ describe.skipIf(suite.skip)(suite.title, () => {
     ['hive_killed: -9, then started again', 'SIGKILL'],
     ['hive_suspended: SIGSTOP, then SIGCONT', 'SIGSTOP'],
   ] as const)('%s: out of scheduling while silent, and its workers live on', async (_, signal) => {
-    const host = await createHost(harness());
     const queen = await harness().queen();
     const stream = harness().stream(`${queen.url}/v1/events`);
-    const args = [...host.watchArgs, '--id', 'alpha', '--interval', `${intervalMs}ms`];
-    const hive = await harness().hive([queen.url], { args });
+    const scene = await startScene(harness(), [queen.url]);
+    const { host, hive, args } = scene;
     const worker = host.worker('demo', 'steady', sleeping, ['--model', 'm']);
     const seen = await workerSeen(queen, 'demo/steady');
     const brief = host.worker('demo', 'brief', sleeping);
     await workerSeen(queen, 'demo/brief');
-    hive.process.signal(signal);
-    await liveness(queen, 'offline');
-    // Shown with its liveness, never scheduled.
-    expect((await workersOf(queen)).map(({ id, liveness: now }) => `${id} ${now}`)).toEqual([
-      'demo/brief offline',
-      'demo/steady offline',
-    ]);
-    // It ends while nobody watches, and its `run` with it.
-    brief.signal('SIGTERM');
-    expect(await brief.ended()).toBe(143);
-    const best = await fetch(`${queen.url}/v1/workers/best?model=m`);
-    expect(best.status === 404 || ((await best.json()) as { worker: unknown }).worker === null).toBe(true);
-    expect(worker.running).toBe(true);
-    if (signal === 'SIGSTOP') hive.process.signal('SIGCONT');
-    else await harness().hive([queen.url], { args });
-    await liveness(queen, 'online');
-    const back = await workerSeen(queen, 'demo/steady', ({ liveness: now }) => now === 'online');
-    expect(back).toMatchObject({ pid: seen.pid, model: 'm', origin: 'launched' });
-    // Time that passed unseen is divided by, not taken for one interval.
-    expect(back.cpuPercent === null || back.cpuPercent < 100).toBe(true);
+    await withstand({
+      scene,
+      hiveStops: true,
+      breakIt: () => hive.process.signal(signal),
+      named: async () => {
+        await liveness(queen, 'offline');
+        // Shown with its liveness, never scheduled.
+        expect((await workersOf(queen)).map(({ id, liveness: now }) => `${id} ${now}`)).toEqual([
+          'demo/brief offline',
+          'demo/steady offline',
+        ]);
+        const best = await fetch(`${queen.url}/v1/workers/best?model=m`);
+        expect(best.status === 404 || ((await best.json()) as { worker: unknown }).worker === null).toBe(true);
+      },
+      happens: async () => {
+        // It ends while nobody watches, and its `run` with it.
+        brief.signal('SIGTERM');
+        expect(await brief.ended()).toBe(143);
+        return { ended: 'demo/brief' };
+      },
+      meanwhile: () => expect(worker.running).toBe(true),
+      mend: async () => {
+        if (signal === 'SIGSTOP') return void hive.process.signal('SIGCONT');
+        const next = await harness().hive([queen.url], { args });
+        return { hive: next, beat: await BeatWatch.start(harness(), next.url, intervalMs) };
+      },
+      recovered: async () => {
+        await liveness(queen, 'online');
+        const back = await workerSeen(queen, 'demo/steady', ({ liveness: now }) => now === 'online');
+        expect(back).toMatchObject({ pid: seen.pid, model: 'm', origin: 'launched' });
+        // Time that passed unseen is divided by, not taken for one interval.
+        expect(back.cpuPercent === null || back.cpuPercent < 100).toBe(true);
+      },
+      stream: () => stream,
+    });
     expect(kinds(stream).filter((kind) => kind === 'hiveOffline')).toHaveLength(1);
-    const exits = () =>
-      stream.messages.map(({ data }) => data as FleetEvent).filter(({ kind }) => kind === 'workerExited');
-    await waitFor(() => exits().length > 0, { timeoutMs: 20_000, what: 'the exit of the time of the fault' });
-    await lasts(2);
-    expect(exits()).toMatchObject([{ workerId: 'demo/brief', detail: { code: null, signal: 'SIGTERM' } }]);
     expect(told(stream, 'demo/steady').filter((kind) => kind === 'workerGone' || kind === 'workerExited')).toEqual([]);
+    const exit = stream.messages
+      .map(({ data }) => data as FleetEvent)
+      .find(({ kind, workerId }) => kind === 'workerExited' && workerId === 'demo/brief');
+    expect(exit?.detail).toMatchObject({ code: null, signal: 'SIGTERM' });
   });
 
   test.skipIf(noFakeTime !== '')(
@@ -103,7 +116,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
           timeoutMs: 20_000,
           what: `the hive's clock to be ${offset}`,
         });
-        await lasts(Math.min(faultSeconds, 3));
+        await lasts(faultSeconds);
         expect(beat.uneven()).toBeNull();
         const worker = await workerSeen(queen, 'demo/steady');
         expect(worker.liveness).toBe('online');
@@ -118,19 +131,34 @@ describe.skipIf(suite.skip)(suite.title, () => {
   test('hive_cloned: two hives of one id are told apart, by name, and one that ends leaves the other alone', async () => {
     const queen = await harness().queen();
     const stream = harness().stream(`${queen.url}/v1/events`);
-    const [one, two] = [await createHost(harness()), await createHost(harness())];
-    const args = (host: typeof one) => [...host.watchArgs, '--id', 'alpha', '--interval', `${intervalMs}ms`];
-    const first = await harness().hive([queen.url], { args: args(one), name: 'first' });
+    const first = await startScene(harness(), [queen.url], { name: 'first' });
     await liveness(queen, 'online');
-    const second = await harness().hive([queen.url], { args: args(two), name: 'second' });
-    const refused = await faultNamed(first.url, ({ code }) => code.includes('DUPLICATE_HIVE_ID'), 40_000);
-    expect(refused).toMatchObject({ source: 'queen' });
-    await waitFor(() => kinds(stream).includes('duplicateHiveId'), { what: 'the event of a duplicate id' });
-    await queen.process.line(/duplicate|DUPLICATE|one id/i);
-    expect((await getJson<HiveList>(`${queen.url}/v1/hives`)).items).toHaveLength(1);
-    await first.process.stop();
-    two.worker('demo', 'second', sleeping);
-    await workerSeen(queen, 'demo/second', ({ liveness: now }) => now === 'online');
-    expect(second.process.running).toBe(true);
+    const host = await createHost(harness());
+    const args = [...host.watchArgs, '--id', 'alpha', '--interval', `${intervalMs}ms`];
+    let second = first.hive;
+    await withstand({
+      scene: first,
+      breakIt: async () => {
+        second = await harness().hive([queen.url], { args, name: 'second' });
+      },
+      named: async () => {
+        const refused = await faultNamed(first.hive.url, ({ code }) => code.includes('DUPLICATE_HIVE_ID'), 40_000);
+        expect(refused).toMatchObject({ source: 'queen' });
+        await waitFor(() => kinds(stream).includes('duplicateHiveId'), { what: 'the event of a duplicate id' });
+        await queen.process.line(/duplicate|DUPLICATE|one id/i);
+        expect((await getJson<HiveList>(`${queen.url}/v1/hives`)).items).toHaveLength(1);
+      },
+      // Of the one that is shown: the other's facts wait until it has an id of its own.
+      happens: () => comeAndGo({ host, hive: second }),
+      mend: async () => {
+        await first.hive.process.stop();
+        return { hive: second, beat: await BeatWatch.start(harness(), second.url, intervalMs) };
+      },
+      recovered: async () => {
+        await workerSeen(queen, 'demo/during', ({ liveness: now }) => now === 'online');
+        await faultGone(second.url, ({ source }) => source === 'queen');
+      },
+      stream: () => stream,
+    });
   });
 });

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import type { Fleet, FleetEvent, HiveList, StreamSnapshot } from '../../lib/contract/api.js';
+import type { Fleet, FleetEvent, HiveList } from '../../lib/contract/api.js';
 import { faultSeconds } from '../harness/beat.js';
 import { type Daemon, getJson, type Harness, useHarness } from '../harness/harness.js';
 import { residentMiB } from '../harness/resources.js';
 import { createFleet, type SimulatedFleet } from '../harness/simulated-fleet.js';
 import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { lasts } from './scene.js';
+import { lasts, wholeStory } from './scene.js';
 
 const hives = 50;
 /** Long enough that a hive would be offline if the queen's own silence were counted against it. */
@@ -28,14 +28,6 @@ const allOnline = (queen: Daemon) =>
     },
     { timeoutMs: 40_000, what: `${hives} hives online` },
   );
-
-/** Everything that this queen has told since it started, replayed. */
-async function wholeStory(harness: Harness, queen: Daemon): Promise<StreamReader> {
-  const first = harness.stream(`${queen.url}/v1/events`);
-  const { data } = await first.next(({ event }) => event === 'snapshot', 30_000);
-  const epoch = (data as StreamSnapshot).lastEventId.replace(/-\d+$/, '');
-  return harness.stream(`${queen.url}/v1/events`, { 'last-event-id': `${epoch}-0` });
-}
 
 const facts = (stream: StreamReader): FleetEvent[] =>
   stream.messages

@@ -6,7 +6,7 @@ import { cgroupSuite } from '../e2e/fleet.js';
 import { type Daemon, useHarness } from '../harness/harness.js';
 import { createOtherHost, createResolver } from '../harness/network.js';
 import { FaultyProxy, type ProxyFault } from '../harness/proxy.js';
-import { nothingLost, startScene, survive } from './scene.js';
+import { startScene, survive } from './scene.js';
 
 const suite = cgroupSuite('a queen that cannot be reached');
 
@@ -32,15 +32,13 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const queen = await harness().queen();
     const proxy = await FaultyProxy.before(queen.url);
     harness().defer(() => proxy.close());
-    const stream = harness().stream(`${queen.url}/v1/events`);
     const scene = await startScene(harness(), [proxy.url]);
-    await survive(scene, {
+    await survive(harness(), scene, {
       direct: queen,
       breakIt: () => proxy.become(fault),
       mend: () => proxy.become({ kind: 'none' }),
       code,
     });
-    await nothingLost(stream);
     // One connection for each try, none left behind.
     expect(proxy.open).toBeLessThanOrEqual(4);
   };
@@ -49,21 +47,15 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const queen = await harness().queen();
     const { port } = new URL(queen.url);
     const scene = await startScene(harness(), [queen.url]);
-    let again: Daemon | null = null;
-    await survive(scene, {
+    await survive(harness(), scene, {
       direct: queen,
       breakIt: async () => {
         queen.process.signalGroup('SIGKILL');
         await queen.process.ended();
       },
-      mend: async () => {
-        again = await harness().queen({ args: ['--port', port] });
-        return again;
-      },
+      mend: () => harness().queen({ args: ['--port', port] }),
       code: /ECONNREFUSED|ECONNRESET|SOCKET/,
     });
-    const stream = harness().stream(`${again!.url}/v1/events`, { 'last-event-id': 'none-0' });
-    await stream.next(({ event }) => event === 'snapshot');
   });
 
   test('queen_unreachable: black-holed, packets dropped without a word', async () => {
@@ -72,15 +64,13 @@ describe.skipIf(suite.skip)(suite.title, () => {
       under: other.under,
       args: ['--host', other.address, '--insecure', '--allowed-host', other.address],
     });
-    const stream = harness().stream(`${queen.url}/v1/events`);
     const scene = await startScene(harness(), [queen.url]);
-    await survive(scene, {
+    await survive(harness(), scene, {
       direct: queen,
       breakIt: () => other.blackHole(true),
       mend: () => other.blackHole(false),
       code: /^REQUEST_TIMEOUT$/,
     });
-    await nothingLost(stream);
   });
 
   test('queen_unreachable: slow, an answer of one byte a second', () =>
@@ -121,7 +111,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const { port } = new URL(queen.url);
     const scene = await startScene(harness(), [queen.url], { args: ['--tls-ca', right.cert], env });
     let impostor: Daemon | null = null;
-    await survive(scene, {
+    await survive(harness(), scene, {
       direct: queen,
       breakIt: async () => {
         await queen.process.stop();
@@ -131,7 +121,8 @@ describe.skipIf(suite.skip)(suite.title, () => {
         await impostor!.process.stop();
         return proper(port);
       },
-      code: /SELF_SIGNED|UNABLE_TO|CERT|ECONNREFUSED/,
+      // Never that it was refused, as it is for a moment between the two.
+      code: /SELF_SIGNED|CERT/,
     });
   });
 
@@ -151,10 +142,9 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const proxy = await FaultyProxy.before(queen.url);
     harness().defer(() => proxy.close());
     const { port } = new URL(proxy.url);
-    const stream = harness().stream(`${queen.url}/v1/events`);
     resolver.know('127.0.0.1 queen.example\n');
     const scene = await startScene(harness(), [`http://queen.example:${port}`], { under: resolver.under });
-    await survive(scene, {
+    await survive(harness(), scene, {
       direct: queen,
       // The connection that stands is cut, so that the name is asked for again.
       breakIt: () => {
@@ -164,6 +154,5 @@ describe.skipIf(suite.skip)(suite.title, () => {
       mend: () => resolver.know('127.0.0.1 queen.example\n'),
       code: hangs ? /REQUEST_TIMEOUT|EAI_AGAIN/ : /ENOTFOUND|EAI_AGAIN/,
     });
-    await nothingLost(stream);
   });
 });

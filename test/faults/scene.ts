@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { FleetEvent } from '../../lib/contract/api.js';
+import type { FleetEvent, StreamSnapshot } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { createHost, sleeping, type TestHost, workerSeen } from '../e2e/fleet.js';
 import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../harness/beat.js';
@@ -20,6 +20,8 @@ export interface Scene {
   readonly host: TestHost;
   readonly hive: Daemon;
   readonly beat: BeatWatch;
+  /** What the hive was started with, to start it again. */
+  readonly args: readonly string[];
 }
 
 export async function startScene(
@@ -31,7 +33,7 @@ export async function startScene(
   const args = [...host.watchArgs, '--id', 'alpha', '--interval', `${intervalMs}ms`, ...(options.args ?? [])];
   const hive = await harness.hive(queenUrls, { ...options, args });
   const beat = await BeatWatch.start(harness, hive.url, intervalMs);
-  return { host, hive, beat };
+  return { host, hive, beat, args };
 }
 
 /** Every fact about `workerId` that the stream has told, by kind. */
@@ -53,12 +55,106 @@ export const sampled = (hive: Daemon, id: string): Promise<unknown> =>
     },
   );
 
+/** What happened on the host while a fault lasted: a worker that came and stayed, and one that was there and ended. */
+export interface Happened {
+  readonly started?: string;
+  readonly ended: string;
+}
+
+/** One worker comes and stays, another comes and goes; both are seen by the hive, whatever its queen knows. */
+export async function comeAndGo({ host, hive }: Pick<Scene, 'host' | 'hive'>): Promise<Happened> {
+  const brief = host.worker('demo', 'brief', sleeping);
+  host.worker('demo', 'during', sleeping);
+  await Promise.all([sampled(hive, 'demo/brief'), sampled(hive, 'demo/during')]);
+  brief.signal('SIGTERM');
+  await brief.ended(30_000);
+  return { started: 'demo/during', ended: 'demo/brief' };
+}
+
+/** Everything that this queen has told since it started, replayed. */
+export async function wholeStory(harness: Harness, queen: Daemon): Promise<StreamReader> {
+  const first = harness.stream(`${queen.url}/v1/events`);
+  const { data } = await first.next(({ event }) => event === 'snapshot', 30_000);
+  const epoch = (data as StreamSnapshot).lastEventId.replace(/-\d+$/, '');
+  return harness.stream(`${queen.url}/v1/events`, { 'last-event-id': `${epoch}-0` });
+}
+
+/** The events of the time of the fault reached the queen, each once. */
+export async function toldOnce(stream: StreamReader, { started, ended }: Happened): Promise<void> {
+  for (const [id, kind] of [
+    [started, 'workerStarted'],
+    [ended, 'workerExited'],
+  ] as const) {
+    if (id === undefined) continue;
+    await waitFor(() => told(stream, id).includes(kind), {
+      timeoutMs: 30_000,
+      what: `${kind} of ${id}, which happened during the fault`,
+    });
+    expect(told(stream, id).filter((each) => each === kind)).toHaveLength(1);
+  }
+}
+
+type Watched = Pick<Scene, 'hive' | 'beat'>;
+
+/** A row of the matrix: how it breaks, and how it is seen that all that must hold does. */
+export interface Trial {
+  readonly scene: Watched;
+  readonly breakIt: () => unknown;
+  /** Waits until the fault is named, in `faults` or the log, and judges how. */
+  readonly named: () => Promise<unknown>;
+  /** What happens on the host meanwhile. */
+  readonly happens: () => Promise<Happened>;
+  /** How long it lasts from then on, s (default: `faultSeconds`). */
+  readonly seconds?: number;
+  /** Judges what else holds while it lasts. */
+  readonly meanwhile?: () => unknown;
+  /** Takes the fault away; gives the hive that is there afterwards, where it is another one. */
+  readonly mend: () => unknown;
+  /** Waits until all is as before, without anything having been restarted. */
+  readonly recovered: () => Promise<unknown>;
+  /** Where the queen tells its events, asked once all is as before. */
+  readonly stream: () => StreamReader | Promise<StreamReader>;
+  /** The hive itself does not run while it lasts: its beat is judged from its recovery on. */
+  readonly hiveStops?: boolean;
+}
+
+const isWatched = (value: unknown): value is Watched =>
+  typeof value === 'object' && value !== null && 'beat' in value && 'hive' in value;
+
 /**
- * Puts a fault between a hive and its queen and takes it away: all that must hold of the hive meanwhile and after.
- * `direct`: the queen's address that the fault does not touch.
+ * What must hold of every hive under every fault: the beat stays as even as the control timer's, memory is bounded, the
+ * fault is named, all is as before once it is over, and no event of its time is lost or told twice.
+ */
+export async function withstand(trial: Trial): Promise<void> {
+  const { scene, seconds = faultSeconds, hiveStops = false } = trial;
+  const before = residentMiB(scene.hive.process.pid);
+  await trial.breakIt();
+  scene.beat.begin();
+  await trial.named();
+  const happened = await trial.happens();
+  await lasts(seconds);
+  await trial.meanwhile?.();
+  if (!hiveStops) expect(scene.beat.uneven()).toBeNull();
+  const mended = await trial.mend();
+  const after = isWatched(mended) ? mended : scene;
+  await trial.recovered();
+  if (hiveStops) {
+    after.beat.begin();
+    await lasts(Math.max(seconds, 3));
+    expect(after.beat.uneven()).toBeNull();
+  }
+  expect(after.hive.process.running).toBe(true);
+  expect(residentMiB(after.hive.process.pid)).toBeLessThan(before + breathMiB);
+  await toldOnce(await trial.stream(), happened);
+}
+
+/**
+ * Puts a fault between a hive and its queen and takes it away. `direct`: the queen's address that the fault does not
+ * touch.
  */
 export async function survive(
-  { host, hive, beat }: Scene,
+  harness: Harness,
+  scene: Scene,
   options: {
     readonly direct: Daemon;
     readonly breakIt: () => unknown;
@@ -69,44 +165,33 @@ export async function survive(
   },
 ): Promise<void> {
   const { direct, breakIt, mend, code } = options;
+  const { host, hive } = scene;
   host.worker('demo', 'before', sleeping);
   await workerSeen(direct, 'demo/before');
-  const before = residentMiB(hive.process.pid);
-  await breakIt();
-  beat.begin();
-  const fault = await faultNamed(hive.url, ({ source }) => source === 'queen');
-  expect(fault.code).toMatch(code);
-  expect(fault.message.length).toBeGreaterThan(10);
-  // Facts of the time of the fault: one worker comes and goes, another comes and stays.
-  const brief = host.worker('demo', 'brief', sleeping);
-  host.worker('demo', 'during', sleeping);
-  await sampled(hive, 'demo/brief');
-  brief.signal('SIGTERM');
-  await brief.ended(30_000);
-  await lasts(faultSeconds);
-  expect(beat.uneven()).toBeNull();
-  expect(residentMiB(hive.process.pid)).toBeLessThan(before + breathMiB);
-  expect(hive.process.lines.filter((line) => line.includes('heartbeat not taken')).length).toBeGreaterThan(0);
-  // Said once, at the tenth and at doublings: never a line for each try.
-  expect(hive.process.lines.filter((line) => line.includes('heartbeat not taken')).length).toBeLessThan(8);
-
-  const after = ((await mend()) as Daemon | undefined) ?? direct;
-  await workerSeen(after, 'demo/during');
-  await faultGone(hive.url, ({ source }) => source === 'queen');
-  await hive.process.line(/heartbeats are taken again/);
-  expect(hive.process.running).toBe(true);
-}
-
-/** The events of the time of the fault reached the queen, each once. */
-export async function nothingLost(stream: StreamReader): Promise<void> {
-  await waitFor(() => told(stream, 'demo/during').includes('workerStarted'), {
-    timeoutMs: 20_000,
-    what: 'the event of a worker that started during the fault',
+  let after = direct;
+  const untaken = () => hive.process.lines.filter((line) => line.includes('heartbeat not taken')).length;
+  await withstand({
+    scene,
+    breakIt,
+    named: async () => {
+      const fault = await faultNamed(hive.url, (each) => each.source === 'queen' && code.test(each.code));
+      expect(fault.message.length).toBeGreaterThan(10);
+    },
+    happens: () => comeAndGo(scene),
+    meanwhile: () => {
+      expect(untaken()).toBeGreaterThan(0);
+      // Said once, at the tenth and at doublings: never a line for each try.
+      expect(untaken()).toBeLessThan(8);
+    },
+    mend: async () => {
+      after = ((await mend()) as Daemon | undefined) ?? direct;
+    },
+    recovered: async () => {
+      await workerSeen(after, 'demo/during');
+      await faultGone(hive.url, ({ source }) => source === 'queen');
+      await hive.process.line(/heartbeats are taken again/);
+    },
+    // All that the queen of afterwards has told, whichever it is.
+    stream: () => wholeStory(harness, after),
   });
-  await waitFor(() => told(stream, 'demo/brief').includes('workerExited'), {
-    timeoutMs: 20_000,
-    what: 'the event of a worker that ended during the fault',
-  });
-  expect(told(stream, 'demo/during').filter((kind) => kind === 'workerStarted')).toHaveLength(1);
-  expect(told(stream, 'demo/brief').filter((kind) => kind === 'workerExited')).toHaveLength(1);
 }
