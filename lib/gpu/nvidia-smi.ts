@@ -55,6 +55,8 @@ interface RunResult {
 }
 
 /** With so many children stuck in the driver, another would only be one more. */
+/** Where nvidia-smi is not there, it is looked for that much less often than it would be run. */
+const absentFactor = 10;
 const maxAbandoned = 3;
 /** pmon shows graphics processes too; without known processes it runs only so often. */
 const pmonEvery = 5;
@@ -138,7 +140,9 @@ export class NvidiaSmi {
       this.#pass = null;
       if (this.#stopped || generation !== this.#generation) return;
       const took = this.#options.now() - start;
-      const wait = Math.max(this.#options.intervalMs - took, took, 10);
+      // A driver is not installed between two ticks; to look for its program takes a tenth of what a tick may.
+      const every = this.#options.intervalMs * (this.#failure?.kind === 'absent' ? absentFactor : 1);
+      const wait = Math.max(every - took, took, 10);
       this.#timer = setTimeout(() => this.#begin(generation), wait);
       this.#timer.unref();
     });
