@@ -65,6 +65,7 @@ export const run: BenchRun = async (context) => {
         'heartbeats/s per core',
         each.atLeast ? { atLeast: each.atLeast } : {},
       ),
+      metric(`${each.name} body`, bodyBytes / 1000, 'kB'),
       metric(`${each.name} over bare`, micros / least, 'x', { ratioTo: 'node:http and JSON.parse' }),
     );
   }

@@ -1,0 +1,66 @@
+import type { Results } from './metric.js';
+
+const number = (value: number): string =>
+  Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3)));
+
+/** Every judged figure of a run as a table of Markdown, and under what it was measured. */
+export function measuredTable({ commit, node, kernel, cpu, cpuCount, load1, when, metrics }: Results): string {
+  const judged = Object.entries(metrics).filter(([, { target }]) => target !== null);
+  const met = judged.filter(([, { pass }]) => pass).length;
+  const rows = judged.map(([name, { value, unit, target, better, pass }]) => [
+    name,
+    `${number(value)} ${unit}`,
+    `${better === 'lower' ? '≤' : '≥'} ${number(target as number)}`,
+    pass ? 'met' : '**missed**',
+  ]);
+  const head = ['metric', 'measured', 'target', ''];
+  const widths = head.map((title, i) => Math.max(title.length, 3, ...rows.map((row) => (row[i] as string).length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join(' | ')} |`;
+  return [
+    `${met} of ${judged.length} targets met at ${commit}, ${when.slice(0, 10)}: Node ${node}, Linux ${kernel}, ${cpuCount} CPUs`,
+    `(${cpu}), load average ${load1.map((load) => load.toFixed(1)).join(' before and ')} after.`,
+    '',
+    line(head),
+    line(widths.map((width) => '-'.repeat(width))),
+    ...rows.map(line),
+    '',
+  ].join('\n');
+}
+
+const fleets = [1000, 10_000, 100_000];
+const gigabit = 125e6;
+
+/** What a queen of such fleets would use at a beat a second from hives of 8 workers, computed from what one beat costs. */
+export function limitsTable({ metrics }: Results): string {
+  const value = (name: string): number => metrics[name]?.value ?? Number.NaN;
+  const coresPerBeat = 1 / value('ingest/ingest_8 by CPU');
+  const bytesPerBeat = value('ingest/ingest_8 body') * 1000;
+  const bytesPerWorker = value('registry/queen_bytes_per_worker');
+  const slowest = (hives: number): string => {
+    const seconds = Math.max(1, Math.ceil(hives * coresPerBeat));
+    return seconds === 1 ? '1 s' : `${seconds} s`;
+  };
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const rows = fleets.map((hives) =>
+    line([
+      hives.toLocaleString('en-US'),
+      `${number(hives * coresPerBeat)} cores`,
+      `${number((hives * 8 * bytesPerWorker) / 2 ** 20)} MiB`,
+      `${number((hives * bytesPerBeat) / 1e6)} MB/s (${number((hives * bytesPerBeat * 100) / gigabit)} % of 1 Gbit/s)`,
+      slowest(hives),
+    ]),
+  );
+  return [
+    line([
+      'hives of 8 workers',
+      'CPU at a beat a second',
+      'heap without history',
+      'network',
+      'shortest interval one core bears',
+    ]),
+    line(['-', '-', '-', '-', '-']),
+    ...rows,
+    '',
+  ].join('\n');
+}
