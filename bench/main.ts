@@ -1,8 +1,8 @@
-// `npm run bench -- [name...] [--json] [--out FILE] [--strict]`: runs each suite whose name, or the name of one of whose
+// `npm run bench -- [name...] [--json] [--out FILE] [--keep] [--strict]`: runs each suite whose name, or the name of one of whose
 // rows, contains one of the words (all without one), and prints what it measured against its targets. `--json` writes the
-// result to bench/results/latest.json or to FILE. `--strict`: a missed target is exit status 1.
+// result to bench/results/latest.json or to FILE; with `--keep` figures there of suites that did not run stay. `--strict`: a missed target is exit status 1.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,7 @@ const { values: options, positionals: words } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     out: { type: 'string', default: join(directory, 'results/latest.json') },
+    keep: { type: 'boolean', default: false },
     strict: { type: 'boolean', default: false },
   },
 });
@@ -63,6 +64,31 @@ if (suites.length === 0) {
 
 const before = loadavg()[0] as number;
 const results: Record<string, readonly Metric[]> = {};
+/** After each suite: a run that is ended early has said what it measured. */
+function write(): void {
+  if (!options.json) return;
+  const kept =
+    options.keep && existsSync(options.out) ? (JSON.parse(readFileSync(options.out, 'utf8')) as Results) : null;
+  const old = Object.entries(kept?.metrics ?? {}).filter(
+    ([name]) => results[name.split('/')[0] as string] === undefined,
+  );
+  const entries = Object.entries(results).flatMap(([suite, metrics]) =>
+    metrics.map(({ name, ...metric }) => [`${suite}/${name}`, metric] as const),
+  );
+  const out: Results = {
+    commit: commit(),
+    node: process.version,
+    kernel: release(),
+    cpu: cpus()[0]?.model ?? '',
+    cpuCount: cpus().length,
+    load1: [before, loadavg()[0] as number],
+    when: new Date().toISOString(),
+    metrics: Object.fromEntries([...old, ...entries].toSorted(([a], [b]) => (a < b ? -1 : 1))),
+  };
+  mkdirSync(dirname(resolve(options.out)), { recursive: true });
+  writeFileSync(options.out, `${JSON.stringify(out, null, 2)}\n`);
+}
+
 for (const { name, suite } of suites) {
   console.log(`\n${name}`);
   const all = words.length === 0 || named(name);
@@ -75,6 +101,7 @@ for (const { name, suite } of suites) {
     const stray = metrics.find((metric) => !suite.rows.some((row) => metric.name.startsWith(row)));
     if (stray) throw new Error(`${stray.name} begins with none of the suite's rows`);
     results[name] = metrics;
+    write();
     console.log(`\n${formatMetrics(metrics)}`);
   } catch (error) {
     console.error(`${name} failed:`, error);
@@ -82,24 +109,6 @@ for (const { name, suite } of suites) {
   } finally {
     await cleanup();
   }
-}
-
-if (options.json) {
-  const entries = Object.entries(results).flatMap(([suite, metrics]) =>
-    metrics.map(({ name, ...metric }) => [`${suite}/${name}`, metric] as const),
-  );
-  const out: Results = {
-    commit: commit(),
-    node: process.version,
-    kernel: release(),
-    cpu: cpus()[0]?.model ?? '',
-    cpuCount: cpus().length,
-    load1: [before, loadavg()[0] as number],
-    when: new Date().toISOString(),
-    metrics: Object.fromEntries(entries),
-  };
-  mkdirSync(dirname(resolve(options.out)), { recursive: true });
-  writeFileSync(options.out, `${JSON.stringify(out, null, 2)}\n`);
 }
 
 const judged = Object.values(results)

@@ -1,7 +1,11 @@
 import type { Results } from './metric.js';
 
 const number = (value: number): string =>
-  Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3)));
+  Number.isNaN(value)
+    ? '–'
+    : Math.abs(value) >= 1000
+      ? Math.round(value).toLocaleString('en-US')
+      : String(Number(value.toPrecision(3)));
 
 /** Every judged figure of a run as a table of Markdown, and under what it was measured. */
 export function measuredTable({ commit, node, kernel, cpu, cpuCount, load1, when, metrics }: Results): string {
@@ -39,6 +43,7 @@ export function limitsTable({ metrics }: Results): string {
   const bytesPerWorker = value('registry/queen_bytes_per_worker');
   const slowest = (hives: number): string => {
     const seconds = Math.max(1, Math.ceil(hives * coresPerBeat));
+    if (Number.isNaN(seconds)) return '–';
     return seconds === 1 ? '1 s' : `${seconds} s`;
   };
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
