@@ -82,12 +82,13 @@ function panel({ title, xLabel, series, line, places }: Panel, left: number, top
 }
 
 /** Panels side by side, `columns` in a row, as one SVG on white. Both axes are logarithmic. */
-export function chart(panels: readonly Panel[], columns = 2): string {
+export function chart(title: string, panels: readonly Panel[], columns = 2): string {
   const rows = Math.ceil(panels.length / columns);
   const body = panels.map((each, i) => panel(each, (i % columns) * width, Math.floor(i / columns) * height));
   const size = `width="${columns * width}" height="${rows * height}" viewBox="0 0 ${columns * width} ${rows * height}"`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="system-ui, sans-serif" font-size="11" fill="#0f172a">`,
+    `<title>${escaped(title)}</title>`,
     '<rect width="100%" height="100%" fill="#ffffff"/>',
     ...body,
     '</svg>\n',

@@ -95,7 +95,7 @@ const growth: readonly Panel[] = [
     series: [line('merge', fleet, (n) => `registry/registry ${n} workers, merge of a beat of 8`)],
   },
 ];
-writeFileSync(path('../docs/images/growth.svg'), chart(growth));
+writeFileSync(path('../docs/images/growth.svg'), chart('What each thing costs as there is more of it', growth));
 
 /** How far from its target: 1 is on it, less is better. */
 const share = ({ metrics }: Release, name: string): number => {
@@ -119,7 +119,7 @@ const past: readonly Panel[] = suites.map((suite) => ({
       points: history.map((release, i) => [i, share(release, name)] as const),
     })),
 }));
-writeFileSync(path('../docs/images/history.svg'), chart(past));
+writeFileSync(path('../docs/images/history.svg'), chart('Each release against its targets', past));
 
 const document = path('../docs/performance.md');
 let text = readFileSync(document, 'utf8');
