@@ -118,6 +118,8 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     // Request lines would hold whatever people put in URLs, at the rate of a fleet.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    // Every plugin is ours: on a starved host the queen starts late, where a deadline would end the process.
+    pluginTimeout: 0,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
     forceCloseConnections: true,
