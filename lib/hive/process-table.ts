@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
 import { errnoText } from '../errno.js';
@@ -40,6 +41,10 @@ export interface ProcessTableOptions {
 
 const batchSize = 48;
 const maxCmdline = 32 * 1024;
+/** How /proc answers where it hides a process (hidepid), as it does where there is none: who is told to be there is hidden. */
+const { ENOENT, ESRCH, EPERM, EACCES } = constants.errno;
+const hiding: ReadonlySet<number> = new Set([ENOENT, ESRCH, EPERM, EACCES]);
+
 /** Threads that may be lost to wedged processes; more would be a leak without end. */
 const maxAbandoned = 8;
 
@@ -53,6 +58,8 @@ export class ProcessTable {
   readonly #wanted = new Set<number>();
   readonly #suspects = new Set<number>();
   readonly #wedged = new Set<number>();
+  /** Pids that /proc would not show, with the time of the last try. */
+  readonly #denied = new Map<number, number>();
   #files: BlockingFiles;
   #abandoned = 0;
   #lastPid: number | null = null;
@@ -83,6 +90,11 @@ export class ProcessTable {
 
   all(): Iterable<KnownProcess> {
     return this.#entries.values();
+  }
+
+  /** Whether /proc would not show the process when it was last asked for: it has ended, or /proc hides it. */
+  denied(pid: number): boolean {
+    return this.#denied.has(pid);
   }
 
   /** Asks for pids that were met elsewhere (cgroup.procs, a GPU) to be read at the next scan. */
@@ -116,6 +128,8 @@ export class ProcessTable {
     const verify = now - this.#verifiedMs >= verifyMs;
     const read = new Set(this.#wanted);
     this.#wanted.clear();
+    // Nobody has asked for them for a while.
+    for (const [pid, atMs] of this.#denied) if (now - atMs >= settleMs) this.#denied.delete(pid);
     for (const { pid, seenMs } of this.#entries.values()) if (now - seenMs < settleMs) read.add(pid);
 
     const loadavg = await this.#attempt((files) => files.read([join(procRoot, 'loadavg')], 256), []);
@@ -164,6 +178,8 @@ export class ProcessTable {
 
   #take(pid: number, stat?: FileResult, cgroup?: FileResult, cmdline?: FileResult, nowMs = 0): void {
     const parsed = stat instanceof Buffer ? parseProcessStat(stat) : null;
+    if (typeof stat === 'number' && hiding.has(stat)) this.#denied.set(pid, nowMs);
+    else this.#denied.delete(pid);
     if (parsed === null) {
       if (this.#entries.delete(pid)) this.#generation += 1; // it ended
       return;

@@ -17,6 +17,7 @@ import {
   type Described,
   describe,
   fileFaults,
+  hiddenFault,
   isLive,
   isPause,
   mainProcess,
@@ -40,7 +41,7 @@ export interface SamplerParts {
   readonly readerReason: string | null;
   readonly gpu: GpuSource;
   readonly discovery: Pick<Discovery, 'current' | 'scan' | 'holdsGpu' | 'keepHeld' | 'changed'>;
-  readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'all' | 'generation'>;
+  readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'denied' | 'all' | 'generation'>;
   readonly host: HostReader;
   readonly readiness: Readiness | null;
   readonly state: StateOptions;
@@ -83,6 +84,10 @@ interface Tracked {
   main: { readonly key: string; readonly startedAt: string | null } | null;
   uptimeSeconds: number | null;
   oomKills: number | null;
+  /** Processes that the last pass could not read: each has ended since, or /proc hides it. */
+  unread: ReadonlySet<number>;
+  /** Processes of the last pass that /proc hides. */
+  hidden: number;
   recordSeen: Watched['record'];
   /** Read at least once. */
   read: boolean;
@@ -96,6 +101,8 @@ export interface RawCounters {
   /** Every device that ever counted is in the I/O sums; one that left took its counts along, and they went back. */
   readonly ioWhole: boolean;
 }
+
+const none: ReadonlySet<number> = new Set();
 
 const emptyHost: HostSample = {
   cpuCount: 1,
@@ -186,6 +193,8 @@ export class Sampler {
         main: null,
         uptimeSeconds: null,
         oomKills: null,
+        unread: none,
+        hidden: 0,
         recordSeen: null,
         read: false,
         row: null,
@@ -256,6 +265,7 @@ export class Sampler {
       const sample = this.#sample(tracked, row, processes, nested.get(tracked.watched.path) ?? [], reading, gpus);
       if (sample === null) continue;
       workers.push(sample);
+      if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
       const found = fileFaults(pass, tracked.slot, sample.id);
       faults.push(...found.faults);
       for (const file of found.missing) missing.add(file);
@@ -295,11 +305,12 @@ export class Sampler {
     const main = mainProcess(all, record);
     const fresh = tracked.baseline === null || (!Number.isNaN(row.inode) && tracked.inode !== row.inode);
     this.#identify(tracked, all, main);
+    this.#lookForHidden(tracked, processes ?? []);
     if (watched.group === 'kubepods' && isPause(this.#commands(all, main))) return null;
 
     // Only a process that lives and was read has counters; one that ended between is no longer part of the sum.
     const counters =
-      fromProc.io && nested.length === 0
+      fromProc.io && nested.length === 0 && tracked.hidden === 0
         ? (processes ?? []).filter(({ startTicks }) => !Number.isNaN(startTicks))
         : null;
     const measured = rates(tracked.baseline, row, processes === null ? null : counters);
@@ -344,6 +355,7 @@ export class Sampler {
       rates: measured.rates,
       processes,
       nestedProcesses: nested.length,
+      hiddenProcesses: tracked.hidden,
       record,
       described: tracked.described,
       main,
@@ -357,6 +369,20 @@ export class Sampler {
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
       address: this.#parts.address,
     });
+  }
+
+  /**
+   * Counts the processes that /proc hides. One that ended while the pass read it is not in cgroup.procs of the next pass; one
+   * that is there again lives, and /proc will not show it.
+   */
+  #lookForHidden(tracked: Tracked, processes: readonly WorkerProcess[]): void {
+    const before = tracked.unread;
+    tracked.unread = none;
+    tracked.hidden = 0;
+    if (!processes.some(({ startTicks }) => Number.isNaN(startTicks))) return;
+    const unread = processes.filter(({ startTicks }) => Number.isNaN(startTicks)).map(({ pid }) => pid);
+    tracked.unread = new Set(unread);
+    tracked.hidden = unread.filter((pid) => before.has(pid) && this.#parts.processes.denied(pid)).length;
   }
 
   #nestedProcesses(): ReadonlyMap<string, readonly WorkerProcess[]> {

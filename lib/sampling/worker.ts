@@ -102,6 +102,8 @@ export interface WorkerInput {
   readonly processes: readonly WorkerProcess[] | null;
   /** Processes of cgroups below it, where it has some; added to its own. */
   readonly nestedProcesses: number;
+  /** Of its own: /proc does not show them, though they live. */
+  readonly hiddenProcesses: number;
   readonly record: WorkerRecord | null;
   readonly described: Described | null;
   readonly main: WorkerProcess | null;
@@ -147,7 +149,7 @@ export function workerSample(input: WorkerInput): WorkerSample {
   const summed = input.gpuDoubt ? null : gpus;
   const own = processes?.length ?? null;
   const memoryBytes = input.memoryFromProc
-    ? residentSum(processes, input.nestedProcesses)
+    ? residentSum(processes, input.nestedProcesses + input.hiddenProcesses)
     : known(row.memoryCurrentBytes);
   const inactive = known(row.inactiveFileBytes);
   const port = record?.port ?? described?.serving.port ?? null;
@@ -196,8 +198,8 @@ export function workerSample(input: WorkerInput): WorkerSample {
 }
 
 /** RSS counts pages that processes share once for each. Where a part is hidden the sum is not known. */
-function residentSum(processes: readonly WorkerProcess[] | null, nested: number): number | null {
-  if (processes === null || nested > 0) return null;
+function residentSum(processes: readonly WorkerProcess[] | null, left: number): number | null {
+  if (processes === null || left > 0) return null;
   let total = 0;
   for (const { residentBytes, startTicks } of processes) {
     if (!Number.isNaN(residentBytes)) total += residentBytes;
@@ -205,6 +207,15 @@ function residentSum(processes: readonly WorkerProcess[] | null, nested: number)
   }
   return total;
 }
+
+/** Of a worker whose processes live, as cgroup.procs says twice, and are not in /proc. */
+export const hiddenFault = (workerId: string, hidden: number, of: number): Fault => ({
+  source: 'proc',
+  code: 'PROC_UNREADABLE',
+  message: `/proc hides ${hidden === of ? (of === 1 ? 'its process' : `all of its ${of} processes`) : `${hidden} of its ${of} processes`} (hidepid, or a security module): command line and start, and so model and port, are not known from there. Run the hive as root with CAP_SYS_PTRACE, or: mount -o remount,hidepid=0 /proc`,
+  field: 'command',
+  workerId,
+});
 
 const hostInUrl = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 

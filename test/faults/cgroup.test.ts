@@ -219,7 +219,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const other = ['setpriv', '--reuid', '65534', '--clear-groups', 'sleep', '600'];
     await trial(now, {
       breakIt: () => undefined,
-      // Not to be shown everything is no fault: what is not known is null.
+      // What is not known is null, and a fault says why.
       named: async () => {
         const hidden = await now.worker('hidden', other);
         const worker = await waitFor(
@@ -232,14 +232,23 @@ describe.skipIf(suite.skip)(suite.title, () => {
         expect(worker.processCount).toBe(1);
         expect(worker.command).toBeNull();
         expect(worker.startedAt).toBeNull();
+        const fault = await waitFor(
+          async () => (await snapshotOf(now.hive.url)).faults.find(({ code }) => code === 'PROC_UNREADABLE'),
+          { timeoutMs: 20_000, what: 'the fault that says why' },
+        );
+        expect(fault).toMatchObject({ source: 'proc', workerId: 'demo/hidden', field: 'command' });
+        expect(fault.message).toContain('hidepid=0');
         expect(hidden.child.exitCode).toBeNull();
       },
       mend: () => undefined,
-      recovered: () =>
-        waitFor(async () => (await workerOf(now.hive.url, 'demo/during'))?.command?.includes('sleep'), {
+      recovered: async () => {
+        await waitFor(async () => (await workerOf(now.hive.url, 'demo/during'))?.command?.includes('sleep'), {
           timeoutMs: 20_000,
           what: 'the command of a worker that is not hidden',
-        }),
+        });
+        const { faults } = await snapshotOf(now.hive.url);
+        expect(faults.filter(({ workerId }) => workerId === 'demo/during')).toEqual([]);
+      },
     });
   });
 

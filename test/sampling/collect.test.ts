@@ -98,6 +98,54 @@ describe('enumerate', () => {
     expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'ENGINE_IN_ROOT_CGROUP' }));
   });
 
+  it.each(['native', 'files'] as const)(
+    'processes that /proc hides (hidepid) are said, and what they hold is no 0: %s',
+    async (reader) => {
+      const machine = machineOf();
+      for (const [i, name] of ['hidden', 'half', 'seen', 'ending'].entries()) {
+        machine.cgroup(`${ours}/g/${name}`, { 'memory.current': null, 'io.stat': null });
+        if (name !== 'hidden') machine.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: `${ours}/g/${name}` });
+      }
+      machine.set(`${ours}/g/hidden`, 'cgroup.procs', '500\n');
+      machine.set(`${ours}/g/half`, 'cgroup.procs', '101\n501\n');
+      const sampler = samplerOf(machine, { reader, fromProc: { memory: true, io: true } });
+      await sampler.sample();
+      const told: Snapshot['faults'][number][][] = [];
+      const snapshot = await waitFor(async () => {
+        // Each pass meets another process that has just ended: that is no hiding.
+        machine.set(`${ours}/g/ending`, 'cgroup.procs', `103\n${600 + told.length}\n`);
+        const next = await sampler.sample();
+        told.push(next.faults.filter(({ code }) => code === 'PROC_UNREADABLE'));
+        return told.at(-1)!.length === 2 && told.length > 5 && next;
+      });
+      expect(told.at(-1)).toEqual([
+        expect.objectContaining({ source: 'proc', workerId: 'g/half', field: 'command' }),
+        expect.objectContaining({ source: 'proc', workerId: 'g/hidden', field: 'command' }),
+      ]);
+      for (const faults of told)
+        expect(faults.every(({ workerId }) => workerId === 'g/hidden' || workerId === 'g/half')).toBe(true);
+      expect(told.at(-1)!.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/hides 1 of its 2 processes .*hidepid=0/),
+        expect.stringMatching(/hides its process .*CAP_SYS_PTRACE/),
+      ]);
+      expect(workerOf(snapshot, 'g/hidden')).toMatchObject({
+        command: null,
+        startedAt: null,
+        processCount: 1,
+        memoryBytes: null,
+        ioReadBytesPerSecond: null,
+      });
+      expect(workerOf(snapshot, 'g/half')).toMatchObject({ command: 'node x.js', memoryBytes: null });
+      expect(workerOf(snapshot, 'g/seen')).toMatchObject({ command: 'node x.js', memoryBytes: 4096 });
+      expect(workerOf(snapshot, 'g/ending')).toMatchObject({ command: 'node x.js', memoryBytes: 4096 });
+      // Shown again: nothing is left of it.
+      machine.set(`${ours}/g/ending`, 'cgroup.procs', '103\n');
+      machine.process({ pid: 500, argv: ['node', 'y.js'], cgroup: '/nowhere' });
+      machine.process({ pid: 501, argv: ['node', 'z.js'], cgroup: '/nowhere' });
+      await waitFor(async () => !(await sampler.sample()).faults.some(({ code }) => code === 'PROC_UNREADABLE'));
+    },
+  );
+
   it('in a container, whose first cgroup is not the host’s, an engine beside the hive is seen', async () => {
     const machine = machineOf();
     machine.cgroup('/');

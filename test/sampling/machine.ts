@@ -4,6 +4,7 @@ import { openReader } from '../../lib/cgroup/reader.js';
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
 import { noGpuSource } from '../../lib/gpu/reading.js';
 import type { BlockingFiles, DirectoryEntry, FileResult } from '../../lib/native/blocking-files.js';
+import type { ReaderChoice } from '../../lib/options.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from '../../lib/sampling/create.js';
 import { temporaryDirectory } from '../harness/leftovers.js';
 
@@ -164,13 +165,18 @@ export class FakeMachine {
     this.write('proc/loadavg', `0.50 0.40 0.30 1/100 ${this.#lastPid}\n`);
   }
 
-  sampler(options: SamplerOptions & { readonly fromProc?: { memory: boolean; io: boolean } } = {}): RunningSampler {
-    const { fromProc = { memory: false, io: false }, ...rest } = options;
+  sampler(
+    options: SamplerOptions & {
+      readonly fromProc?: { memory: boolean; io: boolean };
+      readonly reader?: ReaderChoice;
+    } = {},
+  ): RunningSampler {
+    const { fromProc = { memory: false, io: false }, reader = 'auto', ...rest } = options;
     return assembleSampler(
       {
         place: { root: this.root, prefix: '', missing: fromProc },
         openReader: ({ memory, io }) =>
-          openReader('auto', { procRoot: this.proc, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
+          openReader(reader, { procRoot: this.proc, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
         openFiles: () => new PlainFiles(),
         clockTicks: 100,
       },
