@@ -84,6 +84,8 @@ export interface Scenario {
     readonly exit?: number;
     /** As `exit`, for the list of processes alone. */
     readonly appsExit?: number;
+    /** Tokens are written as `[n/a]`, as some releases do. */
+    readonly lowerCase?: boolean;
     /** A line before the rows. */
     readonly warning?: string;
   };
@@ -134,6 +136,7 @@ export function scenarioText(scenario: Scenario): string {
   if (scenario.smi?.delayMs) lines.push(`smi delay ${scenario.smi.delayMs}`);
   if (scenario.smi?.exit) lines.push(`smi exit ${scenario.smi.exit}`);
   if (scenario.smi?.appsExit) lines.push(`smi appsExit ${scenario.smi.appsExit}`);
+  if (scenario.smi?.lowerCase) lines.push('smi lowerCase');
   if (scenario.smi?.warning) lines.push(`smi warning ${scenario.smi.warning}`);
   for (const xid of scenario.xids ?? []) lines.push(`xid ${xid.gpu} ${xid.xid}`);
   return `${[...lines, ...scenario.gpus.flatMap(gpuLines)].join('\n')}\n`;

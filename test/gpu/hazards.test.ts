@@ -1,10 +1,21 @@
+import { spawn } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Assembled } from '../../lib/gpu/assemble.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { type FakeGpu, FakeMachine, h100, type Scenario } from '../fakes/scenario.js';
+import {
+  type FakeGpu,
+  FakeMachine,
+  fakeLibrary,
+  fakeLibraryDirectory,
+  h100,
+  h100With,
+  type Scenario,
+} from '../fakes/scenario.js';
 import { frame } from '../queen/frames.js';
-import { consumer, gb10, hazards, migGpu } from './hazards.js';
-import { nvidiaSmiOnce, nvmlOnce } from './once.js';
+import { catalogue, consumer, elsewhere, gb10, hazards, migGpu } from './hazards.js';
+import { nvidiaSmiOnce, nvmlMessage, nvmlOnce } from './once.js';
 import { reading, sourceOf, working } from './sources.js';
 
 const MiB = 1024 * 1024;
@@ -61,6 +72,13 @@ const expected: Record<keyof typeof hazards, Check> = {
     expect(only(seen)).toMatchObject({ memoryTotalBytes: 2004 * MiB, memoryUsedBytes: 2004 * MiB, fanPercent: 44 });
     expect(only(seen)).toMatchObject({ utilizationPercent: null, powerWatts: null, powerLimitWatts: null });
     expect(only(seen).unsupported).toContain('utilizationPercent');
+    expect(seen.faults).toEqual([]);
+  },
+  '10 tokens in another case': (seen) => {
+    expect(only(seen)).toMatchObject({ utilizationPercent: null, powerWatts: null, powerLimitWatts: null });
+    expect(only(seen)).toMatchObject({ memoryTotalBytes: 6144 * MiB, fanPercent: null, health: 'ok' });
+    expect(only(seen).unsupported).toEqual(expect.arrayContaining(['utilizationPercent', 'fanPercent', 'powerWatts']));
+    expect(processes(seen)).toEqual([[79, null]]);
     expect(seen.faults).toEqual([]);
   },
   '11 a nvidia-smi that knows none of the newer fields': (seen) => {
@@ -157,6 +175,20 @@ const expected: Record<keyof typeof hazards, Check> = {
     );
     expect(seen.faults).toEqual([]);
   },
+  '34 a library under one name alone': (seen) => {
+    expect(readdirSync(fakeLibraryDirectory())).toEqual(['libnvidia-ml.so.1']);
+    expect(processes(seen)).toEqual([[42, 500 * MiB]]);
+  },
+  '35 an order that is not that of the bus, nor of CUDA': (seen) => {
+    const [first, second, third] = hazards['35 an order that is not that of the bus, nor of CUDA'].gpus;
+    expect(seen.devices.map(({ index, uuid, pciBusId }) => [index, uuid, pciBusId])).toEqual(
+      [first, second, third].map((gpu, index) => [index, gpu!.uuid, gpu!.bus]),
+    );
+    expect(seen.processes.map(({ gpuUuid, pid }) => [gpuUuid, pid])).toEqual([
+      [first!.uuid, 43],
+      [third!.uuid, 42],
+    ]);
+  },
   'graphics and MPS processes, some in two lists': (seen) =>
     expect(processes(seen)).toEqual([
       [10, 700 * MiB],
@@ -195,6 +227,69 @@ describe('known faults', () => {
     if (!('devices' in seen)) throw new Error(seen.message);
     check(seen, 'nvidiaSmi');
   });
+
+  it('known faults: every row of the catalogue is a machine above, or a test that exists', () => {
+    const machines = Object.keys(hazards).flatMap((name) => /^\d+/.exec(name)?.[0] ?? []);
+    const rows = new Set([...machines, ...Object.keys(elsewhere)].map(Number));
+    expect([...rows].sort((a, b) => a - b)).toEqual([...catalogue]);
+    for (const [row, [file, title]] of Object.entries(elsewhere)) {
+      const tests = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+      expect(tests.includes(`it('${title}'`) || tests.includes(`  '${title}',\n    async`), `${row}: ${title}`).toBe(
+        true,
+      );
+    }
+  });
+
+  it('known faults: 30 power is a column asked for by name; nothing is read from XML', async () => {
+    using machine = new FakeMachine({ generation: 590, driver: '570.86.15', gpus: [h100(0)] });
+    const runs: string[] = [];
+    const spy = ((command: string, args: readonly string[], options: object) => {
+      runs.push(args.slice(3).join(' '));
+      return spawn(command, args, options);
+    }) as typeof spawn;
+    using source = sourceOf(machine, { gpu: 'nvidia-smi', spawn: spy });
+    const { devices } = await reading(source, working('nvidiaSmi'));
+    expect(devices[0]!.powerWatts).toBe(71.35);
+    expect(runs.length).toBeGreaterThan(1);
+    for (const run of runs)
+      expect(run).toMatch(/^(--query-(gpu|compute-apps)=\S+ --format=csv,noheader,nounits|pmon )/);
+    expect(runs[0]).toContain(',power.draw,');
+  });
+
+  it('known faults: 34 the name without a number, which is for linking, is not tried', async () => {
+    using machine = new FakeMachine({ gpus: [h100(0)] });
+    const directory = join(machine.directory, 'lib');
+    mkdirSync(directory);
+    const numbered = join(directory, 'libnvidia-ml.so.1');
+    const message = () => nvmlMessage({ env: { ...machine.env, LD_LIBRARY_PATH: directory } });
+    writeFileSync(join(directory, 'libnvidia-ml.so'), 'no library');
+    copyFileSync(fakeLibrary(), numbered);
+    expect(await message()).toMatchObject({ type: 'report', library: numbered });
+    copyFileSync(fakeLibrary(), join(directory, 'libnvidia-ml.so'));
+    writeFileSync(numbered, 'no library');
+    // Where this host has a driver, it is found in its own place.
+    const found = await message();
+    if (found.type === 'unavailable') expect(found.reason).toContain(numbered);
+    else expect(found).not.toMatchObject({ library: join(directory, 'libnvidia-ml.so') });
+  });
+
+  it.each(['nvml', 'nvidia-smi'] as const)(
+    'known faults: 35 GPUs that change their order keep their values, by %s',
+    async (gpu) => {
+      const gpus = [h100With(0, [{ pid: 42, bytes: 500 * MiB, utilization: 7 }]), h100(1, { temperature: 77 })];
+      using machine = new FakeMachine({ gpus });
+      using source = sourceOf(machine, { gpu });
+      const before = await reading(source, ({ devices }) => devices.length === 2);
+      machine.become({ gpus: [...gpus].reverse() });
+      const after = await reading(source, ({ devices }) => devices[0]?.uuid === gpus[1]!.uuid);
+      const byUuid = ({ devices }: typeof before) =>
+        new Map(devices.map(({ uuid, temperatureCelsius, health }) => [uuid, { temperatureCelsius, health }]));
+      expect(byUuid(after)).toEqual(byUuid(before));
+      expect(after.devices.map(({ index }) => index)).toEqual([0, 1]);
+      expect(after.processes.map(({ gpuUuid, pid }) => [gpuUuid, pid])).toEqual([[gpus[0]!.uuid, 42]]);
+      expect(source.takeEvents()).toEqual([]);
+    },
+  );
 
   it.each(['nvml', 'nvidia-smi'] as const)(
     'known faults: 24 nothing is placed on a GPU in MIG mode as a whole, by %s',

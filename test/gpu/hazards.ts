@@ -142,6 +142,21 @@ export const hazards = {
       }),
     ],
   },
+  '10 tokens in another case': {
+    generation: 440,
+    driver: '418.87.00',
+    smi: { lowerCase: true },
+    gpus: [
+      consumer(0, {
+        memory: { total: 6144 * MiB, reserved: 0, used: 100 * MiB },
+        utilization: null,
+        fan: null,
+        powerMilliwatts: null,
+        powerLimitMilliwatts: null,
+        processes: [{ pid: 79, bytes: null, utilization: null }],
+      }),
+    ],
+  },
   '11 a nvidia-smi that knows none of the newer fields': {
     generation: 470,
     driver: '470.57.02',
@@ -218,6 +233,14 @@ export const hazards = {
       }),
     ],
   },
+  '34 a library under one name alone': { gpus: [h100With(0, [{ pid: 42, bytes: 500 * MiB, utilization: 7 }])] },
+  '35 an order that is not that of the bus, nor of CUDA': {
+    gpus: [
+      h100With(3, [{ pid: 43, bytes: 900 * MiB, utilization: 9 }]),
+      consumer(0, { bus: '00000000:F1:00.0' }),
+      h100With(1, [{ pid: 42, bytes: 500 * MiB, utilization: 7 }]),
+    ],
+  },
   'graphics and MPS processes, some in two lists': {
     gpus: [
       h100With(0, [
@@ -231,3 +254,25 @@ export const hazards = {
   'a GPU that must be reset': { gpus: [h100(0, { codes: both(16) }), h100(1)] },
   'no permission for one device': { gpus: [h100(0), h100(1, { codes: { nvmlDeviceGetHandleByIndex_v2: 4 } })] },
 } satisfies Record<string, Scenario>;
+
+/** Rows of the catalogue that are no single answer of a machine, and the tests that stand for them: [file, title]. */
+export const elsewhere: Readonly<Record<number, readonly [file: string, title: string]>> = {
+  8: ['test/gpu/hazards.test.ts', 'known faults: 08 the memory of the host is never told as that of a GPU'],
+  13: ['test/gpu/readers.test.ts', 'driver_appears_after_boot: nvmlInit says 9, 9, 0'],
+  25: [
+    'test/sampling/collect.test.ts',
+    'in another pid namespace no worker is given a stranger’s memory, and the fault says why',
+  ],
+  26: [
+    'test/gpu/hazards.test.ts',
+    'known faults: 26 access lost within a container: unknown errors everywhere, then re-initialized',
+  ],
+  29: ['test/gpu/hazards.test.ts', 'known faults: 29 a slow nvidia-smi ages, and is not cut off'],
+  30: ['test/gpu/hazards.test.ts', 'known faults: 30 power is a column asked for by name; nothing is read from XML'],
+  31: ['test/gpu/readers.test.ts', 'release lets go of the driver and takes it up again (%s)'],
+};
+
+/** The catalogue of known faults, by number; those left out were found to be none of a reader's. */
+export const catalogue = [
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30, 31, 32, 34, 35,
+] as const;

@@ -8,7 +8,7 @@ import { type FakeMachine, fakeNvidiaSmi } from '../fakes/scenario.js';
 import { waitFor } from '../harness/wait.js';
 
 /** The first conclusive word of the native reader over a machine. */
-export async function nvmlMessage(machine: FakeMachine): Promise<NvmlMessage> {
+export async function nvmlMessage(machine: Pick<FakeMachine, 'env'>): Promise<NvmlMessage> {
   const child = spawn(findHelper()!, ['--interval-ms', '50'], {
     env: { ...process.env, ...machine.env },
     stdio: ['pipe', 'pipe', 'inherit'],

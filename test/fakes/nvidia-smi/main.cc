@@ -1,4 +1,5 @@
 // A fake nvidia-smi: the real tool's text, tokens and exit codes, over the scenario that the fake libnvidia-ml reads.
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -17,7 +18,7 @@ using fake::Scenario;
 
 constexpr int kNotSupported = 3;
 
-std::string Token(const Scenario& scenario, int code) {
+std::string PlainToken(const Scenario& scenario, int code) {
   switch (code) {
     case 3:
       return scenario.generation == 440 ? "[Not Supported]" : "[N/A]";
@@ -44,6 +45,15 @@ int CodeOf(const Gpu& gpu, const char* function) {
 std::string Mebibytes(uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20); }
 
 /// A value, or the token of why there is none.
+
+std::string Token(const Scenario& scenario, int code) {
+  std::string token = PlainToken(scenario, code);
+  if (scenario.smiLowerCase) {
+    for (char& c : token) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return token;
+}
+
 std::string Cell(const Scenario& scenario, const Gpu& gpu, const char* function, const Amount& amount,
                  std::string (*format)(uint64_t), bool hiddenByMig = false) {
   const int code = CodeOf(gpu, function);

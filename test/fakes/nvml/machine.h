@@ -69,8 +69,9 @@ struct Scenario {
   std::vector<Xid> xids;
   std::map<std::string, Rule> calls;  ///< library only
   unsigned smiDelayMs = 0;
-  int smiExit = -1;      ///< nvidia-smi fails as a whole, with this code and the text that goes with it
-  int smiAppsExit = -1;  ///< so its list of processes alone
+  int smiExit = -1;           ///< nvidia-smi fails as a whole, with this code and the text that goes with it
+  int smiAppsExit = -1;       ///< so its list of processes alone
+  bool smiLowerCase = false;  ///< its tokens are written as `[n/a]`
   std::string smiWarning;
 };
 
