@@ -159,8 +159,9 @@ export class NatsSession {
     if (!this.#mirrored) {
       if (!(await this.#caughtUp(follower, info))) return false;
       this.#mirrored = true;
-      reservations.attach(reservationStore(packages, this.#reservationKv));
     }
+    // Also where it was let go of while the server did not answer: the connection, and with it the mirror, may have stayed.
+    if (!reservations.attached) reservations.attach(reservationStore(packages, this.#reservationKv));
     return true;
   }
 

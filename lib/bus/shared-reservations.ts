@@ -78,6 +78,10 @@ export class SharedReservations {
     this.#random = random;
   }
 
+  get attached(): boolean {
+    return this.#store !== null;
+  }
+
   /** The store is there and `apply` was given all that it holds; null: it is out of reach. */
   attach(store: ReservationStore | null): void {
     this.#store = store;
@@ -99,16 +103,17 @@ export class SharedReservations {
     if (this.#store === null) throw unavailable('the store of reservations is out of reach');
     const untilMs = this.#clock() + contendMs;
     for (let tries = 1; ; tries++) {
-      const before = this.#pendingOrHeld(request);
       const reply = this.#registry.place(request);
       const { reservation } = reply;
-      if (reservation === null || before) return reply;
-      const outcome = await this.#commit(reservation.hive, reservation.id);
+      if (reservation === null) return reply;
+      const { id, hive } = reservation;
+      const { idempotencyKey } = request;
+      const granted = !this.#known.has(id);
+      const outcome = granted ? await this.#commit(hive, id) : 'written';
       if (outcome === 'written') {
-        const { idempotencyKey } = request;
-        if (idempotencyKey === undefined || (await this.#claim(idempotencyKey, reservation.id, reservation.hive)))
-          return reply;
-        await this.release(reservation.id);
+        // Also of one that was held before: two queens may each hold one under the same key, until the claim has decided.
+        if (idempotencyKey === undefined || (await this.#claim(idempotencyKey, id, hive, granted))) return reply;
+        await this.release(id);
       } else if (outcome === 'failed') throw unavailable('the store of reservations did not answer');
       if (this.#clock() > untilMs) throw unavailable('too many ask for the same room');
       await new Promise((resolve) => setTimeout(resolve, this.#random() * Math.min(20, 2 * tries)));
@@ -144,7 +149,10 @@ export class SharedReservations {
       listed.map(({ id }) => id),
     );
     // What this queen wrote it holds already.
-    if (valid.writer === this.#queenId) return;
+    if (valid.writer === this.#queenId) {
+      this.#disown(hive);
+      return;
+    }
     this.#takeBack(hive, this.#slots.get(hive)?.waiters.splice(0) ?? []);
     this.#adopt(hive, listed);
   }
@@ -161,12 +169,6 @@ export class SharedReservations {
     }
   }
 
-  #pendingOrHeld({ idempotencyKey }: PlacementRequest): boolean {
-    if (idempotencyKey === undefined) return false;
-    const held = this.#registry.savedReservations().find((each) => each.idempotencyKey === idempotencyKey);
-    return held !== undefined && this.#known.has(held.id);
-  }
-
   #adopt(hive: string, listed: readonly SavedReservation[]): void {
     const held = new Set(this.#registry.savedReservations(hive).map(({ id }) => id));
     for (const reservation of listed) {
@@ -176,6 +178,13 @@ export class SharedReservations {
     }
     // In flight: its own write tells.
     for (const id of held) if (this.#known.has(id)) this.#registry.releaseReservation(id);
+  }
+
+  /** Writes a hive anew that lists what this queen has told to have failed: it was written, but the answer did not come. */
+  #disown(hive: string): void {
+    if (this.#store === null) return;
+    const held = new Set(this.#registry.savedReservations(hive).map(({ id }) => id));
+    if (this.#listed.get(hive)?.some((id) => !held.has(id) && !this.#known.has(id))) void this.#commit(hive, null);
   }
 
   #takeBack(hive: string, waiters: readonly Waiter[]): void {
@@ -212,13 +221,15 @@ export class SharedReservations {
         if (this.#store === null) throw unavailable('the store is out of reach');
         revision = await this.#store.write(hiveKey(hive), value, this.#revisions.get(hive) ?? 0);
       } catch {
-        // It may have been written all the same: then the others hold the room until it is over, which errs on the safe side.
+        // It may have been written all the same: then the others hold the room until it is taken back here.
         this.#fail([...waiters, ...slot.waiters.splice(0)]);
+        setTimeout(() => this.#disown(hive), 250 + this.#random() * 500).unref();
         continue;
       }
       if (revision === null) {
         const lost = [...waiters, ...slot.waiters.splice(0)];
-        await this.#refresh(hive);
+        // Without an answer the next write tells.
+        await this.#refresh(hive).catch(() => undefined);
         this.#takeBack(hive, lost);
         continue;
       }
@@ -241,26 +252,27 @@ export class SharedReservations {
     }
   }
 
-  /** Another queen wrote first, and its word has not come yet: it is fetched. */
+  /** Another queen wrote first, and its word has not come yet: it is fetched. Rejects where the store does not answer. */
   async #refresh(hive: string): Promise<void> {
-    try {
-      const found = await this.#store?.read(hiveKey(hive));
-      if (found) this.apply(hive, found.revision, found.value);
-      else this.#revisions.delete(hive);
-    } catch {
-      // The next write tells.
-    }
+    if (this.#store === null) throw unavailable('the store is out of reach');
+    const found = await this.#store.read(hiveKey(hive));
+    if (found) this.apply(hive, found.revision, found.value);
+    else this.#revisions.delete(hive);
   }
 
-  /** True where the key stands for this reservation; false where another queen has granted one for it. */
-  async #claim(key: string, id: string, hive: string): Promise<boolean> {
+  /**
+   * True where the key stands for this reservation; false where another queen has granted one for it. One that was granted
+   * for this request is given back where the store does not tell.
+   */
+  async #claim(key: string, id: string, hive: string, granted: boolean): Promise<boolean> {
     const name = claimKey(key);
     const value = JSON.stringify({ id, hive, at: Date.now() });
     try {
       for (let tries = 0; tries < 10 && this.#store !== null; tries++) {
         const found = await this.#store.read(name);
         const other = found && (parse(found.value) as Static<typeof Claim> | null);
-        if (found && claim.Check(other) && other.id !== id) {
+        if (found && claim.Check(other)) {
+          if (other.id === id) return true;
           await this.#refresh(other.hive);
           if (this.#registry.savedReservations(other.hive).some((each) => each.id === other.id)) return false;
         }
@@ -269,7 +281,7 @@ export class SharedReservations {
     } catch {
       // told below
     }
-    await this.release(id).catch(() => false);
+    if (granted) await this.release(id).catch(() => false);
     throw unavailable('the idempotency key could not be claimed');
   }
 }

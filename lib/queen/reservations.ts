@@ -82,11 +82,17 @@ export class Reservations {
     if (!held) return undefined;
     this.#byId.delete(id);
     if (held.idempotencyKey !== null && this.#byKey.get(held.idempotencyKey) === held)
-      this.#byKey.delete(held.idempotencyKey);
+      this.#forgetKey(held.idempotencyKey);
     const ofHive = this.#byHive.get(held.hive);
     ofHive?.delete(held);
     if (ofHive?.size === 0) this.#byHive.delete(held.hive);
     return held;
+  }
+
+  /** Of several queens each may have granted one under the same key, before they knew of each other: another may be left. */
+  #forgetKey(key: string): void {
+    this.#byKey.delete(key);
+    for (const other of this.#byId.values()) if (other.idempotencyKey === key) this.#byKey.set(key, other);
   }
 }
 

@@ -15,6 +15,8 @@ class Bucket {
   readonly #random = new Random(7);
   #last = 0;
   away = false;
+  /** Takes what is written, and its answer is lost. */
+  mute = false;
 
   #pause(): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, this.#random.between(0, 3)));
@@ -38,6 +40,7 @@ class Bucket {
         if (hive !== null)
           for (const watch of this.watchers) void this.#pause().then(() => watch(hive, written, Buffer.from(value)));
         await this.#pause();
+        if (this.mute) throw new Error('timeout');
         return written;
       },
     };
@@ -94,6 +97,38 @@ describe('reservations that queens share', () => {
     await expect(all[1]?.shared.place({ ...request, vramBytes: 2 * gib })).rejects.toMatchObject({
       code: 'IDEMPOTENCY_CONFLICT',
     });
+  });
+
+  it('the same keys again and again through all of them, in any order of what they hear, are one reservation each', async () => {
+    const bucket = new Bucket();
+    const all = queens(3, bucket, fleet(6));
+    const random = new Random(11);
+    for (let round = 0; round < 12; round++) {
+      const request = { vramBytes: gib, reserveSeconds: 600, idempotencyKey: `k${round}`, strategy: 'spread' as const };
+      const replies = await Promise.all(
+        Array.from({ length: 12 }, async (_, i) => {
+          await new Promise((resolve) => setTimeout(resolve, random.between(0, 12)));
+          return all[i % 3]?.shared.place(request);
+        }),
+      );
+      expect(new Set(replies.map((reply) => reply?.reservation?.id)).size).toBe(1);
+    }
+    for (const { registry } of all) await expect.poll(() => registry.reservations().length).toBe(12);
+  });
+
+  it('a write whose answer is lost has failed, at every queen', async () => {
+    const bucket = new Bucket();
+    const all = queens(2, bucket, fleet(1));
+    bucket.mute = true;
+    await expect(all[0]?.shared.place({ vramBytes: gib, reserveSeconds: 600 })).rejects.toMatchObject({
+      code: 'BUS_UNAVAILABLE',
+    });
+    bucket.mute = false;
+    for (const { registry } of all) await expect.poll(() => registry.reservations(), { timeout: 5000 }).toEqual([]);
+    await expect
+      .poll(() => [...bucket.entries.values()].map(({ value }) => JSON.parse(value).reservations))
+      .toEqual([[]]);
+    expect((await all[1]?.shared.place({ vramBytes: gib, reserveSeconds: 600 }))?.reservation).not.toBeNull();
   });
 
   it('what one queen releases is free at all of them, and does not come back', async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { GpuView, PlacementReply, Reservation } from '../../lib/contract/api.js';
 import { getJson, useHarness } from '../harness/harness.js';
 import { waitFor } from '../harness/wait.js';
-import { beats, natsServer, place, queenOn, spreadFleet, whole } from './rig.js';
+import { beats, natsServer, place, queenOn, sharing, spreadFleet, whole } from './rig.js';
 
 const harness = useHarness();
 const gib = 2 ** 30;
@@ -73,6 +73,20 @@ describe('reservations through three queens', () => {
     });
     const again = await place(urls[1] as string, { vramBytes: 24 * gib, reserveSeconds: 600 });
     expect(again.reservation).not.toBeNull();
+  });
+
+  test('a server that did not answer for a while: room is reserved again, though the connection stayed', async () => {
+    const server = await natsServer(harness());
+    const queen = await queenOn(harness(), server);
+    const fleet = spreadFleet(harness(), [queen.url], { hives: 2, workers: 1, gpus: 4 });
+    fleet.start();
+    await whole(queen.url, 2);
+    server.signal('SIGSTOP');
+    await sharing(queen.url, 'degraded');
+    server.signal('SIGCONT');
+    await sharing(queen.url);
+    const { reservation } = await place(queen.url, { vramBytes: gib, reserveSeconds: 60 });
+    expect(reservation).not.toBeNull();
   });
 
   test('one idempotency key through three queens at once is one reservation', async () => {

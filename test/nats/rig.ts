@@ -120,9 +120,10 @@ export async function beats(fleet: SimulatedFleet, count = 1): Promise<void> {
   });
 }
 
-/** Ends the beats of a fleet, so that all is quiet. */
+/** Ends the beats of a fleet, so that all is quiet: a last one of each at once, so that none is late while queens are compared. */
 export async function hush(fleet: SimulatedFleet): Promise<void> {
   await Promise.all(fleet.hives.map((hive) => hive.stop()));
+  await fleet.beat();
 }
 
 /** Every hive is online at a queen. */
