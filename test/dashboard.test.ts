@@ -103,13 +103,12 @@ describe('the page, without a browser', () => {
       hints,
     );
     expect(all.map(({ title, tone }) => [title, tone])).toEqual([
-      ['b gpu', 'bad'],
       ['b GPU 1', 'bad'],
       ['gone is offline', 'bad'],
       ['b GPU 0', 'unknown'],
       ['slow is late', 'warning'],
     ]);
-    expect(all[1]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
+    expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
     const well = beat('b').view;
     const fine = { view: well, liveness: 'online' as const };
     const order = sortHives([
@@ -159,7 +158,15 @@ describe('the page, without a browser', () => {
       ['b GPU 0', 'unknown'],
       ['b GPU 1', 'unknown'],
     ]);
-    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults })).toEqual([
+    // Of one GPU of several it is said once as well, at that GPU; another one's trouble stays its own.
+    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults })).toEqual([['b GPU 1', 'unknown']]);
+    expect(of('online', { gpus: [{ ...gpus[0]!, health: 'lost' }, gpus[1]!], faults })).toEqual([
+      ['b GPU 0', 'bad'],
+      ['b GPU 1', 'unknown'],
+    ]);
+    // A fault that says something else of the reader stands beside them.
+    const crashed = [{ source: 'gpu', code: 'GPU_READER_CRASHED', message: 'It ended.' }];
+    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults: crashed })).toEqual([
       ['b gpu', 'bad'],
       ['b GPU 1', 'unknown'],
     ]);

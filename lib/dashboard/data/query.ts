@@ -142,17 +142,27 @@ const healthTones: Readonly<Record<GpuSample['health'], Attention['tone'] | null
 const healthTone = (health: string): Attention['tone'] | null =>
   Object.hasOwn(healthTones, health) ? healthTones[health as GpuSample['health']] : 'unknown';
 
-const ofReader = (fault: Fault) => fault.source === 'gpu' && !fault.gpuUuid;
+/** What a fault of the whole GPU reader says of the GPUs that it makes unreadable. */
+const readerCodes: Readonly<Partial<Record<GpuSample['health'], RegExp>>> = {
+  stalled: /STALLED|TIMEOUT/,
+  noPermission: /PERMISSION/,
+};
 
-/**
- * One line for each GPU of which something is to be said, whether a fault says it, its health, or both. `told`: the hive's
- * GPU reader has said of all of them what their health says again.
- */
+/** The GPUs whose health a fault has told already: those it names by its code, or all where they are all alike. */
+function toldBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSample[] {
+  const [first] = gpus;
+  if (fault.source !== 'gpu' || fault.gpuUuid || first === undefined) return [];
+  const sick = gpus.filter(({ health }) => healthTone(health) !== null);
+  if (sick.length === gpus.length && gpus.every(({ health }) => health === first.health)) return gpus;
+  return sick.filter(({ health }) => readerCodes[health]?.test(fault.code));
+}
+
+/** One line for each GPU of which something is to be said, whether a fault says it, its health, or both. */
 function gpuAttention({ view }: HiveNow, gpu: GpuSample, told: boolean): Attention | null {
   const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
   const tone = healthTone(gpu.health);
   if (faults.length === 0 && (tone === null || told)) return null;
-  const isTold = faults.some(({ field }) => field === undefined || field === 'gpus');
+  const isTold = told || faults.some(({ field }) => field === undefined || field === 'gpus');
   const texts = [
     ...(tone === null || isTold ? [] : [faceOf(gpuHealthFaces, gpu.health).hint]),
     ...new Set(faults.map(({ message }) => message)),
@@ -164,31 +174,39 @@ function gpuAttention({ view }: HiveNow, gpu: GpuSample, told: boolean): Attenti
     hive: view.id,
     // What is wrong with single values of a GPU that works is no outage.
     tone: tone ?? 'warning',
-    title: `${view.id} GPU ${gpu.index}`,
+    ...placeOf(view, gpu),
     text: few.join(' '),
-    show: `gpu:${view.id}/${gpu.uuid}`,
   };
 }
 
+const placeOf = (view: HiveView, gpu: GpuSample) => ({
+  title: `${view.id} GPU ${gpu.index}`,
+  show: `gpu:${view.id}/${gpu.uuid}`,
+});
+
 function hiveAttention(hive: HiveNow): Attention[] {
   const { view } = hive;
-  const [first] = view.gpus;
-  const shared = first && view.gpus.every(({ health }) => health === first.health) ? healthTone(first.health) : null;
-  const told = view.faults.some(ofReader) && shared !== null;
-  const gpus = view.gpus.map((gpu) => gpuAttention(hive, gpu, told)).filter((item) => item !== null);
+  const told = new Set<GpuSample>();
   const others = view.faults.flatMap((fault, index): Attention[] => {
     if (fault.gpuUuid && view.gpus.some(({ uuid }) => uuid === fault.gpuUuid)) return [];
+    const [gpu, ...more] = toldBy(fault, view.gpus);
+    for (const each of gpu ? [gpu, ...more] : []) told.add(each);
+    const place = fault.workerId
+      ? { title: `${view.id}/${fault.workerId}`, show: `worker:${view.id}/${fault.workerId}` }
+      : gpu && more.length === 0
+        ? placeOf(view, gpu)
+        : { title: `${view.id} ${fault.source}`, show: `hive:${view.id}` };
     return [
       {
         id: `${view.id}:${index}:${fault.code}`,
         hive: view.id,
-        tone: told && ofReader(fault) && shared !== null ? shared : toneOf(fault),
-        title: fault.workerId ? `${view.id}/${fault.workerId}` : `${view.id} ${fault.source}`,
+        tone: (gpu && healthTone(gpu.health)) ?? toneOf(fault),
+        ...place,
         text: fault.message,
-        show: fault.workerId ? `worker:${view.id}/${fault.workerId}` : `hive:${view.id}`,
       },
     ];
   });
+  const gpus = view.gpus.map((gpu) => gpuAttention(hive, gpu, told.has(gpu))).filter((item) => item !== null);
   return [...gpus, ...others];
 }
 

@@ -155,7 +155,7 @@ export function Chart(props: ChartProps) {
             {unknownText}
             <span class="sr-only">unknown</span>{' '}
             <small>
-              was {now} {formatAge(silentMs)} ago
+              was {now}, {formatAge(silentMs)} ago
             </small>
           </strong>
         )}

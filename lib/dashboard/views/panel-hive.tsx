@@ -45,7 +45,11 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
         <h2>{view.id}</h2>
         <p class="sub">
           <FaceChip face={livenessFaces[liveness]} />
-          <FaceChip face={faceOf(hiveStateFaces, view.state)} plain />
+          {liveness === 'offline' ? (
+            <span>last known: {faceOf(hiveStateFaces, view.state).word}</span>
+          ) : (
+            <FaceChip face={faceOf(hiveStateFaces, view.state)} plain />
+          )}
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
       </header>
