@@ -27,7 +27,8 @@ async function countingQueen(harness: Harness): Promise<{ url: string; posts: re
         String(request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body),
       ) as Heartbeat;
       posts.push({ at, seq });
-      const reply: HeartbeatReply = { accepted: true, queenId: 'counting', ackEventSeq: 0, intervalMs: 1000 };
+      // It asks for nothing slower: the cadence is the hive's own.
+      const reply: HeartbeatReply = { accepted: true, queenId: 'counting', ackEventSeq: 0, intervalMs: 100 };
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(reply));
     });
   });
