@@ -97,7 +97,8 @@ function removeDirectory(path: string): boolean {
   const inside = () => mounts().filter((mount) => mount.path === path || mount.path.startsWith(`${path}/`));
   for (const mount of inside().reverse()) spawnSync('umount', ['-l', mount.path]);
   if (inside().length > 0) return false;
-  rmSync(path, { recursive: true, force: true });
+  // A process that is ending may still put a last file into it.
+  rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   return true;
 }
 
