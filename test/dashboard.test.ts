@@ -145,6 +145,9 @@ describe('the page, without a browser', () => {
       [all[0]?.text, fault.message].filter(Boolean).join(' '),
     ]);
     expect(texts([fault, fault])).toEqual([fault.message]);
+    expect(
+      texts([fault, { ...fault, message: 'one' }, { ...fault, message: 'two' }, { ...fault, message: 'x' }]),
+    ).toEqual(['Power: no answer. one. two. And 1 more.']);
   });
 
   it('a driver that stalls is said once, by the reader, and as not known', () => {

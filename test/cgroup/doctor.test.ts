@@ -9,7 +9,9 @@ const harness = useHarness();
 async function doctor(under: readonly string[] = []): Promise<{ code: number | string; findings: readonly Finding[] }> {
   const process = harness().cli(['doctor', '--json'], { under });
   const code = await process.ended(300_000);
-  const { findings } = JSON.parse(process.lines.join('\n')) as { findings: readonly Finding[] };
+  // Warnings, if any, stand before the document.
+  const lines = process.lines.slice(process.lines.indexOf('{'));
+  const { findings } = JSON.parse(lines.join('\n')) as { findings: readonly Finding[] };
   return { code, findings };
 }
 

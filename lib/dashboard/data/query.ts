@@ -175,7 +175,7 @@ function gpuAttention({ view }: HiveNow, gpu: GpuSample, told: boolean): Attenti
     // What is wrong with single values of a GPU that works is no outage.
     tone: tone ?? 'warning',
     ...placeOf(view, gpu),
-    text: few.join(' '),
+    text: few.length === 1 ? few[0]! : few.map((text) => text.replace(/[^.]$/, '$&.')).join(' '),
   };
 }
 
