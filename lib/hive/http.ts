@@ -7,6 +7,7 @@ import { HivepulseError, systemCode } from '../errors.js';
 import { bearerOf, hostName, isLocalName, isLoopbackAddress, TokenTable } from '../http/auth.js';
 import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
+import { letGoOfVanished } from '../http/vanished-peers.js';
 
 /** What the hive's own server shows. */
 export interface HiveSource {
@@ -103,6 +104,7 @@ export async function serveHive(
     return reply.send(snapshot);
   });
   registerEvents(app, view);
+  letGoOfVanished(app.server);
   await extend?.(app);
   try {
     const url = await app.listen({ host, port });

@@ -26,6 +26,7 @@ import { placementRoutes } from './routes/placements.js';
 import { queryRoutes } from './routes/queries.js';
 import { serviceRoutes } from './routes/service.js';
 import type { StreamHub } from './stream-hub.js';
+import { letGoOfVanished } from './vanished-peers.js';
 
 export interface ServerLimits {
   readonly maxHeartbeatBytes: number;
@@ -136,6 +137,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     ? Fastify({ ...options, http: nodeOptions } as never)
     : Fastify({ ...options, https: { ...nodeOptions, ...tlsOptions(tls) } } as never)) as unknown as FastifyInstance;
   (app.server as unknown as HttpsServer).maxConnections = maxConnections;
+  letGoOfVanished(app.server);
 
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(TypeBoxValidatorCompiler as never);

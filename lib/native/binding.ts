@@ -69,6 +69,8 @@ export interface Binding {
   raiseDescriptorLimit(): number;
   /** The soft RLIMIT_NOFILE that this process came with, as far as it can be told: what children should get. */
   originalDescriptorLimit(): number;
+  /** TCP_USER_TIMEOUT (tcp(7)) of a socket, and of those that a listening one accepts. Gives 0 or an errno. */
+  setTcpUserTimeout(descriptor: number, milliseconds: number): number;
   /** sysconf(_SC_CLK_TCK): the unit of start times in /proc/<pid>/stat. */
   readonly clockTicksPerSecond: number;
   readonly pageSize: number;

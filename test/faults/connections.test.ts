@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Daemon, getJson, useHarness } from '../harness/harness.js';
-import { descriptors, residentMiB } from '../harness/resources.js';
+import { createOtherHost } from '../harness/network.js';
+import { descriptors, holdsConnection, residentMiB } from '../harness/resources.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -12,6 +13,8 @@ function affordable(): number {
   const soft = Number(limits.open_files.soft);
   return Number.isFinite(soft) ? Math.min(10_000, soft - 500) : 10_000;
 }
+
+const root = process.platform === 'linux' && process.getuid?.() === 0;
 
 describe('connections that mean no good', () => {
   const harness = useHarness();
@@ -29,8 +32,11 @@ describe('connections that mean no good', () => {
   });
 
   /** Opens a connection; what comes over it is kept as text. */
-  const open = (first?: string | Buffer): { socket: Socket; answer: () => string; closed: () => boolean } => {
-    const socket = connect(Number(new URL(queen.url).port), '127.0.0.1');
+  const open = (
+    first?: string | Buffer,
+    to = { host: '127.0.0.1', port: Number(new URL(queen.url).port) },
+  ): { socket: Socket; answer: () => string; closed: () => boolean } => {
+    const socket = connect(to);
     let answer = '';
     let closed = false;
     socket.on('data', (chunk) => {
@@ -124,6 +130,44 @@ describe('connections that mean no good', () => {
     await waitFor(() => halves.every(({ closed }) => closed()), { timeoutMs: 30_000, what: 'both sides to be ended' });
     await recovers();
   });
+
+  test.skipIf(!root)(
+    `connections_vanished${root ? '' : ' (skipped: network namespaces take root)'}: peers that are cut off without a word are let go`,
+    async () => {
+      const other = createOtherHost(harness());
+      const { address } = other;
+      const far = await harness().queen({
+        under: other.under,
+        args: ['--host', address, '--insecure', '--allowed-host', address, '--warming', '0'],
+      });
+      const { pid } = far.process;
+      const port = Number(new URL(far.url).port);
+      await getJson(`${far.url}/healthz`);
+      const held = () => peers.filter(({ socket }) => holdsConnection(port, socket.localPort ?? 0, pid)).length;
+      const head = (path: string) => `GET ${path} HTTP/1.1\r\nHost: ${address}\r\n\r\n`;
+      const peers = [
+        head('/v1/events'),
+        head('/v1/events?hive=alpha'),
+        head('/healthz'),
+        'GET /v1/workers HTTP/1.1\r\nHost: ',
+        `POST /v1/heartbeats HTTP/1.1\r\nHost: ${address}\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"a"`,
+      ].flatMap((text) => Array.from({ length: 10 }, () => open(text, { host: address, port })));
+      await waitFor(() => peers.slice(0, 30).every(({ answer }) => answer().includes('200 OK')), { what: 'answers' });
+      await waitFor(() => held() === peers.length, { what: 'connections' });
+      other.blackHole(true);
+      const cut = performance.now();
+      // A keep-alive each 15 s, and a minute for it to be acknowledged; the kernel by itself takes a quarter of an hour.
+      await waitFor(() => held() === 0, { timeoutMs: 110_000, everyMs: 250, what: 'vanished peers to be let go' });
+      expect(performance.now() - cut).toBeLessThan(110_000);
+      other.blackHole(false);
+      expect((await getJson<{ status: string }>(`${far.url}/healthz`)).status).toBe('ok');
+      await waitFor(() => descriptors(pid) <= before.descriptors + 8, {
+        timeoutMs: 20_000,
+        what: 'the descriptors to be given back',
+      });
+      expect(far.process.running).toBe(true);
+    },
+  );
 
   test('connections_pipelined: a thousand requests at once and then junk: answered in order, then refused', async () => {
     const one = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n';

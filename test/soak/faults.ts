@@ -1,4 +1,7 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { FaultyProxy, ProxyFault } from '../harness/proxy.js';
 import type { Random } from '../harness/random.js';
 import type { Command } from './protocol.js';
 
@@ -8,6 +11,10 @@ export interface Stage {
   readonly url: string;
   /** Lengths of faults are drawn up to this, s. */
   readonly longestSeconds: number;
+  /** Between the real hive and the queen. */
+  readonly proxy: FaultyProxy;
+  /** Where the queen keeps reservations: a small disk of its own. null where none can be mounted. */
+  readonly state: string | null;
   command(command: Command): void;
   signalQueen(signal: NodeJS.Signals): void;
   /** Ends the queen by kill -9 and starts another on its port. */
@@ -20,6 +27,8 @@ export interface SoakFault {
   readonly name: string;
   /** The queen's memory starts anew with it. */
   readonly endsQueen?: true;
+  /** Whether it can be injected here; always, where it is absent. */
+  possible?(stage: Stage): boolean;
   inject(stage: Stage): Promise<void>;
 }
 
@@ -49,6 +58,22 @@ const junk = [
   '{"schema":1,"seq":1e400}',
 ];
 
+const proxyFaults: readonly ProxyFault[] = [
+  { kind: 'silent' },
+  { kind: 'slow', bytesPerSecond: 1 },
+  { kind: 'reset', afterBytes: 40 },
+  { kind: 'answer', bytes: 'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<h1>Hello</h1>\n' },
+];
+
+async function reserve({ url }: Stage): Promise<void> {
+  const response = await fetch(`${url}/v1/placements`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ vramBytes: 1024 ** 3, reserveSeconds: 5 }),
+  });
+  if (!response.ok) throw new Error(`a placement was not answered: ${response.status} ${await response.text()}`);
+}
+
 export const soakFaults: readonly SoakFault[] = [
   {
     name: 'queen_stopped',
@@ -69,6 +94,30 @@ export const soakFaults: readonly SoakFault[] = [
       const seconds = length(stage, 3);
       stage.command({ type: 'mute', count: stage.random.whole(5, 60), forMs: seconds * 1000 });
       await stage.lasts(seconds);
+    },
+  },
+  {
+    name: 'hive_unreached',
+    async inject(stage) {
+      stage.proxy.become(stage.random.pick(proxyFaults));
+      await stage.lasts(length(stage, 2));
+      stage.proxy.become({ kind: 'none' });
+    },
+  },
+  {
+    name: 'disk_full',
+    possible: ({ state }) => state !== null,
+    async inject(stage) {
+      const filler = join(stage.state as string, 'filler');
+      try {
+        writeFileSync(filler, Buffer.alloc(4 << 20));
+      } catch {
+        // full, as it should be
+      }
+      await reserve(stage);
+      await stage.lasts(length(stage, 2));
+      rmSync(filler, { force: true });
+      await reserve(stage);
     },
   },
   {

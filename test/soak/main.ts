@@ -3,13 +3,15 @@
  * slow readers and faults drawn from a seed, for as long as wanted. Ends with a table, and with 1 where something that
  * must hold did not. Writes the same to test-results/soak.json.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Fleet } from '../../lib/contract/api.js';
 import { undoWhenInterrupted } from '../harness/interruption.js';
+import { temporaryDirectory } from '../harness/leftovers.js';
 import { Managed } from '../harness/processes.js';
+import { FaultyProxy } from '../harness/proxy.js';
 import { Random } from '../harness/random.js';
 import { descriptors, residentMiB } from '../harness/resources.js';
 import { waitFor } from '../harness/wait.js';
@@ -54,17 +56,35 @@ const over = () => interrupted || seconds() >= endsAt;
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** A disk of its own for what the queen keeps, so that it can be filled. */
+function smallDisk(): string | null {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return null;
+  const { path } = temporaryDirectory('state');
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=700', 'hivepulse-test', path]);
+  return mounted.status === 0 ? path : null;
+}
+const state = smallDisk();
+
 let life = 0;
 const lines: string[] = [];
 async function startQueen(port: string): Promise<{ queen: Managed; url: string }> {
   life += 1;
   const args = ['queen', '--port', port, '--max-streams', '100', '--warming', '2s'];
+  if (state !== null) args.push('--state', state);
   const queen = new Managed(`queen ${life}`, process.execPath, [main, ...args]);
   const match = await queen.line(/"role":"queen".*"url":"([^"]+)".*"msg":"listening"/);
   return { queen, url: match[1] as string };
 }
 let { queen, url } = await startQueen('0');
 const { port } = new URL(url);
+
+// One hive as it is run, between the simulated ones: a process of its own, behind a proxy that fails.
+const proxy = await FaultyProxy.before(url);
+const realHive = new Managed('hive', process.execPath, [
+  ...[main, 'hive', '--queen', proxy.url, '--port', '0', '--id', 'real', '--gpu', 'none', '--no-auto'],
+  ...['--interval', `${values.interval}ms`, '--runtime-dir', temporaryDirectory('run').path],
+]);
+await realHive.line(/"role":"hive".*"msg":"listening"/);
 
 const load: ChildProcess = fork(
   fileURLToPath(new URL('./load.ts', import.meta.url)),
@@ -89,7 +109,7 @@ const fleet = async (): Promise<Fleet> => {
 const whole = async (timeoutMs: number): Promise<number> => {
   const from = performance.now();
   // A fleet of which hosts are replaced: those that left are still offline for a while.
-  await waitFor(async () => (await fleet()).hives.online >= hiveCount, { timeoutMs, everyMs: 100, what: 'the fleet' });
+  await waitFor(async () => (await fleet()).hives.online > hiveCount, { timeoutMs, everyMs: 100, what: 'the fleet' });
   return performance.now() - from;
 };
 await whole(60_000);
@@ -100,6 +120,7 @@ const slow = [0, 0, 20_000, 50_000, 100_000].map((rate) => new SlowReader(url, r
 const auditors = [new Auditor(url)];
 
 const samples: Sample[] = [];
+const hiveSamples: Sample[] = [];
 const queries: number[] = [];
 const sampling = setInterval(() => {
   void auditors
@@ -110,6 +131,12 @@ const sampling = setInterval(() => {
     samples.push({ at: seconds(), rssMiB: residentMiB(queen.pid), descriptors: descriptors(queen.pid), life });
   } catch {
     // between two lives of the queen
+  }
+  try {
+    const { pid } = realHive;
+    hiveSamples.push({ at: seconds(), rssMiB: residentMiB(pid), descriptors: descriptors(pid), life: 1 });
+  } catch {
+    // it has ended, which is told at the end
   }
 }, 1000);
 let asking = false;
@@ -131,6 +158,8 @@ const kills: number[] = [];
 const stage: Stage = {
   random,
   url,
+  proxy,
+  state,
   longestSeconds: Math.min(30, Math.max(4, minutes * 3)),
   command,
   signalQueen: (signal) => queen.signal(signal),
@@ -155,7 +184,8 @@ interface Injected {
 }
 const injected: Injected[] = [];
 /** The queen is replaced in the first third only: after that its memory is watched for a slope. */
-const allowed = (fault: SoakFault): boolean => fault.endsQueen !== true || seconds() < endsAt / 3;
+const allowed = (fault: SoakFault): boolean =>
+  (fault.endsQueen !== true || seconds() < endsAt / 3) && (fault.possible?.(stage) ?? true);
 
 await pause(Math.min(10_000, endsAt * 100));
 if (allowed({ endsQueen: true } as SoakFault)) await inject(soakFaults.find(({ endsQueen }) => endsQueen)!);
@@ -207,6 +237,7 @@ const lost = missing.length - withQueen.length;
 const twice = [...union.values()].filter((times) => times > 1).length;
 const delays = readers.flatMap((reader) => reader.delays);
 const calm = settled(samples);
+const calmHive = settled(hiveSamples);
 const steady = readers.map((reader) => [...union.keys()].filter((mark) => !reader.marks.has(mark)).length);
 const text = [...lines, ...queen.lines];
 const parted = text.filter((line) => line.includes('did not keep up')).length;
@@ -230,6 +261,10 @@ const rows: readonly (readonly [string, string])[] = [
   [
     'queen descriptors',
     `${calm.at(-1)?.descriptors ?? '-'}, slope ${slopePerMinute(calm, (sample) => sample.descriptors).toFixed(2)}/min, growth ${growth(calm, (sample) => sample.descriptors)}`,
+  ],
+  [
+    'real hive',
+    `${calmHive.at(-1)?.rssMiB.toFixed(0) ?? '-'} MiB, growth ${growth(calmHive, ({ rssMiB }) => rssMiB).toFixed(1)} MiB; ${calmHive.at(-1)?.descriptors ?? '-'} descriptors, slope ${slopePerMinute(calmHive, (sample) => sample.descriptors).toFixed(2)}/min, growth ${growth(calmHive, (sample) => sample.descriptors)}`,
   ],
   ['heartbeat p50 / p99', `${ms(percentile(counts.latencies, 0.5))} / ${ms(percentile(counts.latencies, 0.99))}`],
   ['event to reader p50 / p99', `${ms(percentile(delays, 0.5))} / ${ms(percentile(delays, 0.99))}`],
@@ -266,6 +301,9 @@ const broken = [
   counts.accepted < 0.5 * counts.sent && 'less than half of the heartbeats were accepted',
   growth(calm, ({ rssMiB }) => rssMiB) > 48 + 0.5 * minutes && 'the queen grows',
   growth(calm, (sample) => sample.descriptors) > 50 && 'the queen collects descriptors',
+  !realHive.running && 'the real hive does not run any more',
+  growth(calmHive, ({ rssMiB }) => rssMiB) > 32 && 'the real hive grows',
+  growth(calmHive, (sample) => sample.descriptors) > 10 && 'the real hive collects descriptors',
   (calm.at(-1)?.rssMiB ?? 0) > 1024 && 'the queen takes more than 1 GiB',
 ].filter((problem) => problem !== false);
 mkdirSync('test-results', { recursive: true });
@@ -282,6 +320,8 @@ for (const problem of broken) console.error(`soak: BROKEN: ${problem}`);
 for (const reader of slow) reader.close();
 await Promise.all(readers.map((reader) => reader.close()));
 command({ type: 'end' });
+await realHive.stop();
+await proxy.close();
 await queen.stop();
 if (load.connected) load.disconnect();
 if (broken.length === 0) console.log('soak: everything held');
