@@ -2,12 +2,14 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FleetEvent, WorkerView } from '../../lib/contract/api.js';
-import { startHive } from '../../lib/hive/hive.js';
+import { defaults } from '../../lib/defaults.js';
 import { processLives } from '../../lib/hive/process-identity.js';
 import { type Queen, startQueen } from '../../lib/queen/queen.js';
+import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../harness/beat.js';
 import { createCgroupTree, joinCgroup } from '../harness/cgroups.js';
 import { useHarness } from '../harness/harness.js';
 import { FaultyProxy } from '../harness/proxy.js';
+import { residentMiB } from '../harness/resources.js';
 import type { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 import { useWorkerBench } from '../harness/worker-suite.js';
@@ -42,14 +44,10 @@ describe('out of memory', () => {
     const proxy = await FaultyProxy.before(queen.url);
     harness().defer(() => proxy.close());
     const stream = harness().stream(`${queen.url}/v1/events`);
-    await using hive = await startHive({
-      ...place(),
-      id: 'alpha',
-      queens: [proxy.url],
-      port: 0,
-      gpu: 'none',
-      auto: false,
-    });
+    const { root, runtimeDir } = place();
+    const args = ['--root', root, '--runtime-dir', runtimeDir, '--no-auto', '--gpu', 'none', '--id', 'alpha'];
+    const hive = await harness().hive([proxy.url], { args, startMs: 150_000 });
+    const beat = await BeatWatch.start(harness(), hive.url, defaults.intervalMs, patience.timeoutMs);
     const go = join(harness().directory(), 'go');
     const hog = await bench().sh(`while [ ! -e ${go} ]; do sleep 0.2; done; exec tail /dev/zero`, {
       instance: 'hog',
@@ -59,11 +57,15 @@ describe('out of memory', () => {
     const neighbour = await bench().sh('exec sleep 600', { instance: 'neighbour', memory: '64M' });
     await seen(hog.id, ({ oomKills }) => oomKills === 0);
     await seen(neighbour.id);
+    const memoryBefore = residentMiB(hive.process.pid);
     proxy.become({ kind: 'silent' });
+    beat.begin();
     writeFileSync(go, '');
     expect(await hog.exited).toMatchObject({ signal: 'SIGKILL' });
-    await waitFor(() => hive.sendFailure(), { ...patience, what: 'the hive to say that it cannot reach its queen' });
-    expect(hive.snapshot()?.faults.some(({ source }) => source === 'queen')).toBe(true);
+    await faultNamed(hive.url, ({ source }) => source === 'queen', patience.timeoutMs);
+    await new Promise((resolve) => setTimeout(resolve, faultSeconds * 1000));
+    expect(beat.uneven()).toBeNull();
+    expect(residentMiB(hive.process.pid)).toBeLessThan(memoryBefore + 64);
     expect(facts(stream, hog.id).map(({ kind }) => kind)).not.toContain('workerExited');
     proxy.become({ kind: 'none' });
     await waitFor(() => facts(stream, hog.id).some(({ kind }) => kind === 'workerExited'), {
@@ -76,6 +78,8 @@ describe('out of memory', () => {
       expect.objectContaining({ detail: expect.objectContaining({ signal: 'SIGKILL' }) }),
     ]);
     await seen(neighbour.id, ({ oomKills, liveness }) => oomKills === 0 && liveness === 'online');
+    await faultGone(hive.url, ({ source }) => source === 'queen', patience.timeoutMs);
+    expect(hive.process.running).toBe(true);
   });
 
   test('oom_kill_of_the_hive: its workers live on, and the next run of it finds them with all that is known', async () => {

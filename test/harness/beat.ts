@@ -36,7 +36,7 @@ export class BeatWatch {
     this.#intervalMs = intervalMs;
   }
 
-  static async start(harness: Harness, hiveUrl: string, intervalMs: number): Promise<BeatWatch> {
+  static async start(harness: Harness, hiveUrl: string, intervalMs: number, timeoutMs = 30_000): Promise<BeatWatch> {
     const stream = harness.stream(`${hiveUrl}/v1/events`);
     const control = harness.start('control timer', process.execPath, ['-e', controlCode(intervalMs)]);
     const controlTicks: number[] = [];
@@ -46,7 +46,7 @@ export class BeatWatch {
     const ticks = () => stream.messages.filter(({ event }) => event === 'snapshot').map(({ at }) => at);
     const watch = new BeatWatch(ticks, () => controlTicks, intervalMs);
     await waitFor(() => ticks().length >= 3 && controlTicks.length >= 3, {
-      timeoutMs: 30_000,
+      timeoutMs,
       what: 'the first ticks of the hive and of the control timer',
     });
     watch.begin();
