@@ -12,7 +12,10 @@ const plain = [
 
 /** The steps of .ci/run by name. */
 export function ciSteps(text) {
-  return new Set(['packages', ...[...text.matchAll(/^(?:step|suite) ([\w:-]+) /gm)].map(([, name]) => name)]);
+  return new Set([
+    'packages',
+    ...[...text.matchAll(/^(?:step|suite|start_beside) ([\w:-]+) /gm)].map(([, name]) => name),
+  ]);
 }
 
 /** The lines of a step, once for each value of the matrix that it names. */

@@ -13,6 +13,8 @@ export async function nvmlMessage(machine: Pick<FakeMachine, 'env'>): Promise<Nv
     env: { ...process.env, ...machine.env },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  // It may have ended by itself when it is told to.
+  child.stdin.on('error', () => undefined);
   try {
     for await (const line of createInterface({ input: child.stdout })) {
       const message = parseNvmlLine(line);
