@@ -33,10 +33,11 @@ describe.skipIf(suite.skip)(suite.title, () => {
       await stream.next((message) => message.event === 'heartbeat');
       host.worker('llm', '8080', busy, ['--model', 'tiny', '--label', 'tier=gold']);
 
-      // From the start of its process to the beat that the queen took and told of: rows in the stream are those of the registry.
+      // From the start of its process to the beat that the queen took and told of, whole: a cgroup may be seen an instant before
+      // its record. Rows in the stream are those of the registry.
       const named = (message: StreamMessage) =>
         message.event === 'heartbeat' &&
-        (message.data as StreamHeartbeat).workers.find(({ key }) => key === 'alpha/llm/8080');
+        (message.data as StreamHeartbeat).workers.find(({ key, model }) => key === 'alpha/llm/8080' && model !== null);
       const told = await stream.next((message) => named(message) !== false && named(message) !== undefined, 30_000);
       const row = named(told) as WorkerView;
       expect(row).toMatchObject({ group: 'llm', instance: '8080', model: 'tiny' });
