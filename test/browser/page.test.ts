@@ -36,7 +36,8 @@ describe('the page', () => {
   it('a killed worker leaves, and a new one comes', async () => {
     const queen = await use.queen();
     const fleet = await use.fleet(queen, two);
-    const page = await use.open(`${queen.url}/?view=workers`);
+    // It may end while its history is asked for; a browser writes every 404 to its console.
+    const page = await use.open(`${queen.url}/?view=workers`, desktop, /404/);
     await expect.poll(() => page.locator('.worker-row').count()).toBe(8);
     const hive = fleet.hive('serial');
     const killed = hive.killWorker();
