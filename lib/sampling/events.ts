@@ -45,7 +45,9 @@ export function exitEvents(
   const record = ended.find((candidate) => speaksOf(candidate, departed));
   // An exit that left children behind is in the running record as well, for longer.
   const exit = record?.exit ?? departed.record?.exit ?? null;
-  if (exit === null && departed.record !== null && nowMs - departed.atMs < exitGraceMs) return null;
+  // One of ours may go before its record was read; its exit is found by the cgroup then.
+  const ours = departed.record !== null || departed.origin === 'launched';
+  if (exit === null && ours && nowMs - departed.atMs < exitGraceMs) return null;
   const events: Occurrence[] = [];
   const kills = exit?.oomKills ?? null;
   const known = record ?? departed.record;

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { afterEach, describe, expect, it } from 'vitest';
-import { HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
+import { type HiveEvent, HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { GpuDevice } from '../../lib/gpu/reading.js';
 import { recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
@@ -324,7 +324,16 @@ describe('collect', () => {
     });
     expect(after.workersComplete).toBe(true);
     expect(after.workers[0]?.id).toBe('g/alive');
-    const events = sampler.takeEvents().filter(({ kind }) => kind === 'workerExited');
+    // The rows go at once; how they ended is told when no `run` has noted it in its time.
+    const events: Omit<HiveEvent, 'seq'>[] = [];
+    await waitFor(
+      async () => {
+        await sampler.sample();
+        events.push(...sampler.takeEvents().filter(({ kind }) => kind === 'workerExited'));
+        return events.length >= 2;
+      },
+      { timeoutMs: 15_000, everyMs: 200, what: 'both exits told' },
+    );
     expect(events.map(({ workerId }) => workerId).sort()).toEqual(['g/empty', 'g/gone']);
     expect(events[0]?.detail).toMatchObject({
       code: null,

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import type { WorkerRecord } from '../../lib/hive/records.js';
+import { type Departed, exitEvents, exitGraceMs } from '../../lib/sampling/events.js';
+
+const departed: Departed = {
+  id: 'demo/brief',
+  group: 'demo',
+  instance: 'brief',
+  origin: 'launched',
+  record: null,
+  inode: 4711,
+  oomKills: 0,
+  uptimeSeconds: 1,
+  atMs: 1000,
+  at: '2026-01-01T00:00:01.000Z',
+};
+const noted = {
+  group: 'demo',
+  instance: 'brief',
+  cgroupInode: 4711,
+  pid: 7,
+  startTicks: 9,
+  exit: { at: '2026-01-01T00:00:00.900Z', code: null, signal: 'SIGTERM', remaining: 0, oomKills: null },
+} as unknown as WorkerRecord;
+
+describe('how a worker ended', () => {
+  it('one of ours that went before its record was read is waited for, and its exit found by its cgroup', () => {
+    expect(exitEvents(departed, [], 1000 + exitGraceMs - 1)).toBeNull();
+    expect(exitEvents(departed, [noted], 1500)).toMatchObject([
+      { kind: 'workerExited', workerId: 'demo/brief', detail: { code: null, signal: 'SIGTERM' } },
+    ]);
+    const late = exitEvents(departed, [], 1000 + exitGraceMs);
+    expect(late).toMatchObject([{ kind: 'workerExited', detail: { code: null, signal: null } }]);
+    expect(late?.[0]?.detail.reason).toEqual(expect.any(String));
+  });
+
+  it('nobody waits for the exit of one that was not started here', () => {
+    expect(exitEvents({ ...departed, origin: 'adopted' }, [], 1000)).toMatchObject([{ detail: { signal: null } }]);
+  });
+});
