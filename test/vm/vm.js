@@ -29,6 +29,8 @@ import { cacheFolder, ensureImage, ensureSystemd } from './image.js';
 
 /** The machine failed, not the command. */
 export const vmFailed = 125;
+/** By then a guest is up, or it never comes up. */
+const bootMs = 180_000;
 const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The script that the guest runs: the command with its output on the two ports, then its exit code, then power off. */
@@ -114,11 +116,17 @@ async function boot(image, accel, run, options) {
   let messages = '';
   for (const from of [qemu.stdout, qemu.stderr]) from.setEncoding('utf8').on('data', (text) => (messages += text));
   const timer = setTimeout(() => qemu.kill('SIGKILL'), options.timeoutMs);
+  // An emulated guest may hang while it boots (some 8 s, on a starved host a minute); its command is not touched by this.
+  const up = setTimeout(
+    () => existsSync(join(run, 'control/started')) || qemu.kill('SIGKILL'),
+    options.bootMs ?? bootMs,
+  );
   const stop = () => qemu.kill('SIGTERM');
   options.signal?.addEventListener('abort', stop);
   await new Promise((resolve) => qemu.once('error', resolve).once('close', resolve));
   options.signal?.removeEventListener('abort', stop);
   clearTimeout(timer);
+  clearTimeout(up);
   const status = join(run, 'control/status');
   const ended = existsSync(status);
   if (ended) await Promise.all([out.done, err.done]);
@@ -216,9 +224,9 @@ export async function runInVm({
     };
     let { status, messages } = await boot(image, accel, run, settings);
     // An emulated guest on a starved host may miss a timer while it boots; the command itself is never run twice.
-    const again = status === null && !signal?.aborted && !existsSync(join(run, 'control/started'));
-    if (again) {
-      write.stderr('vm: the guest did not come up; trying once more\n');
+    for (let left = 2; left > 0; left -= 1) {
+      if (status !== null || signal?.aborted || existsSync(join(run, 'control/started'))) break;
+      write.stderr('vm: the guest did not come up; trying again\n');
       ({ status, messages } = await boot(image, accel, run, settings));
     }
     if (out !== undefined) cpSync(join(run, 'control/out'), resolve(out), { recursive: true });
