@@ -91,7 +91,17 @@ const { gpus, workers, events, faults, ...rest } = HeartbeatSchema.properties;
 const Envelope = { type: 'object', required: Object.keys(rest), properties: rest } as unknown as TSchema;
 const lists = { gpus, workers, events, faults } as const;
 
-const whole = compile(HeartbeatSchema);
+/**
+ * A frame as this version sends it, with every field of its GPUs: where some may be missing, each key there is has to be
+ * matched against a pattern of all, which is a fifth of the check. Frames of older hives are judged item by item.
+ */
+const whole = compile({
+  ...HeartbeatSchema,
+  properties: {
+    ...HeartbeatSchema.properties,
+    gpus: { ...gpus, items: { ...GpuSample, required: Object.keys(GpuSample.properties) } },
+  },
+} as unknown as TSchema);
 const envelope = compile(Envelope);
 const items = {
   gpus: compile(GpuSample),

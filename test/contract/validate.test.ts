@@ -106,6 +106,12 @@ describe('readHeartbeat', () => {
     expect(kept.length).toBe(list === 'faults' ? 1 : given.length - 1);
   });
 
+  it('takes the frame of an older hive, whose GPUs lack what came later, whole', () => {
+    const { migMode, ...older } = gpuOf('GPU-0');
+    const frame = wire(frameOf('a', 1, { gpus: [older, gpuOf('GPU-1')], events: [eventOf(1)] }));
+    expect(accepted(read(frame))).toEqual(frame);
+  });
+
   it('drops fields that a newer hive adds, at every level, and keeps the rest', () => {
     const frame = wire(frameOf('a')) as Record<string, unknown>;
     const added = { ...frame, colour: 'red', hive: { ...(frame.hive as object), mood: 'good' } } as Record<
