@@ -14,6 +14,7 @@ import type { Journal } from './journal.js';
 import { Lease } from './lease.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from './nats-link.js';
 import { NatsSession } from './nats-session.js';
+import { explain } from './nats-store.js';
 import { SharedReservations } from './shared-reservations.js';
 import { allHeartbeats, allRemovals, heartbeatSubject, hiveOfToken, lastToken, removalSubject } from './subjects.js';
 
@@ -77,7 +78,9 @@ export class NatsBus implements Bus {
     this.#intake = new Intake(registry, limits);
     this.#silent = new SilentConclusions(clock, silentMs);
     this.#events = new EventStream(registry, (event) => this.#silent.said(event));
-    this.#reservations = new SharedReservations(registry);
+    this.#reservations = new SharedReservations(registry, {
+      unanswered: (error) => this.#log.warn(`NATS: reservations could not be written: ${explain(error)}`),
+    });
     this.#lease = new Lease({
       queenId: registry.queenId,
       clock,
@@ -282,7 +285,7 @@ export class NatsBus implements Bus {
     if (this.#session !== session) return;
     this.#events.send(session.js);
     this.#ticks++;
-    if (this.#ticks % sweepEvery === 0 && this.#lease.held) this.#reservations.sweep();
+    if (this.#ticks % sweepEvery === 0) this.#reservations.sweep(this.#lease.held);
   }
 
   #enter(): void {

@@ -46,6 +46,13 @@ interface Slot {
   writing: boolean;
 }
 
+export interface SharedReservationsOptions {
+  readonly clock?: () => number;
+  readonly random?: () => number;
+  /** Told of each write that got no answer, and why. */
+  readonly unanswered?: (error: unknown) => void;
+}
+
 /** How long a placement tries against other queens that want the same room. */
 const contendMs = 4000;
 
@@ -69,13 +76,17 @@ export class SharedReservations {
   readonly #known = new Map<string, number>();
   readonly #listed = new Map<string, readonly string[]>();
   readonly #slots = new Map<string, Slot>();
+  /** Released here, or told to have failed: other queens hold it for as long as the store lists it. */
+  readonly #released = new Set<string>();
+  readonly #unanswered: (error: unknown) => void;
   conflicts = 0;
 
-  constructor(registry: Registry, clock: () => number = () => performance.now(), random: () => number = Math.random) {
+  constructor(registry: Registry, options: SharedReservationsOptions = {}) {
     this.#registry = registry;
     this.#queenId = registry.queenId;
-    this.#clock = clock;
-    this.#random = random;
+    this.#clock = options.clock ?? (() => performance.now());
+    this.#random = options.random ?? Math.random;
+    this.#unanswered = options.unanswered ?? (() => undefined);
   }
 
   get attached(): boolean {
@@ -89,6 +100,8 @@ export class SharedReservations {
     // A store that was made anew holds nothing: what was granted before is written again.
     const hives = new Set(this.#registry.savedReservations().map(({ hive }) => hive));
     for (const hive of hives) if (!this.#revisions.has(hive)) void this.#commit(hive, null);
+    // What was written without an answer may have come while nothing could be written against it.
+    for (const hive of this.#listed.keys()) this.#disown(hive);
   }
 
   /** Before a store is read from its beginning. */
@@ -125,15 +138,15 @@ export class SharedReservations {
     const held = this.#registry.savedReservations().find((each) => each.id === id);
     if (!held) return false;
     if (this.#store === null) throw unavailable('the store of reservations is out of reach');
-    // Known, so that it is not taken over again from a store that still lists it.
-    this.#known.set(id, held.expiresAt);
-    this.#registry.releaseReservation(id);
+    this.#giveUp(held);
     const untilMs = this.#clock() + contendMs;
     for (;;) {
       const outcome = await this.#commit(held.hive, null);
       if (outcome === 'written') return true;
       if (outcome === 'failed' || this.#clock() > untilMs)
-        throw unavailable('it is released here, but the other queens hold it until its time is over');
+        throw unavailable(
+          'it is released here, but the other queens hold it until the store answers, or its time is over',
+        );
     }
   }
 
@@ -149,19 +162,22 @@ export class SharedReservations {
       listed.map(({ id }) => id),
     );
     // What this queen wrote it holds already.
-    if (valid.writer === this.#queenId) {
-      this.#disown(hive);
-      return;
+    if (valid.writer !== this.#queenId) {
+      this.#takeBack(hive, this.#slots.get(hive)?.waiters.splice(0) ?? []);
+      this.#adopt(hive, listed);
     }
-    this.#takeBack(hive, this.#slots.get(hive)?.waiters.splice(0) ?? []);
-    this.#adopt(hive, listed);
+    this.#disown(hive);
   }
 
-  /** Rewrites hives whose entry lists reservations that are over or used up. For one queen, now and then. */
-  sweep(): void {
+  /** Forgets what is long over. `rewrites`, for one queen: hives whose entry lists what is over or used up are written anew. */
+  sweep(rewrites: boolean): void {
     const wallMs = Date.now();
-    for (const [id, expiresAt] of this.#known) if (expiresAt < wallMs - 60_000) this.#known.delete(id);
-    if (this.#store === null) return;
+    for (const [id, expiresAt] of this.#known)
+      if (expiresAt < wallMs - 60_000) {
+        this.#known.delete(id);
+        this.#released.delete(id);
+      }
+    if (this.#store === null || !rewrites) return;
     for (const [hive, ids] of this.#listed) {
       if (ids.length === 0) continue;
       const held = new Set(this.#registry.savedReservations(hive).map(({ id }) => id));
@@ -180,11 +196,17 @@ export class SharedReservations {
     for (const id of held) if (this.#known.has(id)) this.#registry.releaseReservation(id);
   }
 
-  /** Writes a hive anew that lists what this queen has told to have failed: it was written, but the answer did not come. */
+  /** Holds it no longer, and does not take it over again from a store that still lists it. */
+  #giveUp({ id, expiresAt }: SavedReservation): void {
+    this.#known.set(id, expiresAt);
+    this.#released.add(id);
+    this.#registry.releaseReservation(id);
+  }
+
+  /** Writes a hive anew whose entry lists what was given up here: it was written, but the answer did not come. */
   #disown(hive: string): void {
-    if (this.#store === null) return;
-    const held = new Set(this.#registry.savedReservations(hive).map(({ id }) => id));
-    if (this.#listed.get(hive)?.some((id) => !held.has(id) && !this.#known.has(id))) void this.#commit(hive, null);
+    if (this.#store !== null && this.#listed.get(hive)?.some((id) => this.#released.has(id)))
+      void this.#commit(hive, null);
   }
 
   #takeBack(hive: string, waiters: readonly Waiter[]): void {
@@ -220,9 +242,10 @@ export class SharedReservations {
       try {
         if (this.#store === null) throw unavailable('the store is out of reach');
         revision = await this.#store.write(hiveKey(hive), value, this.#revisions.get(hive) ?? 0);
-      } catch {
+      } catch (error) {
+        this.#unanswered(error);
         // It may have been written all the same: then the others hold the room until it is taken back here.
-        this.#fail([...waiters, ...slot.waiters.splice(0)]);
+        this.#fail(hive, [...waiters, ...slot.waiters.splice(0)]);
         setTimeout(() => this.#disown(hive), 250 + this.#random() * 500).unref();
         continue;
       }
@@ -234,6 +257,7 @@ export class SharedReservations {
         continue;
       }
       this.#revisions.set(hive, Math.max(revision, this.#revisions.get(hive) ?? 0));
+      for (const id of this.#listed.get(hive) ?? []) this.#released.delete(id);
       this.#listed.set(
         hive,
         reservations.map(({ id }) => id),
@@ -245,9 +269,11 @@ export class SharedReservations {
     this.#slots.delete(hive);
   }
 
-  #fail(waiters: readonly Waiter[]): void {
+  #fail(hive: string, waiters: readonly Waiter[]): void {
+    const held = new Map(this.#registry.savedReservations(hive).map((each) => [each.id, each]));
     for (const { id, done } of waiters) {
-      if (id !== null) this.#registry.releaseReservation(id);
+      const reservation = id === null ? undefined : held.get(id);
+      if (reservation) this.#giveUp(reservation);
       done('failed');
     }
   }

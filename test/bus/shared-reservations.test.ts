@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type ReservationStore, SharedReservations } from '../../lib/bus/shared-reservations.js';
 import { hiveOfKey } from '../../lib/bus/subjects.js';
 import type { PlacementReply } from '../../lib/contract/api.js';
@@ -129,6 +129,55 @@ describe('reservations that queens share', () => {
       .poll(() => [...bucket.entries.values()].map(({ value }) => JSON.parse(value).reservations))
       .toEqual([[]]);
     expect((await all[1]?.shared.place({ vramBytes: gib, reserveSeconds: 600 }))?.reservation).not.toBeNull();
+  });
+
+  it('a write whose answer is lost as the store goes out of reach is taken back once it is there again', async () => {
+    const bucket = new Bucket();
+    const all = queens(2, bucket, fleet(1));
+    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    bucket.mute = true;
+    const answer = expect(a.shared.place({ vramBytes: gib, reserveSeconds: 600 })).rejects.toThrow('did not answer');
+    await vi.advanceTimersByTimeAsync(10);
+    await answer;
+    a.shared.attach(null);
+    // Past the time at which it would have looked by itself.
+    await vi.advanceTimersByTimeAsync(2000);
+    vi.useRealTimers();
+    expect(b.registry.reservations().length).toBe(1);
+    bucket.mute = false;
+    a.shared.reset();
+    for (const [key, { revision, value }] of bucket.entries)
+      a.shared.apply(hiveOfKey(key) ?? '', revision, Buffer.from(value));
+    a.shared.attach(bucket.store());
+    for (const { registry } of all) await expect.poll(() => registry.reservations()).toEqual([]);
+  });
+
+  it('a grant that failed does not come back through what another queen writes', async () => {
+    const bucket = new Bucket();
+    const all = queens(2, bucket, fleet(1));
+    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    bucket.mute = true;
+    await expect(a.shared.place({ vramBytes: gib, reserveSeconds: 600 })).rejects.toThrow('did not answer');
+    await expect.poll(() => b.registry.reservations().length).toBe(1);
+    bucket.mute = false;
+    const { reservation } = await b.shared.place({ vramBytes: gib, reserveSeconds: 600 });
+    for (const { registry } of all)
+      await expect.poll(() => registry.reservations().map(({ id }) => id)).toEqual([reservation?.id]);
+  });
+
+  it('a release that the store did not take is made good once it answers', async () => {
+    const bucket = new Bucket();
+    const all = queens(2, bucket, fleet(1));
+    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    const { reservation } = await a.shared.place({ vramBytes: gib, reserveSeconds: 600 });
+    await expect.poll(() => b.registry.reservations().length).toBe(1);
+    bucket.away = true;
+    await expect(a.shared.release(reservation?.id ?? '')).rejects.toThrow('other queens hold it');
+    expect(b.registry.reservations().length).toBe(1);
+    bucket.away = false;
+    for (const { registry } of all) await expect.poll(() => registry.reservations(), { timeout: 5000 }).toEqual([]);
   });
 
   it('what one queen releases is free at all of them, and does not come back', async () => {
