@@ -16,7 +16,7 @@ import {
   reservationStore,
   reservationStream,
 } from './nats-store.js';
-import type { SharedReservations } from './shared-reservations.js';
+import type { ReservationStore, SharedReservations } from './shared-reservations.js';
 import { eventStream, hiveOfKey, leaseBucket, reservationBucket } from './subjects.js';
 
 /** A consumer that says nothing for so long although there is something to say is made anew. */
@@ -47,7 +47,7 @@ export class NatsSession {
   #reservationsCreated: string | null = null;
   #mirrored = false;
   #leaseKv: KV | null = null;
-  #reservationKv: KV | null = null;
+  #store: ReservationStore | null = null;
   #leaseCreated: string | null = null;
   #said = '';
   #closed = false;
@@ -91,6 +91,8 @@ export class NatsSession {
     this.#closed = true;
     this.#events?.stop();
     this.#reservations?.stop();
+    const { reservations } = this.#options;
+    if (this.#store !== null && reservations.isAttached(this.#store)) reservations.attach(null);
   }
 
   /** Once for each thing that is wrong, not once a second. */
@@ -118,6 +120,7 @@ export class NatsSession {
       this.#events.stop();
       this.#events = null;
     }
+    if (this.#closed) return false;
     const after = events.begin(info);
     const follower = new Follower(eventStream, after, (message) => events.receive(message), onBroken);
     this.#events = follower;
@@ -131,11 +134,11 @@ export class NatsSession {
     const { packages, reservations, log } = this.#options;
     let info = await infoOf(jsm, packages, reservationStream);
     if (info === null) {
-      this.#reservationKv = await this.#bucket(reservationBucket);
+      this.#store = reservationStore(packages, await this.#bucket(reservationBucket));
       info = await infoOf(jsm, packages, reservationStream);
       if (info === null) return false;
     }
-    this.#reservationKv ??= await this.#bucket(reservationBucket, false);
+    this.#store ??= reservationStore(packages, await this.#bucket(reservationBucket, false));
     const created = String(info.created);
     const other = created !== this.#reservationsCreated;
     if (this.#reservations !== null && (other || !this.#reservations.judge(info, performance.now(), silentMs))) {
@@ -148,6 +151,7 @@ export class NatsSession {
       this.#reservations = null;
       reservations.attach(null);
     }
+    if (this.#closed) return false;
     if (this.#reservations === null) {
       this.#mirrored = false;
       this.#reservationsCreated = created;
@@ -161,7 +165,8 @@ export class NatsSession {
       this.#mirrored = true;
     }
     // Also where it was let go of while the server did not answer: the connection, and with it the mirror, may have stayed.
-    if (!reservations.attached) reservations.attach(reservationStore(packages, this.#reservationKv));
+    // But not by a session that ended meanwhile: its connection would stand where the next one's belongs.
+    if (!this.#closed && !reservations.isAttached(this.#store)) reservations.attach(this.#store);
     return true;
   }
 

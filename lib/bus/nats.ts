@@ -29,6 +29,7 @@ const silentMs = 15_000;
 /** After so long without the shared stream a queen's events get one of its own. */
 const localAfterMs = 5000;
 const tendMs = 1000;
+const unansweredEveryMs = 10_000;
 const sweepEvery = 30;
 
 export interface NatsBusOptions {
@@ -66,6 +67,7 @@ export class NatsBus implements Bus {
   /** Since when the shared part is in reach, else since when it is not. */
   #readySinceMs: number | null = null;
   #awaySinceMs = performance.now();
+  #unansweredSaidMs = Number.NEGATIVE_INFINITY;
   #oversized = 0;
   #passed = 0;
 
@@ -79,7 +81,7 @@ export class NatsBus implements Bus {
     this.#silent = new SilentConclusions(clock, silentMs);
     this.#events = new EventStream(registry, (event) => this.#silent.said(event));
     this.#reservations = new SharedReservations(registry, {
-      unanswered: (error) => this.#log.warn(`NATS: reservations could not be written: ${explain(error)}`),
+      unanswered: (error) => this.#unanswered(error),
     });
     this.#lease = new Lease({
       queenId: registry.queenId,
@@ -292,6 +294,14 @@ export class NatsBus implements Bus {
     if (this.#readySinceMs !== null) return;
     this.#readySinceMs = performance.now();
     this.#log.info('the queens share their fleet over NATS');
+  }
+
+  /** Told now and then, not for each of those who ask for room. */
+  #unanswered(error: unknown): void {
+    const nowMs = performance.now();
+    if (nowMs < this.#unansweredSaidMs + unansweredEveryMs) return;
+    this.#unansweredSaidMs = nowMs;
+    this.#log.warn(`NATS: a reservation could not be written: ${explain(error)}`);
   }
 
   #leave(): void {

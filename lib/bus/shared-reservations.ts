@@ -89,8 +89,9 @@ export class SharedReservations {
     this.#unanswered = options.unanswered ?? (() => undefined);
   }
 
-  get attached(): boolean {
-    return this.#store !== null;
+  /** This store, and not one whose connection is over. */
+  isAttached(store: ReservationStore): boolean {
+    return this.#store === store;
   }
 
   /** The store is there and `apply` was given all that it holds; null: it is out of reach. */

@@ -48,10 +48,23 @@ test('three servers: each in turn is lost with no event, no reservation and no h
   const connection = await connect({ servers: servers.map(({ url }) => url.replace('nats://', '')) });
   harness().defer(() => connection.close());
   const jsm = await jetstreamManager(connection);
-  for (const name of ['HIVEPULSE_EVENTS', 'KV_HIVEPULSE_RESERVATIONS', 'KV_HIVEPULSE_LEASE'])
-    expect((await jsm.streams.info(name)).config.num_replicas, name).toBe(3);
+  const streams = ['HIVEPULSE_EVENTS', 'KV_HIVEPULSE_RESERVATIONS', 'KV_HIVEPULSE_LEASE'];
+  for (const name of streams) expect((await jsm.streams.info(name)).config.num_replicas, name).toBe(3);
+  /** Only then may a server be lost: what two of three hold is safe. */
+  const copied = () =>
+    waitFor(
+      async () => {
+        const clusters = await Promise.all(streams.map(async (name) => (await jsm.streams.info(name)).cluster));
+        return clusters.every(
+          (cluster) =>
+            cluster?.leader !== undefined && cluster.replicas?.every((copy) => copy.current && !copy.offline),
+        );
+      },
+      { what: 'all copies to be current', timeoutMs: 60_000, everyMs: 200 },
+    );
 
   for (const [i, server] of servers.entries()) {
+    await copied();
     await server.kill();
     const hive = fleet.hives[i];
     hive?.killWorker();
@@ -64,21 +77,13 @@ test('three servers: each in turn is lost with no event, no reservation and no h
     await reserve(urls[i % 2] as string);
     for (const url of urls) expect((await fleetOf(url)).hives).toMatchObject({ online: 10, offline: 0 });
     await server.start();
-    // It must have caught up before the next one may be lost.
-    await waitFor(
-      async () => {
-        const { cluster } = await jsm.streams.info('HIVEPULSE_EVENTS');
-        return cluster?.leader !== undefined && cluster.replicas?.every(({ current, offline }) => current && !offline);
-      },
-      { what: 'all copies to be current', timeoutMs: 60_000, everyMs: 200 },
-    );
   }
   const reserved = async (url: string) =>
     (await getJson<{ items: { id: string }[] }>(`${url}/v1/reservations`)).items.map(({ id }) => id).toSorted();
-  for (const url of urls)
-    await waitFor(async () => JSON.stringify(await reserved(url)) === JSON.stringify(granted.toSorted()), {
-      what: 'every reservation at each queen',
-    });
+  for (const [i, url] of urls.entries())
+    await expect
+      .poll(() => reserved(url), { message: `reservations at queen ${i}`, timeout: 10_000, interval: 100 })
+      .toEqual(granted.toSorted());
   await beats(fleet);
   await hush(fleet);
   await agree(urls, 10);
