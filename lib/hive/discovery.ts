@@ -33,6 +33,9 @@ export interface DiscoveryOptions {
   readonly keepMs?: number;
 }
 
+/** Time after which a launch is not waited for, ms: systemd-run is given 30 s. */
+const launchMs = 35_000;
+
 /** Limits of one cgroup as the files say them; null = none. */
 interface Limits {
   readonly memoryBytes: number | null;
@@ -71,7 +74,7 @@ export class Discovery {
   #recordsMs = Number.NEGATIVE_INFINITY;
   #limits = new Map<string, Limits>();
   #rootAdoptable = false;
-  #records: RecordsRead = { running: [], ended: [], problems: [] };
+  #records: RecordsRead = { running: [], ended: [], launching: [], problems: [] };
   #set: WatchSet = { watched: [], complete: false, faults: [], ended: [] };
   #running: Promise<void> | null = null;
   #again = false;
@@ -208,7 +211,26 @@ export class Discovery {
         else if (!this.#covered(path, found)) found.set(path, null);
       }
     }
+    for (const path of this.#unfinished()) found.delete(path);
     return found;
+  }
+
+  /**
+   * Our own whose record is still to come: seen without it, a worker would have no labels, no model and no reservation.
+   * A launch that died half-way holds its worker back for no longer than one may take.
+   */
+  #unfinished(): readonly string[] {
+    const nowMs = Date.now();
+    const { running, launching } = this.#records;
+    const ids = new Set<string>();
+    for (const { id, sinceMs } of launching) if (Math.abs(nowMs - sinceMs) < launchMs) ids.add(id);
+    if (ids.size === 0) return [];
+    for (const { group, instance } of running) ids.delete(`${group}/${instance}`);
+    // Whoever is watched already stays: a launch under its name will be refused.
+    for (const { id } of this.#set.watched) ids.delete(id);
+    return [...this.#named]
+      .filter(([, { kind, group, instance }]) => kind === 'own' && ids.has(`${group}/${instance}`))
+      .map(([path]) => path);
   }
 
   #hold(path: string): void {

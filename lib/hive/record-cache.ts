@@ -8,7 +8,7 @@ import { type RecordsRead, readRecords } from './records.js';
  */
 export function recordCache(dir: string, read: (dir: string) => Promise<RecordsRead> = readRecords) {
   let signature: string | null = null;
-  let last: RecordsRead = { running: [], ended: [], problems: [] };
+  let last: RecordsRead = { running: [], ended: [], launching: [], problems: [] };
   return async (): Promise<RecordsRead> => {
     const now = await directoryTimes(dir);
     // A write within the clock's grain of the last look would not show: what is young is read again.

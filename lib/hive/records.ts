@@ -13,6 +13,8 @@ export interface RecordsRead {
   readonly running: readonly WorkerRecord[];
   /** Workers that ended in the last minutes (`exitRetentionMs`), oldest first; `exit` is set. */
   readonly ended: readonly WorkerRecord[];
+  /** Names whose worker is being started: its record is still to come. */
+  readonly launching: readonly { readonly id: string; readonly sinceMs: number /** By the wall clock. */ }[];
   /** Files that could not be read; the rest is complete. */
   readonly problems: readonly { readonly path: string; readonly message: string }[];
 }
@@ -21,6 +23,8 @@ export interface RecordsRead {
 export const exitRetentionMs = 10 * 60_000;
 const maxExits = 1000;
 const maxRecordBytes = 1024 * 1024;
+
+const lockSuffix = '.lock';
 
 const workersOf = (dir: string) => join(dir, 'workers');
 const exitsOf = (dir: string) => join(dir, 'exits');
@@ -135,7 +139,7 @@ export async function lockInstance(
   instance: string,
   waitMs = 10_000,
 ): Promise<() => Promise<void>> {
-  const path = join(workersOf(dir), group, `${instance}.lock`);
+  const path = join(workersOf(dir), group, `${instance}${lockSuffix}`);
   const self = `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
   const end = performance.now() + waitMs;
   for (;;) {
@@ -207,6 +211,7 @@ export async function readRecord(dir: string, group: string, instance: string): 
 export async function readRecords(dir: string): Promise<RecordsRead> {
   const running: WorkerRecord[] = [];
   const ended: WorkerRecord[] = [];
+  const launching: { id: string; sinceMs: number }[] = [];
   const problems: { path: string; message: string }[] = [];
   const list = async (path: string): Promise<readonly string[]> => {
     try {
@@ -225,11 +230,18 @@ export async function readRecords(dir: string): Promise<RecordsRead> {
     else into.push(read.record);
   };
   for (const group of await list(workersOf(dir))) {
-    for (const name of await list(join(workersOf(dir), group))) await take(join(workersOf(dir), group, name), running);
+    for (const name of await list(join(workersOf(dir), group))) {
+      const path = join(workersOf(dir), group, name);
+      if (!name.endsWith(lockSuffix)) await take(path, running);
+      else {
+        const lock = await stat(path).catch(() => null);
+        if (lock) launching.push({ id: `${group}/${name.slice(0, -lockSuffix.length)}`, sinceMs: lock.mtimeMs });
+      }
+    }
   }
   for (const name of await list(exitsOf(dir))) await take(join(exitsOf(dir), name), ended);
   ended.sort((a, b) => (a.exit?.at ?? '').localeCompare(b.exit?.at ?? ''));
-  return { running, ended, problems };
+  return { running, ended, launching, problems };
 }
 
 /**

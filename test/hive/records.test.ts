@@ -60,7 +60,7 @@ describe('records', () => {
   });
 
   it('a directory that does not exist is no worker and no problem', async () => {
-    expect(await readRecords(join(dir, 'nowhere'))).toEqual({ running: [], ended: [], problems: [] });
+    expect(await readRecords(join(dir, 'nowhere'))).toEqual({ running: [], ended: [], launching: [], problems: [] });
   });
 
   it('a torn, empty or foreign file costs no other record and is named', async () => {

@@ -1,10 +1,10 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HiveEvent, HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { GpuDevice } from '../../lib/gpu/reading.js';
-import { recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
+import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
 import { waitFor } from '../harness/wait.js';
 import { bootSeconds, FakeMachine, fakeGpu } from './machine.js';
@@ -473,6 +473,34 @@ describe('collect', () => {
       return seen.length >= 3;
     });
     expect(seen).toEqual([null, 0, 0]);
+  });
+
+  it('a worker whose record is still being written comes with it, never as one without labels', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    machine.cgroup(path);
+    machine.process({ pid: 100, argv: ['a'], cgroup: path });
+    const free = await lockInstance(machine.runtime, 'g', 'i');
+    const sampler = samplerOf(machine);
+    expect(await sampler.sample()).toMatchObject({ workersComplete: true, workers: [] });
+    await record(machine, { group: 'g', instance: 'i', labels: { team: 'search' } });
+    await free();
+    const snapshot = await waitFor(async () => {
+      const now = await sampler.sample();
+      return now.workers.length > 0 ? now : null;
+    });
+    expect(workerOf(snapshot, 'g/i').labels).toEqual({ team: 'search' });
+  });
+
+  it('a launch that died half-way does not hide its worker for longer than one may take', async () => {
+    const machine = machineOf();
+    const path = `${ours}/g/i`;
+    machine.cgroup(path);
+    machine.process({ pid: 100, argv: ['a'], cgroup: path });
+    await lockInstance(machine.runtime, 'g', 'i');
+    const long = new Date(Date.now() - 36_000);
+    utimesSync(join(machine.runtime, 'workers', 'g', 'i.lock'), long, long);
+    expect((await samplerOf(machine).sample()).workers.map(({ id }) => id)).toEqual(['g/i']);
   });
 
   it('the host’s figures hold the contract', async () => {
