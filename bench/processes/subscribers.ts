@@ -1,0 +1,46 @@
+// Readers of a queen's event stream, each on a socket of its own, in a process of theirs as they are in life.
+// argv: port, how many. Says when all have their snapshot; answers each message with what arrived since, and when.
+import { connect } from 'node:net';
+
+/** Beats and the times at which they were read, ms of CLOCK_MONOTONIC, which is one for all processes. */
+export interface Arrivals {
+  readonly beats: readonly number[];
+  readonly atMs: readonly number[];
+}
+
+const [port, count] = process.argv.slice(2).map(Number) as [number, number];
+/** Each beat renames a worker, so that what is read tells which beat it is of. */
+const mark = /"name":"beat-(\d+)"/g;
+
+let beats: number[] = [];
+let atMs: number[] = [];
+
+async function subscribe(): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  let tail = '';
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.on('data', (chunk) => {
+      const now = Number(process.hrtime.bigint()) / 1e6;
+      const text = tail + chunk.toString('latin1');
+      for (const [, beat] of text.matchAll(mark)) {
+        beats.push(Number(beat));
+        atMs.push(now);
+      }
+      // A mark may be cut in two; one that is whole must not be found again.
+      tail = text.slice(Math.max(text.lastIndexOf('"name":"beat-') + 1, text.length - 32));
+      if (text.includes('event: snapshot')) resolve();
+    });
+    socket.write('GET /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n');
+  });
+}
+
+for (let i = 0; i < count; i += 50)
+  await Promise.all(Array.from({ length: Math.min(50, count - i) }, () => subscribe()));
+process.on('message', () => {
+  process.send?.({ beats, atMs } satisfies Arrivals);
+  beats = [];
+  atMs = [];
+});
+process.once('disconnect', () => process.exit());
+process.send?.({ ready: true });
