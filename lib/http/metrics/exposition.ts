@@ -72,9 +72,9 @@ export class Exposition<Scrape> {
     // prom-client writes the suffix of counters itself in OpenMetrics.
     const name = format === 'openMetrics' && type === 'counter' ? family.name.replace(/_total$/, '') : family.name;
     const values = (scrape: Scrape) => {
-      const samples: { value: number; labels?: LabelValues; sharedLabels?: LabelValues }[] = [];
+      const samples: { value: number; labels: LabelValues | undefined; sharedLabels: LabelValues | undefined }[] = [];
       for (const { value, labels, shared } of family.collect(scrape))
-        samples.push({ value, ...(labels && { labels }), ...(shared && { sharedLabels: shared }) });
+        samples.push({ value, labels, sharedLabels: shared });
       return { name, help, type, values: samples, aggregator: 'sum' };
     };
     const get = () => {
