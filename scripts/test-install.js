@@ -267,23 +267,21 @@ async function onArm64(installed) {
     [!existsSync('/usr/aarch64-linux-gnu/lib/libc.so.6'), 'libc6-arm64-cross'],
     [!existsSync('/usr/aarch64-linux-gnu/lib/libstdc++.so.6'), 'libstdc++6-arm64-cross'],
   ].filter(([gone]) => gone);
-  await check(where, 'sample, start, query, stop', () => {
-    if (missing.length > 0) throw new Failed(`missing: apt-get install ${missing.map(([, name]) => name).join(' ')}`);
-    const node = nodeBinary('20', 'arm64');
-    const args = [...runner.slice(1), node, 'service.mjs', 'native'];
-    const said = run(runner[0], args, {
-      cwd: installed.directory,
-      env: environment(installed.node),
-      timeout: 300_000,
-    }).trim();
-    if (!said.includes('"arch":"arm64"')) throw new Failed(said);
-    return said;
-  });
-  if (missing.length === 0) {
-    await check(where, 'hivepulse-launch and hivepulse-gpu run', () =>
-      executables(installed.directory, 'arm64', runner),
-    );
+  if (missing.length > 0) throw new Failed(`missing: apt-get install ${missing.map(([, name]) => name).join(' ')}`);
+  for (const release of releases) {
+    await check(`node ${release}, ${where}`, 'sample, start, query, stop', () => {
+      const node = nodeBinary(release, 'arm64');
+      const args = [...runner.slice(1), node, 'service.mjs', 'native'];
+      const said = run(runner[0], args, {
+        cwd: installed.directory,
+        env: environment(installed.node),
+        timeout: 300_000,
+      }).trim();
+      if (!said.includes('"arch":"arm64"')) throw new Failed(said);
+      return said;
+    });
   }
+  await check(where, 'hivepulse-launch and hivepulse-gpu run', () => executables(installed.directory, 'arm64', runner));
 }
 
 try {
