@@ -1,3 +1,4 @@
+import { monotonicMs } from '../lib/monotonic.js';
 import { startQueen } from '../lib/queen/queen.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { Child } from './children.js';
@@ -22,8 +23,6 @@ const cases: readonly Case[] = [
 const percentile = (sorted: readonly number[], share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 
-const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
-
 async function measure(context: BenchContext, { subscribers, perSecond, beats }: Case) {
   const queen = await startQueen({ port: 0, warmingMs: 0, maxStreams: 2000, requestsPerSecond: 1e6 });
   context.defer(() => queen.close());
@@ -39,7 +38,7 @@ async function measure(context: BenchContext, { subscribers, perSecond, beats }:
     const hive = hives[beat % hives.length] as SimulatedHive;
     const frame = hive.frame();
     const workers = frame.workers.map((worker, i) => (i === 0 ? { ...worker, name: `beat-${beat}` } : worker));
-    sentAt[beat] = nowMs();
+    sentAt[beat] = monotonicMs();
     queen.registry.heartbeat({ ...frame, workers });
     await new Promise((resolve) => setTimeout(resolve, 1000 / perSecond));
   }

@@ -267,7 +267,10 @@ async function onArm64(installed) {
     [!existsSync('/usr/aarch64-linux-gnu/lib/libc.so.6'), 'libc6-arm64-cross'],
     [!existsSync('/usr/aarch64-linux-gnu/lib/libstdc++.so.6'), 'libstdc++6-arm64-cross'],
   ].filter(([gone]) => gone);
-  if (missing.length > 0) throw new Failed(`missing: apt-get install ${missing.map(([, name]) => name).join(' ')}`);
+  await check(where, 'emulator and libraries', () => {
+    if (missing.length > 0) throw new Failed(`missing: apt-get install ${missing.map(([, name]) => name).join(' ')}`);
+  });
+  if (missing.length > 0) return;
   for (const release of releases) {
     await check(`node ${release}, ${where}`, 'sample, start, query, stop', () => {
       const node = nodeBinary(release, 'arm64');

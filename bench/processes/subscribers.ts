@@ -1,6 +1,7 @@
 // Readers of a queen's event stream, each on a socket of its own, in a process of theirs as they are in life.
 // argv: port, how many. Says when all have their snapshot; answers each message with what arrived since, and when.
 import { connect } from 'node:net';
+import { monotonicMs } from '../../lib/monotonic.js';
 
 /** Beats and the times at which they were read, ms of CLOCK_MONOTONIC, which is one for all processes. */
 export interface Arrivals {
@@ -21,7 +22,7 @@ async function subscribe(): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
     socket.on('data', (chunk) => {
-      const now = Number(process.hrtime.bigint()) / 1e6;
+      const now = monotonicMs();
       const text = tail + chunk.toString('latin1');
       for (const [, beat] of text.matchAll(mark)) {
         beats.push(Number(beat));

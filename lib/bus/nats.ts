@@ -3,6 +3,7 @@ import { constants, gzip } from 'node:zlib';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
+import { Limiter } from '../http/limiter.js';
 import type { NatsOptions } from '../options.js';
 import type { EventDraft } from '../queen/events.js';
 import type { Registry } from '../queen/registry.js';
@@ -29,7 +30,6 @@ const silentMs = 15_000;
 /** After so long without the shared stream a queen's events get one of its own. */
 const localAfterMs = 5000;
 const tendMs = 1000;
-const unansweredEveryMs = 10_000;
 const sweepEvery = 30;
 
 export interface NatsBusOptions {
@@ -67,7 +67,8 @@ export class NatsBus implements Bus {
   /** Since when the shared part is in reach, else since when it is not. */
   #readySinceMs: number | null = null;
   #awaySinceMs = performance.now();
-  #unansweredSaidMs = Number.NEGATIVE_INFINITY;
+  /** Of what is said for each of those who ask for room: now and then is enough. */
+  readonly #said = new Limiter({ perSecond: 0.1, burst: 1 });
   #oversized = 0;
   #passed = 0;
 
@@ -81,7 +82,10 @@ export class NatsBus implements Bus {
     this.#silent = new SilentConclusions(clock, silentMs);
     this.#events = new EventStream(registry, (event) => this.#silent.said(event));
     this.#reservations = new SharedReservations(registry, {
-      unanswered: (error) => this.#unanswered(error),
+      unanswered: (error) => {
+        if (this.#said.take('unanswered') === 0)
+          log.warn(`NATS: a reservation could not be written: ${explain(error)}`);
+      },
     });
     this.#lease = new Lease({
       queenId: registry.queenId,
@@ -294,14 +298,6 @@ export class NatsBus implements Bus {
     if (this.#readySinceMs !== null) return;
     this.#readySinceMs = performance.now();
     this.#log.info('the queens share their fleet over NATS');
-  }
-
-  /** Told now and then, not for each of those who ask for room. */
-  #unanswered(error: unknown): void {
-    const nowMs = performance.now();
-    if (nowMs < this.#unansweredSaidMs + unansweredEveryMs) return;
-    this.#unansweredSaidMs = nowMs;
-    this.#log.warn(`NATS: a reservation could not be written: ${explain(error)}`);
   }
 
   #leave(): void {

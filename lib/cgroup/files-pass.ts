@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { constants as system } from 'node:os';
+import { monotonicMs } from '../monotonic.js';
 import {
   type KeyedField,
   keyed,
@@ -106,11 +107,6 @@ const processIoFields: readonly KeyedField[] = [
   keyed('read_bytes:', processColumn('ioReadBytes')),
   keyed('write_bytes:', processColumn('ioWriteBytes')),
 ];
-
-export const monotonicMs = (): number => {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1e3 + nanoseconds / 1e6;
-};
 
 const errnoOf = (error: unknown): number => {
   const errno = (error as NodeJS.ErrnoException).errno;

@@ -1,4 +1,4 @@
-import { monotonicMs } from './files-pass.js';
+import { monotonicMs } from '../monotonic.js';
 import {
   type RawPass,
   type RawReader,

@@ -3,6 +3,7 @@ import { constants, gzip } from 'node:zlib';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { defaults } from '../defaults.js';
 import { systemCode } from '../errors.js';
+import { monotonicMs } from '../monotonic.js';
 import type { Exchange, ExchangeResponse } from './exchange.js';
 
 const compress = promisify(gzip);
@@ -16,7 +17,7 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => Number(process.hrtime.bigint()) / 1e6,
+  now: monotonicMs,
   after(ms, call) {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);

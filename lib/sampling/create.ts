@@ -11,6 +11,7 @@ import { ReadinessProber } from '../hive/readiness.js';
 import { recordCache } from '../hive/record-cache.js';
 import { defaultRuntimeDir } from '../hive/records.js';
 import type { Told } from '../hive/told.js';
+import { monotonicMs } from '../monotonic.js';
 import type { BlockingFiles } from '../native/blocking-files.js';
 import { sharesPidNamespace } from './attribution.js';
 import type { Occurrence } from './events.js';
@@ -92,8 +93,6 @@ export interface RunningSampler {
 const discoverEveryMs = 500;
 /** `sample` waits no longer than this for any one source. */
 const sampleDeadlineMs = 5000;
-
-const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 function pidNamespaceLink(procRoot: string): string | null {
   try {

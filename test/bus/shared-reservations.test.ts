@@ -62,6 +62,13 @@ function queens(count: number, bucket: Bucket, hives: readonly SimulatedHive[]) 
 const fleet = (count: number) =>
   Array.from({ length: count }, (_, i) => new SimulatedHive({ id: `h${i}`, seed: i + 1, workers: 1, gpus: 2 }));
 
+/** Two queens that know one hive. */
+function pair(bucket: Bucket) {
+  const [a, b] = queens(2, bucket, fleet(1));
+  if (!a || !b) throw new Error('there are not two');
+  return [a, b] as const;
+}
+
 describe('reservations that queens share', () => {
   it('no room is granted twice, however many ask through however many queens', async () => {
     const bucket = new Bucket();
@@ -133,8 +140,7 @@ describe('reservations that queens share', () => {
 
   it('a write whose answer is lost as the store goes out of reach is taken back once it is there again', async () => {
     const bucket = new Bucket();
-    const all = queens(2, bucket, fleet(1));
-    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    const [a, b] = pair(bucket);
     vi.useFakeTimers({ toFake: ['setTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     bucket.mute = true;
@@ -151,39 +157,36 @@ describe('reservations that queens share', () => {
     for (const [key, { revision, value }] of bucket.entries)
       a.shared.apply(hiveOfKey(key) ?? '', revision, Buffer.from(value));
     a.shared.attach(bucket.store());
-    for (const { registry } of all) await expect.poll(() => registry.reservations()).toEqual([]);
+    for (const { registry } of [a, b]) await expect.poll(() => registry.reservations()).toEqual([]);
   });
 
   it('a grant that failed does not come back through what another queen writes', async () => {
     const bucket = new Bucket();
-    const all = queens(2, bucket, fleet(1));
-    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    const [a, b] = pair(bucket);
     bucket.mute = true;
     await expect(a.shared.place({ vramBytes: gib, reserveSeconds: 600 })).rejects.toThrow('did not answer');
     await expect.poll(() => b.registry.reservations().length).toBe(1);
     bucket.mute = false;
     const { reservation } = await b.shared.place({ vramBytes: gib, reserveSeconds: 600 });
-    for (const { registry } of all)
+    for (const { registry } of [a, b])
       await expect.poll(() => registry.reservations().map(({ id }) => id)).toEqual([reservation?.id]);
   });
 
   it('a release that the store did not take is made good once it answers', async () => {
     const bucket = new Bucket();
-    const all = queens(2, bucket, fleet(1));
-    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    const [a, b] = pair(bucket);
     const { reservation } = await a.shared.place({ vramBytes: gib, reserveSeconds: 600 });
     await expect.poll(() => b.registry.reservations().length).toBe(1);
     bucket.away = true;
     await expect(a.shared.release(reservation?.id ?? '')).rejects.toThrow('other queens hold it');
     expect(b.registry.reservations().length).toBe(1);
     bucket.away = false;
-    for (const { registry } of all) await expect.poll(() => registry.reservations(), { timeout: 5000 }).toEqual([]);
+    for (const { registry } of [a, b]) await expect.poll(() => registry.reservations(), { timeout: 5000 }).toEqual([]);
   });
 
   it('what one queen releases is free at all of them, and does not come back', async () => {
     const bucket = new Bucket();
-    const all = queens(2, bucket, fleet(1));
-    const [a, b] = all as [(typeof all)[0], (typeof all)[0]];
+    const [a, b] = pair(bucket);
     const { reservation } = await a.shared.place({ vramBytes: gib, reserveSeconds: 600 });
     await expect.poll(() => b.registry.reservations().length).toBe(1);
     expect(await b.shared.release(reservation?.id ?? '')).toBe(true);
