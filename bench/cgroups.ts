@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { locateCgroups } from '../lib/cgroup/locate.js';
-import { workerFiles } from '../lib/cgroup/raw.js';
+import { workerFiles } from '../lib/native/layout.js';
 import type { BenchContext } from './metric.js';
 
 /** Makes cgroups for a run under the machine's v2 mount and takes them away after it. */

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Heartbeat } from '../lib/contract/heartbeat.js';
-import { startQueen } from '../lib/queen/queen.js';
+import { startQueen } from '../lib/daemon/queen.js';
 import { Registry } from '../lib/queen/registry.js';
 import { SimulatedHost } from '../test/harness/simulated-host.js';
 import { type BenchContext, type BenchRun, type Metric, metric } from './metric.js';

@@ -1,5 +1,5 @@
-import { monotonicMs } from '../lib/monotonic.js';
-import { startQueen } from '../lib/queen/queen.js';
+import { startQueen } from '../lib/daemon/queen.js';
+import { monotonicMs } from '../lib/util/clock.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { Child } from './children.js';
 import { type BenchContext, type Metric, metric } from './metric.js';

@@ -26,8 +26,8 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
   const modules: Readonly<Record<string, string | null>> = {
     'bare node': null,
     'the package': built('index.js'),
-    'its hive': built('hive/hive.js'),
-    'its queen': built('queen/queen.js'),
+    'its hive': built('daemon/hive.js'),
+    'its queen': built('daemon/queen.js'),
     'its client': built('client/client.js'),
   };
   const taken = new Map<string, { wall: number; cpu: number; rss: number }[]>();

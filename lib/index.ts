@@ -1,3 +1,4 @@
+
 /** What `import ... from 'hivepulse'` gives. Everything else is internal. */
 
 export {
@@ -7,6 +8,15 @@ export {
   type StreamMessage,
   type StreamOptions,
 } from './client/client.js';
+export type {
+  GpuChoice,
+  HiveOptions,
+  QueenOptions,
+  ReaderChoice,
+  Role,
+  Running,
+  TokenGrant,
+} from './config/options.js';
 export type {
   BestWorker,
   Fleet,
@@ -22,6 +32,7 @@ export type {
   StreamSnapshot,
   WorkerView,
 } from './contract/api.js';
+export { defaults } from './contract/defaults.js';
 export type {
   Collection,
   Fault,
@@ -39,12 +50,12 @@ export type {
 export * as contract from './contract/index.js';
 export type { Labels } from './contract/primitives.js';
 export { type HeartbeatLimits, type HeartbeatVerdict, readHeartbeat } from './contract/validate.js';
-export { defaults } from './defaults.js';
-export { type ErrorCode, errorCodes, HivepulseError } from './errors.js';
+export { type RunningHive, startHive } from './daemon/hive.js';
+export { type Queen, startQueen } from './daemon/queen.js';
+export { startUp, type Up, type UpOptions } from './daemon/up.js';
 export type { GpuDevice, GpuEvent, GpuProcess, GpuReading, GpuSource } from './gpu/reading.js';
 export { createGpuSource, type GpuSourceOptions } from './gpu/source.js';
-export { type RunningHive, startHive } from './hive/hive.js';
-export type { LimitOptions, NotApplied } from './hive/limits.js';
+export type { LimitOptions, NotApplied } from './launch/limits.js';
 export {
   type ExitedWorker,
   type OomKill,
@@ -53,8 +64,7 @@ export {
   type ProcessMonitorOptions,
   type SpawnedWorker,
   type SpawnOptions,
-} from './hive/process-monitor.js';
-export type { GpuChoice, HiveOptions, QueenOptions, ReaderChoice, Role, Running, TokenGrant } from './options.js';
+} from './launch/process-monitor.js';
 export {
   type LivenessLimits,
   livenessLimits,
@@ -64,7 +74,6 @@ export {
   thresholds,
 } from './queen/liveness.js';
 export { type Candidate, type PlacementGpu, type PlacementHost, plan, type Refusal } from './queen/placement.js';
-export { type Queen, startQueen } from './queen/queen.js';
 export {
   type HeartbeatOutcome,
   Registry,
@@ -87,4 +96,4 @@ export type { RunningSampler } from './sampling/create.js';
 export { type CreateSamplerOptions, createSampler } from './sampling/open.js';
 export { type RateBaseline, type RawRow, rates, rawRow, type WorkerRates } from './sampling/rates.js';
 export { type StateInput, type StateOptions, workerState } from './sampling/state.js';
-export { startUp, type Up, type UpOptions } from './up.js';
+export { type ErrorCode, errorCodes, HivepulseError } from './util/errors.js';

@@ -17,7 +17,7 @@ namespace hivepulse {
 /// it.
 Napi::Value PassToJs(Napi::Env env, const RawPass& pass);
 
-/// `RawReaderOptions` of lib/cgroup/raw.ts. What is missing keeps its default.
+/// `RawReaderOptions` of lib/native/layout.ts. What is missing keeps its default.
 ReaderOptions ReaderOptionsFromJs(const Napi::Object& options);
 
 /// `NativeGpuOptions` of lib/native/binding.ts. What is missing keeps its default.

@@ -61,7 +61,7 @@ const steps = [
   },
   {
     name: 'page',
-    sources: () => inRoot('lib/dashboard', 'lib/contract', 'lib/faces.ts'),
+    sources: () => inRoot('lib/dashboard', 'lib/contract', 'lib/present'),
     target: 'dist/dashboard/index.html',
     skip: () => !existsSync(join(root, 'lib/dashboard/index.html')),
     run: () => run('vite', ['build', 'lib/dashboard', '--logLevel', 'warn']),

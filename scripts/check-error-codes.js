@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 const declared = [
-  { file: 'lib/errors.ts', from: 'export const errorCodes = [', to: '] as const', code: /^\s*'([A-Z_]+)',/gm },
+  { file: 'lib/util/errors.ts', from: 'export const errorCodes = [', to: '] as const', code: /^\s*'([A-Z_]+)',/gm },
   { file: 'lib/http/problem.ts', from: 'export const problems = {', to: '} as const', code: /^\s*([A-Z_]+): \[/gm },
 ];
 

@@ -36,7 +36,7 @@ const always = [
   'dist/client/client.js',
   'dist/contract/index.js',
   'dist/cgroup/files-thread.js',
-  'dist/native/blocking-files-thread.js',
+  'dist/io/worker-file-reader-thread.js',
   'dist/dashboard/index.html',
 ];
 

@@ -3,17 +3,17 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, InjectOptions } from 'fastify';
-import { memoryBus } from '../lib/bus/memory.js';
+import { HeartbeatCounts } from '../lib/api/heartbeat-counts.js';
+import { queenMetrics } from '../lib/api/metrics.js';
+import { buildServer } from '../lib/api/server.js';
+import { StreamHub } from '../lib/api/stream-hub.js';
+import { memoryBus } from '../lib/cluster/memory.js';
 import { queenEventKinds } from '../lib/contract/api.js';
+import { defaults } from '../lib/contract/defaults.js';
 import { hiveEventKinds } from '../lib/contract/heartbeat.js';
-import { defaults } from '../lib/defaults.js';
 import { roles, TokenTable } from '../lib/http/auth.js';
-import { HeartbeatCounts } from '../lib/http/heartbeat-counts.js';
-import { queenMetrics } from '../lib/http/metrics/queen-metrics.js';
 import { problems } from '../lib/http/problem.js';
-import { buildServer } from '../lib/http/server.js';
 import { streamLimits } from '../lib/http/sse.js';
-import { StreamHub } from '../lib/http/stream-hub.js';
 import { Registry } from '../lib/queen/registry.js';
 
 const introduction = `# HTTP API of the queen

@@ -1,11 +1,11 @@
 // `npm run docs:config` writes docs/configuration.md from the table of settings; a test fails where the two differ.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type SettingKey, settingKeys, settingOf, variableOf } from '../lib/config.js';
+import { type SettingKey, settingKeys, settingOf, variableOf } from '../lib/config/settings.js';
 
 const introduction = `# Configuration
 
-<!-- Written by \`npm run docs:config\` from lib/config.ts; change it there. -->
+<!-- Written by \`npm run docs:config\` from lib/config/settings.ts; change it there. -->
 
 Everything has a default: \`hivepulse up\` needs no configuration. A setting is given as
 

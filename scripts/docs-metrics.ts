@@ -1,14 +1,14 @@
 // `npm run docs:metrics` writes docs/metrics.md from the families of metrics; a test fails where the two differ.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Family } from '../lib/http/metrics/exposition.js';
-import { familiesOfQueen } from '../lib/http/metrics/fleet-families.js';
-import { familiesOfHive } from '../lib/http/metrics/hive-families.js';
-import { processProbe } from '../lib/http/metrics/process-families.js';
+import { familiesOfQueen } from '../lib/api/metric-families.js';
+import { familiesOfHive } from '../lib/hive/metric-families.js';
+import type { Family } from '../lib/metrics/exposition.js';
+import { processProbe } from '../lib/metrics/process.js';
 
 const introduction = `# Metrics
 
-<!-- Written by \`npm run docs:metrics\` from lib/http/metrics; change it there. -->
+<!-- Written by \`npm run docs:metrics\` from the metric families of lib/hive and lib/api; change it there. -->
 
 \`GET /metrics\` of a queen tells the fleet, that of a hive its own host, both in the Prometheus text format or, where the
 \`Accept\` header asks for it, in OpenMetrics 1.0. Values are gathered when they are asked for; nothing is kept between two

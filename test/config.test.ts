@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type SettingKey, settingKeys, settingOf, settingsOf, settingUsers, variableOf } from '../lib/config.js';
 import {
   closest,
   parseConfigFile,
@@ -11,10 +10,18 @@ import {
   readToken,
   resolveSettings,
   type Sources,
-} from '../lib/config-resolve.js';
-import { ValueProblem } from '../lib/config-types.js';
-import { defaults } from '../lib/defaults.js';
-import { HivepulseError } from '../lib/errors.js';
+} from '../lib/config/resolve.js';
+import {
+  type SettingKey,
+  settingKeys,
+  settingOf,
+  settingsOf,
+  settingUsers,
+  variableOf,
+} from '../lib/config/settings.js';
+import { ValueProblem } from '../lib/config/types.js';
+import { defaults } from '../lib/contract/defaults.js';
+import { HivepulseError } from '../lib/util/errors.js';
 import { configurationDocument } from '../scripts/docs-config.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hivepulse-config-'));

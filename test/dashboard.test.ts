@@ -8,7 +8,7 @@ import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from
 import { placeBefore, takeMessages } from '../lib/dashboard/data/recent-events.js';
 import { Ring, stepMs, steps } from '../lib/dashboard/data/sparks.js';
 import { offsetsOf, rowAt } from '../lib/dashboard/parts/virtual.js';
-import { gpuFace, livenessFaces, workerFace } from '../lib/faces.js';
+import { gpuFace, livenessFaces, workerFace } from '../lib/present/status.js';
 import { SimulatedHive } from './harness/simulated-fleet.js';
 
 const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {

@@ -2,11 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { eventStream, leaseBucket, reservationBucket } from '../lib/bus/subjects.js';
 import { createProgram } from '../lib/cli/program.js';
-import { settingKeys, variableOf } from '../lib/config.js';
-import { errorCodes } from '../lib/errors.js';
+import { settingKeys, variableOf } from '../lib/config/settings.js';
 import { problems } from '../lib/http/problem.js';
+import { eventStream, leaseBucket, reservationBucket } from '../lib/nats/subjects.js';
+import { errorCodes } from '../lib/util/errors.js';
 import { apiDocument } from '../scripts/docs-api.js';
 import { metricsDocument } from '../scripts/docs-metrics.js';
 

@@ -29,7 +29,7 @@ import {
   shortUuid,
   unknownText,
   workerStateFaces,
-} from '../lib/faces.js';
+} from '../lib/present/status.js';
 
 describe('faces', () => {
   it('every value of the contract has a face, told apart by word and symbol within its kind', () => {

@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { findExecutable, libc } from '../lib/native/prebuilt.js';
-import { findPackageRoot, packageRoot } from '../lib/package-root.js';
+import { findPackageRoot, packageRoot } from '../lib/util/package-root.js';
 
 interface PackedFile {
   readonly path: string;

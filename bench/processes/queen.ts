@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
-import type * as Queen from '../../lib/queen/queen.js';
+import type * as Queen from '../../lib/daemon/queen.js';
 
 export interface QueenUse {
   /** CPU time of the whole process, µs. */

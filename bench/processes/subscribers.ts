@@ -1,7 +1,7 @@
 // Readers of a queen's event stream, each on a socket of its own, in a process of theirs as they are in life.
 // argv: port, how many. Says when all have their snapshot; answers each message with what arrived since, and when.
 import { connect } from 'node:net';
-import { monotonicMs } from '../../lib/monotonic.js';
+import { monotonicMs } from '../../lib/util/clock.js';
 
 /** Beats and the times at which they were read, ms of CLOCK_MONOTONIC, which is one for all processes. */
 export interface Arrivals {

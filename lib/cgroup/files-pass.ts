@@ -1,6 +1,18 @@
 import { closeSync, constants, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { constants as system } from 'node:os';
-import { monotonicMs } from '../monotonic.js';
+import {
+  processColumn,
+  processColumns,
+  type RawPass,
+  type RawReaderOptions,
+  rowFlags,
+  type WorkerColumn,
+  type WorkerFile,
+  workerColumn,
+  workerColumns,
+  workerFiles,
+} from '../native/layout.js';
+import { monotonicMs } from '../util/clock.js';
 import {
   type KeyedField,
   keyed,
@@ -14,18 +26,6 @@ import {
   parseSingle,
   parseStartTicks,
 } from './parse.js';
-import {
-  processColumn,
-  processColumns,
-  type RawPass,
-  type RawReaderOptions,
-  rowFlags,
-  type WorkerColumn,
-  type WorkerFile,
-  workerColumn,
-  workerColumns,
-  workerFiles,
-} from './raw.js';
 import { systemValues } from './system-values.js';
 
 const { ENODEV, ENOENT, ENOTDIR, ESRCH, EMFILE, ENFILE, EOPNOTSUPP } = system.errno;

@@ -1,4 +1,4 @@
-import type { RawReaderOptions } from './raw.js';
+import type { RawReaderOptions } from '../native/layout.js';
 
 /** What the thread of the TypeScript reader is started with. */
 export interface FilesThreadData {

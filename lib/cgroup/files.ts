@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads';
-import { workerEntry } from '../worker-entry.js';
+import type { RawPass, RawReaderOptions, TraceableReader } from '../native/layout.js';
+import { closedError, Waiters } from '../util/waiters.js';
+import { workerEntry } from '../util/worker-entry.js';
 import { FilesPass } from './files-pass.js';
 import { cellCount, cells, type FilesCommand, type FilesThreadData } from './files-protocol.js';
-import type { RawPass, RawReaderOptions, TraceableReader } from './raw.js';
 import { Slots } from './slots.js';
-import { closedError, Waiters } from './waiters.js';
 
 /**
  * The reader in TypeScript, for where the addon can't load. `start`, `latest` and `next` work through a worker thread;

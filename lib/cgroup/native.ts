@@ -1,6 +1,6 @@
 import type { Binding, NativeCgroupReader } from '../native/binding.js';
-import type { RawPass, RawReaderOptions, TraceableReader } from './raw.js';
-import { closedError, Waiters } from './waiters.js';
+import type { RawPass, RawReaderOptions, TraceableReader } from '../native/layout.js';
+import { closedError, Waiters } from '../util/waiters.js';
 
 const headLength = 5;
 

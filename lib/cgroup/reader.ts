@@ -1,10 +1,12 @@
-import { HivepulseError } from '../errors.js';
 import { type BindingResult, loadBinding } from '../native/binding.js';
-import type { ReaderChoice } from '../options.js';
+import type { RawReader, RawReaderOptions } from '../native/layout.js';
+import { HivepulseError } from '../util/errors.js';
 import { FilesReader } from './files.js';
 import { NativeReader } from './native.js';
-import type { RawReader, RawReaderOptions } from './raw.js';
 import { RelayReader } from './relay.js';
+
+/** Which reader of cgroup files: `auto` is native, else TypeScript. */
+export type ReaderChoice = 'auto' | 'native' | 'files';
 
 export const readerDefaults: RawReaderOptions = {
   procRoot: '/proc',

@@ -1,4 +1,3 @@
-import { monotonicMs } from '../monotonic.js';
 import {
   type RawPass,
   type RawReader,
@@ -8,7 +7,8 @@ import {
   workerColumn,
   workerColumns,
   workerFiles,
-} from './raw.js';
+} from '../native/layout.js';
+import { monotonicMs } from '../util/clock.js';
 import { Slots } from './slots.js';
 
 /** A read that has not returned for so long is taken to be stuck, ms. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { HivepulseClient } from '../client/client.js';
-import type { Resolved } from '../config-resolve.js';
+import type { Resolved } from '../config/resolve.js';
 import { settingsFor } from './settings.js';
 
 export interface Opened {
@@ -12,7 +12,7 @@ export interface Opened {
 /** A client of the queens that the settings of `command` name. Loaded here, because most of the command line needs none. */
 export async function openClient(command: Command): Promise<Opened> {
   const resolved = await settingsFor(command, 'client');
-  const { readToken } = await import('../config-resolve.js');
+  const { readToken } = await import('../config/resolve.js');
   const { HivepulseClient } = await import('../client/client.js');
   const { queens: urls = [], tlsCa } = resolved.settings;
   const token = readToken(resolved);
@@ -29,7 +29,7 @@ export async function openClient(command: Command): Promise<Opened> {
 async function fetchWithAuthority(path: string): Promise<typeof fetch> {
   const [{ Agent, fetch: fetchWith }, { readText }] = await Promise.all([
     import('undici'),
-    import('../config-resolve.js'),
+    import('../config/resolve.js'),
   ]);
   const dispatcher = new Agent({ connect: { ca: readText(path, 'It was named as tlsCa') } });
   // The same standard in two places: undici's own types and those of the platform.

@@ -1,4 +1,5 @@
 import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
+import { countVram } from '../contract/counts.js';
 import {
   type Face,
   faceOf,
@@ -19,8 +20,7 @@ import {
   toneAnsi,
   unknownText,
   workerFace,
-} from '../faces.js';
-import { countVram } from '../fleet-counts.js';
+} from '../present/status.js';
 import { type Column, type Span, span } from './table.js';
 
 /** The columns of hives, workers and GPUs, shared by the tables that commands print and by `top`. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { defaults } from '../defaults.js';
-import { HivepulseError, systemCode } from '../errors.js';
+import { defaults } from '../contract/defaults.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
 
 interface ControlFlags {
   readonly port: string;
@@ -12,7 +12,7 @@ async function ask(flags: ControlFlags, path: string, body: Readonly<Record<stri
   const [{ Client }, { join }, { defaultRuntimeDir }] = await Promise.all([
     import('undici'),
     import('node:path'),
-    import('../hive/records.js'),
+    import('../workers/records.js'),
   ]);
   const socketPath = join(flags.runtimeDir ?? defaultRuntimeDir(), `hive-${flags.port}.sock`);
   const client = new Client('http://hive', { connect: { socketPath } });

@@ -1,6 +1,6 @@
-import type { Settings } from '../config.js';
-import { HivepulseError } from '../errors.js';
-import type { HiveOptions, NatsOptions, QueenOptions } from '../options.js';
+import type { HiveOptions, NatsOptions, QueenOptions } from '../config/options.js';
+import type { Settings } from '../config/settings.js';
+import { HivepulseError } from '../util/errors.js';
 
 /** Without the keys that are undefined, as exact optional properties want it. */
 export function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

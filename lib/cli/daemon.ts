@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import { defaults } from '../defaults.js';
-import { HivepulseError } from '../errors.js';
-import type { Running } from '../options.js';
+import type { Running } from '../config/options.js';
+import { defaults } from '../contract/defaults.js';
+import { HivepulseError } from '../util/errors.js';
 import { exitCodeOf, exitCodes, explain } from './exit.js';
 
 export interface DaemonContext {

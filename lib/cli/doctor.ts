@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Finding, Status } from '../doctor/finding.js';
-import { type Tone, toneAnsi } from '../faces.js';
+import { type Tone, toneAnsi } from '../present/status.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { exitCodes } from './exit.js';
 import { addSettings } from './settings.js';

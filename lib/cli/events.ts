@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { HivepulseClient, StreamMessage } from '../client/client.js';
-import * as type from '../config-types.js';
+import * as type from '../config/types.js';
 import type { FleetEvent } from '../contract/api.js';
 import { splitId } from '../contract/event-ids.js';
-import { eventFaces } from '../faces.js';
+import { eventFaces } from '../present/status.js';
 import { openClient, outputWidth, printLines, wantsColours } from './client.js';
 import { newestEventId } from './event-ids.js';
 import { parseFlag } from './filters.js';

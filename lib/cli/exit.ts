@@ -1,4 +1,4 @@
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 
 /** How every command ends; docs/cli.md says the same in words. `run` ends as its worker did. */
 export const exitCodes = {

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
-import * as type from '../config-types.js';
-import { ValueProblem } from '../config-types.js';
-import { HivepulseError } from '../errors.js';
+import * as type from '../config/types.js';
+import { ValueProblem } from '../config/types.js';
+import { HivepulseError } from '../util/errors.js';
 
 const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
 

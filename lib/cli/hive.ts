@@ -20,7 +20,7 @@ Examples:
     );
   addSettings(command, 'hive').action(async () => {
     const resolved = await settingsFor(command, 'hive');
-    const { readToken } = await import('../config-resolve.js');
+    const { readToken } = await import('../config/resolve.js');
     const options = hiveOptions(resolved.settings, readToken(resolved));
     process.exitCode = await runDaemon(
       'hive',
@@ -29,7 +29,7 @@ Examples:
       async (context) => {
         // What a tick makes is dead at the next: a nursery that grows to 16 MiB would only hold more of it.
         setFlagsFromString('--semi-space-growth-factor=1');
-        const { startHive } = await import('../hive/hive.js');
+        const { startHive } = await import('../daemon/hive.js');
         return startHive({ ...options, ...context });
       },
     );

@@ -1,5 +1,5 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
-import { toneAnsi } from '../faces.js';
+import { toneAnsi } from '../present/status.js';
 import { paint, printable } from './text.js';
 
 const levels: Readonly<Record<number, readonly [string, string]>> = {

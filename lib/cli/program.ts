@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { packageVersion } from '../version.js';
+import { packageVersion } from '../util/version.js';
 import { register as completion } from './completion.js';
 import { register as control } from './control.js';
 import { register as doctor } from './doctor.js';

@@ -19,7 +19,7 @@ Examples:
     const { settings, warnings } = await settingsFor(command, 'queen');
     const options = queenOptions(settings);
     process.exitCode = await runDaemon('queen', settings.logLevel ?? 'info', warnings, async (context) => {
-      const { startQueen } = await import('../queen/queen.js');
+      const { startQueen } = await import('../daemon/queen.js');
       return startQueen({ ...options, ...context });
     });
   });

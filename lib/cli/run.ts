@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 import type { Labels } from '../contract/primitives.js';
-import { HivepulseError } from '../errors.js';
-import type { ExitedWorker, SpawnOptions } from '../hive/process-monitor.js';
+import type { ExitedWorker, SpawnOptions } from '../launch/process-monitor.js';
+import { HivepulseError } from '../util/errors.js';
 
 interface RunFlags {
   readonly group: string;
@@ -78,7 +78,7 @@ export function toSpawnOptions(flags: RunFlags, command: readonly string[]): Spa
 async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const say = (text: string) => process.stderr.write(`hivepulse: ${text}\n`);
   // Loaded here, so that the help of the program does not wait for it.
-  const { ProcessMonitor } = await import('../hive/process-monitor.js');
+  const { ProcessMonitor } = await import('../launch/process-monitor.js');
   const monitor = new ProcessMonitor({ ...given('root', flags.root), ...given('runtimeDir', flags.runtimeDir) });
   monitor.on('fault', (error) => say(error.message));
   monitor.on('oomKill', ({ kills }) => say(`the kernel killed ${kills} of its processes: it is out of memory`));

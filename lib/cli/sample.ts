@@ -30,7 +30,7 @@ Examples:
     const { outputWidth, printJson, printLines, wantsColours } = await import('./client.js');
     const [{ openMachine }, { assembleSampler }, { createGpuSource }, { snapshotLines }, { defined }] =
       await Promise.all([
-        import('../hive/machine.js'),
+        import('../sampling/open-machine.js'),
         import('../sampling/create.js'),
         import('../gpu/source.js'),
         import('./snapshot.js'),

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
-import { defaultOf, type SettingKey, type SettingUser, settingOf, settingsOf, variableOf } from '../config.js';
-import type { Resolved } from '../config-resolve.js';
-import { HivepulseError } from '../errors.js';
+import type { Resolved } from '../config/resolve.js';
+import { defaultOf, type SettingKey, type SettingUser, settingOf, settingsOf, variableOf } from '../config/settings.js';
+import { HivepulseError } from '../util/errors.js';
 
 const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
 
@@ -53,7 +53,7 @@ export async function settingsFor(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<Resolved> {
   // Loaded here, because the YAML parser takes longer than the whole of `--help`.
-  const { readConfigFile, resolveSettings } = await import('../config-resolve.js');
+  const { readConfigFile, resolveSettings } = await import('../config/resolve.js');
   const given = command.opts();
   const flags: Partial<Record<SettingKey, unknown>> = {};
   for (const key of settingsOf(user)) {

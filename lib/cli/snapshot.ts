@@ -1,6 +1,6 @@
 import type { WorkerView } from '../contract/api.js';
 import type { Snapshot } from '../contract/heartbeat.js';
-import { formatCores, formatDuration, formatGibOf, formatPercent, plural, toneAnsi } from '../faces.js';
+import { formatCores, formatDuration, formatGibOf, formatPercent, plural, toneAnsi } from '../present/status.js';
 import { type GpuRow, gpuColumns, workerColumns } from './columns.js';
 import { type Column, printTable, sortRows } from './table.js';
 import { paint, printable } from './text.js';

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 
 interface StopFlags {
   readonly grace: string;
@@ -22,7 +22,7 @@ export function parseGrace(text: string): number {
 }
 
 async function stop(id: string, flags: StopFlags): Promise<void> {
-  const { ProcessMonitor } = await import('../hive/process-monitor.js');
+  const { ProcessMonitor } = await import('../launch/process-monitor.js');
   const monitor = new ProcessMonitor({
     ...(flags.root === undefined ? {} : { root: flags.root }),
     ...(flags.runtimeDir === undefined ? {} : { runtimeDir: flags.runtimeDir }),

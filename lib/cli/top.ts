@@ -35,7 +35,7 @@ Examples:
       import('./top/run.js'),
       import('./client.js'),
       import('./filters.js'),
-      import('../config-types.js'),
+      import('../config/types.js'),
     ]);
     const intervalMs = parseFlag('--interval', type.duration(100, 3_600_000), flags.interval) ?? null;
     const { client, urls } = await openClient(command);

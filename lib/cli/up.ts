@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { defaults } from '../defaults.js';
+import { defaults } from '../contract/defaults.js';
 import { runDaemon } from './daemon.js';
 import { hiveOptions, queenOptions } from './daemon-options.js';
 import { addSettings, settingsFor } from './settings.js';
@@ -27,7 +27,7 @@ Examples:
       null,
     );
     process.exitCode = await runDaemon('up', settings.logLevel ?? 'info', warnings, async (context) => {
-      const { startUp } = await import('../up.js');
+      const { startUp } = await import('../daemon/up.js');
       return startUp({ queen: { ...queen, ...context }, hive: { ...hive, ...context } });
     });
   });

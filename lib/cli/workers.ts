@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import * as type from '../config-types.js';
+import * as type from '../config/types.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { workerColumns } from './columns.js';
 import { defined } from './daemon-options.js';

@@ -15,7 +15,7 @@ import type {
 } from '../contract/api.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
 import { type Call, drawOrder, segment, Transport } from './transport.js';
 

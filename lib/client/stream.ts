@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamPosition, StreamSnapshot } from '../contract/api.js';
 import type { EventsQuery } from '../contract/queries.js';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 import { endOnAbort, joinUrl, RequestError, type Transport, unreachable } from './transport.js';
 
 /** What a stream says. `open` and `closed` are said by the client: of its connection, not of the fleet. */

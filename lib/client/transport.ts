@@ -1,5 +1,5 @@
 import type { Problem } from '../contract/api.js';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 
 /** The queen answered, and refused. `problem.code` says why and is stable; null where a proxy answered in its place. */
 export class RequestError extends HivepulseError {

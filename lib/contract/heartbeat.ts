@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { shortestIntervalMs } from '../defaults.js';
+import { shortestIntervalMs } from './defaults.js';
 import { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';
 import { Amount, Id, Labels, Measured, Nullable, OneOf } from './primitives.js';
 

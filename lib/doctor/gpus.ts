@@ -1,4 +1,4 @@
-import { faceOf, gpuHealthFaces, plural } from '../faces.js';
+import { faceOf, gpuHealthFaces, plural } from '../present/status.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 import { allowed, exists, type Host, list, realPath, textOf } from './host.js';
 

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemCode } from '../errors.js';
 import type { GpuReading } from '../gpu/reading.js';
+import { systemCode } from '../util/errors.js';
 
 export interface ToolResult {
   /** null: it did not start, or was ended by us. */

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { defaults } from '../defaults.js';
+import { defaults } from '../contract/defaults.js';
 import { type GpuIdentities, sameBusId } from './assemble.js';
 import { nvmlCode, reasonOf } from './codes.js';
 import {

@@ -1,6 +1,6 @@
-import { defaults } from '../defaults.js';
-import { HivepulseError } from '../errors.js';
+import { defaults } from '../contract/defaults.js';
 import { loadBinding, type NativeGpuOptions } from '../native/binding.js';
+import { HivepulseError } from '../util/errors.js';
 import { reasonOf } from './codes.js';
 import { type NvmlMessage, parseNvmlLine } from './nvml-lines.js';
 import type { RawReport } from './raw.js';

@@ -1,9 +1,9 @@
 import type { spawn } from 'node:child_process';
 import type { Logger } from 'pino';
+import type { GpuChoice } from '../config/options.js';
+import { defaults } from '../contract/defaults.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
-import { defaults } from '../defaults.js';
-import { HivepulseError } from '../errors.js';
-import type { GpuChoice } from '../options.js';
+import { HivepulseError } from '../util/errors.js';
 import { type Assembled, assemble, blankDevice, GpuIdentities } from './assemble.js';
 import { GpuEvents } from './events.js';
 import { openHelper } from './helper.js';

@@ -1,5 +1,5 @@
+import { defaults } from '../contract/defaults.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
-import { defaults } from '../defaults.js';
 import type { Occurrence } from '../sampling/events.js';
 
 /** Most events that one heartbeat carries; the rest follows with the next ones. */

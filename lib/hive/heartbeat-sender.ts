@@ -1,10 +1,10 @@
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
+import { defaults } from '../contract/defaults.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
-import { defaults } from '../defaults.js';
-import { systemCode } from '../errors.js';
-import { monotonicMs } from '../monotonic.js';
-import type { Exchange, ExchangeResponse } from './exchange.js';
+import { monotonicMs } from '../util/clock.js';
+import { systemCode } from '../util/errors.js';
+import type { Exchange, ExchangeResponse } from './transport-http.js';
 
 const compress = promisify(gzip);
 

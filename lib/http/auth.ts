@@ -1,8 +1,8 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { Role, TokenGrant } from '../config/options.js';
 import { idPattern } from '../contract/limits.js';
-import { HivepulseError, systemCode } from '../errors.js';
-import type { Role, TokenGrant } from '../options.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
 
 /** What a route asks of its caller. `open`: anyone. */
 export type Need = 'open' | 'heartbeat' | 'read' | 'schedule' | 'admin';

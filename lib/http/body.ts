@@ -1,7 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { promisify } from 'node:util';
 import { brotliDecompress, brotliDecompressSync, gunzip, gunzipSync, inflate, inflateSync } from 'node:zlib';
-import { systemCode } from '../errors.js';
+import { systemCode } from '../util/errors.js';
 import { ProblemError } from './problem.js';
 
 /** Smaller bodies are decompressed on the spot: a trip to the thread pool would cost more than it saves. */

@@ -1,7 +1,7 @@
 import { fastifyCookie } from '@fastify/cookie';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { Limiter } from '../util/rate-limiter.js';
 import { bearerOf, type Caller, hostName, isLocalName, mayDo, type Need, type TokenTable } from './auth.js';
-import { Limiter } from './limiter.js';
 import { ProblemError } from './problem.js';
 
 declare module 'fastify' {

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../contract/api.js';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 
 /** Every code that an error reply can carry, with its status and title. Stable: clients match on the code. */
 export const problems = {

@@ -1,7 +1,14 @@
 import { createRequire } from 'node:module';
-import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerFiles } from '../cgroup/raw.js';
-import { packageRoot } from '../package-root.js';
-import type { DirectoryEntry, FileResult } from './blocking-files.js';
+import { packageRoot } from '../util/package-root.js';
+import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerFiles } from './layout.js';
+
+/** What one read gave: the bytes, or the errno of the failure. */
+export type FileResult = Buffer | number;
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly isDirectory: boolean;
+}
 
 /** One set of cgroups and the thread that reads them (native/sample_thread.h). */
 export interface NativeCgroupReader {

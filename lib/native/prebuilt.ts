@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../package-root.js';
+import { packageRoot } from '../util/package-root.js';
 
 /** The C library that binaries are chosen by; told as node-gyp-build tells it for the addon, so that all are of one kind. */
 export function libc(environment: NodeJS.ProcessEnv = process.env): string {

@@ -1,7 +1,8 @@
 import { type FleetEvent, queenEventKinds } from '../contract/api.js';
 import { hiveEventKinds } from '../contract/enums.js';
+import type { EventDraft } from '../contract/event-draft.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
-import { type EventDraft, EventRing } from './events.js';
+import { EventRing } from './events.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
 import type { EventType, RegistryChange, RegistryListener, RegistryOptions } from './registry-options.js';
 

@@ -1,8 +1,6 @@
 import type { FleetEvent } from '../contract/api.js';
-import { defaults } from '../defaults.js';
-
-/** An event before it has its place in the stream. */
-export type EventDraft = Omit<FleetEvent, 'id'>;
+import { defaults } from '../contract/defaults.js';
+import type { EventDraft } from '../contract/event-draft.js';
 
 /** What a reader that stood at an id has missed; `reset` where that can't be told any more. */
 export type Replay = { readonly type: 'events'; readonly events: readonly FleetEvent[] } | { readonly type: 'reset' };

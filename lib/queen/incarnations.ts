@@ -1,4 +1,4 @@
-import { defaults } from '../defaults.js';
+import { defaults } from '../contract/defaults.js';
 
 /** What a queen remembers of the runs of one hive. */
 export interface Incarnations {

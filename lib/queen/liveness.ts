@@ -1,5 +1,5 @@
 import type { Liveness } from '../contract/api.js';
-import { defaults } from '../defaults.js';
+import { defaults } from '../contract/defaults.js';
 
 /** Each errs one way: shorter takes a busy hive for a dead one, longer sends work to a dead one for so much longer. */
 export interface LivenessLimits {

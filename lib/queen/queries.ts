@@ -1,7 +1,7 @@
 import type { Liveness } from '../contract/api.js';
 import type { GpuSample, HiveInfo, WorkerSample } from '../contract/heartbeat.js';
 import type { Labels } from '../contract/primitives.js';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 
 /** Most items of one page. */
 export const maxPageSize = 1000;

@@ -1,6 +1,6 @@
 import type { FleetEvent, Liveness, StreamHeartbeat } from '../contract/api.js';
+import type { EventDraft } from '../contract/event-draft.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
-import type { EventDraft } from './events.js';
 import type { LivenessLimits } from './liveness.js';
 
 export type RefusalCode =

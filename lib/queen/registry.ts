@@ -13,12 +13,13 @@ import type {
   StreamSnapshot,
   WorkerView,
 } from '../contract/api.js';
+import { defaults, shortestIntervalMs } from '../contract/defaults.js';
+import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
-import { defaults, shortestIntervalMs } from '../defaults.js';
-import { HivepulseError } from '../errors.js';
+import { HivepulseError } from '../util/errors.js';
 import { audit } from './audit.js';
 import { Chronicle } from './chronicle.js';
-import type { EventDraft, EventRing, Replay } from './events.js';
+import type { EventRing, Replay } from './events.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
 import { type Incarnations, judge, replaceRun } from './incarnations.js';
 import { Indexes } from './indexes.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { HivepulseError, systemCode } from '../errors.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
 import type { Registry } from './registry.js';
 import type { SavedReservation } from './reservations.js';
 import { SavedReservationSchema } from './saved-reservation.js';

@@ -1,6 +1,6 @@
 import type { Fleet, Liveness } from '../contract/api.js';
+import { type CountedState, countFleet } from '../contract/counts.js';
 import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
-import { type CountedState, countFleet } from '../fleet-counts.js';
 import type { Indexes } from './indexes.js';
 import type { Counts } from './registry-options.js';
 

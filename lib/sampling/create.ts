@@ -1,21 +1,21 @@
 import { readlinkSync } from 'node:fs';
-import type { RawReader } from '../cgroup/raw.js';
+import { defaults } from '../contract/defaults.js';
 import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
-import { defaults } from '../defaults.js';
-import { HivepulseError } from '../errors.js';
+import { ReadinessProber } from '../engines/readiness.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
-import { ContainerNames } from '../hive/container-names.js';
-import { Discovery } from '../hive/discovery.js';
-import { ProcessTable } from '../hive/process-table.js';
-import { ReadinessProber } from '../hive/readiness.js';
-import { recordCache } from '../hive/record-cache.js';
-import { defaultRuntimeDir } from '../hive/records.js';
-import type { Told } from '../hive/told.js';
-import { monotonicMs } from '../monotonic.js';
-import type { BlockingFiles } from '../native/blocking-files.js';
+import type { BlockingFiles } from '../io/file-reader.js';
+import type { RawReader } from '../native/layout.js';
+import { nodeHostReader, procHostReader } from '../procfs/host.js';
+import { monotonicMs } from '../util/clock.js';
+import { HivepulseError } from '../util/errors.js';
+import { ContainerNames } from '../workers/container-names.js';
+import { Discovery } from '../workers/discovery.js';
+import { ProcessTable } from '../workers/process-table.js';
+import { recordCache } from '../workers/record-cache.js';
+import { defaultRuntimeDir } from '../workers/records.js';
 import { sharesPidNamespace } from './attribution.js';
 import type { Occurrence } from './events.js';
-import { nodeHostReader, procHostReader } from './host.js';
+import type { Told } from './reported.js';
 import { type RawCounters, Sampler } from './sampler.js';
 
 /** Where cgroups are, as far as the sampler needs to know. */

@@ -1,6 +1,6 @@
 import type { HiveEvent } from '../contract/heartbeat.js';
-import type { WorkerExit, WorkerRecord } from '../hive/records.js';
-import { type Tells, toldKey } from '../hive/told.js';
+import type { WorkerExit, WorkerRecord } from '../workers/records.js';
+import { type Tells, toldKey } from './reported.js';
 
 /** A hive-side fact before the event log gives it its number. */
 export type Occurrence = Omit<HiveEvent, 'seq'> & {

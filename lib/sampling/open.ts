@@ -1,8 +1,9 @@
+import type { ReaderChoice } from '../cgroup/reader.js';
+import type { GpuChoice } from '../config/options.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
-import { openMachine } from '../hive/machine.js';
-import type { GpuChoice, ReaderChoice } from '../options.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from './create.js';
+import { openMachine } from './open-machine.js';
 
 export interface CreateSamplerOptions extends Omit<SamplerOptions, 'gpu'> {
   /** cgroup v2 root; found in mountinfo where it is not given. */

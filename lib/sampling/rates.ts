@@ -1,4 +1,4 @@
-import { type RawPass, type WorkerColumn, workerColumns } from '../cgroup/raw.js';
+import { type RawPass, type WorkerColumn, workerColumns } from '../native/layout.js';
 
 /** One worker's counters at one time, as the reader gives them: NaN = not known. */
 export type RawRow = Readonly<Record<WorkerColumn, number>>;

@@ -1,18 +1,18 @@
-import { type RawPass, type RawReader, stuckFlag, type WorkerFile } from '../cgroup/raw.js';
 import type { Fault, GpuSample, HostSample, Snapshot, WorkerSample } from '../contract/heartbeat.js';
+import type { ReadinessTarget } from '../engines/readiness.js';
 import type { GpuReading, GpuSource } from '../gpu/reading.js';
-import type { Discovery } from '../hive/discovery.js';
-import type { KnownProcess, ProcessTable } from '../hive/process-table.js';
-import type { ReadinessTarget } from '../hive/readiness.js';
-import { type Told, toldKey } from '../hive/told.js';
+import { type RawPass, type RawReader, stuckFlag, type WorkerFile } from '../native/layout.js';
+import type { HostReader } from '../procfs/host.js';
+import type { Discovery } from '../workers/discovery.js';
+import type { KnownProcess, ProcessTable } from '../workers/process-table.js';
+import type { Watched } from '../workers/watched.js';
 import { type Attribution, attribute, workerAt } from './attribution.js';
 import type { Occurrence } from './events.js';
-import { ExitTeller } from './exit-teller.js';
-import { GpuDoubts } from './gpu-doubt.js';
-import type { HostReader } from './host.js';
+import { ExitTeller } from './exit-reporter.js';
 import { type RateBaseline, type RawRow, rates, rawRow } from './rates.js';
+import { type Told, toldKey } from './reported.js';
 import { type StateMemory, type StateOptions, workerState } from './state.js';
-import type { Watched } from './watched.js';
+import { GpuDoubts } from './unobserved-gpus.js';
 import {
   type Described,
   describe,

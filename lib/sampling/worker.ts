@@ -1,12 +1,19 @@
-import { processColumn, processColumns, type RawPass, rowFlags, type WorkerFile, workerFiles } from '../cgroup/raw.js';
 import type { Fault, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
-import { errnoText } from '../errno.js';
-import type { WorkerRecord } from '../hive/records.js';
-import { type Serving, serving } from './cmdline.js';
-import { round2 } from './host.js';
+import { type Serving, serving } from '../engines/recognize.js';
+import {
+  processColumn,
+  processColumns,
+  type RawPass,
+  rowFlags,
+  type WorkerFile,
+  workerFiles,
+} from '../native/layout.js';
+import { round2 } from '../procfs/host.js';
+import { errnoText } from '../util/errno.js';
+import type { WorkerRecord } from '../workers/records.js';
+import { cut, redactCommand, redactText } from '../workers/redact.js';
+import type { Watched } from '../workers/watched.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
-import { cut, redactCommand, redactText } from './redact.js';
-import type { Watched } from './watched.js';
 
 /** A process of a worker, as the pass tells it. */
 export interface WorkerProcess extends ProcessCounters {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { startQueen } from '../../lib/queen/queen.js';
+import { startQueen } from '../../lib/daemon/queen.js';
 import { desktop, phone } from '../harness/browser.js';
 import { proxyUnder, text, useBrowser } from './support.js';
 

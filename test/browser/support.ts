@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import type { QueenOptions } from '../../lib/options.js';
-import { type Queen, startQueen } from '../../lib/queen/queen.js';
+import type { QueenOptions } from '../../lib/config/options.js';
+import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { desktop, openBrowser, openPage } from '../harness/browser.js';
 import { SimulatedFleet, SimulatedHive, type SimulatedHiveOptions } from '../harness/simulated-fleet.js';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Lease, type LeaseStore } from '../../lib/bus/lease.js';
+import { Lease, type LeaseStore } from '../../lib/cluster/lease.js';
 
 /** One key, as JetStream keeps it. */
 class Key {

@@ -2,11 +2,11 @@ import * as jetstream from '@nats-io/jetstream';
 import * as kv from '@nats-io/kv';
 import * as transport from '@nats-io/transport-node';
 import { expect, it } from 'vitest';
-import { EventStream } from '../../lib/bus/event-stream.js';
-import type { NatsPackages } from '../../lib/bus/nats-link.js';
-import { NatsSession } from '../../lib/bus/nats-session.js';
-import { SharedReservations } from '../../lib/bus/shared-reservations.js';
-import { leaseBucket } from '../../lib/bus/subjects.js';
+import { EventStream } from '../../lib/cluster/event-stream.js';
+import { NatsSession } from '../../lib/cluster/nats-session.js';
+import { SharedReservations } from '../../lib/cluster/shared-reservations.js';
+import type { NatsPackages } from '../../lib/nats/nats-link.js';
+import { leaseBucket } from '../../lib/nats/subjects.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 

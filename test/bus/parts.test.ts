@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Acknowledged } from '../../lib/bus/acknowledged.js';
-import { SilentConclusions } from '../../lib/bus/conclusions.js';
-import { messageId, readMessage } from '../../lib/bus/messages.js';
-import { connectionOptions, identityAmong, versionNotes } from '../../lib/bus/nats-link.js';
-import { explain } from '../../lib/bus/nats-store.js';
+import { Acknowledged } from '../../lib/cluster/acknowledged.js';
+import { SilentConclusions } from '../../lib/cluster/conclusions.js';
+import { explain } from '../../lib/cluster/nats-store.js';
+import { idPattern } from '../../lib/contract/primitives.js';
+import { spreadQueens } from '../../lib/hive/spread.js';
+import { messageId, readMessage } from '../../lib/nats/messages.js';
+import { connectionOptions, identityAmong, versionNotes } from '../../lib/nats/nats-link.js';
 import {
   claimKey,
   heartbeatSubject,
@@ -13,9 +15,7 @@ import {
   hiveOfToken,
   lastToken,
   tokenOf,
-} from '../../lib/bus/subjects.js';
-import { idPattern } from '../../lib/contract/primitives.js';
-import { spreadQueens } from '../../lib/hive/spread.js';
+} from '../../lib/nats/subjects.js';
 
 const ids = fc.stringMatching(new RegExp(idPattern));
 

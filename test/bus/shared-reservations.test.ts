@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type ReservationStore, SharedReservations } from '../../lib/bus/shared-reservations.js';
-import { hiveOfKey } from '../../lib/bus/subjects.js';
+import { type ReservationStore, SharedReservations } from '../../lib/cluster/shared-reservations.js';
 import type { PlacementReply } from '../../lib/contract/api.js';
+import { hiveOfKey } from '../../lib/nats/subjects.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { Random } from '../harness/random.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';

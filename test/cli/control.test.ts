@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
-import { startHive } from '../../lib/hive/hive.js';
+import { startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/machine.js';
 import { runCli } from './run-cli.js';

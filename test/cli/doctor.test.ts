@@ -9,8 +9,8 @@ import type { Finding, Status } from '../../lib/doctor/finding.js';
 import { moduleVersion } from '../../lib/doctor/gpus.js';
 import { type Host, runTool, type ToolResult } from '../../lib/doctor/host.js';
 import { checkQueen } from '../../lib/doctor/queen.js';
-import { HivepulseError } from '../../lib/errors.js';
 import type { GpuReading } from '../../lib/gpu/reading.js';
+import { HivepulseError } from '../../lib/util/errors.js';
 import { settledFrame } from './fleet.js';
 
 const directories: string[] = [];

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import { HivepulseClient, RequestError, type StreamMessage } from '../../lib/client/client.js';
 import { joinUrl } from '../../lib/client/transport.js';
 import type { HiveView, WorkerList } from '../../lib/contract/index.js';
-import { HivepulseError } from '../../lib/errors.js';
+import { HivepulseError } from '../../lib/util/errors.js';
 import { frameOf, workerOf } from '../http/frames.js';
 import { grants, type Rig, rigOf, tokens } from '../http/rig.js';
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { locateCgroups } from '../../lib/cgroup/locate.js';
-import { enableControllers, killAll, removeTree, waitEmpty } from '../../lib/hive/cgroup-tree.js';
+import { enableControllers, killAll, removeTree, waitEmpty } from '../../lib/launch/cgroup-tree.js';
 import { onInterruption, undoWhenInterrupted } from './interruption.js';
 import { removeCgroupNow } from './leftovers.js';
 

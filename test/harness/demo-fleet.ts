@@ -3,8 +3,8 @@
  * fleets: a GPU whose driver hangs, one that fell off the bus, one with ECC errors, a host that is late, one that is cut
  * off now and then, workers killed for memory. All of it seeded, with an hour of history behind it.
  */
-import type { QueenOptions } from '../../lib/options.js';
-import { type Queen, startQueen } from '../../lib/queen/queen.js';
+import type { QueenOptions } from '../../lib/config/options.js';
+import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { SimulatedFleet, SimulatedHive } from './simulated-fleet.js';
 import type { GpuKind } from './simulated-host.js';
 

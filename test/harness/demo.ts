@@ -1,6 +1,6 @@
 /** `npm run demo [-- --port N]`: the demo fleet until Ctrl-C. */
 import { parseArgs } from 'node:util';
-import { defaults } from '../../lib/defaults.js';
+import { defaults } from '../../lib/contract/defaults.js';
 import { demoHives, startDemo } from './demo-fleet.js';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: String(defaults.queenPort) } } });

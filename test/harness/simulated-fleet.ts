@@ -7,8 +7,8 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Agent, request } from 'undici';
+import { defaults } from '../../lib/contract/defaults.js';
 import type { Heartbeat, HeartbeatReply, HiveEvent } from '../../lib/contract/heartbeat.js';
-import { defaults } from '../../lib/defaults.js';
 import { Random } from './random.js';
 import { type GpuKind, SimulatedHost } from './simulated-host.js';
 

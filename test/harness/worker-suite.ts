@@ -2,13 +2,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { afterEach, beforeEach } from 'vitest';
-import { inodeOf } from '../../lib/hive/cgroup-tree.js';
+import { inodeOf } from '../../lib/launch/cgroup-tree.js';
 import {
   ProcessMonitor,
   type ProcessMonitorOptions,
   type SpawnedWorker,
   type SpawnOptions,
-} from '../../lib/hive/process-monitor.js';
+} from '../../lib/launch/process-monitor.js';
 import { type CgroupTestTree, createCgroupTree } from './cgroups.js';
 import { temporaryDirectory } from './leftovers.js';
 import { waitFor } from './wait.js';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ContainerNames } from '../../lib/hive/container-names.js';
-import { type Classified, classify } from '../../lib/hive/watch-set.js';
+import { type Classified, classify } from '../../lib/workers/classify.js';
+import { ContainerNames } from '../../lib/workers/container-names.js';
 import { FakeMachine } from '../sampling/machine.js';
 
 const machines: FakeMachine[] = [];

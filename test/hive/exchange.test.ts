@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { httpExchange } from '../../lib/hive/exchange.js';
+import { httpExchange } from '../../lib/hive/transport-http.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 
 const cleanups: (() => void | Promise<void>)[] = [];

@@ -1,8 +1,8 @@
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
-import type { ExchangeRequest, ExchangeResponse } from '../../lib/hive/exchange.js';
 import { type Clock, HeartbeatSender, isLogged, type SenderOptions } from '../../lib/hive/heartbeat-sender.js';
+import type { ExchangeRequest, ExchangeResponse } from '../../lib/hive/transport-http.js';
 
 /** Time that goes on only when it is told to. */
 class ManualClock implements Clock {

@@ -6,9 +6,9 @@ import { Value } from 'typebox/value';
 import { Agent, request as unixRequest } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
+import type { HiveOptions } from '../../lib/config/options.js';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { type HiveParts, idOfHost, type RunningHive, startHive } from '../../lib/hive/hive.js';
-import type { HiveOptions } from '../../lib/options.js';
+import { type HiveParts, idOfHost, type RunningHive, startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/machine.js';
 

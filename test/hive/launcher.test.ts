@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { verifyLimits, writesFor } from '../../lib/hive/apply-limits.js';
-import { start } from '../../lib/hive/launcher.js';
-import { parseLimits } from '../../lib/hive/limits.js';
+import { verifyLimits, writesFor } from '../../lib/launch/apply-limits.js';
+import { start } from '../../lib/launch/launcher.js';
+import { parseLimits } from '../../lib/launch/limits.js';
 
 it('a service manager that never answers is given up and ended', async () => {
   const wrapper = [process.execPath, '-e', 'setInterval(() => {}, 1000)', '--'];

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { HivepulseError } from '../../lib/errors.js';
-import { limitHolds } from '../../lib/hive/apply-limits.js';
+import { limitHolds } from '../../lib/launch/apply-limits.js';
 import {
   formatCpuList,
   type LimitOptions,
@@ -13,7 +12,8 @@ import {
   parseIo,
   parseLimits,
   unitProperties,
-} from '../../lib/hive/limits.js';
+} from '../../lib/launch/limits.js';
+import { HivepulseError } from '../../lib/util/errors.js';
 
 function refusal(options: LimitOptions): HivepulseError {
   try {

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
-import { pidusageCollector } from '../../lib/hive/fallback-collect.js';
-import { processLives } from '../../lib/hive/process-identity.js';
-import { type ExitedWorker, ProcessMonitor } from '../../lib/hive/process-monitor.js';
-import { readRecords, type WorkerRecord } from '../../lib/hive/records.js';
+import { pidusageCollector } from '../../lib/launch/fallback-collect.js';
+import { type ExitedWorker, ProcessMonitor } from '../../lib/launch/process-monitor.js';
+import { processLives } from '../../lib/procfs/process-stat.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
+import { readRecords, type WorkerRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
 import { textOf } from '../harness/worker-suite.js';
 

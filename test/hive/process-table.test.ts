@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ProcessTable } from '../../lib/hive/process-table.js';
+import { ProcessTable } from '../../lib/workers/process-table.js';
 import { FakeMachine, PlainFiles } from '../sampling/machine.js';
 
 const machines: FakeMachine[] = [];

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ReadinessProber, type ReadinessTarget } from '../../lib/hive/readiness.js';
-import { checkReadyUrl, probeUrl } from '../../lib/hive/ready-url.js';
+import { ReadinessProber, type ReadinessTarget } from '../../lib/engines/readiness.js';
+import { checkReadyUrl, probeUrl } from '../../lib/engines/ready-url.js';
 import { waitFor } from '../harness/wait.js';
 
 const opened: { close: () => unknown }[] = [];

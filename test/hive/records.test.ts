@@ -15,7 +15,7 @@ import {
   type WorkerExit,
   type WorkerRecord,
   writeRecord,
-} from '../../lib/hive/records.js';
+} from '../../lib/workers/records.js';
 
 let dir: string;
 beforeEach(async () => {

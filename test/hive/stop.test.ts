@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { stopCgroup, stopProcess } from '../../lib/hive/stop.js';
+import { stopCgroup, stopProcess } from '../../lib/launch/stop.js';
 
 // A directory in place of a cgroup whose files never change: as if what is in it waited in the kernel.
 let dir: string;

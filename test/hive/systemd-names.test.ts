@@ -8,8 +8,8 @@ import {
   scopeArguments,
   unescapeUnitPart,
   unitNames,
-} from '../../lib/hive/systemd.js';
-import { checkWorkerId, parseWorkerId } from '../../lib/hive/worker-id.js';
+} from '../../lib/launch/systemd.js';
+import { checkWorkerId, parseWorkerId } from '../../lib/workers/worker-id.js';
 
 describe('escaping', () => {
   // What `systemd-escape` of systemd 252 prints for these.

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import type { Heartbeat, HiveEvent } from '../../lib/contract/heartbeat.js';
-import type { Exchange } from '../../lib/hive/exchange.js';
-import { type RunningHive, startHive } from '../../lib/hive/hive.js';
-import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
-import { ToldStore } from '../../lib/hive/told.js';
+import { type RunningHive, startHive } from '../../lib/daemon/hive.js';
+import type { Exchange } from '../../lib/hive/transport-http.js';
+import { ToldStore } from '../../lib/sampling/reported.js';
+import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/machine.js';
 

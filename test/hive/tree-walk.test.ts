@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { countDescendants, walkTree } from '../../lib/hive/tree-walk.js';
+import { countDescendants, walkTree } from '../../lib/workers/tree-walk.js';
 import { FakeMachine, PlainFiles } from '../sampling/machine.js';
 
 const machines: FakeMachine[] = [];

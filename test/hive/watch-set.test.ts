@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { idPattern } from '../../lib/contract/primitives.js';
-import { adoptedName, classify, classifyAbove, compileGlob, idOf, unescapeUnit } from '../../lib/hive/watch-set.js';
+import { adoptedName, classify, classifyAbove, compileGlob, idOf, unescapeUnit } from '../../lib/workers/classify.js';
 
 const id = '4f2c1d0e9b8a7f6e5d4c3b2a190817263544536271809f8e7d6c5b4a39281706';
 const pod = '0f3a1c2d-4e5f-6789-abcd-ef0123456789';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { HivepulseError } from '../../lib/errors.js';
 import { bearerOf, hostName, isLocalName, parseTokens, readTokens, TokenTable } from '../../lib/http/auth.js';
+import { HivepulseError } from '../../lib/util/errors.js';
 import { frameOf } from './frames.js';
 import { grants, type Rig, rigOf, tokens } from './rig.js';
 

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { type Queen, startQueen } from '../../lib/queen/queen.js';
+import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 import { eventOf, frameOf, gpuOf, workerOf } from './frames.js';

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { Limiter } from '../../lib/http/limiter.js';
+import { Limiter } from '../../lib/util/rate-limiter.js';
 import { frameOf, workerOf } from './frames.js';
 import { grants, type Rig, rigOf, tokens } from './rig.js';
 

@@ -1,9 +1,10 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
-import { memoryBus } from '../../lib/bus/memory.js';
+import type { ServerLimits } from '../../lib/api/context.js';
+import { buildServer, type ServerDeps } from '../../lib/api/server.js';
+import { StreamHub } from '../../lib/api/stream-hub.js';
+import { memoryBus } from '../../lib/cluster/memory.js';
+import type { TokenGrant } from '../../lib/config/options.js';
 import { TokenTable } from '../../lib/http/auth.js';
-import { buildServer, type ServerDeps, type ServerLimits } from '../../lib/http/server.js';
-import { StreamHub } from '../../lib/http/stream-hub.js';
-import type { TokenGrant } from '../../lib/options.js';
 import { Registry } from '../../lib/queen/registry.js';
 
 export const tokens = {

@@ -1,6 +1,6 @@
 import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
-import { heartbeatSubject } from '../../lib/bus/subjects.js';
+import { heartbeatSubject } from '../../lib/nats/subjects.js';
 import { useHarness } from '../harness/harness.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, expect } from 'vitest';
 import { FilesReader } from '../../lib/cgroup/files.js';
 import { NativeReader } from '../../lib/cgroup/native.js';
+import { readerDefaults } from '../../lib/cgroup/reader.js';
+import { type Binding, loadBinding } from '../../lib/native/binding.js';
 import {
   processColumns,
   type RawPass,
@@ -13,9 +15,7 @@ import {
   type WorkerFile,
   workerColumns,
   workerFiles,
-} from '../../lib/cgroup/raw.js';
-import { readerDefaults } from '../../lib/cgroup/reader.js';
-import { type Binding, loadBinding } from '../../lib/native/binding.js';
+} from '../../lib/native/layout.js';
 
 /** File name (relative, may be nested) to content. */
 export type Tree = Readonly<Record<string, string | Buffer>>;

@@ -1,8 +1,8 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { rowFlags, type WorkerColumn, type WorkerFile } from '../../lib/cgroup/raw.js';
 import { systemValues } from '../../lib/cgroup/system-values.js';
+import { rowFlags, type WorkerColumn, type WorkerFile } from '../../lib/native/layout.js';
 import { cleanAfterEach, passBoth, readers, type Tree, temporary, writeTree } from './both.js';
 
 cleanAfterEach();

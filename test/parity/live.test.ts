@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { rowFlags } from '../../lib/cgroup/raw.js';
+import { rowFlags } from '../../lib/native/layout.js';
 import { waitFor } from '../harness/wait.js';
 import { LiveCgroups, liveRoot } from '../readers/cgroups.js';
 import { cleanAfterEach, decode, type Row, readers, timeless } from './both.js';

@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FilesReader } from '../../lib/cgroup/files.js';
 import { NativeReader } from '../../lib/cgroup/native.js';
-import { type WorkerFile, workerFiles } from '../../lib/cgroup/raw.js';
 import { readerDefaults } from '../../lib/cgroup/reader.js';
+import { type WorkerFile, workerFiles } from '../../lib/native/layout.js';
 import { binding, passBoth, type Tree, writeTree } from './both.js';
 
 const edges = [

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { familiesOfQueen } from '../../lib/http/metrics/fleet-families.js';
-import { familiesOfHive } from '../../lib/http/metrics/hive-families.js';
-import { processProbe } from '../../lib/http/metrics/process-families.js';
+import { familiesOfQueen } from '../../lib/api/metric-families.js';
+import { familiesOfHive } from '../../lib/hive/metric-families.js';
+import { processProbe } from '../../lib/metrics/process.js';
 import { hasPromtool, promtool, withoutPromtool } from './tools.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,15 +1,10 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
-import { type RunningHive, startHive } from '../../lib/hive/hive.js';
-import { recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
-import { Exposition, type Family, negotiate } from '../../lib/http/metrics/exposition.js';
-import {
-  familiesOfHive,
-  type HiveReport,
-  hiveScrape,
-  type WorkerCounters,
-} from '../../lib/http/metrics/hive-families.js';
+import { type RunningHive, startHive } from '../../lib/daemon/hive.js';
+import { familiesOfHive, type HiveReport, hiveScrape, type WorkerCounters } from '../../lib/hive/metric-families.js';
+import { Exposition, type Family, negotiate } from '../../lib/metrics/exposition.js';
+import { recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
 import { frameOf, gpuOf, workerOf } from '../http/frames.js';
 import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/machine.js';

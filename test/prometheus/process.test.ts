@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { type ProcessProbe, processProbe } from '../../lib/http/metrics/process-families.js';
+import { type ProcessProbe, processProbe } from '../../lib/metrics/process.js';
 
 let probe: ProcessProbe | null = null;
 afterEach(() => {

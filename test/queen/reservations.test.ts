@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { memoryBus } from '../../lib/bus/memory.js';
+import { memoryBus } from '../../lib/cluster/memory.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { keepReservations, parseReservations } from '../../lib/queen/state-file.js';
 import { type FrameFields, frame, gib, gpuSample, ManualClock, mib, onGpu, workerSample } from './frames.js';

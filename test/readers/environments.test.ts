@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { rowFlags } from '../../lib/cgroup/raw.js';
+import { rowFlags } from '../../lib/native/layout.js';
 import { useHarness } from '../harness/harness.js';
 import { waitFor } from '../harness/wait.js';
 import { binding, cleanAfterEach, temporary, writeTree } from '../parity/both.js';

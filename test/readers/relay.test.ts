@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { RelayReader } from '../../lib/cgroup/relay.js';
+import { Slots } from '../../lib/cgroup/slots.js';
 import {
   type RawPass,
   rowFlags,
@@ -6,9 +8,7 @@ import {
   type TraceableReader,
   workerColumns,
   workerFiles,
-} from '../../lib/cgroup/raw.js';
-import { RelayReader } from '../../lib/cgroup/relay.js';
-import { Slots } from '../../lib/cgroup/slots.js';
+} from '../../lib/native/layout.js';
 
 const usage = workerColumns.indexOf('usageUsec');
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { recognize, serving } from '../../lib/sampling/cmdline.js';
+import { recognize, serving } from '../../lib/engines/recognize.js';
 
 const argv = (line: string): string[] => line.split(' ');
 

@@ -4,8 +4,8 @@ import { Value } from 'typebox/value';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HiveEvent, HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { GpuDevice } from '../../lib/gpu/reading.js';
-import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/hive/records.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
+import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
 import { bootSeconds, FakeMachine, fakeGpu } from './machine.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { WorkerRecord } from '../../lib/hive/records.js';
 import { type Departed, exitEvents, exitGraceMs } from '../../lib/sampling/events.js';
+import type { WorkerRecord } from '../../lib/workers/records.js';
 
 const departed: Departed = {
   id: 'demo/brief',

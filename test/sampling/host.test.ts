@@ -1,6 +1,6 @@
 import { cpus, totalmem } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { nodeHostReader } from '../../lib/sampling/host.js';
+import { nodeHostReader } from '../../lib/procfs/host.js';
 import { waitFor } from '../harness/wait.js';
 
 describe('a host without /proc (macOS)', () => {

@@ -1,10 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openReader } from '../../lib/cgroup/reader.js';
+import { openReader, type ReaderChoice } from '../../lib/cgroup/reader.js';
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
 import { noGpuSource } from '../../lib/gpu/reading.js';
-import type { BlockingFiles, DirectoryEntry, FileResult } from '../../lib/native/blocking-files.js';
-import type { ReaderChoice } from '../../lib/options.js';
+import type { BlockingFiles, DirectoryEntry, FileResult } from '../../lib/io/file-reader.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from '../../lib/sampling/create.js';
 import { temporaryDirectory } from '../harness/leftovers.js';
 

@@ -9,7 +9,7 @@ import {
   parseProcessCgroup,
   parseProcessStat,
   parseUptime,
-} from '../../lib/sampling/proc-parse.js';
+} from '../../lib/procfs/parse.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const tail = ' R 1 1489839 1489839 0 -1 4194304 90 0 0 0 3 1 0 0 20 0 1 0 987654 2482176 219 18446744073709551615';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { workerColumns } from '../../lib/cgroup/raw.js';
+import { workerColumns } from '../../lib/native/layout.js';
 import { type ProcessCounters, type RateBaseline, type RawRow, rates } from '../../lib/sampling/rates.js';
 
 const row = (values: Partial<RawRow>): RawRow => ({

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cut, isSecretName, redactCommand, redacted } from '../../lib/sampling/redact.js';
+import { cut, isSecretName, redactCommand, redacted } from '../../lib/workers/redact.js';
 
 const R = redacted;
 

@@ -17,7 +17,7 @@ import {
   toneAnsi,
   unknownText,
   workerFace,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { bar, faceSpan, gauge, gpuColumns, hiveFace, loadTone, share, value, workerColumns } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';

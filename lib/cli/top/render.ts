@@ -10,7 +10,7 @@ import {
   plural,
   toneAnsi,
   workerStateFaces,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { bar, hiveVram, loadTone, share, value } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';

@@ -1,7 +1,7 @@
 import type { HivepulseClient, StreamMessage } from '../../client/client.js';
 import type { History } from '../../contract/api.js';
 import { before, isUpTo, splitId } from '../../contract/event-ids.js';
-import { HivepulseError } from '../../errors.js';
+import { HivepulseError } from '../../util/errors.js';
 import { outputWidth, printLines, wantsColours } from '../client.js';
 import { newestEventId } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';

@@ -1,5 +1,5 @@
 import type { HiveView, Liveness, WorkerView } from '../../contract/api.js';
-import { type CountedState, countFleet, type FleetCounts } from '../../fleet-counts.js';
+import { type CountedState, countFleet, type FleetCounts } from '../../contract/counts.js';
 
 /** Counted from what the stream says, so that the bar and the lists below always agree. */
 export function countRows(

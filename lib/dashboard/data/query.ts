@@ -1,7 +1,7 @@
 /** Which workers and hives are shown, and in which order. Pure. */
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../contract/api.js';
 import type { Fault, GpuSample } from '../../contract/heartbeat.js';
-import { faceOf, gpuHealthFaces } from '../../faces.js';
+import { faceOf, gpuHealthFaces } from '../../present/status.js';
 
 export interface WorkerFilter {
   readonly text: string;

@@ -1,4 +1,4 @@
-import type { Face } from '../../faces.js';
+import type { Face } from '../../present/status.js';
 
 /** A state: symbol, word and colour together, so that none of them carries it alone. */
 export function FaceChip({ face, plain = false }: { readonly face: Face; readonly plain?: boolean }) {

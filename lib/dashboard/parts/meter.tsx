@@ -1,4 +1,4 @@
-import type { Tone } from '../../faces.js';
+import type { Tone } from '../../present/status.js';
 
 interface MeterProps {
   /** null: not known, drawn hatched. */

@@ -1,6 +1,6 @@
 import type { RefObject } from 'preact';
 import type { FleetEvent } from '../../contract/api.js';
-import { eventFaces, eventText, faceOf, plural } from '../../faces.js';
+import { eventFaces, eventText, faceOf, plural } from '../../present/status.js';
 import { events, eventsSeen, hives, lostEvents, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { eventGroups, matchesEvent } from '../data/query.js';

@@ -1,5 +1,12 @@
 import type { ComponentChildren } from 'preact';
-import { type Face, formatBytes, formatPercent, gpuHealthFaces, livenessFaces, workerStateFaces } from '../../faces.js';
+import {
+  type Face,
+  formatBytes,
+  formatPercent,
+  gpuHealthFaces,
+  livenessFaces,
+  workerStateFaces,
+} from '../../present/status.js';
 import { countRows } from '../data/counts.js';
 import { hives, ordered, totals, workers } from '../data/fleet.js';
 import { fullness, Meter, type Share, Shares } from '../parts/meter.js';

@@ -19,7 +19,7 @@ import {
   sentence,
   unknownText,
   workerStateFaces,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { ageOf, drawn, type Hive, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { attentionOf, matchesText, sortHives } from '../data/query.js';

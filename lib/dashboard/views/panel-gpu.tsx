@@ -12,7 +12,7 @@ import {
   oldValuesText,
   sentence,
   unknownText,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { segment } from '../data/api.js';
 import { drawn, type Hive, workersOf } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';

@@ -10,7 +10,7 @@ import {
   livenessFaces,
   plural,
   unknownText,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { segment } from '../data/api.js';
 import { ageOf, drawn, events, eventsSeen, type Hive, workersOf } from '../data/fleet.js';
 import { go } from '../data/location.js';

@@ -14,7 +14,7 @@ import {
   unknownText,
   workerFace,
   workerStateFaces,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { segment } from '../data/api.js';
 import { ageOf, drawn, events, eventsSeen, hives } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';

@@ -13,7 +13,7 @@ import {
   unknownText,
   workerFace,
   workerStateFaces,
-} from '../../faces.js';
+} from '../../present/status.js';
 import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '../data/query.js';

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HiveList, WorkerList } from '../../../lib/contract/api.js';
-import { processLives } from '../../../lib/hive/process-identity.js';
-import { ProcessMonitor } from '../../../lib/hive/process-monitor.js';
-import { runTool } from '../../../lib/hive/systemd.js';
+import { ProcessMonitor } from '../../../lib/launch/process-monitor.js';
+import { runTool } from '../../../lib/launch/systemd.js';
+import { processLives } from '../../../lib/procfs/process-stat.js';
 import { getJson } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
 

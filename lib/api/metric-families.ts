@@ -1,0 +1,406 @@
+import type { BusCounts } from '../cluster/bus.js';
+import { type Fleet, type HiveView, livenesses, type WorkerView } from '../contract/api.js';
+import { type GpuSample, gpuHealths, workerStates } from '../contract/heartbeat.js';
+import {
+  each,
+  type Family,
+  flag,
+  knownLabels,
+  type LabelValues,
+  ratio,
+  seconds,
+  single,
+  stateSet,
+} from '../metrics/exposition.js';
+import type { Registry } from '../queen/registry.js';
+import type { HeartbeatCounts } from './heartbeat-counts.js';
+
+type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
+
+/** What one scrape of a queen sees. */
+export interface FleetScrape {
+  readonly fleet: Fleet;
+  readonly hives: readonly Labelled<HiveView>[];
+  /** Of hives that are not offline: what an offline hive said last is not what is now. */
+  readonly heard: readonly Labelled<HiveView>[];
+  readonly gpus: readonly Labelled<GpuSample>[];
+  readonly workers: readonly Labelled<WorkerView>[];
+  /** Workers beyond the cap. */
+  readonly leftOut: number;
+  readonly reservations: ReturnType<Registry['reservations']>;
+  readonly eventsKept: number;
+  readonly eventCounts: ReadonlyMap<string, number>;
+  readonly streams: number;
+  /** Closed because their readers did not keep up. */
+  readonly streamsParted: number;
+  readonly heartbeats: HeartbeatCounts;
+  readonly version: string;
+  /** Null where there is one queen. */
+  readonly shared: BusCounts | null;
+}
+
+export interface FleetSource {
+  readonly registry: Registry;
+  /** Workers that have series of their own, at most. */
+  readonly maxWorkers: number;
+  readonly streams: number;
+  /** Closed because their readers did not keep up. */
+  readonly streamsParted: number;
+  readonly heartbeats: HeartbeatCounts;
+  readonly version: string;
+  readonly bus: Fleet['bus'];
+  readonly shared: BusCounts | null;
+}
+
+export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): FleetScrape {
+  const hives: Labelled<HiveView>[] = [];
+  const gpus: Labelled<GpuSample>[] = [];
+  const workers: Labelled<WorkerView>[] = [];
+  let leftOut = 0;
+  for (const id of registry.hiveIds()) {
+    const item = registry.hive(id);
+    if (item === null) continue;
+    hives.push({ item, labels: { hive: id } });
+    if (item.liveness === 'offline') continue;
+    for (const gpu of item.gpus) gpus.push({ item: gpu, labels: { hive: id, gpu: gpu.uuid } });
+    // In the order of the lists, so that the same workers have series at each scrape.
+    const room = maxWorkers - workers.length;
+    if (room > 0)
+      for (const worker of registry.workersOf(id).slice(0, room))
+        workers.push({ item: worker, labels: { hive: id, worker: worker.id } });
+    leftOut += Math.max(0, item.workerCount - Math.max(0, room));
+  }
+  return {
+    ...rest,
+    fleet: registry.fleet(rest.bus),
+    hives,
+    heard: hives.filter(({ item }) => item.liveness !== 'offline'),
+    gpus,
+    workers,
+    leftOut,
+    reservations: registry.reservations(),
+    eventsKept: registry.events.size,
+    eventCounts: registry.eventCounts,
+  };
+}
+
+const hive = each<FleetScrape, HiveView>((scrape) => scrape.heard, ['hive']);
+const gpu = each<FleetScrape, GpuSample>((scrape) => scrape.gpus, ['hive', 'gpu']);
+const worker = each<FleetScrape, WorkerView>((scrape) => scrape.workers, ['hive', 'worker']);
+
+function byLabel(label: string, counts: Readonly<Record<string, number>>, all: readonly string[]) {
+  return all.map((value) => ({ value: counts[value] ?? 0, labels: { [label]: value } }));
+}
+
+/** The one that holds alone: with every other one beside it as 0, most of what a large fleet says would be zeros. */
+const holds = (label: string, state: string, shared: LabelValues) => ({ value: 1, labels: { [label]: state }, shared });
+
+const totalFamilies: readonly Family<FleetScrape>[] = [
+  {
+    name: 'hivepulse_fleet_hives',
+    type: 'gauge',
+    help: 'Hives by liveness.',
+    labels: ['liveness'],
+    collect: ({ fleet }) => byLabel('liveness', fleet.hives, livenesses),
+  },
+  {
+    name: 'hivepulse_fleet_gpus',
+    type: 'gauge',
+    help: 'GPUs by health; offline: of hives that are not heard.',
+    labels: ['health'],
+    collect: ({ fleet }) => byLabel('health', fleet.gpus.byHealth, [...gpuHealths, 'offline']),
+  },
+  {
+    name: 'hivepulse_fleet_workers',
+    type: 'gauge',
+    help: 'Workers by state; offline: of hives that are not heard.',
+    labels: ['state'],
+    collect: ({ fleet }) => byLabel('state', fleet.workers.byState, [...workerStates, 'offline']),
+  },
+  single(
+    'gauge',
+    'hivepulse_fleet_vram_total_bytes',
+    'GPU memory of the GPUs that are heard and whose use is known, MIG devices in their GPU; no sample where there is none.',
+    ({ fleet }) => fleet.gpus.memoryTotalBytes,
+  ),
+  single(
+    'gauge',
+    'hivepulse_fleet_vram_used_bytes',
+    'GPU memory in use on the same GPUs.',
+    ({ fleet }) => fleet.gpus.memoryUsedBytes,
+  ),
+  single(
+    'gauge',
+    'hivepulse_fleet_vram_uncounted_gpus',
+    'GPUs whose memory is in neither sum: not heard, or its use is not known.',
+    ({ fleet }) => fleet.gpus.uncounted,
+  ),
+];
+
+const hiveFamilies: readonly Family<FleetScrape>[] = [
+  {
+    name: 'hivepulse_fleet_hive_info',
+    type: 'gauge',
+    help: 'The hive and its version; always 1.',
+    labels: ['hive', 'hostname', 'version', 'address'],
+    *collect({ hives }) {
+      for (const { item, labels } of hives) {
+        const { hostname, version, address } = item;
+        yield { value: 1, shared: labels, labels: knownLabels({ hostname, version, address }) };
+      }
+    },
+  },
+  {
+    name: 'hivepulse_fleet_hive_liveness',
+    type: 'gauge',
+    help: 'Liveness of the hive, the one that holds; always 1. A hive that was forgotten has no series.',
+    labels: ['hive', 'liveness'],
+    *collect({ hives }) {
+      for (const { item, labels } of hives) yield holds('liveness', item.liveness, labels);
+    },
+  },
+  {
+    name: 'hivepulse_fleet_hive_last_heartbeat_age_seconds',
+    type: 'gauge',
+    help: 'Time since its last heartbeat was heard.',
+    labels: ['hive'],
+    *collect({ hives }) {
+      for (const { item, labels } of hives) yield { value: item.ageMs / 1000, shared: labels };
+    },
+  },
+  {
+    name: 'hivepulse_fleet_hive_state',
+    type: 'gauge',
+    help: 'State of the hive, the one that holds; always 1.',
+    labels: ['hive', 'state'],
+    *collect({ heard }) {
+      for (const { item, labels } of heard) yield holds('state', item.state, labels);
+    },
+  },
+  hive('gauge', 'hivepulse_fleet_hive_interval_seconds', 'Interval of its heartbeats.', (h) => seconds(h.intervalMs)),
+  hive('gauge', 'hivepulse_fleet_hive_workers', 'Workers of the hive.', (h) => h.workerCount),
+  {
+    name: 'hivepulse_fleet_hive_faults',
+    type: 'gauge',
+    help: 'Faults that stand on the hive, by code; docs/troubleshooting.md explains them.',
+    labels: ['hive', 'code'],
+    *collect({ heard }) {
+      for (const { item, labels } of heard) {
+        const counts = new Map<string, number>();
+        for (const { code } of item.faults) counts.set(code, (counts.get(code) ?? 0) + 1);
+        for (const [code, value] of counts) yield { value, labels: { code }, shared: labels };
+      }
+    },
+  },
+  hive('gauge', 'hivepulse_fleet_hive_cpus', 'Logical CPUs of the host.', (h) => h.host.cpuCount),
+  hive('gauge', 'hivepulse_fleet_hive_cpu_used_cores', 'CPU in use on the host.', (h) => ratio(h.host.cpuPercent)),
+  hive('gauge', 'hivepulse_fleet_hive_memory_total_bytes', 'Memory of the host.', (h) => h.host.memoryTotalBytes),
+  hive(
+    'gauge',
+    'hivepulse_fleet_hive_memory_available_bytes',
+    'Memory available on the host.',
+    (h) => h.host.memoryAvailableBytes,
+  ),
+];
+
+const gpuFamilies: readonly Family<FleetScrape>[] = [
+  {
+    name: 'hivepulse_fleet_gpu_info',
+    type: 'gauge',
+    help: 'What the GPU is; always 1.',
+    labels: ['hive', 'gpu', 'index', 'name', 'parent'],
+    *collect({ gpus }) {
+      for (const { item, labels } of gpus) {
+        const { index, name, parentUuid } = item;
+        yield { value: 1, shared: labels, labels: knownLabels({ index, name, parent: parentUuid }) };
+      }
+    },
+  },
+  {
+    name: 'hivepulse_fleet_gpu_health',
+    type: 'gauge',
+    help: 'Health of the GPU, the one that holds; always 1.',
+    labels: ['hive', 'gpu', 'health'],
+    *collect({ gpus }) {
+      for (const { item, labels } of gpus) yield holds('health', item.health, labels);
+    },
+  },
+  gpu('gauge', 'hivepulse_fleet_gpu_memory_total_bytes', 'Memory of the GPU.', (g) => g.memoryTotalBytes),
+  gpu('gauge', 'hivepulse_fleet_gpu_memory_used_bytes', 'Memory in use on the GPU.', (g) => g.memoryUsedBytes),
+  gpu(
+    'gauge',
+    'hivepulse_fleet_gpu_memory_reserved_bytes',
+    'Memory kept by driver and firmware.',
+    (g) => g.memoryReservedBytes,
+  ),
+  gpu('gauge', 'hivepulse_fleet_gpu_utilization_ratio', 'Share of time in which a kernel ran.', (g) =>
+    ratio(g.utilizationPercent),
+  ),
+  gpu('gauge', 'hivepulse_fleet_gpu_temperature_celsius', 'Temperature of the core.', (g) => g.temperatureCelsius),
+  gpu('gauge', 'hivepulse_fleet_gpu_power_watts', 'Power drawn.', (g) => g.powerWatts),
+];
+
+const workerFamilies: readonly Family<FleetScrape>[] = [
+  {
+    name: 'hivepulse_fleet_worker_info',
+    type: 'gauge',
+    help: 'What the worker is; always 1. Labels that are not known are left out.',
+    labels: ['hive', 'worker', 'group', 'name', 'model', 'port', 'origin'],
+    *collect({ workers }) {
+      for (const { item, labels } of workers) {
+        const { group, name, model, port, origin } = item;
+        yield { value: 1, shared: labels, labels: knownLabels({ group, name, model, port, origin }) };
+      }
+    },
+  },
+  {
+    name: 'hivepulse_fleet_worker_state',
+    type: 'gauge',
+    help: 'State of the worker, the one that holds; always 1.',
+    labels: ['hive', 'worker', 'state'],
+    *collect({ workers }) {
+      for (const { item, labels } of workers) yield holds('state', item.state, labels);
+    },
+  },
+  worker(
+    'gauge',
+    'hivepulse_fleet_worker_ready',
+    '1 where its probe says ready; no sample where there is nothing to probe.',
+    (w) => flag(w.ready),
+  ),
+  worker('gauge', 'hivepulse_fleet_worker_cpu_used_cores', 'CPU in use; 1 is one whole core.', (w) =>
+    ratio(w.cpuPercent),
+  ),
+  worker('gauge', 'hivepulse_fleet_worker_cpu_throttled_ratio', 'Share of periods in which it was throttled.', (w) =>
+    ratio(w.cpuThrottledPercent),
+  ),
+  worker(
+    'gauge',
+    'hivepulse_fleet_worker_memory_bytes',
+    'Memory charged to it, page cache included.',
+    (w) => w.memoryBytes,
+  ),
+  worker(
+    'gauge',
+    'hivepulse_fleet_worker_memory_working_set_bytes',
+    'Memory without inactive page cache.',
+    (w) => w.workingSetBytes,
+  ),
+  worker(
+    'gauge',
+    'hivepulse_fleet_worker_memory_limit_bytes',
+    'Memory limit, least of it and its ancestors.',
+    (w) => w.memoryLimitBytes,
+  ),
+  worker(
+    'gauge',
+    'hivepulse_fleet_worker_oom_kills',
+    'Processes of it that the kernel killed for memory, since its cgroup was made. A worker of one process takes its series along: alert on hivepulse_queen_events_total.',
+    (w) => w.oomKills,
+  ),
+  worker('gauge', 'hivepulse_fleet_worker_gpu_utilization_ratio', 'Sum over its GPUs; 1 is one whole GPU.', (w) =>
+    w.gpus.length === 0 ? null : ratio(w.gpuUtilizationPercent),
+  ),
+  worker('gauge', 'hivepulse_fleet_worker_vram_used_bytes', 'GPU memory held, over its GPUs.', (w) =>
+    w.gpus.length === 0 ? null : w.vramUsedBytes,
+  ),
+];
+
+const buses = ['memory', 'nats', 'degraded'] as const;
+const busResults = ['passed', 'heard', 'skipped', 'malformed', 'oversized'] as const;
+
+const queenFamilies: readonly Family<FleetScrape>[] = [
+  {
+    name: 'hivepulse_queen_info',
+    type: 'gauge',
+    help: 'The queen and its version; always 1.',
+    labels: ['queen', 'version'],
+    collect: ({ fleet, version }) => [{ value: 1, labels: { queen: fleet.queenId, version } }],
+  },
+  single('gauge', 'hivepulse_queen_warming', '1 while it may not have heard every hive yet.', ({ fleet }) =>
+    flag(fleet.warming),
+  ),
+  single(
+    'counter',
+    'hivepulse_queen_heartbeats_accepted_total',
+    'Heartbeats taken over HTTP.',
+    ({ heartbeats }) => heartbeats.accepted,
+  ),
+  {
+    name: 'hivepulse_queen_heartbeats_refused_total',
+    type: 'counter',
+    help: 'Heartbeats refused over HTTP, by the code of the problem.',
+    labels: ['code'],
+    *collect({ heartbeats }) {
+      for (const [code, value] of heartbeats.refused) yield { value, labels: { code } };
+    },
+  },
+  {
+    name: 'hivepulse_queen_bus',
+    type: 'gauge',
+    help: 'What queens share: memory (one queen), nats, or degraded (NATS is out of reach); 1 for the one that holds.',
+    labels: ['bus'],
+    collect: ({ fleet }) => stateSet(buses, 'bus', fleet.bus),
+  },
+  {
+    name: 'hivepulse_queen_bus_heartbeats_total',
+    type: 'counter',
+    help: 'Heartbeats over NATS: passed on; heard from others; skipped (a newer one came before its turn: the queen falls behind); malformed; oversized (more than max_payload: the others did not hear it).',
+    labels: ['result'],
+    *collect({ shared }) {
+      if (shared === null) return;
+      for (const result of busResults) yield { value: shared[result], labels: { result } };
+    },
+  },
+  single(
+    'gauge',
+    'hivepulse_queen_bus_speaks',
+    '1 at the queen whose conclusions (hiveOffline, ...) enter the shared stream; one of them at most.',
+    ({ shared }) => (shared === null ? null : flag(shared.speaks)),
+  ),
+  single(
+    'counter',
+    'hivepulse_queen_bus_reservation_conflicts_total',
+    'Grants that were planned anew, because another queen had reserved room on the same hive first.',
+    ({ shared }) => shared?.conflicts ?? null,
+  ),
+  {
+    name: 'hivepulse_queen_events_total',
+    type: 'counter',
+    help: 'Events told since the queen started, by kind: facts of hives (oomKill, also of a worker that ended with it, ...) and conclusions of the queen (hiveOffline, ...).',
+    labels: ['kind'],
+    *collect({ eventCounts }) {
+      for (const [kind, value] of eventCounts) yield { value, labels: { kind } };
+    },
+  },
+  single('gauge', 'hivepulse_queen_events_kept', 'Events kept for replay.', ({ eventsKept }) => eventsKept),
+  single('gauge', 'hivepulse_queen_streams', 'Event streams that are open.', ({ streams }) => streams),
+  single(
+    'counter',
+    'hivepulse_queen_streams_parted_total',
+    'Event streams that were closed because their readers did not keep up.',
+    ({ streamsParted }) => streamsParted,
+  ),
+  single('gauge', 'hivepulse_queen_reservations', 'Reservations in force.', ({ reservations }) => reservations.length),
+  single('gauge', 'hivepulse_queen_reserved_vram_bytes', 'GPU memory that reservations claim.', ({ reservations }) =>
+    reservations.reduce((sum, { vramBytes, gpuUuids }) => sum + vramBytes * gpuUuids.length, 0),
+  ),
+  single(
+    'gauge',
+    'hivepulse_queen_workers_without_series',
+    'Workers beyond metricsWorkers, which have no series of their own here.',
+    ({ leftOut }) => leftOut,
+  ),
+];
+
+/**
+ * Everything that a queen says of its fleet and of itself. Gauges only, under names of their own: the counters are the
+ * hives', and a sum over both must not count twice.
+ */
+export const familiesOfQueen: readonly Family<FleetScrape>[] = [
+  ...totalFamilies,
+  ...hiveFamilies,
+  ...gpuFamilies,
+  ...workerFamilies,
+  ...queenFamilies,
+];

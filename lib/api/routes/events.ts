@@ -1,0 +1,50 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { EventsQuery } from '../../contract/queries.js';
+import { ProblemError } from '../../http/problem.js';
+import type { ServerContext } from '../context.js';
+import { answers } from '../openapi.js';
+
+export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { hub }) => {
+  app.get(
+    '/v1/events',
+    {
+      exposeHeadRoute: false,
+      compress: false,
+      schema: {
+        operationId: 'streamEvents',
+        summary: 'Everything that happens, as server-sent events',
+        description: [
+          '`snapshot` first (all hives and workers); `heartbeat` (rows that changed; all rows of the hive with `?hive=`);',
+          '`event` (facts that hives report) and `liveness` (what the queen concludes), which alone carry ids and are replayed after',
+          'Last-Event-ID; `reset` before the snapshot where that id is no longer known; `lagged {dropped}` to a client that read too slowly, and then a new `snapshot`;',
+          '`position {lastEventId}` of a stream with a filter, under the id of the newest event: up to it nothing that passes the filter is missing.',
+        ].join(' '),
+        tags: ['fleet'],
+        querystring: EventsQuery,
+        response: answers({ description: 'The stream.', type: 'text/event-stream', schema: { type: 'string' } }, 503),
+      },
+    },
+    (request, reply) => {
+      if (hub.closed) throw new ProblemError('CLOSING', 'The queen is shutting down.', { retryAfterSeconds: 1 });
+      if (hub.full) throw new ProblemError('TOO_MANY_STREAMS', 'Too many streams are open.', { retryAfterSeconds: 5 });
+      const { hive, model, kind, lastEventId } = request.query;
+      const given = request.headers['last-event-id'];
+      const stood = (typeof given === 'string' && given !== '' ? given : lastEventId) ?? null;
+      for (const [name, value] of Object.entries(reply.getHeaders()))
+        if (value !== undefined) reply.raw.setHeader(name, value);
+      reply.hijack();
+      request.raw.socket.setNoDelay(true);
+      request.raw.socket.setKeepAlive(true, 30_000);
+      hub.open(
+        reply.raw,
+        {
+          ...(hive === undefined ? {} : { hive }),
+          ...(model === undefined ? {} : { model }),
+          ...(kind === undefined ? {} : { kinds: kind.split(',') }),
+        },
+        stood?.slice(0, 128) ?? null,
+        request.caller?.key ?? '',
+      );
+    },
+  );
+};

@@ -1,0 +1,193 @@
+import type { Server as HttpsServer } from 'node:https';
+import fastifyCompress from '@fastify/compress';
+import { fastifyCookie } from '@fastify/cookie';
+import fastifyHelmet from '@fastify/helmet';
+import fastifyRateLimit from '@fastify/rate-limit';
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import Fastify, {
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import type { Logger } from 'pino';
+import { registerGuard } from '../http/guard.js';
+import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
+import { letGoOfVanished } from '../http/vanished-peers.js';
+import type { ServerContext } from './context.js';
+import { registerDocs, registerSchemas } from './openapi.js';
+import { eventRoutes } from './routes/events.js';
+import { heartbeatRoutes } from './routes/heartbeats.js';
+import { pageRoutes } from './routes/page.js';
+import { placementRoutes } from './routes/placements.js';
+import { queryRoutes } from './routes/queries.js';
+import { serviceRoutes } from './routes/service.js';
+
+export interface ServerDeps extends Omit<ServerContext, 'secure'> {
+  readonly version: string;
+  readonly logger?: Logger;
+  /** It will listen on loopback alone: Host is checked. */
+  readonly loopback: boolean;
+  readonly allowedHosts?: readonly string[];
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer; readonly clientCa?: string | Buffer };
+  /** Where the built page is. */
+  readonly pageDirectory: string;
+  /** How long a client may take, ms; for tests. */
+  readonly timeouts?: Partial<typeof patience>;
+  /** More routes, such as `/metrics`; they get the same guard. */
+  readonly plugins?: readonly FastifyPluginAsync[];
+}
+
+/** Bodies of people's requests are small; heartbeats have a limit of their own. */
+const bodyLimit = 64 * 1024;
+
+/** A connection that sends nothing, or a byte now and then, is not kept. */
+const patience = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 };
+const maxConnections = 20_000;
+
+const pagePolicy = {
+  defaultSrc: ["'self'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  imgSrc: ["'self'", 'data:'],
+  connectSrc: ["'self'"],
+  objectSrc: ["'none'"],
+  baseUri: ["'none'"],
+  formAction: ["'self'"],
+  frameAncestors: ["'none'"],
+};
+
+const clientErrors: Readonly<Record<string, ProblemCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
+};
+
+function tlsOptions(tls: NonNullable<ServerDeps['tls']>) {
+  return {
+    cert: tls.cert,
+    key: tls.key,
+    minVersion: 'TLSv1.2' as const,
+    ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+  };
+}
+
+/** Never holds a token. Only what goes wrong is logged here; that it listens is said by who started it. */
+function serverLogger(logger: Logger): Logger {
+  const level = logger.isLevelEnabled('info') ? 'warn' : logger.level;
+  return logger.child({}, { level, redact: ['req.headers.authorization', 'req.headers.cookie', 'token', '*.token'] });
+}
+
+/** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
+export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
+  const { hub, tokens, limits, tls } = deps;
+  const context: ServerContext = { ...deps, secure: tls !== undefined };
+  const timeouts = { ...patience, ...deps.timeouts };
+  const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
+
+  const options = {
+    ...(deps.logger === undefined ? { logger: false as const } : { loggerInstance: serverLogger(deps.logger) }),
+    // Request lines would hold whatever people put in URLs, at the rate of a fleet.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit,
+    // Every plugin is ours: on a starved host the queen starts late, where a deadline would end the process.
+    pluginTimeout: 0,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    forceCloseConnections: true,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 256 },
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: NodeJS.WritableStream & { destroyed?: boolean }) => {
+      if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
+      const code = clientErrors[error.code ?? ''] ?? 'INVALID_REQUEST';
+      socket.end(rawProblem(code, code === 'INVALID_REQUEST' ? 'This is not HTTP.' : 'See the code.'));
+    },
+    frameworkErrors: replyProblem,
+  };
+  const app = (tls === undefined
+    ? Fastify({ ...options, http: nodeOptions } as never)
+    : Fastify({ ...options, https: { ...nodeOptions, ...tlsOptions(tls) } } as never)) as unknown as FastifyInstance;
+  (app.server as unknown as HttpsServer).maxConnections = maxConnections;
+  letGoOfVanished(app.server);
+
+  app.removeContentTypeParser('text/plain');
+  app.setValidatorCompiler(TypeBoxValidatorCompiler as never);
+  // Answers are the registry's own views; JSON.stringify beats a compiled serializer on them, which tries each `anyOf` in turn.
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler(replyProblem);
+  const notFound = describeMethods(app);
+
+  await registerSchemas(app, deps.version);
+  registerGuard(app, { tokens, loopback: deps.loopback, allowedHosts: deps.allowedHosts ?? [] });
+  await app.register(heartbeatRoutes, context);
+  // A scope of its own: hooks of the root reach every route, and a beat of a fleet needs none of these.
+  await app.register(async (people) => {
+    await people.register(fastifyCookie);
+    await people.register(fastifyHelmet, {
+      contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
+      strictTransportSecurity: tls !== undefined,
+      referrerPolicy: { policy: 'no-referrer' },
+    });
+    await people.register(fastifyRateLimit, {
+      max: limits.requestsPerSecond,
+      timeWindow: 1000,
+      cache: 10_000,
+      keyGenerator: (request) => request.caller?.key ?? request.ip,
+      errorResponseBuilder: (_request, { ttl }) =>
+        new ProblemError('RATE_LIMITED', 'Too many requests of this token or address.', {
+          retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
+        }),
+    });
+    await people.register(fastifyCompress, {
+      encodings: ['gzip', 'deflate', 'identity'],
+      globalDecompression: false,
+      threshold: 1024,
+    });
+    people.setNotFoundHandler(notFound);
+    await registerDocs(people);
+    await people.register(async (api) => {
+      api.addHook('preParsing', async (request) => {
+        const encoding = request.headers['content-encoding'];
+        if (encoding !== undefined && encoding !== 'identity')
+          throw new ProblemError('UNSUPPORTED_ENCODING', 'Only heartbeats may be compressed.', {
+            field: 'content-encoding',
+          });
+      });
+      await api.register(queryRoutes, context);
+      await api.register(placementRoutes, context);
+      await api.register(eventRoutes, context);
+      await api.register(serviceRoutes, context);
+    });
+    for (const plugin of deps.plugins ?? []) await people.register(plugin);
+    await people.register(pageRoutes, { directory: deps.pageDirectory });
+  });
+
+  app.addHook('preClose', async () => hub.close());
+  return app;
+}
+
+const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+
+/** Unknown paths are 404, known ones with another method 405 with what they have. */
+function describeMethods(app: FastifyInstance): (request: FastifyRequest, reply: FastifyReply) => never {
+  const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
+  app.addHook('onRoute', (route) => {
+    if (route.url.startsWith('/docs')) route.config = { ...route.config, need: 'open' };
+    let known = routes.get(route.url);
+    if (known === undefined) {
+      const pattern = route.url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : escapePattern(part)));
+      known = { pattern: new RegExp(`^${pattern.join('/')}$`), methods: new Set() };
+      routes.set(route.url, known);
+    }
+    for (const method of [route.method].flat()) known.methods.add(method);
+  });
+  return (request, reply) => {
+    const path = request.url.split('?')[0] ?? '';
+    const known = [...routes.values()].find(({ pattern }) => pattern.test(path));
+    if (known === undefined)
+      throw new ProblemError('NOT_FOUND', 'There is nothing at this path; /docs lists what there is.');
+    const methods = [...known.methods].join(', ');
+    reply.header('allow', methods);
+    throw new ProblemError('METHOD_NOT_ALLOWED', `${request.method} is not one of ${methods}.`);
+  };
+}

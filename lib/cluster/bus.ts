@@ -1,0 +1,59 @@
+import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
+import type { Heartbeat } from '../contract/heartbeat.js';
+
+/** A heartbeat's bytes as they came over HTTP. */
+export interface HeartbeatBody {
+  readonly bytes: Buffer;
+  /** Value of content-encoding; null: plain JSON. */
+  readonly encoding: string | null;
+}
+
+/** What became of what queens share, since this one started. */
+export interface BusCounts {
+  /** Heartbeats that this queen heard over HTTP and gave to the others. */
+  readonly passed: number;
+  /** Heartbeats of others that its registry was given. */
+  readonly heard: number;
+  /** Those of others that a newer one of the same hive replaced before their turn came: this queen falls behind. */
+  readonly skipped: number;
+  /** Those of others that were no heartbeats, or of another hive than their subject says. */
+  readonly malformed: number;
+  /** Larger than the server takes: the other queens did not hear them. */
+  readonly oversized: number;
+  /** How often room was planned anew, because another queen had granted some on the same hive first. */
+  readonly conflicts: number;
+  /** What this queen concludes (`hiveOffline`, ...) is what enters the shared stream. */
+  readonly speaks: boolean;
+}
+
+/**
+ * What the queens of one fleet share. With one queen (`memory`) it is that queen's own memory. What it promises:
+ *
+ * - **Heartbeats** reach every other queen at most once, the newest of a hive at last; none is stored, none is replayed, and
+ *   a queen that falls behind takes the newest of each hive. Losing one costs an interval.
+ * - **Facts of hives** are safe before they are acknowledged: at least once from the hive, exactly once in the stream.
+ * - **Conclusions** (`hiveOffline`, ...) enter the stream from one queen at a time. Over a change of that queen none is lost
+ *   that another queen drew as well; one may come twice if a queen dies between writing it and hearing that it was written.
+ * - **The stream** has one order for all queens, and its ids mean the same at each of them.
+ * - **Reservations**: room is granted by one queen or by none. Without the shared store none is granted.
+ * - **`degraded`**: the shared part is out of reach. Heartbeats are taken, queries answered and placements computed from what
+ *   this queen hears itself; facts are not acknowledged and nothing is reserved. It ends by itself.
+ */
+export interface Bus {
+  state(): Fleet['bus'];
+  /** Null where there is nobody to share with. */
+  counts(): BusCounts | null;
+  /**
+   * A heartbeat that the registry took: passes it on, and makes its facts last. Resolves with the number up to which the
+   * hive's events are safe. Never rejects. `acknowledged`: what the registry itself holds.
+   */
+  took(heartbeat: Heartbeat, body: HeartbeatBody, acknowledged: number): number | Promise<number>;
+  /** @throws HivepulseError IDEMPOTENCY_CONFLICT, BUS_UNAVAILABLE */
+  place(request: PlacementRequest): Promise<PlacementReply>;
+  /** False where no such reservation is in force. @throws HivepulseError BUS_UNAVAILABLE */
+  release(id: string): Promise<boolean>;
+  /** An admin had a hive forgotten here: the other queens forget it too. */
+  removed(hive: string): void;
+  /** May be called twice. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,68 @@
+import type { Registry } from '../queen/registry.js';
+import { HivepulseError } from '../util/errors.js';
+import type { Bus } from './bus.js';
+
+/** A disk that has not answered for so long is not waited for, ms. */
+const diskWaitMs = 2000;
+
+/**
+ * The bus of a single queen: the registry itself.
+ * @param saved resolves when what was granted so far would outlive this process; where it rejects, or says nothing for two
+ * seconds, `warn` is told and the grant stands, since the room is held as long as the process lives.
+ */
+export function memoryBus(
+  registry: Registry,
+  saved: () => Promise<void> = () => Promise.resolve(),
+  warn: (error: unknown) => void = () => undefined,
+  waitMs = diskWaitMs,
+): Bus {
+  const kept = patient(saved, warn, waitMs);
+  return {
+    state: () => 'memory',
+    counts: () => null,
+    took: (_heartbeat, _body, acknowledged) => acknowledged,
+    // Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk.
+    async place(request) {
+      const reply = registry.place(request);
+      if (reply.reservation !== null) await kept();
+      return reply;
+    },
+    async release(id) {
+      const released = registry.releaseReservation(id);
+      if (released) await kept();
+      return released;
+    },
+    removed: () => undefined,
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Waits for `saved`, but not longer than `waitMs`, and not at all while an earlier one still hangs: one warning, one wait. */
+function patient(saved: () => Promise<void>, warn: (error: unknown) => void, waitMs: number): () => Promise<void> {
+  let hangs = false;
+  return async () => {
+    if (hangs) return;
+    let timer: NodeJS.Timeout | undefined;
+    const writing = saved()
+      .catch(warn)
+      .finally(() => {
+        clearTimeout(timer);
+        hangs = false;
+      });
+    const tooLong = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        if (!hangs)
+          warn(
+            new HivepulseError(
+              'STATE_UNWRITABLE',
+              'state',
+              `The disk of --state has not answered for ${waitMs} ms: reservations are granted all the same, and would not outlive this queen.`,
+            ),
+          );
+        hangs = true;
+        resolve();
+      }, waitMs);
+    });
+    await Promise.race([writing, tooLong]);
+  };
+}

@@ -1,0 +1,233 @@
+import type { JetStreamClient, JetStreamManager, StreamInfo } from '@nats-io/jetstream';
+import type { KV } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { type NatsPackages, versionNotes } from '../nats/nats-link.js';
+import { eventStream, hiveOfKey, leaseBucket, reservationBucket } from '../nats/subjects.js';
+import type { MessageLog } from '../util/log.js';
+import type { EventStream } from './event-stream.js';
+import { Follower } from './follower.js';
+import type { LeaseStore } from './lease.js';
+import {
+  bucketOptions,
+  explain,
+  infoOf,
+  leaseStore,
+  leaseStream,
+  makeEventStream,
+  reservationStore,
+  reservationStream,
+} from './nats-store.js';
+import type { ReservationStore, SharedReservations } from './shared-reservations.js';
+
+/** A consumer that says nothing for so long although there is something to say is made anew. */
+const silentMs = 2500;
+const requestTimeoutMs = 1500;
+
+export interface SessionOptions {
+  readonly connection: NatsConnection;
+  readonly packages: NatsPackages;
+  readonly replicas: number;
+  readonly events: EventStream;
+  readonly reservations: SharedReservations;
+  readonly log: MessageLog;
+  /** Something ended that should not have: it is time to tend. */
+  readonly onBroken: () => void;
+  readonly onNewLease: () => void;
+}
+
+/** What stands on one connection: the streams, their followers, the buckets. It ends with the connection. */
+export class NatsSession {
+  readonly js: JetStreamClient;
+  readonly #options: SessionOptions;
+  readonly #compress: boolean;
+  readonly #supported: boolean;
+  #jsm: JetStreamManager | null = null;
+  #events: Follower | null = null;
+  #reservations: Follower | null = null;
+  #reservationsCreated: string | null = null;
+  #mirrored = false;
+  #leaseKv: KV | null = null;
+  #store: ReservationStore | null = null;
+  #leaseCreated: string | null = null;
+  #said = '';
+  #closed = false;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    const { connection, packages, log } = options;
+    this.js = packages.jetstream.jetstream(connection, { timeout: requestTimeoutMs });
+    const version = connection.info?.version ?? '';
+    const { supported, lost } = versionNotes(version);
+    this.#supported = supported;
+    this.#compress = !lost.some((note) => note.includes('2.10'));
+    if (!supported) log.warn(`nats-server ${version} is too old for several queens (${lost[0]}): install 2.9 or newer`);
+    else for (const note of lost) log.info(`nats-server ${version}: ${note}`);
+  }
+
+  lease(): LeaseStore {
+    return leaseStore(this.#options.packages, this.#leaseKv as KV);
+  }
+
+  /** Looks after all of it, and mends what it can. True where everything is there and up to date. Never rejects. */
+  async tend(): Promise<boolean> {
+    if (!this.#supported || this.#closed) return false;
+    try {
+      this.#jsm ??= await this.#options.packages.jetstream.jetstreamManager(this.#options.connection, {
+        timeout: requestTimeoutMs,
+        checkAPI: false,
+      });
+      const jsm = this.#jsm;
+      const ready = [await this.#tendEvents(jsm), await this.#tendReservations(jsm), await this.#tendLease(jsm)];
+      this.#say('');
+      return ready.every(Boolean) && !this.#closed;
+    } catch (error) {
+      this.#say(explain(error));
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#events?.stop();
+    this.#reservations?.stop();
+    const { reservations } = this.#options;
+    if (this.#store !== null && reservations.isAttached(this.#store)) reservations.attach(null);
+  }
+
+  /** Once for each thing that is wrong, not once a second. */
+  #say(what: string): void {
+    if (what === this.#said || this.#closed) return;
+    this.#said = what;
+    if (what !== '') this.#options.log.warn(`NATS: ${what}`);
+  }
+
+  async #tendEvents(jsm: JetStreamManager): Promise<boolean> {
+    const { packages, events, replicas, log, onBroken } = this.#options;
+    let info = await infoOf(jsm, packages, eventStream);
+    if (info === null) {
+      info = await makeEventStream(jsm, packages, replicas, this.#compress);
+      log.info(`made the stream ${eventStream}: there was none`);
+    }
+    if (this.#events !== null) {
+      const other = events.isOther(info);
+      if (!other && this.#events.judge(info, performance.now(), silentMs)) return this.#caughtUp(this.#events, info);
+      log.warn(
+        other
+          ? `${eventStream} is another stream than before: events are numbered anew`
+          : `the reader of ${eventStream} fell silent: made anew`,
+      );
+      this.#events.stop();
+      this.#events = null;
+    }
+    if (this.#closed) return false;
+    const after = events.begin(info);
+    const follower = new Follower(eventStream, after, (message) => events.receive(message), onBroken);
+    this.#events = follower;
+    await this.#started(follower, () => {
+      this.#events = null;
+    });
+    return this.#caughtUp(follower, info);
+  }
+
+  async #tendReservations(jsm: JetStreamManager): Promise<boolean> {
+    const { packages, reservations, log } = this.#options;
+    let info = await infoOf(jsm, packages, reservationStream);
+    if (info === null) {
+      this.#store = reservationStore(packages, await this.#bucket(reservationBucket));
+      info = await infoOf(jsm, packages, reservationStream);
+      if (info === null) return false;
+    }
+    this.#store ??= reservationStore(packages, await this.#bucket(reservationBucket, false));
+    const created = String(info.created);
+    const other = created !== this.#reservationsCreated;
+    if (this.#reservations !== null && (other || !this.#reservations.judge(info, performance.now(), silentMs))) {
+      log.warn(
+        other
+          ? `the bucket ${reservationBucket} is another one than before: reservations are written again`
+          : `the reader of ${reservationBucket} fell silent: made anew`,
+      );
+      this.#reservations.stop();
+      this.#reservations = null;
+      reservations.attach(null);
+    }
+    if (this.#closed) return false;
+    if (this.#reservations === null) {
+      this.#mirrored = false;
+      this.#reservationsCreated = created;
+      reservations.reset();
+      await this.#mirror();
+    }
+    const follower = this.#reservations as Follower | null;
+    if (follower === null) return false;
+    if (!this.#mirrored) {
+      if (!(await this.#caughtUp(follower, info))) return false;
+      this.#mirrored = true;
+    }
+    // Also where it was let go of while the server did not answer: the connection, and with it the mirror, may have stayed.
+    // But not by a session that ended meanwhile: its connection would stand where the next one's belongs.
+    if (!this.#closed && !reservations.isAttached(this.#store)) reservations.attach(this.#store);
+    return true;
+  }
+
+  async #mirror(): Promise<void> {
+    const { reservations, onBroken } = this.#options;
+    const prefix = `$KV.${reservationBucket}.`;
+    const follower = new Follower(
+      reservationStream,
+      0,
+      ({ subject, seq, data }) => {
+        const hive = hiveOfKey(subject.slice(prefix.length));
+        if (hive !== null) reservations.apply(hive, seq, data);
+      },
+      onBroken,
+    );
+    this.#reservations = follower;
+    await this.#started(follower, () => {
+      this.#reservations = null;
+    });
+  }
+
+  async #tendLease(jsm: JetStreamManager): Promise<boolean> {
+    const { packages, onNewLease } = this.#options;
+    let info = await infoOf(jsm, packages, leaseStream);
+    if (info === null) {
+      this.#leaseKv = await this.#bucket(leaseBucket);
+      info = await infoOf(jsm, packages, leaseStream);
+      if (info === null) return false;
+    }
+    this.#leaseKv ??= await this.#bucket(leaseBucket, false);
+    const created = String(info.created);
+    if (created !== this.#leaseCreated) {
+      if (this.#leaseCreated !== null) onNewLease();
+      this.#leaseCreated = created;
+    }
+    return true;
+  }
+
+  async #bucket(name: string, isNew = true): Promise<KV> {
+    const { packages, replicas, log } = this.#options;
+    const kv = await new packages.kv.Kvm(this.js).create(name, bucketOptions(name, replicas));
+    if (isNew) log.info(`made the bucket ${name}: there was none`);
+    return kv;
+  }
+
+  /** A follower that cannot start is none, so that the next round tries again. */
+  async #started(follower: Follower, drop: () => void): Promise<void> {
+    try {
+      await follower.start(this.js, this.#options.packages.jetstream);
+    } catch (error) {
+      follower.stop();
+      drop();
+      throw error;
+    }
+  }
+
+  /** Waits a little for what was there already: most of it comes at once. */
+  async #caughtUp(follower: Follower, info: StreamInfo): Promise<boolean> {
+    const behind = () => info.state.messages > 0 && follower.sequence < info.state.last_seq;
+    for (let tries = 0; tries < 50 && behind() && !this.#closed; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    return !behind();
+  }
+}

@@ -1,0 +1,275 @@
+import { readFileSync, statSync } from 'node:fs';
+import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
+import { HivepulseError, systemCode } from '../util/errors.js';
+import {
+  defaultOf,
+  type SettingKey,
+  type Settings,
+  type SettingUser,
+  settingKeys,
+  settingOf,
+  settingsOf,
+  settingUsers,
+  variableOf,
+} from './settings.js';
+import { ValueProblem } from './types.js';
+
+/** A configuration file is settings, not data. */
+const maxFileBytes = 1024 * 1024;
+
+export type Origin = 'flag' | 'environment' | 'file' | 'default';
+
+export interface ConfigFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface Sources {
+  readonly user: SettingUser;
+  /** What the command line gave, by key; undefined: not given. */
+  readonly flags: Readonly<Partial<Record<SettingKey, unknown>>>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly file: ConfigFile | null;
+}
+
+export interface Resolved {
+  readonly settings: Settings;
+  /** Where each setting that has a value comes from. */
+  readonly origins: Readonly<Partial<Record<SettingKey, Origin>>>;
+  /** Likely mistakes that are no errors: a variable that nobody reads. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Flags over environment over file over defaults. Throws INVALID_OPTION naming the flag, the variable or the line of the
+ * file, and what is expected; CONFIG_UNREADABLE where the file is no YAML map.
+ */
+export function resolveSettings({ user, flags, environment, file }: Sources): Resolved {
+  const fromFile = file ? parseConfigFile(file, user) : new Map<SettingKey, unknown>();
+  const values: Partial<Record<SettingKey, unknown>> = {};
+  const origins: Partial<Record<SettingKey, Origin>> = {};
+  for (const key of settingsOf(user)) {
+    const setting = settingOf(key);
+    const variable = variableOf(key);
+    const text = environment[variable];
+    if (flags[key] !== undefined) {
+      values[key] = check(key, flags[key], `--${setting.flag}`);
+      origins[key] = 'flag';
+    } else if (text !== undefined && text !== '') {
+      values[key] = check(key, text, variable);
+      origins[key] = 'environment';
+    } else if (fromFile.has(key)) {
+      values[key] = fromFile.get(key);
+      origins[key] = 'file';
+    } else {
+      const fallback = defaultOf(key, user);
+      if (fallback === null) continue;
+      values[key] = fallback;
+      origins[key] = 'default';
+    }
+  }
+  // Each value was made by the type of its own key, or is its default.
+  return { settings: values as Settings, origins, warnings: strayVariables(environment) };
+}
+
+function check(key: SettingKey, input: unknown, where: string): unknown {
+  try {
+    return settingOf(key).type.parse(input);
+  } catch (error) {
+    if (!(error instanceof ValueProblem)) throw error;
+    // A token given wrongly must not end in a log.
+    const message = key === 'token' ? `expected ${settingOf(key).type.expects}` : error.message;
+    throw new HivepulseError('INVALID_OPTION', where, `${where}: ${message}.`);
+  }
+}
+
+/** Reads the file named by `--config`. Throws CONFIG_UNREADABLE. */
+export function readConfigFile(path: string): ConfigFile {
+  try {
+    if (statSync(path).size > maxFileBytes) {
+      throw new HivepulseError('CONFIG_UNREADABLE', path, `${path} is larger than 1 MiB, which no configuration is.`);
+    }
+    return { path, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    throw unreadable(path, error, 'Name a file with --config or HIVEPULSE_CONFIG, or leave it out');
+  }
+}
+
+/** A small text file that a setting names. Throws CONFIG_UNREADABLE; `mend` is a sentence without its full stop. */
+export function readText(path: string, mend: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw unreadable(path, error, mend);
+  }
+}
+
+function unreadable(path: string, error: unknown, mend: string): HivepulseError {
+  if (error instanceof HivepulseError) return error;
+  const code = systemCode(error);
+  const reasons: Record<string, string> = {
+    ENOENT: 'there is no such file',
+    EACCES: 'it may not be read by this user',
+    EISDIR: 'it is a directory',
+  };
+  const reason = reasons[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
+  return new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read: ${reason}. ${mend}.`, { cause: error });
+}
+
+/**
+ * All settings in the file are checked, also those of other commands; the sections `hive:`, `queen:`, ... hold what is
+ * meant for one command alone and go before the rest.
+ */
+export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<SettingKey, unknown> {
+  const lines = new LineCounter();
+  const document = parseDocument(file.text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    logLevel: 'silent',
+  });
+  const [problem] = document.errors;
+  if (problem) {
+    const { line } = lines.linePos(problem.pos[0]);
+    throw new HivepulseError(
+      'CONFIG_UNREADABLE',
+      `${file.path}:${line}`,
+      `${file.path} line ${line}: ${problem.message.replace(/\.?$/, '.')} It must be YAML of the form \`name: value\`.`,
+    );
+  }
+  const shared = new Map<SettingKey, unknown>();
+  const own = new Map<SettingKey, unknown>();
+  const root = document.contents;
+  if (root === null || (isScalar(root) && root.value === null)) return shared;
+  if (!isMap(root)) {
+    throw new HivepulseError(
+      'CONFIG_UNREADABLE',
+      file.path,
+      `${file.path} holds no settings: it must be YAML of the form \`name: value\`.`,
+    );
+  }
+
+  const lineOf = (node: unknown): number => lines.linePos((node as Node | null)?.range?.[0] ?? 0).line;
+  const visit = (map: YAMLMap, section: SettingUser | null): void => {
+    for (const pair of map.items as Pair[]) {
+      const line = lineOf(pair.key);
+      const where = `${file.path}:${line}`;
+      const fail = (message: string): never => {
+        throw new HivepulseError('INVALID_OPTION', where, `${file.path} line ${line}: ${message}.`);
+      };
+      const name = isScalar(pair.key) ? String(pair.key.value) : fail('a setting must have a name');
+      if (section === null && isSection(name) && isMap(pair.value)) {
+        visit(pair.value, name);
+        continue;
+      }
+      const known = section ? settingsOf(section) : settingKeys;
+      const key = known.find((candidate) => candidate === name) ?? fail(unknownSetting(name, section));
+      if (settingOf(key).inFile === false) {
+        fail(
+          `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (tokenFile)`,
+        );
+      }
+      const input = plain(pair.value, document, fail);
+      if (input === null) continue; // `name:` with nothing after it: not set
+      try {
+        const value = settingOf(key).type.parse(input);
+        if (section === null) shared.set(key, value);
+        else if (section === user) own.set(key, value);
+      } catch (error) {
+        if (!(error instanceof ValueProblem)) throw error;
+        fail(`${key}: ${error.message}`);
+      }
+    }
+  };
+  visit(root, null);
+  return new Map([...shared, ...own]);
+}
+
+function plain(node: unknown, document: ReturnType<typeof parseDocument>, fail: (message: string) => never): unknown {
+  if (node === null || node === undefined) return null;
+  try {
+    return (node as Node).toJS(document, { maxAliasCount: 100 });
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const isSection = (name: string): name is SettingUser => settingUsers.some((user) => user === name);
+
+function unknownSetting(name: string, section: SettingUser | null): string {
+  if (section === null && isSection(name)) return `${name} is a section and must hold settings, indented below it`;
+  const written = JSON.stringify(name.slice(0, 60));
+  if (section !== null && settingKeys.some((key) => key === name)) {
+    const users = settingOf(name as SettingKey).users.join(', ');
+    return `${name} is no setting of ${section} (but of ${users})`;
+  }
+  const names = section ? settingsOf(section) : [...settingKeys, ...settingUsers];
+  const close = closest(name, names);
+  const advice = close ? `did you mean ${close}?` : `known are ${[...names].sort().join(', ')}`;
+  return `there is no setting ${written}${section ? ` of ${section}` : ''}; ${advice}`.replace(/\?$/, '');
+}
+
+/** The candidate at most a third of its letters away from `word`; null where none is near. */
+export function closest(word: string, candidates: readonly string[]): string | null {
+  const plainWord = word.toLowerCase().replace(/[-_]/g, '').slice(0, 60);
+  let best: string | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (const candidate of candidates) {
+    const other = candidate.toLowerCase().replace(/[-_]/g, '');
+    const steps = distance(plainWord, other);
+    if (steps <= Math.max(1, Math.floor(other.length / 3)) && steps < least) {
+      best = candidate;
+      least = steps;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein's distance: letters to insert, delete or replace. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+/** Variables that look like a mistyped setting. Others under the same prefix may belong to somebody else. */
+function strayVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const known = settingKeys.map(variableOf);
+  const warnings: string[] = [];
+  for (const name of Object.keys(environment)) {
+    if (!name.startsWith('HIVEPULSE_') || known.includes(name) || name === 'HIVEPULSE_CONFIG') continue;
+    const close = closest(
+      name.slice(10),
+      known.map((variable) => variable.slice(10)),
+    );
+    if (close) warnings.push(`The variable ${name} is read by nobody; did you mean HIVEPULSE_${close}?`);
+  }
+  return warnings;
+}
+
+/**
+ * The token to send to a queen: of `token` and `tokenFile`, the one given nearer to the command line. Null: none.
+ * Throws CONFIG_UNREADABLE where the file cannot be read, INVALID_OPTION where it holds no token.
+ */
+export function readToken({ settings, origins }: Resolved): string | null {
+  const rank = { flag: 3, environment: 2, file: 1, default: 0 } as const;
+  const of = (key: SettingKey): number => rank[origins[key] ?? 'default'];
+  if (settings.token !== undefined && of('token') >= of('tokenFile')) return settings.token;
+  if (settings.tokenFile === undefined) return null;
+  const token = readText(settings.tokenFile, 'It was named as tokenFile').trim();
+  if (!/^[!-~]{1,255}$/.test(token)) {
+    throw new HivepulseError(
+      'INVALID_OPTION',
+      settings.tokenFile,
+      `${settings.tokenFile} must hold one token of 1 to 255 visible ASCII characters and nothing else.`,
+    );
+  }
+  return token;
+}

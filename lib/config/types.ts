@@ -1,0 +1,295 @@
+import { idPattern, labelKeyPattern, maxLabelLength, maxLabels } from '../contract/limits.js';
+
+/**
+ * One type of setting. `parse` takes what a flag or a variable (text), a repeated flag (an array of texts) or a YAML file
+ * (any value) holds, and throws `ValueProblem` with what is expected where it does not fit.
+ */
+export interface ValueType<T> {
+  /** Stands in the flag: `--interval <duration>`. Null for a switch. */
+  readonly placeholder: string | null;
+  /** Completes "expected ...". */
+  readonly expects: string;
+  /** The unit of a bare number, for the documentation; null where it has none. */
+  readonly unit: string | null;
+  /** The flag may stand several times. */
+  readonly repeatable: boolean;
+  /** The only values, where they can be listed. */
+  readonly choices: readonly string[] | null;
+  parse(input: unknown): T;
+  /** As one would write it. */
+  format(value: T): string;
+}
+
+/** Why a value does not fit; the caller adds where it was given. */
+export class ValueProblem extends Error {}
+
+function show(input: unknown): string {
+  let text: string | undefined;
+  try {
+    text = typeof input === 'string' ? JSON.stringify(input) : (JSON.stringify(input) ?? String(input));
+  } catch {
+    text = 'this value'; // circular, or a BigInt
+  }
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function reject(input: unknown, expects: string): never {
+  throw new ValueProblem(`${show(input)} does not fit: expected ${expects}`);
+}
+
+const base = { unit: null, repeatable: false, choices: null } as const;
+
+// Control characters would break logs, paths and headers alike.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const control = /[\u0000-\u001f\u007f]/;
+
+function text(placeholder: string, expects: string, accept: (value: string) => boolean): ValueType<string> {
+  return {
+    ...base,
+    placeholder,
+    expects,
+    parse(input) {
+      // A YAML file may hold a bare number where a text is meant (`id: 42`).
+      const value = typeof input === 'number' && Number.isFinite(input) ? String(input) : input;
+      if (typeof value !== 'string' || value === '' || control.test(value) || !accept(value)) reject(input, expects);
+      return value;
+    },
+    format: (value) => value,
+  };
+}
+
+export const string = (placeholder: string, expects: string): ValueType<string> =>
+  text(placeholder, expects, (value) => value.length <= 255);
+
+export const path = text('path', 'a path', (value) => value.length <= 4096);
+
+export const id = text(
+  'id',
+  '1 to 128 characters of A-Z a-z 0-9 _ . : @ + -, of which the first is a letter or digit',
+  (value) => new RegExp(idPattern).test(value),
+);
+
+export const glob = text(
+  'glob',
+  'a pattern of cgroup paths such as system.slice/vllm-*.service',
+  (value) => value.length <= 1024,
+);
+
+export const host = text(
+  'address',
+  'an IP address or host name without a port, such as 127.0.0.1, :: or 0.0.0.0',
+  (value) => value.length <= 253 && /^[A-Za-z0-9._:%-]+$/.test(value) && !/^[^:]+:\d+$/.test(value),
+);
+
+/** An address of the form scheme://host[:port][/prefix], without credentials: those would show in logs. */
+export function url(protocols: readonly string[], example: string): ValueType<string> {
+  const expects = `an address such as ${example}, without user, password, query or fragment`;
+  return text('url', expects, (value) => {
+    const parsed = URL.canParse(value) ? new URL(value) : null;
+    return (
+      parsed !== null &&
+      protocols.includes(parsed.protocol) &&
+      value.toLowerCase().startsWith(`${parsed.protocol}//`) &&
+      parsed.hostname !== '' &&
+      parsed.username + parsed.password + parsed.search + parsed.hash === ''
+    );
+  });
+}
+
+const decimal = /^[0-9]+(\.[0-9]+)?$/;
+
+export function integer(min: number, max: number, unit: string | null = null): ValueType<number> {
+  const expects = `a whole number from ${min} to ${max}`;
+  return {
+    ...base,
+    placeholder: 'number',
+    expects,
+    unit,
+    parse(input) {
+      const value = typeof input === 'string' && /^[0-9]{1,15}$/.test(input) ? Number(input) : input;
+      if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) reject(input, expects);
+      return value;
+    },
+    format: String,
+  };
+}
+
+export const port: ValueType<number> = { ...integer(0, 65535), placeholder: 'port', expects: 'a port from 0 to 65535' };
+
+export function percent(max: number): ValueType<number> {
+  const expects = `a number from 0 to ${max}, with or without %`;
+  return {
+    ...base,
+    placeholder: 'percent',
+    expects,
+    unit: '%',
+    parse(input) {
+      const bare = typeof input === 'string' ? input.replace(/\s*%$/, '') : input;
+      const value = typeof bare === 'string' && decimal.test(bare) ? Number(bare) : bare;
+      if (typeof value !== 'number' || !Number.isFinite(value) || value < 0 || value > max) reject(input, expects);
+      return value;
+    },
+    format: (value) => `${value}%`,
+  };
+}
+
+/** Parses a number followed by one of the units given; a bare number has the unit 1. */
+function scaled(
+  placeholder: string,
+  unit: string,
+  units: Readonly<Record<string, number>>,
+  example: string,
+  [min, max]: readonly [number, number],
+): ValueType<number> {
+  const format = (value: number): string => {
+    let best = `${value}${unit === 'bytes' ? '' : unit}`;
+    let factor = 0;
+    for (const [name, size] of Object.entries(units)) {
+      if (size > factor && value !== 0 && value % size === 0) {
+        factor = size;
+        best = `${value / size}${name}`;
+      }
+    }
+    return best;
+  };
+  const expects = `a ${placeholder} such as ${example}, from ${format(min)} to ${format(max)}`;
+  return {
+    ...base,
+    placeholder,
+    expects,
+    unit,
+    parse(input) {
+      let value = input;
+      if (typeof input === 'string') {
+        const match = /^([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)$/.exec(input.trim());
+        const named =
+          match?.[2] === '' ? 1 : Object.hasOwn(units, match?.[2] ?? '') ? units[match?.[2] ?? ''] : undefined;
+        value = match && named !== undefined ? Math.round(Number(match[1]) * named) : Number.NaN;
+      }
+      if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) reject(input, expects);
+      return value;
+    },
+    format,
+  };
+}
+
+/** Milliseconds. */
+export const duration = (minMs: number, maxMs: number): ValueType<number> =>
+  scaled('duration', 'ms', { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }, '500ms, 2s or 5m', [minMs, maxMs]);
+
+/** Bytes; K, M and G are powers of 1024, as in cgroup files and systemd. */
+export const bytes = (min: number, max: number): ValueType<number> =>
+  scaled(
+    'bytes',
+    'bytes',
+    {
+      K: 1024,
+      M: 1024 ** 2,
+      G: 1024 ** 3,
+      T: 1024 ** 4,
+      KiB: 1024,
+      MiB: 1024 ** 2,
+      GiB: 1024 ** 3,
+      TiB: 1024 ** 4,
+    },
+    '512K, 24G or 24GiB',
+    [min, max],
+  );
+
+const booleans: Readonly<Record<string, boolean>> = {
+  true: true,
+  yes: true,
+  on: true,
+  '1': true,
+  false: false,
+  no: false,
+  off: false,
+  '0': false,
+};
+
+export const boolean: ValueType<boolean> = {
+  ...base,
+  placeholder: null,
+  expects: 'true or false (also yes, no, on, off, 1, 0)',
+  choices: ['true', 'false'],
+  parse(input) {
+    if (typeof input === 'boolean') return input;
+    const key = typeof input === 'string' || typeof input === 'number' ? String(input).toLowerCase() : '';
+    if (!Object.hasOwn(booleans, key)) reject(input, this.expects);
+    return booleans[key] as boolean;
+  },
+  format: String,
+};
+
+export function oneOf<const T extends readonly string[]>(
+  choices: T,
+  placeholder = choices.join('|'),
+): ValueType<T[number]> {
+  const expects = `one of ${choices.join(', ')}`;
+  return {
+    ...base,
+    placeholder,
+    expects,
+    choices,
+    parse(input) {
+      if (typeof input !== 'string' || !choices.includes(input)) reject(input, expects);
+      return input;
+    },
+    format: (value) => value,
+  };
+}
+
+/** A repeated flag, a YAML list, or one text with commas between. */
+export function list<T>(item: ValueType<T>, maximum = 256): ValueType<readonly T[]> {
+  return {
+    ...item,
+    expects: `${item.expects}; several: a list, or commas between`,
+    repeatable: true,
+    parse(input) {
+      const parts = Array.isArray(input)
+        ? input
+        : typeof input === 'string'
+          ? input.split(',').map((p) => p.trim())
+          : [input];
+      if (parts.length > maximum) throw new ValueProblem(`${parts.length} values are too many: at most ${maximum}`);
+      return parts.map((part) => item.parse(part));
+    },
+    format: (value) => value.map((part) => item.format(part)).join(','),
+  };
+}
+
+const labelKey = new RegExp(labelKeyPattern);
+
+/** `key=value`, repeated or with commas between; in YAML also a map. */
+export const labels: ValueType<Readonly<Record<string, string>>> = {
+  ...base,
+  placeholder: 'key=value',
+  expects: `key=value, the key 1 to 63 characters of A-Z a-z 0-9 _ . / -, the value at most ${maxLabelLength}; at most ${maxLabels} labels`,
+  repeatable: true,
+  parse(input) {
+    const pairs: [unknown, unknown][] = [];
+    if (typeof input === 'object' && input !== null && !Array.isArray(input)) pairs.push(...Object.entries(input));
+    else {
+      const parts = Array.isArray(input) ? input : typeof input === 'string' ? input.split(',') : [input];
+      for (const part of parts) {
+        const at = typeof part === 'string' ? part.indexOf('=') : -1;
+        if (typeof part !== 'string' || at < 1) reject(part, this.expects);
+        pairs.push([part.slice(0, at).trim(), part.slice(at + 1).trim()]);
+      }
+    }
+    const result: Record<string, string> = {};
+    for (const [key, given] of pairs) {
+      const value = typeof given === 'number' || typeof given === 'boolean' ? String(given) : given;
+      if (typeof key !== 'string' || !labelKey.test(key)) reject(key, this.expects);
+      if (typeof value !== 'string' || value.length > maxLabelLength || control.test(value))
+        reject(given, this.expects);
+      result[key] = value;
+    }
+    if (Object.keys(result).length > maxLabels) throw new ValueProblem(`more than ${maxLabels} labels`);
+    return result;
+  },
+  format: (value) =>
+    Object.entries(value)
+      .map(([key, text]) => `${key}=${text}`)
+      .join(','),
+};

@@ -1,0 +1,347 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import type { HiveOptions, NatsOptions, Running } from '../config/options.js';
+import { defaults } from '../contract/defaults.js';
+import type { Fault, Heartbeat, HiveInfo, Snapshot } from '../contract/heartbeat.js';
+import { idPattern } from '../contract/limits.js';
+import type { GpuSource } from '../gpu/reading.js';
+import { createGpuSource } from '../gpu/source.js';
+import { EventLog } from '../hive/event-log.js';
+import { type Clock, HeartbeatSender, type SenderLog, systemClock } from '../hive/heartbeat-sender.js';
+import { hiveMetrics } from '../hive/metrics.js';
+import { type HiveControl, type HiveListener, serveControl, serveHive } from '../hive/server.js';
+import { spreadQueens } from '../hive/spread.js';
+import { type Exchange, eitherExchange, httpExchange } from '../hive/transport-http.js';
+import type { NatsExchange } from '../hive/transport-nats.js';
+import { assembleSampler, type SamplerMachine } from '../sampling/create.js';
+import { openMachine } from '../sampling/open-machine.js';
+import { ToldStore } from '../sampling/reported.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
+import { packageVersion } from '../util/version.js';
+import { defaultRuntimeDir } from '../workers/records.js';
+
+/** What a hive stands on; each has a default, and tests put others in their place. */
+export interface HiveParts {
+  readonly machine?: SamplerMachine;
+  readonly gpu?: GpuSource;
+  readonly exchange?: Exchange;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly hostRoot?: string;
+  /** Routes beside the hive's own. */
+  readonly extend?: (app: FastifyInstance, hive: HiveState) => void | Promise<void>;
+}
+
+/** What a hive says of itself, for its own routes. */
+export interface HiveState {
+  /** The newest heartbeat, as it would be sent now; null before the first sample. */
+  readonly snapshot: () => Heartbeat | null;
+  /** Why heartbeats are not taken; null while they are. */
+  readonly sendFailure: () => { readonly code: string; readonly message: string } | null;
+}
+
+export interface RunningHive extends Running, HiveState {
+  readonly id: string;
+  readonly incarnation: string;
+  /** Path of the control socket; null where it could not be made. */
+  readonly control: string | null;
+}
+
+/** The hostname as an id: what an id may not hold becomes `-`. */
+export function idOfHost(name: string): string {
+  const id = name
+    .replace(/[^A-Za-z0-9_.:@+-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 128);
+  return id === '' ? 'localhost' : id;
+}
+
+/** A hive that has seen what it can for so many intervals says that it is ready, whole or not. */
+const startingAtMost = 10;
+
+/** Of the last beat; what is left of `shutdownMs` is for streams and sockets. */
+const lastBeatMs = 1200;
+
+const silent: SenderLog = { info: () => undefined, warn: () => undefined };
+
+function checkId(id: string): string {
+  if (new RegExp(idPattern).test(id)) return id;
+  throw new HivepulseError(
+    'INVALID_OPTION',
+    'id',
+    `${JSON.stringify(id)} is not a hive id: 1 to 128 letters, digits and _ . : @ + -, beginning with a letter or digit.`,
+  );
+}
+
+function checkQueens(queens: readonly string[]): readonly string[] {
+  for (const queen of queens) {
+    const url = URL.canParse(queen) ? new URL(queen) : null;
+    if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+      throw new HivepulseError(
+        'INVALID_OPTION',
+        'queens',
+        `${JSON.stringify(queen)} is not the URL of a queen; write http://host:${defaults.queenPort}.`,
+      );
+    }
+  }
+  return queens;
+}
+
+function readPem(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read (${systemCode(error) ?? 'error'}).`, {
+      cause: error,
+    });
+  }
+}
+
+function readTls(tls: HiveOptions['tls']): { ca?: string; cert?: string; key?: string } {
+  const [ca, cert, key] = [readPem(tls?.ca), readPem(tls?.cert), readPem(tls?.key)];
+  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+}
+
+/** What speaks NATS is loaded where it is asked for. */
+async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<NatsExchange> {
+  const { natsExchange } = await import('../hive/transport-nats.js');
+  return await natsExchange(nats, id, log);
+}
+
+/**
+ * Starts a hive: samples this host, serves it on loopback, and sends heartbeats to the queens named. Resolves once it
+ * listens; the first sample follows within an interval or two. `close` sends the last beat (`stopping`) and ends all of
+ * it within two seconds, whatever hangs.
+ */
+export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}): Promise<RunningHive> {
+  options.signal?.throwIfAborted();
+  const intervalMs = options.intervalMs ?? defaults.intervalMs;
+  const clock = parts.clock ?? systemClock;
+  const id = checkId(options.id ?? idOfHost(hostname()));
+  const log: SenderLog = options.logger ?? silent;
+  const overHttp = spreadQueens(checkQueens(options.queens ?? []), id);
+  const http = parts.exchange ? null : httpExchange(readTls(options.tls));
+  const nats = options.nats === undefined ? null : await openNats(options.nats, id, log);
+  const byHttp = parts.exchange ?? (http as { exchange: Exchange }).exchange;
+  const exchange = nats === null ? byHttp : eitherExchange(nats.exchange, byHttp);
+  const queens = nats === null ? overHttp : [nats.address, ...overHttp];
+  const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
+
+  const machine = parts.machine ?? (await openMachine(options));
+  const gpu =
+    parts.gpu ??
+    createGpuSource({
+      gpu: options.gpu ?? 'auto',
+      isolation: options.gpuIsolation ?? 'thread',
+      intervalMs,
+      ...(options.logger === undefined ? {} : { logger: options.logger }),
+    });
+  const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
+  const sampler = assembleSampler(machine, {
+    ...(told === null ? {} : { told }),
+    ...(options.procRoot === undefined ? {} : { procRoot: options.procRoot }),
+    ...(parts.hostRoot === undefined ? {} : { hostRoot: parts.hostRoot }),
+    gpu,
+    watch: options.watch ?? [],
+    auto: options.auto ?? true,
+    intervalMs,
+    idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
+    idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
+    idleForMs: options.idleForMs ?? defaults.idleForMs,
+    runtimeDir,
+    address: options.address ?? null,
+  });
+
+  const incarnation = randomUUID();
+  const startedAt = new Date().toISOString();
+  const events = new EventLog();
+  const listeners = new Set<HiveListener>();
+  let state: HiveInfo['state'] = 'starting';
+  let draining = false;
+  let seq = 0;
+
+  /** A heartbeat of the newest snapshot; the number is given only to those that are sent. */
+  const beatOf = (snapshot: Snapshot, number: number): Heartbeat => ({
+    schema: 1,
+    seq: number,
+    sentAt: new Date().toISOString(),
+    intervalMs: sender.intervalMs,
+    hive: {
+      id,
+      hostname: hostname().slice(0, 253),
+      version: packageVersion(),
+      incarnation,
+      startedAt,
+      address: options.address ?? null,
+      labels: { ...options.labels },
+      state,
+    },
+    ...snapshot,
+    events: [...events.pending()],
+    faults: [...snapshot.faults, ...ownFaults()],
+  });
+  const ownFaults = (): Fault[] => {
+    const faults: Fault[] = [];
+    const failure = sender.failure;
+    if (failure !== null) faults.push({ source: 'queen', code: failure.code, message: failure.message.slice(0, 1024) });
+    if (events.dropped > 0) {
+      faults.push({
+        source: 'hive',
+        code: 'EVENTS_DROPPED',
+        message: `${events.dropped} events were dropped, because no queen took them in time.`,
+      });
+    }
+    return faults;
+  };
+  const collect = (): void => {
+    for (const { tells, ...occurrence } of sampler.takeEvents()) {
+      const event = events.append(occurrence);
+      if (tells !== undefined) told?.sent(event.seq, tells);
+      // Nobody else will acknowledge it.
+      if (queens.length === 0) told?.acknowledged(event.seq);
+      for (const listener of listeners) listener.event(event);
+    }
+  };
+  const sender: HeartbeatSender = new HeartbeatSender({
+    queens,
+    token: options.token,
+    intervalMs,
+    build: () => {
+      seq += 1;
+      return beatOf(sampler.latest() ?? sampler.snapshot(), seq);
+    },
+    onReply: ({ ackEventSeq }) => {
+      if (events.acknowledge(ackEventSeq)) told?.acknowledged(ackEventSeq);
+    },
+    exchange,
+    log,
+    clock,
+    random: parts.random ?? Math.random,
+  });
+  const hiveState: HiveState = {
+    snapshot: () => {
+      const latest = sampler.latest();
+      return latest === null ? null : beatOf(latest, Math.max(1, seq));
+    },
+    sendFailure: () => sender.failure,
+  };
+
+  const bornMs = clock.now();
+  let lastTickMs = bornMs;
+  let lastSnapshotMs: number | null = null;
+  const served = await serveHive({
+    host: options.host ?? defaults.host,
+    port: options.port ?? defaults.hivePort,
+    token: options.token,
+    insecure: options.insecure ?? false,
+    logger: options.logger,
+    extend: async (app) => {
+      hiveMetrics(app, () => ({
+        beat: hiveState.snapshot(),
+        sinceSnapshotMs: lastSnapshotMs === null ? null : clock.now() - lastSnapshotMs,
+        counters: sampler.counters(),
+        sends: sender.counts,
+        oomKills: events.oomKills,
+      }));
+      await parts.extend?.(app, hiveState);
+    },
+    view: {
+      snapshot: hiveState.snapshot,
+      events: () => events.pending(Number.POSITIVE_INFINITY),
+      subscribe: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+      healthy: () => {
+        const ageMs = Math.round(clock.now() - lastTickMs);
+        return { ok: ageMs < Math.max(10_000, 5 * intervalMs), detail: { state, tickAgeMs: ageMs } };
+      },
+    },
+  }).catch(async (error: unknown) => {
+    await Promise.allSettled([sampler.close(), http?.close(), nats?.close()]);
+    throw error;
+  });
+  const control = await openControl(join(runtimeDir, `hive-${new URL(served.url).port}.sock`), log, {
+    release: (seconds) => sampler.gpu.release(seconds),
+    drain: (wanted) => {
+      draining = wanted;
+      if (state === 'ready' || state === 'draining') state = wanted ? 'draining' : 'ready';
+    },
+  });
+
+  sampler.start((snapshot) => {
+    lastTickMs = clock.now();
+    lastSnapshotMs = lastTickMs;
+    collect();
+    // One cgroup that cannot be read must not keep the whole host out of every placement.
+    const seen = snapshot.workersComplete || clock.now() - bornMs > startingAtMost * intervalMs;
+    if (state === 'starting' && (seen || snapshot.collection.cgroupReader === 'none'))
+      state = draining ? 'draining' : 'ready';
+    sender.tick();
+    if (listeners.size > 0) {
+      const beat = beatOf(snapshot, Math.max(1, seq));
+      for (const listener of listeners) listener.snapshot(beat);
+    }
+  });
+
+  let closing: Promise<void> | null = null;
+  const end = async (): Promise<void> => {
+    state = 'stopping';
+    collect();
+    const ended = [sender.stop(lastBeatMs), served.app.close(), control?.close()];
+    await Promise.allSettled(ended);
+    await Promise.allSettled([sampler.close(), http?.close(), nats?.close(), told?.flush()]);
+  };
+  const close = (): Promise<void> => {
+    closing ??= end();
+    return closing;
+  };
+  options.signal?.addEventListener('abort', () => void close(), { once: true });
+  if (options.signal?.aborted) {
+    await close();
+    options.signal.throwIfAborted();
+  }
+  return {
+    ...hiveState,
+    id,
+    incarnation,
+    url: served.url,
+    control: control?.path ?? null,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Without it a hive tells no exit of the time before it started, rather than the same ones at each start. */
+async function openTold(dir: string, id: string, log: SenderLog): Promise<ToldStore | null> {
+  const failed = (error: unknown) =>
+    log.warn(
+      { err: error },
+      `what this hive has told of exits cannot be kept in ${dir}; after a restart of it some may be told twice or not at all`,
+    );
+  try {
+    return await ToldStore.open(dir, id, failed);
+  } catch (error) {
+    failed(error);
+    return null;
+  }
+}
+
+/** One socket for each port, so that two hives of one user do not take each other's. Without it a hive still does its work. */
+async function openControl(
+  path: string,
+  log: SenderLog,
+  actions: HiveControl,
+): Promise<{ readonly path: string; close(): Promise<void> } | null> {
+  try {
+    const { close } = await serveControl(path, actions);
+    return { path, close };
+  } catch (error) {
+    log.warn({ err: error }, `the control socket ${path} cannot be made; the hive cannot be drained or release GPUs`);
+    return null;
+  }
+}

@@ -1,0 +1,283 @@
+import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { join } from 'node:path';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
+import type { Logger } from 'pino';
+import { HeartbeatCounts } from '../api/heartbeat-counts.js';
+import { queenMetrics } from '../api/metrics.js';
+import { buildServer } from '../api/server.js';
+import { StreamHub } from '../api/stream-hub.js';
+import type { Bus } from '../cluster/bus.js';
+import { type Journal, makeJournal } from '../cluster/journal.js';
+import { memoryBus } from '../cluster/memory.js';
+import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
+import { defaults } from '../contract/defaults.js';
+import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
+import { pace } from '../queen/pace.js';
+import { Registry } from '../queen/registry.js';
+import type { RegistryOptions } from '../queen/registry-options.js';
+import { type KeptReservations, keepReservations } from '../queen/state-file.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
+import { packageRoot } from '../util/package-root.js';
+import { packageVersion } from '../util/version.js';
+
+/** How often liveness is looked at: everything due is done within this time. */
+const tickMs = 250;
+/** How often it is looked whether hives should speak less often. */
+const paceEveryMs = 5000;
+
+export interface Queen extends Running {
+  readonly port: number;
+  readonly registry: Registry;
+  /** Reads the tokens file again; one that is wrong leaves the old tokens in force and throws. */
+  reloadTokens(): void;
+}
+
+/** Where the build puts the page. */
+const pageDirectory = join(packageRoot, 'dist/dashboard');
+
+/**
+ * Starts a queen: the registry, its HTTP API, its event stream and the page.
+ * @throws HivepulseError INSECURE_BIND, ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, CONFIG_UNREADABLE, STATE_UNWRITABLE,
+ * INVALID_OPTION, CLOSED
+ */
+export async function startQueen(
+  options: QueenOptions = {},
+  extra: {
+    readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[];
+    /** Over what the options say: clocks, the name of the stream. */
+    readonly registry?: RegistryOptions;
+  } = {},
+): Promise<Queen> {
+  const { host = defaults.host, port = defaults.queenPort, logger, signal } = options;
+  throwIfAborted(signal);
+  const grants = grantsOf(options);
+  const tokens = new TokenTable(grants());
+  const loopback = isLoopbackAddress(host);
+  if (!loopback && !tokens.required && options.tls?.clientCa === undefined && options.insecure !== true)
+    throw new HivepulseError(
+      'INSECURE_BIND',
+      host,
+      `${host} is reachable from other machines, and no token is set: name a tokens file, bind to 127.0.0.1, or accept it with --insecure.`,
+    );
+
+  const journal = options.nats === undefined ? null : makeJournal();
+  const registry = new Registry({
+    tickMs,
+    staleAfterMs: options.staleAfterMs ?? defaults.staleAfterMs,
+    warmingMs: options.warmingMs ?? defaults.warmingMs,
+    eventRingSize: options.eventRingSize ?? defaults.eventRingSize,
+    maxHives: options.maxHives ?? defaults.maxHives,
+    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+    ...(journal === null ? {} : { journal: journal.journal }),
+    ...extra.registry,
+  });
+  const hub = new StreamHub(registry, {
+    maxClients: options.maxStreams ?? defaults.maxStreams,
+    onParted: (reader, count) =>
+      logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
+  });
+  const heartbeats = new HeartbeatCounts();
+  const kept = await keep(registry, options);
+  const bus = await openBus(registry, options, journal, kept);
+  const metrics = queenMetrics(() => ({
+    registry,
+    heartbeats,
+    streams: hub.clients,
+    streamsParted: hub.parted,
+    maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
+    version: packageVersion(),
+    bus: bus.state(),
+    shared: bus.counts(),
+  }));
+  const app = await buildServer({
+    registry,
+    hub,
+    tokens,
+    loopback,
+    version: packageVersion(),
+    pageDirectory,
+    allowedHosts: options.allowedHosts ?? [],
+    limits: {
+      maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
+      maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+      requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
+      heartbeatsPerSecond: defaults.heartbeatsPerSecond,
+    },
+    bus,
+    ...(logger === undefined ? {} : { logger }),
+    ...(options.tls === undefined ? {} : { tls: readTls(options.tls) }),
+    heartbeats,
+    plugins: [metrics, ...(extra.plugins?.(registry, hub) ?? [])],
+  });
+
+  const stopTicking = tick(registry);
+  const bound = await listen(app, host, port).catch(async (error) => {
+    stopTicking();
+    await app.close();
+    await bus.close();
+    await kept?.close();
+    throw error;
+  });
+
+  const reloadTokens = () => {
+    tokens.replace(grants());
+    hub.endWhere((caller) => !tokens.knows(caller));
+  };
+  const onHangUp = () => reloadAndSay(reloadTokens, logger);
+  if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
+
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      signal?.removeEventListener('abort', onAbort);
+      process.off('SIGHUP', onHangUp);
+      stopTicking();
+      await app.close();
+      await bus.close();
+      await kept?.close();
+    })();
+    return closing;
+  };
+  const onAbort = () => void close();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) {
+    await close();
+    throwIfAborted(signal);
+  }
+
+  return {
+    url: urlOf(host, bound, options.tls !== undefined),
+    port: bound,
+    registry,
+    reloadTokens,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new HivepulseError('CLOSED', 'queen', 'The queen was asked to end before it had started.', {
+      cause: signal.reason,
+    });
+}
+
+/** The packages of NATS, and what builds on them, are loaded where they are asked for. */
+async function openBus(
+  registry: Registry,
+  { nats, logger, ...options }: QueenOptions,
+  journal: Journal | null,
+  kept: KeptReservations | null,
+): Promise<Bus> {
+  if (nats === undefined || journal === null)
+    return memoryBus(
+      registry,
+      () => kept?.saved() ?? Promise.resolve(),
+      (error) => logger?.error({ err: error }, 'reservations are not kept over a restart'),
+    );
+  const { openNatsBus } = await import('../cluster/nats.js');
+  const limits = {
+    maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
+    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+  };
+  return await openNatsBus({ registry, nats, limits, ...(logger === undefined ? {} : { log: logger }) }, journal);
+}
+
+/** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */
+function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptReservations | null> {
+  if (state === undefined) return Promise.resolve(null);
+  if (nats !== undefined) {
+    logger?.info('reservations are kept in NATS; the state directory is not used');
+    return Promise.resolve(null);
+  }
+  return keepReservations(registry, state, (message) => logger?.warn(message));
+}
+
+/** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */
+function grantsOf({ tokens = [], tokensFile }: QueenOptions): () => readonly TokenGrant[] {
+  return () => {
+    if (tokensFile === undefined) return tokens;
+    const grants = [...tokens, ...readTokens(tokensFile)];
+    if (grants.length === 0)
+      throw new HivepulseError('CONFIG_UNREADABLE', tokensFile, `The tokens file ${tokensFile} holds no token.`);
+    return grants;
+  };
+}
+
+function reloadAndSay(reload: () => void, logger: Logger | undefined): void {
+  try {
+    reload();
+    logger?.info('tokens read again');
+  } catch (error) {
+    logger?.error({ err: error }, 'the tokens file is wrong; the old tokens stay in force');
+  }
+}
+
+function readTls(tls: NonNullable<QueenOptions['tls']>) {
+  const read = (path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new HivepulseError(
+        'CONFIG_UNREADABLE',
+        path,
+        `The TLS file ${path} cannot be read: ${systemCode(error)}.`,
+        {
+          cause: error,
+        },
+      );
+    }
+  };
+  return {
+    cert: read(tls.cert),
+    key: read(tls.key),
+    ...(tls.clientCa === undefined ? {} : { clientCa: read(tls.clientCa) }),
+  };
+}
+
+/** Re-armed after each look, so that a stalled loop is looked at once, not many times; never keeps the process alive. */
+function tick(registry: Registry): () => void {
+  let lookedAt = performance.now();
+  let used = process.cpuUsage();
+  const timer = setTimeout(() => {
+    registry.advance();
+    const elapsedMs = performance.now() - lookedAt;
+    if (elapsedMs >= paceEveryMs) {
+      const { user, system } = process.cpuUsage(used);
+      registry.requestedIntervalMs = pace(registry.requestedIntervalMs, (user + system) / 1000 / elapsedMs);
+      lookedAt = performance.now();
+      used = process.cpuUsage();
+    }
+    timer.refresh();
+  }, tickMs).unref();
+  return () => clearTimeout(timer);
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const code = systemCode(error);
+    const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+    if (code === 'EADDRINUSE')
+      throw new HivepulseError(
+        'ADDRESS_IN_USE',
+        where,
+        `${where} is taken, perhaps by another queen: end it, or choose another port with --port.`,
+        { cause: error },
+      );
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES' || code === 'EAI_AGAIN')
+      throw new HivepulseError('ADDRESS_UNAVAILABLE', where, `The queen cannot listen on ${where}: ${code}.`, {
+        cause: error,
+      });
+    throw error;
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+function urlOf(host: string, port: number, secure: boolean): string {
+  const any = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `${secure ? 'https' : 'http'}://${isIPv6(any) ? `[${any}]` : any}:${port}`;
+}

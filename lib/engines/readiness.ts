@@ -1,0 +1,160 @@
+import { Agent, type AgentOptions, get } from 'node:http';
+import { defaults } from '../contract/defaults.js';
+import { systemCode } from '../util/errors.js';
+import { probeUrl, type ReadinessTarget } from './ready-url.js';
+
+export type { ReadinessTarget } from './ready-url.js';
+
+export interface ReadinessOptions {
+  /** Between checks of a worker that is not ready, in ms (default 1000), and of one that is (default 10000). */
+  readonly intervalMs?: number;
+  readonly settledIntervalMs?: number;
+  /** Deadline of one check in ms (default 1000), connection and answer together. */
+  readonly timeoutMs?: number;
+  /** CLOCK_MONOTONIC in ms. */
+  readonly now?: () => number;
+  /** Asks one URL: the status, or an error. */
+  readonly probe?: (url: string, signal: AbortSignal) => Promise<number>;
+}
+
+/** A worker that was ready is believed through this many slow answers in a row; a refusal counts at once. */
+const tolerated = 2;
+
+interface State {
+  readonly identity: string;
+  readonly url: string;
+  ready: boolean;
+  reason: string;
+  misses: number;
+  dueMs: number;
+  running: AbortController | null;
+}
+
+/**
+ * Asks workers whether they are ready, each second until they are, then each ten. Never waited for: `update` starts what
+ * is due and returns, `readyOf` tells the last answer.
+ */
+export class ReadinessProber {
+  readonly #states = new Map<string, State>();
+  readonly #intervalMs: number;
+  readonly #settledMs: number;
+  readonly #timeoutMs: number;
+  readonly #now: () => number;
+  readonly #probe: (url: string, signal: AbortSignal) => Promise<number>;
+  #agent: Agent | null = null;
+  #closed = false;
+
+  constructor(options: ReadinessOptions = {}) {
+    this.#intervalMs = options.intervalMs ?? defaults.readinessIntervalMs;
+    this.#settledMs = options.settledIntervalMs ?? defaults.readinessSettledIntervalMs;
+    this.#timeoutMs = options.timeoutMs ?? defaults.readinessTimeoutMs;
+    this.#now = options.now ?? (() => performance.now());
+    this.#probe = options.probe ?? ((url, signal) => this.#ask(url, signal));
+  }
+
+  /** Tells which workers there are now; call it each tick. Starts the checks that are due, forgets workers that are gone. */
+  update(workers: readonly ReadinessTarget[]): void {
+    if (this.#closed) return;
+    const seen = new Set<string>();
+    for (const target of workers) {
+      const url = probeUrl(target);
+      if (url === null) continue;
+      seen.add(target.id);
+      const known = this.#states.get(target.id);
+      if (known && known.identity === target.identity && known.url === url) {
+        if (known.running === null && this.#now() >= known.dueMs) void this.#check(known);
+        continue;
+      }
+      known?.running?.abort();
+      const state: State = {
+        identity: target.identity,
+        url,
+        ready: false,
+        reason: 'not asked yet',
+        misses: 0,
+        dueMs: 0,
+        running: null,
+      };
+      this.#states.set(target.id, state);
+      void this.#check(state);
+    }
+    for (const [id, state] of this.#states) {
+      if (seen.has(id)) continue;
+      state.running?.abort();
+      this.#states.delete(id);
+    }
+  }
+
+  /** true or false as the last check said (false before the first); null where there is nothing to ask. */
+  readyOf(id: string): boolean | null {
+    return this.#states.get(id)?.ready ?? null;
+  }
+
+  /** Why a worker is not ready: `ECONNREFUSED`, `timeout`, `status 503`; null where it is, or nothing is asked. */
+  reasonOf(id: string): string | null {
+    const state = this.#states.get(id);
+    return state === undefined || state.ready ? null : state.reason;
+  }
+
+  async #check(state: State): Promise<void> {
+    const running = new AbortController();
+    state.running = running;
+    const startedMs = this.#now();
+    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    let failure: string | null = null;
+    try {
+      const status = await this.#probe(state.url, AbortSignal.any([running.signal, deadline]));
+      if (status < 200 || status > 299) failure = `status ${status}`;
+    } catch (error) {
+      failure = deadline.aborted ? 'timeout' : (systemCode(error) ?? (error as Error).message);
+    }
+    state.running = null;
+    if (running.signal.aborted) return;
+    if (failure === null) {
+      state.ready = true;
+      state.misses = 0;
+    } else {
+      state.reason = failure;
+      state.misses += 1;
+      // A busy engine may answer late; one that refuses, or says that it is not, is not ready.
+      if (failure !== 'timeout' || state.misses > tolerated) state.ready = false;
+    }
+    const settled = state.ready && state.misses === 0;
+    state.dueMs = startedMs + (settled ? this.#settledMs : this.#intervalMs);
+  }
+
+  /** GET without following redirects; the body is not read. `localhost` never leaves the loopback addresses. */
+  #ask(url: string, signal: AbortSignal): Promise<number> {
+    this.#agent ??= new Agent({ lookup: loopbackLookup } as AgentOptions);
+    const agent = this.#agent;
+    return new Promise((resolve, reject) => {
+      const request = get(url, { agent, signal }, (response) => {
+        resolve(response.statusCode ?? 0);
+        response.on('error', () => undefined).destroy();
+      });
+      request.on('error', reject);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const state of this.#states.values()) state.running?.abort();
+    this.#states.clear();
+    this.#agent?.destroy();
+  }
+}
+
+/** What `localhost` means is not left to a resolver. */
+const loopbackLookup = (
+  _host: string,
+  options: { all?: boolean | undefined },
+  done: (error: Error | null, address: string | { address: string; family: number }[], family?: number) => void,
+): void => {
+  if (options.all) {
+    done(null, [
+      { address: '127.0.0.1', family: 4 },
+      { address: '::1', family: 6 },
+    ]);
+  } else done(null, '127.0.0.1', 4);
+};

@@ -1,0 +1,19 @@
+import type { DirectoryEntry, FileResult } from '../native/binding.js';
+
+export type { DirectoryEntry, FileResult };
+
+/**
+ * File reads that may block on somebody else's lock (/proc, cgroupfs), done off the event loop and outside libuv's pool:
+ * on a thread of the addon, or in a worker thread where there is no addon. One batch at a time, in order. A read that
+ * never returns holds up only this object: `runningMs` shows it, and `close` does not wait for it.
+ */
+export interface BlockingFiles {
+  /** Reads each file whole, up to `maxBytes` (longer files are cut there). */
+  read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]>;
+  /** Lists each directory; a number is the errno. */
+  list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+  /** How long the batch now running has been running, in ms; 0 when none is. */
+  runningMs(): number;
+  /** Rejects what is outstanding with code CLOSED. May be called twice. */
+  close(): void;
+}

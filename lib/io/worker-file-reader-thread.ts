@@ -1,0 +1,52 @@
+// The thread of the file reader where there is no addon: one batch at a time, in order. Started by worker-file-reader.ts.
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { DirectoryEntry } from './file-reader.js';
+import type { FilesRequest } from './worker-file-reader.js';
+
+const port = parentPort as MessagePort;
+/** Start of the batch now running, CLOCK_MONOTONIC in ns; 0 when none is. */
+const runningSince = new BigInt64Array(workerData as SharedArrayBuffer);
+const chunk = 64 * 1024;
+
+function orErrno<T>(work: () => T): T | number {
+  try {
+    return work();
+  } catch (error) {
+    const errno = (error as NodeJS.ErrnoException).errno;
+    if (typeof errno === 'number') return -errno;
+    throw error;
+  }
+}
+
+function readWhole(path: string, maxBytes: number): Uint8Array {
+  const descriptor = openSync(path, 'r');
+  try {
+    const parts: Buffer[] = [];
+    let length = 0;
+    while (length < maxBytes) {
+      const part = Buffer.allocUnsafeSlow(Math.min(chunk, maxBytes - length));
+      const got = readSync(descriptor, part, 0, part.length, null);
+      if (got === 0) break;
+      parts.push(part.subarray(0, got));
+      length += got;
+    }
+    return Buffer.concat(parts, length);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function list(path: string): readonly DirectoryEntry[] {
+  return readdirSync(path, { withFileTypes: true }).map((entry) => ({
+    name: entry.name,
+    isDirectory: entry.isDirectory(),
+  }));
+}
+
+port.on('message', ({ id, paths, maxBytes }: FilesRequest) => {
+  Atomics.store(runningSince, 0, process.hrtime.bigint());
+  const results = paths.map((path) => orErrno(() => (maxBytes === null ? list(path) : readWhole(path, maxBytes))));
+  Atomics.store(runningSince, 0, 0n);
+  port.postMessage({ id, results });
+});

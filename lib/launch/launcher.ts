@@ -1,0 +1,241 @@
+import { type ChildProcess, type SpawnOptions as NodeSpawnOptions, type StdioOptions, spawn } from 'node:child_process';
+import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
+import { constants as os } from 'node:os';
+import { delimiter, isAbsolute, join } from 'node:path';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { findExecutable } from '../native/prebuilt.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
+
+/** What is to run, apart from where. */
+export interface CommandOptions {
+  readonly command: string;
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** As for `child_process.spawn`; default `pipe` for `spawn`, `inherit` for `hivepulse run`. */
+  readonly stdio?: StdioOptions;
+  /** In a session of its own, so that a Ctrl-C meant for the caller does not reach it. */
+  readonly detached?: boolean;
+}
+
+/** The native launcher where it was built or came prebuilt, else null. `HIVEPULSE_LAUNCHER=sh` asks for the fallback. */
+export function findLauncher(environment: NodeJS.ProcessEnv = process.env): string | null {
+  if (environment.HIVEPULSE_LAUNCHER === 'sh') return null;
+  return findExecutable('hivepulse-launch');
+}
+
+/**
+ * The soft RLIMIT_NOFILE that workers shall start with: that of the process which started us, since Node raises its own
+ * at start. null where it cannot be told (then they inherit ours).
+ */
+export function originalDescriptorLimit(procRoot = '/proc', parent = process.ppid): number | null {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync(`${procRoot}/${parent}/limits`, 'latin1'))?.[1];
+    return soft === undefined ? null : Number(soft);
+  } catch {
+    return null;
+  }
+}
+
+/** The error for a command that could not be executed, by errno. */
+export function execError(command: string, errno: string): HivepulseError {
+  const quoted = JSON.stringify(command);
+  if (errno === 'ENOENT') {
+    return new HivepulseError(
+      'EXEC_NOT_FOUND',
+      command,
+      `${quoted} was not found (ENOENT): neither it nor, for a script, its interpreter exists; check the path and PATH.`,
+    );
+  }
+  if (errno === 'EACCES') {
+    return new HivepulseError(
+      'EXEC_NOT_PERMITTED',
+      command,
+      `${quoted} may not be executed (EACCES): it needs execute permission, also on its directories, and no noexec mount.`,
+    );
+  }
+  return new HivepulseError('LAUNCH_FAILED', command, `${quoted} could not be executed (${errno}).`);
+}
+
+/** Why `command` cannot be executed, as execvp would find it, or null. Also looks at the interpreter of a script. */
+export function execProblem(command: string, environment: NodeJS.ProcessEnv, cwd: string): 'ENOENT' | 'EACCES' | null {
+  const candidates = command.includes('/')
+    ? [isAbsolute(command) ? command : join(cwd, command)]
+    : (environment.PATH ?? '/bin:/usr/bin').split(delimiter).map((dir) => join(dir === '' ? cwd : dir, command));
+  let found: 'ENOENT' | 'EACCES' = 'ENOENT';
+  for (const path of candidates) {
+    try {
+      const stat = statSync(path);
+      accessSync(path, constants.X_OK);
+      // access(2) lets root execute anything; execve wants one x bit.
+      if (!stat.isFile() || (stat.mode & 0o111) === 0) found = 'EACCES';
+      else return interpreterProblem(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') found = 'EACCES';
+    }
+  }
+  return found;
+}
+
+function interpreterProblem(path: string): 'ENOENT' | 'EACCES' | null {
+  let head: string;
+  try {
+    head = readFileSync(path, 'latin1').slice(0, 256);
+  } catch {
+    return null; // executable but not readable: a binary may be so
+  }
+  const interpreter = /^#!\s*(\/\S+)/.exec(head)?.[1];
+  if (interpreter === undefined) return null;
+  try {
+    accessSync(interpreter, constants.X_OK);
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' ? 'EACCES' : 'ENOENT';
+  }
+}
+
+export interface LaunchPlan {
+  /** Command lines of what starts the launcher (`systemd-run ... --`); empty: it is started directly. */
+  readonly wrapper: readonly string[];
+  readonly command: readonly string[];
+  /** Directory of the cgroup to join; null: the wrapper has seen to it, or there is none. */
+  readonly cgroup: string | null;
+  /** The native launcher, or null for sh. */
+  readonly launcher: string | null;
+  /** Soft RLIMIT_NOFILE of the command. */
+  readonly nofile: number | null;
+}
+
+/**
+ * The same as the native launcher in sh, for hosts without a compiler. Failing execs are told by a trap where the shell
+ * runs it (dash and busybox do, bash does not); `execProblem` has looked for the common ones beforehand.
+ */
+const shellLauncher = (report: number, stderr: number | null) => `
+cgroup=$1; nofile=$2; shift 2
+if [ -n "$cgroup" ]; then
+  { echo 0 >"$cgroup/cgroup.procs"; } 2>/dev/null || { echo "cgroup 13" >&${report}; exit 126; }
+fi
+[ -z "$nofile" ] || ulimit -S -n "$nofile" 2>/dev/null || :
+echo start >&${report}
+trap 'case $? in 127) echo "exec 2";; 126) echo "exec 13";; esac >&${report}' EXIT
+exec "$@" ${stderr === null ? '' : `2>&${stderr} ${stderr}>&- `}${report}>&-`;
+
+/** The argument vector that carries out `plan`, reporting on descriptor `report`. */
+export function launchArguments(plan: LaunchPlan, report: number, stderr: number | null): readonly string[] {
+  const { wrapper, command, cgroup, launcher, nofile } = plan;
+  if (launcher === null) {
+    const script = shellLauncher(report, stderr);
+    return [...wrapper, '/bin/sh', '-c', script, 'hivepulse-launch', cgroup ?? '', String(nofile ?? ''), ...command];
+  }
+  const flags = ['--report', String(report)];
+  if (stderr !== null) flags.push('--stderr', String(stderr));
+  if (cgroup !== null) flags.push('--cgroup', cgroup);
+  if (nofile !== null) flags.push('--nofile', String(nofile));
+  return [...wrapper, launcher, ...flags, '--', ...command];
+}
+
+const errnoName = (errno: number): string =>
+  Object.entries(os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
+
+export interface Started {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+}
+
+/** What failed before the command ran: joining the cgroup, the exec, or what should have started the launcher. */
+export interface StartFailure {
+  readonly step: 'cgroup' | 'exec' | 'usage' | 'spawn' | 'wrapper';
+  /** `ENOENT`..., or what the wrapper said. */
+  readonly reason: string;
+}
+
+/** Node throws away what is unread when a process ends, and it may have ended before our caller can listen. */
+export function keepOutput(stream: Readable | null | undefined): Readable | null {
+  return stream?.pipe(new PassThrough()) ?? null;
+}
+
+/**
+ * Carries out the plan and waits until the command itself runs: the report pipe closes at the exec. Of a command that
+ * runs and ends at once the child's `exit` may already have been emitted: look at `exitCode` and `signalCode` as well.
+ */
+export async function start(
+  plan: LaunchPlan,
+  options: Pick<CommandOptions, 'env' | 'cwd' | 'stdio' | 'detached'>,
+  spawnProcess: typeof spawn = spawn,
+  wrapperDeadlineMs = 30_000,
+): Promise<Started | StartFailure> {
+  const given = options.stdio;
+  const stdio: unknown[] = Array.isArray(given)
+    ? [...given]
+    : [0, 1, 2].map((fd) => (given === 'inherit' ? fd : (given ?? 'pipe')));
+  while (stdio.length < 3) stdio.push('pipe');
+  const wrapped = plan.wrapper.length > 0;
+  const report = stdio.push('pipe') - 1;
+  // The wrapper's own messages go to a pipe of ours; the command gets the stderr that was asked for.
+  const stderr = wrapped ? stdio.push(stdio[2]) - 1 : null;
+  let nowhere: number | null = null;
+  if (stderr !== null) {
+    if (stdio[stderr] === 'inherit') stdio[stderr] = 2;
+    // Above 2, `ignore` would mean no descriptor at all.
+    if (stdio[stderr] === 'ignore' || stdio[stderr] === null) stdio[stderr] = nowhere = openSync('/dev/null', 'w');
+    stdio[2] = 'pipe';
+  }
+  const settings: NodeSpawnOptions = { stdio: stdio as StdioOptions };
+  if (options.env !== undefined) settings.env = options.env;
+  if (options.cwd !== undefined) settings.cwd = options.cwd;
+  if (options.detached !== undefined) settings.detached = options.detached;
+
+  const [file, ...args] = launchArguments(plan, report, stderr) as [string, ...string[]];
+  let child: ChildProcess;
+  try {
+    child = spawnProcess(file, args, settings);
+  } catch (error) {
+    // Node throws at once for all but a few errno, such as E2BIG for arguments over the kernel's limit.
+    return { step: 'spawn', reason: systemCode(error) ?? String(error) };
+  } finally {
+    if (nowhere !== null) closeSync(nowhere);
+  }
+  const collect = (stream: Readable | null | undefined): (() => string) => {
+    let text = '';
+    stream?.setEncoding('utf8').on('data', (part: string) => {
+      if (text.length < 65_536) text += part;
+    });
+    return () => text;
+  };
+  const stdout = keepOutput(child.stdout);
+  const stderrStream = keepOutput(stderr === null ? child.stderr : (child.stdio[stderr] as Readable | null));
+  const reported = collect(child.stdio[report] as Readable | null);
+  const wrapperSaid = collect(wrapped ? child.stderr : null);
+  let late = false;
+  // A service manager that hangs must not hold the caller, nor the name of the instance.
+  const deadline = wrapped
+    ? setTimeout(() => {
+        late = true;
+        child.kill('SIGKILL');
+      }, wrapperDeadlineMs)
+    : undefined;
+  const spawnError = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+    child.once('error', resolve);
+    child.stdio[report]?.once('close', () => resolve(null));
+  });
+  clearTimeout(deadline);
+  if (spawnError !== null || child.pid === undefined)
+    return { step: 'spawn', reason: spawnError?.code ?? 'no process' };
+
+  const failure = /^(cgroup|exec|usage) (\d+)$/m.exec(reported());
+  const began = /^start$/m.test(reported());
+  if (failure !== null || !began) {
+    if (child.exitCode === null && child.signalCode === null) {
+      await new Promise((resolve) => child.once('close', resolve));
+    }
+    if (late)
+      return { step: 'wrapper', reason: `${plan.wrapper[0]} did not answer within ${wrapperDeadlineMs / 1000} s` };
+    if (failure === null)
+      return { step: wrapped ? 'wrapper' : 'spawn', reason: wrapperSaid().trim() || 'it ended early' };
+    return { step: failure[1] as 'cgroup' | 'exec' | 'usage', reason: errnoName(Number(failure[2])) };
+  }
+  return { child, pid: child.pid, stdin: child.stdin, stdout, stderr: stderrStream };
+}

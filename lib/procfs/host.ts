@@ -1,0 +1,156 @@
+import { cpus, freemem, loadavg, totalmem, uptime } from 'node:os';
+import { join } from 'node:path';
+import type { Fault, HostSample } from '../contract/heartbeat.js';
+import type { BlockingFiles, FileResult } from '../io/file-reader.js';
+import { errnoText } from '../util/errno.js';
+import { type HostCpu, parseHostCpu, parseLoadavg, parseMeminfo, parsePressure, parseUptime } from './parse.js';
+
+/** The files of a host, in the order in which they are read. */
+const hostFiles = ['stat', 'meminfo', 'loadavg', 'uptime', 'pressure/cpu', 'pressure/memory', 'pressure/io'] as const;
+
+const ENOENT = 2;
+const EOPNOTSUPP = 95;
+
+/** Two decimals, as all percentages of the contract. */
+export const round2 = (value: number): number => Math.round(value * 100) / 100;
+
+/**
+ * CPU use of the whole host between two readings of /proc/stat, 100 = one core; null without two, where time went back
+ * (a CPU was taken out), or where no tick passed. Compared with the ticks of all CPUs, so no clock is needed.
+ */
+export function hostCpuPercent(previous: HostCpu | null, current: HostCpu): number | null {
+  if (previous === null) return null;
+  const busy = current.busyTicks - previous.busyTicks;
+  const total = current.totalTicks - previous.totalTicks;
+  if (total <= 0 || busy < 0) return null;
+  return round2(Math.min(1, busy / total) * current.cpuCount * 100);
+}
+
+/** A host's sample from the contents of its files. Pure. */
+export function hostSample(
+  contents: readonly (FileResult | undefined)[],
+  previous: HostCpu | null,
+  fallbackCpuCount: number,
+): { readonly host: HostSample; readonly cpu: HostCpu | null; readonly faults: readonly Fault[] } {
+  const [stat, meminfo, load, up, cpu, memory, io] = contents.map((content) =>
+    content instanceof Buffer ? content : null,
+  );
+  const counted = stat ? parseHostCpu(stat) : null;
+  const memoryInfo = meminfo ? parseMeminfo(meminfo) : { totalBytes: null, availableBytes: null };
+  const faults: Fault[] = [];
+  for (const [i, name] of hostFiles.entries()) {
+    const content = contents[i];
+    if (typeof content !== 'number') continue;
+    if (name.startsWith('pressure/')) {
+      if (faults.some(({ code }) => code === 'PRESSURE_UNAVAILABLE')) continue;
+      const off = content === ENOENT || content === EOPNOTSUPP;
+      faults.push({
+        source: 'proc',
+        code: 'PRESSURE_UNAVAILABLE',
+        field: 'host.pressure',
+        message: off
+          ? 'The kernel keeps no pressure figures (PSI); boot with psi=1 on Linux 4.20 or later.'
+          : `/proc/${name} cannot be read (${errnoText(content)}).`,
+      });
+    } else {
+      faults.push({
+        source: 'proc',
+        code: 'PROC_UNREADABLE',
+        field: 'host',
+        message: `/proc/${name} cannot be read (${errnoText(content)}).`,
+      });
+    }
+  }
+  return {
+    host: {
+      cpuCount: counted?.cpuCount ?? fallbackCpuCount,
+      cpuPercent: counted ? hostCpuPercent(previous, counted) : null,
+      memoryTotalBytes: memoryInfo.totalBytes,
+      memoryAvailableBytes: memoryInfo.availableBytes,
+      load1: load ? parseLoadavg(load).load1 : null,
+      uptimeSeconds: up ? parseUptime(up) : null,
+      pressure: {
+        cpu: cpu ? parsePressure(cpu) : null,
+        memory: memory ? parsePressure(memory) : null,
+        io: io ? parsePressure(io) : null,
+      },
+    },
+    cpu: counted,
+    faults,
+  };
+}
+
+/** The newest sample of the host, and when it was read (CLOCK_MONOTONIC, ms). */
+export interface HostReading {
+  readonly host: HostSample;
+  readonly faults: readonly Fault[];
+  readonly atMs: number;
+}
+
+export interface HostReader {
+  /** Reads once more; one reading at a time, a call during one resolves with it. Never rejects. */
+  read(): Promise<void>;
+  latest(): HostReading | null;
+}
+
+/** Reads the host from /proc, off the event loop. */
+export function procHostReader(files: BlockingFiles, procRoot: string, nowMs: () => number): HostReader {
+  const paths = hostFiles.map((name) => join(procRoot, name));
+  const cpuCount = Math.max(1, cpus().length);
+  let reading: HostReading | null = null;
+  let previous: HostCpu | null = null;
+  let running: Promise<void> | null = null;
+  return {
+    latest: () => reading,
+    read() {
+      running ??= files
+        .read(paths, 256 * 1024)
+        .then(
+          (contents) => {
+            const { host, cpu, faults } = hostSample(contents, previous, cpuCount);
+            previous = cpu ?? previous;
+            reading = { host, faults, atMs: nowMs() };
+          },
+          () => undefined, // closed
+        )
+        .finally(() => {
+          running = null;
+        });
+      return running;
+    },
+  };
+}
+
+/** A host without /proc, as far as Node knows it. */
+export function nodeHostReader(nowMs: () => number): HostReader {
+  let previous: HostCpu | null = null;
+  const take = (): HostReading => {
+    const all = cpus();
+    const sum = (pick: (times: (typeof all)[number]['times']) => number) =>
+      all.reduce((total, { times }) => total + pick(times), 0);
+    const busyTicks = sum(({ user, nice, sys, irq }) => user + nice + sys + irq);
+    const current: HostCpu = { busyTicks, totalTicks: busyTicks + sum(({ idle }) => idle), cpuCount: all.length };
+    const cpuPercent = hostCpuPercent(previous, current);
+    previous = current;
+    return {
+      host: {
+        cpuCount: Math.max(1, all.length),
+        cpuPercent,
+        memoryTotalBytes: totalmem(),
+        memoryAvailableBytes: freemem(),
+        load1: loadavg()[0] ?? null,
+        uptimeSeconds: uptime(),
+        pressure: { cpu: null, memory: null, io: null },
+      },
+      faults: [],
+      atMs: nowMs(),
+    };
+  };
+  let reading: HostReading | null = null;
+  return {
+    latest: () => reading,
+    read: async () => {
+      reading = take();
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import { readFile } from 'node:fs/promises';
+import { isAbsolute, join, relative } from 'node:path';
+import { chooseMount, locateCgroups, parseMountinfo } from '../cgroup/locate.js';
+import type { WatchedPlace } from './create.js';
+
+/**
+ * What is watched: `root` where it is given (any directory that looks like a tree of cgroups), else the v2 mount. Says
+ * which controllers are not there, so that their figures have to come from /proc.
+ */
+export async function findPlace(
+  root: string | undefined,
+  procRoot: string,
+): Promise<WatchedPlace | { readonly root: null; readonly reason: string }> {
+  const located = locateCgroups({ procRoot });
+  const at = root ?? located.root;
+  if (at === null) {
+    const reason =
+      process.platform === 'linux'
+        ? located.reason
+        : `${process.platform} has no cgroups; workers are watched on Linux.`;
+    return { root: null, reason: reason ?? 'No cgroup v2 file system is mounted.' };
+  }
+  const controllers = await readFile(join(at, 'cgroup.controllers'), 'utf8').catch(() => null);
+  if (controllers === null && (await readFile(join(at, 'cgroup.procs')).catch(() => null)) === null) {
+    return { root: null, reason: `${at} is no cgroup v2 directory: it has no cgroup.procs; give another with --root.` };
+  }
+  const offered = new Set((controllers ?? '').trim().split(/\s+/));
+  const mount = chooseMount(parseMountinfo(await readFile(join(procRoot, 'self/mountinfo'), 'utf8').catch(() => '')));
+  const below = mount === null ? '' : relative(mount.mountPoint, at);
+  const inside = below !== '' && !below.startsWith('..') && !isAbsolute(below);
+  // Paths in /proc begin at the root of our cgroup namespace; a mount of `/..` shows what is above it.
+  const above = mount === null || mount.root === '/' || mount.root.startsWith('/..') ? '' : mount.root;
+  return {
+    root: at,
+    prefix: `${above}${inside ? `/${below}` : ''}`,
+    missing: { memory: !offered.has('memory'), io: !offered.has('io') },
+  };
+}

@@ -1,0 +1,24 @@
+import { openReader, type ReaderChoice } from '../cgroup/reader.js';
+import { systemValues } from '../cgroup/system-values.js';
+import { openBlockingFiles } from '../io/open-file-reader.js';
+import { findPlace } from './cgroup-root.js';
+import type { SamplerMachine, WatchedPlace } from './create.js';
+
+export interface MachineOptions {
+  readonly root?: string | undefined;
+  readonly procRoot?: string | undefined;
+  readonly reader?: ReaderChoice | undefined;
+}
+
+/** This machine as the sampler sees it. Throws UNSUPPORTED_PLATFORM where `reader` is `native` and it does not load. */
+export async function openMachine(options: MachineOptions = {}): Promise<SamplerMachine> {
+  const procRoot = options.procRoot ?? '/proc';
+  const place: WatchedPlace | { root: null; reason: string } = await findPlace(options.root, procRoot);
+  return {
+    place,
+    openReader: ({ memory, io }) =>
+      openReader(options.reader ?? 'auto', { procRoot, processMemory: memory, processIo: io }),
+    openFiles: () => openBlockingFiles(),
+    clockTicks: systemValues().clockTicksPerSecond,
+  };
+}

@@ -1,0 +1,132 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Classified } from './classify.js';
+
+type Container = Extract<Classified, { kind: 'container' }>;
+
+/** How long an answer stands; a missing one is asked for again sooner, since state files come after the cgroup. */
+const foundMs = 10 * 60_000;
+const missingMs = 5000;
+const maxAnswers = 10_000;
+
+export interface ContainerNamesOptions {
+  /** Root of the host's file system. */
+  readonly hostRoot?: string;
+  /** CLOCK_MONOTONIC in ms. */
+  readonly nowMs: () => number;
+}
+
+/** Names of containers, from what lies on the host; no API is asked, and nothing is guessed. */
+export class ContainerNames {
+  readonly #root: string;
+  readonly #nowMs: () => number;
+  readonly #answers = new Map<string, { readonly name: string | null; readonly untilMs: number }>();
+
+  constructor({ hostRoot = '/', nowMs }: ContainerNamesOptions) {
+    this.#root = hostRoot;
+    this.#nowMs = nowMs;
+  }
+
+  /** `namespace/pod/container` for Kubernetes, the container's name elsewhere; null where the host does not tell. */
+  async find(container: Container, cgroupPath: string): Promise<string | null> {
+    if (container.name !== null) return container.name;
+    const key = `${container.runtime}/${container.containerId}`;
+    const known = this.#answers.get(key);
+    if (known && known.untilMs > this.#nowMs()) return known.name;
+    const name = await this.#look(container, cgroupPath).catch(() => null);
+    if (this.#answers.size >= maxAnswers) this.#answers.clear();
+    this.#answers.set(key, { name, untilMs: this.#nowMs() + (name === null ? missingMs : foundMs) });
+    return name?.slice(0, 512) ?? null;
+  }
+
+  async #look(container: Container, cgroupPath: string): Promise<string | null> {
+    if (container.podUid !== null) return this.#pod(container.containerId, container.podUid);
+    switch (container.runtime) {
+      case 'docker':
+        return this.#docker(container.containerId);
+      case 'podman':
+        return this.#podman(container.containerId, cgroupPath);
+      case 'nerdctl':
+      case 'containerd':
+        return this.#nerdctl(container.containerId);
+      default:
+        return null;
+    }
+  }
+
+  /**
+   * kubelet: /var/log/pods/<namespace>_<pod>_<uid>/<container>/, and /var/log/containers/<pod>_<namespace>_<container>-<id>.log,
+   * which alone ties a container's id to its name. Without the latter a pod of one container still tells.
+   */
+  async #pod(containerId: string, podUid: string): Promise<string | null> {
+    const pods = join(this.#root, 'var/log/pods');
+    const bare = podUid.replaceAll('-', '');
+    // A static pod's uid is a hash without dashes.
+    const directory = (await readdir(pods)).find((name) => name.split('_')[2]?.replaceAll('-', '') === bare);
+    if (directory === undefined) return null;
+    const [namespace, pod] = directory.split('_');
+    const links = await readdir(join(this.#root, 'var/log/containers')).catch(() => []);
+    const prefix = `${pod}_${namespace}_`;
+    const suffix = `-${containerId}.log`;
+    const link = links.find((name) => name.startsWith(prefix) && name.endsWith(suffix));
+    if (link) return `${namespace}/${pod}/${link.slice(prefix.length, -suffix.length)}`;
+    const containers = await readdir(join(pods, directory), { withFileTypes: true });
+    const only = containers.filter((entry) => entry.isDirectory());
+    return only.length === 1 ? `${namespace}/${pod}/${only[0]?.name}` : `${namespace}/${pod}`;
+  }
+
+  /** config.v2.json of the container; of all it holds (environment, too) only the name is looked at. */
+  async #docker(id: string): Promise<string | null> {
+    for (const state of ['var/lib/docker', 'var/snap/docker/common/var-lib-docker']) {
+      const config = await readJson(join(this.#root, state, 'containers', id, 'config.v2.json'));
+      const name = (config as { Name?: unknown } | null)?.Name;
+      if (typeof name === 'string' && name.length > 1) return name.replace(/^\//, '');
+    }
+    return null;
+  }
+
+  /** containers.json of the storage: root's, or that of the user in whose slice the container runs. */
+  async #podman(id: string, cgroupPath: string): Promise<string | null> {
+    const uid = /\/user-([0-9]+)\.slice\//.exec(cgroupPath)?.[1];
+    const home = uid === undefined || uid === '0' ? null : await this.#homeOf(uid);
+    const storage = home === null ? 'var/lib/containers/storage' : join(home, '.local/share/containers/storage');
+    for (const layer of ['overlay-containers', 'vfs-containers', 'btrfs-containers']) {
+      const list = await readJson(join(this.#root, storage, layer, 'containers.json'));
+      if (!Array.isArray(list)) continue;
+      const entry = (list as { id?: unknown; names?: unknown }[]).find((candidate) => candidate?.id === id);
+      const name = Array.isArray(entry?.names) ? entry.names[0] : null;
+      if (typeof name === 'string' && name !== '') return name;
+    }
+    return null;
+  }
+
+  async #homeOf(uid: string): Promise<string | null> {
+    const users = await readFile(join(this.#root, 'etc/passwd'), 'utf8');
+    const line = users.split('\n').find((user) => user.split(':')[2] === uid);
+    return line?.split(':')[5] ?? null;
+  }
+
+  /** nerdctl's name store: /var/lib/nerdctl/<address>/names/<namespace>/<name> holds the id. */
+  async #nerdctl(id: string): Promise<string | null> {
+    const store = join(this.#root, 'var/lib/nerdctl');
+    for (const address of await readdir(store)) {
+      const names = join(store, address, 'names');
+      for (const namespace of await readdir(names).catch(() => [])) {
+        for (const name of await readdir(join(names, namespace))) {
+          const path = join(names, namespace, name);
+          const holder = await readFile(path, 'utf8').catch(() => readlink(path));
+          if (holder.trim() === id) return name;
+        }
+      }
+    }
+    return null;
+  }
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch {
+    return null; // not there, not ours to read, or just being written: no name
+  }
+}

@@ -1,0 +1,320 @@
+import { join } from 'node:path';
+import type { Fault } from '../contract/heartbeat.js';
+import type { BlockingFiles, FileResult } from '../io/file-reader.js';
+import { errnoText } from '../util/errno.js';
+import { adoptedName, type Classified, classifyAbove, compileGlob } from './classify.js';
+import type { ContainerNames } from './container-names.js';
+import type { ProcessTable } from './process-table.js';
+import type { RecordsRead, WorkerRecord } from './records.js';
+import { type CgroupTree, countDescendants, walkTree } from './tree-walk.js';
+import type { Watched, WatchSet } from './watched.js';
+
+export interface DiscoveryOptions {
+  /** cgroup v2 root, absolute; null where there is none: then nothing is watched, and processes are still known. */
+  readonly root: string | null;
+  /** `--watch` patterns, compared with paths relative to the root. */
+  readonly watch: readonly string[];
+  /** Watch containers, engines and GPU holders; without it only our own workers and what `watch` names. */
+  readonly auto: boolean;
+  /** For the tree; its own, so that a wedged process holds up nothing here. */
+  readonly files: BlockingFiles;
+  readonly processes: ProcessTable;
+  readonly names: ContainerNames;
+  readonly records: () => Promise<RecordsRead>;
+  /** CLOCK_MONOTONIC in ms. */
+  readonly nowMs: () => number;
+  /** How often /proc is looked at for new processes. */
+  readonly processesEveryMs?: number;
+  /** How often the tree is walked although the number of its cgroups is the same. */
+  readonly walkEveryMs?: number;
+  /** How often records of `run` are looked for, where the tree did not change. */
+  readonly recordsEveryMs?: number;
+  /** How long a cgroup stays watched after its last engine or GPU process was seen. */
+  readonly keepMs?: number;
+}
+
+/** Time after which a launch is not waited for, ms: systemd-run is given 30 s. */
+const launchMs = 35_000;
+
+/** Limits of one cgroup as the files say them; null = none. */
+interface Limits {
+  readonly memoryBytes: number | null;
+  readonly cpuPercent: number | null;
+}
+
+/** `max` or a number of bytes; null for none and for what can't be read. */
+export function parseMemoryMax(content: FileResult | undefined): number | null {
+  if (!(content instanceof Buffer)) return null;
+  const text = content.toString('latin1').trim();
+  return /^[0-9]+$/.test(text) ? Number(text) : null;
+}
+
+/** `<quota> <period>` of cpu.max as percent of one core; null for none and for what can't be read. */
+export function parseCpuMax(content: FileResult | undefined): number | null {
+  if (!(content instanceof Buffer)) return null;
+  const found = /^([0-9]+) ([1-9][0-9]*)\s*$/.exec(content.toString('latin1'));
+  return found ? (Number(found[1]) * 100) / Number(found[2]) : null;
+}
+
+const least = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+/** Finds the cgroups that are workers: by the tree, by the processes in them, and by the records of `run`. */
+export class Discovery {
+  readonly #options: Required<DiscoveryOptions>;
+  readonly #globs: readonly ((path: string) => boolean)[];
+  /** Until when a cgroup is watched for the engine or GPU process that was seen in it. */
+  readonly #held = new Map<string, number>();
+  #tree: CgroupTree | null = null;
+  /** Workers of the tree that their paths alone tell. */
+  #named: ReadonlyMap<string, Classified> = new Map();
+  #walkedMs = Number.NEGATIVE_INFINITY;
+  #scannedMs = Number.NEGATIVE_INFINITY;
+  #recordsMs = Number.NEGATIVE_INFINITY;
+  #limits = new Map<string, Limits>();
+  #rootAdoptable = false;
+  #records: RecordsRead = { running: [], ended: [], launching: [], problems: [] };
+  #set: WatchSet = { watched: [], complete: false, faults: [], ended: [] };
+  #running: Promise<void> | null = null;
+  #again = false;
+
+  constructor(options: DiscoveryOptions) {
+    this.#options = { processesEveryMs: 2000, recordsEveryMs: 1000, walkEveryMs: 10_000, keepMs: 30_000, ...options };
+    this.#globs = options.watch.map(compileGlob);
+  }
+
+  /** What the last scan found. */
+  current(): WatchSet {
+    return this.#set;
+  }
+
+  /** A cgroup in which a GPU process was seen and that is nobody's worker. Becomes one at the next scan. */
+  holdsGpu(path: string): void {
+    if (this.#options.auto) this.#hold(path);
+  }
+
+  /** While the GPU reader is silent nobody is seen to hold a GPU, and nobody is dropped for it. */
+  keepHeld(): void {
+    const until = this.#options.nowMs() + this.#options.keepMs;
+    for (const path of this.#held.keys()) this.#held.set(path, until);
+  }
+
+  /** A watched cgroup has vanished: the next scan walks, whatever the count says. */
+  changed(): void {
+    this.#walkedMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * Looks for changes; what did not change is not read again. With `force` everything is. One scan at a time: a call
+   * during another one resolves with it, and a forced one has another follow.
+   */
+  scan(force = false): Promise<void> {
+    if (this.#running) {
+      this.#again ||= force;
+      return this.#running;
+    }
+    this.#running = (async () => {
+      await this.#scan(force);
+      while (this.#again) {
+        this.#again = false;
+        await this.#scan(true);
+      }
+    })().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  async #scan(force: boolean): Promise<void> {
+    const { root, files, processes, nowMs, processesEveryMs, walkEveryMs, recordsEveryMs, records } = this.#options;
+    const now = nowMs();
+    if (root === null) {
+      if (force || now - this.#scannedMs >= processesEveryMs) await processes.scan();
+      return;
+    }
+    const walkDue = force || now - this.#walkedMs >= walkEveryMs;
+    const count = walkDue ? null : await countDescendants(files, root);
+    const walk = walkDue || count === null || count !== this.#tree?.descendants;
+    if (walk) {
+      const tree = await walkTree(files, root);
+      this.#walkedMs = now;
+      if (tree.paths.join('\0') !== this.#tree?.paths.join('\0')) this.#named = namedWorkers(tree.paths);
+      this.#tree = tree;
+    }
+    const scan = force || now - this.#scannedMs >= processesEveryMs;
+    if (scan) {
+      this.#scannedMs = now;
+      await processes.scan();
+    }
+    let read = this.#records;
+    if (walk || scan || now - this.#recordsMs >= recordsEveryMs) {
+      this.#recordsMs = now;
+      read = await records();
+    }
+    const tree = this.#tree;
+    if (tree === null || !(walk || scan || read !== this.#records)) return;
+    this.#records = read;
+
+    const faults: Fault[] = [];
+    for (const { path, message } of read.problems) {
+      faults.push({ source: 'hive', code: 'RECORD_UNREADABLE', message: `The worker record ${path}: ${message}.` });
+    }
+    for (const { path, errno } of tree.unreadable) {
+      faults.push({
+        source: 'cgroup',
+        code: 'CGROUP_UNREADABLE',
+        message: `${join(root, path)} cannot be listed (${errnoText(errno)}); workers below it are not seen.`,
+      });
+    }
+    const found = this.#select(root, tree, faults);
+    const known = this.#set.watched;
+    const same = known.length === found.size && known.every(({ path }) => found.has(path));
+    if (walk || !same) await this.#readLimits(root, [...found.keys()]);
+    const watched = await Promise.all([...found].map(([path, entry]) => this.#describe(root, path, entry)));
+    this.#set = {
+      watched: distinct(watched),
+      complete: tree.unreadable.length === 0,
+      faults: [...faults, ...processes.faults()],
+      ended: read.ended,
+    };
+  }
+
+  /** Paths that are workers, and what each is. No worker is inside another one. */
+  #select(root: string, tree: CgroupTree, faults: Fault[]): Map<string, Classified | WorkerRecord | null> {
+    const { auto, processes, nowMs } = this.#options;
+    const exists = new Set(tree.paths);
+    const found = new Map<string, Classified | WorkerRecord | null>();
+    for (const [path, entry] of this.#named) if (entry.kind === 'own' || auto) found.set(path, entry);
+    for (const record of this.#records.running) {
+      const path = record.cgroup?.startsWith(`${root}/`) ? record.cgroup.slice(root.length) : null;
+      if (path !== null && exists.has(path) && !this.#covered(path, found)) found.set(path, record);
+    }
+    for (const path of tree.paths) {
+      if (this.#globs.some((matches) => matches(path)) && !this.#covered(path, found)) found.set(path, null);
+    }
+    if (auto) {
+      for (const { pid, engine, cgroup } of processes.all()) {
+        if (engine === null || cgroup === null) continue;
+        if (cgroup !== '/' || this.#rootAdoptable) this.#hold(cgroup);
+        else {
+          faults.push({
+            source: 'hive',
+            code: 'ENGINE_IN_ROOT_CGROUP',
+            message: `${engine} (pid ${pid}) runs in the root cgroup, which belongs to the whole host; start it with \`hivepulse run\` to see it as a worker.`,
+          });
+        }
+      }
+      // Shorter paths first, so that none is taken inside another one.
+      for (const [path, until] of [...this.#held].sort(([a], [b]) => a.length - b.length)) {
+        if (until < nowMs() || (path !== '/' && !exists.has(path))) this.#held.delete(path);
+        else if (!this.#covered(path, found)) found.set(path, null);
+      }
+    }
+    for (const path of this.#unfinished()) found.delete(path);
+    return found;
+  }
+
+  /**
+   * Our own whose record is still to come: seen without it, a worker would have no labels, no model and no reservation.
+   * A launch that died half-way holds its worker back for no longer than one may take.
+   */
+  #unfinished(): readonly string[] {
+    const nowMs = Date.now();
+    const { running, launching } = this.#records;
+    const ids = new Set<string>();
+    for (const { id, sinceMs } of launching) if (Math.abs(nowMs - sinceMs) < launchMs) ids.add(id);
+    if (ids.size === 0) return [];
+    for (const { group, instance } of running) ids.delete(`${group}/${instance}`);
+    // Whoever is watched already stays: a launch under its name will be refused.
+    for (const { id } of this.#set.watched) ids.delete(id);
+    return [...this.#named]
+      .filter(([, { kind, group, instance }]) => kind === 'own' && ids.has(`${group}/${instance}`))
+      .map(([path]) => path);
+  }
+
+  #hold(path: string): void {
+    if (path === '/' && !this.#rootAdoptable) return;
+    this.#held.set(path, this.#options.nowMs() + this.#options.keepMs);
+  }
+
+  #covered(path: string, found: ReadonlyMap<string, unknown>): boolean {
+    for (let at = path; at !== ''; at = parentOf(at)) if (found.has(at)) return true;
+    return false;
+  }
+
+  /** memory.max and cpu.max of all ancestors, read once each. */
+  async #readLimits(root: string, paths: readonly string[]): Promise<void> {
+    const { files } = this.#options;
+    const ancestors = new Set<string>();
+    for (const path of paths) for (let at = parentOf(path); at !== ''; at = parentOf(at)) ancestors.add(at);
+    const ordered = [...ancestors];
+    // Only a cgroup that is not the host's first one has cgroup.events: then `/` is the container we run in.
+    const wanted = ordered.flatMap((path) => [join(root, path, 'memory.max'), join(root, path, 'cpu.max')]);
+    const results = await files.read([join(root, 'cgroup.events'), ...wanted], 256).catch(() => []);
+    this.#rootAdoptable = results[0] instanceof Buffer;
+    this.#limits = new Map(
+      ordered.map((path, i) => [
+        path,
+        { memoryBytes: parseMemoryMax(results[i * 2 + 1]), cpuPercent: parseCpuMax(results[i * 2 + 2]) },
+      ]),
+    );
+  }
+
+  async #describe(root: string, path: string, entry: Classified | WorkerRecord | null): Promise<Watched> {
+    const { names } = this.#options;
+    const named = entry ?? adoptedName(path);
+    const { group, instance } = named;
+    let memory: number | null = null;
+    let cpu: number | null = null;
+    for (let at = parentOf(path); at !== ''; at = parentOf(at)) {
+      memory = least(memory, this.#limits.get(at)?.memoryBytes ?? null);
+      cpu = least(cpu, this.#limits.get(at)?.cpuPercent ?? null);
+    }
+    const container = entry !== null && 'kind' in entry && entry.kind === 'container' ? entry : null;
+    const launched = entry !== null && container === null;
+    const record = launched
+      ? (this.#records.running.find((candidate) => candidate.group === group && candidate.instance === instance) ??
+        null)
+      : null;
+    return {
+      id: `${group}/${instance}`,
+      group,
+      instance,
+      path,
+      directory: join(root, path),
+      origin: launched ? 'launched' : 'adopted',
+      name: container ? await names.find(container, path) : null,
+      record,
+      ancestorMemoryBytes: memory,
+      ancestorCpuPercent: cpu,
+    };
+  }
+}
+
+function namedWorkers(paths: readonly string[]): ReadonlyMap<string, Classified> {
+  const named = new Map<string, Classified>();
+  for (const path of paths) {
+    const above = classifyAbove(path);
+    if (above?.path === path) named.set(path, above.found);
+  }
+  return named;
+}
+
+/**
+ * Ids stay distinct: two cgroups that would share one (the first twelve digits of two containers, one unit name under two
+ * managers) are told apart by
+ * a suffix, in the order of their paths.
+ */
+function distinct(watched: readonly Watched[]): readonly Watched[] {
+  const seen = new Map<string, number>();
+  return [...watched]
+    .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
+    .map((worker) => {
+      const count = (seen.get(worker.id) ?? 0) + 1;
+      seen.set(worker.id, count);
+      if (count === 1) return worker;
+      const instance = `${worker.instance.slice(0, 120)}.${count}`;
+      return { ...worker, instance, id: `${worker.group}/${instance}` };
+    });
+}

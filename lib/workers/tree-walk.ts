@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import type { BlockingFiles } from '../io/file-reader.js';
+
+export interface CgroupTree {
+  /** Paths of all cgroups below the root, relative to it (`/a/b`), parents first. */
+  readonly paths: readonly string[];
+  /** Directories that could not be read, with the errno; one that vanished during the walk is none. */
+  readonly unreadable: readonly { readonly path: string; readonly errno: number }[];
+  /** `nr_descendants` of the root when the walk began; null where the kernel does not tell. */
+  readonly descendants: number | null;
+}
+
+const ENOENT = 2;
+const ENODEV = 19;
+const maxDepth = 24;
+const maxCgroups = 50_000;
+
+/** `nr_descendants` of a cgroup.stat, or null. */
+export function parseDescendants(content: Buffer | number): number | null {
+  if (typeof content === 'number') return null;
+  const value = /^nr_descendants ([0-9]+)$/m.exec(content.toString('latin1'))?.[1];
+  return value === undefined ? null : Number(value);
+}
+
+/** Number of cgroups below the root; a cheap question whether a walk is worth it. */
+export async function countDescendants(files: BlockingFiles, root: string): Promise<number | null> {
+  const [content] = await files.read([join(root, 'cgroup.stat')], 4096);
+  return parseDescendants(content ?? 0);
+}
+
+/**
+ * Walks the tree level by level. A directory is listed only where cgroup.stat says that something is below it, since a
+ * listing brings some forty files along for each child.
+ */
+export async function walkTree(files: BlockingFiles, root: string): Promise<CgroupTree> {
+  const paths: string[] = [];
+  const unreadable: { path: string; errno: number }[] = [];
+  const descendants = await countDescendants(files, root);
+  let level = [''];
+  for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
+    const stats = await files.read(
+      level.map((path) => join(root, path, 'cgroup.stat')),
+      4096,
+    );
+    // Where the kernel has no cgroup.stat (below 4.14), or a plain directory stands for the tree, all are listed.
+    const inner = level.filter((_path, i) => parseDescendants(stats[i] ?? 0) !== 0);
+    const lists = await files.list(inner.map((path) => join(root, path)));
+    const next: string[] = [];
+    for (const [i, path] of inner.entries()) {
+      const entries = lists[i] ?? ENOENT;
+      if (typeof entries === 'number') {
+        const vanished = (entries === ENOENT || entries === ENODEV) && path !== '';
+        if (!vanished) unreadable.push({ path: path || '/', errno: entries });
+        continue;
+      }
+      for (const { name, isDirectory } of entries) if (isDirectory) next.push(`${path}/${name}`);
+    }
+    paths.push(...next);
+    if (paths.length > maxCgroups) {
+      unreadable.push({ path: '/', errno: 0 });
+      break;
+    }
+    level = next;
+  }
+  return { paths, unreadable, descendants };
+}

@@ -1,0 +1,31 @@
+import type { Fault } from '../contract/heartbeat.js';
+import type { WorkerRecord } from './records.js';
+
+/** A cgroup that is watched as a worker. */
+export interface Watched {
+  readonly id: string;
+  readonly group: string;
+  readonly instance: string;
+  /** Relative to the cgroup root, `/a/b`. */
+  readonly path: string;
+  /** Absolute. */
+  readonly directory: string;
+  readonly origin: 'launched' | 'adopted';
+  /** Name of the container or pod, where the host offers it. */
+  readonly name: string | null;
+  /** What `run` left of it; whether it speaks of this very cgroup is for the reader to check by its inode. */
+  readonly record: WorkerRecord | null;
+  /** Least limits of its ancestors; its own are in its row. null = none, or not known. */
+  readonly ancestorMemoryBytes: number | null;
+  readonly ancestorCpuPercent: number | null;
+}
+
+/** What is watched now, and how sure that is. */
+export interface WatchSet {
+  readonly watched: readonly Watched[];
+  /** false before the first whole scan, and where some part of the tree could not be read. */
+  readonly complete: boolean;
+  readonly faults: readonly Fault[];
+  /** Exits that `run` has noted lately, oldest first. */
+  readonly ended: readonly WorkerRecord[];
+}
