@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** The real page on a real queen in Debian's Chromium. One file at a time: a browser is heavy, and frames are measured. */
 export default defineConfig({
   test: {
-    include: ['test/browser/**/*.test.ts'],
+    include: ['test/suites/browser/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     fileParallelism: false,
     testTimeout: 60_000,

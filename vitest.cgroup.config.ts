@@ -1,11 +1,11 @@
 import { defineConfig } from 'vitest/config';
-import { MatrixReporter } from './test/faults/matrix-reporter.js';
+import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
 /** Suites that need cgroup v2 with all controllers; started by scripts/test-cgroup.js, which has built everything. */
 export default defineConfig({
   test: {
-    include: ['test/cgroup/**/*.test.ts'],
-    globalSetup: ['test/cgroup/setup.ts'],
+    include: ['test/suites/kernel/**/*.test.ts'],
+    globalSetup: ['test/suites/kernel/setup.ts'],
     // An emulated CPU is some thirty times slower.
     testTimeout: 120_000,
     hookTimeout: 120_000,
@@ -16,7 +16,7 @@ export default defineConfig({
     reporters: [
       'default',
       'json',
-      new MatrixReporter({ isFault: (path) => /test\/cgroup\/(faults|wedged-proc)\.test\.ts$/.test(path) }),
+      new MatrixReporter({ isFault: (path) => /test\/suites\/kernel\/(faults|wedged-proc)\.test\.ts$/.test(path) }),
     ],
   },
 });

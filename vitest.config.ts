@@ -4,14 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // Suites that need a virtual machine, a browser, NATS or minutes have a configuration and a script of their own.
-    exclude: [
-      'test/cgroup/**',
-      'test/faults/**',
-      'test/browser/**',
-      'test/nats/**',
-      'test/install/**',
-      'node_modules/**',
-    ],
+    exclude: ['test/suites/**', 'node_modules/**'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
     testTimeout: 20_000,

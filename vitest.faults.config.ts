@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { MatrixReporter } from './test/faults/matrix-reporter.js';
+import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
 const pointer =
   'Printed by npm run test:cgroup, which has every cgroup controller: oom_kill_in_partition, oom_kill_of_the_hive, wedged_proc.';
@@ -7,7 +7,7 @@ const pointer =
 /** Real queens and hives that are broken on purpose. `HIVEPULSE_FAULT_SECONDS` says how long each fault lasts. */
 export default defineConfig({
   test: {
-    include: ['test/faults/**/*.test.ts'],
+    include: ['test/suites/faults/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
     // Most of the time is spent waiting; two files at once still leave the figures of either comparable to their controls.

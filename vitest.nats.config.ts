@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** Several queens on a real nats-server, which the tests start on loopback with a store of its own. */
 export default defineConfig({
   test: {
-    include: ['test/nats/**/*.test.ts'],
+    include: ['test/suites/nats/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
     fileParallelism: false,

@@ -4,12 +4,11 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
-      'test/client/**/*.test.ts',
-      'test/contract/**/*.test.ts',
-      'test/http/**/*.test.ts',
-      'test/queen/**/*.test.ts',
-      'test/sampling/{attribution,cmdline,proc-parse,rates,redact,state}.test.ts',
-      'test/{config,coverage,package,faces}.test.ts',
+      'test/{api,client,config,contract,engines,http,present,queen,util}/**/*.test.ts',
+      'test/procfs/parse.test.ts',
+      'test/sampling/{attribution,rates,state}.test.ts',
+      'test/workers/redact.test.ts',
+      'test/project/{coverage,package}.test.ts',
     ],
     globalSetup: ['test/global-setup.ts'],
     env: { HIVEPULSE_NO_NATIVE: '1' },

@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 // The suites that drive the addon, for scripts/sanitize.js: it builds beforehand, and only threads report leaks and races.
 export default defineConfig({
   test: {
-    include: ['test/parity/**/*.test.ts', 'test/readers/**/*.test.ts'],
+    include: ['test/cgroup/**/*.test.ts'],
     pool: 'threads',
     maxWorkers: 1,
     testTimeout: 180_000,

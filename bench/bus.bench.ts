@@ -6,7 +6,7 @@ import type { Fleet } from '../lib/contract/api.js';
 import { startQueen } from '../lib/daemon/queen.js';
 import { heartbeatSubject } from '../lib/nats/subjects.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
-import { NatsServer } from '../test/nats/nats-server.js';
+import { NatsServer } from '../test/suites/nats/nats-server.js';
 import { Child } from './children.js';
 import { type BenchContext, type BenchRun, type Metric, median, metric } from './metric.js';
 import type { LoadResult } from './processes/load.js';

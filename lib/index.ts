@@ -1,6 +1,6 @@
-
 /** What `import ... from 'hivepulse'` gives. Everything else is internal. */
 
+export type { ReaderChoice } from './cgroup/reader.js';
 export {
   type ClientOptions,
   HivepulseClient,
@@ -12,7 +12,6 @@ export type {
   GpuChoice,
   HiveOptions,
   QueenOptions,
-  ReaderChoice,
   Role,
   Running,
   TokenGrant,

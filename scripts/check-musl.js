@@ -59,7 +59,7 @@ function underAlpine() {
     tarball = join(work, filename);
   }
   cpSync(tarball, join(work, 'hivepulse.tgz'));
-  cpSync(join(root, 'test/install/consumer'), work, { recursive: true });
+  cpSync(join(root, 'test/suites/install/consumer'), work, { recursive: true });
   writeFileSync(join(work, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
   const steps =
     'npm install --ignore-scripts --no-audit --no-fund ./hivepulse.tgz && node service.mjs native && node thread.mjs native';

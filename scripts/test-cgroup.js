@@ -25,16 +25,16 @@ const filters = process.argv.slice(2);
 const resultFile = join(root, 'test-results/cgroup.json');
 const needed = ['cpu', 'memory', 'io', 'pids', 'cpuset'];
 
-/** Test files below test/cgroup/systemd need systemd as PID 1; the others must not meet it. */
+/** Test files below test/suites/kernel/systemd need systemd as PID 1; the others must not meet it. */
 const suites = [
-  { name: 'without systemd', systemd: false, files: (path) => !path.startsWith('test/cgroup/systemd/') },
-  { name: 'with systemd', systemd: true, files: (path) => path.startsWith('test/cgroup/systemd/') },
+  { name: 'without systemd', systemd: false, files: (path) => !path.startsWith('test/suites/kernel/systemd/') },
+  { name: 'with systemd', systemd: true, files: (path) => path.startsWith('test/suites/kernel/systemd/') },
 ];
 
 function testFiles() {
-  const list = readdirSync(join(root, 'test/cgroup'), { recursive: true });
+  const list = readdirSync(join(root, 'test/suites/kernel'), { recursive: true });
   const files = list
-    .map((name) => `test/cgroup/${name}`)
+    .map((name) => `test/suites/kernel/${name}`)
     .filter((name) => name.endsWith('.test.ts'))
     .sort();
   const words = filters.filter((word) => !word.startsWith('-'));

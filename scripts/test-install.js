@@ -1,5 +1,5 @@
 // `npm run test:install [-- --arm64] [-- --node 22] [-- --tarball FILE]`: the packed tarball, installed into fresh directories as its users do
-// on hosts without a compiler and with install scripts off, under each supported Node; then used (test/install/consumer).
+// on hosts without a compiler and with install scripts off, under each supported Node; then used (test/suites/install/consumer).
 // --arm64 does the same for the arm64 build, under qemu-user. Writes what was run to test-results/install.json.
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -23,7 +23,7 @@ import { nodeBinary } from './tools.js';
 
 const require = createRequire(import.meta.url);
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const consumer = join(root, 'test/install/consumer');
+const consumer = join(root, 'test/suites/install/consumer');
 const { values } = parseArgs({
   options: { arm64: { type: 'boolean' }, node: { type: 'string', multiple: true }, tarball: { type: 'string' } },
 });

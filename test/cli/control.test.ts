@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import { startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/machine.js';
+import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 import { runCli } from './run-cli.js';
 
 const cleanups: (() => unknown)[] = [];

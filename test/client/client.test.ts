@@ -6,8 +6,8 @@ import { HivepulseClient, RequestError, type StreamMessage } from '../../lib/cli
 import { joinUrl } from '../../lib/client/transport.js';
 import type { HiveView, WorkerList } from '../../lib/contract/index.js';
 import { HivepulseError } from '../../lib/util/errors.js';
-import { frameOf, workerOf } from '../http/frames.js';
-import { grants, type Rig, rigOf, tokens } from '../http/rig.js';
+import { grants, type Rig, rigOf, tokens } from '../api/build-server.js';
+import { frameOf, workerOf } from '../harness/heartbeats.js';
 
 const servers: Server[] = [];
 const rigs: Rig[] = [];

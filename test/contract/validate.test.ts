@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type HeartbeatVerdict, readHeartbeat } from '../../lib/contract/validate.js';
-import { eventOf, frameOf, gpuOf, wire, workerOf } from '../http/frames.js';
+import { eventOf, frameOf, gpuOf, wire, workerOf } from '../harness/heartbeats.js';
 
 const limits = { maxWorkers: 200 };
 const read = (frame: unknown) => readHeartbeat(frame, limits);

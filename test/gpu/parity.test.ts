@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Assembled } from '../../lib/gpu/assemble.js';
 import { FakeMachine, type FakeProcess, fourH100, generations, h100, type Scenario } from '../fakes/scenario.js';
-import { hazards, listCodes } from './hazards.js';
-import { nvidiaSmiOnce, nvmlOnce } from './once.js';
+import { hazards, listCodes } from './gpu-scenarios.js';
+import { nvidiaSmiOnce, nvmlOnce } from './read-once.js';
 
 const MiB = 1024 * 1024;
 

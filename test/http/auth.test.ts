@@ -6,8 +6,8 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { bearerOf, hostName, isLocalName, parseTokens, readTokens, TokenTable } from '../../lib/http/auth.js';
 import { HivepulseError } from '../../lib/util/errors.js';
-import { frameOf } from './frames.js';
-import { grants, type Rig, rigOf, tokens } from './rig.js';
+import { grants, type Rig, rigOf, tokens } from '../api/build-server.js';
+import { frameOf } from '../harness/heartbeats.js';
 
 type Name = keyof typeof tokens | 'none' | 'wrong';
 

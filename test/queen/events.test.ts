@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { HiveEvent } from '../../lib/contract/heartbeat.js';
 import { EventRing } from '../../lib/queen/events.js';
 import { Registry, type RegistryChange } from '../../lib/queen/registry.js';
-import { frame, ManualClock, runB, workerSample } from './frames.js';
+import { frame, ManualClock, runB, workerSample } from './heartbeats.js';
 
 const draft = (n: number) => ({ at: '2026-01-02T03:04:05.000Z', kind: 'xid', hive: 'a', detail: { n } });
 const fact = (seq: number, fields: Partial<HiveEvent> = {}): HiveEvent => ({

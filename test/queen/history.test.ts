@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HistoryStore, historyStepMs, historySteps } from '../../lib/queen/history.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gpuSample, ManualClock, onGpu, workerSample } from './frames.js';
+import { frame, gpuSample, ManualClock, onGpu, workerSample } from './heartbeats.js';
 
 const names = ['a', 'b', 'c', 'd'];
 

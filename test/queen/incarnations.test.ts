@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Incarnations, judge, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, ManualClock, runA, runB, runC, workerSample } from './frames.js';
+import { frame, ManualClock, runA, runB, runC, workerSample } from './heartbeats.js';
 
 const t1 = '2026-01-02T03:00:00.000Z';
 const t2 = '2026-01-02T03:10:00.000Z';

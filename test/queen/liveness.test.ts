@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ListeningClock, livenessLimits, nextChangeMs, standing, thresholds } from '../../lib/queen/liveness.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, ManualClock, runB, workerSample } from './frames.js';
+import { frame, ManualClock, runB, workerSample } from './heartbeats.js';
 
 const silences: readonly [intervalMs: number, silenceMs: number, expected: string][] = [
   [1000, 0, 'online'],

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { PlacementRequest } from '../../lib/contract/api.js';
 import { type PlacementGpu, type PlacementHost, plan } from '../../lib/queen/placement.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gib, gpuSample } from './frames.js';
+import { frame, gib, gpuSample } from './heartbeats.js';
 
 const gpu = (uuid: string, freeGib: number | null, fields: Partial<PlacementGpu> = {}): PlacementGpu => ({
   uuid,

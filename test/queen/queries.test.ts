@@ -3,7 +3,7 @@ import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../../lib/contract/validate.js';
 import { countRows } from '../../lib/dashboard/data/counts.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './frames.js';
+import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
 
 const keys = (items: readonly { key: string }[]) => items.map((item) => item.key);
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { WorkerQuery } from '../../lib/queen/queries.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gib, gpuSample, ManualClock, onGpu, workerSample } from './frames.js';
+import { frame, gib, gpuSample, ManualClock, onGpu, workerSample } from './heartbeats.js';
 
 /** What a registry would be with neither indexes nor merging: lists of what was said last, searched from end to end. */
 class NaiveFleet {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryBus } from '../../lib/cluster/memory.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { keepReservations, parseReservations } from '../../lib/queen/state-file.js';
-import { type FrameFields, frame, gib, gpuSample, ManualClock, mib, onGpu, workerSample } from './frames.js';
+import { type FrameFields, frame, gib, gpuSample, ManualClock, mib, onGpu, workerSample } from './heartbeats.js';
 
 /** A host with one GPU of 24 GiB. */
 const oneGpu = (fields: FrameFields = {}, usedBytes = 0) =>

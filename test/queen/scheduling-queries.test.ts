@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './frames.js';
+import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
 
 const clock = new ManualClock();
 const registry = () => new Registry({ clock: clock.read, random: () => 0.5, wallClock: () => 1_772_366_400_000 });

@@ -7,7 +7,7 @@ import type { GpuDevice } from '../../lib/gpu/reading.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
 import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
-import { bootSeconds, FakeMachine, fakeGpu } from './machine.js';
+import { bootSeconds, FakeMachine, fakeGpu } from './fake-host.js';
 
 const opened: { close(): Promise<void> }[] = [];
 const machines: FakeMachine[] = [];

@@ -3,10 +3,10 @@ import type { Snapshot } from '../../lib/contract/heartbeat.js';
 import type { GpuSource } from '../../lib/gpu/reading.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
 import { FakeMachine as FakeGpus, h100, h100With, type Scenario } from '../fakes/scenario.js';
-import { listCodes } from '../gpu/hazards.js';
+import { listCodes } from '../gpu/gpu-scenarios.js';
 import { reading, sourceOf } from '../gpu/sources.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeMachine } from './machine.js';
+import { FakeMachine } from './fake-host.js';
 
 const MiB = 1024 * 1024;
 const readers = ['nvml', 'nvidia-smi'] as const;

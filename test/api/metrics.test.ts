@@ -1,0 +1,271 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { HeartbeatCounts } from '../../lib/api/heartbeat-counts.js';
+import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
+import type { BusCounts } from '../../lib/cluster/bus.js';
+import type { QueenOptions } from '../../lib/config/options.js';
+import { type Queen, startQueen } from '../../lib/daemon/queen.js';
+import { Exposition } from '../../lib/metrics/exposition.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { eventOf, frameOf, gpuOf, workerOf } from '../harness/heartbeats.js';
+import { waitFor } from '../harness/wait.js';
+import { parseExposition, sampleOf } from '../metrics/parse.js';
+import { hasPrometheus, hasPromtool, promtool, withoutPrometheus, withoutPromtool } from '../metrics/tools.js';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function queenOf(options: QueenOptions = {}): Promise<Queen> {
+  const queen = await startQueen({ port: 0, warmingMs: 0, ...options });
+  cleanups.push(() => queen.close());
+  return queen;
+}
+
+const beat = (queen: Queen, frame: unknown, token?: string) =>
+  fetch(`${queen.url}/v1/heartbeats`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+    body: JSON.stringify(frame),
+  });
+
+const scrape = async (queen: Queen) => parseExposition(await (await fetch(`${queen.url}/metrics`)).text());
+
+/** A registry on a clock that tests move, and what a scrape of it says. */
+function fleet(maxWorkers = 1000, shared: BusCounts | null = null) {
+  const clock = { ms: 0 };
+  const registry = new Registry({ clock: () => clock.ms, warmingMs: 0, epoch: 'e' });
+  const exposition = new Exposition(familiesOfQueen, { paced: true });
+  const heartbeats = new HeartbeatCounts();
+  const text = () =>
+    exposition.text(
+      'prometheus',
+      fleetScrape({
+        registry,
+        maxWorkers,
+        heartbeats,
+        streams: 2,
+        streamsParted: 0,
+        version: '1',
+        bus: 'memory',
+        shared,
+      }),
+    );
+  return { clock, registry, text, parsed: async () => parseExposition(await text()) };
+}
+
+describe('metrics of a queen', () => {
+  it('hives by liveness, the age of their last beat, GPUs and workers; never under the names of a hive', async () => {
+    const { clock, registry, parsed } = fleet();
+    registry.heartbeat(frameOf('a'));
+    registry.heartbeat(
+      frameOf('b', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })], workers: [] }),
+    );
+    clock.ms = 4000;
+    registry.heartbeat(frameOf('a', 2));
+    clock.ms = 4500;
+    const families = await parsed();
+    const value = (name: string, labels: Record<string, string> = {}) => sampleOf(families, name, labels)?.value;
+    expect(value('hivepulse_fleet_hives', { liveness: 'online' })).toBe(1);
+    expect(value('hivepulse_fleet_hives', { liveness: 'late' })).toBe(1);
+    expect(value('hivepulse_fleet_hive_liveness', { hive: 'b', liveness: 'late' })).toBe(1);
+    expect(value('hivepulse_fleet_hive_last_heartbeat_age_seconds', { hive: 'b' })).toBe(4.5);
+    expect(value('hivepulse_fleet_gpus', { health: 'stalled' })).toBe(1);
+    expect(value('hivepulse_fleet_gpu_memory_used_bytes', { gpu: 'GPU-1' })).toBeUndefined();
+    expect(value('hivepulse_fleet_worker_cpu_used_cores', { hive: 'a', worker: 'llm/0' })).toBe(0.8725);
+    expect(value('hivepulse_queen_streams')).toBe(2);
+    for (const name of families.keys()) expect(name).toMatch(/^hivepulse_(fleet|queen)_/);
+    for (const { name, labels } of familiesOfQueen)
+      for (const sample of families.get(name)?.samples ?? [])
+        for (const label of Object.keys(sample.labels)) expect(labels, name).toContain(label);
+  });
+
+  it('events are counted by kind, also an OOM kill whose worker ended with it and never showed it', async () => {
+    const { registry, parsed } = fleet();
+    const events = async (kind: string) => sampleOf(await parsed(), 'hivepulse_queen_events_total', { kind })?.value;
+    // From 0, so that the first is a rise.
+    expect([await events('oomKill'), await events('hiveOffline'), await events('other')]).toEqual([0, 0, 0]);
+    const told = (seq: number, kind: string) => eventOf(seq, { kind: kind as 'oomKill', workerId: 'llm/gone' });
+    const ended = [told(1, 'oomKill'), told(2, 'workerExited')];
+    registry.heartbeat(frameOf('a', 1, { events: ended }));
+    expect([await events('oomKill'), await events('workerExited'), await events('hiveJoined')]).toEqual([1, 1, 1]);
+    // Sent again until it is acknowledged: counted once.
+    registry.heartbeat(frameOf('a', 2, { events: [...ended, told(3, 'ofANewerHive')] }));
+    expect([await events('oomKill'), await events('other')]).toEqual([1, 1]);
+    expect(sampleOf(await parsed(), 'hivepulse_queen_events_total', { kind: 'ofANewerHive' })).toBeUndefined();
+  });
+
+  it('what queens share is told where they do, and is absent where there is one', async () => {
+    const counts = { passed: 1, heard: 2, skipped: 3, malformed: 4, oversized: 5, conflicts: 6, speaks: true };
+    const families = await fleet(1000, counts).parsed();
+    const value = (name: string, labels: Record<string, string> = {}) => sampleOf(families, name, labels)?.value;
+    for (const result of ['passed', 'heard', 'skipped', 'malformed', 'oversized'] as const)
+      expect(value('hivepulse_queen_bus_heartbeats_total', { result }), result).toBe(counts[result]);
+    expect(value('hivepulse_queen_bus_speaks')).toBe(1);
+    expect(value('hivepulse_queen_bus_reservation_conflicts_total')).toBe(6);
+    const alone = await fleet().parsed();
+    for (const [name, { samples }] of alone) if (name.startsWith('hivepulse_queen_bus_')) expect(samples).toEqual([]);
+  });
+
+  it('an offline hive keeps its liveness and loses its values; a forgotten one loses all', async () => {
+    const { clock, registry, text, parsed } = fleet();
+    registry.heartbeat(frameOf('a'));
+    clock.ms = 20_000;
+    const families = await parsed();
+    expect(sampleOf(families, 'hivepulse_fleet_hive_liveness', { liveness: 'offline' })?.value).toBe(1);
+    expect(families.get('hivepulse_fleet_gpu_memory_used_bytes')?.samples).toEqual([]);
+    expect(families.get('hivepulse_fleet_worker_memory_bytes')?.samples).toEqual([]);
+    expect(sampleOf(families, 'hivepulse_fleet_workers', { state: 'offline' })?.value).toBe(1);
+    clock.ms = 120_000;
+    expect(await text()).not.toContain('hive="a"');
+  });
+
+  it('VRAM of which nothing is known has no sample, never 0', async () => {
+    const { registry, parsed } = fleet();
+    registry.heartbeat(frameOf('a', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })] }));
+    const stalled = await parsed();
+    for (const name of ['hivepulse_fleet_vram_total_bytes', 'hivepulse_fleet_vram_used_bytes'])
+      expect(stalled.get(name)?.samples, name).toEqual([]);
+    expect(sampleOf(stalled, 'hivepulse_fleet_vram_uncounted_gpus')?.value).toBe(1);
+    registry.heartbeat(frameOf('b', 1, { gpus: [gpuOf('GPU-2', { memoryTotalBytes: 8, memoryUsedBytes: 3 })] }));
+    const some = await parsed();
+    expect(sampleOf(some, 'hivepulse_fleet_vram_total_bytes')?.value).toBe(8);
+    expect(sampleOf(some, 'hivepulse_fleet_vram_used_bytes')?.value).toBe(3);
+  });
+
+  it('series of a worker end with it', async () => {
+    const { registry, text } = fleet();
+    registry.heartbeat(frameOf('a'));
+    expect(await text()).toContain('worker="llm/0"');
+    registry.heartbeat(frameOf('a', 2, { workers: [] }));
+    expect(await text()).not.toContain('worker="llm/0"');
+  });
+
+  it('workers beyond the cap have no series, and are counted', async () => {
+    const { registry, parsed } = fleet(3);
+    for (const id of ['a', 'b'])
+      registry.heartbeat(frameOf(id, 1, { workers: ['llm/0', 'llm/1'].map((each) => workerOf(each)) }));
+    const families = await parsed();
+    expect(families.get('hivepulse_fleet_worker_memory_bytes')?.samples).toHaveLength(3);
+    expect(sampleOf(families, 'hivepulse_queen_workers_without_series')?.value).toBe(1);
+    const none = fleet(0);
+    none.registry.heartbeat(frameOf('a'));
+    expect((await none.parsed()).get('hivepulse_fleet_worker_info')?.samples).toEqual([]);
+  });
+
+  it('a running queen counts heartbeats taken and refused, by code', async () => {
+    const queen = await queenOf();
+    expect((await beat(queen, frameOf('a', 5))).status).toBe(200);
+    expect((await beat(queen, frameOf('a', 5))).status).toBe(409);
+    expect((await beat(queen, { schema: 1 })).status).toBe(400);
+    const families = await scrape(queen);
+    expect(sampleOf(families, 'hivepulse_queen_heartbeats_accepted_total')?.value).toBe(1);
+    expect(sampleOf(families, 'hivepulse_queen_heartbeats_refused_total', { code: 'STALE_SEQ' })?.value).toBe(1);
+    expect(sampleOf(families, 'hivepulse_queen_heartbeats_refused_total', { code: 'INVALID_HEARTBEAT' })?.value).toBe(
+      1,
+    );
+    expect(sampleOf(families, 'process_resident_memory_bytes')?.value).toBeGreaterThan(1e7);
+    expect((await fetch(`${queen.url}/metrics`)).headers.get('content-type')).toBe(
+      'text/plain; version=0.0.4; charset=utf-8',
+    );
+  });
+
+  it('a token of role read is needed where tokens are, and a hive’s is not enough', async () => {
+    const read = 'read-token-0123456789';
+    const hive = 'hive-token-0123456789';
+    const queen = await queenOf({
+      tokens: [
+        { role: 'read', token: read },
+        { role: 'hive', token: hive },
+      ],
+    });
+    const ask = async (token?: string) =>
+      (await fetch(`${queen.url}/metrics`, { headers: token ? { authorization: `Bearer ${token}` } : {} })).status;
+    expect(await ask()).toBe(401);
+    expect(await ask(hive)).toBe(403);
+    expect(await ask(read)).toBe(200);
+    await beat(queen, frameOf('a'), 'wrong-token-0123456789');
+    const text = await (await fetch(`${queen.url}/metrics`, { headers: { authorization: `Bearer ${read}` } })).text();
+    expect(text).toContain('hivepulse_queen_heartbeats_refused_total{code="UNAUTHENTICATED"} 1');
+  });
+
+  it.skipIf(!hasPromtool)(`promtool check metrics finds nothing to say${withoutPromtool}`, async () => {
+    const queen = await queenOf();
+    await beat(queen, frameOf('a', 5));
+    await beat(queen, frameOf('a', 5));
+    const { status, output } = promtool(['check', 'metrics'], await (await fetch(`${queen.url}/metrics`)).text());
+    expect(output).toBe('');
+    expect(status).toBe(0);
+  });
+
+  it.skipIf(!hasPrometheus)(
+    `a real Prometheus scrapes a queen and answers queries${withoutPrometheus}`,
+    async () => {
+      const queen = await queenOf();
+      await beat(queen, frameOf('a', 1, { workers: [workerOf('llm/0', { model: 'say "hi"\\n' })] }));
+      const directory = mkdtempSync(join(tmpdir(), 'hivepulse-prometheus-'));
+      cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+      // The configuration that is shipped, pointed at this queen and hurried.
+      const shipped = readFileSync(
+        fileURLToPath(new URL('../../deploy/prometheus/prometheus.yml', import.meta.url)),
+        'utf8',
+      );
+      const config = shipped
+        .replace(/scrape_interval: \w+/, 'scrape_interval: 500ms')
+        .replace(/scrape_timeout: \w+/, 'scrape_timeout: 400ms')
+        .replace('queen.example:7833', new URL(queen.url).host)
+        .replace(/^ *- job_name: hivepulse-hive\n[\s\S]*/m, '')
+        .replace(/^ *authorization:\n.*credentials_file.*\n/gm, '')
+        .replace(/^rule_files:\n(?: +- .*\n)+/m, '');
+      const file = join(directory, 'prometheus.yml');
+      writeFileSync(file, config);
+      const child = spawn(
+        'prometheus',
+        [`--config.file=${file}`, `--storage.tsdb.path=${join(directory, 'data')}`, '--web.listen-address=127.0.0.1:0'],
+        { stdio: ['ignore', 'ignore', 'pipe'] },
+      );
+      const ended = new Promise((resolve) => child.once('close', resolve));
+      cleanups.push(async () => {
+        child.kill('SIGKILL');
+        await ended;
+      });
+      let log = '';
+      child.stderr.on('data', (chunk: Buffer) => {
+        log += chunk;
+      });
+      const address = await waitFor(() => /msg="Listening on" address=(\S+)/.exec(log)?.[1], {
+        timeoutMs: 30_000,
+        what: 'Prometheus to listen',
+      });
+      const query = async (expression: string) => {
+        const response = await fetch(`http://${address}/api/v1/query?query=${encodeURIComponent(expression)}`);
+        const { data } = (await response.json()) as {
+          data: { result: { metric: Record<string, string>; value: [number, string] }[] };
+        };
+        return data.result;
+      };
+      const [up] = await waitFor(
+        async () => {
+          const result = await query('up{job="hivepulse-queen"} == 1');
+          return result.length > 0 && result;
+        },
+        { timeoutMs: 30_000, what: `a scrape\n${log}` },
+      );
+      expect(up?.metric.instance).toBe(new URL(queen.url).host);
+      const [info] = await query('hivepulse_fleet_worker_info');
+      expect(info?.metric).toMatchObject({ worker: 'llm/0', model: 'say "hi"\\n' });
+      expect((await query('sum(hivepulse_fleet_gpu_memory_used_bytes)'))[0]?.value[1]).toBe(String(8 * 1024 ** 3));
+      const counted = await waitFor(async () => {
+        const result = await query('hivepulse_queen_heartbeats_accepted_total');
+        return result.length > 0 && result;
+      });
+      expect(counted[0]?.value[1]).toBe('1');
+    },
+    90_000,
+  );
+});

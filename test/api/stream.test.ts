@@ -1,0 +1,567 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { createParser } from 'eventsource-parser';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { StreamHub } from '../../lib/api/stream-hub.js';
+import type { StreamHeartbeat, StreamSnapshot } from '../../lib/contract/index.js';
+import { StreamClient, type StreamLimits, sseMessage, streamLimits } from '../../lib/http/sse.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { eventOf, frameOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
+import { StreamReader } from '../harness/sse.js';
+import { waitFor } from '../harness/wait.js';
+import { grants, type Rig, rigOf, tokens } from './build-server.js';
+
+interface Message {
+  readonly event: string;
+  readonly id: string | undefined;
+  readonly data: unknown;
+}
+
+/** What a browser would make of the bytes. */
+function messagesOf(text: string): Message[] {
+  const messages: Message[] = [];
+  const parser = createParser({
+    onEvent: ({ event, id, data }) => messages.push({ event: event ?? 'message', id, data: JSON.parse(data) }),
+  });
+  parser.feed(text);
+  return messages;
+}
+
+/** A response whose reader can be stopped: what it is given then waits, as in a socket that is full. */
+class FakeResponse extends EventEmitter {
+  text = '';
+  waiting: Buffer[] = [];
+  reading = true;
+  ended = false;
+  destroyed = false;
+
+  get writableLength(): number {
+    return this.waiting.reduce((sum, chunk) => sum + chunk.length, 0);
+  }
+  writeHead(): this {
+    return this;
+  }
+  write(chunk: Buffer): boolean {
+    if (this.reading) this.text += chunk.toString();
+    else this.waiting.push(chunk);
+    return this.reading;
+  }
+  end(): void {
+    this.ended = true;
+  }
+  destroy(): void {
+    this.destroyed = true;
+    this.emit('close');
+  }
+  read(): void {
+    this.reading = true;
+    for (const chunk of this.waiting.splice(0)) this.text += chunk.toString();
+    this.emit('drain');
+  }
+  get messages(): Message[] {
+    return messagesOf(this.text);
+  }
+}
+
+function bench(limits: Partial<StreamLimits> = {}, ringSize = 100) {
+  const clock = { ms: 0 };
+  const registry = new Registry({ clock: () => clock.ms, epoch: 'e', eventRingSize: ringSize });
+  const hub = new StreamHub(registry, {
+    limits: { behindBytes: 1000, ...limits },
+    now: () => clock.ms,
+    maxClients: 50,
+  });
+  const open = (filter = {}, lastEventId: string | null = null, caller = 'someone') => {
+    const response = new FakeResponse();
+    hub.open(response as unknown as ServerResponse, filter, lastEventId, caller);
+    return response;
+  };
+  const seqs = new Map<string, number>();
+  const beat = (hive: string, over: Parameters<typeof frameOf>[2] = {}) => {
+    const seq = (seqs.get(hive) ?? 0) + 1;
+    seqs.set(hive, seq);
+    const outcome = registry.heartbeat(frameOf(hive, seq, over));
+    if (!outcome.accepted) throw new Error(outcome.message);
+    hub.flush();
+  };
+  return { clock, registry, hub, open, beat };
+}
+
+const names = (response: FakeResponse) => response.messages.map((message) => message.event);
+const heartbeatOf = (message: Message | undefined) => message?.data as StreamHeartbeat | undefined;
+const rows = (message: Message | undefined) => heartbeatOf(message)?.workers.map((worker) => worker.key);
+
+describe('a stream', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('begins with a snapshot, then tells what changes: rows without an id, events with one', () => {
+    const { open, beat, registry } = bench();
+    beat('a');
+    const response = open();
+    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')], events: [eventOf(1)] });
+    const [snapshot, ...rest] = response.messages;
+    expect(snapshot).toMatchObject({ event: 'snapshot', id: undefined });
+    const data = snapshot?.data as StreamSnapshot;
+    expect(data.hives.map((hive) => hive.id)).toEqual(['a']);
+    expect(data.workers.map((worker) => worker.key)).toEqual(['a/llm/0']);
+    expect(data.lastEventId).toBe('e-1');
+    expect(rest.map(({ event, id }) => [event, id])).toEqual([
+      ['event', 'e-2'],
+      ['liveness', 'e-3'],
+      ['heartbeat', undefined],
+    ]);
+    expect(rows(rest[2])).toEqual(['a/llm/0', 'a/llm/1']);
+    expect(registry.events.lastId).toBe('e-3');
+  });
+
+  it('sends only rows that changed, and keys of those that are gone', () => {
+    const { open, beat } = bench();
+    const workers = ['llm/0', 'llm/1', 'llm/2'].map((id) => workerOf(id));
+    beat('a', { workers });
+    const response = open();
+    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1', { cpuPercent: 3 })] });
+    const beatMessage = response.messages.find((message) => message.event === 'heartbeat');
+    expect(rows(beatMessage)).toEqual(['a/llm/1']);
+    expect(beatMessage?.data).toMatchObject({ gone: ['a/llm/2'], whole: false });
+  });
+
+  it('sends a hive whole where it alone is asked for, and when it is new or another run', () => {
+    const { open, beat } = bench();
+    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
+    const one = open({ hive: 'a' });
+    const all = open();
+    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')] });
+    beat('b');
+    expect(one.messages.filter((message) => message.event === 'heartbeat').map(rows)).toEqual([['a/llm/0', 'a/llm/1']]);
+    expect(all.messages.at(-1)?.data).toMatchObject({ whole: true, hive: { id: 'b' } });
+    beat('a', {
+      workers: [workerOf('llm/1')],
+      hive: { incarnation: incarnationOf(2), startedAt: '2026-01-02T04:00:00.000Z' },
+    });
+    expect(all.messages.at(-1)?.data).toMatchObject({ whole: true, hive: { id: 'a' } });
+    expect(rows(all.messages.at(-1))).toEqual(['a/llm/1']);
+  });
+
+  it('filters by hive, by model and by kind', () => {
+    const { open, beat } = bench();
+    const hive = open({ hive: 'b' });
+    const model = open({ model: 'm' });
+    const kind = open({ kinds: ['oomKill', 'heartbeat'] });
+    const events = [eventOf(1, { kind: 'oomKill' }), eventOf(2, { kind: 'xid' })];
+    beat('a', { workers: [workerOf('llm/0', { model: 'm' }), workerOf('llm/1', { model: 'n' })], events });
+    beat('b', { workers: [workerOf('llm/0', { model: 'n' })] });
+    const about = (response: FakeResponse) =>
+      response.messages.map(({ event, data }) => {
+        const { hive: of, kind: what } = data as { hive?: string | { id: string }; kind?: string };
+        return `${event} ${typeof of === 'object' ? of.id : (of ?? '')} ${what ?? ''}`.trim();
+      });
+    expect(about(hive)).toEqual(['snapshot', 'position', 'liveness b hiveJoined', 'heartbeat b']);
+    expect(about(kind)).toEqual(['snapshot', 'position', 'event a oomKill', 'heartbeat a', 'heartbeat b']);
+    expect(rows(model.messages.find((message) => message.event === 'heartbeat'))).toEqual(['a/llm/0']);
+    expect(about(model)).toContain('liveness b hiveJoined');
+  });
+
+  it('takes a row back from a reader of one model when the worker turns to another', () => {
+    const { open, beat } = bench();
+    beat('a', { workers: [workerOf('llm/0', { model: 'm' })] });
+    const response = open({ model: 'm' });
+    beat('a', { workers: [workerOf('llm/0', { model: 'n' })] });
+    expect(response.messages.at(-1)?.data).toMatchObject({ workers: [], gone: ['a/llm/0'] });
+  });
+
+  it('without heartbeat among the kinds has no rows at all', () => {
+    const { open, beat } = bench();
+    const response = open({ kinds: ['liveness'] });
+    beat('a', { events: [eventOf(1)] });
+    expect(names(response)).toEqual(['position', 'liveness']);
+  });
+
+  it('replays what came after Last-Event-ID, after the snapshot', () => {
+    const { open, beat } = bench();
+    beat('a', { events: [eventOf(1), eventOf(2)] });
+    const response = open({}, 'e-1');
+    expect(response.messages.map(({ event, id }) => [event, id])).toEqual([
+      ['snapshot', undefined],
+      ['event', 'e-2'],
+      ['event', 'e-3'],
+    ]);
+    expect(names(open({}, 'e-3'))).toEqual(['snapshot']);
+    expect(names(open({ kinds: ['hiveOffline'] }, 'e-1'))).toEqual(['position']);
+  });
+
+  it('resets where the ring has moved on, where the stream is another, and where the id is nonsense', () => {
+    const { open, beat } = bench({}, 2);
+    for (let i = 1; i <= 5; i++) beat('a', { events: [eventOf(i)] });
+    for (const id of ['e-1', 'other-6', 'e-99', 'e-', 'x', '-1', 'e-1e9']) {
+      const response = open({}, id);
+      expect(names(response), id).toEqual(['reset', 'snapshot']);
+      expect(response.messages[0]?.data).toEqual({ lastEventId: 'e-6' });
+    }
+    expect(names(open({}, 'e-5'))).toEqual(['snapshot', 'event']);
+  });
+
+  it('with a filter tells where it stands: at its beginning, after what is replayed, and as what passes it by goes on', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const { open, beat, registry, hub } = bench({ behindBytes: 1 }, 3);
+    beat('a', { events: [eventOf(1, { kind: 'xid' })] });
+    const rare = open({ kinds: ['oomKill'] });
+    const told = (response: FakeResponse) =>
+      response.messages.map(({ event, id, data }) => {
+        if (event === 'position') expect(data).toEqual({ lastEventId: id });
+        return `${event} ${id ?? ''}`.trim();
+      });
+    expect(told(rare)).toEqual(['position e-2']);
+    for (let i = 2; i <= 6; i++) beat('a', { events: [eventOf(i, { kind: 'xid' })] });
+    vi.advanceTimersByTime(15_000);
+    vi.advanceTimersByTime(15_000);
+    expect(told(rare)).toEqual(['position e-2', 'position e-7']);
+    // One that is behind has not seen what it would tell.
+    rare.reading = false;
+    beat('a', { events: [eventOf(7, { kind: 'oomKill' })] });
+    beat('a', { events: [eventOf(8, { kind: 'oomKill' })] });
+    vi.advanceTimersByTime(15_000);
+    rare.read();
+    expect(told(rare).slice(2)).toEqual(['event e-8', 'event e-9']);
+    rare.emit('close');
+    // By now the first position would have left the ring.
+    expect(registry.eventsSince('e-2')).toEqual({ type: 'reset' });
+    expect(told(open({ kinds: ['oomKill'] }, 'e-7'))).toEqual(['event e-8', 'event e-9', 'position e-9']);
+    expect(told(open({ hive: 'b' }, 'e-2'))).toEqual(['reset', 'snapshot', 'position e-9']);
+    // Who is sent every event needs no more than those.
+    const all = open();
+    vi.advanceTimersByTime(15_000);
+    expect(told(all)).toEqual(['snapshot']);
+    hub.close();
+  });
+
+  it('builds each event and row once, however many clients read', () => {
+    const { open, beat, registry } = bench();
+    beat('a');
+    const responses = Array.from({ length: 20 }, () => open());
+    const written: Buffer[][] = responses.map((response) => {
+      const chunks: Buffer[] = [];
+      response.write = (chunk: Buffer) => {
+        chunks.push(chunk);
+        return true;
+      };
+      return chunks;
+    });
+    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 5 })], events: [eventOf(1)] });
+    expect(registry.events.size).toBe(2);
+    expect(written[0]?.length).toBe(2);
+    for (const chunks of written) for (const [i, chunk] of chunks.entries()) expect(chunk).toBe(written[0]?.[i]);
+  });
+
+  it('keeps nothing and costs nothing while nobody reads', () => {
+    const { open, beat, hub, registry } = bench();
+    let listeners = 0;
+    const subscribe = registry.subscribe.bind(registry);
+    registry.subscribe = (listener) => {
+      listeners++;
+      const end = subscribe(listener);
+      return () => {
+        listeners--;
+        end();
+      };
+    };
+    beat('a');
+    expect(listeners).toBe(0);
+    const response = open();
+    expect([listeners, hub.clients]).toEqual([1, 1]);
+    response.emit('close');
+    expect([listeners, hub.clients]).toEqual([0, 0]);
+  });
+
+  it('a line break or a forged field in a name stays data', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const forged = `${text}\n\nevent: liveness\nid: e-9\ndata: {}\r\n\r`;
+        const [message, ...rest] = messagesOf(sseMessage('event', JSON.stringify({ forged }), 'e-1'));
+        return rest.length === 0 && message?.id === 'e-1' && (message.data as { forged: string }).forged !== undefined;
+      }),
+    );
+  });
+});
+
+describe('a client that does not keep up', () => {
+  it('gets each hive once, as it is now, however often it beat meanwhile', () => {
+    const { open, beat } = bench();
+    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
+    const response = open();
+    response.reading = false;
+    for (let i = 1; i <= 50; i++) beat('a', { workers: [workerOf('llm/0', { cpuPercent: i })] });
+    expect(response.writableLength).toBeLessThan(10_000);
+    const before = response.messages.length;
+    response.read();
+    const late = response.messages.slice(before).filter((message) => message.event === 'heartbeat');
+    expect(late.length).toBeLessThanOrEqual(3);
+    expect(late.at(-1)?.data).toMatchObject({ whole: true, workers: [{ key: 'a/llm/0', cpuPercent: 50 }] });
+  });
+
+  it('keeps events, in order, up to its limit, and then says how many it lost', () => {
+    const { open, beat } = bench({ maxQueuedEvents: 5, behindBytes: 1 });
+    const response = open();
+    response.reading = false;
+    beat('a');
+    for (let i = 1; i <= 20; i++) beat('a', { events: [eventOf(i)] });
+    response.read();
+    const seen = response.messages.filter(({ id }) => id !== undefined).map(({ id }) => Number(id?.slice(2)));
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    expect(seen.slice(-5)).toEqual([17, 18, 19, 20, 21]);
+    const lagged = response.messages.filter((message) => message.event === 'lagged');
+    expect(lagged.map((message) => message.data)).toEqual([{ dropped: 21 - seen.length }]);
+    // It has caught up: what comes next is not lost.
+    beat('a', { events: [eventOf(21)] });
+    expect(response.messages.some(({ id }) => id === 'e-22')).toBe(true);
+  });
+
+  it('gets a new snapshot after it has lost events, since one of them may have said that a hive is gone', () => {
+    const { open, beat, registry, hub } = bench({ maxQueuedEvents: 3, behindBytes: 1 });
+    beat('a');
+    beat('b');
+    const response = open();
+    const facts = open({ kinds: ['event'] });
+    response.reading = facts.reading = false;
+    beat('a', { events: [eventOf(1)] });
+    registry.removeHive('b');
+    hub.flush();
+    for (let i = 2; i <= 11; i++) beat('a', { events: [eventOf(i)] });
+    response.read();
+    facts.read();
+    const kinds = response.messages.map(({ data }) => (data as { kind?: string }).kind);
+    expect(kinds).not.toContain('hiveRemoved');
+    const after = response.messages.slice(names(response).indexOf('lagged'));
+    expect(after.map(({ event, id }) => id ?? event)).toEqual(['lagged', 'e-12', 'e-13', 'e-14', 'snapshot']);
+    expect(after.at(-1)?.data).toMatchObject({ lastEventId: 'e-14', hives: [{ id: 'a' }] });
+    // Who sees no rows needs none anew.
+    expect(names(facts)).toContain('lagged');
+    expect(names(facts)).not.toContain('snapshot');
+  });
+
+  it('gets new snapshots no faster than it reads them, and no more than one in five seconds', () => {
+    const { open, beat, clock } = bench({ maxQueuedEvents: 1, behindBytes: 1 });
+    beat('a');
+    const response = open();
+    const snapshots = () => names(response).filter((name) => name === 'snapshot').length;
+    let seq = 0;
+    const lag = () => {
+      response.reading = false;
+      for (let i = 0; i < 5; i++) beat('a', { events: [eventOf(++seq)] });
+      response.read();
+    };
+    lag();
+    expect(snapshots()).toBe(2);
+    for (let i = 0; i < 10; i++) lag();
+    expect(names(response).filter((name) => name === 'lagged').length).toBe(11);
+    expect(snapshots()).toBe(2);
+    clock.ms += 4999;
+    beat('a');
+    expect(snapshots()).toBe(2);
+    clock.ms += 1;
+    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 })] });
+    expect(snapshots()).toBe(3);
+    beat('a');
+    clock.ms += 60_000;
+    beat('a');
+    expect(snapshots()).toBe(3);
+  });
+
+  it('is closed at the limit, by number of events lost or by time', () => {
+    const { open, beat, hub, clock } = bench({ maxQueuedEvents: 2, maxDropped: 5, behindBytes: 1, maxBehindMs: 1000 });
+    const lossy = open();
+    lossy.reading = false;
+    beat('a');
+    for (let i = 1; i <= 10; i++) beat('a', { events: [eventOf(i)] });
+    expect([lossy.destroyed, hub.clients]).toEqual([true, 0]);
+
+    const response = new FakeResponse();
+    const client = new StreamClient({
+      response: response as unknown as ServerResponse,
+      caller: '',
+      limits: { ...streamLimits, behindBytes: 1, maxBehindMs: 1000 },
+      wholeHive: () => null,
+      newSnapshot: () => null,
+      standsAt: 'e-0',
+      now: () => clock.ms,
+      onClose: () => undefined,
+    });
+    response.reading = false;
+    client.event(Buffer.from('data: 1\n\n'));
+    client.tick(null);
+    expect(response.destroyed).toBe(false);
+    clock.ms += 1000;
+    client.tick(null);
+    expect(response.destroyed).toBe(true);
+  });
+
+  it('gets a snapshot no faster than it reads, and what happens meanwhile after it', () => {
+    const { beat, registry } = bench();
+    for (let hive = 0; hive < 60; hive++)
+      beat(`h${hive}`, { workers: Array.from({ length: 10 }, (_, i) => workerOf(`llm/${i}`)) });
+    const response = new FakeResponse();
+    response.reading = false;
+    const hub = new StreamHub(registry, { limits: { behindBytes: 64 * 1024 } });
+    hub.open(response as unknown as ServerResponse, {}, null, '');
+    expect(response.writableLength).toBeLessThan(200 * 1024);
+    registry.heartbeat(frameOf('h7', 9, { workers: [workerOf('llm/0', { cpuPercent: 7 })], events: [eventOf(1)] }));
+    registry.removeHive('h59');
+    hub.flush();
+    for (let turns = 0; response.waiting.length > 0 && turns < 100; turns++) {
+      response.read();
+      response.reading = false;
+    }
+    response.read();
+    const [snapshot, ...rest] = response.messages;
+    expect((snapshot?.data as StreamSnapshot | undefined)?.hives.length).toBeGreaterThanOrEqual(59);
+    expect(rest.find((message) => message.event === 'heartbeat')?.data).toMatchObject({
+      whole: true,
+      hive: { id: 'h7' },
+    });
+    const kinds = rest.map((message) => (message.data as { kind?: string }).kind);
+    expect(kinds).toContain('hiveRemoved');
+    expect(kinds).toContain('workerStarted');
+    hub.close();
+  });
+
+  it('a hive that was removed and came back in one turn ends up present', () => {
+    const { open, beat, registry, hub } = bench();
+    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
+    const response = open();
+    registry.removeHive('a');
+    registry.heartbeat(frameOf('a', 1, { workers: [workerOf('llm/1')], hive: { incarnation: incarnationOf(3) } }));
+    hub.flush();
+    const kinds = response.messages.map(({ event, data }) => (data as { kind?: string }).kind ?? event);
+    expect(kinds).toEqual(['snapshot', 'hiveRemoved', 'hiveJoined', 'heartbeat']);
+    expect(rows(response.messages.at(-1))).toEqual(['a/llm/1']);
+  });
+});
+
+describe('over a socket', () => {
+  let rig: Rig | null = null;
+  const readers: { close(): void }[] = [];
+  const sockets: Socket[] = [];
+
+  afterEach(async () => {
+    for (const reader of readers.splice(0)) reader.close();
+    for (const socket of sockets.splice(0)) socket.destroy();
+    await rig?.app.close();
+    rig = null;
+  });
+
+  async function listening(options: Parameters<typeof rigOf>[0] = {}) {
+    rig = await rigOf(options);
+    const url = await rig.app.listen({ host: '127.0.0.1', port: 0 });
+    const read = (query = '', headers: Record<string, string> = {}) => {
+      const reader = new StreamReader(`${url}/v1/events${query}`, headers);
+      readers.push(reader);
+      return reader;
+    };
+    return { rig, url, read };
+  }
+
+  it('a heartbeat that is posted is read by everyone, with headers that stop proxies from buffering', async () => {
+    const { rig: live, url, read } = await listening();
+    const clients = Array.from({ length: 5 }, () => read());
+    await Promise.all(clients.map((client) => client.next(({ event }) => event === 'snapshot')));
+    await live.post(frameOf('a'));
+    const seen = await Promise.all(clients.map((client) => client.next(({ event }) => event === 'heartbeat')));
+    for (const message of seen) expect((message.data as StreamHeartbeat).hive.id).toBe('a');
+    const abort = new AbortController();
+    const response = await fetch(`${url}/v1/events`, {
+      signal: abort.signal,
+      headers: { 'accept-encoding': 'gzip, br' },
+    });
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    expect(response.headers.get('x-accel-buffering')).toBe('no');
+    expect(response.headers.get('cache-control')).toContain('no-transform');
+    expect(response.headers.get('content-encoding')).toBeNull();
+    abort.abort();
+  });
+
+  it('comes back with Last-Event-ID, in the header or the query, and misses nothing', async () => {
+    const { rig: live, read } = await listening();
+    await live.post(frameOf('a', 1, { events: [eventOf(1)] }));
+    const ids = (reader: StreamReader) => reader.messages.flatMap(({ id }) => (id === undefined ? [] : [id]));
+    const byHeader = read('', { 'last-event-id': 'test-1' });
+    const byQuery = read('?lastEventId=test-1');
+    for (const reader of [byHeader, byQuery]) {
+      await reader.next(({ id }) => id === 'test-2');
+      expect(ids(reader)).toEqual(['test-2']);
+    }
+    await read('', { 'last-event-id': 'gone-1' }).next(({ event }) => event === 'reset');
+  });
+
+  it('refuses a query it does not know, HEAD, and one stream too many', async () => {
+    const { rig: live, url } = await listening();
+    expect((await fetch(`${url}/v1/events?hives=a`)).status).toBe(400);
+    expect((await fetch(`${url}/v1/events`, { method: 'HEAD' })).status).toBe(405);
+    Object.defineProperty(live.hub, 'full', { get: () => true });
+    const refused = await fetch(`${url}/v1/events`);
+    expect(await refused.json()).toMatchObject({ status: 503, code: 'TOO_MANY_STREAMS' });
+    expect(refused.headers.get('retry-after')).not.toBeNull();
+  });
+
+  it('a client that never reads holds little memory and hinders nobody', async () => {
+    const { rig: live, url, read } = await listening();
+    const workers = Array.from({ length: 100 }, (_, i) => workerOf(`llm/${i}`));
+    await live.post(frameOf('a', 1, { workers }));
+    const { port } = new URL(url);
+    const accepted: Socket[] = [];
+    live.app.server.on('connection', (socket: Socket) => accepted.push(socket));
+    for (let i = 0; i < 5; i++) {
+      const socket = connect(Number(port), '127.0.0.1', () =>
+        socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+      );
+      socket.pause();
+      sockets.push(socket);
+    }
+    const reader = read();
+    await waitFor(() => live.hub.clients === 6);
+    await reader.next(({ event }) => event === 'snapshot');
+    const beat = async (seq: number) => {
+      for (const worker of workers) worker.cpuPercent = seq;
+      await live.post(frameOf('a', seq, { workers }));
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    let seq = 1;
+    // 100 KB a beat, 30 MB in all: far more than the kernel takes for a socket that nobody reads.
+    while (seq < 300) await beat(++seq);
+    const waiting = accepted.map((socket) => socket.writableLength);
+    expect(waiting.filter((bytes) => bytes > 0).length).toBe(5);
+    expect(Math.max(...waiting)).toBeLessThan(1024 * 1024);
+    await reader.next(({ data }) => (data as StreamHeartbeat).workers?.[0]?.cpuPercent === seq);
+    expect(live.hub.clients).toBe(6);
+  });
+
+  it('a token that is taken back ends its streams', async () => {
+    const { rig: live, read } = await listening({ grants });
+    const reading = read('', { authorization: `Bearer ${tokens.read}` });
+    const admin = read('', { authorization: `Bearer ${tokens.admin}` });
+    for (const reader of [reading, admin]) await reader.next(({ event }) => event === 'snapshot');
+    live.table.replace(grants.filter(({ role }) => role !== 'read'));
+    live.hub.endWhere((caller) => !live.table.knows(caller));
+    await waitFor(() => reading.ended);
+    expect(admin.ended).toBe(false);
+  });
+
+  it('streams end at shutdown, also those that nobody reads', async () => {
+    const { rig: live, url, read } = await listening();
+    const reader = read();
+    await reader.next(({ event }) => event === 'snapshot');
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+    );
+    socket.on('error', () => undefined);
+    sockets.push(socket);
+    await waitFor(() => live.hub.clients === 2);
+    const started = performance.now();
+    await live.app.close();
+    expect(performance.now() - started).toBeLessThan(2000);
+    await waitFor(() => reader.ended);
+    expect(live.hub.clients).toBe(0);
+  });
+});

@@ -1,2 +1,0 @@
-// The suite of `npm test`, once more on a kernel whose v2 hierarchy has every controller.
-import '../hive/launch.test.js';

@@ -1,0 +1,318 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../lib/contract/api.js';
+import { countRows } from '../../lib/dashboard/data/counts.js';
+import { LiveSamples } from '../../lib/dashboard/data/live-samples.js';
+import { requestOf } from '../../lib/dashboard/data/placement-request.js';
+import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../../lib/dashboard/data/query.js';
+import { placeBefore, takeMessages } from '../../lib/dashboard/data/recent-events.js';
+import { Ring, stepMs, steps } from '../../lib/dashboard/data/sparks.js';
+import { offsetsOf, rowAt } from '../../lib/dashboard/parts/virtual.js';
+import { gpuFace, livenessFaces, workerFace } from '../../lib/present/status.js';
+import { SimulatedHive } from '../harness/simulated-fleet.js';
+
+const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
+  hive.frame();
+  const frame = hive.frame();
+  const provenance = { hive: id, liveness: 'online' as Liveness, ageMs: 0 };
+  const view: HiveView = { ...frame, ...frame.hive, ...provenance, workerCount: frame.workers.length };
+  const workers: WorkerView[] = frame.workers.map((worker) => ({
+    ...worker,
+    ...provenance,
+    key: `${id}/${worker.id}`,
+  }));
+  return { view, workers, hive };
+};
+
+const hints = { online: '', late: 'slow', offline: livenessFaces.offline.hint };
+
+describe('the page, without a browser', () => {
+  it('what an offline hive said last counts as offline, and its memory in no sum', () => {
+    const [a, b] = [beat('a'), beat('b')];
+    const counts = countRows(
+      [
+        { view: a.view, liveness: 'late' },
+        { view: b.view, liveness: 'offline' },
+      ],
+      [...a.workers, ...b.workers],
+    );
+    const sum = (parts: Readonly<Record<string, number>>) => Object.values(parts).reduce((x, y) => x + y, 0);
+    expect(counts.liveness).toEqual({ online: 0, late: 1, offline: 1 });
+    expect(counts).toMatchObject({ gpus: 4, health: { ok: 2, offline: 2 }, state: { offline: 6 }, uncounted: 2 });
+    expect(sum(counts.state)).toBe(12);
+    expect(counts.totalBytes).toBe(a.view.gpus.reduce((total, gpu) => total + (gpu.memoryTotalBytes ?? 0), 0));
+  });
+
+  it('what is not known is sorted last in either direction', () => {
+    const { workers } = beat('a');
+    const some = workers.map((worker, index) => ({ ...worker, cpuPercent: index % 2 ? null : index }));
+    for (const [direction, known] of [
+      ['asc', [0, 2, 4]],
+      ['desc', [4, 2, 0]],
+    ] as const) {
+      expect(sortWorkers(some, 'cpu', direction).map(({ cpuPercent }) => cpuPercent)).toEqual([
+        ...known,
+        null,
+        null,
+        null,
+      ]);
+    }
+    const models = workers.map((worker, index) => ({ ...worker, model: index < 2 ? null : `m${index}` }));
+    expect(sortWorkers(models, 'model', 'desc').map(({ model }) => model)).toEqual([
+      'm5',
+      'm4',
+      'm3',
+      'm2',
+      null,
+      null,
+    ]);
+  });
+
+  it('names are in the order people count in, and a sort that is not known is by name', () => {
+    const { workers } = beat('a');
+    const [worker] = workers as [WorkerView];
+    const named = ['a/w/10', 'a/w/9', 'a/w/1'].map((key) => ({ ...worker, key }));
+    for (const sort of ['worker', 'nonsense', 'constructor']) {
+      expect(sortWorkers(named, sort, 'asc').map(({ key }) => key)).toEqual(['a/w/1', 'a/w/9', 'a/w/10']);
+    }
+  });
+
+  it('every word of a filter must be found, in any field, and a change of label is seen', () => {
+    const { workers } = beat('a');
+    const [worker] = workers as [WorkerView];
+    const find = (text: string, row: WorkerView) => workerMatcher({ text, state: '', model: '', hive: '' })(row);
+    expect(find('', worker)).toBe(true);
+    expect(find(`A/ ${worker.model?.slice(0, 5).toUpperCase()}`, worker)).toBe(true);
+    expect(find('tier=gold', worker)).toBe(false);
+    expect(find('tier=gold', { ...worker, labels: { tier: 'gold' } })).toBe(true);
+    expect(find('tier=gold', worker)).toBe(false);
+    expect(workerMatcher({ text: '', state: 'unknown', model: '', hive: '' })(worker)).toBe(false);
+  });
+
+  it('what needs attention: the worst first; of an offline host only that it is offline', () => {
+    const { hive } = beat('b');
+    hive.stallGpu(0);
+    hive.loseGpu(1);
+    const { view } = beat('b', hive);
+    const all = attentionOf(
+      [
+        { view, liveness: 'online' },
+        { view: { ...view, id: 'gone' }, liveness: 'offline' },
+        { view: { ...beat('slow').view }, liveness: 'late' },
+      ],
+      hints,
+    );
+    expect(all.map(({ title, tone }) => [title, tone])).toEqual([
+      ['b GPU 1', 'bad'],
+      ['gone is offline', 'bad'],
+      ['b GPU 0', 'unknown'],
+      ['slow is late', 'warning'],
+    ]);
+    expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
+    const well = beat('b').view;
+    const fine = { view: well, liveness: 'online' as const };
+    const order = sortHives([
+      { ...fine, view: { ...well, id: 'n10' } },
+      { ...fine, view: { ...well, id: 'n9' } },
+      { view, liveness: 'offline' as const },
+    ]);
+    expect(order.map((entry) => entry.view.id)).toEqual(['b', 'n9', 'n10']);
+  });
+
+  it.each([
+    ['stalled', 'unknown', 'driver does not answer'],
+    ['lost', 'bad', 'fell off the bus'],
+    ['resetRequired', 'bad', '--gpu-reset'],
+    ['degraded', 'warning', 'plan a reset'],
+    ['noPermission', 'warning', 'group video'],
+    ['ofANewerVersion', 'unknown', ''],
+  ])('a GPU whose health is %s needs attention though no fault names it', (health, tone, mend) => {
+    const { view } = beat('b');
+    const gpus = view.gpus.map((gpu, index) => (index === 1 ? { ...gpu, health: health as typeof gpu.health } : gpu));
+    const sick = { view: { ...view, gpus, faults: [] }, liveness: 'online' as const };
+    const all = attentionOf([sick], hints);
+    expect(all).toMatchObject([{ title: 'b GPU 1', tone, show: `gpu:b/${gpus[1]?.uuid}` }]);
+    expect(all[0]?.text).toContain(mend);
+    expect(sortHives([{ ...sick, view: { ...beat('a').view } }, sick]).map((entry) => entry.view.id)).toEqual([
+      'b',
+      'a',
+    ]);
+    // A fault of a single value stands beside the mend of the health; one of the whole GPU instead of it.
+    const fault = { source: 'gpu', code: 'TIMEOUT', message: 'Power: no answer.', gpuUuid: gpus[1]!.uuid };
+    const texts = (faults: readonly (typeof fault & { field?: string })[]) =>
+      attentionOf([{ ...sick, view: { ...sick.view, faults: [...faults] } }], hints).map(({ text }) => text);
+    expect(texts([{ ...fault, field: 'powerWatts' }])).toEqual([
+      [all[0]?.text, fault.message].filter(Boolean).join(' '),
+    ]);
+    expect(texts([fault, fault])).toEqual([fault.message]);
+    expect(
+      texts([fault, { ...fault, message: 'one' }, { ...fault, message: 'two' }, { ...fault, message: 'x' }]),
+    ).toEqual(['Power: no answer. one. two. And 1 more.']);
+  });
+
+  it('a driver that stalls is said once, by the reader, and as not known', () => {
+    const { view } = beat('b');
+    const gpus = view.gpus.map((gpu) => ({ ...gpu, health: 'stalled' as const }));
+    const faults = [{ source: 'gpu', code: 'NVML_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
+    const of = (liveness: Liveness, rest: Partial<HiveView>) =>
+      attentionOf([{ view: { ...view, ...rest }, liveness }], hints).map(({ title, tone }) => [title, tone]);
+    expect(of('online', { gpus, faults })).toEqual([['b gpu', 'unknown']]);
+    expect(of('online', { gpus, faults: [] })).toEqual([
+      ['b GPU 0', 'unknown'],
+      ['b GPU 1', 'unknown'],
+    ]);
+    // Of one GPU of several it is said once as well, at that GPU; another one's trouble stays its own.
+    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults })).toEqual([['b GPU 1', 'unknown']]);
+    expect(of('online', { gpus: [{ ...gpus[0]!, health: 'lost' }, gpus[1]!], faults })).toEqual([
+      ['b GPU 0', 'bad'],
+      ['b GPU 1', 'unknown'],
+    ]);
+    // A fault that says something else of the reader stands beside them.
+    const crashed = [{ source: 'gpu', code: 'GPU_READER_CRASHED', message: 'It ended.' }];
+    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults: crashed })).toEqual([
+      ['b gpu', 'bad'],
+      ['b GPU 1', 'unknown'],
+    ]);
+    expect(of('online', { faults: [] })).toEqual([]);
+    expect(
+      of('online', { gpus: gpus.map((gpu) => ({ ...gpu, health: 'initializing' as const })), faults: [] }),
+    ).toEqual([]);
+  });
+
+  it('a silence is a gap: what was said last is not said again', () => {
+    const live = new LiveSamples();
+    const values = (cpuPercent: number | null) => ({ cpuPercent });
+    expect(live.take(1000, values(4))).toBe(true);
+    // Drawn again without a beat, and a snapshot that tells of the same beat.
+    expect([live.take(1000, values(4)), live.take(1003, values(4))]).toEqual([false, false]);
+    live.take(2000, values(null));
+    live.take(3000, values(5));
+    live.take(43_000, values(6));
+    expect(live.points('cpuPercent', 3500)).toEqual([
+      { at: 1000, value: 4 },
+      { at: 2000, value: null },
+      { at: 3000, value: 5 },
+      { at: 3900, value: null },
+      { at: 43_000, value: 6 },
+    ]);
+    expect(live.points('another', 3500).map(({ value }) => value)).toEqual([null, null, null, null, null]);
+    live.forget(3000);
+    expect(live.points('cpuPercent', 3500)).toEqual([{ at: 43_000, value: 6 }]);
+    for (let at = 44_000; at < 944_000; at += 1000) live.take(at, values(1));
+    expect(live.points('cpuPercent', 3500)).toHaveLength(240);
+  });
+
+  it('workers of an offline hive are found and sorted as offline, whatever they were last', () => {
+    const { workers } = beat('a');
+    const [worker] = workers as [WorkerView];
+    const found = (state: string, row: WorkerView) => workerMatcher({ text: '', state, model: '', hive: '' })(row);
+    const silent = { ...worker, state: 'idle' as const, liveness: 'offline' as const };
+    expect([found('idle', silent), found('offline', silent), found('offline', worker)]).toEqual([false, true, false]);
+    const late = { ...silent, liveness: 'late' as const };
+    expect([found('idle', late), found('offline', late)]).toEqual([true, false]);
+    expect([workerFace(silent).word, workerFace(late).word, workerFace({ ...late, liveness: 'online' }).word]).toEqual([
+      'offline',
+      'idle',
+      'idle',
+    ]);
+    expect(gpuFace({ health: 'ok', liveness: 'offline' }).word).toBe('offline');
+  });
+
+  it('changes of state are shown only when asked for', () => {
+    const event = (kind: string): FleetEvent => ({ id: '1', at: '', kind, hive: 'a', detail: {} });
+    const shown = (kind: string, filter: string) => matchesEvent(event(kind), { text: '', hive: '', kind: filter });
+    expect([shown('workerStateChanged', ''), shown('workerStateChanged', 'states')]).toEqual([false, true]);
+    expect([shown('oomKill', 'trouble'), shown('hiveJoined', 'trouble'), shown('hiveJoined', '')]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+  });
+
+  it('a ring keeps ten minutes; what the stream said stands over what history says', () => {
+    const ring = new Ring();
+    const now = 3_605_000;
+    const at = (cpu: number | null) => ({ cpu, memory: null, gpu: null, vram: null });
+    ring.sample(now, at(7));
+    ring.fill(now, { stepMs, newestAgeMs: 4000, series: { cpuPercent: [1, 2, null, 4, 5] } });
+    expect(ring.read('cpu', now).slice(-6)).toEqual([null, 1, 2, null, 4, 7]);
+    ring.sample(now + stepMs, at(null));
+    ring.sample(now + 2 * stepMs, at(9));
+    expect(ring.read('cpu', now + 2 * stepMs).slice(-4)).toEqual([4, 7, null, 9]);
+    const later = ring.read('cpu', now + 200 * stepMs);
+    expect(later).toHaveLength(steps);
+    expect(later.every((value) => value === null)).toBe(true);
+  });
+
+  it('the row at a height is the row whose space holds it', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 200 }),
+        fc.double({ min: 0, max: 0.9999, noNaN: true }),
+        (heights, share) => {
+          const offsets = offsetsOf(heights);
+          const y = offsets[heights.length]! * share;
+          const row = rowAt(offsets, y);
+          expect(offsets[row]!).toBeLessThanOrEqual(y);
+          expect(offsets[row + 1]!).toBeGreaterThan(y);
+        },
+      ),
+    );
+    expect(rowAt(offsetsOf([]), 50)).toBe(0);
+    expect(rowAt(offsetsOf([10, 10]), 500)).toBe(1);
+  });
+
+  it('a stream is read alike however it is cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.jsonValue(), { maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1 }),
+        (values, cuts) => {
+          const texts = values.map((value) => JSON.stringify(value));
+          let stream = texts.map((json, index) => `id: e-${index}\nevent: event\ndata: ${json}\n\n:\n\n`).join('');
+          const heard: string[] = [];
+          let rest = '';
+          for (let turn = 0; stream !== ''; turn++) {
+            const cut = cuts[turn % cuts.length]!;
+            const taken = takeMessages(rest + stream.slice(0, cut));
+            stream = stream.slice(cut);
+            rest = taken.rest;
+            heard.push(...taken.data);
+          }
+          expect(heard).toEqual(texts);
+        },
+      ),
+    );
+  });
+
+  it.each([
+    ['ab12-1200', 'ab12-700'],
+    ['ab-12-30', 'ab-12-0'],
+    ['ab12-0', null],
+    ['nonsense', null],
+    ['', null],
+  ])('the place to recall events from before %j is %j', (id, place) => {
+    expect(placeBefore(id)).toBe(place);
+  });
+
+  it('a placement form becomes a request, or says what is wrong', () => {
+    const form = { vram: '7.5', gpus: '2', labels: 'zone=a, pool=x=y', memory: '', strategy: 'spread' };
+    expect(requestOf(form)).toEqual({
+      vramBytes: 7.5 * 1024 ** 3,
+      gpuCount: 2,
+      labels: { zone: 'a', pool: 'x=y' },
+      strategy: 'spread',
+    });
+    for (const wrong of [
+      { vram: 'much' },
+      { vram: '' },
+      { vram: '-1' },
+      { gpus: '0' },
+      { gpus: '1.5' },
+      { labels: 'zone' },
+      { memory: 'x' },
+    ]) {
+      expect(typeof requestOf({ ...form, ...wrong }), JSON.stringify(wrong)).toBe('string');
+    }
+  });
+});

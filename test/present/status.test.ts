@@ -1,0 +1,119 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  gpuHealths,
+  hiveEventKinds,
+  hiveStates,
+  livenesses,
+  queenEventKinds,
+  workerStates,
+} from '../../lib/contract/index.js';
+import {
+  eventFaces,
+  eventText,
+  faceOf,
+  formatAge,
+  formatBytes,
+  formatCelsius,
+  formatCores,
+  formatDuration,
+  formatGib,
+  formatGibOf,
+  formatPercent,
+  formatRate,
+  formatWatts,
+  gpuHealthFaces,
+  hiveStateFaces,
+  livenessFaces,
+  plural,
+  shortUuid,
+  unknownText,
+  workerStateFaces,
+} from '../../lib/present/status.js';
+
+describe('faces', () => {
+  it('every value of the contract has a face, told apart by word and symbol within its kind', () => {
+    for (const [values, faces] of [
+      [livenesses, livenessFaces],
+      [hiveStates, hiveStateFaces],
+      [workerStates, workerStateFaces],
+      [gpuHealths, gpuHealthFaces],
+    ] as const) {
+      expect(Object.keys(faces).sort()).toEqual([...values].sort());
+      const all = Object.values(faces);
+      expect(new Set(all.map((f) => f.word)).size).toBe(all.length);
+      expect(new Set(all.map((f) => f.symbol)).size).toBe(all.length);
+    }
+    expect(Object.keys(eventFaces).sort()).toEqual([...hiveEventKinds, ...queenEventKinds].sort());
+  });
+
+  it('whatever is not well has a hint that says the mend', () => {
+    for (const [health, face] of Object.entries(gpuHealthFaces)) {
+      if (health !== 'ok') expect(face.hint, health).not.toBe('');
+    }
+  });
+
+  it('a value from a newer version keeps its own word and looks unknown', () => {
+    expect(faceOf(gpuHealthFaces, 'quantum')).toMatchObject({ word: 'quantum', tone: 'unknown' });
+    expect(faceOf(gpuHealthFaces, 'toString')).toMatchObject({ word: 'toString', tone: 'unknown' });
+  });
+
+  it.each([
+    [formatBytes, 0, '0 B'],
+    [formatBytes, 1023, '1023 B'],
+    [formatBytes, 1536 * 1024, '2 MiB'],
+    [formatBytes, 80 * 1024 ** 3, '80.0 GiB'],
+    [formatBytes, 3 * 1024 ** 4, '3.0 TiB'],
+    [formatGib, 0, '0.0 GiB'],
+    [formatGib, 512 * 1024 ** 2, '0.5 GiB'],
+    [formatRate, 1024 ** 2, '1 MiB/s'],
+    [formatPercent, 0, '0 %'],
+    [formatPercent, 0.42, '0.4 %'],
+    [formatPercent, 9.96, '10 %'],
+    [formatPercent, 812.4, '812 %'],
+    [formatCores, 34, '0.34'],
+    [formatCores, 812, '8.1'],
+    [formatCores, 6400, '64'],
+    [formatCelsius, 63.6, '64 °C'],
+    [formatWatts, 411.7, '412 W'],
+    [formatDuration, 59.9, '59 s'],
+    [formatDuration, 303, '5 min 03 s'],
+    [formatDuration, 3 * 3600 + 7 * 60, '3 h 07 min'],
+    [formatDuration, 12 * 86_400 + 4 * 3600, '12 d 4 h'],
+    [formatAge, 420, '0.4 s'],
+    [formatAge, 75_000, '1 min 15 s'],
+  ] as const)('%o says %d as %s', (format, value, text) => {
+    expect(format(value)).toBe(text);
+    expect(format(null)).toBe(unknownText);
+  });
+
+  it('a pair of which one side is unknown says which', () => {
+    expect(formatGibOf(null, 80 * 1024 ** 3)).toBe('— / 80.0 GiB');
+    expect(formatGibOf(61.2 * 1024 ** 3, 80 * 1024 ** 3)).toBe('61.2 / 80.0 GiB');
+    expect(formatGibOf(null, null)).toBe('—');
+  });
+
+  it('an exit of which nothing is known is not told as code 0', () => {
+    const exited = (detail: Record<string, unknown>) =>
+      eventText({ kind: 'workerExited', hive: 'h', workerId: 'llm/1', detail });
+    expect(exited({ exitCode: 0 })).toBe('llm/1 exited with code 0');
+    expect(exited({ exitCode: null, signal: 'SIGKILL' })).toBe('llm/1 was ended by SIGKILL');
+    expect(exited({ exitCode: null, reason: 'adopted' })).toBe('llm/1 exited; how is not known: adopted');
+  });
+
+  it('any event becomes a sentence', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.dictionary(fc.string(), fc.anything()), (kind, detail) => {
+        expect(typeof eventText({ kind, hive: 'h', detail })).toBe('string');
+      }),
+    );
+    for (const kind of [...hiveEventKinds, ...queenEventKinds]) {
+      expect(eventText({ kind, hive: 'h', detail: {} })).not.toMatch(/undefined|null|\[object/);
+    }
+  });
+
+  it('counts and ids read well', () => {
+    expect([plural(1, 'worker'), plural(10_000, 'worker')]).toEqual(['1 worker', '10,000 workers']);
+    expect(shortUuid('GPU-1a2b3c4d-5e6f-7081-92a3-b4c5d6e7f809')).toBe('1a2b3c4d');
+  });
+});

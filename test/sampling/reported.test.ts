@@ -1,0 +1,289 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openReader } from '../../lib/cgroup/reader.js';
+import type { Heartbeat, HiveEvent } from '../../lib/contract/heartbeat.js';
+import { type RunningHive, startHive } from '../../lib/daemon/hive.js';
+import type { Exchange } from '../../lib/hive/transport-http.js';
+import { ToldStore } from '../../lib/sampling/reported.js';
+import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
+import { waitFor } from '../harness/wait.js';
+import { FakeMachine, fakeGpu, PlainFiles } from './fake-host.js';
+
+const path = '/hivepulse.slice/g/a';
+const killed: WorkerExit = {
+  at: '2026-02-03T04:05:06.000Z',
+  code: null,
+  signal: 'SIGKILL',
+  oomKills: 1,
+  remaining: 0,
+};
+
+let machine: FakeMachine;
+const hives: RunningHive[] = [];
+beforeEach(() => {
+  machine = new FakeMachine();
+});
+afterEach(async () => {
+  for (const hive of hives.splice(0)) await hive.close();
+  machine.dispose();
+});
+
+const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
+  schema: 1,
+  group: 'g',
+  instance: 'a',
+  owner: 'cgroup',
+  cgroup: join(machine.root, path),
+  cgroupInode: null,
+  unit: null,
+  pid: 100,
+  startTicks: 900_000,
+  startedAt: '2026-02-03T04:00:06.000Z',
+  parentPid: 50,
+  parentStartTicks: null,
+  model: null,
+  port: null,
+  labels: {},
+  readyUrl: null,
+  reservationId: null,
+  command: ['x'],
+  limits: {},
+  notApplied: [],
+  exit: null,
+  ...over,
+});
+
+async function launch(over: Partial<WorkerRecord> = {}): Promise<WorkerRecord> {
+  machine.cgroup(path);
+  machine.process({ pid: 100, argv: ['x'], cgroup: path });
+  const record = recordOf(over);
+  await writeRecord(machine.runtime, record);
+  return record;
+}
+
+async function end(record: WorkerRecord, exit: WorkerExit = killed): Promise<void> {
+  machine.remove(path);
+  await recordExit(machine.runtime, record, exit);
+}
+
+/** A run of the hive, and what its queen has heard from it; `takes` false: the queen hears and keeps nothing. */
+async function run({ takes = true, queens = ['http://queen'] } = {}) {
+  const beats: Heartbeat[] = [];
+  const lines: string[] = [];
+  const log = (_fields: object, text: string) => void lines.push(text);
+  const exchange: Exchange = async ({ beat }) => {
+    beats.push(beat);
+    const ackEventSeq = takes ? (beat.events.at(-1)?.seq ?? 0) : 0;
+    const body = { accepted: true, queenId: 'q', ackEventSeq, intervalMs: beat.intervalMs };
+    return { status: 200, body: JSON.stringify(body), retryAfter: null };
+  };
+  const hive = await startHive(
+    {
+      ...{ id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime, queens },
+      logger: { info: log, warn: log } as never,
+    },
+    {
+      machine: {
+        place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
+        openReader: () => openReader('auto', { procRoot: machine.proc }),
+        openFiles: () => new PlainFiles(),
+        clockTicks: 100,
+      },
+      gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
+      hostRoot: machine.host,
+      exchange,
+    },
+  );
+  hives.push(hive);
+  const whole = (workers: number) =>
+    waitFor(() => hive.snapshot()?.hive.state === 'ready' && hive.snapshot()?.workers.length === workers, {
+      what: 'the hive to have seen its host',
+    });
+  /** Each event once, however often it was sent. */
+  const events = (): HiveEvent[] => {
+    const all = new Map(beats.flatMap((beat) => beat.events).map((event) => [event.seq, event]));
+    return [...all.values()].filter(({ kind }) => kind !== 'workerStarted');
+  };
+  const later = async (count = 3) => {
+    const from = beats.length;
+    await waitFor(() => beats.length >= from + count, { what: 'beats' });
+  };
+  return { hive, beats, lines, whole, events, later };
+}
+
+describe('what a hive has told of its workers', () => {
+  it('an exit while no hive ran is told by the next run, with how it ended, and by no later one', async () => {
+    const record = await launch();
+    const first = await run();
+    await first.whole(1);
+    await first.hive.close();
+    await end(record);
+
+    const second = await run();
+    await waitFor(() => second.events().length >= 2, { what: 'the exit' });
+    // With the first beat that says the worker is gone: nobody calls it gone without a reason first.
+    expect(second.beats.find(({ workersComplete }) => workersComplete)?.events).toHaveLength(2);
+    await second.later();
+    expect(second.events()).toMatchObject([
+      { kind: 'oomKill', workerId: 'g/a', at: killed.at, detail: { kills: 1, total: 1 } },
+      {
+        kind: 'workerExited',
+        workerId: 'g/a',
+        at: killed.at,
+        detail: { code: null, signal: 'SIGKILL', uptimeSeconds: 300 },
+      },
+    ]);
+    // What keeps them apart between runs does not travel.
+    for (const event of second.events()) expect(Object.keys(event)).not.toContain('tells');
+    await second.hive.close();
+
+    const third = await run();
+    await third.whole(0);
+    await third.later();
+    expect(third.events()).toEqual([]);
+  });
+
+  it('an exit that the run before had seen, and no queen acknowledged, is told again', async () => {
+    const record = await launch();
+    const first = await run({ takes: false });
+    await first.whole(1);
+    await end(record);
+    await waitFor(() => first.events().length === 2, { what: 'the exit' });
+    await first.hive.close();
+    const second = await run();
+    await waitFor(() => second.events().length === 2, { what: 'the exit, again' });
+    await second.hive.close();
+    const third = await run();
+    await third.whole(0);
+    await third.later();
+    expect(third.events()).toEqual([]);
+  });
+
+  it('an exit that the run before had told, with its last beat too, is not told again', async () => {
+    const record = await launch();
+    const first = await run();
+    await first.whole(1);
+    await end(record);
+    await waitFor(() => first.hive.snapshot()?.workers.length === 0, { what: 'the worker to be gone' });
+    await first.hive.close();
+    const heard = first.events().length;
+    const second = await run();
+    await second.whole(0);
+    await second.later();
+    expect([...first.events(), ...second.events()].map(({ kind }) => kind)).toEqual(['oomKill', 'workerExited']);
+    expect(heard === 0 || second.events().length === 0).toBe(true);
+  });
+
+  it('an OOM kill while no hive ran of a worker that lives on is told by the next run, once', async () => {
+    await launch();
+    machine.set(path, 'memory.events', 'oom_kill 2\n');
+    const first = await run();
+    await first.whole(1);
+    // What was before the first run of all is nobody's to tell.
+    await first.later();
+    expect(first.events()).toEqual([]);
+    machine.set(path, 'memory.events', 'oom_kill 3\n');
+    await waitFor(() => first.events().length === 1, { what: 'the kill' });
+    await first.later();
+    await first.hive.close();
+    machine.set(path, 'memory.events', 'oom_kill 5\n');
+    const second = await run();
+    await waitFor(() => second.events().length > 0, { what: 'the kills' });
+    await second.later();
+    expect(second.events()).toMatchObject([{ kind: 'oomKill', workerId: 'g/a', detail: { kills: 2, total: 5 } }]);
+    await second.hive.close();
+    const third = await run();
+    await third.whole(1);
+    await third.later();
+    expect(third.events()).toEqual([]);
+  });
+
+  it('a worker that begins and ends between two looks of the hive is told by its exit', async () => {
+    const now = await run();
+    await now.whole(0);
+    await recordExit(machine.runtime, recordOf(), { ...killed, code: 3, signal: null, oomKills: null });
+    await waitFor(() => now.events().length > 0, { what: 'the exit' });
+    await now.later();
+    expect(now.events()).toMatchObject([{ kind: 'workerExited', workerId: 'g/a', detail: { code: 3, signal: null } }]);
+  });
+
+  it('children that live on keep an exit from being told until they end', async () => {
+    const record = await launch();
+    const now = await run();
+    await now.whole(1);
+    await recordExit(machine.runtime, record, { ...killed, oomKills: null, remaining: 1 });
+    await now.later(12);
+    expect(now.events()).toEqual([]);
+    machine.remove(path);
+    await waitFor(() => now.events().length > 0, { what: 'the exit' });
+    await now.later();
+    expect(now.events()).toMatchObject([{ kind: 'workerExited', detail: { signal: 'SIGKILL', remaining: 1 } }]);
+  });
+
+  it('workers of another cgroup tree are not this hive’s to tell', async () => {
+    await recordExit(machine.runtime, recordOf({ cgroup: '/elsewhere/hivepulse.slice/g/a' }), killed);
+    const now = await run();
+    await now.whole(0);
+    await now.later();
+    expect(now.events()).toEqual([]);
+  });
+
+  it('without a queen, what its own readers were told counts', async () => {
+    await recordExit(machine.runtime, recordOf(), killed);
+    const alone = await run({ queens: [] });
+    await alone.whole(0);
+    await alone.hive.close();
+    const second = await run();
+    await second.whole(0);
+    await second.later();
+    expect(second.events()).toEqual([]);
+  });
+
+  it('where it cannot be kept, the log says so and old exits are not told at each start', async () => {
+    writeFileSync(join(machine.runtime, 'told'), 'a file where a directory should be');
+    await recordExit(machine.runtime, recordOf(), killed);
+    const now = await run();
+    await now.whole(0);
+    await now.later();
+    expect(now.lines.join('\n')).toMatch(/told of exits cannot be kept in/);
+    expect(now.events()).toEqual([]);
+  });
+});
+
+describe('the note of what was told', () => {
+  const failed = (error: unknown): never => {
+    throw error;
+  };
+
+  it.each(['', '{"wor', 'null', '[]', '{"workers":{"a":1}}', '{"workers":[["x",1,"y"],7]}'])(
+    'a file of %j is no note, and is replaced',
+    async (text) => {
+      mkdirSync(join(machine.runtime, 'told'));
+      writeFileSync(join(machine.runtime, 'told/h1.json'), text);
+      const store = await ToldStore.open(machine.runtime, 'h1', failed);
+      expect(store.exited('x')).toBe(false);
+      expect(JSON.parse(readFileSync(join(machine.runtime, 'told/h1.json'), 'utf8'))).toEqual({
+        schema: 1,
+        workers: [],
+      });
+    },
+  );
+
+  it('holds what is acknowledged and no more, bounded, the newest kept', async () => {
+    const store = await ToldStore.open(machine.runtime, 'h1', failed);
+    expect(store.continued).toBe(false);
+    for (let i = 1; i <= 2500; i += 1) store.sent(i, { worker: `w${i}`, exited: true, oomKills: i });
+    store.acknowledged(2400);
+    await store.flush(5000);
+    const again = await ToldStore.open(machine.runtime, 'h1', failed);
+    expect(again.continued).toBe(true);
+    expect([again.exited('w400'), again.exited('w401'), again.exited('w2400'), again.exited('w2401')]).toEqual([
+      false,
+      true,
+      true,
+      false,
+    ]);
+    expect(again.oomKills('w2400')).toBe(2400);
+  });
+});

@@ -1,0 +1,158 @@
+import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { cgroupSuite } from '../../e2e/fleet.js';
+import { type Daemon, useHarness } from '../../harness/harness.js';
+import { createOtherHost, createResolver } from '../../harness/network.js';
+import { FaultyProxy, type ProxyFault } from '../../harness/proxy.js';
+import { startScene, survive } from './fault-scenario.js';
+
+const suite = cgroupSuite('a queen that cannot be reached');
+
+/** A certificate for 127.0.0.1 that signs itself, and so is its own authority. */
+function certificate(directory: string, name: string): { readonly cert: string; readonly key: string } {
+  const [cert, key] = [join(directory, `${name}.crt`), join(directory, `${name}.key`)];
+  const made = spawnSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+      ...['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-out', cert, '-keyout', key],
+    ],
+    { encoding: 'utf8' },
+  );
+  if (made.status !== 0) throw new Error(made.stderr);
+  return { cert, key };
+}
+
+describe.skipIf(suite.skip)(suite.title, () => {
+  const harness = useHarness();
+
+  const behindProxy = async (fault: ProxyFault, code: RegExp): Promise<void> => {
+    const queen = await harness().queen();
+    const proxy = await FaultyProxy.before(queen.url);
+    harness().defer(() => proxy.close());
+    const scene = await startScene(harness(), [proxy.url]);
+    await survive(harness(), scene, {
+      direct: queen,
+      breakIt: () => proxy.become(fault),
+      mend: () => proxy.become({ kind: 'none' }),
+      code,
+    });
+    // One connection for each try, none left behind.
+    expect(proxy.open).toBeLessThanOrEqual(4);
+  };
+
+  test('queen_unreachable: refused', async () => {
+    const queen = await harness().queen();
+    const { port } = new URL(queen.url);
+    const scene = await startScene(harness(), [queen.url]);
+    await survive(harness(), scene, {
+      direct: queen,
+      breakIt: async () => {
+        queen.process.signalGroup('SIGKILL');
+        await queen.process.ended();
+      },
+      mend: () => harness().queen({ args: ['--port', port] }),
+      code: /ECONNREFUSED|ECONNRESET|SOCKET/,
+    });
+  });
+
+  test('queen_unreachable: black-holed, packets dropped without a word', async () => {
+    const other = createOtherHost(harness());
+    const queen = await harness().queen({
+      under: other.under,
+      args: ['--host', other.address, '--insecure', '--allowed-host', other.address],
+    });
+    const scene = await startScene(harness(), [queen.url]);
+    await survive(harness(), scene, {
+      direct: queen,
+      breakIt: () => other.blackHole(true),
+      mend: () => other.blackHole(false),
+      code: /^REQUEST_TIMEOUT$/,
+    });
+  });
+
+  test('queen_unreachable: slow, an answer of one byte a second', () =>
+    behindProxy({ kind: 'slow', bytesPerSecond: 1 }, /^REQUEST_TIMEOUT$/));
+
+  test('queen_unreachable: connected, and never a word', () => behindProxy({ kind: 'silent' }, /^REQUEST_TIMEOUT$/));
+
+  test('queen_unreachable: cut in the middle of each answer', () =>
+    behindProxy({ kind: 'reset', afterBytes: 40 }, /ECONNRESET|UND_ERR|REQUEST_FAILED/));
+
+  test('queen_unreachable: something else answers', () =>
+    behindProxy(
+      {
+        kind: 'answer',
+        bytes: 'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<h1>Hello</h1>\n',
+      },
+      /^INVALID_RESPONSE$/,
+    ));
+
+  test('queen_unreachable: an answer without end', () =>
+    behindProxy(
+      { kind: 'answer', bytes: `HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n${'{"a":1,'.repeat(100_000)}` },
+      /REQUEST_FAILED|REQUEST_TIMEOUT/,
+    ));
+
+  test('queen_unreachable: TLS broken, a certificate of another authority', async () => {
+    const directory = harness().directory();
+    const [right, wrong] = [certificate(directory, 'right'), certificate(directory, 'wrong')];
+    const proper = (port = '0') =>
+      harness().queen({ args: ['--port', port, '--tls-cert', right.cert, '--tls-key', right.key] });
+    // The test itself asks whoever is there; the hive must not.
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    harness().defer(() => {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    });
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: undefined };
+    const queen = await proper();
+    const { port } = new URL(queen.url);
+    const scene = await startScene(harness(), [queen.url], { args: ['--tls-ca', right.cert], env });
+    let impostor: Daemon | null = null;
+    await survive(harness(), scene, {
+      direct: queen,
+      breakIt: async () => {
+        await queen.process.stop();
+        impostor = await harness().queen({ args: ['--port', port, '--tls-cert', wrong.cert, '--tls-key', wrong.key] });
+      },
+      mend: async () => {
+        await impostor!.process.stop();
+        return proper(port);
+      },
+      // Never that it was refused, as it is for a moment between the two.
+      code: /SELF_SIGNED|CERT/,
+    });
+  });
+
+  test.each([
+    ['failing', false],
+    ['hanging', true],
+  ])('queen_unreachable: DNS %s', async (_, hangs) => {
+    const nameserver = hangs ? '127.0.0.77' : '127.0.0.78';
+    if (hangs) {
+      // It takes every question and answers none.
+      const server = createSocket('udp4');
+      await new Promise<void>((resolve) => server.bind(53, nameserver, resolve));
+      harness().defer(() => new Promise<void>((resolve) => server.close(() => resolve())));
+    }
+    const resolver = createResolver(harness(), nameserver);
+    const queen = await harness().queen({ args: ['--allowed-host', 'queen.example'] });
+    const proxy = await FaultyProxy.before(queen.url);
+    harness().defer(() => proxy.close());
+    const { port } = new URL(proxy.url);
+    resolver.know('127.0.0.1 queen.example\n');
+    const scene = await startScene(harness(), [`http://queen.example:${port}`], { under: resolver.under });
+    await survive(harness(), scene, {
+      direct: queen,
+      // The connection that stands is cut, so that the name is asked for again.
+      breakIt: () => {
+        resolver.know('');
+        proxy.become({ kind: 'none' });
+      },
+      mend: () => resolver.know('127.0.0.1 queen.example\n'),
+      code: hangs ? /REQUEST_TIMEOUT|EAI_AGAIN/ : /ENOTFOUND|EAI_AGAIN/,
+    });
+  });
+});

@@ -1,0 +1,89 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Classified, classify } from '../../lib/workers/classify.js';
+import { ContainerNames } from '../../lib/workers/container-names.js';
+import { FakeMachine } from '../sampling/fake-host.js';
+
+const machines: FakeMachine[] = [];
+afterEach(() => {
+  for (const machine of machines.splice(0)) machine.dispose();
+});
+
+const id = '4f2c1d0e9b8a7f6e5d4c3b2a190817263544536271809f8e7d6c5b4a39281706';
+const uid = '0f3a1c2d-4e5f-6789-abcd-ef0123456789';
+
+function prepared() {
+  const machine = new FakeMachine();
+  machines.push(machine);
+  const clock = { ms: 0 };
+  const names = new ContainerNames({ hostRoot: machine.host, nowMs: () => clock.ms });
+  const find = (path: string) => names.find(classify(path) as Extract<Classified, { kind: 'container' }>, path);
+  return { machine, clock, find, put: (path: string, content: string) => machine.write(`host/${path}`, content) };
+}
+
+describe('names of containers', () => {
+  it('docker: from config.v2.json', async () => {
+    const { put, find } = prepared();
+    put(
+      `var/lib/docker/containers/${id}/config.v2.json`,
+      JSON.stringify({ ID: id, Name: '/vllm-llama', Config: { Env: ['HF_TOKEN=x'] } }),
+    );
+    expect(await find(`/system.slice/docker-${id}.scope`)).toBe('vllm-llama');
+  });
+
+  it('podman: from containers.json, root’s or the user’s', async () => {
+    const { put, find } = prepared();
+    const list = (name: string) =>
+      JSON.stringify([
+        { id: 'other', names: ['x'] },
+        { id, names: [name], layer: 'l' },
+      ]);
+    put('var/lib/containers/storage/overlay-containers/containers.json', list('system-one'));
+    put('etc/passwd', 'root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n');
+    put('home/ann/.local/share/containers/storage/overlay-containers/containers.json', list('anns'));
+    expect(await find(`/machine.slice/libpod-${id}.scope`)).toBe('system-one');
+    const { find: fresh, put: putFresh } = prepared();
+    putFresh('etc/passwd', 'ann:x:1000:1000::/home/ann:/bin/sh\n');
+    putFresh('home/ann/.local/share/containers/storage/overlay-containers/containers.json', list('anns'));
+    expect(await fresh(`/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-${id}.scope`)).toBe('anns');
+  });
+
+  const podPath = `/kubepods.slice/kubepods-pod${uid.replaceAll('-', '_')}.slice/cri-containerd-${id}.scope`;
+
+  it('Kubernetes: namespace, pod and container, the last by its id', async () => {
+    const { put, find } = prepared();
+    put(`var/log/pods/serving_llama-7d9f_${uid}/server/0.log`, '');
+    put(`var/log/pods/serving_llama-7d9f_${uid}/sidecar/0.log`, '');
+    put(`var/log/containers/llama-7d9f_serving_server-${id}.log`, '');
+    expect(await find(podPath)).toBe('serving/llama-7d9f/server');
+  });
+
+  it('Kubernetes: of two containers none is guessed, of one there is no doubt', async () => {
+    const two = prepared();
+    two.put(`var/log/pods/serving_llama_${uid}/server/0.log`, '');
+    two.put(`var/log/pods/serving_llama_${uid}/sidecar/0.log`, '');
+    expect(await two.find(podPath)).toBe('serving/llama');
+    const one = prepared();
+    one.put(`var/log/pods/serving_llama_${uid}/server/0.log`, '');
+    expect(await one.find(podPath)).toBe('serving/llama/server');
+  });
+
+  it('nerdctl: from its store of names; Nomad: from the path', async () => {
+    const { put, find } = prepared();
+    put('var/lib/nerdctl/1935db59/names/default/web', id);
+    expect(await find(`/system.slice/nerdctl-${id}.scope`)).toBe('web');
+    expect(await find('/nomad.slice/share.slice/2f1a6e3a-1b2c-3d4e-5f60-718293a4b5c6.web.scope')).toBe('web');
+  });
+
+  it('null where the host does not tell, and asked again after a while', async () => {
+    const { put, find, clock } = prepared();
+    const path = `/system.slice/docker-${id}.scope`;
+    expect(await find(path)).toBeNull();
+    put(`var/lib/docker/containers/${id}/config.v2.json`, '{"Name": "/torn');
+    clock.ms = 6000;
+    expect(await find(path)).toBeNull();
+    put(`var/lib/docker/containers/${id}/config.v2.json`, '{"Name": "/late"}');
+    expect(await find(path)).toBeNull();
+    clock.ms = 12_000;
+    expect(await find(path)).toBe('late');
+  });
+});
