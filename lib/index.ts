@@ -66,13 +66,19 @@ export {
 } from './launch/process-monitor.js';
 export {
   type LivenessLimits,
+  type LivenessState,
+  livenessAfter,
   livenessLimits,
   nextChangeMs,
-  type Standing,
-  standing,
   thresholds,
 } from './queen/liveness.js';
-export { type Candidate, type PlacementGpu, type PlacementHost, plan, type Refusal } from './queen/placement.js';
+export {
+  type Candidate,
+  type PlacementGpu,
+  type PlacementHost,
+  placementCandidates,
+  type Refusal,
+} from './queen/placement.js';
 export {
   type HeartbeatOutcome,
   Registry,

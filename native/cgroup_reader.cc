@@ -78,16 +78,16 @@ void CgroupReader::Pass(RawPass* pass) {
     row.processes = &pass->processes;
     row.values[kMonotonicMs] = MonotonicMs();
 
-    if (worker.used && !worker.gone && !ReadFiles(slot, &row)) {
+    if (worker.used && !worker.removed && !ReadFiles(slot, &row)) {
       // Half a row is no sample: what was read before the cgroup went is dropped.
-      worker.gone = true;
+      worker.removed = true;
       DropAll(&worker);
       worker.processes.clear();
       pass->processes.resize(first_process);
       std::fill(row.values + kInode, row.values + kWorkerColumns, kNaN);
     }
-    if (!worker.used || worker.gone) {
-      row.flags = kGone;
+    if (!worker.used || worker.removed) {
+      row.flags = kRemoved;
       std::fill(row.errors, row.errors + kWorkerFiles, static_cast<std::int16_t>(ENODEV));
     }
     if (worker.identified) row.values[kInode] = static_cast<double>(worker.inode);
@@ -101,7 +101,7 @@ bool CgroupReader::ReadFiles(std::size_t slot, Row* row) {
   Worker& worker = workers_[slot];
   const unsigned pass = worker.passes++;
   if (pass > 0 && pass % kRediscoverEvery == 0) {
-    worker.unkept = false;
+    worker.uncached = false;
     for (File& file : worker.files) {
       if (file.state == File::State::kShut) file.state = File::State::kUnopened;
     }
@@ -124,7 +124,7 @@ bool CgroupReader::ReadFiles(std::size_t slot, Row* row) {
     row->errors[i] = file.error;
     if (file.error != 0 && file.error != ENOENT && file.error != EOPNOTSUPP) row->flags |= kPartial;
   }
-  if (worker.unkept) row->flags |= kUnkept;
+  if (worker.uncached) row->flags |= kUncached;
   return true;
 }
 
@@ -169,15 +169,15 @@ int CgroupReader::OpenFile(Worker* worker, std::size_t index, Row* row, FileDesc
     if (!row->directory && row->directory_error == 0) row->directory_error = OpenDirectory(worker, &row->directory);
     int error = row->directory_error;
     if (error == 0) error = OpenForReading(row->directory.get(), kWorkerFileNames[index], once);
-    if (error == 0 && !worker->unkept && kept_ < budget_) {
+    if (error == 0 && !worker->uncached && kept_ < budget_) {
       Keep(std::move(*once), &worker->files[index].descriptor);
       return 0;
     }
     const bool ran_out = error == 0 || DescriptorsRanOut(error);
-    if (!ran_out || worker->unkept) return error;
+    if (!ran_out || worker->uncached) return error;
     // A worker is kept whole or not at all. What it gives back lets its own files, and others', be opened one by one.
     DropAll(worker);
-    worker->unkept = true;
+    worker->uncached = true;
     if (error == 0) return 0;
     row->directory_error = 0;
   }
@@ -306,7 +306,7 @@ double CgroupReader::ReadStartTicks(std::uint32_t pid) {
 }
 
 void CgroupReader::ReadCounters(Worker* worker, Process* process, double* values) {
-  const bool keep = !worker->unkept;
+  const bool keep = !worker->uncached;
   if (options_.process_memory) {
     FileDescriptor once;
     ReadResult result = ReadProcessFile(keep, process->pid, "statm", &process->statm, &once);

@@ -70,8 +70,8 @@ class CgroupReader {
 
   struct Worker {
     bool used = false;
-    bool gone = false;
-    bool unkept = false;
+    bool removed = false;
+    bool uncached = false;
     bool identified = false;
     std::string path;
     dev_t device = 0;

@@ -78,7 +78,7 @@ constexpr const char* kWorkerFileNames[] = {
 };
 static_assert(sizeof(kWorkerFileNames) / sizeof(*kWorkerFileNames) == kWorkerFiles, "a worker file has no name");
 
-enum RowFlag : unsigned { kGone = 1, kPartial = 2, kThreaded = 4, kUnkept = 8 };
+enum RowFlag : unsigned { kRemoved = 1, kPartial = 2, kThreaded = 4, kUncached = 8 };
 
 /// In the error table: the file was read, but there was no number where one must stand.
 constexpr std::int16_t kNotANumber = -1;

@@ -149,10 +149,10 @@ void ExportNames(Napi::Env env, Napi::Object exports) {
   exports.Set("processColumns", NamesToJs(env, kProcessColumnNames));
   exports.Set("workerFiles", NamesToJs(env, kWorkerFileNames));
   Napi::Object flags = Napi::Object::New(env);
-  flags.Set("gone", static_cast<double>(kGone));
+  flags.Set("removed", static_cast<double>(kRemoved));
   flags.Set("partial", static_cast<double>(kPartial));
   flags.Set("threaded", static_cast<double>(kThreaded));
-  flags.Set("unkept", static_cast<double>(kUnkept));
+  flags.Set("uncached", static_cast<double>(kUncached));
   exports.Set("rowFlags", flags);
 }
 

@@ -307,7 +307,13 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
 ];
 
 const buses = ['memory', 'nats', 'degraded'] as const;
-const busResults = ['passed', 'heard', 'skipped', 'malformed', 'oversized'] as const;
+const busResults = {
+  passed: 'forwarded',
+  heard: 'received',
+  skipped: 'superseded',
+  malformed: 'malformed',
+  oversized: 'oversized',
+} as const;
 
 const queenFamilies: readonly Family<FleetScrape>[] = [
   {
@@ -349,14 +355,14 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
     labels: ['result'],
     *collect({ shared }) {
       if (shared === null) return;
-      for (const result of busResults) yield { value: shared[result], labels: { result } };
+      for (const [result, count] of Object.entries(busResults)) yield { value: shared[count], labels: { result } };
     },
   },
   single(
     'gauge',
     'hivepulse_queen_bus_speaks',
     '1 at the queen whose conclusions (hiveOffline, ...) enter the shared stream; one of them at most.',
-    ({ shared }) => (shared === null ? null : flag(shared.speaks)),
+    ({ shared }) => (shared === null ? null : flag(shared.isLeader)),
   ),
   single(
     'counter',

@@ -14,7 +14,7 @@ import Fastify, {
 import type { Logger } from 'pino';
 import { registerGuard } from '../http/guard.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
-import { letGoOfVanished } from '../http/vanished-peers.js';
+import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import type { ServerContext } from './context.js';
 import { registerDocs, registerSchemas } from './openapi.js';
 import { eventRoutes } from './routes/events.js';
@@ -34,7 +34,7 @@ export interface ServerDeps extends Omit<ServerContext, 'secure'> {
   /** Where the built page is. */
   readonly pageDirectory: string;
   /** How long a client may take, ms; for tests. */
-  readonly timeouts?: Partial<typeof patience>;
+  readonly timeouts?: Partial<typeof clientTimeouts>;
   /** More routes, such as `/metrics`; they get the same guard. */
   readonly plugins?: readonly FastifyPluginAsync[];
 }
@@ -43,7 +43,7 @@ export interface ServerDeps extends Omit<ServerContext, 'secure'> {
 const bodyLimit = 64 * 1024;
 
 /** A connection that sends nothing, or a byte now and then, is not kept. */
-const patience = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 };
+const clientTimeouts = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 };
 const maxConnections = 20_000;
 
 const pagePolicy = {
@@ -82,7 +82,7 @@ function serverLogger(logger: Logger): Logger {
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const { hub, tokens, limits, tls } = deps;
   const context: ServerContext = { ...deps, secure: tls !== undefined };
-  const timeouts = { ...patience, ...deps.timeouts };
+  const timeouts = { ...clientTimeouts, ...deps.timeouts };
   const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
 
   const options = {
@@ -108,7 +108,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     ? Fastify({ ...options, http: nodeOptions } as never)
     : Fastify({ ...options, https: { ...nodeOptions, ...tlsOptions(tls) } } as never)) as unknown as FastifyInstance;
   (app.server as unknown as HttpsServer).maxConnections = maxConnections;
-  letGoOfVanished(app.server);
+  endVanishedPeers(app.server);
 
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(TypeBoxValidatorCompiler as never);

@@ -8,8 +8,8 @@ import {
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import {
-  type PartedReader,
   positionOf,
+  type SlowConsumer,
   StreamClient,
   type StreamLimits,
   sseMessage,
@@ -198,7 +198,7 @@ export class StreamHub {
   #events: FleetEvent[] = [];
   #scheduled = false;
   #lastFlushMs = 0;
-  readonly #onParted: (reader: PartedReader, count: number) => void;
+  readonly #onParted: (reader: SlowConsumer, count: number) => void;
   #clients = 0;
   #parted = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -212,7 +212,7 @@ export class StreamHub {
       now?: () => number;
       maxClients?: number;
       /** A reader that did not keep up was closed; `count` such so far. */
-      onParted?: (reader: PartedReader, count: number) => void;
+      onParted?: (reader: SlowConsumer, count: number) => void;
     } = {},
   ) {
     this.#onParted = options.onParted ?? (() => {});

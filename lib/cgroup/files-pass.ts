@@ -133,7 +133,7 @@ function descriptorBudget(): number {
 /** What is known of a file: to be opened · open · not there, looked for again at the next rediscovery · never tried again. */
 const unopened = 0;
 const open = 1;
-const shut = 2;
+const missing = 2;
 const unsupported = 3;
 
 interface Process {
@@ -145,8 +145,8 @@ interface Process {
 
 interface Worker {
   readonly path: string;
-  gone: boolean;
-  unkept: boolean;
+  removed: boolean;
+  uncached: boolean;
   device: number;
   /** NaN until it was first seen. */
   inode: number;
@@ -162,8 +162,8 @@ interface Worker {
 
 const newWorker = (path: string): Worker => ({
   path,
-  gone: false,
-  unkept: false,
+  removed: false,
+  uncached: false,
   device: 0,
   inode: Number.NaN,
   passes: 0,
@@ -233,16 +233,16 @@ export class FilesPass {
       const firstProcess = this.#tableLength;
       this.#flags = 0;
       workers[base + monotonicColumn] = monotonicMs();
-      if (worker && !worker.gone && !this.#readFiles(worker, slot, workers, base, errors)) {
+      if (worker && !worker.removed && !this.#readFiles(worker, slot, workers, base, errors)) {
         // Half a row is no sample: what was read before the cgroup went is dropped.
-        worker.gone = true;
+        worker.removed = true;
         this.#dropAll(worker);
         worker.processes = [];
         this.#tableLength = firstProcess;
         workers.fill(Number.NaN, base + inodeColumn, base + columns);
       }
-      if (!worker || worker.gone) {
-        this.#flags = rowFlags.gone;
+      if (!worker || worker.removed) {
+        this.#flags = rowFlags.removed;
         errors.fill(ENODEV, slot * files, (slot + 1) * files);
       }
       if (worker) workers[base + inodeColumn] = worker.inode;
@@ -256,8 +256,8 @@ export class FilesPass {
   #readFiles(worker: Worker, slot: number, out: Float64Array, base: number, errors: Int16Array): boolean {
     const pass = worker.passes++;
     if (pass > 0 && pass % rediscoverEvery === 0) {
-      worker.unkept = false;
-      for (let i = 0; i < files; i++) if (worker.states[i] === shut) worker.states[i] = unopened;
+      worker.uncached = false;
+      for (let i = 0; i < files; i++) if (worker.states[i] === missing) worker.states[i] = unopened;
     }
     this.#identity = 'unchecked';
     this.#knownAlive = false;
@@ -280,7 +280,7 @@ export class FilesPass {
       errors[slot * files + i] = error;
       if (error !== 0 && error !== ENOENT && error !== EOPNOTSUPP) this.#flags |= rowFlags.partial;
     }
-    if (worker.unkept) this.#flags |= rowFlags.unkept;
+    if (worker.uncached) this.#flags |= rowFlags.uncached;
     return true;
   }
 
@@ -314,7 +314,7 @@ export class FilesPass {
     }
     if (isPressure[index] && errno === EOPNOTSUPP) worker.states[index] = unsupported;
     else if (errno === ENOENT || (!opened && !ranOut(errno) && this.#identity === 'same')) {
-      worker.states[index] = shut;
+      worker.states[index] = missing;
     }
     if (worker.states[index] !== open) this.#dropFile(worker, index);
     return true;
@@ -329,15 +329,15 @@ export class FilesPass {
         return -1;
       }
       const descriptor = this.#open(`${worker.path}/${workerFiles[index]}`);
-      if (descriptor >= 0 && !worker.unkept && this.#kept < this.#budget) {
+      if (descriptor >= 0 && !worker.uncached && this.#kept < this.#budget) {
         worker.descriptors[index] = descriptor;
         this.#kept++;
         return descriptor;
       }
-      if (worker.unkept || (descriptor < 0 && !ranOut(this.#errno))) return descriptor;
+      if (worker.uncached || (descriptor < 0 && !ranOut(this.#errno))) return descriptor;
       // A worker is kept whole or not at all. What it gives back lets its own files, and others', be opened one by one.
       this.#dropAll(worker);
-      worker.unkept = true;
+      worker.uncached = true;
       if (descriptor >= 0) return descriptor;
     }
   }
@@ -433,7 +433,7 @@ export class FilesPass {
     const descriptor = this.#open(`${this.#options.procRoot}/${process.pid}/${name}`);
     if (descriptor < 0) return -1;
     const length = this.#read(descriptor, false);
-    if (!worker.unkept && this.#kept < this.#budget) {
+    if (!worker.uncached && this.#kept < this.#budget) {
       process[name] = descriptor;
       this.#kept++;
     } else {

@@ -1,9 +1,9 @@
 import { type BindingResult, loadBinding } from '../native/binding.js';
 import type { RawReader, RawReaderOptions } from '../native/layout.js';
 import { HivepulseError } from '../util/errors.js';
+import { FailoverReader } from './failover.js';
 import { FilesReader } from './files.js';
 import { NativeReader } from './native.js';
-import { RelayReader } from './relay.js';
 
 /** Which reader of cgroup files: `auto` is native, else TypeScript. */
 export type ReaderChoice = 'auto' | 'native' | 'files';
@@ -32,12 +32,12 @@ export function openReader(
   load: () => BindingResult = loadBinding,
 ): OpenedReader {
   const whole = { ...readerDefaults, ...options };
-  const files = () => new RelayReader(() => new FilesReader(whole));
+  const files = () => new FailoverReader(() => new FilesReader(whole));
   if (choice === 'files') return { reader: files(), reason: 'the TypeScript reader was asked for' };
   const { binding, reason } = load();
   if (binding) {
     binding.raiseDescriptorLimit();
-    return { reader: new RelayReader(() => new NativeReader(binding, whole)), reason: null };
+    return { reader: new FailoverReader(() => new NativeReader(binding, whole)), reason: null };
   }
   if (choice === 'native') {
     throw new HivepulseError('UNSUPPORTED_PLATFORM', 'reader', `The native reader was asked for, but ${reason}.`);

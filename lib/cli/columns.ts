@@ -1,8 +1,7 @@
 import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
 import { countVram } from '../contract/counts.js';
 import {
-  type Face,
-  faceOf,
+  ansiOf,
   formatAge,
   formatCelsius,
   formatCores,
@@ -15,9 +14,10 @@ import {
   gpuHealthFaces,
   hiveStateFaces,
   livenessFaces,
+  type StatusStyle,
   shortUuid,
+  styleOf,
   type Tone,
-  toneAnsi,
   unknownText,
   workerFace,
 } from '../present/status.js';
@@ -25,13 +25,13 @@ import { type Column, type Span, span } from './table.js';
 
 /** The columns of hives, workers and GPUs, shared by the tables that commands print and by `top`. */
 
-export const faceSpan = ({ symbol, word, tone }: Face): Span => span(`${symbol} ${word}`, toneAnsi[tone]);
+export const faceSpan = ({ symbol, word, tone }: StatusStyle): Span => span(`${symbol} ${word}`, ansiOf[tone]);
 
 /** A value, or the sign for one that is not known, which is grey. */
 export const value = (text: string, tone?: Tone): Span =>
-  text === unknownText ? span(text, toneAnsi.unknown) : span(text, tone ? toneAnsi[tone] : undefined);
+  text === unknownText ? span(text, ansiOf.unknown) : span(text, tone ? ansiOf[tone] : undefined);
 
-export function share(used: number | null, total: number | null): number | null {
+export function fraction(used: number | null, total: number | null): number | null {
   return used === null || total === null || total <= 0 ? null : Math.min(1, used / total);
 }
 
@@ -46,13 +46,13 @@ const eighths = ['', '\u258f', '\u258e', '\u258d', '\u258c', '\u258b', '\u258a',
 /** A bar of `width` columns in steps of an eighth of one; an unknown share is a dashed line, never an empty bar. */
 export function bar(fraction: number | null, width: number, tone: Tone = 'active'): Span[] {
   if (width < 1) return [];
-  if (fraction === null) return [span('\u254c'.repeat(width), toneAnsi.unknown)];
+  if (fraction === null) return [span('\u254c'.repeat(width), ansiOf.unknown)];
   const steps = Math.round(Math.max(0, Math.min(1, fraction)) * width * 8);
   // Something is not nothing: a share above zero shows at least its thinnest sign.
   const shown = steps === 0 && fraction > 0 ? 1 : steps;
   const filled = '\u2588'.repeat(Math.floor(shown / 8)) + (eighths[shown % 8] ?? '');
   const used = Math.ceil(shown / 8);
-  return [span(filled, toneAnsi[tone]), span('\u00b7'.repeat(width - used), '2')];
+  return [span(filled, ansiOf[tone]), span('\u00b7'.repeat(width - used), '2')];
 }
 
 /** A bar with its value behind it; where there is no room for a bar, the value alone. */
@@ -96,31 +96,31 @@ export function hiveGpuPercent(hive: Pick<HiveView, 'gpus'>): number | null {
   return known.length === 0 ? null : known.reduce((total, entry) => total + entry, 0) / known.length;
 }
 
-const hostCpu = ({ host }: HiveView): number | null => share(host.cpuPercent, host.cpuCount * 100);
+const hostCpu = ({ host }: HiveView): number | null => fraction(host.cpuPercent, host.cpuCount * 100);
 const hostUsed = ({ host }: HiveView): number | null =>
   host.memoryTotalBytes === null || host.memoryAvailableBytes === null
     ? null
     : host.memoryTotalBytes - host.memoryAvailableBytes;
 
 /** How a hive is: its liveness where it is not heard, else the state it says. */
-export const hiveFace = (hive: HiveView): Face =>
+export const hiveFace = (hive: HiveView): StatusStyle =>
   hive.liveness === 'online' && hive.state !== 'ready'
-    ? faceOf(hiveStateFaces, hive.state)
-    : faceOf(livenessFaces, hive.liveness);
+    ? styleOf(hiveStateFaces, hive.state)
+    : styleOf(livenessFaces, hive.liveness);
 
 /** One sign per GPU, in its colour: what eight GPUs do, in eight columns. */
 export function gpuSigns({ gpus, liveness }: Pick<HiveView, 'gpus' | 'liveness'>): Span[] {
-  if (gpus.length === 0) return [span('no GPU', toneAnsi.unknown)];
+  if (gpus.length === 0) return [span('no GPU', ansiOf.unknown)];
   return gpus.map((gpu) => {
     const face = gpuFace({ health: gpu.health, liveness });
     if (face !== gpuHealthFaces.ok) {
-      return span(face.symbol, toneAnsi[face.tone]);
+      return span(face.symbol, ansiOf[face.tone]);
     }
-    if (gpu.utilizationPercent === null) return span('?', toneAnsi.unknown);
+    if (gpu.utilizationPercent === null) return span('?', ansiOf.unknown);
     const level = Math.min(7, Math.floor((gpu.utilizationPercent / 100) * 8));
     return span(
       '\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588'[level] as string,
-      toneAnsi[level === 0 ? 'good' : 'active'],
+      ansiOf[level === 0 ? 'good' : 'active'],
     );
   });
 }
@@ -182,7 +182,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     min: 12,
     max: 18,
     rank: 2,
-    draw: (h, width) => gauge(share(hiveGpuPercent(h), 100), padded(formatPercent(hiveGpuPercent(h)), 5), width),
+    draw: (h, width) => gauge(fraction(hiveGpuPercent(h), 100), padded(formatPercent(hiveGpuPercent(h)), 5), width),
     order: hiveGpuPercent,
     descending: true,
   },
@@ -195,13 +195,13 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     draw: (h, width) => {
       const { used, total } = hiveVram(h);
       return gauge(
-        share(used, total),
+        fraction(used, total),
         padded(formatGibOf(used, total), 18),
         width,
-        loadTone(share(used, total), 0.95, 1.01),
+        loadTone(fraction(used, total), 0.95, 1.01),
       );
     },
-    order: (h) => share(hiveVram(h).used, hiveVram(h).total),
+    order: (h) => fraction(hiveVram(h).used, hiveVram(h).total),
     descending: true,
   },
   {
@@ -211,13 +211,8 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     max: 18,
     rank: 2,
     draw: (h, width) => {
-      const fraction = hostCpu(h);
-      return gauge(
-        fraction,
-        padded(formatPercent(fraction === null ? null : fraction * 100), 5),
-        width,
-        loadTone(fraction),
-      );
+      const used = hostCpu(h);
+      return gauge(used, padded(formatPercent(used === null ? null : used * 100), 5), width, loadTone(used));
     },
     order: hostCpu,
     descending: true,
@@ -229,15 +224,10 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     max: 18,
     rank: 3,
     draw: (h, width) => {
-      const fraction = share(hostUsed(h), h.host.memoryTotalBytes);
-      return gauge(
-        fraction,
-        padded(formatPercent(fraction === null ? null : fraction * 100), 5),
-        width,
-        loadTone(fraction),
-      );
+      const used = fraction(hostUsed(h), h.host.memoryTotalBytes);
+      return gauge(used, padded(formatPercent(used === null ? null : used * 100), 5), width, loadTone(used));
     },
-    order: (h) => share(hostUsed(h), h.host.memoryTotalBytes),
+    order: (h) => fraction(hostUsed(h), h.host.memoryTotalBytes),
     descending: true,
   },
   {
@@ -263,7 +253,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   },
 ];
 
-const memoryShare = (w: WorkerView): number | null => share(w.workingSetBytes ?? w.memoryBytes, w.memoryLimitBytes);
+const memoryShare = (w: WorkerView): number | null => fraction(w.workingSetBytes ?? w.memoryBytes, w.memoryLimitBytes);
 
 /** `meta-llama/Llama-3-8B` without its owner where there is no room for it. */
 const shortModel = (model: string, width: number): string =>
@@ -314,7 +304,7 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     min: 5,
     max: 6,
     rank: 2,
-    draw: (w) => [value(formatCores(w.cpuPercent), loadTone(share(w.cpuPercent, w.cpuLimitPercent)))],
+    draw: (w) => [value(formatCores(w.cpuPercent), loadTone(fraction(w.cpuPercent, w.cpuLimitPercent)))],
     order: (w) => w.cpuPercent,
     descending: true,
   },
@@ -325,7 +315,9 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     min: 9,
     max: 9,
     rank: 9,
-    draw: (w) => [value(formatPercent(w.cpuThrottledPercent), loadTone(share(w.cpuThrottledPercent, 100), 0.25, 0.5))],
+    draw: (w) => [
+      value(formatPercent(w.cpuThrottledPercent), loadTone(fraction(w.cpuThrottledPercent, 100), 0.25, 0.5)),
+    ],
     order: (w) => w.cpuThrottledPercent,
     descending: true,
   },
@@ -355,9 +347,9 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     rank: 1,
     draw: (w, width) =>
       w.gpus.length === 0
-        ? [span('no GPU', toneAnsi.unknown)]
+        ? [span('no GPU', ansiOf.unknown)]
         : gauge(
-            share(w.gpuUtilizationPercent, w.gpus.length * 100),
+            fraction(w.gpuUtilizationPercent, w.gpus.length * 100),
             padded(formatPercent(w.gpuUtilizationPercent), 5),
             width,
           ),
@@ -374,7 +366,7 @@ export const workerColumns: readonly Column<WorkerView>[] = [
       w.gpus.length === 0
         ? [span('')]
         : gauge(
-            share(w.vramUsedBytes, w.vramTotalBytes),
+            fraction(w.vramUsedBytes, w.vramTotalBytes),
             padded(formatGibOf(w.vramUsedBytes, w.vramTotalBytes), 18),
             width,
           ),
@@ -427,7 +419,7 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     rank: 0,
     draw: (g) => [
       span(`${g.index} `, '1'),
-      span(g.name ?? unknownText, g.name ? undefined : toneAnsi.unknown),
+      span(g.name ?? unknownText, g.name ? undefined : ansiOf.unknown),
       span(g.parentUuid ? ' (MIG)' : '', '2'),
     ],
     order: (g) => g.index,
@@ -448,7 +440,8 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     min: 12,
     max: 20,
     rank: 1,
-    draw: (g, width) => gauge(share(g.utilizationPercent, 100), padded(formatPercent(g.utilizationPercent), 5), width),
+    draw: (g, width) =>
+      gauge(fraction(g.utilizationPercent, 100), padded(formatPercent(g.utilizationPercent), 5), width),
     order: (g) => g.utilizationPercent,
     descending: true,
   },
@@ -460,12 +453,12 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     rank: 1,
     draw: (g, width) =>
       gauge(
-        share(g.memoryUsedBytes, g.memoryTotalBytes),
+        fraction(g.memoryUsedBytes, g.memoryTotalBytes),
         padded(formatGibOf(g.memoryUsedBytes, g.memoryTotalBytes), 18),
         width,
-        loadTone(share(g.memoryUsedBytes, g.memoryTotalBytes), 0.95, 1.01),
+        loadTone(fraction(g.memoryUsedBytes, g.memoryTotalBytes), 0.95, 1.01),
       ),
-    order: (g) => share(g.memoryUsedBytes, g.memoryTotalBytes),
+    order: (g) => fraction(g.memoryUsedBytes, g.memoryTotalBytes),
     descending: true,
   },
   {
@@ -475,7 +468,7 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     min: 6,
     max: 6,
     rank: 2,
-    draw: (g) => [value(formatCelsius(g.temperatureCelsius), loadTone(share(g.temperatureCelsius, 100), 0.83, 0.9))],
+    draw: (g) => [value(formatCelsius(g.temperatureCelsius), loadTone(fraction(g.temperatureCelsius, 100), 0.83, 0.9))],
     order: (g) => g.temperatureCelsius,
     descending: true,
   },

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Finding, Status } from '../doctor/finding.js';
-import { type Tone, toneAnsi } from '../present/status.js';
+import { ansiOf, type Tone } from '../present/status.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { exitCodes } from './exit.js';
 import { addSettings } from './settings.js';
@@ -55,14 +55,12 @@ export function report(findings: readonly Finding[], width: number, colours: boo
   const indent = ' '.repeat(nameWidth + 4);
   const lines = findings.flatMap(({ check, status, message, mend }) => {
     const { symbol, tone } = faces[status];
-    const head = `${colour(symbol, toneAnsi[tone])} ${colour(check.padEnd(nameWidth), '1')}  `;
+    const head = `${colour(symbol, ansiOf[tone])} ${colour(check.padEnd(nameWidth), '1')}  `;
     return [
       ...fold(printable(message), width - indent.length).map((line, i) => (i === 0 ? head : indent) + line),
       ...(mend === null
         ? []
-        : fold(`mend: ${printable(mend)}`, width - indent.length).map(
-            (line) => indent + colour(line, toneAnsi.waiting),
-          )),
+        : fold(`mend: ${printable(mend)}`, width - indent.length).map((line) => indent + colour(line, ansiOf.waiting))),
     ];
   });
   const count = (status: Status): number => findings.filter((finding) => finding.status === status).length;
@@ -72,11 +70,7 @@ export function report(findings: readonly Finding[], width: number, colours: boo
     `${count('warn')} to look at`,
     `${count('fail')} to mend`,
   ].join(', ');
-  return [
-    ...lines,
-    '',
-    colour(sum, count('fail') > 0 ? toneAnsi.bad : count('warn') > 0 ? toneAnsi.warning : toneAnsi.good),
-  ];
+  return [...lines, '', colour(sum, count('fail') > 0 ? ansiOf.bad : count('warn') > 0 ? ansiOf.warning : ansiOf.good)];
 }
 
 function fold(text: string, width: number): string[] {

@@ -1,14 +1,14 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
-import { toneAnsi } from '../present/status.js';
+import { ansiOf } from '../present/status.js';
 import { paint, printable } from './text.js';
 
 const levels: Readonly<Record<number, readonly [string, string]>> = {
-  10: ['trace', toneAnsi.unknown],
-  20: ['debug', toneAnsi.unknown],
-  30: ['info', toneAnsi.good],
-  40: ['warn', toneAnsi.warning],
-  50: ['error', toneAnsi.bad],
-  60: ['fatal', toneAnsi.bad],
+  10: ['trace', ansiOf.unknown],
+  20: ['debug', ansiOf.unknown],
+  30: ['info', ansiOf.good],
+  40: ['warn', ansiOf.warning],
+  50: ['error', ansiOf.bad],
+  60: ['fatal', ansiOf.bad],
 };
 
 /** JSON lines on standard error for machines; one plain line each where somebody looks at a terminal. */
@@ -33,13 +33,13 @@ export function plainLine(line: string, colours: boolean): string {
     return printable(line);
   }
   const { level, time, msg, err, ...rest } = entry;
-  const [word, colour] = levels[Number(level)] ?? [String(level), toneAnsi.unknown];
+  const [word, colour] = levels[Number(level)] ?? [String(level), ansiOf.unknown];
   const clock = typeof time === 'string' ? time.slice(11, 19) : '';
   const pairs = Object.entries(rest).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
   if (err) pairs.push(String((err as { stack?: unknown }).stack ?? JSON.stringify(err)));
   const tail = pairs.length > 0 ? `  ${pairs.map(printable).join(' ')}` : '';
-  const shownTail = tail && colours ? paint(tail, toneAnsi.unknown) : tail;
+  const shownTail = tail && colours ? paint(tail, ansiOf.unknown) : tail;
   return `${clock} ${colours ? paint(word.padEnd(5), colour) : word.padEnd(5)} ${printable(String(msg ?? ''))}${shownTail}`;
 }

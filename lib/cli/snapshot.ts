@@ -1,6 +1,6 @@
 import type { WorkerView } from '../contract/api.js';
 import type { Snapshot } from '../contract/heartbeat.js';
-import { formatCores, formatDuration, formatGibOf, formatPercent, plural, toneAnsi } from '../present/status.js';
+import { ansiOf, formatCores, formatDuration, formatGibOf, formatPercent, plural } from '../present/status.js';
 import { type GpuRow, gpuColumns, workerColumns } from './columns.js';
 import { type Column, printTable, sortRows } from './table.js';
 import { paint, printable } from './text.js';
@@ -43,7 +43,7 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
       const head = `${source} ${code}`;
       const about = workerId ?? gpuUuid;
       lines.push(
-        `${colours ? paint(head, toneAnsi.warning) : head}  ${printable(message)}${about ? ` (${printable(about)})` : ''}`,
+        `${colours ? paint(head, ansiOf.warning) : head}  ${printable(message)}${about ? ` (${printable(about)})` : ''}`,
       );
     }
   }

@@ -11,11 +11,11 @@ export interface HeartbeatBody {
 /** What became of what queens share, since this one started. */
 export interface BusCounts {
   /** Heartbeats that this queen heard over HTTP and gave to the others. */
-  readonly passed: number;
+  readonly forwarded: number;
   /** Heartbeats of others that its registry was given. */
-  readonly heard: number;
+  readonly received: number;
   /** Those of others that a newer one of the same hive replaced before their turn came: this queen falls behind. */
-  readonly skipped: number;
+  readonly superseded: number;
   /** Those of others that were no heartbeats, or of another hive than their subject says. */
   readonly malformed: number;
   /** Larger than the server takes: the other queens did not hear them. */
@@ -23,7 +23,7 @@ export interface BusCounts {
   /** How often room was planned anew, because another queen had granted some on the same hive first. */
   readonly conflicts: number;
   /** What this queen concludes (`hiveOffline`, ...) is what enters the shared stream. */
-  readonly speaks: boolean;
+  readonly isLeader: boolean;
 }
 
 /**
@@ -47,7 +47,7 @@ export interface Bus {
    * A heartbeat that the registry took: passes it on, and makes its facts last. Resolves with the number up to which the
    * hive's events are safe. Never rejects. `acknowledged`: what the registry itself holds.
    */
-  took(heartbeat: Heartbeat, body: HeartbeatBody, acknowledged: number): number | Promise<number>;
+  publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody, acknowledged: number): number | Promise<number>;
   /** @throws HivepulseError IDEMPOTENCY_CONFLICT, BUS_UNAVAILABLE */
   place(request: PlacementRequest): Promise<PlacementReply>;
   /** False where no such reservation is in force. @throws HivepulseError BUS_UNAVAILABLE */

@@ -40,7 +40,7 @@ export class Lease {
   }
 
   /** Renews it, or takes it where it is free or was let lapse. True where this queen has just become its holder. */
-  async tend(store: LeaseStore): Promise<boolean> {
+  async reconcile(store: LeaseStore): Promise<boolean> {
     const { clock } = this.#options;
     if (this.#revision > 0 && this.held) {
       if (await this.#write(store, this.#revision)) return false;

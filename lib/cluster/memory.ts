@@ -20,7 +20,7 @@ export function memoryBus(
   return {
     state: () => 'memory',
     counts: () => null,
-    took: (_heartbeat, _body, acknowledged) => acknowledged,
+    publishHeartbeat: (_heartbeat, _body, acknowledged) => acknowledged,
     // Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk.
     async place(request) {
       const reply = registry.place(request);

@@ -18,7 +18,6 @@ import type { Registry } from '../queen/registry.js';
 import { type MessageLog, silentLog } from '../util/log.js';
 import { Limiter } from '../util/rate-limiter.js';
 import type { Bus, BusCounts, HeartbeatBody } from './bus.js';
-import { SilentConclusions } from './conclusions.js';
 import { EventStream } from './event-stream.js';
 import { Intake, type IntakeLimits } from './intake.js';
 import type { Journal } from './journal.js';
@@ -26,6 +25,7 @@ import { Lease } from './lease.js';
 import { NatsSession } from './nats-session.js';
 import { explain } from './nats-store.js';
 import { SharedReservations } from './shared-reservations.js';
+import { StandbyEvents } from './standby-events.js';
 
 const compress = promisify(gzip);
 
@@ -64,7 +64,7 @@ export class NatsBus implements Bus {
   readonly #events: EventStream;
   readonly #reservations: SharedReservations;
   readonly #lease: Lease;
-  readonly #silent: SilentConclusions;
+  readonly #silent: StandbyEvents;
   readonly #packages: NatsPackages;
   readonly #replicas: number;
   #session: NatsSession | null = null;
@@ -87,8 +87,8 @@ export class NatsBus implements Bus {
     this.#packages = packages;
     this.#replicas = nats.replicas ?? 1;
     this.#intake = new Intake(registry, limits);
-    this.#silent = new SilentConclusions(clock, silentMs);
-    this.#events = new EventStream(registry, (event) => this.#silent.said(event));
+    this.#silent = new StandbyEvents(clock, silentMs);
+    this.#events = new EventStream(registry, (event) => this.#silent.markPublished(event));
     this.#reservations = new SharedReservations(registry, {
       unanswered: (error) => {
         if (this.#said.take('unanswered') === 0)
@@ -117,25 +117,25 @@ export class NatsBus implements Bus {
   }
 
   /** This queen speaks for the fleet. */
-  get speaks(): boolean {
+  get isLeader(): boolean {
     return this.#readySinceMs !== null && this.#lease.held;
   }
 
   counts(): BusCounts {
-    const { heard, skipped, malformed } = this.#intake;
+    const { heard: received, skipped: superseded, malformed } = this.#intake;
     const { conflicts } = this.#reservations;
     return {
-      passed: this.#passed,
-      heard,
-      skipped,
+      forwarded: this.#passed,
+      received,
+      superseded,
       malformed,
       oversized: this.#oversized,
       conflicts,
-      speaks: this.speaks,
+      isLeader: this.isLeader,
     };
   }
 
-  took(heartbeat: Heartbeat, body: HeartbeatBody): number | Promise<number> {
+  publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody): number | Promise<number> {
     const { id, incarnation } = heartbeat.hive;
     this.#pass(id, body);
     const safe = this.#events.acknowledged(id, incarnation);
@@ -245,10 +245,10 @@ export class NatsBus implements Bus {
       events: this.#events,
       reservations: this.#reservations,
       log: this.#log,
-      onBroken: () => void this.#tend(),
+      onBroken: () => void this.#reconcile(),
       onNewLease: () => this.#lease.forget(),
     });
-    void this.#tend();
+    void this.#reconcile();
   }
 
   #down(): void {
@@ -263,14 +263,14 @@ export class NatsBus implements Bus {
     // Queens that were started together must not ask together.
     const ms = tendMs * (0.85 + 0.3 * Math.random());
     this.#timer = setTimeout(() => {
-      void this.#tend().finally(() => {
+      void this.#reconcile().finally(() => {
         if (!this.#closed) this.#arm();
       });
     }, ms);
     return this.#timer.unref();
   }
 
-  #tend(): Promise<void> {
+  #reconcile(): Promise<void> {
     this.#tending ??= this.#tendOnce().finally(() => {
       this.#tending = null;
     });
@@ -292,7 +292,7 @@ export class NatsBus implements Bus {
     }
     this.#enter();
     try {
-      if (await this.#lease.tend(session.lease())) this.#takeOver();
+      if (await this.#lease.reconcile(session.lease())) this.#onElected();
     } catch {
       // Not renewed: it lapses by itself, and the next round says what is wrong.
     }
@@ -330,12 +330,12 @@ export class NatsBus implements Bus {
   #concluded(draft: EventDraft): void {
     const session = this.#session;
     if (this.#events.local) this.#registry.append(draft);
-    else if (session !== null && this.speaks) this.#events.conclude(session.js, draft);
+    else if (session !== null && this.isLeader) this.#events.conclude(session.js, draft);
     else this.#silent.add(draft);
   }
 
   /** What the former speaker can no longer have said. */
-  #takeOver(): void {
+  #onElected(): void {
     const session = this.#session;
     if (session === null) return;
     this.#log.info('this queen now speaks for the fleet');

@@ -70,21 +70,23 @@ interface Node {
 const asNode = (schema: TSchema): Node => schema as unknown as Node;
 
 /** The schema with nothing let through that it does not name. Event kinds stay open: a fact is kept even if it is new. */
-function strict(node: Node): Node {
+function closeSchema(node: Node): Node {
   if (node === asNode(HiveEvent.properties.kind))
     return { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9.]{0,63}$' } as Node;
   if (node.format === 'date-time') return { type: 'string', pattern: timePattern } as Node;
   const closed: Record<string, unknown> = { ...node };
   if (node.properties !== undefined) {
-    closed.properties = Object.fromEntries(Object.entries(node.properties).map(([key, value]) => [key, strict(value)]));
+    closed.properties = Object.fromEntries(
+      Object.entries(node.properties).map(([key, value]) => [key, closeSchema(value)]),
+    );
     closed.additionalProperties = false;
   } else if (node.patternProperties !== undefined) closed.additionalProperties = false;
-  if (node.items !== undefined) closed.items = strict(node.items);
-  if (node.anyOf !== undefined) closed.anyOf = node.anyOf.map(strict);
+  if (node.items !== undefined) closed.items = closeSchema(node.items);
+  if (node.anyOf !== undefined) closed.anyOf = node.anyOf.map(closeSchema);
   return closed as Node;
 }
 
-const compile = (schema: TSchema) => Compile(strict(asNode(schema)) as TSchema);
+const compile = (schema: TSchema) => Compile(closeSchema(asNode(schema)) as TSchema);
 
 const { gpus, workers, events, faults, ...rest } = HeartbeatSchema.properties;
 /** The frame without what is judged item by item. */
@@ -95,7 +97,7 @@ const lists = { gpus, workers, events, faults } as const;
  * A frame as this version sends it, with every field of its GPUs: where some may be missing, each key there is has to be
  * matched against a pattern of all, which is a fifth of the check. Frames of older hives are judged item by item.
  */
-const whole = compile({
+const exactSchema = compile({
   ...HeartbeatSchema,
   properties: {
     ...HeartbeatSchema.properties,
@@ -123,21 +125,21 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** A copy that holds only what the schema names, with unknown enum values replaced. Wrong types are left for the check. */
-function tidy(node: Node, value: unknown): unknown {
+function stripUnknown(node: Node, value: unknown): unknown {
   if (node.anyOf !== undefined) {
     const some = node.anyOf.find((each) => each.type !== 'null');
-    return value === null || some === undefined ? value : tidy(some, value);
+    return value === null || some === undefined ? value : stripUnknown(some, value);
   }
   if (node.enum !== undefined && typeof value === 'string' && !node.enum.includes(value))
     return unknownValues.get(node) ?? value;
   if (node.items !== undefined && Array.isArray(value)) {
     const item = node.items;
-    return value.map((each) => tidy(item, each));
+    return value.map((each) => stripUnknown(item, each));
   }
   if (node.properties !== undefined && isObject(value)) {
     const copy: Record<string, unknown> = {};
     for (const [key, property] of Object.entries(node.properties))
-      if (Object.hasOwn(value, key)) copy[key] = tidy(property, value[key]);
+      if (Object.hasOwn(value, key)) copy[key] = stripUnknown(property, value[key]);
     return copy;
   }
   return value;
@@ -186,7 +188,7 @@ function detailTooLong(event: HiveEvent): boolean {
 const twice = 'is there twice';
 
 /** What a schema cannot say of one item; null = nothing wrong. */
-function oddity(list: List, item: unknown, seen: Set<string>): { field: string; message: string } | null {
+function semanticError(list: List, item: unknown, seen: Set<string>): { field: string; message: string } | null {
   if (list === 'workers') {
     const worker = item as WorkerSample;
     if (worker.id !== `${worker.group}/${worker.instance}`) return { field: 'id', message: 'is not group/instance' };
@@ -202,26 +204,26 @@ function oddity(list: List, item: unknown, seen: Set<string>): { field: string; 
 }
 
 /** True where nothing has to be cut, replaced or left out: the case of nearly every frame. */
-function isSound(frame: unknown): frame is Heartbeat {
-  if (!whole.Check(frame)) return false;
+function isValidFast(frame: unknown): frame is Heartbeat {
+  if (!exactSchema.Check(frame)) return false;
   const heartbeat = frame as Heartbeat;
   if (!Number.isSafeInteger(heartbeat.seq) || heartbeat.faults.length > maxFaults) return false;
   for (const list of ['workers', 'gpus', 'events'] as const) {
     const seen = new Set<string>();
-    for (const item of heartbeat[list]) if (oddity(list, item, seen) !== null) return false;
+    for (const item of heartbeat[list]) if (semanticError(list, item, seen) !== null) return false;
   }
   return true;
 }
 
 /** The items of one list that are right; each other one becomes a fault. `whole`: nothing that the list names is missing. */
-function keepRight(list: List, given: readonly unknown[], found: Fault[]): { right: unknown[]; whole: boolean } {
+function partitionItems(list: List, given: readonly unknown[], found: Fault[]): { right: unknown[]; whole: boolean } {
   const right: unknown[] = [];
   let whole = true;
   const seen = new Set<string>();
   const node = asNode(lists[list]).items as Node;
   for (const [index, raw] of given.entries()) {
-    const item = tidy(node, raw);
-    const wrong = items[list].Check(item) ? oddity(list, item, seen) : deepest(items[list].Errors(item));
+    const item = stripUnknown(node, raw);
+    const wrong = items[list].Check(item) ? semanticError(list, item, seen) : deepest(items[list].Errors(item));
     if (wrong === null) {
       right.push(item);
       continue;
@@ -256,11 +258,11 @@ export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): Heartbea
       'workers',
       `${frame.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
     );
-  if (isSound(frame)) return { ok: true, heartbeat: frame };
+  if (isValidFast(frame)) return { ok: true, heartbeat: frame };
 
   if (Number.isInteger(frame.schema) && frame.schema !== 1)
     return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(frame.schema)}.`);
-  const head = tidy(asNode(Envelope), frame) as Heartbeat;
+  const head = stripUnknown(asNode(Envelope), frame) as Heartbeat;
   if (!envelope.Check(head)) {
     const { field, message } = deepest(envelope.Errors(head));
     return refuse('INVALID_HEARTBEAT', field, `${field} ${message}.`);
@@ -277,7 +279,7 @@ export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): Heartbea
     const most = list === 'gpus' ? 256 : list === 'events' ? maxEvents : list === 'faults' ? maxFaults : given.length;
     if (given.length > most && list !== 'faults')
       return refuse('INVALID_HEARTBEAT', list, `${list} has ${given.length} entries; at most ${most} are taken.`);
-    const { right, whole } = keepRight(list, given.slice(0, most), found);
+    const { right, whole } = partitionItems(list, given.slice(0, most), found);
     kept[list] = right;
     if (list === 'workers' && !whole) workersComplete = false;
   }

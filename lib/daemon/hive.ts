@@ -12,20 +12,20 @@ import { createGpuSource } from '../gpu/source.js';
 import { EventLog } from '../hive/event-log.js';
 import { type Clock, HeartbeatSender, type SenderLog, systemClock } from '../hive/heartbeat-sender.js';
 import { hiveMetrics } from '../hive/metrics.js';
+import { rendezvousOrder } from '../hive/rendezvous.js';
 import { type HiveControl, type HiveListener, serveControl, serveHive } from '../hive/server.js';
-import { spreadQueens } from '../hive/spread.js';
 import { type Exchange, eitherExchange, httpExchange } from '../hive/transport-http.js';
 import type { NatsExchange } from '../hive/transport-nats.js';
-import { assembleSampler, type SamplerMachine } from '../sampling/create.js';
+import { assembleSampler, type HostReaders } from '../sampling/create.js';
 import { openMachine } from '../sampling/open-machine.js';
-import { ToldStore } from '../sampling/reported.js';
+import { ReportedStore } from '../sampling/reported.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { packageVersion } from '../util/version.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 
 /** What a hive stands on; each has a default, and tests put others in their place. */
-export interface HiveParts {
-  readonly machine?: SamplerMachine;
+export interface HiveDeps {
+  readonly machine?: HostReaders;
   readonly gpu?: GpuSource;
   readonly exchange?: Exchange;
   readonly clock?: Clock;
@@ -117,13 +117,13 @@ async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<
  * listens; the first sample follows within an interval or two. `close` sends the last beat (`stopping`) and ends all of
  * it within two seconds, whatever hangs.
  */
-export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}): Promise<RunningHive> {
+export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
   options.signal?.throwIfAborted();
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const clock = parts.clock ?? systemClock;
   const id = checkId(options.id ?? idOfHost(hostname()));
   const log: SenderLog = options.logger ?? silent;
-  const overHttp = spreadQueens(checkQueens(options.queens ?? []), id);
+  const overHttp = rendezvousOrder(checkQueens(options.queens ?? []), id);
   const http = parts.exchange ? null : httpExchange(readTls(options.tls));
   const nats = options.nats === undefined ? null : await openNats(options.nats, id, log);
   const byHttp = parts.exchange ?? (http as { exchange: Exchange }).exchange;
@@ -198,9 +198,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
     return faults;
   };
   const collect = (): void => {
-    for (const { tells, ...occurrence } of sampler.takeEvents()) {
+    for (const { reportMark, ...occurrence } of sampler.takeEvents()) {
       const event = events.append(occurrence);
-      if (tells !== undefined) told?.sent(event.seq, tells);
+      if (reportMark !== undefined) told?.sent(event.seq, reportMark);
       // Nobody else will acknowledge it.
       if (queens.length === 0) told?.acknowledged(event.seq);
       for (const listener of listeners) listener.event(event);
@@ -317,14 +317,14 @@ export async function startHive(options: HiveOptions = {}, parts: HiveParts = {}
 }
 
 /** Without it a hive tells no exit of the time before it started, rather than the same ones at each start. */
-async function openTold(dir: string, id: string, log: SenderLog): Promise<ToldStore | null> {
+async function openTold(dir: string, id: string, log: SenderLog): Promise<ReportedStore | null> {
   const failed = (error: unknown) =>
     log.warn(
       { err: error },
       `what this hive has told of exits cannot be kept in ${dir}; after a restart of it some may be told twice or not at all`,
     );
   try {
-    return await ToldStore.open(dir, id, failed);
+    return await ReportedStore.open(dir, id, failed);
   } catch (error) {
     failed(error);
     return null;

@@ -13,9 +13,9 @@ import { memoryBus } from '../cluster/memory.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
-import { pace } from '../queen/pace.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
+import { nextRequestedInterval } from '../queen/requested-interval.js';
 import { type KeptReservations, keepReservations } from '../queen/state-file.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { packageRoot } from '../util/package-root.js';
@@ -245,7 +245,10 @@ function tick(registry: Registry): () => void {
     const elapsedMs = performance.now() - lookedAt;
     if (elapsedMs >= paceEveryMs) {
       const { user, system } = process.cpuUsage(used);
-      registry.requestedIntervalMs = pace(registry.requestedIntervalMs, (user + system) / 1000 / elapsedMs);
+      registry.requestedIntervalMs = nextRequestedInterval(
+        registry.requestedIntervalMs,
+        (user + system) / 1000 / elapsedMs,
+      );
       lookedAt = performance.now();
       used = process.cpuUsage();
     }

@@ -1,4 +1,4 @@
-import { faceOf, gpuHealthFaces, plural } from '../present/status.js';
+import { gpuHealthFaces, plural, styleOf } from '../present/status.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 import { allowed, exists, type Host, list, realPath, textOf } from './host.js';
 
@@ -131,7 +131,7 @@ async function checkNvml(host: Host, path: string, explained: boolean): Promise<
   }
   const sick = reading.devices.filter(({ health }) => health !== 'ok');
   const health = sick.map(({ index, health: state }) => {
-    const face = faceOf(gpuHealthFaces, state);
+    const face = styleOf(gpuHealthFaces, state);
     const make = state === 'degraded' || state === 'initializing' ? warn : fail;
     return make('gpuHealth', `GPU ${index} is ${face.word}.`, face.hint || 'nvidia-smi -q says more');
   });

@@ -1,6 +1,6 @@
 import { defaults } from '../contract/defaults.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
-import type { Occurrence } from '../sampling/events.js';
+import type { HiveEventDraft } from '../sampling/events.js';
 
 /** Most events that one heartbeat carries; the rest follows with the next ones. */
 export const eventsPerBeat = 500;
@@ -20,7 +20,7 @@ export class EventLog {
     this.#capacity = Math.max(1, capacity);
   }
 
-  append(occurrence: Occurrence): HiveEvent {
+  append(occurrence: HiveEventDraft): HiveEvent {
     this.#lastSeq += 1;
     const event: HiveEvent = { ...occurrence, seq: this.#lastSeq };
     this.#events.push(event);

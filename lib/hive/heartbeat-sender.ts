@@ -186,7 +186,7 @@ export class HeartbeatSender {
     const tryMs = queens.length > 1 ? (this.#options.tryTimeoutMs ?? defaults.sendTryTimeoutMs) : deadlineMs;
     let outcome: Outcome = { kind: 'failed', failure: { code: 'ABORTED', message: 'aborted' }, waitMs: null };
     let taken: Taken | null = null;
-    this.#goHome();
+    this.#failBack();
     for (let i = 0; i < queens.length && !abort.signal.aborted; i += 1) {
       const at = (this.#preferred + i) % queens.length;
       const queen = queens[at] as string;
@@ -200,7 +200,7 @@ export class HeartbeatSender {
           exchange({ url, headers, body, beat, signal: attempt.signal }),
           attempt.signal,
         );
-        outcome = this.#judge(response, queen);
+        outcome = this.#classifyReply(response, queen);
       } catch (error) {
         const code = attempt.signal.aborted ? 'REQUEST_TIMEOUT' : (systemCode(error) ?? 'REQUEST_FAILED');
         const what = attempt.signal.aborted ? `no answer within ${tryMs} ms` : (error as Error).message;
@@ -213,7 +213,7 @@ export class HeartbeatSender {
         // One that can't pass it on is heard by nobody else: the others are told too, and one that can is stayed with.
         taken = best(taken, outcome);
         if (outcome.reply.degraded === true && queens.length > 1) continue;
-        this.#stay(at);
+        this.#stickTo(at);
         return taken;
       }
       if (taken !== null) continue;
@@ -223,13 +223,13 @@ export class HeartbeatSender {
     return taken ?? outcome;
   }
 
-  #stay(at: number): void {
+  #stickTo(at: number): void {
     if (at !== this.#preferred) this.#awaySinceMs = this.#clock.now();
     this.#preferred = at;
   }
 
   /** After a while elsewhere the first of the list is tried again, each hive at its own time: so they come back spread. */
-  #goHome(): void {
+  #failBack(): void {
     if (this.#preferred === 0) return;
     const stayMs = this.#options.homeAfterMs ?? homeAfterMs;
     if (this.#clock.now() - this.#awaySinceMs < stayMs * this.#homeJitter) return;
@@ -238,7 +238,7 @@ export class HeartbeatSender {
     this.#homeJitter = 0.5 + this.#random();
   }
 
-  #judge(response: ExchangeResponse, queen: string): Outcome {
+  #classifyReply(response: ExchangeResponse, queen: string): Outcome {
     const { status, body } = response;
     if (status === 200) {
       const reply = parseReply(body);

@@ -6,7 +6,7 @@ import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { bearerOf, hostName, isLocalName, isLoopbackAddress, TokenTable } from '../http/auth.js';
 import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
-import { letGoOfVanished } from '../http/vanished-peers.js';
+import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 
 /** What the hive's own server shows. */
@@ -104,7 +104,7 @@ export async function serveHive(
     return reply.send(snapshot);
   });
   registerEvents(app, view);
-  letGoOfVanished(app.server);
+  endVanishedPeers(app.server);
   await extend?.(app);
   try {
     const url = await app.listen({ host, port });

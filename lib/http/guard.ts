@@ -35,7 +35,7 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
   // Read here: the plugin's own hook runs later, and heartbeats do without it.
   const tokenInCookie = (header: string | undefined): string | null =>
     header === undefined ? null : (fastifyCookie.parse(header)[sessionCookie] ?? null);
-  const judge = (request: FastifyRequest): void => {
+  const authorize = (request: FastifyRequest): void => {
     if (loopback) checkHost(request, allowed);
     checkOrigin(request, allowed, loopback);
     if (!tokens.required) return;
@@ -65,7 +65,7 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
   // With a callback: a promise for each request would cost more than the check.
   app.addHook('onRequest', (request, _reply, done) => {
     try {
-      judge(request);
+      authorize(request);
     } catch (error) {
       done(error as Error);
       return;

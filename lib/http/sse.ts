@@ -50,7 +50,7 @@ export const streamLimits: StreamLimits = {
 };
 
 /** What a client that read too slowly had lost when it was closed. */
-export interface PartedReader {
+export interface SlowConsumer {
   /** Events that were dropped for want of room. */
   readonly dropped: number;
   /** Events that still waited. */
@@ -76,7 +76,7 @@ export class StreamClient {
   readonly #wholeHive: WholeHive;
   readonly #newSnapshot: NewSnapshot;
   readonly #now: () => number;
-  readonly #onClose: (client: StreamClient, parted: PartedReader | null) => void;
+  readonly #onClose: (client: StreamClient, parted: SlowConsumer | null) => void;
   readonly #hives = new Set<string>();
   /** What must go out before anything else: the snapshot, piece by piece. */
   #backlog: Iterator<Buffer> | null = null;
@@ -103,7 +103,7 @@ export class StreamClient {
     /** Where it stands once what it begins with is read. */
     standsAt: string;
     now: () => number;
-    onClose: (client: StreamClient, parted: PartedReader | null) => void;
+    onClose: (client: StreamClient, parted: SlowConsumer | null) => void;
   }) {
     this.#response = options.response;
     this.#limits = options.limits;
@@ -191,7 +191,7 @@ export class StreamClient {
     this.#response.destroy();
   }
 
-  #end(parted: PartedReader | null = null): void {
+  #end(parted: SlowConsumer | null = null): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#backlog = null;

@@ -84,17 +84,17 @@ export type WorkerFile = (typeof workerFiles)[number];
 
 export const rowFlags = {
   /** The cgroup was removed (ENODEV on a kept descriptor, ENOENT on opening). */
-  gone: 1,
+  removed: 1,
   /** Some file that exists could not be read; `errors` says which and why. */
   partial: 2,
   /** A threaded cgroup: cgroup.procs answers EOPNOTSUPP. */
   threaded: 4,
   /** Descriptors ran out: its files are opened, read and closed each pass. */
-  unkept: 8,
+  uncached: 8,
 } as const;
 
 /** Bit of a row's flags, set by `RelayReader` alone: nothing is known of the worker, for a read of its files does not return. */
-export const stuckFlag = 16;
+export const stalledFlag = 16;
 
 /** One finished pass over all workers. Rows are in the order of the slots given by `add`; a freed slot has flags `gone`. */
 export interface RawPass {

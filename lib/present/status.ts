@@ -12,7 +12,7 @@ import type { GpuSample, HiveInfo, WorkerSample } from '../contract/heartbeat.js
 export type Tone = 'good' | 'active' | 'waiting' | 'warning' | 'bad' | 'unknown';
 
 /** ANSI colour (SGR parameter) of a tone in a terminal. */
-export const toneAnsi: Readonly<Record<Tone, string>> = {
+export const ansiOf: Readonly<Record<Tone, string>> = {
   good: '32',
   active: '34',
   waiting: '36',
@@ -21,7 +21,7 @@ export const toneAnsi: Readonly<Record<Tone, string>> = {
   unknown: '90',
 };
 
-export interface Face {
+export interface StatusStyle {
   readonly word: string;
   /** One column wide in every terminal font. */
   readonly symbol: string;
@@ -30,11 +30,11 @@ export interface Face {
   readonly hint: string;
 }
 
-const face = (word: string, symbol: string, tone: Tone, hint = ''): Face => ({ word, symbol, tone, hint });
+const face = (word: string, symbol: string, tone: Tone, hint = ''): StatusStyle => ({ word, symbol, tone, hint });
 
 export const unknownFace = face('unknown', '?', 'unknown', 'Not known to this version.');
 
-export const livenessFaces: Readonly<Record<Liveness, Face>> = {
+export const livenessFaces: Readonly<Record<Liveness, StatusStyle>> = {
   online: face('online', '●', 'good'),
   late: face('late', '◐', 'warning', 'Three beats are missing; it may only be slow.'),
   offline: face(
@@ -45,21 +45,21 @@ export const livenessFaces: Readonly<Record<Liveness, Face>> = {
   ),
 };
 
-export const hiveStateFaces: Readonly<Record<HiveInfo['state'], Face>> = {
+export const hiveStateFaces: Readonly<Record<HiveInfo['state'], StatusStyle>> = {
   starting: face('starting', '◔', 'waiting', 'Its first samples are on their way.'),
   ready: face('ready', '●', 'good'),
   draining: face('draining', '◒', 'warning', 'It takes no new workers.'),
   stopping: face('stopping', '◌', 'unknown', 'The hive is ending; its workers live on.'),
 };
 
-export const workerStateFaces: Readonly<Record<WorkerSample['state'], Face>> = {
+export const workerStateFaces: Readonly<Record<WorkerSample['state'], StatusStyle>> = {
   busy: face('busy', '▲', 'active'),
   idle: face('idle', '●', 'good'),
   starting: face('starting', '◔', 'waiting', 'Not ready yet.'),
   unknown: face('unknown', '?', 'unknown', 'Its GPU cannot be read, so busy and idle cannot be told apart.'),
 };
 
-export const gpuHealthFaces: Readonly<Record<GpuSample['health'], Face>> = {
+export const gpuHealthFaces: Readonly<Record<GpuSample['health'], StatusStyle>> = {
   ok: face('ok', '●', 'good'),
   degraded: face(
     'degraded',
@@ -95,15 +95,15 @@ export const gpuHealthFaces: Readonly<Record<GpuSample['health'], Face>> = {
 };
 
 /** The face of `key`; a value of a newer version is shown by its own name, as unknown. */
-export function faceOf(faces: Readonly<Record<string, Face>>, key: string): Face {
-  return Object.hasOwn(faces, key) ? (faces[key] as Face) : { ...unknownFace, word: key };
+export function styleOf(faces: Readonly<Record<string, StatusStyle>>, key: string): StatusStyle {
+  return Object.hasOwn(faces, key) ? (faces[key] as StatusStyle) : { ...unknownFace, word: key };
 }
 
 /** What a worker or GPU is, as far as is known: nobody knows of an offline hive what is still idle or well there. */
-export const workerFace = (worker: { readonly state: string; readonly liveness: Liveness }): Face =>
-  worker.liveness === 'offline' ? livenessFaces.offline : faceOf(workerStateFaces, worker.state);
-export const gpuFace = (gpu: { readonly health: string; readonly liveness: Liveness }): Face =>
-  gpu.liveness === 'offline' ? livenessFaces.offline : faceOf(gpuHealthFaces, gpu.health);
+export const workerFace = (worker: { readonly state: string; readonly liveness: Liveness }): StatusStyle =>
+  worker.liveness === 'offline' ? livenessFaces.offline : styleOf(workerStateFaces, worker.state);
+export const gpuFace = (gpu: { readonly health: string; readonly liveness: Liveness }): StatusStyle =>
+  gpu.liveness === 'offline' ? livenessFaces.offline : styleOf(gpuHealthFaces, gpu.health);
 
 /** Said where values of a hive that is not heard are shown; null: they are of now. */
 export const oldValuesText = (liveness: Liveness): string | null =>
@@ -202,7 +202,7 @@ export interface EventLike {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-export const eventFaces: Readonly<Record<string, Face>> = {
+export const eventFaces: Readonly<Record<string, StatusStyle>> = {
   workerStarted: face('started', '+', 'active'),
   workerExited: face('exited', '−', 'unknown'),
   oomKill: face('out of memory', '✕', 'bad'),

@@ -1,7 +1,7 @@
+import { holds } from './capacity.js';
 import type { HistoryStore } from './history.js';
 import { type Indexes, labelPair } from './indexes.js';
 import { compareWorkers, type WorkerRecord, workerKey } from './records.js';
-import { holds } from './room.js';
 import type { SortedSet } from './sorted-set.js';
 
 /** Compares every index with the records themselves, both ways: nothing missing, nothing left over, all in order. */

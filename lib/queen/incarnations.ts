@@ -23,7 +23,7 @@ export type Verdict = 'next' | 'restarted' | 'staleSeq' | 'latePacket' | 'duplic
  * current one arrives while that one is being heard: a packet that was under way. Refused, and no cause for alarm.
  * `duplicate`: a replaced run still speaks after that deadline, so two hives share one id.
  */
-export function judge(
+export function classifyHeartbeat(
   known: Readonly<Incarnations>,
   beat: { readonly incarnation: string; readonly seq: number; readonly startedAt: string },
   nowMs: number,

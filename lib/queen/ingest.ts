@@ -8,11 +8,11 @@ import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
 export interface Delta {
   readonly changed: WorkerRecord[];
   readonly appeared: WorkerRecord[];
-  readonly gone: WorkerRecord[];
+  readonly removed: WorkerRecord[];
   /** Workers whose state is another, with what it was. */
-  readonly flipped: { readonly worker: WorkerRecord; readonly from: WorkerSample['state'] }[];
+  readonly stateChanged: { readonly worker: WorkerRecord; readonly from: WorkerSample['state'] }[];
   /** Some worker holds other GPUs than before. */
-  holding: boolean;
+  gpusChanged: boolean;
 }
 
 /** Merges the workers of a frame into a hive: touches what differs, and makes nothing for a worker that did not change. */
@@ -24,7 +24,7 @@ export function mergeWorkers(
   replaces: boolean,
   nowMs: number,
 ): Delta {
-  const delta: Delta = { changed: [], appeared: [], gone: [], flipped: [], holding: false };
+  const delta: Delta = { changed: [], appeared: [], removed: [], stateChanged: [], gpusChanged: false };
   const beat = hive.beat;
   let named = 0;
   let holding = false;
@@ -52,7 +52,7 @@ export function mergeWorkers(
         delta.changed.push(worker);
         if (model !== sample.model || state !== sample.state || reservationId !== sample.reservationId)
           indexes.moveWorker(worker, { model, state, reservationId });
-        if (state !== sample.state) delta.flipped.push({ worker, from: state });
+        if (state !== sample.state) delta.stateChanged.push({ worker, from: state });
         if (labels !== sample.labels) indexes.setLabels(worker);
       }
       worker.picks = 0;
@@ -68,11 +68,11 @@ export function mergeWorkers(
       if (worker.beat === beat) continue;
       if (frame.workersComplete || replaces) {
         forgetWorker(indexes, history, worker);
-        delta.gone.push(worker);
+        delta.removed.push(worker);
       } else worker.unseenSinceMs ??= hive.heardAtMs;
     }
   }
-  if (holding || delta.appeared.length > 0 || delta.gone.length > 0) delta.holding = true;
+  if (holding || delta.appeared.length > 0 || delta.removed.length > 0) delta.gpusChanged = true;
   return delta;
 }
 

@@ -1,8 +1,8 @@
+import { holds } from './capacity.js';
 import { type Indexes, labelPair } from './indexes.js';
 import type { GpuQuery, HiveQuery, WorkerQuery, WorkerSort } from './queries.js';
-import { type Place, pageSize, readCursor, writeCursor } from './queries.js';
+import { type CursorKey, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
-import { holds } from './room.js';
 import type { SortedSet } from './sorted-set.js';
 
 interface Slice<T> {
@@ -11,7 +11,12 @@ interface Slice<T> {
 }
 
 /** Takes one page off a walk that begins at the cursor. */
-function take<T>(walk: Iterable<T>, limit: number, matches: (item: T) => boolean, place: (item: T) => Place): Slice<T> {
+function take<T>(
+  walk: Iterable<T>,
+  limit: number,
+  matches: (item: T) => boolean,
+  place: (item: T) => CursorKey,
+): Slice<T> {
   const items: T[] = [];
   for (const item of walk) {
     if (!matches(item)) continue;
@@ -50,7 +55,7 @@ export function listGpus(indexes: Indexes, query: GpuQuery): Slice<GpuRecord> {
   );
 }
 
-function* walkGpus(indexes: Indexes, only: string | undefined, after: Place | null): Generator<GpuRecord, void> {
+function* walkGpus(indexes: Indexes, only: string | undefined, after: CursorKey | null): Generator<GpuRecord, void> {
   const [, , hiveId, uuid] = after ?? [];
   const single = only === undefined ? undefined : indexes.hives.get(only);
   const hives =
@@ -108,7 +113,7 @@ function walkWorkers(
   indexes: Indexes,
   query: WorkerQuery,
   pairs: readonly string[],
-  after: Place | null,
+  after: CursorKey | null,
 ): Iterable<WorkerRecord> {
   if (query.hive !== undefined) {
     const hive = indexes.hives.get(query.hive);
@@ -129,14 +134,14 @@ function walkWorkers(
   );
 }
 
-function* ofHive(hive: HiveRecord, after: Place | null): Generator<WorkerRecord, void> {
+function* ofHive(hive: HiveRecord, after: CursorKey | null): Generator<WorkerRecord, void> {
   const [, , hiveId, id] = after ?? [];
   for (const worker of hive.workerOrder)
     if (hiveId === undefined || hive.id > hiveId || worker.sample.id > id!) yield worker;
 }
 
 /** Every worker, in order of hive and id. */
-export function* allWorkers(indexes: Indexes, after: Place | null = null): Generator<WorkerRecord, void> {
+export function* allWorkers(indexes: Indexes, after: CursorKey | null = null): Generator<WorkerRecord, void> {
   const [, , hiveId] = after ?? [];
   for (const hive of indexes.hiveOrder.from(hiveId === undefined ? undefined : (one) => (one.id < hiveId ? -1 : 0)))
     yield* ofHive(hive, hive.id === hiveId ? after : null);
@@ -186,7 +191,7 @@ function listSorted(
 }
 
 /** Workers that hold a GPU with this much room, those on the emptiest first (to within 256 MiB). */
-export function* holdersOfRoom(indexes: Indexes, bytes: number): Generator<WorkerRecord, void> {
+export function* workersByFreeVram(indexes: Indexes, bytes: number): Generator<WorkerRecord, void> {
   const seen = new Set<WorkerRecord>();
   for (const gpu of indexes.gpusByFree.atLeast(bytes)) {
     if (gpu.workerCount === 0) continue;

@@ -18,7 +18,7 @@ export const livenessLimits = (given: Partial<LivenessLimits> = {}): LivenessLim
 });
 
 /** What a silence means. `removed`: the hive and all its workers are forgotten. */
-export type Standing = Liveness | 'removed';
+export type LivenessState = Liveness | 'removed';
 
 /** Silences, in ms since the last beat, at which a hive becomes late, offline and removed; each at least the one before. */
 export interface Thresholds {
@@ -35,7 +35,7 @@ export function thresholds(intervalMs: number, limits: LivenessLimits = liveness
 }
 
 /** The standing after a silence. Pure; the boundary itself belongs to the worse one. */
-export function standing(silenceMs: number, limits: Thresholds): Standing {
+export function livenessAfter(silenceMs: number, limits: Thresholds): LivenessState {
   if (silenceMs >= limits.removedMs) return 'removed';
   if (silenceMs >= limits.offlineMs) return 'offline';
   if (silenceMs >= limits.lateMs) return 'late';
@@ -43,7 +43,7 @@ export function standing(silenceMs: number, limits: Thresholds): Standing {
 }
 
 /** The silence at which the standing changes next. */
-export function nextChangeMs(now: Standing, limits: Thresholds): number {
+export function nextChangeMs(now: LivenessState, limits: Thresholds): number {
   if (now === 'online') return limits.lateMs;
   if (now === 'late') return limits.offlineMs;
   if (now === 'offline') return limits.removedMs;

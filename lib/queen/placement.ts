@@ -34,7 +34,7 @@ interface Fit extends Candidate {
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 /** Where a worker would fit, best first, and why each other host was refused. Pure; order does not depend on that of the hosts. */
-export function plan(
+export function placementCandidates(
   hosts: Iterable<PlacementHost>,
   request: PlacementRequest,
 ): { readonly candidates: Candidate[]; readonly refusals: Refusal[] } {

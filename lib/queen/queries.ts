@@ -68,11 +68,11 @@ export function pageSize(limit: number | undefined): number {
 }
 
 /** Where a page ended: the sort it belongs to, the value of the last item there, and its place in the order of keys. */
-export type Place = readonly [sort: string, value: number | null, ...key: string[]];
+export type CursorKey = readonly [sort: string, value: number | null, ...key: string[]];
 
-export const writeCursor = (place: Place): string => Buffer.from(JSON.stringify(place)).toString('base64url');
+export const writeCursor = (place: CursorKey): string => Buffer.from(JSON.stringify(place)).toString('base64url');
 
-export function readCursor(cursor: string, sort: string, parts: number): Place {
+export function readCursor(cursor: string, sort: string, parts: number): CursorKey {
   let place: unknown;
   try {
     place = JSON.parse(Buffer.from(cursor, 'base64url').toString());

@@ -18,15 +18,17 @@ import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
 import { HivepulseError } from '../util/errors.js';
 import { audit } from './audit.js';
-import { Chronicle } from './chronicle.js';
+import { CapacityTracker } from './capacity.js';
+import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
-import { type Incarnations, judge, replaceRun } from './incarnations.js';
+import { classifyHeartbeat, type Incarnations, replaceRun } from './incarnations.js';
 import { Indexes } from './indexes.js';
 import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
-import { allWorkers, holdersOfRoom, listGpus, listHives, listWorkers } from './lists.js';
+import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
-import { plan } from './placement.js';
+import { LivenessMonitor } from './liveness-monitor.js';
+import { placementCandidates } from './placement.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import { RateCounter } from './rate-counter.js';
 import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
@@ -41,19 +43,17 @@ import type {
   RegistryOptions,
 } from './registry-options.js';
 import {
+  type ActiveReservation,
   claim,
-  type Held,
   requestText,
   reservationView,
   restore,
   type SavedReservation,
   save,
 } from './reservations.js';
-import { Room } from './room.js';
 import { isReady, isSchedulable, pickBest } from './scheduling.js';
 import { count, totals } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
-import { Watch } from './watch.js';
 
 export type * from './registry-options.js';
 
@@ -82,14 +82,14 @@ export class Registry {
   readonly #clock: () => number;
   readonly #wallClock: () => number;
   readonly #random: () => number;
-  readonly #watch: Watch;
+  readonly #watch: LivenessMonitor;
   readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
   readonly #warmUntilMs: number;
   readonly #indexes = new Indexes();
   readonly #history: HistoryStore;
-  readonly #room = new Room(this.#indexes);
-  readonly #chronicle: Chronicle;
+  readonly #room = new CapacityTracker(this.#indexes);
+  readonly #chronicle: EventPublisher;
   readonly #removed: string[] = [];
   readonly #beats: RateCounter;
 
@@ -97,22 +97,29 @@ export class Registry {
     this.#clock = options.clock ?? (() => performance.now());
     this.#wallClock = options.wallClock ?? Date.now;
     this.#random = options.random ?? Math.random;
-    this.#watch = new Watch(new ListeningClock(this.#clock, options.tickMs ?? null), livenessLimits(options), {
-      changed: (hive, from, silenceMs) =>
-        this.#chronicle.conclude(livenessKinds[hive.liveness], hive.id, { from, silentMs: Math.round(silenceMs) }),
-      removed: (hive) => {
-        if (this.#removed.length >= removedKept) this.#removed.shift();
-        this.#removed.push(hive.id);
-        this.#remove(hive, 'silent');
+    this.#watch = new LivenessMonitor(
+      new ListeningClock(this.#clock, options.tickMs ?? null),
+      livenessLimits(options),
+      {
+        changed: (hive, from, silenceMs) =>
+          this.#chronicle.publishHiveEvent(livenessKinds[hive.liveness], hive.id, {
+            from,
+            silentMs: Math.round(silenceMs),
+          }),
+        removed: (hive) => {
+          if (this.#removed.length >= removedKept) this.#removed.shift();
+          this.#removed.push(hive.id);
+          this.#remove(hive, 'silent');
+        },
       },
-    });
+    );
     this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#warmUntilMs = this.#clock() + (options.warmingMs ?? defaults.warmingMs);
     this.#history = new HistoryStore(options.historyRings ?? defaultHistoryRings);
     this.#beats = new RateCounter(rateSeconds, this.#clock());
     this.queenId = options.queenId ?? randomUUID();
-    this.#chronicle = new Chronicle(options, randomUUID().slice(0, 8));
+    this.#chronicle = new EventPublisher(options, randomUUID().slice(0, 8));
   }
 
   /** True until the fleet had time to be heard: what is missing may only not have spoken yet. */
@@ -135,7 +142,7 @@ export class Registry {
     let hive = this.#indexes.hives.get(id);
     let arrival: Arrival = 'next';
     if (hive) {
-      const verdict = judge(hive.incarnations, { incarnation, seq: frame.seq, startedAt }, listeningMs);
+      const verdict = classifyHeartbeat(hive.incarnations, { incarnation, seq: frame.seq, startedAt }, listeningMs);
       if (verdict === 'staleSeq')
         return refused('STALE_SEQ', `seq ${frame.seq} is not after ${hive.incarnations.seq}; the newer beat stands`);
       if (verdict === 'latePacket')
@@ -163,14 +170,14 @@ export class Registry {
     const replaces = arrival === 'restarted';
     const delta = mergeWorkers(this.#indexes, this.#history, hive, frame, replaces, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.#indexes.setLabels(worker);
-    mergeGpus(this.#indexes, this.#history, hive, frame, replaces, delta.holding, nowMs);
+    mergeGpus(this.#indexes, this.#history, hive, frame, replaces, delta.gpusChanged, nowMs);
     hive.incarnations.seq = frame.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;
     hive.intervalMs = intervalMs;
     hive.liveness = 'online';
     this.#room.refresh(hive);
-    this.#watch.heard(hive);
+    this.#watch.touch(hive);
     this.#beats.add(nowMs);
     const { host } = frame;
     this.#history.add(hive.ring, nowMs, host.cpuPercent, host.memoryAvailableBytes, host.load1, hive.workers.size);
@@ -269,7 +276,7 @@ export class Registry {
 
   /** Workers that hold a GPU whose own free VRAM is at least `bytes`; the most free first. */
   findWorkersWithCapacity(bytes: number, options: FindOptions = {}): WorkerView[] {
-    return this.#find(holdersOfRoom(this.#indexes, bytes), options);
+    return this.#find(workersByFreeVram(this.#indexes, bytes), options);
   }
 
   /**
@@ -331,10 +338,10 @@ export class Registry {
     const key = request.idempotencyKey;
     const earlier = key === undefined ? undefined : this.#room.reservations.withKey(key);
     if (earlier) return this.#again(earlier, request, nowMs);
-    const { candidates, refusals } = plan(this.#room.hosts(), request);
+    const { candidates, refusals } = placementCandidates(this.#room.hosts(), request);
     const best = candidates[0];
     const held = best && request.reserveSeconds !== undefined ? claim(best, request, nowMs) : null;
-    if (held) this.#room.hold(held);
+    if (held) this.#room.reserve(held);
     return {
       candidates: candidates.slice(0, maxListed),
       candidateCount: candidates.length,
@@ -369,7 +376,7 @@ export class Registry {
   adoptReservation(saved: SavedReservation): boolean {
     const nowMs = this.#nowMs();
     const held = restore(saved, nowMs, this.#wallClock());
-    if (held) this.#room.hold(held);
+    if (held) this.#room.reserve(held);
     return held !== null;
   }
 
@@ -479,7 +486,7 @@ export class Registry {
   }
 
   /** The same answer as the first time, as it stands now. */
-  #again(held: Held, request: PlacementRequest, nowMs: number): PlacementReply {
+  #again(held: ActiveReservation, request: PlacementRequest, nowMs: number): PlacementReply {
     if (held.request !== requestText(request))
       throw new HivepulseError(
         'IDEMPOTENCY_CONFLICT',
@@ -520,7 +527,7 @@ export class Registry {
       heardAtMs: nowMs,
       dueMs: Number.POSITIVE_INFINITY,
       beat: 0,
-      ackEventSeq: this.#chronicle.recall(id, incarnation),
+      ackEventSeq: this.#chronicle.loadAckedSeq(id, incarnation),
       workers: new Map(),
       workerOrder: [],
       gpus: new Map(),
@@ -539,18 +546,18 @@ export class Registry {
     for (const gpu of hive.gpuOrder) forgetGpu(this.#indexes, this.#history, gpu);
     hive.gpuOrder = [];
     this.#history.close(hive.ring);
-    this.#watch.forget(hive);
-    if (reason === 'silent') this.#chronicle.remember(hive);
+    this.#watch.untrack(hive);
+    if (reason === 'silent') this.#chronicle.saveAckedSeq(hive);
     this.#indexes.hives.delete(hive.id);
     this.#indexes.hiveOrder.delete(hive);
-    this.#chronicle.conclude('hiveRemoved', hive.id, { reason, workers });
+    this.#chronicle.publishHiveEvent('hiveRemoved', hive.id, { reason, workers });
   }
 
   #duplicate(hive: HiveRecord, frame: Heartbeat, nowMs: number): HeartbeatOutcome {
     const message = `another hive speaks as ${hive.id}, from ${hive.info.hostname}; give one of them another --id`;
     if (hive.duplicateAtMs === null || nowMs - hive.duplicateAtMs >= duplicateEveryMs) {
       hive.duplicateAtMs = nowMs;
-      this.#chronicle.conclude('duplicateHiveId', hive.id, {
+      this.#chronicle.publishHiveEvent('duplicateHiveId', hive.id, {
         hostname: frame.hive.hostname,
         incarnation: frame.hive.incarnation,
         currentHostname: hive.info.hostname,
@@ -562,25 +569,26 @@ export class Registry {
 
   /** Says what a beat brought: the hive's own facts first, then what follows from them, then the changed rows. */
   #tell(hive: HiveRecord, frame: Heartbeat, arrival: Arrival, before: Liveness, delta: Delta): void {
-    if (arrival === 'joined') this.#chronicle.conclude('hiveJoined', hive.id, { workers: hive.workers.size });
+    if (arrival === 'joined') this.#chronicle.publishHiveEvent('hiveJoined', hive.id, { workers: hive.workers.size });
     else if (arrival === 'restarted')
-      this.#chronicle.conclude('hiveRestarted', hive.id, { workers: hive.workers.size });
-    else if (arrival === 'back') this.#chronicle.conclude('hiveOnline', hive.id, { from: before });
+      this.#chronicle.publishHiveEvent('hiveRestarted', hive.id, { workers: hive.workers.size });
+    else if (arrival === 'back') this.#chronicle.publishHiveEvent('hiveOnline', hive.id, { from: before });
 
-    this.#chronicle.facts(hive, frame.events);
+    this.#chronicle.ingestHiveEvents(hive, frame.events);
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
       for (const worker of delta.appeared)
-        this.#chronicle.concludeOf('workerAppeared', worker, { state: worker.sample.state });
-    for (const worker of delta.gone) this.#chronicle.concludeOf('workerGone', worker, { state: worker.sample.state });
-    for (const { worker, from } of delta.flipped)
-      this.#chronicle.concludeOf('workerStateChanged', worker, { from, to: worker.sample.state });
+        this.#chronicle.publishWorkerEvent('workerAppeared', worker, { state: worker.sample.state });
+    for (const worker of delta.removed)
+      this.#chronicle.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
+    for (const { worker, from } of delta.stateChanged)
+      this.#chronicle.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
 
-    if (!this.#chronicle.heard) return;
+    if (!this.#chronicle.hasListeners) return;
     const heartbeat: StreamHeartbeat = {
       hive: hiveView(hive, hive.heardAtMs),
       workers: delta.changed.map((worker) => workerView(worker, hive.heardAtMs)),
-      gone: delta.gone.map(workerKey),
+      gone: delta.removed.map(workerKey),
       whole: arrival === 'joined' || arrival === 'restarted',
     };
     this.#chronicle.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat });

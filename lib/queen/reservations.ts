@@ -3,7 +3,7 @@ import type { PlacementRequest, Reservation } from '../contract/api.js';
 import type { Candidate } from './placement.js';
 
 /** Room promised to a worker that is not there yet. Times by the clock given. */
-export interface Held {
+export interface ActiveReservation {
   readonly id: string;
   readonly idempotencyKey: string | null;
   /** The request it answers, so that a key used again for another one is noticed. */
@@ -27,9 +27,9 @@ export interface Used {
  * charge is what is claimed and not yet used.
  */
 export class Reservations {
-  readonly #byId = new Map<string, Held>();
-  readonly #byKey = new Map<string, Held>();
-  readonly #byHive = new Map<string, Set<Held>>();
+  readonly #byId = new Map<string, ActiveReservation>();
+  readonly #byKey = new Map<string, ActiveReservation>();
+  readonly #byHive = new Map<string, Set<ActiveReservation>>();
   /** Told after every change: where they are kept on disk, or shared. */
   onChange: (() => void) | null = null;
 
@@ -37,23 +37,23 @@ export class Reservations {
     return this.#byId.size;
   }
 
-  get(id: string): Held | undefined {
+  get(id: string): ActiveReservation | undefined {
     return this.#byId.get(id);
   }
 
-  withKey(key: string): Held | undefined {
+  withKey(key: string): ActiveReservation | undefined {
     return this.#byKey.get(key);
   }
 
-  ofHive(hive: string): ReadonlySet<Held> | undefined {
+  ofHive(hive: string): ReadonlySet<ActiveReservation> | undefined {
     return this.#byHive.get(hive);
   }
 
-  all(): IterableIterator<Held> {
+  all(): IterableIterator<ActiveReservation> {
     return this.#byId.values();
   }
 
-  add(held: Held): void {
+  add(held: ActiveReservation): void {
     this.#forget(held.id);
     this.#byId.set(held.id, held);
     if (held.idempotencyKey !== null) this.#byKey.set(held.idempotencyKey, held);
@@ -64,7 +64,7 @@ export class Reservations {
   }
 
   /** The one removed, or undefined where there is none. */
-  remove(id: string): Held | undefined {
+  remove(id: string): ActiveReservation | undefined {
     const held = this.#forget(id);
     if (held) this.onChange?.();
     return held;
@@ -77,7 +77,7 @@ export class Reservations {
     return due;
   }
 
-  #forget(id: string): Held | undefined {
+  #forget(id: string): ActiveReservation | undefined {
     const held = this.#byId.get(id);
     if (!held) return undefined;
     this.#byId.delete(id);
@@ -97,7 +97,11 @@ export class Reservations {
 }
 
 /** Room on one GPU that is promised and not yet used. */
-export function unusedVram(held: Iterable<Held>, gpuUuid: string, used: (held: Held) => Used): number {
+export function unusedVram(
+  held: Iterable<ActiveReservation>,
+  gpuUuid: string,
+  used: (held: ActiveReservation) => Used,
+): number {
   let bytes = 0;
   for (const one of held)
     if (one.gpuUuids.includes(gpuUuid)) bytes += Math.max(0, one.vramBytes - used(one).vramBytes(gpuUuid));
@@ -105,13 +109,13 @@ export function unusedVram(held: Iterable<Held>, gpuUuid: string, used: (held: H
 }
 
 /** Host memory that is promised and not yet used. */
-export function unusedMemory(held: Iterable<Held>, used: (held: Held) => Used): number {
+export function unusedMemory(held: Iterable<ActiveReservation>, used: (held: ActiveReservation) => Used): number {
   let bytes = 0;
   for (const one of held) bytes += Math.max(0, one.memoryBytes - used(one).memoryBytes);
   return bytes;
 }
 
-export function reservationView(held: Held, nowMs: number): Reservation {
+export function reservationView(held: ActiveReservation, nowMs: number): Reservation {
   return {
     id: held.id,
     hive: held.hive,
@@ -130,7 +134,7 @@ export function requestText(request: PlacementRequest): string {
 }
 
 /** Room on a candidate, for as long as the request says. */
-export const claim = (candidate: Candidate, request: PlacementRequest, nowMs: number): Held => ({
+export const claim = (candidate: Candidate, request: PlacementRequest, nowMs: number): ActiveReservation => ({
   id: randomUUID(),
   idempotencyKey: request.idempotencyKey ?? null,
   request: requestText(request),
@@ -142,17 +146,21 @@ export const claim = (candidate: Candidate, request: PlacementRequest, nowMs: nu
 });
 
 /** A reservation as it outlives a process. `expiresAt`: milliseconds since the Unix epoch. */
-export type SavedReservation = Omit<Held, 'expiresAtMs'> & { readonly expiresAt: number };
+export type SavedReservation = Omit<ActiveReservation, 'expiresAtMs'> & { readonly expiresAt: number };
 
 /** Longest a reservation lasts; a wall clock that was set back must not make one last for ever. */
 export const maxReserveMs = 3_600_000;
 
-export function save({ expiresAtMs, ...held }: Held, nowMs: number, wallMs: number): SavedReservation {
+export function save({ expiresAtMs, ...held }: ActiveReservation, nowMs: number, wallMs: number): SavedReservation {
   return { ...held, expiresAt: Math.round(wallMs + expiresAtMs - nowMs) };
 }
 
 /** Null where its time is over. */
-export function restore({ expiresAt, ...saved }: SavedReservation, nowMs: number, wallMs: number): Held | null {
+export function restore(
+  { expiresAt, ...saved }: SavedReservation,
+  nowMs: number,
+  wallMs: number,
+): ActiveReservation | null {
   const leftMs = Math.min(expiresAt - wallMs, maxReserveMs);
   return leftMs > 0 ? { ...saved, expiresAtMs: nowMs + leftMs } : null;
 }

@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, relative } from 'node:path';
 import { chooseMount, locateCgroups, parseMountinfo } from '../cgroup/locate.js';
-import type { WatchedPlace } from './create.js';
+import type { CgroupRoot } from './create.js';
 
 /**
  * What is watched: `root` where it is given (any directory that looks like a tree of cgroups), else the v2 mount. Says
  * which controllers are not there, so that their figures have to come from /proc.
  */
-export async function findPlace(
+export async function findCgroupRoot(
   root: string | undefined,
   procRoot: string,
-): Promise<WatchedPlace | { readonly root: null; readonly reason: string }> {
+): Promise<CgroupRoot | { readonly root: null; readonly reason: string }> {
   const located = locateCgroups({ procRoot });
   const at = root ?? located.root;
   if (at === null) {

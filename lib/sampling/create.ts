@@ -14,12 +14,12 @@ import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 import { sharesPidNamespace } from './attribution.js';
-import type { Occurrence } from './events.js';
-import type { Told } from './reported.js';
+import type { HiveEventDraft } from './events.js';
+import type { ReportedEnds } from './reported.js';
 import { type RawCounters, Sampler } from './sampler.js';
 
 /** Where cgroups are, as far as the sampler needs to know. */
-export interface WatchedPlace {
+export interface CgroupRoot {
   /** Directory whose cgroups are watched, absolute. */
   readonly root: string;
   /** What /proc/<pid>/cgroup says in front of a path below `root`; '' where `root` is the mount itself. */
@@ -34,9 +34,9 @@ export interface OpenReaderResult {
 }
 
 /** Everything that touches the machine; tests put others in their place. */
-export interface SamplerMachine {
+export interface HostReaders {
   /** null, with the reason, where no cgroup v2 can be watched. */
-  readonly place: WatchedPlace | { readonly root: null; readonly reason: string };
+  readonly place: CgroupRoot | { readonly root: null; readonly reason: string };
   readonly openReader: (fromProc: { readonly memory: boolean; readonly io: boolean }) => OpenReaderResult;
   readonly openFiles: () => BlockingFiles;
   readonly clockTicks: number;
@@ -57,7 +57,7 @@ export interface SamplerOptions {
   readonly idleForMs?: number;
   readonly runtimeDir?: string;
   /** What earlier runs of this hive have told of workers. Without it, exits are told only of workers that were seen. */
-  readonly told?: Told;
+  readonly told?: ReportedEnds;
   /** Ask workers whether they are ready (default true). */
   readonly readiness?: boolean;
   /** Where workers' ports are reached. */
@@ -79,7 +79,7 @@ export interface RunningSampler {
   /** Raw counters by worker id, from the newest pass. */
   counters(): ReadonlyMap<string, RawCounters>;
   /** Facts since the last call. */
-  takeEvents(): readonly Occurrence[];
+  takeEvents(): readonly HiveEventDraft[];
   /**
    * Begins to sample each interval and calls back with each snapshot, as soon as its pass is finished; also where none
    * finishes, with what is known.
@@ -103,7 +103,7 @@ function pidNamespaceLink(procRoot: string): string | null {
 }
 
 /** Puts a sampler together. Opens threads; `close` ends them. */
-export function assembleSampler(machine: SamplerMachine, options: SamplerOptions = {}): RunningSampler {
+export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
   const nowMs = machine.nowMs ?? monotonicMs;
   const wallMs = machine.wallMs ?? Date.now;
   const procRoot = options.procRoot ?? '/proc';

@@ -1,15 +1,15 @@
 import type { HiveEvent } from '../contract/heartbeat.js';
 import type { WorkerExit, WorkerRecord } from '../workers/records.js';
-import { type Tells, toldKey } from './reported.js';
+import { type ReportMark, workerRunKey } from './reported.js';
 
 /** A hive-side fact before the event log gives it its number. */
-export type Occurrence = Omit<HiveEvent, 'seq'> & {
+export type HiveEventDraft = Omit<HiveEvent, 'seq'> & {
   /** What the next run of this hive need not tell again; it does not travel. Only where somebody keeps it. */
-  readonly tells?: Tells;
+  readonly reportMark?: ReportMark;
 };
 
 /** What is known of a worker that has vanished and whose exit `run` may still write down. */
-export interface Departed {
+export interface DepartedWorker {
   readonly id: string;
   readonly group: string;
   readonly instance: string;
@@ -25,7 +25,7 @@ export interface Departed {
 /** How long `run` is given to write down how its child ended. */
 export const exitGraceMs = 3000;
 
-export const speaksOf = (ended: WorkerRecord, departed: Departed): boolean =>
+export const matchesExit = (ended: WorkerRecord, departed: DepartedWorker): boolean =>
   ended.group === departed.group &&
   ended.instance === departed.instance &&
   (departed.record === null
@@ -37,23 +37,23 @@ export const speaksOf = (ended: WorkerRecord, departed: Departed): boolean =>
  * where nobody did, and `oomKill` where a kill shows only in the exit. `null` as long as it is worth waiting for `run`.
  */
 export function exitEvents(
-  departed: Departed,
+  departed: DepartedWorker,
   ended: readonly WorkerRecord[],
   nowMs: number,
   options: { readonly tell: boolean } = { tell: false },
-): readonly Occurrence[] | null {
-  const record = ended.find((candidate) => speaksOf(candidate, departed));
+): readonly HiveEventDraft[] | null {
+  const record = ended.find((candidate) => matchesExit(candidate, departed));
   // An exit that left children behind is in the running record as well, for longer.
   const exit = record?.exit ?? departed.record?.exit ?? null;
   // One of ours may go before its record was read; its exit is found by the cgroup then.
   const ours = departed.record !== null || departed.origin === 'launched';
   if (exit === null && ours && nowMs - departed.atMs < exitGraceMs) return null;
-  const events: Occurrence[] = [];
+  const events: HiveEventDraft[] = [];
   const kills = exit?.oomKills ?? null;
   const known = record ?? departed.record;
   const oomKills = Math.max(kills ?? 0, departed.oomKills ?? 0);
   const tells = (exited: boolean) =>
-    options.tell && known !== null ? { tells: { worker: toldKey(known), exited, oomKills } } : {};
+    options.tell && known !== null ? { tells: { worker: workerRunKey(known), exited, oomKills } } : {};
   if (kills !== null && kills > (departed.oomKills ?? 0)) {
     events.push({
       at: exit?.at ?? departed.at,
@@ -86,7 +86,12 @@ export function exitEvents(
 }
 
 /** A worker that came and went, or went, while nobody looked: all that is known of it is what `run` wrote down. */
-export function unseen(record: WorkerRecord, exit: WorkerExit, oomKills: number, nowMs: number): Departed {
+export function exitWithoutSighting(
+  record: WorkerRecord,
+  exit: WorkerExit,
+  oomKills: number,
+  nowMs: number,
+): DepartedWorker {
   const seconds = (Date.parse(exit.at) - Date.parse(record.startedAt)) / 1000;
   return {
     id: `${record.group}/${record.instance}`,

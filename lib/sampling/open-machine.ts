@@ -1,8 +1,8 @@
 import { openReader, type ReaderChoice } from '../cgroup/reader.js';
 import { systemValues } from '../cgroup/system-values.js';
 import { openBlockingFiles } from '../io/open-file-reader.js';
-import { findPlace } from './cgroup-root.js';
-import type { SamplerMachine, WatchedPlace } from './create.js';
+import { findCgroupRoot } from './cgroup-root.js';
+import type { CgroupRoot, HostReaders } from './create.js';
 
 export interface MachineOptions {
   readonly root?: string | undefined;
@@ -11,9 +11,9 @@ export interface MachineOptions {
 }
 
 /** This machine as the sampler sees it. Throws UNSUPPORTED_PLATFORM where `reader` is `native` and it does not load. */
-export async function openMachine(options: MachineOptions = {}): Promise<SamplerMachine> {
+export async function openMachine(options: MachineOptions = {}): Promise<HostReaders> {
   const procRoot = options.procRoot ?? '/proc';
-  const place: WatchedPlace | { root: null; reason: string } = await findPlace(options.root, procRoot);
+  const place: CgroupRoot | { root: null; reason: string } = await findCgroupRoot(options.root, procRoot);
   return {
     place,
     openReader: ({ memory, io }) =>

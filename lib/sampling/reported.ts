@@ -5,7 +5,7 @@ import { systemCode } from '../util/errors.js';
 import { ensureDirectory, type WorkerRecord, writeAtomically } from '../workers/records.js';
 
 /** What an event tells of a launched worker for good. */
-export interface Tells {
+export interface ReportMark {
   /** `toldKey` of the worker. */
   readonly worker: string;
   readonly exited: boolean;
@@ -14,7 +14,7 @@ export interface Tells {
 }
 
 /** What earlier runs of this hive have told, as far as a queen has acknowledged it. */
-export interface Told {
+export interface ReportedEnds {
   /** There was an earlier run: what it has not told of workers that live is this run's to tell. */
   readonly continued: boolean;
   exited(worker: string): boolean;
@@ -22,7 +22,8 @@ export interface Told {
 }
 
 /** Tells a launched worker from every other one, also from one of the same name or with the same pid. */
-export const toldKey = (record: Pick<WorkerRecord, 'pid' | 'startedAt'>): string => `${record.pid}/${record.startedAt}`;
+export const workerRunKey = (record: Pick<WorkerRecord, 'pid' | 'startedAt'>): string =>
+  `${record.pid}/${record.startedAt}`;
 
 interface Entry {
   readonly exited: boolean;
@@ -49,12 +50,12 @@ function parse(text: string): Map<string, Entry> {
  * noted while no hive was there is told by the next one, once. It is noted after the acknowledgement, so that a hive
  * killed between the two tells it twice rather than never.
  */
-export class ToldStore implements Told {
+export class ReportedStore implements ReportedEnds {
   readonly continued: boolean;
   readonly #path: string;
   readonly #entries: Map<string, Entry>;
   readonly #onFailure: (error: unknown) => void;
-  readonly #waiting: { readonly seq: number; readonly tells: Tells }[] = [];
+  readonly #waiting: { readonly seq: number; readonly tells: ReportMark }[] = [];
   #writing: Promise<void> | null = null;
   #dirty = false;
 
@@ -69,7 +70,7 @@ export class ToldStore implements Told {
    * Reads what was noted. Rejects where nothing can be kept here; a file that is no such note counts as none. `onFailure`
    * hears of every later write that fails.
    */
-  static async open(dir: string, hiveId: string, onFailure: (error: unknown) => void): Promise<ToldStore> {
+  static async open(dir: string, hiveId: string, onFailure: (error: unknown) => void): Promise<ReportedStore> {
     const path = join(dir, 'told', `${hiveId}.json`);
     await ensureDirectory(dir);
     await mkdir(join(dir, 'told'), { recursive: true, mode: 0o700 });
@@ -79,7 +80,7 @@ export class ToldStore implements Told {
     } catch (error) {
       if (!(error instanceof SyntaxError || error instanceof TypeError) && systemCode(error) !== 'ENOENT') throw error;
     }
-    const store = new ToldStore(path, entries, onFailure);
+    const store = new ReportedStore(path, entries, onFailure);
     await writeAtomically(path, store.#text());
     return store;
   }
@@ -93,7 +94,7 @@ export class ToldStore implements Told {
   }
 
   /** The event of this number tells that; it counts once it is acknowledged. */
-  sent(seq: number, tells: Tells): void {
+  sent(seq: number, tells: ReportMark): void {
     this.#waiting.push({ seq, tells });
   }
 

@@ -1,18 +1,18 @@
 import type { Fault, GpuSample, HostSample, Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import type { ReadinessTarget } from '../engines/readiness.js';
 import type { GpuReading, GpuSource } from '../gpu/reading.js';
-import { type RawPass, type RawReader, stuckFlag, type WorkerFile } from '../native/layout.js';
+import { type RawPass, type RawReader, stalledFlag, type WorkerFile } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { KnownProcess, ProcessTable } from '../workers/process-table.js';
 import type { Watched } from '../workers/watched.js';
 import { type Attribution, attribute, workerAt } from './attribution.js';
-import type { Occurrence } from './events.js';
-import { ExitTeller } from './exit-reporter.js';
+import type { HiveEventDraft } from './events.js';
+import { ExitReporter } from './exit-reporter.js';
 import { type RateBaseline, type RawRow, rates, rawRow } from './rates.js';
-import { type Told, toldKey } from './reported.js';
+import { type ReportedEnds, workerRunKey } from './reported.js';
 import { type StateMemory, type StateOptions, workerState } from './state.js';
-import { GpuDoubts } from './unobserved-gpus.js';
+import { UnobservedGpus } from './unobserved-gpus.js';
 import {
   type Described,
   describe,
@@ -34,7 +34,7 @@ export interface Readiness {
   readyOf(id: string): boolean | null;
 }
 
-export interface SamplerParts {
+export interface SamplerDeps {
   /** null where no cgroup v2 can be read, with the reason. */
   readonly reader: RawReader | null;
   /** Why the reader is not `native`; null where it is. */
@@ -57,7 +57,7 @@ export interface SamplerParts {
    * What earlier runs of this hive have told; what they have not is told by this one. null: exits are told only of
    * workers that were seen.
    */
-  readonly told: Told | null;
+  readonly told: ReportedEnds | null;
   /** The cgroup root, absolute; null where there is none. */
   readonly root: string | null;
   readonly intervalMs: number;
@@ -116,16 +116,16 @@ const emptyHost: HostSample = {
 
 /** Turns finished passes into snapshots. Does no I/O of its own and never waits: all it reads is what others have ready. */
 export class Sampler {
-  readonly #parts: SamplerParts;
+  readonly #parts: SamplerDeps;
   readonly #tracked = new Map<string, Tracked>();
-  readonly #exits: ExitTeller;
+  readonly #exits: ExitReporter;
   readonly #bornMs: number;
-  #occurrences: Occurrence[] = [];
+  #occurrences: HiveEventDraft[] = [];
   #sequence = -1;
   #workers: readonly WorkerSample[] = [];
   #workerFaults: readonly Fault[] = [];
   #attribution: Attribution | null = null;
-  readonly #doubts = new GpuDoubts();
+  readonly #doubts = new UnobservedGpus();
   #pass: { readonly startedMs: number; readonly durationMs: number } | null = null;
   #latest: Snapshot | null = null;
   #pidWorkers: ReadonlyMap<number, string> = new Map();
@@ -134,10 +134,10 @@ export class Sampler {
   /** Rises when a worker is tracked or dropped. */
   #trackings = 0;
 
-  constructor(parts: SamplerParts) {
+  constructor(parts: SamplerDeps) {
     this.#parts = parts;
     this.#bornMs = parts.nowMs();
-    this.#exits = new ExitTeller(parts.root, parts.told);
+    this.#exits = new ExitReporter(parts.root, parts.told);
   }
 
   /** The last snapshot that was made; null before the first. */
@@ -157,7 +157,7 @@ export class Sampler {
   }
 
   /** Facts since the last call, oldest first: workers started and ended, OOM kills, and what the GPU reader saw. */
-  takeEvents(): readonly Occurrence[] {
+  takeEvents(): readonly HiveEventDraft[] {
     const events = this.#occurrences;
     this.#occurrences = [];
     for (const { kind, gpuUuid, at, detail } of this.#parts.gpu.takeEvents()) {
@@ -237,7 +237,7 @@ export class Sampler {
       // A pass that began before the slot was given tells of whoever had it before.
       const row = pass.startedMs >= tracked.addedMs ? rawRow(pass, tracked.slot) : null;
       if (row === null) continue;
-      if ((row.flags & stuckFlag) !== 0) {
+      if ((row.flags & stalledFlag) !== 0) {
         stuck.push(tracked);
         continue;
       }
@@ -325,7 +325,7 @@ export class Sampler {
     const gpus = this.#gpusOf(watched.path, reading);
     const gpuDoubt =
       gpus !== null &&
-      this.#doubts.about({
+      this.#doubts.mayHoldUnobserved({
         held: tracked.state?.gpuUuids ?? [],
         holdsElsewhere: gpus.length > 0,
         predates: tracked.predates,
@@ -476,7 +476,7 @@ export class Sampler {
         : isNew
           ? 0
           : told?.continued && record !== null && tracked.oomKills === null
-            ? told.oomKills(toldKey(record))
+            ? told.oomKills(workerRunKey(record))
             : null;
     const kills = since ?? (before === null ? 0 : Math.max(0, total - before));
     if (kills > 0) {
@@ -486,7 +486,7 @@ export class Sampler {
         workerId: tracked.watched.id,
         detail: { kills, total },
         ...(told !== null && record !== null
-          ? { tells: { worker: toldKey(record), exited: false, oomKills: total } }
+          ? { reportMark: { worker: workerRunKey(record), exited: false, oomKills: total } }
           : {}),
       });
     }
@@ -516,7 +516,7 @@ export class Sampler {
       return null;
     }
     if (!gpuPidsKnown) return null;
-    if (this.#doubts.fellSilent) discovery.keepHeld();
+    if (this.#doubts.becameUnobserved) discovery.keepHeld();
     const workersByPath = new Map<string, string>();
     for (const path of this.#tracked.keys()) workersByPath.set(path, path);
     const attribution = attribute({

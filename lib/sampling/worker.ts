@@ -40,7 +40,7 @@ export function processesOf(pass: RawPass, row: RawRow): readonly WorkerProcess[
 
 /** Whether the worker lives: its cgroup exists and something runs in it. A zombie alone does not count. */
 export function isLive(row: RawRow): boolean {
-  if ((row.flags & rowFlags.gone) !== 0) return false;
+  if ((row.flags & rowFlags.removed) !== 0) return false;
   if (!Number.isNaN(row.populated)) return row.populated !== 0;
   // Without cgroup.events the processes tell; where those are hidden too, it is taken as alive.
   return row.processCount !== 0;

@@ -101,11 +101,19 @@ describe('metrics of a queen', () => {
   });
 
   it('what queens share is told where they do, and is absent where there is one', async () => {
-    const counts = { passed: 1, heard: 2, skipped: 3, malformed: 4, oversized: 5, conflicts: 6, speaks: true };
+    const counts = {
+      forwarded: 1,
+      received: 2,
+      superseded: 3,
+      malformed: 4,
+      oversized: 5,
+      conflicts: 6,
+      isLeader: true,
+    };
     const families = await fleet(1000, counts).parsed();
     const value = (name: string, labels: Record<string, string> = {}) => sampleOf(families, name, labels)?.value;
-    for (const result of ['passed', 'heard', 'skipped', 'malformed', 'oversized'] as const)
-      expect(value('hivepulse_queen_bus_heartbeats_total', { result }), result).toBe(counts[result]);
+    for (const [count, result] of ['passed', 'heard', 'skipped', 'malformed', 'oversized'].entries())
+      expect(value('hivepulse_queen_bus_heartbeats_total', { result }), result).toBe(count + 1);
     expect(value('hivepulse_queen_bus_speaks')).toBe(1);
     expect(value('hivepulse_queen_bus_reservation_conflicts_total')).toBe(6);
     const alone = await fleet().parsed();

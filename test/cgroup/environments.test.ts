@@ -166,9 +166,9 @@ describe('descriptors', () => {
       console.log('result', JSON.stringify(Array.from({ length: 40 }, (_, i) => [pass.workers[i * columns], pass.workers[i * columns + 3]])));`);
     expect(rows.map(([, usage]: [number, number]) => usage)).toEqual(paths.map((_, i) => i));
     const flags = rows.map(([value]: [number]) => value);
-    expect(flags).toContain(rowFlags.unkept);
+    expect(flags).toContain(rowFlags.uncached);
     expect(flags).toContain(0);
-    expect(new Set(flags)).toEqual(new Set([0, rowFlags.unkept]));
+    expect(new Set(flags)).toEqual(new Set([0, rowFlags.uncached]));
   });
 
   test('the soft limit is raised to the hard one, and the original is remembered for children', async () => {

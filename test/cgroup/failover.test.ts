@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { RelayReader } from '../../lib/cgroup/relay.js';
+import { FailoverReader } from '../../lib/cgroup/failover.js';
 import { Slots } from '../../lib/cgroup/slots.js';
 import {
   type RawPass,
   rowFlags,
-  stuckFlag,
+  stalledFlag,
   type TraceableReader,
   workerColumns,
   workerFiles,
@@ -54,7 +54,7 @@ class HandReader implements TraceableReader {
     const held = [...this.slots.entries()];
     const count = Math.max(-1, ...held.map(([slot]) => slot)) + 1;
     const workers = new Float64Array(count * workerColumns.length).fill(Number.NaN);
-    for (let slot = 0; slot < count; slot++) workers[slot * workerColumns.length] = rowFlags.gone;
+    for (let slot = 0; slot < count; slot++) workers[slot * workerColumns.length] = rowFlags.removed;
     for (const [slot, path] of held) {
       workers[slot * workerColumns.length] = 0;
       workers[slot * workerColumns.length + usage] = this.#values(path);
@@ -82,7 +82,7 @@ class HandReader implements TraceableReader {
 
 function rig() {
   const readers: HandReader[] = [];
-  const relay = new RelayReader(() => {
+  const relay = new FailoverReader(() => {
     const reader = new HandReader((path) => path.charCodeAt(1));
     readers.push(reader);
     return reader;
@@ -94,8 +94,8 @@ function rig() {
       ? null
       : Array.from({ length: pass.workers.length / workerColumns.length }, (_, slot) => {
           const flags = pass.workers[slot * workerColumns.length] as number;
-          if (flags & stuckFlag) return 'stuck';
-          return flags & rowFlags.gone
+          if (flags & stalledFlag) return 'stuck';
+          return flags & rowFlags.removed
             ? 'gone'
             : String.fromCharCode(pass.workers[slot * workerColumns.length + usage] ?? 0);
         }).join(' ');

@@ -287,7 +287,7 @@ describe('fixture trees, both readers', () => {
         0, 1, 2, 3,
       ]);
     }
-    const gone = { flags: rowFlags.gone, usageUsec: unknown };
+    const gone = { flags: rowFlags.removed, usageUsec: unknown };
     expect(passBoth(pair).map(({ columns }) => columns)).toMatchObject([
       { usageUsec: 1 },
       gone,
@@ -346,7 +346,7 @@ describe('fixture trees, both readers', () => {
     }
     for (let i = 0; i < 3; i++) {
       const rows = passBoth(pair);
-      expect(rows.map(({ columns }) => columns.flags)).toEqual([0, rowFlags.unkept]);
+      expect(rows.map(({ columns }) => columns.flags)).toEqual([0, rowFlags.uncached]);
       expect(rows[1]?.columns).toMatchObject({ usageUsec: 123456, cpuQuotaUsec: 200000 });
     }
   });

@@ -57,11 +57,11 @@ describe.skipIf(place.reason !== undefined)(`live cgroups of this machine${reaso
     await settled(pair);
     await cgroups.removeCgroup(path);
     const rows = await settled(pair);
-    expect(rows.map(({ columns }) => columns.flags)).toEqual([rowFlags.gone, 0]);
+    expect(rows.map(({ columns }) => columns.flags)).toEqual([rowFlags.removed, 0]);
     expect(rows[0]?.columns.usageUsec).toBeNaN();
     expect(rows[0]?.errors['cpu.stat']).toBe(19);
     cgroups.make('vanishing');
-    expect((await settled(pair))[0]?.columns.flags).toBe(rowFlags.gone);
+    expect((await settled(pair))[0]?.columns.flags).toBe(rowFlags.removed);
   });
 
   test('processes come and go', async () => {
@@ -105,9 +105,9 @@ describe.skipIf(place.reason !== undefined)(`live cgroups of this machine${reaso
     const pair = readers({ maxDescriptors: 0 });
     const path = cgroups.make('unkept');
     for (const reader of [pair.native, pair.files]) reader.add(path);
-    expect((await settled(pair))[0]?.columns.flags).toBe(rowFlags.unkept);
+    expect((await settled(pair))[0]?.columns.flags).toBe(rowFlags.uncached);
     await cgroups.removeCgroup(path);
     cgroups.make('unkept');
-    expect((await settled(pair))[0]?.columns.flags).toBe(rowFlags.gone);
+    expect((await settled(pair))[0]?.columns.flags).toBe(rowFlags.removed);
   });
 });

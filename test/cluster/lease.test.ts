@@ -43,11 +43,11 @@ describe('the lease to conclude', () => {
   it('is taken by the first, renewed by it, and by nobody else', async () => {
     const { clock, key, all } = leases(3);
     const became = [];
-    for (const lease of all) became.push(await lease.tend(key.store()));
+    for (const lease of all) became.push(await lease.reconcile(key.store()));
     expect(became).toEqual([true, false, false]);
     for (let second = 1; second < 60; second++) {
       clock.ms += 1000;
-      for (const lease of all) expect(await lease.tend(key.store())).toBe(false);
+      for (const lease of all) expect(await lease.reconcile(key.store())).toBe(false);
       expect(all.map(({ held }) => held)).toEqual([true, false, false]);
     }
   });
@@ -55,11 +55,11 @@ describe('the lease to conclude', () => {
   it('one that stops renewing loses it by its own clock before another takes it, once', async () => {
     const { clock, key, all } = leases(3);
     const [first, ...others] = all as [Lease, ...Lease[]];
-    await first.tend(key.store());
-    for (const lease of others) await lease.tend(key.store());
+    await first.reconcile(key.store());
+    for (const lease of others) await lease.reconcile(key.store());
     let took = 0;
     for (; clock.ms < 10_000; clock.ms += 100) {
-      for (const lease of others) if (await lease.tend(key.store())) took = clock.ms;
+      for (const lease of others) if (await lease.reconcile(key.store())) took = clock.ms;
       expect(all.filter(({ held }) => held).length).toBeLessThanOrEqual(1);
       if (clock.ms >= 4000) expect(first.held).toBe(false);
     }
@@ -70,36 +70,36 @@ describe('the lease to conclude', () => {
   it('is given back at the end, and then taken without waiting', async () => {
     const { key, all } = leases(2);
     const [first, second] = all as [Lease, Lease];
-    await first.tend(key.store());
-    await second.tend(key.store());
+    await first.reconcile(key.store());
+    await second.reconcile(key.store());
     await first.release(key.store());
     expect(first.held).toBe(false);
-    expect(await second.tend(key.store())).toBe(true);
+    expect(await second.reconcile(key.store())).toBe(true);
   });
 
   it('a queen that has not heard the fleet yet does not take it from another', async () => {
     let settled = false;
     const { clock, key, all } = leases(2, () => settled);
     const [first, second] = all as [Lease, Lease];
-    await first.tend(key.store());
-    await second.tend(key.store());
+    await first.reconcile(key.store());
+    await second.reconcile(key.store());
     clock.ms = 20_000;
-    expect(await second.tend(key.store())).toBe(false);
+    expect(await second.reconcile(key.store())).toBe(false);
     settled = true;
-    expect(await second.tend(key.store())).toBe(true);
+    expect(await second.reconcile(key.store())).toBe(true);
   });
 
   it('a renewal whose answer was lost is found to be one’s own', async () => {
     const { clock, key, all } = leases(2);
     const [first, second] = all as [Lease, Lease];
-    await first.tend(key.store());
+    await first.reconcile(key.store());
     clock.ms = 1000;
     key.loseAnswers = true;
-    await expect(first.tend(key.store())).rejects.toThrow('timeout');
+    await expect(first.reconcile(key.store())).rejects.toThrow('timeout');
     key.loseAnswers = false;
     clock.ms = 2000;
-    await first.tend(key.store());
-    await second.tend(key.store());
+    await first.reconcile(key.store());
+    await second.reconcile(key.store());
     expect([first.held, second.held]).toEqual([true, false]);
   });
 
@@ -118,7 +118,9 @@ describe('the lease to conclude', () => {
           clock.ms += wait;
           Object.assign(key, { reachable, loseAnswers });
           const lease = all[who] as Lease;
-          await (release && wait % 7 === 0 ? lease.release(key.store()) : lease.tend(key.store())).catch(() => null);
+          await (release && wait % 7 === 0 ? lease.release(key.store()) : lease.reconcile(key.store())).catch(
+            () => null,
+          );
           expect(all.filter(({ held }) => held).length).toBeLessThanOrEqual(1);
         }
       }),

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Acknowledged } from '../../lib/cluster/acknowledged.js';
-import { SilentConclusions } from '../../lib/cluster/conclusions.js';
 import { explain } from '../../lib/cluster/nats-store.js';
+import { StandbyEvents } from '../../lib/cluster/standby-events.js';
 import { idPattern } from '../../lib/contract/primitives.js';
-import { spreadQueens } from '../../lib/hive/spread.js';
+import { rendezvousOrder } from '../../lib/hive/rendezvous.js';
 import { messageId, readMessage } from '../../lib/nats/messages.js';
 import { connectionOptions, identityAmong, versionNotes } from '../../lib/nats/nats-link.js';
 import {
@@ -131,19 +131,19 @@ describe('conclusions of a queen that does not speak', () => {
 
   it('what the speaker can no longer have said is kept, and what it said is not', () => {
     let now = 0;
-    const silent = new SilentConclusions(() => now, 15_000);
+    const silent = new StandbyEvents(() => now, 15_000);
     silent.add(draft('hiveLate', 'a'));
     now = 1000;
     silent.add(draft('hiveOffline', 'a'));
-    silent.said(draft('hiveOffline', 'a'));
+    silent.markPublished(draft('hiveOffline', 'a'));
     silent.add(draft('hiveOffline', 'b'));
     expect(silent.take(500).map(({ hive }) => hive)).toEqual(['b']);
     expect(silent.take(0)).toEqual([]);
   });
 
   it('what the speaker said before this queen came to it is not said again', () => {
-    const silent = new SilentConclusions(() => 0, 15_000);
-    silent.said(draft('hiveOffline', 'a'));
+    const silent = new StandbyEvents(() => 0, 15_000);
+    silent.markPublished(draft('hiveOffline', 'a'));
     silent.add(draft('hiveOffline', 'a'));
     silent.add(draft('hiveOffline', 'a'));
     expect(silent.take(0)).toHaveLength(1);
@@ -151,7 +151,7 @@ describe('conclusions of a queen that does not speak', () => {
 
   it('is bounded in time and number', () => {
     let now = 0;
-    const silent = new SilentConclusions(() => now, 1000);
+    const silent = new StandbyEvents(() => now, 1000);
     for (let i = 0; i < 20_000; i++) silent.add(draft('hiveLate', `h${i}`));
     expect(silent.size).toBeLessThanOrEqual(10_000);
     now = 5000;
@@ -191,7 +191,7 @@ describe('servers', () => {
 describe('queens of a hive', () => {
   it('hives are spread over the queens, and those of a lost one over all that are left', () => {
     const queens = ['http://a:1', 'http://b:1', 'http://c:1'];
-    const orders = Array.from({ length: 300 }, (_, i) => spreadQueens(queens, `hive-${i}`));
+    const orders = Array.from({ length: 300 }, (_, i) => rendezvousOrder(queens, `hive-${i}`));
     for (const order of orders) expect([...order].sort()).toEqual(queens);
     for (const queen of queens) {
       const own = orders.filter(([first]) => first === queen);
@@ -199,7 +199,7 @@ describe('queens of a hive', () => {
       for (const other of queens.filter((each) => each !== queen))
         expect(own.filter(([, second]) => second === other).length).toBeGreaterThan(20);
     }
-    expect(spreadQueens(queens, 'hive-1')).toEqual(spreadQueens(queens.toReversed(), 'hive-1'));
+    expect(rendezvousOrder(queens, 'hive-1')).toEqual(rendezvousOrder(queens.toReversed(), 'hive-1'));
   });
 });
 

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import type { HiveOptions } from '../../lib/config/options.js';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { type HiveParts, idOfHost, type RunningHive, startHive } from '../../lib/daemon/hive.js';
+import { type HiveDeps, idOfHost, type RunningHive, startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 
@@ -23,7 +23,7 @@ function machineOf(): FakeMachine {
   return machine;
 }
 
-async function hiveOf(machine: FakeMachine, options: HiveOptions = {}, parts: HiveParts = {}): Promise<RunningHive> {
+async function hiveOf(machine: FakeMachine, options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
   const hive = await startHive(
     { id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime, ...options },
     {

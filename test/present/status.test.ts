@@ -11,7 +11,6 @@ import {
 import {
   eventFaces,
   eventText,
-  faceOf,
   formatAge,
   formatBytes,
   formatCelsius,
@@ -27,6 +26,7 @@ import {
   livenessFaces,
   plural,
   shortUuid,
+  styleOf,
   unknownText,
   workerStateFaces,
 } from '../../lib/present/status.js';
@@ -54,8 +54,8 @@ describe('faces', () => {
   });
 
   it('a value from a newer version keeps its own word and looks unknown', () => {
-    expect(faceOf(gpuHealthFaces, 'quantum')).toMatchObject({ word: 'quantum', tone: 'unknown' });
-    expect(faceOf(gpuHealthFaces, 'toString')).toMatchObject({ word: 'toString', tone: 'unknown' });
+    expect(styleOf(gpuHealthFaces, 'quantum')).toMatchObject({ word: 'quantum', tone: 'unknown' });
+    expect(styleOf(gpuHealthFaces, 'toString')).toMatchObject({ word: 'toString', tone: 'unknown' });
   });
 
   it.each([

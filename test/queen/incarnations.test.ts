@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Incarnations, judge, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
+import { classifyHeartbeat, type Incarnations, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { frame, ManualClock, runA, runB, runC, workerSample } from './heartbeats.js';
 
@@ -35,7 +35,7 @@ const cases: readonly [
 
 describe('incarnations', () => {
   it.each(cases)('%s', (_, incarnation, seq, startedAt, nowMs, verdict) => {
-    expect(judge(known(), { incarnation, seq, startedAt }, nowMs)).toBe(verdict);
+    expect(classifyHeartbeat(known(), { incarnation, seq, startedAt }, nowMs)).toBe(verdict);
   });
 
   it('remembers a bounded number of retired runs, the newest', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ListeningClock, livenessLimits, nextChangeMs, standing, thresholds } from '../../lib/queen/liveness.js';
+import { ListeningClock, livenessAfter, livenessLimits, nextChangeMs, thresholds } from '../../lib/queen/liveness.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { frame, ManualClock, runB, workerSample } from './heartbeats.js';
 
@@ -27,7 +27,7 @@ const silences: readonly [intervalMs: number, silenceMs: number, expected: strin
 
 describe('liveness', () => {
   it.each(silences)('an interval of %i ms and a silence of %i ms is %s', (intervalMs, silenceMs, expected) => {
-    expect(standing(silenceMs, thresholds(intervalMs))).toBe(expected);
+    expect(livenessAfter(silenceMs, thresholds(intervalMs))).toBe(expected);
   });
 
   it('only ever gets worse with silence, and the next change is exactly where it changes', () => {
@@ -44,13 +44,13 @@ describe('liveness', () => {
         }),
         (intervalMs, silenceMs, limits) => {
           const at = thresholds(intervalMs, livenessLimits(limits));
-          const now = standing(silenceMs, at);
-          expect(order.indexOf(standing(silenceMs + 1, at))).toBeGreaterThanOrEqual(order.indexOf(now));
+          const now = livenessAfter(silenceMs, at);
+          expect(order.indexOf(livenessAfter(silenceMs + 1, at))).toBeGreaterThanOrEqual(order.indexOf(now));
           const change = nextChangeMs(now, at);
           if (now === 'removed') return;
           expect(change).toBeGreaterThan(silenceMs);
-          expect(standing(change - 1, at)).toBe(now);
-          expect(standing(change, at)).not.toBe(now);
+          expect(livenessAfter(change - 1, at)).toBe(now);
+          expect(livenessAfter(change, at)).not.toBe(now);
         },
       ),
     );

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacementRequest } from '../../lib/contract/api.js';
-import { type PlacementGpu, type PlacementHost, plan } from '../../lib/queen/placement.js';
+import { type PlacementGpu, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { frame, gib, gpuSample } from './heartbeats.js';
 
@@ -104,7 +104,7 @@ const refusals: readonly [
 
 describe('placement', () => {
   it.each(refusals)('says why a host is refused: %s', (_, one, request, reason, detail) => {
-    expect(plan([one], request)).toEqual({ candidates: [], refusals: [{ hive: 'a', reason, detail }] });
+    expect(placementCandidates([one], request)).toEqual({ candidates: [], refusals: [{ hive: 'a', reason, detail }] });
   });
 
   const fleet = [
@@ -113,7 +113,7 @@ describe('placement', () => {
     host('c', [gpu('c0', 80, { workerCount: 3 })], { workerCount: 3 }),
   ];
   const chosen = (request: PlacementRequest) =>
-    plan(fleet, request).candidates.map((candidate) => candidate.gpus.map((one) => one.uuid).join('+'));
+    placementCandidates(fleet, request).candidates.map((candidate) => candidate.gpus.map((one) => one.uuid).join('+'));
 
   it('binPack leaves the least room over', () => {
     expect(chosen(ask(8))).toEqual(['b0', 'a0', 'c0']);
@@ -152,7 +152,7 @@ describe('placement', () => {
       host('a', [gpu('a0', 8, { health: 'degraded' })]),
       host('b', [gpu('b0', 80), gpu('b1', 9, { health: 'degraded' })]),
     ];
-    const uuids = plan(hosts, ask(8)).candidates.map((candidate) => candidate.gpus[0]?.uuid);
+    const uuids = placementCandidates(hosts, ask(8)).candidates.map((candidate) => candidate.gpus[0]?.uuid);
     expect(uuids).toEqual(['b0', 'a0']);
   });
 
@@ -198,10 +198,12 @@ describe('placement', () => {
             },
           ),
         );
-        const answer = plan(hosts, request as PlacementRequest);
+        const answer = placementCandidates(hosts, request as PlacementRequest);
         const named = [...answer.candidates, ...answer.refusals].map((one) => one.hive).sort();
         expect(named).toEqual(hosts.map((one) => one.hive).sort());
-        expect(plan([...hosts].reverse(), request as PlacementRequest).candidates).toEqual(answer.candidates);
+        expect(placementCandidates([...hosts].reverse(), request as PlacementRequest).candidates).toEqual(
+          answer.candidates,
+        );
         for (const candidate of answer.candidates) {
           const its = hosts.find((one) => one.hive === candidate.hive)!;
           expect(its).toMatchObject({ liveness: 'online', state: 'ready' });

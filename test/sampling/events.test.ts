@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type Departed, exitEvents, exitGraceMs } from '../../lib/sampling/events.js';
+import { type DepartedWorker, exitEvents, exitGraceMs } from '../../lib/sampling/events.js';
 import type { WorkerRecord } from '../../lib/workers/records.js';
 
-const departed: Departed = {
+const departed: DepartedWorker = {
   id: 'demo/brief',
   group: 'demo',
   instance: 'brief',

@@ -5,7 +5,7 @@ import { openReader } from '../../lib/cgroup/reader.js';
 import type { Heartbeat, HiveEvent } from '../../lib/contract/heartbeat.js';
 import { type RunningHive, startHive } from '../../lib/daemon/hive.js';
 import type { Exchange } from '../../lib/hive/transport-http.js';
-import { ToldStore } from '../../lib/sampling/reported.js';
+import { ReportedStore } from '../../lib/sampling/reported.js';
 import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeMachine, fakeGpu, PlainFiles } from './fake-host.js';
@@ -261,7 +261,7 @@ describe('the note of what was told', () => {
     async (text) => {
       mkdirSync(join(machine.runtime, 'told'));
       writeFileSync(join(machine.runtime, 'told/h1.json'), text);
-      const store = await ToldStore.open(machine.runtime, 'h1', failed);
+      const store = await ReportedStore.open(machine.runtime, 'h1', failed);
       expect(store.exited('x')).toBe(false);
       expect(JSON.parse(readFileSync(join(machine.runtime, 'told/h1.json'), 'utf8'))).toEqual({
         schema: 1,
@@ -271,12 +271,12 @@ describe('the note of what was told', () => {
   );
 
   it('holds what is acknowledged and no more, bounded, the newest kept', async () => {
-    const store = await ToldStore.open(machine.runtime, 'h1', failed);
+    const store = await ReportedStore.open(machine.runtime, 'h1', failed);
     expect(store.continued).toBe(false);
     for (let i = 1; i <= 2500; i += 1) store.sent(i, { worker: `w${i}`, exited: true, oomKills: i });
     store.acknowledged(2400);
     await store.flush(5000);
-    const again = await ToldStore.open(machine.runtime, 'h1', failed);
+    const again = await ReportedStore.open(machine.runtime, 'h1', failed);
     expect(again.continued).toBe(true);
     expect([again.exited('w400'), again.exited('w401'), again.exited('w2400'), again.exited('w2401')]).toEqual([
       false,

@@ -140,7 +140,7 @@ export async function heartbeatRoutes(app: FastifyInstance, context: ServerConte
         };
         reply.type('application/json; charset=utf-8').send(JSON.stringify(taken));
       };
-      const safe = bus.took(heartbeat, frame, outcome.ackEventSeq);
+      const safe = bus.publishHeartbeat(heartbeat, frame, outcome.ackEventSeq);
       if (typeof safe === 'number') answer(safe);
       else safe.then(answer).catch((error: unknown) => reply.send(error));
     },

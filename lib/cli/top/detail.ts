@@ -1,9 +1,9 @@
 import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import {
+  ansiOf,
   eventFaces,
   eventText,
-  faceOf,
   formatAge,
   formatBytes,
   formatCores,
@@ -14,11 +14,11 @@ import {
   gpuFace,
   oldValuesText,
   shortUuid,
-  toneAnsi,
+  styleOf,
   unknownText,
   workerFace,
 } from '../../present/status.js';
-import { bar, faceSpan, gauge, gpuColumns, hiveFace, loadTone, share, value, workerColumns } from '../columns.js';
+import { bar, faceSpan, fraction, gauge, gpuColumns, hiveFace, loadTone, value, workerColumns } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';
 import type { GpuItem } from './model.js';
@@ -92,11 +92,11 @@ const pressureLine = ({ cpu, memory, io }: HiveView['host']['pressure']): Line =
   pair(
     'pressure 10 s',
     span('cpu '),
-    value(formatPercent(cpu), loadTone(share(cpu, 100), 0.1, 0.4)),
+    value(formatPercent(cpu), loadTone(fraction(cpu, 100), 0.1, 0.4)),
     span('   memory '),
-    value(formatPercent(memory), loadTone(share(memory, 100), 0.1, 0.4)),
+    value(formatPercent(memory), loadTone(fraction(memory, 100), 0.1, 0.4)),
     span('   I/O '),
-    value(formatPercent(io), loadTone(share(io, 100), 0.1, 0.4)),
+    value(formatPercent(io), loadTone(fraction(io, 100), 0.1, 0.4)),
   );
 
 function faultLines(faults: HiveView['faults'], width: number): Line[] {
@@ -104,19 +104,19 @@ function faultLines(faults: HiveView['faults'], width: number): Line[] {
     const about = [workerId, gpuUuid, field].filter(Boolean).join(' ');
     const text = `${message}${about ? ` (${about})` : ''}`;
     return [
-      [span('\u25c6 ', toneAnsi.warning), span(`${source} ${code}`, toneAnsi.warning)],
+      [span('\u25c6 ', ansiOf.warning), span(`${source} ${code}`, ansiOf.warning)],
       ...wrap(text, Math.max(20, width - 2)).map((line) => [span(`  ${line}`)]),
     ];
   });
 }
 
 export function eventLine(event: FleetEvent, hiveWidth: number): Line {
-  const face = faceOf(eventFaces, event.kind);
+  const face = styleOf(eventFaces, event.kind);
   const at = new Date(event.at);
   const clock = Number.isNaN(at.getTime()) ? '--:--:--' : at.toTimeString().slice(0, 8);
   return [
     span(`${clock}  `, '2'),
-    ...fitSpans([span(`${face.symbol} ${face.word}`, toneAnsi[face.tone])], 15),
+    ...fitSpans([span(`${face.symbol} ${face.word}`, ansiOf[face.tone])], 15),
     span('  '),
     ...fitSpans([span(event.hive)], hiveWidth),
     span('  '),
@@ -148,7 +148,7 @@ export function hiveDetail(
     host.memoryTotalBytes === null || host.memoryAvailableBytes === null
       ? null
       : host.memoryTotalBytes - host.memoryAvailableBytes;
-  const cpu = share(host.cpuPercent, host.cpuCount * 100);
+  const cpu = fraction(host.cpuPercent, host.cpuCount * 100);
   const gpus: GpuItem[] = hive.gpus.map((gpu) => ({
     ...gpu,
     hive: hive.id,
@@ -157,7 +157,7 @@ export function hiveDetail(
   }));
   const reader = (name: string, reason: string | null): Span[] => [
     span(name),
-    ...(reason ? [span(`  ${reason}`, toneAnsi.warning)] : []),
+    ...(reason ? [span(`  ${reason}`, ansiOf.warning)] : []),
   ];
   return [
     [span(hive.id, '1'), span('  '), faceSpan(hiveFace(hive)), span(`  last beat ${formatAge(hive.ageMs)} ago`, '2')],
@@ -171,7 +171,7 @@ export function hiveDetail(
     ),
     ...(Object.keys(hive.labels).length > 0 ? wrapped('labels', labelText(hive.labels), width) : []),
     gaugeLine('CPU', cpu, `${formatCores(host.cpuPercent)} of ${host.cpuCount} cores`, width),
-    gaugeLine('memory', share(used, host.memoryTotalBytes), formatGibOf(used, host.memoryTotalBytes), width),
+    gaugeLine('memory', fraction(used, host.memoryTotalBytes), formatGibOf(used, host.memoryTotalBytes), width),
     pressureLine(host.pressure),
     pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
     pair('GPUs by', ...reader(collection.gpuReader, collection.gpuReaderReason)),
@@ -222,7 +222,7 @@ function historyLines(history: History | null, width: number): Line[] {
       const label = name.replace(/(Bytes|Percent)$/, '').replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
       return pair(
         label.slice(0, labelWidth - 1),
-        span(sparkline(values, room), toneAnsi.active),
+        span(sparkline(values, room), ansiOf.active),
         span(`  ${show(Math.min(...known))} to ${show(Math.max(...known))}`, '2'),
       );
     });
@@ -264,7 +264,7 @@ const heldColumns: readonly Column<HeldGpu>[] = [
     rank: 0,
     draw: ({ gpu, memoryUsedBytes }, width) =>
       gauge(
-        share(memoryUsedBytes, gpu?.memoryTotalBytes ?? null),
+        fraction(memoryUsedBytes, gpu?.memoryTotalBytes ?? null),
         formatGibOf(memoryUsedBytes, gpu?.memoryTotalBytes ?? null).padStart(18),
         width,
       ),
@@ -276,7 +276,7 @@ const heldColumns: readonly Column<HeldGpu>[] = [
     max: 30,
     rank: 0,
     draw: ({ utilizationPercent }, width) =>
-      gauge(share(utilizationPercent, 100), formatPercent(utilizationPercent).padStart(5), width),
+      gauge(fraction(utilizationPercent, 100), formatPercent(utilizationPercent).padStart(5), width),
   },
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
@@ -333,18 +333,18 @@ export function workerDetail(
     [],
     gaugeLine(
       'CPU',
-      share(worker.cpuPercent, worker.cpuLimitPercent ?? (hive ? hive.host.cpuCount * 100 : null)),
+      fraction(worker.cpuPercent, worker.cpuLimitPercent ?? (hive ? hive.host.cpuCount * 100 : null)),
       cpuText,
       width,
     ),
     pair(
       'throttled',
-      value(formatPercent(worker.cpuThrottledPercent), loadTone(share(worker.cpuThrottledPercent, 100), 0.25, 0.5)),
+      value(formatPercent(worker.cpuThrottledPercent), loadTone(fraction(worker.cpuThrottledPercent, 100), 0.25, 0.5)),
       span(' of periods'),
     ),
     gaugeLine(
       'working set',
-      share(working, worker.memoryLimitBytes ?? hive?.host.memoryTotalBytes ?? null),
+      fraction(working, worker.memoryLimitBytes ?? hive?.host.memoryTotalBytes ?? null),
       worker.memoryLimitBytes === null
         ? `${formatBytes(working)}, no limit known`
         : formatGibOf(working, worker.memoryLimitBytes),

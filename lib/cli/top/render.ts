@@ -1,17 +1,17 @@
 import type { History } from '../../contract/api.js';
 import {
-  type Face,
-  faceOf,
+  ansiOf,
   formatAge,
   formatGibOf,
   formatPercent,
   gpuHealthFaces,
   livenessFaces,
   plural,
-  toneAnsi,
+  type StatusStyle,
+  styleOf,
   workerStateFaces,
 } from '../../present/status.js';
-import { bar, hiveVram, loadTone, share, value } from '../columns.js';
+import { bar, fraction, hiveVram, loadTone, value } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
 import { eventLine, hiveDetail, type Line, workerDetail } from './detail.js';
@@ -62,26 +62,26 @@ export function connectionSpans({ connection, warming, nowMs, ui }: TopState): S
   const pause = ui.paused ? [span(' PAUSED ', '7'), span('  ')] : [];
   switch (connection.kind) {
     case 'connecting':
-      return [...pause, span('\u25d4 connecting', toneAnsi.waiting)];
+      return [...pause, span('\u25d4 connecting', ansiOf.waiting)];
     case 'live':
       return [
         ...pause,
-        ...(warming ? [span('\u25d4 warming: not all hives heard yet', toneAnsi.waiting), span('  ')] : []),
-        span('\u25cf live', toneAnsi.good),
+        ...(warming ? [span('\u25d4 warming: not all hives heard yet', ansiOf.waiting), span('  ')] : []),
+        span('\u25cf live', ansiOf.good),
       ];
     case 'lost':
       return [
         ...pause,
         span(
           `\u25cb cut off ${formatAge(nowMs - connection.sinceMs)}: ${connection.reason.replace(/\.$/, '')}; trying again`,
-          toneAnsi.bad,
+          ansiOf.bad,
         ),
       ];
   }
 }
 
 /** `12 hives  \u25cf 10 online  \u25d0 1 late`: only what there is. */
-function tally(label: string, faces: Readonly<Record<string, Face>>, keys: readonly string[]): Span[] {
+function tally(label: string, faces: Readonly<Record<string, StatusStyle>>, keys: readonly string[]): Span[] {
   const counts = new Map<string, number>();
   for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
   const order = [
@@ -91,8 +91,8 @@ function tally(label: string, faces: Readonly<Record<string, Face>>, keys: reado
   return [
     span(label, '1'),
     ...order.flatMap((key) => {
-      const face = faceOf(faces, key);
-      return [span('  '), span(`${face.symbol} ${counts.get(key)} ${face.word}`, toneAnsi[face.tone])];
+      const face = styleOf(faces, key);
+      return [span('  '), span(`${face.symbol} ${counts.get(key)} ${face.word}`, ansiOf[face.tone])];
     }),
   ];
 }
@@ -132,13 +132,13 @@ export function fleetLines({ hives, workers, gpus }: Items, total: number): Line
   };
   const used = add(vram.map((entry) => entry.used));
   const capacity = add(vram.map((entry) => entry.total));
-  const fraction = share(used, capacity);
-  const text = `${formatGibOf(used, capacity)}  ${formatPercent(fraction === null ? null : fraction * 100)}`;
+  const usedFraction = fraction(used, capacity);
+  const text = `${formatGibOf(used, capacity)}  ${formatPercent(usedFraction === null ? null : usedFraction * 100)}`;
   if (gpus.length > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([
       span('VRAM ', '1'),
-      ...bar(fraction, room, loadTone(fraction, 0.95, 1.01) ?? 'active'),
+      ...bar(usedFraction, room, loadTone(usedFraction, 0.95, 1.01) ?? 'active'),
       span('  '),
       value(text),
     ]);
@@ -155,7 +155,7 @@ function tabs({ ui }: TopState): Span[] {
 
 function sortSpans({ ui }: TopState, shown: number, total: number): Span[] {
   const filter = ui.filter
-    ? [span(`filter "${ui.filter}"`, toneAnsi.waiting), span(`  ${shown} of ${total}   `, '2')]
+    ? [span(`filter "${ui.filter}"`, ansiOf.waiting), span(`  ${shown} of ${total}   `, '2')]
     : [];
   if (ui.view === 'events' || ui.detail) return filter;
   const { key, descending } = ui.sort[ui.view];
@@ -207,13 +207,13 @@ function helpBody(): Line[] {
     [span('Signs', '1;4')],
     ...[livenessFaces, workerStateFaces, gpuHealthFaces].flatMap((faces) =>
       Object.values(faces).map((face) => [
-        ...fitSpans([span(`${face.symbol} ${face.word}`, toneAnsi[face.tone])], 24),
+        ...fitSpans([span(`${face.symbol} ${face.word}`, ansiOf[face.tone])], 24),
         span(face.hint, '2'),
       ]),
     ),
     ...[
       [
-        ...fitSpans([span('\u2014 \u254c\u254c\u254c', toneAnsi.unknown)], 24),
+        ...fitSpans([span('\u2014 \u254c\u254c\u254c', ansiOf.unknown)], 24),
         span('not known; the faults in the detail of the hive say why', '2'),
       ],
     ],
@@ -230,7 +230,7 @@ function detailBody(state: TopState, total: number): Line[] {
   const { kind, key } = ui.detail;
   if (kind === 'hive') {
     const hive = items.hives.find((candidate) => candidate.id === key);
-    if (!hive) return [[span(`${key} is gone`, toneAnsi.unknown)]];
+    if (!hive) return [[span(`${key} is gone`, ansiOf.unknown)]];
     return hiveDetail(
       hive,
       items.workers.filter((worker) => worker.hive === key),
@@ -239,7 +239,7 @@ function detailBody(state: TopState, total: number): Line[] {
     );
   }
   const worker = items.workers.find((candidate) => candidate.key === key);
-  if (!worker) return [[span(`${key} is gone`, toneAnsi.unknown)]];
+  if (!worker) return [[span(`${key} is gone`, ansiOf.unknown)]];
   return workerDetail(
     worker,
     items.hives.find((hive) => hive.id === worker.hive) ?? null,

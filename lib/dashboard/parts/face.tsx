@@ -1,7 +1,7 @@
-import type { Face } from '../../present/status.js';
+import type { StatusStyle } from '../../present/status.js';
 
 /** A state: symbol, word and colour together, so that none of them carries it alone. */
-export function FaceChip({ face, plain = false }: { readonly face: Face; readonly plain?: boolean }) {
+export function FaceChip({ face, plain = false }: { readonly face: StatusStyle; readonly plain?: boolean }) {
   return (
     <span class={`face tone-${face.tone}${plain ? ' plain' : ''}`} title={face.hint || undefined}>
       <span class="symbol" aria-hidden="true">

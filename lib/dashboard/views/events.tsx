@@ -1,6 +1,6 @@
 import type { RefObject } from 'preact';
 import type { FleetEvent } from '../../contract/api.js';
-import { eventFaces, eventText, faceOf, plural } from '../../present/status.js';
+import { eventFaces, eventText, plural, styleOf } from '../../present/status.js';
 import { events, eventsSeen, hives, lostEvents, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { eventGroups, matchesEvent } from '../data/query.js';
@@ -102,7 +102,7 @@ export function EventRow({ event, brief = false, style }: EventRowProps) {
       <time dateTime={event.at} title={at.toLocaleString()}>
         {at.toLocaleTimeString('en-GB')}
       </time>
-      <FaceChip face={faceOf(eventFaces, event.kind)} plain />
+      <FaceChip face={styleOf(eventFaces, event.kind)} plain />
       {!brief && (
         <button type="button" class="link" onClick={() => show(`hive:${event.hive}`)}>
           {event.hive}

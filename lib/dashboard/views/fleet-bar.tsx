@@ -1,10 +1,10 @@
 import type { ComponentChildren } from 'preact';
 import {
-  type Face,
   formatBytes,
   formatPercent,
   gpuHealthFaces,
   livenessFaces,
+  type StatusStyle,
   workerStateFaces,
 } from '../../present/status.js';
 import { countRows } from '../data/counts.js';
@@ -15,7 +15,10 @@ const { offline } = livenessFaces;
 const healthFaces = { ...gpuHealthFaces, offline };
 const stateFaces = { ...workerStateFaces, offline };
 
-function shares<K extends string>(faces: Readonly<Record<K, Face>>, counts: Partial<Record<K, number>>): Share[] {
+function shares<K extends string>(
+  faces: Readonly<Record<K, StatusStyle>>,
+  counts: Partial<Record<K, number>>,
+): Share[] {
   return (Object.keys(faces) as K[]).map((key) => ({
     label: faces[key].word,
     symbol: faces[key].symbol,

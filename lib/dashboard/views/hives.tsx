@@ -3,7 +3,6 @@ import { useRef } from 'preact/hooks';
 import type { Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import {
-  faceOf,
   formatAge,
   formatCelsius,
   formatCores,
@@ -17,6 +16,7 @@ import {
   oldValuesText,
   plural,
   sentence,
+  styleOf,
   unknownText,
   workerStateFaces,
 } from '../../present/status.js';
@@ -145,7 +145,7 @@ function HiveCard({ id }: { readonly id: string }) {
       ? null
       : host.memoryTotalBytes - host.memoryAvailableBytes;
   const workers = workersOf(id);
-  const stateFace = faceOf(hiveStateFaces, view.state);
+  const stateFace = styleOf(hiveStateFaces, view.state);
   return (
     <article class={`card${stale ? ' stale' : ''}`} aria-label={`Hive ${id}`}>
       <header>
@@ -197,7 +197,7 @@ function HiveCard({ id }: { readonly id: string }) {
           {workers.slice(0, 24).map((worker) => (
             <i
               key={worker.key}
-              class={`dot ${stale || worker.state === 'unknown' ? 'tone-unknown hatched' : `tone-${faceOf(workerStateFaces, worker.state).tone} fill`}`}
+              class={`dot ${stale || worker.state === 'unknown' ? 'tone-unknown hatched' : `tone-${styleOf(workerStateFaces, worker.state).tone} fill`}`}
             />
           ))}
         </span>

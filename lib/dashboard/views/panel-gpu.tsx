@@ -1,7 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import {
-  faceOf,
   formatCelsius,
   formatGib,
   formatGibOf,
@@ -11,6 +10,7 @@ import {
   gpuHealthFaces,
   oldValuesText,
   sentence,
+  styleOf,
   unknownText,
 } from '../../present/status.js';
 import { segment } from '../data/api.js';
@@ -31,7 +31,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
     powerWatts: gpu.powerWatts,
     temperatureCelsius: gpu.temperatureCelsius,
   }));
-  const said = faceOf(gpuHealthFaces, gpu.health);
+  const said = styleOf(gpuHealthFaces, gpu.health);
   const face = gpuFace({ health: gpu.health, liveness });
   const holders = workersOf(view.id).flatMap((worker) => {
     const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);

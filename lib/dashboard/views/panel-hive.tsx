@@ -1,5 +1,4 @@
 import {
-  faceOf,
   formatAge,
   formatCores,
   formatDuration,
@@ -9,6 +8,7 @@ import {
   hiveStateFaces,
   livenessFaces,
   plural,
+  styleOf,
   unknownText,
 } from '../../present/status.js';
 import { segment } from '../data/api.js';
@@ -46,9 +46,9 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
         <p class="sub">
           <FaceChip face={livenessFaces[liveness]} />
           {liveness === 'offline' ? (
-            <span>last known: {faceOf(hiveStateFaces, view.state).word}</span>
+            <span>last known: {styleOf(hiveStateFaces, view.state).word}</span>
           ) : (
-            <FaceChip face={faceOf(hiveStateFaces, view.state)} plain />
+            <FaceChip face={styleOf(hiveStateFaces, view.state)} plain />
           )}
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>

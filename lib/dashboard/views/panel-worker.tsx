@@ -1,6 +1,5 @@
 import type { WorkerView } from '../../contract/api.js';
 import {
-  faceOf,
   formatAge,
   formatBytes,
   formatCores,
@@ -11,6 +10,7 @@ import {
   formatRate,
   oldValuesText,
   sentence,
+  styleOf,
   unknownText,
   workerFace,
   workerStateFaces,
@@ -53,7 +53,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
           <FaceChip face={workerFace(worker)} />
           {worker.liveness === 'offline' ? (
             <span>
-              last known: {faceOf(workerStateFaces, worker.state).word}, {ready}
+              last known: {styleOf(workerStateFaces, worker.state).word}, {ready}
             </span>
           ) : (
             <span>{ready}</span>

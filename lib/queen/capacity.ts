@@ -1,11 +1,11 @@
 import type { Indexes } from './indexes.js';
 import type { Candidate, PlacementHost } from './placement.js';
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
-import { type Held, Reservations, type Used, unusedMemory, unusedVram } from './reservations.js';
+import { type ActiveReservation, Reservations, type Used, unusedMemory, unusedVram } from './reservations.js';
 import { freeBytes } from './scheduling.js';
 
 /** What is free on every host once reservations have had their part. Keeps the GPUs' `freeBytes` and the index of it. */
-export class Room {
+export class CapacityTracker {
   readonly reservations = new Reservations();
   readonly #indexes: Indexes;
   #nextExpiryMs = Number.POSITIVE_INFINITY;
@@ -21,11 +21,12 @@ export class Room {
   /** After each beat of a hive: ends reservations whose worker is ready, and sets what is free. */
   refresh(hive: HiveRecord): void {
     for (const held of [...(this.reservations.ofHive(hive.id) ?? [])])
-      if (this.#carriers(hive, held).some((worker) => worker.sample.ready === true)) this.reservations.remove(held.id);
+      if (this.#workersOfReservation(hive, held).some((worker) => worker.sample.ready === true))
+        this.reservations.remove(held.id);
     this.#setFree(hive);
   }
 
-  hold(held: Held): void {
+  reserve(held: ActiveReservation): void {
     this.reservations.add(held);
     this.#nextExpiryMs = Math.min(this.#nextExpiryMs, held.expiresAtMs);
     this.#setFreeOf(held);
@@ -65,7 +66,7 @@ export class Room {
   }
 
   /** Where a reservation stands, in the words of a placement; null while its hive is not known. */
-  candidate(held: Held): Candidate | null {
+  candidate(held: ActiveReservation): Candidate | null {
     const hive = this.#indexes.hives.get(held.hive);
     if (!hive) return null;
     return {
@@ -75,7 +76,7 @@ export class Room {
     };
   }
 
-  #setFreeOf(held: Held): void {
+  #setFreeOf(held: ActiveReservation): void {
     const hive = this.#indexes.hives.get(held.hive);
     if (hive) this.#setFree(hive);
   }
@@ -108,13 +109,13 @@ export class Room {
   }
 
   /** Workers of a hive that carry a reservation's id. One that carries it elsewhere was not what the room was for. */
-  #carriers(hive: HiveRecord, held: Held): WorkerRecord[] {
+  #workersOfReservation(hive: HiveRecord, held: ActiveReservation): WorkerRecord[] {
     return [...(this.#indexes.byReservation.get(held.id) ?? [])].filter((worker) => worker.hive === hive);
   }
 
-  #usedOf(hive: HiveRecord): (held: Held) => Used {
+  #usedOf(hive: HiveRecord): (held: ActiveReservation) => Used {
     return (held) => {
-      const workers = this.#carriers(hive, held);
+      const workers = this.#workersOfReservation(hive, held);
       return {
         vramBytes: (uuid) => workers.reduce((sum, worker) => sum + vramOn(worker, uuid), 0),
         memoryBytes: workers.reduce((sum, { sample }) => sum + (sample.workingSetBytes ?? sample.memoryBytes ?? 0), 0),
@@ -131,7 +132,10 @@ export const holds = (worker: WorkerRecord, uuid: string): boolean => {
   return false;
 };
 
-function placementGpu(gpu: GpuRecord, promised: ReadonlySet<Held> | undefined): PlacementHost['gpus'][number] {
+function placementGpu(
+  gpu: GpuRecord,
+  promised: ReadonlySet<ActiveReservation> | undefined,
+): PlacementHost['gpus'][number] {
   const { uuid, health, memoryKind } = gpu.sample;
   let { workerCount } = gpu;
   if (promised) for (const held of promised) if (held.gpuUuids.includes(uuid)) workerCount++;

@@ -12,11 +12,11 @@ export type QueenEventKind = (typeof queenEventKinds)[number];
 const rememberedHives = 10_000;
 
 /** Says what happened: the facts of hives and the conclusions of the queen, to the stream and to those who listen. */
-export class Chronicle {
+export class EventPublisher {
   readonly ring: EventRing;
   readonly #listeners = new Set<RegistryListener>();
   readonly #wallClock: () => number;
-  readonly #concludes: () => boolean;
+  readonly #isLeader: () => boolean;
   readonly #journal: RegistryOptions['journal'];
   readonly #onListenerError: (error: unknown) => void;
   /** From 0 for each kind there is, so that the first of a kind is seen to rise. Kinds of a newer hive are one: `other`. */
@@ -28,13 +28,13 @@ export class Chronicle {
   constructor(options: RegistryOptions, epoch: string) {
     this.ring = new EventRing(options.epoch ?? epoch, options.eventRingSize);
     this.#wallClock = options.wallClock ?? Date.now;
-    this.#concludes = options.concludes ?? (() => true);
+    this.#isLeader = options.concludes ?? (() => true);
     this.#journal = options.journal;
     this.#onListenerError = options.onListenerError ?? throwLater;
   }
 
   /** Somebody listens: what only they would see is worth making. */
-  get heard(): boolean {
+  get hasListeners(): boolean {
     return this.#listeners.size > 0;
   }
 
@@ -45,12 +45,12 @@ export class Chronicle {
     };
   }
 
-  conclude(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {
-    if (this.#concludes()) this.#publish('liveness', { at: this.#at(), kind, hive, detail });
+  publishHiveEvent(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {
+    if (this.#isLeader()) this.#publish('liveness', { at: this.#at(), kind, hive, detail });
   }
 
-  concludeOf(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
-    if (!this.#concludes()) return;
+  publishWorkerEvent(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
+    if (!this.#isLeader()) return;
     const { id, model } = worker.sample;
     this.#publish('liveness', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
   }
@@ -59,7 +59,7 @@ export class Chronicle {
    * Takes the facts of a hive that were not taken before. They are sent again until they are acknowledged. Where queens
    * share a stream they are none of the registry's business: they must last there before anybody acknowledges them.
    */
-  facts(hive: HiveRecord, events: readonly HiveEvent[]): void {
+  ingestHiveEvents(hive: HiveRecord, events: readonly HiveEvent[]): void {
     if (this.#journal) return;
     for (const event of events) {
       if (event.seq <= hive.ackEventSeq) continue;
@@ -79,12 +79,12 @@ export class Chronicle {
 
   /** An event of a stream that queens share; `old`: it is only kept for replay, since those who listen have had it. */
   deliver(type: EventType, event: FleetEvent, old = false): void {
-    if (this.ring.adopt(event) && !old) this.#tell(type, event);
+    if (this.ring.adopt(event) && !old) this.#countAndEmit(type, event);
   }
 
   /** Puts an event into the registry's own ring although a journal is set: the shared stream is out of reach. */
   append(type: EventType, draft: EventDraft): void {
-    this.#tell(type, this.ring.append(draft));
+    this.#countAndEmit(type, this.ring.append(draft));
   }
 
   /** Events told since the start, by kind. */
@@ -92,7 +92,7 @@ export class Chronicle {
     return this.#counts;
   }
 
-  #tell(type: EventType, event: FleetEvent): void {
+  #countAndEmit(type: EventType, event: FleetEvent): void {
     const kind = this.#counts.has(event.kind) ? event.kind : 'other';
     this.#counts.set(kind, this.#counts.get(kind)! + 1);
     this.emit({ type, event });
@@ -109,7 +109,7 @@ export class Chronicle {
   }
 
   /** Keeps what a forgotten hive was acknowledged, since the reply that said so may be lost and the hive come back. */
-  remember({ id, incarnations, ackEventSeq }: HiveRecord): void {
+  saveAckedSeq({ id, incarnations, ackEventSeq }: HiveRecord): void {
     if (ackEventSeq === 0) return;
     this.#acknowledged.delete(id);
     this.#acknowledged.set(id, { incarnation: incarnations.current, seq: ackEventSeq });
@@ -121,7 +121,7 @@ export class Chronicle {
   }
 
   /** What a run of a hive that was forgotten had been acknowledged; 0 where nothing is known. */
-  recall(id: string, incarnation: string): number {
+  loadAckedSeq(id: string, incarnation: string): number {
     const known = this.#acknowledged.get(id);
     this.#acknowledged.delete(id);
     return known?.incarnation === incarnation ? known.seq : 0;

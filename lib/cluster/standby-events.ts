@@ -15,7 +15,7 @@ const nameOf = (draft: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): string =
  * What this queen concluded while another one spoke for the fleet. If that one dies, what it can no longer have said is
  * said by its successor: what was concluded since it was last seen alive and is not in the stream.
  */
-export class SilentConclusions {
+export class StandbyEvents {
   readonly #clock: () => number;
   readonly #keepMs: number;
   #kept: Kept[] = [];
@@ -41,7 +41,7 @@ export class SilentConclusions {
   }
 
   /** The stream said it. */
-  said(event: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): void {
+  markPublished(event: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): void {
     const name = nameOf(event);
     const at = this.#kept.findIndex(({ draft }) => nameOf(draft) === name);
     if (at >= 0) {

@@ -2,7 +2,7 @@ import {
   type RawPass,
   type RawReader,
   rowFlags,
-  stuckFlag,
+  stalledFlag,
   type TraceableReader,
   workerColumn,
   workerColumns,
@@ -36,7 +36,7 @@ interface Stuck {
  * Reads on when a read never returns. The reader that is stuck keeps the worker whose file it is stuck in, whose rows say
  * `stuckFlag`; another takes over all others. When the read comes back, that worker is read again with the rest.
  */
-export class RelayReader implements RawReader {
+export class FailoverReader implements RawReader {
   readonly #open: () => TraceableReader;
   readonly #limitMs: number;
   readonly #slots = new Slots();
@@ -45,14 +45,14 @@ export class RelayReader implements RawReader {
   #inner = new Map<number, number>();
   readonly #stuck: Stuck[] = [];
   /** Slots of which nothing is known in passes that began before then; Infinity while the read is stuck. */
-  readonly #blind = new Map<number, number>();
+  readonly #unknownUntil = new Map<number, number>();
   /** Slots are the current reader's own, as they are until it is first relieved. */
   #direct = true;
   #intervalMs = 0;
   /** Sequence of the last pass that was handed out, and what the current reader's numbers are added to. */
   #sequence = 0;
   #base = 0;
-  #relieved = new AbortController();
+  #replaced = new AbortController();
   #closed = false;
 
   constructor(open: () => TraceableReader, limitMs = stuckAfterMs) {
@@ -74,7 +74,7 @@ export class RelayReader implements RawReader {
 
   remove(slot: number): void {
     if (!this.#slots.remove(slot)) return;
-    this.#blind.delete(slot);
+    this.#unknownUntil.delete(slot);
     const inner = this.#inner.get(slot);
     this.#inner.delete(slot);
     if (inner !== undefined) this.#current.remove(inner);
@@ -82,8 +82,8 @@ export class RelayReader implements RawReader {
   }
 
   passSync(): RawPass {
-    this.#tend();
-    return this.#outward(this.#current.passSync());
+    this.#checkReaders();
+    return this.#toOuterSlots(this.#current.passSync());
   }
 
   start(intervalMs: number): void {
@@ -92,18 +92,18 @@ export class RelayReader implements RawReader {
   }
 
   latest(): RawPass | null {
-    this.#tend();
+    this.#checkReaders();
     const pass = this.#current.latest();
-    return pass && this.#outward(pass);
+    return pass && this.#toOuterSlots(pass);
   }
 
   async next(signal?: AbortSignal): Promise<RawPass> {
-    const watch = setInterval(() => this.#tend(), this.#limitMs);
+    const watch = setInterval(() => this.#checkReaders(), this.#limitMs);
     try {
       for (;;) {
-        const relieved = this.#relieved.signal;
+        const relieved = this.#replaced.signal;
         try {
-          return this.#outward(await this.#current.next(signal ? AbortSignal.any([signal, relieved]) : relieved));
+          return this.#toOuterSlots(await this.#current.next(signal ? AbortSignal.any([signal, relieved]) : relieved));
         } catch (error) {
           if (!relieved.aborted || signal?.aborted || this.#closed) throw error;
         }
@@ -123,14 +123,14 @@ export class RelayReader implements RawReader {
     for (const { reader } of this.#stuck.splice(0)) reader.close();
   }
 
-  #tend(): void {
+  #checkReaders(): void {
     if (this.#closed) return;
-    for (const stuck of [...this.#stuck]) this.#ask(stuck);
-    if (this.#current.runningMs() > this.#limitMs && this.#stuck.length < maxStuck) this.#relieve();
+    for (const stuck of [...this.#stuck]) this.#reclaimRecovered(stuck);
+    if (this.#current.runningMs() > this.#limitMs && this.#stuck.length < maxStuck) this.#replaceStuck();
   }
 
   /** Takes back what a reader was stuck in, once it has gone on. */
-  #ask(stuck: Stuck): void {
+  #reclaimRecovered(stuck: Stuck): void {
     const runningMs = stuck.reader.runningMs();
     const goesOn = runningMs < stuck.runningMs || stuck.reader.reading() !== stuck.at;
     stuck.runningMs = runningMs;
@@ -139,10 +139,10 @@ export class RelayReader implements RawReader {
     this.#stuck.splice(this.#stuck.indexOf(stuck), 1);
     if (stuck.slot === null) return;
     this.#inner.set(stuck.slot, this.#current.add(this.#slots.path(stuck.slot)));
-    this.#blind.set(stuck.slot, monotonicMs());
+    this.#unknownUntil.set(stuck.slot, monotonicMs());
   }
 
-  #relieve(): void {
+  #replaceStuck(): void {
     const before = this.#current;
     const at = before.reading();
     if (at === null) return;
@@ -154,21 +154,21 @@ export class RelayReader implements RawReader {
     }
     const slot = [...this.#inner].find(([, inner]) => inner === at)?.[0] ?? null;
     this.#stuck.push({ reader: before, at, slot, runningMs: before.runningMs() });
-    if (slot !== null) this.#blind.set(slot, Number.POSITIVE_INFINITY);
+    if (slot !== null) this.#unknownUntil.set(slot, Number.POSITIVE_INFINITY);
     this.#inner = new Map();
     for (const [each, path] of this.#slots.entries())
-      if (this.#blind.get(each) !== Number.POSITIVE_INFINITY) this.#inner.set(each, reader.add(path));
+      if (this.#unknownUntil.get(each) !== Number.POSITIVE_INFINITY) this.#inner.set(each, reader.add(path));
     this.#current = reader;
     this.#direct = false;
     this.#base = this.#sequence;
     if (this.#intervalMs > 0) reader.start(this.#intervalMs);
-    const relieved = this.#relieved;
-    this.#relieved = new AbortController();
+    const relieved = this.#replaced;
+    this.#replaced = new AbortController();
     relieved.abort();
   }
 
   /** A pass of the current reader by our own slots and numbers. */
-  #outward(pass: RawPass): RawPass {
+  #toOuterSlots(pass: RawPass): RawPass {
     const sequence = this.#base + pass.sequence;
     this.#sequence = Math.max(this.#sequence, sequence);
     if (this.#direct) return pass;
@@ -179,16 +179,16 @@ export class RelayReader implements RawReader {
     for (let slot = 0; slot < count; slot++) {
       const row = slot * columns;
       const inner = this.#inner.get(slot);
-      const knownFrom = this.#blind.get(slot) ?? 0;
+      const knownFrom = this.#unknownUntil.get(slot) ?? 0;
       const cells = inner === undefined ? null : pass.workers.subarray(inner * columns, (inner + 1) * columns);
       if (cells !== null && cells.length > 0 && pass.startedMs >= knownFrom) {
-        this.#blind.delete(slot);
+        this.#unknownUntil.delete(slot);
         workers.set(cells, row);
         errors.set(pass.errors.subarray((inner as number) * files, ((inner as number) + 1) * files), slot * files);
         continue;
       }
       workers[row + monotonicColumn] = pass.startedMs;
-      workers[row + flagsColumn] = held.has(slot) ? rowFlags.partial | stuckFlag : rowFlags.gone;
+      workers[row + flagsColumn] = held.has(slot) ? rowFlags.partial | stalledFlag : rowFlags.removed;
       errors.fill(held.has(slot) ? ETIMEDOUT : ENODEV, slot * files, (slot + 1) * files);
     }
     return { ...pass, sequence, workers, errors };

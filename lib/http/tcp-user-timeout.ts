@@ -13,7 +13,7 @@ export const unacknowledgedMs = 60_000;
  * Lets go of connections of this server whose peer has vanished. Call before it accepts any. Where the addon is missing,
  * the kernel's own patience holds.
  */
-export function letGoOfVanished(server: Server, milliseconds = unacknowledgedMs): void {
+export function endVanishedPeers(server: Server, milliseconds = unacknowledgedMs): void {
   server.once('listening', () => {
     // Node has no call for it; the descriptor is that of net.Server's handle.
     const { _handle: handle } = server as unknown as { _handle?: { readonly fd?: number } | null };

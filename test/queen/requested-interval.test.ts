@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { pace } from '../../lib/queen/pace.js';
+import { nextRequestedInterval } from '../../lib/queen/requested-interval.js';
 
 it.each([
   // asked, share, next
@@ -18,14 +18,14 @@ it.each([
   [2000, 0.1, 0],
   [1250, 0.1, 0],
 ])('asked %d ms at a share of %d: %d ms', (asked, share, next) => {
-  expect(pace(asked, share)).toBe(next);
+  expect(nextRequestedInterval(asked, share)).toBe(next);
 });
 
 it('under any steady load it comes to rest, and does not swing', () => {
   fc.assert(
     fc.property(fc.double({ min: 0, max: 20, noNaN: true }), fc.constantFrom(0, 2000, 5000, 10_000), (cores, start) => {
       // `cores` is what hives that beat each second would take.
-      const after = (asked: number) => pace(asked, (cores * 1000) / Math.max(1000, asked));
+      const after = (asked: number) => nextRequestedInterval(asked, (cores * 1000) / Math.max(1000, asked));
       let asked: number = start;
       for (let look = 0; look < 6; look++) asked = after(asked);
       expect(after(asked)).toBe(asked);
@@ -38,11 +38,11 @@ it('a queen that stays idle asks for nothing after a few looks, whatever it aske
     fc.property(fc.array(fc.double({ min: 0, max: 2, noNaN: true })), (shares) => {
       let asked = 0;
       for (const share of shares) {
-        asked = pace(asked, share);
+        asked = nextRequestedInterval(asked, share);
         expect(asked).toBeGreaterThanOrEqual(0);
         expect(asked).toBeLessThanOrEqual(10_000);
       }
-      for (let look = 0; look < 4; look++) asked = pace(asked, 0);
+      for (let look = 0; look < 4; look++) asked = nextRequestedInterval(asked, 0);
       expect(asked).toBe(0);
     }),
   );

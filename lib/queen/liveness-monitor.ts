@@ -1,9 +1,9 @@
 import type { Liveness } from '../contract/api.js';
 import { Deadlines } from './deadlines.js';
-import { type ListeningClock, type LivenessLimits, nextChangeMs, standing, thresholds } from './liveness.js';
+import { type ListeningClock, type LivenessLimits, livenessAfter, nextChangeMs, thresholds } from './liveness.js';
 import type { HiveRecord } from './records.js';
 
-export interface Turns {
+export interface LivenessHandlers {
   /** The hive's liveness is another now. */
   changed(hive: HiveRecord, from: Liveness, silenceMs: number): void;
   /** It was silent for too long. */
@@ -11,16 +11,16 @@ export interface Turns {
 }
 
 /** Looks at each hive when its standing may change: a beat costs nothing here unless its interval became shorter. */
-export class Watch {
+export class LivenessMonitor {
   readonly #clock: ListeningClock;
   readonly #limits: LivenessLimits;
-  readonly #turns: Turns;
+  readonly #handlers: LivenessHandlers;
   readonly #deadlines = new Deadlines<HiveRecord>();
 
-  constructor(clock: ListeningClock, limits: LivenessLimits, turns: Turns) {
+  constructor(clock: ListeningClock, limits: LivenessLimits, turns: LivenessHandlers) {
     this.#clock = clock;
     this.#limits = limits;
-    this.#turns = turns;
+    this.#handlers = turns;
   }
 
   /** Does what is due, and gives the listening clock's time. */
@@ -31,13 +31,13 @@ export class Watch {
       // Of several entries for one hive, the one that it stands by counts.
       if (hive.dueMs !== due.atMs) continue;
       hive.dueMs = Number.POSITIVE_INFINITY;
-      this.#judge(hive, nowMs);
+      this.#evaluate(hive, nowMs);
     }
     return nowMs;
   }
 
   /** After a beat: sees to it that the hive is looked at in time. */
-  heard(hive: HiveRecord): void {
+  touch(hive: HiveRecord): void {
     const atMs = hive.incarnations.heardAtMs + nextChangeMs(hive.liveness, thresholds(hive.intervalMs, this.#limits));
     if (hive.dueMs <= atMs) return;
     hive.dueMs = atMs;
@@ -45,7 +45,7 @@ export class Watch {
   }
 
   /** Stops looking at it. */
-  forget(hive: HiveRecord): void {
+  untrack(hive: HiveRecord): void {
     hive.dueMs = Number.POSITIVE_INFINITY;
   }
 
@@ -55,16 +55,16 @@ export class Watch {
     return atMs === null ? null : atMs + this.#clock.forgivenMs;
   }
 
-  #judge(hive: HiveRecord, nowMs: number): void {
+  #evaluate(hive: HiveRecord, nowMs: number): void {
     const silenceMs = nowMs - hive.incarnations.heardAtMs;
-    const now = standing(silenceMs, thresholds(hive.intervalMs, this.#limits));
+    const now = livenessAfter(silenceMs, thresholds(hive.intervalMs, this.#limits));
     if (now === 'removed') {
-      this.#turns.removed(hive);
+      this.#handlers.removed(hive);
       return;
     }
     const before = hive.liveness;
     hive.liveness = now;
-    this.heard(hive);
-    if (now !== before) this.#turns.changed(hive, before, silenceMs);
+    this.touch(hive);
+    if (now !== before) this.#handlers.changed(hive, before, silenceMs);
   }
 }

@@ -9,7 +9,7 @@ const firstMs = 2000;
  * The interval to ask of hives, from the one asked so far (0: none) and the share of a core that the queen used since the
  * last look: doubled while it is busy, halved once it is not. Between the two shares it stays, so that it does not swing.
  */
-export function pace(askedMs: number, share: number): number {
+export function nextRequestedInterval(askedMs: number, share: number): number {
   if (share > busyAbove) return askedMs === 0 ? firstMs : Math.min(slowestMs, askedMs * 2);
   if (share < idleBelow) return askedMs <= firstMs ? 0 : askedMs / 2;
   return askedMs;
