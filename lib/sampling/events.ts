@@ -52,15 +52,15 @@ export function exitEvents(
   const kills = exit?.oomKills ?? null;
   const known = record ?? departed.record;
   const oomKills = Math.max(kills ?? 0, departed.oomKills ?? 0);
-  const tells = (exited: boolean) =>
-    options.tell && known !== null ? { tells: { worker: workerRunKey(known), exited, oomKills } } : {};
+  const reportMark = (exited: boolean): Pick<HiveEventDraft, 'reportMark'> =>
+    options.tell && known !== null ? { reportMark: { worker: workerRunKey(known), exited, oomKills } } : {};
   if (kills !== null && kills > (departed.oomKills ?? 0)) {
     events.push({
       at: exit?.at ?? departed.at,
       kind: 'oomKill',
       workerId: departed.id,
       detail: { kills: kills - (departed.oomKills ?? 0), total: kills },
-      ...tells(false),
+      ...reportMark(false),
     });
   }
   const reason =
@@ -80,7 +80,7 @@ export function exitEvents(
       ...(exit !== null && exit.remaining > 0 ? { remaining: exit.remaining } : {}),
       uptimeSeconds: departed.uptimeSeconds,
     },
-    ...tells(true),
+    ...reportMark(true),
   });
   return events;
 }
