@@ -51,13 +51,13 @@ messages and kinds of events, and without \`heartbeat\` in it the stream has no 
 |---|---|---|
 | \`snapshot\` | all hives and workers, first of all and after \`reset\` and \`lagged\` | |
 | \`heartbeat\` | a hive, its workers that changed, and the keys of those that are \`gone\`; \`whole\`: these are all it has | |
-| \`event\` | a fact that a hive reported: ${hiveEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
-| \`liveness\` | a conclusion of the queen: ${queenEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
+| \`event\` | an event that a hive reported: ${hiveEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
+| \`queenEvent\` | an event that the queen found out: ${queenEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`reset\` | the id that was asked for is no longer known; a \`snapshot\` follows | |
 | \`lagged\` | \`{ dropped }\`: events lost because the client read too slowly; those that were not, then a \`snapshot\`, follow | |
 | \`position\` | \`{ lastEventId }\`: up to this event, nothing that passes the filter is missing; only with a filter | that event's |
 
-Facts are delivered at least once and carry ids: a client that reconnects with \`Last-Event-ID\` (or \`?lastEventId=\`) gets what
+Events are delivered at least once and carry ids: a client that reconnects with \`Last-Event-ID\` (or \`?lastEventId=\`) gets what
 it missed, of the last ${defaults.eventRingSize} events. A stream with a filter may be quiet while the fleet is not, so it tells its \`position\`
 when it begins, and each 15 s where that has moved: resume from it, not from the last event that passed. \`HivepulseClient\`
 and a browser's \`EventSource\` do so by themselves.
@@ -65,7 +65,7 @@ and a browser's \`EventSource\` do so by themselves.
 Rows are latest-wins: a slow reader is spared the ones between, never given old ones. An event that is not newer than the
 last \`snapshot\` (its \`lastEventId\`) is in those rows already: it is for the record, and must not change them again. A
 client that loses events over and over gets a new snapshot at most every ${streamLimits.resyncEveryMs / 1000} s.
-Facts wait at the hive until a queen has acknowledged them, so they outlive a queen that is away.
+Events of a hive wait there until a queen has acknowledged them, so they outlive a queen that is away.
 
 ## Problems
 

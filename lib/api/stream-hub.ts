@@ -22,13 +22,13 @@ import type { Replay } from '../queen/events.js';
 export interface StreamFilter {
   readonly hive?: string;
   readonly model?: string;
-  /** Names of messages (`heartbeat`, `event`, `liveness`) or kinds of events. Without `heartbeat` there are no rows. */
+  /** Names of messages (`heartbeat`, `event`, `queenEvent`) or kinds of events. Without `heartbeat` there are no rows. */
   readonly kinds?: readonly string[];
 }
 
 export type StreamChange =
   | { readonly type: 'heartbeat'; readonly hiveId: string; readonly heartbeat: StreamHeartbeat }
-  | { readonly type: 'event' | 'liveness'; readonly event: FleetEvent };
+  | { readonly type: 'event' | 'queenEvent'; readonly event: FleetEvent };
 
 /** What the hub asks of the registry. */
 export interface StreamSource {
@@ -52,7 +52,7 @@ interface Dirty {
 }
 
 const conclusions: ReadonlySet<string> = new Set(queenEventKinds);
-const messageOf = (event: FleetEvent): 'liveness' | 'event' => (conclusions.has(event.kind) ? 'liveness' : 'event');
+const messageOf = (event: FleetEvent): 'queenEvent' | 'event' => (conclusions.has(event.kind) ? 'queenEvent' : 'event');
 
 /** Bytes of a snapshot that are built at once; between two pieces the socket is asked whether there is room. */
 const pieceLength = 64 * 1024;

@@ -90,7 +90,7 @@ async function showEvents(
   for (;;) {
     let again = false;
     const from = `${epoch}-${sequence - back}`;
-    for await (const message of client.events({ kind: 'event,liveness' }, { lastEventId: from })) {
+    for await (const message of client.events({ kind: 'event,queenEvent' }, { lastEventId: from })) {
       if (message.type === 'closed') {
         if (!follow || replaying) throw message.error;
         tell(message);
@@ -103,7 +103,7 @@ async function showEvents(
         back = Math.floor(back / 2);
         again = true;
         break;
-      } else if (message.type === 'event' || message.type === 'liveness') {
+      } else if (message.type === 'event' || message.type === 'queenEvent') {
         const mine = wants(wanted, message.data);
         if (!replaying) {
           if (mine) print([message.data]);

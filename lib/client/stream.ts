@@ -11,7 +11,7 @@ export type StreamMessage =
   | { readonly type: 'snapshot'; readonly data: StreamSnapshot }
   | { readonly type: 'heartbeat'; readonly data: StreamHeartbeat }
   | { readonly type: 'event'; readonly id: string; readonly data: FleetEvent }
-  | { readonly type: 'liveness'; readonly id: string; readonly data: FleetEvent }
+  | { readonly type: 'queenEvent'; readonly id: string; readonly data: FleetEvent }
   | { readonly type: 'reset'; readonly data: { readonly lastEventId: string } }
   | { readonly type: 'lagged'; readonly data: StreamLagged }
   | { readonly type: 'position'; readonly data: StreamPosition };
@@ -35,7 +35,7 @@ const messages: ReadonlySet<string> = new Set([
   'snapshot',
   'heartbeat',
   'event',
-  'liveness',
+  'queenEvent',
   'reset',
   'lagged',
   'position',
@@ -146,7 +146,7 @@ async function* connection(
  * so its id counts only where nothing is replayed. A filtered stream says where it stands by itself.
  */
 function note(position: Position, message: StreamMessage, resumed: boolean): void {
-  if (message.type === 'event' || message.type === 'liveness') position.id = message.id;
+  if (message.type === 'event' || message.type === 'queenEvent') position.id = message.id;
   else if (message.type === 'reset' || message.type === 'position') position.id = message.data.lastEventId;
   else if (message.type === 'snapshot' && !resumed) position.id = message.data.lastEventId;
 }

@@ -187,7 +187,7 @@ export const queenEventKinds = [
   'duplicateHiveId',
 ] as const;
 
-/** One entry of the stream: SSE `event` (hive-side facts) or `liveness` (conclusions of the queen). */
+/** One entry of the stream: SSE `event` (reported by a hive) or `queenEvent` (found out by the queen). */
 export const FleetEvent = Type.Object({
   id: Type.String({ description: 'epoch-sequence' }),
   at: Type.String({ format: 'date-time' }),

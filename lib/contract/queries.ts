@@ -84,7 +84,7 @@ export const EventsQuery = query({
     Type.String({
       pattern: '^[A-Za-z]+(,[A-Za-z]+){0,31}$',
       description:
-        'Comma list of messages (`heartbeat`, `event`, `liveness`) and kinds of events (`oomKill`, `hiveOffline`...). ' +
+        'Comma list of messages (`heartbeat`, `event`, `queenEvent`) and kinds of events (`oomKill`, `hiveOffline`...). ' +
         'Without `heartbeat` in it the stream has no rows, and so no `snapshot`.',
     }),
   ),

@@ -53,7 +53,7 @@ export const messageId = ({ hive, incarnation, seq }: Pick<Fact, 'hive' | 'incar
 
 export type Received =
   | { readonly type: 'event'; readonly event: FleetEvent; readonly incarnation: string; readonly seq: number }
-  | { readonly type: 'liveness'; readonly event: FleetEvent };
+  | { readonly type: 'queenEvent'; readonly event: FleetEvent };
 
 /** What a message of the stream says; null where it is not one of ours. Pure. */
 export function readMessage(data: Uint8Array, isFact: boolean, id: string): Received | null {
@@ -69,7 +69,7 @@ export function readMessage(data: Uint8Array, isFact: boolean, id: string): Rece
     const { incarnation, seq } = value;
     return { type: 'event', event: eventOf(value, id), incarnation, seq };
   }
-  return conclusion.Check(value) ? { type: 'liveness', event: eventOf(value, id) } : null;
+  return conclusion.Check(value) ? { type: 'queenEvent', event: eventOf(value, id) } : null;
 }
 
 function eventOf(draft: Static<typeof Conclusion>, id: string): FleetEvent {

@@ -46,13 +46,13 @@ export class EventPublisher {
   }
 
   publishHiveEvent(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {
-    if (this.#isLeader()) this.#publish('liveness', { at: this.#at(), kind, hive, detail });
+    if (this.#isLeader()) this.#publish('queenEvent', { at: this.#at(), kind, hive, detail });
   }
 
   publishWorkerEvent(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
     if (!this.#isLeader()) return;
     const { id, model } = worker.sample;
-    this.#publish('liveness', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
+    this.#publish('queenEvent', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
   }
 
   /**

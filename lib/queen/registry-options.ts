@@ -15,8 +15,8 @@ export type HeartbeatOutcome =
   | { readonly accepted: true; readonly ackEventSeq: number; readonly intervalMs: number }
   | { readonly accepted: false; readonly code: RefusalCode; readonly message: string };
 
-/** `event`: a fact that a hive reported. `liveness`: a conclusion of the queen. */
-export type EventType = 'event' | 'liveness';
+/** `event`: reported by a hive. `queenEvent`: found out by the queen. */
+export type EventType = 'event' | 'queenEvent';
 
 /** One change, the same object for every listener, so that it is serialized once. */
 export type RegistryChange =

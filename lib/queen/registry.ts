@@ -439,7 +439,7 @@ export class Registry {
 
   /** Puts a conclusion into the own stream although a journal is set: the shared one is out of reach. */
   append(draft: EventDraft): void {
-    this.#chronicle.append('liveness', draft);
+    this.#chronicle.append('queenEvent', draft);
   }
 
   /** What a client that stood at an event id has missed. */

@@ -271,7 +271,7 @@ const wellFormed = (text: string): string => Buffer.from(text, 'utf8').toString(
 describe('what one hive says must not speak for another', () => {
   const lines = [
     'a\nevent: event\ndata: {"kind":"forged"}\n\n',
-    'a\r\nid: 999\r\n\r\nevent: liveness\r\ndata: {"kind":"forged"}\r\n\r\n',
+    'a\r\nid: 999\r\n\r\nevent: queenEvent\r\ndata: {"kind":"forged"}\r\n\r\n',
     '"}\nhivepulse_forged 1\n#',
     'back\\slash"quote\\',
     '\u2028event: event\u2029data: 1\u0085',
@@ -308,7 +308,7 @@ describe('what one hive says must not speak for another', () => {
       what: 'the last hive on the stream',
     });
     stream.close();
-    const known = new Set(['snapshot', 'heartbeat', 'event', 'liveness']);
+    const known = new Set(['snapshot', 'heartbeat', 'event', 'queenEvent']);
     for (const { event, id, data } of stream.messages) {
       expect(known.has(event), event).toBe(true);
       expect(id).not.toBe('999');

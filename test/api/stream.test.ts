@@ -111,7 +111,7 @@ describe('a stream', () => {
     expect(data.lastEventId).toBe('e-1');
     expect(rest.map(({ event, id }) => [event, id])).toEqual([
       ['event', 'e-2'],
-      ['liveness', 'e-3'],
+      ['queenEvent', 'e-3'],
       ['heartbeat', undefined],
     ]);
     expect(rows(rest[2])).toEqual(['a/llm/0', 'a/llm/1']);
@@ -159,10 +159,10 @@ describe('a stream', () => {
         const { hive: of, kind: what } = data as { hive?: string | { id: string }; kind?: string };
         return `${event} ${typeof of === 'object' ? of.id : (of ?? '')} ${what ?? ''}`.trim();
       });
-    expect(about(hive)).toEqual(['snapshot', 'position', 'liveness b hiveJoined', 'heartbeat b']);
+    expect(about(hive)).toEqual(['snapshot', 'position', 'queenEvent b hiveJoined', 'heartbeat b']);
     expect(about(kind)).toEqual(['snapshot', 'position', 'event a oomKill', 'heartbeat a', 'heartbeat b']);
     expect(rows(model.messages.find((message) => message.event === 'heartbeat'))).toEqual(['a/llm/0']);
-    expect(about(model)).toContain('liveness b hiveJoined');
+    expect(about(model)).toContain('queenEvent b hiveJoined');
   });
 
   it('takes a row back from a reader of one model when the worker turns to another', () => {
@@ -175,9 +175,9 @@ describe('a stream', () => {
 
   it('without heartbeat among the kinds has no rows at all', () => {
     const { open, beat } = bench();
-    const response = open({ kinds: ['liveness'] });
+    const response = open({ kinds: ['queenEvent'] });
     beat('a', { events: [eventOf(1)] });
-    expect(names(response)).toEqual(['position', 'liveness']);
+    expect(names(response)).toEqual(['position', 'queenEvent']);
   });
 
   it('replays what came after Last-Event-ID, after the snapshot', () => {
@@ -279,7 +279,7 @@ describe('a stream', () => {
   it('a line break or a forged field in a name stays data', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        const forged = `${text}\n\nevent: liveness\nid: e-9\ndata: {}\r\n\r`;
+        const forged = `${text}\n\nevent: queenEvent\nid: e-9\ndata: {}\r\n\r`;
         const [message, ...rest] = messagesOf(sseMessage('event', JSON.stringify({ forged }), 'e-1'));
         return rest.length === 0 && message?.id === 'e-1' && (message.data as { forged: string }).forged !== undefined;
       }),

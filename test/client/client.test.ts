@@ -265,7 +265,7 @@ describe('the event stream', () => {
       if (seen.at(-1)?.type === 'snapshot') void rig.post(frameOf('b'));
       return seen.at(-1)?.type === 'heartbeat';
     });
-    expect((await reading).map(({ type }) => type)).toEqual(['open', 'snapshot', 'liveness', 'heartbeat']);
+    expect((await reading).map(({ type }) => type)).toEqual(['open', 'snapshot', 'queenEvent', 'heartbeat']);
   });
 
   it('comes back with the id of its last event, at the next address, and says what happened', async () => {
@@ -313,7 +313,7 @@ describe('the event stream', () => {
         kinds.push('cut');
         rig.hub.endWhere(() => true);
       } else if (message.type === 'closed') await rig.post(frameOf('while-away'));
-      else if (message.type === 'liveness') {
+      else if (message.type === 'queenEvent') {
         kinds.push(`${message.data.kind} ${message.data.hive}`);
         break;
       }

@@ -63,7 +63,7 @@ describe('event streams as they arrive', () => {
   });
 
   it('hostile stream: bytes of any kind end in `closed`, never in an exception or a message of unknown type', async () => {
-    const known = ['open', 'closed', 'snapshot', 'heartbeat', 'event', 'liveness', 'reset', 'lagged', 'position'];
+    const known = ['open', 'closed', 'snapshot', 'heartbeat', 'event', 'queenEvent', 'reset', 'lagged', 'position'];
     await fc.assert(
       fc.asyncProperty(
         fc.oneof(

@@ -72,7 +72,7 @@ describe('messages of the stream', () => {
       's-1',
     );
     expect(received).toEqual({
-      type: 'liveness',
+      type: 'queenEvent',
       event: { id: 's-1', at: fact.at, kind: 'hiveOffline', hive: 'a', detail: {} },
     });
   });

@@ -90,7 +90,7 @@ describe('startQueen', () => {
     await reader.next(({ event }) => event === 'snapshot');
     await new HivepulseClient(queen.url).sendHeartbeat(frameOf('a', 1, { intervalMs: 100 }));
     const removed = await reader.next(({ data }) => (data as { kind?: string }).kind === 'hiveRemoved');
-    expect(removed.event).toBe('liveness');
+    expect(removed.event).toBe('queenEvent');
     expect(queen.registry.hive('a')).toBeNull();
     reader.close();
   });

@@ -65,21 +65,21 @@ describe('the stream of the page, without a browser', () => {
 
   it('a replayed event up to the snapshot is listed and changes no row: a hive that is back stays', () => {
     source.say('snapshot', snapshotOf('e-9', ['llm/0', 'llm/1']));
-    source.say('liveness', event('e-7', 'workerGone', 'llm/0'));
-    source.say('liveness', event('e-8', 'hiveRemoved'));
-    source.say('liveness', event('e-9', 'hiveOffline'));
+    source.say('queenEvent', event('e-7', 'workerGone', 'llm/0'));
+    source.say('queenEvent', event('e-8', 'hiveRemoved'));
+    source.say('queenEvent', event('e-9', 'hiveOffline'));
     expect(held()).toEqual([['a'], ['a/llm/0', 'a/llm/1']]);
     expect(fleet.hives.get('a')?.liveness).toBe('online');
     expect(fleet.events.map(({ id }) => id)).toEqual(expect.arrayContaining(['e-7', 'e-8', 'e-9']));
-    source.say('liveness', event('e-10', 'workerGone', 'llm/0'));
+    source.say('queenEvent', event('e-10', 'workerGone', 'llm/0'));
     expect(held()).toEqual([['a'], ['a/llm/1']]);
-    source.say('liveness', event('e-11', 'hiveRemoved'));
+    source.say('queenEvent', event('e-11', 'hiveRemoved'));
     expect(held()).toEqual([[], []]);
   });
 
   it('an event of another stream than the snapshot is not taken for a past one', () => {
     source.say('snapshot', snapshotOf('f-90', ['llm/0']));
-    source.say('liveness', event('g-1', 'hiveRemoved'));
+    source.say('queenEvent', event('g-1', 'hiveRemoved'));
     expect(held()).toEqual([[], []]);
   });
 });

@@ -45,7 +45,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
       const late = control.lateMs(startedAt, told.at);
       expect(told.at - startedAt, `the control timer was ${late} ms late`).toBeLessThanOrEqual(3000 + late);
       expect((await workersOf(queen)).map(({ key }) => key)).toEqual(['alpha/llm/8080']);
-      const events = stream.messages.filter(({ event }) => event === 'event' || event === 'liveness');
+      const events = stream.messages.filter(({ event }) => event === 'event' || event === 'queenEvent');
       const kinds = events.slice(0, 5).map(({ data }) => {
         const { kind, workerId } = data as FleetEvent;
         return `${kind} ${workerId ?? ''}`.trim();

@@ -115,21 +115,21 @@ describe('events of a registry', () => {
     };
     const one = () => workerSample('llm/1');
     const two = () => workerSample('llm/2');
-    expect(beat(1, one(), two())).toEqual(['liveness e-1 hiveJoined ', 'rows a/llm/1,a/llm/2 gone  whole true']);
+    expect(beat(1, one(), two())).toEqual(['queenEvent e-1 hiveJoined ', 'rows a/llm/1,a/llm/2 gone  whole true']);
     expect(beat(2, one(), two())).toEqual(['rows  gone  whole false']);
     // The uptime ticks on its own: no row is sent for it.
     expect(beat(3, { ...one(), uptimeSeconds: 3601 }, two())).toEqual(['rows  gone  whole false']);
     expect(beat(4, { ...one(), cpuPercent: 7 }, two())).toEqual(['rows a/llm/1 gone  whole false']);
     expect(beat(5, { ...one(), cpuPercent: 7, state: 'busy' })).toEqual([
-      'liveness e-2 workerGone llm/2',
-      'liveness e-3 workerStateChanged llm/1',
+      'queenEvent e-2 workerGone llm/2',
+      'queenEvent e-3 workerStateChanged llm/1',
       'rows a/llm/1 gone a/llm/2 whole false',
     ]);
     clock.advance(90_000);
     seen.length = 0;
     queen.advance();
     expect(seen).toMatchObject([
-      { type: 'liveness', event: { kind: 'hiveRemoved', detail: { reason: 'silent', workers: 1 } } },
+      { type: 'queenEvent', event: { kind: 'hiveRemoved', detail: { reason: 'silent', workers: 1 } } },
     ]);
     stop();
     seen.length = 0;
@@ -170,18 +170,18 @@ describe('events of a registry', () => {
     expect(queen.heartbeat(frame('a', 1, { events: [fact(1)] }))).toMatchObject({ accepted: true, ackEventSeq: 0 });
     expect(handed).toEqual(['hiveJoined']);
     expect(seen).toEqual(['heartbeat']);
-    queen.deliver('liveness', { id: 's-1', ...draft(1) });
-    queen.deliver('liveness', { id: 's-1', ...draft(1) });
-    expect(seen).toEqual(['heartbeat', 'liveness']);
+    queen.deliver('queenEvent', { id: 's-1', ...draft(1) });
+    queen.deliver('queenEvent', { id: 's-1', ...draft(1) });
+    expect(seen).toEqual(['heartbeat', 'queenEvent']);
     expect(queen.eventsSince('s-0')).toMatchObject({ type: 'events', events: [{ id: 's-1' }] });
-    queen.deliver('liveness', { id: 's-2', ...draft(2) }, true);
-    expect(seen).toEqual(['heartbeat', 'liveness']);
+    queen.deliver('queenEvent', { id: 's-2', ...draft(2) }, true);
+    expect(seen).toEqual(['heartbeat', 'queenEvent']);
     expect(queen.lastEventId).toBe('s-2');
 
     queen.events.restart('t', 6);
     expect(queen.eventsSince('s-2')).toEqual({ type: 'reset' });
     queen.append(draft(3));
-    expect(seen).toEqual(['heartbeat', 'liveness', 'liveness']);
+    expect(seen).toEqual(['heartbeat', 'queenEvent', 'queenEvent']);
     expect(queen.lastEventId).toBe('t-7');
   });
 });

@@ -15,7 +15,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
         summary: 'Everything that happens, as server-sent events',
         description: [
           '`snapshot` first (all hives and workers); `heartbeat` (rows that changed; all rows of the hive with `?hive=`);',
-          '`event` (facts that hives report) and `liveness` (what the queen concludes), which alone carry ids and are replayed after',
+          '`event` (what hives report) and `queenEvent` (what the queen finds out), which alone carry ids and are replayed after',
           'Last-Event-ID; `reset` before the snapshot where that id is no longer known; `lagged {dropped}` to a client that read too slowly, and then a new `snapshot`;',
           '`position {lastEventId}` of a stream with a filter, under the id of the newest event: up to it nothing that passes the filter is missing.',
         ].join(' '),

@@ -45,7 +45,7 @@ function apply(model: FleetModel, message: StreamMessage, nowMs: number): void {
       model.heartbeat(message.data, nowMs);
       return;
     case 'event':
-    case 'liveness':
+    case 'queenEvent':
       model.event(message.data);
       return;
     case 'closed':
@@ -86,7 +86,7 @@ async function print(client: HivepulseClient, urls: readonly string[], options: 
       if (message.type === 'closed' && model.connection.kind === 'connecting') throw message.error;
       apply(model, message, performance.now());
       if (message.type === 'reset') recalled = true;
-      if (newest !== null && (message.type === 'event' || message.type === 'liveness'))
+      if (newest !== null && (message.type === 'event' || message.type === 'queenEvent'))
         recalled ||= isUpTo(newest, message.id);
       if (model.connection.kind === 'connecting' || !recalled || timer !== null) continue;
       frame();

@@ -36,7 +36,7 @@ export async function loadRecentEvents(lastEventId: string): Promise<FleetEvent[
   const timer = setTimeout(() => end.abort(), deadlineMs);
   try {
     // Without rows, and told where to resume: a stream of nothing but what this page has missed.
-    const response = await fetch(address('v1/events?kind=event,liveness'), {
+    const response = await fetch(address('v1/events?kind=event,queenEvent'), {
       headers: { accept: 'text/event-stream', 'last-event-id': from },
       credentials: 'same-origin',
       cache: 'no-store',

@@ -29,7 +29,7 @@ type Message =
   | { readonly kind: 'sse'; readonly type: SseType; readonly data: string }
   | { readonly kind: 'past'; readonly events: readonly FleetEvent[] };
 
-const sseTypes = ['snapshot', 'heartbeat', 'event', 'liveness', 'lagged'] as const;
+const sseTypes = ['snapshot', 'heartbeat', 'event', 'queenEvent', 'lagged'] as const;
 type SseType = (typeof sseTypes)[number];
 
 const name = `hivepulse:${new URL('.', document.baseURI).pathname}`;

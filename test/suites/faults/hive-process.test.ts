@@ -19,7 +19,7 @@ const liveness = (queen: Daemon, wanted: HiveView['liveness']) =>
   });
 const kinds = (stream: StreamReader): string[] =>
   stream.messages
-    .filter(({ event }) => event === 'liveness' || event === 'event')
+    .filter(({ event }) => event === 'queenEvent' || event === 'event')
     .map(({ data }) => (data as FleetEvent).kind);
 
 const fakeTime = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';

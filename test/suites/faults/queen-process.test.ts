@@ -31,7 +31,7 @@ const allOnline = (queen: Daemon) =>
 
 const facts = (stream: StreamReader): FleetEvent[] =>
   stream.messages
-    .filter(({ event }) => event === 'event' || event === 'liveness')
+    .filter(({ event }) => event === 'event' || event === 'queenEvent')
     .map(({ data }) => data as FleetEvent);
 
 /** A preload that lets a process be told to do nothing but wait, on SIGUSR2. */

@@ -21,7 +21,7 @@ export class Reader {
   }
 
   async #read(client: HivepulseClient, whole: boolean): Promise<void> {
-    const query = whole ? {} : { kind: 'event,liveness' };
+    const query = whole ? {} : { kind: 'event,queenEvent' };
     for await (const message of client.events(query, { signal: this.#abort.signal })) {
       this.messages += 1;
       if (message.type === 'closed') this.reconnects += 1;
@@ -57,7 +57,7 @@ export class Auditor {
     const { data } = await first.next(({ event }) => event === 'snapshot', 60_000);
     first.close();
     const epoch = (data as StreamSnapshot).lastEventId.replace(/-\d+$/, '');
-    return new StreamReader(`${url}/v1/events?kind=event,liveness`, { 'last-event-id': `${epoch}-0` });
+    return new StreamReader(`${url}/v1/events?kind=event,queenEvent`, { 'last-event-id': `${epoch}-0` });
   }
 
   /** Takes over what has come since the last call, so that it is not kept twice. */
