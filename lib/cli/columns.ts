@@ -1,7 +1,18 @@
 import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
 import { countVram } from '../contract/counts.js';
+import { shortUuid } from '../present/sentences.js';
 import {
   ansiOf,
+  gpuHealthStyles,
+  gpuStyle,
+  hiveStateStyles,
+  livenessStyles,
+  type StatusStyle,
+  styleOf,
+  type Tone,
+  workerStyle,
+} from '../present/status.js';
+import {
   formatAge,
   formatCelsius,
   formatCores,
@@ -10,22 +21,13 @@ import {
   formatPercent,
   formatRate,
   formatWatts,
-  gpuFace,
-  gpuHealthFaces,
-  hiveStateFaces,
-  livenessFaces,
-  type StatusStyle,
-  shortUuid,
-  styleOf,
-  type Tone,
   unknownText,
-  workerFace,
-} from '../present/status.js';
+} from '../present/units.js';
 import { type Column, type Span, span } from './table.js';
 
 /** The columns of hives, workers and GPUs, shared by the tables that commands print and by `top`. */
 
-export const faceSpan = ({ symbol, word, tone }: StatusStyle): Span => span(`${symbol} ${word}`, ansiOf[tone]);
+export const statusSpan = ({ symbol, word, tone }: StatusStyle): Span => span(`${symbol} ${word}`, ansiOf[tone]);
 
 /** A value, or the sign for one that is not known, which is grey. */
 export const value = (text: string, tone?: Tone): Span =>
@@ -103,18 +105,18 @@ const hostUsed = ({ host }: HiveView): number | null =>
     : host.memoryTotalBytes - host.memoryAvailableBytes;
 
 /** How a hive is: its liveness where it is not heard, else the state it says. */
-export const hiveFace = (hive: HiveView): StatusStyle =>
+export const hiveStyle = (hive: HiveView): StatusStyle =>
   hive.liveness === 'online' && hive.state !== 'ready'
-    ? styleOf(hiveStateFaces, hive.state)
-    : styleOf(livenessFaces, hive.liveness);
+    ? styleOf(hiveStateStyles, hive.state)
+    : styleOf(livenessStyles, hive.liveness);
 
 /** One sign per GPU, in its colour: what eight GPUs do, in eight columns. */
 export function gpuSigns({ gpus, liveness }: Pick<HiveView, 'gpus' | 'liveness'>): Span[] {
   if (gpus.length === 0) return [span('no GPU', ansiOf.unknown)];
   return gpus.map((gpu) => {
-    const face = gpuFace({ health: gpu.health, liveness });
-    if (face !== gpuHealthFaces.ok) {
-      return span(face.symbol, ansiOf[face.tone]);
+    const status = gpuStyle({ health: gpu.health, liveness });
+    if (status !== gpuHealthStyles.ok) {
+      return span(status.symbol, ansiOf[status.tone]);
     }
     if (gpu.utilizationPercent === null) return span('?', ansiOf.unknown);
     const level = Math.min(7, Math.floor((gpu.utilizationPercent / 100) * 8));
@@ -139,7 +141,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     min: 11,
     max: 11,
     rank: 0,
-    draw: (h) => [faceSpan(hiveFace(h))],
+    draw: (h) => [statusSpan(hiveStyle(h))],
     order: (h) => ['offline', 'late', 'online'].indexOf(h.liveness),
   },
   {
@@ -150,7 +152,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     max: 12,
     rank: 5,
     draw: (h, width) => [
-      value(shortAge(h.ageMs, width), h.liveness === 'online' ? undefined : livenessFaces[h.liveness]?.tone),
+      value(shortAge(h.ageMs, width), h.liveness === 'online' ? undefined : livenessStyles[h.liveness]?.tone),
     ],
     order: (h) => h.ageMs,
     descending: true,
@@ -285,7 +287,7 @@ export const workerColumns: readonly Column<WorkerView>[] = [
     min: 10,
     max: 10,
     rank: 0,
-    draw: (w) => [faceSpan(workerFace(w))],
+    draw: (w) => [statusSpan(workerStyle(w))],
     order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
   },
   {
@@ -431,8 +433,8 @@ export const gpuColumns: readonly Column<GpuRow>[] = [
     min: 14,
     max: 16,
     rank: 0,
-    draw: (g) => [faceSpan(gpuFace(g))],
-    order: (g) => Object.keys(gpuHealthFaces).length - Object.keys(gpuHealthFaces).indexOf(g.health),
+    draw: (g) => [statusSpan(gpuStyle(g))],
+    order: (g) => Object.keys(gpuHealthStyles).length - Object.keys(gpuHealthStyles).indexOf(g.health),
   },
   {
     key: 'utilization',

@@ -6,7 +6,7 @@ import { exitCodes } from './exit.js';
 import { addSettings } from './settings.js';
 import { paint, printable } from './text.js';
 
-const faces: Readonly<Record<Status, { symbol: string; tone: Tone }>> = {
+const styles: Readonly<Record<Status, { symbol: string; tone: Tone }>> = {
   ok: { symbol: '●', tone: 'good' },
   unknown: { symbol: '?', tone: 'unknown' },
   warn: { symbol: '◆', tone: 'warning' },
@@ -54,7 +54,7 @@ export function report(findings: readonly Finding[], width: number, colours: boo
   const nameWidth = Math.max(...findings.map(({ check }) => check.length));
   const indent = ' '.repeat(nameWidth + 4);
   const lines = findings.flatMap(({ check, status, message, mend }) => {
-    const { symbol, tone } = faces[status];
+    const { symbol, tone } = styles[status];
     const head = `${colour(symbol, ansiOf[tone])} ${colour(check.padEnd(nameWidth), '1')}  `;
     return [
       ...fold(printable(message), width - indent.length).map((line, i) => (i === 0 ? head : indent) + line),

@@ -3,7 +3,7 @@ import type { HivepulseClient, StreamMessage } from '../client/client.js';
 import * as type from '../config/types.js';
 import type { FleetEvent } from '../contract/api.js';
 import { splitId } from '../contract/event-ids.js';
-import { eventFaces } from '../present/status.js';
+import { eventStyles } from '../present/status.js';
 import { openClient, outputWidth, printLines, wantsColours } from './client.js';
 import { newestEventId } from './event-ids.js';
 import { parseFlag } from './filters.js';
@@ -29,7 +29,7 @@ export function register(program: Command): void {
     .description('Shows the newest events that a queen keeps; with --follow also those to come.')
     .addOption(filter('--hive <id>', 'only of this hive'))
     .addOption(filter('--worker <id>', 'only of this worker (group/instance)'))
-    .addOption(filter('--kind <kinds>', `only these, with commas between: ${Object.keys(eventFaces).join(', ')}`))
+    .addOption(filter('--kind <kinds>', `only these, with commas between: ${Object.keys(eventStyles).join(', ')}`))
     .addOption(new Option('-n, --last <number>', 'how many that have been').default('20').helpGroup('Output:'))
     .addOption(new Option('-f, --follow', 'go on with those to come, until Ctrl-C').helpGroup('Output:'))
     .addOption(new Option('--json', 'one JSON object a line').helpGroup('Output:'))
@@ -46,7 +46,7 @@ Examples:
     const wanted: Wanted = {
       hive: parseFlag('--hive', type.id, flags.hive),
       worker: flags.worker as string | undefined,
-      kinds: parseFlag('--kind', type.list(type.oneOf(Object.keys(eventFaces))), flags.kind),
+      kinds: parseFlag('--kind', type.list(type.oneOf(Object.keys(eventStyles))), flags.kind),
     };
     const { client } = await openClient(command);
     let hiveWidth = 8;

@@ -1,6 +1,8 @@
 import type { WorkerView } from '../contract/api.js';
 import type { Snapshot } from '../contract/heartbeat.js';
-import { ansiOf, formatCores, formatDuration, formatGibOf, formatPercent, plural } from '../present/status.js';
+import { plural } from '../present/sentences.js';
+import { ansiOf } from '../present/status.js';
+import { formatCores, formatDuration, formatGibOf, formatPercent } from '../present/units.js';
 import { type GpuRow, gpuColumns, workerColumns } from './columns.js';
 import { type Column, printTable, sortRows } from './table.js';
 import { paint, printable } from './text.js';

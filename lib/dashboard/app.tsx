@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { formatDuration } from '../present/status.js';
+import { formatDuration } from '../present/units.js';
 import { connection, drawn, hives, loaded, totals, warming, workers } from './data/fleet.js';
 import { at, go, type View, views } from './data/location.js';
 import { reconnect } from './data/stream.js';

@@ -1,4 +1,5 @@
-import { gpuHealthFaces, plural, styleOf } from '../present/status.js';
+import { plural } from '../present/sentences.js';
+import { gpuHealthStyles, styleOf } from '../present/status.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 import { allowed, exists, type Host, list, realPath, textOf } from './host.js';
 
@@ -131,9 +132,9 @@ async function checkNvml(host: Host, path: string, explained: boolean): Promise<
   }
   const sick = reading.devices.filter(({ health }) => health !== 'ok');
   const health = sick.map(({ index, health: state }) => {
-    const face = styleOf(gpuHealthFaces, state);
+    const status = styleOf(gpuHealthStyles, state);
     const make = state === 'degraded' || state === 'initializing' ? warn : fail;
-    return make('gpuHealth', `GPU ${index} is ${face.word}.`, face.hint || 'nvidia-smi -q says more');
+    return make('gpuHealth', `GPU ${index} is ${status.word}.`, status.hint || 'nvidia-smi -q says more');
   });
   return [ok('nvml', `NVML (${path}) tells of ${plural(reading.devices.length, 'GPU')}.`), ...health];
 }

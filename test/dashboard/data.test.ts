@@ -8,7 +8,7 @@ import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from
 import { placeBefore, takeMessages } from '../../lib/dashboard/data/recent-events.js';
 import { Ring, stepMs, steps } from '../../lib/dashboard/data/sparks.js';
 import { offsetsOf, rowAt } from '../../lib/dashboard/parts/virtual.js';
-import { gpuFace, livenessFaces, workerFace } from '../../lib/present/status.js';
+import { gpuStyle, livenessStyles, workerStyle } from '../../lib/present/status.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 
 const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
@@ -24,7 +24,7 @@ const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gp
   return { view, workers, hive };
 };
 
-const hints = { online: '', late: 'slow', offline: livenessFaces.offline.hint };
+const hints = { online: '', late: 'slow', offline: livenessStyles.offline.hint };
 
 describe('the page, without a browser', () => {
   it('what an offline hive said last counts as offline, and its memory in no sum', () => {
@@ -210,12 +210,12 @@ describe('the page, without a browser', () => {
     expect([found('idle', silent), found('offline', silent), found('offline', worker)]).toEqual([false, true, false]);
     const late = { ...silent, liveness: 'late' as const };
     expect([found('idle', late), found('offline', late)]).toEqual([true, false]);
-    expect([workerFace(silent).word, workerFace(late).word, workerFace({ ...late, liveness: 'online' }).word]).toEqual([
-      'offline',
-      'idle',
-      'idle',
-    ]);
-    expect(gpuFace({ health: 'ok', liveness: 'offline' }).word).toBe('offline');
+    expect([
+      workerStyle(silent).word,
+      workerStyle(late).word,
+      workerStyle({ ...late, liveness: 'online' }).word,
+    ]).toEqual(['offline', 'idle', 'idle']);
+    expect(gpuStyle({ health: 'ok', liveness: 'offline' }).word).toBe('offline');
   });
 
   it('changes of state are shown only when asked for', () => {

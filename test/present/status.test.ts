@@ -8,9 +8,16 @@ import {
   queenEventKinds,
   workerStates,
 } from '../../lib/contract/index.js';
+import { eventText, plural, shortUuid } from '../../lib/present/sentences.js';
 import {
-  eventFaces,
-  eventText,
+  eventStyles,
+  gpuHealthStyles,
+  hiveStateStyles,
+  livenessStyles,
+  styleOf,
+  workerStateStyles,
+} from '../../lib/present/status.js';
+import {
   formatAge,
   formatBytes,
   formatCelsius,
@@ -21,41 +28,34 @@ import {
   formatPercent,
   formatRate,
   formatWatts,
-  gpuHealthFaces,
-  hiveStateFaces,
-  livenessFaces,
-  plural,
-  shortUuid,
-  styleOf,
   unknownText,
-  workerStateFaces,
-} from '../../lib/present/status.js';
+} from '../../lib/present/units.js';
 
-describe('faces', () => {
-  it('every value of the contract has a face, told apart by word and symbol within its kind', () => {
-    for (const [values, faces] of [
-      [livenesses, livenessFaces],
-      [hiveStates, hiveStateFaces],
-      [workerStates, workerStateFaces],
-      [gpuHealths, gpuHealthFaces],
+describe('status styles', () => {
+  it('every value of the contract has a status style, told apart by word and symbol within its kind', () => {
+    for (const [values, styles] of [
+      [livenesses, livenessStyles],
+      [hiveStates, hiveStateStyles],
+      [workerStates, workerStateStyles],
+      [gpuHealths, gpuHealthStyles],
     ] as const) {
-      expect(Object.keys(faces).sort()).toEqual([...values].sort());
-      const all = Object.values(faces);
+      expect(Object.keys(styles).sort()).toEqual([...values].sort());
+      const all = Object.values(styles);
       expect(new Set(all.map((f) => f.word)).size).toBe(all.length);
       expect(new Set(all.map((f) => f.symbol)).size).toBe(all.length);
     }
-    expect(Object.keys(eventFaces).sort()).toEqual([...hiveEventKinds, ...queenEventKinds].sort());
+    expect(Object.keys(eventStyles).sort()).toEqual([...hiveEventKinds, ...queenEventKinds].sort());
   });
 
   it('whatever is not well has a hint that says the mend', () => {
-    for (const [health, face] of Object.entries(gpuHealthFaces)) {
-      if (health !== 'ok') expect(face.hint, health).not.toBe('');
+    for (const [health, status] of Object.entries(gpuHealthStyles)) {
+      if (health !== 'ok') expect(status.hint, health).not.toBe('');
     }
   });
 
   it('a value from a newer version keeps its own word and looks unknown', () => {
-    expect(styleOf(gpuHealthFaces, 'quantum')).toMatchObject({ word: 'quantum', tone: 'unknown' });
-    expect(styleOf(gpuHealthFaces, 'toString')).toMatchObject({ word: 'toString', tone: 'unknown' });
+    expect(styleOf(gpuHealthStyles, 'quantum')).toMatchObject({ word: 'quantum', tone: 'unknown' });
+    expect(styleOf(gpuHealthStyles, 'toString')).toMatchObject({ word: 'toString', tone: 'unknown' });
   });
 
   it.each([

@@ -1,9 +1,8 @@
 import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
+import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
+import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
 import {
-  ansiOf,
-  eventFaces,
-  eventText,
   formatAge,
   formatBytes,
   formatCores,
@@ -11,14 +10,9 @@ import {
   formatGibOf,
   formatPercent,
   formatRate,
-  gpuFace,
-  oldValuesText,
-  shortUuid,
-  styleOf,
   unknownText,
-  workerFace,
-} from '../../present/status.js';
-import { bar, faceSpan, fraction, gauge, gpuColumns, hiveFace, loadTone, value, workerColumns } from '../columns.js';
+} from '../../present/units.js';
+import { bar, fraction, gauge, gpuColumns, hiveStyle, loadTone, statusSpan, value, workerColumns } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';
 import type { GpuItem } from './model.js';
@@ -111,12 +105,12 @@ function faultLines(faults: HiveView['faults'], width: number): Line[] {
 }
 
 export function eventLine(event: FleetEvent, hiveWidth: number): Line {
-  const face = styleOf(eventFaces, event.kind);
+  const status = styleOf(eventStyles, event.kind);
   const at = new Date(event.at);
   const clock = Number.isNaN(at.getTime()) ? '--:--:--' : at.toTimeString().slice(0, 8);
   return [
     span(`${clock}  `, '2'),
-    ...fitSpans([span(`${face.symbol} ${face.word}`, ansiOf[face.tone])], 15),
+    ...fitSpans([span(`${status.symbol} ${status.word}`, ansiOf[status.tone])], 15),
     span('  '),
     ...fitSpans([span(event.hive)], hiveWidth),
     span('  '),
@@ -160,8 +154,13 @@ export function hiveDetail(
     ...(reason ? [span(`  ${reason}`, ansiOf.warning)] : []),
   ];
   return [
-    [span(hive.id, '1'), span('  '), faceSpan(hiveFace(hive)), span(`  last beat ${formatAge(hive.ageMs)} ago`, '2')],
-    [span(hiveFace(hive).hint, '2')],
+    [
+      span(hive.id, '1'),
+      span('  '),
+      statusSpan(hiveStyle(hive)),
+      span(`  last beat ${formatAge(hive.ageMs)} ago`, '2'),
+    ],
+    [span(hiveStyle(hive).hint, '2')],
     pair('host', span(`${hive.hostname}${hive.address ? `  ${hive.address}` : ''}  hivepulse ${hive.version}`)),
     pair(
       'up',
@@ -254,7 +253,7 @@ const heldColumns: readonly Column<HeldGpu>[] = [
     min: 14,
     max: 16,
     rank: 1,
-    draw: ({ gpu, liveness }) => [gpu ? faceSpan(gpuFace({ health: gpu.health, liveness })) : value(unknownText)],
+    draw: ({ gpu, liveness }) => [gpu ? statusSpan(gpuStyle({ health: gpu.health, liveness })) : value(unknownText)],
   },
   {
     key: 'vram',
@@ -289,7 +288,7 @@ export function workerDetail(
   width: number,
 ): Line[] {
   const working = worker.workingSetBytes ?? worker.memoryBytes;
-  const state = workerFace(worker);
+  const state = workerStyle(worker);
   const held = worker.gpus.map((own) => ({
     ...own,
     gpu: hive?.gpus.find(({ uuid }) => uuid === own.uuid) ?? null,
@@ -311,7 +310,7 @@ export function workerDetail(
       span(worker.key, '1'),
       ...(worker.name ? [span(`  ${worker.name}`)] : []),
       span('  '),
-      faceSpan(state),
+      statusSpan(state),
       span('  '),
       ready,
     ],

@@ -1,16 +1,14 @@
 import type { History } from '../../contract/api.js';
+import { plural } from '../../present/sentences.js';
 import {
   ansiOf,
-  formatAge,
-  formatGibOf,
-  formatPercent,
-  gpuHealthFaces,
-  livenessFaces,
-  plural,
+  gpuHealthStyles,
+  livenessStyles,
   type StatusStyle,
   styleOf,
-  workerStateFaces,
+  workerStateStyles,
 } from '../../present/status.js';
+import { formatAge, formatGibOf, formatPercent } from '../../present/units.js';
 import { bar, fraction, hiveVram, loadTone, value } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
@@ -81,40 +79,40 @@ export function connectionSpans({ connection, warming, nowMs, ui }: TopState): S
 }
 
 /** `12 hives  \u25cf 10 online  \u25d0 1 late`: only what there is. */
-function tally(label: string, faces: Readonly<Record<string, StatusStyle>>, keys: readonly string[]): Span[] {
+function tally(label: string, styles: Readonly<Record<string, StatusStyle>>, keys: readonly string[]): Span[] {
   const counts = new Map<string, number>();
   for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
   const order = [
-    ...Object.keys(faces).filter((key) => counts.has(key)),
-    ...[...counts.keys()].filter((key) => !Object.hasOwn(faces, key)),
+    ...Object.keys(styles).filter((key) => counts.has(key)),
+    ...[...counts.keys()].filter((key) => !Object.hasOwn(styles, key)),
   ];
   return [
     span(label, '1'),
     ...order.flatMap((key) => {
-      const face = styleOf(faces, key);
-      return [span('  '), span(`${face.symbol} ${counts.get(key)} ${face.word}`, ansiOf[face.tone])];
+      const status = styleOf(styles, key);
+      return [span('  '), span(`${status.symbol} ${counts.get(key)} ${status.word}`, ansiOf[status.tone])];
     }),
   ];
 }
 
 /** The fleet in two to four lines: how many of what in which state, and its VRAM. */
 export function fleetLines({ hives, workers, gpus }: Items, total: number): Line[] {
-  const { offline } = livenessFaces;
+  const { offline } = livenessStyles;
   // What an offline hive said last is no longer known to be so.
   const parts = [
     tally(
       plural(hives.length, 'hive'),
-      livenessFaces,
+      livenessStyles,
       hives.map((hive) => hive.liveness),
     ),
     tally(
       plural(gpus.length, 'GPU'),
-      { ...gpuHealthFaces, offline },
+      { ...gpuHealthStyles, offline },
       gpus.map((gpu) => (gpu.liveness === 'offline' ? 'offline' : gpu.health)),
     ),
     tally(
       plural(workers.length, 'worker'),
-      { ...workerStateFaces, offline },
+      { ...workerStateStyles, offline },
       workers.map((worker) => (worker.liveness === 'offline' ? 'offline' : worker.state)),
     ),
   ];
@@ -205,10 +203,10 @@ function helpBody(): Line[] {
     ...helpLines.map(([key, text]) => [span(key.padEnd(24), '1'), span(text)]),
     [],
     [span('Signs', '1;4')],
-    ...[livenessFaces, workerStateFaces, gpuHealthFaces].flatMap((faces) =>
-      Object.values(faces).map((face) => [
-        ...fitSpans([span(`${face.symbol} ${face.word}`, ansiOf[face.tone])], 24),
-        span(face.hint, '2'),
+    ...[livenessStyles, workerStateStyles, gpuHealthStyles].flatMap((styles) =>
+      Object.values(styles).map((status) => [
+        ...fitSpans([span(`${status.symbol} ${status.word}`, ansiOf[status.tone])], 24),
+        span(status.hint, '2'),
       ]),
     ),
     ...[

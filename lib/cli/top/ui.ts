@@ -1,5 +1,5 @@
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
-import { eventText } from '../../present/status.js';
+import { eventText } from '../../present/sentences.js';
 import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
 import { type Column, sortRows } from '../table.js';
 import type { Key } from './keys.js';

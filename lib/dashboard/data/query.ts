@@ -1,7 +1,7 @@
 /** Which workers and hives are shown, and in which order. Pure. */
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../contract/api.js';
 import type { Fault, GpuSample } from '../../contract/heartbeat.js';
-import { gpuHealthFaces, styleOf } from '../../present/status.js';
+import { gpuHealthStyles, styleOf } from '../../present/status.js';
 
 export interface WorkerFilter {
   readonly text: string;
@@ -164,7 +164,7 @@ function gpuAttention({ view }: HiveNow, gpu: GpuSample, told: boolean): Attenti
   if (faults.length === 0 && (tone === null || told)) return null;
   const isTold = told || faults.some(({ field }) => field === undefined || field === 'gpus');
   const texts = [
-    ...(tone === null || isTold ? [] : [styleOf(gpuHealthFaces, gpu.health).hint]),
+    ...(tone === null || isTold ? [] : [styleOf(gpuHealthStyles, gpu.health).hint]),
     ...new Set(faults.map(({ message }) => message)),
   ];
   const few = texts.slice(0, 3);

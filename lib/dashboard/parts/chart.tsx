@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { formatAge, unknownText } from '../../present/status.js';
+import { formatAge, unknownText } from '../../present/units.js';
 import { drawnTheme } from './theme.js';
 
 export interface ChartProps {

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { plural } from '../../present/status.js';
+import { plural } from '../../present/sentences.js';
 import { show } from '../data/location.js';
 import type { Attention } from '../data/query.js';
 import { phone, useMedia } from '../parts/hooks.js';

@@ -1,11 +1,12 @@
 import type { RefObject } from 'preact';
 import type { FleetEvent } from '../../contract/api.js';
-import { eventFaces, eventText, plural, styleOf } from '../../present/status.js';
+import { eventText, plural } from '../../present/sentences.js';
+import { eventStyles, styleOf } from '../../present/status.js';
 import { events, eventsSeen, hives, lostEvents, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { eventGroups, matchesEvent } from '../data/query.js';
-import { FaceChip } from '../parts/face.js';
 import { phone, useMedia } from '../parts/hooks.js';
+import { StatusChip } from '../parts/status-chip.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
 
 const groupWords: Readonly<Record<string, string>> = {
@@ -102,7 +103,7 @@ export function EventRow({ event, brief = false, style }: EventRowProps) {
       <time dateTime={event.at} title={at.toLocaleString()}>
         {at.toLocaleTimeString('en-GB')}
       </time>
-      <FaceChip face={styleOf(eventFaces, event.kind)} plain />
+      <StatusChip status={styleOf(eventStyles, event.kind)} plain />
       {!brief && (
         <button type="button" class="link" onClick={() => show(`hive:${event.hive}`)}>
           {event.hive}

@@ -1,28 +1,22 @@
 import type { ComponentChildren } from 'preact';
-import {
-  formatBytes,
-  formatPercent,
-  gpuHealthFaces,
-  livenessFaces,
-  type StatusStyle,
-  workerStateFaces,
-} from '../../present/status.js';
+import { gpuHealthStyles, livenessStyles, type StatusStyle, workerStateStyles } from '../../present/status.js';
+import { formatBytes, formatPercent } from '../../present/units.js';
 import { countRows } from '../data/counts.js';
 import { hives, ordered, totals, workers } from '../data/fleet.js';
 import { fullness, Meter, type Share, Shares } from '../parts/meter.js';
 
-const { offline } = livenessFaces;
-const healthFaces = { ...gpuHealthFaces, offline };
-const stateFaces = { ...workerStateFaces, offline };
+const { offline } = livenessStyles;
+const healthStyles = { ...gpuHealthStyles, offline };
+const stateStyles = { ...workerStateStyles, offline };
 
 function shares<K extends string>(
-  faces: Readonly<Record<K, StatusStyle>>,
+  styles: Readonly<Record<K, StatusStyle>>,
   counts: Partial<Record<K, number>>,
 ): Share[] {
-  return (Object.keys(faces) as K[]).map((key) => ({
-    label: faces[key].word,
-    symbol: faces[key].symbol,
-    tone: faces[key].tone,
+  return (Object.keys(styles) as K[]).map((key) => ({
+    label: styles[key].word,
+    symbol: styles[key].symbol,
+    tone: styles[key].tone,
     count: counts[key] ?? 0,
   }));
 }
@@ -46,10 +40,10 @@ export function FleetBar() {
   return (
     <dl class="fleet-bar" aria-label="Fleet">
       <Tile label="Hives" value={hives.size.toLocaleString('en')}>
-        <Shares parts={shares(livenessFaces, count.liveness)} />
+        <Shares parts={shares(livenessStyles, count.liveness)} />
       </Tile>
       <Tile label="GPUs" value={count.gpus.toLocaleString('en')}>
-        <Shares parts={shares(healthFaces, count.health)} />
+        <Shares parts={shares(healthStyles, count.health)} />
       </Tile>
       <Tile
         label="VRAM used"
@@ -81,7 +75,7 @@ export function FleetBar() {
         </span>
       </Tile>
       <Tile label="Workers" value={workers.size.toLocaleString('en')}>
-        <Shares parts={shares(stateFaces, count.state)} />
+        <Shares parts={shares(stateStyles, count.state)} />
       </Tile>
       <Tile
         label="Ingest"

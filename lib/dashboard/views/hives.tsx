@@ -2,6 +2,15 @@ import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
+import { oldValuesText, plural, sentence } from '../../present/sentences.js';
+import {
+  gpuHealthStyles,
+  gpuStyle,
+  hiveStateStyles,
+  livenessStyles,
+  styleOf,
+  workerStateStyles,
+} from '../../present/status.js';
 import {
   formatAge,
   formatCelsius,
@@ -9,23 +18,14 @@ import {
   formatGibOf,
   formatPercent,
   formatWatts,
-  gpuFace,
-  gpuHealthFaces,
-  hiveStateFaces,
-  livenessFaces,
-  oldValuesText,
-  plural,
-  sentence,
-  styleOf,
   unknownText,
-  workerStateFaces,
-} from '../../present/status.js';
+} from '../../present/units.js';
 import { ageOf, drawn, type Hive, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { attentionOf, matchesText, sortHives } from '../data/query.js';
-import { FaceChip } from '../parts/face.js';
 import { useWidth } from '../parts/hooks.js';
 import { fullness, Meter } from '../parts/meter.js';
+import { StatusChip } from '../parts/status-chip.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
 import { AttentionList } from './attention.js';
 
@@ -74,9 +74,9 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
   const columns = Math.max(1, Math.floor((width + gap) / (minCardWidth + gap)));
   const stacks = stackUp(found, columns);
   const hints = {
-    online: livenessFaces.online.hint,
-    late: livenessFaces.late.hint,
-    offline: livenessFaces.offline.hint,
+    online: livenessStyles.online.hint,
+    late: livenessStyles.late.hint,
+    offline: livenessStyles.offline.hint,
   };
 
   return (
@@ -99,7 +99,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
               aria-pressed={at.liveness.value === value}
               onClick={() => go({ liveness: at.liveness.value === value ? '' : value })}
             >
-              <FaceChip face={livenessFaces[value]} plain />
+              <StatusChip status={livenessStyles[value]} plain />
             </button>
           ))}
         </div>
@@ -145,15 +145,15 @@ function HiveCard({ id }: { readonly id: string }) {
       ? null
       : host.memoryTotalBytes - host.memoryAvailableBytes;
   const workers = workersOf(id);
-  const stateFace = styleOf(hiveStateFaces, view.state);
+  const stateStyle = styleOf(hiveStateStyles, view.state);
   return (
     <article class={`card${stale ? ' stale' : ''}`} aria-label={`Hive ${id}`}>
       <header>
-        <FaceChip face={livenessFaces[liveness]} />
+        <StatusChip status={livenessStyles[liveness]} />
         <button type="button" class="link name" onClick={() => show(`hive:${id}`)}>
           {id}
         </button>
-        {view.state !== 'ready' && <FaceChip face={stateFace} />}
+        {view.state !== 'ready' && <StatusChip status={stateStyle} />}
         <span class="summary">{gpuSummary(view.gpus)}</span>
         <span class="age" title="Since the queen heard its last beat">
           <span class="sr-only">last beat </span>
@@ -197,15 +197,15 @@ function HiveCard({ id }: { readonly id: string }) {
           {workers.slice(0, 24).map((worker) => (
             <i
               key={worker.key}
-              class={`dot ${stale || worker.state === 'unknown' ? 'tone-unknown hatched' : `tone-${styleOf(workerStateFaces, worker.state).tone} fill`}`}
+              class={`dot ${stale || worker.state === 'unknown' ? 'tone-unknown hatched' : `tone-${styleOf(workerStateStyles, worker.state).tone} fill`}`}
             />
           ))}
         </span>
         <button type="button" class="link quiet" onClick={() => go({ view: 'workers', hive: id, q: '' }, 'step')}>
           {plural(workers.length, 'worker')}
         </button>
-        {stale && <span class="face tone-bad plain">○ these values are old</span>}
-        {!view.workersComplete && <span class="face tone-warning plain">◆ list incomplete</span>}
+        {stale && <span class="status tone-bad plain">○ these values are old</span>}
+        {!view.workersComplete && <span class="status tone-warning plain">◆ list incomplete</span>}
       </footer>
     </article>
   );
@@ -228,11 +228,11 @@ interface GpuRowProps {
 }
 
 function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
-  const face = gpuFace({ health: gpu.health, liveness });
+  const status = gpuStyle({ health: gpu.health, liveness });
   const old = oldValuesText(liveness);
   const said = [
     `GPU ${gpu.index}`,
-    face.word,
+    status.word,
     ...(old === null ? [] : [old]),
     `VRAM ${gpu.memoryUsedBytes === null ? 'unknown' : formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes)}`,
     `utilization ${gpu.utilizationPercent === null ? 'unknown' : formatPercent(gpu.utilizationPercent)}`,
@@ -244,12 +244,12 @@ function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
     <button
       type="button"
       class="gpu-row"
-      title={[old === null ? '' : sentence(old), face.hint].filter(Boolean).join(' ') || undefined}
+      title={[old === null ? '' : sentence(old), status.hint].filter(Boolean).join(' ') || undefined}
       onClick={() => show(`gpu:${hive}/${gpu.uuid}`)}
     >
       <span class="sr-only">{said}</span>
       <span class="index" aria-hidden="true">
-        {!silent && face !== gpuHealthFaces.ok && <span class={`symbol tone-${face.tone}`}>{face.symbol}</span>}
+        {!silent && status !== gpuHealthStyles.ok && <span class={`symbol tone-${status.tone}`}>{status.symbol}</span>}
         <span>{gpu.index}</span>
       </span>
       <Meter
@@ -263,7 +263,7 @@ function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
       <Meter value={gpu.utilizationPercent} max={100} tone="good" />
       {silent ? (
         <span class="verdict" aria-hidden="true">
-          <FaceChip face={face} plain />
+          <StatusChip status={status} plain />
         </span>
       ) : (
         <>

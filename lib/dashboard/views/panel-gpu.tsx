@@ -1,24 +1,14 @@
 import type { ComponentChildren } from 'preact';
 import type { GpuSample } from '../../contract/heartbeat.js';
-import {
-  formatCelsius,
-  formatGib,
-  formatGibOf,
-  formatPercent,
-  formatWatts,
-  gpuFace,
-  gpuHealthFaces,
-  oldValuesText,
-  sentence,
-  styleOf,
-  unknownText,
-} from '../../present/status.js';
+import { oldValuesText, sentence } from '../../present/sentences.js';
+import { gpuHealthStyles, gpuStyle, styleOf } from '../../present/status.js';
+import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts, unknownText } from '../../present/units.js';
 import { segment } from '../data/api.js';
 import { drawn, type Hive, workersOf } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
-import { FaceChip } from '../parts/face.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
+import { StatusChip } from '../parts/status-chip.js';
 import { Facts, Faults, LinkTo } from './panel.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
@@ -31,8 +21,8 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
     powerWatts: gpu.powerWatts,
     temperatureCelsius: gpu.temperatureCelsius,
   }));
-  const said = styleOf(gpuHealthFaces, gpu.health);
-  const face = gpuFace({ health: gpu.health, liveness });
+  const said = styleOf(gpuHealthStyles, gpu.health);
+  const status = gpuStyle({ health: gpu.health, liveness });
   const holders = workersOf(view.id).flatMap((worker) => {
     const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);
     return held ? [{ worker, held }] : [];
@@ -47,7 +37,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
           GPU {gpu.index} <small>{gpu.name ?? ''}</small>
         </h2>
         <p class="sub">
-          <FaceChip face={face} />
+          <StatusChip status={status} />
           {liveness === 'offline' && <span>last known: {said.word}</span>}
           <span>
             on <LinkTo to={`hive:${view.id}`}>{view.id}</LinkTo>

@@ -1,22 +1,12 @@
-import {
-  formatAge,
-  formatCores,
-  formatDuration,
-  formatGib,
-  formatGibOf,
-  gpuFace,
-  hiveStateFaces,
-  livenessFaces,
-  plural,
-  styleOf,
-  unknownText,
-} from '../../present/status.js';
+import { plural } from '../../present/sentences.js';
+import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
+import { formatAge, formatCores, formatDuration, formatGib, formatGibOf, unknownText } from '../../present/units.js';
 import { segment } from '../data/api.js';
 import { ageOf, drawn, events, eventsSeen, type Hive, workersOf } from '../data/fleet.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
-import { FaceChip } from '../parts/face.js';
 import { useHistory } from '../parts/history.js';
+import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
 import { Facts, Faults, Labels, LinkTo } from './panel.js';
 import { PercentBar } from './panel-worker.js';
@@ -44,16 +34,16 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       <header>
         <h2>{view.id}</h2>
         <p class="sub">
-          <FaceChip face={livenessFaces[liveness]} />
+          <StatusChip status={livenessStyles[liveness]} />
           {liveness === 'offline' ? (
-            <span>last known: {styleOf(hiveStateFaces, view.state).word}</span>
+            <span>last known: {styleOf(hiveStateStyles, view.state).word}</span>
           ) : (
-            <FaceChip face={styleOf(hiveStateFaces, view.state)} plain />
+            <StatusChip status={styleOf(hiveStateStyles, view.state)} plain />
           )}
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
       </header>
-      {liveness !== 'online' && <p class="note old">{livenessFaces[liveness].hint} These values are old.</p>}
+      {liveness !== 'online' && <p class="note old">{livenessStyles[liveness].hint} These values are old.</p>}
       <Faults faults={view.faults} />
       <div class="charts">
         <Chart
@@ -103,7 +93,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
               <li key={gpu.uuid}>
                 <LinkTo to={`gpu:${view.id}/${gpu.uuid}`}>GPU {gpu.index}</LinkTo>
                 <span>{gpu.name ?? unknownText}</span>
-                <FaceChip face={gpuFace({ health: gpu.health, liveness })} plain />
+                <StatusChip status={gpuStyle({ health: gpu.health, liveness })} plain />
               </li>
             ))}
           </ul>

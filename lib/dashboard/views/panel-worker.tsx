@@ -1,4 +1,6 @@
 import type { WorkerView } from '../../contract/api.js';
+import { oldValuesText, sentence } from '../../present/sentences.js';
+import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
   formatAge,
   formatBytes,
@@ -8,19 +10,14 @@ import {
   formatGibOf,
   formatPercent,
   formatRate,
-  oldValuesText,
-  sentence,
-  styleOf,
   unknownText,
-  workerFace,
-  workerStateFaces,
-} from '../../present/status.js';
+} from '../../present/units.js';
 import { segment } from '../data/api.js';
 import { ageOf, drawn, events, eventsSeen, hives } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
-import { FaceChip } from '../parts/face.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
+import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
 import { Facts, Faults, Labels, LinkTo } from './panel.js';
 
@@ -50,10 +47,10 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       <header>
         <h2>{worker.id}</h2>
         <p class="sub">
-          <FaceChip face={workerFace(worker)} />
+          <StatusChip status={workerStyle(worker)} />
           {worker.liveness === 'offline' ? (
             <span>
-              last known: {styleOf(workerStateFaces, worker.state).word}, {ready}
+              last known: {styleOf(workerStateStyles, worker.state).word}, {ready}
             </span>
           ) : (
             <span>{ready}</span>
@@ -66,7 +63,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         {worker.model !== null && <p class="model-name">{worker.model}</p>}
       </header>
       {old !== null && <p class="note old">{sentence(old)}</p>}
-      {worker.state === 'unknown' && <p class="note">{workerStateFaces.unknown.hint}</p>}
+      {worker.state === 'unknown' && <p class="note">{workerStateStyles.unknown.hint}</p>}
       <Faults faults={faults} />
 
       <div class="charts">

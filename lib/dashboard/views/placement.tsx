@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { PlacementReply } from '../../contract/api.js';
-import { formatGib, plural } from '../../present/status.js';
+import { plural } from '../../present/sentences.js';
+import { formatGib } from '../../present/units.js';
 import { ApiError, post } from '../data/api.js';
 import { hives, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';

@@ -1,26 +1,16 @@
 import type { RefObject } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { WorkerView } from '../../contract/api.js';
-import {
-  formatDuration,
-  formatGib,
-  formatGibOf,
-  formatPercent,
-  livenessFaces,
-  oldValuesText,
-  plural,
-  sentence,
-  unknownText,
-  workerFace,
-  workerStateFaces,
-} from '../../present/status.js';
+import { oldValuesText, plural, sentence } from '../../present/sentences.js';
+import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
+import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '../data/query.js';
 import { filled, sparkOf } from '../data/sparks.js';
-import { FaceChip } from '../parts/face.js';
 import { phone, useMedia } from '../parts/hooks.js';
 import { Sparkline } from '../parts/sparkline.js';
+import { StatusChip } from '../parts/status-chip.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
 
 const rowHeight = 44;
@@ -39,7 +29,7 @@ const columns: readonly { readonly sort: WorkerSort; readonly label: string; rea
 ];
 
 /** States that can be asked for: what an offline hive said last of its workers is none of them. */
-const stateFaces = { ...workerStateFaces, offline: livenessFaces.offline };
+const stateStyles = { ...workerStateStyles, offline: livenessStyles.offline };
 
 export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   ordered.value;
@@ -95,14 +85,14 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
           onInput={(event) => go({ q: event.currentTarget.value })}
         />
         <div class="choices" role="group" aria-label="State">
-          {Object.entries(stateFaces).map(([state, face]) => (
+          {Object.entries(stateStyles).map(([state, status]) => (
             <button
               key={state}
               type="button"
               aria-pressed={at.state.value === state}
               onClick={() => go({ state: at.state.value === state ? '' : state })}
             >
-              <FaceChip face={face} plain />
+              <StatusChip status={status} plain />
             </button>
           ))}
         </div>
@@ -258,7 +248,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         {worker.model ?? unknownText}
       </div>
       <div role="gridcell" class="state">
-        <FaceChip face={workerFace(worker)} />
+        <StatusChip status={workerStyle(worker)} />
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell

@@ -36,7 +36,7 @@ describe('a hive that is not heard', () => {
       fleet.hive('serial').mute();
       await expect.poll(() => tipOfNow(page), offlineWithin).toBe('now: not known');
       for (const figure of await figures(page)) expect(figure).toMatch(/^—.*was .+ ago/s);
-      await page.waitForSelector('.panel .face:has-text("offline")', offlineWithin);
+      await page.waitForSelector('.panel .status:has-text("offline")', offlineWithin);
       await page.waitForSelector('.panel .note.old:has-text("values are old")');
       // It goes on as it was before: silence alone draws nothing.
       expect(await tipOfNow(page)).toBe('now: not known');
@@ -66,7 +66,7 @@ describe('a hive that is not heard', () => {
     await page.locator('.choices button', { hasText: 'offline' }).click();
     await expect.poll(() => page.locator('.worker-row').count()).toBe(3);
     await page.locator('.worker-row').first().click();
-    await page.waitForSelector('.panel .sub .face:has-text("offline")');
+    await page.waitForSelector('.panel .sub .status:has-text("offline")');
     expect(await page.locator('.panel .sub').innerText()).toMatch(
       /last known: (idle|busy|starting|unknown), (not )?(ready|probed)/,
     );
@@ -84,7 +84,7 @@ describe('a hive that is not heard', () => {
     }
     expect(await page.locator('.card footer').innerText()).toContain('these values are old');
     await rows.first().click();
-    await page.waitForSelector('.panel .sub .face:has-text("offline")');
+    await page.waitForSelector('.panel .sub .status:has-text("offline")');
     expect(await seriousFaults(page)).toEqual([]);
   });
 });

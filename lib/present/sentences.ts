@@ -1,0 +1,88 @@
+/** Sentences about events and old values, the same on the page and in the terminal. Pure. */
+import type { Liveness } from '../contract/api.js';
+
+/** Shown beside the values of a hive that is not online; null where they are current. */
+export const oldValuesText = (liveness: Liveness): string | null =>
+  liveness === 'online' ? null : `its hive is ${liveness}: these values are old`;
+
+/** The text with a capital and a full stop. */
+export const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+/** `1 worker`, `3 workers` */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+}
+
+export interface EventLike {
+  readonly kind: string;
+  readonly hive: string;
+  readonly workerId?: string | undefined;
+  readonly gpuUuid?: string | undefined;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** One sentence for people; never throws, whatever the detail holds. */
+export function eventText(event: EventLike): string {
+  const worker = event.workerId ?? 'a worker';
+  const gpu = event.gpuUuid ? `GPU ${shortUuid(event.gpuUuid)}` : 'a GPU';
+  const detail = event.detail;
+  switch (event.kind) {
+    case 'workerStarted':
+      return `${worker} started${word(detail, 'pid', ' as pid ')}`;
+    case 'workerExited':
+      return `${worker} ${exitText(detail)}`;
+    case 'oomKill':
+      return `${worker} hit its memory limit: the kernel killed ${plural(number(detail, 'kills') ?? 1, 'process', 'processes')}`;
+    case 'gpuLost':
+      return `${gpu} is lost${word(detail, 'message', ': ')}`;
+    case 'gpuRecovered':
+      return `${gpu} answers again`;
+    case 'xid':
+      return `${gpu} reported Xid${word(detail, 'xid', ' ')}${word(detail, 'message', ': ')}`;
+    case 'workerAppeared':
+      return `${worker} appeared`;
+    case 'workerGone':
+      return `${worker} is gone${word(detail, 'reason', ': ')}`;
+    case 'workerStateChanged':
+      return `${worker} went${word(detail, 'from', ' from ')}${word(detail, 'to', ' to ')}`;
+    case 'hiveJoined':
+      return 'joined the fleet';
+    case 'hiveOnline':
+      return 'is heard again';
+    case 'hiveLate':
+      return 'is late: heartbeats are missing';
+    case 'hiveOffline':
+      return 'is offline: no heartbeat arrives';
+    case 'hiveRemoved':
+      return 'was removed with all its workers';
+    case 'hiveRestarted':
+      return 'restarted; its workers live on';
+    case 'duplicateHiveId':
+      return 'is claimed by two hosts at once: give one of them another --id';
+    default:
+      return `${event.kind}${event.workerId ? ` ${event.workerId}` : ''}`;
+  }
+}
+
+function exitText(detail: Readonly<Record<string, unknown>>): string {
+  const signal = detail.signal;
+  if (typeof signal === 'string') return `was ended by ${signal}`;
+  const code = number(detail, 'exitCode') ?? number(detail, 'code');
+  if (code !== null) return `exited with code ${code}`;
+  return `exited; how is not known${word(detail, 'reason', ': ')}`;
+}
+
+function number(detail: Readonly<Record<string, unknown>>, key: string): number | null {
+  const value = detail[key];
+  return typeof value === 'number' ? value : null;
+}
+
+function word(detail: Readonly<Record<string, unknown>>, key: string, before: string): string {
+  const value = detail[key];
+  return typeof value === 'string' || typeof value === 'number' ? `${before}${value}` : '';
+}
+
+/** `GPU-1a2b3c4d-...` -> `1a2b3c4d` */
+export function shortUuid(uuid: string): string {
+  return uuid.replace(/^(GPU|MIG)-/, '').slice(0, 8);
+}
