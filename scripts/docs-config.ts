@@ -1,7 +1,7 @@
 // `npm run docs:config` writes docs/configuration.md from the table of settings; a test fails where the two differ.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type SettingKey, settingKeys, settingOf, variableOf } from '../lib/config/settings.js';
+import { flagOf, flagSyntaxOf, type SettingKey, settingKeys, settingOf, variableOf } from '../lib/config/settings.js';
 
 const introduction = `# Configuration
 
@@ -65,11 +65,7 @@ function entry(key: SettingKey): string {
     setting.default === null
       ? [...others, `none: ${setting.without ?? 'it is not set.'}`].join('; else ')
       : [show(setting.default), ...others].join(', ');
-  const on = type.placeholder === null && setting.default === true;
-  const flag =
-    setting.flag === null
-      ? 'none'
-      : `\`--${on ? 'no-' : ''}${setting.flag}${type.placeholder === null ? '' : ` <${type.placeholder}>`}\`${type.repeatable ? ', repeatable' : ''}`;
+  const flag = flagOf(key) === null ? 'none' : `\`${flagSyntaxOf(key)}\`${type.repeatable ? ', repeatable' : ''}`;
   const rows = [
     ['flag', flag],
     ['variable', `\`${variableOf(key)}\``],

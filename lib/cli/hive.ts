@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
+import { hiveOptions } from '../config/options.js';
 import { runDaemon } from './daemon.js';
-import { hiveOptions } from './daemon-options.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {

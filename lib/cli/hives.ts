@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
+import { defined } from '../util/defined.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { hiveColumns } from './columns.js';
-import { defined } from './daemon-options.js';
 import { addListOptions, collectPages, labelQuery, limitOf, warmingNote } from './filters.js';
 import { addSettings } from './settings.js';
 import { printTable } from './table.js';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { queenOptions } from '../config/options.js';
 import { runDaemon } from './daemon.js';
-import { queenOptions } from './daemon-options.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {

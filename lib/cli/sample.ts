@@ -34,7 +34,7 @@ Examples:
         import('../sampling/create.js'),
         import('../gpu/source.js'),
         import('./snapshot.js'),
-        import('./daemon-options.js'),
+        import('../util/defined.js'),
       ]);
     const { root, procRoot, watch, auto, gpu, gpuIsolation, reader, runtimeDir } = settings;
     const machine = await openMachine({ root, procRoot, reader });

@@ -1,6 +1,16 @@
 import { type Command, Option } from 'commander';
 import type { Resolved } from '../config/resolve.js';
-import { defaultOf, type SettingKey, type SettingUser, settingOf, settingsOf, variableOf } from '../config/settings.js';
+import {
+  defaultOf,
+  flagOf,
+  flagSyntaxOf,
+  isOn,
+  type SettingKey,
+  type SettingUser,
+  settingOf,
+  settingsOf,
+  variableOf,
+} from '../config/settings.js';
 import { HivepulseError } from '../util/errors.js';
 
 const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
@@ -9,18 +19,12 @@ const collect = (value: string, previous: unknown): string[] => [...(Array.isArr
 export function addSettings(command: Command, user: SettingUser): Command {
   for (const key of settingsOf(user)) {
     const setting = settingOf(key);
-    if (setting.flag === null) {
+    if (flagOf(key) === null) {
       command.addOption(refused(key));
       continue;
     }
-    const { placeholder, repeatable } = setting.type;
-    const fallback = defaultOf(key, user);
-    const on = placeholder === null && fallback === true; // a switch that is on has a flag that turns it off
-    const option = new Option(
-      `--${on ? 'no-' : ''}${setting.flag}${placeholder === null ? '' : ` <${placeholder}>`}`,
-      describe(key, fallback, on),
-    ).helpGroup(`${setting.group}:`);
-    if (repeatable) option.argParser(collect);
+    const option = new Option(flagSyntaxOf(key), describe(key, defaultOf(key, user))).helpGroup(`${setting.group}:`);
+    if (setting.type.repeatable) option.argParser(collect);
     command.addOption(option);
   }
   return command.addOption(
@@ -28,9 +32,9 @@ export function addSettings(command: Command, user: SettingUser): Command {
   );
 }
 
-function describe(key: SettingKey, fallback: unknown, on: boolean): string {
+function describe(key: SettingKey, fallback: unknown): string {
   const setting = settingOf(key);
-  const empty = fallback === null || fallback === false || on || setting.type.format(fallback) === '';
+  const empty = fallback === null || fallback === false || isOn(key) || setting.type.format(fallback) === '';
   const text = setting.description.replaceAll('`', '').replace(/\.$/, '');
   return `${text}${empty ? '' : ` (default ${setting.type.format(fallback)})`} [${variableOf(key)}]`;
 }
@@ -57,9 +61,8 @@ export async function settingsFor(
   const given = command.opts();
   const flags: Partial<Record<SettingKey, unknown>> = {};
   for (const key of settingsOf(user)) {
-    const { flag } = settingOf(key);
-    if (flag === null) continue;
-    const attribute = flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    if (flagOf(key) === null) continue;
+    const attribute = new Option(flagSyntaxOf(key)).attributeName();
     if (command.getOptionValueSource(attribute) === 'cli') flags[key] = given[attribute];
   }
   const path = (given.config as string | undefined) ?? environment.HIVEPULSE_CONFIG;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { hiveOptions, queenOptions } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { runDaemon } from './daemon.js';
-import { hiveOptions, queenOptions } from './daemon-options.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {

@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import * as type from '../config/types.js';
+import { defined } from '../util/defined.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { workerColumns } from './columns.js';
-import { defined } from './daemon-options.js';
 import { addListOptions, collectPages, labelQuery, limitOf, parseFlag, warmingNote } from './filters.js';
 import { addSettings } from './settings.js';
 import { printTable } from './table.js';

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
-import type { ReaderChoice } from '../cgroup/reader.js';
-import type { Labels } from '../contract/primitives.js';
+import { defined } from '../util/defined.js';
+import { HivepulseError } from '../util/errors.js';
+import { type OptionsOf, type SettingKey, type Settings, settingOf, settingsOf } from './settings.js';
 
 /** What everything that is opened gives back. `close` may be called twice; both calls resolve when it has ended. */
 export interface Running extends AsyncDisposable {
@@ -8,42 +9,11 @@ export interface Running extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Which reader of GPUs: `auto` is NVML, else nvidia-smi, else none. */
-export type GpuChoice = 'auto' | 'nvml' | 'nvidia-smi' | 'none';
-
-/** Everything has a default (`defaults.ts`). Each field is described, with unit and trade-off, in `config.ts`. */
-export interface HiveOptions {
-  readonly id?: string;
-  /** Queens to send to, `http://host:port`; empty: only sample and serve. */
-  readonly queens?: readonly string[];
-  /** Publish to the queens through NATS; `queens` are then used only where NATS is out of reach. */
-  readonly nats?: NatsOptions;
-  readonly token?: string;
-  /** PEM files for TLS to the queen. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-  readonly labels?: Labels;
-  readonly address?: string;
-  readonly intervalMs?: number;
-  /** Where the hive itself serves; port 0: the kernel's choice. */
-  readonly host?: string;
-  readonly port?: number;
-  readonly insecure?: boolean;
-  /** cgroup v2 root; found in mountinfo where it is not given. */
-  readonly root?: string;
-  readonly procRoot?: string;
-  readonly watch?: readonly string[];
-  /** Watch containers, engines and GPU holders (default true). */
-  readonly auto?: boolean;
-  readonly gpu?: GpuChoice;
-  readonly gpuIsolation?: 'process' | 'thread';
-  readonly reader?: ReaderChoice;
-  readonly idleBelowPercent?: number;
-  readonly idleBelowCpuPercent?: number;
-  readonly idleForMs?: number;
-  /** Where `run` leaves the records of workers; `/run/hivepulse`, else `$XDG_RUNTIME_DIR/hivepulse`. */
-  readonly runtimeDir?: string;
-  readonly logger?: Logger;
-  readonly signal?: AbortSignal;
+/** PEM files. */
+interface TlsFiles {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** How to reach the NATS servers that the queens of a fleet share. */
@@ -52,42 +22,34 @@ export interface NatsOptions {
   readonly servers: readonly string[];
   /** A credentials file as `nsc` writes it. */
   readonly credentialsFile?: string;
-  /** PEM files. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly tls?: TlsFiles;
   /** Copies of what must last: 1, 3 or 5, no more than the cluster has servers. Default 1. */
   readonly replicas?: number;
 }
 
-export interface QueenOptions {
-  readonly host?: string;
-  readonly port?: number;
-  readonly insecure?: boolean;
-  /** Tokens with roles: a file of lines `role token [hive]`, read again on SIGHUP. */
-  readonly tokensFile?: string;
-  /** Tokens given directly. */
+/** Everything has a default. Each setting is described, with unit and trade-off, in docs/configuration.md. */
+export interface HiveOptions extends OptionsOf<'hive'> {
+  /** Publish to the queens through NATS; `queens` are then used only where NATS is out of reach. */
+  readonly nats?: NatsOptions;
+  readonly token?: string;
+  /** For TLS to the queen. */
+  readonly tls?: TlsFiles;
+  readonly logger?: Logger;
+  readonly signal?: AbortSignal;
+}
+
+/** Everything has a default. Each setting is described, with unit and trade-off, in docs/configuration.md. */
+export interface QueenOptions extends OptionsOf<'queen'> {
+  /** Tokens given directly, besides those of `tokensFile`. */
   readonly tokens?: readonly TokenGrant[];
   readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
-  /** Directory for reservations; none: they are lost at a restart. */
-  readonly state?: string;
-  readonly staleAfterMs?: number;
-  readonly warmingMs?: number;
-  readonly eventRingSize?: number;
-  readonly maxHives?: number;
-  readonly maxWorkersPerHive?: number;
-  readonly maxHeartbeatBytes?: number;
-  /** Names besides loopback under which a browser or proxy may ask a queen that listens on loopback. */
-  readonly allowedHosts?: readonly string[];
-  /** Requests per second that one token (or, without tokens, one address) may make; heartbeats are counted per hive. */
-  readonly requestsPerSecond?: number;
-  /** Open event streams at one time. */
-  readonly maxStreams?: number;
-  /** Workers that have series of their own at /metrics; 0: none. */
-  readonly metricsWorkers?: number;
   /** None: one queen, in memory. */
   readonly nats?: NatsOptions;
   readonly logger?: Logger;
   readonly signal?: AbortSignal;
 }
+
+export type GpuChoice = NonNullable<HiveOptions['gpu']>;
 
 export type Role = 'hive' | 'read' | 'schedule' | 'admin';
 
@@ -97,3 +59,56 @@ export interface TokenGrant {
   /** A hive token that may speak for this hive alone. */
   readonly hive?: string;
 }
+
+export const hiveOptions = (settings: Settings, token: string | null): HiveOptions => ({
+  ...optionsOf('hive', settings),
+  ...defined({ token: token ?? undefined }),
+});
+
+export const queenOptions = (settings: Settings): QueenOptions => optionsOf('queen', settings);
+
+/** The values of all settings that `user` reads, each where its table entry says. Throws INVALID_OPTION. */
+function optionsOf(user: 'hive' | 'queen', settings: Settings): object {
+  check(settings);
+  const options: Nested = {};
+  for (const key of settingsOf(user)) {
+    const path = settingOf(key).option;
+    if (path === null || settings[key] === undefined) continue;
+    const names = (path || key).split('.');
+    const last = names.pop() as string;
+    // The number of copies has a default, but means nothing without servers.
+    if (names[0] === 'nats' && !settings.nats?.length) continue;
+    let object = options;
+    for (const name of names) {
+      object[name] ??= {};
+      object = object[name] as Nested;
+    }
+    object[last] = settings[key];
+  }
+  return options;
+}
+
+/** Settings that need each other. */
+function check(settings: Settings): void {
+  requireBoth(settings, 'tlsCert', 'tlsKey');
+  if (settings.tlsClientCa && !settings.tlsCert) {
+    throw invalid('tlsClientCa', 'needs tlsCert and tlsKey: clients show their certificate over TLS alone');
+  }
+  requireBoth(settings, 'natsTlsCert', 'natsTlsKey');
+  if (settings.nats?.length) return;
+  const given = (['natsCredentials', 'natsTlsCa', 'natsTlsCert'] as const).find((key) => settings[key]);
+  if (given) throw invalid(given, 'was given without nats: name the servers as well');
+}
+
+interface Nested {
+  [name: string]: unknown;
+}
+
+function requireBoth(settings: Settings, cert: SettingKey, key: SettingKey): void {
+  if ((settings[cert] === undefined) === (settings[key] === undefined)) return;
+  const [given, missing] = settings[cert] ? [cert, key] : [key, cert];
+  throw invalid(given, `was given without ${missing}: name both PEM files`);
+}
+
+const invalid = (key: SettingKey, message: string): HivepulseError =>
+  new HivepulseError('INVALID_OPTION', key, `${key} ${message}.`);

@@ -3,6 +3,7 @@ import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type
 import { HivepulseError, systemCode } from '../util/errors.js';
 import {
   defaultOf,
+  flagOf,
   type SettingKey,
   type Settings,
   type SettingUser,
@@ -49,11 +50,10 @@ export function resolveSettings({ user, flags, environment, file }: Sources): Re
   const values: Partial<Record<SettingKey, unknown>> = {};
   const origins: Partial<Record<SettingKey, Origin>> = {};
   for (const key of settingsOf(user)) {
-    const setting = settingOf(key);
     const variable = variableOf(key);
     const text = environment[variable];
     if (flags[key] !== undefined) {
-      values[key] = check(key, flags[key], `--${setting.flag}`);
+      values[key] = check(key, flags[key], `--${flagOf(key)}`);
       origins[key] = 'flag';
     } else if (text !== undefined && text !== '') {
       values[key] = check(key, text, variable);
@@ -95,16 +95,16 @@ export function readConfigFile(path: string): ConfigFile {
   }
 }
 
-/** A small text file that a setting names. Throws CONFIG_UNREADABLE; `mend` is a sentence without its full stop. */
-export function readText(path: string, mend: string): string {
+/** A small text file that a setting names. Throws CONFIG_UNREADABLE; `fix` is a sentence without its full stop. */
+export function readText(path: string, fix: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw unreadable(path, error, mend);
+    throw unreadable(path, error, fix);
   }
 }
 
-function unreadable(path: string, error: unknown, mend: string): HivepulseError {
+function unreadable(path: string, error: unknown, fix: string): HivepulseError {
   if (error instanceof HivepulseError) return error;
   const code = systemCode(error);
   const reasons: Record<string, string> = {
@@ -113,7 +113,7 @@ function unreadable(path: string, error: unknown, mend: string): HivepulseError 
     EISDIR: 'it is a directory',
   };
   const reason = reasons[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
-  return new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read: ${reason}. ${mend}.`, { cause: error });
+  return new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read: ${reason}. ${fix}.`, { cause: error });
 }
 
 /**
@@ -128,47 +128,32 @@ export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<Settin
     uniqueKeys: true,
     logLevel: 'silent',
   });
+  const unreadableAt = (where: string, message: string): HivepulseError =>
+    new HivepulseError('CONFIG_UNREADABLE', where, `${message} YAML of the form \`name: value\`.`);
   const [problem] = document.errors;
   if (problem) {
     const { line } = lines.linePos(problem.pos[0]);
-    throw new HivepulseError(
-      'CONFIG_UNREADABLE',
-      `${file.path}:${line}`,
-      `${file.path} line ${line}: ${problem.message.replace(/\.?$/, '.')} It must be YAML of the form \`name: value\`.`,
-    );
+    const message = problem.message.replace(/\.?$/, '.');
+    throw unreadableAt(`${file.path}:${line}`, `${file.path} line ${line}: ${message} It must be`);
   }
+  const root = document.contents;
+  if (root === null || (isScalar(root) && root.value === null)) return new Map();
+  if (!isMap(root)) throw unreadableAt(file.path, `${file.path} holds no settings: it must be`);
+
   const shared = new Map<SettingKey, unknown>();
   const own = new Map<SettingKey, unknown>();
-  const root = document.contents;
-  if (root === null || (isScalar(root) && root.value === null)) return shared;
-  if (!isMap(root)) {
-    throw new HivepulseError(
-      'CONFIG_UNREADABLE',
-      file.path,
-      `${file.path} holds no settings: it must be YAML of the form \`name: value\`.`,
-    );
-  }
-
-  const lineOf = (node: unknown): number => lines.linePos((node as Node | null)?.range?.[0] ?? 0).line;
   const visit = (map: YAMLMap, section: SettingUser | null): void => {
     for (const pair of map.items as Pair[]) {
-      const line = lineOf(pair.key);
-      const where = `${file.path}:${line}`;
+      const { line } = lines.linePos((pair.key as Node | null)?.range?.[0] ?? 0);
       const fail = (message: string): never => {
-        throw new HivepulseError('INVALID_OPTION', where, `${file.path} line ${line}: ${message}.`);
+        throw new HivepulseError('INVALID_OPTION', `${file.path}:${line}`, `${file.path} line ${line}: ${message}.`);
       };
       const name = isScalar(pair.key) ? String(pair.key.value) : fail('a setting must have a name');
       if (section === null && isSection(name) && isMap(pair.value)) {
         visit(pair.value, name);
         continue;
       }
-      const known = section ? settingsOf(section) : settingKeys;
-      const key = known.find((candidate) => candidate === name) ?? fail(unknownSetting(name, section));
-      if (settingOf(key).inFile === false) {
-        fail(
-          `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (tokenFile)`,
-        );
-      }
+      const key = settingNamed(name, section, fail);
       const input = plain(pair.value, document, fail);
       if (input === null) continue; // `name:` with nothing after it: not set
       try {
@@ -183,6 +168,16 @@ export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<Settin
   };
   visit(root, null);
   return new Map([...shared, ...own]);
+}
+
+/** The setting of this name that may stand in a file, in this section. */
+function settingNamed(name: string, section: SettingUser | null, fail: (message: string) => never): SettingKey {
+  const known = section ? settingsOf(section) : settingKeys;
+  const key = known.find((candidate) => candidate === name) ?? fail(unknownSetting(name, section));
+  if (settingOf(key).inFile !== false) return key;
+  return fail(
+    `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (tokenFile)`,
+  );
 }
 
 function plain(node: unknown, document: ReturnType<typeof parseDocument>, fail: (message: string) => never): unknown {

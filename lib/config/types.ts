@@ -13,8 +13,6 @@ export interface ValueType<T> {
   readonly unit: string | null;
   /** The flag may stand several times. */
   readonly repeatable: boolean;
-  /** The only values, where they can be listed. */
-  readonly choices: readonly string[] | null;
   parse(input: unknown): T;
   /** As one would write it. */
   format(value: T): string;
@@ -37,7 +35,7 @@ function reject(input: unknown, expects: string): never {
   throw new ValueProblem(`${show(input)} does not fit: expected ${expects}`);
 }
 
-const base = { unit: null, repeatable: false, choices: null } as const;
+const base = { unit: null, repeatable: false } as const;
 
 // Control characters would break logs, paths and headers alike.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -96,81 +94,78 @@ export function url(protocols: readonly string[], example: string): ValueType<st
   });
 }
 
-const decimal = /^[0-9]+(\.[0-9]+)?$/;
-
-export function integer(min: number, max: number, unit: string | null = null): ValueType<number> {
-  const expects = `a whole number from ${min} to ${max}`;
+/** A number within bounds; `read` takes it from text, NaN where the text is none. */
+function number(
+  [min, max]: readonly [number, number],
+  shown: Pick<ValueType<number>, 'placeholder' | 'expects' | 'unit' | 'format'>,
+  fits: (value: number) => boolean,
+  read: (text: string) => number,
+): ValueType<number> {
   return {
     ...base,
-    placeholder: 'number',
-    expects,
-    unit,
+    ...shown,
     parse(input) {
-      const value = typeof input === 'string' && /^[0-9]{1,15}$/.test(input) ? Number(input) : input;
-      if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) reject(input, expects);
+      const value = typeof input === 'string' ? read(input) : input;
+      if (typeof value !== 'number' || !fits(value) || value < min || value > max) reject(input, this.expects);
       return value;
     },
-    format: String,
   };
 }
+
+export const integer = (min: number, max: number): ValueType<number> =>
+  number(
+    [min, max],
+    { placeholder: 'number', expects: `a whole number from ${min} to ${max}`, unit: null, format: String },
+    Number.isInteger,
+    (input) => (/^[0-9]{1,15}$/.test(input) ? Number(input) : Number.NaN),
+  );
 
 export const port: ValueType<number> = { ...integer(0, 65535), placeholder: 'port', expects: 'a port from 0 to 65535' };
 
-export function percent(max: number): ValueType<number> {
-  const expects = `a number from 0 to ${max}, with or without %`;
-  return {
-    ...base,
-    placeholder: 'percent',
-    expects,
-    unit: '%',
-    parse(input) {
-      const bare = typeof input === 'string' ? input.replace(/\s*%$/, '') : input;
-      const value = typeof bare === 'string' && decimal.test(bare) ? Number(bare) : bare;
-      if (typeof value !== 'number' || !Number.isFinite(value) || value < 0 || value > max) reject(input, expects);
-      return value;
+export const percent = (max: number): ValueType<number> =>
+  number(
+    [0, max],
+    {
+      placeholder: 'percent',
+      expects: `a number from 0 to ${max}, with or without %`,
+      unit: '%',
+      format: (value) => `${value}%`,
     },
-    format: (value) => `${value}%`,
-  };
-}
+    Number.isFinite,
+    (input) => Number(/^([0-9]+(?:\.[0-9]+)?)(?:\s*%)?$/.exec(input)?.[1] ?? Number.NaN),
+  );
 
-/** Parses a number followed by one of the units given; a bare number has the unit 1. */
+/** A number followed by one of the units given; a bare number has the unit 1. */
 function scaled(
   placeholder: string,
   unit: string,
   units: Readonly<Record<string, number>>,
   example: string,
-  [min, max]: readonly [number, number],
+  bounds: readonly [number, number],
 ): ValueType<number> {
+  const bySize = Object.entries(units).sort(([, a], [, b]) => b - a);
   const format = (value: number): string => {
-    let best = `${value}${unit === 'bytes' ? '' : unit}`;
-    let factor = 0;
-    for (const [name, size] of Object.entries(units)) {
-      if (size > factor && value !== 0 && value % size === 0) {
-        factor = size;
-        best = `${value / size}${name}`;
-      }
-    }
-    return best;
+    const [name, size] = bySize.find(([, size]) => value !== 0 && value % size === 0) ?? [
+      unit === 'bytes' ? '' : unit,
+      1,
+    ];
+    return `${value / size}${name}`;
   };
-  const expects = `a ${placeholder} such as ${example}, from ${format(min)} to ${format(max)}`;
-  return {
-    ...base,
-    placeholder,
-    expects,
-    unit,
-    parse(input) {
-      let value = input;
-      if (typeof input === 'string') {
-        const match = /^([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)$/.exec(input.trim());
-        const named =
-          match?.[2] === '' ? 1 : Object.hasOwn(units, match?.[2] ?? '') ? units[match?.[2] ?? ''] : undefined;
-        value = match && named !== undefined ? Math.round(Number(match[1]) * named) : Number.NaN;
-      }
-      if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) reject(input, expects);
-      return value;
+  return number(
+    bounds,
+    {
+      placeholder,
+      expects: `a ${placeholder} such as ${example}, from ${format(bounds[0])} to ${format(bounds[1])}`,
+      unit,
+      format,
     },
-    format,
-  };
+    Number.isInteger,
+    (input) => {
+      const [, amount, name = ''] = /^([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)$/.exec(input.trim()) ?? [];
+      const size = name === '' ? 1 : Object.hasOwn(units, name) ? units[name] : undefined;
+      return Math.round(Number(amount) * (size ?? Number.NaN));
+    },
+  );
 }
 
 /** Milliseconds. */
@@ -178,66 +173,33 @@ export const duration = (minMs: number, maxMs: number): ValueType<number> =>
   scaled('duration', 'ms', { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }, '500ms, 2s or 5m', [minMs, maxMs]);
 
 /** Bytes; K, M and G are powers of 1024, as in cgroup files and systemd. */
-export const bytes = (min: number, max: number): ValueType<number> =>
-  scaled(
-    'bytes',
-    'bytes',
-    {
-      K: 1024,
-      M: 1024 ** 2,
-      G: 1024 ** 3,
-      T: 1024 ** 4,
-      KiB: 1024,
-      MiB: 1024 ** 2,
-      GiB: 1024 ** 3,
-      TiB: 1024 ** 4,
-    },
-    '512K, 24G or 24GiB',
-    [min, max],
-  );
-
-const booleans: Readonly<Record<string, boolean>> = {
-  true: true,
-  yes: true,
-  on: true,
-  '1': true,
-  false: false,
-  no: false,
-  off: false,
-  '0': false,
+export const bytes = (min: number, max: number): ValueType<number> => {
+  const [K, M, G, T] = [1024, 1024 ** 2, 1024 ** 3, 1024 ** 4];
+  const units = { K, M, G, T, KiB: K, MiB: M, GiB: G, TiB: T };
+  return scaled('bytes', 'bytes', units, '512K, 24G or 24GiB', [min, max]);
 };
+
+const [on, off] = [
+  ['true', 'yes', 'on', '1'],
+  ['false', 'no', 'off', '0'],
+];
 
 export const boolean: ValueType<boolean> = {
   ...base,
   placeholder: null,
   expects: 'true or false (also yes, no, on, off, 1, 0)',
-  choices: ['true', 'false'],
   parse(input) {
-    if (typeof input === 'boolean') return input;
-    const key = typeof input === 'string' || typeof input === 'number' ? String(input).toLowerCase() : '';
-    if (!Object.hasOwn(booleans, key)) reject(input, this.expects);
-    return booleans[key] as boolean;
+    const word = typeof input === 'object' ? '' : String(input).toLowerCase();
+    if (!on.includes(word) && !off.includes(word)) reject(input, this.expects);
+    return on.includes(word);
   },
   format: String,
 };
 
-export function oneOf<const T extends readonly string[]>(
+export const oneOf = <const T extends readonly string[]>(
   choices: T,
   placeholder = choices.join('|'),
-): ValueType<T[number]> {
-  const expects = `one of ${choices.join(', ')}`;
-  return {
-    ...base,
-    placeholder,
-    expects,
-    choices,
-    parse(input) {
-      if (typeof input !== 'string' || !choices.includes(input)) reject(input, expects);
-      return input;
-    },
-    format: (value) => value,
-  };
-}
+): ValueType<T[number]> => text(placeholder, `one of ${choices.join(', ')}`, (value) => choices.includes(value));
 
 /** A repeated flag, a YAML list, or one text with commas between. */
 export function list<T>(item: ValueType<T>, maximum = 256): ValueType<readonly T[]> {

@@ -12,6 +12,7 @@ import {
   type Sources,
 } from '../../lib/config/resolve.js';
 import {
+  flagOf,
   type SettingKey,
   settingKeys,
   settingOf,
@@ -134,7 +135,7 @@ describe('configuration: values', () => {
   });
 });
 
-describe('configuration: mistakes are named with place and mend', () => {
+describe('configuration: mistakes are named with place and fix', () => {
   test('a flag', () => {
     const error = failure(() => resolve({ flags: { interval: '5 parsecs' } }));
     expect(error).toMatchObject({ code: 'INVALID_OPTION', subject: '--interval' });
@@ -280,7 +281,7 @@ describe('configuration: the table', () => {
   test('flags and variables are told apart within each command', () => {
     for (const user of settingUsers) {
       const keys = settingsOf(user);
-      const flags = keys.map((key) => settingOf(key).flag).filter((flag) => flag !== null);
+      const flags = keys.map(flagOf).filter((flag) => flag !== null);
       expect(new Set(flags).size).toBe(flags.length);
       expect(new Set(keys.map(variableOf)).size).toBe(keys.length);
     }
