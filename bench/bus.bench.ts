@@ -17,20 +17,24 @@ const workers = 8;
 const rounds = 5;
 /** Not counted: the compiler has to see the code first. */
 const roundsBefore = 3;
-const beatsInRound = 8;
+const heartbeatsInRound = 8;
 /** Between two beats of all: more than a queen needs for one. */
 const pauseMs = 250;
 
-type Frame = readonly [hive: string, bytes: Buffer];
+type EncodedHeartbeat = readonly [hive: string, bytes: Buffer];
 
 /** Beats of a fleet, one of each hive at a time; made before the clock runs, since what is measured is not the simulation. */
-function frames(count: number, batches: number, turnsInBatch: number): Iterator<readonly Frame[], undefined> {
+function heartbeats(
+  count: number,
+  batches: number,
+  turnsInBatch: number,
+): Iterator<readonly EncodedHeartbeat[], undefined> {
   const fleet = Array.from(
     { length: count },
     (_, i) => new SimulatedHive({ id: `h${i}`, seed: i + 1, workers, gpus: 8 }),
   );
   const turns = Array.from({ length: batches * turnsInBatch }, () =>
-    fleet.map((hive): Frame => [hive.id, Buffer.from(JSON.stringify(hive.frame()))]),
+    fleet.map((hive): EncodedHeartbeat => [hive.id, Buffer.from(JSON.stringify(hive.nextHeartbeat()))]),
   );
   return turns.values();
 }
@@ -94,7 +98,7 @@ async function latency(context: BenchContext, server: NatsServer, nats: NatsConn
     const at = sentAt.get(change.hiveId);
     if (at !== undefined && sentAt.delete(change.hiveId)) spent.push(performance.now() - at);
   });
-  const made = frames(100, 10, 1);
+  const made = heartbeats(100, 10, 1);
   const everyMs = 1000 / 200;
   for (const turn of Array.from({ length: 10 }, () => made.next().value ?? []))
     for (const [hive, bytes] of turn) {
@@ -123,10 +127,10 @@ async function cost(context: BenchContext, server: NatsServer, nats: NatsConnect
   for (const { url } of [hearing, passing]) await until(async () => (await fleetOf(url)).bus === 'nats', 'sharing');
   const loadOf = async ({ url }: Measured) => {
     const load = await Child.start(context, 'load', [new URL(url).port, hives, workers, 'plain']);
-    return () => load.ask<LoadResult>({ beats: 1 });
+    return () => load.ask<LoadResult>({ heartbeats: 1 });
   };
   const overHttp = { single: await loadOf(single), passing: await loadOf(passing) };
-  const made = frames(hives, roundsBefore + rounds, beatsInRound);
+  const made = heartbeats(hives, roundsBefore + rounds, heartbeatsInRound);
   const overNats = async () => {
     for (const [hive, bytes] of made.next().value ?? []) nats.publish(heartbeatSubject(hive), bytes);
     await nats.flush();
@@ -139,13 +143,13 @@ async function cost(context: BenchContext, server: NatsServer, nats: NatsConnect
     // A scrape is work as well, and stays outside.
     const takenBefore = await taken();
     const before = pids.map(cpuMs);
-    for (let i = 0; i < beatsInRound; i++) {
+    for (let i = 0; i < heartbeatsInRound; i++) {
       await send();
       // What is heard by NATS has no answer to wait for.
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     const spent = pids.map((pid, i) => cpuMs(pid) - (before[i] as number));
-    const sent = hives * beatsInRound;
+    const sent = hives * heartbeatsInRound;
     // One that has to share its core may have left some out.
     const counts = [...(await taken()).map((count, i) => count - (takenBefore[i] as number)), sent];
     return spent.map((ms, i) => (1000 * ms) / (counts[i] as number));
@@ -181,7 +185,7 @@ async function reservations(context: BenchContext, server: NatsServer, nats: Nat
     { length: 40 },
     (_, i) => new SimulatedHive({ id: `r${i}`, seed: i + 1, workers: 1, gpus: 8, intervalMs: 60_000 }),
   );
-  for (const hive of fleet) nats.publish(heartbeatSubject(hive.id), JSON.stringify(hive.frame()));
+  for (const hive of fleet) nats.publish(heartbeatSubject(hive.id), JSON.stringify(hive.nextHeartbeat()));
   for (const { url } of queens) await until(async () => (await fleetOf(url)).hives.online >= 40, 'the hives');
   const place = async (i: number, strategy: string) => {
     const reply = await fetch(`${queens[i % 2]?.url}/v1/placements`, {

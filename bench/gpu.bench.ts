@@ -6,7 +6,7 @@ import { assemble, GpuIdentities } from '../lib/gpu/assemble.js';
 import { findHelper } from '../lib/gpu/helper.js';
 import { GpuQuery, parseComputeApps, parseGpuRows, parsePmon } from '../lib/gpu/nvidia-smi-csv.js';
 import { type NvmlMessage, parseNvmlLine } from '../lib/gpu/nvml-lines.js';
-import { FakeMachine, fakeNvidiaSmi, h100With, type Scenario } from '../test/fakes/scenario.js';
+import { FakeGpuHost, fakeNvidiaSmi, h100With, type Scenario } from '../test/fakes/scenario.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
 import { useOf } from './tick.bench.js';
 
@@ -37,7 +37,7 @@ const scenario: Scenario = {
 const slowCalls = { nvmlDeviceGetComputeRunningProcesses: { delayMs: 4 } };
 
 /** The helper at `intervalMs`: CPU of a pass, its size in memory, and how long its report takes to come. */
-async function helper(context: BenchContext, machine: FakeMachine) {
+async function helper(context: BenchContext, machine: FakeGpuHost) {
   const path = findHelper();
   if (path === null) throw new Error('hivepulse-gpu is not built');
   const child = spawn(path, ['--interval-ms', String(intervalMs)], {
@@ -81,7 +81,7 @@ export const rows = ['gpu'] as const;
 export async function run(context: BenchContext): Promise<readonly Metric[]> {
   execFileSync('make', ['-s', '-C', fileURLToPath(new URL('../test/fakes', import.meta.url))], { stdio: 'inherit' });
   const metrics: Metric[] = [];
-  const machine = new FakeMachine(scenario);
+  const machine = new FakeGpuHost(scenario);
   context.defer(() => machine[Symbol.dispose]());
   const quick = await helper(context, machine);
   machine.become({ ...scenario, calls: slowCalls });

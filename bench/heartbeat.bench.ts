@@ -47,9 +47,9 @@ function deltaOf(before: Heartbeat, after: Heartbeat): unknown {
   return { ...after, workers };
 }
 
-function doubles(frame: Heartbeat): Buffer {
-  const values = new Float64Array(frame.workers.length * numbers.length);
-  frame.workers.forEach((worker, i) => {
+function doubles(heartbeat: Heartbeat): Buffer {
+  const values = new Float64Array(heartbeat.workers.length * numbers.length);
+  heartbeat.workers.forEach((worker, i) => {
     numbers.forEach((name, j) => {
       values[i * numbers.length + j] = worker[name] ?? Number.NaN;
     });
@@ -64,21 +64,24 @@ export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
   const metrics: Metric[] = [];
   for (const workers of [10, 100, 500]) {
     const hive = new SimulatedHive({ id: 'bench', seed: 7, workers, gpus: 8 });
-    const before = hive.frame();
-    const frame = hive.frame();
+    const before = hive.nextHeartbeat();
+    const heartbeat = hive.nextHeartbeat();
     // As long as a command may be.
-    const long = frame.workers.map((worker) => ({ ...worker, command: (worker.command ?? '').padEnd(256, ' -x y') }));
-    const text = JSON.stringify({ ...frame, workers: long });
+    const long = heartbeat.workers.map((worker) => ({
+      ...worker,
+      command: (worker.command ?? '').padEnd(256, ' -x y'),
+    }));
+    const text = JSON.stringify({ ...heartbeat, workers: long });
     const packed = gzipSync(text);
     const queen = new Registry({ warmingMs: 0, clock: () => 0 });
-    let seq = frame.seq;
+    let seq = heartbeat.seq;
     const parsed = JSON.parse(text) as Heartbeat;
-    const binary = serialize(frame);
-    const delta = JSON.stringify(deltaOf(before, frame));
-    const numeric = doubles(frame);
+    const binary = serialize(heartbeat);
+    const delta = JSON.stringify(deltaOf(before, heartbeat));
+    const numeric = doubles(heartbeat);
     const spent = takeTurns(
       {
-        serialize: () => JSON.stringify(frame),
+        serialize: () => JSON.stringify(heartbeat),
         compress: () => gzipSync(text),
         inflate: () => gunzipSync(packed),
         parse: () => JSON.parse(text),

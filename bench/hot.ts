@@ -50,7 +50,7 @@ class Bodies {
   constructor(hives: number, workers: number) {
     this.#texts = Array.from({ length: hives }, (_, i) => {
       const hive = new SimulatedHive({ id: `hot-${i}`, seed: i + 1, workers, gpus: 8 });
-      return Array.from({ length: turns }, () => JSON.stringify({ ...hive.frame(), seq: firstSeq }));
+      return Array.from({ length: turns }, () => JSON.stringify({ ...hive.nextHeartbeat(), seq: firstSeq }));
     });
   }
 
@@ -112,7 +112,7 @@ async function overHttp(): Promise<Hot> {
 function query(): Hot {
   const queen = new Registry({ warmingMs: 0, staleAfterMs: 1e9, maxHives: 1e5 });
   for (let i = 0; i < 1000; i++)
-    queen.heartbeat(new SimulatedHive({ id: `q-${i}`, seed: (i % 50) + 1, workers: 8, gpus: 8 }).frame());
+    queen.heartbeat(new SimulatedHive({ id: `q-${i}`, seed: (i % 50) + 1, workers: 8, gpus: 8 }).nextHeartbeat());
   const asked = queen.workers({ limit: 100 }).items.find(({ model }) => model !== null);
   if (asked?.model == null) throw new Error('no worker has a model');
   const { model, state } = asked;
@@ -202,10 +202,10 @@ function counts(): Readonly<Record<string, number>> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as Call;
   const hive = new SimulatedHive({ id: 'bench', seed: 7, workers: 100, gpus: 8, now: () => 1.8e12 });
-  hive.frame();
-  const text = JSON.stringify(hive.frame());
+  hive.nextHeartbeat();
+  const text = JSON.stringify(hive.nextHeartbeat());
   const texts = Array.from({ length: 500 }, (_, i) =>
-    JSON.stringify(new SimulatedHive({ id: `m-${i}`, seed: i + 1, workers: 8, gpus: 8 }).frame()),
+    JSON.stringify(new SimulatedHive({ id: `m-${i}`, seed: i + 1, workers: 8, gpus: 8 }).nextHeartbeat()),
   );
   collect();
   const before = process.memoryUsage().heapUsed;

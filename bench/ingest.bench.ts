@@ -8,24 +8,24 @@ interface Case {
   readonly hives: number;
   readonly workers: number;
   readonly packing: 'plain' | 'gzip';
-  readonly beats: number;
+  readonly heartbeats: number;
   readonly atLeast?: number;
 }
 
 /** So many hives that none sends more often than a queen takes from one. */
 const cases: readonly Case[] = [
-  { name: 'ingest_8', hives: 256, workers: 8, packing: 'plain', beats: 8, atLeast: 6000 },
-  { name: 'ingest_100', hives: 64, workers: 100, packing: 'plain', beats: 4, atLeast: 800 },
-  { name: 'ingest_100 gzip', hives: 64, workers: 100, packing: 'gzip', beats: 4 },
+  { name: 'ingest_8', hives: 256, workers: 8, packing: 'plain', heartbeats: 8, atLeast: 6000 },
+  { name: 'ingest_100', hives: 64, workers: 100, packing: 'plain', heartbeats: 4, atLeast: 800 },
+  { name: 'ingest_100 gzip', hives: 64, workers: 100, packing: 'gzip', heartbeats: 4 },
 ];
 
 /** µs of the server's CPU per beat, one figure for each round. */
 async function server(context: BenchContext, kind: 'queen' | 'bare', { hives, workers, packing }: Case) {
   const child = await Child.start<{ port: number }>(context, 'queen', [kind]);
   const load = await Child.start(context, 'load', [child.first.port, hives, workers, packing]);
-  return async (beats: number) => {
+  return async (heartbeats: number) => {
     const before = await child.ask<QueenUse>();
-    const { beats: sent, bodyBytes } = await load.ask<LoadResult>({ beats });
+    const { count: sent, bodyBytes } = await load.ask<LoadResult>({ heartbeats });
     const after = await child.ask<QueenUse>();
     return { micros: (after.cpuMicros - before.cpuMicros) / sent, bodyBytes };
   };
@@ -44,16 +44,16 @@ export const run: BenchRun = async (context) => {
     const queen = await server(context, 'queen', each);
     const bare = await server(context, 'bare', each);
     for (let i = 0; i < 3; i++) {
-      await queen(each.beats);
-      await bare(each.beats);
+      await queen(each.heartbeats);
+      await bare(each.heartbeats);
     }
     const of = { queen: [] as number[], bare: [] as number[] };
     let bodyBytes = 0;
     for (let round = 0; round < 5; round++) {
-      const taken = await queen(each.beats);
+      const taken = await queen(each.heartbeats);
       bodyBytes = taken.bodyBytes;
       of.queen.push(taken.micros);
-      of.bare.push((await bare(each.beats)).micros);
+      of.bare.push((await bare(each.heartbeats)).micros);
     }
     const [micros, least] = [median(of.queen), median(of.bare)];
     context.log(

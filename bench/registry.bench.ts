@@ -16,7 +16,7 @@ const turns = 4;
 const gpus = Array.from({ length: workersPerHive }, () => 'l4' as const);
 
 /** Frames as the queen's door would give them: parsed from text, each an object of its own. */
-class Frames {
+class HeartbeatTexts {
   readonly #texts: string[][] = [];
 
   constructor() {
@@ -37,7 +37,7 @@ class Frames {
     }
   }
 
-  frame(hive: number, seq: number): Heartbeat {
+  heartbeat(hive: number, seq: number): Heartbeat {
     const turn = this.#texts[hive % distinctHosts]!;
     // GPUs and workers name devices, and no two hosts share one.
     const text = turn[seq % turns]!.replaceAll('GPU-', `GPU-${hive}-`);
@@ -88,18 +88,18 @@ export const rows = ['registry', 'query_100k', 'queen_bytes_per_worker'] as cons
 export const run: BenchRun = async (context) => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  const frames = new Frames();
+  const heartbeats = new HeartbeatTexts();
   const metrics: Metric[] = [];
   for (const workers of [1000, 10_000, 100_000]) {
     if (workers < 100_000 && !context.wants('registry')) continue;
     context.log(`${workers} workers`);
-    metrics.push(...measure(frames, workers, collect));
+    metrics.push(...measure(heartbeats, workers, collect));
   }
-  metrics.push(...(await overHttp(context, frames, 100_000)));
+  metrics.push(...(await overHttp(context, heartbeats, 100_000)));
   return metrics;
 };
 
-function measure(frames: Frames, workers: number, collect: () => void): Metric[] {
+function measure(heartbeats: HeartbeatTexts, workers: number, collect: () => void): Metric[] {
   const hives = workers / workersPerHive;
   const name = (what: string) => `registry ${workers} workers, ${what}`;
   const largest = workers === 100_000;
@@ -108,26 +108,26 @@ function measure(frames: Frames, workers: number, collect: () => void): Metric[]
   const before = process.memoryUsage().heapUsed;
   const queen = new Registry({ clock: () => nowMs, historyRings: 0, maxHives: hives, warmingMs: 0 });
   let seq = 1;
-  const beatAll = () => {
-    for (let hive = 0; hive < hives; hive++) queen.heartbeat(frames.frame(hive, seq));
+  const sendAll = () => {
+    for (let hive = 0; hive < hives; hive++) queen.heartbeat(heartbeats.heartbeat(hive, seq));
     seq++;
     nowMs += 1000;
   };
-  beatAll();
-  beatAll();
+  sendAll();
+  sendAll();
   collect();
   const perWorker = (process.memoryUsage().heapUsed - before) / workers;
 
   // Frames are parsed outside of what is measured.
   const sample = Math.min(hives, 500);
   let micros = 0;
-  let beats = 0;
+  let sent = 0;
   for (let turn = 0; turn < 4; turn++, seq++) {
-    const parsed = Array.from({ length: sample }, (_, hive) => frames.frame(hive, seq));
+    const parsed = Array.from({ length: sample }, (_, hive) => heartbeats.heartbeat(hive, seq));
     const from = cpuMicros();
-    for (const frame of parsed) queen.heartbeat(frame);
+    for (const heartbeat of parsed) queen.heartbeat(heartbeat);
     micros += cpuMicros() - from;
-    beats += parsed.length;
+    sent += parsed.length;
   }
 
   const model = queen.workers({ state: 'idle', limit: 1 }).items[0]?.model ?? null;
@@ -148,8 +148,8 @@ function measure(frames: Frames, workers: number, collect: () => void): Metric[]
   ];
   const metrics = [
     metric(largest ? 'queen_bytes_per_worker' : name('heap'), perWorker, 'bytes', { atMost: 2048 }),
-    metric(name('merge of a beat of 8'), micros / beats, 'µs CPU'),
-    metric(name('merge'), micros / beats / workersPerHive, 'µs CPU/worker'),
+    metric(name('merge of a beat of 8'), micros / sent, 'µs CPU'),
+    metric(name('merge'), micros / sent / workersPerHive, 'µs CPU/worker'),
   ];
   for (const [what, times, call, atMostMs] of queries) {
     const { p50, p99 } = percentiles(times, call);
@@ -163,7 +163,11 @@ function measure(frames: Frames, workers: number, collect: () => void): Metric[]
 }
 
 /** The same query over loopback, one after the other on one connection; queen and asker share one thread. */
-async function overHttp(context: BenchContext, frames: Frames, workers: number): Promise<readonly Metric[]> {
+async function overHttp(
+  context: BenchContext,
+  heartbeats: HeartbeatTexts,
+  workers: number,
+): Promise<readonly Metric[]> {
   const queen = await startQueen({
     port: 0,
     warmingMs: 0,
@@ -172,7 +176,7 @@ async function overHttp(context: BenchContext, frames: Frames, workers: number):
     staleAfterMs: 1e9,
   });
   context.defer(() => queen.close());
-  for (let hive = 0; hive < workers / workersPerHive; hive++) queen.registry.heartbeat(frames.frame(hive, 1));
+  for (let hive = 0; hive < workers / workersPerHive; hive++) queen.registry.heartbeat(heartbeats.heartbeat(hive, 1));
   const model = queen.registry.workers({ state: 'idle', limit: 1 }).items[0]?.model;
   const socket = connect(queen.port, '127.0.0.1');
   context.defer(() => void socket.destroy());

@@ -38,11 +38,11 @@ const gigabit = 125e6;
 /** What a queen of such fleets would use at a beat a second from hives of 8 workers, computed from what one beat costs. */
 export function limitsTable({ metrics }: Results): string {
   const value = (name: string): number => metrics[name]?.value ?? Number.NaN;
-  const coresPerBeat = 1 / value('ingest/ingest_8 by CPU');
-  const bytesPerBeat = value('ingest/ingest_8 body') * 1000;
+  const coresPerHeartbeat = 1 / value('ingest/ingest_8 by CPU');
+  const bytesPerHeartbeat = value('ingest/ingest_8 body') * 1000;
   const bytesPerWorker = value('registry/queen_bytes_per_worker');
   const slowest = (hives: number): string => {
-    const seconds = Math.max(1, Math.ceil(hives * coresPerBeat));
+    const seconds = Math.max(1, Math.ceil(hives * coresPerHeartbeat));
     if (Number.isNaN(seconds)) return '–';
     return seconds === 1 ? '1 s' : `${seconds} s`;
   };
@@ -50,9 +50,9 @@ export function limitsTable({ metrics }: Results): string {
   const rows = fleets.map((hives) =>
     line([
       hives.toLocaleString('en-US'),
-      `${number(hives * coresPerBeat)} cores`,
+      `${number(hives * coresPerHeartbeat)} cores`,
       `${number((hives * 8 * bytesPerWorker) / 2 ** 20)} MiB`,
-      `${number((hives * bytesPerBeat) / 1e6)} MB/s (${number((hives * bytesPerBeat * 100) / gigabit)} % of 1 Gbit/s)`,
+      `${number((hives * bytesPerHeartbeat) / 1e6)} MB/s (${number((hives * bytesPerHeartbeat * 100) / gigabit)} % of 1 Gbit/s)`,
       slowest(hives),
     ]),
   );

@@ -9,51 +9,51 @@ interface Case {
   readonly name: string;
   readonly subscribers: number;
   readonly perSecond: number;
-  readonly beats: number;
+  readonly heartbeats: number;
   readonly atMost?: number;
 }
 
 const cases: readonly Case[] = [
-  { name: 'sse_latency_1', subscribers: 1, perSecond: 50, beats: 250 },
-  { name: 'sse_latency_50', subscribers: 50, perSecond: 50, beats: 250, atMost: 20 },
-  { name: 'sse_latency_200', subscribers: 200, perSecond: 5, beats: 40 },
-  { name: 'sse_latency_1000', subscribers: 1000, perSecond: 1, beats: 12, atMost: 50 },
+  { name: 'sse_latency_1', subscribers: 1, perSecond: 50, heartbeats: 250 },
+  { name: 'sse_latency_50', subscribers: 50, perSecond: 50, heartbeats: 250, atMost: 20 },
+  { name: 'sse_latency_200', subscribers: 200, perSecond: 5, heartbeats: 40 },
+  { name: 'sse_latency_1000', subscribers: 1000, perSecond: 1, heartbeats: 12, atMost: 50 },
 ];
 
 const percentile = (sorted: readonly number[], share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 
-async function measure(context: BenchContext, { subscribers, perSecond, beats }: Case) {
+async function measure(context: BenchContext, { subscribers, perSecond, heartbeats }: Case) {
   const queen = await startQueen({ port: 0, warmingMs: 0, maxStreams: 2000, requestsPerSecond: 1e6 });
   context.defer(() => queen.close());
   const hives = Array.from(
     { length: Math.max(1, perSecond) },
     (_, i) => new SimulatedHive({ id: `h${i}`, seed: i + 1, workers: 8, gpus: 8 }),
   );
-  for (const hive of hives) queen.registry.heartbeat(hive.frame());
+  for (const hive of hives) queen.registry.heartbeat(hive.nextHeartbeat());
   const readers = await Child.start(context, 'subscribers', [queen.port, subscribers]);
   await readers.ask<Arrivals>();
   const sentAt: number[] = [];
-  for (let beat = 0; beat < beats; beat++) {
-    const hive = hives[beat % hives.length] as SimulatedHive;
-    const frame = hive.frame();
-    const workers = frame.workers.map((worker, i) => (i === 0 ? { ...worker, name: `beat-${beat}` } : worker));
-    sentAt[beat] = monotonicMs();
-    queen.registry.heartbeat({ ...frame, workers });
+  for (let number = 0; number < heartbeats; number++) {
+    const hive = hives[number % hives.length] as SimulatedHive;
+    const heartbeat = hive.nextHeartbeat();
+    const workers = heartbeat.workers.map((worker, i) => (i === 0 ? { ...worker, name: `beat-${number}` } : worker));
+    sentAt[number] = monotonicMs();
+    queen.registry.heartbeat({ ...heartbeat, workers });
     await new Promise((resolve) => setTimeout(resolve, 1000 / perSecond));
   }
   const latencies: number[] = [];
   const deadline = performance.now() + 5000;
   do {
     const arrived = await readers.ask<Arrivals>();
-    arrived.beats.forEach((beat, i) => {
-      latencies.push((arrived.atMs[i] as number) - (sentAt[beat] as number));
+    arrived.heartbeats.forEach((number, i) => {
+      latencies.push((arrived.atMs[i] as number) - (sentAt[number] as number));
     });
     await new Promise((resolve) => setTimeout(resolve, 20));
-  } while (latencies.length < beats * subscribers && performance.now() < deadline);
+  } while (latencies.length < heartbeats * subscribers && performance.now() < deadline);
   // A row that changes again before it was written is sent once; none may be lost otherwise.
-  if (latencies.length < beats * subscribers * 0.95)
-    throw new Error(`${latencies.length} of ${beats * subscribers} events arrived`);
+  if (latencies.length < heartbeats * subscribers * 0.95)
+    throw new Error(`${latencies.length} of ${heartbeats * subscribers} events arrived`);
   // The first beats meet code that is not compiled yet.
   const settled = latencies.slice(Math.floor(latencies.length / 5)).sort((a, b) => a - b);
   await readers.stop();

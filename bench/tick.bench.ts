@@ -12,18 +12,18 @@ import { BenchCgroups } from './cgroups.js';
 import { buildLimit, tickers } from './limit.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
 
-const warmBeats = 15;
-const measuredBeats = 25;
+const warmUpHeartbeats = 15;
+const measuredHeartbeats = 25;
 
-interface Beat {
-  readonly frame: Heartbeat;
+interface ReceivedHeartbeat {
+  readonly heartbeat: Heartbeat;
   readonly wireBytes: number;
   readonly rawBytes: number;
 }
 
 /** The least that a queen could be: takes each beat and says so. */
 export async function sink(context: BenchContext) {
-  const beats: Beat[] = [];
+  const heartbeats: ReceivedHeartbeat[] = [];
   const waiting: { count: number; resolve: () => void }[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -31,12 +31,12 @@ export async function sink(context: BenchContext) {
     request.on('end', () => {
       const body = Buffer.concat(chunks);
       const raw = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
-      const frame = JSON.parse(raw.toString()) as Heartbeat;
-      beats.push({ frame, wireBytes: body.length, rawBytes: raw.length });
-      const ackEventSeq = frame.events.at(-1)?.seq ?? 0;
+      const heartbeat = JSON.parse(raw.toString()) as Heartbeat;
+      heartbeats.push({ heartbeat, wireBytes: body.length, rawBytes: raw.length });
+      const ackEventSeq = heartbeat.events.at(-1)?.seq ?? 0;
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify({ accepted: true, queenId: 'sink', ackEventSeq, intervalMs: 1000 }));
-      for (const each of waiting) if (beats.length >= each.count) each.resolve();
+      for (const each of waiting) if (heartbeats.length >= each.count) each.resolve();
     });
   });
   server.keepAliveTimeout = 75_000;
@@ -47,7 +47,7 @@ export async function sink(context: BenchContext) {
   });
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    beats,
+    heartbeats,
     reach: (count: number) => new Promise<void>((resolve) => waiting.push({ count, resolve })),
   };
 }
@@ -145,26 +145,26 @@ async function measure(context: BenchContext, program: string, cgroups: BenchCgr
   const hive = startHive(context, queen.url, cgroups.root, port);
   const ended = once(hive, 'exit').then(() => Promise.reject(new Error('the hive ended')));
   ended.catch(() => undefined);
-  await Promise.race([queen.reach(warmBeats), ended]);
+  await Promise.race([queen.reach(warmUpHeartbeats), ended]);
   const pid = hive.pid as number;
   const from = useOf(pid);
-  const first = queen.beats.length;
-  await Promise.race([queen.reach(first + measuredBeats), ended]);
+  const first = queen.heartbeats.length;
+  await Promise.race([queen.reach(first + measuredHeartbeats), ended]);
   const to = useOf(pid);
-  const beats = queen.beats.slice(first);
+  const heartbeats = queen.heartbeats.slice(first);
   const scrape = await scrapes(pid, port);
   hive.kill('SIGTERM');
   await once(hive, 'exit');
   await running.end();
   await cgroups.empty();
-  const newest = beats.at(-1) as Beat;
-  const seen = newest.frame.workers.filter(({ cpuPercent }) => cpuPercent !== null).length;
+  const newest = heartbeats.at(-1) as ReceivedHeartbeat;
+  const seen = newest.heartbeat.workers.filter(({ cpuPercent }) => cpuPercent !== null).length;
   if (seen < count) throw new Error(`the hive sees ${seen} of ${count} workers`);
   return {
-    allMs: (to.allMs - from.allMs) / beats.length,
-    loopMs: (to.loopMs - from.loopMs) / beats.length,
+    allMs: (to.allMs - from.allMs) / heartbeats.length,
+    loopMs: (to.loopMs - from.loopMs) / heartbeats.length,
     rssMib: to.rssBytes / 1024 ** 2,
-    passMs: median(beats.map(({ frame }) => frame.collection.durationMs ?? Number.NaN)),
+    passMs: median(heartbeats.map(({ heartbeat }) => heartbeat.collection.durationMs ?? Number.NaN)),
     wireKb: newest.wireBytes / 1000,
     scrape,
   };

@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FakeMachine, fourH100, generations, type Scenario } from '../test/fakes/scenario.js';
+import { FakeGpuHost, fourH100, generations, type Scenario } from '../test/fakes/scenario.js';
 import { hazards } from '../test/gpu/gpu-scenarios.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -39,7 +39,7 @@ interface Run {
 }
 
 /** Runs the reader until `done` says so of the lines seen, then tells it to close. `done` may change the machine. */
-function run(binary: string, machine: FakeMachine, done: (lines: readonly string[]) => boolean): Promise<Run> {
+function run(binary: string, machine: FakeGpuHost, done: (lines: readonly string[]) => boolean): Promise<Run> {
   return new Promise((resolve) => {
     const child = spawn(binary, ['--interval-ms', '20', '--slow-interval-ms', '40', '--retry-ms', '20'], {
       env: { ...process.env, ...machine.env, UBSAN_OPTIONS: 'print_stacktrace=1' },
@@ -94,11 +94,11 @@ if (spawnSync('make', ['-s', '-C', join(root, 'test/fakes')], { stdio: 'inherit'
 for (const kind of kinds) {
   const binary = build(kind);
   for (const [name, scenario] of Object.entries(scenarios)) {
-    using machine = new FakeMachine(scenario);
+    using machine = new FakeGpuHost(scenario);
     judge(kind, name, await run(binary, machine, samples));
   }
   for (const call of ['nvmlInit_v2', 'nvmlDeviceGetUtilizationRates', 'nvmlShutdown']) {
-    using machine = new FakeMachine(fourH100());
+    using machine = new FakeGpuHost(fourH100());
     // A call is stuck when it is told to close; it ends nevertheless.
     let hung = false;
     const result = await run(binary, machine, (lines) => {
@@ -113,7 +113,7 @@ for (const kind of kinds) {
     judge(kind, `stuck in ${call}`, result);
   }
   {
-    using machine = new FakeMachine(fourH100());
+    using machine = new FakeGpuHost(fourH100());
     // The machine changes under the reader's hands: Xids, MIG, GPUs that come and go.
     let step = 0;
     const changes: Scenario[] = [

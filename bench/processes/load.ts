@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { SimulatedHive } from '../../test/harness/simulated-fleet.js';
 
 export interface LoadResult {
-  readonly beats: number;
+  readonly count: number;
   readonly wallMs: number;
   /** Bytes of one body on average, as sent. */
   readonly bodyBytes: number;
@@ -38,8 +38,8 @@ class Connection {
         this.#hive.killWorker(undefined);
         this.#hive.addWorker({ settled: true });
       }
-      const frame = this.#hive.frame();
-      texts.push(JSON.stringify({ ...frame, seq: firstSeq }));
+      const heartbeat = this.#hive.nextHeartbeat();
+      texts.push(JSON.stringify({ ...heartbeat, seq: firstSeq }));
     }
     this.#texts = texts;
   }
@@ -64,8 +64,8 @@ class Connection {
   }
 
   /** Bodies of the next beats, made before time is measured. */
-  prepare(beats: number): readonly Buffer[] {
-    return Array.from({ length: beats }, () => {
+  prepare(count: number): readonly Buffer[] {
+    return Array.from({ length: count }, () => {
       const text = (this.#texts[this.#at % turns] as string).replace(
         `"seq":${firstSeq}`,
         `"seq":${firstSeq + this.#at}`,
@@ -91,15 +91,15 @@ class Connection {
 }
 
 const connections = Array.from({ length: hives }, (_, index) => new Connection(Number(portText), index));
-process.on('message', async ({ beats }: { beats: number }) => {
-  const prepared = connections.map((connection) => connection.prepare(beats));
+process.on('message', async ({ count }: { count: number }) => {
+  const prepared = connections.map((connection) => connection.prepare(count));
   const bytes = prepared.flat().reduce((sum, body) => sum + body.length, 0);
   const from = performance.now();
   await Promise.all(connections.map((connection, i) => connection.send(prepared[i] as readonly Buffer[])));
   process.send?.({
-    beats: beats * hives,
+    count: count * hives,
     wallMs: performance.now() - from,
-    bodyBytes: bytes / (beats * hives),
+    bodyBytes: bytes / (count * hives),
   } satisfies LoadResult);
 });
 process.once('disconnect', () => process.exit());

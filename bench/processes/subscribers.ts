@@ -5,7 +5,7 @@ import { monotonicMs } from '../../lib/util/clock.js';
 
 /** Beats and the times at which they were read, ms of CLOCK_MONOTONIC, which is one for all processes. */
 export interface Arrivals {
-  readonly beats: readonly number[];
+  readonly heartbeats: readonly number[];
   readonly atMs: readonly number[];
 }
 
@@ -13,7 +13,7 @@ const [port, count] = process.argv.slice(2).map(Number) as [number, number];
 /** Each beat renames a worker, so that what is read tells which beat it is of. */
 const mark = /"name":"beat-(\d+)"/g;
 
-let beats: number[] = [];
+let heartbeats: number[] = [];
 let atMs: number[] = [];
 
 async function subscribe(): Promise<void> {
@@ -24,8 +24,8 @@ async function subscribe(): Promise<void> {
     socket.on('data', (chunk) => {
       const now = monotonicMs();
       const text = tail + chunk.toString('latin1');
-      for (const [, beat] of text.matchAll(mark)) {
-        beats.push(Number(beat));
+      for (const [, number] of text.matchAll(mark)) {
+        heartbeats.push(Number(number));
         atMs.push(now);
       }
       // A mark may be cut in two; one that is whole must not be found again.
@@ -39,8 +39,8 @@ async function subscribe(): Promise<void> {
 for (let i = 0; i < count; i += 50)
   await Promise.all(Array.from({ length: Math.min(50, count - i) }, () => subscribe()));
 process.on('message', () => {
-  process.send?.({ beats, atMs } satisfies Arrivals);
-  beats = [];
+  process.send?.({ heartbeats, atMs } satisfies Arrivals);
+  heartbeats = [];
   atMs = [];
 });
 process.once('disconnect', () => process.exit());

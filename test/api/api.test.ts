@@ -3,8 +3,8 @@ import addFormats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/index.js';
 import { problems } from '../../lib/http/problem.js';
-import { eventOf, frameOf, gpuOf, workerOf } from '../harness/heartbeats.js';
-import { type Rig, rigOf } from './build-server.js';
+import { eventOf, gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
+import { buildTestServer, type TestServer } from './build-server.js';
 
 interface Operation {
   readonly operationId: string;
@@ -15,13 +15,13 @@ interface Document {
   readonly paths: Record<string, Record<string, Operation>>;
 }
 
-let rig: Rig;
+let server: TestServer;
 let document: Document;
 let ajv: Ajv2020;
 const checked = new Set<string>();
 
 beforeAll(async () => {
-  rig = await rigOf();
+  server = await buildTestServer();
   const workers = [
     workerOf('llm/0'),
     workerOf('llm/1', { state: 'busy', model: null, pid: null, gpus: [], ready: null, command: null }),
@@ -30,21 +30,21 @@ beforeAll(async () => {
   const gpus = [gpuOf('GPU-0'), gpuOf('GPU-1', { remappedRows: null, health: 'lost', memoryUsedBytes: null })];
   const events = [eventOf(1), eventOf(2, { kind: 'xid', gpuUuid: 'GPU-0', detail: { xid: 79 } })];
   const faults = [{ source: 'gpu', code: 'LOST', message: 'm', gpuUuid: 'GPU-1' }];
-  expect((await rig.post(frameOf('a', 1, { workers, gpus, events, faults }))).statusCode).toBe(200);
-  expect((await rig.post(frameOf('b'))).statusCode).toBe(200);
-  document = (await rig.app.inject({ url: '/openapi.json', headers: { host: 'localhost' } })).json();
+  expect((await server.post(heartbeatOf('a', 1, { workers, gpus, events, faults }))).statusCode).toBe(200);
+  expect((await server.post(heartbeatOf('b'))).statusCode).toBe(200);
+  document = (await server.app.inject({ url: '/openapi.json', headers: { host: 'localhost' } })).json();
   ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats.default(ajv);
   ajv.addSchema(document, 'api');
 });
 
-afterAll(() => rig.app.close());
+afterAll(() => server.app.close());
 
 type Method = 'GET' | 'POST' | 'DELETE';
 
 /** Asks, finds the operation in the document, and holds the answer against what the document says of it. */
 async function ask(method: Method, url: string, payload?: object) {
-  const response = await rig.app.inject({
+  const response = await server.app.inject({
     method,
     url,
     headers: { host: 'localhost' },
@@ -164,15 +164,15 @@ describe('every route answers as its OpenAPI document says', () => {
   });
 
   it('ignores in heartbeats what it does not know', async () => {
-    const frame = { ...frameOf('b', 2), colour: 'red' } as unknown as Heartbeat;
-    expect((await rig.post(frame)).json()).toMatchObject({ accepted: true });
+    const heartbeat = { ...heartbeatOf('b', 2), colour: 'red' } as unknown as Heartbeat;
+    expect((await server.post(heartbeat)).json()).toMatchObject({ accepted: true });
     expect((await ask('GET', '/v1/hives/b')).json()).not.toHaveProperty('colour');
   });
 
   it('says not found for each kind, and forgets a hive on request', async () => {
     for (const url of ['hives/x', 'workers/a/llm/9', 'gpus/GPU-9', 'hives/x/history', 'workers/x/y/z/history'])
       expect((await ask('GET', `/v1/${url}`)).json(), url).toMatchObject({ status: 404, code: 'NOT_FOUND' });
-    await rig.post(frameOf('gone'));
+    await server.post(heartbeatOf('gone'));
     expect((await ask('DELETE', '/v1/hives/gone')).statusCode).toBe(204);
     expect((await ask('DELETE', '/v1/hives/gone')).statusCode).toBe(404);
   });
@@ -181,16 +181,16 @@ describe('every route answers as its OpenAPI document says', () => {
     expect((await ask('GET', '/readyz')).json()).toMatchObject({ status: 503, code: 'WARMING' });
     expect((await ask('GET', '/v1/hives')).json().warming).toBe(true);
     expect((await ask('GET', '/v1/workers/best?model=x')).json().warming).toBe(true);
-    rig.clock.ms += 10_000;
+    server.clock.ms += 10_000;
     expect((await ask('GET', '/readyz')).json()).toEqual({ status: 'ready' });
     expect((await ask('GET', '/v1/hives')).json().warming).toBe(false);
   });
 
   it('takes a heartbeat as the document says', async () => {
     const validate = ajv.compile({ $ref: 'api#/components/schemas/Heartbeat' });
-    expect(validate(frameOf('z')), ajv.errorsText(validate.errors)).toBe(true);
+    expect(validate(heartbeatOf('z')), ajv.errorsText(validate.errors)).toBe(true);
     const reply = ajv.compile({ $ref: 'api#/components/schemas/HeartbeatReply' });
-    expect(reply((await rig.post(frameOf('z'))).json()), ajv.errorsText(reply.errors)).toBe(true);
+    expect(reply((await server.post(heartbeatOf('z'))).json()), ajv.errorsText(reply.errors)).toBe(true);
     checked.add('post /v1/heartbeats');
   });
 
@@ -205,7 +205,7 @@ describe('every route answers as its OpenAPI document says', () => {
 
 describe('what is not a route', () => {
   const inject = (method: 'GET' | 'PUT' | 'POST', url: string) =>
-    rig.app.inject({ method, url, headers: { host: 'localhost' } });
+    server.app.inject({ method, url, headers: { host: 'localhost' } });
 
   it('is a problem with a code as well', async () => {
     expect((await inject('GET', '/v2/hives')).json()).toMatchObject({ status: 404, code: 'NOT_FOUND' });

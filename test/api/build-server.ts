@@ -23,22 +23,22 @@ export const grants: readonly TokenGrant[] = [
   { role: 'admin', token: tokens.admin },
 ];
 
-export interface Rig {
+export interface TestServer {
   readonly app: FastifyInstance;
   readonly registry: Registry;
   readonly hub: StreamHub;
   readonly table: TokenTable;
   readonly clock: { ms: number };
-  post(frame: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
+  post(heartbeat: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
 }
 
 /** A server on a clock that stands still, asked without a socket. */
-export async function rigOf(
+export async function buildTestServer(
   options: {
     readonly grants?: readonly TokenGrant[];
     readonly limits?: Partial<ServerLimits>;
   } & Partial<Omit<ServerDeps, 'limits'>> = {},
-): Promise<Rig> {
+): Promise<TestServer> {
   const { grants: given = [], limits, ...deps } = options;
   const clock = { ms: 1_000_000 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'test' });
@@ -68,12 +68,12 @@ export async function rigOf(
     hub,
     table,
     clock,
-    post: (frame, headers = {}) =>
+    post: (heartbeat, headers = {}) =>
       app.inject({
         method: 'POST',
         url: '/v1/heartbeats',
         headers: { 'content-type': 'application/json', host: 'localhost', ...headers },
-        payload: typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame),
+        payload: typeof heartbeat === 'string' || Buffer.isBuffer(heartbeat) ? heartbeat : JSON.stringify(heartbeat),
       }),
   };
 }

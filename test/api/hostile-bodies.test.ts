@@ -3,33 +3,36 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Limiter } from '../../lib/util/rate-limiter.js';
-import { frameOf, workerOf } from '../harness/heartbeats.js';
-import { grants, type Rig, rigOf, tokens } from './build-server.js';
+import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
+import { buildTestServer, grants, type TestServer, tokens } from './build-server.js';
 
 const maxHeartbeatBytes = 256 * 1024;
-let rig: Rig;
+let server: TestServer;
 
 beforeAll(async () => {
-  rig = await rigOf({ limits: { maxHeartbeatBytes }, timeouts: { headersMs: 300, requestMs: 600, checkMs: 50 } });
+  server = await buildTestServer({
+    limits: { maxHeartbeatBytes },
+    timeouts: { headersMs: 300, requestMs: 600, checkMs: 50 },
+  });
 });
-afterAll(() => rig.app.close());
+afterAll(() => server.app.close());
 
 describe('hostile bodies', () => {
-  it('a frame with a wrong field is 400 naming it, and the registry is unchanged', async () => {
-    await rig.post(frameOf('a', 1));
-    const before = rig.registry.worker('a', 'llm', '0');
-    const frame = { ...frameOf('a', 2, { workers: [] }), intervalMs: 'soon' };
-    const reply = await rig.post(frame);
+  it('a heartbeat with a wrong field is 400 naming it, and the registry is unchanged', async () => {
+    await server.post(heartbeatOf('a', 1));
+    const before = server.registry.worker('a', 'llm', '0');
+    const heartbeat = { ...heartbeatOf('a', 2, { workers: [] }), intervalMs: 'soon' };
+    const reply = await server.post(heartbeat);
     expect(reply.headers['content-type']).toBe('application/problem+json');
     expect(reply.json()).toMatchObject({ status: 400, code: 'INVALID_HEARTBEAT', field: 'intervalMs' });
-    expect(rig.registry.worker('a', 'llm', '0')).toEqual(before);
+    expect(server.registry.worker('a', 'llm', '0')).toEqual(before);
   });
 
   it('one malformed worker among good ones is left out, and the hive shows the fault', async () => {
     const workers = [workerOf('llm/0'), { ...workerOf('llm/1'), cpuPercent: 'much' as never }];
-    expect((await rig.post(frameOf('m', 1, { workers }))).statusCode).toBe(200);
-    expect(rig.registry.hive('m')?.workerCount).toBe(1);
-    expect(rig.registry.hive('m')?.faults[0]).toMatchObject({
+    expect((await server.post(heartbeatOf('m', 1, { workers }))).statusCode).toBe(200);
+    expect(server.registry.hive('m')?.workerCount).toBe(1);
+    expect(server.registry.hive('m')?.faults[0]).toMatchObject({
       code: 'MALFORMED_WORKER',
       field: 'workers.1.cpuPercent',
     });
@@ -37,30 +40,30 @@ describe('hostile bodies', () => {
 
   it.each([
     ['not JSON', 'hello', 400, 'INVALID_JSON'],
-    ['half of a frame', JSON.stringify(frameOf('a')).slice(0, 400), 400, 'INVALID_JSON'],
+    ['half of a heartbeat', JSON.stringify(heartbeatOf('a')).slice(0, 400), 400, 'INVALID_JSON'],
     ['nothing', '', 400, 'INVALID_JSON'],
     ['JSON that is no object', '[1]', 400, 'INVALID_HEARTBEAT'],
     ['bytes that are not UTF-8', Buffer.from([0x22, 0xff, 0xfe, 0x22]), 400, 'INVALID_JSON'],
     ['nesting without end', '['.repeat(100_000), 400, 'INVALID_JSON'],
     ['more than the limit', `"${'x'.repeat(maxHeartbeatBytes)}"`, 413, 'PAYLOAD_TOO_LARGE'],
   ])('%s is refused', async (_name, body, status, code) => {
-    const reply = await rig.post(body);
+    const reply = await server.post(body);
     expect(reply.json()).toMatchObject({ status, code });
     expect(reply.statusCode).toBe(status);
   });
 
   it('never says in an error what the body said', async () => {
-    const reply = await rig.post('{"token": "s3cr3t-value-in-a-broken-body", oops');
+    const reply = await server.post('{"token": "s3cr3t-value-in-a-broken-body", oops');
     expect(reply.body).not.toContain('s3cr3t');
   });
 
   it('asks for application/json, and for an encoding it knows', async () => {
-    const body = JSON.stringify(frameOf('a'));
-    expect((await rig.post(body, { 'content-type': 'text/plain' })).json().code).toBe('UNSUPPORTED_MEDIA_TYPE');
-    expect((await rig.post(body, { 'content-encoding': 'zstd' })).json().code).toBe('UNSUPPORTED_ENCODING');
-    expect((await rig.post(body, { 'content-encoding': 'constructor' })).json().code).toBe('UNSUPPORTED_ENCODING');
-    expect((await rig.post(body, { 'content-encoding': 'gzip' })).json().code).toBe('INVALID_ENCODING');
-    const people = await rig.app.inject({
+    const body = JSON.stringify(heartbeatOf('a'));
+    expect((await server.post(body, { 'content-type': 'text/plain' })).json().code).toBe('UNSUPPORTED_MEDIA_TYPE');
+    expect((await server.post(body, { 'content-encoding': 'zstd' })).json().code).toBe('UNSUPPORTED_ENCODING');
+    expect((await server.post(body, { 'content-encoding': 'constructor' })).json().code).toBe('UNSUPPORTED_ENCODING');
+    expect((await server.post(body, { 'content-encoding': 'gzip' })).json().code).toBe('INVALID_ENCODING');
+    const people = await server.app.inject({
       method: 'POST',
       url: '/v1/placements',
       headers: { host: 'localhost', 'content-type': 'application/json', 'content-encoding': 'gzip' },
@@ -75,23 +78,23 @@ describe('hostile bodies', () => {
     ['br', brotliCompressSync],
   ])('takes %s, and cuts a bomb of it at the limit', async (encoding, compress) => {
     const headers = { 'content-encoding': encoding };
-    const frame = JSON.stringify(frameOf(`z-${encoding}`));
-    expect((await rig.post(compress(Buffer.from(frame)), headers)).statusCode).toBe(200);
+    const heartbeat = JSON.stringify(heartbeatOf(`z-${encoding}`));
+    expect((await server.post(compress(Buffer.from(heartbeat)), headers)).statusCode).toBe(200);
     // 64 MiB of spaces in some tens of kilobytes.
     const bomb = compress(Buffer.alloc(64 * 1024 * 1024, 0x20));
     expect(bomb.length).toBeLessThan(maxHeartbeatBytes);
     const before = process.memoryUsage();
-    const reply = await rig.post(bomb, headers);
+    const reply = await server.post(bomb, headers);
     const after = process.memoryUsage();
     expect(reply.json()).toMatchObject({ status: 413, code: 'PAYLOAD_TOO_LARGE' });
     expect(after.external + after.arrayBuffers - before.external - before.arrayBuffers).toBeLessThan(16 * 1024 * 1024);
   });
 
   it('answers anything with JSON and no 5xx', async () => {
-    const fragments = fc.oneof(fc.jsonValue(), fc.string({ maxLength: 200 }), fc.constant(frameOf('f')));
+    const fragments = fc.oneof(fc.jsonValue(), fc.string({ maxLength: 200 }), fc.constant(heartbeatOf('f')));
     await fc.assert(
       fc.asyncProperty(fragments, async (value) => {
-        const reply = await rig.post(typeof value === 'string' ? value : JSON.stringify(value));
+        const reply = await server.post(typeof value === 'string' ? value : JSON.stringify(value));
         return reply.statusCode < 500 && typeof reply.json() === 'object';
       }),
       { numRuns: 200 },
@@ -99,9 +102,9 @@ describe('hostile bodies', () => {
   });
 
   it('has a cap on workers of a hive, with a clear error', async () => {
-    const many = await rigOf({ limits: { maxWorkersPerHive: 2 } });
+    const many = await buildTestServer({ limits: { maxWorkersPerHive: 2 } });
     const workers = ['llm/0', 'llm/1', 'llm/2'].map((id) => workerOf(id));
-    const reply = (await many.post(frameOf('a', 1, { workers }))).json();
+    const reply = (await many.post(heartbeatOf('a', 1, { workers }))).json();
     expect(reply).toMatchObject({ status: 400, code: 'TOO_MANY_WORKERS', field: 'workers' });
     expect(reply.detail).toContain('maxWorkersPerHive');
     await many.app.close();
@@ -111,7 +114,7 @@ describe('hostile bodies', () => {
 describe('slow and broken connections', () => {
   const closed = (send: string): Promise<string> =>
     new Promise((resolve, reject) => {
-      const address = rig.app.server.address();
+      const address = server.app.server.address();
       if (typeof address !== 'object' || address === null) return reject(new Error('not listening'));
       const socket = connect(address.port, '127.0.0.1', () => socket.write(send));
       let answer = '';
@@ -122,7 +125,7 @@ describe('slow and broken connections', () => {
       socket.on('error', reject);
     });
 
-  beforeAll(() => rig.app.listen({ host: '127.0.0.1', port: 0 }));
+  beforeAll(() => server.app.listen({ host: '127.0.0.1', port: 0 }));
 
   it('does not wait for headers that trickle, nor for a body that never ends', async () => {
     expect(await closed('GET /healthz HTTP/1.1\r\nHost: localh')).toContain('408');
@@ -146,7 +149,7 @@ describe('rate limits', () => {
   });
 
   it('limits a token or address, and says when to come back', async () => {
-    const tight = await rigOf({ limits: { requestsPerSecond: 3 } });
+    const tight = await buildTestServer({ limits: { requestsPerSecond: 3 } });
     const ask = () => tight.app.inject({ url: '/v1/fleet', headers: { host: 'localhost' } });
     for (let i = 0; i < 3; i++) expect((await ask()).statusCode).toBe(200);
     const refused = await ask();
@@ -154,50 +157,53 @@ describe('rate limits', () => {
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     // Health is asked by what restarts a queen; heartbeats are counted per hive.
     expect((await tight.app.inject({ url: '/healthz', headers: { host: 'localhost' } })).statusCode).toBe(200);
-    expect((await tight.post(frameOf('a'))).statusCode).toBe(200);
+    expect((await tight.post(heartbeatOf('a'))).statusCode).toBe(200);
     await tight.app.close();
   });
 
   it('limits the heartbeats of one hive and no other', async () => {
-    const tight = await rigOf({ limits: { heartbeatsPerSecond: 1 } });
+    const tight = await buildTestServer({ limits: { heartbeatsPerSecond: 1 } });
     const codes: number[] = [];
-    for (let seq = 1; seq <= 4; seq++) codes.push((await tight.post(frameOf('a', seq))).statusCode);
+    for (let seq = 1; seq <= 4; seq++) codes.push((await tight.post(heartbeatOf('a', seq))).statusCode);
     expect(codes).toEqual([200, 200, 429, 429]);
-    expect((await tight.post(frameOf('b'))).statusCode).toBe(200);
+    expect((await tight.post(heartbeatOf('b'))).statusCode).toBe(200);
     await tight.app.close();
   });
 
-  it('beats that are refused, for whatever reason, are not read any more once there are too many', async () => {
+  it('heartbeats that are refused, for whatever reason, are not read any more once there are too many', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
-    const tight = await rigOf({ grants, limits: { refusedHeartbeatsPerSecond: 1, heartbeatsPerSecond: 1000 } });
+    const tight = await buildTestServer({
+      grants,
+      limits: { refusedHeartbeatsPerSecond: 1, heartbeatsPerSecond: 1000 },
+    });
     const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
     const bound = bearer(tokens.bound);
     let seq = 1;
-    const taken = async () => (await tight.post(frameOf('a', seq++), bound)).statusCode;
+    const taken = async () => (await tight.post(heartbeatOf('a', seq++), bound)).statusCode;
     // Those that are taken pay nothing.
     for (let i = 0; i < 50; i++) expect(await taken()).toBe(200);
     const wrong: (() => Promise<{ statusCode: number }>)[] = [
       () => tight.post('{', bound),
-      () => tight.post({ ...frameOf('a'), seq: 0 }, bound),
-      () => tight.post(frameOf('other'), bound),
-      () => tight.post(frameOf('a', 1), bound),
+      () => tight.post({ ...heartbeatOf('a'), seq: 0 }, bound),
+      () => tight.post(heartbeatOf('other'), bound),
+      () => tight.post(heartbeatOf('a', 1), bound),
       () => tight.post(' '.repeat(2 * 1024 * 1024), bound),
       () => tight.post('x', { ...bound, 'content-type': 'text/html' }),
     ];
     const codes: number[] = [];
     for (let i = 0; i < 10; i++) codes.push((await wrong[i % wrong.length]!()).statusCode);
     expect(codes).toEqual([400, 400, 403, 409, 413, 415, 400, 400, 403, 409]);
-    const answer = await tight.post(frameOf('a', seq), bound);
+    const answer = await tight.post(heartbeatOf('a', seq), bound);
     expect(answer.json()).toMatchObject({ status: 429, code: 'RATE_LIMITED' });
     expect(answer.headers['retry-after']).toBe('1');
     // A token of its own, and one more address, are not concerned.
-    expect((await tight.post(frameOf('b'), bearer(tokens.hive))).statusCode).toBe(200);
+    expect((await tight.post(heartbeatOf('b'), bearer(tokens.hive))).statusCode).toBe(200);
     const elsewhere = await tight.app.inject({
       method: 'POST',
       url: '/v1/heartbeats',
       remoteAddress: '10.0.0.9',
       headers: { 'content-type': 'application/json', host: 'localhost', ...bound },
-      payload: JSON.stringify(frameOf('a', seq++)),
+      payload: JSON.stringify(heartbeatOf('a', seq++)),
     });
     expect(elsewhere.statusCode).toBe(200);
     // It is refused before its body is read: a body that is too large gets the same answer.

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
-import { eventOf, frameOf, gpuOf, workerOf } from '../harness/heartbeats.js';
+import { eventOf, gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -47,7 +47,7 @@ const nasty = fc.oneof(
 const rawNumbers = ['1e400', '-1e400', '9007199254740993', '123456789012345678901234567890', '-0', '1E-400'] as const;
 
 const good = (id: string, seq: number): Heartbeat =>
-  frameOf(id, seq, {
+  heartbeatOf(id, seq, {
     gpus: [gpuOf('GPU-0'), gpuOf('GPU-1', { index: 1 })],
     workers: [workerOf('llm/0'), workerOf('llm/1')],
     events: [eventOf(1)],
@@ -60,9 +60,9 @@ function pathsOf(value: unknown, at: Path = []): Path[] {
   return [at, ...Object.entries(value).flatMap(([key, inner]) => pathsOf(inner, [...at, key]))];
 }
 
-/** A copy of `frame` in which what stands at `path` is `value`, as JSON text. */
-function mutated(frame: Heartbeat, path: Path, value: unknown, how: 'replace' | 'remove' | 'extend'): string {
-  const copy = structuredClone(frame) as unknown as Record<string, unknown>;
+/** A copy of `heartbeat` in which what stands at `path` is `value`, as JSON text. */
+function mutated(heartbeat: Heartbeat, path: Path, value: unknown, how: 'replace' | 'remove' | 'extend'): string {
+  const copy = structuredClone(heartbeat) as unknown as Record<string, unknown>;
   if (path.length === 0) return JSON.stringify(value);
   let parent: Record<string, unknown> = copy;
   for (const part of path.slice(0, -1)) parent = parent[part] as Record<string, unknown>;
@@ -284,7 +284,7 @@ describe('what one hive says must not speak for another', () => {
     await stream.next(({ event }) => event === 'snapshot');
     for (const [i, text] of lines.entries()) {
       const id = `text-${i}`;
-      const frame = good(id, 1);
+      const heartbeat = good(id, 1);
       const worker = workerOf('llm/0', {
         model: text,
         name: text,
@@ -293,8 +293,8 @@ describe('what one hive says must not speak for another', () => {
         labels: { key: text },
       });
       const body = {
-        ...frame,
-        hive: { ...frame.hive, hostname: text.slice(0, 200), version: text.slice(0, 30), labels: { key: text } },
+        ...heartbeat,
+        hive: { ...heartbeat.hive, hostname: text.slice(0, 200), version: text.slice(0, 30), labels: { key: text } },
         workers: [worker],
         gpus: [gpuOf(`GPU-${text}`.slice(0, 90), { name: text.slice(0, 90), health: 'ok' })],
         events: [eventOf(1, { detail: { text } })],

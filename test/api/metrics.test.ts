@@ -11,7 +11,7 @@ import type { QueenOptions } from '../../lib/config/options.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { Exposition } from '../../lib/metrics/exposition.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { eventOf, frameOf, gpuOf, workerOf } from '../harness/heartbeats.js';
+import { eventOf, gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { waitFor } from '../harness/wait.js';
 import { parseExposition, sampleOf } from '../metrics/parse.js';
 import { hasPrometheus, hasPromtool, promtool, withoutPrometheus, withoutPromtool } from '../metrics/tools.js';
@@ -27,11 +27,11 @@ async function queenOf(options: QueenOptions = {}): Promise<Queen> {
   return queen;
 }
 
-const beat = (queen: Queen, frame: unknown, token?: string) =>
+const postHeartbeat = (queen: Queen, heartbeat: unknown, token?: string) =>
   fetch(`${queen.url}/v1/heartbeats`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
-    body: JSON.stringify(frame),
+    body: JSON.stringify(heartbeat),
   });
 
 const scrape = async (queen: Queen) => parseExposition(await (await fetch(`${queen.url}/metrics`)).text());
@@ -60,14 +60,14 @@ function fleet(maxWorkers = 1000, shared: BusCounts | null = null) {
 }
 
 describe('metrics of a queen', () => {
-  it('hives by liveness, the age of their last beat, GPUs and workers; never under the names of a hive', async () => {
+  it('hives by liveness, the age of their last heartbeat, GPUs and workers; never under the names of a hive', async () => {
     const { clock, registry, parsed } = fleet();
-    registry.heartbeat(frameOf('a'));
+    registry.heartbeat(heartbeatOf('a'));
     registry.heartbeat(
-      frameOf('b', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })], workers: [] }),
+      heartbeatOf('b', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })], workers: [] }),
     );
     clock.ms = 4000;
-    registry.heartbeat(frameOf('a', 2));
+    registry.heartbeat(heartbeatOf('a', 2));
     clock.ms = 4500;
     const families = await parsed();
     const value = (name: string, labels: Record<string, string> = {}) => sampleOf(families, name, labels)?.value;
@@ -92,10 +92,10 @@ describe('metrics of a queen', () => {
     expect([await events('oomKill'), await events('hiveOffline'), await events('other')]).toEqual([0, 0, 0]);
     const told = (seq: number, kind: string) => eventOf(seq, { kind: kind as 'oomKill', workerId: 'llm/gone' });
     const ended = [told(1, 'oomKill'), told(2, 'workerExited')];
-    registry.heartbeat(frameOf('a', 1, { events: ended }));
+    registry.heartbeat(heartbeatOf('a', 1, { events: ended }));
     expect([await events('oomKill'), await events('workerExited'), await events('hiveJoined')]).toEqual([1, 1, 1]);
     // Sent again until it is acknowledged: counted once.
-    registry.heartbeat(frameOf('a', 2, { events: [...ended, told(3, 'ofANewerHive')] }));
+    registry.heartbeat(heartbeatOf('a', 2, { events: [...ended, told(3, 'ofANewerHive')] }));
     expect([await events('oomKill'), await events('other')]).toEqual([1, 1]);
     expect(sampleOf(await parsed(), 'hivepulse_queen_events_total', { kind: 'ofANewerHive' })).toBeUndefined();
   });
@@ -122,7 +122,7 @@ describe('metrics of a queen', () => {
 
   it('an offline hive keeps its liveness and loses its values; a forgotten one loses all', async () => {
     const { clock, registry, text, parsed } = fleet();
-    registry.heartbeat(frameOf('a'));
+    registry.heartbeat(heartbeatOf('a'));
     clock.ms = 20_000;
     const families = await parsed();
     expect(sampleOf(families, 'hivepulse_fleet_hive_liveness', { liveness: 'offline' })?.value).toBe(1);
@@ -135,12 +135,12 @@ describe('metrics of a queen', () => {
 
   it('VRAM of which nothing is known has no sample, never 0', async () => {
     const { registry, parsed } = fleet();
-    registry.heartbeat(frameOf('a', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })] }));
+    registry.heartbeat(heartbeatOf('a', 1, { gpus: [gpuOf('GPU-1', { memoryUsedBytes: null, health: 'stalled' })] }));
     const stalled = await parsed();
     for (const name of ['hivepulse_fleet_vram_total_bytes', 'hivepulse_fleet_vram_used_bytes'])
       expect(stalled.get(name)?.samples, name).toEqual([]);
     expect(sampleOf(stalled, 'hivepulse_fleet_vram_uncounted_gpus')?.value).toBe(1);
-    registry.heartbeat(frameOf('b', 1, { gpus: [gpuOf('GPU-2', { memoryTotalBytes: 8, memoryUsedBytes: 3 })] }));
+    registry.heartbeat(heartbeatOf('b', 1, { gpus: [gpuOf('GPU-2', { memoryTotalBytes: 8, memoryUsedBytes: 3 })] }));
     const some = await parsed();
     expect(sampleOf(some, 'hivepulse_fleet_vram_total_bytes')?.value).toBe(8);
     expect(sampleOf(some, 'hivepulse_fleet_vram_used_bytes')?.value).toBe(3);
@@ -148,29 +148,29 @@ describe('metrics of a queen', () => {
 
   it('series of a worker end with it', async () => {
     const { registry, text } = fleet();
-    registry.heartbeat(frameOf('a'));
+    registry.heartbeat(heartbeatOf('a'));
     expect(await text()).toContain('worker="llm/0"');
-    registry.heartbeat(frameOf('a', 2, { workers: [] }));
+    registry.heartbeat(heartbeatOf('a', 2, { workers: [] }));
     expect(await text()).not.toContain('worker="llm/0"');
   });
 
   it('workers beyond the cap have no series, and are counted', async () => {
     const { registry, parsed } = fleet(3);
     for (const id of ['a', 'b'])
-      registry.heartbeat(frameOf(id, 1, { workers: ['llm/0', 'llm/1'].map((each) => workerOf(each)) }));
+      registry.heartbeat(heartbeatOf(id, 1, { workers: ['llm/0', 'llm/1'].map((each) => workerOf(each)) }));
     const families = await parsed();
     expect(families.get('hivepulse_fleet_worker_memory_bytes')?.samples).toHaveLength(3);
     expect(sampleOf(families, 'hivepulse_queen_workers_without_series')?.value).toBe(1);
     const none = fleet(0);
-    none.registry.heartbeat(frameOf('a'));
+    none.registry.heartbeat(heartbeatOf('a'));
     expect((await none.parsed()).get('hivepulse_fleet_worker_info')?.samples).toEqual([]);
   });
 
   it('a running queen counts heartbeats taken and refused, by code', async () => {
     const queen = await queenOf();
-    expect((await beat(queen, frameOf('a', 5))).status).toBe(200);
-    expect((await beat(queen, frameOf('a', 5))).status).toBe(409);
-    expect((await beat(queen, { schema: 1 })).status).toBe(400);
+    expect((await postHeartbeat(queen, heartbeatOf('a', 5))).status).toBe(200);
+    expect((await postHeartbeat(queen, heartbeatOf('a', 5))).status).toBe(409);
+    expect((await postHeartbeat(queen, { schema: 1 })).status).toBe(400);
     const families = await scrape(queen);
     expect(sampleOf(families, 'hivepulse_queen_heartbeats_accepted_total')?.value).toBe(1);
     expect(sampleOf(families, 'hivepulse_queen_heartbeats_refused_total', { code: 'STALE_SEQ' })?.value).toBe(1);
@@ -197,15 +197,15 @@ describe('metrics of a queen', () => {
     expect(await ask()).toBe(401);
     expect(await ask(hive)).toBe(403);
     expect(await ask(read)).toBe(200);
-    await beat(queen, frameOf('a'), 'wrong-token-0123456789');
+    await postHeartbeat(queen, heartbeatOf('a'), 'wrong-token-0123456789');
     const text = await (await fetch(`${queen.url}/metrics`, { headers: { authorization: `Bearer ${read}` } })).text();
     expect(text).toContain('hivepulse_queen_heartbeats_refused_total{code="UNAUTHENTICATED"} 1');
   });
 
   it.skipIf(!hasPromtool)(`promtool check metrics finds nothing to say${withoutPromtool}`, async () => {
     const queen = await queenOf();
-    await beat(queen, frameOf('a', 5));
-    await beat(queen, frameOf('a', 5));
+    await postHeartbeat(queen, heartbeatOf('a', 5));
+    await postHeartbeat(queen, heartbeatOf('a', 5));
     const { status, output } = promtool(['check', 'metrics'], await (await fetch(`${queen.url}/metrics`)).text());
     expect(output).toBe('');
     expect(status).toBe(0);
@@ -215,7 +215,7 @@ describe('metrics of a queen', () => {
     `a real Prometheus scrapes a queen and answers queries${withoutPrometheus}`,
     async () => {
       const queen = await queenOf();
-      await beat(queen, frameOf('a', 1, { workers: [workerOf('llm/0', { model: 'say "hi"\\n' })] }));
+      await postHeartbeat(queen, heartbeatOf('a', 1, { workers: [workerOf('llm/0', { model: 'say "hi"\\n' })] }));
       const directory = mkdtempSync(join(tmpdir(), 'hivepulse-prometheus-'));
       cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
       // The configuration that is shipped, pointed at this queen and hurried.

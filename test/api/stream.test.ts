@@ -8,10 +8,10 @@ import { StreamHub } from '../../lib/api/stream-hub.js';
 import type { StreamHeartbeat, StreamSnapshot } from '../../lib/contract/index.js';
 import { StreamClient, type StreamLimits, sseMessage, streamLimits } from '../../lib/http/sse.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { eventOf, frameOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
+import { eventOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { grants, type Rig, rigOf, tokens } from './build-server.js';
+import { buildTestServer, grants, type TestServer, tokens } from './build-server.js';
 
 interface Message {
   readonly event: string;
@@ -79,19 +79,19 @@ function bench(limits: Partial<StreamLimits> = {}, ringSize = 100) {
     return response;
   };
   const seqs = new Map<string, number>();
-  const beat = (hive: string, over: Parameters<typeof frameOf>[2] = {}) => {
+  const sendHeartbeat = (hive: string, over: Parameters<typeof heartbeatOf>[2] = {}) => {
     const seq = (seqs.get(hive) ?? 0) + 1;
     seqs.set(hive, seq);
-    const outcome = registry.heartbeat(frameOf(hive, seq, over));
+    const outcome = registry.heartbeat(heartbeatOf(hive, seq, over));
     if (!outcome.accepted) throw new Error(outcome.message);
     hub.flush();
   };
-  return { clock, registry, hub, open, beat };
+  return { clock, registry, hub, open, sendHeartbeat };
 }
 
 const names = (response: FakeResponse) => response.messages.map((message) => message.event);
-const heartbeatOf = (message: Message | undefined) => message?.data as StreamHeartbeat | undefined;
-const rows = (message: Message | undefined) => heartbeatOf(message)?.workers.map((worker) => worker.key);
+const streamHeartbeatOf = (message: Message | undefined) => message?.data as StreamHeartbeat | undefined;
+const rows = (message: Message | undefined) => streamHeartbeatOf(message)?.workers.map((worker) => worker.key);
 
 describe('a stream', () => {
   afterEach(() => {
@@ -99,10 +99,10 @@ describe('a stream', () => {
   });
 
   it('begins with a snapshot, then tells what changes: rows without an id, events with one', () => {
-    const { open, beat, registry } = bench();
-    beat('a');
+    const { open, sendHeartbeat, registry } = bench();
+    sendHeartbeat('a');
     const response = open();
-    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')], events: [eventOf(1)] });
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')], events: [eventOf(1)] });
     const [snapshot, ...rest] = response.messages;
     expect(snapshot).toMatchObject({ event: 'snapshot', id: undefined });
     const data = snapshot?.data as StreamSnapshot;
@@ -119,26 +119,26 @@ describe('a stream', () => {
   });
 
   it('sends only rows that changed, and keys of those that are gone', () => {
-    const { open, beat } = bench();
+    const { open, sendHeartbeat } = bench();
     const workers = ['llm/0', 'llm/1', 'llm/2'].map((id) => workerOf(id));
-    beat('a', { workers });
+    sendHeartbeat('a', { workers });
     const response = open();
-    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1', { cpuPercent: 3 })] });
-    const beatMessage = response.messages.find((message) => message.event === 'heartbeat');
-    expect(rows(beatMessage)).toEqual(['a/llm/1']);
-    expect(beatMessage?.data).toMatchObject({ gone: ['a/llm/2'], whole: false });
+    sendHeartbeat('a', { workers: [workerOf('llm/0'), workerOf('llm/1', { cpuPercent: 3 })] });
+    const heartbeatMessage = response.messages.find((message) => message.event === 'heartbeat');
+    expect(rows(heartbeatMessage)).toEqual(['a/llm/1']);
+    expect(heartbeatMessage?.data).toMatchObject({ gone: ['a/llm/2'], whole: false });
   });
 
   it('sends a hive whole where it alone is asked for, and when it is new or another run', () => {
-    const { open, beat } = bench();
-    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
+    const { open, sendHeartbeat } = bench();
+    sendHeartbeat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
     const one = open({ hive: 'a' });
     const all = open();
-    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')] });
-    beat('b');
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')] });
+    sendHeartbeat('b');
     expect(one.messages.filter((message) => message.event === 'heartbeat').map(rows)).toEqual([['a/llm/0', 'a/llm/1']]);
     expect(all.messages.at(-1)?.data).toMatchObject({ whole: true, hive: { id: 'b' } });
-    beat('a', {
+    sendHeartbeat('a', {
       workers: [workerOf('llm/1')],
       hive: { incarnation: incarnationOf(2), startedAt: '2026-01-02T04:00:00.000Z' },
     });
@@ -147,13 +147,13 @@ describe('a stream', () => {
   });
 
   it('filters by hive, by model and by kind', () => {
-    const { open, beat } = bench();
+    const { open, sendHeartbeat } = bench();
     const hive = open({ hive: 'b' });
     const model = open({ model: 'm' });
     const kind = open({ kinds: ['oomKill', 'heartbeat'] });
     const events = [eventOf(1, { kind: 'oomKill' }), eventOf(2, { kind: 'xid' })];
-    beat('a', { workers: [workerOf('llm/0', { model: 'm' }), workerOf('llm/1', { model: 'n' })], events });
-    beat('b', { workers: [workerOf('llm/0', { model: 'n' })] });
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { model: 'm' }), workerOf('llm/1', { model: 'n' })], events });
+    sendHeartbeat('b', { workers: [workerOf('llm/0', { model: 'n' })] });
     const about = (response: FakeResponse) =>
       response.messages.map(({ event, data }) => {
         const { hive: of, kind: what } = data as { hive?: string | { id: string }; kind?: string };
@@ -166,23 +166,23 @@ describe('a stream', () => {
   });
 
   it('takes a row back from a reader of one model when the worker turns to another', () => {
-    const { open, beat } = bench();
-    beat('a', { workers: [workerOf('llm/0', { model: 'm' })] });
+    const { open, sendHeartbeat } = bench();
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { model: 'm' })] });
     const response = open({ model: 'm' });
-    beat('a', { workers: [workerOf('llm/0', { model: 'n' })] });
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { model: 'n' })] });
     expect(response.messages.at(-1)?.data).toMatchObject({ workers: [], gone: ['a/llm/0'] });
   });
 
   it('without heartbeat among the kinds has no rows at all', () => {
-    const { open, beat } = bench();
+    const { open, sendHeartbeat } = bench();
     const response = open({ kinds: ['queenEvent'] });
-    beat('a', { events: [eventOf(1)] });
+    sendHeartbeat('a', { events: [eventOf(1)] });
     expect(names(response)).toEqual(['position', 'queenEvent']);
   });
 
   it('replays what came after Last-Event-ID, after the snapshot', () => {
-    const { open, beat } = bench();
-    beat('a', { events: [eventOf(1), eventOf(2)] });
+    const { open, sendHeartbeat } = bench();
+    sendHeartbeat('a', { events: [eventOf(1), eventOf(2)] });
     const response = open({}, 'e-1');
     expect(response.messages.map(({ event, id }) => [event, id])).toEqual([
       ['snapshot', undefined],
@@ -194,8 +194,8 @@ describe('a stream', () => {
   });
 
   it('resets where the ring has moved on, where the stream is another, and where the id is nonsense', () => {
-    const { open, beat } = bench({}, 2);
-    for (let i = 1; i <= 5; i++) beat('a', { events: [eventOf(i)] });
+    const { open, sendHeartbeat } = bench({}, 2);
+    for (let i = 1; i <= 5; i++) sendHeartbeat('a', { events: [eventOf(i)] });
     for (const id of ['e-1', 'other-6', 'e-99', 'e-', 'x', '-1', 'e-1e9']) {
       const response = open({}, id);
       expect(names(response), id).toEqual(['reset', 'snapshot']);
@@ -206,8 +206,8 @@ describe('a stream', () => {
 
   it('with a filter tells where it stands: at its beginning, after what is replayed, and as what passes it by goes on', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-    const { open, beat, registry, hub } = bench({ behindBytes: 1 }, 3);
-    beat('a', { events: [eventOf(1, { kind: 'xid' })] });
+    const { open, sendHeartbeat, registry, hub } = bench({ behindBytes: 1 }, 3);
+    sendHeartbeat('a', { events: [eventOf(1, { kind: 'xid' })] });
     const rare = open({ kinds: ['oomKill'] });
     const told = (response: FakeResponse) =>
       response.messages.map(({ event, id, data }) => {
@@ -215,14 +215,14 @@ describe('a stream', () => {
         return `${event} ${id ?? ''}`.trim();
       });
     expect(told(rare)).toEqual(['position e-2']);
-    for (let i = 2; i <= 6; i++) beat('a', { events: [eventOf(i, { kind: 'xid' })] });
+    for (let i = 2; i <= 6; i++) sendHeartbeat('a', { events: [eventOf(i, { kind: 'xid' })] });
     vi.advanceTimersByTime(15_000);
     vi.advanceTimersByTime(15_000);
     expect(told(rare)).toEqual(['position e-2', 'position e-7']);
     // One that is behind has not seen what it would tell.
     rare.reading = false;
-    beat('a', { events: [eventOf(7, { kind: 'oomKill' })] });
-    beat('a', { events: [eventOf(8, { kind: 'oomKill' })] });
+    sendHeartbeat('a', { events: [eventOf(7, { kind: 'oomKill' })] });
+    sendHeartbeat('a', { events: [eventOf(8, { kind: 'oomKill' })] });
     vi.advanceTimersByTime(15_000);
     rare.read();
     expect(told(rare).slice(2)).toEqual(['event e-8', 'event e-9']);
@@ -239,8 +239,8 @@ describe('a stream', () => {
   });
 
   it('builds each event and row once, however many clients read', () => {
-    const { open, beat, registry } = bench();
-    beat('a');
+    const { open, sendHeartbeat, registry } = bench();
+    sendHeartbeat('a');
     const responses = Array.from({ length: 20 }, () => open());
     const written: Buffer[][] = responses.map((response) => {
       const chunks: Buffer[] = [];
@@ -250,14 +250,14 @@ describe('a stream', () => {
       };
       return chunks;
     });
-    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 5 })], events: [eventOf(1)] });
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: 5 })], events: [eventOf(1)] });
     expect(registry.events.size).toBe(2);
     expect(written[0]?.length).toBe(2);
     for (const chunks of written) for (const [i, chunk] of chunks.entries()) expect(chunk).toBe(written[0]?.[i]);
   });
 
   it('keeps nothing and costs nothing while nobody reads', () => {
-    const { open, beat, hub, registry } = bench();
+    const { open, sendHeartbeat, hub, registry } = bench();
     let listeners = 0;
     const subscribe = registry.subscribe.bind(registry);
     registry.subscribe = (listener) => {
@@ -268,7 +268,7 @@ describe('a stream', () => {
         end();
       };
     };
-    beat('a');
+    sendHeartbeat('a');
     expect(listeners).toBe(0);
     const response = open();
     expect([listeners, hub.clients]).toEqual([1, 1]);
@@ -288,12 +288,12 @@ describe('a stream', () => {
 });
 
 describe('a client that does not keep up', () => {
-  it('gets each hive once, as it is now, however often it beat meanwhile', () => {
-    const { open, beat } = bench();
-    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
+  it('gets each hive once, as it is now, however many heartbeats came meanwhile', () => {
+    const { open, sendHeartbeat } = bench();
+    sendHeartbeat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
     const response = open();
     response.reading = false;
-    for (let i = 1; i <= 50; i++) beat('a', { workers: [workerOf('llm/0', { cpuPercent: i })] });
+    for (let i = 1; i <= 50; i++) sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: i })] });
     expect(response.writableLength).toBeLessThan(10_000);
     const before = response.messages.length;
     response.read();
@@ -303,11 +303,11 @@ describe('a client that does not keep up', () => {
   });
 
   it('keeps events, in order, up to its limit, and then says how many it lost', () => {
-    const { open, beat } = bench({ maxQueuedEvents: 5, behindBytes: 1 });
+    const { open, sendHeartbeat } = bench({ maxQueuedEvents: 5, behindBytes: 1 });
     const response = open();
     response.reading = false;
-    beat('a');
-    for (let i = 1; i <= 20; i++) beat('a', { events: [eventOf(i)] });
+    sendHeartbeat('a');
+    for (let i = 1; i <= 20; i++) sendHeartbeat('a', { events: [eventOf(i)] });
     response.read();
     const seen = response.messages.filter(({ id }) => id !== undefined).map(({ id }) => Number(id?.slice(2)));
     expect(seen).toEqual([...seen].sort((a, b) => a - b));
@@ -315,21 +315,21 @@ describe('a client that does not keep up', () => {
     const lagged = response.messages.filter((message) => message.event === 'lagged');
     expect(lagged.map((message) => message.data)).toEqual([{ dropped: 21 - seen.length }]);
     // It has caught up: what comes next is not lost.
-    beat('a', { events: [eventOf(21)] });
+    sendHeartbeat('a', { events: [eventOf(21)] });
     expect(response.messages.some(({ id }) => id === 'e-22')).toBe(true);
   });
 
   it('gets a new snapshot after it has lost events, since one of them may have said that a hive is gone', () => {
-    const { open, beat, registry, hub } = bench({ maxQueuedEvents: 3, behindBytes: 1 });
-    beat('a');
-    beat('b');
+    const { open, sendHeartbeat, registry, hub } = bench({ maxQueuedEvents: 3, behindBytes: 1 });
+    sendHeartbeat('a');
+    sendHeartbeat('b');
     const response = open();
     const facts = open({ kinds: ['event'] });
     response.reading = facts.reading = false;
-    beat('a', { events: [eventOf(1)] });
+    sendHeartbeat('a', { events: [eventOf(1)] });
     registry.removeHive('b');
     hub.flush();
-    for (let i = 2; i <= 11; i++) beat('a', { events: [eventOf(i)] });
+    for (let i = 2; i <= 11; i++) sendHeartbeat('a', { events: [eventOf(i)] });
     response.read();
     facts.read();
     const kinds = response.messages.map(({ data }) => (data as { kind?: string }).kind);
@@ -343,14 +343,14 @@ describe('a client that does not keep up', () => {
   });
 
   it('gets new snapshots no faster than it reads them, and no more than one in five seconds', () => {
-    const { open, beat, clock } = bench({ maxQueuedEvents: 1, behindBytes: 1 });
-    beat('a');
+    const { open, sendHeartbeat, clock } = bench({ maxQueuedEvents: 1, behindBytes: 1 });
+    sendHeartbeat('a');
     const response = open();
     const snapshots = () => names(response).filter((name) => name === 'snapshot').length;
     let seq = 0;
     const lag = () => {
       response.reading = false;
-      for (let i = 0; i < 5; i++) beat('a', { events: [eventOf(++seq)] });
+      for (let i = 0; i < 5; i++) sendHeartbeat('a', { events: [eventOf(++seq)] });
       response.read();
     };
     lag();
@@ -359,23 +359,28 @@ describe('a client that does not keep up', () => {
     expect(names(response).filter((name) => name === 'lagged').length).toBe(11);
     expect(snapshots()).toBe(2);
     clock.ms += 4999;
-    beat('a');
+    sendHeartbeat('a');
     expect(snapshots()).toBe(2);
     clock.ms += 1;
-    beat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 })] });
+    sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 })] });
     expect(snapshots()).toBe(3);
-    beat('a');
+    sendHeartbeat('a');
     clock.ms += 60_000;
-    beat('a');
+    sendHeartbeat('a');
     expect(snapshots()).toBe(3);
   });
 
   it('is closed at the limit, by number of events lost or by time', () => {
-    const { open, beat, hub, clock } = bench({ maxQueuedEvents: 2, maxDropped: 5, behindBytes: 1, maxBehindMs: 1000 });
+    const { open, sendHeartbeat, hub, clock } = bench({
+      maxQueuedEvents: 2,
+      maxDropped: 5,
+      behindBytes: 1,
+      maxBehindMs: 1000,
+    });
     const lossy = open();
     lossy.reading = false;
-    beat('a');
-    for (let i = 1; i <= 10; i++) beat('a', { events: [eventOf(i)] });
+    sendHeartbeat('a');
+    for (let i = 1; i <= 10; i++) sendHeartbeat('a', { events: [eventOf(i)] });
     expect([lossy.destroyed, hub.clients]).toEqual([true, 0]);
 
     const response = new FakeResponse();
@@ -399,15 +404,15 @@ describe('a client that does not keep up', () => {
   });
 
   it('gets a snapshot no faster than it reads, and what happens meanwhile after it', () => {
-    const { beat, registry } = bench();
+    const { sendHeartbeat, registry } = bench();
     for (let hive = 0; hive < 60; hive++)
-      beat(`h${hive}`, { workers: Array.from({ length: 10 }, (_, i) => workerOf(`llm/${i}`)) });
+      sendHeartbeat(`h${hive}`, { workers: Array.from({ length: 10 }, (_, i) => workerOf(`llm/${i}`)) });
     const response = new FakeResponse();
     response.reading = false;
     const hub = new StreamHub(registry, { limits: { behindBytes: 64 * 1024 } });
     hub.open(response as unknown as ServerResponse, {}, null, '');
     expect(response.writableLength).toBeLessThan(200 * 1024);
-    registry.heartbeat(frameOf('h7', 9, { workers: [workerOf('llm/0', { cpuPercent: 7 })], events: [eventOf(1)] }));
+    registry.heartbeat(heartbeatOf('h7', 9, { workers: [workerOf('llm/0', { cpuPercent: 7 })], events: [eventOf(1)] }));
     registry.removeHive('h59');
     hub.flush();
     for (let turns = 0; response.waiting.length > 0 && turns < 100; turns++) {
@@ -428,11 +433,11 @@ describe('a client that does not keep up', () => {
   });
 
   it('a hive that was removed and came back in one turn ends up present', () => {
-    const { open, beat, registry, hub } = bench();
-    beat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
+    const { open, sendHeartbeat, registry, hub } = bench();
+    sendHeartbeat('a', { workers: [workerOf('llm/0'), workerOf('llm/1')] });
     const response = open();
     registry.removeHive('a');
-    registry.heartbeat(frameOf('a', 1, { workers: [workerOf('llm/1')], hive: { incarnation: incarnationOf(3) } }));
+    registry.heartbeat(heartbeatOf('a', 1, { workers: [workerOf('llm/1')], hive: { incarnation: incarnationOf(3) } }));
     hub.flush();
     const kinds = response.messages.map(({ event, data }) => (data as { kind?: string }).kind ?? event);
     expect(kinds).toEqual(['snapshot', 'hiveRemoved', 'hiveJoined', 'heartbeat']);
@@ -441,33 +446,33 @@ describe('a client that does not keep up', () => {
 });
 
 describe('over a socket', () => {
-  let rig: Rig | null = null;
+  let server: TestServer | null = null;
   const readers: { close(): void }[] = [];
   const sockets: Socket[] = [];
 
   afterEach(async () => {
     for (const reader of readers.splice(0)) reader.close();
     for (const socket of sockets.splice(0)) socket.destroy();
-    await rig?.app.close();
-    rig = null;
+    await server?.app.close();
+    server = null;
   });
 
-  async function listening(options: Parameters<typeof rigOf>[0] = {}) {
-    rig = await rigOf(options);
-    const url = await rig.app.listen({ host: '127.0.0.1', port: 0 });
+  async function listening(options: Parameters<typeof buildTestServer>[0] = {}) {
+    server = await buildTestServer(options);
+    const url = await server.app.listen({ host: '127.0.0.1', port: 0 });
     const read = (query = '', headers: Record<string, string> = {}) => {
       const reader = new StreamReader(`${url}/v1/events${query}`, headers);
       readers.push(reader);
       return reader;
     };
-    return { rig, url, read };
+    return { server, url, read };
   }
 
   it('a heartbeat that is posted is read by everyone, with headers that stop proxies from buffering', async () => {
-    const { rig: live, url, read } = await listening();
+    const { server: live, url, read } = await listening();
     const clients = Array.from({ length: 5 }, () => read());
     await Promise.all(clients.map((client) => client.next(({ event }) => event === 'snapshot')));
-    await live.post(frameOf('a'));
+    await live.post(heartbeatOf('a'));
     const seen = await Promise.all(clients.map((client) => client.next(({ event }) => event === 'heartbeat')));
     for (const message of seen) expect((message.data as StreamHeartbeat).hive.id).toBe('a');
     const abort = new AbortController();
@@ -483,8 +488,8 @@ describe('over a socket', () => {
   });
 
   it('comes back with Last-Event-ID, in the header or the query, and misses nothing', async () => {
-    const { rig: live, read } = await listening();
-    await live.post(frameOf('a', 1, { events: [eventOf(1)] }));
+    const { server: live, read } = await listening();
+    await live.post(heartbeatOf('a', 1, { events: [eventOf(1)] }));
     const ids = (reader: StreamReader) => reader.messages.flatMap(({ id }) => (id === undefined ? [] : [id]));
     const byHeader = read('', { 'last-event-id': 'test-1' });
     const byQuery = read('?lastEventId=test-1');
@@ -496,7 +501,7 @@ describe('over a socket', () => {
   });
 
   it('refuses a query it does not know, HEAD, and one stream too many', async () => {
-    const { rig: live, url } = await listening();
+    const { server: live, url } = await listening();
     expect((await fetch(`${url}/v1/events?hives=a`)).status).toBe(400);
     expect((await fetch(`${url}/v1/events`, { method: 'HEAD' })).status).toBe(405);
     Object.defineProperty(live.hub, 'full', { get: () => true });
@@ -506,9 +511,9 @@ describe('over a socket', () => {
   });
 
   it('a client that never reads holds little memory and hinders nobody', async () => {
-    const { rig: live, url, read } = await listening();
+    const { server: live, url, read } = await listening();
     const workers = Array.from({ length: 100 }, (_, i) => workerOf(`llm/${i}`));
-    await live.post(frameOf('a', 1, { workers }));
+    await live.post(heartbeatOf('a', 1, { workers }));
     const { port } = new URL(url);
     const accepted: Socket[] = [];
     live.app.server.on('connection', (socket: Socket) => accepted.push(socket));
@@ -522,14 +527,14 @@ describe('over a socket', () => {
     const reader = read();
     await waitFor(() => live.hub.clients === 6);
     await reader.next(({ event }) => event === 'snapshot');
-    const beat = async (seq: number) => {
+    const sendHeartbeat = async (seq: number) => {
       for (const worker of workers) worker.cpuPercent = seq;
-      await live.post(frameOf('a', seq, { workers }));
+      await live.post(heartbeatOf('a', seq, { workers }));
       await new Promise((resolve) => setImmediate(resolve));
     };
     let seq = 1;
-    // 100 KB a beat, 30 MB in all: far more than the kernel takes for a socket that nobody reads.
-    while (seq < 300) await beat(++seq);
+    // 100 KB a heartbeat, 30 MB in all: far more than the kernel takes for a socket that nobody reads.
+    while (seq < 300) await sendHeartbeat(++seq);
     const waiting = accepted.map((socket) => socket.writableLength);
     expect(waiting.filter((bytes) => bytes > 0).length).toBe(5);
     expect(Math.max(...waiting)).toBeLessThan(1024 * 1024);
@@ -538,7 +543,7 @@ describe('over a socket', () => {
   });
 
   it('a token that is taken back ends its streams', async () => {
-    const { rig: live, read } = await listening({ grants });
+    const { server: live, read } = await listening({ grants });
     const reading = read('', { authorization: `Bearer ${tokens.read}` });
     const admin = read('', { authorization: `Bearer ${tokens.admin}` });
     for (const reader of [reading, admin]) await reader.next(({ event }) => event === 'snapshot');
@@ -549,7 +554,7 @@ describe('over a socket', () => {
   });
 
   it('streams end at shutdown, also those that nobody reads', async () => {
-    const { rig: live, url, read } = await listening();
+    const { server: live, url, read } = await listening();
     const reader = read();
     await reader.next(({ event }) => event === 'snapshot');
     const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>

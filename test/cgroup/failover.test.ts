@@ -80,7 +80,7 @@ class HandReader implements TraceableReader {
   }
 }
 
-function rig() {
+function openFailover() {
   const readers: HandReader[] = [];
   const relay = new FailoverReader(() => {
     const reader = new HandReader((path) => path.charCodeAt(1));
@@ -104,7 +104,7 @@ function rig() {
 
 describe('a reader that is stuck is relieved', () => {
   it('hands on what the reader gives, slot for slot, while nothing is stuck', () => {
-    const { relay, readers, last, seen } = rig();
+    const { relay, readers, last, seen } = openFailover();
     for (const path of ['/a', '/b', '/c']) relay.add(path);
     relay.start(1000);
     expect(relay.latest()).toBeNull();
@@ -118,7 +118,7 @@ describe('a reader that is stuck is relieved', () => {
   });
 
   it('another reads all others, the stuck one is named, and comes back when its read does', () => {
-    const { relay, readers, last, seen } = rig();
+    const { relay, readers, last, seen } = openFailover();
     for (const path of ['/a', '/b', '/c']) relay.add(path);
     relay.start(1000);
     last().passSync();
@@ -149,7 +149,7 @@ describe('a reader that is stuck is relieved', () => {
   });
 
   it('a stuck worker that is not asked for any more is forgotten, and its slot is free', () => {
-    const { relay, readers, last, seen } = rig();
+    const { relay, readers, last, seen } = openFailover();
     for (const path of ['/a', '/b']) relay.add(path);
     last().stick('/a');
     relay.latest();
@@ -166,7 +166,7 @@ describe('a reader that is stuck is relieved', () => {
   });
 
   it('at most three are stuck at once; then all wait, and it shows', () => {
-    const { relay, readers, last, seen } = rig();
+    const { relay, readers, last, seen } = openFailover();
     for (const path of ['/a', '/b', '/c', '/d', '/e']) relay.add(path);
     for (const path of ['/a', '/b', '/c']) {
       last().stick(path);
@@ -183,7 +183,7 @@ describe('a reader that is stuck is relieved', () => {
   });
 
   it('whoever waits for a pass gets the one of the reader that took over', async () => {
-    const { relay, readers, last, seen } = rig();
+    const { relay, readers, last, seen } = openFailover();
     for (const path of ['/a', '/b']) relay.add(path);
     const waiting = relay.next();
     last().stick('/a');

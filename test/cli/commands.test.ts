@@ -17,7 +17,7 @@ async function queenWithFleet(): Promise<{ url: string; fleet: SimulatedFleet }>
   const { url } = await harness().queen();
   const fleet = createFleet({ queenUrls: [url], hives: 2, workersPerHive: 3, gpusPerHive: 2, prefix: 'node-' });
   harness().defer(() => fleet.close());
-  await fleet.beat();
+  await fleet.sendHeartbeat();
   return { url, fleet };
 }
 
@@ -172,7 +172,7 @@ describe('cli: what a queen knows', () => {
     const { url } = await harness().queen();
     const fleet = createFleet({ queenUrls: [url], hives: 12, workersPerHive: 100, gpusPerHive: 0 });
     harness().defer(() => fleet.close());
-    await fleet.beat();
+    await fleet.sendHeartbeat();
     expect(items((await runCli(['workers', '--json', '--queen', url])).stdout)).toHaveLength(1200);
   });
 
@@ -202,9 +202,9 @@ describe('cli: what a queen knows', () => {
     const seen = await waitFor(
       async () => {
         hive.loseGpu(0);
-        await fleet.beat();
+        await fleet.sendHeartbeat();
         hive.recoverGpu(0);
-        await fleet.beat();
+        await fleet.sendHeartbeat();
         return follow.lines.find((line) => line.includes('gpuLost'));
       },
       { what: 'the follower to print gpuLost', everyMs: 100 },
@@ -224,7 +224,7 @@ describe('cli: what a queen knows', () => {
   test('top into a pipe prints events where they are asked for', async () => {
     const { url, fleet } = await queenWithFleet();
     fleet.hive('node-0001').loseGpu(0);
-    await fleet.beat();
+    await fleet.sendHeartbeat();
     const { code, stdout } = await runCli(['top', '--view', 'events', '--queen', url]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}\+ joined +node-0001 /m);
@@ -247,13 +247,13 @@ describe('cli: what a queen knows', () => {
       ),
     );
     harness().defer(() => fleet.close());
-    await fleet.beat();
+    await fleet.sendHeartbeat();
     const { stdout } = await runCli(['top', '--filter', 'zone=east', '--queen', url]);
     expect(stdout).toMatch(/^host-east /m);
     expect(stdout).not.toMatch(/host-west/);
     expect(stdout).toContain('No worker matches "zone=east".');
     // The model of a worker may be cut in its column.
-    const [worker] = fleet.hive('host-west').frame().workers;
+    const [worker] = fleet.hive('host-west').nextHeartbeat().workers;
     const byModel = await runCli(['top', '--view', 'workers', '--filter', worker!.id, '--queen', url]);
     expect(byModel.stdout).toContain(worker!.id);
     const byPid = await runCli(['top', '--view', 'workers', '--filter', `${worker!.pid}`, '--queen', url]);
@@ -264,7 +264,7 @@ describe('cli: what a queen knows', () => {
     const queen = await harness().queen();
     const fleet = createFleet({ queenUrls: [queen.url], hives: 1, workersPerHive: 1, gpusPerHive: 1 });
     harness().defer(() => fleet.close());
-    await fleet.beat();
+    await fleet.sendHeartbeat();
     const top = harness().cli(['top', '--interval', '200ms', '--queen', queen.url]);
     const heads = () => top.lines.filter((line) => line.startsWith('hivepulse '));
     await waitFor(() => heads().length >= 2, { what: 'two frames' });

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import { startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
+import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 import { runCli } from './run-cli.js';
 
 const cleanups: (() => unknown)[] = [];
@@ -13,26 +13,26 @@ afterEach(async () => {
 
 /** A hive in this process, and the flags that find its control socket. */
 async function controlled() {
-  const machine = new FakeMachine();
-  cleanups.push(() => machine.dispose());
+  const host = new FakeHost();
+  cleanups.push(() => host.dispose());
   const released: number[] = [];
   const hive = await startHive(
-    { id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime },
+    { id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir },
     {
       machine: {
-        place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
-        openReader: () => openReader('auto', { procRoot: machine.proc }),
+        place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
+        openReader: () => openReader('auto', { procRoot: host.procRoot }),
         openFiles: () => new PlainFiles(),
         clockTicks: 100,
       },
       gpu: { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) },
-      hostRoot: machine.host,
+      hostRoot: host.hostRoot,
     },
   );
   cleanups.push(() => hive.close());
   await waitFor(() => hive.snapshot()?.hive.state === 'ready');
   const port = new URL(hive.url).port;
-  return { hive, released, place: ['--port', port, '--runtime-dir', machine.runtime], runtimeDir: machine.runtime };
+  return { hive, released, place: ['--port', port, '--runtime-dir', host.runtimeDir], runtimeDir: host.runtimeDir };
 }
 
 describe('hivepulse drain, undrain, release-gpus', () => {

@@ -6,18 +6,18 @@ import { report } from '../../lib/cli/doctor.js';
 import { examine } from '../../lib/doctor/examine.js';
 import type { Finding } from '../../lib/doctor/finding.js';
 import { type Host, thisHost } from '../../lib/doctor/host.js';
-import { FakeMachine, fakeLibrary, h100, type Scenario } from '../fakes/scenario.js';
+import { FakeGpuHost, fakeLibrary, h100, type Scenario } from '../fakes/scenario.js';
 
-const machines: FakeMachine[] = [];
+const hosts: FakeGpuHost[] = [];
 afterEach(() => {
-  for (const machine of machines.splice(0)) machine[Symbol.dispose]();
+  for (const host of hosts.splice(0)) host[Symbol.dispose]();
 });
 
 /** What a driver leaves in /proc, /dev and /usr/lib, beside what it answers. */
 function hostOf(scenario: Scenario, deadlineMs = 20_000): Host {
-  const machine = new FakeMachine(scenario);
-  machines.push(machine);
-  const root = join(machine.directory, 'root');
+  const host = new FakeGpuHost(scenario);
+  hosts.push(host);
+  const root = join(host.directory, 'root');
   const files = {
     '/proc/driver/nvidia/version':
       'NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n',
@@ -31,7 +31,7 @@ function hostOf(scenario: Scenario, deadlineMs = 20_000): Host {
   const library = join(root, '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1');
   mkdirSync(dirname(library), { recursive: true });
   symlinkSync(fakeLibrary(scenario.generation), library);
-  const real = thisHost({ ...process.env, ...machine.env });
+  const real = thisHost({ ...process.env, ...host.env });
   return {
     ...real,
     root,

@@ -11,7 +11,7 @@ import { type Host, runTool, type ToolResult } from '../../lib/doctor/host.js';
 import { checkQueen } from '../../lib/doctor/queen.js';
 import type { GpuReading } from '../../lib/gpu/reading.js';
 import { HivepulseError } from '../../lib/util/errors.js';
-import { settledFrame } from './fleet.js';
+import { settledHeartbeat } from './fleet.js';
 
 const directories: string[] = [];
 afterAll(() => {
@@ -61,7 +61,7 @@ const gpuTree: Tree = {
   '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1': '->libnvidia-ml.so.535.104.05',
 };
 
-const { gpus } = settledFrame({ id: 'doctor', seed: 4, workers: 0, gpus: 2 });
+const { gpus } = settledHeartbeat({ id: 'doctor', seed: 4, workers: 0, gpus: 2 });
 const working: GpuReading = {
   reader: 'nvml',
   reason: null,

@@ -7,15 +7,15 @@ import { SimulatedHive, type SimulatedHiveOptions } from '../harness/simulated-f
 
 /** What a queen makes of a heartbeat, without a queen. */
 export function viewsOf(
-  frame: Heartbeat,
+  heartbeat: Heartbeat,
   liveness: HiveView['liveness'] = 'online',
   ageMs = 400,
 ): { hive: HiveView; workers: WorkerView[] } {
-  const provenance = { hive: frame.hive.id, liveness, ageMs };
-  const { host, gpus, workersComplete, faults, collection, intervalMs } = frame;
+  const provenance = { hive: heartbeat.hive.id, liveness, ageMs };
+  const { host, gpus, workersComplete, faults, collection, intervalMs } = heartbeat;
   return {
     hive: {
-      ...frame.hive,
+      ...heartbeat.hive,
       ...provenance,
       intervalMs,
       host,
@@ -23,25 +23,29 @@ export function viewsOf(
       workersComplete,
       faults,
       collection,
-      workerCount: frame.workers.length,
+      workerCount: heartbeat.workers.length,
     },
-    workers: frame.workers.map((worker) => ({ ...worker, ...provenance, key: `${frame.hive.id}/${worker.id}` })),
+    workers: heartbeat.workers.map((worker) => ({
+      ...worker,
+      ...provenance,
+      key: `${heartbeat.hive.id}/${worker.id}`,
+    })),
   };
 }
 
 /** A simulated hive some seconds after its start, so that rates and states are there. */
-export function settledFrame(options: SimulatedHiveOptions, spoil?: (hive: SimulatedHive) => void): Heartbeat {
+export function settledHeartbeat(options: SimulatedHiveOptions, spoil?: (hive: SimulatedHive) => void): Heartbeat {
   let nowMs = Date.parse('2026-01-05T10:00:00Z');
   const hive = new SimulatedHive({ ...options, now: () => nowMs });
   for (let i = 0; i < 8; i++) {
     nowMs += 1000;
-    hive.frame();
+    hive.nextHeartbeat();
   }
   spoil?.(hive);
   nowMs += 1000;
-  const frame = hive.frame();
+  const heartbeat = hive.nextHeartbeat();
   void hive.close();
-  return frame;
+  return heartbeat;
 }
 
 export interface SampleFleet {
@@ -51,23 +55,23 @@ export interface SampleFleet {
 
 /** Three hives: sound, with a stalled and a lost GPU, and offline without GPUs; and some events. */
 export function sampleFleet(): SampleFleet {
-  const frames = [
+  const heartbeats = [
     {
-      frame: settledFrame({ id: 'alpha', seed: 1, workers: 6, gpus: 8, labels: { zone: 'a', rack: '12' } }),
+      heartbeat: settledHeartbeat({ id: 'alpha', seed: 1, workers: 6, gpus: 8, labels: { zone: 'a', rack: '12' } }),
       liveness: 'online',
     },
     {
-      frame: settledFrame({ id: 'beta', seed: 2, workers: 4, gpus: 4 }, (hive) => {
+      heartbeat: settledHeartbeat({ id: 'beta', seed: 2, workers: 4, gpus: 4 }, (hive) => {
         hive.stallGpu(0);
         hive.loseGpu(2);
       }),
       liveness: 'late',
     },
-    { frame: settledFrame({ id: 'gamma', seed: 3, workers: 2, gpus: [] }), liveness: 'offline' },
+    { heartbeat: settledHeartbeat({ id: 'gamma', seed: 3, workers: 2, gpus: [] }), liveness: 'offline' },
   ] as const;
   const model = new FleetModel();
-  const views = frames.map(({ frame, liveness }) =>
-    viewsOf(frame, liveness, liveness === 'online' ? 400 : liveness === 'late' ? 4200 : 21_000),
+  const views = heartbeats.map(({ heartbeat, liveness }) =>
+    viewsOf(heartbeat, liveness, liveness === 'online' ? 400 : liveness === 'late' ? 4200 : 21_000),
   );
   model.snapshot(
     {

@@ -6,12 +6,12 @@ import { type Key, parseKeys } from '../../lib/cli/top/keys.js';
 import { pageSize, render, type TopState } from '../../lib/cli/top/render.js';
 import { Screen } from '../../lib/cli/top/screen.js';
 import { type Items, initialUi, press, type Ui } from '../../lib/cli/top/ui.js';
-import { itemsOf, sampleFleet, settledFrame, topState, viewsOf } from './fleet.js';
+import { itemsOf, sampleFleet, settledHeartbeat, topState, viewsOf } from './fleet.js';
 
 const size = { columns: 140, rows: 36 };
 const { model, items } = sampleFleet();
-const frame = (changes: Partial<TopState> = {}, at = size) => render(topState(items, changes), at);
-const text = (changes: Partial<TopState> = {}, at = size) => frame(changes, at).map(plain).join('\n');
+const screen = (changes: Partial<TopState> = {}, at = size) => render(topState(items, changes), at);
+const text = (changes: Partial<TopState> = {}, at = size) => screen(changes, at).map(plain).join('\n');
 const pressed = (keys: readonly Key[], from: Ui = initialUi, over: Items = items) =>
   keys.reduce((ui, key) => press(ui, key, over, pageSize(topState(over, { ui }), size)), from);
 const line = (part: string, changes: Partial<TopState> = {}) =>
@@ -42,7 +42,7 @@ describe('top: a frame', () => {
           colours: fc.boolean(),
         }),
         ({ columns: width, rows, colours, ...ui }) => {
-          const lines = frame({ ui: { ...initialUi, ...ui }, colours }, { columns: width, rows });
+          const lines = screen({ ui: { ...initialUi, ...ui }, colours }, { columns: width, rows });
           expect(lines).toHaveLength(rows);
           for (const each of lines) expect(columns(each)).toBeLessThanOrEqual(width);
         },
@@ -76,7 +76,7 @@ describe('top: a frame', () => {
   });
 
   test('an escape sequence in what a host says is not passed on', () => {
-    const evil = settledFrame({ id: 'evil', seed: 9, workers: 1, gpus: 1 });
+    const evil = settledHeartbeat({ id: 'evil', seed: 9, workers: 1, gpus: 1 });
     const { hive, workers } = viewsOf(evil);
     const [worker] = workers;
     const spoiled = {
@@ -99,7 +99,7 @@ describe('top: a frame', () => {
 
   test('without colours only emphasis remains', () => {
     for (const view of ['hives', 'workers', 'gpus', 'events'] as const) {
-      const raw = frame({ ui: { ...initialUi, view }, colours: false }).join('\n');
+      const raw = screen({ ui: { ...initialUi, view }, colours: false }).join('\n');
       // biome-ignore lint/suspicious/noControlCharactersInRegex: sequences are what is counted
       const codes = new Set([...raw.matchAll(/\u001b\[([0-9;]*)m/g)].flatMap((match) => (match[1] ?? '').split(';')));
       expect([...codes].filter((code) => !['', '0', '1', '4', '7'].includes(code))).toEqual([]);
@@ -184,7 +184,7 @@ describe('top: keys', () => {
     const sorted = pressed(['s', 's', 'r'], chosen);
     expect(sorted.selected.workers).toBe(key);
     const [, id] = /^[^/]+\/(.*)$/.exec(key ?? '') ?? [];
-    const selected = frame({ ui: sorted, colours: true }).find(
+    const selected = screen({ ui: sorted, colours: true }).find(
       (each) => each.startsWith('\u001b[7m') && !each.includes('hivepulse'),
     );
     expect(plain(selected ?? '')).toContain((id ?? '?').slice(0, 10));
@@ -257,7 +257,7 @@ describe('top: keys', () => {
     );
     fc.assert(
       fc.property(fc.array(key, { maxLength: 30 }), (keys) => {
-        expect(frame({ ui: pressed(keys) })).toHaveLength(size.rows);
+        expect(screen({ ui: pressed(keys) })).toHaveLength(size.rows);
       }),
       { numRuns: 100 },
     );
@@ -267,7 +267,7 @@ describe('top: keys', () => {
 describe('top: the model follows the stream', () => {
   test('a heartbeat adds, replaces and drops workers; a whole one forgets the others', () => {
     const { model: own } = sampleFleet();
-    const { hive, workers } = viewsOf(settledFrame({ id: 'alpha', seed: 1, workers: 3, gpus: 8 }));
+    const { hive, workers } = viewsOf(settledHeartbeat({ id: 'alpha', seed: 1, workers: 3, gpus: 8 }));
     const before = own.workersOf('alpha').length;
     own.heartbeat({ hive, workers: [], gone: [own.workersOf('alpha')[0]?.key ?? ''], whole: false }, 1000);
     expect(own.workersOf('alpha')).toHaveLength(before - 1);

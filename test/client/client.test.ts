@@ -6,18 +6,18 @@ import { HivepulseClient, RequestError, type StreamMessage } from '../../lib/cli
 import { joinUrl } from '../../lib/client/transport.js';
 import type { HiveView, WorkerList } from '../../lib/contract/index.js';
 import { HivepulseError } from '../../lib/util/errors.js';
-import { grants, type Rig, rigOf, tokens } from '../api/build-server.js';
-import { frameOf, workerOf } from '../harness/heartbeats.js';
+import { buildTestServer, grants, type TestServer, tokens } from '../api/build-server.js';
+import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 
 const servers: Server[] = [];
-const rigs: Rig[] = [];
+const testServers: TestServer[] = [];
 
 afterEach(async () => {
   for (const server of servers.splice(0)) {
     server.closeAllConnections();
     server.close();
   }
-  await Promise.all(rigs.splice(0).map(({ app }) => app.close()));
+  await Promise.all(testServers.splice(0).map(({ app }) => app.close()));
 });
 
 /** A server that does as it is told, to see what the client makes of it. */
@@ -29,10 +29,10 @@ async function stub(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
 }
 
-async function queen(options: Parameters<typeof rigOf>[0] = {}) {
-  const rig = await rigOf(options);
-  rigs.push(rig);
-  return { rig, url: await rig.app.listen({ host: '127.0.0.1', port: 0 }) };
+async function queen(options: Parameters<typeof buildTestServer>[0] = {}) {
+  const server = await buildTestServer(options);
+  testServers.push(server);
+  return { server, url: await server.app.listen({ host: '127.0.0.1', port: 0 }) };
 }
 
 async function deadUrl(): Promise<string> {
@@ -62,8 +62,8 @@ describe('calls', () => {
     const client = new HivepulseClient({ url, token: tokens.admin });
     const model = 'org/Model 7B';
     const workers = [workerOf('llm/0', { model }), workerOf('llm/1', { model, state: 'busy' }), workerOf('llm/2')];
-    expect(await client.sendHeartbeat(frameOf('a', 1, { workers }))).toMatchObject({ accepted: true });
-    await client.sendHeartbeat(frameOf('b'));
+    expect(await client.sendHeartbeat(heartbeatOf('a', 1, { workers }))).toMatchObject({ accepted: true });
+    await client.sendHeartbeat(heartbeatOf('b'));
     expectTypeOf(client.hive('a')).resolves.toEqualTypeOf<HiveView>();
     expectTypeOf(client.workers()).resolves.toEqualTypeOf<WorkerList>();
 
@@ -98,8 +98,8 @@ describe('calls', () => {
     expect(missing).toBeInstanceOf(RequestError);
     expect(missing).toMatchObject({ code: 'REQUEST_FAILED', status: 404, problem: { code: 'NOT_FOUND' } });
     expect(await failure(new HivepulseClient(url).fleet())).toMatchObject({ status: 401 });
-    const frame = { ...frameOf('a'), seq: 0 };
-    const refused = await failure(new HivepulseClient({ url, token: tokens.hive }).sendHeartbeat(frame));
+    const heartbeat = { ...heartbeatOf('a'), seq: 0 };
+    const refused = await failure(new HivepulseClient({ url, token: tokens.hive }).sendHeartbeat(heartbeat));
     expect(refused).toMatchObject({ problem: { code: 'INVALID_HEARTBEAT', field: 'seq' } });
     expect(refused.message).toContain('seq');
   });
@@ -209,9 +209,9 @@ describe('calls', () => {
       json(response, { accepted: true });
     });
     const client = new HivepulseClient(url);
-    await client.sendHeartbeat(frameOf('small'));
+    await client.sendHeartbeat(heartbeatOf('small'));
     const workers = Array.from({ length: 100 }, (_, i) => workerOf(`llm/${i}`));
-    await client.sendHeartbeat(frameOf('large', 1, { workers }));
+    await client.sendHeartbeat(heartbeatOf('large', 1, { workers }));
     expect(seen.map(({ encoding, hive }) => [encoding, hive])).toEqual([
       [undefined, 'small'],
       ['gzip', 'large'],
@@ -258,11 +258,11 @@ describe('the event stream', () => {
     seen.filter((each) => each.type === type).length;
 
   it('tells snapshot, then events, from a real queen', async () => {
-    const { rig, url } = await queen();
-    await rig.post(frameOf('a'));
+    const { server, url } = await queen();
+    await server.post(heartbeatOf('a'));
     const client = new HivepulseClient(url);
     const reading = collect(client, (seen) => {
-      if (seen.at(-1)?.type === 'snapshot') void rig.post(frameOf('b'));
+      if (seen.at(-1)?.type === 'snapshot') void server.post(heartbeatOf('b'));
       return seen.at(-1)?.type === 'heartbeat';
     });
     expect((await reading).map(({ type }) => type)).toEqual(['open', 'snapshot', 'queenEvent', 'heartbeat']);
@@ -306,13 +306,13 @@ describe('the event stream', () => {
       'e-6',
     ]);
 
-    const { rig, url } = await queen();
+    const { server, url } = await queen();
     const kinds: string[] = [];
     for await (const message of new HivepulseClient(url).events({ kind: 'hiveJoined' }, quick)) {
       if (message.type === 'position' && kinds.length === 0) {
         kinds.push('cut');
-        rig.hub.endWhere(() => true);
-      } else if (message.type === 'closed') await rig.post(frameOf('while-away'));
+        server.hub.endWhere(() => true);
+      } else if (message.type === 'closed') await server.post(heartbeatOf('while-away'));
       else if (message.type === 'queenEvent') {
         kinds.push(`${message.data.kind} ${message.data.hive}`);
         break;
@@ -365,7 +365,7 @@ describe('the event stream', () => {
   });
 
   it('ends with its signal, also while it waits, and lets go of the connection when the loop is left', async () => {
-    const { rig, url } = await queen();
+    const { server, url } = await queen();
     const client = new HivepulseClient(url);
     await collect(client, (seen) => seen.at(-1)?.type === 'snapshot');
     const abort = new AbortController();
@@ -381,6 +381,6 @@ describe('the event stream', () => {
     for await (const message of dead.events({}, { signal: waiting.signal, random: () => 1 }))
       if (message.type === 'closed') waiting.abort();
     expect(performance.now() - started).toBeLessThan(5000);
-    await expect.poll(() => rig.hub.clients).toBe(0);
+    await expect.poll(() => server.hub.clients).toBe(0);
   });
 });

@@ -46,7 +46,7 @@ function connectionTo(name: string, written: string[], hold: Promise<void> = Pro
 
 it('a session that ends while it tends leaves no store of its connection behind', async () => {
   const registry = new Registry({ warmingMs: 0 });
-  registry.heartbeat(new SimulatedHive({ id: 'h', seed: 1, workers: 1, gpus: 1 }).frame());
+  registry.heartbeat(new SimulatedHive({ id: 'h', seed: 1, workers: 1, gpus: 1 }).nextHeartbeat());
   const reservations = new SharedReservations(registry);
   const written: string[] = [];
   const open = (name: string, hold?: Promise<void>) =>

@@ -48,10 +48,10 @@ class Bucket {
 }
 
 function queens(count: number, bucket: Bucket, hives: readonly SimulatedHive[]) {
-  const frames = hives.map((hive) => JSON.stringify(hive.frame()));
+  const heartbeats = hives.map((hive) => JSON.stringify(hive.nextHeartbeat()));
   return Array.from({ length: count }, () => {
     const registry = new Registry({ warmingMs: 0 });
-    for (const frame of frames) registry.heartbeat(JSON.parse(frame));
+    for (const heartbeat of heartbeats) registry.heartbeat(JSON.parse(heartbeat));
     const shared = new SharedReservations(registry);
     bucket.watchers.push((hive, revision, value) => shared.apply(hive, revision, value));
     shared.attach(bucket.store());

@@ -1,26 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type HeartbeatVerdict, readHeartbeat } from '../../lib/contract/validate.js';
-import { eventOf, frameOf, gpuOf, wire, workerOf } from '../harness/heartbeats.js';
+import { eventOf, gpuOf, heartbeatOf, wire, workerOf } from '../harness/heartbeats.js';
 
 const limits = { maxWorkers: 200 };
-const read = (frame: unknown) => readHeartbeat(frame, limits);
+const read = (heartbeat: unknown) => readHeartbeat(heartbeat, limits);
 
 function accepted(verdict: HeartbeatVerdict) {
   if (!verdict.ok) throw new Error(`refused: ${verdict.refusal.field} ${verdict.refusal.message}`);
   return verdict.heartbeat;
 }
 
-function refused(frame: unknown) {
-  const verdict = read(frame);
+function refused(heartbeat: unknown) {
+  const verdict = read(heartbeat);
   if (verdict.ok) throw new Error('accepted');
   return verdict.refusal;
 }
 
 describe('readHeartbeat', () => {
-  it('takes a whole frame as it is, without copying it', () => {
-    const frame = wire(frameOf('a', 1, { events: [eventOf(1)] }));
-    expect(accepted(read(frame))).toBe(frame);
+  it('takes a whole heartbeat as it is, without copying it', () => {
+    const heartbeat = wire(heartbeatOf('a', 1, { events: [eventOf(1)] }));
+    expect(accepted(read(heartbeat))).toBe(heartbeat);
   });
 
   it.each([
@@ -32,41 +32,41 @@ describe('readHeartbeat', () => {
     ['seq', { seq: 0 }],
     ['seq', { seq: 1e300 }],
     ['intervalMs', { intervalMs: '1000' }],
-    ['host.cpuCount', { host: { ...frameOf('a').host, cpuCount: null } }],
-    ['host.pressure.io', { host: { ...frameOf('a').host, pressure: { cpu: 1, memory: 1, io: 101 } } }],
+    ['host.cpuCount', { host: { ...heartbeatOf('a').host, cpuCount: null } }],
+    ['host.pressure.io', { host: { ...heartbeatOf('a').host, pressure: { cpu: 1, memory: 1, io: 101 } } }],
     ['workersComplete', { workersComplete: 'yes' }],
     ['workers', { workers: {} }],
     ['gpus', { gpus: null }],
     ['events', { events: 'x' }],
     ['faults', { faults: 1 }],
-    ['collection.durationMs', { collection: { ...frameOf('a').collection, durationMs: -1 } }],
+    ['collection.durationMs', { collection: { ...heartbeatOf('a').collection, durationMs: -1 } }],
   ])('names %s where it is wrong', (field, over) => {
-    const refusal = refused(wire({ ...frameOf('a'), ...frameOf('a', 1, over as never) }));
+    const refusal = refused(wire({ ...heartbeatOf('a'), ...heartbeatOf('a', 1, over as never) }));
     expect(refusal.field).toBe(field);
     expect(refusal.code).toBe('INVALID_HEARTBEAT');
     expect(refusal.message).toContain(field.split('.')[0]);
   });
 
   it('names a field that is missing', () => {
-    const { hive, ...rest } = frameOf('a');
+    const { hive, ...rest } = heartbeatOf('a');
     expect(refused(rest)).toMatchObject({ field: 'hive', message: 'hive is missing.' });
     const { version: _, ...partial } = hive;
     expect(refused({ ...rest, hive: partial }).field).toBe('hive.version');
   });
 
   it('refuses what is not an object, and another schema by name', () => {
-    for (const frame of [null, 1, 'x', [], true]) expect(refused(frame).code).toBe('INVALID_HEARTBEAT');
-    expect(refused({ ...frameOf('a'), schema: 2 }).code).toBe('UNSUPPORTED_SCHEMA');
+    for (const heartbeat of [null, 1, 'x', [], true]) expect(refused(heartbeat).code).toBe('INVALID_HEARTBEAT');
+    expect(refused({ ...heartbeatOf('a'), schema: 2 }).code).toBe('UNSUPPORTED_SCHEMA');
   });
 
   it('refuses more workers than the cap before it looks at them', () => {
     const workers = Array.from({ length: 201 }, (_, i) => workerOf(`llm/${i}`));
-    expect(refused(frameOf('a', 1, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS', field: 'workers' });
+    expect(refused(heartbeatOf('a', 1, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS', field: 'workers' });
   });
 
   it('leaves out one malformed worker among good ones and says which', () => {
     const workers = [workerOf('llm/0'), { ...workerOf('llm/1'), pid: -1 }, workerOf('llm/2')];
-    const heartbeat = accepted(read(wire(frameOf('a', 1, { workers }))));
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { workers }))));
     expect(heartbeat.workers.map((worker) => worker.id)).toEqual(['llm/0', 'llm/2']);
     expect(heartbeat.faults).toEqual([
       expect.objectContaining({ source: 'queen', code: 'MALFORMED_WORKER', field: 'workers.1.pid', workerId: 'llm/1' }),
@@ -75,16 +75,16 @@ describe('readHeartbeat', () => {
 
   it('calls a snapshot incomplete without a worker that could not be read, and whole without the second of two alike', () => {
     const complete = (...workers: unknown[]) =>
-      accepted(read(wire(frameOf('a', 1, { workers: workers as never })))).workersComplete;
+      accepted(read(wire(heartbeatOf('a', 1, { workers: workers as never })))).workersComplete;
     expect(complete(workerOf('llm/0'), { ...workerOf('llm/1'), cpuPercent: 'x' })).toBe(false);
     expect(complete(workerOf('llm/0'), 'not a worker')).toBe(false);
     expect(complete(workerOf('llm/0'), workerOf('llm/0'))).toBe(true);
-    expect(accepted(read(wire(frameOf('a', 1, { events: [{}] as never })))).workersComplete).toBe(true);
+    expect(accepted(read(wire(heartbeatOf('a', 1, { events: [{}] as never })))).workersComplete).toBe(true);
   });
 
   it('keeps the faults of GPUs where there are more than are kept', () => {
     const over = { events: Array.from({ length: 1500 }, () => ({})), gpus: [{ ...gpuOf('GPU-0'), index: 'x' }] };
-    const { faults } = accepted(read(wire(frameOf('a', 1, over as never))));
+    const { faults } = accepted(read(wire(heartbeatOf('a', 1, over as never))));
     expect(faults.length).toBe(1000);
     expect(faults.at(-1)).toMatchObject({ code: 'MALFORMED_GPU', gpuUuid: 'GPU-0' });
   });
@@ -99,22 +99,22 @@ describe('readHeartbeat', () => {
     ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), gpuOf('GPU-0')] }],
     ['events', 'MALFORMED_EVENT', { events: [eventOf(1, { detail: { big: 'x'.repeat(5000) } })] }],
   ])('leaves out a malformed entry of %s as %s', (list, code, over) => {
-    const heartbeat = accepted(read(wire(frameOf('a', 1, over as never))));
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, over as never))));
     const given = (over as unknown as Record<string, unknown[]>)[list] ?? [];
     const kept = heartbeat[list as 'workers'] as readonly unknown[];
     expect(heartbeat.faults.map((fault) => fault.code)).toEqual([code]);
     expect(kept.length).toBe(list === 'faults' ? 1 : given.length - 1);
   });
 
-  it('takes the frame of an older hive, whose GPUs lack what came later, whole', () => {
+  it('takes the heartbeat of an older hive, whose GPUs lack what came later, whole', () => {
     const { migMode, ...older } = gpuOf('GPU-0');
-    const frame = wire(frameOf('a', 1, { gpus: [older, gpuOf('GPU-1')], events: [eventOf(1)] }));
-    expect(accepted(read(frame))).toEqual(frame);
+    const heartbeat = wire(heartbeatOf('a', 1, { gpus: [older, gpuOf('GPU-1')], events: [eventOf(1)] }));
+    expect(accepted(read(heartbeat))).toEqual(heartbeat);
   });
 
   it('drops fields that a newer hive adds, at every level, and keeps the rest', () => {
-    const frame = wire(frameOf('a')) as Record<string, unknown>;
-    const added = { ...frame, colour: 'red', hive: { ...(frame.hive as object), mood: 'good' } } as Record<
+    const sent = wire(heartbeatOf('a')) as Record<string, unknown>;
+    const added = { ...sent, colour: 'red', hive: { ...(sent.hive as object), mood: 'good' } } as Record<
       string,
       unknown
     >;
@@ -127,15 +127,15 @@ describe('readHeartbeat', () => {
   });
 
   it('turns enum values it does not know into the one that promises least', () => {
-    const frame = wire(frameOf('a')) as Record<string, unknown>;
+    const sent = wire(heartbeatOf('a')) as Record<string, unknown>;
     const heartbeat = accepted(
       read({
-        ...frame,
-        hive: { ...(frame.hive as object), state: 'hibernating' },
+        ...sent,
+        hive: { ...(sent.hive as object), state: 'hibernating' },
         gpus: [{ ...gpuOf('GPU-0'), health: 'sleepy', memoryKind: 'holographic' }],
         workers: [{ ...workerOf('llm/0'), state: 'thinking', origin: 'cloned', memorySource: 'ebpf' }],
         events: [{ ...eventOf(1), kind: 'nvlinkDown' }],
-        collection: { ...(frame.collection as object), cgroupReader: 'ebpf', gpuReader: 'dcgm' },
+        collection: { ...(sent.collection as object), cgroupReader: 'ebpf', gpuReader: 'dcgm' },
       }),
     );
     expect(heartbeat.hive.state).toBe('draining');
@@ -147,7 +147,7 @@ describe('readHeartbeat', () => {
   });
 
   it('is not poisoned by __proto__, wherever it stands', () => {
-    const text = JSON.stringify(frameOf('a'))
+    const text = JSON.stringify(heartbeatOf('a'))
       .replace('"team":"search"', '"team":"search","__proto__":"x"')
       .replace('"schema":1', '"schema":1,"__proto__":{"polluted":true}');
     const heartbeat = accepted(read(JSON.parse(text)));
@@ -159,7 +159,7 @@ describe('readHeartbeat', () => {
   });
 
   it('takes every RFC 3339 time, and what only looks like one is named', () => {
-    const verdict = (sentAt: string) => read(wire(frameOf('a', 1, { sentAt }))).ok;
+    const verdict = (sentAt: string) => read(wire(heartbeatOf('a', 1, { sentAt }))).ok;
     const years = { min: new Date('0000-01-01T00:00:00Z'), max: new Date('9999-12-31T23:59:59Z'), noInvalidDate: true };
     fc.assert(fc.property(fc.date(years), (date) => verdict(date.toISOString())));
     for (const time of ['2024-02-29T00:00:00Z', '2026-12-31T23:59:60Z', '2026-01-02T03:04:05.123456789+05:30'])
@@ -170,20 +170,20 @@ describe('readHeartbeat', () => {
   });
 
   it('takes no number that is not finite', () => {
-    const text = JSON.stringify(frameOf('a')).replace('"cpuPercent":87.25', '"cpuPercent":1e999');
+    const text = JSON.stringify(heartbeatOf('a')).replace('"cpuPercent":87.25', '"cpuPercent":1e999');
     expect(accepted(read(JSON.parse(text))).faults[0]?.field).toBe('workers.0.cpuPercent');
   });
 
   it('bounds what it keeps: times, faults and their text', () => {
     const long = `2026-01-02T03:04:05Z[${Array.from({ length: 2000 }, () => 'Europe').join('/')}]`;
-    expect(refused(wire(frameOf('a', 1, { sentAt: long }))).field).toBe('sentAt');
+    expect(refused(wire(heartbeatOf('a', 1, { sentAt: long }))).field).toBe('sentAt');
     const fault = { source: 'x', code: 'y', message: 'z' };
-    const heartbeat = accepted(read(wire(frameOf('a', 1, { faults: Array.from({ length: 1500 }, () => fault) }))));
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { faults: Array.from({ length: 1500 }, () => fault) }))));
     expect(heartbeat.faults.length).toBe(1000);
   });
 
   it('never throws and never lets through what the contract does not name', () => {
-    const good = frameOf('a', 1, { events: [eventOf(1)], faults: [{ source: 'x', code: 'y', message: 'z' }] });
+    const good = heartbeatOf('a', 1, { events: [eventOf(1)], faults: [{ source: 'x', code: 'y', message: 'z' }] });
     const paths: string[][] = [];
     const walk = (value: unknown, path: string[]) => {
       if (path.length > 0) paths.push(path);
@@ -193,11 +193,11 @@ describe('readHeartbeat', () => {
     walk(good, []);
     fc.assert(
       fc.property(fc.constantFrom(...paths), fc.jsonValue(), (path, value) => {
-        const frame = wire(good) as Record<string, unknown>;
-        let at = frame;
+        const heartbeat = wire(good) as Record<string, unknown>;
+        let at = heartbeat;
         for (const key of path.slice(0, -1)) at = at[key] as Record<string, unknown>;
         at[path.at(-1) as string] = value;
-        const verdict = read(frame);
+        const verdict = read(heartbeat);
         if (!verdict.ok) return verdict.refusal.field === '' || verdict.refusal.field.split('.')[0] === path[0];
         // Whatever was accepted is accepted again unchanged: nothing odd is left in it.
         const again = read(verdict.heartbeat);

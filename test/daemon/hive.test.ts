@@ -10,31 +10,31 @@ import type { HiveOptions } from '../../lib/config/options.js';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { type HiveDeps, idOfHost, type RunningHive, startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
+import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-function machineOf(): FakeMachine {
-  const machine = new FakeMachine();
-  cleanups.push(() => machine.dispose());
-  return machine;
+function hostOf(): FakeHost {
+  const host = new FakeHost();
+  cleanups.push(() => host.dispose());
+  return host;
 }
 
-async function hiveOf(machine: FakeMachine, options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
+async function hiveOf(host: FakeHost, options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
   const hive = await startHive(
-    { id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime, ...options },
+    { id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir, ...options },
     {
       machine: {
-        place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
-        openReader: () => openReader('auto', { procRoot: machine.proc }),
+        place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
+        openReader: () => openReader('auto', { procRoot: host.procRoot }),
         openFiles: () => new PlainFiles(),
         clockTicks: 100,
       },
       gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
-      hostRoot: machine.host,
+      hostRoot: host.hostRoot,
       ...parts,
     },
   );
@@ -44,21 +44,21 @@ async function hiveOf(machine: FakeMachine, options: HiveOptions = {}, parts: Hi
 
 /** A queen that keeps what it is told. */
 async function queenOf(
-  answer: (beat: Heartbeat) => { status: number; body: unknown } | null = (beat) => ({
+  answer: (heartbeat: Heartbeat) => { status: number; body: unknown } | null = (heartbeat) => ({
     status: 200,
-    body: { accepted: true, queenId: 'q', ackEventSeq: beat.events.at(-1)?.seq ?? 0, intervalMs: 100 },
+    body: { accepted: true, queenId: 'q', ackEventSeq: heartbeat.events.at(-1)?.seq ?? 0, intervalMs: 100 },
   }),
 ) {
-  const beats: Heartbeat[] = [];
+  const heartbeats: Heartbeat[] = [];
   const server: Server = createServer(async (request: IncomingMessage, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const raw = Buffer.concat(chunks);
-    const beat = JSON.parse(
+    const heartbeat = JSON.parse(
       String(request.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw),
     ) as Heartbeat;
-    beats.push(beat);
-    const reply = answer(beat);
+    heartbeats.push(heartbeat);
+    const reply = answer(heartbeat);
     if (reply === null) return; // never answers
     response.writeHead(reply.status, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body));
   });
@@ -67,34 +67,35 @@ async function queenOf(
     server.closeAllConnections();
     server.close();
   });
-  return { beats, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  return { heartbeats, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-const worker = (machine: FakeMachine, name: string, pid: number) => {
-  machine.cgroup(`/hivepulse.slice/g/${name}`);
-  machine.process({ pid, argv: ['node', 'x.js'], cgroup: `/hivepulse.slice/g/${name}` });
+const worker = (host: FakeHost, name: string, pid: number) => {
+  host.cgroup(`/hivepulse.slice/g/${name}`);
+  host.process({ pid, argv: ['node', 'x.js'], cgroup: `/hivepulse.slice/g/${name}` });
 };
 
 describe('hive', () => {
-  it('beats hold the contract, rise in number, and turn from starting to ready', async () => {
-    const machine = machineOf();
-    worker(machine, 'a', 100);
+  it('heartbeats hold the contract, rise in number, and turn from starting to ready', async () => {
+    const host = hostOf();
+    worker(host, 'a', 100);
     const queen = await queenOf();
-    await hiveOf(machine, { queens: [queen.url], labels: { zone: 'x' } });
-    await waitFor(() => queen.beats.length >= 4 && queen.beats.at(-1)?.hive.state === 'ready');
-    for (const beat of queen.beats) expect([...Value.Errors(Heartbeat, beat)]).toEqual([]);
-    expect(queen.beats.map(({ seq }) => seq)).toEqual(queen.beats.map((_beat, i) => i + 1));
-    const last = queen.beats.at(-1) as Heartbeat;
+    await hiveOf(host, { queens: [queen.url], labels: { zone: 'x' } });
+    await waitFor(() => queen.heartbeats.length >= 4 && queen.heartbeats.at(-1)?.hive.state === 'ready');
+    for (const heartbeat of queen.heartbeats) expect([...Value.Errors(Heartbeat, heartbeat)]).toEqual([]);
+    expect(queen.heartbeats.map(({ seq }) => seq)).toEqual(queen.heartbeats.map((_, i) => i + 1));
+    const last = queen.heartbeats.at(-1) as Heartbeat;
     expect(last).toMatchObject({ hive: { id: 'h1', labels: { zone: 'x' } }, workersComplete: true });
     expect(last.workers.map(({ id }) => id)).toEqual(['g/a']);
     // A hive that has not seen its host whole never says that it has.
-    for (const beat of queen.beats) if (beat.hive.state === 'starting') expect(beat.workersComplete).toBe(false);
+    for (const heartbeat of queen.heartbeats)
+      if (heartbeat.hive.state === 'starting') expect(heartbeat.workersComplete).toBe(false);
   });
 
   it('one cgroup that cannot be listed does not keep the hive starting for ever, and it never says that it is whole', async () => {
-    const machine = machineOf();
-    worker(machine, 'a', 100);
-    machine.cgroup('/hivepulse.slice/sealed');
+    const host = hostOf();
+    worker(host, 'a', 100);
+    host.cgroup('/hivepulse.slice/sealed');
     class Sealed extends PlainFiles {
       override async list(paths: readonly string[]) {
         const found = await super.list(paths);
@@ -103,52 +104,54 @@ describe('hive', () => {
     }
     const queen = await queenOf();
     await hiveOf(
-      machine,
+      host,
       { queens: [queen.url] },
       {
         machine: {
-          place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
-          openReader: () => openReader('auto', { procRoot: machine.proc }),
+          place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
+          openReader: () => openReader('auto', { procRoot: host.procRoot }),
           openFiles: () => new Sealed(),
           clockTicks: 100,
         },
       },
     );
-    await waitFor(() => queen.beats.at(-1)?.hive.state === 'ready');
-    expect(queen.beats[0]?.hive.state).toBe('starting');
-    expect(queen.beats.map(({ workersComplete }) => workersComplete)).not.toContain(true);
-    expect(queen.beats.at(-1)?.workers.map(({ id }) => id)).toEqual(['g/a']);
+    await waitFor(() => queen.heartbeats.at(-1)?.hive.state === 'ready');
+    expect(queen.heartbeats[0]?.hive.state).toBe('starting');
+    expect(queen.heartbeats.map(({ workersComplete }) => workersComplete)).not.toContain(true);
+    expect(queen.heartbeats.at(-1)?.workers.map(({ id }) => id)).toEqual(['g/a']);
   });
 
   it('a worker that comes and goes leaves events, which are sent again until acknowledged', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     let acknowledge = false;
-    const queen = await queenOf((beat) =>
+    const queen = await queenOf((heartbeat) =>
       acknowledge
         ? {
             status: 200,
-            body: { accepted: true, queenId: 'q', ackEventSeq: beat.events.at(-1)?.seq ?? 0, intervalMs: 100 },
+            body: { accepted: true, queenId: 'q', ackEventSeq: heartbeat.events.at(-1)?.seq ?? 0, intervalMs: 100 },
           }
         : { status: 200, body: { accepted: true, queenId: 'q', ackEventSeq: 0, intervalMs: 100 } },
     );
-    await hiveOf(machine, { queens: [queen.url] });
-    await waitFor(() => queen.beats.at(-1)?.hive.state === 'ready');
-    worker(machine, 'b', 200);
-    await waitFor(() => queen.beats.at(-1)?.workers.length === 1, { timeoutMs: 15_000 });
-    machine.remove('/hivepulse.slice/g/b');
-    await waitFor(() => queen.beats.at(-1)?.events.some(({ kind }) => kind === 'workerExited'), { timeoutMs: 15_000 });
-    const count = queen.beats.length;
-    await waitFor(() => queen.beats.length >= count + 3);
-    expect(queen.beats.at(-1)?.events.some(({ kind }) => kind === 'workerExited')).toBe(true);
+    await hiveOf(host, { queens: [queen.url] });
+    await waitFor(() => queen.heartbeats.at(-1)?.hive.state === 'ready');
+    worker(host, 'b', 200);
+    await waitFor(() => queen.heartbeats.at(-1)?.workers.length === 1, { timeoutMs: 15_000 });
+    host.remove('/hivepulse.slice/g/b');
+    await waitFor(() => queen.heartbeats.at(-1)?.events.some(({ kind }) => kind === 'workerExited'), {
+      timeoutMs: 15_000,
+    });
+    const count = queen.heartbeats.length;
+    await waitFor(() => queen.heartbeats.length >= count + 3);
+    expect(queen.heartbeats.at(-1)?.events.some(({ kind }) => kind === 'workerExited')).toBe(true);
     acknowledge = true;
-    await waitFor(() => queen.beats.at(-1)?.events.length === 0);
+    await waitFor(() => queen.heartbeats.at(-1)?.events.length === 0);
   }, 60_000);
 
-  it('serves its snapshot, its health and its stream; the last beat says stopping; it ends within 2 s', async () => {
-    const machine = machineOf();
-    worker(machine, 'a', 100);
+  it('serves its snapshot, its health and its stream; the last heartbeat says stopping; it ends within 2 s', async () => {
+    const host = hostOf();
+    worker(host, 'a', 100);
     const queen = await queenOf();
-    const hive = await hiveOf(machine, { queens: [queen.url] });
+    const hive = await hiveOf(host, { queens: [queen.url] });
     const snapshot = await waitFor(async () => {
       const body = (await (await fetch(`${hive.url}/v1/snapshot`)).json()) as Heartbeat;
       return body.workers?.length === 1 && body;
@@ -164,28 +167,28 @@ describe('hive', () => {
     const startedMs = performance.now();
     await hive.close();
     expect(performance.now() - startedMs).toBeLessThan(2000);
-    expect(queen.beats.at(-1)?.hive.state).toBe('stopping');
+    expect(queen.heartbeats.at(-1)?.hive.state).toBe('stopping');
     for (;;) if ((await reader.read()).done) break; // the stream ended in order
     await hive.close(); // may be called twice
   });
 
   it('ends within 2 s though the queen never answers', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const queen = await queenOf(() => null);
-    const hive = await hiveOf(machine, { queens: [queen.url] });
-    await waitFor(() => queen.beats.length > 0);
+    const hive = await hiveOf(host, { queens: [queen.url] });
+    await waitFor(() => queen.heartbeats.length > 0);
     const startedMs = performance.now();
     await hive.close();
     expect(performance.now() - startedMs).toBeLessThan(2000);
   });
 
-  it('goes on sampling without its queen, and says why beats are not taken', async () => {
-    const machine = machineOf();
+  it('goes on sampling without its queen, and says why heartbeats are not taken', async () => {
+    const host = hostOf();
     const closed = createTcp();
     await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
-    const hive = await hiveOf(machine, { queens: [`http://127.0.0.1:${port}`] });
+    const hive = await hiveOf(host, { queens: [`http://127.0.0.1:${port}`] });
     const snapshot = await waitFor(() =>
       hive.snapshot()?.faults.some(({ source }) => source === 'queen') ? hive.snapshot() : null,
     );
@@ -194,28 +197,28 @@ describe('hive', () => {
   });
 
   it('a wedged /proc costs its values, and the tick goes on', async () => {
-    const machine = machineOf();
-    worker(machine, 'a', 100);
+    const host = hostOf();
+    worker(host, 'a', 100);
     const queen = await queenOf();
-    PlainFiles.wedged.add(`${machine.proc}/100/cmdline`);
-    PlainFiles.wedged.add(`${machine.proc}/meminfo`);
-    await hiveOf(machine, { queens: [queen.url] });
-    const beat = await waitFor(
+    PlainFiles.wedged.add(`${host.procRoot}/100/cmdline`);
+    PlainFiles.wedged.add(`${host.procRoot}/meminfo`);
+    await hiveOf(host, { queens: [queen.url] });
+    const heartbeat = await waitFor(
       () => {
-        const last = queen.beats.at(-1);
+        const last = queen.heartbeats.at(-1);
         return last?.workers.length === 1 && last.workers[0]?.cpuPercent !== null && last;
       },
       { timeoutMs: 18_000 },
     );
-    expect(beat.host.memoryTotalBytes).toBeNull();
-    expect(beat.workers[0]?.command).toBeNull();
-    const before = queen.beats.length;
-    await waitFor(() => queen.beats.length >= before + 5, { timeoutMs: 2500 });
+    expect(heartbeat.host.memoryTotalBytes).toBeNull();
+    expect(heartbeat.workers[0]?.command).toBeNull();
+    const before = queen.heartbeats.length;
+    await waitFor(() => queen.heartbeats.length >= before + 5, { timeoutMs: 2500 });
   }, 30_000);
 
   it('refuses another host’s name, another site’s page, and an open address without a token', async () => {
-    const machine = machineOf();
-    const hive = await hiveOf(machine);
+    const host = hostOf();
+    const hive = await hiveOf(host);
     const { port } = new URL(hive.url);
     const ask = (headers: Record<string, string>) =>
       unixRequest(`http://127.0.0.1:${port}/healthz`, { headers }).then(async ({ statusCode, body }) => {
@@ -225,12 +228,12 @@ describe('hive', () => {
     expect(await ask({})).toBe(200);
     expect(await ask({ host: 'evil.example' })).toBe(403);
     expect(await ask({ origin: 'http://evil.example' })).toBe(403);
-    await expect(hiveOf(machineOf(), { host: '0.0.0.0' })).rejects.toMatchObject({ code: 'INSECURE_BIND' });
+    await expect(hiveOf(hostOf(), { host: '0.0.0.0' })).rejects.toMatchObject({ code: 'INSECURE_BIND' });
   });
 
   it('a port that is taken is one clear error, and nothing stays open', async () => {
-    const first = await hiveOf(machineOf());
-    await expect(hiveOf(machineOf(), { port: Number(new URL(first.url).port) })).rejects.toMatchObject({
+    const first = await hiveOf(hostOf());
+    await expect(hiveOf(hostOf(), { port: Number(new URL(first.url).port) })).rejects.toMatchObject({
       code: 'ADDRESS_IN_USE',
     });
   });
@@ -239,14 +242,14 @@ describe('hive', () => {
     [{ id: 'a/b' }, 'id'],
     [{ queens: ['queen:7833'] }, 'queens'],
   ])('%j is refused by name', async (options, subject) => {
-    await expect(hiveOf(machineOf(), options)).rejects.toMatchObject({ code: 'INVALID_OPTION', subject });
+    await expect(hiveOf(hostOf(), options)).rejects.toMatchObject({ code: 'INVALID_OPTION', subject });
   });
 
   it('the control socket is its owner’s alone, and lets the driver go', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const released: number[] = [];
     const gpu = { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) };
-    const hive = await hiveOf(machine, {}, { gpu });
+    const hive = await hiveOf(host, {}, { gpu });
     const path = hive.control as string;
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     const agent = new Agent({ connect: { socketPath: path } });

@@ -9,7 +9,7 @@ import { HivepulseClient } from '../../lib/client/client.js';
 import type { QueenOptions } from '../../lib/config/options.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { tokens } from '../api/build-server.js';
-import { frameOf } from '../harness/heartbeats.js';
+import { heartbeatOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 
@@ -33,8 +33,10 @@ afterEach(async () => {
   for (const path of directories.splice(0)) rmSync(path, { recursive: true });
 });
 
-const beat = async (queen: Queen, id: string, seq = 1, token?: string) =>
-  new HivepulseClient({ url: queen.url, ...(token === undefined ? {} : { token }) }).sendHeartbeat(frameOf(id, seq));
+const sendHeartbeat = async (queen: Queen, id: string, seq = 1, token?: string) =>
+  new HivepulseClient({ url: queen.url, ...(token === undefined ? {} : { token }) }).sendHeartbeat(
+    heartbeatOf(id, seq),
+  );
 
 describe('startQueen', () => {
   it('serves on loopback at a port of the kernel’s choice, and may be closed twice', async () => {
@@ -88,7 +90,7 @@ describe('startQueen', () => {
     queens.push(queen);
     const reader = new StreamReader(`${queen.url}/v1/events`);
     await reader.next(({ event }) => event === 'snapshot');
-    await new HivepulseClient(queen.url).sendHeartbeat(frameOf('a', 1, { intervalMs: 100 }));
+    await new HivepulseClient(queen.url).sendHeartbeat(heartbeatOf('a', 1, { intervalMs: 100 }));
     const removed = await reader.next(({ data }) => (data as { kind?: string }).kind === 'hiveRemoved');
     expect(removed.event).toBe('queenEvent');
     expect(queen.registry.hive('a')).toBeNull();
@@ -131,15 +133,15 @@ describe('tokens file', () => {
 describe('a restart', () => {
   it('queen_restart_recovers: its hives are back with their next heartbeat, and it says warming until then', async () => {
     const first = await start();
-    await beat(first, 'a');
-    await beat(first, 'b');
+    await sendHeartbeat(first, 'a');
+    await sendHeartbeat(first, 'b');
     const { port } = first;
     await first.close();
     const second = await start({ port });
     const client = new HivepulseClient(second.url);
     expect(await client.hives()).toEqual({ items: [], nextCursor: null, warming: true });
-    await beat(second, 'a', 2);
-    await beat(second, 'b', 2);
+    await sendHeartbeat(second, 'a', 2);
+    await sendHeartbeat(second, 'b', 2);
     expect((await client.hives()).items.map((hive) => hive.id)).toEqual(['a', 'b']);
     expect((await client.workers()).items.length).toBe(2);
   });
@@ -147,7 +149,7 @@ describe('a restart', () => {
   it('keeps reservations where it has a state directory', async () => {
     const state = directory();
     const first = await start({ state });
-    await beat(first, 'a');
+    await sendHeartbeat(first, 'a');
     const { reservation } = await new HivepulseClient(first.url).place({ vramBytes: 2 ** 30, reserveSeconds: 600 });
     // Not closed in order: what was answered is on the disk already.
     const kept = JSON.parse(readFileSync(join(state, 'reservations.json'), 'utf8'));
@@ -156,7 +158,7 @@ describe('a restart', () => {
     const second = await start({ state });
     const client = new HivepulseClient(second.url);
     expect((await client.reservations()).items.map((each) => each.id)).toEqual([reservation?.id]);
-    await beat(second, 'a');
+    await sendHeartbeat(second, 'a');
     const [gpu] = (await client.gpus()).items;
     expect(gpu?.freeBytes).toBe(15 * 2 ** 30);
     await client.release(reservation?.id ?? '');
@@ -230,7 +232,7 @@ describe('behind a proxy with a path prefix', () => {
     try {
       const address = proxy.address();
       const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/gpu/`;
-      await beat(queen, 'a');
+      await sendHeartbeat(queen, 'a');
       const client = new HivepulseClient(url);
       expect((await client.hive('a')).id).toBe('a');
       for await (const message of client.events()) if (message.type === 'snapshot') break;

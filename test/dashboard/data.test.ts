@@ -11,12 +11,12 @@ import { offsetsOf, rowAt } from '../../lib/dashboard/parts/virtual.js';
 import { gpuStyle, livenessStyles, workerStyle } from '../../lib/present/status.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 
-const beat = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
-  hive.frame();
-  const frame = hive.frame();
+const sampleViews = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
+  hive.nextHeartbeat();
+  const heartbeat = hive.nextHeartbeat();
   const provenance = { hive: id, liveness: 'online' as Liveness, ageMs: 0 };
-  const view: HiveView = { ...frame, ...frame.hive, ...provenance, workerCount: frame.workers.length };
-  const workers: WorkerView[] = frame.workers.map((worker) => ({
+  const view: HiveView = { ...heartbeat, ...heartbeat.hive, ...provenance, workerCount: heartbeat.workers.length };
+  const workers: WorkerView[] = heartbeat.workers.map((worker) => ({
     ...worker,
     ...provenance,
     key: `${id}/${worker.id}`,
@@ -28,7 +28,7 @@ const hints = { online: '', late: 'slow', offline: livenessStyles.offline.hint }
 
 describe('the page, without a browser', () => {
   it('what an offline hive said last counts as offline, and its memory in no sum', () => {
-    const [a, b] = [beat('a'), beat('b')];
+    const [a, b] = [sampleViews('a'), sampleViews('b')];
     const counts = countRows(
       [
         { view: a.view, liveness: 'late' },
@@ -44,7 +44,7 @@ describe('the page, without a browser', () => {
   });
 
   it('what is not known is sorted last in either direction', () => {
-    const { workers } = beat('a');
+    const { workers } = sampleViews('a');
     const some = workers.map((worker, index) => ({ ...worker, cpuPercent: index % 2 ? null : index }));
     for (const [direction, known] of [
       ['asc', [0, 2, 4]],
@@ -69,7 +69,7 @@ describe('the page, without a browser', () => {
   });
 
   it('names are in the order people count in, and a sort that is not known is by name', () => {
-    const { workers } = beat('a');
+    const { workers } = sampleViews('a');
     const [worker] = workers as [WorkerView];
     const named = ['a/w/10', 'a/w/9', 'a/w/1'].map((key) => ({ ...worker, key }));
     for (const sort of ['worker', 'nonsense', 'constructor']) {
@@ -78,7 +78,7 @@ describe('the page, without a browser', () => {
   });
 
   it('every word of a filter must be found, in any field, and a change of label is seen', () => {
-    const { workers } = beat('a');
+    const { workers } = sampleViews('a');
     const [worker] = workers as [WorkerView];
     const find = (text: string, row: WorkerView) => workerMatcher({ text, state: '', model: '', hive: '' })(row);
     expect(find('', worker)).toBe(true);
@@ -90,15 +90,15 @@ describe('the page, without a browser', () => {
   });
 
   it('what needs attention: the worst first; of an offline host only that it is offline', () => {
-    const { hive } = beat('b');
+    const { hive } = sampleViews('b');
     hive.stallGpu(0);
     hive.loseGpu(1);
-    const { view } = beat('b', hive);
+    const { view } = sampleViews('b', hive);
     const all = attentionOf(
       [
         { view, liveness: 'online' },
         { view: { ...view, id: 'gone' }, liveness: 'offline' },
-        { view: { ...beat('slow').view }, liveness: 'late' },
+        { view: { ...sampleViews('slow').view }, liveness: 'late' },
       ],
       hints,
     );
@@ -109,7 +109,7 @@ describe('the page, without a browser', () => {
       ['slow is late', 'warning'],
     ]);
     expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
-    const well = beat('b').view;
+    const well = sampleViews('b').view;
     const fine = { view: well, liveness: 'online' as const };
     const order = sortHives([
       { ...fine, view: { ...well, id: 'n10' } },
@@ -127,13 +127,13 @@ describe('the page, without a browser', () => {
     ['noPermission', 'warning', 'group video'],
     ['ofANewerVersion', 'unknown', ''],
   ])('a GPU whose health is %s needs attention though no fault names it', (health, tone, mend) => {
-    const { view } = beat('b');
+    const { view } = sampleViews('b');
     const gpus = view.gpus.map((gpu, index) => (index === 1 ? { ...gpu, health: health as typeof gpu.health } : gpu));
     const sick = { view: { ...view, gpus, faults: [] }, liveness: 'online' as const };
     const all = attentionOf([sick], hints);
     expect(all).toMatchObject([{ title: 'b GPU 1', tone, show: `gpu:b/${gpus[1]?.uuid}` }]);
     expect(all[0]?.text).toContain(mend);
-    expect(sortHives([{ ...sick, view: { ...beat('a').view } }, sick]).map((entry) => entry.view.id)).toEqual([
+    expect(sortHives([{ ...sick, view: { ...sampleViews('a').view } }, sick]).map((entry) => entry.view.id)).toEqual([
       'b',
       'a',
     ]);
@@ -151,7 +151,7 @@ describe('the page, without a browser', () => {
   });
 
   it('a driver that stalls is said once, by the reader, and as not known', () => {
-    const { view } = beat('b');
+    const { view } = sampleViews('b');
     const gpus = view.gpus.map((gpu) => ({ ...gpu, health: 'stalled' as const }));
     const faults = [{ source: 'gpu', code: 'NVML_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
     const of = (liveness: Liveness, rest: Partial<HiveView>) =>
@@ -183,7 +183,7 @@ describe('the page, without a browser', () => {
     const live = new LiveSamples();
     const values = (cpuPercent: number | null) => ({ cpuPercent });
     expect(live.take(1000, values(4))).toBe(true);
-    // Drawn again without a beat, and a snapshot that tells of the same beat.
+    // Drawn again without a heartbeat, and a snapshot that tells of the same heartbeat.
     expect([live.take(1000, values(4)), live.take(1003, values(4))]).toEqual([false, false]);
     live.take(2000, values(null));
     live.take(3000, values(5));
@@ -203,7 +203,7 @@ describe('the page, without a browser', () => {
   });
 
   it('workers of an offline hive are found and sorted as offline, whatever they were last', () => {
-    const { workers } = beat('a');
+    const { workers } = sampleViews('a');
     const [worker] = workers as [WorkerView];
     const found = (state: string, row: WorkerView) => workerMatcher({ text: '', state, model: '', hive: '' })(row);
     const silent = { ...worker, state: 'idle' as const, liveness: 'offline' as const };

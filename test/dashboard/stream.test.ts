@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { FleetEvent, HiveView, StreamSnapshot, WorkerView } from '../../lib/contract/api.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frameOf, workerOf } from '../harness/heartbeats.js';
+import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 
 /** As the browser's: the page listens, the test speaks. */
 class FakeEventSource extends EventTarget {
@@ -46,7 +46,7 @@ describe('the stream of the page, without a browser', () => {
 
   const snapshotOf = (lastEventId: string, ids: readonly string[]): StreamSnapshot => {
     const registry = new Registry({ clock: () => 0 });
-    const said = frameOf('a', 1, { workers: ids.map((id) => workerOf(id)) });
+    const said = heartbeatOf('a', 1, { workers: ids.map((id) => workerOf(id)) });
     if (ids.length > 0) registry.heartbeat(said);
     return { ...registry.snapshot(), lastEventId };
   };

@@ -14,7 +14,7 @@ interface Post {
   readonly seq: number;
 }
 
-/** What a hive takes for its queen; keeps when each beat came. */
+/** What a hive takes for its queen; keeps when each heartbeat came. */
 async function countingQueen(harness: Harness): Promise<{ url: string; posts: readonly Post[] }> {
   const posts: Post[] = [];
   const server = createServer((request, response) => {
@@ -48,8 +48,8 @@ describe('a hive as a process', () => {
     const queen = await countingQueen(harness());
     const own = ['--runtime-dir', harness().directory()];
     await harness().hive([queen.url], { args: ['--gpu', 'none', '--no-auto', ...own] });
-    const settled = await waitFor(() => queen.posts[2], { timeoutMs: 30_000, what: 'the first beats' });
-    // Between two beats, so that neither end of the window falls on one.
+    const settled = await waitFor(() => queen.posts[2], { timeoutMs: 30_000, what: 'the first heartbeats' });
+    // Between two heartbeats, so that neither end of the window falls on one.
     const from = settled.at + 300;
     const until = from + 3500;
     await waitFor(() => performance.now() > until, { what: 'the end of the window' });

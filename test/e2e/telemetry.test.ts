@@ -33,7 +33,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
       await stream.next((message) => message.event === 'heartbeat');
       host.worker('llm', '8080', busy, ['--model', 'tiny', '--label', 'tier=gold']);
 
-      // From the start of its process to the beat that the queen took and told of, whole: a cgroup may be seen an instant before
+      // From the start of its process to the heartbeat that the queen took and told of, whole: a cgroup may be seen an instant before
       // its record. Rows in the stream are those of the registry.
       const named = (message: StreamMessage) =>
         message.event === 'heartbeat' &&
@@ -174,7 +174,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     expect(await workersOf(queen, '?model=m&state=idle')).toHaveLength(3);
   });
 
-  test('shutdown: the last beat says stopping, streams end, and both end with 0', async () => {
+  test('shutdown: the last heartbeat says stopping, streams end, and both end with 0', async () => {
     const host = await createHost(harness());
     const up = await harness().up({ args: [...host.watchArgs, '--id', 'alpha'] });
     const stream = harness().stream(`${up.url}/v1/events`);

@@ -153,7 +153,7 @@ export const fakeLibrary = (generation: Generation = 550): string =>
 export const fakeNvidiaSmi = join(built, 'nvidia-smi');
 
 /** A machine with fake GPUs. `become` changes it under whoever looks at it. */
-export class FakeMachine implements Disposable {
+export class FakeGpuHost implements Disposable {
   readonly directory: string;
   readonly file: string;
   readonly #temporary = temporaryDirectory('fake-gpu');

@@ -6,14 +6,14 @@ import type { Assembled } from '../../lib/gpu/assemble.js';
 import { Registry } from '../../lib/queen/registry.js';
 import {
   type FakeGpu,
-  FakeMachine,
+  FakeGpuHost,
   fakeLibrary,
   fakeLibraryDirectory,
   h100,
   h100With,
   type Scenario,
 } from '../fakes/scenario.js';
-import { frame } from '../queen/heartbeats.js';
+import { bareHeartbeat } from '../queen/heartbeats.js';
 import { catalogue, consumer, elsewhere, gb10, hazards, migGpu } from './gpu-scenarios.js';
 import { nvidiaSmiOnce, nvmlMessage, nvmlOnce } from './read-once.js';
 import { reading, sourceOf, working } from './sources.js';
@@ -217,20 +217,20 @@ const expected: Record<keyof typeof hazards, Check> = {
 
 describe('known faults', () => {
   it.each(Object.entries(expected))('known faults: %s, by NVML', async (name, check) => {
-    using machine = new FakeMachine(hazards[name as keyof typeof hazards] as Scenario);
-    check(await nvmlOnce(machine), 'nvml');
+    using host = new FakeGpuHost(hazards[name as keyof typeof hazards] as Scenario);
+    check(await nvmlOnce(host), 'nvml');
   });
 
   it.each(Object.entries(expected))('known faults: %s, by nvidia-smi', async (name, check) => {
-    using machine = new FakeMachine(hazards[name as keyof typeof hazards] as Scenario);
-    const seen = await nvidiaSmiOnce(machine);
+    using host = new FakeGpuHost(hazards[name as keyof typeof hazards] as Scenario);
+    const seen = await nvidiaSmiOnce(host);
     if (!('devices' in seen)) throw new Error(seen.message);
     check(seen, 'nvidiaSmi');
   });
 
   it('known faults: every row of the catalogue is a machine above, or a test that exists', () => {
-    const machines = Object.keys(hazards).flatMap((name) => /^\d+/.exec(name)?.[0] ?? []);
-    const rows = new Set([...machines, ...Object.keys(elsewhere)].map(Number));
+    const hosts = Object.keys(hazards).flatMap((name) => /^\d+/.exec(name)?.[0] ?? []);
+    const rows = new Set([...hosts, ...Object.keys(elsewhere)].map(Number));
     expect([...rows].sort((a, b) => a - b)).toEqual([...catalogue]);
     for (const [row, [file, title]] of Object.entries(elsewhere)) {
       const tests = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
@@ -241,13 +241,13 @@ describe('known faults', () => {
   });
 
   it('known faults: 30 power is a column asked for by name; nothing is read from XML', async () => {
-    using machine = new FakeMachine({ generation: 590, driver: '570.86.15', gpus: [h100(0)] });
+    using host = new FakeGpuHost({ generation: 590, driver: '570.86.15', gpus: [h100(0)] });
     const runs: string[] = [];
     const spy = ((command: string, args: readonly string[], options: object) => {
       runs.push(args.slice(3).join(' '));
       return spawn(command, args, options);
     }) as typeof spawn;
-    using source = sourceOf(machine, { gpu: 'nvidia-smi', spawn: spy });
+    using source = sourceOf(host, { gpu: 'nvidia-smi', spawn: spy });
     const { devices } = await reading(source, working('nvidiaSmi'));
     expect(devices[0]!.powerWatts).toBe(71.35);
     expect(runs.length).toBeGreaterThan(1);
@@ -257,11 +257,11 @@ describe('known faults', () => {
   });
 
   it('known faults: 34 the name without a number, which is for linking, is not tried', async () => {
-    using machine = new FakeMachine({ gpus: [h100(0)] });
-    const directory = join(machine.directory, 'lib');
+    using host = new FakeGpuHost({ gpus: [h100(0)] });
+    const directory = join(host.directory, 'lib');
     mkdirSync(directory);
     const numbered = join(directory, 'libnvidia-ml.so.1');
-    const message = () => nvmlMessage({ env: { ...machine.env, LD_LIBRARY_PATH: directory } });
+    const message = () => nvmlMessage({ env: { ...host.env, LD_LIBRARY_PATH: directory } });
     writeFileSync(join(directory, 'libnvidia-ml.so'), 'no library');
     copyFileSync(fakeLibrary(), numbered);
     expect(await message()).toMatchObject({ type: 'report', library: numbered });
@@ -277,10 +277,10 @@ describe('known faults', () => {
     'known faults: 35 GPUs that change their order keep their values, by %s',
     async (gpu) => {
       const gpus = [h100With(0, [{ pid: 42, bytes: 500 * MiB, utilization: 7 }]), h100(1, { temperature: 77 })];
-      using machine = new FakeMachine({ gpus });
-      using source = sourceOf(machine, { gpu });
+      using host = new FakeGpuHost({ gpus });
+      using source = sourceOf(host, { gpu });
       const before = await reading(source, ({ devices }) => devices.length === 2);
-      machine.become({ gpus: [...gpus].reverse() });
+      host.become({ gpus: [...gpus].reverse() });
       const after = await reading(source, ({ devices }) => devices[0]?.uuid === gpus[1]!.uuid);
       const byUuid = ({ devices }: typeof before) =>
         new Map(devices.map(({ uuid, temperatureCelsius, health }) => [uuid, { temperatureCelsius, health }]));
@@ -295,8 +295,8 @@ describe('known faults', () => {
     'known faults: 24 nothing is placed on a GPU in MIG mode as a whole, by %s',
     async (reader) => {
       const place = async (gpus: readonly FakeGpu[]) => {
-        using machine = new FakeMachine({ gpus });
-        using source = sourceOf(machine, { gpu: reader });
+        using host = new FakeGpuHost({ gpus });
+        using source = sourceOf(host, { gpu: reader });
         const { devices } = await reading(source, ({ status }) => status === 'working');
         const queen = new Registry({ queenId: 'q' });
         const samples = devices.map(({ processesKnown: _, ...device }) => ({
@@ -304,7 +304,7 @@ describe('known faults', () => {
           processCount: 0,
           unattributedBytes: 0,
         }));
-        queen.heartbeat(frame('a', 1, { gpus: samples }));
+        queen.heartbeat(bareHeartbeat('a', 1, { gpus: samples }));
         return queen.place({ vramBytes: 30 * 1024 * MiB });
       };
       const whole = await place([migGpu]);
@@ -322,17 +322,17 @@ describe('known faults', () => {
   );
 
   it('known faults: 08 the memory of the host is never told as that of a GPU', async () => {
-    using machine = new FakeMachine({ generation: 590, gpus: [{ ...gb10, processes: [] }] });
+    using host = new FakeGpuHost({ generation: 590, gpus: [{ ...gb10, processes: [] }] });
     // Nothing holds a context: nothing is used, whatever the host has in use.
-    expect((await nvmlOnce(machine)).devices[0]).toMatchObject({ memoryTotalBytes: null, memoryUsedBytes: 0 });
+    expect((await nvmlOnce(host)).devices[0]).toMatchObject({ memoryTotalBytes: null, memoryUsedBytes: 0 });
   });
 
   it('known faults: 26 access lost within a container: unknown errors everywhere, then re-initialized', async () => {
-    using machine = new FakeMachine({ gpus: [migGpu] });
-    using source = sourceOf(machine, { gpu: 'nvml' });
+    using host = new FakeGpuHost({ gpus: [migGpu] });
+    using source = sourceOf(host, { gpu: 'nvml' });
     await reading(source, working('nvml'));
     const everywhere = { codes: [999] };
-    machine.become({
+    host.become({
       gpus: [migGpu],
       calls: { nvmlDeviceGetMemoryInfo: everywhere, nvmlDeviceGetMemoryInfo_v2: everywhere, nvmlInit_v2: everywhere },
     });
@@ -345,13 +345,13 @@ describe('known faults', () => {
     expect(lost.faults).toEqual([
       expect.objectContaining({ code: 'UNKNOWN_ERROR', message: expect.stringMatching(/container/) }),
     ]);
-    machine.become({ gpus: [migGpu] });
+    host.become({ gpus: [migGpu] });
     await reading(source, working('nvml'));
   });
 
   it('known faults: 29 a slow nvidia-smi ages, and is not cut off', async () => {
-    using machine = new FakeMachine({ gpus: [gb10], smi: { delayMs: 150 } });
-    using source = sourceOf(machine, { gpu: 'nvidia-smi' });
+    using host = new FakeGpuHost({ gpus: [gb10], smi: { delayMs: 150 } });
+    using source = sourceOf(host, { gpu: 'nvidia-smi' });
     await reading(source, working('nvidiaSmi'));
     // Three runs of 150 ms make a pass; the next begins after as long a pause.
     const aged = await reading(source, ({ ageMs }) => ageMs !== null && ageMs > 400);
@@ -364,8 +364,8 @@ describe('known faults', () => {
     [18, 'failed', 'VERSION_MISMATCH'],
     [255, 'failed', 'UNKNOWN_ERROR'],
   ] as const)('known faults: nvidia-smi that ends %i', async (exit, kind, code) => {
-    using machine = new FakeMachine({ gpus: [gb10], smi: { exit } });
-    expect(await nvidiaSmiOnce(machine)).toMatchObject({ kind, code });
+    using host = new FakeGpuHost({ gpus: [gb10], smi: { exit } });
+    expect(await nvidiaSmiOnce(host)).toMatchObject({ kind, code });
   });
 
   it.each([
@@ -373,29 +373,29 @@ describe('known faults', () => {
     [18, 'VERSION_MISMATCH'],
     [255, 'UNKNOWN_ERROR'],
   ] as const)('known faults: nvidia-smi whose list of processes alone ends %i', async (appsExit, code) => {
-    using machine = new FakeMachine({ gpus: [consumer(0)], smi: { appsExit } });
-    const seen = (await nvidiaSmiOnce(machine)) as Assembled;
+    using host = new FakeGpuHost({ gpus: [consumer(0)], smi: { appsExit } });
+    const seen = (await nvidiaSmiOnce(host)) as Assembled;
     expect(only(seen)).toMatchObject({ health: 'ok', memoryTotalBytes: 24564 * MiB, processesKnown: false });
     expect(codes(seen)).toEqual([[code, 'processCount']]);
   });
 
   it('known faults: nvidia-smi ends 14 and warns, with all its data there', async () => {
     const warning = 'WARNING: infoROM is corrupted at gpu 0000:1B:00.0';
-    using machine = new FakeMachine({
+    using host = new FakeGpuHost({
       gpus: [migGpu, { ...migGpu, uuid: 'GPU-2', bus: '00000000:43:00.0' }],
       smi: { exit: 14, warning },
     });
-    const seen = (await nvidiaSmiOnce(machine)) as Assembled;
+    const seen = (await nvidiaSmiOnce(host)) as Assembled;
     expect(seen.devices.map(({ health }) => health)).toEqual(['degraded', 'ok']);
     expect(codes(seen)).toEqual([['CORRUPTED_INFOROM', undefined]]);
   });
 
   it('known faults: an Xid is told once, and stays with its GPU', async () => {
     const gpu = { ...migGpu, mig: null };
-    using machine = new FakeMachine({ gpus: [gpu] });
-    using source = sourceOf(machine, { gpu: 'nvml' });
+    using host = new FakeGpuHost({ gpus: [gpu] });
+    using source = sourceOf(host, { gpu: 'nvml' });
     await reading(source, working('nvml'));
-    machine.become({ gpus: [gpu], xids: [{ gpu: 0, xid: 79 }] });
+    host.become({ gpus: [gpu], xids: [{ gpu: 0, xid: 79 }] });
     const seen = await reading(source, ({ devices }) => devices[0]?.lastXid === 79);
     expect(seen.status).toBe('working');
     expect(source.takeEvents()).toEqual([

@@ -66,7 +66,7 @@ export const gb10: FakeGpu = consumer(0, {
   ],
 });
 
-const both = (code: number) => ({ nvmlDeviceGetMemoryInfo: code, nvmlDeviceGetMemoryInfo_v2: code });
+const readers = (code: number) => ({ nvmlDeviceGetMemoryInfo: code, nvmlDeviceGetMemoryInfo_v2: code });
 
 /** What every list of processes answers instead. */
 export const listCodes = (code: number): Readonly<Record<string, number>> => ({
@@ -166,7 +166,7 @@ export const hazards = {
     gpus: [h100(0), h100(1), h100(2, { codes: { nvmlDeviceGetHandleByIndex_v2: 999 } }), h100(3)],
   },
   '14b one lost in the middle of its answers': {
-    gpus: [h100(0), h100With(1, [{ pid: 5, bytes: 10 * MiB }], { codes: both(15) }), h100(2)],
+    gpus: [h100(0), h100With(1, [{ pid: 5, bytes: 10 * MiB }], { codes: readers(15) }), h100(2)],
   },
   '15 a fan that errs and a recovery action': {
     generation: 590,
@@ -251,7 +251,7 @@ export const hazards = {
     ],
   },
   'rows waiting to be remapped': { gpus: [h100(0, { remap: { pending: true, failed: false }, ecc: 2 })] },
-  'a GPU that must be reset': { gpus: [h100(0, { codes: both(16) }), h100(1)] },
+  'a GPU that must be reset': { gpus: [h100(0, { codes: readers(16) }), h100(1)] },
   'no permission for one device': { gpus: [h100(0), h100(1, { codes: { nvmlDeviceGetHandleByIndex_v2: 4 } })] },
 } satisfies Record<string, Scenario>;
 

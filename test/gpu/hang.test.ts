@@ -8,7 +8,7 @@ import { GpuIdentities } from '../../lib/gpu/assemble.js';
 import { findHelper } from '../../lib/gpu/helper.js';
 import { NvidiaSmi } from '../../lib/gpu/nvidia-smi.js';
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
-import { FakeMachine, fakeLibrary, fakeNvidiaSmi, fourH100 } from '../fakes/scenario.js';
+import { FakeGpuHost, fakeLibrary, fakeNvidiaSmi, fourH100 } from '../fakes/scenario.js';
 import { waitFor } from '../harness/wait.js';
 import { reading, sourceOf, working } from './sources.js';
 
@@ -36,11 +36,11 @@ function evenness(source: GpuSource) {
 }
 
 /** Processes whose executable is `path` and that see this machine. */
-function running(path: string, machine: FakeMachine): string[] {
+function running(path: string, host: FakeGpuHost): string[] {
   return readdirSync('/proc').filter((pid) => {
     try {
       if (readlinkSync(`/proc/${pid}/exe`) !== path) return false;
-      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(machine.file);
+      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(host.file);
     } catch {
       return false;
     }
@@ -53,15 +53,15 @@ const hung = (call: string) => ({ ...fourH100(), calls: { [call]: { hang: true }
 
 describe('nvidia_smi_timeout', () => {
   it('nvidia_smi_timeout: the tick goes on evenly, values are null with a fault, the child is gone', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, {
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, {
       gpu: 'nvidia-smi',
       times: { nvidiaSmiTimeoutMs: 700, nvidiaSmiFirstTimeoutMs: 5000 },
     });
     await reading(source, working('nvidiaSmi'));
-    machine.become({ ...fourH100(), smi: { delayMs: 60_000 } });
+    host.become({ ...fourH100(), smi: { delayMs: 60_000 } });
     const even = evenness(source);
-    await waitFor(() => running(fakeNvidiaSmi, machine).length > 0);
+    await waitFor(() => running(fakeNvidiaSmi, host).length > 0);
     const found = await reading(source, ({ status }) => status === 'stalled');
     const { control, tick } = even.stop();
     expect(tick).toBeLessThan(control + 50);
@@ -70,11 +70,11 @@ describe('nvidia_smi_timeout', () => {
     expect(found.processes).toEqual([]);
     expect(found.faults).toEqual([expect.objectContaining({ code: 'NVIDIA_SMI_TIMEOUT', field: 'gpus' })]);
     // Killed with its whole group. The next run may have begun; it is never more than one.
-    expect(running(fakeNvidiaSmi, machine).length).toBeLessThanOrEqual(1);
+    expect(running(fakeNvidiaSmi, host).length).toBeLessThanOrEqual(1);
     source.close();
-    await waitFor(() => running(fakeNvidiaSmi, machine).length === 0);
-    machine.become(fourH100());
-    using again = sourceOf(machine, { gpu: 'nvidia-smi' });
+    await waitFor(() => running(fakeNvidiaSmi, host).length === 0);
+    host.become(fourH100());
+    using again = sourceOf(host, { gpu: 'nvidia-smi' });
     await reading(again, working('nvidiaSmi'));
   });
 
@@ -124,16 +124,16 @@ describe('nvml_hang', () => {
   });
 
   it('nvml_hang: as a process: stalled within 3 s, all else goes on, and a new reader takes over', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, {
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, {
       intervalMs: 1000,
       times: { stalledMs: 2000, tickMs: 250, killAfterMs: 2500 },
     });
     await reading(source, working('nvml'));
-    const before = running(findHelper()!, machine);
+    const before = running(findHelper()!, host);
     const even = evenness(source);
     const start = performance.now();
-    machine.become(hung('nvmlDeviceGetUtilizationRates'));
+    host.become(hung('nvmlDeviceGetUtilizationRates'));
     const found = await reading(source, ({ status }) => status === 'stalled');
     const took = performance.now() - start;
     const { control, tick } = even.stop();
@@ -144,59 +144,59 @@ describe('nvml_hang', () => {
     expect(new Set(values(found))).toEqual(new Set([null]));
     expect(found.faults).toEqual([expect.objectContaining({ code: 'NVML_STALLED', field: 'gpus' })]);
     expect(found.ageMs).toBeGreaterThan(1500);
-    machine.become({ ...fourH100(), calls: {} });
+    host.become({ ...fourH100(), calls: {} });
     await reading(source, working('nvml'));
     expect(source.takeEvents()).toEqual([]); // a silent driver has lost nothing
     source.close();
-    await waitFor(() => running(findHelper()!, machine).length === 0);
+    await waitFor(() => running(findHelper()!, host).length === 0);
     expect(before).toHaveLength(1);
   });
 
   it('nvml_hang: as a process: one that never comes back is killed and replaced', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
     await reading(source, working('nvml'));
-    const [first] = running(findHelper()!, machine);
-    machine.become(hung('nvmlDeviceGetPowerUsage'));
+    const [first] = running(findHelper()!, host);
+    host.become(hung('nvmlDeviceGetPowerUsage'));
     await reading(source, ({ status }) => status === 'stalled');
-    await waitFor(() => !running(findHelper()!, machine).includes(first!));
-    await waitFor(() => running(findHelper()!, machine).length === 1);
+    await waitFor(() => !running(findHelper()!, host).includes(first!));
+    await waitFor(() => running(findHelper()!, host).length === 1);
     expect(source.latest().status).toBe('stalled');
-    machine.become(fourH100());
+    host.become(fourH100());
     await reading(source, working('nvml'));
   });
 
   it('nvml_hang: on a thread: stalled, and working again when the driver lets go', async () => {
-    using machine = new FakeMachine(fourH100());
-    process.env.HIVEPULSE_FAKE_GPU = machine.file;
-    using source = sourceOf(machine, { isolation: 'thread', gpu: 'nvml', paths: { nvml: [fakeLibrary(550)] } });
+    using host = new FakeGpuHost(fourH100());
+    process.env.HIVEPULSE_FAKE_GPU = host.file;
+    using source = sourceOf(host, { isolation: 'thread', gpu: 'nvml', paths: { nvml: [fakeLibrary(550)] } });
     await reading(source, working('nvml'));
-    machine.become(hung('nvmlDeviceGetUtilizationRates'));
+    host.become(hung('nvmlDeviceGetUtilizationRates'));
     const even = evenness(source);
     const found = await reading(source, ({ status }) => status === 'stalled');
     const { control, tick } = even.stop();
     expect(tick).toBeLessThan(control + 50);
     expect(new Set(values(found))).toEqual(new Set([null]));
-    machine.become(fourH100());
+    host.become(fourH100());
     await reading(source, working('nvml'));
   });
 
   it('nvml_hang: in nvmlInit, before anything was known', async () => {
-    using machine = new FakeMachine(hung('nvmlInit_v2'));
-    using source = sourceOf(machine, { times: { initializingMs: 1000 } });
+    using host = new FakeGpuHost(hung('nvmlInit_v2'));
+    using source = sourceOf(host, { times: { initializingMs: 1000 } });
     expect(source.latest().status).toBe('initializing');
     const found = await reading(source, ({ status }) => status === 'stalled');
     expect(found).toMatchObject({ devices: [], faults: [expect.objectContaining({ code: 'NVML_STALLED' })] });
   });
 
   it('nvml_hang: a release that the driver does not allow is refused, and the reader goes on', async () => {
-    using machine = new FakeMachine(fourH100());
-    process.env.HIVEPULSE_FAKE_GPU = machine.file;
-    using source = sourceOf(machine, { isolation: 'thread', gpu: 'nvml', paths: { nvml: [fakeLibrary(550)] } });
+    using host = new FakeGpuHost(fourH100());
+    process.env.HIVEPULSE_FAKE_GPU = host.file;
+    using source = sourceOf(host, { isolation: 'thread', gpu: 'nvml', paths: { nvml: [fakeLibrary(550)] } });
     await reading(source, working('nvml'));
-    machine.become(hung('nvmlShutdown'));
+    host.become(hung('nvmlShutdown'));
     await expect(source.release(60)).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT', subject: 'gpu' });
-    machine.become(fourH100());
+    host.become(fourH100());
     await reading(source, working('nvml'));
   });
 });
@@ -209,8 +209,8 @@ describe('release with a driver that holds on', () => {
       children.push(child);
       return child;
     }) as unknown as typeof spawn;
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, {
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, {
       gpu: 'nvidia-smi',
       spawn: stuck,
       times: { nvidiaSmiTimeoutMs: 20, nvidiaSmiFirstTimeoutMs: 20 },
@@ -231,21 +231,21 @@ describe('release with a driver that holds on', () => {
 
 describe('crash inside the library', () => {
   it('crash inside the library: costs one restart of the process', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
     await reading(source, working('nvml'));
-    const [first] = running(findHelper()!, machine);
+    const [first] = running(findHelper()!, host);
     process.kill(Number(first), 'SIGSEGV');
     await waitFor(() => {
-      const now = running(findHelper()!, machine);
+      const now = running(findHelper()!, host);
       return now.length === 1 && now[0] !== first;
     });
     expect((await reading(source, working('nvml'))).faults).toEqual([]);
   });
 
   it('crash inside the library: a library that always crashes is left for nvidia-smi', async () => {
-    using machine = new FakeMachine({ ...fourH100(), calls: { nvmlDeviceGetName: { dieAt: 2 } } });
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost({ ...fourH100(), calls: { nvmlDeviceGetName: { dieAt: 2 } } });
+    using source = sourceOf(host);
     const found = await reading(source, working('nvidiaSmi'));
     expect(found.reason).toMatch(/the GPU reader died 3 times \(SIGSEGV/);
     expect(found.devices).toHaveLength(4);
@@ -294,10 +294,10 @@ describe('teardown with a call stuck in the driver', () => {
        setTimeout(() => { console.log('ended in 0'); }, 200);`,
     ],
   ])('teardown with a call stuck in the driver: %s ends at once, without abort', (_, code) => {
-    using machine = new FakeMachine(hung('nvmlInit_v2'));
+    using host = new FakeGpuHost(hung('nvmlInit_v2'));
     const start = performance.now();
     const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['-e', code], {
-      env: { ...process.env, ...machine.env },
+      env: { ...process.env, ...host.env },
       encoding: 'utf8',
       timeout: 10_000,
     });
@@ -309,29 +309,29 @@ describe('teardown with a call stuck in the driver', () => {
 
 describe('hivepulse-gpu', () => {
   it('hivepulse-gpu: stays under 15 MiB', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
     await reading(source, working('nvml'));
-    const [pid] = running(findHelper()!, machine);
+    const [pid] = running(findHelper()!, host);
     const rss = Number(/^VmHWM:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
     expect(rss).toBeLessThan(15 * 1024);
   });
 
   it('hivepulse-gpu: ends with whoever started it, also with a call stuck', async () => {
     for (const scenario of [fourH100(), hung('nvmlInit_v2')]) {
-      using machine = new FakeMachine(scenario);
+      using host = new FakeGpuHost(scenario);
       const parent = spawn(
         process.execPath,
         [
           '-e',
           `require('node:child_process').spawn(${JSON.stringify(findHelper())}, { stdio: ['pipe', 'inherit', 'inherit'], detached: true }); setInterval(() => {}, 1000)`,
         ],
-        { env: { ...process.env, ...machine.env }, stdio: ['ignore', 'pipe', 'inherit'] },
+        { env: { ...process.env, ...host.env }, stdio: ['ignore', 'pipe', 'inherit'] },
       );
-      await waitFor(() => running(findHelper()!, machine).length === 1);
+      await waitFor(() => running(findHelper()!, host).length === 1);
       parent.stdout.resume();
       parent.kill('SIGKILL');
-      await waitFor(() => running(findHelper()!, machine).length === 0);
+      await waitFor(() => running(findHelper()!, host).length === 0);
     }
   });
 

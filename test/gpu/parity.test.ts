@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Assembled } from '../../lib/gpu/assemble.js';
-import { FakeMachine, type FakeProcess, fourH100, generations, h100, type Scenario } from '../fakes/scenario.js';
+import { FakeGpuHost, type FakeProcess, fourH100, generations, h100, type Scenario } from '../fakes/scenario.js';
 import { hazards, listCodes } from './gpu-scenarios.js';
 import { nvidiaSmiOnce, nvmlOnce } from './read-once.js';
 
@@ -90,10 +90,10 @@ function expectSame(nvml: Assembled, smi: Assembled): void {
 }
 
 async function compare(scenario: Scenario): Promise<void> {
-  using machine = new FakeMachine(scenario);
-  const smi = await nvidiaSmiOnce(machine);
+  using host = new FakeGpuHost(scenario);
+  const smi = await nvidiaSmiOnce(host);
   if (!('devices' in smi)) throw new Error(`nvidia-smi: ${smi.message}`);
-  expectSame(await nvmlOnce(machine), smi);
+  expectSame(await nvmlOnce(host), smi);
 }
 
 describe('parity', () => {

@@ -4,13 +4,13 @@ import { type Assembled, assemble, GpuIdentities } from '../../lib/gpu/assemble.
 import { findHelper } from '../../lib/gpu/helper.js';
 import { NvidiaSmi, type NvidiaSmiFailure } from '../../lib/gpu/nvidia-smi.js';
 import { type NvmlMessage, parseNvmlLine } from '../../lib/gpu/nvml-lines.js';
-import { type FakeMachine, fakeNvidiaSmi } from '../fakes/scenario.js';
+import { type FakeGpuHost, fakeNvidiaSmi } from '../fakes/scenario.js';
 import { waitFor } from '../harness/wait.js';
 
 /** The first conclusive word of the native reader over a machine. */
-export async function nvmlMessage(machine: Pick<FakeMachine, 'env'>): Promise<NvmlMessage> {
+export async function nvmlMessage(host: Pick<FakeGpuHost, 'env'>): Promise<NvmlMessage> {
   const child = spawn(findHelper()!, ['--interval-ms', '50'], {
-    env: { ...process.env, ...machine.env },
+    env: { ...process.env, ...host.env },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   // It may have ended by itself when it is told to.
@@ -28,19 +28,19 @@ export async function nvmlMessage(machine: Pick<FakeMachine, 'env'>): Promise<Nv
 }
 
 /** One pass through NVML. */
-export async function nvmlOnce(machine: FakeMachine): Promise<Assembled> {
-  const message = await nvmlMessage(machine);
+export async function nvmlOnce(host: FakeGpuHost): Promise<Assembled> {
+  const message = await nvmlMessage(host);
   if (message.type !== 'report') throw new Error(`no report: ${JSON.stringify(message)}`);
   return assemble(message, new GpuIdentities());
 }
 
 /** One pass through nvidia-smi. */
-export async function nvidiaSmiOnce(machine: FakeMachine): Promise<Assembled | NvidiaSmiFailure> {
+export async function nvidiaSmiOnce(host: FakeGpuHost): Promise<Assembled | NvidiaSmiFailure> {
   const identities = new GpuIdentities();
   const smi = new NvidiaSmi(identities, {
     binary: fakeNvidiaSmi,
-    env: { ...process.env, ...machine.env },
-    procDriver: machine.procDriver,
+    env: { ...process.env, ...host.env },
+    procDriver: host.procDriver,
   });
   smi.start();
   try {

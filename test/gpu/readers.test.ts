@@ -5,15 +5,15 @@ import { describe, expect, it } from 'vitest';
 import { reasonOf } from '../../lib/gpu/codes.js';
 import { findHelper } from '../../lib/gpu/helper.js';
 import { parseNvmlLine } from '../../lib/gpu/nvml-lines.js';
-import { FakeMachine, fakeLibrary, fourH100, generations, h100, h100With } from '../fakes/scenario.js';
+import { FakeGpuHost, fakeLibrary, fourH100, generations, h100, h100With } from '../fakes/scenario.js';
 import { reading, sourceOf, working } from './sources.js';
 
 const MiB = 1024 * 1024;
 
 describe('collect_queries_nvidia_smi', () => {
   it('collect_queries_nvidia_smi: every GPU and every process of the host, from one run of each query', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, { gpu: 'nvidia-smi' });
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, { gpu: 'nvidia-smi' });
     const { devices, processes, faults, reason } = await reading(source, working('nvidiaSmi'));
     expect(reason).toMatch(/asked for/);
     expect(faults).toEqual([]);
@@ -50,8 +50,8 @@ describe('collect_queries_nvidia_smi', () => {
 
 describe('collect_handles_missing_gpu', () => {
   it('collect_handles_missing_gpu: no library and no nvidia-smi is a host without GPUs, not a fault', async () => {
-    using machine = new FakeMachine({ gpus: [] });
-    using source = sourceOf(machine, {
+    using host = new FakeGpuHost({ gpus: [] });
+    using source = sourceOf(host, {
       paths: { nvml: ['/nonexistent/libnvidia-ml.so.1'], nvidiaSmi: '/nonexistent/nvidia-smi' },
     });
     const found = await reading(source, ({ status }) => status === 'absent');
@@ -60,18 +60,18 @@ describe('collect_handles_missing_gpu', () => {
   });
 
   it('collect_handles_missing_gpu: a driver without GPUs works, and shows none', async () => {
-    using machine = new FakeMachine({ gpus: [] });
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost({ gpus: [] });
+    using source = sourceOf(host);
     expect(await reading(source, working('nvml'))).toMatchObject({ devices: [], processes: [], faults: [] });
-    using other = sourceOf(machine, { gpu: 'nvidia-smi' });
+    using other = sourceOf(host, { gpu: 'nvidia-smi' });
     expect(await reading(other, working('nvidiaSmi'))).toMatchObject({ devices: [], processes: [], faults: [] });
   });
 
   it("collect_handles_missing_gpu: a library that is only CUDA's stub is refused by name", async () => {
-    using machine = new FakeMachine(fourH100());
-    mkdirSync(`${machine.directory}/stubs`);
-    copyFileSync(fakeLibrary(550), `${machine.directory}/stubs/libnvidia-ml.so.1`);
-    using source = sourceOf(machine, { paths: { nvml: [`${machine.directory}/stubs/libnvidia-ml.so.1`] } });
+    using host = new FakeGpuHost(fourH100());
+    mkdirSync(`${host.directory}/stubs`);
+    copyFileSync(fakeLibrary(550), `${host.directory}/stubs/libnvidia-ml.so.1`);
+    using source = sourceOf(host, { paths: { nvml: [`${host.directory}/stubs/libnvidia-ml.so.1`] } });
     const found = await reading(source, working('nvidiaSmi'));
     expect(found.reason).toMatch(/stubs\/libnvidia-ml\.so\.1 is CUDA's stub/);
   });
@@ -79,12 +79,12 @@ describe('collect_handles_missing_gpu', () => {
 
 describe.each(['process', 'thread'] as const)('isolation %s', (isolation) => {
   it('NVML: the same four GPUs, to the byte', async () => {
-    using machine = new FakeMachine(fourH100());
-    process.env.HIVEPULSE_FAKE_GPU = machine.file;
-    using source = sourceOf(machine, {
+    using host = new FakeGpuHost(fourH100());
+    process.env.HIVEPULSE_FAKE_GPU = host.file;
+    using source = sourceOf(host, {
       isolation,
       gpu: 'nvml',
-      paths: { nvml: [`${machine.env.LD_LIBRARY_PATH}/libnvidia-ml.so.1`] },
+      paths: { nvml: [`${host.env.LD_LIBRARY_PATH}/libnvidia-ml.so.1`] },
     });
     const { devices, processes, faults, reason } = await reading(source, working('nvml'));
     expect(reason).toBeNull();
@@ -122,8 +122,8 @@ describe('driver_generations', () => {
   ];
 
   it.each(generations)('driver_generations: process lists of %i are read at their own stride', async (generation) => {
-    using machine = new FakeMachine({ generation, gpus: [h100With(0, processes)] });
-    using source = sourceOf(machine, { gpu: 'nvml' });
+    using host = new FakeGpuHost({ generation, gpus: [h100With(0, processes)] });
+    using source = sourceOf(host, { gpu: 'nvml' });
     const found = await reading(source, working('nvml'));
     expect(found.processes.map((p) => [p.pid, p.memoryUsedBytes, p.utilizationPercent])).toEqual(expected);
     // The first layout of memory counts what is reserved as used, and can't tell it.
@@ -136,8 +136,8 @@ describe('driver_generations', () => {
   it.each([16, 24, 32] as const)(
     'driver_generations: a library that writes %i bytes under an unchanged name',
     async (stride) => {
-      using machine = new FakeMachine({ generation: 550, stride, gpus: [h100With(0, processes)] });
-      using source = sourceOf(machine, { gpu: 'nvml' });
+      using host = new FakeGpuHost({ generation: 550, stride, gpus: [h100With(0, processes)] });
+      using source = sourceOf(host, { gpu: 'nvml' });
       const found = await reading(source, working('nvml'));
       expect(found.processes.map((p) => [p.pid, p.memoryUsedBytes, p.utilizationPercent])).toEqual(expected);
     },
@@ -156,10 +156,10 @@ describe('one_gpu_lost_of_four', () => {
     ['nvidia-smi', 999],
     ['nvidia-smi', 15],
   ] as const)('one_gpu_lost_of_four: %s, code %i: three go on, one is lost, by its name', async (gpu, code) => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, { gpu });
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, { gpu });
     await reading(source, ({ devices }) => devices.length === 4);
-    machine.become(lost(code));
+    host.become(lost(code));
     const found = await reading(source, ({ devices }) => devices[2]?.health === 'lost');
     expect(found.status).toBe('working');
     expect(found.devices.map(({ uuid, health }) => [uuid, health])).toEqual(
@@ -175,15 +175,15 @@ describe('one_gpu_lost_of_four', () => {
       expect.objectContaining({ kind: 'gpuLost', gpuUuid: found.devices[2]!.uuid }),
     ]);
 
-    machine.become(fourH100());
+    host.become(fourH100());
     await reading(source, ({ devices }) => devices.every(({ health }) => health === 'ok'));
     expect(source.takeEvents()).toEqual([expect.objectContaining({ kind: 'gpuRecovered' })]);
   });
 
   it('one_gpu_lost_of_four: lost before it was ever seen, it has a place and no name', async () => {
-    using machine = new FakeMachine({ ...lost(999), generation: 590 });
-    using nvml = sourceOf(machine, { gpu: 'nvml' });
-    using smi = sourceOf(machine, { gpu: 'nvidia-smi' });
+    using host = new FakeGpuHost({ ...lost(999), generation: 590 });
+    using nvml = sourceOf(host, { gpu: 'nvml' });
+    using smi = sourceOf(host, { gpu: 'nvidia-smi' });
     for (const source of [nvml, smi]) {
       const { devices } = await reading(source, ({ status }) => status === 'working');
       expect(devices.map(({ index, health }) => [index, health])).toEqual([
@@ -197,10 +197,10 @@ describe('one_gpu_lost_of_four', () => {
   });
 
   it('one_gpu_lost_of_four: one that the driver no longer lists is lost, not gone', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, { gpu: 'nvml' });
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, { gpu: 'nvml' });
     await reading(source, ({ devices }) => devices.length === 4);
-    machine.become({ ...fourH100(), gpus: fourH100().gpus.slice(0, 3) });
+    host.become({ ...fourH100(), gpus: fourH100().gpus.slice(0, 3) });
     const found = await reading(source, ({ devices }) => devices[3]?.health === 'lost');
     expect(found.devices).toHaveLength(4);
     expect(found.faults[0]).toMatchObject({ code: 'GPU_VANISHED' });
@@ -209,8 +209,8 @@ describe('one_gpu_lost_of_four', () => {
 
 describe('driver_appears_after_boot', () => {
   it('driver_appears_after_boot: nvmlInit says 9, 9, 0', async () => {
-    using machine = new FakeMachine({ ...fourH100(), calls: { nvmlInit_v2: { codes: [9, 9, 0] } }, smi: { exit: 9 } });
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost({ ...fourH100(), calls: { nvmlInit_v2: { codes: [9, 9, 0] } }, smi: { exit: 9 } });
+    using source = sourceOf(host);
     const before = await reading(source, ({ status }) => status === 'failed');
     expect(before.faults.map(({ code }) => code)).toEqual(['DRIVER_NOT_LOADED', 'DRIVER_NOT_LOADED']);
     const after = await reading(source, working('nvml'));
@@ -219,11 +219,11 @@ describe('driver_appears_after_boot', () => {
   });
 
   it('driver_appears_after_boot: NVML fails while nvidia-smi works: over and back, and the figures stay', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
     await reading(source, working('nvml'));
     const states = new Set<string>();
-    machine.become({
+    host.become({
       ...fourH100(),
       calls: { nvmlDeviceGetCount_v2: { codes: [9] }, nvmlInit_v2: { codes: [9] } },
     });
@@ -233,7 +233,7 @@ describe('driver_appears_after_boot', () => {
     });
     expect(over.reason).toMatch(/NVML: the NVIDIA driver is not loaded/);
     expect(over.devices[0]).toMatchObject({ memoryUsedBytes: 70_254 * MiB, health: 'ok' });
-    machine.become(fourH100());
+    host.become(fourH100());
     await reading(source, (latest) => {
       states.add(latest.status);
       return latest.reader === 'nvml';
@@ -247,33 +247,33 @@ describe('a driver that does not list its GPUs', () => {
   const counting = (code: number) => ({ calls: { nvmlDeviceGetCount_v2: { codes: [code] } } });
 
   it.each([4, 9, 18, 999])('from the start, code %i: nvidia-smi takes over, until it does', async (code) => {
-    using machine = new FakeMachine({ ...fourH100(), ...counting(code) });
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost({ ...fourH100(), ...counting(code) });
+    using source = sourceOf(host);
     const over = await reading(source, ({ status }) => status === 'working');
     expect(over).toMatchObject({ reader: 'nvidiaSmi', reason: `NVML: ${reasonOf(code).text}` });
     expect(over.devices.map(({ memoryTotalBytes }) => memoryTotalBytes)).toEqual(Array(4).fill(81559 * MiB));
-    machine.become(fourH100());
+    host.become(fourH100());
     await reading(source, working('nvml'));
   });
 
   it.each([9, 18])('later, code %i: it is initialized again, and nvidia-smi takes over', async (code) => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
     await reading(source, working('nvml'));
-    machine.become({ ...fourH100(), ...counting(code) });
+    host.become({ ...fourH100(), ...counting(code) });
     const over = await reading(source, working('nvidiaSmi'));
     expect(over.devices).toHaveLength(4);
     expect(source.takeEvents()).toEqual([]);
   });
 
   it.each([4, 999])('later, code %i: those known go on with a fault, and one that is lost is lost', async (code) => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine, { gpu: 'nvml' });
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host, { gpu: 'nvml' });
     await reading(source, ({ devices }) => devices.length === 4);
     const gpus = fourH100().gpus.map((gpu, i) =>
       i === 2 ? { ...gpu, codes: { nvmlDeviceGetHandleByIndex_v2: 15 } } : gpu,
     );
-    machine.become({ ...fourH100(), gpus, ...counting(code) });
+    host.become({ ...fourH100(), gpus, ...counting(code) });
     const found = await reading(source, ({ devices }) => devices[2]?.health === 'lost');
     expect(found.devices.map(({ health }) => health)).toEqual(['ok', 'ok', 'lost', 'ok']);
     expect(found.devices[3]!.memoryTotalBytes).toBe(81559 * MiB);
@@ -284,10 +284,10 @@ describe('a driver that does not list its GPUs', () => {
   });
 
   it('it is not asked again without pause', async () => {
-    using machine = new FakeMachine({ ...fourH100(), ...counting(999) });
+    using host = new FakeGpuHost({ ...fourH100(), ...counting(999) });
     const start = performance.now();
     const child = spawn(findHelper()!, ['--interval-ms', '20', '--retry-ms', '200'], {
-      env: { ...process.env, ...machine.env },
+      env: { ...process.env, ...host.env },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     let failures = 0;
@@ -306,12 +306,12 @@ describe('a driver that does not list its GPUs', () => {
 describe('vram_is_per_gpu', () => {
   it.each(['nvml', 'nvidia-smi'] as const)('vram_is_per_gpu: 8, 24 and 80 GiB in one host, by %s', async (gpu) => {
     const GiB = 1024 * MiB;
-    using machine = new FakeMachine({
+    using host = new FakeGpuHost({
       gpus: [8, 24, 80].map((size, i) =>
         h100(i, { name: `${size} GiB card`, memory: { total: size * GiB, reserved: 256 * MiB, used: i * GiB } }),
       ),
     });
-    using source = sourceOf(machine, { gpu });
+    using source = sourceOf(host, { gpu });
     const { devices } = await reading(source, ({ status }) => status === 'working');
     expect(devices.map((d) => [d.memoryTotalBytes, d.memoryUsedBytes, d.memoryReservedBytes])).toEqual(
       [8, 24, 80].map((size, i) => [size * GiB, i * GiB, 256 * MiB]),
@@ -323,10 +323,10 @@ describe('release', () => {
   it.each(['process', 'thread'] as const)(
     'release lets go of the driver and takes it up again (%s)',
     async (isolation) => {
-      using machine = new FakeMachine(fourH100());
-      process.env.HIVEPULSE_FAKE_GPU = machine.file;
-      const nvml = [`${machine.env.LD_LIBRARY_PATH}/libnvidia-ml.so.1`];
-      using source = sourceOf(machine, { isolation, paths: { nvml } });
+      using host = new FakeGpuHost(fourH100());
+      process.env.HIVEPULSE_FAKE_GPU = host.file;
+      const nvml = [`${host.env.LD_LIBRARY_PATH}/libnvidia-ml.so.1`];
+      using source = sourceOf(host, { isolation, paths: { nvml } });
       await reading(source, working('nvml'));
       const helpers = () =>
         readdirSync('/proc').filter((pid) => {
@@ -347,8 +347,8 @@ describe('release', () => {
   );
 
   it('release refuses a time that is none', async () => {
-    using machine = new FakeMachine(fourH100());
-    using source = sourceOf(machine);
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
     await expect(source.release(-1)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     await expect(source.release(Number.NaN)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
   });

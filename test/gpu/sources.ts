@@ -1,16 +1,16 @@
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
 import { createGpuSource, type GpuSourceOptions } from '../../lib/gpu/source.js';
-import { type FakeMachine, fakeNvidiaSmi } from '../fakes/scenario.js';
+import { type FakeGpuHost, fakeNvidiaSmi } from '../fakes/scenario.js';
 import { waitFor } from '../harness/wait.js';
 
 /** A source that looks at the fake machine, with times short enough for tests. */
-export function sourceOf(machine: FakeMachine, options: GpuSourceOptions = {}): GpuSource & Disposable {
+export function sourceOf(host: FakeGpuHost, options: GpuSourceOptions = {}): GpuSource & Disposable {
   const source = createGpuSource({
-    env: { ...process.env, ...machine.env },
+    env: { ...process.env, ...host.env },
     intervalMs: 100,
     isolation: 'process',
     ...options,
-    paths: { nvidiaSmi: fakeNvidiaSmi, procDriver: machine.procDriver, ...options.paths },
+    paths: { nvidiaSmi: fakeNvidiaSmi, procDriver: host.procDriver, ...options.paths },
     times: { stalledMs: 1000, slowIntervalMs: 200, retryMs: 100, tickMs: 20, killAfterMs: 1500, ...options.times },
   });
   return Object.assign(source, { [Symbol.dispose]: () => source.close() });

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { FakeMachine, fourH100, type Scenario } from '../fakes/scenario.js';
+import { FakeGpuHost, fourH100, type Scenario } from '../fakes/scenario.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -31,30 +31,30 @@ function verify(
 }
 
 /** Without any load that this machine may have. */
-const bare = (machine: FakeMachine): NodeJS.ProcessEnv => ({ ...process.env, ...machine.env });
+const bare = (host: FakeGpuHost): NodeJS.ProcessEnv => ({ ...process.env, ...host.env });
 
 describe('verify:gpu', { timeout: 120_000 }, () => {
   it('verify:gpu: says so and ends 3 where there is no GPU', async () => {
-    using machine = new FakeMachine({ gpus: [] });
-    const { exit, output } = await verify(bare(machine));
+    using host = new FakeGpuHost({ gpus: [] });
+    const { exit, output } = await verify(bare(host));
     expect(output).toMatch(/no GPU here/);
     expect(exit).toBe(3);
   });
 
   it('verify:gpu: names what differs and ends 1', async () => {
     const scenario: Scenario = { ...fourH100(), calls: { nvmlDeviceGetPowerUsage: { codes: [999] } } };
-    using machine = new FakeMachine(scenario);
-    const { exit, output } = await verify(bare(machine), ['--load', 'exit 1']);
+    using host = new FakeGpuHost(scenario);
+    const { exit, output } = await verify(bare(host), ['--load', 'exit 1']);
     expect(output).toMatch(/DIFFERS: GPU 0 powerWatts: NVML null, nvidia-smi 593\.35/);
     expect(output).toMatch(/DIFFERS: the load's VRAM was not attributed/);
     expect(exit).toBe(1);
   });
 
   it('verify:gpu: ends 0 where both readers agree and the load is found in its worker', async () => {
-    using machine = new FakeMachine(fourH100());
+    using host = new FakeGpuHost(fourH100());
     // The fake driver does not see who allocates: the load is shown as a GPU process once it runs.
     const marker = `sleep 9${process.pid}`;
-    const { exit, output } = await verify(bare(machine), ['--load', `exec ${marker}`], () => {
+    const { exit, output } = await verify(bare(host), ['--load', `exec ${marker}`], () => {
       const pid = readdirSync('/proc').find((name) => {
         try {
           return readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').join(' ').trim() === marker;
@@ -62,7 +62,7 @@ describe('verify:gpu', { timeout: 120_000 }, () => {
           return false;
         }
       });
-      if (pid) machine.become(fourH100([Number(pid), 4102, 4103]));
+      if (pid) host.become(fourH100([Number(pid), 4102, 4103]));
     });
     expect(output).toMatch(/driver 550\.54\.15/);
     expect(output).toMatch(/worker verify\/gpu holds 70254 MiB on GPU-/);

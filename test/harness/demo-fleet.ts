@@ -85,7 +85,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     { seed: 7, churnPerMinute: events ? 4 : 0, connections: 12 },
   );
 
-  // An hour in a moment: frames go into the registry itself, one every ten seconds.
+  // An hour in a moment: heartbeats go into the registry itself, one every ten seconds.
   for (moved = 0; moved < historyMs; moved += historyStepMs) {
     const left = historyMs - moved;
     if (left <= 240_000 && left > 240_000 - historyStepMs) goWrong(fleet);
@@ -96,7 +96,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     }
     for (const hive of fleet.hives) {
       hive.host.advance(historyStepMs / 1000 - 1);
-      const outcome = queen.registry.heartbeat(hive.frame());
+      const outcome = queen.registry.heartbeat(hive.nextHeartbeat());
       if (!outcome.accepted) throw new Error(`${hive.id}: ${outcome.message}`);
       hive.acknowledge(outcome.ackEventSeq);
     }
@@ -125,7 +125,7 @@ function goWrong(fleet: SimulatedFleet): void {
   fleet.hive('atlas-02').host.setGpuHealth(5, 'degraded');
 }
 
-/** What goes on happening, on a beat that one can wait for. */
+/** What goes on happening, often enough to wait for. */
 function happenings(fleet: SimulatedFleet): NodeJS.Timeout[] {
   const cutOff = (id: string, everyMs: number, forMs: number) =>
     setInterval(() => {

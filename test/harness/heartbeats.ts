@@ -90,8 +90,8 @@ export function eventOf(seq: number, over: Partial<HiveEvent> = {}): HiveEvent {
 
 type Over = Partial<Omit<Heartbeat, 'hive'>> & { readonly hive?: Partial<Heartbeat['hive']> };
 
-/** A frame with every field, as a hive sends it. */
-export function frameOf(hiveId: string, seq = 1, over: Over = {}): Heartbeat {
+/** A heartbeat with every field, as a hive sends it. */
+export function heartbeatOf(hiveId: string, seq = 1, over: Over = {}): Heartbeat {
   const { hive, ...rest } = over;
   return {
     schema: 1,

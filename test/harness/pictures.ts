@@ -73,7 +73,7 @@ try {
   late.mute();
   slow = setInterval(() => {
     late.mute(false);
-    void late.beat().then(() => late.mute());
+    void late.sendHeartbeat().then(() => late.mute());
   }, 9000);
   for (const picture of fleetPictures) await take(picture);
   await takeTerminal();

@@ -7,19 +7,19 @@ import { assemble, GpuIdentities } from '../../lib/gpu/assemble.js';
 import { createFleet, SimulatedHive } from './simulated-fleet.js';
 import type { GpuKind } from './simulated-host.js';
 
-const heartbeat = Compile(Heartbeat);
+const heartbeatSchema = Compile(Heartbeat);
 const kinds: readonly GpuKind[] = ['h100', 'h200', 'a100', 'l40s', 'l4', 'rtx4090', 'gb10'];
 
 /** A queen that answers as told and keeps what it heard. */
-async function listener(answer: (frame: Heartbeat, count: number) => { status: number; body: unknown }) {
+async function listener(answer: (heartbeat: Heartbeat, count: number) => { status: number; body: unknown }) {
   const heard: Heartbeat[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
-      const frame = JSON.parse(Buffer.concat(chunks).toString()) as Heartbeat;
-      heard.push(frame);
-      const { status, body } = answer(frame, heard.length);
+      const heartbeat = JSON.parse(Buffer.concat(chunks).toString()) as Heartbeat;
+      heard.push(heartbeat);
+      const { status, body } = answer(heartbeat, heard.length);
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     });
   });
@@ -39,7 +39,7 @@ const accept = (ackEventSeq: number) => ({
 });
 
 describe('simulated hives', () => {
-  it('every frame is one that the contract allows, whatever has happened on the host', () => {
+  it('every heartbeat is one that the contract allows, whatever has happened on the host', () => {
     const hive = new SimulatedHive({ id: 'a', seed: 7, workers: 12, gpus: kinds });
     const acts = [
       () => {},
@@ -62,9 +62,9 @@ describe('simulated hives', () => {
     for (const act of acts) {
       act();
       for (let i = 0; i < 5; i++) {
-        const frame = hive.frame();
-        expect([...heartbeat.Errors(frame)]).toEqual([]);
-        for (const gpu of frame.gpus) {
+        const heartbeat = hive.nextHeartbeat();
+        expect([...heartbeatSchema.Errors(heartbeat)]).toEqual([]);
+        for (const gpu of heartbeat.gpus) {
           if (gpu.memoryUsedBytes !== null) {
             expect(gpu.memoryUsedBytes).toBeLessThanOrEqual(gpu.memoryTotalBytes! - (gpu.memoryReservedBytes ?? 0));
           }
@@ -75,13 +75,13 @@ describe('simulated hives', () => {
 
   it('a stalled GPU has null values with a fault, and its workers are unknown', () => {
     const hive = new SimulatedHive({ id: 'a', seed: 3, workers: 4, gpus: ['h100'] });
-    hive.frame();
+    hive.nextHeartbeat();
     hive.stallGpu(0);
-    const frame = hive.frame();
-    expect(frame.gpus[0]).toMatchObject({ health: 'stalled', memoryUsedBytes: null, utilizationPercent: null });
-    expect(frame.faults).toContainEqual(expect.objectContaining({ code: 'NVML_STALLED', field: 'gpus' }));
-    expect(frame.workers.map((worker) => worker.state)).toEqual(['unknown', 'unknown', 'unknown', 'unknown']);
-    expect(frame.workers.every((worker) => worker.vramUsedBytes === null && worker.cpuPercent !== null)).toBe(true);
+    const heartbeat = hive.nextHeartbeat();
+    expect(heartbeat.gpus[0]).toMatchObject({ health: 'stalled', memoryUsedBytes: null, utilizationPercent: null });
+    expect(heartbeat.faults).toContainEqual(expect.objectContaining({ code: 'NVML_STALLED', field: 'gpus' }));
+    expect(heartbeat.workers.map((worker) => worker.state)).toEqual(['unknown', 'unknown', 'unknown', 'unknown']);
+    expect(heartbeat.workers.every((worker) => worker.vramUsedBytes === null && worker.cpuPercent !== null)).toBe(true);
   });
 
   it.each([
@@ -91,7 +91,7 @@ describe('simulated hives', () => {
   ] as const)('a GPU that is %s has the faults that the reader gives it, to the word', (health, raw) => {
     const hive = new SimulatedHive({ id: 'a', seed: 3, workers: 0, gpus: ['h100'] });
     hive.host.setGpuHealth(0, health);
-    const { gpus, faults } = hive.frame();
+    const { gpus, faults } = hive.nextHeartbeat();
     const { uuid, index, name, pciBusId } = gpus[0]!;
     const identity = { index, uuid, name: name!, busId: pciBusId!, parentUuid: '', computeCapability: '9.0' };
     const device = { ...identity, handleCode: 0, values: {}, codes: {}, ...raw };
@@ -103,26 +103,31 @@ describe('simulated hives', () => {
 
   it('the same seed gives the same fleet; another gives another', () => {
     const now = () => 1_700_000_000_000;
-    const frames = (seed: number) => {
+    const heartbeats = (seed: number) => {
       const hive = new SimulatedHive({ id: 'a', seed, workers: 6, gpus: 4, now });
-      return JSON.stringify([hive.frame(), hive.frame(), hive.frame()]);
+      return JSON.stringify([hive.nextHeartbeat(), hive.nextHeartbeat(), hive.nextHeartbeat()]);
     };
-    expect(frames(5)).toBe(frames(5));
-    expect(frames(5)).not.toBe(frames(6));
+    expect(heartbeats(5)).toBe(heartbeats(5));
+    expect(heartbeats(5)).not.toBe(heartbeats(6));
   });
 
-  it('events are sent again until they are acknowledged, and a refused beat is counted', async () => {
+  it('events are sent again until they are acknowledged, and a refused heartbeat is counted', async () => {
     const queen = await listener((_, count) => (count === 1 ? { status: 503, body: {} } : accept(count === 2 ? 0 : 2)));
     const hive = new SimulatedHive({ id: 'a', seed: 1, workers: 3, gpus: 1, queenUrls: [queen.url], intervalMs: 100 });
     cleanups.push(() => hive.close());
     const killed = hive.killWorker(undefined, 'oom');
-    for (let i = 0; i < 4; i++) await hive.beat();
-    expect(queen.heard.map((frame) => frame.events.map((event) => event.seq))).toEqual([[1, 2], [1, 2], [1, 2], []]);
+    for (let i = 0; i < 4; i++) await hive.sendHeartbeat();
+    expect(queen.heard.map((heartbeat) => heartbeat.events.map((event) => event.seq))).toEqual([
+      [1, 2],
+      [1, 2],
+      [1, 2],
+      [],
+    ]);
     expect(queen.heard[0]!.events.map((event) => [event.kind, event.workerId])).toEqual([
       ['oomKill', killed],
       ['workerExited', killed],
     ]);
-    expect(queen.heard.map((frame) => frame.seq)).toEqual([1, 2, 3, 4]);
+    expect(queen.heard.map((heartbeat) => heartbeat.seq)).toEqual([1, 2, 3, 4]);
     expect(hive.counts).toMatchObject({ sent: 4, accepted: 3, failed: 1, lastStatus: 200 });
   });
 
@@ -132,9 +137,12 @@ describe('simulated hives', () => {
     cleanups.push(() => fleet.close());
     fleet.start();
     await expect
-      .poll(() => new Set(queen.heard.filter((frame) => frame.seq >= 3).map((frame) => frame.hive.id)).size, {
-        timeout: 10_000,
-      })
+      .poll(
+        () => new Set(queen.heard.filter((heartbeat) => heartbeat.seq >= 3).map((heartbeat) => heartbeat.hive.id)).size,
+        {
+          timeout: 10_000,
+        },
+      )
       .toBe(5);
     await fleet.close();
     const sent = fleet.hives.reduce((sum, hive) => sum + hive.counts.sent, 0);

@@ -16,10 +16,10 @@ const compress = promisify(gzip);
 
 export interface SimulatedHiveOptions {
   readonly id: string;
-  /** `http://host:port`, tried in order; empty: only `frame()` is of use. */
+  /** `http://host:port`, tried in order; empty: only `nextHeartbeat()` is of use. */
   readonly queenUrls?: readonly string[];
   readonly token?: string;
-  /** Same seed and same calls: same frames (but for the time of day). */
+  /** Same seed and same calls: same heartbeats (but for the time of day). */
   readonly seed?: number;
   readonly workers?: number;
   /** Kinds of its GPUs, or a number of H100. */
@@ -39,12 +39,12 @@ export interface SendCounts {
   failed: number;
   /** Status of the newest answer; null: none yet, or none came. */
   lastStatus: number | null;
-  /** Longest wait for an accepted beat, in ms. */
+  /** Longest wait for an accepted heartbeat, in ms. */
   slowestMs: number;
 }
 
 const maxPendingEvents = 1000;
-const maxEventsPerFrame = 100;
+const maxEventsPerHeartbeat = 100;
 
 export class SimulatedHive {
   readonly id: string;
@@ -110,7 +110,7 @@ export class SimulatedHive {
   }
 
   /** Lets one interval pass and gives the whole snapshot, as it would be sent. */
-  frame(): Heartbeat {
+  nextHeartbeat(): Heartbeat {
     this.host.advance(this.#intervalMs / 1000);
     for (const event of this.host.takeEvents()) this.#pending.push({ seq: ++this.#eventSeq, ...event });
     if (this.#pending.length > maxPendingEvents) this.#pending.splice(0, this.#pending.length - maxPendingEvents);
@@ -130,11 +130,11 @@ export class SimulatedHive {
         state: this.#state,
       },
       ...this.host.snapshot(),
-      events: this.#pending.slice(0, maxEventsPerFrame),
+      events: this.#pending.slice(0, maxEventsPerHeartbeat),
     };
   }
 
-  /** Starts to send; the first beat comes at a random point of the first interval. */
+  /** Starts to send; the first heartbeat comes at a random point of the first interval. */
   start(): void {
     if (this.#running) return;
     if (!this.#options.queenUrls?.length) throw new TypeError(`simulated hive ${this.id} has no queen to send to`);
@@ -150,11 +150,11 @@ export class SimulatedHive {
     await this.#inFlight;
   }
 
-  /** Ends as a daemon that is told to: the last beat says `stopping`. */
+  /** Ends as a daemon that is told to: the last heartbeat says `stopping`. */
   async shutDown(): Promise<void> {
     await this.stop();
     this.#state = 'stopping';
-    await this.beat();
+    await this.sendHeartbeat();
   }
 
   /** A new run of the hive on the same host: new incarnation, same workers. */
@@ -201,13 +201,13 @@ export class SimulatedHive {
     this.#pending = this.#pending.filter((event) => event.seq > ackEventSeq);
   }
 
-  /** Sends one frame now and waits for the answer; null where none came. */
-  async beat(): Promise<HeartbeatReply | null> {
-    const frame = this.frame();
+  /** Sends one heartbeat now and waits for the answer; null where none came. */
+  async sendHeartbeat(): Promise<HeartbeatReply | null> {
+    const nextHeartbeat = this.nextHeartbeat();
     const started = performance.now();
     this.counts.sent++;
     try {
-      const reply = await this.#tell(frame);
+      const reply = await this.#tell(nextHeartbeat);
       this.counts.accepted++;
       this.counts.slowestMs = Math.max(this.counts.slowestMs, performance.now() - started);
       this.acknowledge(reply.ackEventSeq);
@@ -230,13 +230,13 @@ export class SimulatedHive {
   }
 
   /** As a real hive does: where a queen can't pass it on, the others are told as well. */
-  async #tell(frame: Heartbeat): Promise<HeartbeatReply> {
+  async #tell(nextHeartbeat: Heartbeat): Promise<HeartbeatReply> {
     const urls = this.#options.queenUrls ?? [];
-    const first = await this.#post(urls[this.#queen % urls.length], frame);
+    const first = await this.#post(urls[this.#queen % urls.length], nextHeartbeat);
     if (first.degraded !== true) return first;
     for (let turn = 1; turn < urls.length; turn++) {
       const at = this.#queen + turn;
-      const reply = await this.#post(urls[at % urls.length], frame).catch(() => null);
+      const reply = await this.#post(urls[at % urls.length], nextHeartbeat).catch(() => null);
       if (reply === null || reply.degraded === true) continue;
       this.#queen = at;
       return reply;
@@ -244,9 +244,9 @@ export class SimulatedHive {
     return first;
   }
 
-  async #post(url: string | undefined, frame: Heartbeat): Promise<HeartbeatReply> {
+  async #post(url: string | undefined, nextHeartbeat: Heartbeat): Promise<HeartbeatReply> {
     if (url === undefined) throw new TypeError('no queen');
-    const text = JSON.stringify(frame);
+    const text = JSON.stringify(nextHeartbeat);
     const packed = text.length > defaults.compressAboveBytes;
     this.counts.lastStatus = null;
     const reply = await request(`${url.replace(/\/$/, '')}/v1/heartbeats`, {
@@ -273,7 +273,9 @@ export class SimulatedHive {
 
   #tick(): void {
     const started = performance.now();
-    this.#inFlight = (this.#muted ? Promise.resolve(void this.frame()) : this.beat().then(() => {})).finally(() => {
+    this.#inFlight = (
+      this.#muted ? Promise.resolve(void this.nextHeartbeat()) : this.sendHeartbeat().then(() => {})
+    ).finally(() => {
       this.#inFlight = null;
       if (!this.#running) return;
       const took = performance.now() - started;
@@ -330,9 +332,9 @@ export class SimulatedFleet {
     }
   }
 
-  /** Sends one beat of every hive and waits for all answers. */
-  async beat(): Promise<void> {
-    await Promise.all(this.hives.map((hive) => hive.beat()));
+  /** Sends one heartbeat of every hive and waits for all answers. */
+  async sendHeartbeat(): Promise<void> {
+    await Promise.all(this.hives.map((hive) => hive.sendHeartbeat()));
   }
 
   close(): Promise<void> {

@@ -150,8 +150,8 @@ export class SimulatedHost {
   #nextPid: number;
   /** Names the first worker has had so far. */
   #launched = 0;
-  /** Below 1 s between passes a hive computes no rates: the first frame has none. */
-  #frames = 0;
+  /** Below 1 s between passes a hive computes no rates: the first heartbeat has none. */
+  #passes = 0;
   treeReadable = true;
 
   constructor(options: SimulatedHostOptions) {
@@ -286,7 +286,7 @@ export class SimulatedHost {
     const random = this.#random;
     this.#nowMs += seconds * 1000;
     this.#uptime += seconds;
-    this.#frames++;
+    this.#passes++;
     for (const worker of this.#workers.values()) {
       worker.age += seconds;
       worker.startingFor = Math.max(0, worker.startingFor - seconds);
@@ -331,7 +331,7 @@ export class SimulatedHost {
     }
     const busyCpu = workers.reduce((sum, worker) => sum + (worker.cpuPercent ?? 0), 0);
     const held = workers.reduce((sum, worker) => sum + (worker.workingSetBytes ?? 0), 0);
-    const rates = this.#frames > 1;
+    const rates = this.#passes > 1;
     const cpuPercent = Math.min(this.cpuCount * 100, busyCpu + random.between(20, 90));
     return {
       host: {

@@ -36,7 +36,7 @@ describe('event log', () => {
     expect(log.pending(Number.POSITIVE_INFINITY).at(-1)?.seq).toBe(1000);
   });
 
-  it('one beat carries only so many', () => {
+  it('one heartbeat carries only so many', () => {
     const log = new EventLog();
     for (let n = 1; n <= 700; n += 1) log.append(occurrence(n));
     expect(log.pending().length).toBe(500);

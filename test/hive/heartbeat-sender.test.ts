@@ -121,7 +121,7 @@ describe('heartbeat sender', () => {
     expect(requests.length).toBeLessThanOrEqual(11);
   });
 
-  it('the first beat is staggered by up to an interval', async () => {
+  it('the first heartbeat is staggered by up to an interval', async () => {
     const { sender, clock, requests } = harness(() => ok(), { random: () => 0.7 });
     sender.tick();
     await clock.advance(600);
@@ -140,7 +140,7 @@ describe('heartbeat sender', () => {
     expect(logs[0]).toMatch(/no answer within 5000 ms/);
     expect(logs[1]).toMatch(/taken again/);
     expect(sender.failure).toBeNull();
-    // Nothing was queued while it hung: the second request is the second beat ever built.
+    // Nothing was queued while it hung: the second request is the second heartbeat ever built.
     expect(requests.map(seqOf)).toEqual(requests.map((_request, i) => i + 1));
   });
 
@@ -222,7 +222,7 @@ describe('heartbeat sender', () => {
     expect(requests).toHaveLength(2);
   });
 
-  it('409: a stale number goes on with the next beat, a duplicate id is told and tried slowly', async () => {
+  it('409: a stale number goes on with the next heartbeat, a duplicate id is told and tried slowly', async () => {
     const stale = harness((_request, count) => (count === 1 ? problem(409, 'STALE_SEQ') : ok()));
     await stale.seconds(4);
     expect(stale.requests.map(seqOf).slice(0, 3)).toEqual([1, 2, 3]);
@@ -257,7 +257,7 @@ describe('heartbeat sender', () => {
     expect(replies).toEqual([41]);
   });
 
-  it('stop sends one last beat past a hung one, and ends in time though that hangs too', async () => {
+  it('stop sends one last heartbeat past a hung one, and ends in time though that hangs too', async () => {
     const { sender, clock, requests, seconds } = harness(() => hang());
     await seconds(1);
     const stopped = sender.stop(1200);

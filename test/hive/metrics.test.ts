@@ -5,11 +5,11 @@ import { type RunningHive, startHive } from '../../lib/daemon/hive.js';
 import { familiesOfHive, type HiveReport, hiveScrape, type WorkerCounters } from '../../lib/hive/metric-families.js';
 import { Exposition, type Family, negotiate } from '../../lib/metrics/exposition.js';
 import { recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
-import { frameOf, gpuOf, workerOf } from '../harness/heartbeats.js';
+import { gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { waitFor } from '../harness/wait.js';
 import { parseExposition, sampleOf } from '../metrics/parse.js';
 import { hasPromtool, promtool, withoutPromtool } from '../metrics/tools.js';
-import { FakeMachine, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
+import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -34,7 +34,7 @@ const countersOf = (over: Partial<WorkerCounters> = {}): WorkerCounters => ({
 });
 
 const reportOf = (over: Partial<HiveReport> = {}): HiveReport => ({
-  beat: frameOf('h1'),
+  beat: heartbeatOf('h1'),
   sinceSnapshotMs: 500,
   counters: new Map([['llm/0', { row: countersOf(), ioWhole: true }]]),
   sends: { taken: 7, failed: 2 },
@@ -78,7 +78,7 @@ describe('metrics of a hive', () => {
   });
 
   it('what is not known has no sample, and is never 0', async () => {
-    const beat = frameOf('h1', 1, {
+    const heartbeat = heartbeatOf('h1', 1, {
       workers: [workerOf('llm/0', { memoryBytes: null, oomKills: null, ready: null, port: null, gpus: [] })],
       gpus: [
         gpuOf('GPU-0', {
@@ -94,7 +94,7 @@ describe('metrics of a hive', () => {
       ],
     });
     const counters = new Map([['llm/0', { row: countersOf({ usageUsec: Number.NaN }), ioWhole: false }]]);
-    const families = parseExposition(await textOf(reportOf({ beat, counters })));
+    const families = parseExposition(await textOf(reportOf({ beat: heartbeat, counters })));
     for (const name of [
       'hivepulse_worker_memory_bytes',
       'hivepulse_worker_oom_kills_total',
@@ -169,7 +169,7 @@ describe('metrics of a hive', () => {
   it('100 workers take less than 5 ms', async () => {
     const workers = Array.from({ length: 100 }, (_unused, i) => workerOf(`llm/${i}`));
     const report = reportOf({
-      beat: frameOf('h1', 1, {
+      beat: heartbeatOf('h1', 1, {
         workers,
         gpus: Array.from({ length: 8 }, (_unused, i) => gpuOf(`GPU-${i}`, { index: i })),
       }),
@@ -189,18 +189,18 @@ describe('metrics of a hive', () => {
 });
 
 describe('hive: /metrics', () => {
-  async function hiveOf(machine: FakeMachine): Promise<RunningHive> {
+  async function hiveOf(host: FakeHost): Promise<RunningHive> {
     const hive = await startHive(
-      { id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime },
+      { id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir },
       {
         machine: {
-          place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
-          openReader: () => openReader('auto', { procRoot: machine.proc }),
+          place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
+          openReader: () => openReader('auto', { procRoot: host.procRoot }),
           openFiles: () => new PlainFiles(),
           clockTicks: 100,
         },
         gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
-        hostRoot: machine.host,
+        hostRoot: host.hostRoot,
       },
     );
     cleanups.push(() => hive.close());
@@ -209,15 +209,15 @@ describe('hive: /metrics', () => {
   const scrape = async (hive: RunningHive) => parseExposition(await (await fetch(`${hive.url}/metrics`)).text());
 
   it('a worker has the kernel’s counters, and no series once it is gone', async () => {
-    const machine = new FakeMachine();
-    cleanups.push(() => machine.dispose());
-    machine.cgroup('/hivepulse.slice/g/a', {
+    const host = new FakeHost();
+    cleanups.push(() => host.dispose());
+    host.cgroup('/hivepulse.slice/g/a', {
       'cpu.stat':
         'usage_usec 3000000\nuser_usec 2000000\nsystem_usec 1000000\nnr_periods 40\nnr_throttled 10\nthrottled_usec 5000\n',
       'memory.events': 'low 0\nhigh 0\nmax 0\noom 2\noom_kill 2\n',
     });
-    machine.process({ pid: 100, argv: ['node', 'x.js'], cgroup: '/hivepulse.slice/g/a' });
-    const hive = await hiveOf(machine);
+    host.process({ pid: 100, argv: ['node', 'x.js'], cgroup: '/hivepulse.slice/g/a' });
+    const hive = await hiveOf(host);
     const families = await waitFor(async () => {
       const now = await scrape(hive);
       return sampleOf(now, 'hivepulse_worker_cpu_seconds_total', { worker: 'g/a' }) && now;
@@ -230,24 +230,24 @@ describe('hive: /metrics', () => {
     expect(value('hivepulse_worker_memory_limit_bytes')).toBeUndefined();
     expect(sampleOf(families, 'hivepulse_host_memory_total_bytes')?.value).toBe(1_024_000);
     expect(sampleOf(families, 'process_resident_memory_bytes')?.value).toBeGreaterThan(1e7);
-    machine.remove('/hivepulse.slice/g/a');
+    host.remove('/hivepulse.slice/g/a');
     await waitFor(async () => !(await (await fetch(`${hive.url}/metrics`)).text()).includes('g/a'), {
       what: 'the series to go',
     });
   });
 
   it('an OOM kill that took its worker along is counted, though the worker has no series any more', async () => {
-    const machine = new FakeMachine();
-    cleanups.push(() => machine.dispose());
+    const host = new FakeHost();
+    cleanups.push(() => host.dispose());
     const path = '/hivepulse.slice/g/a';
-    machine.cgroup(path);
-    machine.process({ pid: 100, argv: ['node', 'x.js'], cgroup: path });
+    host.cgroup(path);
+    host.process({ pid: 100, argv: ['node', 'x.js'], cgroup: path });
     const record: WorkerRecord = {
       schema: 1,
       group: 'g',
       instance: 'a',
       owner: 'cgroup',
-      cgroup: `${machine.root}${path}`,
+      cgroup: `${host.cgroupRoot}${path}`,
       cgroupInode: null,
       unit: null,
       pid: 100,
@@ -265,28 +265,28 @@ describe('hive: /metrics', () => {
       notApplied: [],
       exit: null,
     };
-    await writeRecord(machine.runtime, record);
-    const hive = await hiveOf(machine);
+    await writeRecord(host.runtimeDir, record);
+    const hive = await hiveOf(host);
     const kills = async () => sampleOf(await scrape(hive), 'hivepulse_hive_oom_kills_total')?.value;
     await waitFor(async () => sampleOf(await scrape(hive), 'hivepulse_worker_oom_kills_total', { worker: 'g/a' }));
     // From 0, so that the first is a rise.
     expect(await kills()).toBe(0);
-    await recordExit(machine.runtime, record, {
+    await recordExit(host.runtimeDir, record, {
       at: new Date().toISOString(),
       code: null,
       signal: 'SIGKILL',
       oomKills: 2,
       remaining: 0,
     });
-    machine.remove(path);
+    host.remove(path);
     await waitFor(async () => (await kills()) === 2, { what: 'the kills of the exit to be counted' });
     expect(sampleOf(await scrape(hive), 'hivepulse_worker_oom_kills_total', { worker: 'g/a' })).toBeUndefined();
   });
 
   it('answers in the format that is asked for', async () => {
-    const machine = new FakeMachine();
-    cleanups.push(() => machine.dispose());
-    const hive = await hiveOf(machine);
+    const host = new FakeHost();
+    cleanups.push(() => host.dispose());
+    const hive = await hiveOf(host);
     const plain = await fetch(`${hive.url}/metrics`);
     expect(plain.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const open = await fetch(`${hive.url}/metrics`, {

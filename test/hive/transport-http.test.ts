@@ -9,7 +9,7 @@ afterEach(async () => {
   for (let work = cleanups.pop(); work; work = cleanups.pop()) await work();
 });
 
-async function rig(listener: RequestListener) {
+async function serve(listener: RequestListener) {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { exchange, close } = httpExchange();
@@ -18,17 +18,23 @@ async function rig(listener: RequestListener) {
     server.close();
   }, close);
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/heartbeats`;
-  const beat = new SimulatedHive({ id: 'a', workers: 0, gpus: 0 }).frame();
+  const heartbeat = new SimulatedHive({ id: 'a', workers: 0, gpus: 0 }).nextHeartbeat();
   return {
     send: (signal = new AbortController().signal) =>
-      exchange({ url, headers: { 'content-type': 'application/json' }, body: Buffer.from('{}'), beat, signal }),
+      exchange({
+        url,
+        headers: { 'content-type': 'application/json' },
+        body: Buffer.from('{}'),
+        beat: heartbeat,
+        signal,
+      }),
   };
 }
 
 describe('exchange over HTTP', () => {
   it('keeps its connection, and gives status, body and Retry-After', async () => {
     const sockets = new Set<Socket>();
-    const { send } = await rig((request, response) => {
+    const { send } = await serve((request, response) => {
       sockets.add(request.socket);
       request.resume().on('end', () => response.writeHead(503, { 'retry-after': '7' }).end('busy'));
     });
@@ -39,7 +45,7 @@ describe('exchange over HTTP', () => {
 
   it('sends again, once, where the queen ends a kept connection as it is used', async () => {
     const uses = new Map<Socket, number>();
-    const { send } = await rig((request, response) => {
+    const { send } = await serve((request, response) => {
       const use = (uses.get(request.socket) ?? 0) + 1;
       uses.set(request.socket, use);
       if (use > 1) request.socket.destroy();
@@ -52,7 +58,7 @@ describe('exchange over HTTP', () => {
 
   it('does not send again where a new connection ends', async () => {
     let asked = 0;
-    const { send } = await rig((request) => {
+    const { send } = await serve((request) => {
       asked += 1;
       request.socket.destroy();
     });
@@ -62,7 +68,7 @@ describe('exchange over HTTP', () => {
 
   it('ends with its signal, and at an answer that no queen gives', async () => {
     const abort = new AbortController();
-    const { send } = await rig((request, response) => {
+    const { send } = await serve((request, response) => {
       if (!abort.signal.aborted) abort.abort();
       else request.resume().on('end', () => response.end('x'.repeat(70_000)));
     });

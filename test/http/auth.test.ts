@@ -6,8 +6,8 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { bearerOf, hostName, isLocalName, parseTokens, readTokens, TokenTable } from '../../lib/http/auth.js';
 import { HivepulseError } from '../../lib/util/errors.js';
-import { grants, type Rig, rigOf, tokens } from '../api/build-server.js';
-import { frameOf } from '../harness/heartbeats.js';
+import { buildTestServer, grants, type TestServer, tokens } from '../api/build-server.js';
+import { heartbeatOf } from '../harness/heartbeats.js';
 
 type Name = keyof typeof tokens | 'none' | 'wrong';
 
@@ -15,20 +15,24 @@ const authorization = (name: Name): Record<string, string> =>
   name === 'none' ? {} : { authorization: `Bearer ${name === 'wrong' ? 'wrong-token-0123456789' : tokens[name]}` };
 
 const routes = {
-  heartbeat: (rig: Rig, headers: Record<string, string>) => rig.post(frameOf('a', rig.clock.ms++), headers),
-  read: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/workers', headers),
-  stream: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/events?kind=bad!', headers),
-  best: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/workers/best?model=x', headers),
-  place: (rig: Rig, headers: Record<string, string>) => ask(rig, 'POST', '/v1/placements', headers, { vramBytes: 1 }),
-  release: (rig: Rig, headers: Record<string, string>) => ask(rig, 'DELETE', '/v1/reservations/x', headers),
-  remove: (rig: Rig, headers: Record<string, string>) => ask(rig, 'DELETE', '/v1/hives/nobody', headers),
-  audit: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/v1/audit', headers),
-  health: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/healthz', headers),
-  page: (rig: Rig, headers: Record<string, string>) => ask(rig, 'GET', '/', headers),
+  heartbeat: (server: TestServer, headers: Record<string, string>) =>
+    server.post(heartbeatOf('a', server.clock.ms++), headers),
+  read: (server: TestServer, headers: Record<string, string>) => ask(server, 'GET', '/v1/workers', headers),
+  stream: (server: TestServer, headers: Record<string, string>) => ask(server, 'GET', '/v1/events?kind=bad!', headers),
+  best: (server: TestServer, headers: Record<string, string>) =>
+    ask(server, 'GET', '/v1/workers/best?model=x', headers),
+  place: (server: TestServer, headers: Record<string, string>) =>
+    ask(server, 'POST', '/v1/placements', headers, { vramBytes: 1 }),
+  release: (server: TestServer, headers: Record<string, string>) =>
+    ask(server, 'DELETE', '/v1/reservations/x', headers),
+  remove: (server: TestServer, headers: Record<string, string>) => ask(server, 'DELETE', '/v1/hives/nobody', headers),
+  audit: (server: TestServer, headers: Record<string, string>) => ask(server, 'GET', '/v1/audit', headers),
+  health: (server: TestServer, headers: Record<string, string>) => ask(server, 'GET', '/healthz', headers),
+  page: (server: TestServer, headers: Record<string, string>) => ask(server, 'GET', '/', headers),
 } as const;
 
-function ask(rig: Rig, method: 'GET' | 'POST' | 'DELETE', url: string, headers: object, payload?: object) {
-  return rig.app.inject({
+function ask(server: TestServer, method: 'GET' | 'POST' | 'DELETE', url: string, headers: object, payload?: object) {
+  return server.app.inject({
     method,
     url,
     headers: { host: 'localhost', ...headers },
@@ -52,95 +56,95 @@ const matrix: Record<keyof typeof routes, Record<Name, 'y' | 'n' | 'u'>> = {
 
 describe('tokens and roles', () => {
   it.each(Object.keys(matrix) as (keyof typeof routes)[])('%s is for whom it is for', async (route) => {
-    const rig = await rigOf({ grants });
+    const server = await buildTestServer({ grants });
     for (const [name, expected] of Object.entries(matrix[route]) as [Name, 'y' | 'n' | 'u'][]) {
-      const { statusCode } = await routes[route](rig, authorization(name));
+      const { statusCode } = await routes[route](server, authorization(name));
       const seen = statusCode === 401 ? 'u' : statusCode === 403 ? 'n' : 'y';
       expect(`${name} ${seen}`).toBe(`${name} ${expected}`);
     }
-    await rig.app.close();
+    await server.app.close();
   });
 
   it('a bound hive token speaks for its hive alone', async () => {
-    const rig = await rigOf({ grants });
-    expect((await rig.post(frameOf('a'), authorization('bound'))).statusCode).toBe(200);
-    const other = await rig.post(frameOf('b'), authorization('bound'));
+    const server = await buildTestServer({ grants });
+    expect((await server.post(heartbeatOf('a'), authorization('bound'))).statusCode).toBe(200);
+    const other = await server.post(heartbeatOf('b'), authorization('bound'));
     expect(other.json()).toMatchObject({ status: 403, code: 'WRONG_HIVE', field: 'hive.id' });
-    expect(rig.registry.hive('b')).toBeNull();
-    await rig.app.close();
+    expect(server.registry.hive('b')).toBeNull();
+    await server.app.close();
   });
 
   it('without tokens everyone may do everything', async () => {
-    const rig = await rigOf();
-    for (const route of Object.values(routes)) expect([401, 403]).not.toContain((await route(rig, {})).statusCode);
-    await rig.app.close();
+    const server = await buildTestServer();
+    for (const route of Object.values(routes)) expect([401, 403]).not.toContain((await route(server, {})).statusCode);
+    await server.app.close();
   });
 
   it('says how to authenticate, and slows down who guesses', async () => {
-    const rig = await rigOf({ grants });
-    const none = await routes.read(rig, {});
+    const server = await buildTestServer({ grants });
+    const none = await routes.read(server, {});
     expect(none.headers['www-authenticate']).toContain('Bearer');
     const codes = new Set<number>();
-    for (let i = 0; i < 12; i++) codes.add((await routes.read(rig, authorization('wrong'))).statusCode);
+    for (let i = 0; i < 12; i++) codes.add((await routes.read(server, authorization('wrong'))).statusCode);
     expect(codes).toEqual(new Set([401, 429]));
-    await rig.app.close();
+    await server.app.close();
   });
 
   it('lets a right token in from an address that has sent wrong ones, also as a cookie', async () => {
-    const rig = await rigOf({ grants });
-    for (let i = 0; i < 30; i++) await routes.read(rig, authorization('wrong'));
-    expect((await routes.read(rig, authorization('wrong'))).statusCode).toBe(429);
-    expect((await routes.read(rig, authorization('read'))).statusCode).toBe(200);
-    expect((await routes.read(rig, { cookie: `hivepulse_token=${tokens.read}` })).statusCode).toBe(200);
-    expect((await routes.heartbeat(rig, authorization('hive'))).statusCode).toBe(200);
-    await rig.app.close();
+    const server = await buildTestServer({ grants });
+    for (let i = 0; i < 30; i++) await routes.read(server, authorization('wrong'));
+    expect((await routes.read(server, authorization('wrong'))).statusCode).toBe(429);
+    expect((await routes.read(server, authorization('read'))).statusCode).toBe(200);
+    expect((await routes.read(server, { cookie: `hivepulse_token=${tokens.read}` })).statusCode).toBe(200);
+    expect((await routes.heartbeat(server, authorization('hive'))).statusCode).toBe(200);
+    await server.app.close();
   });
 
   it('never writes a token into a log or an answer', async () => {
     const lines: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
-    const rig = await rigOf({ grants, logger });
+    const server = await buildTestServer({ grants, logger });
     const answers = [
-      await routes.read(rig, authorization('admin')),
-      await routes.read(rig, authorization('wrong')),
-      await ask(rig, 'POST', '/v1/session', {}, { token: 'wrong-token-0123456789' }),
-      await ask(rig, 'GET', `/v1/workers?token=${tokens.admin}`, authorization('admin')),
+      await routes.read(server, authorization('admin')),
+      await routes.read(server, authorization('wrong')),
+      await ask(server, 'POST', '/v1/session', {}, { token: 'wrong-token-0123456789' }),
+      await ask(server, 'GET', `/v1/workers?token=${tokens.admin}`, authorization('admin')),
     ];
-    rig.app.log.error({ req: { headers: { authorization: tokens.admin } }, session: { token: tokens.read } }, 'x');
+    server.app.log.error({ req: { headers: { authorization: tokens.admin } }, session: { token: tokens.read } }, 'x');
     const text = lines.join('\n') + answers.map((answer) => answer.body).join('\n');
     for (const token of Object.values(tokens)) expect(text).not.toContain(token);
     expect(text).not.toContain('wrong-token');
-    await rig.app.close();
+    await server.app.close();
   });
 });
 
 describe('the session of the page', () => {
   it('keeps the token in a cookie that no script and no other site can use', async () => {
-    const rig = await rigOf({ grants });
-    expect((await ask(rig, 'GET', '/v1/session', {})).json()).toEqual({ required: true, role: null });
-    expect((await ask(rig, 'POST', '/v1/session', {}, { token: 'nope' })).statusCode).toBe(401);
-    const login = await ask(rig, 'POST', '/v1/session', {}, { token: tokens.read });
+    const server = await buildTestServer({ grants });
+    expect((await ask(server, 'GET', '/v1/session', {})).json()).toEqual({ required: true, role: null });
+    expect((await ask(server, 'POST', '/v1/session', {}, { token: 'nope' })).statusCode).toBe(401);
+    const login = await ask(server, 'POST', '/v1/session', {}, { token: tokens.read });
     const cookie = String(login.headers['set-cookie']);
     expect(cookie).toMatch(/HttpOnly/);
     expect(cookie).toMatch(/SameSite=Strict/);
     expect(cookie).not.toMatch(/Secure/);
     const headers = { cookie: cookie.split(';')[0] as string };
-    expect((await ask(rig, 'GET', '/v1/session', headers)).json()).toEqual({ required: true, role: 'read' });
-    expect((await ask(rig, 'GET', '/v1/workers', headers)).statusCode).toBe(200);
-    const refused = await ask(rig, 'POST', '/v1/placements', headers, { vramBytes: 1 });
+    expect((await ask(server, 'GET', '/v1/session', headers)).json()).toEqual({ required: true, role: 'read' });
+    expect((await ask(server, 'GET', '/v1/workers', headers)).statusCode).toBe(200);
+    const refused = await ask(server, 'POST', '/v1/placements', headers, { vramBytes: 1 });
     expect(refused.json()).toMatchObject({ status: 403, code: 'FORBIDDEN' });
-    const out = await ask(rig, 'DELETE', '/v1/session', headers);
+    const out = await ask(server, 'DELETE', '/v1/session', headers);
     expect(String(out.headers['set-cookie'])).toMatch(/hivepulse_token=;/);
-    await rig.app.close();
+    await server.app.close();
   });
 
   it('lets a stale cookie reach the page, but nothing else', async () => {
-    const rig = await rigOf({ grants });
+    const server = await buildTestServer({ grants });
     const headers = { cookie: 'hivepulse_token=a-token-that-was-taken-back' };
-    expect((await ask(rig, 'GET', '/', headers)).statusCode).toBe(200);
-    expect((await ask(rig, 'GET', '/v1/session', headers)).json().role).toBeNull();
-    expect((await ask(rig, 'GET', '/v1/workers', headers)).statusCode).toBe(401);
-    await rig.app.close();
+    expect((await ask(server, 'GET', '/', headers)).statusCode).toBe(200);
+    expect((await ask(server, 'GET', '/v1/session', headers)).json().role).toBeNull();
+    expect((await ask(server, 'GET', '/v1/workers', headers)).statusCode).toBe(401);
+    await server.app.close();
   });
 });
 
@@ -152,17 +156,17 @@ describe('the built page', () => {
       writeFileSync(join(directory, 'page/index.html'), '<title>page</title>');
       writeFileSync(join(directory, 'page/assets/index-abc123.js'), 'x');
       writeFileSync(join(directory, 'secret'), 'secret');
-      const rig = await rigOf({ grants, pageDirectory: join(directory, 'page') });
-      const page = await ask(rig, 'GET', '/', {});
+      const server = await buildTestServer({ grants, pageDirectory: join(directory, 'page') });
+      const page = await ask(server, 'GET', '/', {});
       expect([page.statusCode, page.body]).toEqual([200, '<title>page</title>']);
       expect(page.headers['cache-control']).toBe('no-cache');
       expect(page.headers['content-security-policy']).toContain("default-src 'self'");
-      const asset = await ask(rig, 'GET', '/assets/index-abc123.js', {});
+      const asset = await ask(server, 'GET', '/assets/index-abc123.js', {});
       expect(asset.headers['cache-control']).toContain('immutable');
       for (const url of ['/../secret', '/..%2fsecret', '/assets/%2e%2e/%2e%2e/secret', '/assets/'])
-        expect((await ask(rig, 'GET', url, {})).body, url).not.toContain('secret');
-      expect((await ask(rig, 'GET', '/v1/workers', {})).statusCode).toBe(401);
-      await rig.app.close();
+        expect((await ask(server, 'GET', url, {})).body, url).not.toContain('secret');
+      expect((await ask(server, 'GET', '/v1/workers', {})).statusCode).toBe(401);
+      await server.app.close();
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -170,10 +174,10 @@ describe('the built page', () => {
 });
 
 describe('DNS rebinding and other sites', () => {
-  const status = async (rig: Rig, headers: Record<string, string>, method: 'GET' | 'POST' = 'GET') =>
+  const status = async (server: TestServer, headers: Record<string, string>, method: 'GET' | 'POST' = 'GET') =>
     (
       await ask(
-        rig,
+        server,
         method,
         method === 'GET' ? '/v1/fleet' : '/v1/placements',
         headers,
@@ -182,7 +186,7 @@ describe('DNS rebinding and other sites', () => {
     ).json();
 
   it('answers on loopback only to names of loopback', async () => {
-    const rig = await rigOf({ allowedHosts: ['gpu.example.org'] });
+    const server = await buildTestServer({ allowedHosts: ['gpu.example.org'] });
     for (const host of [
       'localhost',
       'localhost:7833',
@@ -191,7 +195,7 @@ describe('DNS rebinding and other sites', () => {
       'queen.localhost',
       'GPU.example.org:80',
     ])
-      expect(await status(rig, { host }), host).toHaveProperty('queenId');
+      expect(await status(server, { host }), host).toHaveProperty('queenId');
     for (const host of [
       'evil.example',
       '127.0.0.1.evil.example',
@@ -199,19 +203,19 @@ describe('DNS rebinding and other sites', () => {
       '10.0.0.1',
       'localhost@evil.example',
     ])
-      expect(await status(rig, { host }), host).toMatchObject({ status: 403, code: 'HOST_NOT_ALLOWED' });
-    await rig.app.close();
+      expect(await status(server, { host }), host).toMatchObject({ status: 403, code: 'HOST_NOT_ALLOWED' });
+    await server.app.close();
   });
 
   it('checks names also for the page and for what is not there', async () => {
-    const rig = await rigOf();
+    const server = await buildTestServer();
     for (const url of ['/', '/healthz', '/docs', '/nothing'])
-      expect((await ask(rig, 'GET', url, { host: 'evil.example' })).json().code, url).toBe('HOST_NOT_ALLOWED');
-    await rig.app.close();
+      expect((await ask(server, 'GET', url, { host: 'evil.example' })).json().code, url).toBe('HOST_NOT_ALLOWED');
+    await server.app.close();
   });
 
   it('takes nothing from a page of another site', async () => {
-    const rig = await rigOf({ allowedHosts: ['gpu.example.org'] });
+    const server = await buildTestServer({ allowedHosts: ['gpu.example.org'] });
     const host = '127.0.0.1:7833';
     for (const origin of [
       'https://evil.example',
@@ -220,38 +224,40 @@ describe('DNS rebinding and other sites', () => {
       'http://localhost:9999',
       'file://',
     ])
-      expect(await status(rig, { host, origin }, 'POST'), origin).toMatchObject({ code: 'ORIGIN_NOT_ALLOWED' });
+      expect(await status(server, { host, origin }, 'POST'), origin).toMatchObject({ code: 'ORIGIN_NOT_ALLOWED' });
     for (const origin of ['http://127.0.0.1:7833', 'https://gpu.example.org'])
-      expect(await status(rig, { host, origin }, 'POST'), origin).toHaveProperty('candidates');
-    await rig.app.close();
+      expect(await status(server, { host, origin }, 'POST'), origin).toHaveProperty('candidates');
+    await server.app.close();
   });
 
   it('beyond loopback any name is fine, and another site still is not', async () => {
-    const rig = await rigOf({ loopback: false, grants });
+    const server = await buildTestServer({ loopback: false, grants });
     const headers = { host: 'queen.example.org', ...authorization('schedule') };
-    expect(await status(rig, headers)).toHaveProperty('queenId');
-    expect(await status(rig, { ...headers, origin: 'https://queen.example.org' }, 'POST')).toHaveProperty('candidates');
-    expect(await status(rig, { ...headers, origin: 'https://evil.example' })).toMatchObject({
+    expect(await status(server, headers)).toHaveProperty('queenId');
+    expect(await status(server, { ...headers, origin: 'https://queen.example.org' }, 'POST')).toHaveProperty(
+      'candidates',
+    );
+    expect(await status(server, { ...headers, origin: 'https://evil.example' })).toMatchObject({
       code: 'ORIGIN_NOT_ALLOWED',
     });
-    await rig.app.close();
+    await server.app.close();
   });
 
   it('sends no CORS header, and headers that shut other sites out', async () => {
-    const rig = await rigOf();
-    const { headers } = await ask(rig, 'GET', '/v1/fleet', { origin: 'http://localhost' });
+    const server = await buildTestServer();
+    const { headers } = await ask(server, 'GET', '/v1/fleet', { origin: 'http://localhost' });
     expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
     expect(headers['content-security-policy']).toContain("script-src 'self'");
     expect(headers['x-content-type-options']).toBe('nosniff');
     expect(headers['strict-transport-security']).toBeUndefined();
-    const missing = await ask(rig, 'GET', '/v2', {});
+    const missing = await ask(server, 'GET', '/v2', {});
     expect(missing.headers['content-security-policy']).toContain("script-src 'self'");
-    await rig.app.close();
+    await server.app.close();
   });
 
-  it('runs none of that for a beat of a fleet, which no browser sends', async () => {
-    const rig = await rigOf();
-    const { headers } = await rig.app.inject({
+  it('runs none of that for a heartbeat of a fleet, which no browser sends', async () => {
+    const server = await buildTestServer();
+    const { headers } = await server.app.inject({
       method: 'POST',
       url: '/v1/heartbeats',
       headers: { host: 'localhost', 'content-type': 'application/json' },
@@ -263,7 +269,7 @@ describe('DNS rebinding and other sites', () => {
         .filter((name) => !['connection', 'date', 'keep-alive'].includes(name))
         .sort(),
     ).toEqual(ours);
-    await rig.app.close();
+    await server.app.close();
   });
 });
 

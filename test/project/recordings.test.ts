@@ -16,7 +16,7 @@ import type { History, HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { familiesOfHive, hiveScrape, type WorkerCounters } from '../../lib/hive/metric-families.js';
 import { Exposition } from '../../lib/metrics/exposition.js';
-import { rigOf } from '../api/build-server.js';
+import { buildTestServer } from '../api/build-server.js';
 import { itemsOf, topState } from '../cli/fleet.js';
 import { recordedFleet } from '../harness/recorded-fleet.js';
 
@@ -46,16 +46,16 @@ function expectRecorded(file: string, text: string): void {
 }
 
 async function fleet() {
-  const rig = await rigOf();
+  const server = await buildTestServer();
   const offline = recordedFleet().at(-1) as Heartbeat;
-  rig.registry.heartbeat(offline);
-  rig.clock.ms += 60_000;
+  server.registry.heartbeat(offline);
+  server.clock.ms += 60_000;
   for (const heartbeat of recordedFleet().slice(0, -1)) {
-    rig.clock.ms += 137;
-    rig.registry.heartbeat(heartbeat);
+    server.clock.ms += 137;
+    server.registry.heartbeat(heartbeat);
   }
-  rig.clock.ms += 321;
-  return rig;
+  server.clock.ms += 321;
+  return server;
 }
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 1)}\n`;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { HiveEvent } from '../../lib/contract/heartbeat.js';
 import { EventRing } from '../../lib/queen/events.js';
 import { Registry, type RegistryChange } from '../../lib/queen/registry.js';
-import { frame, ManualClock, runB, workerSample } from './heartbeats.js';
+import { bareHeartbeat, ManualClock, runB, workerSample } from './heartbeats.js';
 
 const draft = (n: number) => ({ at: '2026-01-02T03:04:05.000Z', kind: 'xid', hive: 'a', detail: { n } });
 const fact = (seq: number, fields: Partial<HiveEvent> = {}): HiveEvent => ({
@@ -64,19 +64,21 @@ describe('events of a registry', () => {
   it('hive events are taken once each, however often they are sent, and acknowledged', () => {
     const queen = new Registry({ clock: () => 0, epoch: 'e' });
     const worker = workerSample('llm/1', { model: 'm' });
-    expect(queen.heartbeat(frame('a', 1, { workers: [worker], events: [fact(1), fact(2)] }))).toMatchObject({
+    expect(queen.heartbeat(bareHeartbeat('a', 1, { workers: [worker], events: [fact(1), fact(2)] }))).toMatchObject({
       ackEventSeq: 2,
     });
     // The reply was lost: both come again, with a new one.
-    expect(queen.heartbeat(frame('a', 2, { workers: [worker], events: [fact(1), fact(2), fact(3)] }))).toMatchObject({
+    expect(
+      queen.heartbeat(bareHeartbeat('a', 2, { workers: [worker], events: [fact(1), fact(2), fact(3)] })),
+    ).toMatchObject({
       ackEventSeq: 3,
     });
-    expect(queen.heartbeat(frame('a', 3, { workers: [worker] }))).toMatchObject({ ackEventSeq: 3 });
+    expect(queen.heartbeat(bareHeartbeat('a', 3, { workers: [worker] }))).toMatchObject({ ackEventSeq: 3 });
     const facts = () => queen.events.recent().filter((event) => event.kind === 'oomKill');
     expect(facts().map((event) => event.detail)).toEqual([{ kills: 1 }, { kills: 2 }, { kills: 3 }]);
     expect(facts()[0]).toMatchObject({ hive: 'a', workerId: 'llm/1', model: 'm', at: '2026-01-02T03:04:05.000Z' });
     // Another run counts from one again.
-    const next = frame('a', 1, {
+    const next = bareHeartbeat('a', 1, {
       hive: { incarnation: runB, startedAt: '2026-01-02T03:30:00.000Z' },
       workers: [worker],
       events: [fact(1)],
@@ -88,10 +90,10 @@ describe('events of a registry', () => {
   it('events that were acknowledged before a hive was forgotten are not taken again when it is back', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, { events: [fact(1)] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { events: [fact(1)] }));
     clock.advance(90_000);
     queen.advance();
-    expect(queen.heartbeat(frame('a', 2, { events: [fact(1), fact(2)] }))).toMatchObject({ ackEventSeq: 2 });
+    expect(queen.heartbeat(bareHeartbeat('a', 2, { events: [fact(1), fact(2)] }))).toMatchObject({ ackEventSeq: 2 });
     expect(queen.events.recent().filter((event) => event.kind === 'oomKill')).toHaveLength(2);
   });
 
@@ -104,9 +106,9 @@ describe('events of a registry', () => {
     });
     const seen: RegistryChange[] = [];
     const stop = queen.subscribe((change) => seen.push(change));
-    const beat = (seq: number, ...workers: ReturnType<typeof workerSample>[]) => {
+    const sendHeartbeat = (seq: number, ...workers: ReturnType<typeof workerSample>[]) => {
       seen.length = 0;
-      queen.heartbeat(frame('a', seq, { workers }));
+      queen.heartbeat(bareHeartbeat('a', seq, { workers }));
       return seen.map((change) =>
         change.type === 'heartbeat'
           ? `rows ${change.heartbeat.workers.map((row) => row.key)} gone ${change.heartbeat.gone} whole ${change.heartbeat.whole}`
@@ -115,12 +117,15 @@ describe('events of a registry', () => {
     };
     const one = () => workerSample('llm/1');
     const two = () => workerSample('llm/2');
-    expect(beat(1, one(), two())).toEqual(['queenEvent e-1 hiveJoined ', 'rows a/llm/1,a/llm/2 gone  whole true']);
-    expect(beat(2, one(), two())).toEqual(['rows  gone  whole false']);
+    expect(sendHeartbeat(1, one(), two())).toEqual([
+      'queenEvent e-1 hiveJoined ',
+      'rows a/llm/1,a/llm/2 gone  whole true',
+    ]);
+    expect(sendHeartbeat(2, one(), two())).toEqual(['rows  gone  whole false']);
     // The uptime ticks on its own: no row is sent for it.
-    expect(beat(3, { ...one(), uptimeSeconds: 3601 }, two())).toEqual(['rows  gone  whole false']);
-    expect(beat(4, { ...one(), cpuPercent: 7 }, two())).toEqual(['rows a/llm/1 gone  whole false']);
-    expect(beat(5, { ...one(), cpuPercent: 7, state: 'busy' })).toEqual([
+    expect(sendHeartbeat(3, { ...one(), uptimeSeconds: 3601 }, two())).toEqual(['rows  gone  whole false']);
+    expect(sendHeartbeat(4, { ...one(), cpuPercent: 7 }, two())).toEqual(['rows a/llm/1 gone  whole false']);
+    expect(sendHeartbeat(5, { ...one(), cpuPercent: 7, state: 'busy' })).toEqual([
       'queenEvent e-2 workerGone llm/2',
       'queenEvent e-3 workerStateChanged llm/1',
       'rows a/llm/1 gone a/llm/2 whole false',
@@ -133,7 +138,7 @@ describe('events of a registry', () => {
     ]);
     stop();
     seen.length = 0;
-    queen.heartbeat(frame('a', 6));
+    queen.heartbeat(bareHeartbeat('a', 6));
     expect(seen).toEqual([]);
   });
 
@@ -147,7 +152,7 @@ describe('events of a registry', () => {
       throw new Error('broken listener');
     });
     queen.subscribe((change) => second.push(change));
-    expect(() => queen.heartbeat(frame('a', 1))).not.toThrow();
+    expect(() => queen.heartbeat(bareHeartbeat('a', 1))).not.toThrow();
     expect(second).toHaveLength(2);
     expect(second[1]).toBe(first[1]);
     expect(errors).toEqual([new Error('broken listener'), new Error('broken listener')]);
@@ -155,7 +160,7 @@ describe('events of a registry', () => {
 
   it('draws no conclusions where nobody is to hear them, and hands them to a shared stream', () => {
     const quiet = new Registry({ clock: () => 0, concludes: () => false });
-    quiet.heartbeat(frame('a', 1, { events: [fact(1)] }));
+    quiet.heartbeat(bareHeartbeat('a', 1, { events: [fact(1)] }));
     expect(quiet.events.recent().map((event) => event.kind)).toEqual(['oomKill']);
 
     const handed: string[] = [];
@@ -167,7 +172,10 @@ describe('events of a registry', () => {
     });
     queen.subscribe((change) => seen.push(change.type));
     // Facts must last in the shared stream before they are acknowledged, so the registry leaves them to whoever keeps it.
-    expect(queen.heartbeat(frame('a', 1, { events: [fact(1)] }))).toMatchObject({ accepted: true, ackEventSeq: 0 });
+    expect(queen.heartbeat(bareHeartbeat('a', 1, { events: [fact(1)] }))).toMatchObject({
+      accepted: true,
+      ackEventSeq: 0,
+    });
     expect(handed).toEqual(['hiveJoined']);
     expect(seen).toEqual(['heartbeat']);
     queen.deliver('queenEvent', { id: 's-1', ...draft(1) });

@@ -1,5 +1,5 @@
 import type { GpuSample, Heartbeat, WorkerSample } from '../../lib/contract/heartbeat.js';
-import { frameOf, gpuOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
+import { gpuOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
 
 export const mib = (count: number): number => count * 2 ** 20;
 export const gib = (count: number): number => count * 2 ** 30;
@@ -39,14 +39,14 @@ export function onGpu(uuid: string, usedBytes = 0, utilizationPercent = 0): Part
   };
 }
 
-export interface FrameFields extends Partial<Omit<Heartbeat, 'hive' | 'host'>> {
+export interface HeartbeatFields extends Partial<Omit<Heartbeat, 'hive' | 'host'>> {
   readonly hive?: Partial<Heartbeat['hive']>;
   readonly host?: Partial<Heartbeat['host']>;
 }
 
-/** A beat of a ready hive with neither GPUs nor workers. */
-export function frame(id: string, seq: number, { hive, host, ...rest }: FrameFields = {}): Heartbeat {
-  const whole = frameOf(id, seq, { gpus: [], workers: [], hive: { labels: {}, ...hive }, ...rest });
+/** A heartbeat of a ready hive with neither GPUs nor workers. */
+export function bareHeartbeat(id: string, seq: number, { hive, host, ...rest }: HeartbeatFields = {}): Heartbeat {
+  const whole = heartbeatOf(id, seq, { gpus: [], workers: [], hive: { labels: {}, ...hive }, ...rest });
   return { ...whole, host: { ...whole.host, ...host } };
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { classifyHeartbeat, type Incarnations, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, ManualClock, runA, runB, runC, workerSample } from './heartbeats.js';
+import { bareHeartbeat, ManualClock, runA, runB, runC, workerSample } from './heartbeats.js';
 
 const t1 = '2026-01-02T03:00:00.000Z';
 const t2 = '2026-01-02T03:10:00.000Z';
@@ -22,10 +22,10 @@ const cases: readonly [
   nowMs: number,
   verdict: string,
 ][] = [
-  ['the next beat', runB, 11, t2, 101_000, 'next'],
-  ['a beat after a gap', runB, 500, t2, 101_000, 'next'],
-  ['the same beat again', runB, 10, t2, 101_000, 'staleSeq'],
-  ['an older beat', runB, 3, t2, 101_000, 'staleSeq'],
+  ['the next heartbeat', runB, 11, t2, 101_000, 'next'],
+  ['a heartbeat after a gap', runB, 500, t2, 101_000, 'next'],
+  ['the same heartbeat again', runB, 10, t2, 101_000, 'staleSeq'],
+  ['an older heartbeat', runB, 3, t2, 101_000, 'staleSeq'],
   ['a retired run within the deadline', runA, 99, t1, 105_000, 'latePacket'],
   ['a retired run after the deadline', runA, 99, t1, 105_001, 'duplicate'],
   ['a new run', runC, 1, '2026-01-02T03:20:00.000Z', 101_000, 'restarted'],
@@ -46,11 +46,11 @@ describe('incarnations', () => {
     expect(runs.current).toBe('run-49');
   });
 
-  it('takes each beat of a run at most once, however they arrive', () => {
+  it('takes each heartbeat of a run at most once, however they arrive', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 60 }), (seqs) => {
         const queen = new Registry({ clock: () => 0 });
-        const taken = seqs.filter((seq) => queen.heartbeat(frame('a', seq)).accepted);
+        const taken = seqs.filter((seq) => queen.heartbeat(bareHeartbeat('a', seq)).accepted);
         expect(taken).toEqual([...new Set(taken)].sort((a, b) => a - b));
         if (seqs.length > 0) expect(taken.at(-1)).toBe(Math.max(...seqs));
       }),
@@ -59,27 +59,30 @@ describe('incarnations', () => {
 });
 
 describe('a registry and the runs of a hive', () => {
-  it('an out-of-order or doubled beat changes nothing', () => {
+  it('an out-of-order or doubled heartbeat changes nothing', () => {
     const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(frame('a', 2, { workers: [workerSample('llm/1', { state: 'busy' })] }));
+    queen.heartbeat(bareHeartbeat('a', 2, { workers: [workerSample('llm/1', { state: 'busy' })] }));
     for (const seq of [1, 2])
-      expect(queen.heartbeat(frame('a', seq, { workers: [] }))).toMatchObject({ accepted: false, code: 'STALE_SEQ' });
+      expect(queen.heartbeat(bareHeartbeat('a', seq, { workers: [] }))).toMatchObject({
+        accepted: false,
+        code: 'STALE_SEQ',
+      });
     expect(queen.worker('a', 'llm', '1')?.state).toBe('busy');
   });
 
   it('a late packet of the run before is no clone; the same run alive later is, and is said once a minute', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 5));
-    queen.heartbeat(frame('a', 1, { hive: { incarnation: runB, startedAt: t2 } }));
-    expect(queen.heartbeat(frame('a', 6))).toMatchObject({ accepted: false, code: 'RETIRED_INCARNATION' });
+    queen.heartbeat(bareHeartbeat('a', 5));
+    queen.heartbeat(bareHeartbeat('a', 1, { hive: { incarnation: runB, startedAt: t2 } }));
+    expect(queen.heartbeat(bareHeartbeat('a', 6))).toMatchObject({ accepted: false, code: 'RETIRED_INCARNATION' });
     expect(queen.events.recent().map((event) => event.kind)).toEqual(['hiveJoined', 'hiveRestarted']);
 
     const clones = () => queen.events.recent().filter((event) => event.kind === 'duplicateHiveId');
     for (let second = 0; second < 50; second++) {
       clock.advance(1000);
-      queen.heartbeat(frame('a', 2 + second, { hive: { incarnation: runB, startedAt: t2 } }));
-      const outcome = queen.heartbeat(frame('a', 7 + second, { hive: { hostname: 'clone' } }));
+      queen.heartbeat(bareHeartbeat('a', 2 + second, { hive: { incarnation: runB, startedAt: t2 } }));
+      const outcome = queen.heartbeat(bareHeartbeat('a', 7 + second, { hive: { hostname: 'clone' } }));
       if (second >= 5) expect(outcome).toMatchObject({ accepted: false, code: 'DUPLICATE_HIVE_ID' });
     }
     expect(clones()).toHaveLength(1);
@@ -88,13 +91,13 @@ describe('a registry and the runs of a hive', () => {
 
   it('refuses more hives and more workers than it was told to take, and says how many that is', () => {
     const queen = new Registry({ clock: () => 0, maxHives: 1, maxWorkersPerHive: 2 });
-    expect(queen.heartbeat(frame('a', 1)).accepted).toBe(true);
-    expect(queen.heartbeat(frame('b', 1))).toMatchObject({
+    expect(queen.heartbeat(bareHeartbeat('a', 1)).accepted).toBe(true);
+    expect(queen.heartbeat(bareHeartbeat('b', 1))).toMatchObject({
       code: 'TOO_MANY_HIVES',
       message: expect.stringMatching(/1/),
     });
     const workers = ['g/1', 'g/2', 'g/3'].map((id) => workerSample(id));
-    expect(queen.heartbeat(frame('a', 2, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS' });
-    expect(queen.heartbeat(frame('a', 2)).accepted).toBe(true);
+    expect(queen.heartbeat(bareHeartbeat('a', 2, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS' });
+    expect(queen.heartbeat(bareHeartbeat('a', 2)).accepted).toBe(true);
   });
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ListeningClock, livenessAfter, livenessLimits, nextChangeMs, thresholds } from '../../lib/queen/liveness.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, ManualClock, runB, workerSample } from './heartbeats.js';
+import { bareHeartbeat, ManualClock, runB, workerSample } from './heartbeats.js';
 
 const silences: readonly [intervalMs: number, silenceMs: number, expected: string][] = [
   [1000, 0, 'online'],
@@ -101,7 +101,7 @@ describe('a registry and time', () => {
   it('late, offline, removed, each when it is due', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, { workers: [workerSample('llm/1')] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { workers: [workerSample('llm/1')] }));
     expect(queen.nextDueMs()).toBe(clock.nowMs + 3000);
     clock.advance(3000);
     queen.advance();
@@ -122,11 +122,11 @@ describe('a registry and time', () => {
     expect(queen.audit()).toEqual([]);
   });
 
-  it('worker_dies_removed_from_registry: at the next beat, and by time when its hive died', () => {
+  it('worker_dies_removed_from_registry: at the next heartbeat, and by time when its hive died', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
-    queen.heartbeat(frame('a', 2, { workers: [workerSample('llm/2')] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
+    queen.heartbeat(bareHeartbeat('a', 2, { workers: [workerSample('llm/2')] }));
     expect(queen.worker('a', 'llm', '1')).toBeNull();
     expect(queen.events.recent(1)[0]).toMatchObject({ kind: 'workerGone', hive: 'a', workerId: 'llm/1' });
     clock.advance(90_000);
@@ -137,17 +137,17 @@ describe('a registry and time', () => {
   it('a queen whose own loop stalled for 20 s does not declare the fleet dead', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read, tickMs: 250 });
-    queen.heartbeat(frame('a', 1));
-    queen.heartbeat(frame('b', 1));
+    queen.heartbeat(bareHeartbeat('a', 1));
+    queen.heartbeat(bareHeartbeat('b', 1));
     clock.advance(20_000);
     queen.advance();
     expect(queen.counts().hives).toEqual({ online: 2, late: 0, offline: 0 });
-    // Then the beats that waited in the socket are read; the hive that truly died is still found out.
-    queen.heartbeat(frame('a', 2));
+    // Then the heartbeats that waited in the socket are read; the hive that truly died is still found out.
+    queen.heartbeat(bareHeartbeat('a', 2));
     for (let i = 0; i < 40; i++) {
       clock.advance(250);
       queen.advance();
-      if (i % 4 === 3) queen.heartbeat(frame('a', 3 + i));
+      if (i % 4 === 3) queen.heartbeat(bareHeartbeat('a', 3 + i));
     }
     expect(queen.hive('a')?.liveness).toBe('online');
     expect(queen.hive('b')?.liveness).toBe('offline');
@@ -160,18 +160,18 @@ describe('a registry and time', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
     queen.requestedIntervalMs = 5000;
-    expect(queen.heartbeat(frame('a', 1))).toMatchObject({ accepted: true, intervalMs: 5000 });
+    expect(queen.heartbeat(bareHeartbeat('a', 1))).toMatchObject({ accepted: true, intervalMs: 5000 });
     clock.advance(14_999);
     expect(queen.hive('a')?.liveness).toBe('online');
     clock.advance(1);
     expect(queen.hive('a')?.liveness).toBe('late');
-    // And back: the shorter one counts from the next beat, although a later look was already due.
+    // And back: the shorter one counts from the next heartbeat, although a later look was already due.
     // A hive says to what it keeps, so that queens which did not ask for it know it as well; told back, it would stay.
     queen.requestedIntervalMs = 0;
-    expect(queen.heartbeat(frame('a', 2, { intervalMs: 5000 }))).toMatchObject({ intervalMs: 100 });
+    expect(queen.heartbeat(bareHeartbeat('a', 2, { intervalMs: 5000 }))).toMatchObject({ intervalMs: 100 });
     clock.advance(14_999);
     expect(queen.hive('a')?.liveness).toBe('online');
-    queen.heartbeat(frame('a', 3));
+    queen.heartbeat(bareHeartbeat('a', 3));
     clock.advance(3000);
     expect(queen.hive('a')?.liveness).toBe('late');
   });
@@ -179,15 +179,15 @@ describe('a registry and time', () => {
   it('a suspended laptop goes offline, is forgotten, and is simply back when it wakes', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('laptop', 5, { workers: [workerSample('llm/1')] }));
+    queen.heartbeat(bareHeartbeat('laptop', 5, { workers: [workerSample('llm/1')] }));
     clock.advance(12_000);
     queen.advance();
-    expect(queen.heartbeat(frame('laptop', 6, { workers: [workerSample('llm/1')] })).accepted).toBe(true);
+    expect(queen.heartbeat(bareHeartbeat('laptop', 6, { workers: [workerSample('llm/1')] })).accepted).toBe(true);
     expect(kinds(queen).slice(-2)).toEqual(['hiveOffline', 'hiveOnline']);
     clock.advance(8 * 3_600_000);
     queen.advance();
     expect(queen.hive('laptop')).toBeNull();
-    expect(queen.heartbeat(frame('laptop', 7, { workers: [workerSample('llm/1')] })).accepted).toBe(true);
+    expect(queen.heartbeat(bareHeartbeat('laptop', 7, { workers: [workerSample('llm/1')] })).accepted).toBe(true);
     expect(kinds(queen).slice(-1)).toEqual(['hiveJoined']);
     expect(queen.findIdleWorkers()).toHaveLength(1);
   });
@@ -196,15 +196,15 @@ describe('a registry and time', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
     const worker = workerSample('llm/1', { model: 'm' });
-    queen.heartbeat(frame('a', 1, { workers: [worker] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { workers: [worker] }));
     expect(queen.findBestWorkerForModel('m')).not.toBeNull();
-    queen.heartbeat(frame('a', 2, { hive: { state: 'stopping' }, workers: [worker] }));
+    queen.heartbeat(bareHeartbeat('a', 2, { hive: { state: 'stopping' }, workers: [worker] }));
     expect(queen.findBestWorkerForModel('m')).toBeNull();
     expect(queen.findIdleWorkers()).toEqual([]);
     expect(queen.workers().items).toHaveLength(1);
     // Its next run takes them over: nothing is gone in between.
     queen.heartbeat(
-      frame('a', 1, { hive: { incarnation: runB, startedAt: '2026-01-02T03:30:00.000Z' }, workers: [worker] }),
+      bareHeartbeat('a', 1, { hive: { incarnation: runB, startedAt: '2026-01-02T03:30:00.000Z' }, workers: [worker] }),
     );
     expect(queen.findBestWorkerForModel('m')).not.toBeNull();
     expect(kinds(queen)).not.toContain('workerGone');
@@ -213,7 +213,7 @@ describe('a registry and time', () => {
   it('says warming until the fleet had time to be heard', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1));
+    queen.heartbeat(bareHeartbeat('a', 1));
     expect([queen.warming, queen.workers().warming, queen.fleet().warming]).toEqual([true, true, true]);
     clock.advance(10_000);
     expect([queen.warming, queen.workers().warming, queen.place({ vramBytes: 1 }).warming]).toEqual([

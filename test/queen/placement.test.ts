@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { PlacementRequest } from '../../lib/contract/api.js';
 import { type PlacementGpu, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gib, gpuSample } from './heartbeats.js';
+import { bareHeartbeat, gib, gpuSample } from './heartbeats.js';
 
 const gpu = (uuid: string, freeGib: number | null, fields: Partial<PlacementGpu> = {}): PlacementGpu => ({
   uuid,
@@ -136,7 +136,7 @@ describe('placement', () => {
     ],
   ])('nothing is placed on a GPU in MIG mode %s', (_, gpus) => {
     const queen = new Registry({ queenId: 'q' });
-    queen.heartbeat(frame('a', 1, { gpus }));
+    queen.heartbeat(bareHeartbeat('a', 1, { gpus }));
     const { candidates, refusals } = queen.place({ vramBytes: gib(1) });
     expect(candidates).toEqual([]);
     expect(refusals).toMatchObject([{ detail: expect.stringContaining('cut into MIG devices') }]);

@@ -3,7 +3,7 @@ import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../../lib/contract/validate.js';
 import { countRows } from '../../lib/dashboard/data/counts.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
+import { bareHeartbeat, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
 
 const keys = (items: readonly { key: string }[]) => items.map((item) => item.key);
 
@@ -20,7 +20,9 @@ describe('lists', () => {
   it('sorts by a value with unknown ones last, and pages through ties without loss', () => {
     const queen = new Registry({ clock: () => 0 });
     const use = [5, null, 90, 5, 5, null, 40];
-    queen.heartbeat(frame('a', 1, { workers: use.map((cpuPercent, i) => workerSample(`llm/${i}`, { cpuPercent })) }));
+    queen.heartbeat(
+      bareHeartbeat('a', 1, { workers: use.map((cpuPercent, i) => workerSample(`llm/${i}`, { cpuPercent })) }),
+    );
     const all = (sort: 'cpuPercent' | '-cpuPercent', limit: number) => {
       const found: string[] = [];
       for (let cursor: string | null | undefined; cursor !== null; ) {
@@ -38,11 +40,11 @@ describe('lists', () => {
 
   it('a page survives workers that come and go between it and the next', () => {
     const queen = new Registry({ clock: () => 0 });
-    const beat = (seq: number, names: readonly number[]) =>
-      queen.heartbeat(frame('a', seq, { workers: names.map((name) => workerSample(`llm/${name}`)) }));
-    beat(1, [1, 2, 3, 4, 5]);
+    const sendHeartbeat = (seq: number, names: readonly number[]) =>
+      queen.heartbeat(bareHeartbeat('a', seq, { workers: names.map((name) => workerSample(`llm/${name}`)) }));
+    sendHeartbeat(1, [1, 2, 3, 4, 5]);
     const first = queen.workers({ limit: 2 });
-    beat(2, [1, 3, 4, 6, 0]);
+    sendHeartbeat(2, [1, 3, 4, 6, 0]);
     const second = queen.workers({ limit: 2, cursor: first.nextCursor });
     const third = queen.workers({ limit: 2, cursor: second.nextCursor });
     expect([first, second, third].map((page) => page.items.map((item) => item.instance))).toEqual([
@@ -71,10 +73,10 @@ describe('lists', () => {
   it('finds workers by labels of their own and of their hive, their own first', () => {
     const queen = new Registry({ clock: () => 0 });
     const workers = [workerSample('llm/1'), workerSample('llm/2', { labels: { zone: 'x' } })];
-    queen.heartbeat(frame('a', 1, { hive: { labels: { zone: 'y' } }, workers }));
+    queen.heartbeat(bareHeartbeat('a', 1, { hive: { labels: { zone: 'y' } }, workers }));
     expect(keys(queen.workers({ labels: { zone: 'y' } }).items)).toEqual(['a/llm/1']);
     expect(keys(queen.workers({ labels: { zone: 'x' } }).items)).toEqual(['a/llm/2']);
-    queen.heartbeat(frame('a', 2, { hive: { labels: { zone: 'z' } }, workers }));
+    queen.heartbeat(bareHeartbeat('a', 2, { hive: { labels: { zone: 'z' } }, workers }));
     expect(queen.workers({ labels: { zone: 'y' } }).items).toEqual([]);
     expect(keys(queen.workers({ labels: { zone: 'z' } }).items)).toEqual(['a/llm/1']);
     expect(queen.audit()).toEqual([]);
@@ -83,9 +85,11 @@ describe('lists', () => {
   it('lists GPUs by room and health, in the order of their hosts', () => {
     const queen = new Registry({ clock: () => 0 });
     queen.heartbeat(
-      frame('b', 1, { gpus: [gpuSample('GPU-b1'), gpuSample('GPU-b0', { index: 1, memoryUsedBytes: mib(20_000) })] }),
+      bareHeartbeat('b', 1, {
+        gpus: [gpuSample('GPU-b1'), gpuSample('GPU-b0', { index: 1, memoryUsedBytes: mib(20_000) })],
+      }),
     );
-    queen.heartbeat(frame('a', 1, { gpus: [gpuSample('GPU-a', { health: 'lost', memoryUsedBytes: null })] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-a', { health: 'lost', memoryUsedBytes: null })] }));
     const uuids = (asked: Parameters<Registry['gpus']>[0]) => queen.gpus(asked).items.map((gpu) => gpu.uuid);
     expect(uuids({})).toEqual(['GPU-a', 'GPU-b1', 'GPU-b0']);
     expect(uuids({ minFreeBytes: mib(4576) })).toEqual(['GPU-b1', 'GPU-b0']);
@@ -99,15 +103,15 @@ describe('lists', () => {
   it('a worker that an incomplete snapshot leaves out is kept, with the age of what is known of it', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
     clock.advance(1000);
-    queen.heartbeat(frame('a', 2, { workersComplete: false, workers: [workerSample('llm/2')] }));
+    queen.heartbeat(bareHeartbeat('a', 2, { workersComplete: false, workers: [workerSample('llm/2')] }));
     clock.advance(500);
     expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
       ['llm/1', 1500],
       ['llm/2', 500],
     ]);
-    queen.heartbeat(frame('a', 3, { workers: [workerSample('llm/2')] }));
+    queen.heartbeat(bareHeartbeat('a', 3, { workers: [workerSample('llm/2')] }));
     expect(keys(queen.workers().items)).toEqual(['a/llm/2']);
   });
 
@@ -122,17 +126,17 @@ describe('lists', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
     const workers = [workerSample('llm/1'), workerSample('llm/2')];
-    queen.heartbeat(read(frame('a', 1, { workers })));
+    queen.heartbeat(read(bareHeartbeat('a', 1, { workers })));
     clock.advance(1000);
     const wrong = { ...workers[0]!, cpuPercent: 'x' as unknown as number };
-    queen.heartbeat(read(frame('a', 2, { workers: [wrong, workers[1]!] })));
+    queen.heartbeat(read(bareHeartbeat('a', 2, { workers: [wrong, workers[1]!] })));
     expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
       ['llm/1', 1000],
       ['llm/2', 0],
     ]);
     expect(queen.events.recent().map((event) => event.kind)).not.toContain('workerGone');
     expect(queen.hive('a')).toMatchObject({ workersComplete: false, faults: [{ code: 'MALFORMED_WORKER' }] });
-    queen.heartbeat(read(frame('a', 3, { workers: [workers[1]!] })));
+    queen.heartbeat(read(bareHeartbeat('a', 3, { workers: [workers[1]!] })));
     expect(keys(queen.workers().items)).toEqual(['a/llm/2']);
     expect(queen.audit()).toEqual([]);
   });
@@ -142,10 +146,10 @@ describe('lists', () => {
     const queen = new Registry({ clock: clock.read });
     const gpus = ['GPU-0', 'GPU-1', 'GPU-2'].map((uuid, index) => gpuSample(uuid, { index, memoryUsedBytes: mib(8) }));
     const on = [workerSample('llm/1', onGpu('GPU-1'))];
-    queen.heartbeat(read(frame('a', 1, { gpus, workers: on })));
+    queen.heartbeat(read(bareHeartbeat('a', 1, { gpus, workers: on })));
     clock.advance(1000);
     const wrong = { ...gpus[1]!, utilizationPercent: 101 };
-    queen.heartbeat(read(frame('a', 2, { gpus: [gpus[0]!, wrong], workers: on })));
+    queen.heartbeat(read(bareHeartbeat('a', 2, { gpus: [gpus[0]!, wrong], workers: on })));
     expect(queen.gpus().items.map(({ uuid, ageMs, memoryUsedBytes }) => [uuid, ageMs, memoryUsedBytes])).toEqual([
       ['GPU-0', 0, mib(8)],
       ['GPU-1', 1000, mib(8)],
@@ -153,20 +157,22 @@ describe('lists', () => {
     expect(queen.gpu('GPU-1')?.freeBytes).toBeNull();
     expect(queen.audit()).toEqual([]);
     // Where even its name can't be read, none of them is said to be gone.
-    queen.heartbeat(read(frame('a', 3, { gpus: [{ ...gpus[0]!, uuid: 7 as unknown as string }], workers: on })));
+    queen.heartbeat(
+      read(bareHeartbeat('a', 3, { gpus: [{ ...gpus[0]!, uuid: 7 as unknown as string }], workers: on })),
+    );
     expect(queen.gpus().items.map(({ uuid }) => uuid)).toEqual(['GPU-0', 'GPU-1']);
-    queen.heartbeat(read(frame('a', 4, { gpus: gpus.slice(0, 2), workers: on })));
+    queen.heartbeat(read(bareHeartbeat('a', 4, { gpus: gpus.slice(0, 2), workers: on })));
     expect(queen.gpu('GPU-1')).toMatchObject({ ageMs: 0, freeBytes: mib(24_576 - 8) });
-    queen.heartbeat(read(frame('a', 5, { gpus: [gpus[0]!] })));
+    queen.heartbeat(read(bareHeartbeat('a', 5, { gpus: [gpus[0]!] })));
     expect(queen.gpus().items.map(({ uuid }) => uuid)).toEqual(['GPU-0']);
     expect(queen.audit()).toEqual([]);
   });
 
   it('another run says all anew: what it could not say of a GPU is not the word of the former one', () => {
     const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(read(frame('a', 1, { gpus: [gpuSample('GPU-0')] })));
+    queen.heartbeat(read(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-0')] })));
     const hive = { incarnation: runB, startedAt: '2026-02-02T03:04:05.000Z' };
-    queen.heartbeat(read(frame('a', 1, { hive, gpus: [gpuSample('GPU-0', { utilizationPercent: 101 })] })));
+    queen.heartbeat(read(bareHeartbeat('a', 1, { hive, gpus: [gpuSample('GPU-0', { utilizationPercent: 101 })] })));
     expect(queen.gpus().items).toEqual([]);
     expect(queen.audit()).toEqual([]);
   });
@@ -175,7 +181,7 @@ describe('lists', () => {
 describe('models', () => {
   const queen = new Registry({ clock: () => 0 });
   const named = ['Qwen/Qwen3-32B', 'qwen/qwen3-32b', 'Qwen/Qwen3-8B', null];
-  queen.heartbeat(frame('a', 1, { workers: named.map((model, i) => workerSample(`llm/${i}`, { model })) }));
+  queen.heartbeat(bareHeartbeat('a', 1, { workers: named.map((model, i) => workerSample(`llm/${i}`, { model })) }));
 
   it('are found exactly, or case-insensitively, or by a prefix', () => {
     expect(keys(queen.findWorkersWithModel('Qwen/Qwen3-32B'))).toEqual(['a/llm/0']);
@@ -192,9 +198,9 @@ describe('models', () => {
 
 describe('the best worker for a model', () => {
   const model = 'm';
-  const fleet = (workers: Parameters<typeof frame>[2], random = seeded(7)) => {
+  const fleet = (workers: Parameters<typeof bareHeartbeat>[2], random = seeded(7)) => {
     const queen = new Registry({ clock: () => 0, random });
-    queen.heartbeat(frame('a', 1, workers));
+    queen.heartbeat(bareHeartbeat('a', 1, workers));
     return queen;
   };
 
@@ -219,7 +225,7 @@ describe('the best worker for a model', () => {
     expect(best(starting, notReady)).toBeUndefined();
   });
 
-  it('a hundred callers within one interval spread evenly, and the next beat settles the debt', () => {
+  it('a hundred callers within one interval spread evenly, and the next heartbeat settles the debt', () => {
     const workers = Array.from({ length: 10 }, (_, i) => workerSample(`llm/${i}`, { model }));
     const queen = fleet({ workers });
     const picks = new Map<string, number>();
@@ -228,9 +234,9 @@ describe('the best worker for a model', () => {
       picks.set(id, (picks.get(id) ?? 0) + 1);
     }
     expect([...picks.values()]).toEqual(Array.from({ length: 10 }, () => 10));
-    // Of two beats later, only the one that has not been named since still carries its picks.
+    // Of two heartbeats later, only the one that has not been named since still carries its picks.
     queen.heartbeat(
-      frame('a', 2, { workers: workers.slice(0, 9).map((w) => structuredClone(w)), workersComplete: false }),
+      bareHeartbeat('a', 2, { workers: workers.slice(0, 9).map((w) => structuredClone(w)), workersComplete: false }),
     );
     const next = Array.from({ length: 9 }, () => queen.findBestWorkerForModel(model)!.id);
     expect(new Set(next).size).toBe(9);
@@ -275,7 +281,7 @@ describe('totals', () => {
       [[unread, ...parts], 9000, 2000, 1],
       [parts, 9000, 2000, 1],
     ] as const) {
-      queen.heartbeat(frame('a', ++seq, { gpus: structuredClone(gpus) as GpuSample[] }));
+      queen.heartbeat(bareHeartbeat('a', ++seq, { gpus: structuredClone(gpus) as GpuSample[] }));
       expect(queen.fleet().gpus).toEqual({
         total: gpus.length,
         byHealth: { ok: gpus.length },
@@ -293,7 +299,7 @@ describe('totals', () => {
     const stalled = ['GPU-0', 'GPU-1'].map((uuid, index) =>
       gpuSample(uuid, { index, health: 'stalled', memoryUsedBytes: null, utilizationPercent: null }),
     );
-    queen.heartbeat(frame('a', 1, { gpus: stalled, workers: [workerSample('llm/1', { state: 'unknown' })] }));
+    queen.heartbeat(bareHeartbeat('a', 1, { gpus: stalled, workers: [workerSample('llm/1', { state: 'unknown' })] }));
     expect(queen.fleet().gpus).toEqual({
       total: 2,
       byHealth: { stalled: 2 },
@@ -303,7 +309,7 @@ describe('totals', () => {
     });
     clock.advance(20_000);
     const busy = [workerSample('llm/1', { state: 'busy' }), workerSample('llm/2')];
-    queen.heartbeat(frame('b', 1, { gpus: [gpuSample('GPU-2', { memoryUsedBytes: mib(1) })], workers: busy }));
+    queen.heartbeat(bareHeartbeat('b', 1, { gpus: [gpuSample('GPU-2', { memoryUsedBytes: mib(1) })], workers: busy }));
     expect(queen.fleet()).toMatchObject({
       hives: { online: 1, late: 0, offline: 1 },
       gpus: {
@@ -328,7 +334,7 @@ describe('totals', () => {
     const queen = new Registry({ clock: clock.read });
     const fleet = (id: string, at: number) =>
       queen.heartbeat(
-        frame(id, at, {
+        bareHeartbeat(id, at, {
           gpus: [
             gpuSample(`GPU-${id}`, { memoryUsedBytes: mib(5) }),
             gpuSample(`MIG-${id}`, { index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(5) }),
@@ -365,7 +371,7 @@ describe('totals', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read, queenId: 'q' });
     queen.heartbeat(
-      frame('a', 1, {
+      bareHeartbeat('a', 1, {
         gpus: [gpuSample('GPU-a', { memoryUsedBytes: mib(576) })],
         workers: [workerSample('llm/1', { model: 'm' })],
       }),
@@ -375,7 +381,7 @@ describe('totals', () => {
       gpuSample('GPU-b'),
       gpuSample('MIG-1', { index: 1, parentUuid: 'GPU-b', memoryTotalBytes: mib(10_000) }),
     ];
-    queen.heartbeat(frame('b', 1, { gpus: parts, workers: [workerSample('llm/1', { state: 'busy' })] }));
+    queen.heartbeat(bareHeartbeat('b', 1, { gpus: parts, workers: [workerSample('llm/1', { state: 'busy' })] }));
     expect(queen.counts()).toMatchObject({
       hives: { online: 1, late: 1, offline: 0 },
       workers: 1,

@@ -3,13 +3,13 @@ import { describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { WorkerQuery } from '../../lib/queen/queries.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gib, gpuSample, ManualClock, onGpu, workerSample } from './heartbeats.js';
+import { bareHeartbeat, gib, gpuSample, ManualClock, onGpu, workerSample } from './heartbeats.js';
 
 /** What a registry would be with neither indexes nor merging: lists of what was said last, searched from end to end. */
 class NaiveFleet {
   readonly hives = new Map<string, NaiveHive>();
 
-  beat(id: string, hive: Omit<NaiveHive, 'id'>): void {
+  sendHeartbeat(id: string, hive: Omit<NaiveHive, 'id'>): void {
     this.hives.set(id, { id, ...hive });
   }
 
@@ -62,8 +62,8 @@ const workerSeed = fc.record({
   gpu: fc.option(fc.constantFrom('0', '1')),
   labels,
 });
-const beat = fc.record({
-  do: fc.constant('beat' as const),
+const sendHeartbeat = fc.record({
+  do: fc.constant('heartbeat' as const),
   hive: fc.constantFrom(...hiveIds),
   workers: fc.uniqueArray(workerSeed, { selector: (seed) => seed.id, maxLength: 5 }),
   complete: fc.boolean(),
@@ -73,7 +73,7 @@ const beat = fc.record({
   gpuCount: fc.integer({ min: 0, max: 2 }),
 });
 const step = fc.oneof(
-  { weight: 6, arbitrary: beat },
+  { weight: 6, arbitrary: sendHeartbeat },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -109,7 +109,7 @@ function pages(queen: Registry, asked: WorkerQuery, limit: number): string[] {
 }
 
 describe('the registry against a naive one', () => {
-  it('answers every query alike after any beats, silences and removals, and its indexes are sound', () => {
+  it('answers every query alike after any heartbeats, silences and removals, and its indexes are sound', () => {
     fc.assert(
       fc.property(
         fc.array(step, { maxLength: 30 }),
@@ -146,7 +146,7 @@ describe('the registry against a naive one', () => {
                 }),
               );
               const outcome = queen.heartbeat(
-                frame(one.hive, run.seq, {
+                bareHeartbeat(one.hive, run.seq, {
                   hive: {
                     incarnation: `run-${run.run}`,
                     labels: one.labels,
@@ -162,7 +162,7 @@ describe('the registry against a naive one', () => {
               const named = new Set(workers.map((worker) => worker.id));
               const kept =
                 one.complete || one.restart ? [] : (before?.workers ?? []).filter((worker) => !named.has(worker.id));
-              naive.beat(one.hive, {
+              naive.sendHeartbeat(one.hive, {
                 heardAtMs: clock.nowMs,
                 labels: one.labels,
                 free: new Map(gpus.map((gpu) => [gpu.uuid, gpu.memoryTotalBytes! - gpu.memoryUsedBytes!])),
@@ -201,7 +201,7 @@ describe('readers and writers', () => {
           const workers = Array.from({ length: 1 + ((seq + h) % 5) }, (_, w) =>
             workerSample(`llm/${w}`, { model: `model-${(seq + w) % 3}`, state: seq % 2 ? 'busy' : 'idle' }),
           );
-          expect(queen.heartbeat(frame(`host-${h}`, seq, { workers })).accepted).toBe(true);
+          expect(queen.heartbeat(bareHeartbeat(`host-${h}`, seq, { workers })).accepted).toBe(true);
           await Promise.resolve();
         }
       }),
@@ -215,11 +215,11 @@ describe('readers and writers', () => {
     expect(queen.audit()).toEqual([]);
   });
 
-  it('1 writer with 5 readers x 100: each read is of one whole beat', async () => {
+  it('1 writer with 5 readers x 100: each read is of one whole heartbeat', async () => {
     const queen = new Registry({ clock: () => 0 });
     const write = (seq: number) =>
       queen.heartbeat(
-        frame('a', seq, {
+        bareHeartbeat('a', seq, {
           workers: ['llm/1', 'llm/2', 'llm/3'].map((id) => workerSample(id, { model: `m-${seq}`, cpuPercent: seq })),
         }),
       );
@@ -251,7 +251,7 @@ describe('readers and writers', () => {
     const queen = new Registry({ clock: () => 0 });
     const write = (seq: number, use: number) =>
       queen.heartbeat(
-        frame('a', seq, {
+        bareHeartbeat('a', seq, {
           gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
           workers: [workerSample('llm/1', { ...onGpu('GPU-0', 0, use), labels: { use: `${use}` }, cpuPercent: use })],
         }),

@@ -24,7 +24,7 @@ it.each([
 it('under any steady load it comes to rest, and does not swing', () => {
   fc.assert(
     fc.property(fc.double({ min: 0, max: 20, noNaN: true }), fc.constantFrom(0, 2000, 5000, 10_000), (cores, start) => {
-      // `cores` is what hives that beat each second would take.
+      // `cores` is what hives that send heartbeats each second would take.
       const after = (asked: number) => nextRequestedInterval(asked, (cores * 1000) / Math.max(1000, asked));
       let asked: number = start;
       for (let look = 0; look < 6; look++) asked = after(asked);

@@ -6,17 +6,26 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryBus } from '../../lib/cluster/memory.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { keepReservations, parseReservations } from '../../lib/queen/state-file.js';
-import { type FrameFields, frame, gib, gpuSample, ManualClock, mib, onGpu, workerSample } from './heartbeats.js';
+import {
+  bareHeartbeat,
+  gib,
+  gpuSample,
+  type HeartbeatFields,
+  ManualClock,
+  mib,
+  onGpu,
+  workerSample,
+} from './heartbeats.js';
 
 /** A host with one GPU of 24 GiB. */
-const oneGpu = (fields: FrameFields = {}, usedBytes = 0) =>
-  ({ gpus: [gpuSample('GPU-0', { memoryUsedBytes: usedBytes })], ...fields }) satisfies FrameFields;
+const oneGpu = (fields: HeartbeatFields = {}, usedBytes = 0) =>
+  ({ gpus: [gpuSample('GPU-0', { memoryUsedBytes: usedBytes })], ...fields }) satisfies HeartbeatFields;
 
 describe('reservations', () => {
   it('one charges its room at once, and gives it back at its end or when released', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     const { reservation } = queen.place({ vramBytes: gib(16), reserveSeconds: 60 });
     expect(reservation).toMatchObject({ hive: 'a', gpuUuids: ['GPU-0'], vramBytes: gib(16), expiresInMs: 60_000 });
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
@@ -42,36 +51,36 @@ describe('reservations', () => {
   it('charges max(claimed, used) while its worker loads, and nothing more once that is ready', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     const id = queen.place({ vramBytes: gib(16), reserveSeconds: 600 }).reservation!.id;
-    const beat = (seq: number, usedGib: number, ready: boolean | null) => {
+    const sendHeartbeat = (seq: number, usedGib: number, ready: boolean | null) => {
       const worker = workerSample('llm/1', { ...onGpu('GPU-0', gib(usedGib)), ready, reservationId: id });
-      queen.heartbeat(frame('a', seq, oneGpu({ workers: [worker] }, gib(usedGib))));
+      queen.heartbeat(bareHeartbeat('a', seq, oneGpu({ workers: [worker] }, gib(usedGib))));
       return queen.gpu('GPU-0')!.freeBytes! / gib(1);
     };
-    expect(beat(2, 0, false)).toBe(8);
-    expect(beat(3, 10, false)).toBe(8);
-    expect(beat(4, 18, false)).toBe(6);
-    expect(beat(5, 12, null)).toBe(8);
-    expect(beat(6, 12, true)).toBe(12);
+    expect(sendHeartbeat(2, 0, false)).toBe(8);
+    expect(sendHeartbeat(3, 10, false)).toBe(8);
+    expect(sendHeartbeat(4, 18, false)).toBe(6);
+    expect(sendHeartbeat(5, 12, null)).toBe(8);
+    expect(sendHeartbeat(6, 12, true)).toBe(12);
     expect(queen.reservations()).toEqual([]);
     // It stays over, although the worker still carries its id.
-    expect(beat(7, 12, false)).toBe(12);
+    expect(sendHeartbeat(7, 12, false)).toBe(12);
   });
 
   it('a worker that carries the id on another host does not use up the room', () => {
     const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(frame('a', 1, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     const id = queen.place({ vramBytes: gib(16), reserveSeconds: 600 }).reservation!.id;
-    queen.heartbeat(frame('b', 1, { workers: [workerSample('llm/1', { ready: true, reservationId: id })] }));
-    queen.heartbeat(frame('a', 2, oneGpu()));
+    queen.heartbeat(bareHeartbeat('b', 1, { workers: [workerSample('llm/1', { ready: true, reservationId: id })] }));
+    queen.heartbeat(bareHeartbeat('a', 2, oneGpu()));
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
   });
 
   it('holds host memory, and on unified memory takes both from the same room', () => {
     const queen = new Registry({ clock: () => 0 });
     const unified = gpuSample('GPU-U', { memoryKind: 'unified', memoryTotalBytes: gib(120), memoryUsedBytes: null });
-    queen.heartbeat(frame('spark', 1, { gpus: [unified], host: { memoryAvailableBytes: gib(100) } }));
+    queen.heartbeat(bareHeartbeat('spark', 1, { gpus: [unified], host: { memoryAvailableBytes: gib(100) } }));
     expect(queen.gpu('GPU-U')?.freeBytes).toBe(gib(100));
     queen.place({ vramBytes: gib(40), memoryBytes: gib(10), reserveSeconds: 60 });
     expect(queen.gpu('GPU-U')?.freeBytes).toBe(gib(50));
@@ -81,7 +90,7 @@ describe('reservations', () => {
 
   it('the same idempotency key gives the same reservation, and another request with it is refused', () => {
     const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(frame('a', 1, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     const ask = { vramBytes: gib(16), reserveSeconds: 60, idempotencyKey: 'deploy-7' };
     const first = queen.place(ask);
     const again = queen.place({ idempotencyKey: 'deploy-7', reserveSeconds: 60, vramBytes: gib(16), gpuCount: 1 });
@@ -99,7 +108,7 @@ describe('reservations', () => {
     const queen = new Registry({ clock: () => 0 });
     for (let h = 0; h < 5; h++) {
       const gpus = [0, 1, 2, 3].map((index) => gpuSample(`GPU-${h}-${index}`, { index }));
-      queen.heartbeat(frame(`host-${h}`, 1, { gpus }));
+      queen.heartbeat(bareHeartbeat(`host-${h}`, 1, { gpus }));
     }
     const callers = Array.from({ length: 100 }, async (_, i) => {
       await Promise.resolve();
@@ -120,12 +129,12 @@ describe('reservations', () => {
   it('an admin who removes a hive gives its room back; silence alone does not', () => {
     const clock = new ManualClock();
     const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(frame('a', 1, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     queen.place({ vramBytes: gib(16), reserveSeconds: 600 });
     clock.advance(90_000);
     queen.advance();
     expect(queen.hive('a')).toBeNull();
-    queen.heartbeat(frame('a', 2, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 2, oneGpu()));
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
     expect(queen.removeHive('a')).toBe(true);
     expect(queen.removeHive('a')).toBe(false);
@@ -155,7 +164,7 @@ describe('reservations', () => {
           offlineAfterMs: 10_000_000,
           lateAfterIntervals: 10_000,
         });
-        queen.heartbeat(frame('a', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })] }));
+        queen.heartbeat(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })] }));
         for (const step of list) {
           if (step.do === 'place') queen.place({ vramBytes: mib(step.mib), gpuCount: step.n, reserveSeconds: 30 });
           else if (step.do === 'wait') clock.advance(step.ms);
@@ -191,7 +200,7 @@ describe('reservations over a restart', () => {
     const wall = new ManualClock(1_772_366_400_000);
     const before = new Registry({ clock: () => 5_000_000, wallClock: wall.read });
     const kept = await keepReservations(before, dir, warn);
-    before.heartbeat(frame('a', 1, oneGpu()));
+    before.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     const { reservation } = before.place({ vramBytes: gib(16), reserveSeconds: 60, idempotencyKey: 'k' });
     await kept.saved();
 
@@ -200,7 +209,7 @@ describe('reservations over a restart', () => {
     const after = new Registry({ clock: () => 7, wallClock: wall.read });
     const keptAgain = await keepReservations(after, dir, warn);
     expect(after.reservations()).toEqual([{ ...reservation, expiresInMs: 40_000 }]);
-    after.heartbeat(frame('a', 1, oneGpu()));
+    after.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     expect(after.gpu('GPU-0')?.freeBytes).toBe(gib(8));
     expect(after.place({ vramBytes: gib(16), reserveSeconds: 60, idempotencyKey: 'k' }).reservation?.id).toBe(
       reservation?.id,
@@ -226,7 +235,7 @@ describe('reservations over a restart', () => {
       (error) => errors.push(error),
       500,
     );
-    queen.heartbeat(frame('a', 1, oneGpu()));
+    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     let answer = () => {};
     hang = new Promise((resolve) => {
       answer = resolve;
@@ -254,7 +263,7 @@ describe('reservations over a restart', () => {
   it('are forgotten where their time is over, and end within the hour where the wall clock was set back', async () => {
     const wall = new ManualClock(1_772_366_400_000);
     const before = new Registry({ clock: () => 0, wallClock: wall.read });
-    before.heartbeat(frame('a', 1, oneGpu()));
+    before.heartbeat(bareHeartbeat('a', 1, oneGpu()));
     before.place({ vramBytes: gib(1), reserveSeconds: 60 });
     const [saved] = before.savedReservations();
     wall.advance(60_000);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Registry } from '../../lib/queen/registry.js';
-import { frame, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
+import { bareHeartbeat, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
 
 const clock = new ManualClock();
 const registry = () => new Registry({ clock: clock.read, random: () => 0.5, wallClock: () => 1_772_366_400_000 });
@@ -10,7 +10,7 @@ describe('questions of schedulers', () => {
   it('scheduling_queries: three sleeping workers are idle, none serves a model that nobody loaded', () => {
     const queen = registry();
     queen.heartbeat(
-      frame('gpu-1', 1, { workers: [workerSample('llm/1'), workerSample('llm/2'), workerSample('llm/3')] }),
+      bareHeartbeat('gpu-1', 1, { workers: [workerSample('llm/1'), workerSample('llm/2'), workerSample('llm/3')] }),
     );
     expect(ids(queen.findIdleWorkers())).toEqual(['gpu-1/llm/1', 'gpu-1/llm/2', 'gpu-1/llm/3']);
     expect(queen.findWorkersWithModel('x')).toEqual([]);
@@ -23,7 +23,7 @@ describe('questions of schedulers', () => {
     const queen = registry();
     const used = [0, 8192, 16_384, 20_480];
     queen.heartbeat(
-      frame('gpu-1', 1, {
+      bareHeartbeat('gpu-1', 1, {
         gpus: used.map((u, index) => gpuSample(`GPU-${index}`, { index, memoryUsedBytes: mib(u) })),
         workers: used.map((u, index) => workerSample(`llm/${index}`, onGpu(`GPU-${index}`, mib(u)))),
       }),
@@ -37,9 +37,9 @@ describe('questions of schedulers', () => {
 
   it('hive_restart_clears_workers: a new incarnation replaces all that the old one said', () => {
     const queen = registry();
-    queen.heartbeat(frame('gpu-1', 7, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
+    queen.heartbeat(bareHeartbeat('gpu-1', 7, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
     queen.heartbeat(
-      frame('gpu-1', 1, {
+      bareHeartbeat('gpu-1', 1, {
         hive: { incarnation: runB, startedAt: '2026-01-02T03:30:00.000Z' },
         workersComplete: false,
         workers: [workerSample('llm/3')],

@@ -7,23 +7,23 @@ import type { GpuDevice } from '../../lib/gpu/reading.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
 import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
-import { bootSeconds, FakeMachine, fakeGpu } from './fake-host.js';
+import { bootSeconds, FakeHost, fakeGpu } from './fake-host.js';
 
 const opened: { close(): Promise<void> }[] = [];
-const machines: FakeMachine[] = [];
+const hosts: FakeHost[] = [];
 afterEach(async () => {
   for (const sampler of opened.splice(0)) await sampler.close();
-  for (const machine of machines.splice(0)) machine.dispose();
+  for (const host of hosts.splice(0)) host.dispose();
 });
 
-function machineOf(): FakeMachine {
-  const machine = new FakeMachine();
-  machines.push(machine);
-  return machine;
+function hostOf(): FakeHost {
+  const host = new FakeHost();
+  hosts.push(host);
+  return host;
 }
 
-function samplerOf(machine: FakeMachine, options: Parameters<FakeMachine['sampler']>[0] = {}): RunningSampler {
-  const sampler = machine.sampler(options);
+function samplerOf(host: FakeHost, options: Parameters<FakeHost['sampler']>[0] = {}): RunningSampler {
+  const sampler = host.sampler(options);
   opened.push(sampler);
   return sampler;
 }
@@ -37,13 +37,13 @@ const workerOf = (snapshot: Snapshot, id: string) => {
 const ours = '/hivepulse.slice';
 
 async function record(
-  machine: FakeMachine,
+  host: FakeHost,
   over: Partial<WorkerRecord> & Pick<WorkerRecord, 'group' | 'instance'>,
 ): Promise<WorkerRecord> {
   const whole: WorkerRecord = {
     schema: 1,
     owner: 'cgroup',
-    cgroup: join(machine.root, 'hivepulse.slice', over.group, over.instance),
+    cgroup: join(host.cgroupRoot, 'hivepulse.slice', over.group, over.instance),
     cgroupInode: null,
     unit: null,
     pid: 100,
@@ -62,36 +62,36 @@ async function record(
     exit: null,
     ...over,
   };
-  await writeRecord(machine.runtime, whole);
+  await writeRecord(host.runtimeDir, whole);
   return whole;
 }
 
 describe('enumerate', () => {
   it('enumerate_walks_cgroup_tree: 3 workers in 2 groups, in our tree and in systemd scopes', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     for (const [i, path] of [
       `${ours}/llm/8080`,
       `${ours}/llm/8081`,
       `${ours}/hivepulse-my\\x2dgroup.slice/hivepulse-my\\x2dgroup-a.scope`,
     ].entries()) {
-      machine.cgroup(path);
-      machine.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: path });
+      host.cgroup(path);
+      host.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: path });
     }
-    machine.cgroup('/system.slice/ssh.service');
-    const snapshot = await samplerOf(machine).sample();
+    host.cgroup('/system.slice/ssh.service');
+    const snapshot = await samplerOf(host).sample();
     expect(snapshot.workersComplete).toBe(true);
     expect(snapshot.workers.map(({ id }) => id)).toEqual(['llm/8080', 'llm/8081', 'my-group/a']);
     expect(snapshot.workers.every(({ origin }) => origin === 'launched')).toBe(true);
   });
 
   it('adopts the cgroup of a known engine, keeps out the root cgroup and says so', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const session = '/user.slice/user-1000.slice/session-3.scope';
-    machine.cgroup(session);
-    machine.process({ pid: 7, argv: ['bash'], cgroup: session });
-    machine.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
-    machine.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
-    const snapshot = await samplerOf(machine).sample();
+    host.cgroup(session);
+    host.process({ pid: 7, argv: ['bash'], cgroup: session });
+    host.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
+    host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
+    const snapshot = await samplerOf(host).sample();
     expect(snapshot.workers.map(({ id, model, origin }) => [id, model, origin])).toEqual([
       ['user-1000/session-3.scope', 'phi.gguf', 'adopted'],
     ]);
@@ -101,19 +101,19 @@ describe('enumerate', () => {
   it.each(['native', 'files'] as const)(
     'processes that /proc hides (hidepid) are said, and what they hold is no 0: %s',
     async (reader) => {
-      const machine = machineOf();
+      const host = hostOf();
       for (const [i, name] of ['hidden', 'half', 'seen', 'ending'].entries()) {
-        machine.cgroup(`${ours}/g/${name}`, { 'memory.current': null, 'io.stat': null });
-        if (name !== 'hidden') machine.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: `${ours}/g/${name}` });
+        host.cgroup(`${ours}/g/${name}`, { 'memory.current': null, 'io.stat': null });
+        if (name !== 'hidden') host.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: `${ours}/g/${name}` });
       }
-      machine.set(`${ours}/g/hidden`, 'cgroup.procs', '500\n');
-      machine.set(`${ours}/g/half`, 'cgroup.procs', '101\n501\n');
-      const sampler = samplerOf(machine, { reader, fromProc: { memory: true, io: true } });
+      host.set(`${ours}/g/hidden`, 'cgroup.procs', '500\n');
+      host.set(`${ours}/g/half`, 'cgroup.procs', '101\n501\n');
+      const sampler = samplerOf(host, { reader, fromProc: { memory: true, io: true } });
       await sampler.sample();
       const told: Snapshot['faults'][number][][] = [];
       const snapshot = await waitFor(async () => {
         // Each pass meets another process that has just ended: that is no hiding.
-        machine.set(`${ours}/g/ending`, 'cgroup.procs', `103\n${600 + told.length}\n`);
+        host.set(`${ours}/g/ending`, 'cgroup.procs', `103\n${600 + told.length}\n`);
         const next = await sampler.sample();
         told.push(next.faults.filter(({ code }) => code === 'PROC_UNREADABLE'));
         return told.at(-1)!.length === 2 && told.length > 5 && next;
@@ -139,19 +139,19 @@ describe('enumerate', () => {
       expect(workerOf(snapshot, 'g/seen')).toMatchObject({ command: 'node x.js', memoryBytes: 4096 });
       expect(workerOf(snapshot, 'g/ending')).toMatchObject({ command: 'node x.js', memoryBytes: 4096 });
       // Shown again: nothing is left of it.
-      machine.set(`${ours}/g/ending`, 'cgroup.procs', '103\n');
-      machine.process({ pid: 500, argv: ['node', 'y.js'], cgroup: '/nowhere' });
-      machine.process({ pid: 501, argv: ['node', 'z.js'], cgroup: '/nowhere' });
+      host.set(`${ours}/g/ending`, 'cgroup.procs', '103\n');
+      host.process({ pid: 500, argv: ['node', 'y.js'], cgroup: '/nowhere' });
+      host.process({ pid: 501, argv: ['node', 'z.js'], cgroup: '/nowhere' });
       await waitFor(async () => !(await sampler.sample()).faults.some(({ code }) => code === 'PROC_UNREADABLE'));
     },
   );
 
   it('in a container, whose first cgroup is not the host’s, an engine beside the hive is seen', async () => {
-    const machine = machineOf();
-    machine.cgroup('/');
-    machine.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
-    writeFileSync(join(machine.root, 'cgroup.procs'), '9\n');
-    const sampler = samplerOf(machine);
+    const host = hostOf();
+    host.cgroup('/');
+    host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
+    writeFileSync(join(host.cgroupRoot, 'cgroup.procs'), '9\n');
+    const sampler = samplerOf(host);
     const snapshot = await waitFor(async () => {
       const next = await sampler.sample();
       return next.workers.length > 0 && next;
@@ -160,7 +160,7 @@ describe('enumerate', () => {
   });
 
   it('--no-auto leaves only our own and what is named', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const docker = `/system.slice/docker-${'ab'.repeat(32)}.scope`;
     for (const [i, path] of [
       `${ours}/g/i`,
@@ -168,12 +168,12 @@ describe('enumerate', () => {
       '/system.slice/vllm.service',
       '/system.slice/job.service',
     ].entries()) {
-      machine.cgroup(path);
-      machine.process({ pid: 20 + i, argv: ['vllm', 'serve', 'a/b'], cgroup: path });
+      host.cgroup(path);
+      host.process({ pid: 20 + i, argv: ['vllm', 'serve', 'a/b'], cgroup: path });
     }
-    const only = await samplerOf(machine, { auto: false, watch: ['system.slice/job*'] }).sample();
+    const only = await samplerOf(host, { auto: false, watch: ['system.slice/job*'] }).sample();
     expect(only.workers.map(({ id }) => id)).toEqual(['g/i', 'system/job.service']);
-    const all = await samplerOf(machine).sample();
+    const all = await samplerOf(host).sample();
     expect(all.workers.map(({ id }) => id)).toEqual([
       'docker/abababababab',
       'g/i',
@@ -183,27 +183,27 @@ describe('enumerate', () => {
   });
 
   it('the sandbox of a pod is no worker, its containers are', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const pod = '/kubepods.slice/kubepods-pod0f3a1c2d_4e5f_6789_abcd_ef0123456789.slice';
     const [sandbox, app] = ['11', '22'].map((digits) => `${pod}/cri-containerd-${digits.repeat(32)}.scope`) as [
       string,
       string,
     ];
-    for (const path of [sandbox, app]) machine.cgroup(path);
-    machine.process({ pid: 30, argv: ['/pause'], cgroup: sandbox });
-    machine.process({ pid: 31, argv: ['python3', 'app.py'], cgroup: app });
-    const snapshot = await samplerOf(machine).sample();
+    for (const path of [sandbox, app]) host.cgroup(path);
+    host.process({ pid: 30, argv: ['/pause'], cgroup: sandbox });
+    host.process({ pid: 31, argv: ['python3', 'app.py'], cgroup: app });
+    const snapshot = await samplerOf(host).sample();
     expect(snapshot.workers.map(({ id }) => id)).toEqual(['kubepods/222222222222']);
   });
 
   it('a container whose processes are in a cgroup below its own is known all the same', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const container = `/machine.slice/libpod-${'ab'.repeat(32)}.scope`;
-    machine.cgroup(container);
-    machine.cgroup(`${container}/container`);
-    machine.process({ pid: 30, argv: ['vllm', 'serve', 'a/b'], cgroup: `${container}/container` });
-    machine.process({ pid: 31, argv: ['VLLM::EngineCore'], cgroup: `${container}/container`, startTicks: 900_050 });
-    const snapshot = await samplerOf(machine).sample();
+    host.cgroup(container);
+    host.cgroup(`${container}/container`);
+    host.process({ pid: 30, argv: ['vllm', 'serve', 'a/b'], cgroup: `${container}/container` });
+    host.process({ pid: 31, argv: ['VLLM::EngineCore'], cgroup: `${container}/container`, startTicks: 900_050 });
+    const snapshot = await samplerOf(host).sample();
     expect(snapshot.workers).toHaveLength(1);
     expect(snapshot.workers[0]).toMatchObject({
       id: 'podman/abababababab',
@@ -215,9 +215,9 @@ describe('enumerate', () => {
   });
 
   it('a tree that could not be read whole says so', async () => {
-    const machine = machineOf();
-    rmSync(machine.root, { recursive: true });
-    const snapshot = await samplerOf(machine).sample();
+    const host = hostOf();
+    rmSync(host.cgroupRoot, { recursive: true });
+    const snapshot = await samplerOf(host).sample();
     expect(snapshot.workersComplete).toBe(false);
     expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'CGROUP_UNREADABLE' }));
   });
@@ -225,14 +225,14 @@ describe('enumerate', () => {
 
 describe('collect', () => {
   it('collect_reads_cgroup_stats: every field of a sample is in its place and the contract holds', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/llm/8080`;
-    machine.cgroup(path, { 'cpu.max': '150000 100000\n', 'memory.max': '8388608\n', 'memory.events': 'oom_kill 2\n' });
-    machine.set('/hivepulse.slice', 'memory.max', '4194304\n');
-    machine.set('/hivepulse.slice', 'cpu.max', '100000 100000\n');
-    machine.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path });
-    await record(machine, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
-    const sampler = samplerOf(machine, { address: '10.0.0.7' });
+    host.cgroup(path, { 'cpu.max': '150000 100000\n', 'memory.max': '8388608\n', 'memory.events': 'oom_kill 2\n' });
+    host.set('/hivepulse.slice', 'memory.max', '4194304\n');
+    host.set('/hivepulse.slice', 'cpu.max', '100000 100000\n');
+    host.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path });
+    await record(host, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
+    const sampler = samplerOf(host, { address: '10.0.0.7' });
     await sampler.sample();
     const worker = workerOf(await sampler.sample(), 'llm/8080');
     expect(Value.Check(WorkerSample, worker)).toBe(true);
@@ -262,17 +262,17 @@ describe('collect', () => {
   });
 
   it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/llm/a`;
-    machine.cgroup(path);
-    machine.process({ pid: 100, argv: ['sh', '-c', 'vllm serve x'], cgroup: path });
-    machine.process({
+    host.cgroup(path);
+    host.process({ pid: 100, argv: ['sh', '-c', 'vllm serve x'], cgroup: path });
+    host.process({
       pid: 101,
       argv: ['python3', '/bin/vllm', 'serve', 'x', '--port', '9'],
       cgroup: path,
       startTicks: 900_100,
     });
-    const sampler = samplerOf(machine);
+    const sampler = samplerOf(host);
     expect(workerOf(await sampler.sample(), 'llm/a')).toMatchObject({
       pid: 100,
       processCount: 2,
@@ -280,7 +280,7 @@ describe('collect', () => {
       port: 9,
       command: 'python3 /bin/vllm serve x --port 9',
     });
-    await record(machine, { group: 'llm', instance: 'a', model: 'named', port: 77 });
+    await record(host, { group: 'llm', instance: 'a', model: 'named', port: 77 });
     const told = await waitFor(async () => {
       const worker = workerOf(await sampler.sample(), 'llm/a');
       return worker.model === 'named' && worker;
@@ -289,18 +289,18 @@ describe('collect', () => {
   });
 
   it('collect_calculates_uptime: from the host’s uptime and the start of the main process', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
-    machine.cgroup(path);
-    machine.process({
+    host.cgroup(path);
+    host.process({
       pid: 100,
       argv: ['a'],
       cgroup: path,
       startTicks: (bootSeconds - 120) * 100,
       comm: 'evil) R 1 (',
     });
-    machine.process({ pid: 7, argv: ['b'], cgroup: path, startTicks: (bootSeconds - 5) * 100 });
-    const worker = workerOf(await samplerOf(machine).sample(), 'g/i');
+    host.process({ pid: 7, argv: ['b'], cgroup: path, startTicks: (bootSeconds - 5) * 100 });
+    const worker = workerOf(await samplerOf(host).sample(), 'g/i');
     expect(worker.pid).toBe(100);
     expect(worker.uptimeSeconds).toBeGreaterThanOrEqual(120);
     expect(worker.uptimeSeconds).toBeLessThan(130);
@@ -308,16 +308,16 @@ describe('collect', () => {
   });
 
   it('collect_handles_dead_process: a worker whose cgroup is gone leaves at once, one that is empty too', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     for (const [i, name] of ['gone', 'empty', 'alive'].entries()) {
-      machine.cgroup(`${ours}/g/${name}`);
-      machine.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
+      host.cgroup(`${ours}/g/${name}`);
+      host.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
     }
-    const sampler = samplerOf(machine);
+    const sampler = samplerOf(host);
     expect((await sampler.sample()).workers).toHaveLength(3);
-    machine.remove(`${ours}/g/gone`);
-    machine.set(`${ours}/g/empty`, 'cgroup.events', 'populated 0\nfrozen 0\n');
-    machine.set(`${ours}/g/empty`, 'cgroup.procs', '');
+    host.remove(`${ours}/g/gone`);
+    host.set(`${ours}/g/empty`, 'cgroup.events', 'populated 0\nfrozen 0\n');
+    host.set(`${ours}/g/empty`, 'cgroup.procs', '');
     const after = await waitFor(async () => {
       const snapshot = await sampler.sample();
       return snapshot.workers.length === 1 && snapshot;
@@ -343,19 +343,19 @@ describe('collect', () => {
   });
 
   it('collect_all_workers_partial_failure: one dead, one unreadable, one torn; the rest is complete', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const names = ['dead', 'unreadable', 'torn', 'good1', 'good2'];
     for (const [i, name] of names.entries()) {
-      machine.cgroup(`${ours}/g/${name}`);
-      machine.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
+      host.cgroup(`${ours}/g/${name}`);
+      host.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
     }
     // A directory where a file should be reads as EISDIR: an errno that is no absence.
-    rmSync(join(machine.root, ours, 'g/unreadable/memory.current'));
-    mkdirSync(join(machine.root, ours, 'g/unreadable/memory.current'));
-    machine.set(`${ours}/g/torn`, 'memory.current', 'garbage\n');
-    const sampler = samplerOf(machine);
+    rmSync(join(host.cgroupRoot, ours, 'g/unreadable/memory.current'));
+    mkdirSync(join(host.cgroupRoot, ours, 'g/unreadable/memory.current'));
+    host.set(`${ours}/g/torn`, 'memory.current', 'garbage\n');
+    const sampler = samplerOf(host);
     await sampler.sample();
-    machine.remove(`${ours}/g/dead`);
+    host.remove(`${ours}/g/dead`);
     const snapshot = await waitFor(async () => {
       const next = await sampler.sample();
       return next.workers.length === 4 && next;
@@ -373,7 +373,7 @@ describe('collect', () => {
   });
 
   it('without the memory controller memory is summed over processes and says so', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
     const none = {
       'memory.current': null,
@@ -382,15 +382,15 @@ describe('collect', () => {
       'memory.events': null,
       'memory.max': null,
     };
-    machine.cgroup(path, {
+    host.cgroup(path, {
       ...none,
       'io.stat': null,
       'cpu.max': null,
       'cpu.stat': 'usage_usec 5\nuser_usec 3\nsystem_usec 2\n',
     });
-    machine.process({ pid: 100, argv: ['a'], cgroup: path, residentBytes: 40_960 });
-    machine.process({ pid: 101, argv: ['b'], cgroup: path, residentBytes: 8192 });
-    const sampler = samplerOf(machine, { fromProc: { memory: true, io: true } });
+    host.process({ pid: 100, argv: ['a'], cgroup: path, residentBytes: 40_960 });
+    host.process({ pid: 101, argv: ['b'], cgroup: path, residentBytes: 8192 });
+    const sampler = samplerOf(host, { fromProc: { memory: true, io: true } });
     await sampler.sample();
     const snapshot = await sampler.sample();
     expect(workerOf(snapshot, 'g/i')).toMatchObject({
@@ -409,28 +409,28 @@ describe('collect', () => {
   });
 
   it('OOM kills are told by their delta, with worker and time', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
-    machine.cgroup(path, { 'memory.events': 'oom_kill 3\n' });
-    machine.process({ pid: 100, argv: ['a'], cgroup: path });
-    const sampler = samplerOf(machine);
+    host.cgroup(path, { 'memory.events': 'oom_kill 3\n' });
+    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const sampler = samplerOf(host);
     await sampler.sample();
     expect(sampler.takeEvents()).toEqual([]); // what was before we looked is not told as new
-    machine.set(path, 'memory.events', 'oom_kill 5\n');
+    host.set(path, 'memory.events', 'oom_kill 5\n');
     await waitFor(async () => (await sampler.sample()).workers[0]?.oomKills === 5);
     expect(sampler.takeEvents()).toMatchObject([{ kind: 'oomKill', workerId: 'g/i', detail: { kills: 2, total: 5 } }]);
   });
 
   it('an exit that `run` noted comes with its code and signal, and with the kill that nobody saw live', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
-    machine.cgroup(path);
-    machine.process({ pid: 100, argv: ['a'], cgroup: path });
-    const kept = await record(machine, { group: 'g', instance: 'i' });
-    const sampler = samplerOf(machine);
+    host.cgroup(path);
+    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const kept = await record(host, { group: 'g', instance: 'i' });
+    const sampler = samplerOf(host);
     await waitFor(async () => (await sampler.sample()).workers.length === 1);
-    machine.remove(path);
-    await recordExit(machine.runtime, kept, {
+    host.remove(path);
+    await recordExit(host.runtimeDir, kept, {
       at: '2026-02-03T04:05:06.000Z',
       code: null,
       signal: 'SIGKILL',
@@ -454,18 +454,18 @@ describe('collect', () => {
   });
 
   it('an instance made again under the same name is a new worker, not a jump', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
-    machine.cgroup(path, { 'cpu.stat': 'usage_usec 900000000\nuser_usec 0\nsystem_usec 0\n' });
-    machine.process({ pid: 100, argv: ['a'], cgroup: path });
-    const sampler = samplerOf(machine);
+    host.cgroup(path, { 'cpu.stat': 'usage_usec 900000000\nuser_usec 0\nsystem_usec 0\n' });
+    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const sampler = samplerOf(host);
     await sampler.sample();
     await sampler.sample();
-    machine.remove(path);
+    host.remove(path);
     // The kernel answers ENODEV on descriptors of a removed cgroup; a directory that stands for one has to be missed first.
     await waitFor(async () => (await sampler.sample()).workers.length === 0);
-    machine.cgroup(path, { 'cpu.stat': 'usage_usec 999000000\nuser_usec 0\nsystem_usec 0\n' });
-    machine.process({ pid: 200, argv: ['b'], cgroup: path, startTicks: 950_000 });
+    host.cgroup(path, { 'cpu.stat': 'usage_usec 999000000\nuser_usec 0\nsystem_usec 0\n' });
+    host.process({ pid: 200, argv: ['b'], cgroup: path, startTicks: 950_000 });
     const seen: (number | null)[] = [];
     await waitFor(async () => {
       const worker = (await sampler.sample()).workers.find(({ pid }) => pid === 200);
@@ -476,14 +476,14 @@ describe('collect', () => {
   });
 
   it('a worker whose record is still being written comes with it, never as one without labels', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
-    machine.cgroup(path);
-    machine.process({ pid: 100, argv: ['a'], cgroup: path });
-    const free = await lockInstance(machine.runtime, 'g', 'i');
-    const sampler = samplerOf(machine);
+    host.cgroup(path);
+    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const free = await lockInstance(host.runtimeDir, 'g', 'i');
+    const sampler = samplerOf(host);
     expect(await sampler.sample()).toMatchObject({ workersComplete: true, workers: [] });
-    await record(machine, { group: 'g', instance: 'i', labels: { team: 'search' } });
+    await record(host, { group: 'g', instance: 'i', labels: { team: 'search' } });
     await free();
     const snapshot = await waitFor(async () => {
       const now = await sampler.sample();
@@ -493,19 +493,18 @@ describe('collect', () => {
   });
 
   it('a launch that died half-way does not hide its worker for longer than one may take', async () => {
-    const machine = machineOf();
+    const host = hostOf();
     const path = `${ours}/g/i`;
-    machine.cgroup(path);
-    machine.process({ pid: 100, argv: ['a'], cgroup: path });
-    await lockInstance(machine.runtime, 'g', 'i');
+    host.cgroup(path);
+    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    await lockInstance(host.runtimeDir, 'g', 'i');
     const long = new Date(Date.now() - 36_000);
-    utimesSync(join(machine.runtime, 'workers', 'g', 'i.lock'), long, long);
-    expect((await samplerOf(machine).sample()).workers.map(({ id }) => id)).toEqual(['g/i']);
+    utimesSync(join(host.runtimeDir, 'workers', 'g', 'i.lock'), long, long);
+    expect((await samplerOf(host).sample()).workers.map(({ id }) => id)).toEqual(['g/i']);
   });
 
   it('the host’s figures hold the contract', async () => {
-    const machine = machineOf();
-    const { host } = await samplerOf(machine).sample();
+    const { host } = await samplerOf(hostOf()).sample();
     expect(Value.Check(HostSample, host)).toBe(true);
     expect(host).toMatchObject({
       cpuCount: 2,
@@ -555,14 +554,14 @@ describe('GPUs of workers', () => {
   });
 
   async function prepared(reading: Parameters<typeof fakeGpu>[0], options: SamplerOptions = {}) {
-    const machine = machineOf();
-    machine.cgroup(`${ours}/llm/a`);
-    machine.process({ pid: 100, argv: ['a'], cgroup: `${ours}/llm/a` });
-    machine.cgroup('/system.slice/train.service');
-    machine.process({ pid: 300, argv: ['python', 'train.py'], cgroup: '/system.slice/train.service' });
-    machine.process({ pid: 400, argv: ['x'], cgroup: '/' });
+    const host = hostOf();
+    host.cgroup(`${ours}/llm/a`);
+    host.process({ pid: 100, argv: ['a'], cgroup: `${ours}/llm/a` });
+    host.cgroup('/system.slice/train.service');
+    host.process({ pid: 300, argv: ['python', 'train.py'], cgroup: '/system.slice/train.service' });
+    host.process({ pid: 400, argv: ['x'], cgroup: '/' });
     const gpu = fakeGpu(reading);
-    return { machine, gpu, sampler: samplerOf(machine, { ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
+    return { host, gpu, sampler: samplerOf(host, { ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
   }
 
   it('each worker has its share, a stranger’s cgroup is adopted, and the rest is unattributed', async () => {
@@ -593,8 +592,8 @@ describe('GPUs of workers', () => {
   });
 
   it('in another pid namespace no worker is given a stranger’s memory, and the fault says why', async () => {
-    const { machine, gpu } = await prepared({ devices: [device('G0')], processes: [holds('G0', 100, 4)] });
-    const apart = samplerOf(machine, { gpu, pidNamespace: 'pid:[4026532999]' });
+    const { host, gpu } = await prepared({ devices: [device('G0')], processes: [holds('G0', 100, 4)] });
+    const apart = samplerOf(host, { gpu, pidNamespace: 'pid:[4026532999]' });
     const snapshot = await apart.sample();
     expect(workerOf(snapshot, 'llm/a')).toMatchObject({ gpus: [], vramUsedBytes: null, gpuUtilizationPercent: null });
     expect(snapshot.gpus[0]).toMatchObject({ processCount: 1, unattributedBytes: null });

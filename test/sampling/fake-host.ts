@@ -69,19 +69,20 @@ export interface FakeProcess {
 export const bootSeconds = 10_000;
 
 /** A directory that stands for a machine: a cgroup tree, /proc, and the host's files. */
-export class FakeMachine {
+export class FakeHost {
   readonly #temporary = temporaryDirectory('machine');
   readonly dir = this.#temporary.path;
-  readonly root = join(this.dir, 'cgroup');
-  readonly proc = join(this.dir, 'proc');
-  readonly host = join(this.dir, 'host');
-  readonly runtime = join(this.dir, 'run');
+  readonly cgroupRoot = join(this.dir, 'cgroup');
+  readonly procRoot = join(this.dir, 'proc');
+  readonly hostRoot = join(this.dir, 'host');
+  readonly runtimeDir = join(this.dir, 'run');
   #lastPid = 1;
 
   constructor() {
-    for (const dir of [this.root, this.proc, this.host, this.runtime]) mkdirSync(dir, { recursive: true });
-    writeFileSync(join(this.root, 'cgroup.procs'), '');
-    writeFileSync(join(this.root, 'cgroup.controllers'), 'cpu memory io pids\n');
+    for (const dir of [this.cgroupRoot, this.procRoot, this.hostRoot, this.runtimeDir])
+      mkdirSync(dir, { recursive: true });
+    writeFileSync(join(this.cgroupRoot, 'cgroup.procs'), '');
+    writeFileSync(join(this.cgroupRoot, 'cgroup.controllers'), 'cpu memory io pids\n');
     this.write(
       'proc/stat',
       'cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 50 0 50 500 0 0 0 0 0 0\ncpu1 50 0 50 500 0 0 0 0 0 0\n',
@@ -118,18 +119,18 @@ export class FakeMachine {
       'cgroup.events': 'populated 1\nfrozen 0\n',
       ...files,
     };
-    const dir = join(this.root, path);
+    const dir = join(this.cgroupRoot, path);
     mkdirSync(dir, { recursive: true });
     for (const [name, content] of Object.entries(all)) if (content !== null) writeFileSync(join(dir, name), content);
     return dir;
   }
 
   set(path: string, file: string, content: string): void {
-    writeFileSync(join(this.root, path, file), content);
+    writeFileSync(join(this.cgroupRoot, path, file), content);
   }
 
   remove(path: string): void {
-    rmSync(join(this.root, path), { recursive: true, force: true });
+    rmSync(join(this.cgroupRoot, path), { recursive: true, force: true });
   }
 
   /** Puts a process into /proc and into its cgroup. */
@@ -151,7 +152,7 @@ export class FakeMachine {
     this.write(`proc/${pid}/statm`, `100 ${residentBytes / 4096} 1 1 0 1 0\n`);
     this.write(`proc/${pid}/io`, 'read_bytes: 0\nwrite_bytes: 0\n');
     this.#loadavg();
-    const procs = join(this.root, cgroup, 'cgroup.procs');
+    const procs = join(this.cgroupRoot, cgroup, 'cgroup.procs');
     try {
       statSync(procs);
       if (cgroup !== '/') writeFileSync(procs, `${readFileSync(procs, 'utf8')}${pid}\n`);
@@ -173,13 +174,13 @@ export class FakeMachine {
     const { fromProc = { memory: false, io: false }, reader = 'auto', ...rest } = options;
     return assembleSampler(
       {
-        place: { root: this.root, prefix: '', missing: fromProc },
+        place: { root: this.cgroupRoot, prefix: '', missing: fromProc },
         openReader: ({ memory, io }) =>
-          openReader(reader, { procRoot: this.proc, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
+          openReader(reader, { procRoot: this.procRoot, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
         openFiles: () => new PlainFiles(),
         clockTicks: 100,
       },
-      { procRoot: this.proc, hostRoot: this.host, runtimeDir: this.runtime, readiness: false, ...rest },
+      { procRoot: this.procRoot, hostRoot: this.hostRoot, runtimeDir: this.runtimeDir, readiness: false, ...rest },
     );
   }
 

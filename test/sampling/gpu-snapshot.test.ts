@@ -2,11 +2,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../lib/contract/heartbeat.js';
 import type { GpuSource } from '../../lib/gpu/reading.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
-import { FakeMachine as FakeGpus, h100, h100With, type Scenario } from '../fakes/scenario.js';
+import { FakeGpuHost as FakeGpus, h100, h100With, type Scenario } from '../fakes/scenario.js';
 import { listCodes } from '../gpu/gpu-scenarios.js';
 import { reading, sourceOf } from '../gpu/sources.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeMachine } from './fake-host.js';
+import { FakeHost } from './fake-host.js';
 
 const MiB = 1024 * 1024;
 const readers = ['nvml', 'nvidia-smi'] as const;
@@ -14,7 +14,7 @@ const idle = { pid: 100, bytes: 4096 * MiB, utilization: null };
 
 /** A host with GPUs and two workers: `llm/a` is process 100, `llm/b` process 200. */
 class Host {
-  readonly #machine = new FakeMachine();
+  readonly #machine = new FakeHost();
   readonly #gpus: FakeGpus;
   readonly #source: GpuSource;
   readonly sampler: RunningSampler;

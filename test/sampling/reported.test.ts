@@ -8,7 +8,7 @@ import type { Exchange } from '../../lib/hive/transport-http.js';
 import { ReportedStore } from '../../lib/sampling/reported.js';
 import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeMachine, fakeGpu, PlainFiles } from './fake-host.js';
+import { FakeHost, fakeGpu, PlainFiles } from './fake-host.js';
 
 const path = '/hivepulse.slice/g/a';
 const killed: WorkerExit = {
@@ -19,14 +19,14 @@ const killed: WorkerExit = {
   remaining: 0,
 };
 
-let machine: FakeMachine;
+let host: FakeHost;
 const hives: RunningHive[] = [];
 beforeEach(() => {
-  machine = new FakeMachine();
+  host = new FakeHost();
 });
 afterEach(async () => {
   for (const hive of hives.splice(0)) await hive.close();
-  machine.dispose();
+  host.dispose();
 });
 
 const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
@@ -34,7 +34,7 @@ const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
   group: 'g',
   instance: 'a',
   owner: 'cgroup',
-  cgroup: join(machine.root, path),
+  cgroup: join(host.cgroupRoot, path),
   cgroupInode: null,
   unit: null,
   pid: 100,
@@ -55,43 +55,43 @@ const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
 });
 
 async function launch(over: Partial<WorkerRecord> = {}): Promise<WorkerRecord> {
-  machine.cgroup(path);
-  machine.process({ pid: 100, argv: ['x'], cgroup: path });
+  host.cgroup(path);
+  host.process({ pid: 100, argv: ['x'], cgroup: path });
   const record = recordOf(over);
-  await writeRecord(machine.runtime, record);
+  await writeRecord(host.runtimeDir, record);
   return record;
 }
 
 async function end(record: WorkerRecord, exit: WorkerExit = killed): Promise<void> {
-  machine.remove(path);
-  await recordExit(machine.runtime, record, exit);
+  host.remove(path);
+  await recordExit(host.runtimeDir, record, exit);
 }
 
 /** A run of the hive, and what its queen has heard from it; `takes` false: the queen hears and keeps nothing. */
 async function run({ takes = true, queens = ['http://queen'] } = {}) {
-  const beats: Heartbeat[] = [];
+  const heartbeats: Heartbeat[] = [];
   const lines: string[] = [];
   const log = (_fields: object, text: string) => void lines.push(text);
-  const exchange: Exchange = async ({ beat }) => {
-    beats.push(beat);
-    const ackEventSeq = takes ? (beat.events.at(-1)?.seq ?? 0) : 0;
-    const body = { accepted: true, queenId: 'q', ackEventSeq, intervalMs: beat.intervalMs };
+  const exchange: Exchange = async ({ beat: heartbeat }) => {
+    heartbeats.push(heartbeat);
+    const ackEventSeq = takes ? (heartbeat.events.at(-1)?.seq ?? 0) : 0;
+    const body = { accepted: true, queenId: 'q', ackEventSeq, intervalMs: heartbeat.intervalMs };
     return { status: 200, body: JSON.stringify(body), retryAfter: null };
   };
   const hive = await startHive(
     {
-      ...{ id: 'h1', port: 0, intervalMs: 100, procRoot: machine.proc, runtimeDir: machine.runtime, queens },
+      ...{ id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir, queens },
       logger: { info: log, warn: log } as never,
     },
     {
       machine: {
-        place: { root: machine.root, prefix: '', missing: { memory: false, io: false } },
-        openReader: () => openReader('auto', { procRoot: machine.proc }),
+        place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
+        openReader: () => openReader('auto', { procRoot: host.procRoot }),
         openFiles: () => new PlainFiles(),
         clockTicks: 100,
       },
       gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
-      hostRoot: machine.host,
+      hostRoot: host.hostRoot,
       exchange,
     },
   );
@@ -102,14 +102,14 @@ async function run({ takes = true, queens = ['http://queen'] } = {}) {
     });
   /** Each event once, however often it was sent. */
   const events = (): HiveEvent[] => {
-    const all = new Map(beats.flatMap((beat) => beat.events).map((event) => [event.seq, event]));
+    const all = new Map(heartbeats.flatMap((heartbeat) => heartbeat.events).map((event) => [event.seq, event]));
     return [...all.values()].filter(({ kind }) => kind !== 'workerStarted');
   };
   const later = async (count = 3) => {
-    const from = beats.length;
-    await waitFor(() => beats.length >= from + count, { what: 'beats' });
+    const from = heartbeats.length;
+    await waitFor(() => heartbeats.length >= from + count, { what: 'heartbeats' });
   };
-  return { hive, beats, lines, whole, events, later };
+  return { hive, heartbeats, lines, whole, events, later };
 }
 
 describe('what a hive has told of its workers', () => {
@@ -122,8 +122,8 @@ describe('what a hive has told of its workers', () => {
 
     const second = await run();
     await waitFor(() => second.events().length >= 2, { what: 'the exit' });
-    // With the first beat that says the worker is gone: nobody calls it gone without a reason first.
-    expect(second.beats.find(({ workersComplete }) => workersComplete)?.events).toHaveLength(2);
+    // With the first heartbeat that says the worker is gone: nobody calls it gone without a reason first.
+    expect(second.heartbeats.find(({ workersComplete }) => workersComplete)?.events).toHaveLength(2);
     await second.later();
     expect(second.events()).toMatchObject([
       { kind: 'oomKill', workerId: 'g/a', at: killed.at, detail: { kills: 1, total: 1 } },
@@ -160,7 +160,7 @@ describe('what a hive has told of its workers', () => {
     expect(third.events()).toEqual([]);
   });
 
-  it('an exit that the run before had told, with its last beat too, is not told again', async () => {
+  it('an exit that the run before had told, with its last heartbeat too, is not told again', async () => {
     const record = await launch();
     const first = await run();
     await first.whole(1);
@@ -177,17 +177,17 @@ describe('what a hive has told of its workers', () => {
 
   it('an OOM kill while no hive ran of a worker that lives on is told by the next run, once', async () => {
     await launch();
-    machine.set(path, 'memory.events', 'oom_kill 2\n');
+    host.set(path, 'memory.events', 'oom_kill 2\n');
     const first = await run();
     await first.whole(1);
     // What was before the first run of all is nobody's to tell.
     await first.later();
     expect(first.events()).toEqual([]);
-    machine.set(path, 'memory.events', 'oom_kill 3\n');
+    host.set(path, 'memory.events', 'oom_kill 3\n');
     await waitFor(() => first.events().length === 1, { what: 'the kill' });
     await first.later();
     await first.hive.close();
-    machine.set(path, 'memory.events', 'oom_kill 5\n');
+    host.set(path, 'memory.events', 'oom_kill 5\n');
     const second = await run();
     await waitFor(() => second.events().length > 0, { what: 'the kills' });
     await second.later();
@@ -202,7 +202,7 @@ describe('what a hive has told of its workers', () => {
   it('a worker that begins and ends between two looks of the hive is told by its exit', async () => {
     const now = await run();
     await now.whole(0);
-    await recordExit(machine.runtime, recordOf(), { ...killed, code: 3, signal: null, oomKills: null });
+    await recordExit(host.runtimeDir, recordOf(), { ...killed, code: 3, signal: null, oomKills: null });
     await waitFor(() => now.events().length > 0, { what: 'the exit' });
     await now.later();
     expect(now.events()).toMatchObject([{ kind: 'workerExited', workerId: 'g/a', detail: { code: 3, signal: null } }]);
@@ -212,17 +212,17 @@ describe('what a hive has told of its workers', () => {
     const record = await launch();
     const now = await run();
     await now.whole(1);
-    await recordExit(machine.runtime, record, { ...killed, oomKills: null, remaining: 1 });
+    await recordExit(host.runtimeDir, record, { ...killed, oomKills: null, remaining: 1 });
     await now.later(12);
     expect(now.events()).toEqual([]);
-    machine.remove(path);
+    host.remove(path);
     await waitFor(() => now.events().length > 0, { what: 'the exit' });
     await now.later();
     expect(now.events()).toMatchObject([{ kind: 'workerExited', detail: { signal: 'SIGKILL', remaining: 1 } }]);
   });
 
   it('workers of another cgroup tree are not this hive’s to tell', async () => {
-    await recordExit(machine.runtime, recordOf({ cgroup: '/elsewhere/hivepulse.slice/g/a' }), killed);
+    await recordExit(host.runtimeDir, recordOf({ cgroup: '/elsewhere/hivepulse.slice/g/a' }), killed);
     const now = await run();
     await now.whole(0);
     await now.later();
@@ -230,7 +230,7 @@ describe('what a hive has told of its workers', () => {
   });
 
   it('without a queen, what its own readers were told counts', async () => {
-    await recordExit(machine.runtime, recordOf(), killed);
+    await recordExit(host.runtimeDir, recordOf(), killed);
     const alone = await run({ queens: [] });
     await alone.whole(0);
     await alone.hive.close();
@@ -241,8 +241,8 @@ describe('what a hive has told of its workers', () => {
   });
 
   it('where it cannot be kept, the log says so and old exits are not told at each start', async () => {
-    writeFileSync(join(machine.runtime, 'told'), 'a file where a directory should be');
-    await recordExit(machine.runtime, recordOf(), killed);
+    writeFileSync(join(host.runtimeDir, 'told'), 'a file where a directory should be');
+    await recordExit(host.runtimeDir, recordOf(), killed);
     const now = await run();
     await now.whole(0);
     await now.later();
@@ -259,11 +259,11 @@ describe('the note of what was told', () => {
   it.each(['', '{"wor', 'null', '[]', '{"workers":{"a":1}}', '{"workers":[["x",1,"y"],7]}'])(
     'a file of %j is no note, and is replaced',
     async (text) => {
-      mkdirSync(join(machine.runtime, 'told'));
-      writeFileSync(join(machine.runtime, 'told/h1.json'), text);
-      const store = await ReportedStore.open(machine.runtime, 'h1', failed);
+      mkdirSync(join(host.runtimeDir, 'told'));
+      writeFileSync(join(host.runtimeDir, 'told/h1.json'), text);
+      const store = await ReportedStore.open(host.runtimeDir, 'h1', failed);
       expect(store.exited('x')).toBe(false);
-      expect(JSON.parse(readFileSync(join(machine.runtime, 'told/h1.json'), 'utf8'))).toEqual({
+      expect(JSON.parse(readFileSync(join(host.runtimeDir, 'told/h1.json'), 'utf8'))).toEqual({
         schema: 1,
         workers: [],
       });
@@ -271,12 +271,12 @@ describe('the note of what was told', () => {
   );
 
   it('holds what is acknowledged and no more, bounded, the newest kept', async () => {
-    const store = await ReportedStore.open(machine.runtime, 'h1', failed);
+    const store = await ReportedStore.open(host.runtimeDir, 'h1', failed);
     expect(store.continued).toBe(false);
     for (let i = 1; i <= 2500; i += 1) store.sent(i, { worker: `w${i}`, exited: true, oomKills: i });
     store.acknowledged(2400);
     await store.flush(5000);
-    const again = await ReportedStore.open(machine.runtime, 'h1', failed);
+    const again = await ReportedStore.open(host.runtimeDir, 'h1', failed);
     expect(again.continued).toBe(true);
     expect([again.exited('w400'), again.exited('w401'), again.exited('w2400'), again.exited('w2401')]).toEqual([
       false,

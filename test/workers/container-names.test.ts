@@ -1,23 +1,23 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Classified, classify } from '../../lib/workers/classify.js';
 import { ContainerNames } from '../../lib/workers/container-names.js';
-import { FakeMachine } from '../sampling/fake-host.js';
+import { FakeHost } from '../sampling/fake-host.js';
 
-const machines: FakeMachine[] = [];
+const hosts: FakeHost[] = [];
 afterEach(() => {
-  for (const machine of machines.splice(0)) machine.dispose();
+  for (const host of hosts.splice(0)) host.dispose();
 });
 
 const id = '4f2c1d0e9b8a7f6e5d4c3b2a190817263544536271809f8e7d6c5b4a39281706';
 const uid = '0f3a1c2d-4e5f-6789-abcd-ef0123456789';
 
 function prepared() {
-  const machine = new FakeMachine();
-  machines.push(machine);
+  const host = new FakeHost();
+  hosts.push(host);
   const clock = { ms: 0 };
-  const names = new ContainerNames({ hostRoot: machine.host, nowMs: () => clock.ms });
+  const names = new ContainerNames({ hostRoot: host.hostRoot, nowMs: () => clock.ms });
   const find = (path: string) => names.find(classify(path) as Extract<Classified, { kind: 'container' }>, path);
-  return { machine, clock, find, put: (path: string, content: string) => machine.write(`host/${path}`, content) };
+  return { host, clock, find, put: (path: string, content: string) => host.write(`host/${path}`, content) };
 }
 
 describe('names of containers', () => {

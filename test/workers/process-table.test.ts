@@ -1,21 +1,21 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ProcessTable } from '../../lib/workers/process-table.js';
-import { FakeMachine, PlainFiles } from '../sampling/fake-host.js';
+import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
-const machines: FakeMachine[] = [];
+const hosts: FakeHost[] = [];
 const tables: ProcessTable[] = [];
 afterEach(() => {
   for (const table of tables.splice(0)) table.close();
-  for (const machine of machines.splice(0)) machine.dispose();
+  for (const host of hosts.splice(0)) host.dispose();
 });
 
 function prepared(options: { settleMs?: number; verifyMs?: number; stuckMs?: number; cgroupPrefix?: string } = {}) {
-  const machine = new FakeMachine();
-  machines.push(machine);
+  const host = new FakeHost();
+  hosts.push(host);
   const clock = { ms: 0 };
   const opened: PlainFiles[] = [];
   const table = new ProcessTable({
-    procRoot: machine.proc,
+    procRoot: host.procRoot,
     openFiles: () => {
       const files = new PlainFiles();
       opened.push(files);
@@ -25,100 +25,100 @@ function prepared(options: { settleMs?: number; verifyMs?: number; stuckMs?: num
     ...options,
   });
   tables.push(table);
-  return { machine, clock, opened, table };
+  return { host, clock, opened, table };
 }
 
 describe('process table', () => {
   it('knows cgroup, command line and engine of each process, and forgets those that ended', async () => {
-    const { machine, table } = prepared();
-    machine.process({ pid: 10, argv: ['vllm', 'serve', 'a/b'], cgroup: '/x' });
-    machine.process({ pid: 11, argv: ['sleep', '9'], cgroup: '/y' });
+    const { host, table } = prepared();
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'a/b'], cgroup: '/x' });
+    host.process({ pid: 11, argv: ['sleep', '9'], cgroup: '/y' });
     await table.scan();
     expect(table.get(10)).toMatchObject({ cgroup: '/x', engine: 'vllm', startTicks: 900_000 });
     expect(table.find(10, 1)).toBeNull();
     const { rmSync } = await import('node:fs');
-    rmSync(`${machine.proc}/11`, { recursive: true });
-    machine.process({ pid: 12, argv: ['a'], cgroup: '/y' });
+    rmSync(`${host.procRoot}/11`, { recursive: true });
+    host.process({ pid: 12, argv: ['a'], cgroup: '/y' });
     await table.scan();
     expect(table.get(11)).toBeNull();
     expect(table.get(12)).not.toBeNull();
   });
 
   it('reads a settled process no more, and lists /proc only where a process was born', async () => {
-    const { machine, table, clock, opened } = prepared({ settleMs: 1000, verifyMs: 30_000 });
-    for (let pid = 10; pid < 20; pid += 1) machine.process({ pid, argv: ['a'], cgroup: '/x' });
+    const { host, table, clock, opened } = prepared({ settleMs: 1000, verifyMs: 30_000 });
+    for (let pid = 10; pid < 20; pid += 1) host.process({ pid, argv: ['a'], cgroup: '/x' });
     await table.scan();
     clock.ms = 5000;
     const files = opened[0] as PlainFiles;
     files.reads.length = 0;
     await table.scan();
-    expect(files.reads.map((path) => path.slice(machine.proc.length))).toEqual(['/loadavg']);
-    machine.process({ pid: 20, argv: ['b'], cgroup: '/x' });
+    expect(files.reads.map((path) => path.slice(host.procRoot.length))).toEqual(['/loadavg']);
+    host.process({ pid: 20, argv: ['b'], cgroup: '/x' });
     files.reads.length = 0;
     await table.scan();
-    expect(files.reads.filter((path) => path.endsWith('/stat'))).toEqual([`${machine.proc}/20/stat`]);
+    expect(files.reads.filter((path) => path.endsWith('/stat'))).toEqual([`${host.procRoot}/20/stat`]);
   });
 
   it('a launcher that execs, or is moved, is seen as what it becomes', async () => {
-    const { machine, table, clock } = prepared({ settleMs: 10_000 });
-    machine.process({ pid: 10, argv: ['hivepulse-launch', 'x'], cgroup: '/session' });
+    const { host, table, clock } = prepared({ settleMs: 10_000 });
+    host.process({ pid: 10, argv: ['hivepulse-launch', 'x'], cgroup: '/session' });
     await table.scan();
     clock.ms = 2000;
-    machine.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/worker' });
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/worker' });
     await table.scan();
     expect(table.get(10)).toMatchObject({ cgroup: '/worker', engine: 'vllm' });
   });
 
   it('a shell that execs much later is noticed by the slow look at all', async () => {
-    const { machine, table, clock } = prepared({ settleMs: 1000, verifyMs: 30_000 });
-    machine.process({ pid: 10, argv: ['sh', 'start.sh'], cgroup: '/w' });
+    const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 30_000 });
+    host.process({ pid: 10, argv: ['sh', 'start.sh'], cgroup: '/w' });
     await table.scan();
     clock.ms = 31_000;
-    machine.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
     await table.scan();
     expect(table.get(10)?.engine).toBe('vllm');
   });
 
   it('pid reuse: the start time tells', async () => {
-    const { machine, table, clock } = prepared({ settleMs: 1000, verifyMs: 10_000 });
-    machine.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w', startTicks: 5 });
+    const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 10_000 });
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w', startTicks: 5 });
     await table.scan();
     clock.ms = 20_000;
-    machine.process({ pid: 10, argv: ['sleep', '1'], cgroup: '/v', startTicks: 99 });
+    host.process({ pid: 10, argv: ['sleep', '1'], cgroup: '/v', startTicks: 99 });
     await table.scan();
     expect(table.find(10, 5)).toBeNull();
     expect(table.find(10, 99)).toMatchObject({ argv: ['sleep', '1'], engine: null });
   });
 
   it('a zombie is no engine any more, but what it was stays known', async () => {
-    const { machine, table } = prepared();
-    machine.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
+    const { host, table } = prepared();
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
     await table.scan();
-    machine.process({ pid: 10, argv: [], cgroup: '/w (deleted)', state: 'Z' });
+    host.process({ pid: 10, argv: [], cgroup: '/w (deleted)', state: 'Z' });
     await table.scan();
     expect(table.get(10)).toMatchObject({ argv: ['vllm', 'serve', 'm'], engine: null, cgroup: null });
   });
 
   it('paths are told from the watched root, and what lies outside has none', async () => {
-    const { machine, table } = prepared({ cgroupPrefix: '/ours' });
-    machine.process({ pid: 10, argv: ['a'], cgroup: '/ours/w' });
-    machine.process({ pid: 11, argv: ['a'], cgroup: '/ours' });
-    machine.process({ pid: 12, argv: ['a'], cgroup: '/oursnot/w' });
+    const { host, table } = prepared({ cgroupPrefix: '/ours' });
+    host.process({ pid: 10, argv: ['a'], cgroup: '/ours/w' });
+    host.process({ pid: 11, argv: ['a'], cgroup: '/ours' });
+    host.process({ pid: 12, argv: ['a'], cgroup: '/oursnot/w' });
     await table.scan();
     expect([10, 11, 12].map((pid) => table.get(pid)?.cgroup)).toEqual(['/w', '/', null]);
   });
 
   it('a process whose files never answer costs itself alone', async () => {
-    const { machine, table, opened } = prepared({ stuckMs: 50 });
-    for (let pid = 10; pid < 20; pid += 1) machine.process({ pid, argv: ['vllm', 'serve', `m${pid}`], cgroup: '/w' });
-    PlainFiles.wedged.add(`${machine.proc}/14/cmdline`);
+    const { host, table, opened } = prepared({ stuckMs: 50 });
+    for (let pid = 10; pid < 20; pid += 1) host.process({ pid, argv: ['vllm', 'serve', `m${pid}`], cgroup: '/w' });
+    PlainFiles.wedged.add(`${host.procRoot}/14/cmdline`);
     await table.scan();
     const known = [...table.all()].map(({ pid }) => pid).sort();
     expect(known).toEqual([10, 11, 12, 13, 15, 16, 17, 18, 19]);
     expect(table.faults()).toContainEqual(expect.objectContaining({ code: 'PROCESS_WEDGED' }));
     // It is not asked again: the next scan loses no further thread.
     const threads = opened.length;
-    machine.process({ pid: 30, argv: ['b'], cgroup: '/w' });
+    host.process({ pid: 30, argv: ['b'], cgroup: '/w' });
     await table.scan();
     expect(table.get(30)).not.toBeNull();
     expect(opened.length).toBe(threads);

@@ -1,39 +1,39 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { countDescendants, walkTree } from '../../lib/workers/tree-walk.js';
-import { FakeMachine, PlainFiles } from '../sampling/fake-host.js';
+import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
-const machines: FakeMachine[] = [];
+const hosts: FakeHost[] = [];
 afterEach(() => {
-  for (const machine of machines.splice(0)) machine.dispose();
+  for (const host of hosts.splice(0)) host.dispose();
 });
 
-function prepared(): FakeMachine {
-  const machine = new FakeMachine();
-  machines.push(machine);
-  return machine;
+function prepared(): FakeHost {
+  const host = new FakeHost();
+  hosts.push(host);
+  return host;
 }
 
 const stat = (count: number) => `nr_descendants ${count}\nnr_dying_descendants 0\n`;
 
 describe('walking the cgroup tree', () => {
   it('finds all, parents first, where cgroup.stat is missing', async () => {
-    const machine = prepared();
-    for (const path of ['/a/b/c', '/a/d', '/e']) machine.write(`cgroup${path}/cgroup.procs`, '');
-    const tree = await walkTree(new PlainFiles(), machine.root);
+    const host = prepared();
+    for (const path of ['/a/b/c', '/a/d', '/e']) host.write(`cgroup${path}/cgroup.procs`, '');
+    const tree = await walkTree(new PlainFiles(), host.cgroupRoot);
     expect([...tree.paths].sort()).toEqual(['/a', '/a/b', '/a/b/c', '/a/d', '/e']);
     expect(tree.paths.indexOf('/a')).toBeLessThan(tree.paths.indexOf('/a/b'));
     expect(tree).toMatchObject({ unreadable: [], descendants: null });
   });
 
   it('does not list what cgroup.stat calls a leaf', async () => {
-    const machine = prepared();
-    machine.write('cgroup/cgroup.stat', stat(2));
-    machine.write('cgroup/inner/cgroup.stat', stat(1));
-    machine.write('cgroup/inner/leaf/cgroup.stat', stat(0));
-    machine.write('cgroup/inner/leaf/hidden/cgroup.procs', '');
-    const tree = await walkTree(new PlainFiles(), machine.root);
+    const host = prepared();
+    host.write('cgroup/cgroup.stat', stat(2));
+    host.write('cgroup/inner/cgroup.stat', stat(1));
+    host.write('cgroup/inner/leaf/cgroup.stat', stat(0));
+    host.write('cgroup/inner/leaf/hidden/cgroup.procs', '');
+    const tree = await walkTree(new PlainFiles(), host.cgroupRoot);
     expect(tree.paths).toEqual(['/inner', '/inner/leaf']);
-    expect(await countDescendants(new PlainFiles(), machine.root)).toBe(2);
+    expect(await countDescendants(new PlainFiles(), host.cgroupRoot)).toBe(2);
   });
 
   it('a root that is not there is unreadable, not empty', async () => {

@@ -93,16 +93,16 @@ describe('scale', () => {
     use.defer(() => fleet.close());
     // Straight into the registry: it is the page that is measured, not the queen's ingest.
     let next = 0;
-    const beat = () => {
-      const outcome = queen.registry.heartbeat(fleet.hives[next++ % hiveCount]!.frame());
+    const sendOne = () => {
+      const outcome = queen.registry.heartbeat(fleet.hives[next++ % hiveCount]!.nextHeartbeat());
       if (!outcome.accepted) throw new Error(outcome.message);
     };
-    for (let i = 0; i < hiveCount; i++) beat();
+    for (let i = 0; i < hiveCount; i++) sendOne();
     // Each hive beats once in about two seconds, spread evenly; frames of this many hives are dear to make.
-    const beating = setInterval(() => {
-      for (let i = 0; i < 10; i++) beat();
+    const sending = setInterval(() => {
+      for (let i = 0; i < 10; i++) sendOne();
     }, 20);
-    use.defer(async () => clearInterval(beating));
+    use.defer(async () => clearInterval(sending));
 
     const page = await use.open(`${queen.url}/?view=workers`);
     await expect.poll(() => page.locator('.count').innerText(), { timeout: 30_000 }).toBe('10,000 workers');
@@ -121,7 +121,7 @@ describe('scale', () => {
     mkdirSync('test-results', { recursive: true });
     writeFileSync(
       'test-results/browser-scroll.json',
-      `${JSON.stringify({ hives: hiveCount, workers: hiveCount * workersPerHive, beatsPerSecond: 500, best, runs }, null, 2)}\n`,
+      `${JSON.stringify({ hives: hiveCount, workers: hiveCount * workersPerHive, heartbeatsPerSecond: 500, best, runs }, null, 2)}\n`,
     );
     console.log(`scroll, 10,000 workers: ${JSON.stringify(best)} (best of ${runs.length})`);
     expect(longestTaskCpuMs).toBeLessThanOrEqual(100);

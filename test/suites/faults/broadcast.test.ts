@@ -43,7 +43,7 @@ describe('readers that do not read', () => {
 
   test('broadcast_channel_full: one never reads, one is slow, a fresh one has its events in time; memory stays flat', async () => {
     const queen = await harness().queen({ args: ['--warming', '0'] });
-    // 50 workers on hives that beat ten times a second: megabytes in seconds.
+    // 50 workers on hives that send heartbeats ten times a second: megabytes in seconds.
     const fleet = createFleet({
       hives: 10,
       workersPerHive: 5,
@@ -63,7 +63,7 @@ describe('readers that do not read', () => {
     await fresh.next(({ event }) => event === 'heartbeat', 20_000);
     expect(stuck.isHeld()).toBe(true);
 
-    // Facts while they do not read: each is at the fresh reader soon after the beat that brought it.
+    // Facts while they do not read: each is at the fresh reader soon after the heartbeat that brought it.
     const delays: number[] = [];
     let parted = false;
     const flat: number[] = [];

@@ -5,13 +5,21 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { FleetEvent } from '../../../lib/contract/api.js';
 import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
 import { sleeping, workerSeen } from '../../e2e/fleet.js';
-import { BeatWatch, faultGone, faultNamed } from '../../harness/beat.js';
+import { CadenceWatch, faultGone, faultNamed } from '../../harness/cadence-watch.js';
 import { cgroupSuite, createCgroupTree, joinCgroup } from '../../harness/cgroups.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { createOtherHost } from '../../harness/network.js';
 import { descriptors } from '../../harness/resources.js';
 import { waitFor } from '../../harness/wait.js';
-import { type Happened, intervalMs, sampled, startScene, type Trial, told, withstand } from './fault-scenario.js';
+import {
+  eventKindsOf,
+  type Happened,
+  intervalMs,
+  sampled,
+  startFaultScenario,
+  type Trial,
+  withstand,
+} from './fault-scenario.js';
 
 const suite = cgroupSuite('cgroups and /proc that fail');
 const snapshotOf = (url: string): Promise<Heartbeat> => getJson<Heartbeat>(`${url}/v1/snapshot`);
@@ -38,8 +46,8 @@ describe.skipIf(suite.skip)(suite.title, () => {
   /** `withstand` of such a hive. */
   const trial = (
     now: Awaited<ReturnType<typeof bare>>,
-    rest: Omit<Trial, 'scene' | 'happens' | 'stream'>,
-  ): Promise<void> => withstand({ scene: now, happens: now.happens, stream: () => now.stream, ...rest });
+    rest: Omit<Trial, 'scenario' | 'happens' | 'stream'>,
+  ): Promise<void> => withstand({ scenario: now, happens: now.happens, stream: () => now.stream, ...rest });
 
   /** A hive over a tree of its own, whose cgroups the test makes by itself, and a queen that hears it throughout. */
   const bare = async (options: { under?: readonly string[]; args?: readonly string[] } = {}) => {
@@ -55,7 +63,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
       ],
       ...(options.under ? { under: options.under } : {}),
     });
-    const beat = await BeatWatch.start(harness(), hive.url, intervalMs);
+    const cadence = await CadenceWatch.start(harness(), hive.url, intervalMs);
     const worker = async (name: string, command: readonly string[] = [...(options.under ?? []), 'sleep', '600']) => {
       const path = join(group, name);
       mkdirSync(path);
@@ -72,7 +80,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
       await gone(brief.path);
       return { started: 'demo/during', ended: 'demo/brief' };
     };
-    return { tree, group, hive, beat, worker, happens, stream };
+    return { tree, group, hive, cadence, worker, happens, stream };
   };
 
   test.each(['native', 'files'] as const)(
@@ -96,7 +104,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
         },
         named: async () => expect((await faultNamed(now.hive.url, denied)).source).toMatch(/cgroup|proc/),
         meanwhile: async () => expect((await workerOf(now.hive.url, 'demo/open'))?.cpuPercent).not.toBeNull(),
-        mend: () => chmodSync(locked, 0o755),
+        fix: () => chmodSync(locked, 0o755),
         recovered: async () => {
           await waitFor(async () => ((await workerOf(now.hive.url, 'demo/locked'))?.cpuPercent ?? null) !== null, {
             // What could not be opened is tried again every 60th pass.
@@ -143,7 +151,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
         meanwhile: async () => {
           for (let round = 0; round < 20; round += 1) await churn(round);
         },
-        mend: () => undefined,
+        fix: () => undefined,
         recovered: async () => {
           expect(seen).toBeGreaterThanOrEqual(51);
           const last = await waitFor(
@@ -165,7 +173,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     },
   );
 
-  test('descriptor_limit: 60 workers more than there are descriptors for: named, the beat goes on, and all is well after', async () => {
+  test('descriptor_limit: 60 workers more than there are descriptors for: named, heartbeats go on, and all is well after', async () => {
     const now = await bare();
     const { pid } = now.hive.process;
     await now.worker('first');
@@ -191,16 +199,16 @@ describe.skipIf(suite.skip)(suite.title, () => {
             watched.messages
               .filter(({ event }) => event === 'snapshot')
               .map(({ data }) => data as Heartbeat)
-              .some((beat) => figures(beat) === 62 || beat.faults.some(named)),
+              .some((heartbeat) => figures(heartbeat) === 62 || heartbeat.faults.some(named)),
           { timeoutMs: 20_000, what: 'all workers with figures, or the limit named' },
         ),
-      mend: () => expect(limit('20000')).toBe(0),
+      fix: () => expect(limit('20000')).toBe(0),
       recovered: () =>
         waitFor(
           async () => {
-            const beat = await snapshotOf(now.hive.url);
+            const cadence = await snapshotOf(now.hive.url);
             // 60, the first, and the one that came meanwhile.
-            return figures(beat) === 62 && !beat.faults.some(named);
+            return figures(cadence) === 62 && !cadence.faults.some(named);
           },
           { timeoutMs: 30_000, what: 'figures of all workers once there are descriptors' },
         ),
@@ -240,7 +248,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
         expect(fault.message).toContain('hidepid=0');
         expect(hidden.child.exitCode).toBeNull();
       },
-      mend: () => undefined,
+      fix: () => undefined,
       recovered: async () => {
         await waitFor(async () => (await workerOf(now.hive.url, 'demo/during'))?.command?.includes('sleep'), {
           timeoutMs: 20_000,
@@ -256,13 +264,13 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const other = createOtherHost(harness());
     const queen = await harness().queen({ under: other.under, args: ['--host', other.address, '--insecure'] });
     const stream = harness().stream(`${queen.url}/v1/events`);
-    const scene = await startScene(harness(), [queen.url]);
-    const { host, hive } = scene;
+    const scenario = await startFaultScenario(harness(), [queen.url]);
+    const { host, hive } = scenario;
     const run = host.worker('demo', 'victim', sleeping);
     const { pid } = await workerSeen(queen, 'demo/victim');
     await sampled(hive, 'demo/victim');
     await withstand({
-      scene,
+      scenario,
       breakIt: () => other.blackHole(true),
       named: () => faultNamed(hive.url, ({ source }) => source === 'queen'),
       happens: async () => {
@@ -270,8 +278,8 @@ describe.skipIf(suite.skip)(suite.title, () => {
         await run.ended(20_000);
         return { ended: 'demo/victim' };
       },
-      meanwhile: () => expect(told(stream, 'demo/victim')).not.toContain('workerExited'),
-      mend: () => other.blackHole(false),
+      meanwhile: () => expect(eventKindsOf(stream, 'demo/victim')).not.toContain('workerExited'),
+      fix: () => other.blackHole(false),
       recovered: () => faultGone(hive.url, ({ source }) => source === 'queen', 40_000),
       stream: () => stream,
     });

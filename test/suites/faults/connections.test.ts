@@ -58,7 +58,7 @@ describe('connections that mean no good', () => {
     await using hive = new SimulatedHive({ id: `asks-${served}`, gpus: 1, workers: 2, queenUrls: [queen.url] });
     const started = performance.now();
     await getJson(`${queen.url}/healthz`);
-    expect(await hive.beat()).not.toBeNull();
+    expect(await hive.sendHeartbeat()).not.toBeNull();
     await getJson(`${queen.url}/v1/workers`);
     expect(performance.now() - started).toBeLessThan(3000);
   };

@@ -2,42 +2,42 @@ import { expect } from 'vitest';
 import type { FleetEvent, StreamSnapshot } from '../../../lib/contract/api.js';
 import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
 import { createHost, sleeping, type TestHost, workerSeen } from '../../e2e/fleet.js';
-import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../../harness/beat.js';
+import { CadenceWatch, faultGone, faultNamed, faultSeconds } from '../../harness/cadence-watch.js';
 import { type Daemon, type DaemonOptions, getJson, type Harness } from '../../harness/harness.js';
 import { residentMiB } from '../../harness/resources.js';
 import type { StreamReader } from '../../harness/sse.js';
 import { waitFor } from '../../harness/wait.js';
 
 export const intervalMs = 500;
-/** A Node process breathes: what it may take more than before a fault, MiB. A leak of a beat each time would be far more. */
+/** A Node process breathes: what it may take more than before a fault, MiB. A leak of a heartbeat each time would be far more. */
 export const breathMiB = 64;
 
 /** Passes when `seconds` are over: the length of a fault is not a wait for something. */
 export const lasts = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /** One host with its hive, and a queen: what most faults come between. */
-export interface Scene {
+export interface FaultScenario {
   readonly host: TestHost;
   readonly hive: Daemon;
-  readonly beat: BeatWatch;
+  readonly cadence: CadenceWatch;
   /** What the hive was started with, to start it again. */
   readonly args: readonly string[];
 }
 
-export async function startScene(
+export async function startFaultScenario(
   harness: Harness,
   queenUrls: readonly string[],
   options: DaemonOptions = {},
-): Promise<Scene> {
+): Promise<FaultScenario> {
   const host = await createHost(harness);
   const args = [...host.watchArgs, '--id', 'alpha', '--interval', `${intervalMs}ms`, ...(options.args ?? [])];
   const hive = await harness.hive(queenUrls, { ...options, args });
-  const beat = await BeatWatch.start(harness, hive.url, intervalMs);
-  return { host, hive, beat, args };
+  const cadence = await CadenceWatch.start(harness, hive.url, intervalMs);
+  return { host, hive, cadence, args };
 }
 
 /** Every fact about `workerId` that the stream has told, by kind. */
-export function told(stream: StreamReader, workerId: string): readonly string[] {
+export function eventKindsOf(stream: StreamReader, workerId: string): readonly string[] {
   return stream.messages
     .filter(({ event }) => event === 'event')
     .map(({ data }) => data as FleetEvent)
@@ -62,7 +62,7 @@ export interface Happened {
 }
 
 /** One worker comes and stays, another comes and goes; both are seen by the hive, whatever its queen knows. */
-export async function comeAndGo({ host, hive }: Pick<Scene, 'host' | 'hive'>): Promise<Happened> {
+export async function comeAndGo({ host, hive }: Pick<FaultScenario, 'host' | 'hive'>): Promise<Happened> {
   const brief = host.worker('demo', 'brief', sleeping);
   host.worker('demo', 'during', sleeping);
   await Promise.all([sampled(hive, 'demo/brief'), sampled(hive, 'demo/during')]);
@@ -80,25 +80,25 @@ export async function wholeStory(harness: Harness, queen: Daemon): Promise<Strea
 }
 
 /** The events of the time of the fault reached the queen, each once. */
-export async function toldOnce(stream: StreamReader, { started, ended }: Happened): Promise<void> {
+export async function reportedOnce(stream: StreamReader, { started, ended }: Happened): Promise<void> {
   for (const [id, kind] of [
     [started, 'workerStarted'],
     [ended, 'workerExited'],
   ] as const) {
     if (id === undefined) continue;
-    await waitFor(() => told(stream, id).includes(kind), {
+    await waitFor(() => eventKindsOf(stream, id).includes(kind), {
       timeoutMs: 30_000,
       what: `${kind} of ${id}, which happened during the fault`,
     });
-    expect(told(stream, id).filter((each) => each === kind)).toHaveLength(1);
+    expect(eventKindsOf(stream, id).filter((each) => each === kind)).toHaveLength(1);
   }
 }
 
-type Watched = Pick<Scene, 'hive' | 'beat'>;
+type Watched = Pick<FaultScenario, 'hive' | 'cadence'>;
 
 /** A row of the matrix: how it breaks, and how it is seen that all that must hold does. */
 export interface Trial {
-  readonly scene: Watched;
+  readonly scenario: Watched;
   readonly breakIt: () => unknown;
   /** Waits until the fault is named, in `faults` or the log, and judges how. */
   readonly named: () => Promise<unknown>;
@@ -109,43 +109,43 @@ export interface Trial {
   /** Judges what else holds while it lasts. */
   readonly meanwhile?: () => unknown;
   /** Takes the fault away; gives the hive that is there afterwards, where it is another one. */
-  readonly mend: () => unknown;
+  readonly fix: () => unknown;
   /** Waits until all is as before, without anything having been restarted. */
   readonly recovered: () => Promise<unknown>;
   /** Where the queen tells its events, asked once all is as before. */
   readonly stream: () => StreamReader | Promise<StreamReader>;
-  /** The hive itself does not run while it lasts: its beat is judged from its recovery on. */
+  /** The hive itself does not run while it lasts: its heartbeats are judged from its recovery on. */
   readonly hiveStops?: boolean;
 }
 
 const isWatched = (value: unknown): value is Watched =>
-  typeof value === 'object' && value !== null && 'beat' in value && 'hive' in value;
+  typeof value === 'object' && value !== null && 'cadence' in value && 'hive' in value;
 
 /**
- * What must hold of every hive under every fault: the beat stays as even as the control timer's, memory is bounded, the
+ * What must hold of every hive under every fault: heartbeats stay as even as the control timer's, memory is bounded, the
  * fault is named, all is as before once it is over, and no event of its time is lost or told twice.
  */
 export async function withstand(trial: Trial): Promise<void> {
-  const { scene, seconds = faultSeconds, hiveStops = false } = trial;
-  const before = residentMiB(scene.hive.process.pid);
+  const { scenario, seconds = faultSeconds, hiveStops = false } = trial;
+  const before = residentMiB(scenario.hive.process.pid);
   await trial.breakIt();
-  scene.beat.begin();
+  scenario.cadence.begin();
   await trial.named();
   const happened = await trial.happens();
   await lasts(seconds);
   await trial.meanwhile?.();
-  if (!hiveStops) expect(scene.beat.uneven()).toBeNull();
-  const mended = await trial.mend();
-  const after = isWatched(mended) ? mended : scene;
+  if (!hiveStops) expect(scenario.cadence.uneven()).toBeNull();
+  const fixed = await trial.fix();
+  const after = isWatched(fixed) ? fixed : scenario;
   await trial.recovered();
   if (hiveStops) {
-    after.beat.begin();
+    after.cadence.begin();
     await lasts(Math.max(seconds, 3));
-    expect(after.beat.uneven()).toBeNull();
+    expect(after.cadence.uneven()).toBeNull();
   }
   expect(after.hive.process.running).toBe(true);
   expect(residentMiB(after.hive.process.pid)).toBeLessThan(before + breathMiB);
-  await toldOnce(await trial.stream(), happened);
+  await reportedOnce(await trial.stream(), happened);
 }
 
 /**
@@ -154,37 +154,37 @@ export async function withstand(trial: Trial): Promise<void> {
  */
 export async function survive(
   harness: Harness,
-  scene: Scene,
+  scenario: FaultScenario,
   options: {
     readonly direct: Daemon;
     readonly breakIt: () => unknown;
     /** Gives the queen that is there afterwards, where it is another one. */
-    readonly mend: () => unknown;
+    readonly fix: () => unknown;
     /** Code of the fault that the hive must name. */
     readonly code: RegExp;
   },
 ): Promise<void> {
-  const { direct, breakIt, mend, code } = options;
-  const { host, hive } = scene;
+  const { direct, breakIt, fix, code } = options;
+  const { host, hive } = scenario;
   host.worker('demo', 'before', sleeping);
   await workerSeen(direct, 'demo/before');
   let after = direct;
   const untaken = () => hive.process.lines.filter((line) => line.includes('heartbeat not taken')).length;
   await withstand({
-    scene,
+    scenario,
     breakIt,
     named: async () => {
       const fault = await faultNamed(hive.url, (each) => each.source === 'queen' && code.test(each.code));
       expect(fault.message.length).toBeGreaterThan(10);
     },
-    happens: () => comeAndGo(scene),
+    happens: () => comeAndGo(scenario),
     meanwhile: () => {
       expect(untaken()).toBeGreaterThan(0);
       // Said once, at the tenth and at doublings: never a line for each try.
       expect(untaken()).toBeLessThan(8);
     },
-    mend: async () => {
-      after = ((await mend()) as Daemon | undefined) ?? direct;
+    fix: async () => {
+      after = ((await fix()) as Daemon | undefined) ?? direct;
     },
     recovered: async () => {
       await workerSeen(after, 'demo/during');

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { FleetEvent, HiveList, HiveView } from '../../../lib/contract/api.js';
 import { cgroupSuite, createHost, sleeping, workerSeen, workersOf } from '../../e2e/fleet.js';
-import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../../harness/beat.js';
+import { CadenceWatch, faultGone, faultNamed, faultSeconds } from '../../harness/cadence-watch.js';
 import { type Daemon, getJson, useHarness } from '../../harness/harness.js';
 import type { StreamReader } from '../../harness/sse.js';
 import { waitFor } from '../../harness/wait.js';
-import { comeAndGo, intervalMs, lasts, startScene, told, withstand } from './fault-scenario.js';
+import { comeAndGo, eventKindsOf, intervalMs, lasts, startFaultScenario, withstand } from './fault-scenario.js';
 
 const suite = cgroupSuite('a hive that fails');
 const hiveOf = async (queen: Daemon): Promise<HiveView | undefined> =>
@@ -34,14 +34,14 @@ describe.skipIf(suite.skip)(suite.title, () => {
   ] as const)('%s: out of scheduling while silent, and its workers live on', async (_, signal) => {
     const queen = await harness().queen();
     const stream = harness().stream(`${queen.url}/v1/events`);
-    const scene = await startScene(harness(), [queen.url]);
-    const { host, hive, args } = scene;
+    const scenario = await startFaultScenario(harness(), [queen.url]);
+    const { host, hive, args } = scenario;
     const worker = host.worker('demo', 'steady', sleeping, ['--model', 'm']);
     const seen = await workerSeen(queen, 'demo/steady');
     const brief = host.worker('demo', 'brief', sleeping);
     await workerSeen(queen, 'demo/brief');
     await withstand({
-      scene,
+      scenario,
       hiveStops: true,
       breakIt: () => hive.process.signal(signal),
       named: async () => {
@@ -61,10 +61,10 @@ describe.skipIf(suite.skip)(suite.title, () => {
         return { ended: 'demo/brief' };
       },
       meanwhile: () => expect(worker.running).toBe(true),
-      mend: async () => {
+      fix: async () => {
         if (signal === 'SIGSTOP') return void hive.process.signal('SIGCONT');
         const next = await harness().hive([queen.url], { args });
-        return { hive: next, beat: await BeatWatch.start(harness(), next.url, intervalMs) };
+        return { hive: next, cadence: await CadenceWatch.start(harness(), next.url, intervalMs) };
       },
       recovered: async () => {
         await liveness(queen, 'online');
@@ -76,7 +76,9 @@ describe.skipIf(suite.skip)(suite.title, () => {
       stream: () => stream,
     });
     expect(kinds(stream).filter((kind) => kind === 'hiveOffline')).toHaveLength(1);
-    expect(told(stream, 'demo/steady').filter((kind) => kind === 'workerGone' || kind === 'workerExited')).toEqual([]);
+    expect(
+      eventKindsOf(stream, 'demo/steady').filter((kind) => kind === 'workerGone' || kind === 'workerExited'),
+    ).toEqual([]);
     const exit = stream.messages
       .map(({ data }) => data as FleetEvent)
       .find(({ kind, workerId }) => kind === 'workerExited' && workerId === 'demo/brief');
@@ -84,7 +86,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
   });
 
   test.skipIf(noFakeTime !== '')(
-    `hive_clock_jumped: a day forward and back${noFakeTime}: the beat, rates and liveness do not follow`,
+    `hive_clock_jumped: a day forward and back${noFakeTime}: heartbeats, rates and liveness do not follow`,
     async () => {
       const queen = await harness().queen();
       const stream = harness().stream(`${queen.url}/v1/events`);
@@ -97,12 +99,12 @@ describe.skipIf(suite.skip)(suite.title, () => {
         FAKETIME_DONT_FAKE_MONOTONIC: '1',
         DONT_FAKE_MONOTONIC: '1',
       };
-      const { host, hive, beat } = await startScene(harness(), [queen.url], { env });
+      const { host, hive, cadence } = await startFaultScenario(harness(), [queen.url], { env });
       host.worker('demo', 'steady', sleeping);
       await workerSeen(queen, 'demo/steady', ({ cpuPercent }) => cpuPercent !== null);
       const sentAt = async () => {
-        const beatNow = await getJson<{ sentAt: string }>(`${hive.url}/v1/snapshot`);
-        return Date.parse(beatNow.sentAt) - Date.now();
+        const snapshot = await getJson<{ sentAt: string }>(`${hive.url}/v1/snapshot`);
+        return Date.parse(snapshot.sentAt) - Date.now();
       };
       const day = 86_400_000;
       for (const [offset, expected] of [
@@ -110,14 +112,14 @@ describe.skipIf(suite.skip)(suite.title, () => {
         ['-1d', -day],
         ['+0', 0],
       ] as const) {
-        beat.begin();
+        cadence.begin();
         writeFileSync(file, `${offset}\n`);
         await waitFor(async () => Math.abs((await sentAt()) - expected) < 60_000, {
           timeoutMs: 20_000,
           what: `the hive's clock to be ${offset}`,
         });
         await lasts(faultSeconds);
-        expect(beat.uneven()).toBeNull();
+        expect(cadence.uneven()).toBeNull();
         const worker = await workerSeen(queen, 'demo/steady');
         expect(worker.liveness).toBe('online');
         expect(worker.cpuPercent).toBeGreaterThanOrEqual(0);
@@ -131,13 +133,13 @@ describe.skipIf(suite.skip)(suite.title, () => {
   test('hive_cloned: two hives of one id are told apart, by name, and one that ends leaves the other alone', async () => {
     const queen = await harness().queen();
     const stream = harness().stream(`${queen.url}/v1/events`);
-    const first = await startScene(harness(), [queen.url], { name: 'first' });
+    const first = await startFaultScenario(harness(), [queen.url], { name: 'first' });
     await liveness(queen, 'online');
     const host = await createHost(harness());
     const args = [...host.watchArgs, '--id', 'alpha', '--interval', `${intervalMs}ms`];
     let second = first.hive;
     await withstand({
-      scene: first,
+      scenario: first,
       breakIt: async () => {
         second = await harness().hive([queen.url], { args, name: 'second' });
       },
@@ -150,9 +152,9 @@ describe.skipIf(suite.skip)(suite.title, () => {
       },
       // Of the one that is shown: the other's facts wait until it has an id of its own.
       happens: () => comeAndGo({ host, hive: second }),
-      mend: async () => {
+      fix: async () => {
         await first.hive.process.stop();
-        return { hive: second, beat: await BeatWatch.start(harness(), second.url, intervalMs) };
+        return { hive: second, cadence: await CadenceWatch.start(harness(), second.url, intervalMs) };
       },
       recovered: async () => {
         await workerSeen(queen, 'demo/during', ({ liveness: now }) => now === 'online');

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Fleet, FleetEvent, HiveList } from '../../../lib/contract/api.js';
-import { faultSeconds } from '../../harness/beat.js';
+import { faultSeconds } from '../../harness/cadence-watch.js';
 import { type Daemon, getJson, type Harness, useHarness } from '../../harness/harness.js';
 import { residentMiB } from '../../harness/resources.js';
 import { createFleet, type SimulatedFleet } from '../../harness/simulated-fleet.js';
@@ -88,7 +88,7 @@ describe('a queen that fails', () => {
     const accepted = fleet.hives.map(({ counts }) => counts.accepted);
     await waitFor(() => fleet.hives.every(({ counts }, i) => counts.accepted > accepted[i]! + 1), {
       timeoutMs: 20_000,
-      what: 'two beats of every hive to be taken',
+      what: 'two heartbeats of every hive to be taken',
     });
     await allOnline(queen);
     expect(facts(stream).filter(({ kind }) => /^hive(Late|Offline|Removed)$/.test(kind))).toEqual([]);

@@ -6,7 +6,7 @@ import { cgroupSuite } from '../../e2e/fleet.js';
 import { type Daemon, useHarness } from '../../harness/harness.js';
 import { createOtherHost, createResolver } from '../../harness/network.js';
 import { FaultyProxy, type ProxyFault } from '../../harness/proxy.js';
-import { startScene, survive } from './fault-scenario.js';
+import { startFaultScenario, survive } from './fault-scenario.js';
 
 const suite = cgroupSuite('a queen that cannot be reached');
 
@@ -32,11 +32,11 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const queen = await harness().queen();
     const proxy = await FaultyProxy.before(queen.url);
     harness().defer(() => proxy.close());
-    const scene = await startScene(harness(), [proxy.url]);
-    await survive(harness(), scene, {
+    const scenario = await startFaultScenario(harness(), [proxy.url]);
+    await survive(harness(), scenario, {
       direct: queen,
       breakIt: () => proxy.become(fault),
-      mend: () => proxy.become({ kind: 'none' }),
+      fix: () => proxy.become({ kind: 'none' }),
       code,
     });
     // One connection for each try, none left behind.
@@ -46,14 +46,14 @@ describe.skipIf(suite.skip)(suite.title, () => {
   test('queen_unreachable: refused', async () => {
     const queen = await harness().queen();
     const { port } = new URL(queen.url);
-    const scene = await startScene(harness(), [queen.url]);
-    await survive(harness(), scene, {
+    const scenario = await startFaultScenario(harness(), [queen.url]);
+    await survive(harness(), scenario, {
       direct: queen,
       breakIt: async () => {
         queen.process.signalGroup('SIGKILL');
         await queen.process.ended();
       },
-      mend: () => harness().queen({ args: ['--port', port] }),
+      fix: () => harness().queen({ args: ['--port', port] }),
       code: /ECONNREFUSED|ECONNRESET|SOCKET/,
     });
   });
@@ -64,11 +64,11 @@ describe.skipIf(suite.skip)(suite.title, () => {
       under: other.under,
       args: ['--host', other.address, '--insecure', '--allowed-host', other.address],
     });
-    const scene = await startScene(harness(), [queen.url]);
-    await survive(harness(), scene, {
+    const scenario = await startFaultScenario(harness(), [queen.url]);
+    await survive(harness(), scenario, {
       direct: queen,
       breakIt: () => other.blackHole(true),
-      mend: () => other.blackHole(false),
+      fix: () => other.blackHole(false),
       code: /^REQUEST_TIMEOUT$/,
     });
   });
@@ -109,15 +109,15 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const env = { NODE_TLS_REJECT_UNAUTHORIZED: undefined };
     const queen = await proper();
     const { port } = new URL(queen.url);
-    const scene = await startScene(harness(), [queen.url], { args: ['--tls-ca', right.cert], env });
+    const scenario = await startFaultScenario(harness(), [queen.url], { args: ['--tls-ca', right.cert], env });
     let impostor: Daemon | null = null;
-    await survive(harness(), scene, {
+    await survive(harness(), scenario, {
       direct: queen,
       breakIt: async () => {
         await queen.process.stop();
         impostor = await harness().queen({ args: ['--port', port, '--tls-cert', wrong.cert, '--tls-key', wrong.key] });
       },
-      mend: async () => {
+      fix: async () => {
         await impostor!.process.stop();
         return proper(port);
       },
@@ -143,15 +143,15 @@ describe.skipIf(suite.skip)(suite.title, () => {
     harness().defer(() => proxy.close());
     const { port } = new URL(proxy.url);
     resolver.know('127.0.0.1 queen.example\n');
-    const scene = await startScene(harness(), [`http://queen.example:${port}`], { under: resolver.under });
-    await survive(harness(), scene, {
+    const scenario = await startFaultScenario(harness(), [`http://queen.example:${port}`], { under: resolver.under });
+    await survive(harness(), scenario, {
       direct: queen,
       // The connection that stands is cut, so that the name is asked for again.
       breakIt: () => {
         resolver.know('');
         proxy.become({ kind: 'none' });
       },
-      mend: () => resolver.know('127.0.0.1 queen.example\n'),
+      fix: () => resolver.know('127.0.0.1 queen.example\n'),
       code: hangs ? /REQUEST_TIMEOUT|EAI_AGAIN/ : /ENOTFOUND|EAI_AGAIN/,
     });
   });

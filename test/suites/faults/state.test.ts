@@ -54,11 +54,11 @@ describe.skipIf(!allowed)(`the disk under --state${allowed ? '' : ' (skipped: mo
     ],
   ] as const)(
     '%s: grants go on, the log says they are not kept, and they are once it is mended',
-    async (_, breakIt, mend) => {
+    async (_, breakIt, fix) => {
       const state = disk(harness());
       const queen = await harness().queen({ args: ['--state', state, '--warming', '0'] });
       await using hive = new SimulatedHive({ id: 'alpha', gpus: 4, workers: 1, queenUrls: [queen.url] });
-      expect(await hive.beat()).not.toBeNull();
+      expect(await hive.sendHeartbeat()).not.toBeNull();
       expect((await reserve(queen.url)).reservation).not.toBeNull();
       expect(saved(state)).toBe(1);
       breakIt(state);
@@ -66,9 +66,9 @@ describe.skipIf(!allowed)(`the disk under --state${allowed ? '' : ' (skipped: mo
       await queen.process.line(/"level":50.*STATE_UNWRITABLE|not kept over a restart/);
       // The former file is whole, and no half-written one stands beside it.
       expect(saved(state)).toBe(1);
-      expect(await hive.beat()).not.toBeNull();
+      expect(await hive.sendHeartbeat()).not.toBeNull();
       expect((await getJson<{ items: unknown[] }>(`${queen.url}/v1/reservations`)).items).toHaveLength(2);
-      mend(state);
+      fix(state);
       await waitFor(() => saved(state) === 2, { timeoutMs: 20_000, what: 'both reservations on the disk' });
       await queen.process.line(/kept again/);
       queen.process.signalGroup('SIGKILL');

@@ -5,7 +5,7 @@ import type { FleetEvent, WorkerView } from '../../../lib/contract/api.js';
 import { defaults } from '../../../lib/contract/defaults.js';
 import { type Queen, startQueen } from '../../../lib/daemon/queen.js';
 import { processLives } from '../../../lib/procfs/process-stat.js';
-import { BeatWatch, faultGone, faultNamed, faultSeconds } from '../../harness/beat.js';
+import { CadenceWatch, faultGone, faultNamed, faultSeconds } from '../../harness/cadence-watch.js';
 import { createCgroupTree, joinCgroup } from '../../harness/cgroups.js';
 import { useHarness } from '../../harness/harness.js';
 import { FaultyProxy } from '../../harness/proxy.js';
@@ -16,7 +16,7 @@ import { useWorkerBench } from '../../harness/worker-suite.js';
 
 // An emulated CPU is slow: only what must happen counts here, not how soon. Starting a daemon takes a minute on it.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 120_000 });
-const patience = { timeoutMs: 150_000, everyMs: 100 };
+const longWait = { timeoutMs: 150_000, everyMs: 100 };
 
 const facts = (stream: StreamReader, workerId: string): FleetEvent[] =>
   stream.messages
@@ -35,7 +35,7 @@ describe('out of memory', () => {
 
   const seen = (id: string, accept: (worker: WorkerView) => boolean = () => true): Promise<WorkerView> =>
     waitFor(() => queen.registry.workers({}).items.find((worker) => worker.id === id && accept(worker)), {
-      ...patience,
+      ...longWait,
       what: `the worker ${id} at the queen`,
     });
   const place = () => ({ root: bench().tree.root, runtimeDir: bench().runtimeDir });
@@ -47,7 +47,7 @@ describe('out of memory', () => {
     const { root, runtimeDir } = place();
     const args = ['--root', root, '--runtime-dir', runtimeDir, '--no-auto', '--gpu', 'none', '--id', 'alpha'];
     const hive = await harness().hive([proxy.url], { args, startMs: 150_000 });
-    const beat = await BeatWatch.start(harness(), hive.url, defaults.intervalMs, patience.timeoutMs);
+    const cadence = await CadenceWatch.start(harness(), hive.url, defaults.intervalMs, longWait.timeoutMs);
     const go = join(harness().directory(), 'go');
     const hog = await bench().sh(`while [ ! -e ${go} ]; do sleep 0.2; done; exec tail /dev/zero`, {
       instance: 'hog',
@@ -59,17 +59,17 @@ describe('out of memory', () => {
     await seen(neighbour.id);
     const memoryBefore = residentMiB(hive.process.pid);
     proxy.become({ kind: 'silent' });
-    beat.begin();
+    cadence.begin();
     writeFileSync(go, '');
     expect(await hog.exited).toMatchObject({ signal: 'SIGKILL' });
-    await faultNamed(hive.url, ({ source }) => source === 'queen', patience.timeoutMs);
+    await faultNamed(hive.url, ({ source }) => source === 'queen', longWait.timeoutMs);
     await new Promise((resolve) => setTimeout(resolve, faultSeconds * 1000));
-    expect(beat.uneven()).toBeNull();
+    expect(cadence.uneven()).toBeNull();
     expect(residentMiB(hive.process.pid)).toBeLessThan(memoryBefore + 64);
     expect(facts(stream, hog.id).map(({ kind }) => kind)).not.toContain('workerExited');
     proxy.become({ kind: 'none' });
     await waitFor(() => facts(stream, hog.id).some(({ kind }) => kind === 'workerExited'), {
-      ...patience,
+      ...longWait,
       what: 'the exit to be told',
     });
     const told = facts(stream, hog.id);
@@ -78,7 +78,7 @@ describe('out of memory', () => {
       expect.objectContaining({ detail: expect.objectContaining({ signal: 'SIGKILL' }) }),
     ]);
     await seen(neighbour.id, ({ oomKills, liveness }) => oomKills === 0 && liveness === 'online');
-    await faultGone(hive.url, ({ source }) => source === 'queen', patience.timeoutMs);
+    await faultGone(hive.url, ({ source }) => source === 'queen', longWait.timeoutMs);
     expect(hive.process.running).toBe(true);
   });
 

@@ -112,18 +112,18 @@ export async function agree(urls: readonly string[], hives: number): Promise<voi
 }
 
 /** Waits until each hive was taken `count` more times. */
-export async function beats(fleet: SimulatedFleet, count = 1): Promise<void> {
+export async function heartbeats(fleet: SimulatedFleet, count = 1): Promise<void> {
   const before = fleet.hives.map(({ counts }) => counts.accepted);
   await waitFor(() => fleet.hives.every(({ counts }, i) => counts.accepted >= (before[i] as number) + count), {
     timeoutMs: 20_000,
-    what: `${count} more beats of every hive`,
+    what: `${count} more heartbeats of every hive`,
   });
 }
 
-/** Ends the beats of a fleet, so that all is quiet: a last one of each at once, so that none is late while queens are compared. */
+/** Ends the heartbeats of a fleet, so that all is quiet: a last one of each at once, so that none is late while queens are compared. */
 export async function hush(fleet: SimulatedFleet): Promise<void> {
   await Promise.all(fleet.hives.map((hive) => hive.stop()));
-  await fleet.beat();
+  await fleet.sendHeartbeat();
 }
 
 /** Every hive is online at a queen. */

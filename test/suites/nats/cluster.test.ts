@@ -4,7 +4,17 @@ import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
-import { agree, beats, fleetOf, hush, natsServer, place, sharing, spreadFleet, whole } from './cluster-of-queens.js';
+import {
+  agree,
+  fleetOf,
+  heartbeats,
+  hush,
+  natsServer,
+  place,
+  sharing,
+  spreadFleet,
+  whole,
+} from './cluster-of-queens.js';
 
 const harness = useHarness();
 
@@ -68,7 +78,7 @@ test('three servers: each in turn is lost with no event, no reservation and no h
     await server.kill();
     const hive = fleet.hives[i];
     hive?.killWorker();
-    await beats(fleet);
+    await heartbeats(fleet);
     await waitFor(() => hive?.pendingEvents === 0, {
       what: 'its event to be safe with two servers',
       timeoutMs: 30_000,
@@ -84,7 +94,7 @@ test('three servers: each in turn is lost with no event, no reservation and no h
     await expect
       .poll(() => reserved(url), { message: `reservations at queen ${i}`, timeout: 10_000, interval: 100 })
       .toEqual(granted.toSorted());
-  await beats(fleet);
+  await heartbeats(fleet);
   await hush(fleet);
   await agree(urls, 10);
 });

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { FleetEvent, HiveView } from '../../../lib/contract/api.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
-import { beats, natsServer, queenOn, sharing, spreadFleet, whole } from './cluster-of-queens.js';
+import { heartbeats, natsServer, queenOn, sharing, spreadFleet, whole } from './cluster-of-queens.js';
 
 const harness = useHarness();
 
@@ -23,7 +23,7 @@ describe('one stream for all queens', () => {
     first.close();
     for (let i = 0; i < 4; i++) {
       fleet.hives[i]?.killWorker();
-      await beats(fleet);
+      await heartbeats(fleet);
     }
     const second = harness().stream(`${urls[1]}/v1/events`, { 'last-event-id': stood.id as string });
     await waitFor(
@@ -48,7 +48,7 @@ describe('one stream for all queens', () => {
     expect(first.messages).toHaveLength(1);
     first.close();
     for (const hive of fleet.hives) hive.killWorker();
-    await beats(fleet);
+    await heartbeats(fleet);
     const { lastEventId } = data as { lastEventId: string };
     const second = harness().stream(`${urls[1]}/v1/events?kind=workerExited`, { 'last-event-id': lastEventId });
     await waitFor(() => second.messages.filter(({ event }) => event === 'event').length === 2, {
@@ -63,21 +63,21 @@ describe('one stream for all queens', () => {
     const urls = queens.map(({ url }) => url) as [string, string];
     const fleet = spreadFleet(harness(), urls, { hives: 1, workers: 3 });
     const hive = fleet.hives[0];
-    await hive?.beat();
+    await hive?.sendHeartbeat();
     hive?.killWorker();
-    const frame = hive?.frame();
-    if (!frame) throw new Error('no frame');
-    expect(frame.events.length).toBeGreaterThan(0);
+    const heartbeat = hive?.nextHeartbeat();
+    if (!heartbeat) throw new Error('no heartbeat');
+    expect(heartbeat.events.length).toBeGreaterThan(0);
     const post = (url: string, seq: number) =>
       fetch(`${url}/v1/heartbeats`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ ...frame, seq }),
+        body: JSON.stringify({ ...heartbeat, seq }),
       });
-    const answers = await Promise.all([post(urls[0], frame.seq), post(urls[1], frame.seq + 1)]);
+    const answers = await Promise.all([post(urls[0], heartbeat.seq), post(urls[1], heartbeat.seq + 1)]);
     for (const answer of answers) {
       // One of them may already have heard the other's by NATS, and call it stale.
-      if (answer.ok) expect(await answer.json()).toMatchObject({ ackEventSeq: frame.events.at(-1)?.seq });
+      if (answer.ok) expect(await answer.json()).toMatchObject({ ackEventSeq: heartbeat.events.at(-1)?.seq });
       else expect(answer.status).toBe(409);
     }
     const reader = harness().stream(`${urls[1]}/v1/events`, { 'last-event-id': 'x-0' });
@@ -87,7 +87,7 @@ describe('one stream for all queens', () => {
     const jsm = await jetstreamManager(connection);
     const subjects = await jsm.streams.info('HIVEPULSE_EVENTS', { subjects_filter: 'hivepulse.v1.event.*' });
     const facts = Object.values(subjects.state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
-    expect(facts).toBe(frame.events.length);
+    expect(facts).toBe(heartbeat.events.length);
   });
 
   test('a stream that vanishes, and a consumer that is deleted, are noticed, made anew and said', async () => {
@@ -101,7 +101,7 @@ describe('one stream for all queens', () => {
     const jsm = await jetstreamManager(connection);
     const acknowledged = async () => {
       fleet.hives[0]?.killWorker();
-      await beats(fleet);
+      await heartbeats(fleet);
       await waitFor(() => fleet.hives[0]?.pendingEvents === 0, { what: 'the event to be safe', timeoutMs: 20_000 });
     };
     const seen = harness().stream(`${queen.url}/v1/events`);
@@ -166,7 +166,7 @@ describe('hives on NATS', () => {
         ages.push(ageMs);
         return ages.length > 20 && liveness === 'online' && ageMs < 1000;
       },
-      { what: 'beats by HTTP', everyMs: 100 },
+      { what: 'heartbeats by HTTP', everyMs: 100 },
     );
   });
 });

@@ -2,7 +2,17 @@ import { describe, expect, test } from 'vitest';
 import type { FleetEvent } from '../../../lib/contract/api.js';
 import { type Daemon, getJson, useHarness } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
-import { agree, beats, fleetOf, hush, natsServer, queenOn, sharing, spreadFleet, whole } from './cluster-of-queens.js';
+import {
+  agree,
+  fleetOf,
+  heartbeats,
+  hush,
+  natsServer,
+  queenOn,
+  sharing,
+  spreadFleet,
+  whole,
+} from './cluster-of-queens.js';
 import type { NatsServer } from './nats-server.js';
 
 const harness = useHarness();
@@ -29,7 +39,7 @@ describe('three queens and 100 hives', () => {
     await Promise.all(urls.map((url) => whole(url, 100)));
     fleet.hives[3]?.killWorker();
     fleet.hives[4]?.addWorker();
-    await beats(fleet);
+    await heartbeats(fleet);
     await hush(fleet);
     await agree(urls, 100);
   });
@@ -69,7 +79,7 @@ describe('three queens and 100 hives', () => {
       expect(offline).toHaveLength(1);
     }
     silent?.start();
-    await beats(fleet);
+    await heartbeats(fleet);
     await hush(fleet);
     await agree(left, 100);
   });
@@ -89,7 +99,7 @@ describe('three queens and 100 hives', () => {
       const others = await Promise.all(urls.map(fleetOf));
       for (const { hives } of others) expect(hives.offline).toBe(0);
     }
-    await beats(fleet);
+    await heartbeats(fleet);
     await hush(fleet);
     await agree(urls, 100);
   });
@@ -107,7 +117,7 @@ describe('NATS away', () => {
     hive?.killWorker();
     await waitFor(() => (hive?.pendingEvents ?? 0) > 0, { what: 'an event at the hive' });
     const accepted = hive?.counts.accepted ?? 0;
-    await waitFor(() => (hive?.counts.accepted ?? 0) >= accepted + 3, { what: 'three more beats to be taken' });
+    await waitFor(() => (hive?.counts.accepted ?? 0) >= accepted + 3, { what: 'three more heartbeats to be taken' });
     expect(hive?.pendingEvents).toBeGreaterThan(0);
     for (const { hives } of await Promise.all(urls.map(fleetOf))) expect(hives.online).toBe(100);
     const refused = await fetch(`${urls[0]}/v1/placements`, {
@@ -121,7 +131,7 @@ describe('NATS away', () => {
     await server.start();
     await Promise.all(urls.map((url) => sharing(url)));
     await waitFor(() => hive?.pendingEvents === 0, { what: 'the event to be acknowledged' });
-    await beats(fleet);
+    await heartbeats(fleet);
     await hush(fleet);
     await agree(urls, 100);
   });
@@ -141,7 +151,7 @@ describe('NATS away', () => {
     await server.start();
     await Promise.all(left.map((url) => sharing(url)));
     await Promise.all(left.map((url) => whole(url, 100)));
-    await beats(fleet);
+    await heartbeats(fleet);
     await hush(fleet);
     await agree(left, 100);
   });

@@ -2,7 +2,17 @@ import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { useHarness } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
-import { agree, beats, fleetOf, hush, natsServer, queenOn, sharing, spreadFleet, whole } from './cluster-of-queens.js';
+import {
+  agree,
+  fleetOf,
+  heartbeats,
+  hush,
+  natsServer,
+  queenOn,
+  sharing,
+  spreadFleet,
+  whole,
+} from './cluster-of-queens.js';
 
 const harness = useHarness();
 const space = `hp${process.pid}`;
@@ -59,7 +69,7 @@ test.skipIf(!able)(
     // A hive of the queen that was cut off is told so, and tells another one.
     const hive = fleet.hives[0];
     hive?.killWorker();
-    await beats(fleet, 2);
+    await heartbeats(fleet, 2);
     await waitFor(() => hive?.pendingEvents === 0, { what: 'its event to be safe at another queen' });
     for (const each of near) expect((await fleetOf(each)).hives.online).toBe(30);
     expect((await fleetOf(url)).bus).toBe('degraded');
@@ -67,7 +77,7 @@ test.skipIf(!able)(
     spawnSync('ip', ['netns', 'exec', space, 'nft', 'delete', 'table', 'inet', 'cut']);
     await sharing(url);
     await whole(url, 30);
-    await beats(fleet);
+    await heartbeats(fleet);
     await hush(fleet);
     await agree(urls, 30);
   },

@@ -90,7 +90,7 @@ test('README, scaling out: as written, two queens show the same fleet, and killi
     expect(asked.lines.join('\n')).toContain(`${group}/shared`);
     await waitFor(
       async () => performance.now() - (await getJson<HiveView>(`${left}/v1/hives/${hive?.id}`)).ageMs > killedMs,
-      { what: 'a beat at the queen that is left', timeoutMs: 5000 },
+      { what: 'a heartbeat at the queen that is left', timeoutMs: 5000 },
     );
     started.set(line, run(line));
     await sharing(urls[i] as string);

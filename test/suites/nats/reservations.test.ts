@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { GpuView, PlacementReply, Reservation } from '../../../lib/contract/api.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
-import { beats, natsServer, place, queenOn, sharing, spreadFleet, whole } from './cluster-of-queens.js';
+import { heartbeats, natsServer, place, queenOn, sharing, spreadFleet, whole } from './cluster-of-queens.js';
 
 const harness = useHarness();
 const gib = 2 ** 30;
@@ -12,9 +12,9 @@ describe('reservations through three queens', () => {
     const server = await natsServer(harness());
     const queens = await Promise.all([1, 2, 3].map(() => queenOn(harness(), server)));
     const urls = queens.map(({ url }) => url);
-    // One beat of each, good for half a minute: what is free does not change under the test.
+    // One heartbeat of each, good for half a minute: what is free does not change under the test.
     const fleet = spreadFleet(harness(), urls, { hives: 24, workers: 1, gpus: 8, intervalMs: 30_000 });
-    await fleet.beat();
+    await fleet.sendHeartbeat();
     await Promise.all(urls.map((url) => whole(url, 24)));
 
     const before = await getJson<{ items: GpuView[] }>(`${urls[0]}/v1/gpus?limit=1000`);
@@ -96,7 +96,7 @@ describe('reservations through three queens', () => {
     const fleet = spreadFleet(harness(), urls, { hives: 6, workers: 1, gpus: 4 });
     fleet.start();
     await Promise.all(urls.map((url) => whole(url, 6)));
-    await beats(fleet);
+    await heartbeats(fleet);
     const request = { vramBytes: gib, reserveSeconds: 600, idempotencyKey: 'the same' };
     const replies = await Promise.all(Array.from({ length: 12 }, (_, i) => place(urls[i % 3] as string, request)));
     expect(new Set(replies.map(({ reservation }) => reservation?.id)).size).toBe(1);

@@ -20,13 +20,13 @@ test('a queen that joins a fleet of 2,000 hives is whole within two intervals', 
   );
   const connection = await connect({ servers: server.url.replace('nats://', '') });
   harness().defer(() => connection.close());
-  // Each second a fifth of them beats, as hives do that were not started together.
+  // Each second a fifth of them send, as hives do that were not started together.
   let turn = 0;
   const slices = 50;
   const timer = setInterval(() => {
     for (let i = turn % slices; i < hives; i += slices) {
       const hive = fleet[i] as SimulatedHive;
-      connection.publish(heartbeatSubject(hive.id), JSON.stringify(hive.frame()));
+      connection.publish(heartbeatSubject(hive.id), JSON.stringify(hive.nextHeartbeat()));
     }
     turn++;
   }, intervalMs / slices);

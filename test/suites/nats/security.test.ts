@@ -79,7 +79,7 @@ test('TLS and credentials: queens and hives share with the rights documented, an
     what: 'the reservation at the other queen',
   });
 
-  // With a hive's credentials: not as another hive, and not with another's frame under its own name.
+  // With a hive's credentials: not as another hive, and not with another's heartbeat under its own name.
   const asHive = { servers: [url], credentialsFile: hiveFile, tls: { ca: path('ca.pem') } };
   const connection = await connect(connectionOptions(asHive, { transport }, 'test'));
   harness().defer(() => connection.close());
@@ -89,8 +89,8 @@ test('TLS and credentials: queens and hives share with the rights documented, an
   })();
   const forged = new SimulatedHive({ id: 'victim', seed: 2 });
   harness().defer(() => forged.close());
-  connection.publish(heartbeatSubject('victim'), JSON.stringify(forged.frame()));
-  connection.publish(heartbeatSubject('a.b'), JSON.stringify(forged.frame()));
+  connection.publish(heartbeatSubject('victim'), JSON.stringify(forged.nextHeartbeat()));
+  connection.publish(heartbeatSubject('a.b'), JSON.stringify(forged.nextHeartbeat()));
   connection.subscribe('hivepulse.v1.>', { callback: () => undefined });
   await connection.flush();
   await waitFor(() => refused.length >= 2, { what: 'two refusals of the server' });
@@ -98,7 +98,7 @@ test('TLS and credentials: queens and hives share with the rights documented, an
   const malformed = /^hivepulse_queen_bus_heartbeats_total\{result="malformed"\} ([1-9]\d*)$/m;
   for (const each of urls) {
     await waitFor(async () => malformed.test(await (await fetch(`${each}/metrics`)).text()), {
-      what: 'the forged frame to be counted',
+      what: 'the forged heartbeat to be counted',
     });
     const hives = (await getJson<{ items: HiveView[] }>(`${each}/v1/hives`)).items.map(({ id }) => id);
     expect(hives.toSorted()).toEqual(['a.b', 'gpus']);

@@ -1,5 +1,5 @@
 /**
- * The hosts of a soak, as a process of its own: hives that beat, workers that come and go. Marks every event that it
+ * The hosts of a soak, as a process of its own: hives that send heartbeats, workers that come and go. Marks every event that it
  * produces, so that each can be looked for at the other end. Started by main.ts, told what to do over the IPC channel.
  */
 import { Agent } from 'undici';
@@ -88,12 +88,12 @@ const latencies: number[] = [];
 let seen = 0;
 for (const hive of hives) follow(hive);
 
-/** Keeps how long each accepted beat took. */
+/** Keeps how long each accepted heartbeat took. */
 function follow(hive: MarkedHive): void {
-  const beat = hive.beat.bind(hive);
-  hive.beat = async () => {
+  const heartbeat = hive.sendHeartbeat.bind(hive);
+  hive.sendHeartbeat = async () => {
     const started = performance.now();
-    const reply = await beat();
+    const reply = await heartbeat();
     if (reply !== null) {
       const took = performance.now() - started;
       seen += 1;
@@ -161,7 +161,7 @@ process.on('message', (command: Command) => {
       }
       break;
     case 'silence':
-      // No more facts; beats go on, so that what is pending is sent.
+      // No more facts; heartbeats go on, so that what is pending is sent.
       if (churn) clearInterval(churn);
       churn = null;
       break;

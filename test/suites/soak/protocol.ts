@@ -11,7 +11,7 @@ export type Command =
 /** An event that a hive has produced: `<hive>#<number>` in its detail. */
 export interface Fact {
   readonly mark: string;
-  /** Date.now() when its beat was built. */
+  /** Date.now() when its heartbeat was built. */
   readonly producedAt: number;
   /** Date.now() when a queen acknowledged it; null: none has. */
   ackedAt: number | null;
@@ -27,7 +27,7 @@ export interface Counts {
   readonly pending: number;
   /** Events that died with the run of their hive, before any queen had them. */
   readonly died: number;
-  /** Milliseconds from sending a beat to its answer; a sample of at most 50,000. */
+  /** Milliseconds from sending a heartbeat to its answer; a sample of at most 50,000. */
   readonly latencies: readonly number[];
   readonly facts: readonly Fact[];
 }

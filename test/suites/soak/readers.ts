@@ -7,7 +7,7 @@ import { StreamReader } from '../../harness/sse.js';
 export class Reader {
   /** Every mark that it was told, and how often. */
   readonly marks = new Map<string, number>();
-  /** From the building of a beat to the reading of its event, ms. */
+  /** From the building of a heartbeat to the reading of its event, ms. */
   readonly delays: number[] = [];
   messages = 0;
   lagged = 0;

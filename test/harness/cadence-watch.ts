@@ -6,15 +6,15 @@ import { waitFor } from './wait.js';
 export const faultSeconds = Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 3);
 
 /** Longest pause between ticks, ms, and how many there were. */
-export interface Beats {
+export interface Ticks {
   readonly count: number;
   readonly longestMs: number;
 }
 
 /** Ticks of a hive, and beside them those of a timer in a process that does nothing else, over the same time. */
 export interface Evenness {
-  readonly hive: Beats;
-  readonly control: Beats;
+  readonly hive: Ticks;
+  readonly control: Ticks;
 }
 
 const controlCode = (intervalMs: number) =>
@@ -24,7 +24,7 @@ const controlCode = (intervalMs: number) =>
  * Watches the ticks of a hive on its own event stream, beside a control timer of the same interval. A machine under load
  * delays both alike: what counts is the difference.
  */
-export class BeatWatch {
+export class CadenceWatch {
   readonly #ticks: () => readonly number[];
   readonly #controlTicks: () => readonly number[];
   readonly #intervalMs: number;
@@ -36,7 +36,7 @@ export class BeatWatch {
     this.#intervalMs = intervalMs;
   }
 
-  static async start(harness: Harness, hiveUrl: string, intervalMs: number, timeoutMs = 30_000): Promise<BeatWatch> {
+  static async start(harness: Harness, hiveUrl: string, intervalMs: number, timeoutMs = 30_000): Promise<CadenceWatch> {
     const stream = harness.stream(`${hiveUrl}/v1/events`);
     const control = harness.start('control timer', process.execPath, ['-e', controlCode(intervalMs)]);
     const controlTicks: number[] = [];
@@ -44,7 +44,7 @@ export class BeatWatch {
       for (const _ of text.matchAll(/tick/g)) controlTicks.push(performance.now());
     });
     const ticks = () => stream.messages.filter(({ event }) => event === 'snapshot').map(({ at }) => at);
-    const watch = new BeatWatch(ticks, () => controlTicks, intervalMs);
+    const watch = new CadenceWatch(ticks, () => controlTicks, intervalMs);
     await waitFor(() => ticks().length >= 3 && controlTicks.length >= 3, {
       timeoutMs,
       what: 'the first ticks of the hive and of the control timer',
@@ -60,7 +60,7 @@ export class BeatWatch {
 
   measure(): Evenness {
     const until = performance.now();
-    const of = (times: readonly number[]): Beats => {
+    const of = (times: readonly number[]): Ticks => {
       const inside = times.filter((at) => at >= this.#from && at <= until);
       const marks = [this.#from, ...inside, until];
       const gaps = marks.slice(1).map((at, i) => at - (marks[i] as number));
@@ -69,12 +69,12 @@ export class BeatWatch {
     return { hive: of(this.#ticks()), control: of(this.#controlTicks()) };
   }
 
-  /** Why the hive's beat was less even than the control timer's, or null. Two intervals are what chance may add. */
+  /** Why the hive's heartbeats were less even than the control timer's, or null. Two intervals are what chance may add. */
   uneven(): string | null {
     const { hive, control } = this.measure();
-    const told = `hive ${JSON.stringify(hive)}, control ${JSON.stringify(control)}`;
-    if (hive.longestMs > control.longestMs + 2 * this.#intervalMs) return `a pause in the beat: ${told}`;
-    if (hive.count < 0.7 * control.count - 2) return `beats are missing: ${told}`;
+    const counted = `hive ${JSON.stringify(hive)}, control ${JSON.stringify(control)}`;
+    if (hive.longestMs > control.longestMs + 2 * this.#intervalMs) return `a pause between heartbeats: ${counted}`;
+    if (hive.count < 0.7 * control.count - 2) return `heartbeats are missing: ${counted}`;
     return null;
   }
 }
