@@ -232,7 +232,7 @@ describe('calls', () => {
     for (const file of ['client', 'transport', 'stream']) {
       const source = readFileSync(new URL(`../../lib/client/${file}.ts`, import.meta.url), 'utf8');
       const imports = [...source.matchAll(/^import (?!type)[^;]*from '([^']+)'/gm)].map((match) => match[1]);
-      for (const name of imports) expect(name, file).toMatch(/^(\.\/|\.\.\/errors\.js|eventsource-parser)/);
+      for (const name of imports) expect(name, file).toMatch(/^(\.\/|\.\.\/util\/errors\.js|eventsource-parser)/);
     }
   });
 });
