@@ -1,6 +1,7 @@
-import { FleetModel } from '../../lib/cli/top/model.js';
 import type { TopState } from '../../lib/cli/top/render.js';
+import { itemsAt } from '../../lib/cli/top/run.js';
 import { type Items, initialUi } from '../../lib/cli/top/ui.js';
+import { FleetMirror } from '../../lib/client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { SimulatedHive, type SimulatedHiveOptions } from '../harness/simulated-fleet.js';
@@ -49,7 +50,7 @@ export function settledHeartbeat(options: SimulatedHiveOptions, spoil?: (hive: S
 }
 
 export interface SampleFleet {
-  readonly model: FleetModel;
+  readonly mirror: FleetMirror;
   readonly items: Items;
 }
 
@@ -69,19 +70,17 @@ export function sampleFleet(): SampleFleet {
     },
     { heartbeat: settledHeartbeat({ id: 'gamma', seed: 3, workers: 2, gpus: [] }), liveness: 'offline' },
   ] as const;
-  const model = new FleetModel();
+  const mirror = new FleetMirror();
   const views = heartbeats.map(({ heartbeat, liveness }) =>
     viewsOf(heartbeat, liveness, liveness === 'online' ? 400 : liveness === 'late' ? 4200 : 21_000),
   );
-  model.snapshot(
-    {
-      hives: views.map(({ hive }) => hive),
-      workers: views.flatMap(({ workers }) => workers),
-      warming: false,
-      lastEventId: '',
-    },
-    0,
-  );
+  const data = {
+    hives: views.map(({ hive }) => hive),
+    workers: views.flatMap(({ workers }) => workers),
+    warming: false,
+    lastEventId: '',
+  };
+  mirror.apply({ type: 'snapshot', data }, 0);
   const event = (id: number, kind: string, hive: string, rest: Partial<FleetEvent> = {}): FleetEvent => ({
     id: `e-${id}`,
     at: `2026-01-05T10:00:${String(id).padStart(2, '0')}.000Z`,
@@ -99,17 +98,10 @@ export function sampleFleet(): SampleFleet {
     event(5, 'gpuLost', 'beta', { gpuUuid: 'GPU-1a2b3c4d-0000-0000-0000-000000000000' }),
     event(6, 'hiveOffline', 'gamma'),
   ]) {
-    model.event(item);
+    mirror.addEvent(item);
   }
-  return { model, items: itemsOf(model, 0) };
+  return { mirror, items: itemsAt(mirror, 0) };
 }
-
-export const itemsOf = (model: FleetModel, nowMs: number): Items => ({
-  hives: model.hives(nowMs),
-  workers: model.workers(),
-  gpus: model.gpus(),
-  events: model.events,
-});
 
 export function topState(items: Items, changes: Partial<TopState> = {}): TopState {
   return {

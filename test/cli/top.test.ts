@@ -4,12 +4,13 @@ import { columns, plain } from '../../lib/cli/text.js';
 import { sparkline, wrap } from '../../lib/cli/top/detail.js';
 import { type Key, parseKeys } from '../../lib/cli/top/keys.js';
 import { pageSize, render, type TopState } from '../../lib/cli/top/render.js';
+import { itemsAt } from '../../lib/cli/top/run.js';
 import { Screen } from '../../lib/cli/top/screen.js';
 import { type Items, initialUi, press, type Ui } from '../../lib/cli/top/ui.js';
-import { itemsOf, sampleFleet, settledHeartbeat, topState, viewsOf } from './fleet.js';
+import { sampleFleet, settledHeartbeat, topState, viewsOf } from './fleet.js';
 
 const size = { columns: 140, rows: 36 };
-const { model, items } = sampleFleet();
+const { mirror, items } = sampleFleet();
 const screen = (changes: Partial<TopState> = {}, at = size) => render(topState(items, changes), at);
 const text = (changes: Partial<TopState> = {}, at = size) => screen(changes, at).map(plain).join('\n');
 const pressed = (keys: readonly Key[], from: Ui = initialUi, over: Items = items) =>
@@ -66,7 +67,7 @@ describe('top: a frame', () => {
   });
 
   test('ages go on while the queen is silent, and the head says that the stream is cut', () => {
-    const later = itemsOf(model, 65_000);
+    const later = itemsAt(mirror, 65_000);
     const shown = render(
       topState(later, { nowMs: 65_000, connection: { kind: 'lost', reason: 'refused', sinceMs: 5000 } }),
       size,
@@ -261,52 +262,6 @@ describe('top: keys', () => {
       }),
       { numRuns: 100 },
     );
-  });
-});
-
-describe('top: the model follows the stream', () => {
-  test('a heartbeat adds, replaces and drops workers; a whole one forgets the others', () => {
-    const { model: own } = sampleFleet();
-    const { hive, workers } = viewsOf(settledHeartbeat({ id: 'alpha', seed: 1, workers: 3, gpus: 8 }));
-    const before = own.workersOf('alpha').length;
-    own.heartbeat({ hive, workers: [], gone: [own.workersOf('alpha')[0]?.key ?? ''], whole: false }, 1000);
-    expect(own.workersOf('alpha')).toHaveLength(before - 1);
-    own.heartbeat({ hive, workers, gone: [], whole: true }, 2000);
-    expect(
-      own
-        .workersOf('alpha')
-        .map(({ key }) => key)
-        .sort(),
-    ).toEqual(workers.map(({ key }) => key).sort());
-  });
-
-  test('what the queen concludes changes what is shown at once', () => {
-    const { model: own } = sampleFleet();
-    const event = (kind: string, rest = {}) => ({
-      id: `x-${kind}`,
-      at: '2026-01-05T10:00:00Z',
-      kind,
-      hive: 'alpha',
-      detail: {},
-      ...rest,
-    });
-    own.event(event('hiveOffline'));
-    expect(own.hive('alpha', 0)?.liveness).toBe('offline');
-    expect(own.workersOf('alpha').every(({ liveness }) => liveness === 'offline')).toBe(true);
-    const [worker] = own.workersOf('alpha');
-    own.event(event('workerGone', { workerId: worker?.id }));
-    expect(own.worker(worker?.key ?? '')).toBeNull();
-    own.event(event('hiveRemoved'));
-    expect(own.hive('alpha', 0)).toBeNull();
-    expect(own.workersOf('alpha')).toEqual([]);
-  });
-
-  test('events are bounded', () => {
-    const { model: own } = sampleFleet();
-    for (let i = 0; i < 3000; i++)
-      own.event({ id: `${i}`, at: '2026-01-05T10:00:00Z', kind: 'xid', hive: 'alpha', detail: {} });
-    expect(own.events).toHaveLength(1000);
-    expect(own.events.at(-1)?.id).toBe('2999');
   });
 });
 

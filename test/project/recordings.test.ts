@@ -8,16 +8,17 @@ import { hiveColumns, workerColumns } from '../../lib/cli/columns.js';
 import { snapshotLines } from '../../lib/cli/snapshot.js';
 import { printTable } from '../../lib/cli/table.js';
 import { hiveDetail, workerDetail } from '../../lib/cli/top/detail.js';
-import { FleetModel } from '../../lib/cli/top/model.js';
 import { plainFrame, plainUi } from '../../lib/cli/top/plain.js';
 import { render } from '../../lib/cli/top/render.js';
+import { itemsAt } from '../../lib/cli/top/run.js';
 import { initialUi, views } from '../../lib/cli/top/ui.js';
+import { FleetMirror } from '../../lib/client/mirror.js';
 import type { History, HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { familiesOfHive, hiveScrape, type WorkerCounters } from '../../lib/hive/metric-families.js';
 import { Exposition } from '../../lib/metrics/exposition.js';
 import { buildTestServer } from '../api/build-server.js';
-import { itemsOf, topState } from '../cli/fleet.js';
+import { topState } from '../cli/fleet.js';
 import { recordedFleet } from '../harness/recorded-fleet.js';
 
 // Components are called without a renderer: what hooks would do later plays no part in what a panel says.
@@ -174,9 +175,9 @@ describe('what every face shows of one fixed fleet is as recorded', () => {
     const { registry } = await fleet();
     const hives = registry.hives({}).items as HiveView[];
     const workers = registry.workers({}).items as WorkerView[];
-    const model = new FleetModel();
-    model.snapshot({ hives, workers, warming: false, lastEventId: '' }, 0);
-    const items = itemsOf(model, 0);
+    const mirror = new FleetMirror();
+    mirror.apply({ type: 'snapshot', data: { hives, workers, warming: false, lastEventId: '' } }, 0);
+    const items = itemsAt(mirror, 0);
     const history: History = {
       stepMs: 10_000,
       newestAgeMs: 500,

@@ -1,3 +1,4 @@
+import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
@@ -15,7 +16,6 @@ import {
 import { bar, fraction, gauge, gpuColumns, hiveStyle, loadTone, statusSpan, value, workerColumns } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';
-import type { GpuItem } from './model.js';
 
 export type Line = readonly Span[];
 

@@ -1,3 +1,4 @@
+import { type Connection, countRows } from '../../client/mirror.js';
 import type { History } from '../../contract/api.js';
 import { plural } from '../../present/sentences.js';
 import {
@@ -9,11 +10,11 @@ import {
   workerStateStyles,
 } from '../../present/status.js';
 import { formatAge, formatGibOf, formatPercent } from '../../present/units.js';
-import { bar, fraction, hiveVram, loadTone, value } from '../columns.js';
+import { bar, fraction, loadTone, value } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
 import { eventLine, hiveDetail, type Line, workerDetail } from './detail.js';
-import type { Connection } from './model.js';
+
 import { type Items, type Row, selectedIndex, type Ui, type View, viewColumns, views, visibleRows } from './ui.js';
 
 export interface Size {
@@ -55,66 +56,51 @@ function ends(left: readonly Span[], right: readonly Span[], total: number): Spa
   return [...fitSpans(left, Math.max(0, total - rightWidth - 1)), span(' '), ...fitSpans(right, rightWidth)];
 }
 
-/** Whether the queen is heard. */
+/** Whether the stream of the queen is open. */
 export function connectionSpans({ connection, warming, nowMs, ui }: TopState): Span[] {
   const pause = ui.paused ? [span(' PAUSED ', '7'), span('  ')] : [];
+  return [...pause, ...spansOf(connection, warming, nowMs)];
+}
+
+function spansOf(connection: Connection, warming: boolean, nowMs: number): Span[] {
   switch (connection.kind) {
     case 'connecting':
-      return [...pause, span('\u25d4 connecting', ansiOf.waiting)];
+      return [span('\u25d4 connecting', ansiOf.waiting)];
     case 'live':
       return [
-        ...pause,
         ...(warming ? [span('\u25d4 warming: not all hives heard yet', ansiOf.waiting), span('  ')] : []),
         span('\u25cf live', ansiOf.good),
       ];
-    case 'lost':
-      return [
-        ...pause,
-        span(
-          `\u25cb cut off ${formatAge(nowMs - connection.sinceMs)}: ${connection.reason.replace(/\.$/, '')}; trying again`,
-          ansiOf.bad,
-        ),
-      ];
+    case 'lost': {
+      const age = formatAge(nowMs - connection.sinceMs);
+      return [span(`\u25cb cut off ${age}: ${connection.reason.replace(/\.$/, '')}; trying again`, ansiOf.bad)];
+    }
+    case 'unauthorized':
+      return [span('\u25cb signed out', ansiOf.bad)];
   }
 }
 
 /** `12 hives  \u25cf 10 online  \u25d0 1 late`: only what there is. */
-function tally(label: string, styles: Readonly<Record<string, StatusStyle>>, keys: readonly string[]): Span[] {
-  const counts = new Map<string, number>();
-  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
-  const order = [
-    ...Object.keys(styles).filter((key) => counts.has(key)),
-    ...[...counts.keys()].filter((key) => !Object.hasOwn(styles, key)),
-  ];
+function tally(label: string, styles: Readonly<Record<string, StatusStyle>>, counts: Readonly<Record<string, number>>) {
+  // A value of a newer version comes last.
+  const keys = [...new Set([...Object.keys(styles), ...Object.keys(counts)])].filter((key) => (counts[key] ?? 0) > 0);
   return [
     span(label, '1'),
-    ...order.flatMap((key) => {
+    ...keys.flatMap((key) => {
       const status = styleOf(styles, key);
-      return [span('  '), span(`${status.symbol} ${counts.get(key)} ${status.word}`, ansiOf[status.tone])];
+      return [span('  '), span(`${status.symbol} ${counts[key]} ${status.word}`, ansiOf[status.tone])];
     }),
   ];
 }
 
 /** The fleet in two to four lines: how many of what in which state, and its VRAM. */
-export function fleetLines({ hives, workers, gpus }: Items, total: number): Line[] {
+export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   const { offline } = livenessStyles;
-  // What an offline hive said last is no longer known to be so.
+  const counts = countRows(hives, workers);
   const parts = [
-    tally(
-      plural(hives.length, 'hive'),
-      livenessStyles,
-      hives.map((hive) => hive.liveness),
-    ),
-    tally(
-      plural(gpus.length, 'GPU'),
-      { ...gpuHealthStyles, offline },
-      gpus.map((gpu) => (gpu.liveness === 'offline' ? 'offline' : gpu.health)),
-    ),
-    tally(
-      plural(workers.length, 'worker'),
-      { ...workerStateStyles, offline },
-      workers.map((worker) => (worker.liveness === 'offline' ? 'offline' : worker.state)),
-    ),
+    tally(plural(hives.length, 'hive'), livenessStyles, counts.liveness),
+    tally(plural(counts.gpus, 'GPU'), { ...gpuHealthStyles, offline }, counts.health),
+    tally(plural(workers.length, 'worker'), { ...workerStateStyles, offline }, counts.state),
   ];
   // Side by side where there is room, else below each other.
   const lines: Span[][] = [];
@@ -123,20 +109,14 @@ export function fleetLines({ hives, workers, gpus }: Items, total: number): Line
     if (last && width(last) + 4 + width(part) <= total) last.push(span('    '), ...part);
     else lines.push([...part]);
   }
-  const vram = hives.filter((hive) => hive.liveness !== 'offline').map(hiveVram);
-  const add = (list: readonly (number | null)[]): number | null => {
-    const known = list.filter((entry): entry is number => entry !== null);
-    return known.length === 0 ? null : known.reduce((sum, entry) => sum + entry, 0);
-  };
-  const used = add(vram.map((entry) => entry.used));
-  const capacity = add(vram.map((entry) => entry.total));
-  const usedFraction = fraction(used, capacity);
-  const text = `${formatGibOf(used, capacity)}  ${formatPercent(usedFraction === null ? null : usedFraction * 100)}`;
-  if (gpus.length > 0) {
+  const used = fraction(counts.usedBytes, counts.totalBytes);
+  const percent = formatPercent(used === null ? null : used * 100);
+  const text = `${formatGibOf(counts.usedBytes, counts.totalBytes)}  ${percent}`;
+  if (counts.gpus > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([
       span('VRAM ', '1'),
-      ...bar(usedFraction, room, loadTone(usedFraction, 0.95, 1.01) ?? 'active'),
+      ...bar(used, room, loadTone(used, 0.95, 1.01) ?? 'active'),
       span('  '),
       value(text),
     ]);

@@ -1,9 +1,9 @@
+import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import { eventText } from '../../present/sentences.js';
 import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
 import { type Column, sortRows } from '../table.js';
 import type { Key } from './keys.js';
-import type { GpuItem } from './model.js';
 
 export const views = ['hives', 'workers', 'gpus', 'events'] as const;
 export type View = (typeof views)[number];
