@@ -62,10 +62,3 @@ export function cut(text: string, width: number): string {
   }
   return `${kept}\u2026`;
 }
-
-/** Exactly `width` columns: cut where it is longer, padded where it is shorter. Colours must be added after. */
-export function pad(text: string, width: number, align: 'left' | 'right' = 'left'): string {
-  const short = cut(text, width);
-  const space = ' '.repeat(Math.max(0, width - columns(short)));
-  return align === 'left' ? short + space : space + short;
-}

@@ -23,23 +23,6 @@ export function escapeUnitPart(text: string): string {
   return escaped;
 }
 
-/** The reverse of `escapeUnitPart`; null where it is not something that it writes. */
-export function unescapeUnitPart(text: string): string | null {
-  const bytes: number[] = [];
-  for (let i = 0; i < text.length; i += 1) {
-    const character = text.charAt(i);
-    if (character === '\\') {
-      const hex = /^\\x([0-9a-f]{2})/.exec(text.slice(i, i + 4))?.[1];
-      if (hex === undefined) return null;
-      bytes.push(Number.parseInt(hex, 16));
-      i += 3;
-    } else if (plain.test(character)) bytes.push(character.charCodeAt(0));
-    else return null;
-  }
-  const unescaped = Buffer.from(bytes).toString('utf8');
-  return unescaped !== '' && escapeUnitPart(unescaped) === text ? unescaped : null;
-}
-
 export interface UnitNames {
   /** `hivepulse-<group>.slice` */
   readonly slice: string;
@@ -61,15 +44,6 @@ export function unitNames(group: string, instance: string): UnitNames {
     );
   }
   return { slice, scope, path: `${prefix}.slice/${slice}/${scope}` };
-}
-
-/** Group and instance of one of our scopes, or null where the name is another's. */
-export function parseScopeName(unit: string): { readonly group: string; readonly instance: string } | null {
-  const parts = unit.endsWith('.scope') ? unit.slice(0, -'.scope'.length).split('-') : [];
-  if (parts.length !== 3 || parts[0] !== prefix) return null;
-  const group = unescapeUnitPart(parts[1] as string);
-  const instance = unescapeUnitPart(parts[2] as string);
-  return group === null || instance === null ? null : { group, instance };
 }
 
 export type SystemdManager = 'system' | 'user';
@@ -123,7 +97,7 @@ export function scopeArguments(
   ];
 }
 
-/** Runs a tool to its end. Never rejects: a tool that is missing has the status null. */
+/** Runs a tool to its end. Never rejects: a tool that is missing has the status null. @internal */
 export async function runTool(
   file: string,
   args: readonly string[],

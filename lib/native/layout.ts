@@ -161,7 +161,7 @@ export const workerColumn = (name: WorkerColumn): number => index.get(name) as n
 /** Position of a process column. */
 export const processColumn = (name: ProcessColumn): number => processIndex.get(name) as number;
 
-/** Value of one cell, or null where it is NaN. */
+/** Value of one cell, or null where it is NaN. @internal */
 export function cell(pass: RawPass, slot: number, name: WorkerColumn): number | null {
   const value = pass.workers[slot * workerColumns.length + workerColumn(name)];
   return value === undefined || Number.isNaN(value) ? null : value;

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { locateCgroups } from '../../lib/cgroup/locate.js';
 import { waitFor } from '../harness/wait.js';
@@ -67,6 +67,3 @@ export function liveRoot():
   if (readOnly || process.getuid?.() !== 0) return { reason: `${root} may not be written; run as root` };
   return { root };
 }
-
-export const readPids = (cgroup: string): readonly number[] =>
-  readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);

@@ -1,15 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { idPattern } from '../../lib/contract/primitives.js';
-import {
-  escapeUnitPart,
-  findManager,
-  parseScopeName,
-  scopeArguments,
-  unescapeUnitPart,
-  unitNames,
-} from '../../lib/launch/systemd.js';
+import { escapeUnitPart, findManager, scopeArguments, unitNames } from '../../lib/launch/systemd.js';
 import { checkWorkerId, parseWorkerId } from '../../lib/workers/worker-id.js';
+
+/** What systemd reads in an escaped name. */
+const unescapeUnitPart = (text: string) =>
+  text.replace(/(?:\\x[0-9a-f]{2})+/g, (hex) => Buffer.from(hex.replaceAll('\\x', ''), 'hex').toString());
 
 describe('escaping', () => {
   // What `systemd-escape` of systemd 252 prints for these.
@@ -27,17 +24,11 @@ describe('escaping', () => {
     expect(unescapeUnitPart(escaped)).toBe(text);
   });
 
-  it('comes back whole for any text, and what is not ours is refused', () => {
+  it('comes back whole for any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (text) => {
         expect(escapeUnitPart(text)).toMatch(/^[A-Za-z0-9:_.\\]+$/);
         expect(unescapeUnitPart(escapeUnitPart(text))).toBe(Buffer.from(text).toString());
-      }),
-    );
-    fc.assert(
-      fc.property(fc.string(), (text) => {
-        const unescaped = unescapeUnitPart(text);
-        if (unescaped !== null) expect(escapeUnitPart(unescaped)).toBe(text);
       }),
     );
   });
@@ -50,22 +41,14 @@ describe('unit names', () => {
     fc.assert(
       fc.property(id, id, (group, instance) => {
         const { slice, scope, path } = unitNames(group, instance);
-        expect(parseScopeName(scope)).toEqual({ group, instance });
+        const parts = /^hivepulse-([^-]+)-([^-]+)\.scope$/.exec(scope)?.slice(1);
+        expect(parts?.map(unescapeUnitPart)).toEqual([group, instance]);
         // One dash alone: systemd nests a slice at each.
         expect(slice.split('-')).toHaveLength(2);
         expect(path).toBe(`hivepulse.slice/${slice}/${scope}`);
       }),
     );
   });
-
-  it.each([
-    'hivepulse-a.scope',
-    'docker-abc.scope',
-    'hivepulse-a-b-c.scope',
-    'hivepulse-a-b.service',
-    'session-1-2.scope',
-    'hivepulse--b.scope',
-  ])('%s is not a worker', (unit) => expect(parseScopeName(unit)).toBeNull());
 
   it('a name too long for systemd is refused before anything is made', () => {
     expect(() => unitNames('g'.repeat(128), 'i'.repeat(128))).toThrow(

@@ -9,7 +9,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
-import { Facts, Faults, LinkTo } from './panel.js';
+import { Facts, Faults, LinkTo } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;

@@ -8,7 +8,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { Facts, Faults, Labels, LinkTo } from './panel.js';
+import { Facts, Faults, Labels, LinkTo } from './panel-parts.js';
 import { PercentBar } from './panel-worker.js';
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;

@@ -19,7 +19,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { Facts, Faults, Labels, LinkTo } from './panel.js';
+import { Facts, Faults, Labels, LinkTo } from './panel-parts.js';
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;

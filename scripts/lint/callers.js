@@ -1,0 +1,40 @@
+// What only certain files of lib/ may use, by name or by module, so that there is one way in.
+import { isTypeScript, lineOf, parse } from './sources.js';
+
+/** Off until what it names is there. */
+export const pending = [
+  {
+    symbol: 'readHeartbeat',
+    allowed: ['lib/contract/validate.ts', 'lib/index.ts', 'lib/queen/intake.ts'],
+    instead: 'call lib/queen/intake.ts, the one way into the queen',
+  },
+];
+
+export const callers = [
+  {
+    module: 'node-gyp-build',
+    allowed: ['lib/native/binding.ts'],
+    instead: 'take the addon from lib/native/binding.ts, the only file that loads it',
+  },
+];
+
+/** What breaks `rules` in path -> text. */
+export function checkCallers(files, rules = callers) {
+  // An import names a symbol twice, on one line.
+  const found = [...files]
+    .filter(([path]) => path.startsWith('lib/') && isTypeScript(path))
+    .flatMap(([path, text]) => {
+      const { imports, names } = parse(path, text);
+      return rules
+        .filter(({ allowed }) => !allowed.includes(path))
+        .flatMap(({ symbol, module, instead }) => [
+          ...imports
+            .filter((each) => each.module === module)
+            .map((each) => `${path}:${each.line}: uses the package ${each.module}; ${instead}`),
+          ...names
+            .filter(({ name }) => name === symbol)
+            .map(({ start }) => `${path}:${lineOf(text, start)}: uses ${symbol}; ${instead}`),
+        ]);
+    });
+  return [...new Set(found)];
+}

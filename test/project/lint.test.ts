@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest';
+
+type Files = ReadonlyMap<string, string>;
+type Sizes = Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>;
+interface Rules {
+  readonly checkRooms: (files: Files) => readonly string[];
+  readonly callers: readonly object[];
+  readonly pending: readonly object[];
+  readonly checkCallers: (files: Files, rules?: readonly object[]) => readonly string[];
+  readonly checkWords: (files: Files, rules?: readonly object[]) => readonly string[];
+  readonly checkSizes: (found: Sizes, allowed: Sizes) => readonly string[];
+  readonly lowerCeilings: (found: Sizes, allowed: Sizes) => Sizes;
+}
+const load = async (name: string): Promise<Rules> =>
+  import(new URL(`../../scripts/lint/${name}.js`, import.meta.url).href);
+const { checkRooms } = await load('rooms');
+const { checkCallers, callers, pending } = await load('callers');
+const { checkWords } = await load('words');
+const { checkSizes, lowerCeilings } = await load('sizes');
+
+describe('rooms', () => {
+  const later = { 'lib/util/clock.ts': '', 'lib/queen/registry.ts': 'export interface Registry {}\n' };
+  const planted = (path: string, text: string, others: Record<string, string> = later) =>
+    checkRooms(new Map(Object.entries({ ...others, [path]: text })));
+
+  test.each([
+    ['an import', "import { Registry } from '../queen/registry.js';"],
+    ['a type import', "import type { Registry } from '../queen/registry.js';"],
+    ['an export from', "export * from '../queen/registry.js';"],
+    ['an import()', "const load = () => import('../queen/registry.js');"],
+    ['a typeof import', "type Loaded = typeof import('../queen/registry.js');"],
+  ])('%s from a later room is named with file, line and fix', (_, text) => {
+    expect(planted('lib/procfs/host.ts', `\n${text}\n`)).toEqual([
+      'lib/procfs/host.ts:2: imports lib/queen/registry.ts: queen/ comes after procfs/; take it as an argument, or move it lower',
+    ]);
+  });
+
+  test('an import from an earlier room, from its own and from a package are fine', () => {
+    const text =
+      "import fs from 'node:fs';\nimport '../util/clock.js';\nimport type { Registry } from './registry.js';\n";
+    expect(planted('lib/queen/views.ts', text)).toEqual([]);
+  });
+
+  test('a file outside of every room', () => {
+    expect(planted('lib/helpers/a.ts', '').join()).toMatch(/helpers is no room/);
+  });
+
+  test('a cycle between files of one room', () => {
+    const others = { 'lib/util/a.ts': "import './b.js';", 'lib/util/b.ts': "import './c.js';" };
+    expect(planted('lib/util/c.ts', "import type {} from './a.js';", others)).toEqual([
+      'lib/util/a.ts: imports itself by way of lib/util/a.ts -> lib/util/b.ts -> lib/util/c.ts -> lib/util/a.ts; move what they share lower',
+    ]);
+  });
+
+  test('the queen must not reach sampling, not even through another room', () => {
+    const others = { 'lib/launch/stop.ts': "import '../sampling/rates.js';", 'lib/sampling/rates.ts': '' };
+    expect(planted('lib/queen/registry.ts', "import '../launch/stop.js';", others)).toEqual([
+      'lib/queen/registry.ts -> lib/launch/stop.ts -> lib/sampling/rates.ts: queen/ must not reach sampling/',
+    ]);
+  });
+});
+
+describe('one caller', () => {
+  const call = "import { readHeartbeat } from '../contract/validate.js';\n\nreadHeartbeat({}, limits);\n";
+
+  const rules = [...callers, ...pending];
+
+  test('a second caller of readHeartbeat is named, wherever it calls', () => {
+    const problems = checkCallers(new Map([['lib/api/routes/heartbeats.ts', call]]), rules);
+    expect(problems).toHaveLength(2);
+    expect(problems[1]).toBe(
+      'lib/api/routes/heartbeats.ts:3: uses readHeartbeat; call lib/queen/intake.ts, the one way into the queen',
+    );
+    expect(checkCallers(new Map([['lib/queen/intake.ts', call]]), rules)).toEqual([]);
+  });
+
+  test('a second loader of the addon', () => {
+    const text = "const load = require('node-gyp-build');\n";
+    expect(checkCallers(new Map([['lib/cgroup/native.ts', text]])).join()).toMatch(/^lib\/cgroup\/native\.ts:1: uses/);
+  });
+});
+
+describe('words', () => {
+  test('a word that was given up, in code and in comments; not as part of another', () => {
+    const files = new Map([
+      ['lib/queen/views.ts', 'const a = 1;\n/** Kept by the Chronicle. */\n'],
+      ['lib/queen/lists.ts', 'const chroniclers = 1;\n'],
+    ]);
+    expect(checkWords(files)).toEqual([expect.stringMatching(/^lib\/queen\/views\.ts:2: 'Chronicle': use EventPub/)]);
+  });
+});
+
+describe('sizes', () => {
+  const none = { fileLines: {}, functionLines: {}, complexity: {} };
+
+  test('what is above the limit fails, unless the list has it; what has grown fails too', () => {
+    const found = { ...none, complexity: { 'lib/a.ts': [40, 30] } };
+    expect(checkSizes(found, none)).toHaveLength(2);
+    expect(checkSizes(found, { ...none, complexity: { 'lib/a.ts': [40, 30] } })).toEqual([]);
+    expect(checkSizes(found, { ...none, complexity: { 'lib/a.ts': [39, 30] } })).toHaveLength(1);
+  });
+
+  test('an entry that is no longer needed fails: the list only shrinks', () => {
+    const allowed = { ...none, fileLines: { 'lib/a.ts': [500], 'lib/b.ts': [700] } };
+    const found = { ...none, fileLines: { 'lib/b.ts': [600] } };
+    expect(checkSizes(found, allowed)).toEqual([expect.stringMatching(/^lib\/a\.ts: within the limit/)]);
+    expect(lowerCeilings(found, allowed)).toEqual({ ...none, fileLines: { 'lib/b.ts': [600] } });
+    expect(lowerCeilings({ ...none, fileLines: { 'lib/b.ts': [800] } }, allowed).fileLines).toEqual({
+      'lib/b.ts': [700],
+    });
+  });
+});
