@@ -40,7 +40,7 @@ export function workerValues(
   return { ...sample, id, group, instance, gpus, ...over };
 }
 
-interface HiveParts {
+interface HiveDeps {
   readonly id: string;
   readonly seed: number;
   readonly nulls: Nulls;
@@ -49,7 +49,7 @@ interface HiveParts {
   readonly over?: Partial<Omit<Heartbeat, 'hive'>> & { readonly hive?: Partial<Heartbeat['hive']> };
 }
 
-function heartbeatOf({ id, seed, nulls, gpus, workers, over: { hive, ...over } = {} }: HiveParts): Heartbeat {
+function heartbeatOf({ id, seed, nulls, gpus, workers, over: { hive, ...over } = {} }: HiveDeps): Heartbeat {
   const base = sampleValue<Heartbeat>(HeartbeatSchema, 'heartbeat', seed, nulls);
   return {
     ...base,
