@@ -14,7 +14,7 @@ const plain = [
 export function ciSteps(text) {
   return new Set([
     'packages',
-    ...[...text.matchAll(/^(?:step|suite|start_beside) ([\w:-]+) /gm)].map(([, name]) => name),
+    ...[...text.matchAll(/^ *(?:step|suite) ([a-z][\w:-]*) \d/gm)].map(([, name]) => name),
   ]);
 }
 
