@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
-/** Suites that need cgroup v2 with all controllers; started by scripts/test-cgroup.js, which has built everything. */
+/** Suites that need cgroup v2 with all controllers; started by test/suites/kernel/main.js, which has built everything. */
 export default defineConfig({
   test: {
     include: ['test/suites/kernel/**/*.test.ts'],
@@ -12,7 +12,7 @@ export default defineConfig({
     // Their figures are about CPU time and memory: one file at a time.
     fileParallelism: false,
     maxWorkers: 1,
-    // scripts/test-cgroup.js says where the JSON goes.
+    // test/suites/kernel/main.js says where the JSON goes.
     reporters: [
       'default',
       'json',

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// The suites that drive the addon, for scripts/sanitize.js: it builds beforehand, and only threads report leaks and races.
+// The suites that drive the addon, for test/sanitize/main.js: it builds beforehand, and only threads report leaks and races.
 export default defineConfig({
   test: {
     include: ['test/cgroup/**/*.test.ts'],

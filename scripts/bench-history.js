@@ -3,9 +3,8 @@
 // summary under GitHub. Tells, and judges nothing: `npm run bench:check` does.
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { isMain, root } from './run.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Runs that are kept, and those that the median is of. */
 const kept = 500;
 const compared = 20;
@@ -72,5 +71,4 @@ function main(file) {
   return 0;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url))
-  process.exit(main(process.argv[2] ?? join(root, 'bench/results/history.jsonl')));
+if (isMain(import.meta)) process.exit(main(process.argv[2] ?? join(root, 'bench/results/history.jsonl')));

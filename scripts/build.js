@@ -2,10 +2,9 @@
 // A machine without a compiler gets everything but the addon. One build at a time: parallel callers wait on a lock.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { root } from './run.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const ifNeeded = process.argv.includes('--if-needed');
 
 /** Newest modification time under `path`, in ms; 0 where it does not exist. */

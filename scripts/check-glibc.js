@@ -2,10 +2,9 @@
 // (RHEL 8, Debian 10, Ubuntu 20.04) and no libstdc++; built for musl, nothing but its libc. Read by `objdump -T` and `-p`.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join, relative } from 'node:path';
+import { isMain, root } from './run.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 export const floor = '2.28';
 
 const numeric = (version) => version.split('.').map(Number);
@@ -76,4 +75,4 @@ function main(given) {
   return status;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(main(process.argv.slice(2)));
+if (isMain(import.meta)) process.exit(main(process.argv.slice(2)));

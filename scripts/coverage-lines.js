@@ -1,40 +1,6 @@
 // Which lines of the sources ran, from what V8 and llvm-cov tell. Pure: scripts/coverage.js does the reading and running.
 
-const base64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const digits = new Map([...base64].map((letter, value) => [letter, value]));
-
-/** The segments of a source map's `mappings`: [generated line, generated column, source, source line], all from 0. */
-export function segments(mappings) {
-  const out = [];
-  let source = 0;
-  let line = 0;
-  mappings.split(';').forEach((text, generatedLine) => {
-    let column = 0;
-    for (const part of text.split(',')) {
-      if (part === '') continue;
-      const fields = [];
-      let value = 0;
-      let shift = 0;
-      for (const letter of part) {
-        const digit = digits.get(letter);
-        value += (digit & 31) << shift;
-        if (digit & 32) {
-          shift += 5;
-          continue;
-        }
-        fields.push(value & 1 ? -(value >> 1) : value >> 1);
-        value = 0;
-        shift = 0;
-      }
-      column += fields[0];
-      if (fields.length < 4) continue;
-      source += fields[1];
-      line += fields[2];
-      out.push([generatedLine, column, source, line]);
-    }
-  });
-  return out;
-}
+import { decode } from '@jridgewell/sourcemap-codec';
 
 /** How often the code at each of `offsets` (ascending) ran, by the innermost of V8's ranges around it. */
 export function countsAt(functions, offsets) {
@@ -60,7 +26,9 @@ export function countsAt(functions, offsets) {
 export function linesRun(script, { url, lineLengths, data }) {
   const starts = [0];
   for (const length of lineLengths) starts.push(starts.at(-1) + length + 1);
-  const found = segments(data.mappings);
+  const found = decode(data.mappings).flatMap((segments, generated) =>
+    segments.filter(({ length }) => length >= 4).map(([column, source, line]) => [generated, column, source, line]),
+  );
   const counts = countsAt(
     script.functions,
     found.map(([line, column]) => (starts[line] ?? Number.MAX_SAFE_INTEGER) + column),

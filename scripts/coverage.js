@@ -2,19 +2,8 @@
 // report: coverage/lcov.info, summary.json and summary.md (appended to the summary of a GitHub job). Fails below the floor.
 // TypeScript: V8's counts, of vitest's workers and of every process they start (dist/ is built with source maps meanwhile).
 // C++: the addon and both executables, instrumented by clang; counters are mapped files, so that killed processes count too.
-import { spawnSync } from 'node:child_process';
-import {
-  appendFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import {
@@ -27,10 +16,9 @@ import {
   parseLcov,
   summarize,
 } from './coverage-lines.js';
+import { at, buildNative, must, root, run } from './run.js';
 
 const floor = 90;
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const at = (...paths) => join(root, ...paths);
 const out = at('coverage');
 /** Not below build/, which node-gyp clears. */
 const work = join(out, 'work');
@@ -54,37 +42,10 @@ if (unknown !== undefined) {
   process.exit(1);
 }
 
-function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', maxBuffer: 256e6, ...options });
-  if (result.error?.code === 'ENOENT') {
-    console.error(`coverage: ${command} is missing: apt-get install clang llvm`);
-    process.exit(1);
-  }
-  if (result.error) throw result.error;
-  return result;
-}
-
-function must(command, args, options) {
-  const result = run(command, args, options);
-  if (result.status === 0) return result.stdout;
-  console.error(`coverage: ${command} ${args.join(' ')} ended with ${result.status ?? result.signal}`);
-  process.exit(1);
-}
-
-/** node-gyp builds beside binding.gyp: a copy of the sources keeps the usual build as it is. */
 function buildBinaries() {
-  mkdirSync(binaries, { recursive: true });
-  for (const path of ['native', 'binding.gyp', 'package.json']) {
-    rmSync(join(binaries, path), { recursive: true, force: true });
-    cpSync(at(path), join(binaries, path), { recursive: true, preserveTimestamps: true });
-  }
-  rmSync(join(binaries, 'node_modules'), { force: true });
-  symlinkSync(at('node_modules'), join(binaries, 'node_modules'));
-  const options = { cwd: binaries, env: { ...process.env, CC: 'clang', CXX: 'clang++', LINK: 'clang++' } };
   must('clang', ['--version'], { stdio: 'ignore' });
-  const gyp = ['--silent', 'exec', '--', 'node-gyp', '--loglevel=warn'];
-  must('npm', [...gyp, 'configure', '--', '-Dcov=clang'], options);
-  must('npm', [...gyp, 'build', '-j', 'max'], options);
+  const env = { ...process.env, CC: 'clang', CXX: 'clang++', LINK: 'clang++' };
+  buildNative(binaries, { definition: 'cov=clang', env });
 }
 
 /** dist/ as usual, but with source maps. Without its stamp the next build makes it anew, without them. */

@@ -8,12 +8,11 @@ const checks = {
   types: 'tsc --noEmit -p tsconfig.json',
   biome: 'biome check --error-on-warnings --diagnostic-level=warn .',
   house: `node scripts/lint/house.js ${process.argv.slice(2).join(' ')}`,
-  workflows: 'node scripts/lint-workflows.js',
+  workflows: 'node scripts/lint/workflows.js',
   unused: 'knip --no-progress',
   'unused by the product': 'knip --no-progress --production --exclude dependencies',
-  'C++ layout': 'node scripts/clang-format.js',
-  'error codes': 'node scripts/check-error-codes.js',
-  licences: 'node scripts/check-licenses.js',
+  'C++ layout': `git ls-files -co --exclude-standard '*.c' '*.cc' '*.h' | xargs clang-format --dry-run -Werror`,
+  licences: 'node scripts/lint/licences.js',
 };
 
 const check = ([name, command]) =>

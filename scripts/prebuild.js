@@ -1,17 +1,15 @@
 // `npm run build:prebuilds [-- TARGET...]`: builds what the package ships into prebuilds/<platform>-<arch>/, for each target the
 // addon (through prebuildify), hivepulse-gpu and, once per architecture, hivepulse-launch, which is linked statically.
 // One compiler for all targets (scripts/tools.js): it brings each C library in the version asked for.
-import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { floor } from './check-glibc.js';
+import { copyNativeSources, must, root } from './run.js';
 import { zig } from './tools.js';
 
 const require = createRequire(import.meta.url);
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 const machines = { x64: 'x86_64', arm64: 'aarch64' };
 const targets = Object.keys(machines).flatMap((arch) =>
@@ -20,19 +18,11 @@ const targets = Object.keys(machines).flatMap((arch) =>
 
 const triple = ({ arch, libc }) => `${machines[arch]}-linux-${libc === 'musl' ? 'musl' : `gnu.${floor}`}`;
 
-function run(command, args, options) {
-  const result = spawnSync(command, args, { stdio: 'inherit', ...options });
-  if (result.error) throw result.error;
-  if (result.status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${result.status ?? result.signal}`);
-}
-
-/** prebuildify runs node-gyp, which owns build/ beside binding.gyp: it gets a copy of the sources. */
+/** prebuildify runs node-gyp, which owns build/ beside binding.gyp: it gets a copy. */
 function buildTarget(target, work) {
   const compiler = zig();
   const flags = `-target ${triple(target)}`;
-  for (const path of ['native', 'binding.gyp', 'package.json'])
-    cpSync(join(root, path), join(work, path), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(work, 'node_modules'));
+  copyNativeSources(work);
   const environment = {
     ...process.env,
     CC: `${compiler} cc ${flags}`,
@@ -44,7 +34,7 @@ function buildTarget(target, work) {
   };
   const options = ['--napi', '--tag-libc', '--name', 'hivepulse', '--arch', target.arch, '--platform', 'linux'];
   const prebuildify = require.resolve('prebuildify/bin.js');
-  run(process.execPath, [prebuildify, ...options, '--target', process.versions.node, '--cwd', work, '--out', root], {
+  must(process.execPath, [prebuildify, ...options, '--target', process.versions.node, '--cwd', work, '--out', root], {
     cwd: work,
     env: environment,
   });
@@ -55,7 +45,7 @@ function buildTarget(target, work) {
   // The launcher calls the kernel and little else: one static file runs on any Linux.
   const launcher = join(shipped, 'hivepulse-launch');
   const anyLinux = ['-target', triple({ arch: target.arch, libc: 'musl' }), '-static', '-s', '-Os'];
-  run(compiler, ['cc', ...anyLinux, join(root, 'native/launch_main.c'), '-o', launcher]);
+  must(compiler, ['cc', ...anyLinux, join(root, 'native/launch_main.c'), '-o', launcher]);
   chmodSync(launcher, 0o755);
 }
 

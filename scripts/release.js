@@ -3,11 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join } from 'node:path';
 import { packAndJudge } from './check-package.js';
+import { isMain, root } from './run.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = join(root, 'release');
 
 /** The section of a version in a changelog, without its heading; null where there is none or it says nothing. */
@@ -79,4 +78,4 @@ async function main() {
   return wrong.length === 0 ? 0 : 1;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(await main());
+if (isMain(import.meta)) process.exit(await main());

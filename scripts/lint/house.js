@@ -1,15 +1,14 @@
-// The project's own rules (`npm run lint` runs them): rooms, callers, words, sizes. `--lower` lowers the ceilings in allowed.json.
+// The project's own rules (`npm run lint` runs them): rooms, callers, words, error codes, sizes. `--lower` lowers the ceilings in allowed.json.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { at, root } from '../run.js';
 import { checkCallers } from './callers.js';
+import { checkErrorCodes } from './error-codes.js';
 import { checkRooms } from './rooms.js';
 import { checkSizes, largeFunctions, longFiles, lowerCeilings } from './sizes.js';
 import { readSources } from './sources.js';
 import { checkWords } from './words.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const list = join(root, 'scripts/lint/allowed.json');
+const list = at('scripts/lint/allowed.json');
 
 const files = readSources(root, ['lib', 'test', 'bench', 'scripts', 'native', 'docs/*.md', 'deploy', '*.md']);
 const found = { fileLines: longFiles(files), ...largeFunctions(root, files) };
@@ -21,7 +20,13 @@ if (process.argv.includes('--lower')) {
   );
   writeFileSync(list, `${text}\n`);
 }
-const problems = [checkRooms(files), checkCallers(files), checkWords(files), checkSizes(found, allowed)].flat();
+const problems = [
+  checkRooms(files),
+  checkCallers(files),
+  checkWords(files),
+  checkErrorCodes(files),
+  checkSizes(found, allowed),
+].flat();
 for (const problem of problems) console.error(problem);
 console.log(`house rules: ${files.size} files, ${problems.length} problems`);
 process.exit(problems.length === 0 ? 0 : 1);

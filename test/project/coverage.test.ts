@@ -1,4 +1,3 @@
-import { SourceMap } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
@@ -22,7 +21,6 @@ interface Range {
   readonly count: number;
 }
 interface Coverage {
-  segments(mappings: string): readonly (readonly [number, number, number, number])[];
   countsAt(functions: readonly { readonly ranges: readonly Range[] }[], offsets: readonly number[]): readonly number[];
   linesRun(
     script: { readonly url: string; readonly functions: readonly { readonly ranges: readonly Range[] }[] },
@@ -37,41 +35,12 @@ interface Coverage {
   belowFloor(summary: Summary, floor: number): readonly string[];
   markdown(summary: Summary, floor: number): string;
 }
-interface Comment {
-  comment(
-    text: string,
-    options: {
-      readonly api: string;
-      readonly repository: string;
-      readonly number: number;
-      readonly token: string;
-      readonly request: (url: string, init: RequestInit) => Promise<Response>;
-    },
-  ): Promise<string | null>;
-}
 const coverage = (await import(new URL('../../scripts/coverage-lines.js', import.meta.url).href)) as Coverage;
-const { comment } = (await import(new URL('../../scripts/coverage-comment.js', import.meta.url).href)) as Comment;
 
 describe('source maps', () => {
   // tsc's map of `export function f(a: number) {\n  if (a > 1) return 1;\n  return 2;\n}\n`
   const mappings =
     'AAAA,MAAM,UAAU,CAAC,CAAC,CAAS;IACzB,IAAI,CAAC,GAAG,CAAC;QAAE,OAAO,CAAC,CAAC;IACpB,OAAO,CAAC,CAAC;AACX,CAAC';
-
-  test('segments are those that Node reads', () => {
-    const map = new SourceMap({
-      version: 3,
-      file: 'f.js',
-      sources: ['f.ts'],
-      names: [],
-      mappings,
-      sourcesContent: [],
-      sourceRoot: '',
-    });
-    const found = coverage.segments(mappings);
-    expect(found.length).toBeGreaterThan(15);
-    for (const [line, column, , source] of found)
-      expect(map.findEntry(line, column)).toMatchObject({ generatedLine: line, originalLine: source });
-  });
 
   test('linesRun: a branch that was not taken did not run, what is around it did', () => {
     const text = 'export function f(a) {\n    if (a > 1)\n        return 1;\n    return 2;\n}\n';
@@ -148,35 +117,5 @@ describe('the report', () => {
 
   test('ranges of lines', () => {
     expect(coverage.ranges([1, 2, 3, 7, 9, 10])).toBe('1-3, 7, 9-10');
-  });
-});
-
-describe('the comment on a pull request', () => {
-  const options = { api: 'http://api', repository: 'a/b', number: 7, token: 't' };
-  const asked: string[] = [];
-  const server = (comments: readonly object[], status = 200) => {
-    asked.length = 0;
-    return async (url: string, { method, body }: RequestInit) => {
-      asked.push(`${method} ${url.replace('http://api/repos/a/b', '')}`);
-      if (status !== 200) return new Response('', { status });
-      if (method === 'GET') return Response.json(comments);
-      expect(JSON.parse(String(body)).body).toBe('<!-- hivepulse coverage -->\n90 %');
-      return Response.json({ html_url: 'http://comment' });
-    };
-  };
-
-  test('the first is new, the next one goes over it', async () => {
-    expect(await comment('90 %', { ...options, request: server([{ id: 1, body: 'looks good' }]) })).toBe(
-      'http://comment',
-    );
-    expect(asked).toEqual(['GET /issues/7/comments?per_page=100&page=1', 'POST /issues/7/comments']);
-    const own = { id: 5, body: '<!-- hivepulse coverage -->\n80 %' };
-    expect(await comment('90 %', { ...options, request: server([own]) })).toBe('http://comment');
-    expect(asked).toEqual(['GET /issues/7/comments?per_page=100&page=1', 'PATCH /issues/comments/5']);
-  });
-
-  test('a token that may not comment is no failure, any other refusal is', async () => {
-    expect(await comment('90 %', { ...options, request: server([], 403) })).toBeNull();
-    await expect(comment('90 %', { ...options, request: server([], 500) })).rejects.toThrow('500');
   });
 });

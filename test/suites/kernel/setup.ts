@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { sweep } from '../../harness/leftovers.js';
 
 /**
- * Removes what runs that were killed have left behind. All is built by scripts/test-cgroup.js. Not in the virtual machine,
+ * Removes what runs that were killed have left behind. All is built by test/suites/kernel/main.js. Not in the virtual machine,
  * which sees directories of the host and none of its processes.
  */
 export function setup(): void {

