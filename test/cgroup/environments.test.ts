@@ -12,7 +12,7 @@ import { binding, cleanAfterEach, temporary, writeTree } from './reader-pair.js'
 cleanAfterEach();
 const harness = useHarness();
 
-// HIVEPULSE_PREBUILD names another build of the package (scripts/sanitize.js), here as for node-gyp-build.
+// HIVEPULSE_PREBUILD names another build of the package (test/sanitize/main.js), here as for node-gyp-build.
 const packageRoot = process.env.HIVEPULSE_PREBUILD ?? fileURLToPath(new URL('../..', import.meta.url));
 const addon = join(packageRoot, 'build/Release/hivepulse.node');
 const dist = (path: string) => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));

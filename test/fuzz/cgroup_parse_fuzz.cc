@@ -1,4 +1,4 @@
-// libFuzzer target for the parsers: the first byte chooses one, the rest is its file. Run by scripts/fuzz.js.
+// libFuzzer target for the parsers: the first byte chooses one, the rest is its file. Run by test/fuzz/main.js.
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // libFuzzer target for what comes back from the driver: a table of NVML functions whose codes, counts and bytes are the
-// input's, read by the real reader and written as the line of JSON that Node gets. Run by scripts/fuzz.js.
+// input's, read by the real reader and written as the line of JSON that Node gets. Run by test/fuzz/main.js.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
