@@ -1,3 +1,4 @@
+import { ETIMEDOUT, Replaceable } from '../io/guarded.js';
 import {
   type RawPass,
   type RawReader,
@@ -11,54 +12,52 @@ import {
 import { monotonicMs } from '../util/clock.js';
 import { Slots } from './slots.js';
 
-/** A read that has not returned for so long is taken to be stuck, ms. */
-const stuckAfterMs = 2000;
-/** Readers that may be stuck at once: each holds a thread and its descriptors. Beyond that all wait with the last. */
-const maxStuck = 3;
+/** A pass that has run for so long is taken to hang, ms. It reads thousands of files, so it has longer than one read. */
+const hungAfterMs = 2000;
+/** Abandoned readers; each holds a thread and its descriptors. Beyond that all workers wait with the last reader. */
+const maxAbandoned = 3;
 
 const columns = workerColumns.length;
 const files = workerFiles.length;
 const flagsColumn = workerColumn('flags');
 const monotonicColumn = workerColumn('monotonicMs');
 const ENODEV = 19;
-const ETIMEDOUT = 110;
 
 interface Stuck {
-  readonly reader: TraceableReader;
-  /** Where it is stuck, by its own count. */
+  /** The slot where it hangs, by its own count. */
   readonly at: number;
-  /** The worker there, by ours; null once it is no longer asked for. */
+  /** The same slot by ours; null once the worker is no longer asked for. */
   slot: number | null;
   runningMs: number;
 }
 
 /**
- * Reads on when a read never returns. The reader that is stuck keeps the worker whose file it is stuck in, whose rows say
- * `stuckFlag`; another takes over all others. When the read comes back, that worker is read again with the rest.
+ * Keeps passes coming when a read never returns. The worker whose file hangs stays with the abandoned reader, and its rows
+ * have `stalledFlag`; another reader takes all other workers. When the read returns, that worker is read again with the rest.
  */
 export class FailoverReader implements RawReader {
-  readonly #open: () => TraceableReader;
-  readonly #limitMs: number;
   readonly #slots = new Slots();
-  #current: TraceableReader;
-  /** Our slots as slots of the current reader. */
+  readonly #readers: Replaceable<TraceableReader>;
+  /** Slots of the current reader by our own slots. */
   #inner = new Map<number, number>();
-  readonly #stuck: Stuck[] = [];
-  /** Slots of which nothing is known in passes that began before then; Infinity while the read is stuck. */
+  readonly #stuck = new Map<TraceableReader, Stuck>();
+  /** Passes that began before this time say nothing about the slot; Infinity while its read hangs. */
   readonly #unknownUntil = new Map<number, number>();
-  /** Slots are the current reader's own, as they are until it is first relieved. */
+  /** Our slots are the current reader's own, which they are until a reader is replaced. */
   #direct = true;
   #intervalMs = 0;
-  /** Sequence of the last pass that was handed out, and what the current reader's numbers are added to. */
+  /** Sequence of the last pass handed out, and the offset of the current reader's sequences. */
   #sequence = 0;
   #base = 0;
   #replaced = new AbortController();
   #closed = false;
 
-  constructor(open: () => TraceableReader, limitMs = stuckAfterMs) {
-    this.#open = open;
-    this.#limitMs = limitMs;
-    this.#current = open();
+  constructor(open: () => TraceableReader) {
+    this.#readers = new Replaceable(open, maxAbandoned);
+  }
+
+  get #current(): TraceableReader {
+    return this.#readers.current;
   }
 
   get kind(): 'native' | 'files' {
@@ -78,7 +77,7 @@ export class FailoverReader implements RawReader {
     const inner = this.#inner.get(slot);
     this.#inner.delete(slot);
     if (inner !== undefined) this.#current.remove(inner);
-    for (const stuck of this.#stuck) if (stuck.slot === slot) stuck.slot = null;
+    for (const stuck of this.#stuck.values()) if (stuck.slot === slot) stuck.slot = null;
   }
 
   passSync(): RawPass {
@@ -98,14 +97,14 @@ export class FailoverReader implements RawReader {
   }
 
   async next(signal?: AbortSignal): Promise<RawPass> {
-    const watch = setInterval(() => this.#checkReaders(), this.#limitMs);
+    const watch = setInterval(() => this.#checkReaders(), hungAfterMs);
     try {
       for (;;) {
-        const relieved = this.#replaced.signal;
+        const replaced = this.#replaced.signal;
         try {
-          return this.#toOuterSlots(await this.#current.next(signal ? AbortSignal.any([signal, relieved]) : relieved));
+          return this.#toOuterSlots(await this.#current.next(signal ? AbortSignal.any([signal, replaced]) : replaced));
         } catch (error) {
-          if (!relieved.aborted || signal?.aborted || this.#closed) throw error;
+          if (!replaced.aborted || signal?.aborted || this.#closed) throw error;
         }
       }
     } finally {
@@ -119,24 +118,23 @@ export class FailoverReader implements RawReader {
 
   close(): void {
     this.#closed = true;
-    this.#current.close();
-    for (const { reader } of this.#stuck.splice(0)) reader.close();
+    this.#readers.close();
   }
 
   #checkReaders(): void {
     if (this.#closed) return;
-    for (const stuck of [...this.#stuck]) this.#reclaimRecovered(stuck);
-    if (this.#current.runningMs() > this.#limitMs && this.#stuck.length < maxStuck) this.#replaceStuck();
+    for (const [reader, stuck] of this.#stuck) this.#reclaimRecovered(reader, stuck);
+    if (this.#current.runningMs() > hungAfterMs) this.#replaceStuck();
   }
 
-  /** Takes back what a reader was stuck in, once it has gone on. */
-  #reclaimRecovered(stuck: Stuck): void {
-    const runningMs = stuck.reader.runningMs();
-    const goesOn = runningMs < stuck.runningMs || stuck.reader.reading() !== stuck.at;
+  /** Takes back the worker of an abandoned reader once its read has returned. */
+  #reclaimRecovered(reader: TraceableReader, stuck: Stuck): void {
+    const runningMs = reader.runningMs();
+    const goesOn = runningMs < stuck.runningMs || reader.reading() !== stuck.at;
     stuck.runningMs = runningMs;
     if (!goesOn) return;
-    stuck.reader.close();
-    this.#stuck.splice(this.#stuck.indexOf(stuck), 1);
+    this.#readers.release(reader);
+    this.#stuck.delete(reader);
     if (stuck.slot === null) return;
     this.#inner.set(stuck.slot, this.#current.add(this.#slots.path(stuck.slot)));
     this.#unknownUntil.set(stuck.slot, monotonicMs());
@@ -145,29 +143,22 @@ export class FailoverReader implements RawReader {
   #replaceStuck(): void {
     const before = this.#current;
     const at = before.reading();
-    if (at === null) return;
-    let reader: TraceableReader;
-    try {
-      reader = this.#open();
-    } catch {
-      return; // no thread or no memory for another: all wait with this one, as without a relay
-    }
+    if (at === null || !this.#readers.replace()) return;
     const slot = [...this.#inner].find(([, inner]) => inner === at)?.[0] ?? null;
-    this.#stuck.push({ reader: before, at, slot, runningMs: before.runningMs() });
+    this.#stuck.set(before, { at, slot, runningMs: before.runningMs() });
     if (slot !== null) this.#unknownUntil.set(slot, Number.POSITIVE_INFINITY);
     this.#inner = new Map();
     for (const [each, path] of this.#slots.entries())
-      if (this.#unknownUntil.get(each) !== Number.POSITIVE_INFINITY) this.#inner.set(each, reader.add(path));
-    this.#current = reader;
+      if (this.#unknownUntil.get(each) !== Number.POSITIVE_INFINITY) this.#inner.set(each, this.#current.add(path));
     this.#direct = false;
     this.#base = this.#sequence;
-    if (this.#intervalMs > 0) reader.start(this.#intervalMs);
-    const relieved = this.#replaced;
+    if (this.#intervalMs > 0) this.#current.start(this.#intervalMs);
+    const replaced = this.#replaced;
     this.#replaced = new AbortController();
-    relieved.abort();
+    replaced.abort();
   }
 
-  /** A pass of the current reader by our own slots and numbers. */
+  /** A pass of the current reader with our slots and sequence. */
   #toOuterSlots(pass: RawPass): RawPass {
     const sequence = this.#base + pass.sequence;
     this.#sequence = Math.max(this.#sequence, sequence);

@@ -2,28 +2,13 @@ import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { defaults } from '../contract/defaults.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
-import { monotonicMs } from '../util/clock.js';
+import { type Clock, systemClock } from '../util/clock.js';
 import { systemCode } from '../util/errors.js';
 import type { Exchange, ExchangeResponse } from './transport-http.js';
 
 const compress = promisify(gzip);
 
 /** Time and timers, so that tests need not wait. */
-export interface Clock {
-  /** CLOCK_MONOTONIC in ms. */
-  now(): number;
-  /** Calls once after `ms`; gives what takes it back. */
-  after(ms: number, call: () => void): () => void;
-}
-
-export const systemClock: Clock = {
-  now: monotonicMs,
-  after(ms, call) {
-    const timer = setTimeout(call, ms);
-    return () => clearTimeout(timer);
-  },
-};
-
 /** What a sender says of itself; a pino logger is one. */
 export interface SenderLog {
   info(fields: object, message: string): void;

@@ -7,7 +7,7 @@ export type { DirectoryEntry, FileResult };
  * on a thread of the addon, or in a worker thread where there is no addon. One batch at a time, in order. A read that
  * never returns holds up only this object: `runningMs` shows it, and `close` does not wait for it.
  */
-export interface BlockingFiles {
+export interface FileReader {
   /** Reads each file whole, up to `maxBytes` (longer files are cut there). */
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]>;
   /** Lists each directory; a number is the errno. */

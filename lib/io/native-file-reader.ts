@@ -1,13 +1,13 @@
-import type { Binding, NativeBlockingFiles } from '../native/binding.js';
+import type { Binding, NativeFileThread } from '../native/binding.js';
 import { HivepulseError } from '../util/errors.js';
 import { Pending } from '../util/pending.js';
-import type { BlockingFiles, DirectoryEntry, FileResult } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
 
 type Answer = readonly FileResult[] | readonly (readonly DirectoryEntry[] | number)[];
 
 /** Over a thread of the addon: a read that never returns does not even hold up the exit of the process. */
-export class NativeFiles implements BlockingFiles {
-  readonly #files: NativeBlockingFiles;
+export class NativeFileReader implements FileReader {
+  readonly #files: NativeFileThread;
   readonly #pending = new Pending<Answer>((yes) => this.#files.keepAlive(yes));
   #closed = false;
 

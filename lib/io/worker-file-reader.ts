@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { HivepulseError } from '../util/errors.js';
 import { Pending } from '../util/pending.js';
 import { workerEntry } from '../util/worker-entry.js';
-import type { BlockingFiles, DirectoryEntry, FileResult } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
 
 export interface FilesRequest {
   readonly id: number;
@@ -14,7 +14,7 @@ export interface FilesRequest {
 type Result = Uint8Array | number | readonly DirectoryEntry[];
 
 /** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */
-export class WorkerFiles implements BlockingFiles {
+export class WorkerFileReader implements FileReader {
   readonly #runningSince = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
   readonly #pending = new Pending<readonly Result[]>((yes) => (yes ? this.#thread?.ref() : this.#thread?.unref()));
   #thread: Worker | undefined;

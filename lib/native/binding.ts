@@ -36,7 +36,7 @@ export interface NativeBatch {
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */
-export interface NativeBlockingFiles {
+export interface NativeFileThread {
   /** Files to read, up to `maxBytes` each; without `maxBytes` directories to list. Gives the batch's id. */
   submit(paths: readonly string[], maxBytes?: number): number;
   /** The batches finished since the last call. */
@@ -70,7 +70,7 @@ export interface Binding {
   readonly workerFiles: readonly string[];
   readonly rowFlags: Readonly<Record<string, number>>;
   readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
-  readonly BlockingFiles: new (onDone: () => void) => NativeBlockingFiles;
+  readonly BlockingFiles: new (onDone: () => void) => NativeFileThread;
   readonly GpuThread: new (options: NativeGpuOptions) => NativeGpuThread;
   /** Raises the soft RLIMIT_NOFILE to the hard one and returns what is now in force. */
   raiseDescriptorLimit(): number;

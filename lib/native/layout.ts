@@ -93,7 +93,7 @@ export const rowFlags = {
   uncached: 8,
 } as const;
 
-/** Bit of a row's flags, set by `RelayReader` alone: nothing is known of the worker, for a read of its files does not return. */
+/** Bit of a row's flags, set by `FailoverReader` alone: nothing is known of the worker, since a read of its files does not return. */
 export const stalledFlag = 16;
 
 /** One finished pass over all workers. Rows are in the order of the slots given by `add`; a freed slot has flags `gone`. */

@@ -1,7 +1,9 @@
 import { cpus, freemem, loadavg, totalmem, uptime } from 'node:os';
 import { join } from 'node:path';
 import type { Fault, HostSample } from '../contract/heartbeat.js';
-import type { BlockingFiles, FileResult } from '../io/file-reader.js';
+import type { FileResult } from '../io/file-reader.js';
+import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
+import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
 import { type HostCpu, parseHostCpu, parseLoadavg, parseMeminfo, parsePressure, parseUptime } from './parse.js';
 
@@ -40,7 +42,8 @@ export function hostSample(
   const faults: Fault[] = [];
   for (const [i, name] of hostFiles.entries()) {
     const content = contents[i];
-    if (typeof content !== 'number') continue;
+    // The guarded reader has the fault of a read that hangs.
+    if (typeof content !== 'number' || content === ETIMEDOUT) continue;
     if (name.startsWith('pressure/')) {
       if (faults.some(({ code }) => code === 'PRESSURE_UNAVAILABLE')) continue;
       const off = content === ENOENT || content === EOPNOTSUPP;
@@ -91,17 +94,32 @@ export interface HostReader {
   /** Reads once more; one reading at a time, a call during one resolves with it. Never rejects. */
   read(): Promise<void>;
   latest(): HostReading | null;
+  close(): void;
 }
 
 /** Reads the host from /proc, off the event loop. */
-export function procHostReader(files: BlockingFiles, procRoot: string, nowMs: () => number): HostReader {
+export function procHostReader(openFiles: OpenFiles | undefined, procRoot: string, clock: Clock): HostReader {
+  const files = new GuardedReader({
+    open: openFiles,
+    clock,
+    // Each file alone: one that hangs costs no other its value.
+    batchSize: 1,
+    maxAbandoned: hostFiles.length,
+    fault: (what) => ({
+      source: 'proc',
+      code: 'PROC_STALLED',
+      field: 'host',
+      message: `${what}: what it says of the host is not known.`,
+    }),
+  });
   const paths = hostFiles.map((name) => join(procRoot, name));
   const cpuCount = Math.max(1, cpus().length);
   let reading: HostReading | null = null;
   let previous: HostCpu | null = null;
   let running: Promise<void> | null = null;
   return {
-    latest: () => reading,
+    latest: () => reading && { ...reading, faults: [...reading.faults, ...files.faults()] },
+    close: () => files.close(),
     read() {
       running ??= files
         .read(paths, 256 * 1024)
@@ -109,7 +127,7 @@ export function procHostReader(files: BlockingFiles, procRoot: string, nowMs: ()
           (contents) => {
             const { host, cpu, faults } = hostSample(contents, previous, cpuCount);
             previous = cpu ?? previous;
-            reading = { host, faults, atMs: nowMs() };
+            reading = { host, faults, atMs: clock.now() };
           },
           () => undefined, // closed
         )
@@ -149,6 +167,7 @@ export function nodeHostReader(nowMs: () => number): HostReader {
   let reading: HostReading | null = null;
   return {
     latest: () => reading,
+    close: () => undefined,
     read: async () => {
       reading = take();
     },

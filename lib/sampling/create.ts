@@ -3,10 +3,10 @@ import { defaults } from '../contract/defaults.js';
 import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import { ReadinessProber } from '../engines/readiness.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
-import type { BlockingFiles } from '../io/file-reader.js';
+import type { OpenFiles } from '../io/guarded.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
-import { monotonicMs } from '../util/clock.js';
+import { type Clock, systemClock } from '../util/clock.js';
 import { HivepulseError } from '../util/errors.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
@@ -38,9 +38,9 @@ export interface HostReaders {
   /** null, with the reason, where no cgroup v2 can be watched. */
   readonly place: CgroupRoot | { readonly root: null; readonly reason: string };
   readonly openReader: (fromProc: { readonly memory: boolean; readonly io: boolean }) => OpenReaderResult;
-  readonly openFiles: () => BlockingFiles;
+  readonly openFiles?: OpenFiles | undefined;
   readonly clockTicks: number;
-  readonly nowMs?: () => number;
+  readonly clock?: Clock;
   readonly wallMs?: () => number;
 }
 
@@ -104,7 +104,8 @@ function pidNamespaceLink(procRoot: string): string | null {
 
 /** Puts a sampler together. Opens threads; `close` ends them. */
 export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
-  const nowMs = machine.nowMs ?? monotonicMs;
+  const clock = machine.clock ?? systemClock;
+  const nowMs = clock.now;
   const wallMs = machine.wallMs ?? Date.now;
   const procRoot = options.procRoot ?? '/proc';
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
@@ -114,25 +115,29 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const missing = place.root === null ? { memory: false, io: false } : place.missing;
   const opened = place.root === null ? null : machine.openReader(missing);
   const reader = opened?.reader ?? null;
-  const treeFiles = machine.openFiles();
-  const hostFiles = machine.openFiles();
+  const { openFiles } = machine;
   const processes = new ProcessTable({
     procRoot,
     cgroupPrefix: place.root === null ? '' : place.prefix,
-    openFiles: machine.openFiles,
-    nowMs,
+    openFiles,
+    clock,
+  });
+  const names = new ContainerNames({
+    ...(options.hostRoot ? { hostRoot: options.hostRoot } : {}),
+    openFiles,
+    clock,
   });
   const discovery = new Discovery({
     root: place.root,
     watch: options.watch ?? [],
     auto: options.auto ?? true,
-    files: treeFiles,
+    openFiles,
     processes,
-    names: new ContainerNames({ ...(options.hostRoot ? { hostRoot: options.hostRoot } : {}), nowMs }),
+    names,
     records: recordCache(options.runtimeDir ?? defaultRuntimeDir()),
-    nowMs,
+    clock,
   });
-  const host = linux ? procHostReader(hostFiles, procRoot, nowMs) : nodeHostReader(nowMs);
+  const host = linux ? procHostReader(openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const readiness = (options.readiness ?? true) ? new ReadinessProber({ now: nowMs }) : null;
   const sampler = new Sampler({
     reader,
@@ -241,9 +246,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
       closing.abort();
       if (discovering !== null) clearTimeout(discovering);
       reader?.close();
-      treeFiles.close();
-      hostFiles.close();
-      processes.close();
+      for (const part of [discovery, names, processes, host]) part.close();
       gpu.close();
       await readiness?.close();
     },

@@ -1,6 +1,5 @@
 import { openReader, type ReaderChoice } from '../cgroup/reader.js';
 import { systemValues } from '../cgroup/system-values.js';
-import { openBlockingFiles } from '../io/open-file-reader.js';
 import { findCgroupRoot } from './cgroup-root.js';
 import type { CgroupRoot, HostReaders } from './create.js';
 
@@ -18,7 +17,6 @@ export async function openMachine(options: MachineOptions = {}): Promise<HostRea
     place,
     openReader: ({ memory, io }) =>
       openReader(options.reader ?? 'auto', { procRoot, processMemory: memory, processIo: io }),
-    openFiles: () => openBlockingFiles(),
     clockTicks: systemValues().clockTicksPerSecond,
   };
 }

@@ -598,22 +598,13 @@ export class Sampler {
       });
     }
     const hostReading = host.latest();
-    const hostStale = hostReading === null || nowMs() - hostReading.atMs > Math.max(5000, 5 * intervalMs);
-    if (hostReading !== null && hostStale) {
-      faults.push({ source: 'proc', code: 'PROC_STALLED', field: 'host', message: 'Reading /proc does not return.' });
-    }
     const allRead = [...this.#tracked.values()].every(({ read }) => read);
     return {
-      host:
-        hostReading === null
-          ? emptyHost
-          : hostStale
-            ? { ...emptyHost, cpuCount: hostReading.host.cpuCount }
-            : hostReading.host,
+      host: hostReading?.host ?? emptyHost,
       gpus: this.#gpus(reading, faults),
       workersComplete: reader !== null && discovered && allRead && this.#pass !== null && !stale,
       workers: stale ? this.#workers.map(withoutMeasures) : [...this.#workers],
-      faults: [...faults, ...(hostStale ? [] : (hostReading?.faults ?? [])), ...this.#workerFaults].slice(0, maxFaults),
+      faults: [...faults, ...(hostReading?.faults ?? []), ...this.#workerFaults].slice(0, maxFaults),
       collection: {
         durationMs: this.#pass === null ? null : round3(this.#pass.durationMs),
         ageMs: ageMs === null ? null : round3(ageMs),

@@ -1,30 +1,54 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Fault } from '../contract/heartbeat.js';
+import type { DirectoryEntry } from '../io/file-reader.js';
+import { GuardedReader, type OpenFiles } from '../io/guarded.js';
+import type { Clock } from '../util/clock.js';
 import type { Classified } from './classify.js';
 
 type Container = Extract<Classified, { kind: 'container' }>;
 
-/** How long an answer stands; a missing one is asked for again sooner, since state files come after the cgroup. */
+/** How long a name is kept. A missing one is looked for again sooner: runtimes write it after they made the cgroup. */
 const foundMs = 10 * 60_000;
 const missingMs = 5000;
 const maxAnswers = 10_000;
+const maxFileBytes = 16 * 1024 * 1024;
 
 export interface ContainerNamesOptions {
   /** Root of the host's file system. */
   readonly hostRoot?: string;
-  /** CLOCK_MONOTONIC in ms. */
-  readonly nowMs: () => number;
+  readonly openFiles?: OpenFiles | undefined;
+  readonly clock: Clock;
 }
 
-/** Names of containers, from what lies on the host; no API is asked, and nothing is guessed. */
+/** Names of containers from the state files of their runtimes. No API is asked, and nothing is guessed. */
 export class ContainerNames {
   readonly #root: string;
-  readonly #nowMs: () => number;
+  readonly #clock: Clock;
+  readonly #files: GuardedReader;
   readonly #answers = new Map<string, { readonly name: string | null; readonly untilMs: number }>();
 
-  constructor({ hostRoot = '/', nowMs }: ContainerNamesOptions) {
+  constructor({ hostRoot = '/', openFiles, clock }: ContainerNamesOptions) {
     this.#root = hostRoot;
-    this.#nowMs = nowMs;
+    this.#clock = clock;
+    this.#files = new GuardedReader({
+      open: openFiles,
+      clock,
+      maxAbandoned: 2,
+      fault: (what) => ({
+        source: 'hive',
+        code: 'CONTAINER_NAMES_STALLED',
+        field: 'name',
+        message: `${what}: names of containers that are kept there are not known.`,
+      }),
+    });
+  }
+
+  faults(): readonly Fault[] {
+    return this.#files.faults();
+  }
+
+  close(): void {
+    this.#files.close();
   }
 
   /** `namespace/pod/container` for Kubernetes, the container's name elsewhere; null where the host does not tell. */
@@ -32,10 +56,10 @@ export class ContainerNames {
     if (container.name !== null) return container.name;
     const key = `${container.runtime}/${container.containerId}`;
     const known = this.#answers.get(key);
-    if (known && known.untilMs > this.#nowMs()) return known.name;
+    if (known && known.untilMs > this.#clock.now()) return known.name;
     const name = await this.#look(container, cgroupPath).catch(() => null);
     if (this.#answers.size >= maxAnswers) this.#answers.clear();
-    this.#answers.set(key, { name, untilMs: this.#nowMs() + (name === null ? missingMs : foundMs) });
+    this.#answers.set(key, { name, untilMs: this.#clock.now() + (name === null ? missingMs : foundMs) });
     return name?.slice(0, 512) ?? null;
   }
 
@@ -62,23 +86,22 @@ export class ContainerNames {
     const pods = join(this.#root, 'var/log/pods');
     const bare = podUid.replaceAll('-', '');
     // A static pod's uid is a hash without dashes.
-    const directory = (await readdir(pods)).find((name) => name.split('_')[2]?.replaceAll('-', '') === bare);
+    const directory = (await this.#names(pods)).find((name) => name.split('_')[2]?.replaceAll('-', '') === bare);
     if (directory === undefined) return null;
     const [namespace, pod] = directory.split('_');
-    const links = await readdir(join(this.#root, 'var/log/containers')).catch(() => []);
+    const links = await this.#names(join(this.#root, 'var/log/containers'));
     const prefix = `${pod}_${namespace}_`;
     const suffix = `-${containerId}.log`;
     const link = links.find((name) => name.startsWith(prefix) && name.endsWith(suffix));
     if (link) return `${namespace}/${pod}/${link.slice(prefix.length, -suffix.length)}`;
-    const containers = await readdir(join(pods, directory), { withFileTypes: true });
-    const only = containers.filter((entry) => entry.isDirectory());
+    const only = (await this.#list(join(pods, directory))).filter(({ isDirectory }) => isDirectory);
     return only.length === 1 ? `${namespace}/${pod}/${only[0]?.name}` : `${namespace}/${pod}`;
   }
 
   /** config.v2.json of the container; of all it holds (environment, too) only the name is looked at. */
   async #docker(id: string): Promise<string | null> {
     for (const state of ['var/lib/docker', 'var/snap/docker/common/var-lib-docker']) {
-      const config = await readJson(join(this.#root, state, 'containers', id, 'config.v2.json'));
+      const config = await this.#json(join(this.#root, state, 'containers', id, 'config.v2.json'));
       const name = (config as { Name?: unknown } | null)?.Name;
       if (typeof name === 'string' && name.length > 1) return name.replace(/^\//, '');
     }
@@ -91,7 +114,7 @@ export class ContainerNames {
     const home = uid === undefined || uid === '0' ? null : await this.#homeOf(uid);
     const storage = home === null ? 'var/lib/containers/storage' : join(home, '.local/share/containers/storage');
     for (const layer of ['overlay-containers', 'vfs-containers', 'btrfs-containers']) {
-      const list = await readJson(join(this.#root, storage, layer, 'containers.json'));
+      const list = await this.#json(join(this.#root, storage, layer, 'containers.json'));
       if (!Array.isArray(list)) continue;
       const entry = (list as { id?: unknown; names?: unknown }[]).find((candidate) => candidate?.id === id);
       const name = Array.isArray(entry?.names) ? entry.names[0] : null;
@@ -101,32 +124,47 @@ export class ContainerNames {
   }
 
   async #homeOf(uid: string): Promise<string | null> {
-    const users = await readFile(join(this.#root, 'etc/passwd'), 'utf8');
-    const line = users.split('\n').find((user) => user.split(':')[2] === uid);
+    const users = await this.#text(join(this.#root, 'etc/passwd'));
+    const line = users?.split('\n').find((user) => user.split(':')[2] === uid);
     return line?.split(':')[5] ?? null;
   }
 
   /** nerdctl's name store: /var/lib/nerdctl/<address>/names/<namespace>/<name> holds the id. */
   async #nerdctl(id: string): Promise<string | null> {
     const store = join(this.#root, 'var/lib/nerdctl');
-    for (const address of await readdir(store)) {
+    for (const address of await this.#names(store)) {
       const names = join(store, address, 'names');
-      for (const namespace of await readdir(names).catch(() => [])) {
-        for (const name of await readdir(join(names, namespace))) {
-          const path = join(names, namespace, name);
-          const holder = await readFile(path, 'utf8').catch(() => readlink(path));
-          if (holder.trim() === id) return name;
+      for (const namespace of await this.#names(names)) {
+        for (const name of await this.#names(join(names, namespace))) {
+          const holder = await this.#text(join(names, namespace, name));
+          if (holder?.trim() === id) return name;
         }
       }
     }
     return null;
   }
-}
 
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch {
-    return null; // not there, not ours to read, or just being written: no name
+  /** Entries of a directory; none where it can't be listed. */
+  async #list(path: string): Promise<readonly DirectoryEntry[]> {
+    const [entries] = await this.#files.list([path]);
+    return typeof entries === 'object' ? entries : [];
+  }
+
+  async #names(path: string): Promise<readonly string[]> {
+    return (await this.#list(path)).map(({ name }) => name);
+  }
+
+  async #text(path: string): Promise<string | null> {
+    const [content] = await this.#files.read([path], maxFileBytes);
+    return content instanceof Buffer ? content.toString('utf8') : null;
+  }
+
+  /** null where the file is missing, not readable for us, or just being written. */
+  async #json(path: string): Promise<unknown> {
+    try {
+      return JSON.parse((await this.#text(path)) ?? 'null');
+    } catch {
+      return null;
+    }
   }
 }

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
-import type { BlockingFiles, FileResult } from '../io/file-reader.js';
+import type { FileResult } from '../io/file-reader.js';
+import { ETIMEDOUT, GuardedReader, GuardedTask, type OpenFiles } from '../io/guarded.js';
+import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
 import { adoptedName, type Classified, classifyAbove, compileGlob } from './classify.js';
 import type { ContainerNames } from './container-names.js';
@@ -16,13 +18,11 @@ export interface DiscoveryOptions {
   readonly watch: readonly string[];
   /** Watch containers, engines and GPU holders; without it only our own workers and what `watch` names. */
   readonly auto: boolean;
-  /** For the tree; its own, so that a wedged process holds up nothing here. */
-  readonly files: BlockingFiles;
+  readonly openFiles?: OpenFiles | undefined;
   readonly processes: ProcessTable;
   readonly names: ContainerNames;
   readonly records: () => Promise<RecordsRead>;
-  /** CLOCK_MONOTONIC in ms. */
-  readonly nowMs: () => number;
+  readonly clock: Clock;
   /** How often /proc is looked at for new processes. */
   readonly processesEveryMs?: number;
   /** How often the tree is walked although the number of its cgroups is the same. */
@@ -62,7 +62,10 @@ const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
 
 /** Finds the cgroups that are workers: by the tree, by the processes in them, and by the records of `run`. */
 export class Discovery {
-  readonly #options: Required<DiscoveryOptions>;
+  readonly #options: Required<Omit<DiscoveryOptions, 'openFiles'>>;
+  readonly #files: GuardedReader;
+  readonly #readRecords: GuardedTask<RecordsRead>;
+  #recoveries = 0;
   readonly #globs: readonly ((path: string) => boolean)[];
   /** Until when a cgroup is watched for the engine or GPU process that was seen in it. */
   readonly #held = new Map<string, number>();
@@ -82,11 +85,42 @@ export class Discovery {
   constructor(options: DiscoveryOptions) {
     this.#options = { processesEveryMs: 2000, recordsEveryMs: 1000, walkEveryMs: 10_000, keepMs: 30_000, ...options };
     this.#globs = options.watch.map(compileGlob);
+    const { openFiles: open, clock } = options;
+    this.#files = new GuardedReader({
+      open,
+      clock,
+      fault: (what) => ({
+        source: 'cgroup',
+        code: 'CGROUP_TREE_STALLED',
+        message: `${what}: workers below it may not be seen.`,
+      }),
+    });
+    this.#readRecords = new GuardedTask(options.records, clock);
   }
 
-  /** What the last scan found. */
+  /** What the last scan found, and what hangs now. */
   current(): WatchSet {
-    return this.#set;
+    const { processes, names } = this.#options;
+    const faults = [...this.#set.faults, ...this.#files.faults(), ...processes.faults(), ...names.faults()];
+    if (this.#readRecords.stalled) {
+      faults.push({
+        source: 'hive',
+        code: 'RECORDS_STALLED',
+        message:
+          'Reading the records of workers does not return: labels, models, ports and exits of launched workers are not known.',
+      });
+    }
+    return { ...this.#set, complete: this.#set.complete && !this.#stalled, faults };
+  }
+
+  close(): void {
+    this.#files.close();
+  }
+
+  /** Some read hangs of which it depends what is found. */
+  get #stalled(): boolean {
+    const { auto, processes } = this.#options;
+    return this.#files.stalled || this.#readRecords.stalled || (auto && processes.stalled);
   }
 
   /** A cgroup in which a GPU process was seen and that is nobody's worker. Becomes one at the next scan. */
@@ -96,7 +130,7 @@ export class Discovery {
 
   /** While the GPU reader is silent nobody is seen to hold a GPU, and nobody is dropped for it. */
   keepHeld(): void {
-    const until = this.#options.nowMs() + this.#options.keepMs;
+    const until = this.#options.clock.now() + this.#options.keepMs;
     for (const path of this.#held.keys()) this.#held.set(path, until);
   }
 
@@ -127,18 +161,21 @@ export class Discovery {
   }
 
   async #scan(force: boolean): Promise<void> {
-    const { root, files, processes, nowMs, processesEveryMs, walkEveryMs, recordsEveryMs, records } = this.#options;
-    const now = nowMs();
+    const { root, processes, clock, processesEveryMs, walkEveryMs, recordsEveryMs } = this.#options;
+    const files = this.#files;
+    const now = clock.now();
     if (root === null) {
       if (force || now - this.#scannedMs >= processesEveryMs) await processes.scan();
       return;
     }
-    const walkDue = force || now - this.#walkedMs >= walkEveryMs;
+    const { recoveries } = files;
+    const walkDue = force || now - this.#walkedMs >= walkEveryMs || recoveries !== this.#recoveries;
     const count = walkDue ? null : await countDescendants(files, root);
     const walk = walkDue || count === null || count !== this.#tree?.descendants;
     if (walk) {
-      const tree = await walkTree(files, root);
+      const tree = await walkTree(files, root, this.#tree);
       this.#walkedMs = now;
+      this.#recoveries = recoveries;
       if (tree.paths.join('\0') !== this.#tree?.paths.join('\0')) this.#named = namedWorkers(tree.paths);
       this.#tree = tree;
     }
@@ -150,7 +187,7 @@ export class Discovery {
     let read = this.#records;
     if (walk || scan || now - this.#recordsMs >= recordsEveryMs) {
       this.#recordsMs = now;
-      read = await records();
+      read = (await this.#readRecords.run()) ?? read;
     }
     const tree = this.#tree;
     if (tree === null || !(walk || scan || read !== this.#records)) return;
@@ -161,6 +198,7 @@ export class Discovery {
       faults.push({ source: 'hive', code: 'RECORD_UNREADABLE', message: `The worker record ${path}: ${message}.` });
     }
     for (const { path, errno } of tree.unreadable) {
+      if (errno === ETIMEDOUT) continue;
       faults.push({
         source: 'cgroup',
         code: 'CGROUP_UNREADABLE',
@@ -174,15 +212,15 @@ export class Discovery {
     const watched = await Promise.all([...found].map(([path, entry]) => this.#describe(root, path, entry)));
     this.#set = {
       watched: distinct(watched),
-      complete: tree.unreadable.length === 0,
-      faults: [...faults, ...processes.faults()],
+      complete: tree.unreadable.length === 0 && !this.#stalled,
+      faults,
       ended: read.ended,
     };
   }
 
   /** Paths that are workers, and what each is. No worker is inside another one. */
   #select(root: string, tree: CgroupTree, faults: Fault[]): Map<string, Classified | WorkerRecord | null> {
-    const { auto, processes, nowMs } = this.#options;
+    const { auto, processes, clock } = this.#options;
     const exists = new Set(tree.paths);
     const found = new Map<string, Classified | WorkerRecord | null>();
     for (const [path, entry] of this.#named) if (entry.kind === 'own' || auto) found.set(path, entry);
@@ -207,7 +245,7 @@ export class Discovery {
       }
       // Shorter paths first, so that none is taken inside another one.
       for (const [path, until] of [...this.#held].sort(([a], [b]) => a.length - b.length)) {
-        if (until < nowMs() || (path !== '/' && !exists.has(path))) this.#held.delete(path);
+        if (until < clock.now() || (path !== '/' && !exists.has(path))) this.#held.delete(path);
         else if (!this.#covered(path, found)) found.set(path, null);
       }
     }
@@ -235,7 +273,7 @@ export class Discovery {
 
   #hold(path: string): void {
     if (path === '/' && !this.#rootAdoptable) return;
-    this.#held.set(path, this.#options.nowMs() + this.#options.keepMs);
+    this.#held.set(path, this.#options.clock.now() + this.#options.keepMs);
   }
 
   #covered(path: string, found: ReadonlyMap<string, unknown>): boolean {
@@ -245,14 +283,13 @@ export class Discovery {
 
   /** memory.max and cpu.max of all ancestors, read once each. */
   async #readLimits(root: string, paths: readonly string[]): Promise<void> {
-    const { files } = this.#options;
     const ancestors = new Set<string>();
     for (const path of paths) for (let at = parentOf(path); at !== ''; at = parentOf(at)) ancestors.add(at);
     const ordered = [...ancestors];
     // Only a cgroup that is not the host's first one has cgroup.events: then `/` is the container we run in.
     const wanted = ordered.flatMap((path) => [join(root, path, 'memory.max'), join(root, path, 'cpu.max')]);
-    const results = await files.read([join(root, 'cgroup.events'), ...wanted], 256).catch(() => []);
-    this.#rootAdoptable = results[0] instanceof Buffer;
+    const results = await this.#files.read([join(root, 'cgroup.events'), ...wanted], 256);
+    if (results[0] !== ETIMEDOUT) this.#rootAdoptable = results[0] instanceof Buffer;
     this.#limits = new Map(
       ordered.map((path, i) => [
         path,

@@ -1,10 +1,13 @@
 import { join } from 'node:path';
-import type { BlockingFiles } from '../io/file-reader.js';
+import type { FileReader } from '../io/file-reader.js';
+import { ETIMEDOUT } from '../io/guarded.js';
+
+type Files = Pick<FileReader, 'read' | 'list'>;
 
 export interface CgroupTree {
   /** Paths of all cgroups below the root, relative to it (`/a/b`), parents first. */
   readonly paths: readonly string[];
-  /** Directories that could not be read, with the errno; one that vanished during the walk is none. */
+  /** Directories that could not be listed, with the errno; one that vanished during the walk is none. */
   readonly unreadable: readonly { readonly path: string; readonly errno: number }[];
   /** `nr_descendants` of the root when the walk began; null where the kernel does not tell. */
   readonly descendants: number | null;
@@ -22,17 +25,17 @@ export function parseDescendants(content: Buffer | number): number | null {
   return value === undefined ? null : Number(value);
 }
 
-/** Number of cgroups below the root; a cheap question whether a walk is worth it. */
-export async function countDescendants(files: BlockingFiles, root: string): Promise<number | null> {
+/** Number of cgroups below the root: one small read that tells whether a walk is worth it. */
+export async function countDescendants(files: Files, root: string): Promise<number | null> {
   const [content] = await files.read([join(root, 'cgroup.stat')], 4096);
   return parseDescendants(content ?? 0);
 }
 
 /**
  * Walks the tree level by level. A directory is listed only where cgroup.stat says that something is below it, since a
- * listing brings some forty files along for each child.
+ * listing brings some forty files along for each child. Where listing a directory hangs, `previous` says what is below it.
  */
-export async function walkTree(files: BlockingFiles, root: string): Promise<CgroupTree> {
+export async function walkTree(files: Files, root: string, previous: CgroupTree | null = null): Promise<CgroupTree> {
   const paths: string[] = [];
   const unreadable: { path: string; errno: number }[] = [];
   const descendants = await countDescendants(files, root);
@@ -42,7 +45,7 @@ export async function walkTree(files: BlockingFiles, root: string): Promise<Cgro
       level.map((path) => join(root, path, 'cgroup.stat')),
       4096,
     );
-    // Where the kernel has no cgroup.stat (below 4.14), or a plain directory stands for the tree, all are listed.
+    // Listed as well where cgroup.stat is missing (a kernel below 4.14, a plain directory) or its read hangs.
     const inner = level.filter((_path, i) => parseDescendants(stats[i] ?? 0) !== 0);
     const lists = await files.list(inner.map((path) => join(root, path)));
     const next: string[] = [];
@@ -51,6 +54,8 @@ export async function walkTree(files: BlockingFiles, root: string): Promise<Cgro
       if (typeof entries === 'number') {
         const vanished = (entries === ENOENT || entries === ENODEV) && path !== '';
         if (!vanished) unreadable.push({ path: path || '/', errno: entries });
+        if (entries === ETIMEDOUT)
+          paths.push(...(previous?.paths.filter((known) => known.startsWith(`${path}/`)) ?? []));
         continue;
       }
       for (const { name, isDirectory } of entries) if (isDirectory) next.push(`${path}/${name}`);

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import { parseAuxv, systemValues } from '../../lib/cgroup/system-values.js';
-import { NativeFiles } from '../../lib/io/native-file-reader.js';
-import { openBlockingFiles } from '../../lib/io/open-file-reader.js';
-import { WorkerFiles } from '../../lib/io/worker-file-reader.js';
+import { NativeFileReader } from '../../lib/io/native-file-reader.js';
+import { openFileReader } from '../../lib/io/open-file-reader.js';
+import { WorkerFileReader } from '../../lib/io/worker-file-reader.js';
 import { type Binding, difference, loadBinding } from '../../lib/native/binding.js';
 import type { RawReader } from '../../lib/native/layout.js';
 import { cell } from '../../lib/native/layout.js';
@@ -117,8 +117,8 @@ describe.each(['native', 'files'] as const)('a reader that runs off the event lo
 });
 
 describe.each([
-  ['native', () => new NativeFiles(binding())],
-  ['worker thread', () => new WorkerFiles()],
+  ['native', () => new NativeFileReader(binding())],
+  ['worker thread', () => new WorkerFileReader()],
 ] as const)('files that may block: %s', (_, make) => {
   const open = () => {
     const files = make();
@@ -193,7 +193,7 @@ describe('choice of reader', () => {
     deferred(() => [native, files].forEach(({ reader }) => void reader.close()));
     expect([native.reader.kind, native.reason]).toEqual(['native', null]);
     expect([files.reader.kind, files.reason]).toEqual(['files', 'it was taken away']);
-    expect(openBlockingFiles(none)).toBeInstanceOf(WorkerFiles);
+    expect(openFileReader(none)).toBeInstanceOf(WorkerFileReader);
   });
 
   test('native without the addon is an error that names the reason', () => {

@@ -200,8 +200,8 @@ describe('hive', () => {
     const host = hostOf();
     worker(host, 'a', 100);
     const queen = await queenOf();
-    PlainFiles.wedged.add(`${host.procRoot}/100/cmdline`);
-    PlainFiles.wedged.add(`${host.procRoot}/meminfo`);
+    PlainFiles.hangs.add(`${host.procRoot}/100/cmdline`);
+    PlainFiles.hangs.add(`${host.procRoot}/meminfo`);
     await hiveOf(host, { queens: [queen.url] });
     const heartbeat = await waitFor(
       () => {

@@ -81,7 +81,7 @@ describe('docs', () => {
     const sources = [
       ...['worker', 'sampler', 'unobserved-gpus'].map((name) => `lib/sampling/${name}.ts`),
       ...['assemble', 'health', 'nvidia-smi', 'source', 'nvml'].map((name) => `lib/gpu/${name}.ts`),
-      ...['process-table', 'discovery'].map((name) => `lib/workers/${name}.ts`),
+      ...['process-table', 'discovery', 'container-names'].map((name) => `lib/workers/${name}.ts`),
       'lib/procfs/host.ts',
       'lib/daemon/hive.ts',
     ];

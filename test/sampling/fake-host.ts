@@ -3,55 +3,39 @@ import { dirname, join } from 'node:path';
 import { openReader, type ReaderChoice } from '../../lib/cgroup/reader.js';
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
 import { noGpuSource } from '../../lib/gpu/reading.js';
-import type { BlockingFiles, DirectoryEntry, FileResult } from '../../lib/io/file-reader.js';
+import type { DirectoryEntry, FileResult } from '../../lib/io/file-reader.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from '../../lib/sampling/create.js';
+import { type Clock, systemClock } from '../../lib/util/clock.js';
 import { temporaryDirectory } from '../harness/leftovers.js';
+import { FakeReader, Hangs } from '../io/fake-files.js';
 
 const errnoOf = (error: unknown): number => -((error as { errno?: number }).errno ?? -5);
 
-/** Reads on the caller's thread; `wedge` makes reads of some paths never return. */
-export class PlainFiles implements BlockingFiles {
-  static readonly wedged = new Set<string>();
-  readonly reads: string[] = [];
-  #closed = false;
-  #stuckSince: number | null = null;
+/** Reads the disk on the caller's thread. */
+export class PlainFiles extends FakeReader {
+  static readonly hangs = new Hangs();
 
-  async read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
-    if (this.#closed) throw new Error('closed');
-    this.reads.push(...paths);
-    if (this.#stuckSince !== null || paths.some((path) => PlainFiles.wedged.has(path))) {
-      this.#stuckSince ??= performance.now();
-      return new Promise(() => undefined);
+  constructor(clock: Pick<Clock, 'now'> = systemClock) {
+    super(PlainFiles.hangs, clock);
+  }
+
+  protected readOne(path: string, maxBytes: number): FileResult {
+    try {
+      return readFileSync(path).subarray(0, maxBytes);
+    } catch (error) {
+      return errnoOf(error);
     }
-    return paths.map((path) => {
-      try {
-        return readFileSync(path).subarray(0, maxBytes);
-      } catch (error) {
-        return errnoOf(error);
-      }
-    });
   }
 
-  async list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
-    if (this.#closed) throw new Error('closed');
-    return paths.map((path) => {
-      try {
-        return readdirSync(path, { withFileTypes: true }).map((entry) => ({
-          name: entry.name,
-          isDirectory: entry.isDirectory(),
-        }));
-      } catch (error) {
-        return errnoOf(error);
-      }
-    });
-  }
-
-  runningMs(): number {
-    return this.#stuckSince === null ? 0 : performance.now() - this.#stuckSince;
-  }
-
-  close(): void {
-    this.#closed = true;
+  protected listOne(path: string): readonly DirectoryEntry[] | number {
+    try {
+      return readdirSync(path, { withFileTypes: true }).map((entry) => ({
+        name: entry.name,
+        isDirectory: entry.isDirectory(),
+      }));
+    } catch (error) {
+      return errnoOf(error);
+    }
   }
 }
 
@@ -185,7 +169,7 @@ export class FakeHost {
   }
 
   dispose(): void {
-    PlainFiles.wedged.clear();
+    PlainFiles.hangs.clear();
     this.#temporary.remove();
   }
 }

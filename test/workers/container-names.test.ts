@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Classified, classify } from '../../lib/workers/classify.js';
 import { ContainerNames } from '../../lib/workers/container-names.js';
-import { FakeHost } from '../sampling/fake-host.js';
+import { ManualClock } from '../harness/manual-clock.js';
+import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
 const hosts: FakeHost[] = [];
 afterEach(() => {
@@ -14,8 +15,8 @@ const uid = '0f3a1c2d-4e5f-6789-abcd-ef0123456789';
 function prepared() {
   const host = new FakeHost();
   hosts.push(host);
-  const clock = { ms: 0 };
-  const names = new ContainerNames({ hostRoot: host.hostRoot, nowMs: () => clock.ms });
+  const clock = new ManualClock();
+  const names = new ContainerNames({ hostRoot: host.hostRoot, openFiles: () => new PlainFiles(), clock });
   const find = (path: string) => names.find(classify(path) as Extract<Classified, { kind: 'container' }>, path);
   return { host, clock, find, put: (path: string, content: string) => host.write(`host/${path}`, content) };
 }
@@ -40,7 +41,7 @@ describe('names of containers', () => {
     put('var/lib/containers/storage/overlay-containers/containers.json', list('system-one'));
     put('etc/passwd', 'root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n');
     put('home/ann/.local/share/containers/storage/overlay-containers/containers.json', list('anns'));
-    expect(await find(`/machine.slice/libpod-${id}.scope`)).toBe('system-one');
+    expect(await find(`/host.slice/libpod-${id}.scope`)).toBe('system-one');
     const { find: fresh, put: putFresh } = prepared();
     putFresh('etc/passwd', 'ann:x:1000:1000::/home/ann:/bin/sh\n');
     putFresh('home/ann/.local/share/containers/storage/overlay-containers/containers.json', list('anns'));
@@ -79,11 +80,11 @@ describe('names of containers', () => {
     const path = `/system.slice/docker-${id}.scope`;
     expect(await find(path)).toBeNull();
     put(`var/lib/docker/containers/${id}/config.v2.json`, '{"Name": "/torn');
-    clock.ms = 6000;
+    await clock.advance(6000);
     expect(await find(path)).toBeNull();
     put(`var/lib/docker/containers/${id}/config.v2.json`, '{"Name": "/late"}');
     expect(await find(path)).toBeNull();
-    clock.ms = 12_000;
+    await clock.advance(6000);
     expect(await find(path)).toBe('late');
   });
 });

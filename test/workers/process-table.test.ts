@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ProcessTable } from '../../lib/workers/process-table.js';
+import { ManualClock } from '../harness/manual-clock.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
 const hosts: FakeHost[] = [];
@@ -9,19 +10,19 @@ afterEach(() => {
   for (const host of hosts.splice(0)) host.dispose();
 });
 
-function prepared(options: { settleMs?: number; verifyMs?: number; stuckMs?: number; cgroupPrefix?: string } = {}) {
+function prepared(options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string } = {}) {
   const host = new FakeHost();
   hosts.push(host);
-  const clock = { ms: 0 };
+  const clock = new ManualClock();
   const opened: PlainFiles[] = [];
   const table = new ProcessTable({
     procRoot: host.procRoot,
     openFiles: () => {
-      const files = new PlainFiles();
+      const files = new PlainFiles(clock);
       opened.push(files);
       return files;
     },
-    nowMs: () => clock.ms,
+    clock,
     ...options,
   });
   tables.push(table);
@@ -48,22 +49,22 @@ describe('process table', () => {
     const { host, table, clock, opened } = prepared({ settleMs: 1000, verifyMs: 30_000 });
     for (let pid = 10; pid < 20; pid += 1) host.process({ pid, argv: ['a'], cgroup: '/x' });
     await table.scan();
-    clock.ms = 5000;
+    await clock.advance(5000);
     const files = opened[0] as PlainFiles;
-    files.reads.length = 0;
+    files.asked.length = 0;
     await table.scan();
-    expect(files.reads.map((path) => path.slice(host.procRoot.length))).toEqual(['/loadavg']);
+    expect(files.asked.map((path) => path.slice(host.procRoot.length))).toEqual(['/loadavg']);
     host.process({ pid: 20, argv: ['b'], cgroup: '/x' });
-    files.reads.length = 0;
+    files.asked.length = 0;
     await table.scan();
-    expect(files.reads.filter((path) => path.endsWith('/stat'))).toEqual([`${host.procRoot}/20/stat`]);
+    expect(files.asked.filter((path) => path.endsWith('/stat'))).toEqual([`${host.procRoot}/20/stat`]);
   });
 
   it('a launcher that execs, or is moved, is seen as what it becomes', async () => {
     const { host, table, clock } = prepared({ settleMs: 10_000 });
     host.process({ pid: 10, argv: ['hivepulse-launch', 'x'], cgroup: '/session' });
     await table.scan();
-    clock.ms = 2000;
+    await clock.advance(2000);
     host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/worker' });
     await table.scan();
     expect(table.get(10)).toMatchObject({ cgroup: '/worker', engine: 'vllm' });
@@ -73,7 +74,7 @@ describe('process table', () => {
     const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 30_000 });
     host.process({ pid: 10, argv: ['sh', 'start.sh'], cgroup: '/w' });
     await table.scan();
-    clock.ms = 31_000;
+    await clock.advance(31_000);
     host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
     await table.scan();
     expect(table.get(10)?.engine).toBe('vllm');
@@ -83,7 +84,7 @@ describe('process table', () => {
     const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 10_000 });
     host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w', startTicks: 5 });
     await table.scan();
-    clock.ms = 20_000;
+    await clock.advance(20_000);
     host.process({ pid: 10, argv: ['sleep', '1'], cgroup: '/v', startTicks: 99 });
     await table.scan();
     expect(table.find(10, 5)).toBeNull();
@@ -108,19 +109,58 @@ describe('process table', () => {
     expect([10, 11, 12].map((pid) => table.get(pid)?.cgroup)).toEqual(['/w', '/', null]);
   });
 
-  it('a process whose files never answer costs itself alone', async () => {
-    const { host, table, opened } = prepared({ stuckMs: 50 });
+  it('a file that hangs costs what it says of its process: named in time, not asked for again, and read when it returns', async () => {
+    const { host, table, opened, clock } = prepared();
     for (let pid = 10; pid < 20; pid += 1) host.process({ pid, argv: ['vllm', 'serve', `m${pid}`], cgroup: '/w' });
-    PlainFiles.wedged.add(`${host.procRoot}/14/cmdline`);
-    await table.scan();
-    const known = [...table.all()].map(({ pid }) => pid).sort();
-    expect(known).toEqual([10, 11, 12, 13, 15, 16, 17, 18, 19]);
-    expect(table.faults()).toContainEqual(expect.objectContaining({ code: 'PROCESS_WEDGED' }));
-    // It is not asked again: the next scan loses no further thread.
-    const threads = opened.length;
+    PlainFiles.hangs.add(`${host.procRoot}/14/cmdline`);
+    PlainFiles.hangs.add(`${host.procRoot}/16/stat`);
+    const scan = table.scan();
+    await clock.advance(1001);
+    expect(table.stalled).toBe(true);
+    expect(table.faults()).not.toEqual([]);
+    await clock.advance(8000);
+    await scan;
+    expect([...table.all()].map(({ pid }) => pid).sort()).toEqual([10, 11, 12, 13, 14, 15, 17, 18, 19]);
+    expect(table.get(14)).toMatchObject({ argv: [], cgroup: '/w', engine: null });
+    expect(table.faults().map(({ code, message }) => [code, message.split(' ')[1]])).toEqual([
+      ['PROCESS_WEDGED', `${host.procRoot}/14/cmdline`],
+      ['PROCESS_WEDGED', `${host.procRoot}/16/stat`],
+    ]);
+    const readers = opened.length;
     host.process({ pid: 30, argv: ['b'], cgroup: '/w' });
     await table.scan();
     expect(table.get(30)).not.toBeNull();
-    expect(opened.length).toBe(threads);
+    expect(opened.length).toBe(readers);
+
+    PlainFiles.hangs.clear();
+    await clock.advance(0);
+    expect(table.faults()).toEqual([]);
+    expect(table.stalled).toBe(false);
+    await table.scan();
+    expect(table.get(14)).toMatchObject({ argv: ['vllm', 'serve', 'm14'], engine: 'vllm' });
+    expect(table.get(16)).toMatchObject({ engine: 'vllm' });
+    expect(opened.filter(({ closed }) => !closed)).toHaveLength(1);
+  });
+
+  it('where too many files hang the faults say so, and every scan returns', async () => {
+    const { host, table, opened, clock } = prepared();
+    for (let pid = 10; pid < 40; pid += 1) {
+      host.process({ pid, argv: ['a'], cgroup: '/w' });
+      PlainFiles.hangs.add(`${host.procRoot}/${pid}/cmdline`);
+    }
+    const scan = table.scan();
+    await clock.advance(30_000);
+    await scan;
+    await table.scan();
+    expect(opened).toHaveLength(9);
+    expect(table.faults()).toContainEqual(
+      expect.objectContaining({ message: expect.stringMatching(/^9 readers hang/) }),
+    );
+    PlainFiles.hangs.clear();
+    await clock.advance(0);
+    await table.scan();
+    expect([...table.all()]).toHaveLength(30);
+    expect(table.faults()).toEqual([]);
+    expect(opened.filter(({ closed }) => !closed)).toHaveLength(1);
   });
 });

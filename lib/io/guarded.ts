@@ -1,0 +1,316 @@
+import { constants } from 'node:os';
+import type { Fault } from '../contract/heartbeat.js';
+import { type Clock, systemClock } from '../util/clock.js';
+import { closedError } from '../util/waiters.js';
+import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
+import { openFileReader } from './open-file-reader.js';
+
+/** A read that has not returned for so long is taken to hang, ms. */
+export const hungAfterMs = 1000;
+/** Result of a path whose read hangs. */
+export const { ETIMEDOUT } = constants.errno;
+const { EIO } = constants.errno;
+
+/** The reader in use, and those that were abandoned in a read that does not return: each holds a thread. */
+export class Replaceable<R extends { close(): void }> {
+  readonly #open: () => R;
+  readonly #maxAbandoned: number;
+  readonly #abandoned = new Set<R>();
+  #current: R;
+
+  constructor(open: () => R, maxAbandoned: number) {
+    this.#open = open;
+    this.#maxAbandoned = maxAbandoned;
+    this.#current = open();
+  }
+
+  get current(): R {
+    return this.#current;
+  }
+
+  get abandoned(): ReadonlySet<R> {
+    return this.#abandoned;
+  }
+
+  /** Abandons the current reader for a new one. False: the bound is reached, or the system gives no further thread. */
+  replace(): boolean {
+    if (this.#abandoned.size >= this.#maxAbandoned) return false;
+    let opened: R;
+    try {
+      opened = this.#open();
+    } catch {
+      return false;
+    }
+    this.#abandoned.add(this.#current);
+    this.#current = opened;
+    return true;
+  }
+
+  /** The read of an abandoned reader has returned: its thread is given back. */
+  release(reader: R): void {
+    if (this.#abandoned.delete(reader)) reader.close();
+  }
+
+  close(): void {
+    for (const reader of [this.#current, ...this.#abandoned]) reader.close();
+    this.#abandoned.clear();
+  }
+}
+
+export type OpenFiles = () => FileReader;
+
+export interface GuardOptions {
+  /** Opens a reader; tests put others in its place. */
+  readonly open?: OpenFiles | undefined;
+  /** The fault about reads that hang. `what` is a whole sentence but for its full stop; `path` is null where it is not known. */
+  readonly fault: (what: string, path: string | null) => Fault;
+  /** Paths that are read in one go; where one of these hangs, each is tried alone (default 16). */
+  readonly batchSize?: number;
+  /** Readers that may hang at once (default 8). */
+  readonly maxAbandoned?: number;
+  readonly clock?: Clock;
+}
+
+type Result = FileResult | readonly DirectoryEntry[];
+
+/** One call of `read` or `list`. */
+interface Request {
+  /** null: list the directories. */
+  readonly maxBytes: number | null;
+  readonly results: Result[];
+  waiting: number;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** Some paths of a request, as one reader has them; `at`: their places in the results. */
+interface Batch {
+  readonly request: Request;
+  readonly paths: readonly string[];
+  readonly at: readonly number[];
+}
+
+interface Hung {
+  readonly batch: Batch;
+  /** Paths of the batch of which it is not known yet whether they hang. */
+  readonly suspects: Set<string>;
+}
+
+/**
+ * A file reader whose calls always return. A read that hangs costs its own path: that gives ETIMEDOUT at once until the
+ * read has returned, and another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT
+ * until one of them returns. Calls reject only after `close`.
+ */
+export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'> {
+  readonly #options: Required<Omit<GuardOptions, 'open'>>;
+  readonly #readers: Replaceable<FileReader>;
+  /** What the current reader has still to answer, in its order. */
+  #queue: Batch[] = [];
+  readonly #hung = new Map<FileReader, Hung>();
+  #suspect: Batch | null = null;
+  #stopWatch: (() => void) | null = null;
+  #recoveries = 0;
+  #closed = false;
+
+  constructor(options: GuardOptions) {
+    const { open = openFileReader, ...rest } = options;
+    this.#options = { batchSize: 16, maxAbandoned: 8, clock: systemClock, ...rest };
+    this.#readers = new Replaceable(open, this.#options.maxAbandoned);
+  }
+
+  read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    return this.#request(paths, maxBytes) as Promise<readonly FileResult[]>;
+  }
+
+  list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
+    return this.#request(paths, null) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+  }
+
+  /** Some read hangs now. */
+  get stalled(): boolean {
+    return this.#hung.size > 0 || this.#headHangs();
+  }
+
+  /** How often a read that hung has returned: after that everything should be read again. */
+  get recoveries(): number {
+    return this.#recoveries;
+  }
+
+  faults(): readonly Fault[] {
+    const { fault } = this.#options;
+    const faults: Fault[] = [];
+    const suspects = new Set<string>(this.#headHangs() ? this.#queue[0]?.paths : []);
+    for (const { batch, suspects: unknown } of this.#hung.values()) {
+      for (const path of unknown) suspects.add(path);
+      const [path, ...others] = batch.paths;
+      if (path !== undefined && others.length === 0) faults.push(fault(`Reading ${path} does not return`, path));
+    }
+    const [first, ...others] = suspects;
+    if (first !== undefined) {
+      const what = others.length === 0 ? first : `${first} or one of ${others.length} paths read with it`;
+      faults.push(fault(`Reading ${what} does not return`, others.length === 0 ? first : null));
+    }
+    if (this.#exhausted) {
+      faults.push(
+        fault(`${this.#hung.size} readers hang, and no other is started: nothing is read until one returns`, null),
+      );
+    }
+    return faults;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopWatch?.();
+    this.#readers.close();
+    for (const { request } of this.#queue.splice(0)) request.reject(closedError('file reader'));
+  }
+
+  get #exhausted(): boolean {
+    return this.#hung.has(this.#readers.current);
+  }
+
+  #headHangs(): boolean {
+    return this.#queue.length > 0 && this.#readers.current.runningMs() > hungAfterMs;
+  }
+
+  async #request(paths: readonly string[], maxBytes: number | null): Promise<readonly Result[]> {
+    if (this.#closed) throw closedError('file reader');
+    const { batchSize } = this.#options;
+    const results: Result[] = paths.map(() => ETIMEDOUT);
+    const at = [...paths.keys()].filter((i) => !this.#hangs(paths[i] as string));
+    await new Promise<void>((resolve, reject) => {
+      const request: Request = { maxBytes, results, waiting: at.length, resolve, reject };
+      if (at.length === 0) resolve();
+      for (let i = 0; i < at.length; i += batchSize) {
+        const some = at.slice(i, i + batchSize);
+        this.#submit({ request, at: some, paths: some.map((place) => paths[place] as string) });
+      }
+    });
+    return results;
+  }
+
+  #hangs(path: string): boolean {
+    for (const { batch } of this.#hung.values()) if (batch.paths.length === 1 && batch.paths[0] === path) return true;
+    return false;
+  }
+
+  #submit(batch: Batch): void {
+    const { paths, request } = batch;
+    if (this.#exhausted || (paths.length === 1 && this.#hangs(paths[0] as string))) {
+      this.#answer(batch, null);
+      return;
+    }
+    const reader = this.#readers.current;
+    this.#queue.push(batch);
+    this.#watch();
+    // The reader's thread may be missing or die: then these paths are unreadable, and the next call starts another.
+    const ask = async () => (request.maxBytes === null ? reader.list(paths) : reader.read(paths, request.maxBytes));
+    ask().then(
+      (results) => this.#returned(reader, batch, results),
+      () =>
+        this.#returned(
+          reader,
+          batch,
+          paths.map(() => EIO),
+        ),
+    );
+  }
+
+  #returned(reader: FileReader, batch: Batch, results: readonly Result[]): void {
+    if (this.#closed) return;
+    if (this.#hung.get(reader)?.batch === batch) {
+      this.#recovered(reader);
+      return;
+    }
+    const place = this.#queue.indexOf(batch);
+    if (place < 0 || reader !== this.#readers.current) return;
+    this.#queue.splice(place, 1);
+    if (this.#queue.length === 0) {
+      this.#stopWatch?.();
+      this.#stopWatch = null;
+    }
+    this.#answer(batch, results);
+  }
+
+  /** null: the batch hangs. */
+  #answer({ request, at, paths }: Batch, results: readonly Result[] | null): void {
+    for (const [i, place] of at.entries()) request.results[place] = results?.[i] ?? ETIMEDOUT;
+    for (const { suspects } of this.#hung.values()) for (const path of paths) suspects.delete(path);
+    request.waiting -= at.length;
+    if (request.waiting === 0) request.resolve();
+  }
+
+  #watch(): void {
+    this.#stopWatch ??= this.#options.clock.after(hungAfterMs / 4, () => {
+      this.#stopWatch = null;
+      this.#check();
+      if (this.#queue.length > 0 && !this.#closed) this.#watch();
+    });
+  }
+
+  #check(): void {
+    const head = this.#headHangs() ? (this.#queue[0] as Batch) : null;
+    // Looked at twice: after a pause of the whole process its answer may only wait to be delivered.
+    const again = head !== null && head === this.#suspect;
+    this.#suspect = head;
+    if (head === null || !again) return;
+    this.#suspect = null;
+    const waiting = this.#queue.splice(0).slice(1);
+    const alone = head.paths.length === 1;
+    this.#hung.set(this.#readers.current, { batch: head, suspects: new Set(alone ? [] : head.paths) });
+    if (!this.#readers.replace()) {
+      for (const batch of [head, ...waiting]) this.#answer(batch, null);
+      return;
+    }
+    if (alone) this.#answer(head, null);
+    for (const batch of waiting) this.#submit(batch);
+    if (alone) return;
+    const { request, at, paths } = head;
+    for (const [i, path] of paths.entries()) this.#submit({ request, at: [at[i] as number], paths: [path] });
+  }
+
+  #recovered(reader: FileReader): void {
+    this.#hung.delete(reader);
+    this.#recoveries += 1;
+    this.#readers.release(reader);
+    if (this.#exhausted) this.#readers.replace();
+  }
+}
+
+/**
+ * Work that may hang on a thread that is not ours (libuv's): it is not waited for beyond the limit, and not begun again
+ * before it has returned.
+ */
+export class GuardedTask<T> {
+  readonly #work: () => Promise<T>;
+  readonly #clock: Clock;
+  #running: Promise<T> | null = null;
+  #hangs = false;
+
+  constructor(work: () => Promise<T>, clock: Clock = systemClock) {
+    this.#work = work;
+    this.#clock = clock;
+  }
+
+  get stalled(): boolean {
+    return this.#hangs;
+  }
+
+  /** null: it hangs. */
+  run(): Promise<T | null> {
+    if (this.#hangs) return Promise.resolve(null);
+    this.#running ??= this.#work().finally(() => {
+      this.#running = null;
+      this.#hangs = false;
+    });
+    const running = this.#running;
+    return new Promise((resolve, reject) => {
+      const stop = this.#clock.after(hungAfterMs, () => {
+        this.#hangs = true;
+        resolve(null);
+      });
+      running.then(resolve, reject).finally(stop);
+    });
+  }
+}

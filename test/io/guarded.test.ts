@@ -1,0 +1,177 @@
+import { describe, expect, it } from 'vitest';
+import { ETIMEDOUT, GuardedReader, GuardedTask } from '../../lib/io/guarded.js';
+import { ManualClock, settle } from '../harness/manual-clock.js';
+import { MemoryTree } from './fake-files.js';
+
+function prepared(options: { batchSize?: number; maxAbandoned?: number; open?: () => void } = {}) {
+  const { open, ...rest } = options;
+  const clock = new ManualClock();
+  const tree = new MemoryTree();
+  for (let i = 0; i < 40; i += 1) tree.write(`/d${i % 4}/f${i}`, `text ${i}`);
+  const reader = new GuardedReader({
+    open: () => {
+      open?.();
+      return tree.reader(clock);
+    },
+    clock,
+    fault: (what, path) => ({ source: 'proc', code: path ?? 'NO_PATH', message: what }),
+    ...rest,
+  });
+  const paths = [...tree.files.keys()];
+  const read = async (some = paths) =>
+    (await reader.read(some, 100)).map((result) => (typeof result === 'number' ? result : result.toString()));
+  const codes = () => reader.faults().map(({ code }) => code);
+  const openReaders = () => tree.readers.filter(({ closed }) => !closed).length;
+  return { clock, tree, reader, paths, read, codes, openReaders };
+}
+
+const whole = Array.from({ length: 40 }, (_, i) => `text ${i}`);
+const without = (...hung: readonly number[]) => whole.map((text, i) => (hung.includes(i) ? ETIMEDOUT : text));
+
+describe('a guarded reader', () => {
+  it('gives what the reader gives, in the order asked for, with one reader', async () => {
+    const { reader, read, tree } = prepared();
+    expect(await read()).toEqual(whole);
+    expect(await reader.list(['/d1', '/nowhere'])).toEqual([
+      expect.arrayContaining([{ name: 'f1', isDirectory: false }]),
+      2,
+    ]);
+    expect(await reader.read([], 10)).toEqual([]);
+    expect(tree.readers).toHaveLength(1);
+    expect(reader.stalled).toBe(false);
+  });
+
+  it('a read that hangs costs its path alone: named after a second, left out of later reads, read again when it returns', async () => {
+    const { clock, tree, reader, paths, read, codes, openReaders } = prepared();
+    tree.hangs.add('/d1/f21');
+    const first = read();
+    await clock.advance(900);
+    expect(codes()).toEqual([]);
+    await clock.advance(101);
+    expect(codes()).toEqual(['NO_PATH']);
+    expect(reader.faults()[0]?.message).toMatch(/one of 15 paths read with it/);
+    for (let ms = 0; ms < 2000; ms += 250) {
+      await clock.advance(250);
+      expect(reader.stalled, `${ms} ms later`).toBe(true);
+      expect(codes(), `${ms} ms later`).not.toEqual([]);
+    }
+    expect(await first).toEqual(without(21));
+    expect(codes()).toEqual(['/d1/f21']);
+
+    const readers = tree.readers.length;
+    expect(await read()).toEqual(without(21));
+    expect(await read(['/d1/f21'])).toEqual([ETIMEDOUT]);
+    expect(tree.readers).toHaveLength(readers);
+    expect(reader.recoveries).toBe(0);
+
+    tree.hangs.clear();
+    await settle();
+    expect(codes()).toEqual([]);
+    expect(reader.stalled).toBe(false);
+    expect(reader.recoveries).toBeGreaterThan(0);
+    expect(openReaders()).toBe(1);
+    expect(await read(paths)).toEqual(whole);
+  });
+
+  it('a batch of one path costs one reader, and those that wait behind it are answered by the next', async () => {
+    const { clock, tree, read } = prepared({ batchSize: 1 });
+    tree.hangs.add('/d0/f0');
+    const first = read();
+    const second = read(['/d3/f3']);
+    await clock.advance(1500);
+    expect(await first).toEqual(without(0));
+    expect(await second).toEqual(['text 3']);
+    expect(tree.readers).toHaveLength(2);
+  });
+
+  it('at the bound everything gives ETIMEDOUT at once and the fault says so, until a reader returns', async () => {
+    const { clock, tree, reader, read, openReaders } = prepared({ batchSize: 1, maxAbandoned: 2 });
+    for (const path of ['/d0/f0', '/d1/f1', '/d2/f2']) tree.hangs.add(path);
+    const first = read();
+    await clock.advance(10_000);
+    expect((await first).slice(0, 3)).toEqual([ETIMEDOUT, ETIMEDOUT, ETIMEDOUT]);
+    expect(tree.readers).toHaveLength(3);
+    expect(reader.faults().map(({ message }) => message)).toContainEqual(expect.stringMatching(/^3 readers hang/));
+    expect(await read(['/d3/f3'])).toEqual([ETIMEDOUT]);
+    tree.hangs.release('/d1/f1');
+    await settle();
+    expect(await read()).toEqual(without(0, 2));
+    expect(openReaders()).toBe(3);
+    expect(reader.faults()).toHaveLength(2);
+    tree.hangs.clear();
+    await settle();
+    expect(await read()).toEqual(whole);
+    expect(openReaders()).toBe(1);
+  });
+
+  it('where the system gives no further thread it waits with the one it has', async () => {
+    let opened = 0;
+    const { clock, tree, reader, read } = prepared({
+      open: () => {
+        opened += 1;
+        if (opened > 1) throw new Error('no thread');
+      },
+    });
+    tree.hangs.add('/d0/f0');
+    const first = read();
+    await clock.advance(3000);
+    expect(await first).toContain(ETIMEDOUT);
+    expect(reader.stalled).toBe(true);
+    tree.hangs.clear();
+    await settle();
+    expect(await read()).toEqual(whole);
+  });
+
+  it('a pause of the whole process is not taken for a read that hangs', async () => {
+    const { clock, tree, read } = prepared();
+    tree.hangs.add('/d0/f0');
+    const first = read();
+    await settle();
+    // The timer of the watch comes due before the answer, which waits already, is delivered.
+    const pause = clock.advance(1200);
+    tree.hangs.clear();
+    await pause;
+    expect(await first).toEqual(whole);
+    expect(tree.readers).toHaveLength(1);
+  });
+
+  it('close rejects who waits, closes every reader, and may be called twice', async () => {
+    const { clock, tree, reader, read, openReaders } = prepared();
+    tree.hangs.add('/d0/f0');
+    const first = read();
+    const failed = expect(first).rejects.toMatchObject({ code: 'CLOSED' });
+    await clock.advance(1500);
+    reader.close();
+    reader.close();
+    await failed;
+    await expect(read()).rejects.toMatchObject({ code: 'CLOSED' });
+    expect(openReaders()).toBe(0);
+  });
+
+  it('a reader whose thread dies makes its paths unreadable, not the call', async () => {
+    const { tree, read } = prepared();
+    await read([]);
+    tree.readers[0]?.close();
+    expect(await read(['/d0/f0'])).toEqual([5]);
+  });
+});
+
+describe('a guarded task', () => {
+  it('is not waited for beyond a second, nor begun again before it has returned', async () => {
+    const clock = new ManualClock();
+    const waiting: ((value: string) => void)[] = [];
+    const task = new GuardedTask(() => new Promise<string>((resolve) => waiting.push(resolve)), clock);
+    const first = task.run();
+    await clock.advance(1001);
+    expect(await first).toBeNull();
+    expect(task.stalled).toBe(true);
+    expect(await task.run()).toBeNull();
+    expect(waiting).toHaveLength(1);
+    waiting[0]?.('late');
+    await settle();
+    expect(task.stalled).toBe(false);
+    const second = task.run();
+    waiting[1]?.('in time');
+    expect(await second).toBe('in time');
+  });
+});
