@@ -7,6 +7,7 @@ import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
 import { sleeping, workerSeen } from '../../e2e/fleet.js';
 import { CadenceWatch, faultGone, faultNamed } from '../../harness/cadence-watch.js';
 import { cgroupSuite, createCgroupTree, joinCgroup } from '../../harness/cgroups.js';
+import { mirror } from '../../harness/fuse.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { createOtherHost } from '../../harness/network.js';
 import { descriptors } from '../../harness/resources.js';
@@ -50,7 +51,15 @@ describe.skipIf(suite.skip)(suite.title, () => {
   ): Promise<void> => withstand({ scenario: now, happens: now.happens, stream: () => now.stream, ...rest });
 
   /** A hive over a tree of its own, whose cgroups the test makes by itself, and a queen that hears it throughout. */
-  const bare = async (options: { under?: readonly string[]; args?: readonly string[] } = {}) => {
+  const bare = async (
+    options: {
+      under?: readonly string[];
+      args?: readonly string[];
+      env?: Readonly<Record<string, string>>;
+      /** The directory in which the hive sees the tree (default: the tree itself). */
+      seenAt?: (root: string) => Promise<string>;
+    } = {},
+  ) => {
     const queen = await harness().queen();
     const stream = harness().stream(`${queen.url}/v1/events`);
     const tree = await createCgroupTree();
@@ -58,10 +67,19 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const group = await tree.cgroup('hivepulse.slice/demo');
     const hive = await harness().hive([queen.url], {
       args: [
-        ...['--root', tree.root, '--runtime-dir', harness().directory(), '--no-auto', '--gpu', 'none'],
+        ...[
+          '--root',
+          (await options.seenAt?.(tree.root)) ?? tree.root,
+          '--runtime-dir',
+          harness().directory(),
+          '--no-auto',
+          '--gpu',
+          'none',
+        ],
         ...['--id', 'alpha', '--interval', `${intervalMs}ms`, ...(options.args ?? [])],
       ],
       ...(options.under ? { under: options.under } : {}),
+      ...(options.env ? { env: options.env } : {}),
     });
     const cadence = await CadenceWatch.start(harness(), hive.url, intervalMs);
     const worker = async (name: string, command: readonly string[] = [...(options.under ?? []), 'sleep', '600']) => {
@@ -167,6 +185,48 @@ describe.skipIf(suite.skip)(suite.title, () => {
           await waitFor(() => descriptors(now.hive.process.pid) <= before + 12, {
             timeoutMs: 20_000,
             what: 'descriptors of cgroups that are gone to be closed',
+          });
+        },
+      });
+    },
+  );
+
+  test.each(['native', 'files'] as const)(
+    'cgroup_tree_hung: %s reader: a cgroup.stat that does not return: named, other workers are still found, and whole again after',
+    async (reader) => {
+      const mount = harness().directory();
+      let tell = async (_command: string): Promise<void> => undefined;
+      const now = await bare({
+        ...(reader === 'files' ? { env: { HIVEPULSE_NO_NATIVE: '1' } } : {}),
+        seenAt: async (root) => {
+          const seen = await mirror(root, mount);
+          harness().defer(seen.close);
+          tell = seen.tell;
+          return mount;
+        },
+      });
+      await now.worker('steady');
+      await waitFor(() => workerOf(now.hive.url, 'demo/steady'), { timeoutMs: 20_000, what: 'the steady worker' });
+      const hung = ({ code }: { code: string }) => code === 'CGROUP_TREE_STALLED';
+      await trial(now, {
+        breakIt: () => tell('wedge cgroup.stat'),
+        named: async () => {
+          expect((await faultNamed(now.hive.url, hung)).message).toContain(`${mount}/cgroup.stat`);
+          expect((await snapshotOf(now.hive.url)).workersComplete).toBe(false);
+        },
+        meanwhile: async () => {
+          await waitFor(() => workerOf(now.hive.url, 'demo/during'), {
+            timeoutMs: 20_000,
+            what: 'a worker that is new',
+          });
+          expect(await workerOf(now.hive.url, 'demo/steady')).toMatchObject({ processCount: 1 });
+        },
+        mend: () => tell('release'),
+        recovered: async () => {
+          await faultGone(now.hive.url, hung);
+          await waitFor(async () => (await snapshotOf(now.hive.url)).workersComplete, {
+            timeoutMs: 20_000,
+            what: 'the list of workers to be complete',
           });
         },
       });

@@ -1,42 +1,25 @@
-import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import type { Snapshot } from '../../../lib/contract/heartbeat.js';
 import type { RunningSampler } from '../../../lib/sampling/create.js';
 import { createSampler } from '../../../lib/sampling/open.js';
+import { mirror } from '../../harness/fuse.js';
 import { waitFor } from '../../harness/wait.js';
 import { useWorkerBench } from '../../harness/worker-suite.js';
 
-const server = fileURLToPath(new URL('../../harness/fuse-proc.js', import.meta.url));
 const bench = useWorkerBench();
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const work of cleanups.splice(0).reverse()) await work();
 });
 
-/** /proc behind FUSE: some of its files can be made never to answer. */
 async function mirroredProc() {
   const mount = join(bench().runtimeDir, 'proc');
   mkdirSync(mount);
-  const child = spawn(process.execPath, [server, '/proc', mount], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines: string[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  cleanups.push(async () => {
-    // What still waits in a read of it is let go by the server's end.
-    child.kill('SIGKILL');
-    await exited;
-    spawnSync('umount', ['-l', mount]);
-  });
-  const tell = async (command: string): Promise<void> => {
-    child.stdin.write(`${command}\n`);
-    await waitFor(() => lines.includes(`ok ${command}`));
-  };
-  await waitFor(() => lines.includes('mounted'), { timeoutMs: 60_000, what: 'the FUSE mount' });
-  return { mount, lines, tell };
+  const proc = await mirror('/proc', mount);
+  cleanups.push(proc.close);
+  return { mount, lines: proc.lines, tell: proc.tell };
 }
 
 it.each(['native', 'files'] as const)(
