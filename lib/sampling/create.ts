@@ -1,4 +1,5 @@
 import { readlinkSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { defaults } from '../contract/defaults.js';
 import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import { ReadinessProber } from '../engines/readiness.js';
@@ -102,6 +103,19 @@ function pidNamespaceLink(procRoot: string): string | null {
   }
 }
 
+/** Resolves when the work has settled, the time is over or a signal aborts. */
+async function settledWithin(work: Promise<unknown>, ms: number, signals: readonly AbortSignal[]): Promise<void> {
+  const over = new AbortController();
+  const stop = (): void => over.abort();
+  for (const signal of signals) {
+    signal.addEventListener('abort', stop);
+    if (signal.aborted) stop();
+  }
+  await Promise.race([work, delay(ms, undefined, { signal: over.signal })]).catch(() => undefined);
+  stop();
+  for (const signal of signals) signal.removeEventListener('abort', stop);
+}
+
 /** Puts a sampler together. Opens threads; `close` ends them. */
 export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
   const clock = machine.clock ?? systemClock;
@@ -167,22 +181,9 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   let discovering: NodeJS.Timeout | null = null;
   let started = false;
 
-  /** Waits, but not for ever: what hangs shows as a fault of the snapshot. Never rejects. */
-  const within = async (work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> => {
-    let timer: NodeJS.Timeout | undefined;
-    let wake = (): void => undefined;
-    const over = new Promise<void>((resolve) => {
-      wake = resolve;
-      timer = setTimeout(resolve, ms);
-    });
-    closing.signal.addEventListener('abort', wake);
-    signal?.addEventListener('abort', wake);
-    if (closing.signal.aborted || signal?.aborted) wake();
-    await Promise.race([work.catch(() => undefined), over]);
-    clearTimeout(timer);
-    closing.signal.removeEventListener('abort', wake);
-    signal?.removeEventListener('abort', wake);
-  };
+  /** Waits for at most `ms`: what hangs shows as a fault of the snapshot. Never rejects. */
+  const within = (work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> =>
+    settledWithin(work, ms, signal ? [closing.signal, signal] : [closing.signal]);
   /** The next pass that begins from now on, or what there is after `ms`. */
   const nextPass = async (ms: number, signal?: AbortSignal): Promise<void> => {
     if (reader === null) return;

@@ -161,43 +161,48 @@ export class Discovery {
   }
 
   async #scan(force: boolean): Promise<void> {
-    const { root, processes, clock, processesEveryMs, walkEveryMs, recordsEveryMs } = this.#options;
-    const files = this.#files;
+    const { root, processes, clock, processesEveryMs, recordsEveryMs } = this.#options;
     const now = clock.now();
-    if (root === null) {
-      if (force || now - this.#scannedMs >= processesEveryMs) await processes.scan();
-      return;
-    }
-    const { recoveries } = files;
-    const walkDue = force || now - this.#walkedMs >= walkEveryMs || recoveries !== this.#recoveries;
-    const count = walkDue ? null : await countDescendants(files, root);
-    const walk = walkDue || count === null || count !== this.#tree?.descendants;
-    if (walk) {
-      const tree = await walkTree(files, root, this.#tree);
-      this.#walkedMs = now;
-      this.#recoveries = recoveries;
-      if (tree.paths.join('\0') !== this.#tree?.paths.join('\0')) this.#named = namedWorkers(tree.paths);
-      this.#tree = tree;
-    }
-    const scan = force || now - this.#scannedMs >= processesEveryMs;
-    if (scan) {
+    const walked = root !== null && (await this.#walkIfDue(root, force, now));
+    const scanned = force || now - this.#scannedMs >= processesEveryMs;
+    if (scanned) {
       this.#scannedMs = now;
       await processes.scan();
     }
-    let read = this.#records;
-    if (walk || scan || now - this.#recordsMs >= recordsEveryMs) {
+    let records = this.#records;
+    if (walked || scanned || now - this.#recordsMs >= recordsEveryMs) {
       this.#recordsMs = now;
-      read = (await this.#readRecords.run()) ?? read;
+      records = (await this.#readRecords.run()) ?? records;
     }
-    const tree = this.#tree;
-    if (tree === null || !(walk || scan || read !== this.#records)) return;
-    this.#records = read;
+    if (root === null || this.#tree === null || !(walked || scanned || records !== this.#records)) return;
+    this.#records = records;
+    await this.#update(root, this.#tree, walked);
+  }
 
-    const faults: Fault[] = [];
-    for (const { path, message } of read.problems) {
-      faults.push({ source: 'hive', code: 'RECORD_UNREADABLE', message: `The worker record ${path}: ${message}.` });
+  async #walkIfDue(root: string, force: boolean, now: number): Promise<boolean> {
+    const files = this.#files;
+    const { recoveries } = files;
+    const due = force || now - this.#walkedMs >= this.#options.walkEveryMs || recoveries !== this.#recoveries;
+    if (!due) {
+      const count = await countDescendants(files, root);
+      if (count !== null && count === this.#tree?.descendants) return false;
     }
+    const tree = await walkTree(files, root, this.#tree);
+    this.#walkedMs = now;
+    this.#recoveries = recoveries;
+    if (tree.paths.join('\0') !== this.#tree?.paths.join('\0')) this.#named = namedWorkers(tree.paths);
+    this.#tree = tree;
+    return true;
+  }
+
+  async #update(root: string, tree: CgroupTree, walked: boolean): Promise<void> {
+    const faults: Fault[] = this.#records.problems.map(({ path, message }) => ({
+      source: 'hive',
+      code: 'RECORD_UNREADABLE',
+      message: `The worker record ${path}: ${message}.`,
+    }));
     for (const { path, errno } of tree.unreadable) {
+      // The guarded reader has the fault of a listing that hangs.
       if (errno === ETIMEDOUT) continue;
       faults.push({
         source: 'cgroup',
@@ -208,13 +213,13 @@ export class Discovery {
     const found = this.#select(root, tree, faults);
     const known = this.#set.watched;
     const same = known.length === found.size && known.every(({ path }) => found.has(path));
-    if (walk || !same) await this.#readLimits(root, [...found.keys()]);
+    if (walked || !same) await this.#readLimits(root, [...found.keys()]);
     const watched = await Promise.all([...found].map(([path, entry]) => this.#describe(root, path, entry)));
     this.#set = {
       watched: distinct(watched),
       complete: tree.unreadable.length === 0 && !this.#stalled,
       faults,
-      ended: read.ended,
+      ended: this.#records.ended,
     };
   }
 

@@ -121,7 +121,7 @@ export class ProcessTable {
 
   /** One scan; callers keep to one at a time. */
   async scan(): Promise<void> {
-    const { procRoot, clock, settleMs, verifyMs } = this.#options;
+    const { clock, settleMs, verifyMs } = this.#options;
     const now = clock.now();
     const { recoveries } = this.#files;
     const verify = now - this.#verifiedMs >= verifyMs || recoveries !== this.#recoveries;
@@ -130,24 +130,32 @@ export class ProcessTable {
     // Nobody has asked for them for a while.
     for (const [pid, atMs] of this.#denied) if (now - atMs >= settleMs) this.#denied.delete(pid);
     for (const { pid, seenMs } of this.#entries.values()) if (now - seenMs < settleMs) read.add(pid);
-
-    const [loadavg] = await this.#files.read([join(procRoot, 'loadavg')], 256);
-    const lastPid = loadavg instanceof Buffer ? parseLoadavg(loadavg).lastPid : null;
-    if (verify || lastPid === null || lastPid !== this.#lastPid) {
-      const [entries] = await this.#files.list([procRoot]);
-      this.#listErrno = typeof entries === 'number' && entries !== ETIMEDOUT ? entries : null;
-      if (typeof entries === 'object') {
-        const alive = new Set<number>();
-        for (const { name } of entries) if (/^[1-9][0-9]*$/.test(name)) alive.add(Number(name));
-        for (const pid of this.#entries.keys()) if (!alive.has(pid) && this.#entries.delete(pid)) this.#generation += 1;
-        for (const pid of alive) if (verify || !this.#entries.has(pid)) read.add(pid);
-        this.#lastPid = lastPid;
-        if (verify) this.#verifiedMs = now;
-        this.#recoveries = recoveries;
-      }
+    const alive = await this.#list(verify);
+    if (alive !== null) {
+      for (const pid of this.#entries.keys()) if (!alive.has(pid)) this.#remove(pid);
+      for (const pid of alive) if (verify || !this.#entries.has(pid)) read.add(pid);
+      if (verify) this.#verifiedMs = now;
+      this.#recoveries = recoveries;
     }
     const pids = [...read];
     for (let i = 0; i < pids.length; i += batchSize) await this.#read(pids.slice(i, i + batchSize));
+  }
+
+  /** The pids of /proc; null where none was born since the last listing (unless `always`), and where it can't be listed. */
+  async #list(always: boolean): Promise<ReadonlySet<number> | null> {
+    const { procRoot } = this.#options;
+    const [loadavg] = await this.#files.read([join(procRoot, 'loadavg')], 256);
+    const lastPid = loadavg instanceof Buffer ? parseLoadavg(loadavg).lastPid : null;
+    if (!always && lastPid !== null && lastPid === this.#lastPid) return null;
+    const [entries] = await this.#files.list([procRoot]);
+    this.#listErrno = typeof entries === 'number' && entries !== ETIMEDOUT ? entries : null;
+    if (typeof entries !== 'object') return null;
+    this.#lastPid = lastPid;
+    return new Set(entries.filter(({ name }) => /^[1-9][0-9]*$/.test(name)).map(({ name }) => Number(name)));
+  }
+
+  #remove(pid: number): void {
+    if (this.#entries.delete(pid)) this.#generation += 1;
   }
 
   close(): void {
@@ -166,26 +174,28 @@ export class ProcessTable {
   }
 
   #take(pid: number, stat: FileResult, cgroup: FileResult, cmdline: FileResult, nowMs: number): void {
-    const parsed = stat instanceof Buffer ? parseProcessStat(stat) : null;
     if (typeof stat === 'number' && hiding.has(stat)) this.#denied.set(pid, nowMs);
     else this.#denied.delete(pid);
+    const parsed = stat instanceof Buffer ? parseProcessStat(stat) : null;
     if (parsed === null) {
-      if (this.#entries.delete(pid)) this.#generation += 1; // it ended
+      this.#remove(pid); // it ended
       return;
     }
-    const old = this.#entries.get(pid);
-    const same = old?.startTicks === parsed.startTicks;
-    let path = cgroup instanceof Buffer ? this.#below(parseProcessCgroup(cgroup)) : null;
-    if (cgroup === ETIMEDOUT && same) path = old.cgroup;
-    let argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
-    // A zombie has no command line any more; what it was is still true.
-    if (argv.length === 0 && same) argv = old.argv;
-    const engine = parsed.state === 'Z' || parsed.state === 'X' ? null : (recognize(argv)?.engine ?? null);
+    const { startTicks, comm, state } = parsed;
+    const before = this.#entries.get(pid);
+    const old = before?.startTicks === startTicks ? before : null;
+    const path = cgroup instanceof Buffer ? this.#below(parseProcessCgroup(cgroup)) : null;
+    const argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
+    const known = {
+      cgroup: cgroup === ETIMEDOUT ? (old?.cgroup ?? null) : path,
+      // A zombie has no command line any more; what it was is still true.
+      argv: argv.length === 0 ? (old?.argv ?? []) : argv,
+    };
+    const engine = state === 'Z' || state === 'X' ? null : (recognize(known.argv)?.engine ?? null);
     // The same object as long as nothing changed: what was derived from it still holds.
-    if (same && path === old.cgroup && engine === old.engine && equal(argv, old.argv)) return;
+    if (old && known.cgroup === old.cgroup && engine === old.engine && equal(known.argv, old.argv)) return;
     this.#generation += 1;
-    const { startTicks, comm } = parsed;
-    this.#entries.set(pid, { pid, startTicks, comm, cgroup: path, argv, engine, seenMs: same ? old.seenMs : nowMs });
+    this.#entries.set(pid, { pid, startTicks, comm, ...known, engine, seenMs: old?.seenMs ?? nowMs });
   }
 
   /** A path relative to the watched root; null for what lies outside of it. */

@@ -41,31 +41,37 @@ export async function walkTree(files: Files, root: string, previous: CgroupTree 
   const descendants = await countDescendants(files, root);
   let level = [''];
   for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
-    const stats = await files.read(
-      level.map((path) => join(root, path, 'cgroup.stat')),
-      4096,
-    );
-    // Listed as well where cgroup.stat is missing (a kernel below 4.14, a plain directory) or its read hangs.
-    const inner = level.filter((_path, i) => parseDescendants(stats[i] ?? 0) !== 0);
-    const lists = await files.list(inner.map((path) => join(root, path)));
-    const next: string[] = [];
-    for (const [i, path] of inner.entries()) {
-      const entries = lists[i] ?? ENOENT;
-      if (typeof entries === 'number') {
-        const vanished = (entries === ENOENT || entries === ENODEV) && path !== '';
-        if (!vanished) unreadable.push({ path: path || '/', errno: entries });
-        if (entries === ETIMEDOUT)
-          paths.push(...(previous?.paths.filter((known) => known.startsWith(`${path}/`)) ?? []));
-        continue;
-      }
-      for (const { name, isDirectory } of entries) if (isDirectory) next.push(`${path}/${name}`);
+    const { children, failed } = await listLevel(files, root, level);
+    paths.push(...children);
+    for (const { path, errno } of failed) {
+      const vanished = (errno === ENOENT || errno === ENODEV) && path !== '';
+      if (!vanished) unreadable.push({ path: path || '/', errno });
+      if (errno === ETIMEDOUT && previous)
+        paths.push(...previous.paths.filter((known) => known.startsWith(`${path}/`)));
     }
-    paths.push(...next);
     if (paths.length > maxCgroups) {
       unreadable.push({ path: '/', errno: 0 });
       break;
     }
-    level = next;
+    level = children;
   }
   return { paths, unreadable, descendants };
+}
+
+async function listLevel(files: Files, root: string, level: readonly string[]) {
+  const stats = await files.read(
+    level.map((path) => join(root, path, 'cgroup.stat')),
+    4096,
+  );
+  // Listed as well where cgroup.stat is missing (a kernel below 4.14, a plain directory) or its read hangs.
+  const inner = level.filter((_path, i) => parseDescendants(stats[i] ?? 0) !== 0);
+  const lists = await files.list(inner.map((path) => join(root, path)));
+  const children: string[] = [];
+  const failed: { path: string; errno: number }[] = [];
+  for (const [i, path] of inner.entries()) {
+    const entries = lists[i] ?? ENOENT;
+    if (typeof entries === 'number') failed.push({ path, errno: entries });
+    else for (const { name, isDirectory } of entries) if (isDirectory) children.push(`${path}/${name}`);
+  }
+  return { children, failed };
 }

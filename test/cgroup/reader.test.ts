@@ -221,7 +221,7 @@ describe('choice of reader', () => {
       [{ ...good, workerColumns: swapped }, 'workerColumns[3] is userUsec, not usageUsec'],
       [{ ...good, workerColumns: [...good.workerColumns, 'more'] }, 'workerColumns[33] is more, not there'],
       [{ ...good, workerFiles: good.workerFiles.slice(1) }, 'workerFiles[0] is memory.current, not cpu.stat'],
-      [{ ...good, rowFlags: { ...good.rowFlags, gone: 2 } }, 'rowFlags.gone is 2'],
+      [{ ...good, rowFlags: { ...good.rowFlags, removed: 2 } }, 'rowFlags.removed is 2'],
       [{}, 'workerColumns[0] is missing, not flags'],
     ];
     for (const [addon, said] of foreign) expect(difference(addon)).toBe(said);

@@ -221,7 +221,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
           });
           expect(await workerOf(now.hive.url, 'demo/steady')).toMatchObject({ processCount: 1 });
         },
-        mend: () => tell('release'),
+        fix: () => tell('release'),
         recovered: async () => {
           await faultGone(now.hive.url, hung);
           await waitFor(async () => (await snapshotOf(now.hive.url)).workersComplete, {
