@@ -6,12 +6,12 @@ import { checkErrorCodes } from './error-codes.js';
 import { checkRooms } from './rooms.js';
 import { checkSizes, largeFunctions, longFiles, lowerCeilings } from './sizes.js';
 import { readSources } from './sources.js';
-import { checkWords } from './words.js';
+import { checkWords, retiredWords } from './words.js';
 
 const list = at('scripts/lint/allowed.json');
 
 const files = readSources(root, ['lib', 'test', 'bench', 'scripts', 'native', 'docs/*.md', 'deploy', '*.md']);
-const found = { fileLines: longFiles(files), ...largeFunctions(root, files) };
+const found = { fileLines: longFiles(files), ...largeFunctions(root, files), words: retiredWords(files) };
 let allowed = JSON.parse(readFileSync(list, 'utf8'));
 if (process.argv.includes('--lower')) {
   allowed = lowerCeilings(found, allowed);
