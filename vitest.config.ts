@@ -3,10 +3,12 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Suites that need a virtual machine, a browser, NATS or minutes have a configuration and a script of their own.
-    exclude: ['test/suites/**', 'node_modules/**'],
+    // What waits on real time or starts many processes is test:slow; what needs more than npm is below test/suites.
+    exclude: ['test/**/*.slow.test.ts', 'test/suites/**', 'node_modules/**'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
+    // Files share a process and what it has imported: a third of the CPU time. None leaves anything behind in it.
+    isolate: false,
     testTimeout: 20_000,
     hookTimeout: 60_000,
   },

@@ -1,4 +1,4 @@
-// `npm run coverage [-- --suites unit,nats,browser] [-- --report]`: which lines of lib/ and native/ run under the suites, in one
+// `npm run coverage [-- --suites unit,slow,nats,browser] [-- --report]`: which lines of lib/ and native/ run under the suites, in one
 // report: coverage/lcov.info, summary.json and summary.md (appended to the summary of a GitHub job). Fails below the floor.
 // TypeScript: V8's counts, of vitest's workers and of every process they start (dist/ is built with source maps meanwhile).
 // C++: the addon and both executables, instrumented by clang; counters are mapped files, so that killed processes count too.
@@ -29,11 +29,12 @@ const measured = ['provider=v8', 'reportOnFailure', 'include=lib/**/*.ts', 'excl
 
 const configurations = {
   unit: 'vitest.config.ts',
+  slow: 'vitest.slow.config.ts',
   nats: 'vitest.nats.config.ts',
   faults: 'vitest.faults.config.ts',
 };
 const { values } = parseArgs({
-  options: { suites: { type: 'string', default: 'unit,nats' }, report: { type: 'boolean', default: false } },
+  options: { suites: { type: 'string', default: 'unit,slow,nats' }, report: { type: 'boolean', default: false } },
 });
 const suites = values.suites.split(',');
 const unknown = suites.find((name) => !(name in configurations));

@@ -35,6 +35,7 @@ export class Harness {
   private readonly processes: Managed[] = [];
   private readonly ended: Managed[] = [];
   private readonly cleanups: (() => void | Promise<void>)[] = [];
+  private readonly directories: (() => void)[] = [];
 
   /** Runs `work` when the test ends; last registered first. What it does at once is done also when it is interrupted. */
   defer(work: () => void | Promise<void>): void {
@@ -48,7 +49,7 @@ export class Harness {
   /** A directory that goes when the test ends. */
   directory(): string {
     const { path, remove } = temporaryDirectory();
-    this.cleanups.push(remove);
+    this.directories.push(remove);
     return path;
   }
 
@@ -111,18 +112,23 @@ export class Harness {
 
   async cleanup(): Promise<void> {
     const failures: unknown[] = [];
-    for (const work of this.cleanups.splice(0).reverse()) {
-      try {
-        await work();
-      } catch (error) {
-        failures.push(error);
+    const runAll = async (all: readonly (() => void | Promise<void>)[]) => {
+      for (const work of all) {
+        try {
+          await work();
+        } catch (error) {
+          failures.push(error);
+        }
       }
-    }
+    };
+    await runAll(this.cleanups.splice(0).reverse());
     // Workers first: `run` removes its cgroup when it ends in good order.
     for (const managed of this.processes.splice(0).reverse()) {
       this.ended.push(managed);
       await managed.stop();
     }
+    // Last: a process that still runs writes into its directory.
+    await runAll(this.directories.splice(0).reverse());
     if (failures.length > 0) throw new AggregateError(failures, 'cleaning up after the test failed');
   }
 }

@@ -52,7 +52,7 @@ const metricsIn = (text: string) => text.match(/\b(?:hivepulse|process|nodejs)_[
 describe('deploy: Prometheus', () => {
   it('every metric that an alert names exists, and every alert has a test', () => {
     for (const file of alertFiles) {
-      const tests = read(`test/prometheus/${file}`);
+      const tests = read(`test/metrics/${file}`);
       for (const { alert, expr } of alerts(file)) {
         for (const name of metricsIn(expr)) expect(names, `${alert}: ${name}`).toContain(name);
         expect(tests, alert).toContain(`alertname: ${alert}\n`);
@@ -63,7 +63,7 @@ describe('deploy: Prometheus', () => {
   it.skipIf(!hasPromtool)(`promtool: alert rules are right and their unit tests pass${withoutPromtool}`, () => {
     for (const file of alertFiles) {
       expect(promtool(['check', 'rules', join(root, 'deploy/prometheus', file)])).toMatchObject({ status: 0 });
-      const tested = promtool(['test', 'rules', join(root, 'test/prometheus', file)]);
+      const tested = promtool(['test', 'rules', join(root, 'test/metrics', file)]);
       expect(tested.status, tested.output).toBe(0);
     }
   });
