@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, statSync } from 'node:fs';
 import { constants as system } from 'node:os';
 import {
   processColumn,
@@ -6,40 +6,24 @@ import {
   type RawPass,
   type RawReaderOptions,
   rowFlags,
-  type WorkerColumn,
   type WorkerFile,
   workerColumn,
   workerColumns,
   workerFiles,
 } from '../native/layout.js';
 import { monotonicMs } from '../util/clock.js';
-import {
-  type KeyedField,
-  keyed,
-  parseCpuMax,
-  parseIoStat,
-  parseKeyed,
-  parseLimit,
-  parsePids,
-  parsePressure,
-  parseResidentPages,
-  parseSingle,
-  parseStartTicks,
-} from './parse.js';
+import { parserOf } from './file-parsers.js';
+import { errnoOf, KernelFiles } from './kernel-files.js';
+import { type KeyedField, keyed, parseKeyed, parsePids, parseResidentPages, parseStartTicks } from './parse.js';
 import { systemValues } from './system-values.js';
 
 const { ENODEV, ENOENT, ENOTDIR, ESRCH, EMFILE, ENFILE, EOPNOTSUPP } = system.errno;
-const EFBIG = system.errno.EFBIG;
 const notANumber = -1;
 const columns = workerColumns.length;
 const files = workerFiles.length;
 
 /** After so many passes a worker's missing files are looked for again: controllers may be enabled later. */
 const rediscoverEvery = 60;
-/** Far above any kernel file; a file that does not end must not take all memory. */
-const longest = 64 * 1024 * 1024;
-/** A list comes by the page, cut at a record: a read that gives less than a page by more than a record was the last. */
-const surelyLast = 4096 - 64;
 
 const fileIndex = (name: WorkerFile) => workerFiles.indexOf(name);
 const memoryStat = fileIndex('memory.stat');
@@ -54,53 +38,6 @@ const inactiveColumn = workerColumn('inactiveFileBytes');
 const offsetColumn = workerColumn('processOffset');
 const countColumn = workerColumn('processCount');
 
-type Parse = (bytes: Buffer, end: number, out: Float64Array, base: number) => boolean;
-
-const fields = (pairs: readonly (readonly [string, WorkerColumn])[]): Parse => {
-  const wanted = pairs.map(([key, column]) => keyed(key, workerColumn(column)));
-  return (bytes, end, out, base) => parseKeyed(bytes, end, wanted, out, base);
-};
-const single = (column: WorkerColumn): Parse => {
-  const at = workerColumn(column);
-  return (bytes, end, out, base) => parseSingle(bytes, end, out, base + at);
-};
-const pressure = (average: WorkerColumn, total: WorkerColumn): Parse => {
-  const averageAt = workerColumn(average);
-  const totalAt = workerColumn(total);
-  return (bytes, end, out, base) => parsePressure(bytes, end, out, base + averageAt, base + totalAt);
-};
-
-const parsers: Readonly<Record<Exclude<WorkerFile, 'cgroup.procs'>, Parse>> = {
-  'cpu.stat': fields([
-    ['usage_usec', 'usageUsec'],
-    ['user_usec', 'userUsec'],
-    ['system_usec', 'systemUsec'],
-    ['nr_periods', 'nrPeriods'],
-    ['nr_throttled', 'nrThrottled'],
-    ['throttled_usec', 'throttledUsec'],
-  ]),
-  'memory.current': single('memoryCurrentBytes'),
-  'memory.stat': fields([
-    ['anon', 'anonBytes'],
-    ['inactive_file', 'inactiveFileBytes'],
-  ]),
-  'memory.peak': single('memoryPeakBytes'),
-  'memory.events': fields([
-    ['oom', 'oom'],
-    ['oom_kill', 'oomKill'],
-  ]),
-  'io.stat': (bytes, end, out, base) => parseIoStat(bytes, end, out, base + workerColumn('ioReadBytes')),
-  'pids.current': single('pidsCurrent'),
-  'cpu.max': (bytes, end, out, base) =>
-    parseCpuMax(bytes, end, out, base + workerColumn('cpuQuotaUsec'), base + workerColumn('cpuPeriodUsec')),
-  'memory.max': (bytes, end, out, base) => parseLimit(bytes, end, out, base + workerColumn('memoryMaxBytes')),
-  'cpu.pressure': pressure('cpuSomeAvg10', 'cpuSomeTotalUsec'),
-  'memory.pressure': pressure('memorySomeAvg10', 'memorySomeTotalUsec'),
-  'io.pressure': pressure('ioSomeAvg10', 'ioSomeTotalUsec'),
-  'cgroup.events': fields([['populated', 'populated']]),
-};
-const parserOf = workerFiles.map((name) => (name === 'cgroup.procs' ? null : parsers[name]));
-
 const residentColumn = processColumn('residentBytes');
 const startColumn = processColumn('startTicks');
 const processIoFields: readonly KeyedField[] = [
@@ -108,27 +45,9 @@ const processIoFields: readonly KeyedField[] = [
   keyed('write_bytes:', processColumn('ioWriteBytes')),
 ];
 
-const errnoOf = (error: unknown): number => {
-  const errno = (error as NodeJS.ErrnoException).errno;
-  if (typeof errno !== 'number') throw error;
-  return -errno;
-};
-
 /** ENODEV comes from a kept descriptor of a removed file, ENOENT from opening it, ESRCH from /proc. */
 const notThere = (errno: number) => errno === ENODEV || errno === ENOENT || errno === ENOTDIR || errno === ESRCH;
 const ranOut = (errno: number) => errno === EMFILE || errno === ENFILE;
-
-/** Descriptors that may be kept: what RLIMIT_NOFILE gives, less a reserve for everybody else in this process. */
-function descriptorBudget(): number {
-  let soft = 1024;
-  try {
-    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
-    if (line) soft = line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1]);
-  } catch {
-    // No /proc: the usual limit.
-  }
-  return soft - Math.min(Math.max(soft / 8, 64), 1024);
-}
 
 /** What is known of a file: to be opened · open · not there, looked for again at the next rediscovery · never tried again. */
 const unopened = 0;
@@ -179,27 +98,23 @@ const newWorker = (path: string): Worker => ({
 export class FilesPass {
   readonly #at: (slot: number) => void;
   readonly #options: RawReaderOptions;
-  readonly #budget: number;
   readonly #memoryStatEvery: number;
   readonly #pageSize = systemValues().pageSize;
-  #kept = 0;
-  #buffer = Buffer.allocUnsafeSlow(16 * 1024);
+  readonly #files: KernelFiles;
   #pids = new Uint32Array(1024);
   #table = new Float64Array(1024 * processColumns.length);
   #tableLength = 0;
   readonly #workers: (Worker | null)[] = [];
-  /** errno of the last `#read` or `#open`. */
-  #errno = 0;
   // Of the row that is being read.
   #flags = 0;
   #identity: 'unchecked' | 'same' | number = 'unchecked';
   #knownAlive = false;
 
-  /** `at` hears of each slot before it is read. */
+  /** `at` is called with each slot before it is read. */
   constructor(options: RawReaderOptions, at: (slot: number) => void = () => undefined) {
     this.#at = at;
     this.#options = options;
-    this.#budget = Math.min(descriptorBudget(), options.maxDescriptors);
+    this.#files = new KernelFiles(options.maxDescriptors);
     this.#memoryStatEvery = Math.max(1, options.memoryStatEvery);
   }
 
@@ -289,18 +204,18 @@ export class FilesPass {
     const kept = worker.descriptors[index] as number;
     const descriptor = kept >= 0 ? kept : this.#openFile(worker, index);
     const opened = descriptor >= 0;
-    const length = opened ? this.#read(descriptor, index === cgroupProcs) : -1;
+    const length = opened ? this.#files.read(descriptor, index === cgroupProcs) : -1;
     if (opened && worker.descriptors[index] !== descriptor) closeSync(descriptor);
     if (length < 0) return this.#onError(worker, index, opened);
     worker.states[index] = open;
     const parse = parserOf[index];
-    const clean = parse ? parse(this.#buffer, length, out, base) : this.#readProcesses(worker, length, out, base);
+    const clean = parse ? parse(this.#files.buffer, length, out, base) : this.#readProcesses(worker, length, out, base);
     worker.errors[index] = clean ? 0 : notANumber;
     return true;
   }
 
   #onError(worker: Worker, index: number, opened: boolean): boolean {
-    let errno = this.#errno;
+    let errno = this.#files.errno;
     if (notThere(errno)) {
       if (!this.#knownAlive && !this.#stillThere(worker)) return false;
       this.#knownAlive = true;
@@ -320,21 +235,20 @@ export class FilesPass {
     return true;
   }
 
-  /** Opens a file of the worker, kept where that is possible; -1 with `#errno` where it can't be opened. */
+  /** Opens a file of the worker, kept where that is possible; -1 with `errno` where it can't be opened. */
   #openFile(worker: Worker, index: number): number {
     for (;;) {
       if (this.#identity === 'unchecked') this.#identity = this.#identify(worker);
       if (this.#identity !== 'same') {
-        this.#errno = this.#identity;
+        this.#files.errno = this.#identity;
         return -1;
       }
-      const descriptor = this.#open(`${worker.path}/${workerFiles[index]}`);
-      if (descriptor >= 0 && !worker.uncached && this.#kept < this.#budget) {
+      const descriptor = this.#files.open(`${worker.path}/${workerFiles[index]}`);
+      if (descriptor >= 0 && !worker.uncached && this.#files.keep()) {
         worker.descriptors[index] = descriptor;
-        this.#kept++;
         return descriptor;
       }
-      if (worker.uncached || (descriptor < 0 && !ranOut(this.#errno))) return descriptor;
+      if (worker.uncached || (descriptor < 0 && !ranOut(this.#files.errno))) return descriptor;
       // A worker is kept whole or not at all. What it gives back lets its own files, and others', be opened one by one.
       this.#dropAll(worker);
       worker.uncached = true;
@@ -366,7 +280,7 @@ export class FilesPass {
   /** Merges the pids just read with those of the last pass: only a pid that was not there has its start time read. */
   #readProcesses(worker: Worker, length: number, out: Float64Array, base: number): boolean {
     if (this.#pids.length < length / 2 + 1) this.#pids = new Uint32Array(length);
-    const parsed = parsePids(this.#buffer, length, this.#pids);
+    const parsed = parsePids(this.#files.buffer, length, this.#pids);
     const clean = parsed >= 0;
     const pids = this.#pids.subarray(0, clean ? parsed : ~parsed).sort();
 
@@ -403,99 +317,55 @@ export class FilesPass {
     this.#table[at] = process.pid;
     if (this.#options.processMemory) {
       const length = this.#readProcess(worker, process, 'statm');
-      if (length >= 0) this.#table[at + residentColumn] = parseResidentPages(this.#buffer, length) * this.#pageSize;
+      if (length >= 0)
+        this.#table[at + residentColumn] = parseResidentPages(this.#files.buffer, length) * this.#pageSize;
     }
     if (this.#options.processIo) {
       const length = this.#readProcess(worker, process, 'io');
-      if (length >= 0) parseKeyed(this.#buffer, length, processIoFields, this.#table, at);
+      if (length >= 0) parseKeyed(this.#files.buffer, length, processIoFields, this.#table, at);
     }
     if (Number.isNaN(process.startTicks)) process.startTicks = this.#readStartTicks(process.pid);
     this.#table[at + startColumn] = process.startTicks;
   }
 
   #readStartTicks(pid: number): number {
-    const descriptor = this.#open(`${this.#options.procRoot}/${pid}/stat`);
+    const descriptor = this.#files.open(`${this.#options.procRoot}/${pid}/stat`);
     if (descriptor < 0) return Number.NaN;
-    const length = this.#read(descriptor, false);
+    const length = this.#files.read(descriptor, false);
     closeSync(descriptor);
-    return length < 0 ? Number.NaN : parseStartTicks(this.#buffer, length);
+    return length < 0 ? Number.NaN : parseStartTicks(this.#files.buffer, length);
   }
 
   /** Reads `statm` or `io` of a process through its kept descriptor, opened first where need be. -1: unreadable. */
   #readProcess(worker: Worker, process: Process, name: 'statm' | 'io'): number {
     if (process[name] >= 0) {
-      const length = this.#read(process[name], false);
-      if (length >= 0 || this.#errno !== ESRCH) return length;
+      const length = this.#files.read(process[name], false);
+      if (length >= 0 || this.#files.errno !== ESRCH) return length;
       // The descriptor's process is gone, yet its number is in the cgroup: another process took it.
       this.#forgetProcesses([process]);
       process.startTicks = Number.NaN;
     }
-    const descriptor = this.#open(`${this.#options.procRoot}/${process.pid}/${name}`);
+    const descriptor = this.#files.open(`${this.#options.procRoot}/${process.pid}/${name}`);
     if (descriptor < 0) return -1;
-    const length = this.#read(descriptor, false);
-    if (!worker.uncached && this.#kept < this.#budget) {
-      process[name] = descriptor;
-      this.#kept++;
-    } else {
-      closeSync(descriptor);
-    }
+    const length = this.#files.read(descriptor, false);
+    if (!worker.uncached && this.#files.keep()) process[name] = descriptor;
+    else closeSync(descriptor);
     return length;
-  }
-
-  /** -1: `#errno` says why. */
-  #open(path: string): number {
-    try {
-      return openSync(path, constants.O_RDONLY | constants.O_NOCTTY);
-    } catch (error) {
-      this.#errno = errnoOf(error);
-      return -1;
-    }
-  }
-
-  /** Reads a file from its start into the buffer and returns its length; -1: `#errno` says why. */
-  #read(descriptor: number, list: boolean): number {
-    let length = 0;
-    for (;;) {
-      const room = this.#buffer.length - length;
-      let got: number;
-      try {
-        got = readSync(descriptor, this.#buffer, length, room, length);
-      } catch (error) {
-        this.#errno = errnoOf(error);
-        return -1;
-      }
-      length += got;
-      if (got < room) {
-        if (got === 0 || !list || got < surelyLast) return length;
-        continue;
-      }
-      if (this.#buffer.length >= longest) {
-        this.#errno = EFBIG;
-        return -1;
-      }
-      const grown = Buffer.allocUnsafeSlow(this.#buffer.length * 2);
-      this.#buffer.copy(grown, 0, 0, length);
-      this.#buffer = grown;
-      // Two halves of a record would be of two moments: it is read again whole.
-      if (!list) length = 0;
-    }
   }
 
   #dropFile(worker: Worker, index: number): void {
     const descriptor = worker.descriptors[index] as number;
     if (descriptor < 0) return;
-    closeSync(descriptor);
+    this.#files.closeKept(descriptor);
     worker.descriptors[index] = -1;
-    this.#kept--;
   }
 
   #forgetProcesses(processes: readonly Process[]): void {
     for (const process of processes) {
       for (const name of ['statm', 'io'] as const) {
         if (process[name] < 0) continue;
-        closeSync(process[name]);
+        this.#files.closeKept(process[name]);
         process[name] = -1;
-        this.#kept--;
       }
     }
   }

@@ -136,7 +136,7 @@ const least = (own: number, ancestors: number | null): number | null => {
   return value === null ? ancestors : ancestors === null ? value : Math.min(value, ancestors);
 };
 
-function sum(values: readonly (number | null)[]): number | null {
+export function sum(values: readonly (number | null)[]): number | null {
   let total = 0;
   for (const value of values) {
     if (value === null) return null;

@@ -1,0 +1,91 @@
+import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
+import { constants as system } from 'node:os';
+
+/** Far above any kernel file: one that does not end must not take all memory. */
+const maxBytes = 64 * 1024 * 1024;
+/** A list comes by the page, cut at a record: a read that gives less than a page by more than a record was the last. */
+const surelyLast = 4096 - 64;
+
+/** The errno of an error of the system; throws any other error. */
+export const errnoOf = (error: unknown): number => {
+  const errno = (error as NodeJS.ErrnoException).errno;
+  if (typeof errno !== 'number') throw error;
+  return -errno;
+};
+
+/** Descriptors that may be kept: what RLIMIT_NOFILE gives, less a reserve for everybody else in this process. */
+function descriptorBudget(): number {
+  let soft = 1024;
+  try {
+    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
+    if (line) soft = line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1]);
+  } catch {
+    // No /proc: the usual limit.
+  }
+  return soft - Math.min(Math.max(soft / 8, 64), 1024);
+}
+
+/** Opens and reads kernel files into one buffer, and counts the descriptors that are kept open. */
+export class KernelFiles {
+  /** What the last `read` gave. */
+  buffer = Buffer.allocUnsafeSlow(16 * 1024);
+  /** errno of the last `open` or `read` that failed. */
+  errno = 0;
+  readonly #budget: number;
+  #kept = 0;
+
+  constructor(maxDescriptors: number) {
+    this.#budget = Math.min(descriptorBudget(), maxDescriptors);
+  }
+
+  /** -1: `errno` says why. */
+  open(path: string): number {
+    try {
+      return openSync(path, constants.O_RDONLY | constants.O_NOCTTY);
+    } catch (error) {
+      this.errno = errnoOf(error);
+      return -1;
+    }
+  }
+
+  /** Reads a file from its start into the buffer and returns its length; -1: `errno` says why. */
+  read(descriptor: number, list: boolean): number {
+    let length = 0;
+    for (;;) {
+      const room = this.buffer.length - length;
+      let got: number;
+      try {
+        got = readSync(descriptor, this.buffer, length, room, length);
+      } catch (error) {
+        this.errno = errnoOf(error);
+        return -1;
+      }
+      length += got;
+      if (got < room) {
+        if (got === 0 || !list || got < surelyLast) return length;
+        continue;
+      }
+      if (this.buffer.length >= maxBytes) {
+        this.errno = system.errno.EFBIG;
+        return -1;
+      }
+      const grown = Buffer.allocUnsafeSlow(this.buffer.length * 2);
+      this.buffer.copy(grown, 0, 0, length);
+      this.buffer = grown;
+      // Two halves of a record would be of two moments: it is read again whole.
+      if (!list) length = 0;
+    }
+  }
+
+  /** Whether one more descriptor may be kept; it is counted until `closeKept`. */
+  keep(): boolean {
+    if (this.#kept >= this.#budget) return false;
+    this.#kept++;
+    return true;
+  }
+
+  closeKept(descriptor: number): void {
+    closeSync(descriptor);
+    this.#kept--;
+  }
+}

@@ -1,0 +1,75 @@
+import type { ReadinessTarget } from '../engines/readiness.js';
+import type { KnownProcess } from '../workers/process-table.js';
+import type { Watched } from '../workers/watched.js';
+import type { RateBaseline, RawRow } from './rates.js';
+import type { StateMemory } from './state.js';
+import type { Described } from './worker.js';
+
+/** What is kept of a watched cgroup from pass to pass. */
+export interface Tracked {
+  watched: Watched;
+  readonly slot: number;
+  readonly addedMs: number;
+  /** Read at least once. */
+  read: boolean;
+  /** Something lived in it when it was last read. */
+  live: boolean;
+  inode: number;
+  /** The newest row, for counters; null where nothing lives in it. */
+  row: RawRow | null;
+  baseline: RateBaseline | null;
+  state: StateMemory | null;
+  recordSeen: Watched['record'];
+  oomKills: number | null;
+  /** Its main process started before the sampler did, or its start is not known. */
+  predates: boolean;
+  /** The processes that `described` is about; null for one that was not known yet. */
+  identity: readonly (KnownProcess | null)[];
+  described: Described | null;
+  main: { readonly key: string; readonly startedAt: string | null } | null;
+  uptimeSeconds: number | null;
+  /** Processes that the last pass could not read: each has ended since, or /proc hides it. */
+  unread: ReadonlySet<number>;
+  /** Number of processes of the last pass that /proc hides. */
+  hidden: number;
+}
+
+/** What is known of a cgroup in which nothing lives. */
+const empty = {
+  live: false,
+  row: null,
+  baseline: null,
+  state: null,
+  identity: [],
+  described: null,
+  main: null,
+} satisfies Partial<Tracked>;
+
+export const track = (watched: Watched, slot: number, addedMs: number): Tracked => ({
+  ...empty,
+  watched,
+  slot,
+  addedMs,
+  read: false,
+  inode: Number.NaN,
+  recordSeen: null,
+  oomKills: null,
+  predates: false,
+  uptimeSeconds: null,
+  unread: new Set(),
+  hidden: 0,
+});
+
+/** The worker in the cgroup has ended. */
+export const clear = (tracked: Tracked): void => void Object.assign(tracked, empty);
+
+export function readinessTarget({ watched, recordSeen, described, main, inode }: Tracked): ReadinessTarget {
+  const serving = described?.serving ?? null;
+  return {
+    id: watched.id,
+    identity: main?.key ?? String(inode),
+    readyUrl: recordSeen?.readyUrl ?? null,
+    engine: serving?.engine ?? null,
+    port: recordSeen?.port ?? serving?.port ?? null,
+  };
+}

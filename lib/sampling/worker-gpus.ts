@@ -1,0 +1,108 @@
+import type { Fault, GpuSample, WorkerGpu } from '../contract/heartbeat.js';
+import type { GpuReading } from '../gpu/reading.js';
+import type { Discovery } from '../workers/discovery.js';
+import type { ProcessTable } from '../workers/process-table.js';
+import { type Attribution, attribute } from './attribution.js';
+import type { Tracked } from './tracked.js';
+import { UnobservedGpus } from './unobserved-gpus.js';
+
+export interface WorkerGpusDeps {
+  readonly discovery: Pick<Discovery, 'holdsGpu' | 'keepHeld'>;
+  readonly processes: Pick<ProcessTable, 'get' | 'want'>;
+  /** Whether the GPU driver's pids are those of our /proc. */
+  readonly gpuPidsKnown: boolean;
+}
+
+/** Which worker holds which GPU, by the newest reading. */
+export class WorkerGpus {
+  readonly #deps: WorkerGpusDeps;
+  readonly #unobserved = new UnobservedGpus();
+  #attribution: Attribution | null = null;
+  /** GPUs that answer as they should. */
+  healthy: ReadonlySet<string> = new Set();
+  totals: ReadonlyMap<string, number | null> = new Map();
+
+  constructor(deps: WorkerGpusDeps) {
+    this.#deps = deps;
+  }
+
+  /** `pidPaths`: path of the worker of each process that the pass has seen. */
+  update(reading: GpuReading, tracked: ReadonlyMap<string, Tracked>, pidPaths: ReadonlyMap<number, string>): void {
+    const { discovery, gpuPidsKnown } = this.#deps;
+    const { devices, status } = reading;
+    this.#unobserved.update(reading);
+    this.healthy = new Set(
+      devices.filter(({ health }) => health === 'ok' || health === 'degraded').map(({ uuid }) => uuid),
+    );
+    this.totals = new Map(devices.map(({ uuid, memoryTotalBytes }) => [uuid, memoryTotalBytes]));
+    this.#attribution = null;
+    if (status !== 'working' || (gpuPidsKnown && this.#unobserved.becameUnobserved)) discovery.keepHeld();
+    if (status === 'working' && gpuPidsKnown) this.#attribution = this.#attribute(reading, tracked, pidPaths);
+  }
+
+  /** null where nothing can be said about GPUs of workers. */
+  of(path: string): readonly WorkerGpu[] | null {
+    return this.#attribution && [...(this.#attribution.byWorker.get(path) ?? [])];
+  }
+
+  /** Whether the worker may hold a GPU that does not tell its processes. */
+  inDoubt(tracked: Tracked, gpus: readonly WorkerGpu[] | null): boolean {
+    if (gpus === null) return false;
+    const held = tracked.state?.gpuUuids ?? [];
+    return this.#unobserved.mayHoldUnobserved({ held, holdsElsewhere: gpus.length > 0, predates: tracked.predates });
+  }
+
+  /** Of GPUs that put some worker in doubt since the last `update`. */
+  doubts(): readonly Fault[] {
+    return this.#unobserved.faults();
+  }
+
+  samples({ status, devices, processes, faults: known }: GpuReading): {
+    readonly gpus: GpuSample[];
+    readonly faults: readonly Fault[];
+  } {
+    const faults = [...known];
+    const working = status === 'working';
+    if (working && !this.#deps.gpuPidsKnown && processes.length > 0) {
+      faults.push({
+        source: 'gpu',
+        code: 'PID_NAMESPACE',
+        field: 'workers.gpus',
+        message:
+          'The hive runs in a pid namespace of its own, so the pids that the driver gives cannot be told apart; run it in the host pid namespace (docker: --pid=host, Kubernetes: hostPID: true).',
+      });
+    }
+    const counts = new Map<string, number>();
+    for (const { gpuUuid } of processes) counts.set(gpuUuid, (counts.get(gpuUuid) ?? 0) + 1);
+    const unattributed = this.#attribution?.unattributedBytes ?? null;
+    const bytesOf = (uuid: string) => (unattributed?.has(uuid) ? (unattributed.get(uuid) ?? null) : 0);
+    const gpus = devices.map(({ processesKnown, ...device }) => ({
+      ...device,
+      processCount: working && processesKnown ? (counts.get(device.uuid) ?? 0) : null,
+      unattributedBytes: working && processesKnown && unattributed !== null ? bytesOf(device.uuid) : null,
+    }));
+    return { gpus, faults };
+  }
+
+  #attribute(
+    reading: GpuReading,
+    tracked: ReadonlyMap<string, Tracked>,
+    pidPaths: ReadonlyMap<number, string>,
+  ): Attribution {
+    const { processes, discovery } = this.#deps;
+    const attribution = attribute({
+      processes: reading.processes,
+      workersByPath: new Map([...tracked.keys()].map((path) => [path, path])),
+      pathOf: (pid) => {
+        const path = pidPaths.get(pid) ?? processes.get(pid)?.cgroup ?? null;
+        if (path === null) processes.want(pid);
+        return path;
+      },
+    });
+    for (const path of attribution.unclaimedPaths) discovery.holdsGpu(path);
+    // An adopted cgroup stays a worker as long as it holds a GPU.
+    for (const path of attribution.byWorker.keys())
+      if (tracked.get(path)?.watched.origin === 'adopted') discovery.holdsGpu(path);
+    return attribution;
+  }
+}

@@ -1,0 +1,114 @@
+import type { HostReader } from '../procfs/host.js';
+import type { ProcessTable } from '../workers/process-table.js';
+import type { WorkerRecord } from '../workers/records.js';
+import { workerAt } from './attribution.js';
+import type { Tracked } from './tracked.js';
+import { describe, mainProcess, type WorkerProcess } from './worker.js';
+
+export interface WorkerProcessesDeps {
+  readonly processes: Pick<ProcessTable, 'find' | 'want' | 'denied' | 'all' | 'generation'>;
+  readonly host: Pick<HostReader, 'latest'>;
+  /** Clock ticks per second of /proc/<pid>/stat. */
+  readonly clockTicks: number;
+  readonly nowMs: () => number;
+  readonly wallMs: () => number;
+}
+
+export interface IdentifiedProcesses {
+  readonly main: WorkerProcess | null;
+  /** Number of processes of cgroups below the worker's own. */
+  readonly nested: number;
+  /** Command lines, main process first; [] stands for one that is not known yet. */
+  readonly commands: () => readonly (readonly string[])[];
+}
+
+/** Which processes a worker has, and what is known of them: main process, command, start, and what /proc hides. */
+export class WorkerProcesses {
+  readonly #deps: WorkerProcessesDeps;
+  /** Processes of cgroups below a worker's own, by the worker's path; made again when processes or workers change. */
+  #nested: { readonly key: string; readonly byPath: ReadonlyMap<string, readonly WorkerProcess[]> } | null = null;
+
+  constructor(deps: WorkerProcessesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Finds the nested processes of all workers. `trackings` changes when a worker comes or goes. */
+  update(paths: Iterable<string>, trackings: number): void {
+    const { processes } = this.#deps;
+    const key = `${processes.generation}/${trackings}`;
+    if (this.#nested?.key === key) return;
+    const workers = new Map([...paths].map((path) => [path, path]));
+    const byPath = new Map<string, WorkerProcess[]>();
+    for (const { pid, startTicks, cgroup } of processes.all()) {
+      if (cgroup === null || workers.has(cgroup)) continue;
+      const worker = workerAt(cgroup, workers);
+      if (worker === null) continue;
+      const list = byPath.get(worker) ?? [];
+      byPath.set(worker, list);
+      list.push({ pid, startTicks, residentBytes: Number.NaN, ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN });
+    }
+    this.#nested = { key, byPath };
+  }
+
+  /** Identifies a worker by its own processes and those of cgroups below (crun puts them into `.../container`). */
+  identify(tracked: Tracked, own: readonly WorkerProcess[], record: WorkerRecord | null): IdentifiedProcesses {
+    const nested = this.#nested?.byPath.get(tracked.watched.path) ?? [];
+    const all = nested.length === 0 ? own : [...own, ...nested];
+    const main = mainProcess(all, record);
+    const commands = () => this.#commands(all, main);
+    this.#describe(tracked, all, commands);
+    this.#setStart(tracked, main);
+    this.#countHidden(tracked, own);
+    return { main, nested: nested.length, commands };
+  }
+
+  /** Looks at command lines only when the set of processes, or what is known of them, has changed. */
+  #describe(tracked: Tracked, all: readonly WorkerProcess[], commands: IdentifiedProcesses['commands']): void {
+    const { processes } = this.#deps;
+    const identity = all.map(({ pid, startTicks }) => {
+      const known = processes.find(pid, startTicks);
+      if (known === null) processes.want(pid);
+      return known;
+    });
+    const before = tracked.identity;
+    const same = identity.length === before.length && identity.every((known, i) => known === before[i]);
+    if (tracked.described === null || !same) {
+      tracked.identity = identity;
+      tracked.described = describe(commands());
+    }
+  }
+
+  #commands(all: readonly WorkerProcess[], main: WorkerProcess | null): readonly (readonly string[])[] {
+    const ordered = main === null ? all : [main, ...all.filter((process) => process !== main)];
+    return ordered.map(({ pid, startTicks }) => this.#deps.processes.find(pid, startTicks)?.argv ?? []);
+  }
+
+  #setStart(tracked: Tracked, main: WorkerProcess | null): void {
+    const { clockTicks, host, nowMs, wallMs } = this.#deps;
+    const reading = host.latest();
+    const upSeconds = reading?.host.uptimeSeconds ?? null;
+    if (main === null || Number.isNaN(main.startTicks) || reading === null || upSeconds === null) {
+      tracked.uptimeSeconds = null;
+      if (main === null) tracked.main = null;
+      return;
+    }
+    // The host's uptime is as old as its reading; what passed since is added by the clock of the pass.
+    const uptimeSeconds = upSeconds + (nowMs() - reading.atMs) / 1000 - main.startTicks / clockTicks;
+    tracked.uptimeSeconds = Math.max(0, uptimeSeconds);
+    const key = `${main.pid}/${main.startTicks}`;
+    // Once per process: a wall clock that is set later would make it jump.
+    if (tracked.main?.key !== key) {
+      tracked.main = { key, startedAt: new Date(wallMs() - tracked.uptimeSeconds * 1000).toISOString() };
+    }
+  }
+
+  /** A process that ended during a pass is not in the next cgroup.procs; one that is there again lives and is hidden. */
+  #countHidden(tracked: Tracked, own: readonly WorkerProcess[]): void {
+    const before = tracked.unread;
+    tracked.hidden = 0;
+    if (before.size === 0 && !own.some(({ startTicks }) => Number.isNaN(startTicks))) return;
+    const unread = own.filter(({ startTicks }) => Number.isNaN(startTicks)).map(({ pid }) => pid);
+    tracked.hidden = unread.filter((pid) => before.has(pid) && this.#deps.processes.denied(pid)).length;
+    tracked.unread = new Set(unread);
+  }
+}
