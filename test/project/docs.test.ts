@@ -79,7 +79,7 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'sampler', 'unobserved-gpus'].map((name) => `lib/sampling/${name}.ts`),
+      ...['worker', 'sampler', 'worker-gpus', 'unobserved-gpus'].map((name) => `lib/sampling/${name}.ts`),
       ...['assemble', 'health', 'nvidia-smi', 'source', 'nvml'].map((name) => `lib/gpu/${name}.ts`),
       ...['process-table', 'discovery', 'container-names'].map((name) => `lib/workers/${name}.ts`),
       'lib/procfs/host.ts',
