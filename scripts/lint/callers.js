@@ -11,6 +11,13 @@ export const pending = [
 ];
 
 export const callers = [
+  ...['openFileReader', 'NativeFileReader', 'WorkerFileReader'].map((symbol) => ({
+    symbol,
+    allowed: ['guarded', 'open-file-reader', 'native-file-reader', 'worker-file-reader'].map(
+      (name) => `lib/io/${name}.ts`,
+    ),
+    instead: 'read through lib/io/guarded.ts, which gives up a read that hangs',
+  })),
   {
     module: 'node-gyp-build',
     allowed: ['lib/native/binding.ts'],

@@ -75,6 +75,14 @@ describe('one caller', () => {
     expect(checkCallers(new Map([['lib/queen/intake.ts', call]]), rules)).toEqual([]);
   });
 
+  test('a file reader that is opened beside lib/io/guarded.ts', () => {
+    const text = "import { openFileReader } from '../io/open-file-reader.js';\n";
+    expect(checkCallers(new Map([['lib/procfs/host.ts', text]])).join()).toMatch(
+      /host\.ts:1: uses openFileReader; read/,
+    );
+    expect(checkCallers(new Map([['lib/io/guarded.ts', text]]))).toEqual([]);
+  });
+
   test('a second loader of the addon', () => {
     const text = "const load = require('node-gyp-build');\n";
     expect(checkCallers(new Map([['lib/cgroup/native.ts', text]])).join()).toMatch(/^lib\/cgroup\/native\.ts:1: uses/);
