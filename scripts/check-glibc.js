@@ -1,9 +1,8 @@
 // `npm run check:glibc [-- FILE...]`: what the shipped binaries ask of the host. Built for glibc, no symbol newer than 2.28
 // (RHEL 8, Debian 10, Ubuntu 20.04) and no libstdc++; built for musl, nothing but its libc. Read by `objdump -T` and `-p`.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
-import { isMain, root } from './run.js';
+import { isMain, read, root } from './run.js';
 
 export const floor = '2.28';
 
@@ -35,26 +34,16 @@ export function judge(name, symbols, headers) {
   return { newest, libraries, wrong };
 }
 
-const objdump = (option, file) => {
-  try {
-    return execFileSync('objdump', [option, file], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-      maxBuffer: 64e6,
-    });
-  } catch (error) {
-    if (error.code === 'ENOENT') throw new Error('objdump is missing: apt-get install binutils');
-    if (/not a dynamic object/.test(error.stderr)) return ''; // linked statically: it asks for nothing
-    throw new Error(`objdump ${option} ${file}: ${error.stderr || error.message}`);
-  }
-};
+/** A file that is linked statically asks for nothing: objdump says so and writes no symbols. */
+const objdump = (option, file) => read('objdump', [option, file], { allowed: /not a dynamic object/ });
 
 function shipped() {
   const prebuilds = join(root, 'prebuilds');
   if (!existsSync(prebuilds)) return [];
-  return readdirSync(prebuilds, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .flatMap(({ name }) => readdirSync(join(prebuilds, name)).map((file) => join(prebuilds, name, file)))
+  const files = readdirSync(prebuilds, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return files
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter((path) => !path.endsWith('.gitkeep'))
     .sort();
 }
 

@@ -1,26 +1,16 @@
 // `npm run check:musl [-- --docker [--tarball FILE]]`: the addon built for musl loads on musl. Here, without a Node for musl: a
 // program of musl-gcc that offers the functions of Node which the addon wants opens it, and musl resolves each symbol at once.
 // --docker: under Alpine's own Node, of this machine's architecture, the package is installed and used as test:install does.
-import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { root } from './run.js';
+import { read, root } from './run.js';
 
 const { values } = parseArgs({
   options: { docker: { type: 'boolean', default: false }, tarball: { type: 'string' } },
 });
 const work = mkdtempSync(join(tmpdir(), 'hivepulse-musl-'));
-
-function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { encoding: 'utf8', timeout: 300_000, ...options });
-  if (result.error?.code === 'ENOENT') throw new Error(`${command} is missing: apt-get install musl-tools binutils`);
-  if (result.status === 0) return result.stdout;
-  throw new Error(
-    `${command} ${args.join(' ')} ended with ${result.signal ?? result.status}\n${result.stdout}${result.stderr}`,
-  );
-}
 
 const host = `#include <dlfcn.h>
 #include <stdio.h>
@@ -35,14 +25,14 @@ function loads() {
   const addon = join(root, `prebuilds/linux-${process.arch}/hivepulse.musl.node`);
   if (!existsSync(addon))
     throw new Error(`${addon} is not there: npm run build:prebuilds -- linux-${process.arch}-musl`);
-  const wanted = [...run('objdump', ['-T', addon]).matchAll(/\*UND\*.*\s(napi_\w+)$/gm)].map(([, name]) => name);
+  const wanted = [...read('objdump', ['-T', addon]).matchAll(/\*UND\*.*\s(napi_\w+)$/gm)].map(([, name]) => name);
   if (wanted.length < 10) throw new Error(`it asks Node for ${wanted.length} functions only: is that the addon?`);
   writeFileSync(join(work, 'host.c'), host);
   writeFileSync(join(work, 'node.c'), [...new Set(wanted)].map((name) => `void ${name}(void) {}\n`).join(''));
-  run('musl-gcc', ['-rdynamic', 'host.c', 'node.c', '-o', 'host'], { cwd: work });
-  run(join(work, 'host'), [addon]);
+  read('musl-gcc', ['-rdynamic', 'host.c', 'node.c', '-o', 'host'], { cwd: work });
+  read(join(work, 'host'), [addon]);
   const helper = join(root, `prebuilds/linux-${process.arch}/hivepulse-gpu.musl`);
-  const said = run(helper, ['--library', '/no/such/library.so'], { input: 'close\n' });
+  const said = read(helper, ['--library', '/no/such/library.so'], { input: 'close\n' });
   for (const line of said.trim().split('\n').filter(Boolean)) JSON.parse(line);
   console.log(
     `check:musl: linux-${process.arch}: the addon loads with ${new Set(wanted).size} functions of Node, hivepulse-gpu runs`,
@@ -53,7 +43,7 @@ function underAlpine() {
   let tarball = values.tarball && resolve(values.tarball);
   if (tarball === undefined) {
     const [{ filename }] = JSON.parse(
-      run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], { cwd: root }),
+      read('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], { cwd: root }),
     );
     tarball = join(work, filename);
   }
@@ -75,7 +65,7 @@ function underAlpine() {
       '/consumer',
       `node:${release}-alpine`,
     ];
-    console.log(run('docker', [...args, 'sh', '-c', steps]).trim());
+    console.log(read('docker', [...args, 'sh', '-c', steps]).trim());
     rmSync(join(work, 'node_modules'), { recursive: true, force: true });
   }
   console.log(`check:musl: Alpine on ${process.arch}: installed, sampled, started, queried, stopped`);

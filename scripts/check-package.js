@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { isMain, root } from './run.js';
+import { at, isMain, read } from './run.js';
 
 const allowed = [
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp|scripts\/install\.js)$/,
@@ -61,17 +61,11 @@ export function judgeFiles(files, { release = false } = {}) {
   ];
 }
 
-function npm(args) {
-  const result = spawnSync('npm', args, { cwd: root, encoding: 'utf8', maxBuffer: 64e6 });
-  if (result.status !== 0) throw new Error(`npm ${args.join(' ')}: ${result.stderr || result.error?.message}`);
-  return result.stdout;
-}
-
 /** Packs into `work`, says what is wrong with it, and where the tarball is. */
 export async function packAndJudge(work, { release }) {
   const problems = [];
   // Packed for real, since attw and publint read the tarball; the list is that of `npm pack --dry-run --json`.
-  const [packed] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', work]));
+  const [packed] = JSON.parse(read('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work]));
   const tarball = join(work, packed.filename);
   problems.push(...judgeFiles(packed.files, { release }));
   const bytes = readFileSync(tarball);
@@ -81,7 +75,7 @@ export async function packAndJudge(work, { release }) {
   });
   problems.push(...messages.map((message) => `publint: ${formatMessage(message, pkg)}`));
   // esm-only: CommonJS callers come by require(esm), which every supported Node has.
-  const attw = join(root, 'node_modules/.bin/attw');
+  const attw = at('node_modules/.bin/attw');
   const types = spawnSync(attw, [tarball, '--profile', 'esm-only', '--no-color', '--no-emoji'], { encoding: 'utf8' });
   if (types.status !== 0) problems.push(`attw: ${types.stdout || types.stderr || types.error?.message}`);
   const megabytes = (packed.size / 1e6).toFixed(2);

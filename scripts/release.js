@@ -1,11 +1,10 @@
 // `npm run release:pack`: what a release publishes, made once, in release/: the checked tarball, its SBOM, its checksums and the
 // notes from CHANGELOG.md. Needs all prebuilt binaries (`npm run build:prebuilds`). On GitHub the tag must name the version.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { packAndJudge } from './check-package.js';
-import { isMain, root } from './run.js';
+import { isMain, read, root } from './run.js';
 
 const out = join(root, 'release');
 
@@ -55,14 +54,8 @@ async function main() {
   } finally {
     restore();
   }
-  const sbom = spawnSync('npm', ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev'], {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 64e6,
-  });
-  if (sbom.status !== 0) throw new Error(`npm sbom: ${sbom.stderr || sbom.error?.message}`);
   const bill = join(out, 'hivepulse.cdx.json');
-  const contents = JSON.parse(sbom.stdout);
+  const contents = JSON.parse(read('npm', ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev']));
   // npm names the root for the directory that it happens to be in.
   contents.metadata.component.name = name;
   writeFileSync(bill, `${JSON.stringify(contents, null, 2)}\n`);

@@ -8,7 +8,15 @@ export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/,
 export const at = (...paths) => join(root, ...paths);
 export const isMain = ({ url }) => process.argv[1] === fileURLToPath(url);
 
-const packages = { clang: 'clang', 'clang++': 'clang libclang-rt-14-dev', 'llvm-cov': 'llvm', 'llvm-profdata': 'llvm' };
+/** Debian's package of a program, where it is not of the same name. */
+const packages = {
+  clang: 'clang',
+  'clang++': 'clang libclang-rt-14-dev',
+  'llvm-cov': 'llvm',
+  'llvm-profdata': 'llvm',
+  'musl-gcc': 'musl-tools',
+  objdump: 'binutils',
+};
 
 /** Runs a command in the project, on this terminal unless told otherwise. A program that is missing ends the script. */
 export function run(command, args, options = {}) {
@@ -26,6 +34,13 @@ export function must(command, args, options) {
   const { status, signal, stdout } = run(command, args, options);
   if (status === 0) return stdout;
   throw new Error(`${command} ${args.join(' ')} ended with ${status ?? signal}`);
+}
+
+/** What a command writes; throws with its words where it fails, unless `allowed` matches them. */
+export function read(command, args, { allowed, ...options } = {}) {
+  const { status, signal, stdout, stderr } = run(command, args, { stdio: 'pipe', encoding: 'utf8', ...options });
+  if (status === 0 || allowed?.test(stderr)) return stdout;
+  throw new Error(`${command} ${args.join(' ')} ended with ${signal ?? status}\n${stdout}${stderr}`);
 }
 
 /** node-gyp builds beside binding.gyp: `directory` becomes a copy of the sources, which keeps the usual build as it is. */

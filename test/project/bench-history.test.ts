@@ -15,7 +15,7 @@ interface Row {
   readonly change: number | null;
 }
 const { addRun, compareRuns, historyTable } = (await import(
-  new URL('../../scripts/bench-history.js', import.meta.url).href
+  new URL('../../bench/history.js', import.meta.url).href
 )) as {
   readonly addRun: (lines: readonly string[], run: Run) => readonly Run[];
   readonly compareRuns: (runs: readonly Run[]) => readonly Row[];

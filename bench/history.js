@@ -3,7 +3,7 @@
 // summary under GitHub. Tells, and judges nothing: `npm run bench:check` does.
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isMain, root } from './run.js';
+import { isMain, root } from '../scripts/run.js';
 
 /** Runs that are kept, and those that the median is of. */
 const kept = 500;
