@@ -1,9 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { openReader } from '../../lib/cgroup/reader.js';
-import { startHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
+import { FakeHost, fakeGpu } from '../sampling/fake-host.js';
 import { runCli } from './run-cli.js';
 
 const cleanups: (() => unknown)[] = [];
@@ -16,18 +14,9 @@ async function controlled() {
   const host = new FakeHost();
   cleanups.push(() => host.dispose());
   const released: number[] = [];
-  const hive = await startHive(
-    { id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir },
-    {
-      machine: {
-        place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
-        openReader: () => openReader('auto', { procRoot: host.procRoot }),
-        openFiles: () => new PlainFiles(),
-        clockTicks: 100,
-      },
-      gpu: { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) },
-      hostRoot: host.hostRoot,
-    },
+  const hive = await host.startHive(
+    {},
+    { gpu: { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) } },
   );
   cleanups.push(() => hive.close());
   await waitFor(() => hive.snapshot()?.hive.state === 'ready');

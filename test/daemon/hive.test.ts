@@ -5,10 +5,9 @@ import { gunzipSync } from 'node:zlib';
 import { Value } from 'typebox/value';
 import { Agent, request as unixRequest } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
-import { openReader } from '../../lib/cgroup/reader.js';
 import type { HiveOptions } from '../../lib/config/options.js';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { type HiveDeps, idOfHost, type RunningHive, startHive } from '../../lib/daemon/hive.js';
+import { type HiveDeps, idOfHost, type RunningHive } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 
@@ -24,20 +23,7 @@ function hostOf(): FakeHost {
 }
 
 async function hiveOf(host: FakeHost, options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
-  const hive = await startHive(
-    { id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir, ...options },
-    {
-      machine: {
-        place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
-        openReader: () => openReader('auto', { procRoot: host.procRoot }),
-        openFiles: () => new PlainFiles(),
-        clockTicks: 100,
-      },
-      gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
-      hostRoot: host.hostRoot,
-      ...parts,
-    },
-  );
+  const hive = await host.startHive(options, parts);
   cleanups.push(() => hive.close());
   return hive;
 }
@@ -107,12 +93,7 @@ describe('hive', () => {
       host,
       { queens: [queen.url] },
       {
-        machine: {
-          place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
-          openReader: () => openReader('auto', { procRoot: host.procRoot }),
-          openFiles: () => new Sealed(),
-          clockTicks: 100,
-        },
+        machine: host.readers(() => new Sealed()),
       },
     );
     await waitFor(() => queen.heartbeats.at(-1)?.hive.state === 'ready');

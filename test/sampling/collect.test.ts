@@ -7,6 +7,7 @@ import type { GpuDevice } from '../../lib/gpu/reading.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
 import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
+import { workerRecord } from '../harness/worker-record.js';
 import { bootSeconds, FakeHost, fakeGpu } from './fake-host.js';
 
 const opened: { close(): Promise<void> }[] = [];
@@ -40,28 +41,10 @@ async function record(
   host: FakeHost,
   over: Partial<WorkerRecord> & Pick<WorkerRecord, 'group' | 'instance'>,
 ): Promise<WorkerRecord> {
-  const whole: WorkerRecord = {
-    schema: 1,
-    owner: 'cgroup',
+  const whole = workerRecord({
     cgroup: join(host.cgroupRoot, 'hivepulse.slice', over.group, over.instance),
-    cgroupInode: null,
-    unit: null,
-    pid: 100,
-    startTicks: 900_000,
-    startedAt: '2026-01-01T00:00:00.000Z',
-    parentPid: 50,
-    parentStartTicks: null,
-    model: null,
-    port: null,
-    labels: {},
-    readyUrl: null,
-    reservationId: null,
-    command: ['x'],
-    limits: {},
-    notApplied: [],
-    exit: null,
     ...over,
-  };
+  });
   await writeRecord(host.runtimeDir, whole);
   return whole;
 }

@@ -1,6 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openReader, type ReaderChoice } from '../../lib/cgroup/reader.js';
+import type { HiveOptions } from '../../lib/config/options.js';
+import { type HiveDeps, type RunningHive, startHive } from '../../lib/daemon/hive.js';
 import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
 import { noGpuSource } from '../../lib/gpu/reading.js';
 import type { DirectoryEntry, FileResult } from '../../lib/io/file-reader.js';
@@ -165,6 +167,29 @@ export class FakeHost {
         clockTicks: 100,
       },
       { procRoot: this.procRoot, hostRoot: this.hostRoot, runtimeDir: this.runtimeDir, readiness: false, ...rest },
+    );
+  }
+
+  /** What a hive reads this host through. */
+  readers(openFiles = () => new PlainFiles()): NonNullable<HiveDeps['machine']> {
+    return {
+      place: { root: this.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
+      openReader: () => openReader('auto', { procRoot: this.procRoot }),
+      openFiles,
+      clockTicks: 100,
+    };
+  }
+
+  /** A hive of this host without GPUs, ten heartbeats a second. */
+  startHive(options: HiveOptions = {}, deps: HiveDeps = {}): Promise<RunningHive> {
+    return startHive(
+      { id: 'h1', port: 0, intervalMs: 100, procRoot: this.procRoot, runtimeDir: this.runtimeDir, ...options },
+      {
+        machine: this.readers(),
+        gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
+        hostRoot: this.hostRoot,
+        ...deps,
+      },
     );
   }
 

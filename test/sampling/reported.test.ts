@@ -1,14 +1,14 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openReader } from '../../lib/cgroup/reader.js';
 import type { Heartbeat, HiveEvent } from '../../lib/contract/heartbeat.js';
-import { type RunningHive, startHive } from '../../lib/daemon/hive.js';
+import type { RunningHive } from '../../lib/daemon/hive.js';
 import type { Exchange } from '../../lib/hive/transport-http.js';
 import { ReportedStore } from '../../lib/sampling/reported.js';
 import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
-import { FakeHost, fakeGpu, PlainFiles } from './fake-host.js';
+import { workerRecord } from '../harness/worker-record.js';
+import { FakeHost } from './fake-host.js';
 
 const path = '/hivepulse.slice/g/a';
 const killed: WorkerExit = {
@@ -29,30 +29,8 @@ afterEach(async () => {
   host.dispose();
 });
 
-const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
-  schema: 1,
-  group: 'g',
-  instance: 'a',
-  owner: 'cgroup',
-  cgroup: join(host.cgroupRoot, path),
-  cgroupInode: null,
-  unit: null,
-  pid: 100,
-  startTicks: 900_000,
-  startedAt: '2026-02-03T04:00:06.000Z',
-  parentPid: 50,
-  parentStartTicks: null,
-  model: null,
-  port: null,
-  labels: {},
-  readyUrl: null,
-  reservationId: null,
-  command: ['x'],
-  limits: {},
-  notApplied: [],
-  exit: null,
-  ...over,
-});
+const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord =>
+  workerRecord({ cgroup: join(host.cgroupRoot, path), startedAt: '2026-02-03T04:00:06.000Z', ...over });
 
 async function launch(over: Partial<WorkerRecord> = {}): Promise<WorkerRecord> {
   host.cgroup(path);
@@ -78,23 +56,7 @@ async function run({ takes = true, queens = ['http://queen'] } = {}) {
     const body = { accepted: true, queenId: 'q', ackEventSeq, intervalMs: heartbeat.intervalMs };
     return { status: 200, body: JSON.stringify(body), retryAfter: null };
   };
-  const hive = await startHive(
-    {
-      ...{ id: 'h1', port: 0, intervalMs: 100, procRoot: host.procRoot, runtimeDir: host.runtimeDir, queens },
-      logger: { info: log, warn: log } as never,
-    },
-    {
-      machine: {
-        place: { root: host.cgroupRoot, prefix: '', missing: { memory: false, io: false } },
-        openReader: () => openReader('auto', { procRoot: host.procRoot }),
-        openFiles: () => new PlainFiles(),
-        clockTicks: 100,
-      },
-      gpu: fakeGpu({ status: 'absent', reader: 'none', reason: 'none here' }),
-      hostRoot: host.hostRoot,
-      exchange,
-    },
-  );
+  const hive = await host.startHive({ queens, logger: { info: log, warn: log } as never }, { exchange });
   hives.push(hive);
   const whole = (workers: number) =>
     waitFor(() => hive.snapshot()?.hive.state === 'ready' && hive.snapshot()?.workers.length === workers, {
