@@ -162,6 +162,8 @@ export class FleetMirror {
   }
 
   apply(message: StreamMessage, nowMs: number): void {
+    // Rows and events come only through an open stream, whatever a request that failed meanwhile has said.
+    if (message.type !== 'open' && message.type !== 'closed') this.#connection = { kind: 'live' };
     if (message.type === 'snapshot') this.#takeSnapshot(message.data, nowMs);
     else if (message.type === 'heartbeat') this.#takeHeartbeat(message.data, nowMs);
     else if (message.type === 'event' || message.type === 'queenEvent') this.addEvent(message.data);
@@ -226,7 +228,6 @@ export class FleetMirror {
     this.#snapshotId = lastEventId;
     this.#lastEventId = lastEventId;
     this.#loaded = true;
-    this.#connection = { kind: 'live' };
     this.#changed({ workers, membership: true });
   }
 

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatDuration } from '../present/units.js';
-import { connection, drawn, hives, loaded, totals, warming, workers } from './data/fleet.js';
+import { connection, drawn, hives, loaded, warming, workers } from './data/fleet.js';
 import { at, go, type View, views } from './data/location.js';
 import { reconnect } from './data/stream.js';
 import { Logo } from './parts/logo.js';
@@ -125,7 +125,7 @@ function ConnectionMark() {
   const words = {
     live: 'Live',
     connecting: 'Connecting',
-    reconnecting: 'Reconnecting',
+    lost: 'Reconnecting',
     unauthorized: 'Signed out',
   } as const;
   return (
@@ -138,8 +138,8 @@ function ConnectionMark() {
 
 function Notices() {
   const state = connection.value;
-  if (state.kind === 'reconnecting') return <Reconnecting since={state.since} />;
-  if (state.kind === 'live' && (warming.value || totals.value?.warming)) {
+  if (state.kind === 'lost') return <Reconnecting sinceMs={state.sinceMs} />;
+  if (state.kind === 'live' && warming.value) {
     return (
       <p class="notice warming" role="status">
         <span aria-hidden="true">◔</span> The queen has just started and is hearing from its hives again: what is shown
@@ -150,12 +150,12 @@ function Notices() {
   return null;
 }
 
-function Reconnecting({ since }: { readonly since: number }) {
+function Reconnecting({ sinceMs }: { readonly sinceMs: number }) {
   const [seconds, setSeconds] = useState(0);
   useEffect(() => {
-    const timer = window.setInterval(() => setSeconds((performance.now() - since) / 1000), 1000);
+    const timer = window.setInterval(() => setSeconds((performance.now() - sinceMs) / 1000), 1000);
     return () => clearInterval(timer);
-  }, [since]);
+  }, [sinceMs]);
   return (
     <p class="notice bad" role="alert">
       <span aria-hidden="true">○</span> The queen cannot be reached. Values are those of{' '}

@@ -13,6 +13,10 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 }
 
+/** `10 workers`, or `3 of 10 workers` where a filter leaves some out. */
+export const countText = (shown: number, all: number, one: string): string =>
+  shown === all ? plural(all, one) : `${shown.toLocaleString('en')} of ${plural(all, one)}`;
+
 export interface EventLike {
   readonly kind: string;
   readonly hive: string;

@@ -229,10 +229,13 @@ describe('calls', () => {
   });
 
   it('needs nothing that a browser lacks', () => {
-    for (const file of ['client', 'transport', 'stream']) {
+    for (const file of ['client', 'transport', 'stream', 'mirror', 'recent-events']) {
       const source = readFileSync(new URL(`../../lib/client/${file}.ts`, import.meta.url), 'utf8');
       const imports = [...source.matchAll(/^import (?!type)[^;]*from '([^']+)'/gm)].map((match) => match[1]);
-      for (const name of imports) expect(name, file).toMatch(/^(\.\/|\.\.\/util\/errors\.js|eventsource-parser)/);
+      for (const name of imports)
+        expect(name, file).toMatch(
+          /^(\.\/|\.\.\/util\/errors\.js|\.\.\/contract\/(counts|event-ids)\.js|eventsource-parser)/,
+        );
     }
   });
 });

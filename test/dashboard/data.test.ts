@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { countRows } from '../../lib/client/mirror.js';
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../lib/contract/api.js';
-import { countRows } from '../../lib/dashboard/data/counts.js';
 import { LiveSamples } from '../../lib/dashboard/data/live-samples.js';
 import { requestOf } from '../../lib/dashboard/data/placement-request.js';
 import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../../lib/dashboard/data/query.js';
-import { placeBefore, takeMessages } from '../../lib/dashboard/data/recent-events.js';
 import { Ring, stepMs, steps } from '../../lib/dashboard/data/sparks.js';
 import { offsetsOf, rowAt } from '../../lib/dashboard/parts/virtual.js';
-import { gpuStyle, livenessStyles, workerStyle } from '../../lib/present/status.js';
+import { gpuStyle, workerStyle } from '../../lib/present/status.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 
 const sampleViews = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
@@ -24,15 +23,13 @@ const sampleViews = (id: string, hive = new SimulatedHive({ id, seed: 4, workers
   return { view, workers, hive };
 };
 
-const hints = { online: '', late: 'slow', offline: livenessStyles.offline.hint };
-
 describe('the page, without a browser', () => {
   it('what an offline hive said last counts as offline, and its memory in no sum', () => {
     const [a, b] = [sampleViews('a'), sampleViews('b')];
     const counts = countRows(
       [
-        { view: a.view, liveness: 'late' },
-        { view: b.view, liveness: 'offline' },
+        { ...a.view, liveness: 'late' },
+        { ...b.view, liveness: 'offline' },
       ],
       [...a.workers, ...b.workers],
     );
@@ -94,14 +91,11 @@ describe('the page, without a browser', () => {
     hive.stallGpu(0);
     hive.loseGpu(1);
     const { view } = sampleViews('b', hive);
-    const all = attentionOf(
-      [
-        { view, liveness: 'online' },
-        { view: { ...view, id: 'gone' }, liveness: 'offline' },
-        { view: { ...sampleViews('slow').view }, liveness: 'late' },
-      ],
-      hints,
-    );
+    const all = attentionOf([
+      view,
+      { ...view, id: 'gone', liveness: 'offline' },
+      { ...sampleViews('slow').view, liveness: 'late' },
+    ]);
     expect(all.map(({ title, tone }) => [title, tone])).toEqual([
       ['b GPU 1', 'bad'],
       ['gone is offline', 'bad'],
@@ -110,13 +104,12 @@ describe('the page, without a browser', () => {
     ]);
     expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
     const well = sampleViews('b').view;
-    const fine = { view: well, liveness: 'online' as const };
     const order = sortHives([
-      { ...fine, view: { ...well, id: 'n10' } },
-      { ...fine, view: { ...well, id: 'n9' } },
-      { view, liveness: 'offline' as const },
+      { ...well, id: 'n10' },
+      { ...well, id: 'n9' },
+      { ...view, liveness: 'offline' },
     ]);
-    expect(order.map((entry) => entry.view.id)).toEqual(['b', 'n9', 'n10']);
+    expect(order.map(({ id }) => id)).toEqual(['b', 'n9', 'n10']);
   });
 
   it.each([
@@ -126,21 +119,18 @@ describe('the page, without a browser', () => {
     ['degraded', 'warning', 'plan a reset'],
     ['noPermission', 'warning', 'group video'],
     ['ofANewerVersion', 'unknown', ''],
-  ])('a GPU whose health is %s needs attention though no fault names it', (health, tone, mend) => {
+  ])('a GPU whose health is %s needs attention though no fault names it', (health, tone, fix) => {
     const { view } = sampleViews('b');
     const gpus = view.gpus.map((gpu, index) => (index === 1 ? { ...gpu, health: health as typeof gpu.health } : gpu));
-    const sick = { view: { ...view, gpus, faults: [] }, liveness: 'online' as const };
-    const all = attentionOf([sick], hints);
+    const sick: HiveView = { ...view, gpus, faults: [] };
+    const all = attentionOf([sick]);
     expect(all).toMatchObject([{ title: 'b GPU 1', tone, show: `gpu:b/${gpus[1]?.uuid}` }]);
-    expect(all[0]?.text).toContain(mend);
-    expect(sortHives([{ ...sick, view: { ...sampleViews('a').view } }, sick]).map((entry) => entry.view.id)).toEqual([
-      'b',
-      'a',
-    ]);
-    // A fault of a single value stands beside the mend of the health; one of the whole GPU instead of it.
+    expect(all[0]?.text).toContain(fix);
+    expect(sortHives([sampleViews('a').view, sick]).map(({ id }) => id)).toEqual(['b', 'a']);
+    // A fault of a single value stands beside the fix for the health; one of the whole GPU instead of it.
     const fault = { source: 'gpu', code: 'TIMEOUT', message: 'Power: no answer.', gpuUuid: gpus[1]!.uuid };
     const texts = (faults: readonly (typeof fault & { field?: string })[]) =>
-      attentionOf([{ ...sick, view: { ...sick.view, faults: [...faults] } }], hints).map(({ text }) => text);
+      attentionOf([{ ...sick, faults: [...faults] }]).map(({ text }) => text);
     expect(texts([{ ...fault, field: 'powerWatts' }])).toEqual([
       [all[0]?.text, fault.message].filter(Boolean).join(' '),
     ]);
@@ -155,7 +145,7 @@ describe('the page, without a browser', () => {
     const gpus = view.gpus.map((gpu) => ({ ...gpu, health: 'stalled' as const }));
     const faults = [{ source: 'gpu', code: 'NVML_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
     const of = (liveness: Liveness, rest: Partial<HiveView>) =>
-      attentionOf([{ view: { ...view, ...rest }, liveness }], hints).map(({ title, tone }) => [title, tone]);
+      attentionOf([{ ...view, ...rest, liveness }]).map(({ title, tone }) => [title, tone]);
     expect(of('online', { gpus, faults })).toEqual([['b gpu', 'unknown']]);
     expect(of('online', { gpus, faults: [] })).toEqual([
       ['b GPU 0', 'unknown'],
@@ -260,39 +250,6 @@ describe('the page, without a browser', () => {
     );
     expect(rowAt(offsetsOf([]), 50)).toBe(0);
     expect(rowAt(offsetsOf([10, 10]), 500)).toBe(1);
-  });
-
-  it('a stream is read alike however it is cut', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.jsonValue(), { maxLength: 12 }),
-        fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1 }),
-        (values, cuts) => {
-          const texts = values.map((value) => JSON.stringify(value));
-          let stream = texts.map((json, index) => `id: e-${index}\nevent: event\ndata: ${json}\n\n:\n\n`).join('');
-          const heard: string[] = [];
-          let rest = '';
-          for (let turn = 0; stream !== ''; turn++) {
-            const cut = cuts[turn % cuts.length]!;
-            const taken = takeMessages(rest + stream.slice(0, cut));
-            stream = stream.slice(cut);
-            rest = taken.rest;
-            heard.push(...taken.data);
-          }
-          expect(heard).toEqual(texts);
-        },
-      ),
-    );
-  });
-
-  it.each([
-    ['ab12-1200', 'ab12-700'],
-    ['ab-12-30', 'ab-12-0'],
-    ['ab12-0', null],
-    ['nonsense', null],
-    ['', null],
-  ])('the place to recall events from before %j is %j', (id, place) => {
-    expect(placeBefore(id)).toBe(place);
   });
 
   it('a placement form becomes a request, or says what is wrong', () => {

@@ -1,33 +1,34 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { FleetEvent, HiveView, StreamSnapshot, WorkerView } from '../../lib/contract/api.js';
+import type { FleetEvent, StreamSnapshot } from '../../lib/contract/api.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 
-/** As the browser's: the page listens, the test speaks. */
-class FakeEventSource extends EventTarget {
-  static readonly CLOSED = 2;
-  static opened: FakeEventSource[] = [];
-  readyState = 1;
-  onerror: (() => void) | null = null;
+/** As the browser's: the page reads, the test writes. Only the stream of the fleet answers. */
+class FakeQueen {
+  readonly #encoder = new TextEncoder();
+  #stream: ReadableStreamDefaultController<Uint8Array> | null = null;
 
-  constructor(readonly url: string) {
-    super();
-    FakeEventSource.opened.push(this);
-  }
-  close(): void {
-    this.readyState = FakeEventSource.CLOSED;
-  }
-  say(type: string, data: unknown): void {
-    this.dispatchEvent(new MessageEvent(type, { data: JSON.stringify(data) }));
+  readonly fetch = (url: string): Promise<Response> => {
+    if (url !== './v1/events') return Promise.reject(new TypeError('no network'));
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#stream = controller;
+      },
+    });
+    return Promise.resolve(new Response(body, { headers: { 'content-type': 'text/event-stream' } }));
+  };
+
+  say(type: string, data: StreamSnapshot | FleetEvent): void {
+    const id = 'id' in data ? `id: ${data.id}\n` : '';
+    this.#stream?.enqueue(this.#encoder.encode(`event: ${type}\n${id}data: ${JSON.stringify(data)}\n\n`));
   }
 }
 
 describe('the stream of the page, without a browser', () => {
-  let source: FakeEventSource;
+  const queen = new FakeQueen();
   let fleet: typeof import('../../lib/dashboard/data/fleet.js');
 
   beforeAll(async () => {
-    vi.stubGlobal('EventSource', FakeEventSource);
     vi.stubGlobal('navigator', {});
     vi.stubGlobal('window', { setTimeout: () => 0 });
     vi.stubGlobal('requestAnimationFrame', () => 0);
@@ -36,11 +37,10 @@ describe('the stream of the page, without a browser', () => {
       visibilityState: 'hidden',
       addEventListener: () => undefined,
     });
-    vi.stubGlobal('fetch', () => Promise.reject(new TypeError('no network')));
+    vi.stubGlobal('fetch', queen.fetch);
     fleet = await import('../../lib/dashboard/data/fleet.js');
     const { startStream } = await import('../../lib/dashboard/data/stream.js');
     startStream();
-    source = FakeEventSource.opened[0]!;
   });
   afterAll(() => vi.unstubAllGlobals());
 
@@ -58,28 +58,27 @@ describe('the stream of the page, without a browser', () => {
     ...(workerId === undefined ? {} : { workerId }),
     detail: {},
   });
-  const held = () => [
-    [...fleet.hives.values()].map(({ view }: { view: HiveView }) => view.id),
-    [...fleet.workers.values()].map((worker: WorkerView) => worker.key),
-  ];
+  const held = () => [[...fleet.hives.keys()], [...fleet.workers.keys()]];
+  const listed = () => fleet.mirror.events.map(({ id }) => id);
 
-  it('a replayed event up to the snapshot is listed and changes no row: a hive that is back stays', () => {
-    source.say('snapshot', snapshotOf('e-9', ['llm/0', 'llm/1']));
-    source.say('queenEvent', event('e-7', 'workerGone', 'llm/0'));
-    source.say('queenEvent', event('e-8', 'hiveRemoved'));
-    source.say('queenEvent', event('e-9', 'hiveOffline'));
+  it('a replayed event up to the snapshot is listed and changes no row: a hive that is back stays', async () => {
+    queen.say('snapshot', snapshotOf('e-9', ['llm/0', 'llm/1']));
+    queen.say('queenEvent', event('e-7', 'workerGone', 'llm/0'));
+    queen.say('queenEvent', event('e-8', 'hiveRemoved'));
+    queen.say('queenEvent', event('e-9', 'hiveOffline'));
+    await vi.waitFor(() => expect(listed()).toEqual(['e-7', 'e-8', 'e-9']));
     expect(held()).toEqual([['a'], ['a/llm/0', 'a/llm/1']]);
-    expect(fleet.hives.get('a')?.liveness).toBe('online');
-    expect(fleet.events.map(({ id }) => id)).toEqual(expect.arrayContaining(['e-7', 'e-8', 'e-9']));
-    source.say('queenEvent', event('e-10', 'workerGone', 'llm/0'));
-    expect(held()).toEqual([['a'], ['a/llm/1']]);
-    source.say('queenEvent', event('e-11', 'hiveRemoved'));
-    expect(held()).toEqual([[], []]);
+    expect(fleet.hives.get('a')?.view.liveness).toBe('online');
+    queen.say('queenEvent', event('e-10', 'workerGone', 'llm/0'));
+    await vi.waitFor(() => expect(held()).toEqual([['a'], ['a/llm/1']]));
+    queen.say('queenEvent', event('e-11', 'hiveRemoved'));
+    await vi.waitFor(() => expect(held()).toEqual([[], []]));
   });
 
-  it('an event of another stream than the snapshot is not taken for a past one', () => {
-    source.say('snapshot', snapshotOf('f-90', ['llm/0']));
-    source.say('queenEvent', event('g-1', 'hiveRemoved'));
+  it('an event of another stream than the snapshot is not taken for a past one', async () => {
+    queen.say('snapshot', snapshotOf('f-90', ['llm/0']));
+    queen.say('queenEvent', event('g-1', 'hiveRemoved'));
+    await vi.waitFor(() => expect(listed()).toContain('g-1'));
     expect(held()).toEqual([[], []]);
   });
 });

@@ -228,17 +228,19 @@ describe('what every face shows of one fixed fleet is as recorded', () => {
       import('../../lib/dashboard/views/panel-gpu.js'),
       import('../../lib/dashboard/views/panel-hive.js'),
     ]);
-    const { hives: pageHives, workers: pageWorkers } = await import('../../lib/dashboard/data/fleet.js');
+    const { mirror } = await import('../../lib/dashboard/data/fleet.js');
     const { registry } = await fleet();
-    for (const view of registry.hives({}).items)
-      pageHives.set(view.id, { view, liveness: view.liveness, heardAt: 1_000_000 - view.ageMs });
-    for (const worker of registry.workers({}).items) pageWorkers.set(worker.key, worker);
+    vi.stubGlobal('requestAnimationFrame', () => 0);
+    const hives = registry.hives({}).items as HiveView[];
+    const workers = registry.workers({}).items as WorkerView[];
+    mirror.apply({ type: 'snapshot', data: { hives, workers, warming: false, lastEventId: '' } }, 1_000_000);
     const text: string[] = [];
-    for (const hive of pageHives.values()) {
+    for (const hive of mirror.hives.values()) {
       text.push(`== hive ${hive.view.id}`, ...draw(HivePanel({ hive })));
       for (const gpu of hive.view.gpus) text.push(`== gpu ${gpu.uuid}`, ...draw(GpuPanel({ hive, gpu })));
     }
-    for (const worker of pageWorkers.values()) text.push(`== worker ${worker.key}`, ...draw(WorkerPanel({ worker })));
+    for (const worker of mirror.workers.values())
+      text.push(`== worker ${worker.key}`, ...draw(WorkerPanel({ worker })));
     expectRecorded('page-panels.txt', `${text.join('\n')}\n`);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { countRows } from '../../lib/client/mirror.js';
 import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../../lib/contract/validate.js';
-import { countRows } from '../../lib/dashboard/data/counts.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { bareHeartbeat, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
 
@@ -349,10 +349,7 @@ describe('totals', () => {
     clock.advance(4000);
     fleet('c', 1);
     const { hives, workers } = queen.snapshot();
-    const rows = countRows(
-      hives.map((view) => ({ view, liveness: view.liveness })),
-      workers,
-    );
+    const rows = countRows(hives, workers);
     const { hives: liveness, gpus, workers: counted } = queen.fleet();
     expect(liveness).toEqual({ online: 1, late: 1, offline: 1 });
     expect(rows).toEqual({

@@ -1,7 +1,7 @@
 /** Which workers and hives are shown, and in which order. Pure. */
-import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../contract/api.js';
+import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import type { Fault, GpuSample } from '../../contract/heartbeat.js';
-import { gpuHealthStyles, styleOf } from '../../present/status.js';
+import { gpuHealthStyles, livenessStyles, styleOf } from '../../present/status.js';
 
 export interface WorkerFilter {
   readonly text: string;
@@ -69,7 +69,8 @@ export const workerSorts = {
 } as const;
 export type WorkerSort = keyof typeof workerSorts;
 
-const collator = new Intl.Collator('en', { numeric: true });
+/** `gpu-2` before `gpu-10`. */
+const compareNames = new Intl.Collator('en', { numeric: true }).compare;
 
 /**
  * What is not known comes last in either direction; ties keep the order of names. Ten thousand rows are sorted each second,
@@ -87,7 +88,7 @@ export function sortWorkers(workers: readonly WorkerView[], sort: string, direct
       const [left, right] = [keys[a] as string | null, keys[b] as string | null];
       if (left === right) return byName(a, b);
       if (left === null || right === null) return left === null ? 1 : -1;
-      return collator.compare(left, right) * sign || byName(a, b);
+      return compareNames(left, right) * sign || byName(a, b);
     });
   } else {
     // Unknown is beyond the last number in either direction.
@@ -110,18 +111,13 @@ export interface Attention {
   readonly hive: string;
   readonly tone: 'warning' | 'bad' | 'unknown';
   readonly title: string;
-  /** What is wrong, and the mend. */
+  /** What is wrong, and the fix. */
   readonly text: string;
   /** What the panel shows of it. */
   readonly show: string;
 }
 
 const rank = { bad: 0, unknown: 1, warning: 2 } as const;
-
-export interface HiveNow {
-  readonly view: HiveView;
-  readonly liveness: Liveness;
-}
 
 /** Faults that the hive can live with. */
 const warningCode = /ECC|DEGRADED|PERMISSION|UNSUPPORTED|FALLBACK|TIMEOUT|SLOW/;
@@ -148,8 +144,8 @@ const readerCodes: Readonly<Partial<Record<GpuSample['health'], RegExp>>> = {
   noPermission: /PERMISSION/,
 };
 
-/** The GPUs whose health a fault has told already: those it names by its code, or all where they are all alike. */
-function toldBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSample[] {
+/** The GPUs whose health a fault of the reader explains: those its code fits, or all where they are all alike. */
+function explainedBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSample[] {
   const [first] = gpus;
   if (fault.source !== 'gpu' || fault.gpuUuid || first === undefined) return [];
   const sick = gpus.filter(({ health }) => healthTone(health) !== null);
@@ -158,13 +154,13 @@ function toldBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSample[] 
 }
 
 /** One line for each GPU of which something is to be said, whether a fault says it, its health, or both. */
-function gpuAttention({ view }: HiveNow, gpu: GpuSample, told: boolean): Attention | null {
+function gpuAttention(view: HiveView, gpu: GpuSample, isReported: boolean): Attention | null {
   const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
   const tone = healthTone(gpu.health);
-  if (faults.length === 0 && (tone === null || told)) return null;
-  const isTold = told || faults.some(({ field }) => field === undefined || field === 'gpus');
+  if (faults.length === 0 && (tone === null || isReported)) return null;
+  const isExplained = isReported || faults.some(({ field }) => field === undefined || field === 'gpus');
   const texts = [
-    ...(tone === null || isTold ? [] : [styleOf(gpuHealthStyles, gpu.health).hint]),
+    ...(tone === null || isExplained ? [] : [styleOf(gpuHealthStyles, gpu.health).hint]),
     ...new Set(faults.map(({ message }) => message)),
   ];
   const few = texts.slice(0, 3);
@@ -184,13 +180,12 @@ const placeOf = (view: HiveView, gpu: GpuSample) => ({
   show: `gpu:${view.id}/${gpu.uuid}`,
 });
 
-function hiveAttention(hive: HiveNow): Attention[] {
-  const { view } = hive;
-  const told = new Set<GpuSample>();
+function hiveAttention(view: HiveView): Attention[] {
+  const reported = new Set<GpuSample>();
   const others = view.faults.flatMap((fault, index): Attention[] => {
     if (fault.gpuUuid && view.gpus.some(({ uuid }) => uuid === fault.gpuUuid)) return [];
-    const [gpu, ...more] = toldBy(fault, view.gpus);
-    for (const each of gpu ? [gpu, ...more] : []) told.add(each);
+    const [gpu, ...more] = explainedBy(fault, view.gpus);
+    for (const each of gpu ? [gpu, ...more] : []) reported.add(each);
     const place = fault.workerId
       ? { title: `${view.id}/${fault.workerId}`, show: `worker:${view.id}/${fault.workerId}` }
       : gpu && more.length === 0
@@ -206,39 +201,40 @@ function hiveAttention(hive: HiveNow): Attention[] {
       },
     ];
   });
-  const gpus = view.gpus.map((gpu) => gpuAttention(hive, gpu, told.has(gpu))).filter((item) => item !== null);
+  const gpus = view.gpus.map((gpu) => gpuAttention(view, gpu, reported.has(gpu))).filter((item) => item !== null);
   return [...gpus, ...others];
 }
 
-export function attentionOf(hives: Iterable<HiveNow>, livenessHint: Readonly<Record<Liveness, string>>): Attention[] {
+/** The worst first. */
+export function attentionOf(hives: Iterable<HiveView>): Attention[] {
   const all: Attention[] = [];
-  for (const hive of hives) {
-    const { view, liveness } = hive;
+  for (const view of hives) {
+    const { id, liveness } = view;
     if (liveness !== 'online') {
       all.push({
-        id: `${view.id}:liveness`,
-        hive: view.id,
+        id: `${id}:liveness`,
+        hive: id,
         tone: liveness === 'late' ? 'warning' : 'bad',
-        title: `${view.id} is ${liveness}`,
-        text: livenessHint[liveness],
-        show: `hive:${view.id}`,
+        title: `${id} is ${liveness}`,
+        text: livenessStyles[liveness].hint,
+        show: `hive:${id}`,
       });
     }
-    // What an offline host said last is no news.
-    if (liveness !== 'offline') all.push(...hiveAttention(hive));
+    // The last faults of an offline host are no news.
+    if (liveness !== 'offline') all.push(...hiveAttention(view));
   }
-  return all.sort((a, b) => rank[a.tone] - rank[b.tone] || collator.compare(a.title, b.title));
+  return all.sort((a, b) => rank[a.tone] - rank[b.tone] || compareNames(a.title, b.title));
 }
 
 /** How urgent a hive is: what is wrong comes first. */
-export function urgencyOf({ view, liveness }: HiveNow): number {
+function urgencyOf({ liveness, faults, gpus }: HiveView): number {
   if (liveness === 'offline') return 0;
   if (liveness === 'late') return 1;
-  return view.faults.length > 0 || view.gpus.some(({ health }) => healthTone(health) !== null) ? 2 : 3;
+  return faults.length > 0 || gpus.some(({ health }) => healthTone(health) !== null) ? 2 : 3;
 }
 
-export function sortHives<T extends HiveNow>(hives: T[]): T[] {
-  return hives.sort((a, b) => urgencyOf(a) - urgencyOf(b) || collator.compare(a.view.id, b.view.id));
+export function sortHives(hives: HiveView[]): HiveView[] {
+  return hives.sort((a, b) => urgencyOf(a) - urgencyOf(b) || compareNames(a.id, b.id));
 }
 
 export interface EventFilter {
@@ -248,12 +244,21 @@ export interface EventFilter {
 }
 
 /** Groups of kinds, as people ask for them. */
-export const eventGroups: Readonly<Record<string, readonly string[]>> = {
-  trouble: ['oomKill', 'gpuLost', 'xid', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'duplicateHiveId'],
-  workers: ['workerStarted', 'workerExited', 'workerAppeared', 'workerGone', 'oomKill'],
-  hives: ['hiveJoined', 'hiveOnline', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'hiveRestarted', 'duplicateHiveId'],
-  gpus: ['gpuLost', 'gpuRecovered', 'xid'],
-  states: ['workerStateChanged'],
+export const eventGroups: Readonly<Record<string, { readonly label: string; readonly kinds: readonly string[] }>> = {
+  trouble: {
+    label: 'Trouble',
+    kinds: ['oomKill', 'gpuLost', 'xid', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'duplicateHiveId'],
+  },
+  workers: {
+    label: 'Workers',
+    kinds: ['workerStarted', 'workerExited', 'workerAppeared', 'workerGone', 'oomKill'],
+  },
+  hives: {
+    label: 'Hives',
+    kinds: ['hiveJoined', 'hiveOnline', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'hiveRestarted', 'duplicateHiveId'],
+  },
+  gpus: { label: 'GPUs', kinds: ['gpuLost', 'gpuRecovered', 'xid'] },
+  states: { label: 'State changes', kinds: ['workerStateChanged'] },
 };
 /** Many and seldom of interest: shown only when asked for. */
 const seldom = 'workerStateChanged';
@@ -261,7 +266,7 @@ const seldom = 'workerStateChanged';
 export function matchesEvent(event: FleetEvent, filter: EventFilter): boolean {
   if (filter.hive !== '' && event.hive !== filter.hive) return false;
   if (filter.kind !== '') {
-    const group = eventGroups[filter.kind];
+    const group = eventGroups[filter.kind]?.kinds;
     if (group ? !group.includes(event.kind) : event.kind !== filter.kind) return false;
   } else if (event.kind === seldom) return false;
   return matchesText(filter.text, [event.hive, event.workerId ?? null, event.gpuUuid ?? null, event.kind]);

@@ -4,7 +4,7 @@
  */
 import { signal } from '@preact/signals';
 import type { History, WorkerView } from '../../contract/api.js';
-import { get, segment } from './api.js';
+import { client } from './client.js';
 
 export const stepMs = 10_000;
 export const steps = 60;
@@ -112,7 +112,8 @@ function pump(): void {
   while (inFlight < maxInFlight && wanted.length > 0) {
     const key = wanted.pop()!;
     inFlight++;
-    get<History>(`v1/workers/${key.split('/').map(segment).join('/')}/history`)
+    client
+      .history({ worker: key })
       .then(
         (history) => {
           rings.get(key)?.fill(clock(), history);

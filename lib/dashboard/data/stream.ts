@@ -1,71 +1,56 @@
 /**
- * The queen's event stream, one for all tabs of a browser: browsers allow six connections to a host, and six open tabs
- * would stall the seventh. The tab that holds a lock reads the stream and passes each message on over a BroadcastChannel.
- * Where the browser has no locks (plain http to another host), each tab reads a stream of its own.
+ * Keeps the mirror of this tab up to date. All tabs of a browser share one stream: browsers allow six connections to a
+ * host, and six open tabs would stall the seventh. The tab that holds a lock reads the stream and passes each message on
+ * over a BroadcastChannel. Where the browser has no locks (plain http to another host), each tab reads its own stream.
  */
-import type { Fleet, FleetEvent, StreamHeartbeat, StreamLagged, StreamSnapshot } from '../../contract/api.js';
-import { isUpTo } from '../../contract/event-ids.js';
-import { ApiError, address, get } from './api.js';
-import {
-  applyEvent,
-  applyHandover,
-  applyHeartbeat,
-  applySnapshot,
-  type Connection,
-  connection,
-  type Handover,
-  handover,
-  loaded,
-  lostEvents,
-  totals,
-  warming,
-} from './fleet.js';
-import { loadRecentEvents } from './recent-events.js';
+import type { Connection } from '../../client/mirror.js';
+import { recentEvents } from '../../client/recent-events.js';
+import type { StreamMessage } from '../../client/stream.js';
+import type { Fleet, FleetEvent, StreamSnapshot } from '../../contract/api.js';
+import { client, isRefused } from './client.js';
+import { mirror, totals } from './fleet.js';
 
-type Message =
+type TabMessage =
   | { readonly kind: 'hello' }
-  | { readonly kind: 'state'; readonly state: Handover; readonly connection: Connection['kind'] }
+  | { readonly kind: 'state'; readonly snapshot: StreamSnapshot; readonly events: readonly FleetEvent[] }
   | { readonly kind: 'connection'; readonly connection: Connection['kind'] }
-  | { readonly kind: 'sse'; readonly type: SseType; readonly data: string }
-  | { readonly kind: 'past'; readonly events: readonly FleetEvent[] };
-
-const sseTypes = ['snapshot', 'heartbeat', 'event', 'queenEvent', 'lagged'] as const;
-type SseType = (typeof sseTypes)[number];
+  | { readonly kind: 'message'; readonly message: StreamMessage }
+  | { readonly kind: 'events'; readonly events: readonly FleetEvent[] };
 
 const name = `hivepulse:${new URL('.', document.baseURI).pathname}`;
 const pollEveryMs = 2000;
-/** Silence, in spite of hives that beat, after which a stream is taken for dead. */
+/** A stream that is silent for so long although hives are online is dead. */
 const silentMs = 10_000;
-const backoffMs = [250, 500, 1000, 2000, 4000] as const;
+const maxBackoffMs = 4000;
+const eventsBefore = 500;
+const eventsDeadlineMs = 5000;
 
 let channel: BroadcastChannel | null = null;
-let source: EventSource | null = null;
 let leading = false;
 let hasFollowers = false;
-let attempts = 0;
-let retry: number | null = null;
-let lastMessage = performance.now();
-/** The newest event that the rows hold already: one up to it, as a stream that is resumed replays them, changes nothing. */
-let heldId = '';
+/** Ends the stream that this tab reads. */
+let stream = new AbortController();
+let isOpen = false;
+let lastMessageMs = performance.now();
 
 export function startStream(): void {
+  mirror.subscribe(announceConnection);
   void poll();
   if ('locks' in navigator && 'BroadcastChannel' in window) {
     channel = new BroadcastChannel(name);
-    channel.onmessage = ({ data }: MessageEvent<Message>) => receive(data);
+    channel.onmessage = ({ data }: MessageEvent<TabMessage>) => receive(data);
     send({ kind: 'hello' });
     lead(false);
   } else {
     leading = true;
-    open();
+    void read();
   }
 }
 
 /** Opens the stream again at once, as after a login. */
 export function reconnect(): void {
-  attempts = 0;
-  setConnection('connecting');
-  if (leading) open();
+  mirror.setConnection('connecting');
+  if (leading) void read();
   else send({ kind: 'hello' });
   void poll();
 }
@@ -74,19 +59,19 @@ function lead(steal: boolean): void {
   const held = () => {
     leading = true;
     void countFollowers();
-    open();
+    void read();
     return new Promise<never>(() => {}); // Until the tab closes or another takes over.
   };
   navigator.locks.request(name, steal ? { steal: true } : {}, held).catch(() => {
-    // Taken over by a tab that heard nothing from this one.
+    // A tab that received nothing from this one has taken over.
     leading = false;
-    shut();
+    stream.abort();
     lead(false);
   });
 }
 
-/** To the other tabs, where there are any: copying each message for nobody would cost as much as reading it. */
-function send(message: Message): void {
+/** To the other tabs, where there are any: a copy of each message for nobody would cost as much as reading it. */
+function send(message: TabMessage): void {
   if (channel && (hasFollowers || !leading)) channel.postMessage(message);
 }
 
@@ -97,120 +82,100 @@ async function countFollowers(): Promise<void> {
   hasFollowers = (pending ?? []).some((lock) => lock.name === name);
 }
 
-function receive(message: Message): void {
+let announced: Connection['kind'] = 'connecting';
+function announceConnection(): void {
+  const { kind } = mirror.connection;
+  if (!leading || kind === announced) return;
+  announced = kind;
+  send({ kind: 'connection', connection: kind });
+}
+
+function receive(message: TabMessage): void {
   if (message.kind === 'hello') {
     hasFollowers = true;
-    if (leading && loaded.value)
-      send({ kind: 'state', state: { ...handover(), lastEventId: heldId }, connection: connection.value.kind });
-    else if (leading) send({ kind: 'connection', connection: connection.value.kind });
+    if (!leading) return;
+    if (mirror.loaded) send({ kind: 'state', snapshot: mirror.snapshotAt(performance.now()), events: mirror.events });
+    send({ kind: 'connection', connection: mirror.connection.kind });
     return;
   }
   if (leading) return;
-  lastMessage = performance.now();
-  if (message.kind === 'state') {
-    if (!loaded.value) {
-      applyHandover(message.state);
-      heldId = message.state.lastEventId;
-    }
-    setConnection(message.connection);
-  } else if (message.kind === 'connection') setConnection(message.connection);
-  else if (message.kind === 'past') for (const event of message.events) applyEvent(event, 'past');
-  else apply(message.type, message.data);
+  lastMessageMs = performance.now();
+  if (message.kind === 'message') mirror.apply(message.message, lastMessageMs);
+  else if (message.kind === 'connection') setConnection(message.connection);
+  else {
+    if (message.kind === 'state' && !mirror.loaded)
+      mirror.apply({ type: 'snapshot', data: message.snapshot }, lastMessageMs);
+    for (const event of message.events) mirror.addEvent(event);
+  }
 }
 
 function setConnection(kind: Connection['kind']): void {
-  const before = connection.value.kind;
-  if (before !== kind) {
-    connection.value = kind === 'reconnecting' ? { kind, since: performance.now() } : { kind };
-  }
-  if (leading) send({ kind: 'connection', connection: kind });
+  if (kind !== 'lost') mirror.setConnection(kind);
+  else if (mirror.connection.kind !== 'lost') mirror.disconnected('', performance.now());
 }
 
-function shut(): void {
-  if (retry !== null) clearTimeout(retry);
-  retry = null;
-  source?.close();
-  source = null;
-}
-
-function open(): void {
-  shut();
-  lastMessage = performance.now();
-  const opened = new EventSource(address('v1/events'));
-  source = opened;
-  for (const type of sseTypes) {
-    opened.addEventListener(type, ({ data }: MessageEvent<string>) => {
-      lastMessage = performance.now();
-      if (type === 'snapshot') {
-        attempts = 0;
-        setConnection('live');
+/** Reads the stream from where the mirror stands, until another reader or `stream.abort()` ends it. */
+async function read(): Promise<void> {
+  stream.abort();
+  stream = new AbortController();
+  const { signal } = stream;
+  isOpen = false;
+  lastMessageMs = performance.now();
+  const from = mirror.lastEventId === '' ? {} : { lastEventId: mirror.lastEventId };
+  try {
+    for await (const message of client.events({}, { ...from, signal, maxBackoffMs })) {
+      lastMessageMs = performance.now();
+      isOpen = message.type !== 'closed';
+      const isFirst = message.type === 'snapshot' && !mirror.loaded;
+      if (message.type !== 'closed') {
+        mirror.apply(message, lastMessageMs);
+        send({ kind: 'message', message });
+      } else if (mirror.connection.kind !== 'unauthorized') {
+        mirror.apply(message, lastMessageMs);
+        void poll();
       }
-      send({ kind: 'sse', type, data });
-      const first = type === 'snapshot' && !loaded.value;
-      apply(type, data);
-      if (first) void recall(JSON.parse(data) as StreamSnapshot);
-    });
-  }
-  opened.onerror = () => {
-    if (source !== opened) return;
-    if (connection.value.kind !== 'unauthorized') setConnection('reconnecting');
-    // The browser tries again by itself (with Last-Event-ID) after a broken connection, but not after an answer other than 200.
-    if (opened.readyState === EventSource.CLOSED) void openLater();
-  };
-}
-
-async function openLater(): Promise<void> {
-  shut();
-  const wait = backoffMs[Math.min(attempts++, backoffMs.length - 1)]!;
-  await poll();
-  if (connection.value.kind === 'unauthorized' || !leading || source) return;
-  retry = window.setTimeout(open, wait * (0.5 + Math.random()));
-}
-
-/** A stream begins with the state of now: what happened before is asked for once. */
-async function recall({ lastEventId }: StreamSnapshot): Promise<void> {
-  const recent = await loadRecentEvents(lastEventId);
-  for (const event of recent) applyEvent(event, 'past');
-  send({ kind: 'past', events: recent });
-}
-
-function apply(type: SseType, data: string): void {
-  if (type === 'snapshot') {
-    const snapshot = JSON.parse(data) as StreamSnapshot;
-    applySnapshot(snapshot);
-    heldId = snapshot.lastEventId;
-  } else if (type === 'heartbeat') applyHeartbeat(JSON.parse(data) as StreamHeartbeat);
-  else if (type === 'lagged') lostEvents.value += (JSON.parse(data) as StreamLagged).dropped;
-  else {
-    const event = JSON.parse(data) as FleetEvent;
-    if (isUpTo(event.id, heldId)) applyEvent(event, 'past');
+      if (isFirst) void listRecentEvents();
+    }
+  } catch (error) {
+    // Another try with the same token gets the same answer; anything else may be a proxy whose queen is away.
+    if (isRefused(error)) mirror.setConnection('unauthorized');
     else {
-      heldId = event.id;
-      applyEvent(event, 'now');
+      mirror.disconnected(error, performance.now());
+      setTimeout(() => {
+        if (leading && !signal.aborted) void read();
+      }, maxBackoffMs * Math.random());
     }
   }
 }
 
+/** A stream begins with the present state: what happened before is asked for once. */
+async function listRecentEvents(): Promise<void> {
+  const signal = AbortSignal.timeout(eventsDeadlineMs);
+  const events = await recentEvents(client, mirror.lastEventId, eventsBefore, signal).catch(() => []);
+  for (const event of events) mirror.addEvent(event);
+  send({ kind: 'events', events });
+}
+
 let polling = false;
-let timer: number | null = null;
+let timer = 0;
 
 /** Totals, and whether the queen answers at all: each visible tab asks for itself. */
 async function poll(): Promise<void> {
   if (polling) return;
   polling = true;
-  if (timer !== null) clearTimeout(timer);
+  clearTimeout(timer);
   try {
-    const fleet = await get<Fleet>('v1/fleet');
+    const fleet = await client.fleet();
     totals.value = fleet;
     void countFollowers();
-    warming.value = fleet.warming;
-    if (connection.value.kind === 'unauthorized') reconnect();
-    watch(fleet);
+    mirror.setWarming(fleet.warming);
+    if (mirror.connection.kind === 'unauthorized') reconnect();
+    reviveSilent(fleet);
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
-      if (leading) shut();
-      setConnection('unauthorized');
-    } else if (connection.value.kind === 'live') setConnection('reconnecting');
+    if (isRefused(error)) {
+      if (leading) stream.abort();
+      mirror.setConnection('unauthorized');
+    } else if (mirror.connection.kind === 'live') mirror.disconnected(error, performance.now());
   } finally {
     polling = false;
     timer = window.setTimeout(() => {
@@ -224,11 +189,13 @@ document.addEventListener('visibilitychange', () => {
 });
 
 /** A stream can die without a word (a proxy, a sleeping laptop, a stuck tab). */
-function watch(fleet: Fleet): void {
-  if (connection.value.kind === 'reconnecting' && leading && source?.readyState === EventSource.OPEN)
-    setConnection('live');
-  if (fleet.hives.online === 0 || performance.now() - lastMessage < silentMs) return;
-  lastMessage = performance.now();
-  if (leading) open();
+function reviveSilent(fleet: Fleet): void {
+  if (mirror.connection.kind === 'lost') {
+    if (!leading) send({ kind: 'hello' });
+    else if (isOpen && mirror.loaded) mirror.setConnection('live');
+  }
+  if (fleet.hives.online === 0 || performance.now() - lastMessageMs < silentMs) return;
+  lastMessageMs = performance.now();
+  if (leading) void read();
   else if (channel) lead(true);
 }

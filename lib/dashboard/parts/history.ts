@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { History } from '../../contract/api.js';
-import { get } from '../data/api.js';
+import { client } from '../data/client.js';
 import { type Hive, quietAfterMs } from '../data/fleet.js';
 import { LiveSamples, type Point } from '../data/live-samples.js';
 
@@ -9,18 +9,18 @@ export interface Series {
   readonly ages: readonly number[];
   /** null: not known. */
   readonly values: readonly (number | null)[];
-  /** Since the last beat, where beats are missing: what the hive said last is then not what is now. Else null. */
+  /** Age of the last heartbeat where heartbeats are missing, so that its values are old; else null. */
   readonly silentMs: number | null;
 }
 
 const refreshMs = 30_000;
 
 /**
- * The last hour of one thing: the queen's history, with what the stream has said since then behind it. `path` names the
- * history; `sample` gives what the newest beat of `hive` said. Silence is a gap, not the last value over again.
+ * The last hour of a hive, worker or GPU: the queen's history, continued from the stream. `sample` gives the values of the
+ * newest heartbeat of `hive`. Silence is a gap: the last value is not repeated.
  */
 export function useHistory(
-  path: string,
+  of: Parameters<typeof client.history>[0],
   hive: Hive | undefined,
   sample: () => Readonly<Record<string, number | null>>,
 ): (name: string, from?: (value: number | null) => number | null) => Series {
@@ -35,7 +35,7 @@ export function useHistory(
     const load = async () => {
       clearTimeout(timer);
       try {
-        const history = await get<History>(path);
+        const history = await client.history(of);
         if (gone) return;
         const at = performance.now();
         // Samples that the history now holds would be drawn twice.
@@ -58,11 +58,11 @@ export function useHistory(
       clearTimeout(timer);
       document.removeEventListener('visibilitychange', onVisible);
     };
-  }, [path]);
+  }, [JSON.stringify(of)]);
 
   useEffect(() => {
-    if (hive) live.current.take(hive.heardAt, sample());
-  }, [hive?.heardAt]);
+    if (hive) live.current.take(hive.heardAtMs, sample());
+  }, [hive?.heardAtMs]);
 
   return (name, from = (value) => value): Series => {
     const now = performance.now();
@@ -81,7 +81,7 @@ export function useHistory(
       if (fresh[0] && fresh[0].at - end > quietMs) points.push({ at: end, value: null });
     }
     points.push(...fresh);
-    const silent = hive ? now - hive.heardAt : Number.POSITIVE_INFINITY;
+    const silent = hive ? now - hive.heardAtMs : Number.POSITIVE_INFINITY;
     const silentMs = silent > quietMs ? silent : null;
     if (silentMs !== null) points.push({ at: now, value: null });
     const shown = points.filter(({ at }) => now - at <= 3_600_000);

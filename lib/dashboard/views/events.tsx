@@ -2,74 +2,39 @@ import type { RefObject } from 'preact';
 import type { FleetEvent } from '../../contract/api.js';
 import { eventText, plural } from '../../present/sentences.js';
 import { eventStyles, styleOf } from '../../present/status.js';
-import { events, eventsSeen, hives, lostEvents, ordered } from '../data/fleet.js';
-import { at, go, show } from '../data/location.js';
+import { eventsSeen, hives, mirror, newestEvents, ordered } from '../data/fleet.js';
+import { at, show } from '../data/location.js';
 import { eventGroups, matchesEvent } from '../data/query.js';
 import { phone, useMedia } from '../parts/hooks.js';
 import { StatusChip } from '../parts/status-chip.js';
+import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
-
-const groupWords: Readonly<Record<string, string>> = {
-  trouble: 'Trouble',
-  workers: 'Workers',
-  hives: 'Hives',
-  gpus: 'GPUs',
-  states: 'State changes',
-};
 
 export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   eventsSeen.value;
   ordered.value;
   const isPhone = useMedia(phone);
   const filter = { text: at.q.value, kind: at.kind.value, hive: at.hive.value };
-  const found = events.filter((event) => matchesEvent(event, filter));
+  const found = newestEvents((event) => matchesEvent(event, filter));
   return (
     <section aria-label="Events">
-      <div class="toolbar">
-        <input
-          type="search"
-          class="filter"
-          placeholder="Filter by hive, worker or kind   /"
-          aria-label="Filter events"
-          value={at.q.value}
-          onInput={(event) => go({ q: event.currentTarget.value })}
+      <Toolbar label="Filter events" placeholder="Filter by hive, worker or kind" count={plural(found.length, 'event')}>
+        <Choices
+          label="Kind"
+          param="kind"
+          options={Object.entries(eventGroups).map(([group, { label }]) => [group, label])}
         />
-        <div class="choices" role="group" aria-label="Kind">
-          {Object.keys(eventGroups).map((group) => (
-            <button
-              key={group}
-              type="button"
-              aria-pressed={at.kind.value === group}
-              onClick={() => go({ kind: at.kind.value === group ? '' : group })}
-            >
-              {groupWords[group]}
-            </button>
-          ))}
-        </div>
-        <label class="pick">
-          <span class="sr-only">Hive</span>
-          <select
-            value={at.hive.value}
-            class={at.hive.value ? 'set' : ''}
-            onChange={(event) => go({ hive: event.currentTarget.value })}
-          >
-            <option value="">Hive: all</option>
-            {[...hives.keys()].sort().map((id) => (
-              <option key={id} value={id}>
-                {id}
-              </option>
-            ))}
-          </select>
-        </label>
-        <output class="count">{plural(found.length, 'event')}</output>
-      </div>
-      {lostEvents.value > 0 && (
+        <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+      </Toolbar>
+      {mirror.lostEvents > 0 && (
         <p class="note" role="status">
-          This page read too slowly for the stream: {plural(lostEvents.value, 'event was', 'events were')} left out.
+          This page read too slowly for the stream: {plural(mirror.lostEvents, 'event was', 'events were')} left out.
         </p>
       )}
       {found.length === 0 ? (
-        <p class="nothing">{events.length === 0 ? 'Nothing has happened yet.' : 'No event matches the filter.'}</p>
+        <p class="nothing">
+          {mirror.events.length === 0 ? 'Nothing has happened yet.' : 'No event matches the filter.'}
+        </p>
       ) : (
         <div class="event-list" role="list">
           <Virtual

@@ -1,8 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { gpuHealthStyles, livenessStyles, type StatusStyle, workerStateStyles } from '../../present/status.js';
 import { formatBytes, formatPercent } from '../../present/units.js';
-import { countRows } from '../data/counts.js';
-import { hives, ordered, totals, workers } from '../data/fleet.js';
+import { hives, mirror, ordered, totals, workers } from '../data/fleet.js';
 import { fullness, Meter, type Share, Shares } from '../parts/meter.js';
 
 const { offline } = livenessStyles;
@@ -35,7 +34,7 @@ function Tile({ label, value, children }: { label: string; value: ComponentChild
 
 export function FleetBar() {
   ordered.value;
-  const count = countRows(hives.values(), workers.values());
+  const count = mirror.counts();
   const fleet = totals.value;
   return (
     <dl class="fleet-bar" aria-label="Fleet">
@@ -84,7 +83,7 @@ export function FleetBar() {
             '—'
           ) : (
             <>
-              {fleet.heartbeatsPerSecond.toFixed(fleet.heartbeatsPerSecond < 100 ? 1 : 0)} <small>beats/s</small>
+              {fleet.heartbeatsPerSecond.toFixed(fleet.heartbeatsPerSecond < 100 ? 1 : 0)} <small>heartbeats/s</small>
             </>
           )
         }

@@ -1,8 +1,8 @@
 import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
-import type { Liveness } from '../../contract/api.js';
+import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
-import { oldValuesText, plural, sentence } from '../../present/sentences.js';
+import { countText, oldValuesText, plural, sentence } from '../../present/sentences.js';
 import {
   gpuHealthStyles,
   gpuStyle,
@@ -20,12 +20,13 @@ import {
   formatWatts,
   unknownText,
 } from '../../present/units.js';
-import { ageOf, drawn, type Hive, hives, ordered, workersOf } from '../data/fleet.js';
+import { ageOf, drawn, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { attentionOf, matchesText, sortHives } from '../data/query.js';
 import { useWidth } from '../parts/hooks.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
+import { Choices, Toolbar } from '../parts/toolbar.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
 import { AttentionList } from './attention.js';
 
@@ -36,28 +37,27 @@ const frameHeight = 126;
 const gpuHeadHeight = 22;
 const gpuRowHeight = 24;
 
-const cardHeight = ({ view }: Hive) =>
-  frameHeight + (view.gpus.length === 0 ? gpuRowHeight : gpuHeadHeight + view.gpus.length * gpuRowHeight);
+const cardHeight = ({ gpus }: HiveView) =>
+  frameHeight + (gpus.length === 0 ? gpuRowHeight : gpuHeadHeight + gpus.length * gpuRowHeight);
 
-export function selectHives(): Hive[] {
+function selectHives(): HiveView[] {
   const { q, liveness } = at;
-  const text = q.value;
-  const found = [...hives.values()].filter(
-    (hive) =>
-      (liveness.value === '' || hive.liveness === liveness.value) &&
-      matchesText(text, [
-        hive.view.id,
-        hive.view.hostname,
-        hive.view.gpus[0]?.name ?? null,
-        ...Object.entries(hive.view.labels).map(([key, value]) => `${key}=${value}`),
+  const found = Array.from(hives.values(), ({ view }) => view).filter(
+    (view) =>
+      (liveness.value === '' || view.liveness === liveness.value) &&
+      matchesText(q.value, [
+        view.id,
+        view.hostname,
+        view.gpus[0]?.name ?? null,
+        ...Object.entries(view.labels).map(([key, value]) => `${key}=${value}`),
       ]),
   );
   return sortHives(found);
 }
 
 /** Each card goes below the shortest column, so that the most urgent stay on top and no space is left between cards. */
-function stackUp(found: readonly Hive[], columns: number): Hive[][] {
-  const stacks = Array.from({ length: columns }, () => ({ hives: [] as Hive[], height: 0 }));
+function stackUp(found: readonly HiveView[], columns: number): HiveView[][] {
+  const stacks = Array.from({ length: columns }, () => ({ hives: [] as HiveView[], height: 0 }));
   for (const hive of found) {
     const shortest = stacks.reduce((least, stack) => (stack.height < least.height ? stack : least));
     shortest.hives.push(hive);
@@ -73,42 +73,23 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
   const found = selectHives();
   const columns = Math.max(1, Math.floor((width + gap) / (minCardWidth + gap)));
   const stacks = stackUp(found, columns);
-  const hints = {
-    online: livenessStyles.online.hint,
-    late: livenessStyles.late.hint,
-    offline: livenessStyles.offline.hint,
-  };
-
   return (
     <section aria-label="Hives">
-      <AttentionList items={attentionOf(hives.values(), hints)} />
-      <div class="toolbar">
-        <input
-          type="search"
-          class="filter"
-          placeholder="Filter by name, GPU or label   /"
-          aria-label="Filter hives"
-          value={at.q.value}
-          onInput={(event) => go({ q: event.currentTarget.value })}
+      <AttentionList items={attentionOf(Array.from(hives.values(), ({ view }) => view))} />
+      <Toolbar
+        label="Filter hives"
+        placeholder="Filter by name, GPU or label"
+        count={countText(found.length, hives.size, 'hive')}
+      >
+        <Choices
+          label="Liveness"
+          param="liveness"
+          options={Object.entries(livenessStyles).map(([value, status]) => [
+            value,
+            <StatusChip key={value} status={status} plain />,
+          ])}
         />
-        <div class="choices" role="group" aria-label="Liveness">
-          {(['online', 'late', 'offline'] as const).map((value) => (
-            <button
-              key={value}
-              type="button"
-              aria-pressed={at.liveness.value === value}
-              onClick={() => go({ liveness: at.liveness.value === value ? '' : value })}
-            >
-              <StatusChip status={livenessStyles[value]} plain />
-            </button>
-          ))}
-        </div>
-        <output class="count">
-          {found.length === hives.size
-            ? plural(found.length, 'hive')
-            : `${found.length} of ${plural(hives.size, 'hive')}`}
-        </output>
-      </div>
+      </Toolbar>
       <div ref={box}>
         {width > 0 && (
           <div class="card-columns" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
@@ -119,7 +100,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
                 scroller={scroller}
                 row={(index, style, slot) => (
                   <div key={slot} class="card-row" style={style}>
-                    <HiveCard id={stack[index]!.view.id} />
+                    <HiveCard id={stack[index]!.id} />
                   </div>
                 )}
               />
@@ -136,8 +117,8 @@ function HiveCard({ id }: { readonly id: string }) {
   drawn.value;
   const hive = hives.get(id);
   if (!hive) return <article class="card" />;
-  const { view, liveness } = hive;
-  const { host } = view;
+  const { view } = hive;
+  const { host, liveness } = view;
   const age = ageOf(hive);
   const stale = liveness === 'offline';
   const usedMemory =
@@ -155,8 +136,8 @@ function HiveCard({ id }: { readonly id: string }) {
         </button>
         {view.state !== 'ready' && <StatusChip status={stateStyle} />}
         <span class="summary">{gpuSummary(view.gpus)}</span>
-        <span class="age" title="Since the queen heard its last beat">
-          <span class="sr-only">last beat </span>
+        <span class="age" title="Since the queen heard its last heartbeat">
+          <span class="sr-only">last heartbeat </span>
           {formatAge(age)}
           <span class="sr-only"> ago</span>
         </span>

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
-import { ApiError, post } from '../data/api.js';
+import { RequestError } from '../../client/client.js';
+import { client, errorText, isRefused } from '../data/client.js';
 import { reconnect } from '../data/stream.js';
 import { Logo } from '../parts/logo.js';
 
@@ -13,19 +14,16 @@ export function Login() {
     setBusy(true);
     setProblem(null);
     try {
-      await post('v1/session', { token: token.trim() });
+      await client.logIn(token.trim());
       setToken('');
       reconnect();
     } catch (error) {
-      const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
       setProblem(
-        refused
+        isRefused(error)
           ? 'The queen does not know this token, or it may not read.'
-          : error instanceof ApiError && error.status === 0
-            ? 'The queen cannot be reached. Try again in a moment.'
-            : error instanceof Error
-              ? error.message
-              : String(error),
+          : error instanceof RequestError
+            ? errorText(error)
+            : 'The queen cannot be reached. Try again in a moment.',
       );
     } finally {
       setBusy(false);

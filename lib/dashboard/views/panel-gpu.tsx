@@ -3,7 +3,6 @@ import type { GpuSample } from '../../contract/heartbeat.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { gpuHealthStyles, gpuStyle, styleOf } from '../../present/status.js';
 import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts, unknownText } from '../../present/units.js';
-import { segment } from '../data/api.js';
 import { drawn, type Hive, workersOf } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
@@ -13,9 +12,10 @@ import { Facts, Faults, LinkTo } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;
-  const { view, liveness } = hive;
+  const { view } = hive;
+  const { liveness } = view;
   const old = oldValuesText(liveness);
-  const series = useHistory(`v1/gpus/${segment(gpu.uuid)}/history`, hive, () => ({
+  const series = useHistory({ gpu: gpu.uuid }, hive, () => ({
     utilizationPercent: gpu.utilizationPercent,
     memoryUsedBytes: gpu.memoryUsedBytes,
     powerWatts: gpu.powerWatts,

@@ -1,8 +1,7 @@
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatDuration, formatGib, formatGibOf, unknownText } from '../../present/units.js';
-import { segment } from '../data/api.js';
-import { ageOf, drawn, events, eventsSeen, type Hive, workersOf } from '../data/fleet.js';
+import { ageOf, drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
@@ -17,10 +16,11 @@ const gpuReaders = { nvml: 'NVML', nvidiaSmi: 'nvidia-smi', none: 'none' } as co
 export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
   drawn.value;
-  const { view, liveness } = hive;
+  const { view } = hive;
+  const { liveness } = view;
   const { host, collection } = view;
   const workers = workersOf(view.id);
-  const series = useHistory(`v1/hives/${segment(view.id)}/history`, hive, () => ({
+  const series = useHistory({ hive: view.id }, hive, () => ({
     cpuPercent: host.cpuPercent,
     memoryAvailableBytes: host.memoryAvailableBytes,
     load1: host.load1,
@@ -28,7 +28,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   }));
   const total = host.memoryTotalBytes;
   const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
-  const own = events.filter((event) => event.hive === view.id).slice(0, 20);
+  const own = newestEvents((event) => event.hive === view.id, 20);
   return (
     <div class="panel-body">
       <header>

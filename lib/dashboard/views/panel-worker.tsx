@@ -12,8 +12,7 @@ import {
   formatRate,
   unknownText,
 } from '../../present/units.js';
-import { segment } from '../data/api.js';
-import { ageOf, drawn, events, eventsSeen, hives } from '../data/fleet.js';
+import { ageOf, drawn, eventsSeen, hives, newestEvents } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
@@ -25,18 +24,14 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
   drawn.value;
   const hive = hives.get(worker.hive);
-  const series = useHistory(
-    `v1/workers/${segment(worker.hive)}/${segment(worker.group)}/${segment(worker.instance)}/history`,
-    hive,
-    () => ({
-      cpuPercent: worker.cpuPercent,
-      memoryBytes: worker.memoryBytes,
-      gpuUtilizationPercent: worker.gpuUtilizationPercent,
-      vramUsedBytes: worker.vramUsedBytes,
-    }),
-  );
+  const series = useHistory({ worker: worker.key }, hive, () => ({
+    cpuPercent: worker.cpuPercent,
+    memoryBytes: worker.memoryBytes,
+    gpuUtilizationPercent: worker.gpuUtilizationPercent,
+    vramUsedBytes: worker.vramUsedBytes,
+  }));
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
-  const own = events.filter((event) => event.hive === worker.hive && event.workerId === worker.id).slice(0, 20);
+  const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
   );

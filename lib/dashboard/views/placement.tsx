@@ -1,8 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { PlacementReply } from '../../contract/api.js';
+import type { PlacementReply, PlacementRequest } from '../../contract/api.js';
 import { plural } from '../../present/sentences.js';
 import { formatGib } from '../../present/units.js';
-import { ApiError, post } from '../data/api.js';
+import { client, errorText, isRefused } from '../data/client.js';
 import { hives, ordered } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { requestOf, strategies } from '../data/placement-request.js';
@@ -43,18 +43,16 @@ export function PlacementView() {
     let timer = window.setTimeout(ask, reply === null ? 0 : typingMs);
     async function ask() {
       try {
-        const answer = await post<PlacementReply>('v1/placements', request);
+        const answer = await client.place(request as PlacementRequest);
         if (gone) return;
         setReply(answer);
         setProblem(null);
       } catch (error) {
         if (gone) return;
         setProblem(
-          error instanceof ApiError && error.status === 403
+          isRefused(error)
             ? 'This token may only read. Placement asks for a token with the role schedule.'
-            : error instanceof Error
-              ? error.message
-              : String(error),
+            : errorText(error),
         );
       }
       timer = window.setTimeout(ask, askEveryMs);

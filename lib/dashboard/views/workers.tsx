@@ -1,7 +1,7 @@
 import type { RefObject } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { WorkerView } from '../../contract/api.js';
-import { oldValuesText, plural, sentence } from '../../present/sentences.js';
+import { countText, oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
@@ -11,6 +11,7 @@ import { filled, sparkOf } from '../data/sparks.js';
 import { phone, useMedia } from '../parts/hooks.js';
 import { Sparkline } from '../parts/sparkline.js';
 import { StatusChip } from '../parts/status-chip.js';
+import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
 
 const rowHeight = 44;
@@ -75,35 +76,22 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
 
   return (
     <section aria-label="Workers">
-      <div class="toolbar">
-        <input
-          type="search"
-          class="filter"
-          placeholder="Filter by id, model, name or label   /"
-          aria-label="Filter workers"
-          value={at.q.value}
-          onInput={(event) => go({ q: event.currentTarget.value })}
+      <Toolbar
+        label="Filter workers"
+        placeholder="Filter by id, model, name or label"
+        count={countText(listed.length, workers.size, 'worker')}
+      >
+        <Choices
+          label="State"
+          param="state"
+          options={Object.entries(stateStyles).map(([state, status]) => [
+            state,
+            <StatusChip key={state} status={status} plain />,
+          ])}
         />
-        <div class="choices" role="group" aria-label="State">
-          {Object.entries(stateStyles).map(([state, status]) => (
-            <button
-              key={state}
-              type="button"
-              aria-pressed={at.state.value === state}
-              onClick={() => go({ state: at.state.value === state ? '' : state })}
-            >
-              <StatusChip status={status} plain />
-            </button>
-          ))}
-        </div>
         <Pick label="Model" param="model" options={[...models]} />
         <Pick label="Hive" param="hive" options={[...hives.keys()]} />
-        <output class="count">
-          {listed.length === workers.size
-            ? plural(listed.length, 'worker')
-            : `${listed.length.toLocaleString('en')} of ${plural(workers.size, 'worker')}`}
-        </output>
-      </div>
+      </Toolbar>
       {isPhone && (
         <label class="phone-sort">
           Sort by{' '}
@@ -182,29 +170,10 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
 function useListed(filter: WorkerFilter): readonly WorkerView[] {
   const [sort, dir] = [at.sort.value, at.dir.value];
   const fixed = sort === 'worker' && filter.text === '' && filter.state === '' && filter.model === '';
-  const beat = fixed ? membership.value : ordered.value;
+  const version = fixed ? membership.value : ordered.value;
   return useMemo(
     () => sortWorkers([...workers.values()].filter(workerMatcher(filter)), sort, dir),
-    [filter.text, filter.state, filter.model, filter.hive, sort, dir, beat],
-  );
-}
-
-function Pick({ label, param, options }: { label: string; param: 'model' | 'hive'; options: readonly string[] }) {
-  const value = at[param].value;
-  const all = useMemo(() => [...options].sort(), [options.length]);
-  return (
-    <label class="pick">
-      <span class="sr-only">{label}</span>
-      <select value={value} class={value ? 'set' : ''} onChange={(event) => go({ [param]: event.currentTarget.value })}>
-        <option value="">{label}: all</option>
-        {value !== '' && !all.includes(value) && <option value={value}>{value}</option>}
-        {all.map((option) => (
-          <option key={option} value={option}>
-            {option}
-          </option>
-        ))}
-      </select>
-    </label>
+    [filter.text, filter.state, filter.model, filter.hive, sort, dir, version],
   );
 }
 

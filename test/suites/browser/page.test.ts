@@ -7,7 +7,7 @@ const use = useBrowser();
 const serial = { id: 'serial', seed: 5, workers: 3, gpus: ['h100', 'a100'] } as const;
 const two = [serial, { id: 'second', seed: 9, workers: 5, gpus: ['l40s', 'l40s'] }] as const;
 
-/** `last beat 0.4 s ago` -> 0.4 */
+/** `last heartbeat 0.4 s ago` -> 0.4 */
 const ageIn = (said: string) => Number(/([\d.]+) s/.exec(said)?.[1] ?? Number.NaN);
 
 describe('the page', () => {
@@ -29,7 +29,7 @@ describe('the page', () => {
       )
       .toBeGreaterThan(3);
     expect(await page.locator('.fleet-bar .tile').nth(3).innerText()).toMatch(/^Workers\s+8\b/);
-    // The age of the last beat starts again with each beat.
+    // The age of the last heartbeat starts again with each heartbeat.
     await expect.poll(async () => ageIn(await card.locator('.age').innerText())).toBeLessThan(2);
   });
 
@@ -185,7 +185,7 @@ describe('the page', () => {
     const second = await use.tab(first, 'about:blank');
     const streams: string[] = [];
     second.on('request', (request) => {
-      if (request.resourceType() === 'eventsource') streams.push(request.url());
+      if (new URL(request.url()).pathname === '/v1/events') streams.push(request.url());
     });
     await second.goto(queen.url);
     await second.waitForSelector('.card .gpu-row');
