@@ -3,7 +3,12 @@
 export type { ReaderChoice } from './cgroup/reader.js';
 export {
   type ClientOptions,
+  type Connection,
+  type FleetChange,
+  FleetMirror,
   HivepulseClient,
+  type MirroredHive,
+  type MirrorOptions,
   RequestError,
   type StreamMessage,
   type StreamOptions,

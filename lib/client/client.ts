@@ -19,6 +19,13 @@ import { HivepulseError } from '../util/errors.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
 import { type Call, drawOrder, segment, Transport } from './transport.js';
 
+export {
+  type Connection,
+  type FleetChange,
+  FleetMirror,
+  type MirroredHive,
+  type MirrorOptions,
+} from './mirror.js';
 export type { StreamMessage, StreamOptions } from './stream.js';
 export { RequestError } from './transport.js';
 
