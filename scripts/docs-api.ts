@@ -64,7 +64,8 @@ and a browser's \`EventSource\` do so by themselves.
 
 Rows are latest-wins: a slow reader is spared the ones between, never given old ones. An event that is not newer than the
 last \`snapshot\` (its \`lastEventId\`) is in those rows already: it is for the record, and must not change them again. A
-client that loses events over and over gets a new snapshot at most every ${streamLimits.resyncEveryMs / 1000} s.
+client that loses events over and over gets a new snapshot at most every ${streamLimits.resyncEveryMs / 1000} s. \`FleetMirror\` applies these
+rules: it keeps rows, events and totals up to date from the messages of \`HivepulseClient.events()\`.
 Events of a hive wait there until a queen has acknowledged them, so they outlive a queen that is away.
 
 ## Problems
