@@ -68,6 +68,11 @@ export class FleetMirror {
   readonly #workers = new Map<string, WorkerView>();
   readonly #keysOfHive = new Map<string, Set<string>>();
   readonly #events: FleetEvent[] = [];
+  readonly hives: ReadonlyMap<string, MirroredHive> = this.#hives;
+  /** By key: `hive/group/instance`. */
+  readonly workers: ReadonlyMap<string, WorkerView> = this.#workers;
+  /** By time, newest last. */
+  readonly events: readonly FleetEvent[] = this.#events;
   readonly #eventIds = new Set<string>();
   readonly #listeners = new Set<(change: FleetChange) => void>();
   #connection: Connection = { kind: 'connecting' };
@@ -80,20 +85,6 @@ export class FleetMirror {
 
   constructor({ maxEvents = 1000 }: MirrorOptions = {}) {
     this.#maxEvents = maxEvents;
-  }
-
-  get hives(): ReadonlyMap<string, MirroredHive> {
-    return this.#hives;
-  }
-
-  /** By key: `hive/group/instance`. */
-  get workers(): ReadonlyMap<string, WorkerView> {
-    return this.#workers;
-  }
-
-  /** By time, newest last. */
-  get events(): readonly FleetEvent[] {
-    return this.#events;
   }
 
   get connection(): Connection {

@@ -1,5 +1,6 @@
 import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
+import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { eventText } from '../../present/sentences.js';
 import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
 import { type Column, sortRows } from '../table.js';
@@ -82,44 +83,41 @@ export function keyOf(view: View, row: Row): string {
   }
 }
 
-function haystack(view: View, row: Row): string {
+/** What a filter searches in a row. */
+function searched(view: View, row: Row): readonly unknown[] {
   switch (view) {
     case 'hives': {
       const { id, hostname, state, liveness, labels, gpus } = row as HiveView;
-      const pairs = Object.entries(labels).map(([key, text]) => `${key}=${text}`);
-      return [id, hostname, state, liveness, ...pairs, ...gpus.flatMap((gpu) => [gpu.name ?? '', gpu.health])].join(
-        '\n',
-      );
+      return [
+        id,
+        hostname,
+        state,
+        liveness,
+        ...labelTexts(labels),
+        ...gpus.flatMap(({ name, health }) => [name, health]),
+      ];
     }
     case 'workers': {
       const { key, name, model, state, liveness, labels, command, pid } = row as WorkerView;
-      const pairs = Object.entries(labels).map(([label, text]) => `${label}=${text}`);
-      return [key, name, model, state, liveness, command, pid, ...pairs].join('\n');
+      return [key, name, model, state, liveness, command, pid, ...labelTexts(labels)];
     }
     case 'gpus': {
       const { hive, uuid, name, health, pciBusId } = row as GpuItem;
-      return [hive, uuid, name, health, pciBusId].join('\n');
+      return [hive, uuid, name, health, pciBusId];
     }
     case 'events': {
       const event = row as FleetEvent;
-      return [event.hive, event.kind, event.workerId, event.gpuUuid, eventText(event)].join('\n');
+      return [event.hive, event.kind, event.workerId, event.gpuUuid, eventText(event)];
     }
   }
-}
-
-/** Every word of the filter must be somewhere in the row; capitals do not matter. */
-export function matches(view: View, row: Row, filter: string): boolean {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  if (words.length === 0) return true;
-  const text = haystack(view, row).toLowerCase();
-  return words.every((word) => text.includes(word));
 }
 
 /** The rows of a view as they stand on the screen; of events the newest first. */
 export function visibleRows(ui: Ui, items: Items): Row[] {
   const { view } = ui;
   const rows: readonly Row[] = items[view];
-  const kept = ui.filter ? rows.filter((row) => matches(view, row, ui.filter)) : rows;
+  const words = wordsOf(ui.filter);
+  const kept = words.length > 0 ? rows.filter((row) => hasWords(words, searched(view, row))) : rows;
   if (view === 'events') return [...kept].reverse();
   const { key, descending } = ui.sort[view];
   const column = viewColumns(view).find((candidate) => candidate.key === key);
@@ -154,24 +152,16 @@ function sortBy(ui: Ui, step: number): Ui {
 }
 
 function open(ui: Ui, rows: readonly Row[]): Ui {
-  const row = rows[selectedIndex(ui, rows)];
-  if (!row) return ui;
-  const chosen = select(ui, rows, selectedIndex(ui, rows));
-  switch (ui.view) {
-    case 'hives':
-      return { ...chosen, detail: { kind: 'hive', key: (row as HiveView).id }, scroll: 0 };
-    case 'workers':
-      return { ...chosen, detail: { kind: 'worker', key: (row as WorkerView).key }, scroll: 0 };
-    case 'gpus':
-      return { ...chosen, detail: { kind: 'hive', key: (row as GpuItem).hive }, scroll: 0 };
-    case 'events': {
-      const { hive, workerId } = row as FleetEvent;
-      const detail = workerId
-        ? ({ kind: 'worker', key: `${hive}/${workerId}` } as const)
-        : ({ kind: 'hive', key: hive } as const);
-      return { ...chosen, detail, scroll: 0 };
-    }
-  }
+  const at = selectedIndex(ui, rows);
+  const row = rows[at];
+  return row ? { ...select(ui, rows, at), detail: detailOf(ui.view, row), scroll: 0 } : ui;
+}
+
+function detailOf(view: View, row: Row): Ui['detail'] {
+  if (view === 'hives') return { kind: 'hive', key: (row as HiveView).id };
+  if (view === 'workers') return { kind: 'worker', key: (row as WorkerView).key };
+  const { hive, workerId } = row as FleetEvent;
+  return view === 'events' && workerId ? { kind: 'worker', key: `${hive}/${workerId}` } : { kind: 'hive', key: hive };
 }
 
 function typeFilter(ui: Ui, key: Key): Ui {
@@ -191,6 +181,12 @@ function typeFilter(ui: Ui, key: Key): Ui {
   }
 }
 
+/** Lines by which a key moves, where there are `all`. */
+const moves = (page: number, all: number): Readonly<Record<string, number>> => ({
+  ...{ up: -1, k: -1, down: 1, j: 1, pageUp: -page, pageDown: page },
+  ...{ home: -all, g: -all, end: all, G: all },
+});
+
 /** What a key makes of it. `page` is the number of rows that a page has. */
 export function press(ui: Ui, key: Key, items: Items, page: number): Ui {
   if (ui.typing) return typeFilter(ui, key);
@@ -207,9 +203,8 @@ export function press(ui: Ui, key: Key, items: Items, page: number): Ui {
   if (key === '/') return { ...ui, typing: true, detail: null };
 
   if (ui.detail) {
-    const by: Readonly<Record<string, number>> = { up: -1, k: -1, down: 1, j: 1, pageUp: -page, pageDown: page };
-    if (by[key] !== undefined) return { ...ui, scroll: Math.max(0, ui.scroll + by[key]) };
-    if (key === 'home' || key === 'g') return { ...ui, scroll: 0 };
+    const by = moves(page, ui.scroll)[key];
+    if (by !== undefined && key !== 'end' && key !== 'G') return { ...ui, scroll: Math.max(0, ui.scroll + by) };
     if (key === 'w' && ui.detail.kind === 'hive') {
       return { ...ui, detail: null, view: 'workers', filter: `${ui.detail.key}/`, scroll: 0 };
     }
@@ -217,24 +212,9 @@ export function press(ui: Ui, key: Key, items: Items, page: number): Ui {
   }
 
   const rows = visibleRows(ui, items);
-  const at = selectedIndex(ui, rows);
+  const by = moves(page, rows.length)[key];
+  if (by !== undefined) return select(ui, rows, selectedIndex(ui, rows) + by);
   switch (key) {
-    case 'up':
-    case 'k':
-      return select(ui, rows, at - 1);
-    case 'down':
-    case 'j':
-      return select(ui, rows, at + 1);
-    case 'pageUp':
-      return select(ui, rows, at - page);
-    case 'pageDown':
-      return select(ui, rows, at + page);
-    case 'home':
-    case 'g':
-      return select(ui, rows, 0);
-    case 'end':
-    case 'G':
-      return select(ui, rows, rows.length - 1);
     case 'enter':
       return open(ui, rows);
     case 's':

@@ -1,6 +1,7 @@
 /** Which workers and hives are shown, and in which order. Pure. */
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import type { Fault, GpuSample } from '../../contract/heartbeat.js';
+import { compareNames, hasWords, wordsOf } from '../../present/search.js';
 import { gpuHealthStyles, livenessStyles, styleOf } from '../../present/status.js';
 
 export interface WorkerFilter {
@@ -8,16 +9,6 @@ export interface WorkerFilter {
   readonly state: string;
   readonly model: string;
   readonly hive: string;
-}
-
-const wordsOf = (text: string) => text.toLowerCase().split(/\s+/).filter(Boolean);
-
-/** Every word must be found somewhere in the fields. */
-export function matchesText(text: string, fields: readonly (string | null)[]): boolean {
-  const words = wordsOf(text);
-  if (words.length === 0) return true;
-  const haystack = fields.filter(Boolean).join('\n').toLowerCase();
-  return words.every((word) => haystack.includes(word));
 }
 
 /** Id, hive, model, name and labels of a worker, in lower case: made once, and again when one of them changes. */
@@ -68,9 +59,6 @@ export const workerSorts = {
   uptime: (worker: WorkerView) => worker.uptimeSeconds,
 } as const;
 export type WorkerSort = keyof typeof workerSorts;
-
-/** `gpu-2` before `gpu-10`. */
-const compareNames = new Intl.Collator('en', { numeric: true }).compare;
 
 /**
  * What is not known comes last in either direction; ties keep the order of names. Ten thousand rows are sorted each second,
@@ -269,5 +257,5 @@ export function matchesEvent(event: FleetEvent, filter: EventFilter): boolean {
     const group = eventGroups[filter.kind]?.kinds;
     if (group ? !group.includes(event.kind) : event.kind !== filter.kind) return false;
   } else if (event.kind === seldom) return false;
-  return matchesText(filter.text, [event.hive, event.workerId ?? null, event.gpuUuid ?? null, event.kind]);
+  return hasWords(wordsOf(filter.text), [event.hive, event.workerId, event.gpuUuid, event.kind]);
 }

@@ -1,4 +1,5 @@
-import type { Tone } from '../../present/status.js';
+import type { ComponentChildren } from 'preact';
+import type { StatusStyle, Tone } from '../../present/status.js';
 
 interface MeterProps {
   /** null: not known, drawn hatched. */
@@ -24,38 +25,52 @@ export function fullness(used: number | null, total: number | null): Tone {
   return used / total > 0.95 ? 'warning' : 'active';
 }
 
-export interface Share {
-  readonly label: string;
-  readonly symbol: string;
-  readonly tone: Tone;
-  readonly count: number;
+interface SharesProps<K extends string> {
+  readonly styles: Readonly<Record<K, StatusStyle>>;
+  readonly counts: Readonly<Partial<Record<K, number>>>;
 }
 
-/** Parts of a whole, with a legend that says each in words. */
-export function Shares({ parts }: { readonly parts: readonly Share[] }) {
-  const total = parts.reduce((sum, part) => sum + part.count, 0);
-  const some = parts.filter((part) => part.count > 0);
+/** Parts of a whole, with a legend that names each. */
+export function Shares<K extends string>({ styles, counts }: SharesProps<K>) {
+  const parts = (Object.keys(styles) as K[]).flatMap((key) => {
+    const count = counts[key] ?? 0;
+    return count > 0 ? [{ ...styles[key], count }] : [];
+  });
+  const total = parts.reduce((sum, { count }) => sum + count, 0);
   return (
     <>
       <span class="shares" aria-hidden="true">
-        {some.map((part) => (
+        {parts.map(({ word, tone, count }) => (
           <span
-            key={part.label}
-            class={`tone-${part.tone}${part.tone === 'unknown' ? ' hatched' : ' fill'}`}
-            style={{ width: `${(part.count / total) * 100}%` }}
+            key={word}
+            class={`tone-${tone}${tone === 'unknown' ? ' hatched' : ' fill'}`}
+            style={{ width: `${(count / total) * 100}%` }}
           />
         ))}
       </span>
       <span class="legend">
-        {some.map((part) => (
-          <span key={part.label} class={`tone-${part.tone}`}>
-            <span class="symbol" aria-hidden="true">
-              {part.symbol}
-            </span>
-            {part.count.toLocaleString('en')} {part.label}
-          </span>
+        {parts.map(({ word, symbol, tone, count }) => (
+          <Sign key={word} symbol={symbol} tone={tone}>
+            {count.toLocaleString('en')} {word}
+          </Sign>
         ))}
       </span>
     </>
   );
 }
+
+interface SignProps {
+  readonly symbol: string;
+  readonly tone: Tone;
+  readonly children: ComponentChildren;
+}
+
+/** An entry of a legend. */
+export const Sign = ({ symbol, tone, children }: SignProps) => (
+  <span class={`tone-${tone}`}>
+    <span class="symbol" aria-hidden="true">
+      {symbol}
+    </span>
+    {children}
+  </span>
+);

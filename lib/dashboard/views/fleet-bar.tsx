@@ -1,103 +1,73 @@
 import type { ComponentChildren } from 'preact';
-import { gpuHealthStyles, livenessStyles, type StatusStyle, workerStateStyles } from '../../present/status.js';
-import { formatBytes, formatPercent } from '../../present/units.js';
+import { gpuHealthStyles, livenessStyles, workerStateStyles } from '../../present/status.js';
+import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
 import { hives, mirror, ordered, totals, workers } from '../data/fleet.js';
-import { fullness, Meter, type Share, Shares } from '../parts/meter.js';
+import { fullness, Meter, Shares, Sign } from '../parts/meter.js';
 
 const { offline } = livenessStyles;
 const healthStyles = { ...gpuHealthStyles, offline };
 const stateStyles = { ...workerStateStyles, offline };
 
-function shares<K extends string>(
-  styles: Readonly<Record<K, StatusStyle>>,
-  counts: Partial<Record<K, number>>,
-): Share[] {
-  return (Object.keys(styles) as K[]).map((key) => ({
-    label: styles[key].word,
-    symbol: styles[key].symbol,
-    tone: styles[key].tone,
-    count: counts[key] ?? 0,
-  }));
+interface TileProps {
+  readonly label: string;
+  readonly value: string;
+  /** What stands small behind the value. */
+  readonly unit?: string | null;
+  readonly children: ComponentChildren;
 }
 
-function Tile({ label, value, children }: { label: string; value: ComponentChildren; children: ComponentChildren }) {
-  return (
-    <div class="tile">
-      <dt>{label}</dt>
-      <dd>
-        <span class="figure">{value}</span>
-        {children}
-      </dd>
-    </div>
-  );
-}
+const Tile = ({ label, value, unit = null, children }: TileProps) => (
+  <div class="tile">
+    <dt>{label}</dt>
+    <dd>
+      <span class="figure">
+        {value} {unit !== null && <small>{unit}</small>}
+      </span>
+      {children}
+    </dd>
+  </div>
+);
 
 export function FleetBar() {
   ordered.value;
-  const count = mirror.counts();
+  const { liveness, health, state, gpus, usedBytes, totalBytes, uncounted } = mirror.counts();
   const fleet = totals.value;
+  const rate = fleet?.heartbeatsPerSecond ?? null;
+  const isKnown = usedBytes !== null && totalBytes !== null;
   return (
     <dl class="fleet-bar" aria-label="Fleet">
       <Tile label="Hives" value={hives.size.toLocaleString('en')}>
-        <Shares parts={shares(livenessStyles, count.liveness)} />
+        <Shares styles={livenessStyles} counts={liveness} />
       </Tile>
-      <Tile label="GPUs" value={count.gpus.toLocaleString('en')}>
-        <Shares parts={shares(healthStyles, count.health)} />
+      <Tile label="GPUs" value={gpus.toLocaleString('en')}>
+        <Shares styles={healthStyles} counts={health} />
       </Tile>
-      <Tile
-        label="VRAM used"
-        value={
-          count.usedBytes === null || count.totalBytes === null ? (
-            '—'
-          ) : (
-            <>
-              {formatBytes(count.usedBytes)} <small>of {formatBytes(count.totalBytes)}</small>
-            </>
-          )
-        }
-      >
-        <Meter value={count.usedBytes} max={count.totalBytes} tone={fullness(count.usedBytes, count.totalBytes)} />
+      <Tile label="VRAM used" value={formatBytes(usedBytes)} unit={isKnown ? `of ${formatBytes(totalBytes)}` : null}>
+        <Meter value={usedBytes} max={totalBytes} tone={fullness(usedBytes, totalBytes)} />
         <span class="legend">
-          <span>
-            {count.usedBytes === null || count.totalBytes === null
-              ? 'no GPU read'
-              : formatPercent((count.usedBytes / count.totalBytes) * 100)}
-          </span>
-          {count.uncounted > 0 && (
-            <span class="tone-unknown">
-              <span class="symbol" aria-hidden="true">
-                ?
-              </span>
-              {count.uncounted} not counted
-            </span>
+          <span>{isKnown ? formatPercent((usedBytes / totalBytes) * 100) : 'no GPU read'}</span>
+          {uncounted > 0 && (
+            <Sign symbol="?" tone="unknown">
+              {uncounted} not counted
+            </Sign>
           )}
         </span>
       </Tile>
       <Tile label="Workers" value={workers.size.toLocaleString('en')}>
-        <Shares parts={shares(stateStyles, count.state)} />
+        <Shares styles={stateStyles} counts={state} />
       </Tile>
       <Tile
         label="Ingest"
-        value={
-          fleet === null ? (
-            '—'
-          ) : (
-            <>
-              {fleet.heartbeatsPerSecond.toFixed(fleet.heartbeatsPerSecond < 100 ? 1 : 0)} <small>heartbeats/s</small>
-            </>
-          )
-        }
+        value={rate === null ? unknownText : rate.toFixed(rate < 100 ? 1 : 0)}
+        unit={rate === null ? null : 'heartbeats/s'}
       >
         <span class="legend">
           {fleet?.bus === 'nats' && <span>shared over NATS</span>}
           {fleet?.bus === 'memory' && <span>one queen</span>}
           {fleet?.bus === 'degraded' && (
-            <span class="tone-bad">
-              <span class="symbol" aria-hidden="true">
-                ◆
-              </span>
+            <Sign symbol="◆" tone="bad">
               NATS is out of reach: only this queen's own hives are seen
-            </span>
+            </Sign>
           )}
         </span>
       </Tile>

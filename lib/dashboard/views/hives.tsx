@@ -2,6 +2,7 @@ import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
+import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { countText, oldValuesText, plural, sentence } from '../../present/sentences.js';
 import {
   gpuHealthStyles,
@@ -22,7 +23,7 @@ import {
 } from '../../present/units.js';
 import { ageOf, drawn, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
-import { attentionOf, matchesText, sortHives } from '../data/query.js';
+import { attentionOf, sortHives } from '../data/query.js';
 import { useWidth } from '../parts/hooks.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
@@ -41,16 +42,12 @@ const cardHeight = ({ gpus }: HiveView) =>
   frameHeight + (gpus.length === 0 ? gpuRowHeight : gpuHeadHeight + gpus.length * gpuRowHeight);
 
 function selectHives(): HiveView[] {
-  const { q, liveness } = at;
+  const { liveness } = at;
+  const words = wordsOf(at.q.value);
   const found = Array.from(hives.values(), ({ view }) => view).filter(
     (view) =>
       (liveness.value === '' || view.liveness === liveness.value) &&
-      matchesText(q.value, [
-        view.id,
-        view.hostname,
-        view.gpus[0]?.name ?? null,
-        ...Object.entries(view.labels).map(([key, value]) => `${key}=${value}`),
-      ]),
+      hasWords(words, [view.id, view.hostname, view.gpus[0]?.name, ...labelTexts(view.labels)]),
   );
   return sortHives(found);
 }
