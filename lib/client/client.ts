@@ -30,7 +30,7 @@ export type { StreamMessage, StreamOptions } from './stream.js';
 export { RequestError } from './transport.js';
 
 export interface ClientOptions {
-  /** Addresses of queens, `http://host:port` with or without a path prefix; the first that answers is used. Those after the first are tried in an order that is drawn. `''`: relative, in a page. */
+  /** Addresses of queens, `http://host:port` with or without a path prefix; the first that answers is used. The others are tried in random order. `''`: relative to the page. */
   readonly url: string | readonly string[];
   /** Sent as `Authorization: Bearer`. A page has a cookie instead. */
   readonly token?: string;
@@ -121,8 +121,8 @@ export class HivepulseClient {
   }
 
   /**
-   * Where a new worker would fit. A request that reserves gets an idempotency key unless it has one, so that a try which
-   * was answered too late and is repeated holds the room once.
+   * Where a new worker would fit. A request that reserves gets an idempotency key unless it has one, so that a repeated
+   * try reserves once.
    */
   async place(request: PlacementRequest, options: CallOptions = {}): Promise<PlacementReply> {
     const reserves = request.reserveSeconds !== undefined && request.idempotencyKey === undefined;
@@ -134,7 +134,7 @@ export class HivepulseClient {
     return this.#get('v1/reservations', options);
   }
 
-  /** Gives reserved room back. */
+  /** Gives reserved capacity back. */
   async release(reservationId: string, options: CallOptions = {}): Promise<void> {
     await this.#call(`v1/reservations/${segment(reservationId)}`, { ...options, method: 'DELETE' });
   }
@@ -158,9 +158,9 @@ export class HivepulseClient {
   }
 
   /**
-   * Everything that happens, for as long as the loop runs: a snapshot first, then what changes. A stream that ends is
-   * opened again (at the next address, where several are given) with the id of its last event, after a growing, jittered
-   * pause. Throws only where another try would not help: a token that is refused, a query that is malformed.
+   * Everything that happens, for as long as the loop runs: a snapshot first, then what changes (`FleetMirror` folds it). A
+   * stream that ends is opened again (at the next address, where several are given) with the id of its last event, after a
+   * growing, jittered pause. Throws only where another try would not help: a refused token, a malformed query.
    */
   events(query: EventsQuery = {}, options: StreamOptions = {}): AsyncGenerator<StreamMessage, void, undefined> {
     return streamOf(this.#transport, query, options);
@@ -183,7 +183,7 @@ export class HivepulseClient {
     await this.#call('v1/session', { ...options, method: 'DELETE' });
   }
 
-  /** True once the queen has had time to hear its fleet. */
+  /** True once the queen has had time to receive heartbeats of its whole fleet. */
   async ready(options: CallOptions = {}): Promise<boolean> {
     return !(await this.fleet(options)).warming;
   }

@@ -4,7 +4,7 @@ import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
 import { endOnAbort, joinUrl, RequestError, type Transport, unreachable } from './transport.js';
 
-/** What a stream says. `open` and `closed` are said by the client: of its connection, not of the fleet. */
+/** A message of the stream. `open` and `closed` come from the client itself and are about its connection. */
 export type StreamMessage =
   | { readonly type: 'open'; readonly url: string }
   | { readonly type: 'closed'; readonly error: unknown; readonly retryInMs: number }
@@ -18,11 +18,11 @@ export type StreamMessage =
 
 export interface StreamOptions {
   readonly signal?: AbortSignal;
-  /** Where an earlier stream stood; what came after it is replayed. */
+  /** The last event of an earlier stream; what came after it is replayed. */
   readonly lastEventId?: string;
   /** Longest wait before another try, ms (default 10 000). */
   readonly maxBackoffMs?: number;
-  /** A stream that is silent for so long is taken for dead, ms (default 45 000: three keep-alives of the queen). */
+  /** Silence after which the stream is opened again, ms (default 45 000: three keep-alives of the queen). */
   readonly silentMs?: number;
   /** In [0, 1), for the jitter of retries. */
   readonly random?: () => number;
@@ -41,7 +41,7 @@ const messages: ReadonlySet<string> = new Set([
   'position',
 ]);
 
-/** The stream, reopened with the id of the last event it was told of whenever it ends. Ends only by `signal`, `return` or a final answer. */
+/** The stream, opened again from its last event whenever it ends. It stops only by `signal`, `return` or a final answer. */
 export async function* streamOf(
   transport: Transport,
   query: EventsQuery,
@@ -142,8 +142,8 @@ async function* connection(
 }
 
 /**
- * Where the stream stands. A snapshot holds everything up to its own id, but what is replayed comes after it and is older,
- * so its id counts only where nothing is replayed. A filtered stream says where it stands by itself.
+ * Keeps the id to resume from. A snapshot holds everything up to its own id, but replayed events follow it and are older,
+ * so its id counts only where nothing is replayed. A filtered stream sends its position itself.
  */
 function note(position: Position, message: StreamMessage, resumed: boolean): void {
   if (message.type === 'event' || message.type === 'queenEvent') position.id = message.id;
@@ -151,12 +151,12 @@ function note(position: Position, message: StreamMessage, resumed: boolean): voi
   else if (message.type === 'snapshot' && !resumed) position.id = message.data.lastEventId;
 }
 
-function watchdog(ms: number, bark: () => void) {
-  let timer = setTimeout(bark, ms);
+function watchdog(ms: number, onSilence: () => void) {
+  let timer = setTimeout(onSilence, ms);
   return {
     seen: () => {
       clearTimeout(timer);
-      timer = setTimeout(bark, ms);
+      timer = setTimeout(onSilence, ms);
     },
     stop: () => clearTimeout(timer),
   };

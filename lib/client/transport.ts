@@ -54,7 +54,7 @@ export function joinUrl(base: string, path: string, query: object = {}): string 
 
 export const segment = (text: string): string => encodeURIComponent(text);
 
-/** The first, then the others in an order that is drawn: so clients of a queen that is lost go to all the others, not to one. */
+/** The first, then the others in random order, so that clients of a lost queen spread over all the others. */
 export function drawOrder(urls: readonly string[], random: () => number = Math.random): readonly string[] {
   const [first, ...others] = urls;
   for (let i = others.length - 1; i > 0; i--) {
@@ -117,9 +117,7 @@ export class Transport {
           'REQUEST_TIMEOUT',
           url,
           `${url} did not answer within ${this.#options.timeoutMs} ms.`,
-          {
-            cause: error,
-          },
+          { cause: error },
         );
       throw unreachable(url, error);
     }
@@ -167,8 +165,8 @@ async function encode(value: unknown): Promise<{ body: string | ArrayBuffer; hea
 }
 
 /**
- * The body as text, or the signal's reason. fetch alone does not do: once the headers are there, Node may collect the
- * request and with it what listens to the signal, and a body that stops half-way would be waited for without end.
+ * The body as text, or the signal's reason. The signal given to fetch is not enough: once the headers are there, Node may
+ * collect the request with its listener, and a body that stops half-way would never end.
  */
 async function textOf(response: Response, signal: AbortSignal | undefined): Promise<string> {
   const reader = response.body?.getReader();
@@ -207,7 +205,7 @@ async function jsonOf(url: string, response: Response, signal: AbortSignal): Pro
       if (typeof value === 'object' && value !== null) return value;
     }
   } catch {
-    // told below, together with what came instead
+    // Reported below, with what came instead.
   }
   throw new HivepulseError(
     'INVALID_RESPONSE',

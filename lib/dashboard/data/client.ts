@@ -6,7 +6,7 @@ export const client = new HivepulseClient({ url: '', timeoutMs: 8000 });
 export const isRefused = (error: unknown): boolean =>
   error instanceof RequestError && (error.status === 401 || error.status === 403);
 
-/** What a person is told of a request that failed. */
+/** Why a request failed, for people. */
 export const errorText = (error: unknown): string =>
   error instanceof RequestError && error.problem !== null
     ? error.problem.detail

@@ -1,8 +1,8 @@
-/** What the stream has said of one thing since its history was fetched. Pure; times are milliseconds of one monotonic clock. */
+/** Values of one hive, worker or GPU from the stream since its history was fetched. Pure; times are ms of one monotonic clock. */
 type Values = Readonly<Record<string, number | null>>;
 
 interface Sample {
-  /** When the beat was heard that said it. */
+  /** When its heartbeat was received. */
   readonly at: number;
   readonly values: Values;
 }
@@ -20,7 +20,7 @@ const spacingMs = 900;
 export class LiveSamples {
   #samples: Sample[] = [];
 
-  /** Takes what the beat heard at `at` said; false where that beat, or one just before it, is held already. */
+  /** Takes the values of the heartbeat received at `at`; false where that one, or one just before it, is held already. */
   take(at: number, values: Values): boolean {
     const last = this.#samples.at(-1);
     if (last && at - last.at < spacingMs) return false;
@@ -29,14 +29,14 @@ export class LiveSamples {
     return true;
   }
 
-  /** Forgets what was heard up to `at`: the history holds it. */
+  /** Forgets the samples up to `at`: the history holds them. */
   forget(at = Number.POSITIVE_INFINITY): void {
     this.#samples = this.#samples.filter((sample) => sample.at > at);
   }
 
   /**
-   * One series, oldest first. Between beats further apart than `quietMs` nothing is known: a null stands there, so that no
-   * line is drawn over the silence.
+   * One series, oldest first. Heartbeats further apart than `quietMs` have a null between them, so that no line is drawn
+   * over the silence.
    */
   points(name: string, quietMs: number): Point[] {
     const points: Point[] = [];

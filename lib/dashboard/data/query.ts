@@ -32,7 +32,7 @@ function haystackOf(worker: WorkerView): string {
   return text;
 }
 
-/** What an offline hive said last of its workers is no longer known to be so. */
+/** The last state of a worker on an offline hive may no longer hold. */
 const stateOf = (worker: WorkerView) => (worker.liveness === 'offline' ? 'offline' : worker.state);
 
 /** A test to put to many workers. */
@@ -141,7 +141,7 @@ function explainedBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSamp
   return sick.filter(({ health }) => readerCodes[health]?.test(fault.code));
 }
 
-/** One line for each GPU of which something is to be said, whether a fault says it, its health, or both. */
+/** One line for each GPU that has faults, a bad health, or both. */
 function gpuAttention(view: HiveView, gpu: GpuSample, isReported: boolean): Attention | null {
   const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
   const tone = healthTone(gpu.health);

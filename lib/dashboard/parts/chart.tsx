@@ -5,7 +5,7 @@ import { drawnTheme } from './theme.js';
 
 export interface ChartProps {
   readonly title: string;
-  /** What the value is now, as said beside the title. */
+  /** The current value, shown beside the title. */
   readonly now: string;
   /** Ages in seconds before now, as negative numbers; rising. */
   readonly ages: readonly number[];

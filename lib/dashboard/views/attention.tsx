@@ -8,7 +8,7 @@ const symbols = { bad: '✕', warning: '◆', unknown: '?' } as const;
 const few = 4;
 const fewOnPhone = 2;
 
-/** What is wrong, each with its mend. Not there when all is well. */
+/** What is wrong, each with its fix. Absent when all is well. */
 export function AttentionList({ items }: { readonly items: readonly Attention[] }) {
   const [all, setAll] = useState(false);
   const shown = useMedia(phone) ? fewOnPhone : few;

@@ -29,7 +29,7 @@ const columns: readonly { readonly sort: WorkerSort; readonly label: string; rea
   { sort: 'uptime', label: 'Uptime', number: true },
 ];
 
-/** States that can be asked for: what an offline hive said last of its workers is none of them. */
+/** States to filter by. Workers of an offline hive are `offline`, whatever they were last. */
 const stateStyles = { ...workerStateStyles, offline: livenessStyles.offline };
 
 export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
