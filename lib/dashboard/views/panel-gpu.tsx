@@ -13,8 +13,7 @@ import { Facts, Faults, LinkTo } from './panel-parts.js';
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;
   const { view } = hive;
-  const { liveness } = view;
-  const old = oldValuesText(liveness);
+  const [liveness, old] = [view.liveness, oldValuesText(view.liveness)];
   const series = useHistory({ gpu: gpu.uuid }, hive, () => ({
     utilizationPercent: gpu.utilizationPercent,
     memoryUsedBytes: gpu.memoryUsedBytes,

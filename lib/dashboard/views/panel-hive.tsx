@@ -17,8 +17,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
   drawn.value;
   const { view } = hive;
-  const { liveness } = view;
-  const { host, collection } = view;
+  const { host, collection, liveness } = view;
   const workers = workersOf(view.id);
   const series = useHistory({ hive: view.id }, hive, () => ({
     cpuPercent: host.cpuPercent,
