@@ -1,7 +1,11 @@
-import { type Static, Type } from 'typebox';
+import { type Static, type TObject, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { shortestIntervalMs } from './defaults.js';
-import { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';
-import { Amount, Id, Labels, Measured, Nullable, OneOf } from './primitives.js';
+import { hiveEventKinds, hiveStates } from './enums.js';
+import type { FieldTable, ValueOf } from './fields/field.js';
+import { gpuFields } from './fields/gpu.js';
+import { hostFields } from './fields/host.js';
+import { workerFields, workerGpuFields } from './fields/worker.js';
+import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
 
 export { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';
 
@@ -17,110 +21,33 @@ export const HiveInfo = Type.Object({
 });
 export type HiveInfo = Static<typeof HiveInfo>;
 
-const SomeAvg10 = (what: string) =>
-  Measured(`Share of the last 10 s in which some task waited for ${what}.`, { minimum: 0, maximum: 100 });
+type Properties<T extends FieldTable> = {
+  -readonly [K in keyof T]: T[K] extends { readonly optional: true }
+    ? TOptional<TUnsafe<ValueOf<T[K]>>>
+    : TUnsafe<ValueOf<T[K]>>;
+};
 
-export const Pressure = Type.Object({
-  cpu: SomeAvg10('CPU'),
-  memory: SomeAvg10('memory'),
-  io: SomeAvg10('I/O'),
-});
-export type Pressure = Static<typeof Pressure>;
+/** The schema of the fields of a table. */
+function objectOf<const T extends FieldTable>(table: T): TObject<Properties<T>> {
+  const properties = Object.entries(table).map(([name, { shape, optional }]) => {
+    const schema = Type.Unsafe(shape as TSchema);
+    return [name, optional ? Type.Optional(schema) : schema];
+  });
+  return Type.Object(Object.fromEntries(properties)) as unknown as TObject<Properties<T>>;
+}
 
-export const HostSample = Type.Object({
-  cpuCount: Type.Integer({ minimum: 1 }),
-  cpuPercent: Amount('CPU in use; 100 = one whole core.'),
-  memoryTotalBytes: Amount('MemTotal.'),
-  memoryAvailableBytes: Amount('MemAvailable.'),
-  load1: Amount('Load average over one minute.'),
-  uptimeSeconds: Amount('Seconds since boot (CLOCK_BOOTTIME).'),
-  pressure: Pressure,
-});
+export const HostSample = objectOf(hostFields);
 export type HostSample = Static<typeof HostSample>;
+export type Pressure = HostSample['pressure'];
+export const Pressure = HostSample.properties.pressure;
 
-export const GpuSample = Type.Object({
-  uuid: Type.String({ minLength: 1, maxLength: 96 }),
-  index: Type.Integer({ minimum: 0, description: 'Order of the driver; not the order of CUDA.' }),
-  name: Nullable(Type.String({ maxLength: 96 })),
-  pciBusId: Nullable(Type.String({ maxLength: 32 })),
-  parentUuid: Nullable(Type.String({ maxLength: 96, description: 'Of a MIG device: the GPU it is cut from.' })),
-  migMode: Type.Optional(
-    Nullable(
-      Type.Boolean({
-        description:
-          'Only its MIG devices can be used, whether any is cut and listed or not. Absent from hives before this field.',
-      }),
-    ),
-  ),
-  memoryTotalBytes: Amount('Memory of this GPU; null on unified memory of which the driver tells none (see host).'),
-  memoryUsedBytes: Amount('Without what the driver reserves; on unified memory what processes hold.'),
-  memoryReservedBytes: Amount('Kept by driver and firmware.'),
-  memoryKind: OneOf(['device', 'unified']),
-  utilizationPercent: Measured('Share of time in which a kernel ran.', { minimum: 0, maximum: 100 }),
-  memoryBusPercent: Measured('Share of time in which memory was read or written.', { minimum: 0, maximum: 100 }),
-  temperatureCelsius: Measured('GPU core.'),
-  powerWatts: Amount('Draw.'),
-  powerLimitWatts: Amount('Enforced limit.'),
-  smClockMhz: Amount('SM clock.'),
-  fanPercent: Amount('Of the rated speed; may pass 100.'),
-  throttleReasons: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 16 }),
-  eccUncorrected: Amount('Uncorrected ECC errors since the driver loaded.'),
-  remappedRows: Nullable(Type.Object({ pending: Type.Boolean(), failed: Type.Boolean() })),
-  nvlinks: Nullable(Type.Object({ up: Type.Integer({ minimum: 0 }), total: Type.Integer({ minimum: 0 }) })),
-  lastXid: Nullable(Type.Integer({ minimum: 0, description: 'Newest Xid since the hive started.' })),
-  computeCapability: Nullable(Type.String({ maxLength: 8 })),
-  processCount: Nullable(Type.Integer({ minimum: 0 })),
-  unattributedBytes: Amount('Memory of processes that belong to no worker.'),
-  unsupported: Type.Array(Type.String({ maxLength: 64 }), {
-    maxItems: 64,
-    description: 'Fields that this device cannot tell at all.',
-  }),
-  health: OneOf(gpuHealths),
-});
+export const GpuSample = objectOf(gpuFields);
 export type GpuSample = Static<typeof GpuSample>;
 
-export const WorkerGpu = Type.Object({
-  uuid: Type.String({ minLength: 1, maxLength: 96 }),
-  memoryUsedBytes: Amount('Held by the worker on this GPU.'),
-  utilizationPercent: Amount('Of this GPU by the worker.'),
-});
+export const WorkerGpu = objectOf(workerGpuFields);
 export type WorkerGpu = Static<typeof WorkerGpu>;
 
-export const WorkerSample = Type.Object({
-  id: Type.String({ maxLength: 257, description: 'group/instance' }),
-  group: Id('First part of the id.'),
-  instance: Id('Second part of the id.'),
-  name: Nullable(Type.String({ maxLength: 512, description: 'Container or pod name.' })),
-  pid: Nullable(Type.Integer({ minimum: 1 })),
-  startedAt: Nullable(Type.String({ format: 'date-time' })),
-  uptimeSeconds: Amount('Of the main process.'),
-  processCount: Nullable(Type.Integer({ minimum: 0 })),
-  model: Nullable(Type.String({ maxLength: 512 })),
-  port: Nullable(Type.Integer({ minimum: 1, maximum: 65535 })),
-  endpoint: Nullable(Type.String({ maxLength: 512, description: 'URL at which requests go to it.' })),
-  command: Nullable(Type.String({ maxLength: 256, description: 'Command line, secrets redacted.' })),
-  labels: Labels,
-  cpuPercent: Amount('100 = one whole core.'),
-  cpuThrottledPercent: Measured('Share of periods in which it was throttled.', { minimum: 0, maximum: 100 }),
-  cpuLimitPercent: Amount('100 = one whole core; null = none, or not known.'),
-  memoryBytes: Amount('All memory charged to it, page cache included.'),
-  workingSetBytes: Amount('memoryBytes without inactive page cache.'),
-  memoryPeakBytes: Amount('Highest memoryBytes.'),
-  memoryLimitBytes: Amount('Least limit of it and its ancestors; null = none, or not known.'),
-  memorySource: OneOf(['cgroup', 'proc']),
-  oomKills: Nullable(Type.Integer({ minimum: 0 })),
-  ioReadBytesPerSecond: Amount('Summed over devices.'),
-  ioWriteBytesPerSecond: Amount('Summed over devices.'),
-  pressure: Pressure,
-  gpus: Type.Array(WorkerGpu, { maxItems: 256 }),
-  gpuUtilizationPercent: Amount('Sum over its GPUs.'),
-  vramUsedBytes: Amount('Sum over its GPUs.'),
-  vramTotalBytes: Amount('Sum of the totals of the GPUs on which it holds a context.'),
-  state: OneOf(workerStates),
-  ready: Nullable(Type.Boolean({ description: 'null: nothing to probe.' })),
-  reservationId: Nullable(Type.String({ maxLength: 64 })),
-  origin: OneOf(['launched', 'adopted']),
-});
+export const WorkerSample = objectOf(workerFields);
 export type WorkerSample = Static<typeof WorkerSample>;
 
 /** A fact that must not be lost: re-sent until the queen has acknowledged it. */

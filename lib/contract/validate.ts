@@ -1,6 +1,9 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
+import type { FieldTable } from './fields/field.js';
+import { gpuFields } from './fields/gpu.js';
+import { workerFields } from './fields/worker.js';
 import {
   Collection,
   Fault,
@@ -47,14 +50,18 @@ const timePattern = [
  */
 const unknownValues = new Map<unknown, string>([
   [HiveInfo.properties.state, 'draining'],
-  [WorkerSample.properties.state, 'unknown'],
-  [WorkerSample.properties.memorySource, 'cgroup'],
-  [WorkerSample.properties.origin, 'adopted'],
-  [GpuSample.properties.health, 'degraded'],
-  [GpuSample.properties.memoryKind, 'device'],
+  ...leastValues(workerFields, WorkerSample),
+  ...leastValues(gpuFields, GpuSample),
   [Collection.properties.cgroupReader, 'none'],
   [Collection.properties.gpuReader, 'none'],
 ]);
+
+function leastValues(table: FieldTable, schema: { readonly properties: object }): [unknown, string][] {
+  return Object.entries(schema.properties).flatMap(([name, property]): [unknown, string][] => {
+    const least = table[name]?.least;
+    return least === undefined ? [] : [[property, least]];
+  });
+}
 
 /** JSON Schema as this file walks it. */
 interface Node {

@@ -47,7 +47,7 @@ export function mergeWorkers(
       const { sample } = worker;
       const { model, state, reservationId, labels } = sample;
       const change = mergeWorker(sample, next);
-      if (change === 'holding') holding = true;
+      if (change === 'entries') holding = true;
       if (change !== 'none') {
         delta.changed.push(worker);
         if (model !== sample.model || state !== sample.state || reservationId !== sample.reservationId)

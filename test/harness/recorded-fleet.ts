@@ -3,6 +3,7 @@ import {
   GpuSample as GpuSchema,
   type Heartbeat,
   Heartbeat as HeartbeatSchema,
+  WorkerGpu,
   type WorkerSample,
   WorkerSample as WorkerSchema,
 } from '../../lib/contract/heartbeat.js';
@@ -34,7 +35,7 @@ export function workerValues(
   const [group = '', instance = ''] = id.split('/');
   const sample = sampleValue<WorkerSample>(WorkerSchema, 'worker', seed, nulls);
   const gpus = uuids.map((uuid, i) => ({
-    ...sampleValue<WorkerSample['gpus'][number]>(WorkerSchema.properties.gpus.items, `held.${i}`, seed, nulls),
+    ...sampleValue<WorkerSample['gpus'][number]>(WorkerGpu, `held.${i}`, seed, nulls),
     uuid,
   }));
   return { ...sample, id, group, instance, gpus, ...over };

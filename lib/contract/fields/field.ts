@@ -1,0 +1,163 @@
+import { isNullable, record, type Shape, type ValueOfShape } from './shape.js';
+
+/** How a value is written for people; `present/format-field.ts` knows each. */
+export type FormatName =
+  | 'bytes'
+  | 'celsius'
+  | 'cores'
+  | 'count'
+  | 'duration'
+  | 'fixed2'
+  | 'gib'
+  | 'gibOf'
+  | 'list'
+  | 'localTime'
+  | 'megahertz'
+  | 'percent'
+  | 'rate'
+  | 'text'
+  | 'watts';
+
+/** How a value becomes a sample: percent to ratio, boolean to 0 or 1, time to seconds, MHz to Hz. */
+export type Scale = 'ratio' | 'flag' | 'epoch' | 'megahertz';
+
+/** A family of Prometheus that is one field as it is. */
+export interface MetricOfField {
+  readonly name: string;
+  readonly type?: 'counter';
+  readonly help: string;
+  readonly scale?: Scale;
+  /** The property that is told, of a nested value. */
+  readonly part?: string;
+  /** One sample for each property of a nested value, or for each entry of a list, under this label. */
+  readonly label?: string;
+  /** No sample where this list of the item is empty. */
+  readonly unlessEmpty?: string;
+  /** Families are sorted by it, then as the fields stand; 50 where it is not given. */
+  readonly place?: number;
+}
+
+/** A value as a share of another field or of a constant. From `warn` and `bad` on it is drawn in their colour. */
+export interface ShareOf {
+  readonly of: number | string;
+  readonly warn?: number;
+  readonly bad?: number;
+}
+
+/** A column of the tables of the commands and of `top`; `cli/columns.ts` draws those that need more than a format. */
+export interface ColumnOfField {
+  readonly key: string;
+  readonly title: string;
+  /** Columns of terminal: at least, and at most. */
+  readonly width: readonly [min: number, max: number];
+  /** Columns of the highest rank are left out first; 0 is never left out. */
+  readonly rank: number;
+  readonly place: number;
+  readonly right?: true;
+  /** Sorted from the largest on at first. */
+  readonly descending?: true;
+  readonly format?: FormatName;
+  readonly share?: ShareOf;
+  /** Drawn as a bar of its share, with the text padded to so many columns. */
+  readonly bar?: number;
+}
+
+/** A value on a line of the worker's or hive's detail in `top`. */
+export interface DetailOfField {
+  /** The label of the line. */
+  readonly line: string;
+  /** Stands before the value. */
+  readonly label?: string;
+  readonly after?: string;
+  readonly format?: FormatName;
+  readonly share?: ShareOf;
+  /** Shown as a warning where it is above 0. */
+  readonly badAboveZero?: true;
+  readonly faint?: true;
+}
+
+/** A row of the page's panel. */
+export interface PanelOfField {
+  readonly section: string;
+  readonly label: string;
+  /** Rows are sorted by it, then as the fields stand; 50 where it is not given. */
+  readonly place?: number;
+  readonly format?: FormatName;
+  readonly after?: string;
+  /** What stands for null; `omit`: the row is left out. */
+  readonly ifNull?: string;
+  readonly ifEmpty?: string;
+  readonly omitNull?: true;
+  /** A bar of percent, a warning from this value on. */
+  readonly barWarn?: number;
+  readonly code?: true;
+  /** Words for the values of an enum. */
+  readonly words?: Readonly<Record<string, string>>;
+  /** A row for each property: label and threshold. */
+  readonly parts?: Readonly<Record<string, { readonly label: string; readonly barWarn: number }>>;
+}
+
+/** One field of a worker, GPU or host: all that any face needs to know of it. */
+export interface Field<T = unknown> {
+  readonly shape: Shape<T>;
+  /** An older hive may leave it out; it is null then. */
+  readonly optional?: true;
+  /** Says which item it is: never merged. */
+  readonly identity?: true;
+  /** It changes by itself with time: a difference is taken over and is no change worth telling of. */
+  readonly ticks?: true;
+  /** Most GPUs of a host have the same: kept once for all of them. */
+  readonly shared?: true;
+  /** The property by which the entries of a list are told apart. */
+  readonly key?: string;
+  /** What it is where its item can't be measured. Left out: it is no measure, and stays. */
+  readonly unmeasured?: unknown;
+  /** Of an enum: what a value of a newer version is read as, the one that promises least. */
+  readonly least?: string;
+  readonly hive?: MetricOfField | readonly MetricOfField[];
+  readonly fleet?: MetricOfField | readonly MetricOfField[];
+  readonly column?: ColumnOfField;
+  readonly detail?: DetailOfField;
+  readonly panel?: PanelOfField;
+  /** Lists can be sorted by it; the number is its place among the sorts. */
+  readonly sort?: number;
+}
+
+export type FieldTable = Readonly<Record<string, Field>>;
+
+export type ValueOf<F extends Field> = ValueOfShape<F['shape']>;
+
+/** The shape of an item with the fields of a table. */
+export const recordOf = <const T extends FieldTable>(table: T): Shape<{ -readonly [K in keyof T]: ValueOf<T[K]> }> =>
+  record(Object.fromEntries(Object.entries(table).map(([name, { shape }]) => [name, shape]))) as Shape<never>;
+
+/** Fields that have `facet`, in the order of its place. */
+export function placed<K extends 'column' | 'panel'>(
+  table: FieldTable,
+  facet: K,
+): readonly { readonly name: string; readonly field: Field; readonly spec: NonNullable<Field[K]> }[] {
+  return Object.entries(table)
+    .flatMap(([name, field]) => {
+      const spec = field[facet];
+      return spec === undefined ? [] : [{ name, field, spec: spec as NonNullable<Field[K]> }];
+    })
+    .sort((a, b) => (a.spec.place ?? 50) - (b.spec.place ?? 50));
+}
+
+type Values = Record<string, unknown>;
+
+/** What is said of an item that is there and can't be measured: its measures, each as not known. */
+export function unmeasured(table: FieldTable): Values {
+  const values: Values = {};
+  for (const [name, field] of Object.entries(table))
+    if (field.unmeasured !== undefined) values[name] = structuredClone(field.unmeasured);
+  return values;
+}
+
+/** The same, with null for all else that may be null. */
+export function unknown(table: FieldTable): Values {
+  const values = unmeasured(table);
+  for (const [name, { shape }] of Object.entries(table))
+    if (!(name in values) && isNullable(shape)) values[name] = null;
+  return values;
+}
