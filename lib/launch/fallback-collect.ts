@@ -1,3 +1,5 @@
+import { unknown } from '../contract/fields/field.js';
+import { workerFields } from '../contract/fields/worker.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import type { WorkerRecord } from '../workers/records.js';
 
@@ -41,37 +43,21 @@ const round = (value: number) => Math.round(value * 100) / 100;
 
 function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: boolean): WorkerSample {
   return {
+    ...(unknown(workerFields) as WorkerSample),
     id,
     group: record.group,
     instance: record.instance,
-    name: null,
     pid: record.pid,
     startedAt: record.startedAt,
     uptimeSeconds: Math.max(0, round(usage.elapsed / 1000)),
-    processCount: null,
     model: record.model,
     port: record.port,
     endpoint: record.port === null ? null : `http://127.0.0.1:${record.port}`,
-    command: null,
     labels: record.labels,
     cpuPercent: first ? null : round(usage.cpu),
-    cpuThrottledPercent: null,
-    cpuLimitPercent: null,
     memoryBytes: usage.memory,
-    workingSetBytes: null,
-    memoryPeakBytes: null,
-    memoryLimitBytes: null,
     memorySource: 'proc',
-    oomKills: null,
-    ioReadBytesPerSecond: null,
-    ioWriteBytesPerSecond: null,
-    pressure: { cpu: null, memory: null, io: null },
-    gpus: [],
-    gpuUtilizationPercent: null,
-    vramUsedBytes: null,
-    vramTotalBytes: null,
     state: first ? 'starting' : 'unknown',
-    ready: null,
     reservationId: record.reservationId,
     origin: 'launched',
   };

@@ -155,10 +155,8 @@ export function compiledMerger<T>(table: FieldTable): Merger<T> | null {
   }
 }
 
-const compiledWorker = compiledMerger<WorkerSample>(workerFields);
-export const mergersAreCompiled = compiledWorker !== null;
-
-export const { merge: mergeWorker, copy: copyWorker } = compiledWorker ?? loopMerger<WorkerSample>(workerFields);
+const workers = compiledMerger<WorkerSample>(workerFields) ?? loopMerger<WorkerSample>(workerFields);
+export const { merge: mergeWorker, copy: copyWorker } = workers;
 export const {
   merge: mergeGpu,
   copy: copyGpu,

@@ -1,3 +1,5 @@
+import { unmeasured } from '../contract/fields/field.js';
+import { hostFields } from '../contract/fields/host.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import type { ReadinessTarget } from '../engines/readiness.js';
 import type { GpuReading, GpuSource } from '../gpu/reading.js';
@@ -17,6 +19,7 @@ import {
   processesOf,
   recordOf,
   sum,
+  unmeasuredWorker,
   type WorkerProcess,
   workerSample,
 } from './worker.js';
@@ -59,15 +62,8 @@ export interface RawCounters {
   readonly ioWhole: boolean;
 }
 
-const emptyHost: HostSample = {
-  cpuCount: 1,
-  cpuPercent: null,
-  memoryTotalBytes: null,
-  memoryAvailableBytes: null,
-  load1: null,
-  uptimeSeconds: null,
-  pressure: { cpu: null, memory: null, io: null },
-};
+/** A host of which nothing could be read. */
+const emptyHost: HostSample = { ...(unmeasured(hostFields) as HostSample), cpuCount: 1 };
 
 /** A row of a pass in which its worker lives. */
 interface LiveRow {
@@ -187,7 +183,7 @@ export class Sampler {
     faults.push(...missingFaults(missing, fromProc), ...this.#gpus.doubts());
     for (const { watched } of stalled) {
       const last = this.#workers.find(({ id }) => id === watched.id);
-      if (last !== undefined) workers.push(withoutMeasures(last));
+      if (last !== undefined) workers.push(unmeasuredWorker(last));
       faults.push({
         source: 'cgroup',
         code: 'CGROUP_STALLED',
@@ -344,7 +340,7 @@ export class Sampler {
       host: hostReading?.host ?? emptyHost,
       gpus,
       workersComplete: reader !== null && discovered && allRead && this.#pass !== null && !stale,
-      workers: stale ? this.#workers.map(withoutMeasures) : [...this.#workers],
+      workers: stale ? this.#workers.map((worker) => unmeasuredWorker(worker)) : [...this.#workers],
       faults: [...faults, ...gpuFaults, ...(hostReading?.faults ?? []), ...this.#workerFaults].slice(0, maxFaults),
       collection: {
         durationMs: this.#pass === null ? null : round3(this.#pass.durationMs),
@@ -369,26 +365,3 @@ export class Sampler {
 const maxFaults = 500;
 
 const round3 = (value: number): number => Math.round(value * 1000) / 1000;
-
-/** A worker of which only is known that it was there. */
-function withoutMeasures(worker: WorkerSample): WorkerSample {
-  return {
-    ...worker,
-    uptimeSeconds: null,
-    processCount: null,
-    cpuPercent: null,
-    cpuThrottledPercent: null,
-    memoryBytes: null,
-    workingSetBytes: null,
-    memoryPeakBytes: null,
-    oomKills: null,
-    ioReadBytesPerSecond: null,
-    ioWriteBytesPerSecond: null,
-    pressure: { cpu: null, memory: null, io: null },
-    gpus: [],
-    gpuUtilizationPercent: null,
-    vramUsedBytes: null,
-    vramTotalBytes: null,
-    state: 'unknown',
-  };
-}

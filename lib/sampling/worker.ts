@@ -1,3 +1,5 @@
+import { type FieldTable, unmeasured } from '../contract/fields/field.js';
+import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import { type Serving, serving } from '../engines/recognize.js';
 import {
@@ -203,6 +205,12 @@ export function workerSample(input: WorkerInput): WorkerSample {
     origin: watched.origin,
   };
 }
+
+/** A worker whose files cannot be read now: what was measured is not known any more. */
+export const unmeasuredWorker = (worker: WorkerSample, table: FieldTable = workerFields): WorkerSample => ({
+  ...worker,
+  ...unmeasured(table),
+});
 
 /** RSS counts pages that processes share once for each. Where a part is hidden the sum is not known. */
 function residentSum(processes: readonly WorkerProcess[] | null, left: number): number | null {

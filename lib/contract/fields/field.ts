@@ -27,7 +27,7 @@ export interface MetricOfField {
   readonly type?: 'counter';
   readonly help: string;
   readonly scale?: Scale;
-  /** The property that is told, of a nested value. */
+  /** The property of a nested value that is exported. */
   readonly part?: string;
   /** One sample for each property of a nested value, or for each entry of a list, under this label. */
   readonly label?: string;
@@ -97,7 +97,7 @@ export interface PanelOfField {
   readonly parts?: Readonly<Record<string, { readonly label: string; readonly barWarn: number }>>;
 }
 
-/** One field of a worker, GPU or host: all that any face needs to know of it. */
+/** One field of a worker, GPU or host: all that storage, export and display need to know of it. */
 export interface Field<T = unknown> {
   readonly shape: Shape<T>;
   /** An older hive may leave it out; it is null then. */
@@ -108,7 +108,7 @@ export interface Field<T = unknown> {
   readonly ticks?: true;
   /** Most GPUs of a host have the same: kept once for all of them. */
   readonly shared?: true;
-  /** The property by which the entries of a list are told apart. */
+  /** The property by which the entries of a list are distinguished. */
   readonly key?: string;
   /** What it is where its item can't be measured. Left out: it is no measure, and stays. */
   readonly unmeasured?: unknown;
