@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { openReader } from '../lib/cgroup/reader.js';
 import { readHeartbeat } from '../lib/contract/validate.js';
 import { startQueen } from '../lib/daemon/queen.js';
-import { parseJson } from '../lib/http/body.js';
+import { parseJson } from '../lib/queen/heartbeat-body.js';
 import { Registry } from '../lib/queen/registry.js';
 import { createSampler } from '../lib/sampling/open.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';

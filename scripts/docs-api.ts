@@ -3,7 +3,6 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, InjectOptions } from 'fastify';
-import { HeartbeatCounts } from '../lib/api/heartbeat-counts.js';
 import { queenMetrics } from '../lib/api/metrics.js';
 import { buildServer } from '../lib/api/server.js';
 import { StreamHub } from '../lib/api/stream-hub.js';
@@ -14,6 +13,7 @@ import { hiveEventKinds } from '../lib/contract/heartbeat.js';
 import { roles, TokenTable } from '../lib/http/auth.js';
 import { problems } from '../lib/http/problem.js';
 import { streamLimits } from '../lib/http/sse.js';
+import { HeartbeatIntake } from '../lib/queen/intake.js';
 import { Registry } from '../lib/queen/registry.js';
 
 const introduction = `# HTTP API of the queen
@@ -92,6 +92,11 @@ const tokenOf = (role: string) => `${role}-0123456789abcdef`;
 async function queen(): Promise<FastifyInstance> {
   const registry = new Registry({ warmingMs: 0 });
   const hub = new StreamHub(registry);
+  const intake = new HeartbeatIntake(registry, {
+    maxHeartbeatBytes: 65_536,
+    maxWorkersPerHive: 1,
+    heartbeatsPerSecond: 1000,
+  });
   const app = await buildServer({
     registry,
     hub,
@@ -100,14 +105,15 @@ async function queen(): Promise<FastifyInstance> {
     version: '0.0.0',
     loopback: true,
     pageDirectory: '/nonexistent',
-    limits: { maxHeartbeatBytes: 65_536, maxWorkersPerHive: 1, requestsPerSecond: 100_000, heartbeatsPerSecond: 1000 },
+    intake,
+    requestsPerSecond: 100_000,
     plugins: [
       queenMetrics(() => ({
         registry,
         streams: 0,
         streamsParted: 0,
         maxWorkers: 0,
-        heartbeats: new HeartbeatCounts(),
+        heartbeats: intake.counts,
         version: '0.0.0',
         bus: 'memory',
         shared: null,

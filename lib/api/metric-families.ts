@@ -12,8 +12,8 @@ import {
   single,
   stateSet,
 } from '../metrics/exposition.js';
+import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
-import type { HeartbeatCounts } from './heartbeat-counts.js';
 
 type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 

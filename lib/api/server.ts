@@ -80,7 +80,7 @@ function serverLogger(logger: Logger): Logger {
 
 /** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
-  const { hub, tokens, limits, tls } = deps;
+  const { hub, tokens, tls } = deps;
   const context: ServerContext = { ...deps, secure: tls !== undefined };
   const timeouts = { ...clientTimeouts, ...deps.timeouts };
   const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
@@ -129,7 +129,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
       referrerPolicy: { policy: 'no-referrer' },
     });
     await people.register(fastifyRateLimit, {
-      max: limits.requestsPerSecond,
+      max: deps.requestsPerSecond,
       timeWindow: 1000,
       cache: 10_000,
       keyGenerator: (request) => request.caller?.key ?? request.ip,

@@ -1,12 +1,5 @@
-import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
-import type { Heartbeat } from '../contract/heartbeat.js';
-
-/** A heartbeat's bytes as they came over HTTP. */
-export interface HeartbeatBody {
-  readonly bytes: Buffer;
-  /** Value of content-encoding; null: plain JSON. */
-  readonly encoding: string | null;
-}
+import type { PlacementReply, PlacementRequest } from '../contract/api.js';
+import type { Forwarder } from '../queen/intake.js';
 
 /** What became of what queens share, since this one started. */
 export interface BusCounts {
@@ -39,15 +32,9 @@ export interface BusCounts {
  * - **`degraded`**: the shared part is out of reach. Heartbeats are taken, queries answered and placements computed from what
  *   this queen hears itself; facts are not acknowledged and nothing is reserved. It ends by itself.
  */
-export interface Bus {
-  state(): Fleet['bus'];
+export interface Bus extends Forwarder {
   /** Null where there is nobody to share with. */
   counts(): BusCounts | null;
-  /**
-   * A heartbeat that the registry took: passes it on, and makes its facts last. Resolves with the number up to which the
-   * hive's events are safe. Never rejects. `acknowledged`: what the registry itself holds.
-   */
-  publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody, acknowledged: number): number | Promise<number>;
   /** @throws HivepulseError IDEMPOTENCY_CONFLICT, BUS_UNAVAILABLE */
   place(request: PlacementRequest): Promise<PlacementReply>;
   /** False where no such reservation is in force. @throws HivepulseError BUS_UNAVAILABLE */

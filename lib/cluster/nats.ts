@@ -14,16 +14,17 @@ import {
   lastToken,
   removalSubject,
 } from '../nats/subjects.js';
+import type { HeartbeatBody } from '../queen/heartbeat-body.js';
+import type { HeartbeatIntake } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { type MessageLog, silentLog } from '../util/log.js';
 import { Limiter } from '../util/rate-limiter.js';
-import type { Bus, BusCounts, HeartbeatBody } from './bus.js';
+import type { Bus, BusCounts } from './bus.js';
 import { EventStream } from './event-stream.js';
-import { Intake, type IntakeLimits } from './intake.js';
-import type { Journal } from './journal.js';
 import { Lease } from './lease.js';
 import { NatsSession } from './nats-session.js';
 import { explain } from './nats-store.js';
+import { ReceivedHeartbeats } from './received-heartbeats.js';
 import { SharedReservations } from './shared-reservations.js';
 import { StandbyEvents } from './standby-events.js';
 
@@ -43,7 +44,7 @@ const sweepEvery = 30;
 export interface NatsBusOptions {
   readonly registry: Registry;
   readonly nats: NatsOptions;
-  readonly limits: IntakeLimits;
+  readonly intake: HeartbeatIntake;
   readonly log?: MessageLog;
 }
 
@@ -51,16 +52,16 @@ export interface NatsBusOptions {
  * Joins a queen to those that share NATS servers. Resolves at once, whether they are in reach or not.
  * @throws HivepulseError INVALID_OPTION (packages missing), CONFIG_UNREADABLE
  */
-export async function openNatsBus(options: NatsBusOptions, journal: Journal): Promise<NatsBus> {
+export async function openNatsBus(options: NatsBusOptions): Promise<NatsBus> {
   const packages = await loadNats();
-  return new NatsBus(options, packages, journal);
+  return new NatsBus(options, packages);
 }
 
 export class NatsBus implements Bus {
   readonly #registry: Registry;
   readonly #log: MessageLog;
   readonly #link: NatsLink;
-  readonly #intake: Intake;
+  readonly #received: ReceivedHeartbeats;
   readonly #events: EventStream;
   readonly #reservations: SharedReservations;
   readonly #lease: Lease;
@@ -80,13 +81,13 @@ export class NatsBus implements Bus {
   #oversized = 0;
   #passed = 0;
 
-  constructor({ registry, nats, limits, log = silentLog }: NatsBusOptions, packages: NatsPackages, journal: Journal) {
+  constructor({ registry, nats, intake, log = silentLog }: NatsBusOptions, packages: NatsPackages) {
     const clock = () => performance.now();
     this.#registry = registry;
     this.#log = log;
     this.#packages = packages;
     this.#replicas = nats.replicas ?? 1;
-    this.#intake = new Intake(registry, limits);
+    this.#received = new ReceivedHeartbeats(intake);
     this.#silent = new StandbyEvents(clock, silentMs);
     this.#events = new EventStream(registry, (event) => this.#silent.markPublished(event));
     this.#reservations = new SharedReservations(registry, {
@@ -101,7 +102,7 @@ export class NatsBus implements Bus {
       leaseMs,
       settled: () => this.#readySinceMs !== null && clock() - this.#readySinceMs >= settleMs,
     });
-    journal.bind((draft) => this.#concluded(draft));
+    registry.journal = (draft) => this.#concluded(draft);
     const options = connectionOptions(nats, packages, `hivepulse queen ${registry.queenId}`);
     this.#link = new NatsLink({
       options,
@@ -122,7 +123,7 @@ export class NatsBus implements Bus {
   }
 
   counts(): BusCounts {
-    const { heard: received, skipped: superseded, malformed } = this.#intake;
+    const { received, superseded, malformed } = this.#received;
     const { conflicts } = this.#reservations;
     return {
       forwarded: this.#passed,
@@ -227,10 +228,9 @@ export class NatsBus implements Bus {
     connection.subscribe(allHeartbeats, {
       callback: (error, { subject, data, headers }) => {
         if (error !== null || this.#closed) return;
-        this.#intake.take(hiveOfToken(lastToken(subject)), {
-          data,
-          encoding: headers?.get('content-encoding') || null,
-        });
+        const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+        const encoding = headers?.get('content-encoding') || null;
+        this.#received.add(hiveOfToken(lastToken(subject)), { bytes, encoding });
       },
     });
     connection.subscribe(allRemovals, {
@@ -254,7 +254,7 @@ export class NatsBus implements Bus {
   #down(): void {
     void this.#session?.close();
     this.#session = null;
-    this.#intake.clear();
+    this.#received.clear();
     this.#leave();
     this.#goLocalWhenDue();
   }

@@ -3,16 +3,15 @@ import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
-import { HeartbeatCounts } from '../api/heartbeat-counts.js';
 import { queenMetrics } from '../api/metrics.js';
 import { buildServer } from '../api/server.js';
 import { StreamHub } from '../api/stream-hub.js';
 import type { Bus } from '../cluster/bus.js';
-import { type Journal, makeJournal } from '../cluster/journal.js';
 import { memoryBus } from '../cluster/memory.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
+import { HeartbeatIntake } from '../queen/intake.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
@@ -61,7 +60,6 @@ export async function startQueen(
       `${host} is reachable from other machines, and no token is set: name a tokens file, bind to 127.0.0.1, or accept it with --insecure.`,
     );
 
-  const journal = options.nats === undefined ? null : makeJournal();
   const registry = new Registry({
     tickMs,
     staleAfterMs: options.staleAfterMs ?? defaults.staleAfterMs,
@@ -69,7 +67,6 @@ export async function startQueen(
     eventRingSize: options.eventRingSize ?? defaults.eventRingSize,
     maxHives: options.maxHives ?? defaults.maxHives,
     maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
-    ...(journal === null ? {} : { journal: journal.journal }),
     ...extra.registry,
   });
   const hub = new StreamHub(registry, {
@@ -77,12 +74,17 @@ export async function startQueen(
     onParted: (reader, count) =>
       logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
   });
-  const heartbeats = new HeartbeatCounts();
+  const intake = new HeartbeatIntake(registry, {
+    maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
+    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
+    heartbeatsPerSecond: defaults.heartbeatsPerSecond,
+  });
   const kept = await keep(registry, options);
-  const bus = await openBus(registry, options, journal, kept);
+  const bus = await openBus(registry, intake, options, kept);
+  intake.forwarder = bus;
   const metrics = queenMetrics(() => ({
     registry,
-    heartbeats,
+    heartbeats: intake.counts,
     streams: hub.clients,
     streamsParted: hub.parted,
     maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
@@ -98,16 +100,11 @@ export async function startQueen(
     version: packageVersion(),
     pageDirectory,
     allowedHosts: options.allowedHosts ?? [],
-    limits: {
-      maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
-      maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
-      requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
-      heartbeatsPerSecond: defaults.heartbeatsPerSecond,
-    },
+    intake,
+    requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
     bus,
     ...(logger === undefined ? {} : { logger }),
     ...(options.tls === undefined ? {} : { tls: readTls(options.tls) }),
-    heartbeats,
     plugins: [metrics, ...(extra.plugins?.(registry, hub) ?? [])],
   });
 
@@ -166,22 +163,18 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
 /** The packages of NATS, and what builds on them, are loaded where they are asked for. */
 async function openBus(
   registry: Registry,
-  { nats, logger, ...options }: QueenOptions,
-  journal: Journal | null,
+  intake: HeartbeatIntake,
+  { nats, logger }: QueenOptions,
   kept: KeptReservations | null,
 ): Promise<Bus> {
-  if (nats === undefined || journal === null)
+  if (nats === undefined)
     return memoryBus(
       registry,
       () => kept?.saved() ?? Promise.resolve(),
       (error) => logger?.error({ err: error }, 'reservations are not kept over a restart'),
     );
   const { openNatsBus } = await import('../cluster/nats.js');
-  const limits = {
-    maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
-    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
-  };
-  return await openNatsBus({ registry, nats, limits, ...(logger === undefined ? {} : { log: logger }) }, journal);
+  return await openNatsBus({ registry, nats, intake, ...(logger === undefined ? {} : { log: logger }) });
 }
 
 /** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */

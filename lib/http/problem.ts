@@ -47,7 +47,11 @@ export class ProblemError extends Error {
   readonly field: string | undefined;
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ProblemCode, detail: string, extra: { field?: string; retryAfterSeconds?: number } = {}) {
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    extra: { readonly field?: string | undefined; readonly retryAfterSeconds?: number | undefined } = {},
+  ) {
     super(detail);
     this.name = 'ProblemError';
     this.code = code;

@@ -17,7 +17,7 @@ export class EventPublisher {
   readonly #listeners = new Set<RegistryListener>();
   readonly #wallClock: () => number;
   readonly #isLeader: () => boolean;
-  readonly #journal: RegistryOptions['journal'];
+  journal: RegistryOptions['journal'];
   readonly #onListenerError: (error: unknown) => void;
   /** From 0 for each kind there is, so that the first of a kind is seen to rise. Kinds of a newer hive are one: `other`. */
   readonly #counts = new Map<string, number>([...hiveEventKinds, ...queenEventKinds, 'other'].map((kind) => [kind, 0]));
@@ -29,7 +29,7 @@ export class EventPublisher {
     this.ring = new EventRing(options.epoch ?? epoch, options.eventRingSize);
     this.#wallClock = options.wallClock ?? Date.now;
     this.#isLeader = options.concludes ?? (() => true);
-    this.#journal = options.journal;
+    this.journal = options.journal;
     this.#onListenerError = options.onListenerError ?? throwLater;
   }
 
@@ -60,7 +60,7 @@ export class EventPublisher {
    * share a stream they are none of the registry's business: they must last there before anybody acknowledges them.
    */
   ingestHiveEvents(hive: HiveRecord, events: readonly HiveEvent[]): void {
-    if (this.#journal) return;
+    if (this.journal) return;
     for (const event of events) {
       if (event.seq <= hive.ackEventSeq) continue;
       hive.ackEventSeq = event.seq;
@@ -128,7 +128,7 @@ export class EventPublisher {
   }
 
   #publish(type: EventType, draft: EventDraft): void {
-    if (this.#journal) this.#journal(draft);
+    if (this.journal) this.journal(draft);
     else this.append(type, draft);
   }
 

@@ -402,6 +402,11 @@ export class Registry {
     return { hives, workers, warming: this.warming, lastEventId: this.events.lastId };
   }
 
+  /** Takes the queen's events from now on instead of the own stream: see `RegistryOptions.journal`. */
+  set journal(journal: (draft: EventDraft) => void) {
+    this.#chronicle.journal = journal;
+  }
+
   /** The newest events, for replay. */
   get events(): EventRing {
     return this.#chronicle.ring;

@@ -1,10 +1,10 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
-import type { ServerLimits } from '../../lib/api/context.js';
 import { buildServer, type ServerDeps } from '../../lib/api/server.js';
 import { StreamHub } from '../../lib/api/stream-hub.js';
 import { memoryBus } from '../../lib/cluster/memory.js';
 import type { TokenGrant } from '../../lib/config/options.js';
 import { TokenTable } from '../../lib/http/auth.js';
+import { HeartbeatIntake, type IntakeLimits } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
 
 export const tokens = {
@@ -36,14 +36,23 @@ export interface TestServer {
 export async function buildTestServer(
   options: {
     readonly grants?: readonly TokenGrant[];
-    readonly limits?: Partial<ServerLimits>;
-  } & Partial<Omit<ServerDeps, 'limits'>> = {},
+    readonly limits?: Partial<IntakeLimits>;
+  } & Partial<ServerDeps> = {},
 ): Promise<TestServer> {
   const { grants: given = [], limits, ...deps } = options;
   const clock = { ms: 1_000_000 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'test' });
   const hub = new StreamHub(registry);
   const table = new TokenTable(given);
+  const bus = deps.bus ?? memoryBus(registry);
+  const intake = new HeartbeatIntake(registry, {
+    maxHeartbeatBytes: 1024 * 1024,
+    maxWorkersPerHive: 500,
+    heartbeatsPerSecond: 1000,
+    refusedHeartbeatsPerSecond: 1e6,
+    ...limits,
+  });
+  intake.forwarder = bus;
   const app = await buildServer({
     registry,
     hub,
@@ -51,15 +60,9 @@ export async function buildTestServer(
     version: '0.0.0',
     loopback: true,
     pageDirectory: '/nonexistent',
-    bus: memoryBus(registry),
-    limits: {
-      maxHeartbeatBytes: 1024 * 1024,
-      maxWorkersPerHive: 500,
-      requestsPerSecond: 10_000,
-      heartbeatsPerSecond: 1000,
-      refusedHeartbeatsPerSecond: 1e6,
-      ...limits,
-    },
+    bus,
+    intake,
+    requestsPerSecond: 10_000,
     ...deps,
   });
   return {

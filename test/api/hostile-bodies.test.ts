@@ -149,7 +149,7 @@ describe('rate limits', () => {
   });
 
   it('limits a token or address, and says when to come back', async () => {
-    const tight = await buildTestServer({ limits: { requestsPerSecond: 3 } });
+    const tight = await buildTestServer({ requestsPerSecond: 3 });
     const ask = () => tight.app.inject({ url: '/v1/fleet', headers: { host: 'localhost' } });
     for (let i = 0; i < 3; i++) expect((await ask()).statusCode).toBe(200);
     const refused = await ask();

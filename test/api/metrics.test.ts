@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { HeartbeatCounts } from '../../lib/api/heartbeat-counts.js';
 import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
 import type { BusCounts } from '../../lib/cluster/bus.js';
 import type { QueenOptions } from '../../lib/config/options.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { Exposition } from '../../lib/metrics/exposition.js';
+import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { parseExposition, sampleOf } from '../metrics/parse.js';

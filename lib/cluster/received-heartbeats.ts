@@ -1,0 +1,55 @@
+import type { HeartbeatBody } from '../queen/heartbeat-body.js';
+import type { HeartbeatIntake } from '../queen/intake.js';
+
+/** How long heartbeats are taken in before other work of the event loop has its turn, ms. */
+const sliceMs = 8;
+
+/**
+ * Takes in the heartbeats that other queens and hives publish. Where they come faster than that, the newest of each hive
+ * replaces those before it.
+ */
+export class ReceivedHeartbeats {
+  readonly #intake: HeartbeatIntake;
+  readonly #waiting = new Map<string, HeartbeatBody>();
+  #draining = false;
+  /** Given to the registry. */
+  received = 0;
+  /** Replaced by a newer one before their turn came. */
+  superseded = 0;
+  /** Not heartbeats, or of another hive than their subject says. */
+  malformed = 0;
+
+  constructor(intake: HeartbeatIntake) {
+    this.#intake = intake;
+  }
+
+  add(hive: string, body: HeartbeatBody): void {
+    if (this.#waiting.delete(hive)) this.superseded++;
+    this.#waiting.set(hive, body);
+    if (this.#draining) return;
+    this.#draining = true;
+    setImmediate(() => void this.#drain());
+  }
+
+  clear(): void {
+    this.#waiting.clear();
+  }
+
+  async #drain(): Promise<void> {
+    let beganMs = performance.now();
+    for (;;) {
+      const next = this.#waiting.entries().next();
+      if (next.done) break;
+      const [hive, body] = next.value;
+      this.#waiting.delete(hive);
+      // Who may publish for which hive is decided by the NATS server, by subject.
+      const outcome = await this.#intake.receiveShared(body, hive).catch(() => null);
+      if (outcome?.accepted || outcome?.hive === hive) this.received++;
+      else this.malformed++;
+      if (performance.now() - beganMs < sliceMs) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      beganMs = performance.now();
+    }
+    this.#draining = false;
+  }
+}

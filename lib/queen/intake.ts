@@ -1,0 +1,188 @@
+import type { Fleet } from '../contract/api.js';
+import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
+import { type Refusal, readHeartbeat } from '../contract/validate.js';
+import { Limiter } from '../util/rate-limiter.js';
+import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
+import type { Registry } from './registry.js';
+import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
+
+/** Who sent a heartbeat, and what it may do. */
+export interface HeartbeatSource {
+  /** Refused heartbeats are limited by this key: a token and an address. */
+  readonly key: string;
+  /** The only hive whose heartbeats it may send; null: any. */
+  readonly hive: string | null;
+}
+
+export interface RefusedHeartbeat {
+  readonly accepted: false;
+  readonly code: Refusal['code'] | UnreadableBody['code'] | RefusalCode | 'WRONG_HIVE' | 'RATE_LIMITED';
+  readonly message: string;
+  /** The field that is wrong, as a dotted path. */
+  readonly field?: string | undefined;
+  /** When the same heartbeat may be accepted; absent: sending it again does not help. */
+  readonly retryAfterSeconds?: number;
+  /** The hive it is of; null where it could not be read, or its sender may not speak for that hive. */
+  readonly hive: string | null;
+}
+
+export type IntakeOutcome = { readonly accepted: true; readonly ack: HeartbeatReply } | RefusedHeartbeat;
+
+type Merged = Extract<HeartbeatOutcome, { accepted: true }>;
+
+export interface IntakeLimits {
+  /** Of one body, as it arrives and decompressed. */
+  readonly maxHeartbeatBytes: number;
+  readonly maxWorkersPerHive: number;
+  /** Of one hive. */
+  readonly heartbeatsPerSecond: number;
+  /** Of one `HeartbeatSource.key`; accepted ones do not count. Default 10, ten times as many at once. */
+  readonly refusedHeartbeatsPerSecond?: number;
+}
+
+/** Passes accepted heartbeats on to the other queens. */
+export interface Forwarder {
+  state(): Fleet['bus'];
+  /** Resolves with the number up to which the hive's events are safe. Never rejects. */
+  publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody, acknowledged: number): number | Promise<number>;
+}
+
+/** Heartbeats since the queen started that hives sent to this queen itself. */
+export class HeartbeatCounts {
+  accepted = 0;
+  /** By the code of the refusal. */
+  readonly refused = new Map<string, number>();
+}
+
+/** A hive has at most one request in flight; more come at once only after a pause of the network. */
+const burstSeconds = 2;
+const refusedBurstSeconds = 10;
+
+/**
+ * The only way for a heartbeat into the registry, whatever transport it came by: decompresses, validates, checks the
+ * sender's hive and rates, merges, counts. `admit` runs before the body is read, `receive` after; limits on what a
+ * sender may cost (bytes in flight, nesting, CPU time) belong into these two.
+ */
+export class HeartbeatIntake {
+  readonly limits: IntakeLimits;
+  readonly counts = new HeartbeatCounts();
+  /** Where accepted heartbeats go on to; null: this queen is alone. */
+  forwarder: Forwarder | null = null;
+  readonly #registry: Registry;
+  readonly #perHive: Limiter;
+  readonly #refused: Limiter;
+
+  constructor(registry: Registry, limits: IntakeLimits) {
+    const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
+    this.#registry = registry;
+    this.limits = limits;
+    this.#perHive = new Limiter({
+      perSecond: heartbeatsPerSecond,
+      burst: Math.max(2, heartbeatsPerSecond * burstSeconds),
+    });
+    this.#refused = new Limiter({
+      perSecond: refusedHeartbeatsPerSecond,
+      burst: refusedHeartbeatsPerSecond * refusedBurstSeconds,
+    });
+  }
+
+  /** Whether to read a body from this sender at all: not from one that sent too many that were refused. Null: read it. */
+  admit(key: string): RefusedHeartbeat | null {
+    if (this.#refused.size === 0 || !this.#refused.isEmpty(key)) return null;
+    const message = 'Too many heartbeats that were refused; see what was wrong with them.';
+    return { accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null };
+  }
+
+  /** Counts a refusal. `avoidable`: the sender could have known, so it counts towards the limit of its key. */
+  countRefusal(key: string, code: string, avoidable: boolean): void {
+    this.counts.refused.set(code, (this.counts.refused.get(code) ?? 0) + 1);
+    if (avoidable) this.#refused.take(key);
+  }
+
+  /** Takes in a heartbeat that a hive sent to this queen, and passes it on. Throws only where the queen itself fails. */
+  receive(body: HeartbeatBody, source: HeartbeatSource): IntakeOutcome | Promise<IntakeOutcome> {
+    const plain = this.#plain(body);
+    return plain instanceof Promise
+      ? plain.then((bytes) => this.#receive(bytes, body, source))
+      : this.#receive(plain, body, source);
+  }
+
+  /**
+   * Takes in a heartbeat of this hive that reached the other queens too. The transport decides who may send for which
+   * hive and keeps only the newest of each, so it has no limit of rate here, and is neither counted nor passed on.
+   */
+  async receiveShared(body: HeartbeatBody, hive: string): Promise<Merged | RefusedHeartbeat> {
+    const read = this.#read(await this.#plain(body), hive);
+    return 'accepted' in read ? read : this.#merge(read);
+  }
+
+  #receive(
+    plain: Buffer | RefusedHeartbeat,
+    body: HeartbeatBody,
+    source: HeartbeatSource,
+  ): IntakeOutcome | Promise<IntakeOutcome> {
+    const heartbeat = this.#read(plain, source.hive);
+    if ('accepted' in heartbeat) return this.#refuse(heartbeat, source);
+    const { id } = heartbeat.hive;
+    const retryAfterSeconds = this.#perHive.take(id);
+    if (retryAfterSeconds > 0) {
+      const message = `${id} sends more than ${this.limits.heartbeatsPerSecond} heartbeats a second.`;
+      return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds, hive: id }, source);
+    }
+    const outcome = this.#merge(heartbeat);
+    if (!outcome.accepted) return this.#refuse(outcome, source);
+    this.counts.accepted++;
+    const { ackEventSeq, intervalMs } = outcome;
+    const safe = this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq) ?? ackEventSeq;
+    return typeof safe === 'number'
+      ? this.#accept(safe, intervalMs)
+      : safe.then((seq) => this.#accept(seq, intervalMs));
+  }
+
+  #accept(ackEventSeq: number, intervalMs: number): IntakeOutcome {
+    const degraded = this.forwarder?.state() === 'degraded' ? { degraded: true } : {};
+    const { queenId } = this.#registry;
+    return { accepted: true, ack: { accepted: true, queenId, ackEventSeq, intervalMs, ...degraded } };
+  }
+
+  /** A sender that is told when to come back is not at fault. */
+  #refuse(refused: RefusedHeartbeat, source: HeartbeatSource): RefusedHeartbeat {
+    this.countRefusal(source.key, refused.code, refused.retryAfterSeconds === undefined);
+    return refused;
+  }
+
+  #plain({ bytes, encoding }: HeartbeatBody): Buffer | Promise<Buffer | RefusedHeartbeat> {
+    const name = encodingOf(encoding);
+    return name === null ? bytes : decompress(bytes, name, this.limits.maxHeartbeatBytes).catch(unreadable);
+  }
+
+  /** `only`: the hive it has to be of; null: any. */
+  #read(plain: Buffer | RefusedHeartbeat, only: string | null): Heartbeat | RefusedHeartbeat {
+    if ('accepted' in plain) return plain;
+    let value: unknown;
+    try {
+      value = parseJson(plain);
+    } catch (error) {
+      return unreadable(error);
+    }
+    const verdict = readHeartbeat(value, { maxWorkers: this.limits.maxWorkersPerHive });
+    if (!verdict.ok) return { accepted: false, ...verdict.refusal, hive: null };
+    const { id } = verdict.heartbeat.hive;
+    if (only === null || only === id) return verdict.heartbeat;
+    const message = `This token speaks for ${only}, not for ${id}.`;
+    return { accepted: false, code: 'WRONG_HIVE', message, field: 'hive.id', hive: null };
+  }
+
+  #merge(heartbeat: Heartbeat): Merged | RefusedHeartbeat {
+    const outcome = this.#registry.heartbeat(heartbeat);
+    if (outcome.accepted) return outcome;
+    const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
+    return { ...outcome, ...retry, hive: heartbeat.hive.id };
+  }
+}
+
+function unreadable(error: unknown): RefusedHeartbeat {
+  if (!(error instanceof UnreadableBody)) throw error;
+  const { code, message, field } = error;
+  return { accepted: false, code, message, field, hive: null };
+}
