@@ -82,27 +82,27 @@ export class Registry {
   readonly #clock: () => number;
   readonly #wallClock: () => number;
   readonly #random: () => number;
-  readonly #watch: LivenessMonitor;
+  readonly #monitor: LivenessMonitor;
   readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
   readonly #warmUntilMs: number;
   readonly #indexes = new Indexes();
   readonly #history: HistoryStore;
-  readonly #room = new CapacityTracker(this.#indexes);
-  readonly #chronicle: EventPublisher;
+  readonly #capacity = new CapacityTracker(this.#indexes);
+  readonly #publisher: EventPublisher;
   readonly #removed: string[] = [];
-  readonly #beats: RateCounter;
+  readonly #heartbeatRate: RateCounter;
 
   constructor(options: RegistryOptions = {}) {
     this.#clock = options.clock ?? (() => performance.now());
     this.#wallClock = options.wallClock ?? Date.now;
     this.#random = options.random ?? Math.random;
-    this.#watch = new LivenessMonitor(
+    this.#monitor = new LivenessMonitor(
       new ListeningClock(this.#clock, options.tickMs ?? null),
       livenessLimits(options),
       {
         changed: (hive, from, silenceMs) =>
-          this.#chronicle.publishHiveEvent(livenessKinds[hive.liveness], hive.id, {
+          this.#publisher.publishHiveEvent(livenessKinds[hive.liveness], hive.id, {
             from,
             silentMs: Math.round(silenceMs),
           }),
@@ -117,9 +117,9 @@ export class Registry {
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#warmUntilMs = this.#clock() + (options.warmingMs ?? defaults.warmingMs);
     this.#history = new HistoryStore(options.historyRings ?? defaultHistoryRings);
-    this.#beats = new RateCounter(rateSeconds, this.#clock());
+    this.#heartbeatRate = new RateCounter(rateSeconds, this.#clock());
     this.queenId = options.queenId ?? randomUUID();
-    this.#chronicle = new EventPublisher(options, randomUUID().slice(0, 8));
+    this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
   }
 
   /** True until the fleet had time to be heard: what is missing may only not have spoken yet. */
@@ -127,30 +127,31 @@ export class Registry {
     return this.#clock() < this.#warmUntilMs;
   }
 
-  // ---- heartbeats in
-
-  heartbeat(frame: Heartbeat): HeartbeatOutcome {
+  heartbeat(heartbeat: Heartbeat): HeartbeatOutcome {
     const listeningMs = this.#settle();
     const nowMs = this.#clock();
-    const { id, incarnation, startedAt } = frame.hive;
-    if (frame.workers.length > this.#maxWorkersPerHive)
+    const { id, incarnation, startedAt } = heartbeat.hive;
+    if (heartbeat.workers.length > this.#maxWorkersPerHive)
       return refused(
         'TOO_MANY_WORKERS',
-        `${frame.workers.length} workers; this queen takes ${this.#maxWorkersPerHive} a hive (maxWorkersPerHive)`,
+        `${heartbeat.workers.length} workers; this queen takes ${this.#maxWorkersPerHive} a hive (maxWorkersPerHive)`,
       );
 
     let hive = this.#indexes.hives.get(id);
     let arrival: Arrival = 'next';
     if (hive) {
-      const verdict = classifyHeartbeat(hive.incarnations, { incarnation, seq: frame.seq, startedAt }, listeningMs);
+      const verdict = classifyHeartbeat(hive.incarnations, { incarnation, seq: heartbeat.seq, startedAt }, listeningMs);
       if (verdict === 'staleSeq')
-        return refused('STALE_SEQ', `seq ${frame.seq} is not after ${hive.incarnations.seq}; the newer beat stands`);
+        return refused(
+          'STALE_SEQ',
+          `seq ${heartbeat.seq} is not after ${hive.incarnations.seq}; the newer beat stands`,
+        );
       if (verdict === 'latePacket')
         return refused(
           'RETIRED_INCARNATION',
           `incarnation ${incarnation} was replaced by ${hive.incarnations.current}`,
         );
-      if (verdict === 'duplicate') return this.#duplicate(hive, frame, nowMs);
+      if (verdict === 'duplicate') return this.#duplicate(hive, heartbeat, nowMs);
       if (verdict === 'restarted') {
         arrival = 'restarted';
         replaceRun(hive.incarnations, { incarnation, startedAt }, listeningMs);
@@ -159,31 +160,31 @@ export class Registry {
     } else {
       if (this.#indexes.hives.size >= this.#maxHives)
         return refused('TOO_MANY_HIVES', `this queen takes ${this.#maxHives} hives (maxHives)`);
-      hive = this.#join(frame, nowMs, listeningMs);
+      hive = this.#join(heartbeat, nowMs, listeningMs);
       arrival = 'joined';
     }
 
-    const intervalMs = Math.max(frame.intervalMs, this.requestedIntervalMs);
+    const intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     const before = hive.liveness;
     hive.beat++;
-    const relabelled = mergeHive(hive, frame);
+    const relabelled = mergeHive(hive, heartbeat);
     const replaces = arrival === 'restarted';
-    const delta = mergeWorkers(this.#indexes, this.#history, hive, frame, replaces, nowMs);
+    const delta = mergeWorkers(this.#indexes, this.#history, hive, heartbeat, replaces, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.#indexes.setLabels(worker);
-    mergeGpus(this.#indexes, this.#history, hive, frame, replaces, delta.gpusChanged, nowMs);
-    hive.incarnations.seq = frame.seq;
+    mergeGpus(this.#indexes, this.#history, hive, heartbeat, replaces, delta.gpusChanged, nowMs);
+    hive.incarnations.seq = heartbeat.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;
     hive.intervalMs = intervalMs;
     hive.liveness = 'online';
-    this.#room.refresh(hive);
-    this.#watch.touch(hive);
-    this.#beats.add(nowMs);
-    const { host } = frame;
+    this.#capacity.refresh(hive);
+    this.#monitor.touch(hive);
+    this.#heartbeatRate.add(nowMs);
+    const { host } = heartbeat;
     this.#history.add(hive.ring, nowMs, host.cpuPercent, host.memoryAvailableBytes, host.load1, hive.workers.size);
 
-    this.#tell(hive, frame, arrival, before, delta);
-    // Not what the hive keeps to now: told back, that would never become shorter again.
+    this.#publish(hive, heartbeat, arrival, before, delta);
+    // Not what the hive keeps to now: with that the interval would never become shorter again.
     const asked = Math.max(shortestIntervalMs, this.requestedIntervalMs);
     return { accepted: true, ackEventSeq: hive.ackEventSeq, intervalMs: asked };
   }
@@ -195,7 +196,7 @@ export class Registry {
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
   nextDueMs(): number | null {
-    const next = Math.min(this.#watch.nextDueMs() ?? Number.POSITIVE_INFINITY, this.#room.nextExpiryMs);
+    const next = Math.min(this.#monitor.nextDueMs() ?? Number.POSITIVE_INFINITY, this.#capacity.nextExpiryMs);
     return Number.isFinite(next) ? next : null;
   }
 
@@ -210,12 +211,10 @@ export class Registry {
     this.#settle();
     const hive = this.#indexes.hives.get(id);
     if (!hive) return false;
-    this.#room.releaseAll(id);
+    this.#capacity.releaseAll(id);
     this.#remove(hive, 'admin');
     return true;
   }
-
-  // ---- lists
 
   hives(query: HiveQuery = {}): Page<HiveView> {
     const nowMs = this.#nowMs();
@@ -252,8 +251,6 @@ export class Registry {
     const gpu = this.#indexes.gpus.get(uuid);
     return gpu ? gpuView(gpu, nowMs) : null;
   }
-
-  // ---- questions of schedulers and routers
 
   /** Idle and ready. */
   findIdleWorkers(options: FindOptions = {}): WorkerView[] {
@@ -319,14 +316,12 @@ export class Registry {
     const nowMs = this.#nowMs();
     return {
       ...totals(this.#indexes),
-      heartbeatsPerSecond: this.#beats.perSecond(nowMs),
+      heartbeatsPerSecond: this.#heartbeatRate.perSecond(nowMs),
       queenId: this.queenId,
       bus,
       warming: this.warming,
     };
   }
-
-  // ---- placement
 
   /**
    * Where a worker would fit, and, with `reserveSeconds`, the room of the best candidate held for it. The same
@@ -336,12 +331,12 @@ export class Registry {
   place(request: PlacementRequest): PlacementReply {
     const nowMs = this.#nowMs();
     const key = request.idempotencyKey;
-    const earlier = key === undefined ? undefined : this.#room.reservations.withKey(key);
+    const earlier = key === undefined ? undefined : this.#capacity.reservations.withKey(key);
     if (earlier) return this.#again(earlier, request, nowMs);
-    const { candidates, refusals } = placementCandidates(this.#room.hosts(), request);
+    const { candidates, refusals } = placementCandidates(this.#capacity.hosts(), request);
     const best = candidates[0];
     const held = best && request.reserveSeconds !== undefined ? claim(best, request, nowMs) : null;
-    if (held) this.#room.reserve(held);
+    if (held) this.#capacity.reserve(held);
     return {
       candidates: candidates.slice(0, maxListed),
       candidateCount: candidates.length,
@@ -355,19 +350,19 @@ export class Registry {
   /** Gives room back. False where no such reservation is in force. */
   releaseReservation(id: string): boolean {
     this.#settle();
-    return this.#room.release(id);
+    return this.#capacity.release(id);
   }
 
   reservations(): Reservation[] {
     const nowMs = this.#nowMs();
-    return [...this.#room.reservations.all()].map((held) => reservationView(held, nowMs));
+    return [...this.#capacity.reservations.all()].map((held) => reservationView(held, nowMs));
   }
 
   /** The reservations (of one hive) as they outlive this process, with their ends by the wall clock. */
   savedReservations(hive?: string): SavedReservation[] {
     const nowMs = this.#nowMs();
     const wallMs = this.#wallClock();
-    const { reservations } = this.#room;
+    const { reservations } = this.#capacity;
     const held = hive === undefined ? reservations.all() : (reservations.ofHive(hive) ?? []);
     return [...held].map((each) => save(each, nowMs, wallMs));
   }
@@ -376,20 +371,18 @@ export class Registry {
   adoptReservation(saved: SavedReservation): boolean {
     const nowMs = this.#nowMs();
     const held = restore(saved, nowMs, this.#wallClock());
-    if (held) this.#room.reserve(held);
+    if (held) this.#capacity.reserve(held);
     return held !== null;
   }
 
   /** Called after each change of the reservations, within the call that made it. */
   onReservations(listener: (() => void) | null): void {
-    this.#room.reservations.onChange = listener;
+    this.#capacity.reservations.onChange = listener;
   }
-
-  // ---- stream
 
   /** Called for every change, in order, within the call that made it. A listener that throws does not stop the others. */
   subscribe(listener: RegistryListener): () => void {
-    return this.#chronicle.subscribe(listener);
+    return this.#publisher.subscribe(listener);
   }
 
   /** All there is, and the id of the newest event it holds. */
@@ -402,14 +395,14 @@ export class Registry {
     return { hives, workers, warming: this.warming, lastEventId: this.events.lastId };
   }
 
-  /** Takes the queen's events from now on instead of the own stream: see `RegistryOptions.journal`. */
+  /** See `RegistryOptions.journal`. */
   set journal(journal: (draft: EventDraft) => void) {
-    this.#chronicle.journal = journal;
+    this.#publisher.journal = journal;
   }
 
   /** The newest events, for replay. */
   get events(): EventRing {
-    return this.#chronicle.ring;
+    return this.#publisher.ring;
   }
 
   /** The newest event of the stream. */
@@ -417,9 +410,9 @@ export class Registry {
     return this.events.lastId;
   }
 
-  /** Events told since the start, by kind; every kind there is, and `other`. */
+  /** Events published since the start, by kind; every kind there is, and `other`. */
   get eventCounts(): ReadonlyMap<string, number> {
-    return this.#chronicle.counts;
+    return this.#publisher.counts;
   }
 
   hiveIds(): string[] {
@@ -439,12 +432,12 @@ export class Registry {
    * listen have had it, and it is only kept for replay.
    */
   deliver(type: EventType, event: FleetEvent, old = false): void {
-    this.#chronicle.deliver(type, event, old);
+    this.#publisher.deliver(type, event, old);
   }
 
   /** Puts a conclusion into the own stream although a journal is set: the shared one is out of reach. */
   append(draft: EventDraft): void {
-    this.#chronicle.append('queenEvent', draft);
+    this.#publisher.append('queenEvent', draft);
   }
 
   /** What a client that stood at an event id has missed. */
@@ -452,8 +445,6 @@ export class Registry {
     this.#settle();
     return this.events.since(id);
   }
-
-  // ---- history
 
   /** The last hour of a hive, or of one of its workers (`group/instance`); null where it is not known. */
   history(hiveId: string, workerId?: string): History | null {
@@ -476,12 +467,10 @@ export class Registry {
     return audit(this.#indexes, this.#history);
   }
 
-  // ---- inside
-
   /** Does what is due, and gives the listening clock's time. */
   #settle(): number {
-    const listeningMs = this.#watch.advance();
-    this.#room.expire(this.#clock());
+    const listeningMs = this.#monitor.advance();
+    this.#capacity.expire(this.#clock());
     return listeningMs;
   }
 
@@ -498,7 +487,7 @@ export class Registry {
         'idempotencyKey',
         'this idempotencyKey already holds room for another request; use a new one',
       );
-    const candidate = this.#room.candidate(held);
+    const candidate = this.#capacity.candidate(held);
     const candidates = candidate ? [candidate] : [];
     return {
       candidates,
@@ -510,29 +499,29 @@ export class Registry {
     };
   }
 
-  #join(frame: Heartbeat, nowMs: number, listeningMs: number): HiveRecord {
-    const { id, incarnation, startedAt } = frame.hive;
+  #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number): HiveRecord {
+    const { id, incarnation, startedAt } = heartbeat.hive;
     const incarnations: Incarnations = {
       current: incarnation,
-      seq: frame.seq,
+      seq: heartbeat.seq,
       startedAt,
       heardAtMs: listeningMs,
       retired: [],
     };
     const hive: HiveRecord = {
       id,
-      info: frame.hive,
-      host: frame.host,
-      faults: frame.faults,
-      collection: frame.collection,
-      workersComplete: frame.workersComplete,
-      intervalMs: frame.intervalMs,
+      info: heartbeat.hive,
+      host: heartbeat.host,
+      faults: heartbeat.faults,
+      collection: heartbeat.collection,
+      workersComplete: heartbeat.workersComplete,
+      intervalMs: heartbeat.intervalMs,
       incarnations,
       liveness: 'online',
       heardAtMs: nowMs,
       dueMs: Number.POSITIVE_INFINITY,
       beat: 0,
-      ackEventSeq: this.#chronicle.loadAckedSeq(id, incarnation),
+      ackEventSeq: this.#publisher.loadAckedSeq(id, incarnation),
       workers: new Map(),
       workerOrder: [],
       gpus: new Map(),
@@ -551,20 +540,20 @@ export class Registry {
     for (const gpu of hive.gpuOrder) forgetGpu(this.#indexes, this.#history, gpu);
     hive.gpuOrder = [];
     this.#history.close(hive.ring);
-    this.#watch.untrack(hive);
-    if (reason === 'silent') this.#chronicle.saveAckedSeq(hive);
+    this.#monitor.untrack(hive);
+    if (reason === 'silent') this.#publisher.saveAckedSeq(hive);
     this.#indexes.hives.delete(hive.id);
     this.#indexes.hiveOrder.delete(hive);
-    this.#chronicle.publishHiveEvent('hiveRemoved', hive.id, { reason, workers });
+    this.#publisher.publishHiveEvent('hiveRemoved', hive.id, { reason, workers });
   }
 
-  #duplicate(hive: HiveRecord, frame: Heartbeat, nowMs: number): HeartbeatOutcome {
+  #duplicate(hive: HiveRecord, heartbeat: Heartbeat, nowMs: number): HeartbeatOutcome {
     const message = `another hive speaks as ${hive.id}, from ${hive.info.hostname}; give one of them another --id`;
     if (hive.duplicateAtMs === null || nowMs - hive.duplicateAtMs >= duplicateEveryMs) {
       hive.duplicateAtMs = nowMs;
-      this.#chronicle.publishHiveEvent('duplicateHiveId', hive.id, {
-        hostname: frame.hive.hostname,
-        incarnation: frame.hive.incarnation,
+      this.#publisher.publishHiveEvent('duplicateHiveId', hive.id, {
+        hostname: heartbeat.hive.hostname,
+        incarnation: heartbeat.hive.incarnation,
         currentHostname: hive.info.hostname,
         currentIncarnation: hive.incarnations.current,
       });
@@ -573,30 +562,30 @@ export class Registry {
   }
 
   /** Says what a beat brought: the hive's own facts first, then what follows from them, then the changed rows. */
-  #tell(hive: HiveRecord, frame: Heartbeat, arrival: Arrival, before: Liveness, delta: Delta): void {
-    if (arrival === 'joined') this.#chronicle.publishHiveEvent('hiveJoined', hive.id, { workers: hive.workers.size });
+  #publish(hive: HiveRecord, heartbeat: Heartbeat, arrival: Arrival, before: Liveness, delta: Delta): void {
+    if (arrival === 'joined') this.#publisher.publishHiveEvent('hiveJoined', hive.id, { workers: hive.workers.size });
     else if (arrival === 'restarted')
-      this.#chronicle.publishHiveEvent('hiveRestarted', hive.id, { workers: hive.workers.size });
-    else if (arrival === 'back') this.#chronicle.publishHiveEvent('hiveOnline', hive.id, { from: before });
+      this.#publisher.publishHiveEvent('hiveRestarted', hive.id, { workers: hive.workers.size });
+    else if (arrival === 'back') this.#publisher.publishHiveEvent('hiveOnline', hive.id, { from: before });
 
-    this.#chronicle.ingestHiveEvents(hive, frame.events);
+    this.#publisher.ingestHiveEvents(hive, heartbeat.events);
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
       for (const worker of delta.appeared)
-        this.#chronicle.publishWorkerEvent('workerAppeared', worker, { state: worker.sample.state });
+        this.#publisher.publishWorkerEvent('workerAppeared', worker, { state: worker.sample.state });
     for (const worker of delta.removed)
-      this.#chronicle.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
+      this.#publisher.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
     for (const { worker, from } of delta.stateChanged)
-      this.#chronicle.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
+      this.#publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
 
-    if (!this.#chronicle.hasListeners) return;
-    const heartbeat: StreamHeartbeat = {
+    if (!this.#publisher.hasListeners) return;
+    const rows: StreamHeartbeat = {
       hive: hiveView(hive, hive.heardAtMs),
       workers: delta.changed.map((worker) => workerView(worker, hive.heardAtMs)),
       gone: delta.removed.map(workerKey),
       whole: arrival === 'joined' || arrival === 'restarted',
     };
-    this.#chronicle.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat });
+    this.#publisher.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat: rows });
   }
 
   #find(

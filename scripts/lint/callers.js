@@ -1,16 +1,12 @@
 // What only certain files of lib/ may use, by name or by module, so that there is one way in.
 import { isTypeScript, lineOf, parse } from './sources.js';
 
-/** Off until what it names is there. */
-export const pending = [
+export const callers = [
   {
     symbol: 'readHeartbeat',
     allowed: ['lib/contract/validate.ts', 'lib/index.ts', 'lib/queen/intake.ts'],
     instead: 'call lib/queen/intake.ts, the one way into the queen',
   },
-];
-
-export const callers = [
   ...['openFileReader', 'NativeFileReader', 'WorkerFileReader'].map((symbol) => ({
     symbol,
     allowed: ['guarded', 'open-file-reader', 'native-file-reader', 'worker-file-reader'].map(

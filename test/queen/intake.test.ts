@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { HeartbeatIntake, type IntakeLimits } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { frameOf, workerOf } from '../harness/heartbeats.js';
+import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 
 const maxHeartbeatBytes = 64 * 1024;
 
@@ -27,7 +27,7 @@ function intakeOf(limits: Partial<IntakeLimits> = {}) {
   };
 }
 
-const heartbeat = (seq = 1, id = 'a') => ({ ...frameOf(id), seq });
+const heartbeat = (seq = 1, id = 'a') => ({ ...heartbeatOf(id), seq });
 
 describe('the intake', () => {
   it('acknowledges a heartbeat, plain or compressed, and counts it', async () => {
