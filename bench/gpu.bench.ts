@@ -2,10 +2,12 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { assemble, GpuIdentities } from '../lib/gpu/assemble.js';
-import { findHelper } from '../lib/gpu/helper.js';
-import { GpuQuery, parseComputeApps, parseGpuRows, parsePmon } from '../lib/gpu/nvidia-smi-csv.js';
-import { type NvmlMessage, parseNvmlLine } from '../lib/gpu/nvml-lines.js';
+import { assemble } from '../lib/gpu/assemble.js';
+import { GpuIdentities } from '../lib/gpu/identities.js';
+import { findHelper } from '../lib/gpu/nvidia/helper.js';
+import { GpuQuery, parseComputeApps, parseGpuRows, parsePmon } from '../lib/gpu/nvidia/nvidia-smi-csv.js';
+import { type NvmlMessage, parseNvmlLine } from '../lib/gpu/nvidia/nvml-lines.js';
+import { toReport } from '../lib/gpu/nvidia/report.js';
 import { FakeGpuHost, fakeNvidiaSmi, h100With, type Scenario } from '../test/fakes/scenario.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
 import { useOf } from './tick.bench.js';
@@ -101,7 +103,7 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
     ),
     metric(
       'gpu report, assemble',
-      cpuMicros(() => assemble(seen, new GpuIdentities())),
+      cpuMicros(() => assemble(toReport(seen), new GpuIdentities())),
       'us CPU',
     ),
   );

@@ -146,8 +146,7 @@ void GpuLoop::Run() {
       if (!report.sick) sick_retry = std::max(options_.retry_first, options_.slow_interval);
       // While the driver does not list its GPUs, those that still answer would be lost with a new nvmlInit.
       if (report.sick && report.count_code == kSuccess && Clock::now() >= sick_until) {
-        // A GPU that was reset is only found by a new nvmlInit. Less and less often: its neighbours are disturbed by
-        // it.
+        // A GPU that was reset is only found by a new nvmlInit. The pause doubles: each one disturbs the other GPUs.
         sick_retry = std::min(sick_retry * 2, std::chrono::milliseconds(60000));
         again = true;
         break;
@@ -157,7 +156,7 @@ void GpuLoop::Run() {
     }
     reader.Shutdown();
     if (!again) return;
-    // At once after an answer, so that a driver which was only swapped costs one pass.
+    // The first attempt after an answer comes at once: a driver that was only replaced costs one pass.
     if (!Wait(answered ? std::chrono::milliseconds(10) : retry)) return;
     if (!answered) retry = std::min(retry * 2, options_.retry_last);
   }

@@ -1,4 +1,4 @@
-// The life of one GPU reader: load, initialize, pass after pass, and again after a failure. Speaks in lines of JSON,
+// The life of one GPU reader: load, initialize, pass after pass, and again after a failure. Writes lines of JSON,
 // the same on a thread of Node's process (gpu_thread) and in a process of its own (gpu_helper_main).
 //
 //   {"type":"unavailable","reason":...}       no usable library; the loop ends

@@ -53,7 +53,7 @@ constexpr int kEccUncorrected = 1;
 constexpr int kEccVolatile = 0;
 /// NVLINK_MAX_LINKS of the newest header; older drivers answer INVALID_ARGUMENT or NOT_SUPPORTED past their own end.
 constexpr uint32_t kMaxLinks = 36;
-/// More GPUs than any host has, and as many as a heartbeat carries: a number from a broken driver must not cost hours.
+/// More GPUs than any host has, and as many as a heartbeat carries: bounds what a broken driver can cost.
 constexpr uint32_t kMaxDevices = 256;
 /// MIG slots of one GPU; 7 on all that exist.
 constexpr uint32_t kMaxMigSlots = 64;

@@ -21,7 +21,7 @@ namespace {
 /// Codes after which the whole library has to be initialized again.
 bool IsLifecycle(int code) { return code == kUninitialized || code == kDriverNotLoaded || code == kVersionMismatch; }
 
-/// Codes with which a GPU says that it is out of work.
+/// Codes of a GPU that can't be used until it is reset.
 bool IsGone(int code) { return code == kGpuIsLost || code == kResetRequired; }
 
 std::string BusId(const PciInfo& info) {
@@ -134,7 +134,7 @@ void NvmlReader::Enumerate() {
     const int handle_code = nvml_.deviceGetHandleByIndex(index, &handle);
     alive_();
     if (handle_code != kSuccess) {
-      // The handle is not set and must not be used. Its place is kept, so that its neighbours keep their index.
+      // The handle is not set and must not be used. The entry stays, so that the GPUs after it keep their index.
       State lost;
       for (const State& known : states_) {
         if (known.is_mig || known.report.index != index) continue;
@@ -162,7 +162,7 @@ void NvmlReader::Enumerate() {
       return result;
     });
     const Cell mig = state.report.fields[kMigEnabled];
-    // What MIG forbids is possible again without it, and the other way round.
+    // A change of MIG mode changes which fields are supported: all are asked again.
     if (mig.code == kSuccess && mig.value != before) state.unsupported.reset();
     found.push_back(std::move(state));
     if (mig.code == kSuccess && mig.value != 0) EnumerateMig(position, found);
@@ -250,7 +250,7 @@ void NvmlReader::RegisterEvents() {
 
 void NvmlReader::TakeEvents(Report& report) {
   if (events_ == nullptr) return;
-  // Bounded: a GPU that is falling apart may tell faster than anybody can listen.
+  // Bounded: a failing GPU may report events faster than they are read.
   for (int i = 0; i < 64; i++) {
     EventData data{};
     if (nvml_.eventSetWait(events_, &data, 0) != kSuccess) return;  // TIMEOUT: nothing new
@@ -504,9 +504,8 @@ std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool 
   }
   found.insert(found.end(), state.graphics.begin(), state.graphics.end());
 
-  // One process may stand in several lists, each time with all its memory: the largest counts, not the sum.
-  // On a MIG device it may stand once for each compute instance, and those do add up; told apart there by nothing, the
-  // largest is taken too, since the driver gives a MIG handle only its own instance.
+  // A process may be in several lists, each time with all its memory: the largest counts, not the sum. Entries of
+  // several compute instances would add up, but a MIG handle gets only those of its own instance.
   std::map<uint32_t, Process> merged;
   for (const Process& process : found) {
     auto [place, is_new] = merged.try_emplace(process.pid, process);

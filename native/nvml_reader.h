@@ -123,7 +123,7 @@ class NvmlReader {
   State Adopt(Device handle, const std::string& uuid, bool is_mig);
   void RegisterEvents();
 
-  /// False where the GPU does not answer any more and the rest of the pass would only be in its way.
+  /// False where the GPU no longer answers: the rest of its pass is skipped.
   bool SampleFast(State& state);
   void SampleSlow(State& state);
   void SampleMemory(State& state);

@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FakeGpuHost, fourH100, generations, type Scenario } from '../test/fakes/scenario.js';
-import { hazards } from '../test/gpu/gpu-scenarios.js';
+import { hazards } from '../test/gpu/nvidia/hazards.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = ['detached_thread', 'gpu_helper_main', 'gpu_loop', 'nvml_library', 'nvml_reader'];

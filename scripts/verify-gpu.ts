@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Snapshot } from '../lib/contract/heartbeat.js';
-import { openHelper } from '../lib/gpu/helper.js';
-import { type NvmlMessage, parseNvmlLine } from '../lib/gpu/nvml-lines.js';
+import { openHelper } from '../lib/gpu/nvidia/helper.js';
+import { type NvmlMessage, parseNvmlLine } from '../lib/gpu/nvidia/nvml-lines.js';
 import type { GpuDevice, GpuReading } from '../lib/gpu/reading.js';
 import { createGpuSource } from '../lib/gpu/source.js';
 

@@ -48,8 +48,6 @@ export const defaults = {
 
   gpuInitializingMs: 60_000,
   gpuStalledMs: 2000,
-  nvidiaSmiTimeoutMs: 10_000,
-  nvidiaSmiFirstTimeoutMs: 60_000,
 
   readinessTimeoutMs: 1000,
   readinessIntervalMs: 1000,

@@ -12,3 +12,11 @@ export const gpuHealths = [
   'noPermission',
 ] as const;
 export const hiveEventKinds = ['workerStarted', 'workerExited', 'oomKill', 'gpuLost', 'gpuRecovered', 'xid'] as const;
+export const gpuReaders = ['nvml', 'nvidiaSmi', 'none'] as const;
+export type GpuReaderName = (typeof gpuReaders)[number];
+/** What people call them. */
+export const gpuReaderLabels: Readonly<Record<GpuReaderName, string>> = {
+  nvml: 'NVML',
+  nvidiaSmi: 'nvidia-smi',
+  none: 'none',
+};

@@ -1,6 +1,6 @@
 import { type Static, type TObject, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { shortestIntervalMs } from './defaults.js';
-import { hiveEventKinds, hiveStates } from './enums.js';
+import { gpuReaders, hiveEventKinds, hiveStates } from './enums.js';
 import type { FieldTable, ValueOf } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
@@ -77,7 +77,7 @@ export const Collection = Type.Object({
   ageMs: Amount('Age of the last pass when the heartbeat was built.'),
   cgroupReader: OneOf(['native', 'files', 'none']),
   cgroupReaderReason: Nullable(Type.String({ maxLength: 512, description: 'Why it is not `native`.' })),
-  gpuReader: OneOf(['nvml', 'nvidiaSmi', 'none']),
+  gpuReader: OneOf(gpuReaders),
   gpuReaderReason: Nullable(Type.String({ maxLength: 512, description: 'Why it is not `nvml`.' })),
   gpuAgeMs: Amount('Age of the last GPU reading.'),
 });

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GpuReading } from '../gpu/reading.js';
+import type { GpuVendor } from '../gpu/vendor.js';
+import { findExecutable } from '../native/prebuilt.js';
 import { systemCode } from '../util/errors.js';
 
 export interface ToolResult {
@@ -22,8 +24,8 @@ export interface Host {
   readonly run: (file: string, args: readonly string[], timeoutMs: number) => Promise<ToolResult>;
   /** Why the addon is not there; null where it is. */
   readonly addonReason: () => Promise<string | null>;
-  /** The first answer of the driver, or null where none came within the time. */
-  readonly readGpus: (timeoutMs: number) => Promise<GpuReading | null>;
+  /** The first answer of a vendor's driver, without a fallback; null where none came within the time. */
+  readonly readGpus: (timeoutMs: number, vendor: GpuVendor) => Promise<GpuReading | null>;
 }
 
 /** Content of a file, or the code of the failure (`ENOENT`, `EOPNOTSUPP`...). */
@@ -86,7 +88,7 @@ export function thisHost(env: NodeJS.ProcessEnv = process.env): Host {
     root: '',
     run: (file, args, timeoutMs) => runTool(file, args, timeoutMs, env),
     addonReason: async () => (await import('../native/binding.js')).loadBinding().reason ?? null,
-    readGpus: (timeoutMs) => readGpus(timeoutMs, env),
+    readGpus: (timeoutMs, vendor) => readGpus(timeoutMs, vendor, env),
   };
 }
 
@@ -123,10 +125,10 @@ export function runTool(
   });
 }
 
-async function readGpus(timeoutMs: number, env: NodeJS.ProcessEnv): Promise<GpuReading | null> {
+async function readGpus(timeoutMs: number, vendor: GpuVendor, env: NodeJS.ProcessEnv): Promise<GpuReading | null> {
   const { createGpuSource } = await import('../gpu/source.js');
-  const { findHelper } = await import('../gpu/helper.js');
-  const source = createGpuSource({ gpu: 'nvml', isolation: findHelper() === null ? 'thread' : 'process', env });
+  const isolation = findExecutable('hivepulse-gpu') === null ? 'thread' : 'process';
+  const source = createGpuSource({ vendors: [vendor], fallback: false, isolation, env });
   try {
     const deadline = performance.now() + timeoutMs;
     for (;;) {

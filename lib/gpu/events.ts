@@ -1,12 +1,12 @@
 import type { GpuDevice, GpuEvent } from './reading.js';
 
-/** Turns what readers say into facts, once each: GPUs lost and found again, and Xids. */
+/** Events from what readers say, once each: GPUs lost and found again, and Xids. */
 export class GpuEvents {
   readonly #lost = new Set<string>();
   readonly #lastXid = new Map<string, number>();
   #pending: GpuEvent[] = [];
 
-  /** Only for answers that were really had: a driver that says nothing has lost nothing yet. */
+  /** Only for answers of the driver: one that is silent has lost nothing yet. */
   observe(devices: readonly GpuDevice[], at: string): void {
     for (const { uuid, index, name, pciBusId, health } of devices) {
       const out = health === 'lost' || health === 'resetRequired';
@@ -18,9 +18,10 @@ export class GpuEvents {
     }
   }
 
-  xid(uuid: string, xid: number, at: string): void {
-    this.#lastXid.set(uuid, xid);
-    this.#pending.push({ kind: 'xid', gpuUuid: uuid, at, detail: { xid } });
+  /** What the driver itself reported. */
+  add(event: GpuEvent): void {
+    if (typeof event.detail.xid === 'number') this.#lastXid.set(event.gpuUuid, event.detail.xid);
+    this.#pending.push(event);
   }
 
   lastXid(uuid: string): number | null {

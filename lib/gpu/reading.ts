@@ -1,21 +1,22 @@
+import type { GpuReaderName } from '../contract/enums.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 
 /** A GPU as its reader sees it, before processes are attributed to workers. */
 export type GpuDevice = Omit<GpuSample, 'processCount' | 'unattributedBytes'> & {
-  /** Its processes are all in the reading. False: the driver did not tell, and that none is listed means nothing. */
+  /** All its processes are in the reading. False: the driver did not list them, and that none is here means nothing. */
   readonly processesKnown: boolean;
 };
 
-/** One process that holds a context on one GPU; a pid stands at most once per GPU (of a MIG device: per MIG device). */
+/** One process that holds a context on one GPU; a pid is listed at most once per GPU (and per MIG device). */
 export interface GpuProcess {
   readonly gpuUuid: string;
-  /** As the driver says it: a pid of the driver's pid namespace. */
+  /** In the pid namespace of the driver. */
   readonly pid: number;
   readonly memoryUsedBytes: number | null;
   readonly utilizationPercent: number | null;
 }
 
-/** A fact seen by the reader, to become a hive event. */
+/** Something that happened to a GPU; becomes a hive event. */
 export interface GpuEvent {
   readonly kind: 'xid' | 'gpuLost' | 'gpuRecovered';
   readonly gpuUuid: string;
@@ -23,10 +24,10 @@ export interface GpuEvent {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** The last answer of a GPU reader. Never blocks to be had; `ageMs` says how old it is. */
+/** The last answer of the GPU readers; `ageMs` says how old it is. */
 export interface GpuReading {
-  readonly reader: 'nvml' | 'nvidiaSmi' | 'none';
-  /** Why it is not NVML; null when it is. */
+  readonly reader: GpuReaderName;
+  /** Why it is not the vendor's first choice of reader; null when it is. */
   readonly reason: string | null;
   /** null before the first answer. */
   readonly ageMs: number | null;
@@ -40,7 +41,7 @@ export interface GpuReading {
 export interface GpuSource {
   /** The newest reading; synchronous, never waits for a driver. */
   latest(): GpuReading;
-  /** Facts since the last call, oldest first. */
+  /** Events since the last call, oldest first. */
   takeEvents(): readonly GpuEvent[];
   /**
    * Lets go of the driver for `seconds`, so that it can be reset; resolves when no descriptor is left on it.

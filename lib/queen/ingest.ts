@@ -142,7 +142,7 @@ export function mergeGpus(
       parents.add(sample.parentUuid);
     }
   for (const gpu of hive.gpuOrder) {
-    // An older hive does not say it, and nvidia-smi does not list what is cut: either is enough.
+    // An older hive has no migMode, and some readers do not list MIG devices: either is enough.
     gpu.isParent = gpu.sample.migMode === true || (parents?.has(gpu.sample.uuid) ?? false);
   }
 }

@@ -19,6 +19,23 @@ export const words = [
   names('SamplerParts SamplerMachine HiveParts', 'SamplerDeps, HostReaders, HiveDeps'),
   names('oddity keepRight isSound', 'semanticError, partitionItems, isValidFast'),
   names('PartedReader letGoOfVanished', 'SlowConsumer, setTcpUserTimeout'),
+  {
+    word: /nvml|nvidia/i,
+    instead: "words that no GPU vendor owns; a vendor's own stay in its folder, lib/gpu/nvidia/",
+    only: /^lib\//,
+    except: {
+      'lib/gpu/nvidia/': 'the vendor itself',
+      'lib/gpu/vendors.ts': 'the list of vendors',
+      'lib/contract/enums.ts': 'names of readers on the wire',
+      'lib/contract/heartbeat.ts': 'the description of one of these names',
+      'lib/config/settings.ts': 'values of the setting `gpu` and their help',
+      'lib/cli/sample.ts': 'an example of the setting `gpu`',
+      'lib/native/binding.ts': 'the type of what the addon exports',
+      'lib/present/status.ts': 'the command that people type to reset a GPU',
+      'lib/dashboard/views/hives.tsx': 'the brand is left out of names of cards',
+      'lib/workers/redact.ts': 'the prefix of an API key',
+    },
+  },
 ];
 
 const covered = /^(lib|test|bench|scripts|docs|native|deploy)\/|^(README|CONTRIBUTING)\.md$/;

@@ -36,7 +36,7 @@ function hostOf(scenario: Scenario, deadlineMs = 20_000): Host {
     ...real,
     root,
     run: (file, args, timeoutMs) => real.run(file, args, Math.min(timeoutMs, deadlineMs)),
-    readGpus: (timeoutMs) => real.readGpus(Math.min(timeoutMs, deadlineMs)),
+    readGpus: (timeoutMs, vendor) => real.readGpus(Math.min(timeoutMs, deadlineMs), vendor),
   };
 }
 

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { Compile } from 'typebox/compile';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { assemble, GpuIdentities } from '../../lib/gpu/assemble.js';
+import { assemble } from '../../lib/gpu/assemble.js';
+import { GpuIdentities } from '../../lib/gpu/identities.js';
+import { toReport } from '../../lib/gpu/nvidia/report.js';
 import { createFleet, SimulatedHive } from './simulated-fleet.js';
 import type { GpuKind } from './simulated-host.js';
 
@@ -95,7 +97,7 @@ describe('simulated hives', () => {
     const { uuid, index, name, pciBusId } = gpus[0]!;
     const identity = { index, uuid, name: name!, busId: pciBusId!, parentUuid: '', computeCapability: '9.0' };
     const device = { ...identity, handleCode: 0, values: {}, codes: {}, ...raw };
-    const real = assemble({ driverVersion: '', devices: [device], processes: [] }, new GpuIdentities());
+    const real = assemble(toReport({ driverVersion: '', devices: [device], processes: [] }), new GpuIdentities());
     expect(real.devices[0]!.health).toBe(health);
     expect(real.faults.length).toBeGreaterThan(0);
     expect(faults.filter(({ source }) => source === 'gpu')).toEqual(real.faults);

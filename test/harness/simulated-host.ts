@@ -3,9 +3,9 @@
  * passes only through `advance`, chance only through the seed. `simulated-fleet.ts` gives it a voice.
  */
 import type { Fault, GpuSample, HiveEvent, Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
-import { nvmlCode, reasonOf } from '../../lib/gpu/codes.js';
-import { causesOf } from '../../lib/gpu/health.js';
-import { stalledText } from '../../lib/gpu/nvml.js';
+import { memoryProblems } from '../../lib/gpu/health.js';
+import { nvmlCode, reasonOf, recoveryProblem } from '../../lib/gpu/nvidia/codes.js';
+import { stalledText } from '../../lib/gpu/nvidia/nvml.js';
 import { Random } from './random.js';
 
 const MIB = 1024 ** 2;
@@ -134,7 +134,7 @@ export type SimulatedHealth = 'ok' | 'degraded' | 'stalled' | 'lost' | 'resetReq
 
 /** Why a whole GPU is out of reach, as the driver says it. */
 const goneCodes: Partial<Record<SimulatedHealth, number>> = {
-  lost: nvmlCode.gpuIsLost,
+  lost: nvmlCode.lost,
   resetRequired: nvmlCode.resetRequired,
 };
 
@@ -368,8 +368,8 @@ export class SimulatedHost {
     if (gone !== undefined) fault(reasonOf(gone).code, reasonOf(gone).text);
     const degraded = gpu.health === 'degraded';
     if (degraded) {
-      const wrong = spec.ecc ? { eccUncorrected: gpu.eccErrors, remapPending: 1 } : { recoveryAction: 3 };
-      for (const { code, text } of causesOf(wrong)) fault(code, text);
+      const wrong = { eccUncorrected: gpu.eccErrors, remappedRows: { pending: true, failed: false } };
+      for (const { code, text } of spec.ecc ? memoryProblems(wrong) : [recoveryProblem(3)!]) fault(code, text);
     }
     const holders = [...this.#workers.values()].filter((worker) => worker.gpuIndexes.includes(index));
     const capacity = (spec.memoryMib - spec.reservedMib) * MIB;

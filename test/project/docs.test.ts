@@ -80,7 +80,8 @@ describe('docs', () => {
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
       ...['worker', 'sampler', 'worker-gpus', 'unobserved-gpus'].map((name) => `lib/sampling/${name}.ts`),
-      ...['assemble', 'health', 'nvidia-smi', 'source', 'nvml'].map((name) => `lib/gpu/${name}.ts`),
+      ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
+      ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
       ...['process-table', 'discovery', 'container-names'].map((name) => `lib/workers/${name}.ts`),
       'lib/procfs/host.ts',
       'lib/daemon/hive.ts',
@@ -90,7 +91,7 @@ describe('docs', () => {
     for (const code of errorCodes) if (code !== 'CGROUP_UNAVAILABLE') own.delete(code);
     expect(own.size).toBeGreaterThan(20);
     for (const code of own) expect(explained, code).toContain(code);
-    const known = new Set([...own, ...[...read('lib/gpu/codes.ts').matchAll(literal)].map(([, code = '']) => code)]);
+    const known = new Set([...own, ...[...read('lib/gpu/reasons.ts').matchAll(literal)].map(([, code = '']) => code)]);
     for (const code of explained) expect([...known], code).toContain(code);
     // What else it names in passing is some code of ours.
     for (const [, code = ''] of text.matchAll(/`(?:REFUSED_)?([A-Z]+(?:_[A-Z]+)+)`/g)) {

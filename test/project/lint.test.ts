@@ -93,6 +93,16 @@ describe('words', () => {
     ]);
     expect(checkWords(files)).toEqual([expect.stringMatching(/^lib\/queen\/views\.ts:2: 'Chronicle': use EventPub/)]);
   });
+
+  test("a GPU vendor's name outside of its folder", () => {
+    const text = 'if (code === nvmlCode.gpuIsLost) return;\n';
+    const files = new Map([
+      ['lib/queen/placement.ts', text],
+      ['lib/gpu/nvidia/report.ts', text],
+      ['test/gpu/nvidia/nvml.test.ts', text],
+    ]);
+    expect(checkWords(files)).toEqual([expect.stringMatching(/^lib\/queen\/placement\.ts:1: 'nvml': use words/)]);
+  });
 });
 
 describe('retired words', () => {

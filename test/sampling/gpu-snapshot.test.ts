@@ -3,8 +3,8 @@ import type { Snapshot } from '../../lib/contract/heartbeat.js';
 import type { GpuSource } from '../../lib/gpu/reading.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
 import { FakeGpuHost as FakeGpus, h100, h100With, type Scenario } from '../fakes/scenario.js';
-import { listCodes } from '../gpu/gpu-scenarios.js';
-import { reading, sourceOf } from '../gpu/sources.js';
+import { listCodes } from '../gpu/nvidia/hazards.js';
+import { reading, sourceOf } from '../gpu/nvidia/sources.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost } from './fake-host.js';
 

@@ -1,3 +1,4 @@
+import { gpuReaderLabels } from '../../contract/enums.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatDuration, formatGib, formatGibOf, unknownText } from '../../present/units.js';
@@ -11,7 +12,6 @@ import { Facts, Faults, Labels, LinkTo } from './panel-parts.js';
 import { PercentBar } from './panel-worker.js';
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
-const gpuReaders = { nvml: 'NVML', nvidiaSmi: 'nvidia-smi', none: 'none' } as const;
 
 export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
@@ -127,7 +127,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           ],
           [
             'GPU reader',
-            `${gpuReaders[collection.gpuReader] ?? collection.gpuReader}${because(collection.gpuReaderReason)}`,
+            `${gpuReaderLabels[collection.gpuReader] ?? collection.gpuReader}${because(collection.gpuReaderReason)}`,
           ],
           ['Last pass took', collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`],
           ['GPU values are', collection.gpuAgeMs === null ? unknownText : `${formatAge(collection.gpuAgeMs)} old`],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { throttleReasons } from '../../lib/gpu/codes.js';
+import { throttleReasons } from '../../../lib/gpu/nvidia/codes.js';
 import {
   GpuQuery,
   listFailure,
@@ -10,8 +10,8 @@ import {
   parsePmon,
   saysNoDevices,
   tokenCode,
-} from '../../lib/gpu/nvidia-smi-csv.js';
-import { parseNvmlLine } from '../../lib/gpu/nvml-lines.js';
+} from '../../../lib/gpu/nvidia/nvidia-smi-csv.js';
+import { parseNvmlLine } from '../../../lib/gpu/nvidia/nvml-lines.js';
 
 const MiB = 1024 * 1024;
 const uuid = 'GPU-8f6a1f0e-3c1d-4a55-9be0-6a9f4b1de111';
@@ -98,7 +98,7 @@ describe('rows of GPUs', () => {
     expect(parseGpuRows(row({ name: 'Card, with comma' }), query).rows[0]!.name).toBe('Card, with comma');
   });
 
-  it('a memory of 0 MiB is a memory not told', () => {
+  it('a memory of 0 MiB is an unknown memory', () => {
     const { rows } = parseGpuRows(row({ 'memory.total': '0', 'memory.used': '0' }), query);
     expect(rows[0]!.values).toEqual({});
     expect(rows[0]!.codes).toMatchObject({ memoryTotalBytes: 3, memoryUsedBytes: 3 });
@@ -244,7 +244,7 @@ describe('rows of processes', () => {
     expect(listFailure('Failed to initialize NVML: Driver/library version mismatch\n', 18, [])).toBe(18);
     const lost = 'Unable to determine the device handle for GPU0000:1B:00.0: Unknown Error\n';
     expect(listFailure(lost, 255, [])).toBe(999);
-    // That one is known to be lost, and the others were told.
+    // That one is known to be lost, and the others were listed.
     expect(listFailure(lost, 255, [{ busId: '00000000:1B:00.0', code: 999 }])).toBeNull();
   });
 

@@ -1,9 +1,11 @@
-import { defaults } from '../contract/defaults.js';
-import { loadBinding, type NativeGpuOptions } from '../native/binding.js';
-import { HivepulseError } from '../util/errors.js';
+import { defaults } from '../../contract/defaults.js';
+import { loadBinding, type NativeGpuOptions } from '../../native/binding.js';
+import { HivepulseError } from '../../util/errors.js';
+import type { GpuEvent } from '../reading.js';
+import type { GpuReport } from '../report.js';
 import { reasonOf } from './codes.js';
 import { type NvmlMessage, parseNvmlLine } from './nvml-lines.js';
-import type { RawReport } from './raw.js';
+import { toReport } from './report.js';
 
 /** A native reader at work, on a thread or as a process. */
 export interface NvmlChannel {
@@ -45,20 +47,14 @@ export interface NvmlSessionOptions {
 }
 
 export type NvmlState =
-  | { readonly kind: 'working'; readonly report: RawReport; readonly reportAt: number }
+  | { readonly kind: 'working'; readonly report: GpuReport; readonly reportAt: number }
   /** `report`: the last one, while it is fresh enough to stand. */
-  | { readonly kind: 'initializing'; readonly report: RawReport | null; readonly reportAt: number }
+  | { readonly kind: 'initializing'; readonly report: GpuReport | null; readonly reportAt: number }
   | { readonly kind: 'stalled'; readonly code: string; readonly message: string }
   /** The driver, or its library, does not work now. */
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   /** There is no library, or nothing to load it with. */
   | { readonly kind: 'unavailable'; readonly message: string };
-
-export interface NvmlEvent {
-  readonly uuid: string;
-  readonly xid: number;
-  readonly at: string;
-}
 
 /** Of `NVML_STALLED`. */
 export const stalledText =
@@ -87,7 +83,7 @@ export class NvmlSession {
   #phase: 'initializing' | 'working' | 'failed' | 'unavailable' = 'initializing';
   #failure: { code: string; message: string } | null = null;
   #unavailable = '';
-  #report: RawReport | null = null;
+  #report: GpuReport | null = null;
   #reportAt = 0;
   #lastWordAt = 0;
   #lastTickAt = 0;
@@ -96,7 +92,7 @@ export class NvmlSession {
   #crashes: number[] = [];
   #killedAt: number | null = null;
   #openAt: number | null = null;
-  #events: NvmlEvent[] = [];
+  #events: GpuEvent[] = [];
 
   constructor(options: NvmlSessionOptions) {
     this.#options = {
@@ -157,7 +153,7 @@ export class NvmlSession {
     return { kind: 'initializing', report: fresh ? this.#report : null, reportAt: this.#reportAt };
   }
 
-  takeEvents(): readonly NvmlEvent[] {
+  takeEvents(): readonly GpuEvent[] {
     const events = this.#events;
     this.#events = [];
     return events;
@@ -229,7 +225,7 @@ export class NvmlSession {
         return;
       case 'report':
         this.#phase = 'working';
-        this.#report = message;
+        this.#report = toReport(message);
         this.#reportAt = now;
         this.#failure = null;
         this.#unavailable = '';
@@ -250,7 +246,12 @@ export class NvmlSession {
         this.#unavailable = message.reason;
         return;
       case 'xid':
-        this.#events.push({ uuid: message.uuid, xid: message.xid, at: new Date().toISOString() });
+        this.#events.push({
+          kind: 'xid',
+          gpuUuid: message.uuid,
+          at: new Date().toISOString(),
+          detail: { xid: message.xid },
+        });
     }
   }
 

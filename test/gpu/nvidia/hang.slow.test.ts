@@ -4,15 +4,15 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { GpuIdentities } from '../../lib/gpu/assemble.js';
-import { findHelper } from '../../lib/gpu/helper.js';
-import { NvidiaSmi } from '../../lib/gpu/nvidia-smi.js';
-import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
-import { FakeGpuHost, fakeLibrary, fakeNvidiaSmi, fourH100 } from '../fakes/scenario.js';
-import { waitFor } from '../harness/wait.js';
+import { GpuIdentities } from '../../../lib/gpu/identities.js';
+import { findHelper } from '../../../lib/gpu/nvidia/helper.js';
+import { NvidiaSmi } from '../../../lib/gpu/nvidia/nvidia-smi.js';
+import type { GpuReading, GpuSource } from '../../../lib/gpu/reading.js';
+import { FakeGpuHost, fakeLibrary, fakeNvidiaSmi, fourH100 } from '../../fakes/scenario.js';
+import { waitFor } from '../../harness/wait.js';
 import { reading, sourceOf, working } from './sources.js';
 
-const addon = fileURLToPath(new URL('../../build/Release/hivepulse.node', import.meta.url));
+const addon = fileURLToPath(new URL('../../../build/Release/hivepulse.node', import.meta.url));
 
 /** Largest gap between calls of a timer that should fire each 20 ms, and of one that also takes a GPU reading each time. */
 function evenness(source: GpuSource) {
@@ -33,6 +33,17 @@ function evenness(source: GpuSource) {
       return gaps;
     },
   };
+}
+
+/** A `spawn` whose children never end by themselves. */
+function stuckChildren() {
+  const children: EventEmitter[] = [];
+  const stuck = () => {
+    const child = Object.assign(new EventEmitter(), { stdout: new PassThrough(), unref: () => {} });
+    children.push(child);
+    return child;
+  };
+  return { children, stuck: stuck as unknown as typeof spawn };
 }
 
 /** Processes whose executable is `path` and that see this machine. */
@@ -79,12 +90,7 @@ describe('nvidia_smi_timeout', () => {
   });
 
   it('nvidia_smi_timeout: children that SIGKILL does not end are counted, and three are enough', async () => {
-    const children: EventEmitter[] = [];
-    const stuck = (() => {
-      const child = Object.assign(new EventEmitter(), { stdout: new PassThrough(), unref: () => {} });
-      children.push(child);
-      return child;
-    }) as unknown as typeof spawn;
+    const { children, stuck } = stuckChildren();
     const smi = new NvidiaSmi(new GpuIdentities(), {
       binary: fakeNvidiaSmi,
       spawn: stuck,
@@ -203,12 +209,7 @@ describe('nvml_hang', () => {
 
 describe('release with a driver that holds on', () => {
   it('is refused while runs of nvidia-smi are stuck in it, and says how many', async () => {
-    const children: EventEmitter[] = [];
-    const stuck = (() => {
-      const child = Object.assign(new EventEmitter(), { stdout: new PassThrough(), unref: () => {} });
-      children.push(child);
-      return child;
-    }) as unknown as typeof spawn;
+    const { children, stuck } = stuckChildren();
     using host = new FakeGpuHost(fourH100());
     using source = sourceOf(host, {
       gpu: 'nvidia-smi',
@@ -253,46 +254,26 @@ describe('crash inside the library', () => {
 });
 
 describe('teardown with a call stuck in the driver', () => {
-  const script = (body: string) => `
-    const { Worker, isMainThread } = require('node:worker_threads');
-    const code = \`
-      const { GpuThread } = require(${JSON.stringify(addon)});
-      const { parentPort } = require('node:worker_threads');
-      globalThis.thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });
-      const timer = setInterval(() => {
-        if (thread.take().some((line) => line.includes('init'))) setTimeout(() => parentPort.postMessage('stuck'), 100);
-      }, 10);
-    \`;
-    ${body}
-  `;
+  const open = `const { GpuThread } = require(${JSON.stringify(addon)});
+    globalThis.thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });`;
+  const whenStuck = (then: string) => `setInterval(() => {
+      if (thread.take().some((line) => line.includes('init'))) setTimeout(() => { ${then} }, 100);
+    }, 10);`;
+  const inWorker = `${open}
+    ${whenStuck("require('node:worker_threads').parentPort.postMessage('stuck');")}`;
 
   it.each([
     [
       'worker.terminate()',
-      script(`
-        const worker = new Worker(code, { eval: true });
-        worker.once('message', async () => {
-          const start = performance.now();
-          await worker.terminate();
-          console.log('ended in', Math.round(performance.now() - start));
-        });
-      `),
+      `const worker = new (require('node:worker_threads').Worker)(${JSON.stringify(inWorker)}, { eval: true });
+       worker.once('message', async () => {
+         const start = performance.now();
+         await worker.terminate();
+         console.log('ended in', Math.round(performance.now() - start));
+       });`,
     ],
-    [
-      'process.exit()',
-      `const { GpuThread } = require(${JSON.stringify(addon)});
-       const thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });
-       const timer = setInterval(() => {
-         if (!thread.take().some((line) => line.includes('init'))) return;
-         setTimeout(() => { console.log('ended in 0'); process.exit(0); }, 100);
-       }, 10);`,
-    ],
-    [
-      'the end of the event loop',
-      `const { GpuThread } = require(${JSON.stringify(addon)});
-       globalThis.thread = new GpuThread({ libraryPaths: [${JSON.stringify(fakeLibrary(550))}] });
-       setTimeout(() => { console.log('ended in 0'); }, 200);`,
-    ],
+    ['process.exit()', `${open} ${whenStuck("console.log('ended in 0'); process.exit(0);")}`],
+    ['the end of the event loop', `${open} setTimeout(() => { console.log('ended in 0'); }, 200);`],
   ])('teardown with a call stuck in the driver: %s ends at once, without abort', (_, code) => {
     using host = new FakeGpuHost(hung('nvmlInit_v2'));
     const start = performance.now();

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import type { NativeGpuOptions } from '../native/binding.js';
-import { findExecutable } from '../native/prebuilt.js';
+import type { NativeGpuOptions } from '../../native/binding.js';
+import { findExecutable } from '../../native/prebuilt.js';
 import type { NvmlChannel } from './nvml.js';
 
 export interface HelperOptions extends NativeGpuOptions {

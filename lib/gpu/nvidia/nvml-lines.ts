@@ -1,4 +1,4 @@
-import type { RawReport } from './raw.js';
+import type { NvidiaReport } from './report.js';
 
 /** What the native reader says (native/gpu_loop.h), on a thread and as a process alike. */
 export type NvmlMessage =
@@ -7,7 +7,7 @@ export type NvmlMessage =
   | { readonly type: 'unavailable'; readonly reason: string }
   | { readonly type: 'failed'; readonly call: string; readonly code: number }
   | { readonly type: 'xid'; readonly uuid: string; readonly xid: number }
-  | ({ readonly type: 'report'; readonly library: string; readonly durationMs: number } & RawReport);
+  | ({ readonly type: 'report'; readonly library: string; readonly durationMs: number } & NvidiaReport);
 
 const types = new Set(['init', 'alive', 'unavailable', 'failed', 'xid', 'report']);
 

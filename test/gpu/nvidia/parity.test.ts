@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Assembled } from '../../lib/gpu/assemble.js';
-import { FakeGpuHost, type FakeProcess, fourH100, generations, h100, type Scenario } from '../fakes/scenario.js';
-import { hazards, listCodes } from './gpu-scenarios.js';
+import type { Assembled } from '../../../lib/gpu/assemble.js';
+import { FakeGpuHost, type FakeProcess, fourH100, generations, h100, type Scenario } from '../../fakes/scenario.js';
+import { hazards, listCodes } from './hazards.js';
 import { nvidiaSmiOnce, nvmlOnce } from './read-once.js';
 
 const MiB = 1024 * 1024;
@@ -11,7 +11,7 @@ const MiB = 1024 * 1024;
  * What only NVML can tell; of all else the two readers must say the same.
  * - `nvlinks`: no query of nvidia-smi gives them in CSV.
  * - MIG devices, and on which of them a process is: nvidia-smi lists the parent GPU alone.
- * - `lastXid`: only an event of NVML tells it.
+ * - `lastXid`: only an event of NVML has it.
  * - utilization of a process without a sample on a busy GPU none of whose processes has one: pmon's "-" may be idle or
  *   unknown, NVML's NOT_FOUND is idle.
  * - `computeCapability` before 510: its nvidia-smi has no such field.

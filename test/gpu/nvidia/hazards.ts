@@ -1,4 +1,4 @@
-import { type FakeGpu, h100, h100With, type Scenario } from '../fakes/scenario.js';
+import { type FakeGpu, h100, h100With, type Scenario } from '../../fakes/scenario.js';
 
 const MiB = 1024 * 1024;
 
@@ -257,22 +257,22 @@ export const hazards = {
 
 /** Rows of the catalogue that are no single answer of a machine, and the tests that stand for them: [file, title]. */
 export const elsewhere: Readonly<Record<number, readonly [file: string, title: string]>> = {
-  8: ['test/gpu/gpu-scenarios.test.ts', 'known faults: 08 the memory of the host is never told as that of a GPU'],
-  13: ['test/gpu/readers.test.ts', 'driver_appears_after_boot: nvmlInit says 9, 9, 0'],
+  8: ['test/gpu/nvidia/hazards.test.ts', 'known faults: 08 the memory of the host is never taken for that of a GPU'],
+  13: ['test/gpu/nvidia/readers.test.ts', 'driver_appears_after_boot: nvmlInit says 9, 9, 0'],
   25: [
     'test/sampling/collect.test.ts',
     'in another pid namespace no worker is given a stranger’s memory, and the fault says why',
   ],
   26: [
-    'test/gpu/gpu-scenarios.test.ts',
+    'test/gpu/nvidia/hazards.test.ts',
     'known faults: 26 access lost within a container: unknown errors everywhere, then re-initialized',
   ],
-  29: ['test/gpu/gpu-scenarios.test.ts', 'known faults: 29 a slow nvidia-smi ages, and is not cut off'],
+  29: ['test/gpu/nvidia/hazards.test.ts', 'known faults: 29 a slow nvidia-smi ages, and is not cut off'],
   30: [
-    'test/gpu/gpu-scenarios.test.ts',
+    'test/gpu/nvidia/hazards.test.ts',
     'known faults: 30 power is a column asked for by name; nothing is read from XML',
   ],
-  31: ['test/gpu/readers.test.ts', 'release lets go of the driver and takes it up again (%s)'],
+  31: ['test/gpu/nvidia/readers.test.ts', 'release lets go of the driver and takes it up again (%s)'],
 };
 
 /** The catalogue of known faults, by number; those left out were found to be none of a reader's. */

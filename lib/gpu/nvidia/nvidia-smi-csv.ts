@@ -1,6 +1,6 @@
-import { sameBusId } from './assemble.js';
+import { sameBusId } from '../identities.js';
 import { nvmlCode } from './codes.js';
-import type { RawField, RawGpu } from './raw.js';
+import type { NvidiaField, NvidiaGpu } from './report.js';
 
 /**
  * The text of nvidia-smi, as pure functions. It is CSV without quotes, with warnings between the rows and all errors on
@@ -35,7 +35,7 @@ const recovery = word({
 interface Column {
   /** Names to ask by, newest first; a driver that refuses one is asked by the next, then no more. */
   readonly names: readonly string[];
-  readonly field: RawField | 'driverVersion' | 'computeCapability';
+  readonly field: NvidiaField | 'driverVersion' | 'computeCapability';
   readonly convert?: Convert;
 }
 
@@ -107,9 +107,9 @@ const tokens: Readonly<Record<string, number>> = {
   '-': nvmlCode.notSupported,
   'insufficient permissions': nvmlCode.noPermission,
   'no permission': nvmlCode.noPermission,
-  'function not found': nvmlCode.functionNotFound,
+  'function not found': nvmlCode.driverTooOld,
   'requested functionality has been deprecated': nvmlCode.deprecated,
-  'gpu is lost': nvmlCode.gpuIsLost,
+  'gpu is lost': nvmlCode.lost,
   'gpu requires reset': nvmlCode.resetRequired,
   'not found': nvmlCode.notFound,
   timeout: nvmlCode.timeout,
@@ -131,7 +131,7 @@ export interface LostGpu {
 }
 
 export interface GpuRows {
-  readonly rows: readonly RawGpu[];
+  readonly rows: readonly NvidiaGpu[];
   readonly driverVersion: string;
   /** A field that this nvidia-smi does not know: ask again without it. */
   readonly invalidField: string | null;
@@ -145,7 +145,7 @@ const lostPattern =
   /Unable to determine the device handle for GPU(?:\d+:\s+|\s*)([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s*:\s*(.*)/i;
 
 function lostCode(text: string): number {
-  if (/is lost/i.test(text)) return nvmlCode.gpuIsLost;
+  if (/is lost/i.test(text)) return nvmlCode.lost;
   if (/requires reset/i.test(text)) return nvmlCode.resetRequired;
   if (/permission/i.test(text)) return nvmlCode.noPermission;
   return nvmlCode.unknown;
@@ -153,7 +153,7 @@ function lostCode(text: string): number {
 
 /** `--query-gpu=<query.argument> --format=csv,noheader,nounits`. */
 export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
-  const rows: RawGpu[] = [];
+  const rows: NvidiaGpu[] = [];
   const lost: LostGpu[] = [];
   const corrupted: string[] = [];
   let driverVersion = '';
@@ -172,8 +172,8 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
     if (cells.length < asked.length + 4) continue;
     const [index, uuid, busId] = cells as [string, string, string];
     if (!/^\d+$/.test(index) || !uuidPattern.test(uuid)) continue;
-    const values: Partial<Record<RawField, number>> = {};
-    const codes: Partial<Record<RawField, number>> = {};
+    const values: Partial<Record<NvidiaField, number>> = {};
+    const codes: Partial<Record<NvidiaField, number>> = {};
     let computeCapability = '';
     asked.forEach((column, i) => {
       const cell = cells[3 + i]!;
@@ -186,11 +186,11 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
       }
     });
     for (const field of query.missing) {
-      if (field !== 'driverVersion' && field !== 'computeCapability') codes[field] = nvmlCode.functionNotFound;
+      if (field !== 'driverVersion' && field !== 'computeCapability') codes[field] = nvmlCode.driverTooOld;
     }
     // No query of nvidia-smi tells them in CSV.
-    codes.nvlinksUp = nvmlCode.functionNotFound;
-    codes.nvlinksTotal = nvmlCode.functionNotFound;
+    codes.nvlinksUp = nvmlCode.driverTooOld;
+    codes.nvlinksTotal = nvmlCode.driverTooOld;
     if (values.memoryTotalBytes === 0) {
       // A GPU without memory is a GPU that does not tell.
       delete values.memoryTotalBytes;
@@ -255,7 +255,7 @@ export function parseComputeApps(text: string): AppRows {
 export function listFailure(text: string, exitCode: number | null, lost: readonly LostGpu[]): number | null {
   const failure = parseFailure(text, exitCode);
   if (failure !== null) return failure;
-  if (exitCode === 0 || exitCode === nvmlCode.corruptedInforom) return null; // 14: a warning beside the whole answer
+  if (exitCode === 0 || exitCode === nvmlCode.needsService) return null; // 14: a warning beside the whole answer
   if (exitCode === nvmlCode.noPermission) return nvmlCode.noPermission;
   const unreachable = text.split('\n').flatMap((line) => lostPattern.exec(line)?.[1] ?? []);
   const explained = unreachable.every((busId) => lost.some((gpu) => sameBusId(gpu.busId, busId)));
@@ -294,9 +294,9 @@ export function parsePmon(text: string): readonly PmonRow[] | null {
 
 /** Why nvidia-smi as a whole gave nothing, as an NVML return code; null where it says nothing of the kind. */
 export function parseFailure(text: string, exitCode: number | null): number | null {
-  if (/version mismatch/i.test(text)) return nvmlCode.versionMismatch;
+  if (/version mismatch/i.test(text)) return nvmlCode.driverMismatch;
   if (/couldn't communicate with the NVIDIA driver/i.test(text)) return nvmlCode.driverNotLoaded;
-  if (/couldn't find libnvidia-ml/i.test(text)) return nvmlCode.libraryNotFound;
+  if (/couldn't find libnvidia-ml/i.test(text)) return nvmlCode.libraryMissing;
   if (/Failed to initialize NVML/i.test(text)) {
     return /insufficient permissions/i.test(text) ? nvmlCode.noPermission : nvmlCode.unknown;
   }

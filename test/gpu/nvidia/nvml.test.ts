@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type NvmlChannel, NvmlSession } from '../../lib/gpu/nvml.js';
+import { type NvmlChannel, NvmlSession } from '../../../lib/gpu/nvidia/nvml.js';
 
 /** A reader under the test's control. */
 class FakeChannel implements NvmlChannel {
@@ -160,7 +160,7 @@ describe('NVML session', () => {
     expect(session.state.kind).toBe('working');
   });
 
-  it('a failure stands through the attempts to mend it', () => {
+  it('a failure stands until an attempt to open the driver succeeds', () => {
     const { session, newest, pass } = started();
     newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 9 });
     newest().say({ type: 'init' });

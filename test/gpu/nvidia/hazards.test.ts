@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Assembled } from '../../lib/gpu/assemble.js';
-import { Registry } from '../../lib/queen/registry.js';
+import type { Assembled } from '../../../lib/gpu/assemble.js';
+import { Registry } from '../../../lib/queen/registry.js';
 import {
   type FakeGpu,
   FakeGpuHost,
@@ -12,9 +12,9 @@ import {
   h100,
   h100With,
   type Scenario,
-} from '../fakes/scenario.js';
-import { bareHeartbeat } from '../queen/heartbeats.js';
-import { catalogue, consumer, elsewhere, gb10, hazards, migGpu } from './gpu-scenarios.js';
+} from '../../fakes/scenario.js';
+import { bareHeartbeat } from '../../queen/heartbeats.js';
+import { catalogue, consumer, elsewhere, gb10, hazards, migGpu } from './hazards.js';
 import { nvidiaSmiOnce, nvmlMessage, nvmlOnce } from './read-once.js';
 import { reading, sourceOf, working } from './sources.js';
 
@@ -40,7 +40,7 @@ const expected: Record<keyof typeof hazards, Check> = {
     ]),
   '03 a 535.98 without _v3 lists': (seen) => expect(processes(seen)).toEqual([[100, 700 * MiB]]),
   '04 memory info v2 that fails': (seen) => {
-    // By the first layout: what is reserved counts as used, and its size is not told.
+    // By the first layout: what is reserved counts as used, and its size is not known.
     expect(only(seen)).toMatchObject({ memoryUsedBytes: 400 * MiB, memoryReservedBytes: null, health: 'ok' });
     expect(only(seen).unsupported).toContain('memoryReservedBytes');
     expect(seen.faults).toEqual([]);
@@ -233,7 +233,7 @@ describe('known faults', () => {
     const rows = new Set([...hosts, ...Object.keys(elsewhere)].map(Number));
     expect([...rows].sort((a, b) => a - b)).toEqual([...catalogue]);
     for (const [row, [file, title]] of Object.entries(elsewhere)) {
-      const tests = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+      const tests = readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8');
       expect(tests.includes(`it('${title}'`) || tests.includes(`  '${title}',\n    async`), `${row}: ${title}`).toBe(
         true,
       );
@@ -321,7 +321,7 @@ describe('known faults', () => {
     },
   );
 
-  it('known faults: 08 the memory of the host is never told as that of a GPU', async () => {
+  it('known faults: 08 the memory of the host is never taken for that of a GPU', async () => {
     using host = new FakeGpuHost({ generation: 590, gpus: [{ ...gb10, processes: [] }] });
     // Nothing holds a context: nothing is used, whatever the host has in use.
     expect((await nvmlOnce(host)).devices[0]).toMatchObject({ memoryTotalBytes: null, memoryUsedBytes: 0 });
@@ -390,7 +390,7 @@ describe('known faults', () => {
     expect(codes(seen)).toEqual([['CORRUPTED_INFOROM', undefined]]);
   });
 
-  it('known faults: an Xid is told once, and stays with its GPU', async () => {
+  it('known faults: an Xid is reported once, and stays with its GPU', async () => {
     const gpu = { ...migGpu, mig: null };
     using host = new FakeGpuHost({ gpus: [gpu] });
     using source = sourceOf(host, { gpu: 'nvml' });

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
-import { reasonOf } from '../../lib/gpu/codes.js';
-import { findHelper } from '../../lib/gpu/helper.js';
-import { parseNvmlLine } from '../../lib/gpu/nvml-lines.js';
-import { FakeGpuHost, fakeLibrary, fourH100, generations, h100, h100With } from '../fakes/scenario.js';
+import { reasonOf } from '../../../lib/gpu/nvidia/codes.js';
+import { findHelper } from '../../../lib/gpu/nvidia/helper.js';
+import { parseNvmlLine } from '../../../lib/gpu/nvidia/nvml-lines.js';
+import { FakeGpuHost, fakeLibrary, fourH100, generations, h100, h100With } from '../../fakes/scenario.js';
 import { reading, sourceOf, working } from './sources.js';
 
 const MiB = 1024 * 1024;

@@ -1,7 +1,7 @@
-import type { GpuReading, GpuSource } from '../../lib/gpu/reading.js';
-import { createGpuSource, type GpuSourceOptions } from '../../lib/gpu/source.js';
-import { type FakeGpuHost, fakeNvidiaSmi } from '../fakes/scenario.js';
-import { waitFor } from '../harness/wait.js';
+import type { GpuReading, GpuSource } from '../../../lib/gpu/reading.js';
+import { createGpuSource, type GpuSourceOptions } from '../../../lib/gpu/source.js';
+import { type FakeGpuHost, fakeNvidiaSmi } from '../../fakes/scenario.js';
+import { waitFor } from '../../harness/wait.js';
 
 /** A source that looks at the fake machine, with times short enough for tests. */
 export function sourceOf(host: FakeGpuHost, options: GpuSourceOptions = {}): GpuSource & Disposable {

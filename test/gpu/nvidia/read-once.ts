@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { type Assembled, assemble, GpuIdentities } from '../../lib/gpu/assemble.js';
-import { findHelper } from '../../lib/gpu/helper.js';
-import { NvidiaSmi, type NvidiaSmiFailure } from '../../lib/gpu/nvidia-smi.js';
-import { type NvmlMessage, parseNvmlLine } from '../../lib/gpu/nvml-lines.js';
-import { type FakeGpuHost, fakeNvidiaSmi } from '../fakes/scenario.js';
-import { waitFor } from '../harness/wait.js';
+import { type Assembled, assemble } from '../../../lib/gpu/assemble.js';
+import { GpuIdentities } from '../../../lib/gpu/identities.js';
+import { findHelper } from '../../../lib/gpu/nvidia/helper.js';
+import { NvidiaSmi, type NvidiaSmiFailure } from '../../../lib/gpu/nvidia/nvidia-smi.js';
+import { type NvmlMessage, parseNvmlLine } from '../../../lib/gpu/nvidia/nvml-lines.js';
+import { toReport } from '../../../lib/gpu/nvidia/report.js';
+import { type FakeGpuHost, fakeNvidiaSmi } from '../../fakes/scenario.js';
+import { waitFor } from '../../harness/wait.js';
 
 /** The first conclusive word of the native reader over a machine. */
 export async function nvmlMessage(host: Pick<FakeGpuHost, 'env'>): Promise<NvmlMessage> {
@@ -13,7 +15,7 @@ export async function nvmlMessage(host: Pick<FakeGpuHost, 'env'>): Promise<NvmlM
     env: { ...process.env, ...host.env },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  // It may have ended by itself when it is told to.
+  // It may have ended by itself already.
   child.stdin.on('error', () => undefined);
   try {
     for await (const line of createInterface({ input: child.stdout })) {
@@ -31,7 +33,7 @@ export async function nvmlMessage(host: Pick<FakeGpuHost, 'env'>): Promise<NvmlM
 export async function nvmlOnce(host: FakeGpuHost): Promise<Assembled> {
   const message = await nvmlMessage(host);
   if (message.type !== 'report') throw new Error(`no report: ${JSON.stringify(message)}`);
-  return assemble(message, new GpuIdentities());
+  return assemble(toReport(message), new GpuIdentities());
 }
 
 /** One pass through nvidia-smi. */

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-const native = fileURLToPath(new URL('../../native', import.meta.url));
+const native = fileURLToPath(new URL('../../../native', import.meta.url));
 
 /** NVIDIA's own header, where a CUDA toolkit is installed or HIVEPULSE_NVML_HEADER names one. */
 function nvidiaHeader(): string | null {

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { FakeGpuHost, fourH100, type Scenario } from '../fakes/scenario.js';
+import { FakeGpuHost, fourH100, type Scenario } from '../../fakes/scenario.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 interface Result {
   readonly exit: number | null;

@@ -1,20 +1,23 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { defaults } from '../contract/defaults.js';
-import { type GpuIdentities, sameBusId } from './assemble.js';
+import { defaults } from '../../contract/defaults.js';
+import { type GpuIdentities, sameBusId } from '../identities.js';
+import type { GpuReport, ReportedProcess } from '../report.js';
 import { nvmlCode, reasonOf } from './codes.js';
 import {
   GpuQuery,
   type GpuRows,
+  type LostGpu,
   listFailure,
+  type PmonRow,
   parseComputeApps,
   parseFailure,
   parseGpuRows,
   parsePmon,
   saysNoDevices,
 } from './nvidia-smi-csv.js';
-import type { RawGpu, RawProcess, RawReport } from './raw.js';
+import { type NvidiaField, type NvidiaGpu, toReport } from './report.js';
 
 export interface NvidiaSmiOptions {
   /** Searched in PATH of `env`, then where WSL puts it. */
@@ -39,7 +42,7 @@ export interface NvidiaSmiFailure {
 }
 
 export interface NvidiaSmiState {
-  readonly report: RawReport | null;
+  readonly report: GpuReport | null;
   /** When the pass that gave `report` ended; of the clock of `now`. */
   readonly reportAt: number;
   /** Of the newest pass; null when it gave `report`, or none has ended. */
@@ -48,15 +51,18 @@ export interface NvidiaSmiState {
   readonly abandoned: number;
 }
 
+/** A GPU whose fields are still being filled in. */
+type OpenGpu = Omit<NvidiaGpu, 'values' | 'codes'> & Record<'values' | 'codes', Partial<Record<NvidiaField, number>>>;
+
 interface RunResult {
   readonly text: string;
   readonly exitCode: number | null;
   readonly timedOut: boolean;
 }
 
-/** With so many children stuck in the driver, another would only be one more. */
 /** Where nvidia-smi is not there, it is looked for that much less often than it would be run. */
 const absentFactor = 10;
+/** Children stuck in the driver, after which no more are started. */
 const maxAbandoned = 3;
 /** pmon shows graphics processes too; without known processes it runs only so often. */
 const pmonEvery = 5;
@@ -77,7 +83,7 @@ export class NvidiaSmi {
   readonly #options: Required<Omit<NvidiaSmiOptions, 'binary'>> & Pick<NvidiaSmiOptions, 'binary'>;
   readonly #identities: GpuIdentities;
   #query = new GpuQuery();
-  #report: RawReport | null = null;
+  #report: GpuReport | null = null;
   #reportAt = 0;
   #failure: NvidiaSmiFailure | null = null;
   #abandoned = 0;
@@ -95,8 +101,8 @@ export class NvidiaSmi {
       env: process.env,
       procDriver: '/proc/driver/nvidia',
       intervalMs: defaults.intervalMs,
-      timeoutMs: defaults.nvidiaSmiTimeoutMs,
-      firstTimeoutMs: defaults.nvidiaSmiFirstTimeoutMs,
+      timeoutMs: 10_000,
+      firstTimeoutMs: 60_000,
       now: () => performance.now(),
       spawn,
       ...options,
@@ -166,7 +172,7 @@ export class NvidiaSmi {
     }
   }
 
-  async #collect(): Promise<RawReport> {
+  async #collect(): Promise<GpuReport> {
     const binary = this.#find();
     if (this.#abandoned >= maxAbandoned) {
       throw new Failure({
@@ -182,54 +188,52 @@ export class NvidiaSmi {
       '--format=csv,noheader,nounits',
       ...only,
     ]);
-    const apps = parseComputeApps(listed.text);
+    const { apps, refused } = parseComputeApps(listed.text);
     // No processes is empty text, and so is a run that failed.
     const unlisted = listFailure(listed.text, listed.exitCode, rows.lost);
-    const devices: RawGpu[] = rows.rows.map((row) => ({ ...row, values: { ...row.values }, codes: { ...row.codes } }));
-    const processes: RawProcess[] = [];
-    for (const app of apps.apps) {
-      const device = devices.findIndex((gpu) => gpu.uuid.toLowerCase() === app.uuid.toLowerCase());
+    const devices = this.#withLost(rows);
+    const of = (uuid: string) => devices.findIndex((gpu) => gpu.uuid !== '' && sameUuid(gpu.uuid, uuid));
+    let processes: ReportedProcess[] = [];
+    for (const { uuid, pid, bytes } of apps) {
+      const device = of(uuid);
       if (device < 0) continue;
-      // Under MIG a process may stand once for each instance: one pid counts once for each GPU, with all its memory.
-      const known = processes.findIndex((process) => process.device === device && process.pid === app.pid);
-      const bytes = known < 0 ? app.bytes : add(processes[known]!.bytes, app.bytes);
-      if (known >= 0) processes.splice(known, 1);
-      processes.push({ device, pid: app.pid, bytes, utilization: null });
+      // Under MIG a process may be listed once for each instance: one pid counts once for each GPU, with all its memory.
+      const known = processes.find((process) => process.device === device && process.pid === pid);
+      processes = processes.filter((process) => process !== known);
+      processes.push({ device, pid, bytes: known ? add(known.bytes, bytes) : bytes, utilization: null });
     }
     if (processes.length > 0 || this.#passes % pmonEvery === 1) {
-      await this.#addUtilization(binary, only, devices, processes);
+      const pmon = await this.#run(binary, ['pmon', '-c', '1', '-s', 'um', ...only]);
+      addUtilization(parsePmon(pmon.text), devices, processes);
     }
     devices.forEach((gpu, device) => {
-      const values = gpu.values as Record<string, number>;
-      const codes = gpu.codes as Record<string, number>;
-      const refused = apps.refused.find(({ uuid }) => uuid.toLowerCase() === gpu.uuid.toLowerCase())?.code ?? unlisted;
-      if (refused !== null) codes.processes = refused;
-      else values.processes = processes.filter((process) => process.device === device).length;
+      if (gpu.handleCode !== nvmlCode.success) return;
+      const code = refused.find(({ uuid }) => sameUuid(uuid, gpu.uuid))?.code ?? unlisted;
+      if (code !== null) gpu.codes.processes = code;
+      else gpu.values.processes = processes.filter((process) => process.device === device).length;
     });
-    return {
+    return toReport({
       driverVersion: rows.driverVersion,
-      devices: [...devices, ...this.#lostDevices(rows, devices)].sort((a, b) => a.index - b.index),
-      processes: this.#renumber(processes, devices, rows),
-    };
+      devices,
+      processes: processes.sort((a, b) => a.device - b.device || a.pid - b.pid),
+    });
   }
 
   /** The GPUs' rows, and the arguments that leave out what can't be asked in this pass. */
   async #gpus(binary: string): Promise<{ rows: GpuRows; only: readonly string[] }> {
     let only: readonly string[] = [];
-    const lost: GpuRows['lost'][number][] = [];
+    let lost: readonly LostGpu[] = [];
     for (;;) {
-      const { text, exitCode } = await this.#run(binary, [
-        `--query-gpu=${this.#query.argument}`,
-        '--format=csv,noheader,nounits',
-        ...only,
-      ]);
+      const query = [`--query-gpu=${this.#query.argument}`, '--format=csv,noheader,nounits', ...only];
+      const { text, exitCode } = await this.#run(binary, query);
       const rows = parseGpuRows(text, this.#query);
       const next = rows.invalidField === null ? null : this.#query.without(rows.invalidField);
       if (next) {
         this.#query = next;
         continue;
       }
-      for (const gpu of rows.lost) if (!lost.some((other) => sameBusId(other.busId, gpu.busId))) lost.push(gpu);
+      const isNew = ({ busId }: LostGpu) => !lost.some((gpu) => sameBusId(gpu.busId, busId));
+      lost = [...lost, ...rows.lost.filter(isNew)];
       if (rows.rows.length === 0 && rows.lost.length > 0) {
         // It stops at the first GPU that it can't open: the others are asked for by name.
         const others = this.#busIds().filter((busId) => !lost.some((gpu) => sameBusId(gpu.busId, busId)));
@@ -239,19 +243,8 @@ export class NvidiaSmi {
           continue;
         }
       }
-      const whole = { ...rows, lost };
-      if (rows.rows.length > 0 || lost.length > 0 || saysNoDevices(text)) return { rows: whole, only };
-      const code = parseFailure(text, exitCode);
-      const reason = reasonOf(code ?? nvmlCode.unknown);
-      const said = text.trim().split('\n')[0]?.slice(0, 200) ?? '';
-      throw new Failure({
-        kind: 'failed',
-        code: code === null ? 'NVIDIA_SMI_FAILED' : reason.code,
-        message:
-          code === null
-            ? `nvidia-smi ended with ${exitCode ?? 'a signal'} and no rows${said === '' ? '' : `: ${said}`}`
-            : `nvidia-smi: ${reason.text}`,
-      });
+      if (rows.rows.length === 0 && lost.length === 0 && !saysNoDevices(text)) throw noRows(text, exitCode);
+      return { rows: { ...rows, lost }, only };
     }
   }
 
@@ -263,64 +256,19 @@ export class NvidiaSmi {
     }
   }
 
-  async #addUtilization(
-    binary: string,
-    only: readonly string[],
-    devices: readonly RawGpu[],
-    processes: RawProcess[],
-  ): Promise<void> {
-    const rows = parsePmon((await this.#run(binary, ['pmon', '-c', '1', '-s', 'um', ...only])).text);
-    devices.forEach((gpu, device) => {
-      const values = gpu.values as Record<string, number>;
-      const codes = gpu.codes as Record<string, number>;
-      if (rows === null || values.migEnabled === 1) {
-        if (processes.some((process) => process.device === device)) codes.processUtilization = nvmlCode.notSupported;
-        return;
-      }
-      const own = rows.filter((row) => row.index === gpu.index);
-      // "-" is no sample. Idle, where samples are to be had at all: the GPU did nothing, or others have some.
-      const sampled = values.utilizationPercent === 0 || own.some((row) => row.utilization !== null);
-      for (const row of own) {
-        const utilization = row.utilization ?? (sampled ? 0 : null);
-        const known = processes.findIndex((process) => process.device === device && process.pid === row.pid);
-        if (known >= 0) processes[known] = { ...processes[known]!, utilization };
-        else processes.push({ device, pid: row.pid, bytes: row.bytes, utilization });
-      }
-      if (own.length > 0) values.processUtilization = 0;
-    });
-  }
-
-  #lostDevices(rows: GpuRows, found: readonly RawGpu[]): RawGpu[] {
-    const taken = new Set(found.map((gpu) => gpu.index));
-    return rows.lost
-      .filter((lost) => !found.some((gpu) => sameBusId(gpu.busId, lost.busId)))
-      .map((lost) => {
-        let index = this.#identities.indexAt(lost.busId) ?? 0;
-        while (taken.has(index)) index++;
-        taken.add(index);
-        return {
-          index,
-          handleCode: lost.code,
-          uuid: '',
-          parentUuid: '',
-          name: '',
-          busId: lost.busId,
-          computeCapability: '',
-          values: {},
-          codes: {},
-        };
-      });
-  }
-
-  /** Processes point at places in the list of devices; lost ones have come in between. */
-  #renumber(processes: readonly RawProcess[], devices: readonly RawGpu[], rows: GpuRows): RawProcess[] {
-    const all = [...devices, ...this.#lostDevices(rows, devices)].sort((a, b) => a.index - b.index);
-    return processes
-      .map((process) => ({
-        ...process,
-        device: all.findIndex((gpu) => gpu.index === devices[process.device]!.index),
-      }))
-      .sort((a, b) => a.device - b.device || a.pid - b.pid);
+  /** The GPUs that gave a row and those that are lost, by index. */
+  #withLost({ rows, lost }: GpuRows): OpenGpu[] {
+    const devices: OpenGpu[] = rows.map((row) => ({ ...row, values: { ...row.values }, codes: { ...row.codes } }));
+    const taken = new Set(rows.map(({ index }) => index));
+    for (const { busId, code } of lost) {
+      if (rows.some((gpu) => sameBusId(gpu.busId, busId))) continue;
+      let index = this.#identities.indexAt(busId) ?? 0;
+      while (taken.has(index)) index++;
+      taken.add(index);
+      const unnamed = { uuid: '', parentUuid: '', name: '', computeCapability: '' };
+      devices.push({ ...unnamed, index, handleCode: code, busId, values: {}, codes: {} });
+    }
+    return devices.sort((a, b) => a.index - b.index);
   }
 
   #find(): string {
@@ -408,4 +356,43 @@ export class NvidiaSmi {
 
 function add(one: number | null, other: number | null): number | null {
   return one === null || other === null ? null : one + other;
+}
+
+/** Why nvidia-smi gave no rows at all. */
+function noRows(text: string, exitCode: number | null): Failure {
+  const code = parseFailure(text, exitCode);
+  if (code !== null) {
+    const reason = reasonOf(code);
+    return new Failure({ kind: 'failed', code: reason.code, message: `nvidia-smi: ${reason.text}` });
+  }
+  const said = text.trim().split('\n')[0]?.slice(0, 200) ?? '';
+  const ended = `nvidia-smi ended with ${exitCode ?? 'a signal'} and no rows${said === '' ? '' : `: ${said}`}`;
+  return new Failure({ kind: 'failed', code: 'NVIDIA_SMI_FAILED', message: ended });
+}
+
+const sameUuid = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
+/** What pmon says of each process; it shows graphics processes too, which no other list has. */
+function addUtilization(
+  rows: readonly PmonRow[] | null,
+  devices: readonly OpenGpu[],
+  processes: ReportedProcess[],
+): void {
+  devices.forEach(({ index, handleCode, values, codes }, device) => {
+    if (handleCode !== nvmlCode.success) return;
+    if (rows === null || values.migEnabled === 1) {
+      if (processes.some((process) => process.device === device)) codes.processUtilization = nvmlCode.notSupported;
+      return;
+    }
+    const own = rows.filter((row) => row.index === index);
+    // "-" is no sample. Idle, where samples are to be had at all: the GPU did nothing, or others have some.
+    const sampled = values.utilizationPercent === 0 || own.some((row) => row.utilization !== null);
+    for (const row of own) {
+      const utilization = row.utilization ?? (sampled ? 0 : null);
+      const known = processes.findIndex((process) => process.device === device && process.pid === row.pid);
+      if (known >= 0) processes[known] = { ...processes[known]!, utilization };
+      else processes.push({ device, pid: row.pid, bytes: row.bytes, utilization });
+    }
+    if (own.length > 0) values.processUtilization = 0;
+  });
 }

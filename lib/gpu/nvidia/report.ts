@@ -1,0 +1,119 @@
+import type { GpuProblem } from '../health.js';
+import type { GpuReason } from '../reasons.js';
+import type { GpuReport, ReportedGpu, ReportedProcess, ReportedValues } from '../report.js';
+import { isUnsupported, nvmlCode, reasonOf, recoveryProblem, throttleReasons } from './codes.js';
+
+/** Fields that are not called as in the contract, with their name there; null: for our own use. */
+const renamed = {
+  throttleBits: 'throttleReasons',
+  remapPending: 'remappedRows',
+  remapFailed: null,
+  nvlinksUp: null,
+  nvlinksTotal: 'nvlinks',
+  migEnabled: 'migMode',
+  recoveryAction: null,
+  processes: 'processCount',
+  processUtilization: 'workers.gpus.utilizationPercent',
+} as const;
+/** What both readers fill in (native/nvml_reader.h). */
+export type NvidiaField =
+  | keyof typeof renamed
+  | Exclude<keyof ReportedValues, 'throttleReasons' | 'remappedRows' | 'nvlinks' | 'migMode'>;
+
+/** A GPU as NVML or nvidia-smi tells of it, with NVML's return codes as the reasons. */
+export interface NvidiaGpu {
+  readonly index: number;
+  /** Why the driver gives no access to this GPU; 0 where it does. */
+  readonly handleCode: number;
+  /** Empty where it is not known: the GPU never answered. */
+  readonly uuid: string;
+  /** Of a MIG device; else empty. */
+  readonly parentUuid: string;
+  readonly name: string;
+  readonly busId: string;
+  readonly computeCapability: string;
+  /** A field stands in `values`, or in `codes` with the reason, or was not asked. */
+  readonly values: Partial<Readonly<Record<NvidiaField, number>>>;
+  readonly codes: Partial<Readonly<Record<NvidiaField, number>>>;
+  /** nvidia-smi's warning that the infoROM is corrupted. */
+  readonly inforomCorrupted?: boolean;
+}
+
+export interface NvidiaReport {
+  readonly driverVersion: string;
+  /** Why the driver does not list its GPUs; `devices` are those that it listed before. */
+  readonly countCode?: number;
+  readonly devices: readonly NvidiaGpu[];
+  readonly processes: readonly ReportedProcess[];
+}
+
+/** Chips whose memory is the host's as well (GB10), or a NUMA node of it (GH200, whose `used` contains page cache). */
+const unifiedChips = /\b(GB10|GH200)\b/;
+
+/** What both readers found, without NVML's codes: they do not leave this folder. */
+export function toReport({ countCode, devices, processes }: NvidiaReport): GpuReport {
+  return {
+    unlisted: countCode === undefined ? null : reasonOf(countCode),
+    devices: devices.map(toGpu),
+    processes,
+  };
+}
+
+function toGpu(gpu: NvidiaGpu): ReportedGpu {
+  const { index, uuid, parentUuid, name, busId, computeCapability, codes } = gpu;
+  const {
+    throttleBits,
+    remapPending,
+    remapFailed,
+    nvlinksUp,
+    nvlinksTotal,
+    migEnabled,
+    recoveryAction,
+    processes,
+    processUtilization: _,
+    ...values
+  } = gpu.values;
+  const reasons: Record<string, GpuReason> = {};
+  for (const [field, code] of Object.entries(codes) as [NvidiaField, number][]) {
+    const contractName = field in renamed ? renamed[field as keyof typeof renamed] : field;
+    if (contractName !== null) reasons[contractName] = reasonOf(code);
+  }
+  // A card, or a driver, that knows of no MIG; and MIG devices, of which nobody asks.
+  const noMig = parentUuid !== '' || isUnsupported(codes.migEnabled);
+  if (isUnsupported(codes.migEnabled)) delete reasons.migMode;
+  const gone = goneCode(gpu);
+  return {
+    ...{ index, uuid, parentUuid, name, busId, computeCapability },
+    unifiedMemory: parentUuid === '' && (codes.memoryTotalBytes === nvmlCode.notSupported || unifiedChips.test(name)),
+    unreachable: gone === nvmlCode.success ? null : reasonOf(gone),
+    values: {
+      ...values,
+      throttleReasons: throttleReasons(throttleBits ?? 0),
+      migMode: migEnabled === undefined ? (noMig ? false : null) : migEnabled === 1,
+      ...(remapPending === undefined
+        ? {}
+        : { remappedRows: { pending: remapPending === 1, failed: remapFailed === 1 } }),
+      ...(nvlinksTotal === undefined ? {} : { nvlinks: { up: nvlinksUp ?? 0, total: nvlinksTotal } }),
+    },
+    reasons,
+    problems: problemsOf(gpu, recoveryAction),
+    processesKnown: processes !== undefined,
+  };
+}
+
+function problemsOf(gpu: NvidiaGpu, recoveryAction = 0): readonly GpuProblem[] {
+  const recovery = recoveryProblem(recoveryAction);
+  const inforom = { ...reasonOf(nvmlCode.needsService), health: 'degraded' } as const;
+  return [...(recovery ? [recovery] : []), ...(gpu.inforomCorrupted ? [inforom] : [])];
+}
+
+const measured: readonly NvidiaField[] = ['memoryTotalBytes', 'utilizationPercent', 'temperatureCelsius', 'powerWatts'];
+
+/** Why the whole GPU is out of reach, or 0. */
+function goneCode({ handleCode, values, codes }: NvidiaGpu): number {
+  if (handleCode !== nvmlCode.success) return handleCode;
+  // A GPU that falls off the bus within a pass has answered some questions before; none of that is to be trusted.
+  for (const code of [nvmlCode.lost, nvmlCode.resetRequired]) if (Object.values(codes).includes(code)) return code;
+  const silent = measured.every((field) => values[field] === undefined && codes[field] !== undefined);
+  return silent && codes.memoryTotalBytes === nvmlCode.unknown ? nvmlCode.unknown : nvmlCode.success;
+}

@@ -1,0 +1,8 @@
+import { type NvidiaOptions, nvidia } from './nvidia/vendor.js';
+import type { GpuReaderOptions, GpuVendor } from './vendor.js';
+
+/** What may be set for the readers of GPUs, of whichever vendor. */
+export type GpuVendorOptions = GpuReaderOptions & NvidiaOptions;
+
+/** Every vendor whose GPUs are read, in the order in which a host's GPUs are counted. */
+export const gpuVendors: readonly GpuVendor<GpuVendorOptions>[] = [nvidia];
