@@ -1,4 +1,10 @@
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, type Option } from 'commander';
+
+/*
+ * The scripts come from commander's own tree of commands. Libraries were looked at (@bomb.sh/tab, omelette, @pnpm/tabtab):
+ * each asks Node.js at every key press instead, none completes paths as the value of an option, and the first evaluates
+ * what is typed on the line, command substitutions included.
+ */
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
@@ -22,84 +28,66 @@ Examples:
     });
 }
 
-interface Flag {
-  readonly name: string;
-  readonly takesValue: boolean;
-  readonly choices: readonly string[];
-  readonly isPath: boolean;
-  readonly text: string;
-}
-
-interface Described {
-  readonly name: string;
-  readonly summary: string;
-  readonly flags: readonly Flag[];
-  /** Values of its argument. */
-  readonly words: readonly string[];
-}
-
-/** What can be typed, from the definitions that also parse it. */
-function describe(program: Command): Described[] {
-  return program.commands.map((command) => ({
-    name: command.name(),
-    summary: command.summary() || command.description(),
-    words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
-    flags: [
-      ...command.options
-        .filter(({ hidden, long }) => !hidden && long)
-        .map(({ long, flags, argChoices, required, optional, description }) => {
-          const placeholder = /<([^>]+)>/.exec(flags)?.[1] ?? '';
-          const listed = placeholder.includes('|') ? placeholder.split('|') : [];
-          return {
-            name: long as string,
-            takesValue: required || optional,
-            choices: argChoices ?? listed,
-            isPath: placeholder === 'path' || placeholder === 'dir',
-            text: description.split(/[.:;] | \(| \[/)[0] ?? '',
-          };
-        }),
-      { name: '--help', takesValue: false, choices: [], isPath: false, text: 'print the help' },
-    ],
-  }));
-}
-
 export function completionScript(program: Command, shell: Shell): string {
-  const commands = describe(program);
-  if (shell === 'bash') return bash(commands);
-  if (shell === 'zsh') return zsh(commands);
-  return fish(commands);
+  return { bash, zsh, fish }[shell](program.commands);
 }
 
-function bash(commands: readonly Described[]): string {
-  const names = commands.map(({ name }) => name).join(' ');
-  const cases = commands.map(({ name, flags, words }) => {
-    const values = flags
-      .filter(({ choices, isPath }) => choices.length > 0 || isPath)
-      .map(({ name: flag, choices, isPath }) =>
-        isPath
-          ? `        ${flag}) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return;;`
-          : `        ${flag}) COMPREPLY=($(compgen -W '${choices.join(' ')}' -- "$word")); return;;`,
-      );
-    const plain = flags.filter(({ takesValue, choices, isPath }) => takesValue && choices.length === 0 && !isPath);
-    if (plain.length > 0) values.push(`        ${plain.map(({ name: flag }) => flag).join('|')}) return;;`);
-    return [
-      `    ${name})`,
-      '      case "$previous" in',
-      ...values,
-      '      esac',
-      `      COMPREPLY=($(compgen -W '${[...flags.map((flag) => flag.name), ...words].join(' ')}' -- "$word"));;`,
-    ].join('\n');
+/** How a shell completes the value of an option, where it takes one. */
+interface Values {
+  readonly none: string;
+  readonly path: string;
+  readonly any: string;
+  readonly list: (words: string) => string;
+}
+
+function valueOfOption({ flags, argChoices, required, optional }: Option, values: Values): string {
+  if (!required && !optional) return values.none;
+  const placeholder = /<([^>]+)>/.exec(flags)?.[1] ?? '';
+  if (placeholder === 'path' || placeholder === 'dir') return values.path;
+  const words = argChoices ?? (placeholder.includes('|') ? placeholder.split('|') : null);
+  return words ? values.list(words.join(' ')) : values.any;
+}
+
+/** What can be typed behind a command, `--help` included. */
+const optionsOf = (command: Command): readonly (Option & { readonly long: string })[] =>
+  command
+    .createHelp()
+    .visibleOptions(command)
+    .filter((option): option is Option & { long: string } => option.long !== undefined);
+
+const textOf = ({ long, description }: Option): string =>
+  long === '--help' ? 'print the help' : (description.split(/[.:;] | \(| \[/)[0] ?? '');
+/** The values that its argument may have. */
+const wordsOf = (command: Command): string[] =>
+  command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
+const summaryOf = (command: Command): string => command.summary() || command.description();
+
+function bash(commands: readonly Command[]): string {
+  const reply = (words: string): string => `COMPREPLY=($(compgen -W '${words}' -- "$word"))`;
+  const values: Values = {
+    none: '',
+    path: 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return;;',
+    any: 'return;;',
+    list: (words) => `${reply(words)}; return;;`,
+  };
+  const names = commands.map((command) => command.name()).join(' ');
+  const cases = commands.flatMap((command) => {
+    const options = optionsOf(command);
+    const actions = options.map((option) => `        ${option.long}) ${valueOfOption(option, values)}`);
+    const words = [...options.map(({ long }) => long), ...wordsOf(command)].join(' ');
+    const valued = actions.filter((line) => line.endsWith('return;;'));
+    return [`    ${command.name()})`, '      case "$previous" in', ...valued, '      esac', `      ${reply(words)};;`];
   });
   return `# bash completion of hivepulse
 _hivepulse() {
   local word="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" command="\${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W '${names} --help --version' -- "$word"))
+    ${reply(`${names} --help --version`)}
     return
   fi
   case "$command" in
-    help) COMPREPLY=($(compgen -W '${names}' -- "$word"));;
+    help) ${reply(names)};;
 ${cases.join('\n')}
   esac
 }
@@ -107,24 +95,30 @@ complete -F _hivepulse hivepulse
 `;
 }
 
-/** In single quotes for zsh and fish; what the specifications of zsh take as syntax is escaped. */
-const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+/** In single quotes for zsh; what its specifications take as syntax is escaped. */
+const zshQuote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 const zshText = (text: string): string => text.replace(/[[\]:\\]/g, (sign) => `\\${sign}`);
 
-function zsh(commands: readonly Described[]): string {
-  const list = commands.map(({ name, summary }) => `    ${quote(`${name}:${zshText(summary)}`)}`).join('\n');
-  const cases = commands.map(({ name, flags, words }) => {
-    const specs = flags.map(({ name: flag, takesValue, choices, isPath, text }) => {
-      const action = choices.length > 0 ? `(${choices.join(' ')})` : isPath ? '_files' : ' ';
-      return quote(`*${flag}[${zshText(text)}]${takesValue ? `:value:${action}` : ''}`);
-    });
-    if (words.length > 0) specs.push(quote(`1:value:(${words.join(' ')})`));
-    return `    ${name}) _arguments ${specs.join(' ')} ;;`;
+function zsh(commands: readonly Command[]): string {
+  const values: Values = {
+    none: '',
+    path: ':value:_files',
+    any: ':value: ',
+    list: (words) => `:value:(${words})`,
+  };
+  const list = commands.map((command) => `    ${zshQuote(`${command.name()}:${zshText(summaryOf(command))}`)}`);
+  const cases = commands.map((command) => {
+    const specs = optionsOf(command).map((option) =>
+      zshQuote(`*${option.long}[${zshText(textOf(option))}]${valueOfOption(option, values)}`),
+    );
+    const words = wordsOf(command);
+    if (words.length > 0) specs.push(zshQuote(`1:value:(${words.join(' ')})`));
+    return `    ${command.name()}) _arguments ${specs.join(' ')} ;;`;
   });
   return `#compdef hivepulse
 _hivepulse() {
   local -a commands=(
-${list}
+${list.join('\n')}
   )
   if (( CURRENT == 2 )); then
     _describe command commands
@@ -142,18 +136,20 @@ compdef _hivepulse hivepulse
 `;
 }
 
-function fish(commands: readonly Described[]): string {
-  const fishText = (text: string): string => `'${text.replace(/['\\]/g, (sign) => `\\${sign}`)}'`;
-  const lines = ['# fish completion of hivepulse', 'complete -c hivepulse -f'];
-  for (const { name, summary, flags, words } of commands) {
-    lines.push(`complete -c hivepulse -n __fish_use_subcommand -a ${name} -d ${fishText(summary)}`);
-    const when = `-n '__fish_seen_subcommand_from ${name}'`;
-    for (const { name: flag, takesValue, choices, isPath, text } of flags) {
-      const value =
-        choices.length > 0 ? ` -x -a ${fishText(choices.join(' '))}` : isPath ? ' -r -F' : takesValue ? ' -x' : '';
-      lines.push(`complete -c hivepulse ${when} -l ${flag.slice(2)}${value} -d ${fishText(text)}`);
-    }
-    if (words.length > 0) lines.push(`complete -c hivepulse ${when} -a ${fishText(words.join(' '))}`);
-  }
-  return `${lines.join('\n')}\n`;
+function fish(commands: readonly Command[]): string {
+  const quote = (text: string): string => `'${text.replace(/['\\]/g, (sign) => `\\${sign}`)}'`;
+  const values: Values = { none: '', path: ' -r -F', any: ' -x', list: (words) => ` -x -a ${quote(words)}` };
+  const lines = commands.flatMap((command) => {
+    const name = command.name();
+    const when = `complete -c hivepulse -n '__fish_seen_subcommand_from ${name}'`;
+    const words = wordsOf(command);
+    return [
+      `complete -c hivepulse -n __fish_use_subcommand -a ${name} -d ${quote(summaryOf(command))}`,
+      ...optionsOf(command).map(
+        (option) => `${when} -l ${option.long.slice(2)}${valueOfOption(option, values)} -d ${quote(textOf(option))}`,
+      ),
+      ...(words.length > 0 ? [`${when} -a ${quote(words.join(' '))}`] : []),
+    ];
+  });
+  return ['# fish completion of hivepulse', 'complete -c hivepulse -f', ...lines, ''].join('\n');
 }

@@ -32,14 +32,14 @@ async function ask(flags: ControlFlags, path: string, body: Readonly<Record<stri
   } catch (error) {
     if (error instanceof HivepulseError) throw error;
     const code = systemCode(error) ?? (error as Error).message;
-    const mend =
+    const fix =
       code === 'EACCES'
         ? 'ask as the user that the hive runs as'
         : 'is a hive running here? --port names another than the default';
     throw new HivepulseError(
       'REQUEST_FAILED',
       socketPath,
-      `The hive at ${socketPath} does not answer (${code}): ${mend}.`,
+      `The hive at ${socketPath} does not answer (${code}): ${fix}.`,
       {
         cause: error,
       },

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Running } from '../config/options.js';
+import type { Resolved } from '../config/resolve.js';
 import { defaults } from '../contract/defaults.js';
 import { HivepulseError } from '../util/errors.js';
 import { exitCodeOf, exitCodes, explain } from './exit.js';
@@ -16,12 +17,11 @@ export interface DaemonContext {
  */
 export async function runDaemon(
   role: 'up' | 'queen' | 'hive',
-  level: string,
-  warnings: readonly string[],
+  { settings, warnings }: Resolved,
   start: (context: DaemonContext) => Promise<Running>,
 ): Promise<number> {
   const { createLogger } = await import('./log.js');
-  const logger = createLogger(level);
+  const logger = createLogger(settings.logLevel ?? 'info');
   for (const warning of warnings) logger.warn(warning);
 
   const crash = (error: unknown): never => {

@@ -16,9 +16,9 @@ const styles: Readonly<Record<Status, { symbol: string; tone: Tone }>> = {
 export function register(program: Command): void {
   const command = program
     .command('doctor')
-    .summary('check this host, and say what to mend')
+    .summary('check this host, and say what to fix')
     .description(
-      'Checks what usually goes wrong on a host: cgroups, rights, GPU driver, limits, clock, queen. Ends with 1 where something must be mended, else with 0.',
+      'Checks what usually goes wrong on a host: cgroups, rights, GPU driver, limits, clock, queen. Ends with 1 where something must be fixed, else with 0.',
     )
     .addOption(new Option('--json', 'one JSON document: { ok, findings }').helpGroup('Output:'))
     .addHelpText(
@@ -27,7 +27,7 @@ export function register(program: Command): void {
 Examples:
   $ hivepulse doctor
   $ sudo hivepulse doctor --queen http://10.0.0.1:7833 --token-file /etc/hivepulse/token
-  $ hivepulse doctor --json | jq -r '.findings[] | select(.status != "ok") | .mend'`,
+  $ hivepulse doctor --json | jq -r '.findings[] | select(.status != "ok") | .fix'`,
     );
   addSettings(command, 'client').action(async (flags: { json?: boolean }) => {
     const { client, resolved, urls } = await openClient(command);
@@ -48,19 +48,19 @@ Examples:
   });
 }
 
-/** One line a finding, the mend below it, and a sum. */
+/** One line a finding, the fix below it, and a sum. */
 export function report(findings: readonly Finding[], width: number, colours: boolean): string[] {
   const colour = (text: string, sgr: string): string => (colours ? paint(text, sgr) : text);
   const nameWidth = Math.max(...findings.map(({ check }) => check.length));
   const indent = ' '.repeat(nameWidth + 4);
-  const lines = findings.flatMap(({ check, status, message, mend }) => {
+  const lines = findings.flatMap(({ check, status, message, fix }) => {
     const { symbol, tone } = styles[status];
     const head = `${colour(symbol, ansiOf[tone])} ${colour(check.padEnd(nameWidth), '1')}  `;
     return [
       ...fold(printable(message), width - indent.length).map((line, i) => (i === 0 ? head : indent) + line),
-      ...(mend === null
+      ...(fix === null
         ? []
-        : fold(`mend: ${printable(mend)}`, width - indent.length).map((line) => indent + colour(line, ansiOf.waiting))),
+        : fold(`fix: ${printable(fix)}`, width - indent.length).map((line) => indent + colour(line, ansiOf.waiting))),
     ];
   });
   const count = (status: Status): number => findings.filter((finding) => finding.status === status).length;
@@ -68,7 +68,7 @@ export function report(findings: readonly Finding[], width: number, colours: boo
     `${count('ok')} ok`,
     ...(count('unknown') > 0 ? [`${count('unknown')} not known`] : []),
     `${count('warn')} to look at`,
-    `${count('fail')} to mend`,
+    `${count('fail')} to fix`,
   ].join(', ');
   return [...lines, '', colour(sum, count('fail') > 0 ? ansiOf.bad : count('warn') > 0 ? ansiOf.warning : ansiOf.good)];
 }

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { HivepulseClient, StreamMessage } from '../client/client.js';
 import * as type from '../config/types.js';
 import type { FleetEvent } from '../contract/api.js';
@@ -6,7 +6,7 @@ import { splitId } from '../contract/event-ids.js';
 import { eventStyles } from '../present/status.js';
 import { openClient, outputWidth, printLines, wantsColours } from './client.js';
 import { newestEventId } from './event-ids.js';
-import { parseFlag } from './filters.js';
+import { filterOption, outputOption, parseFlag } from './filters.js';
 import { addSettings } from './settings.js';
 import { fitSpans, toText } from './table.js';
 import { columns, printable } from './text.js';
@@ -22,17 +22,18 @@ interface Wanted {
 }
 
 export function register(program: Command): void {
-  const filter = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Filters:');
   const command = program
     .command('events')
     .summary('show what happened in the fleet')
     .description('Shows the newest events that a queen keeps; with --follow also those to come.')
-    .addOption(filter('--hive <id>', 'only of this hive'))
-    .addOption(filter('--worker <id>', 'only of this worker (group/instance)'))
-    .addOption(filter('--kind <kinds>', `only these, with commas between: ${Object.keys(eventStyles).join(', ')}`))
-    .addOption(new Option('-n, --last <number>', 'how many that have been').default('20').helpGroup('Output:'))
-    .addOption(new Option('-f, --follow', 'go on with those to come, until Ctrl-C').helpGroup('Output:'))
-    .addOption(new Option('--json', 'one JSON object a line').helpGroup('Output:'))
+    .addOption(filterOption('--hive <id>', 'only of this hive'))
+    .addOption(filterOption('--worker <id>', 'only of this worker (group/instance)'))
+    .addOption(
+      filterOption('--kind <kinds>', `only these, with commas between: ${Object.keys(eventStyles).join(', ')}`),
+    )
+    .addOption(outputOption('-n, --last <number>', 'how many that have been').default('20'))
+    .addOption(outputOption('-f, --follow', 'go on with those to come, until Ctrl-C'))
+    .addOption(outputOption('--json', 'one JSON object a line'))
     .addHelpText(
       'after',
       `

@@ -1,25 +1,46 @@
 import { type Command, Option } from 'commander';
+import type { HivepulseClient } from '../client/client.js';
 import * as type from '../config/types.js';
 import { ValueProblem } from '../config/types.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
+import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
+import { addSettings, collect } from './settings.js';
+import { type Column, printTable } from './table.js';
 
-const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
+export const filterOption = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Filters:');
+export const outputOption = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Output:');
 
-/** Options of the lists that hives, workers and GPUs have in common. */
-export function addListOptions(command: Command): Command {
+/** Options that the lists of hives and workers have in common. */
+function addListOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--label <key=value>', 'only with this label; may be repeated, all must match')
-        .argParser(collect)
-        .helpGroup('Filters:'),
+      filterOption('--label <key=value>', 'only with this label; may be repeated, all must match').argParser(collect),
     )
-    .addOption(
-      new Option('--liveness <liveness>', 'only where the hive is')
-        .choices(['online', 'late', 'offline'])
-        .helpGroup('Filters:'),
-    )
-    .addOption(new Option('--limit <number>', 'at most so many (all unless told)').helpGroup('Output:'))
-    .addOption(new Option('--json', 'one JSON document: { items, warming }, each item whole').helpGroup('Output:'));
+    .addOption(filterOption('--liveness <liveness>', 'only where the hive is').choices(['online', 'late', 'offline']))
+    .addOption(outputOption('--limit <number>', 'at most so many (all unless told)'))
+    .addOption(outputOption('--json', 'one JSON document: { items, warming }, each item whole'));
+}
+
+/** Makes `command` list what a queen answers, page by page; `queryOf` reads the flags that only it has. */
+export function listCommand<T>(
+  command: Command,
+  what: string,
+  columns: readonly Column<T>[],
+  queryOf: (flags: Record<string, unknown>) => Record<string, unknown>,
+  page: (client: HivepulseClient, query: object) => Promise<Page<T>>,
+): void {
+  addSettings(addListOptions(command), 'client').action(async (flags: Record<string, unknown>) => {
+    const limit = parseFlag('--limit', type.integer(1, 1_000_000), flags.limit) ?? Number.POSITIVE_INFINITY;
+    const query = defined({ ...queryOf(flags), liveness: flags.liveness, label: labelQuery(flags.label) });
+    const { client } = await openClient(command);
+    const { items, warming } = await collectPages(limit, (range) => page(client, { ...query, ...range }));
+    if (flags.json) return printJson({ items, warming });
+    if (warming)
+      process.stderr.write('hivepulse: the queen has just started and may not have heard the whole fleet yet.\n');
+    if (items.length === 0) process.stderr.write(`hivepulse: no ${what} matches.\n`);
+    else printLines(printTable(columns, items, outputWidth(), wantsColours()));
+  });
 }
 
 /** The value of a flag that is no setting. Throws INVALID_OPTION naming the flag. */
@@ -34,13 +55,10 @@ export function parseFlag<T>(flag: string, of: type.ValueType<T>, input: unknown
 }
 
 /** `key=value` as the queen's queries want it, `key:value`. */
-export const labelQuery = (given: unknown): string[] | undefined => {
+const labelQuery = (given: unknown): string[] | undefined => {
   const labels = parseFlag('--label', type.labels, given);
   return labels && Object.entries(labels).map(([key, text]) => `${key}:${text}`);
 };
-
-export const limitOf = (given: unknown): number =>
-  parseFlag('--limit', type.integer(1, 1_000_000), given) ?? Number.POSITIVE_INFINITY;
 
 interface Page<T> {
   readonly items: readonly T[];
@@ -64,5 +82,3 @@ export async function collectPages<T>(
     cursor = answer.nextCursor;
   }
 }
-
-export const warmingNote = 'hivepulse: the queen has just started and may not have heard the whole fleet yet.\n';

@@ -1,10 +1,6 @@
-import { type Command, Option } from 'commander';
-import { defined } from '../util/defined.js';
-import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
+import type { Command } from 'commander';
 import { hiveColumns } from './columns.js';
-import { addListOptions, collectPages, labelQuery, limitOf, warmingNote } from './filters.js';
-import { addSettings } from './settings.js';
-import { printTable } from './table.js';
+import { filterOption, listCommand } from './filters.js';
 
 export function register(program: Command): void {
   const command = program
@@ -12,9 +8,7 @@ export function register(program: Command): void {
     .summary('list the hives of a queen')
     .description('Lists the hives that a queen knows, with their liveness, GPUs, memory and faults.')
     .addOption(
-      new Option('--state <state>', 'only in this state')
-        .choices(['starting', 'ready', 'draining', 'stopping'])
-        .helpGroup('Filters:'),
+      filterOption('--state <state>', 'only in this state').choices(['starting', 'ready', 'draining', 'stopping']),
     )
     .addHelpText(
       'after',
@@ -24,20 +18,11 @@ Examples:
   $ hivepulse hives --liveness offline --json | jq -r '.items[].id'
   $ hivepulse hives --queen http://10.0.0.1:7833 --label zone=a`,
     );
-  addListOptions(command);
-  addSettings(command, 'client').action(async (flags: Record<string, unknown>) => {
-    const limit = limitOf(flags.limit);
-    const query = defined({ state: flags.state, liveness: flags.liveness, label: labelQuery(flags.label) });
-    const { client } = await openClient(command);
-    const { items, warming } = await collectPages(limit, (page) =>
-      client.hives({ ...query, ...page } as Parameters<typeof client.hives>[0]),
-    );
-    if (flags.json) {
-      printJson({ items, warming });
-      return;
-    }
-    if (warming) process.stderr.write(warmingNote);
-    if (items.length === 0) process.stderr.write('hivepulse: no hive matches.\n');
-    else printLines(printTable(hiveColumns, items, outputWidth(), wantsColours()));
-  });
+  listCommand(
+    command,
+    'hive',
+    hiveColumns,
+    ({ state }) => ({ state }),
+    (client, query) => client.hives(query),
+  );
 }

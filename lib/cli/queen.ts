@@ -16,9 +16,9 @@ Examples:
   $ hivepulse queen --host 0.0.0.0 --tokens-file /etc/hivepulse/tokens --state /var/lib/hivepulse`,
     );
   addSettings(command, 'queen').action(async () => {
-    const { settings, warnings } = await settingsFor(command, 'queen');
-    const options = queenOptions(settings);
-    process.exitCode = await runDaemon('queen', settings.logLevel ?? 'info', warnings, async (context) => {
+    const resolved = await settingsFor(command, 'queen');
+    const options = queenOptions(resolved.settings);
+    process.exitCode = await runDaemon('queen', resolved, async (context) => {
       const { startQueen } = await import('../daemon/queen.js');
       return startQueen({ ...options, ...context });
     });

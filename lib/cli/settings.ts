@@ -13,7 +13,11 @@ import {
 } from '../config/settings.js';
 import { HivepulseError } from '../util/errors.js';
 
-const collect = (value: string, previous: unknown): string[] => [...(Array.isArray(previous) ? previous : []), value];
+/** For a flag that may be repeated. */
+export const collect = (value: string, previous: unknown): string[] => [
+  ...(Array.isArray(previous) ? previous : []),
+  value,
+];
 
 /** Gives a command the flags of all its settings, and `--config`. */
 export function addSettings(command: Command, user: SettingUser): Command {

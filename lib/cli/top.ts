@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { outputOption } from './filters.js';
 import { addSettings } from './settings.js';
 
 export function register(program: Command): void {
@@ -9,10 +10,10 @@ export function register(program: Command): void {
       'Watches a fleet live: hives, workers, GPUs and events, with details of each. ? shows the keys. Into a pipe or file it prints the tables once, or each --interval.',
     )
     .addOption(
-      new Option(
+      outputOption(
         '--interval <duration>',
         'print each so often instead of once (into a pipe), or draw at most so often',
-      ).helpGroup('Output:'),
+      ),
     )
     .addOption(
       new Option('--view <view>', 'what is shown first')

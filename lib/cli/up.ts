@@ -19,14 +19,15 @@ Examples:
   $ hivepulse up --port 8000 --no-auto --watch 'system.slice/vllm-*.service'`,
     );
   addSettings(command, 'up').action(async () => {
-    const { settings, warnings } = await settingsFor(command, 'up');
+    const resolved = await settingsFor(command, 'up');
+    const { settings } = resolved;
     const queen = queenOptions(settings);
     // The hive part sends to its own queen and serves loopback alone, whatever the queen listens on.
     const hive = hiveOptions(
       { ...settings, host: defaults.host, port: settings.hivePort ?? defaults.hivePort, insecure: false },
       null,
     );
-    process.exitCode = await runDaemon('up', settings.logLevel ?? 'info', warnings, async (context) => {
+    process.exitCode = await runDaemon('up', resolved, async (context) => {
       const { startUp } = await import('../daemon/up.js');
       return startUp({ queen: { ...queen, ...context }, hive: { ...hive, ...context } });
     });

@@ -51,7 +51,7 @@ export function checkControllers(place: CgroupPlace): Finding | null {
 
 export function checkRights(host: Host, place: CgroupPlace): Finding | null {
   if (place.root === null) return null;
-  const mend = 'run the hive as root, or by its systemd unit (Delegate=yes)';
+  const fix = 'run the hive as root, or by its systemd unit (Delegate=yes)';
   if (place.readOnly) {
     return warn(
       'rights',
@@ -67,7 +67,7 @@ export function checkRights(host: Host, place: CgroupPlace): Finding | null {
   return warn(
     'rights',
     `User ${host.uid} may not make cgroups: workers can be watched, but none can be put under limits.`,
-    place.systemd === 'system' ? `${mend}; for a user: loginctl enable-linger $USER` : mend,
+    place.systemd === 'system' ? `${fix}; for a user: loginctl enable-linger $USER` : fix,
   );
 }
 

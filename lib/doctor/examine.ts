@@ -12,7 +12,7 @@ import { checkGpus } from './gpus.js';
 import type { Host } from './host.js';
 import { checkAddon, checkClock, checkDescriptors, checkPidNamespace, checkProc } from './system.js';
 
-/** All checks of a host, in the order in which one would mend them. Never throws: a check that fails itself is a finding. */
+/** All checks of a host, in the order in which one would fix them. Never throws: a check that fails itself is a finding. */
 export async function examine(host: Host): Promise<Finding[]> {
   if (host.platform !== 'linux') {
     return [

@@ -9,26 +9,26 @@ export interface Finding {
   readonly check: string;
   readonly status: Status;
   readonly message: string;
-  /** The command, or the act, that mends it, or tells what is not known; null where nothing is to be mended. */
-  readonly mend: string | null;
+  /** The command, or the act, that fixes it, or tells what is not known; null where nothing is to be fixed. */
+  readonly fix: string | null;
 }
 
-export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message, mend: null });
-export const warn = (check: string, message: string, mend: string): Finding => ({
+export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message, fix: null });
+export const warn = (check: string, message: string, fix: string): Finding => ({
   check,
   status: 'warn',
   message,
-  mend,
+  fix,
 });
-export const unknown = (check: string, message: string, mend: string): Finding => ({
+export const unknown = (check: string, message: string, fix: string): Finding => ({
   check,
   status: 'unknown',
   message,
-  mend,
+  fix,
 });
-export const fail = (check: string, message: string, mend: string): Finding => ({
+export const fail = (check: string, message: string, fix: string): Finding => ({
   check,
   status: 'fail',
   message,
-  mend,
+  fix,
 });

@@ -131,11 +131,11 @@ const planned = (environment: LaunchEnvironment) => ({
 
 function denied(path: string, cause: unknown): HivepulseError {
   const code = systemCode(cause) ?? String(cause);
-  const mend =
+  const fix =
     code === 'EROFS'
       ? 'The cgroup tree is mounted read-only, as containers get it: run on the host, or start the container with a private cgroup namespace and a writable /sys/fs/cgroup.'
       : `Run as root, use a systemd user session, or have a subtree delegated to you (as root: mkdir D && chown $USER D D/cgroup.procs D/cgroup.subtree_control D/cgroup.threads, and move your shell into it) and name it with --root D.`;
-  return new HivepulseError('CGROUP_PERMISSION_DENIED', path, `No cgroup can be made at ${path} (${code}). ${mend}`, {
+  return new HivepulseError('CGROUP_PERMISSION_DENIED', path, `No cgroup can be made at ${path} (${code}). ${fix}`, {
     cause,
   });
 }

@@ -51,14 +51,14 @@ describe('doctor: real tools on a sick driver', () => {
     expect(of(findings, 'gpuHealth')).toEqual([]);
   });
 
-  test('GPUs that are lost, need a reset or count errors are named, each with its mend', async () => {
+  test('GPUs that are lost, need a reset or count errors are named, each with its fix', async () => {
     const handle = (code: number) => ({ codes: { nvmlDeviceGetHandleByIndex_v2: code } });
     const host = hostOf({
       gpus: [h100(0), h100(1, handle(15)), h100(2, { recovery: 1 }), h100(3, handle(4))],
       generation: 590,
     });
     const findings = await examine(host);
-    const health = of(findings, 'gpuHealth').map(({ status, message, mend }) => [status, message, mend]);
+    const health = of(findings, 'gpuHealth').map(({ status, message, fix }) => [status, message, fix]);
     expect(health).toEqual([
       ['fail', 'GPU 1 is lost.', expect.stringContaining('drain')],
       ['fail', 'GPU 2 is reset required.', expect.stringContaining('--gpu-reset')],
@@ -66,7 +66,7 @@ describe('doctor: real tools on a sick driver', () => {
     ]);
     const text = report(findings, 100, false).join('\n');
     expect(text).toMatch(/✕ gpuHealth +GPU 1 is lost/);
-    expect(text).toMatch(/[1-9]\d* to mend$/);
+    expect(text).toMatch(/[1-9]\d* to fix$/);
   });
 
   test('a driver that hangs costs its deadline, and all other checks go on', async () => {
@@ -74,10 +74,10 @@ describe('doctor: real tools on a sick driver', () => {
       hostOf({ gpus: [h100(0)], calls: { nvmlInit_v2: { hang: true } }, smi: { delayMs: 600_000 } }, 700),
     );
     expect(of(findings, 'nvml')).toMatchObject([
-      { status: 'fail', message: expect.stringContaining('has not answered'), mend: expect.stringContaining('dmesg') },
+      { status: 'fail', message: expect.stringContaining('has not answered'), fix: expect.stringContaining('dmesg') },
     ]);
     expect(of(findings, 'nvidiaSmi')).toMatchObject([
-      { status: 'fail', message: expect.stringContaining('did not answer'), mend: expect.stringContaining('dmesg') },
+      { status: 'fail', message: expect.stringContaining('did not answer'), fix: expect.stringContaining('dmesg') },
     ]);
     expect(findings.map(({ check }) => check)).toEqual(expect.arrayContaining(['kernel', 'cgroup', 'addon', 'clock']));
   });
@@ -93,7 +93,7 @@ describe('doctor: real tools on a sick driver', () => {
       {
         status: 'fail',
         message: expect.stringContaining('different versions'),
-        mend: expect.stringContaining('reboot'),
+        fix: expect.stringContaining('reboot'),
       },
     ]);
   });

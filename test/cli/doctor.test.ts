@@ -128,11 +128,11 @@ describe('doctor: sound hosts', () => {
     expect(the(findings, 'nvidiaSmi').message).toMatch(/2 GPUs/);
   });
 
-  test('whatever is not ok comes with a mend', async () => {
+  test('whatever is not ok comes with a fix', async () => {
     for (const broken of [{ tree: {} }, { tree: { ...gpuTree, '/dev/nvidiactl': null } }, { host: { uid: 1000 } }]) {
-      for (const { status, mend, check } of await look(broken)) {
-        if (status === 'ok') expect(mend, check).toBeNull();
-        else expect(mend, check).toBeTruthy();
+      for (const { status, fix, check } of await look(broken)) {
+        if (status === 'ok') expect(fix, check).toBeNull();
+        else expect(fix, check).toBeTruthy();
       }
     }
   });
@@ -437,11 +437,11 @@ describe('doctor: broken hosts', () => {
     ],
   ];
 
-  test.each(cases)('%s', async (_name, broken, check, status, message, mend) => {
+  test.each(cases)('%s', async (_name, broken, check, status, message, fix) => {
     const finding = the(await look(broken), check);
     expect(finding.message).toMatch(message);
     expect(finding.status).toBe(status);
-    expect(finding.mend).toMatch(mend);
+    expect(finding.fix).toMatch(fix);
   });
 
   test('devices that this user may not open', async () => {
@@ -468,10 +468,10 @@ describe('doctor: broken hosts', () => {
   ])('a clock that nobody tells of is not known, never ok: %s', async (_, timedatectl) => {
     const clock = the(await look({ tools: { timedatectl } }), 'clock');
     expect(clock.status).toBe('unknown');
-    expect(clock.mend).toContain('chronyc tracking');
+    expect(clock.fix).toContain('chronyc tracking');
     const lines = report([clock], 200, false);
     expect(lines[0]).toMatch(/^\? clock {2}Whether/);
-    expect(lines.at(-1)).toBe('0 ok, 1 not known, 0 to look at, 0 to mend');
+    expect(lines.at(-1)).toBe('0 ok, 1 not known, 0 to look at, 0 to fix');
   });
 
   test('a check that fails itself is a finding, and the others go on', async () => {
@@ -523,14 +523,14 @@ describe('doctor: the queen', () => {
   test('one that refuses the token', async () => {
     expect(await checkQueen('http://q', { fleet: refuse(401), session }, true)).toMatchObject({
       status: 'fail',
-      mend: expect.stringContaining('HIVEPULSE_TOKEN'),
+      fix: expect.stringContaining('HIVEPULSE_TOKEN'),
     });
   });
   test('silence is a fault only where somebody named the address', async () => {
     expect((await checkQueen('http://q', { fleet: silent, session }, true)).status).toBe('fail');
     expect(await checkQueen('http://q', { fleet: silent, session }, false)).toMatchObject({
       status: 'warn',
-      mend: expect.stringContaining('hivepulse up'),
+      fix: expect.stringContaining('hivepulse up'),
     });
   });
 });
@@ -549,11 +549,11 @@ describe('doctor: tools and report', () => {
       output: expect.stringContaining('err'),
     });
   });
-  test('the report names each check, its mend below it, and the sum; nothing in it steers the terminal', () => {
+  test('the report names each check, its fix below it, and the sum; nothing in it steers the terminal', () => {
     const lines = report(
       [
-        { check: 'cgroup', status: 'ok', message: 'fine.', mend: null },
-        { check: 'nvml', status: 'fail', message: 'bad \u001b[2J thing.', mend: 'reboot' },
+        { check: 'cgroup', status: 'ok', message: 'fine.', fix: null },
+        { check: 'nvml', status: 'fail', message: 'bad \u001b[2J thing.', fix: 'reboot' },
       ],
       80,
       false,
@@ -561,9 +561,9 @@ describe('doctor: tools and report', () => {
     expect(lines).toEqual([
       '● cgroup  fine.',
       '✕ nvml    bad ·[2J thing.',
-      '          mend: reboot',
+      '          fix: reboot',
       '',
-      '1 ok, 0 to look at, 1 to mend',
+      '1 ok, 0 to look at, 1 to fix',
     ]);
   });
 });
