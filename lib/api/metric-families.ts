@@ -1,5 +1,8 @@
 import type { BusCounts } from '../cluster/bus.js';
 import { type Fleet, type HiveView, livenesses, type WorkerView } from '../contract/api.js';
+import { gpuFields } from '../contract/fields/gpu.js';
+import { hostFields } from '../contract/fields/host.js';
+import { workerFields } from '../contract/fields/worker.js';
 import { type GpuSample, gpuHealths, workerStates } from '../contract/heartbeat.js';
 import {
   each,
@@ -7,11 +10,11 @@ import {
   flag,
   knownLabels,
   type LabelValues,
-  ratio,
   seconds,
   single,
   stateSet,
 } from '../metrics/exposition.js';
+import { familiesOf } from '../metrics/field-families.js';
 import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 
@@ -23,6 +26,7 @@ export interface FleetScrape {
   readonly hives: readonly Labelled<HiveView>[];
   /** Of hives that are not offline: what an offline hive said last is not what is now. */
   readonly heard: readonly Labelled<HiveView>[];
+  readonly hosts: readonly Labelled<HiveView['host']>[];
   readonly gpus: readonly Labelled<GpuSample>[];
   readonly workers: readonly Labelled<WorkerView>[];
   /** Workers beyond the cap. */
@@ -70,11 +74,13 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
         workers.push({ item: worker, labels: { hive: id, worker: worker.id } });
     leftOut += Math.max(0, item.workerCount - Math.max(0, room));
   }
+  const heard = hives.filter(({ item }) => item.liveness !== 'offline');
   return {
     ...rest,
     fleet: registry.fleet(rest.bus),
     hives,
-    heard: hives.filter(({ item }) => item.liveness !== 'offline'),
+    heard,
+    hosts: heard.map(({ item, labels }) => ({ item: item.host, labels })),
     gpus,
     workers,
     leftOut,
@@ -85,8 +91,6 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
 }
 
 const hive = each<FleetScrape, HiveView>((scrape) => scrape.heard, ['hive']);
-const gpu = each<FleetScrape, GpuSample>((scrape) => scrape.gpus, ['hive', 'gpu']);
-const worker = each<FleetScrape, WorkerView>((scrape) => scrape.workers, ['hive', 'worker']);
 
 function byLabel(label: string, counts: Readonly<Record<string, number>>, all: readonly string[]) {
   return all.map((value) => ({ value: counts[value] ?? 0, labels: { [label]: value } }));
@@ -192,15 +196,6 @@ const hiveFamilies: readonly Family<FleetScrape>[] = [
       }
     },
   },
-  hive('gauge', 'hivepulse_fleet_hive_cpus', 'Logical CPUs of the host.', (h) => h.host.cpuCount),
-  hive('gauge', 'hivepulse_fleet_hive_cpu_used_cores', 'CPU in use on the host.', (h) => ratio(h.host.cpuPercent)),
-  hive('gauge', 'hivepulse_fleet_hive_memory_total_bytes', 'Memory of the host.', (h) => h.host.memoryTotalBytes),
-  hive(
-    'gauge',
-    'hivepulse_fleet_hive_memory_available_bytes',
-    'Memory available on the host.',
-    (h) => h.host.memoryAvailableBytes,
-  ),
 ];
 
 const gpuFamilies: readonly Family<FleetScrape>[] = [
@@ -225,19 +220,6 @@ const gpuFamilies: readonly Family<FleetScrape>[] = [
       for (const { item, labels } of gpus) yield holds('health', item.health, labels);
     },
   },
-  gpu('gauge', 'hivepulse_fleet_gpu_memory_total_bytes', 'Memory of the GPU.', (g) => g.memoryTotalBytes),
-  gpu('gauge', 'hivepulse_fleet_gpu_memory_used_bytes', 'Memory in use on the GPU.', (g) => g.memoryUsedBytes),
-  gpu(
-    'gauge',
-    'hivepulse_fleet_gpu_memory_reserved_bytes',
-    'Memory kept by driver and firmware.',
-    (g) => g.memoryReservedBytes,
-  ),
-  gpu('gauge', 'hivepulse_fleet_gpu_utilization_ratio', 'Share of time in which a kernel ran.', (g) =>
-    ratio(g.utilizationPercent),
-  ),
-  gpu('gauge', 'hivepulse_fleet_gpu_temperature_celsius', 'Temperature of the core.', (g) => g.temperatureCelsius),
-  gpu('gauge', 'hivepulse_fleet_gpu_power_watts', 'Power drawn.', (g) => g.powerWatts),
 ];
 
 const workerFamilies: readonly Family<FleetScrape>[] = [
@@ -262,48 +244,6 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
       for (const { item, labels } of workers) yield holds('state', item.state, labels);
     },
   },
-  worker(
-    'gauge',
-    'hivepulse_fleet_worker_ready',
-    '1 where its probe says ready; no sample where there is nothing to probe.',
-    (w) => flag(w.ready),
-  ),
-  worker('gauge', 'hivepulse_fleet_worker_cpu_used_cores', 'CPU in use; 1 is one whole core.', (w) =>
-    ratio(w.cpuPercent),
-  ),
-  worker('gauge', 'hivepulse_fleet_worker_cpu_throttled_ratio', 'Share of periods in which it was throttled.', (w) =>
-    ratio(w.cpuThrottledPercent),
-  ),
-  worker(
-    'gauge',
-    'hivepulse_fleet_worker_memory_bytes',
-    'Memory charged to it, page cache included.',
-    (w) => w.memoryBytes,
-  ),
-  worker(
-    'gauge',
-    'hivepulse_fleet_worker_memory_working_set_bytes',
-    'Memory without inactive page cache.',
-    (w) => w.workingSetBytes,
-  ),
-  worker(
-    'gauge',
-    'hivepulse_fleet_worker_memory_limit_bytes',
-    'Memory limit, least of it and its ancestors.',
-    (w) => w.memoryLimitBytes,
-  ),
-  worker(
-    'gauge',
-    'hivepulse_fleet_worker_oom_kills',
-    'Processes of it that the kernel killed for memory, since its cgroup was made. A worker of one process takes its series along: alert on hivepulse_queen_events_total.',
-    (w) => w.oomKills,
-  ),
-  worker('gauge', 'hivepulse_fleet_worker_gpu_utilization_ratio', 'Sum over its GPUs; 1 is one whole GPU.', (w) =>
-    w.gpus.length === 0 ? null : ratio(w.gpuUtilizationPercent),
-  ),
-  worker('gauge', 'hivepulse_fleet_worker_vram_used_bytes', 'GPU memory held, over its GPUs.', (w) =>
-    w.gpus.length === 0 ? null : w.vramUsedBytes,
-  ),
 ];
 
 const buses = ['memory', 'nats', 'degraded'] as const;
@@ -406,7 +346,10 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
 export const familiesOfQueen: readonly Family<FleetScrape>[] = [
   ...totalFamilies,
   ...hiveFamilies,
+  ...familiesOf<FleetScrape>(hostFields, 'fleet', (scrape) => scrape.hosts, ['hive']),
   ...gpuFamilies,
+  ...familiesOf<FleetScrape>(gpuFields, 'fleet', (scrape) => scrape.gpus, ['hive', 'gpu']),
   ...workerFamilies,
+  ...familiesOf<FleetScrape>(workerFields, 'fleet', (scrape) => scrape.workers, ['hive', 'worker']),
   ...queenFamilies,
 ];

@@ -1,17 +1,19 @@
 import { gpuHealths, hiveStates, workerStates } from '../contract/enums.js';
+import { gpuFields } from '../contract/fields/gpu.js';
+import { hostFields } from '../contract/fields/host.js';
+import { workerFields, workerGpuFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample, Heartbeat, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import {
   each,
-  epoch,
   type Family,
   flag,
   knownLabels,
   type LabelValues,
-  ratio,
   seconds,
   single,
   stateSet,
 } from '../metrics/exposition.js';
+import { familiesOf, type PlacedFamily } from '../metrics/field-families.js';
 
 /** A worker's counters as the kernel gives them; NaN = not known. */
 export interface WorkerCounters {
@@ -30,10 +32,9 @@ export interface WorkerCounters {
   readonly ioSomeTotalUsec: number;
 }
 
-interface Worker {
-  readonly sample: WorkerSample;
-  readonly counters: WorkerCounters | null;
-  /** All of its I/O counters are there: a device that left took its counts along. */
+/** A worker's counters, and whether all of its devices are in those of I/O: one that left took its counts along. */
+interface Counted {
+  readonly row: WorkerCounters;
   readonly ioWhole: boolean;
 }
 
@@ -42,7 +43,8 @@ type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 /** What one scrape of a hive sees; made once, so that label objects are shared between families. */
 export interface HiveScrape {
   readonly beat: Heartbeat | null;
-  readonly workers: readonly Labelled<Worker>[];
+  readonly workers: readonly Labelled<WorkerSample>[];
+  readonly counted: readonly Labelled<Counted>[];
   readonly gpus: readonly Labelled<GpuSample>[];
   readonly holdings: readonly Labelled<WorkerGpu>[];
   readonly sinceSnapshotMs: number | null;
@@ -54,24 +56,23 @@ export interface HiveReport {
   readonly beat: Heartbeat | null;
   /** Age of the snapshot in `beat`. */
   readonly sinceSnapshotMs: number | null;
-  readonly counters: ReadonlyMap<string, { readonly row: WorkerCounters; readonly ioWhole: boolean }>;
+  readonly counters: ReadonlyMap<string, Counted>;
   readonly sends: { readonly taken: number; readonly failed: number };
-  /** Over all `oomKill` facts since the hive started. */
+  /** Over all `oomKill` events since the hive started. */
   readonly oomKills: number;
 }
 
 export function hiveScrape({ beat, sinceSnapshotMs, counters, sends, oomKills }: HiveReport): HiveScrape {
+  const workers = (beat?.workers ?? []).map((item) => ({ item, labels: { worker: item.id } }));
   return {
     beat,
     sinceSnapshotMs,
     sends,
     oomKills,
-    workers: (beat?.workers ?? []).map((sample) => {
-      const known = counters.get(sample.id);
-      return {
-        item: { sample, counters: known?.row ?? null, ioWhole: known?.ioWhole ?? false },
-        labels: { worker: sample.id },
-      };
+    workers,
+    counted: workers.flatMap(({ item: { id }, labels }) => {
+      const item = counters.get(id);
+      return item === undefined ? [] : [{ item, labels }];
     }),
     gpus: (beat?.gpus ?? []).map((item) => ({ item, labels: { gpu: item.uuid } })),
     holdings: (beat?.workers ?? []).flatMap((worker) =>
@@ -80,18 +81,7 @@ export function hiveScrape({ beat, sinceSnapshotMs, counters, sends, oomKills }:
   };
 }
 
-const worker = each<HiveScrape, Worker>((scrape) => scrape.workers, ['worker']);
-const gpu = each<HiveScrape, GpuSample>((scrape) => scrape.gpus, ['gpu']);
-const holding = each<HiveScrape, WorkerGpu>((scrape) => scrape.holdings, ['worker', 'gpu']);
-
-const usec = (pick: (counters: WorkerCounters) => number) => (item: Worker) =>
-  item.counters === null ? null : pick(item.counters) / 1e6;
-const raw = (pick: (counters: WorkerCounters) => number) => (item: Worker) =>
-  item.counters === null ? null : pick(item.counters);
-const io = (pick: (counters: WorkerCounters) => number) => (item: Worker) =>
-  item.counters === null || !item.ioWhole ? null : pick(item.counters);
-
-const resources = ['cpu', 'memory', 'io'] as const;
+const counted = each<HiveScrape, Counted>((scrape) => scrape.counted, ['worker']);
 
 const hiveFamilies: readonly Family<HiveScrape>[] = [
   {
@@ -175,284 +165,138 @@ const hiveFamilies: readonly Family<HiveScrape>[] = [
   },
 ];
 
-const hostFamilies: readonly Family<HiveScrape>[] = [
-  single('gauge', 'hivepulse_host_cpus', 'Logical CPUs of the host.', ({ beat }) => beat?.host.cpuCount),
-  single('gauge', 'hivepulse_host_cpu_used_cores', 'CPU in use; 1 is one whole core.', ({ beat }) =>
-    ratio(beat?.host.cpuPercent ?? null),
-  ),
-  single('gauge', 'hivepulse_host_memory_total_bytes', 'MemTotal.', ({ beat }) => beat?.host.memoryTotalBytes),
-  single(
-    'gauge',
-    'hivepulse_host_memory_available_bytes',
-    'MemAvailable.',
-    ({ beat }) => beat?.host.memoryAvailableBytes,
-  ),
-  single('gauge', 'hivepulse_host_load1', 'Load average over one minute.', ({ beat }) => beat?.host.load1),
-  single('gauge', 'hivepulse_host_uptime_seconds', 'Time since boot.', ({ beat }) => beat?.host.uptimeSeconds),
-  {
-    name: 'hivepulse_host_pressure_ratio',
-    type: 'gauge',
-    help: 'Share of the last 10 s in which some task waited for the resource.',
-    labels: ['resource'],
-    *collect({ beat }) {
-      for (const resource of resources) {
-        const value = ratio(beat?.host.pressure[resource] ?? null);
-        if (value !== null) yield { value, labels: { resource } };
-      }
-    },
-  },
-];
+const hostFamilies = familiesOf<HiveScrape>(
+  hostFields,
+  'hive',
+  ({ beat }) => (beat === null ? [] : [{ item: beat.host, labels: {} }]),
+  [],
+);
 
-const workerFamilies: readonly Family<HiveScrape>[] = [
-  {
-    name: 'hivepulse_worker_info',
-    type: 'gauge',
-    help: 'What the worker is; always 1. Labels that are not known are left out.',
-    labels: ['worker', 'group', 'instance_id', 'name', 'model', 'port', 'origin', 'memory_source'],
-    *collect({ workers }) {
-      for (const { item, labels } of workers) {
-        const { group, instance, name, model, port, origin, memorySource } = item.sample;
-        yield {
-          value: 1,
-          shared: labels,
-          labels: knownLabels({ group, instance_id: instance, name, model, port, origin, memory_source: memorySource }),
-        };
-      }
-    },
-  },
-  {
-    name: 'hivepulse_worker_state',
-    type: 'gauge',
-    help: 'State of the worker: 1 for the one that holds.',
-    labels: ['worker', 'state'],
-    *collect({ workers }) {
-      for (const { item, labels } of workers) yield* stateSet(workerStates, 'state', item.sample.state, labels);
-    },
-  },
-  worker(
-    'gauge',
-    'hivepulse_worker_ready',
-    '1 where its probe says ready; no sample where there is nothing to probe.',
-    (w) => flag(w.sample.ready),
+/** From the kernel's own counters, which a heartbeat does not carry; `ofDevices`: only where all of its devices are counted. */
+const counter = (
+  place: number,
+  name: string,
+  help: string,
+  column: keyof WorkerCounters,
+  { perUnit = 1, ofDevices = false } = {},
+): PlacedFamily<HiveScrape> => ({
+  place,
+  family: counted('counter', `hivepulse_worker_${name}_total`, help, ({ row, ioWhole }) =>
+    ofDevices && !ioWhole ? null : row[column] / perUnit,
   ),
-  worker('gauge', 'hivepulse_worker_start_time_seconds', 'When its main process started, since the Unix epoch.', (w) =>
-    epoch(w.sample.startedAt),
-  ),
-  worker('gauge', 'hivepulse_worker_processes', 'Processes in its cgroup.', (w) => w.sample.processCount),
-  worker(
-    'counter',
-    'hivepulse_worker_cpu_seconds_total',
-    'CPU time used.',
-    usec((c) => c.usageUsec),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_cpu_user_seconds_total',
-    'CPU time used in user space.',
-    usec((c) => c.userUsec),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_cpu_system_seconds_total',
-    'CPU time used in the kernel.',
-    usec((c) => c.systemUsec),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_cpu_periods_total',
-    'Periods of its CPU quota that ended.',
-    raw((c) => c.nrPeriods),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_cpu_throttled_periods_total',
-    'Periods in which it was throttled.',
-    raw((c) => c.nrThrottled),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_cpu_throttled_seconds_total',
-    'Time for which it was throttled.',
-    usec((c) => c.throttledUsec),
-  ),
-  worker(
-    'gauge',
-    'hivepulse_worker_cpu_limit_cores',
-    'CPU limit, least of it and its ancestors; no sample without one.',
-    (w) => ratio(w.sample.cpuLimitPercent),
-  ),
-  worker(
-    'gauge',
-    'hivepulse_worker_memory_bytes',
-    'Memory charged to it, page cache included.',
-    (w) => w.sample.memoryBytes,
-  ),
-  worker(
-    'gauge',
-    'hivepulse_worker_memory_working_set_bytes',
-    'Memory without inactive page cache.',
-    (w) => w.sample.workingSetBytes,
-  ),
-  worker('gauge', 'hivepulse_worker_memory_peak_bytes', 'Highest memory charged.', (w) => w.sample.memoryPeakBytes),
-  worker(
-    'gauge',
-    'hivepulse_worker_memory_limit_bytes',
-    'Memory limit, least of it and its ancestors; no sample without one.',
-    (w) => w.sample.memoryLimitBytes,
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_oom_kills_total',
-    'Processes of it that the kernel killed for memory. A worker of one process takes its series along: alert on hivepulse_hive_oom_kills_total.',
-    (w) => w.sample.oomKills,
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_io_read_bytes_total',
-    'Bytes read, over all devices.',
-    io((c) => c.ioReadBytes),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_io_written_bytes_total',
-    'Bytes written, over all devices.',
-    io((c) => c.ioWriteBytes),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_io_reads_total',
-    'Reads, over all devices.',
-    io((c) => c.ioReads),
-  ),
-  worker(
-    'counter',
-    'hivepulse_worker_io_writes_total',
-    'Writes, over all devices.',
-    io((c) => c.ioWrites),
-  ),
-  {
-    name: 'hivepulse_worker_pressure_seconds_total',
-    type: 'counter',
-    help: 'Time in which some task of it waited for the resource (PSI).',
-    labels: ['worker', 'resource'],
-    *collect({ workers }) {
-      for (const { item, labels } of workers) {
-        if (item.counters === null) continue;
-        const { cpuSomeTotalUsec, memorySomeTotalUsec, ioSomeTotalUsec } = item.counters;
-        const totals = { cpu: cpuSomeTotalUsec, memory: memorySomeTotalUsec, io: ioSomeTotalUsec };
-        for (const resource of resources)
-          if (!Number.isNaN(totals[resource]))
-            yield { value: totals[resource] / 1e6, labels: { resource }, shared: labels };
-      }
-    },
-  },
-  holding('gauge', 'hivepulse_worker_gpu_memory_used_bytes', 'GPU memory held on one GPU.', (h) => h.memoryUsedBytes),
-  holding('gauge', 'hivepulse_worker_gpu_utilization_ratio', 'Utilization of one GPU by the worker.', (h) =>
-    ratio(h.utilizationPercent),
-  ),
-];
+});
+const micros = { perUnit: 1e6 };
+const io = { ofDevices: true };
 
-const gpuFamilies: readonly Family<HiveScrape>[] = [
-  {
-    name: 'hivepulse_gpu_info',
-    type: 'gauge',
-    help: 'What the GPU is; always 1. Labels that are not known are left out.',
-    labels: ['gpu', 'index', 'name', 'pci_bus_id', 'parent', 'compute_capability', 'memory_kind'],
-    *collect({ gpus }) {
-      for (const { item, labels } of gpus)
-        yield {
-          value: 1,
-          shared: labels,
-          labels: knownLabels({
-            index: item.index,
-            name: item.name,
-            pci_bus_id: item.pciBusId,
-            parent: item.parentUuid,
-            compute_capability: item.computeCapability,
-            memory_kind: item.memoryKind,
-          }),
-        };
+const workerFamilies = familiesOf<HiveScrape>(
+  workerFields,
+  'hive',
+  (scrape) => scrape.workers,
+  ['worker'],
+  [
+    {
+      place: 0,
+      family: {
+        name: 'hivepulse_worker_info',
+        type: 'gauge',
+        help: 'What the worker is; always 1. Labels that are not known are left out.',
+        labels: ['worker', 'group', 'instance_id', 'name', 'model', 'port', 'origin', 'memory_source'],
+        *collect({ workers }) {
+          for (const { item, labels } of workers) {
+            const { group, instance, name, model, port, origin, memorySource } = item;
+            const known = { group, instance_id: instance, name, model, port, origin, memory_source: memorySource };
+            yield { value: 1, shared: labels, labels: knownLabels(known) };
+          }
+        },
+      },
     },
-  },
-  {
-    name: 'hivepulse_gpu_health',
-    type: 'gauge',
-    help: 'Health of the GPU: 1 for the one that holds.',
-    labels: ['gpu', 'health'],
-    *collect({ gpus }) {
-      for (const { item, labels } of gpus) yield* stateSet(gpuHealths, 'health', item.health, labels);
+    {
+      place: 1,
+      family: {
+        name: 'hivepulse_worker_state',
+        type: 'gauge',
+        help: 'State of the worker: 1 for the one that holds.',
+        labels: ['worker', 'state'],
+        *collect({ workers }) {
+          for (const { item, labels } of workers) yield* stateSet(workerStates, 'state', item.state, labels);
+        },
+      },
     },
-  },
-  gpu('gauge', 'hivepulse_gpu_memory_total_bytes', 'Memory of the GPU.', (g) => g.memoryTotalBytes),
-  gpu(
-    'gauge',
-    'hivepulse_gpu_memory_used_bytes',
-    'Memory in use, without what the driver reserves.',
-    (g) => g.memoryUsedBytes,
-  ),
-  gpu(
-    'gauge',
-    'hivepulse_gpu_memory_reserved_bytes',
-    'Memory kept by driver and firmware.',
-    (g) => g.memoryReservedBytes,
-  ),
-  gpu(
-    'gauge',
-    'hivepulse_gpu_memory_unattributed_bytes',
-    'Memory of processes that belong to no worker.',
-    (g) => g.unattributedBytes,
-  ),
-  gpu('gauge', 'hivepulse_gpu_utilization_ratio', 'Share of time in which a kernel ran.', (g) =>
-    ratio(g.utilizationPercent),
-  ),
-  gpu('gauge', 'hivepulse_gpu_memory_bus_ratio', 'Share of time in which memory was read or written.', (g) =>
-    ratio(g.memoryBusPercent),
-  ),
-  gpu('gauge', 'hivepulse_gpu_temperature_celsius', 'Temperature of the core.', (g) => g.temperatureCelsius),
-  gpu('gauge', 'hivepulse_gpu_power_watts', 'Power drawn.', (g) => g.powerWatts),
-  gpu('gauge', 'hivepulse_gpu_power_limit_watts', 'Enforced limit of power.', (g) => g.powerLimitWatts),
-  gpu('gauge', 'hivepulse_gpu_sm_clock_hertz', 'Clock of the multiprocessors.', (g) =>
-    g.smClockMhz === null ? null : g.smClockMhz * 1e6,
-  ),
-  gpu('gauge', 'hivepulse_gpu_fan_ratio', 'Speed of the fan; 1 is the rated one.', (g) => ratio(g.fanPercent)),
-  gpu(
-    'counter',
-    'hivepulse_gpu_ecc_uncorrected_errors_total',
-    'Uncorrected ECC errors since the driver loaded.',
-    (g) => g.eccUncorrected,
-  ),
-  gpu('gauge', 'hivepulse_gpu_remapped_rows_pending', '1 where rows wait for a reset to be remapped.', (g) =>
-    flag(g.remappedRows?.pending ?? null),
-  ),
-  gpu('gauge', 'hivepulse_gpu_remapped_rows_failed', '1 where remapping rows has failed.', (g) =>
-    flag(g.remappedRows?.failed ?? null),
-  ),
-  gpu('gauge', 'hivepulse_gpu_nvlinks', 'NVLinks of the GPU.', (g) => g.nvlinks?.total),
-  gpu('gauge', 'hivepulse_gpu_nvlinks_up', 'NVLinks that are up.', (g) => g.nvlinks?.up),
-  gpu(
-    'gauge',
-    'hivepulse_gpu_last_xid',
-    'Newest Xid since the hive started; no sample before the first.',
-    (g) => g.lastXid,
-  ),
-  gpu('gauge', 'hivepulse_gpu_processes', 'Processes with a context on the GPU.', (g) => g.processCount),
-  {
-    name: 'hivepulse_gpu_throttled',
-    type: 'gauge',
-    help: 'Reasons for which the clocks are held down now.',
-    labels: ['gpu', 'reason'],
-    *collect({ gpus }) {
-      for (const { item, labels } of gpus)
-        for (const reason of new Set(item.throttleReasons)) yield { value: 1, labels: { reason }, shared: labels };
+    counter(30, 'cpu_seconds', 'CPU time used.', 'usageUsec', micros),
+    counter(30, 'cpu_user_seconds', 'CPU time used in user space.', 'userUsec', micros),
+    counter(30, 'cpu_system_seconds', 'CPU time used in the kernel.', 'systemUsec', micros),
+    counter(30, 'cpu_periods', 'Periods of its CPU quota that ended.', 'nrPeriods'),
+    counter(30, 'cpu_throttled_periods', 'Periods in which it was throttled.', 'nrThrottled'),
+    counter(30, 'cpu_throttled_seconds', 'Time for which it was throttled.', 'throttledUsec', micros),
+    counter(60, 'io_read_bytes', 'Bytes read, over all devices.', 'ioReadBytes', io),
+    counter(60, 'io_written_bytes', 'Bytes written, over all devices.', 'ioWriteBytes', io),
+    counter(60, 'io_reads', 'Reads, over all devices.', 'ioReads', io),
+    counter(60, 'io_writes', 'Writes, over all devices.', 'ioWrites', io),
+    {
+      place: 70,
+      family: {
+        name: 'hivepulse_worker_pressure_seconds_total',
+        type: 'counter',
+        help: 'Time in which some task of it waited for the resource (PSI).',
+        labels: ['worker', 'resource'],
+        *collect({ counted }) {
+          for (const { item, labels } of counted) {
+            const { cpuSomeTotalUsec, memorySomeTotalUsec, ioSomeTotalUsec } = item.row;
+            const totals = { cpu: cpuSomeTotalUsec, memory: memorySomeTotalUsec, io: ioSomeTotalUsec };
+            for (const [resource, total] of Object.entries(totals))
+              if (!Number.isNaN(total)) yield { value: total / 1e6, labels: { resource }, shared: labels };
+          }
+        },
+      },
     },
-  },
-];
+  ],
+);
+
+const holdingFamilies = familiesOf<HiveScrape>(workerGpuFields, 'hive', (scrape) => scrape.holdings, ['worker', 'gpu']);
+
+const gpuFamilies = familiesOf<HiveScrape>(
+  gpuFields,
+  'hive',
+  (scrape) => scrape.gpus,
+  ['gpu'],
+  [
+    {
+      place: 0,
+      family: {
+        name: 'hivepulse_gpu_info',
+        type: 'gauge',
+        help: 'What the GPU is; always 1. Labels that are not known are left out.',
+        labels: ['gpu', 'index', 'name', 'pci_bus_id', 'parent', 'compute_capability', 'memory_kind'],
+        *collect({ gpus }) {
+          for (const { item, labels } of gpus) {
+            const { index, name, pciBusId, parentUuid, computeCapability, memoryKind } = item;
+            const kind = { parent: parentUuid, compute_capability: computeCapability, memory_kind: memoryKind };
+            yield { value: 1, shared: labels, labels: knownLabels({ index, name, pci_bus_id: pciBusId, ...kind }) };
+          }
+        },
+      },
+    },
+    {
+      place: 1,
+      family: {
+        name: 'hivepulse_gpu_health',
+        type: 'gauge',
+        help: 'Health of the GPU: 1 for the one that holds.',
+        labels: ['gpu', 'health'],
+        *collect({ gpus }) {
+          for (const { item, labels } of gpus) yield* stateSet(gpuHealths, 'health', item.health, labels);
+        },
+      },
+    },
+  ],
+);
 
 /** Everything that a hive says of its host, workers and GPUs. */
 export const familiesOfHive: readonly Family<HiveScrape>[] = [
   ...hiveFamilies,
   ...hostFamilies,
   ...workerFamilies,
+  ...holdingFamilies,
   ...gpuFamilies,
 ];
 

@@ -131,6 +131,9 @@ export type ValueOf<F extends Field> = ValueOfShape<F['shape']>;
 export const recordOf = <const T extends FieldTable>(table: T): Shape<{ -readonly [K in keyof T]: ValueOf<T[K]> }> =>
   record(Object.fromEntries(Object.entries(table).map(([name, { shape }]) => [name, shape]))) as Shape<never>;
 
+/** The place of what names none. */
+export const defaultPlace = 50;
+
 /** Fields that have `facet`, in the order of its place. */
 export function placed<K extends 'column' | 'panel'>(
   table: FieldTable,
@@ -141,7 +144,7 @@ export function placed<K extends 'column' | 'panel'>(
       const spec = field[facet];
       return spec === undefined ? [] : [{ name, field, spec: spec as NonNullable<Field[K]> }];
     })
-    .sort((a, b) => (a.spec.place ?? 50) - (b.spec.place ?? 50));
+    .sort((a, b) => (a.spec.place ?? defaultPlace) - (b.spec.place ?? defaultPlace));
 }
 
 type Values = Record<string, unknown>;
