@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import { maxLabelLength, maxLabels } from '../contract/limits.js';
 import type { Labels } from '../contract/primitives.js';
-import { checkReadyUrl } from '../engines/ready-url.js';
+import { checkReadyUrl } from '../engines/probe.js';
 import { processLives, processStat } from '../procfs/process-stat.js';
 import type { RunningSampler } from '../sampling/create.js';
 import type { CreateSamplerOptions } from '../sampling/open.js';

@@ -2,7 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { defaults } from '../contract/defaults.js';
 import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
-import { ReadinessProber } from '../engines/readiness.js';
+import { ReadinessProber } from '../engines/probe.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
 import type { RawReader } from '../native/layout.js';

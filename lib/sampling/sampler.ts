@@ -1,7 +1,7 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
-import type { ReadinessTarget } from '../engines/readiness.js';
+import type { ReadinessTarget } from '../engines/probe.js';
 import type { GpuReading, GpuSource } from '../gpu/reading.js';
 import { type RawPass, type RawReader, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';

@@ -1,4 +1,4 @@
-import type { ReadinessTarget } from '../engines/readiness.js';
+import type { ReadinessTarget } from '../engines/probe.js';
 import type { KnownProcess } from '../workers/process-table.js';
 import type { Watched } from '../workers/watched.js';
 import type { RateBaseline, RawRow } from './rates.js';

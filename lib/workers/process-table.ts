@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
-import { type Engine, recognize } from '../engines/recognize.js';
+import { recognize } from '../engines/recognize.js';
+import type { Engine } from '../engines/table.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { parseCmdline, parseLoadavg, parseProcessCgroup, parseProcessStat } from '../procfs/parse.js';

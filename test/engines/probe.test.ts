@@ -1,8 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ReadinessProber, type ReadinessTarget } from '../../lib/engines/readiness.js';
-import { checkReadyUrl, probeUrl } from '../../lib/engines/ready-url.js';
+import { checkReadyUrl, probeUrl, ReadinessProber, type ReadinessTarget } from '../../lib/engines/probe.js';
 import { waitFor } from '../harness/wait.js';
 
 const opened: { close: () => unknown }[] = [];

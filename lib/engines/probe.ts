@@ -1,9 +1,61 @@
 import { Agent, type AgentOptions, get } from 'node:http';
 import { defaults } from '../contract/defaults.js';
-import { systemCode } from '../util/errors.js';
-import { probeUrl, type ReadinessTarget } from './ready-url.js';
+import { HivepulseError, systemCode } from '../util/errors.js';
+import { type Engine, engineNamed } from './table.js';
 
-export type { ReadinessTarget } from './ready-url.js';
+const loopback = (host: string) =>
+  host === 'localhost' || host === '[::1]' || /^127\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.test(host);
+
+/**
+ * A URL that readiness may be asked at: http on a loopback address, so that no worker's options turn the hive into a
+ * scanner of the network. Throws INVALID_OPTION.
+ */
+export function checkReadyUrl(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new HivepulseError('INVALID_OPTION', '--ready-url', `--ready-url ${JSON.stringify(text)} is not a URL.`);
+  }
+  const why =
+    url.protocol !== 'http:'
+      ? 'only http: is asked'
+      : url.username !== '' || url.password !== ''
+        ? 'it must not hold a name or password'
+        : !loopback(url.hostname)
+          ? 'only loopback is asked: 127.0.0.1, [::1] or localhost'
+          : null;
+  if (why !== null)
+    throw new HivepulseError(
+      'INVALID_OPTION',
+      '--ready-url',
+      `--ready-url ${JSON.stringify(text)} is not allowed: ${why}.`,
+    );
+  return url;
+}
+
+export interface ReadinessTarget {
+  readonly id: string;
+  /** Changes when another process has taken the name: pid and start time. */
+  readonly identity: string;
+  readonly readyUrl: string | null;
+  readonly engine: Engine | null;
+  readonly port: number | null;
+}
+
+/** Where a worker's readiness is asked, or null where there is nothing to ask. */
+export function probeUrl(target: Pick<ReadinessTarget, 'readyUrl' | 'engine' | 'port'>): string | null {
+  if (target.readyUrl !== null) {
+    try {
+      return checkReadyUrl(target.readyUrl).href;
+    } catch {
+      return null;
+    }
+  }
+  return target.engine === null || target.port === null
+    ? null
+    : `http://127.0.0.1:${target.port}${engineNamed(target.engine).healthPath}`;
+}
 
 export interface ReadinessOptions {
   /** Between checks of a worker that is not ready, in ms (default 1000), and of one that is (default 10000). */
@@ -31,8 +83,8 @@ interface State {
 }
 
 /**
- * Asks workers whether they are ready, each second until they are, then each ten. Never waited for: `update` starts what
- * is due and returns, `readyOf` tells the last answer.
+ * Asks workers whether they are ready: each second until they are, then every ten. Nobody waits for it: `update` starts
+ * the checks that are due and returns, `readyOf` gives the last answer.
  */
 export class ReadinessProber {
   readonly #states = new Map<string, State>();
@@ -52,7 +104,7 @@ export class ReadinessProber {
     this.#probe = options.probe ?? ((url, signal) => this.#ask(url, signal));
   }
 
-  /** Tells which workers there are now; call it each tick. Starts the checks that are due, forgets workers that are gone. */
+  /** Takes the workers that there are now, at each tick. Starts the checks that are due, and forgets workers that are gone. */
   update(workers: readonly ReadinessTarget[]): void {
     if (this.#closed) return;
     const seen = new Set<string>();
@@ -145,7 +197,7 @@ export class ReadinessProber {
   }
 }
 
-/** What `localhost` means is not left to a resolver. */
+/** `localhost` is a loopback address, whatever a resolver says. */
 const loopbackLookup = (
   _host: string,
   options: { all?: boolean | undefined },

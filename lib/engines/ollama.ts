@@ -1,0 +1,16 @@
+import type { EngineRow } from './engine.js';
+
+/**
+ * Its runner is given a blob by its digest, and listens on a port of its own: neither is what clients ask for, so no
+ * argument counts.
+ */
+export const ollama = {
+  name: 'ollama',
+  starts: [
+    { programs: ['ollama'], subcommands: ['serve', 'runner'] },
+    { programs: ['ollama_llama_server', 'ollama-runner'], bare: true },
+  ],
+  arguments: { model: [], servedName: [], port: [] },
+  defaultPort: 11_434,
+  healthPath: '/api/version',
+} as const satisfies EngineRow;
