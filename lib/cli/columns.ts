@@ -1,5 +1,9 @@
 import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
 import { countVram } from '../contract/counts.js';
+import { type FieldTable, placed, type ShareOf } from '../contract/fields/field.js';
+import { gpuFields } from '../contract/fields/gpu.js';
+import { workerFields } from '../contract/fields/worker.js';
+import { formatField } from '../present/format-field.js';
 import { shortUuid } from '../present/sentences.js';
 import {
   ansiOf,
@@ -12,17 +16,7 @@ import {
   type Tone,
   workerStyle,
 } from '../present/status.js';
-import {
-  formatAge,
-  formatCelsius,
-  formatCores,
-  formatDuration,
-  formatGibOf,
-  formatPercent,
-  formatRate,
-  formatWatts,
-  unknownText,
-} from '../present/units.js';
+import { formatAge, formatGibOf, formatPercent, formatWatts, unknownText } from '../present/units.js';
 import { type Column, type Span, span } from './table.js';
 
 /** The columns of hives, workers and GPUs, shared by the tables that commands print and by `top`. */
@@ -255,268 +249,150 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   },
 ];
 
-const memoryShare = (w: WorkerView): number | null => fraction(w.workingSetBytes ?? w.memoryBytes, w.memoryLimitBytes);
+type Item = Readonly<Record<string, unknown>>;
+
+const shareOf = (item: Item, name: string, share: ShareOf | undefined): number | null =>
+  share === undefined
+    ? null
+    : fraction(
+        item[name] as number | null,
+        typeof share.of === 'number' ? share.of : (item[share.of] as number | null),
+      );
+
+/** Tone of a field's value; nothing where its row names no threshold. */
+export const shareTone = (item: Item, name: string, share: ShareOf | undefined): Tone | undefined =>
+  share?.warn === undefined ? undefined : loadTone(shareOf(item, name, share), share.warn, share.bad);
+
+/** How a column is drawn and ordered where that takes more than the format of its row. */
+interface Drawing<T> extends Pick<Column<T>, 'draw'> {
+  /** Null: nothing is sorted by it. */
+  readonly order?: Column<T>['order'] | null;
+}
+
+/** The columns of a table of fields, and others among them. */
+function columnsOf<T extends object>(
+  table: FieldTable,
+  drawings: Readonly<Record<string, Drawing<T>>>,
+  others: readonly (Column<T> & { readonly place: number })[],
+): readonly Column<T>[] {
+  const own = placed(table, 'column').map(({ name, spec }) => {
+    const { key, title, width, rank, place, right, descending, format, share, bar: padding } = spec;
+    const text = (item: Item): string =>
+      formatField(format, item[name], typeof share?.of === 'string' ? (item[share.of] as number | null) : null);
+    const plain: Drawing<Item> =
+      padding === undefined
+        ? {
+            draw: (item) => [value(text(item), shareTone(item, name, share))],
+            order: (item) => item[name] as number | string | null,
+          }
+        : {
+            draw: (item, room) =>
+              gauge(shareOf(item, name, share), padded(text(item), padding), room, shareTone(item, name, share)),
+            order: (item) => shareOf(item, name, share),
+          };
+    const { draw, order } = { ...(plain as Drawing<unknown> as Drawing<T>), ...drawings[key] };
+    return {
+      ...{ key, title, rank, place, draw, min: width[0], max: width[1] },
+      ...(right && { align: 'right' as const }),
+      ...(descending && { descending }),
+      ...(order && { order }),
+    };
+  });
+  return [...own, ...others].sort((a, b) => a.place - b.place);
+}
+
+/** The column of the hive, which every item of a fleet has. */
+const hiveColumn = (rank: number) => ({
+  ...{ key: 'hive', title: 'HIVE', min: 8, max: 24, rank, place: 20 },
+  draw: ({ hive }: { readonly hive: string }) => [span(hive)],
+  order: ({ hive }: { readonly hive: string }) => hive,
+});
+
+const workingBytes = (w: WorkerView): number | null => w.workingSetBytes ?? w.memoryBytes;
 
 /** `meta-llama/Llama-3-8B` without its owner where there is no room for it. */
 const shortModel = (model: string, width: number): string =>
   model.length > width ? model.slice(model.lastIndexOf('/') + 1) || model : model;
 
-export const workerColumns: readonly Column<WorkerView>[] = [
+export const workerColumns = columnsOf<WorkerView>(
+  workerFields,
   {
-    key: 'worker',
-    title: 'WORKER',
-    min: 14,
-    max: 36,
-    rank: 0,
-    draw: (w) => [span(w.id, '1'), ...(w.name ? [span(` ${w.name}`, '2')] : [])],
-    order: (w) => w.id,
-  },
-  { key: 'hive', title: 'HIVE', min: 8, max: 24, rank: 4, draw: (w) => [span(w.hive)], order: (w) => w.hive },
-  {
-    key: 'model',
-    title: 'MODEL',
-    min: 10,
-    max: 34,
-    rank: 3,
-    draw: (w, width) => [value(shortModel(w.model ?? unknownText, width))],
-    order: (w) => w.model,
-  },
-  {
-    key: 'state',
-    title: 'STATE',
-    min: 10,
-    max: 10,
-    rank: 0,
-    draw: (w) => [statusSpan(workerStyle(w))],
-    order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
-  },
-  {
-    key: 'ready',
-    title: 'READY',
-    min: 5,
-    max: 5,
-    rank: 6,
-    draw: (w) => [w.ready === null ? span('\u00b7', '2') : w.ready ? value('yes', 'good') : value('no', 'warning')],
-    order: (w) => (w.ready === null ? null : Number(w.ready)),
-  },
-  {
-    key: 'cpu',
-    title: 'CORES',
-    align: 'right',
-    min: 5,
-    max: 6,
-    rank: 2,
-    draw: (w) => [value(formatCores(w.cpuPercent), loadTone(fraction(w.cpuPercent, w.cpuLimitPercent)))],
-    order: (w) => w.cpuPercent,
-    descending: true,
-  },
-  {
-    key: 'throttled',
-    title: 'THROTTLED',
-    align: 'right',
-    min: 9,
-    max: 9,
-    rank: 9,
-    draw: (w) => [
-      value(formatPercent(w.cpuThrottledPercent), loadTone(fraction(w.cpuThrottledPercent, 100), 0.25, 0.5)),
-    ],
-    order: (w) => w.cpuThrottledPercent,
-    descending: true,
-  },
-  {
-    key: 'memory',
-    title: 'MEMORY',
-    align: 'right',
-    min: 16,
-    max: 18,
-    rank: 2,
-    draw: (w) => [
-      value(
-        w.memoryLimitBytes === null
-          ? formatGibOf(w.workingSetBytes ?? w.memoryBytes, null).replace(` / ${unknownText}`, '')
-          : formatGibOf(w.workingSetBytes ?? w.memoryBytes, w.memoryLimitBytes),
-        loadTone(memoryShare(w)),
-      ),
-    ],
-    order: (w) => w.workingSetBytes ?? w.memoryBytes,
-    descending: true,
-  },
-  {
-    key: 'gpu',
-    title: 'GPU',
-    min: 12,
-    max: 18,
-    rank: 1,
-    draw: (w, width) =>
-      w.gpus.length === 0
-        ? [span('no GPU', ansiOf.unknown)]
-        : gauge(
-            fraction(w.gpuUtilizationPercent, w.gpus.length * 100),
-            padded(formatPercent(w.gpuUtilizationPercent), 5),
-            width,
+    worker: { draw: (w) => [span(w.id, '1'), ...(w.name ? [span(` ${w.name}`, '2')] : [])] },
+    model: { draw: (w, width) => [value(shortModel(w.model ?? unknownText, width))] },
+    state: {
+      draw: (w) => [statusSpan(workerStyle(w))],
+      order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
+    },
+    ready: {
+      draw: (w) => [w.ready === null ? span('\u00b7', '2') : w.ready ? value('yes', 'good') : value('no', 'warning')],
+      order: (w) => (w.ready === null ? null : Number(w.ready)),
+    },
+    memory: {
+      draw: (w) => [
+        value(
+          formatGibOf(workingBytes(w), w.memoryLimitBytes).replace(
+            w.memoryLimitBytes === null ? ` / ${unknownText}` : '',
+            '',
           ),
-    order: (w) => w.gpuUtilizationPercent,
-    descending: true,
+          loadTone(fraction(workingBytes(w), w.memoryLimitBytes)),
+        ),
+      ],
+      order: workingBytes,
+    },
+    gpu: {
+      draw: (w, width) => {
+        if (w.gpus.length === 0) return [span('no GPU', ansiOf.unknown)];
+        const busy = fraction(w.gpuUtilizationPercent, w.gpus.length * 100);
+        return gauge(busy, padded(formatPercent(w.gpuUtilizationPercent), 5), width);
+      },
+    },
+    vram: {
+      draw: (w, width) => {
+        if (w.gpus.length === 0) return [span('')];
+        const used = fraction(w.vramUsedBytes, w.vramTotalBytes);
+        return gauge(used, padded(formatGibOf(w.vramUsedBytes, w.vramTotalBytes), 18), width);
+      },
+      order: (w) => w.vramUsedBytes,
+    },
+    pressure: {
+      draw: (w) => pressureCell(w.pressure),
+      order: (w) => worstPressure(w.pressure)?.percent ?? null,
+    },
   },
-  {
-    key: 'vram',
-    title: 'VRAM',
-    min: 24,
-    max: 36,
-    rank: 1,
-    draw: (w, width) =>
-      w.gpus.length === 0
-        ? [span('')]
-        : gauge(
-            fraction(w.vramUsedBytes, w.vramTotalBytes),
-            padded(formatGibOf(w.vramUsedBytes, w.vramTotalBytes), 18),
-            width,
-          ),
-    order: (w) => w.vramUsedBytes,
-    descending: true,
-  },
-  {
-    key: 'io',
-    title: 'READ',
-    align: 'right',
-    min: 10,
-    max: 12,
-    rank: 8,
-    draw: (w) => [value(formatRate(w.ioReadBytesPerSecond))],
-    order: (w) => w.ioReadBytesPerSecond,
-    descending: true,
-  },
-  {
-    key: 'pressure',
-    title: 'PRESSURE',
-    min: 9,
-    max: 10,
-    rank: 7,
-    draw: (w) => pressureCell(w.pressure),
-    order: (w) => worstPressure(w.pressure)?.percent ?? null,
-    descending: true,
-  },
-  {
-    key: 'uptime',
-    title: 'UP',
-    align: 'right',
-    min: 9,
-    max: 12,
-    rank: 5,
-    draw: (w) => [value(formatDuration(w.uptimeSeconds))],
-    order: (w) => w.uptimeSeconds,
-    descending: true,
-  },
-];
+  [hiveColumn(4)],
+);
 
 /** A GPU of a hive, with what its row needs of the hive. */
 export type GpuRow = Omit<GpuView, 'freeBytes'>;
 
-export const gpuColumns: readonly Column<GpuRow>[] = [
+export const gpuColumns = columnsOf<GpuRow>(
+  gpuFields,
   {
-    key: 'gpu',
-    title: 'GPU',
-    min: 12,
-    max: 30,
-    rank: 0,
-    draw: (g) => [
-      span(`${g.index} `, '1'),
-      span(g.name ?? unknownText, g.name ? undefined : ansiOf.unknown),
-      span(g.parentUuid ? ' (MIG)' : '', '2'),
-    ],
-    order: (g) => g.index,
+    gpu: {
+      draw: (g) => [
+        span(`${g.index} `, '1'),
+        span(g.name ?? unknownText, g.name ? undefined : ansiOf.unknown),
+        span(g.parentUuid ? ' (MIG)' : '', '2'),
+      ],
+    },
+    health: {
+      draw: (g) => [statusSpan(gpuStyle(g))],
+      order: (g) => Object.keys(gpuHealthStyles).length - Object.keys(gpuHealthStyles).indexOf(g.health),
+    },
+    power: {
+      draw: (g, width) => [
+        value(
+          g.powerLimitWatts === null || width < 11
+            ? formatWatts(g.powerWatts)
+            : `${g.powerWatts === null ? unknownText : g.powerWatts.toFixed(0)} / ${formatWatts(g.powerLimitWatts)}`,
+        ),
+      ],
+    },
+    throttle: {
+      draw: (g) => [value(g.throttleReasons.filter((reason) => reason !== 'idle').join(' '), 'warning')],
+      order: null,
+    },
+    uuid: { draw: (g) => [span(shortUuid(g.uuid), '2')] },
   },
-  { key: 'hive', title: 'HIVE', min: 8, max: 24, rank: 1, draw: (g) => [span(g.hive)], order: (g) => g.hive },
-  {
-    key: 'health',
-    title: 'HEALTH',
-    min: 14,
-    max: 16,
-    rank: 0,
-    draw: (g) => [statusSpan(gpuStyle(g))],
-    order: (g) => Object.keys(gpuHealthStyles).length - Object.keys(gpuHealthStyles).indexOf(g.health),
-  },
-  {
-    key: 'utilization',
-    title: 'BUSY',
-    min: 12,
-    max: 20,
-    rank: 1,
-    draw: (g, width) =>
-      gauge(fraction(g.utilizationPercent, 100), padded(formatPercent(g.utilizationPercent), 5), width),
-    order: (g) => g.utilizationPercent,
-    descending: true,
-  },
-  {
-    key: 'vram',
-    title: 'VRAM',
-    min: 26,
-    max: 40,
-    rank: 1,
-    draw: (g, width) =>
-      gauge(
-        fraction(g.memoryUsedBytes, g.memoryTotalBytes),
-        padded(formatGibOf(g.memoryUsedBytes, g.memoryTotalBytes), 18),
-        width,
-        loadTone(fraction(g.memoryUsedBytes, g.memoryTotalBytes), 0.95, 1.01),
-      ),
-    order: (g) => fraction(g.memoryUsedBytes, g.memoryTotalBytes),
-    descending: true,
-  },
-  {
-    key: 'temperature',
-    title: 'TEMP',
-    align: 'right',
-    min: 6,
-    max: 6,
-    rank: 2,
-    draw: (g) => [value(formatCelsius(g.temperatureCelsius), loadTone(fraction(g.temperatureCelsius, 100), 0.83, 0.9))],
-    order: (g) => g.temperatureCelsius,
-    descending: true,
-  },
-  {
-    key: 'power',
-    title: 'POWER',
-    align: 'right',
-    min: 7,
-    max: 13,
-    rank: 3,
-    draw: (g, width) => [
-      value(
-        g.powerLimitWatts === null || width < 11
-          ? formatWatts(g.powerWatts)
-          : `${g.powerWatts === null ? unknownText : g.powerWatts.toFixed(0)} / ${formatWatts(g.powerLimitWatts)}`,
-      ),
-    ],
-    order: (g) => g.powerWatts,
-    descending: true,
-  },
-  {
-    key: 'processes',
-    title: 'PROCS',
-    align: 'right',
-    min: 5,
-    max: 5,
-    rank: 5,
-    draw: (g) => [value(g.processCount === null ? unknownText : String(g.processCount))],
-    order: (g) => g.processCount,
-    descending: true,
-  },
-  {
-    key: 'throttle',
-    title: 'THROTTLED BY',
-    min: 12,
-    max: 24,
-    rank: 6,
-    draw: (g) => [value(g.throttleReasons.filter((reason) => reason !== 'idle').join(' '), 'warning')],
-  },
-  {
-    key: 'uuid',
-    title: 'UUID',
-    min: 8,
-    max: 8,
-    rank: 4,
-    draw: (g) => [span(shortUuid(g.uuid), '2')],
-    order: (g) => g.uuid,
-  },
-];
+  [hiveColumn(1)],
+);

@@ -1,19 +1,25 @@
 import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
+import { type DetailOfField, type FieldTable, placed } from '../../contract/fields/field.js';
+import { hostFields } from '../../contract/fields/host.js';
+import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
+import { formatField } from '../../present/format-field.js';
 import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
 import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
+import { formatAge, formatBytes, formatCores, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import {
-  formatAge,
-  formatBytes,
-  formatCores,
-  formatDuration,
-  formatGibOf,
-  formatPercent,
-  formatRate,
-  unknownText,
-} from '../../present/units.js';
-import { bar, fraction, gauge, gpuColumns, hiveStyle, loadTone, statusSpan, value, workerColumns } from '../columns.js';
+  bar,
+  fraction,
+  gauge,
+  gpuColumns,
+  hiveStyle,
+  loadTone,
+  shareTone,
+  statusSpan,
+  value,
+  workerColumns,
+} from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';
 
@@ -76,6 +82,35 @@ function table<T>(all: readonly Column<T>[], without: readonly string[], rows: r
   ]);
   return [heading, ...rows.map((row) => drawRow(fitted, row))];
 }
+
+/** The values of a table of fields that share the line with this label. */
+function fieldLine(table: FieldTable, label: string, item: object, ...more: readonly Span[]): Line {
+  const values = placed(table, 'detail').filter(({ spec }) => spec.line === label);
+  return pair(
+    label,
+    ...values.flatMap(({ name, spec }, i) => fieldSpans(name, spec, item as Record<string, unknown>, i === 0)),
+    ...more,
+  );
+}
+
+function fieldSpans(name: string, detail: DetailOfField, item: Record<string, unknown>, isFirst: boolean): Span[] {
+  const { label, after, format, share, badAboveZero } = detail;
+  const tone = badAboveZero && Number(item[name]) > 0 ? 'bad' : shareTone(item, name, share);
+  const before = `${isFirst ? '' : '   '}${label === undefined ? '' : `${label} `}`;
+  return [
+    ...(before === '' ? [] : [span(before)]),
+    value(formatField(format, item[name]), tone),
+    ...(after === undefined ? [] : [span(after)]),
+  ];
+}
+
+/** Lines of measures; what a new field names stands below the others. */
+const ownLines = ['process', 'throttled', 'memory', 'I/O'];
+const otherLines = new Set(
+  placed(workerFields, 'detail')
+    .map(({ spec }) => spec.line)
+    .filter((line) => !ownLines.includes(line)),
+);
 
 const labelText = (labels: Readonly<Record<string, string>>): string =>
   Object.entries(labels)
@@ -162,12 +197,7 @@ export function hiveDetail(
     ],
     [span(hiveStyle(hive).hint, '2')],
     pair('host', span(`${hive.hostname}${hive.address ? `  ${hive.address}` : ''}  hivepulse ${hive.version}`)),
-    pair(
-      'up',
-      value(formatDuration(host.uptimeSeconds)),
-      span('   load '),
-      value(host.load1?.toFixed(2) ?? unknownText),
-    ),
+    fieldLine(hostFields, 'up', host),
     ...(Object.keys(hive.labels).length > 0 ? wrapped('labels', labelText(hive.labels), width) : []),
     gaugeLine('CPU', cpu, `${formatCores(host.cpuPercent)} of ${host.cpuCount} cores`, width),
     gaugeLine('memory', fraction(used, host.memoryTotalBytes), formatGibOf(used, host.memoryTotalBytes), width),
@@ -317,16 +347,7 @@ export function workerDetail(
     [span(oldValuesText(worker.liveness) ?? state.hint, '2')],
     pair('model', value(worker.model ?? unknownText)),
     pair('endpoint', value(worker.endpoint ?? (worker.port === null ? unknownText : `port ${worker.port}`))),
-    pair(
-      'process',
-      span('pid '),
-      value(worker.pid === null ? unknownText : String(worker.pid)),
-      span('   processes '),
-      value(worker.processCount === null ? unknownText : String(worker.processCount)),
-      span('   up '),
-      value(formatDuration(worker.uptimeSeconds)),
-      span(`   ${worker.origin}`),
-    ),
+    fieldLine(workerFields, 'process', worker, span(`   ${worker.origin}`)),
     ...wrapped('command', worker.command ?? unknownText, width),
     ...(Object.keys(worker.labels).length > 0 ? wrapped('labels', labelText(worker.labels), width) : []),
     [],
@@ -336,11 +357,7 @@ export function workerDetail(
       cpuText,
       width,
     ),
-    pair(
-      'throttled',
-      value(formatPercent(worker.cpuThrottledPercent), loadTone(fraction(worker.cpuThrottledPercent, 100), 0.25, 0.5)),
-      span(' of periods'),
-    ),
+    fieldLine(workerFields, 'throttled', worker),
     gaugeLine(
       'working set',
       fraction(working, worker.memoryLimitBytes ?? hive?.host.memoryTotalBytes ?? null),
@@ -349,26 +366,9 @@ export function workerDetail(
         : formatGibOf(working, worker.memoryLimitBytes),
       width,
     ),
-    pair(
-      'memory',
-      span('all '),
-      value(formatBytes(worker.memoryBytes)),
-      span('   peak '),
-      value(formatBytes(worker.memoryPeakBytes)),
-      span('   OOM kills '),
-      value(
-        worker.oomKills === null ? unknownText : String(worker.oomKills),
-        (worker.oomKills ?? 0) > 0 ? 'bad' : undefined,
-      ),
-      span(`   from ${worker.memorySource}`, '2'),
-    ),
-    pair(
-      'I/O',
-      span('read '),
-      value(formatRate(worker.ioReadBytesPerSecond)),
-      span('   write '),
-      value(formatRate(worker.ioWriteBytesPerSecond)),
-    ),
+    fieldLine(workerFields, 'memory', worker, span(`   from ${worker.memorySource}`, '2')),
+    fieldLine(workerFields, 'I/O', worker),
+    ...[...otherLines].map((line) => fieldLine(workerFields, line, worker)),
     pressureLine(worker.pressure),
     [],
     title(`GPUs ${worker.gpus.length}`),

@@ -73,7 +73,8 @@ export interface DetailOfField {
   readonly share?: ShareOf;
   /** Shown as a warning where it is above 0. */
   readonly badAboveZero?: true;
-  readonly faint?: true;
+  /** Values of a line are sorted by it, then as the fields stand; 50 where it is not given. */
+  readonly place?: number;
 }
 
 /** A row of the page's panel. */
@@ -135,7 +136,7 @@ export const recordOf = <const T extends FieldTable>(table: T): Shape<{ -readonl
 export const defaultPlace = 50;
 
 /** Fields that have `facet`, in the order of its place. */
-export function placed<K extends 'column' | 'panel'>(
+export function placed<K extends 'column' | 'detail' | 'panel'>(
   table: FieldTable,
   facet: K,
 ): readonly { readonly name: string; readonly field: Field; readonly spec: NonNullable<Field[K]> }[] {

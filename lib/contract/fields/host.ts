@@ -41,6 +41,7 @@ export const hostFields = {
     shape: amount('Seconds since boot (CLOCK_BOOTTIME).'),
     unmeasured: null,
     hive: { name: 'hivepulse_host_uptime_seconds', help: 'Time since boot.' },
+    detail: { line: 'up', format: 'duration', place: 10 },
     panel: { section: 'host', label: 'Host up for', format: 'duration' },
   },
   pressure: {

@@ -35,7 +35,7 @@ export const workerFields = {
   },
   pid: {
     shape: nullable(integer(1)),
-    detail: { line: 'process', label: 'pid', format: 'count' },
+    detail: { line: 'process', label: 'pid', format: 'count', place: 10 },
     panel: { section: 'process', label: 'Pid', format: 'count', place: 10 },
   },
   startedAt: {
@@ -62,6 +62,7 @@ export const workerFields = {
       descending: true,
       format: 'duration',
     },
+    detail: { line: 'process', label: 'up', format: 'duration' },
     panel: { section: 'process', label: 'Up for', format: 'duration', place: 30 },
     sort: 90,
   },
@@ -69,7 +70,7 @@ export const workerFields = {
     shape: nullable(integer(0)),
     unmeasured: null,
     hive: { name: 'hivepulse_worker_processes', help: 'Processes in its cgroup.', place: 20 },
-    detail: { line: 'process', label: 'processes', format: 'count' },
+    detail: { line: 'process', label: 'processes', format: 'count', place: 20 },
     panel: { section: 'process', label: 'Processes', format: 'count', place: 20 },
   },
   model: {
