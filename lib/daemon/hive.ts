@@ -14,8 +14,8 @@ import { HeartbeatSender, type SenderLog } from '../hive/heartbeat-sender.js';
 import { hiveMetrics } from '../hive/metrics.js';
 import { rendezvousOrder } from '../hive/rendezvous.js';
 import { type HiveControl, type HiveListener, serveControl, serveHive } from '../hive/server.js';
-import { type Exchange, eitherExchange, httpExchange } from '../hive/transport-http.js';
-import type { NatsExchange } from '../hive/transport-nats.js';
+import type { HeartbeatTransport } from '../hive/transport.js';
+import { httpTransport } from '../hive/transport-http.js';
 import { assembleSampler, type HostReaders } from '../sampling/create.js';
 import { openMachine } from '../sampling/open-machine.js';
 import { ReportedStore } from '../sampling/reported.js';
@@ -28,7 +28,8 @@ import { defaultRuntimeDir } from '../workers/records.js';
 export interface HiveDeps {
   readonly machine?: HostReaders;
   readonly gpu?: GpuSource;
-  readonly exchange?: Exchange;
+  /** The way to a queen, from its URL. */
+  readonly transport?: (queen: string) => HeartbeatTransport;
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly hostRoot?: string;
@@ -108,9 +109,9 @@ function readTls(tls: HiveOptions['tls']): { ca?: string; cert?: string; key?: s
 }
 
 /** What speaks NATS is loaded where it is asked for. */
-async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<NatsExchange> {
-  const { natsExchange } = await import('../hive/transport-nats.js');
-  return await natsExchange(nats, id, log);
+async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<HeartbeatTransport> {
+  const { natsTransport } = await import('../hive/transport-nats.js');
+  return await natsTransport(nats, id, log);
 }
 
 /**
@@ -124,12 +125,11 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const clock = parts.clock ?? systemClock;
   const id = checkId(options.id ?? idOfHost(hostname()));
   const log: SenderLog = options.logger ?? silent;
-  const overHttp = rendezvousOrder(checkQueens(options.queens ?? []), id);
-  const http = parts.exchange ? null : httpExchange(readTls(options.tls));
-  const nats = options.nats === undefined ? null : await openNats(options.nats, id, log);
-  const byHttp = parts.exchange ?? (http as { exchange: Exchange }).exchange;
-  const exchange = nats === null ? byHttp : eitherExchange(nats.exchange, byHttp);
-  const queens = nats === null ? overHttp : [nats.address, ...overHttp];
+  const tls = readTls(options.tls);
+  const overHttp = parts.transport ?? ((queen: string) => httpTransport(queen, { token: options.token, tls }));
+  const transports = rendezvousOrder(checkQueens(options.queens ?? []), id).map((queen) => overHttp(queen));
+  if (options.nats !== undefined) transports.unshift(await openNats(options.nats, id, log));
+  const closeTransports = () => transports.map((transport) => transport.close());
   const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
 
   const machine = parts.machine ?? (await openMachine(options));
@@ -203,13 +203,12 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
       const event = events.append(occurrence);
       if (reportMark !== undefined) told?.sent(event.seq, reportMark);
       // Nobody else will acknowledge it.
-      if (queens.length === 0) told?.acknowledged(event.seq);
+      if (transports.length === 0) told?.acknowledged(event.seq);
       for (const listener of listeners) listener.event(event);
     }
   };
   const sender: HeartbeatSender = new HeartbeatSender({
-    queens,
-    token: options.token,
+    transports,
     intervalMs,
     build: () => {
       seq += 1;
@@ -218,7 +217,6 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     onReply: ({ ackEventSeq }) => {
       if (events.acknowledge(ackEventSeq)) told?.acknowledged(ackEventSeq);
     },
-    exchange,
     log,
     clock,
     random: parts.random ?? Math.random,
@@ -263,7 +261,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
       },
     },
   }).catch(async (error: unknown) => {
-    await Promise.allSettled([sampler.close(), http?.close(), nats?.close()]);
+    await Promise.allSettled([sampler.close(), ...closeTransports()]);
     throw error;
   });
   const control = await openControl(join(runtimeDir, `hive-${new URL(served.url).port}.sock`), log, {
@@ -295,7 +293,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     collect();
     const ended = [sender.stop(lastBeatMs), served.app.close(), control?.close()];
     await Promise.allSettled(ended);
-    await Promise.allSettled([sampler.close(), http?.close(), nats?.close(), told?.flush()]);
+    await Promise.allSettled([sampler.close(), ...closeTransports(), told?.flush()]);
   };
   const close = (): Promise<void> => {
     closing ??= end();

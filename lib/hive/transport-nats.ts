@@ -2,26 +2,21 @@ import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { NatsOptions } from '../config/options.js';
 import { shortestIntervalMs } from '../contract/defaults.js';
+import type { Heartbeat } from '../contract/heartbeat.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
 import { publishFacts } from '../nats/publish-events.js';
 import { heartbeatSubject } from '../nats/subjects.js';
 import type { SenderLog } from './heartbeat-sender.js';
-import type { Exchange, ExchangeRequest, ExchangeResponse } from './transport-http.js';
-
-export interface NatsExchange {
-  /** What stands for NATS in a sender's list of queens. */
-  readonly address: string;
-  readonly exchange: Exchange;
-  close(): Promise<void>;
-}
+import { encodeHeartbeat, type HeartbeatTransport, type SendOutcome } from './transport.js';
 
 /**
- * Heartbeats by NATS instead of HTTP. One counts as taken when the server has it (its answer to a ping follows what was
- * published before); its facts are acknowledged as far as the stream of events has acknowledged them. Whether a queen listens
- * is not known here: a heartbeat that nobody hears is lost, as one is that a dead queen does not take.
+ * Heartbeats over NATS. `send` resolves with `ack` once the server has the heartbeat (its answer to a ping follows what was
+ * published before), with the events acknowledged that the shared stream has stored. Whether a queen listens is not known
+ * here: a heartbeat that nobody hears is lost. It never gives `refused`, asks for no longer interval, and rejects while
+ * there is no connection. `close` ends the connection and the attempts to make one.
  * @throws HivepulseError INVALID_OPTION (packages missing), CONFIG_UNREADABLE
  */
-export async function natsExchange(nats: NatsOptions, hive: string, log: SenderLog): Promise<NatsExchange> {
+export async function natsTransport(nats: NatsOptions, hive: string, log: SenderLog): Promise<HeartbeatTransport> {
   const packages = await loadNats();
   let js: JetStreamClient | null = null;
   const link = new NatsLink({
@@ -38,11 +33,11 @@ export async function natsExchange(nats: NatsOptions, hive: string, log: SenderL
     },
   });
   return {
-    address: nats.servers[0] as string,
-    async exchange(request) {
+    queen: nats.servers[0] as string,
+    async send(heartbeat) {
       const { connection } = link;
       if (connection === null || js === null) throw new Error('NATS is out of reach');
-      return await publish(packages, connection, js, request);
+      return await publish(packages, connection, js, heartbeat);
     },
     close: () => link.close(),
   };
@@ -52,25 +47,28 @@ async function publish(
   { transport }: NatsPackages,
   connection: NatsConnection,
   js: JetStreamClient,
-  { headers, body, beat }: ExchangeRequest,
-): Promise<ExchangeResponse> {
-  const { id, incarnation } = beat.hive;
+  heartbeat: Heartbeat,
+): Promise<SendOutcome> {
+  const { id, incarnation } = heartbeat.hive;
+  const { bytes, encoding } = await encodeHeartbeat(heartbeat);
   const limit = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
-  if (body.length > limit - 1024)
-    throw new Error(`the heartbeat has ${body.length} bytes, and NATS takes ${limit} (max_payload)`);
-  const encoding = headers['content-encoding'];
-  if (encoding === undefined) connection.publish(heartbeatSubject(id), body);
+  if (bytes.length > limit - 1024)
+    throw new Error(`the heartbeat has ${bytes.length} bytes, and NATS takes ${limit} (max_payload)`);
+  if (encoding === null) connection.publish(heartbeatSubject(id), bytes);
   else {
-    const given = transport.headers();
-    given.set('content-encoding', encoding);
-    connection.publish(heartbeatSubject(id), body, { headers: given });
+    const headers = transport.headers();
+    headers.set('content-encoding', encoding);
+    connection.publish(heartbeatSubject(id), bytes, { headers });
   }
-  const models = new Map(beat.workers.map((worker) => [worker.id, worker.model]));
+  const models = new Map(heartbeat.workers.map((worker) => [worker.id, worker.model]));
   const [ackEventSeq] = await Promise.all([
-    beat.events.length === 0 ? 0 : publishFacts(js, id, incarnation, beat.events, (worker) => models.get(worker)),
+    heartbeat.events.length === 0
+      ? 0
+      : publishFacts(js, id, incarnation, heartbeat.events, (worker) => models.get(worker)),
     connection.flush(),
   ]);
-  // Nobody asks for a longer interval here.
-  const reply = { accepted: true, queenId: 'nats', ackEventSeq, intervalMs: shortestIntervalMs };
-  return { status: 200, retryAfter: null, body: JSON.stringify(reply) };
+  return {
+    kind: 'ack',
+    reply: { accepted: true, queenId: 'nats', ackEventSeq, intervalMs: shortestIntervalMs },
+  };
 }

@@ -2,7 +2,12 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { HeartbeatSender, isLogged, type SenderOptions } from '../../lib/hive/heartbeat-sender.js';
-import type { ExchangeRequest, ExchangeResponse } from '../../lib/hive/transport-http.js';
+import {
+  type Exchange,
+  type ExchangeRequest,
+  type ExchangeResponse,
+  httpTransport,
+} from '../../lib/hive/transport-http.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 
 const ok = (intervalMs = 1000, ackEventSeq = 0): ExchangeResponse => ({
@@ -27,20 +32,20 @@ interface Harness {
 
 function harness(
   answer: (request: ExchangeRequest, count: number) => Promise<ExchangeResponse> | ExchangeResponse,
-  options: Partial<SenderOptions> = {},
+  { queens = ['http://q:1'], token, ...options }: Partial<SenderOptions> & { queens?: string[]; token?: string } = {},
 ): Harness {
   const clock = new ManualClock();
   const requests: Harness['requests'] = [];
   const logs: string[] = [];
   let seq = 0;
+  const exchange: Exchange = async (request) => {
+    requests.push({ ...request, atMs: clock.now() });
+    return answer(request, requests.length);
+  };
   const sender = new HeartbeatSender({
-    queens: ['http://q:1'],
+    transports: queens.map((queen) => httpTransport(queen, { token, exchange })),
     intervalMs: 1000,
     build: () => ({ seq: ++seq, hive: { state: 'ready' } }) as unknown as Heartbeat,
-    exchange: async (request) => {
-      requests.push({ ...request, atMs: clock.now() });
-      return answer(request, requests.length);
-    },
     log: { info: (_f, message) => logs.push(`info ${message}`), warn: (_f, message) => logs.push(`warn ${message}`) },
     clock,
     random: () => 0,

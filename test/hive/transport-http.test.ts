@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { httpExchange } from '../../lib/hive/transport-http.js';
+import { httpExchange, httpTransport } from '../../lib/hive/transport-http.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -18,14 +18,12 @@ async function serve(listener: RequestListener) {
     server.close();
   }, close);
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/heartbeats`;
-  const heartbeat = new SimulatedHive({ id: 'a', workers: 0, gpus: 0 }).nextHeartbeat();
   return {
     send: (signal = new AbortController().signal) =>
       exchange({
         url,
         headers: { 'content-type': 'application/json' },
         body: Buffer.from('{}'),
-        beat: heartbeat,
         signal,
       }),
   };
@@ -74,5 +72,30 @@ describe('exchange over HTTP', () => {
     });
     await expect(send(abort.signal)).rejects.toMatchObject({ name: 'AbortError' });
     await expect(send()).rejects.toThrow('longer than 65536 bytes');
+  });
+});
+
+describe('what an answer means', () => {
+  const heartbeat = new SimulatedHive({ id: 'a', workers: 0, gpus: 0 }).nextHeartbeat();
+  const reply = { accepted: true, queenId: 'q', ackEventSeq: 3, intervalMs: 1000 };
+
+  it.each([
+    [200, reply, { kind: 'ack', reply }],
+    [
+      200,
+      { ...reply, intervalMs: 1e9, degraded: true },
+      { kind: 'ack', reply: { intervalMs: 600_000, degraded: true } },
+    ],
+    [200, { accepted: true }, { kind: 'failed', failure: { code: 'INVALID_RESPONSE' } }],
+    [401, {}, { kind: 'refused', reason: 'rights', failure: { code: 'REFUSED_401' } }],
+    [409, { code: 'DUPLICATE_HIVE_ID' }, { kind: 'refused', reason: 'duplicateId' }],
+    [409, { code: 'STALE_SEQ' }, { kind: 'refused', reason: 'overtaken', failure: { code: 'REFUSED_STALE_SEQ' } }],
+    [413, {}, { kind: 'refused', reason: 'malformed', failure: { code: 'REFUSED_413', message: 'http://q: 413' } }],
+    [429, {}, { kind: 'failed', retryAfterMs: 7000, failure: { code: 'BUSY_429' } }],
+    [500, {}, { kind: 'failed', retryAfterMs: null, failure: { code: 'STATUS_500' } }],
+  ])('%d with %j', async (status, body, outcome) => {
+    const exchange = async () => ({ status, retryAfter: '7', body: JSON.stringify(body) });
+    const { send } = httpTransport('http://q', { exchange });
+    expect(await send(heartbeat, new AbortController().signal)).toMatchObject(outcome);
   });
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Heartbeat, HiveEvent } from '../../lib/contract/heartbeat.js';
 import type { RunningHive } from '../../lib/daemon/hive.js';
-import type { Exchange } from '../../lib/hive/transport-http.js';
+import type { HeartbeatTransport } from '../../lib/hive/transport.js';
 import { ReportedStore } from '../../lib/sampling/reported.js';
 import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
@@ -50,13 +50,16 @@ async function run({ takes = true, queens = ['http://queen'] } = {}) {
   const heartbeats: Heartbeat[] = [];
   const lines: string[] = [];
   const log = (_fields: object, text: string) => void lines.push(text);
-  const exchange: Exchange = async ({ beat: heartbeat }) => {
-    heartbeats.push(heartbeat);
-    const ackEventSeq = takes ? (heartbeat.events.at(-1)?.seq ?? 0) : 0;
-    const body = { accepted: true, queenId: 'q', ackEventSeq, intervalMs: heartbeat.intervalMs };
-    return { status: 200, body: JSON.stringify(body), retryAfter: null };
-  };
-  const hive = await host.startHive({ queens, logger: { info: log, warn: log } as never }, { exchange });
+  const transport = (queen: string): HeartbeatTransport => ({
+    queen,
+    async send(heartbeat) {
+      heartbeats.push(heartbeat);
+      const ackEventSeq = takes ? (heartbeat.events.at(-1)?.seq ?? 0) : 0;
+      return { kind: 'ack', reply: { accepted: true, queenId: 'q', ackEventSeq, intervalMs: heartbeat.intervalMs } };
+    },
+    close: async () => undefined,
+  });
+  const hive = await host.startHive({ queens, logger: { info: log, warn: log } as never }, { transport });
   hives.push(hive);
   const whole = (workers: number) =>
     waitFor(() => hive.snapshot()?.hive.state === 'ready' && hive.snapshot()?.workers.length === workers, {
