@@ -31,10 +31,11 @@ const missingTool = tool({ exitCode: null, missing: true });
 /** Links and files by path; a text that begins with `->` is a link. `MOUNT` in a text stands for the directory of the host. */
 type Tree = Readonly<Record<string, string | null>>;
 
+const mountinfo =
+  '24 30 0:22 / /proc rw,nosuid - proc proc rw\n30 24 0:26 / MOUNT/sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n';
 const soundTree: Tree = {
   '/proc/sys/kernel/osrelease': '6.1.0-28-amd64\n',
-  '/proc/self/mountinfo':
-    '24 30 0:22 / /proc rw,nosuid - proc proc rw\n30 24 0:26 / MOUNT/sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n',
+  '/proc/self/mountinfo': mountinfo,
   '/proc/self/cgroup': '0::/system.slice/hivepulse-hive.service\n',
   '/proc/self/limits':
     'Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 524288               files     \n',
@@ -71,7 +72,6 @@ const working: GpuReading = {
   processes: [],
   faults: [],
 };
-const twoGpus = tool({ output: '0\n1\n' });
 
 interface Broken {
   readonly tree?: Tree;
@@ -103,6 +103,14 @@ function hostOf({ tree = soundTree, tools = {}, host = {} }: Broken): Host {
   };
 }
 
+const sound = (tree: Tree = {}, host: Partial<Host> = {}): Broken => ({ tree: { ...soundTree, ...tree }, host });
+const withGpu = (tree: Tree = {}, host: Partial<Host> = {}): Broken => ({ tree: { ...gpuTree, ...tree }, host });
+const withSmi = (changes: Partial<ToolResult>): Broken => ({ tree: gpuTree, tools: { 'nvidia-smi': tool(changes) } });
+const failed = (reason: string): Partial<Host> => ({
+  readGpus: async () => ({ ...working, status: 'failed', devices: [], reason }),
+});
+const mismatched = withGpu({ '/proc/driver/nvidia/version': openModule }, failed('mismatch'));
+
 const look = (broken: Broken): Promise<Finding[]> => examine(hostOf(broken));
 const the = (findings: readonly Finding[], check: string): Finding => {
   const found = findings.filter((finding) => finding.check === check);
@@ -121,7 +129,7 @@ describe('doctor: sound hosts', () => {
   });
 
   test('a host with GPUs is all ok', async () => {
-    const findings = await look({ tree: gpuTree, tools: { 'nvidia-smi': twoGpus } });
+    const findings = await look(withSmi({ output: '0\n1\n' }));
     expect(statuses(findings, 'warn')).toEqual([]);
     expect(statuses(findings, 'fail')).toEqual([]);
     expect(the(findings, 'nvml').message).toMatch(/tells of 2 GPUs/);
@@ -129,7 +137,7 @@ describe('doctor: sound hosts', () => {
   });
 
   test('whatever is not ok comes with a fix', async () => {
-    for (const broken of [{ tree: {} }, { tree: { ...gpuTree, '/dev/nvidiactl': null } }, { host: { uid: 1000 } }]) {
+    for (const broken of [{ tree: {} }, withGpu({ '/dev/nvidiactl': null }), { host: { uid: 1000 } }]) {
       for (const { status, fix, check } of await look(broken)) {
         if (status === 'ok') expect(fix, check).toBeNull();
         else expect(fix, check).toBeTruthy();
@@ -138,307 +146,108 @@ describe('doctor: sound hosts', () => {
   });
 });
 
-describe('doctor: broken hosts', () => {
-  const v1 = '31 30 0:27 / MOUNT/sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n';
-  const cases: readonly (readonly [string, Broken, string, Status, RegExp, RegExp])[] = [
-    [
-      'no cgroup v2',
-      { tree: { ...soundTree, '/proc/self/mountinfo': v1 } },
-      'cgroup',
-      'fail',
-      /Only cgroup v1/,
-      /unified_cgroup_hierarchy=1/,
-    ],
-    [
-      'only a part of the tree (a container)',
-      {
-        tree: {
-          ...soundTree,
-          '/proc/self/mountinfo': (soundTree['/proc/self/mountinfo'] as string).replace('0:26 / ', '0:26 /docker/abc '),
-        },
-      },
-      'cgroup',
-      'warn',
-      /only this container's part/,
-      /--cgroupns=host/,
-    ],
-    [
-      'controllers held by v1 (hybrid)',
-      {
-        tree: {
-          ...soundTree,
-          '/proc/self/mountinfo': `${soundTree['/proc/self/mountinfo']}${v1}`,
-          '/sys/fs/cgroup/cgroup.controllers': 'cpu io pids\n',
-        },
-      },
-      'controllers',
-      'warn',
-      /lacks memory\..*OOM kills.*Version 1 holds them/,
-      /unified_cgroup_hierarchy=1/,
-    ],
-    [
-      'controllers not delegated',
-      { tree: { ...soundTree, '/sys/fs/cgroup/cgroup.controllers': 'memory pids\n' } },
-      'controllers',
-      'warn',
-      /lacks cpu, io\./,
-      /Delegate=yes/,
-    ],
-    [
-      'a read-only tree',
-      {
-        tree: {
-          ...soundTree,
-          '/proc/self/mountinfo': (soundTree['/proc/self/mountinfo'] as string).replace(
-            'cgroup rw,nosuid',
-            'cgroup ro,nosuid',
-          ),
-        },
-      },
-      'rights',
-      'warn',
-      /read-only/,
-      /remount,rw/,
-    ],
-    [
-      'no right to make cgroups',
-      { host: { uid: 65534 } },
-      'rights',
-      'warn',
-      /User 65534 may not make cgroups/,
-      /run the hive as root/,
-    ],
-    ['no user manager', { host: { uid: 65534 } }, 'systemd', 'warn', /no manager of its own/, /enable-linger/],
-    [
-      'no pressure',
-      { tree: { ...soundTree, '/proc/pressure/cpu': null } },
-      'pressure',
-      'warn',
-      /this kernel has none/,
-      /psi=1/,
-    ],
-    [
-      'pressure switched off',
-      { tree: { ...soundTree, '/proc/pressure/cpu': '' } },
-      'pressure',
-      'warn',
-      /switched off/,
-      /psi=1/,
-    ],
-    [
-      'an old kernel',
-      { tree: { ...soundTree, '/proc/sys/kernel/osrelease': '5.4.0-150-generic\n' } },
-      'kernel',
-      'warn',
-      /no cgroup\.kill/,
-      /5\.19/,
-    ],
-    [
-      'a kernel without memory.peak',
-      { tree: { ...soundTree, '/proc/sys/kernel/osrelease': '5.15.0\n' } },
-      'kernel',
-      'warn',
-      /memory\.peak/,
-      /5\.19/,
-    ],
-    [
-      'a pid namespace',
-      { tree: { ...soundTree, '/proc/self/ns/pid': '->pid:[4026532281]' } },
-      'pidNamespace',
-      'warn',
-      /namespace of its own/,
-      /--pid=host/,
-    ],
-    [
-      'hidden processes',
-      {
-        host: { uid: 1000 },
-        tree: {
-          ...soundTree,
-          '/proc/self/mountinfo': (soundTree['/proc/self/mountinfo'] as string).replace(
-            'proc proc rw',
-            'proc proc rw,hidepid=invisible',
-          ),
-        },
-      },
-      'proc',
-      'warn',
-      /hides the processes/,
-      /hidepid=0/,
-    ],
-    [
-      'few descriptors',
-      {
-        tree: {
-          ...soundTree,
-          '/proc/self/limits': 'Max open files            1024                 1024                 files\n',
-        },
-      },
-      'descriptors',
-      'warn',
-      /Only 1024 files.*51 workers/,
-      /LimitNOFILE=65536/,
-    ],
-    [
-      'a clock that runs free',
-      { tools: { timedatectl: tool({ output: 'no\n' }) } },
-      'clock',
-      'warn',
-      /not synchronized/,
-      /set-ntp true/,
-    ],
-    [
-      'no addon',
-      { host: { addonReason: async () => 'the addon could not be loaded (invalid ELF header)' } },
-      'addon',
-      'warn',
-      /invalid ELF header/,
-      /npm rebuild hivepulse/,
-    ],
-    [
-      'no kernel module',
-      { tree: { ...gpuTree, '/proc/driver/nvidia/version': null } },
-      'gpu',
-      'fail',
-      /1 NVIDIA GPU on the PCI bus, but the kernel module is not loaded/,
-      /modprobe nvidia/,
-    ],
-    [
-      'a container without devices',
-      { tree: { ...gpuTree, '/dev/nvidiactl': null } },
-      'gpuDevices',
-      'fail',
-      /nvidiactl is missing/,
-      /--gpus all/,
-    ],
-    [
-      'no NVML',
-      { tree: { ...gpuTree, '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1': null } },
-      'nvml',
-      'fail',
-      /nowhere/,
-      /libnvidia-ml1/,
-    ],
-    [
-      'driver and library of different versions',
-      {
-        tree: { ...gpuTree, '/proc/driver/nvidia/version': openModule },
-        host: { readGpus: async () => ({ ...working, status: 'failed', devices: [], reason: 'mismatch' }) },
-      },
-      'driverMismatch',
-      'fail',
-      /module is 560\.35\.03, the library 535\.104\.05/,
-      /reboot/,
-    ],
-    [
-      'a driver that hangs',
-      { tree: gpuTree, host: { readGpus: async () => null } },
-      'nvml',
-      'fail',
-      /has not answered for 20 s/,
-      /nvidia-smi -pm 1/,
-    ],
-    [
-      'a driver that fails',
-      {
-        tree: gpuTree,
-        host: { readGpus: async () => ({ ...working, status: 'failed', devices: [], reason: 'Driver Not Loaded' }) },
-      },
-      'nvml',
-      'fail',
-      /NVML does not work: Driver Not Loaded/,
-      /dmesg/,
-    ],
-    [
-      'a GPU that is lost',
-      {
-        tree: gpuTree,
-        host: {
-          readGpus: async () => ({
-            ...working,
-            devices: working.devices.map((gpu, i) => (i === 1 ? { ...gpu, health: 'lost' as const } : gpu)),
-          }),
-        },
-      },
-      'gpuHealth',
-      'fail',
-      /GPU 1 is lost/,
-      /reboot/,
-    ],
-    [
-      'no nvidia-smi',
-      { tree: gpuTree, tools: { 'nvidia-smi': missingTool } },
-      'nvidiaSmi',
-      'warn',
-      /not installed/,
-      /apt-get install/,
-    ],
-    [
-      'nvidia-smi that hangs',
-      { tree: gpuTree, tools: { 'nvidia-smi': tool({ exitCode: null, timedOut: true }) } },
-      'nvidiaSmi',
-      'fail',
-      /did not answer within 15 s/,
-      /dmesg/,
-    ],
-    [
-      'nvidia-smi without driver',
-      {
-        tree: gpuTree,
-        tools: {
-          'nvidia-smi': tool({
-            exitCode: 9,
-            output:
-              "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n",
-          }),
-        },
-      },
-      'nvidiaSmi',
-      'fail',
-      /cannot reach the driver/,
-      /modprobe nvidia/,
-    ],
-    [
-      'nvidia-smi of another version',
-      {
-        tree: gpuTree,
-        tools: {
-          'nvidia-smi': tool({
-            exitCode: 18,
-            output: 'Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 535.161\n',
-          }),
-        },
-      },
-      'nvidiaSmi',
-      'fail',
-      /different versions/,
-      /reboot/,
-    ],
-    [
-      'nvidia-smi without devices',
-      { tree: gpuTree, tools: { 'nvidia-smi': tool({ exitCode: 6, output: 'No devices were found\n' }) } },
-      'nvidiaSmi',
-      'fail',
-      /no devices were found/,
-      /dmesg/,
-    ],
-    [
-      'nvidia-smi that warns and still answers',
-      {
-        tree: gpuTree,
-        tools: {
-          'nvidia-smi': tool({ exitCode: 14, output: 'WARNING: infoROM is corrupted at gpu 0000:67:00.0\n0\n1\n' }),
-        },
-      },
-      'nvidiaSmi',
-      'warn',
-      /2 GPUs, and ends with 14: WARNING: infoROM/,
-      /nvidia-smi -q/,
-    ],
-  ];
+const v1 = '31 30 0:27 / MOUNT/sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n';
+const mounts = (from: string, to: string) => ({ '/proc/self/mountinfo': mountinfo.replace(from, to) });
+const hybrid = {
+  '/proc/self/mountinfo': `${mountinfo}${v1}`,
+  '/sys/fs/cgroup/cgroup.controllers': 'cpu io pids\n',
+};
+const files = (limit: string) => `Max open files            ${limit}                 ${limit}                 files\n`;
+const lostOne = working.devices.map((gpu, i) => (i === 1 ? { ...gpu, health: 'lost' as const } : gpu));
+const noDriver =
+  "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest NVIDIA driver is installed and running.\n";
+const otherVersion = 'Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 535.161\n';
+const corrupted = 'WARNING: infoROM is corrupted at gpu 0000:67:00.0\n0\n1\n';
 
-  test.each(cases)('%s', async (_name, broken, check, status, message, fix) => {
-    const finding = the(await look(broken), check);
+const hosts = {
+  'no cgroup v2': sound({ '/proc/self/mountinfo': v1 }),
+  'only a part of the tree (a container)': sound(mounts('0:26 / ', '0:26 /docker/abc ')),
+  'controllers held by v1 (hybrid)': sound(hybrid),
+  'controllers not delegated': sound({ '/sys/fs/cgroup/cgroup.controllers': 'memory pids\n' }),
+  'a read-only tree': sound(mounts('cgroup rw,nosuid', 'cgroup ro,nosuid')),
+  'no right to make cgroups': sound({}, { uid: 65534 }),
+  'no user manager': sound({}, { uid: 65534 }),
+  'no pressure': sound({ '/proc/pressure/cpu': null }),
+  'pressure switched off': sound({ '/proc/pressure/cpu': '' }),
+  'an old kernel': sound({ '/proc/sys/kernel/osrelease': '5.4.0-150-generic\n' }),
+  'a kernel without memory.peak': sound({ '/proc/sys/kernel/osrelease': '5.15.0\n' }),
+  'a pid namespace': sound({ '/proc/self/ns/pid': '->pid:[4026532281]' }),
+  'hidden processes': sound(mounts('proc proc rw', 'proc proc rw,hidepid=invisible'), { uid: 1000 }),
+  'few descriptors': sound({ '/proc/self/limits': files('1024') }),
+  'a clock that runs free': { tools: { timedatectl: tool({ output: 'no\n' }) } },
+  'no addon': sound({}, { addonReason: async () => 'the addon could not be loaded (invalid ELF header)' }),
+  'no kernel module': withGpu({ '/proc/driver/nvidia/version': null }),
+  'a container without devices': withGpu({ '/dev/nvidiactl': null }),
+  'no NVML': withGpu({ '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1': null }),
+  'driver and library of different versions': mismatched,
+  'a driver that hangs': withGpu({}, { readGpus: async () => null }),
+  'a driver that fails': withGpu({}, failed('Driver Not Loaded')),
+  'a GPU that is lost': withGpu({}, { readGpus: async () => ({ ...working, devices: lostOne }) }),
+  'no nvidia-smi': withSmi(missingTool),
+  'nvidia-smi that hangs': withSmi({ exitCode: null, timedOut: true }),
+  'nvidia-smi without driver': withSmi({ exitCode: 9, output: noDriver }),
+  'nvidia-smi of another version': withSmi({ exitCode: 18, output: otherVersion }),
+  'nvidia-smi without devices': withSmi({ exitCode: 6, output: 'No devices were found\n' }),
+  'nvidia-smi that warns and still answers': withSmi({ exitCode: 14, output: corrupted }),
+} satisfies Record<string, Broken>;
+
+/** The check, its status, its message and its fix. */
+const expected: Record<keyof typeof hosts, readonly [string, Status, RegExp, RegExp]> = {
+  'no cgroup v2': ['cgroup', 'fail', /Only cgroup v1/, /unified_cgroup_hierarchy=1/],
+  'only a part of the tree (a container)': ['cgroup', 'warn', /only this container's part/, /--cgroupns=host/],
+  'controllers held by v1 (hybrid)': [
+    'controllers',
+    'warn',
+    /lacks memory\..*OOM kills.*Version 1 holds them/,
+    /unified_cgroup_hierarchy=1/,
+  ],
+  'controllers not delegated': ['controllers', 'warn', /lacks cpu, io\./, /Delegate=yes/],
+  'a read-only tree': ['rights', 'warn', /read-only/, /remount,rw/],
+  'no right to make cgroups': ['rights', 'warn', /User 65534 may not make cgroups/, /run the hive as root/],
+  'no user manager': ['systemd', 'warn', /no manager of its own/, /enable-linger/],
+  'no pressure': ['pressure', 'warn', /this kernel has none/, /psi=1/],
+  'pressure switched off': ['pressure', 'warn', /switched off/, /psi=1/],
+  'an old kernel': ['kernel', 'warn', /no cgroup\.kill/, /5\.19/],
+  'a kernel without memory.peak': ['kernel', 'warn', /memory\.peak/, /5\.19/],
+  'a pid namespace': ['pidNamespace', 'warn', /namespace of its own/, /--pid=host/],
+  'hidden processes': ['proc', 'warn', /hides the processes/, /hidepid=0/],
+  'few descriptors': ['descriptors', 'warn', /Only 1024 files.*51 workers/, /LimitNOFILE=65536/],
+  'a clock that runs free': ['clock', 'warn', /not synchronized/, /set-ntp true/],
+  'no addon': ['addon', 'warn', /invalid ELF header/, /npm rebuild hivepulse/],
+  'no kernel module': [
+    'gpu',
+    'fail',
+    /1 NVIDIA GPU on the PCI bus, but the kernel module is not loaded/,
+    /modprobe nvidia/,
+  ],
+  'a container without devices': ['gpuDevices', 'fail', /nvidiactl is missing/, /--gpus all/],
+  'no NVML': ['nvml', 'fail', /nowhere/, /libnvidia-ml1/],
+  'driver and library of different versions': [
+    'driverMismatch',
+    'fail',
+    /module is 560\.35\.03, the library 535\.104\.05/,
+    /reboot/,
+  ],
+  'a driver that hangs': ['nvml', 'fail', /has not answered for 20 s/, /nvidia-smi -pm 1/],
+  'a driver that fails': ['nvml', 'fail', /NVML does not work: Driver Not Loaded/, /dmesg/],
+  'a GPU that is lost': ['gpuHealth', 'fail', /GPU 1 is lost/, /reboot/],
+  'no nvidia-smi': ['nvidiaSmi', 'warn', /not installed/, /apt-get install/],
+  'nvidia-smi that hangs': ['nvidiaSmi', 'fail', /did not answer within 15 s/, /dmesg/],
+  'nvidia-smi without driver': ['nvidiaSmi', 'fail', /cannot reach the driver/, /modprobe nvidia/],
+  'nvidia-smi of another version': ['nvidiaSmi', 'fail', /different versions/, /reboot/],
+  'nvidia-smi without devices': ['nvidiaSmi', 'fail', /no devices were found/, /dmesg/],
+  'nvidia-smi that warns and still answers': [
+    'nvidiaSmi',
+    'warn',
+    /2 GPUs, and ends with 14: WARNING: infoROM/,
+    /nvidia-smi -q/,
+  ],
+};
+
+describe('doctor: broken hosts', () => {
+  test.each(Object.keys(hosts) as (keyof typeof hosts)[])('%s', async (name) => {
+    const [check, status, message, fix] = expected[name];
+    const finding = the(await look(hosts[name]), check);
     expect(finding.message).toMatch(message);
     expect(finding.status).toBe(status);
     expect(finding.fix).toMatch(fix);
@@ -453,10 +262,7 @@ describe('doctor: broken hosts', () => {
   });
 
   test('a mismatch explains why NVML fails, and is said once', async () => {
-    const findings = await look({
-      tree: { ...gpuTree, '/proc/driver/nvidia/version': openModule },
-      host: { readGpus: async () => ({ ...working, status: 'failed', devices: [], reason: 'mismatch' }) },
-    });
+    const findings = await look(mismatched);
     expect(findings.filter(({ check }) => check === 'nvml')).toEqual([]);
   });
 
