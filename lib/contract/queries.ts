@@ -1,5 +1,6 @@
 import { type Static, type TProperties, Type } from 'typebox';
 import { livenesses } from './api.js';
+import { workerSortNames } from './fields/sorts.js';
 import { gpuHealths, hiveStates, workerStates } from './heartbeat.js';
 import { Id, OneOf } from './primitives.js';
 
@@ -35,22 +36,6 @@ const bytes = (description: string) => Type.Optional(Type.Integer({ minimum: 0, 
 
 export const HivesQuery = query({ liveness, state: Type.Optional(OneOf(hiveStates)), label, ...paging });
 export type HivesQuery = Static<typeof HivesQuery>;
-
-export const workerSortNames = [
-  'key',
-  'cpuPercent',
-  '-cpuPercent',
-  'memoryBytes',
-  '-memoryBytes',
-  'workingSetBytes',
-  '-workingSetBytes',
-  'gpuUtilizationPercent',
-  '-gpuUtilizationPercent',
-  'vramUsedBytes',
-  '-vramUsedBytes',
-  'uptimeSeconds',
-  '-uptimeSeconds',
-] as const;
 
 export const WorkersQuery = query({
   model: Type.Optional(model),

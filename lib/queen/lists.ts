@@ -1,6 +1,7 @@
+import type { WorkerSort, WorkerSortField } from '../contract/fields/sorts.js';
 import { holds } from './capacity.js';
 import { type Indexes, labelPair } from './indexes.js';
-import type { GpuQuery, HiveQuery, WorkerQuery, WorkerSort } from './queries.js';
+import type { GpuQuery, HiveQuery, WorkerQuery } from './queries.js';
 import { type CursorKey, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import type { SortedSet } from './sorted-set.js';
@@ -157,7 +158,7 @@ function listSorted(
   matches: (worker: WorkerRecord) => boolean,
 ): Slice<WorkerRecord> {
   const descending = sort.startsWith('-');
-  const field = (descending ? sort.slice(1) : sort) as Exclude<WorkerSort, 'key' | `-${string}`>;
+  const field = (descending ? sort.slice(1) : sort) as WorkerSortField;
   const compareValues = (a: number | null, b: number | null): number =>
     a === b ? 0 : a === null ? 1 : b === null ? -1 : descending ? b - a : a - b;
   const compare = (a: WorkerRecord, b: WorkerRecord) =>

@@ -1,4 +1,5 @@
 import type { Liveness } from '../contract/api.js';
+import type { WorkerSort } from '../contract/fields/sorts.js';
 import type { GpuSample, HiveInfo, WorkerSample } from '../contract/heartbeat.js';
 import type { Labels } from '../contract/primitives.js';
 import { HivepulseError } from '../util/errors.js';
@@ -18,18 +19,6 @@ export interface HiveQuery extends Paging {
   readonly state?: HiveInfo['state'];
   readonly labels?: Labels;
 }
-
-export const workerSorts = [
-  'key',
-  'cpuPercent',
-  'memoryBytes',
-  'workingSetBytes',
-  'gpuUtilizationPercent',
-  'vramUsedBytes',
-  'uptimeSeconds',
-] as const;
-/** `-` before a name: highest first. Unknown values come last either way. */
-export type WorkerSort = (typeof workerSorts)[number] | `-${Exclude<(typeof workerSorts)[number], 'key'>}`;
 
 export interface WorkerQuery extends Paging {
   /** The exact name; null: workers whose model is not known. */

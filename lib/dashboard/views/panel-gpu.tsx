@@ -1,14 +1,14 @@
-import type { ComponentChildren } from 'preact';
+import { gpuFields } from '../../contract/fields/gpu.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { gpuHealthStyles, gpuStyle, styleOf } from '../../present/status.js';
-import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts, unknownText } from '../../present/units.js';
+import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
 import { drawn, type Hive, workersOf } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
-import { Facts, Faults, LinkTo } from './panel-parts.js';
+import { Facts, Faults, fieldRows, LinkTo } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;
@@ -26,9 +26,6 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
     const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);
     return held ? [{ worker, held }] : [];
   });
-  /** A value that the device can't tell at all is told apart from one that is not known now. */
-  const value = (field: keyof GpuSample, text: ComponentChildren): ComponentChildren =>
-    gpu[field] === null ? (gpu.unsupported.includes(field) ? 'not supported by this device' : unknownText) : text;
   return (
     <div class="panel-body">
       <header>
@@ -101,37 +98,15 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
       )}
       <h3>Health</h3>
       <Facts
-        rows={[
-          ['Throttled by', gpu.throttleReasons.length === 0 ? 'nothing' : gpu.throttleReasons.join(', ')],
-          ['ECC, uncorrected', value('eccUncorrected', gpu.eccUncorrected)],
-          [
-            'Remapped rows',
-            value(
-              'remappedRows',
-              gpu.remappedRows &&
-                `${gpu.remappedRows.pending ? 'pending a reset' : 'none pending'}${gpu.remappedRows.failed ? ', failed: replace it' : ''}`,
-            ),
-          ],
-          ['NVLinks up', value('nvlinks', gpu.nvlinks && `${gpu.nvlinks.up} of ${gpu.nvlinks.total}`)],
-          ['Last Xid', gpu.lastXid ?? 'none seen'],
-        ]}
+        rows={fieldRows(gpuFields, 'health', gpu, {
+          remappedRows:
+            gpu.remappedRows &&
+            `${gpu.remappedRows.pending ? 'pending a reset' : 'none pending'}${gpu.remappedRows.failed ? ', failed: replace it' : ''}`,
+          nvlinks: gpu.nvlinks && `${gpu.nvlinks.up} of ${gpu.nvlinks.total}`,
+        })}
       />
       <h3>Device</h3>
-      <Facts
-        rows={[
-          ['Reserved', value('memoryReservedBytes', formatGib(gpu.memoryReservedBytes))],
-          ['Memory bus busy', value('memoryBusPercent', formatPercent(gpu.memoryBusPercent))],
-          ['SM clock', value('smClockMhz', `${gpu.smClockMhz} MHz`)],
-          ['Fan', value('fanPercent', formatPercent(gpu.fanPercent))],
-          ['Power limit', value('powerLimitWatts', formatWatts(gpu.powerLimitWatts))],
-          ['Compute capability', gpu.computeCapability ?? unknownText],
-          ['Processes', gpu.processCount ?? unknownText],
-          ['Held by no worker', formatGib(gpu.unattributedBytes)],
-          ['PCI bus', gpu.pciBusId ?? unknownText],
-          ['UUID', <code key="u">{gpu.uuid}</code>],
-          ...(gpu.parentUuid === null ? [] : [['Cut from', <code key="p">{gpu.parentUuid}</code>] as const]),
-        ]}
-      />
+      <Facts rows={fieldRows(gpuFields, 'device', gpu)} />
     </div>
   );
 }

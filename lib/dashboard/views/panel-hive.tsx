@@ -1,15 +1,15 @@
 import { gpuReaderLabels } from '../../contract/enums.js';
+import { hostFields } from '../../contract/fields/host.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
-import { formatAge, formatCores, formatDuration, formatGib, formatGibOf, unknownText } from '../../present/units.js';
+import { formatAge, formatCores, formatGib, formatGibOf, unknownText } from '../../present/units.js';
 import { ageOf, drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { Facts, Faults, Labels, LinkTo } from './panel-parts.js';
-import { PercentBar } from './panel-worker.js';
+import { Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
 
@@ -99,19 +99,13 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
         </>
       )}
       <h3>Pressure</h3>
-      <Facts
-        rows={[
-          ['CPU', <PercentBar key="c" value={host.pressure.cpu} bad={40} />],
-          ['Memory', <PercentBar key="m" value={host.pressure.memory} bad={10} />],
-          ['I/O', <PercentBar key="i" value={host.pressure.io} bad={40} />],
-        ]}
-      />
+      <Facts rows={fieldRows(hostFields, 'pressure', host)} />
       <h3>Host</h3>
       <Facts
         rows={[
           ['Hostname', view.hostname],
           ['Address', view.address ?? unknownText],
-          ['Host up for', formatDuration(host.uptimeSeconds)],
+          ...fieldRows(hostFields, 'host', host),
           ['Hive started', new Date(view.startedAt).toLocaleString()],
           ['Version', view.version],
           ['Beats every', `${view.intervalMs / 1000} s`],

@@ -1,8 +1,14 @@
 import type { ComponentChildren } from 'preact';
+import { type FieldTable, type PanelOfField, placed } from '../../contract/fields/field.js';
 import type { Fault } from '../../contract/heartbeat.js';
+import { formatField } from '../../present/format-field.js';
+import { formatPercent, unknownText } from '../../present/units.js';
 import { show } from '../data/location.js';
+import { Meter } from '../parts/meter.js';
 
-export function Facts({ rows }: { readonly rows: readonly (readonly [string, ComponentChildren])[] }) {
+type FactRow = readonly [label: string, value: ComponentChildren];
+
+export function Facts({ rows }: { readonly rows: readonly FactRow[] }) {
   return (
     <dl class="facts">
       {rows.map(([name, value]) => (
@@ -53,4 +59,44 @@ export function Labels({ labels }: { readonly labels: Readonly<Record<string, st
       ))}
     </>
   );
+}
+
+/** A percentage as a bar with its value; a warning from `bad` on. */
+export function PercentBar({ value, bad }: { readonly value: number | null; readonly bad: number }) {
+  return (
+    <span class="percent-bar">
+      <Meter value={value} max={100} tone={value !== null && value >= bad ? 'warning' : 'active'} />
+      {formatPercent(value)}
+    </span>
+  );
+}
+
+/** What a row says of a value; a device that can't have it is distinguished from a value that is not known now. */
+function fieldValue(spec: PanelOfField, value: unknown, isUnsupported: boolean): ComponentChildren {
+  if (spec.barWarn !== undefined) return <PercentBar value={value as number | null} bad={spec.barWarn} />;
+  if (value === null) return spec.ifNull ?? (isUnsupported ? 'not supported by this device' : unknownText);
+  if (Array.isArray(value) && value.length === 0 && spec.ifEmpty !== undefined) return spec.ifEmpty;
+  const text = spec.words?.[String(value)] ?? `${formatField(spec.format, value)}${spec.after ?? ''}`;
+  return spec.code ? <code>{text}</code> : text;
+}
+
+/** The rows that a table of fields has in one section of a panel; `drawn` holds what a format does not say. */
+export function fieldRows(
+  table: FieldTable,
+  section: string,
+  item: object,
+  drawn: Readonly<Record<string, ComponentChildren>> = {},
+): readonly FactRow[] {
+  const values = item as Readonly<Record<string, unknown>>;
+  const unsupported = (values.unsupported ?? []) as readonly string[];
+  return placed(table, 'panel').flatMap(({ name, spec }): readonly FactRow[] => {
+    const value = values[name];
+    if (spec.section !== section || (value === null && spec.omitNull)) return [];
+    if (spec.parts !== undefined)
+      return Object.entries(spec.parts).map(([part, { label, barWarn }]) => [
+        label,
+        <PercentBar key={part} value={(value as Readonly<Record<string, number | null>>)[part]!} bad={barWarn} />,
+      ]);
+    return [[spec.label, drawn[name] ?? fieldValue(spec, value, unsupported.includes(name))]];
+  });
 }

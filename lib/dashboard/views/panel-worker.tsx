@@ -1,15 +1,14 @@
 import type { WorkerView } from '../../contract/api.js';
+import { workerFields } from '../../contract/fields/worker.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
   formatAge,
   formatBytes,
   formatCores,
-  formatDuration,
   formatGib,
   formatGibOf,
   formatPercent,
-  formatRate,
   unknownText,
 } from '../../present/units.js';
 import { ageOf, drawn, eventsSeen, hives, newestEvents } from '../data/fleet.js';
@@ -18,7 +17,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { Facts, Faults, Labels, LinkTo } from './panel-parts.js';
+import { Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
@@ -100,32 +99,10 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
 
       <h3>Limits and pressure</h3>
       <Facts
-        rows={[
-          [
-            'CPU limit',
-            worker.cpuLimitPercent === null ? 'none, or not known' : `${formatCores(worker.cpuLimitPercent)} cores`,
-          ],
-          [
-            'Throttled',
-            worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? (
-              'no limit to throttle at'
-            ) : (
-              <PercentBar key="t" value={worker.cpuThrottledPercent} bad={25} />
-            ),
-          ],
-          [
-            'Memory limit',
-            worker.memoryLimitBytes === null ? 'none, or not known' : formatGib(worker.memoryLimitBytes),
-          ],
-          ['Working set', formatGib(worker.workingSetBytes)],
-          ['Peak', formatGib(worker.memoryPeakBytes)],
-          ['OOM kills', worker.oomKills === null ? unknownText : String(worker.oomKills)],
-          ['CPU pressure', <PercentBar key="c" value={worker.pressure.cpu} bad={40} />],
-          ['Memory pressure', <PercentBar key="m" value={worker.pressure.memory} bad={10} />],
-          ['I/O pressure', <PercentBar key="i" value={worker.pressure.io} bad={40} />],
-          ['Read', formatRate(worker.ioReadBytesPerSecond)],
-          ['Write', formatRate(worker.ioWriteBytesPerSecond)],
-        ]}
+        rows={fieldRows(workerFields, 'limits', worker, {
+          cpuThrottledPercent:
+            worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? 'no limit to throttle at' : null,
+        })}
       />
 
       {gpus.length > 0 && (
@@ -151,19 +128,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Process</h3>
-      <Facts
-        rows={[
-          ['Pid', worker.pid ?? unknownText],
-          ['Processes', worker.processCount ?? unknownText],
-          ['Up for', formatDuration(worker.uptimeSeconds)],
-          ['Started', worker.startedAt === null ? unknownText : new Date(worker.startedAt).toLocaleString()],
-          ['Endpoint', worker.endpoint ?? unknownText],
-          ['Origin', worker.origin === 'launched' ? 'launched by hivepulse run' : 'found running'],
-          ...(worker.name === null ? [] : [['Name', worker.name] as const]),
-          ...(worker.reservationId === null ? [] : [['Reservation', worker.reservationId] as const]),
-          ['Labels', <Labels key="l" labels={worker.labels} />],
-        ]}
-      />
+      <Facts rows={fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> })} />
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>
@@ -181,14 +146,5 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         </ul>
       )}
     </div>
-  );
-}
-
-export function PercentBar({ value, bad }: { readonly value: number | null; readonly bad: number }) {
-  return (
-    <span class="percent-bar">
-      <Meter value={value} max={100} tone={value !== null && value >= bad ? 'warning' : 'active'} />
-      {formatPercent(value)}
-    </span>
   );
 }
