@@ -1,7 +1,6 @@
-import { Worker } from 'node:worker_threads';
 import type { RawPass, RawReaderOptions, TraceableReader } from '../native/layout.js';
 import { closedError, Waiters } from '../util/waiters.js';
-import { workerEntry } from '../util/worker-entry.js';
+import { WorkerThread } from '../util/worker-thread.js';
 import { FilesPass } from './files-pass.js';
 import { cellCount, cells, type FilesCommand, type FilesThreadData } from './files-protocol.js';
 import { Slots } from './slots.js';
@@ -17,29 +16,42 @@ export class FilesReader implements TraceableReader {
   readonly #shared = new SharedArrayBuffer(cellCount * BigInt64Array.BYTES_PER_ELEMENT);
   readonly #cell = new BigInt64Array(this.#shared);
   readonly #slots = new Slots();
-  readonly #waiters = new Waiters<RawPass>((yes) => (yes ? this.#thread?.ref() : this.#thread?.unref()));
+  readonly #waiters = new Waiters<RawPass>((yes) => this.#thread.keepAlive(yes));
+  readonly #thread: WorkerThread<FilesCommand, RawPass>;
   #own: FilesPass | undefined;
-  #thread: Worker | undefined;
   #intervalMs = 0;
   #latest: RawPass | null = null;
   #closed = false;
 
   constructor(options: RawReaderOptions) {
     this.#options = options;
+    this.#thread = new WorkerThread({
+      file: 'cgroup/files-thread.js',
+      name: 'hivepulse-cgroups',
+      workerData: { options, shared: this.#shared } satisfies FilesThreadData,
+      onStart: () => {
+        for (const [slot, path] of this.#slots.entries()) this.#thread.post({ kind: 'add', slot, path });
+      },
+      onMessage: (pass) => {
+        this.#latest = pass;
+        this.#waiters.deliver(pass.sequence, () => copy(pass));
+      },
+      onExit: (error) => this.#threadExited(error),
+    });
   }
 
   add(path: string): number {
     this.#check();
     const slot = this.#slots.add(path);
     this.#own?.add(slot, path);
-    this.#send({ kind: 'add', slot, path });
+    if (this.#thread.started) this.#thread.post({ kind: 'add', slot, path });
     return slot;
   }
 
   remove(slot: number): void {
     if (this.#closed || !this.#slots.remove(slot)) return;
     this.#own?.remove(slot);
-    this.#send({ kind: 'remove', slot });
+    if (this.#thread.started) this.#thread.post({ kind: 'remove', slot });
   }
 
   passSync(): RawPass {
@@ -54,7 +66,7 @@ export class FilesReader implements TraceableReader {
   start(intervalMs: number): void {
     this.#check();
     this.#intervalMs = Math.max(1, intervalMs);
-    this.#ensureThread().postMessage({ kind: 'start', intervalMs: this.#intervalMs } satisfies FilesCommand);
+    this.#thread.post({ kind: 'start', intervalMs: this.#intervalMs });
   }
 
   latest(): RawPass | null {
@@ -63,9 +75,9 @@ export class FilesReader implements TraceableReader {
 
   next(signal?: AbortSignal): Promise<RawPass> {
     if (this.#closed) return Promise.reject(closedError('cgroup reader'));
-    const thread = this.#ensureThread();
+    this.#thread.start();
     const promise = this.#waiters.wait(Number(Atomics.load(this.#cell, cells.begun)) + 1, signal);
-    if (this.#intervalMs === 0) thread.postMessage({ kind: 'request' } satisfies FilesCommand);
+    if (this.#intervalMs === 0) this.#thread.post({ kind: 'request' });
     return promise;
   }
 
@@ -84,41 +96,14 @@ export class FilesReader implements TraceableReader {
     this.#closed = true;
     this.#waiters.rejectAll(closedError('cgroup reader'));
     this.#own?.close();
-    void this.#thread?.terminate();
+    this.#thread.close();
   }
 
   #check(): void {
     if (this.#closed) throw closedError('cgroup reader');
   }
 
-  #send(command: FilesCommand): void {
-    this.#thread?.postMessage(command);
-  }
-
-  #ensureThread(): Worker {
-    if (this.#thread) return this.#thread;
-    const workerData: FilesThreadData = { options: this.#options, shared: this.#shared };
-    const thread = new Worker(workerEntry('cgroup/files-thread.js'), {
-      workerData,
-      execArgv: [],
-      name: 'hivepulse-cgroups',
-    });
-    thread.unref();
-    thread.on('message', (pass: RawPass) => {
-      this.#latest = pass;
-      this.#waiters.deliver(pass.sequence, () => copy(pass));
-    });
-    thread.on('error', (error) => this.#lost(thread, error));
-    thread.on('exit', () => this.#lost(thread, closedError('cgroup reader thread')));
-    this.#thread = thread;
-    for (const [slot, path] of this.#slots.entries()) this.#send({ kind: 'add', slot, path });
-    return thread;
-  }
-
-  /** The thread died (out of memory): those who wait hear why, and the next call starts another. */
-  #lost(thread: Worker, error: unknown): void {
-    if (this.#thread !== thread) return;
-    this.#thread = undefined;
+  #threadExited(error: unknown): void {
     Atomics.store(this.#cell, cells.runningSince, 0n);
     this.#waiters.rejectAll(error);
     if (this.#closed || this.#intervalMs === 0) return;

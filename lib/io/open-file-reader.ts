@@ -1,7 +1,124 @@
-import { type BindingResult, loadBinding } from '../native/binding.js';
-import type { FileReader } from './file-reader.js';
-import { NativeFileReader } from './native-file-reader.js';
-import { WorkerFileReader } from './worker-file-reader.js';
+import { type Binding, type BindingResult, loadBinding, type NativeFileThread } from '../native/binding.js';
+import { Pending } from '../util/pending.js';
+import { closedError } from '../util/waiters.js';
+import { WorkerThread } from '../util/worker-thread.js';
+import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
+
+type Answer = readonly (FileResult | readonly DirectoryEntry[])[];
+
+/** What both readers share: calls become numbered batches of a thread, and wait for its answers. */
+abstract class ThreadFileReader implements FileReader {
+  protected readonly pending = new Pending<Answer>((yes) => this.keepAlive(yes));
+  #closed = false;
+
+  abstract runningMs(): number;
+  /** Hands a batch to the thread and returns its number. Without `maxBytes` directories are listed. */
+  protected abstract submit(paths: readonly string[], maxBytes?: number): number;
+  protected abstract keepAlive(yes: boolean): void;
+  protected abstract end(): void;
+
+  read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    return this.#request(paths, maxBytes) as Promise<readonly FileResult[]>;
+  }
+
+  list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
+    return this.#request(paths) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.pending.rejectAll(closedError('file reader'));
+    this.end();
+  }
+
+  async #request(paths: readonly string[], maxBytes?: number): Promise<Answer> {
+    if (this.#closed) throw closedError('file reader');
+    return this.pending.add(this.submit(paths, maxBytes));
+  }
+}
+
+/** Over a thread of the addon: a read that never returns does not even hold up the exit of the process. */
+export class NativeFileReader extends ThreadFileReader {
+  readonly #files: NativeFileThread;
+
+  constructor(binding: Binding) {
+    super();
+    this.#files = new binding.BlockingFiles(() => {
+      for (const { id, results } of this.#files.take()) this.pending.resolve(id, results);
+    });
+  }
+
+  runningMs(): number {
+    return this.#files.runningMs();
+  }
+
+  protected submit(paths: readonly string[], maxBytes?: number): number {
+    return this.#files.submit(paths, maxBytes);
+  }
+
+  protected keepAlive(yes: boolean): void {
+    this.#files.keepAlive(yes);
+  }
+
+  protected end(): void {
+    this.#files.close();
+  }
+}
+
+export interface FilesRequest {
+  readonly id: number;
+  readonly paths: readonly string[];
+  /** Missing: list the directories. */
+  readonly maxBytes: number | undefined;
+}
+
+export interface FilesResponse {
+  readonly id: number;
+  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[])[];
+}
+
+/** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */
+export class WorkerFileReader extends ThreadFileReader {
+  /** Start of the batch now running, CLOCK_MONOTONIC in ns; 0 when none is. */
+  readonly #runningSince = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  readonly #thread = new WorkerThread<FilesRequest, FilesResponse>({
+    file: 'io/worker-file-reader-thread.js',
+    name: 'hivepulse-files',
+    workerData: this.#runningSince.buffer,
+    onMessage: ({ id, results }) =>
+      this.pending.resolve(
+        id,
+        results.map((result) => (result instanceof Uint8Array ? asBuffer(result) : result)),
+      ),
+    onExit: (error) => {
+      Atomics.store(this.#runningSince, 0, 0n);
+      this.pending.rejectAll(error);
+    },
+  });
+  #lastId = 0;
+
+  runningMs(): number {
+    const since = Atomics.load(this.#runningSince, 0);
+    return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
+  }
+
+  protected submit(paths: readonly string[], maxBytes?: number): number {
+    const id = ++this.#lastId;
+    this.#thread.post({ id, paths, maxBytes });
+    return id;
+  }
+
+  protected keepAlive(yes: boolean): void {
+    this.#thread.keepAlive(yes);
+  }
+
+  protected end(): void {
+    this.#thread.close();
+  }
+}
+
+const asBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** A thread that reads files which may block: the addon's where it loads, else a worker thread. */
 export function openFileReader(load: () => BindingResult = loadBinding): FileReader {

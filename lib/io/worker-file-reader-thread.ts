@@ -1,11 +1,10 @@
-// The thread of the file reader where there is no addon: one batch at a time, in order. Started by worker-file-reader.ts.
+// The thread of WorkerFileReader: one batch at a time, in order.
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { DirectoryEntry } from './file-reader.js';
-import type { FilesRequest } from './worker-file-reader.js';
+import type { FilesRequest, FilesResponse } from './open-file-reader.js';
 
 const port = parentPort as MessagePort;
-/** Start of the batch now running, CLOCK_MONOTONIC in ns; 0 when none is. */
 const runningSince = new BigInt64Array(workerData as SharedArrayBuffer);
 const chunk = 64 * 1024;
 
@@ -46,7 +45,7 @@ function list(path: string): readonly DirectoryEntry[] {
 
 port.on('message', ({ id, paths, maxBytes }: FilesRequest) => {
   Atomics.store(runningSince, 0, process.hrtime.bigint());
-  const results = paths.map((path) => orErrno(() => (maxBytes === null ? list(path) : readWhole(path, maxBytes))));
+  const results = paths.map((path) => orErrno(() => (maxBytes === undefined ? list(path) : readWhole(path, maxBytes))));
   Atomics.store(runningSince, 0, 0n);
-  port.postMessage({ id, results });
+  port.postMessage({ id, results } satisfies FilesResponse);
 });

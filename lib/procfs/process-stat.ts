@@ -1,22 +1,12 @@
 import { readFile } from 'node:fs/promises';
+import { type ProcessStat, parseProcessCgroup, parseProcessStat } from './parse.js';
 
-/**
- * State letter and start time (clock ticks since boot) of a process from /proc/<pid>/stat, or null where it is gone.
- * The name in parentheses may hold any byte, `)` and newline included, so the line is cut at the last `)`.
- */
-export async function processStat(
-  pid: number,
-  procRoot = '/proc',
-): Promise<{ readonly state: string; readonly startTicks: number } | null> {
-  let text: string;
-  try {
-    text = await readFile(`${procRoot}/${pid}/stat`, 'latin1');
-  } catch {
-    return null;
-  }
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  const startTicks = Number(fields[19]);
-  return fields[0] && Number.isSafeInteger(startTicks) && startTicks >= 0 ? { state: fields[0], startTicks } : null;
+const readOrNull = (path: string): Promise<Buffer | null> => readFile(path).catch(() => null);
+
+/** /proc/<pid>/stat of a process; null where it is gone. */
+export async function processStat(pid: number, procRoot = '/proc'): Promise<ProcessStat | null> {
+  const bytes = await readOrNull(`${procRoot}/${pid}/stat`);
+  return bytes && parseProcessStat(bytes);
 }
 
 /** Whether exactly this process lives; a zombie does not. Where /proc is missing, whether some process has the pid. */
@@ -35,10 +25,6 @@ export async function processLives(pid: number, startTicks: number | null, procR
 
 /** Path of the process's v2 cgroup within its hierarchy (`/hivepulse.slice/...`), or null where it is gone or has none. */
 export async function processCgroup(pid: number, procRoot = '/proc'): Promise<string | null> {
-  try {
-    const text = await readFile(`${procRoot}/${pid}/cgroup`, 'utf8');
-    return /^0::(\/.*)$/m.exec(text)?.[1] ?? null;
-  } catch {
-    return null;
-  }
+  const bytes = await readOrNull(`${procRoot}/${pid}/cgroup`);
+  return bytes && parseProcessCgroup(bytes);
 }
