@@ -143,7 +143,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     });
   const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
   const sampler = assembleSampler(machine, {
-    ...(told === null ? {} : { told }),
+    ...(told === null ? {} : { reported: told }),
     ...(options.procRoot === undefined ? {} : { procRoot: options.procRoot }),
     ...(parts.hostRoot === undefined ? {} : { hostRoot: parts.hostRoot }),
     gpu,

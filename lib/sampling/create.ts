@@ -1,5 +1,4 @@
 import { readlinkSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { defaults } from '../contract/defaults.js';
 import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import { ReadinessProber } from '../engines/probe.js';
@@ -8,6 +7,7 @@ import type { OpenFiles } from '../io/guarded.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
 import { type Clock, systemClock } from '../util/clock.js';
+import { settledWithin } from '../util/deadline.js';
 import { HivepulseError } from '../util/errors.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
@@ -57,8 +57,8 @@ export interface SamplerOptions {
   readonly idleBelowCpuPercent?: number;
   readonly idleForMs?: number;
   readonly runtimeDir?: string;
-  /** What earlier runs of this hive have told of workers. Without it, exits are told only of workers that were seen. */
-  readonly told?: ReportedEnds;
+  /** What earlier runs of this hive have reported. Without it, exits are reported only of workers that were seen. */
+  readonly reported?: ReportedEnds;
   /** Ask workers whether they are ready (default true). */
   readonly readiness?: boolean;
   /** Where workers' ports are reached. */
@@ -79,7 +79,7 @@ export interface RunningSampler {
   sampleWorkers(): readonly WorkerSample[];
   /** Raw counters by worker id, from the newest pass. */
   counters(): ReadonlyMap<string, RawCounters>;
-  /** Facts since the last call. */
+  /** Hive events since the last call. */
   takeEvents(): readonly HiveEventDraft[];
   /**
    * Begins to sample each interval and calls back with each snapshot, as soon as its pass is finished; also where none
@@ -101,19 +101,6 @@ function pidNamespaceLink(procRoot: string): string | null {
   } catch {
     return null;
   }
-}
-
-/** Resolves when the work has settled, the time is over or a signal aborts. */
-async function settledWithin(work: Promise<unknown>, ms: number, signals: readonly AbortSignal[]): Promise<void> {
-  const over = new AbortController();
-  const stop = (): void => over.abort();
-  for (const signal of signals) {
-    signal.addEventListener('abort', stop);
-    if (signal.aborted) stop();
-  }
-  await Promise.race([work, delay(ms, undefined, { signal: over.signal })]).catch(() => undefined);
-  stop();
-  for (const signal of signals) signal.removeEventListener('abort', stop);
 }
 
 /** Puts a sampler together. Opens threads; `close` ends them. */
@@ -170,7 +157,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     fromProc: missing,
     gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
-    told: options.told ?? null,
+    reported: options.reported ?? null,
     root: place.root,
     intervalMs,
     nowMs,

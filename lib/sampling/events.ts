@@ -1,14 +1,15 @@
 import type { HiveEvent } from '../contract/heartbeat.js';
+import { round2 } from '../procfs/host.js';
 import type { WorkerExit, WorkerRecord } from '../workers/records.js';
 import { type ReportMark, workerRunKey } from './reported.js';
 
-/** A hive-side fact before the event log gives it its number. */
+/** A hive event before the event log numbers it. */
 export type HiveEventDraft = Omit<HiveEvent, 'seq'> & {
-  /** What the next run of this hive need not tell again; it does not travel. Only where somebody keeps it. */
+  /** Noted once a queen has acknowledged the event; not sent. Missing where nothing is noted. */
   readonly reportMark?: ReportMark;
 };
 
-/** What is known of a worker that has vanished and whose exit `run` may still write down. */
+/** A worker that has ended, whose exit `run` may still record. */
 export interface DepartedWorker {
   readonly id: string;
   readonly group: string;
@@ -22,7 +23,7 @@ export interface DepartedWorker {
   readonly at: string;
 }
 
-/** How long `run` is given to write down how its child ended. */
+/** How long `run` has to record how its child ended. */
 export const exitGraceMs = 3000;
 
 export const matchesExit = (ended: WorkerRecord, departed: DepartedWorker): boolean =>
@@ -33,76 +34,74 @@ export const matchesExit = (ended: WorkerRecord, departed: DepartedWorker): bool
     : ended.pid === departed.record.pid && ended.startTicks === departed.record.startTicks);
 
 /**
- * The events of a worker that is gone: `workerExited` with code or signal where `run` noted them, null with the reason
- * where nobody did, and `oomKill` where a kill shows only in the exit. `null` as long as it is worth waiting for `run`.
+ * Events of a worker that has ended: `workerExited` with code or signal where `run` recorded them, else null with the
+ * reason; and `oomKill` where only the exit shows a kill. null while `run` may still record the exit.
  */
 export function exitEvents(
   departed: DepartedWorker,
   ended: readonly WorkerRecord[],
   nowMs: number,
-  options: { readonly tell: boolean } = { tell: false },
+  withMarks = false,
 ): readonly HiveEventDraft[] | null {
   const record = ended.find((candidate) => matchesExit(candidate, departed));
   // An exit that left children behind is in the running record as well, for longer.
   const exit = record?.exit ?? departed.record?.exit ?? null;
-  // One of ours may go before its record was read; its exit is found by the cgroup then.
-  const ours = departed.record !== null || departed.origin === 'launched';
-  if (exit === null && ours && nowMs - departed.atMs < exitGraceMs) return null;
-  const events: HiveEventDraft[] = [];
-  const kills = exit?.oomKills ?? null;
+  // A launched worker may end before its record was read; its exit is then found by the cgroup's inode.
+  const launched = departed.record !== null || departed.origin === 'launched';
+  if (exit === null && launched && nowMs - departed.atMs < exitGraceMs) return null;
+  const kills = exit?.oomKills ?? 0;
+  const killsBefore = departed.oomKills ?? 0;
   const known = record ?? departed.record;
-  const oomKills = Math.max(kills ?? 0, departed.oomKills ?? 0);
-  const reportMark = (exited: boolean): Pick<HiveEventDraft, 'reportMark'> =>
-    options.tell && known !== null ? { reportMark: { worker: workerRunKey(known), exited, oomKills } } : {};
-  if (kills !== null && kills > (departed.oomKills ?? 0)) {
-    events.push({
-      at: exit?.at ?? departed.at,
-      kind: 'oomKill',
-      workerId: departed.id,
-      detail: { kills: kills - (departed.oomKills ?? 0), total: kills },
-      ...reportMark(false),
-    });
-  }
-  const reason =
-    exit !== null
-      ? null
-      : departed.origin === 'adopted' || departed.record === null
-        ? 'it was not started by `hivepulse run`, so nobody here waited for it'
-        : 'its `hivepulse run` ended before it and could not note how it ended';
-  events.push({
+  const draft = (kind: HiveEvent['kind'], detail: HiveEvent['detail']): HiveEventDraft => ({
     at: exit?.at ?? departed.at,
-    kind: 'workerExited',
+    kind,
     workerId: departed.id,
-    detail: {
+    detail,
+    ...(withMarks && known !== null
+      ? {
+          reportMark: {
+            worker: workerRunKey(known),
+            exited: kind === 'workerExited',
+            oomKills: Math.max(kills, killsBefore),
+          },
+        }
+      : {}),
+  });
+  const reason =
+    departed.origin === 'adopted' || departed.record === null
+      ? 'it was not started by `hivepulse run`, so nobody here waited for it'
+      : 'its `hivepulse run` ended before it and could not note how it ended';
+  return [
+    ...(kills > killsBefore ? [draft('oomKill', { kills: kills - killsBefore, total: kills })] : []),
+    draft('workerExited', {
       code: exit?.code ?? null,
       signal: exit?.signal ?? null,
-      ...(reason === null ? {} : { reason }),
+      ...(exit === null ? { reason } : {}),
       ...(exit !== null && exit.remaining > 0 ? { remaining: exit.remaining } : {}),
       uptimeSeconds: departed.uptimeSeconds,
-    },
-    ...reportMark(true),
-  });
-  return events;
+    }),
+  ];
 }
 
-/** A worker that came and went, or went, while nobody looked: all that is known of it is what `run` wrote down. */
+/** A worker that ended while no hive watched: all that is known of it is what `run` recorded. */
 export function exitWithoutSighting(
   record: WorkerRecord,
   exit: WorkerExit,
   oomKills: number,
   nowMs: number,
 ): DepartedWorker {
-  const seconds = (Date.parse(exit.at) - Date.parse(record.startedAt)) / 1000;
+  const { group, instance, startedAt } = record;
+  const seconds = (Date.parse(exit.at) - Date.parse(startedAt)) / 1000;
   return {
-    id: `${record.group}/${record.instance}`,
-    group: record.group,
-    instance: record.instance,
+    id: `${group}/${instance}`,
+    group,
+    instance,
     origin: 'launched',
     record,
     inode: Number.NaN,
     oomKills,
     // By the wall clock, which may have been set meanwhile.
-    uptimeSeconds: seconds >= 0 ? Math.round(seconds * 100) / 100 : null,
+    uptimeSeconds: seconds >= 0 ? round2(seconds) : null,
     atMs: nowMs,
     at: exit.at,
   };

@@ -1,108 +1,98 @@
 import type { WorkerRecord } from '../workers/records.js';
 import { type DepartedWorker, exitEvents, exitWithoutSighting, type HiveEventDraft, matchesExit } from './events.js';
 import { type ReportedEnds, workerRunKey } from './reported.js';
+import type { Tracked } from './tracked.js';
 
-/** What the sampler has in the cgroup of a worker. */
-export interface CgroupStatus {
-  /** Read at least once: before that nobody knows who lives there. */
-  readonly read: boolean;
-  readonly live: boolean;
-  readonly inode: number;
-  readonly recordSeen: WorkerRecord | null;
-}
+/** What the sampler knows of a cgroup. */
+export type CgroupStatus = Pick<Tracked, 'read' | 'live' | 'inode' | 'recordSeen'>;
+type StatusOf = (path: string) => CgroupStatus | undefined;
 
-/** Exits that are kept on disk are fewer. */
-const maxConcluded = 2000;
+/** More than the exits kept on disk. */
+const maxReported = 2000;
 
-/**
- * Turns workers that are gone, and what `run` noted of how they ended, into events: each end is told once, whether the
- * worker was seen to go or only its exit was found.
- */
+/** Reports each end of a worker once, whether the worker was seen to go or only its recorded exit was found. */
 export class ExitReporter {
   readonly #root: string | null;
-  readonly #reported: ReportedEnds | null;
+  /** What earlier runs of this hive have reported; null: exits without a sighting are not reported. */
+  readonly #earlier: ReportedEnds | null;
   readonly #departed: DepartedWorker[] = [];
-  /** Ends that need not be looked at again: `toldKey`, or the inode of a cgroup whose record was never seen. */
-  readonly #concluded = new Set<string>();
-  #looked: readonly WorkerRecord[] | null = null;
+  /** Ends that are done with: `workerRunKey`, or `inodeKey` of a cgroup whose record was never seen. */
+  readonly #done = new Set<string>();
+  /** The last list of exits, once all of it is done with. */
+  #finished: readonly WorkerRecord[] | null = null;
 
-  constructor(root: string | null, told: ReportedEnds | null) {
+  constructor(root: string | null, earlier: ReportedEnds | null) {
     this.#root = root;
-    this.#reported = told;
+    this.#earlier = earlier;
   }
 
-  /** A worker that was seen is gone. */
+  /** A worker that was seen has ended. */
   departed(worker: DepartedWorker): void {
     this.#departed.push(worker);
   }
 
-  /** Ends that can be told now. `occupant`: who is in a cgroup, by its path below the root. */
-  settle(
-    ended: readonly WorkerRecord[],
-    nowMs: number,
-    occupant: (path: string) => CgroupStatus | undefined,
-  ): readonly HiveEventDraft[] {
+  /** Events of the ends that can be reported now. `statusOf`: status of a cgroup by its path below the root. */
+  settle(ended: readonly WorkerRecord[], nowMs: number, statusOf: StatusOf): readonly HiveEventDraft[] {
     const events: HiveEventDraft[] = [];
     for (let i = this.#departed.length - 1; i >= 0; i -= 1) {
       const worker = this.#departed[i] as DepartedWorker;
-      const found = exitEvents(worker, ended, nowMs, { tell: this.#reported !== null });
+      const found = exitEvents(worker, ended, nowMs, this.#earlier !== null);
       if (found === null) continue;
       events.push(...found);
       this.#departed.splice(i, 1);
-      // Its exit may be noted later than it was waited for.
+      // Its exit may be recorded after the wait for it has ended.
       const record = ended.find((candidate) => matchesExit(candidate, worker)) ?? worker.record;
-      this.#conclude(record === null ? inodeKey(worker.inode) : workerRunKey(record));
+      this.#markDone(record === null ? inodeKey(worker.inode) : workerRunKey(record));
     }
-    if (this.#root === null || this.#reported === null || ended === this.#looked) return events;
-    let waits = false;
+    if (this.#root === null || this.#earlier === null || ended === this.#finished) return events;
+    let finished = true;
     for (const record of ended) {
-      if (this.#isConcluded(record)) continue;
-      if (this.#waits(record, this.#root, occupant)) waits = true;
-      else events.push(...this.#reportUnsighted(record, nowMs, this.#reported));
+      if (this.#isDone(record)) continue;
+      if (this.#mayLive(record, this.#root, statusOf)) finished = false;
+      else events.push(...this.#reportUnsighted(record, nowMs, this.#earlier));
     }
-    if (!waits) this.#looked = ended;
+    if (finished) this.#finished = ended;
     return events;
   }
 
-  #isConcluded(record: WorkerRecord): boolean {
+  #isDone(record: WorkerRecord): boolean {
     const key = workerRunKey(record);
-    if (this.#concluded.has(key)) return true;
-    const path = record.cgroup?.startsWith(`${this.#root}/`) ?? false;
-    const known =
-      !path ||
-      record.exit === null ||
-      (this.#reported?.exited(key) ?? false) ||
-      (record.cgroupInode !== null && this.#concluded.has(inodeKey(record.cgroupInode)));
-    if (known) this.#conclude(key);
-    return known;
+    if (this.#done.has(key)) return true;
+    const { cgroup, cgroupInode, exit } = record;
+    const done =
+      !cgroup?.startsWith(`${this.#root}/`) ||
+      exit === null ||
+      (this.#earlier?.exited(key) ?? false) ||
+      (cgroupInode !== null && this.#done.has(inodeKey(cgroupInode)));
+    if (done) this.#markDone(key);
+    return done;
   }
 
-  /** The worker is still there (children of it live on), may be, or is about to be told as one that was seen to go. */
-  #waits(record: WorkerRecord, root: string, occupant: (path: string) => CgroupStatus | undefined): boolean {
+  /** The worker still lives (its children do), may live, or was seen to go and is reported soon. */
+  #mayLive(record: WorkerRecord, root: string, statusOf: StatusOf): boolean {
     if (this.#departed.some((worker) => matchesExit(record, worker))) return true;
-    const there = occupant((record.cgroup as string).slice(root.length));
-    if (there === undefined) return false;
-    if (!there.read) return true;
-    if (!there.live) return false;
-    if (there.recordSeen !== null) return workerRunKey(there.recordSeen) === workerRunKey(record);
-    return Number.isNaN(there.inode) || record.cgroupInode === null || there.inode === record.cgroupInode;
+    const status = statusOf((record.cgroup as string).slice(root.length));
+    if (status === undefined) return false;
+    if (!status.read) return true;
+    if (!status.live) return false;
+    if (status.recordSeen !== null) return workerRunKey(status.recordSeen) === workerRunKey(record);
+    return Number.isNaN(status.inode) || record.cgroupInode === null || status.inode === record.cgroupInode;
   }
 
-  #reportUnsighted(record: WorkerRecord, nowMs: number, told: ReportedEnds): readonly HiveEventDraft[] {
-    const { exit } = record;
+  #reportUnsighted(record: WorkerRecord, nowMs: number, earlier: ReportedEnds): readonly HiveEventDraft[] {
     const key = workerRunKey(record);
-    this.#conclude(key);
-    if (exit === null) return [];
+    this.#markDone(key);
+    if (record.exit === null) return [];
     return (
-      exitEvents(exitWithoutSighting(record, exit, told.oomKills(key), nowMs), [record], nowMs, { tell: true }) ?? []
+      exitEvents(exitWithoutSighting(record, record.exit, earlier.oomKills(key), nowMs), [record], nowMs, true) ?? []
     );
   }
 
-  #conclude(key: string): void {
-    this.#concluded.add(key);
-    for (const oldest of this.#concluded) {
-      if (this.#concluded.size <= maxConcluded) break;
-      this.#concluded.delete(oldest);
+  #markDone(key: string): void {
+    this.#done.add(key);
+    for (const oldest of this.#done) {
+      if (this.#done.size <= maxReported) break;
+      this.#done.delete(oldest);
     }
   }
 }

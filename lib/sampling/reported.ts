@@ -1,36 +1,33 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { settledWithin } from '../util/deadline.js';
 import { systemCode } from '../util/errors.js';
 import { ensureDirectory, type WorkerRecord, writeAtomically } from '../workers/records.js';
 
-/** What an event tells of a launched worker for good. */
+/** What an event reports of a launched worker for good. */
 export interface ReportMark {
-  /** `toldKey` of the worker. */
+  /** `workerRunKey` of the worker. */
   readonly worker: string;
   readonly exited: boolean;
-  /** OOM kills of it that are told, with this event, in all. */
+  /** All its OOM kills that are reported, including this event's. */
   readonly oomKills: number;
 }
 
-/** What earlier runs of this hive have told, as far as a queen has acknowledged it. */
+/** What earlier runs of this hive have reported, as far as a queen has acknowledged it. */
 export interface ReportedEnds {
-  /** There was an earlier run: what it has not told of workers that live is this run's to tell. */
+  /** There was an earlier run: this run reports what that one did not report of workers that still live. */
   readonly continued: boolean;
   exited(worker: string): boolean;
   oomKills(worker: string): number;
 }
 
-/** Tells a launched worker from every other one, also from one of the same name or with the same pid. */
+/** Identity of one run of a launched worker, distinct also among runs of the same name or pid. */
 export const workerRunKey = (record: Pick<WorkerRecord, 'pid' | 'startedAt'>): string =>
   `${record.pid}/${record.startedAt}`;
 
-interface Entry {
-  readonly exited: boolean;
-  readonly oomKills: number;
-}
+type Entry = Omit<ReportMark, 'worker'>;
 
-/** More than the exits that are kept on disk: one that can still be read is never told again. */
+/** More than the exits kept on disk, so that none of those is reported again. */
 const maxEntries = 2000;
 
 const isEntry = (value: unknown): value is [string, boolean, number] =>
@@ -46,16 +43,16 @@ function parse(text: string): Map<string, Entry> {
 }
 
 /**
- * Remembers over runs of a hive which exits and OOM kills it has told, in `<runtime dir>/told/<hive id>.json`: what `run`
- * noted while no hive was there is told by the next one, once. It is noted after the acknowledgement, so that a hive
- * killed between the two tells it twice rather than never.
+ * Which exits and OOM kills earlier runs of a hive have reported, in `<runtime dir>/told/<hive id>.json`. So an exit that
+ * `run` recorded while no hive ran is reported by the next one, once. Written after the acknowledgement: a hive killed
+ * between the two reports it twice rather than never.
  */
 export class ReportedStore implements ReportedEnds {
   readonly continued: boolean;
   readonly #path: string;
   readonly #entries: Map<string, Entry>;
   readonly #onFailure: (error: unknown) => void;
-  readonly #waiting: { readonly seq: number; readonly tells: ReportMark }[] = [];
+  readonly #waiting: { readonly seq: number; readonly mark: ReportMark }[] = [];
   #writing: Promise<void> | null = null;
   #dirty = false;
 
@@ -67,8 +64,8 @@ export class ReportedStore implements ReportedEnds {
   }
 
   /**
-   * Reads what was noted. Rejects where nothing can be kept here; a file that is no such note counts as none. `onFailure`
-   * hears of every later write that fails.
+   * Reads the file. Rejects where nothing can be written here; a file of another form counts as none. `onFailure` is
+   * called for each later write that fails.
    */
   static async open(dir: string, hiveId: string, onFailure: (error: unknown) => void): Promise<ReportedStore> {
     const path = join(dir, 'told', `${hiveId}.json`);
@@ -93,22 +90,22 @@ export class ReportedStore implements ReportedEnds {
     return this.#entries.get(worker)?.oomKills ?? 0;
   }
 
-  /** The event of this number tells that; it counts once it is acknowledged. */
-  sent(seq: number, tells: ReportMark): void {
-    this.#waiting.push({ seq, tells });
+  /** What the event `seq` reports; it counts once it is acknowledged. */
+  sent(seq: number, mark: ReportMark): void {
+    this.#waiting.push({ seq, mark });
   }
 
-  /** All events up to `seq` are safe. */
+  /** A queen has all events up to `seq`. */
   acknowledged(seq: number): void {
     const count = this.#waiting.findIndex((waiting) => waiting.seq > seq);
     const safe = this.#waiting.splice(0, count < 0 ? this.#waiting.length : count);
     if (safe.length === 0) return;
-    for (const { tells } of safe) {
-      const before = this.#entries.get(tells.worker);
-      this.#entries.delete(tells.worker);
-      this.#entries.set(tells.worker, {
-        exited: tells.exited || (before?.exited ?? false),
-        oomKills: Math.max(tells.oomKills, before?.oomKills ?? 0),
+    for (const { mark } of safe) {
+      const before = this.#entries.get(mark.worker);
+      this.#entries.delete(mark.worker);
+      this.#entries.set(mark.worker, {
+        exited: mark.exited || (before?.exited ?? false),
+        oomKills: Math.max(mark.oomKills, before?.oomKills ?? 0),
       });
     }
     for (const worker of this.#entries.keys()) {
@@ -121,12 +118,9 @@ export class ReportedStore implements ReportedEnds {
     });
   }
 
-  /** Waits until what is acknowledged is on the disk or could not be written, and no longer than `ms`: disks hang. */
+  /** Waits until what is acknowledged is written or has failed, at most `ms`: disks hang. */
   async flush(ms = 200): Promise<void> {
-    if (this.#writing === null) return;
-    const patience = new AbortController();
-    await Promise.race([this.#writing, delay(ms, undefined, { signal: patience.signal }).catch(() => undefined)]);
-    patience.abort();
+    if (this.#writing !== null) await settledWithin(this.#writing, ms);
   }
 
   async #write(): Promise<void> {

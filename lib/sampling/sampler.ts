@@ -1,14 +1,12 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
-import type { ReadinessTarget } from '../engines/probe.js';
-import type { GpuReading, GpuSource } from '../gpu/reading.js';
-import { type RawPass, type RawReader, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
-import type { HostReader } from '../procfs/host.js';
-import type { Discovery } from '../workers/discovery.js';
+import type { GpuReading } from '../gpu/reading.js';
+import { type RawPass, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
+import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type RawRow, rates, rawRow } from './rates.js';
-import { type StateInput, type StateOptions, workerState } from './state.js';
+import { type StateInput, workerState } from './state.js';
 import { clear, readinessTarget, type Tracked, track } from './tracked.js';
 import {
   fileFaults,
@@ -23,42 +21,14 @@ import {
   type WorkerProcess,
   workerSample,
 } from './worker.js';
-import { WorkerEvents, type WorkerEventsDeps } from './worker-events.js';
-import { WorkerGpus, type WorkerGpusDeps } from './worker-gpus.js';
-import { WorkerProcesses, type WorkerProcessesDeps } from './worker-processes.js';
-
-/** What the sampler asks of readiness; `ReadinessProber` is one. */
-export interface Readiness {
-  update(workers: readonly ReadinessTarget[]): void;
-  readyOf(id: string): boolean | null;
-}
-
-export interface SamplerDeps extends WorkerEventsDeps, WorkerGpusDeps, WorkerProcessesDeps {
-  /** null where no cgroup v2 can be read, with the reason. */
-  readonly reader: RawReader | null;
-  /** Why the reader is not `native`; null where it is. */
-  readonly readerReason: string | null;
-  readonly gpu: GpuSource;
-  readonly discovery: Pick<Discovery, 'current' | 'scan' | 'holdsGpu' | 'keepHeld' | 'changed'>;
-  readonly processes: WorkerGpusDeps['processes'] & WorkerProcessesDeps['processes'];
-  readonly host: HostReader;
-  readonly readiness: Readiness | null;
-  readonly state: StateOptions;
-  /** Memory and I/O are summed over processes: their controllers are not on v2. */
-  readonly fromProc: { readonly memory: boolean; readonly io: boolean };
-  /** Where workers' ports are reached; null: endpoints are not given. */
-  readonly address: string | null;
-  readonly intervalMs: number;
-  /** CLOCK_MONOTONIC in ms: the clock of `RawPass.startedMs`. */
-  readonly nowMs: () => number;
-  /** Wall clock in ms, for people. */
-  readonly wallMs: () => number;
-}
+import { WorkerEvents } from './worker-events.js';
+import { WorkerGpus } from './worker-gpus.js';
+import { WorkerProcesses } from './worker-processes.js';
 
 /** A worker's counters as the kernel gave them. */
 export interface RawCounters {
   readonly row: RawRow;
-  /** Every device that ever counted is in the I/O sums; one that left took its counts along, and they went back. */
+  /** The I/O sums include every device that ever counted: none has left and made them go back. */
   readonly ioWhole: boolean;
 }
 
@@ -77,7 +47,7 @@ interface LiveRow {
  * never waits: all it reads is what others have ready.
  */
 export class Sampler {
-  readonly #parts: SamplerDeps;
+  readonly #deps: SamplerDeps;
   readonly #tracked = new Map<string, Tracked>();
   readonly #events: WorkerEvents;
   readonly #processes: WorkerProcesses;
@@ -90,11 +60,11 @@ export class Sampler {
   /** Changes when a worker is tracked or dropped. */
   #trackings = 0;
 
-  constructor(parts: SamplerDeps) {
-    this.#parts = parts;
-    this.#events = new WorkerEvents(parts);
-    this.#processes = new WorkerProcesses(parts);
-    this.#gpus = new WorkerGpus(parts);
+  constructor(deps: SamplerDeps) {
+    this.#deps = deps;
+    this.#events = new WorkerEvents(deps);
+    this.#processes = new WorkerProcesses(deps);
+    this.#gpus = new WorkerGpus(deps);
   }
 
   /** The last snapshot that was made; null before the first. */
@@ -102,7 +72,7 @@ export class Sampler {
     return this.#latest;
   }
 
-  /** Raw counters by worker id, from the newest pass; none where that pass is too old to be told. */
+  /** Raw counters by worker id, from the newest pass; none where that pass is too old. */
   counters(): ReadonlyMap<string, RawCounters> {
     const counters = new Map<string, RawCounters>();
     if (this.#stale()) return counters;
@@ -113,10 +83,10 @@ export class Sampler {
     return counters;
   }
 
-  /** Events since the last call, oldest first: workers started and ended, OOM kills, and what the GPU reader saw. */
+  /** Events since the last call, oldest first, those of the GPU reader last. */
   takeEvents(): readonly HiveEventDraft[] {
     const events = this.#events.take();
-    for (const { kind, gpuUuid, at, detail } of this.#parts.gpu.takeEvents()) {
+    for (const { kind, gpuUuid, at, detail } of this.#deps.gpu.takeEvents()) {
       events.push({ at, kind, gpuUuid, detail: { ...detail } });
     }
     return events;
@@ -124,7 +94,7 @@ export class Sampler {
 
   /** Gives each watched cgroup a slot of the reader, and frees those of cgroups that are not watched any more. */
   reconcile(): void {
-    const { reader, discovery, nowMs } = this.#parts;
+    const { reader, discovery, nowMs } = this.#deps;
     if (reader === null) return;
     const wanted = new Map(discovery.current().watched.map((watched) => [watched.path, watched]));
     for (const [path, tracked] of this.#tracked) if (!wanted.has(path)) this.#drop(path, tracked);
@@ -141,19 +111,19 @@ export class Sampler {
 
   /** A snapshot from what is ready now: the newest pass (read once only), GPU reading and host sample. */
   snapshot(): Snapshot {
-    const { reader, discovery } = this.#parts;
+    const { reader, discovery } = this.#deps;
     this.reconcile();
     const pass = reader?.latest() ?? null;
-    const reading = this.#parts.gpu.latest();
+    const reading = this.#deps.gpu.latest();
     if (pass !== null && pass.sequence !== this.#sequence) this.#take(pass, reading);
     this.#events.settleExits(discovery.current().ended, (path) => this.#tracked.get(path));
     this.#latest = this.#compose(reading, discovery.current().complete);
     return this.#latest;
   }
 
-  /** Runs one pass on this thread and gives its workers; for benchmarks and embedders. Blocks for as long as the kernel does. */
+  /** Runs one pass on this thread and returns its workers. Blocks as long as the kernel does. */
   sampleWorkers(): readonly WorkerSample[] {
-    const { reader, gpu } = this.#parts;
+    const { reader, gpu } = this.#deps;
     if (reader === null) return [];
     this.reconcile();
     this.#take(reader.passSync(), gpu.latest());
@@ -161,7 +131,7 @@ export class Sampler {
   }
 
   #take(pass: RawPass, reading: GpuReading): void {
-    const { fromProc, readiness } = this.#parts;
+    const { fromProc, readiness } = this.#deps;
     this.#sequence = pass.sequence;
     this.#pass = pass;
     const { rows, stalled, pidPaths } = this.#readRows(pass);
@@ -204,7 +174,7 @@ export class Sampler {
     const stalled: Tracked[] = [];
     const pidPaths = new Map<number, string>();
     for (const [path, tracked] of this.#tracked) {
-      // A pass that began before the slot was given is about whoever had it before.
+      // A pass that began before the slot was given is about the cgroup that had it before.
       const row = pass.startedMs >= tracked.addedMs ? rawRow(pass, tracked.slot) : null;
       if (row === null) continue;
       if ((row.flags & stalledFlag) !== 0) {
@@ -214,7 +184,7 @@ export class Sampler {
       tracked.read = true;
       if ((row.flags & rowFlags.removed) !== 0) {
         this.#drop(path, tracked);
-        this.#parts.discovery.changed();
+        this.#deps.discovery.changed();
       } else if (!isLive(row)) {
         this.#depart(tracked);
       } else {
@@ -228,7 +198,7 @@ export class Sampler {
 
   /** null for what is watched and no worker (the sandbox of a pod). */
   #sample({ tracked, row, processes }: LiveRow, gpuStatus: GpuReading['status']): WorkerSample | null {
-    const { fromProc, address } = this.#parts;
+    const { fromProc, address } = this.#deps;
     const { watched } = tracked;
     const record = recordOf(watched, row);
     const { main, nested, commands } = this.#processes.identify(tracked, processes ?? [], record);
@@ -245,7 +215,7 @@ export class Sampler {
 
     const gpus = this.#gpus.of(watched.path);
     const gpuDoubt = this.#gpus.inDoubt(tracked, gpus);
-    const ready = this.#parts.readiness?.readyOf(watched.id) ?? null;
+    const ready = this.#deps.readiness?.readyOf(watched.id) ?? null;
     return workerSample({
       watched,
       row,
@@ -262,7 +232,7 @@ export class Sampler {
       gpuDoubt,
       gpuTotals: this.#gpus.totals,
       ready,
-      state: this.#state(tracked, { ready, gpuStatus, gpus, gpuDoubt, cpuPercent: measured.rates.cpuPercent }),
+      state: this.#state(tracked, gpus, { ready, gpuStatus, gpuDoubt, cpuPercent: measured.rates.cpuPercent }),
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
       address,
     });
@@ -270,19 +240,15 @@ export class Sampler {
 
   /** Counters to sum I/O over, where the io controller is not on v2; null where some process of the worker lacks its own. */
   #ioCounters(tracked: Tracked, processes: LiveRow['processes'], nested: number): readonly WorkerProcess[] | null {
-    if (processes === null || !this.#parts.fromProc.io || nested > 0 || tracked.hidden > 0) return null;
+    if (processes === null || !this.#deps.fromProc.io || nested > 0 || tracked.hidden > 0) return null;
     // One that ended while it was read is no longer part of the sum.
     return processes.filter(({ startTicks }) => !Number.isNaN(startTicks));
   }
 
   #state(
     tracked: Tracked,
-    {
-      gpus,
-      ...input
-    }: Pick<StateInput, 'ready' | 'gpuStatus' | 'gpuDoubt' | 'cpuPercent'> & {
-      readonly gpus: readonly WorkerGpu[] | null;
-    },
+    gpus: readonly WorkerGpu[] | null,
+    input: Pick<StateInput, 'ready' | 'gpuStatus' | 'gpuDoubt' | 'cpuPercent'>,
   ): WorkerSample['state'] {
     const { state, memory } = workerState(
       tracked.state,
@@ -293,8 +259,8 @@ export class Sampler {
         healthyGpus: this.#gpus.healthy,
         gpuUtilizationPercent: gpus === null ? null : sum(gpus.map(({ utilizationPercent }) => utilizationPercent)),
       },
-      this.#parts.nowMs(),
-      this.#parts.state,
+      this.#deps.nowMs(),
+      this.#deps.state,
     );
     tracked.state = memory;
     return state;
@@ -308,14 +274,14 @@ export class Sampler {
 
   #drop(path: string, tracked: Tracked): void {
     this.#depart(tracked);
-    this.#parts.reader?.remove(tracked.slot);
+    this.#deps.reader?.remove(tracked.slot);
     this.#tracked.delete(path);
     this.#trackings += 1;
     this.#workers = this.#workers.filter(({ id }) => id !== tracked.watched.id);
   }
 
   #compose(reading: GpuReading, discovered: boolean): Snapshot {
-    const { reader, readerReason, discovery, host, intervalMs, nowMs } = this.#parts;
+    const { reader, readerReason, discovery, host, intervalMs, nowMs } = this.#deps;
     const faults: Fault[] = [...discovery.current().faults];
     const ageMs = this.#pass === null ? null : Math.max(0, nowMs() - this.#pass.startedMs);
     const stuckMs = reader?.runningMs() ?? 0;
@@ -354,14 +320,14 @@ export class Sampler {
     };
   }
 
-  /** As long as a pass is late by a few intervals its figures are old and true; after that nobody knows. */
+  /** Figures of a pass that is a few intervals late are old and true; after that nothing is known. */
   #stale(): boolean {
-    const { nowMs, intervalMs } = this.#parts;
+    const { nowMs, intervalMs } = this.#deps;
     return this.#pass !== null && nowMs() - this.#pass.startedMs > Math.max(5000, 5 * intervalMs);
   }
 }
 
-/** A thousand workers that fail at once are told by fewer words than that. */
+/** More are cut off: a thousand workers may fail at once. */
 const maxFaults = 500;
 
 const round3 = (value: number): number => Math.round(value * 1000) / 1000;

@@ -4,25 +4,25 @@ import type { GpuReading } from '../gpu/reading.js';
 export interface StateOptions {
   /** A worker with GPU memory is idle at this utilization or below, percent. */
   readonly idleBelowPercent: number;
-  /** A worker without is idle at this CPU use or below, percent of one core. */
+  /** A worker without GPU memory is idle at this CPU use or below, percent of one core. */
   readonly idleBelowCpuPercent: number;
   /** For how long, in milliseconds. */
   readonly idleForMs: number;
 }
 
 export interface StateInput {
-  /** Something to probe exists. */
+  /** There is a readiness probe. */
   readonly probed: boolean;
-  /** What the probe says; null without one, or before its first answer. */
+  /** The probe's answer; null without one, or before the first. */
   readonly ready: boolean | null;
   readonly gpuStatus: GpuReading['status'];
-  /** GPUs on which it holds a context now; null where attribution can't be had. */
+  /** GPUs on which it holds a context now; null where that is unknown. */
   readonly gpuUuids: readonly string[] | null;
-  /** It may hold a GPU that does not tell its processes now. */
+  /** It may hold a GPU that does not report its processes now. */
   readonly gpuDoubt: boolean;
-  /** GPUs that answer as they should. */
+  /** GPUs whose health is `ok` or `degraded`. */
   readonly healthyGpus: ReadonlySet<string>;
-  /** Over `gpuUuids`: in doubt it is the least that it can be. */
+  /** Over `gpuUuids`; with `gpuDoubt` the least that it can be. */
   readonly gpuUtilizationPercent: number | null;
   readonly cpuPercent: number | null;
 }
@@ -53,7 +53,7 @@ export function workerState(
   const wasReady = (previous?.wasReady ?? false) || input.ready === true;
   const quiet = isQuiet(previous, input, options);
   const quietSinceMs = quiet === true ? (previous?.quietSinceMs ?? nowMs) : null;
-  // A GPU it held and that fell silent is remembered until it answers again, or the worker shows up elsewhere.
+  // A GPU it held that no longer answers is kept until it answers again.
   const silent = (previous?.gpuUuids ?? []).filter((uuid) => !input.healthyGpus.has(uuid));
   const memory: StateMemory = {
     samples,

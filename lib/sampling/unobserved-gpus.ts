@@ -1,27 +1,27 @@
 import type { Fault } from '../contract/heartbeat.js';
 import type { GpuDevice, GpuReading } from '../gpu/reading.js';
 
-/** What is known of a worker that may hold a GPU which does not tell. */
+/** What is known of a worker that may hold a GPU which does not report its processes. */
 export interface GpuHolderEvidence {
-  /** GPUs that it held when they last told. */
+  /** GPUs that it held when they last reported. */
   readonly held: readonly string[];
-  /** It is seen on a GPU that tells its processes. */
+  /** It is seen on a GPU that reports its processes. */
   readonly holdsElsewhere: boolean;
-  /** It ran before anybody looked. */
+  /** It ran before the sampler did. */
   readonly predates: boolean;
 }
 
 /**
- * GPUs that do not tell their processes, and the workers that may hold one of them all the same: their VRAM,
- * utilization and state are not known, and a worker that is not listed is no idle one.
+ * GPUs that do not report their processes. VRAM, utilization and state of workers that may hold one of them are unknown:
+ * a worker must not look idle because its GPU is silent.
  */
 export class UnobservedGpus {
-  /** GPUs that have told at some time. */
+  /** GPUs that have reported at some time. */
   readonly #observedOnce = new Set<string>();
   readonly #suspected = new Map<string, GpuDevice>();
   #unobserved: readonly GpuDevice[] = [];
 
-  /** Takes a new reading; the doubts of the one before are over. */
+  /** Takes a new reading, and forgets the suspicions of the last one. */
   update(reading: GpuReading): void {
     this.#suspected.clear();
     if (reading.status !== 'working') {
@@ -34,19 +34,19 @@ export class UnobservedGpus {
     for (const { uuid, processesKnown } of reading.devices) if (processesKnown) this.#observedOnce.add(uuid);
   }
 
-  /** Some GPU does not tell now what it told before: whoever held it may hold it still. */
+  /** Some GPU no longer reports: whoever held it may hold it still. */
   get becameUnobserved(): boolean {
     return this.#unobserved.some(({ uuid }) => this.#observedOnce.has(uuid));
   }
 
-  /** Whether the worker may hold a GPU that does not tell. */
+  /** Whether the worker may hold a GPU that does not report. */
   mayHoldUnobserved(worker: GpuHolderEvidence): boolean {
     const suspected = this.#unobserved.filter((device) => this.#mayHold(worker, device));
     for (const device of suspected) this.#suspected.set(device.uuid, device);
     return suspected.length > 0;
   }
 
-  /** One for each GPU that has put some worker in doubt since the last `update`. */
+  /** One for each GPU that some worker may hold since the last `update`. */
   faults(): readonly Fault[] {
     return [...this.#suspected.values()].map(({ uuid, index }) => ({
       source: 'gpu',
@@ -60,11 +60,11 @@ export class UnobservedGpus {
   #mayHold({ held, holdsElsewhere, predates }: GpuHolderEvidence, { uuid, health, unsupported }: GpuDevice): boolean {
     if (held.includes(uuid)) return true;
     const answers = health === 'ok' || health === 'degraded';
-    // It could tell and does not: anybody may have begun to use it by now.
+    // It can report and does not: any worker may have begun to use it.
     if (answers && !unsupported.includes('processCount')) return true;
-    // One that never tells says nothing against a worker that is seen at work elsewhere.
+    // One that never reports casts no doubt on a worker that is seen on another GPU.
     if (holdsElsewhere) return false;
-    // A GPU that is gone takes nobody new: only who was there before anybody looked may sit on it.
+    // A lost GPU takes no new worker: only one that ran before the sampler may hold it.
     return answers || health === 'noPermission' || (predates && !this.#observedOnce.has(uuid));
   }
 }

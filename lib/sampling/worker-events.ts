@@ -1,33 +1,24 @@
 import { round2 } from '../procfs/host.js';
 import type { WorkerRecord } from '../workers/records.js';
+import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type CgroupStatus, ExitReporter } from './exit-reporter.js';
-import { type ReportedEnds, workerRunKey } from './reported.js';
+import { workerRunKey } from './reported.js';
 import type { Tracked } from './tracked.js';
 
-export interface WorkerEventsDeps {
-  /** The cgroup root, absolute; null where there is none. */
-  readonly root: string | null;
-  /**
-   * What earlier runs of this hive have reported; what they have not is reported by this one. null: exits are reported
-   * only of workers that were seen.
-   */
-  readonly told: ReportedEnds | null;
-  readonly nowMs: () => number;
-  readonly wallMs: () => number;
-}
+type Deps = Pick<SamplerDeps, 'root' | 'reported' | 'nowMs' | 'wallMs'>;
 
 /** Events of workers: started, OOM kills, exited. */
 export class WorkerEvents {
-  readonly #deps: WorkerEventsDeps;
+  readonly #deps: Deps;
   readonly #exits: ExitReporter;
   readonly #bornMs: number;
   #drafts: HiveEventDraft[] = [];
 
-  constructor(deps: WorkerEventsDeps) {
+  constructor(deps: Deps) {
     this.#deps = deps;
     this.#bornMs = deps.nowMs();
-    this.#exits = new ExitReporter(deps.root, deps.told);
+    this.#exits = new ExitReporter(deps.root, deps.reported);
   }
 
   /** Events since the last call, oldest first. */
@@ -37,7 +28,7 @@ export class WorkerEvents {
     return drafts;
   }
 
-  /** The first row of a live worker. One that was there before the sampler did not start now. */
+  /** The first row of a live worker. One that ran before the sampler did did not start now. */
   started(tracked: Tracked, pid: number | null, record: WorkerRecord | null): void {
     tracked.live = true;
     tracked.predates = !this.#isNew(tracked);
@@ -54,9 +45,9 @@ export class WorkerEvents {
     });
   }
 
-  /** `since`: kills since the last row, null where that is not known; `fresh`: it is the first row of this cgroup. */
+  /** `since`: kills since the last row, null where unknown; `fresh`: this is the first row of the cgroup. */
   countOomKills(tracked: Tracked, total: number, since: number | null, fresh: boolean): void {
-    const { told } = this.#deps;
+    const { reported } = this.#deps;
     const { recordSeen: record } = tracked;
     const kills = since ?? Math.max(0, total - (this.#oomKillsBefore(tracked, fresh) ?? total));
     if (kills > 0) {
@@ -65,7 +56,7 @@ export class WorkerEvents {
         kind: 'oomKill',
         workerId: tracked.watched.id,
         detail: { kills, total },
-        ...(told !== null && record !== null
+        ...(reported !== null && record !== null
           ? { reportMark: { worker: workerRunKey(record), exited: false, oomKills: total } }
           : {}),
       });
@@ -89,19 +80,18 @@ export class WorkerEvents {
     });
   }
 
-  /** Reports the exits that are known by now. `ended`: exits that `run` has noted. */
+  /** Reports the exits that are known by now. `ended`: exits that `run` has recorded. */
   settleExits(ended: readonly WorkerRecord[], statusOf: (path: string) => CgroupStatus | undefined): void {
     this.#drafts.push(...this.#exits.settle(ended, this.#deps.nowMs(), statusOf));
   }
 
-  /** Kills of a cgroup before its first row, as far as they are reported; null where that is not known. */
+  /** Reported kills of a cgroup before its first row; null where unknown. */
   #oomKillsBefore(tracked: Tracked, fresh: boolean): number | null {
-    // A cgroup that came while we watched began at zero; of an older one the past is not ours to report.
+    // The count of a new cgroup began at zero. Kills of an older one were before our time.
     if (fresh && this.#isNew(tracked)) return 0;
-    const { told } = this.#deps;
+    const { reported } = this.#deps;
     const { recordSeen: record, oomKills } = tracked;
-    // Of one that an earlier run of this hive watched, what that run has reported is known.
-    return told?.continued && record !== null && oomKills === null ? told.oomKills(workerRunKey(record)) : null;
+    return reported?.continued && record !== null && oomKills === null ? reported.oomKills(workerRunKey(record)) : null;
   }
 
   #isNew({ uptimeSeconds }: Tracked): boolean {

@@ -1,32 +1,26 @@
 import type { Fault, GpuSample, WorkerGpu } from '../contract/heartbeat.js';
 import type { GpuReading } from '../gpu/reading.js';
-import type { Discovery } from '../workers/discovery.js';
-import type { ProcessTable } from '../workers/process-table.js';
 import { type Attribution, attribute } from './attribution.js';
+import type { SamplerDeps } from './deps.js';
 import type { Tracked } from './tracked.js';
 import { UnobservedGpus } from './unobserved-gpus.js';
 
-export interface WorkerGpusDeps {
-  readonly discovery: Pick<Discovery, 'holdsGpu' | 'keepHeld'>;
-  readonly processes: Pick<ProcessTable, 'get' | 'want'>;
-  /** Whether the GPU driver's pids are those of our /proc. */
-  readonly gpuPidsKnown: boolean;
-}
+type Deps = Pick<SamplerDeps, 'discovery' | 'processes' | 'gpuPidsKnown'>;
 
 /** Which worker holds which GPU, by the newest reading. */
 export class WorkerGpus {
-  readonly #deps: WorkerGpusDeps;
+  readonly #deps: Deps;
   readonly #unobserved = new UnobservedGpus();
   #attribution: Attribution | null = null;
-  /** GPUs that answer as they should. */
+  /** GPUs whose health is `ok` or `degraded`. */
   healthy: ReadonlySet<string> = new Set();
   totals: ReadonlyMap<string, number | null> = new Map();
 
-  constructor(deps: WorkerGpusDeps) {
+  constructor(deps: Deps) {
     this.#deps = deps;
   }
 
-  /** `pidPaths`: path of the worker of each process that the pass has seen. */
+  /** `pidPaths`: the worker's path of each process that the pass has seen. */
   update(reading: GpuReading, tracked: ReadonlyMap<string, Tracked>, pidPaths: ReadonlyMap<number, string>): void {
     const { discovery, gpuPidsKnown } = this.#deps;
     const { devices, status } = reading;
@@ -45,14 +39,14 @@ export class WorkerGpus {
     return this.#attribution && [...(this.#attribution.byWorker.get(path) ?? [])];
   }
 
-  /** Whether the worker may hold a GPU that does not tell its processes. */
+  /** Whether the worker may hold a GPU that does not report its processes. */
   inDoubt(tracked: Tracked, gpus: readonly WorkerGpu[] | null): boolean {
     if (gpus === null) return false;
     const held = tracked.state?.gpuUuids ?? [];
     return this.#unobserved.mayHoldUnobserved({ held, holdsElsewhere: gpus.length > 0, predates: tracked.predates });
   }
 
-  /** Of GPUs that put some worker in doubt since the last `update`. */
+  /** Faults about GPUs that some worker may hold since the last `update`. */
   doubts(): readonly Fault[] {
     return this.#unobserved.faults();
   }

@@ -1,34 +1,26 @@
-import type { HostReader } from '../procfs/host.js';
-import type { ProcessTable } from '../workers/process-table.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { workerAt } from './attribution.js';
+import type { SamplerDeps } from './deps.js';
 import type { Tracked } from './tracked.js';
 import { describe, mainProcess, type WorkerProcess } from './worker.js';
 
-export interface WorkerProcessesDeps {
-  readonly processes: Pick<ProcessTable, 'find' | 'want' | 'denied' | 'all' | 'generation'>;
-  readonly host: Pick<HostReader, 'latest'>;
-  /** Clock ticks per second of /proc/<pid>/stat. */
-  readonly clockTicks: number;
-  readonly nowMs: () => number;
-  readonly wallMs: () => number;
-}
+type Deps = Pick<SamplerDeps, 'processes' | 'host' | 'clockTicks' | 'nowMs' | 'wallMs'>;
 
 export interface IdentifiedProcesses {
   readonly main: WorkerProcess | null;
   /** Number of processes of cgroups below the worker's own. */
   readonly nested: number;
-  /** Command lines, main process first; [] stands for one that is not known yet. */
+  /** Command lines, main process first; [] where one is not known yet. */
   readonly commands: () => readonly (readonly string[])[];
 }
 
-/** Which processes a worker has, and what is known of them: main process, command, start, and what /proc hides. */
+/** The processes of each worker: main process, command lines, start, and how many /proc hides. */
 export class WorkerProcesses {
-  readonly #deps: WorkerProcessesDeps;
+  readonly #deps: Deps;
   /** Processes of cgroups below a worker's own, by the worker's path; made again when processes or workers change. */
   #nested: { readonly key: string; readonly byPath: ReadonlyMap<string, readonly WorkerProcess[]> } | null = null;
 
-  constructor(deps: WorkerProcessesDeps) {
+  constructor(deps: Deps) {
     this.#deps = deps;
   }
 
@@ -92,11 +84,11 @@ export class WorkerProcesses {
       if (main === null) tracked.main = null;
       return;
     }
-    // The host's uptime is as old as its reading; what passed since is added by the clock of the pass.
+    // The host's uptime is as old as its reading, so the time since then is added.
     const uptimeSeconds = upSeconds + (nowMs() - reading.atMs) / 1000 - main.startTicks / clockTicks;
     tracked.uptimeSeconds = Math.max(0, uptimeSeconds);
     const key = `${main.pid}/${main.startTicks}`;
-    // Once per process: a wall clock that is set later would make it jump.
+    // Computed once per process: setting the wall clock later would make it jump.
     if (tracked.main?.key !== key) {
       tracked.main = { key, startedAt: new Date(wallMs() - tracked.uptimeSeconds * 1000).toISOString() };
     }

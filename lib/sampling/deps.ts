@@ -1,0 +1,39 @@
+import type { ReadinessProber } from '../engines/probe.js';
+import type { GpuSource } from '../gpu/reading.js';
+import type { RawReader } from '../native/layout.js';
+import type { HostReader } from '../procfs/host.js';
+import type { Discovery } from '../workers/discovery.js';
+import type { ProcessTable } from '../workers/process-table.js';
+import type { ReportedEnds } from './reported.js';
+import type { StateOptions } from './state.js';
+
+/** What the sampler and its parts read from. */
+export interface SamplerDeps {
+  /** null where no cgroup v2 can be read. */
+  readonly reader: RawReader | null;
+  /** Why the reader is not `native`; null where it is. */
+  readonly readerReason: string | null;
+  readonly gpu: GpuSource;
+  readonly discovery: Pick<Discovery, 'current' | 'holdsGpu' | 'keepHeld' | 'changed'>;
+  readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'denied' | 'all' | 'generation'>;
+  readonly host: Pick<HostReader, 'latest'>;
+  readonly readiness: Pick<ReadinessProber, 'update' | 'readyOf'> | null;
+  readonly state: StateOptions;
+  /** Clock ticks per second of /proc/<pid>/stat. */
+  readonly clockTicks: number;
+  /** Memory and I/O are summed over processes: their controllers are not on v2. */
+  readonly fromProc: { readonly memory: boolean; readonly io: boolean };
+  /** Whether the GPU driver's pids are those of our /proc. */
+  readonly gpuPidsKnown: boolean;
+  /** Where workers' ports are reached; null: endpoints are not given. */
+  readonly address: string | null;
+  /** What earlier runs of this hive have reported; this one reports the rest. null: only exits of workers that were seen. */
+  readonly reported: ReportedEnds | null;
+  /** The cgroup root, absolute; null where there is none. */
+  readonly root: string | null;
+  readonly intervalMs: number;
+  /** CLOCK_MONOTONIC in ms: the clock of `RawPass.startedMs`. */
+  readonly nowMs: () => number;
+  /** Wall clock in ms, for people. */
+  readonly wallMs: () => number;
+}
