@@ -1,20 +1,15 @@
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 import type { Labels } from '../contract/primitives.js';
+import type { LimitOptions } from '../launch/limits.js';
 import type { ExitedWorker, SpawnOptions } from '../launch/process-monitor.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
+import { collect } from './settings.js';
 
-interface RunFlags {
+interface RunFlags extends LimitOptions {
   readonly group: string;
   readonly instance: string;
-  readonly cpu?: string;
-  readonly memory?: string;
-  readonly memoryHigh?: string;
-  readonly swap?: string;
-  readonly io?: readonly string[];
-  readonly pids?: string;
-  readonly cpuset?: string;
-  readonly oomGroup?: boolean;
   readonly model?: string;
   readonly port?: string;
   readonly label?: readonly string[];
@@ -42,36 +37,29 @@ export function exitStatus(exited: Pick<ExitedWorker, 'code' | 'signal'>): numbe
   return 128 + (constants.signals[exited.signal as NodeJS.Signals] ?? 0);
 }
 
-const given = <K extends string, V>(key: K, value: V | undefined) =>
-  (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
-
 export function toSpawnOptions(flags: RunFlags, command: readonly string[]): SpawnOptions {
-  const port = flags.port === undefined ? undefined : Number(flags.port);
-  if (flags.port !== undefined && !/^\d{1,5}$/.test(flags.port)) {
-    throw new HivepulseError('INVALID_OPTION', '--port', `--port ${JSON.stringify(flags.port)} is not a port number.`);
+  const { group, instance, model, label, readyUrl, reservation, root, runtimeDir, port: portText, ...limits } = flags;
+  if (portText !== undefined && !/^\d{1,5}$/.test(portText)) {
+    throw new HivepulseError('INVALID_OPTION', '--port', `--port ${JSON.stringify(portText)} is not a port number.`);
   }
+  const port = portText === undefined ? undefined : Number(portText);
   const [file = '', ...args] = command;
   return {
-    group: flags.group,
-    instance: flags.instance,
+    group,
+    instance,
     command: file,
     args,
     stdio: 'inherit',
     // At a terminal the worker shares our session, so that it can use the terminal and gets Ctrl-C from it.
     detached: !process.stdin.isTTY,
-    ...given('cpu', flags.cpu),
-    ...given('memory', flags.memory),
-    ...given('memoryHigh', flags.memoryHigh),
-    ...given('swap', flags.swap),
-    ...given('io', flags.io),
-    ...given('pids', flags.pids),
-    ...given('cpuset', flags.cpuset),
-    ...given('oomGroup', flags.oomGroup),
-    ...given('model', flags.model),
-    ...given('port', port),
-    ...given('labels', flags.label === undefined ? undefined : parseLabels(flags.label)),
-    ...given('readyUrl', flags.readyUrl),
-    ...given('reservationId', flags.reservation),
+    ...defined({
+      ...limits,
+      model,
+      port,
+      labels: label && parseLabels(label),
+      readyUrl,
+      reservationId: reservation,
+    }),
   };
 }
 
@@ -79,7 +67,7 @@ async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const say = (text: string) => process.stderr.write(`hivepulse: ${text}\n`);
   // Loaded here, so that the help of the program does not wait for it.
   const { ProcessMonitor } = await import('../launch/process-monitor.js');
-  const monitor = new ProcessMonitor({ ...given('root', flags.root), ...given('runtimeDir', flags.runtimeDir) });
+  const monitor = new ProcessMonitor(defined({ root: flags.root, runtimeDir: flags.runtimeDir }));
   monitor.on('fault', (error) => say(error.message));
   monitor.on('oomKill', ({ kills }) => say(`the kernel killed ${kills} of its processes: it is out of memory`));
 
@@ -112,8 +100,6 @@ async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   await monitor.close();
   process.exitCode = exitStatus(exited);
 }
-
-const collect = (value: string, before: readonly string[] | undefined) => [...(before ?? []), value];
 
 /** Adds `hivepulse run`. */
 export function register(program: Command): void {

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
 
 interface StopFlags {
@@ -23,10 +24,7 @@ export function parseGrace(text: string): number {
 
 async function stop(id: string, flags: StopFlags): Promise<void> {
   const { ProcessMonitor } = await import('../launch/process-monitor.js');
-  const monitor = new ProcessMonitor({
-    ...(flags.root === undefined ? {} : { root: flags.root }),
-    ...(flags.runtimeDir === undefined ? {} : { runtimeDir: flags.runtimeDir }),
-  });
+  const monitor = new ProcessMonitor(defined({ root: flags.root, runtimeDir: flags.runtimeDir }));
   const { signalled, killed } = await monitor.stop(id, { graceMs: parseGrace(flags.grace), signal: flags.signal });
   const how = killed ? 'killed after the grace' : signalled > 0 ? 'ended' : 'had ended already';
   process.stdout.write(`${id} stopped: ${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled, ${how}\n`);

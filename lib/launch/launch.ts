@@ -1,8 +1,10 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { locateCgroups } from '../cgroup/locate.js';
 import { processCgroup } from '../procfs/process-stat.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { checkWorkerId } from '../workers/worker-id.js';
 import { applyLimits, isDenied, verifyLimits, writesFor } from './apply-limits.js';
@@ -12,6 +14,7 @@ import {
   execError,
   execProblem,
   findLauncher,
+  keepOutput,
   originalDescriptorLimit,
   type Started,
   type StartFailure,
@@ -19,8 +22,10 @@ import {
 } from './launcher.js';
 import {
   type Controller,
+  type LimitOptions,
   type Limits,
   type LimitWrite,
+  limitNames,
   type NotApplied,
   notApplied,
   type UnitProperty,
@@ -197,6 +202,29 @@ function failed(request: LaunchRequest, failure: StartFailure, where: string): H
   );
 }
 
+/** Starts the command as it is, where the platform has no cgroups. */
+export async function launchPlain(options: CommandOptions & LimitOptions, platform: string): Promise<Launched> {
+  const { command, args = [], stdio = 'pipe', env, cwd, detached } = options;
+  const problem = execProblem(command, env ?? process.env, cwd ?? process.cwd());
+  if (problem !== null) throw execError(command, problem);
+  const unstarted = (error: unknown) => execError(command, systemCode(error) ?? String(error));
+  let child: ChildProcess;
+  try {
+    child = spawn(command, args, { stdio, ...defined({ env, cwd, detached }) });
+  } catch (error) {
+    // Node throws at once for all but a few errno, such as E2BIG.
+    throw unstarted(error);
+  }
+  const [stdout, stderr] = [keepOutput(child.stdout), keepOutput(child.stderr)];
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => reject(unstarted(error)));
+  });
+  const refused = limitNames(options).map((name) => notApplied(name, `limits need cgroup v2, which ${platform} lacks`));
+  const place = { owner: 'none', cgroup: null, cgroupInode: null, unit: null } as const;
+  return { child, pid: child.pid as number, stdin: child.stdin, stdout, stderr, ...place, notApplied: refused };
+}
+
 async function launchInTree(root: string, request: LaunchRequest, environment: LaunchEnvironment): Promise<Launched> {
   const { group, instance, limits } = request;
   const writes = await writesFor(limits);
@@ -258,13 +286,20 @@ async function launchInScope(
   const lost = cgroup === null ? [] : await verifyLimits(cgroup, held, hint);
   return {
     ...started,
-    owner: home.manager === 'user' ? 'systemdUser' : 'systemd',
+    owner: ownerIn(home),
     cgroup,
     cgroupInode: cgroup === null ? null : await inodeOf(cgroup),
     unit: names.scope,
     notApplied: [...refused, ...lost],
   };
 }
+
+export const ownerIn = (home: WorkerHome): 'cgroup' | 'systemd' | 'systemdUser' =>
+  home.kind === 'cgroup' ? 'cgroup' : home.manager === 'user' ? 'systemdUser' : 'systemd';
+
+/** Removes the directory of a group of workers below `root`, and the slice, as far as they are empty. */
+export const removeEmptyGroup = (root: string, group: string): Promise<void> =>
+  removeEmptyParents(join(root, workersSlice, group), root);
 
 /** The cgroup directories in which a worker of this name may live under `home`; the first that exists, or null. */
 export async function locateWorker(home: WorkerHome, group: string, instance: string): Promise<string | null> {

@@ -1,9 +1,10 @@
-import { type ChildProcess, type SpawnOptions as NodeSpawnOptions, type StdioOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { findExecutable } from '../native/prebuilt.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 
 /** What is to run, apart from where. */
@@ -157,54 +158,58 @@ export function keepOutput(stream: Readable | null | undefined): Readable | null
   return stream?.pipe(new PassThrough()) ?? null;
 }
 
+/** Descriptors of the process that is started: those asked for, the report, and the command's stderr behind a wrapper. */
+function descriptors(given: StdioOptions | undefined, wrapped: boolean) {
+  const stdio: unknown[] = Array.isArray(given)
+    ? [...given]
+    : [0, 1, 2].map((fd) => (given === 'inherit' ? fd : (given ?? 'pipe')));
+  while (stdio.length < 3) stdio.push('pipe');
+  const report = stdio.push('pipe') - 1;
+  let stderr: number | null = null;
+  let nowhere: number | null = null;
+  if (wrapped) {
+    // The wrapper's own messages go to a pipe of ours; the command gets the stderr that was asked for.
+    let own = stdio[2];
+    if (own === 'inherit') own = 2;
+    // Above 2, `ignore` would mean no descriptor at all.
+    if (own === 'ignore' || own === null) own = nowhere = openSync('/dev/null', 'w');
+    stderr = stdio.push(own) - 1;
+    stdio[2] = 'pipe';
+  }
+  return { stdio: stdio as StdioOptions, report, stderr, nowhere };
+}
+
+/** Gathers the text of a stream, up to 64 KiB. */
+function collect(stream: Readable | null | undefined): () => string {
+  let text = '';
+  stream?.setEncoding('utf8').on('data', (part: string) => {
+    if (text.length < 65_536) text += part;
+  });
+  return () => text;
+}
+
 /**
  * Carries out the plan and waits until the command itself runs: the report pipe closes at the exec. Of a command that
  * runs and ends at once the child's `exit` may already have been emitted: look at `exitCode` and `signalCode` as well.
  */
 export async function start(
   plan: LaunchPlan,
-  options: Pick<CommandOptions, 'env' | 'cwd' | 'stdio' | 'detached'>,
+  { env, cwd, stdio: given, detached }: Pick<CommandOptions, 'env' | 'cwd' | 'stdio' | 'detached'>,
   spawnProcess: typeof spawn = spawn,
   wrapperDeadlineMs = 30_000,
 ): Promise<Started | StartFailure> {
-  const given = options.stdio;
-  const stdio: unknown[] = Array.isArray(given)
-    ? [...given]
-    : [0, 1, 2].map((fd) => (given === 'inherit' ? fd : (given ?? 'pipe')));
-  while (stdio.length < 3) stdio.push('pipe');
   const wrapped = plan.wrapper.length > 0;
-  const report = stdio.push('pipe') - 1;
-  // The wrapper's own messages go to a pipe of ours; the command gets the stderr that was asked for.
-  const stderr = wrapped ? stdio.push(stdio[2]) - 1 : null;
-  let nowhere: number | null = null;
-  if (stderr !== null) {
-    if (stdio[stderr] === 'inherit') stdio[stderr] = 2;
-    // Above 2, `ignore` would mean no descriptor at all.
-    if (stdio[stderr] === 'ignore' || stdio[stderr] === null) stdio[stderr] = nowhere = openSync('/dev/null', 'w');
-    stdio[2] = 'pipe';
-  }
-  const settings: NodeSpawnOptions = { stdio: stdio as StdioOptions };
-  if (options.env !== undefined) settings.env = options.env;
-  if (options.cwd !== undefined) settings.cwd = options.cwd;
-  if (options.detached !== undefined) settings.detached = options.detached;
-
+  const { stdio, report, stderr, nowhere } = descriptors(given, wrapped);
   const [file, ...args] = launchArguments(plan, report, stderr) as [string, ...string[]];
   let child: ChildProcess;
   try {
-    child = spawnProcess(file, args, settings);
+    child = spawnProcess(file, args, { stdio, ...defined({ env, cwd, detached }) });
   } catch (error) {
     // Node throws at once for all but a few errno, such as E2BIG for arguments over the kernel's limit.
     return { step: 'spawn', reason: systemCode(error) ?? String(error) };
   } finally {
     if (nowhere !== null) closeSync(nowhere);
   }
-  const collect = (stream: Readable | null | undefined): (() => string) => {
-    let text = '';
-    stream?.setEncoding('utf8').on('data', (part: string) => {
-      if (text.length < 65_536) text += part;
-    });
-    return () => text;
-  };
   const stdout = keepOutput(child.stdout);
   const stderrStream = keepOutput(stderr === null ? child.stderr : (child.stdio[stderr] as Readable | null));
   const reported = collect(child.stdio[report] as Readable | null);
@@ -222,20 +227,19 @@ export async function start(
     child.stdio[report]?.once('close', () => resolve(null));
   });
   clearTimeout(deadline);
-  if (spawnError !== null || child.pid === undefined)
-    return { step: 'spawn', reason: spawnError?.code ?? 'no process' };
+  const { pid } = child;
+  if (spawnError !== null || pid === undefined) return { step: 'spawn', reason: spawnError?.code ?? 'no process' };
 
   const failure = /^(cgroup|exec|usage) (\d+)$/m.exec(reported());
-  const began = /^start$/m.test(reported());
-  if (failure !== null || !began) {
-    if (child.exitCode === null && child.signalCode === null) {
-      await new Promise((resolve) => child.once('close', resolve));
-    }
-    if (late)
-      return { step: 'wrapper', reason: `${plan.wrapper[0]} did not answer within ${wrapperDeadlineMs / 1000} s` };
-    if (failure === null)
-      return { step: wrapped ? 'wrapper' : 'spawn', reason: wrapperSaid().trim() || 'it ended early' };
-    return { step: failure[1] as 'cgroup' | 'exec' | 'usage', reason: errnoName(Number(failure[2])) };
+  if (failure === null && /^start$/m.test(reported())) {
+    return { child, pid, stdin: child.stdin, stdout, stderr: stderrStream };
   }
-  return { child, pid: child.pid, stdin: child.stdin, stdout, stderr: stderrStream };
+  if (child.exitCode === null && child.signalCode === null) {
+    await new Promise((resolve) => child.once('close', resolve));
+  }
+  if (late)
+    return { step: 'wrapper', reason: `${plan.wrapper[0]} did not answer within ${wrapperDeadlineMs / 1000} s` };
+  if (failure === null)
+    return { step: wrapped ? 'wrapper' : 'spawn', reason: wrapperSaid().trim() || 'it ended early' };
+  return { step: failure[1] as 'cgroup' | 'exec' | 'usage', reason: errnoName(Number(failure[2])) };
 }

@@ -1,0 +1,47 @@
+import { maxLabelLength, maxLabels } from '../contract/limits.js';
+import type { Labels } from '../contract/primitives.js';
+import { checkReadyUrl } from '../engines/probe.js';
+import { HivepulseError } from '../util/errors.js';
+import type { CommandOptions } from './launcher.js';
+import type { LimitOptions } from './limits.js';
+
+export interface SpawnOptions extends CommandOptions, LimitOptions {
+  readonly group: string;
+  readonly instance: string;
+  /** What it serves; else found by the rules of known engines. */
+  readonly model?: string;
+  readonly port?: number;
+  readonly labels?: Labels;
+  /** Loopback URL that answers 2xx once it is ready. */
+  readonly readyUrl?: string;
+  readonly reservationId?: string;
+  /** Gives up before the start; a started worker is stopped with `stop`. */
+  readonly signal?: AbortSignal;
+}
+
+/** What is said of a worker, its name and its limits apart. Throws INVALID_OPTION with the flag as subject. */
+export function checkDescription(options: SpawnOptions): void {
+  const { command, args = [], port, model, labels = {}, readyUrl, reservationId } = options;
+  const lacks = (text: string | undefined, maxLength: number): boolean =>
+    text !== undefined && (text === '' || text.length > maxLength);
+  const refuse = (flag: string, refused: boolean, message: string): void => {
+    if (refused) throw new HivepulseError('INVALID_OPTION', flag, `${flag}: ${message}.`);
+  };
+  refuse('command', command === '', 'name a command to run');
+  refuse(
+    'command',
+    [command, ...args].some((text) => text.includes('\0')),
+    'a command line cannot hold a NUL character',
+  );
+  const isPort = port === undefined || (Number.isInteger(port) && port >= 1 && port <= 65535);
+  refuse('--port', !isPort, `${port} is not between 1 and 65535`);
+  refuse('--model', lacks(model, 512), 'it must have 1 to 512 characters');
+  refuse('--reservation', lacks(reservationId, 64), 'it must have 1 to 64 characters');
+  refuse('--label', Object.keys(labels).length > maxLabels, `at most ${maxLabels} labels`);
+  for (const [key, value] of Object.entries(labels)) {
+    const isKey = /^[A-Za-z0-9_./-]{1,63}$/.test(key);
+    refuse('--label', !isKey, `the key ${JSON.stringify(key)} is not 1 to 63 of A-Z a-z 0-9 _ . / -`);
+    refuse('--label', value.length > maxLabelLength, `the value of ${key} is longer than ${maxLabelLength} characters`);
+  }
+  if (readyUrl !== undefined) checkReadyUrl(readyUrl);
+}
