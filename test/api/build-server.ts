@@ -1,4 +1,5 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
+import { onTestFinished } from 'vitest';
 import { buildServer, type ServerDeps } from '../../lib/api/server.js';
 import { StreamHub } from '../../lib/api/stream-hub.js';
 import { memoryBus } from '../../lib/cluster/memory.js';
@@ -32,13 +33,20 @@ export interface TestServer {
   post(heartbeat: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
 }
 
+type TestServerOptions = {
+  readonly grants?: readonly TokenGrant[];
+  readonly limits?: Partial<IntakeLimits>;
+} & Partial<ServerDeps>;
+
+/** One that closes after the test that builds it. */
+export async function serverOfTest(options?: TestServerOptions): Promise<TestServer> {
+  const server = await buildTestServer(options);
+  onTestFinished(() => server.app.close());
+  return server;
+}
+
 /** A server on a clock that stands still, asked without a socket. */
-export async function buildTestServer(
-  options: {
-    readonly grants?: readonly TokenGrant[];
-    readonly limits?: Partial<IntakeLimits>;
-  } & Partial<ServerDeps> = {},
-): Promise<TestServer> {
+export async function buildTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { grants: given = [], limits, ...deps } = options;
   const clock = { ms: 1_000_000 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'test' });

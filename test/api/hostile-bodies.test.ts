@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Limiter } from '../../lib/util/rate-limiter.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
-import { buildTestServer, grants, type TestServer, tokens } from './build-server.js';
+import { buildTestServer, grants, serverOfTest, type TestServer, tokens } from './build-server.js';
 
 const maxHeartbeatBytes = 256 * 1024;
 let server: TestServer;
@@ -102,12 +102,11 @@ describe('hostile bodies', () => {
   });
 
   it('has a cap on workers of a hive, with a clear error', async () => {
-    const many = await buildTestServer({ limits: { maxWorkersPerHive: 2 } });
+    const many = await serverOfTest({ limits: { maxWorkersPerHive: 2 } });
     const workers = ['llm/0', 'llm/1', 'llm/2'].map((id) => workerOf(id));
     const reply = (await many.post(heartbeatOf('a', 1, { workers }))).json();
     expect(reply).toMatchObject({ status: 400, code: 'TOO_MANY_WORKERS', field: 'workers' });
     expect(reply.detail).toContain('maxWorkersPerHive');
-    await many.app.close();
   });
 });
 
@@ -149,7 +148,7 @@ describe('rate limits', () => {
   });
 
   it('limits a token or address, and says when to come back', async () => {
-    const tight = await buildTestServer({ requestsPerSecond: 3 });
+    const tight = await serverOfTest({ requestsPerSecond: 3 });
     const ask = () => tight.app.inject({ url: '/v1/fleet', headers: { host: 'localhost' } });
     for (let i = 0; i < 3; i++) expect((await ask()).statusCode).toBe(200);
     const refused = await ask();
@@ -158,21 +157,19 @@ describe('rate limits', () => {
     // Health is asked by what restarts a queen; heartbeats are counted per hive.
     expect((await tight.app.inject({ url: '/healthz', headers: { host: 'localhost' } })).statusCode).toBe(200);
     expect((await tight.post(heartbeatOf('a'))).statusCode).toBe(200);
-    await tight.app.close();
   });
 
   it('limits the heartbeats of one hive and no other', async () => {
-    const tight = await buildTestServer({ limits: { heartbeatsPerSecond: 1 } });
+    const tight = await serverOfTest({ limits: { heartbeatsPerSecond: 1 } });
     const codes: number[] = [];
     for (let seq = 1; seq <= 4; seq++) codes.push((await tight.post(heartbeatOf('a', seq))).statusCode);
     expect(codes).toEqual([200, 200, 429, 429]);
     expect((await tight.post(heartbeatOf('b'))).statusCode).toBe(200);
-    await tight.app.close();
   });
 
   it('heartbeats that are refused, for whatever reason, are not read any more once there are too many', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
-    const tight = await buildTestServer({
+    const tight = await serverOfTest({
       grants,
       limits: { refusedHeartbeatsPerSecond: 1, heartbeatsPerSecond: 1000 },
     });
@@ -210,7 +207,6 @@ describe('rate limits', () => {
     expect((await tight.post(' '.repeat(2 * 1024 * 1024), bound)).statusCode).toBe(429);
     vi.advanceTimersByTime(1000);
     expect(await taken()).toBe(200);
-    await tight.app.close();
   });
 
   it('a bucket fills at its rate, and leaves nothing behind', () => {

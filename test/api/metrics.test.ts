@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
 import type { BusCounts } from '../../lib/cluster/bus.js';
 import type { QueenOptions } from '../../lib/config/options.js';
@@ -10,14 +10,9 @@ import { eventOf, gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js'
 import { parseExposition, sampleOf } from '../metrics/parse.js';
 import { hasPromtool, promtool, withoutPromtool } from '../metrics/tools.js';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
 async function queenOf(options: QueenOptions = {}): Promise<Queen> {
   const queen = await startQueen({ port: 0, warmingMs: 0, ...options });
-  cleanups.push(() => queen.close());
+  onTestFinished(() => queen.close());
   return queen;
 }
 

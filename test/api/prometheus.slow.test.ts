@@ -3,29 +3,24 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { HivepulseClient } from '../../lib/client/client.js';
 import { startQueen } from '../../lib/daemon/queen.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { waitFor } from '../harness/wait.js';
 import { hasPrometheus, withoutPrometheus } from '../metrics/tools.js';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
 describe('metrics of a queen', () => {
   it.skipIf(!hasPrometheus)(
     `a real Prometheus scrapes a queen and answers queries${withoutPrometheus}`,
     async () => {
       const queen = await startQueen({ port: 0, warmingMs: 0 });
-      cleanups.push(() => queen.close());
+      onTestFinished(() => queen.close());
       await new HivepulseClient({ url: queen.url }).sendHeartbeat(
         heartbeatOf('a', 1, { workers: [workerOf('llm/0', { model: 'say "hi"\\n' })] }),
       );
       const directory = mkdtempSync(join(tmpdir(), 'hivepulse-prometheus-'));
-      cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+      onTestFinished(() => void rmSync(directory, { recursive: true, force: true }));
       // The configuration that is shipped, pointed at this queen and hurried.
       const shipped = readFileSync(
         fileURLToPath(new URL('../../deploy/prometheus/prometheus.yml', import.meta.url)),
@@ -46,7 +41,7 @@ describe('metrics of a queen', () => {
         { stdio: ['ignore', 'ignore', 'pipe'] },
       );
       const ended = new Promise((resolve) => child.once('close', resolve));
-      cleanups.push(async () => {
+      onTestFinished(async () => {
         child.kill('SIGKILL');
         await ended;
       });

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { StreamHub } from '../../lib/api/stream-hub.js';
 import type { StreamHeartbeat, StreamSnapshot } from '../../lib/contract/index.js';
 import { StreamClient, type StreamLimits, sseMessage, streamLimits } from '../../lib/http/sse.js';
@@ -11,7 +11,7 @@ import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { buildTestServer, grants, type TestServer, tokens } from './build-server.js';
+import { grants, serverOfTest, tokens } from './build-server.js';
 
 interface Message {
   readonly event: string;
@@ -446,23 +446,22 @@ describe('a client that does not keep up', () => {
 });
 
 describe('over a socket', () => {
-  let server: TestServer | null = null;
-  const readers: { close(): void }[] = [];
-  const sockets: Socket[] = [];
+  /** A client that never reads. */
+  const silent = (url: string) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+    );
+    socket.on('error', () => undefined);
+    socket.pause();
+    onTestFinished(() => void socket.destroy());
+  };
 
-  afterEach(async () => {
-    for (const reader of readers.splice(0)) reader.close();
-    for (const socket of sockets.splice(0)) socket.destroy();
-    await server?.app.close();
-    server = null;
-  });
-
-  async function listening(options: Parameters<typeof buildTestServer>[0] = {}) {
-    server = await buildTestServer(options);
+  async function listening(options: Parameters<typeof serverOfTest>[0] = {}) {
+    const server = await serverOfTest(options);
     const url = await server.app.listen({ host: '127.0.0.1', port: 0 });
     const read = (query = '', headers: Record<string, string> = {}) => {
       const reader = new StreamReader(`${url}/v1/events${query}`, headers);
-      readers.push(reader);
+      onTestFinished(() => reader.close());
       return reader;
     };
     return { server, url, read };
@@ -514,16 +513,9 @@ describe('over a socket', () => {
     const { server: live, url, read } = await listening();
     const workers = Array.from({ length: 100 }, (_, i) => workerOf(`llm/${i}`));
     await live.post(heartbeatOf('a', 1, { workers }));
-    const { port } = new URL(url);
     const accepted: Socket[] = [];
     live.app.server.on('connection', (socket: Socket) => accepted.push(socket));
-    for (let i = 0; i < 5; i++) {
-      const socket = connect(Number(port), '127.0.0.1', () =>
-        socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n'),
-      );
-      socket.pause();
-      sockets.push(socket);
-    }
+    for (let i = 0; i < 5; i++) silent(url);
     const reader = read();
     await waitFor(() => live.hub.clients === 6);
     await reader.next(({ event }) => event === 'snapshot');
@@ -557,11 +549,7 @@ describe('over a socket', () => {
     const { server: live, url, read } = await listening();
     const reader = read();
     await reader.next(({ event }) => event === 'snapshot');
-    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
-      socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n'),
-    );
-    socket.on('error', () => undefined);
-    sockets.push(socket);
+    silent(url);
     await waitFor(() => live.hub.clients === 2);
     const started = performance.now();
     await live.app.close();

@@ -7,9 +7,8 @@ import { describe, expect, test } from 'vitest';
 import { rowFlags } from '../../lib/native/layout.js';
 import { useHarness } from '../harness/harness.js';
 import { waitFor } from '../harness/wait.js';
-import { binding, cleanAfterEach, temporary, writeTree } from './reader-pair.js';
+import { binding, temporary, writeTree } from './reader-pair.js';
 
-cleanAfterEach();
 const harness = useHarness();
 
 // HIVEPULSE_PREBUILD names another build of the package (test/sanitize/main.js), here as for node-gyp-build.

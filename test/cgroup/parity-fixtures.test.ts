@@ -3,9 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { systemValues } from '../../lib/cgroup/system-values.js';
 import { rowFlags, type WorkerColumn, type WorkerFile } from '../../lib/native/layout.js';
-import { cleanAfterEach, passBoth, readers, type Tree, temporary, writeTree } from './reader-pair.js';
-
-cleanAfterEach();
+import { passBoth, readers, type Tree, temporary, writeTree } from './reader-pair.js';
 
 const unknown = Number.NaN;
 

@@ -4,13 +4,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rowFlags } from '../../lib/native/layout.js';
 import { waitFor } from '../harness/wait.js';
 import { LiveCgroups, liveRoot } from './live-cgroups.js';
-import { cleanAfterEach, decode, type Row, readers, timeless } from './reader-pair.js';
+import { decode, type Row, readers, timeless } from './reader-pair.js';
 
 const place = liveRoot();
 const reason = place.reason ? ` (skipped: ${place.reason})` : '';
 
 describe.skipIf(place.reason !== undefined)(`live cgroups of this machine${reason}`, () => {
-  cleanAfterEach();
   let cgroups: LiveCgroups;
   beforeEach(() => {
     cgroups = new LiveCgroups(place.root as string);

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { FilesReader } from '../../lib/cgroup/files.js';
 import { NativeReader } from '../../lib/cgroup/native.js';
 import { readerDefaults } from '../../lib/cgroup/reader.js';
@@ -35,28 +35,16 @@ export function binding(): Binding {
   return result.binding;
 }
 
-const toClean: (() => void)[] = [];
-
-/** Runs `work` after the test that is running. */
-export const deferred = (work: () => void): void => void toClean.push(work);
-
-/** Call at the top of a suite that uses the helpers below. */
-export function cleanAfterEach(): void {
-  afterEach(() => {
-    for (const work of toClean.splice(0).reverse()) work();
-  });
-}
-
 export function temporary(): string {
   const directory = mkdtempSync(join(tmpdir(), 'hivepulse-readers-'));
-  deferred(() => rmSync(directory, { recursive: true, force: true }));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
 export function readers(options: Partial<RawReaderOptions> = {}): { native: RawReader; files: RawReader } {
   const whole = { ...readerDefaults, ...options };
   const pair = { native: new NativeReader(binding(), whole), files: new FilesReader(whole) };
-  deferred(() => {
+  onTestFinished(() => {
     pair.native.close();
     pair.files.close();
   });

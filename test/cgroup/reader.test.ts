@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { openReader } from '../../lib/cgroup/reader.js';
 import { parseAuxv, systemValues } from '../../lib/cgroup/system-values.js';
 import { NativeFileReader, openFileReader, WorkerFileReader } from '../../lib/io/open-file-reader.js';
@@ -10,9 +10,7 @@ import type { RawReader } from '../../lib/native/layout.js';
 import { cell } from '../../lib/native/layout.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 import { waitFor } from '../harness/wait.js';
-import { binding, cleanAfterEach, deferred, readers, temporary, writeTree } from './reader-pair.js';
-
-cleanAfterEach();
+import { binding, readers, temporary, writeTree } from './reader-pair.js';
 
 const closed = expect.objectContaining({ name: 'HivepulseError', code: 'CLOSED' });
 
@@ -24,7 +22,7 @@ function fifo(directory: string, name: string): { readonly path: string; readonl
     if (held) closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
     held = false;
   };
-  deferred(release);
+  onTestFinished(release);
   return { path, release };
 }
 
@@ -120,7 +118,7 @@ describe.each([
 ] as const)('files that may block: %s', (_, make) => {
   const open = () => {
     const files = make();
-    deferred(() => files.close());
+    onTestFinished(() => files.close());
     return files;
   };
 
@@ -188,7 +186,7 @@ describe('choice of reader', () => {
   test('auto takes the addon, and without it says why not', () => {
     const native = openReader('auto');
     const files = openReader('auto', {}, none);
-    deferred(() => [native, files].forEach(({ reader }) => void reader.close()));
+    onTestFinished(() => [native, files].forEach(({ reader }) => void reader.close()));
     expect([native.reader.kind, native.reason]).toEqual(['native', null]);
     expect([files.reader.kind, files.reason]).toEqual(['files', 'it was taken away']);
     expect(openFileReader(none)).toBeInstanceOf(WorkerFileReader);

@@ -1,24 +1,17 @@
 import { stat } from 'node:fs/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost, fakeGpu } from '../sampling/fake-host.js';
 import { runCli } from './run-cli.js';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
 /** A hive in this process, and the flags that find its control socket. */
 async function controlled() {
   const host = new FakeHost();
-  cleanups.push(() => host.dispose());
   const released: number[] = [];
   const hive = await host.startHive(
     {},
     { gpu: { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) } },
   );
-  cleanups.push(() => hive.close());
   await waitFor(() => hive.snapshot()?.hive.state === 'ready');
   const port = new URL(hive.url).port;
   return { hive, released, place: ['--port', port, '--runtime-dir', host.runtimeDir], runtimeDir: host.runtimeDir };

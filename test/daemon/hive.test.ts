@@ -4,29 +4,11 @@ import { type AddressInfo, createServer as createTcp } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { Value } from 'typebox/value';
 import { Agent, request as unixRequest } from 'undici';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { HiveOptions } from '../../lib/config/options.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { type HiveDeps, idOfHost, type RunningHive } from '../../lib/daemon/hive.js';
+import { idOfHost } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function hostOf(): FakeHost {
-  const host = new FakeHost();
-  cleanups.push(() => host.dispose());
-  return host;
-}
-
-async function hiveOf(host: FakeHost, options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
-  const hive = await host.startHive(options, parts);
-  cleanups.push(() => hive.close());
-  return hive;
-}
 
 /** A queen that keeps what it is told. */
 async function queenOf(
@@ -49,7 +31,7 @@ async function queenOf(
     response.writeHead(reply.status, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(() => {
+  onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
@@ -63,10 +45,10 @@ const worker = (host: FakeHost, name: string, pid: number) => {
 
 describe('hive', () => {
   it('heartbeats hold the contract, rise in number, and turn from starting to ready', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     worker(host, 'a', 100);
     const queen = await queenOf();
-    await hiveOf(host, { queens: [queen.url], labels: { zone: 'x' } });
+    await host.startHive({ queens: [queen.url], labels: { zone: 'x' } });
     await waitFor(() => queen.heartbeats.length >= 4 && queen.heartbeats.at(-1)?.hive.state === 'ready');
     for (const heartbeat of queen.heartbeats) expect([...Value.Errors(Heartbeat, heartbeat)]).toEqual([]);
     expect(queen.heartbeats.map(({ seq }) => seq)).toEqual(queen.heartbeats.map((_, i) => i + 1));
@@ -79,7 +61,7 @@ describe('hive', () => {
   });
 
   it('one cgroup that cannot be listed does not keep the hive starting for ever, and it never says that it is whole', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     worker(host, 'a', 100);
     host.cgroup('/hivepulse.slice/sealed');
     class Sealed extends PlainFiles {
@@ -89,8 +71,7 @@ describe('hive', () => {
       }
     }
     const queen = await queenOf();
-    await hiveOf(
-      host,
+    await host.startHive(
       { queens: [queen.url] },
       {
         machine: host.readers(() => new Sealed()),
@@ -103,7 +84,7 @@ describe('hive', () => {
   });
 
   it('a worker that comes and goes leaves events, which are sent again until acknowledged', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     let acknowledge = false;
     const queen = await queenOf((heartbeat) =>
       acknowledge
@@ -113,7 +94,7 @@ describe('hive', () => {
           }
         : { status: 200, body: { accepted: true, queenId: 'q', ackEventSeq: 0, intervalMs: 100 } },
     );
-    await hiveOf(host, { queens: [queen.url] });
+    await host.startHive({ queens: [queen.url] });
     await waitFor(() => queen.heartbeats.at(-1)?.hive.state === 'ready');
     worker(host, 'b', 200);
     await waitFor(() => queen.heartbeats.at(-1)?.workers.length === 1, { timeoutMs: 15_000 });
@@ -129,10 +110,10 @@ describe('hive', () => {
   }, 60_000);
 
   it('serves its snapshot, its health and its stream; the last heartbeat says stopping; it ends within 2 s', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     worker(host, 'a', 100);
     const queen = await queenOf();
-    const hive = await hiveOf(host, { queens: [queen.url] });
+    const hive = await host.startHive({ queens: [queen.url] });
     const snapshot = await waitFor(async () => {
       const body = (await (await fetch(`${hive.url}/v1/snapshot`)).json()) as Heartbeat;
       return body.workers?.length === 1 && body;
@@ -154,9 +135,9 @@ describe('hive', () => {
   });
 
   it('ends within 2 s though the queen never answers', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const queen = await queenOf(() => null);
-    const hive = await hiveOf(host, { queens: [queen.url] });
+    const hive = await host.startHive({ queens: [queen.url] });
     await waitFor(() => queen.heartbeats.length > 0);
     const startedMs = performance.now();
     await hive.close();
@@ -164,12 +145,12 @@ describe('hive', () => {
   });
 
   it('goes on sampling without its queen, and says why heartbeats are not taken', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const closed = createTcp();
     await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
-    const hive = await hiveOf(host, { queens: [`http://127.0.0.1:${port}`] });
+    const hive = await host.startHive({ queens: [`http://127.0.0.1:${port}`] });
     const snapshot = await waitFor(() =>
       hive.snapshot()?.faults.some(({ source }) => source === 'queen') ? hive.snapshot() : null,
     );
@@ -178,12 +159,12 @@ describe('hive', () => {
   });
 
   it('a wedged /proc costs its values, and the tick goes on', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     worker(host, 'a', 100);
     const queen = await queenOf();
     PlainFiles.hangs.add(`${host.procRoot}/100/cmdline`);
     PlainFiles.hangs.add(`${host.procRoot}/meminfo`);
-    await hiveOf(host, { queens: [queen.url] });
+    await host.startHive({ queens: [queen.url] });
     const heartbeat = await waitFor(
       () => {
         const last = queen.heartbeats.at(-1);
@@ -198,8 +179,8 @@ describe('hive', () => {
   }, 30_000);
 
   it('refuses another host’s name, another site’s page, and an open address without a token', async () => {
-    const host = hostOf();
-    const hive = await hiveOf(host);
+    const host = new FakeHost();
+    const hive = await host.startHive();
     const { port } = new URL(hive.url);
     const ask = (headers: Record<string, string>) =>
       unixRequest(`http://127.0.0.1:${port}/healthz`, { headers }).then(async ({ statusCode, body }) => {
@@ -209,12 +190,12 @@ describe('hive', () => {
     expect(await ask({})).toBe(200);
     expect(await ask({ host: 'evil.example' })).toBe(403);
     expect(await ask({ origin: 'http://evil.example' })).toBe(403);
-    await expect(hiveOf(hostOf(), { host: '0.0.0.0' })).rejects.toMatchObject({ code: 'INSECURE_BIND' });
+    await expect(new FakeHost().startHive({ host: '0.0.0.0' })).rejects.toMatchObject({ code: 'INSECURE_BIND' });
   });
 
   it('a port that is taken is one clear error, and nothing stays open', async () => {
-    const first = await hiveOf(hostOf());
-    await expect(hiveOf(hostOf(), { port: Number(new URL(first.url).port) })).rejects.toMatchObject({
+    const first = await new FakeHost().startHive();
+    await expect(new FakeHost().startHive({ port: Number(new URL(first.url).port) })).rejects.toMatchObject({
       code: 'ADDRESS_IN_USE',
     });
   });
@@ -223,18 +204,18 @@ describe('hive', () => {
     [{ id: 'a/b' }, 'id'],
     [{ queens: ['queen:7833'] }, 'queens'],
   ])('%j is refused by name', async (options, subject) => {
-    await expect(hiveOf(hostOf(), options)).rejects.toMatchObject({ code: 'INVALID_OPTION', subject });
+    await expect(new FakeHost().startHive(options)).rejects.toMatchObject({ code: 'INVALID_OPTION', subject });
   });
 
   it('the control socket is its owner’s alone, and lets the driver go', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const released: number[] = [];
     const gpu = { ...fakeGpu({}), release: async (seconds: number) => void released.push(seconds) };
-    const hive = await hiveOf(host, {}, { gpu });
+    const hive = await host.startHive({}, { gpu });
     const path = hive.control as string;
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     const agent = new Agent({ connect: { socketPath: path } });
-    cleanups.push(() => agent.destroy());
+    onTestFinished(() => agent.destroy());
     const post = async (body: unknown, route = '/v1/gpu/release') => {
       const { statusCode, body: reply } = await unixRequest(`http://hive${route}`, {
         dispatcher: agent,

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { HivepulseClient } from '../../lib/client/client.js';
 import type { QueenOptions } from '../../lib/config/options.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
@@ -13,25 +13,17 @@ import { heartbeatOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 
-const queens: Queen[] = [];
-const directories: string[] = [];
-
 async function start(options: QueenOptions = {}): Promise<Queen> {
   const queen = await startQueen({ port: 0, ...options });
-  queens.push(queen);
+  onTestFinished(() => queen.close());
   return queen;
 }
 
 function directory(): string {
   const path = mkdtempSync(join(tmpdir(), 'hivepulse-'));
-  directories.push(path);
+  onTestFinished(() => rmSync(path, { recursive: true }));
   return path;
 }
-
-afterEach(async () => {
-  await Promise.all(queens.splice(0).map((queen) => queen.close()));
-  for (const path of directories.splice(0)) rmSync(path, { recursive: true });
-});
 
 const sendHeartbeat = async (queen: Queen, id: string, seq = 1, token?: string) =>
   new HivepulseClient({ url: queen.url, ...(token === undefined ? {} : { token }) }).sendHeartbeat(
@@ -87,7 +79,7 @@ describe('startQueen', () => {
 
   it('removes a silent hive in time, without being asked', async () => {
     const queen = await startQueen({ port: 0 }, { registry: { offlineAfterMs: 200, staleAfterMs: 600 } });
-    queens.push(queen);
+    onTestFinished(() => queen.close());
     const reader = new StreamReader(`${queen.url}/v1/events`);
     await reader.next(({ event }) => event === 'snapshot');
     await new HivepulseClient(queen.url).sendHeartbeat(heartbeatOf('a', 1, { intervalMs: 100 }));

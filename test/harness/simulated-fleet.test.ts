@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Compile } from 'typebox/compile';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { assemble } from '../../lib/gpu/assemble.js';
 import { GpuIdentities } from '../../lib/gpu/identities.js';
@@ -26,14 +26,9 @@ async function listener(answer: (heartbeat: Heartbeat, count: number) => { statu
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, heard };
 }
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
 
 const accept = (ackEventSeq: number) => ({
   status: 200,
@@ -116,7 +111,7 @@ describe('simulated hives', () => {
   it('events are sent again until they are acknowledged, and a refused heartbeat is counted', async () => {
     const queen = await listener((_, count) => (count === 1 ? { status: 503, body: {} } : accept(count === 2 ? 0 : 2)));
     const hive = new SimulatedHive({ id: 'a', seed: 1, workers: 3, gpus: 1, queenUrls: [queen.url], intervalMs: 100 });
-    cleanups.push(() => hive.close());
+    onTestFinished(() => hive.close());
     const killed = hive.killWorker(undefined, 'oom');
     for (let i = 0; i < 4; i++) await hive.sendHeartbeat();
     expect(queen.heard.map((heartbeat) => heartbeat.events.map((event) => event.seq))).toEqual([
@@ -136,7 +131,7 @@ describe('simulated hives', () => {
   it('a fleet sends from every hive, and falls silent when closed', async () => {
     const queen = await listener(() => accept(0));
     const fleet = createFleet({ hives: 5, workersPerHive: 2, gpusPerHive: 1, queenUrls: [queen.url], intervalMs: 100 });
-    cleanups.push(() => fleet.close());
+    onTestFinished(() => fleet.close());
     fleet.start();
     await expect
       .poll(

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RunningHive } from '../../lib/daemon/hive.js';
 import { familiesOfHive, type HiveReport, hiveScrape, type WorkerCounters } from '../../lib/hive/metric-families.js';
 import { Exposition, type Family, negotiate } from '../../lib/metrics/exposition.js';
@@ -10,11 +10,6 @@ import { workerRecord } from '../harness/worker-record.js';
 import { parseExposition, sampleOf } from '../metrics/parse.js';
 import { hasPromtool, promtool, withoutPromtool } from '../metrics/tools.js';
 import { FakeHost } from '../sampling/fake-host.js';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
 
 const countersOf = (over: Partial<WorkerCounters> = {}): WorkerCounters => ({
   usageUsec: 12_500_000,
@@ -190,14 +185,13 @@ describe('metrics of a hive', () => {
 describe('hive: /metrics', () => {
   async function hiveOf(host: FakeHost): Promise<RunningHive> {
     const hive = await host.startHive();
-    cleanups.push(() => hive.close());
+    onTestFinished(() => hive.close());
     return hive;
   }
   const scrape = async (hive: RunningHive) => parseExposition(await (await fetch(`${hive.url}/metrics`)).text());
 
   it('a worker has the kernel’s counters, and no series once it is gone', async () => {
     const host = new FakeHost();
-    cleanups.push(() => host.dispose());
     host.cgroup('/hivepulse.slice/g/a', {
       'cpu.stat':
         'usage_usec 3000000\nuser_usec 2000000\nsystem_usec 1000000\nnr_periods 40\nnr_throttled 10\nthrottled_usec 5000\n',
@@ -225,7 +219,6 @@ describe('hive: /metrics', () => {
 
   it('an OOM kill that took its worker along is counted, though the worker has no series any more', async () => {
     const host = new FakeHost();
-    cleanups.push(() => host.dispose());
     const path = '/hivepulse.slice/g/a';
     host.cgroup(path);
     host.process({ pid: 100, argv: ['node', 'x.js'], cgroup: path });
@@ -250,7 +243,6 @@ describe('hive: /metrics', () => {
 
   it('answers in the format that is asked for', async () => {
     const host = new FakeHost();
-    cleanups.push(() => host.dispose());
     const hive = await hiveOf(host);
     const plain = await fetch(`${hive.url}/metrics`);
     expect(plain.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');

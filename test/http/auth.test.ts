@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { bearerOf, hostName, isLocalName, parseTokens, readTokens, TokenTable } from '../../lib/http/auth.js';
 import { HivepulseError } from '../../lib/util/errors.js';
-import { buildTestServer, grants, type TestServer, tokens } from '../api/build-server.js';
+import { grants, serverOfTest, type TestServer, tokens } from '../api/build-server.js';
 import { heartbeatOf } from '../harness/heartbeats.js';
 
 type Name = keyof typeof tokens | 'none' | 'wrong';
@@ -56,54 +56,49 @@ const matrix: Record<keyof typeof routes, Record<Name, 'y' | 'n' | 'u'>> = {
 
 describe('tokens and roles', () => {
   it.each(Object.keys(matrix) as (keyof typeof routes)[])('%s is for whom it is for', async (route) => {
-    const server = await buildTestServer({ grants });
+    const server = await serverOfTest({ grants });
     for (const [name, expected] of Object.entries(matrix[route]) as [Name, 'y' | 'n' | 'u'][]) {
       const { statusCode } = await routes[route](server, authorization(name));
       const seen = statusCode === 401 ? 'u' : statusCode === 403 ? 'n' : 'y';
       expect(`${name} ${seen}`).toBe(`${name} ${expected}`);
     }
-    await server.app.close();
   });
 
   it('a bound hive token speaks for its hive alone', async () => {
-    const server = await buildTestServer({ grants });
+    const server = await serverOfTest({ grants });
     expect((await server.post(heartbeatOf('a'), authorization('bound'))).statusCode).toBe(200);
     const other = await server.post(heartbeatOf('b'), authorization('bound'));
     expect(other.json()).toMatchObject({ status: 403, code: 'WRONG_HIVE', field: 'hive.id' });
     expect(server.registry.hive('b')).toBeNull();
-    await server.app.close();
   });
 
   it('without tokens everyone may do everything', async () => {
-    const server = await buildTestServer();
+    const server = await serverOfTest();
     for (const route of Object.values(routes)) expect([401, 403]).not.toContain((await route(server, {})).statusCode);
-    await server.app.close();
   });
 
   it('says how to authenticate, and slows down who guesses', async () => {
-    const server = await buildTestServer({ grants });
+    const server = await serverOfTest({ grants });
     const none = await routes.read(server, {});
     expect(none.headers['www-authenticate']).toContain('Bearer');
     const codes = new Set<number>();
     for (let i = 0; i < 12; i++) codes.add((await routes.read(server, authorization('wrong'))).statusCode);
     expect(codes).toEqual(new Set([401, 429]));
-    await server.app.close();
   });
 
   it('lets a right token in from an address that has sent wrong ones, also as a cookie', async () => {
-    const server = await buildTestServer({ grants });
+    const server = await serverOfTest({ grants });
     for (let i = 0; i < 30; i++) await routes.read(server, authorization('wrong'));
     expect((await routes.read(server, authorization('wrong'))).statusCode).toBe(429);
     expect((await routes.read(server, authorization('read'))).statusCode).toBe(200);
     expect((await routes.read(server, { cookie: `hivepulse_token=${tokens.read}` })).statusCode).toBe(200);
     expect((await routes.heartbeat(server, authorization('hive'))).statusCode).toBe(200);
-    await server.app.close();
   });
 
   it('never writes a token into a log or an answer', async () => {
     const lines: string[] = [];
     const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
-    const server = await buildTestServer({ grants, logger });
+    const server = await serverOfTest({ grants, logger });
     const answers = [
       await routes.read(server, authorization('admin')),
       await routes.read(server, authorization('wrong')),
@@ -114,13 +109,12 @@ describe('tokens and roles', () => {
     const text = lines.join('\n') + answers.map((answer) => answer.body).join('\n');
     for (const token of Object.values(tokens)) expect(text).not.toContain(token);
     expect(text).not.toContain('wrong-token');
-    await server.app.close();
   });
 });
 
 describe('the session of the page', () => {
   it('keeps the token in a cookie that no script and no other site can use', async () => {
-    const server = await buildTestServer({ grants });
+    const server = await serverOfTest({ grants });
     expect((await ask(server, 'GET', '/v1/session', {})).json()).toEqual({ required: true, role: null });
     expect((await ask(server, 'POST', '/v1/session', {}, { token: 'nope' })).statusCode).toBe(401);
     const login = await ask(server, 'POST', '/v1/session', {}, { token: tokens.read });
@@ -135,16 +129,14 @@ describe('the session of the page', () => {
     expect(refused.json()).toMatchObject({ status: 403, code: 'FORBIDDEN' });
     const out = await ask(server, 'DELETE', '/v1/session', headers);
     expect(String(out.headers['set-cookie'])).toMatch(/hivepulse_token=;/);
-    await server.app.close();
   });
 
   it('lets a stale cookie reach the page, but nothing else', async () => {
-    const server = await buildTestServer({ grants });
+    const server = await serverOfTest({ grants });
     const headers = { cookie: 'hivepulse_token=a-token-that-was-taken-back' };
     expect((await ask(server, 'GET', '/', headers)).statusCode).toBe(200);
     expect((await ask(server, 'GET', '/v1/session', headers)).json().role).toBeNull();
     expect((await ask(server, 'GET', '/v1/workers', headers)).statusCode).toBe(401);
-    await server.app.close();
   });
 });
 
@@ -156,7 +148,7 @@ describe('the built page', () => {
       writeFileSync(join(directory, 'page/index.html'), '<title>page</title>');
       writeFileSync(join(directory, 'page/assets/index-abc123.js'), 'x');
       writeFileSync(join(directory, 'secret'), 'secret');
-      const server = await buildTestServer({ grants, pageDirectory: join(directory, 'page') });
+      const server = await serverOfTest({ grants, pageDirectory: join(directory, 'page') });
       const page = await ask(server, 'GET', '/', {});
       expect([page.statusCode, page.body]).toEqual([200, '<title>page</title>']);
       expect(page.headers['cache-control']).toBe('no-cache');
@@ -166,7 +158,6 @@ describe('the built page', () => {
       for (const url of ['/../secret', '/..%2fsecret', '/assets/%2e%2e/%2e%2e/secret', '/assets/'])
         expect((await ask(server, 'GET', url, {})).body, url).not.toContain('secret');
       expect((await ask(server, 'GET', '/v1/workers', {})).statusCode).toBe(401);
-      await server.app.close();
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -186,7 +177,7 @@ describe('DNS rebinding and other sites', () => {
     ).json();
 
   it('answers on loopback only to names of loopback', async () => {
-    const server = await buildTestServer({ allowedHosts: ['gpu.example.org'] });
+    const server = await serverOfTest({ allowedHosts: ['gpu.example.org'] });
     for (const host of [
       'localhost',
       'localhost:7833',
@@ -204,18 +195,16 @@ describe('DNS rebinding and other sites', () => {
       'localhost@evil.example',
     ])
       expect(await status(server, { host }), host).toMatchObject({ status: 403, code: 'HOST_NOT_ALLOWED' });
-    await server.app.close();
   });
 
   it('checks names also for the page and for what is not there', async () => {
-    const server = await buildTestServer();
+    const server = await serverOfTest();
     for (const url of ['/', '/healthz', '/docs', '/nothing'])
       expect((await ask(server, 'GET', url, { host: 'evil.example' })).json().code, url).toBe('HOST_NOT_ALLOWED');
-    await server.app.close();
   });
 
   it('takes nothing from a page of another site', async () => {
-    const server = await buildTestServer({ allowedHosts: ['gpu.example.org'] });
+    const server = await serverOfTest({ allowedHosts: ['gpu.example.org'] });
     const host = '127.0.0.1:7833';
     for (const origin of [
       'https://evil.example',
@@ -227,11 +216,10 @@ describe('DNS rebinding and other sites', () => {
       expect(await status(server, { host, origin }, 'POST'), origin).toMatchObject({ code: 'ORIGIN_NOT_ALLOWED' });
     for (const origin of ['http://127.0.0.1:7833', 'https://gpu.example.org'])
       expect(await status(server, { host, origin }, 'POST'), origin).toHaveProperty('candidates');
-    await server.app.close();
   });
 
   it('beyond loopback any name is fine, and another site still is not', async () => {
-    const server = await buildTestServer({ loopback: false, grants });
+    const server = await serverOfTest({ loopback: false, grants });
     const headers = { host: 'queen.example.org', ...authorization('schedule') };
     expect(await status(server, headers)).toHaveProperty('queenId');
     expect(await status(server, { ...headers, origin: 'https://queen.example.org' }, 'POST')).toHaveProperty(
@@ -240,11 +228,10 @@ describe('DNS rebinding and other sites', () => {
     expect(await status(server, { ...headers, origin: 'https://evil.example' })).toMatchObject({
       code: 'ORIGIN_NOT_ALLOWED',
     });
-    await server.app.close();
   });
 
   it('sends no CORS header, and headers that shut other sites out', async () => {
-    const server = await buildTestServer();
+    const server = await serverOfTest();
     const { headers } = await ask(server, 'GET', '/v1/fleet', { origin: 'http://localhost' });
     expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
     expect(headers['content-security-policy']).toContain("script-src 'self'");
@@ -252,11 +239,10 @@ describe('DNS rebinding and other sites', () => {
     expect(headers['strict-transport-security']).toBeUndefined();
     const missing = await ask(server, 'GET', '/v2', {});
     expect(missing.headers['content-security-policy']).toContain("script-src 'self'");
-    await server.app.close();
   });
 
   it('runs none of that for a heartbeat of a fleet, which no browser sends', async () => {
-    const server = await buildTestServer();
+    const server = await serverOfTest();
     const { headers } = await server.app.inject({
       method: 'POST',
       url: '/v1/heartbeats',
@@ -269,7 +255,6 @@ describe('DNS rebinding and other sites', () => {
         .filter((name) => !['connection', 'date', 'keep-alive'].includes(name))
         .sort(),
     ).toEqual(ours);
-    await server.app.close();
   });
 });
 

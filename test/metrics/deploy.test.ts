@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
 import { familiesOfQueen } from '../../lib/api/metric-families.js';
 import { familiesOfHive } from '../../lib/hive/metric-families.js';
@@ -11,11 +11,6 @@ import { hasPromtool, promtool, withoutPromtool } from './tools.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
-
-const cleanups: (() => unknown)[] = [];
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
 
 const probe = processProbe();
 probe.close();
@@ -70,7 +65,7 @@ describe('deploy: Prometheus', () => {
 
   it.skipIf(!hasPromtool)(`promtool: a rule that is wrong fails its unit test${withoutPromtool}`, () => {
     const directory = mkdtempSync(join(tmpdir(), 'hivepulse-rules-'));
-    cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+    onTestFinished(() => void rmSync(directory, { recursive: true, force: true }));
     writeFileSync(join(directory, 'rules.yml'), read('deploy/prometheus/alerts-hive.yml').replace('> 0.25', '> 0.75'));
     writeFileSync(
       join(directory, 'test.yml'),
@@ -83,7 +78,7 @@ describe('deploy: Prometheus', () => {
 
   it.skipIf(!hasPromtool)(`promtool: the scrape configuration is right${withoutPromtool}`, () => {
     const directory = mkdtempSync(join(tmpdir(), 'hivepulse-config-'));
-    cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+    onTestFinished(() => void rmSync(directory, { recursive: true, force: true }));
     for (const file of alertFiles) writeFileSync(join(directory, file), read(`deploy/prometheus/${file}`));
     // promtool wants the token files to be there.
     writeFileSync(join(directory, 'token'), 'x');
@@ -121,7 +116,7 @@ describe('deploy: Grafana', () => {
 
   it.skipIf(!hasPromtool)(`promtool: every query of the dashboard is PromQL${withoutPromtool}`, () => {
     const directory = mkdtempSync(join(tmpdir(), 'hivepulse-dashboard-'));
-    cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
+    onTestFinished(() => void rmSync(directory, { recursive: true, force: true }));
     const rules = panels
       .flatMap(({ targets = [] }) => targets)
       .map(({ expr = '' }, i) => ({

@@ -1,33 +1,14 @@
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type HiveEvent, HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { GpuDevice } from '../../lib/gpu/reading.js';
-import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
+import type { SamplerOptions } from '../../lib/sampling/create.js';
 import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
 import { waitFor } from '../harness/wait.js';
 import { workerRecord } from '../harness/worker-record.js';
 import { bootSeconds, FakeHost, fakeGpu } from './fake-host.js';
-
-const opened: { close(): Promise<void> }[] = [];
-const hosts: FakeHost[] = [];
-afterEach(async () => {
-  for (const sampler of opened.splice(0)) await sampler.close();
-  for (const host of hosts.splice(0)) host.dispose();
-});
-
-function hostOf(): FakeHost {
-  const host = new FakeHost();
-  hosts.push(host);
-  return host;
-}
-
-function samplerOf(host: FakeHost, options: Parameters<FakeHost['sampler']>[0] = {}): RunningSampler {
-  const sampler = host.sampler(options);
-  opened.push(sampler);
-  return sampler;
-}
 
 const workerOf = (snapshot: Snapshot, id: string) => {
   const worker = snapshot.workers.find((each) => each.id === id);
@@ -51,7 +32,7 @@ async function record(
 
 describe('enumerate', () => {
   it('enumerate_walks_cgroup_tree: 3 workers in 2 groups, in our tree and in systemd scopes', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     for (const [i, path] of [
       `${ours}/llm/8080`,
       `${ours}/llm/8081`,
@@ -61,20 +42,20 @@ describe('enumerate', () => {
       host.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: path });
     }
     host.cgroup('/system.slice/ssh.service');
-    const snapshot = await samplerOf(host).sample();
+    const snapshot = await host.sampler().sample();
     expect(snapshot.workersComplete).toBe(true);
     expect(snapshot.workers.map(({ id }) => id)).toEqual(['llm/8080', 'llm/8081', 'my-group/a']);
     expect(snapshot.workers.every(({ origin }) => origin === 'launched')).toBe(true);
   });
 
   it('adopts the cgroup of a known engine, keeps out the root cgroup and says so', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const session = '/user.slice/user-1000.slice/session-3.scope';
     host.cgroup(session);
     host.process({ pid: 7, argv: ['bash'], cgroup: session });
     host.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
     host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
-    const snapshot = await samplerOf(host).sample();
+    const snapshot = await host.sampler().sample();
     expect(snapshot.workers.map(({ id, model, origin }) => [id, model, origin])).toEqual([
       ['user-1000/session-3.scope', 'phi.gguf', 'adopted'],
     ]);
@@ -84,14 +65,14 @@ describe('enumerate', () => {
   it.each(['native', 'files'] as const)(
     'processes that /proc hides (hidepid) are said, and what they hold is no 0: %s',
     async (reader) => {
-      const host = hostOf();
+      const host = new FakeHost();
       for (const [i, name] of ['hidden', 'half', 'seen', 'ending'].entries()) {
         host.cgroup(`${ours}/g/${name}`, { 'memory.current': null, 'io.stat': null });
         if (name !== 'hidden') host.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: `${ours}/g/${name}` });
       }
       host.set(`${ours}/g/hidden`, 'cgroup.procs', '500\n');
       host.set(`${ours}/g/half`, 'cgroup.procs', '101\n501\n');
-      const sampler = samplerOf(host, { reader, fromProc: { memory: true, io: true } });
+      const sampler = host.sampler({ reader, fromProc: { memory: true, io: true } });
       await sampler.sample();
       const told: Snapshot['faults'][number][][] = [];
       const snapshot = await waitFor(async () => {
@@ -130,11 +111,11 @@ describe('enumerate', () => {
   );
 
   it('in a container, whose first cgroup is not the host’s, an engine beside the hive is seen', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     host.cgroup('/');
     host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
     writeFileSync(join(host.cgroupRoot, 'cgroup.procs'), '9\n');
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     const snapshot = await waitFor(async () => {
       const next = await sampler.sample();
       return next.workers.length > 0 && next;
@@ -143,7 +124,7 @@ describe('enumerate', () => {
   });
 
   it('--no-auto leaves only our own and what is named', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const docker = `/system.slice/docker-${'ab'.repeat(32)}.scope`;
     for (const [i, path] of [
       `${ours}/g/i`,
@@ -154,9 +135,9 @@ describe('enumerate', () => {
       host.cgroup(path);
       host.process({ pid: 20 + i, argv: ['vllm', 'serve', 'a/b'], cgroup: path });
     }
-    const only = await samplerOf(host, { auto: false, watch: ['system.slice/job*'] }).sample();
+    const only = await host.sampler({ auto: false, watch: ['system.slice/job*'] }).sample();
     expect(only.workers.map(({ id }) => id)).toEqual(['g/i', 'system/job.service']);
-    const all = await samplerOf(host).sample();
+    const all = await host.sampler().sample();
     expect(all.workers.map(({ id }) => id)).toEqual([
       'docker/abababababab',
       'g/i',
@@ -166,7 +147,7 @@ describe('enumerate', () => {
   });
 
   it('the sandbox of a pod is no worker, its containers are', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const pod = '/kubepods.slice/kubepods-pod0f3a1c2d_4e5f_6789_abcd_ef0123456789.slice';
     const [sandbox, app] = ['11', '22'].map((digits) => `${pod}/cri-containerd-${digits.repeat(32)}.scope`) as [
       string,
@@ -175,18 +156,18 @@ describe('enumerate', () => {
     for (const path of [sandbox, app]) host.cgroup(path);
     host.process({ pid: 30, argv: ['/pause'], cgroup: sandbox });
     host.process({ pid: 31, argv: ['python3', 'app.py'], cgroup: app });
-    const snapshot = await samplerOf(host).sample();
+    const snapshot = await host.sampler().sample();
     expect(snapshot.workers.map(({ id }) => id)).toEqual(['kubepods/222222222222']);
   });
 
   it('a container whose processes are in a cgroup below its own is known all the same', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const container = `/machine.slice/libpod-${'ab'.repeat(32)}.scope`;
     host.cgroup(container);
     host.cgroup(`${container}/container`);
     host.process({ pid: 30, argv: ['vllm', 'serve', 'a/b'], cgroup: `${container}/container` });
     host.process({ pid: 31, argv: ['VLLM::EngineCore'], cgroup: `${container}/container`, startTicks: 900_050 });
-    const snapshot = await samplerOf(host).sample();
+    const snapshot = await host.sampler().sample();
     expect(snapshot.workers).toHaveLength(1);
     expect(snapshot.workers[0]).toMatchObject({
       id: 'podman/abababababab',
@@ -198,9 +179,9 @@ describe('enumerate', () => {
   });
 
   it('a tree that could not be read whole says so', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     rmSync(host.cgroupRoot, { recursive: true });
-    const snapshot = await samplerOf(host).sample();
+    const snapshot = await host.sampler().sample();
     expect(snapshot.workersComplete).toBe(false);
     expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'CGROUP_UNREADABLE' }));
   });
@@ -208,14 +189,14 @@ describe('enumerate', () => {
 
 describe('collect', () => {
   it('collect_reads_cgroup_stats: every field of a sample is in its place and the contract holds', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/llm/8080`;
     host.cgroup(path, { 'cpu.max': '150000 100000\n', 'memory.max': '8388608\n', 'memory.events': 'oom_kill 2\n' });
     host.set('/hivepulse.slice', 'memory.max', '4194304\n');
     host.set('/hivepulse.slice', 'cpu.max', '100000 100000\n');
     host.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path });
     await record(host, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
-    const sampler = samplerOf(host, { address: '10.0.0.7' });
+    const sampler = host.sampler({ address: '10.0.0.7' });
     await sampler.sample();
     const worker = workerOf(await sampler.sample(), 'llm/8080');
     expect(Value.Check(WorkerSample, worker)).toBe(true);
@@ -245,7 +226,7 @@ describe('collect', () => {
   });
 
   it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/llm/a`;
     host.cgroup(path);
     host.process({ pid: 100, argv: ['sh', '-c', 'vllm serve x'], cgroup: path });
@@ -255,7 +236,7 @@ describe('collect', () => {
       cgroup: path,
       startTicks: 900_100,
     });
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     expect(workerOf(await sampler.sample(), 'llm/a')).toMatchObject({
       pid: 100,
       processCount: 2,
@@ -272,7 +253,7 @@ describe('collect', () => {
   });
 
   it('collect_calculates_uptime: from the host’s uptime and the start of the main process', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     host.cgroup(path);
     host.process({
@@ -283,7 +264,7 @@ describe('collect', () => {
       comm: 'evil) R 1 (',
     });
     host.process({ pid: 7, argv: ['b'], cgroup: path, startTicks: (bootSeconds - 5) * 100 });
-    const worker = workerOf(await samplerOf(host).sample(), 'g/i');
+    const worker = workerOf(await host.sampler().sample(), 'g/i');
     expect(worker.pid).toBe(100);
     expect(worker.uptimeSeconds).toBeGreaterThanOrEqual(120);
     expect(worker.uptimeSeconds).toBeLessThan(130);
@@ -291,12 +272,12 @@ describe('collect', () => {
   });
 
   it('collect_handles_dead_process: a worker whose cgroup is gone leaves at once, one that is empty too', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     for (const [i, name] of ['gone', 'empty', 'alive'].entries()) {
       host.cgroup(`${ours}/g/${name}`);
       host.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
     }
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     expect((await sampler.sample()).workers).toHaveLength(3);
     host.remove(`${ours}/g/gone`);
     host.set(`${ours}/g/empty`, 'cgroup.events', 'populated 0\nfrozen 0\n');
@@ -326,7 +307,7 @@ describe('collect', () => {
   });
 
   it('collect_all_workers_partial_failure: one dead, one unreadable, one torn; the rest is complete', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const names = ['dead', 'unreadable', 'torn', 'good1', 'good2'];
     for (const [i, name] of names.entries()) {
       host.cgroup(`${ours}/g/${name}`);
@@ -336,7 +317,7 @@ describe('collect', () => {
     rmSync(join(host.cgroupRoot, ours, 'g/unreadable/memory.current'));
     mkdirSync(join(host.cgroupRoot, ours, 'g/unreadable/memory.current'));
     host.set(`${ours}/g/torn`, 'memory.current', 'garbage\n');
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     await sampler.sample();
     host.remove(`${ours}/g/dead`);
     const snapshot = await waitFor(async () => {
@@ -356,7 +337,7 @@ describe('collect', () => {
   });
 
   it('without the memory controller memory is summed over processes and says so', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     const none = {
       'memory.current': null,
@@ -373,7 +354,7 @@ describe('collect', () => {
     });
     host.process({ pid: 100, argv: ['a'], cgroup: path, residentBytes: 40_960 });
     host.process({ pid: 101, argv: ['b'], cgroup: path, residentBytes: 8192 });
-    const sampler = samplerOf(host, { fromProc: { memory: true, io: true } });
+    const sampler = host.sampler({ fromProc: { memory: true, io: true } });
     await sampler.sample();
     const snapshot = await sampler.sample();
     expect(workerOf(snapshot, 'g/i')).toMatchObject({
@@ -392,11 +373,11 @@ describe('collect', () => {
   });
 
   it('OOM kills are told by their delta, with worker and time', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     host.cgroup(path, { 'memory.events': 'oom_kill 3\n' });
     host.process({ pid: 100, argv: ['a'], cgroup: path });
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     await sampler.sample();
     expect(sampler.takeEvents()).toEqual([]); // what was before we looked is not told as new
     host.set(path, 'memory.events', 'oom_kill 5\n');
@@ -405,12 +386,12 @@ describe('collect', () => {
   });
 
   it('an exit that `run` noted comes with its code and signal, and with the kill that nobody saw live', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     host.cgroup(path);
     host.process({ pid: 100, argv: ['a'], cgroup: path });
     const kept = await record(host, { group: 'g', instance: 'i' });
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     await waitFor(async () => (await sampler.sample()).workers.length === 1);
     host.remove(path);
     await recordExit(host.runtimeDir, kept, {
@@ -437,11 +418,11 @@ describe('collect', () => {
   });
 
   it('an instance made again under the same name is a new worker, not a jump', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     host.cgroup(path, { 'cpu.stat': 'usage_usec 900000000\nuser_usec 0\nsystem_usec 0\n' });
     host.process({ pid: 100, argv: ['a'], cgroup: path });
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     await sampler.sample();
     await sampler.sample();
     host.remove(path);
@@ -459,12 +440,12 @@ describe('collect', () => {
   });
 
   it('a worker whose record is still being written comes with it, never as one without labels', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     host.cgroup(path);
     host.process({ pid: 100, argv: ['a'], cgroup: path });
     const free = await lockInstance(host.runtimeDir, 'g', 'i');
-    const sampler = samplerOf(host);
+    const sampler = host.sampler();
     expect(await sampler.sample()).toMatchObject({ workersComplete: true, workers: [] });
     await record(host, { group: 'g', instance: 'i', labels: { team: 'search' } });
     await free();
@@ -476,18 +457,18 @@ describe('collect', () => {
   });
 
   it('a launch that died half-way does not hide its worker for longer than one may take', async () => {
-    const host = hostOf();
+    const host = new FakeHost();
     const path = `${ours}/g/i`;
     host.cgroup(path);
     host.process({ pid: 100, argv: ['a'], cgroup: path });
     await lockInstance(host.runtimeDir, 'g', 'i');
     const long = new Date(Date.now() - 36_000);
     utimesSync(join(host.runtimeDir, 'workers', 'g', 'i.lock'), long, long);
-    expect((await samplerOf(host).sample()).workers.map(({ id }) => id)).toEqual(['g/i']);
+    expect((await host.sampler().sample()).workers.map(({ id }) => id)).toEqual(['g/i']);
   });
 
   it('the host’s figures hold the contract', async () => {
-    const { host } = await samplerOf(hostOf()).sample();
+    const { host } = await new FakeHost().sampler().sample();
     expect(Value.Check(HostSample, host)).toBe(true);
     expect(host).toMatchObject({
       cpuCount: 2,
@@ -537,14 +518,14 @@ describe('GPUs of workers', () => {
   });
 
   async function prepared(reading: Parameters<typeof fakeGpu>[0], options: SamplerOptions = {}) {
-    const host = hostOf();
+    const host = new FakeHost();
     host.cgroup(`${ours}/llm/a`);
     host.process({ pid: 100, argv: ['a'], cgroup: `${ours}/llm/a` });
     host.cgroup('/system.slice/train.service');
     host.process({ pid: 300, argv: ['python', 'train.py'], cgroup: '/system.slice/train.service' });
     host.process({ pid: 400, argv: ['x'], cgroup: '/' });
     const gpu = fakeGpu(reading);
-    return { host, gpu, sampler: samplerOf(host, { ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
+    return { host, gpu, sampler: host.sampler({ ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
   }
 
   it('each worker has its share, a stranger’s cgroup is adopted, and the rest is unattributed', async () => {
@@ -576,7 +557,7 @@ describe('GPUs of workers', () => {
 
   it('in another pid namespace no worker is given a stranger’s memory, and the fault says why', async () => {
     const { host, gpu } = await prepared({ devices: [device('G0')], processes: [holds('G0', 100, 4)] });
-    const apart = samplerOf(host, { gpu, pidNamespace: 'pid:[4026532999]' });
+    const apart = host.sampler({ gpu, pidNamespace: 'pid:[4026532999]' });
     const snapshot = await apart.sample();
     expect(workerOf(snapshot, 'llm/a')).toMatchObject({ gpus: [], vramUsedBytes: null, gpuUtilizationPercent: null });
     expect(snapshot.gpus[0]).toMatchObject({ processCount: 1, unattributedBytes: null });

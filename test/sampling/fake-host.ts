@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { openReader, type ReaderChoice } from '../../lib/cgroup/reader.js';
 import type { HiveOptions } from '../../lib/config/options.js';
 import { type HiveDeps, type RunningHive, startHive } from '../../lib/daemon/hive.js';
@@ -54,7 +55,7 @@ export interface FakeProcess {
 
 export const bootSeconds = 10_000;
 
-/** A directory that stands for a machine: a cgroup tree, /proc, and the host's files. */
+/** A directory that stands for a machine: a cgroup tree, /proc, and the host's files. It is removed after the test. */
 export class FakeHost {
   readonly #temporary = temporaryDirectory('machine');
   readonly dir = this.#temporary.path;
@@ -65,6 +66,10 @@ export class FakeHost {
   #lastPid = 1;
 
   constructor() {
+    onTestFinished(() => {
+      PlainFiles.hangs.clear();
+      this.#temporary.remove();
+    });
     for (const dir of [this.cgroupRoot, this.procRoot, this.hostRoot, this.runtimeDir])
       mkdirSync(dir, { recursive: true });
     writeFileSync(join(this.cgroupRoot, 'cgroup.procs'), '');
@@ -151,6 +156,7 @@ export class FakeHost {
     this.write('proc/loadavg', `0.50 0.40 0.30 1/100 ${this.#lastPid}\n`);
   }
 
+  /** Closed after the test. */
   sampler(
     options: SamplerOptions & {
       readonly fromProc?: { memory: boolean; io: boolean };
@@ -158,7 +164,7 @@ export class FakeHost {
     } = {},
   ): RunningSampler {
     const { fromProc = { memory: false, io: false }, reader = 'auto', ...rest } = options;
-    return assembleSampler(
+    const sampler = assembleSampler(
       {
         place: { root: this.cgroupRoot, prefix: '', missing: fromProc },
         openReader: ({ memory, io }) =>
@@ -168,6 +174,8 @@ export class FakeHost {
       },
       { procRoot: this.procRoot, hostRoot: this.hostRoot, runtimeDir: this.runtimeDir, readiness: false, ...rest },
     );
+    onTestFinished(() => sampler.close());
+    return sampler;
   }
 
   /** What a hive reads this host through. */
@@ -180,9 +188,9 @@ export class FakeHost {
     };
   }
 
-  /** A hive of this host without GPUs, ten heartbeats a second. */
-  startHive(options: HiveOptions = {}, deps: HiveDeps = {}): Promise<RunningHive> {
-    return startHive(
+  /** A hive of this host without GPUs, ten heartbeats a second. Closed after the test. */
+  async startHive(options: HiveOptions = {}, deps: HiveDeps = {}): Promise<RunningHive> {
+    const hive = await startHive(
       { id: 'h1', port: 0, intervalMs: 100, procRoot: this.procRoot, runtimeDir: this.runtimeDir, ...options },
       {
         machine: this.readers(),
@@ -191,11 +199,8 @@ export class FakeHost {
         ...deps,
       },
     );
-  }
-
-  dispose(): void {
-    PlainFiles.hangs.clear();
-    this.#temporary.remove();
+    onTestFinished(() => hive.close());
+    return hive;
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Snapshot } from '../../lib/contract/heartbeat.js';
 import type { GpuSource } from '../../lib/gpu/reading.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
@@ -29,6 +29,7 @@ class Host {
       this.#machine.process({ pid, argv: [name], cgroup });
     }
     this.#gpus = new FakeGpus(scenario);
+    onTestFinished(() => this.#gpus[Symbol.dispose]());
     this.#source = sourceOf(this.#gpus, { gpu });
     this.sampler = this.#machine.sampler({
       gpu: this.#source,
@@ -50,22 +51,6 @@ class Host {
       return accept(snapshot) && snapshot;
     });
   }
-
-  async close(): Promise<void> {
-    await this.sampler.close();
-    this.#machine.dispose();
-    this.#gpus[Symbol.dispose]();
-  }
-}
-
-const hosts: Host[] = [];
-afterEach(async () => {
-  for (const host of hosts.splice(0)) await host.close();
-});
-function hostOf(scenario: Scenario, gpu: (typeof readers)[number]): Host {
-  const host = new Host(scenario, gpu);
-  hosts.push(host);
-  return host;
 }
 
 const worker = (snapshot: Snapshot, id: string) => {
@@ -80,7 +65,7 @@ const doubts = (snapshot: Snapshot) =>
 
 describe.each(readers)('a process list that is not known, by %s', (gpu) => {
   it('a list that was read: zero is zero', async () => {
-    const host = hostOf({ gpus: [h100With(0, [idle]), h100(1)] }, gpu);
+    const host = new Host({ gpus: [h100With(0, [idle]), h100(1)] }, gpu);
     const snapshot = await host.settled(({ workers }) => workers.every(({ state }) => state === 'idle'));
     expect(lists(snapshot)).toEqual([
       [1, 0],
@@ -93,7 +78,7 @@ describe.each(readers)('a process list that is not known, by %s', (gpu) => {
 
   it.each([3, 4, 7, 18, 999])('code %i of every list: no count, no VRAM, and no worker is idle', async (code) => {
     const gpus = [h100With(0, [idle], { codes: listCodes(code) })];
-    const snapshot = await hostOf({ gpus }, gpu).settled(({ workers }) =>
+    const snapshot = await new Host({ gpus }, gpu).settled(({ workers }) =>
       workers.every(({ state }) => state !== 'starting'),
     );
     expect(lists(snapshot)).toEqual([[null, null]]);
@@ -104,7 +89,7 @@ describe.each(readers)('a process list that is not known, by %s', (gpu) => {
 
   it('one list of two fails: a worker busy on the other is busy, with no sum', async () => {
     const gpus = [h100With(0, [{ pid: 100, bytes: 4096 * MiB, utilization: 40 }]), h100(1, { codes: listCodes(999) })];
-    const snapshot = await hostOf({ gpus }, gpu).settled(({ workers }) =>
+    const snapshot = await new Host({ gpus }, gpu).settled(({ workers }) =>
       workers.every(({ state }) => state !== 'starting'),
     );
     expect(lists(snapshot)).toEqual([
@@ -117,7 +102,7 @@ describe.each(readers)('a process list that is not known, by %s', (gpu) => {
 
   it('a GPU that never tells its processes casts no doubt on a worker seen on another', async () => {
     const gpus = [h100With(0, [idle]), h100(1, { codes: listCodes(3) })];
-    const snapshot = await hostOf({ gpus }, gpu).settled(({ workers }) =>
+    const snapshot = await new Host({ gpus }, gpu).settled(({ workers }) =>
       workers.some(({ state }) => state === 'idle'),
     );
     expect(snapshot.gpus[1]!.unsupported).toContain('processCount');
@@ -127,7 +112,7 @@ describe.each(readers)('a process list that is not known, by %s', (gpu) => {
 
   it('a lost GPU: who held it is unknown, its neighbours are not', async () => {
     const whole = { gpus: [h100With(0, [idle]), h100With(1, [{ ...idle, pid: 200 }])] };
-    const host = hostOf(whole, gpu);
+    const host = new Host(whole, gpu);
     await host.settled(({ workers }) => workers.every(({ state }) => state === 'idle'));
     const memory = { nvmlDeviceGetMemoryInfo: 15, nvmlDeviceGetMemoryInfo_v2: 15 };
     host.become({ gpus: [{ ...whole.gpus[0]!, codes: memory }, whole.gpus[1]!] });
@@ -143,7 +128,7 @@ describe.each(readers)('a process list that is not known, by %s', (gpu) => {
 
   it('a GPU lost before anybody looked: who is seen nowhere may sit on it', async () => {
     const gpus = [h100With(0, [idle]), h100(1, { codes: { nvmlDeviceGetHandleByIndex_v2: 15 } })];
-    const snapshot = await hostOf({ gpus }, gpu).settled(
+    const snapshot = await new Host({ gpus }, gpu).settled(
       ({ gpus, workers }) => gpus.length === 2 && workers.some(({ state }) => state === 'idle'),
     );
     expect(lists(snapshot)).toEqual([

@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Heartbeat, HiveEvent } from '../../lib/contract/heartbeat.js';
-import type { RunningHive } from '../../lib/daemon/hive.js';
 import type { HeartbeatTransport } from '../../lib/hive/transport.js';
 import { ReportedStore } from '../../lib/sampling/reported.js';
 import { recordExit, type WorkerExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
@@ -20,13 +19,8 @@ const killed: WorkerExit = {
 };
 
 let host: FakeHost;
-const hives: RunningHive[] = [];
 beforeEach(() => {
   host = new FakeHost();
-});
-afterEach(async () => {
-  for (const hive of hives.splice(0)) await hive.close();
-  host.dispose();
 });
 
 const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord =>
@@ -60,7 +54,6 @@ async function run({ takes = true, queens = ['http://queen'] } = {}) {
     close: async () => undefined,
   });
   const hive = await host.startHive({ queens, logger: { info: log, warn: log } as never }, { transport });
-  hives.push(hive);
   const whole = (workers: number) =>
     waitFor(() => hive.snapshot()?.hive.state === 'ready' && hive.snapshot()?.workers.length === workers, {
       what: 'the hive to have seen its host',

@@ -1,20 +1,14 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type Classified, classify } from '../../lib/workers/classify.js';
 import { ContainerNames } from '../../lib/workers/container-names.js';
 import { ManualClock } from '../harness/manual-clock.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
-
-const hosts: FakeHost[] = [];
-afterEach(() => {
-  for (const host of hosts.splice(0)) host.dispose();
-});
 
 const id = '4f2c1d0e9b8a7f6e5d4c3b2a190817263544536271809f8e7d6c5b4a39281706';
 const uid = '0f3a1c2d-4e5f-6789-abcd-ef0123456789';
 
 function prepared() {
   const host = new FakeHost();
-  hosts.push(host);
   const clock = new ManualClock();
   const names = new ContainerNames({ hostRoot: host.hostRoot, openFiles: () => new PlainFiles(), clock });
   const find = (path: string) => names.find(classify(path) as Extract<Classified, { kind: 'container' }>, path);

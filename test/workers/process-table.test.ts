@@ -1,18 +1,10 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ProcessTable } from '../../lib/workers/process-table.js';
 import { ManualClock } from '../harness/manual-clock.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
-const hosts: FakeHost[] = [];
-const tables: ProcessTable[] = [];
-afterEach(() => {
-  for (const table of tables.splice(0)) table.close();
-  for (const host of hosts.splice(0)) host.dispose();
-});
-
 function prepared(options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string } = {}) {
   const host = new FakeHost();
-  hosts.push(host);
   const clock = new ManualClock();
   const opened: PlainFiles[] = [];
   const table = new ProcessTable({
@@ -25,7 +17,7 @@ function prepared(options: { settleMs?: number; verifyMs?: number; cgroupPrefix?
     clock,
     ...options,
   });
-  tables.push(table);
+  onTestFinished(() => table.close());
   return { host, clock, opened, table };
 }
 

@@ -1,23 +1,12 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { countDescendants, walkTree } from '../../lib/workers/tree-walk.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
-
-const hosts: FakeHost[] = [];
-afterEach(() => {
-  for (const host of hosts.splice(0)) host.dispose();
-});
-
-function prepared(): FakeHost {
-  const host = new FakeHost();
-  hosts.push(host);
-  return host;
-}
 
 const stat = (count: number) => `nr_descendants ${count}\nnr_dying_descendants 0\n`;
 
 describe('walking the cgroup tree', () => {
   it('finds all, parents first, where cgroup.stat is missing', async () => {
-    const host = prepared();
+    const host = new FakeHost();
     for (const path of ['/a/b/c', '/a/d', '/e']) host.write(`cgroup${path}/cgroup.procs`, '');
     const tree = await walkTree(new PlainFiles(), host.cgroupRoot);
     expect([...tree.paths].sort()).toEqual(['/a', '/a/b', '/a/b/c', '/a/d', '/e']);
@@ -26,7 +15,7 @@ describe('walking the cgroup tree', () => {
   });
 
   it('does not list what cgroup.stat calls a leaf', async () => {
-    const host = prepared();
+    const host = new FakeHost();
     host.write('cgroup/cgroup.stat', stat(2));
     host.write('cgroup/inner/cgroup.stat', stat(1));
     host.write('cgroup/inner/leaf/cgroup.stat', stat(0));
