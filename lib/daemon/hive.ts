@@ -240,7 +240,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     logger: options.logger,
     extend: async (app) => {
       hiveMetrics(app, () => ({
-        beat: hiveState.snapshot(),
+        heartbeat: hiveState.snapshot(),
         sinceSnapshotMs: lastSnapshotMs === null ? null : clock.now() - lastSnapshotMs,
         counters: sampler.counters(),
         sends: sender.counts,

@@ -42,7 +42,7 @@ type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 
 /** What one scrape of a hive sees; made once, so that label objects are shared between families. */
 export interface HiveScrape {
-  readonly beat: Heartbeat | null;
+  readonly heartbeat: Heartbeat | null;
   readonly workers: readonly Labelled<WorkerSample>[];
   readonly counted: readonly Labelled<Counted>[];
   readonly gpus: readonly Labelled<GpuSample>[];
@@ -53,8 +53,8 @@ export interface HiveScrape {
 }
 
 export interface HiveReport {
-  readonly beat: Heartbeat | null;
-  /** Age of the snapshot in `beat`. */
+  readonly heartbeat: Heartbeat | null;
+  /** Age of the snapshot in `heartbeat`. */
   readonly sinceSnapshotMs: number | null;
   readonly counters: ReadonlyMap<string, Counted>;
   readonly sends: { readonly taken: number; readonly failed: number };
@@ -62,10 +62,10 @@ export interface HiveReport {
   readonly oomKills: number;
 }
 
-export function hiveScrape({ beat, sinceSnapshotMs, counters, sends, oomKills }: HiveReport): HiveScrape {
-  const workers = (beat?.workers ?? []).map((item) => ({ item, labels: { worker: item.id } }));
+export function hiveScrape({ heartbeat, sinceSnapshotMs, counters, sends, oomKills }: HiveReport): HiveScrape {
+  const workers = (heartbeat?.workers ?? []).map((item) => ({ item, labels: { worker: item.id } }));
   return {
-    beat,
+    heartbeat,
     sinceSnapshotMs,
     sends,
     oomKills,
@@ -74,8 +74,8 @@ export function hiveScrape({ beat, sinceSnapshotMs, counters, sends, oomKills }:
       const item = counters.get(id);
       return item === undefined ? [] : [{ item, labels }];
     }),
-    gpus: (beat?.gpus ?? []).map((item) => ({ item, labels: { gpu: item.uuid } })),
-    holdings: (beat?.workers ?? []).flatMap((worker) =>
+    gpus: (heartbeat?.gpus ?? []).map((item) => ({ item, labels: { gpu: item.uuid } })),
+    holdings: (heartbeat?.workers ?? []).flatMap((worker) =>
       worker.gpus.map((item) => ({ item, labels: { worker: worker.id, gpu: item.uuid } })),
     ),
   };
@@ -89,27 +89,32 @@ const hiveFamilies: readonly Family<HiveScrape>[] = [
     type: 'gauge',
     help: 'The hive and its version; always 1.',
     labels: ['hive', 'hostname', 'version'],
-    collect: ({ beat }) =>
-      beat === null
+    collect: ({ heartbeat }) =>
+      heartbeat === null
         ? []
-        : [{ value: 1, labels: { hive: beat.hive.id, hostname: beat.hive.hostname, version: beat.hive.version } }],
+        : [
+            {
+              value: 1,
+              labels: { hive: heartbeat.hive.id, hostname: heartbeat.hive.hostname, version: heartbeat.hive.version },
+            },
+          ],
   },
   {
     name: 'hivepulse_hive_state',
     type: 'gauge',
     help: 'State of the hive: 1 for the one that holds.',
     labels: ['state'],
-    collect: ({ beat }) => (beat === null ? [] : stateSet(hiveStates, 'state', beat.hive.state)),
+    collect: ({ heartbeat }) => (heartbeat === null ? [] : stateSet(hiveStates, 'state', heartbeat.hive.state)),
   },
-  single('gauge', 'hivepulse_hive_workers', 'Workers that are watched.', ({ beat }) => beat?.workers.length),
-  single('gauge', 'hivepulse_hive_workers_complete', '1 where the cgroup tree could be read whole.', ({ beat }) =>
-    flag(beat?.workersComplete ?? null),
+  single('gauge', 'hivepulse_hive_workers', 'Workers that are watched.', ({ heartbeat }) => heartbeat?.workers.length),
+  single('gauge', 'hivepulse_hive_workers_complete', '1 where the cgroup tree could be read whole.', ({ heartbeat }) =>
+    flag(heartbeat?.workersComplete ?? null),
   ),
   single(
     'gauge',
     'hivepulse_hive_events_pending',
     'Events that no queen has acknowledged.',
-    ({ beat }) => beat?.events.length,
+    ({ heartbeat }) => heartbeat?.events.length,
   ),
   single(
     'counter',
@@ -134,32 +139,35 @@ const hiveFamilies: readonly Family<HiveScrape>[] = [
     type: 'gauge',
     help: 'Faults that stand now, by code; docs/troubleshooting.md explains them.',
     labels: ['source', 'code'],
-    collect: ({ beat }) => faultCounts(beat?.faults ?? []),
+    collect: ({ heartbeat }) => faultCounts(heartbeat?.faults ?? []),
   },
   single(
     'gauge',
     'hivepulse_collection_duration_seconds',
     'Time that the last pass over all workers took.',
-    ({ beat }) => seconds(beat?.collection.durationMs ?? null),
+    ({ heartbeat }) => seconds(heartbeat?.collection.durationMs ?? null),
   ),
-  single('gauge', 'hivepulse_collection_age_seconds', 'Age of the last pass.', ({ beat, sinceSnapshotMs }) =>
-    aged(beat?.collection.ageMs, sinceSnapshotMs),
+  single('gauge', 'hivepulse_collection_age_seconds', 'Age of the last pass.', ({ heartbeat, sinceSnapshotMs }) =>
+    aged(heartbeat?.collection.ageMs, sinceSnapshotMs),
   ),
-  single('gauge', 'hivepulse_collection_gpu_age_seconds', 'Age of the last GPU reading.', ({ beat, sinceSnapshotMs }) =>
-    aged(beat?.collection.gpuAgeMs, sinceSnapshotMs),
+  single(
+    'gauge',
+    'hivepulse_collection_gpu_age_seconds',
+    'Age of the last GPU reading.',
+    ({ heartbeat, sinceSnapshotMs }) => aged(heartbeat?.collection.gpuAgeMs, sinceSnapshotMs),
   ),
   {
     name: 'hivepulse_collection_info',
     type: 'gauge',
     help: 'Which readers are in use; always 1.',
     labels: ['cgroup_reader', 'gpu_reader'],
-    collect: ({ beat }) =>
-      beat === null
+    collect: ({ heartbeat }) =>
+      heartbeat === null
         ? []
         : [
             {
               value: 1,
-              labels: { cgroup_reader: beat.collection.cgroupReader, gpu_reader: beat.collection.gpuReader },
+              labels: { cgroup_reader: heartbeat.collection.cgroupReader, gpu_reader: heartbeat.collection.gpuReader },
             },
           ],
   },
@@ -168,7 +176,7 @@ const hiveFamilies: readonly Family<HiveScrape>[] = [
 const hostFamilies = familiesOf<HiveScrape>(
   hostFields,
   'hive',
-  ({ beat }) => (beat === null ? [] : [{ item: beat.host, labels: {} }]),
+  ({ heartbeat }) => (heartbeat === null ? [] : [{ item: heartbeat.host, labels: {} }]),
   [],
 );
 

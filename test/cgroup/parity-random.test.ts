@@ -62,24 +62,24 @@ const single = fc.oneof(
 );
 const pressure = wordLines(['some', 'full', 'some ', 'none'], ['avg10', 'avg60', 'avg300', 'total']);
 
-const wellFormed: Readonly<Record<WorkerFile, fc.Arbitrary<string>>> = {
+/** Files of more than one number. */
+const structured: Partial<Record<WorkerFile, fc.Arbitrary<string>>> = {
   'cpu.stat': keyedText(['usage_usec', 'user_usec', 'system_usec', 'nr_periods', 'nr_throttled', 'throttled_usec']),
-  'memory.current': single,
   'memory.stat': keyedText(['anon', 'inactive_file']),
-  'memory.peak': single,
   'memory.events': keyedText(['oom', 'oom_kill', 'max']),
   'io.stat': wordLines(['252:0', '8:16', '7:0 '], ['rbytes', 'wbytes', 'rios', 'wios', 'dbytes']),
-  'pids.current': single,
   'cgroup.procs': fc
     .array(fc.oneof({ weight: 8, arbitrary: fc.integer({ min: 0, max: 60 }).map(String) }, value), { maxLength: 30 })
     .map((pids) => pids.map((pid) => `${pid}\n`).join('')),
   'cpu.max': fc.tuple(value, value).map(([quota, period]) => `${quota} ${period}\n`),
-  'memory.max': single,
   'cpu.pressure': pressure,
   'memory.pressure': pressure,
   'io.pressure': pressure,
   'cgroup.events': keyedText(['populated', 'frozen']),
 };
+const wellFormed = Object.fromEntries(workerFiles.map((file) => [file, structured[file] ?? single])) as Readonly<
+  Record<WorkerFile, fc.Arbitrary<string>>
+>;
 
 /** As the kernel would write it, or torn at any byte, or without the last newline, or anything at all. */
 const maybeTorn = (text: fc.Arbitrary<string>) =>

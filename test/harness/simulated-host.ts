@@ -2,6 +2,8 @@
  * The inside of a simulated host: GPUs and inference workers whose values wander as those of real ones do. Pure: time
  * passes only through `advance`, chance only through the seed. `simulated-fleet.ts` gives it a voice.
  */
+import { unknown } from '../../lib/contract/fields/field.js';
+import { workerFields } from '../../lib/contract/fields/worker.js';
 import type { Fault, GpuSample, HiveEvent, Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import { memoryProblems } from '../../lib/gpu/health.js';
 import { nvmlCode, reasonOf, recoveryProblem } from '../../lib/gpu/nvidia/codes.js';
@@ -131,6 +133,7 @@ export interface SimulatedHostOptions {
 
 /** How a GPU can be made to be. */
 export type SimulatedHealth = 'ok' | 'degraded' | 'stalled' | 'lost' | 'resetRequired';
+const isReadable = ({ health }: Gpu): boolean => health === 'ok' || health === 'degraded';
 
 /** Why a whole GPU is out of reach, as the driver says it. */
 const goneCodes: Partial<Record<SimulatedHealth, number>> = {
@@ -361,7 +364,7 @@ export class SimulatedHost {
 
   #gpuSample(gpu: Gpu, index: number, faults: Fault[]): GpuSample {
     const { spec } = gpu;
-    const readable = gpu.health === 'ok' || gpu.health === 'degraded';
+    const readable = isReadable(gpu);
     const fault = (code: string, text: string) =>
       faults.push({ source: 'gpu', code, message: `GPU ${index}: ${text}`, gpuUuid: gpu.uuid });
     const gone = goneCodes[gpu.health];
@@ -420,7 +423,7 @@ export class SimulatedHost {
   #workerSample(worker: Worker): WorkerSample {
     const random = this.#random;
     const gpus = worker.gpuIndexes.map((index) => this.#gpus[index]!);
-    const readable = gpus.every((gpu) => gpu.health === 'ok' || gpu.health === 'degraded');
+    const readable = gpus.every(isReadable);
     const starting = worker.startingFor > 0 || worker.age < 2;
     const rates = worker.age >= 2;
     const cpuBase = gpus.length === 0 ? worker.load * 7 : 4 + worker.load * 1.35;
@@ -428,15 +431,15 @@ export class SimulatedHost {
     const throttled = worker.cpuLimitPercent !== null && cpu >= worker.cpuLimitPercent * 0.98;
     const port = worker.origin === 'launched' ? Number(worker.instance) : null;
     const share = readable && rates ? this.#shareOf(worker) : null;
-    const uptime = this.#uptimeOf(worker);
     return {
+      ...(unknown(workerFields) as WorkerSample),
       id: worker.id,
       group: worker.group,
       instance: worker.instance,
       name: worker.name,
       pid: worker.pid,
       startedAt: new Date(worker.startedAtMs).toISOString(),
-      uptimeSeconds: uptime,
+      uptimeSeconds: this.#uptimeOf(worker),
       processCount: 1 + gpus.length,
       model: worker.spec.model,
       port,
@@ -462,14 +465,11 @@ export class SimulatedHost {
         memory: worker.workingSet > worker.memoryLimitBytes * 0.95 ? round(random.between(2, 12)) : 0,
         io: starting ? round(random.between(5, 30)) : 0,
       },
-      gpus: gpus.map((gpu) => {
-        const fine = gpu.health === 'ok' || gpu.health === 'degraded';
-        return {
-          uuid: gpu.uuid,
-          memoryUsedBytes: fine ? Math.round(this.#vramOf(worker)) : null,
-          utilizationPercent: fine && share !== null ? round(share) : null,
-        };
-      }),
+      gpus: gpus.map((gpu) => ({
+        uuid: gpu.uuid,
+        memoryUsedBytes: isReadable(gpu) ? Math.round(this.#vramOf(worker)) : null,
+        utilizationPercent: isReadable(gpu) && share !== null ? round(share) : null,
+      })),
       gpuUtilizationPercent: gpus.length === 0 ? null : share === null ? null : round(share * gpus.length),
       vramUsedBytes: gpus.length === 0 ? null : readable ? Math.round(this.#vramOf(worker) * gpus.length) : null,
       vramTotalBytes:

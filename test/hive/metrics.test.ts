@@ -29,7 +29,7 @@ const countersOf = (over: Partial<WorkerCounters> = {}): WorkerCounters => ({
 });
 
 const reportOf = (over: Partial<HiveReport> = {}): HiveReport => ({
-  beat: heartbeatOf('h1'),
+  heartbeat: heartbeatOf('h1'),
   sinceSnapshotMs: 500,
   counters: new Map([['llm/0', { row: countersOf(), ioWhole: true }]]),
   sends: { taken: 7, failed: 2 },
@@ -89,7 +89,7 @@ describe('metrics of a hive', () => {
       ],
     });
     const counters = new Map([['llm/0', { row: countersOf({ usageUsec: Number.NaN }), ioWhole: false }]]);
-    const families = parseExposition(await textOf(reportOf({ beat: heartbeat, counters })));
+    const families = parseExposition(await textOf(reportOf({ heartbeat: heartbeat, counters })));
     for (const name of [
       'hivepulse_worker_memory_bytes',
       'hivepulse_worker_oom_kills_total',
@@ -107,7 +107,9 @@ describe('metrics of a hive', () => {
     expect(sampleOf(families, 'hivepulse_gpu_health', { health: 'stalled' })?.value).toBe(1);
     expect(sampleOf(families, 'hivepulse_hive_faults', { code: 'NVML_STALLED' })?.value).toBe(2);
     // Before the first sample there is nothing to say, and that is said.
-    const first = parseExposition(await textOf(reportOf({ beat: null, counters: new Map(), sinceSnapshotMs: null })));
+    const first = parseExposition(
+      await textOf(reportOf({ heartbeat: null, counters: new Map(), sinceSnapshotMs: null })),
+    );
     expect([...first.values()].flatMap(({ samples }) => samples.map(({ name }) => name))).toEqual([
       'hivepulse_hive_heartbeats_taken_total',
       'hivepulse_hive_heartbeats_failed_total',
@@ -164,7 +166,7 @@ describe('metrics of a hive', () => {
   it('100 workers take less than 5 ms', async () => {
     const workers = Array.from({ length: 100 }, (_unused, i) => workerOf(`llm/${i}`));
     const report = reportOf({
-      beat: heartbeatOf('h1', 1, {
+      heartbeat: heartbeatOf('h1', 1, {
         workers,
         gpus: Array.from({ length: 8 }, (_unused, i) => gpuOf(`GPU-${i}`, { index: i })),
       }),

@@ -35,7 +35,7 @@ process.env.TZ = 'UTC';
 const directory = fileURLToPath(new URL('../fixtures/recordings/', import.meta.url));
 
 /**
- * What one fixed fleet looks like on every face, held byte for byte to a recording. A change that is wanted is recorded
+ * What one fixed fleet looks like in every output, held byte for byte to a recording. A change that is wanted is recorded
  * anew with HIVEPULSE_RECORD=1, and its diff is read in review.
  */
 function expectRecorded(file: string, text: string): void {
@@ -97,7 +97,7 @@ function draw(node: unknown, indent = ''): string[] {
   return [`${indent}<${type}${attributes.join('')}>`, ...draw(children, `${indent}  `)];
 }
 
-describe('what every face shows of one fixed fleet is as recorded', () => {
+describe('what every output shows of one fixed fleet is as recorded', () => {
   it('the metrics of a queen', async () => {
     const { registry } = await fleet();
     const scrape = fleetScrape({
@@ -119,13 +119,13 @@ describe('what every face shows of one fixed fleet is as recorded', () => {
   it('the metrics of a hive', async () => {
     const exposition = new Exposition(familiesOfHive);
     const texts: string[] = [];
-    for (const [n, beat] of recordedFleet().entries()) {
+    for (const [n, heartbeat] of recordedFleet().entries()) {
       const counters = new Map(
-        beat.workers.map(({ id }, i) => [id, { row: countersOf(10 * n + i), ioWhole: i % 2 === 0 }]),
+        heartbeat.workers.map(({ id }, i) => [id, { row: countersOf(10 * n + i), ioWhole: i % 2 === 0 }]),
       );
-      counters.delete(beat.workers[1]?.id ?? '');
+      counters.delete(heartbeat.workers[1]?.id ?? '');
       const scrape = hiveScrape({
-        beat,
+        heartbeat,
         sinceSnapshotMs: 456,
         counters,
         sends: { taken: 17, failed: 19 },
