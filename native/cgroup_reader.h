@@ -41,7 +41,7 @@ class CgroupReader {
   /// Reads everything into `pass`, which is overwritten but for its sequence.
   void Pass(RawPass* pass);
 
-  /// Slot that a pass is at, -1 between passes. Any thread may ask: it tells which worker a read is stuck in.
+  /// Slot that a pass is at, -1 between passes. Any thread may ask: it shows in which worker a read is stuck.
   std::int64_t reading() const { return reading_.load(std::memory_order_relaxed); }
 
  private:

@@ -13,7 +13,7 @@ class GpuObject : public Napi::ObjectWrap<GpuObject> {
  public:
   static Napi::Function Class(Napi::Env env);
   explicit GpuObject(const Napi::CallbackInfo& info);
-  /// Also at the end of the environment, with a call stuck in the driver: the thread is told, not waited for.
+  /// Also at the end of the environment, with a call stuck in the driver: the thread is asked to end, not waited for.
   ~GpuObject() override;
 
  private:

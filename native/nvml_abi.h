@@ -42,7 +42,7 @@ enum Return : int {
 
 /// Buffers are larger than any release asks for (UUID 96, name 96, version 80).
 constexpr uint32_t kTextSize = 128;
-/// usedGpuMemory where the driver can't tell it (WDDM, WSL).
+/// usedGpuMemory where the driver does not know it (WDDM, WSL).
 constexpr uint64_t kValueNotAvailable = UINT64_MAX;
 /// gpuInstanceId and computeInstanceId of a process outside MIG.
 constexpr uint32_t kNoInstance = UINT32_MAX;

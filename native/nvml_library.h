@@ -46,7 +46,7 @@ struct Symbols {
   int (*mpsProcessesV3)(Device, uint32_t*, void*);
   int (*mpsProcessesV2)(Device, uint32_t*, void*);
   int (*mpsProcessesV1)(Device, uint32_t*, void*);
-  /// Never called: their presence tells the 535 releases apart whose _v3 lists have another stride.
+  /// Never called: their presence identifies the 535 releases whose _v3 lists have another stride.
   void* confComputeMemSizeInfo;
   void* runningProcessDetailList;
   int (*deviceGetProcessesUtilizationInfo)(Device, ProcessesUtilizationInfo*);

@@ -306,7 +306,7 @@ void NvmlReader::SampleMemory(State& state) {
   if (code == kSuccess) state.memory_v2_broken = true;  // WSL exports _v2 and fails in it
   Set(state, kMemoryTotalBytes, code, static_cast<double>(memory.total));
   Set(state, kMemoryUsedBytes, code, static_cast<double>(memory.used));
-  // The first layout counts it as used; its size can't be told.
+  // The first layout counts it as used; its size is unknown.
   state.report.fields[kMemoryReservedBytes] = {code == kSuccess ? static_cast<int>(kFunctionNotFound) : code, 0};
 }
 
@@ -319,7 +319,7 @@ bool NvmlReader::SampleFast(State& state) {
     return false;
   }
   if (state.is_mig) {
-    // Only memory and processes are told of a MIG device.
+    // A MIG device reports only memory and processes.
     for (const Field field :
          {kUtilizationPercent, kMemoryBusPercent, kTemperatureCelsius, kPowerWatts, kPowerLimitWatts, kSmClockMhz,
           kFanPercent, kThrottleBits, kEccUncorrectedErrors, kRemapPending, kRemapFailed, kNvlinksUp, kNvlinksTotal}) {

@@ -1,5 +1,6 @@
-// Reads every GPU through a table of NVML functions. Knows which call to prefer on which driver and what each can't
-// tell; does not know what a value means for the health of a GPU (lib/gpu/assemble.ts does, for both readers).
+// Reads every GPU through a table of NVML functions. Knows which call to prefer on which driver, and what none
+// of them answers; does not know what a value means for the health of a GPU (lib/gpu/assemble.ts does, for both
+// readers).
 #pragma once
 
 #include <array>
@@ -61,7 +62,7 @@ struct DeviceReport {
 struct ProcessReport {
   size_t device;  ///< position in Report::devices
   uint32_t pid;
-  uint64_t bytes;  ///< kValueNotAvailable where the driver can't tell
+  uint64_t bytes;  ///< kValueNotAvailable where the driver does not know it
   bool has_utilization;
   uint32_t utilization;
 };
@@ -86,7 +87,7 @@ struct Report {
 
 class NvmlReader {
  public:
-  /// `alive` is called as GPUs are done with, so that a slow pass can be told from a stuck one.
+  /// `alive` is called as GPUs are done with, by which a slow pass differs from a stuck one.
   NvmlReader(const Symbols& symbols, std::function<void()> alive);
 
   /// nvmlInit, and what is known of the GPUs forgotten.

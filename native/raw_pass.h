@@ -6,7 +6,7 @@
 
 namespace hivepulse {
 
-/// Columns of the worker table, in the order of `workerColumns` in lib/native/layout.ts. Their names stand in to_js.cc.
+/// Columns of the worker table, in the order of `workerColumns` in lib/native/layout.ts. Their names are in to_js.cc.
 enum WorkerColumn : std::size_t {
   kFlags,
   kMonotonicMs,

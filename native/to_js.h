@@ -26,7 +26,8 @@ nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options);
 /// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno.
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);
 
-/// Adds `workerColumns`, `processColumns`, `workerFiles` and `rowFlags`, by which the loader tells a foreign addon.
+/// Adds `workerColumns`, `processColumns`, `workerFiles` and `rowFlags`, by which the loader recognizes an addon of
+/// another version.
 void ExportNames(Napi::Env env, Napi::Object exports);
 
 }  // namespace hivepulse

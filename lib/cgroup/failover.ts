@@ -12,9 +12,9 @@ import {
 import { monotonicMs } from '../util/clock.js';
 import { Slots } from './slots.js';
 
-/** A pass that has run for so long is taken to hang, ms. It reads thousands of files, so it has longer than one read. */
+/** A pass that runs for longer is taken to hang, ms. It may read thousands of files, so this is more than for one read. */
 const hungAfterMs = 2000;
-/** Abandoned readers; each holds a thread and its descriptors. Beyond that all workers wait with the last reader. */
+/** Most abandoned readers; each holds a thread and descriptors. Beyond that all workers wait with the last reader. */
 const maxAbandoned = 3;
 
 const columns = workerColumns.length;
@@ -24,9 +24,9 @@ const monotonicColumn = workerColumn('monotonicMs');
 const ENODEV = 19;
 
 interface Stuck {
-  /** The slot where it hangs, by its own count. */
+  /** The abandoned reader's slot where it hangs. */
   readonly at: number;
-  /** The same slot by ours; null once the worker is no longer asked for. */
+  /** The same as our slot; null once the worker was removed. */
   slot: number | null;
   runningMs: number;
 }
@@ -41,7 +41,7 @@ export class FailoverReader implements RawReader {
   /** Slots of the current reader by our own slots. */
   #inner = new Map<number, number>();
   readonly #stuck = new Map<TraceableReader, Stuck>();
-  /** Passes that began before this time say nothing about the slot; Infinity while its read hangs. */
+  /** Passes that began before this time have no row for the slot; Infinity while its read hangs. */
   readonly #unknownUntil = new Map<number, number>();
   /** Our slots are the current reader's own, which they are until a reader is replaced. */
   #direct = true;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 /** One line of /proc/<pid>/mountinfo (proc_pid_mountinfo(5)). */
 export interface Mount {
-  /** What of the file system is mounted here: `/` is all of it. */
+  /** The part of the file system that is mounted here: `/` is all of it. */
   readonly root: string;
   readonly mountPoint: string;
   readonly options: readonly string[];
@@ -38,7 +38,7 @@ export interface CgroupPlace {
   readonly partial: boolean;
   /** The mount is read-only: no cgroup can be made, whatever our rights. */
   readonly readOnly: boolean;
-  /** What is missing and how to mend it; null where all is there. */
+  /** What is missing and how to fix it; null where all is there. */
   readonly reason: string | null;
 }
 

@@ -11,7 +11,7 @@ export const hungAfterMs = 1000;
 export const { ETIMEDOUT } = constants.errno;
 const { EIO } = constants.errno;
 
-/** The reader in use, and those that were abandoned in a read that does not return: each holds a thread. */
+/** The reader in use, and abandoned ones whose read does not return; each holds a thread. */
 export class Replaceable<R extends { close(): void }> {
   readonly #open: () => R;
   readonly #maxAbandoned: number;
@@ -28,11 +28,7 @@ export class Replaceable<R extends { close(): void }> {
     return this.#current;
   }
 
-  get abandoned(): ReadonlySet<R> {
-    return this.#abandoned;
-  }
-
-  /** Abandons the current reader for a new one. False: the bound is reached, or the system gives no further thread. */
+  /** Replaces the current reader. False: too many are abandoned, or the system gives no thread. */
   replace(): boolean {
     if (this.#abandoned.size >= this.#maxAbandoned) return false;
     let opened: R;
@@ -46,7 +42,7 @@ export class Replaceable<R extends { close(): void }> {
     return true;
   }
 
-  /** The read of an abandoned reader has returned: its thread is given back. */
+  /** Closes an abandoned reader whose read has returned. */
   release(reader: R): void {
     if (this.#abandoned.delete(reader)) reader.close();
   }
@@ -60,11 +56,10 @@ export class Replaceable<R extends { close(): void }> {
 export type OpenFiles = () => FileReader;
 
 export interface GuardOptions {
-  /** Opens a reader; tests put others in its place. */
   readonly open?: OpenFiles | undefined;
-  /** The fault about reads that hang. `what` is a whole sentence but for its full stop; `path` is null where it is not known. */
+  /** The fault about reads that hang. `what` is a sentence without its full stop; `path` is null where it is not known. */
   readonly fault: (what: string, path: string | null) => Fault;
-  /** Paths that are read in one go; where one of these hangs, each is tried alone (default 16). */
+  /** Paths that are read in one batch; where one hangs, each is tried alone (default 16). */
   readonly batchSize?: number;
   /** Readers that may hang at once (default 8). */
   readonly maxAbandoned?: number;
@@ -97,14 +92,14 @@ interface Hung {
 }
 
 /**
- * A file reader whose calls always return. A read that hangs costs its own path: that gives ETIMEDOUT at once until the
- * read has returned, and another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT
- * until one of them returns. Calls reject only after `close`.
+ * A file reader whose calls always return. The path of a read that hangs gives ETIMEDOUT until that read has returned;
+ * another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT until one of them returns.
+ * Calls reject only after `close`.
  */
 export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'> {
   readonly #options: Required<Omit<GuardOptions, 'open'>>;
   readonly #readers: Replaceable<FileReader>;
-  /** What the current reader has still to answer, in its order. */
+  /** What the current reader has not answered yet, in its order. */
   #queue: Batch[] = [];
   readonly #hung = new Map<FileReader, Hung>();
   #suspect: Batch | null = null;
@@ -131,7 +126,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
     return this.#hung.size > 0 || this.#headHangs();
   }
 
-  /** How often a read that hung has returned: after that everything should be read again. */
+  /** How often a read that hung has returned; after each, callers should read everything again. */
   get recoveries(): number {
     return this.#recoveries;
   }
@@ -204,7 +199,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
     const reader = this.#readers.current;
     this.#queue.push(batch);
     this.#watch();
-    // The reader's thread may be missing or die: then these paths are unreadable, and the next call starts another.
+    // Where the reader's thread can't start or dies, these paths are unreadable; the next call starts another.
     const ask = async () => (request.maxBytes === null ? reader.list(paths) : reader.read(paths, request.maxBytes));
     ask().then(
       (results) => this.#returned(reader, batch, results),
@@ -251,7 +246,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
 
   #check(): void {
     const head = this.#headHangs() ? (this.#queue[0] as Batch) : null;
-    // Looked at twice: after a pause of the whole process its answer may only wait to be delivered.
+    // Checked twice: after a pause of the whole process its answer may only wait to be delivered.
     const again = head !== null && head === this.#suspect;
     this.#suspect = head;
     if (head === null || !again) return;
@@ -279,8 +274,8 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
 }
 
 /**
- * Work that may hang on a thread that is not ours (libuv's): it is not waited for beyond the limit, and not begun again
- * before it has returned.
+ * Work on libuv's threads that may hang: it is waited for at most `hungAfterMs`, and not begun again before it has
+ * returned.
  */
 export class GuardedTask<T> {
   readonly #work: () => Promise<T>;

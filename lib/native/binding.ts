@@ -14,10 +14,10 @@ export interface DirectoryEntry {
 export interface NativeCgroupReader {
   add(path: string): number;
   remove(slot: number): void;
-  /** Runs a pass on the caller's thread and gives it packed (native/to_js.h); waits for one that is running on the reader's own. */
+  /** Runs a pass on the caller's thread, after one that runs on the reader's own; packed as native/to_js.h says. */
   passSync(): ArrayBuffer;
   start(intervalMs: number): void;
-  /** One pass as soon as may be; its end is told by `onPass`. */
+  /** Begins a pass as soon as possible; `onPass` is called at its end. */
   request(): void;
   latest(): ArrayBuffer | null;
   /** Sequence of the last pass that has begun. */
@@ -74,7 +74,7 @@ export interface Binding {
   readonly GpuThread: new (options: NativeGpuOptions) => NativeGpuThread;
   /** Raises the soft RLIMIT_NOFILE to the hard one and returns what is now in force. */
   raiseDescriptorLimit(): number;
-  /** The soft RLIMIT_NOFILE that this process came with, as far as it can be told: what children should get. */
+  /** The soft RLIMIT_NOFILE that this process was started with, as far as known: what children should get. */
   originalDescriptorLimit(): number;
   /** TCP_USER_TIMEOUT (tcp(7)) of a socket, and of those that a listening one accepts. Gives 0 or an errno. */
   setTcpUserTimeout(descriptor: number, milliseconds: number): number;
@@ -92,8 +92,8 @@ const require = createRequire(import.meta.url);
 let loaded: BindingResult | undefined;
 
 /**
- * Loads the addon, once; the only place that does. Where it can't, `reason` says why and what to do, and everything goes
- * on by the TypeScript reader. `HIVEPULSE_NO_NATIVE=1` leaves it out on purpose.
+ * Loads the addon, once. Where that fails, `reason` says why and what to do, and the TypeScript reader is used instead.
+ * `HIVEPULSE_NO_NATIVE=1` leaves it out on purpose.
  */
 export function loadBinding(): BindingResult {
   if (process.env.HIVEPULSE_NO_NATIVE === '1') return { reason: 'HIVEPULSE_NO_NATIVE=1 is set' };
@@ -117,7 +117,7 @@ function load(): BindingResult {
   return { binding };
 }
 
-/** What the addon calls otherwise than this package, or null. A column out of place would put numbers under wrong names. */
+/** The first name on which addon and package differ, or null. A column out of place would put numbers under wrong names. */
 export function difference(binding: Partial<Binding>): string | null {
   const names = [
     ['workerColumns', workerColumns],

@@ -1,6 +1,6 @@
 /**
- * The raw shape that both readers fill, and the only place where its layout stands. The addon exports its own column
- * names; `native/binding.ts` refuses an addon whose names differ from these.
+ * The layout of a raw pass, which both readers fill. The addon exports its own column names; `native/binding.ts` refuses
+ * an addon whose names differ from these.
  *
  * Numbers are doubles as the kernel gives them (values up to 2^64 - 1 are rounded to the nearest double by both readers).
  * NaN = not known (file or key absent, unreadable or torn), Infinity = `max`.
@@ -93,10 +93,10 @@ export const rowFlags = {
   uncached: 8,
 } as const;
 
-/** Bit of a row's flags, set by `FailoverReader` alone: nothing is known of the worker, since a read of its files does not return. */
+/** Bit of a row's flags, set by `FailoverReader` alone: a read of the worker's files hangs, so nothing is known of it. */
 export const stalledFlag = 16;
 
-/** One finished pass over all workers. Rows are in the order of the slots given by `add`; a freed slot has flags `gone`. */
+/** One finished pass over all workers. Rows are in the order of the slots given by `add`; a freed slot has flags `removed`. */
 export interface RawPass {
   /** Rises by one with each pass. */
   readonly sequence: number;
@@ -143,13 +143,13 @@ export interface RawReader {
   latest(): RawPass | null;
   /** Resolves when a pass that began after the call has finished, or rejects when `signal` aborts. */
   next(signal?: AbortSignal): Promise<RawPass>;
-  /** How long the pass now running has been running, in ms; 0 when none is. A wedged file shows here. */
+  /** How long the pass now running has been running, in ms; 0 when none is. Shows a read that hangs. */
   runningMs(): number;
   close(): void;
 }
 
-/** A reader that tells where it is: the slot that the pass now running is at, null when none is. */
 export interface TraceableReader extends RawReader {
+  /** Slot that the pass now running is at; null when none is. */
   reading(): number | null;
 }
 

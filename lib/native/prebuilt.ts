@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../util/package-root.js';
 
-/** The C library that binaries are chosen by; told as node-gyp-build tells it for the addon, so that all are of one kind. */
+/** The C library by which binaries are chosen, found as node-gyp-build finds it for the addon. */
 export function libc(environment: NodeJS.ProcessEnv = process.env): string {
   return environment.LIBC ?? (existsSync('/etc/alpine-release') ? 'musl' : 'glibc');
 }
@@ -17,8 +17,8 @@ const executable = (path: string): boolean => {
 };
 
 /**
- * An executable of this package: as built here, else as shipped (for this C library, else for all); null: neither is there.
- * `HIVEPULSE_PREBUILD` names a directory whose `build/` comes first, as node-gyp-build does it for the addon.
+ * An executable of this package: as built here, else as shipped (for this C library, else for all); null: there is none.
+ * `HIVEPULSE_PREBUILD` names a directory whose `build/` comes first, as for the addon.
  */
 export function findExecutable(
   name: string,

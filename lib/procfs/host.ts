@@ -18,7 +18,7 @@ export const round2 = (value: number): number => Math.round(value * 100) / 100;
 
 /**
  * CPU use of the whole host between two readings of /proc/stat, 100 = one core; null without two, where time went back
- * (a CPU was taken out), or where no tick passed. Compared with the ticks of all CPUs, so no clock is needed.
+ * (a CPU was taken out), or where no tick passed. Divided by the ticks of all CPUs, so no clock is needed.
  */
 export function hostCpuPercent(previous: HostCpu | null, current: HostCpu): number | null {
   if (previous === null) return null;
@@ -44,25 +44,17 @@ export function hostSample(
     const content = contents[i];
     // The guarded reader has the fault of a read that hangs.
     if (typeof content !== 'number' || content === ETIMEDOUT) continue;
-    if (name.startsWith('pressure/')) {
-      if (faults.some(({ code }) => code === 'PRESSURE_UNAVAILABLE')) continue;
-      const off = content === ENOENT || content === EOPNOTSUPP;
-      faults.push({
-        source: 'proc',
-        code: 'PRESSURE_UNAVAILABLE',
-        field: 'host.pressure',
-        message: off
+    const isPressure = name.startsWith('pressure/');
+    if (isPressure && faults.some(({ code }) => code === 'PRESSURE_UNAVAILABLE')) continue;
+    faults.push({
+      source: 'proc',
+      code: isPressure ? 'PRESSURE_UNAVAILABLE' : 'PROC_UNREADABLE',
+      field: isPressure ? 'host.pressure' : 'host',
+      message:
+        isPressure && (content === ENOENT || content === EOPNOTSUPP)
           ? 'The kernel keeps no pressure figures (PSI); boot with psi=1 on Linux 4.20 or later.'
           : `/proc/${name} cannot be read (${errnoText(content)}).`,
-      });
-    } else {
-      faults.push({
-        source: 'proc',
-        code: 'PROC_UNREADABLE',
-        field: 'host',
-        message: `/proc/${name} cannot be read (${errnoText(content)}).`,
-      });
-    }
+    });
   }
   return {
     host: {
@@ -91,7 +83,7 @@ export interface HostReading {
 }
 
 export interface HostReader {
-  /** Reads once more; one reading at a time, a call during one resolves with it. Never rejects. */
+  /** Reads once; a call during a reading resolves with that one. Never rejects. */
   read(): Promise<void>;
   latest(): HostReading | null;
   close(): void;
@@ -102,7 +94,7 @@ export function procHostReader(openFiles: OpenFiles | undefined, procRoot: strin
   const files = new GuardedReader({
     open: openFiles,
     clock,
-    // Each file alone: one that hangs costs no other its value.
+    // Each file alone, so that one that hangs holds up no other.
     batchSize: 1,
     maxAbandoned: hostFiles.length,
     fault: (what) => ({
@@ -139,10 +131,11 @@ export function procHostReader(openFiles: OpenFiles | undefined, procRoot: strin
   };
 }
 
-/** A host without /proc, as far as Node knows it. */
+/** Reads a host without /proc, as far as Node knows it. */
 export function nodeHostReader(nowMs: () => number): HostReader {
   let previous: HostCpu | null = null;
-  const take = (): HostReading => {
+  let reading: HostReading | null = null;
+  const read = async (): Promise<void> => {
     const all = cpus();
     const sum = (pick: (times: (typeof all)[number]['times']) => number) =>
       all.reduce((total, { times }) => total + pick(times), 0);
@@ -150,7 +143,7 @@ export function nodeHostReader(nowMs: () => number): HostReader {
     const current: HostCpu = { busyTicks, totalTicks: busyTicks + sum(({ idle }) => idle), cpuCount: all.length };
     const cpuPercent = hostCpuPercent(previous, current);
     previous = current;
-    return {
+    reading = {
       host: {
         cpuCount: Math.max(1, all.length),
         cpuPercent,
@@ -164,12 +157,5 @@ export function nodeHostReader(nowMs: () => number): HostReader {
       atMs: nowMs(),
     };
   };
-  let reading: HostReading | null = null;
-  return {
-    latest: () => reading,
-    close: () => undefined,
-    read: async () => {
-      reading = take();
-    },
-  };
+  return { latest: () => reading, close: () => undefined, read };
 }

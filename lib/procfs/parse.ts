@@ -1,9 +1,9 @@
 /**
- * Parsers of the files under /proc (proc(5)). Pure: bytes in, values out. What a text does not hold is `null`.
- * They work on bytes read as latin1, since a process may name itself with any bytes at all.
+ * Parsers of the files under /proc (proc(5)). Pure: bytes in, values out, `null` for what is missing. Bytes are read as
+ * latin1, since a process may name itself with any bytes.
  */
 
-/** What /proc/<pid>/stat tells of a process. */
+/** A process by its /proc/<pid>/stat. */
 export interface ProcessStat {
   readonly pid: number;
   /** At most 15 bytes, chosen by the process itself; may hold blanks and brackets. */
@@ -94,7 +94,7 @@ export function parseMeminfo(bytes: Buffer): {
   return { totalBytes: field('MemTotal'), availableBytes: field('MemAvailable') };
 }
 
-/** Load over one minute, and the pid given last: as long as that stands, no process was born. */
+/** Load over one minute, and the newest pid: while that is the same, no process has started. */
 export function parseLoadavg(bytes: Buffer): { readonly load1: number | null; readonly lastPid: number | null } {
   const fields = text(bytes).trim().split(/\s+/);
   const load = fields[0] !== undefined && /^[0-9]+(\.[0-9]+)?$/.test(fields[0]) ? Number(fields[0]) : null;

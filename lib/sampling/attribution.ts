@@ -10,13 +10,13 @@ export interface AttributionInput {
 }
 
 export interface Attribution {
-  /** What each worker holds, one entry per GPU, in the order of the processes. */
+  /** GPUs of each worker, one entry per GPU, in the order of the processes. */
   readonly byWorker: ReadonlyMap<string, readonly WorkerGpu[]>;
   /** Processes on each GPU. */
   readonly processCount: ReadonlyMap<string, number>;
-  /** Memory of processes of no worker, by GPU; null where one of them does not tell its own. */
+  /** Memory of processes of no worker, by GPU; null where one of them does not report its own. */
   readonly unattributedBytes: ReadonlyMap<string, number | null>;
-  /** cgroups that hold a GPU process and are nobody's worker: candidates for adoption. */
+  /** cgroups of GPU processes that belong to no worker: candidates for adoption. */
   readonly unclaimedPaths: ReadonlySet<string>;
 }
 
@@ -29,7 +29,7 @@ export function workerAt(path: string, workersByPath: ReadonlyMap<string, string
   return null;
 }
 
-/** A sum of which a part is not known is not known. */
+/** null where a part is not known. */
 const plus = (sum: number | null, part: number | null): number | null =>
   sum === null || part === null ? null : sum + part;
 
@@ -79,8 +79,8 @@ export function attribute(input: AttributionInput): Attribution {
 const initialPidNamespace = 'pid:[4026531836]';
 
 /**
- * Whether the driver's pids are those of our /proc. The closed driver gives pids of the first namespace; newer open
- * modules convert them to the caller's, but nothing tells which of both is loaded. So only the first one is trusted.
+ * Whether the driver's pids are those of our /proc. The closed driver gives pids of the first namespace, newer open
+ * modules those of the caller's; which is loaded cannot be found out. So only the first namespace is trusted.
  *
  * @param link what /proc/self/ns/pid points to; null where it can't be read.
  */

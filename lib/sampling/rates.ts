@@ -36,7 +36,7 @@ export interface ProcessCounters {
   readonly ioWriteBytes: number;
 }
 
-/** A counter's last good value and when it was read; another sample is compared with it. */
+/** A counter's last good value and when it was read. */
 interface Point {
   readonly value: number;
   readonly atMs: number;
@@ -46,15 +46,15 @@ interface IoBaseline {
   readonly read: Point;
   readonly write: Point;
   readonly devices: number;
-  /** The most devices ever counted: fewer than these, and one that comes back brings its old counts along. */
+  /** Most devices ever counted; while there are fewer, one that comes back adds its old counts. */
   readonly mostDevices: number;
 }
 
-/** What has to be remembered of a worker between two samples. */
+/** What the next sample of a worker is compared with. */
 export interface RateBaseline {
   readonly inode: number;
   readonly usageUsec: Point | null;
-  /** nrPeriods and nrThrottled of one reading: their ratio is meant, so they stand or fall together. */
+  /** nrPeriods and nrThrottled, always of the same reading. */
   readonly periods: { readonly periods: number; readonly throttled: number } | null;
   readonly io: IoBaseline | null;
   readonly processes: ReadonlyMap<string, ProcessCounters> | null;
@@ -69,11 +69,11 @@ export interface WorkerRates {
   readonly cpuThrottledPercent: number | null;
   readonly ioReadBytesPerSecond: number | null;
   readonly ioWriteBytesPerSecond: number | null;
-  /** Kills since the last sample; null where that can't be told. */
+  /** Kills since the last sample; null where that is unknown. */
   readonly oomKillsSince: number | null;
 }
 
-/** Readings closer to each other than a microsecond are one: what lies between them is no rate, and might not be finite. */
+/** Readings closer than this are one reading: a rate between them might not be finite. */
 const leastMs = 1e-3;
 
 /** A device that is gone for longer than this is no longer waited for. */
@@ -83,7 +83,7 @@ const deviceReturnMs = 10_000;
  * Rates between the last sample and this one, and what the next one is compared with. Pure, the same for both readers.
  *
  * `null` on the first sample, where a counter is not known now, and once where it went back or the cgroup is another
- * one under the same name (its inode tells). A counter that is not known for some samples is averaged over the gap when
+ * one under the same name (by its inode). A counter that is not known for some samples is averaged over the gap when
  * it comes back. All is divided by CLOCK_MONOTONIC time between the two readings, never by the nominal interval.
  *
  * @param processes counters of each process, where the io controller is not on v2; else null.

@@ -17,7 +17,7 @@ import { cut, redactCommand, redactText } from '../workers/redact.js';
 import type { Watched } from '../workers/watched.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
 
-/** A process of a worker, as the pass tells it. */
+/** A process of a worker, as in the pass. */
 export interface WorkerProcess extends ProcessCounters {
   readonly residentBytes: number;
 }
@@ -44,11 +44,11 @@ export function processesOf(pass: RawPass, row: RawRow): readonly WorkerProcess[
 export function isLive(row: RawRow): boolean {
   if ((row.flags & rowFlags.removed) !== 0) return false;
   if (!Number.isNaN(row.populated)) return row.populated !== 0;
-  // Without cgroup.events the processes tell; where those are hidden too, it is taken as alive.
+  // Without cgroup.events by its processes; where those are hidden too, it is taken as alive.
   return row.processCount !== 0;
 }
 
-/** Whether the record of `run` speaks of this cgroup, and not of an earlier one under the same name. */
+/** The record of `run`, where it is of this cgroup and not of an earlier one under the same name. */
 export function recordOf(watched: Watched, row: RawRow): WorkerRecord | null {
   const { record } = watched;
   if (record === null) return null;
@@ -70,7 +70,7 @@ export function mainProcess(processes: readonly WorkerProcess[], record: WorkerR
   return oldest ?? processes[0] ?? null;
 }
 
-/** What command lines tell, kept as long as the processes are the same. */
+/** What is known from command lines, kept as long as the processes are the same. */
 export interface Described {
   readonly serving: Serving;
   /** Redacted; null where no command line is known. */
@@ -120,14 +120,14 @@ export interface WorkerInput {
   readonly uptimeSeconds: number | null;
   /** null where nothing can be said about GPUs. */
   readonly gpus: readonly WorkerGpu[] | null;
-  /** It may hold another GPU, which does not tell: no sum over its GPUs is known. */
+  /** It may hold another GPU, which does not report: no sum over its GPUs is known. */
   readonly gpuDoubt: boolean;
   readonly gpuTotals: ReadonlyMap<string, number | null>;
   readonly ready: boolean | null;
   readonly state: WorkerSample['state'];
   /** Memory is summed over /proc/<pid>/statm: the memory controller is not on v2. */
   readonly memoryFromProc: boolean;
-  /** Host name or address under which its port is reached; null where it was not told. */
+  /** Host name or address under which its port is reached; null where it is not given. */
   readonly address: string | null;
 }
 

@@ -3,7 +3,7 @@ interface Settle<T> {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Answers that are outstanding, by number. `keepAlive` is told when the first comes and the last goes. */
+/** Answers that are outstanding, by number. `keepAlive` is called when the first comes and the last goes. */
 export class Pending<T> {
   readonly #outstanding = new Map<number, Settle<T>>();
   readonly #keepAlive: (yes: boolean) => void;

@@ -6,7 +6,7 @@ interface Waiter<T> {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Those who wait for a pass that begins after they asked. `keepAlive` is told when the first comes and the last goes. */
+/** Callers that wait for a pass which begins after their call. `keepAlive` is called when the first comes and the last goes. */
 export class Waiters<T> {
   readonly #waiting = new Set<Waiter<T>>();
   readonly #keepAlive: (yes: boolean) => void;

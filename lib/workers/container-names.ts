@@ -7,7 +7,7 @@ import type { Classified } from './classify.js';
 
 type Container = Extract<Classified, { kind: 'container' }>;
 
-/** How long a name is kept. A missing one is looked for again sooner: runtimes write it after they made the cgroup. */
+/** How long a name is kept. A missing one is looked up again sooner: runtimes write it after they made the cgroup. */
 const foundMs = 10 * 60_000;
 const missingMs = 5000;
 const maxAnswers = 10_000;
@@ -20,7 +20,7 @@ export interface ContainerNamesOptions {
   readonly clock: Clock;
 }
 
-/** Names of containers from the state files of their runtimes. No API is asked, and nothing is guessed. */
+/** Names of containers from the state files of their runtimes; no API is called. */
 export class ContainerNames {
   readonly #root: string;
   readonly #clock: Clock;
@@ -51,7 +51,7 @@ export class ContainerNames {
     this.#files.close();
   }
 
-  /** `namespace/pod/container` for Kubernetes, the container's name elsewhere; null where the host does not tell. */
+  /** `namespace/pod/container` for Kubernetes, the container's name elsewhere; null where it is not found. */
   async find(container: Container, cgroupPath: string): Promise<string | null> {
     if (container.name !== null) return container.name;
     const key = `${container.runtime}/${container.containerId}`;
@@ -80,7 +80,7 @@ export class ContainerNames {
 
   /**
    * kubelet: /var/log/pods/<namespace>_<pod>_<uid>/<container>/, and /var/log/containers/<pod>_<namespace>_<container>-<id>.log,
-   * which alone ties a container's id to its name. Without the latter a pod of one container still tells.
+   * which alone maps a container's id to its name. Without the latter the name is known only for a pod of one container.
    */
   async #pod(containerId: string, podUid: string): Promise<string | null> {
     const pods = join(this.#root, 'var/log/pods');
@@ -98,7 +98,7 @@ export class ContainerNames {
     return only.length === 1 ? `${namespace}/${pod}/${only[0]?.name}` : `${namespace}/${pod}`;
   }
 
-  /** config.v2.json of the container; of all it holds (environment, too) only the name is looked at. */
+  /** config.v2.json of the container, of which only the name is used (it holds the environment, too). */
   async #docker(id: string): Promise<string | null> {
     for (const state of ['var/lib/docker', 'var/snap/docker/common/var-lib-docker']) {
       const config = await this.#json(join(this.#root, state, 'containers', id, 'config.v2.json'));

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { parseCpuMax, parseLimit } from '../cgroup/parse.js';
 import type { Fault } from '../contract/heartbeat.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, GuardedTask, type OpenFiles } from '../io/guarded.js';
@@ -12,49 +13,46 @@ import { type CgroupTree, countDescendants, walkTree } from './tree-walk.js';
 import type { Watched, WatchSet } from './watched.js';
 
 export interface DiscoveryOptions {
-  /** cgroup v2 root, absolute; null where there is none: then nothing is watched, and processes are still known. */
+  /** cgroup v2 root, absolute; null where there is none: no worker is found then, but processes are. */
   readonly root: string | null;
   /** `--watch` patterns, compared with paths relative to the root. */
   readonly watch: readonly string[];
-  /** Watch containers, engines and GPU holders; without it only our own workers and what `watch` names. */
+  /** Watch containers, engines and GPU holders too, not only launched workers and what `watch` matches. */
   readonly auto: boolean;
   readonly openFiles?: OpenFiles | undefined;
   readonly processes: ProcessTable;
   readonly names: ContainerNames;
   readonly records: () => Promise<RecordsRead>;
   readonly clock: Clock;
-  /** How often /proc is looked at for new processes. */
+  /** How often /proc is scanned for new processes (default 2000). */
   readonly processesEveryMs?: number;
-  /** How often the tree is walked although the number of its cgroups is the same. */
+  /** How often the tree is walked although its number of cgroups is the same (default 10,000). */
   readonly walkEveryMs?: number;
-  /** How often records of `run` are looked for, where the tree did not change. */
+  /** How often records of `run` are read although the tree did not change (default 1000). */
   readonly recordsEveryMs?: number;
-  /** How long a cgroup stays watched after its last engine or GPU process was seen. */
+  /** How long a cgroup stays watched after its last engine or GPU process was seen (default 30,000). */
   readonly keepMs?: number;
 }
 
-/** Time after which a launch is not waited for, ms: systemd-run is given 30 s. */
+/** How long a launch is waited for, ms: systemd-run is given 30 s. */
 const launchMs = 35_000;
 
-/** Limits of one cgroup as the files say them; null = none. */
+/** Limits of one cgroup; CPU in percent of one core. null = none. */
 interface Limits {
   readonly memoryBytes: number | null;
   readonly cpuPercent: number | null;
 }
 
-/** `max` or a number of bytes; null for none and for what can't be read. */
-export function parseMemoryMax(content: FileResult | undefined): number | null {
-  if (!(content instanceof Buffer)) return null;
-  const text = content.toString('latin1').trim();
-  return /^[0-9]+$/.test(text) ? Number(text) : null;
+/** From the contents of memory.max and cpu.max; null also for what can't be read. */
+function parseLimits(memoryMax: FileResult | undefined, cpuMax: FileResult | undefined): Limits {
+  const cells = new Float64Array(3).fill(Number.NaN);
+  if (memoryMax instanceof Buffer) parseLimit(memoryMax, memoryMax.length, cells, 0);
+  if (cpuMax instanceof Buffer) parseCpuMax(cpuMax, cpuMax.length, cells, 1, 2);
+  const [memoryBytes, quota, period] = cells as unknown as [number, number, number];
+  return { memoryBytes: finiteOrNull(memoryBytes), cpuPercent: finiteOrNull((quota * 100) / period) };
 }
 
-/** `<quota> <period>` of cpu.max as percent of one core; null for none and for what can't be read. */
-export function parseCpuMax(content: FileResult | undefined): number | null {
-  if (!(content instanceof Buffer)) return null;
-  const found = /^([0-9]+) ([1-9][0-9]*)\s*$/.exec(content.toString('latin1'));
-  return found ? (Number(found[1]) * 100) / Number(found[2]) : null;
-}
+const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
 const least = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));
 
@@ -67,10 +65,10 @@ export class Discovery {
   readonly #readRecords: GuardedTask<RecordsRead>;
   #recoveries = 0;
   readonly #globs: readonly ((path: string) => boolean)[];
-  /** Until when a cgroup is watched for the engine or GPU process that was seen in it. */
+  /** Until when a cgroup is watched because of an engine or GPU process that was seen in it. */
   readonly #held = new Map<string, number>();
   #tree: CgroupTree | null = null;
-  /** Workers of the tree that their paths alone tell. */
+  /** Workers that are recognized by their paths alone. */
   #named: ReadonlyMap<string, Classified> = new Map();
   #walkedMs = Number.NEGATIVE_INFINITY;
   #scannedMs = Number.NEGATIVE_INFINITY;
@@ -117,18 +115,18 @@ export class Discovery {
     this.#files.close();
   }
 
-  /** Some read hangs of which it depends what is found. */
+  /** Some read hangs without which workers may be missing. */
   get #stalled(): boolean {
     const { auto, processes } = this.#options;
     return this.#files.stalled || this.#readRecords.stalled || (auto && processes.stalled);
   }
 
-  /** A cgroup in which a GPU process was seen and that is nobody's worker. Becomes one at the next scan. */
+  /** A GPU process was seen in this cgroup, which is no worker yet. It becomes one at the next scan. */
   holdsGpu(path: string): void {
     if (this.#options.auto) this.#hold(path);
   }
 
-  /** While the GPU reader is silent nobody is seen to hold a GPU, and nobody is dropped for it. */
+  /** Keeps all GPU holders watched: while the GPU reader does not answer, none can be seen. */
   keepHeld(): void {
     const until = this.#options.clock.now() + this.#options.keepMs;
     for (const path of this.#held.keys()) this.#held.set(path, until);
@@ -140,8 +138,8 @@ export class Discovery {
   }
 
   /**
-   * Looks for changes; what did not change is not read again. With `force` everything is. One scan at a time: a call
-   * during another one resolves with it, and a forced one has another follow.
+   * Looks for changes, and reads only what changed; with `force` everything. One scan at a time: a call during a scan
+   * resolves with it, and a forced call makes another scan follow.
    */
   scan(force = false): Promise<void> {
     if (this.#running) {
@@ -259,8 +257,8 @@ export class Discovery {
   }
 
   /**
-   * Our own whose record is still to come: seen without it, a worker would have no labels, no model and no reservation.
-   * A launch that died half-way holds its worker back for no longer than one may take.
+   * Launched workers whose record is not written yet: without it they would have no labels, model or reservation. A launch
+   * that died half-way holds its worker back for `launchMs` at most.
    */
   #unfinished(): readonly string[] {
     const nowMs = Date.now();
@@ -269,7 +267,7 @@ export class Discovery {
     for (const { id, sinceMs } of launching) if (Math.abs(nowMs - sinceMs) < launchMs) ids.add(id);
     if (ids.size === 0) return [];
     for (const { group, instance } of running) ids.delete(`${group}/${instance}`);
-    // Whoever is watched already stays: a launch under its name will be refused.
+    // A worker that is watched already stays: a launch under its name will be refused.
     for (const { id } of this.#set.watched) ids.delete(id);
     return [...this.#named]
       .filter(([, { kind, group, instance }]) => kind === 'own' && ids.has(`${group}/${instance}`))
@@ -295,12 +293,7 @@ export class Discovery {
     const wanted = ordered.flatMap((path) => [join(root, path, 'memory.max'), join(root, path, 'cpu.max')]);
     const results = await this.#files.read([join(root, 'cgroup.events'), ...wanted], 256);
     if (results[0] !== ETIMEDOUT) this.#rootAdoptable = results[0] instanceof Buffer;
-    this.#limits = new Map(
-      ordered.map((path, i) => [
-        path,
-        { memoryBytes: parseMemoryMax(results[i * 2 + 1]), cpuPercent: parseCpuMax(results[i * 2 + 2]) },
-      ]),
-    );
+    this.#limits = new Map(ordered.map((path, i) => [path, parseLimits(results[i * 2 + 1], results[i * 2 + 2])]));
   }
 
   async #describe(root: string, path: string, entry: Classified | WorkerRecord | null): Promise<Watched> {
@@ -344,9 +337,8 @@ function namedWorkers(paths: readonly string[]): ReadonlyMap<string, Classified>
 }
 
 /**
- * Ids stay distinct: two cgroups that would share one (the first twelve digits of two containers, one unit name under two
- * managers) are told apart by
- * a suffix, in the order of their paths.
+ * Two cgroups that would share an id (the first twelve digits of two containers, one unit name under two managers) get
+ * distinct ones by a suffix, in the order of their paths.
  */
 function distinct(watched: readonly Watched[]): readonly Watched[] {
   const seen = new Map<string, number>();

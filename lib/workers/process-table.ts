@@ -9,7 +9,7 @@ import { parseCmdline, parseLoadavg, parseProcessCgroup, parseProcessStat } from
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
 
-/** What is kept of a process of the host. */
+/** A process of the host. */
 export interface KnownProcess {
   readonly pid: number;
   /** Clock ticks since boot; with the pid its identity. */
@@ -22,19 +22,19 @@ export interface KnownProcess {
 }
 
 interface Entry extends KnownProcess {
-  /** Monotonic time at which it was first read: until it has settled, it may still exec or be moved. */
+  /** Monotonic time of the first read: for `settleMs` it may still exec or be moved. */
   readonly seenMs: number;
 }
 
 export interface ProcessTableOptions {
   readonly procRoot: string;
-  /** What stands in front of the paths below the watched root (default '': the root is the mount itself). */
+  /** Prefix of cgroup paths below the watched root (default '': the root is the mount itself). */
   readonly cgroupPrefix?: string;
   readonly openFiles?: OpenFiles | undefined;
   readonly clock: Clock;
-  /** How long a new process is read again at each scan: its launcher moves it and it execs, in either order. */
+  /** How long a new process is read again at each scan, since it may exec or be moved (default 10,000). */
   readonly settleMs?: number;
-  /** How often all are looked at again, for a late exec or move. */
+  /** How often all are read again, for a late exec or move (default 30,000). */
   readonly verifyMs?: number;
 }
 
@@ -45,14 +45,14 @@ const { ENOENT, ESRCH, EPERM, EACCES } = constants.errno;
 const hiding: ReadonlySet<number> = new Set([ENOENT, ESRCH, EPERM, EACCES]);
 
 /**
- * The processes of the host, kept up to date cheaply: only new ones are read, /proc is listed only where a process was
- * born since. A file that hangs costs what it says of its process, never the rest.
+ * The processes of the host. Only new ones are read, and /proc is listed only where one has started since. A file that
+ * hangs costs what it says of its process, nothing else.
  */
 export class ProcessTable {
   readonly #options: Required<Omit<ProcessTableOptions, 'openFiles'>>;
   readonly #entries = new Map<number, Entry>();
   readonly #wanted = new Set<number>();
-  /** Pids that /proc would not show, with the time of the last try. */
+  /** Pids that /proc did not show, with the time of the last try. */
   readonly #denied = new Map<number, number>();
   readonly #files: GuardedReader;
   #recoveries = 0;
@@ -90,7 +90,7 @@ export class ProcessTable {
     return entry && entry.startTicks === startTicks ? entry : null;
   }
 
-  /** Rises whenever something of what is known has changed. */
+  /** Rises with each change. */
   get generation(): number {
     return this.#generation;
   }
@@ -99,12 +99,12 @@ export class ProcessTable {
     return this.#entries.values();
   }
 
-  /** Whether /proc would not show the process when it was last asked for: it has ended, or /proc hides it. */
+  /** Whether /proc did not show the process when last asked: it has ended, or /proc hides it. */
   denied(pid: number): boolean {
     return this.#denied.has(pid);
   }
 
-  /** Asks for pids that were met elsewhere (cgroup.procs, a GPU) to be read at the next scan. */
+  /** Has a pid from elsewhere (cgroup.procs, a GPU) read at the next scan. */
   want(pid: number): void {
     this.#wanted.add(pid);
   }
@@ -128,7 +128,7 @@ export class ProcessTable {
     const verify = now - this.#verifiedMs >= verifyMs || recoveries !== this.#recoveries;
     const read = new Set(this.#wanted);
     this.#wanted.clear();
-    // Nobody has asked for them for a while.
+    // Tried long ago: `want` tries them anew.
     for (const [pid, atMs] of this.#denied) if (now - atMs >= settleMs) this.#denied.delete(pid);
     for (const { pid, seenMs } of this.#entries.values()) if (now - seenMs < settleMs) read.add(pid);
     const alive = await this.#list(verify);
@@ -169,7 +169,7 @@ export class ProcessTable {
     const results = await this.#files.read(paths, maxCmdline);
     for (const [i, pid] of pids.entries()) {
       const [stat, cgroup, cmdline] = results.slice(i * 3, i * 3 + 3) as [FileResult, FileResult, FileResult];
-      // As long as the read hangs, what was known before stands.
+      // While the read hangs, what was known before is kept.
       if (stat !== ETIMEDOUT) this.#take(pid, stat, cgroup, cmdline, clock.now());
     }
   }
@@ -189,11 +189,11 @@ export class ProcessTable {
     const argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
     const known = {
       cgroup: cgroup === ETIMEDOUT ? (old?.cgroup ?? null) : path,
-      // A zombie has no command line any more; what it was is still true.
+      // A zombie has no command line any more, so the last one is kept.
       argv: argv.length === 0 ? (old?.argv ?? []) : argv,
     };
     const engine = state === 'Z' || state === 'X' ? null : (recognize(known.argv)?.engine ?? null);
-    // The same object as long as nothing changed: what was derived from it still holds.
+    // The same object as long as nothing changed, so that what was derived from it can be kept.
     if (old && known.cgroup === old.cgroup && engine === old.engine && equal(known.argv, old.argv)) return;
     this.#generation += 1;
     this.#entries.set(pid, { pid, startTicks, comm, ...known, engine, seenMs: old?.seenMs ?? nowMs });

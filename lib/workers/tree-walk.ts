@@ -9,7 +9,7 @@ export interface CgroupTree {
   readonly paths: readonly string[];
   /** Directories that could not be listed, with the errno; one that vanished during the walk is none. */
   readonly unreadable: readonly { readonly path: string; readonly errno: number }[];
-  /** `nr_descendants` of the root when the walk began; null where the kernel does not tell. */
+  /** `nr_descendants` of the root when the walk began; null where the kernel has none. */
   readonly descendants: number | null;
 }
 
@@ -25,15 +25,15 @@ export function parseDescendants(content: Buffer | number): number | null {
   return value === undefined ? null : Number(value);
 }
 
-/** Number of cgroups below the root: one small read that tells whether a walk is worth it. */
+/** Number of cgroups below the root: one small read, by which a walk is left out while it is the same. */
 export async function countDescendants(files: Files, root: string): Promise<number | null> {
   const [content] = await files.read([join(root, 'cgroup.stat')], 4096);
   return parseDescendants(content ?? 0);
 }
 
 /**
- * Walks the tree level by level. A directory is listed only where cgroup.stat says that something is below it, since a
- * listing brings some forty files along for each child. Where listing a directory hangs, `previous` says what is below it.
+ * Walks the tree level by level. A directory is listed only where cgroup.stat counts cgroups below it, since a listing
+ * holds some forty files too. Where listing a directory hangs, what `previous` has below it is kept.
  */
 export async function walkTree(files: Files, root: string, previous: CgroupTree | null = null): Promise<CgroupTree> {
   const paths: string[] = [];

@@ -13,19 +13,19 @@ export interface Watched {
   readonly origin: 'launched' | 'adopted';
   /** Name of the container or pod, where the host offers it. */
   readonly name: string | null;
-  /** What `run` left of it; whether it speaks of this very cgroup is for the reader to check by its inode. */
+  /** The record of `run` under this name; it may be of an earlier cgroup, which its inode shows. */
   readonly record: WorkerRecord | null;
   /** Least limits of its ancestors; its own are in its row. null = none, or not known. */
   readonly ancestorMemoryBytes: number | null;
   readonly ancestorCpuPercent: number | null;
 }
 
-/** What is watched now, and how sure that is. */
+/** All workers that are watched now. */
 export interface WatchSet {
   readonly watched: readonly Watched[];
   /** false before the first whole scan, and where some part of the tree could not be read. */
   readonly complete: boolean;
   readonly faults: readonly Fault[];
-  /** Exits that `run` has noted lately, oldest first. */
+  /** Exits that `run` has recorded lately, oldest first. */
   readonly ended: readonly WorkerRecord[];
 }
