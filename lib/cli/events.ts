@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { HivepulseClient, StreamMessage } from '../client/client.js';
 import * as type from '../config/types.js';
 import type { FleetEvent } from '../contract/api.js';
-import { splitId } from '../contract/event-ids.js';
+import { before, isUpTo, splitId } from '../contract/event-ids.js';
 import { eventStyles } from '../present/status.js';
 import { openClient, outputWidth, printLines, wantsColours } from './client.js';
 import { newestEventId } from './event-ids.js';
@@ -69,6 +69,35 @@ const wants = ({ hive, kinds, worker }: Wanted, event: FleetEvent): boolean =>
   (kinds === undefined || kinds.includes(event.kind)) &&
   (worker === undefined || event.workerId === worker);
 
+/** The newest `last` of the events up to `newest`, printed when that one has come; then each one as it comes. */
+class Tail {
+  readonly #past: FleetEvent[] = [];
+  readonly #newest: string;
+  readonly #last: number;
+  readonly #wanted: Wanted;
+  readonly #print: (events: readonly FleetEvent[]) => void;
+  replaying = false;
+
+  constructor(newest: string, last: number, wanted: Wanted, print: (events: readonly FleetEvent[]) => void) {
+    this.#newest = newest;
+    this.#last = last;
+    this.#wanted = wanted;
+    this.#print = print;
+  }
+
+  take(id: string, event: FleetEvent): void {
+    const mine = wants(this.#wanted, event) ? [event] : [];
+    if (!this.replaying) {
+      this.#print(mine);
+      return;
+    }
+    this.#past.push(...mine);
+    if (isUpTo(id, this.#newest) && id !== this.#newest) return;
+    this.#print(this.#past.slice(-this.#last));
+    this.replaying = false;
+  }
+}
+
 /**
  * The stream replays what came after an id, and its first snapshot names the newest: so the last ones are had by asking
  * for what came after the one `last` places before it.
@@ -81,50 +110,45 @@ async function showEvents(
   print: (events: readonly FleetEvent[]) => void,
 ): Promise<void> {
   const newest = await newestEventId(client);
-  const [epoch, sequence] = splitId(newest);
-  const filtered = wanted.hive !== undefined || wanted.kinds !== undefined || wanted.worker !== undefined;
+  const [, sequence] = splitId(newest);
+  const filtered = Object.values(wanted).some((filter) => filter !== undefined);
+  const tail = new Tail(newest, last, wanted, print);
   let back = last === 0 ? 0 : Math.min(sequence, filtered ? Math.max(searched, last) : last);
-  const past: FleetEvent[] = [];
-  let replaying = back > 0;
-  if (!replaying && !follow) return;
-
-  for (;;) {
-    let again = false;
-    const from = `${epoch}-${sequence - back}`;
-    for await (const message of client.events({ kind: 'event,queenEvent' }, { lastEventId: from })) {
-      if (message.type === 'closed') {
-        if (!follow || replaying) throw message.error;
-        tell(message);
-      } else if (message.type === 'lagged') {
-        process.stderr.write(
-          `hivepulse: ${message.data.dropped} events were lost, because they were read too slowly.\n`,
-        );
-      } else if (message.type === 'reset' && replaying) {
-        // Fewer are kept than were asked for.
-        back = Math.floor(back / 2);
-        again = true;
-        break;
-      } else if (message.type === 'event' || message.type === 'queenEvent') {
-        const mine = wants(wanted, message.data);
-        if (!replaying) {
-          if (mine) print([message.data]);
-          continue;
-        }
-        if (mine) past.push(message.data);
-        const [ofEpoch, at] = splitId(message.id);
-        if (ofEpoch === epoch && at < sequence) continue;
-        print(past.slice(-last));
-        replaying = false;
-        if (!follow) return;
-      }
-    }
-    if (!again) return;
-    replaying = back > 0;
-    if (!replaying && !follow) return;
+  while (back > 0 || follow) {
+    tail.replaying = back > 0;
+    const end = await readStream(
+      client.events({ kind: 'event,queenEvent' }, { lastEventId: before(newest, back) }),
+      tail,
+      follow,
+    );
+    if (end !== 'fewerKept') return;
+    back = Math.floor(back / 2);
   }
 }
 
-function tell({ error, retryInMs }: Extract<StreamMessage, { type: 'closed' }>): void {
+/** Reads a stream of events until `tail` has what was asked for, or until it turns out that fewer are kept. */
+async function readStream(
+  stream: AsyncIterable<StreamMessage>,
+  tail: Tail,
+  follow: boolean,
+): Promise<'fewerKept' | 'complete'> {
+  for await (const message of stream) {
+    if (message.type === 'event' || message.type === 'queenEvent') {
+      tail.take(message.id, message.data);
+      if (!tail.replaying && !follow) return 'complete';
+    } else if (message.type === 'reset' && tail.replaying) return 'fewerKept';
+    else if (message.type === 'lagged') {
+      const { dropped } = message.data;
+      process.stderr.write(`hivepulse: ${dropped} events were lost, because they were read too slowly.\n`);
+    } else if (message.type === 'closed') {
+      if (!follow || tail.replaying) throw message.error;
+      reportCut(message);
+    }
+  }
+  return 'complete';
+}
+
+function reportCut({ error, retryInMs }: Extract<StreamMessage, { type: 'closed' }>): void {
   const why = error instanceof Error ? error.message : String(error);
   process.stderr.write(`hivepulse: cut off (${why}); trying again in ${(retryInMs / 1000).toFixed(1)} s.\n`);
 }

@@ -156,18 +156,22 @@ export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<Settin
       const key = settingNamed(name, section, fail);
       const input = plain(pair.value, document, fail);
       if (input === null) continue; // `name:` with nothing after it: not set
-      try {
-        const value = settingOf(key).type.parse(input);
-        if (section === null) shared.set(key, value);
-        else if (section === user) own.set(key, value);
-      } catch (error) {
-        if (!(error instanceof ValueProblem)) throw error;
-        fail(`${key}: ${error.message}`);
-      }
+      const value = parseOr(fail, key, input);
+      if (section === null) shared.set(key, value);
+      else if (section === user) own.set(key, value);
     }
   };
   visit(root, null);
   return new Map([...shared, ...own]);
+}
+
+function parseOr(fail: (message: string) => never, key: SettingKey, input: unknown): unknown {
+  try {
+    return settingOf(key).type.parse(input);
+  } catch (error) {
+    if (!(error instanceof ValueProblem)) throw error;
+    return fail(`${key}: ${error.message}`);
+  }
 }
 
 /** The setting of this name that may stand in a file, in this section. */

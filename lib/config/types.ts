@@ -106,7 +106,7 @@ function number(
     ...shown,
     parse(input) {
       const value = typeof input === 'string' ? read(input) : input;
-      if (typeof value !== 'number' || !fits(value) || value < min || value > max) reject(input, this.expects);
+      if (typeof value !== 'number' || !fits(value) || value < min || value > max) reject(input, shown.expects);
       return value;
     },
   };
@@ -202,25 +202,31 @@ export const oneOf = <const T extends readonly string[]>(
 ): ValueType<T[number]> => text(placeholder, `one of ${choices.join(', ')}`, (value) => choices.includes(value));
 
 /** A repeated flag, a YAML list, or one text with commas between. */
+const partsOf = (input: unknown): readonly unknown[] =>
+  Array.isArray(input) ? input : typeof input === 'string' ? input.split(',') : [input];
+
 export function list<T>(item: ValueType<T>, maximum = 256): ValueType<readonly T[]> {
   return {
     ...item,
     expects: `${item.expects}; several: a list, or commas between`,
     repeatable: true,
     parse(input) {
-      const parts = Array.isArray(input)
-        ? input
-        : typeof input === 'string'
-          ? input.split(',').map((p) => p.trim())
-          : [input];
+      const parts = partsOf(input);
       if (parts.length > maximum) throw new ValueProblem(`${parts.length} values are too many: at most ${maximum}`);
-      return parts.map((part) => item.parse(part));
+      // Blanks behind commas are no part of a value.
+      return parts.map((part) => item.parse(typeof input === 'string' ? String(part).trim() : part));
     },
     format: (value) => value.map((part) => item.format(part)).join(','),
   };
 }
 
 const labelKey = new RegExp(labelKeyPattern);
+
+/** `key=value` taken apart; null where it is none. */
+function pairOf(part: unknown): [string, string] | null {
+  const at = typeof part === 'string' ? part.indexOf('=') : -1;
+  return typeof part !== 'string' || at < 1 ? null : [part.slice(0, at).trim(), part.slice(at + 1).trim()];
+}
 
 /** `key=value`, repeated or with commas between; in YAML also a map. */
 export const labels: ValueType<Readonly<Record<string, string>>> = {
@@ -229,23 +235,16 @@ export const labels: ValueType<Readonly<Record<string, string>>> = {
   expects: `key=value, the key 1 to 63 characters of A-Z a-z 0-9 _ . / -, the value at most ${maxLabelLength}; at most ${maxLabels} labels`,
   repeatable: true,
   parse(input) {
-    const pairs: [unknown, unknown][] = [];
-    if (typeof input === 'object' && input !== null && !Array.isArray(input)) pairs.push(...Object.entries(input));
-    else {
-      const parts = Array.isArray(input) ? input : typeof input === 'string' ? input.split(',') : [input];
-      for (const part of parts) {
-        const at = typeof part === 'string' ? part.indexOf('=') : -1;
-        if (typeof part !== 'string' || at < 1) reject(part, this.expects);
-        pairs.push([part.slice(0, at).trim(), part.slice(at + 1).trim()]);
-      }
-    }
+    const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
+    const pairs: [string, unknown][] = isObject
+      ? Object.entries(input)
+      : partsOf(input).map((part) => pairOf(part) ?? reject(part, this.expects));
     const result: Record<string, string> = {};
     for (const [key, given] of pairs) {
       const value = typeof given === 'number' || typeof given === 'boolean' ? String(given) : given;
-      if (typeof key !== 'string' || !labelKey.test(key)) reject(key, this.expects);
-      if (typeof value !== 'string' || value.length > maxLabelLength || control.test(value))
-        reject(given, this.expects);
-      result[key] = value;
+      if (!labelKey.test(key)) reject(key, this.expects);
+      const fits = typeof value === 'string' && value.length <= maxLabelLength && !control.test(value);
+      result[key] = fits ? value : reject(given, this.expects);
     }
     if (Object.keys(result).length > maxLabels) throw new ValueProblem(`more than ${maxLabels} labels`);
     return result;

@@ -13,22 +13,11 @@ export interface Finding {
   readonly fix: string | null;
 }
 
+const withFix =
+  (status: Status) =>
+  (check: string, message: string, fix: string): Finding => ({ check, status, message, fix });
+
 export const ok = (check: string, message: string): Finding => ({ check, status: 'ok', message, fix: null });
-export const warn = (check: string, message: string, fix: string): Finding => ({
-  check,
-  status: 'warn',
-  message,
-  fix,
-});
-export const unknown = (check: string, message: string, fix: string): Finding => ({
-  check,
-  status: 'unknown',
-  message,
-  fix,
-});
-export const fail = (check: string, message: string, fix: string): Finding => ({
-  check,
-  status: 'fail',
-  message,
-  fix,
-});
+export const warn = withFix('warn');
+export const unknown = withFix('unknown');
+export const fail = withFix('fail');

@@ -118,7 +118,7 @@ function classifyContainer(parts: readonly string[]): Classified | null {
   const kubernetes = podUid !== null || parts.some((part) => /^(?:kubelet-)?kubepods\b/.test(part));
   return {
     kind: 'container',
-    group: kubernetes ? 'kubepods' : groupOf[runtime],
+    group: kubernetes ? 'kubepods' : runtime,
     instance: containerId.slice(0, 12),
     runtime,
     containerId,
@@ -126,16 +126,6 @@ function classifyContainer(parts: readonly string[]): Classified | null {
     name: null,
   };
 }
-
-const groupOf: Readonly<Record<Runtime, string>> = {
-  docker: 'docker',
-  podman: 'podman',
-  containerd: 'containerd',
-  crio: 'crio',
-  nerdctl: 'nerdctl',
-  nomad: 'nomad',
-  container: 'container',
-};
 
 const partsOf = (path: string): readonly string[] => path.split('/').filter((part) => part !== '');
 

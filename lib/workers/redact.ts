@@ -128,25 +128,29 @@ export function redactCommand(argv: readonly string[], length: number = defaults
     const argument = argv[i] as string;
     const equals = argument.indexOf('=');
     const name = equals > 0 ? argument.slice(0, equals) : argument;
+    const isHeader = /^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1));
+    const isOption = equals < 0 && /^--?[A-Za-z]/.test(argument) && (isSecretName(argument) || short?.has(argument));
     if (equals > 0 && /^-{0,2}[A-Za-z][A-Za-z0-9_.-]*$/.test(name) && isSecretName(name)) {
       shown.push(`${name}=${redacted}`);
-    } else if (/^--?[A-Za-z]/.test(argument) && equals < 0 && (isSecretName(argument) || short?.has(argument))) {
-      shown.push(argument);
-      // The secret itself may begin with `-`. Keys of an API may be several (vLLM: `--api-key A B`): all up to the next.
-      if (i + 1 < argv.length) {
-        shown.push(redacted);
-        i += 1;
-        while (/keys?$/i.test(argument) && i + 1 < argv.length && !(argv[i + 1] as string).startsWith('-')) i += 1;
-      }
-    } else if (/^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1))) {
+    } else if (isHeader) {
       // A header given as several arguments: `Authorization: Bearer x`.
       shown.push(argument, redacted);
-      while (i + 1 < argv.length && !(argv[i + 1] as string).startsWith('-')) i += 1;
-    } else {
-      shown.push(redactText(argument));
-    }
+      i = endOfValues(argv, i + 1) - 1;
+    } else if (isOption) {
+      shown.push(argument);
+      if (i + 1 === argv.length) break;
+      shown.push(redacted);
+      // The secret itself may begin with `-`. Keys of an API may be several (vLLM: `--api-key A B`): all up to the next.
+      i = /keys?$/i.test(argument) ? endOfValues(argv, i + 2) - 1 : i + 1;
+    } else shown.push(redactText(argument));
   }
   return cut(shown.join(' ').replace(controls, ' '), length);
+}
+
+/** Where the next option begins. */
+function endOfValues(argv: readonly string[], from: number): number {
+  const next = argv.findIndex((argument, i) => i >= from && argument.startsWith('-'));
+  return next < 0 ? argv.length : next;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a process may put any byte into its title
