@@ -39,8 +39,7 @@ async function queenOf(
 }
 
 const worker = (host: FakeHost, name: string, pid: number) => {
-  host.cgroup(`/hivepulse.slice/g/${name}`);
-  host.process({ pid, argv: ['node', 'x.js'], cgroup: `/hivepulse.slice/g/${name}` });
+  host.worker(`/hivepulse.slice/g/${name}`, { pid, argv: ['node', 'x.js'] });
 };
 
 describe('hive', () => {

@@ -222,8 +222,7 @@ describe('hive: /metrics', () => {
   it('an OOM kill that took its worker along is counted, though the worker has no series any more', async () => {
     const host = new FakeHost();
     const path = '/hivepulse.slice/g/a';
-    host.cgroup(path);
-    host.process({ pid: 100, argv: ['node', 'x.js'], cgroup: path });
+    host.worker(path, { pid: 100, argv: ['node', 'x.js'] });
     const record = workerRecord({ cgroup: `${host.cgroupRoot}${path}`, command: ['node', 'x.js'] });
     await writeRecord(host.runtimeDir, record);
     const hive = await hiveOf(host);

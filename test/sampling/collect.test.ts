@@ -4,8 +4,9 @@ import { Value } from 'typebox/value';
 import { describe, expect, it } from 'vitest';
 import { type HiveEvent, HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { GpuDevice } from '../../lib/gpu/reading.js';
-import type { SamplerOptions } from '../../lib/sampling/create.js';
+import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
 import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
+import { gpuOf } from '../harness/heartbeats.js';
 import { waitFor } from '../harness/wait.js';
 import { workerRecord } from '../harness/worker-record.js';
 import { bootSeconds, FakeHost, fakeGpu } from './fake-host.js';
@@ -17,6 +18,30 @@ const workerOf = (snapshot: Snapshot, id: string) => {
 };
 
 const ours = '/hivepulse.slice';
+const path = `${ours}/g/i`;
+
+/** A host with the worker `g/i`, process 100; `files` replaces some of its cgroup. */
+function oneWorker(files?: Parameters<FakeHost['cgroup']>[1]): FakeHost {
+  const host = new FakeHost();
+  host.worker(path, { pid: 100, argv: ['a'] }, files);
+  return host;
+}
+
+/** A host with the workers `g/NAME`, processes 100 and on. */
+function hostOf(...names: readonly string[]): FakeHost {
+  const host = new FakeHost();
+  for (const [i, name] of names.entries()) {
+    host.worker(`${ours}/g/${name}`, { pid: 100 + i, argv: ['a'] });
+  }
+  return host;
+}
+
+/** Samples until one snapshot is as said, and gives that. */
+const until = (sampler: RunningSampler, holds: (snapshot: Snapshot) => boolean): Promise<Snapshot> =>
+  waitFor(async () => {
+    const snapshot = await sampler.sample();
+    return holds(snapshot) && snapshot;
+  });
 
 async function record(
   host: FakeHost,
@@ -38,8 +63,7 @@ describe('enumerate', () => {
       `${ours}/llm/8081`,
       `${ours}/hivepulse-my\\x2dgroup.slice/hivepulse-my\\x2dgroup-a.scope`,
     ].entries()) {
-      host.cgroup(path);
-      host.process({ pid: 100 + i, argv: ['node', 'x.js'], cgroup: path });
+      host.worker(path, { pid: 100 + i, argv: ['node', 'x.js'] });
     }
     host.cgroup('/system.slice/ssh.service');
     const snapshot = await host.sampler().sample();
@@ -51,8 +75,7 @@ describe('enumerate', () => {
   it('adopts the cgroup of a known engine, keeps out the root cgroup and says so', async () => {
     const host = new FakeHost();
     const session = '/user.slice/user-1000.slice/session-3.scope';
-    host.cgroup(session);
-    host.process({ pid: 7, argv: ['bash'], cgroup: session });
+    host.worker(session, { pid: 7, argv: ['bash'] });
     host.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
     host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
     const snapshot = await host.sampler().sample();
@@ -112,14 +135,10 @@ describe('enumerate', () => {
 
   it('in a container, whose first cgroup is not the host’s, an engine beside the hive is seen', async () => {
     const host = new FakeHost();
-    host.cgroup('/');
-    host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
+    host.worker('/', { pid: 9, argv: ['vllm', 'serve', 'a/b'] });
     writeFileSync(join(host.cgroupRoot, 'cgroup.procs'), '9\n');
     const sampler = host.sampler();
-    const snapshot = await waitFor(async () => {
-      const next = await sampler.sample();
-      return next.workers.length > 0 && next;
-    });
+    const snapshot = await until(sampler, ({ workers }) => workers.length > 0);
     expect(snapshot.workers[0]).toMatchObject({ id: 'container/self', model: 'a/b', origin: 'adopted' });
   });
 
@@ -132,8 +151,7 @@ describe('enumerate', () => {
       '/system.slice/vllm.service',
       '/system.slice/job.service',
     ].entries()) {
-      host.cgroup(path);
-      host.process({ pid: 20 + i, argv: ['vllm', 'serve', 'a/b'], cgroup: path });
+      host.worker(path, { pid: 20 + i, argv: ['vllm', 'serve', 'a/b'] });
     }
     const only = await host.sampler({ auto: false, watch: ['system.slice/job*'] }).sample();
     expect(only.workers.map(({ id }) => id)).toEqual(['g/i', 'system/job.service']);
@@ -164,8 +182,7 @@ describe('enumerate', () => {
     const host = new FakeHost();
     const container = `/machine.slice/libpod-${'ab'.repeat(32)}.scope`;
     host.cgroup(container);
-    host.cgroup(`${container}/container`);
-    host.process({ pid: 30, argv: ['vllm', 'serve', 'a/b'], cgroup: `${container}/container` });
+    host.worker(`${container}/container`, { pid: 30, argv: ['vllm', 'serve', 'a/b'] });
     host.process({ pid: 31, argv: ['VLLM::EngineCore'], cgroup: `${container}/container`, startTicks: 900_050 });
     const snapshot = await host.sampler().sample();
     expect(snapshot.workers).toHaveLength(1);
@@ -228,8 +245,7 @@ describe('collect', () => {
   it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins', async () => {
     const host = new FakeHost();
     const path = `${ours}/llm/a`;
-    host.cgroup(path);
-    host.process({ pid: 100, argv: ['sh', '-c', 'vllm serve x'], cgroup: path });
+    host.worker(path, { pid: 100, argv: ['sh', '-c', 'vllm serve x'] });
     host.process({
       pid: 101,
       argv: ['python3', '/bin/vllm', 'serve', 'x', '--port', '9'],
@@ -272,20 +288,13 @@ describe('collect', () => {
   });
 
   it('collect_handles_dead_process: a worker whose cgroup is gone leaves at once, one that is empty too', async () => {
-    const host = new FakeHost();
-    for (const [i, name] of ['gone', 'empty', 'alive'].entries()) {
-      host.cgroup(`${ours}/g/${name}`);
-      host.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
-    }
+    const host = hostOf('gone', 'empty', 'alive');
     const sampler = host.sampler();
     expect((await sampler.sample()).workers).toHaveLength(3);
     host.remove(`${ours}/g/gone`);
     host.set(`${ours}/g/empty`, 'cgroup.events', 'populated 0\nfrozen 0\n');
     host.set(`${ours}/g/empty`, 'cgroup.procs', '');
-    const after = await waitFor(async () => {
-      const snapshot = await sampler.sample();
-      return snapshot.workers.length === 1 && snapshot;
-    });
+    const after = await until(sampler, ({ workers }) => workers.length === 1);
     expect(after.workersComplete).toBe(true);
     expect(after.workers[0]?.id).toBe('g/alive');
     // The rows go at once; how they ended is told when no `run` has noted it in its time.
@@ -307,12 +316,7 @@ describe('collect', () => {
   });
 
   it('collect_all_workers_partial_failure: one dead, one unreadable, one torn; the rest is complete', async () => {
-    const host = new FakeHost();
-    const names = ['dead', 'unreadable', 'torn', 'good1', 'good2'];
-    for (const [i, name] of names.entries()) {
-      host.cgroup(`${ours}/g/${name}`);
-      host.process({ pid: 100 + i, argv: ['a'], cgroup: `${ours}/g/${name}` });
-    }
+    const host = hostOf('dead', 'unreadable', 'torn', 'good1', 'good2');
     // A directory where a file should be reads as EISDIR: an errno that is no absence.
     rmSync(join(host.cgroupRoot, ours, 'g/unreadable/memory.current'));
     mkdirSync(join(host.cgroupRoot, ours, 'g/unreadable/memory.current'));
@@ -320,10 +324,7 @@ describe('collect', () => {
     const sampler = host.sampler();
     await sampler.sample();
     host.remove(`${ours}/g/dead`);
-    const snapshot = await waitFor(async () => {
-      const next = await sampler.sample();
-      return next.workers.length === 4 && next;
-    });
+    const snapshot = await until(sampler, ({ workers }) => workers.length === 4);
     expect(snapshot.workersComplete).toBe(true);
     for (const name of ['good1', 'good2']) {
       const worker = workerOf(snapshot, `g/${name}`);
@@ -373,26 +374,20 @@ describe('collect', () => {
   });
 
   it('OOM kills are told by their delta, with worker and time', async () => {
-    const host = new FakeHost();
-    const path = `${ours}/g/i`;
-    host.cgroup(path, { 'memory.events': 'oom_kill 3\n' });
-    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const host = oneWorker({ 'memory.events': 'oom_kill 3\n' });
     const sampler = host.sampler();
     await sampler.sample();
     expect(sampler.takeEvents()).toEqual([]); // what was before we looked is not told as new
     host.set(path, 'memory.events', 'oom_kill 5\n');
-    await waitFor(async () => (await sampler.sample()).workers[0]?.oomKills === 5);
+    await until(sampler, ({ workers }) => workers[0]?.oomKills === 5);
     expect(sampler.takeEvents()).toMatchObject([{ kind: 'oomKill', workerId: 'g/i', detail: { kills: 2, total: 5 } }]);
   });
 
   it('an exit that `run` noted comes with its code and signal, and with the kill that nobody saw live', async () => {
-    const host = new FakeHost();
-    const path = `${ours}/g/i`;
-    host.cgroup(path);
-    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const host = oneWorker();
     const kept = await record(host, { group: 'g', instance: 'i' });
     const sampler = host.sampler();
-    await waitFor(async () => (await sampler.sample()).workers.length === 1);
+    await until(sampler, ({ workers }) => workers.length === 1);
     host.remove(path);
     await recordExit(host.runtimeDir, kept, {
       at: '2026-02-03T04:05:06.000Z',
@@ -418,18 +413,18 @@ describe('collect', () => {
   });
 
   it('an instance made again under the same name is a new worker, not a jump', async () => {
-    const host = new FakeHost();
-    const path = `${ours}/g/i`;
-    host.cgroup(path, { 'cpu.stat': 'usage_usec 900000000\nuser_usec 0\nsystem_usec 0\n' });
-    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const host = oneWorker({ 'cpu.stat': 'usage_usec 900000000\nuser_usec 0\nsystem_usec 0\n' });
     const sampler = host.sampler();
     await sampler.sample();
     await sampler.sample();
     host.remove(path);
     // The kernel answers ENODEV on descriptors of a removed cgroup; a directory that stands for one has to be missed first.
-    await waitFor(async () => (await sampler.sample()).workers.length === 0);
-    host.cgroup(path, { 'cpu.stat': 'usage_usec 999000000\nuser_usec 0\nsystem_usec 0\n' });
-    host.process({ pid: 200, argv: ['b'], cgroup: path, startTicks: 950_000 });
+    await until(sampler, ({ workers }) => workers.length === 0);
+    host.worker(
+      path,
+      { pid: 200, argv: ['b'], startTicks: 950_000 },
+      { 'cpu.stat': 'usage_usec 999000000\nuser_usec 0\nsystem_usec 0\n' },
+    );
     const seen: (number | null)[] = [];
     await waitFor(async () => {
       const worker = (await sampler.sample()).workers.find(({ pid }) => pid === 200);
@@ -440,27 +435,18 @@ describe('collect', () => {
   });
 
   it('a worker whose record is still being written comes with it, never as one without labels', async () => {
-    const host = new FakeHost();
-    const path = `${ours}/g/i`;
-    host.cgroup(path);
-    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const host = oneWorker();
     const free = await lockInstance(host.runtimeDir, 'g', 'i');
     const sampler = host.sampler();
     expect(await sampler.sample()).toMatchObject({ workersComplete: true, workers: [] });
     await record(host, { group: 'g', instance: 'i', labels: { team: 'search' } });
     await free();
-    const snapshot = await waitFor(async () => {
-      const now = await sampler.sample();
-      return now.workers.length > 0 ? now : null;
-    });
+    const snapshot = await until(sampler, ({ workers }) => workers.length > 0);
     expect(workerOf(snapshot, 'g/i').labels).toEqual({ team: 'search' });
   });
 
   it('a launch that died half-way does not hide its worker for longer than one may take', async () => {
-    const host = new FakeHost();
-    const path = `${ours}/g/i`;
-    host.cgroup(path);
-    host.process({ pid: 100, argv: ['a'], cgroup: path });
+    const host = oneWorker();
     await lockInstance(host.runtimeDir, 'g', 'i');
     const long = new Date(Date.now() - 36_000);
     utimesSync(join(host.runtimeDir, 'workers', 'g', 'i.lock'), long, long);
@@ -482,34 +468,10 @@ describe('collect', () => {
 
 describe('GPUs of workers', () => {
   const GiB = 1024 ** 3;
-  const device = (uuid: string, over: Partial<GpuDevice> = {}): GpuDevice => ({
-    uuid,
-    index: 0,
-    name: 'GPU',
-    pciBusId: null,
-    parentUuid: null,
-    memoryTotalBytes: 24 * GiB,
-    memoryUsedBytes: 0,
-    memoryReservedBytes: 0,
-    memoryKind: 'device',
-    utilizationPercent: 0,
-    memoryBusPercent: 0,
-    temperatureCelsius: 40,
-    powerWatts: 20,
-    powerLimitWatts: 300,
-    smClockMhz: 500,
-    fanPercent: null,
-    throttleReasons: [],
-    eccUncorrected: null,
-    remappedRows: null,
-    nvlinks: null,
-    lastXid: null,
-    computeCapability: null,
-    unsupported: [],
-    health: 'ok',
-    processesKnown: true,
-    ...over,
-  });
+  const device = (uuid: string, over: Partial<GpuDevice> = {}): GpuDevice => {
+    const { processCount: _, unattributedBytes: __, ...gpu } = gpuOf(uuid, { memoryTotalBytes: 24 * GiB, ...over });
+    return { ...gpu, processesKnown: true };
+  };
   const holds = (gpuUuid: string, pid: number, gib: number) => ({
     gpuUuid,
     pid,
@@ -519,10 +481,8 @@ describe('GPUs of workers', () => {
 
   async function prepared(reading: Parameters<typeof fakeGpu>[0], options: SamplerOptions = {}) {
     const host = new FakeHost();
-    host.cgroup(`${ours}/llm/a`);
-    host.process({ pid: 100, argv: ['a'], cgroup: `${ours}/llm/a` });
-    host.cgroup('/system.slice/train.service');
-    host.process({ pid: 300, argv: ['python', 'train.py'], cgroup: '/system.slice/train.service' });
+    host.worker(`${ours}/llm/a`, { pid: 100, argv: ['a'] });
+    host.worker('/system.slice/train.service', { pid: 300, argv: ['python', 'train.py'] });
     host.process({ pid: 400, argv: ['x'], cgroup: '/' });
     const gpu = fakeGpu(reading);
     return { host, gpu, sampler: host.sampler({ ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
@@ -533,10 +493,7 @@ describe('GPUs of workers', () => {
       devices: [device('G0'), device('G1', { index: 1 })],
       processes: [holds('G0', 100, 4), holds('G1', 100, 2), holds('G0', 300, 8), holds('G0', 400, 1)],
     });
-    const snapshot = await waitFor(async () => {
-      const next = await sampler.sample();
-      return next.workers.length === 2 && next;
-    });
+    const snapshot = await until(sampler, ({ workers }) => workers.length === 2);
     expect(workerOf(snapshot, 'llm/a')).toMatchObject({
       gpus: [
         { uuid: 'G0', memoryUsedBytes: 4 * GiB, utilizationPercent: 10 },
@@ -569,7 +526,7 @@ describe('GPUs of workers', () => {
       devices: [device('G0')],
       processes: [holds('G0', 100, 4), holds('G0', 300, 8)],
     });
-    await waitFor(async () => (await sampler.sample()).workers.length === 2);
+    await until(sampler, ({ workers }) => workers.length === 2);
     gpu.reading = { ...gpu.reading, status: 'stalled', processes: [], devices: [device('G0', { health: 'stalled' })] };
     const snapshot = await sampler.sample();
     expect(snapshot.workers).toHaveLength(2);

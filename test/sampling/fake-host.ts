@@ -116,6 +116,12 @@ export class FakeHost {
     return dir;
   }
 
+  /** A cgroup and the process in it. */
+  worker(path: string, process: Omit<FakeProcess, 'cgroup'>, files?: Parameters<FakeHost['cgroup']>[1]): void {
+    this.cgroup(path, files);
+    this.process({ ...process, cgroup: path });
+  }
+
   set(path: string, file: string, content: string): void {
     writeFileSync(join(this.cgroupRoot, path, file), content);
   }

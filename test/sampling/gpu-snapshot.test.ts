@@ -25,8 +25,7 @@ class Host {
       ['b', 200],
     ] as const) {
       const cgroup = `/hivepulse.slice/llm/${name}`;
-      this.#machine.cgroup(cgroup);
-      this.#machine.process({ pid, argv: [name], cgroup });
+      this.#machine.worker(cgroup, { pid, argv: [name] });
     }
     this.#gpus = new FakeGpus(scenario);
     onTestFinished(() => this.#gpus[Symbol.dispose]());

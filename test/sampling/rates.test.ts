@@ -20,6 +20,12 @@ function series(rows: readonly RawRow[], processes: readonly (readonly ProcessCo
   });
 }
 
+const cpu = (monotonicMs: number, usageUsec: number, inode = 7) => row({ monotonicMs, usageUsec, inode });
+const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
+  row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
+const cpuPercents = (...rows: readonly RawRow[]) => series(rows).map(({ cpuPercent }) => cpuPercent);
+const readRates = (...rows: readonly RawRow[]) => series(rows).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+
 describe('rates', () => {
   it('first sample is null in every rate, and 100 is one whole core', () => {
     const [first, second] = series([
@@ -61,41 +67,24 @@ describe('rates', () => {
   });
 
   it('divides by measured time, not by the interval', () => {
-    const [, late] = series([row({ monotonicMs: 0, usageUsec: 0 }), row({ monotonicMs: 1730, usageUsec: 1_730_000 })]);
-    expect(late?.cpuPercent).toBeCloseTo(100, 9);
+    expect(cpuPercents(cpu(0, 0), cpu(1730, 1_730_000))[1]).toBeCloseTo(100, 9);
   });
 
   it('a counter that went back is null once, then goes on', () => {
-    const cpu = series([
-      row({ monotonicMs: 0, usageUsec: 9_000_000 }),
-      row({ monotonicMs: 1000, usageUsec: 1_000_000 }),
-      row({ monotonicMs: 2000, usageUsec: 1_500_000 }),
-    ]).map(({ cpuPercent }) => cpuPercent);
-    expect(cpu).toEqual([null, null, 50]);
+    expect(cpuPercents(cpu(0, 9_000_000), cpu(1000, 1_000_000), cpu(2000, 1_500_000))).toEqual([null, null, 50]);
   });
 
   it('a cgroup made again under the same name is null once, although its counters rose', () => {
-    const cpu = series([
-      row({ monotonicMs: 0, usageUsec: 100, inode: 7 }),
-      row({ monotonicMs: 1000, usageUsec: 900_000, inode: 8 }),
-      row({ monotonicMs: 2000, usageUsec: 1_000_000, inode: 8 }),
-    ]).map(({ cpuPercent }) => cpuPercent);
-    expect(cpu).toEqual([null, null, 10]);
+    expect(cpuPercents(cpu(0, 100, 7), cpu(1000, 900_000, 8), cpu(2000, 1_000_000, 8))).toEqual([null, null, 10]);
   });
 
   it('a torn file is null and the next good sample averages over the gap', () => {
-    const cpu = series([
-      row({ monotonicMs: 0, usageUsec: 0 }),
-      row({ monotonicMs: 1000 }),
-      row({ monotonicMs: 2000, usageUsec: 1_000_000 }),
-    ]).map(({ cpuPercent }) => cpuPercent);
-    expect(cpu).toEqual([null, null, 50]);
+    expect(cpuPercents(cpu(0, 0), row({ monotonicMs: 1000 }), cpu(2000, 1_000_000))).toEqual([null, null, 50]);
   });
 
   it('the same pass taken twice changes nothing', () => {
-    const first = row({ monotonicMs: 0, usageUsec: 0 });
-    const cpu = series([first, first, row({ monotonicMs: 1000, usageUsec: 200_000 })]).map((r) => r.cpuPercent);
-    expect(cpu).toEqual([null, null, 20]);
+    const first = cpu(0, 0);
+    expect(cpuPercents(first, first, cpu(1000, 200_000))).toEqual([null, null, 20]);
   });
 
   it('no period ended is not throttled; without the cpu controller it is not known', () => {
@@ -105,37 +94,31 @@ describe('rates', () => {
   });
 
   it('a device that vanishes and comes back makes no false jump', () => {
-    const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
-      row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
     // Device B (1 GB so far) is missing from two readings, then back with 300 more bytes.
-    const read = series([
+    const read = readRates(
       io(0, 1_000_000_100, 2),
       io(1000, 150, 1),
       io(2000, 200, 1),
       io(3000, 1_000_000_700, 2),
       io(4000, 1_000_000_900, 2),
-    ]).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+    );
     expect(read).toEqual([null, null, null, 200, 200]);
   });
 
   it('a device gone for good is given up after a while, and no jump comes if it returns even then', () => {
-    const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
-      row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
-    const read = series([
+    const read = readRates(
       io(0, 5_000_000, 2),
       io(1000, 100, 1),
       io(11_000, 100, 1),
       io(12_000, 300, 1),
       io(13_000, 5_000_400, 2),
       io(14_000, 5_000_500, 2),
-    ]).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+    );
     expect(read).toEqual([null, null, null, 200, null, 100]);
   });
 
   it('a device used for the first time counts from nothing', () => {
-    const io = (monotonicMs: number, ioReadBytes: number, ioDevices: number) =>
-      row({ monotonicMs, ioReadBytes, ioWriteBytes: 0, ioDevices });
-    expect(series([io(0, 100, 1), io(1000, 600, 2)])[1]?.ioReadBytesPerSecond).toBe(500);
+    expect(readRates(io(0, 100, 1), io(1000, 600, 2))).toEqual([null, 500]);
   });
 
   it('I/O summed over processes survives one that ends and counts one that begins', () => {
@@ -164,9 +147,7 @@ describe('rates', () => {
   });
 
   it('two readings at nearly the same time are one: no rate, and the next is from the older', () => {
-    const at = (monotonicMs: number, usageUsec: number) => row({ monotonicMs, usageUsec });
-    const percent = series([at(0, 0), at(5e-324, 1e15), at(1000, 500_000)]).map(({ cpuPercent }) => cpuPercent);
-    expect(percent).toEqual([null, null, 50]);
+    expect(cpuPercents(cpu(0, 0), cpu(5e-324, 1e15), cpu(1000, 500_000))).toEqual([null, null, 50]);
   });
 
   it('never gives a negative or non-finite rate, whatever the counters do', () => {

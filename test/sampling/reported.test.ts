@@ -27,8 +27,7 @@ const recordOf = (over: Partial<WorkerRecord> = {}): WorkerRecord =>
   workerRecord({ cgroup: join(host.cgroupRoot, path), startedAt: '2026-02-03T04:00:06.000Z', ...over });
 
 async function launch(over: Partial<WorkerRecord> = {}): Promise<WorkerRecord> {
-  host.cgroup(path);
-  host.process({ pid: 100, argv: ['x'], cgroup: path });
+  host.worker(path, { pid: 100, argv: ['x'] });
   const record = recordOf(over);
   await writeRecord(host.runtimeDir, record);
   return record;
@@ -39,8 +38,11 @@ async function end(record: WorkerRecord, exit: WorkerExit = killed): Promise<voi
   await recordExit(host.runtimeDir, record, exit);
 }
 
-/** A run of the hive, and what its queen has heard from it; `takes` false: the queen hears and keeps nothing. */
-async function run({ takes = true, queens = ['http://queen'] } = {}) {
+/**
+ * A run of the hive that sees so many workers (null: not waited for), and what its queen has heard from it; `takes` false:
+ * the queen hears and keeps nothing.
+ */
+async function run({ takes = true, queens = ['http://queen'], workers = null as number | null } = {}) {
   const heartbeats: Heartbeat[] = [];
   const lines: string[] = [];
   const log = (_fields: object, text: string) => void lines.push(text);
@@ -54,10 +56,8 @@ async function run({ takes = true, queens = ['http://queen'] } = {}) {
     close: async () => undefined,
   });
   const hive = await host.startHive({ queens, logger: { info: log, warn: log } as never }, { transport });
-  const whole = (workers: number) =>
-    waitFor(() => hive.snapshot()?.hive.state === 'ready' && hive.snapshot()?.workers.length === workers, {
-      what: 'the hive to have seen its host',
-    });
+  const seen = () => hive.snapshot()?.hive.state === 'ready' && hive.snapshot()?.workers.length === workers;
+  if (workers !== null) await waitFor(seen, { what: 'the hive to have seen its host' });
   /** Each event once, however often it was sent. */
   const events = (): HiveEvent[] => {
     const all = new Map(heartbeats.flatMap((heartbeat) => heartbeat.events).map((event) => [event.seq, event]));
@@ -67,14 +67,20 @@ async function run({ takes = true, queens = ['http://queen'] } = {}) {
     const from = heartbeats.length;
     await waitFor(() => heartbeats.length >= from + count, { what: 'heartbeats' });
   };
-  return { hive, heartbeats, lines, whole, events, later };
+  return { hive, heartbeats, lines, events, later };
 }
 
-describe('what a hive has told of its workers', () => {
-  it('an exit while no hive ran is told by the next run, with how it ended, and by no later one', async () => {
+/** A run that sees so many workers and reports nothing of them. */
+async function silentRun(workers: number): Promise<void> {
+  const now = await run({ workers });
+  await now.later();
+  expect(now.events()).toEqual([]);
+}
+
+describe('what a hive has reported of its workers', () => {
+  it('an exit while no hive ran is reported by the next run, with how it ended, and by no later one', async () => {
     const record = await launch();
-    const first = await run();
-    await first.whole(1);
+    const first = await run({ workers: 1 });
     await first.hive.close();
     await end(record);
 
@@ -96,49 +102,39 @@ describe('what a hive has told of its workers', () => {
     for (const event of second.events()) expect(Object.keys(event)).not.toContain('tells');
     await second.hive.close();
 
-    const third = await run();
-    await third.whole(0);
-    await third.later();
-    expect(third.events()).toEqual([]);
+    await silentRun(0);
   });
 
-  it('an exit that the run before had seen, and no queen acknowledged, is told again', async () => {
+  it('an exit that the run before had seen, and no queen acknowledged, is reported again', async () => {
     const record = await launch();
-    const first = await run({ takes: false });
-    await first.whole(1);
+    const first = await run({ takes: false, workers: 1 });
     await end(record);
     await waitFor(() => first.events().length === 2, { what: 'the exit' });
     await first.hive.close();
     const second = await run();
     await waitFor(() => second.events().length === 2, { what: 'the exit, again' });
     await second.hive.close();
-    const third = await run();
-    await third.whole(0);
-    await third.later();
-    expect(third.events()).toEqual([]);
+    await silentRun(0);
   });
 
-  it('an exit that the run before had told, with its last heartbeat too, is not told again', async () => {
+  it('an exit that the run before had reported, with its last heartbeat too, is not reported again', async () => {
     const record = await launch();
-    const first = await run();
-    await first.whole(1);
+    const first = await run({ workers: 1 });
     await end(record);
     await waitFor(() => first.hive.snapshot()?.workers.length === 0, { what: 'the worker to be gone' });
     await first.hive.close();
     const heard = first.events().length;
-    const second = await run();
-    await second.whole(0);
+    const second = await run({ workers: 0 });
     await second.later();
     expect([...first.events(), ...second.events()].map(({ kind }) => kind)).toEqual(['oomKill', 'workerExited']);
     expect(heard === 0 || second.events().length === 0).toBe(true);
   });
 
-  it('an OOM kill while no hive ran of a worker that lives on is told by the next run, once', async () => {
+  it('an OOM kill while no hive ran of a worker that lives on is reported by the next run, once', async () => {
     await launch();
     host.set(path, 'memory.events', 'oom_kill 2\n');
-    const first = await run();
-    await first.whole(1);
-    // What was before the first run of all is nobody's to tell.
+    const first = await run({ workers: 1 });
+    // What was before the first run of all is nobody's to report.
     await first.later();
     expect(first.events()).toEqual([]);
     host.set(path, 'memory.events', 'oom_kill 3\n');
@@ -151,25 +147,20 @@ describe('what a hive has told of its workers', () => {
     await second.later();
     expect(second.events()).toMatchObject([{ kind: 'oomKill', workerId: 'g/a', detail: { kills: 2, total: 5 } }]);
     await second.hive.close();
-    const third = await run();
-    await third.whole(1);
-    await third.later();
-    expect(third.events()).toEqual([]);
+    await silentRun(1);
   });
 
-  it('a worker that begins and ends between two looks of the hive is told by its exit', async () => {
-    const now = await run();
-    await now.whole(0);
+  it('a worker that begins and ends between two looks of the hive is reported by its exit', async () => {
+    const now = await run({ workers: 0 });
     await recordExit(host.runtimeDir, recordOf(), { ...killed, code: 3, signal: null, oomKills: null });
     await waitFor(() => now.events().length > 0, { what: 'the exit' });
     await now.later();
     expect(now.events()).toMatchObject([{ kind: 'workerExited', workerId: 'g/a', detail: { code: 3, signal: null } }]);
   });
 
-  it('children that live on keep an exit from being told until they end', async () => {
+  it('children that live on keep an exit from being reported until they end', async () => {
     const record = await launch();
-    const now = await run();
-    await now.whole(1);
+    const now = await run({ workers: 1 });
     await recordExit(host.runtimeDir, record, { ...killed, oomKills: null, remaining: 1 });
     await now.later(12);
     expect(now.events()).toEqual([]);
@@ -179,37 +170,29 @@ describe('what a hive has told of its workers', () => {
     expect(now.events()).toMatchObject([{ kind: 'workerExited', detail: { signal: 'SIGKILL', remaining: 1 } }]);
   });
 
-  it('workers of another cgroup tree are not this hive’s to tell', async () => {
+  it('workers of another cgroup tree are not this hive’s to report', async () => {
     await recordExit(host.runtimeDir, recordOf({ cgroup: '/elsewhere/hivepulse.slice/g/a' }), killed);
-    const now = await run();
-    await now.whole(0);
-    await now.later();
-    expect(now.events()).toEqual([]);
+    await silentRun(0);
   });
 
   it('without a queen, what its own readers were told counts', async () => {
     await recordExit(host.runtimeDir, recordOf(), killed);
-    const alone = await run({ queens: [] });
-    await alone.whole(0);
+    const alone = await run({ queens: [], workers: 0 });
     await alone.hive.close();
-    const second = await run();
-    await second.whole(0);
-    await second.later();
-    expect(second.events()).toEqual([]);
+    await silentRun(0);
   });
 
-  it('where it cannot be kept, the log says so and old exits are not told at each start', async () => {
+  it('where it cannot be kept, the log says so and old exits are not reported at each start', async () => {
     writeFileSync(join(host.runtimeDir, 'told'), 'a file where a directory should be');
     await recordExit(host.runtimeDir, recordOf(), killed);
-    const now = await run();
-    await now.whole(0);
+    const now = await run({ workers: 0 });
     await now.later();
     expect(now.lines.join('\n')).toMatch(/told of exits cannot be kept in/);
     expect(now.events()).toEqual([]);
   });
 });
 
-describe('the note of what was told', () => {
+describe('the note of what was reported', () => {
   const failed = (error: unknown): never => {
     throw error;
   };
