@@ -131,8 +131,18 @@ export function toProblem(error: FastifyError | ProblemError | HivepulseError): 
   return problemOf('INTERNAL', 'The queen failed to answer; its log says why.');
 }
 
+/** What queens share refuses with errors of this package, which are for the caller too. */
+function forCaller(error: FastifyError | ProblemError | HivepulseError): FastifyError | ProblemError | HivepulseError {
+  if (!(error instanceof HivepulseError)) return error;
+  if (error.code === 'BUS_UNAVAILABLE') return new ProblemError(error.code, error.message, { retryAfterSeconds: 1 });
+  return error.code === 'IDEMPOTENCY_CONFLICT'
+    ? new ProblemError(error.code, error.message, { field: error.subject })
+    : error;
+}
+
 /** The error handler of the whole server. */
-export function replyProblem(error: FastifyError | ProblemError, request: FastifyRequest, reply: FastifyReply): void {
+export function replyProblem(given: FastifyError | ProblemError, request: FastifyRequest, reply: FastifyReply): void {
+  const error = forCaller(given);
   const problem = toProblem(error);
   if (problem.status >= 500 && !(error instanceof ProblemError))
     request.log.error({ err: error, url: request.routeOptions.url }, 'request failed');
