@@ -71,7 +71,7 @@ export async function startQueen(
   });
   const hub = new StreamHub(registry, {
     maxClients: options.maxStreams ?? defaults.maxStreams,
-    onParted: (reader, count) =>
+    onEvicted: (reader, count) =>
       logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
   });
   const intake = new HeartbeatIntake(registry, {
@@ -86,7 +86,7 @@ export async function startQueen(
     registry,
     heartbeats: intake.counts,
     streams: hub.clients,
-    streamsParted: hub.parted,
+    streamsParted: hub.evicted,
     maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
     version: packageVersion(),
     bus: bus.state(),

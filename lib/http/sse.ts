@@ -76,7 +76,7 @@ export class StreamClient {
   readonly #wholeHive: WholeHive;
   readonly #newSnapshot: NewSnapshot;
   readonly #now: () => number;
-  readonly #onClose: (client: StreamClient, parted: SlowConsumer | null) => void;
+  readonly #onClose: (client: StreamClient, evicted: SlowConsumer | null) => void;
   readonly #hives = new Set<string>();
   /** What must go out before anything else: the snapshot, piece by piece. */
   #backlog: Iterator<Buffer> | null = null;
@@ -103,7 +103,7 @@ export class StreamClient {
     /** Where it stands once what it begins with is read. */
     standsAt: string;
     now: () => number;
-    onClose: (client: StreamClient, parted: SlowConsumer | null) => void;
+    onClose: (client: StreamClient, evicted: SlowConsumer | null) => void;
   }) {
     this.#response = options.response;
     this.#limits = options.limits;
@@ -191,13 +191,13 @@ export class StreamClient {
     this.#response.destroy();
   }
 
-  #end(parted: SlowConsumer | null = null): void {
+  #end(evicted: SlowConsumer | null = null): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#backlog = null;
     this.#events = [];
     this.#hives.clear();
-    this.#onClose(this, parted);
+    this.#onClose(this, evicted);
   }
 
   #write(frame: Buffer): void {

@@ -1,8 +1,22 @@
+import type { PlacementReply, PlacementRequest } from '../contract/api.js';
+import { HivepulseError } from '../util/errors.js';
 import type { Indexes } from './indexes.js';
-import type { Candidate, PlacementHost } from './placement.js';
+import { type Candidate, type PlacementHost, placementCandidates } from './placement.js';
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
-import { type ActiveReservation, Reservations, type Used, unusedMemory, unusedVram } from './reservations.js';
+import {
+  type ActiveReservation,
+  claim,
+  Reservations,
+  requestText,
+  reservationView,
+  type Used,
+  unusedMemory,
+  unusedVram,
+} from './reservations.js';
 import { freeBytes } from './scheduling.js';
+
+/** Candidates and refusals that a placement lists, each. */
+const maxListed = 1000;
 
 /** What is free on every host once reservations have had their part. Keeps the GPUs' `freeBytes` and the index of it. */
 export class CapacityTracker {
@@ -24,6 +38,41 @@ export class CapacityTracker {
       if (this.#workersOfReservation(hive, held).some((worker) => worker.sample.ready === true))
         this.reservations.remove(held.id);
     this.#setFree(hive);
+  }
+
+  /** See `Registry.place`. @throws HivepulseError IDEMPOTENCY_CONFLICT */
+  place(request: PlacementRequest, nowMs: number): Omit<PlacementReply, 'warming'> {
+    const key = request.idempotencyKey;
+    const earlier = key === undefined ? undefined : this.reservations.withKey(key);
+    if (earlier) return this.#placedBefore(earlier, request, nowMs);
+    const { candidates, refusals } = placementCandidates(this.#hosts(), request);
+    const best = candidates[0];
+    const held = best && request.reserveSeconds !== undefined ? claim(best, request, nowMs) : null;
+    if (held) this.reserve(held);
+    return {
+      candidates: candidates.slice(0, maxListed),
+      candidateCount: candidates.length,
+      refusals: refusals.slice(0, maxListed),
+      refusedCount: refusals.length,
+      reservation: held && reservationView(held, nowMs),
+    };
+  }
+
+  /** The same answer as the first time, as it stands now; no candidate while the hive is not known. */
+  #placedBefore(held: ActiveReservation, request: PlacementRequest, nowMs: number): Omit<PlacementReply, 'warming'> {
+    if (held.request !== requestText(request))
+      throw new HivepulseError(
+        'IDEMPOTENCY_CONFLICT',
+        'idempotencyKey',
+        'this idempotencyKey already holds room for another request; use a new one',
+      );
+    const hive = this.#indexes.hives.get(held.hive);
+    const gpus = held.gpuUuids.map((uuid) => ({ uuid, freeBytes: hive?.gpus.get(uuid)?.freeBytes ?? 0 }));
+    const candidates: Candidate[] = hive
+      ? [{ hive: held.hive, gpus, memoryAvailableBytes: this.#memoryLeft(hive) }]
+      : [];
+    const reservation = reservationView(held, nowMs);
+    return { candidates, candidateCount: candidates.length, refusals: [], refusedCount: 0, reservation };
   }
 
   reserve(held: ActiveReservation): void {
@@ -50,7 +99,7 @@ export class CapacityTracker {
     this.#nextExpiryMs = this.reservations.nextExpiryMs() ?? Number.POSITIVE_INFINITY;
   }
 
-  *hosts(): Generator<PlacementHost, void> {
+  *#hosts(): Generator<PlacementHost, void> {
     for (const hive of this.#indexes.hives.values()) {
       const promised = this.reservations.ofHive(hive.id);
       yield {
@@ -63,17 +112,6 @@ export class CapacityTracker {
         gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
       };
     }
-  }
-
-  /** Where a reservation stands, in the words of a placement; null while its hive is not known. */
-  candidate(held: ActiveReservation): Candidate | null {
-    const hive = this.#indexes.hives.get(held.hive);
-    if (!hive) return null;
-    return {
-      hive: held.hive,
-      gpus: held.gpuUuids.map((uuid) => ({ uuid, freeBytes: hive.gpus.get(uuid)?.freeBytes ?? 0 })),
-      memoryAvailableBytes: this.#memoryLeft(hive),
-    };
   }
 
   #setFreeOf(held: ActiveReservation): void {

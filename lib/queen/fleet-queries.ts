@@ -1,0 +1,210 @@
+import type { GpuView, History, HiveView, StreamSnapshot, WorkerView } from '../contract/api.js';
+import { defaults } from '../contract/defaults.js';
+import { audit } from './audit.js';
+import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
+import { Indexes } from './indexes.js';
+import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
+import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
+import type { HiveRecord, WorkerRecord } from './records.js';
+import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
+import { isReady, isSchedulable, pickBest } from './scheduling.js';
+import { count } from './totals.js';
+import { gpuView, hiveView, workerView } from './views.js';
+
+/** 115 MB at most. */
+const defaultHistoryRings = 20_000;
+
+/**
+ * The questions that a registry answers about hives, workers and GPUs. Answers are views: copies of the items they hold.
+ * Nothing here changes a record, except that a pick counts as load.
+ */
+export abstract class FleetQueries {
+  protected readonly clock: () => number;
+  protected readonly indexes = new Indexes();
+  protected readonly histories: HistoryStore;
+  readonly #random: () => number;
+  readonly #warmUntilMs: number;
+
+  constructor(options: RegistryOptions) {
+    this.clock = options.clock ?? (() => performance.now());
+    this.#random = options.random ?? Math.random;
+    this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
+    this.histories = new HistoryStore(options.historyRings ?? defaultHistoryRings);
+  }
+
+  /** Brings liveness and reservations up to now. */
+  abstract advance(): void;
+
+  /** Id of the newest event. */
+  abstract get lastEventId(): string;
+
+  /** True until the fleet has had time to be heard: a hive that is missing may only not have sent yet. */
+  get warming(): boolean {
+    return this.clock() < this.#warmUntilMs;
+  }
+
+  hives(query: HiveQuery = {}): Page<HiveView> {
+    return this.#page(query, listHives, hiveView);
+  }
+
+  hive(id: string): HiveView | null {
+    return this.#one((indexes) => indexes.hives.get(id), hiveView);
+  }
+
+  workers(query: WorkerQuery = {}): Page<WorkerView> {
+    return this.#page(query, listWorkers, workerView);
+  }
+
+  worker(hive: string, group: string, instance: string): WorkerView | null {
+    return this.#one((indexes) => indexes.hives.get(hive)?.workers.get(`${group}/${instance}`), workerView);
+  }
+
+  gpus(query: GpuQuery = {}): Page<GpuView> {
+    return this.#page(query, listGpus, gpuView);
+  }
+
+  gpu(uuid: string): GpuView | null {
+    return this.#one((indexes) => indexes.gpus.get(uuid), gpuView);
+  }
+
+  /** Idle and ready. */
+  findIdleWorkers(options: FindOptions = {}): WorkerView[] {
+    return this.#find(this.indexes.byState.get('idle'), options, (worker) => isReady(worker.sample));
+  }
+
+  /** Workers that serve a model. */
+  findWorkersWithModel(model: string, options: ModelOptions = {}): WorkerView[] {
+    if (!options.caseInsensitive && !options.prefix) return this.#find(this.indexes.byModel.get(model), options);
+    const fold = (text: string) => (options.caseInsensitive ? text.toLowerCase() : text);
+    const asked = fold(model);
+    const found: WorkerView[] = [];
+    for (const [name, workers] of this.indexes.byModel.sets) {
+      if (name === null || !(options.prefix ? fold(name).startsWith(asked) : fold(name) === asked)) continue;
+      const limit = options.limit === undefined ? undefined : options.limit - found.length;
+      found.push(...this.#find(workers, { ...options, ...(limit === undefined ? {} : { limit }) }));
+    }
+    return found;
+  }
+
+  /** Workers that hold a GPU whose own free VRAM is at least `bytes`; the most free first. */
+  findWorkersWithCapacity(bytes: number, options: FindOptions = {}): WorkerView[] {
+    return this.#find(workersByFreeVram(this.indexes, bytes), options);
+  }
+
+  /**
+   * The worker to send a request for a model to: ready and idle, else the least loaded; ties at random. A pick counts as
+   * load until the worker's next heartbeat, so that callers within one interval spread. Null where none is ready.
+   */
+  findBestWorkerForModel(model: string): WorkerView | null {
+    const nowMs = this.nowMs();
+    const best = pickBest(this.indexes.modelState(model, 'idle'), this.indexes.byModel.get(model), this.#random);
+    if (!best) return null;
+    best.picks++;
+    return workerView(best, nowMs);
+  }
+
+  getAllWorkers(options: FindOptions = {}): WorkerView[] {
+    return this.#find(allWorkers(this.indexes), options, undefined, (hive) => hive.liveness === 'online');
+  }
+
+  /** Hives that are heard. */
+  listOnline(): HiveView[] {
+    const nowMs = this.nowMs();
+    return [...this.indexes.hiveOrder]
+      .filter((hive) => hive.liveness === 'online')
+      .map((hive) => hiveView(hive, nowMs));
+  }
+
+  /** Workers that requests can be sent to. */
+  listAvailable(options: FindOptions = {}): WorkerView[] {
+    return this.#find(allWorkers(this.indexes), options, (worker) => isReady(worker.sample));
+  }
+
+  /** Numbers of what is fresh, or with `includeStale` of all. */
+  counts(options: Pick<FindOptions, 'includeStale'> = {}): Counts {
+    this.advance();
+    return count(this.indexes, options.includeStale ?? false);
+  }
+
+  /** All there is, and the id of the newest event it holds. */
+  snapshot(): StreamSnapshot {
+    const nowMs = this.nowMs();
+    return {
+      hives: Array.from(this.indexes.hiveOrder, (hive) => hiveView(hive, nowMs)),
+      workers: Array.from(allWorkers(this.indexes), (worker) => workerView(worker, nowMs)),
+      warming: this.warming,
+      lastEventId: this.lastEventId,
+    };
+  }
+
+  hiveIds(): string[] {
+    this.advance();
+    return Array.from(this.indexes.hiveOrder, (hive) => hive.id);
+  }
+
+  /** All workers of one hive; none where it is not known. */
+  workersOf(hiveId: string): WorkerView[] {
+    const nowMs = this.nowMs();
+    return this.indexes.hives.get(hiveId)?.workerOrder.map((worker) => workerView(worker, nowMs)) ?? [];
+  }
+
+  /** The last hour of a hive, or of one of its workers (`group/instance`); null where it is not known. */
+  history(hiveId: string, workerId?: string): History | null {
+    return workerId === undefined
+      ? this.#history((indexes) => indexes.hives.get(hiveId), hiveSeries)
+      : this.#history((indexes) => indexes.hives.get(hiveId)?.workers.get(workerId), workerSeries);
+  }
+
+  gpuHistory(uuid: string): History | null {
+    return this.#history((indexes) => indexes.gpus.get(uuid), gpuSeries);
+  }
+
+  /** Everything that is wrong with the indexes, in words; empty: nothing. Walks all there is. */
+  audit(): string[] {
+    this.advance();
+    return audit(this.indexes, this.histories);
+  }
+
+  protected nowMs(): number {
+    this.advance();
+    return this.clock();
+  }
+
+  #page<R, V, Q>(
+    query: Q,
+    list: (indexes: Indexes, query: Q) => { readonly items: R[]; readonly nextCursor: string | null },
+    view: (record: R, nowMs: number) => V,
+  ): Page<V> {
+    const nowMs = this.nowMs();
+    const { items, nextCursor } = list(this.indexes, query);
+    return { items: items.map((record) => view(record, nowMs)), nextCursor, warming: this.warming };
+  }
+
+  #one<R, V>(find: (indexes: Indexes) => R | undefined, view: (record: R, nowMs: number) => V): V | null {
+    const nowMs = this.nowMs();
+    const record = find(this.indexes);
+    return record ? view(record, nowMs) : null;
+  }
+
+  #history(find: (indexes: Indexes) => { readonly ring: number } | undefined, series: readonly string[]) {
+    return this.#one(find, ({ ring }, nowMs) => this.histories.read(ring, series, nowMs));
+  }
+
+  #find(
+    workers: Iterable<WorkerRecord>,
+    options: FindOptions,
+    matches: (worker: WorkerRecord) => boolean = () => true,
+    fresh: (hive: HiveRecord) => boolean = isSchedulable,
+  ): WorkerView[] {
+    const nowMs = this.nowMs();
+    const limit = options.limit ?? Number.POSITIVE_INFINITY;
+    const views: WorkerView[] = [];
+    if (limit <= 0) return views;
+    for (const worker of workers) {
+      if (!(options.includeStale || fresh(worker.hive)) || !matches(worker)) continue;
+      views.push(workerView(worker, nowMs));
+      if (views.length >= limit) break;
+    }
+    return views;
+  }
+}
