@@ -103,7 +103,9 @@ export const ageOf = (hive: Hive) => Math.max(0, performance.now() - hive.heardA
 /** Silence after which the last values of a hive are no longer current: three heartbeats are missing. */
 export const quietAfterMs = (hive: Hive) => 3 * hive.view.intervalMs + 500;
 
-// Ages go on although nothing comes.
-setInterval(() => {
-  if (document.visibilityState === 'visible' && hives.size > 0) redraw();
-}, 1000);
+/** Draws each second, so that ages go on although nothing comes. */
+export function startAging(): void {
+  setInterval(() => {
+    if (document.visibilityState === 'visible' && hives.size > 0) redraw();
+  }, 1000);
+}
