@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
-/// Parsers of cgroup v2 and /proc text. Pure: no I/O, no allocation, no napi. lib/cgroup/parse.ts says the same in
-/// TypeScript; the parity suite holds them together.
+/// Parsers of cgroup v2 and /proc text. Pure: no I/O, no allocation, no napi. lib/cgroup/parse.ts is the same in
+/// TypeScript; the parity suite compares both.
 ///
 /// A value that is not there stays NaN. Each parser returns false when a value that it looks for is there but is no
 /// number (a torn or foreign file); what else the file says is still taken. Unknown keys are ignored: kernels add some

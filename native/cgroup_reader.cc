@@ -79,7 +79,7 @@ void CgroupReader::Pass(RawPass* pass) {
     row.values[kMonotonicMs] = MonotonicMs();
 
     if (worker.used && !worker.removed && !ReadFiles(slot, &row)) {
-      // Half a row is no sample: what was read before the cgroup went is dropped.
+      // The cgroup was removed half-way: what was read of it is dropped.
       worker.removed = true;
       DropAll(&worker);
       worker.processes.clear();
@@ -175,7 +175,7 @@ int CgroupReader::OpenFile(Worker* worker, std::size_t index, Row* row, FileDesc
     }
     const bool ran_out = error == 0 || DescriptorsRanOut(error);
     if (!ran_out || worker->uncached) return error;
-    // A worker is kept whole or not at all. What it gives back lets its own files, and others', be opened one by one.
+    // A worker keeps all its descriptors or none. Those it gives back let files be opened one by one.
     DropAll(worker);
     worker->uncached = true;
     if (error == 0) return 0;
@@ -200,7 +200,7 @@ int CgroupReader::OpenDirectory(Worker* worker, FileDescriptor* directory) {
   return 0;
 }
 
-/// Whether a missing file is the file's own matter (its controller was taken away), not the whole cgroup's.
+/// Whether only the file is missing (its controller was disabled), not the whole cgroup.
 bool CgroupReader::StillThere(const Worker& worker) const {
   struct stat status {};
   if (stat(worker.path.c_str(), &status) != 0) return !NotThere(errno);
@@ -265,7 +265,7 @@ bool CgroupReader::Parse(std::size_t index, std::string_view text, double* row) 
   }
 }
 
-/// Merges the pids just read with those of the last pass: only a pid that was not there has its start time read.
+/// Merges the pids just read with those of the last pass; start times are read of new ones only.
 void CgroupReader::ReadProcesses(Worker* worker, Row* row) {
   const auto first = pids_.begin();
   std::sort(first, first + static_cast<std::ptrdiff_t>(pid_count_));
@@ -311,7 +311,7 @@ void CgroupReader::ReadCounters(Worker* worker, Process* process, double* values
     FileDescriptor once;
     ReadResult result = ReadProcessFile(keep, process->pid, "statm", &process->statm, &once);
     if (result.error == ESRCH && process->statm) {
-      // The descriptor's process is gone, yet its number is in the cgroup: another process took it.
+      // The descriptor's process is gone, but its pid is in the cgroup: another process has that pid now.
       Drop(&process->statm);
       Drop(&process->io);
       process->start_ticks = kNaN;

@@ -49,7 +49,7 @@ ReadResult ReadBuffer::Read(const FileDescriptor& file, FileShape shape) {
     }
     if (bytes_.size() >= kLongest) return {{}, EFBIG};
     bytes_.resize(bytes_.size() * 2);
-    // Two halves of a record would be of two moments: it is read again whole.
+    // Read again whole: two halves would be of two moments.
     if (shape == FileShape::kRecord) length = 0;
   }
 }

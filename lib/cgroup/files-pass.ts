@@ -49,7 +49,7 @@ const processIoFields: readonly KeyedField[] = [
 const notThere = (errno: number) => errno === ENODEV || errno === ENOENT || errno === ENOTDIR || errno === ESRCH;
 const ranOut = (errno: number) => errno === EMFILE || errno === ENFILE;
 
-/** What is known of a file: to be opened · open · not there, looked for again at the next rediscovery · never tried again. */
+/** State of a file: to be opened · open · missing, tried again at the next rediscovery · never tried again. */
 const unopened = 0;
 const open = 1;
 const missing = 2;
@@ -94,7 +94,7 @@ const newWorker = (path: string): Worker => ({
   processes: [],
 });
 
-/** Reads the files of a set of cgroups, synchronously. What native/cgroup_reader.cc does, in TypeScript. */
+/** Reads the files of a set of cgroups, synchronously: native/cgroup_reader.cc in TypeScript. */
 export class FilesPass {
   readonly #at: (slot: number) => void;
   readonly #options: RawReaderOptions;
@@ -149,7 +149,7 @@ export class FilesPass {
       this.#flags = 0;
       workers[base + monotonicColumn] = monotonicMs();
       if (worker && !worker.removed && !this.#readFiles(worker, slot, workers, base, errors)) {
-        // Half a row is no sample: what was read before the cgroup went is dropped.
+        // The cgroup was removed half-way: what was read of it is dropped.
         worker.removed = true;
         this.#dropAll(worker);
         worker.processes = [];
@@ -249,7 +249,7 @@ export class FilesPass {
         return descriptor;
       }
       if (worker.uncached || (descriptor < 0 && !ranOut(this.#files.errno))) return descriptor;
-      // A worker is kept whole or not at all. What it gives back lets its own files, and others', be opened one by one.
+      // A worker keeps all its descriptors or none. Those it gives back let files be opened one by one.
       this.#dropAll(worker);
       worker.uncached = true;
       if (descriptor >= 0) return descriptor;
@@ -271,13 +271,13 @@ export class FilesPass {
     }
   }
 
-  /** Whether a missing file is the file's own matter (its controller was taken away), not the whole cgroup's. */
+  /** Whether only the file is missing (its controller was disabled), not the whole cgroup. */
   #stillThere(worker: Worker): boolean {
     const identity = this.#identify(worker);
     return identity === 'same' || !notThere(identity);
   }
 
-  /** Merges the pids just read with those of the last pass: only a pid that was not there has its start time read. */
+  /** Merges the pids just read with those of the last pass; start times are read of new ones only. */
   #readProcesses(worker: Worker, length: number, out: Float64Array, base: number): boolean {
     if (this.#pids.length < length / 2 + 1) this.#pids = new Uint32Array(length);
     const parsed = parsePids(this.#files.buffer, length, this.#pids);
@@ -341,7 +341,7 @@ export class FilesPass {
     if (process[name] >= 0) {
       const length = this.#files.read(process[name], false);
       if (length >= 0 || this.#files.errno !== ESRCH) return length;
-      // The descriptor's process is gone, yet its number is in the cgroup: another process took it.
+      // The descriptor's process is gone, but its pid is in the cgroup: another process has that pid now.
       this.#forgetProcesses([process]);
       process.startTicks = Number.NaN;
     }

@@ -1,9 +1,9 @@
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
 import { constants as system } from 'node:os';
 
-/** Far above any kernel file: one that does not end must not take all memory. */
+/** Far above any kernel file, so that one without an end does not take all memory. */
 const maxBytes = 64 * 1024 * 1024;
-/** A list comes by the page, cut at a record: a read that gives less than a page by more than a record was the last. */
+/** A list comes in pages, each cut at a record; a read that is shorter than this was the last. */
 const surelyLast = 4096 - 64;
 
 /** The errno of an error of the system; throws any other error. */
@@ -13,7 +13,7 @@ export const errnoOf = (error: unknown): number => {
   return -errno;
 };
 
-/** Descriptors that may be kept: what RLIMIT_NOFILE gives, less a reserve for everybody else in this process. */
+/** Descriptors that may be kept: RLIMIT_NOFILE less a reserve for the rest of this process. */
 function descriptorBudget(): number {
   let soft = 1024;
   try {
@@ -72,7 +72,7 @@ export class KernelFiles {
       const grown = Buffer.allocUnsafeSlow(this.buffer.length * 2);
       this.buffer.copy(grown, 0, 0, length);
       this.buffer = grown;
-      // Two halves of a record would be of two moments: it is read again whole.
+      // Read again whole: two halves would be of two moments.
       if (!list) length = 0;
     }
   }

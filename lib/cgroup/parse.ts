@@ -1,6 +1,6 @@
 /**
- * Parsers of cgroup v2 and /proc text, on bytes: no string is made of what is read. native/cgroup_parse.h says the same
- * in C++; the parity suite holds them together.
+ * Parsers of cgroup v2 and /proc text, on bytes, without making strings. native/cgroup_parse.h is the same in C++; the
+ * parity suite compares both.
  *
  * Text is `bytes[0 .. end)`. A value that is not there stays as it is (NaN). Each parser returns false when a value that it
  * looks for is there but is no number (a torn or foreign file); what else the file says is still taken. Unknown keys are

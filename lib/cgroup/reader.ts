@@ -23,7 +23,7 @@ export interface OpenedReader {
 }
 
 /**
- * Opens the reader asked for. `auto` takes the addon where it loads and says otherwise why not; `native` throws
+ * Opens the reader asked for. `auto` takes the addon where it loads, else gives the reason; `native` throws
  * UNSUPPORTED_PLATFORM where it does not load.
  */
 export function openReader(

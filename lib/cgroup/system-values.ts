@@ -23,14 +23,14 @@ export function parseAuxv(bytes: Buffer): Partial<SystemValues> {
 
 let values: SystemValues | undefined;
 
-/** What the C library's sysconf would say, without it: the kernel hands both to each process in its auxiliary vector. */
+/** The values of sysconf(3), from the auxiliary vector that the kernel gives each process. */
 export function systemValues(): SystemValues {
   if (!values) {
     let found: Partial<SystemValues> = {};
     try {
       found = parseAuxv(readFileSync('/proc/self/auxv'));
     } catch {
-      // No /proc (another system): what Linux has had on every 64-bit machine but some ARM kernels.
+      // No /proc (another system): the values of nearly all 64-bit Linux kernels.
     }
     values = { clockTicksPerSecond: 100, pageSize: 4096, ...found };
   }

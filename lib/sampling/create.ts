@@ -19,7 +19,7 @@ import type { HiveEventDraft } from './events.js';
 import type { ReportedEnds } from './reported.js';
 import { type RawCounters, Sampler } from './sampler.js';
 
-/** Where cgroups are, as far as the sampler needs to know. */
+/** The cgroups that are watched. */
 export interface CgroupRoot {
   /** Directory whose cgroups are watched, absolute. */
   readonly root: string;
@@ -34,7 +34,7 @@ export interface OpenReaderResult {
   readonly reason: string | null;
 }
 
-/** Everything that touches the machine; tests put others in their place. */
+/** Everything that reads the machine; tests replace it. */
 export interface HostReaders {
   /** null, with the reason, where no cgroup v2 can be watched. */
   readonly place: CgroupRoot | { readonly root: null; readonly reason: string };
@@ -63,13 +63,13 @@ export interface SamplerOptions {
   readonly readiness?: boolean;
   /** Where workers' ports are reached. */
   readonly address?: string | null;
-  /** What /proc/self/ns/pid points to; read where it is not given. */
+  /** Target of /proc/self/ns/pid; read where it is not given. */
   readonly pidNamespace?: string;
 }
 
-/** A sampler with all that feeds it. */
+/** A sampler with everything that it reads from. */
 export interface RunningSampler {
-  /** One fresh pass of everything, and the snapshot from it. Rates are null until there were two. */
+  /** Reads everything once and returns the snapshot. Rates are null in the first. */
   sample(signal?: AbortSignal): Promise<Snapshot>;
   /** A snapshot from what is ready now; never waits. */
   snapshot(): Snapshot;
@@ -82,17 +82,17 @@ export interface RunningSampler {
   /** Hive events since the last call. */
   takeEvents(): readonly HiveEventDraft[];
   /**
-   * Begins to sample each interval and calls back with each snapshot, as soon as its pass is finished; also where none
-   * finishes, with what is known.
+   * Samples each interval and calls back with each snapshot once its pass is finished, or, where that is late, with what
+   * is known.
    */
   start(onSnapshot: (snapshot: Snapshot) => void): void;
   readonly gpu: GpuSource;
   close(): Promise<void>;
 }
 
-/** How often the tree is asked whether anything came or went; costs one small read. */
+/** How often discovery looks for new and removed cgroups; costs one small read. */
 const discoverEveryMs = 500;
-/** `sample` waits no longer than this for any one source. */
+/** Longest wait of `sample` for one source. */
 const sampleDeadlineMs = 5000;
 
 function pidNamespaceLink(procRoot: string): string | null {
@@ -221,7 +221,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
         reader?.start(intervalMs);
         while (!closing.signal.aborted) {
           void host.read();
-          // Half an interval of grace, then the tick goes on without the pass.
+          // A pass may be late by half an interval; then the tick goes on without it.
           if (reader === null) await within(never, intervalMs);
           else await nextPass(intervalMs * 1.5);
           if (!closing.signal.aborted) onSnapshot(sampler.snapshot());

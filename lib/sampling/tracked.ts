@@ -5,7 +5,7 @@ import type { RateBaseline, RawRow } from './rates.js';
 import type { StateMemory } from './state.js';
 import type { Described } from './worker.js';
 
-/** What is kept of a watched cgroup from pass to pass. */
+/** State of a watched cgroup from pass to pass. */
 export interface Tracked {
   watched: Watched;
   readonly slot: number;
@@ -28,13 +28,13 @@ export interface Tracked {
   described: Described | null;
   main: { readonly key: string; readonly startedAt: string | null } | null;
   uptimeSeconds: number | null;
-  /** Processes that the last pass could not read: each has ended since, or /proc hides it. */
+  /** Processes that the last pass could not read: they have ended, or /proc hides them. */
   unread: ReadonlySet<number>;
   /** Number of processes of the last pass that /proc hides. */
   hidden: number;
 }
 
-/** What is known of a cgroup in which nothing lives. */
+/** State of a cgroup in which nothing lives. */
 const empty = {
   live: false,
   row: null,
