@@ -1,17 +1,7 @@
 import { type Command, Option } from 'commander';
-import type { Finding, Status } from '../doctor/finding.js';
-import { ansiOf, type Tone } from '../present/status.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { exitCodes } from './exit.js';
 import { addSettings } from './settings.js';
-import { paint, printable } from './text.js';
-
-const styles: Readonly<Record<Status, { symbol: string; tone: Tone }>> = {
-  ok: { symbol: '●', tone: 'good' },
-  unknown: { symbol: '?', tone: 'unknown' },
-  warn: { symbol: '◆', tone: 'warning' },
-  fail: { symbol: '✕', tone: 'bad' },
-};
 
 export function register(program: Command): void {
   const command = program
@@ -31,10 +21,11 @@ Examples:
     );
   addSettings(command, 'client').action(async (flags: { json?: boolean }) => {
     const { client, resolved, urls } = await openClient(command);
-    const [{ examine }, { thisHost }, { checkQueen }] = await Promise.all([
+    const [{ examine }, { thisHost }, { checkQueen }, { report }] = await Promise.all([
       import('../doctor/examine.js'),
       import('../doctor/host.js'),
       import('../doctor/queen.js'),
+      import('./doctor-report.js'),
     ]);
     const [findings, queen] = await Promise.all([
       examine(thisHost()),
@@ -46,41 +37,4 @@ Examples:
     else printLines(report(all, outputWidth(), wantsColours()));
     process.exitCode = sound ? exitCodes.ok : exitCodes.failed;
   });
-}
-
-/** One line a finding, the fix below it, and a sum. */
-export function report(findings: readonly Finding[], width: number, colours: boolean): string[] {
-  const colour = (text: string, sgr: string): string => (colours ? paint(text, sgr) : text);
-  const nameWidth = Math.max(...findings.map(({ check }) => check.length));
-  const indent = ' '.repeat(nameWidth + 4);
-  const lines = findings.flatMap(({ check, status, message, fix }) => {
-    const { symbol, tone } = styles[status];
-    const head = `${colour(symbol, ansiOf[tone])} ${colour(check.padEnd(nameWidth), '1')}  `;
-    return [
-      ...fold(printable(message), width - indent.length).map((line, i) => (i === 0 ? head : indent) + line),
-      ...(fix === null
-        ? []
-        : fold(`fix: ${printable(fix)}`, width - indent.length).map((line) => indent + colour(line, ansiOf.waiting))),
-    ];
-  });
-  const count = (status: Status): number => findings.filter((finding) => finding.status === status).length;
-  const sum = [
-    `${count('ok')} ok`,
-    ...(count('unknown') > 0 ? [`${count('unknown')} not known`] : []),
-    `${count('warn')} to look at`,
-    `${count('fail')} to fix`,
-  ].join(', ');
-  return [...lines, '', colour(sum, count('fail') > 0 ? ansiOf.bad : count('warn') > 0 ? ansiOf.warning : ansiOf.good)];
-}
-
-function fold(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > Math.max(30, Math.min(width, 110))) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }

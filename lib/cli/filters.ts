@@ -6,7 +6,7 @@ import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { addSettings, collect } from './settings.js';
-import { type Column, printTable } from './table.js';
+import type { Column } from './table.js';
 
 export const filterOption = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Filters:');
 export const outputOption = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Output:');
@@ -26,7 +26,7 @@ function addListOptions(command: Command): Command {
 export function listCommand<T>(
   command: Command,
   what: string,
-  columns: readonly Column<T>[],
+  columns: () => Promise<readonly Column<T>[]>,
   queryOf: (flags: Record<string, unknown>) => Record<string, unknown>,
   page: (client: HivepulseClient, query: object) => Promise<Page<T>>,
 ): void {
@@ -39,7 +39,10 @@ export function listCommand<T>(
     if (warming)
       process.stderr.write('hivepulse: the queen has just started and may not have heard the whole fleet yet.\n');
     if (items.length === 0) process.stderr.write(`hivepulse: no ${what} matches.\n`);
-    else printLines(printTable(columns, items, outputWidth(), wantsColours()));
+    else {
+      const { printTable } = await import('./table.js');
+      printLines(printTable(await columns(), items, outputWidth(), wantsColours()));
+    }
   });
 }
 

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { hiveColumns } from './columns.js';
 import { filterOption, listCommand } from './filters.js';
 
 export function register(program: Command): void {
@@ -21,7 +20,7 @@ Examples:
   listCommand(
     command,
     'hive',
-    hiveColumns,
+    async () => (await import('./columns.js')).hiveColumns,
     ({ state }) => ({ state }),
     (client, query) => client.hives(query),
   );

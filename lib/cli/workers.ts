@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
-import { workerColumns } from './columns.js';
 import { filterOption, listCommand, outputOption, parseFlag } from './filters.js';
 
 /** As a person writes them, and as the queen's query names them. */
@@ -37,7 +36,7 @@ Examples:
   listCommand(
     command,
     'worker',
-    workerColumns,
+    async () => (await import('./columns.js')).workerColumns,
     ({ model, state, group, hive, minFreeVram, sort }) => ({
       model,
       state,

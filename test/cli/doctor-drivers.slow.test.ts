@@ -2,7 +2,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { report } from '../../lib/cli/doctor.js';
+import { report } from '../../lib/cli/doctor-report.js';
 import { examine } from '../../lib/doctor/examine.js';
 import type { Finding } from '../../lib/doctor/finding.js';
 import { type Host, thisHost } from '../../lib/doctor/host.js';

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { report } from '../../lib/cli/doctor.js';
+import { report } from '../../lib/cli/doctor-report.js';
 import { RequestError } from '../../lib/client/client.js';
 import { examine } from '../../lib/doctor/examine.js';
 import type { Finding, Status } from '../../lib/doctor/finding.js';
