@@ -6,12 +6,12 @@ export const defaults = {
 
   /** Heartbeat and sampling interval. */
   intervalMs: 1000,
-  /** `late` after this many granted intervals without a beat. */
+  /** `late` after this many granted intervals without a heartbeat. */
   lateAfterIntervals: 3,
   /** `offline` after max(offlineAfterMs, offlineAfterIntervals granted intervals). */
   offlineAfterMs: 10_000,
   offlineAfterIntervals: 5,
-  /** A hive and all its workers are forgotten this long after the last beat. */
+  /** A hive and all its workers are forgotten this long after the last heartbeat. */
   staleAfterMs: 90_000,
   /** How long a started queen says `warming`. */
   warmingMs: 10_000,

@@ -15,7 +15,7 @@ export const HiveInfo = Type.Object({
   version: Type.String({ maxLength: 64, description: 'Version of hivepulse on the host.' }),
   incarnation: Type.String({ format: 'uuid', description: 'One run of one hive process.' }),
   startedAt: Type.String({ format: 'date-time' }),
-  address: Nullable(Type.String({ maxLength: 255, description: 'Where the host is reached, as it was told.' })),
+  address: Nullable(Type.String({ maxLength: 255, description: 'Where the host is reached, as configured.' })),
   labels: Labels,
   state: OneOf(hiveStates),
 });
@@ -50,7 +50,7 @@ export type WorkerGpu = Static<typeof WorkerGpu>;
 export const WorkerSample = objectOf(workerFields);
 export type WorkerSample = Static<typeof WorkerSample>;
 
-/** A fact that must not be lost: re-sent until the queen has acknowledged it. */
+/** An event that must not be lost: re-sent until the queen has acknowledged it. */
 export const HiveEvent = Type.Object({
   seq: Type.Integer({ minimum: 1, description: 'Rises within an incarnation.' }),
   at: Type.String({ format: 'date-time' }),
@@ -61,11 +61,11 @@ export const HiveEvent = Type.Object({
 });
 export type HiveEvent = Static<typeof HiveEvent>;
 
-/** Why a value is null, or what else is wrong on the host; gone from the next heartbeat once mended. */
+/** Why a value is null, or what else is wrong on the host; gone from the next heartbeat once fixed. */
 export const Fault = Type.Object({
   source: Type.String({ maxLength: 64, description: 'cgroup, proc, gpu, readiness, hive, queen...' }),
   code: Type.String({ maxLength: 64 }),
-  message: Type.String({ maxLength: 1024, description: 'What is wrong, and the mend.' }),
+  message: Type.String({ maxLength: 1024, description: 'What is wrong, and the fix.' }),
   field: Type.Optional(Type.String({ maxLength: 128 })),
   workerId: Type.Optional(Type.String({ maxLength: 257 })),
   gpuUuid: Type.Optional(Type.String({ maxLength: 96 })),
@@ -117,7 +117,7 @@ export const HeartbeatReply = Type.Object({
   }),
   degraded: Type.Optional(
     Type.Boolean({
-      description: 'true: this queen cannot pass the heartbeat on to the others now; tell another one as well.',
+      description: 'true: this queen cannot pass the heartbeat on to the others now; send it to another one as well.',
     }),
   ),
 });

@@ -9,7 +9,7 @@ const query = <T extends TProperties>(properties: T) => Type.Object(properties, 
 
 const paging = {
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1000, description: 'Most items of one page; 100 unless told.' }),
+    Type.Integer({ minimum: 1, maximum: 1000, description: 'Most items of one page; 100 by default.' }),
   ),
   cursor: Type.Optional(
     Type.String({
@@ -20,7 +20,7 @@ const paging = {
   ),
 };
 
-const liveness = Type.Optional(OneOf(livenesses, 'Of the hive; all unless told.'));
+const liveness = Type.Optional(OneOf(livenesses, 'Of the hive; all by default.'));
 const hive = Type.Optional(Id('Only of this hive.'));
 
 /** `key:value`; a key has no colon. */

@@ -15,7 +15,7 @@ import {
   WorkerSample,
 } from './heartbeat.js';
 
-/** Why a frame was refused whole. `field` is a dotted path (`hive.id`, `workers.3.pid`), empty for the frame itself. */
+/** Why a heartbeat was refused whole. `field` is a dotted path (`hive.id`, `workers.3.pid`), empty for the heartbeat itself. */
 export interface Refusal {
   readonly code: 'INVALID_HEARTBEAT' | 'UNSUPPORTED_SCHEMA' | 'TOO_MANY_WORKERS';
   readonly field: string;
@@ -37,7 +37,7 @@ const maxDetailLength = 4096;
 
 /**
  * RFC 3339, days by month. The general check of the format is ten times slower and takes suffixes of any length; this one
- * runs for each worker of each beat. Of what it takes, only a 29 February of a common year is no date.
+ * runs for each worker of each heartbeat. Of what it takes, only a 29 February of a common year is no date.
  */
 const timePattern = [
   '^\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|[12]\\d))',
@@ -76,7 +76,7 @@ interface Node {
 
 const asNode = (schema: TSchema): Node => schema as unknown as Node;
 
-/** The schema with nothing let through that it does not name. Event kinds stay open: a fact is kept even if it is new. */
+/** The schema with nothing let through that it does not name. Event kinds stay open: an event is kept even if its kind is new. */
 function closeSchema(node: Node): Node {
   if (node === asNode(HiveEvent.properties.kind))
     return { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9.]{0,63}$' } as Node;
@@ -96,13 +96,13 @@ function closeSchema(node: Node): Node {
 const compile = (schema: TSchema) => Compile(closeSchema(asNode(schema)) as TSchema);
 
 const { gpus, workers, events, faults, ...rest } = HeartbeatSchema.properties;
-/** The frame without what is judged item by item. */
+/** The heartbeat without what is checked item by item. */
 const Envelope = { type: 'object', required: Object.keys(rest), properties: rest } as unknown as TSchema;
 const lists = { gpus, workers, events, faults } as const;
 
 /**
- * A frame as this version sends it, with every field of its GPUs: where some may be missing, each key there is has to be
- * matched against a pattern of all, which is a fifth of the check. Frames of older hives are judged item by item.
+ * A heartbeat as this version sends it, with every field of its GPUs: where some may be missing, each key there is has to be
+ * matched against a pattern of all, which is a fifth of the check. Heartbeats of older hives are checked item by item.
  */
 const exactSchema = compile({
   ...HeartbeatSchema,
@@ -210,10 +210,10 @@ function semanticError(list: List, item: unknown, seen: Set<string>): { field: s
   return null;
 }
 
-/** True where nothing has to be cut, replaced or left out: the case of nearly every frame. */
-function isValidFast(frame: unknown): frame is Heartbeat {
-  if (!exactSchema.Check(frame)) return false;
-  const heartbeat = frame as Heartbeat;
+/** True where nothing has to be cut, replaced or left out: the case of nearly every heartbeat. */
+function isValidFast(body: unknown): body is Heartbeat {
+  if (!exactSchema.Check(body)) return false;
+  const heartbeat = body as Heartbeat;
   if (!Number.isSafeInteger(heartbeat.seq) || heartbeat.faults.length > maxFaults) return false;
   for (const list of ['workers', 'gpus', 'events'] as const) {
     const seen = new Set<string>();
@@ -252,24 +252,24 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
 }
 
 /**
- * The one place where a frame is judged. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
+ * The one place where a heartbeat is checked. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
  * fault among good ones is left out and a fault says so; without one of its workers the snapshot is incomplete, since one
  * that could not be read is not one that is gone. Fields that this version does not know are dropped (so nothing
  * a hive makes up is kept in memory), unknown enum values become the one that promises least, unknown event kinds stay.
  */
-export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): HeartbeatVerdict {
-  if (!isObject(frame)) return refuse('INVALID_HEARTBEAT', '', 'A heartbeat is a JSON object.');
-  if (Array.isArray(frame.workers) && frame.workers.length > limits.maxWorkers)
+export function readHeartbeat(body: unknown, limits: HeartbeatLimits): HeartbeatVerdict {
+  if (!isObject(body)) return refuse('INVALID_HEARTBEAT', '', 'A heartbeat is a JSON object.');
+  if (Array.isArray(body.workers) && body.workers.length > limits.maxWorkers)
     return refuse(
       'TOO_MANY_WORKERS',
       'workers',
-      `${frame.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
+      `${body.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
     );
-  if (isValidFast(frame)) return { ok: true, heartbeat: frame };
+  if (isValidFast(body)) return { ok: true, heartbeat: body };
 
-  if (Number.isInteger(frame.schema) && frame.schema !== 1)
-    return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(frame.schema)}.`);
-  const head = stripUnknown(asNode(Envelope), frame) as Heartbeat;
+  if (Number.isInteger(body.schema) && body.schema !== 1)
+    return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(body.schema)}.`);
+  const head = stripUnknown(asNode(Envelope), body) as Heartbeat;
   if (!envelope.Check(head)) {
     const { field, message } = deepest(envelope.Errors(head));
     return refuse('INVALID_HEARTBEAT', field, `${field} ${message}.`);
@@ -279,9 +279,9 @@ export function readHeartbeat(frame: unknown, limits: HeartbeatLimits): Heartbea
   const found: Fault[] = [];
   const kept: Partial<Record<List, unknown[]>> = {};
   let workersComplete = head.workersComplete;
-  // GPUs last: where there are more faults than are kept, theirs stay, since by them a GPU is told from one that is gone.
+  // GPUs last: where there are more faults than are kept, theirs stay, since they distinguish a GPU that could not be read from one that is gone.
   for (const list of ['workers', 'events', 'faults', 'gpus'] as const) {
-    const given = frame[list];
+    const given = body[list];
     if (!Array.isArray(given)) return refuse('INVALID_HEARTBEAT', list, `${list} must be array.`);
     const most = list === 'gpus' ? 256 : list === 'events' ? maxEvents : list === 'faults' ? maxFaults : given.length;
     if (given.length > most && list !== 'faults')

@@ -15,12 +15,12 @@ export interface Delta {
   gpusChanged: boolean;
 }
 
-/** Merges the workers of a frame into a hive: touches what differs, and makes nothing for a worker that did not change. */
+/** Merges the workers of a heartbeat into a hive: touches what differs, and makes nothing for a worker that did not change. */
 export function mergeWorkers(
   indexes: Indexes,
   history: HistoryStore,
   hive: HiveRecord,
-  frame: Heartbeat,
+  heartbeat: Heartbeat,
   replaces: boolean,
   nowMs: number,
 ): Delta {
@@ -28,7 +28,7 @@ export function mergeWorkers(
   const beat = hive.beat;
   let named = 0;
   let holding = false;
-  for (const next of frame.workers) {
+  for (const next of heartbeat.workers) {
     let worker = hive.workers.get(next.id);
     if (!worker) {
       worker = {
@@ -66,7 +66,7 @@ export function mergeWorkers(
   if (named < hive.workers.size) {
     for (const worker of [...hive.workerOrder]) {
       if (worker.beat === beat) continue;
-      if (frame.workersComplete || replaces) {
+      if (heartbeat.workersComplete || replaces) {
         forgetWorker(indexes, history, worker);
         delta.removed.push(worker);
       } else worker.unseenSinceMs ??= hive.heardAtMs;
@@ -83,21 +83,21 @@ export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: Wo
 }
 
 /**
- * Merges the GPUs of a frame: what it does not name is gone, unless the frame named it in a way that could not be read;
+ * Merges the GPUs of a heartbeat: what it does not name is gone, unless the heartbeat named it in a way that could not be read;
  * then it stays as it was. Their room is set afterwards, by who knows the reservations.
  */
 export function mergeGpus(
   indexes: Indexes,
   history: HistoryStore,
   hive: HiveRecord,
-  frame: Heartbeat,
+  heartbeat: Heartbeat,
   replaces: boolean,
   holding: boolean,
   nowMs: number,
 ): void {
   const beat = hive.beat;
-  let inOrder = frame.gpus.length === hive.gpuOrder.length;
-  frame.gpus.forEach((next, index) => {
+  let inOrder = heartbeat.gpus.length === hive.gpuOrder.length;
+  heartbeat.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
     if (!gpu) {
       gpu = {
@@ -121,8 +121,8 @@ export function mergeGpus(
     history.add(gpu.ring, nowMs, s.utilizationPercent, s.memoryUsedBytes, s.powerWatts, s.temperatureCelsius);
   });
   if (!inOrder) {
-    const order = [...new Set(frame.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
-    const unread = replaces ? () => false : unreadGpus(frame);
+    const order = [...new Set(heartbeat.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
+    const unread = replaces ? () => false : unreadGpus(heartbeat);
     hive.gpuOrder.forEach((gpu, index) => {
       if (gpu.beat === beat) return;
       if (!unread(gpu.sample.uuid)) {
@@ -147,9 +147,9 @@ export function mergeGpus(
   }
 }
 
-/** Tells of which GPUs the frame said something that could not be read: any, where even the name was unreadable. */
-function unreadGpus(frame: Heartbeat): (uuid: string) => boolean {
-  const unread = frame.faults.filter(({ source, code }) => source === 'queen' && code === 'MALFORMED_GPU');
+/** Which GPUs the heartbeat has an entry for that could not be read: any of them, where even the name was unreadable. */
+function unreadGpus(heartbeat: Heartbeat): (uuid: string) => boolean {
+  const unread = heartbeat.faults.filter(({ source, code }) => source === 'queen' && code === 'MALFORMED_GPU');
   const named = new Set(unread.map(({ gpuUuid }) => gpuUuid));
   return (uuid) => named.has(uuid) || named.has(undefined);
 }
@@ -172,13 +172,13 @@ export function forgetGpu(indexes: Indexes, history: HistoryStore, gpu: GpuRecor
   gpu.ring = -1;
 }
 
-/** Takes the hive's own part of a frame; true where its labels changed, which every worker of it inherits. */
-export function mergeHive(hive: HiveRecord, frame: Heartbeat): boolean {
-  const relabelled = !sameLabels(hive.info.labels, frame.hive.labels);
-  hive.info = frame.hive;
-  hive.host = frame.host;
-  hive.faults = frame.faults;
-  hive.collection = frame.collection;
-  hive.workersComplete = frame.workersComplete;
+/** Takes the hive's own part of a heartbeat; true where its labels changed, which every worker of it inherits. */
+export function mergeHive(hive: HiveRecord, heartbeat: Heartbeat): boolean {
+  const relabelled = !sameLabels(hive.info.labels, heartbeat.hive.labels);
+  hive.info = heartbeat.hive;
+  hive.host = heartbeat.host;
+  hive.faults = heartbeat.faults;
+  hive.collection = heartbeat.collection;
+  hive.workersComplete = heartbeat.workersComplete;
   return relabelled;
 }

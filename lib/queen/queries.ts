@@ -8,7 +8,7 @@ import { HivepulseError } from '../util/errors.js';
 export const maxPageSize = 1000;
 export const defaultPageSize = 100;
 
-/** `limit`: 1 to 1000, 100 unless told. `cursor`: `nextCursor` of the page before, with the same query. */
+/** `limit`: 1 to 1000, 100 by default. `cursor`: `nextCursor` of the page before, with the same query. */
 export interface Paging {
   readonly limit?: number;
   readonly cursor?: string | null;

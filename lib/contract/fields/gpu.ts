@@ -31,7 +31,7 @@ export const gpuFields = {
     optional: true,
   },
   memoryTotalBytes: {
-    shape: amount('Memory of this GPU; null on unified memory of which the driver tells none (see host).'),
+    shape: amount('Memory of this GPU; null on unified memory of which the driver reports none (see host).'),
     hive: { name: 'hivepulse_gpu_memory_total_bytes', help: 'Memory of the GPU.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_total_bytes', help: 'Memory of the GPU.' },
   },
@@ -225,7 +225,7 @@ export const gpuFields = {
     panel: { section: 'device', label: 'Held by no worker', format: 'gib', place: 70 },
   },
   unsupported: {
-    shape: list(text({ maxLength: 64 }), 64, 'Fields that this device cannot tell at all.'),
+    shape: list(text({ maxLength: 64 }), 64, 'Fields that this device cannot report at all.'),
     shared: true,
   },
   health: {
