@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { HiveEvent } from '../../lib/contract/heartbeat.js';
 import { EventRing } from '../../lib/queen/events.js';
-import { Registry, type RegistryChange } from '../../lib/queen/registry.js';
-import { bareHeartbeat, ManualClock, runB, workerSample } from './heartbeats.js';
+import type { RegistryChange } from '../../lib/queen/registry.js';
+import { bareHeartbeat, ManualClock, runB, TestQueen, workerSample } from './heartbeats.js';
 
 const draft = (n: number) => ({ at: '2026-01-02T03:04:05.000Z', kind: 'xid', hive: 'a', detail: { n } });
 const fact = (seq: number, fields: Partial<HiveEvent> = {}): HiveEvent => ({
@@ -62,18 +62,16 @@ describe('the ring of events', () => {
 
 describe('events of a registry', () => {
   it('hive events are taken once each, however often they are sent, and acknowledged', () => {
-    const queen = new Registry({ clock: () => 0, epoch: 'e' });
+    const queen = new TestQueen({ clock: () => 0, epoch: 'e' });
     const worker = workerSample('llm/1', { model: 'm' });
-    expect(queen.heartbeat(bareHeartbeat('a', 1, { workers: [worker], events: [fact(1), fact(2)] }))).toMatchObject({
+    expect(queen.hear('a', 1, { workers: [worker], events: [fact(1), fact(2)] })).toMatchObject({
       ackEventSeq: 2,
     });
     // The reply was lost: both come again, with a new one.
-    expect(
-      queen.heartbeat(bareHeartbeat('a', 2, { workers: [worker], events: [fact(1), fact(2), fact(3)] })),
-    ).toMatchObject({
+    expect(queen.hear('a', 2, { workers: [worker], events: [fact(1), fact(2), fact(3)] })).toMatchObject({
       ackEventSeq: 3,
     });
-    expect(queen.heartbeat(bareHeartbeat('a', 3, { workers: [worker] }))).toMatchObject({ ackEventSeq: 3 });
+    expect(queen.hear('a', 3, { workers: [worker] })).toMatchObject({ ackEventSeq: 3 });
     const facts = () => queen.events.recent().filter((event) => event.kind === 'oomKill');
     expect(facts().map((event) => event.detail)).toEqual([{ kills: 1 }, { kills: 2 }, { kills: 3 }]);
     expect(facts()[0]).toMatchObject({ hive: 'a', workerId: 'llm/1', model: 'm', at: '2026-01-02T03:04:05.000Z' });
@@ -88,18 +86,17 @@ describe('events of a registry', () => {
   });
 
   it('events that were acknowledged before a hive was forgotten are not taken again when it is back', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, { events: [fact(1)] }));
-    clock.advance(90_000);
+    const queen = new TestQueen();
+    queen.hear('a', 1, { events: [fact(1)] });
+    queen.clock.advance(90_000);
     queen.advance();
-    expect(queen.heartbeat(bareHeartbeat('a', 2, { events: [fact(1), fact(2)] }))).toMatchObject({ ackEventSeq: 2 });
+    expect(queen.hear('a', 2, { events: [fact(1), fact(2)] })).toMatchObject({ ackEventSeq: 2 });
     expect(queen.events.recent().filter((event) => event.kind === 'oomKill')).toHaveLength(2);
   });
 
   it('tells every change once, in order, as rows that changed and conclusions', () => {
     const clock = new ManualClock();
-    const queen = new Registry({
+    const queen = new TestQueen({
       clock: clock.read,
       epoch: 'e',
       wallClock: () => Date.parse('2026-01-02T03:04:05.000Z'),
@@ -108,7 +105,7 @@ describe('events of a registry', () => {
     const stop = queen.subscribe((change) => seen.push(change));
     const sendHeartbeat = (seq: number, ...workers: ReturnType<typeof workerSample>[]) => {
       seen.length = 0;
-      queen.heartbeat(bareHeartbeat('a', seq, { workers }));
+      queen.hear('a', seq, { workers });
       return seen.map((change) =>
         change.type === 'heartbeat'
           ? `rows ${change.heartbeat.workers.map((row) => row.key)} gone ${change.heartbeat.gone} whole ${change.heartbeat.whole}`
@@ -138,13 +135,13 @@ describe('events of a registry', () => {
     ]);
     stop();
     seen.length = 0;
-    queen.heartbeat(bareHeartbeat('a', 6));
+    queen.hear('a', 6);
     expect(seen).toEqual([]);
   });
 
   it('gives every listener the same object, and one that throws does not keep the others from it', () => {
     const errors: unknown[] = [];
-    const queen = new Registry({ clock: () => 0, onListenerError: (error) => errors.push(error) });
+    const queen = new TestQueen({ clock: () => 0, onListenerError: (error) => errors.push(error) });
     const first: RegistryChange[] = [];
     const second: RegistryChange[] = [];
     queen.subscribe((change) => {
@@ -152,27 +149,27 @@ describe('events of a registry', () => {
       throw new Error('broken listener');
     });
     queen.subscribe((change) => second.push(change));
-    expect(() => queen.heartbeat(bareHeartbeat('a', 1))).not.toThrow();
+    expect(() => queen.hear('a', 1)).not.toThrow();
     expect(second).toHaveLength(2);
     expect(second[1]).toBe(first[1]);
     expect(errors).toEqual([new Error('broken listener'), new Error('broken listener')]);
   });
 
   it('draws no conclusions where nobody is to hear them, and hands them to a shared stream', () => {
-    const quiet = new Registry({ clock: () => 0, concludes: () => false });
-    quiet.heartbeat(bareHeartbeat('a', 1, { events: [fact(1)] }));
+    const quiet = new TestQueen({ clock: () => 0, concludes: () => false });
+    quiet.hear('a', 1, { events: [fact(1)] });
     expect(quiet.events.recent().map((event) => event.kind)).toEqual(['oomKill']);
 
     const handed: string[] = [];
     const seen: string[] = [];
-    const queen = new Registry({
+    const queen = new TestQueen({
       clock: () => 0,
       epoch: 's',
       journal: (one) => handed.push(one.kind),
     });
     queen.subscribe((change) => seen.push(change.type));
     // Facts must last in the shared stream before they are acknowledged, so the registry leaves them to whoever keeps it.
-    expect(queen.heartbeat(bareHeartbeat('a', 1, { events: [fact(1)] }))).toMatchObject({
+    expect(queen.hear('a', 1, { events: [fact(1)] })).toMatchObject({
       accepted: true,
       ackEventSeq: 0,
     });

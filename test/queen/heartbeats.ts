@@ -1,4 +1,5 @@
 import type { GpuSample, Heartbeat, WorkerSample } from '../../lib/contract/heartbeat.js';
+import { type HeartbeatOutcome, Registry, type RegistryOptions } from '../../lib/queen/registry.js';
 import { gpuOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
 
 export const mib = (count: number): number => count * 2 ** 20;
@@ -62,5 +63,21 @@ export class ManualClock {
 
   advance(ms: number): void {
     this.nowMs += ms;
+  }
+}
+
+/** A registry on a clock of its own that moves only when it is told to. */
+export class TestQueen extends Registry {
+  readonly clock: ManualClock;
+
+  constructor(options: RegistryOptions = {}) {
+    const clock = new ManualClock();
+    super({ clock: clock.read, ...options });
+    this.clock = clock;
+  }
+
+  /** Takes `bareHeartbeat` of a hive. */
+  hear(id: string, seq: number, fields?: HeartbeatFields): HeartbeatOutcome {
+    return this.heartbeat(bareHeartbeat(id, seq, fields));
   }
 }

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HistoryStore, historyStepMs, historySteps } from '../../lib/queen/history.js';
-import { Registry } from '../../lib/queen/registry.js';
-import { bareHeartbeat, gpuSample, ManualClock, onGpu, workerSample } from './heartbeats.js';
+import { gpuSample, ManualClock, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const names = ['a', 'b', 'c', 'd'];
 
@@ -77,15 +76,13 @@ describe('history', () => {
 
   it('of a registry: hives, workers and GPUs by name, gone with what it was of', () => {
     const clock = new ManualClock(20_000);
-    const queen = new Registry({ clock: clock.read, historyRings: 3 });
+    const queen = new TestQueen({ clock: clock.read, historyRings: 3 });
     const sendHeartbeat = (seq: number, use: number) =>
-      queen.heartbeat(
-        bareHeartbeat('a', seq, {
-          host: { cpuPercent: use, load1: null },
-          gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
-          workers: [workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, memoryBytes: 4096 })],
-        }),
-      );
+      queen.hear('a', seq, {
+        host: { cpuPercent: use, load1: null },
+        gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
+        workers: [workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, memoryBytes: 4096 })],
+      });
     sendHeartbeat(1, 10);
     clock.advance(10_000);
     sendHeartbeat(2, 30);
@@ -103,7 +100,7 @@ describe('history', () => {
     });
     expect(queen.gpuHistory('GPU-0')?.series.utilizationPercent).toEqual([10, 30]);
     expect([queen.history('b'), queen.history('a', 'llm/2'), queen.gpuHistory('GPU-1')]).toEqual([null, null, null]);
-    queen.heartbeat(bareHeartbeat('a', 3));
+    queen.hear('a', 3);
     expect(queen.history('a', 'llm/1')).toBeNull();
     expect(queen.audit()).toEqual([]);
   });

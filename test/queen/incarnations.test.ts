@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { classifyHeartbeat, type Incarnations, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
-import { Registry } from '../../lib/queen/registry.js';
-import { bareHeartbeat, ManualClock, runA, runB, runC, workerSample } from './heartbeats.js';
+import { runA, runB, runC, TestQueen, workerSample } from './heartbeats.js';
 
 const t1 = '2026-01-02T03:00:00.000Z';
 const t2 = '2026-01-02T03:10:00.000Z';
@@ -49,8 +48,8 @@ describe('incarnations', () => {
   it('takes each heartbeat of a run at most once, however they arrive', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 60 }), (seqs) => {
-        const queen = new Registry({ clock: () => 0 });
-        const taken = seqs.filter((seq) => queen.heartbeat(bareHeartbeat('a', seq)).accepted);
+        const queen = new TestQueen({ clock: () => 0 });
+        const taken = seqs.filter((seq) => queen.hear('a', seq).accepted);
         expect(taken).toEqual([...new Set(taken)].sort((a, b) => a - b));
         if (seqs.length > 0) expect(taken.at(-1)).toBe(Math.max(...seqs));
       }),
@@ -60,10 +59,10 @@ describe('incarnations', () => {
 
 describe('a registry and the runs of a hive', () => {
   it('an out-of-order or doubled heartbeat changes nothing', () => {
-    const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(bareHeartbeat('a', 2, { workers: [workerSample('llm/1', { state: 'busy' })] }));
+    const queen = new TestQueen({ clock: () => 0 });
+    queen.hear('a', 2, { workers: [workerSample('llm/1', { state: 'busy' })] });
     for (const seq of [1, 2])
-      expect(queen.heartbeat(bareHeartbeat('a', seq, { workers: [] }))).toMatchObject({
+      expect(queen.hear('a', seq, { workers: [] })).toMatchObject({
         accepted: false,
         code: 'STALE_SEQ',
       });
@@ -71,18 +70,17 @@ describe('a registry and the runs of a hive', () => {
   });
 
   it('a late packet of the run before is no clone; the same run alive later is, and is said once a minute', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 5));
-    queen.heartbeat(bareHeartbeat('a', 1, { hive: { incarnation: runB, startedAt: t2 } }));
-    expect(queen.heartbeat(bareHeartbeat('a', 6))).toMatchObject({ accepted: false, code: 'RETIRED_INCARNATION' });
+    const queen = new TestQueen();
+    queen.hear('a', 5);
+    queen.hear('a', 1, { hive: { incarnation: runB, startedAt: t2 } });
+    expect(queen.hear('a', 6)).toMatchObject({ accepted: false, code: 'RETIRED_INCARNATION' });
     expect(queen.events.recent().map((event) => event.kind)).toEqual(['hiveJoined', 'hiveRestarted']);
 
     const clones = () => queen.events.recent().filter((event) => event.kind === 'duplicateHiveId');
     for (let second = 0; second < 50; second++) {
-      clock.advance(1000);
-      queen.heartbeat(bareHeartbeat('a', 2 + second, { hive: { incarnation: runB, startedAt: t2 } }));
-      const outcome = queen.heartbeat(bareHeartbeat('a', 7 + second, { hive: { hostname: 'clone' } }));
+      queen.clock.advance(1000);
+      queen.hear('a', 2 + second, { hive: { incarnation: runB, startedAt: t2 } });
+      const outcome = queen.hear('a', 7 + second, { hive: { hostname: 'clone' } });
       if (second >= 5) expect(outcome).toMatchObject({ accepted: false, code: 'DUPLICATE_HIVE_ID' });
     }
     expect(clones()).toHaveLength(1);
@@ -90,14 +88,14 @@ describe('a registry and the runs of a hive', () => {
   });
 
   it('refuses more hives and more workers than it was told to take, and says how many that is', () => {
-    const queen = new Registry({ clock: () => 0, maxHives: 1, maxWorkersPerHive: 2 });
-    expect(queen.heartbeat(bareHeartbeat('a', 1)).accepted).toBe(true);
-    expect(queen.heartbeat(bareHeartbeat('b', 1))).toMatchObject({
+    const queen = new TestQueen({ clock: () => 0, maxHives: 1, maxWorkersPerHive: 2 });
+    expect(queen.hear('a', 1).accepted).toBe(true);
+    expect(queen.hear('b', 1)).toMatchObject({
       code: 'TOO_MANY_HIVES',
       message: expect.stringMatching(/1/),
     });
     const workers = ['g/1', 'g/2', 'g/3'].map((id) => workerSample(id));
-    expect(queen.heartbeat(bareHeartbeat('a', 2, { workers }))).toMatchObject({ code: 'TOO_MANY_WORKERS' });
-    expect(queen.heartbeat(bareHeartbeat('a', 2)).accepted).toBe(true);
+    expect(queen.hear('a', 2, { workers })).toMatchObject({ code: 'TOO_MANY_WORKERS' });
+    expect(queen.hear('a', 2).accepted).toBe(true);
   });
 });

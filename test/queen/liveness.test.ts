@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ListeningClock, livenessAfter, livenessLimits, nextChangeMs, thresholds } from '../../lib/queen/liveness.js';
-import { Registry } from '../../lib/queen/registry.js';
-import { bareHeartbeat, ManualClock, runB, workerSample } from './heartbeats.js';
+import type { Registry } from '../../lib/queen/registry.js';
+import { ManualClock, runB, TestQueen, workerSample } from './heartbeats.js';
 
 const silences: readonly [intervalMs: number, silenceMs: number, expected: string][] = [
   [1000, 0, 'online'],
@@ -99,21 +99,20 @@ describe('a registry and time', () => {
   const kinds = (queen: Registry) => queen.events.recent().map((event) => event.kind);
 
   it('late, offline, removed, each when it is due', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, { workers: [workerSample('llm/1')] }));
-    expect(queen.nextDueMs()).toBe(clock.nowMs + 3000);
-    clock.advance(3000);
+    const queen = new TestQueen();
+    queen.hear('a', 1, { workers: [workerSample('llm/1')] });
+    expect(queen.nextDueMs()).toBe(queen.clock.nowMs + 3000);
+    queen.clock.advance(3000);
     queen.advance();
     expect(queen.hive('a')?.liveness).toBe('late');
-    clock.advance(7000);
+    queen.clock.advance(7000);
     expect(queen.hive('a')?.liveness).toBe('offline');
     expect(queen.findIdleWorkers()).toEqual([]);
     expect(queen.findIdleWorkers({ includeStale: true })).toHaveLength(1);
     expect(queen.workers().items[0]).toMatchObject({ liveness: 'offline', ageMs: 10_000 });
-    clock.advance(79_999);
+    queen.clock.advance(79_999);
     expect(queen.cleanupStale()).toEqual([]);
-    clock.advance(1);
+    queen.clock.advance(1);
     expect(queen.cleanupStale()).toEqual(['a']);
     expect(queen.cleanupStale()).toEqual([]);
     expect(queen.workers({ liveness: 'offline' }).items).toEqual([]);
@@ -123,99 +122,91 @@ describe('a registry and time', () => {
   });
 
   it('worker_dies_removed_from_registry: at the next heartbeat, and by time when its hive died', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
-    queen.heartbeat(bareHeartbeat('a', 2, { workers: [workerSample('llm/2')] }));
+    const queen = new TestQueen();
+    queen.hear('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] });
+    queen.hear('a', 2, { workers: [workerSample('llm/2')] });
     expect(queen.worker('a', 'llm', '1')).toBeNull();
     expect(queen.events.recent(1)[0]).toMatchObject({ kind: 'workerGone', hive: 'a', workerId: 'llm/1' });
-    clock.advance(90_000);
+    queen.clock.advance(90_000);
     expect(queen.worker('a', 'llm', '2')).toBeNull();
     expect(queen.audit()).toEqual([]);
   });
 
   it('a queen whose own loop stalled for 20 s does not declare the fleet dead', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read, tickMs: 250 });
-    queen.heartbeat(bareHeartbeat('a', 1));
-    queen.heartbeat(bareHeartbeat('b', 1));
-    clock.advance(20_000);
+    const queen = new TestQueen({ tickMs: 250 });
+    queen.hear('a', 1);
+    queen.hear('b', 1);
+    queen.clock.advance(20_000);
     queen.advance();
     expect(queen.counts().hives).toEqual({ online: 2, late: 0, offline: 0 });
     // Then the heartbeats that waited in the socket are read; the hive that truly died is still found out.
-    queen.heartbeat(bareHeartbeat('a', 2));
+    queen.hear('a', 2);
     for (let i = 0; i < 40; i++) {
-      clock.advance(250);
+      queen.clock.advance(250);
       queen.advance();
-      if (i % 4 === 3) queen.heartbeat(bareHeartbeat('a', 3 + i));
+      if (i % 4 === 3) queen.hear('a', 3 + i);
     }
     expect(queen.hive('a')?.liveness).toBe('online');
     expect(queen.hive('b')?.liveness).toBe('offline');
     // A page that asks in the middle of the stall must not end the hives either.
-    clock.advance(60_000);
+    queen.clock.advance(60_000);
     expect(queen.hive('a')?.liveness).toBe('online');
   });
 
   it('a longer interval granted under load moves the thresholds with it', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
+    const queen = new TestQueen();
     queen.requestedIntervalMs = 5000;
-    expect(queen.heartbeat(bareHeartbeat('a', 1))).toMatchObject({ accepted: true, intervalMs: 5000 });
-    clock.advance(14_999);
+    expect(queen.hear('a', 1)).toMatchObject({ accepted: true, intervalMs: 5000 });
+    queen.clock.advance(14_999);
     expect(queen.hive('a')?.liveness).toBe('online');
-    clock.advance(1);
+    queen.clock.advance(1);
     expect(queen.hive('a')?.liveness).toBe('late');
     // And back: the shorter one counts from the next heartbeat, although a later look was already due.
     // A hive says to what it keeps, so that queens which did not ask for it know it as well; told back, it would stay.
     queen.requestedIntervalMs = 0;
-    expect(queen.heartbeat(bareHeartbeat('a', 2, { intervalMs: 5000 }))).toMatchObject({ intervalMs: 100 });
-    clock.advance(14_999);
+    expect(queen.hear('a', 2, { intervalMs: 5000 })).toMatchObject({ intervalMs: 100 });
+    queen.clock.advance(14_999);
     expect(queen.hive('a')?.liveness).toBe('online');
-    queen.heartbeat(bareHeartbeat('a', 3));
-    clock.advance(3000);
+    queen.hear('a', 3);
+    queen.clock.advance(3000);
     expect(queen.hive('a')?.liveness).toBe('late');
   });
 
   it('a suspended laptop goes offline, is forgotten, and is simply back when it wakes', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('laptop', 5, { workers: [workerSample('llm/1')] }));
-    clock.advance(12_000);
+    const queen = new TestQueen();
+    queen.hear('laptop', 5, { workers: [workerSample('llm/1')] });
+    queen.clock.advance(12_000);
     queen.advance();
-    expect(queen.heartbeat(bareHeartbeat('laptop', 6, { workers: [workerSample('llm/1')] })).accepted).toBe(true);
+    expect(queen.hear('laptop', 6, { workers: [workerSample('llm/1')] }).accepted).toBe(true);
     expect(kinds(queen).slice(-2)).toEqual(['hiveOffline', 'hiveOnline']);
-    clock.advance(8 * 3_600_000);
+    queen.clock.advance(8 * 3_600_000);
     queen.advance();
     expect(queen.hive('laptop')).toBeNull();
-    expect(queen.heartbeat(bareHeartbeat('laptop', 7, { workers: [workerSample('llm/1')] })).accepted).toBe(true);
+    expect(queen.hear('laptop', 7, { workers: [workerSample('llm/1')] }).accepted).toBe(true);
     expect(kinds(queen).slice(-1)).toEqual(['hiveJoined']);
     expect(queen.findIdleWorkers()).toHaveLength(1);
   });
 
   it('a stopping hive is out of scheduling at once, and its workers are listed until their time is over', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
+    const queen = new TestQueen();
     const worker = workerSample('llm/1', { model: 'm' });
-    queen.heartbeat(bareHeartbeat('a', 1, { workers: [worker] }));
+    queen.hear('a', 1, { workers: [worker] });
     expect(queen.findBestWorkerForModel('m')).not.toBeNull();
-    queen.heartbeat(bareHeartbeat('a', 2, { hive: { state: 'stopping' }, workers: [worker] }));
+    queen.hear('a', 2, { hive: { state: 'stopping' }, workers: [worker] });
     expect(queen.findBestWorkerForModel('m')).toBeNull();
     expect(queen.findIdleWorkers()).toEqual([]);
     expect(queen.workers().items).toHaveLength(1);
     // Its next run takes them over: nothing is gone in between.
-    queen.heartbeat(
-      bareHeartbeat('a', 1, { hive: { incarnation: runB, startedAt: '2026-01-02T03:30:00.000Z' }, workers: [worker] }),
-    );
+    queen.hear('a', 1, { hive: { incarnation: runB, startedAt: '2026-01-02T03:30:00.000Z' }, workers: [worker] });
     expect(queen.findBestWorkerForModel('m')).not.toBeNull();
     expect(kinds(queen)).not.toContain('workerGone');
   });
 
   it('says warming until the fleet had time to be heard', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1));
+    const queen = new TestQueen();
+    queen.hear('a', 1);
     expect([queen.warming, queen.workers().warming, queen.fleet().warming]).toEqual([true, true, true]);
-    clock.advance(10_000);
+    queen.clock.advance(10_000);
     expect([queen.warming, queen.workers().warming, queen.place({ vramBytes: 1 }).warming]).toEqual([
       false,
       false,

@@ -2,8 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacementRequest } from '../../lib/contract/api.js';
 import { type PlacementGpu, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
-import { Registry } from '../../lib/queen/registry.js';
-import { bareHeartbeat, gib, gpuSample } from './heartbeats.js';
+import { gib, gpuSample, TestQueen } from './heartbeats.js';
 
 const gpu = (uuid: string, freeGib: number | null, fields: Partial<PlacementGpu> = {}): PlacementGpu => ({
   uuid,
@@ -135,8 +134,8 @@ describe('placement', () => {
       [gpuSample('0'), gpuSample('MIG-1', { parentUuid: '0', health: 'lost' })],
     ],
   ])('nothing is placed on a GPU in MIG mode %s', (_, gpus) => {
-    const queen = new Registry({ queenId: 'q' });
-    queen.heartbeat(bareHeartbeat('a', 1, { gpus }));
+    const queen = new TestQueen({ queenId: 'q' });
+    queen.hear('a', 1, { gpus });
     const { candidates, refusals } = queen.place({ vramBytes: gib(1) });
     expect(candidates).toEqual([]);
     expect(refusals).toMatchObject([{ detail: expect.stringContaining('cut into MIG devices') }]);

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { countRows } from '../../lib/client/mirror.js';
 import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../../lib/contract/validate.js';
-import { Registry } from '../../lib/queen/registry.js';
-import { bareHeartbeat, gpuSample, ManualClock, mib, onGpu, runB, workerSample } from './heartbeats.js';
+import type { Registry } from '../../lib/queen/registry.js';
+import { bareHeartbeat, gpuSample, mib, onGpu, runB, TestQueen, workerSample } from './heartbeats.js';
 
 const keys = (items: readonly { key: string }[]) => items.map((item) => item.key);
 
@@ -18,11 +18,9 @@ function seeded(seed: number): () => number {
 
 describe('lists', () => {
   it('sorts by a value with unknown ones last, and pages through ties without loss', () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const use = [5, null, 90, 5, 5, null, 40];
-    queen.heartbeat(
-      bareHeartbeat('a', 1, { workers: use.map((cpuPercent, i) => workerSample(`llm/${i}`, { cpuPercent })) }),
-    );
+    queen.hear('a', 1, { workers: use.map((cpuPercent, i) => workerSample(`llm/${i}`, { cpuPercent })) });
     const all = (sort: 'cpuPercent' | '-cpuPercent', limit: number) => {
       const found: string[] = [];
       for (let cursor: string | null | undefined; cursor !== null; ) {
@@ -39,9 +37,9 @@ describe('lists', () => {
   });
 
   it('a page survives workers that come and go between it and the next', () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const sendHeartbeat = (seq: number, names: readonly number[]) =>
-      queen.heartbeat(bareHeartbeat('a', seq, { workers: names.map((name) => workerSample(`llm/${name}`)) }));
+      queen.hear('a', seq, { workers: names.map((name) => workerSample(`llm/${name}`)) });
     sendHeartbeat(1, [1, 2, 3, 4, 5]);
     const first = queen.workers({ limit: 2 });
     sendHeartbeat(2, [1, 3, 4, 6, 0]);
@@ -58,7 +56,7 @@ describe('lists', () => {
   it.each([['nonsense'], ['WyJrZXkiXQ'], [Buffer.from('["-cpuPercent",1,"a","b"]').toString('base64url')]])(
     'refuses the cursor %s',
     (cursor) => {
-      const queen = new Registry({ clock: () => 0 });
+      const queen = new TestQueen({ clock: () => 0 });
       expect(() => queen.workers({ cursor })).toThrowError(
         expect.objectContaining({ code: 'INVALID_OPTION', subject: 'cursor' }),
       );
@@ -66,30 +64,28 @@ describe('lists', () => {
   );
 
   it.each([[0], [1001], [1.5]])('refuses a limit of %s', (limit) => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     expect(() => queen.workers({ limit })).toThrowError(expect.objectContaining({ subject: 'limit' }));
   });
 
   it('finds workers by labels of their own and of their hive, their own first', () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const workers = [workerSample('llm/1'), workerSample('llm/2', { labels: { zone: 'x' } })];
-    queen.heartbeat(bareHeartbeat('a', 1, { hive: { labels: { zone: 'y' } }, workers }));
+    queen.hear('a', 1, { hive: { labels: { zone: 'y' } }, workers });
     expect(keys(queen.workers({ labels: { zone: 'y' } }).items)).toEqual(['a/llm/1']);
     expect(keys(queen.workers({ labels: { zone: 'x' } }).items)).toEqual(['a/llm/2']);
-    queen.heartbeat(bareHeartbeat('a', 2, { hive: { labels: { zone: 'z' } }, workers }));
+    queen.hear('a', 2, { hive: { labels: { zone: 'z' } }, workers });
     expect(queen.workers({ labels: { zone: 'y' } }).items).toEqual([]);
     expect(keys(queen.workers({ labels: { zone: 'z' } }).items)).toEqual(['a/llm/1']);
     expect(queen.audit()).toEqual([]);
   });
 
   it('lists GPUs by room and health, in the order of their hosts', () => {
-    const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(
-      bareHeartbeat('b', 1, {
-        gpus: [gpuSample('GPU-b1'), gpuSample('GPU-b0', { index: 1, memoryUsedBytes: mib(20_000) })],
-      }),
-    );
-    queen.heartbeat(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-a', { health: 'lost', memoryUsedBytes: null })] }));
+    const queen = new TestQueen({ clock: () => 0 });
+    queen.hear('b', 1, {
+      gpus: [gpuSample('GPU-b1'), gpuSample('GPU-b0', { index: 1, memoryUsedBytes: mib(20_000) })],
+    });
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-a', { health: 'lost', memoryUsedBytes: null })] });
     const uuids = (asked: Parameters<Registry['gpus']>[0]) => queen.gpus(asked).items.map((gpu) => gpu.uuid);
     expect(uuids({})).toEqual(['GPU-a', 'GPU-b1', 'GPU-b0']);
     expect(uuids({ minFreeBytes: mib(4576) })).toEqual(['GPU-b1', 'GPU-b0']);
@@ -101,17 +97,16 @@ describe('lists', () => {
   });
 
   it('a worker that an incomplete snapshot leaves out is kept, with the age of what is known of it', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] }));
-    clock.advance(1000);
-    queen.heartbeat(bareHeartbeat('a', 2, { workersComplete: false, workers: [workerSample('llm/2')] }));
-    clock.advance(500);
+    const queen = new TestQueen();
+    queen.hear('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] });
+    queen.clock.advance(1000);
+    queen.hear('a', 2, { workersComplete: false, workers: [workerSample('llm/2')] });
+    queen.clock.advance(500);
     expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
       ['llm/1', 1500],
       ['llm/2', 500],
     ]);
-    queen.heartbeat(bareHeartbeat('a', 3, { workers: [workerSample('llm/2')] }));
+    queen.hear('a', 3, { workers: [workerSample('llm/2')] });
     expect(keys(queen.workers().items)).toEqual(['a/llm/2']);
   });
 
@@ -123,11 +118,10 @@ describe('lists', () => {
   };
 
   it('a worker that could not be read is kept, and is not said to be gone', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
+    const queen = new TestQueen();
     const workers = [workerSample('llm/1'), workerSample('llm/2')];
     queen.heartbeat(read(bareHeartbeat('a', 1, { workers })));
-    clock.advance(1000);
+    queen.clock.advance(1000);
     const wrong = { ...workers[0]!, cpuPercent: 'x' as unknown as number };
     queen.heartbeat(read(bareHeartbeat('a', 2, { workers: [wrong, workers[1]!] })));
     expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
@@ -142,12 +136,11 @@ describe('lists', () => {
   });
 
   it('a GPU that could not be read is kept as it was, in its place, without room on it; one that is not named goes', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
+    const queen = new TestQueen();
     const gpus = ['GPU-0', 'GPU-1', 'GPU-2'].map((uuid, index) => gpuSample(uuid, { index, memoryUsedBytes: mib(8) }));
     const on = [workerSample('llm/1', onGpu('GPU-1'))];
     queen.heartbeat(read(bareHeartbeat('a', 1, { gpus, workers: on })));
-    clock.advance(1000);
+    queen.clock.advance(1000);
     const wrong = { ...gpus[1]!, utilizationPercent: 101 };
     queen.heartbeat(read(bareHeartbeat('a', 2, { gpus: [gpus[0]!, wrong], workers: on })));
     expect(queen.gpus().items.map(({ uuid, ageMs, memoryUsedBytes }) => [uuid, ageMs, memoryUsedBytes])).toEqual([
@@ -169,7 +162,7 @@ describe('lists', () => {
   });
 
   it('another run says all anew: what it could not say of a GPU is not the word of the former one', () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     queen.heartbeat(read(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-0')] })));
     const hive = { incarnation: runB, startedAt: '2026-02-02T03:04:05.000Z' };
     queen.heartbeat(read(bareHeartbeat('a', 1, { hive, gpus: [gpuSample('GPU-0', { utilizationPercent: 101 })] })));
@@ -179,9 +172,9 @@ describe('lists', () => {
 });
 
 describe('models', () => {
-  const queen = new Registry({ clock: () => 0 });
+  const queen = new TestQueen({ clock: () => 0 });
   const named = ['Qwen/Qwen3-32B', 'qwen/qwen3-32b', 'Qwen/Qwen3-8B', null];
-  queen.heartbeat(bareHeartbeat('a', 1, { workers: named.map((model, i) => workerSample(`llm/${i}`, { model })) }));
+  queen.hear('a', 1, { workers: named.map((model, i) => workerSample(`llm/${i}`, { model })) });
 
   it('are found exactly, or case-insensitively, or by a prefix', () => {
     expect(keys(queen.findWorkersWithModel('Qwen/Qwen3-32B'))).toEqual(['a/llm/0']);
@@ -199,8 +192,8 @@ describe('models', () => {
 describe('the best worker for a model', () => {
   const model = 'm';
   const fleet = (workers: Parameters<typeof bareHeartbeat>[2], random = seeded(7)) => {
-    const queen = new Registry({ clock: () => 0, random });
-    queen.heartbeat(bareHeartbeat('a', 1, workers));
+    const queen = new TestQueen({ clock: () => 0, random });
+    queen.hear('a', 1, workers);
     return queen;
   };
 
@@ -235,9 +228,7 @@ describe('the best worker for a model', () => {
     }
     expect([...picks.values()]).toEqual(Array.from({ length: 10 }, () => 10));
     // Of two heartbeats later, only the one that has not been named since still carries its picks.
-    queen.heartbeat(
-      bareHeartbeat('a', 2, { workers: workers.slice(0, 9).map((w) => structuredClone(w)), workersComplete: false }),
-    );
+    queen.hear('a', 2, { workers: workers.slice(0, 9).map((w) => structuredClone(w)), workersComplete: false });
     const next = Array.from({ length: 9 }, () => queen.findBestWorkerForModel(model)!.id);
     expect(new Set(next).size).toBe(9);
     expect(next).not.toContain('llm/9');
@@ -268,7 +259,7 @@ describe('the best worker for a model', () => {
 
 describe('totals', () => {
   it('count a GPU that is cut up once: whole, or by its parts where its own memory is not known', () => {
-    const queen = new Registry({ queenId: 'q' });
+    const queen = new TestQueen({ queenId: 'q' });
     const cut = gpuSample('GPU-a', { migMode: true, memoryTotalBytes: mib(20_000), memoryUsedBytes: mib(3000) });
     const part = (uuid: string, used: number | null) =>
       gpuSample(uuid, { parentUuid: 'GPU-a', memoryTotalBytes: mib(9000), memoryUsedBytes: used });
@@ -281,7 +272,7 @@ describe('totals', () => {
       [[unread, ...parts], 9000, 2000, 1],
       [parts, 9000, 2000, 1],
     ] as const) {
-      queen.heartbeat(bareHeartbeat('a', ++seq, { gpus: structuredClone(gpus) as GpuSample[] }));
+      queen.hear('a', ++seq, { gpus: structuredClone(gpus) as GpuSample[] });
       expect(queen.fleet().gpus).toEqual({
         total: gpus.length,
         byHealth: { ok: gpus.length },
@@ -293,13 +284,12 @@ describe('totals', () => {
   });
 
   it('hold no memory of GPUs whose use is not known, and none of hives that are not heard', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
+    const queen = new TestQueen();
     expect(queen.fleet().gpus).toMatchObject({ total: 0, memoryTotalBytes: null, memoryUsedBytes: null, uncounted: 0 });
     const stalled = ['GPU-0', 'GPU-1'].map((uuid, index) =>
       gpuSample(uuid, { index, health: 'stalled', memoryUsedBytes: null, utilizationPercent: null }),
     );
-    queen.heartbeat(bareHeartbeat('a', 1, { gpus: stalled, workers: [workerSample('llm/1', { state: 'unknown' })] }));
+    queen.hear('a', 1, { gpus: stalled, workers: [workerSample('llm/1', { state: 'unknown' })] });
     expect(queen.fleet().gpus).toEqual({
       total: 2,
       byHealth: { stalled: 2 },
@@ -307,9 +297,9 @@ describe('totals', () => {
       memoryUsedBytes: null,
       uncounted: 2,
     });
-    clock.advance(20_000);
+    queen.clock.advance(20_000);
     const busy = [workerSample('llm/1', { state: 'busy' }), workerSample('llm/2')];
-    queen.heartbeat(bareHeartbeat('b', 1, { gpus: [gpuSample('GPU-2', { memoryUsedBytes: mib(1) })], workers: busy }));
+    queen.hear('b', 1, { gpus: [gpuSample('GPU-2', { memoryUsedBytes: mib(1) })], workers: busy });
     expect(queen.fleet()).toMatchObject({
       hives: { online: 1, late: 0, offline: 1 },
       gpus: {
@@ -322,7 +312,7 @@ describe('totals', () => {
       workers: { total: 3, byState: { offline: 1, busy: 1, idle: 1 } },
     });
     expect(queen.fleet().workers.byState.unknown).toBeUndefined();
-    clock.advance(20_000);
+    queen.clock.advance(20_000);
     expect(queen.fleet()).toMatchObject({
       gpus: { total: 3, byHealth: { offline: 3 }, memoryTotalBytes: null, memoryUsedBytes: null, uncounted: 3 },
       workers: { total: 3, byState: { offline: 3 } },
@@ -330,23 +320,20 @@ describe('totals', () => {
   });
 
   it('are those that the page counts from its rows', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
+    const queen = new TestQueen();
     const fleet = (id: string, at: number) =>
-      queen.heartbeat(
-        bareHeartbeat(id, at, {
-          gpus: [
-            gpuSample(`GPU-${id}`, { memoryUsedBytes: mib(5) }),
-            gpuSample(`MIG-${id}`, { index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(5) }),
-            gpuSample(`GPU-${id}2`, { index: 2, health: 'stalled', memoryUsedBytes: null }),
-          ],
-          workers: [workerSample('llm/1'), workerSample('llm/2', { state: 'busy' })],
-        }),
-      );
+      queen.hear(id, at, {
+        gpus: [
+          gpuSample(`GPU-${id}`, { memoryUsedBytes: mib(5) }),
+          gpuSample(`MIG-${id}`, { index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(5) }),
+          gpuSample(`GPU-${id}2`, { index: 2, health: 'stalled', memoryUsedBytes: null }),
+        ],
+        workers: [workerSample('llm/1'), workerSample('llm/2', { state: 'busy' })],
+      });
     fleet('a', 1);
-    clock.advance(9000);
+    queen.clock.advance(9000);
     fleet('b', 1);
-    clock.advance(4000);
+    queen.clock.advance(4000);
     fleet('c', 1);
     const { hives, workers } = queen.snapshot();
     const rows = countRows(hives, workers);
@@ -365,20 +352,17 @@ describe('totals', () => {
   });
 
   it('count what is fresh, or all; the fleet counts all', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read, queenId: 'q' });
-    queen.heartbeat(
-      bareHeartbeat('a', 1, {
-        gpus: [gpuSample('GPU-a', { memoryUsedBytes: mib(576) })],
-        workers: [workerSample('llm/1', { model: 'm' })],
-      }),
-    );
-    clock.advance(5000);
+    const queen = new TestQueen({ queenId: 'q' });
+    queen.hear('a', 1, {
+      gpus: [gpuSample('GPU-a', { memoryUsedBytes: mib(576) })],
+      workers: [workerSample('llm/1', { model: 'm' })],
+    });
+    queen.clock.advance(5000);
     const parts = [
       gpuSample('GPU-b'),
       gpuSample('MIG-1', { index: 1, parentUuid: 'GPU-b', memoryTotalBytes: mib(10_000) }),
     ];
-    queen.heartbeat(bareHeartbeat('b', 1, { gpus: parts, workers: [workerSample('llm/1', { state: 'busy' })] }));
+    queen.hear('b', 1, { gpus: parts, workers: [workerSample('llm/1', { state: 'busy' })] });
     expect(queen.counts()).toMatchObject({
       hives: { online: 1, late: 1, offline: 0 },
       workers: 1,

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { WorkerQuery } from '../../lib/queen/queries.js';
-import { Registry } from '../../lib/queen/registry.js';
-import { bareHeartbeat, gib, gpuSample, ManualClock, onGpu, workerSample } from './heartbeats.js';
+import type { Registry } from '../../lib/queen/registry.js';
+import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 /** What a registry would be with neither indexes nor merging: lists of what was said last, searched from end to end. */
 class NaiveFleet {
@@ -116,16 +116,15 @@ describe('the registry against a naive one', () => {
         fc.array(query, { minLength: 1, maxLength: 4 }),
         fc.integer({ min: 1, max: 6 }),
         (steps, queries, limit) => {
-          const clock = new ManualClock();
-          const queen = new Registry({ clock: clock.read });
+          const queen = new TestQueen();
           const naive = new NaiveFleet();
           const runs = new Map<string, { run: number; seq: number }>();
 
           for (const one of steps) {
-            if (one.do === 'wait') clock.advance(one.ms);
+            if (one.do === 'wait') queen.clock.advance(one.ms);
             else if (one.do === 'remove') expect(queen.removeHive(one.hive)).toBe(naive.hives.delete(one.hive));
             else {
-              naive.advance(clock.nowMs);
+              naive.advance(queen.clock.nowMs);
               const run = runs.get(one.hive) ?? { run: 0, seq: 0 };
               run.seq++;
               if (one.restart) run.run++;
@@ -145,46 +144,45 @@ describe('the registry against a naive one', () => {
                   ...(gpu === null ? {} : onGpu(`GPU-${one.hive}-${gpu}`)),
                 }),
               );
-              const outcome = queen.heartbeat(
-                bareHeartbeat(one.hive, run.seq, {
-                  hive: {
-                    incarnation: `run-${run.run}`,
-                    labels: one.labels,
-                    startedAt: new Date(run.run * 1000).toISOString(),
-                  },
-                  gpus: structuredClone(gpus),
-                  workers: structuredClone(workers),
-                  workersComplete: one.complete,
-                }),
-              );
+              const outcome = queen.hear(one.hive, run.seq, {
+                hive: {
+                  incarnation: `run-${run.run}`,
+                  labels: one.labels,
+                  startedAt: new Date(run.run * 1000).toISOString(),
+                },
+                gpus: structuredClone(gpus),
+                workers: structuredClone(workers),
+                workersComplete: one.complete,
+              });
               expect(outcome.accepted).toBe(true);
               const before = naive.hives.get(one.hive);
               const named = new Set(workers.map((worker) => worker.id));
               const kept =
                 one.complete || one.restart ? [] : (before?.workers ?? []).filter((worker) => !named.has(worker.id));
               naive.sendHeartbeat(one.hive, {
-                heardAtMs: clock.nowMs,
+                heardAtMs: queen.clock.nowMs,
                 labels: one.labels,
                 free: new Map(gpus.map((gpu) => [gpu.uuid, gpu.memoryTotalBytes! - gpu.memoryUsedBytes!])),
                 workers: [...workers, ...kept],
               });
             }
-            naive.advance(clock.nowMs);
+            naive.advance(queen.clock.nowMs);
             expect(queen.audit()).toEqual([]);
           }
 
-          for (const asked of queries) expect(pages(queen, asked, limit)).toEqual(naive.workers(asked, clock.nowMs));
-          expect(pages(queen, {}, limit)).toEqual(naive.workers({}, clock.nowMs));
+          for (const asked of queries)
+            expect(pages(queen, asked, limit)).toEqual(naive.workers(asked, queen.clock.nowMs));
+          expect(pages(queen, {}, limit)).toEqual(naive.workers({}, queen.clock.nowMs));
           const sorted = pages(queen, { sort: '-vramUsedBytes' }, limit);
-          expect([...sorted].sort()).toEqual(naive.workers({}, clock.nowMs));
+          expect([...sorted].sort()).toEqual(naive.workers({}, queen.clock.nowMs));
           expect(queen.hives().items.map((hive) => hive.id)).toEqual([...naive.hives.keys()].sort());
           const idle = queen.findIdleWorkers().map((worker) => worker.key);
-          expect(idle).toEqual(naive.workers({ state: 'idle', liveness: 'online' }, clock.nowMs));
+          expect(idle).toEqual(naive.workers({ state: 'idle', liveness: 'online' }, queen.clock.nowMs));
           const roomy = queen
             .findWorkersWithCapacity(gib(12))
             .map((worker) => worker.key)
             .sort();
-          expect(roomy).toEqual(naive.workers({ minFreeVramBytes: gib(12), liveness: 'online' }, clock.nowMs));
+          expect(roomy).toEqual(naive.workers({ minFreeVramBytes: gib(12), liveness: 'online' }, queen.clock.nowMs));
         },
       ),
       { numRuns: 150 },
@@ -194,14 +192,14 @@ describe('the registry against a naive one', () => {
 
 describe('readers and writers', () => {
   it('10 concurrent writers to 10 hives leave exactly what each wrote last', async () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     await Promise.all(
       Array.from({ length: 10 }, async (_, h) => {
         for (let seq = 1; seq <= 50; seq++) {
           const workers = Array.from({ length: 1 + ((seq + h) % 5) }, (_, w) =>
             workerSample(`llm/${w}`, { model: `model-${(seq + w) % 3}`, state: seq % 2 ? 'busy' : 'idle' }),
           );
-          expect(queen.heartbeat(bareHeartbeat(`host-${h}`, seq, { workers })).accepted).toBe(true);
+          expect(queen.hear(`host-${h}`, seq, { workers }).accepted).toBe(true);
           await Promise.resolve();
         }
       }),
@@ -216,13 +214,11 @@ describe('readers and writers', () => {
   });
 
   it('1 writer with 5 readers x 100: each read is of one whole heartbeat', async () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const write = (seq: number) =>
-      queen.heartbeat(
-        bareHeartbeat('a', seq, {
-          workers: ['llm/1', 'llm/2', 'llm/3'].map((id) => workerSample(id, { model: `m-${seq}`, cpuPercent: seq })),
-        }),
-      );
+      queen.hear('a', seq, {
+        workers: ['llm/1', 'llm/2', 'llm/3'].map((id) => workerSample(id, { model: `m-${seq}`, cpuPercent: seq })),
+      });
     write(1);
     const writer = (async () => {
       for (let seq = 2; seq <= 200; seq++) {
@@ -248,14 +244,12 @@ describe('readers and writers', () => {
   });
 
   it('what a reader holds does not change under it', () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const write = (seq: number, use: number) =>
-      queen.heartbeat(
-        bareHeartbeat('a', seq, {
-          gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
-          workers: [workerSample('llm/1', { ...onGpu('GPU-0', 0, use), labels: { use: `${use}` }, cpuPercent: use })],
-        }),
-      );
+      queen.hear('a', seq, {
+        gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
+        workers: [workerSample('llm/1', { ...onGpu('GPU-0', 0, use), labels: { use: `${use}` }, cpuPercent: use })],
+      });
     write(1, 10);
     const held = [queen.workers(), queen.hives(), queen.gpus(), queen.snapshot()];
     const before = structuredClone(held);

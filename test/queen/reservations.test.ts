@@ -4,16 +4,15 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryBus } from '../../lib/cluster/memory.js';
-import { Registry } from '../../lib/queen/registry.js';
 import { keepReservations, parseReservations } from '../../lib/queen/state-file.js';
 import {
-  bareHeartbeat,
   gib,
   gpuSample,
   type HeartbeatFields,
   ManualClock,
   mib,
   onGpu,
+  TestQueen,
   workerSample,
 } from './heartbeats.js';
 
@@ -23,9 +22,8 @@ const oneGpu = (fields: HeartbeatFields = {}, usedBytes = 0) =>
 
 describe('reservations', () => {
   it('one charges its room at once, and gives it back at its end or when released', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    const queen = new TestQueen();
+    queen.hear('a', 1, oneGpu());
     const { reservation } = queen.place({ vramBytes: gib(16), reserveSeconds: 60 });
     expect(reservation).toMatchObject({ hive: 'a', gpuUuids: ['GPU-0'], vramBytes: gib(16), expiresInMs: 60_000 });
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
@@ -33,29 +31,28 @@ describe('reservations', () => {
       reason: 'notEnoughVram',
       detail: 'largest 8.0 GiB',
     });
-    expect(queen.nextDueMs()).toBe(clock.nowMs + 3000);
+    expect(queen.nextDueMs()).toBe(queen.clock.nowMs + 3000);
 
     expect(queen.releaseReservation(reservation!.id)).toBe(true);
     expect(queen.releaseReservation(reservation!.id)).toBe(false);
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(24));
 
     queen.place({ vramBytes: gib(16), reserveSeconds: 2 });
-    clock.advance(1999);
+    queen.clock.advance(1999);
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
-    clock.advance(1);
+    queen.clock.advance(1);
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(24));
     expect(queen.reservations()).toEqual([]);
     expect(queen.audit()).toEqual([]);
   });
 
   it('charges max(claimed, used) while its worker loads, and nothing more once that is ready', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    const queen = new TestQueen();
+    queen.hear('a', 1, oneGpu());
     const id = queen.place({ vramBytes: gib(16), reserveSeconds: 600 }).reservation!.id;
     const sendHeartbeat = (seq: number, usedGib: number, ready: boolean | null) => {
       const worker = workerSample('llm/1', { ...onGpu('GPU-0', gib(usedGib)), ready, reservationId: id });
-      queen.heartbeat(bareHeartbeat('a', seq, oneGpu({ workers: [worker] }, gib(usedGib))));
+      queen.hear('a', seq, oneGpu({ workers: [worker] }, gib(usedGib)));
       return queen.gpu('GPU-0')!.freeBytes! / gib(1);
     };
     expect(sendHeartbeat(2, 0, false)).toBe(8);
@@ -69,18 +66,18 @@ describe('reservations', () => {
   });
 
   it('a worker that carries the id on another host does not use up the room', () => {
-    const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    const queen = new TestQueen({ clock: () => 0 });
+    queen.hear('a', 1, oneGpu());
     const id = queen.place({ vramBytes: gib(16), reserveSeconds: 600 }).reservation!.id;
-    queen.heartbeat(bareHeartbeat('b', 1, { workers: [workerSample('llm/1', { ready: true, reservationId: id })] }));
-    queen.heartbeat(bareHeartbeat('a', 2, oneGpu()));
+    queen.hear('b', 1, { workers: [workerSample('llm/1', { ready: true, reservationId: id })] });
+    queen.hear('a', 2, oneGpu());
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
   });
 
   it('holds host memory, and on unified memory takes both from the same room', () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const unified = gpuSample('GPU-U', { memoryKind: 'unified', memoryTotalBytes: gib(120), memoryUsedBytes: null });
-    queen.heartbeat(bareHeartbeat('spark', 1, { gpus: [unified], host: { memoryAvailableBytes: gib(100) } }));
+    queen.hear('spark', 1, { gpus: [unified], host: { memoryAvailableBytes: gib(100) } });
     expect(queen.gpu('GPU-U')?.freeBytes).toBe(gib(100));
     queen.place({ vramBytes: gib(40), memoryBytes: gib(10), reserveSeconds: 60 });
     expect(queen.gpu('GPU-U')?.freeBytes).toBe(gib(50));
@@ -89,8 +86,8 @@ describe('reservations', () => {
   });
 
   it('the same idempotency key gives the same reservation, and another request with it is refused', () => {
-    const queen = new Registry({ clock: () => 0 });
-    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    const queen = new TestQueen({ clock: () => 0 });
+    queen.hear('a', 1, oneGpu());
     const ask = { vramBytes: gib(16), reserveSeconds: 60, idempotencyKey: 'deploy-7' };
     const first = queen.place(ask);
     const again = queen.place({ idempotencyKey: 'deploy-7', reserveSeconds: 60, vramBytes: gib(16), gpuCount: 1 });
@@ -105,10 +102,10 @@ describe('reservations', () => {
   });
 
   it('a hundred concurrent callers never get the same room twice', async () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     for (let h = 0; h < 5; h++) {
       const gpus = [0, 1, 2, 3].map((index) => gpuSample(`GPU-${h}-${index}`, { index }));
-      queen.heartbeat(bareHeartbeat(`host-${h}`, 1, { gpus }));
+      queen.hear(`host-${h}`, 1, { gpus });
     }
     const callers = Array.from({ length: 100 }, async (_, i) => {
       await Promise.resolve();
@@ -127,14 +124,13 @@ describe('reservations', () => {
   });
 
   it('an admin who removes a hive gives its room back; silence alone does not', () => {
-    const clock = new ManualClock();
-    const queen = new Registry({ clock: clock.read });
-    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    const queen = new TestQueen();
+    queen.hear('a', 1, oneGpu());
     queen.place({ vramBytes: gib(16), reserveSeconds: 600 });
-    clock.advance(90_000);
+    queen.clock.advance(90_000);
     queen.advance();
     expect(queen.hive('a')).toBeNull();
-    queen.heartbeat(bareHeartbeat('a', 2, oneGpu()));
+    queen.hear('a', 2, oneGpu());
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
     expect(queen.removeHive('a')).toBe(true);
     expect(queen.removeHive('a')).toBe(false);
@@ -158,13 +154,13 @@ describe('reservations', () => {
     fc.assert(
       fc.property(steps, (list) => {
         const clock = new ManualClock();
-        const queen = new Registry({
+        const queen = new TestQueen({
           clock: clock.read,
           staleAfterMs: 10_000_000,
           offlineAfterMs: 10_000_000,
           lateAfterIntervals: 10_000,
         });
-        queen.heartbeat(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })] }));
+        queen.hear('a', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })] });
         for (const step of list) {
           if (step.do === 'place') queen.place({ vramBytes: mib(step.mib), gpuCount: step.n, reserveSeconds: 30 });
           else if (step.do === 'wait') clock.advance(step.ms);
@@ -198,18 +194,18 @@ describe('reservations over a restart', () => {
 
   it('are there again with what is left of their time', async () => {
     const wall = new ManualClock(1_772_366_400_000);
-    const before = new Registry({ clock: () => 5_000_000, wallClock: wall.read });
+    const before = new TestQueen({ clock: () => 5_000_000, wallClock: wall.read });
     const kept = await keepReservations(before, dir, warn);
-    before.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    before.hear('a', 1, oneGpu());
     const { reservation } = before.place({ vramBytes: gib(16), reserveSeconds: 60, idempotencyKey: 'k' });
     await kept.saved();
 
     // No close: the process was killed. The next one has another monotonic clock.
     wall.advance(20_000);
-    const after = new Registry({ clock: () => 7, wallClock: wall.read });
+    const after = new TestQueen({ clock: () => 7, wallClock: wall.read });
     const keptAgain = await keepReservations(after, dir, warn);
     expect(after.reservations()).toEqual([{ ...reservation, expiresInMs: 40_000 }]);
-    after.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    after.hear('a', 1, oneGpu());
     expect(after.gpu('GPU-0')?.freeBytes).toBe(gib(8));
     expect(after.place({ vramBytes: gib(16), reserveSeconds: 60, idempotencyKey: 'k' }).reservation?.id).toBe(
       reservation?.id,
@@ -221,7 +217,7 @@ describe('reservations over a restart', () => {
   });
 
   it('a disk that hangs holds neither an answer nor the end of the queen for ever, and what it wrote at last is told', async () => {
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     let hang: Promise<void> | null = null;
     const write = async (path: string, text: string) => {
       await hang;
@@ -235,7 +231,7 @@ describe('reservations over a restart', () => {
       (error) => errors.push(error),
       500,
     );
-    queen.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    queen.hear('a', 1, oneGpu());
     let answer = () => {};
     hang = new Promise((resolve) => {
       answer = resolve;
@@ -262,12 +258,12 @@ describe('reservations over a restart', () => {
 
   it('are forgotten where their time is over, and end within the hour where the wall clock was set back', async () => {
     const wall = new ManualClock(1_772_366_400_000);
-    const before = new Registry({ clock: () => 0, wallClock: wall.read });
-    before.heartbeat(bareHeartbeat('a', 1, oneGpu()));
+    const before = new TestQueen({ clock: () => 0, wallClock: wall.read });
+    before.hear('a', 1, oneGpu());
     before.place({ vramBytes: gib(1), reserveSeconds: 60 });
     const [saved] = before.savedReservations();
     wall.advance(60_000);
-    const after = new Registry({ clock: () => 0, wallClock: wall.read });
+    const after = new TestQueen({ clock: () => 0, wallClock: wall.read });
     expect(after.adoptReservation(saved!)).toBe(false);
     wall.advance(-86_400_000);
     expect(after.adoptReservation(saved!)).toBe(true);
@@ -281,7 +277,7 @@ describe('reservations over a restart', () => {
     ['of a later version', '{"kind":"hivepulse.reservations","version":2,"reservations":[]}', 'of this version'],
   ])('a %s state file is set aside with a clear line, never a crash', async (_, text, reason) => {
     await writeFile(file(), text);
-    const queen = new Registry({ clock: () => 0 });
+    const queen = new TestQueen({ clock: () => 0 });
     const kept = await keepReservations(queen, dir, warn);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(reason);
@@ -295,7 +291,7 @@ describe('reservations over a restart', () => {
   it('a directory that cannot be one is an error that names it', async () => {
     await writeFile(file(), '');
     const inFile = join(file(), 'state');
-    await expect(keepReservations(new Registry({ clock: () => 0 }), inFile, warn)).rejects.toMatchObject({
+    await expect(keepReservations(new TestQueen({ clock: () => 0 }), inFile, warn)).rejects.toMatchObject({
       code: 'STATE_UNWRITABLE',
       subject: join(inFile, 'reservations.json'),
     });
