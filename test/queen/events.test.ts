@@ -88,7 +88,7 @@ describe('events of a registry', () => {
   it('events that were acknowledged before a hive was forgotten are not taken again when it is back', () => {
     const queen = new TestQueen();
     queen.hear('a', 1, { events: [fact(1)] });
-    queen.clock.advance(90_000);
+    queen.time.advance(90_000);
     queen.advance();
     expect(queen.hear('a', 2, { events: [fact(1), fact(2)] })).toMatchObject({ ackEventSeq: 2 });
     expect(queen.events.recent().filter((event) => event.kind === 'oomKill')).toHaveLength(2);

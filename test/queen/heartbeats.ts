@@ -68,12 +68,12 @@ export class ManualClock {
 
 /** A registry on a clock of its own that moves only when it is told to. */
 export class TestQueen extends Registry {
-  readonly clock: ManualClock;
+  readonly time: ManualClock;
 
   constructor(options: RegistryOptions = {}) {
     const clock = new ManualClock();
     super({ clock: clock.read, ...options });
-    this.clock = clock;
+    this.time = clock;
   }
 
   /** Takes `bareHeartbeat` of a hive. */

@@ -78,7 +78,7 @@ describe('a registry and the runs of a hive', () => {
 
     const clones = () => queen.events.recent().filter((event) => event.kind === 'duplicateHiveId');
     for (let second = 0; second < 50; second++) {
-      queen.clock.advance(1000);
+      queen.time.advance(1000);
       queen.hear('a', 2 + second, { hive: { incarnation: runB, startedAt: t2 } });
       const outcome = queen.hear('a', 7 + second, { hive: { hostname: 'clone' } });
       if (second >= 5) expect(outcome).toMatchObject({ accepted: false, code: 'DUPLICATE_HIVE_ID' });

@@ -101,18 +101,18 @@ describe('a registry and time', () => {
   it('late, offline, removed, each when it is due', () => {
     const queen = new TestQueen();
     queen.hear('a', 1, { workers: [workerSample('llm/1')] });
-    expect(queen.nextDueMs()).toBe(queen.clock.nowMs + 3000);
-    queen.clock.advance(3000);
+    expect(queen.nextDueMs()).toBe(queen.time.nowMs + 3000);
+    queen.time.advance(3000);
     queen.advance();
     expect(queen.hive('a')?.liveness).toBe('late');
-    queen.clock.advance(7000);
+    queen.time.advance(7000);
     expect(queen.hive('a')?.liveness).toBe('offline');
     expect(queen.findIdleWorkers()).toEqual([]);
     expect(queen.findIdleWorkers({ includeStale: true })).toHaveLength(1);
     expect(queen.workers().items[0]).toMatchObject({ liveness: 'offline', ageMs: 10_000 });
-    queen.clock.advance(79_999);
+    queen.time.advance(79_999);
     expect(queen.cleanupStale()).toEqual([]);
-    queen.clock.advance(1);
+    queen.time.advance(1);
     expect(queen.cleanupStale()).toEqual(['a']);
     expect(queen.cleanupStale()).toEqual([]);
     expect(queen.workers({ liveness: 'offline' }).items).toEqual([]);
@@ -127,7 +127,7 @@ describe('a registry and time', () => {
     queen.hear('a', 2, { workers: [workerSample('llm/2')] });
     expect(queen.worker('a', 'llm', '1')).toBeNull();
     expect(queen.events.recent(1)[0]).toMatchObject({ kind: 'workerGone', hive: 'a', workerId: 'llm/1' });
-    queen.clock.advance(90_000);
+    queen.time.advance(90_000);
     expect(queen.worker('a', 'llm', '2')).toBeNull();
     expect(queen.audit()).toEqual([]);
   });
@@ -136,20 +136,20 @@ describe('a registry and time', () => {
     const queen = new TestQueen({ tickMs: 250 });
     queen.hear('a', 1);
     queen.hear('b', 1);
-    queen.clock.advance(20_000);
+    queen.time.advance(20_000);
     queen.advance();
     expect(queen.counts().hives).toEqual({ online: 2, late: 0, offline: 0 });
     // Then the heartbeats that waited in the socket are read; the hive that truly died is still found out.
     queen.hear('a', 2);
     for (let i = 0; i < 40; i++) {
-      queen.clock.advance(250);
+      queen.time.advance(250);
       queen.advance();
       if (i % 4 === 3) queen.hear('a', 3 + i);
     }
     expect(queen.hive('a')?.liveness).toBe('online');
     expect(queen.hive('b')?.liveness).toBe('offline');
     // A page that asks in the middle of the stall must not end the hives either.
-    queen.clock.advance(60_000);
+    queen.time.advance(60_000);
     expect(queen.hive('a')?.liveness).toBe('online');
   });
 
@@ -157,29 +157,29 @@ describe('a registry and time', () => {
     const queen = new TestQueen();
     queen.requestedIntervalMs = 5000;
     expect(queen.hear('a', 1)).toMatchObject({ accepted: true, intervalMs: 5000 });
-    queen.clock.advance(14_999);
+    queen.time.advance(14_999);
     expect(queen.hive('a')?.liveness).toBe('online');
-    queen.clock.advance(1);
+    queen.time.advance(1);
     expect(queen.hive('a')?.liveness).toBe('late');
     // And back: the shorter one counts from the next heartbeat, although a later look was already due.
     // A hive says to what it keeps, so that queens which did not ask for it know it as well; told back, it would stay.
     queen.requestedIntervalMs = 0;
     expect(queen.hear('a', 2, { intervalMs: 5000 })).toMatchObject({ intervalMs: 100 });
-    queen.clock.advance(14_999);
+    queen.time.advance(14_999);
     expect(queen.hive('a')?.liveness).toBe('online');
     queen.hear('a', 3);
-    queen.clock.advance(3000);
+    queen.time.advance(3000);
     expect(queen.hive('a')?.liveness).toBe('late');
   });
 
   it('a suspended laptop goes offline, is forgotten, and is simply back when it wakes', () => {
     const queen = new TestQueen();
     queen.hear('laptop', 5, { workers: [workerSample('llm/1')] });
-    queen.clock.advance(12_000);
+    queen.time.advance(12_000);
     queen.advance();
     expect(queen.hear('laptop', 6, { workers: [workerSample('llm/1')] }).accepted).toBe(true);
     expect(kinds(queen).slice(-2)).toEqual(['hiveOffline', 'hiveOnline']);
-    queen.clock.advance(8 * 3_600_000);
+    queen.time.advance(8 * 3_600_000);
     queen.advance();
     expect(queen.hive('laptop')).toBeNull();
     expect(queen.hear('laptop', 7, { workers: [workerSample('llm/1')] }).accepted).toBe(true);
@@ -206,7 +206,7 @@ describe('a registry and time', () => {
     const queen = new TestQueen();
     queen.hear('a', 1);
     expect([queen.warming, queen.workers().warming, queen.fleet().warming]).toEqual([true, true, true]);
-    queen.clock.advance(10_000);
+    queen.time.advance(10_000);
     expect([queen.warming, queen.workers().warming, queen.place({ vramBytes: 1 }).warming]).toEqual([
       false,
       false,

@@ -99,9 +99,9 @@ describe('lists', () => {
   it('a worker that an incomplete snapshot leaves out is kept, with the age of what is known of it', () => {
     const queen = new TestQueen();
     queen.hear('a', 1, { workers: [workerSample('llm/1'), workerSample('llm/2')] });
-    queen.clock.advance(1000);
+    queen.time.advance(1000);
     queen.hear('a', 2, { workersComplete: false, workers: [workerSample('llm/2')] });
-    queen.clock.advance(500);
+    queen.time.advance(500);
     expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
       ['llm/1', 1500],
       ['llm/2', 500],
@@ -121,7 +121,7 @@ describe('lists', () => {
     const queen = new TestQueen();
     const workers = [workerSample('llm/1'), workerSample('llm/2')];
     queen.heartbeat(read(bareHeartbeat('a', 1, { workers })));
-    queen.clock.advance(1000);
+    queen.time.advance(1000);
     const wrong = { ...workers[0]!, cpuPercent: 'x' as unknown as number };
     queen.heartbeat(read(bareHeartbeat('a', 2, { workers: [wrong, workers[1]!] })));
     expect(queen.workers().items.map((worker) => [worker.id, worker.ageMs])).toEqual([
@@ -140,7 +140,7 @@ describe('lists', () => {
     const gpus = ['GPU-0', 'GPU-1', 'GPU-2'].map((uuid, index) => gpuSample(uuid, { index, memoryUsedBytes: mib(8) }));
     const on = [workerSample('llm/1', onGpu('GPU-1'))];
     queen.heartbeat(read(bareHeartbeat('a', 1, { gpus, workers: on })));
-    queen.clock.advance(1000);
+    queen.time.advance(1000);
     const wrong = { ...gpus[1]!, utilizationPercent: 101 };
     queen.heartbeat(read(bareHeartbeat('a', 2, { gpus: [gpus[0]!, wrong], workers: on })));
     expect(queen.gpus().items.map(({ uuid, ageMs, memoryUsedBytes }) => [uuid, ageMs, memoryUsedBytes])).toEqual([
@@ -297,7 +297,7 @@ describe('totals', () => {
       memoryUsedBytes: null,
       uncounted: 2,
     });
-    queen.clock.advance(20_000);
+    queen.time.advance(20_000);
     const busy = [workerSample('llm/1', { state: 'busy' }), workerSample('llm/2')];
     queen.hear('b', 1, { gpus: [gpuSample('GPU-2', { memoryUsedBytes: mib(1) })], workers: busy });
     expect(queen.fleet()).toMatchObject({
@@ -312,7 +312,7 @@ describe('totals', () => {
       workers: { total: 3, byState: { offline: 1, busy: 1, idle: 1 } },
     });
     expect(queen.fleet().workers.byState.unknown).toBeUndefined();
-    queen.clock.advance(20_000);
+    queen.time.advance(20_000);
     expect(queen.fleet()).toMatchObject({
       gpus: { total: 3, byHealth: { offline: 3 }, memoryTotalBytes: null, memoryUsedBytes: null, uncounted: 3 },
       workers: { total: 3, byState: { offline: 3 } },
@@ -331,9 +331,9 @@ describe('totals', () => {
         workers: [workerSample('llm/1'), workerSample('llm/2', { state: 'busy' })],
       });
     fleet('a', 1);
-    queen.clock.advance(9000);
+    queen.time.advance(9000);
     fleet('b', 1);
-    queen.clock.advance(4000);
+    queen.time.advance(4000);
     fleet('c', 1);
     const { hives, workers } = queen.snapshot();
     const rows = countRows(hives, workers);
@@ -357,7 +357,7 @@ describe('totals', () => {
       gpus: [gpuSample('GPU-a', { memoryUsedBytes: mib(576) })],
       workers: [workerSample('llm/1', { model: 'm' })],
     });
-    queen.clock.advance(5000);
+    queen.time.advance(5000);
     const parts = [
       gpuSample('GPU-b'),
       gpuSample('MIG-1', { index: 1, parentUuid: 'GPU-b', memoryTotalBytes: mib(10_000) }),

@@ -121,10 +121,10 @@ describe('the registry against a naive one', () => {
           const runs = new Map<string, { run: number; seq: number }>();
 
           for (const one of steps) {
-            if (one.do === 'wait') queen.clock.advance(one.ms);
+            if (one.do === 'wait') queen.time.advance(one.ms);
             else if (one.do === 'remove') expect(queen.removeHive(one.hive)).toBe(naive.hives.delete(one.hive));
             else {
-              naive.advance(queen.clock.nowMs);
+              naive.advance(queen.time.nowMs);
               const run = runs.get(one.hive) ?? { run: 0, seq: 0 };
               run.seq++;
               if (one.restart) run.run++;
@@ -160,29 +160,29 @@ describe('the registry against a naive one', () => {
               const kept =
                 one.complete || one.restart ? [] : (before?.workers ?? []).filter((worker) => !named.has(worker.id));
               naive.sendHeartbeat(one.hive, {
-                heardAtMs: queen.clock.nowMs,
+                heardAtMs: queen.time.nowMs,
                 labels: one.labels,
                 free: new Map(gpus.map((gpu) => [gpu.uuid, gpu.memoryTotalBytes! - gpu.memoryUsedBytes!])),
                 workers: [...workers, ...kept],
               });
             }
-            naive.advance(queen.clock.nowMs);
+            naive.advance(queen.time.nowMs);
             expect(queen.audit()).toEqual([]);
           }
 
           for (const asked of queries)
-            expect(pages(queen, asked, limit)).toEqual(naive.workers(asked, queen.clock.nowMs));
-          expect(pages(queen, {}, limit)).toEqual(naive.workers({}, queen.clock.nowMs));
+            expect(pages(queen, asked, limit)).toEqual(naive.workers(asked, queen.time.nowMs));
+          expect(pages(queen, {}, limit)).toEqual(naive.workers({}, queen.time.nowMs));
           const sorted = pages(queen, { sort: '-vramUsedBytes' }, limit);
-          expect([...sorted].sort()).toEqual(naive.workers({}, queen.clock.nowMs));
+          expect([...sorted].sort()).toEqual(naive.workers({}, queen.time.nowMs));
           expect(queen.hives().items.map((hive) => hive.id)).toEqual([...naive.hives.keys()].sort());
           const idle = queen.findIdleWorkers().map((worker) => worker.key);
-          expect(idle).toEqual(naive.workers({ state: 'idle', liveness: 'online' }, queen.clock.nowMs));
+          expect(idle).toEqual(naive.workers({ state: 'idle', liveness: 'online' }, queen.time.nowMs));
           const roomy = queen
             .findWorkersWithCapacity(gib(12))
             .map((worker) => worker.key)
             .sort();
-          expect(roomy).toEqual(naive.workers({ minFreeVramBytes: gib(12), liveness: 'online' }, queen.clock.nowMs));
+          expect(roomy).toEqual(naive.workers({ minFreeVramBytes: gib(12), liveness: 'online' }, queen.time.nowMs));
         },
       ),
       { numRuns: 150 },

@@ -31,16 +31,16 @@ describe('reservations', () => {
       reason: 'notEnoughVram',
       detail: 'largest 8.0 GiB',
     });
-    expect(queen.nextDueMs()).toBe(queen.clock.nowMs + 3000);
+    expect(queen.nextDueMs()).toBe(queen.time.nowMs + 3000);
 
     expect(queen.releaseReservation(reservation!.id)).toBe(true);
     expect(queen.releaseReservation(reservation!.id)).toBe(false);
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(24));
 
     queen.place({ vramBytes: gib(16), reserveSeconds: 2 });
-    queen.clock.advance(1999);
+    queen.time.advance(1999);
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(8));
-    queen.clock.advance(1);
+    queen.time.advance(1);
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(24));
     expect(queen.reservations()).toEqual([]);
     expect(queen.audit()).toEqual([]);
@@ -127,7 +127,7 @@ describe('reservations', () => {
     const queen = new TestQueen();
     queen.hear('a', 1, oneGpu());
     queen.place({ vramBytes: gib(16), reserveSeconds: 600 });
-    queen.clock.advance(90_000);
+    queen.time.advance(90_000);
     queen.advance();
     expect(queen.hive('a')).toBeNull();
     queen.hear('a', 2, oneGpu());
