@@ -1,40 +1,36 @@
 import { randomUUID } from 'node:crypto';
 import type { JetStreamClient, JsMsg, StreamInfo } from '@nats-io/jetstream';
 import type { EventDraft } from '../contract/event-draft.js';
-import type { HiveEvent } from '../contract/heartbeat.js';
-import { conclusionBytes, readMessage } from '../nats/messages.js';
-import { publishFacts, publishTimeoutMs } from '../nats/publish-events.js';
-import { conclusionSubject, epochOf, isFact } from '../nats/subjects.js';
+import type { Heartbeat } from '../contract/heartbeat.js';
+import { publishHiveEvents, publishTimeoutMs, readMessage } from '../nats/messages.js';
+import { epochOf, isHiveEvent, queenEventSubject } from '../nats/subjects.js';
+import { AckedSeqs } from '../queen/acked-seqs.js';
 import type { Registry } from '../queen/registry.js';
-import { Acknowledged } from './acknowledged.js';
 
 const maxUnsent = 10_000;
-
-interface Unsent {
-  readonly id: string;
-  readonly draft: EventDraft;
-}
+/** Far more hives than a queen takes. */
+const maxAckedHives = 100_000;
 
 /**
- * The registry's events, where they come from a stream that queens share: what is published goes out, what the stream says
+ * The registry's events, where they come from a stream that queens share: what is published goes out, what the stream holds
  * comes in, under ids that mean the same at every queen. While the stream is out of reach the registry has one of its own.
  */
 export class EventStream {
   readonly #registry: Registry;
-  readonly #acknowledged = new Acknowledged();
-  readonly #onSaid: (event: EventDraft) => void;
+  readonly #acked = new AckedSeqs(maxAckedHives);
+  readonly #onQueenEvent: (event: EventDraft) => void;
   /** The shared stream that the registry's ring was last part of. */
   #epoch: string | null = null;
   #sequence = 0;
   #local = false;
-  #heard = false;
+  /** Up to this sequence of the stream the registry's listeners have had everything. */
   #oldUntil = 0;
-  #unsent: Unsent[] = [];
+  #unsent: { readonly id: string; readonly draft: EventDraft }[] = [];
   #sending = false;
 
-  constructor(registry: Registry, onSaid: (event: EventDraft) => void) {
+  constructor(registry: Registry, onQueenEvent: (event: EventDraft) => void) {
     this.#registry = registry;
-    this.#onSaid = onSaid;
+    this.#onQueenEvent = onQueenEvent;
   }
 
   /** The registry's events are its own now. */
@@ -54,18 +50,16 @@ export class EventStream {
     const epoch = epochOf(String(info.created));
     const { first_seq: first, last_seq: last } = info.state;
     const same = epoch === this.#epoch;
-    const known = same ? this.#sequence : 0;
-    if (same && !this.#local) return known;
-    if (!same && this.#epoch !== null) this.#acknowledged.clear();
+    if (same && !this.#local) return this.#sequence;
+    const isFirst = this.#epoch === null;
+    if (!same && !isFirst) this.#acked.clear();
     // What happened while this queen was away is new to its readers; what was there before it started is not.
-    this.#oldUntil = same ? known : this.#heard ? 0 : last;
-    this.#heard = true;
+    this.#oldUntil = same ? this.#sequence : isFirst ? last : 0;
     this.#epoch = epoch;
     this.#local = false;
-    const from = Math.max(0, first - 1, last - this.#registry.events.capacity);
-    this.#sequence = from;
-    this.#registry.events.restart(epoch, from);
-    return from;
+    this.#sequence = Math.max(0, first - 1, last - this.#registry.events.capacity);
+    this.#registry.events.restart(epoch, this.#sequence);
+    return this.#sequence;
   }
 
   /** The stream is another one than the registry's ring is part of. */
@@ -75,38 +69,34 @@ export class EventStream {
 
   receive(message: JsMsg): void {
     this.#sequence = message.seq;
-    const received = readMessage(message.data, isFact(message.subject), `${this.#epoch}-${message.seq}`);
+    const received = readMessage(message.data, isHiveEvent(message.subject), `${this.#epoch}-${message.seq}`);
     if (received === null) return;
-    if (received.type === 'event') this.#acknowledged.add(received.event.hive, received.incarnation, received.seq);
-    else this.#onSaid(received.event);
+    if (received.type === 'event') this.#acked.set(received.event.hive, received.incarnation, received.seq);
+    else this.#onQueenEvent(received.event);
     this.#registry.deliver(received.type, received.event, message.seq <= this.#oldUntil);
   }
 
-  acknowledged(hive: string, incarnation: string): number {
-    return this.#acknowledged.of(hive, incarnation);
+  /** Stores a hive's events that are not stored yet (`js` null: none can be). Gives the seq up to which all are. */
+  ingest(js: JetStreamClient | null, { hive, events, workers }: Heartbeat): number | Promise<number> {
+    const { id, incarnation } = hive;
+    const acked = this.#acked.get(id, incarnation);
+    const fresh = events.filter(({ seq }) => seq > acked);
+    if (fresh.length === 0 || js === null) return acked;
+    const models = new Map(workers.map((worker) => [worker.id, worker.model]));
+    return publishHiveEvents(js, id, incarnation, fresh, (worker) => models.get(worker)).then((written) => {
+      if (written > 0) this.#acked.set(id, incarnation, written);
+      return this.#acked.get(id, incarnation);
+    });
   }
 
-  /** Writes facts in their order. Gives the number up to which all are in the stream. */
-  async facts(
-    js: JetStreamClient,
-    hive: string,
-    incarnation: string,
-    events: readonly HiveEvent[],
-    modelOf: (workerId: string) => string | null | undefined,
-  ): Promise<number> {
-    const written = await publishFacts(js, hive, incarnation, events, modelOf);
-    if (written > 0) this.#acknowledged.add(hive, incarnation, written);
-    return this.#acknowledged.of(hive, incarnation);
-  }
-
-  /** A conclusion of this queen, which speaks for the fleet. */
-  conclude(js: JetStreamClient, draft: EventDraft): void {
+  /** Publishes an event of this queen, which is the leader. */
+  publish(js: JetStreamClient, draft: EventDraft): void {
     if (this.#unsent.length >= maxUnsent) this.#unsent.shift();
     this.#unsent.push({ id: randomUUID(), draft });
     this.send(js);
   }
 
-  /** Writes what is not written yet, one after the other's answer: their order is what they mean. */
+  /** Writes what is not written yet, in order. */
   send(js: JetStreamClient): void {
     if (this.#sending) return;
     this.#sending = true;
@@ -121,7 +111,7 @@ export class EventStream {
       const batch = this.#unsent.slice(0, 100);
       const answers = await Promise.allSettled(
         batch.map(({ id, draft }) =>
-          js.publish(conclusionSubject(draft.hive), conclusionBytes(draft), { msgID: id, timeout: publishTimeoutMs }),
+          js.publish(queenEventSubject(draft.hive), JSON.stringify(draft), { msgID: id, timeout: publishTimeoutMs }),
         ),
       );
       const failed = answers.findIndex(({ status }) => status === 'rejected');

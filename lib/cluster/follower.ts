@@ -2,8 +2,8 @@ import type { ConsumerMessages, JetStreamClient, JsMsg, StreamInfo } from '@nats
 import type { JetStreamModule } from '../nats/nats-link.js';
 
 /**
- * Reads one stream in order, from a sequence on. A consumer can fall silent without a word (the server lost it, the stream
- * was made anew under it), so whoever tends it compares it with what the server says of the stream.
+ * Reads one stream in order, from a sequence on. A consumer can fall silent without an error (the server lost it, the stream
+ * was made anew), so `isHealthy` compares it with what the server reports of the stream.
  */
 export class Follower {
   readonly #stream: string;
@@ -43,8 +43,8 @@ export class Follower {
     void this.#read(messages);
   }
 
-  /** What the server says of the stream. False: this follower is dead or silent, and another has to take its place. */
-  judge(info: StreamInfo, nowMs: number, silentMs: number): boolean {
+  /** `info`: the stream as the server has it. False: this follower has ended or is silent, and has to be replaced. */
+  isHealthy(info: StreamInfo, nowMs: number, silentMs: number): boolean {
     if (this.#stopped) return false;
     const { last_seq: last, messages } = info.state;
     // All that was written has aged away: there is nothing to come.
@@ -74,7 +74,7 @@ export class Follower {
         this.#onMessage(message);
       }
     } catch {
-      // Told by `judge`.
+      // Found by `isHealthy`.
     }
     if (this.#stopped) return;
     this.#stopped = true;

@@ -1,4 +1,5 @@
 import type { Registry } from '../queen/registry.js';
+import { settledWithin } from '../util/deadline.js';
 import { HivepulseError } from '../util/errors.js';
 import type { Bus } from './bus.js';
 
@@ -7,8 +8,8 @@ const diskWaitMs = 2000;
 
 /**
  * The bus of a single queen: the registry itself.
- * @param saved resolves when what was granted so far would outlive this process; where it rejects, or says nothing for two
- * seconds, `warn` is told and the grant stands, since the room is held as long as the process lives.
+ * @param saved resolves when what was granted so far would outlive this process. Where it rejects, or takes longer than two
+ * seconds, `warn` is called and the grant stands: the room is held as long as the process lives.
  */
 export function memoryBus(
   registry: Registry,
@@ -16,7 +17,7 @@ export function memoryBus(
   warn: (error: unknown) => void = () => undefined,
   waitMs = diskWaitMs,
 ): Bus {
-  const kept = patient(saved, warn, waitMs);
+  const kept = boundedWait(saved, warn, waitMs);
   return {
     state: () => 'memory',
     counts: () => null,
@@ -37,32 +38,27 @@ export function memoryBus(
   };
 }
 
-/** Waits for `saved`, but not longer than `waitMs`, and not at all while an earlier one still hangs: one warning, one wait. */
-function patient(saved: () => Promise<void>, warn: (error: unknown) => void, waitMs: number): () => Promise<void> {
+/** Waits for `saved`, at most `waitMs`, and not at all while an earlier write still hangs: one warning, one wait. */
+function boundedWait(saved: () => Promise<void>, warn: (error: unknown) => void, waitMs: number): () => Promise<void> {
   let hangs = false;
   return async () => {
     if (hangs) return;
-    let timer: NodeJS.Timeout | undefined;
+    let late = true;
     const writing = saved()
       .catch(warn)
       .finally(() => {
-        clearTimeout(timer);
         hangs = false;
+        late = false;
       });
-    const tooLong = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        if (!hangs)
-          warn(
-            new HivepulseError(
-              'STATE_UNWRITABLE',
-              'state',
-              `The disk of --state has not answered for ${waitMs} ms: reservations are granted all the same, and would not outlive this queen.`,
-            ),
-          );
-        hangs = true;
-        resolve();
-      }, waitMs);
-    });
-    await Promise.race([writing, tooLong]);
+    await settledWithin(writing, waitMs);
+    if (!late || hangs) return;
+    hangs = true;
+    warn(
+      new HivepulseError(
+        'STATE_UNWRITABLE',
+        'state',
+        `The disk of --state has not answered for ${waitMs} ms: reservations are granted all the same, and would not outlive this queen.`,
+      ),
+    );
   };
 }

@@ -19,7 +19,7 @@ import {
 } from './nats-store.js';
 import type { ReservationStore, SharedReservations } from './shared-reservations.js';
 
-/** A consumer that says nothing for so long although there is something to say is made anew. */
+/** A consumer that delivers nothing for so long although there are messages is made anew, ms. */
 const silentMs = 2500;
 const requestTimeoutMs = 1500;
 
@@ -30,12 +30,12 @@ export interface SessionOptions {
   readonly events: EventStream;
   readonly reservations: SharedReservations;
   readonly log: MessageLog;
-  /** Something ended that should not have: it is time to tend. */
+  /** A follower ended that should not have: it is time to reconcile. */
   readonly onBroken: () => void;
   readonly onNewLease: () => void;
 }
 
-/** What stands on one connection: the streams, their followers, the buckets. It ends with the connection. */
+/** The streams, their followers and the buckets on one connection. It ends with the connection. */
 export class NatsSession {
   readonly js: JetStreamClient;
   readonly #options: SessionOptions;
@@ -49,7 +49,7 @@ export class NatsSession {
   #leaseKv: KV | null = null;
   #store: ReservationStore | null = null;
   #leaseCreated: string | null = null;
-  #said = '';
+  #warned = '';
   #closed = false;
 
   constructor(options: SessionOptions) {
@@ -68,8 +68,8 @@ export class NatsSession {
     return leaseStore(this.#options.packages, this.#leaseKv as KV);
   }
 
-  /** Looks after all of it, and mends what it can. True where everything is there and up to date. Never rejects. */
-  async tend(): Promise<boolean> {
+  /** Makes anew what is missing or silent. True where everything is there and up to date. Never rejects. */
+  async reconcile(): Promise<boolean> {
     if (!this.#supported || this.#closed) return false;
     try {
       this.#jsm ??= await this.#options.packages.jetstream.jetstreamManager(this.#options.connection, {
@@ -77,11 +77,15 @@ export class NatsSession {
         checkAPI: false,
       });
       const jsm = this.#jsm;
-      const ready = [await this.#tendEvents(jsm), await this.#tendReservations(jsm), await this.#tendLease(jsm)];
-      this.#say('');
+      const ready = [
+        await this.#reconcileEvents(jsm),
+        await this.#reconcileReservations(jsm),
+        await this.#reconcileLease(jsm),
+      ];
+      this.#warn('');
       return ready.every(Boolean) && !this.#closed;
     } catch (error) {
-      this.#say(explain(error));
+      this.#warn(explain(error));
       return false;
     }
   }
@@ -95,14 +99,14 @@ export class NatsSession {
     if (this.#store !== null && reservations.isAttached(this.#store)) reservations.attach(null);
   }
 
-  /** Once for each thing that is wrong, not once a second. */
-  #say(what: string): void {
-    if (what === this.#said || this.#closed) return;
-    this.#said = what;
+  /** Logs each thing that is wrong once, not once a second. */
+  #warn(what: string): void {
+    if (what === this.#warned || this.#closed) return;
+    this.#warned = what;
     if (what !== '') this.#options.log.warn(`NATS: ${what}`);
   }
 
-  async #tendEvents(jsm: JetStreamManager): Promise<boolean> {
+  async #reconcileEvents(jsm: JetStreamManager): Promise<boolean> {
     const { packages, events, replicas, log, onBroken } = this.#options;
     let info = await infoOf(jsm, packages, eventStream);
     if (info === null) {
@@ -111,7 +115,8 @@ export class NatsSession {
     }
     if (this.#events !== null) {
       const other = events.isOther(info);
-      if (!other && this.#events.judge(info, performance.now(), silentMs)) return this.#caughtUp(this.#events, info);
+      if (!other && this.#events.isHealthy(info, performance.now(), silentMs))
+        return this.#caughtUp(this.#events, info);
       log.warn(
         other
           ? `${eventStream} is another stream than before: events are numbered anew`
@@ -130,7 +135,7 @@ export class NatsSession {
     return this.#caughtUp(follower, info);
   }
 
-  async #tendReservations(jsm: JetStreamManager): Promise<boolean> {
+  async #reconcileReservations(jsm: JetStreamManager): Promise<boolean> {
     const { packages, reservations, log } = this.#options;
     let info = await infoOf(jsm, packages, reservationStream);
     if (info === null) {
@@ -141,7 +146,7 @@ export class NatsSession {
     this.#store ??= reservationStore(packages, await this.#bucket(reservationBucket, false));
     const created = String(info.created);
     const other = created !== this.#reservationsCreated;
-    if (this.#reservations !== null && (other || !this.#reservations.judge(info, performance.now(), silentMs))) {
+    if (this.#reservations !== null && (other || !this.#reservations.isHealthy(info, performance.now(), silentMs))) {
       log.warn(
         other
           ? `the bucket ${reservationBucket} is another one than before: reservations are written again`
@@ -164,8 +169,8 @@ export class NatsSession {
       if (!(await this.#caughtUp(follower, info))) return false;
       this.#mirrored = true;
     }
-    // Also where it was let go of while the server did not answer: the connection, and with it the mirror, may have stayed.
-    // But not by a session that ended meanwhile: its connection would stand where the next one's belongs.
+    // It may have been detached while the server did not answer, though connection and mirror stayed. A session that ended
+    // meanwhile must not attach: its store would replace that of the next session.
     if (!this.#closed && !reservations.isAttached(this.#store)) reservations.attach(this.#store);
     return true;
   }
@@ -188,7 +193,7 @@ export class NatsSession {
     });
   }
 
-  async #tendLease(jsm: JetStreamManager): Promise<boolean> {
+  async #reconcileLease(jsm: JetStreamManager): Promise<boolean> {
     const { packages, onNewLease } = this.#options;
     let info = await infoOf(jsm, packages, leaseStream);
     if (info === null) {

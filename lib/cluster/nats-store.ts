@@ -1,7 +1,14 @@
 import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
 import type { NatsPackages } from '../nats/nats-link.js';
-import { allConclusions, allFacts, eventStream, leaseBucket, leaseKey, reservationBucket } from '../nats/subjects.js';
+import {
+  allHiveEvents,
+  allQueenEvents,
+  eventStream,
+  leaseBucket,
+  leaseKey,
+  reservationBucket,
+} from '../nats/subjects.js';
 import type { LeaseStore } from './lease.js';
 import type { ReservationStore } from './shared-reservations.js';
 
@@ -50,7 +57,7 @@ export async function makeEventStream(
   const { StorageType, RetentionPolicy, DiscardPolicy, StoreCompression } = packages.jetstream;
   return await jsm.streams.add({
     name: eventStream,
-    subjects: [allFacts, allConclusions],
+    subjects: [allHiveEvents, allQueenEvents],
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
     discard: DiscardPolicy.Old,

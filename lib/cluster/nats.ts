@@ -5,15 +5,9 @@ import type { NatsOptions } from '../config/options.js';
 import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
+import { maxMessageBytes, publishHeartbeat } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
-import {
-  allHeartbeats,
-  allRemovals,
-  heartbeatSubject,
-  hiveOfToken,
-  lastToken,
-  removalSubject,
-} from '../nats/subjects.js';
+import { allHeartbeats, allRemovals, hiveOfToken, lastToken, removalSubject } from '../nats/subjects.js';
 import type { HeartbeatBody } from '../queen/heartbeat-body.js';
 import type { HeartbeatIntake } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
@@ -30,15 +24,15 @@ import { StandbyEvents } from './standby-events.js';
 
 const compress = promisify(gzip);
 
-/** A queen that speaks for the fleet and is not seen to renew for so long has lost that, ms. */
+/** A leader that is not seen to renew its lease for so long has lost it, ms. */
 const leaseMs = 4000;
-/** A queen must have heard the fleet for so long before it may speak for it in another's place, ms. */
+/** A queen must have heard the fleet for so long before it may take the lease over from another, ms. */
 const settleMs = 3000;
-/** How long conclusions are kept for the case that their speaker has died. */
-const silentMs = 15_000;
-/** After so long without the shared stream a queen's events get one of its own. */
+/** How long a queen that is not the leader keeps its events, in case the leader has died, ms. */
+const standbyMs = 15_000;
+/** After so long without the shared stream a queen's events get a stream of their own, ms. */
 const localAfterMs = 5000;
-const tendMs = 1000;
+const reconcileMs = 1000;
 const sweepEvery = 30;
 
 export interface NatsBusOptions {
@@ -65,21 +59,21 @@ export class NatsBus implements Bus {
   readonly #events: EventStream;
   readonly #reservations: SharedReservations;
   readonly #lease: Lease;
-  readonly #silent: StandbyEvents;
+  readonly #standby: StandbyEvents;
   readonly #packages: NatsPackages;
   readonly #replicas: number;
   #session: NatsSession | null = null;
   #timer: NodeJS.Timeout;
-  #tending: Promise<void> | null = null;
+  #reconciling: Promise<void> | null = null;
   #ticks = 0;
   #closed = false;
   /** Since when the shared part is in reach, else since when it is not. */
   #readySinceMs: number | null = null;
   #awaySinceMs = performance.now();
-  /** Of what is said for each of those who ask for room: now and then is enough. */
-  readonly #said = new Limiter({ perSecond: 0.1, burst: 1 });
+  /** A failed write is logged once in ten seconds, not for each placement. */
+  readonly #warnings = new Limiter({ perSecond: 0.1, burst: 1 });
   #oversized = 0;
-  #passed = 0;
+  #forwarded = 0;
 
   constructor({ registry, nats, intake, log = silentLog }: NatsBusOptions, packages: NatsPackages) {
     const clock = () => performance.now();
@@ -88,11 +82,11 @@ export class NatsBus implements Bus {
     this.#packages = packages;
     this.#replicas = nats.replicas ?? 1;
     this.#received = new ReceivedHeartbeats(intake);
-    this.#silent = new StandbyEvents(clock, silentMs);
-    this.#events = new EventStream(registry, (event) => this.#silent.markPublished(event));
+    this.#standby = new StandbyEvents(clock, standbyMs);
+    this.#events = new EventStream(registry, (event) => this.#standby.markPublished(event));
     this.#reservations = new SharedReservations(registry, {
       unanswered: (error) => {
-        if (this.#said.take('unanswered') === 0)
+        if (this.#warnings.take('unanswered') === 0)
           log.warn(`NATS: a reservation could not be written: ${explain(error)}`);
       },
     });
@@ -102,7 +96,7 @@ export class NatsBus implements Bus {
       leaseMs,
       settled: () => this.#readySinceMs !== null && clock() - this.#readySinceMs >= settleMs,
     });
-    registry.journal = (draft) => this.#concluded(draft);
+    registry.journal = (draft) => this.#onQueenEvent(draft);
     const options = connectionOptions(nats, packages, `hivepulse queen ${registry.queenId}`);
     this.#link = new NatsLink({
       options,
@@ -117,7 +111,6 @@ export class NatsBus implements Bus {
     return this.#readySinceMs === null ? 'degraded' : 'nats';
   }
 
-  /** This queen speaks for the fleet. */
   get isLeader(): boolean {
     return this.#readySinceMs !== null && this.#lease.held;
   }
@@ -126,7 +119,7 @@ export class NatsBus implements Bus {
     const { received, superseded, malformed } = this.#received;
     const { conflicts } = this.#reservations;
     return {
-      forwarded: this.#passed,
+      forwarded: this.#forwarded,
       received,
       superseded,
       malformed,
@@ -137,14 +130,9 @@ export class NatsBus implements Bus {
   }
 
   publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody): number | Promise<number> {
-    const { id, incarnation } = heartbeat.hive;
-    this.#pass(id, body);
-    const safe = this.#events.acknowledged(id, incarnation);
-    const facts = heartbeat.events.filter(({ seq }) => seq > safe);
-    const session = this.#session;
-    if (facts.length === 0 || session === null || this.#readySinceMs === null) return safe;
-    const models = new Map(heartbeat.workers.map((worker) => [worker.id, worker.model]));
-    return this.#events.facts(session.js, id, incarnation, facts, (worker) => models.get(worker));
+    this.#forward(heartbeat.hive.id, body);
+    const js = this.#readySinceMs === null ? null : (this.#session?.js ?? null);
+    return this.#events.ingest(js, heartbeat);
   }
 
   place(request: PlacementRequest): Promise<PlacementReply> {
@@ -170,46 +158,41 @@ export class NatsBus implements Bus {
     }
     await session?.close();
     await this.#link.close();
-    await this.#tending;
+    await this.#reconciling;
   }
 
-  // ---- heartbeats
-
-  #pass(hive: string, { bytes, encoding }: HeartbeatBody): void {
-    const limit = this.#link.connection?.info?.max_payload ?? Number.POSITIVE_INFINITY;
-    if (bytes.length < limit - 1024) {
-      this.#publish((connection) => this.#send(connection, hive, bytes, encoding));
-      return;
-    }
-    if (encoding === null && bytes.length < 16 * limit) {
-      compress(bytes, { level: constants.Z_BEST_SPEED }).then(
-        (packed) => {
-          if (packed.length < limit - 1024) this.#publish((connection) => this.#send(connection, hive, packed, 'gzip'));
-          else this.#tooLarge(hive, packed.length, limit);
+  /** Passes a heartbeat on to the other queens. */
+  #forward(hive: string, body: HeartbeatBody): void {
+    const { connection } = this.#link;
+    if (connection === null) return;
+    const { length } = body.bytes;
+    const limit = maxMessageBytes(connection);
+    if (length < limit) this.#send(hive, body);
+    else if (body.encoding !== null || length >= 16 * limit) this.#tooLarge(hive, length);
+    else
+      compress(body.bytes, { level: constants.Z_BEST_SPEED }).then(
+        (bytes) => {
+          if (bytes.length < limit) this.#send(hive, { bytes, encoding: 'gzip' });
+          else this.#tooLarge(hive, bytes.length);
         },
         () => undefined,
       );
-      return;
-    }
-    this.#tooLarge(hive, bytes.length, limit);
   }
 
-  #send(connection: NatsConnection, hive: string, bytes: Buffer, encoding: string | null): void {
-    if (encoding === null) connection.publish(heartbeatSubject(hive), bytes);
-    else {
-      const headers = this.#packages.transport.headers();
-      headers.set('content-encoding', encoding);
-      connection.publish(heartbeatSubject(hive), bytes, { headers });
-    }
-    this.#passed++;
+  #send(hive: string, body: HeartbeatBody): void {
+    this.#publish((connection) => {
+      publishHeartbeat(this.#packages, connection, hive, body);
+      this.#forwarded++;
+    });
   }
 
-  #tooLarge(hive: string, bytes: number, limit: number): void {
+  #tooLarge(hive: string, bytes: number): void {
     this.#oversized++;
-    if (this.#oversized === 1 || this.#oversized % 1000 === 0)
-      this.#log.warn(
-        `a heartbeat of ${hive} has ${bytes} bytes, and NATS takes ${limit} (max_payload): other queens do not hear it`,
-      );
+    if (this.#oversized !== 1 && this.#oversized % 1000 !== 0) return;
+    const limit = this.#link.connection?.info?.max_payload;
+    this.#log.warn(
+      `a heartbeat of ${hive} has ${bytes} bytes, and NATS takes ${limit} (max_payload): other queens do not hear it`,
+    );
   }
 
   #publish(publish: (connection: NatsConnection) => void): void {
@@ -218,11 +201,9 @@ export class NatsBus implements Bus {
     try {
       publish(connection);
     } catch {
-      // The connection is ending; whoever tends it says so.
+      // The connection is ending, which is reported where it is reconciled.
     }
   }
-
-  // ---- the connection
 
   #up(connection: NatsConnection): void {
     connection.subscribe(allHeartbeats, {
@@ -261,7 +242,7 @@ export class NatsBus implements Bus {
 
   #arm(): NodeJS.Timeout {
     // Queens that were started together must not ask together.
-    const ms = tendMs * (0.85 + 0.3 * Math.random());
+    const ms = reconcileMs * (0.85 + 0.3 * Math.random());
     this.#timer = setTimeout(() => {
       void this.#reconcile().finally(() => {
         if (!this.#closed) this.#arm();
@@ -271,19 +252,19 @@ export class NatsBus implements Bus {
   }
 
   #reconcile(): Promise<void> {
-    this.#tending ??= this.#tendOnce().finally(() => {
-      this.#tending = null;
+    this.#reconciling ??= this.#reconcileOnce().finally(() => {
+      this.#reconciling = null;
     });
-    return this.#tending;
+    return this.#reconciling;
   }
 
-  async #tendOnce(): Promise<void> {
+  async #reconcileOnce(): Promise<void> {
     const session = this.#session;
     if (session === null || this.#closed) {
       this.#goLocalWhenDue();
       return;
     }
-    const ready = await session.tend();
+    const ready = await session.reconcile();
     if (session !== this.#session || this.#closed) return;
     if (!ready) {
       this.#leave();
@@ -313,7 +294,7 @@ export class NatsBus implements Bus {
     this.#readySinceMs = null;
     this.#awaySinceMs = performance.now();
     this.#reservations.attach(null);
-    for (const draft of this.#events.takeUnsent()) this.#silent.add(draft);
+    for (const draft of this.#events.takeUnsent()) this.#standby.add(draft);
     this.#log.warn('degraded: this queen goes on alone; events of hives wait there, and no room is reserved');
   }
 
@@ -322,24 +303,22 @@ export class NatsBus implements Bus {
     if (performance.now() - this.#awaySinceMs < localAfterMs) return;
     this.#events.goLocal();
     this.#lease.drop();
-    for (const draft of this.#silent.take(this.#awaySinceMs)) this.#registry.append(draft);
+    for (const draft of this.#standby.take(this.#awaySinceMs)) this.#registry.append(draft);
   }
 
-  // ---- conclusions
-
-  #concluded(draft: EventDraft): void {
+  #onQueenEvent(draft: EventDraft): void {
     const session = this.#session;
     if (this.#events.local) this.#registry.append(draft);
-    else if (session !== null && this.isLeader) this.#events.conclude(session.js, draft);
-    else this.#silent.add(draft);
+    else if (session !== null && this.isLeader) this.#events.publish(session.js, draft);
+    else this.#standby.add(draft);
   }
 
-  /** What the former speaker can no longer have said. */
+  /** Publishes what the former leader can no longer have published. */
   #onElected(): void {
     const session = this.#session;
     if (session === null) return;
     this.#log.info('this queen now speaks for the fleet');
     const since = this.#lease.renewedMs ?? Number.NEGATIVE_INFINITY;
-    for (const draft of this.#silent.take(since)) this.#events.conclude(session.js, draft);
+    for (const draft of this.#standby.take(since)) this.#events.publish(session.js, draft);
   }
 }

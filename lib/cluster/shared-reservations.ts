@@ -4,8 +4,7 @@ import { Compile } from 'typebox/compile';
 import type { PlacementReply, PlacementRequest } from '../contract/api.js';
 import { claimKey, hiveKey } from '../nats/subjects.js';
 import type { Registry } from '../queen/registry.js';
-import type { SavedReservation } from '../queen/reservations.js';
-import { SavedReservationSchema } from '../queen/saved-reservation.js';
+import { type SavedReservation, SavedReservationSchema } from '../queen/reservations.js';
 import { HivepulseError } from '../util/errors.js';
 
 /** A key-value bucket with compare-and-set. Both reject where the store is out of reach. */

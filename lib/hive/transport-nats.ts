@@ -3,9 +3,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { NatsOptions } from '../config/options.js';
 import { shortestIntervalMs } from '../contract/defaults.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
+import { maxMessageBytes, publishHeartbeat, publishHiveEvents } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
-import { publishFacts } from '../nats/publish-events.js';
-import { heartbeatSubject } from '../nats/subjects.js';
 import type { SenderLog } from './heartbeat-sender.js';
 import { encodeHeartbeat, type HeartbeatTransport, type SendOutcome } from './transport.js';
 
@@ -44,27 +43,23 @@ export async function natsTransport(nats: NatsOptions, hive: string, log: Sender
 }
 
 async function publish(
-  { transport }: NatsPackages,
+  packages: NatsPackages,
   connection: NatsConnection,
   js: JetStreamClient,
   heartbeat: Heartbeat,
 ): Promise<SendOutcome> {
   const { id, incarnation } = heartbeat.hive;
-  const { bytes, encoding } = await encodeHeartbeat(heartbeat);
-  const limit = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
-  if (bytes.length > limit - 1024)
-    throw new Error(`the heartbeat has ${bytes.length} bytes, and NATS takes ${limit} (max_payload)`);
-  if (encoding === null) connection.publish(heartbeatSubject(id), bytes);
-  else {
-    const headers = transport.headers();
-    headers.set('content-encoding', encoding);
-    connection.publish(heartbeatSubject(id), bytes, { headers });
+  const body = await encodeHeartbeat(heartbeat);
+  if (body.bytes.length > maxMessageBytes(connection)) {
+    const limit = connection.info?.max_payload;
+    throw new Error(`the heartbeat has ${body.bytes.length} bytes, and NATS takes ${limit} (max_payload)`);
   }
+  publishHeartbeat(packages, connection, id, body);
   const models = new Map(heartbeat.workers.map((worker) => [worker.id, worker.model]));
   const [ackEventSeq] = await Promise.all([
     heartbeat.events.length === 0
       ? 0
-      : publishFacts(js, id, incarnation, heartbeat.events, (worker) => models.get(worker)),
+      : publishHiveEvents(js, id, incarnation, heartbeat.events, (worker) => models.get(worker)),
     connection.flush(),
   ]);
   return {

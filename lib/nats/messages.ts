@@ -1,9 +1,13 @@
 import { isUtf8 } from 'node:buffer';
+import type { JetStreamClient } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { FleetEvent } from '../contract/api.js';
-import type { EventDraft } from '../contract/event-draft.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
+import { defined } from '../util/defined.js';
+import type { NatsPackages } from './nats-link.js';
+import { heartbeatSubject, hiveEventSubject } from './subjects.js';
 
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 
@@ -17,46 +21,73 @@ const common = {
   detail: Type.Record(Type.String(), Type.Unknown()),
 };
 
-/** A fact as it lies in the stream; `incarnation` and `seq` say which, so that every queen knows what is safe. */
-const Fact = Type.Object({
+/** A hive event in the stream; by `incarnation` and `seq` every queen knows what is stored. */
+const HiveEventMessage = Type.Object({
   ...common,
   incarnation: text(64),
   seq: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
 });
-const Conclusion = Type.Object(common);
-export type Fact = Static<typeof Fact>;
+type HiveEventMessage = Static<typeof HiveEventMessage>;
+const QueenEventMessage = Type.Object(common);
 
-const fact = Compile(Fact);
-const conclusion = Compile(Conclusion);
+const hiveEvent = Compile(HiveEventMessage);
+const queenEvent = Compile(QueenEventMessage);
 
-/** Longer ones are none of ours. */
+/** A longer message is not one of a queen or hive. */
 const maxBytes = 64 * 1024;
 
-/** The fact of a hive. `model` is that of its worker, where it is known. */
-export function factOf(hive: string, incarnation: string, event: HiveEvent, model: string | null | undefined): Fact {
-  return {
-    at: event.at,
-    kind: event.kind,
-    hive,
-    ...(event.workerId === undefined ? {} : { workerId: event.workerId }),
-    ...(event.gpuUuid === undefined ? {} : { gpuUuid: event.gpuUuid }),
-    ...(model === undefined ? {} : { model }),
-    detail: event.detail,
-    incarnation,
-    seq: event.seq,
-  };
+/** A hive waits for the answer to its heartbeat for a second where it knows several queens. */
+export const publishTimeoutMs = 700;
+
+/** Largest message that the server takes, less what subject and headers need. */
+export const maxMessageBytes = ({ info }: NatsConnection): number =>
+  (info?.max_payload ?? Number.POSITIVE_INFINITY) - 1024;
+
+/** @throws where the connection is ending */
+export function publishHeartbeat(
+  { transport }: Pick<NatsPackages, 'transport'>,
+  connection: NatsConnection,
+  hive: string,
+  { bytes, encoding }: { readonly bytes: Buffer; readonly encoding: string | null },
+): void {
+  const headers = transport.headers();
+  if (encoding !== null) headers.set('content-encoding', encoding);
+  connection.publish(heartbeatSubject(hive), bytes, encoding === null ? {} : { headers });
 }
 
 /** Under this id the server takes a message once. */
-export const messageId = ({ hive, incarnation, seq }: Pick<Fact, 'hive' | 'incarnation' | 'seq'>): string =>
+export const messageId = ({ hive, incarnation, seq }: Pick<HiveEventMessage, 'hive' | 'incarnation' | 'seq'>): string =>
   `${hive}/${incarnation}/${seq}`;
+
+/**
+ * Writes the events of a hive in their order. Gives the seq up to which all are in the stream, 0 where none is. Never
+ * rejects. `modelOf`: the model of a worker, where it is known.
+ */
+export async function publishHiveEvents(
+  js: JetStreamClient,
+  hive: string,
+  incarnation: string,
+  events: readonly HiveEvent[],
+  modelOf: (workerId: string) => string | null | undefined,
+): Promise<number> {
+  const answers = await Promise.allSettled(
+    events.map(({ at, kind, workerId, gpuUuid, detail, seq }) => {
+      const model = workerId === undefined ? undefined : modelOf(workerId);
+      const message = defined({ at, kind, hive, workerId, gpuUuid, model, detail, incarnation, seq });
+      const options = { msgID: messageId({ hive, incarnation, seq }), timeout: publishTimeoutMs };
+      return js.publish(hiveEventSubject(hive), JSON.stringify(message), options);
+    }),
+  );
+  const failed = answers.findIndex(({ status }) => status === 'rejected');
+  return events[(failed < 0 ? events.length : failed) - 1]?.seq ?? 0;
+}
 
 export type Received =
   | { readonly type: 'event'; readonly event: FleetEvent; readonly incarnation: string; readonly seq: number }
   | { readonly type: 'queenEvent'; readonly event: FleetEvent };
 
 /** What a message of the stream says; null where it is not one of ours. Pure. */
-export function readMessage(data: Uint8Array, isFact: boolean, id: string): Received | null {
+export function readMessage(data: Uint8Array, isHiveEvent: boolean, id: string): Received | null {
   if (data.length > maxBytes || !isUtf8(data)) return null;
   let value: unknown;
   try {
@@ -64,26 +95,14 @@ export function readMessage(data: Uint8Array, isFact: boolean, id: string): Rece
   } catch {
     return null;
   }
-  if (isFact) {
-    if (!fact.Check(value)) return null;
-    const { incarnation, seq } = value;
-    return { type: 'event', event: eventOf(value, id), incarnation, seq };
-  }
-  return conclusion.Check(value) ? { type: 'queenEvent', event: eventOf(value, id) } : null;
+  if (!isHiveEvent) return queenEvent.Check(value) ? { type: 'queenEvent', event: eventOf(value, id) } : null;
+  if (!hiveEvent.Check(value)) return null;
+  const { incarnation, seq } = value;
+  return { type: 'event', event: eventOf(value, id), incarnation, seq };
 }
 
-function eventOf(draft: Static<typeof Conclusion>, id: string): FleetEvent {
-  const { at, kind, hive, workerId, gpuUuid, model, detail } = draft;
-  return {
-    id,
-    at,
-    kind,
-    hive,
-    ...(workerId === undefined ? {} : { workerId }),
-    ...(gpuUuid === undefined ? {} : { gpuUuid }),
-    ...(model === undefined ? {} : { model }),
-    detail,
-  };
+/** Only what an event has: whatever else a message carries is left out. */
+function eventOf(message: Static<typeof QueenEventMessage>, id: string): FleetEvent {
+  const { at, kind, hive, workerId, gpuUuid, model, detail } = message;
+  return defined({ id, at, kind, hive, workerId, gpuUuid, model, detail }) as FleetEvent;
 }
-
-export const conclusionBytes = (draft: EventDraft): string => JSON.stringify(draft);

@@ -13,16 +13,16 @@ export const tokenOf = (hive: string): string => hive.replaceAll('.', '%2E');
 export const hiveOfToken = (token: string): string => token.replaceAll('%2E', '.');
 
 export const heartbeatSubject = (hive: string): string => `${root}.heartbeat.${tokenOf(hive)}`;
-export const factSubject = (hive: string): string => `${root}.event.${tokenOf(hive)}`;
-export const conclusionSubject = (hive: string): string => `${root}.liveness.${tokenOf(hive)}`;
+export const hiveEventSubject = (hive: string): string => `${root}.event.${tokenOf(hive)}`;
+export const queenEventSubject = (hive: string): string => `${root}.liveness.${tokenOf(hive)}`;
 export const removalSubject = (hive: string): string => `${root}.remove.${tokenOf(hive)}`;
 
 export const allHeartbeats = `${root}.heartbeat.*`;
-export const allFacts = `${root}.event.*`;
-export const allConclusions = `${root}.liveness.*`;
+export const allHiveEvents = `${root}.event.*`;
+export const allQueenEvents = `${root}.liveness.*`;
 export const allRemovals = `${root}.remove.*`;
 
-export const isFact = (subject: string): boolean => subject.startsWith(`${root}.event.`);
+export const isHiveEvent = (subject: string): boolean => subject.startsWith(`${root}.event.`);
 export const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
 
 /** The key of a hive's reservations. Keys allow fewer characters than ids do. */

@@ -2,16 +2,18 @@ import { type FleetEvent, queenEventKinds } from '../contract/api.js';
 import { hiveEventKinds } from '../contract/enums.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
+import { defined } from '../util/defined.js';
+import { AckedSeqs } from './acked-seqs.js';
 import { EventRing } from './events.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
 import type { EventType, RegistryChange, RegistryListener, RegistryOptions } from './registry-options.js';
 
 export type QueenEventKind = (typeof queenEventKinds)[number];
 
-/** Hives that were forgotten, of which the acknowledged events are still known. */
-const rememberedHives = 10_000;
+/** Forgotten hives of which the acknowledged events are still known, at most. */
+const maxForgottenHives = 10_000;
 
-/** Says what happened: the facts of hives and the conclusions of the queen, to the stream and to those who listen. */
+/** Publishes hive events and queen events: to the event stream, and to listeners. */
 export class EventPublisher {
   readonly ring: EventRing;
   readonly #listeners = new Set<RegistryListener>();
@@ -23,7 +25,7 @@ export class EventPublisher {
   readonly #counts = new Map<string, number>([...hiveEventKinds, ...queenEventKinds, 'other'].map((kind) => [kind, 0]));
   #atMs = Number.NaN;
   #atText = '';
-  readonly #acknowledged = new Map<string, { readonly incarnation: string; readonly seq: number }>();
+  readonly #acked = new AckedSeqs(maxForgottenHives);
 
   constructor(options: RegistryOptions, epoch: string) {
     this.ring = new EventRing(options.epoch ?? epoch, options.eventRingSize);
@@ -33,7 +35,7 @@ export class EventPublisher {
     this.#onListenerError = options.onListenerError ?? throwLater;
   }
 
-  /** Somebody listens: what only they would see is worth making. */
+  /** Whether anybody listens: if not, what only listeners see need not be made. */
   get hasListeners(): boolean {
     return this.#listeners.size > 0;
   }
@@ -56,38 +58,30 @@ export class EventPublisher {
   }
 
   /**
-   * Takes the facts of a hive that were not taken before. They are sent again until they are acknowledged. Where queens
-   * share a stream they are none of the registry's business: they must last there before anybody acknowledges them.
+   * Publishes the events of a hive that are not acknowledged yet; a hive sends them again until they are. Where queens share
+   * a stream nothing happens here: they must be stored there before anybody acknowledges them.
    */
   ingestHiveEvents(hive: HiveRecord, events: readonly HiveEvent[]): void {
     if (this.journal) return;
     for (const event of events) {
       if (event.seq <= hive.ackEventSeq) continue;
       hive.ackEventSeq = event.seq;
-      const worker = event.workerId === undefined ? undefined : hive.workers.get(event.workerId);
-      this.#publish('event', {
-        at: event.at,
-        kind: event.kind,
-        hive: hive.id,
-        ...(event.workerId === undefined ? {} : { workerId: event.workerId }),
-        ...(event.gpuUuid === undefined ? {} : { gpuUuid: event.gpuUuid }),
-        ...(worker ? { model: worker.sample.model } : {}),
-        detail: event.detail,
-      });
+      const { at, kind, workerId, gpuUuid, detail } = event;
+      const model = workerId === undefined ? undefined : hive.workers.get(workerId)?.sample.model;
+      this.#publish('event', defined({ at, kind, hive: hive.id, workerId, gpuUuid, model, detail }) as EventDraft);
     }
   }
 
-  /** An event of a stream that queens share; `old`: it is only kept for replay, since those who listen have had it. */
+  /** An event of a stream that queens share; `old`: listeners have had it, so it is only kept for replay. */
   deliver(type: EventType, event: FleetEvent, old = false): void {
     if (this.ring.adopt(event) && !old) this.#countAndEmit(type, event);
   }
 
-  /** Puts an event into the registry's own ring although a journal is set: the shared stream is out of reach. */
   append(type: EventType, draft: EventDraft): void {
     this.#countAndEmit(type, this.ring.append(draft));
   }
 
-  /** Events told since the start, by kind. */
+  /** Events published since the start, by kind. */
   get counts(): ReadonlyMap<string, number> {
     return this.#counts;
   }
@@ -110,21 +104,14 @@ export class EventPublisher {
 
   /** Keeps what a forgotten hive was acknowledged, since the reply that said so may be lost and the hive come back. */
   saveAckedSeq({ id, incarnations, ackEventSeq }: HiveRecord): void {
-    if (ackEventSeq === 0) return;
-    this.#acknowledged.delete(id);
-    this.#acknowledged.set(id, { incarnation: incarnations.current, seq: ackEventSeq });
-    if (this.#acknowledged.size <= rememberedHives) return;
-    for (const oldest of this.#acknowledged.keys()) {
-      this.#acknowledged.delete(oldest);
-      return;
-    }
+    if (ackEventSeq > 0) this.#acked.set(id, incarnations.current, ackEventSeq);
   }
 
   /** What a run of a hive that was forgotten had been acknowledged; 0 where nothing is known. */
   loadAckedSeq(id: string, incarnation: string): number {
-    const known = this.#acknowledged.get(id);
-    this.#acknowledged.delete(id);
-    return known?.incarnation === incarnation ? known.seq : 0;
+    const seq = this.#acked.get(id, incarnation);
+    this.#acked.delete(id);
+    return seq;
   }
 
   #publish(type: EventType, draft: EventDraft): void {
@@ -132,7 +119,7 @@ export class EventPublisher {
     else this.append(type, draft);
   }
 
-  /** Written once for all that happens in one millisecond, which is most of what one beat brings. */
+  /** Formatted once for all that happens in one millisecond, which is most of what one heartbeat brings. */
   #at(): string {
     const now = this.#wallClock();
     if (now !== this.#atMs) {
@@ -143,7 +130,7 @@ export class EventPublisher {
   }
 }
 
-/** A listener's error is the process's, as it would be in an event handler; the beat under way is not to suffer from it. */
+/** A listener's error is thrown on its own, as in an event handler, so that the heartbeat under way does not fail. */
 function throwLater(error: unknown): void {
   queueMicrotask(() => {
     throw error;

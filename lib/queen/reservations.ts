@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type Static, Type } from 'typebox';
 import type { PlacementRequest, Reservation } from '../contract/api.js';
 import type { Candidate } from './placement.js';
 
@@ -145,14 +146,25 @@ export const claim = (candidate: Candidate, request: PlacementRequest, nowMs: nu
   expiresAtMs: nowMs + (request.reserveSeconds ?? 0) * 1000,
 });
 
-/** A reservation as it outlives a process. `expiresAt`: milliseconds since the Unix epoch. */
-export type SavedReservation = Omit<ActiveReservation, 'expiresAtMs'> & { readonly expiresAt: number };
+/** A reservation as it is kept outside the registry: in a queen's state file, in the bucket that queens share. */
+export const SavedReservationSchema = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 64 }),
+  idempotencyKey: Type.Union([Type.String({ maxLength: 128 }), Type.Null()]),
+  request: Type.String(),
+  hive: Type.String({ minLength: 1 }),
+  gpuUuids: Type.Array(Type.String()),
+  vramBytes: Type.Number({ minimum: 0 }),
+  memoryBytes: Type.Number({ minimum: 0 }),
+  /** Milliseconds since the Unix epoch. */
+  expiresAt: Type.Number(),
+});
+export type SavedReservation = Readonly<Static<typeof SavedReservationSchema>>;
 
 /** Longest a reservation lasts; a wall clock that was set back must not make one last for ever. */
 export const maxReserveMs = 3_600_000;
 
 export function save({ expiresAtMs, ...held }: ActiveReservation, nowMs: number, wallMs: number): SavedReservation {
-  return { ...held, expiresAt: Math.round(wallMs + expiresAtMs - nowMs) };
+  return { ...held, gpuUuids: [...held.gpuUuids], expiresAt: Math.round(wallMs + expiresAtMs - nowMs) };
 }
 
 /** Null where its time is over. */

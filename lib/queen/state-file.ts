@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { settledWithin } from '../util/deadline.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import type { Registry } from './registry.js';
-import type { SavedReservation } from './reservations.js';
-import { SavedReservationSchema } from './saved-reservation.js';
+import { type SavedReservation, SavedReservationSchema } from './reservations.js';
 
 const Saved = Type.Object({
   kind: Type.Literal('hivepulse.reservations'),
@@ -18,7 +17,7 @@ const saved = Compile(Saved);
 
 /** After a write that failed, ms. */
 const retryMs = 2000;
-/** A write that takes longer is told of once it is done, and a queen that ends does not wait longer for it, ms. */
+/** A write that takes longer is logged once it is done, and a queen that ends does not wait longer for it, ms. */
 const slowMs = 2000;
 
 export const reservationsFile = 'reservations.json';
@@ -69,8 +68,8 @@ export async function keepReservations(
     version: 1,
     reservations: registry.savedReservations(),
   });
-  const told = (message: string) => warn(`${path}: ${message}`);
-  const writer = new Writer(path, state, told, write, slow);
+  const warnOf = (message: string) => warn(`${path}: ${message}`);
+  const writer = new Writer(path, state, warnOf, write, slow);
   registry.onReservations(() => writer.mark());
   // The first write finds out now, and not at the first grant, whether the directory can be written.
   writer.mark();
@@ -82,13 +81,15 @@ export async function keepReservations(
     saved: () => writer.settled(),
     async close() {
       registry.onReservations(null);
-      const patience = new AbortController();
-      const tooLong = delay(slow, true, { signal: patience.signal }).catch(() => false);
       try {
-        const hangs = await Promise.race([writer.settled().then(() => false), tooLong]);
-        if (hangs) told('the disk does not answer; what changed last may not be kept');
+        let hangs = true;
+        const settled = writer.settled().finally(() => {
+          hangs = false;
+        });
+        await settledWithin(settled, slow);
+        if (!hangs) await settled;
+        else warnOf('the disk does not answer; what changed last may not be kept');
       } finally {
-        patience.abort();
         writer.close();
       }
     },
@@ -117,7 +118,7 @@ type WriteFile = (path: string, text: string) => Promise<void>;
 class Writer {
   readonly #path: string;
   readonly #state: () => unknown;
-  readonly #told: (message: string) => void;
+  readonly #warn: (message: string) => void;
   readonly #replace: WriteFile;
   readonly #slowMs: number;
   #dirty = false;
@@ -126,17 +127,17 @@ class Writer {
   #failed = false;
   #closed = false;
 
-  constructor(path: string, state: () => unknown, told: (message: string) => void, replace: WriteFile, slowMs: number) {
+  constructor(path: string, state: () => unknown, warn: (message: string) => void, replace: WriteFile, slowMs: number) {
     this.#path = path;
     this.#state = state;
-    this.#told = told;
+    this.#warn = warn;
     this.#replace = replace;
     this.#slowMs = slowMs;
   }
 
   mark(): void {
     this.#dirty = true;
-    // A failure is told to whoever waits for it, and tried again.
+    // A failure is reported to whoever waits for it, and tried again.
     if (!this.#writing) this.#start().catch(() => {});
   }
 
@@ -179,7 +180,7 @@ class Writer {
         this.#tryLater();
         throw unwritable(this.#path, error);
       }
-      if (this.#failed || performance.now() - startedMs >= this.#slowMs) this.#told('the state is kept again');
+      if (this.#failed || performance.now() - startedMs >= this.#slowMs) this.#warn('the state is kept again');
       this.#failed = false;
     }
   }

@@ -63,16 +63,16 @@ it('a session that ends while it tends leaves no store of its connection behind'
 
   let answer: () => void = () => undefined;
   const first = open('first', new Promise((resolve) => (answer = resolve)));
-  const tending = first.tend();
+  const reconciling = first.reconcile();
   await expect.poll(async () => (await reserve()).reservation).not.toBeNull();
   expect(written).toEqual(['first']);
   await first.close();
   await expect(reserve()).rejects.toThrow('out of reach');
 
   const second = open('second');
-  expect(await second.tend()).toBe(true);
+  expect(await second.reconcile()).toBe(true);
   answer();
-  expect(await tending).toBe(false);
+  expect(await reconciling).toBe(false);
   expect((await reserve()).reservation).not.toBeNull();
   expect(new Set(written.slice(1))).toEqual(new Set(['second']));
   await second.close();

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Acknowledged } from '../../lib/cluster/acknowledged.js';
 import { explain } from '../../lib/cluster/nats-store.js';
 import { StandbyEvents } from '../../lib/cluster/standby-events.js';
 import { idPattern } from '../../lib/contract/primitives.js';
@@ -16,6 +15,7 @@ import {
   lastToken,
   tokenOf,
 } from '../../lib/nats/subjects.js';
+import { AckedSeqs } from '../../lib/queen/acked-seqs.js';
 
 const ids = fc.stringMatching(new RegExp(idPattern));
 
@@ -101,8 +101,8 @@ describe('messages of the stream', () => {
           fc.json().map((text) => Buffer.from(text)),
         ),
         fc.boolean(),
-        (data, isFact) => {
-          const received = readMessage(data, isFact, 's-1');
+        (data, isHiveEvent) => {
+          const received = readMessage(data, isHiveEvent, 's-1');
           if (received !== null) expect(received.event.id).toBe('s-1');
         },
       ),
@@ -112,17 +112,17 @@ describe('messages of the stream', () => {
 
 describe('what is acknowledged', () => {
   it('rises within a run, begins anew with another, and is bounded', () => {
-    const known = new Acknowledged(2);
-    known.add('a', '1', 5);
-    known.add('a', '1', 3);
-    expect(known.of('a', '1')).toBe(5);
-    expect(known.of('a', '2')).toBe(0);
-    known.add('a', '2', 1);
-    expect(known.of('a', '1')).toBe(0);
-    known.add('b', '1', 1);
-    known.add('c', '1', 1);
-    expect(known.of('a', '2')).toBe(0);
-    expect(known.of('c', '1')).toBe(1);
+    const known = new AckedSeqs(2);
+    known.set('a', '1', 5);
+    known.set('a', '1', 3);
+    expect(known.get('a', '1')).toBe(5);
+    expect(known.get('a', '2')).toBe(0);
+    known.set('a', '2', 1);
+    expect(known.get('a', '1')).toBe(0);
+    known.set('b', '1', 1);
+    known.set('c', '1', 1);
+    expect(known.get('a', '2')).toBe(0);
+    expect(known.get('c', '1')).toBe(1);
   });
 });
 
