@@ -27,7 +27,7 @@ export function exitCodeOf(error: unknown): number {
   return exitCodes.failed;
 }
 
-/** What to tell about an error: one line where it is one of ours, all there is where it is a bug. */
+/** The text of an error for people: one line where it is one of ours, with its stack where it is a bug. */
 export function explain(error: unknown): string {
   if (error instanceof HivepulseError) return error.message;
   return `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;

@@ -43,7 +43,7 @@ function describe(key: SettingKey, fallback: unknown): string {
   return `${text}${empty ? '' : ` (default ${setting.type.format(fallback)})`} [${variableOf(key)}]`;
 }
 
-/** A secret has no flag; whoever tries one is told what to use, and the secret is not repeated. */
+/** A secret has no flag. The error says what to use instead, and does not repeat the secret. */
 function refused(key: SettingKey): Option {
   return new Option(`--${key} <secret>`).hideHelp().argParser(() => {
     throw new HivepulseError(

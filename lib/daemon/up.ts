@@ -43,7 +43,7 @@ export async function startUp(options: UpOptions = {}): Promise<Up> {
   try {
     throwIfAborted();
     const hive = await startHive({
-      // Whoever can ask this queen is on this machine, unless it was told where else it is reached.
+      // Whoever can ask this queen is on this machine, unless `address` says where else it is reached.
       ...(isLoopbackAddress(queenOptions.host ?? defaults.host) ? { address: '127.0.0.1' } : {}),
       ...hiveOptions,
       queens: [queen.url],
@@ -51,7 +51,7 @@ export async function startUp(options: UpOptions = {}): Promise<Up> {
       ...(queenOptions.tls === undefined ? {} : { tls: { ca: queenOptions.tls.cert, ...hiveOptions.tls } }),
     });
     let closing: Promise<void> | null = null;
-    // The hive first: its last beat says `stopping`, and the queen must still hear it.
+    // The hive first: its last heartbeat says `stopping`, and the queen must still receive it.
     const close = (): Promise<void> => {
       closing ??= hive.close().finally(() => queen.close());
       return closing;

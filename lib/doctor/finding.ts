@@ -1,15 +1,14 @@
 export type Status = 'ok' | 'unknown' | 'warn' | 'fail';
 
 /**
- * What one check found. `fail`: hivepulse cannot do its work here; `warn`: it can, with less; `unknown`: it cannot be told,
- * which is neither.
+ * What one check found. `fail`: hivepulse cannot do its work here; `warn`: it can, with less; `unknown`: it cannot be found out.
  */
 export interface Finding {
   /** Stable name of the check, for programs. */
   readonly check: string;
   readonly status: Status;
   readonly message: string;
-  /** The command, or the act, that fixes it, or tells what is not known; null where nothing is to be fixed. */
+  /** The command or act that fixes it, or that shows what is not known; null where there is nothing to fix. */
   readonly fix: string | null;
 }
 

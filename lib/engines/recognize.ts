@@ -2,12 +2,12 @@ import { basename } from 'node:path';
 import type { Arguments, Start } from './engine.js';
 import { type Engine, engineNamed, engines } from './table.js';
 
-/** What a worker's command lines tell of what it serves. */
+/** What a worker serves, by its command lines. */
 export interface Serving {
   readonly engine: Engine | null;
   readonly model: string | null;
   readonly port: number | null;
-  /** The process that said so: index into what was given; null where none did. */
+  /** Index of the process whose command line says so; null where none does. */
   readonly process: number | null;
 }
 

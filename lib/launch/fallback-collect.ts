@@ -3,7 +3,7 @@ import { workerFields } from '../contract/fields/worker.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import type { WorkerRecord } from '../workers/records.js';
 
-/** What pidusage tells of one process. */
+/** What pidusage measures of one process. */
 export interface ProcessUsage {
   /** 100 = one whole core. */
   readonly cpu: number;
@@ -15,7 +15,7 @@ export interface ProcessUsage {
 export type UsageReader = (pid: number) => Promise<ProcessUsage>;
 
 /**
- * Samples where there is no cgroup: CPU and memory of the main process alone. All that only a cgroup can tell is null. A
+ * Samples where there is no cgroup: CPU and memory of the main process alone. All that only a cgroup knows is null. A
  * process that is gone is left out. CPU of the first sample is null: pidusage would give the average over its life.
  */
 export function pidusageCollector(

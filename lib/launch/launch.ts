@@ -275,7 +275,7 @@ async function launchInScope(
     if (limits.oomGroup) refused.push(notApplied('oomGroup', 'scopes have OOMPolicy= since systemd 252'));
   }
   if ('step' in started) throw failed(request, started, names.scope);
-  // Where it has ended already, its cgroup is gone; then nothing can be said of it but its exit.
+  // Where it has ended already, its cgroup is gone, and only its exit is known.
   const path = await processCgroup(started.pid, environment.procRoot);
   const cgroup = path?.endsWith(`/${names.scope}`) ? join(home.mount, path) : null;
   const held = writes.filter(({ name }) => !refused.some((failure) => failure.name === name));

@@ -27,7 +27,7 @@ export function findLauncher(environment: NodeJS.ProcessEnv = process.env): stri
 
 /**
  * The soft RLIMIT_NOFILE that workers shall start with: that of the process which started us, since Node raises its own
- * at start. null where it cannot be told (then they inherit ours).
+ * at start. null where it cannot be read (then they inherit ours).
  */
 export function originalDescriptorLimit(procRoot = '/proc', parent = process.ppid): number | null {
   try {
@@ -108,7 +108,7 @@ export interface LaunchPlan {
 }
 
 /**
- * The same as the native launcher in sh, for hosts without a compiler. Failing execs are told by a trap where the shell
+ * The same as the native launcher in sh, for hosts without a compiler. A trap reports failing execs where the shell
  * runs it (dash and busybox do, bash does not); `execProblem` has looked for the common ones beforehand.
  */
 const shellLauncher = (report: number, stderr: number | null) => `

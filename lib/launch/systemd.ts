@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HivepulseError } from '../util/errors.js';
@@ -95,25 +94,4 @@ export function scopeArguments(
     ...properties.map(({ setting }) => `--property=${setting}`),
     '--',
   ];
-}
-
-/** Runs a tool to its end. Never rejects: a tool that is missing has the status null. @internal */
-export async function runTool(
-  file: string,
-  args: readonly string[],
-  timeoutMs: number,
-): Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }> {
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, killSignal: 'SIGKILL' });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (part: string) => {
-    stdout += part;
-  });
-  child.stderr.setEncoding('utf8').on('data', (part: string) => {
-    stderr += part;
-  });
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve({ status: null, stdout, stderr: error.message }));
-    child.once('close', (status) => resolve({ status, stdout, stderr }));
-  });
 }

@@ -6,7 +6,7 @@ const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 
 export type Runtime = 'docker' | 'podman' | 'containerd' | 'crio' | 'nerdctl' | 'nomad' | 'container';
 
-/** What a cgroup is, told by its path alone. */
+/** What a cgroup is, by its path alone. */
 export type Classified =
   | { readonly kind: 'own'; readonly group: string; readonly instance: string }
   | {
@@ -102,7 +102,7 @@ function classifyContainer(parts: readonly string[]): Classified | null {
     }
   }
   if (runtime === null) {
-    // cgroupfs drivers name the cgroup after the container alone; its parent tells whose it is.
+    // cgroupfs drivers name the cgroup after the container alone; its parent names the runtime.
     if (!bareId.test(last)) return null;
     containerId = last;
     const parent = parts[parts.length - 2] ?? '';

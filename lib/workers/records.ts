@@ -19,7 +19,7 @@ export interface RecordsRead {
   readonly problems: readonly { readonly path: string; readonly message: string }[];
 }
 
-/** How long an exit is kept for a hive to see and tell; a hive that was down longer learns only that the worker is gone. */
+/** How long an exit is kept for a hive to report; a hive that was down longer learns only that the worker is gone. */
 export const exitRetentionMs = 10 * 60_000;
 const maxExits = 1000;
 const maxRecordBytes = 1024 * 1024;

@@ -7,11 +7,11 @@ import { inodeOf } from '../../../../lib/launch/cgroup-tree.js';
 import { findWorkerHome, locateWorker } from '../../../../lib/launch/launch.js';
 import { findLauncher } from '../../../../lib/launch/launcher.js';
 import { type OomKill, ProcessMonitor, type SpawnOptions } from '../../../../lib/launch/process-monitor.js';
-import { runTool } from '../../../../lib/launch/systemd.js';
 import { createSampler } from '../../../../lib/sampling/open.js';
 import { readRecords } from '../../../../lib/workers/records.js';
 import { waitFor } from '../../../harness/wait.js';
 import { textOf } from '../../../harness/worker-suite.js';
+import { runTool } from './run-tool.js';
 
 let dir: string;
 let monitor: ProcessMonitor;

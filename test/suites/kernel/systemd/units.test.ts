@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HiveList, WorkerList } from '../../../../lib/contract/api.js';
 import { ProcessMonitor } from '../../../../lib/launch/process-monitor.js';
-import { runTool } from '../../../../lib/launch/systemd.js';
 import { processLives } from '../../../../lib/procfs/process-stat.js';
 import { getJson } from '../../../harness/harness.js';
 import { waitFor } from '../../../harness/wait.js';
+import { runTool } from './run-tool.js';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 const main = join(root, 'dist/cli/main.js');
