@@ -90,6 +90,7 @@ function bench(limits: Partial<StreamLimits> = {}, ringSize = 100) {
 }
 
 const names = (response: FakeResponse) => response.messages.map((message) => message.event);
+const isHeartbeat = ({ event }: Message) => event === 'heartbeat';
 const streamHeartbeatOf = (message: Message | undefined) => message?.data as StreamHeartbeat | undefined;
 const rows = (message: Message | undefined) => streamHeartbeatOf(message)?.workers.map((worker) => worker.key);
 
@@ -124,7 +125,7 @@ describe('a stream', () => {
     sendHeartbeat('a', { workers });
     const response = open();
     sendHeartbeat('a', { workers: [workerOf('llm/0'), workerOf('llm/1', { cpuPercent: 3 })] });
-    const heartbeatMessage = response.messages.find((message) => message.event === 'heartbeat');
+    const heartbeatMessage = response.messages.find(isHeartbeat);
     expect(rows(heartbeatMessage)).toEqual(['a/llm/1']);
     expect(heartbeatMessage?.data).toMatchObject({ gone: ['a/llm/2'], whole: false });
   });
@@ -136,7 +137,7 @@ describe('a stream', () => {
     const all = open();
     sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: 1 }), workerOf('llm/1')] });
     sendHeartbeat('b');
-    expect(one.messages.filter((message) => message.event === 'heartbeat').map(rows)).toEqual([['a/llm/0', 'a/llm/1']]);
+    expect(one.messages.filter(isHeartbeat).map(rows)).toEqual([['a/llm/0', 'a/llm/1']]);
     expect(all.messages.at(-1)?.data).toMatchObject({ whole: true, hive: { id: 'b' } });
     sendHeartbeat('a', {
       workers: [workerOf('llm/1')],
@@ -161,7 +162,7 @@ describe('a stream', () => {
       });
     expect(about(hive)).toEqual(['snapshot', 'position', 'queenEvent b hiveJoined', 'heartbeat b']);
     expect(about(kind)).toEqual(['snapshot', 'position', 'event a oomKill', 'heartbeat a', 'heartbeat b']);
-    expect(rows(model.messages.find((message) => message.event === 'heartbeat'))).toEqual(['a/llm/0']);
+    expect(rows(model.messages.find(isHeartbeat))).toEqual(['a/llm/0']);
     expect(about(model)).toContain('queenEvent b hiveJoined');
   });
 
@@ -242,18 +243,12 @@ describe('a stream', () => {
     const { open, sendHeartbeat, registry } = bench();
     sendHeartbeat('a');
     const responses = Array.from({ length: 20 }, () => open());
-    const written: Buffer[][] = responses.map((response) => {
-      const chunks: Buffer[] = [];
-      response.write = (chunk: Buffer) => {
-        chunks.push(chunk);
-        return true;
-      };
-      return chunks;
-    });
+    const writes = responses.map((response) => vi.spyOn(response, 'write'));
     sendHeartbeat('a', { workers: [workerOf('llm/0', { cpuPercent: 5 })], events: [eventOf(1)] });
     expect(registry.events.size).toBe(2);
-    expect(written[0]?.length).toBe(2);
-    for (const chunks of written) for (const [i, chunk] of chunks.entries()) expect(chunk).toBe(written[0]?.[i]);
+    const [first, ...others] = writes.map(({ mock }) => mock.calls.map(([chunk]) => chunk));
+    expect(first).toHaveLength(2);
+    for (const chunks of others) for (const [i, chunk] of chunks.entries()) expect(chunk).toBe(first?.[i]);
   });
 
   it('keeps nothing and costs nothing while nobody reads', () => {
@@ -297,7 +292,7 @@ describe('a client that does not keep up', () => {
     expect(response.writableLength).toBeLessThan(10_000);
     const before = response.messages.length;
     response.read();
-    const late = response.messages.slice(before).filter((message) => message.event === 'heartbeat');
+    const late = response.messages.slice(before).filter(isHeartbeat);
     expect(late.length).toBeLessThanOrEqual(3);
     expect(late.at(-1)?.data).toMatchObject({ whole: true, workers: [{ key: 'a/llm/0', cpuPercent: 50 }] });
   });
@@ -422,10 +417,7 @@ describe('a client that does not keep up', () => {
     response.read();
     const [snapshot, ...rest] = response.messages;
     expect((snapshot?.data as StreamSnapshot | undefined)?.hives.length).toBeGreaterThanOrEqual(59);
-    expect(rest.find((message) => message.event === 'heartbeat')?.data).toMatchObject({
-      whole: true,
-      hive: { id: 'h7' },
-    });
+    expect(rest.find(isHeartbeat)?.data).toMatchObject({ whole: true, hive: { id: 'h7' } });
     const kinds = rest.map((message) => (message.data as { kind?: string }).kind);
     expect(kinds).toContain('hiveRemoved');
     expect(kinds).toContain('workerStarted');

@@ -150,13 +150,6 @@ export class SimulatedHive {
     await this.#inFlight;
   }
 
-  /** Ends as a daemon that is told to: the last heartbeat says `stopping`. */
-  async shutDown(): Promise<void> {
-    await this.stop();
-    this.#state = 'stopping';
-    await this.sendHeartbeat();
-  }
-
   /** A new run of the hive on the same host: new incarnation, same workers. */
   restart(): void {
     this.#incarnation = this.#random.uuid();

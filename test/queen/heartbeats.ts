@@ -66,7 +66,7 @@ export class ManualClock {
   }
 }
 
-/** A registry on a clock of its own that moves only when it is told to. */
+/** A registry on a clock that the test moves. */
 export class TestQueen extends Registry {
   readonly time: ManualClock;
 
