@@ -93,20 +93,12 @@ export class SimulatedHive {
     return this.#incarnation;
   }
 
-  get seq(): number {
-    return this.#seq;
-  }
-
   get workerIds(): readonly string[] {
     return this.host.workerIds;
   }
 
   get pendingEvents(): number {
     return this.#pending.length;
-  }
-
-  set state(state: Heartbeat['hive']['state']) {
-    this.#state = state;
   }
 
   /** Lets one interval pass and gives the whole snapshot, as it would be sent. */
