@@ -78,15 +78,11 @@ function serverLogger(logger: Logger): Logger {
   return logger.child({}, { level, redact: ['req.headers.authorization', 'req.headers.cookie', 'token', '*.token'] });
 }
 
-/** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
-export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
-  const { hub, tokens, tls } = deps;
-  const context: ServerContext = { ...deps, secure: tls !== undefined };
-  const timeouts = { ...clientTimeouts, ...deps.timeouts };
+function fastify({ logger, tls, timeouts: given }: ServerDeps): FastifyInstance {
+  const timeouts = { ...clientTimeouts, ...given };
   const nodeOptions = { connectionsCheckingInterval: timeouts.checkMs, headersTimeout: timeouts.headersMs };
-
   const options = {
-    ...(deps.logger === undefined ? { logger: false as const } : { loggerInstance: serverLogger(deps.logger) }),
+    ...(logger === undefined ? { logger: false as const } : { loggerInstance: serverLogger(logger) }),
     // Request lines would hold whatever people put in URLs, at the rate of a fleet.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
@@ -104,9 +100,16 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     },
     frameworkErrors: replyProblem,
   };
-  const app = (tls === undefined
+  return (tls === undefined
     ? Fastify({ ...options, http: nodeOptions } as never)
     : Fastify({ ...options, https: { ...nodeOptions, ...tlsOptions(tls) } } as never)) as unknown as FastifyInstance;
+}
+
+/** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
+export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
+  const { hub, tokens, tls, loopback, allowedHosts = [] } = deps;
+  const context: ServerContext = { ...deps, secure: tls !== undefined };
+  const app = fastify(deps);
   (app.server as unknown as HttpsServer).maxConnections = maxConnections;
   endVanishedPeers(app.server);
 
@@ -118,52 +121,56 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const notFound = describeMethods(app);
 
   await registerSchemas(app, deps.version);
-  registerGuard(app, { tokens, loopback: deps.loopback, allowedHosts: deps.allowedHosts ?? [] });
+  registerGuard(app, { tokens, loopback, allowedHosts });
   await app.register(heartbeatRoutes, context);
-  // A scope of its own: hooks of the root reach every route, and a beat of a fleet needs none of these.
+  // A scope of its own: hooks of the root reach every route, and heartbeats need none of these.
   await app.register(async (people) => {
-    await people.register(fastifyCookie);
-    await people.register(fastifyHelmet, {
-      contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
-      strictTransportSecurity: tls !== undefined,
-      referrerPolicy: { policy: 'no-referrer' },
-    });
-    await people.register(fastifyRateLimit, {
-      max: deps.requestsPerSecond,
-      timeWindow: 1000,
-      cache: 10_000,
-      keyGenerator: (request) => request.caller?.key ?? request.ip,
-      errorResponseBuilder: (_request, { ttl }) =>
-        new ProblemError('RATE_LIMITED', 'Too many requests of this token or address.', {
-          retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
-        }),
-    });
-    await people.register(fastifyCompress, {
-      encodings: ['gzip', 'deflate', 'identity'],
-      globalDecompression: false,
-      threshold: 1024,
-    });
+    await registerForPeople(people, context);
     people.setNotFoundHandler(notFound);
     await registerDocs(people);
-    await people.register(async (api) => {
-      api.addHook('preParsing', async (request) => {
-        const encoding = request.headers['content-encoding'];
-        if (encoding !== undefined && encoding !== 'identity')
-          throw new ProblemError('UNSUPPORTED_ENCODING', 'Only heartbeats may be compressed.', {
-            field: 'content-encoding',
-          });
-      });
-      await api.register(queryRoutes, context);
-      await api.register(placementRoutes, context);
-      await api.register(eventRoutes, context);
-      await api.register(serviceRoutes, context);
-    });
+    await people.register(apiRoutes, context);
     for (const plugin of deps.plugins ?? []) await people.register(plugin);
     await people.register(pageRoutes, { directory: deps.pageDirectory });
   });
 
   app.addHook('preClose', async () => hub.close());
   return app;
+}
+
+/** Cookies, headers against attacks through a browser, a limit of requests, compression. */
+async function registerForPeople(app: FastifyInstance, { secure, requestsPerSecond }: ServerContext): Promise<void> {
+  await app.register(fastifyCookie);
+  await app.register(fastifyHelmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
+    strictTransportSecurity: secure,
+    referrerPolicy: { policy: 'no-referrer' },
+  });
+  await app.register(fastifyRateLimit, {
+    max: requestsPerSecond,
+    timeWindow: 1000,
+    cache: 10_000,
+    keyGenerator: (request) => request.caller?.key ?? request.ip,
+    errorResponseBuilder: (_request, { ttl }) =>
+      new ProblemError('RATE_LIMITED', 'Too many requests of this token or address.', {
+        retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
+      }),
+  });
+  await app.register(fastifyCompress, {
+    encodings: ['gzip', 'deflate', 'identity'],
+    globalDecompression: false,
+    threshold: 1024,
+  });
+}
+
+async function apiRoutes(app: FastifyInstance, context: ServerContext): Promise<void> {
+  app.addHook('preParsing', async (request) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity')
+      throw new ProblemError('UNSUPPORTED_ENCODING', 'Only heartbeats may be compressed.', {
+        field: 'content-encoding',
+      });
+  });
+  for (const routes of [queryRoutes, placementRoutes, eventRoutes, serviceRoutes]) await app.register(routes, context);
 }
 
 const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');

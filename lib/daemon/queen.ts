@@ -16,6 +16,7 @@ import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
 import { type KeptReservations, keepReservations } from '../queen/state-file.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { packageRoot } from '../util/package-root.js';
 import { packageVersion } from '../util/version.js';
@@ -35,85 +36,31 @@ export interface Queen extends Running {
 /** Where the build puts the page. */
 const pageDirectory = join(packageRoot, 'dist/dashboard');
 
+interface QueenExtras {
+  readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[];
+  /** Over what the options say: clocks, the name of the stream. */
+  readonly registry?: RegistryOptions;
+}
+
 /**
  * Starts a queen: the registry, its HTTP API, its event stream and the page.
  * @throws HivepulseError INSECURE_BIND, ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, CONFIG_UNREADABLE, STATE_UNWRITABLE,
  * INVALID_OPTION, CLOSED
  */
-export async function startQueen(
-  options: QueenOptions = {},
-  extra: {
-    readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[];
-    /** Over what the options say: clocks, the name of the stream. */
-    readonly registry?: RegistryOptions;
-  } = {},
-): Promise<Queen> {
+export async function startQueen(options: QueenOptions = {}, extras: QueenExtras = {}): Promise<Queen> {
   const { host = defaults.host, port = defaults.queenPort, logger, signal } = options;
   throwIfAborted(signal);
   const grants = grantsOf(options);
   const tokens = new TokenTable(grants());
-  const loopback = isLoopbackAddress(host);
-  if (!loopback && !tokens.required && options.tls?.clientCa === undefined && options.insecure !== true)
+  if (!isLoopbackAddress(host) && !tokens.required && options.tls?.clientCa === undefined && options.insecure !== true)
     throw new HivepulseError(
       'INSECURE_BIND',
       host,
       `${host} is reachable from other machines, and no token is set: name a tokens file, bind to 127.0.0.1, or accept it with --insecure.`,
     );
-
-  const registry = new Registry({
-    tickMs,
-    staleAfterMs: options.staleAfterMs ?? defaults.staleAfterMs,
-    warmingMs: options.warmingMs ?? defaults.warmingMs,
-    eventRingSize: options.eventRingSize ?? defaults.eventRingSize,
-    maxHives: options.maxHives ?? defaults.maxHives,
-    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
-    ...extra.registry,
-  });
-  const hub = new StreamHub(registry, {
-    maxClients: options.maxStreams ?? defaults.maxStreams,
-    onEvicted: (reader, count) =>
-      logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
-  });
-  const intake = new HeartbeatIntake(registry, {
-    maxHeartbeatBytes: options.maxHeartbeatBytes ?? defaults.maxHeartbeatBytes,
-    maxWorkersPerHive: options.maxWorkersPerHive ?? defaults.maxWorkersPerHive,
-    heartbeatsPerSecond: defaults.heartbeatsPerSecond,
-  });
-  const kept = await keep(registry, options);
-  const bus = await openBus(registry, intake, options, kept);
-  intake.forwarder = bus;
-  const metrics = queenMetrics(() => ({
-    registry,
-    heartbeats: intake.counts,
-    streams: hub.clients,
-    streamsParted: hub.evicted,
-    maxWorkers: options.metricsWorkers ?? defaults.metricsWorkers,
-    version: packageVersion(),
-    bus: bus.state(),
-    shared: bus.counts(),
-  }));
-  const app = await buildServer({
-    registry,
-    hub,
-    tokens,
-    loopback,
-    version: packageVersion(),
-    pageDirectory,
-    allowedHosts: options.allowedHosts ?? [],
-    intake,
-    requestsPerSecond: options.requestsPerSecond ?? defaults.requestsPerSecond,
-    bus,
-    ...(logger === undefined ? {} : { logger }),
-    ...(options.tls === undefined ? {} : { tls: readTls(options.tls) }),
-    plugins: [metrics, ...(extra.plugins?.(registry, hub) ?? [])],
-  });
-
-  const stopTicking = tick(registry);
+  const { registry, hub, app, stop } = await assemble({ ...options, host }, extras, tokens);
   const bound = await listen(app, host, port).catch(async (error) => {
-    stopTicking();
-    await app.close();
-    await bus.close();
-    await kept?.close();
+    await stop();
     throw error;
   });
 
@@ -121,19 +68,14 @@ export async function startQueen(
     tokens.replace(grants());
     hub.endWhere((caller) => !tokens.knows(caller));
   };
-  const onHangUp = () => reloadAndSay(reloadTokens, logger);
+  const onHangUp = () => reloadAndLog(reloadTokens, logger);
   if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
 
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
-    closing ??= (async () => {
-      signal?.removeEventListener('abort', onAbort);
-      process.off('SIGHUP', onHangUp);
-      stopTicking();
-      await app.close();
-      await bus.close();
-      await kept?.close();
-    })();
+    signal?.removeEventListener('abort', onAbort);
+    process.off('SIGHUP', onHangUp);
+    closing ??= stop();
     return closing;
   };
   const onAbort = () => void close();
@@ -142,15 +84,70 @@ export async function startQueen(
     await close();
     throwIfAborted(signal);
   }
+  const url = urlOf(host, bound, options.tls !== undefined);
+  return { url, port: bound, registry, reloadTokens, close, [Symbol.asyncDispose]: close };
+}
 
-  return {
-    url: urlOf(host, bound, options.tls !== undefined),
-    port: bound,
-    registry,
-    reloadTokens,
-    close,
-    [Symbol.asyncDispose]: close,
+/** All parts of a queen, not yet listening. `stop` ends them in order. */
+async function assemble(options: QueenOptions & { host: string }, extras: QueenExtras, tokens: TokenTable) {
+  const { logger, tls } = options;
+  const { staleAfterMs, warmingMs, eventRingSize, maxHives, maxWorkersPerHive, ...settings } = {
+    ...defaults,
+    ...defined(options),
   };
+  const registry = new Registry({
+    tickMs,
+    staleAfterMs,
+    warmingMs,
+    eventRingSize,
+    maxHives,
+    maxWorkersPerHive,
+    ...extras.registry,
+  });
+  const hub = new StreamHub(registry, {
+    maxClients: settings.maxStreams,
+    onEvicted: (reader, count) =>
+      logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
+  });
+  const { maxHeartbeatBytes, heartbeatsPerSecond } = settings;
+  const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
+  const kept = await keep(registry, options);
+  const bus = await openBus(registry, intake, options, kept);
+  intake.forwarder = bus;
+  const version = packageVersion();
+  const metrics = queenMetrics(() => ({
+    registry,
+    heartbeats: intake.counts,
+    streams: hub.clients,
+    streamsParted: hub.evicted,
+    maxWorkers: settings.metricsWorkers,
+    version,
+    bus: bus.state(),
+    shared: bus.counts(),
+  }));
+  const app = await buildServer({
+    registry,
+    hub,
+    intake,
+    bus,
+    tokens,
+    loopback: isLoopbackAddress(options.host),
+    version,
+    pageDirectory,
+    allowedHosts: options.allowedHosts ?? [],
+    requestsPerSecond: settings.requestsPerSecond,
+    ...(logger === undefined ? {} : { logger }),
+    ...(tls === undefined ? {} : { tls: readTls(tls) }),
+    plugins: [metrics, ...(extras.plugins?.(registry, hub) ?? [])],
+  });
+  const stopTicking = tick(registry);
+  const stop = async () => {
+    stopTicking();
+    await app.close();
+    await bus.close();
+    await kept?.close();
+  };
+  return { registry, hub, app, stop };
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
@@ -198,7 +195,7 @@ function grantsOf({ tokens = [], tokensFile }: QueenOptions): () => readonly Tok
   };
 }
 
-function reloadAndSay(reload: () => void, logger: Logger | undefined): void {
+function reloadAndLog(reload: () => void, logger: Logger | undefined): void {
   try {
     reload();
     logger?.info('tokens read again');
@@ -212,14 +209,8 @@ function readTls(tls: NonNullable<QueenOptions['tls']>) {
     try {
       return readFileSync(path);
     } catch (error) {
-      throw new HivepulseError(
-        'CONFIG_UNREADABLE',
-        path,
-        `The TLS file ${path} cannot be read: ${systemCode(error)}.`,
-        {
-          cause: error,
-        },
-      );
+      const message = `The TLS file ${path} cannot be read: ${systemCode(error)}.`;
+      throw new HivepulseError('CONFIG_UNREADABLE', path, message, { cause: error });
     }
   };
   return {

@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { bearerOf, hostName, isLocalName, isLoopbackAddress, TokenTable } from '../http/auth.js';
@@ -44,7 +44,7 @@ const withoutSchemas = {
 
 /** Streams that may be open at once; each costs a socket and what it has not read yet. */
 const maxStreams = 32;
-/** A reader that leaves this much unread is parted with; it comes back and starts from a snapshot. */
+/** A reader that leaves this much unread is disconnected; it comes back and starts from a snapshot. */
 const maxUnreadBytes = 4 * 1024 * 1024;
 const keepAliveMs = 15_000;
 
@@ -52,16 +52,14 @@ const keepAliveMs = 15_000;
 export async function serveHive(
   options: HiveHttpOptions,
 ): Promise<{ readonly app: FastifyInstance; readonly url: string }> {
-  const { host, port, token, insecure, view, extend, logger } = options;
-  const loopback = isLoopbackAddress(host);
-  if (!loopback && token === undefined && !insecure) {
+  const { host, token, insecure, view, extend } = options;
+  if (!isLoopbackAddress(host) && token === undefined && !insecure) {
     throw new HivepulseError(
       'INSECURE_BIND',
       host,
       `Listening on ${host} lets others read what runs here: give a token, or --insecure if the network is trusted.`,
     );
   }
-  const tokens = new TokenTable(token === undefined ? [] : [{ token, role: 'read' }]);
   const app = Fastify({
     logger: false,
     // No route here has a schema: without these Fastify loads its validator, for 10 MiB and 200 ms of CPU.
@@ -75,24 +73,7 @@ export async function serveHive(
   app.setNotFoundHandler(() => {
     throw new ProblemError('NOT_FOUND', 'A hive serves /v1/snapshot, /v1/events, /metrics and /healthz.');
   });
-  app.addHook('onRequest', async (request) => {
-    // A page that has its name point to 127.0.0.1 still says its own name.
-    const name = request.headers.host === undefined ? null : hostName(request.headers.host);
-    if (loopback && (name === null || !isLocalName(name, new Set()))) {
-      throw new ProblemError('HOST_NOT_ALLOWED', 'This hive listens on loopback and answers only to its names.');
-    }
-    const { origin } = request.headers;
-    const from = origin === undefined ? null : hostName(origin.replace(/^https?:\/\//i, ''));
-    if (origin !== undefined && (from === null || (from !== name && !(loopback && isLocalName(from, new Set()))))) {
-      throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
-    }
-    if (token !== undefined && !loopback && request.url !== '/healthz') {
-      const given = bearerOf(request.headers.authorization);
-      if (given === null || tokens.find(given) === null) {
-        throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
-      }
-    }
-  });
+  app.addHook('onRequest', guard(options));
   app.get('/healthz', async (_request, reply) => {
     const { ok, detail } = view.healthy();
     return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'failing', ...detail });
@@ -106,27 +87,44 @@ export async function serveHive(
   registerEvents(app, view);
   endVanishedPeers(app.server);
   await extend?.(app);
+  return { app, url: await listen(app, options) };
+}
+
+/** Judges every request: the name it asks for, the site it comes from, its token. */
+function guard({ host, token }: HiveHttpOptions): (request: FastifyRequest) => Promise<void> {
+  const loopback = isLoopbackAddress(host);
+  const tokens = new TokenTable(token === undefined ? [] : [{ token, role: 'read' }]);
+  const isLocal = (name: string) => loopback && isLocalName(name, new Set());
+  return async (request) => {
+    // A page that has its name point to 127.0.0.1 still says its own name.
+    const name = request.headers.host === undefined ? null : hostName(request.headers.host);
+    if (loopback && (name === null || !isLocal(name)))
+      throw new ProblemError('HOST_NOT_ALLOWED', 'This hive listens on loopback and answers only to its names.');
+    const { origin } = request.headers;
+    const from = origin === undefined ? null : hostName(origin.replace(/^https?:\/\//i, ''));
+    if (origin !== undefined && (from === null || (from !== name && !isLocal(from))))
+      throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
+    if (!tokens.required || loopback || request.url === '/healthz') return;
+    const given = bearerOf(request.headers.authorization);
+    if (given === null || tokens.find(given) === null)
+      throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
+  };
+}
+
+async function listen(app: FastifyInstance, { host, port, logger }: HiveHttpOptions): Promise<string> {
   try {
-    const url = await app.listen({ host, port });
-    return { app, url };
-  } catch (error) {
+    return await app.listen({ host, port });
+  } catch (cause) {
     await app.close();
-    const code = systemCode(error);
+    const code = systemCode(cause);
+    const where = `${host}:${port}`;
     if (code === 'EADDRINUSE') {
-      throw new HivepulseError(
-        'ADDRESS_IN_USE',
-        `${host}:${port}`,
-        `Port ${port} on ${host} is taken; is a hive running already? Give another with --port.`,
-        { cause: error },
-      );
+      const message = `Port ${port} on ${host} is taken; is a hive running already? Give another with --port.`;
+      throw new HivepulseError('ADDRESS_IN_USE', where, message, { cause });
     }
-    logger?.debug({ err: error }, 'listen failed');
-    throw new HivepulseError(
-      'ADDRESS_UNAVAILABLE',
-      `${host}:${port}`,
-      `Cannot listen on ${host}:${port} (${code ?? String(error)}).`,
-      { cause: error },
-    );
+    logger?.debug({ err: cause }, 'listen failed');
+    const message = `Cannot listen on ${where} (${code ?? String(cause)}).`;
+    throw new HivepulseError('ADDRESS_UNAVAILABLE', where, message, { cause });
   }
 }
 
