@@ -5,39 +5,41 @@ import type { TSchema } from 'typebox';
 import * as contract from '../contract/index.js';
 
 /** Schemas that the document names once and refers to. */
-const named = {
-  Problem: contract.Problem,
-  HiveInfo: contract.HiveInfo,
-  HostSample: contract.HostSample,
-  GpuSample: contract.GpuSample,
-  WorkerSample: contract.WorkerSample,
-  HiveEvent: contract.HiveEvent,
-  Fault: contract.Fault,
-  Collection: contract.Collection,
-  Heartbeat: contract.Heartbeat,
-  HeartbeatReply: contract.HeartbeatReply,
-  HiveView: contract.HiveView,
-  WorkerView: contract.WorkerView,
-  GpuView: contract.GpuView,
-  HiveList: contract.HiveList,
-  WorkerList: contract.WorkerList,
-  GpuList: contract.GpuList,
-  BestWorker: contract.BestWorker,
-  PlacementRequest: contract.PlacementRequest,
-  PlacementReply: contract.PlacementReply,
-  Reservation: contract.Reservation,
-  Fleet: contract.Fleet,
-  History: contract.History,
-  FleetEvent: contract.FleetEvent,
-  Session: contract.Session,
-  SessionRequest: contract.SessionRequest,
-} as const satisfies Record<string, TSchema>;
+const schemaNames = [
+  'Problem',
+  'HiveInfo',
+  'HostSample',
+  'GpuSample',
+  'WorkerSample',
+  'HiveEvent',
+  'Fault',
+  'Collection',
+  'Heartbeat',
+  'HeartbeatReply',
+  'HiveView',
+  'WorkerView',
+  'GpuView',
+  'HiveList',
+  'WorkerList',
+  'GpuList',
+  'BestWorker',
+  'PlacementRequest',
+  'PlacementReply',
+  'Reservation',
+  'Fleet',
+  'History',
+  'FleetEvent',
+  'Session',
+  'SessionRequest',
+] as const;
 
-export type SchemaName = keyof typeof named;
+export type SchemaName = (typeof schemaNames)[number];
+
+const named: Readonly<Record<SchemaName, TSchema>> = contract;
 
 export const refTo = (name: SchemaName) => ({ $ref: `${name}#` });
 
-const names = new Map<unknown, string>(Object.entries(named).map(([name, schema]) => [schema, name]));
+const names = new Map<unknown, string>(schemaNames.map((name) => [named[name], name]));
 
 /** A copy in which each schema that has a name is a reference. */
 function withReferences(schema: unknown, isRoot: boolean): unknown {
@@ -98,8 +100,7 @@ const docsPolicy =
 
 /** Must be registered before the routes that it is to describe. */
 export async function registerSchemas(app: FastifyInstance, version: string): Promise<void> {
-  for (const [name, schema] of Object.entries(named))
-    app.addSchema({ $id: name, ...(withReferences(schema, true) as object) });
+  for (const name of schemaNames) app.addSchema({ $id: name, ...(withReferences(named[name], true) as object) });
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

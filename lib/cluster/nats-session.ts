@@ -1,4 +1,4 @@
-import type { JetStreamClient, JetStreamManager, StreamInfo } from '@nats-io/jetstream';
+import type { JetStreamClient, JetStreamManager, JsMsg, StreamInfo } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type NatsPackages, versionNotes } from '../nats/nats-link.js';
@@ -7,16 +7,7 @@ import type { MessageLog } from '../util/log.js';
 import type { EventStream } from './event-stream.js';
 import { Follower } from './follower.js';
 import type { LeaseStore } from './lease.js';
-import {
-  bucketOptions,
-  explain,
-  infoOf,
-  leaseStore,
-  leaseStream,
-  makeEventStream,
-  reservationStore,
-  reservationStream,
-} from './nats-store.js';
+import { bucketOptions, explain, infoOf, leaseStore, makeEventStream, reservationStore } from './nats-store.js';
 import type { ReservationStore, SharedReservations } from './shared-reservations.js';
 
 /** A consumer that delivers nothing for so long although there are messages is made anew, ms. */
@@ -45,7 +36,9 @@ export class NatsSession {
   #events: Follower | null = null;
   #reservations: Follower | null = null;
   #reservationsCreated: string | null = null;
+  /** All that was in the bucket when it was opened has been read. */
   #mirrored = false;
+  readonly #buckets = new Map<string, KV>();
   #leaseKv: KV | null = null;
   #store: ReservationStore | null = null;
   #leaseCreated: string | null = null;
@@ -107,7 +100,7 @@ export class NatsSession {
   }
 
   async #reconcileEvents(jsm: JetStreamManager): Promise<boolean> {
-    const { packages, events, replicas, log, onBroken } = this.#options;
+    const { packages, events, replicas, log } = this.#options;
     let info = await infoOf(jsm, packages, eventStream);
     if (info === null) {
       info = await makeEventStream(jsm, packages, replicas, this.#compress);
@@ -126,24 +119,16 @@ export class NatsSession {
       this.#events = null;
     }
     if (this.#closed) return false;
-    const after = events.begin(info);
-    const follower = new Follower(eventStream, after, (message) => events.receive(message), onBroken);
-    this.#events = follower;
-    await this.#started(follower, () => {
-      this.#events = null;
-    });
-    return this.#caughtUp(follower, info);
+    this.#events = await this.#follow(eventStream, events.begin(info), (message) => events.receive(message));
+    return this.#caughtUp(this.#events, info);
   }
 
   async #reconcileReservations(jsm: JetStreamManager): Promise<boolean> {
     const { packages, reservations, log } = this.#options;
-    let info = await infoOf(jsm, packages, reservationStream);
-    if (info === null) {
-      this.#store = reservationStore(packages, await this.#bucket(reservationBucket));
-      info = await infoOf(jsm, packages, reservationStream);
-      if (info === null) return false;
-    }
-    this.#store ??= reservationStore(packages, await this.#bucket(reservationBucket, false));
+    const bucket = await this.#bucket(jsm, reservationBucket);
+    if (bucket === null) return false;
+    const { kv, isNew, info } = bucket;
+    if (isNew || this.#store === null) this.#store = reservationStore(packages, kv);
     const created = String(info.created);
     const other = created !== this.#reservationsCreated;
     if (this.#reservations !== null && (other || !this.#reservations.isHealthy(info, performance.now(), silentMs))) {
@@ -161,71 +146,50 @@ export class NatsSession {
       this.#mirrored = false;
       this.#reservationsCreated = created;
       reservations.reset();
-      await this.#mirror();
+      const prefix = `$KV.${reservationBucket}.`;
+      this.#reservations = await this.#follow(info.config.name, 0, ({ subject, seq, data }) => {
+        const hive = hiveOfKey(subject.slice(prefix.length));
+        if (hive !== null) reservations.apply(hive, seq, data);
+      });
     }
-    const follower = this.#reservations as Follower | null;
-    if (follower === null) return false;
-    if (!this.#mirrored) {
-      if (!(await this.#caughtUp(follower, info))) return false;
-      this.#mirrored = true;
-    }
+    this.#mirrored ||= await this.#caughtUp(this.#reservations, info);
+    if (!this.#mirrored) return false;
     // It may have been detached while the server did not answer, though connection and mirror stayed. A session that ended
     // meanwhile must not attach: its store would replace that of the next session.
     if (!this.#closed && !reservations.isAttached(this.#store)) reservations.attach(this.#store);
     return true;
   }
 
-  async #mirror(): Promise<void> {
-    const { reservations, onBroken } = this.#options;
-    const prefix = `$KV.${reservationBucket}.`;
-    const follower = new Follower(
-      reservationStream,
-      0,
-      ({ subject, seq, data }) => {
-        const hive = hiveOfKey(subject.slice(prefix.length));
-        if (hive !== null) reservations.apply(hive, seq, data);
-      },
-      onBroken,
-    );
-    this.#reservations = follower;
-    await this.#started(follower, () => {
-      this.#reservations = null;
-    });
-  }
-
   async #reconcileLease(jsm: JetStreamManager): Promise<boolean> {
-    const { packages, onNewLease } = this.#options;
-    let info = await infoOf(jsm, packages, leaseStream);
-    if (info === null) {
-      this.#leaseKv = await this.#bucket(leaseBucket);
-      info = await infoOf(jsm, packages, leaseStream);
-      if (info === null) return false;
-    }
-    this.#leaseKv ??= await this.#bucket(leaseBucket, false);
-    const created = String(info.created);
+    const bucket = await this.#bucket(jsm, leaseBucket);
+    if (bucket === null) return false;
+    this.#leaseKv = bucket.kv;
+    const created = String(bucket.info.created);
     if (created !== this.#leaseCreated) {
-      if (this.#leaseCreated !== null) onNewLease();
+      if (this.#leaseCreated !== null) this.#options.onNewLease();
       this.#leaseCreated = created;
     }
     return true;
   }
 
-  async #bucket(name: string, isNew = true): Promise<KV> {
+  /** A bucket and its stream. `isNew`: it was opened just now. Null: it was made, and the server does not know it yet. */
+  async #bucket(jsm: JetStreamManager, name: string): Promise<{ kv: KV; isNew: boolean; info: StreamInfo } | null> {
     const { packages, replicas, log } = this.#options;
-    const kv = await new packages.kv.Kvm(this.js).create(name, bucketOptions(name, replicas));
-    if (isNew) log.info(`made the bucket ${name}: there was none`);
-    return kv;
+    const stream = `KV_${name}`;
+    const known = await infoOf(jsm, packages, stream);
+    const opened = known === null ? undefined : this.#buckets.get(name);
+    const kv = opened ?? (await new packages.kv.Kvm(this.js).create(name, bucketOptions(name, replicas)));
+    this.#buckets.set(name, kv);
+    if (known === null) log.info(`made the bucket ${name}: there was none`);
+    const info = known ?? (await infoOf(jsm, packages, stream));
+    return info && { kv, isNew: opened === undefined, info };
   }
 
-  /** A follower that cannot start is none, so that the next round tries again. */
-  async #started(follower: Follower, drop: () => void): Promise<void> {
-    try {
-      await follower.start(this.js, this.#options.packages.jetstream);
-    } catch (error) {
-      follower.stop();
-      drop();
-      throw error;
-    }
+  async #follow(stream: string, after: number, onMessage: (message: JsMsg) => void): Promise<Follower> {
+    const follower = new Follower(stream, after, onMessage, this.#options.onBroken);
+    await follower.start(this.js, this.#options.packages.jetstream);
+    if (this.#closed) follower.stop();
+    return follower;
   }
 
   /** Waits a little for what was there already: most of it comes at once. */

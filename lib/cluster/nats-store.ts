@@ -1,14 +1,7 @@
 import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
 import type { NatsPackages } from '../nats/nats-link.js';
-import {
-  allHiveEvents,
-  allQueenEvents,
-  eventStream,
-  leaseBucket,
-  leaseKey,
-  reservationBucket,
-} from '../nats/subjects.js';
+import { allHiveEvents, allQueenEvents, eventStream, leaseKey, reservationBucket } from '../nats/subjects.js';
 import type { LeaseStore } from './lease.js';
 import type { ReservationStore } from './shared-reservations.js';
 
@@ -22,9 +15,6 @@ const maxEventBytes = 512 * 1024 ** 2;
 const reservationAgeMs = 2 * 3_600_000;
 
 const nanos = (ms: number): number => ms * 1_000_000;
-
-export const reservationStream = `KV_${reservationBucket}`;
-export const leaseStream = `KV_${leaseBucket}`;
 
 /** The stream of that name as the server has it, or null where it has none. Rejects where it cannot tell. */
 export async function infoOf(jsm: JetStreamManager, packages: NatsPackages, name: string): Promise<StreamInfo | null> {

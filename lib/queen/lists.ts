@@ -4,7 +4,7 @@ import { type Indexes, labelPair } from './indexes.js';
 import type { GpuQuery, HiveQuery, WorkerQuery } from './queries.js';
 import { type CursorKey, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
-import type { SortedSet } from './sorted-set.js';
+import { lowerBound, type SortedSet } from './sorted-set.js';
 
 interface Slice<T> {
   readonly items: T[];
@@ -175,14 +175,11 @@ function listSorted(
   for (const worker of walkWorkers(indexes, query, pairs, null)) {
     if (!matches(worker) || !isAfter(worker)) continue;
     if (best.length > limit && compare(best[limit]!, worker) <= 0) continue;
-    let low = 0;
-    let high = best.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (compare(best[middle]!, worker) < 0) low = middle + 1;
-      else high = middle;
-    }
-    best.splice(low, 0, worker);
+    best.splice(
+      lowerBound(best, (other) => compare(other, worker)),
+      0,
+      worker,
+    );
     if (best.length > limit + 1) best.pop();
   }
   if (best.length <= limit) return { items: best, nextCursor: null };
