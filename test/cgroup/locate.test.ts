@@ -89,7 +89,7 @@ describe('where cgroups are', () => {
     expect(directoryOf({ root: '/', mountPoint: '/c' }, '/../other')).toBeNull();
   });
 
-  test('none: what is missing and how to mend it', () => {
+  test('none: what is missing and how to fix it', () => {
     const bare = place(given({ mountinfo: unified.split('\n').slice(0, 2).join('\n') }));
     expect(bare).toMatchObject({ kind: 'none', root: null, controllers: [], ownDirectory: null });
     expect(bare.reason).toMatch(/mount -t cgroup2 none \/sys\/fs\/cgroup/);

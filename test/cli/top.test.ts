@@ -115,12 +115,12 @@ describe('top: a frame', () => {
 });
 
 describe('top: details', () => {
-  test('a hive: GPUs with their health, faults with the mend, workers', () => {
+  test('a hive: GPUs with their health, faults with the fix, workers', () => {
     const shown = text({ ui: { ...initialUi, detail: { kind: 'hive', key: 'beta' } } }, { columns: 140, rows: 60 });
     expect(shown).toMatch(/GPUs 4/);
     expect(shown).toMatch(/◧ stalled/);
     expect(shown).toMatch(/NVML_STALLED/);
-    expect(shown).toMatch(/a GPU reset or\s+a reboot mends it/);
+    expect(shown).toMatch(/a GPU reset or\s+a reboot fixes it/);
     expect(shown).toMatch(/Workers 4/);
     expect(shown).toMatch(/GPU 1a2b3c4d is lost/);
   });

@@ -47,7 +47,7 @@ describe('status styles', () => {
     expect(Object.keys(eventStyles).sort()).toEqual([...hiveEventKinds, ...queenEventKinds].sort());
   });
 
-  it('whatever is not well has a hint that says the mend', () => {
+  it('whatever is not well has a hint that says the fix', () => {
     for (const [health, status] of Object.entries(gpuHealthStyles)) {
       if (health !== 'ok') expect(status.hint, health).not.toBe('');
     }

@@ -65,7 +65,7 @@ describe('the page', () => {
     const seen = (await row.locator('[aria-hidden=true]').allInnerTexts()).join(' ');
     expect(seen).toContain('— /');
     expect(seen).not.toMatch(/\b0 %|\b0\.0 \//);
-    // Said in words with the mend, and its workers are neither busy nor idle.
+    // Said in words with the fix, and its workers are neither busy nor idle.
     await page.waitForSelector('.attention:has-text("serial GPU 0"):has-text("dmesg")');
     await row.click();
     await page.waitForSelector('.panel:has-text("stalled")');

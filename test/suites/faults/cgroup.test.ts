@@ -102,7 +102,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
   };
 
   test.each(['native', 'files'] as const)(
-    'cgroup_permission_denied: %s reader: the fault names it, the others keep their figures, and it mends itself',
+    'cgroup_permission_denied: %s reader: the fault names it, the others keep their figures, and all is well again once it may read',
     async (reader) => {
       // Root without the right to override permissions, as a service with a bounded set of capabilities is.
       const under = ['setpriv', '--bounding-set', '-dac_override,-dac_read_search'];

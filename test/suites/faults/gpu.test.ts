@@ -209,7 +209,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
       },
       meanwhile: async () => expect((await snapshot(now)).gpus).toEqual([]),
       fix: () => {
-        // The program is mended: the hive sees it at its next run.
+        // The program is repaired: the hive sees it at its next run.
         const gpuHost = new FakeGpuHost(fourH100());
         harness().defer(() => gpuHost[Symbol.dispose]());
         const proper = gpuHost.env.PATH!.split(':')[0]!;

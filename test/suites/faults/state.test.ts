@@ -53,7 +53,7 @@ describe.skipIf(!allowed)(`the disk under --state${allowed ? '' : ' (skipped: mo
       (path: string) => mount('-o', 'remount,rw', path),
     ],
   ] as const)(
-    '%s: grants go on, the log says they are not kept, and they are once it is mended',
+    '%s: grants go on, the log says they are not kept, and they are once it is fixed',
     async (_, breakIt, fix) => {
       const state = disk(harness());
       const queen = await harness().queen({ args: ['--state', state, '--warming', '0'] });

@@ -31,7 +31,7 @@ it('doctor: without a cgroup mount it fails, says how to mount one, and ends wit
   const { code, findings } = await doctor(['unshare', '-m', 'sh', '-c', unmounted, 'sh']);
   expect(findings.find(({ check }) => check === 'cgroup')).toMatchObject({
     status: 'fail',
-    mend: expect.stringContaining('mount -t cgroup2'),
+    fix: expect.stringContaining('mount -t cgroup2'),
   });
   expect(code).toBe(1);
 }, 400_000);
