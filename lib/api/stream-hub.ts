@@ -140,7 +140,7 @@ export class StreamHub {
     if (replay?.type === 'reset') yield Buffer.from(sseMessage('reset', JSON.stringify({ lastEventId: newest })));
     if (group.rows) yield* group.snapshot(newest);
     if (replay?.type === 'events') for (const event of replay.events) if (group.wants(event)) yield eventMessage(event);
-    if (group.filtered) yield positionOf(newest).frame;
+    if (group.filtered) yield positionOf(newest).message;
   }
 
   /** Writes what has gathered. Public so that what must be ordered against it can be. */

@@ -15,22 +15,22 @@ export interface BusCounts {
   readonly oversized: number;
   /** How often room was planned anew, because another queen had granted some on the same hive first. */
   readonly conflicts: number;
-  /** What this queen concludes (`hiveOffline`, ...) is what enters the shared stream. */
+  /** This queen is the one that publishes queen events (`hiveOffline`, ...). */
   readonly isLeader: boolean;
 }
 
 /**
  * What the queens of one fleet share. With one queen (`memory`) it is that queen's own memory. What it promises:
  *
- * - **Heartbeats** reach every other queen at most once, the newest of a hive at last; none is stored, none is replayed, and
- *   a queen that falls behind takes the newest of each hive. Losing one costs an interval.
- * - **Facts of hives** are safe before they are acknowledged: at least once from the hive, exactly once in the stream.
- * - **Conclusions** (`hiveOffline`, ...) enter the stream from one queen at a time. Over a change of that queen none is lost
- *   that another queen drew as well; one may come twice if a queen dies between writing it and hearing that it was written.
+ * - **Heartbeats** reach every other queen at most once; none is stored or replayed, and a queen that falls behind takes the
+ *   newest of each hive. Losing one costs an interval.
+ * - **Hive events** are stored before they are acknowledged: at least once from the hive, exactly once in the stream.
+ * - **Queen events** (`hiveOffline`, ...) are published by one queen at a time, the leader. When the leader changes, none is lost
+ *   that another queen found too; one may come twice if the leader dies before it hears that it was written.
  * - **The stream** has one order for all queens, and its ids mean the same at each of them.
  * - **Reservations**: room is granted by one queen or by none. Without the shared store none is granted.
- * - **`degraded`**: the shared part is out of reach. Heartbeats are taken, queries answered and placements computed from what
- *   this queen hears itself; facts are not acknowledged and nothing is reserved. It ends by itself.
+ * - **`degraded`**: the shared part is out of reach. Heartbeats are accepted, queries answered and placements computed from what
+ *   this queen hears itself; hive events are not acknowledged and nothing is reserved. It ends by itself.
  */
 export interface Bus extends Forwarder {
   /** Null where there is nobody to share with. */

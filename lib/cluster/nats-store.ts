@@ -6,7 +6,7 @@ import type { LeaseStore } from './lease.js';
 import type { ReservationStore } from './shared-reservations.js';
 
 const requestTimeoutMs = 1500;
-/** Long enough for a hive that could not hear an acknowledgement to come back with the same facts. */
+/** Long enough for a hive that could not hear an acknowledgement to come back with the same events. */
 const dedupMs = 600_000;
 const eventAgeMs = 7 * 24 * 3_600_000;
 const maxEvents = 1_000_000;

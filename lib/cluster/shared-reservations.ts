@@ -75,7 +75,7 @@ export class SharedReservations {
   readonly #known = new Map<string, number>();
   readonly #listed = new Map<string, readonly string[]>();
   readonly #slots = new Map<string, Slot>();
-  /** Released here, or told to have failed: other queens hold it for as long as the store lists it. */
+  /** Released here, or reported as failed: other queens hold it for as long as the store lists it. */
   readonly #released = new Set<string>();
   readonly #unanswered: (error: unknown) => void;
   conflicts = 0;
@@ -192,7 +192,7 @@ export class SharedReservations {
       this.#known.set(reservation.id, reservation.expiresAt);
       this.#registry.adoptReservation(reservation);
     }
-    // In flight: its own write tells.
+    // One that is not known yet is in flight: the outcome of its own write decides.
     for (const id of held) if (this.#known.has(id)) this.#registry.releaseReservation(id);
   }
 
@@ -251,7 +251,7 @@ export class SharedReservations {
       }
       if (revision === null) {
         const lost = [...waiters, ...slot.waiters.splice(0)];
-        // Without an answer the next write tells.
+        // Without an answer the next write finds out.
         await this.#refresh(hive).catch(() => undefined);
         this.#takeBack(hive, lost);
         continue;
@@ -305,7 +305,7 @@ export class SharedReservations {
         if ((await this.#store.write(name, value, found?.revision ?? 0)) !== null) return true;
       }
     } catch {
-      // told below
+      // Reported below.
     }
     if (granted) await this.release(id).catch(() => false);
     throw unavailable('the idempotency key could not be claimed');

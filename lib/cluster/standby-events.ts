@@ -1,6 +1,6 @@
 import type { EventDraft } from '../contract/event-draft.js';
 
-/** Conclusions kept by a queen that may have to take over. */
+/** Events kept by a queen that may become the leader. */
 const maxKept = 10_000;
 
 interface Kept {
@@ -12,14 +12,14 @@ const nameOf = (draft: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): string =
   JSON.stringify([draft.kind, draft.hive, draft.workerId ?? null]);
 
 /**
- * What this queen concluded while another one spoke for the fleet. If that one dies, what it can no longer have said is
- * said by its successor: what was concluded since it was last seen alive and is not in the stream.
+ * The events that this queen found while another one was the leader. If that one dies, its successor publishes those found
+ * since it was last seen alive that are not in the stream.
  */
 export class StandbyEvents {
   readonly #clock: () => number;
   readonly #keepMs: number;
   #kept: Kept[] = [];
-  /** Said by the speaker before this queen had come to it; when last. */
+  /** Published by the leader before this queen found it too; when last. */
   readonly #early = new Map<string, number>();
 
   constructor(clock: () => number, keepMs: number) {
@@ -34,13 +34,13 @@ export class StandbyEvents {
   add(draft: EventDraft): void {
     const atMs = this.#clock();
     const name = nameOf(draft);
-    const saidMs = this.#early.get(name);
-    if (saidMs !== undefined && this.#early.delete(name) && atMs - saidMs <= this.#keepMs) return;
+    const publishedMs = this.#early.get(name);
+    if (publishedMs !== undefined && this.#early.delete(name) && atMs - publishedMs <= this.#keepMs) return;
     this.#kept.push({ atMs, draft });
     if (this.#kept.length > maxKept || (this.#kept[0] as Kept).atMs < atMs - 2 * this.#keepMs) this.#trim(atMs);
   }
 
-  /** The stream said it. */
+  /** It is in the stream. */
   markPublished(event: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): void {
     const name = nameOf(event);
     const at = this.#kept.findIndex(({ draft }) => nameOf(draft) === name);
@@ -57,16 +57,11 @@ export class StandbyEvents {
     }
   }
 
-  /** What was concluded since a time and not said, oldest first; nothing is kept after that. */
+  /** What was found since a time and not published, oldest first; nothing is kept after that. */
   take(sinceMs: number): EventDraft[] {
     const taken = this.#kept.filter(({ atMs }) => atMs >= sinceMs).map(({ draft }) => draft);
     this.#kept = [];
     return taken;
-  }
-
-  clear(): void {
-    this.#kept = [];
-    this.#early.clear();
   }
 
   #trim(nowMs: number): void {

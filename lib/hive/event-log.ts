@@ -3,11 +3,11 @@ import type { HiveEvent } from '../contract/heartbeat.js';
 import type { HiveEventDraft } from '../sampling/events.js';
 
 /** Most events that one heartbeat carries; the rest follows with the next ones. */
-export const eventsPerBeat = 500;
+export const eventsPerHeartbeat = 500;
 
 /**
- * Facts that must not be lost: numbered, kept until a queen has acknowledged them, and bounded. Where it overflows the
- * oldest go, and the gap in the numbers, with `dropped`, says so.
+ * The hive's events: numbered, kept until a queen has acknowledged them, and bounded. Where it overflows the oldest go; the
+ * gap in the numbers and `dropped` show that.
  */
 export class EventLog {
   readonly #capacity: number;
@@ -35,7 +35,7 @@ export class EventLog {
   }
 
   /** The oldest that are not acknowledged, in order. */
-  pending(limit: number = eventsPerBeat): readonly HiveEvent[] {
+  pending(limit: number = eventsPerHeartbeat): readonly HiveEvent[] {
     return this.#events.slice(0, limit);
   }
 
@@ -51,7 +51,7 @@ export class EventLog {
     return this.#events.length;
   }
 
-  /** Processes that the kernel killed for memory, over all `oomKill` facts since the start, whether a queen took them or not. */
+  /** Processes that the kernel killed for memory, over all `oomKill` events since the start, acknowledged or not. */
   get oomKills(): number {
     return this.#oomKills;
   }

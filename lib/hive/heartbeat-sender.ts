@@ -229,7 +229,7 @@ export class HeartbeatSender {
   }
 
   #refusedWaitMs(reason: RefusalReason): number {
-    // Overtaken by a newer heartbeat, or by a newer run of this hive: the next one tells.
+    // Overtaken by a newer heartbeat, or by a newer run of this hive, which only the next one finds out.
     if (reason === 'overtaken') return this.#options.intervalMs;
     return reason === 'malformed' ? Math.max(refusedRetryMs / 2, this.#intervalMs) : refusedRetryMs;
   }

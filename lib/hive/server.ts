@@ -22,7 +22,7 @@ export interface HiveSource {
 
 export interface HiveListener {
   readonly event: (event: HiveEvent) => void;
-  readonly snapshot: (beat: Heartbeat) => void;
+  readonly snapshot: (heartbeat: Heartbeat) => void;
 }
 
 export interface HiveHttpOptions {
@@ -138,8 +138,8 @@ function registerEvents(app: FastifyInstance, view: HiveSource): void {
     reply.hijack();
     const { raw } = reply;
     raw.writeHead(200, streamHeaders);
-    const write = (frame: string | Buffer): void => {
-      raw.write(frame);
+    const write = (message: string | Buffer): void => {
+      raw.write(message);
       if (raw.writableLength > maxUnreadBytes) raw.destroy();
     };
     const since = Number(request.headers['last-event-id'] ?? 0) || 0;
@@ -150,8 +150,8 @@ function registerEvents(app: FastifyInstance, view: HiveSource): void {
     const unsubscribe = view.subscribe({
       event: send,
       // A reader that is behind misses snapshots, each of which is whole, and never events.
-      snapshot: (beat) => {
-        if (!raw.writableNeedDrain) write(sseMessage('snapshot', JSON.stringify(beat)));
+      snapshot: (heartbeat) => {
+        if (!raw.writableNeedDrain) write(sseMessage('snapshot', JSON.stringify(heartbeat)));
       },
     });
     const timer = setInterval(() => write(keepAlive), keepAliveMs);

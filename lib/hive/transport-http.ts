@@ -101,7 +101,7 @@ export function httpExchange(tls: HttpTransportOptions['tls'] = {}): { readonly 
       try {
         return await ask(request, keep);
       } catch (error) {
-        // The queen ended an idle connection just as it was used again. A heartbeat may come twice: its seq tells.
+        // The queen ended an idle connection just as it was used again. The queen knows a heartbeat that comes twice by its seq.
         const reused = (sent as http.ClientRequest | null)?.reusedSocket === true;
         if (!reused || systemCode(error) !== 'ECONNRESET' || request.signal.aborted) throw error;
         return ask(request, keep);

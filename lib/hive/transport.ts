@@ -36,7 +36,7 @@ export interface HeartbeatTransport {
    *
    * - `ack`: the queen (or what stands for it) has the heartbeat. `ackEventSeq` acknowledges only events that outlive that
    *   queen's connection; it may be lower than what was sent.
-   * - It may deliver a heartbeat twice, where the answer to the first was lost: `seq` tells the queen.
+   * - It may deliver a heartbeat twice, where the answer to the first was lost; the queen knows it by its `seq`.
    * - It queues nothing and tries nothing again later: a heartbeat that failed is forgotten, since the next says more.
    * - It serializes and compresses by itself, and neither changes nor keeps the heartbeat.
    * - It ends soon after `signal` aborts, in any way. The sender does not wait for that.

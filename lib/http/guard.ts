@@ -6,7 +6,7 @@ import { ProblemError } from './problem.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What the route asks of its caller; `read` unless told. */
+    /** What the route asks of its caller; default `read`. */
     need?: Need;
   }
   interface FastifyRequest {

@@ -7,16 +7,16 @@ export function sseMessage(event: string, json: string, id?: string): string {
 
 export const keepAlive = Buffer.from(':\n\n');
 
-/** Where a stream stands: up to this event, nothing that passes its filter is missing. */
+/** Position of a stream: up to this event, nothing that passes its filter is missing. */
 export interface Position {
   readonly id: string;
-  readonly frame: Buffer;
+  readonly message: Buffer;
 }
 
-/** Takes no id of its own: it carries that of an event the reader need not have seen, so that browsers resume from it too. */
+/** Carries the id of an event that the reader need not have seen, so that browsers resume from it too. */
 export const positionOf = (id: string): Position => ({
   id,
-  frame: Buffer.from(sseMessage('position', JSON.stringify({ lastEventId: id }), id)),
+  message: Buffer.from(sseMessage('position', JSON.stringify({ lastEventId: id }), id)),
 });
 
 /** Headers that keep proxies from buffering, compressing or caching a stream. */
@@ -62,13 +62,13 @@ export interface SlowConsumer {
 /** What a client needs while it catches up: the rows of a hive as they are now, or null where it is gone. */
 export type WholeHive = (hive: string) => Buffer | null;
 
-/** A new snapshot, for a client that lost what would have told it which rows are gone; null where it sees no rows. */
+/** A new snapshot, for a client that lost events, which may have said that rows are gone; null where it sees no rows. */
 export type NewSnapshot = () => Iterator<Buffer> | null;
 
 /**
- * One open stream. While its reader keeps up, what the hub writes goes straight to the socket. While it is behind,
- * nothing more is given to the socket: hives that beat are only noted (their newest rows are sent later, whole), and
- * events wait in a bounded queue. So a client that never reads costs a fixed amount, whatever the fleet does.
+ * One open stream. While its reader keeps up, what the hub writes goes straight to the socket. While it is behind, nothing
+ * more is given to the socket: hives that changed are only noted (their newest rows are sent later, whole), and events wait
+ * in a bounded queue. So a client that never reads costs a fixed amount, whatever the fleet does.
  */
 export class StreamClient {
   readonly #response: ServerResponse;
@@ -85,11 +85,11 @@ export class StreamClient {
   #dropped = 0;
   #droppedSinceCaughtUp = 0;
   #behindSinceMs: number | null = null;
-  /** It was told that it lost events, and its rows may be wrong until the next snapshot. */
+  /** It has been sent `lagged`, and its rows may be wrong until the next snapshot. */
   #stale = false;
   #resyncAtMs = Number.NEGATIVE_INFINITY;
-  /** The position last told. */
-  #toldId: string;
+  /** The position last sent. */
+  #sentId: string;
   #closed = false;
   /** Who reads, so that a token that is taken back ends its streams. */
   readonly caller: string;
@@ -109,7 +109,7 @@ export class StreamClient {
     this.#limits = options.limits;
     this.#wholeHive = options.wholeHive;
     this.#newSnapshot = options.newSnapshot;
-    this.#toldId = options.standsAt;
+    this.#sentId = options.standsAt;
     this.#now = options.now;
     this.#onClose = options.onClose;
     this.caller = options.caller;
@@ -133,43 +133,43 @@ export class StreamClient {
   }
 
   /** Messages without an id: nothing is lost if they are left out now, since rows are sent whole later. */
-  heartbeats(frame: Buffer, hives: Iterable<string>): void {
+  heartbeats(message: Buffer, hives: Iterable<string>): void {
     if (this.#closed) return;
     this.#resync();
     if (this.behind) for (const hive of hives) this.#hives.add(hive);
-    else this.#write(frame);
+    else this.#write(message);
   }
 
-  event(frame: Buffer): void {
+  event(message: Buffer): void {
     if (this.#closed) return;
     this.#resync();
     if (!this.behind) {
-      this.#write(frame);
+      this.#write(message);
       return;
     }
-    this.#events.push(frame);
-    this.#eventBytes += frame.length;
+    this.#events.push(message);
+    this.#eventBytes += message.length;
     while (this.#events.length > this.#limits.maxQueuedEvents || this.#eventBytes > this.#limits.maxQueuedBytes) {
       this.#eventBytes -= this.#events.shift()?.length ?? 0;
       this.#dropped++;
       this.#droppedSinceCaughtUp++;
     }
-    if (this.#droppedSinceCaughtUp >= this.#limits.maxDropped) this.#giveUp();
+    if (this.#droppedSinceCaughtUp >= this.#limits.maxDropped) this.#evict();
   }
 
   /**
-   * Called from time to time: keeps proxies awake, tells a filtered stream where it stands (null: its events do), and parts
-   * with a client that has stopped reading.
+   * Called from time to time: keeps proxies awake, sends a filtered stream its position (null: it has no filter), and evicts
+   * a client that has stopped reading.
    */
   tick(position: Position | null): void {
     if (this.#closed) return;
     this.#resync();
     if (this.#behindSinceMs !== null) {
-      if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#giveUp();
-    } else if (position === null || position.id === this.#toldId) this.#write(keepAlive);
+      if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#evict();
+    } else if (position === null || position.id === this.#sentId) this.#write(keepAlive);
     else {
-      this.#toldId = position.id;
-      this.#write(position.frame);
+      this.#sentId = position.id;
+      this.#write(position.message);
     }
   }
 
@@ -180,8 +180,8 @@ export class StreamClient {
     this.#response.end();
   }
 
-  /** A socket that is full would hold a last message back as well, so what was lost is told only if there is room. */
-  #giveUp(): void {
+  /** Evicts a slow consumer. Without a last message: its socket is full. */
+  #evict(): void {
     if (this.#closed) return;
     this.#end({
       dropped: this.#dropped,
@@ -200,15 +200,15 @@ export class StreamClient {
     this.#onClose(this, evicted);
   }
 
-  #write(frame: Buffer): void {
+  #write(message: Buffer): void {
     if (this.#response.destroyed) return;
-    this.#response.write(frame);
+    this.#response.write(message);
     if (this.#response.writableLength > this.#limits.behindBytes) this.#behindSinceMs ??= this.#now();
   }
 
   /**
-   * Room again: the snapshot first, then events in their order, then, where some were lost, a new snapshot, then the newest
-   * rows of the hives that beat meanwhile.
+   * The socket has room again: the snapshot first, then events in their order, then, where some were lost, a new snapshot,
+   * then the newest rows of the hives that changed meanwhile.
    */
   #catchUp(): void {
     if (this.#closed) return;
@@ -221,15 +221,15 @@ export class StreamClient {
     }
     while (this.#events.length > 0 && !this.behind) {
       const batch = this.#events.splice(0, 64);
-      for (const frame of batch) this.#eventBytes -= frame.length;
+      for (const message of batch) this.#eventBytes -= message.length;
       this.#write(Buffer.concat(batch));
     }
     this.#resync();
     for (const hive of this.#hives) {
       if (this.behind) return;
       this.#hives.delete(hive);
-      const frame = this.#wholeHive(hive);
-      if (frame !== null) this.#write(frame);
+      const message = this.#wholeHive(hive);
+      if (message !== null) this.#write(message);
     }
     if (!this.behind) this.#droppedSinceCaughtUp = 0;
   }

@@ -35,5 +35,5 @@ export function hiveOfKey(key: string): string | null {
   return key.startsWith('hive.') ? Buffer.from(key.slice('hive.'.length), 'base64url').toString('utf8') : null;
 }
 
-/** A stream that was made anew numbers from 1 again; its time of creation tells the two apart. */
+/** A stream that was made anew numbers from 1 again; the two differ in their time of creation. */
 export const epochOf = (created: string): string => createHash('sha256').update(created).digest('hex').slice(0, 8);

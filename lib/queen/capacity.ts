@@ -32,7 +32,7 @@ export class CapacityTracker {
     return this.#nextExpiryMs;
   }
 
-  /** After each beat of a hive: ends reservations whose worker is ready, and sets what is free. */
+  /** After each heartbeat of a hive: ends reservations whose worker is ready, and sets what is free. */
   refresh(hive: HiveRecord): void {
     for (const held of [...(this.reservations.ofHive(hive.id) ?? [])])
       if (this.#workersOfReservation(hive, held).some((worker) => worker.sample.ready === true))

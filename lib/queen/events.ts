@@ -2,12 +2,12 @@ import type { FleetEvent } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
 
-/** What a reader that stood at an id has missed; `reset` where that can't be told any more. */
+/** What came after an id; `reset` where that is not known any more. */
 export type Replay = { readonly type: 'events'; readonly events: readonly FleetEvent[] } | { readonly type: 'reset' };
 
 /**
- * The newest events of a stream. Ids are `epoch-sequence`: the epoch names the stream, so that an id of another one
- * (a queen that restarted) is told from a place in this one. The sequence rises by one.
+ * The newest events of a stream. Ids are `epoch-sequence`: the epoch names the stream, so that an id of another stream
+ * (before a restart of the queen) is recognized. The sequence rises by one.
  */
 export class EventRing {
   #epoch: string;
@@ -30,7 +30,7 @@ export class EventRing {
     return this.#capacity;
   }
 
-  /** Becomes the ring of another stream, of which it holds nothing yet: readers of the former one are told to begin anew. */
+  /** Becomes the ring of another stream, of which it holds nothing yet: readers of the former one have to begin anew. */
   restart(epoch: string, sequence = 0): void {
     this.#epoch = epoch;
     this.#sequence = sequence;

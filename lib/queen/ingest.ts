@@ -25,7 +25,7 @@ export function mergeWorkers(
   nowMs: number,
 ): Delta {
   const delta: Delta = { changed: [], appeared: [], removed: [], stateChanged: [], gpusChanged: false };
-  const beat = hive.beat;
+  const number = hive.heartbeats;
   let named = 0;
   let holding = false;
   for (const next of heartbeat.workers) {
@@ -35,7 +35,7 @@ export function mergeWorkers(
         hive,
         sample: copyWorker(next),
         labels: noLabels,
-        beat: beat - 1,
+        namedIn: number - 1,
         unseenSinceMs: null,
         picks: 0,
         ring: history.open(),
@@ -58,14 +58,14 @@ export function mergeWorkers(
       worker.picks = 0;
       worker.unseenSinceMs = null;
     }
-    if (worker.beat !== beat) named++;
-    worker.beat = beat;
+    if (worker.namedIn !== number) named++;
+    worker.namedIn = number;
     const s = worker.sample;
     history.add(worker.ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
   }
   if (named < hive.workers.size) {
     for (const worker of [...hive.workerOrder]) {
-      if (worker.beat === beat) continue;
+      if (worker.namedIn === number) continue;
       if (heartbeat.workersComplete || replaces) {
         forgetWorker(indexes, history, worker);
         delta.removed.push(worker);
@@ -95,7 +95,7 @@ export function mergeGpus(
   holding: boolean,
   nowMs: number,
 ): void {
-  const beat = hive.beat;
+  const number = hive.heartbeats;
   let inOrder = heartbeat.gpus.length === hive.gpuOrder.length;
   heartbeat.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
@@ -106,7 +106,7 @@ export function mergeGpus(
         freeBytes: null,
         isParent: false,
         workerCount: 0,
-        beat,
+        namedIn: number,
         unseenSinceMs: null,
         ring: history.open(),
       };
@@ -114,7 +114,7 @@ export function mergeGpus(
       if (first) shareGpu(gpu.sample, first.sample);
       indexes.addGpu(gpu);
     } else mergeGpu(gpu.sample, next);
-    gpu.beat = beat;
+    gpu.namedIn = number;
     gpu.unseenSinceMs = null;
     if (hive.gpuOrder[index] !== gpu) inOrder = false;
     const s = gpu.sample;
@@ -124,7 +124,7 @@ export function mergeGpus(
     const order = [...new Set(heartbeat.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];
     const unread = replaces ? () => false : unreadGpus(heartbeat);
     hive.gpuOrder.forEach((gpu, index) => {
-      if (gpu.beat === beat) return;
+      if (gpu.namedIn === number) return;
       if (!unread(gpu.sample.uuid)) {
         forgetGpu(indexes, history, gpu);
         return;

@@ -145,7 +145,7 @@ export class HeartbeatIntake {
     return { accepted: true, ack: { accepted: true, queenId, ackEventSeq, intervalMs, ...degraded } };
   }
 
-  /** A sender that is told when to come back is not at fault. */
+  /** A refusal that says when to come back is not the sender's fault. */
   #refuse(refused: RefusedHeartbeat, source: HeartbeatSource): RefusedHeartbeat {
     this.countRefusal(source.key, refused.code, refused.retryAfterSeconds === undefined);
     return refused;

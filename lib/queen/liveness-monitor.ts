@@ -10,17 +10,17 @@ export interface LivenessHandlers {
   removed(hive: HiveRecord): void;
 }
 
-/** Looks at each hive when its standing may change: a beat costs nothing here unless its interval became shorter. */
+/** Looks at each hive when its liveness may change: a heartbeat costs nothing here unless its interval became shorter. */
 export class LivenessMonitor {
   readonly #clock: ListeningClock;
   readonly #limits: LivenessLimits;
   readonly #handlers: LivenessHandlers;
   readonly #deadlines = new Deadlines<HiveRecord>();
 
-  constructor(clock: ListeningClock, limits: LivenessLimits, turns: LivenessHandlers) {
+  constructor(clock: ListeningClock, limits: LivenessLimits, handlers: LivenessHandlers) {
     this.#clock = clock;
     this.#limits = limits;
-    this.#handlers = turns;
+    this.#handlers = handlers;
   }
 
   /** Does what is due, and gives the listening clock's time. */
@@ -36,7 +36,7 @@ export class LivenessMonitor {
     return nowMs;
   }
 
-  /** After a beat: sees to it that the hive is looked at in time. */
+  /** After a heartbeat: sees to it that the hive is looked at in time. */
   touch(hive: HiveRecord): void {
     const atMs = hive.incarnations.heardAtMs + nextChangeMs(hive.liveness, thresholds(hive.intervalMs, this.#limits));
     if (hive.dueMs <= atMs) return;

@@ -20,7 +20,7 @@ export const livenessLimits = (given: Partial<LivenessLimits> = {}): LivenessLim
 /** What a silence means. `removed`: the hive and all its workers are forgotten. */
 export type LivenessState = Liveness | 'removed';
 
-/** Silences, in ms since the last beat, at which a hive becomes late, offline and removed; each at least the one before. */
+/** Silences, in ms since the last heartbeat, at which a hive becomes late, offline and removed; each at least the one before. */
 export interface Thresholds {
   readonly lateMs: number;
   readonly offlineMs: number;
@@ -34,7 +34,7 @@ export function thresholds(intervalMs: number, limits: LivenessLimits = liveness
   return { lateMs, offlineMs, removedMs: Math.max(limits.staleAfterMs, offlineMs) };
 }
 
-/** The standing after a silence. Pure; the boundary itself belongs to the worse one. */
+/** The liveness after a silence. Pure; the boundary itself belongs to the worse one. */
 export function livenessAfter(silenceMs: number, limits: Thresholds): LivenessState {
   if (silenceMs >= limits.removedMs) return 'removed';
   if (silenceMs >= limits.offlineMs) return 'offline';
@@ -42,7 +42,7 @@ export function livenessAfter(silenceMs: number, limits: Thresholds): LivenessSt
   return 'online';
 }
 
-/** The silence at which the standing changes next. */
+/** The silence at which the liveness changes next. */
 export function nextChangeMs(now: LivenessState, limits: Thresholds): number {
   if (now === 'online') return limits.lateMs;
   if (now === 'late') return limits.offlineMs;
@@ -51,10 +51,9 @@ export function nextChangeMs(now: LivenessState, limits: Thresholds): number {
 }
 
 /**
- * The clock by which silence is judged. It stands still while this process itself was not listening: where the loop
- * promises to look at it every `tickMs` and did not for longer than `toleranceMs` more, beats may be waiting unread in the
- * socket, so the gap counts as one tick. It errs towards calling a dead hive alive for the length of the stall.
- * Without a promise (`tickMs` null) the clock given is trusted as it is.
+ * The clock by which silence is measured. It stands still while this process itself was not listening: where nobody asked
+ * it for more than `tickMs` and `toleranceMs`, heartbeats may be waiting unread in the socket, so the gap counts as one tick.
+ * A dead hive may be taken for alive for the length of the stall. With `tickMs` null the given clock is trusted as it is.
  */
 export class ListeningClock {
   readonly #clock: () => number;

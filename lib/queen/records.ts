@@ -4,17 +4,17 @@ import type { Incarnations } from './incarnations.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** What the registry holds of a worker. Its sample is written in place at each beat; views copy it. */
+/** What the registry holds of a worker. Its sample is written in place at each heartbeat; views copy it. */
 export interface WorkerRecord {
   readonly hive: HiveRecord;
   readonly sample: Mutable<WorkerSample>;
   /** Own labels and the hive's, as they stand in the indexes. */
   labels: readonly string[];
-  /** Number of the hive's beat that last named it. */
-  beat: number;
+  /** Number of the hive's heartbeat that last named it. */
+  namedIn: number;
   /** When it was last named, where the snapshots since were incomplete and did not; else null. */
   unseenSinceMs: number | null;
-  /** Times it was picked since its last beat. */
+  /** Times it was picked since its last heartbeat. */
   picks: number;
   /** Its ring of history; -1: none. */
   ring: number;
@@ -29,7 +29,7 @@ export interface GpuRecord {
   isParent: boolean;
   /** Workers of its hive that hold it. */
   workerCount: number;
-  beat: number;
+  namedIn: number;
   /** When it was last named, where what the snapshots since say of it could not be read; else null. */
   unseenSinceMs: number | null;
   ring: number;
@@ -46,12 +46,12 @@ export interface HiveRecord {
   intervalMs: number;
   readonly incarnations: Incarnations;
   liveness: Liveness;
-  /** Time of the last beat: by the clock given (for ages), and by the listening clock (for liveness). */
+  /** Time of the last heartbeat: by the clock given (for ages), and by the listening clock (for liveness). */
   heardAtMs: number;
   /** The next look at its liveness, by the listening clock. */
   dueMs: number;
-  /** Beats taken so far. */
-  beat: number;
+  /** Heartbeats merged so far. */
+  heartbeats: number;
   /** Every hive-side event up to this one is in the stream. */
   ackEventSeq: number;
   readonly workers: Map<string, WorkerRecord>;

@@ -50,12 +50,11 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
   readonly historyRings?: number;
   /** Told of a listener that threw. Default: the error is thrown on its own, as one of an event handler is. */
   readonly onListenerError?: (error: unknown) => void;
-  /** False while nobody is to be told what this registry concludes. */
+  /** False while this registry is to publish no events of the queen. */
   readonly concludes?: () => boolean;
   /**
-   * Takes every conclusion instead of the registry's own stream, for queens that share one; what that stream then says is
-   * given to `deliver`. Facts of hives are then left to whoever keeps that stream. Default: events enter the own stream at
-   * once.
+   * Takes every event of the queen instead of the registry's own stream, for queens that share one; what that stream then
+   * holds is given to `deliver`. Hive events are then left to whoever keeps that stream.
    */
   readonly journal?: (draft: EventDraft) => void;
 }
@@ -63,7 +62,7 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
 export interface FindOptions {
   /** Also those of hives that are late, offline, or not in state `ready`. */
   readonly includeStale?: boolean;
-  /** Most results; all unless told. */
+  /** Most results. Default: all. */
   readonly limit?: number;
 }
 

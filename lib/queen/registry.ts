@@ -104,7 +104,7 @@ export class Registry extends FleetQueries {
     }
 
     const before = hive.liveness;
-    hive.beat++;
+    hive.heartbeats++;
     const relabelled = mergeHive(hive, heartbeat);
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
@@ -306,7 +306,7 @@ export class Registry extends FleetQueries {
       liveness: 'online',
       heardAtMs: nowMs,
       dueMs: Number.POSITIVE_INFINITY,
-      beat: 0,
+      heartbeats: 0,
       ackEventSeq: this.#publisher.loadAckedSeq(id, incarnation),
       workers: new Map(),
       workerOrder: [],

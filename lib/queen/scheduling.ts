@@ -33,7 +33,7 @@ export function freeBytes(
 export const isPlaceable = (gpu: { readonly isParent: boolean; readonly health: string }): boolean =>
   !gpu.isParent && (gpu.health === 'ok' || gpu.health === 'degraded');
 
-/** What a pick weighs until the worker's next beat, in percent of load. */
+/** What a pick weighs until the worker's next heartbeat, in percent of load. */
 export const pickWeight = 25;
 
 /** How loaded a worker is: 0 when idle, else its use of each GPU it holds (of a core where it holds none), and what was just sent. */
@@ -69,7 +69,7 @@ const exactUpTo = 1000;
 const draws = 64;
 
 /**
- * The worker to send the next request to: ready, idle and not picked since its last beat, else the least loaded. Of more
+ * The worker to send the next request to: ready, idle and not picked since its last heartbeat, else the least loaded. Of more
  * than a thousand it is the best of 64 drawn at random, which costs the same however many there are, keeps callers from
  * all running to one worker, and finds one of the best 5 % in 96 of 100 cases.
  */
