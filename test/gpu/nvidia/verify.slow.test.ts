@@ -18,7 +18,7 @@ function verify(
   meanwhile: () => void = () => {},
 ): Promise<Result> {
   return new Promise((resolve) => {
-    const tsx = ['--import', 'tsx', 'scripts/verify-gpu.ts', ...args];
+    const tsx = ['--import', 'tsx', 'test/suites/gpu/verify.ts', ...args];
     const child = spawn(process.execPath, tsx, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));

@@ -5,10 +5,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FakeGpuHost, fourH100, generations, type Scenario } from '../test/fakes/scenario.js';
-import { hazards } from '../test/gpu/nvidia/hazards.js';
+import { FakeGpuHost, fourH100, generations, type Scenario } from '../../fakes/scenario.js';
+import { hazards } from '../../gpu/nvidia/hazards.js';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 const sources = ['detached_thread', 'gpu_helper_main', 'gpu_loop', 'nvml_library', 'nvml_reader'];
 const kinds = ['address,undefined', 'thread'];
 const findings = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;

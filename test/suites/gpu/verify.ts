@@ -9,15 +9,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Snapshot } from '../lib/contract/heartbeat.js';
-import { openHelper } from '../lib/gpu/nvidia/helper.js';
-import { type NvmlMessage, parseNvmlLine } from '../lib/gpu/nvidia/nvml-lines.js';
-import type { GpuDevice, GpuReading } from '../lib/gpu/reading.js';
-import { createGpuSource } from '../lib/gpu/source.js';
+import type { Snapshot } from '../../../lib/contract/heartbeat.js';
+import { openHelper } from '../../../lib/gpu/nvidia/helper.js';
+import { type NvmlMessage, parseNvmlLine } from '../../../lib/gpu/nvidia/nvml-lines.js';
+import type { GpuDevice, GpuReading } from '../../../lib/gpu/reading.js';
+import { createGpuSource } from '../../../lib/gpu/source.js';
 
 const MiB = 1024 * 1024;
 const { values: args } = parseArgs({ options: { load: { type: 'string' } } });
-const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 const differences: string[] = [];
 const differ = (what: string) => {
   differences.push(what);
