@@ -124,7 +124,11 @@ describe('the page', () => {
     const queen = await startQueen({ port: 0, warmingMs: 0 });
     use.defer(() => queen.close());
     await use.fleet(queen, two);
-    const page = await use.open(queen.url, desktop, /ERR_CONNECTION_(REFUSED|RESET)|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/);
+    const page = await use.open(
+      queen.url,
+      desktop,
+      /ERR_CONNECTION_(REFUSED|RESET)|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/,
+    );
     await page.waitForSelector('.card .gpu-row');
     await queen.close();
     await page.waitForSelector('.notice.bad[role=alert]');
