@@ -273,14 +273,25 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
   }
 }
 
+/** A task that has not returned for so long is taken to hang, ms: it makes many calls, each of which may be slow. */
+export const taskHungAfterMs = 3000;
+
+/** A result of a guarded task. */
+export interface TaskResult<T> {
+  readonly value: T;
+  /** When the work began, by the task's clock. */
+  readonly beganMs: number;
+}
+
 /**
- * Work on libuv's threads that may hang: it is waited for at most `hungAfterMs`, and not begun again before it has
- * returned.
+ * Work on libuv's threads that may hang: it is waited for at most `taskHungAfterMs`, and not begun again before it has
+ * returned. A result that comes later is given to the next caller.
  */
 export class GuardedTask<T> {
   readonly #work: () => Promise<T>;
   readonly #clock: Clock;
-  #running: Promise<T> | null = null;
+  #running: Promise<TaskResult<T>> | null = null;
+  #late: Promise<TaskResult<T>> | null = null;
   #hangs = false;
 
   constructor(work: () => Promise<T>, clock: Clock = systemClock) {
@@ -293,19 +304,36 @@ export class GuardedTask<T> {
   }
 
   /** null: it hangs. */
-  run(): Promise<T | null> {
+  run(): Promise<TaskResult<T> | null> {
     if (this.#hangs) return Promise.resolve(null);
-    this.#running ??= this.#work().finally(() => {
-      this.#running = null;
-      this.#hangs = false;
-    });
+    const late = this.#late;
+    if (late !== null) {
+      this.#late = null;
+      return late;
+    }
+    this.#running ??= this.#begin();
     const running = this.#running;
     return new Promise((resolve, reject) => {
-      const stop = this.#clock.after(hungAfterMs, () => {
-        this.#hangs = true;
-        resolve(null);
+      let stop = this.#clock.after(taskHungAfterMs, () => {
+        // Checked twice: after a pause of the whole process its result may only wait to be delivered.
+        stop = this.#clock.after(hungAfterMs / 4, () => {
+          this.#hangs = true;
+          resolve(null);
+        });
       });
-      running.then(resolve, reject).finally(stop);
+      running.then(resolve, reject).finally(() => stop());
     });
+  }
+
+  #begin(): Promise<TaskResult<T>> {
+    const beganMs = this.#clock.now();
+    const running = this.#work()
+      .then((value) => ({ value, beganMs }))
+      .finally(() => {
+        if (this.#hangs) this.#late = running;
+        this.#running = null;
+        this.#hangs = false;
+      });
+    return running;
   }
 }

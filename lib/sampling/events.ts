@@ -25,6 +25,15 @@ export interface DepartedWorker {
 
 /** How long `run` has to record how its child ended. */
 export const exitGraceMs = 3000;
+/** How long an exit waits for records that can't be read. */
+const unreadGraceMs = 60_000;
+
+/** By the monotonic clock, ms. */
+export interface ExitTimes {
+  readonly nowMs: number;
+  /** When the read of the records that are given began. */
+  readonly recordsReadAtMs: number;
+}
 
 export const matchesExit = (ended: WorkerRecord, departed: DepartedWorker): boolean =>
   ended.group === departed.group &&
@@ -35,12 +44,13 @@ export const matchesExit = (ended: WorkerRecord, departed: DepartedWorker): bool
 
 /**
  * Events of a worker that has ended: `workerExited` with code or signal where `run` recorded them, else null with the
- * reason; and `oomKill` where only the exit shows a kill. null while `run` may still record the exit.
+ * reason; and `oomKill` where only the exit shows a kill. null while `run` may still record the exit, or its record may
+ * still be read.
  */
 export function exitEvents(
   departed: DepartedWorker,
   ended: readonly WorkerRecord[],
-  nowMs: number,
+  { nowMs, recordsReadAtMs }: ExitTimes,
   withMarks = false,
 ): readonly HiveEventDraft[] | null {
   const record = ended.find((candidate) => matchesExit(candidate, departed));
@@ -48,7 +58,9 @@ export function exitEvents(
   const exit = record?.exit ?? departed.record?.exit ?? null;
   // A launched worker may end before its record was read; its exit is then found by the cgroup's inode.
   const launched = departed.record !== null || departed.origin === 'launched';
-  if (exit === null && launched && nowMs - departed.atMs < exitGraceMs) return null;
+  // Only a read of the records that began after the grace shows that nothing was recorded.
+  const unread = recordsReadAtMs - departed.atMs < exitGraceMs;
+  if (exit === null && launched && unread && nowMs - departed.atMs < unreadGraceMs) return null;
   const kills = exit?.oomKills ?? 0;
   const killsBefore = departed.oomKills ?? 0;
   const known = record ?? departed.record;
@@ -70,7 +82,9 @@ export function exitEvents(
   const reason =
     departed.origin === 'adopted' || departed.record === null
       ? 'it was not started by `hivepulse run`, so nobody here waited for it'
-      : 'its `hivepulse run` ended before it and could not note how it ended';
+      : unread
+        ? 'the records of `hivepulse run` could not be read'
+        : 'its `hivepulse run` ended before it and could not note how it ended';
   return [
     ...(kills > killsBefore ? [draft('oomKill', { kills: kills - killsBefore, total: kills })] : []),
     draft('workerExited', {

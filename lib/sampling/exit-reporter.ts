@@ -1,5 +1,12 @@
 import type { WorkerRecord } from '../workers/records.js';
-import { type DepartedWorker, exitEvents, exitWithoutSighting, type HiveEventDraft, matchesExit } from './events.js';
+import {
+  type DepartedWorker,
+  type ExitTimes,
+  exitEvents,
+  exitWithoutSighting,
+  type HiveEventDraft,
+  matchesExit,
+} from './events.js';
 import { type ReportedEnds, workerRunKey } from './reported.js';
 import type { Tracked } from './tracked.js';
 
@@ -32,11 +39,11 @@ export class ExitReporter {
   }
 
   /** Events of the ends that can be reported now. `statusOf`: status of a cgroup by its path below the root. */
-  settle(ended: readonly WorkerRecord[], nowMs: number, statusOf: StatusOf): readonly HiveEventDraft[] {
+  settle(ended: readonly WorkerRecord[], times: ExitTimes, statusOf: StatusOf): readonly HiveEventDraft[] {
     const events: HiveEventDraft[] = [];
     for (let i = this.#departed.length - 1; i >= 0; i -= 1) {
       const worker = this.#departed[i] as DepartedWorker;
-      const found = exitEvents(worker, ended, nowMs, this.#earlier !== null);
+      const found = exitEvents(worker, ended, times, this.#earlier !== null);
       if (found === null) continue;
       events.push(...found);
       this.#departed.splice(i, 1);
@@ -49,7 +56,7 @@ export class ExitReporter {
     for (const record of ended) {
       if (this.#isDone(record)) continue;
       if (this.#mayLive(record, this.#root, statusOf)) finished = false;
-      else events.push(...this.#reportUnsighted(record, nowMs, this.#earlier));
+      else events.push(...this.#reportUnsighted(record, times, this.#earlier));
     }
     if (finished) this.#finished = ended;
     return events;
@@ -79,12 +86,13 @@ export class ExitReporter {
     return Number.isNaN(status.inode) || record.cgroupInode === null || status.inode === record.cgroupInode;
   }
 
-  #reportUnsighted(record: WorkerRecord, nowMs: number, earlier: ReportedEnds): readonly HiveEventDraft[] {
+  #reportUnsighted(record: WorkerRecord, times: ExitTimes, earlier: ReportedEnds): readonly HiveEventDraft[] {
     const key = workerRunKey(record);
     this.#markDone(key);
     if (record.exit === null) return [];
     return (
-      exitEvents(exitWithoutSighting(record, record.exit, earlier.oomKills(key), nowMs), [record], nowMs, true) ?? []
+      exitEvents(exitWithoutSighting(record, record.exit, earlier.oomKills(key), times.nowMs), [record], times, true) ??
+      []
     );
   }
 

@@ -116,7 +116,7 @@ export class Sampler {
     const pass = reader?.latest() ?? null;
     const reading = this.#deps.gpu.latest();
     if (pass !== null && pass.sequence !== this.#sequence) this.#take(pass, reading);
-    this.#events.settleExits(discovery.current().ended, (path) => this.#tracked.get(path));
+    this.#events.settleExits(discovery.current(), (path) => this.#tracked.get(path));
     this.#latest = this.#compose(reading, discovery.current().complete);
     return this.#latest;
   }

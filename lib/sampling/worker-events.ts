@@ -1,5 +1,6 @@
 import { round2 } from '../procfs/host.js';
 import type { WorkerRecord } from '../workers/records.js';
+import type { WatchSet } from '../workers/watched.js';
 import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type CgroupStatus, ExitReporter } from './exit-reporter.js';
@@ -80,9 +81,13 @@ export class WorkerEvents {
     });
   }
 
-  /** Reports the exits that are known by now. `ended`: exits that `run` has recorded. */
-  settleExits(ended: readonly WorkerRecord[], statusOf: (path: string) => CgroupStatus | undefined): void {
-    this.#drafts.push(...this.#exits.settle(ended, this.#deps.nowMs(), statusOf));
+  /** Reports the exits that are known by now. */
+  settleExits(
+    { ended, recordsReadAtMs }: Pick<WatchSet, 'ended' | 'recordsReadAtMs'>,
+    statusOf: (path: string) => CgroupStatus | undefined,
+  ): void {
+    const times = { nowMs: this.#deps.nowMs(), recordsReadAtMs };
+    this.#drafts.push(...this.#exits.settle(ended, times, statusOf));
   }
 
   /** Reported kills of a cgroup before its first row; null where unknown. */

@@ -63,6 +63,7 @@ export class Discovery {
   readonly #options: Required<Omit<DiscoveryOptions, 'openFiles'>>;
   readonly #files: GuardedReader;
   readonly #readRecords: GuardedTask<RecordsRead>;
+  readonly #bornMs: number;
   #recoveries = 0;
   readonly #globs: readonly ((path: string) => boolean)[];
   /** Until when a cgroup is watched because of an engine or GPU process that was seen in it. */
@@ -76,13 +77,15 @@ export class Discovery {
   #limits = new Map<string, Limits>();
   #rootAdoptable = false;
   #records: RecordsRead = { running: [], ended: [], launching: [], problems: [] };
-  #set: WatchSet = { watched: [], complete: false, faults: [], ended: [] };
+  #recordsReadAtMs = Number.NEGATIVE_INFINITY;
+  #set: Omit<WatchSet, 'recordsReadAtMs'> = { watched: [], complete: false, faults: [], ended: [] };
   #running: Promise<void> | null = null;
   #again = false;
 
   constructor(options: DiscoveryOptions) {
     this.#options = { processesEveryMs: 2000, recordsEveryMs: 1000, walkEveryMs: 10_000, keepMs: 30_000, ...options };
     this.#globs = options.watch.map(compileGlob);
+    this.#bornMs = options.clock.now();
     const { openFiles: open, clock } = options;
     this.#files = new GuardedReader({
       open,
@@ -108,7 +111,8 @@ export class Discovery {
           'Reading the records of workers does not return: labels, models, ports and exits of launched workers are not known.',
       });
     }
-    return { ...this.#set, complete: this.#set.complete && !this.#stalled, faults };
+    const complete = this.#set.complete && !this.#stalled;
+    return { ...this.#set, complete, faults, recordsReadAtMs: this.#recordsReadAtMs };
   }
 
   close(): void {
@@ -170,7 +174,11 @@ export class Discovery {
     let records = this.#records;
     if (walked || scanned || now - this.#recordsMs >= recordsEveryMs) {
       this.#recordsMs = now;
-      records = (await this.#readRecords.run()) ?? records;
+      const read = await this.#readRecords.run();
+      if (read !== null) {
+        records = read.value;
+        this.#recordsReadAtMs = read.beganMs;
+      }
     }
     if (root === null || this.#tree === null || !(walked || scanned || records !== this.#records)) return;
     this.#records = records;
@@ -257,20 +265,26 @@ export class Discovery {
   }
 
   /**
-   * Launched workers whose record is not written yet: without it they would have no labels, model or reservation. A launch
-   * that died half-way holds its worker back for `launchMs` at most.
+   * Launched workers whose record is not written yet, or not read yet because reading the records hangs: without it they
+   * would have no labels, model or reservation. A launch that died half-way and records that never come hold a worker
+   * back for `launchMs` at most.
    */
   #unfinished(): readonly string[] {
     const nowMs = Date.now();
     const { running, launching } = this.#records;
-    const ids = new Set<string>();
-    for (const { id, sinceMs } of launching) if (Math.abs(nowMs - sinceMs) < launchMs) ids.add(id);
-    if (ids.size === 0) return [];
-    for (const { group, instance } of running) ids.delete(`${group}/${instance}`);
+    const sinceReadMs = this.#options.clock.now() - Math.max(this.#bornMs, this.#recordsReadAtMs);
+    const unread = this.#readRecords.stalled && sinceReadMs < launchMs;
+    const launches = new Set<string>();
+    for (const { id, sinceMs } of launching) if (Math.abs(nowMs - sinceMs) < launchMs) launches.add(id);
+    if (launches.size === 0 && !unread) return [];
     // A worker that is watched already stays: a launch under its name will be refused.
-    for (const { id } of this.#set.watched) ids.delete(id);
+    const finished = new Set(this.#set.watched.map(({ id }) => id));
+    for (const { group, instance } of running) finished.add(`${group}/${instance}`);
     return [...this.#named]
-      .filter(([, { kind, group, instance }]) => kind === 'own' && ids.has(`${group}/${instance}`))
+      .filter(([, { kind, group, instance }]) => {
+        const id = `${group}/${instance}`;
+        return kind === 'own' && !finished.has(id) && (unread || launches.has(id));
+      })
       .map(([path]) => path);
   }
 

@@ -28,4 +28,6 @@ export interface WatchSet {
   readonly faults: readonly Fault[];
   /** Exits that `run` has recorded lately, oldest first. */
   readonly ended: readonly WorkerRecord[];
+  /** When the newest whole read of the records of `run` began, by the monotonic clock in ms; -Infinity before the first. */
+  readonly recordsReadAtMs: number;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ETIMEDOUT, GuardedReader, GuardedTask } from '../../lib/io/guarded.js';
+import { ETIMEDOUT, GuardedReader, GuardedTask, taskHungAfterMs } from '../../lib/io/guarded.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 import { MemoryTree } from './fake-files.js';
 
@@ -157,12 +157,13 @@ describe('a guarded reader', () => {
 });
 
 describe('a guarded task', () => {
-  it('is not waited for beyond a second, nor begun again before it has returned', async () => {
+  it('is not waited for beyond some seconds, nor begun again before it has returned', async () => {
     const clock = new ManualClock();
     const waiting: ((value: string) => void)[] = [];
     const task = new GuardedTask(() => new Promise<string>((resolve) => waiting.push(resolve)), clock);
+    const beganMs = clock.now();
     const first = task.run();
-    await clock.advance(1001);
+    await clock.advance(taskHungAfterMs + 500);
     expect(await first).toBeNull();
     expect(task.stalled).toBe(true);
     expect(await task.run()).toBeNull();
@@ -170,8 +171,27 @@ describe('a guarded task', () => {
     waiting[0]?.('late');
     await settle();
     expect(task.stalled).toBe(false);
-    const second = task.run();
+    expect(await task.run()).toEqual({ value: 'late', beganMs });
+    expect(waiting).toHaveLength(1);
+    const next = task.run();
     waiting[1]?.('in time');
-    expect(await second).toBe('in time');
+    expect(await next).toEqual({ value: 'in time', beganMs: clock.now() });
+  });
+
+  it('passes on an error, in time or late, and is begun again', async () => {
+    const clock = new ManualClock();
+    const waiting: ((reason: Error) => void)[] = [];
+    const task = new GuardedTask(() => new Promise<string>((_, reject) => waiting.push(reject)), clock);
+    const first = task.run();
+    waiting[0]?.(new Error('first'));
+    await expect(first).rejects.toThrow('first');
+    const second = task.run();
+    await clock.advance(taskHungAfterMs + 500);
+    expect(await second).toBeNull();
+    waiting[1]?.(new Error('second'));
+    await settle();
+    await expect(task.run()).rejects.toThrow('second');
+    void task.run();
+    expect(waiting).toHaveLength(3);
   });
 });

@@ -23,18 +23,34 @@ const noted = {
   exit: { at: '2026-01-01T00:00:00.900Z', code: null, signal: 'SIGTERM', remaining: 0, oomKills: null },
 } as unknown as WorkerRecord;
 
+const readNow = (nowMs: number) => ({ nowMs, recordsReadAtMs: nowMs });
+
 describe('how a worker ended', () => {
   it('one of ours that went before its record was read is waited for, and its exit found by its cgroup', () => {
-    expect(exitEvents(departed, [], 1000 + exitGraceMs - 1)).toBeNull();
-    expect(exitEvents(departed, [noted], 1500)).toMatchObject([
+    expect(exitEvents(departed, [], readNow(1000 + exitGraceMs - 1))).toBeNull();
+    expect(exitEvents(departed, [noted], readNow(1500))).toMatchObject([
       { kind: 'workerExited', workerId: 'demo/brief', detail: { code: null, signal: 'SIGTERM' } },
     ]);
-    const late = exitEvents(departed, [], 1000 + exitGraceMs);
+    const late = exitEvents(departed, [], readNow(1000 + exitGraceMs));
     expect(late).toMatchObject([{ kind: 'workerExited', detail: { code: null, signal: null } }]);
     expect(late?.[0]?.detail.reason).toEqual(expect.any(String));
   });
 
+  it('an exit is not given up while the records cannot be read, but for a minute at most, and then says so', () => {
+    const recordsReadAtMs = 1000 + exitGraceMs - 1;
+    expect(exitEvents(departed, [], { nowMs: 60_999, recordsReadAtMs })).toBeNull();
+    expect(exitEvents(departed, [noted], { nowMs: 60_999, recordsReadAtMs })).toMatchObject([
+      { detail: { signal: 'SIGTERM' } },
+    ]);
+    const record = { ...noted, exit: null };
+    expect(exitEvents({ ...departed, record }, [], { nowMs: 61_000, recordsReadAtMs })).toMatchObject([
+      { detail: { code: null, signal: null, reason: expect.stringContaining('records') } },
+    ]);
+  });
+
   it('nobody waits for the exit of one that was not started here', () => {
-    expect(exitEvents({ ...departed, origin: 'adopted' }, [], 1000)).toMatchObject([{ detail: { signal: null } }]);
+    expect(exitEvents({ ...departed, origin: 'adopted' }, [], readNow(1000))).toMatchObject([
+      { detail: { signal: null } },
+    ]);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ContainerNames } from '../../lib/workers/container-names.js';
 import { Discovery } from '../../lib/workers/discovery.js';
 import { ProcessTable } from '../../lib/workers/process-table.js';
-import type { RecordsRead } from '../../lib/workers/records.js';
+import type { RecordsRead, WorkerRecord } from '../../lib/workers/records.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 import { MemoryTree } from '../io/fake-files.js';
 
@@ -117,6 +117,8 @@ describe('discovery when a read does not return', () => {
   });
 
   it('records that do not return cost what they say, and nothing else', async () => {
+    const record = { group: 'a', instance: 'one', model: 'm' } as WorkerRecord;
+    const whole: RecordsRead = { ...noRecords, running: [record] };
     let hang = true;
     let give = (_read: RecordsRead): void => undefined;
     const { add, pass, ids, codes, discovery } = prepared({
@@ -125,18 +127,22 @@ describe('discovery when a read does not return', () => {
           ? new Promise((resolve) => {
               give = resolve;
             })
-          : Promise.resolve(noRecords),
+          : Promise.resolve(whole),
     });
     add(`${ours}/a/one`);
-    await pass(2500);
-    expect(ids()).toEqual(['a/one']);
+    await pass(30_000);
+    // Without its record it would be shown without model, labels and reservation.
+    expect(ids()).toEqual([]);
     expect(codes()).toEqual(['RECORDS_STALLED']);
-    expect(discovery.current().complete).toBe(false);
+    expect(discovery.current()).toMatchObject({ complete: false, recordsReadAtMs: Number.NEGATIVE_INFINITY });
+    await pass(10_000);
+    expect(discovery.current().watched).toMatchObject([{ id: 'a/one', record: null }]);
     hang = false;
-    give(noRecords);
+    give(whole);
     await settle();
     await pass(2500);
-    expect(discovery.current()).toMatchObject({ complete: true, faults: [] });
+    expect(discovery.current()).toMatchObject({ complete: true, faults: [], watched: [{ id: 'a/one', record }] });
+    expect(discovery.current().recordsReadAtMs).toBeGreaterThan(0);
   });
 
   it('a name that does not return costs the name', async () => {

@@ -47,7 +47,10 @@ describe('out of memory', () => {
     const { root, runtimeDir } = place();
     const args = ['--root', root, '--runtime-dir', runtimeDir, '--no-auto', '--gpu', 'none', '--id', 'alpha'];
     const hive = await harness().hive([proxy.url], { args, startMs: 150_000 });
-    const cadence = await CadenceWatch.start(harness(), hive.url, defaults.intervalMs, longWait.timeoutMs);
+    const cadence = await CadenceWatch.start(harness(), hive.url, defaults.intervalMs, {
+      timeoutMs: longWait.timeoutMs,
+      chanceMs: 10_000,
+    });
     const go = join(harness().directory(), 'go');
     const hog = await bench().sh(`while [ ! -e ${go} ]; do sleep 0.2; done; exec tail /dev/zero`, {
       instance: 'hog',
