@@ -59,7 +59,7 @@ export interface GuardOptions {
   readonly open?: OpenFiles | undefined;
   /** The fault about reads that hang. `what` is a sentence without its full stop; `path` is null where it is not known. */
   readonly fault: (what: string, path: string | null) => Fault;
-  /** Paths that are read in one batch; where one hangs, each is tried alone (default 16). */
+  /** Paths that are read in one batch; where one hangs, each is tried alone (default 256). */
   readonly batchSize?: number;
   /** Readers that may hang at once (default 8). */
   readonly maxAbandoned?: number;
@@ -109,7 +109,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
 
   constructor(options: GuardOptions) {
     const { open = openFileReader, ...rest } = options;
-    this.#options = { batchSize: 16, maxAbandoned: 8, clock: systemClock, ...rest };
+    this.#options = { batchSize: 256, maxAbandoned: 8, clock: systemClock, ...rest };
     this.#readers = new Replaceable(open, this.#options.maxAbandoned);
   }
 

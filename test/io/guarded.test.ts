@@ -49,7 +49,7 @@ describe('a guarded reader', () => {
     expect(codes()).toEqual([]);
     await clock.advance(101);
     expect(codes()).toEqual(['NO_PATH']);
-    expect(reader.faults()[0]?.message).toMatch(/one of 15 paths read with it/);
+    expect(reader.faults()[0]?.message).toMatch(/one of 39 paths read with it/);
     for (let ms = 0; ms < 2000; ms += 250) {
       await clock.advance(250);
       expect(reader.stalled, `${ms} ms later`).toBe(true);
