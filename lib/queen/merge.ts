@@ -18,6 +18,8 @@ export interface Merger<T> {
   copy(sample: T): Mutable<T>;
   /** Takes over the values of `like` where they are equal, for fields that most items have in common. */
   share(sample: T, like: T): void;
+  /** A copy of a stored sample with the values of `viewFields` after it, in one object of one shape. */
+  view(sample: T, ...values: readonly unknown[]): unknown;
 }
 
 export function sameLabels(a: Labels, b: Labels): boolean {
@@ -55,7 +57,7 @@ function sameValue(a: unknown, b: unknown): boolean {
 type Item = Record<string, unknown>;
 
 /** The merger by plain loops, where no code may be generated. Ten times slower, and the same. */
-export function loopMerger<T>(table: FieldTable): Merger<T> {
+export function loopMerger<T>(table: FieldTable, viewFields: readonly string[]): Merger<T> {
   const fields = Object.entries(table);
   const present = (name: string, item: Item) => (table[name]?.optional ? (item[name] ?? null) : item[name]);
   const merge = (stored: Item, next: Item): Change => {
@@ -86,7 +88,11 @@ export function loopMerger<T>(table: FieldTable): Merger<T> {
     for (const [name, { shared }] of fields)
       if (shared && sameValue(sample[name], like[name])) sample[name] = like[name];
   };
-  return { merge, copy, share } as unknown as Merger<T>;
+  const view = (sample: Item, ...values: readonly unknown[]): Item => ({
+    ...sample,
+    ...Object.fromEntries(viewFields.map((name, i) => [name, values[i]])),
+  });
+  return { merge, copy, share, view } as unknown as Merger<T>;
 }
 
 /** Source of an expression that is true where `a` and `b`, values of the shape, are equal. */
@@ -101,9 +107,10 @@ function equality(shape: Shape<unknown>, a: string, b: string): string {
 }
 
 /** The body of a function that gives the merger of a table: field by field in plain code, as one would write it by hand. */
-export function mergerSource(table: FieldTable): string {
+export function mergerSource(table: FieldTable, viewFields: readonly string[]): string {
   const fields = Object.entries(table);
-  for (const [name] of fields) if (!/^[A-Za-z]\w*$/.test(name)) throw new Error(`${name} is no name of a field`);
+  for (const name of [...Object.keys(table), ...viewFields])
+    if (!/^[A-Za-z]\w*$/.test(name)) throw new Error(`${name} is no name of a field`);
   const value = (name: string, of: string) => (table[name]?.optional ? `(${of}.${name} ?? null)` : `${of}.${name}`);
   const lines: string[] = [];
   const plain: string[] = [];
@@ -134,7 +141,10 @@ export function mergerSource(table: FieldTable): string {
   lines.push(`const copy = (sample) => ({ ${copied.join(', ')} });`, 'const share = (sample, like) => {');
   for (const [name, { shared }] of fields)
     if (shared) lines.push(`if (${same(name, 'sample', 'like')}) sample.${name} = like.${name};`);
-  lines.push('};', 'return { merge, copy, share };');
+  lines.push('};');
+  const viewed = fields.map(([name]) => `${name}: sample.${name}`);
+  lines.push(`const view = (sample, ${viewFields.join(', ')}) => ({ ${[...viewed, ...viewFields].join(', ')} });`);
+  lines.push('return { merge, copy, share, view };');
   return lines.join('\n');
 }
 
@@ -145,20 +155,29 @@ function sameList<T>(a: readonly T[], b: readonly T[], same: (a: T, b: T) => boo
 }
 
 /** Null where the process may not generate code (`node --disallow-code-generation-from-strings`). */
-export function compiledMerger<T>(table: FieldTable): Merger<T> | null {
+export function compiledMerger<T>(table: FieldTable, viewFields: readonly string[]): Merger<T> | null {
   const helpers = { sameLabels, sharedLabels, sameList, keepKeys };
   try {
-    return new Function(...Object.keys(helpers), mergerSource(table))(...Object.values(helpers)) as Merger<T>;
+    return new Function(...Object.keys(helpers), mergerSource(table, viewFields))(
+      ...Object.values(helpers),
+    ) as Merger<T>;
   } catch (error) {
     if (error instanceof EvalError) return null;
     throw error;
   }
 }
 
-const workers = compiledMerger<WorkerSample>(workerFields) ?? loopMerger<WorkerSample>(workerFields);
-export const { merge: mergeWorker, copy: copyWorker } = workers;
+const mergerOf = <T>(table: FieldTable, viewFields: readonly string[]): Merger<T> =>
+  compiledMerger<T>(table, viewFields) ?? loopMerger<T>(table, viewFields);
+
+export const {
+  merge: mergeWorker,
+  copy: copyWorker,
+  view: viewWorker,
+} = mergerOf<WorkerSample>(workerFields, ['hive', 'liveness', 'ageMs', 'key']);
 export const {
   merge: mergeGpu,
   copy: copyGpu,
   share: shareGpu,
-} = compiledMerger<GpuSample>(gpuFields) ?? loopMerger<GpuSample>(gpuFields);
+  view: viewGpu,
+} = mergerOf<GpuSample>(gpuFields, ['hive', 'liveness', 'ageMs', 'freeBytes']);

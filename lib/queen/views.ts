@@ -1,5 +1,5 @@
 import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
-import { copyGpu, copyWorker } from './merge.js';
+import { copyGpu, viewGpu, viewWorker } from './merge.js';
 import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 
 /** Views are copies of one item: what a reader holds never changes under it. Nested values are shared, and never written. */
@@ -29,19 +29,12 @@ export function hiveView(hive: HiveRecord, nowMs: number): HiveView {
 }
 
 export function workerView(worker: WorkerRecord, nowMs: number): WorkerView {
-  const view = copyWorker(worker.sample) as WorkerView;
-  view.hive = worker.hive.id;
-  view.liveness = worker.hive.liveness;
-  view.ageMs = Math.max(0, nowMs - (worker.unseenSinceMs ?? worker.hive.heardAtMs));
-  view.key = workerKey(worker);
-  return view;
+  const { sample, hive, unseenSinceMs } = worker;
+  const ageMs = Math.max(0, nowMs - (unseenSinceMs ?? hive.heardAtMs));
+  return viewWorker(sample, hive.id, hive.liveness, ageMs, workerKey(worker)) as WorkerView;
 }
 
-export function gpuView(gpu: GpuRecord, nowMs: number): GpuView {
-  const view = copyGpu(gpu.sample) as GpuView;
-  view.hive = gpu.hive.id;
-  view.liveness = gpu.hive.liveness;
-  view.ageMs = Math.max(0, nowMs - (gpu.unseenSinceMs ?? gpu.hive.heardAtMs));
-  view.freeBytes = gpu.freeBytes;
-  return view;
+export function gpuView({ sample, hive, unseenSinceMs, freeBytes }: GpuRecord, nowMs: number): GpuView {
+  const ageMs = Math.max(0, nowMs - (unseenSinceMs ?? hive.heardAtMs));
+  return viewGpu(sample, hive.id, hive.liveness, ageMs, freeBytes) as GpuView;
 }

@@ -125,9 +125,9 @@ describe('every field that a hive sends', () => {
   it.each(tables)('of a $what is merged, and one whose row is missing is found out', (each) => {
     const { table } = each;
     for (const make of [compiledMerger<Item>, loopMerger<Item>]) {
-      expect(unmerged(each, make(table) as Merger<Item>)).toEqual([]);
+      expect(unmerged(each, make(table, []) as Merger<Item>)).toEqual([]);
       for (const [name, { identity }] of Object.entries(table))
-        if (!identity) expect(unmerged(each, make(without(table, name)) as Merger<Item>)).toEqual([name]);
+        if (!identity) expect(unmerged(each, make(without(table, name), []) as Merger<Item>)).toEqual([name]);
     }
   });
 
@@ -145,7 +145,10 @@ describe('every field that a hive sends', () => {
 
 describe('merge', () => {
   it.each(tables)('compiled and by loops do the same to a $what', ({ table, schema }) => {
-    const [compiled, loops] = [compiledMerger<Item>(table) as Merger<Item>, loopMerger<Item>(table)];
+    const [compiled, loops] = [
+      compiledMerger<Item>(table, ['first', 'second']) as Merger<Item>,
+      loopMerger<Item>(table, ['first', 'second']),
+    ];
     const nulls = ['none', 'some', 'all'] as const;
     for (let seed = 0; seed < 60; seed++) {
       const [a, b] = [0, 1].map((n) => sampleValue<Item>(schema, 'item', (seed + n) >> 1, nulls[(seed + n) % 3])) as [
@@ -156,10 +159,11 @@ describe('merge', () => {
         const copy = merger.copy(structuredClone(a));
         const change = merger.merge(copy, structuredClone(b));
         merger.share(copy, structuredClone(b));
-        return { copy, change };
+        return { copy, change, view: merger.view(copy, 1, 'two') };
       });
       expect(stored[0]).toEqual(stored[1]);
       expect(Object.keys(stored[0]?.copy ?? {})).toEqual(Object.keys(table));
+      expect(stored[0]?.view).toEqual({ ...stored[0]?.copy, first: 1, second: 'two' });
     }
   });
 
