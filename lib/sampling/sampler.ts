@@ -253,7 +253,11 @@ export class Sampler {
     const { state, memory } = workerState(
       tracked.state,
       {
-        ...input,
+        // Field by field: a spread makes an object of a slow kind, for each worker in each pass.
+        ready: input.ready,
+        gpuStatus: input.gpuStatus,
+        gpuDoubt: input.gpuDoubt,
+        cpuPercent: input.cpuPercent,
         probed: input.ready !== null,
         gpuUuids: gpus === null ? null : gpus.map(({ uuid }) => uuid),
         healthyGpus: this.#gpus.healthy,
