@@ -57,17 +57,15 @@ export class WorkerProcesses {
   /** Looks at command lines only when the set of processes, or what is known of them, has changed. */
   #describe(tracked: Tracked, all: readonly WorkerProcess[], commands: IdentifiedProcesses['commands']): void {
     const { processes } = this.#deps;
-    const identity = all.map(({ pid, startTicks }) => {
+    let same = tracked.described !== null && all.length === tracked.identity.length;
+    for (const [i, { pid, startTicks }] of all.entries()) {
       const known = processes.find(pid, startTicks);
       if (known === null) processes.want(pid);
-      return known;
-    });
-    const before = tracked.identity;
-    const same = identity.length === before.length && identity.every((known, i) => known === before[i]);
-    if (tracked.described === null || !same) {
-      tracked.identity = identity;
-      tracked.described = describe(commands());
+      same &&= known === tracked.identity[i];
     }
+    if (same) return;
+    tracked.identity = all.map(({ pid, startTicks }) => processes.find(pid, startTicks));
+    tracked.described = describe(commands());
   }
 
   #commands(all: readonly WorkerProcess[], main: WorkerProcess | null): readonly (readonly string[])[] {

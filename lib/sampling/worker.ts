@@ -22,22 +22,30 @@ export interface WorkerProcess extends ProcessCounters {
   readonly residentBytes: number;
 }
 
+const columns = {
+  pid: processColumn('pid'),
+  startTicks: processColumn('startTicks'),
+  residentBytes: processColumn('residentBytes'),
+  ioReadBytes: processColumn('ioReadBytes'),
+  ioWriteBytes: processColumn('ioWriteBytes'),
+};
+
 /** The processes of a row; null where cgroup.procs could not be read. */
 export function processesOf(pass: RawPass, row: RawRow): readonly WorkerProcess[] | null {
   if (Number.isNaN(row.processCount) || Number.isNaN(row.processOffset)) return null;
-  const width = processColumns.length;
-  const value = (at: number, name: Parameters<typeof processColumn>[0]) =>
-    pass.processes[at * width + processColumn(name)] ?? Number.NaN;
-  return Array.from({ length: row.processCount }, (_unused, i) => {
-    const at = row.processOffset + i;
-    return {
-      pid: value(at, 'pid'),
-      startTicks: value(at, 'startTicks'),
-      residentBytes: value(at, 'residentBytes'),
-      ioReadBytes: value(at, 'ioReadBytes'),
-      ioWriteBytes: value(at, 'ioWriteBytes'),
-    };
-  });
+  const { processes: cells } = pass;
+  const found: WorkerProcess[] = [];
+  for (let i = 0; i < row.processCount; i++) {
+    const at = (row.processOffset + i) * processColumns.length;
+    found.push({
+      pid: cells[at + columns.pid] ?? Number.NaN,
+      startTicks: cells[at + columns.startTicks] ?? Number.NaN,
+      residentBytes: cells[at + columns.residentBytes] ?? Number.NaN,
+      ioReadBytes: cells[at + columns.ioReadBytes] ?? Number.NaN,
+      ioWriteBytes: cells[at + columns.ioWriteBytes] ?? Number.NaN,
+    });
+  }
+  return found;
 }
 
 /** Whether the worker lives: its cgroup exists and something runs in it. A zombie alone does not count. */
@@ -261,10 +269,12 @@ export function fileFaults(
 ): { readonly faults: readonly Fault[]; readonly missing: readonly WorkerFile[] } {
   const faults: Fault[] = [];
   const missing: WorkerFile[] = [];
-  for (const [i, file] of workerFiles.entries()) {
+  for (let i = 0; i < workerFiles.length; i++) {
     const errno = pass.errors[slot * workerFiles.length + i] ?? 0;
+    if (errno === 0) continue;
+    const file = workerFiles[i] as WorkerFile;
     const field = fieldsOf[file];
-    if (errno === 0 || field === undefined) continue;
+    if (field === undefined) continue;
     if (errno === ENOENT || errno === EOPNOTSUPP) {
       missing.push(file);
       continue;
