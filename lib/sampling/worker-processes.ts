@@ -44,7 +44,7 @@ export class WorkerProcesses {
 
   /** Identifies a worker by its own processes and those of cgroups below (crun puts them into `.../container`). */
   identify(tracked: Tracked, own: readonly WorkerProcess[], record: WorkerRecord | null): IdentifiedProcesses {
-    const nested = this.#nested?.byPath.get(tracked.watched.path) ?? [];
+    const nested = this.#nestedOf(tracked.watched.path, own);
     const all = nested.length === 0 ? own : [...own, ...nested];
     const main = mainProcess(all, record);
     const commands = () => this.#commands(all, main);
@@ -52,6 +52,14 @@ export class WorkerProcesses {
     this.#setStart(tracked, main);
     this.#countHidden(tracked, own);
     return { main, nested: nested.length, commands };
+  }
+
+  /** Without those that the worker's own cgroup.procs lists too: the kernel lists threaded cgroups in their domain. */
+  #nestedOf(path: string, own: readonly WorkerProcess[]): readonly WorkerProcess[] {
+    const below = this.#nested?.byPath.get(path) ?? [];
+    if (below.length === 0) return below;
+    const listed = new Set(own.map(({ pid }) => pid));
+    return below.filter(({ pid }) => !listed.has(pid));
   }
 
   /** Looks at command lines only when the set of processes, or what is known of them, has changed. */

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 const id64 = '[0-9a-f]{64}';
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 
-export type Runtime = 'docker' | 'podman' | 'containerd' | 'crio' | 'nerdctl' | 'nomad' | 'container';
+export type Runtime = 'docker' | 'podman' | 'containerd' | 'crio' | 'nerdctl' | 'nomad' | 'ecs' | 'container';
 
 /** What a cgroup is, by its path alone. */
 export type Classified =
@@ -21,6 +21,8 @@ export type Classified =
       /** What the path itself says of its name (the task of a Nomad allocation); else null. */
       readonly name: string | null;
     };
+
+const partsOf = (path: string): readonly string[] => path.split('/').filter((part) => part !== '');
 
 /** systemd's unit-name escaping undone: `\x2d` is `-`. (A bare `-` stands for `/` and never comes from an id of ours.) */
 export function unescapeUnit(name: string): string {
@@ -50,6 +52,8 @@ const own = (group: string, instance: string): Classified | null =>
   idShape.test(group) && idShape.test(instance) ? { kind: 'own', group, instance } : null;
 
 const bareId = new RegExp(`^${id64}$`);
+/** A container of an ECS task, in the cgroup of the task: `/ecs/<task>/<task>-<number>`. */
+const ecsContainer = /^([0-9a-f]{32})-([0-9]+)$/;
 const nomadTask = new RegExp(`^(${uuid})[._](.+?)(?:\\.scope)?$`);
 
 /** Prefixes of a container's own cgroup, by runtime. `conmon` and pods are none. */
@@ -73,6 +77,15 @@ function podUidOf(parts: readonly string[]): string | null {
     if (found) return found.replaceAll('_', '-');
   }
   return null;
+}
+
+function classifyEcs(parts: readonly string[]): Classified | null {
+  const [root, above, containerId = ''] = parts.slice(-3);
+  const ecs = ecsContainer.exec(containerId);
+  if (ecs === null || root !== 'ecs' || !/^[0-9a-f]{32}$/.test(above ?? '')) return null;
+  // All containers of a task begin with the task's id.
+  const instance = idOf(`${ecs[1]?.slice(0, 12)}-${ecs[2]}`);
+  return { kind: 'container', group: 'ecs', instance, runtime: 'ecs', containerId, podUid: null, name: null };
 }
 
 function classifyContainer(parts: readonly string[]): Classified | null {
@@ -127,12 +140,10 @@ function classifyContainer(parts: readonly string[]): Classified | null {
   };
 }
 
-const partsOf = (path: string): readonly string[] => path.split('/').filter((part) => part !== '');
-
 /** What the cgroup at `path` (relative to the cgroup root, `/a/b`) is by its name; null where the name says nothing. */
 export function classify(path: string): Classified | null {
   const parts = partsOf(path);
-  return parts.length === 0 ? null : (classifyOwn(parts) ?? classifyContainer(parts));
+  return parts.length === 0 ? null : (classifyOwn(parts) ?? classifyEcs(parts) ?? classifyContainer(parts));
 }
 
 /** The outermost worker that holds `path`: a container inside a container belongs to the outer one. */
@@ -146,19 +157,61 @@ export function classifyAbove(path: string): { readonly path: string; readonly f
   return null;
 }
 
+const maxLength = 128;
+const hashLength = 8;
+
+// UTF-16, so that texts with different lone surrogates (bytes that are not UTF-8) have different hashes.
+const hashOf = (text: string): string =>
+  createHash('sha256').update(text, 'utf16le').digest('hex').slice(0, hashLength);
+
+const withHash = (text: string, hash: string): string => `${text.slice(0, maxLength - 1 - hashLength)}-${hash}`;
+
 /** Makes any text one part of a worker id. Two texts that differ stay apart: what had to change carries a hash. */
 export function idOf(text: string): string {
   const safe = text.replace(/[^A-Za-z0-9_.:@+-]/g, '_').replace(/^[^A-Za-z0-9]+/, '');
-  if (safe === text && safe.length <= 128) return safe;
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 8);
-  return `${safe.slice(0, 128 - 9) || 'cgroup'}-${hash}`;
+  return safe === text && safe.length <= maxLength ? safe : withHash(safe || 'cgroup', hashOf(text));
+}
+
+/** An instance that no other cgroup has: with a hash of the path. */
+export const boundTo = (path: string, instance: string): string => withHash(instance, hashOf(path));
+
+/** Group and instance of a worker. */
+export interface WorkerName {
+  readonly group: string;
+  readonly instance: string;
+}
+
+/** The slice that systemd gives to the instances of a template: `system-vllm.slice` for `vllm@8000.service`. */
+const templateSlice = (root: 'system' | 'app', unit: string): string =>
+  `${root}-${unit.slice(0, unit.indexOf('@'))}.slice`;
+
+/**
+ * Whether a unit is where its manager puts units by default. One manager has each unit name once, so such a unit has its
+ * plain name. All others (another slice, a manager in a container, a unit inside a unit) might share a name with one.
+ */
+function isInUsualPlace(above: readonly string[], unit: string): boolean {
+  const inSlice = (slices: readonly string[], root: 'system' | 'app'): boolean =>
+    unit.includes('@')
+      ? slices.length === 2 &&
+        slices[0] === `${root}.slice` &&
+        unescapeUnit(slices[1] as string) === templateSlice(root, unescapeUnit(unit))
+      : slices.length === 1 && slices[0] === `${root}.slice`;
+  const [first, second, manager] = above;
+  const session = /^session-[^/]*\.scope$/.test(unit);
+  if (first !== 'user.slice') return unit === 'init.scope' ? above.length === 0 : inSlice(above, 'system');
+  const user = /^user-([0-9]+)\.slice$/.exec(second ?? '')?.[1];
+  if (user === undefined) return false;
+  if (manager === undefined) return session;
+  if (manager !== `user@${user}.service` || session) return false;
+  return unit === 'init.scope' ? above.length === 3 : inSlice(above.slice(3), 'app');
 }
 
 /**
  * Name of a cgroup that is watched for what runs in it (an engine, a GPU holder, a `--watch` pattern): the group is its
- * systemd manager (`system`, `user-1000`) or `cgroup`, the instance its unit, with the path below the unit where there is one.
+ * systemd manager (`system`, `user-1000`) or `cgroup`, the instance its unit, with the path below the unit where there is
+ * one. Decided by the path alone; where another path might have the same name, the instance carries a hash of the path.
  */
-export function adoptedName(path: string): { readonly group: string; readonly instance: string } {
+export function adoptedName(path: string): WorkerName {
   const parts = partsOf(path);
   // The root is watched only where it is the container that the hive runs in.
   if (parts.length === 0) return { group: 'container', instance: 'self' };
@@ -168,10 +221,15 @@ export function adoptedName(path: string): { readonly group: string; readonly in
     // `user@1000.service` is the manager of what is below it.
     if (/\.(?:service|scope)$/.test(part) && !(/^user@[0-9]+\.service$/.test(part) && i < parts.length - 1)) unit = i;
   }
-  if (unit < 0) return { group: 'cgroup', instance: idOf(parts.map(unescapeUnit).join(':')) };
-  const user = parts.slice(0, unit).find((part) => /^user-[0-9]+\.slice$/.test(part));
-  const group = user ? user.slice(0, -'.slice'.length) : 'system';
-  return { group, instance: idOf(parts.slice(unit).map(unescapeUnit).join(':')) };
+  const shown = parts.slice(Math.max(0, unit));
+  const instance = idOf(shown.map(unescapeUnit).join(':'));
+  const above = unit < 0 ? [] : parts.slice(0, unit);
+  const user = above.find((part) => /^user-[0-9]+\.slice$/.test(part));
+  const group = unit < 0 ? 'cgroup' : user ? user.slice(0, -'.slice'.length) : 'system';
+  const usual = unit < 0 || isInUsualPlace(above, parts[unit] as string);
+  // `:` joins the parts, so one that has it itself might read like two.
+  const plain = usual && !(shown.length > 1 && shown.some((part) => part.includes(':')));
+  return { group, instance: plain ? instance : boundTo(path, instance) };
 }
 
 /**

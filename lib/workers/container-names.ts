@@ -108,17 +108,25 @@ export class ContainerNames {
     return null;
   }
 
-  /** containers.json of the storage: root's, or that of the user in whose slice the container runs. */
+  /**
+   * containers.json of the storage: root's, or that of the user in whose slice the container runs. Of `--rm` and of a
+   * transient store it is volatile-containers.json, beside it or in the run directory.
+   */
   async #podman(id: string, cgroupPath: string): Promise<string | null> {
     const uid = /\/user-([0-9]+)\.slice\//.exec(cgroupPath)?.[1];
     const home = uid === undefined || uid === '0' ? null : await this.#homeOf(uid);
     const storage = home === null ? 'var/lib/containers/storage' : join(home, '.local/share/containers/storage');
+    const runs = home === null ? ['run/containers/storage'] : [`run/user/${uid}/containers`, `run/containers/${uid}`];
     for (const layer of ['overlay-containers', 'vfs-containers', 'btrfs-containers']) {
-      const list = await this.#json(join(this.#root, storage, layer, 'containers.json'));
-      if (!Array.isArray(list)) continue;
-      const entry = (list as { id?: unknown; names?: unknown }[]).find((candidate) => candidate?.id === id);
-      const name = Array.isArray(entry?.names) ? entry.names[0] : null;
-      if (typeof name === 'string' && name !== '') return name;
+      const files = [
+        join(storage, layer, 'containers.json'),
+        join(storage, layer, 'volatile-containers.json'),
+        ...runs.map((run) => join(run, layer, 'volatile-containers.json')),
+      ];
+      for (const file of files) {
+        const name = nameInStore(await this.#json(join(this.#root, file)), id);
+        if (name !== null) return name;
+      }
     }
     return null;
   }
@@ -167,4 +175,12 @@ export class ContainerNames {
       return null;
     }
   }
+}
+
+/** Name of a container in a list of podman's storage. */
+function nameInStore(list: unknown, id: string): string | null {
+  if (!Array.isArray(list)) return null;
+  const entry = (list as { id?: unknown; names?: unknown }[]).find((candidate) => candidate?.id === id);
+  const name = Array.isArray(entry?.names) ? entry.names[0] : null;
+  return typeof name === 'string' && name !== '' ? name : null;
 }

@@ -13,6 +13,9 @@ export interface CgroupTree {
   readonly descendants: number | null;
 }
 
+/** The cgroup above `/a/b`; '' for one right below the root. */
+export const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
 const ENOENT = 2;
 const ENODEV = 19;
 const maxDepth = 24;

@@ -82,7 +82,7 @@ describe('docs', () => {
       ...['worker', 'sampler', 'worker-gpus', 'unobserved-gpus'].map((name) => `lib/sampling/${name}.ts`),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
-      ...['process-table', 'discovery', 'container-names'].map((name) => `lib/workers/${name}.ts`),
+      ...['process-table', 'discovery', 'selection', 'container-names'].map((name) => `lib/workers/${name}.ts`),
       'lib/procfs/host.ts',
       'lib/daemon/hive.ts',
     ];

@@ -67,6 +67,8 @@ describe('the default watch set', () => {
     [`/nomad.slice/share.slice/${alloc}.web.scope`, 'nomad', '2f1a6e3a.web'],
     [`/nomad.slice/reserve.slice/${alloc}.llm-server.scope`, 'nomad', '2f1a6e3a.llm-server'],
     [`/nomad.slice/${alloc}.web.scope`, 'nomad', '2f1a6e3a.web'],
+    // ECS
+    [`/ecs/${id.slice(0, 32)}/${id.slice(0, 32)}-3412345678`, 'ecs', `${id.slice(0, 12)}-3412345678`],
   ])('%s', (path, group, instance) => {
     expect(classify(path)).toMatchObject({ group, instance });
     expect(instance).toMatch(new RegExp(idPattern));
@@ -85,6 +87,8 @@ describe('the default watch set', () => {
     `/kubepods/burstable/pod${pod}`,
     `/kubepods.slice/crio-conmon-${id}.scope`,
     '/nomad.slice/share.slice',
+    `/ecs/${id.slice(0, 32)}`,
+    `/ecs/web/${id.slice(0, 32)}-3412345678`,
     `/system.slice/docker-${id.slice(1)}.scope`,
     '/user.slice/user-1000.slice/session-3.scope',
   ])('%s is no worker by its name', (path) => expect(classify(path)).toBeNull());
@@ -118,6 +122,21 @@ describe('names of adopted cgroups', () => {
     ['/jobs/train', 'cgroup', 'jobs:train'],
     ['/system.slice/my\\x2dapp.service', 'system', 'my-app.service'],
   ])('%s', (path, group, instance) => expect(adoptedName(path)).toEqual({ group, instance }));
+
+  it.each([
+    ['/machine.slice/box.service/system.slice/vllm.service', 'system', 'vllm.service'],
+    ['/lxc.payload.a/system.slice/vllm.service', 'system', 'vllm.service'],
+    ['/ai.slice/vllm.service', 'system', 'vllm.service'],
+    ['/system.slice/a.service/vllm.service', 'system', 'vllm.service'],
+    ['/user.slice/user-1000.slice/user@1000.service/app.slice/session-3.scope', 'user-1000', 'session-3.scope'],
+    ['/system.slice/vllm@8000.service', 'system', 'vllm@8000.service'],
+    ['/jobs/a:b', 'cgroup', 'jobs:a:b'],
+  ])('%s has a name that another path has too: a hash of the path makes the difference', (path, group, instance) => {
+    const name = adoptedName(path);
+    expect(name.group).toBe(group);
+    expect(name.instance).toMatch(/-[0-9a-f]{8}$/);
+    expect(name.instance.slice(0, -9)).toBe(instance);
+  });
 
   it('any path gives a valid id, and two that differ stay apart', () => {
     const part = fc

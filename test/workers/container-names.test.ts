@@ -42,6 +42,21 @@ describe('names of containers', () => {
     expect(await fresh(`/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-${id}.scope`)).toBe('anns');
   });
 
+  it.each([
+    ['of a container that goes when it ends', 'var/lib/containers/storage/overlay-containers', '/machine.slice'],
+    ['of a transient store', 'run/containers/storage/overlay-containers', '/machine.slice'],
+    [
+      'of a user’s transient store',
+      'run/user/1000/containers/overlay-containers',
+      '/user.slice/user-1000.slice/user@1000.service/user.slice',
+    ],
+  ])('podman: from volatile-containers.json, %s', async (_what, directory, slice) => {
+    const { put, find } = prepared();
+    put('etc/passwd', 'ann:x:1000:1000::/home/ann:/bin/sh\n');
+    put(`${directory}/volatile-containers.json`, JSON.stringify([{ id, names: ['brief'] }]));
+    expect(await find(`${slice}/libpod-${id}.scope`)).toBe('brief');
+  });
+
   const podPath = `/kubepods.slice/kubepods-pod${uid.replaceAll('-', '_')}.slice/cri-containerd-${id}.scope`;
 
   it('Kubernetes: namespace, pod and container, the last by its id', async () => {
