@@ -158,7 +158,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   });
 
   const incarnation = randomUUID();
-  const startedAt = new Date().toISOString();
+  const startedMs = Date.now();
   const events = new EventLog();
   const listeners = new Set<HiveListener>();
   let state: HiveInfo['state'] = 'starting';
@@ -176,7 +176,8 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
       hostname: hostname().slice(0, 253),
       version: packageVersion(),
       incarnation,
-      startedAt,
+      // By the wall clock as it is set now.
+      startedAt: new Date(startedMs + sampler.wallStepMs()).toISOString(),
       address: options.address ?? null,
       labels: { ...options.labels },
       state,

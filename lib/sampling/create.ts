@@ -79,6 +79,8 @@ export interface RunningSampler {
   sampleWorkers(): readonly WorkerSample[];
   /** Raw counters by worker id, from the newest pass. */
   counters(): ReadonlyMap<string, RawCounters>;
+  /** By how much the wall clock was set since sampling began, ms. */
+  wallStepMs(): number;
   /** Hive events since the last call. */
   takeEvents(): readonly HiveEventDraft[];
   /**
@@ -197,6 +199,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     snapshot: () => sampler.snapshot(),
     sampleWorkers: () => sampler.sampleWorkers(),
     counters: () => sampler.counters(),
+    wallStepMs: () => sampler.wallStepMs,
     takeEvents: () => sampler.takeEvents(),
     async sample(signal) {
       throwIfOver(signal);

@@ -16,6 +16,9 @@ export interface DepartedWorker {
   readonly instance: string;
   readonly origin: 'launched' | 'adopted';
   readonly record: WorkerRecord | null;
+  /** Its main process and its run; null where they were never seen. */
+  readonly pid: number | null;
+  readonly incarnation: string | null;
   readonly inode: number;
   readonly oomKills: number | null;
   readonly uptimeSeconds: number | null;
@@ -34,6 +37,10 @@ export interface ExitTimes {
   /** When the read of the records that are given began. */
   readonly recordsReadAtMs: number;
 }
+
+/** As `WorkerRun.incarnation`; null where the record does not have the start of its process. */
+const incarnationOf = ({ pid, startTicks }: WorkerRecord): string | null =>
+  startTicks === null ? null : `${pid}/${startTicks}`;
 
 export const matchesExit = (ended: WorkerRecord, departed: DepartedWorker): boolean =>
   ended.group === departed.group &&
@@ -88,6 +95,8 @@ export function exitEvents(
   return [
     ...(kills > killsBefore ? [draft('oomKill', { kills: kills - killsBefore, total: kills })] : []),
     draft('workerExited', {
+      pid: departed.pid ?? known?.pid ?? null,
+      incarnation: departed.incarnation ?? (known === null ? null : incarnationOf(known)),
       code: exit?.code ?? null,
       signal: exit?.signal ?? null,
       ...(exit === null ? { reason } : {}),
@@ -112,6 +121,8 @@ export function exitWithoutSighting(
     instance,
     origin: 'launched',
     record,
+    pid: record.pid,
+    incarnation: incarnationOf(record),
     inode: Number.NaN,
     oomKills,
     // By the wall clock, which may have been set meanwhile.

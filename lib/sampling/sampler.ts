@@ -6,6 +6,7 @@ import { type RawPass, rowFlags, stalledFlag, type WorkerFile } from '../native/
 import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type RawRow, rates, rawRow } from './rates.js';
+import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
 import { clear, readinessTarget, type Tracked, track } from './tracked.js';
 import {
@@ -49,6 +50,7 @@ interface LiveRow {
 export class Sampler {
   readonly #deps: SamplerDeps;
   readonly #tracked = new Map<string, Tracked>();
+  readonly #clock: StartClock;
   readonly #events: WorkerEvents;
   readonly #processes: WorkerProcesses;
   readonly #gpus: WorkerGpus;
@@ -62,8 +64,9 @@ export class Sampler {
 
   constructor(deps: SamplerDeps) {
     this.#deps = deps;
-    this.#events = new WorkerEvents(deps);
-    this.#processes = new WorkerProcesses(deps);
+    this.#clock = new StartClock(deps);
+    this.#events = new WorkerEvents(deps, this.#clock);
+    this.#processes = new WorkerProcesses(deps, this.#clock);
     this.#gpus = new WorkerGpus(deps);
   }
 
@@ -116,7 +119,7 @@ export class Sampler {
     const pass = reader?.latest() ?? null;
     const reading = this.#deps.gpu.latest();
     if (pass !== null && pass.sequence !== this.#sequence) this.#take(pass, reading);
-    this.#events.settleExits(discovery.current(), (path) => this.#tracked.get(path));
+    this.#settleEvents();
     this.#latest = this.#compose(reading, discovery.current().complete);
     return this.#latest;
   }
@@ -127,7 +130,17 @@ export class Sampler {
     if (reader === null) return [];
     this.reconcile();
     this.#take(reader.passSync(), gpu.latest());
+    this.#settleEvents();
     return this.#workers;
+  }
+
+  #settleEvents(): void {
+    this.#events.settle(this.#deps.discovery.current(), (path) => this.#tracked.get(path));
+  }
+
+  /** By how much the wall clock was set since the first pass, ms. */
+  get wallStepMs(): number {
+    return this.#clock.wallStepMs;
   }
 
   #take(pass: RawPass, reading: GpuReading): void {
@@ -136,6 +149,7 @@ export class Sampler {
     this.#pass = pass;
     const { rows, stalled, pidPaths } = this.#readRows(pass);
     this.#gpus.update(reading, this.#tracked, pidPaths);
+    this.#clock.update();
     this.#processes.update(this.#tracked.keys(), this.#trackings);
     const workers: WorkerSample[] = [];
     const faults: Fault[] = [];
@@ -150,6 +164,8 @@ export class Sampler {
       faults.push(...found.faults);
       for (const file of found.missing) missing.add(file);
     }
+    const clockFault = this.#clock.fault();
+    if (clockFault !== null) faults.push(clockFault);
     faults.push(...missingFaults(missing, fromProc), ...this.#gpus.doubts());
     for (const { watched } of stalled) {
       const last = this.#workers.find(({ id }) => id === watched.id);
@@ -204,14 +220,13 @@ export class Sampler {
     const { main, nested, commands } = this.#processes.identify(tracked, processes ?? [], record);
     if (watched.group === 'kubepods' && isPause(commands())) return null;
 
-    const fresh = tracked.baseline === null || (!Number.isNaN(row.inode) && tracked.inode !== row.inode);
     const measured = rates(tracked.baseline, row, this.#ioCounters(tracked, processes, nested));
     tracked.baseline = measured.baseline;
     if (!Number.isNaN(row.inode)) tracked.inode = row.inode;
     tracked.recordSeen = record;
     tracked.row = row;
-    if (!tracked.live) this.#events.started(tracked, main?.pid ?? null, record);
-    this.#events.countOomKills(tracked, row.oomKill, measured.rates.oomKillsSince, fresh);
+    if (!tracked.live) this.#events.started(tracked, record);
+    this.#events.countOomKills(tracked, row.oomKill, measured.rates.oomKillsSince);
 
     const gpus = this.#gpus.of(watched.path);
     const gpuDoubt = this.#gpus.inDoubt(tracked, gpus);

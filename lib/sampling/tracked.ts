@@ -5,6 +5,23 @@ import type { RateBaseline, RawRow } from './rates.js';
 import type { StateMemory } from './state.js';
 import type { Described } from './worker.js';
 
+/** Start of a main process. */
+export interface MainStart {
+  readonly key: string;
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly startedAt: string | null;
+  /** `StartClock.bootWallMs` that `startedAt` was made with. */
+  readonly bootWallMs: number | null;
+}
+
+/** One run of a worker. */
+export interface WorkerRun {
+  readonly pid: number;
+  /** `<pid>/<start in clock ticks since boot>`: no two processes of one boot share it. */
+  readonly incarnation: string;
+}
+
 /** State of a watched cgroup from pass to pass. */
 export interface Tracked {
   watched: Watched;
@@ -26,7 +43,9 @@ export interface Tracked {
   /** The processes that `described` is about; null for one that was not known yet. */
   identity: readonly (KnownProcess | null)[];
   described: Described | null;
-  main: { readonly key: string; readonly startedAt: string | null } | null;
+  main: MainStart | null;
+  /** The first main process of the worker, by which its start and its exit are known as those of one run. */
+  run: WorkerRun | null;
   uptimeSeconds: number | null;
   /** Processes that the last pass could not read: they have ended, or /proc hides them. */
   unread: ReadonlySet<number>;
@@ -43,6 +62,7 @@ const empty = {
   identity: [],
   described: null,
   main: null,
+  run: null,
 } satisfies Partial<Tracked>;
 
 export const track = (watched: Watched, slot: number, addedMs: number): Tracked => ({

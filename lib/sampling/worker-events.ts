@@ -5,6 +5,7 @@ import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type CgroupStatus, ExitReporter } from './exit-reporter.js';
 import { workerRunKey } from './reported.js';
+import type { StartClock } from './start-clock.js';
 import type { Tracked } from './tracked.js';
 
 type Deps = Pick<SamplerDeps, 'root' | 'reported' | 'nowMs' | 'wallMs'>;
@@ -12,12 +13,14 @@ type Deps = Pick<SamplerDeps, 'root' | 'reported' | 'nowMs' | 'wallMs'>;
 /** Events of workers: started, OOM kills, exited. */
 export class WorkerEvents {
   readonly #deps: Deps;
+  readonly #clock: StartClock;
   readonly #exits: ExitReporter;
   readonly #bornMs: number;
   #drafts: HiveEventDraft[] = [];
 
-  constructor(deps: Deps) {
+  constructor(deps: Deps, clock: StartClock) {
     this.#deps = deps;
+    this.#clock = clock;
     this.#bornMs = deps.nowMs();
     this.#exits = new ExitReporter(deps.root, deps.reported);
   }
@@ -30,49 +33,53 @@ export class WorkerEvents {
   }
 
   /** The first row of a live worker. One that ran before the sampler did did not start now. */
-  started(tracked: Tracked, pid: number | null, record: WorkerRecord | null): void {
+  started(tracked: Tracked, record: WorkerRecord | null): void {
     tracked.live = true;
     tracked.predates = !this.#isNew(tracked);
     if (tracked.predates) return;
-    this.#drafts.push({
+    this.#exits.add({
       at: tracked.main?.startedAt ?? this.#now(),
       kind: 'workerStarted',
       workerId: tracked.watched.id,
       detail: {
-        pid,
+        pid: tracked.run?.pid ?? null,
+        incarnation: tracked.run?.incarnation ?? null,
         origin: tracked.watched.origin,
         ...(record?.reservationId ? { reservationId: record.reservationId } : {}),
       },
     });
   }
 
-  /** `since`: kills since the last row, null where unknown; `fresh`: this is the first row of the cgroup. */
-  countOomKills(tracked: Tracked, total: number, since: number | null, fresh: boolean): void {
+  /** `since`: kills since the last row of the same occupant, null where unknown. */
+  countOomKills(tracked: Tracked, total: number, since: number | null): void {
+    if (Number.isNaN(total)) return;
     const { reported } = this.#deps;
     const { recordSeen: record } = tracked;
-    const kills = since ?? Math.max(0, total - (this.#oomKillsBefore(tracked, fresh) ?? total));
-    if (kills > 0) {
-      this.#drafts.push({
-        at: this.#now(),
-        kind: 'oomKill',
-        workerId: tracked.watched.id,
-        detail: { kills, total },
-        ...(reported !== null && record !== null
-          ? { reportMark: { worker: workerRunKey(record), exited: false, oomKills: total } }
-          : {}),
-      });
-    }
-    if (!Number.isNaN(total)) tracked.oomKills = total;
+    const before = this.#oomKillsBefore(tracked);
+    const kills = since ?? (before === null ? 0 : Math.max(0, total - before));
+    tracked.oomKills = total;
+    if (kills === 0) return;
+    this.#exits.add({
+      at: this.#now(),
+      kind: 'oomKill',
+      workerId: tracked.watched.id,
+      detail: { kills, total },
+      ...(reported !== null && record !== null
+        ? { reportMark: { worker: workerRunKey(record), exited: false, oomKills: total } }
+        : {}),
+    });
   }
 
   departed(tracked: Tracked): void {
-    const { watched, recordSeen: record, inode, oomKills, uptimeSeconds } = tracked;
+    const { watched, recordSeen: record, run, inode, oomKills, uptimeSeconds } = tracked;
     this.#exits.departed({
       id: watched.id,
       group: watched.group,
       instance: watched.instance,
       origin: watched.origin,
       record,
+      pid: run?.pid ?? null,
+      incarnation: run?.incarnation ?? null,
       inode,
       oomKills,
       uptimeSeconds: uptimeSeconds === null ? null : round2(uptimeSeconds),
@@ -81,22 +88,24 @@ export class WorkerEvents {
     });
   }
 
-  /** Reports the exits that are known by now. */
-  settleExits(
+  /** Reports what is known by now. */
+  settle(
     { ended, recordsReadAtMs }: Pick<WatchSet, 'ended' | 'recordsReadAtMs'>,
     statusOf: (path: string) => CgroupStatus | undefined,
   ): void {
-    const times = { nowMs: this.#deps.nowMs(), recordsReadAtMs };
+    const times = { nowMs: this.#deps.nowMs(), recordsReadAtMs, wallStepMs: this.#clock.wallStepMs };
     this.#drafts.push(...this.#exits.settle(ended, times, statusOf));
   }
 
-  /** Reported kills of a cgroup before its first row; null where unknown. */
-  #oomKillsBefore(tracked: Tracked, fresh: boolean): number | null {
-    // The count of a new cgroup began at zero. Kills of an older one were before our time.
-    if (fresh && this.#isNew(tracked)) return 0;
+  /** Kills of the cgroup that are no news; null: all that it counts. */
+  #oomKillsBefore(tracked: Tracked): number | null {
     const { reported } = this.#deps;
-    const { recordSeen: record, oomKills } = tracked;
-    return reported?.continued && record !== null && oomKills === null ? reported.oomKills(workerRunKey(record)) : null;
+    const { recordSeen: record, oomKills, watched } = tracked;
+    // An earlier occupant of the same cgroup left them.
+    if (oomKills !== null) return oomKills;
+    // The cgroup of a launched worker was made for it. What an adopted one counts may be of long ago.
+    if (watched.origin === 'launched' && this.#isNew(tracked)) return 0;
+    return reported?.continued && record !== null ? reported.oomKills(workerRunKey(record)) : null;
   }
 
   #isNew({ uptimeSeconds }: Tracked): boolean {

@@ -1,10 +1,11 @@
 import type { WorkerRecord } from '../workers/records.js';
 import { workerAt } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
+import type { StartClock } from './start-clock.js';
 import type { Tracked } from './tracked.js';
 import { describe, mainProcess, type WorkerProcess } from './worker.js';
 
-type Deps = Pick<SamplerDeps, 'processes' | 'host' | 'clockTicks' | 'nowMs' | 'wallMs'>;
+type Deps = Pick<SamplerDeps, 'processes'>;
 
 export interface IdentifiedProcesses {
   readonly main: WorkerProcess | null;
@@ -17,21 +18,25 @@ export interface IdentifiedProcesses {
 /** The processes of each worker: main process, command lines, start, and how many /proc hides. */
 export class WorkerProcesses {
   readonly #deps: Deps;
+  readonly #clock: StartClock;
   /** Processes of cgroups below a worker's own, by the worker's path; made again when processes or workers change. */
   #nested: { readonly key: string; readonly byPath: ReadonlyMap<string, readonly WorkerProcess[]> } | null = null;
 
-  constructor(deps: Deps) {
+  constructor(deps: Deps, clock: StartClock) {
     this.#deps = deps;
+    this.#clock = clock;
   }
 
-  /** Finds the nested processes of all workers. `trackings` changes when a worker comes or goes. */
+  /** Finds the nested processes of all workers, and the newest process of the host. `trackings` changes when a worker comes or goes. */
   update(paths: Iterable<string>, trackings: number): void {
     const { processes } = this.#deps;
     const key = `${processes.generation}/${trackings}`;
     if (this.#nested?.key === key) return;
     const workers = new Map([...paths].map((path) => [path, path]));
     const byPath = new Map<string, WorkerProcess[]>();
+    let newest = Number.NEGATIVE_INFINITY;
     for (const { pid, startTicks, cgroup } of processes.all()) {
+      newest = Math.max(newest, startTicks);
       if (cgroup === null || workers.has(cgroup)) continue;
       const worker = workerAt(cgroup, workers);
       if (worker === null) continue;
@@ -40,6 +45,7 @@ export class WorkerProcesses {
       list.push({ pid, startTicks, residentBytes: Number.NaN, ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN });
     }
     this.#nested = { key, byPath };
+    this.#clock.seen(newest);
   }
 
   /** Identifies a worker by its own processes and those of cgroups below (crun puts them into `.../container`). */
@@ -82,22 +88,24 @@ export class WorkerProcesses {
   }
 
   #setStart(tracked: Tracked, main: WorkerProcess | null): void {
-    const { clockTicks, host, nowMs, wallMs } = this.#deps;
-    const reading = host.latest();
-    const upSeconds = reading?.host.uptimeSeconds ?? null;
-    if (main === null || Number.isNaN(main.startTicks) || reading === null || upSeconds === null) {
-      tracked.uptimeSeconds = null;
-      if (main === null) tracked.main = null;
-      return;
+    tracked.uptimeSeconds = main === null ? null : this.#clock.uptimeSeconds(main.startTicks);
+    if (main === null) tracked.main = null;
+    if (main === null || Number.isNaN(main.startTicks)) return;
+    const { bootWallMs } = this.#clock;
+    const { pid, startTicks } = main;
+    const before = tracked.main;
+    if (before?.bootWallMs === bootWallMs && before.pid === pid && before.startTicks === startTicks) {
+      // Nothing has changed, or its start could not be told before.
+      if (before.startedAt !== null || tracked.uptimeSeconds === null) return;
     }
-    // The host's uptime is as old as its reading, so the time since then is added.
-    const uptimeSeconds = upSeconds + (nowMs() - reading.atMs) / 1000 - main.startTicks / clockTicks;
-    tracked.uptimeSeconds = Math.max(0, uptimeSeconds);
-    const key = `${main.pid}/${main.startTicks}`;
-    // Computed once per process: setting the wall clock later would make it jump.
-    if (tracked.main?.key !== key) {
-      tracked.main = { key, startedAt: new Date(wallMs() - tracked.uptimeSeconds * 1000).toISOString() };
-    }
+    tracked.main = {
+      key: `${pid}/${startTicks}`,
+      pid,
+      startTicks,
+      bootWallMs,
+      startedAt: tracked.uptimeSeconds === null ? null : this.#clock.startedAt(startTicks),
+    };
+    tracked.run ??= { pid, incarnation: tracked.main.key };
   }
 
   /** A process that ended during a pass is not in the next cgroup.procs; one that is there again lives and is hidden. */

@@ -79,7 +79,9 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'sampler', 'worker-gpus', 'unobserved-gpus'].map((name) => `lib/sampling/${name}.ts`),
+      ...['worker', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus'].map(
+        (name) => `lib/sampling/${name}.ts`,
+      ),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
       ...['process-table', 'discovery', 'selection', 'container-names'].map((name) => `lib/workers/${name}.ts`),

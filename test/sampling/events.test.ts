@@ -8,6 +8,8 @@ const departed: DepartedWorker = {
   instance: 'brief',
   origin: 'launched',
   record: null,
+  pid: 7,
+  incarnation: '7/9',
   inode: 4711,
   oomKills: 0,
   uptimeSeconds: 1,
