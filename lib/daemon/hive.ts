@@ -176,7 +176,6 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
       hostname: hostname().slice(0, 253),
       version: packageVersion(),
       incarnation,
-      // By the wall clock as it is set now.
       startedAt: new Date(startedMs + sampler.wallStepMs()).toISOString(),
       address: options.address ?? null,
       labels: { ...options.labels },

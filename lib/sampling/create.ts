@@ -114,11 +114,10 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const gpu = options.gpu ?? noGpuSource('no GPU reader was given');
   const linux = process.platform === 'linux' || options.procRoot !== undefined;
-  const { place } = machine;
+  const { place, openFiles } = machine;
   const missing = place.root === null ? { memory: false, io: false } : place.missing;
   const opened = place.root === null ? null : machine.openReader(missing);
   const reader = opened?.reader ?? null;
-  const { openFiles } = machine;
   const processes = new ProcessTable({
     procRoot,
     cgroupPrefix: place.root === null ? '' : place.prefix,

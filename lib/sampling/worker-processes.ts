@@ -95,7 +95,7 @@ export class WorkerProcesses {
     const { pid, startTicks } = main;
     const before = tracked.main;
     if (before?.bootWallMs === bootWallMs && before.pid === pid && before.startTicks === startTicks) {
-      // Nothing has changed, or its start could not be told before.
+      // Nothing has changed, or its start was not known before.
       if (before.startedAt !== null || tracked.uptimeSeconds === null) return;
     }
     tracked.main = {

@@ -54,7 +54,7 @@ describe('starts of processes', () => {
     expect(clocks.clock.uptimeSeconds(clocks.ticksNow())).toBeLessThanOrEqual(0.03);
   });
 
-  it('once two clocks are seen, no start is told, also where the difference looks possible', () => {
+  it('once two clocks are seen, no start is known, also where the difference looks possible', () => {
     const clocks = new Clocks();
     clocks.hiddenSeconds = 600;
     clocks.read();
@@ -96,7 +96,7 @@ describe('starts of processes', () => {
     );
   });
 
-  it('a hive that begins in 1970 tells the start of its workers by the clock that is set later', async () => {
+  it('starts of workers of a hive that began in 1970 follow the clock when it is set', async () => {
     const host = new FakeHost();
     host.worker('/hivepulse.slice/g/a', { pid: 100, argv: ['x'], startTicks: (bootSeconds - 60) * clockTicks });
     let offsetMs = -Date.now() + 30_000;
