@@ -139,6 +139,12 @@ const totalFamilies: readonly Family<FleetScrape>[] = [
     'GPUs whose memory is in neither sum: not heard, or its use is not known.',
     ({ fleet }) => fleet.gpus.uncounted,
   ),
+  single(
+    'gauge',
+    'hivepulse_fleet_unknown_gpu_hives',
+    'Hives whose GPUs are not known: they may have some that are in no count.',
+    ({ fleet }) => fleet.gpus.unknownHives,
+  ),
 ];
 
 const hiveFamilies: readonly Family<FleetScrape>[] = [

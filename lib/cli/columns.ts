@@ -4,6 +4,7 @@ import { type FieldTable, placed, type ShareOf } from '../contract/fields/field.
 import { gpuFields } from '../contract/fields/gpu.js';
 import { workerFields } from '../contract/fields/worker.js';
 import { formatField } from '../present/format-field.js';
+import { type AbsenceText, hiveGpusText, workerGpusText } from '../present/knowledge.js';
 import { shortUuid } from '../present/sentences.js';
 import {
   ansiOf,
@@ -104,9 +105,15 @@ export const hiveStyle = (hive: HiveView): StatusStyle =>
     ? styleOf(hiveStateStyles, hive.state)
     : styleOf(livenessStyles, hive.liveness);
 
+const absenceSpan = ({ text, unknown }: AbsenceText): Span => span(text, ansiOf[unknown ? 'warning' : 'unknown']);
+
 /** One sign per GPU, in its colour: what eight GPUs do, in eight columns. */
-export function gpuSigns({ gpus, liveness }: Pick<HiveView, 'gpus' | 'liveness'>): Span[] {
-  if (gpus.length === 0) return [span('no GPU', ansiOf.unknown)];
+export function gpuSigns(
+  hive: Pick<HiveView, 'gpus' | 'gpusKnown' | 'gpusReason' | 'collection' | 'liveness'>,
+): Span[] {
+  const { gpus, liveness } = hive;
+  const absence = hiveGpusText(hive, hive.collection.gpuAgeMs);
+  if (absence !== null) return [absenceSpan(absence)];
   return gpus.map((gpu) => {
     const status = gpuStyle({ health: gpu.health, liveness });
     if (status !== gpuHealthStyles.ok) {
@@ -341,7 +348,8 @@ export const workerColumns = columnsOf<WorkerView>(
     },
     gpu: {
       draw: (w, width) => {
-        if (w.gpus.length === 0) return [span('no GPU', ansiOf.unknown)];
+        const absence = workerGpusText(w);
+        if (absence !== null) return [absenceSpan(absence)];
         const busy = fraction(w.gpuUtilizationPercent, w.gpus.length * 100);
         return gauge(busy, padded(formatPercent(w.gpuUtilizationPercent), 5), width);
       },

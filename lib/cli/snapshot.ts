@@ -1,6 +1,7 @@
 import type { WorkerView } from '../contract/api.js';
 import type { Snapshot } from '../contract/heartbeat.js';
-import { plural } from '../present/sentences.js';
+import { hiveGpusText } from '../present/knowledge.js';
+import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
 import { formatCores, formatDuration, formatGibOf, formatPercent } from '../present/units.js';
 import { type GpuRow, gpuColumns, workerColumns } from './columns.js';
@@ -10,6 +11,7 @@ import { paint, printable } from './text.js';
 /** A snapshot of one host for a person: the host, its GPUs, its workers, and what could not be had. */
 export function snapshotLines(snapshot: Snapshot, width: number, colours: boolean): string[] {
   const { host, gpus, workers, workersComplete, faults, collection } = snapshot;
+  const absence = hiveGpusText(snapshot, collection.gpuAgeMs);
   const bold = (text: string): string => (colours ? paint(text, '1') : text);
   const here = { hive: '', liveness: 'online', ageMs: 0 } as const;
   const used =
@@ -26,7 +28,8 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
     `${bold('pressure')}  cpu ${formatPercent(cpu)}, memory ${formatPercent(memory)}, I/O ${formatPercent(io)}`,
     `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(collection.gpuReader, collection.gpuReaderReason)}`,
     '',
-    bold(plural(gpus.length, 'GPU')),
+    bold(absence?.unknown ? `GPUs ${absence.text}` : plural(gpus.length, 'GPU')),
+    ...(absence?.reason ? [printable(sentence(absence.reason))] : []),
     ...(gpus.length > 0 ? printTable(without(gpuColumns), gpuRows, width, colours) : []),
     '',
     bold(`${plural(workers.length, 'worker')}${workersComplete ? '' : ' (the tree could not be read whole)'}`),

@@ -278,7 +278,7 @@ export class FleetMirror {
 
 /** The fleet counted from its rows, as the queen counts it. Workers of a hive that is offline count as offline. */
 export function countRows(
-  hives: readonly Pick<HiveView, 'id' | 'liveness' | 'gpus'>[],
+  hives: readonly Pick<HiveView, 'id' | 'liveness' | 'gpusKnown' | 'gpus'>[],
   workers: Iterable<WorkerView>,
 ): FleetCounts {
   const offline = new Set(hives.filter(({ liveness }) => liveness === 'offline').map(({ id }) => id));

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { Collection, Fault, GpuSample, HiveInfo, HostSample, WorkerSample } from './heartbeat.js';
+import { Collection, Fault, GpuSample, gpuKnowledgeFields, HiveInfo, HostSample, WorkerSample } from './heartbeat.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
 
 export const livenesses = ['online', 'late', 'offline'] as const;
@@ -19,6 +19,7 @@ export const HiveView = Type.Object({
   intervalMs: Type.Integer(),
   host: HostSample,
   workerCount: Type.Integer({ minimum: 0 }),
+  ...gpuKnowledgeFields,
   gpus: Type.Array(GpuSample),
   workersComplete: Type.Boolean(),
   faults: Type.Array(Fault),
@@ -77,6 +78,7 @@ export const refusalReasons = [
   'offline',
   'notReady',
   'labelMismatch',
+  'gpusUnknown',
   'noGpu',
   'gpuUnhealthy',
   'notEnoughGpus',
@@ -127,6 +129,9 @@ export const Fleet = Type.Object({
     ),
     memoryUsedBytes: Nullable(Type.Number({ description: 'Over the same GPUs.' })),
     uncounted: Type.Integer({ description: 'GPUs whose memory is in neither sum.' }),
+    unknownHives: Type.Integer({
+      description: 'Hives whose GPUs are not known: they may have some that are in no count.',
+    }),
   }),
   workers: Type.Object({
     total: Type.Integer(),

@@ -1,5 +1,6 @@
 /** How a fleet is counted: by the queen for its API and metrics, by the page and by the terminal, so that all say the same. */
 import type { Liveness } from './api.js';
+import type { GpuKnowledge } from './enums.js';
 import type { GpuSample, WorkerSample } from './heartbeat.js';
 
 export type CountedGpu = Pick<GpuSample, 'uuid' | 'parentUuid' | 'health' | 'memoryUsedBytes' | 'memoryTotalBytes'>;
@@ -20,6 +21,8 @@ export interface FleetCounts extends VramCounts {
   readonly health: Partial<Record<CountedHealth, number>>;
   readonly state: Partial<Record<CountedState, number>>;
   readonly gpus: number;
+  /** Hives whose GPUs are not known, and are in no other count. */
+  readonly unknownGpuHives: number;
   readonly workers: number;
 }
 
@@ -69,7 +72,11 @@ export function countVram(gpus: readonly CountedGpu[]): VramCounts {
 
 /** @param workers how many there are in a state; a state may come more than once. */
 export function countFleet(
-  hives: Iterable<{ readonly liveness: Liveness; readonly gpus: readonly CountedGpu[] }>,
+  hives: Iterable<{
+    readonly liveness: Liveness;
+    readonly gpusKnown: GpuKnowledge;
+    readonly gpus: readonly CountedGpu[];
+  }>,
   workers: Iterable<readonly [state: CountedState, count: number]>,
 ): FleetCounts {
   const sum: Sum = { usedBytes: null, totalBytes: null, uncounted: 0 };
@@ -77,6 +84,7 @@ export function countFleet(
   const health: Partial<Record<CountedHealth, number>> = {};
   const state: Partial<Record<CountedState, number>> = {};
   let gpuCount = 0;
+  let unknownGpuHives = 0;
   let workerCount = 0;
   for (const hive of hives) {
     liveness[hive.liveness]++;
@@ -86,6 +94,7 @@ export function countFleet(
       health[counted] = (health[counted] ?? 0) + 1;
     }
     gpuCount += hive.gpus.length;
+    if (hive.gpusKnown === 'unknown' && hive.gpus.length === 0) unknownGpuHives++;
     addVram(sum, hive.gpus, heard);
   }
   for (const [counted, count] of workers) {
@@ -93,5 +102,5 @@ export function countFleet(
     state[counted] = (state[counted] ?? 0) + count;
     workerCount += count;
   }
-  return { liveness, health, state, gpus: gpuCount, workers: workerCount, ...sum };
+  return { liveness, health, state, gpus: gpuCount, unknownGpuHives, workers: workerCount, ...sum };
 }

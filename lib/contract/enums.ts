@@ -20,3 +20,7 @@ export const gpuReaderLabels: Readonly<Record<GpuReaderName, string>> = {
   nvidiaSmi: 'nvidia-smi',
   none: 'none',
 };
+
+/** Whether it is known which GPUs a host has. none: there is evidence that it has none. */
+export const gpuKnowledge = ['known', 'none', 'unknown'] as const;
+export type GpuKnowledge = (typeof gpuKnowledge)[number];

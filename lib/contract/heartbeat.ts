@@ -1,6 +1,6 @@
 import { type Static, type TObject, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { shortestIntervalMs } from './defaults.js';
-import { gpuReaders, hiveEventKinds, hiveStates } from './enums.js';
+import { gpuKnowledge, gpuReaders, hiveEventKinds, hiveStates } from './enums.js';
 import type { FieldTable, ValueOf } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
@@ -83,6 +83,17 @@ export const Collection = Type.Object({
 });
 export type Collection = Static<typeof Collection>;
 
+/** Whether the list of GPUs says what the host has. Never judge by an empty list: it may be one that could not be read. */
+export const gpuKnowledgeFields = {
+  gpusKnown: OneOf(gpuKnowledge),
+  gpusReason: Nullable(
+    Type.String({
+      maxLength: 512,
+      description: 'Why the GPUs are not known, or why there are none; null where known.',
+    }),
+  ),
+};
+
 export const Heartbeat = Type.Object({
   schema: Type.Literal(1),
   seq: Type.Integer({ minimum: 1, description: 'Rises within an incarnation.' }),
@@ -94,6 +105,7 @@ export const Heartbeat = Type.Object({
   }),
   hive: HiveInfo,
   host: HostSample,
+  ...gpuKnowledgeFields,
   gpus: Type.Array(GpuSample, { maxItems: 256 }),
   workersComplete: Type.Boolean({ description: 'false where the tree could not be read whole.' }),
   workers: Type.Array(WorkerSample),
@@ -104,7 +116,10 @@ export const Heartbeat = Type.Object({
 export type Heartbeat = Static<typeof Heartbeat>;
 
 /** What one pass of the sampler gives: a heartbeat without its envelope. */
-export type Snapshot = Pick<Heartbeat, 'host' | 'gpus' | 'workersComplete' | 'workers' | 'faults' | 'collection'>;
+export type Snapshot = Pick<
+  Heartbeat,
+  'host' | 'gpusKnown' | 'gpusReason' | 'gpus' | 'workersComplete' | 'workers' | 'faults' | 'collection'
+>;
 
 export const HeartbeatReply = Type.Object({
   accepted: Type.Literal(true),

@@ -50,6 +50,7 @@ const timePattern = [
  */
 const unknownValues = new Map<unknown, string>([
   [HiveInfo.properties.state, 'draining'],
+  [HeartbeatSchema.properties.gpusKnown, 'unknown'],
   ...leastValues(workerFields, WorkerSample),
   ...leastValues(gpuFields, GpuSample),
   [Collection.properties.cgroupReader, 'none'],
@@ -251,6 +252,15 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
   return { right, whole };
 }
 
+/** What an older hive does not say: whether its list of GPUs is all there is. An empty one may be one that it could not read. */
+const withoutKnowledge = ({ gpus }: Readonly<Record<string, unknown>>): Pick<Heartbeat, 'gpusKnown' | 'gpusReason'> =>
+  Array.isArray(gpus) && gpus.length > 0
+    ? { gpusKnown: 'known', gpusReason: null }
+    : {
+        gpusKnown: 'unknown',
+        gpusReason: 'the hive is of an older version, which does not say whether it can read GPUs',
+      };
+
 /**
  * The one place where a heartbeat is checked. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
  * fault among good ones is left out and a fault says so; without one of its workers the snapshot is incomplete, since one
@@ -269,7 +279,7 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
 
   if (Number.isInteger(body.schema) && body.schema !== 1)
     return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(body.schema)}.`);
-  const head = stripUnknown(asNode(Envelope), body) as Heartbeat;
+  const head = stripUnknown(asNode(Envelope), { ...withoutKnowledge(body), ...body }) as Heartbeat;
   if (!envelope.Check(head)) {
     const { field, message } = deepest(envelope.Errors(head));
     return refuse('INVALID_HEARTBEAT', field, `${field} ${message}.`);

@@ -31,8 +31,11 @@ export interface GpuReading {
   readonly reason: string | null;
   /** null before the first answer. */
   readonly ageMs: number | null;
-  /** working: values are fresh. absent: the host has no GPU driver at all. Otherwise values are null, with a fault. */
-  readonly status: 'working' | 'absent' | 'initializing' | 'stalled' | 'failed' | 'released';
+  /**
+   * working: values are fresh. absent: the host has no GPU driver at all. off: nobody looks. Otherwise values are null,
+   * with a fault.
+   */
+  readonly status: 'working' | 'absent' | 'off' | 'initializing' | 'stalled' | 'failed' | 'released';
   readonly devices: readonly GpuDevice[];
   readonly processes: readonly GpuProcess[];
   readonly faults: readonly Fault[];
@@ -58,7 +61,7 @@ export function noGpuSource(reason: string): GpuSource {
     reader: 'none',
     reason,
     ageMs: null,
-    status: 'absent',
+    status: 'off',
     devices: [],
     processes: [],
     faults: [],

@@ -12,7 +12,7 @@ export type GpuSourceOptions = GpuVendorOptions & {
 
 /** A source of GPU readings that never blocks and never ends: readers change as drivers come and go. */
 export function createGpuSource(options: GpuSourceOptions = {}): GpuSource {
-  if (options.gpu === 'none') return noGpuSource('switched off (gpu: none)');
+  if (options.gpu === 'none') return noGpuSource('they are not read: switched off (gpu: none)');
   if (process.platform !== 'linux') return noGpuSource(`there is no GPU reader for ${process.platform}`);
   return new JoinedSource(options);
 }
@@ -92,7 +92,7 @@ class JoinedSource implements GpuSource {
 }
 
 /** Of vendors that differ, the later one of these says what is known of the host. */
-const severity = ['absent', 'working', 'released', 'initializing', 'failed', 'stalled'] as const;
+const severity = ['off', 'absent', 'working', 'released', 'initializing', 'failed', 'stalled'] as const;
 
 /**
  * What is known of the host's GPUs as a whole. A vendor without a driver here adds nothing. One that gives no answer

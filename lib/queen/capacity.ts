@@ -109,6 +109,8 @@ export class CapacityTracker {
         labels: hive.info.labels,
         memoryAvailableBytes: this.#memoryLeft(hive),
         workerCount: hive.workers.size + (promised?.size ?? 0),
+        gpusKnown: hive.gpusKnown,
+        gpusReason: hive.gpusReason,
         gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
       };
     }

@@ -179,6 +179,8 @@ export function mergeHive(hive: HiveRecord, heartbeat: Heartbeat): boolean {
   hive.host = heartbeat.host;
   hive.faults = heartbeat.faults;
   hive.collection = heartbeat.collection;
+  hive.gpusKnown = heartbeat.gpusKnown;
+  hive.gpusReason = heartbeat.gpusReason;
   hive.workersComplete = heartbeat.workersComplete;
   return relabelled;
 }

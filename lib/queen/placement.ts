@@ -1,4 +1,5 @@
 import type { PlacementReply, PlacementRequest } from '../contract/api.js';
+import type { GpuKnowledge } from '../contract/enums.js';
 import type { Labels } from '../contract/primitives.js';
 import { compareText } from './records.js';
 import { isPlaceable } from './scheduling.js';
@@ -14,6 +15,8 @@ export interface PlacementHost {
   readonly labels: Labels;
   readonly memoryAvailableBytes: number | null;
   readonly workerCount: number;
+  readonly gpusKnown: GpuKnowledge;
+  readonly gpusReason: string | null;
   readonly gpus: readonly PlacementGpu[];
 }
 
@@ -62,7 +65,9 @@ function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal 
       return refuse('labelMismatch', `${key} is ${host.labels[key] ?? 'not set'}, asked: ${value}`);
   }
 
-  if (host.gpus.length === 0) return refuse('noGpu', 'the hive reports no GPU');
+  if (host.gpusKnown === 'unknown' && host.gpus.every(({ freeBytes }) => freeBytes === null))
+    return refuse('gpusUnknown', `its GPUs are not known: ${host.gpusReason ?? 'no reason is given'}`);
+  if (host.gpus.length === 0) return refuse('noGpu', host.gpusReason ?? 'the hive reports no GPU');
   const usable = host.gpus.filter(isPlaceable);
   if (usable.length === 0) {
     const states = [...new Set(host.gpus.map((gpu) => (gpu.isParent ? 'cut into MIG devices' : gpu.health)))];

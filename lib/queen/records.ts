@@ -1,4 +1,5 @@
 import type { Liveness } from '../contract/api.js';
+import type { GpuKnowledge } from '../contract/enums.js';
 import type { Collection, Fault, GpuSample, HiveInfo, HostSample, WorkerSample } from '../contract/heartbeat.js';
 import type { Incarnations } from './incarnations.js';
 
@@ -41,6 +42,8 @@ export interface HiveRecord {
   host: HostSample;
   faults: readonly Fault[];
   collection: Collection;
+  gpusKnown: GpuKnowledge;
+  gpusReason: string | null;
   workersComplete: boolean;
   /** What it was granted, or sends at if that is longer. */
   intervalMs: number;

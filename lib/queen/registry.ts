@@ -293,13 +293,15 @@ export class Registry extends FleetQueries {
 
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number): HiveRecord {
     const { id, incarnation, startedAt } = heartbeat.hive;
-    const { seq, host, faults, collection, workersComplete, intervalMs } = heartbeat;
+    const { seq, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs } = heartbeat;
     const hive: HiveRecord = {
       id,
       info: heartbeat.hive,
       host,
       faults,
       collection,
+      gpusKnown,
+      gpusReason,
       workersComplete,
       intervalMs,
       incarnations: { current: incarnation, seq, startedAt, heardAtMs: listeningMs, retired: [] },

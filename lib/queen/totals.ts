@@ -1,5 +1,6 @@
 import type { Fleet, Liveness } from '../contract/api.js';
 import { type CountedState, countFleet } from '../contract/counts.js';
+import type { GpuKnowledge } from '../contract/enums.js';
 import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
 import type { Indexes } from './indexes.js';
 import type { Counts } from './registry-options.js';
@@ -35,14 +36,15 @@ export function totals(indexes: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'worker
       memoryTotalBytes: counts.totalBytes,
       memoryUsedBytes: counts.usedBytes,
       uncounted: counts.uncounted,
+      unknownHives: counts.unknownGpuHives,
     },
     workers: { total: counts.workers, byState: counts.state },
   };
 }
 
-function* rows(indexes: Indexes): Generator<{ liveness: Liveness; gpus: GpuSample[] }, void> {
-  for (const { liveness, gpuOrder } of indexes.hives.values())
-    yield { liveness, gpus: gpuOrder.map(({ sample }) => sample) };
+function* rows(indexes: Indexes): Generator<{ liveness: Liveness; gpusKnown: GpuKnowledge; gpus: GpuSample[] }, void> {
+  for (const { liveness, gpusKnown, gpuOrder } of indexes.hives.values())
+    yield { liveness, gpusKnown, gpus: gpuOrder.map(({ sample }) => sample) };
 }
 
 /** From the index by state, less those that are not heard: of a large fleet, few. */

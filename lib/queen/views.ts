@@ -21,6 +21,8 @@ export function hiveView(hive: HiveRecord, nowMs: number): HiveView {
     intervalMs: hive.intervalMs,
     host: hive.host,
     workerCount: hive.workers.size,
+    gpusKnown: hive.gpusKnown,
+    gpusReason: hive.gpusReason,
     gpus: hive.gpuOrder.map((gpu) => copyGpu(gpu.sample)),
     workersComplete: hive.workersComplete,
     faults: hive.faults as HiveView['faults'],

@@ -1,6 +1,7 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
+import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
 import { type RawPass, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
 import type { SamplerDeps } from './deps.js';
@@ -245,6 +246,7 @@ export class Sampler {
       uptimeSeconds: tracked.uptimeSeconds,
       gpus,
       gpuDoubt,
+      gpusReason: this.#gpus.reasonOf(gpus, gpuDoubt),
       gpuTotals: this.#gpus.totals,
       ready,
       state: this.#state(tracked, gpus, { ready, gpuStatus, gpuDoubt, cpuPercent: measured.rates.cpuPercent }),
@@ -323,6 +325,7 @@ export class Sampler {
     const allRead = [...this.#tracked.values()].every(({ read }) => read);
     return {
       host: hostReading?.host ?? emptyHost,
+      ...gpuKnowledge(reading),
       gpus,
       workersComplete: reader !== null && discovered && allRead && this.#pass !== null && !stale,
       workers: stale ? this.#workers.map((worker) => unmeasuredWorker(worker)) : [...this.#workers],

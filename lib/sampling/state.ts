@@ -70,7 +70,8 @@ export function workerState(
 
 /** null where it can't be told. */
 function isQuiet(previous: StateMemory | null, input: StateInput, options: StateOptions): boolean | null {
-  if (input.gpuStatus !== 'working' && input.gpuStatus !== 'absent') return null;
+  // `off`: who switched GPUs off is judged by CPU.
+  if (input.gpuStatus !== 'working' && input.gpuStatus !== 'absent' && input.gpuStatus !== 'off') return null;
   if (input.gpuStatus === 'working') {
     if (input.gpuUuids === null) return null;
     const lost = [...input.gpuUuids, ...(previous?.gpuUuids ?? [])].some((uuid) => !input.healthyGpus.has(uuid));

@@ -1,4 +1,5 @@
 import type { Fault, GpuSample, WorkerGpu } from '../contract/heartbeat.js';
+import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
 import { type Attribution, attribute } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
@@ -7,11 +8,20 @@ import { UnobservedGpus } from './unobserved-gpus.js';
 
 type Deps = Pick<SamplerDeps, 'discovery' | 'processes' | 'gpuPidsKnown'>;
 
+/** Why no GPU can be attributed to a worker; null where there is none, or where it can. */
+function unattributedReason(reading: GpuReading, pidsKnown: boolean): string | null {
+  const { gpusKnown, gpusReason } = gpuKnowledge(reading);
+  if (gpusKnown === 'none') return null;
+  if (gpusKnown === 'unknown') return gpusReason;
+  return pidsKnown ? null : 'the hive runs in a pid namespace of its own, where the pids of the driver mean nothing';
+}
+
 /** Which worker holds which GPU, by the newest reading. */
 export class WorkerGpus {
   readonly #deps: Deps;
   readonly #unobserved = new UnobservedGpus();
   #attribution: Attribution | null = null;
+  #reason: string | null = 'the GPUs have not been read yet';
   /** GPUs whose health is `ok` or `degraded`. */
   healthy: ReadonlySet<string> = new Set();
   totals: ReadonlyMap<string, number | null> = new Map();
@@ -30,6 +40,7 @@ export class WorkerGpus {
     );
     this.totals = new Map(devices.map(({ uuid, memoryTotalBytes }) => [uuid, memoryTotalBytes]));
     this.#attribution = null;
+    this.#reason = unattributedReason(reading, gpuPidsKnown);
     if (status !== 'working' || (gpuPidsKnown && this.#unobserved.becameUnobserved)) discovery.keepHeld();
     if (status === 'working' && gpuPidsKnown) this.#attribution = this.#attribute(reading, tracked, pidPaths);
   }
@@ -44,6 +55,12 @@ export class WorkerGpus {
     if (gpus === null) return false;
     const held = tracked.state?.gpuUuids ?? [];
     return this.#unobserved.mayHoldUnobserved({ held, holdsElsewhere: gpus.length > 0, predates: tracked.predates });
+  }
+
+  /** Why it is not known which GPUs a worker holds; null where `gpus` are all of them. */
+  reasonOf(gpus: readonly WorkerGpu[] | null, inDoubt: boolean): string | null {
+    if (gpus === null) return this.#reason;
+    return inDoubt ? 'a GPU that it may hold does not list its processes' : null;
   }
 
   /** Faults about GPUs that some worker may hold since the last `update`. */

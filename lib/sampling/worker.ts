@@ -130,6 +130,8 @@ export interface WorkerInput {
   readonly gpus: readonly WorkerGpu[] | null;
   /** It may hold another GPU, which does not report: no sum over its GPUs is known. */
   readonly gpuDoubt: boolean;
+  /** Why it is not known which GPUs it holds. */
+  readonly gpusReason: string | null;
   readonly gpuTotals: ReadonlyMap<string, number | null>;
   readonly ready: boolean | null;
   readonly state: WorkerSample['state'];
@@ -203,6 +205,7 @@ export function workerSample(input: WorkerInput): WorkerSample {
       io: pressure(row.ioSomeAvg10),
     },
     gpus: [...(gpus ?? [])],
+    gpusReason: input.gpusReason,
     gpuUtilizationPercent:
       summed === null ? null : percent(sum(summed.map(({ utilizationPercent }) => utilizationPercent))),
     vramUsedBytes: summed === null ? null : sum(summed.map(({ memoryUsedBytes }) => memoryUsedBytes)),

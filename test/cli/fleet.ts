@@ -13,13 +13,15 @@ export function viewsOf(
   ageMs = 400,
 ): { hive: HiveView; workers: WorkerView[] } {
   const provenance = { hive: heartbeat.hive.id, liveness, ageMs };
-  const { host, gpus, workersComplete, faults, collection, intervalMs } = heartbeat;
+  const { host, gpusKnown, gpusReason, gpus, workersComplete, faults, collection, intervalMs } = heartbeat;
   return {
     hive: {
       ...heartbeat.hive,
       ...provenance,
       intervalMs,
       host,
+      gpusKnown,
+      gpusReason,
       gpus,
       workersComplete,
       faults,

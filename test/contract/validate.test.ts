@@ -18,6 +18,17 @@ function refused(heartbeat: unknown) {
 }
 
 describe('readHeartbeat', () => {
+  it('an older hive does not say whether its GPUs are known: an empty list of it is not none', () => {
+    const older = (gpus: unknown[]) => {
+      const { gpusKnown: _known, gpusReason: _reason, ...body } = heartbeatOf('a', 1, { gpus: gpus as never });
+      return accepted(read(wire(body)));
+    };
+    expect(older([])).toMatchObject({ gpusKnown: 'unknown', gpusReason: expect.stringContaining('older version') });
+    expect(older([gpuOf('GPU-0')])).toMatchObject({ gpusKnown: 'known', gpusReason: null });
+    const newer = wire({ ...heartbeatOf('a', 1), gpusKnown: 'partly' });
+    expect(accepted(read(newer)).gpusKnown).toBe('unknown');
+  });
+
   it('takes a whole heartbeat as it is, without copying it', () => {
     const heartbeat = wire(heartbeatOf('a', 1, { events: [eventOf(1)] }));
     expect(accepted(read(heartbeat))).toBe(heartbeat);

@@ -118,6 +118,8 @@ export function heartbeatOf(hiveId: string, seq = 1, over: Over = {}): Heartbeat
       uptimeSeconds: 86_400,
       pressure: { cpu: 0.1, memory: 0, io: 0.2 },
     },
+    gpusKnown: rest.gpus?.length === 0 ? 'none' : 'known',
+    gpusReason: null,
     gpus: [gpuOf('GPU-0')],
     workersComplete: true,
     workers: [workerOf('llm/0')],

@@ -346,6 +346,8 @@ export class SimulatedHost {
         uptimeSeconds: Math.floor(this.#uptime),
         pressure: { cpu: round(random.between(0, 2)), memory: 0, io: round(random.between(0, 0.8)) },
       },
+      gpusKnown: gpus.length > 0 ? 'known' : 'none',
+      gpusReason: gpus.length > 0 ? null : 'there is no GPU driver on this host',
       gpus,
       workersComplete: this.treeReadable,
       workers,

@@ -21,6 +21,8 @@ const host = (hive: string, gpus: readonly PlacementGpu[], fields: Partial<Place
   labels: {},
   memoryAvailableBytes: gib(64),
   workerCount: 0,
+  gpusKnown: 'known',
+  gpusReason: null,
   gpus,
   ...fields,
 });

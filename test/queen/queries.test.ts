@@ -279,6 +279,7 @@ describe('totals', () => {
         memoryTotalBytes: mib(total),
         memoryUsedBytes: mib(used),
         uncounted,
+        unknownHives: 0,
       });
     }
   });
@@ -296,6 +297,7 @@ describe('totals', () => {
       memoryTotalBytes: null,
       memoryUsedBytes: null,
       uncounted: 2,
+      unknownHives: 0,
     });
     queen.time.advance(20_000);
     const busy = [workerSample('llm/1', { state: 'busy' }), workerSample('llm/2')];
@@ -308,6 +310,7 @@ describe('totals', () => {
         memoryTotalBytes: mib(24_576),
         memoryUsedBytes: mib(1),
         uncounted: 2,
+        unknownHives: 0,
       },
       workers: { total: 3, byState: { offline: 1, busy: 1, idle: 1 } },
     });
@@ -317,6 +320,22 @@ describe('totals', () => {
       gpus: { total: 3, byHealth: { offline: 3 }, memoryTotalBytes: null, memoryUsedBytes: null, uncounted: 3 },
       workers: { total: 3, byState: { offline: 3 } },
     });
+  });
+
+  it('count a hive whose GPUs are not known, and do not take it for one without', () => {
+    const queen = new TestQueen();
+    queen.hear('none', 1, { gpus: [], gpusKnown: 'none', gpusReason: 'there is no GPU driver on this host' });
+    queen.hear('failed', 1, { gpus: [], gpusKnown: 'unknown', gpusReason: 'the driver cannot be read' });
+    expect(queen.fleet().gpus).toMatchObject({ total: 0, uncounted: 0, unknownHives: 1 });
+    expect(queen.hive('failed')).toMatchObject({ gpusKnown: 'unknown', gpusReason: 'the driver cannot be read' });
+    expect(queen.place({ vramBytes: 1 }).refusals).toEqual([
+      expect.objectContaining({ hive: 'none', reason: 'noGpu', detail: 'there is no GPU driver on this host' }),
+      expect.objectContaining({
+        hive: 'failed',
+        reason: 'gpusUnknown',
+        detail: expect.stringContaining('the driver cannot be read'),
+      }),
+    ]);
   });
 
   it('are those that the page counts from its rows', () => {
@@ -346,6 +365,7 @@ describe('totals', () => {
       usedBytes: gpus.memoryUsedBytes,
       totalBytes: gpus.memoryTotalBytes,
       uncounted: gpus.uncounted,
+      unknownGpuHives: gpus.unknownHives,
       workers: counted.total,
       state: counted.byState,
     });
@@ -378,6 +398,7 @@ describe('totals', () => {
         memoryTotalBytes: mib(2 * 24_576),
         memoryUsedBytes: mib(576),
         uncounted: 0,
+        unknownHives: 0,
       },
       workers: { total: 2, byState: { idle: 1, busy: 1 } },
       heartbeatsPerSecond: 0.4,

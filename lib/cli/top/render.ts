@@ -99,7 +99,12 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   const counts = countRows(hives, workers);
   const parts = [
     tally(plural(hives.length, 'hive'), livenessStyles, counts.liveness),
-    tally(plural(counts.gpus, 'GPU'), { ...gpuHealthStyles, offline }, counts.health),
+    [
+      ...tally(plural(counts.gpus, 'GPU'), { ...gpuHealthStyles, offline }, counts.health),
+      ...(counts.unknownGpuHives > 0
+        ? [span(`  ? unknown on ${plural(counts.unknownGpuHives, 'hive')}`, ansiOf.warning)]
+        : []),
+    ],
     tally(plural(workers.length, 'worker'), { ...workerStateStyles, offline }, counts.state),
   ];
   // Side by side where there is room, else below each other.

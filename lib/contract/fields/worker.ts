@@ -238,6 +238,13 @@ export const workerFields = {
     },
   },
   gpus: { shape: list(recordOf(workerGpuFields), 256), key: 'uuid', unmeasured: [] },
+  gpusReason: {
+    shape: nullable(
+      text({ maxLength: 512 }, 'Why it is not known which GPUs it holds; null: `gpus` lists all of them.'),
+    ),
+    optional: true,
+    unmeasured: 'its cgroup cannot be read now',
+  },
   gpuUtilizationPercent: {
     shape: amount('Sum over its GPUs.'),
     unmeasured: null,

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { plural } from '../../present/sentences.js';
 import { gpuHealthStyles, livenessStyles, workerStateStyles } from '../../present/status.js';
 import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
 import { hives, mirror, ordered, totals, workers } from '../data/fleet.js';
@@ -30,7 +31,7 @@ const Tile = ({ label, value, unit = null, children }: TileProps) => (
 
 export function FleetBar() {
   ordered.value;
-  const { liveness, health, state, gpus, usedBytes, totalBytes, uncounted } = mirror.counts();
+  const { liveness, health, state, gpus, usedBytes, totalBytes, uncounted, unknownGpuHives } = mirror.counts();
   const fleet = totals.value;
   const rate = fleet?.heartbeatsPerSecond ?? null;
   const isKnown = usedBytes !== null && totalBytes !== null;
@@ -41,11 +42,24 @@ export function FleetBar() {
       </Tile>
       <Tile label="GPUs" value={gpus.toLocaleString('en')}>
         <Shares styles={healthStyles} counts={health} />
+        {unknownGpuHives > 0 && (
+          <span class="legend">
+            <Sign symbol="?" tone="warning">
+              unknown on {plural(unknownGpuHives, 'hive')}
+            </Sign>
+          </span>
+        )}
       </Tile>
       <Tile label="VRAM used" value={formatBytes(usedBytes)} unit={isKnown ? `of ${formatBytes(totalBytes)}` : null}>
         <Meter value={usedBytes} max={totalBytes} tone={fullness(usedBytes, totalBytes)} />
         <span class="legend">
-          <span>{isKnown ? formatPercent((usedBytes / totalBytes) * 100) : 'no GPU read'}</span>
+          <span>
+            {isKnown
+              ? formatPercent((usedBytes / totalBytes) * 100)
+              : unknownGpuHives > 0
+                ? 'not known'
+                : 'no GPU read'}
+          </span>
           {uncounted > 0 && (
             <Sign symbol="?" tone="unknown">
               {uncounted} not counted

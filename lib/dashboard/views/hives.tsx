@@ -2,6 +2,7 @@ import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
+import { hiveGpusText } from '../../present/knowledge.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { countText, oldValuesText, plural, sentence } from '../../present/sentences.js';
 import {
@@ -25,7 +26,7 @@ import { ageOf, drawn, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { attentionOf, sortHives } from '../data/query.js';
 import { useWidth } from '../parts/hooks.js';
-import { fullness, Meter } from '../parts/meter.js';
+import { fullness, Meter, Sign } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { Choices, Toolbar } from '../parts/toolbar.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
@@ -110,6 +111,18 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
   );
 }
 
+function NoGpus({ view }: { readonly view: HiveView }) {
+  const absence = hiveGpusText(view, view.collection.gpuAgeMs);
+  if (absence === null) return null;
+  const { text, reason, unknown } = absence;
+  return (
+    <p class="no-gpu" title={reason === null ? undefined : sentence(reason)}>
+      {unknown ? <Sign symbol="?" tone="warning">{`GPUs ${text}`}</Sign> : 'No GPU on this host'}
+      {unknown && <small>{reason}</small>}
+    </p>
+  );
+}
+
 function HiveCard({ id }: { readonly id: string }) {
   drawn.value;
   const hive = hives.get(id);
@@ -154,9 +167,7 @@ function HiveCard({ id }: { readonly id: string }) {
         </span>
       </div>
       {view.gpus.length === 0 ? (
-        <p class="no-gpu" title={view.collection.gpuReaderReason ?? undefined}>
-          {view.collection.gpuReader === 'none' ? 'No GPU on this host' : 'No GPU seen'}
-        </p>
+        <NoGpus view={view} />
       ) : (
         <div class="gpus">
           <div class="gpu-head" aria-hidden="true">

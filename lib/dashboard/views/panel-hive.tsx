@@ -1,5 +1,6 @@
 import { gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
+import { hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatGib, formatGibOf, unknownText } from '../../present/units.js';
@@ -17,6 +18,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
   drawn.value;
   const { view } = hive;
+  const absence = hiveGpusText(view, view.collection.gpuAgeMs);
   const { host, collection, liveness } = view;
   const workers = workersOf(view.id);
   const series = useHistory({ hive: view.id }, hive, () => ({
@@ -84,6 +86,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           Show its {plural(workers.length, 'worker')}
         </button>
       </p>
+      {absence !== null && <p class="note">{`GPUs: ${absence.text}${because(absence.reason)}.`}</p>}
       {view.gpus.length > 0 && (
         <>
           <h3>GPUs</h3>

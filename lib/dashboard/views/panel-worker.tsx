@@ -1,5 +1,6 @@
 import type { WorkerView } from '../../contract/api.js';
 import { workerFields } from '../../contract/fields/worker.js';
+import { workerGpusText } from '../../present/knowledge.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
@@ -30,6 +31,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     vramUsedBytes: worker.vramUsedBytes,
   }));
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
+  const absence = workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null);
   const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
@@ -105,6 +107,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         })}
       />
 
+      {absence?.unknown && <p class="note">{`GPUs ${absence.text}: ${absence.reason}.`}</p>}
       {gpus.length > 0 && (
         <>
           <h3>GPUs</h3>

@@ -1,6 +1,7 @@
 import type { RefObject } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { WorkerView } from '../../contract/api.js';
+import { type AbsenceText, workerGpusText } from '../../present/knowledge.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
@@ -192,6 +193,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
   const gpuCount = worker.gpus.length;
+  const absence = workerGpusText(worker, hives.get(worker.hive)?.view.collection.gpuAgeMs ?? null);
   return (
     // The grid itself takes the keys; a row is only clicked.
     // biome-ignore lint/a11y/useKeyWithClickEvents: arrow keys are handled by the grid
@@ -232,8 +234,8 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         values={sparkOf(worker, 'memory')}
         max={worker.memoryLimitBytes}
       />
-      {gpuCount === 0 ? (
-        <Cell label="GPU" text="none" values={null} max={null} />
+      {absence !== null ? (
+        <Absent label="GPU" absence={absence} />
       ) : (
         <Cell
           label="GPU"
@@ -242,8 +244,8 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           max={gpuCount * 100}
         />
       )}
-      {gpuCount === 0 ? (
-        <Cell label="VRAM" text="none" values={null} max={null} />
+      {absence !== null ? (
+        <Absent label="VRAM" absence={absence} />
       ) : (
         <Cell
           label="VRAM"
@@ -259,6 +261,22 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
     </div>
   );
 }
+
+const Absent = ({
+  label,
+  absence: { text, reason, unknown },
+}: {
+  readonly label: string;
+  readonly absence: AbsenceText;
+}) => (
+  <Cell
+    label={label}
+    text={unknown ? text : 'none'}
+    {...(reason === null ? {} : { title: sentence(reason) })}
+    values={null}
+    max={null}
+  />
+);
 
 interface CellProps {
   readonly label: string;

@@ -1,0 +1,39 @@
+/** Words for GPUs that are not there, or not known: the one place that tells the two apart for people. Pure. */
+import type { HiveView, WorkerView } from '../contract/api.js';
+import { formatAge } from './units.js';
+
+export interface AbsenceText {
+  /** Some words for a cell. */
+  readonly text: string;
+  /** A sentence without a capital and a full stop; null where there is nothing to add. */
+  readonly reason: string | null;
+  readonly unknown: boolean;
+}
+
+type GpuKnowledgeOf = Pick<HiveView, 'gpusKnown' | 'gpusReason'> & { readonly gpus: readonly unknown[] };
+
+/** Of a hive or a snapshot without a row for any GPU; null where there are rows. `ageMs`: of the last answer about GPUs. */
+export function hiveGpusText(
+  { gpus, gpusKnown, gpusReason }: GpuKnowledgeOf,
+  ageMs: number | null = null,
+): AbsenceText | null {
+  if (gpus.length > 0) return null;
+  if (gpusKnown === 'none') return { text: 'no GPU', reason: gpusReason, unknown: false };
+  return unknownGpus(gpusReason, ageMs);
+}
+
+/** Of a worker that holds no GPU as far as is known; null where it holds some. */
+export function workerGpusText(
+  { gpus, gpusReason }: Pick<WorkerView, 'gpus' | 'gpusReason'>,
+  ageMs: number | null = null,
+): AbsenceText | null {
+  if (gpus.length > 0) return null;
+  // An older hive does not say: then the list counts as it stands.
+  if (gpusReason == null) return { text: 'no GPU', reason: null, unknown: false };
+  return unknownGpus(gpusReason, ageMs);
+}
+
+function unknownGpus(reason: string | null, ageMs: number | null): AbsenceText {
+  const since = ageMs === null ? '' : ` since ${formatAge(ageMs)}`;
+  return { text: `unknown${since}`, reason: reason ?? 'the hive does not say why', unknown: true };
+}

@@ -1,0 +1,21 @@
+import { describe, expect, it } from 'vitest';
+import { hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
+
+describe('words for GPUs that are not there or not known', () => {
+  it('say unknown with its reason and since when, and no GPU only where that is known', () => {
+    expect(hiveGpusText({ gpus: [{}], gpusKnown: 'known', gpusReason: null })).toBeNull();
+    expect(hiveGpusText({ gpus: [], gpusKnown: 'none', gpusReason: 'no driver' })).toEqual({
+      text: 'no GPU',
+      reason: 'no driver',
+      unknown: false,
+    });
+    expect(hiveGpusText({ gpus: [], gpusKnown: 'unknown', gpusReason: 'no answer' }, 14_000)).toEqual({
+      text: 'unknown since 14 s',
+      reason: 'no answer',
+      unknown: true,
+    });
+    expect(hiveGpusText({ gpus: [], gpusKnown: 'unknown', gpusReason: null })?.reason).not.toBeNull();
+    expect(workerGpusText({ gpus: [], gpusReason: 'no answer' }, 14_000)?.text).toBe('unknown since 14 s');
+    expect(workerGpusText({ gpus: [], gpusReason: null })).toMatchObject({ text: 'no GPU', unknown: false });
+  });
+});
