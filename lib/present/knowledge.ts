@@ -1,4 +1,4 @@
-/** Words for GPUs that are not there, or not known: the one place that tells the two apart for people. Pure. */
+/** Words for GPUs that are not there, or not known: the one place that distinguishes the two for people. Pure. */
 import type { HiveView, WorkerView } from '../contract/api.js';
 import { formatAge } from './units.js';
 

@@ -52,6 +52,13 @@ export function placementCandidates(
   return { candidates: fits.map(({ score: _, ...candidate }) => candidate), refusals };
 }
 
+/** Why the host has no GPU that could be chosen from: its GPUs are not known, or it has none. */
+function refuseWithoutGpus({ gpus, gpusKnown, gpusReason }: PlacementHost): [Refusal['reason'], string] | null {
+  if (gpusKnown === 'unknown' && gpus.every(({ freeBytes }) => freeBytes === null))
+    return ['gpusUnknown', `its GPUs are not known: ${gpusReason ?? 'no reason is given'}`];
+  return gpus.length === 0 ? ['noGpu', gpusReason ?? 'the hive reports no GPU'] : null;
+}
+
 function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal {
   const refuse = (reason: Refusal['reason'], detail: string): Refusal => ({ hive: host.hive, reason, detail });
   const asked = request.gpuCount ?? 1;
@@ -65,9 +72,8 @@ function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal 
       return refuse('labelMismatch', `${key} is ${host.labels[key] ?? 'not set'}, asked: ${value}`);
   }
 
-  if (host.gpusKnown === 'unknown' && host.gpus.every(({ freeBytes }) => freeBytes === null))
-    return refuse('gpusUnknown', `its GPUs are not known: ${host.gpusReason ?? 'no reason is given'}`);
-  if (host.gpus.length === 0) return refuse('noGpu', host.gpusReason ?? 'the hive reports no GPU');
+  const withoutGpus = refuseWithoutGpus(host);
+  if (withoutGpus !== null) return refuse(...withoutGpus);
   const usable = host.gpus.filter(isPlaceable);
   if (usable.length === 0) {
     const states = [...new Set(host.gpus.map((gpu) => (gpu.isParent ? 'cut into MIG devices' : gpu.health)))];

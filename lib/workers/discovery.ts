@@ -201,7 +201,7 @@ export class Discovery {
       records: this.#records,
       watched: known,
       rootAdoptable: this.#limits.rootIsInner,
-      recordsUnread: this.#readRecords.stalled && mayStillBeRead(sinceReadMs),
+      recordsUnread: (this.#recordsReadAtMs < this.#bornMs || this.#readRecords.stalled) && mayStillBeRead(sinceReadMs),
     };
     const found = this.#selection.select(input, faults);
     const same = known.size === found.size && [...found.keys()].every((path) => known.has(path));

@@ -21,6 +21,8 @@ interface SelectionOptions {
 
 /** How long a launch is waited for, ms: systemd-run is given 30 s. */
 const launchMs = 35_000;
+/** How long workers wait for records that can't be read, ms; a first read is slow on a host without CPU to spare. */
+const unreadMs = 120_000;
 
 /** What one selection is made from. */
 interface SelectionInput {
@@ -150,8 +152,8 @@ export class Selection {
 
   /**
    * Launched workers whose record is not written yet, or not read yet because reading the records hangs: without it they
-   * would have no labels, model or reservation. A launch that died half-way and records that never come hold a worker
-   * back for `launchMs` at most.
+   * would have no labels, model or reservation. A launch that died half-way holds a worker back for `launchMs` at most,
+   * records that never come for `unreadMs`.
    */
   #unfinished({ root, records, watched, recordsUnread }: SelectionInput): readonly string[] {
     const nowMs = Date.now();
@@ -171,7 +173,7 @@ export class Selection {
 }
 
 /** Whether the records may still come that were not read for `sinceMs`. */
-export const mayStillBeRead = (sinceMs: number): boolean => sinceMs < launchMs;
+export const mayStillBeRead = (sinceMs: number): boolean => sinceMs < unreadMs;
 
 /**
  * Whether a record is of the worker at `path`: by its cgroup, else by name. A record whose cgroup is not below the root

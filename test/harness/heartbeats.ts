@@ -90,6 +90,12 @@ export function eventOf(seq: number, over: Partial<HiveEvent> = {}): HiveEvent {
 
 type Over = Partial<Omit<Heartbeat, 'hive'>> & { readonly hive?: Partial<Heartbeat['hive']> };
 
+/** Of a host whose GPUs could be read. */
+export const knowledgeOf = (gpus: readonly unknown[]): Pick<Heartbeat, 'gpusKnown' | 'gpusReason'> =>
+  gpus.length > 0
+    ? { gpusKnown: 'known', gpusReason: null }
+    : { gpusKnown: 'none', gpusReason: 'there is no GPU driver on this host' };
+
 /** A heartbeat with every field, as a hive sends it. */
 export function heartbeatOf(hiveId: string, seq = 1, over: Over = {}): Heartbeat {
   const { hive, ...rest } = over;
@@ -118,8 +124,7 @@ export function heartbeatOf(hiveId: string, seq = 1, over: Over = {}): Heartbeat
       uptimeSeconds: 86_400,
       pressure: { cpu: 0.1, memory: 0, io: 0.2 },
     },
-    gpusKnown: rest.gpus?.length === 0 ? 'none' : 'known',
-    gpusReason: null,
+    ...knowledgeOf(rest.gpus ?? [null]),
     gpus: [gpuOf('GPU-0')],
     workersComplete: true,
     workers: [workerOf('llm/0')],

@@ -1,6 +1,5 @@
 /**
- * The inside of a simulated host: GPUs and inference workers whose values wander as those of real ones do. Pure: time
- * passes only through `advance`, chance only through the seed. `simulated-fleet.ts` gives it a voice.
+ * A simulated host: GPUs and workers whose values move as real ones do. Pure: time passes by `advance`, chance by the seed.
  */
 import { unknown } from '../../lib/contract/fields/field.js';
 import { workerFields } from '../../lib/contract/fields/worker.js';
@@ -8,6 +7,7 @@ import type { Fault, GpuSample, HiveEvent, Snapshot, WorkerSample } from '../../
 import { memoryProblems } from '../../lib/gpu/health.js';
 import { nvmlCode, reasonOf, recoveryProblem } from '../../lib/gpu/nvidia/codes.js';
 import { stalledText } from '../../lib/gpu/nvidia/nvml.js';
+import { knowledgeOf } from './heartbeats.js';
 import { Random } from './random.js';
 
 const MIB = 1024 ** 2;
@@ -327,8 +327,7 @@ export class SimulatedHost {
       faults.push({
         source: 'cgroup',
         code: 'CGROUP_UNAVAILABLE',
-        message:
-          'The cgroup tree could not be read: permission denied. Run the hive as root, or watch less with --watch.',
+        message: 'The cgroup tree could not be read: permission denied. Run the hive as root, or watch less.',
         field: 'workers',
       });
     }
@@ -346,8 +345,7 @@ export class SimulatedHost {
         uptimeSeconds: Math.floor(this.#uptime),
         pressure: { cpu: round(random.between(0, 2)), memory: 0, io: round(random.between(0, 0.8)) },
       },
-      gpusKnown: gpus.length > 0 ? 'known' : 'none',
-      gpusReason: gpus.length > 0 ? null : 'there is no GPU driver on this host',
+      ...knowledgeOf(gpus),
       gpus,
       workersComplete: this.treeReadable,
       workers,

@@ -130,12 +130,12 @@ describe('discovery when a read does not return', () => {
           : Promise.resolve(whole),
     });
     add(`${ours}/a/one`);
-    await pass(30_000);
+    await pass(110_000);
     // Without its record it would be shown without model, labels and reservation.
     expect(ids()).toEqual([]);
     expect(codes()).toEqual(['RECORDS_STALLED']);
     expect(discovery.current()).toMatchObject({ complete: false, recordsReadAtMs: Number.NEGATIVE_INFINITY });
-    await pass(10_000);
+    await pass(15_000);
     expect(discovery.current().watched).toMatchObject([{ id: 'a/one', record: null }]);
     hang = false;
     give(whole);

@@ -10,7 +10,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
+import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
 
@@ -18,7 +18,6 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
   drawn.value;
   const { view } = hive;
-  const absence = hiveGpusText(view, view.collection.gpuAgeMs);
   const { host, collection, liveness } = view;
   const workers = workersOf(view.id);
   const series = useHistory({ hive: view.id }, hive, () => ({
@@ -86,7 +85,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           Show its {plural(workers.length, 'worker')}
         </button>
       </p>
-      {absence !== null && <p class="note">{`GPUs: ${absence.text}${because(absence.reason)}.`}</p>}
+      <AbsenceNote absence={hiveGpusText(view, collection.gpuAgeMs)} />
       {view.gpus.length > 0 && (
         <>
           <h3>GPUs</h3>

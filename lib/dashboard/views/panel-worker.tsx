@@ -18,7 +18,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
+import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
@@ -31,7 +31,6 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     vramUsedBytes: worker.vramUsedBytes,
   }));
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
-  const absence = workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null);
   const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
@@ -107,7 +106,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         })}
       />
 
-      {absence?.unknown && <p class="note">{`GPUs ${absence.text}: ${absence.reason}.`}</p>}
+      <AbsenceNote absence={workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null)} />
       {gpus.length > 0 && (
         <>
           <h3>GPUs</h3>
