@@ -213,6 +213,14 @@ export const settings = {
       'Watch containers, known inference engines and whatever holds a GPU. `--no-auto` watches only own workers and `watch`.',
     tradeoff: 'On: nothing is overlooked. Off: nothing is shown that was not asked for.',
   }),
+  commands: watched({
+    type: type.oneOf(['safe', 'full', 'none']),
+    default: defaults.commands,
+    description:
+      'What is shown of command lines: `safe` is the program, the names of options and, of known engines, the values that are known to be harmless; `full` is all but what looks like a secret; `none` is nothing.',
+    tradeoff:
+      '`safe` lets no secret out, and hides harmless arguments of unknown programs with it. `full` shows each secret that does not look like one to everybody who reads the fleet.',
+  }),
   root: watched({
     type: type.path,
     without: 'the cgroup2 mount in /proc/self/mountinfo.',

@@ -43,7 +43,9 @@ export const defaults = {
   idleBelowCpuPercent: 5,
   idleForMs: 3000,
 
-  /** Characters of a redacted command line that leave the host. */
+  /** How much of command lines is shown. */
+  commands: 'safe',
+  /** Characters of a command line that leave the host. */
   commandLength: 256,
 
   gpuInitializingMs: 60_000,

@@ -20,6 +20,7 @@ import { assembleSampler, type HostReaders } from '../sampling/create.js';
 import { openMachine } from '../sampling/open-machine.js';
 import { ReportedStore } from '../sampling/reported.js';
 import { type Clock, systemClock } from '../util/clock.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { packageVersion } from '../util/version.js';
 import { defaultRuntimeDir } from '../workers/records.js';
@@ -144,8 +145,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
   const sampler = assembleSampler(machine, {
     ...(told === null ? {} : { reported: told }),
-    ...(options.procRoot === undefined ? {} : { procRoot: options.procRoot }),
-    ...(parts.hostRoot === undefined ? {} : { hostRoot: parts.hostRoot }),
+    ...defined({ procRoot: options.procRoot, hostRoot: parts.hostRoot, commands: options.commands }),
     gpu,
     watch: options.watch ?? [],
     auto: options.auto ?? true,

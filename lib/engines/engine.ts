@@ -1,3 +1,5 @@
+import type { ShownOptions } from './shown-options.js';
+
 /** One engine as the table describes it: how its processes are recognized, and where it is asked. All by its own documentation. */
 export interface EngineRow {
   readonly name: string;
@@ -5,6 +7,8 @@ export interface EngineRow {
   /** What its helper processes put before their titles: `VLLM::EngineCore`. */
   readonly titlePrefix?: string;
   readonly arguments: Arguments;
+  /** Options whose values are known to be harmless, with the shape that a value must have to be shown. */
+  readonly shown: ShownOptions;
   readonly defaultPort: number;
   /** Answers 200 once it can serve. */
   readonly healthPath: string;

@@ -1,4 +1,5 @@
 import type { EngineRow } from './engine.js';
+import { shownOptions } from './shown-options.js';
 
 /** The server of llama.cpp. */
 export const llamaServer = {
@@ -9,6 +10,14 @@ export const llamaServer = {
     servedName: ['-a', '--alias'],
     port: ['--port'],
   },
+  shown: shownOptions({
+    model: '-m --model -hf -hfr --hf-repo -mu --model-url -a --alias',
+    port: '--port',
+    host: '--host',
+    number:
+      '-c --ctx-size -ngl --gpu-layers --n-gpu-layers -np --parallel -t --threads -tb --threads-batch -b --batch-size -ub --ubatch-size -n --predict --n-predict -mg --main-gpu -s --seed --timeout -to --threads-http --n-cpu-moe -ncmoe --cache-reuse',
+    word: '-fa --flash-attn -ctk --cache-type-k -ctv --cache-type-v -sm --split-mode --pooling --numa',
+  }),
   defaultPort: 8080,
   healthPath: '/health',
 } as const satisfies EngineRow;

@@ -1,4 +1,5 @@
 import type { EngineRow } from './engine.js';
+import { shownOptions } from './shown-options.js';
 
 /**
  * Its runner is given a blob by its digest, and listens on a port of its own: neither is what clients ask for, so no
@@ -11,6 +12,11 @@ export const ollama = {
     { programs: ['ollama_llama_server', 'ollama-runner'], bare: true },
   ],
   arguments: { model: [], servedName: [], port: [] },
+  shown: shownOptions({
+    model: '--model',
+    port: '--port',
+    number: '--ctx-size --batch-size --n-gpu-layers --threads --parallel',
+  }),
   defaultPort: 11_434,
   healthPath: '/api/version',
 } as const satisfies EngineRow;

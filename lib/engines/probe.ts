@@ -15,7 +15,11 @@ export function checkReadyUrl(text: string): URL {
   try {
     url = new URL(text);
   } catch {
-    throw new HivepulseError('INVALID_OPTION', '--ready-url', `--ready-url ${JSON.stringify(text)} is not a URL.`);
+    throw new HivepulseError(
+      'INVALID_OPTION',
+      '--ready-url',
+      '--ready-url: expected a URL such as http://127.0.0.1:8080/health.',
+    );
   }
   const why =
     url.protocol !== 'http:'
@@ -25,12 +29,7 @@ export function checkReadyUrl(text: string): URL {
         : !loopback(url.hostname)
           ? 'only loopback is asked: 127.0.0.1, [::1] or localhost'
           : null;
-  if (why !== null)
-    throw new HivepulseError(
-      'INVALID_OPTION',
-      '--ready-url',
-      `--ready-url ${JSON.stringify(text)} is not allowed: ${why}.`,
-    );
+  if (why !== null) throw new HivepulseError('INVALID_OPTION', '--ready-url', `--ready-url is not allowed: ${why}.`);
   return url;
 }
 

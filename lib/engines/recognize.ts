@@ -18,7 +18,7 @@ const unknownProgram: Arguments = {
   port: ['--port'],
 };
 
-const isPython = (name: string): boolean => /^(?:python|pypy)[0-9.]*$/.test(name);
+export const isPython = (name: string): boolean => /^(?:python|pypy)[0-9.]*$/.test(name);
 /** Programs that run another one whose command line follows theirs. */
 const wrappers =
   /^(?:trtllm-llmapi-launch|tini|tini-static|dumb-init|catatonit|env|nice|nohup|numactl|taskset|setsid|time|stdbuf|s6-setuidgid|gosu|su-exec|uv|torchrun|accelerate|mpirun)$/;

@@ -1,4 +1,5 @@
 import type { EngineRow } from './engine.js';
+import { shownOptions } from './shown-options.js';
 
 export const tensorrtLlm = {
   name: 'tensorrt-llm',
@@ -11,6 +12,14 @@ export const tensorrtLlm = {
     servedName: ['--served_model_name', '--served-model-name'],
     port: ['--port'],
   },
+  shown: shownOptions({
+    model: '--model-name --model --served-model-name --tokenizer',
+    port: '--port',
+    host: '--host',
+    number:
+      '--max-batch-size --max-num-tokens --max-seq-len --max-beam-width --tp-size --pp-size --ep-size --gpus-per-node --kv-cache-free-gpu-memory-fraction --num-postprocess-workers',
+    word: '--backend --log-level',
+  }),
   defaultPort: 8000,
   healthPath: '/health',
 } as const satisfies EngineRow;

@@ -54,6 +54,7 @@ function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: 
     port: record.port,
     endpoint: record.port === null ? null : `http://127.0.0.1:${record.port}`,
     labels: record.labels,
+    command: record.shown ?? null,
     cpuPercent: first ? null : round(usage.cpu),
     memoryBytes: usage.memory,
     memorySource: 'proc',

@@ -19,6 +19,7 @@ import {
   type WorkerRecord,
   writeRecord,
 } from '../workers/records.js';
+import { safeCommand, shownModel } from '../workers/shown-command.js';
 import { checkWorkerId, parseWorkerId } from '../workers/worker-id.js';
 import { inodeOf, isPopulated, processesIn, removeTree } from './cgroup-tree.js';
 import { pidusageCollector } from './fallback-collect.js';
@@ -206,12 +207,13 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       startedAt: new Date().toISOString(),
       parentPid: process.pid,
       parentStartTicks: await startTicks(process.pid),
-      model: options.model ?? null,
+      model: options.model === undefined ? null : shownModel(options.model),
       port: options.port ?? null,
       labels: options.labels ?? {},
       readyUrl: options.readyUrl ?? null,
       reservationId: options.reservationId ?? null,
-      command: [options.command, ...(options.args ?? [])],
+      shown: safeCommand([options.command, ...(options.args ?? [])]),
+      command: [],
       limits: Object.fromEntries(limitNames(options).map((name) => [name, options[name]])),
       notApplied: launched.notApplied.map(({ name, message }) => ({ name, message })),
       exit: null,

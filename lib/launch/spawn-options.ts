@@ -2,6 +2,7 @@ import { maxLabelLength, maxLabels } from '../contract/limits.js';
 import type { Labels } from '../contract/primitives.js';
 import { checkReadyUrl } from '../engines/probe.js';
 import { HivepulseError } from '../util/errors.js';
+import { shownModel } from '../workers/shown-command.js';
 import type { CommandOptions } from './launcher.js';
 import type { LimitOptions } from './limits.js';
 
@@ -34,14 +35,25 @@ export function checkDescription(options: SpawnOptions): void {
     'a command line cannot hold a NUL character',
   );
   const isPort = port === undefined || (Number.isInteger(port) && port >= 1 && port <= 65535);
-  refuse('--port', !isPort, `${port} is not between 1 and 65535`);
+  refuse('--port', !isPort, 'it must be between 1 and 65535');
   refuse('--model', lacks(model, 512), 'it must have 1 to 512 characters');
+  refuse(
+    '--model',
+    model !== undefined && shownModel(model) === null,
+    'it must look like a name, path or URL of a model, without blanks, user and password',
+  );
   refuse('--reservation', lacks(reservationId, 64), 'it must have 1 to 64 characters');
   refuse('--label', Object.keys(labels).length > maxLabels, `at most ${maxLabels} labels`);
-  for (const [key, value] of Object.entries(labels)) {
+  for (const [i, [key, value]] of Object.entries(labels).entries()) {
     const isKey = /^[A-Za-z0-9_./-]{1,63}$/.test(key);
-    refuse('--label', !isKey, `the key ${JSON.stringify(key)} is not 1 to 63 of A-Z a-z 0-9 _ . / -`);
-    refuse('--label', value.length > maxLabelLength, `the value of ${key} is longer than ${maxLabelLength} characters`);
+    refuse('--label', !isKey, `the key of label ${i + 1} must be 1 to 63 of A-Z a-z 0-9 _ . / -`);
+    refuse(
+      '--label',
+      value.length > maxLabelLength,
+      `the value of label ${i + 1} is longer than ${maxLabelLength} characters`,
+    );
   }
-  if (readyUrl !== undefined) checkReadyUrl(readyUrl);
+  if (readyUrl === undefined) return;
+  const { search, hash } = checkReadyUrl(readyUrl);
+  refuse('--ready-url', search + hash !== '', 'it must not hold a query or fragment, since it is kept in the record');
 }

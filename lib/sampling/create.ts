@@ -14,6 +14,7 @@ import { Discovery } from '../workers/discovery.js';
 import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
+import { type CommandMode, commandDisplay } from '../workers/shown-command.js';
 import { sharesPidNamespace } from './attribution.js';
 import type { HiveEventDraft } from './events.js';
 import type { ReportedEnds } from './reported.js';
@@ -56,6 +57,8 @@ export interface SamplerOptions {
   readonly idleBelowPercent?: number;
   readonly idleBelowCpuPercent?: number;
   readonly idleForMs?: number;
+  /** How much of command lines is shown (default `safe`). */
+  readonly commands?: CommandMode;
   readonly runtimeDir?: string;
   /** What earlier runs of this hive have reported. Without it, exits are reported only of workers that were seen. */
   readonly reported?: ReportedEnds;
@@ -109,7 +112,6 @@ function pidNamespaceLink(procRoot: string): string | null {
 export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
   const clock = machine.clock ?? systemClock;
   const nowMs = clock.now;
-  const wallMs = machine.wallMs ?? Date.now;
   const procRoot = options.procRoot ?? '/proc';
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const gpu = options.gpu ?? noGpuSource('no GPU reader was given');
@@ -149,6 +151,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     processes,
     host,
     readiness,
+    showCommand: commandDisplay(options.commands),
     state: {
       idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
       idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
@@ -162,7 +165,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     root: place.root,
     intervalMs,
     nowMs,
-    wallMs,
+    wallMs: machine.wallMs ?? Date.now,
   });
 
   const closing = new AbortController();

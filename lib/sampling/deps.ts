@@ -18,6 +18,8 @@ export interface SamplerDeps {
   readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'denied' | 'all' | 'generation'>;
   readonly host: Pick<HostReader, 'latest'>;
   readonly readiness: Pick<ReadinessProber, 'update' | 'readyOf'> | null;
+  /** What of a command line may be shown. */
+  readonly showCommand: (argv: readonly string[]) => string | null;
   readonly state: StateOptions;
   /** Clock ticks per second of /proc/<pid>/stat. */
   readonly clockTicks: number;

@@ -5,7 +5,7 @@ import type { StartClock } from './start-clock.js';
 import type { Tracked } from './tracked.js';
 import { describe, mainProcess, type WorkerProcess } from './worker.js';
 
-type Deps = Pick<SamplerDeps, 'processes'>;
+type Deps = Pick<SamplerDeps, 'processes' | 'showCommand'>;
 
 export interface IdentifiedProcesses {
   readonly main: WorkerProcess | null;
@@ -79,7 +79,7 @@ export class WorkerProcesses {
     }
     if (same) return;
     tracked.identity = all.map(({ pid, startTicks }) => processes.find(pid, startTicks));
-    tracked.described = describe(commands());
+    tracked.described = describe(commands(), this.#deps.showCommand);
   }
 
   #commands(all: readonly WorkerProcess[], main: WorkerProcess | null): readonly (readonly string[])[] {

@@ -13,7 +13,7 @@ import {
 import { round2 } from '../procfs/host.js';
 import { errnoText } from '../util/errno.js';
 import type { WorkerRecord } from '../workers/records.js';
-import { cut, redactCommand, redactText } from '../workers/redact.js';
+import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
 
@@ -81,31 +81,23 @@ export function mainProcess(processes: readonly WorkerProcess[], record: WorkerR
 /** What is known from command lines, kept as long as the processes are the same. */
 export interface Described {
   readonly serving: Serving;
-  /** Redacted; null where no command line is known. */
+  /** What may be shown of it; null where no command line is known, or none is shown. */
   readonly command: string | null;
-}
-
-const shownCommands = new WeakMap<readonly string[], string>();
-
-/** Redacts each command line once, however often the processes around it change. */
-function shownCommand(argv: readonly string[]): string {
-  let shown = shownCommands.get(argv);
-  if (shown === undefined) {
-    shown = redactCommand(argv);
-    shownCommands.set(argv, shown);
-  }
-  return shown;
 }
 
 /**
  * Model, port and command of a worker from the command lines of its processes, main process first. The command shown is
  * the engine's where one was recognized, since the first process is often a shell or an init.
  */
-export function describe(commands: readonly (readonly string[])[]): Described {
+export function describe(
+  commands: readonly (readonly string[])[],
+  showCommand: (argv: readonly string[]) => string | null,
+): Described {
   const known = commands.filter((argv) => argv.length > 0);
   const found = serving(known);
   const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
-  return { serving: found, command: shown === undefined ? null : shownCommand(shown) };
+  const model = found.model === null ? null : shownModel(found.model);
+  return { serving: { ...found, model }, command: shown === undefined ? null : showCommand(shown) };
 }
 
 /** Idle sandbox of a Kubernetes pod: it holds the pod's namespaces and does nothing. */
@@ -182,7 +174,7 @@ export function workerSample(input: WorkerInput): WorkerSample {
     startedAt: input.startedAt,
     uptimeSeconds: input.uptimeSeconds === null ? null : round2(input.uptimeSeconds),
     processCount: own === null ? null : own + input.nestedProcesses,
-    model: model === null ? null : cut(model.includes('://') ? redactText(model) : model, 512),
+    model,
     port,
     endpoint: port === null || input.address === null ? null : `http://${hostInUrl(input.address)}:${port}`,
     command: described?.command ?? null,

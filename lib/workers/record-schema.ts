@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { Id, Labels, Nullable, OneOf } from '../contract/primitives.js';
+import { shownModel } from './shown-command.js';
 
 /** Who owns the worker's cgroup: we ourselves, a systemd manager, or nobody (no cgroup v2 here). */
 export const cgroupOwners = ['cgroup', 'systemd', 'systemdUser', 'none'] as const;
@@ -42,6 +43,9 @@ export const WorkerRecord = Type.Object({
   labels: Labels,
   readyUrl: Nullable(Type.String({ maxLength: 2048 })),
   reservationId: Nullable(Type.String({ maxLength: 64 })),
+  /** What may be shown of its command line; absent in records of 0.1. */
+  shown: Type.Optional(Type.String({ maxLength: 256 })),
+  /** Always empty. Records of 0.1 hold the command line here, which is not kept; its hives ask for the field. */
   command: Type.Array(Type.String()),
   /** Limits as they were asked for, by name. */
   limits: Type.Record(Type.String(), Type.Unknown()),
@@ -54,7 +58,10 @@ export type WorkerRecord = Static<typeof WorkerRecord>;
 
 /** The record that a file holds, or why it is none. */
 export function checkRecord(value: unknown): { readonly record: WorkerRecord } | { readonly problem: string } {
-  if (Value.Check(WorkerRecord, value)) return { record: value };
+  if (Value.Check(WorkerRecord, value)) {
+    const model = value.model === null ? null : shownModel(value.model);
+    return { record: { ...value, model, command: [] } };
+  }
   const first = Value.Errors(WorkerRecord, value)[0];
   return { problem: `not a worker record: ${first?.instancePath || '/'} ${first?.message ?? ''}`.trim() };
 }

@@ -45,7 +45,7 @@ export function defaultRuntimeDir(
   return `/tmp/hivepulse-${uid}`;
 }
 
-/** Readers see the old file or the new one, never half of one. Command lines may hold secrets: nobody else may read it. */
+/** Readers see the old file or the new one, never half of one. Nobody else may read it: it decides what is signalled. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {

@@ -12,6 +12,26 @@ export const callers = [
     allowed: ['lib/io/guarded.ts', 'lib/io/open-file-reader.ts'],
     instead: 'read through lib/io/guarded.ts, which gives up a read that hangs',
   })),
+  ...['argv', 'parseCmdline'].map((symbol) => ({
+    symbol,
+    allowed: [
+      'lib/procfs/parse.ts',
+      'lib/engines/recognize.ts',
+      'lib/workers/process-table.ts',
+      'lib/workers/shown-command.ts',
+      'lib/workers/redact.ts',
+      'lib/sampling/worker.ts',
+      'lib/sampling/worker-processes.ts',
+      'lib/sampling/deps.ts',
+      'lib/cli/main.ts',
+    ],
+    instead: 'a command line is shown by lib/workers/shown-command.ts alone',
+  })),
+  {
+    symbol: 'redactCommand',
+    allowed: ['lib/workers/redact.ts', 'lib/workers/shown-command.ts'],
+    instead: 'show command lines by lib/workers/shown-command.ts',
+  },
   {
     module: 'node-gyp-build',
     allowed: ['lib/native/binding.ts'],

@@ -68,7 +68,7 @@ const vllm = (model: string, port: number, gpus: number) =>
   `vllm serve ${model} --host 127.0.0.1 --port ${port}${gpus > 1 ? ` --tensor-parallel-size ${gpus}` : ''} --gpu-memory-utilization 0.9`;
 const sglang = (model: string, port: number) => `python3 -m sglang.launch_server --model-path ${model} --port ${port}`;
 const embeddings = (model: string, port: number) =>
-  `text-embeddings-router --model-id ${model} --port ${port} --api-key [redacted]`;
+  `text-embeddings-router --model-id ${model} --port ${port} --api-key …`;
 const llama = (model: string, port: number) => `llama-server -hf ${model} --port ${port} --ctx-size 16384 --jinja`;
 const python = (model: string, port: number) => `python3 serve.py --model ${model} --port ${port}`;
 

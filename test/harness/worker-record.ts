@@ -19,7 +19,7 @@ export const workerRecord = (over: Partial<WorkerRecord> = {}): WorkerRecord => 
   labels: {},
   readyUrl: null,
   reservationId: null,
-  command: ['x'],
+  command: [],
   limits: {},
   notApplied: [],
   exit: null,

@@ -223,7 +223,7 @@ describe('hive: /metrics', () => {
     const host = new FakeHost();
     const path = '/hivepulse.slice/g/a';
     host.worker(path, { pid: 100, argv: ['node', 'x.js'] });
-    const record = workerRecord({ cgroup: `${host.cgroupRoot}${path}`, command: ['node', 'x.js'] });
+    const record = workerRecord({ cgroup: `${host.cgroupRoot}${path}` });
     await writeRecord(host.runtimeDir, record);
     const hive = await hiveOf(host);
     const kills = async () => sampleOf(await scrape(hive), 'hivepulse_hive_oom_kills_total')?.value;

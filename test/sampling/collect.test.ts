@@ -122,9 +122,9 @@ describe('enumerate', () => {
         memoryBytes: null,
         ioReadBytesPerSecond: null,
       });
-      expect(workerOf(snapshot, 'g/half')).toMatchObject({ command: 'node x.js', memoryBytes: null });
-      expect(workerOf(snapshot, 'g/seen')).toMatchObject({ command: 'node x.js', memoryBytes: 4096 });
-      expect(workerOf(snapshot, 'g/ending')).toMatchObject({ command: 'node x.js', memoryBytes: 4096 });
+      expect(workerOf(snapshot, 'g/half')).toMatchObject({ command: 'node …', memoryBytes: null });
+      expect(workerOf(snapshot, 'g/seen')).toMatchObject({ command: 'node …', memoryBytes: 4096 });
+      expect(workerOf(snapshot, 'g/ending')).toMatchObject({ command: 'node …', memoryBytes: 4096 });
       // Shown again: nothing is left of it.
       host.set(`${ours}/g/ending`, 'cgroup.procs', '103\n');
       host.process({ pid: 500, argv: ['node', 'y.js'], cgroup: '/nowhere' });
@@ -223,7 +223,7 @@ describe('collect', () => {
       model: 'a/b',
       port: 8000,
       endpoint: 'http://10.0.0.7:8000',
-      command: 'vllm serve a/b --api-key [redacted]',
+      command: 'vllm serve a/b --api-key …',
       labels: { zone: 'a' },
       reservationId: 'r1',
       cpuPercent: 0,
@@ -258,7 +258,7 @@ describe('collect', () => {
       processCount: 2,
       model: 'x',
       port: 9,
-      command: 'python3 /bin/vllm serve x --port 9',
+      command: 'python3 vllm serve x --port 9',
     });
     await record(host, { group: 'llm', instance: 'a', model: 'named', port: 77 });
     const told = await waitFor(async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
@@ -41,7 +41,8 @@ const record = (over: Partial<WorkerRecord> = {}): WorkerRecord => ({
   labels: { team: 'search' },
   readyUrl: 'http://127.0.0.1:8080/health',
   reservationId: null,
-  command: ['vllm', 'serve', 'meta-llama/Llama-3.1-8B'],
+  shown: 'vllm serve meta-llama/Llama-3.1-8B',
+  command: [],
   limits: { cpu: '200%', memory: '24G' },
   notApplied: [],
   exit: null,
@@ -98,7 +99,8 @@ describe('records', () => {
     await writeRecord(dir, record());
     let writing = true;
     const writer = (async () => {
-      for (let i = 0; i < 100; i += 1) await writeRecord(dir, record({ command: ['x'.repeat(i * 200)] }));
+      for (let i = 0; i < 100; i += 1)
+        await writeRecord(dir, record({ notApplied: [{ name: 'x', message: 'x'.repeat(i * 200) }] }));
       writing = false;
     })();
     while (writing) {
@@ -122,6 +124,15 @@ describe('records', () => {
     await writeRecord(dir, record());
     await recordExit(dir, record(), { ...exit, remaining: 2 });
     expect((await readRecords(dir)).running[0]?.exit?.remaining).toBe(2);
+  });
+
+  it('a record of 0.1 holds a command line, which is neither read nor written again', async () => {
+    const old = record({ command: ['x', '--api-key', 'planted'], model: 'http://u:planted@h/m?k=planted' });
+    await writeRecord(dir, old);
+    const read = (await readRecords(dir)).running[0] as WorkerRecord;
+    expect(JSON.stringify(read)).not.toContain('planted');
+    await writeRecord(dir, read);
+    expect(await readFile(recordPath(dir, old.group, old.instance), 'utf8')).not.toContain('planted');
   });
 
   it('the late exit of an earlier worker leaves the record of its successor alone', async () => {

@@ -82,7 +82,14 @@ export const workerFields = {
     shape: nullable(text({ maxLength: 512 }, 'URL at which requests go to it.')),
     panel: { section: 'process', label: 'Endpoint' },
   },
-  command: { shape: nullable(text({ maxLength: 256 }, 'Command line, secrets redacted.')) },
+  command: {
+    shape: nullable(
+      text(
+        { maxLength: 256 },
+        'What may be shown of the command line: its program, names of options, and values that are known to be harmless.',
+      ),
+    ),
+  },
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {
     shape: amount('100 = one whole core.'),
