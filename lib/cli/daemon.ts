@@ -22,7 +22,8 @@ export async function runDaemon(
 ): Promise<number> {
   const { createLogger } = await import('./log.js');
   const logger = createLogger(settings.logLevel ?? 'info');
-  for (const warning of warnings) logger.warn(warning);
+  const { labelWarnings } = await import('./run.js');
+  for (const warning of [...warnings, ...labelWarnings(settings.label ?? {}, 'label')]) logger.warn(warning);
 
   const crash = (error: unknown): never => {
     logger.fatal({ err: error }, 'internal error; ending');

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
 import { exitCodes } from './exit.js';
-import { addSettings } from './settings.js';
+import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {
   const command = program
@@ -21,9 +21,10 @@ Examples:
     );
   addSettings(command, 'client').action(async (flags: { json?: boolean }) => {
     const { client, resolved, urls } = await openClient(command);
-    const [{ examine }, { thisHost }, { checkQueen }, { report }] = await Promise.all([
+    const [{ examine }, { thisHost }, { checkCommands }, { checkQueen }, { report }] = await Promise.all([
       import('../doctor/examine.js'),
       import('../doctor/host.js'),
+      import('../doctor/commands.js'),
       import('../doctor/queen.js'),
       import('./doctor-report.js'),
     ]);
@@ -31,7 +32,10 @@ Examples:
       examine(thisHost()),
       checkQueen(urls.join(', '), client, resolved.origins.queens !== 'default'),
     ]);
-    const all = [...findings, queen];
+    // As a hive that is started with the same file and environment would have it.
+    const hive = await settingsFor(command, 'hive').catch(() => null);
+    const commands = hive?.settings.commands === undefined ? [] : [checkCommands(hive.settings.commands)];
+    const all = [...findings, ...commands, queen];
     const sound = all.every(({ status }) => status !== 'fail');
     if (flags.json) printJson({ ok: sound, findings: all });
     else printLines(report(all, outputWidth(), wantsColours()));

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { packageVersion } from '../util/version.js';
+import { shownOption } from '../workers/shown-command.js';
 import { register as completion } from './completion.js';
 import { register as control } from './control.js';
 import { register as doctor } from './doctor.js';
@@ -17,6 +18,13 @@ import { register as workers } from './workers.js';
 /** In the order of the help. A command file imports what it needs in its action, so that all of them load in no time. */
 const commands = [up, queen, hive, run, stop, control, top, workers, hives, events, sample, doctor, completion];
 
+/** An error of the parser without what was given: it may be a secret in the wrong place. */
+export const withoutValues = (text: string): string =>
+  text
+    .replace(/^(error: unknown option) '(.*)'/s, (_all, what: string, flag: string) => `${what} ${shownOption(flag)}`)
+    .replace(/^(error: unknown command) '.*'/s, '$1')
+    .replace(/(argument|value) '.*' is invalid/s, '$1 is invalid');
+
 export function createProgram(): Command {
   const program = new Command('hivepulse')
     .description('Telemetry for hosts that serve models on GPUs.')
@@ -27,6 +35,7 @@ export function createProgram(): Command {
     .showHelpAfterError('Run with --help to see what is understood.')
     .showSuggestionAfterError(true)
     .enablePositionalOptions()
+    .configureOutput({ outputError: (text, write) => write(withoutValues(text)) })
     .exitOverride()
     .addHelpText(
       'after',

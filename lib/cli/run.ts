@@ -5,6 +5,7 @@ import type { LimitOptions } from '../launch/limits.js';
 import type { ExitedWorker, SpawnOptions } from '../launch/process-monitor.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
+import { isSecretLabel } from '../workers/redact.js';
 import { collect } from './settings.js';
 
 interface RunFlags extends LimitOptions {
@@ -22,10 +23,9 @@ interface RunFlags extends LimitOptions {
 /** `k=v` given several times. Throws INVALID_OPTION. */
 export function parseLabels(given: readonly string[]): Labels {
   const labels: Labels = {};
-  for (const text of given) {
+  for (const [i, text] of given.entries()) {
     const at = text.indexOf('=');
-    if (at < 1)
-      throw new HivepulseError('INVALID_OPTION', '--label', `--label ${JSON.stringify(text)} is not key=value.`);
+    if (at < 1) throw new HivepulseError('INVALID_OPTION', '--label', `--label: label ${i + 1} is not key=value.`);
     labels[text.slice(0, at)] = text.slice(at + 1);
   }
   return labels;
@@ -40,7 +40,7 @@ export function exitStatus(exited: Pick<ExitedWorker, 'code' | 'signal'>): numbe
 export function toSpawnOptions(flags: RunFlags, command: readonly string[]): SpawnOptions {
   const { group, instance, model, label, readyUrl, reservation, root, runtimeDir, port: portText, ...limits } = flags;
   if (portText !== undefined && !/^\d{1,5}$/.test(portText)) {
-    throw new HivepulseError('INVALID_OPTION', '--port', `--port ${JSON.stringify(portText)} is not a port number.`);
+    throw new HivepulseError('INVALID_OPTION', '--port', '--port: expected a port number.');
   }
   const port = portText === undefined ? undefined : Number(portText);
   const [file = '', ...args] = command;
@@ -63,6 +63,14 @@ export function toSpawnOptions(flags: RunFlags, command: readonly string[]): Spa
   };
 }
 
+/** Labels leave the host as they are given. Names the place of what looks like a secret, not the label. */
+export const labelWarnings = (labels: Labels, where: string): readonly string[] =>
+  Object.entries(labels).flatMap(([key, value], i) =>
+    isSecretLabel(key, value)
+      ? [`${where}: label ${i + 1} looks like a secret; labels are public, everybody who reads the fleet sees them`]
+      : [],
+  );
+
 async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const say = (text: string) => process.stderr.write(`hivepulse: ${text}\n`);
   // Loaded here, so that the help of the program does not wait for it.
@@ -84,7 +92,9 @@ async function run(command: readonly string[], flags: RunFlags): Promise<void> {
       send(signal);
     });
   }
-  const worker = await monitor.spawn(toSpawnOptions(flags, command));
+  const options = toSpawnOptions(flags, command);
+  for (const warning of labelWarnings(options.labels ?? {}, '--label')) say(`warning: ${warning}`);
+  const worker = await monitor.spawn(options);
   for (const { message } of worker.notApplied) say(`warning: ${message}`);
   send = (signal) => {
     worker.child.kill(signal);

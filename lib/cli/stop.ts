@@ -13,11 +13,7 @@ interface StopFlags {
 export function parseGrace(text: string): number {
   const match = /^(\d{1,6}(?:\.\d{1,3})?)(s|ms)?$/.exec(text.trim());
   if (!match) {
-    throw new HivepulseError(
-      'INVALID_OPTION',
-      '--grace',
-      `--grace ${JSON.stringify(text)} is not a time: give seconds ("10") or "500ms".`,
-    );
+    throw new HivepulseError('INVALID_OPTION', '--grace', '--grace: expected a time: give seconds ("10") or "500ms".');
   }
   return Math.round(Number(match[1]) * (match[2] === 'ms' ? 1 : 1000));
 }

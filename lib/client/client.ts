@@ -16,6 +16,7 @@ import type {
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
+import { requirePlainUrls } from '../util/shown-url.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
 import { type Call, drawOrder, segment, Transport } from './transport.js';
 
@@ -59,6 +60,7 @@ export class HivepulseClient {
   constructor(options: ClientOptions | string) {
     const { url, token, timeoutMs, random, fetch: own } = typeof options === 'string' ? { url: options } : options;
     const urls = typeof url === 'string' ? [url] : url;
+    requirePlainUrls('url', urls, 'give a token for access');
     if (urls.length === 0) throw new HivepulseError('INVALID_OPTION', 'url', 'Name at least one address of a queen.');
     this.#transport = new Transport({
       urls: drawOrder(urls, random),

@@ -2,6 +2,7 @@ import { createParser } from 'eventsource-parser';
 import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamPosition, StreamSnapshot } from '../contract/api.js';
 import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
+import { shownUrl } from '../util/shown-url.js';
 import { endOnAbort, joinUrl, RequestError, type Transport, unreachable } from './transport.js';
 
 /** A message of the stream. `open` and `closed` come from the client itself and are about its connection. */
@@ -96,7 +97,11 @@ async function* connection(
     const headers = { accept: 'text/event-stream', ...(position.id === null ? {} : { 'last-event-id': position.id }) };
     const response = await transport.fetch(url, { headers, signal: any });
     if (!response.headers.get('content-type')?.startsWith('text/event-stream') || response.body === null)
-      throw new HivepulseError('INVALID_RESPONSE', url, `${url} is not an event stream: is it a queen's address?`);
+      throw new HivepulseError(
+        'INVALID_RESPONSE',
+        shownUrl(url),
+        `${shownUrl(url)} is not an event stream: is it a queen's address?`,
+      );
     yield { type: 'open', url };
     const arrived: StreamMessage[] = [];
     const parser = createParser({
@@ -130,7 +135,9 @@ async function* connection(
     }
   } catch (error) {
     if (silence.signal.aborted)
-      throw new HivepulseError('REQUEST_TIMEOUT', url, `${url} was silent for ${silentMs} ms.`, { cause: error });
+      throw new HivepulseError('REQUEST_TIMEOUT', shownUrl(url), `${shownUrl(url)} was silent for ${silentMs} ms.`, {
+        cause: error,
+      });
     if (error instanceof HivepulseError || signal?.aborted) throw error;
     throw unreachable(url, error);
   } finally {

@@ -1,5 +1,6 @@
 import type { Problem } from '../contract/api.js';
 import { HivepulseError } from '../util/errors.js';
+import { shownUrl } from '../util/shown-url.js';
 
 /** The queen answered, and refused. `problem.code` says why and is stable; null where a proxy answered in its place. */
 export class RequestError extends HivepulseError {
@@ -11,8 +12,8 @@ export class RequestError extends HivepulseError {
   constructor(url: string, status: number, problem: Problem | null, retryAfterSeconds: number | null) {
     super(
       'REQUEST_FAILED',
-      url,
-      problem === null ? `${url} answered ${status}.` : `${problem.title}: ${problem.detail}`,
+      shownUrl(url),
+      problem === null ? `${shownUrl(url)} answered ${status}.` : `${problem.title}: ${problem.detail}`,
     );
     this.name = 'RequestError';
     this.status = status;
@@ -115,8 +116,8 @@ export class Transport {
       if (timeout.aborted && call.signal?.aborted !== true)
         throw new HivepulseError(
           'REQUEST_TIMEOUT',
-          url,
-          `${url} did not answer within ${this.#options.timeoutMs} ms.`,
+          shownUrl(url),
+          `${shownUrl(url)} did not answer within ${this.#options.timeoutMs} ms.`,
           { cause: error },
         );
       throw unreachable(url, error);
@@ -153,7 +154,9 @@ export class Transport {
 export function unreachable(url: string, cause: unknown): HivepulseError {
   const inner = (cause as { cause?: { code?: unknown; message?: unknown } }).cause;
   const why = inner?.code ?? inner?.message ?? (cause as Error).message;
-  return new HivepulseError('REQUEST_FAILED', url, `${url} cannot be reached: ${String(why)}.`, { cause });
+  return new HivepulseError('REQUEST_FAILED', shownUrl(url), `${shownUrl(url)} cannot be reached: ${String(why)}.`, {
+    cause,
+  });
 }
 
 async function encode(value: unknown): Promise<{ body: string | ArrayBuffer; headers: Record<string, string> }> {
@@ -209,8 +212,8 @@ async function jsonOf(url: string, response: Response, signal: AbortSignal): Pro
   }
   throw new HivepulseError(
     'INVALID_RESPONSE',
-    url,
-    `${url} did not answer in JSON (${type}): is it a queen's address?`,
+    shownUrl(url),
+    `${shownUrl(url)} did not answer in JSON (${type}): is it a queen's address?`,
   );
 }
 

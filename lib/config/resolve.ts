@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { shownPath } from '../util/shown-url.js';
 import {
   defaultOf,
   flagOf,
@@ -77,9 +78,7 @@ function check(key: SettingKey, input: unknown, where: string): unknown {
     return settingOf(key).type.parse(input);
   } catch (error) {
     if (!(error instanceof ValueProblem)) throw error;
-    // A token given wrongly must not end in a log.
-    const message = key === 'token' ? `expected ${settingOf(key).type.expects}` : error.message;
-    throw new HivepulseError('INVALID_OPTION', where, `${where}: ${message}.`);
+    throw new HivepulseError('INVALID_OPTION', where, `${where}: ${error.message}.`);
   }
 }
 
@@ -87,7 +86,8 @@ function check(key: SettingKey, input: unknown, where: string): unknown {
 export function readConfigFile(path: string): ConfigFile {
   try {
     if (statSync(path).size > maxFileBytes) {
-      throw new HivepulseError('CONFIG_UNREADABLE', path, `${path} is larger than 1 MiB, which no configuration is.`);
+      const shown = shownPath(path);
+      throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} is larger than 1 MiB, which no configuration is.`);
     }
     return { path, text: readFileSync(path, 'utf8') };
   } catch (error) {
@@ -112,8 +112,9 @@ function unreadable(path: string, error: unknown, fix: string): HivepulseError {
     EACCES: 'it may not be read by this user',
     EISDIR: 'it is a directory',
   };
-  const reason = reasons[code ?? ''] ?? (error instanceof Error ? error.message : String(error));
-  return new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read: ${reason}. ${fix}.`, { cause: error });
+  const reason = reasons[code ?? ''] ?? code ?? 'it is no text file';
+  const shown = shownPath(path);
+  return new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read: ${reason}. ${fix}.`);
 }
 
 /**
@@ -121,6 +122,7 @@ function unreadable(path: string, error: unknown, fix: string): HivepulseError {
  * meant for one command alone and go before the rest.
  */
 export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<SettingKey, unknown> {
+  const path = shownPath(file.path);
   const lines = new LineCounter();
   const document = parseDocument(file.text, {
     lineCounter: lines,
@@ -133,12 +135,12 @@ export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<Settin
   const [problem] = document.errors;
   if (problem) {
     const { line } = lines.linePos(problem.pos[0]);
-    const message = problem.message.replace(/\.?$/, '.');
-    throw unreadableAt(`${file.path}:${line}`, `${file.path} line ${line}: ${message} It must be`);
+    // The parser's own message may hold what stands there.
+    throw unreadableAt(`${path}:${line}`, `${path} line ${line}: ${yamlProblem(problem.code)}. It must be`);
   }
   const root = document.contents;
   if (root === null || (isScalar(root) && root.value === null)) return new Map();
-  if (!isMap(root)) throw unreadableAt(file.path, `${file.path} holds no settings: it must be`);
+  if (!isMap(root)) throw unreadableAt(path, `${path} holds no settings: it must be`);
 
   const shared = new Map<SettingKey, unknown>();
   const own = new Map<SettingKey, unknown>();
@@ -146,7 +148,7 @@ export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<Settin
     for (const pair of map.items as Pair[]) {
       const { line } = lines.linePos((pair.key as Node | null)?.range?.[0] ?? 0);
       const fail = (message: string): never => {
-        throw new HivepulseError('INVALID_OPTION', `${file.path}:${line}`, `${file.path} line ${line}: ${message}.`);
+        throw new HivepulseError('INVALID_OPTION', `${path}:${line}`, `${path} line ${line}: ${message}.`);
       };
       const name = isScalar(pair.key) ? String(pair.key.value) : fail('a setting must have a name');
       if (section === null && isSection(name) && isMap(pair.value)) {
@@ -188,16 +190,25 @@ function plain(node: unknown, document: ReturnType<typeof parseDocument>, fail: 
   if (node === null || node === undefined) return null;
   try {
     return (node as Node).toJS(document, { maxAliasCount: 100 });
-  } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
+  } catch {
+    return fail('an alias (*name) stands here that has no anchor (&name), or stands for too much');
   }
 }
+
+const yamlProblems: Readonly<Record<string, string>> = {
+  DUPLICATE_KEY: 'the same name stands twice',
+  TAB_AS_INDENT: 'it is indented by a tab',
+  BAD_INDENT: 'it is indented wrongly',
+  MISSING_CHAR: 'a quote, bracket or colon is missing',
+  MULTILINE_IMPLICIT_KEY: 'a name and its colon must stand on one line',
+};
+
+const yamlProblem = (code: string): string => yamlProblems[code] ?? `it is no YAML (${code})`;
 
 const isSection = (name: string): name is SettingUser => settingUsers.some((user) => user === name);
 
 function unknownSetting(name: string, section: SettingUser | null): string {
   if (section === null && isSection(name)) return `${name} is a section and must hold settings, indented below it`;
-  const written = JSON.stringify(name.slice(0, 60));
   if (section !== null && settingKeys.some((key) => key === name)) {
     const users = settingOf(name as SettingKey).users.join(', ');
     return `${name} is no setting of ${section} (but of ${users})`;
@@ -205,7 +216,7 @@ function unknownSetting(name: string, section: SettingUser | null): string {
   const names = section ? settingsOf(section) : [...settingKeys, ...settingUsers];
   const close = closest(name, names);
   const advice = close ? `did you mean ${close}?` : `known are ${[...names].sort().join(', ')}`;
-  return `there is no setting ${written}${section ? ` of ${section}` : ''}; ${advice}`.replace(/\?$/, '');
+  return `the name here is no setting${section ? ` of ${section}` : ''}; ${advice}`.replace(/\?$/, '');
 }
 
 /** The candidate at most a third of its letters away from `word`; null where none is near. */
@@ -264,10 +275,11 @@ export function readToken({ settings, origins }: Resolved): string | null {
   if (settings.tokenFile === undefined) return null;
   const token = readText(settings.tokenFile, 'It was named as tokenFile').trim();
   if (!/^[!-~]{1,255}$/.test(token)) {
+    const shown = shownPath(settings.tokenFile);
     throw new HivepulseError(
       'INVALID_OPTION',
-      settings.tokenFile,
-      `${settings.tokenFile} must hold one token of 1 to 255 visible ASCII characters and nothing else.`,
+      shown,
+      `${shown} must hold one token of 1 to 255 visible ASCII characters and nothing else.`,
     );
   }
   return token;

@@ -21,18 +21,9 @@ export interface ValueType<T> {
 /** Why a value does not fit; the caller adds where it was given. */
 export class ValueProblem extends Error {}
 
-function show(input: unknown): string {
-  let text: string | undefined;
-  try {
-    text = typeof input === 'string' ? JSON.stringify(input) : (JSON.stringify(input) ?? String(input));
-  } catch {
-    text = 'this value'; // circular, or a BigInt
-  }
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-}
-
-function reject(input: unknown, expects: string): never {
-  throw new ValueProblem(`${show(input)} does not fit: expected ${expects}`);
+/** The value itself is never repeated: it may be a secret that was given in the wrong place. */
+function reject(expects: string): never {
+  throw new ValueProblem(`the value does not fit: expected ${expects}`);
 }
 
 const base = { unit: null, repeatable: false } as const;
@@ -49,7 +40,7 @@ function text(placeholder: string, expects: string, accept: (value: string) => b
     parse(input) {
       // A YAML file may hold a bare number where a text is meant (`id: 42`).
       const value = typeof input === 'number' && Number.isFinite(input) ? String(input) : input;
-      if (typeof value !== 'string' || value === '' || control.test(value) || !accept(value)) reject(input, expects);
+      if (typeof value !== 'string' || value === '' || control.test(value) || !accept(value)) reject(expects);
       return value;
     },
     format: (value) => value,
@@ -106,7 +97,7 @@ function number(
     ...shown,
     parse(input) {
       const value = typeof input === 'string' ? read(input) : input;
-      if (typeof value !== 'number' || !fits(value) || value < min || value > max) reject(input, shown.expects);
+      if (typeof value !== 'number' || !fits(value) || value < min || value > max) reject(shown.expects);
       return value;
     },
   };
@@ -190,7 +181,7 @@ export const boolean: ValueType<boolean> = {
   expects: 'true or false (also yes, no, on, off, 1, 0)',
   parse(input) {
     const word = typeof input === 'object' ? '' : String(input).toLowerCase();
-    if (!on.includes(word) && !off.includes(word)) reject(input, this.expects);
+    if (!on.includes(word) && !off.includes(word)) reject(this.expects);
     return on.includes(word);
   },
   format: String,
@@ -214,7 +205,14 @@ export function list<T>(item: ValueType<T>, maximum = 256): ValueType<readonly T
       const parts = partsOf(input);
       if (parts.length > maximum) throw new ValueProblem(`${parts.length} values are too many: at most ${maximum}`);
       // Blanks behind commas are no part of a value.
-      return parts.map((part) => item.parse(typeof input === 'string' ? String(part).trim() : part));
+      return parts.map((part, i) => {
+        try {
+          return item.parse(typeof input === 'string' ? String(part).trim() : part);
+        } catch (error) {
+          if (!(error instanceof ValueProblem) || parts.length === 1) throw error;
+          throw new ValueProblem(`value ${i + 1} of ${parts.length}: ${error.message}`);
+        }
+      });
     },
     format: (value) => value.map((part) => item.format(part)).join(','),
   };
@@ -238,13 +236,13 @@ export const labels: ValueType<Readonly<Record<string, string>>> = {
     const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
     const pairs: [string, unknown][] = isObject
       ? Object.entries(input)
-      : partsOf(input).map((part) => pairOf(part) ?? reject(part, this.expects));
+      : partsOf(input).map((part) => pairOf(part) ?? reject(this.expects));
     const result: Record<string, string> = {};
     for (const [key, given] of pairs) {
       const value = typeof given === 'number' || typeof given === 'boolean' ? String(given) : given;
-      if (!labelKey.test(key)) reject(key, this.expects);
+      if (!labelKey.test(key)) reject(this.expects);
       const fits = typeof value === 'string' && value.length <= maxLabelLength && !control.test(value);
-      result[key] = fits ? value : reject(given, this.expects);
+      result[key] = fits ? value : reject(this.expects);
     }
     if (Object.keys(result).length > maxLabels) throw new ValueProblem(`more than ${maxLabels} labels`);
     return result;

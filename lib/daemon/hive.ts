@@ -22,6 +22,7 @@ import { ReportedStore } from '../sampling/reported.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { requirePlainUrls, shownPath } from '../util/shown-url.js';
 import { packageVersion } from '../util/version.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 
@@ -75,18 +76,19 @@ function checkId(id: string): string {
   throw new HivepulseError(
     'INVALID_OPTION',
     'id',
-    `${JSON.stringify(id)} is not a hive id: 1 to 128 letters, digits and _ . : @ + -, beginning with a letter or digit.`,
+    `id: a hive id is 1 to 128 letters, digits and _ . : @ + -, beginning with a letter or digit.`,
   );
 }
 
 function checkQueens(queens: readonly string[]): readonly string[] {
-  for (const queen of queens) {
+  requirePlainUrls('queens', queens, 'give a token for access');
+  for (const [i, queen] of queens.entries()) {
     const url = URL.canParse(queen) ? new URL(queen) : null;
     if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
       throw new HivepulseError(
         'INVALID_OPTION',
         'queens',
-        `${JSON.stringify(queen)} is not the URL of a queen; write http://host:${defaults.queenPort}.`,
+        `queens: address ${i + 1} is not the URL of a queen; write http://host:${defaults.queenPort}.`,
       );
     }
   }
@@ -98,9 +100,8 @@ function readPem(path: string | undefined): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read (${systemCode(error) ?? 'error'}).`, {
-      cause: error,
-    });
+    const shown = shownPath(path);
+    throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read (${systemCode(error) ?? 'error'}).`);
   }
 }
 

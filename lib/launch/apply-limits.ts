@@ -58,7 +58,7 @@ export async function applyLimits(
       } else if (isDenied(error)) {
         failures.push(notApplied(name, `${join(dir, file)} may not be written (${code})`));
       } else {
-        const message = `${limitFlags[name]}: the kernel refuses "${value}" for ${file} (${code ?? String(error)}).`;
+        const message = `${limitFlags[name]}: the kernel refuses the value for ${file} (${code ?? String(error)}).`;
         throw new HivepulseError('INVALID_OPTION', limitFlags[name], message, { cause: error });
       }
     }

@@ -6,6 +6,7 @@ import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { findExecutable } from '../native/prebuilt.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { shownProgram } from '../workers/shown-command.js';
 
 /** What is to run, apart from where. */
 export interface CommandOptions {
@@ -40,22 +41,23 @@ export function originalDescriptorLimit(procRoot = '/proc', parent = process.ppi
 
 /** The error for a command that could not be executed, by errno. */
 export function execError(command: string, errno: string): HivepulseError {
-  const quoted = JSON.stringify(command);
+  const program = shownProgram(command);
+  const quoted = JSON.stringify(program);
   if (errno === 'ENOENT') {
     return new HivepulseError(
       'EXEC_NOT_FOUND',
-      command,
+      program,
       `${quoted} was not found (ENOENT): neither it nor, for a script, its interpreter exists; check the path and PATH.`,
     );
   }
   if (errno === 'EACCES') {
     return new HivepulseError(
       'EXEC_NOT_PERMITTED',
-      command,
+      program,
       `${quoted} may not be executed (EACCES): it needs execute permission, also on its directories, and no noexec mount.`,
     );
   }
-  return new HivepulseError('LAUNCH_FAILED', command, `${quoted} could not be executed (${errno}).`);
+  return new HivepulseError('LAUNCH_FAILED', program, `${quoted} could not be executed (${errno}).`);
 }
 
 /** Why `command` cannot be executed, as execvp would find it, or null. Also looks at the interpreter of a script. */

@@ -57,12 +57,8 @@ export const limitFlags: Readonly<Record<LimitName, string>> = {
   oomGroup: '--oom-group',
 };
 
-function invalid(name: LimitName, given: unknown, want: string): never {
-  throw new HivepulseError(
-    'INVALID_OPTION',
-    limitFlags[name],
-    `${limitFlags[name]} ${JSON.stringify(given)} is not valid: ${want}.`,
-  );
+function invalid(name: LimitName, want: string): never {
+  throw new HivepulseError('INVALID_OPTION', limitFlags[name], `${limitFlags[name]} is not valid: ${want}.`);
 }
 
 /** The kernel's bounds: kernel/sched/core.c (tg_set_cfs_bandwidth), min_cfs_quota_period and max_cfs_quota_period. */
@@ -74,12 +70,12 @@ const maxCores = 10_000;
 
 const decimal = /^\d{1,15}(\.\d{1,9})?$/;
 
-function quotaOfCores(cores: number, given: unknown): { quotaUsec: number; periodUsec: number } {
+function quotaOfCores(cores: number): { quotaUsec: number; periodUsec: number } {
   const want = `give a share between 0.1% and ${maxCores * 100}% of one core`;
-  if (!(cores > 0) || cores > maxCores) invalid('cpu', given, want);
+  if (!(cores > 0) || cores > maxCores) invalid('cpu', want);
   // A quota under 1 ms is refused by the kernel, so a very small share takes a longer period.
   const periodUsec = cores * defaultPeriodUsec >= minQuotaUsec ? defaultPeriodUsec : Math.ceil(minQuotaUsec / cores);
-  if (periodUsec > maxPeriodUsec) invalid('cpu', given, want);
+  if (periodUsec > maxPeriodUsec) invalid('cpu', want);
   return { quotaUsec: Math.max(minQuotaUsec, Math.round(cores * periodUsec)), periodUsec };
 }
 
@@ -94,18 +90,18 @@ export function parseCpu(given: string | number): { quotaUsec: number; periodUse
     const quotaUsec = fraction[1] === 'max' ? Number.POSITIVE_INFINITY : Number(fraction[1]);
     const periodUsec = Number(fraction[2]);
     if (periodUsec < minPeriodUsec || periodUsec > maxPeriodUsec) {
-      invalid('cpu', given, `the period must lie between ${minPeriodUsec} and ${maxPeriodUsec} microseconds`);
+      invalid('cpu', `the period must lie between ${minPeriodUsec} and ${maxPeriodUsec} microseconds`);
     }
-    if (quotaUsec < minQuotaUsec) invalid('cpu', given, `the quota must be at least ${minQuotaUsec} microseconds`);
+    if (quotaUsec < minQuotaUsec) invalid('cpu', `the quota must be at least ${minQuotaUsec} microseconds`);
     if (quotaUsec !== Number.POSITIVE_INFINITY && quotaUsec / periodUsec > maxCores) {
-      invalid('cpu', given, `at most ${maxCores} cores`);
+      invalid('cpu', `at most ${maxCores} cores`);
     }
     return { quotaUsec, periodUsec };
   }
   const percent = text.endsWith('%');
   const number = percent ? text.slice(0, -1) : text;
-  if (!decimal.test(number)) invalid('cpu', given, want);
-  return quotaOfCores(percent ? Number(number) / 100 : Number(number), given);
+  if (!decimal.test(number)) invalid('cpu', want);
+  return quotaOfCores(percent ? Number(number) / 100 : Number(number));
 }
 
 const unitBytes: Readonly<Record<string, number>> = {
@@ -134,9 +130,9 @@ function parseSize(name: LimitName, given: string | number, atLeast: number): nu
   const bytes = parseBytes(given);
   if (bytes === null) {
     const hint = /^[\d.]+\s?[KMGTP]B$/i.test(String(given)) ? ` ("GB" is ambiguous: write G or GiB for 2^30)` : '';
-    invalid(name, given, `give a size such as "24G" (2^30 each), "512M", "1GiB" or bytes${hint}`);
+    invalid(name, `give a size such as "24G" (2^30 each), "512M", "1GiB" or bytes${hint}`);
   }
-  if (bytes < atLeast) invalid(name, given, `it must be at least ${atLeast} bytes`);
+  if (bytes < atLeast) invalid(name, `it must be at least ${atLeast} bytes`);
   return bytes;
 }
 
@@ -145,7 +141,7 @@ function parseCount(name: LimitName, given: string | number): number {
   if (text === 'max' || text === 'infinity') return Number.POSITIVE_INFINITY;
   // PID_MAX_LIMIT of 64-bit kernels.
   if (!/^\d{1,7}$/.test(text) || Number(text) < 1 || Number(text) > 4_194_304) {
-    invalid(name, given, 'give a whole number between 1 and 4194304');
+    invalid(name, 'give a whole number between 1 and 4194304');
   }
   return Number(text);
 }
@@ -154,14 +150,14 @@ export function parseIo(given: string): IoLimit {
   const want = 'give a device and its limits: "/dev/nvme0n1 rbps=100M wbps=50M riops=1000 wiops=1000"';
   const [device, ...settings] = given.trim().split(/[\s,]+/);
   if (!device || !/^(\/dev\/[A-Za-z0-9_./:@+-]+|\d{1,4}:\d{1,7})$/.test(device) || device.includes('..')) {
-    invalid('io', given, want);
+    invalid('io', want);
   }
-  if (settings.length === 0) invalid('io', given, want);
+  if (settings.length === 0) invalid('io', want);
   const values: Partial<Record<IoKey, number>> = {};
   for (const setting of settings) {
     const [key, value, ...rest] = setting.split('=');
     if (!(ioKeys as readonly string[]).includes(key ?? '') || value === undefined || rest.length > 0) {
-      invalid('io', given, `"${setting}" is not one of rbps=, wbps=, riops=, wiops=`);
+      invalid('io', 'one of its settings is not rbps=, wbps=, riops= or wiops=');
     }
     const amount =
       (key as IoKey).endsWith('bps') || value === 'max'
@@ -169,8 +165,8 @@ export function parseIo(given: string): IoLimit {
         : /^\d{1,10}$/.test(value)
           ? Number(value)
           : null;
-    if (amount === null || amount < 1) invalid('io', given, `"${setting}" needs a whole number above 0, or max`);
-    if ((key as IoKey) in values) invalid('io', given, `"${key}" stands twice`);
+    if (amount === null || amount < 1) invalid('io', `${key} needs a whole number above 0, or max`);
+    if ((key as IoKey) in values) invalid('io', `${key} stands twice`);
     values[key as IoKey] = amount;
   }
   return { device, values };
@@ -205,11 +201,11 @@ export function formatCpuList(cpus: readonly number[]): string {
 export function parseLimits(options: LimitOptions): Limits {
   const cpus = options.cpuset === undefined ? null : parseCpuList(options.cpuset);
   if (options.cpuset !== undefined && cpus === null) {
-    invalid('cpuset', options.cpuset, 'give CPU numbers and ranges such as "0-3,8"');
+    invalid('cpuset', 'give CPU numbers and ranges such as "0-3,8"');
   }
   const io = (options.io ?? []).map(parseIo);
   const twice = io.find((limit, i) => io.findIndex((other) => other.device === limit.device) !== i);
-  if (twice) invalid('io', twice.device, 'name each device once');
+  if (twice) invalid('io', 'name each device once');
   const limits: Limits = {
     cpu: options.cpu === undefined ? null : parseCpu(options.cpu),
     memoryBytes: options.memory === undefined ? null : parseSize('memory', options.memory, 4096),
@@ -221,7 +217,7 @@ export function parseLimits(options: LimitOptions): Limits {
     oomGroup: options.oomGroup ?? false,
   };
   if (limits.memoryBytes !== null && limits.memoryHighBytes !== null && limits.memoryHighBytes > limits.memoryBytes) {
-    invalid('memoryHigh', options.memoryHigh, 'it must not be above --memory, or it never takes effect');
+    invalid('memoryHigh', 'it must not be above --memory, or it never takes effect');
   }
   return limits;
 }

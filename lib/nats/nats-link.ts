@@ -5,6 +5,7 @@ import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-n
 import type { NatsOptions } from '../config/options.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { type MessageLog, silentLog } from '../util/log.js';
+import { requirePlainUrls, shownPath, shownUrl } from '../util/shown-url.js';
 
 export type NatsModule = typeof import('@nats-io/transport-node');
 export type JetStreamModule = typeof import('@nats-io/jetstream');
@@ -54,9 +55,8 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new HivepulseError('CONFIG_UNREADABLE', path, `${path} cannot be read (${systemCode(error) ?? 'error'}).`, {
-      cause: error,
-    });
+    const shown = shownPath(path);
+    throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read (${systemCode(error) ?? 'error'}).`);
   }
 }
 
@@ -81,6 +81,7 @@ export function connectionOptions(
   name: string,
 ): NodeConnectionOptions {
   const pem = (path: string | undefined) => (path === undefined ? undefined : read(path).toString('utf8'));
+  requirePlainUrls('nats', servers, 'give a credentials file');
   const secure = tls !== undefined || servers.some((server) => server.startsWith('tls:'));
   const [ca, cert, key] = [pem(tls?.ca), pem(tls?.cert), pem(tls?.key)];
   return {
@@ -182,7 +183,9 @@ export class NatsLink {
         failures++;
         const why = error instanceof Error ? error.message : String(error);
         if (failures === 1 || failures % 30 === 0)
-          this.#log.warn(`NATS at ${String(options.servers)} cannot be reached (${why}); trying again`);
+          this.#log.warn(
+            `NATS at ${[options.servers ?? []].flat().map(shownUrl).join(', ')} cannot be reached (${why}); trying again`,
+          );
         hooks.down(why);
       }
       await this.#pause(failures);

@@ -21,6 +21,9 @@ export function isSecretName(name: string): boolean {
   return secretWord.test(bare) || secretTail.test(bare);
 }
 
+/** Whether a label holds what looks like a secret: labels are public. */
+export const isSecretLabel = (key: string, value: string): boolean => isSecretName(key) || redactText(value) !== value;
+
 /** Shapes that issuers give to their keys. Each is looked for anywhere in a text. */
 const issued: readonly RegExp[] = [
   /\b(?:sk|pk|rk|ak)-[A-Za-z0-9_-]{8,}/g, // OpenAI, Anthropic, Stripe-like

@@ -13,8 +13,7 @@ function checkPart(flag: '--group' | '--instance', value: string): void {
       : kernelNames.test(value)
         ? 'the kernel keeps names that begin so for its own files in a cgroup'
         : null;
-  if (why !== null)
-    throw new HivepulseError('INVALID_OPTION', flag, `${flag} ${JSON.stringify(value)} is not valid: ${why}.`);
+  if (why !== null) throw new HivepulseError('INVALID_OPTION', flag, `${flag} is not valid: ${why}.`);
 }
 
 /** Group and instance become a path and a unit name. Throws INVALID_OPTION with the flag as subject. */
@@ -29,8 +28,8 @@ export function parseWorkerId(id: string): { readonly group: string; readonly in
   if (!group || !instance || rest.length > 0) {
     throw new HivepulseError(
       'INVALID_OPTION',
-      id,
-      `${JSON.stringify(id)} is not a worker: give group/instance, such as llm/8080.`,
+      'worker',
+      `expected the id of a worker: give group/instance, such as llm/8080.`,
     );
   }
   checkWorkerId(group, instance);

@@ -140,7 +140,7 @@ describe('configuration: mistakes are named with place and fix', () => {
     const error = failure(() => resolve({ flags: { interval: '5 parsecs' } }));
     expect(error).toMatchObject({ code: 'INVALID_OPTION', subject: '--interval' });
     expect(error.message).toBe(
-      '--interval: "5 parsecs" does not fit: expected a duration such as 500ms, 2s or 5m, from 100ms to 10m.',
+      '--interval: the value does not fit: expected a duration such as 500ms, 2s or 5m, from 100ms to 10m.',
     );
   });
 
@@ -153,7 +153,7 @@ describe('configuration: mistakes are named with place and fix', () => {
   test('a line of the file', () => {
     const error = failure(() => resolve({ file: yaml('# hosts\nid: gpu-01\nport: many\n') }));
     expect(error).toMatchObject({ code: 'INVALID_OPTION', subject: 'hivepulse.yaml:3' });
-    expect(error.message).toContain('hivepulse.yaml line 3: port: "many" does not fit');
+    expect(error.message).toContain('hivepulse.yaml line 3: port: the value does not fit');
   });
 
   test('an unknown name in the file comes with the nearest known one', () => {

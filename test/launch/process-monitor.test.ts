@@ -66,7 +66,7 @@ describe('where there are no cgroups', () => {
     // The kernel takes 128 KiB an argument.
     await expect(monitor.spawn({ ...busy, args: ['x'.repeat(200_000)] })).rejects.toMatchObject({
       code: 'LAUNCH_FAILED',
-      subject: process.execPath,
+      subject: 'node',
       message: expect.stringContaining('E2BIG'),
     });
     await monitor.spawn(busy);

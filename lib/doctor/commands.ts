@@ -1,0 +1,13 @@
+import { type Finding, ok, warn } from './finding.js';
+
+/** What the setting `commands` lets out of this host. */
+export function checkCommands(mode: 'safe' | 'full' | 'none'): Finding {
+  if (mode === 'none') return ok('commands', 'No command line leaves this host; models and ports do.');
+  if (mode === 'safe')
+    return ok('commands', 'Of command lines only what is known to be harmless leaves this host (commands: safe).');
+  return warn(
+    'commands',
+    'commands is full: a secret on a command line that does not look like one is shown to everybody who reads the fleet.',
+    'set commands: safe (HIVEPULSE_COMMANDS, --commands), or give secrets to workers by files and variables',
+  );
+}
