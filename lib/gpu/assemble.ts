@@ -1,3 +1,6 @@
+import { gpuFields } from '../contract/fields/gpu.js';
+import { gpuBytes, nullImplausible, pid as pids, plausibleRules, roundingBytes } from '../contract/fields/plausible.js';
+import { workerGpuFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 import { healthOf, healthWithout, memoryProblems } from './health.js';
 import type { GpuIdentities } from './identities.js';
@@ -49,9 +52,10 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
     const message = `the driver does not list its GPUs, only those known before are asked: ${text}`;
     faults.push({ source: 'gpu', code, message, field: 'gpus' });
   }
+  const answers = report.devices.some(({ unreachable }) => unreachable === null);
   const devices = report.devices.map((gpu, position) => {
-    const blank = identify(gpu, identities, firstIndex);
-    const fault = ({ code, text }: Pick<GpuReason, 'code' | 'text'>, field?: string) => {
+    const blank = identify(gpu, identities, firstIndex, answers);
+    const fault: ReportFault = ({ code, text }, field) => {
       const about = field === undefined ? {} : { field };
       faults.push({ source: 'gpu', code, message: `GPU ${blank.index}: ${text}`, gpuUuid: blank.uuid, ...about });
     };
@@ -59,7 +63,11 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
       fault(gpu.unreachable);
       return blank;
     }
-    const own = report.processes.filter(({ device }) => device === position);
+    const own = plausibleProcesses(
+      report.processes.filter(({ device }) => device === position),
+      gpu.values.memoryTotalBytes ?? null,
+      fault,
+    );
     for (const { pid, bytes, utilization } of own) {
       processes.push({ gpuUuid: blank.uuid, pid, memoryUsedBytes: bytes, utilizationPercent: utilization });
     }
@@ -70,7 +78,7 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
 
 const orNull = (text: string): string | null => (text === '' ? null : text);
 
-function identify(gpu: ReportedGpu, identities: GpuIdentities, firstIndex: number): GpuDevice {
+function identify(gpu: ReportedGpu, identities: GpuIdentities, firstIndex: number, answers: boolean): GpuDevice {
   const { uuid, name, busId, computeCapability, unifiedMemory } = identities.of(gpu);
   const identity = {
     uuid,
@@ -81,16 +89,54 @@ function identify(gpu: ReportedGpu, identities: GpuIdentities, firstIndex: numbe
     memoryKind: unifiedMemory ? ('unified' as const) : ('device' as const),
     computeCapability: orNull(computeCapability),
   };
-  return blankDevice(identity, gpu.unreachable ? healthWithout(gpu.unreachable) : 'ok');
+  return blankDevice(identity, gpu.unreachable ? healthWithout(gpu.unreachable, answers) : 'ok');
+}
+
+type ReportFault = (what: Pick<GpuReason, 'code' | 'text'>, field?: string) => void;
+
+const rules = plausibleRules(gpuFields);
+const processRules = plausibleRules(workerGpuFields);
+
+/** Processes that can be: pids that a kernel gives out, and no more memory than the GPU has. */
+function plausibleProcesses(
+  listed: readonly ReportedProcess[],
+  totalBytes: number | null,
+  fault: ReportFault,
+): readonly ReportedProcess[] {
+  const own = listed.filter(({ pid }) => Number.isInteger(pid) && pid >= pids.least && pid <= pids.most);
+  if (own.length < listed.length) {
+    const odd = listed.filter((each) => !own.includes(each)).map(({ pid }) => pid);
+    fault({ code: 'IMPLAUSIBLE', text: `processes: the driver lists pid ${odd.join(', ')}` }, 'processCount');
+  }
+  const field = 'workers.gpus.memoryUsedBytes';
+  const most = totalBytes ?? gpuBytes.most;
+  const checked = own.map(({ utilization, ...each }) => {
+    const values = { memoryUsedBytes: each.bytes, utilizationPercent: utilization };
+    nullImplausible(processRules, values, (name, value) =>
+      fault(
+        { code: 'IMPLAUSIBLE', text: `${name} of pid ${each.pid}: the driver says ${value}` },
+        `workers.gpus.${name}`,
+      ),
+    );
+    return { ...each, bytes: values.memoryUsedBytes, utilization: values.utilizationPercent };
+  });
+  const sum = checked.reduce((total, { bytes }) => total + (bytes ?? 0), 0);
+  if (sum <= most + roundingBytes * Math.max(1, own.length)) return checked;
+  fault({ code: 'IMPLAUSIBLE', text: `its processes hold ${sum} bytes, and it has ${most}` }, field);
+  return checked.map((each) => ({ ...each, bytes: null }));
 }
 
 /** A GPU which answers, with its values; what is wrong with them goes to `fault`. */
 function measure(
-  { values, reasons, ...gpu }: ReportedGpu,
+  { values: raw, reasons, ...gpu }: ReportedGpu,
   blank: GpuDevice,
   own: readonly ReportedProcess[],
-  fault: (what: Pick<GpuReason, 'code' | 'text'>, field?: string) => void,
+  fault: ReportFault,
 ): GpuDevice {
+  const values = { ...raw };
+  nullImplausible(rules, values, (field, value) =>
+    fault({ code: 'IMPLAUSIBLE', text: `${field}: the driver says ${value}` }, field),
+  );
   const problems = [...gpu.problems, ...memoryProblems(values)];
   for (const problem of problems) fault(problem);
   const unsupported = new Set<string>();
@@ -98,19 +144,14 @@ function measure(
     if (isUnsupported(reason)) unsupported.add(field);
     else fault({ code: reason.code, text: `${field}: ${reason.text}` }, field);
   }
-  const percent = (field: 'utilizationPercent' | 'memoryBusPercent'): number | null => {
-    const found = values[field] ?? null;
-    if (found === null || (found >= 0 && found <= 100)) return found;
-    fault({ code: 'IMPLAUSIBLE', text: `${field}: the driver says ${found}` }, field);
-    return null;
-  };
   let used = values.memoryUsedBytes ?? null;
-  if (reasons.memoryTotalBytes?.name === 'notSupported' && gpu.processesKnown) {
+  const givesNone = (raw.memoryUsedBytes ?? null) === null;
+  if (givesNone && reasons.memoryTotalBytes?.name === 'notSupported' && gpu.processesKnown) {
     // It has no memory of its own. What its processes hold is known all the same; the host's memory is not the GPU's.
     used = own.reduce<number | null>((sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes), 0);
     if (used !== null) unsupported.delete('memoryUsedBytes');
   }
-  const utilizationPercent = percent('utilizationPercent');
+  const utilizationPercent = values.utilizationPercent ?? null;
   if (utilizationPercent === 100 && gpu.processesKnown && own.length === 0 && used === 0) {
     const text = '100 % busy with no process and no memory in use; some drivers latch there until a reset';
     fault({ code: 'UTILIZATION_SUSPECT', text }, 'utilizationPercent');
@@ -120,8 +161,6 @@ function measure(
     ...blank,
     ...values,
     memoryUsedBytes: used,
-    utilizationPercent,
-    memoryBusPercent: percent('memoryBusPercent'),
     unsupported: [...unsupported],
     health: healthOf(problems, reasons),
     processesKnown: gpu.processesKnown,

@@ -27,9 +27,16 @@ export function memoryProblems({
   return problems;
 }
 
-/** Of a GPU to which the driver gives no access. */
-export function healthWithout({ name }: GpuReason): GpuSample['health'] {
-  return name === 'resetRequired' || name === 'noPermission' ? name : 'lost';
+/** Reasons that are evidence about this one GPU, and not about the driver as a whole. */
+const lostReasons: readonly string[] = ['lost', 'gpuNotFound'];
+const deniedReasons: readonly string[] = ['noPermission', 'blockedBySystem'];
+
+/** Of a GPU to which the driver gives no access. `othersAnswer`: it gives access to another one. */
+export function healthWithout({ name }: GpuReason, othersAnswer: boolean): GpuSample['health'] {
+  if (name === 'resetRequired') return name;
+  if (deniedReasons.includes(name)) return 'noPermission';
+  // An error without a meaning of its own, of one GPU among others that answer, is that of a GPU off the bus.
+  return lostReasons.includes(name) || (othersAnswer && name === 'unknown') ? 'lost' : 'stalled';
 }
 
 /** Of a GPU which answers. */

@@ -56,7 +56,6 @@ export class VendorGpus {
     }
     const reading = this.#without(now.status, now.reader, now.reason, now.faults);
     this.#set(reading, now.status === 'stalled' || now.status === 'failed' ? this.#answeredAt : null);
-    if (now.status === 'failed') this.#events.observe(reading.devices, new Date().toISOString());
   }
 
   /** The driver is let go of for another `seconds`. */
@@ -119,7 +118,8 @@ export class VendorGpus {
   ): GpuReading {
     const forbidden = faults.some(({ code }) => code === gpuReason('noPermission').code);
     let health: GpuSample['health'] = status === 'stalled' ? 'stalled' : 'initializing';
-    if (status === 'failed') health = forbidden ? 'noPermission' : 'lost';
+    // A reader that fails says nothing of any one GPU: none is lost for that.
+    if (status === 'failed') health = forbidden ? 'noPermission' : 'stalled';
     const devices = this.#known.map((device) => ({
       ...blankDevice(device, health),
       lastXid: this.#events.lastXid(device.uuid),

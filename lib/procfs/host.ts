@@ -1,5 +1,7 @@
 import { cpus, freemem, loadavg, totalmem, uptime } from 'node:os';
 import { join } from 'node:path';
+import { hostFields } from '../contract/fields/host.js';
+import { nullImplausible, plausibleRules } from '../contract/fields/plausible.js';
 import type { Fault, HostSample } from '../contract/heartbeat.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
@@ -12,6 +14,8 @@ const hostFiles = ['stat', 'meminfo', 'loadavg', 'uptime', 'pressure/cpu', 'pres
 
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
+
+const rules = plausibleRules(hostFields);
 
 /** Two decimals, as all percentages of the contract. */
 export const round2 = (value: number): number => Math.round(value * 100) / 100;
@@ -56,23 +60,28 @@ export function hostSample(
           : `/proc/${name} cannot be read (${errnoText(content)}).`,
     });
   }
-  return {
-    host: {
-      cpuCount: counted?.cpuCount ?? fallbackCpuCount,
-      cpuPercent: counted ? hostCpuPercent(previous, counted) : null,
-      memoryTotalBytes: memoryInfo.totalBytes,
-      memoryAvailableBytes: memoryInfo.availableBytes,
-      load1: load ? parseLoadavg(load).load1 : null,
-      uptimeSeconds: up ? parseUptime(up) : null,
-      pressure: {
-        cpu: cpu ? parsePressure(cpu) : null,
-        memory: memory ? parsePressure(memory) : null,
-        io: io ? parsePressure(io) : null,
-      },
+  const host: HostSample = {
+    cpuCount: counted?.cpuCount ?? fallbackCpuCount,
+    cpuPercent: counted ? hostCpuPercent(previous, counted) : null,
+    memoryTotalBytes: memoryInfo.totalBytes,
+    memoryAvailableBytes: memoryInfo.availableBytes,
+    load1: load ? parseLoadavg(load).load1 : null,
+    uptimeSeconds: up ? parseUptime(up) : null,
+    pressure: {
+      cpu: cpu ? parsePressure(cpu) : null,
+      memory: memory ? parsePressure(memory) : null,
+      io: io ? parsePressure(io) : null,
     },
-    cpu: counted,
-    faults,
   };
+  nullImplausible(rules, host, (field, value) =>
+    faults.push({
+      source: 'proc',
+      code: 'IMPLAUSIBLE',
+      field: `host.${field}`,
+      message: `/proc says ${value} for ${field}.`,
+    }),
+  );
+  return { host, cpu: counted, faults };
 }
 
 /** The newest sample of the host, and when it was read (CLOCK_MONOTONIC, ms). */

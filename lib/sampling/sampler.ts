@@ -1,5 +1,7 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
+import { nullImplausible, plausibleRules } from '../contract/fields/plausible.js';
+import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
@@ -158,6 +160,15 @@ export class Sampler {
     for (const live of rows) {
       const sample = this.#sample(live, reading.status);
       if (sample === null) continue;
+      nullImplausible(workerRules, sample, (field, value) =>
+        faults.push({
+          source: 'cgroup',
+          code: 'IMPLAUSIBLE',
+          field,
+          message: `The kernel says ${value} for ${field}.`,
+          workerId: sample.id,
+        }),
+      );
       workers.push(sample);
       const { tracked, processes } = live;
       if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
@@ -348,6 +359,8 @@ export class Sampler {
     return this.#pass !== null && nowMs() - this.#pass.startedMs > Math.max(5000, 5 * intervalMs);
   }
 }
+
+const workerRules = plausibleRules(workerFields);
 
 /** More are cut off: a thousand workers may fail at once. */
 const maxFaults = 500;

@@ -115,8 +115,12 @@ describe('GPUs of several vendors on one host', () => {
     expect(vendors.source.takeEvents()).toEqual([]);
     vendors.two.reading = without('failed');
     expect(vendors.source.latest()).toMatchObject({ status: 'working', faults: [{ code: 'X' }] });
-    expect(vendors.source.latest().devices[1]).toMatchObject({ uuid: 'b', health: 'lost', processesKnown: false });
-    expect(vendors.source.takeEvents()).toMatchObject([{ kind: 'gpuLost', gpuUuid: 'b' }]);
+    expect(vendors.source.latest().devices[1]).toMatchObject({ uuid: 'b', health: 'stalled', processesKnown: false });
+    // A reader that fails is no evidence about a GPU.
+    expect(vendors.source.takeEvents()).toEqual([]);
+    vendors.two.reading = working([gpu(0, { uuid: 'b' })]);
+    expect(vendors.source.latest().devices[1]).toMatchObject({ uuid: 'b', health: 'ok' });
+    expect(vendors.source.takeEvents()).toEqual([]);
   });
 
   it('a release lets go of every driver, and takes up every one', async () => {

@@ -1,3 +1,4 @@
+import type { Plausible } from './plausible.js';
 import { isNullable, record, type Shape, type ValueOfShape } from './shape.js';
 
 /** How a value is written for people; `present/format-field.ts` knows each. */
@@ -120,6 +121,8 @@ export interface Field<T = unknown> {
   readonly column?: ColumnOfField;
   readonly detail?: DetailOfField;
   readonly panel?: PanelOfField;
+  /** What it can be on any device; its shape says so where this is left out. */
+  readonly plausible?: Plausible;
   /** Lists can be sorted by it; the number is its place among the sorts. */
   readonly sort?: number;
 }

@@ -1,5 +1,6 @@
 import { gpuHealths } from '../enums.js';
 import type { FieldTable } from './field.js';
+import { count, gpuBytes, pid } from './plausible.js';
 import { amount, boolean, integer, list, measured, nullable, oneOf, record, share, text } from './shape.js';
 
 export const gpuFields = {
@@ -32,11 +33,13 @@ export const gpuFields = {
   },
   memoryTotalBytes: {
     shape: amount('Memory of this GPU; null on unified memory of which the driver reports none (see host).'),
+    plausible: { least: 1, most: gpuBytes.most },
     hive: { name: 'hivepulse_gpu_memory_total_bytes', help: 'Memory of the GPU.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_total_bytes', help: 'Memory of the GPU.' },
   },
   memoryUsedBytes: {
     shape: amount('Without what the driver reserves; on unified memory what processes hold.'),
+    plausible: gpuBytes,
     hive: { name: 'hivepulse_gpu_memory_used_bytes', help: 'Memory in use, without what the driver reserves.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_used_bytes', help: 'Memory in use on the GPU.' },
     column: {
@@ -53,6 +56,7 @@ export const gpuFields = {
   },
   memoryReservedBytes: {
     shape: amount('Kept by driver and firmware.'),
+    plausible: gpuBytes,
     hive: { name: 'hivepulse_gpu_memory_reserved_bytes', help: 'Memory kept by driver and firmware.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_reserved_bytes', help: 'Memory kept by driver and firmware.' },
     panel: { section: 'device', label: 'Reserved', format: 'gib' },
@@ -95,6 +99,7 @@ export const gpuFields = {
   },
   temperatureCelsius: {
     shape: measured('GPU core.'),
+    plausible: { least: -50, most: 200 },
     hive: { name: 'hivepulse_gpu_temperature_celsius', help: 'Temperature of the core.', place: 60 },
     fleet: { name: 'hivepulse_fleet_gpu_temperature_celsius', help: 'Temperature of the core.' },
     column: {
@@ -111,17 +116,20 @@ export const gpuFields = {
   },
   powerWatts: {
     shape: amount('Draw.'),
+    plausible: { least: 0, most: 10_000 },
     hive: { name: 'hivepulse_gpu_power_watts', help: 'Power drawn.', place: 60 },
     fleet: { name: 'hivepulse_fleet_gpu_power_watts', help: 'Power drawn.' },
     column: { key: 'power', title: 'POWER', right: true, width: [7, 13], rank: 3, place: 70, descending: true },
   },
   powerLimitWatts: {
     shape: amount('Enforced limit.'),
+    plausible: { least: 0, most: 10_000 },
     hive: { name: 'hivepulse_gpu_power_limit_watts', help: 'Enforced limit of power.', place: 60 },
     panel: { section: 'device', label: 'Power limit', format: 'watts', place: 60 },
   },
   smClockMhz: {
     shape: amount('SM clock.'),
+    plausible: { least: 0, most: 20_000 },
     hive: {
       name: 'hivepulse_gpu_sm_clock_hertz',
       help: 'Clock of the multiprocessors.',
@@ -132,6 +140,7 @@ export const gpuFields = {
   },
   fanPercent: {
     shape: amount('Of the rated speed; may pass 100.'),
+    plausible: { least: 0, most: 200 },
     hive: { name: 'hivepulse_gpu_fan_ratio', help: 'Speed of the fan; 1 is the rated one.', scale: 'ratio', place: 60 },
     panel: { section: 'device', label: 'Fan', format: 'percent' },
   },
@@ -149,6 +158,7 @@ export const gpuFields = {
   },
   eccUncorrected: {
     shape: amount('Uncorrected ECC errors since the driver loaded.'),
+    plausible: count,
     hive: {
       name: 'hivepulse_gpu_ecc_uncorrected_errors_total',
       type: 'counter',
@@ -189,6 +199,7 @@ export const gpuFields = {
   },
   lastXid: {
     shape: nullable(integer(0, 'Newest Xid since the hive started.')),
+    plausible: { least: 0, most: 65_534 },
     hive: {
       name: 'hivepulse_gpu_last_xid',
       help: 'Newest Xid since the hive started; no sample before the first.',
@@ -203,6 +214,7 @@ export const gpuFields = {
   },
   processCount: {
     shape: nullable(integer(0)),
+    plausible: { least: 0, most: pid.most },
     hive: { name: 'hivepulse_gpu_processes', help: 'Processes with a context on the GPU.', place: 60 },
     column: {
       key: 'processes',
@@ -218,6 +230,7 @@ export const gpuFields = {
   },
   unattributedBytes: {
     shape: amount('Memory of processes that belong to no worker.'),
+    plausible: { least: 0, most: gpuBytes.most },
     hive: {
       name: 'hivepulse_gpu_memory_unattributed_bytes',
       help: 'Memory of processes that belong to no worker.',

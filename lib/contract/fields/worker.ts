@@ -2,6 +2,7 @@ import { workerStates } from '../enums.js';
 import { idPattern } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
+import { bytes, count, cpuPercent, gpuBytes, pid, seconds } from './plausible.js';
 import { amount, boolean, integer, labels, list, nullable, oneOf, share, text, time } from './shape.js';
 
 /** What a worker has of one GPU. */
@@ -9,10 +10,12 @@ export const workerGpuFields = {
   uuid: { shape: text({ minLength: 1, maxLength: 96 }), identity: true },
   memoryUsedBytes: {
     shape: amount('Held by the worker on this GPU.'),
+    plausible: { least: 0, most: gpuBytes.most },
     hive: { name: 'hivepulse_worker_gpu_memory_used_bytes', help: 'GPU memory held on one GPU.' },
   },
   utilizationPercent: {
     shape: amount('Of this GPU by the worker.'),
+    plausible: { least: 0, most: 1000 },
     hive: {
       name: 'hivepulse_worker_gpu_utilization_ratio',
       help: 'Utilization of one GPU by the worker.',
@@ -35,6 +38,7 @@ export const workerFields = {
   },
   pid: {
     shape: nullable(integer(1)),
+    plausible: pid,
     detail: { line: 'process', label: 'pid', format: 'count', place: 10 },
     panel: { section: 'process', label: 'Pid', format: 'count', place: 10 },
   },
@@ -50,6 +54,7 @@ export const workerFields = {
   },
   uptimeSeconds: {
     shape: amount('Of the main process.'),
+    plausible: seconds,
     ticks: true,
     unmeasured: null,
     column: {
@@ -68,6 +73,7 @@ export const workerFields = {
   },
   processCount: {
     shape: nullable(integer(0)),
+    plausible: { least: 0, most: pid.most },
     unmeasured: null,
     hive: { name: 'hivepulse_worker_processes', help: 'Processes in its cgroup.', place: 20 },
     detail: { line: 'process', label: 'processes', format: 'count', place: 20 },
@@ -93,6 +99,7 @@ export const workerFields = {
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {
     shape: amount('100 = one whole core.'),
+    plausible: cpuPercent,
     unmeasured: null,
     fleet: {
       name: 'hivepulse_fleet_worker_cpu_used_cores',
@@ -141,6 +148,7 @@ export const workerFields = {
   },
   cpuLimitPercent: {
     shape: amount('100 = one whole core; null = none, or not known.'),
+    plausible: { least: 0, most: 1e12 },
     hive: {
       name: 'hivepulse_worker_cpu_limit_cores',
       help: 'CPU limit, least of it and its ancestors; no sample without one.',
@@ -157,6 +165,7 @@ export const workerFields = {
   },
   memoryBytes: {
     shape: amount('All memory charged to it, page cache included.'),
+    plausible: bytes,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_bytes', help: 'Memory charged to it, page cache included.' },
     fleet: { name: 'hivepulse_fleet_worker_memory_bytes', help: 'Memory charged to it, page cache included.' },
@@ -165,6 +174,7 @@ export const workerFields = {
   },
   workingSetBytes: {
     shape: amount('memoryBytes without inactive page cache.'),
+    plausible: bytes,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
     fleet: { name: 'hivepulse_fleet_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
@@ -174,6 +184,7 @@ export const workerFields = {
   },
   memoryPeakBytes: {
     shape: amount('Highest memoryBytes.'),
+    plausible: bytes,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_peak_bytes', help: 'Highest memory charged.' },
     detail: { line: 'memory', label: 'peak', format: 'bytes' },
@@ -181,6 +192,7 @@ export const workerFields = {
   },
   memoryLimitBytes: {
     shape: amount('Least limit of it and its ancestors; null = none, or not known.'),
+    plausible: { least: 0, most: 2 ** 63 },
     hive: {
       name: 'hivepulse_worker_memory_limit_bytes',
       help: 'Memory limit, least of it and its ancestors; no sample without one.',
@@ -194,6 +206,7 @@ export const workerFields = {
   memorySource: { shape: oneOf(['cgroup', 'proc']), least: 'cgroup' },
   oomKills: {
     shape: nullable(integer(0)),
+    plausible: count,
     unmeasured: null,
     hive: {
       name: 'hivepulse_worker_oom_kills_total',
@@ -209,6 +222,7 @@ export const workerFields = {
   },
   ioReadBytesPerSecond: {
     shape: amount('Summed over devices.'),
+    plausible: bytes,
     unmeasured: null,
     column: {
       key: 'io',
@@ -225,6 +239,7 @@ export const workerFields = {
   },
   ioWriteBytesPerSecond: {
     shape: amount('Summed over devices.'),
+    plausible: bytes,
     unmeasured: null,
     detail: { line: 'I/O', label: 'write', format: 'rate' },
     panel: { section: 'limits', label: 'Write', format: 'rate', place: 70 },
@@ -254,6 +269,7 @@ export const workerFields = {
   },
   gpuUtilizationPercent: {
     shape: amount('Sum over its GPUs.'),
+    plausible: { least: 0, most: 25_600 },
     unmeasured: null,
     fleet: {
       name: 'hivepulse_fleet_worker_gpu_utilization_ratio',
@@ -266,6 +282,7 @@ export const workerFields = {
   },
   vramUsedBytes: {
     shape: amount('Sum over its GPUs.'),
+    plausible: bytes,
     unmeasured: null,
     fleet: {
       name: 'hivepulse_fleet_worker_vram_used_bytes',
@@ -277,6 +294,7 @@ export const workerFields = {
   },
   vramTotalBytes: {
     shape: amount('Sum of the totals of the GPUs on which it holds a context.'),
+    plausible: bytes,
     unmeasured: null,
   },
   state: {

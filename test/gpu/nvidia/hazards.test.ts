@@ -338,9 +338,9 @@ describe('known faults', () => {
     });
     const lost = await reading(source, ({ status }) => status === 'failed');
     expect(lost.devices.map(({ memoryUsedBytes, health }) => [memoryUsedBytes, health])).toEqual([
-      [null, 'lost'],
-      [null, 'lost'],
-      [null, 'lost'],
+      [null, 'stalled'],
+      [null, 'stalled'],
+      [null, 'stalled'],
     ]);
     expect(lost.faults).toEqual([
       expect.objectContaining({ code: 'UNKNOWN_ERROR', message: expect.stringMatching(/container/) }),

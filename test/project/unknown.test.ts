@@ -1,0 +1,273 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { gpuColumns, hiveColumns, workerColumns } from '../../lib/cli/columns.js';
+import { printTable } from '../../lib/cli/table.js';
+import { countRows } from '../../lib/client/mirror.js';
+import { gpuFields } from '../../lib/contract/fields/gpu.js';
+import { plausibleRules } from '../../lib/contract/fields/plausible.js';
+import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
+import { readHeartbeat } from '../../lib/contract/validate.js';
+import { gpuKnowledge } from '../../lib/gpu/knowledge.js';
+import { type GpuReasonName, gpuReason } from '../../lib/gpu/reasons.js';
+import type { ReportedGpu, ReportedValues } from '../../lib/gpu/report.js';
+import type { GpuReader, VendorReading } from '../../lib/gpu/vendor.js';
+import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
+import { familiesOfHive, hiveScrape } from '../../lib/hive/metric-families.js';
+import { hiveGpusText } from '../../lib/present/knowledge.js';
+import { heartbeatOf, wire, workerOf } from '../harness/heartbeats.js';
+import { TestQueen } from '../queen/heartbeats.js';
+
+const gpuCount = 8;
+/** Numbers that a reader reports; derived, so that a field that is added is drawn from that day on. */
+const rules = plausibleRules(gpuFields).filter(
+  ({ name }) => !['processCount', 'unattributedBytes', 'lastXid'].includes(name),
+);
+/** Draws of one field in `npm test`; HIVEPULSE_DRAWS asks for more. */
+const draws = Math.max(20_000, Number(process.env.HIVEPULSE_DRAWS ?? 0));
+const stepsPerRun = 5;
+const runs = Math.ceil(draws / (stepsPerRun * gpuCount * rules.length));
+
+type Draw =
+  | { readonly value: number }
+  | { readonly impossible: number }
+  | { readonly reason: GpuReasonName }
+  | 'absent';
+
+const drawOf = ({ least, most }: (typeof rules)[number]): fc.Arbitrary<Draw> =>
+  fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.integer({ min: Math.ceil(least), max: Math.min(most, 2 ** 40) }).map((value) => ({ value })),
+    },
+    {
+      weight: 2,
+      arbitrary: fc
+        .constantFrom(2 ** 32 - 1, 2 ** 64 - 1, -1, 2 ** 63, 1e300, most + 2 ** 31)
+        .map((impossible) => ({ impossible })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .constantFrom<GpuReasonName>('unknown', 'timeout', 'notSupported', 'noPermission')
+        .map((reason) => ({ reason })),
+    },
+    { weight: 1, arbitrary: fc.constant<Draw>('absent') },
+  );
+const gpuDraw = fc.record({
+  fields: fc.record(Object.fromEntries(rules.map((rule) => [rule.name, drawOf(rule)]))),
+  unreachable: fc.option(fc.constantFrom<GpuReasonName>('lost', 'noPermission', 'timeout', 'resetRequired'), {
+    freq: 8,
+  }),
+});
+type GpuDraw = { readonly fields: Readonly<Record<string, Draw>>; readonly unreachable: GpuReasonName | null };
+
+const step = fc.oneof(
+  { weight: 3, arbitrary: fc.array(gpuDraw, { minLength: gpuCount, maxLength: gpuCount }) },
+  { weight: 1, arbitrary: fc.constantFrom('failed' as const, 'stalled' as const, 'initializing' as const) },
+);
+
+const reported = ({ fields, unreachable }: GpuDraw, index: number): ReportedGpu => {
+  const values: Record<string, number> = {};
+  const reasons: Record<string, ReturnType<typeof gpuReason>> = {};
+  for (const [name, draw] of Object.entries(fields)) {
+    if (draw === 'absent') continue;
+    if ('reason' in draw) reasons[name] = gpuReason(draw.reason);
+    else values[name] = 'value' in draw ? draw.value : draw.impossible;
+  }
+  return {
+    index,
+    uuid: `GPU-${index}`,
+    parentUuid: '',
+    name: 'card',
+    busId: '',
+    computeCapability: '',
+    unifiedMemory: false,
+    unreachable: unreachable === null ? null : gpuReason(unreachable),
+    values: values as Partial<ReportedValues>,
+    reasons,
+    problems: [],
+    processesKnown: true,
+  };
+};
+
+/** The chain from what a reader says to a heartbeat that a queen took. */
+function chain() {
+  let said: VendorReading = { status: 'initializing', reader: 'nvml', reason: null, faults: [] };
+  const reader: GpuReader = {
+    read: () => said,
+    takeEvents: () => [],
+    release: async () => undefined,
+    resume: () => undefined,
+    close: () => undefined,
+  };
+  const vendor = new VendorGpus(() => reader);
+  const queen = new TestQueen();
+  let seq = 0;
+  return (next: readonly GpuDraw[] | 'failed' | 'stalled' | 'initializing') => {
+    const at = ++seq;
+    said =
+      typeof next === 'string'
+        ? {
+            status: next,
+            reader: 'nvml',
+            reason: null,
+            faults: [{ source: 'gpu', code: 'X', message: next, field: 'gpus' }],
+          }
+        : {
+            status: 'working',
+            reader: 'nvml',
+            reason: null,
+            at,
+            report: { unlisted: null, devices: next.map(reported), processes: [] },
+          };
+    vendor.update();
+    const reading = vendor.reading(at);
+    const gpus: GpuSample[] = reading.devices.map(({ processesKnown: _, ...device }) => ({
+      ...device,
+      processCount: null,
+      unattributedBytes: null,
+    }));
+    const knowledge = gpuKnowledge(reading);
+    const gpusReason = knowledge.gpusReason;
+    const heartbeat = heartbeatOf('h', at, {
+      gpus,
+      ...knowledge,
+      faults: [...reading.faults],
+      workers: [workerOf('llm/0', { gpus: [], vramUsedBytes: null, gpusReason })],
+    });
+    expect(readHeartbeat(wire(heartbeat), { maxWorkers: 10 }).ok).toBe(true);
+    queen.heartbeat(heartbeat);
+    return { heartbeat, queen, events: vendor.takeEvents() };
+  };
+}
+
+const numberOf = (gpu: GpuSample, name: string) => (gpu as unknown as Record<string, number | null>)[name] ?? null;
+
+function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
+  for (const [i, gpu] of heartbeat.gpus.entries()) {
+    const { fields, unreachable } = drawn[i] as GpuDraw;
+    if (gpu.health === 'lost') expect(unreachable).toBe('lost');
+    for (const { name, least, most } of rules) {
+      const value = numberOf(gpu, name);
+      const draw = fields[name] as Draw;
+      // Without memory of its own a GPU uses what its processes hold.
+      const unified = fields.memoryTotalBytes as Draw;
+      if (
+        name === 'memoryUsedBytes' &&
+        unified !== 'absent' &&
+        'reason' in unified &&
+        unified.reason === 'notSupported'
+      )
+        continue;
+      if (value !== null) {
+        expect(draw).toEqual({ value });
+        expect(value >= least && value <= most).toBe(true);
+        continue;
+      }
+      const why = heartbeat.faults.filter(
+        ({ gpuUuid, field }) => gpuUuid === gpu.uuid && (field === name || unreachable),
+      );
+      const explained = why.length > 0 || gpu.unsupported.includes(name);
+      if (unreachable !== null || draw !== 'absent')
+        expect(explained, `${name} of GPU ${i}: ${JSON.stringify(draw)}`).toBe(true);
+    }
+    // No fault of a value that is well now.
+    for (const { code, field, gpuUuid } of heartbeat.faults)
+      if (gpuUuid === gpu.uuid && code === 'IMPLAUSIBLE') expect(numberOf(gpu, field ?? '')).toBeNull();
+  }
+}
+
+/** Numbers with more digits than any value here has: an impossible one that got through. */
+const monstrous = /\d{17,}|e\+\d{2,}|4294967295/;
+
+function holdFaces(heartbeat: Heartbeat, queen: TestQueen, wasKnown: boolean): void {
+  const unknownHive = heartbeat.gpusKnown === 'unknown';
+  const { gpus } = queen.fleet();
+  expect(gpus.total).toBe(heartbeat.gpus.length);
+  expect(gpus.unknownHives).toBe(unknownHive && !wasKnown ? 1 : 0);
+  const counted = heartbeat.gpus.filter((gpu) => gpu.memoryTotalBytes !== null && gpu.memoryUsedBytes !== null);
+  expect(gpus.memoryTotalBytes).toBe(
+    counted.length === 0 ? null : counted.reduce((sum, gpu) => sum + (gpu.memoryTotalBytes ?? 0), 0),
+  );
+  expect(gpus.uncounted).toBe(heartbeat.gpus.length - counted.length);
+  const hive = queen.hive('h');
+  if (hive === null) throw new Error('no hive');
+  expect(countRows([hive], []).unknownGpuHives).toBe(gpus.unknownHives);
+  for (const { reason, detail } of queen.place({ vramBytes: 1 }).refusals) {
+    expect(reason).not.toBe('noGpu');
+    if (unknownHive)
+      expect([reason, detail]).toEqual(['gpusUnknown', expect.stringContaining(heartbeat.gpusReason ?? '')]);
+  }
+  const workers = queen.workers({}).items;
+  const rows = [
+    ...printTable(hiveColumns, [hive], 200, false),
+    ...printTable(
+      gpuColumns,
+      heartbeat.gpus.map((gpu) => ({ ...gpu, hive: 'h', liveness: 'online', ageMs: 0 })),
+      200,
+      false,
+    ),
+    ...printTable(workerColumns, workers, 200, false),
+    hiveGpusText(hive)?.text ?? '',
+  ].join('\n');
+  expect(rows).not.toMatch(monstrous);
+  if (unknownHive) expect(rows).not.toMatch(/no GPU/i);
+  const scrape = hiveScrape({
+    heartbeat,
+    sinceSnapshotMs: 0,
+    counters: new Map(),
+    sends: { taken: 0, failed: 0 },
+    oomKills: 0,
+  });
+  const samples = familiesOfHive.flatMap((family) =>
+    family.name.startsWith('hivepulse_gpu_')
+      ? Array.from(family.collect(scrape), ({ value }) => [family.name, value])
+      : [],
+  );
+  expect(samples.filter(([name]) => name === 'hivepulse_gpu_memory_used_bytes')).toHaveLength(
+    heartbeat.gpus.filter(({ memoryUsedBytes }) => memoryUsedBytes !== null).length,
+  );
+  for (const [name, value] of samples) expect(String(value), String(name)).not.toMatch(monstrous);
+}
+
+describe('unknown is never none, and garbage is never a value', () => {
+  it(`${draws} draws of values, failures and recoveries of GPU readers, held to every face`, () => {
+    let count = 0;
+    fc.assert(
+      fc.property(fc.array(step, { minLength: stepsPerRun, maxLength: stepsPerRun }), (steps) => {
+        const say = chain();
+        let known = false;
+        let lost = new Set<number>();
+        for (const next of steps) {
+          const { heartbeat, queen, events } = say(next);
+          count += gpuCount * rules.length;
+          if (typeof next === 'string') {
+            // The reader failed: its GPUs stay, nothing of them is known, and none is lost for that.
+            expect(heartbeat.gpusKnown).toBe('unknown');
+            expect(heartbeat.gpus).toHaveLength(known ? gpuCount : 0);
+            for (const gpu of heartbeat.gpus) {
+              expect(gpu.health).not.toBe('lost');
+              for (const { name } of rules) expect(numberOf(gpu, name)).toBeNull();
+            }
+            expect(events).toEqual([]);
+          } else {
+            const nowLost = new Set(
+              next.flatMap(({ unreachable }, i) =>
+                unreachable === 'lost' || unreachable === 'resetRequired' ? [i] : [],
+              ),
+            );
+            expect(events).toHaveLength(
+              [...nowLost].filter((i) => !lost.has(i)).length + [...lost].filter((i) => !nowLost.has(i)).length,
+            );
+            lost = nowLost;
+            known = true;
+            holdValues(heartbeat, next);
+          }
+          holdFaces(heartbeat, queen, known);
+        }
+      }),
+      { numRuns: runs, endOnFailure: true },
+    );
+    expect(count).toBeGreaterThanOrEqual(draws);
+  });
+});
