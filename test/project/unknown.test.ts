@@ -90,11 +90,11 @@ const reported = ({ fields, unreachable }: GpuDraw, index: number): ReportedGpu 
   };
 };
 
-/** The chain from what a reader says to a heartbeat that a queen took. */
+/** The chain from what a reader reports to a heartbeat that a queen took. */
 function chain() {
-  let said: VendorReading = { status: 'initializing', reader: 'nvml', reason: null, faults: [] };
+  let answer: VendorReading = { status: 'initializing', reader: 'nvml', reason: null, faults: [] };
   const reader: GpuReader = {
-    read: () => said,
+    read: () => answer,
     takeEvents: () => [],
     release: async () => undefined,
     resume: () => undefined,
@@ -105,7 +105,7 @@ function chain() {
   let seq = 0;
   return (next: readonly GpuDraw[] | 'failed' | 'stalled' | 'initializing') => {
     const at = ++seq;
-    said =
+    answer =
       typeof next === 'string'
         ? {
             status: next,
@@ -180,7 +180,7 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
 /** Numbers with more digits than any value here has: an impossible one that got through. */
 const monstrous = /\d{17,}|e\+\d{2,}|4294967295/;
 
-function holdFaces(heartbeat: Heartbeat, queen: TestQueen, wasKnown: boolean): void {
+function holdOutputs(heartbeat: Heartbeat, queen: TestQueen, wasKnown: boolean): void {
   const unknownHive = heartbeat.gpusKnown === 'unknown';
   const { gpus } = queen.fleet();
   expect(gpus.total).toBe(heartbeat.gpus.length);
@@ -231,15 +231,15 @@ function holdFaces(heartbeat: Heartbeat, queen: TestQueen, wasKnown: boolean): v
 }
 
 describe('unknown is never none, and garbage is never a value', () => {
-  it(`${draws} draws of values, failures and recoveries of GPU readers, held to every face`, () => {
+  it(`${draws} draws of values, failures and recoveries of GPU readers, held to every output`, () => {
     let count = 0;
     fc.assert(
       fc.property(fc.array(step, { minLength: stepsPerRun, maxLength: stepsPerRun }), (steps) => {
-        const say = chain();
+        const report = chain();
         let known = false;
         let lost = new Set<number>();
         for (const next of steps) {
-          const { heartbeat, queen, events } = say(next);
+          const { heartbeat, queen, events } = report(next);
           count += gpuCount * rules.length;
           if (typeof next === 'string') {
             // The reader failed: its GPUs stay, nothing of them is known, and none is lost for that.
@@ -263,7 +263,7 @@ describe('unknown is never none, and garbage is never a value', () => {
             known = true;
             holdValues(heartbeat, next);
           }
-          holdFaces(heartbeat, queen, known);
+          holdOutputs(heartbeat, queen, known);
         }
       }),
       { numRuns: runs, endOnFailure: true },

@@ -1,4 +1,3 @@
-import type { Plausible } from './plausible.js';
 import { isNullable, record, type Shape, type ValueOfShape } from './shape.js';
 
 /** How a value is written for people; `present/format-field.ts` knows each. */
@@ -97,6 +96,17 @@ export interface PanelOfField {
   readonly words?: Readonly<Record<string, string>>;
   /** A row for each property: label and threshold. */
   readonly parts?: Readonly<Record<string, { readonly label: string; readonly barWarn: number }>>;
+}
+
+/**
+ * Bounds of what a value can be on any device or host there is, far beyond the largest that is known: what lies outside
+ * is a driver's "not available" (all ones of 8 to 64 bits), a torn read or a fault of ours, never a measurement.
+ */
+export interface Plausible {
+  readonly least: number;
+  readonly most: number;
+  /** A field of the same item that it can't pass, but for what rounding adds. */
+  readonly of?: string;
 }
 
 /** One field of a worker, GPU or host: all that storage, export and display need to know of it. */

@@ -1,17 +1,7 @@
-import type { FieldTable } from './field.js';
+import type { FieldTable, Plausible } from './field.js';
 import { known } from './shape.js';
 
-/**
- * Bounds of what a value can be on any device or host there is, far beyond the largest that is known: what lies outside
- * is a driver's "not available" (all ones of 8 to 64 bits), a torn read or a fault of ours, never a measurement.
- */
-export interface Plausible {
-  readonly least: number;
-  readonly most: number;
-  /** A field of the same item that it can't pass, but for what rounding adds. */
-  readonly of?: string;
-}
-
+/** Bounds of kinds of values. */
 export const bytes = { least: 0, most: 2 ** 50 } as const;
 /** On one GPU; its memory is a multiple of MiB, and readers round each figure up by itself. */
 export const gpuBytes = { least: 0, most: 2 ** 46, of: 'memoryTotalBytes' } as const;
