@@ -1,67 +1,84 @@
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
-import { Id, Labels, Nullable, OneOf } from '../contract/primitives.js';
+import { shapeProblem } from '../contract/fields/check-shape.js';
+import {
+  integer,
+  labels,
+  list,
+  nullable,
+  oneOf,
+  record,
+  type Shape,
+  text,
+  time,
+  type ValueOfShape,
+} from '../contract/fields/shape.js';
+import { idPattern } from '../contract/limits.js';
 import { shownModel } from './shown-command.js';
 
 /** Who owns the worker's cgroup: we ourselves, a systemd manager, or nobody (no cgroup v2 here). */
 export const cgroupOwners = ['cgroup', 'systemd', 'systemdUser', 'none'] as const;
 
-export const WorkerExit = Type.Object({
-  at: Type.String({ format: 'date-time' }),
+const exitShape = record({
+  at: time,
   /** Exit code, or null where a signal ended it. */
-  code: Nullable(Type.Integer({ minimum: 0, maximum: 255 })),
+  code: nullable(integer(0, undefined, 255)),
   /** `SIGKILL`..., or null. */
-  signal: Nullable(Type.String({ maxLength: 16 })),
+  signal: nullable(text({ maxLength: 16 })),
   /** memory.events `oom_kill` of its cgroup, read before the cgroup went away; null where it could not be read. */
-  oomKills: Nullable(Type.Integer({ minimum: 0 })),
+  oomKills: nullable(integer(0)),
   /** Processes that were still in its cgroup when the main process had ended. */
-  remaining: Type.Integer({ minimum: 0 }),
+  remaining: integer(0),
 });
-export type WorkerExit = Static<typeof WorkerExit>;
+export type WorkerExit = ValueOfShape<typeof exitShape>;
 
-/** What `run` leaves of a worker, so that a hive started later knows it again. */
-export const WorkerRecord = Type.Object({
-  schema: Type.Literal(1),
-  group: Id('First part of the worker id.'),
-  instance: Id('Second part of the worker id.'),
-  owner: OneOf(cgroupOwners),
+const anyObject: Shape<Record<string, unknown>> = { type: 'object' };
+
+const required = record({
+  schema: integer(1, undefined, 1),
+  group: text({ pattern: idPattern }),
+  instance: text({ pattern: idPattern }),
+  owner: oneOf(cgroupOwners),
   /** Absolute path of the cgroup directory. */
-  cgroup: Nullable(Type.String({ maxLength: 4096 })),
+  cgroup: nullable(text({ maxLength: 4096 })),
   /** Its inode: a cgroup made again under the same name has another one, and this record is not about it. */
-  cgroupInode: Nullable(Type.Integer({ minimum: 0 })),
+  cgroupInode: nullable(integer(0)),
   /** systemd scope, where systemd owns the cgroup. */
-  unit: Nullable(Type.String({ maxLength: 256 })),
-  pid: Type.Integer({ minimum: 1 }),
+  unit: nullable(text({ maxLength: 256 })),
+  pid: integer(1),
   /** /proc/<pid>/stat field 22; with the pid the identity of the process. */
-  startTicks: Nullable(Type.Integer({ minimum: 0 })),
-  startedAt: Type.String({ format: 'date-time' }),
+  startTicks: nullable(integer(0)),
+  startedAt: time,
   /** The process that waits for it and will write its exit. */
-  parentPid: Type.Integer({ minimum: 1 }),
-  parentStartTicks: Nullable(Type.Integer({ minimum: 0 })),
-  model: Nullable(Type.String({ maxLength: 512 })),
-  port: Nullable(Type.Integer({ minimum: 1, maximum: 65535 })),
-  labels: Labels,
-  readyUrl: Nullable(Type.String({ maxLength: 2048 })),
-  reservationId: Nullable(Type.String({ maxLength: 64 })),
-  /** What may be shown of its command line; absent in records of 0.1. */
-  shown: Type.Optional(Type.String({ maxLength: 256 })),
+  parentPid: integer(1),
+  parentStartTicks: nullable(integer(0)),
+  model: nullable(text({ maxLength: 512 })),
+  port: nullable(integer(1, undefined, 65535)),
+  labels,
+  readyUrl: nullable(text({ maxLength: 2048 })),
+  reservationId: nullable(text({ maxLength: 64 })),
   /** Always empty. Records of 0.1 hold the command line here, which is not kept; its hives ask for the field. */
-  command: Type.Array(Type.String()),
+  command: list(text({}), 1_000_000),
   /** Limits as they were asked for, by name. */
-  limits: Type.Record(Type.String(), Type.Unknown()),
+  limits: anyObject,
   /** Limits that do not hold, with the reason. */
-  notApplied: Type.Array(Type.Object({ name: Type.String(), message: Type.String() })),
+  notApplied: list(record({ name: text({}), message: text({}) }), 1000),
   /** null while it runs. */
-  exit: Nullable(WorkerExit),
+  exit: nullable(exitShape),
 });
-export type WorkerRecord = Static<typeof WorkerRecord>;
+
+/** What may be shown of its command line; absent in records of 0.1. */
+const shown = text({ maxLength: 256 });
+
+/**
+ * What `run` leaves of a worker, so that a hive started later knows it again. Checked without the schema library, which
+ * takes a hive 14 MiB, and a second of a slow CPU before the first record is known.
+ */
+export const recordShape: Shape<unknown> = { ...required, properties: { ...required.properties, shown } };
+export type WorkerRecord = Omit<ValueOfShape<typeof required>, 'schema'> & { schema: 1; shown?: string };
 
 /** The record that a file holds, or why it is none. */
 export function checkRecord(value: unknown): { readonly record: WorkerRecord } | { readonly problem: string } {
-  if (Value.Check(WorkerRecord, value)) {
-    const model = value.model === null ? null : shownModel(value.model);
-    return { record: { ...value, model, command: [] } };
-  }
-  const first = Value.Errors(WorkerRecord, value)[0];
-  return { problem: `not a worker record: ${first?.instancePath || '/'} ${first?.message ?? ''}`.trim() };
+  const problem = shapeProblem(recordShape, value);
+  if (problem !== null) return { problem: `not a worker record: ${problem}` };
+  const { model, ...rest } = value as WorkerRecord;
+  return { record: { ...rest, model: model === null ? null : shownModel(model), command: [] } };
 }

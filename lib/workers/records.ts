@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { processLives, processStat } from '../procfs/process-stat.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
-import type { WorkerExit, WorkerRecord } from './record-schema.js';
+import { checkRecord, type WorkerExit, type WorkerRecord } from './record-schema.js';
 
 export type { WorkerExit, WorkerRecord } from './record-schema.js';
 
@@ -189,8 +189,6 @@ async function readFileRecord(path: string): Promise<FileRead> {
   try {
     if ((await stat(path)).size > maxRecordBytes) return { problem: 'larger than any record' };
     const parsed: unknown = JSON.parse(await readFile(path, 'utf8'));
-    // Loaded with the first record: a hive whose workers are all containers does without 14 MiB of schema library.
-    const { checkRecord } = await import('./record-schema.js');
     return checkRecord(parsed);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null; // it ended between listing and reading
