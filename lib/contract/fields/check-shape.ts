@@ -26,10 +26,7 @@ export function shapeProblem(shape: Shape<unknown>, value: unknown, path = ''): 
       return typeof value === 'string' ? textProblem(shape, value, problem) : problem('must be a string');
     case 'integer':
     case 'number':
-      if (typeof value !== 'number' || !(shape.type === 'integer' ? Number.isInteger(value) : Number.isFinite(value)))
-        return problem(`must be ${shape.type === 'integer' ? 'an integer' : 'a number'}`);
-      if (value < (shape.minimum ?? value)) return problem(`must be at least ${shape.minimum}`);
-      return value > (shape.maximum ?? value) ? problem(`must be at most ${shape.maximum}`) : null;
+      return numberProblem(shape, value, problem);
     case 'boolean':
       return typeof value === 'boolean' ? null : problem('must be true or false');
     case 'array':
@@ -41,6 +38,14 @@ export function shapeProblem(shape: Shape<unknown>, value: unknown, path = ''): 
 }
 
 type Problem = (what: string) => string;
+
+function numberProblem(shape: Shape<unknown>, value: unknown, problem: Problem): string | null {
+  const whole = shape.type === 'integer';
+  if (typeof value !== 'number' || !(whole ? Number.isInteger(value) : Number.isFinite(value)))
+    return problem(`must be ${whole ? 'an integer' : 'a number'}`);
+  if (value < (shape.minimum ?? value)) return problem(`must be at least ${shape.minimum}`);
+  return value > (shape.maximum ?? value) ? problem(`must be at most ${shape.maximum}`) : null;
+}
 
 function textProblem(shape: Shape<unknown>, text: string, problem: Problem): string | null {
   if (shape.maxLength !== undefined && [...text].length > shape.maxLength)
