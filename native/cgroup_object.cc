@@ -11,6 +11,7 @@ Napi::Function CgroupObject::Class(Napi::Env env) {
                      {
                          InstanceMethod<&CgroupObject::Add>("add"),
                          InstanceMethod<&CgroupObject::Remove>("remove"),
+                         InstanceMethod<&CgroupObject::SetBlockDevices>("setBlockDevices"),
                          InstanceMethod<&CgroupObject::PassSync>("passSync"),
                          InstanceMethod<&CgroupObject::Start>("start"),
                          InstanceMethod<&CgroupObject::Request>("request"),
@@ -42,12 +43,20 @@ void CgroupObject::Shut() {
 }
 
 Napi::Value CgroupObject::Add(const Napi::CallbackInfo& info) {
-  const std::size_t slot = thread_->Add(info[0].ToString().Utf8Value());
+  const std::size_t slot = thread_->Add(PathFromJs(info[0]));
   return Napi::Number::New(info.Env(), static_cast<double>(slot));
 }
 
 void CgroupObject::Remove(const Napi::CallbackInfo& info) {
   thread_->Remove(static_cast<std::size_t>(info[0].ToNumber().Uint32Value()));
+}
+
+void CgroupObject::SetBlockDevices(const Napi::CallbackInfo& info) {
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+    Napi::TypeError::New(info.Env(), "setBlockDevices(Float64Array)").ThrowAsJavaScriptException();
+    return;
+  }
+  thread_->SetStacks(IoStacksFromJs(info[0].As<Napi::Float64Array>()));
 }
 
 Napi::Value CgroupObject::PassSync(const Napi::CallbackInfo& info) {

@@ -19,6 +19,7 @@ class CgroupObject : public Napi::ObjectWrap<CgroupObject> {
  private:
   Napi::Value Add(const Napi::CallbackInfo& info);
   void Remove(const Napi::CallbackInfo& info);
+  void SetBlockDevices(const Napi::CallbackInfo& info);
   Napi::Value PassSync(const Napi::CallbackInfo& info);
   void Start(const Napi::CallbackInfo& info);
   void Request(const Napi::CallbackInfo& info);

@@ -1,6 +1,8 @@
 #include "cgroup_parse.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 namespace hivepulse {
@@ -128,40 +130,95 @@ bool ParsePressure(std::string_view text, double* avg10, double* total) {
   return true;
 }
 
-bool ParseIoStat(std::string_view text, IoTotals* totals) {
-  constexpr std::size_t kCounters = 4;
-  constexpr std::string_view kKeys[kCounters] = {"rbytes", "wbytes", "rios", "wios"};
-  double sums[kCounters] = {0, 0, 0, 0};
-  double devices = 0;
+bool ParseDevice(std::string_view text, std::uint64_t* device) {
+  constexpr std::size_t kDigits = 7;
+  constexpr std::uint64_t kEnd = std::uint64_t{1} << 20;
+  std::uint64_t numbers[2] = {0, 0};
+  std::size_t at = 0;
+  for (std::size_t part = 0; part < 2; ++part) {
+    const std::size_t begin = at;
+    for (; at < text.size() && IsDigit(text[at]) && at - begin < kDigits; ++at) {
+      numbers[part] = numbers[part] * 10 + static_cast<std::uint64_t>(text[at] - '0');
+    }
+    if (at == begin || numbers[part] >= kEnd) return false;
+    if (part == 0 && (at == text.size() || text[at++] != ':')) return false;
+  }
+  *device = numbers[0] * kEnd + numbers[1];
+  return at == text.size();
+}
+
+namespace {
+
+enum class IoLineKind : std::uint8_t { kCounted, kLeftOut, kBad };
+
+IoLineKind ParseIoLine(std::string_view text, IoLine* line) {
+  constexpr std::string_view kKeys[] = {"rbytes", "wbytes", "rios", "wios"};
+  if (!ParseDevice(Take(&text, ' '), &line->device)) return IoLineKind::kLeftOut;
+  for (double& value : line->values) value = kNaN;
+  bool counted = false;
+  while (!text.empty()) {
+    std::string_view value = Take(&text, ' ');
+    if (value.find('=') == std::string_view::npos) {
+      // Some kernels print several devices in one line before the one that has counters.
+      if (!counted) ParseDevice(value, &line->device);
+      continue;
+    }
+    const std::string_view key = Take(&value, '=');
+    for (std::size_t i = 0; i < std::size(kKeys); ++i) {
+      if (key != kKeys[i]) continue;
+      counted = true;
+      if (!Store(ParseUnsigned(value), &line->values[i])) return IoLineKind::kBad;
+    }
+  }
+  return counted ? IoLineKind::kCounted : IoLineKind::kLeftOut;
+}
+
+const IoStacks::Device* FindDevice(const IoStacks& stacks, std::uint64_t number) {
+  const auto found =
+      std::lower_bound(stacks.devices.begin(), stacks.devices.end(), number,
+                       [](const IoStacks::Device& device, std::uint64_t n) { return device.number < n; });
+  return found != stacks.devices.end() && found->number == number ? &*found : nullptr;
+}
+
+bool HasCounters(const std::vector<IoLine>& lines, std::uint64_t device) {
+  return std::any_of(lines.begin(), lines.end(), [device](const IoLine& line) { return line.device == device; });
+}
+
+}  // namespace
+
+bool ParseIoStat(std::string_view text, const IoStacks* stacks, std::vector<IoLine>* lines, IoTotals* totals) {
   bool clean = true;
   const bool empty = text.empty();
-
+  lines->clear();
   while (!text.empty()) {
-    std::string_view line = Take(&text, '\n');
-    double values[kCounters] = {kNaN, kNaN, kNaN, kNaN};
-    bool counted = false;
-    while (!line.empty()) {
-      std::string_view value = Take(&line, ' ');
-      // Without a `=` it is a device's number; some kernels print several in one line before the one that has counters.
-      if (value.find('=') == std::string_view::npos) continue;
-      const std::string_view key = Take(&value, '=');
-      for (std::size_t i = 0; i < kCounters; ++i) {
-        if (key != kKeys[i]) continue;
-        counted = true;
-        if (!Store(ParseUnsigned(value), &values[i])) clean = false;
-      }
-    }
-    if (!counted) continue;
-    devices += 1;
-    for (std::size_t i = 0; i < kCounters; ++i) sums[i] += values[i];
+    IoLine line;
+    const IoLineKind kind = ParseIoLine(Take(&text, '\n'), &line);
+    if (kind == IoLineKind::kCounted) lines->push_back(line);
+    if (kind == IoLineKind::kBad) clean = false;
   }
 
-  const bool known = empty || devices > 0;
+  double sums[4] = {0, 0, 0, 0};
+  totals->unknown_device = kNaN;
+  for (const IoLine& line : *lines) {
+    if (stacks != nullptr && lines->size() > 1) {
+      const IoStacks::Device* device = FindDevice(*stacks, line.device);
+      if (device == nullptr) {
+        if (IsNaN(totals->unknown_device)) totals->unknown_device = static_cast<double>(line.device);
+      } else if (std::any_of(stacks->above.begin() + static_cast<std::ptrdiff_t>(device->begin),
+                             stacks->above.begin() + static_cast<std::ptrdiff_t>(device->end),
+                             [lines](std::uint64_t above) { return HasCounters(*lines, above); })) {
+        continue;
+      }
+    }
+    for (std::size_t i = 0; i < std::size(sums); ++i) sums[i] += line.values[i];
+  }
+
+  const bool known = (empty || !lines->empty()) && IsNaN(totals->unknown_device);
   totals->read_bytes = known ? sums[0] : kNaN;
   totals->write_bytes = known ? sums[1] : kNaN;
   totals->reads = known ? sums[2] : kNaN;
   totals->writes = known ? sums[3] : kNaN;
-  totals->devices = devices;
+  totals->devices = static_cast<double>(lines->size());
   return clean;
 }
 

@@ -3,8 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
-/// Parsers of cgroup v2 and /proc text. Pure: no I/O, no allocation, no napi. lib/cgroup/parse.ts is the same in
+/// Parsers of cgroup v2 and /proc text. Pure: no I/O, no napi. lib/cgroup/parse.ts is the same in
 /// TypeScript; the parity suite compares both.
 ///
 /// A value that is not there stays NaN. Each parser returns false when a value that it looks for is there but is no
@@ -45,14 +46,42 @@ struct IoTotals {
   double write_bytes;
   double reads;
   double writes;
-  /// Devices that make up the sums.
+  /// Devices that have counters, also those that are counted in the device on top of them.
   double devices;
+  /// A device of which it is not known what is on top of it, where that leaves the sums unknown; else NaN.
+  double unknown_device;
 };
 
-/// io.stat, summed over devices. An empty file is 0 (nothing was ever read or written). A device without counters
-/// (`252:0 `, printed by some kernels, even without a newline) is left out; when only such ones are there the sums are
-/// NaN. A counter that one of the counted devices lacks is NaN: a sum without it would rewind the series.
-bool ParseIoStat(std::string_view text, IoTotals* totals);
+/// Which block devices are on top of which (a file system's dm device over md over disks).
+struct IoStacks {
+  struct Device {
+    std::uint64_t number;
+    /// Where in `above` the devices on top of it stand.
+    std::size_t begin;
+    std::size_t end;
+  };
+  /// Ascending by number.
+  std::vector<Device> devices;
+  std::vector<std::uint64_t> above;
+};
+
+/// Counters of one line of io.stat.
+struct IoLine {
+  std::uint64_t device;
+  double values[4];
+};
+
+/// `major:minor` as major * 2^20 + minor. False: it is none.
+bool ParseDevice(std::string_view text, std::uint64_t* device);
+
+/// io.stat, summed over devices. An empty file is 0 (nothing was ever read or written). A line counts where it begins
+/// with `major:minor`; one with a counter that is no number is left out. A device without counters (`252:0 `, printed
+/// by some kernels, even without a newline) is left out; when only such ones are there the sums are NaN. A counter that
+/// one of the counted devices lacks is NaN: a sum without it would rewind the series.
+///
+/// With `stacks` a device is left out where one on top of it has counters, since all I/O of that one comes by here
+/// again. Of several devices, each has to be known. `lines` is room that is kept from call to call.
+bool ParseIoStat(std::string_view text, const IoStacks* stacks, std::vector<IoLine>* lines, IoTotals* totals);
 
 /// cgroup.procs: writes the pids in the file's order to `pids`, which must hold `text.size() / 2 + 1`, and their number
 /// to `count`. Processes outside our pid namespace show as 0 and are left out.

@@ -232,12 +232,13 @@ bool CgroupReader::Parse(std::size_t index, std::string_view text, double* row) 
     }
     case kIoStat: {
       IoTotals totals{};
-      const bool clean = ParseIoStat(text, &totals);
+      const bool clean = ParseIoStat(text, stacks_ ? &*stacks_ : nullptr, &io_lines_, &totals);
       row[kIoReadBytes] = totals.read_bytes;
       row[kIoWriteBytes] = totals.write_bytes;
       row[kIoReads] = totals.reads;
       row[kIoWrites] = totals.writes;
       row[kIoDevices] = totals.devices;
+      row[kIoUnknownDevice] = totals.unknown_device;
       return clean;
     }
     case kCgroupProcs: {

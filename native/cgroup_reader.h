@@ -6,9 +6,11 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cgroup_parse.h"
 #include "kernel_file.h"
 #include "raw_pass.h"
 
@@ -37,6 +39,8 @@ class CgroupReader {
   /// Puts the cgroup directory `path` into `slot`, in place of whatever was there.
   void Add(std::size_t slot, std::string path);
   void Remove(std::size_t slot);
+  /// Which block devices are on top of which; until it is set, every device is counted.
+  void SetStacks(IoStacks stacks) { stacks_ = std::move(stacks); }
 
   /// Reads everything into `pass`, which is overwritten but for its sequence.
   void Pass(RawPass* pass);
@@ -122,6 +126,8 @@ class CgroupReader {
   std::vector<std::uint32_t> pids_;
   std::size_t pid_count_ = 0;
   std::vector<Process> previous_;
+  std::optional<IoStacks> stacks_;
+  std::vector<IoLine> io_lines_;
   std::string path_;
 };
 

@@ -47,7 +47,7 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   if (!batch.list) batch.max_bytes = static_cast<std::size_t>(info[1].As<Napi::Number>().Int64Value());
   const Napi::Array paths = info[0].As<Napi::Array>();
   batch.paths.reserve(paths.Length());
-  for (std::uint32_t i = 0; i < paths.Length(); ++i) batch.paths.push_back(paths.Get(i).ToString().Utf8Value());
+  for (std::uint32_t i = 0; i < paths.Length(); ++i) batch.paths.push_back(PathFromJs(paths.Get(i)));
   const std::uint32_t id = batch.id;
   if (!files_->Submit(std::move(batch))) {
     Napi::Error::New(env, "the system gives no thread for reading files").ThrowAsJavaScriptException();

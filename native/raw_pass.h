@@ -31,6 +31,7 @@ enum WorkerColumn : std::size_t {
   kIoReads,
   kIoWrites,
   kIoDevices,
+  kIoUnknownDevice,
   kPidsCurrent,
   kPopulated,
   kCpuSomeAvg10,

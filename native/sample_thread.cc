@@ -37,6 +37,11 @@ bool SampleThread::Remove(std::size_t slot) {
   return true;
 }
 
+void SampleThread::SetStacks(IoStacks stacks) {
+  const std::lock_guard<std::mutex> lock(changes_mutex_);
+  stacks_ = std::move(stacks);
+}
+
 bool SampleThread::Start(double interval_ms) {
   interval_ms_.store(std::max(interval_ms, 1.0));
   if (EnsureThread()) {
@@ -86,13 +91,16 @@ void SampleThread::Run() {
 /// With pass_mutex_ held.
 void SampleThread::RunPass(RawPass* pass) {
   std::vector<Change> changes;
+  std::optional<IoStacks> stacks;
   {
     // Changes and the pass's number are taken together: a pass that `begun` names has seen all changes before it.
     const std::lock_guard<std::mutex> lock(changes_mutex_);
     changes.swap(changes_);
+    stacks.swap(stacks_);
     pass->sequence = begun_.fetch_add(1) + 1;
   }
   running_since_ms_.store(MonotonicMs());
+  if (stacks) reader_.SetStacks(std::move(*stacks));
   for (Change& change : changes) {
     if (change.add) {
       reader_.Add(change.slot, std::move(change.path));

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ class SampleThread : public std::enable_shared_from_this<SampleThread> {
   std::size_t Add(std::string path);
   /// False: no such slot is in use.
   bool Remove(std::size_t slot);
+  /// Takes effect at the start of the next pass.
+  void SetStacks(IoStacks stacks);
 
   /// Begins a pass each `interval_ms`, the first at once. False when the system gives no thread.
   bool Start(double interval_ms);
@@ -73,6 +76,7 @@ class SampleThread : public std::enable_shared_from_this<SampleThread> {
 
   std::mutex changes_mutex_;
   std::vector<Change> changes_;
+  std::optional<IoStacks> stacks_;
   std::set<std::size_t> free_slots_;  // JS thread only
   std::vector<bool> used_slots_;      // JS thread only
 

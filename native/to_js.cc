@@ -1,5 +1,6 @@
 #include "to_js.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -31,6 +32,7 @@ constexpr const char* kWorkerColumnNames[] = {
     "ioReads",
     "ioWrites",
     "ioDevices",
+    "ioUnknownDevice",
     "pidsCurrent",
     "populated",
     "cpuSomeAvg10",
@@ -52,6 +54,12 @@ Napi::Array NamesToJs(Napi::Env env, const char* const (&names)[N]) {
   Napi::Array array = Napi::Array::New(env, N);
   for (std::size_t i = 0; i < N; ++i) array.Set(static_cast<std::uint32_t>(i), Napi::String::New(env, names[i]));
   return array;
+}
+
+Napi::Value NameToJs(Napi::Env env, const std::string& name) {
+  const bool ascii = std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  if (ascii) return Napi::String::New(env, name);
+  return Napi::Buffer<char>::Copy(env, name.data(), name.size());
 }
 
 bool Flag(const Napi::Object& options, const char* name) { return options.Get(name).ToBoolean().Value(); }
@@ -113,6 +121,28 @@ nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options) {
   return result;
 }
 
+std::string PathFromJs(const Napi::Value& path) {
+  if (!path.IsBuffer()) return path.ToString().Utf8Value();
+  const auto bytes = path.As<Napi::Buffer<char>>();
+  return {bytes.Data(), bytes.Length()};
+}
+
+IoStacks IoStacksFromJs(const Napi::Float64Array& table) {
+  IoStacks stacks;
+  const std::size_t length = table.ElementLength();
+  for (std::size_t at = 0; at + 1 < length;) {
+    const auto number = static_cast<std::uint64_t>(table[at]);
+    const std::size_t count = std::min(static_cast<std::size_t>(table[at + 1]), length - at - 2);
+    const std::size_t begin = stacks.above.size();
+    for (std::size_t i = 0; i < count; ++i) stacks.above.push_back(static_cast<std::uint64_t>(table[at + 2 + i]));
+    stacks.devices.push_back({number, begin, begin + count});
+    at += 2 + count;
+  }
+  std::sort(stacks.devices.begin(), stacks.devices.end(),
+            [](const IoStacks::Device& a, const IoStacks::Device& b) { return a.number < b.number; });
+  return stacks;
+}
+
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
   Napi::Array results = Napi::Array::New(env, batch.paths.size());
   for (std::uint32_t i = 0; i < batch.files.size(); ++i) {
@@ -132,7 +162,7 @@ Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
     Napi::Array entries = Napi::Array::New(env, answer.entries.size());
     for (std::uint32_t j = 0; j < answer.entries.size(); ++j) {
       Napi::Object entry = Napi::Object::New(env);
-      entry.Set("name", Napi::String::New(env, answer.entries[j].name));
+      entry.Set("name", NameToJs(env, answer.entries[j].name));
       entry.Set("isDirectory", Napi::Boolean::New(env, answer.entries[j].is_directory));
       entries.Set(j, entry);
     }

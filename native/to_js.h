@@ -23,7 +23,14 @@ ReaderOptions ReaderOptionsFromJs(const Napi::Object& options);
 /// `NativeGpuOptions` of lib/native/binding.ts. What is missing keeps its default.
 nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options);
 
-/// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno.
+/// A path given as a string, or as a Buffer where it is not UTF-8.
+std::string PathFromJs(const Napi::Value& path);
+
+/// For each block device, in any order: its number, how many devices are on top of it, and their numbers.
+IoStacks IoStacksFromJs(const Napi::Float64Array& table);
+
+/// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno. A name
+/// that is not ASCII is a Buffer: the kernel allows any bytes.
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);
 
 /// Adds `workerColumns`, `processColumns`, `workerFiles` and `rowFlags`, by which the loader recognizes an addon of

@@ -46,6 +46,7 @@ export class FailoverReader implements RawReader {
   /** Our slots are the current reader's own, which they are until a reader is replaced. */
   #direct = true;
   #intervalMs = 0;
+  #blockDevices: Float64Array | null = null;
   /** Sequence of the last pass handed out, and the offset of the current reader's sequences. */
   #sequence = 0;
   #base = 0;
@@ -78,6 +79,11 @@ export class FailoverReader implements RawReader {
     this.#inner.delete(slot);
     if (inner !== undefined) this.#current.remove(inner);
     for (const stuck of this.#stuck.values()) if (stuck.slot === slot) stuck.slot = null;
+  }
+
+  setBlockDevices(table: Float64Array): void {
+    this.#blockDevices = table;
+    this.#current.setBlockDevices(table);
   }
 
   passSync(): RawPass {
@@ -147,6 +153,7 @@ export class FailoverReader implements RawReader {
     const slot = [...this.#inner].find(([, inner]) => inner === at)?.[0] ?? null;
     this.#stuck.set(before, { at, slot, runningMs: before.runningMs() });
     if (slot !== null) this.#unknownUntil.set(slot, Number.POSITIVE_INFINITY);
+    if (this.#blockDevices !== null) this.#current.setBlockDevices(this.#blockDevices);
     this.#inner = new Map();
     for (const [each, path] of this.#slots.entries())
       if (this.#unknownUntil.get(each) !== Number.POSITIVE_INFINITY) this.#inner.set(each, this.#current.add(path));

@@ -1,8 +1,17 @@
 import { type WorkerColumn, type WorkerFile, workerColumn, workerFiles } from '../native/layout.js';
-import { keyed, parseCpuMax, parseIoStat, parseKeyed, parseLimit, parsePressure, parseSingle } from './parse.js';
+import {
+  type IoStacks,
+  keyed,
+  parseCpuMax,
+  parseIoStat,
+  parseKeyed,
+  parseLimit,
+  parsePressure,
+  parseSingle,
+} from './parse.js';
 
 /** Parses `bytes[0 .. end)` into a row that starts at `out[base]`. False: some value in it is not a number. */
-type Parse = (bytes: Buffer, end: number, out: Float64Array, base: number) => boolean;
+type Parse = (bytes: Buffer, end: number, out: Float64Array, base: number, stacks: IoStacks | null) => boolean;
 
 const fields = (pairs: readonly (readonly [string, WorkerColumn])[]): Parse => {
   const wanted = pairs.map(([key, column]) => keyed(key, workerColumn(column)));
@@ -37,7 +46,8 @@ const parsers: Readonly<Record<Exclude<WorkerFile, 'cgroup.procs'>, Parse>> = {
     ['oom', 'oom'],
     ['oom_kill', 'oomKill'],
   ]),
-  'io.stat': (bytes, end, out, base) => parseIoStat(bytes, end, out, base + workerColumn('ioReadBytes')),
+  'io.stat': (bytes, end, out, base, stacks) =>
+    parseIoStat(bytes, end, out, base + workerColumn('ioReadBytes'), stacks),
   'pids.current': single('pidsCurrent'),
   'cpu.max': (bytes, end, out, base) =>
     parseCpuMax(bytes, end, out, base + workerColumn('cpuQuotaUsec'), base + workerColumn('cpuPeriodUsec')),

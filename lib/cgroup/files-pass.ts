@@ -11,10 +11,20 @@ import {
   workerColumns,
   workerFiles,
 } from '../native/layout.js';
+import { bytesOfPath } from '../util/byte-path.js';
 import { monotonicMs } from '../util/clock.js';
+import { unpackStacks } from './block-devices.js';
 import { parserOf } from './file-parsers.js';
 import { errnoOf, KernelFiles } from './kernel-files.js';
-import { type KeyedField, keyed, parseKeyed, parsePids, parseResidentPages, parseStartTicks } from './parse.js';
+import {
+  type IoStacks,
+  type KeyedField,
+  keyed,
+  parseKeyed,
+  parsePids,
+  parseResidentPages,
+  parseStartTicks,
+} from './parse.js';
 import { systemValues } from './system-values.js';
 
 const { ENODEV, ENOENT, ENOTDIR, ESRCH, EMFILE, ENFILE, EOPNOTSUPP } = system.errno;
@@ -104,6 +114,7 @@ export class FilesPass {
   #pids = new Uint32Array(1024);
   #table = new Float64Array(1024 * processColumns.length);
   #tableLength = 0;
+  #stacks: IoStacks | null = null;
   readonly #workers: (Worker | null)[] = [];
   // Of the row that is being read.
   #flags = 0;
@@ -129,6 +140,10 @@ export class FilesPass {
     if (!worker) return;
     this.#dropAll(worker);
     this.#workers[slot] = null;
+  }
+
+  setBlockDevices(table: Float64Array): void {
+    this.#stacks = unpackStacks(table);
   }
 
   close(): void {
@@ -209,7 +224,9 @@ export class FilesPass {
     if (length < 0) return this.#onError(worker, index, opened);
     worker.states[index] = open;
     const parse = parserOf[index];
-    const clean = parse ? parse(this.#files.buffer, length, out, base) : this.#readProcesses(worker, length, out, base);
+    const clean = parse
+      ? parse(this.#files.buffer, length, out, base, this.#stacks)
+      : this.#readProcesses(worker, length, out, base);
     worker.errors[index] = clean ? 0 : notANumber;
     return true;
   }
@@ -259,7 +276,7 @@ export class FilesPass {
   /** Whether the path still leads to the directory that it led to at first; an errno where not. */
   #identify(worker: Worker): 'same' | number {
     try {
-      const status = statSync(worker.path);
+      const status = statSync(bytesOfPath(worker.path));
       if (!status.isDirectory()) return ENOTDIR;
       if (Number.isNaN(worker.inode)) {
         worker.inode = status.ino;

@@ -19,6 +19,7 @@ export const cellCount = 3;
 
 export type FilesCommand =
   | { readonly kind: 'add'; readonly slot: number; readonly path: string }
+  | { readonly kind: 'blockDevices'; readonly table: Float64Array }
   | { readonly kind: 'remove'; readonly slot: number }
   | { readonly kind: 'start'; readonly intervalMs: number }
   | { readonly kind: 'request' };

@@ -36,6 +36,7 @@ function tick(): void {
 function obey(command: FilesCommand): void {
   if (command.kind === 'add') reader.add(command.slot, command.path);
   else if (command.kind === 'remove') reader.remove(command.slot);
+  else if (command.kind === 'blockDevices') reader.setBlockDevices(command.table);
   else if (command.kind === 'request') requested = true;
   else {
     clearTimeout(timer);

@@ -20,6 +20,7 @@ export class FilesReader implements TraceableReader {
   readonly #thread: WorkerThread<FilesCommand, RawPass>;
   #own: FilesPass | undefined;
   #intervalMs = 0;
+  #blockDevices: Float64Array | null = null;
   #latest: RawPass | null = null;
   #closed = false;
 
@@ -31,6 +32,7 @@ export class FilesReader implements TraceableReader {
       workerData: { options, shared: this.#shared } satisfies FilesThreadData,
       onStart: () => {
         for (const [slot, path] of this.#slots.entries()) this.#thread.post({ kind: 'add', slot, path });
+        if (this.#blockDevices !== null) this.#thread.post({ kind: 'blockDevices', table: this.#blockDevices });
       },
       onMessage: (pass) => {
         this.#latest = pass;
@@ -54,11 +56,19 @@ export class FilesReader implements TraceableReader {
     if (this.#thread.started) this.#thread.post({ kind: 'remove', slot });
   }
 
+  setBlockDevices(table: Float64Array): void {
+    if (this.#closed) return;
+    this.#blockDevices = table;
+    this.#own?.setBlockDevices(table);
+    if (this.#thread.started) this.#thread.post({ kind: 'blockDevices', table });
+  }
+
   passSync(): RawPass {
     this.#check();
     if (!this.#own) {
       this.#own = new FilesPass(this.#options);
       for (const [slot, path] of this.#slots.entries()) this.#own.add(slot, path);
+      if (this.#blockDevices !== null) this.#own.setBlockDevices(this.#blockDevices);
     }
     return this.#own.pass(Number(Atomics.add(this.#cell, cells.begun, 1n)) + 1);
   }

@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
 import { constants as system } from 'node:os';
+import { bytesOfPath } from '../util/byte-path.js';
 
 /** Far above any kernel file, so that one without an end does not take all memory. */
 const maxBytes = 64 * 1024 * 1024;
@@ -41,7 +42,7 @@ export class KernelFiles {
   /** -1: `errno` says why. */
   open(path: string): number {
     try {
-      return openSync(path, constants.O_RDONLY | constants.O_NOCTTY);
+      return openSync(bytesOfPath(path), constants.O_RDONLY | constants.O_NOCTTY);
     } catch (error) {
       this.errno = errnoOf(error);
       return -1;

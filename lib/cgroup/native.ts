@@ -1,5 +1,6 @@
 import type { Binding, NativeCgroupReader } from '../native/binding.js';
 import type { RawPass, RawReaderOptions, TraceableReader } from '../native/layout.js';
+import { bytesOfPath } from '../util/byte-path.js';
 import { closedError, Waiters } from '../util/waiters.js';
 
 const headLength = 5;
@@ -33,11 +34,15 @@ export class NativeReader implements TraceableReader {
 
   add(path: string): number {
     this.#check();
-    return this.#reader.add(path);
+    return this.#reader.add(bytesOfPath(path));
   }
 
   remove(slot: number): void {
     if (!this.#closed) this.#reader.remove(slot);
+  }
+
+  setBlockDevices(table: Float64Array): void {
+    if (!this.#closed) this.#reader.setBlockDevices(table);
   }
 
   passSync(): RawPass {

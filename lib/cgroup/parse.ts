@@ -169,43 +169,98 @@ export function parsePressure(bytes: Buffer, end: number, out: Float64Array, avg
 }
 
 const ioKeys = ['rbytes', 'wbytes', 'rios', 'wios'].map((key) => Buffer.from(key));
+const colon = 0x3a;
+const deviceDigits = 7;
+const deviceEnd = 2 ** 20;
+
+/** `major:minor` in `bytes[start .. end)` as major * 2^20 + minor; -1 where it is none. */
+export function parseDevice(bytes: Buffer, start: number, end: number): number {
+  const at = find(bytes, colon, start, end);
+  if (at === end || at - start > deviceDigits || end - at - 1 > deviceDigits) return -1;
+  const major = parseUnsigned(bytes, start, at);
+  const minor = parseUnsigned(bytes, at + 1, end);
+  return major < deviceEnd && minor < deviceEnd ? major * deviceEnd + minor : -1;
+}
+
+/** Numbers of the devices on top of each block device, by its number. */
+export type IoStacks = ReadonlyMap<number, readonly number[]>;
+
+/** Counters of one line of io.stat; `left out`: it has none; `bad`: one of them is no number. */
+interface IoLine {
+  readonly device: number;
+  readonly values: readonly number[];
+}
+
+/** Which counter the word is, or -1. */
+const ioCounter = (bytes: Buffer, start: number, keyEnd: number): number =>
+  ioKeys.findIndex((key) => same(bytes, start, keyEnd, key));
+
+function parseIoLine(bytes: Buffer, start: number, lineEnd: number): IoLine | 'left out' | 'bad' {
+  let word = find(bytes, space, start, lineEnd);
+  let device = parseDevice(bytes, start, word);
+  if (device < 0) return 'left out';
+  const values = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
+  let counted = false;
+  for (word += 1; word < lineEnd; ) {
+    const wordEnd = find(bytes, space, word, lineEnd);
+    const keyEnd = find(bytes, equals, word, wordEnd);
+    const counter = keyEnd < wordEnd ? ioCounter(bytes, word, keyEnd) : -1;
+    if (counter >= 0) {
+      counted = true;
+      values[counter] = parseUnsigned(bytes, keyEnd + 1, wordEnd);
+      if (Number.isNaN(values[counter])) return 'bad';
+    } else if (keyEnd === wordEnd && !counted) {
+      // Some kernels print several devices in one line before the one that has counters.
+      const next = parseDevice(bytes, word, wordEnd);
+      if (next >= 0) device = next;
+    }
+    word = wordEnd + 1;
+  }
+  return counted ? { device, values } : 'left out';
+}
+
+/** The first device that the stacks do not have, or NaN. */
+const unknownDevice = (lines: readonly IoLine[], stacks: IoStacks | null): number =>
+  (stacks && lines.find(({ device }) => !stacks.has(device))?.device) ?? Number.NaN;
 
 /**
- * io.stat, summed over devices, to `out[at]` (read bytes, written bytes, reads, writes) and `out[at + 4]` (devices that make
- * up the sums). An empty file is 0 (nothing was ever read or written). A device without counters (`252:0 `, printed by
- * some kernels, even without a newline) is left out; when only such ones are there the sums are NaN. A counter that one of
- * the counted devices lacks is NaN: a sum without it would rewind the series.
+ * io.stat, summed over devices, to `out[at]` (read bytes, written bytes, reads, writes), `out[at + 4]` (devices that have
+ * counters) and `out[at + 5]` (a device of which it is not known what is on top of it, where that leaves the sums unknown).
+ * An empty file is 0 (nothing was ever read or written). A line counts where it begins with `major:minor`; one with a
+ * counter that is no number is left out. A device without counters (`252:0 `, printed by some kernels, even without a
+ * newline) is left out; when only such ones are there the sums are NaN. A counter that one of the counted devices lacks is
+ * NaN: a sum without it would rewind the series.
+ *
+ * With `stacks` a device is left out where one on top of it has counters, since all I/O of that one comes by here again. Of
+ * several devices, each has to be known.
  */
-export function parseIoStat(bytes: Buffer, end: number, out: Float64Array, at: number): boolean {
-  const sums = [0, 0, 0, 0];
-  let devices = 0;
+export function parseIoStat(
+  bytes: Buffer,
+  end: number,
+  out: Float64Array,
+  at: number,
+  stacks: IoStacks | null = null,
+): boolean {
+  const lines: IoLine[] = [];
   let clean = true;
   for (let start = 0; start < end; ) {
     const lineEnd = find(bytes, newline, start, end);
-    const values = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
-    let counted = false;
-    for (let word = start; word < lineEnd; ) {
-      const wordEnd = find(bytes, space, word, lineEnd);
-      const keyEnd = find(bytes, equals, word, wordEnd);
-      // Without a `=` it is a device's number; some kernels print several in one line before the one that has counters.
-      for (let i = 0; keyEnd < wordEnd && i < 4; i++) {
-        if (!same(bytes, word, keyEnd, ioKeys[i] as Buffer)) continue;
-        counted = true;
-        const value = parseUnsigned(bytes, keyEnd + 1, wordEnd);
-        values[i] = value;
-        if (Number.isNaN(value)) clean = false;
-      }
-      word = wordEnd + 1;
-    }
-    if (counted) {
-      devices++;
-      for (let i = 0; i < 4; i++) sums[i] = (sums[i] as number) + (values[i] as number);
-    }
+    const line = parseIoLine(bytes, start, lineEnd);
+    if (typeof line === 'object') lines.push(line);
+    else if (line === 'bad') clean = false;
     start = lineEnd + 1;
   }
-  const known = end === 0 || devices > 0;
+  const sums = [0, 0, 0, 0];
+  const unknown = lines.length > 1 ? unknownDevice(lines, stacks) : Number.NaN;
+  for (const { device, values } of lines) {
+    const above = lines.length > 1 ? (stacks?.get(device) ?? []) : [];
+    if (above.some((top) => lines.some((line) => line.device === top))) continue;
+    for (let i = 0; i < 4; i++) sums[i] = (sums[i] as number) + (values[i] as number);
+  }
+  const known = (end === 0 || lines.length > 0) && Number.isNaN(unknown);
   for (let i = 0; i < 4; i++) out[at + i] = known ? (sums[i] as number) : Number.NaN;
-  out[at + 4] = devices;
+  out[at + 4] = lines.length;
+  out[at + 5] = unknown;
   return clean;
 }
 

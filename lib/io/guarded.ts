@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import type { Fault } from '../contract/heartbeat.js';
+import { shownPath } from '../util/byte-path.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { closedError } from '../util/waiters.js';
 import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
@@ -138,11 +139,13 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
     for (const { batch, suspects: unknown } of this.#hung.values()) {
       for (const path of unknown) suspects.add(path);
       const [path, ...others] = batch.paths;
-      if (path !== undefined && others.length === 0) faults.push(fault(`Reading ${path} does not return`, path));
+      if (path !== undefined && others.length === 0)
+        faults.push(fault(`Reading ${shownPath(path)} does not return`, path));
     }
     const [first, ...others] = suspects;
     if (first !== undefined) {
-      const what = others.length === 0 ? first : `${first} or one of ${others.length} paths read with it`;
+      const what =
+        others.length === 0 ? shownPath(first) : `${shownPath(first)} or one of ${others.length} paths read with it`;
       faults.push(fault(`Reading ${what} does not return`, others.length === 0 ? first : null));
     }
     if (this.#exhausted) {

@@ -1,4 +1,12 @@
-import { type Binding, type BindingResult, loadBinding, type NativeFileThread } from '../native/binding.js';
+import {
+  type Binding,
+  type BindingResult,
+  loadBinding,
+  type NativeBatch,
+  type NativeDirectoryEntry,
+  type NativeFileThread,
+} from '../native/binding.js';
+import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import { Pending } from '../util/pending.js';
 import { closedError } from '../util/waiters.js';
 import { WorkerThread } from '../util/worker-thread.js';
@@ -38,6 +46,15 @@ abstract class ThreadFileReader implements FileReader {
   }
 }
 
+/** A listing of the addon with its names as strings. */
+function named(result: NativeBatch['results'][number]): Answer[number] {
+  if (typeof result === 'number' || Buffer.isBuffer(result)) return result;
+  return (result as readonly NativeDirectoryEntry[]).map(({ name, isDirectory }) => ({
+    name: typeof name === 'string' ? name : pathFromBytes(name),
+    isDirectory,
+  }));
+}
+
 /** Over a thread of the addon: a read that never returns does not even hold up the exit of the process. */
 export class NativeFileReader extends ThreadFileReader {
   readonly #files: NativeFileThread;
@@ -45,7 +62,7 @@ export class NativeFileReader extends ThreadFileReader {
   constructor(binding: Binding) {
     super();
     this.#files = new binding.BlockingFiles(() => {
-      for (const { id, results } of this.#files.take()) this.pending.resolve(id, results);
+      for (const { id, results } of this.#files.take()) this.pending.resolve(id, results.map(named));
     });
   }
 
@@ -54,7 +71,7 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   protected submit(paths: readonly string[], maxBytes?: number): number {
-    return this.#files.submit(paths, maxBytes);
+    return this.#files.submit(paths.map(bytesOfPath), maxBytes);
   }
 
   protected keepAlive(yes: boolean): void {

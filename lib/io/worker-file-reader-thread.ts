@@ -1,6 +1,7 @@
 // The thread of WorkerFileReader: one batch at a time, in order.
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import type { DirectoryEntry } from './file-reader.js';
 import type { FilesRequest, FilesResponse } from './open-file-reader.js';
 
@@ -19,7 +20,7 @@ function orErrno<T>(work: () => T): T | number {
 }
 
 function readWhole(path: string, maxBytes: number): Uint8Array {
-  const descriptor = openSync(path, 'r');
+  const descriptor = openSync(bytesOfPath(path), 'r');
   try {
     const parts: Buffer[] = [];
     let length = 0;
@@ -37,8 +38,8 @@ function readWhole(path: string, maxBytes: number): Uint8Array {
 }
 
 function list(path: string): readonly DirectoryEntry[] {
-  return readdirSync(path, { withFileTypes: true }).map((entry) => ({
-    name: entry.name,
+  return readdirSync(bytesOfPath(path), { withFileTypes: true, encoding: 'buffer' }).map((entry) => ({
+    name: pathFromBytes(entry.name),
     isDirectory: entry.isDirectory(),
   }));
 }

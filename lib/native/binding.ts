@@ -5,6 +5,12 @@ import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerF
 /** What one read gave: the bytes, or the errno of the failure. */
 export type FileResult = Buffer | number;
 
+/** As the addon lists it: a name that is not ASCII comes as its bytes. */
+export interface NativeDirectoryEntry {
+  readonly name: string | Buffer;
+  readonly isDirectory: boolean;
+}
+
 export interface DirectoryEntry {
   readonly name: string;
   readonly isDirectory: boolean;
@@ -12,8 +18,11 @@ export interface DirectoryEntry {
 
 /** One set of cgroups and the thread that reads them (native/sample_thread.h). */
 export interface NativeCgroupReader {
-  add(path: string): number;
+  /** A Buffer where the path is not UTF-8. */
+  add(path: string | Buffer): number;
   remove(slot: number): void;
+  /** As `RawReader.setBlockDevices`. */
+  setBlockDevices(table: Float64Array): void;
   /** Runs a pass on the caller's thread, after one that runs on the reader's own; packed as native/to_js.h says. */
   passSync(): ArrayBuffer;
   start(intervalMs: number): void;
@@ -32,13 +41,13 @@ export interface NativeCgroupReader {
 
 export interface NativeBatch {
   readonly id: number;
-  readonly results: readonly (FileResult | readonly DirectoryEntry[])[];
+  readonly results: readonly (FileResult | readonly NativeDirectoryEntry[])[];
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */
 export interface NativeFileThread {
   /** Files to read, up to `maxBytes` each; without `maxBytes` directories to list. Gives the batch's id. */
-  submit(paths: readonly string[], maxBytes?: number): number;
+  submit(paths: readonly (string | Buffer)[], maxBytes?: number): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;

@@ -31,8 +31,10 @@ export const workerColumns = [
   'ioWriteBytes',
   'ioReads',
   'ioWrites',
-  /** Devices whose counters make up the four sums above. */
+  /** Devices that have counters, also those that are counted in the device on top of them. */
   'ioDevices',
+  /** A block device (major * 2^20 + minor) that `setBlockDevices` does not know, so that the four sums are not known. */
+  'ioUnknownDevice',
   'pidsCurrent',
   'populated',
   'cpuSomeAvg10',
@@ -136,6 +138,11 @@ export interface RawReader {
   /** Adds a cgroup directory (absolute path) and returns its slot; the smallest free slot is reused. */
   add(path: string): number;
   remove(slot: number): void;
+  /**
+   * Which block devices are on top of which, so that stacked I/O is counted once: for each device its number, how many
+   * devices are on top of it, and their numbers. Until it is set, every device is counted.
+   */
+  setBlockDevices(table: Float64Array): void;
   passSync(): RawPass;
   /** Begins a pass each `intervalMs`; the first at once. A pass that takes longer than the interval delays the next. */
   start(intervalMs: number): void;

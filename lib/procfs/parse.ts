@@ -3,6 +3,8 @@
  * latin1, since a process may name itself with any bytes.
  */
 
+import { pathFromBytes } from '../util/byte-path.js';
+
 /** A process by its /proc/<pid>/stat. */
 export interface ProcessStat {
   readonly pid: number;
@@ -52,9 +54,9 @@ export function parseCmdline(bytes: Buffer): readonly string[] {
  * namespace. `null` where there is none, or where the cgroup is gone: a zombie keeps `<path> (deleted)`.
  */
 export function parseProcessCgroup(bytes: Buffer): string | null {
-  for (const line of bytes.toString('utf8').split('\n')) {
+  for (const line of bytes.toString('latin1').split('\n')) {
     if (!line.startsWith('0::/')) continue;
-    const path = line.slice(3);
+    const path = pathFromBytes(Buffer.from(line.slice(3), 'latin1'));
     return path.endsWith(' (deleted)') ? null : path;
   }
   return null;

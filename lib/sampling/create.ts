@@ -1,14 +1,12 @@
 import { readlinkSync } from 'node:fs';
+import { BlockDevices } from '../cgroup/block-devices.js';
 import { defaults } from '../contract/defaults.js';
-import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
 import { ReadinessProber } from '../engines/probe.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
 import { type Clock, systemClock } from '../util/clock.js';
-import { settledWithin } from '../util/deadline.js';
-import { HivepulseError } from '../util/errors.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
 import { ProcessTable } from '../workers/process-table.js';
@@ -16,9 +14,11 @@ import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 import { type CommandMode, commandDisplay } from '../workers/shown-command.js';
 import { sharesPidNamespace } from './attribution.js';
-import type { HiveEventDraft } from './events.js';
+import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';
-import { type RawCounters, Sampler } from './sampler.js';
+import { Sampler } from './sampler.js';
+
+export type { RunningSampler } from './loop.js';
 
 /** The cgroups that are watched. */
 export interface CgroupRoot {
@@ -48,6 +48,8 @@ export interface HostReaders {
 
 export interface SamplerOptions {
   readonly procRoot?: string;
+  /** Where sysfs is (default /sys). */
+  readonly sysRoot?: string;
   /** Root of the host's file system, for names of containers. */
   readonly hostRoot?: string;
   readonly watch?: readonly string[];
@@ -70,36 +72,6 @@ export interface SamplerOptions {
   readonly pidNamespace?: string;
 }
 
-/** A sampler with everything that it reads from. */
-export interface RunningSampler {
-  /** Reads everything once and returns the snapshot. Rates are null in the first. */
-  sample(signal?: AbortSignal): Promise<Snapshot>;
-  /** A snapshot from what is ready now; never waits. */
-  snapshot(): Snapshot;
-  /** The last snapshot made; null before the first. */
-  latest(): Snapshot | null;
-  /** One pass on the caller's thread, workers only. */
-  sampleWorkers(): readonly WorkerSample[];
-  /** Raw counters by worker id, from the newest pass. */
-  counters(): ReadonlyMap<string, RawCounters>;
-  /** By how much the wall clock was set since sampling began, ms. */
-  wallStepMs(): number;
-  /** Hive events since the last call. */
-  takeEvents(): readonly HiveEventDraft[];
-  /**
-   * Samples each interval and calls back with each snapshot once its pass is finished, or, where that is late, with what
-   * is known.
-   */
-  start(onSnapshot: (snapshot: Snapshot) => void): void;
-  readonly gpu: GpuSource;
-  close(): Promise<void>;
-}
-
-/** How often discovery looks for new and removed cgroups; costs one small read. */
-const discoverEveryMs = 500;
-/** Longest wait of `sample` for one source. */
-const sampleDeadlineMs = 5000;
-
 function pidNamespaceLink(procRoot: string): string | null {
   try {
     return readlinkSync(`${procRoot}/self/ns/pid`);
@@ -108,29 +80,27 @@ function pidNamespaceLink(procRoot: string): string | null {
   }
 }
 
-/** Puts a sampler together. Opens threads; `close` ends them. */
-export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
-  const clock = machine.clock ?? systemClock;
-  const nowMs = clock.now;
-  const procRoot = options.procRoot ?? '/proc';
-  const intervalMs = options.intervalMs ?? defaults.intervalMs;
-  const gpu = options.gpu ?? noGpuSource('no GPU reader was given');
-  const linux = process.platform === 'linux' || options.procRoot !== undefined;
+/** A reader of cgroups where there are some, and how its own I/O stacks are found. */
+function openCgroups(machine: HostReaders, sysRoot: string | undefined, clock: Clock) {
   const { place, openFiles } = machine;
   const missing = place.root === null ? { memory: false, io: false } : place.missing;
-  const opened = place.root === null ? null : machine.openReader(missing);
-  const reader = opened?.reader ?? null;
+  if (place.root === null) return { reader: null, readerReason: place.reason, missing, blockDevices: null };
+  const { reader, reason } = machine.openReader(missing);
+  const onTable = (table: Float64Array): void => reader.setBlockDevices(table);
+  const blockDevices = missing.io ? null : new BlockDevices({ sysRoot, openFiles, clock, onTable });
+  return { reader, readerReason: reason, missing, blockDevices };
+}
+
+/** What finds workers and knows their processes and names. */
+function openDiscovery({ place, openFiles }: HostReaders, options: SamplerOptions, clock: Clock) {
   const processes = new ProcessTable({
-    procRoot,
+    procRoot: options.procRoot ?? '/proc',
     cgroupPrefix: place.root === null ? '' : place.prefix,
     openFiles,
     clock,
   });
-  const names = new ContainerNames({
-    ...(options.hostRoot ? { hostRoot: options.hostRoot } : {}),
-    openFiles,
-    clock,
-  });
+  const { hostRoot } = options;
+  const names = new ContainerNames({ ...(hostRoot ? { hostRoot } : {}), openFiles, clock });
   const discovery = new Discovery({
     root: place.root,
     watch: options.watch ?? [],
@@ -141,15 +111,29 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     records: recordCache(options.runtimeDir ?? defaultRuntimeDir()),
     clock,
   });
-  const host = linux ? procHostReader(openFiles, procRoot, clock) : nodeHostReader(nowMs);
+  return { processes, names, discovery };
+}
+
+/** Puts a sampler together. Opens threads; `close` ends them. */
+export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
+  const clock = machine.clock ?? systemClock;
+  const nowMs = clock.now;
+  const procRoot = options.procRoot ?? '/proc';
+  const intervalMs = options.intervalMs ?? defaults.intervalMs;
+  const gpu = options.gpu ?? noGpuSource('no GPU reader was given');
+  const linux = process.platform === 'linux' || options.procRoot !== undefined;
+  const { reader, readerReason, missing, blockDevices } = openCgroups(machine, options.sysRoot, clock);
+  const { processes, names, discovery } = openDiscovery(machine, options, clock);
+  const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const readiness = (options.readiness ?? true) ? new ReadinessProber({ now: nowMs }) : null;
   const sampler = new Sampler({
     reader,
-    readerReason: place.root === null ? place.reason : (opened?.reason ?? null),
+    readerReason,
     gpu,
     discovery,
     processes,
     host,
+    blockDevices,
     readiness,
     showCommand: commandDisplay(options.commands),
     state: {
@@ -162,86 +146,16 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
     reported: options.reported ?? null,
-    root: place.root,
+    root: machine.place.root,
     intervalMs,
     nowMs,
     wallMs: machine.wallMs ?? Date.now,
   });
-
-  const closing = new AbortController();
-  let discovering: NodeJS.Timeout | null = null;
-  let started = false;
-
-  /** Waits for at most `ms`: what hangs shows as a fault of the snapshot. Never rejects. */
-  const within = (work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> =>
-    settledWithin(work, ms, signal ? [closing.signal, signal] : [closing.signal]);
-  /** The next pass that begins from now on, or what there is after `ms`. */
-  const nextPass = async (ms: number, signal?: AbortSignal): Promise<void> => {
-    if (reader === null) return;
-    const giveUp = new AbortController();
-    await within(reader.next(giveUp.signal), ms, signal);
-    giveUp.abort();
+  const close = async (): Promise<void> => {
+    reader?.close();
+    for (const part of [discovery, names, processes, host, blockDevices]) part?.close();
+    gpu.close();
+    await readiness?.close();
   };
-  const throwIfOver = (signal?: AbortSignal): void => {
-    signal?.throwIfAborted();
-    if (closing.signal.aborted) throw new HivepulseError('CLOSED', 'sampler', 'The sampler is closed.');
-  };
-  const never = new Promise<void>(() => undefined);
-  const discover = async (): Promise<void> => {
-    await discovery.scan().catch(() => undefined);
-    if (closing.signal.aborted) return;
-    sampler.reconcile();
-    discovering = setTimeout(() => void discover(), discoverEveryMs);
-    discovering.unref();
-  };
-
-  return {
-    gpu,
-    latest: () => sampler.latest(),
-    snapshot: () => sampler.snapshot(),
-    sampleWorkers: () => sampler.sampleWorkers(),
-    counters: () => sampler.counters(),
-    wallStepMs: () => sampler.wallStepMs,
-    takeEvents: () => sampler.takeEvents(),
-    async sample(signal) {
-      throwIfOver(signal);
-      await Promise.all([
-        within(discovery.scan(true), sampleDeadlineMs, signal),
-        within(host.read(), sampleDeadlineMs, signal),
-      ]);
-      throwIfOver(signal);
-      sampler.reconcile();
-      await nextPass(sampleDeadlineMs, signal);
-      throwIfOver(signal);
-      return sampler.snapshot();
-    },
-    start(onSnapshot) {
-      if (started || closing.signal.aborted) return;
-      started = true;
-      const tick = async (): Promise<void> => {
-        await within(discovery.scan(true), sampleDeadlineMs);
-        if (closing.signal.aborted) return;
-        sampler.reconcile();
-        void discover();
-        reader?.start(intervalMs);
-        while (!closing.signal.aborted) {
-          void host.read();
-          // A pass may be late by half an interval; then the tick goes on without it.
-          if (reader === null) await within(never, intervalMs);
-          else await nextPass(intervalMs * 1.5);
-          if (!closing.signal.aborted) onSnapshot(sampler.snapshot());
-        }
-      };
-      void tick();
-    },
-    async close() {
-      if (closing.signal.aborted) return;
-      closing.abort();
-      if (discovering !== null) clearTimeout(discovering);
-      reader?.close();
-      for (const part of [discovery, names, processes, host]) part.close();
-      gpu.close();
-      await readiness?.close();
-    },
-  };
+  return new SamplerLoop({ sampler, reader, discovery, host, gpu, intervalMs, close });
 }

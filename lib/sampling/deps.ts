@@ -1,3 +1,4 @@
+import type { BlockDevices } from '../cgroup/block-devices.js';
 import type { ReadinessProber } from '../engines/probe.js';
 import type { GpuSource } from '../gpu/reading.js';
 import type { RawReader } from '../native/layout.js';
@@ -17,6 +18,8 @@ export interface SamplerDeps {
   readonly discovery: Pick<Discovery, 'current' | 'holdsGpu' | 'keepHeld' | 'changed'>;
   readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'denied' | 'all' | 'generation'>;
   readonly host: Pick<HostReader, 'latest'>;
+  /** null where I/O is not read by device. */
+  readonly blockDevices: Pick<BlockDevices, 'used' | 'faults'> | null;
   readonly readiness: Pick<ReadinessProber, 'update' | 'readyOf'> | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;

@@ -178,6 +178,7 @@ export class Sampler {
     }
     const clockFault = this.#clock.fault();
     if (clockFault !== null) faults.push(clockFault);
+    faults.push(...(this.#deps.blockDevices?.faults() ?? []));
     faults.push(...missingFaults(missing, fromProc), ...this.#gpus.doubts());
     for (const { watched } of stalled) {
       const last = this.#workers.find(({ id }) => id === watched.id);
@@ -237,6 +238,7 @@ export class Sampler {
     if (!Number.isNaN(row.inode)) tracked.inode = row.inode;
     tracked.recordSeen = record;
     tracked.row = row;
+    if (row.ioDevices > 1) this.#deps.blockDevices?.used(row.ioUnknownDevice);
     if (!tracked.live) this.#events.started(tracked, record);
     this.#events.countOomKills(tracked, row.oomKill, measured.rates.oomKillsSince);
 

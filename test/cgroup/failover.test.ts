@@ -31,6 +31,7 @@ class HandReader implements TraceableReader {
 
   add = (path: string) => this.slots.add(path);
   remove = (slot: number) => void this.slots.remove(slot);
+  setBlockDevices = () => undefined;
   start = (intervalMs: number) => {
     this.intervalMs = intervalMs;
   };

@@ -116,6 +116,21 @@ const fixtures: readonly Fixture[] = [
     columns: { ioReadBytes: 11, ioWriteBytes: unknown, ioReads: unknown, ioDevices: 2 },
   },
   {
+    hazard: 'a line that does not begin with a device is left out, and no other',
+    tree: {
+      'io.stat':
+        'total rbytes=7 wbytes=7 rios=7 wios=7\n\n 8:0 rbytes=9\n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n8: rbytes=9\n',
+    },
+    columns: { flags: 0, ioReadBytes: 1, ioWriteBytes: 2, ioReads: 3, ioWrites: 4, ioDevices: 1 },
+    errors: { 'io.stat': 0 },
+  },
+  {
+    hazard: 'a line with a counter that is no number is left out, and no other',
+    tree: { 'io.stat': '8:0 rbytes=x wbytes=7 rios=7 wios=7\n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n' },
+    columns: { flags: rowFlags.partial, ioReadBytes: 1, ioWriteBytes: 2, ioReads: 3, ioWrites: 4, ioDevices: 1 },
+    errors: { 'io.stat': -1 },
+  },
+  {
     hazard: 'an empty io.stat is a worker that never read or wrote',
     tree: { 'io.stat': '' },
     columns: { flags: 0, ioReadBytes: 0, ioWriteBytes: 0, ioDevices: 0 },

@@ -215,7 +215,10 @@ describe('choice of reader', () => {
     [swapped[3], swapped[4]] = [swapped[4] as string, swapped[3] as string];
     const foreign: readonly (readonly [Partial<Binding>, string])[] = [
       [{ ...good, workerColumns: swapped }, 'workerColumns[3] is userUsec, not usageUsec'],
-      [{ ...good, workerColumns: [...good.workerColumns, 'more'] }, 'workerColumns[33] is more, not there'],
+      [
+        { ...good, workerColumns: [...good.workerColumns, 'more'] },
+        `workerColumns[${good.workerColumns.length}] is more, not there`,
+      ],
       [{ ...good, workerFiles: good.workerFiles.slice(1) }, 'workerFiles[0] is memory.current, not cpu.stat'],
       [{ ...good, rowFlags: { ...good.rowFlags, removed: 2 } }, 'rowFlags.removed is 2'],
       [{}, 'workerColumns[0] is missing, not flags'],

@@ -86,6 +86,7 @@ describe('docs', () => {
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
       ...['process-table', 'discovery', 'selection', 'container-names'].map((name) => `lib/workers/${name}.ts`),
       'lib/procfs/host.ts',
+      'lib/cgroup/block-devices.ts',
       'lib/daemon/hive.ts',
     ];
     const literal = /'([A-Z]+(?:_[A-Z]+)+)'/g;

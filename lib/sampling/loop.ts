@@ -1,0 +1,158 @@
+import type { Snapshot, WorkerSample } from '../contract/heartbeat.js';
+import type { GpuSource } from '../gpu/reading.js';
+import type { RawReader } from '../native/layout.js';
+import type { HostReader } from '../procfs/host.js';
+import { settledWithin } from '../util/deadline.js';
+import { HivepulseError } from '../util/errors.js';
+import type { Discovery } from '../workers/discovery.js';
+import type { HiveEventDraft } from './events.js';
+import type { RawCounters, Sampler } from './sampler.js';
+
+/** A sampler with everything that it reads from. */
+export interface RunningSampler {
+  /** Reads everything once and returns the snapshot. Rates are null in the first. */
+  sample(signal?: AbortSignal): Promise<Snapshot>;
+  /** A snapshot from what is ready now; never waits. */
+  snapshot(): Snapshot;
+  /** The last snapshot made; null before the first. */
+  latest(): Snapshot | null;
+  /** One pass on the caller's thread, workers only. */
+  sampleWorkers(): readonly WorkerSample[];
+  /** Raw counters by worker id, from the newest pass. */
+  counters(): ReadonlyMap<string, RawCounters>;
+  /** By how much the wall clock was set since sampling began, ms. */
+  wallStepMs(): number;
+  /** Hive events since the last call. */
+  takeEvents(): readonly HiveEventDraft[];
+  /**
+   * Samples each interval and calls back with each snapshot once its pass is finished, or, where that is late, with what
+   * is known.
+   */
+  start(onSnapshot: (snapshot: Snapshot) => void): void;
+  readonly gpu: GpuSource;
+  close(): Promise<void>;
+}
+
+/** How often discovery looks for new and removed cgroups; costs one small read. */
+const discoverEveryMs = 500;
+/** Longest wait of `sample` for one source. */
+const sampleDeadlineMs = 5000;
+
+interface LoopParts {
+  readonly sampler: Sampler;
+  readonly reader: RawReader | null;
+  readonly discovery: Discovery;
+  readonly host: HostReader;
+  readonly gpu: GpuSource;
+  readonly intervalMs: number;
+  readonly close: () => Promise<void>;
+}
+
+/** Has a sampler's sources read at the right times, once or each interval. */
+export class SamplerLoop implements RunningSampler {
+  readonly gpu: GpuSource;
+  readonly #parts: LoopParts;
+  readonly #closing = new AbortController();
+  #discovering: NodeJS.Timeout | null = null;
+  #started = false;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+    this.gpu = parts.gpu;
+  }
+
+  latest(): Snapshot | null {
+    return this.#parts.sampler.latest();
+  }
+
+  snapshot(): Snapshot {
+    return this.#parts.sampler.snapshot();
+  }
+
+  sampleWorkers(): readonly WorkerSample[] {
+    return this.#parts.sampler.sampleWorkers();
+  }
+
+  counters(): ReadonlyMap<string, RawCounters> {
+    return this.#parts.sampler.counters();
+  }
+
+  wallStepMs(): number {
+    return this.#parts.sampler.wallStepMs;
+  }
+
+  takeEvents(): readonly HiveEventDraft[] {
+    return this.#parts.sampler.takeEvents();
+  }
+
+  async sample(signal?: AbortSignal): Promise<Snapshot> {
+    const { discovery, host, sampler } = this.#parts;
+    this.#throwIfOver(signal);
+    await Promise.all([
+      this.#within(discovery.scan(true), sampleDeadlineMs, signal),
+      this.#within(host.read(), sampleDeadlineMs, signal),
+    ]);
+    this.#throwIfOver(signal);
+    sampler.reconcile();
+    await this.#nextPass(sampleDeadlineMs, signal);
+    this.#throwIfOver(signal);
+    return sampler.snapshot();
+  }
+
+  start(onSnapshot: (snapshot: Snapshot) => void): void {
+    if (this.#started || this.#closing.signal.aborted) return;
+    this.#started = true;
+    void this.#run(onSnapshot);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    if (this.#discovering !== null) clearTimeout(this.#discovering);
+    await this.#parts.close();
+  }
+
+  async #run(onSnapshot: (snapshot: Snapshot) => void): Promise<void> {
+    const { discovery, host, intervalMs, reader, sampler } = this.#parts;
+    const never = new Promise<void>(() => undefined);
+    await this.#within(discovery.scan(true), sampleDeadlineMs);
+    if (this.#closing.signal.aborted) return;
+    sampler.reconcile();
+    void this.#discover();
+    reader?.start(intervalMs);
+    while (!this.#closing.signal.aborted) {
+      void host.read();
+      // A pass may be late by half an interval; then the tick goes on without it.
+      if (reader === null) await this.#within(never, intervalMs);
+      else await this.#nextPass(intervalMs * 1.5);
+      if (!this.#closing.signal.aborted) onSnapshot(sampler.snapshot());
+    }
+  }
+
+  async #discover(): Promise<void> {
+    await this.#parts.discovery.scan().catch(() => undefined);
+    if (this.#closing.signal.aborted) return;
+    this.#parts.sampler.reconcile();
+    this.#discovering = setTimeout(() => void this.#discover(), discoverEveryMs);
+    this.#discovering.unref();
+  }
+
+  /** Waits for at most `ms`: what hangs shows as a fault of the snapshot. Never rejects. */
+  #within(work: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> {
+    return settledWithin(work, ms, signal ? [this.#closing.signal, signal] : [this.#closing.signal]);
+  }
+
+  /** The next pass that begins from now on, or what there is after `ms`. */
+  async #nextPass(ms: number, signal?: AbortSignal): Promise<void> {
+    const { reader } = this.#parts;
+    if (reader === null) return;
+    const giveUp = new AbortController();
+    await this.#within(reader.next(giveUp.signal), ms, signal);
+    giveUp.abort();
+  }
+
+  #throwIfOver(signal?: AbortSignal): void {
+    signal?.throwIfAborted();
+    if (this.#closing.signal.aborted) throw new HivepulseError('CLOSED', 'sampler', 'The sampler is closed.');
+  }
+}
