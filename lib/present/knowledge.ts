@@ -8,6 +8,8 @@ export interface AbsenceText {
   /** A sentence without a capital and a full stop; null where there is nothing to add. */
   readonly reason: string | null;
   readonly unknown: boolean;
+  /** Of the text, where it is known: `since 14 s`. */
+  readonly since: string | null;
 }
 
 type GpuKnowledgeOf = Pick<HiveView, 'gpusKnown' | 'gpusReason'> & { readonly gpus: readonly unknown[] };
@@ -18,7 +20,7 @@ export function hiveGpusText(
   ageMs: number | null = null,
 ): AbsenceText | null {
   if (gpus.length > 0) return null;
-  if (gpusKnown === 'none') return { text: 'no GPU', reason: gpusReason, unknown: false };
+  if (gpusKnown === 'none') return { text: 'no GPU', reason: gpusReason, unknown: false, since: null };
   return unknownGpus(gpusReason, ageMs);
 }
 
@@ -29,11 +31,13 @@ export function workerGpusText(
 ): AbsenceText | null {
   if (gpus.length > 0) return null;
   // An older hive does not say: then the list counts as it stands.
-  if (gpusReason == null) return { text: 'no GPU', reason: null, unknown: false };
+  if (gpusReason == null) return { text: 'no GPU', reason: null, unknown: false, since: null };
   return unknownGpus(gpusReason, ageMs);
 }
 
 function unknownGpus(reason: string | null, ageMs: number | null): AbsenceText {
-  const since = ageMs === null ? '' : ` since ${formatAge(ageMs)}`;
-  return { text: `unknown${since}`, reason: reason ?? 'the hive does not say why', unknown: true };
+  // The last answer is always a little old.
+  const since = ageMs === null || ageMs < 2000 ? null : `since ${formatAge(ageMs)}`;
+  const text = since === null ? 'unknown' : `unknown ${since}`;
+  return { text, reason: reason ?? 'the hive does not say why', unknown: true, since };
 }

@@ -8,11 +8,13 @@ describe('words for GPUs that are not there or not known', () => {
       text: 'no GPU',
       reason: 'no driver',
       unknown: false,
+      since: null,
     });
     expect(hiveGpusText({ gpus: [], gpusKnown: 'unknown', gpusReason: 'no answer' }, 14_000)).toEqual({
       text: 'unknown since 14 s',
       reason: 'no answer',
       unknown: true,
+      since: 'since 14 s',
     });
     expect(hiveGpusText({ gpus: [], gpusKnown: 'unknown', gpusReason: null })?.reason).not.toBeNull();
     expect(workerGpusText({ gpus: [], gpusReason: 'no answer' }, 14_000)?.text).toBe('unknown since 14 s');

@@ -26,7 +26,7 @@ import { ageOf, drawn, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { attentionOf, sortHives } from '../data/query.js';
 import { useWidth } from '../parts/hooks.js';
-import { fullness, Meter, Sign } from '../parts/meter.js';
+import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { Choices, Toolbar } from '../parts/toolbar.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
@@ -117,8 +117,7 @@ function NoGpus({ view }: { readonly view: HiveView }) {
   const { text, reason, unknown } = absence;
   return (
     <p class="no-gpu" title={reason === null ? undefined : sentence(reason)}>
-      {unknown ? <Sign symbol="?" tone="warning">{`GPUs ${text}`}</Sign> : 'No GPU on this host'}
-      {unknown && <small>{reason}</small>}
+      {unknown ? <span class="status tone-warning plain">{`? GPUs ${text}: ${reason}`}</span> : 'No GPU on this host'}
     </p>
   );
 }

@@ -245,7 +245,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         />
       )}
       {absence !== null ? (
-        <Absent label="VRAM" absence={absence} />
+        <Absent label="VRAM" absence={absence} text={absence.since} />
       ) : (
         <Cell
           label="VRAM"
@@ -262,16 +262,16 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   );
 }
 
-const Absent = ({
-  label,
-  absence: { text, reason, unknown },
-}: {
+interface AbsentProps {
   readonly label: string;
   readonly absence: AbsenceText;
-}) => (
+  readonly text?: string | null;
+}
+
+const Absent = ({ label, absence: { reason, unknown }, text = null }: AbsentProps) => (
   <Cell
     label={label}
-    text={unknown ? text : 'none'}
+    text={text ?? (unknown ? 'unknown' : 'none')}
     {...(reason === null ? {} : { title: sentence(reason) })}
     values={null}
     max={null}
