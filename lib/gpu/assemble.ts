@@ -52,9 +52,10 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
     const message = `the driver does not list its GPUs, only those known before are asked: ${text}`;
     faults.push({ source: 'gpu', code, message, field: 'gpus' });
   }
+  const listed = new Set(report.devices.map(({ uuid }) => uuid));
   const answers = report.devices.some(({ unreachable }) => unreachable === null);
   const devices = report.devices.map((gpu, position) => {
-    const blank = identify(gpu, identities, firstIndex, answers);
+    const blank = identify(gpu, identities, firstIndex, answers, listed);
     const fault: ReportFault = ({ code, text }, field) => {
       const about = field === undefined ? {} : { field };
       faults.push({ source: 'gpu', code, message: `GPU ${blank.index}: ${text}`, gpuUuid: blank.uuid, ...about });
@@ -78,8 +79,18 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
 
 const orNull = (text: string): string | null => (text === '' ? null : text);
 
-function identify(gpu: ReportedGpu, identities: GpuIdentities, firstIndex: number, answers: boolean): GpuDevice {
-  const { uuid, name, busId, computeCapability, unifiedMemory } = identities.of(gpu);
+function identify(
+  gpu: ReportedGpu,
+  identities: GpuIdentities,
+  firstIndex: number,
+  answers: boolean,
+  listed: Set<string>,
+): GpuDevice {
+  const known = identities.of(gpu);
+  // What is guessed from its place may be the name of a GPU that the driver lists elsewhere.
+  const { uuid, name, busId, computeCapability, unifiedMemory } =
+    gpu.uuid === '' && listed.has(known.uuid) ? identities.unidentified(gpu) : known;
+  listed.add(uuid);
   const identity = {
     uuid,
     index: firstIndex + gpu.index,

@@ -139,7 +139,8 @@ export interface GpuRows {
   readonly lost: readonly LostGpu[];
 }
 
-const uuidPattern = /^GPU-[0-9a-f-]+$/i;
+/** Boards that are no cards and virtual GPUs have names of other forms; a cell in brackets is no name. */
+const uuidPattern = /^[a-z0-9][a-z0-9._:/-]{3,95}$/i;
 /** `GPU 0000:02:00.0: ...`, `GPU0000:CF:00.0: ...` and `GPU1: 0000:34:00.0: ...`, by release. */
 const lostPattern =
   /Unable to determine the device handle for GPU(?:\d+:\s+|\s*)([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s*:\s*(.*)/i;
@@ -217,6 +218,9 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
   return { rows: marked, driverVersion, invalidField, lost };
 }
 
+/** Not the name: it is the process's own choice, and may hold commas, line ends and what looks like another row or a message. */
+export const computeAppsFields = 'gpu_uuid,pid,used_gpu_memory';
+
 export interface AppRow {
   readonly uuid: string;
   readonly pid: number;
@@ -229,18 +233,13 @@ export interface AppRows {
   readonly refused: readonly { readonly uuid: string; readonly code: number }[];
 }
 
-/**
- * `--query-compute-apps=gpu_uuid,pid,process_name,used_gpu_memory --format=csv,noheader,nounits`. The name is the
- * process's own choice and may hold commas: GPU and pid are taken from the left, memory from the right.
- */
+/** `--query-compute-apps=<computeAppsFields> --format=csv,noheader,nounits`. */
 export function parseComputeApps(text: string): AppRows {
   const apps: AppRow[] = [];
   const refused: { readonly uuid: string; readonly code: number }[] = [];
   for (const line of text.split('\n')) {
-    const cells = line.split(',').map((cell) => cell.trim());
-    const [uuid, pid] = cells;
-    const memory = cells.at(-1);
-    if (cells.length < 4 || uuid === undefined || pid === undefined || memory === undefined) continue;
+    const [uuid, pid, memory, ...more] = line.split(',').map((cell) => cell.trim());
+    if (uuid === undefined || pid === undefined || memory === undefined || more.length > 0) continue;
     if (!uuidPattern.test(uuid)) continue;
     if (!/^\d+$/.test(pid)) refused.push({ uuid, code: tokenCode(pid) });
     else if (Number(pid) > 0) apps.push({ uuid, pid: Number(pid), bytes: mebibytes(memory) });

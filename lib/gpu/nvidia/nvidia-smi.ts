@@ -6,6 +6,7 @@ import { type GpuIdentities, sameBusId } from '../identities.js';
 import type { GpuReport, ReportedProcess } from '../report.js';
 import { nvmlCode, reasonOf } from './codes.js';
 import {
+  computeAppsFields,
   GpuQuery,
   type GpuRows,
   type LostGpu,
@@ -184,7 +185,7 @@ export class NvidiaSmi {
     this.#passes++;
     const { rows, only } = await this.#gpus(binary);
     const listed = await this.#run(binary, [
-      '--query-compute-apps=gpu_uuid,pid,process_name,used_gpu_memory',
+      `--query-compute-apps=${computeAppsFields}`,
       '--format=csv,noheader,nounits',
       ...only,
     ]);
@@ -197,10 +198,11 @@ export class NvidiaSmi {
     for (const { uuid, pid, bytes } of apps) {
       const device = of(uuid);
       if (device < 0) continue;
-      // Under MIG a process may be listed once for each instance: one pid counts once for each GPU, with all its memory.
+      // Under MIG a process may be listed once for each instance, each with memory of its own; else it is the same twice.
       const known = processes.find((process) => process.device === device && process.pid === pid);
+      const join = devices[device]?.values.migEnabled === 1 ? add : larger;
       processes = processes.filter((process) => process !== known);
-      processes.push({ device, pid, bytes: known ? add(known.bytes, bytes) : bytes, utilization: null });
+      processes.push({ device, pid, bytes: known ? join(known.bytes, bytes) : bytes, utilization: null });
     }
     if (processes.length > 0 || this.#passes % pmonEvery === 1) {
       const pmon = await this.#run(binary, ['pmon', '-c', '1', '-s', 'um', ...only]);
@@ -358,6 +360,9 @@ function add(one: number | null, other: number | null): number | null {
   return one === null || other === null ? null : one + other;
 }
 
+const larger = (one: number | null, other: number | null): number | null =>
+  one === null || other === null ? (one ?? other) : Math.max(one, other);
+
 /** Why nvidia-smi gave no rows at all. */
 function noRows(text: string, exitCode: number | null): Failure {
   const code = parseFailure(text, exitCode);
@@ -372,6 +377,20 @@ function noRows(text: string, exitCode: number | null): Failure {
 
 const sameUuid = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
+/** One row for each process: a dash never stands for a number that another row has. */
+function oncePerPid(rows: readonly PmonRow[]): readonly PmonRow[] {
+  const found = new Map<number, PmonRow>();
+  for (const row of rows) {
+    const { bytes, utilization } = found.get(row.pid) ?? { bytes: null, utilization: null };
+    found.set(row.pid, {
+      ...row,
+      bytes: larger(bytes, row.bytes),
+      utilization: larger(utilization, row.utilization),
+    });
+  }
+  return [...found.values()];
+}
+
 /** What pmon says of each process; it shows graphics processes too, which no other list has. */
 function addUtilization(
   rows: readonly PmonRow[] | null,
@@ -384,7 +403,7 @@ function addUtilization(
       if (processes.some((process) => process.device === device)) codes.processUtilization = nvmlCode.notSupported;
       return;
     }
-    const own = rows.filter((row) => row.index === index);
+    const own = oncePerPid(rows.filter((row) => row.index === index));
     // "-" is no sample. Idle, where samples are to be had at all: the GPU did nothing, or others have some.
     const sampled = values.utilizationPercent === 0 || own.some((row) => row.utilization !== null);
     for (const row of own) {

@@ -252,6 +252,17 @@ bool AnswersProcesses(const Gpu& gpu) {
   return memory != 15 && memory != 16 && memory2 != 15 && memory2 != 16;
 }
 
+/// One row of the fields that were asked for, in that order.
+void PrintApp(const Arguments& arguments, const std::string& uuid, const std::string& pid, const std::string& name,
+              const std::string& memory) {
+  std::string row;
+  for (const std::string& field : Split(arguments.apps, ',')) {
+    if (!row.empty()) row += ", ";
+    row += field == "gpu_uuid" ? uuid : field == "pid" ? pid : field == "process_name" ? name : memory;
+  }
+  std::printf("%s\n", row.c_str());
+}
+
 int QueryApps(const Scenario& scenario, const Arguments& arguments) {
   int status = 0;
   for (const size_t i : Shown(scenario, arguments, status)) {
@@ -261,7 +272,7 @@ int QueryApps(const Scenario& scenario, const Arguments& arguments) {
                                    "nvmlDeviceGetComputeRunningProcesses_v3"}) {
         if (CodeOf(gpu, function) == 0) continue;
         const std::string token = Token(scenario, CodeOf(gpu, function));
-        std::printf("%s, %s, %s, %s\n", gpu.uuid.c_str(), token.c_str(), token.c_str(), token.c_str());
+        PrintApp(arguments, gpu.uuid, token, token, token);
         break;
       }
       continue;
@@ -269,7 +280,7 @@ int QueryApps(const Scenario& scenario, const Arguments& arguments) {
     for (const fake::Process& process : gpu.processes) {
       if (process.kind.find('C') == std::string::npos) continue;
       const std::string memory = process.bytes ? Mebibytes(*process.bytes) : Token(scenario, kNotSupported);
-      std::printf("%s, %u, %s, %s\n", gpu.uuid.c_str(), process.pid, process.name.c_str(), memory.c_str());
+      PrintApp(arguments, gpu.uuid, std::to_string(process.pid), process.name, memory);
     }
   }
   return status;

@@ -349,6 +349,18 @@ describe('known faults', () => {
     await reading(source, working('nvml'));
   });
 
+  it('a process that is listed twice counts once, and a dash of pmon takes no number away', async () => {
+    const process = { pid: 4242, kind: 'C' as const, name: 'a, check version mismatch', bytes: 512 * 2 ** 20 };
+    const twice = { ...gb10, processes: [{ ...process, utilization: 31 }, process] };
+    using host = new FakeGpuHost({ gpus: [twice] });
+    using source = sourceOf(host, { gpu: 'nvidia-smi' });
+    const { processes, faults } = await reading(source, working('nvidiaSmi'));
+    expect(processes).toEqual([
+      expect.objectContaining({ pid: 4242, memoryUsedBytes: 512 * 2 ** 20, utilizationPercent: 31 }),
+    ]);
+    expect(faults.map(({ code }) => code)).not.toContain('VERSION_MISMATCH');
+  });
+
   it('known faults: 29 a slow nvidia-smi ages, and is not cut off', async () => {
     using host = new FakeGpuHost({ gpus: [gb10], smi: { delayMs: 150 } });
     using source = sourceOf(host, { gpu: 'nvidia-smi' });

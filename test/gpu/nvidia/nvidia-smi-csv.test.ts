@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { throttleReasons } from '../../../lib/gpu/nvidia/codes.js';
 import {
+  computeAppsFields,
   GpuQuery,
   listFailure,
   parseComputeApps,
@@ -206,21 +207,28 @@ describe('rows of GPUs', () => {
 });
 
 describe('rows of processes', () => {
-  it("the name is the process's own choice and moves nothing", () => {
+  it('the name of a process is not asked for: it may hold commas, line ends and words that look like errors', () => {
+    expect(computeAppsFields.split(',')).toEqual(['gpu_uuid', 'pid', 'used_gpu_memory']);
+  });
+
+  it('only whole rows are rows, whatever stands between them, and a board of any kind keeps its own', () => {
+    const id = fc.oneof(fc.constant(uuid), fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:/-]{3,60}$/));
     fc.assert(
       fc.property(
-        fc.string().filter((name) => !name.includes('\n')),
-        fc.integer({ min: 1, max: 4_194_304 }),
-        fc.nat(100_000),
-        (name, pid, mib) => {
-          expect(parseComputeApps(`${uuid}, ${pid}, ${name}, ${mib}`).apps).toEqual([{ uuid, pid, bytes: mib * MiB }]);
+        fc.array(fc.tuple(id, fc.integer({ min: 1, max: 4_194_304 }), fc.nat(100_000)), { maxLength: 8 }),
+        fc.string().filter((line) => line.split(',').length !== 3),
+        (rows, noise) => {
+          const text = rows.map((cells) => cells.join(', ')).join(`\n${noise}\n`);
+          expect(parseComputeApps(text).apps).toEqual(
+            rows.map(([uuid, pid, mib]) => ({ uuid, pid, bytes: mib * MiB })),
+          );
         },
       ),
     );
   });
 
   it.each(['[N/A]', '[Not Supported]', '[Unknown Error]', '[GPU is lost]'])('memory %s is null', (cell) => {
-    expect(parseComputeApps(`${uuid}, 79, python, ${cell}`).apps).toEqual([{ uuid, pid: 79, bytes: null }]);
+    expect(parseComputeApps(`${uuid}, 79, ${cell}`).apps).toEqual([{ uuid, pid: 79, bytes: null }]);
   });
 
   it.each([
@@ -229,7 +237,7 @@ describe('rows of processes', () => {
     ['[N/A]', 3],
     ['[GPU is lost]', 15],
   ])('a row of %s is no process, and says why', (token, code) => {
-    expect(parseComputeApps(`${uuid}, ${token}, ${token}, ${token}`)).toEqual({
+    expect(parseComputeApps(`${uuid}, ${token}, ${token}`)).toEqual({
       apps: [],
       refused: [{ uuid, code }],
     });

@@ -1,0 +1,80 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { gpuReason } from '../../lib/gpu/reasons.js';
+import type { ReportedGpu } from '../../lib/gpu/report.js';
+import type { VendorReading } from '../../lib/gpu/vendor.js';
+import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
+
+const busId = (n: number) => `00000000:${(n + 1).toString(16).padStart(2, '0')}:00.0`;
+
+/** GPUs as a reader that numbers only those that answer lists them; of a lost one it knows the bus id alone. */
+function listing(count: number, lost: ReadonlySet<number>): readonly ReportedGpu[] {
+  const common = { parentUuid: '', computeCapability: '', unifiedMemory: false, values: {}, reasons: {}, problems: [] };
+  const all = Array.from({ length: count }, (_unused, n) => n);
+  const alive = all.filter((n) => !lost.has(n));
+  const rows = alive.map((n, index) => ({
+    ...common,
+    index,
+    uuid: `GPU-${n}`,
+    name: 'card',
+    busId: busId(n),
+    unreachable: null,
+    processesKnown: true,
+  }));
+  const gone = [...lost].map((n, i) => ({
+    ...common,
+    index: alive.length + i,
+    uuid: '',
+    name: '',
+    busId: i % 2 === 0 ? busId(n).toUpperCase() : busId(n).slice(4),
+    unreachable: gpuReason('lost'),
+    processesKnown: false,
+  }));
+  return [...rows, ...gone];
+}
+
+describe('which GPU is which', () => {
+  it('by uuid, else by bus id, however the others are renumbered: no uuid twice, one event for each loss and return', () => {
+    const lostSets = fc.array(fc.uniqueArray(fc.nat(7), { maxLength: 7 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(lostSets, (losses) => {
+        let reading: VendorReading;
+        const say = (lost: readonly number[]) => {
+          const report = { unlisted: null, devices: listing(8, new Set(lost)), processes: [] };
+          reading = { status: 'working', reader: 'none', reason: null, at: 0, report };
+        };
+        say([]);
+        const vendor = new VendorGpus(() => ({
+          read: () => reading,
+          takeEvents: () => [],
+          release: async () => undefined,
+          resume: () => undefined,
+          close: () => undefined,
+        }));
+        vendor.update();
+        let before = new Set<number>();
+        for (const lost of losses) {
+          say(lost);
+          vendor.update();
+          vendor.update();
+          const { devices } = vendor.reading(0);
+          expect(new Set(devices.map(({ uuid }) => uuid)).size).toBe(8);
+          for (const { uuid, health, pciBusId } of devices) {
+            const n = Number(uuid.slice(4));
+            expect(health).toBe(lost.includes(n) ? 'lost' : 'ok');
+            expect(pciBusId).toBe(busId(n));
+          }
+          const now = new Set(lost);
+          const events = vendor.takeEvents().map(({ kind, gpuUuid }) => `${kind} ${gpuUuid}`);
+          expect(events.sort()).toEqual(
+            [
+              ...[...now].filter((n) => !before.has(n)).map((n) => `gpuLost GPU-${n}`),
+              ...[...before].filter((n) => !now.has(n)).map((n) => `gpuRecovered GPU-${n}`),
+            ].sort(),
+          );
+          before = now;
+        }
+      }),
+    );
+  });
+});
