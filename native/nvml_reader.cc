@@ -439,6 +439,30 @@ void NvmlReader::SampleNvlinks(State& state) {
   Set(state, kNvlinksTotal, code, total);
 }
 
+namespace {
+
+/// Pids that a 64-bit kernel gives out (PID_MAX_LIMIT, include/linux/threads.h).
+bool IsPid(uint32_t pid) { return pid >= 1 && pid <= 4u * 1024 * 1024; }
+
+/// Asks for a list by `call(capacity, entries)`, first without room, then with what the driver says it takes, and with
+/// four times the room where it says no larger count. A handful of questions at most; on success all entries had room.
+template <typename Call>
+int AskWithRoom(uint32_t& count, Call call) {
+  constexpr uint32_t kMostEntries = 65536;
+  uint32_t capacity = 0;
+  for (int question = 0; question < 6; question++) {
+    count = capacity;
+    const int code = call(capacity, count);
+    if (code != kInsufficientSize && (code != kSuccess || count <= capacity)) return code;
+    if (capacity == kMostEntries) break;
+    // The list may grow between two questions.
+    capacity = std::min(kMostEntries, std::max({std::min(count, kMostEntries) + 8, 4 * capacity, 64u}));
+  }
+  return kInsufficientSize;
+}
+
+}  // namespace
+
 int NvmlReader::ListProcesses(Device device, int (*v3)(Device, uint32_t*, void*), int (*v2)(Device, uint32_t*, void*),
                               int (*v1)(Device, uint32_t*, void*), std::vector<Process>& found) const {
   // _v2 has one layout on every driver that exports it. _v3 has two: 535.43 to 535.86 write 32 bytes for each process.
@@ -452,36 +476,28 @@ int NvmlReader::ListProcesses(Device device, int (*v3)(Device, uint32_t*, void*)
 
   constexpr unsigned char kSentinel = 0xA5;
   std::vector<unsigned char> buffer;
-  uint32_t capacity = 0;
-  // The list may grow between the question for its size and the answer; three times in a row is enough.
-  for (int attempt = 0; attempt < 4; attempt++) {
+  uint32_t count = 0;
+  const int code = AskWithRoom(count, [&](uint32_t capacity, uint32_t& entries) {
     buffer.assign(size_t{capacity} * sizeof(ProcessInfoCc), kSentinel);
-    uint32_t count = capacity;
-    const int code = call(device, &count, capacity == 0 ? nullptr : buffer.data());
-    if (code == kInsufficientSize || (code == kSuccess && count > capacity)) {
-      capacity = std::min<uint32_t>(count, 65536) + 8;
-      continue;
-    }
-    if (code != kSuccess) return code;
-    if (count == 0) return kSuccess;
-    // Strides have changed under unchanged names before, so what was written is measured: the last byte of each layout
-    // is never the sentinel (a size below 2^56, an instance number, a counter).
-    size_t written = buffer.size();
-    while (written > 0 && buffer[written - 1] == kSentinel) written--;
-    const size_t measured = written / count;
-    if (written % count == 0 &&
-        (measured == sizeof(ProcessInfoV1) || measured == sizeof(ProcessInfoV2) || measured == sizeof(ProcessInfoCc))) {
-      stride = measured;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-      ProcessInfoV2 info{};
-      info.gpuInstanceId = kNoInstance;
-      std::memcpy(&info, buffer.data() + size_t{i} * stride, std::min(stride, sizeof(info)));
-      if (info.pid != 0) found.push_back({info.pid, info.usedGpuMemory, info.gpuInstanceId});
-    }
-    return kSuccess;
+    return call(device, &entries, capacity == 0 ? nullptr : buffer.data());
+  });
+  if (code != kSuccess || count == 0) return code;
+  // Strides have changed under unchanged names before, so what was written is measured: the last byte of each layout
+  // is never the sentinel (a size below 2^56, an instance number, a counter).
+  size_t written = buffer.size();
+  while (written > 0 && buffer[written - 1] == kSentinel) written--;
+  const size_t measured = written / count;
+  if (written % count == 0 &&
+      (measured == sizeof(ProcessInfoV1) || measured == sizeof(ProcessInfoV2) || measured == sizeof(ProcessInfoCc))) {
+    stride = measured;
   }
-  return kInsufficientSize;
+  for (uint32_t i = 0; i < count; i++) {
+    ProcessInfoV2 info{};
+    info.gpuInstanceId = kNoInstance;
+    std::memcpy(&info, buffer.data() + size_t{i} * stride, std::min(stride, sizeof(info)));
+    if (IsPid(info.pid)) found.push_back({info.pid, info.usedGpuMemory, info.gpuInstanceId});
+  }
+  return kSuccess;
 }
 
 std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool slow) {
@@ -541,7 +557,7 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
   };
   std::map<uint32_t, Seen> newest;
   auto add = [&](uint32_t pid, uint64_t at, uint32_t percent) {
-    if (pid == 0 || percent > 100) return;  // rings are padded with what was in memory
+    if (!IsPid(pid) || percent > 100) return;  // rings are padded with what was in memory
     state.utilization_seen = std::max(state.utilization_seen, at);
     auto [place, is_new] = newest.try_emplace(pid, Seen{at, percent});
     if (!is_new && place->second.at <= at) place->second = {at, percent};
@@ -550,20 +566,19 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
   int code = kFunctionNotFound;
   if (nvml_.deviceGetProcessesUtilizationInfo != nullptr && !state.new_utilization_broken) {
     std::vector<ProcessUtilizationInfo> ring;
-    for (int attempt = 0; attempt < 3; attempt++) {
+    uint32_t count = 0;
+    code = AskWithRoom(count, [&](uint32_t capacity, uint32_t& entries) {
+      ring.assign(capacity, {});
       ProcessesUtilizationInfo info{};
       info.version = StructVersion<ProcessesUtilizationInfo>(1);
-      info.processSamplesCount = static_cast<uint32_t>(ring.size());
+      info.processSamplesCount = entries;
       info.lastSeenTimeStamp = since;
-      info.procUtilArray = ring.empty() ? nullptr : ring.data();
-      code = nvml_.deviceGetProcessesUtilizationInfo(state.handle, &info);
-      if ((code == kInsufficientSize || (code == kSuccess && ring.empty())) && info.processSamplesCount > ring.size()) {
-        ring.resize(std::min<uint32_t>(info.processSamplesCount, 65536));
-        continue;
-      }
-      if (code == kSuccess) ring.resize(std::min<size_t>(ring.size(), info.processSamplesCount));
-      break;
-    }
+      info.procUtilArray = capacity == 0 ? nullptr : ring.data();
+      const int answer = nvml_.deviceGetProcessesUtilizationInfo(state.handle, &info);
+      entries = info.processSamplesCount;
+      return answer;
+    });
+    ring.resize(code == kSuccess ? count : 0);
     if (code == kSuccess) {
       for (const ProcessUtilizationInfo& sample : ring) add(sample.pid, sample.timeStamp, sample.smUtil);
     }
@@ -571,15 +586,14 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
         code == kNotSupported || code == kArgumentVersionMismatch || code == kFunctionNotFound;
   }
   if (code != kSuccess && code != kNotFound && nvml_.deviceGetProcessUtilization != nullptr) {
+    std::vector<ProcessUtilizationSample> ring;
     uint32_t count = 0;
-    code = nvml_.deviceGetProcessUtilization(state.handle, nullptr, &count, since);
-    if (code == kInsufficientSize || (code == kSuccess && count > 0)) {
-      std::vector<ProcessUtilizationSample> ring(std::min<uint32_t>(count, 65536));
-      count = static_cast<uint32_t>(ring.size());
-      code = nvml_.deviceGetProcessUtilization(state.handle, ring.data(), &count, since);
-      ring.resize(code == kSuccess ? std::min<size_t>(ring.size(), count) : 0);
-      for (const ProcessUtilizationSample& sample : ring) add(sample.pid, sample.timeStamp, sample.smUtil);
-    }
+    code = AskWithRoom(count, [&](uint32_t capacity, uint32_t& entries) {
+      ring.assign(capacity, {});
+      return nvml_.deviceGetProcessUtilization(state.handle, capacity == 0 ? nullptr : ring.data(), &entries, since);
+    });
+    ring.resize(code == kSuccess ? count : 0);
+    for (const ProcessUtilizationSample& sample : ring) add(sample.pid, sample.timeStamp, sample.smUtil);
   }
   if (code == kNotFound) code = kSuccess;  // no samples since: every process was idle
   Set(state, kProcessUtilization, code);

@@ -9,6 +9,7 @@ import {
   FakeGpuHost,
   fakeLibrary,
   fakeLibraryDirectory,
+  generations,
   h100,
   h100With,
   type Scenario,
@@ -360,6 +361,28 @@ describe('known faults', () => {
     ]);
     expect(faults.map(({ code }) => code)).not.toContain('VERSION_MISMATCH');
   });
+
+  it.each(generations)(
+    'lists that ask for more room, and name none, are asked for again with more (driver %i)',
+    async (generation) => {
+      const busy = {
+        ...gb10,
+        processes: [{ pid: 4242, kind: 'C' as const, name: 'a', bytes: 2 ** 20, utilization: 31 }],
+      };
+      const lists = ['', '_v2', '_v3'].map((version) => `nvmlDeviceGetComputeRunningProcesses${version}`);
+      const names = [...lists, 'nvmlDeviceGetProcessUtilization', 'nvmlDeviceGetProcessesUtilizationInfo'];
+      using host = new FakeGpuHost({
+        generation,
+        gpus: [busy],
+        calls: Object.fromEntries(names.map((name) => [name, { codes: [7, 7, 7, 0] }])),
+      });
+      using source = sourceOf(host, { gpu: 'nvml' });
+      const { processes } = await reading(source, working('nvml'));
+      expect(processes).toEqual([
+        expect.objectContaining({ pid: 4242, memoryUsedBytes: 2 ** 20, utilizationPercent: 31 }),
+      ]);
+    },
+  );
 
   it('known faults: 29 a slow nvidia-smi ages, and is not cut off', async () => {
     using host = new FakeGpuHost({ gpus: [gb10], smi: { delayMs: 150 } });
