@@ -1,4 +1,5 @@
 import { defaults } from '../contract/defaults.js';
+import { commandModes } from '../contract/enums.js';
 import type { ValueType } from './types.js';
 import * as type from './types.js';
 
@@ -214,7 +215,7 @@ export const settings = {
     tradeoff: 'On: nothing is overlooked. Off: nothing is shown that was not asked for.',
   }),
   commands: watched({
-    type: type.oneOf(['safe', 'full', 'none']),
+    type: type.oneOf(commandModes),
     default: defaults.commands,
     description:
       'What is shown of command lines: `safe` is the program, the names of options and, of known engines, the values that are known to be harmless; `full` is all but what looks like a secret; `none` is nothing.',

@@ -24,3 +24,7 @@ export const gpuReaderLabels: Readonly<Record<GpuReaderName, string>> = {
 /** Whether it is known which GPUs a host has. none: there is evidence that it has none. */
 export const gpuKnowledge = ['known', 'none', 'unknown'] as const;
 export type GpuKnowledge = (typeof gpuKnowledge)[number];
+
+/** How much of a command line is shown: what is known to be harmless, all but what looks like a secret, or nothing. */
+export const commandModes = ['safe', 'full', 'none'] as const;
+export type CommandMode = (typeof commandModes)[number];

@@ -1,7 +1,8 @@
+import type { CommandMode } from '../contract/enums.js';
 import { type Finding, ok, warn } from './finding.js';
 
 /** What the setting `commands` lets out of this host. */
-export function checkCommands(mode: 'safe' | 'full' | 'none'): Finding {
+export function checkCommands(mode: CommandMode): Finding {
   if (mode === 'none') return ok('commands', 'No command line leaves this host; models and ports do.');
   if (mode === 'safe')
     return ok('commands', 'Of command lines only what is known to be harmless leaves this host (commands: safe).');

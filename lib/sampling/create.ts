@@ -1,6 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { BlockDevices } from '../cgroup/block-devices.js';
 import { defaults } from '../contract/defaults.js';
+import type { CommandMode } from '../contract/enums.js';
 import { ReadinessProber } from '../engines/probe.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
@@ -12,7 +13,7 @@ import { Discovery } from '../workers/discovery.js';
 import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
-import { type CommandMode, commandDisplay } from '../workers/shown-command.js';
+import { commandDisplay } from '../workers/shown-command.js';
 import { sharesPidNamespace } from './attribution.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';

@@ -1,15 +1,12 @@
 import { basename } from 'node:path';
 import { defaults } from '../contract/defaults.js';
+import type { CommandMode } from '../contract/enums.js';
 import type { EngineRow } from '../engines/engine.js';
 import { isPython, recognize } from '../engines/recognize.js';
 import { anyProgramOptions, keywords, type ShownOptions, type ValueShape } from '../engines/shown-options.js';
 import { engineNamed, engines } from '../engines/table.js';
 import { optionWords } from './option-words.js';
 import { cut, redactCommand, redactText } from './redact.js';
-
-/** How much of a command line is shown: what is known to be harmless, all but what looks like a secret, or nothing. */
-export const commandModes = ['safe', 'full', 'none'] as const;
-export type CommandMode = (typeof commandModes)[number];
 
 /** Stands where something is not shown. */
 const hidden = '…';
