@@ -6,6 +6,7 @@ import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../co
 import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
 import { type RawPass, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
+import type { WatchSet } from '../workers/watched.js';
 import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type RawRow, rates, rawRow } from './rates.js';
@@ -99,10 +100,10 @@ export class Sampler {
   }
 
   /** Gives each watched cgroup a slot of the reader, and frees those of cgroups that are not watched any more. */
-  reconcile(): void {
-    const { reader, discovery, nowMs } = this.#deps;
+  reconcile(set: WatchSet = this.#deps.discovery.current()): void {
+    const { reader, nowMs } = this.#deps;
     if (reader === null) return;
-    const wanted = new Map(discovery.current().watched.map((watched) => [watched.path, watched]));
+    const wanted = new Map(set.watched.map((watched) => [watched.path, watched]));
     for (const [path, tracked] of this.#tracked) if (!wanted.has(path)) this.#drop(path, tracked);
     for (const [path, watched] of wanted) {
       const tracked = this.#tracked.get(path);
@@ -118,27 +119,29 @@ export class Sampler {
   /** A snapshot from what is ready now: the newest pass (read once only), GPU reading and host sample. */
   snapshot(): Snapshot {
     const { reader, discovery } = this.#deps;
-    this.reconcile();
+    const set = discovery.current();
+    this.reconcile(set);
     const pass = reader?.latest() ?? null;
     const reading = this.#deps.gpu.latest();
     if (pass !== null && pass.sequence !== this.#sequence) this.#take(pass, reading);
-    this.#settleEvents();
-    this.#latest = this.#compose(reading, discovery.current().complete);
+    this.#settleEvents(set);
+    this.#latest = this.#compose(reading, set);
     return this.#latest;
   }
 
   /** Runs one pass on this thread and returns its workers. Blocks as long as the kernel does. */
   sampleWorkers(): readonly WorkerSample[] {
-    const { reader, gpu } = this.#deps;
+    const { reader, gpu, discovery } = this.#deps;
     if (reader === null) return [];
-    this.reconcile();
+    const set = discovery.current();
+    this.reconcile(set);
     this.#take(reader.passSync(), gpu.latest());
-    this.#settleEvents();
+    this.#settleEvents(set);
     return this.#workers;
   }
 
-  #settleEvents(): void {
-    this.#events.settle(this.#deps.discovery.current(), (path) => this.#tracked.get(path));
+  #settleEvents(set: WatchSet): void {
+    this.#events.settle(set, (path) => this.#tracked.get(path));
   }
 
   /** By how much the wall clock was set since the first pass, ms. */
@@ -314,9 +317,9 @@ export class Sampler {
     this.#workers = this.#workers.filter(({ id }) => id !== tracked.watched.id);
   }
 
-  #compose(reading: GpuReading, discovered: boolean): Snapshot {
-    const { reader, readerReason, discovery, host, intervalMs, nowMs } = this.#deps;
-    const faults: Fault[] = [...discovery.current().faults];
+  #compose(reading: GpuReading, set: WatchSet): Snapshot {
+    const { reader, readerReason, host, intervalMs, nowMs } = this.#deps;
+    const faults: Fault[] = [...set.faults];
     const ageMs = this.#pass === null ? null : Math.max(0, nowMs() - this.#pass.startedMs);
     const stuckMs = reader?.runningMs() ?? 0;
     const stale = this.#stale();
@@ -340,7 +343,7 @@ export class Sampler {
       host: hostReading?.host ?? emptyHost,
       ...gpuKnowledge(reading),
       gpus,
-      workersComplete: reader !== null && discovered && allRead && this.#pass !== null && !stale,
+      workersComplete: reader !== null && set.complete && allRead && this.#pass !== null && !stale,
       workers: stale ? this.#workers.map((worker) => unmeasuredWorker(worker)) : [...this.#workers],
       faults: [...faults, ...gpuFaults, ...(hostReading?.faults ?? []), ...this.#workerFaults].slice(0, maxFaults),
       collection: {
