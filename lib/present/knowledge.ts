@@ -35,6 +35,10 @@ export function workerGpusText(
   return unknownGpus(gpusReason, ageMs);
 }
 
+/** One line of it: `GPUs: unknown since 14 s (the driver does not answer)`. */
+export const absenceLine = ({ text, reason }: AbsenceText): string =>
+  `GPUs: ${text}${reason === null ? '' : ` (${reason})`}`;
+
 function unknownGpus(reason: string | null, ageMs: number | null): AbsenceText {
   // The last answer is always a little old.
   const since = ageMs === null || ageMs < 2000 ? null : `since ${formatAge(ageMs)}`;

@@ -5,7 +5,7 @@ import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import { formatField } from '../../present/format-field.js';
-import { type AbsenceText, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
+import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
 import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
 import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
 import { formatAge, formatBytes, formatCores, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
@@ -209,7 +209,7 @@ export function hiveDetail(
     [],
     ...(gpus.length > 0
       ? [title(`GPUs ${gpus.length}`), ...table(gpuColumns, ['hive'], gpus, width), []]
-      : [[span(absenceLine(hiveGpusText(hive, collection.gpuAgeMs)), '2')], []]),
+      : [absenceSpans(hiveGpusText(hive, collection.gpuAgeMs)), []]),
     ...(hive.faults.length > 0 ? [title(`Faults ${hive.faults.length}`), ...faultLines(hive.faults, width), []] : []),
     title(`Workers ${hive.workerCount}${hive.workersComplete ? '' : ' (the tree could not be read whole)'}`),
     ...(workers.length > 0
@@ -311,8 +311,7 @@ const heldColumns: readonly Column<HeldGpu>[] = [
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
 
-const absenceLine = (absence: AbsenceText | null): string =>
-  absence === null ? '' : `GPUs: ${absence.text}${absence.reason === null ? '' : ` (${absence.reason})`}`;
+const absenceSpans = (absence: AbsenceText | null): Line => (absence === null ? [] : [span(absenceLine(absence), '2')]);
 
 export function workerDetail(
   worker: WorkerView,
@@ -376,7 +375,7 @@ export function workerDetail(
     pressureLine(worker.pressure),
     [],
     title(`GPUs ${worker.gpus.length}`),
-    ...(held.length > 0 ? table(heldColumns, [], held, width) : [[span(absenceLine(workerGpusText(worker)), '2')]]),
+    ...(held.length > 0 ? table(heldColumns, [], held, width) : [absenceSpans(workerGpusText(worker))]),
     [],
     ...(faults.length > 0 ? [title(`Faults ${faults.length}`), ...faultLines(faults, width), []] : []),
     ...historyLines(history, width),

@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { type FieldTable, type PanelOfField, placed } from '../../contract/fields/field.js';
 import type { Fault } from '../../contract/heartbeat.js';
 import { formatField } from '../../present/format-field.js';
-import type { AbsenceText } from '../../present/knowledge.js';
+import { type AbsenceText, absenceLine } from '../../present/knowledge.js';
 import { formatPercent, unknownText } from '../../present/units.js';
 import { show } from '../data/location.js';
 import { Meter } from '../parts/meter.js';
@@ -104,6 +104,4 @@ export function fieldRows(
 
 /** That an item has no GPU, or that it is not known; nothing where its GPUs are shown. */
 export const AbsenceNote = ({ absence }: { readonly absence: AbsenceText | null }) =>
-  absence === null ? null : (
-    <p class="note">{`GPUs: ${absence.text}${absence.reason === null ? '' : ` (${absence.reason})`}.`}</p>
-  );
+  absence === null ? null : <p class="note">{`${absenceLine(absence)}.`}</p>;
