@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { Fault } from '../contract/heartbeat.js';
-import { shownPath } from '../util/byte-path.js';
+import { printablePath } from '../util/byte-path.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { closedError } from '../util/waiters.js';
 import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
@@ -140,12 +140,14 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
       for (const path of unknown) suspects.add(path);
       const [path, ...others] = batch.paths;
       if (path !== undefined && others.length === 0)
-        faults.push(fault(`Reading ${shownPath(path)} does not return`, path));
+        faults.push(fault(`Reading ${printablePath(path)} does not return`, path));
     }
     const [first, ...others] = suspects;
     if (first !== undefined) {
       const what =
-        others.length === 0 ? shownPath(first) : `${shownPath(first)} or one of ${others.length} paths read with it`;
+        others.length === 0
+          ? printablePath(first)
+          : `${printablePath(first)} or one of ${others.length} paths read with it`;
       faults.push(fault(`Reading ${what} does not return`, others.length === 0 ? first : null));
     }
     if (this.#exhausted) {

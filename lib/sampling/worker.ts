@@ -12,6 +12,7 @@ import {
 } from '../native/layout.js';
 import { round2 } from '../procfs/host.js';
 import { errnoText } from '../util/errno.js';
+import { finiteOrNull, least } from '../workers/limits.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
@@ -133,13 +134,6 @@ export interface WorkerInput {
   readonly address: string | null;
 }
 
-const known = (value: number): number | null => (Number.isFinite(value) ? value : null);
-
-const least = (own: number, ancestors: number | null): number | null => {
-  const value = Number.isFinite(own) ? own : null;
-  return value === null ? ancestors : ancestors === null ? value : Math.min(value, ancestors);
-};
-
 export function sum(values: readonly (number | null)[]): number | null {
   let total = 0;
   for (const value of values) {
@@ -161,8 +155,8 @@ export function workerSample(input: WorkerInput): WorkerSample {
   const own = processes?.length ?? null;
   const memoryBytes = input.memoryFromProc
     ? residentSum(processes, input.nestedProcesses + input.hiddenProcesses)
-    : known(row.memoryCurrentBytes);
-  const inactive = known(row.inactiveFileBytes);
+    : finiteOrNull(row.memoryCurrentBytes);
+  const inactive = finiteOrNull(row.inactiveFileBytes);
   const port = record?.port ?? described?.serving.port ?? null;
   const model = record?.model ?? described?.serving.model ?? null;
   return {
@@ -181,14 +175,16 @@ export function workerSample(input: WorkerInput): WorkerSample {
     labels: record?.labels ?? {},
     cpuPercent: percent(rates.cpuPercent),
     cpuThrottledPercent: percent(rates.cpuThrottledPercent),
-    cpuLimitPercent: percent(least((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent)),
+    cpuLimitPercent: percent(
+      least(finiteOrNull((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec), watched.ancestorCpuPercent),
+    ),
     memoryBytes,
     workingSetBytes:
       input.memoryFromProc || memoryBytes === null || inactive === null ? null : Math.max(0, memoryBytes - inactive),
-    memoryPeakBytes: known(row.memoryPeakBytes),
-    memoryLimitBytes: least(row.memoryMaxBytes, watched.ancestorMemoryBytes),
+    memoryPeakBytes: finiteOrNull(row.memoryPeakBytes),
+    memoryLimitBytes: least(finiteOrNull(row.memoryMaxBytes), watched.ancestorMemoryBytes),
     memorySource: input.memoryFromProc ? 'proc' : 'cgroup',
-    oomKills: known(row.oomKill),
+    oomKills: finiteOrNull(row.oomKill),
     ioReadBytesPerSecond: percent(rates.ioReadBytesPerSecond),
     ioWriteBytesPerSecond: percent(rates.ioWriteBytesPerSecond),
     pressure: {

@@ -34,7 +34,7 @@ export function bytesOfPath(path: string): string | Buffer {
 }
 
 /** A path for people: `\xff` for a byte that is not text. */
-export function shownPath(path: string): string {
+export function printablePath(path: string): string {
   if (!escaped.test(path)) return path;
   return [...path]
     .map((char) =>

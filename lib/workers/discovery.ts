@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
 import { ETIMEDOUT, GuardedReader, GuardedTask, type OpenFiles } from '../io/guarded.js';
-import { shownPath } from '../util/byte-path.js';
+import { printablePath } from '../util/byte-path.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
 import { adoptedName } from './classify.js';
@@ -190,7 +190,7 @@ export class Discovery {
       faults.push({
         source: 'cgroup',
         code: 'CGROUP_UNREADABLE',
-        message: `${shownPath(join(root, path))} cannot be listed (${errnoText(errno)}); workers below it are not seen.`,
+        message: `${printablePath(join(root, path))} cannot be listed (${errnoText(errno)}); workers below it are not seen.`,
       });
     }
     await this.#threaded.read(root, tree, this.#selection.candidates(tree));

@@ -10,9 +10,12 @@ interface Limits {
   readonly cpuPercent: number | null;
 }
 
-const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
+/** NaN and infinity stand for what is not known, or has no limit. */
+export const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
-const least = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));
+/** The lower of two limits; null = none. */
+export const least = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b);
 
 /** From the contents of memory.max and cpu.max; null also for what can't be read. */
 function parseLimits(memoryMax: FileResult | undefined, cpuMax: FileResult | undefined): Limits {

@@ -1,5 +1,5 @@
 import type { Fault } from '../contract/heartbeat.js';
-import { shownPath } from '../util/byte-path.js';
+import { printablePath } from '../util/byte-path.js';
 import type { Clock } from '../util/clock.js';
 import { type Classified, classifyAbove, compileGlob } from './classify.js';
 import type { ProcessTable } from './process-table.js';
@@ -145,7 +145,7 @@ export class Selection {
         faults.push({
           source: 'hive',
           code: 'ENGINE_AROUND_WORKER',
-          message: `Something that serves a model or holds a GPU runs in ${shownPath(path)}, around the worker in ${shownPath(inner)}; only the latter is watched. Give each a cgroup of its own.`,
+          message: `Something that serves a model or holds a GPU runs in ${printablePath(path)}, around the worker in ${printablePath(inner)}; only the latter is watched. Give each a cgroup of its own.`,
         });
       }
     }

@@ -10,7 +10,7 @@ import { NativeFileReader, WorkerFileReader } from '../../lib/io/open-file-reade
 import { loadBinding } from '../../lib/native/binding.js';
 import { cell } from '../../lib/native/layout.js';
 import { parseProcessCgroup } from '../../lib/procfs/parse.js';
-import { bytesOfPath, pathFromBytes, shownPath } from '../../lib/util/byte-path.js';
+import { bytesOfPath, pathFromBytes, printablePath } from '../../lib/util/byte-path.js';
 import { systemClock } from '../../lib/util/clock.js';
 import { ContainerNames } from '../../lib/workers/container-names.js';
 import { Discovery } from '../../lib/workers/discovery.js';
@@ -54,7 +54,7 @@ describe('paths that are not UTF-8', () => {
         if (!a.equals(b)) expect(pathFromBytes(a)).not.toBe(pathFromBytes(b));
       }),
     );
-    expect(shownPath(pathFromBytes(odd))).toBe('caf\\xe9.service');
+    expect(printablePath(pathFromBytes(odd))).toBe('caf\\xe9.service');
     expect(bytesOfPath(`/${emoji}`).toString()).toBe(`/${emoji}`);
     expect(parseProcessCgroup(Buffer.concat([Buffer.from('0::/a/'), odd, Buffer.from('\n')]))).toBe(
       `/a/${pathFromBytes(odd)}`,
