@@ -1,6 +1,5 @@
 import { defaults } from '../contract/defaults.js';
 import { commandModes } from '../contract/enums.js';
-import type { ValueType } from './types.js';
 import * as type from './types.js';
 
 /** Who reads a setting. `client` is every command that asks a queen: top, workers, hives, events, doctor. */
@@ -12,7 +11,7 @@ export type SettingUser = (typeof settingUsers)[number];
  * docs/configuration.md and option of `startHive` and `startQueen` all come from here.
  */
 interface Row<T, U extends SettingUser, O extends string | null> {
-  readonly type: ValueType<T>;
+  readonly type: type.ValueType<T>;
   readonly description: string;
   /** What going either way costs. */
   readonly tradeoff: string;
