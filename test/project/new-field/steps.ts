@@ -45,8 +45,8 @@ export const steps: Readonly<Record<string, readonly Edit[]>> = {
   ],
   'lib/sampling/worker.ts': [
     {
-      after: '    memoryPeakBytes: known(row.memoryPeakBytes),\n',
-      add: '    swapBytes: known(row.memorySwapBytes),\n',
+      after: '    memoryPeakBytes: finiteOrNull(row.memoryPeakBytes),\n',
+      add: '    swapBytes: finiteOrNull(row.memorySwapBytes),\n',
     },
     { after: "  'memory.peak': 'memoryPeakBytes',\n", add: "  'memory.swap.current': 'swapBytes',\n" },
   ],
