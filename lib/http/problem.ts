@@ -118,6 +118,11 @@ function fieldOf(error: FastifyError): string | undefined {
   return path.join('.').slice(0, 128);
 }
 
+/** A connection that ended, or was ended for being slow, before the whole body was there: a fault of the network. */
+function isCutShort({ code, statusCode }: FastifyError): boolean {
+  return code === 'ECONNRESET' && statusCode === 400;
+}
+
 export function toProblem(error: FastifyError | ProblemError | HivepulseError): Problem {
   if (error instanceof ProblemError) return problemOf(error.code, error.message, error.field);
   if (error instanceof HivepulseError) {
@@ -125,6 +130,7 @@ export function toProblem(error: FastifyError | ProblemError | HivepulseError): 
       return problemOf(error.subject === 'cursor' ? 'INVALID_CURSOR' : 'INVALID_REQUEST', error.message, error.subject);
     return problemOf('INTERNAL', 'The queen failed to answer; its log says why.');
   }
+  if (isCutShort(error)) return problemOf('REQUEST_TIMEOUT', 'The body did not arrive whole.');
   const code = fastifyCodes[error.code] ?? byStatus[error.statusCode ?? 500];
   if (code !== undefined) return problemOf(code, error.message, fieldOf(error));
   // What failed inside is for the log; a caller gains nothing from it.

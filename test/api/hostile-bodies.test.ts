@@ -111,9 +111,9 @@ describe('hostile bodies', () => {
 });
 
 describe('slow and broken connections', () => {
-  const closed = (send: string): Promise<string> =>
+  const closed = (send: string, { app } = server): Promise<string> =>
     new Promise((resolve, reject) => {
-      const address = server.app.server.address();
+      const address = app.server.address();
       if (typeof address !== 'object' || address === null) return reject(new Error('not listening'));
       const socket = connect(address.port, '127.0.0.1', () => socket.write(send));
       let answer = '';
@@ -131,6 +131,23 @@ describe('slow and broken connections', () => {
     const body =
       'POST /v1/heartbeats HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{';
     expect(await closed(body)).toContain('REQUEST_TIMEOUT');
+  });
+
+  it('bodies that are cut off are no refused heartbeats: hives behind the same address are heard', async () => {
+    const strict = await serverOfTest({
+      limits: { refusedHeartbeatsPerSecond: 0.1 },
+      timeouts: { headersMs: 100, requestMs: 200, checkMs: 50 },
+    });
+    await strict.app.listen({ host: '127.0.0.1', port: 0 });
+    const head = 'POST /v1/heartbeats HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
+    const cut = await Promise.all(
+      Array.from({ length: 12 }, () => closed(`${head}Content-Length: 99\r\n\r\n{`, strict)),
+    );
+    expect(cut.every((answer) => answer.includes('REQUEST_TIMEOUT'))).toBe(true);
+    const heartbeat = JSON.stringify(heartbeatOf('behind-the-same-address'));
+    const whole = `${head}Connection: close\r\nContent-Length: ${Buffer.byteLength(heartbeat)}\r\n\r\n${heartbeat}`;
+    expect(await closed(whole, strict)).toContain('HTTP/1.1 200');
+    await strict.app.close();
   });
 
   it('answers what is not HTTP, and headers without end, as problems', async () => {
