@@ -3,6 +3,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Heartbeat } from '../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../lib/contract/validate.js';
 import { Registry } from '../lib/queen/registry.js';
+import { asciiJson } from '../lib/util/ascii-json.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
 
@@ -71,17 +72,17 @@ export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
       ...worker,
       command: (worker.command ?? '').padEnd(256, ' -x y'),
     }));
-    const text = JSON.stringify({ ...heartbeat, workers: long });
+    const text = asciiJson({ ...heartbeat, workers: long });
     const packed = gzipSync(text);
     const queen = new Registry({ warmingMs: 0, clock: () => 0 });
     let seq = heartbeat.seq;
     const parsed = JSON.parse(text) as Heartbeat;
     const binary = serialize(heartbeat);
-    const delta = JSON.stringify(deltaOf(before, heartbeat));
+    const delta = asciiJson(deltaOf(before, heartbeat));
     const numeric = doubles(heartbeat);
     const spent = takeTurns(
       {
-        serialize: () => JSON.stringify(heartbeat),
+        serialize: () => asciiJson(heartbeat),
         compress: () => gzipSync(text),
         inflate: () => gunzipSync(packed),
         parse: () => JSON.parse(text),

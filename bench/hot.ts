@@ -12,6 +12,7 @@ import { startQueen } from '../lib/daemon/queen.js';
 import { parseJson } from '../lib/queen/heartbeat-body.js';
 import { Registry } from '../lib/queen/registry.js';
 import { createSampler } from '../lib/sampling/open.js';
+import { asciiJson } from '../lib/util/ascii-json.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { filesOf } from './cgroups.js';
 import type { HotName } from './hot-names.js';
@@ -50,7 +51,7 @@ class Bodies {
   constructor(hives: number, workers: number) {
     this.#texts = Array.from({ length: hives }, (_, i) => {
       const hive = new SimulatedHive({ id: `hot-${i}`, seed: i + 1, workers, gpus: 8 });
-      return Array.from({ length: turns }, () => JSON.stringify({ ...hive.nextHeartbeat(), seq: firstSeq }));
+      return Array.from({ length: turns }, () => asciiJson({ ...hive.nextHeartbeat(), seq: firstSeq }));
     });
   }
 
@@ -203,9 +204,9 @@ function counts(): Readonly<Record<string, number>> {
   const collect = runInNewContext('gc') as Call;
   const hive = new SimulatedHive({ id: 'bench', seed: 7, workers: 100, gpus: 8, now: () => 1.8e12 });
   hive.nextHeartbeat();
-  const text = JSON.stringify(hive.nextHeartbeat());
+  const text = asciiJson(hive.nextHeartbeat());
   const texts = Array.from({ length: 500 }, (_, i) =>
-    JSON.stringify(new SimulatedHive({ id: `m-${i}`, seed: i + 1, workers: 8, gpus: 8 }).nextHeartbeat()),
+    asciiJson(new SimulatedHive({ id: `m-${i}`, seed: i + 1, workers: 8, gpus: 8 }).nextHeartbeat()),
   );
   collect();
   const before = process.memoryUsage().heapUsed;

@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import type { Heartbeat } from '../lib/contract/heartbeat.js';
 import { startQueen } from '../lib/daemon/queen.js';
 import { Registry } from '../lib/queen/registry.js';
+import { asciiJson } from '../lib/util/ascii-json.js';
 import { SimulatedHost } from '../test/harness/simulated-host.js';
 import { type BenchContext, type BenchRun, type Metric, metric } from './metric.js';
 
@@ -31,7 +32,7 @@ class HeartbeatTexts {
             ...worker,
             state: (n + turn) % 3 === 0 ? 'idle' : 'busy',
           }));
-          return JSON.stringify({ ...snapshot, workers });
+          return asciiJson({ ...snapshot, workers });
         }),
       );
     }

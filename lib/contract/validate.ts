@@ -101,15 +101,21 @@ const { gpus, workers, events, faults, ...rest } = HeartbeatSchema.properties;
 const Envelope = { type: 'object', required: Object.keys(rest), properties: rest } as unknown as TSchema;
 const lists = { gpus, workers, events, faults } as const;
 
+const withAllFields = (schema: { readonly properties: object }) => ({
+  ...schema,
+  required: Object.keys(schema.properties),
+});
+
 /**
- * A heartbeat as this version sends it, with every field of its GPUs: where some may be missing, each key there is has to be
- * matched against a pattern of all, which is a fifth of the check. Heartbeats of older hives are checked item by item.
+ * A heartbeat as this version sends it, with every field of its GPUs and workers: where some may be missing, each key there
+ * is has to be matched against a pattern of all, which doubles the time. Heartbeats of older hives are checked item by item.
  */
 const exactSchema = compile({
   ...HeartbeatSchema,
   properties: {
     ...HeartbeatSchema.properties,
-    gpus: { ...gpus, items: { ...GpuSample, required: Object.keys(GpuSample.properties) } },
+    gpus: { ...gpus, items: withAllFields(GpuSample) },
+    workers: { ...workers, items: withAllFields(WorkerSample) },
   },
 } as unknown as TSchema);
 const envelope = compile(Envelope);

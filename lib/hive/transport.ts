@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { defaults } from '../contract/defaults.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
+import { asciiJson } from '../util/ascii-json.js';
 
 const compress = promisify(gzip);
 
@@ -55,7 +56,7 @@ export interface EncodedHeartbeat {
 }
 
 async function encode(heartbeat: Heartbeat): Promise<EncodedHeartbeat> {
-  const plain = Buffer.from(JSON.stringify(heartbeat));
+  const plain = Buffer.from(asciiJson(heartbeat), 'latin1');
   if (plain.length <= defaults.compressAboveBytes) return { bytes: plain, encoding: null };
   // The lowest level takes most of it (JSON repeats its keys) for a third of the time of the default.
   return { bytes: await compress(plain, { level: constants.Z_BEST_SPEED }), encoding: 'gzip' };

@@ -33,6 +33,7 @@ export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSa
     ioWriteBytesPerSecond: 2048,
     pressure: { cpu: 0.12, memory: 0, io: 0 },
     gpus: [{ uuid: 'GPU-0', memoryUsedBytes: 8 * GiB, utilizationPercent: 12 }],
+    gpusReason: null,
     gpuUtilizationPercent: 12,
     vramUsedBytes: 8 * GiB,
     vramTotalBytes: 24 * GiB,

@@ -9,6 +9,7 @@ import { gzip } from 'node:zlib';
 import { Agent, request } from 'undici';
 import { defaults } from '../../lib/contract/defaults.js';
 import type { Heartbeat, HeartbeatReply, HiveEvent } from '../../lib/contract/heartbeat.js';
+import { asciiJson } from '../../lib/util/ascii-json.js';
 import { Random } from './random.js';
 import { type GpuKind, SimulatedHost } from './simulated-host.js';
 
@@ -231,7 +232,7 @@ export class SimulatedHive {
 
   async #post(url: string | undefined, nextHeartbeat: Heartbeat): Promise<HeartbeatReply> {
     if (url === undefined) throw new TypeError('no queen');
-    const text = JSON.stringify(nextHeartbeat);
+    const text = asciiJson(nextHeartbeat);
     const packed = text.length > defaults.compressAboveBytes;
     this.counts.lastStatus = null;
     const reply = await request(`${url.replace(/\/$/, '')}/v1/heartbeats`, {

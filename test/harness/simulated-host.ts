@@ -470,6 +470,7 @@ export class SimulatedHost {
         memoryUsedBytes: isReadable(gpu) ? Math.round(this.#vramOf(worker)) : null,
         utilizationPercent: isReadable(gpu) && share !== null ? round(share) : null,
       })),
+      gpusReason: null,
       gpuUtilizationPercent: gpus.length === 0 ? null : share === null ? null : round(share * gpus.length),
       vramUsedBytes: gpus.length === 0 ? null : readable ? Math.round(this.#vramOf(worker) * gpus.length) : null,
       vramTotalBytes:

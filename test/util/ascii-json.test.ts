@@ -1,0 +1,14 @@
+import { isAscii } from 'node:buffer';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { asciiJson } from '../../lib/util/ascii-json.js';
+
+it('is ASCII and says the same, whatever letters a value holds', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
+      const text = asciiJson(value);
+      expect(isAscii(Buffer.from(text))).toBe(true);
+      expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)));
+    }),
+  );
+});
