@@ -3,6 +3,7 @@ import type { Running } from '../config/options.js';
 import type { Resolved } from '../config/resolve.js';
 import { defaults } from '../contract/defaults.js';
 import { HivepulseError } from '../util/errors.js';
+import { shownUrl } from '../util/shown-url.js';
 import { exitCodeOf, exitCodes, explain } from './exit.js';
 
 export interface DaemonContext {
@@ -59,7 +60,7 @@ export async function runDaemon(
     return exitCodeOf(error);
   }
   logger.info({ role: role === 'hive' ? 'hive' : 'queen', url: service.url }, 'listening');
-  if (role !== 'hive') logger.info(`the page is at ${service.url}/`);
+  if (role !== 'hive') logger.info(`the page is at ${shownUrl(service.url)}/`);
   await asked;
   try {
     await service.close();

@@ -1,4 +1,5 @@
 import type { Fleet, Session } from '../contract/api.js';
+import { shownUrl } from '../util/shown-url.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 
 /** The part of the client that is used. */
@@ -17,21 +18,21 @@ export async function checkQueen(url: string, calls: QueenCalls, given: boolean)
     const { required, role } = await calls.session();
     const rights = required ? `as ${role ?? 'nobody'}` : 'without a token';
     const { online, late, offline } = fleet.hives;
-    return ok('queen', `${url} answers ${rights}: ${online} hives online, ${late} late, ${offline} offline.`);
+    return ok('queen', `${shownUrl(url)} answers ${rights}: ${online} hives online, ${late} late, ${offline} offline.`);
   } catch (error) {
     const status = (error as { status?: unknown }).status;
     const message = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
     if (status === 401 || status === 403) {
       return fail(
         'queen',
-        `${url} does not let us in: ${message}.`,
+        `${shownUrl(url)} does not let us in: ${message}.`,
         'set HIVEPULSE_TOKEN or --token-file to a token that is in its tokens file',
       );
     }
     if (!given) {
       return warn(
         'queen',
-        `No queen at ${url} (${message}).`,
+        `No queen at ${shownUrl(url)} (${message}).`,
         'hivepulse up starts one here; --queen http://host:7833 names another',
       );
     }

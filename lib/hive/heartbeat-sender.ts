@@ -2,6 +2,7 @@ import { defaults } from '../contract/defaults.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { systemCode } from '../util/errors.js';
+import { shownUrl } from '../util/shown-url.js';
 import type { HeartbeatTransport, RefusalReason, SendFailure, SendOutcome } from './transport.js';
 
 /** What a sender logs to; a pino logger is one. */
@@ -181,8 +182,11 @@ export class HeartbeatSender {
       return await untilAborted(transport.send(heartbeat, attempt.signal), attempt.signal);
     } catch (error) {
       if (attempt.signal.aborted)
-        return failedWith('REQUEST_TIMEOUT', `${transport.queen}: no answer within ${tryMs} ms`);
-      return failedWith(systemCode(error) ?? 'REQUEST_FAILED', `${transport.queen}: ${(error as Error).message}`);
+        return failedWith('REQUEST_TIMEOUT', `${shownUrl(transport.queen)}: no answer within ${tryMs} ms`);
+      return failedWith(
+        systemCode(error) ?? 'REQUEST_FAILED',
+        `${shownUrl(transport.queen)}: ${(error as Error).message}`,
+      );
     } finally {
       cancel();
       signal.removeEventListener('abort', abort);

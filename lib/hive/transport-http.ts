@@ -2,6 +2,7 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { systemCode } from '../util/errors.js';
+import { shownUrl } from '../util/shown-url.js';
 import { encodeHeartbeat, type HeartbeatTransport, type RefusalReason, type SendOutcome } from './transport.js';
 
 /** One request to a queen. */
@@ -123,10 +124,10 @@ function outcomeOf({ status, retryAfter, body }: ExchangeResponse, queen: string
   if (status === 200) {
     const reply = parseReply(body);
     if (reply !== null) return { kind: 'ack', reply };
-    return failed('INVALID_RESPONSE', `${queen} answers, but not as a queen does; is it one?`);
+    return failed('INVALID_RESPONSE', `${shownUrl(queen)} answers, but not as a queen does; is it one?`);
   }
   const { code, detail } = parseProblem(body);
-  const message = `${queen}: ${status}${code ? ` ${code}` : ''}${detail ? `, ${detail}` : ''}`;
+  const message = `${shownUrl(queen)}: ${status}${code ? ` ${code}` : ''}${detail ? `, ${detail}` : ''}`;
   if (status === 429 || status === 503) return failed(`BUSY_${status}`, message, retryAfterMs(retryAfter));
   if (status < 400 || status >= 500) return failed(`STATUS_${status}`, message);
   const why = status === 409 ? (code ?? '409') : status;

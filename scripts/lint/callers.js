@@ -33,6 +33,11 @@ export const callers = [
     instead: 'show command lines by lib/workers/shown-command.ts',
   },
   {
+    inserted: /^(?:(?:\w+U|u)rls?|href|queens?|servers?)$/,
+    allowed: ['lib/hive/rendezvous.ts'],
+    instead: 'insert shownUrl(…), since an address may hold a password',
+  },
+  {
     module: 'node-gyp-build',
     allowed: ['lib/native/binding.ts'],
     instead: 'take the addon from lib/native/binding.ts, the only file that loads it',
@@ -45,14 +50,17 @@ export function checkCallers(files, rules = callers) {
   const found = [...files]
     .filter(([path]) => path.startsWith('lib/') && isTypeScript(path))
     .flatMap(([path, text]) => {
-      const { imports, names } = parse(path, text);
+      const parsed = parse(path, text);
       return rules
         .filter(({ allowed }) => !allowed.includes(path))
-        .flatMap(({ symbol, module, instead }) => [
-          ...imports
+        .flatMap(({ symbol, module, inserted, instead }) => [
+          ...parsed.imports
             .filter((each) => each.module === module)
             .map((each) => `${path}:${each.line}: uses the package ${each.module}; ${instead}`),
-          ...names
+          ...parsed.inserted
+            .filter(({ name }) => inserted?.test(name))
+            .map(({ name, start }) => `${path}:${lineOf(text, start)}: writes ${name} into a text; ${instead}`),
+          ...parsed.names
             .filter(({ name }) => name === symbol)
             .map(({ start }) => `${path}:${lineOf(text, start)}: uses ${symbol}; ${instead}`),
         ]);

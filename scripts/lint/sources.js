@@ -18,12 +18,16 @@ export const lineOf = (text, offset) => text.slice(0, offset).split('\n').length
 
 const parsed = new Map();
 
-/** Every module that a file names (import, type import, export from, import(), typeof import) and every identifier in it. */
+/**
+ * Every module that a file names (import, type import, export from, import(), typeof import), every identifier in it, and what its
+ * template literals insert as it is: the last name of each `${a.b.c}`.
+ */
 export function parse(path, text) {
   const known = parsed.get(path);
   if (known?.text === text) return known;
   const imports = [];
   const names = [];
+  const inserted = [];
   const add = ({ source }) => {
     if (source?.type === 'Literal') imports.push({ module: source.value, line: lineOf(text, source.start) });
   };
@@ -38,9 +42,15 @@ export function parse(path, text) {
     CallExpression: ({ callee, arguments: [module] }) => {
       if (callee.name === 'require' && module?.type === 'Literal') add({ source: module });
     },
+    TemplateLiteral: ({ expressions }) => {
+      for (const { type, name, property, start } of expressions)
+        if (type === 'Identifier') inserted.push({ name, start });
+        else if (type === 'MemberExpression' && property.type === 'Identifier')
+          inserted.push({ name: property.name, start });
+    },
     Identifier: ({ name, start }) => names.push({ name, start }),
   }).visit(program);
-  const result = { text, imports, names };
+  const result = { text, imports, names, inserted };
   parsed.set(path, result);
   return result;
 }

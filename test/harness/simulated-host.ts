@@ -376,10 +376,8 @@ export class SimulatedHost {
     }
     const holders = [...this.#workers.values()].filter((worker) => worker.gpuIndexes.includes(index));
     const capacity = (spec.memoryMib - spec.reservedMib) * MIB;
-    const used = Math.min(
-      capacity,
-      holders.reduce((sum, worker) => sum + this.#vramOf(worker), 0),
-    );
+    const held = holders.reduce((sum, worker) => sum + this.#vramOf(worker), 0);
+    const used = Math.min(capacity, held);
     const utilization = this.#utilizationOf(index);
     const watts = spec.idleWatts + (spec.limitWatts - spec.idleWatts) * (utilization / 100) * 0.86;
     const known = <T>(value: T): T | null => (readable ? value : null);
@@ -391,7 +389,7 @@ export class SimulatedHost {
       pciBusId: gpu.bus,
       parentUuid: null,
       migMode: false,
-      memoryTotalBytes: spec.unified ? this.memoryTotalBytes : spec.memoryMib * MIB,
+      memoryTotalBytes: this.#totalOf(gpu),
       memoryUsedBytes: counted(Math.round(used)),
       memoryReservedBytes: counted(spec.reservedMib * MIB),
       memoryKind: spec.unified ? 'unified' : 'device',
@@ -418,6 +416,10 @@ export class SimulatedHost {
       ],
       health: gpu.health,
     };
+  }
+
+  #totalOf({ spec }: Gpu): number {
+    return spec.unified ? this.memoryTotalBytes : spec.memoryMib * MIB;
   }
 
   #workerSample(worker: Worker): WorkerSample {
@@ -473,10 +475,7 @@ export class SimulatedHost {
       gpusReason: null,
       gpuUtilizationPercent: gpus.length === 0 ? null : share === null ? null : round(share * gpus.length),
       vramUsedBytes: gpus.length === 0 ? null : readable ? Math.round(this.#vramOf(worker) * gpus.length) : null,
-      vramTotalBytes:
-        gpus.length === 0
-          ? null
-          : gpus.reduce((sum, gpu) => sum + (gpu.spec.unified ? this.memoryTotalBytes : gpu.spec.memoryMib * MIB), 0),
+      vramTotalBytes: gpus.length === 0 ? null : gpus.reduce((sum, gpu) => sum + this.#totalOf(gpu), 0),
       state: !readable ? 'unknown' : starting ? 'starting' : this.#isBusy(worker) ? 'busy' : 'idle',
       ready: !starting,
       reservationId: worker.reservationId,

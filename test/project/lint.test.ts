@@ -79,6 +79,13 @@ describe('one caller', () => {
     expect(checkCallers(new Map([['lib/io/guarded.ts', text]]))).toEqual([]);
   });
 
+  test('an address that is written into a text as it is', () => {
+    const text = `const a = \`\${options.queenUrl} is down\`;\nconst b = \`\${shownUrl(url)} \${url.length}\`;\n`;
+    expect(checkCallers(new Map([['lib/hive/transport.ts', text]]))).toEqual([
+      'lib/hive/transport.ts:1: writes queenUrl into a text; insert shownUrl(…), since an address may hold a password',
+    ]);
+  });
+
   test('a second loader of the addon', () => {
     const text = "const load = require('node-gyp-build');\n";
     expect(checkCallers(new Map([['lib/cgroup/native.ts', text]])).join()).toMatch(/^lib\/cgroup\/native\.ts:1: uses/);
