@@ -23,8 +23,10 @@ export const formatBytes = orUnknown((bytes) => {
   return `${value.toFixed(unit < 3 ? 0 : 1)} ${sizes[unit]}`;
 });
 
-/** `61.2 GiB`: always GiB, for columns whose numbers are compared. */
-export const formatGib = orUnknown((bytes) => `${gib(bytes)} GiB`);
+/** `61.2 GiB`: GiB, for columns whose numbers are compared; `12 MiB` where that would read as nothing. */
+export const formatGib = orUnknown((bytes) =>
+  bytes > 0 && bytes < 0.05 * KIB ** 3 ? formatBytes(bytes) : `${gib(bytes)} GiB`,
+);
 
 /** `61.2 / 80.0 GiB`; either side may be unknown. */
 export const formatGibOf = (used: number | null, total: number | null): string =>

@@ -66,6 +66,8 @@ describe('status styles', () => {
     [formatBytes, 3 * 1024 ** 4, '3.0 TiB'],
     [formatGib, 0, '0.0 GiB'],
     [formatGib, 512 * 1024 ** 2, '0.5 GiB'],
+    [formatGib, 9 * 1024 ** 2, '9 MiB'],
+    [formatGib, 1, '1 B'],
     [formatRate, 1024 ** 2, '1 MiB/s'],
     [formatPercent, 0, '0 %'],
     [formatPercent, 0.42, '0.4 %'],

@@ -102,6 +102,6 @@ export function fieldRows(
   });
 }
 
-/** That an item has no GPU, or that it is not known; nothing where its GPUs are shown. */
+/** That an item has no GPU, or, as a warning, that it is not known; nothing where its GPUs are shown. */
 export const AbsenceNote = ({ absence }: { readonly absence: AbsenceText | null }) =>
-  absence === null ? null : <p class="note">{`${absenceLine(absence)}.`}</p>;
+  absence === null ? null : <p class={absence.unknown ? 'note' : 'plain note'}>{`${absenceLine(absence)}.`}</p>;
