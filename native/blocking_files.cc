@@ -21,7 +21,7 @@ constexpr std::size_t kChunk = 64 * 1024;
 FileAnswer ReadWhole(const std::string& path, std::size_t max_bytes) {
   FileAnswer answer;
   FileDescriptor file;
-  answer.error = OpenForReading(AT_FDCWD, path.c_str(), &file);
+  answer.error = OpenRegularFile(path.c_str(), &file);
   while (answer.error == 0 && answer.bytes.size() < max_bytes) {
     const std::size_t length = answer.bytes.size();
     answer.bytes.resize(length + std::min(kChunk, max_bytes - length));

@@ -1,6 +1,7 @@
 #include "kernel_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,14 +23,28 @@ void FileDescriptor::Close() {
   if (fd_ >= 0) close(std::exchange(fd_, -1));
 }
 
-int OpenForReading(int directory, const char* name, FileDescriptor* file) {
+namespace {
+
+int Open(int directory, const char* name, int flags, FileDescriptor* file) {
   int fd;
   do {
-    fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return errno;
   *file = FileDescriptor(fd);
   return 0;
+}
+
+}  // namespace
+
+int OpenForReading(int directory, const char* name, FileDescriptor* file) { return Open(directory, name, 0, file); }
+
+int OpenRegularFile(const char* path, FileDescriptor* file) {
+  if (const int error = Open(AT_FDCWD, path, O_NOFOLLOW | O_NONBLOCK, file)) return error;
+  struct stat status {};
+  if (fstat(file->get(), &status) != 0) return errno;
+  if (S_ISREG(status.st_mode)) return 0;
+  return S_ISDIR(status.st_mode) ? EISDIR : ENOTSUP;
 }
 
 ReadResult ReadBuffer::Read(const FileDescriptor& file, FileShape shape) {

@@ -35,6 +35,10 @@ class FileDescriptor {
 /// Opens `name` below `directory` (a descriptor or AT_FDCWD). 0, or the errno.
 int OpenForReading(int directory, const char* name, FileDescriptor* file);
 
+/// Opens a file that another user may have put there. ELOOP: a symbolic link; EISDIR: a directory; ENOTSUP: anything
+/// else that is not a regular file. Opening never waits for a writer or a device.
+int OpenRegularFile(const char* path, FileDescriptor* file);
+
 /// How a kernel file hands out its text (fs/seq_file.c).
 enum class FileShape {
   /// One record: whatever the buffer can hold comes in one read, generated at one moment.

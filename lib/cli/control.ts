@@ -9,12 +9,15 @@ interface ControlFlags {
 
 /** Asks the hive of this host over its control socket. Whoever may write the socket may ask. */
 async function ask(flags: ControlFlags, path: string, body: Readonly<Record<string, unknown>>): Promise<void> {
-  const [{ Client }, { join }, { defaultRuntimeDir }] = await Promise.all([
+  const [{ Client }, { join }, { defaultRuntimeDir }, { isTrustedDirectory }] = await Promise.all([
     import('undici'),
     import('node:path'),
     import('../workers/records.js'),
+    import('../io/untrusted.js'),
   ]);
-  const socketPath = join(flags.runtimeDir ?? defaultRuntimeDir(), `hive-${flags.port}.sock`);
+  const runtimeDir = flags.runtimeDir ?? defaultRuntimeDir();
+  const socketPath = join(runtimeDir, `hive-${flags.port}.sock`);
+  await isTrustedDirectory(runtimeDir);
   const client = new Client('http://hive', { connect: { socketPath } });
   try {
     const { statusCode, body: answer } = await client.request({

@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -8,6 +8,7 @@ import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { ensureDirectory } from '../workers/records.js';
 
 /** What the hive's own server shows. */
 export interface HiveSource {
@@ -180,7 +181,7 @@ export interface HiveControl {
 
 /** The control socket. The file's rights are the only check, so it is made for its owner alone. */
 export async function serveControl(path: string, control: HiveControl): Promise<{ close(): Promise<void> }> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await ensureDirectory(dirname(path));
   // One that a killed hive left behind. A living one keeps its port, so two never get here with one runtime directory and one port.
   await rm(path, { force: true });
   const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 1024 });

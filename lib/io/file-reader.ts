@@ -8,7 +8,10 @@ export type { DirectoryEntry, FileResult };
  * never returns holds up only this object: `runningMs` shows it, and `close` does not wait for it.
  */
 export interface FileReader {
-  /** Reads each file whole, up to `maxBytes` (longer files are cut there). */
+  /**
+   * Reads each file whole, up to `maxBytes` (longer files are cut there). A path may be one that another user can write:
+   * a symbolic link gives ELOOP, what is neither a file nor a directory ENOTSUP, without waiting for it.
+   */
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]>;
   /** Lists each directory; a number is the errno. */
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;

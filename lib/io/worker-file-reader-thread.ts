@@ -1,9 +1,10 @@
 // The thread of WorkerFileReader: one batch at a time, in order.
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, readdirSync, readSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import type { DirectoryEntry } from './file-reader.js';
 import type { FilesRequest, FilesResponse } from './open-file-reader.js';
+import { openRegularFileSync } from './untrusted.js';
 
 const port = parentPort as MessagePort;
 const runningSince = new BigInt64Array(workerData as SharedArrayBuffer);
@@ -20,7 +21,7 @@ function orErrno<T>(work: () => T): T | number {
 }
 
 function readWhole(path: string, maxBytes: number): Uint8Array {
-  const descriptor = openSync(bytesOfPath(path), 'r');
+  const descriptor = openRegularFileSync(bytesOfPath(path));
   try {
     const parts: Buffer[] = [];
     let length = 0;

@@ -56,7 +56,7 @@ export async function processesIn(dir: string): Promise<readonly number[]> {
   const visit = async (path: string): Promise<void> => {
     try {
       for (const line of (await readFile(join(path, 'cgroup.procs'), 'utf8')).split('\n')) {
-        if (Number(line) > 0) pids.add(Number(line)); // 0: a process of another pid namespace
+        if (Number(line) > 1) pids.add(Number(line)); // 0: a process of another pid namespace; 1 is never a worker's
       }
     } catch (error) {
       if (!isGone(error) && systemCode(error) !== 'EOPNOTSUPP' && systemCode(error) !== 'ENOTSUP') throw error;

@@ -249,7 +249,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
 
   /**
    * Ends a worker whole, also one that another process spawned, with children that re-parented.
-   * Throws WORKER_NOT_FOUND, STOP_TIMEOUT, CGROUP_PERMISSION_DENIED.
+   * Throws WORKER_NOT_FOUND, STOP_TIMEOUT, CGROUP_PERMISSION_DENIED, DIRECTORY_UNTRUSTED, PROCESS_UNVERIFIED.
    */
   async stop(id: string, options: StopOptions = {}): Promise<Stopped> {
     const { group, instance } = parseWorkerId(id);
@@ -276,7 +276,9 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       }
       return stopped;
     }
-    if (record !== null && alive) return stopProcess(record.pid, record.startTicks, id, options);
+    if (record !== null && alive) {
+      return stopProcess({ ...record, child: this.#workers.get(id)?.child }, id, options);
+    }
     // No record, or one of an earlier worker: it may have been lost while the worker lives.
     if (this.#platform === 'linux') {
       const home = await findWorkerHome(this.#options.root, this.#options.procRoot);

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { defaults } from '../contract/defaults.js';
@@ -85,18 +86,31 @@ async function waitGone(dir: string): Promise<void> {
   while ((await isPopulated(dir)) !== null && performance.now() < end) await delay(10);
 }
 
-/** The same for a worker without a cgroup: its process group, else its process. */
-export async function stopProcess(
-  pid: number,
-  startTicks: number | null,
-  id: string,
-  options: StopOptions = {},
-): Promise<Stopped> {
+/** A process to stop. Without a start time only a child of ours is certainly the process that is meant. */
+export interface StopTarget {
+  readonly pid: number;
+  readonly startTicks: number | null;
+  readonly child?: Pick<ChildProcess, 'pid' | 'exitCode' | 'signalCode'> | undefined;
+}
+
+/** Whether the target still lives. @throws HivepulseError PROCESS_UNVERIFIED where any process may have its pid now */
+async function targetLives({ pid, startTicks, child }: StopTarget, id: string): Promise<boolean> {
+  if (pid > 1 && startTicks !== null) return processLives(pid, startTicks);
+  if (pid > 1 && child?.pid === pid) return child.exitCode === null && child.signalCode === null;
+  throw new HivepulseError(
+    'PROCESS_UNVERIFIED',
+    id,
+    `${id} is not stopped: its record names process ${pid} without the time at which it started, so another process may have that number now. Look at it, and end it with kill.`,
+  );
+}
+
+/** The same for a worker without a cgroup: its process group, else its process. Signals nothing but the target. */
+export async function stopProcess(target: StopTarget, id: string, options: StopOptions = {}): Promise<Stopped> {
   const { graceMs, signal, killMs } = settings(options);
   const send = (what: NodeJS.Signals): number => {
-    for (const target of [-pid, pid]) {
+    for (const pid of [-target.pid, target.pid]) {
       try {
-        process.kill(target, what);
+        process.kill(pid, what);
         return 1;
       } catch (error) {
         if (systemCode(error) !== 'ESRCH') throw error;
@@ -106,13 +120,13 @@ export async function stopProcess(
   };
   const ended = async (forMs: number): Promise<boolean> => {
     const end = performance.now() + forMs;
-    while (await processLives(pid, startTicks)) {
+    while (await targetLives(target, id)) {
       if (performance.now() >= end) return false;
       await delay(10);
     }
     return true;
   };
-  if (!(await processLives(pid, startTicks))) return { id, signalled: 0, killed: false };
+  if (!(await targetLives(target, id))) return { id, signalled: 0, killed: false };
   const signalled = send(signal);
   if (await ended(graceMs)) return { id, signalled, killed: false };
   send('SIGKILL');
@@ -120,7 +134,7 @@ export async function stopProcess(
     throw new HivepulseError(
       'STOP_TIMEOUT',
       id,
-      `${id} did not end after SIGKILL; still there: ${await describe([pid])}.`,
+      `${id} did not end after SIGKILL; still there: ${await describe([target.pid])}.`,
     );
   }
   return { id, signalled, killed: true };

@@ -1,8 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { readUntrusted } from '../io/untrusted.js';
+import { sweepTemporaryFiles, writeAtomically } from '../util/atomic-file.js';
 import { settledWithin } from '../util/deadline.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import type { Registry } from './registry.js';
@@ -19,6 +20,11 @@ const saved = Compile(Saved);
 const retryMs = 2000;
 /** A write that takes longer is logged once it is done, and a queen that ends does not wait longer for it, ms. */
 const slowMs = 2000;
+
+/** Far above the largest state: 20,000 reservations of a kilobyte. */
+const maxFileBytes = 64 * 1024 * 1024;
+/** A disk that wakes up may take long to read the file, ms. */
+const openMs = 60_000;
 
 export const reservationsFile = 'reservations.json';
 
@@ -54,11 +60,12 @@ export async function keepReservations(
   registry: Pick<Registry, 'savedReservations' | 'adoptReservation' | 'onReservations'>,
   dir: string,
   warn: (message: string) => void,
-  { write = replaceFile, slow = slowMs }: { write?: WriteFile; slow?: number } = {},
+  { write = writeDurably, slow = slowMs }: { write?: WriteFile; slow?: number } = {},
 ): Promise<KeptReservations> {
   const path = join(dir, reservationsFile);
   try {
     await mkdir(dir, { recursive: true, mode: 0o700 });
+    await sweepTemporaryFiles(dir);
     for (const reservation of await read(path, warn)) registry.adoptReservation(reservation);
   } catch (error) {
     throw unwritable(path, error);
@@ -99,7 +106,7 @@ export async function keepReservations(
 async function read(path: string, warn: (message: string) => void): Promise<SavedReservation[]> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readUntrusted(path, { maxBytes: maxFileBytes, deadlineMs: openMs });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];
     throw error;
@@ -113,6 +120,7 @@ async function read(path: string, warn: (message: string) => void): Promise<Save
 }
 
 type WriteFile = (path: string, text: string) => Promise<void>;
+const writeDurably: WriteFile = (path, text) => writeAtomically(path, text, { durable: true });
 
 /** Writes the newest state, one write at a time; changes during a write make one more. */
 class Writer {
@@ -184,27 +192,6 @@ class Writer {
       this.#failed = false;
     }
   }
-}
-
-async function replaceFile(path: string, text: string): Promise<void> {
-  const beside = `${path}.${process.pid}-${randomUUID().slice(0, 8)}`;
-  try {
-    const file = await open(beside, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(beside, path);
-  } catch (error) {
-    await rm(beside, { force: true }).catch(() => {});
-    throw error;
-  }
-  // The rename itself lasts only once the directory is synced; some file systems refuse that, and then it is best effort.
-  const directory = await open(join(path, '..')).catch(() => null);
-  await directory?.sync().catch(() => {});
-  await directory?.close();
 }
 
 const unwritable = (path: string, cause: unknown): HivepulseError =>

@@ -1,8 +1,10 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readUntrusted } from '../io/untrusted.js';
+import { sweepTemporaryFiles, writeAtomically } from '../util/atomic-file.js';
 import { settledWithin } from '../util/deadline.js';
 import { systemCode } from '../util/errors.js';
-import { ensureDirectory, type WorkerRecord, writeAtomically } from '../workers/records.js';
+import { ensureDirectory, type WorkerRecord } from '../workers/records.js';
 
 /** What an event reports of a launched worker for good. */
 export interface ReportMark {
@@ -29,6 +31,7 @@ type Entry = Omit<ReportMark, 'worker'>;
 
 /** More than the exits kept on disk, so that none of those is reported again. */
 const maxEntries = 2000;
+const maxFileBytes = 1024 * 1024;
 
 const isEntry = (value: unknown): value is [string, boolean, number] =>
   Array.isArray(value) &&
@@ -68,12 +71,14 @@ export class ReportedStore implements ReportedEnds {
    * called for each later write that fails.
    */
   static async open(dir: string, hiveId: string, onFailure: (error: unknown) => void): Promise<ReportedStore> {
-    const path = join(dir, 'told', `${hiveId}.json`);
+    const folder = join(dir, 'told');
+    const path = join(folder, `${hiveId}.json`);
     await ensureDirectory(dir);
-    await mkdir(join(dir, 'told'), { recursive: true, mode: 0o700 });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await sweepTemporaryFiles(folder);
     let entries: Map<string, Entry> | null = null;
     try {
-      entries = parse(await readFile(path, 'utf8'));
+      entries = parse(await readUntrusted(path, { maxBytes: maxFileBytes }));
     } catch (error) {
       if (!(error instanceof SyntaxError || error instanceof TypeError) && systemCode(error) !== 'ENOENT') throw error;
     }

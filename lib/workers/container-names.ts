@@ -1,17 +1,25 @@
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
-import type { DirectoryEntry } from '../io/file-reader.js';
+import type { DirectoryEntry, FileResult } from '../io/file-reader.js';
 import { GuardedReader, type OpenFiles } from '../io/guarded.js';
+import { printablePath } from '../util/byte-path.js';
 import type { Clock } from '../util/clock.js';
 import type { Classified } from './classify.js';
+
+const { ELOOP, ENOTSUP } = constants.errno;
 
 type Container = Extract<Classified, { kind: 'container' }>;
 
 /** How long a name is kept. A missing one is looked up again sooner: runtimes write it after they made the cgroup. */
 const foundMs = 10 * 60_000;
 const missingMs = 5000;
+/** How long a fault names a file that was refused: at least until it is looked at again. */
+const refusedMs = 4 * missingMs;
 const maxAnswers = 10_000;
-const maxFileBytes = 16 * 1024 * 1024;
+/** Far above the store of a thousand containers; what is longer is not read. */
+const maxFileBytes = 4 * 1024 * 1024;
+const maxRefused = 100;
 
 export interface ContainerNamesOptions {
   /** Root of the host's file system. */
@@ -25,6 +33,8 @@ export class ContainerNames {
   readonly #root: string;
   readonly #clock: Clock;
   readonly #files: GuardedReader;
+  /** Files that are not what a runtime writes, by path. */
+  readonly #refused = new Map<string, { readonly why: string; readonly untilMs: number }>();
   readonly #answers = new Map<string, { readonly name: string | null; readonly untilMs: number }>();
 
   constructor({ hostRoot = '/', openFiles, clock }: ContainerNamesOptions) {
@@ -44,7 +54,21 @@ export class ContainerNames {
   }
 
   faults(): readonly Fault[] {
-    return this.#files.faults();
+    const now = this.#clock.now();
+    for (const [path, { untilMs }] of this.#refused) if (untilMs <= now) this.#refused.delete(path);
+    const [first, ...others] = this.#refused;
+    if (first === undefined) return this.#files.faults();
+    const [path, { why }] = first;
+    const more = others.length === 0 ? '' : ` Neither are ${others.length} more.`;
+    return [
+      ...this.#files.faults(),
+      {
+        source: 'hive',
+        code: 'CONTAINER_NAMES_REFUSED',
+        field: 'name',
+        message: `${printablePath(path)} is not read, since it is ${why}: names of containers that are kept there are not known.${more}`,
+      },
+    ];
   }
 
   close(): void {
@@ -163,8 +187,11 @@ export class ContainerNames {
   }
 
   async #text(path: string): Promise<string | null> {
-    const [content] = await this.#files.read([path], maxFileBytes);
-    return content instanceof Buffer ? content.toString('utf8') : null;
+    const [content] = await this.#files.read([path], maxFileBytes + 1);
+    const why = refusal(content);
+    if (why === null) this.#refused.delete(path);
+    else if (this.#refused.size < maxRefused) this.#refused.set(path, { why, untilMs: this.#clock.now() + refusedMs });
+    return content instanceof Buffer && why === null ? content.toString('utf8') : null;
   }
 
   /** null where the file is missing, not readable for us, or just being written. */
@@ -175,6 +202,13 @@ export class ContainerNames {
       return null;
     }
   }
+}
+
+/** Why this can't be a file that a runtime wrote, or null. A user's store may hold anything. */
+function refusal(content: FileResult | undefined): string | null {
+  if (content === ELOOP) return 'a symbolic link';
+  if (content === ENOTSUP) return 'not a regular file';
+  return content instanceof Buffer && content.length > maxFileBytes ? `longer than ${maxFileBytes} bytes` : null;
 }
 
 /** Name of a container in a list of podman's storage. */

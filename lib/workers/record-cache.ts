@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RecordsRead, readRecords } from './records.js';
 
@@ -24,14 +24,14 @@ export function recordCache(dir: string, read: (dir: string) => Promise<RecordsR
 async function directoryTimes(dir: string): Promise<{ readonly text: string; readonly newestMs: number }> {
   const workers = join(dir, 'workers');
   const groups = await readdir(workers).catch(() => []);
-  const paths = [workers, join(dir, 'exits'), ...groups.sort().map((group) => join(workers, group))];
+  const paths = [dir, workers, join(dir, 'exits'), ...groups.sort().map((group) => join(workers, group))];
   let newestMs = 0;
   const times = await Promise.all(
     paths.map(async (path) => {
-      const found = await stat(path, { bigint: true }).catch(() => null);
+      const found = await lstat(path, { bigint: true }).catch(() => null);
       if (found === null) return `${path} -`;
       newestMs = Math.max(newestMs, Number(found.mtimeMs));
-      return `${path} ${found.ino} ${found.mtimeNs}`;
+      return `${path} ${found.ino} ${found.uid} ${found.mode} ${found.mtimeNs}`;
     }),
   );
   return { text: times.join('\n'), newestMs };

@@ -43,7 +43,8 @@ const required = record({
   cgroupInode: nullable(integer(0)),
   /** systemd scope, where systemd owns the cgroup. */
   unit: nullable(text({ maxLength: 256 })),
-  pid: integer(1),
+  /** Never 1, to which a signal would reach every process, nor a group. */
+  pid: integer(2),
   /** /proc/<pid>/stat field 22; with the pid the identity of the process. */
   startTicks: nullable(integer(0)),
   startedAt: time,

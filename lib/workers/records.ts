@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isTrustedDirectory, readUntrusted } from '../io/untrusted.js';
 import { processLives, processStat } from '../procfs/process-stat.js';
+import { sweepTemporaryFiles, writeAtomically } from '../util/atomic-file.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { checkRecord, type WorkerExit, type WorkerRecord } from './record-schema.js';
 
@@ -23,6 +25,7 @@ export interface RecordsRead {
 export const exitRetentionMs = 10 * 60_000;
 const maxExits = 1000;
 const maxRecordBytes = 1024 * 1024;
+const maxLockBytes = 1024;
 
 const lockSuffix = '.lock';
 
@@ -45,30 +48,10 @@ export function defaultRuntimeDir(
   return `/tmp/hivepulse-${uid}`;
 }
 
-/** Readers see the old file or the new one, never half of one. Nobody else may read it: it decides what is signalled. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  try {
-    await writeFile(temporary, text, { mode: 0o600, flag: 'wx' });
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-/** Makes the directory; refuses one that somebody else owns, since records decide what is signalled. */
+/** Makes the directory; refuses one that others own or can write, since records decide what is signalled. */
 export async function ensureDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
-  const owner = (await stat(path)).uid;
-  const uid = process.geteuid?.();
-  if (uid !== undefined && owner !== uid) {
-    throw new HivepulseError(
-      'STATE_UNWRITABLE',
-      path,
-      `${path} belongs to user ${owner}, not to us; name another with --runtime-dir.`,
-    );
-  }
+  await isTrustedDirectory(path);
 }
 
 function unwritable(dir: string, cause: unknown): HivepulseError {
@@ -159,7 +142,7 @@ export async function lockInstance(
       const code = systemCode(error);
       if (code !== 'EEXIST' && code !== 'ENOENT') throw unwritable(dir, error);
     }
-    const [pid, ticks] = (await readFile(path, 'utf8').catch(() => '')).split(' ');
+    const [pid, ticks] = (await readUntrusted(path, { maxBytes: maxLockBytes }).catch(() => '')).split(' ');
     // An empty file is a lock that is being written.
     if (pid && !(await processLives(Number(pid), ticks ? Number(ticks) : null))) await rm(path, { force: true });
     if (performance.now() >= end) {
@@ -174,6 +157,12 @@ export async function lockInstance(
   }
 }
 
+/** Where records are written: the directory of each group, and that of exits. */
+async function directoriesOf(dir: string): Promise<readonly string[]> {
+  const groups = await readdir(workersOf(dir)).catch(() => []);
+  return [...groups.map((group) => join(workersOf(dir), group)), exitsOf(dir)];
+}
+
 /** Exits are named for the time at which they were noted, so that old ones are found without a look into each. */
 async function pruneExits(dir: string, nowMs: number): Promise<void> {
   const names = (await readdir(exitsOf(dir)).catch(() => [])).filter((name) => name.endsWith('.json')).sort();
@@ -183,21 +172,39 @@ async function pruneExits(dir: string, nowMs: number): Promise<void> {
   for (const name of old) await rm(join(exitsOf(dir), name), { force: true });
 }
 
+/** What keeps a file from being read, for people. */
+function reasonOf(error: unknown): string {
+  switch (systemCode(error)) {
+    case 'ELOOP':
+      return 'a symbolic link';
+    case 'ENOTSUP':
+      return 'not a regular file';
+    case 'EFBIG':
+      return 'larger than any record';
+    case 'ETIMEDOUT':
+      return 'reading it does not return';
+    default:
+      return systemCode(error) ?? String(error);
+  }
+}
+
 type FileRead = { readonly record: WorkerRecord } | { readonly problem: string } | null;
 
 async function readFileRecord(path: string): Promise<FileRead> {
   try {
-    if ((await stat(path)).size > maxRecordBytes) return { problem: 'larger than any record' };
-    const parsed: unknown = JSON.parse(await readFile(path, 'utf8'));
-    return checkRecord(parsed);
+    return checkRecord(JSON.parse(await readUntrusted(path, { maxBytes: maxRecordBytes })));
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null; // it ended between listing and reading
-    return { problem: error instanceof SyntaxError ? 'torn or not JSON' : (systemCode(error) ?? String(error)) };
+    return { problem: error instanceof SyntaxError ? 'torn or not JSON' : reasonOf(error) };
   }
 }
 
-/** The running record of one worker, or null where there is none that can be read. */
+/**
+ * The running record of one worker, or null where there is none that can be read.
+ * @throws HivepulseError DIRECTORY_UNTRUSTED
+ */
 export async function readRecord(dir: string, group: string, instance: string): Promise<WorkerRecord | null> {
+  if (!(await isTrustedDirectory(dir))) return null;
   const read = await readFileRecord(recordPath(dir, group, instance));
   return read !== null && 'record' in read ? read.record : null;
 }
@@ -227,12 +234,18 @@ export async function readRecords(dir: string): Promise<RecordsRead> {
     if ('problem' in read) problems.push({ path, message: read.problem });
     else into.push(read.record);
   };
+  try {
+    if (!(await isTrustedDirectory(dir))) return { running, ended, launching, problems };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { running, ended, launching, problems: [{ path: dir, message }] };
+  }
   for (const group of await list(workersOf(dir))) {
     for (const name of await list(join(workersOf(dir), group))) {
       const path = join(workersOf(dir), group, name);
       if (!name.endsWith(lockSuffix)) await take(path, running);
       else {
-        const lock = await stat(path).catch(() => null);
+        const lock = await lstat(path).catch(() => null);
         if (lock) launching.push({ id: `${group}/${name.slice(0, -lockSuffix.length)}`, sinceMs: lock.mtimeMs });
       }
     }
@@ -244,7 +257,7 @@ export async function readRecords(dir: string): Promise<RecordsRead> {
 
 /**
  * Removes records of workers that are certainly gone (their cgroup is, or is another one; without a cgroup, their
- * process is), and unreadable files older than a minute. Returns what it removed.
+ * process is), and unreadable and temporary files older than a minute. Returns what it removed.
  */
 export async function cleanRecords(
   dir: string,
@@ -259,9 +272,10 @@ export async function cleanRecords(
     removed.push(record);
   }
   for (const { path } of problems) {
-    const found = await stat(path).catch(() => null);
-    if (found?.isFile() && nowMs - found.mtimeMs > 60_000) await rm(path, { force: true });
+    const found = await lstat(path).catch(() => null);
+    if (found !== null && !found.isDirectory() && nowMs - found.mtimeMs > 60_000) await rm(path, { force: true });
   }
   await pruneExits(dir, nowMs);
+  for (const each of await directoriesOf(dir)) await sweepTemporaryFiles(each, nowMs);
   return removed;
 }

@@ -24,7 +24,7 @@ async function sleeper(script = 'setInterval(() => {}, 1e6)') {
   });
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   await once(child.stdout, 'data');
-  return { pid: child.pid as number, exited };
+  return { pid: child.pid as number, startTicks: null, child, exited };
 }
 
 describe('stopCgroup', () => {
@@ -58,7 +58,7 @@ describe('stopCgroup', () => {
 describe('stopProcess', () => {
   it('SIGTERM ignored: SIGKILL after the grace', async () => {
     const child = await sleeper("process.on('SIGTERM', () => {}); setInterval(() => {}, 1e6)");
-    expect(await stopProcess(child.pid, null, 'mac/0', { graceMs: 30 })).toEqual({
+    expect(await stopProcess(child, 'mac/0', { graceMs: 30 })).toEqual({
       id: 'mac/0',
       signalled: 1,
       killed: true,
@@ -66,9 +66,19 @@ describe('stopProcess', () => {
     expect(await child.exited).toEqual([null, 'SIGKILL']);
   });
 
+  it.each([-1, 0, 1, 2, 4711])('pid %d without a start time is never signalled, whoever has it now', async (pid) => {
+    await expect(stopProcess({ pid, startTicks: null }, 'mac/0')).rejects.toMatchObject({ code: 'PROCESS_UNVERIFIED' });
+    const other = await sleeper();
+    await expect(stopProcess({ ...other, pid }, 'mac/0')).rejects.toMatchObject({ code: 'PROCESS_UNVERIFIED' });
+    process.kill(other.pid, 'SIGTERM');
+    expect(await other.exited).toEqual([null, 'SIGTERM']);
+  });
+
   it('a pid that has passed to another process is left alone', async () => {
     const child = await sleeper();
-    expect(await stopProcess(child.pid, 1, 'mac/0', { graceMs: 30 })).toMatchObject({ signalled: 0 });
+    expect(await stopProcess({ pid: child.pid, startTicks: 1 }, 'mac/0', { graceMs: 30 })).toMatchObject({
+      signalled: 0,
+    });
     process.kill(child.pid, 'SIGTERM');
     expect(await child.exited).toEqual([null, 'SIGTERM']);
   });

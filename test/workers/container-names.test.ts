@@ -1,7 +1,10 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Classified, classify } from '../../lib/workers/classify.js';
 import { ContainerNames } from '../../lib/workers/container-names.js';
 import { ManualClock } from '../harness/manual-clock.js';
+import { plant } from '../io/hostile-files.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
 const id = '4f2c1d0e9b8a7f6e5d4c3b2a190817263544536271809f8e7d6c5b4a39281706';
@@ -56,6 +59,37 @@ describe('names of containers', () => {
     put(`${directory}/volatile-containers.json`, JSON.stringify([{ id, names: ['brief'] }]));
     expect(await find(`${slice}/libpod-${id}.scope`)).toBe('brief');
   });
+
+  it.each([
+    ['a FIFO', { kind: 'fifo' }, 'not a regular file'],
+    ['a link to /dev/zero', { kind: 'link', to: '/dev/zero' }, 'a symbolic link'],
+    ['a file of 300 MB', { kind: 'sparse', bytes: 300 * 2 ** 20 }, 'longer than'],
+  ] as const)(
+    '%s as a user’s store costs the names in it, with a fault that says so, and nothing hangs',
+    async (_, what, why) => {
+      const { host, put, clock } = prepared();
+      const names = new ContainerNames({ hostRoot: host.hostRoot, clock });
+      put('etc/passwd', 'ann:x:1000:1000::/home/ann:/bin/sh\n');
+      put('home/ann/.local/share/containers/storage/overlay-containers/note', '');
+      const store = join(host.hostRoot, 'home/ann/.local/share/containers/storage/overlay-containers/containers.json');
+      await plant(store, what);
+      const path = `/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-${id}.scope`;
+      const find = () => names.find(classify(path) as Extract<Classified, { kind: 'container' }>, path);
+      expect(await find()).toBeNull();
+      expect(names.faults()).toMatchObject([
+        { code: 'CONTAINER_NAMES_REFUSED', field: 'name', message: expect.stringContaining(why) },
+      ]);
+      await rm(store);
+      put(
+        'home/ann/.local/share/containers/storage/overlay-containers/containers.json',
+        `[{"id":"${id}","names":["n"]}]`,
+      );
+      await clock.advance(6000);
+      expect(await find()).toBe('n');
+      expect(names.faults()).toEqual([]);
+      names.close();
+    },
+  );
 
   const podPath = `/kubepods.slice/kubepods-pod${uid.replaceAll('-', '_')}.slice/cri-containerd-${id}.scope`;
 

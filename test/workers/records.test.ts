@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
@@ -16,6 +16,7 @@ import {
   type WorkerRecord,
   writeRecord,
 } from '../../lib/workers/records.js';
+import { hostile, withPlanted } from '../io/hostile-files.js';
 
 let dir: string;
 beforeEach(async () => {
@@ -153,6 +154,51 @@ describe('records', () => {
     const read = await readRecords(dir);
     expect(read.running).toEqual([record()]);
     expect(read.ended).toEqual([]);
+  });
+});
+
+describe('a runtime directory that others can reach', () => {
+  it('of another mode or behind a link is believed in nothing: no record, no worker, one problem', async () => {
+    await writeRecord(dir, record());
+    await chmod(dir, 0o777);
+    const read = await readRecords(dir);
+    expect(read).toMatchObject({ running: [], ended: [], problems: [{ path: dir }] });
+    await expect(readRecord(dir, 'llm', '8080')).rejects.toMatchObject({ code: 'DIRECTORY_UNTRUSTED' });
+    await expect(writeRecord(dir, record())).rejects.toMatchObject({ code: 'DIRECTORY_UNTRUSTED' });
+    await chmod(dir, 0o700);
+    await symlink(dir, `${dir}-link`);
+    await expect(readRecord(`${dir}-link`, 'llm', '8080')).rejects.toMatchObject({ code: 'DIRECTORY_UNTRUSTED' });
+    await rm(`${dir}-link`);
+    expect(await readRecord(dir, 'llm', '8080')).toEqual(record());
+  });
+
+  it('whatever stands where a record should, the others are read at once and each is a problem', async () => {
+    await writeRecord(dir, record());
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(hostile, { maxLength: 5 }), async (all) => {
+        run += 1;
+        const folder = join(dir, 'workers', `g${run}`);
+        await mkdir(folder);
+        await withPlanted(
+          folder,
+          all,
+          (place) => `${place}.json`,
+          async (paths) => {
+            const { running, problems } = await readRecords(dir);
+            expect(running).toEqual([record()]);
+            expect(problems.map(({ path }) => path)).toEqual(paths);
+          },
+        );
+        await rm(folder, { recursive: true });
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it.each([1, 0, -1, -4711])('a record that names the pid %d is none', async (pid) => {
+    await writeRecord(dir, record({ pid }));
+    expect(await readRecord(dir, 'llm', '8080')).toBeNull();
   });
 });
 
