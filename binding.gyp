@@ -46,6 +46,7 @@
         "native/gpu_object.cc",
         "native/gpu_thread.cc",
         "native/kernel_file.cc",
+        "native/library_probe.cc",
         "native/notifier.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc",
@@ -66,6 +67,7 @@
         "native/detached_thread.cc",
         "native/gpu_helper_main.cc",
         "native/gpu_loop.cc",
+        "native/library_probe.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc"
       ],

@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "detached_thread.h"
 #include "gpu_loop.h"
@@ -35,6 +36,7 @@ std::chrono::milliseconds Milliseconds(const char* text) {
 
 nvml::LoopOptions Parse(int argc, char** argv) {
   nvml::LoopOptions options;
+  std::vector<std::string> paths;
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
     if (i + 1 >= argc) Usage(argv[i]);
@@ -45,11 +47,12 @@ nvml::LoopOptions Parse(int argc, char** argv) {
     } else if (name == "--retry-ms") {
       options.retry_first = Milliseconds(argv[i + 1]);
     } else if (name == "--library") {
-      options.library_paths.emplace_back(argv[i + 1]);
+      paths.emplace_back(argv[i + 1]);
     } else {
       Usage(argv[i]);
     }
   }
+  if (!paths.empty()) options.library_paths = std::move(paths);
   return options;
 }
 

@@ -55,8 +55,9 @@ std::string ToJson(const DeviceReport& device) {
   return out + ",\"values\":{" + values + "},\"codes\":{" + codes + "}}";
 }
 
-std::string Failed(const char* call, int code) {
-  return "{\"type\":\"failed\",\"call\":" + Quote(call) + ",\"code\":" + std::to_string(code) + "}";
+std::string Failed(const char* call, int code, const Library& library) {
+  return "{\"type\":\"failed\",\"call\":" + Quote(call) + ",\"code\":" + std::to_string(code) +
+         ",\"replaced\":" + (WasReplaced(library) ? "true" : "false") + "}";
 }
 
 }  // namespace
@@ -98,15 +99,15 @@ bool GpuLoop::Wait(std::chrono::milliseconds time) {
 
 void GpuLoop::Run() {
   if (stopped_) return;
-  const Library library = OpenLibrary(options_.library_paths.empty() ? DefaultLibraryPaths() : options_.library_paths);
+  const Library library = OpenLibrary(options_.library_paths);
   if (!library.loaded) {
     emit_("{\"type\":\"unavailable\",\"reason\":" + Quote(library.failure) + "}");
     return;
   }
-  Clock::time_point told = Clock::now();
+  Clock::time_point last_word = Clock::now();
   NvmlReader reader(library.symbols, [&] {
-    if (Clock::now() - told < std::chrono::milliseconds(500)) return;
-    told = Clock::now();
+    if (Clock::now() - last_word < std::chrono::milliseconds(500)) return;
+    last_word = Clock::now();
     emit_("{\"type\":\"alive\"}");
   });
 
@@ -116,7 +117,7 @@ void GpuLoop::Run() {
     emit_("{\"type\":\"init\"}");
     const int code = reader.Init();
     if (code != kSuccess) {
-      emit_(Failed("nvmlInit_v2", code));
+      emit_(Failed("nvmlInit_v2", code, library));
       if (!Wait(retry)) return;
       retry = std::min(retry * 2, options_.retry_last);
       continue;
@@ -128,7 +129,7 @@ void GpuLoop::Run() {
     bool answered = false;
     while (!again) {
       const Clock::time_point start = Clock::now();
-      told = start;
+      last_word = start;
       const bool slow = start >= slow_due;
       const Report report = reader.Pass(slow);
       if (slow) slow_due = start + options_.slow_interval;
@@ -136,7 +137,7 @@ void GpuLoop::Run() {
         emit_("{\"type\":\"xid\",\"uuid\":" + Quote(event.uuid) + ",\"xid\":" + std::to_string(event.xid) + "}");
       }
       if (report.lifecycle_code != kSuccess) {
-        emit_(Failed("pass", report.lifecycle_code));
+        emit_(Failed("pass", report.lifecycle_code, library));
         again = true;
         break;
       }

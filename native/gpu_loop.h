@@ -3,7 +3,9 @@
 //
 //   {"type":"unavailable","reason":...}       no usable library; the loop ends
 //   {"type":"init"}                           nvmlInit and the first pass begin; may take seconds for each cold GPU
-//   {"type":"failed","call":...,"code":...}   the driver is gone; it is tried again after a pause
+//   {"type":"failed","call":...,"code":...,"replaced":...}
+//                                             the driver is gone; it is tried again after a pause. replaced: the
+//                                             library's file is another by now, which only another process can open
 //   {"type":"alive"}                          within a pass that takes its time
 //   {"type":"report",...}                     a pass
 //   {"type":"xid","uuid":...,"xid":...}       an event
@@ -22,7 +24,8 @@ namespace nvml {
 struct Report;
 
 struct LoopOptions {
-  std::vector<std::string> library_paths;  ///< empty: DefaultLibraryPaths()
+  /// Where the library may be, in order. Without a directory: where the loader finds it. `.so.1` belongs to the driver.
+  std::vector<std::string> library_paths{"libnvidia-ml.so.1"};
   std::chrono::milliseconds interval{1000};
   std::chrono::milliseconds slow_interval{5000};  ///< for what is expensive or seldom changes
   std::chrono::milliseconds retry_first{1000};    ///< pause after a failed nvmlInit; doubles

@@ -7,6 +7,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "library_probe.h"
 
 namespace nvml {
 namespace {
@@ -36,6 +41,7 @@ const char* FindAll(void* handle, Symbols& s) {
   if (!Find(handle, s.deviceGetUuid, {"nvmlDeviceGetUUID"})) return "nvmlDeviceGetUUID";
   if (!Find(handle, s.deviceGetMemoryInfo, {"nvmlDeviceGetMemoryInfo"})) return "nvmlDeviceGetMemoryInfo";
 
+  Find(handle, s.systemGetNvmlVersion, {"nvmlSystemGetNVMLVersion"});
   Find(handle, s.systemGetDriverVersion, {"nvmlSystemGetDriverVersion"});
   Find(handle, s.deviceGetName, {"nvmlDeviceGetName"});
   Find(handle, s.deviceGetPciInfoV3, {"nvmlDeviceGetPciInfo_v3"});  // 415
@@ -79,31 +85,53 @@ const char* FindAll(void* handle, Symbols& s) {
   return nullptr;
 }
 
-/// The file behind a handle, links resolved.
-std::string FileOf(void* handle, const std::string& asked) {
+/// Where the loader found a library.
+std::string LinkOf(void* handle, const std::string& asked) {
   struct link_map* map = nullptr;
   if (dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr || map->l_name == nullptr) return asked;
+  return map->l_name;
+}
+
+std::string Resolved(const std::string& path) {
   char resolved[PATH_MAX];
-  return realpath(map->l_name, resolved) != nullptr ? resolved : map->l_name;
+  return realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+}
+
+std::optional<FileIdentity> IdentityOf(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return std::nullopt;
+  return FileIdentity{status.st_dev, status.st_ino, status.st_size, status.st_mtim};
+}
+
+/// What stood in a library's place when this process mapped it first. Never destroyed, like the libraries.
+FileIdentity FirstMapped(void* handle, const std::string& link) {
+  static auto* mutex = new std::mutex;
+  static auto* first = new std::map<void*, FileIdentity>;
+  const std::lock_guard<std::mutex> lock(*mutex);
+  return first->try_emplace(handle, IdentityOf(link).value_or(FileIdentity{})).first->second;
+}
+
+/// Names the directories.
+std::string NowhereIn(const std::vector<std::string>& paths) {
+  std::string places;
+  for (const std::string& path : paths) {
+    const size_t slash = path.rfind('/');
+    places += places.empty() ? "" : ", ";
+    places += slash == std::string::npos ? "the loader's path" : path.substr(0, slash);
+  }
+  return "libnvidia-ml.so.1 is nowhere; looked for in " + places;
 }
 
 }  // namespace
 
-std::vector<std::string> DefaultLibraryPaths() {
-  return {
-      "libnvidia-ml.so.1",  // the loader's own search: the driver's package, LD_LIBRARY_PATH, the container toolkit
-      "/usr/lib/wsl/lib/libnvidia-ml.so.1",
-      "/run/opengl-driver/lib/libnvidia-ml.so.1",     // NixOS
-      "/usr/local/nvidia/lib64/libnvidia-ml.so.1",    // GKE's driver installer
-      "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",  // where CUDA's stub came first on the search path
-      "/usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
-      "/usr/lib64/libnvidia-ml.so.1",
-  };
+bool WasReplaced(const Library& library) {
+  const std::optional<FileIdentity> now = IdentityOf(library.link);
+  // With no file there the upgrade is still at work.
+  return now.has_value() && !(*now == library.mapped);
 }
 
 Library OpenLibrary(const std::vector<std::string>& paths) {
   Library library;
-  std::string not_found;
   auto refuse = [&library](const std::string& reason) {
     library.failure += (library.failure.empty() ? "" : "; ") + reason;
   };
@@ -112,32 +140,33 @@ Library OpenLibrary(const std::vector<std::string>& paths) {
     if (handle == nullptr) {
       const char* error = dlerror();
       const std::string reason = error != nullptr ? error : path + " can't be opened";
-      // "No such file" is the normal answer of every place but one; anything else is worth telling.
+      // "No such file" is the normal answer of every place but one.
       if (reason.find("No such file") == std::string::npos) refuse(reason);
-      if (not_found.empty()) not_found = reason;
       continue;
     }
-    const std::string file = FileOf(handle, path);
-    if (file.find("/stubs/") != std::string::npos) {
-      // CUDA's stub, for linking only: it prints a banner and answers nothing. Not used, so it may be closed; as long
-      // as it is open, the loader would hand it out again under the name of the real one.
-      refuse(file + " is CUDA's stub, not the driver's library");
-      dlclose(handle);
-      continue;
-    }
+    const std::string link = LinkOf(handle, path);
+    const std::string file = Resolved(link);
     Symbols symbols{};
     const char* missing = FindAll(handle, symbols);
     if (missing != nullptr) {
       refuse(file + " has no " + missing);
       continue;
     }
+    if (symbols.systemGetNvmlVersion != nullptr && !KnowsItsVersion(symbols.systemGetNvmlVersion)) {
+      // As long as it is open, the loader would hand it out again under the name of the real one.
+      dlclose(handle);
+      refuse(file + " is a stub for linking, not the driver's library: it does not even give its version");
+      continue;
+    }
     library.loaded = true;
     library.path = file;
+    library.link = link;
+    library.mapped = FirstMapped(handle, link);
     library.failure.clear();
     library.symbols = symbols;
     return library;
   }
-  if (library.failure.empty()) library.failure = not_found;
+  if (library.failure.empty()) library.failure = NowhereIn(paths);
   return library;
 }
 

@@ -1,6 +1,9 @@
 // Finds libnvidia-ml, and in it each function by name: what an older driver lacks is null, and the reader asks first.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,7 @@ namespace nvml {
 struct Symbols {
   int (*init)();
   int (*shutdown)();
+  int (*systemGetNvmlVersion)(char*, uint32_t);
   int (*systemGetDriverVersion)(char*, uint32_t);
   int (*deviceGetCount)(uint32_t*);
   int (*deviceGetHandleByIndex)(uint32_t, Device*);
@@ -58,19 +62,37 @@ struct Symbols {
   int (*deviceGetSupportedEventTypes)(Device, uint64_t*);
 };
 
+/// Which file a path leads to, and which version of it.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t size = 0;
+  timespec changed{};
+
+  bool operator==(const FileIdentity& other) const {
+    return device == other.device && inode == other.inode && size == other.size &&
+           changed.tv_sec == other.changed.tv_sec && changed.tv_nsec == other.changed.tv_nsec;
+  }
+};
+
 struct Library {
   bool loaded = false;
-  /// Where it was found; empty where it was not.
+  /// Where it was found, links resolved; empty where it was not.
   std::string path;
-  /// Why there is none: one clause for each place that held something unusable, else the loader's own words.
+  /// Where the loader found it.
+  std::string link;
+  /// What stood there when this process mapped it.
+  FileIdentity mapped;
+  /// Why there is none: one clause for each place that held something unusable, else where it was looked for.
   std::string failure;
   Symbols symbols{};
 };
 
-/// Where libnvidia-ml may be, in order of preference. `.so.1` belongs to the driver; plain `.so` may be CUDA's stub.
-std::vector<std::string> DefaultLibraryPaths();
-
-/// Opens the first usable library. It is never closed again: threads of the driver may still run in it.
+/// Opens the first usable library of `paths`. It is never closed again: threads of the driver may still run in it.
 Library OpenLibrary(const std::vector<std::string>& paths);
+
+/// Another file stands in its place by now: the driver was upgraded. A process can't open that one, since the loader
+/// gives it the mapped one again by its name.
+bool WasReplaced(const Library& library);
 
 }  // namespace nvml

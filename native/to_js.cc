@@ -107,6 +107,7 @@ nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options) {
   const Napi::Value paths = options.Get("libraryPaths");
   if (paths.IsArray()) {
     const Napi::Array list = paths.As<Napi::Array>();
+    result.library_paths.clear();
     for (std::uint32_t i = 0; i < list.Length(); ++i) {
       result.library_paths.push_back(list.Get(i).ToString().Utf8Value());
     }

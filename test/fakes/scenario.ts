@@ -70,6 +70,8 @@ export interface FakeCall {
 export interface Scenario {
   readonly generation?: Generation;
   readonly driver?: string;
+  /** Of the loaded module; a library of another generation does not work with it. Without it: that of each library. */
+  readonly module?: Generation;
   readonly gpus: readonly FakeGpu[];
   readonly calls?: Readonly<Record<string, FakeCall>>;
   /** Bytes that a process list takes for each process, instead of the generation's own. */
@@ -125,6 +127,7 @@ function gpuLines(gpu: FakeGpu): string[] {
 /** The scenario as the fakes read it. */
 export function scenarioText(scenario: Scenario): string {
   const lines = [`generation ${scenario.generation ?? 550}`, `driver ${scenario.driver ?? '550.54.15'}`];
+  if (scenario.module) lines.push(`module ${scenario.module}`);
   if (scenario.stride) lines.push(`stride ${scenario.stride}`);
   if (scenario.ringGarbage) lines.push('ringGarbage');
   for (const [name, call] of Object.entries(scenario.calls ?? {})) {
@@ -149,6 +152,8 @@ export const fakeLibraryDirectory = (generation: Generation = 550): string => jo
 /** The fake libnvidia-ml.so.1 itself. */
 export const fakeLibrary = (generation: Generation = 550): string =>
   join(fakeLibraryDirectory(generation), 'libnvidia-ml.so.1');
+/** CUDA's stub of the library: prints a banner, and answers nothing. */
+export const stubLibrary = join(built, 'nvml', 'stub', 'libnvidia-ml.so.1');
 /** The fake nvidia-smi. Its directory: for PATH. */
 export const fakeNvidiaSmi = join(built, 'nvidia-smi');
 

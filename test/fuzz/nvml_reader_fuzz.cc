@@ -9,6 +9,7 @@
 // The loop and the loader are here for ToJson and for the symbols; neither opens a library in this program.
 #include "../../native/detached_thread.cc"
 #include "../../native/gpu_loop.cc"
+#include "../../native/library_probe.cc"
 #include "../../native/nvml_library.cc"
 #include "../../native/nvml_reader.cc"
 

@@ -1,15 +1,5 @@
 import type { GpuCheckHost, GpuFinding } from '../vendor.js';
-
-const libraryDirectories = [
-  '/usr/lib/x86_64-linux-gnu',
-  '/usr/lib/aarch64-linux-gnu',
-  '/usr/lib64',
-  '/lib64',
-  '/usr/lib',
-  '/usr/lib/wsl/lib',
-  '/usr/local/nvidia/lib64',
-  '/run/opengl-driver/lib',
-] as const;
+import { libraryDirectories } from './places.js';
 
 const pciVendor = '0x10de';
 

@@ -71,5 +71,6 @@ export function openHelper(options: HelperOptions): NvmlChannel {
     end: () => end,
     close: () => child.stdin.end('close\n'),
     kill: () => child.kill('SIGKILL'),
+    opensAnew: true,
   };
 }

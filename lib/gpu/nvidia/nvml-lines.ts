@@ -5,7 +5,8 @@ export type NvmlMessage =
   | { readonly type: 'init' }
   | { readonly type: 'alive' }
   | { readonly type: 'unavailable'; readonly reason: string }
-  | { readonly type: 'failed'; readonly call: string; readonly code: number }
+  /** `replaced`: the library's file is another by now, and this process has the old one. */
+  | { readonly type: 'failed'; readonly call: string; readonly code: number; readonly replaced?: boolean }
   | { readonly type: 'xid'; readonly uuid: string; readonly xid: number }
   | ({ readonly type: 'report'; readonly library: string; readonly durationMs: number } & NvidiaReport);
 

@@ -3,7 +3,7 @@ import { loadBinding, type NativeGpuOptions } from '../../native/binding.js';
 import { HivepulseError } from '../../util/errors.js';
 import type { GpuEvent } from '../reading.js';
 import type { GpuReport } from '../report.js';
-import { reasonOf } from './codes.js';
+import { nvmlCode, reasonOf } from './codes.js';
 import { type NvmlMessage, parseNvmlLine } from './nvml-lines.js';
 import { toReport } from './report.js';
 
@@ -17,6 +17,8 @@ export interface NvmlChannel {
   close(): void;
   /** Ends it by force. False: it can't be (a thread). */
   kill(): boolean;
+  /** Another one loads the driver's library anew. In a process that has it mapped, the loader gives out that one again. */
+  readonly opensAnew: boolean;
 }
 
 /** A reader on a thread of this process. Throws with the reason where there is no addon. */
@@ -29,6 +31,7 @@ export function openThread(options: NativeGpuOptions): NvmlChannel {
     end: () => (thread.ended() ? '' : null),
     close: () => thread.close(),
     kill: () => false,
+    opensAnew: false,
   };
 }
 
@@ -43,6 +46,8 @@ export interface NvmlSessionOptions {
   readonly killAfterMs?: number;
   /** Pause before the library is looked for again, in ms. */
   readonly missingRetryMs?: number;
+  /** Pause before a reader whose library does not fit the driver is replaced once more, in ms; doubles up to 30 s. */
+  readonly replaceRetryMs?: number;
   readonly now?: () => number;
 }
 
@@ -74,6 +79,11 @@ const maxAbandoned = 3;
 const maxCrashes = 3;
 const crashWindowMs = 60_000;
 const crashRetryMs = 30_000;
+const replaceRetryMaxMs = 30_000;
+
+/** Of a driver that was upgraded under a thread of ours. */
+const replacedText =
+  "the driver's library was replaced, and this process has the old one, which does not fit the driver: restart the hive, or let it read GPUs in a process of their own (`--gpu-isolation process`)";
 
 /** Follows a native reader: what it says, whether it still speaks, and its replacement when it does not. */
 export class NvmlSession {
@@ -92,6 +102,7 @@ export class NvmlSession {
   #crashes: number[] = [];
   #killedAt: number | null = null;
   #openAt: number | null = null;
+  #replaceDelayMs = 0;
   #events: GpuEvent[] = [];
 
   constructor(options: NvmlSessionOptions) {
@@ -101,6 +112,7 @@ export class NvmlSession {
       initializingMs: defaults.gpuInitializingMs,
       killAfterMs: 10_000,
       missingRetryMs: 60_000,
+      replaceRetryMs: 1000,
       now: () => performance.now(),
       ...options,
     };
@@ -230,15 +242,11 @@ export class NvmlSession {
         this.#failure = null;
         this.#unavailable = '';
         this.#stalled = false;
+        this.#replaceDelayMs = 0;
         return;
-      case 'failed': {
-        const reason = reasonOf(message.code);
-        this.#phase = 'failed';
-        this.#stalled = false;
-        this.#unavailable = '';
-        this.#failure = { code: reason.code, message: `NVML: ${reason.text}` };
+      case 'failed':
+        this.#failed(message.code, message.replaced === true, now);
         return;
-      }
       case 'unavailable':
         this.#phase = 'unavailable';
         this.#stalled = false;
@@ -255,6 +263,19 @@ export class NvmlSession {
     }
   }
 
+  /** The driver does not work. A library that does not fit it, or that was replaced, is loaded anew where that can be. */
+  #failed(code: number, replaced: boolean, now: number): void {
+    const reason = reasonOf(code);
+    this.#phase = 'failed';
+    this.#stalled = false;
+    this.#unavailable = '';
+    const opensAnew = this.#channel?.opensAnew === true;
+    const text = replaced && !opensAnew ? `${reason.text}; ${replacedText}` : reason.text;
+    this.#failure = { code: reason.code, message: `NVML: ${text}` };
+    if (!opensAnew || !(replaced || code === nvmlCode.driverMismatch) || this.#killedAt !== null) return;
+    if (this.#channel?.kill()) this.#killedAt = now;
+  }
+
   #ended(reason: string, now: number): void {
     const killed = this.#killedAt !== null;
     this.#channel = null;
@@ -263,7 +284,11 @@ export class NvmlSession {
       return;
     }
     if (killed) {
-      this.#openAt = now;
+      this.#openAt = now + (this.#phase === 'failed' ? this.#replaceDelayMs : 0);
+      if (this.#phase === 'failed') {
+        const next = Math.max(this.#options.replaceRetryMs, 2 * this.#replaceDelayMs);
+        this.#replaceDelayMs = Math.min(next, replaceRetryMaxMs);
+      }
       return;
     }
     // It died in the driver's library. Once costs one restart; again and again is a reader that does not work here.
@@ -283,6 +308,10 @@ export class NvmlSession {
   }
 
   #watch(now: number): void {
+    if (this.#killedAt !== null) {
+      this.#leaveBehind(now, this.#killedAt);
+      return;
+    }
     if (this.#phase === 'failed' || this.#phase === 'unavailable') return;
     const silent = now - this.#lastWordAt;
     const { initializingMs, stalledMs, intervalMs } = this.#options;
@@ -292,15 +321,16 @@ export class NvmlSession {
       this.#stalled = true; // a pass is due each interval, and says so when it takes its time
     }
     if (!this.#stalled) return;
-    if (this.#killedAt === null) {
-      const limit = this.#phase === 'initializing' ? initializingMs : this.#options.killAfterMs;
-      if (silent > limit && this.#channel?.kill()) this.#killedAt = now;
-    } else if (now - this.#killedAt > 1000 && this.#channel) {
-      // The kernel holds it in the driver. It is left behind, and another takes its place.
-      this.#abandoned.push(this.#channel);
-      this.#channel = null;
-      this.#openAt = now;
-      this.#phase = 'initializing';
-    }
+    const limit = this.#phase === 'initializing' ? initializingMs : this.#options.killAfterMs;
+    if (silent > limit && this.#channel?.kill()) this.#killedAt = now;
+  }
+
+  /** The kernel holds a killed reader in the driver: another takes its place. */
+  #leaveBehind(now: number, killedAt: number): void {
+    if (now - killedAt <= 1000 || this.#channel === null) return;
+    this.#abandoned.push(this.#channel);
+    this.#channel = null;
+    this.#openAt = now;
+    this.#phase = 'initializing';
   }
 }

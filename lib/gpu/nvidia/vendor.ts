@@ -3,15 +3,18 @@ import type { GpuIdentities } from '../identities.js';
 import type { GpuEvent, GpuReading } from '../reading.js';
 import type { GpuReport } from '../report.js';
 import type { GpuReader, GpuReaderOptions, GpuVendor, VendorReading } from '../vendor.js';
+import { nvmlCode, reasonOf } from './codes.js';
 import { checkNvidia } from './doctor.js';
 import { openHelper } from './helper.js';
 import { NvidiaSmi, type NvidiaSmiState } from './nvidia-smi.js';
 import { NvmlSession, type NvmlState, openThread, stillInside } from './nvml.js';
+import { libraryPaths, moduleGpus } from './places.js';
 
 export interface NvidiaOptions extends GpuReaderOptions {
   readonly paths?: {
-    /** Where to look for libnvidia-ml, in order. */
+    /** Where to look for libnvidia-ml, in order; else in all places that are known, below `root`. */
     readonly nvml?: readonly string[];
+    readonly root?: string;
     readonly nvidiaSmi?: string;
     readonly helper?: string;
     /** `/proc/driver/nvidia`. */
@@ -51,11 +54,18 @@ const gpuFault = ({ code, message }: { readonly code: string; readonly message: 
   field: 'gpus',
 });
 
+/** The driver is there, and nothing to read it with. */
+const unreadable = (listed: number, reasons: string) => ({
+  code: reasonOf(nvmlCode.libraryMissing).code,
+  message: `the driver lists ${listed} GPU${listed === 1 ? '' : 's'} that cannot be read: ${reasonOf(nvmlCode.libraryMissing).text}; ${reasons}`,
+});
+
 class NvidiaReader implements GpuReader {
   readonly #now: () => number;
   readonly #holdMs: number;
   /** One reader was asked for by name: that it is missing is a fault. */
   readonly #asked: boolean;
+  readonly #procDriver: string;
   readonly #nvml: NvmlSession | null;
   readonly #smi: NvidiaSmi | null;
   #last: Extract<VendorReading, { status: 'working' }> | null = null;
@@ -67,10 +77,11 @@ class NvidiaReader implements GpuReader {
     const gpu = options.fallback === false ? 'nvml' : options.gpu;
     this.#asked = gpu === 'nvml' || gpu === 'nvidia-smi';
     this.#now = options.now ?? (() => performance.now());
+    this.#procDriver = paths.procDriver ?? '/proc/driver/nvidia';
     this.#holdMs = (times.stalledMs ?? defaults.gpuStalledMs) + intervalMs;
     const common = { now: this.#now, intervalMs };
     const { slowIntervalMs, retryMs, stalledMs, initializingMs, killAfterMs, missingRetryMs } = times;
-    const native = given({ libraryPaths: paths.nvml, intervalMs, slowIntervalMs, retryMs });
+    const native = given({ libraryPaths: paths.nvml ?? libraryPaths(paths.root), intervalMs, slowIntervalMs, retryMs });
     const helper = given({ ...native, env, spawn, helper: paths.helper });
     this.#nvml =
       gpu === 'nvidia-smi'
@@ -78,7 +89,7 @@ class NvidiaReader implements GpuReader {
         : new NvmlSession({
             ...common,
             open: () => (options.isolation === 'process' ? openHelper(helper) : openThread(native)),
-            ...given({ stalledMs, initializingMs, killAfterMs, missingRetryMs }),
+            ...given({ stalledMs, initializingMs, killAfterMs, missingRetryMs, replaceRetryMs: retryMs }),
           });
     this.#smi =
       gpu === 'nvml'
@@ -150,10 +161,12 @@ class NvidiaReader implements GpuReader {
     const reasons = [reason, failure?.message].filter((text) => text !== null && text !== undefined).join('; ');
     const unavailable = nvml === null || nvml.kind === 'unavailable';
     const missing = failure === null || failure.kind === 'absent';
-    if (unavailable && missing && !this.#asked && !this.#sawGpus) {
+    const listed = unavailable && missing ? moduleGpus(this.#procDriver).length : 0;
+    if (unavailable && missing && !this.#asked && !this.#sawGpus && listed === 0) {
       return { status: 'absent', reader: 'none', reason: reasons, faults: [] };
     }
     const causes = [
+      ...(listed > 0 ? [unreadable(listed, reasons)] : []),
       ...(nvml && 'message' in nvml ? [{ code: 'NVML_UNAVAILABLE', ...nvml }] : []),
       ...(failure && (!missing || this.#asked) ? [failure] : []),
     ];

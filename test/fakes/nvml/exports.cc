@@ -1,10 +1,15 @@
 // The symbols that a driver generation exports. GENERATION is the release: 440, 470, 510, 53554 (535.54), 53598
 // (535.98), 550, 590. What a generation lacks is not compiled, so that a lookup fails as it does there.
+#include <cstdio>
+
 #include "library.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-EXPORT int nvmlInit_v2() { return fake::Init(); }
+EXPORT int nvmlInit_v2() { return fake::Init(GENERATION); }
+EXPORT int nvmlSystemGetNVMLVersion(char* text, uint32_t size) {
+  return std::snprintf(text, size, "12.%d", GENERATION) > 0 ? 0 : 7;
+}
 EXPORT int nvmlShutdown() { return fake::Shutdown(); }
 EXPORT int nvmlSystemGetDriverVersion(char* text, uint32_t size) { return fake::DriverVersion(text, size); }
 EXPORT int nvmlDeviceGetCount_v2(uint32_t* count) { return fake::Count(count); }

@@ -9,13 +9,15 @@
 #include <cstring>
 #include <thread>
 
+#include "layout.h"
 #include "machine.h"
 
 namespace fake {
 namespace {
 
 constexpr int kSuccess = 0, kUninitialized = 1, kInvalidArgument = 2, kNotSupported = 3, kNotFound = 6,
-              kInsufficientSize = 7, kTimeout = 10, kArgumentVersionMismatch = 25;
+              kInsufficientSize = 7, kTimeout = 10, kVersionMismatch = 18, kUnknown = 999,
+              kArgumentVersionMismatch = 25;
 
 /// Handles are numbers: 1 + index of a GPU, 4096 + 64 * index + slot of a MIG device.
 constexpr uintptr_t kMigBase = 4096, kMigStride = 64;
@@ -24,6 +26,7 @@ constexpr uintptr_t kMigBase = 4096, kMigStride = 64;
 struct Library {
   std::mutex mutex;
   int initialized = 0;
+  int generation = 0;  ///< of the library, once it is initialized
   std::map<std::string, unsigned> calls;
   size_t xidsTold = 0;
 };
@@ -76,6 +79,7 @@ int Resolve(void* device, const std::string& function, Target& target) {
     if (State().initialized == 0) return kUninitialized;
   }
   target.scenario = TheMachine().Now();
+  if (target.scenario.module != 0 && target.scenario.module != State().generation) return kUnknown;
   const auto handle = reinterpret_cast<uintptr_t>(device);
   if (handle == 0) raise(SIGSEGV);
   const size_t index = handle >= kMigBase ? (handle - kMigBase) / kMigStride : handle - 1;
@@ -91,18 +95,6 @@ int Resolve(void* device, const std::string& function, Target& target) {
     if (target.mig == nullptr) return kInvalidArgument;  // a stale handle
   }
   return kSuccess;
-}
-
-template <typename T>
-void Put(void* base, size_t offset, T value) {
-  std::memcpy(static_cast<char*>(base) + offset, &value, sizeof(value));
-}
-
-template <typename T>
-T Get(const void* base, size_t offset) {
-  T value;
-  std::memcpy(&value, static_cast<const char*>(base) + offset, sizeof(value));
-  return value;
 }
 
 int PutText(const std::string& value, char* text, uint32_t size) {
@@ -133,11 +125,14 @@ bool InList(const Process& process, char kind) { return process.kind.find(kind) 
 
 }  // namespace
 
-int Init() {
+int Init(int generation) {
   const int code = Enter("nvmlInit_v2");
   if (code != kSuccess) return code;
+  const int module = TheMachine().Now().module;
+  if (module != 0 && module != generation) return kVersionMismatch;
   const std::lock_guard<std::mutex> lock(State().mutex);
   State().initialized++;
+  State().generation = generation;
   return kSuccess;
 }
 
@@ -207,45 +202,45 @@ int ComputeCapability(void* device, int* major, int* minor) {
   return kSuccess;
 }
 
-int MemoryV1(void* device, void* memory) {
+namespace {
+
+struct Memory {
+  uint64_t total = 0, reserved = 0, used = 0;
+};
+
+int MemoryOf(void* device, const char* function, Memory& memory) {
   Target target;
-  const int code = Resolve(device, "nvmlDeviceGetMemoryInfo", target);
+  const int code = Resolve(device, function, target);
   if (code != kSuccess) return code;
-  uint64_t total = 0, held = 0;
-  if (target.mig != nullptr) {
-    total = target.mig->total;
-    held = target.mig->used + target.mig->reserved;
-  } else {
-    if (!target.gpu->total) return kNotSupported;
-    total = *target.gpu->total;
-    held = target.gpu->used.value_or(0) + target.gpu->reserved.value_or(0);
-  }
-  Put<uint64_t>(memory, 0, total);
-  Put<uint64_t>(memory, 8, total - held);
-  Put<uint64_t>(memory, 16, held);  // what is reserved counts as used
+  if (target.mig != nullptr) memory = {target.mig->total, target.mig->reserved, target.mig->used};
+  if (target.mig != nullptr) return kSuccess;
+  if (!target.gpu->total) return kNotSupported;
+  memory = {*target.gpu->total, target.gpu->reserved.value_or(0), target.gpu->used.value_or(0)};
+  return kSuccess;
+}
+
+}  // namespace
+
+int MemoryV1(void* device, void* memory) {
+  Memory now;
+  const int code = MemoryOf(device, "nvmlDeviceGetMemoryInfo", now);
+  if (code != kSuccess) return code;
+  const uint64_t held = now.used + now.reserved;  // what is reserved counts as used
+  Put<uint64_t>(memory, 0, now.total);
+  Put<uint64_t>(memory, 8, now.total - held);
+  Put<uint64_t>(memory, 16, held);
   return kSuccess;
 }
 
 int MemoryV2(void* device, void* memory) {
-  Target target;
-  const int code = Resolve(device, "nvmlDeviceGetMemoryInfo_v2", target);
+  Memory now;
+  const int code = MemoryOf(device, "nvmlDeviceGetMemoryInfo_v2", now);
   if (code != kSuccess) return code;
   if (Get<uint32_t>(memory, 0) != 0x02000028) return 13;
-  uint64_t total = 0, reserved = 0, used = 0;
-  if (target.mig != nullptr) {
-    total = target.mig->total;
-    reserved = target.mig->reserved;
-    used = target.mig->used;
-  } else {
-    if (!target.gpu->total) return kNotSupported;
-    total = *target.gpu->total;
-    reserved = target.gpu->reserved.value_or(0);
-    used = target.gpu->used.value_or(0);
-  }
-  Put<uint64_t>(memory, 8, total);
-  Put<uint64_t>(memory, 16, reserved);
-  Put<uint64_t>(memory, 24, total - reserved - used);
-  Put<uint64_t>(memory, 32, used);
+  Put<uint64_t>(memory, 8, now.total);
+  Put<uint64_t>(memory, 16, now.reserved);
+  Put<uint64_t>(memory, 24, now.total - now.reserved - now.used);
+  Put<uint64_t>(memory, 32, now.used);
   return kSuccess;
 }
 

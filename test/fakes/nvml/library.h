@@ -6,7 +6,8 @@
 
 namespace fake {
 
-int Init();
+/// `generation`: of the library that is asked.
+int Init(int generation);
 int Shutdown();
 int DriverVersion(char* text, uint32_t size);
 int Count(uint32_t* count);

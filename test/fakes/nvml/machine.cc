@@ -101,6 +101,8 @@ Scenario Parse(const std::string& text) {
       words >> scenario.generation;
     } else if (key == "driver") {
       words >> scenario.driver;
+    } else if (key == "module") {
+      words >> scenario.module;
     } else if (key == "stride") {
       words >> scenario.stride;
     } else if (key == "ringGarbage") {

@@ -63,6 +63,7 @@ struct Xid {
 struct Scenario {
   int generation = 550;  ///< of nvidia-smi; the library's is compiled in
   std::string driver = "550.54.15";
+  int module = 0;            ///< generation of the loaded module; 0: that of each library which asks
   unsigned stride = 0;       ///< of process lists, instead of the generation's own
   bool ringGarbage = false;  ///< pad utilization rings with nonsense
   std::vector<Gpu> gpus;

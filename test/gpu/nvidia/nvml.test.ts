@@ -9,6 +9,7 @@ class FakeChannel implements NvmlChannel {
   closed = false;
   /** Ends when it is killed, unless the kernel holds it. */
   killable = true;
+  opensAnew = true;
 
   take(): readonly string[] {
     return this.lines.splice(0);
@@ -158,6 +159,43 @@ describe('NVML session', () => {
     newest().report();
     pass(250);
     expect(session.state.kind).toBe('working');
+  });
+
+  it('a driver that was upgraded: the reader is replaced at once, then after pauses that double, until one works', () => {
+    const { session, channels, newest, pass } = started();
+    newest().report();
+    pass(250);
+    newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 9, replaced: true });
+    pass(250);
+    expect(channels).toHaveLength(2);
+    const mismatch = () => newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 18, replaced: false });
+    mismatch();
+    pass(750);
+    expect(channels).toHaveLength(2);
+    pass(500);
+    expect(channels).toHaveLength(3);
+    mismatch();
+    pass(1750);
+    expect(channels).toHaveLength(3);
+    pass(500);
+    expect(channels).toHaveLength(4);
+    expect(session.state).toMatchObject({ kind: 'failed', code: 'VERSION_MISMATCH' });
+    newest().report();
+    pass(250);
+    expect(session.state.kind).toBe('working');
+    mismatch();
+    pass(500);
+    expect(channels).toHaveLength(5);
+  });
+
+  it('a driver that was upgraded under a thread: it goes on trying, and says what it needs', () => {
+    const { session, channels, newest, pass } = started((channel) => {
+      channel.opensAnew = false;
+    });
+    newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 18, replaced: true });
+    pass(60_000);
+    expect(channels).toHaveLength(1);
+    expect(session.state).toMatchObject({ kind: 'failed', message: expect.stringContaining('restart the hive') });
   });
 
   it('a failure stands until an attempt to open the driver succeeds', () => {

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
 import { reasonOf } from '../../../lib/gpu/nvidia/codes.js';
 import { findHelper } from '../../../lib/gpu/nvidia/helper.js';
 import { parseNvmlLine } from '../../../lib/gpu/nvidia/nvml-lines.js';
-import { FakeGpuHost, fakeLibrary, fourH100, generations, h100, h100With } from '../../fakes/scenario.js';
+import { FakeGpuHost, fourH100, generations, h100, h100With } from '../../fakes/scenario.js';
 import { reading, sourceOf, working } from './sources.js';
 
 const MiB = 1024 * 1024;
@@ -65,15 +65,6 @@ describe('collect_handles_missing_gpu', () => {
     expect(await reading(source, working('nvml'))).toMatchObject({ devices: [], processes: [], faults: [] });
     using other = sourceOf(host, { gpu: 'nvidia-smi' });
     expect(await reading(other, working('nvidiaSmi'))).toMatchObject({ devices: [], processes: [], faults: [] });
-  });
-
-  it("collect_handles_missing_gpu: a library that is only CUDA's stub is refused by name", async () => {
-    using host = new FakeGpuHost(fourH100());
-    mkdirSync(`${host.directory}/stubs`);
-    copyFileSync(fakeLibrary(550), `${host.directory}/stubs/libnvidia-ml.so.1`);
-    using source = sourceOf(host, { paths: { nvml: [`${host.directory}/stubs/libnvidia-ml.so.1`] } });
-    const found = await reading(source, working('nvidiaSmi'));
-    expect(found.reason).toMatch(/stubs\/libnvidia-ml\.so\.1 is CUDA's stub/);
   });
 });
 
