@@ -3,7 +3,7 @@ import { gpuBytes, nullImplausible, pid as pids, plausibleRules, roundingBytes }
 import { workerGpuFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 import { healthOf, healthWithout, memoryProblems } from './health.js';
-import type { GpuIdentities } from './identities.js';
+import type { GpuIdentities, GpuName } from './identities.js';
 import type { GpuDevice, GpuProcess } from './reading.js';
 import { type GpuReason, isUnsupported } from './reasons.js';
 import type { GpuReport, ReportedGpu, ReportedProcess, ReportedValues } from './report.js';
@@ -44,7 +44,6 @@ export function blankDevice(identity: Identity, health: GpuSample['health']): Gp
  * @param firstIndex index on the host of the vendor's first GPU
  */
 export function assemble(report: GpuReport, identities: GpuIdentities, firstIndex = 0): Assembled {
-  identities.remember(report.devices);
   const faults: Fault[] = [];
   const processes: GpuProcess[] = [];
   if (report.unlisted) {
@@ -52,10 +51,11 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
     const message = `the driver does not list its GPUs, only those known before are asked: ${text}`;
     faults.push({ source: 'gpu', code, message, field: 'gpus' });
   }
-  const listed = new Set(report.devices.map(({ uuid }) => uuid));
+  for (const { code, text } of report.problems ?? []) faults.push({ source: 'gpu', code, message: text });
+  const names = identities.identify(report.devices);
   const answers = report.devices.some(({ unreachable }) => unreachable === null);
   const devices = report.devices.map((gpu, position) => {
-    const blank = identify(gpu, identities, firstIndex, answers, listed);
+    const blank = blankOf(gpu, names[position] ?? gpu, firstIndex, answers);
     const fault: ReportFault = ({ code, text }, field) => {
       const about = field === undefined ? {} : { field };
       faults.push({ source: 'gpu', code, message: `GPU ${blank.index}: ${text}`, gpuUuid: blank.uuid, ...about });
@@ -79,18 +79,8 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
 
 const orNull = (text: string): string | null => (text === '' ? null : text);
 
-function identify(
-  gpu: ReportedGpu,
-  identities: GpuIdentities,
-  firstIndex: number,
-  answers: boolean,
-  listed: Set<string>,
-): GpuDevice {
-  const known = identities.of(gpu);
-  // What is guessed from its place may be the name of a GPU that the driver lists elsewhere.
-  const { uuid, name, busId, computeCapability, unifiedMemory } =
-    gpu.uuid === '' && listed.has(known.uuid) ? identities.unidentified(gpu) : known;
-  listed.add(uuid);
+function blankOf(gpu: ReportedGpu, known: GpuName, firstIndex: number, answers: boolean): GpuDevice {
+  const { uuid, name, busId, computeCapability, unifiedMemory } = known;
   const identity = {
     uuid,
     index: firstIndex + gpu.index,

@@ -1,16 +1,17 @@
 import type { ReportedGpu } from './report.js';
 
-type Identity = Pick<ReportedGpu, 'uuid' | 'name' | 'busId' | 'computeCapability' | 'unifiedMemory'>;
+/** Which GPU one is. */
+export type GpuName = Pick<ReportedGpu, 'uuid' | 'name' | 'busId' | 'computeCapability' | 'unifiedMemory'>;
 
 export const isUnidentified = (uuid: string): boolean => uuid.startsWith('unidentified-');
 
 /**
- * Which GPU of a vendor was seen on which bus id and at which index, so that one which fell off the bus is still called by
- * its name. By its bus id where that is known: the others may be numbered anew once it is gone.
+ * Which GPUs of a vendor were seen, so that one which fell off the bus is still called by its name: by uuid, else by bus
+ * id, never by its place in a list, since the others may be numbered anew once it is gone.
  */
 export class GpuIdentities {
-  readonly #byIndex = new Map<number, Identity>();
-  readonly #byBusId = new Map<string, Identity>();
+  /** By uuid, in the order in which they were seen first. */
+  readonly #seen = new Map<string, ReportedGpu>();
   readonly #prefix: string;
 
   /** @param prefix tells unidentified GPUs of several vendors apart */
@@ -18,35 +19,46 @@ export class GpuIdentities {
     this.#prefix = prefix;
   }
 
-  remember(devices: readonly ReportedGpu[]): void {
-    for (const gpu of devices) {
-      if (gpu.unreachable || gpu.parentUuid !== '' || gpu.uuid === '') continue;
-      this.#byIndex.set(gpu.index, gpu);
-      if (gpu.busId !== '') this.#byBusId.set(plainBusId(gpu.busId), gpu);
-    }
+  /** Which GPU each of `devices` is; no uuid stands twice. */
+  identify(devices: readonly ReportedGpu[]): readonly GpuName[] {
+    for (const gpu of devices)
+      if (gpu.unreachable === null && gpu.uuid !== '' && gpu.parentUuid === '') this.#seen.set(gpu.uuid, gpu);
+    const answers = (gpu: ReportedGpu) => gpu.unreachable === null && gpu.uuid !== '';
+    const taken = new Set(devices.filter(answers).map(({ uuid }) => uuid));
+    const named = devices.map((gpu) => {
+      if (answers(gpu)) return gpu;
+      const known = gpu.uuid === '' ? this.#at(gpu.busId) : gpu;
+      // The name of a GPU that answers in another place is not its own.
+      if (known === undefined || taken.has(known.uuid)) return null;
+      taken.add(known.uuid);
+      return known;
+    });
+    // Those that are left are the ones that are missing.
+    const missing = [...this.#seen.values()].filter(({ uuid }) => !taken.has(uuid)).sort((a, b) => a.index - b.index);
+    return devices.map((gpu, i) => {
+      const known = named[i];
+      if (known) return known;
+      if (gpu.busId === '') return missing.shift() ?? this.#unidentified(gpu);
+      return this.#unidentified(gpu);
+    });
   }
 
-  /** A GPU that was never seen healthy is named after its place. */
-  of(gpu: ReportedGpu): Identity {
-    if (gpu.uuid !== '') return gpu;
-    const known = gpu.busId === '' ? this.#byIndex.get(gpu.index) : this.#byBusId.get(plainBusId(gpu.busId));
-    return known ?? this.unidentified(gpu);
+  #at(busId: string): ReportedGpu | undefined {
+    return busId === '' ? undefined : [...this.#seen.values()].findLast((gpu) => sameBusId(gpu.busId, busId));
   }
 
-  /** The GPU by a name of its place alone. */
-  unidentified(gpu: ReportedGpu): Identity {
+  #unidentified(gpu: ReportedGpu): GpuName {
     return { ...gpu, uuid: `unidentified-${this.#prefix}${gpu.index}` };
   }
 
   /** Index of the GPU on a bus id (in any spelling), or null. */
   indexAt(busId: string): number | null {
-    for (const [index, identity] of this.#byIndex) if (sameBusId(identity.busId, busId)) return index;
-    return null;
+    return this.#at(busId)?.index ?? null;
   }
 
   /** Bus ids of all GPUs ever seen. */
   busIds(): readonly string[] {
-    return [...this.#byBusId.values()].map(({ busId }) => busId);
+    return [...new Set([...this.#seen.values()].flatMap(({ busId }) => (busId === '' ? [] : [busId])))];
   }
 }
 

@@ -58,6 +58,8 @@ export interface ReportedProcess {
 export interface GpuReport {
   /** Why the driver does not list its GPUs; `devices` are those that it listed before. */
   readonly unlisted: GpuReason | null;
+  /** What is wrong on the host and belongs to none of `devices`. */
+  readonly problems?: readonly Pick<GpuReason, 'code' | 'text'>[];
   readonly devices: readonly ReportedGpu[];
   readonly processes: readonly ReportedProcess[];
 }

@@ -91,10 +91,8 @@ export class VendorGpus {
   /** Adds the whole GPUs that the driver no longer lists: one that fell off the bus must not just disappear. */
   #withVanished(result: Assembled): Assembled {
     const listed = new Set(result.devices.map(({ uuid }) => uuid));
-    const places = new Set(result.devices.filter(({ uuid }) => isUnidentified(uuid)).map(({ index }) => index));
     const vanished = this.#known.filter(
-      ({ uuid, parentUuid, index }) =>
-        !listed.has(uuid) && parentUuid === null && !isUnidentified(uuid) && !places.has(index),
+      ({ uuid, parentUuid }) => !listed.has(uuid) && parentUuid === null && !isUnidentified(uuid),
     );
     const faults = vanished.map(({ uuid, index }) => ({
       source: 'gpu',

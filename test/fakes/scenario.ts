@@ -52,7 +52,7 @@ export interface FakeGpu {
   /** null: has no MIG. */
   readonly mig?: { readonly enabled: boolean; readonly slots?: number; readonly devices: readonly FakeMig[] } | null;
   readonly processes?: readonly FakeProcess[];
-  /** What a function returns for this GPU instead. nvidia-smi follows the same codes. */
+  /** What a function returns for this GPU instead. nvidia-smi follows the same codes; its pmon leaves a GPU out that has one for `pmon`. */
   readonly codes?: Readonly<Record<string, number>>;
 }
 
@@ -86,6 +86,10 @@ export interface Scenario {
     readonly exit?: number;
     /** As `exit`, for the list of processes alone. */
     readonly appsExit?: number;
+    /** A query for GPUs ends so, after it has given every row. */
+    readonly exitCode?: number;
+    /** GPUs that one run of pmon shows at most, as real ones do. */
+    readonly pmonLimit?: number;
     /** Tokens are written as `[n/a]`, as some releases do. */
     readonly lowerCase?: boolean;
     /** A line before the rows. */
@@ -139,6 +143,8 @@ export function scenarioText(scenario: Scenario): string {
   if (scenario.smi?.delayMs) lines.push(`smi delay ${scenario.smi.delayMs}`);
   if (scenario.smi?.exit) lines.push(`smi exit ${scenario.smi.exit}`);
   if (scenario.smi?.appsExit) lines.push(`smi appsExit ${scenario.smi.appsExit}`);
+  if (scenario.smi?.exitCode) lines.push(`smi exitCode ${scenario.smi.exitCode}`);
+  if (scenario.smi?.pmonLimit) lines.push(`smi pmonLimit ${scenario.smi.pmonLimit}`);
   if (scenario.smi?.lowerCase) lines.push('smi lowerCase');
   if (scenario.smi?.warning) lines.push(`smi warning ${scenario.smi.warning}`);
   for (const xid of scenario.xids ?? []) lines.push(`xid ${xid.gpu} ${xid.xid}`);

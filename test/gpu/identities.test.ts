@@ -7,8 +7,11 @@ import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
 
 const busId = (n: number) => `00000000:${(n + 1).toString(16).padStart(2, '0')}:00.0`;
 
-/** GPUs as a reader that numbers only those that answer lists them; of a lost one it knows the bus id alone. */
-function listing(count: number, lost: ReadonlySet<number>): readonly ReportedGpu[] {
+/**
+ * GPUs as a reader that numbers only those that answer lists them. Of a lost one it knows the bus id alone, or, of the
+ * first `nameless` of them, nothing. `guesses`: what it is called is a guess by its place, and the name of one that answers.
+ */
+function listing(count: number, lost: ReadonlySet<number>, nameless = 0, guesses = false): readonly ReportedGpu[] {
   const common = { parentUuid: '', computeCapability: '', unifiedMemory: false, values: {}, reasons: {}, problems: [] };
   const all = Array.from({ length: count }, (_unused, n) => n);
   const alive = all.filter((n) => !lost.has(n));
@@ -24,9 +27,9 @@ function listing(count: number, lost: ReadonlySet<number>): readonly ReportedGpu
   const gone = [...lost].map((n, i) => ({
     ...common,
     index: alive.length + i,
-    uuid: '',
+    uuid: guesses && i === 0 && alive[0] !== undefined ? `GPU-${alive[0]}` : '',
     name: '',
-    busId: i % 2 === 0 ? busId(n).toUpperCase() : busId(n).slice(4),
+    busId: i < nameless ? '' : i % 2 === 0 ? busId(n).toUpperCase() : busId(n).slice(4),
     unreachable: gpuReason('lost'),
     processesKnown: false,
   }));
@@ -35,12 +38,14 @@ function listing(count: number, lost: ReadonlySet<number>): readonly ReportedGpu
 
 describe('which GPU is which', () => {
   it('by uuid, else by bus id, however the others are renumbered: no uuid twice, one event for each loss and return', () => {
-    const lostSets = fc.array(fc.uniqueArray(fc.nat(7), { maxLength: 7 }), { minLength: 1, maxLength: 12 });
+    const lostGpus = fc.tuple(fc.uniqueArray(fc.nat(7), { maxLength: 7 }), fc.nat(7), fc.boolean());
+    const lostSets = fc.array(lostGpus, { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(lostSets, (losses) => {
         let reading: VendorReading;
-        const say = (lost: readonly number[]) => {
-          const report = { unlisted: null, devices: listing(8, new Set(lost)), processes: [] };
+        const say = (lost: readonly number[], nameless = 0, guesses = false) => {
+          const devices = listing(8, new Set(lost), nameless, guesses && nameless > 0);
+          const report = { unlisted: null, devices, processes: [] };
           reading = { status: 'working', reader: 'none', reason: null, at: 0, report };
         };
         say([]);
@@ -53,8 +58,8 @@ describe('which GPU is which', () => {
         }));
         vendor.update();
         let before = new Set<number>();
-        for (const lost of losses) {
-          say(lost);
+        for (const [lost, nameless, guesses] of losses) {
+          say(lost, nameless, guesses);
           vendor.update();
           vendor.update();
           const { devices } = vendor.reading(0);

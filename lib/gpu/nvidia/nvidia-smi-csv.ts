@@ -1,5 +1,5 @@
 import { sameBusId } from '../identities.js';
-import { nvmlCode } from './codes.js';
+import { nvmlCode, reasonOf } from './codes.js';
 import type { NvidiaField, NvidiaGpu } from './report.js';
 
 /**
@@ -9,9 +9,9 @@ import type { NvidiaField, NvidiaGpu } from './report.js';
 
 type Convert = (text: string) => number | null;
 
-const number: Convert = (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : null);
+export const number: Convert = (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : null);
 /** Cells are in MiB, each rounded up. */
-const mebibytes: Convert = (text) => {
+export const mebibytes: Convert = (text) => {
   const value = number(text.replace(/\s*MiB$/i, ''));
   return value === null || value < 0 ? null : value * 1024 * 1024;
 };
@@ -137,6 +137,8 @@ export interface GpuRows {
   readonly invalidField: string | null;
   /** GPUs whose handle could not be had. Older releases show none of the others then. */
   readonly lost: readonly LostGpu[];
+  /** Bus ids of GPUs whose infoROM is corrupted, whether they have a row or not. */
+  readonly corrupted: readonly string[];
 }
 
 /** Boards that are no cards and virtual GPUs have names of other forms; a cell in brackets is no name. */
@@ -215,7 +217,28 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
   const marked = rows.map((row) =>
     corrupted.some((busId) => sameBusId(busId, row.busId)) ? { ...row, inforomCorrupted: true } : row,
   );
-  return { rows: marked, driverVersion, invalidField, lost };
+  return { rows: marked, driverVersion, invalidField, lost, corrupted };
+}
+
+/**
+ * What an exit code means that no row and no lost GPU explains: a problem of the host, and none of any GPU. 255 is the
+ * tool's "other error".
+ */
+export function hostProblem(
+  { rows, lost, corrupted }: GpuRows,
+  exitCode: number | null,
+): { readonly code: string; readonly text: string } | null {
+  const strangers = corrupted.filter((busId) => !rows.some((row) => sameBusId(row.busId, busId)));
+  if (strangers.length > 0) {
+    const { code, text } = reasonOf(nvmlCode.needsService);
+    return { code, text: `nvidia-smi, of GPU ${strangers.join(', ')}, which it does not list: ${text}` };
+  }
+  if (exitCode === 0 || exitCode === null) return null;
+  const meaning = exitCode === 255 ? nvmlCode.unknown : exitCode;
+  const inRow = rows.some(({ codes }) => Object.values(codes).includes(meaning));
+  if (inRow || (exitCode === nvmlCode.needsService ? corrupted.length : lost.length) > 0) return null;
+  const { code, text } = reasonOf(meaning);
+  return { code, text: `nvidia-smi ended with ${exitCode} and says of no GPU why: ${text}` };
 }
 
 /** Not the name: it is the process's own choice, and may hold commas, line ends and what looks like another row or a message. */
@@ -259,36 +282,6 @@ export function listFailure(text: string, exitCode: number | null, lost: readonl
   const unreachable = text.split('\n').flatMap((line) => lostPattern.exec(line)?.[1] ?? []);
   const explained = unreachable.every((busId) => lost.some((gpu) => sameBusId(gpu.busId, busId)));
   return unreachable.length > 0 && explained ? null : nvmlCode.unknown;
-}
-
-export interface PmonRow {
-  readonly index: number;
-  readonly pid: number;
-  readonly bytes: number | null;
-  /** null: no sample. */
-  readonly utilization: number | null;
-}
-
-/** `pmon -c 1 -s um`: columns differ by release, so they are found by the names of the heading. null: no heading. */
-export function parsePmon(text: string): readonly PmonRow[] | null {
-  let heading: readonly string[] | null = null;
-  const rows: PmonRow[] = [];
-  for (const line of text.split('\n')) {
-    const cells = line.trim().split(/\s+/);
-    if (cells[0] === '#' && cells[1] === 'gpu') heading = cells.slice(1);
-    if (heading === null || line.trim().startsWith('#')) continue;
-    const cell = (name: string): string | undefined => cells[heading!.indexOf(name)];
-    const [index, pid] = [cell('gpu') ?? '', cell('pid') ?? ''];
-    if (!/^\d+$/.test(index) || !/^\d+$/.test(pid) || Number(pid) === 0) continue;
-    const utilization = number(cell('sm') ?? '');
-    rows.push({
-      index: Number(index),
-      pid: Number(pid),
-      bytes: heading.includes('fb') ? mebibytes(cell('fb') ?? '') : null,
-      utilization: utilization !== null && utilization >= 0 && utilization <= 100 ? utilization : null,
-    });
-  }
-  return heading === null ? null : rows;
 }
 
 /** Why nvidia-smi as a whole gave nothing, as an NVML return code; null where it says nothing of the kind. */

@@ -9,16 +9,16 @@ import {
   computeAppsFields,
   GpuQuery,
   type GpuRows,
+  hostProblem,
   type LostGpu,
   listFailure,
-  type PmonRow,
   parseComputeApps,
   parseFailure,
   parseGpuRows,
-  parsePmon,
   saysNoDevices,
 } from './nvidia-smi-csv.js';
-import { type NvidiaField, type NvidiaGpu, toReport } from './report.js';
+import { addUtilization, larger, readPmon } from './pmon.js';
+import { type OpenGpu, toReport } from './report.js';
 
 export interface NvidiaSmiOptions {
   /** Searched in PATH of `env`, then where WSL puts it. */
@@ -51,9 +51,6 @@ export interface NvidiaSmiState {
   /** Children that did not end after SIGKILL (the kernel holds them in the driver). */
   readonly abandoned: number;
 }
-
-/** A GPU whose fields are still being filled in. */
-type OpenGpu = Omit<NvidiaGpu, 'values' | 'codes'> & Record<'values' | 'codes', Partial<Record<NvidiaField, number>>>;
 
 interface RunResult {
   readonly text: string;
@@ -183,7 +180,7 @@ export class NvidiaSmi {
       });
     }
     this.#passes++;
-    const { rows, only } = await this.#gpus(binary);
+    const { rows, only, problem } = await this.#gpus(binary);
     const listed = await this.#run(binary, [
       `--query-compute-apps=${computeAppsFields}`,
       '--format=csv,noheader,nounits',
@@ -205,8 +202,8 @@ export class NvidiaSmi {
       processes.push({ device, pid, bytes: known ? join(known.bytes, bytes) : bytes, utilization: null });
     }
     if (processes.length > 0 || this.#passes % pmonEvery === 1) {
-      const pmon = await this.#run(binary, ['pmon', '-c', '1', '-s', 'um', ...only]);
-      addUtilization(parsePmon(pmon.text), devices, processes);
+      const answer = await readPmon((args) => this.#run(binary, args), devices, only);
+      addUtilization(answer, devices, processes);
     }
     devices.forEach((gpu, device) => {
       if (gpu.handleCode !== nvmlCode.success) return;
@@ -216,13 +213,18 @@ export class NvidiaSmi {
     });
     return toReport({
       driverVersion: rows.driverVersion,
+      ...(problem === null ? {} : { problems: [problem] }),
       devices,
       processes: processes.sort((a, b) => a.device - b.device || a.pid - b.pid),
     });
   }
 
   /** The GPUs' rows, and the arguments that leave out what can't be asked in this pass. */
-  async #gpus(binary: string): Promise<{ rows: GpuRows; only: readonly string[] }> {
+  async #gpus(binary: string): Promise<{
+    readonly rows: GpuRows;
+    readonly only: readonly string[];
+    readonly problem: ReturnType<typeof hostProblem>;
+  }> {
     let only: readonly string[] = [];
     let lost: readonly LostGpu[] = [];
     for (;;) {
@@ -246,7 +248,8 @@ export class NvidiaSmi {
         }
       }
       if (rows.rows.length === 0 && lost.length === 0 && !saysNoDevices(text)) throw noRows(text, exitCode);
-      return { rows: { ...rows, lost }, only };
+      const all = { ...rows, lost };
+      return { rows: all, only, problem: saysNoDevices(text) ? null : hostProblem(all, exitCode) };
     }
   }
 
@@ -360,9 +363,6 @@ function add(one: number | null, other: number | null): number | null {
   return one === null || other === null ? null : one + other;
 }
 
-const larger = (one: number | null, other: number | null): number | null =>
-  one === null || other === null ? (one ?? other) : Math.max(one, other);
-
 /** Why nvidia-smi gave no rows at all. */
 function noRows(text: string, exitCode: number | null): Failure {
   const code = parseFailure(text, exitCode);
@@ -376,42 +376,3 @@ function noRows(text: string, exitCode: number | null): Failure {
 }
 
 const sameUuid = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
-
-/** One row for each process: a dash never stands for a number that another row has. */
-function oncePerPid(rows: readonly PmonRow[]): readonly PmonRow[] {
-  const found = new Map<number, PmonRow>();
-  for (const row of rows) {
-    const { bytes, utilization } = found.get(row.pid) ?? { bytes: null, utilization: null };
-    found.set(row.pid, {
-      ...row,
-      bytes: larger(bytes, row.bytes),
-      utilization: larger(utilization, row.utilization),
-    });
-  }
-  return [...found.values()];
-}
-
-/** What pmon says of each process; it shows graphics processes too, which no other list has. */
-function addUtilization(
-  rows: readonly PmonRow[] | null,
-  devices: readonly OpenGpu[],
-  processes: ReportedProcess[],
-): void {
-  devices.forEach(({ index, handleCode, values, codes }, device) => {
-    if (handleCode !== nvmlCode.success) return;
-    if (rows === null || values.migEnabled === 1) {
-      if (processes.some((process) => process.device === device)) codes.processUtilization = nvmlCode.notSupported;
-      return;
-    }
-    const own = oncePerPid(rows.filter((row) => row.index === index));
-    // "-" is no sample. Idle, where samples are to be had at all: the GPU did nothing, or others have some.
-    const sampled = values.utilizationPercent === 0 || own.some((row) => row.utilization !== null);
-    for (const row of own) {
-      const utilization = row.utilization ?? (sampled ? 0 : null);
-      const known = processes.findIndex((process) => process.device === device && process.pid === row.pid);
-      if (known >= 0) processes[known] = { ...processes[known]!, utilization };
-      else processes.push({ device, pid: row.pid, bytes: row.bytes, utilization });
-    }
-    if (own.length > 0) values.processUtilization = 0;
-  });
-}

@@ -39,10 +39,16 @@ export interface NvidiaGpu {
   readonly inforomCorrupted?: boolean;
 }
 
+/** A GPU whose fields are still being filled in. */
+export type OpenGpu = Omit<NvidiaGpu, 'values' | 'codes'> &
+  Record<'values' | 'codes', Partial<Record<NvidiaField, number>>>;
+
 export interface NvidiaReport {
   readonly driverVersion: string;
   /** Why the driver does not list its GPUs; `devices` are those that it listed before. */
   readonly countCode?: number;
+  /** What nvidia-smi says of the host, or of a GPU that it does not list. */
+  readonly problems?: GpuReport['problems'];
   readonly devices: readonly NvidiaGpu[];
   readonly processes: readonly ReportedProcess[];
 }
@@ -51,9 +57,10 @@ export interface NvidiaReport {
 const unifiedChips = /\b(GB10|GH200)\b/;
 
 /** What both readers found, without NVML's codes: they do not leave this folder. */
-export function toReport({ countCode, devices, processes }: NvidiaReport): GpuReport {
+export function toReport({ countCode, problems, devices, processes }: NvidiaReport): GpuReport {
   return {
     unlisted: countCode === undefined ? null : reasonOf(countCode),
+    ...(problems === undefined ? {} : { problems }),
     devices: devices.map(toGpu),
     processes,
   };

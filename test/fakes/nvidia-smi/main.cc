@@ -296,8 +296,12 @@ int Pmon(const Scenario& scenario, const Arguments& arguments) {
     std::printf("# Idx          #   C/G     %%     %%     %%     %%    MB   name\n");
   }
   int status = 0;
+  unsigned shown = 0;
   for (const size_t i : Shown(scenario, arguments, status)) {
     const Gpu& gpu = scenario.gpus[i];
+    if (CodeOf(gpu, "pmon") == kNotSupported) std::printf("Not supported on the device(s)\n");
+    if (CodeOf(gpu, "pmon") != 0) continue;
+    if (scenario.smiPmonLimit > 0 && shown++ == scenario.smiPmonLimit) break;
     bool any = false;
     for (const fake::Process& process : gpu.processes) {
       if (!AnswersProcesses(gpu) || gpu.mig.value_or(0) != 0) break;
@@ -376,5 +380,6 @@ int main(int argc, char** argv) {
     status = QueryApps(scenario, arguments);
   else if (arguments.pmon)
     status = Pmon(scenario, arguments);
+  if (status == 0 && !arguments.query.empty()) status = scenario.smiExitCode;
   return status == 0 && scenario.smiExit == 14 ? 14 : status;
 }

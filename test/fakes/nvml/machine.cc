@@ -128,6 +128,8 @@ Scenario Parse(const std::string& text) {
       if (what == "delay") words >> scenario.smiDelayMs;
       if (what == "exit") words >> scenario.smiExit;
       if (what == "appsExit") words >> scenario.smiAppsExit;
+      if (what == "exitCode") words >> scenario.smiExitCode;
+      if (what == "pmonLimit") words >> scenario.smiPmonLimit;
       if (what == "lowerCase") scenario.smiLowerCase = true;
       if (what == "warning") scenario.smiWarning = Rest(words);
     } else if (!scenario.gpus.empty()) {

@@ -72,6 +72,8 @@ struct Scenario {
   unsigned smiDelayMs = 0;
   int smiExit = -1;           ///< nvidia-smi fails as a whole, with this code and the text that goes with it
   int smiAppsExit = -1;       ///< so its list of processes alone
+  int smiExitCode = 0;        ///< how a query for GPUs ends that has given every row
+  unsigned smiPmonLimit = 0;  ///< GPUs that one run of pmon shows at most; 0: all
   bool smiLowerCase = false;  ///< its tokens are written as `[n/a]`
   std::string smiWarning;
 };

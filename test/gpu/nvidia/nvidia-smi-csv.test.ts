@@ -8,11 +8,11 @@ import {
   parseComputeApps,
   parseFailure,
   parseGpuRows,
-  parsePmon,
   saysNoDevices,
   tokenCode,
 } from '../../../lib/gpu/nvidia/nvidia-smi-csv.js';
 import { parseNvmlLine } from '../../../lib/gpu/nvidia/nvml-lines.js';
+import { parsePmon, readPmon } from '../../../lib/gpu/nvidia/pmon.js';
 
 const MiB = 1024 * 1024;
 const uuid = 'GPU-8f6a1f0e-3c1d-4a55-9be0-6a9f4b1de111';
@@ -256,6 +256,37 @@ describe('rows of processes', () => {
     expect(listFailure(lost, 255, [{ busId: '00000000:1B:00.0', code: 999 }])).toBeNull();
   });
 
+  it('pmon is asked until each GPU is shown or no more are, whatever it shows in a run', async () => {
+    const gpu = (index: number) => ({
+      ...{ index, handleCode: 0, uuid: `GPU-${index}`, parentUuid: '', name: '', busId: '', computeCapability: '' },
+      values: {},
+      codes: {},
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(16),
+        fc.integer({ min: 1, max: 20 }),
+        fc.uniqueArray(fc.nat(15)),
+        async (count, limit, hidden) => {
+          let runs = 0;
+          const run = async (args: readonly string[]) => {
+            runs++;
+            const asked = args.includes('-i') ? args.at(-1)!.split(',').map(Number) : [...Array(count).keys()];
+            const shown = asked.filter((index) => !hidden.includes(index)).slice(0, limit);
+            const rows = shown.map((index) => `${index} ${100 + index} C ${index}`);
+            return { text: ['# gpu pid type sm', ...rows].join('\n'), exitCode: 0 };
+          };
+          const devices = Array.from({ length: count }, (_unused, index) => gpu(index));
+          const { rows, listed } = await readPmon(run, devices, []);
+          const visible = devices.map(({ index }) => index).filter((index) => !hidden.includes(index));
+          expect([...listed]).toEqual(visible);
+          expect(rows.map(({ index, pid }) => [index, pid])).toEqual(visible.map((index) => [index, 100 + index]));
+          expect(runs).toBeLessThanOrEqual(count + 1);
+        },
+      ),
+    );
+  });
+
   it('pmon is read by the names of its heading', () => {
     const older = `# gpu        pid  type    sm   mem   enc   dec    fb   command
 # Idx          #   C/G     %     %     %     %    MB   name
@@ -263,7 +294,7 @@ describe('rows of processes', () => {
     1          -     -     -     -     -     -     -   -
     2      12346     G     -     -     -     -    40   Xorg
 `;
-    expect(parsePmon(older)).toEqual([
+    expect(parsePmon(older)?.rows).toEqual([
       { index: 0, pid: 12345, bytes: 70254 * MiB, utilization: 97 },
       { index: 2, pid: 12346, bytes: 40 * MiB, utilization: null },
     ]);
@@ -272,7 +303,7 @@ describe('rows of processes', () => {
     0       4101     C     87     87      -      -      -      -  70254      0    VLLM::EngineCore
     0       4102   M+C    200     87      -      -      -      -      -      0    a b c
 `;
-    expect(parsePmon(newer)).toEqual([
+    expect(parsePmon(newer)?.rows).toEqual([
       { index: 0, pid: 4101, bytes: 70254 * MiB, utilization: 87 },
       { index: 0, pid: 4102, bytes: null, utilization: null },
     ]);
