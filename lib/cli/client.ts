@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { HivepulseClient } from '../client/client.js';
 import type { Resolved } from '../config/resolve.js';
+import { writeNote } from './output.js';
 import { settingsFor } from './settings.js';
 
 export interface Opened {
@@ -22,7 +23,7 @@ export async function openClient(command: Command): Promise<Opened> {
     ...(token === null ? {} : { token }),
     ...(own ? { fetch: own } : {}),
   });
-  for (const warning of resolved.warnings) process.stderr.write(`hivepulse: ${warning}\n`);
+  for (const warning of resolved.warnings) writeNote(warning);
   return { client, resolved, urls };
 }
 
@@ -35,16 +36,3 @@ async function fetchWithAuthority(path: string): Promise<typeof fetch> {
   // The same standard in two places: undici's own types and those of the platform.
   return ((input: string, init?: object) => fetchWith(input, { ...init, dispatcher })) as unknown as typeof fetch;
 }
-
-/** Colours only where somebody looks, and does not mind them. */
-export const wantsColours = (stream: { readonly isTTY?: boolean } = process.stdout): boolean =>
-  stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
-
-/** Columns for a table; a file or a pipe gets all of them. */
-export const outputWidth = (): number => (process.stdout.isTTY ? (process.stdout.columns ?? 80) : 400);
-
-export function printLines(lines: readonly string[]): void {
-  if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
-}
-
-export const printJson = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);

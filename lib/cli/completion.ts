@@ -1,4 +1,5 @@
 import { Argument, type Command, type Option } from 'commander';
+import { writeText } from './output.js';
 
 /*
  * The scripts come from commander's own tree of commands. Libraries were looked at (@bomb.sh/tab, omelette, @pnpm/tabtab):
@@ -24,7 +25,7 @@ Examples:
   $ hivepulse completion fish > ~/.config/fish/completions/hivepulse.fish`,
     )
     .action((shell: Shell) => {
-      process.stdout.write(completionScript(program, shell));
+      writeText(completionScript(program, shell));
     });
 }
 

@@ -1,11 +1,15 @@
 import type { Command } from 'commander';
 import { defaults } from '../contract/defaults.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { writeText } from './output.js';
 
 interface ControlFlags {
   readonly port: string;
   readonly runtimeDir?: string;
 }
+
+/** A release of the GPUs waits for the driver, ms. */
+const answerMs = 60_000;
 
 /** Asks the hive of this host over its control socket. Whoever may write the socket may ask. */
 async function ask(flags: ControlFlags, path: string, body: Readonly<Record<string, unknown>>): Promise<void> {
@@ -18,7 +22,11 @@ async function ask(flags: ControlFlags, path: string, body: Readonly<Record<stri
   const runtimeDir = flags.runtimeDir ?? defaultRuntimeDir();
   const socketPath = join(runtimeDir, `hive-${flags.port}.sock`);
   await isTrustedDirectory(runtimeDir);
-  const client = new Client('http://hive', { connect: { socketPath } });
+  const client = new Client('http://hive', {
+    connect: { socketPath },
+    headersTimeout: answerMs,
+    bodyTimeout: answerMs,
+  });
   try {
     const { statusCode, body: answer } = await client.request({
       method: 'POST',
@@ -64,14 +72,14 @@ export function register(program: Command): void {
     .description('Takes the host of a running hive out of all scheduling. Its workers go on, and are still shown.')
     .action(async (flags: ControlFlags) => {
       await ask(flags, '/v1/drain', { draining: true });
-      process.stdout.write('draining: no new work comes here; hivepulse undrain takes it back\n');
+      writeText('draining: no new work comes here; hivepulse undrain takes it back\n');
     });
   withPlace(program.command('undrain'))
     .summary('take this host back into scheduling')
     .description('Takes the host of a running hive back into scheduling.')
     .action(async (flags: ControlFlags) => {
       await ask(flags, '/v1/drain', { draining: false });
-      process.stdout.write('ready\n');
+      writeText('ready\n');
     });
   withPlace(program.command('release-gpus'))
     .summary('let go of the GPU driver for a while, so that a GPU can be reset')
@@ -81,6 +89,6 @@ export function register(program: Command): void {
     .argument('[seconds]', 'for how long, at most 3600', '60')
     .action(async (seconds: string, flags: ControlFlags) => {
       await ask(flags, '/v1/gpu/release', { seconds: Number(seconds) });
-      process.stdout.write(`released for ${seconds} s\n`);
+      writeText(`released for ${seconds} s\n`);
     });
 }

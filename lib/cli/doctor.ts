@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
-import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
+import { openClient } from './client.js';
 import { exitCodes } from './exit.js';
+import { outputWidth, printJson, printLines, wantsColours } from './output.js';
 import { addSettings, settingsFor } from './settings.js';
 
 export function register(program: Command): void {

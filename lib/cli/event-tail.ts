@@ -1,8 +1,8 @@
 import type { HivepulseClient, StreamMessage } from '../client/client.js';
 import type { FleetEvent } from '../contract/api.js';
 import { before, isUpTo, splitId } from '../contract/event-ids.js';
-import { outputWidth, printLines, wantsColours } from './client.js';
-import { newestEventId } from './event-ids.js';
+import { answerMs, newestEventId, noAnswer } from './event-ids.js';
+import { outputWidth, printJsonLines, printLines, wantsColours, writeNote } from './output.js';
 import { fitSpans, toText } from './table.js';
 import { columns, printable } from './text.js';
 import { eventLine } from './top/detail.js';
@@ -22,8 +22,6 @@ const wants = ({ hive, kinds, worker }: Wanted, event: FleetEvent): boolean =>
   (worker === undefined || event.workerId === worker);
 
 type Print = (events: readonly FleetEvent[]) => void;
-
-const printJsonLines: Print = (events) => printLines(events.map((event) => JSON.stringify(event)));
 
 /** Prints lines for people; the column of hives is as wide as the longest name so far. */
 function linePrinter(): Print {
@@ -59,6 +57,7 @@ class Tail {
       return;
     }
     this.#past.push(...mine);
+    if (this.#past.length > 2 * this.#last) this.#past.splice(0, this.#past.length - this.#last);
     if (isUpTo(id, this.#newest) && id !== this.#newest) return;
     this.#print(this.#past.slice(-this.#last));
     this.replaying = false;
@@ -83,11 +82,7 @@ export async function showEvents(
   let back = last === 0 ? 0 : Math.min(sequence, filtered ? Math.max(searched, last) : last);
   while (back > 0 || follow) {
     tail.replaying = back > 0;
-    const end = await readStream(
-      client.events({ kind: 'event,queenEvent' }, { lastEventId: before(newest, back) }),
-      tail,
-      follow,
-    );
+    const end = await readStream(client, before(newest, back), tail, follow);
     if (end !== 'fewerKept') return;
     back = Math.floor(back / 2);
   }
@@ -95,18 +90,38 @@ export async function showEvents(
 
 /** Reads a stream of events until `tail` has what was asked for, or until it turns out that fewer are kept. */
 async function readStream(
+  client: HivepulseClient,
+  lastEventId: string,
+  tail: Tail,
+  follow: boolean,
+): Promise<'fewerKept' | 'complete'> {
+  const late = new AbortController();
+  const timer = tail.replaying ? setTimeout(() => late.abort(), answerMs) : undefined;
+  const stream = client.events({ kind: 'event,queenEvent' }, { lastEventId, signal: late.signal });
+  try {
+    const end = await readMessages(stream, tail, follow, () => clearTimeout(timer));
+    if (late.signal.aborted) throw noAnswer(client, 'events up to the newest');
+    return end;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readMessages(
   stream: AsyncIterable<StreamMessage>,
   tail: Tail,
   follow: boolean,
+  onReplayed: () => void,
 ): Promise<'fewerKept' | 'complete'> {
   for await (const message of stream) {
     if (message.type === 'event' || message.type === 'queenEvent') {
       tail.take(message.id, message.data);
+      if (!tail.replaying) onReplayed();
       if (!tail.replaying && !follow) return 'complete';
     } else if (message.type === 'reset' && tail.replaying) return 'fewerKept';
     else if (message.type === 'lagged') {
       const { dropped } = message.data;
-      process.stderr.write(`hivepulse: ${dropped} events were lost, because they were read too slowly.\n`);
+      writeNote(`${dropped} events were lost, because they were read too slowly.`);
     } else if (message.type === 'closed') {
       if (!follow || tail.replaying) throw message.error;
       reportCut(message);
@@ -117,5 +132,5 @@ async function readStream(
 
 function reportCut({ error, retryInMs }: Extract<StreamMessage, { type: 'closed' }>): void {
   const why = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`hivepulse: cut off (${why}); trying again in ${(retryInMs / 1000).toFixed(1)} s.\n`);
+  writeNote(`cut off (${why}); trying again in ${(retryInMs / 1000).toFixed(1)} s.`);
 }

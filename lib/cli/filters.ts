@@ -4,7 +4,9 @@ import * as type from '../config/types.js';
 import { ValueProblem } from '../config/types.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
-import { openClient, outputWidth, printJson, printLines, wantsColours } from './client.js';
+import { shownUrl } from '../util/shown-url.js';
+import { openClient } from './client.js';
+import { outputWidth, printJson, printLines, wantsColours, writeNote } from './output.js';
 import { addSettings, collect } from './settings.js';
 import type { Column } from './table.js';
 
@@ -36,14 +38,22 @@ export function listCommand<T>(
     const { client } = await openClient(command);
     const { items, warming } = await collectPages(limit, (range) => page(client, { ...query, ...range }));
     if (flags.json) return printJson({ items, warming });
-    if (warming)
-      process.stderr.write('hivepulse: the queen has just started and may not have heard the whole fleet yet.\n');
-    if (items.length === 0) process.stderr.write(`hivepulse: no ${what} matches.\n`);
-    else {
-      const { printTable } = await import('./table.js');
-      printLines(printTable(await columns(), items, outputWidth(), wantsColours()));
-    }
+    if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
+    if (items.length === 0) writeNote(`no ${what} matches.`);
+    else printLines(await tableOf(await columns(), items, client.url));
   });
+}
+
+/** The table of what a queen answered. @throws HivepulseError INVALID_RESPONSE where an item lacks what a column shows */
+async function tableOf<T>(columns: readonly Column<T>[], items: readonly T[], url: string): Promise<readonly string[]> {
+  const { printTable } = await import('./table.js');
+  try {
+    return printTable(columns, items, outputWidth(), wantsColours());
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    const message = `${shownUrl(url)} answered with items of another form: is it a queen of this version?`;
+    throw new HivepulseError('INVALID_RESPONSE', shownUrl(url), message, { cause });
+  }
 }
 
 /** The value of a flag that is no setting. Throws INVALID_OPTION naming the flag. */
@@ -76,9 +86,10 @@ export async function collectPages<T>(
 ): Promise<{ items: T[]; warming: boolean }> {
   const items: T[] = [];
   let warming = false;
+  const { checkPage } = await import('../client/client.js');
   for (let cursor: string | null = null; ; ) {
     const size = Math.min(1000, limit - items.length);
-    const answer: Page<T> = await page(cursor === null ? { limit: size } : { limit: size, cursor });
+    const answer: Page<T> = checkPage(await page(cursor === null ? { limit: size } : { limit: size, cursor }), cursor);
     items.push(...answer.items);
     warming ||= answer.warming;
     if (answer.nextCursor === null || items.length >= limit) return { items, warming };

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import { exitCodeOf, exitCodes, explain } from './exit.js';
+import { writeNote } from './output.js';
 import { createProgram } from './program.js';
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -10,7 +11,7 @@ async function run(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // commander has written its message already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    process.stderr.write(`hivepulse: ${explain(error)}\n`);
+    writeNote(explain(error));
     return exitCodeOf(error);
   }
 }

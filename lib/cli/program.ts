@@ -11,6 +11,7 @@ import { register as queen } from './queen.js';
 import { register as run } from './run.js';
 import { register as sample } from './sample.js';
 import { register as stop } from './stop.js';
+import { keepColours } from './text.js';
 import { register as top } from './top.js';
 import { register as up } from './up.js';
 import { register as workers } from './workers.js';
@@ -35,7 +36,10 @@ export function createProgram(): Command {
     .showHelpAfterError('Run with --help to see what is understood.')
     .showSuggestionAfterError(true)
     .enablePositionalOptions()
-    .configureOutput({ outputError: (text, write) => write(withoutValues(text)) })
+    .configureOutput({
+      outputError: (text, write) => write(withoutValues(text)),
+      writeErr: (text) => void process.stderr.write(keepColours(text)),
+    })
     .exitOverride()
     .addHelpText(
       'after',

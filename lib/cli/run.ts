@@ -6,6 +6,7 @@ import type { ExitedWorker, SpawnOptions } from '../launch/process-monitor.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
 import { isSecretLabel } from '../workers/redact.js';
+import { writeNote } from './output.js';
 import { collect } from './settings.js';
 
 interface RunFlags extends LimitOptions {
@@ -72,7 +73,7 @@ export const labelWarnings = (labels: Labels, where: string): readonly string[] 
   );
 
 async function run(command: readonly string[], flags: RunFlags): Promise<void> {
-  const say = (text: string) => process.stderr.write(`hivepulse: ${text}\n`);
+  const say = writeNote;
   // Loaded here, so that the help of the program does not wait for it.
   const { ProcessMonitor } = await import('../launch/process-monitor.js');
   const monitor = new ProcessMonitor(defined({ root: flags.root, runtimeDir: flags.runtimeDir }));

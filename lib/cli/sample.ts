@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { outputWidth, printJson, printLines, wantsColours, writeNote } from './output.js';
 import { addSettings, settingsFor } from './settings.js';
 
 /** Rates need two passes so far apart. */
@@ -26,8 +27,7 @@ Examples:
     );
   addSettings(command, 'sample').action(async (flags: { json?: boolean }) => {
     const { settings, warnings } = await settingsFor(command, 'sample');
-    for (const warning of warnings) process.stderr.write(`hivepulse: ${warning}\n`);
-    const { outputWidth, printJson, printLines, wantsColours } = await import('./client.js');
+    for (const warning of warnings) writeNote(warning);
     const [{ openMachine }, { assembleSampler }, { createGpuSource }, { snapshotLines }, { defined }] =
       await Promise.all([
         import('../sampling/open-machine.js'),

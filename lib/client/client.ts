@@ -209,11 +209,24 @@ function path(key: string): string {
 
 async function* pages<T>(page: (cursor: string | null) => Promise<Page<T>>): AsyncGenerator<T> {
   for (let cursor: string | null = null; ; ) {
-    const { items, nextCursor }: Page<T> = await page(cursor);
+    const { items, nextCursor }: Page<T> = checkPage(await page(cursor), cursor);
     yield* items;
     if (nextCursor === null) return;
     cursor = nextCursor;
   }
+}
+
+/** The page, if another one can follow it. @throws HivepulseError INVALID_RESPONSE where asking on would never end */
+export function checkPage<P extends Page<unknown>>(page: P, cursor: string | null): P {
+  const { items, nextCursor } = page as Partial<P>;
+  const ends = nextCursor === null;
+  const goesOn = typeof nextCursor === 'string' && nextCursor !== cursor && Array.isArray(items) && items.length > 0;
+  if (Array.isArray(items) && (ends || goesOn)) return page;
+  throw new HivepulseError(
+    'INVALID_RESPONSE',
+    'nextCursor',
+    'The answer is no page of a list (items, nextCursor): is it from a queen?',
+  );
 }
 
 /** Works where `crypto.randomUUID` does not: in a page that is served without TLS. */

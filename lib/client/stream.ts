@@ -3,7 +3,7 @@ import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamPosition, StreamS
 import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
 import { shownUrl } from '../util/shown-url.js';
-import { endOnAbort, joinUrl, RequestError, type Transport, unreachable } from './transport.js';
+import { endOnAbort, joinUrl, maxAnswerBytes, RequestError, type Transport, unreachable } from './transport.js';
 
 /** A message of the stream. `open` and `closed` come from the client itself and are about its connection. */
 export type StreamMessage =
@@ -108,8 +108,13 @@ async function* connection(
       onEvent: ({ event, id, data }) => {
         if (event === undefined || !messages.has(event)) return;
         const message = { type: event, id, data: JSON.parse(data) } as StreamMessage;
+        if (!isWhole(message)) throw malformed(url, event);
         note(position, message, resumed);
         arrived.push(message);
+      },
+      maxBufferSize: maxAnswerBytes,
+      onError: (error) => {
+        if (error.type === 'max-buffer-size-exceeded') throw malformed(url, 'message');
       },
       onRetry: (ms) => {
         position.retryMs = ms;
@@ -145,6 +150,30 @@ async function* connection(
     for (const each of undo) each();
     silence.abort();
     await reader?.cancel().catch(() => undefined);
+  }
+}
+
+const malformed = (url: string, what: string): HivepulseError =>
+  new HivepulseError(
+    'INVALID_RESPONSE',
+    shownUrl(url),
+    `${shownUrl(url)} sent a malformed ${what}: is it a queen's address?`,
+  );
+
+/** What a reader walks or waits for is there; the rest is shown as it comes. */
+function isWhole({ type, data }: StreamMessage & { readonly data?: unknown }): boolean {
+  if (typeof data !== 'object' || data === null) return false;
+  const { lastEventId, hives, workers, hive, gone } = data as Record<string, unknown>;
+  switch (type) {
+    case 'snapshot':
+      return typeof lastEventId === 'string' && Array.isArray(hives) && Array.isArray(workers);
+    case 'heartbeat':
+      return typeof hive === 'object' && hive !== null && Array.isArray(workers) && Array.isArray(gone);
+    case 'reset':
+    case 'position':
+      return typeof lastEventId === 'string';
+    default:
+      return true;
   }
 }
 

@@ -13,7 +13,9 @@ export class RequestError extends HivepulseError {
     super(
       'REQUEST_FAILED',
       shownUrl(url),
-      problem === null ? `${shownUrl(url)} answered ${status}.` : `${problem.title}: ${problem.detail}`,
+      problem === null
+        ? `${shownUrl(url)} answered ${status}.`
+        : `${problem.title}: ${problem.detail}`.slice(0, maxMessage),
     );
     this.name = 'RequestError';
     this.status = status;
@@ -39,6 +41,12 @@ export interface Call {
 
 /** Another queen may answer where this one is gone, busy or behind a proxy that lost it. */
 const elsewhere = new Set([502, 503, 504]);
+
+/** No answer of a queen is longer: a thousand hives with all they have take a tenth of it. */
+export const maxAnswerBytes = 256 * 1024 * 1024;
+/** A refusal is a few lines. */
+const maxProblemBytes = 64 * 1024;
+const maxMessage = 2000;
 
 /** Bodies over this size are sent compressed, as a queen's other clients do. */
 const compressAboveBytes = 16 * 1024;
@@ -171,22 +179,30 @@ async function encode(value: unknown): Promise<{ body: string | ArrayBuffer; hea
  * The body as text, or the signal's reason. The signal given to fetch is not enough: once the headers are there, Node may
  * collect the request with its listener, and a body that stops half-way would never end.
  */
-async function textOf(response: Response, signal: AbortSignal | undefined): Promise<string> {
+async function textOf(response: Response, signal: AbortSignal | undefined, maxBytes = maxAnswerBytes): Promise<string> {
   const reader = response.body?.getReader();
   const stop = endOnAbort(reader, signal);
   try {
     const decoder = new TextDecoder();
     let text = '';
+    let length = 0;
     for (;;) {
       const part = await reader?.read();
       signal?.throwIfAborted();
       if (part === undefined || part.done) return text + decoder.decode();
+      length += part.value.byteLength;
+      if (length > maxBytes) throw tooLong(response.url, maxBytes);
       text += decoder.decode(part.value, { stream: true });
     }
   } finally {
     stop();
+    // An answer that is not read to its end would keep its connection.
+    void reader?.cancel().catch(() => undefined);
   }
 }
+
+const tooLong = (url: string, maxBytes: number): HivepulseError =>
+  new HivepulseError('INVALID_RESPONSE', shownUrl(url), `${shownUrl(url)} answers with more than ${maxBytes} bytes.`);
 
 /** Cancels the reader when the signal aborts, so that its pending read ends; gives what undoes that. */
 export function endOnAbort(
@@ -219,7 +235,7 @@ async function jsonOf(url: string, response: Response, signal: AbortSignal): Pro
 
 async function problemOf(response: Response, signal: AbortSignal | undefined): Promise<Problem | null> {
   try {
-    const value = JSON.parse(await textOf(response, signal)) as Partial<Problem> | null;
+    const value = JSON.parse(await textOf(response, signal, maxProblemBytes)) as Partial<Problem> | null;
     return typeof value?.code === 'string' && typeof value.detail === 'string' ? (value as Problem) : null;
   } catch {
     return null;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { bar } from '../../lib/cli/columns.js';
 import { plainLine } from '../../lib/cli/log.js';
 import { type Column, fitColumns, fitSpans, printTable, sortRows, span, toText } from '../../lib/cli/table.js';
-import { columns, cut, plain, printable } from '../../lib/cli/text.js';
+import { columns, cut, escapeForTerminal, keepColours, paint, plain, printable } from '../../lib/cli/text.js';
 
 describe('terminal text: what other hosts say cannot steer the terminal', () => {
   test('escape sequences, control characters and marks of direction become dots', () => {
@@ -15,8 +15,29 @@ describe('terminal text: what other hosts say cannot steer the terminal', () => 
   test('no text survives with a control character', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
-        expect(printable(text)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/);
+        expect(printable(text)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
+      }),
+    );
+  });
+
+  test('of what is drawn only colours and lines stay', () => {
+    expect(keepColours(`${paint('a', '1;31')}\n\u001b[2J\u001b]0;x\u0007\u009b1m\u202e\t`)).toBe(
+      `${paint('a', '1;31')}\n\u00b7[2J\u00b7]0;x\u00b7\u00b71m\u00b7\t`,
+    );
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const left = plain(keepColours(paint(text, '1')).replaceAll(/[\n\t]/g, ''));
+        expect(left).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
+      }),
+    );
+  });
+
+  test('JSON stays the same value', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
+        const shown = escapeForTerminal(JSON.stringify(value, null, 2));
+        expect(shown.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
+        expect(JSON.parse(shown)).toEqual(JSON.parse(JSON.stringify(value)));
       }),
     );
   });

@@ -3,8 +3,9 @@ import { FleetMirror } from '../../client/mirror.js';
 import { recentEvents } from '../../client/recent-events.js';
 import type { History } from '../../contract/api.js';
 import { HivepulseError } from '../../util/errors.js';
-import { outputWidth, printLines, wantsColours } from '../client.js';
+import { answerMs, noAnswer } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
+import { outputWidth, printLines, wantsColours, writeNote, writeText } from '../output.js';
 import { parseKeys } from './keys.js';
 import { plainFrame, plainUi } from './plain.js';
 import { pageSize, render, type TopState } from './render.js';
@@ -69,21 +70,25 @@ async function print(source: Source, { intervalMs, view, filter }: TopOptions): 
   const stop = new AbortController();
   const frame = (): void => printLines(plainFrame(stateOf(source, mirror, ui), outputWidth()));
   let timer: NodeJS.Timeout | null = null;
+  const late = setTimeout(() => stop.abort(), answerMs);
   try {
     for await (const message of source.client.events({}, { signal: stop.signal })) {
       if (message.type === 'closed' && !mirror.loaded) throw message.error;
       mirror.apply(message, performance.now());
       if (!mirror.loaded || timer !== null) continue;
+      clearTimeout(late);
       if (view === 'events') await addRecentEvents(source, mirror, stop.signal);
       frame();
       if (intervalMs === null) return;
       // By the clock, not by messages: a queen that is gone sends none, and that must be shown.
       timer = setInterval(() => {
-        process.stdout.write('\n');
+        writeText('\n');
         frame();
       }, intervalMs);
     }
+    if (!mirror.loaded) throw noAnswer(source.client, 'snapshot');
   } finally {
+    clearTimeout(late);
     if (timer !== null) clearInterval(timer);
     stop.abort();
   }
@@ -124,7 +129,7 @@ class LiveTop {
     } catch (error) {
       if (!(error instanceof HivepulseError)) throw error;
       this.#screen.leave();
-      process.stderr.write(`hivepulse: ${explain(error)}\n`);
+      writeNote(explain(error));
       process.exitCode = exitCodeOf(error);
     } finally {
       this.#abort.abort();
@@ -138,7 +143,7 @@ class LiveTop {
     const end = (): void => this.#abort.abort();
     const crash = (error: unknown): never => {
       this.#screen.leave();
-      process.stderr.write(`hivepulse: ${explain(error)}\n`);
+      writeNote(explain(error));
       process.exit(exitCodes.internal);
     };
     // 'exit' also comes after a crash.

@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { columns } from '../text.js';
+import { columns, keepColours } from '../text.js';
 
 /** The part of a TTY stream that is used. */
 export interface TerminalOutput {
@@ -65,7 +65,7 @@ export class Screen {
       if (line === this.shown[i]) continue;
       // After a full line the cursor stands on its last column, which clearing to the end would erase.
       const rest = columns(line) < this.size.columns ? '\u001b[K' : '';
-      text += `\u001b[${i + 1};1H${line}\u001b[0m${rest}`;
+      text += `\u001b[${i + 1};1H${keepColours(line)}\u001b[0m${rest}`;
     }
     this.shown = lines;
     if (text !== '') this.output.write(`\u001b[?2026h${text}\u001b[?2026l`);
