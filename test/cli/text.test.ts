@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bar } from '../../lib/cli/columns.js';
 import { plainLine } from '../../lib/cli/log.js';
+import { escapeForTerminal, keepColours } from '../../lib/cli/printable.js';
 import { type Column, fitColumns, fitSpans, printTable, sortRows, span, toText } from '../../lib/cli/table.js';
-import { columns, cut, escapeForTerminal, keepColours, paint, plain, printable } from '../../lib/cli/text.js';
+import { columns, cut, paint, plain, printable } from '../../lib/cli/text.js';
 
 describe('terminal text: what other hosts say cannot steer the terminal', () => {
   test('escape sequences, control characters and marks of direction become dots', () => {

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
-import { columns, keepColours } from '../text.js';
+import { keepColours } from '../printable.js';
+import { columns } from '../text.js';
 
 /** The part of a TTY stream that is used. */
 export interface TerminalOutput {
