@@ -3,7 +3,9 @@ import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
 import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
-import { workerFields } from './fields/worker.js';
+import { hostFields } from './fields/host.js';
+import { nullImplausible, plausibleCheck, plausibleRules, type Rule } from './fields/plausible.js';
+import { workerFields, workerGpuFields } from './fields/worker.js';
 import {
   Collection,
   Fault,
@@ -134,6 +136,62 @@ const malformed: Readonly<Record<List, string>> = {
   faults: 'MALFORMED_FAULT',
 };
 
+/** Numbers that no device can have: an older hive may send what its driver says. */
+const rules = {
+  host: plausibleRules(hostFields),
+  gpus: plausibleRules(gpuFields),
+  workers: plausibleRules(workerFields),
+  workerGpus: plausibleRules(workerGpuFields),
+};
+const plausible = {
+  host: plausibleCheck(rules.host),
+  gpus: plausibleCheck(rules.gpus),
+  workers: plausibleCheck(rules.workers),
+  workerGpus: plausibleCheck(rules.workerGpus),
+};
+
+function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
+  if (!plausible.host(host)) return false;
+  for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
+  for (const worker of workers) {
+    if (!plausible.workers(worker)) return false;
+    for (const held of worker.gpus) if (!plausible.workerGpus(held)) return false;
+  }
+  return true;
+}
+
+/** Sets to null what no device can have, with a fault that names field and value. */
+function nullGarbage(of: readonly Rule[], item: unknown, subject: Partial<Fault>, found: Fault[]): void {
+  if (!isObject(item)) return;
+  nullImplausible(of, item, (field, value) =>
+    found.push({
+      source: 'queen',
+      code: 'IMPLAUSIBLE',
+      message: `The hive sent ${value} for ${field}: no device has that. A newer version of the hive says why it is not known.`,
+      field,
+      ...subject,
+    }),
+  );
+}
+
+function nullGarbageOf(list: List, item: unknown, found: Fault[]): void {
+  if (!isObject(item)) return;
+  if (list === 'gpus') nullGarbage(rules.gpus, item, subjectOf(list, item), found);
+  if (list !== 'workers') return;
+  const subject = subjectOf(list, item);
+  nullGarbage(rules.workers, item, subject, found);
+  if (!Array.isArray(item.gpus)) return;
+  for (const held of item.gpus) nullGarbage(rules.workerGpus, held, { ...subject, ...subjectOf('gpus', held) }, found);
+}
+
+/** Which GPU or worker an entry is of, where it says. */
+function subjectOf(list: List, item: unknown): Pick<Fault, 'workerId' | 'gpuUuid'> {
+  if (!isObject(item) || (list !== 'workers' && list !== 'gpus')) return {};
+  const name = list === 'workers' ? item.id : item.uuid;
+  if (typeof name !== 'string' || name.length === 0 || name.length > 96) return {};
+  return list === 'workers' ? { workerId: name } : { gpuUuid: name };
+}
+
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -226,7 +284,7 @@ function isValidFast(body: unknown): body is Heartbeat {
     const seen = new Set<string>();
     for (const item of heartbeat[list]) if (semanticError(list, item, seen) !== null) return false;
   }
-  return true;
+  return isPlausible(heartbeat);
 }
 
 /** The items of one list that are right; each other one becomes a fault. `whole`: nothing that the list names is missing. */
@@ -237,39 +295,45 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
   const node = asNode(lists[list]).items as Node;
   for (const [index, raw] of given.entries()) {
     const item = stripUnknown(node, raw);
+    const garbage: Fault[] = [];
+    addKnowledge(list, item);
+    nullGarbageOf(list, item, garbage);
     const wrong = items[list].Check(item) ? semanticError(list, item, seen) : deepest(items[list].Errors(item));
     if (wrong === null) {
       right.push(item);
+      found.push(...garbage);
       continue;
     }
     if (wrong.message !== twice) whole = false;
     const field = [list, String(index), wrong.field].filter((part) => part !== '').join('.');
-    const subject = isObject(raw) ? (list === 'workers' ? raw.id : list === 'gpus' ? raw.uuid : undefined) : undefined;
-    const named = typeof subject === 'string' && subject.length > 0 && subject.length <= 96 ? subject : null;
     found.push({
       source: 'queen',
       code: malformed[list],
       message: `Left out: ${field} ${wrong.message}.`.slice(0, 1024),
       field: field.slice(0, 128),
-      ...(named !== null && list === 'workers' ? { workerId: named } : {}),
-      ...(named !== null && list === 'gpus' ? { gpuUuid: named } : {}),
+      ...subjectOf(list, raw),
     });
   }
   return { right, whole };
+}
+
+const olderHive = 'the hive is of an older version, which does not say whether it can read GPUs';
+
+/** What an older hive does not say of a worker: whether an empty list of GPUs is one that it could not make. */
+function addKnowledge(list: List, item: unknown): void {
+  if (list !== 'workers' || !isObject(item) || item.gpusReason !== undefined) return;
+  item.gpusReason = Array.isArray(item.gpus) && item.gpus.length > 0 ? null : olderHive;
 }
 
 /** What an older hive does not say: whether its list of GPUs is all there is. An empty one may be one that it could not read. */
 const withoutKnowledge = ({ gpus }: Readonly<Record<string, unknown>>): Pick<Heartbeat, 'gpusKnown' | 'gpusReason'> =>
   Array.isArray(gpus) && gpus.length > 0
     ? { gpusKnown: 'known', gpusReason: null }
-    : {
-        gpusKnown: 'unknown',
-        gpusReason: 'the hive is of an older version, which does not say whether it can read GPUs',
-      };
+    : { gpusKnown: 'unknown', gpusReason: olderHive };
 
 /**
  * The one place where a heartbeat is checked. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
- * fault among good ones is left out and a fault says so; without one of its workers the snapshot is incomplete, since one
+ * fault among good ones is left out and a fault says so; a number that no device can have is null with a fault; without one of its workers the snapshot is incomplete, since one
  * that could not be read is not one that is gone. Fields that this version does not know are dropped (so nothing
  * a hive makes up is kept in memory), unknown enum values become the one that promises least, unknown event kinds stay.
  */
@@ -286,13 +350,14 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
   if (Number.isInteger(body.schema) && body.schema !== 1)
     return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(body.schema)}.`);
   const head = stripUnknown(asNode(Envelope), { ...withoutKnowledge(body), ...body }) as Heartbeat;
+  const found: Fault[] = [];
+  nullGarbage(rules.host, head.host, {}, found);
   if (!envelope.Check(head)) {
     const { field, message } = deepest(envelope.Errors(head));
     return refuse('INVALID_HEARTBEAT', field, `${field} ${message}.`);
   }
   if (!Number.isSafeInteger(head.seq)) return refuse('INVALID_HEARTBEAT', 'seq', 'seq is not a safe integer.');
 
-  const found: Fault[] = [];
   const kept: Partial<Record<List, unknown[]>> = {};
   let workersComplete = head.workersComplete;
   // GPUs last: where there are more faults than are kept, theirs stay, since they distinguish a GPU that could not be read from one that is gone.

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { FieldTable } from '../../lib/contract/fields/field.js';
 import { gpuFields } from '../../lib/contract/fields/gpu.js';
 import { hostFields } from '../../lib/contract/fields/host.js';
-import { nullImplausible, plausibleRules } from '../../lib/contract/fields/plausible.js';
+import { nullImplausible, plausibleCheck, plausibleRules } from '../../lib/contract/fields/plausible.js';
 import { isNullable, known } from '../../lib/contract/fields/shape.js';
 import { workerFields, workerGpuFields } from '../../lib/contract/fields/worker.js';
 
@@ -42,11 +42,13 @@ describe('what a value can be', () => {
         ]),
       ),
     );
+    const isPlausible = plausibleCheck(rules);
     fc.assert(
       fc.property(drawn, (item) => {
         const checked: Record<string, number | null> = { ...item, other: 1e300 };
         const reported = new Map<string, number>();
         nullImplausible(rules, checked, (field, value) => reported.set(field, value));
+        expect(isPlausible(item)).toBe(reported.size === 0);
         for (const { name, least, most, of } of rules) {
           const value = checked[name] as number | null;
           if (value === null) expect(reported.has(name)).toBe(item[name] !== null);

@@ -76,7 +76,7 @@ describe('readHeartbeat', () => {
   });
 
   it('leaves out one malformed worker among good ones and says which', () => {
-    const workers = [workerOf('llm/0'), { ...workerOf('llm/1'), pid: -1 }, workerOf('llm/2')];
+    const workers = [workerOf('llm/0'), { ...workerOf('llm/1'), pid: 'x' as never }, workerOf('llm/2')];
     const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { workers }))));
     expect(heartbeat.workers.map((worker) => worker.id)).toEqual(['llm/0', 'llm/2']);
     expect(heartbeat.faults).toEqual([
@@ -101,7 +101,7 @@ describe('readHeartbeat', () => {
   });
 
   it.each([
-    ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), { ...gpuOf('GPU-1'), utilizationPercent: 101 }] }],
+    ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), { ...gpuOf('GPU-1'), utilizationPercent: 'x' }] }],
     ['events', 'MALFORMED_EVENT', { events: [eventOf(1), { ...eventOf(2), at: 'yesterday' }] }],
     ['faults', 'MALFORMED_FAULT', { faults: [{ source: 'x', code: 'y' }] }],
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), 'not a worker'] }],
@@ -117,10 +117,54 @@ describe('readHeartbeat', () => {
     expect(kept.length).toBe(list === 'faults' ? 1 : given.length - 1);
   });
 
+  it('a number that no device can have is null with a fault that names field and value; the item stays', () => {
+    const gpus = [
+      { ...gpuOf('GPU-0'), memoryTotalBytes: 2 ** 64, eccUncorrected: 2 ** 64 - 1, utilizationPercent: 101 },
+      gpuOf('GPU-1'),
+    ];
+    const held = [{ uuid: 'GPU-1', memoryUsedBytes: 2 ** 63, utilizationPercent: 1 }];
+    const workers = [{ ...workerOf('llm/0'), pid: -1, memoryBytes: 2 ** 64, gpus: held }, workerOf('llm/1')];
+    const host = { ...heartbeatOf('a').host, memoryTotalBytes: 2 ** 63 };
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { host, gpus, workers }))));
+    expect(heartbeat.gpus).toEqual([
+      { ...gpus[0], memoryTotalBytes: null, eccUncorrected: null, utilizationPercent: null },
+      gpus[1],
+    ]);
+    expect(heartbeat.workers).toMatchObject([
+      { pid: null, memoryBytes: null, gpus: [{ memoryUsedBytes: null, utilizationPercent: 1 }] },
+      { id: 'llm/1' },
+    ]);
+    expect(heartbeat.host.memoryTotalBytes).toBeNull();
+    expect(heartbeat.workersComplete).toBe(true);
+    expect(new Set(heartbeat.faults.map(({ source, code }) => `${source} ${code}`))).toEqual(
+      new Set(['queen IMPLAUSIBLE']),
+    );
+    expect(heartbeat.faults.map(({ field, gpuUuid, workerId }) => [field, gpuUuid, workerId])).toEqual([
+      ['memoryTotalBytes', undefined, undefined],
+      ['pid', undefined, 'llm/0'],
+      ['memoryBytes', undefined, 'llm/0'],
+      ['memoryUsedBytes', 'GPU-1', 'llm/0'],
+      ['memoryTotalBytes', 'GPU-0', undefined],
+      ['utilizationPercent', 'GPU-0', undefined],
+      ['eccUncorrected', 'GPU-0', undefined],
+    ]);
+    expect(heartbeat.faults[0]?.message).toContain(String(2 ** 63));
+  });
+
   it('takes the heartbeat of an older hive, whose GPUs lack what came later, whole', () => {
     const { migMode, ...older } = gpuOf('GPU-0');
     const heartbeat = wire(heartbeatOf('a', 1, { gpus: [older, gpuOf('GPU-1')], events: [eventOf(1)] }));
     expect(accepted(read(heartbeat))).toEqual(heartbeat);
+  });
+
+  it('a worker of an older hive without GPUs is one whose GPUs are not known', () => {
+    const { gpusReason: _, ...older } = workerOf('llm/0');
+    const workers = [older, { ...older, id: 'llm/1', instance: '1', gpus: [] }];
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { workers: workers as never }))));
+    expect(heartbeat.workers.map((worker) => worker.gpusReason)).toEqual([
+      null,
+      expect.stringContaining('older version'),
+    ]);
   });
 
   it('drops fields that a newer hive adds, at every level, and keeps the rest', () => {
@@ -182,7 +226,9 @@ describe('readHeartbeat', () => {
 
   it('takes no number that is not finite', () => {
     const text = JSON.stringify(heartbeatOf('a')).replace('"cpuPercent":87.25', '"cpuPercent":1e999');
-    expect(accepted(read(JSON.parse(text))).faults[0]?.field).toBe('workers.0.cpuPercent');
+    const { workers, faults } = accepted(read(JSON.parse(text)));
+    expect(workers[0]?.cpuPercent).toBeNull();
+    expect(faults).toMatchObject([{ code: 'IMPLAUSIBLE', field: 'cpuPercent', workerId: 'llm/0' }]);
   });
 
   it('bounds what it keeps: times, faults and their text', () => {

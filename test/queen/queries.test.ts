@@ -141,7 +141,7 @@ describe('lists', () => {
     const on = [workerSample('llm/1', onGpu('GPU-1'))];
     queen.heartbeat(read(bareHeartbeat('a', 1, { gpus, workers: on })));
     queen.time.advance(1000);
-    const wrong = { ...gpus[1]!, utilizationPercent: 101 };
+    const wrong = { ...gpus[1]!, utilizationPercent: 'x' as never };
     queen.heartbeat(read(bareHeartbeat('a', 2, { gpus: [gpus[0]!, wrong], workers: on })));
     expect(queen.gpus().items.map(({ uuid, ageMs, memoryUsedBytes }) => [uuid, ageMs, memoryUsedBytes])).toEqual([
       ['GPU-0', 0, mib(8)],
@@ -165,7 +165,9 @@ describe('lists', () => {
     const queen = new TestQueen({ clock: () => 0 });
     queen.heartbeat(read(bareHeartbeat('a', 1, { gpus: [gpuSample('GPU-0')] })));
     const hive = { incarnation: runB, startedAt: '2026-02-02T03:04:05.000Z' };
-    queen.heartbeat(read(bareHeartbeat('a', 1, { hive, gpus: [gpuSample('GPU-0', { utilizationPercent: 101 })] })));
+    queen.heartbeat(
+      read(bareHeartbeat('a', 1, { hive, gpus: [gpuSample('GPU-0', { utilizationPercent: 'x' as never })] })),
+    );
     expect(queen.gpus().items).toEqual([]);
     expect(queen.audit()).toEqual([]);
   });

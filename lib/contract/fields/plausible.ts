@@ -16,7 +16,7 @@ export const roundingBytes = 64 * 1024 ** 2;
 /** Values that no device measures, whatever the range: all ones of 32 and 64 bits. */
 const allOnes = new Set([2 ** 32 - 1, 2 ** 64 - 1, 2 ** 64, -1]);
 
-interface Rule extends Plausible {
+export interface Rule extends Plausible {
   readonly name: string;
 }
 
@@ -32,6 +32,13 @@ export function plausibleRules(table: FieldTable): readonly Rule[] {
 
 type Values = Record<string, unknown>;
 
+/** No device can have this value, or not beside the others of its item. */
+function isBeyond({ least, most, of }: Rule, value: number, values: Values): boolean {
+  const limit = of === undefined ? null : values[of];
+  if (typeof limit === 'number' && value > limit + roundingBytes) return true;
+  return !(value >= least && value <= most) || allOnes.has(value);
+}
+
 /** The one check of numbers before they are values: sets to null what can't be, and calls `report` with what stood there. */
 export function nullImplausible(
   rules: readonly Rule[],
@@ -39,13 +46,46 @@ export function nullImplausible(
   report: (field: string, value: number) => void,
 ): void {
   const values = item as Values;
-  for (const { name, least, most, of } of rules) {
-    const value = values[name];
-    if (typeof value !== 'number') continue;
-    const limit = of === undefined ? null : values[of];
-    const beyond = typeof limit === 'number' && value > limit + roundingBytes;
-    if (value >= least && value <= most && !beyond && !allOnes.has(value)) continue;
-    values[name] = null;
-    report(name, value);
+  for (const rule of rules) {
+    const value = values[rule.name];
+    if (typeof value !== 'number' || !isBeyond(rule, value, values)) continue;
+    values[rule.name] = null;
+    report(rule.name, value);
   }
+}
+
+/**
+ * Whether `nullImplausible` would find nothing, as plain code made of the rules: a queen asks it of every item of every
+ * heartbeat. Of items whose every field is there, as a number or null.
+ */
+export function plausibleCheck(rules: readonly Rule[]): (item: object) => boolean {
+  try {
+    return new Function('item', plausibleSource(rules)) as (item: object) => boolean;
+  } catch (error) {
+    // A process that may not generate code (`node --disallow-code-generation-from-strings`).
+    if (!(error instanceof EvalError)) throw error;
+    return (item) => {
+      const values = item as Values;
+      return rules.every((rule) => {
+        const value = values[rule.name];
+        return typeof value !== 'number' || !isBeyond(rule, value, values);
+      });
+    };
+  }
+}
+
+function plausibleSource(rules: readonly Rule[]): string {
+  const lines = ['let value;'];
+  for (const { name, least, most, of } of rules) {
+    if (!/^[A-Za-z]\w*$/.test(name)) throw new Error(`${name} is no name of a field`);
+    const forbidden = [...allOnes].filter((ones) => ones >= least && ones <= most);
+    const holds = [
+      `value >= ${least}`,
+      `value <= ${most}`,
+      ...forbidden.map((ones) => `value !== ${ones}`),
+      ...(of === undefined ? [] : [`(item.${of} === null || value <= item.${of} + ${roundingBytes})`]),
+    ];
+    lines.push(`value = item.${name};`, `if (value !== null && !(${holds.join(' && ')})) return false;`);
+  }
+  return [...lines, 'return true;'].join('\n');
 }
