@@ -8,6 +8,7 @@ const checks = {
   types: 'tsc --noEmit -p tsconfig.json',
   biome: 'biome check --error-on-warnings --diagnostic-level=warn .',
   house: `node scripts/lint/house.js ${process.argv.slice(2).join(' ')}`,
+  'regular expressions': 'node scripts/lint/regexps.js',
   workflows: 'node scripts/lint/workflows.js',
   unused: 'knip --no-progress',
   'unused by the product': 'knip --no-progress --production --exclude dependencies',

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withoutTrailing } from '../util/trim.js';
 
 /** One line of /proc/<pid>/mountinfo (proc_pid_mountinfo(5)). */
 export interface Mount {
@@ -123,7 +124,7 @@ export function directoryOf(mount: Pick<Mount, 'root' | 'mountPoint'>, path: str
   if (path.split('/').includes('..')) return null;
   const root = mount.root === '/' ? '' : mount.root;
   if (path !== root && !path.startsWith(`${root}/`)) return null;
-  return join(mount.mountPoint, path.slice(root.length).replace(/\/+$/, ''));
+  return join(mount.mountPoint, withoutTrailing(path.slice(root.length), '/'));
 }
 
 export interface PlaceInput {

@@ -43,7 +43,7 @@ interface Values {
 
 function valueOfOption({ flags, argChoices, required, optional }: Option, values: Values): string {
   if (!required && !optional) return values.none;
-  const placeholder = /<([^>]+)>/.exec(flags)?.[1] ?? '';
+  const placeholder = /<([^<>]+)>/.exec(flags)?.[1] ?? '';
   if (placeholder === 'path' || placeholder === 'dir') return values.path;
   const words = argChoices ?? (placeholder.includes('|') ? placeholder.split('|') : null);
   return words ? values.list(words.join(' ')) : values.any;

@@ -1,6 +1,7 @@
 import type { Problem } from '../contract/api.js';
 import { HivepulseError } from '../util/errors.js';
 import { shownUrl } from '../util/shown-url.js';
+import { withoutTrailing } from '../util/trim.js';
 
 /** The queen answered, and refused. `problem.code` says why and is stable; null where a proxy answered in its place. */
 export class RequestError extends HivepulseError {
@@ -58,7 +59,7 @@ export function joinUrl(base: string, path: string, query: object = {}): string 
     for (const each of Array.isArray(value) ? value : [value]) parameters.append(name, String(each));
   }
   const text = parameters.toString();
-  return `${base.replace(/\/+$/, '') || '.'}/${path}${text === '' ? '' : `?${text}`}`;
+  return `${withoutTrailing(base, '/') || '.'}/${path}${text === '' ? '' : `?${text}`}`;
 }
 
 export const segment = (text: string): string => encodeURIComponent(text);

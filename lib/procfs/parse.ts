@@ -75,7 +75,7 @@ export interface HostCpu {
  */
 export function parseHostCpu(bytes: Buffer): HostCpu | null {
   const content = text(bytes);
-  const fields = /^cpu +([0-9 ]+)$/m.exec(content)?.[1]?.trim().split(/ +/).map(Number);
+  const fields = /^cpu ([0-9 ]+)$/m.exec(content)?.[1]?.trim().split(/ +/).map(Number);
   if (!fields || fields.length < 4) return null;
   const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = fields;
   const busyTicks = user + nice + system + irq + softirq;

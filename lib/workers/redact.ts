@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { defaults } from '../contract/defaults.js';
+import { withoutTrailing } from '../util/trim.js';
 
 /** Stands where a secret stood. */
 export const redacted = '[redacted]';
@@ -11,51 +12,81 @@ const secretWord =
 const secretTail =
   /(?:apikey|secretkey|accesskey|privatekey|authkey|authtoken|accesstoken|token|password|passwd|secret|credentials?)$/i;
 /** Names that end in a secret word and are none: counts, special tokens of a vocabulary, keys that only order things. */
+const countWord = /(?:^|[-_.])(?:max|min|num|total|batched|new|draft|prefill)[-_.]/i;
+const tokenWord = /(?:^|[-_.])tokens?$/i;
 const harmless =
-  /^(?:.*[-_.])?(?:max|min|num|total|batched|new|draft|prefill)[-_.](?:.*[-_.])?tokens?$|(?:^|[-_])(?:eos|bos|pad|unk|stop|special|image|audio|video|skip|sep|mask|cls)[-_]?tokens?$|(?:routing|partition|sort|public)[-_]?key$/i;
+  /(?:^|[-_])(?:eos|bos|pad|unk|stop|special|image|audio|video|skip|sep|mask|cls)[-_]?tokens?$|(?:routing|partition|sort|public)[-_]?key$/i;
 
 /** True where the value of an option or variable of this name must not leave the host. */
 export function isSecretName(name: string): boolean {
   const bare = name.replace(/^-+/, '');
-  if (harmless.test(bare)) return false;
+  if (harmless.test(bare) || (tokenWord.test(bare) && countWord.test(bare))) return false;
   return secretWord.test(bare) || secretTail.test(bare);
 }
 
 /** Whether a label holds what looks like a secret: labels are public. */
 export const isSecretLabel = (key: string, value: string): boolean => isSecretName(key) || redactText(value) !== value;
 
-/** Shapes that issuers give to their keys. Each is looked for anywhere in a text. */
-const issued: readonly RegExp[] = [
-  /\b(?:sk|pk|rk|ak)-[A-Za-z0-9_-]{8,}/g, // OpenAI, Anthropic, Stripe-like
-  /\b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{8,}/g,
-  /\b(?:hf|api_org|gsk|r8|npm|shpat|lsv2_[a-z]{2})_[A-Za-z0-9_]{12,}/g, // Hugging Face, Groq, Replicate, npm...
-  /\b(?:nvapi|xai|glpat|pypi|tvly|pplx)-[A-Za-z0-9_-]{12,}/g, // NVIDIA, xAI, GitLab...
-  /\bgh[opsur]_[A-Za-z0-9]{16,}/g,
-  /\bgithub_pat_[A-Za-z0-9_]{16,}/g,
-  /\bxox[a-z]-[A-Za-z0-9-]{8,}/g, // Slack
-  /\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[A-Z0-9]{12,}/g, // AWS
-  /\bAIza[A-Za-z0-9_-]{20,}/g, // Google
-  /\bya29\.[A-Za-z0-9_-]{16,}/g,
-  /\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?/g, // JWT
-  /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
+/** Shapes that issuers give to their keys: how one begins, and how many characters follow at least. Looked for anywhere. */
+const issued: readonly (readonly [shape: RegExp, minLength: number])[] = [
+  [/\b((?:sk|pk|rk|ak)-)([A-Za-z0-9_-]+)/g, 8], // OpenAI, Anthropic, Stripe-like
+  [/\b((?:sk|pk|rk)_(?:live|test)_)([A-Za-z0-9]+)/g, 8],
+  [/\b((?:hf|api_org|gsk|r8|npm|shpat|lsv2_[a-z]{2})_)([A-Za-z0-9_]+)/g, 12], // Hugging Face, Groq, Replicate, npm...
+  [/\b((?:nvapi|xai|glpat|pypi|tvly|pplx)-)([A-Za-z0-9_-]+)/g, 12], // NVIDIA, xAI, GitLab...
+  [/\b(gh[opsur]_)([A-Za-z0-9]+)/g, 16],
+  [/\b(github_pat_)([A-Za-z0-9_]+)/g, 16],
+  [/\b(xox[a-z]-)([A-Za-z0-9-]+)/g, 8], // Slack
+  [/\b(AKIA|ASIA|AGPA|AROA|AIDA)([A-Z0-9]+)/g, 12], // AWS
+  [/\b(AIza)([A-Za-z0-9_-]+)/g, 20], // Google
+  [/\b(ya29\.)([A-Za-z0-9_-]+)/g, 16],
 ];
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
+/** What may hold a JWT. */
+const dotted = /[A-Za-z0-9_.-]+/g;
 
-/** `scheme://user:password@host`, up to the last `@`, since a password may hold any character raw. */
-const userinfo = /\b([A-Za-z][A-Za-z0-9+.-]*:\/\/)(?:[^\s/?#'":]*:[^\s'"]*|[^\s/?#'"]*)@/g;
+/** Hides a JWT, `eyJ<6 or more>.<6 or more>`, with all behind it. */
+function hideJwt(word: string): string {
+  const parts = word.split('.');
+  for (const [i, part] of parts.entries()) {
+    const at = part.indexOf('eyJ');
+    if (at < 0 || part.length < at + 9 || (parts[i + 1]?.length ?? 0) < 6) continue;
+    return [...parts.slice(0, i), part.slice(0, at) + redacted].join('.');
+  }
+  return word;
+}
+
 /** `Authorization: Bearer x`, `Bearer x`, `Basic x`. */
 const scheme = /\b(Bearer|Basic|Token|ApiKey|Digest)(\s+|%20)[^\s'",;]+/gi;
-/**
- * A name and what sets its value: `NAME=`, `X-Api-Key: `, `"api_key": `. Only the head is matched, so that a harmless name
- * in front (`--env=DB_PASSWORD=...`, `headers: X-Api-Key: ...`) does not swallow the one that counts.
- */
-const head = /(["']?)([A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)\1(=|\s*:\s*(?!\/\/))/g;
+/** What may hold an address. */
+const address = /[^\s'"]+/g;
+
+/** Hides `user:password` of `scheme://user:password@host`, up to the last `@`: a password may hold any character raw. */
+function hideUsers(token: string): string {
+  const lastAt = token.lastIndexOf('@');
+  let result = '';
+  let done = 0;
+  for (let at = token.indexOf('://'); at >= 0 && at < lastAt; at = token.indexOf('://', at + 1)) {
+    if (at < done || !/[A-Za-z0-9+.-]/.test(token[at - 1] ?? '')) continue;
+    const start = at + 3;
+    let end = start;
+    while (end < lastAt && !'/?#:'.includes(token[end] as string)) end += 1;
+    // With a password everything up to the last `@` may belong to it; without one the host ends the name.
+    const until = token[end] === ':' || end === lastAt ? lastAt : start + token.slice(start, end).lastIndexOf('@');
+    if (until < start) continue;
+    result += `${token.slice(done, start)}${redacted}`;
+    done = until;
+  }
+  return result + token.slice(done);
+}
+
 /** The value behind a head: quoted, or with an authorization scheme, or up to a blank or separator. */
 const value =
   /"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|(?:(?:Bearer|Basic|Token|ApiKey|Digest)(?:\s+|%20))?[^\s&;,'"}]+/iy;
 /** `--option value` inside a script given as one argument (`sh -c '...'`). */
 const inlineOption = /(^|\s)(--?[A-Za-z][A-Za-z0-9_-]*)(\s+)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s-][^\s]*)/g;
 /** A long run of the characters of base64, base64url or hex. */
-const run = /(?<!\/snapshots\/)[A-Za-z0-9+_=-]{24,}/g;
+const run = /[A-Za-z0-9+_=-]+/g;
+const minRun = 24;
 
 /**
  * True for a run that looks drawn at random: long hex, or a mix of digits and of both cases with no word in it.
@@ -63,7 +94,7 @@ const run = /(?<!\/snapshots\/)[A-Za-z0-9+_=-]{24,}/g;
  */
 function looksRandom(word: string): boolean {
   if (/^[0-9a-f]{32,}$/i.test(word) && /[0-9]/.test(word) && /[a-f]/i.test(word)) return true;
-  const bare = word.replace(/=+$/, '');
+  const bare = withoutTrailing(word, '=');
   if (/^sha256-[0-9a-f]{64}$/.test(bare)) return false; // the digest of a blob
   if (/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(bare)) return false; // a UUID names a thing (GPU, pod)
   return bare.split(/[-_+]/).some((part) => {
@@ -80,33 +111,68 @@ function kindOf(word: string, at: number): number {
   return code <= 57 ? 0 : code <= 90 ? 1 : 2;
 }
 
-/** Redacts what looks like a secret inside one text, whatever stands around it. */
+/** Redacts what looks like a secret inside one text, whatever stands around it. Its cost is linear in the text. */
 export function redactText(value: string): string {
   let result = value;
-  for (const shape of issued) result = result.replace(shape, redacted);
+  for (const [shape, minLength] of issued)
+    result = result.replace(shape, (all, _begin, key: string) => (key.length < minLength ? all : redacted));
   result = result
-    .replace(userinfo, `$1${redacted}@`)
+    .replace(dotted, hideJwt)
+    .replace(privateKey, redacted)
+    .replace(address, hideUsers)
     .replace(inlineOption, (all, lead: string, name: string, gap: string) =>
       isSecretName(name) ? `${lead}${name}${gap}${redacted}` : all,
     )
     .replace(scheme, (_all, name: string, gap: string) => `${name}${gap}${redacted}`);
   result = redactNamed(result);
-  return result.replace(run, (word) => (looksRandom(word) ? redacted : word));
+  return result.replace(run, (word, at: number) =>
+    word.length >= minRun && !result.startsWith('/snapshots/', at - 11) && looksRandom(word) ? redacted : word,
+  );
+}
+
+const isNamePart = (character: string | undefined): boolean =>
+  character !== undefined && /[A-Za-z0-9_.-]/.test(character);
+const isBlank = (character: string | undefined): boolean => character !== undefined && /\s/.test(character);
+
+/**
+ * The name whose value `=` or `:` at `at` sets (`NAME=`, `X-Api-Key: `, `"api_key": `), and where the value begins; null where
+ * it sets none. The name ends here, so that a harmless one in front (`--env=DB_PASSWORD=...`) does not swallow the one that counts.
+ */
+function nameBefore(
+  text: string,
+  at: number,
+  from: number,
+): { readonly name: string; readonly valueAt: number } | null {
+  const isColon = text[at] === ':';
+  let end = at;
+  let valueAt = at + 1;
+  if (isColon) {
+    while (end > from && isBlank(text[end - 1])) end -= 1;
+    while (isBlank(text[valueAt])) valueAt += 1;
+    if (text.startsWith('//', valueAt)) return null;
+  }
+  if (end > from && (text[end - 1] === '"' || text[end - 1] === "'")) end -= 1;
+  let start = end;
+  while (start > from && isNamePart(text[start - 1])) start -= 1;
+  return start === end ? null : { name: text.slice(start, end), valueAt };
 }
 
 /** Replaces each value that stands behind the name of a secret. */
 function redactNamed(text: string): string {
   let result = '';
   let done = 0;
-  head.lastIndex = 0;
-  for (let found = head.exec(text); found !== null; found = head.exec(text)) {
-    if (!isSecretName(found[2] as string)) continue;
-    value.lastIndex = head.lastIndex;
+  let from = 0;
+  for (const { index: at } of text.matchAll(/[=:]/g)) {
+    if (at < done) continue;
+    const found = nameBefore(text, at, from);
+    from = at + 1;
+    if (found === null || !isSecretName(found.name)) continue;
+    value.lastIndex = found.valueAt;
     const length = value.exec(text)?.[0].length ?? 0;
     if (length === 0) continue;
-    result += `${text.slice(done, head.lastIndex)}${redacted}`;
-    done = head.lastIndex + length;
-    head.lastIndex = done;
+    result += `${text.slice(done, found.valueAt)}${redacted}`;
+    done = found.valueAt + length;
+    from = done;
   }
   return result + text.slice(done);
 }

@@ -178,6 +178,9 @@ function shownValue(text: string, shape: ValueShape): string | null {
   return fits(text) ? text : null;
 }
 
+/** `org/model@revision` rather than a user in front of a host. */
+const isRevisionPath = (text: string): boolean => text.includes('/') && !/[:@]/.test(text);
+
 const modelCharacters = /^[\p{L}\p{N}._][\p{L}\p{N}._~+@:/\\-]*$/u;
 
 /**
@@ -188,7 +191,7 @@ export function shownModel(text: string): string | null {
   const [, scheme = '', rest = ''] = /^([A-Za-z][A-Za-z0-9+.-]{0,15}:\/\/)?(.*)$/s.exec(text) ?? [];
   // A password may hold any character, so whatever stands before the last `@` is hidden.
   const at = rest.lastIndexOf('@');
-  const isRevision = scheme === '' && /^[^:@]*\/[^:@]*$/.test(rest.slice(0, at));
+  const isRevision = scheme === '' && isRevisionPath(rest.slice(0, at));
   if (at >= 0 && scheme === '' && !isRevision) return null;
   const user = at >= 0 && !isRevision ? `${hidden}@` : '';
   const [place = ''] = (user === '' ? rest : rest.slice(at + 1)).split(/[?#]/, 1);

@@ -12,7 +12,7 @@ type Convert = (text: string) => number | null;
 export const number: Convert = (text) => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : null);
 /** Cells are in MiB, each rounded up. */
 export const mebibytes: Convert = (text) => {
-  const value = number(text.replace(/\s*MiB$/i, ''));
+  const value = number(text.replace(/MiB$/i, '').trimEnd());
   return value === null || value < 0 ? null : value * 1024 * 1024;
 };
 const hexadecimal: Convert = (text) => (/^0x[0-9a-f]+$/i.test(text) ? Number(BigInt(text)) : null);

@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { keepColours, printable } from '../../lib/cli/printable.js';
+import { joinUrl } from '../../lib/client/transport.js';
+import { bearerOf, hostName } from '../../lib/http/auth.js';
+import { shownUrl } from '../../lib/util/shown-url.js';
+import { isSecretName, redactText } from '../../lib/workers/redact.js';
+import { safeCommand, shownModel, shownProgram } from '../../lib/workers/shown-command.js';
+
+/** What reads text from outside. */
+const readers: Readonly<Record<string, (text: string) => unknown>> = {
+  redactText,
+  isSecretName,
+  safeCommand: (text) => safeCommand(['vllm', 'serve', text, '--model', text]),
+  shownModel,
+  shownProgram,
+  shownUrl,
+  printable,
+  keepColours,
+  bearerOf,
+  hostName,
+  joinUrl: (text) => joinUrl(`http://${text}`, 'v1/hives'),
+};
+
+/** The least of some runs, ms: what else this machine does must not count. */
+function cost(read: (text: string) => unknown, text: string): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 4; i += 1) {
+    const began = performance.now();
+    read(text);
+    least = Math.min(least, performance.now() - began);
+  }
+  return least;
+}
+
+/** Fails where twice the text takes far more than twice the time. */
+function expectLinear(read: (text: string) => unknown, unit: string): void {
+  const text = (length: number) => unit.repeat(Math.ceil(length / unit.length)).slice(0, length);
+  const whole = cost(read, text(64_000));
+  // Anything that is quadratic takes hundreds of ms here.
+  if (whole < 40) return;
+  expect(whole / cost(read, text(32_000))).toBeLessThan(3);
+}
+
+const pieces = [
+  'a',
+  'A',
+  '0',
+  '-',
+  '_',
+  '.',
+  '=',
+  ':',
+  '/',
+  '@',
+  '"',
+  "'",
+  ' ',
+  '+',
+  '%20',
+  '://',
+  'token',
+  'eyJ',
+  'AIza',
+];
+const known = [
+  'a',
+  'a-',
+  'a.',
+  'A0',
+  'a:',
+  'a=',
+  'a://',
+  'a@',
+  ' :',
+  '"a',
+  'eyJa-',
+  'AIza-',
+  'sk-',
+  '-----BEGIN ',
+  '=',
+  '/',
+  '\u001b[',
+  '/snapshots/',
+];
+
+describe('text from outside costs linear time', () => {
+  it.each(Object.entries(readers))('%s', (_name, read) => {
+    for (const unit of known) expectLinear(read, unit);
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 5 }), (parts) =>
+        expectLinear(read, parts.join('')),
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  it('32,000 letters as an argument are redacted in a moment', () => {
+    expect(cost(redactText, 'a'.repeat(32_000))).toBeLessThan(100);
+  });
+});
+
+describe('the linter of regular expressions', () => {
+  it('finds literals and patterns, and refuses those that are not linear', async () => {
+    const { problemOf, regexpsOf } = await import(new URL('../../scripts/lint/regexps.js', import.meta.url).href);
+    const text = "const a = /x+y/.test(b);\nconst idPattern = '^[a-z]+$';\nconst other = 'a+b';";
+    const found = regexpsOf('a.ts', text);
+    expect(found.map(({ source, line }: { source: string; line: number }) => [source, line])).toEqual([
+      ['x+y', 1],
+      ['^[a-z]+$', 2],
+    ]);
+    expect(await Promise.all(found.map(problemOf))).toEqual(['2nd degree polynomial', null]);
+  }, 60_000);
+});
