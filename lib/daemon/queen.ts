@@ -10,7 +10,7 @@ import type { Bus } from '../cluster/bus.js';
 import { memoryBus } from '../cluster/memory.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
-import { isLoopbackAddress, readTokens, TokenTable } from '../http/auth.js';
+import { isLoopbackAddress, readableByAll, readTokens, TokenTable } from '../http/auth.js';
 import { HeartbeatIntake } from '../queen/intake.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
@@ -185,10 +185,12 @@ function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promis
 }
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */
-function grantsOf({ tokens = [], tokensFile }: QueenOptions): () => readonly TokenGrant[] {
+function grantsOf({ tokens = [], tokensFile, logger }: QueenOptions): () => readonly TokenGrant[] {
   return () => {
     if (tokensFile === undefined) return tokens;
     const grants = [...tokens, ...readTokens(tokensFile)];
+    if (readableByAll(tokensFile))
+      logger?.warn(`every user of this machine can read the tokens in ${tokensFile}: chmod o-r ${tokensFile}`);
     if (grants.length === 0)
       throw new HivepulseError('CONFIG_UNREADABLE', tokensFile, `The tokens file ${tokensFile} holds no token.`);
     return grants;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { GpuReading } from '../gpu/reading.js';
 import type { GpuVendor } from '../gpu/vendor.js';
 import { findExecutable } from '../native/prebuilt.js';
+import { toolEnvironment } from '../util/child-environment.js';
 import { systemCode } from '../util/errors.js';
 
 export interface ToolResult {
@@ -102,7 +103,7 @@ export function runTool(
   return new Promise((resolve) => {
     let output = '';
     let timedOut = false;
-    const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, args, { env: toolEnvironment(env), stdio: ['ignore', 'pipe', 'pipe'] });
     const settle = (exitCode: number | null, missing = false): void => {
       clearTimeout(timer);
       child.stdout.destroy();

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { Role, TokenGrant } from '../config/options.js';
 import { idPattern } from '../contract/limits.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
@@ -34,6 +34,7 @@ const id = new RegExp(idPattern);
  */
 export function parseTokens(text: string, path: string): TokenGrant[] {
   const grants: TokenGrant[] = [];
+  const lines = new Map<string, number>();
   for (const [index, line] of text.split('\n').entries()) {
     const words = line.trim().split(/\s+/);
     if (words[0] === '' || words[0]?.startsWith('#')) continue;
@@ -44,6 +45,9 @@ export function parseTokens(text: string, path: string): TokenGrant[] {
     if (rest.length > 0) throw wrong('there is more than `role token [hive]`');
     if (hive !== undefined && role !== 'hive') throw wrong('only a hive token can be bound to a hive');
     if (hive !== undefined && !id.test(hive)) throw wrong('what stands after the token is not a hive id');
+    const before = lines.get(token);
+    if (before !== undefined) throw wrong(`the token stands on line ${before} too, and only one role could hold`);
+    lines.set(token, index + 1);
     grants.push({ token, role: role as Role, ...(hive === undefined ? {} : { hive }) });
   }
   return grants;
@@ -60,6 +64,15 @@ export function readTokens(path: string): TokenGrant[] {
     });
   }
   return parseTokens(text, path);
+}
+
+/** Whether every user of the machine can read the tokens; null where the system does not tell. */
+export function readableByAll(path: string): boolean | null {
+  try {
+    return (statSync(path).mode & 0o004) !== 0;
+  } catch {
+    return null;
+  }
 }
 
 interface Entry {
@@ -96,6 +109,12 @@ export class TokenTable {
         );
       const digest = this.#digest(token);
       const key = digest.toString('base64');
+      if (entries.has(key))
+        throw new HivepulseError(
+          'INVALID_OPTION',
+          `tokens.${index}`,
+          `Token ${index + 1} (${role}) is given twice, and only one role could hold.`,
+        );
       entries.set(key, { digest, caller: { role, hive: hive ?? null, key } });
     }
     this.#entries = entries;

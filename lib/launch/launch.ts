@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { locateCgroups } from '../cgroup/locate.js';
 import { processCgroup } from '../procfs/process-stat.js';
+import { workerEnvironment } from '../util/child-environment.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { checkWorkerId } from '../workers/worker-id.js';
@@ -210,7 +211,7 @@ export async function launchPlain(options: CommandOptions & LimitOptions, platfo
   const unstarted = (error: unknown) => execError(command, systemCode(error) ?? String(error));
   let child: ChildProcess;
   try {
-    child = spawn(command, args, { stdio, ...defined({ env, cwd, detached }) });
+    child = spawn(command, args, { stdio, env: env ?? workerEnvironment(), ...defined({ cwd, detached }) });
   } catch (error) {
     // Node throws at once for all but a few errno, such as E2BIG.
     throw unstarted(error);

@@ -4,6 +4,7 @@ import { constants as os } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { findExecutable } from '../native/prebuilt.js';
+import { workerEnvironment } from '../util/child-environment.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { shownProgram } from '../workers/shown-command.js';
@@ -205,7 +206,7 @@ export async function start(
   const [file, ...args] = launchArguments(plan, report, stderr) as [string, ...string[]];
   let child: ChildProcess;
   try {
-    child = spawnProcess(file, args, { stdio, ...defined({ env, cwd, detached }) });
+    child = spawnProcess(file, args, { stdio, env: env ?? workerEnvironment(), ...defined({ cwd, detached }) });
   } catch (error) {
     // Node throws at once for all but a few errno, such as E2BIG for arguments over the kernel's limit.
     return { step: 'spawn', reason: systemCode(error) ?? String(error) };

@@ -1,10 +1,18 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import { bearerOf, hostName, isLocalName, parseTokens, readTokens, TokenTable } from '../../lib/http/auth.js';
+import {
+  bearerOf,
+  hostName,
+  isLocalName,
+  parseTokens,
+  readableByAll,
+  readTokens,
+  TokenTable,
+} from '../../lib/http/auth.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 import { grants, serverOfTest, type TestServer, tokens } from '../api/build-server.js';
 import { heartbeatOf } from '../harness/heartbeats.js';
@@ -279,6 +287,18 @@ describe('the pieces', () => {
     expect(attempt).not.toThrow(/secret/);
   });
 
+  it('a token on two lines is refused by both lines, and one given twice by its place', () => {
+    const text = `admin ${tokens.admin}\n# spare\nread ${tokens.admin}\n`;
+    expect(() => parseTokens(text, 'tokens')).toThrow(/line 3: the token stands on line 1 too/);
+    const twice = [
+      { role: 'admin', token: tokens.admin },
+      { role: 'read', token: tokens.admin },
+    ] as const;
+    expect(() => new TokenTable(twice)).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTION', subject: 'tokens.1' }),
+    );
+  });
+
   it('a reload is all or nothing', () => {
     const table = new TokenTable(grants);
     const key = table.find(tokens.read)?.key ?? '';
@@ -299,6 +319,11 @@ describe('the pieces', () => {
     try {
       writeFileSync(join(directory, 'tokens'), `read ${tokens.read}\n`);
       expect(readTokens(join(directory, 'tokens')).length).toBe(1);
+      chmodSync(join(directory, 'tokens'), 0o600);
+      expect(readableByAll(join(directory, 'tokens'))).toBe(false);
+      chmodSync(join(directory, 'tokens'), 0o644);
+      expect(readableByAll(join(directory, 'tokens'))).toBe(true);
+      expect(readableByAll(join(directory, 'missing'))).toBeNull();
       expect(() => readTokens(join(directory, 'missing'))).toThrow(/missing.*ENOENT/);
     } finally {
       rmSync(directory, { recursive: true });

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { NativeGpuOptions } from '../../native/binding.js';
 import { findExecutable } from '../../native/prebuilt.js';
+import { toolEnvironment } from '../../util/child-environment.js';
 import type { NvmlChannel } from './nvml.js';
 
 export interface HelperOptions extends NativeGpuOptions {
@@ -32,7 +33,7 @@ export function openHelper(options: HelperOptions): NvmlChannel {
   // A group of its own, so that a Ctrl-C meant for the hive does not end it first; it ends with its standard input.
   const child = (options.spawn ?? spawn)(helper, args, {
     detached: true,
-    env: options.env ?? process.env,
+    env: toolEnvironment(options.env),
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let lines: string[] = [];

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaults } from '../../contract/defaults.js';
+import { toolEnvironment } from '../../util/child-environment.js';
 import { type GpuIdentities, sameBusId } from '../identities.js';
 import type { GpuReport, ReportedProcess } from '../report.js';
 import { nvmlCode, reasonOf } from './codes.js';
@@ -314,7 +315,7 @@ export class NvidiaSmi {
       const script = `ulimit -S -n ${descriptorLimit} 2>/dev/null; exec "$0" "$@"`;
       const child = this.#options.spawn('/bin/sh', ['-c', script, binary, ...args], {
         detached: true, // a group of its own, so that what it starts is killed with it
-        env: this.#options.env,
+        env: toolEnvironment(this.#options.env),
         stdio: ['ignore', 'pipe', 'ignore'],
       });
       let text = '';
