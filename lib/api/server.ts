@@ -12,6 +12,7 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
+import { bodyBudget, registerBodyBudget } from '../http/body-budget.js';
 import { registerGuard } from '../http/guard.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
@@ -35,6 +36,8 @@ export interface ServerDeps extends Omit<ServerContext, 'secure'> {
   readonly pageDirectory: string;
   /** How long a client may take, ms; for tests. */
   readonly timeouts?: Partial<typeof clientTimeouts>;
+  /** Bytes of bodies under way; for tests. */
+  readonly bodies?: typeof bodyBudget;
   /** More routes, such as `/metrics`; they get the same guard. */
   readonly plugins?: readonly FastifyPluginAsync[];
 }
@@ -122,6 +125,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
 
   await registerSchemas(app, deps.version);
   registerGuard(app, { tokens, loopback, allowedHosts });
+  registerBodyBudget(app, deps.bodies ?? bodyBudget);
   await app.register(heartbeatRoutes, context);
   // A scope of its own: hooks of the root reach every route, and heartbeats need none of these.
   await app.register(async (people) => {

@@ -3,7 +3,7 @@ import type { JetStreamClient, JsMsg, StreamInfo } from '@nats-io/jetstream';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
 import { publishHiveEvents, publishTimeoutMs, readMessage } from '../nats/messages.js';
-import { epochOf, isHiveEvent, queenEventSubject } from '../nats/subjects.js';
+import { epochOf, queenEventSubject } from '../nats/subjects.js';
 import { AckedSeqs } from '../queen/acked-seqs.js';
 import type { Registry } from '../queen/registry.js';
 
@@ -69,7 +69,7 @@ export class EventStream {
 
   receive(message: JsMsg): void {
     this.#sequence = message.seq;
-    const received = readMessage(message.data, isHiveEvent(message.subject), `${this.#epoch}-${message.seq}`);
+    const received = readMessage(message.data, message.subject, `${this.#epoch}-${message.seq}`);
     if (received === null) return;
     if (received.type === 'event') this.#acked.set(received.event.hive, received.incarnation, received.seq);
     else this.#onQueenEvent(received.event);

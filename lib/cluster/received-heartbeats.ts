@@ -3,6 +3,8 @@ import type { HeartbeatIntake } from '../queen/intake.js';
 
 /** How long heartbeats are taken in before other work of the event loop has its turn, ms. */
 const sliceMs = 8;
+/** Bytes that wait at most; what comes beyond them is not taken, and the hive's next heartbeat is as good. */
+const maxWaitingBytes = 128 * 1024 * 1024;
 
 /**
  * Takes in the heartbeats that other queens and hives publish. Where they come faster than that, the newest of each hive
@@ -11,6 +13,7 @@ const sliceMs = 8;
 export class ReceivedHeartbeats {
   readonly #intake: HeartbeatIntake;
   readonly #waiting = new Map<string, HeartbeatBody>();
+  #waitingBytes = 0;
   #draining = false;
   /** Given to the registry. */
   received = 0;
@@ -24,8 +27,13 @@ export class ReceivedHeartbeats {
   }
 
   add(hive: string, body: HeartbeatBody): void {
-    if (this.#waiting.delete(hive)) this.superseded++;
+    if (this.#forget(hive)) this.superseded++;
+    if (this.#waitingBytes + body.bytes.length > maxWaitingBytes) {
+      this.superseded++;
+      return;
+    }
     this.#waiting.set(hive, body);
+    this.#waitingBytes += body.bytes.length;
     if (this.#draining) return;
     this.#draining = true;
     setImmediate(() => void this.#drain());
@@ -33,6 +41,14 @@ export class ReceivedHeartbeats {
 
   clear(): void {
     this.#waiting.clear();
+    this.#waitingBytes = 0;
+  }
+
+  #forget(hive: string): boolean {
+    const body = this.#waiting.get(hive);
+    if (body === undefined) return false;
+    this.#waitingBytes -= body.bytes.length;
+    return this.#waiting.delete(hive);
   }
 
   async #drain(): Promise<void> {
@@ -41,7 +57,7 @@ export class ReceivedHeartbeats {
       const next = this.#waiting.entries().next();
       if (next.done) break;
       const [hive, body] = next.value;
-      this.#waiting.delete(hive);
+      this.#forget(hive);
       // Who may publish for which hive is decided by the NATS server, by subject.
       const outcome = await this.#intake.receiveShared(body, hive).catch(() => null);
       if (outcome?.accepted || outcome?.hive === hive) this.received++;

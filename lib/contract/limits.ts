@@ -6,3 +6,5 @@ export const idPattern = '^[A-Za-z0-9][A-Za-z0-9_.:@+-]{0,127}$';
 export const labelKeyPattern = '^(?!__proto__$)[A-Za-z0-9_./-]{1,63}$';
 export const maxLabels = 32;
 export const maxLabelLength = 256;
+/** Characters of JSON that the detail of one event may have: the ring keeps thousands of them. */
+export const maxDetailLength = 4096;

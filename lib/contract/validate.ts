@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
+import { queenEventKinds } from './api.js';
 import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
@@ -16,6 +17,7 @@ import {
   HiveInfo,
   WorkerSample,
 } from './heartbeat.js';
+import { maxDetailLength } from './limits.js';
 
 /** Why a heartbeat was refused whole. `field` is a dotted path (`hive.id`, `workers.3.pid`), empty for the heartbeat itself. */
 export interface Refusal {
@@ -34,8 +36,6 @@ export interface HeartbeatLimits {
 
 const maxEvents = 10_000;
 const maxFaults = 1000;
-/** Characters of JSON that the detail of one event may have: the ring keeps thousands of them. */
-const maxDetailLength = 4096;
 
 /**
  * RFC 3339, days by month. The general check of the format is ten times slower and takes suffixes of any length; this one
@@ -257,6 +257,7 @@ function detailTooLong(event: HiveEvent): boolean {
   }
 }
 
+const queenKinds: ReadonlySet<string> = new Set(queenEventKinds);
 const twice = 'is there twice';
 
 /** What a schema cannot say of one item; null = nothing wrong. */
@@ -270,8 +271,12 @@ function semanticError(list: List, item: unknown, seen: Set<string>): { field: s
     const { uuid } = item as GpuSample;
     if (seen.has(uuid)) return { field: 'uuid', message: twice };
     seen.add(uuid);
-  } else if (list === 'events' && detailTooLong(item as HiveEvent))
-    return { field: 'detail', message: `is longer than ${maxDetailLength} characters of JSON` };
+  } else if (list === 'events') {
+    if (queenKinds.has((item as HiveEvent).kind))
+      return { field: 'kind', message: 'is one that only a queen may report' };
+    if (detailTooLong(item as HiveEvent))
+      return { field: 'detail', message: `is longer than ${maxDetailLength} characters of JSON` };
+  }
   return null;
 }
 

@@ -3,11 +3,13 @@ import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { FleetEvent } from '../contract/api.js';
+import { type FleetEvent, queenEventKinds } from '../contract/api.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
+import { maxDetailLength } from '../contract/limits.js';
 import { defined } from '../util/defined.js';
+import { exceededBudget } from '../util/json-budget.js';
 import type { NatsPackages } from './nats-link.js';
-import { heartbeatSubject, hiveEventSubject } from './subjects.js';
+import { heartbeatSubject, hiveEventSubject, hiveOfToken, isHiveEvent, lastToken } from './subjects.js';
 
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 
@@ -35,6 +37,9 @@ const queenEvent = Compile(QueenEventMessage);
 
 /** A longer message is not one of a queen or hive. */
 const maxBytes = 64 * 1024;
+const eventBudget = { depth: 16, nodes: 8192, keys: 1024, stringBytes: maxBytes };
+
+const queenKinds: ReadonlySet<string> = new Set(queenEventKinds);
 
 /** A hive waits for the answer to its heartbeat for a second where it knows several queens. */
 export const publishTimeoutMs = 700;
@@ -86,19 +91,30 @@ export type Received =
   | { readonly type: 'event'; readonly event: FleetEvent; readonly incarnation: string; readonly seq: number }
   | { readonly type: 'queenEvent'; readonly event: FleetEvent };
 
-/** What a message of the stream says; null where it is not one of ours. Pure. */
-export function readMessage(data: Uint8Array, isHiveEvent: boolean, id: string): Received | null {
-  if (data.length > maxBytes || !isUtf8(data)) return null;
+/**
+ * What a message of the stream says; null where it is not one of ours. The NATS server decides who may publish under a
+ * subject, so a message is of the hive that its subject names, and hives publish no event that only a queen may. Pure.
+ */
+export function readMessage(data: Uint8Array, subject: string, id: string): Received | null {
+  if (data.length > maxBytes || !isUtf8(data) || exceededBudget(data, eventBudget) !== null) return null;
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(data).toString('utf8'));
   } catch {
     return null;
   }
-  if (!isHiveEvent) return queenEvent.Check(value) ? { type: 'queenEvent', event: eventOf(value, id) } : null;
-  if (!hiveEvent.Check(value)) return null;
+  const hive = hiveOfToken(lastToken(subject));
+  if (!isHiveEvent(subject)) {
+    if (!queenEvent.Check(value) || !isOf(hive, value)) return null;
+    return { type: 'queenEvent', event: eventOf(value, id) };
+  }
+  if (!hiveEvent.Check(value) || !isOf(hive, value) || queenKinds.has(value.kind)) return null;
   const { incarnation, seq } = value;
   return { type: 'event', event: eventOf(value, id), incarnation, seq };
+}
+
+function isOf(hive: string, { hive: said, detail }: Static<typeof QueenEventMessage>): boolean {
+  return said === hive && JSON.stringify(detail).length <= maxDetailLength;
 }
 
 /** Only what an event has: whatever else a message carries is left out. */

@@ -2,6 +2,7 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import { promisify } from 'node:util';
 import { brotliDecompress, brotliDecompressSync, gunzip, gunzipSync, inflate, inflateSync } from 'node:zlib';
 import { systemCode } from '../util/errors.js';
+import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
 
 /** A heartbeat's bytes as a transport received them. */
 export interface HeartbeatBody {
@@ -12,7 +13,7 @@ export interface HeartbeatBody {
 
 /** Why bytes could not be read as JSON. */
 export class UnreadableBody extends Error {
-  readonly code: 'INVALID_JSON' | 'INVALID_ENCODING' | 'UNSUPPORTED_ENCODING' | 'PAYLOAD_TOO_LARGE';
+  readonly code: 'INVALID_JSON' | 'INVALID_ENCODING' | 'UNSUPPORTED_ENCODING' | 'PAYLOAD_TOO_LARGE' | 'TOO_COMPLEX';
   readonly field: string | undefined;
 
   constructor(code: UnreadableBody['code'], message: string, field?: string) {
@@ -21,6 +22,11 @@ export class UnreadableBody extends Error {
     this.field = field;
   }
 }
+
+/** Above what the largest heartbeat has: 2,000 workers with their GPUs, and 10,000 events. */
+const heartbeatBudget: JsonBudget = { depth: 32, nodes: 400_000, keys: 1000, stringBytes: 64 * 1024 };
+/** What a shorter text can cost is bounded by its length alone, to some milliseconds. */
+const unscannedBytes = 112 * 1024;
 
 /** Smaller bodies are decompressed on the spot: a trip to the thread pool would cost more than it saves. */
 const inPlaceBytes = 64 * 1024;
@@ -64,6 +70,8 @@ export async function decompress(bytes: Buffer, encoding: string, maxBytes: numb
 
 /** @throws UnreadableBody */
 export function parseJson(body: Buffer): unknown {
+  const exceeded = body.length > unscannedBytes ? exceededBudget(body, heartbeatBudget) : null;
+  if (exceeded !== null) throw new UnreadableBody('TOO_COMPLEX', `The body has ${exceeded}.`);
   // Most heartbeats are plain ASCII, and then need no decoding.
   const encoding = isAscii(body) ? 'latin1' : 'utf8';
   if (encoding === 'utf8' && !isUtf8(body)) throw new UnreadableBody('INVALID_JSON', 'The body is not UTF-8.');

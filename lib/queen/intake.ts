@@ -57,11 +57,15 @@ export class HeartbeatCounts {
 /** A hive has at most one request in flight; more come at once only after a pause of the network. */
 const burstSeconds = 2;
 const refusedBurstSeconds = 10;
+/** Milliseconds of the event loop, a second, that heartbeats of one source may cost beyond the work of a good one. */
+const wastedMs = { perSecond: 200, burst: 2000 };
+/** What reading and merging the largest good heartbeat takes at most; the rest of a longer one is charged. */
+const goodHeartbeatMs = 50;
 
 /**
  * The only way for a heartbeat into the registry, whatever transport it came by: decompresses, validates, checks the
  * sender's hive and rates, merges, counts. `admit` runs before the body is read, `receive` after; limits on what a
- * sender may cost (bytes in flight, nesting, CPU time) belong into these two.
+ * sender may cost (nesting, members, CPU time) are here, those on bytes under way where the transport reads them.
  */
 export class HeartbeatIntake {
   readonly limits: IntakeLimits;
@@ -71,8 +75,12 @@ export class HeartbeatIntake {
   readonly #registry: Registry;
   readonly #perHive: Limiter;
   readonly #refused: Limiter;
+  readonly #wasted: Limiter;
+  readonly #now: () => number;
+  /** Heartbeats refused after they were read. */
+  #refusals = 0;
 
-  constructor(registry: Registry, limits: IntakeLimits) {
+  constructor(registry: Registry, limits: IntakeLimits, now: () => number = () => performance.now()) {
     const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
     this.#registry = registry;
     this.limits = limits;
@@ -84,12 +92,17 @@ export class HeartbeatIntake {
       perSecond: refusedHeartbeatsPerSecond,
       burst: refusedHeartbeatsPerSecond * refusedBurstSeconds,
     });
+    this.#wasted = new Limiter({ ...wastedMs, now });
+    this.#now = now;
   }
 
   /** Whether to read a body from this sender at all: not from one that sent too many that were refused. Null: read it. */
   admit(key: string): RefusedHeartbeat | null {
-    if (this.#refused.size === 0 || !this.#refused.isEmpty(key)) return null;
-    const message = 'Too many heartbeats that were refused; see what was wrong with them.';
+    const isRefusedTooOften = this.#refused.size > 0 && this.#refused.isEmpty(key);
+    if (!isRefusedTooOften && (this.#wasted.size === 0 || !this.#wasted.isEmpty(key))) return null;
+    const message = isRefusedTooOften
+      ? 'Too many heartbeats that were refused; see what was wrong with them.'
+      : 'These heartbeats took too much of the time of this queen.';
     return { accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null };
   }
 
@@ -103,8 +116,22 @@ export class HeartbeatIntake {
   receive(body: HeartbeatBody, source: HeartbeatSource): IntakeOutcome | Promise<IntakeOutcome> {
     const plain = this.#plain(body);
     return plain instanceof Promise
-      ? plain.then((bytes) => this.#receive(bytes, body, source))
-      : this.#receive(plain, body, source);
+      ? plain.then((bytes) => this.#timed(bytes, body, source))
+      : this.#timed(plain, body, source);
+  }
+
+  #timed(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
+    const refused = this.#refusals;
+    const beganMs = this.#now();
+    const outcome = this.#receive(plain, body, source);
+    this.#chargeTime(source.key, this.#now() - beganMs, this.#refusals === refused);
+    return outcome;
+  }
+
+  /** Of a heartbeat that was refused all its time is charged, of a good one what is beyond the usual. */
+  #chargeTime(key: string, ms: number, accepted: boolean): void {
+    const wasted = accepted ? ms - goodHeartbeatMs : ms;
+    if (wasted > 0) this.#wasted.charge(key, wasted);
   }
 
   /**
@@ -112,8 +139,15 @@ export class HeartbeatIntake {
    * hive and keeps only the newest of each, so it has no limit of rate here, and is neither counted nor passed on.
    */
   async receiveShared(body: HeartbeatBody, hive: string): Promise<Merged | RefusedHeartbeat> {
-    const read = this.#read(await this.#plain(body), hive);
-    return 'accepted' in read ? read : this.#merge(read);
+    const key = `shared ${hive}`;
+    const limited = this.admit(key);
+    if (limited !== null) return limited;
+    const plain = await this.#plain(body);
+    const beganMs = this.#now();
+    const read = this.#read(plain, hive);
+    const outcome = 'accepted' in read ? read : this.#merge(read);
+    this.#chargeTime(key, this.#now() - beganMs, outcome.accepted);
+    return outcome;
   }
 
   #receive(
@@ -147,6 +181,7 @@ export class HeartbeatIntake {
 
   /** A refusal that says when to come back is not the sender's fault. */
   #refuse(refused: RefusedHeartbeat, source: HeartbeatSource): RefusedHeartbeat {
+    this.#refusals++;
     this.countRefusal(source.key, refused.code, refused.retryAfterSeconds === undefined);
     return refused;
   }

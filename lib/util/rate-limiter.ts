@@ -22,18 +22,16 @@ export class Limiter {
 
   /** Takes one. 0: it was there; else the whole seconds to wait for the next. */
   take(key: string): number {
-    const now = this.#now();
-    if (now >= this.#sweepAtMs) this.#sweep(now);
-    let bucket = this.#buckets.get(key);
-    if (bucket === undefined) {
-      bucket = { tokens: this.#burst, atMs: now };
-      this.#buckets.set(key, bucket);
-    }
-    bucket.tokens = Math.min(this.#burst, bucket.tokens + ((now - bucket.atMs) / 1000) * this.#perSecond);
-    bucket.atMs = now;
+    const bucket = this.#filled(key);
     if (bucket.tokens < 1) return Math.max(1, Math.ceil((1 - bucket.tokens) / this.#perSecond));
     bucket.tokens--;
     return 0;
+  }
+
+  /** Takes what something turned out to cost, up to a debt of another `burst`. */
+  charge(key: string, amount: number): void {
+    const bucket = this.#filled(key);
+    bucket.tokens = Math.max(-this.#burst, bucket.tokens - amount);
   }
 
   /** True where `take` would say to wait; takes nothing. */
@@ -43,8 +41,22 @@ export class Limiter {
     return bucket.tokens + ((this.#now() - bucket.atMs) / 1000) * this.#perSecond < 1;
   }
 
+  #filled(key: string): { tokens: number; atMs: number } {
+    const now = this.#now();
+    if (now >= this.#sweepAtMs) this.#sweep(now);
+    let bucket = this.#buckets.get(key);
+    if (bucket === undefined) {
+      bucket = { tokens: this.#burst, atMs: now };
+      this.#buckets.set(key, bucket);
+    }
+    bucket.tokens = Math.min(this.#burst, bucket.tokens + ((now - bucket.atMs) / 1000) * this.#perSecond);
+    bucket.atMs = now;
+    return bucket;
+  }
+
+  /** Twice what a full bucket holds: the deepest debt is paid by then. */
   get #fullAfterMs(): number {
-    return (this.#burst / this.#perSecond) * 1000;
+    return ((2 * this.#burst) / this.#perSecond) * 1000;
   }
 
   #sweep(now: number): void {

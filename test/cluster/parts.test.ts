@@ -9,10 +9,12 @@ import { connectionOptions, identityAmong, versionNotes } from '../../lib/nats/n
 import {
   claimKey,
   heartbeatSubject,
+  hiveEventSubject,
   hiveKey,
   hiveOfKey,
   hiveOfToken,
   lastToken,
+  queenEventSubject,
   tokenOf,
 } from '../../lib/nats/subjects.js';
 import { AckedSeqs } from '../../lib/queen/acked-seqs.js';
@@ -56,7 +58,7 @@ describe('messages of the stream', () => {
 
   it('a fact tells which it is, and becomes an event under the id of the stream', () => {
     const { incarnation, seq, ...event } = fact;
-    expect(readMessage(bytes(fact), true, 's-9')).toEqual({
+    expect(readMessage(bytes(fact), hiveEventSubject('a'), 's-9')).toEqual({
       type: 'event',
       event: { id: 's-9', ...event },
       incarnation,
@@ -68,7 +70,7 @@ describe('messages of the stream', () => {
   it('a conclusion carries no number of a hive', () => {
     const received = readMessage(
       bytes({ at: fact.at, kind: 'hiveOffline', hive: 'a', detail: {}, evil: 1 }),
-      false,
+      queenEventSubject('a'),
       's-1',
     );
     expect(received).toEqual({
@@ -87,10 +89,28 @@ describe('messages of the stream', () => {
       { ...fact, seq: 1.5 },
       { ...fact, kind: '<b>' },
       { ...fact, hive: '' },
+      { ...fact, hive: 'another' },
+      { ...fact, kind: 'hiveRemoved' },
+      { ...fact, kind: 'duplicateHiveId' },
+      { ...fact, detail: { text: 'x'.repeat(5000) } },
     ])
-      expect(readMessage(bytes(value), true, 's-1')).toBeNull();
-    expect(readMessage(Buffer.from([0xff, 0xfe]), true, 's-1')).toBeNull();
-    expect(readMessage(Buffer.alloc(100_000, 0x20), true, 's-1')).toBeNull();
+      expect(readMessage(bytes(value), hiveEventSubject('a'), 's-1')).toBeNull();
+    expect(readMessage(Buffer.from([0xff, 0xfe]), hiveEventSubject('a'), 's-1')).toBeNull();
+    expect(readMessage(Buffer.alloc(100_000, 0x20), hiveEventSubject('a'), 's-1')).toBeNull();
+  });
+
+  it('an event nested so deep that no serializer could follow is left out unread', () => {
+    const deep = JSON.stringify({ ...fact, detail: { x: 0 } }).replace(
+      '"x":0',
+      `"x":${'['.repeat(15_000)}${']'.repeat(15_000)}`,
+    );
+    for (const subject of [hiveEventSubject('a'), queenEventSubject('a')])
+      expect(readMessage(Buffer.from(deep), subject, 's-1')).toBeNull();
+  });
+
+  it('a queen event is of the hive that its subject names', () => {
+    const event = bytes({ at: fact.at, kind: 'hiveOffline', hive: 'a', detail: {} });
+    expect(readMessage(event, queenEventSubject('b'), 's-1')).toBeNull();
   });
 
   it('any bytes are an event or nothing, never a crash', () => {
@@ -102,7 +122,7 @@ describe('messages of the stream', () => {
         ),
         fc.boolean(),
         (data, isHiveEvent) => {
-          const received = readMessage(data, isHiveEvent, 's-1');
+          const received = readMessage(data, isHiveEvent ? hiveEventSubject('a') : queenEventSubject('a'), 's-1');
           if (received !== null) expect(received.event.id).toBe('s-1');
         },
       ),
