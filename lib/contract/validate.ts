@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
 import { queenEventKinds } from './api.js';
+import { hasOversizedRecord, hasTooManyLabels, oversizedField } from './bounds.js';
 import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
@@ -36,6 +37,8 @@ export interface HeartbeatLimits {
 
 const maxEvents = 10_000;
 const maxFaults = 1000;
+/** Wrong items of a heartbeat of which it is said what is wrong: to find that out costs a hundred times the check. */
+const maxExplained = 32;
 
 /**
  * RFC 3339, days by month. The general check of the format is ten times slower and takes suffixes of any length; this one
@@ -260,6 +263,13 @@ function detailTooLong(event: HiveEvent): boolean {
 const queenKinds: ReadonlySet<string> = new Set(queenEventKinds);
 const twice = 'is there twice';
 
+function eventError(event: HiveEvent): { field: string; message: string } | null {
+  if (queenKinds.has(event.kind)) return { field: 'kind', message: 'is one that only a queen may report' };
+  return detailTooLong(event)
+    ? { field: 'detail', message: `is longer than ${maxDetailLength} characters of JSON` }
+    : null;
+}
+
 /** What a schema cannot say of one item; null = nothing wrong. */
 function semanticError(list: List, item: unknown, seen: Set<string>): { field: string; message: string } | null {
   if (list === 'workers') {
@@ -271,18 +281,24 @@ function semanticError(list: List, item: unknown, seen: Set<string>): { field: s
     const { uuid } = item as GpuSample;
     if (seen.has(uuid)) return { field: 'uuid', message: twice };
     seen.add(uuid);
-  } else if (list === 'events') {
-    if (queenKinds.has((item as HiveEvent).kind))
-      return { field: 'kind', message: 'is one that only a queen may report' };
-    if (detailTooLong(item as HiveEvent))
-      return { field: 'detail', message: `is longer than ${maxDetailLength} characters of JSON` };
-  }
+  } else if (list === 'events') return eventError(item as HiveEvent);
   return null;
 }
 
+/** What is wrong with one item; null = nothing. `found`: how many were wrong before it. */
+function errorOf(
+  list: List,
+  item: unknown,
+  seen: Set<string>,
+  found: number,
+): { field: string; message: string } | null {
+  if (items[list].Check(item)) return semanticError(list, item, seen);
+  return found < maxExplained ? deepest(items[list].Errors(item)) : { field: '', message: 'is malformed' };
+}
+
 /** True where nothing has to be cut, replaced or left out: the case of nearly every heartbeat. */
-function isValidFast(body: unknown): body is Heartbeat {
-  if (!exactSchema.Check(body)) return false;
+function isValidFast(body: Readonly<Record<string, unknown>>): body is Heartbeat {
+  if (hasOversizedRecord(body) || !exactSchema.Check(body)) return false;
   const heartbeat = body as Heartbeat;
   if (!Number.isSafeInteger(heartbeat.seq) || heartbeat.faults.length > maxFaults) return false;
   for (const list of ['workers', 'gpus', 'events'] as const) {
@@ -299,11 +315,14 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
   const seen = new Set<string>();
   const node = asNode(lists[list]).items as Node;
   for (const [index, raw] of given.entries()) {
-    const item = stripUnknown(node, raw);
+    const large = oversizedField(raw);
+    const item = large === null ? stripUnknown(node, raw) : raw;
     const garbage: Fault[] = [];
-    addKnowledge(list, item);
-    nullGarbageOf(list, item, garbage);
-    const wrong = items[list].Check(item) ? semanticError(list, item, seen) : deepest(items[list].Errors(item));
+    if (large === null) {
+      addKnowledge(list, item);
+      nullGarbageOf(list, item, garbage);
+    }
+    const wrong = large === null ? errorOf(list, item, seen, found.length) : { field: large, message: 'is too large' };
     if (wrong === null) {
       right.push(item);
       found.push(...garbage);
@@ -336,6 +355,15 @@ const withoutKnowledge = ({ gpus }: Readonly<Record<string, unknown>>): Pick<Hea
     ? { gpusKnown: 'known', gpusReason: null }
     : { gpusKnown: 'unknown', gpusReason: olderHive };
 
+/** What refuses a heartbeat before a schema walks it. */
+function refusalBySight({ schema, hive }: Readonly<Record<string, unknown>>): HeartbeatVerdict | null {
+  if (Number.isInteger(schema) && schema !== 1)
+    return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(schema)}.`);
+  if (isObject(hive) && hasTooManyLabels(hive.labels))
+    return refuse('INVALID_HEARTBEAT', 'hive.labels', 'hive.labels has too many entries.');
+  return null;
+}
+
 /**
  * The one place where a heartbeat is checked. A wrong envelope refuses it, naming the field. A wrong worker, GPU, event or
  * fault among good ones is left out and a fault says so; a number that no device can have is null with a fault; without one of its workers the snapshot is incomplete, since one
@@ -352,8 +380,8 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
     );
   if (isValidFast(body)) return { ok: true, heartbeat: body };
 
-  if (Number.isInteger(body.schema) && body.schema !== 1)
-    return refuse('UNSUPPORTED_SCHEMA', 'schema', `This queen speaks schema 1, not ${String(body.schema)}.`);
+  const refused = refusalBySight(body);
+  if (refused !== null) return refused;
   const head = stripUnknown(asNode(Envelope), { ...withoutKnowledge(body), ...body }) as Heartbeat;
   const found: Fault[] = [];
   nullGarbage(rules.host, head.host, {}, found);

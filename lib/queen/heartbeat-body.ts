@@ -24,7 +24,7 @@ export class UnreadableBody extends Error {
 }
 
 /** Above what the largest heartbeat has: 2,000 workers with their GPUs, and 10,000 events. */
-const heartbeatBudget: JsonBudget = { depth: 32, nodes: 400_000, keys: 1000, stringBytes: 64 * 1024 };
+const heartbeatBudget: JsonBudget = { depth: 32, nodes: 250_000, keys: 1000, stringBytes: 64 * 1024 };
 /** What a shorter text can cost is bounded by its length alone, to some milliseconds. */
 const unscannedBytes = 112 * 1024;
 

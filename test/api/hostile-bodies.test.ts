@@ -17,6 +17,32 @@ beforeAll(async () => {
 });
 afterAll(() => server.app.close());
 
+describe('bytes of bodies under way', () => {
+  it('slow bodies of one address hold no more than its share, are refused by name, and give it back', async () => {
+    const { app } = await serverOfTest({ bodies: { total: 100_000, perKey: 50_000 } });
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    const { port } = app.server.address() as { port: number };
+    const head = (length: number) =>
+      `POST /v1/heartbeats HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`;
+    const slow = connect(port, '127.0.0.1');
+    const started = new Promise((resolve) => app.server.once('request', resolve));
+    slow.write(head(40_000));
+    await started;
+    const post = () =>
+      fetch(`http://127.0.0.1:${port}/v1/heartbeats`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(heartbeatOf('a')).padEnd(20_000),
+      });
+    const refused = await post();
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ code: 'TOO_MANY_BYTES' });
+    expect(refused.headers.get('retry-after')).toBe('1');
+    slow.destroy();
+    await vi.waitFor(async () => expect((await post()).status).toBe(200), { timeout: 5000 });
+  });
+});
+
 describe('hostile bodies', () => {
   it('a heartbeat with a wrong field is 400 naming it, and the registry is unchanged', async () => {
     await server.post(heartbeatOf('a', 1));

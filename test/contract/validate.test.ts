@@ -263,4 +263,32 @@ describe('readHeartbeat', () => {
       { numRuns: 2000 },
     );
   });
+
+  it('what is far too large is left out by its size alone, and said to be', () => {
+    const many = Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, 'v']));
+    const { hive } = heartbeatOf('a');
+    expect(refused(wire({ ...heartbeatOf('a'), hive: { ...hive, labels: many } })).field).toBe('hive.labels');
+    const workers = [workerOf('llm/0', { labels: many }), workerOf('llm/1')];
+    const heartbeat = accepted(
+      read(wire(heartbeatOf('a', 1, { workers, events: [{ ...eventOf(1), detail: many }, eventOf(2)] }))),
+    );
+    expect(heartbeat.workers.map(({ id }) => id)).toEqual(['llm/1']);
+    expect(heartbeat.events.map(({ seq }) => seq)).toEqual([2]);
+    expect(heartbeat.faults.map(({ field }) => field)).toEqual(['workers.0.labels', 'events.0.detail']);
+  });
+
+  it('of many wrong items the first are explained, and all are named', () => {
+    const workers = Array.from({ length: 100 }, () => ({}));
+    const { faults } = accepted(read(wire(heartbeatOf('a', 1, { workers: workers as never }))));
+    expect(faults.length).toBe(100);
+    expect(faults[31]?.message).toMatch(/missing/);
+    expect(faults[99]).toMatchObject({ field: 'workers.99', message: 'Left out: workers.99 is malformed.' });
+  });
+
+  it('takes no event from a hive whose kind only a queen may report', () => {
+    const events = [{ ...eventOf(1), kind: 'hiveRemoved' }, eventOf(2)] as never;
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { events }))));
+    expect(heartbeat.events.map(({ seq }) => seq)).toEqual([2]);
+    expect(heartbeat.faults[0]).toMatchObject({ code: 'MALFORMED_EVENT', field: 'events.0.kind' });
+  });
 });

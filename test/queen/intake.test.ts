@@ -102,4 +102,32 @@ describe('the intake', () => {
     expect(forwarded).toEqual([1]);
     expect(intake.counts).toMatchObject({ accepted: 1, refused: new Map() });
   });
+
+  it('refuses a text of more parts than any heartbeat has before it is parsed', async () => {
+    const { send, intake } = intakeOf({ maxHeartbeatBytes: 2 ** 22 });
+    const labels = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`key${i}`, '']));
+    for (const body of [{ ...heartbeat(), labels }, Buffer.from(`{"x":${'['.repeat(200_000)}`)])
+      expect(await send(gzipSync(Buffer.isBuffer(body) ? body : JSON.stringify(body)), 'gzip')).toMatchObject({
+        code: 'TOO_COMPLEX',
+      });
+    expect(intake.counts.refused.get('TOO_COMPLEX')).toBe(2);
+  });
+
+  it('reads no more from a sender whose refused heartbeats took seconds, until that is paid; others are heard', async () => {
+    let nowMs = 0;
+    const registry = new Registry({ clock: () => 0, queenId: 'q' });
+    const limits = { maxHeartbeatBytes, maxWorkersPerHive: 1, heartbeatsPerSecond: 1000 };
+    // Each look at the clock is a second later.
+    const intake = new HeartbeatIntake(registry, limits, () => {
+      nowMs += 1000;
+      return nowMs;
+    });
+    const send = (key: string, value: unknown) =>
+      intake.receive({ bytes: Buffer.from(JSON.stringify(value)), encoding: null }, { key, hive: null });
+    for (let sent = 0; sent < 8; sent++) send('costly', {});
+    expect(intake.admit('costly')).toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: 1 });
+    expect(intake.admit('other')).toBeNull();
+    nowMs += 60_000;
+    expect(intake.admit('costly')).toBeNull();
+  });
 });
