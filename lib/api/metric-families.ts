@@ -142,7 +142,7 @@ const totalFamilies: readonly Family<FleetScrape>[] = [
   single(
     'gauge',
     'hivepulse_fleet_unknown_gpu_hives',
-    'Hives whose GPUs are not known: they may have some that are in no count.',
+    'Hives whose GPUs are not known now: they may have some that are in no count; those known before are among the uncounted.',
     ({ fleet }) => fleet.gpus.unknownHives,
   ),
 ];

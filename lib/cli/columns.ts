@@ -315,13 +315,25 @@ const hiveColumn = (rank: number) => ({
   order: ({ hive }: { readonly hive: string }) => hive,
 });
 
+/** A worker, and how old the last answer about the GPUs of its host is: shown where they are not known now. */
+export type WorkerRow = WorkerView & { readonly gpuAgeMs?: number | null };
+
+export function workerRows(workers: readonly WorkerView[], hives: Iterable<HiveView>): readonly WorkerRow[] {
+  if (!workers.some(isGpuUnknown)) return workers;
+  const ages = new Map(Array.from(hives, ({ id, collection }) => [id, collection.gpuAgeMs]));
+  return workers.map((w) => (isGpuUnknown(w) ? { ...w, gpuAgeMs: ages.get(w.hive) ?? null } : w));
+}
+
+/** Whether the rows of these workers say how long their GPUs have not been known. */
+export const isGpuUnknown = (w: WorkerView): boolean => workerGpusText(w)?.unknown ?? false;
+
 const workingBytes = (w: WorkerView): number | null => w.workingSetBytes ?? w.memoryBytes;
 
 /** `meta-llama/Llama-3-8B` without its owner where there is no room for it. */
 const shortModel = (model: string, width: number): string =>
   model.length > width ? model.slice(model.lastIndexOf('/') + 1) || model : model;
 
-export const workerColumns = columnsOf<WorkerView>(
+export const workerColumns = columnsOf<WorkerRow>(
   workerFields,
   {
     worker: { draw: (w) => [span(w.id, '1'), ...(w.name ? [span(` ${w.name}`, '2')] : [])] },
@@ -356,7 +368,9 @@ export const workerColumns = columnsOf<WorkerView>(
     },
     vram: {
       draw: (w, width) => {
-        if (w.gpus.length === 0) return [span('')];
+        const absence = workerGpusText(w, w.gpuAgeMs);
+        if (absence !== null)
+          return [absence.since === null ? span('') : absenceSpan({ ...absence, text: absence.since })];
         const used = fraction(w.vramUsedBytes, w.vramTotalBytes);
         return gauge(used, padded(formatGibOf(w.vramUsedBytes, w.vramTotalBytes), 18), width);
       },

@@ -24,13 +24,14 @@ function addListOptions(command: Command): Command {
     .addOption(outputOption('--json', 'one JSON document: { items, warming }, each item whole'));
 }
 
-/** Makes `command` list what a queen answers, page by page; `queryOf` reads the flags that only it has. */
+/** Makes `command` list what a queen answers, page by page; `queryOf` reads the flags that only it has, `rowsOf` adds what rows show beside. */
 export function listCommand<T>(
   command: Command,
   what: string,
   columns: () => Promise<readonly Column<T>[]>,
   queryOf: (flags: Record<string, unknown>) => Record<string, unknown>,
   page: (client: HivepulseClient, query: object) => Promise<Page<T>>,
+  rowsOf: (client: HivepulseClient, items: readonly T[]) => Promise<readonly T[]> = async (_, items) => items,
 ): void {
   addSettings(addListOptions(command), 'client').action(async (flags: Record<string, unknown>) => {
     const limit = parseFlag('--limit', type.integer(1, 1_000_000), flags.limit) ?? Number.POSITIVE_INFINITY;
@@ -40,7 +41,7 @@ export function listCommand<T>(
     if (flags.json) return printJson({ items, warming });
     if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
     if (items.length === 0) writeNote(`no ${what} matches.`);
-    else printLines(await tableOf(await columns(), items, client.url));
+    else printLines(await tableOf(await columns(), await rowsOf(client, items), client.url));
   });
 }
 

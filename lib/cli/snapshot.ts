@@ -1,10 +1,9 @@
-import type { WorkerView } from '../contract/api.js';
 import type { Snapshot } from '../contract/heartbeat.js';
 import { hiveGpusText } from '../present/knowledge.js';
 import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
 import { formatCores, formatDuration, formatGibOf, formatPercent } from '../present/units.js';
-import { type GpuRow, gpuColumns, workerColumns } from './columns.js';
+import { type GpuRow, gpuColumns, type WorkerRow, workerColumns } from './columns.js';
 import { type Column, printTable, sortRows } from './table.js';
 import { paint, printable } from './text.js';
 
@@ -19,7 +18,12 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
       ? null
       : host.memoryTotalBytes - host.memoryAvailableBytes;
   const without = <T>(all: readonly Column<T>[]): Column<T>[] => all.filter(({ key }) => key !== 'hive');
-  const rows: WorkerView[] = workers.map((worker) => ({ ...worker, ...here, key: worker.id }));
+  const rows: WorkerRow[] = workers.map((worker) => ({
+    ...worker,
+    ...here,
+    key: worker.id,
+    gpuAgeMs: collection.gpuAgeMs,
+  }));
   const gpuRows: GpuRow[] = gpus.map((gpu) => ({ ...gpu, ...here }));
   const { cpu, memory, io } = host.pressure;
   const lines = [
@@ -30,16 +34,11 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
     '',
     bold(absence?.unknown ? `GPUs ${absence.text}` : plural(gpus.length, 'GPU')),
     ...(absence?.reason ? [printable(sentence(absence.reason))] : []),
-    ...(gpus.length > 0 ? printTable(without(gpuColumns), gpuRows, width, colours) : []),
+    ...(absence === null ? printTable(without(gpuColumns), gpuRows, width, colours) : []),
     '',
     bold(`${plural(workers.length, 'worker')}${workersComplete ? '' : ' (the tree could not be read whole)'}`),
     ...(workers.length > 0
-      ? printTable(
-          without(workerColumns),
-          sortRows(rows, workerColumns[0] as Column<WorkerView>, false),
-          width,
-          colours,
-        )
+      ? printTable(without(workerColumns), sortRows(rows, workerColumns[0] as Column<WorkerRow>, false), width, colours)
       : []),
   ];
   if (faults.length > 0) {

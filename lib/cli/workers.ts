@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
-import { filterOption, listCommand, outputOption, parseFlag } from './filters.js';
+import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
 
 /** As a person writes them, and as the queen's query names them. */
 const sorts: Readonly<Record<string, string>> = {
@@ -46,5 +46,11 @@ Examples:
       sort: sorts[String(sort)],
     }),
     (client, query) => client.workers(query),
+    async (client, workers) => {
+      const { isGpuUnknown, workerRows } = await import('./columns.js');
+      if (!workers.some(isGpuUnknown)) return workers;
+      const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
+      return workerRows(workers, items);
+    },
   );
 }

@@ -130,7 +130,8 @@ export const Fleet = Type.Object({
     memoryUsedBytes: Nullable(Type.Number({ description: 'Over the same GPUs.' })),
     uncounted: Type.Integer({ description: 'GPUs whose memory is in neither sum.' }),
     unknownHives: Type.Integer({
-      description: 'Hives whose GPUs are not known: they may have some that are in no count.',
+      description:
+        'Hives with `gpusKnown: unknown`, late and offline ones too: they may have GPUs that are in no count. Those that they listed before stay in `total` and `uncounted`.',
     }),
   }),
   workers: Type.Object({

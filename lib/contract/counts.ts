@@ -21,7 +21,7 @@ export interface FleetCounts extends VramCounts {
   readonly health: Partial<Record<CountedHealth, number>>;
   readonly state: Partial<Record<CountedState, number>>;
   readonly gpus: number;
-  /** Hives whose GPUs are not known, and are in no other count. */
+  /** Hives whose GPUs are not known now. Those that a hive listed before are in `gpus` and `uncounted` as well. */
   readonly unknownGpuHives: number;
   readonly workers: number;
 }
@@ -94,7 +94,7 @@ export function countFleet(
       health[counted] = (health[counted] ?? 0) + 1;
     }
     gpuCount += hive.gpus.length;
-    if (hive.gpusKnown === 'unknown' && hive.gpus.length === 0) unknownGpuHives++;
+    if (hive.gpusKnown === 'unknown') unknownGpuHives++;
     addVram(sum, hive.gpus, heard);
   }
   for (const [counted, count] of workers) {

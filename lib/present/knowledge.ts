@@ -24,13 +24,12 @@ export function hiveGpusText(
   return unknownGpus(gpusReason, ageMs);
 }
 
-/** Of a worker that holds no GPU as far as is known; null where it holds some. */
+/** Of a worker of which no GPU is known; null where it holds some. */
 export function workerGpusText(
   { gpus, gpusReason }: Pick<WorkerView, 'gpus' | 'gpusReason'>,
   ageMs: number | null = null,
 ): AbsenceText | null {
   if (gpus.length > 0) return null;
-  // An older hive does not say: then the list counts as it stands.
   if (gpusReason == null) return { text: 'no GPU', reason: null, unknown: false, since: null };
   return unknownGpus(gpusReason, ageMs);
 }

@@ -56,7 +56,8 @@ export function placementCandidates(
 function refuseWithoutGpus({ gpus, gpusKnown, gpusReason }: PlacementHost): [Refusal['reason'], string] | null {
   if (gpusKnown === 'unknown' && gpus.every(({ freeBytes }) => freeBytes === null))
     return ['gpusUnknown', `its GPUs are not known: ${gpusReason ?? 'no reason is given'}`];
-  return gpus.length === 0 ? ['noGpu', gpusReason ?? 'the hive reports no GPU'] : null;
+  if (gpusKnown === 'none') return ['noGpu', gpusReason ?? 'the hive reports no GPU'];
+  return gpus.length === 0 ? ['gpusUnknown', 'its GPUs are not known: no entry of its list could be read'] : null;
 }
 
 function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal {

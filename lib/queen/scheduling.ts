@@ -42,9 +42,10 @@ export function load(worker: Pick<WorkerRecord, 'picks'> & { sample: WorkerRecor
   const sent = picks * pickWeight;
   if (sample.state === 'idle') return sent;
   const held = sample.gpus.length;
-  const use = held > 0 ? sample.gpuUtilizationPercent : sample.cpuPercent;
+  const holdsNone = held === 0 && sample.gpusReason == null;
+  const use = holdsNone ? sample.cpuPercent : sample.gpuUtilizationPercent;
   // Not known is taken for fully loaded: it is chosen after all that are known to have room.
-  const share = use === null ? 100 : Math.min(100, held > 0 ? use / held : use);
+  const share = use === null ? 100 : Math.min(100, use / Math.max(1, held));
   return Math.max(1, share) + sent;
 }
 

@@ -20,6 +20,12 @@ export const words = [
   names('oddity keepRight isSound', 'semanticError, partitionItems, isValidFast'),
   names('PartedReader letGoOfVanished', 'SlowConsumer, setTcpUserTimeout'),
   {
+    word: /\bgpus\.length\s*(?:[=!]==?\s*0|>\s*0|>=\s*1|<\s*1|\?)|!\w+\.gpus\.length/,
+    instead: 'lib/present/knowledge.ts or `gpusKnown`: an empty list may be one that could not be read',
+    only: /^lib\/(?!gpu\/|sampling\/|contract\/|present\/)/,
+    except: { 'lib/queen/placement.ts': 'asks `gpusKnown` first' },
+  },
+  {
     word: /nvml|nvidia/i,
     instead: "words that no GPU vendor owns; a vendor's own stay in its folder, lib/gpu/nvidia/",
     only: /^lib\//,

@@ -70,10 +70,16 @@ function twoHeartbeats(): readonly Heartbeat[] {
       seq: seed,
       intervalMs: 1000 * seed,
       hive: { ...hive, id: 'h', incarnation: base.hive.incarnation },
-      host: sampleValue<Heartbeat['host']>(HostSample, 'host', seed),
+      host: { ...sampleValue<Heartbeat['host']>(HostSample, 'host', seed), memoryTotalBytes: seed * 2 ** 41 },
       gpus: [
         gpuValues('GPU-x', seed, 'none', {
-          ...{ migMode: seed === 1, parentUuid: `GPU-${seed}`, unsupported: [`field${seed}`] },
+          ...{
+            migMode: seed === 1,
+            parentUuid: `GPU-${seed}`,
+            unsupported: [`field${seed}`],
+            fanPercent: seed,
+            memoryReservedBytes: seed,
+          },
         }),
       ],
       workers: [workerValues('llm/0', seed, 'none', ['GPU-x'])],

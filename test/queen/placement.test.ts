@@ -56,7 +56,14 @@ const refusals: readonly [
     'labelMismatch',
     'zone is not set, asked: a',
   ],
-  ['no GPU', host('a', []), ask(0), 'noGpu', 'the hive reports no GPU'],
+  ['no GPU', host('a', [], { gpusKnown: 'none' }), ask(0), 'noGpu', 'the hive reports no GPU'],
+  [
+    'a list of GPUs of which nothing could be read',
+    host('a', []),
+    ask(0),
+    'gpusUnknown',
+    'its GPUs are not known: no entry of its list could be read',
+  ],
   [
     'only a stalled GPU and one cut into MIG devices',
     host('a', [gpu('0', 24, { health: 'stalled' }), gpu('1', 24, { isParent: true })]),

@@ -19,7 +19,9 @@ import {
   shareTone,
   statusSpan,
   value,
+  type WorkerRow,
   workerColumns,
+  workerRows,
 } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, sortRows, span } from '../table.js';
 import { columns } from '../text.js';
@@ -167,6 +169,14 @@ const newestEvents = (
   return lines.length > 0 ? lines : [[span('none since this view was opened', '2')]];
 };
 
+const gpuLines = (absence: AbsenceText | null, count: number, rows: () => Line[]): Line[] =>
+  absence === null
+    ? [title(`GPUs ${count}`), ...rows()]
+    : [[span(absenceLine(absence), absence.unknown ? ansiOf.warning : '2')]];
+
+const byName = (rows: readonly WorkerRow[]): readonly WorkerRow[] =>
+  sortRows(rows, workerColumns[0] as Column<WorkerRow>, false);
+
 export function hiveDetail(
   hive: HiveView,
   workers: readonly WorkerView[],
@@ -185,6 +195,7 @@ export function hiveDetail(
     liveness: hive.liveness,
     ageMs: hive.ageMs,
   }));
+  const absence = hiveGpusText(hive, collection.gpuAgeMs);
   const reader = (name: string, reason: string | null): Span[] => [
     span(name),
     ...(reason ? [span(`  ${reason}`, ansiOf.warning)] : []),
@@ -207,13 +218,12 @@ export function hiveDetail(
     pair('GPUs by', ...reader(collection.gpuReader, collection.gpuReaderReason)),
     pair('pass', value(collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`)),
     [],
-    ...(gpus.length > 0
-      ? [title(`GPUs ${gpus.length}`), ...table(gpuColumns, ['hive'], gpus, width), []]
-      : [absenceSpans(hiveGpusText(hive, collection.gpuAgeMs)), []]),
+    ...gpuLines(absence, gpus.length, () => table(gpuColumns, ['hive'], gpus, width)),
+    [],
     ...(hive.faults.length > 0 ? [title(`Faults ${hive.faults.length}`), ...faultLines(hive.faults, width), []] : []),
     title(`Workers ${hive.workerCount}${hive.workersComplete ? '' : ' (the tree could not be read whole)'}`),
     ...(workers.length > 0
-      ? table(workerColumns, ['hive'], sortRows(workers, workerColumns[0] as Column<WorkerView>, false), width)
+      ? table(workerColumns, ['hive'], byName(workerRows(workers, [hive])), width)
       : [[span('none', '2')]]),
     [],
     title('Events'),
@@ -311,8 +321,6 @@ const heldColumns: readonly Column<HeldGpu>[] = [
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
 
-const absenceSpans = (absence: AbsenceText | null): Line => (absence === null ? [] : [span(absenceLine(absence), '2')]);
-
 export function workerDetail(
   worker: WorkerView,
   hive: HiveView | null,
@@ -321,6 +329,7 @@ export function workerDetail(
   width: number,
 ): Line[] {
   const working = worker.workingSetBytes ?? worker.memoryBytes;
+  const absence = workerGpusText(worker, hive?.collection.gpuAgeMs);
   const state = workerStyle(worker);
   const held = worker.gpus.map((own) => ({
     ...own,
@@ -374,8 +383,7 @@ export function workerDetail(
     ...[...otherLines].map((line) => fieldLine(workerFields, line, worker)),
     pressureLine(worker.pressure),
     [],
-    title(`GPUs ${worker.gpus.length}`),
-    ...(held.length > 0 ? table(heldColumns, [], held, width) : [absenceSpans(workerGpusText(worker))]),
+    ...gpuLines(absence, held.length, () => table(heldColumns, [], held, width)),
     [],
     ...(faults.length > 0 ? [title(`Faults ${faults.length}`), ...faultLines(faults, width), []] : []),
     ...historyLines(history, width),

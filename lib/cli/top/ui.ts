@@ -2,7 +2,7 @@ import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { eventText } from '../../present/sentences.js';
-import { gpuColumns, hiveColumns, workerColumns } from '../columns.js';
+import { gpuColumns, hiveColumns, workerColumns, workerRows } from '../columns.js';
 import { type Column, sortRows } from '../table.js';
 import type { Key } from './keys.js';
 
@@ -115,7 +115,7 @@ function searched(view: View, row: Row): readonly unknown[] {
 /** The rows of a view as they stand on the screen; of events the newest first. */
 export function visibleRows(ui: Ui, items: Items): Row[] {
   const { view } = ui;
-  const rows: readonly Row[] = items[view];
+  const rows: readonly Row[] = view === 'workers' ? workerRows(items.workers, items.hives) : items[view];
   const words = wordsOf(ui.filter);
   const kept = words.length > 0 ? rows.filter((row) => hasWords(words, searched(view, row))) : rows;
   if (view === 'events') return [...kept].reverse();

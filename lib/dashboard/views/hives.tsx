@@ -2,7 +2,7 @@ import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
-import { hiveGpusText } from '../../present/knowledge.js';
+import { type AbsenceText, hiveGpusText } from '../../present/knowledge.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { countText, oldValuesText, plural, sentence } from '../../present/sentences.js';
 import {
@@ -39,8 +39,8 @@ const frameHeight = 126;
 const gpuHeadHeight = 22;
 const gpuRowHeight = 24;
 
-const cardHeight = ({ gpus }: HiveView) =>
-  frameHeight + (gpus.length === 0 ? gpuRowHeight : gpuHeadHeight + gpus.length * gpuRowHeight);
+const cardHeight = (view: HiveView) =>
+  frameHeight + (hiveGpusText(view) === null ? gpuHeadHeight + view.gpus.length * gpuRowHeight : gpuRowHeight);
 
 function selectHives(): HiveView[] {
   const { liveness } = at;
@@ -111,10 +111,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
   );
 }
 
-function NoGpus({ view }: { readonly view: HiveView }) {
-  const absence = hiveGpusText(view, view.collection.gpuAgeMs);
-  if (absence === null) return null;
-  const { text, reason, unknown } = absence;
+function NoGpus({ absence: { text, reason, unknown } }: { readonly absence: AbsenceText }) {
   return (
     <p class="no-gpu" title={reason === null ? undefined : sentence(reason)}>
       {unknown ? <span class="status tone-warning plain">{`? GPUs ${text}: ${reason}`}</span> : 'No GPU on this host'}
@@ -135,6 +132,7 @@ function HiveCard({ id }: { readonly id: string }) {
       ? null
       : host.memoryTotalBytes - host.memoryAvailableBytes;
   const workers = workersOf(id);
+  const absence = hiveGpusText(view, view.collection.gpuAgeMs);
   const stateStyle = styleOf(hiveStateStyles, view.state);
   return (
     <article class={`card${stale ? ' stale' : ''}`} aria-label={`Hive ${id}`}>
@@ -165,8 +163,8 @@ function HiveCard({ id }: { readonly id: string }) {
           <span class="value">{formatGibOf(usedMemory, host.memoryTotalBytes)}</span>
         </span>
       </div>
-      {view.gpus.length === 0 ? (
-        <NoGpus view={view} />
+      {absence !== null ? (
+        <NoGpus absence={absence} />
       ) : (
         <div class="gpus">
           <div class="gpu-head" aria-hidden="true">

@@ -1,3 +1,4 @@
+import type { HiveView } from '../../contract/api.js';
 import { gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { hiveGpusText } from '../../present/knowledge.js';
@@ -85,21 +86,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           Show its {plural(workers.length, 'worker')}
         </button>
       </p>
-      <AbsenceNote absence={hiveGpusText(view, collection.gpuAgeMs)} />
-      {view.gpus.length > 0 && (
-        <>
-          <h3>GPUs</h3>
-          <ul class="held">
-            {view.gpus.map((gpu) => (
-              <li key={gpu.uuid}>
-                <LinkTo to={`gpu:${view.id}/${gpu.uuid}`}>GPU {gpu.index}</LinkTo>
-                <span>{gpu.name ?? unknownText}</span>
-                <StatusChip status={gpuStyle({ health: gpu.health, liveness })} plain />
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
+      <Gpus view={view} />
       <h3>Pressure</h3>
       <Facts rows={fieldRows(hostFields, 'pressure', host)} />
       <h3>Host</h3>
@@ -144,3 +131,22 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
 }
 
 const because = (reason: string | null) => (reason === null ? '' : ` (${reason})`);
+
+function Gpus({ view }: { readonly view: HiveView }) {
+  const absence = hiveGpusText(view, view.collection.gpuAgeMs);
+  if (absence !== null) return <AbsenceNote absence={absence} />;
+  return (
+    <>
+      <h3>GPUs</h3>
+      <ul class="held">
+        {view.gpus.map((gpu) => (
+          <li key={gpu.uuid}>
+            <LinkTo to={`gpu:${view.id}/${gpu.uuid}`}>GPU {gpu.index}</LinkTo>
+            <span>{gpu.name ?? unknownText}</span>
+            <StatusChip status={gpuStyle({ health: gpu.health, liveness: view.liveness })} plain />
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}

@@ -31,6 +31,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     vramUsedBytes: worker.vramUsedBytes,
   }));
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
+  const absence = workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null);
   const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
@@ -77,25 +78,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
           format={formatGib}
           limit={worker.memoryLimitBytes}
         />
-        {gpus.length > 0 && (
-          <Chart
-            title="GPU utilization"
-            now={formatPercent(worker.gpuUtilizationPercent)}
-            {...series('gpuUtilizationPercent')}
-            format={formatPercent}
-            top={gpus.length * 100}
-            tone="good"
-          />
-        )}
-        {gpus.length > 0 && (
-          <Chart
-            title="VRAM"
-            now={formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
-            {...series('vramUsedBytes')}
-            format={formatGib}
-            {...(worker.vramTotalBytes === null ? {} : { top: worker.vramTotalBytes })}
-          />
-        )}
+        {absence === null && <GpuCharts worker={worker} series={series} />}
       </div>
 
       <h3>Limits and pressure</h3>
@@ -106,8 +89,8 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         })}
       />
 
-      <AbsenceNote absence={workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null)} />
-      {gpus.length > 0 && (
+      <AbsenceNote absence={absence} />
+      {absence === null && (
         <>
           <h3>GPUs</h3>
           <ul class="held">
@@ -150,3 +133,28 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     </div>
   );
 }
+
+interface GpuChartsProps {
+  readonly worker: WorkerView;
+  readonly series: ReturnType<typeof useHistory>;
+}
+
+const GpuCharts = ({ worker, series }: GpuChartsProps) => (
+  <>
+    <Chart
+      title="GPU utilization"
+      now={formatPercent(worker.gpuUtilizationPercent)}
+      {...series('gpuUtilizationPercent')}
+      format={formatPercent}
+      top={worker.gpus.length * 100}
+      tone="good"
+    />
+    <Chart
+      title="VRAM"
+      now={formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
+      {...series('vramUsedBytes')}
+      format={formatGib}
+      {...(worker.vramTotalBytes === null ? {} : { top: worker.vramTotalBytes })}
+    />
+  </>
+);
