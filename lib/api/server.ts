@@ -147,6 +147,7 @@ async function registerForPeople(app: FastifyInstance, { secure, requestsPerSeco
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
     strictTransportSecurity: secure,
+    frameguard: { action: 'deny' },
     referrerPolicy: { policy: 'no-referrer' },
   });
   await app.register(fastifyRateLimit, {

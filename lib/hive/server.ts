@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { bearerOf, hostName, isLocalName, isLoopbackAddress, TokenTable } from '../http/auth.js';
+import { dataPolicy, isCrossSite, isolate } from '../http/browser.js';
 import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
@@ -92,11 +93,15 @@ export async function serveHive(
 }
 
 /** Judges every request: the name it asks for, the site it comes from, its token. */
-function guard({ host, token }: HiveHttpOptions): (request: FastifyRequest) => Promise<void> {
+function guard({ host, token }: HiveHttpOptions): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   const loopback = isLoopbackAddress(host);
   const tokens = new TokenTable(token === undefined ? [] : [{ token, role: 'read' }]);
   const isLocal = (name: string) => loopback && isLocalName(name, new Set());
-  return async (request) => {
+  return async (request, reply) => {
+    isolate(reply.raw);
+    reply.raw.setHeader('content-security-policy', dataPolicy);
+    if (isCrossSite(request))
+      throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
     // A page that has its name point to 127.0.0.1 still says its own name.
     const name = request.headers.host === undefined ? null : hostName(request.headers.host);
     if (loopback && (name === null || !isLocal(name)))

@@ -2,6 +2,7 @@ import { fastifyCookie } from '@fastify/cookie';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Limiter } from '../util/rate-limiter.js';
 import { bearerOf, type Caller, hostName, isLocalName, mayDo, type Need, type TokenTable } from './auth.js';
+import { isCrossSite, isolate } from './browser.js';
 import { ProblemError } from './problem.js';
 
 declare module 'fastify' {
@@ -37,6 +38,8 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
     header === undefined ? null : (fastifyCookie.parse(header)[sessionCookie] ?? null);
   const authorize = (request: FastifyRequest): void => {
     if (loopback) checkHost(request, allowed);
+    if (isCrossSite(request))
+      throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
     checkOrigin(request, allowed, loopback);
     if (!tokens.required) return;
     const need = request.is404 ? 'open' : (request.routeOptions.config.need ?? 'read');
@@ -63,8 +66,10 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
       );
   };
   // With a callback: a promise for each request would cost more than the check.
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     try {
+      // No browser sends heartbeats, and a fleet sends many.
+      if (request.routeOptions.config.need !== 'heartbeat') isolate(reply.raw);
       authorize(request);
     } catch (error) {
       done(error as Error);

@@ -14,6 +14,6 @@ const keep = (environment: NodeJS.ProcessEnv, isKept: (name: string) => boolean)
 export const workerEnvironment = (environment: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv =>
   keep(environment, (name) => !ours.has(name));
 
-/** What tools that we start for ourselves inherit (the GPU helper, nvidia-smi): nothing that looks like a secret. */
+/** What tools that we start for ourselves inherit (those of a GPU driver): nothing that looks like a secret. */
 export const toolEnvironment = (environment: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv =>
   keep(environment, (name) => harmless.has(name) || !secretName.test(name));

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, get, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcp } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { Value } from 'typebox/value';
@@ -41,6 +41,35 @@ async function queenOf(
 const worker = (host: FakeHost, name: string, pid: number) => {
   host.worker(`/hivepulse.slice/g/${name}`, { pid, argv: ['node', 'x.js'] });
 };
+
+/** What a hive answers to a browser: status and headers. */
+const visit = (url: string, headers: Record<string, string>) =>
+  new Promise<IncomingMessage>((resolve, reject) => {
+    const request = get(url, { headers }, (response) => {
+      response.destroy();
+      resolve(response);
+    });
+    request.on('error', reject);
+  });
+
+describe('the hive’s own server', () => {
+  it('answers no page of another site but for health, and nothing of it can be framed or embedded', async () => {
+    const host = new FakeHost();
+    const hive = await host.startHive({});
+    const paths = ['/healthz', '/v1/snapshot', '/v1/events', '/metrics', '/nothing'];
+    for (const path of paths) {
+      const foreign = await visit(hive.url + path, { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' });
+      expect(foreign.statusCode === 403, path).toBe(path !== '/healthz');
+      const { headers } = await visit(hive.url + path, {});
+      expect(headers, path).toMatchObject({
+        'x-frame-options': 'DENY',
+        'cross-origin-resource-policy': 'same-origin',
+        'cross-origin-opener-policy': 'same-origin',
+        'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      });
+    }
+  });
+});
 
 describe('hive', () => {
   it('heartbeats hold the contract, rise in number, and turn from starting to ready', async () => {

@@ -226,6 +226,33 @@ describe('DNS rebinding and other sites', () => {
       expect(await status(server, { host, origin }, 'POST'), origin).toHaveProperty('candidates');
   });
 
+  it.each([
+    [{}, undefined],
+    [{ loopback: false, grants }, 'admin'],
+  ] as const)('whatever a page of another site asks for, only health is answered (%j)', async (options, role) => {
+    const server = await serverOfTest(options);
+    const site = { ...(role === undefined ? {} : authorization(role)), 'sec-fetch-site': 'cross-site' };
+    for (const mode of ['no-cors', 'cors', 'navigate']) {
+      for (const dest of ['iframe', 'script', 'image', 'empty', 'document']) {
+        const headers = { ...site, 'sec-fetch-mode': mode, 'sec-fetch-dest': dest };
+        for (const [name, call] of Object.entries(routes)) {
+          const { statusCode, body } = await call(server, headers);
+          const opensPage = name === 'page' && mode === 'navigate' && dest === 'document';
+          if (name === 'health' || opensPage) expect(statusCode, name).not.toBe(403);
+          else expect(JSON.parse(body).code, name).toBe('ORIGIN_NOT_ALLOWED');
+        }
+      }
+    }
+  });
+
+  it('a pick is given to the queen’s own page and to programs, and to no other page', async () => {
+    const server = await serverOfTest();
+    for (const site of ['same-site', 'cross-site', 'none'])
+      expect((await routes.best(server, { 'sec-fetch-site': site })).statusCode, site).toBe(403);
+    for (const headers of [{}, { 'sec-fetch-site': 'same-origin' }])
+      expect((await routes.best(server, headers)).statusCode).toBe(200);
+  });
+
   it('beyond loopback any name is fine, and another site still is not', async () => {
     const server = await serverOfTest({ loopback: false, grants });
     const headers = { host: 'queen.example.org', ...authorization('schedule') };
@@ -244,6 +271,9 @@ describe('DNS rebinding and other sites', () => {
     expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
     expect(headers['content-security-policy']).toContain("script-src 'self'");
     expect(headers['x-content-type-options']).toBe('nosniff');
+    expect(headers['x-frame-options']).toBe('DENY');
+    expect(headers['cross-origin-resource-policy']).toBe('same-origin');
+    expect(headers['cross-origin-opener-policy']).toBe('same-origin');
     expect(headers['strict-transport-security']).toBeUndefined();
     const missing = await ask(server, 'GET', '/v2', {});
     expect(missing.headers['content-security-policy']).toContain("script-src 'self'");

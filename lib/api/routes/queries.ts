@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { Id } from '../../contract/primitives.js';
 import { BestQuery, GpusQuery, HivesQuery, WorkersQuery } from '../../contract/queries.js';
+import { isForeignPage } from '../../http/browser.js';
 import { ProblemError } from '../../http/problem.js';
 import type { GpuQuery, HiveQuery, WorkerQuery } from '../../queen/queries.js';
 import type { ServerContext } from '../context.js';
@@ -95,7 +96,12 @@ const workerRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { reg
         ...ok('The pick.', 'BestWorker'),
       }),
     },
-    async ({ query: { model } }) => ({ worker: registry.findBestWorkerForModel(model), warming: registry.warming }),
+    async ({ query: { model }, headers }) => {
+      // A pick counts as load: a GET that a foreign page can make a browser send must not cause one.
+      if (isForeignPage(headers))
+        throw new ProblemError('ORIGIN_NOT_ALLOWED', 'A pick is not given to a page of another origin.');
+      return { worker: registry.findBestWorkerForModel(model), warming: registry.warming };
+    },
   );
   app.get(
     '/v1/workers/:hive/:group/:instance',
