@@ -38,7 +38,7 @@ const isolation = [
   ['cross-origin-opener-policy', 'same-origin'],
 ] as const;
 
-/** No page may frame the answer, embed it or hold on to its window. On the response itself, so that streams have it too. */
+/** No page may show the answer inside itself, embed it or hold on to its window. On the response itself, so that streams have it too. */
 export function isolate(response: Pick<ServerResponse, 'setHeader'>): void {
   for (const [name, value] of isolation) response.setHeader(name, value);
 }

@@ -37,10 +37,7 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
   const tokenInCookie = (header: string | undefined): string | null =>
     header === undefined ? null : (fastifyCookie.parse(header)[sessionCookie] ?? null);
   const authorize = (request: FastifyRequest): void => {
-    if (loopback) checkHost(request, allowed);
-    if (isCrossSite(request))
-      throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
-    checkOrigin(request, allowed, loopback);
+    checkSite(request, allowed, loopback);
     if (!tokens.required) return;
     const need = request.is404 ? 'open' : (request.routeOptions.config.need ?? 'read');
     const bearer = bearerOf(request.headers.authorization);
@@ -80,6 +77,14 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
 }
 
 const needName = (need: Need): string => (need === 'heartbeat' ? 'hive' : need);
+
+/** The name that is asked for, and the page that asks. */
+function checkSite(request: FastifyRequest, allowed: ReadonlySet<string>, loopback: boolean): void {
+  if (loopback) checkHost(request, allowed);
+  if (isCrossSite(request))
+    throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
+  checkOrigin(request, allowed, loopback);
+}
 
 function checkHost(request: FastifyRequest, allowed: ReadonlySet<string>): void {
   const host = request.headers.host;

@@ -68,7 +68,7 @@ export function checkWords(files, rules = words) {
 
 /** Ordinary words that stood for terms: told (reported), mend (fix), beat and frame (heartbeat), and the like. */
 const retired =
-  'told|tells|mend|mends|mended|patience|parted|conclusion|conclusions|facts|beat|beats|frame|frames|face|faces|speaks|oddity|unkept';
+  'told|tells|mend|mends|mended|patience|parted|conclusion|conclusions|facts|beat|beats|(?<!x-)frame(?!-ancestors)|frames|face|faces|speaks|oddity|unkept';
 const parts = retired.replace(/\b[a-z]/g, (letter) => letter.toUpperCase());
 /** Alone, or as a part of a name in camelCase. */
 const retiredWord = new RegExp(
