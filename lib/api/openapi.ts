@@ -2,7 +2,9 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
+import { stringify as yamlOf } from 'yaml';
 import * as contract from '../contract/index.js';
+import { CachedDocument } from './cached-document.js';
 
 /** Schemas that the document names once and refers to. */
 const schemaNames = [
@@ -127,16 +129,29 @@ export async function registerSchemas(app: FastifyInstance, version: string): Pr
 
 /** The document and the page that shows it. */
 export async function registerDocs(app: FastifyInstance): Promise<void> {
+  const json = 'application/json; charset=utf-8';
+  // Addresses are relative to the document, so that it holds behind a path prefix.
+  const text = (url: string) => JSON.stringify({ ...app.swagger(), servers: [{ url }] });
+  const documents = new Map([
+    ['/docs/yaml', new CachedDocument('application/x-yaml', () => yamlOf(JSON.parse(text('..'))))],
+    ['/docs/json', new CachedDocument(json, () => text('..'))],
+  ]);
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    uiHooks: {
+      preHandler: (request, reply, done) => {
+        const document = documents.get(request.routeOptions.url ?? '');
+        if (document === undefined) done();
+        else document.send(request, reply);
+      },
+    },
     staticCSP: docsPolicy,
     uiConfig: { deepLinking: true, validatorUrl: null },
     transformSpecification: (document) => ({ ...document, servers: [{ url: '..' }] }),
     transformSpecificationClone: false,
   });
-  // Relative to the document, so that it holds behind a path prefix.
-  app.get('/openapi.json', { schema: { hide: true }, config: { need: 'open' } }, async () => ({
-    ...app.swagger(),
-    servers: [{ url: '.' }],
-  }));
+  const openApi = new CachedDocument(json, () => text('.'));
+  app.get('/openapi.json', { schema: { hide: true }, config: { need: 'open' } }, (request, reply) => {
+    openApi.send(request, reply);
+  });
 }

@@ -7,7 +7,7 @@ import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
 import { maxMessageBytes, publishHeartbeat } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
-import { allHeartbeats, allRemovals, hiveOfToken, lastToken, removalSubject } from '../nats/subjects.js';
+import { allHeartbeats, allRemovals, hiveOfToken, lastToken, queenInbox, removalSubject } from '../nats/subjects.js';
 import type { HeartbeatBody } from '../queen/heartbeat-body.js';
 import type { HeartbeatIntake } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
@@ -97,7 +97,7 @@ export class NatsBus implements Bus {
       settled: () => this.#readySinceMs !== null && clock() - this.#readySinceMs >= settleMs,
     });
     registry.journal = (draft) => this.#onQueenEvent(draft);
-    const options = connectionOptions(nats, packages, `hivepulse queen ${registry.queenId}`);
+    const options = connectionOptions(nats, packages, `hivepulse queen ${registry.queenId}`, queenInbox);
     this.#link = new NatsLink({
       options,
       connect: packages.transport.connect,

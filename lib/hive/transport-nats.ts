@@ -5,6 +5,7 @@ import { shortestIntervalMs } from '../contract/defaults.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
 import { maxMessageBytes, publishHeartbeat, publishHiveEvents } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
+import { hiveInbox } from '../nats/subjects.js';
 import type { SenderLog } from './heartbeat-sender.js';
 import { encodeHeartbeat, type HeartbeatTransport, type SendOutcome } from './transport.js';
 
@@ -19,7 +20,7 @@ export async function natsTransport(nats: NatsOptions, hive: string, log: Sender
   const packages = await loadNats();
   let js: JetStreamClient | null = null;
   const link = new NatsLink({
-    options: connectionOptions(nats, packages, `hivepulse hive ${hive}`),
+    options: connectionOptions(nats, packages, `hivepulse hive ${hive}`, hiveInbox(hive)),
     connect: packages.transport.connect,
     log: { info: (message) => log.info({}, message), warn: (message) => log.warn({}, message) },
     hooks: {

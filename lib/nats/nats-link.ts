@@ -79,6 +79,7 @@ export function connectionOptions(
   { servers, credentialsFile, tls }: NatsOptions,
   packages: Pick<NatsPackages, 'transport'>,
   name: string,
+  inboxPrefix: string = '_INBOX',
 ): NodeConnectionOptions {
   const pem = (path: string | undefined) => (path === undefined ? undefined : read(path).toString('utf8'));
   requirePlainUrls('nats', servers, 'give a credentials file');
@@ -87,6 +88,8 @@ export function connectionOptions(
   return {
     servers: servers.map((server) => server.replace(/^(nats|tls):\/\//, '')),
     name,
+    // Below a name of its own, so that a server's permissions let nobody read the answers that another one gets.
+    inboxPrefix,
     // One's own publications do not come back: they are in the registry already.
     noEcho: true,
     // Reconnecting is done here: the client would buffer what is said meanwhile, and stale heartbeats are worth nothing.

@@ -12,6 +12,10 @@ export const leaseKey = 'conclusions';
 export const tokenOf = (hive: string): string => hive.replaceAll('.', '%2E');
 export const hiveOfToken = (token: string): string => token.replaceAll('%2E', '.');
 
+/** Where answers go: permissions can let each user read its own alone. */
+export const queenInbox = '_INBOX.queen';
+export const hiveInbox = (hive: string): string => `_INBOX.hive.${tokenOf(hive)}`;
+
 export const heartbeatSubject = (hive: string): string => `${root}.heartbeat.${tokenOf(hive)}`;
 export const hiveEventSubject = (hive: string): string => `${root}.event.${tokenOf(hive)}`;
 export const queenEventSubject = (hive: string): string => `${root}.liveness.${tokenOf(hive)}`;

@@ -57,6 +57,7 @@ class Audit {
     const { uuid } = gpu.sample;
     this.#ring(uuid, gpu.ring);
     if (hive.gpus.get(uuid) !== gpu) this.wrong.push(`${hive.id}: GPU ${uuid} is not in the map`);
+    if (!this.#indexes.gpus.has(uuid)) this.wrong.push(`gpus: ${uuid} of ${hive.id} is missing`);
     const holders = hive.workerOrder.filter((worker) => holds(worker, uuid)).length;
     if (gpu.workerCount !== holders) this.wrong.push(`${uuid}: ${gpu.workerCount} holders, expected ${holders}`);
     if (!this.#indexes.gpusByFree.has(gpu)) this.wrong.push(`gpusByFree: ${uuid} is missing`);

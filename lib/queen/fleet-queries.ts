@@ -64,7 +64,7 @@ export abstract class FleetQueries {
   }
 
   gpu(uuid: string): GpuView | null {
-    return this.#one((indexes) => indexes.gpus.get(uuid), gpuView);
+    return this.#one((indexes) => indexes.gpu(uuid), gpuView);
   }
 
   /** Idle and ready. */
@@ -156,7 +156,7 @@ export abstract class FleetQueries {
   }
 
   gpuHistory(uuid: string): History | null {
-    return this.#history((indexes) => indexes.gpus.get(uuid), gpuSeries);
+    return this.#history((indexes) => indexes.gpu(uuid), gpuSeries);
   }
 
   /** Everything that is wrong with the indexes, in words; empty: nothing. Walks all there is. */

@@ -60,8 +60,9 @@ export class Indexes {
   readonly byGroup = new Buckets<string>();
   readonly byLabel = new Buckets<string>();
   readonly byReservation = new Map<string, Set<WorkerRecord>>();
-  /** Where two hives claim one GPU, the one that said so last. */
+  /** Where several hives claim one GPU, the one that said so first; those after it wait in `#rivals`. */
   readonly gpus = new Map<string, GpuRecord>();
+  readonly #rivals = new Map<string, GpuRecord[]>();
   readonly gpusByFree = new FreeIndex();
   workerCount = 0;
   gpuCount = 0;
@@ -124,16 +125,43 @@ export class Indexes {
 
   addGpu(gpu: GpuRecord): void {
     gpu.hive.gpus.set(gpu.sample.uuid, gpu);
-    this.gpus.set(gpu.sample.uuid, gpu);
+    this.#claim(gpu);
     this.gpusByFree.add(gpu);
     this.gpuCount++;
   }
 
   removeGpu(gpu: GpuRecord): void {
     gpu.hive.gpus.delete(gpu.sample.uuid);
-    if (this.gpus.get(gpu.sample.uuid) === gpu) this.gpus.delete(gpu.sample.uuid);
+    this.#abandon(gpu);
     this.gpusByFree.delete(gpu);
     this.gpuCount--;
+  }
+
+  /** The GPU of this uuid, of the first hive that claims it; while that is not online, of the first other one that is. */
+  gpu(uuid: string): GpuRecord | undefined {
+    const owner = this.gpus.get(uuid);
+    if (owner === undefined || owner.hive.liveness === 'online') return owner;
+    return this.#rivals.get(uuid)?.find(({ hive }) => hive.liveness === 'online') ?? owner;
+  }
+
+  #claim(gpu: GpuRecord): void {
+    const { uuid } = gpu.sample;
+    const rivals = this.#rivals.get(uuid);
+    if (!this.gpus.has(uuid)) this.gpus.set(uuid, gpu);
+    else if (rivals) rivals.push(gpu);
+    else this.#rivals.set(uuid, [gpu]);
+  }
+
+  #abandon(gpu: GpuRecord): void {
+    const { uuid } = gpu.sample;
+    const rivals = (this.#rivals.get(uuid) ?? []).filter((other) => other !== gpu);
+    if (this.gpus.get(uuid) === gpu) {
+      const next = rivals.shift();
+      if (next) this.gpus.set(uuid, next);
+      else this.gpus.delete(uuid);
+    }
+    if (rivals.length > 0) this.#rivals.set(uuid, rivals);
+    else this.#rivals.delete(uuid);
   }
 
   modelState(model: string | null, state: WorkerState): Workers {
