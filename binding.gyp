@@ -8,6 +8,7 @@
   # Every target of ours, library or executable: C++17, all warnings are errors. Headers of others come by -isystem.
   "target_defaults": {
     "cflags": ["-fvisibility=hidden"],
+    "ldflags": ["-Wl,-z,relro,-z,now"],
     "cflags_cc": ["-std=c++17", "-isystem<(napi_include)", "-isystem<(node_root_dir)/include/node"],
     # Exceptions stay on for what the standard library throws (std::thread); none crosses into Node.
     "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
@@ -16,7 +17,11 @@
       "NAPI_DISABLE_CPP_EXCEPTIONS",
       "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
     ],
+    # Overflows end the process, and what the loader has resolved can't be written. Sanitizers and -O0 have no use for it.
     "conditions": [
+      ["san=='' and cov==''", {
+        "cflags": ["-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+      }],
       ["san!=''", {
         "cflags": ["-fsanitize=<(san)", "-fno-omit-frame-pointer", "-O1", "-g"],
         "cflags!": ["-O3"],
@@ -71,8 +76,8 @@
         "native/nvml_library.cc",
         "native/nvml_reader.cc"
       ],
-      "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
-      "ldflags": ["-pthread", "-static-libstdc++", "-static-libgcc"],
+      "cflags": ["-fPIE", "-Wall", "-Wextra", "-Wconversion", "-Werror"],
+      "ldflags": ["-pie", "-pthread", "-static-libstdc++", "-static-libgcc"],
       "libraries": ["-ldl"]
     },
     {
@@ -80,7 +85,8 @@
       "target_name": "hivepulse-launch",
       "type": "executable",
       "sources": ["native/launch_main.c"],
-      "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+      "cflags": ["-fPIE", "-Wall", "-Wextra", "-Wconversion", "-Werror"],
+      "ldflags": ["-pie"]
     }
   ]
 }

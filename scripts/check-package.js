@@ -1,11 +1,12 @@
 // `npm run check:package [-- --release]`: what `npm pack` would publish is needed, whole and well-formed: only files that the
-// list below allows, every one that must be there, entry points as publint and arethetypeswrong want them.
+// list below allows, every one that must be there, hardened binaries, entry points as publint and arethetypeswrong want them.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { hardeningProblems } from './hardening.js';
 import { at, isMain, read } from './run.js';
 
 const allowed = [
@@ -90,7 +91,9 @@ async function main() {
   const work = mkdtempSync(join(tmpdir(), 'hivepulse-pack-'));
   try {
     const { problems } = await packAndJudge(work, { release: process.argv.includes('--release') });
-    return problems.length === 0 ? 0 : 1;
+    const soft = hardeningProblems();
+    for (const problem of soft) console.error(`check:package: ${problem}`);
+    return problems.length + soft.length === 0 ? 0 : 1;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -44,7 +44,14 @@ function buildTarget(target, work) {
   chmodSync(helper, 0o755);
   // The launcher calls the kernel and little else: one static file runs on any Linux.
   const launcher = join(shipped, 'hivepulse-launch');
-  const anyLinux = ['-target', triple({ arch: target.arch, libc: 'musl' }), '-static', '-s', '-Os'];
+  const anyLinux = [
+    '-target',
+    triple({ arch: target.arch, libc: 'musl' }),
+    '-static',
+    '-s',
+    '-Os',
+    '-fstack-protector-strong',
+  ];
   must(compiler, ['cc', ...anyLinux, join(root, 'native/launch_main.c'), '-o', launcher]);
   chmodSync(launcher, 0o755);
 }
