@@ -46,6 +46,33 @@ describe('reservations', () => {
     expect(queen.audit()).toEqual([]);
   });
 
+  it('each ends at its own time: one expiry does not stop the others', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-0', { memoryTotalBytes: gib(140) })] });
+    const held = [20, 10, 30].map((seconds) => queen.place({ vramBytes: gib(seconds), reserveSeconds: seconds }));
+    expect(held.every(({ reservation }) => reservation !== null)).toBe(true);
+    const freed = () => {
+      queen.time.advance(10_000);
+      return [queen.reservations().length, queen.gpu('GPU-0')?.freeBytes];
+    };
+    expect([freed(), freed(), freed()]).toEqual([
+      [2, gib(90)],
+      [1, gib(110)],
+      [0, gib(140)],
+    ]);
+  });
+
+  it('spread over reservations: what is promised counts as a worker, on its GPU and on its host', () => {
+    const queen = new TestQueen();
+    const sized = (uuid: string, size: number) => gpuSample(uuid, { memoryTotalBytes: gib(size), memoryUsedBytes: 0 });
+    queen.hear('a', 1, { gpus: [sized('GPU-0', 80), sized('GPU-1', 48)] });
+    queen.hear('b', 1, { gpus: [sized('GPU-2', 24)] });
+    const place = () =>
+      queen.place({ vramBytes: gib(5), reserveSeconds: 60, strategy: 'spread' }).reservation?.gpuUuids;
+    // GPU-0 has the most room after the first as well, GPU-1 more than GPU-2.
+    expect([place(), place(), place()]).toEqual([['GPU-0'], ['GPU-2'], ['GPU-1']]);
+  });
+
   it('charges max(claimed, used) while its worker loads, and nothing more once that is ready', () => {
     const queen = new TestQueen();
     queen.hear('a', 1, oneGpu());

@@ -122,22 +122,26 @@ describe('rates', () => {
   });
 
   it('I/O summed over processes survives one that ends and counts one that begins', () => {
-    const counters = (pid: number, startTicks: number, ioReadBytes: number) => ({
+    const counters = (pid: number, startTicks: number, ioReadBytes: number, ioWriteBytes: number) => ({
       pid,
       startTicks,
       ioReadBytes,
-      ioWriteBytes: 0,
+      ioWriteBytes,
     });
-    const read = series(
+    const both = series(
       [row({ monotonicMs: 0 }), row({ monotonicMs: 1000 }), row({ monotonicMs: 2000 })],
       [
-        [counters(1, 10, 1000), counters(2, 11, 9_000_000)],
-        [counters(1, 10, 1500), counters(3, 99, 200)],
+        [counters(1, 10, 1000, 7), counters(2, 11, 9_000_000, 8_000_000)],
+        [counters(1, 10, 1500, 3007), counters(3, 99, 200, 40)],
         // pid 3 was used again by another process.
-        [counters(1, 10, 1500), counters(3, 150, 50)],
+        [counters(1, 10, 1500, 3007), counters(3, 150, 50, 11)],
       ],
-    ).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
-    expect(read).toEqual([null, 700, 50]);
+    ).map(({ ioReadBytesPerSecond, ioWriteBytesPerSecond }) => [ioReadBytesPerSecond, ioWriteBytesPerSecond]);
+    expect(both).toEqual([
+      [null, null],
+      [700, 3040],
+      [50, 11],
+    ]);
   });
 
   it('a process whose io may not be read makes the sum unknown, not smaller', () => {

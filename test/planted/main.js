@@ -1,0 +1,57 @@
+// `npm run test:planted [-- NAME...]`: plants each fault of faults.js in a copy of the tree and runs the tests that must notice
+// it. A fault that no test notices fails the run, as does one whose text is no longer in the file.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from '../../scripts/run.js';
+import { faults } from './faults.js';
+
+const only = process.argv.slice(2);
+const chosen = only.length === 0 ? faults : faults.filter(({ name }) => only.some((word) => name.includes(word)));
+const linked = ['node_modules', 'build', 'dist', '.git'];
+const left = [...linked, 'test-results', 'coverage'];
+const tree = mkdtempSync(join(tmpdir(), 'hivepulse-planted-'));
+const limitMs = 300_000;
+
+const run = (tests) =>
+  spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--bail=1', '--maxWorkers=1', ...tests], {
+    cwd: tree,
+    encoding: 'utf8',
+    timeout: limitMs,
+    killSignal: 'SIGKILL',
+    env: { ...process.env, CI: 'true', NO_COLOR: '1', GITHUB_ACTIONS: '' },
+  });
+
+/** The test that failed, as vitest names it. */
+const noticedBy = (output) => /^ FAIL {2}(.*)$/m.exec(output)?.[1] ?? null;
+
+const survivors = [];
+try {
+  for (const name of readdirSync(root))
+    if (!left.includes(name)) cpSync(join(root, name), join(tree, name), { recursive: true, preserveTimestamps: true });
+  for (const name of linked) symlinkSync(join(root, name), join(tree, name));
+  // What is built is of the tree without faults: the tests of faults.js import the sources.
+  writeFileSync(join(tree, 'test/global-setup.ts'), 'export default () => {};\n');
+  const suites = [...new Set(chosen.flatMap(({ tests }) => tests))];
+  const before = run(suites);
+  if (before.status !== 0) throw new Error(`the tests fail without any fault:\n${before.stdout}${before.stderr}`);
+  for (const { name, file, from, to, tests } of chosen) {
+    const path = join(tree, file);
+    const text = readFileSync(path, 'utf8');
+    if (text.split(from).length !== 2) throw new Error(`${name}: ${file} does not hold the text once: ${from}`);
+    writeFileSync(
+      path,
+      text.replace(from, () => to),
+    );
+    const { status, stdout, stderr, error } = run(tests);
+    writeFileSync(path, text);
+    const by = error?.code === 'ETIMEDOUT' ? 'a test that never ends' : noticedBy(`${stdout}${stderr}`);
+    if (status === 0 || by === null) survivors.push(name);
+    console.log(`${status === 0 || by === null ? 'SURVIVED' : 'noticed '}  ${name}${by === null ? '' : `  by ${by}`}`);
+  }
+} finally {
+  rmSync(tree, { recursive: true, force: true });
+}
+console.log(`${chosen.length - survivors.length} passed, ${survivors.length} failed`);
+process.exit(survivors.length === 0 && chosen.length > 0 ? 0 : 1);
