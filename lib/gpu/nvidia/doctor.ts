@@ -28,7 +28,10 @@ function library(host: GpuCheckHost): { path: string; version: string | null } |
 
 /** Version of the kernel module: `NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  ...`, also of the open one. */
 export function moduleVersion(text: string): string | null {
-  return /^NVRM version:.*Kernel Module(?: for \S+)?\s+(\d+\.\d+(?:\.\d+)?)/m.exec(text)?.[1] ?? null;
+  const line = text.split('\n').find((each) => each.startsWith('NVRM version:')) ?? '';
+  const words = line.split(/\s+/);
+  const version = words.slice(words.indexOf('Module')).find((word) => /^\d+\.\d+(?:\.\d+)?/.test(word));
+  return /^\d+\.\d+(?:\.\d+)?/.exec(version ?? '')?.[0] ?? null;
 }
 
 /** All about the driver, in the order in which its parts need each other; the first that is missing explains the rest. */
