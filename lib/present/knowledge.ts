@@ -34,6 +34,18 @@ export function workerGpusText(
   return unknownGpus(gpusReason, ageMs);
 }
 
+/** Of a fleet without a row for any GPU: `GPUs of host-1: unknown (the driver does not answer)`; null where all hives know. */
+export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, 'id'>)[]): string | null {
+  const absences = hives.flatMap((hive) => {
+    const absence = hiveGpusText(hive);
+    return absence?.unknown ? [{ id: hive.id, ...absence }] : [];
+  });
+  const [first, ...others] = absences;
+  if (first === undefined) return null;
+  const more = others.length === 0 ? '' : `, and of ${others.length} more`;
+  return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
+}
+
 /** One line of it: `GPUs: unknown since 14 s (the driver does not answer)`. */
 export const absenceLine = ({ text, reason }: AbsenceText): string =>
   `GPUs: ${text}${reason === null ? '' : ` (${reason})`}`;

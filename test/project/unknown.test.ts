@@ -1,7 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { gpuColumns, hiveColumns, workerColumns } from '../../lib/cli/columns.js';
-import { printTable } from '../../lib/cli/table.js';
 import { countRows } from '../../lib/client/mirror.js';
 import { gpuFields } from '../../lib/contract/fields/gpu.js';
 import { plausibleRules, roundingBytes } from '../../lib/contract/fields/plausible.js';
@@ -13,7 +11,7 @@ import type { ReportedGpu, ReportedValues } from '../../lib/gpu/report.js';
 import type { GpuReader, VendorReading } from '../../lib/gpu/vendor.js';
 import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
 import { familiesOfHive, hiveScrape } from '../../lib/hive/metric-families.js';
-import { hiveGpusText } from '../../lib/present/knowledge.js';
+import { fleetSamples, monstrous, shownText } from '../harness/every-output.js';
 import { heartbeatOf, wire, workerOf } from '../harness/heartbeats.js';
 import { TestQueen } from '../queen/heartbeats.js';
 
@@ -186,9 +184,6 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
   }
 }
 
-/** Numbers with more digits than any value here has: an impossible one that got through. */
-const monstrous = /\d{17,}|e\+\d{2,}|4294967295/;
-
 function holdOutputs(heartbeat: Heartbeat, queen: TestQueen): void {
   const unknownHive = heartbeat.gpusKnown === 'unknown';
   const { gpus } = queen.fleet();
@@ -207,20 +202,16 @@ function holdOutputs(heartbeat: Heartbeat, queen: TestQueen): void {
     if (unknownHive)
       expect([reason, detail]).toEqual(['gpusUnknown', expect.stringContaining(heartbeat.gpusReason ?? '')]);
   }
-  const workers = queen.workers({}).items;
-  const rows = [
-    ...printTable(hiveColumns, [hive], 200, false),
-    ...printTable(
-      gpuColumns,
-      heartbeat.gpus.map((gpu) => ({ ...gpu, hive: 'h', liveness: 'online', ageMs: 0 })),
-      200,
-      false,
-    ),
-    ...printTable(workerColumns, workers, 200, false),
-    hiveGpusText(hive)?.text ?? '',
-  ].join('\n');
+  const rows = shownText(queen);
   expect(rows).not.toMatch(monstrous);
   if (unknownHive) expect(rows).not.toMatch(/no GPU/i);
+  for (const gpu of queen.gpus({}).items) {
+    expect(gpu).toMatchObject({ ...heartbeat.gpus.find(({ uuid }) => uuid === gpu.uuid) });
+    if (gpu.memoryUsedBytes === null) expect(gpu.freeBytes).toBeNull();
+  }
+  const fleet = fleetSamples(queen);
+  for (const [name, value] of fleet) expect(String(value), name).not.toMatch(monstrous);
+  expect(fleet).toContainEqual(['hivepulse_fleet_unknown_gpu_hives', unknownHive ? 1 : 0]);
   const scrape = hiveScrape({
     heartbeat,
     sinceSnapshotMs: 0,
@@ -278,5 +269,36 @@ describe('unknown is never none, and garbage is never a value', () => {
       { numRuns: runs, endOnFailure: true },
     );
     expect(count).toBeGreaterThanOrEqual(draws);
-  });
+  }, 60_000);
+
+  it.each([
+    ['off', 'unknown', 'gpusUnknown'],
+    ['absent', 'none', 'noGpu'],
+  ] as const)(
+    'a reader that is %s: GPUs are %s on every output, and placement refuses with %s',
+    (status, gpusKnown, why) => {
+      const reading = {
+        reader: 'none',
+        reason: null,
+        ageMs: null,
+        status,
+        devices: [],
+        processes: [],
+        faults: [],
+      } as const;
+      const knowledge = gpuKnowledge(reading);
+      expect(knowledge).toMatchObject({ gpusKnown, gpusReason: expect.any(String) });
+      const gpusReason = gpusKnown === 'none' ? null : knowledge.gpusReason;
+      const workers = [workerOf('llm/0', { gpus: [], vramUsedBytes: null, gpusReason })];
+      const queen = new TestQueen();
+      queen.heartbeat(heartbeatOf('h', 1, { gpus: [], ...knowledge, workers }));
+      const unknown = gpusKnown === 'unknown' ? 1 : 0;
+      expect(queen.fleet().gpus).toMatchObject({ total: 0, unknownHives: unknown });
+      expect(queen.place({ vramBytes: 1 }).refusals).toMatchObject([
+        { reason: why, detail: expect.stringContaining(knowledge.gpusReason ?? '') },
+      ]);
+      expect(/no GPU/i.test(shownText(queen))).toBe(gpusKnown === 'none');
+      expect(fleetSamples(queen)).toContainEqual(['hivepulse_fleet_unknown_gpu_hives', unknown]);
+    },
+  );
 });

@@ -1,5 +1,6 @@
 import { type Connection, countRows } from '../../client/mirror.js';
 import type { History } from '../../contract/api.js';
+import { fleetGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import {
   ansiOf,
@@ -245,7 +246,7 @@ export function emptyText(state: TopState): string {
     case 'workers':
       return 'No worker is known. Start one with: hivepulse run --group llm --instance 8080 -- <command>';
     case 'gpus':
-      return 'No GPU is reported. hivepulse doctor on the host says why.';
+      return fleetGpusText(items.hives) ?? 'No GPU is reported. hivepulse doctor on the host says why.';
     case 'events':
       return 'No event yet.';
   }
