@@ -41,15 +41,19 @@ export function listCommand<T>(
     if (flags.json) return printJson({ items, warming });
     if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
     if (items.length === 0) writeNote(`no ${what} matches.`);
-    else printLines(await tableOf(await columns(), await rowsOf(client, items), client.url));
+    else printLines(await tableOf(await columns(), () => rowsOf(client, items), client.url));
   });
 }
 
 /** The table of what a queen answered. @throws HivepulseError INVALID_RESPONSE where an item lacks what a column shows */
-async function tableOf<T>(columns: readonly Column<T>[], items: readonly T[], url: string): Promise<readonly string[]> {
+async function tableOf<T>(
+  columns: readonly Column<T>[],
+  rows: () => Promise<readonly T[]>,
+  url: string,
+): Promise<readonly string[]> {
   const { printTable } = await import('./table.js');
   try {
-    return printTable(columns, items, outputWidth(), wantsColours());
+    return printTable(columns, await rows(), outputWidth(), wantsColours());
   } catch (cause) {
     if (!(cause instanceof TypeError)) throw cause;
     const message = `${shownUrl(url)} answered with items of another form: is it a queen of this version?`;
