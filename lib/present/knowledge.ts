@@ -46,6 +46,10 @@ export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, '
   return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
 }
 
+/** How many GPUs there are; unknown, not 0, where those that are listed are none and a hive may have some. */
+export const gpuTotal = (listed: number, unknownHives: number): number | null =>
+  listed === 0 && unknownHives > 0 ? null : listed;
+
 /** One line of it: `GPUs: unknown since 14 s (the driver does not answer)`. */
 export const absenceLine = ({ text, reason }: AbsenceText): string =>
   `GPUs: ${text}${reason === null ? '' : ` (${reason})`}`;

@@ -1,4 +1,4 @@
-import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
+import { type FleetSource, familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
 import { gpuColumns, hiveColumns, workerColumns, workerRows } from '../../lib/cli/columns.js';
 import { printTable } from '../../lib/cli/table.js';
 import { plain } from '../../lib/cli/text.js';
@@ -22,12 +22,11 @@ export function fleetSamples(registry: Registry): (readonly [name: string, value
       maxWorkers: 100,
       heartbeats,
       streams: 0,
-      streamsParted: 0,
       version: '1',
       bus: 'memory',
       shared: null,
     },
-  });
+  } as FleetSource);
   return familiesOfQueen.flatMap(({ name, collect }) =>
     name.startsWith('hivepulse_fleet_')
       ? Array.from(collect(scrape), ({ value }) => [name, Number(value)] as const)

@@ -1,6 +1,6 @@
 import { type Connection, countRows } from '../../client/mirror.js';
 import type { History } from '../../contract/api.js';
-import { fleetGpusText } from '../../present/knowledge.js';
+import { fleetGpusText, gpuTotal } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import {
   ansiOf,
@@ -10,7 +10,7 @@ import {
   styleOf,
   workerStateStyles,
 } from '../../present/status.js';
-import { formatAge, formatGibOf, formatPercent } from '../../present/units.js';
+import { formatAge, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import { bar, fraction, loadTone, value } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
@@ -98,10 +98,15 @@ function tally(label: string, styles: Readonly<Record<string, StatusStyle>>, cou
 export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   const { offline } = livenessStyles;
   const counts = countRows(hives, workers);
+  const known = gpuTotal(counts.gpus, counts.unknownGpuHives);
   const parts = [
     tally(plural(hives.length, 'hive'), livenessStyles, counts.liveness),
     [
-      ...tally(plural(counts.gpus, 'GPU'), { ...gpuHealthStyles, offline }, counts.health),
+      ...tally(
+        known === null ? `${unknownText} GPUs` : plural(known, 'GPU'),
+        { ...gpuHealthStyles, offline },
+        counts.health,
+      ),
       ...(counts.unknownGpuHives > 0
         ? [span(`  ? unknown on ${plural(counts.unknownGpuHives, 'hive')}`, ansiOf.warning)]
         : []),

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact';
+import { gpuTotal } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuHealthStyles, livenessStyles, workerStateStyles } from '../../present/status.js';
 import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
@@ -40,7 +41,7 @@ export function FleetBar() {
       <Tile label="Hives" value={hives.size.toLocaleString('en')}>
         <Shares styles={livenessStyles} counts={liveness} />
       </Tile>
-      <Tile label="GPUs" value={gpus.toLocaleString('en')}>
+      <Tile label="GPUs" value={gpuTotal(gpus, unknownGpuHives)?.toLocaleString('en') ?? unknownText}>
         <Shares styles={healthStyles} counts={health} />
         {unknownGpuHives > 0 && (
           <span class="legend">
