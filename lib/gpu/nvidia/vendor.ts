@@ -163,7 +163,8 @@ class NvidiaReader implements GpuReader {
     const missing = failure === null || failure.kind === 'absent';
     const listed = unavailable && missing ? moduleGpus(this.#procDriver).length : 0;
     if (unavailable && missing && !this.#asked && !this.#sawGpus && listed === 0) {
-      return { status: 'absent', reader: 'none', reason: reasons, faults: [] };
+      // Where the library was looked for is of use only to a host with a GPU; this travels with each heartbeat.
+      return { status: 'absent', reader: 'none', reason: reasons.replace(/; looked for in [^;]*/, ''), faults: [] };
     }
     const causes = [
       ...(listed > 0 ? [unreadable(listed, reasons)] : []),
