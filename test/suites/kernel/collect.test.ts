@@ -89,7 +89,7 @@ describe('collect_reads_cgroup_stats', () => {
   it('collect_reads_cgroup_stats: bytes of a known O_DIRECT write, to the byte', async () => {
     const dir = existsSync('/scratch') ? '/scratch' : bench().runtimeDir;
     const file = join(dir, `hivepulse-direct-${process.pid}`);
-    const script = `dd if=/dev/zero of=${file} bs=64k count=8 oflag=direct 2>/dev/null && sync -f ${file}; echo ready; read go; dd if=/dev/zero of=${file} bs=1M count=8 oflag=direct conv=notrunc 2>&1; echo done; exec sleep 60`;
+    const script = `dd if=/dev/zero of=${file} bs=64k count=8 oflag=direct 2>/dev/null && sync -f ${file}; echo ready; read go; dd if=/dev/zero of=${file} bs=1M count=8 oflag=direct conv=notrunc 2>&1; echo done; exec sleep 600`;
     const worker = await bench().sh(script, { stdio: ['pipe', 'pipe', 'pipe'] });
     let text = '';
     worker.stdout?.on('data', (chunk) => {
@@ -191,7 +191,7 @@ describe('workers of a live tree', () => {
   it('collect_calculates_uptime: from the kernel’s start time of the main process', async () => {
     const collect = await sampler();
     const before = performance.now();
-    const worker = await bench().sh('exec sleep 60');
+    const worker = await bench().sh('exec sleep 600');
     const started = performance.now();
     const first = byId(await collect.sample(), worker.id).uptimeSeconds as number;
     const end = performance.now();
@@ -211,15 +211,15 @@ describe('workers of a live tree', () => {
       ['llm', '8081'],
       ['embed', 'one'],
     ];
-    for (const [group, instance] of names) await bench().sh('exec sleep 60', { group, instance });
+    for (const [group, instance] of names) await bench().sh('exec sleep 600', { group, instance });
     expect([...(await monitor.enumerate())].sort()).toEqual(['embed/one', 'llm/8080', 'llm/8081']);
     expect((await monitor.collect()).map(({ origin }) => origin)).toEqual(['launched', 'launched', 'launched']);
   });
 
   it('collect_handles_dead_process: a worker that was killed leaves the next sample, its neighbour stays', async () => {
     const collect = await sampler();
-    const dying = await bench().sh('exec sleep 60', { instance: 'dying' });
-    const neighbour = await bench().sh('exec sleep 60', { instance: 'neighbour' });
+    const dying = await bench().sh('exec sleep 600', { instance: 'dying' });
+    const neighbour = await bench().sh('exec sleep 600', { instance: 'neighbour' });
     expect((await collect.sample()).workers).toHaveLength(2);
     process.kill(dying.pid, 'SIGKILL');
     await dying.exited;
@@ -233,7 +233,7 @@ describe('workers of a live tree', () => {
   it('collect_all_workers_partial_failure: one dies and one is re-created between two passes; the rest complete', async () => {
     const collect = await sampler();
     const steady = await bench().sh('while :; do :; done', { instance: 'steady' });
-    const dying = await bench().sh('exec sleep 60', { instance: 'dying' });
+    const dying = await bench().sh('exec sleep 600', { instance: 'dying' });
     const again = (): Promise<SpawnedWorker> => bench().sh('while :; do :; done', { instance: 'again' });
     const first = await again();
     await collect.sample();
@@ -256,7 +256,7 @@ describe('workers of a live tree', () => {
 
   it('collect_all_workers_partial_failure: workers come and go under passes that never fail', async () => {
     const collect = await sampler();
-    const steady = await bench().sh('exec sleep 60', { instance: 'steady' });
+    const steady = await bench().sh('exec sleep 600', { instance: 'steady' });
     let churning = true;
     const churn = (async () => {
       for (let i = 0; i < 15; i += 1) await (await bench().sh('exit 0', { instance: `c${i % 2}` })).exited;

@@ -106,7 +106,7 @@ describe('rights', () => {
 
 describe('cgroups in odd states', () => {
   it('threaded cgroups: a worker that made some inside its own is counted and stopped whole', async () => {
-    const worker = await bench().sh('exec sleep 60');
+    const worker = await bench().sh('exec sleep 600');
     const dir = worker.cgroupPath as string;
     const threads = join(dir, 'threads');
     await mkdir(threads);
@@ -121,7 +121,7 @@ describe('cgroups in odd states', () => {
   });
 
   it('zombies: a child that nobody waits for keeps neither the worker nor its cgroup alive', async () => {
-    const worker = await bench().sh('sh -c "exit 0" & echo $!; exec sleep 60');
+    const worker = await bench().sh('sh -c "exit 0" & echo $!; exec sleep 600');
     const zombie = Number(await firstLine(worker.stdout));
     await waitFor(async () => (await processStat(zombie))?.state === 'Z');
     expect(await processesIn(worker.cgroupPath as string)).toEqual([worker.pid]);
@@ -131,13 +131,13 @@ describe('cgroups in odd states', () => {
   });
 
   it('pid reuse: a record whose pid now belongs to another process is not a worker that lives', async () => {
-    const first = await bench().sh('exec sleep 60');
+    const first = await bench().sh('exec sleep 600');
     await bench().monitor.stop(first.id);
     // The kernel gives the next pid after this one.
     const second = await waitFor(
       async () => {
         await writeFile('/proc/sys/kernel/ns_last_pid', String(first.pid - 1));
-        const worker = await bench().sh('exec sleep 60', { group: 'other' });
+        const worker = await bench().sh('exec sleep 600', { group: 'other' });
         if (worker.pid === first.pid) return worker;
         await bench().monitor.stop(worker.id);
         return null;
@@ -163,7 +163,7 @@ describe('cgroups in odd states', () => {
   });
 
   it('a frozen worker is stopped all the same', async () => {
-    const worker = await bench().sh('exec sleep 60');
+    const worker = await bench().sh('exec sleep 600');
     await writeFile(join(worker.cgroupPath as string, 'cgroup.freeze'), '1');
     expect(await bench().monitor.stop(worker.id, { graceMs: 100 })).toMatchObject({ signalled: 1 });
     expect(await processLives(worker.pid, worker.record.startTicks)).toBe(false);
@@ -171,7 +171,7 @@ describe('cgroups in odd states', () => {
   });
 
   it('a worker that made cgroups of its own is removed with them', async () => {
-    const worker = await bench().sh('exec sleep 60');
+    const worker = await bench().sh('exec sleep 600');
     const inner = join(worker.cgroupPath as string, 'a/b');
     await mkdir(inner, { recursive: true });
     await joinCgroup(inner, worker.pid);

@@ -16,7 +16,7 @@ const busy = 'while :; do :; done';
 
 describe('cpu', () => {
   it('spawn_applies_cpu_limit: 200% is 200000 of 100000', async () => {
-    const worker = await bench().sh('exec sleep 60', { cpu: '200%' });
+    const worker = await bench().sh('exec sleep 600', { cpu: '200%' });
     expect(worker.notApplied).toEqual([]);
     expect(await control(worker, 'cpu.max')).toBe('200000 100000');
   });
@@ -56,7 +56,7 @@ describe('cpu', () => {
   });
 
   it('a share under one percent is given a longer period, and holds', async () => {
-    const worker = await bench().sh('exec sleep 60', { cpu: '0.5%' });
+    const worker = await bench().sh('exec sleep 600', { cpu: '0.5%' });
     expect(await control(worker, 'cpu.max')).toBe('1000 200000');
     expect(worker.notApplied).toEqual([]);
   });
@@ -64,7 +64,7 @@ describe('cpu', () => {
 
 describe('memory', () => {
   it('spawn_applies_memory_limit: 1G is 1073741824, and the others stand beside it', async () => {
-    const worker = await bench().sh('exec sleep 60', { memory: '1G', memoryHigh: '900M', swap: '0', oomGroup: true });
+    const worker = await bench().sh('exec sleep 600', { memory: '1G', memoryHigh: '900M', swap: '0', oomGroup: true });
     expect(worker.notApplied).toEqual([]);
     expect(await control(worker, 'memory.max')).toBe('1073741824');
     expect(await control(worker, 'memory.high')).toBe('943718400');
@@ -73,7 +73,7 @@ describe('memory', () => {
   });
 
   it('spawn_applies_memory_limit: a hog beyond its limit is killed inside its own cgroup, and the event arrives', async () => {
-    const neighbour = await bench().sh('exec sleep 60', { instance: 'neighbour', memory: '32M' });
+    const neighbour = await bench().sh('exec sleep 600', { instance: 'neighbour', memory: '32M' });
     const events: OomKill[] = [];
     const exits: ExitedWorker[] = [];
     bench().monitor.on('oomKill', (event) => events.push(event));
@@ -91,7 +91,7 @@ describe('memory', () => {
   });
 
   it('the event of a child that is killed arrives while the worker lives on', async () => {
-    const worker = await bench().sh('tail /dev/zero; echo "child $?"; exec sleep 60', { memory: '32M', swap: '0' });
+    const worker = await bench().sh('tail /dev/zero; echo "child $?"; exec sleep 600', { memory: '32M', swap: '0' });
     const kill = new Promise<OomKill>((resolve) => bench().monitor.once('oomKill', resolve));
     expect(await firstLine(worker.stdout)).toBe('child 137');
     expect(await kill).toMatchObject({ id: 'test/one', kills: 1, total: 1 });
@@ -99,14 +99,14 @@ describe('memory', () => {
   });
 
   it('with oomGroup the worker is killed whole', async () => {
-    const worker = await bench().sh('sleep 60 & tail /dev/zero & wait', { memory: '32M', swap: '0', oomGroup: true });
+    const worker = await bench().sh('sleep 600 & tail /dev/zero & wait', { memory: '32M', swap: '0', oomGroup: true });
     expect(await worker.exited).toMatchObject({ signal: 'SIGKILL', remaining: 0 });
   });
 });
 
 describe('pids, cpuset, io', () => {
   it('pids: no more processes than allowed', async () => {
-    const worker = await bench().sh('for i in 1 2 3 4 5 6; do sleep 60 & done; echo done; wait', { pids: 4 });
+    const worker = await bench().sh('for i in 1 2 3 4 5 6; do sleep 600 & done; echo done; wait', { pids: 4 });
     expect(await control(worker, 'pids.max')).toBe('4');
     await waitFor(async () => (await readFlat(join(worker.cgroupPath as string, 'pids.events'))).max! > 0);
     expect((await processesIn(worker.cgroupPath as string)).length).toBeLessThanOrEqual(4);
@@ -120,7 +120,7 @@ describe('pids, cpuset, io', () => {
 
   it('cpuset: CPUs that this host lacks would mean all of them: reported as not applied', async () => {
     const worker = await bench()
-      .sh('exec sleep 60', { cpuset: '4000' })
+      .sh('exec sleep 600', { cpuset: '4000' })
       .catch((error) => error);
     // The kernel may refuse a CPU that is not possible at all, or take it and run on the parent's.
     if (worker.code === 'INVALID_OPTION') expect(worker.subject).toBe('--cpuset');
@@ -130,10 +130,10 @@ describe('pids, cpuset, io', () => {
   const disk = readdirSync('/sys/block').find((name) => /^(vd|sd|nvme|xvd)/.test(name)) as string;
   it('io: the limits of a device, by path and by number', async () => {
     const number = readFileSync(`/sys/block/${disk}/dev`, 'utf8').trim();
-    const worker = await bench().sh('exec sleep 60', { io: [`/dev/${disk} wbps=1M riops=100`] });
+    const worker = await bench().sh('exec sleep 600', { io: [`/dev/${disk} wbps=1M riops=100`] });
     expect(worker.notApplied).toEqual([]);
     expect(await control(worker, 'io.max')).toBe(`${number} rbps=max wbps=1048576 riops=100 wiops=max`);
-    const other = await bench().sh('exec sleep 60', { instance: 'two', io: [`${number} rbps=2M`] });
+    const other = await bench().sh('exec sleep 600', { instance: 'two', io: [`${number} rbps=2M`] });
     expect(await control(other, 'io.max')).toBe(`${number} rbps=2097152 wbps=max riops=max wiops=max`);
   });
 
@@ -152,10 +152,10 @@ describe('pids, cpuset, io', () => {
 
 describe('what earlier runs and others left', () => {
   it('limits of an earlier run under the name do not hold for the next', async () => {
-    const first = await bench().sh('exec sleep 60', { memory: '64M', cpu: '10%', pids: 5 });
+    const first = await bench().sh('exec sleep 600', { memory: '64M', cpu: '10%', pids: 5 });
     expect(await control(first, 'memory.max')).toBe(String(64 * 2 ** 20));
     await bench().monitor.stop(first.id);
-    const second = await bench().sh('exec sleep 60');
+    const second = await bench().sh('exec sleep 600');
     expect(await control(second, 'memory.max')).toBe('max');
     expect(await control(second, 'cpu.max')).toBe('max 100000');
     expect(await control(second, 'pids.max')).toBe('max');
@@ -165,7 +165,7 @@ describe('what earlier runs and others left', () => {
     const dir = await bench().tree.cgroup('hivepulse.slice/test/one');
     await writeFile(join(dir, 'memory.max'), '8M');
     await mkdir(join(dir, 'sub'));
-    const worker = await bench().sh('exec sleep 60');
+    const worker = await bench().sh('exec sleep 600');
     expect(worker.cgroupPath).toBe(dir);
     expect(await control(worker, 'memory.max')).toBe('max');
     await expect(readFile(join(dir, 'sub/cgroup.procs'))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -173,7 +173,7 @@ describe('what earlier runs and others left', () => {
 
   it('a root that holds processes itself hands on no controllers: nothing is moved, the limits are reported', async () => {
     const root = await bench().tree.cgroup('shared');
-    const resident = await bench().sh('exec sleep 60', { instance: 'resident' });
+    const resident = await bench().sh('exec sleep 600', { instance: 'resident' });
     await joinCgroup(root, resident.pid);
     const worker = await bench()
       .another({ root })

@@ -44,7 +44,7 @@ const show = async (property: string) =>
 
 describe('systemd_scope_lifecycle', () => {
   it('systemd_scope_lifecycle: started in a scope of its own, limited by unit properties, stopped, and nothing stays', async () => {
-    const worker = await sh('exec sleep 60', {
+    const worker = await sh('exec sleep 600', {
       cpu: '50%',
       memory: '64M',
       memoryHigh: '60M',
@@ -82,7 +82,7 @@ describe('systemd_scope_lifecycle', () => {
   });
 
   it('systemd_scope_lifecycle: no cgroup of ours is inside the tree of systemd', async () => {
-    await sh('exec sleep 60');
+    await sh('exec sleep 600');
     const slices = readdirSync('/sys/fs/cgroup/hivepulse.slice', { withFileTypes: true });
     const dirs = slices.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(dirs.every((name) => name.endsWith('.slice'))).toBe(true);
@@ -126,7 +126,7 @@ describe('systemd_scope_lifecycle', () => {
   });
 
   it('an occupied instance is refused, by its record and by systemd itself', async () => {
-    await sh('exec sleep 60');
+    await sh('exec sleep 600');
     await expect(sh('true')).rejects.toMatchObject({ code: 'INSTANCE_OCCUPIED' });
     const elsewhere = new ProcessMonitor({ runtimeDir: join(dir, 'other') });
     await expect(elsewhere.spawn({ group, instance: 'one', command: 'true' })).rejects.toMatchObject({
@@ -136,7 +136,7 @@ describe('systemd_scope_lifecycle', () => {
   });
 
   it('children that re-parented are told of and go with stop, found by the scope alone', async () => {
-    const worker = await sh('setsid sleep 60 >/dev/null 2>&1 & exit 0');
+    const worker = await sh('setsid sleep 600 >/dev/null 2>&1 & exit 0');
     expect(await worker.exited).toMatchObject({ code: 0, remaining: 1 });
     const elsewhere = new ProcessMonitor({ runtimeDir: join(dir, 'other') });
     expect(await locateWorker(await findWorkerHome(undefined), group, 'one')).toBe(path);
@@ -155,13 +155,13 @@ describe('systemd_scope_lifecycle', () => {
   });
 
   it('oomGroup holds, or is said not to: never silent', async () => {
-    const worker = await sh('exec sleep 60', { oomGroup: true });
+    const worker = await sh('exec sleep 600', { oomGroup: true });
     const held = (await readFile(join(path, 'memory.oom.group'), 'utf8')).trim() === '1';
     expect(worker.notApplied.map(({ name }) => name)).toEqual(held ? [] : ['oomGroup']);
   });
 
   it('the sampler knows the worker of a scope by its name and record', async () => {
-    const worker = await sh('exec sleep 60', { model: 'm', labels: { a: 'b' }, memory: '64M' });
+    const worker = await sh('exec sleep 600', { model: 'm', labels: { a: 'b' }, memory: '64M' });
     const sampler = await createSampler({ runtimeDir: dir, gpu: 'none' });
     const sample = (await sampler.sample()).workers.find(({ id }) => id === worker.id);
     expect(sample).toMatchObject({
