@@ -33,12 +33,14 @@ export function checkProc(host: Host): Finding | null {
 }
 
 export function checkDescriptors(host: Host): Finding {
-  const match = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(textOf(host, '/proc/self/limits') ?? '');
-  const hard = match?.[2] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(match?.[2] ?? Number.NaN);
+  const lines = (textOf(host, '/proc/self/limits') ?? '').split('\n');
+  // Limit, soft limit, hard limit, units: in columns.
+  const said = lines.find((line) => line.startsWith('Max open files'))?.split(/\s+/)[4] ?? '';
+  const hard = said === 'unlimited' ? Number.POSITIVE_INFINITY : Number(said === '' ? Number.NaN : said);
   if (Number.isNaN(hard))
     return warn('descriptors', 'The limit of open files cannot be read.', 'mount -t proc proc /proc');
   // The soft limit is raised to the hard one by the hive itself.
-  if (hard >= wantedDescriptors) return ok('descriptors', `Up to ${match?.[2]} files may be open.`);
+  if (hard >= wantedDescriptors) return ok('descriptors', `Up to ${said} files may be open.`);
   return warn(
     'descriptors',
     `Only ${hard} files may be open: beyond about ${Math.floor(hard / 20)} workers their files are opened and closed each second.`,

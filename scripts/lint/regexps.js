@@ -32,7 +32,7 @@ export function regexpsOf(path, text) {
 /** Why a regular expression is refused, or null. */
 export async function problemOf({ source, flags }) {
   // `y` and `d` change what is matched, not its cost.
-  const { status, complexity } = await check(source, flags.replace(/[yd]/g, ''), { timeout: 20_000 });
+  const { status, complexity } = await check(source, flags.replace(/[yd]/g, ''), { timeout: 100_000 });
   if (status === 'safe') return null;
   return status === 'vulnerable' ? complexity.summary : 'could not be checked';
 }
