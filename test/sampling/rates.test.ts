@@ -45,7 +45,7 @@ describe('rates', () => {
         nrPeriods: 30,
         nrThrottled: 6,
         ioReadBytes: 4005,
-        ioWriteBytes: 5,
+        ioWriteBytes: 605,
         ioDevices: 1,
         oomKill: 3,
       }),
@@ -61,7 +61,7 @@ describe('rates', () => {
       cpuPercent: 150,
       cpuThrottledPercent: 25,
       ioReadBytesPerSecond: 2000,
-      ioWriteBytesPerSecond: 0,
+      ioWriteBytesPerSecond: 300,
       oomKillsSince: 1,
     });
   });
