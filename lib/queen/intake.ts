@@ -77,8 +77,6 @@ export class HeartbeatIntake {
   readonly #refused: Limiter;
   readonly #wasted: Limiter;
   readonly #now: () => number;
-  /** Heartbeats refused after they were read. */
-  #refusals = 0;
 
   constructor(registry: Registry, limits: IntakeLimits, now: () => number = () => performance.now()) {
     const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
@@ -121,10 +119,10 @@ export class HeartbeatIntake {
   }
 
   #timed(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
-    const refused = this.#refusals;
     const beganMs = this.#now();
     const outcome = this.#receive(plain, body, source);
-    this.#chargeTime(source.key, this.#now() - beganMs, this.#refusals === refused);
+    // Only one that was merged has something to wait for.
+    this.#chargeTime(source.key, this.#now() - beganMs, outcome instanceof Promise || outcome.accepted);
     return outcome;
   }
 
@@ -181,7 +179,6 @@ export class HeartbeatIntake {
 
   /** A refusal that says when to come back is not the sender's fault. */
   #refuse(refused: RefusedHeartbeat, source: HeartbeatSource): RefusedHeartbeat {
-    this.#refusals++;
     this.countRefusal(source.key, refused.code, refused.retryAfterSeconds === undefined);
     return refused;
   }

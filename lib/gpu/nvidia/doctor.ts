@@ -30,8 +30,8 @@ function library(host: GpuCheckHost): { path: string; version: string | null } |
 export function moduleVersion(text: string): string | null {
   const line = text.split('\n').find((each) => each.startsWith('NVRM version:')) ?? '';
   const words = line.split(/\s+/);
-  const version = words.slice(words.indexOf('Module')).find((word) => /^\d+\.\d+(?:\.\d+)?/.test(word));
-  return /^\d+\.\d+(?:\.\d+)?/.exec(version ?? '')?.[0] ?? null;
+  const after = words.slice(words.indexOf('Module'));
+  return after.flatMap((word) => /^\d+\.\d+(?:\.\d+)?/.exec(word)?.[0] ?? [])[0] ?? null;
 }
 
 /** All about the driver, in the order in which its parts need each other; the first that is missing explains the rest. */
