@@ -1,11 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isTrustedDirectory, readUntrusted } from '../io/untrusted.js';
-import { processLives, processStat } from '../procfs/process-stat.js';
 import { sweepTemporaryFiles, writeAtomically } from '../util/atomic-file.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { claimLock, lockPath, lockSuffix, releaseDeadLock } from './instance-lock.js';
 import { checkRecord, type WorkerExit, type WorkerRecord } from './record-schema.js';
 
 export type { WorkerExit, WorkerRecord } from './record-schema.js';
@@ -25,9 +23,6 @@ export interface RecordsRead {
 export const exitRetentionMs = 10 * 60_000;
 const maxExits = 1000;
 const maxRecordBytes = 1024 * 1024;
-const maxLockBytes = 1024;
-
-const lockSuffix = '.lock';
 
 const workersOf = (dir: string) => join(dir, 'workers');
 const exitsOf = (dir: string) => join(dir, 'exits');
@@ -101,15 +96,17 @@ export async function recordExit(dir: string, record: WorkerRecord, exit: Worker
   }
 }
 
-/** Removes the running record of exactly this worker (pid and start time). */
+/** Removes the running record of exactly this worker (pid and start time), and the lock of a launch that was killed. */
 export async function removeRecord(
   dir: string,
   record: Pick<WorkerRecord, 'group' | 'instance' | 'pid' | 'startTicks'>,
 ): Promise<void> {
   const current = await readRecord(dir, record.group, record.instance);
   if (current !== null && (current.pid !== record.pid || current.startTicks !== record.startTicks)) return;
+  const folder = join(workersOf(dir), record.group);
   await rm(recordPath(dir, record.group, record.instance), { force: true });
-  await rmdir(join(workersOf(dir), record.group)).catch(() => undefined); // not empty, or gone
+  await releaseDeadLock(lockPath(folder, record.instance));
+  await rmdir(folder).catch(() => undefined); // not empty, or gone
 }
 
 /**
@@ -122,39 +119,26 @@ export async function lockInstance(
   instance: string,
   waitMs = 10_000,
 ): Promise<() => Promise<void>> {
-  const path = join(workersOf(dir), group, `${instance}${lockSuffix}`);
-  const self = `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
-  const end = performance.now() + waitMs;
-  for (;;) {
-    try {
-      await ensureDirectory(dir);
-      await mkdir(join(workersOf(dir), group), { recursive: true, mode: 0o700 });
-    } catch (error) {
-      throw unwritable(dir, error);
-    }
-    try {
-      await writeFile(path, self, { mode: 0o600, flag: 'wx' });
-      return async () => {
-        await rm(path, { force: true });
-        await rmdir(join(workersOf(dir), group)).catch(() => undefined); // holds records
-      };
-    } catch (error) {
-      const code = systemCode(error);
-      if (code !== 'EEXIST' && code !== 'ENOENT') throw unwritable(dir, error);
-    }
-    const [pid, ticks] = (await readUntrusted(path, { maxBytes: maxLockBytes }).catch(() => '')).split(' ');
-    // An empty file is a lock that is being written.
-    if (pid && !(await processLives(Number(pid), ticks ? Number(ticks) : null))) await rm(path, { force: true });
-    if (performance.now() >= end) {
-      const id = `${group}/${instance}`;
-      throw new HivepulseError(
-        'INSTANCE_OCCUPIED',
-        id,
-        `${id} is being launched by another process; if none is, remove ${path}.`,
-      );
-    }
-    await delay(10);
+  const folder = join(workersOf(dir), group);
+  const path = lockPath(folder, instance);
+  const claimed = await claimLock(path, waitMs, async () => {
+    await ensureDirectory(dir);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }).catch((error: unknown) => {
+    throw unwritable(dir, error);
+  });
+  if (!claimed) {
+    const id = `${group}/${instance}`;
+    throw new HivepulseError(
+      'INSTANCE_OCCUPIED',
+      id,
+      `${id} is being launched by another process; if none is, remove ${path}.`,
+    );
   }
+  return async () => {
+    await rm(path, { force: true });
+    await rmdir(folder).catch(() => undefined); // holds records
+  };
 }
 
 /** Where records are written: the directory of each group, and that of exits. */
@@ -276,6 +260,11 @@ export async function cleanRecords(
     if (found !== null && !found.isDirectory() && nowMs - found.mtimeMs > 60_000) await rm(path, { force: true });
   }
   await pruneExits(dir, nowMs);
-  for (const each of await directoriesOf(dir)) await sweepTemporaryFiles(each, nowMs);
+  for (const each of await directoriesOf(dir)) {
+    for (const name of await readdir(each).catch(() => [])) {
+      if (name.endsWith(lockSuffix)) await releaseDeadLock(join(each, name));
+    }
+    await sweepTemporaryFiles(each, nowMs);
+  }
   return removed;
 }

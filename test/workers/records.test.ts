@@ -219,6 +219,55 @@ describe('the lock of a name', () => {
     await (await lockInstance(dir, 'llm', '8080', 1000))();
   });
 
+  it.each([
+    ['empty', ''],
+    ['of no process', '0 1 abc'],
+    ['of every process', '-1  abc'],
+    ['of a process whose pid was given again', `${process.pid} 1 abc`],
+    ['garbage', '\u0000\u0000 x'],
+  ])('that is %s is nobody’s: it is taken over, goes with its worker, and is swept', async (_, text) => {
+    const folder = join(dir, 'workers/llm');
+    const plant = async () => {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, '8080.lock'), text);
+    };
+    await plant();
+    await (await lockInstance(dir, 'llm', '8080', 1000))();
+    await writeRecord(dir, record());
+    await plant();
+    await removeRecord(dir, record());
+    expect(await readdir(join(dir, 'workers'))).toEqual([]);
+    await plant();
+    await cleanRecords(dir, async () => true);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('that is held outlives the removal of a record and a sweep', async () => {
+    const free = await lockInstance(dir, 'llm', '8080');
+    await removeRecord(dir, record());
+    await cleanRecords(dir, async () => false);
+    expect(await readdir(join(dir, 'workers/llm'))).toEqual(['8080.lock']);
+    await free();
+  });
+
+  it('is held by one at a time also where many find it left behind', async () => {
+    await mkdir(join(dir, 'workers/llm'), { recursive: true });
+    await writeFile(join(dir, 'workers/llm/8080.lock'), '4194304 1 abc');
+    let holders = 0;
+    let most = 0;
+    const launch = async () => {
+      const free = await lockInstance(dir, 'llm', '8080', 60_000);
+      holders += 1;
+      most = Math.max(most, holders);
+      await new Promise((resolve) => setImmediate(resolve));
+      holders -= 1;
+      await free();
+    };
+    await Promise.all(Array.from({ length: 20 }, launch));
+    expect(most).toBe(1);
+    expect(await readdir(join(dir, 'workers'))).toEqual([]);
+  });
+
   it('in a directory that cannot be written says which and what to do', async () => {
     await writeFile(join(dir, 'file'), '');
     await expect(lockInstance(join(dir, 'file/below'), 'a', 'b')).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
