@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { secondTry } from './test/harness/second-try.js';
 
 /** The real page on a real queen in Debian's Chromium. One file at a time: a browser is heavy, and frames are measured. */
 export default defineConfig({
@@ -8,6 +9,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: 'test-results/browser.json' }]],
+    retry: secondTry.retry,
+    reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/browser.json' }]],
   },
 });

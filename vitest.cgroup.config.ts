@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { secondTry } from './test/harness/second-try.js';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
 /** Suites that need cgroup v2 with all controllers; started by test/suites/kernel/main.js, which has built everything. */
@@ -13,8 +14,10 @@ export default defineConfig({
     fileParallelism: false,
     maxWorkers: 1,
     // test/suites/kernel/main.js says where the JSON goes.
+    retry: secondTry.retry,
     reporters: [
       'default',
+      secondTry.reporter,
       'json',
       new MatrixReporter({ isFault: (path) => /test\/suites\/kernel\/(faults|wedged-proc)\.test\.ts$/.test(path) }),
     ],

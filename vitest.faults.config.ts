@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { secondTry } from './test/harness/second-try.js';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
 const pointer =
@@ -14,6 +15,12 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 180_000 + 3000 * Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 0),
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: 'test-results/faults.json' }], new MatrixReporter({ pointer })],
+    retry: secondTry.retry,
+    reporters: [
+      'default',
+      secondTry.reporter,
+      ['json', { outputFile: 'test-results/faults.json' }],
+      new MatrixReporter({ pointer }),
+    ],
   },
 });

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { secondTry } from './test/harness/second-try.js';
 
 /** Several queens on a real nats-server, which the tests start on loopback with a store of its own. */
 export default defineConfig({
@@ -9,6 +10,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: 'test-results/nats.json' }]],
+    retry: secondTry.retry,
+    reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/nats.json' }]],
   },
 });

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { secondTry } from './test/harness/second-try.js';
 
 /** Daemons, commands and terminals as processes, drivers that hang, a real Prometheus: whatever waits on real time. */
 export default defineConfig({
@@ -9,6 +10,7 @@ export default defineConfig({
     setupFiles: ['test/coverage-setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: 'test-results/slow.json' }]],
+    retry: secondTry.retry,
+    reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/slow.json' }]],
   },
 });

@@ -94,7 +94,7 @@ async function runHere(suite, files, json) {
 }
 
 async function runInGuest(suite, files, out) {
-  const names = ['PATH', 'HOME', 'LANG', 'TERM', 'CI', 'HIVEPULSE_FAULT_SECONDS'];
+  const names = ['PATH', 'HOME', 'LANG', 'TERM', 'CI', 'HIVEPULSE_FAULT_SECONDS', 'HIVEPULSE_TEST_RETRY'];
   const env = Object.fromEntries(names.map((name) => [name, process.env[name]]));
   const command = [process.execPath, ...vitestArguments(files, '/run/vm/out/result.json')];
   return runInVm({ command, dir: root, env, systemd: suite.systemd, out });
