@@ -61,6 +61,29 @@ ListAnswer List(const std::string& path) {
   return answer;
 }
 
+/// Targets of the symbolic links of a directory that begin with `prefix`. A link that goes away meanwhile is none.
+LinksAnswer Links(const std::string& path, const std::string& prefix) {
+  LinksAnswer answer;
+  const std::unique_ptr<DIR, DirectoryCloser> directory(opendir(path.c_str()));
+  if (directory == nullptr) {
+    answer.error = errno;
+    return answer;
+  }
+  char target[256];
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(directory.get());
+    if (entry == nullptr) break;
+    if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) continue;
+    const ssize_t length = readlinkat(dirfd(directory.get()), entry->d_name, target, sizeof target);
+    if (length >= static_cast<ssize_t>(prefix.size()) && prefix.compare(0, prefix.size(), target, prefix.size()) == 0) {
+      answer.targets.emplace_back(target, static_cast<std::size_t>(length));
+    }
+  }
+  answer.error = errno;
+  return answer;
+}
+
 }  // namespace
 
 std::shared_ptr<BlockingFiles> BlockingFiles::Create(std::function<void()> finished) {
@@ -98,10 +121,16 @@ void BlockingFiles::Run() {
     running_since_ms_.store(MonotonicMs());
     for (const std::string& path : batch.paths) {
       if (closed_.load()) return;
-      if (batch.list) {
-        batch.lists.push_back(List(path));
-      } else {
-        batch.files.push_back(ReadWhole(path, batch.max_bytes));
+      switch (batch.work) {
+        case FileWork::kRead:
+          batch.files.push_back(ReadWhole(path, batch.max_bytes));
+          break;
+        case FileWork::kList:
+          batch.lists.push_back(List(path));
+          break;
+        case FileWork::kLinks:
+          batch.links.push_back(Links(path, batch.link_prefix));
+          break;
       }
     }
     {

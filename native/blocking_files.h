@@ -28,14 +28,23 @@ struct ListAnswer {
   std::vector<DirectoryEntry> entries;
 };
 
-/// Paths to read or to list, and, once done, the answers in the same order.
+struct LinksAnswer {
+  int error = 0;
+  std::vector<std::string> targets;
+};
+
+enum class FileWork { kRead, kList, kLinks };
+
+/// Paths to read, to list or to look for links in, and, once done, the answers in the same order.
 struct FileBatch {
   std::uint32_t id = 0;
-  bool list = false;
+  FileWork work = FileWork::kRead;
   std::size_t max_bytes = 0;
+  std::string link_prefix;
   std::vector<std::string> paths;
   std::vector<FileAnswer> files;
   std::vector<ListAnswer> lists;
+  std::vector<LinksAnswer> links;
 };
 
 /// Reads and lists files that may block, on a thread of its own, one batch at a time and in order. Knows nothing of

@@ -34,17 +34,23 @@ void FilesObject::Shut() {
   if (files_ != nullptr) files_->Close();
 }
 
-/// submit(paths, maxBytes): reads; submit(paths): lists.
+/// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths) lists.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsArray()) {
-    Napi::TypeError::New(env, "submit(paths, maxBytes?)").ThrowAsJavaScriptException();
+    Napi::TypeError::New(env, "submit(paths, maxBytes or prefix)").ThrowAsJavaScriptException();
     return env.Undefined();
   }
   FileBatch batch;
   batch.id = ++last_id_ == 0 ? ++last_id_ : last_id_;
-  batch.list = !info[1].IsNumber();
-  if (!batch.list) batch.max_bytes = static_cast<std::size_t>(info[1].As<Napi::Number>().Int64Value());
+  if (info[1].IsNumber()) {
+    batch.max_bytes = static_cast<std::size_t>(info[1].As<Napi::Number>().Int64Value());
+  } else if (info[1].IsString()) {
+    batch.work = FileWork::kLinks;
+    batch.link_prefix = info[1].As<Napi::String>().Utf8Value();
+  } else {
+    batch.work = FileWork::kList;
+  }
   const Napi::Array paths = info[0].As<Napi::Array>();
   batch.paths.reserve(paths.Length());
   for (std::uint32_t i = 0; i < paths.Length(); ++i) batch.paths.push_back(PathFromJs(paths.Get(i)));

@@ -169,6 +169,18 @@ Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
     }
     results.Set(i, entries);
   }
+  for (std::uint32_t i = 0; i < batch.links.size(); ++i) {
+    const LinksAnswer& answer = batch.links[i];
+    if (answer.error != 0) {
+      results.Set(i, Napi::Number::New(env, answer.error));
+      continue;
+    }
+    Napi::Array targets = Napi::Array::New(env, answer.targets.size());
+    for (std::uint32_t j = 0; j < answer.targets.size(); ++j) {
+      targets.Set(j, Napi::String::New(env, answer.targets[j]));
+    }
+    results.Set(i, targets);
+  }
   Napi::Object object = Napi::Object::New(env);
   object.Set("id", static_cast<double>(batch.id));
   object.Set("results", results);

@@ -15,6 +15,8 @@ export interface FileReader {
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]>;
   /** Lists each directory; a number is the errno. */
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+  /** Targets of the symbolic links in each directory that begin with `prefix`; a number is the errno. */
+  links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]>;
   /** How long the batch now running has been running, in ms; 0 when none is. */
   runningMs(): number;
   /** Rejects what is outstanding with code CLOSED. May be called twice. */

@@ -67,12 +67,12 @@ export interface GuardOptions {
   readonly clock?: Clock;
 }
 
-type Result = FileResult | readonly DirectoryEntry[];
+type Result = FileResult | readonly DirectoryEntry[] | readonly string[];
+type Work = (reader: FileReader, paths: readonly string[]) => Promise<readonly Result[]>;
 
-/** One call of `read` or `list`. */
+/** One call of `read`, `list` or `links`. */
 interface Request {
-  /** null: list the directories. */
-  readonly maxBytes: number | null;
+  readonly work: Work;
   readonly results: Result[];
   waiting: number;
   readonly resolve: () => void;
@@ -97,7 +97,7 @@ interface Hung {
  * another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT until one of them returns.
  * Calls reject only after `close`.
  */
-export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'> {
+export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links' | 'close'> {
   readonly #options: Required<Omit<GuardOptions, 'open'>>;
   readonly #readers: Replaceable<FileReader>;
   /** What the current reader has not answered yet, in its order. */
@@ -115,11 +115,17 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
   }
 
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
-    return this.#request(paths, maxBytes) as Promise<readonly FileResult[]>;
+    return this.#request(paths, (reader, some) => reader.read(some, maxBytes)) as Promise<readonly FileResult[]>;
   }
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
-    return this.#request(paths, null) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+    const work: Work = (reader, some) => reader.list(some);
+    return this.#request(paths, work) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+  }
+
+  links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
+    const work: Work = (reader, some) => reader.links(some, prefix);
+    return this.#request(paths, work) as Promise<readonly (readonly string[] | number)[]>;
   }
 
   /** Some read hangs now. */
@@ -174,13 +180,13 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
     return this.#queue.length > 0 && this.#readers.current.runningMs() > hungAfterMs;
   }
 
-  async #request(paths: readonly string[], maxBytes: number | null): Promise<readonly Result[]> {
+  async #request(paths: readonly string[], work: Work): Promise<readonly Result[]> {
     if (this.#closed) throw closedError('file reader');
     const { batchSize } = this.#options;
     const results: Result[] = paths.map(() => ETIMEDOUT);
     const at = [...paths.keys()].filter((i) => !this.#hangs(paths[i] as string));
     await new Promise<void>((resolve, reject) => {
-      const request: Request = { maxBytes, results, waiting: at.length, resolve, reject };
+      const request: Request = { work, results, waiting: at.length, resolve, reject };
       if (at.length === 0) resolve();
       for (let i = 0; i < at.length; i += batchSize) {
         const some = at.slice(i, i + batchSize);
@@ -205,7 +211,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'close'
     this.#queue.push(batch);
     this.#watch();
     // Where the reader's thread can't start or dies, these paths are unreadable; the next call starts another.
-    const ask = async () => (request.maxBytes === null ? reader.list(paths) : reader.read(paths, request.maxBytes));
+    const ask = async () => request.work(reader, paths);
     ask().then(
       (results) => this.#returned(reader, batch, results),
       () =>

@@ -12,7 +12,7 @@ import { closedError } from '../util/waiters.js';
 import { WorkerThread } from '../util/worker-thread.js';
 import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
 
-type Answer = readonly (FileResult | readonly DirectoryEntry[])[];
+type Answer = readonly (FileResult | readonly DirectoryEntry[] | readonly string[])[];
 
 /** What both readers share: calls become numbered batches of a thread, and wait for its answers. */
 abstract class ThreadFileReader implements FileReader {
@@ -20,8 +20,8 @@ abstract class ThreadFileReader implements FileReader {
   #closed = false;
 
   abstract runningMs(): number;
-  /** Hands a batch to the thread and returns its number. Without `maxBytes` directories are listed. */
-  protected abstract submit(paths: readonly string[], maxBytes?: number): number;
+  /** Hands a batch to the thread and returns its number; `argument` as in `NativeFileThread.submit`. */
+  protected abstract submit(paths: readonly string[], argument?: number | string): number;
   protected abstract keepAlive(yes: boolean): void;
   protected abstract end(): void;
 
@@ -33,6 +33,10 @@ abstract class ThreadFileReader implements FileReader {
     return this.#request(paths) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   }
 
+  links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
+    return this.#request(paths, prefix) as Promise<readonly (readonly string[] | number)[]>;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -40,16 +44,20 @@ abstract class ThreadFileReader implements FileReader {
     this.end();
   }
 
-  async #request(paths: readonly string[], maxBytes?: number): Promise<Answer> {
+  async #request(paths: readonly string[], argument?: number | string): Promise<Answer> {
     if (this.#closed) throw closedError('file reader');
-    return this.pending.add(this.submit(paths, maxBytes));
+    return this.pending.add(this.submit(paths, argument));
   }
 }
+
+const isTargets = (result: readonly NativeDirectoryEntry[] | readonly string[]): result is readonly string[] =>
+  typeof result[0] === 'string';
 
 /** A listing of the addon with its names as strings. */
 function named(result: NativeBatch['results'][number]): Answer[number] {
   if (typeof result === 'number' || Buffer.isBuffer(result)) return result;
-  return (result as readonly NativeDirectoryEntry[]).map(({ name, isDirectory }) => ({
+  if (isTargets(result)) return result;
+  return result.map(({ name, isDirectory }) => ({
     name: typeof name === 'string' ? name : pathFromBytes(name),
     isDirectory,
   }));
@@ -70,8 +78,8 @@ export class NativeFileReader extends ThreadFileReader {
     return this.#files.runningMs();
   }
 
-  protected submit(paths: readonly string[], maxBytes?: number): number {
-    return this.#files.submit(paths.map(bytesOfPath), maxBytes);
+  protected submit(paths: readonly string[], argument?: number | string): number {
+    return this.#files.submit(paths.map(bytesOfPath), argument);
   }
 
   protected keepAlive(yes: boolean): void {
@@ -86,13 +94,13 @@ export class NativeFileReader extends ThreadFileReader {
 export interface FilesRequest {
   readonly id: number;
   readonly paths: readonly string[];
-  /** Missing: list the directories. */
-  readonly maxBytes: number | undefined;
+  /** As in `NativeFileThread.submit`. */
+  readonly argument: number | string | undefined;
 }
 
 export interface FilesResponse {
   readonly id: number;
-  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[])[];
+  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[] | readonly string[])[];
 }
 
 /** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */
@@ -120,9 +128,9 @@ export class WorkerFileReader extends ThreadFileReader {
     return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
   }
 
-  protected submit(paths: readonly string[], maxBytes?: number): number {
+  protected submit(paths: readonly string[], argument?: number | string): number {
     const id = ++this.#lastId;
-    this.#thread.post({ id, paths, maxBytes });
+    this.#thread.post({ id, paths, argument });
     return id;
   }
 

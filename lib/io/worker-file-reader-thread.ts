@@ -1,5 +1,6 @@
 // The thread of WorkerFileReader: one batch at a time, in order.
-import { closeSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import type { DirectoryEntry } from './file-reader.js';
@@ -45,9 +46,22 @@ function list(path: string): readonly DirectoryEntry[] {
   }));
 }
 
-port.on('message', ({ id, paths, maxBytes }: FilesRequest) => {
+/** A link that goes away meanwhile is none. */
+function links(path: string, prefix: string): readonly string[] {
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isSymbolicLink())
+    .map(({ name }) => orErrno(() => readlinkSync(join(path, name))))
+    .filter((target): target is string => typeof target === 'string' && target.startsWith(prefix));
+}
+
+function workOn(path: string, argument: FilesRequest['argument']) {
+  if (argument === undefined) return list(path);
+  return typeof argument === 'number' ? readWhole(path, argument) : links(path, argument);
+}
+
+port.on('message', ({ id, paths, argument }: FilesRequest) => {
   Atomics.store(runningSince, 0, process.hrtime.bigint());
-  const results = paths.map((path) => orErrno(() => (maxBytes === undefined ? list(path) : readWhole(path, maxBytes))));
+  const results = paths.map((path) => orErrno(() => workOn(path, argument)));
   Atomics.store(runningSince, 0, 0n);
   port.postMessage({ id, results } satisfies FilesResponse);
 });

@@ -41,13 +41,16 @@ export interface NativeCgroupReader {
 
 export interface NativeBatch {
   readonly id: number;
-  readonly results: readonly (FileResult | readonly NativeDirectoryEntry[])[];
+  readonly results: readonly (FileResult | readonly NativeDirectoryEntry[] | readonly string[])[];
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */
 export interface NativeFileThread {
-  /** Files to read, up to `maxBytes` each; without `maxBytes` directories to list. Gives the batch's id. */
-  submit(paths: readonly (string | Buffer)[], maxBytes?: number): number;
+  /**
+   * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
+   * are given. Neither: directories to list. Gives the batch's id.
+   */
+  submit(paths: readonly (string | Buffer)[], maxBytesOrPrefix?: number | string): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;

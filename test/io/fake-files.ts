@@ -45,6 +45,7 @@ export abstract class FakeReader implements FileReader {
 
   protected abstract readOne(path: string, maxBytes: number): FileResult;
   protected abstract listOne(path: string): readonly DirectoryEntry[] | number;
+  protected abstract linksOne(path: string): readonly string[] | number;
 
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
     return this.#inOrder(paths, (path) => this.readOne(path, maxBytes));
@@ -52,6 +53,13 @@ export abstract class FakeReader implements FileReader {
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
     return this.#inOrder(paths, (path) => this.listOne(path));
+  }
+
+  links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
+    return this.#inOrder(paths, (path) => {
+      const found = this.linksOne(path);
+      return typeof found === 'number' ? found : found.filter((target) => target.startsWith(prefix));
+    });
   }
 
   runningMs(): number {
@@ -87,6 +95,8 @@ const { ENOENT, ENOTDIR, EISDIR } = constants.errno;
 export class MemoryTree {
   readonly files = new Map<string, string>();
   readonly directories = new Set<string>();
+  /** Targets of the symbolic links in a directory. */
+  readonly links = new Map<string, readonly string[]>();
   readonly hangs = new Hangs();
   readonly readers: MemoryReader[] = [];
 
@@ -136,5 +146,9 @@ class MemoryReader extends FakeReader {
   protected listOne(path: string): readonly DirectoryEntry[] | number {
     if (this.#tree.directories.has(path)) return this.#tree.entries(path);
     return this.#tree.files.has(path) ? ENOTDIR : ENOENT;
+  }
+
+  protected linksOne(path: string): readonly string[] | number {
+    return this.#tree.links.get(path) ?? ENOENT;
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openReader, type ReaderChoice } from '../../lib/cgroup/reader.js';
@@ -25,6 +25,14 @@ export class PlainFiles extends FakeReader {
   protected readOne(path: string, maxBytes: number): FileResult {
     try {
       return readFileSync(path).subarray(0, maxBytes);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  protected linksOne(path: string): readonly string[] | number {
+    try {
+      return readdirSync(path).map((name) => readlinkSync(join(path, name)));
     } catch (error) {
       return errnoOf(error);
     }

@@ -65,6 +65,10 @@ class ProcFiles extends FakeReader {
     return this.#files.get(path) ?? 2;
   }
 
+  protected linksOne(): number {
+    return 2;
+  }
+
   protected listOne(): readonly DirectoryEntry[] {
     return Array.from({ length: (this.#files.size - 1) / 3 }, (_, i) => ({ name: String(i + 1), isDirectory: true }));
   }
