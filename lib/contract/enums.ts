@@ -2,6 +2,17 @@
 
 export const hiveStates = ['starting', 'ready', 'draining', 'stopping'] as const;
 export const workerStates = ['starting', 'idle', 'busy', 'unknown'] as const;
+/** Why a worker has no endpoint that others can use. */
+export const endpointReasons = [
+  'notListening',
+  'loopbackOnly',
+  'otherNamespace',
+  'severalCandidates',
+  'addressUnknown',
+  'unidentified',
+  'socketsUnknown',
+] as const;
+export type EndpointReason = (typeof endpointReasons)[number];
 export const gpuHealths = [
   'ok',
   'degraded',

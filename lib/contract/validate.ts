@@ -7,6 +7,7 @@ import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules, type Rule } from './fields/plausible.js';
+import { known, type Shape } from './fields/shape.js';
 import { workerFields, workerGpuFields } from './fields/worker.js';
 import {
   Collection,
@@ -65,7 +66,7 @@ const unknownValues = new Map<unknown, string>([
 function leastValues(table: FieldTable, schema: { readonly properties: object }): [unknown, string][] {
   return Object.entries(schema.properties).flatMap(([name, property]): [unknown, string][] => {
     const least = table[name]?.least;
-    return least === undefined ? [] : [[property, least]];
+    return least === undefined ? [] : [[known(property as Shape<unknown>), least]];
   });
 }
 

@@ -33,17 +33,24 @@ export function checkReadyUrl(text: string): URL {
   return url;
 }
 
+/** An address at which a server is asked; host without brackets. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface ReadinessTarget {
   readonly id: string;
   /** Changes when another process has taken the name: pid and start time. */
   readonly identity: string;
   readonly readyUrl: string | null;
   readonly engine: Engine | null;
-  readonly port: number | null;
+  /** Where it listens, first what is to be tried first; `none`: nowhere; null: it cannot be asked. */
+  readonly server: readonly ServerAddress[] | 'none' | null;
 }
 
-/** Where a worker's readiness is asked, or null where there is nothing to ask. */
-export function probeUrl(target: Pick<ReadinessTarget, 'readyUrl' | 'engine' | 'port'>): string | null {
+/** Where a worker's readiness is asked; `none` where it listens nowhere, null where there is nothing to ask. */
+export function probeUrl(target: Pick<ReadinessTarget, 'readyUrl' | 'engine' | 'server'>): string | null {
   if (target.readyUrl !== null) {
     try {
       return checkReadyUrl(target.readyUrl).href;
@@ -51,9 +58,12 @@ export function probeUrl(target: Pick<ReadinessTarget, 'readyUrl' | 'engine' | '
       return null;
     }
   }
-  return target.engine === null || target.port === null
-    ? null
-    : `http://127.0.0.1:${target.port}${engineNamed(target.engine).healthPath}`;
+  if (target.engine === null || target.server === null) return null;
+  if (target.server === 'none') return 'none';
+  const [address] = target.server;
+  if (address === undefined) return null;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `http://${host}:${address.port}${engineNamed(target.engine).healthPath}`;
 }
 
 export interface ReadinessOptions {
@@ -121,7 +131,7 @@ export class ReadinessProber {
         identity: target.identity,
         url,
         ready: false,
-        reason: 'not asked yet',
+        reason: url === 'none' ? 'listens nowhere' : 'not asked yet',
         misses: 0,
         dueMs: 0,
         running: null,
@@ -148,6 +158,7 @@ export class ReadinessProber {
   }
 
   async #check(state: State): Promise<void> {
+    if (state.url === 'none') return;
     const running = new AbortController();
     state.running = running;
     const startedMs = this.#now();

@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
 import type { Arguments, Start } from './engine.js';
+import { isHelper, isRouter } from './neighbours.js';
 import { type Engine, engineNamed, engines } from './table.js';
 
 /** What a worker serves, by its command lines. */
 export interface Serving {
   readonly engine: Engine | null;
   readonly model: string | null;
-  readonly port: number | null;
   /** Index of the process whose command line says so; null where none does. */
   readonly process: number | null;
 }
@@ -114,12 +114,45 @@ function positionalModel(word: string | undefined): string | null {
   return word === undefined || word === '' || word.startsWith('-') ? null : word;
 }
 
+/** The part of a process in its worker, and the port that its command line names. */
+export interface ProcessRole {
+  /** `helper`: it may listen, and never serves models. `router`: it passes requests on to engines. */
+  readonly role: 'engine' | 'router' | 'helper' | 'other';
+  readonly engine: Engine | null;
+  /** As the command line says; null where it says none. */
+  readonly port: number | null;
+  /** Where it listens if nothing says otherwise. */
+  readonly defaultPort: number | null;
+}
+
+const serverTitle = /(?:api|http)_?server|router/i;
+
+export function roleOf(argv: readonly string[]): ProcessRole {
+  const known = recognize(argv);
+  if (known !== null) {
+    const { engine, from, isTitle } = known;
+    if (isTitle)
+      return { role: serverTitle.test(argv[0] ?? '') ? 'engine' : 'helper', engine, port: null, defaultPort: null };
+    const row = engineNamed(engine);
+    return {
+      role: 'engine',
+      engine,
+      port: portOf(option(argv, from, row.arguments.port)),
+      defaultPort: row.defaultPort,
+    };
+  }
+  const port = portOf(option(argv, 1, unknownProgram.port));
+  if (isHelper(argv)) return { role: 'helper', engine: null, port: null, defaultPort: null };
+  return { role: isRouter(argv) ? 'router' : 'other', engine: null, port, defaultPort: null };
+}
+
 /**
  * What the processes of a worker serve. The first is often a shell or an init, and an engine has helpers: so the first
  * process that is a known engine and names a model wins, then the first known engine, then any that says `--model`.
  */
 export function serving(processes: readonly (readonly string[])[]): Serving {
   let fallback: Serving | null = null;
+  let fallbackIsTitle = false;
   for (const [index, argv] of processes.entries()) {
     const known = recognize(argv);
     if (!known) continue;
@@ -128,18 +161,18 @@ export function serving(processes: readonly (readonly string[])[]): Serving {
     const result: Serving = {
       engine,
       model: namedModel(argv, from, row.arguments) ?? (known.positionalModel ? positionalModel(argv[from]) : null),
-      port: isTitle ? null : (portOf(option(argv, from, row.arguments.port)) ?? row.defaultPort),
       process: index,
     };
     if (result.model !== null) return result;
     // A server's own process over its helper's title.
-    if (!fallback || (fallback.port === null && result.port !== null)) fallback = result;
+    if (fallback !== null && !(fallbackIsTitle && !isTitle)) continue;
+    fallback = result;
+    fallbackIsTitle = isTitle;
   }
   if (fallback) return fallback;
   for (const [index, argv] of processes.entries()) {
     const model = namedModel(argv, 1, unknownProgram);
-    const port = portOf(option(argv, 1, unknownProgram.port));
-    if (model !== null || port !== null) return { engine: null, model, port, process: index };
+    if (model !== null) return { engine: null, model, process: index };
   }
-  return { engine: null, model: null, port: null, process: null };
+  return { engine: null, model: null, process: null };
 }

@@ -52,7 +52,7 @@ function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: 
     uptimeSeconds: Math.max(0, round(usage.elapsed / 1000)),
     model: record.model,
     port: record.port,
-    endpoint: record.port === null ? null : `http://127.0.0.1:${record.port}`,
+    endpointReason: 'socketsUnknown',
     labels: record.labels,
     command: record.shown ?? null,
     cpuPercent: first ? null : round(usage.cpu),

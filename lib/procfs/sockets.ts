@@ -1,5 +1,5 @@
 /**
- * Parsers of /proc/<pid>/net/{tcp,tcp6,unix}: the sockets of a network namespace that listen. Pure: bytes in, values out.
+ * Parsers of /proc/<pid>/net/{tcp,tcp6}: the sockets of a network namespace that listen. Pure: bytes in, values out.
  */
 
 /** A TCP socket that listens. */
@@ -55,23 +55,6 @@ function compressed(groups: readonly string[]): string {
   }
   if (best.at < 0) return groups.join(':');
   return `${groups.slice(0, best.at).join(':')}::${groups.slice(best.at + best.length).join(':')}`;
-}
-
-/** A Unix stream socket that listens at a path. */
-export interface ListeningUnixSocket {
-  readonly inode: number;
-  readonly path: string;
-}
-
-export function parseListeningUnix(bytes: Buffer): readonly ListeningUnixSocket[] {
-  const found: ListeningUnixSocket[] = [];
-  for (const line of bytes.toString('utf8').split('\n')) {
-    // Num RefCount Protocol Flags Type St Inode Path: a stream (0001) with the flag of a listener.
-    const match = /^\S+: \S+ \S+ ([0-9A-F]{8}) 0001 \S+ +([0-9]+) (\/.*)$/.exec(line);
-    if (match && (Number.parseInt(match[1] as string, 16) & 0x10000) !== 0)
-      found.push({ inode: Number(match[2]), path: match[3] as string });
-  }
-  return found;
 }
 
 /** The inodes of links such as `socket:[123]` or `net:[4026531840]`. */

@@ -100,4 +100,6 @@ function* some(
   }
 }
 
-export const canServe = (worker: WorkerRecord): boolean => isSchedulable(worker.hive) && isReady(worker.sample);
+/** Whether a request can be sent to it: there is an address to send it to. */
+export const canServe = ({ hive, sample }: WorkerRecord): boolean =>
+  isSchedulable(hive) && isReady(sample) && sample.endpoint !== null;

@@ -10,6 +10,7 @@ import { nodeHostReader, procHostReader } from '../procfs/host.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
+import { Listening } from '../workers/listening.js';
 import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
@@ -127,6 +128,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const readiness = (options.readiness ?? true) ? new ReadinessProber({ now: nowMs }) : null;
+  const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
   const sampler = new Sampler({
     reader,
     readerReason,
@@ -135,6 +137,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     processes,
     host,
     blockDevices,
+    listening,
     readiness,
     showCommand: commandDisplay(options.commands),
     state: {
@@ -154,7 +157,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, names, processes, host, blockDevices]) part?.close();
+    for (const part of [discovery, names, processes, listening, host, blockDevices]) part?.close();
     gpu.close();
     await readiness?.close();
   };

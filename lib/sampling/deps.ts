@@ -5,6 +5,7 @@ import type { RawReader } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { ProcessTable } from '../workers/process-table.js';
+import type { ListeningSource } from './endpoints.js';
 import type { ReportedEnds } from './reported.js';
 import type { StateOptions } from './state.js';
 
@@ -20,6 +21,8 @@ export interface SamplerDeps {
   readonly host: Pick<HostReader, 'latest'>;
   /** null where I/O is not read by device. */
   readonly blockDevices: Pick<BlockDevices, 'used' | 'faults'> | null;
+  /** null where no sockets can be read. */
+  readonly listening: ListeningSource | null;
   readonly readiness: Pick<ReadinessProber, 'update' | 'readyOf'> | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;

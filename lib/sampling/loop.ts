@@ -94,6 +94,7 @@ export class SamplerLoop implements RunningSampler {
     ]);
     this.#throwIfOver(signal);
     sampler.reconcile();
+    await this.#within(sampler.lookAtSockets(), sampleDeadlineMs, signal);
     await this.#nextPass(sampleDeadlineMs, signal);
     this.#throwIfOver(signal);
     return sampler.snapshot();
@@ -118,6 +119,7 @@ export class SamplerLoop implements RunningSampler {
     await this.#within(discovery.scan(true), sampleDeadlineMs);
     if (this.#closing.signal.aborted) return;
     sampler.reconcile();
+    void sampler.lookAtSockets();
     void this.#discover();
     reader?.start(intervalMs);
     while (!this.#closing.signal.aborted) {

@@ -8,6 +8,7 @@ import type { GpuReading } from '../gpu/reading.js';
 import { type RawPass, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
 import type { WatchSet } from '../workers/watched.js';
 import type { SamplerDeps } from './deps.js';
+import { Endpoints } from './endpoints.js';
 import type { HiveEventDraft } from './events.js';
 import { type RawRow, rates, rawRow } from './rates.js';
 import { StartClock } from './start-clock.js';
@@ -58,6 +59,7 @@ export class Sampler {
   readonly #events: WorkerEvents;
   readonly #processes: WorkerProcesses;
   readonly #gpus: WorkerGpus;
+  readonly #endpoints: Endpoints;
   #sequence = -1;
   #workers: readonly WorkerSample[] = [];
   #workerFaults: readonly Fault[] = [];
@@ -72,6 +74,7 @@ export class Sampler {
     this.#events = new WorkerEvents(deps, this.#clock);
     this.#processes = new WorkerProcesses(deps, this.#clock);
     this.#gpus = new WorkerGpus(deps);
+    this.#endpoints = new Endpoints(deps.listening, deps.address);
   }
 
   /** The last snapshot that was made; null before the first. */
@@ -116,6 +119,12 @@ export class Sampler {
     }
   }
 
+  /** Looks at the sockets of all workers that are known now, so that the next snapshot need not wait for them. */
+  async lookAtSockets(): Promise<void> {
+    this.#processes.update(this.#tracked.keys(), this.#trackings);
+    await this.#endpoints.look(this.#processes.groups);
+  }
+
   /** A snapshot from what is ready now: the newest pass (read once only), GPU reading and host sample. */
   snapshot(): Snapshot {
     const { reader, discovery } = this.#deps;
@@ -157,6 +166,7 @@ export class Sampler {
     this.#gpus.update(reading, this.#tracked, pidPaths);
     this.#clock.update();
     this.#processes.update(this.#tracked.keys(), this.#trackings);
+    this.#endpoints.update(this.#processes.groups);
     const workers: WorkerSample[] = [];
     const faults: Fault[] = [];
     const missing = new Set<WorkerFile>();
@@ -178,7 +188,9 @@ export class Sampler {
       const found = fileFaults(pass, tracked.slot, sample.id);
       faults.push(...found.faults);
       for (const file of found.missing) missing.add(file);
+      if (tracked.server.fault !== null) faults.push({ ...tracked.server.fault, workerId: sample.id });
     }
+    faults.push(...this.#endpoints.faults());
     const clockFault = this.#clock.fault();
     if (clockFault !== null) faults.push(clockFault);
     faults.push(...(this.#deps.blockDevices?.faults() ?? []));
@@ -230,7 +242,7 @@ export class Sampler {
 
   /** null for what is watched and no worker (the sandbox of a pod). */
   #sample({ tracked, row, processes }: LiveRow, gpuStatus: GpuReading['status']): WorkerSample | null {
-    const { fromProc, address } = this.#deps;
+    const { fromProc } = this.#deps;
     const { watched } = tracked;
     const record = recordOf(watched, row);
     const { main, nested, commands } = this.#processes.identify(tracked, processes ?? [], record);
@@ -245,6 +257,7 @@ export class Sampler {
     if (!tracked.live) this.#events.started(tracked, record);
     this.#events.countOomKills(tracked, row.oomKill, measured.rates.oomKillsSince);
 
+    tracked.server = this.#endpoints.of(watched.path, record?.port ?? null, tracked.hidden > 0);
     const gpus = this.#gpus.of(watched.path);
     const gpuDoubt = this.#gpus.inDoubt(tracked, gpus);
     const ready = this.#deps.readiness?.readyOf(watched.id) ?? null;
@@ -267,7 +280,7 @@ export class Sampler {
       ready,
       state: this.#state(tracked, gpus, { ready, gpuStatus, gpuDoubt, cpuPercent: measured.rates.cpuPercent }),
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
-      address,
+      server: tracked.server,
     });
   }
 

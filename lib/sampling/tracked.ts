@@ -1,6 +1,7 @@
 import type { ReadinessTarget } from '../engines/probe.js';
 import type { KnownProcess } from '../workers/process-table.js';
 import type { Watched } from '../workers/watched.js';
+import { type Server, unknownServer } from './endpoints.js';
 import type { RateBaseline, RawRow } from './rates.js';
 import type { StateMemory } from './state.js';
 import type { Described } from './worker.js';
@@ -43,6 +44,8 @@ export interface Tracked {
   /** The processes that `described` is about; null for one that was not known yet. */
   identity: readonly (KnownProcess | null)[];
   described: Described | null;
+  /** Where it serves. */
+  server: Server;
   main: MainStart | null;
   /** The first main process of the worker, by which its start and its exit are known as those of one run. */
   run: WorkerRun | null;
@@ -61,6 +64,7 @@ const empty = {
   state: null,
   identity: [],
   described: null,
+  server: unknownServer,
   main: null,
   run: null,
 } satisfies Partial<Tracked>;
@@ -83,13 +87,12 @@ export const track = (watched: Watched, slot: number, addedMs: number): Tracked 
 /** The worker in the cgroup has ended. */
 export const clear = (tracked: Tracked): void => void Object.assign(tracked, empty);
 
-export function readinessTarget({ watched, recordSeen, described, main, inode }: Tracked): ReadinessTarget {
-  const serving = described?.serving ?? null;
+export function readinessTarget({ watched, recordSeen, described, main, inode, server }: Tracked): ReadinessTarget {
   return {
     id: watched.id,
     identity: main?.key ?? String(inode),
     readyUrl: recordSeen?.readyUrl ?? null,
-    engine: serving?.engine ?? null,
-    port: recordSeen?.port ?? serving?.port ?? null,
+    engine: described?.serving.engine ?? null,
+    server: server.probe,
   };
 }

@@ -1,3 +1,4 @@
+import type { KnownProcess } from '../workers/process-table.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { workerAt } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
@@ -19,32 +20,49 @@ export interface IdentifiedProcesses {
 export class WorkerProcesses {
   readonly #deps: Deps;
   readonly #clock: StartClock;
-  /** Processes of cgroups below a worker's own, by the worker's path; made again when processes or workers change. */
-  #nested: { readonly key: string; readonly byPath: ReadonlyMap<string, readonly WorkerProcess[]> } | null = null;
+  #key: string | null = null;
+  #groups: ReadonlyMap<string, readonly KnownProcess[]> = new Map();
+  /** Processes of cgroups below a worker's own, by the worker's path. */
+  #nested: ReadonlyMap<string, readonly WorkerProcess[]> = new Map();
 
   constructor(deps: Deps, clock: StartClock) {
     this.#deps = deps;
     this.#clock = clock;
   }
 
-  /** Finds the nested processes of all workers, and the newest process of the host. `trackings` changes when a worker comes or goes. */
+  /** Known processes by the path of their worker; the same list as long as nothing about them changes. */
+  get groups(): ReadonlyMap<string, readonly KnownProcess[]> {
+    return this.#groups;
+  }
+
+  /** Finds the processes of all workers, and the newest process of the host. `trackings` changes when a worker comes or goes. */
   update(paths: Iterable<string>, trackings: number): void {
     const { processes } = this.#deps;
     const key = `${processes.generation}/${trackings}`;
-    if (this.#nested?.key === key) return;
+    if (this.#key === key) return;
+    this.#key = key;
     const workers = new Map([...paths].map((path) => [path, path]));
-    const byPath = new Map<string, WorkerProcess[]>();
+    const groups = new Map<string, KnownProcess[]>();
+    const nested = new Map<string, WorkerProcess[]>();
     let newest = Number.NEGATIVE_INFINITY;
-    for (const { pid, startTicks, cgroup } of processes.all()) {
+    for (const process of processes.all()) {
+      const { pid, startTicks, cgroup } = process;
       newest = Math.max(newest, startTicks);
-      if (cgroup === null || workers.has(cgroup)) continue;
-      const worker = workerAt(cgroup, workers);
+      const worker = cgroup === null ? null : workerAt(cgroup, workers);
       if (worker === null) continue;
-      const list = byPath.get(worker) ?? [];
-      byPath.set(worker, list);
-      list.push({ pid, startTicks, residentBytes: Number.NaN, ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN });
+      push(groups, worker, process);
+      if (cgroup !== worker)
+        push(nested, worker, {
+          pid,
+          startTicks,
+          residentBytes: Number.NaN,
+          ioReadBytes: Number.NaN,
+          ioWriteBytes: Number.NaN,
+        });
     }
-    this.#nested = { key, byPath };
+    const before = this.#groups;
+    this.#groups = new Map([...groups].map(([path, group]) => [path, sameOf(before.get(path), group)]));
+    this.#nested = nested;
     this.#clock.seen(newest);
   }
 
@@ -62,7 +80,7 @@ export class WorkerProcesses {
 
   /** Without those that the worker's own cgroup.procs lists too: the kernel lists threaded cgroups in their domain. */
   #nestedOf(path: string, own: readonly WorkerProcess[]): readonly WorkerProcess[] {
-    const below = this.#nested?.byPath.get(path) ?? [];
+    const below = this.#nested.get(path) ?? [];
     if (below.length === 0) return below;
     const listed = new Set(own.map(({ pid }) => pid));
     return below.filter(({ pid }) => !listed.has(pid));
@@ -118,3 +136,12 @@ export class WorkerProcesses {
     tracked.unread = new Set(unread);
   }
 }
+
+function push<T>(lists: Map<string, T[]>, key: string, value: T): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
+}
+
+const sameOf = <T>(before: readonly T[] | undefined, now: readonly T[]): readonly T[] =>
+  before?.length === now.length && before.every((each, i) => each === now[i]) ? before : now;

@@ -16,6 +16,7 @@ import { finiteOrNull, least } from '../workers/limits.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
+import type { Server } from './endpoints.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
 
 /** A process of a worker, as in the pass. */
@@ -87,7 +88,7 @@ export interface Described {
 }
 
 /**
- * Model, port and command of a worker from the command lines of its processes, main process first. The command shown is
+ * Model and command of a worker from the command lines of its processes, main process first. The command shown is
  * the engine's where one was recognized, since the first process is often a shell or an init.
  */
 export function describe(
@@ -130,8 +131,7 @@ export interface WorkerInput {
   readonly state: WorkerSample['state'];
   /** Memory is summed over /proc/<pid>/statm: the memory controller is not on v2. */
   readonly memoryFromProc: boolean;
-  /** Host name or address under which its port is reached; null where it is not given. */
-  readonly address: string | null;
+  readonly server: Server;
 }
 
 export function sum(values: readonly (number | null)[]): number | null {
@@ -157,7 +157,6 @@ export function workerSample(input: WorkerInput): WorkerSample {
     ? residentSum(processes, input.nestedProcesses + input.hiddenProcesses)
     : finiteOrNull(row.memoryCurrentBytes);
   const inactive = finiteOrNull(row.inactiveFileBytes);
-  const port = record?.port ?? described?.serving.port ?? null;
   const model = record?.model ?? described?.serving.model ?? null;
   return {
     id: watched.id,
@@ -169,8 +168,9 @@ export function workerSample(input: WorkerInput): WorkerSample {
     uptimeSeconds: input.uptimeSeconds === null ? null : round2(input.uptimeSeconds),
     processCount: own === null ? null : own + input.nestedProcesses,
     model,
-    port,
-    endpoint: port === null || input.address === null ? null : `http://${hostInUrl(input.address)}:${port}`,
+    port: input.server.port,
+    endpoint: input.server.endpoint,
+    endpointReason: input.server.reason,
     command: described?.command ?? null,
     labels: record?.labels ?? {},
     cpuPercent: percent(rates.cpuPercent),
@@ -230,8 +230,6 @@ export const hiddenFault = (workerId: string, hidden: number, of: number): Fault
   field: 'command',
   workerId,
 });
-
-const hostInUrl = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 
 const ENOENT = 2;
 const EOPNOTSUPP = 95;

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
 import type { FileResult } from '../io/file-reader.js';
-import { GuardedReader, type OpenFiles } from '../io/guarded.js';
+import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { inodesOf, type ListeningSocket, parseListening } from '../procfs/sockets.js';
 import type { Clock } from '../util/clock.js';
 
@@ -29,31 +29,35 @@ export interface ListeningOptions {
   readonly procRoot: string;
   readonly openFiles?: OpenFiles | undefined;
   readonly clock: Clock;
-  /** How often each namespace's sockets are read (default 5000), and while somebody waits for one (default 1000). */
+  /** How often each namespace's sockets are read (default 5000), and while a process is expected to listen (default 1000). */
   readonly everyMs?: number;
   readonly waitingEveryMs?: number;
   /** How often descriptors are read although no new socket listens: one may have been handed on (default 60,000). */
   readonly verifyMs?: number;
 }
 
-/** About 430 sockets that listen; connections come after them. */
-const maxTableBytes = 64 * 1024;
-const { ENOENT, ESRCH } = constants.errno;
+/** About 1700 sockets that listen; connections come after them. */
+const maxTableBytes = 256 * 1024;
+/** How long a new process is looked at again each time. */
+const settleMs = 10_000;
+const { ENOENT, ESRCH, EACCES, EPERM } = constants.errno;
 const over = new Set<number>([ENOENT, ESRCH]);
+const refused = new Set<number>([EACCES, EPERM]);
 
 interface Entry {
   readonly startTicks: number;
+  readonly seenMs: number;
   namespace: number | null;
   /** Inodes of all its sockets that listened when its descriptors were read; null: they could not be. */
   inodes: readonly number[] | null;
   /** Its descriptors have been read. */
   read: boolean;
   gone: boolean;
+  /** The hive has no right to see its namespace or descriptors. */
+  denied: boolean;
 }
 
-interface Namespace {
-  readonly sockets: ReadonlyMap<number, NamespaceSocket>;
-}
+type Table = ReadonlyMap<number, NamespaceSocket>;
 
 /**
  * The TCP sockets on which processes listen. Each namespace's table is read once, not once for each process; descriptors
@@ -63,7 +67,9 @@ export class Listening {
   readonly #options: Required<Omit<ListeningOptions, 'openFiles'>>;
   readonly #files: GuardedReader;
   readonly #entries = new Map<number, Entry>();
-  #namespaces: ReadonlyMap<number, Namespace> = new Map();
+  #namespaces: ReadonlyMap<number, Table> = new Map();
+  #processes: readonly ProcessIdentity[] = [];
+  #waiting: ReadonlySet<number> = new Set();
   #own: number | null = null;
   #host: number | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -107,7 +113,7 @@ export class Listening {
     const entry = this.#entries.get(pid);
     if (entry === undefined || !entry.read || entry.startTicks !== startTicks) return null;
     if (entry.namespace === null) return { namespace: Number.NaN, sockets: null };
-    const table = this.#namespaces.get(entry.namespace)?.sockets;
+    const table = this.#namespaces.get(entry.namespace);
     if (entry.inodes === null || table === undefined) return { namespace: entry.namespace, sockets: null };
     const sockets = entry.inodes.map((inode) => table.get(inode)).filter((socket) => socket !== undefined);
     return { namespace: entry.namespace, sockets };
@@ -115,30 +121,43 @@ export class Listening {
 
   /** All sockets that listen in a namespace, whoever's they are. */
   inNamespace(namespace: number): readonly NamespaceSocket[] {
-    return [...(this.#namespaces.get(namespace)?.sockets.values() ?? [])];
+    return [...(this.#namespaces.get(namespace)?.values() ?? [])];
   }
 
   faults(): readonly Fault[] {
     return this.#files.faults();
   }
 
+  /** The hive has no right to see the sockets of the process. */
+  denied(pid: number): boolean {
+    return this.#entries.get(pid)?.denied === true;
+  }
+
   /**
-   * Takes the processes of all workers, and begins a look where one is due. `waiting`: some worker is expected to listen
-   * soon. Nobody waits for the look; a call during one changes nothing.
+   * Takes the processes of all workers, and begins a look where one is due. `waiting`: processes that are expected to
+   * listen soon. Nobody waits for the look; a call during one changes nothing.
    */
-  update(processes: readonly ProcessIdentity[], waiting: boolean): void {
+  update(processes: readonly ProcessIdentity[], waiting: ReadonlySet<number>): void {
     const { clock, everyMs, waitingEveryMs } = this.#options;
+    this.#waiting = waiting;
+    if (processes !== this.#processes) this.#track(processes);
+    const sinceMs = clock.now() - this.#lookedMs;
+    if (this.#changed || sinceMs >= (waiting.size > 0 ? waitingEveryMs : everyMs)) void this.look();
+  }
+
+  #track(processes: readonly ProcessIdentity[]): void {
+    this.#processes = processes;
+    const seenMs = this.#options.clock.now();
     const alive = new Set<number>();
     for (const { pid, startTicks } of processes) {
       if (Number.isNaN(startTicks)) continue;
       alive.add(pid);
       if (this.#entries.get(pid)?.startTicks === startTicks) continue;
-      this.#entries.set(pid, { startTicks, namespace: null, inodes: null, read: false, gone: false });
+      const unread = { namespace: null, inodes: null, read: false, gone: false, denied: false };
+      this.#entries.set(pid, { startTicks, seenMs, ...unread });
       this.#changed = true;
     }
     for (const pid of this.#entries.keys()) if (!alive.has(pid)) this.#entries.delete(pid);
-    const sinceMs = clock.now() - this.#lookedMs;
-    if (this.#changed || sinceMs >= (waiting ? waitingEveryMs : everyMs)) void this.look();
   }
 
   /** One look; a call during a look resolves with it. Never rejects. */
@@ -160,28 +179,27 @@ export class Listening {
     const now = clock.now();
     this.#changed = false;
     this.#lookedMs = now;
-    await this.#readNamespaces();
-    const before = this.#namespaces;
-    const tables = await this.#readTables();
     const verify = now - this.#verifiedMs >= verifyMs;
     if (verify) this.#verifiedMs = now;
+    // A new process may still be moved into a namespace of its own, and be handed sockets.
+    const due = ({ read, seenMs }: Entry) => !read || verify || now - seenMs < settleMs;
+    await this.#readNamespaces([...this.#entries].filter(([, entry]) => due(entry)));
+    const before = this.#namespaces;
+    const tables = await this.#readTables();
     const grown = new Set<number>();
-    for (const [namespace, { sockets }] of tables) {
-      const known = before.get(namespace)?.sockets;
-      for (const inode of sockets.keys()) if (!known?.has(inode)) grown.add(namespace);
-    }
-    const pids = [...this.#entries]
-      .filter(([, entry]) => !entry.read || verify || (entry.namespace !== null && grown.has(entry.namespace)))
-      .map(([pid]) => pid);
-    await this.#readDescriptors(pids, tables);
+    for (const [namespace, table] of tables)
+      for (const inode of table.keys()) if (before.get(namespace)?.has(inode) !== true) grown.add(namespace);
+    const hasGrown = (pid: number, { namespace }: Entry) =>
+      this.#waiting.has(pid) && namespace !== null && grown.has(namespace);
+    const pids = [...this.#entries].filter(([pid, entry]) => due(entry) || hasGrown(pid, entry)).map(([pid]) => pid);
+    const changed = await this.#readDescriptors(pids, tables);
     this.#namespaces = tables;
-    if (pids.length > 0 || !sameTables(before, tables)) this.#generation += 1;
+    if (changed || !sameTables(before, tables)) this.#generation += 1;
   }
 
-  /** The namespaces of new processes, of the hive, and of the host. */
-  async #readNamespaces(): Promise<void> {
-    const fresh = [...this.#entries].filter(([, { namespace, read }]) => namespace === null && !read);
-    const names = [...(this.#own === null ? ['self', '1'] : []), ...fresh.map(([pid]) => String(pid))];
+  /** The namespaces of processes, of the hive, and of the host. */
+  async #readNamespaces(due: readonly (readonly [number, Entry])[]): Promise<void> {
+    const names = [...(this.#own === null ? ['self', '1'] : []), ...due.map(([pid]) => String(pid))];
     if (names.length === 0) return;
     const { procRoot } = this.#options;
     const found = await this.#files.links(
@@ -194,15 +212,15 @@ export class Listening {
       const entry = this.#entries.get(Number(name));
       if (name === 'self') this.#own = namespace;
       else if (name === '1' && entry === undefined) this.#host = namespace;
-      if (entry !== undefined) {
-        entry.namespace = namespace;
-        if (typeof links === 'number' && over.has(links)) entry.gone = true;
-      }
+      if (entry === undefined || links === ETIMEDOUT) continue;
+      entry.namespace = namespace;
+      entry.gone = typeof links === 'number' && over.has(links);
+      entry.denied = typeof links === 'number' && refused.has(links);
     }
   }
 
   /** The tables of all namespaces in which processes are; the last one of a namespace whose files hang. */
-  async #readTables(): Promise<ReadonlyMap<number, Namespace>> {
+  async #readTables(): Promise<ReadonlyMap<number, Table>> {
     const { procRoot } = this.#options;
     const readers = new Map<number, string>();
     for (const [pid, { namespace, gone }] of this.#entries)
@@ -213,7 +231,7 @@ export class Listening {
       join(procRoot, name, 'net/tcp6'),
     ]);
     const results = await this.#files.read(paths, maxTableBytes);
-    const tables = new Map<number, Namespace>();
+    const tables = new Map<number, Table>();
     for (const [i, namespace] of [...readers.keys()].entries()) {
       const [tcp, tcp6] = results.slice(i * 2, i * 2 + 2) as [FileResult, FileResult];
       const last = this.#namespaces.get(namespace);
@@ -223,37 +241,43 @@ export class Listening {
     return tables;
   }
 
-  async #readDescriptors(pids: readonly number[], tables: ReadonlyMap<number, Namespace>): Promise<void> {
-    if (pids.length === 0) return;
+  /** Whether anything was found that was not known. */
+  async #readDescriptors(pids: readonly number[], tables: ReadonlyMap<number, Table>): Promise<boolean> {
+    if (pids.length === 0) return false;
     const { procRoot } = this.#options;
     const found = await this.#files.links(
       pids.map((pid) => join(procRoot, String(pid), 'fd')),
       'socket:[',
     );
+    let changed = false;
     for (const [i, pid] of pids.entries()) {
       const entry = this.#entries.get(pid);
       const links = found[i];
-      if (entry === undefined || links === undefined) continue;
-      const table = entry.namespace === null ? undefined : tables.get(entry.namespace)?.sockets;
+      if (entry === undefined || links === undefined || links === ETIMEDOUT) continue;
+      const table = entry.namespace === null ? undefined : tables.get(entry.namespace);
+      const before = entry.inodes;
+      if (typeof links === 'object') entry.inodes = inodesOf(links).filter((inode) => table?.has(inode));
+      else entry.inodes = over.has(links) ? [] : null;
+      if (typeof links === 'number' && refused.has(links)) entry.denied = true;
+      changed ||= !entry.read || before?.join() !== entry.inodes?.join();
       entry.read = true;
-      entry.inodes = typeof links === 'number' ? null : inodesOf(links).filter((inode) => table?.has(inode));
-      if (typeof links === 'number' && over.has(links)) entry.inodes = [];
     }
+    return changed;
   }
 }
 
-function tableOf(namespace: number, tcp: Buffer, tcp6: FileResult): Namespace {
+function tableOf(namespace: number, tcp: Buffer, tcp6: FileResult): Table {
   // Without IPv6 there is no tcp6.
   const all = [...parseListening(tcp), ...(tcp6 instanceof Buffer ? parseListening(tcp6) : [])];
-  return { sockets: new Map(all.map((socket) => [socket.inode, { ...socket, namespace }])) };
+  return new Map(all.map((socket) => [socket.inode, { ...socket, namespace }]));
 }
 
-function sameTables(a: ReadonlyMap<number, Namespace>, b: ReadonlyMap<number, Namespace>): boolean {
+function sameTables(a: ReadonlyMap<number, Table>, b: ReadonlyMap<number, Table>): boolean {
   if (a.size !== b.size) return false;
-  for (const [namespace, { sockets }] of b) {
-    const before = a.get(namespace)?.sockets;
-    if (before === undefined || before.size !== sockets.size) return false;
-    for (const inode of sockets.keys()) if (!before.has(inode)) return false;
+  for (const [namespace, table] of b) {
+    const before = a.get(namespace);
+    if (before === undefined || before.size !== table.size) return false;
+    for (const inode of table.keys()) if (!before.has(inode)) return false;
   }
   return true;
 }

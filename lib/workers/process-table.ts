@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
-import { recognize } from '../engines/recognize.js';
+import { type ProcessRole, roleOf } from '../engines/recognize.js';
 import type { Engine } from '../engines/table.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
@@ -15,10 +15,12 @@ export interface KnownProcess {
   /** Clock ticks since boot; with the pid its identity. */
   readonly startTicks: number;
   readonly comm: string;
+  readonly parentPid: number;
   /** v2 cgroup path; null where it has none. */
   readonly cgroup: string | null;
   readonly argv: readonly string[];
   readonly engine: Engine | null;
+  readonly role: ProcessRole;
 }
 
 interface Entry extends KnownProcess {
@@ -182,7 +184,7 @@ export class ProcessTable {
       this.#remove(pid); // it ended
       return;
     }
-    const { startTicks, comm, state } = parsed;
+    const { startTicks, comm, state, parentPid } = parsed;
     const before = this.#entries.get(pid);
     const old = before?.startTicks === startTicks ? before : null;
     const path = cgroup instanceof Buffer ? this.#below(parseProcessCgroup(cgroup)) : null;
@@ -192,11 +194,14 @@ export class ProcessTable {
       // A zombie has no command line any more, so the last one is kept.
       argv: argv.length === 0 ? (old?.argv ?? []) : argv,
     };
-    const engine = state === 'Z' || state === 'X' ? null : (recognize(known.argv)?.engine ?? null);
+    const same = old !== null && equal(known.argv, old.argv);
+    const role = same ? old.role : roleOf(known.argv);
+    const engine = state === 'Z' || state === 'X' ? null : role.engine;
     // The same object as long as nothing changed, so that what was derived from it can be kept.
-    if (old && known.cgroup === old.cgroup && engine === old.engine && equal(known.argv, old.argv)) return;
+    if (same && known.cgroup === old.cgroup && engine === old.engine && parentPid === old.parentPid) return;
     this.#generation += 1;
-    this.#entries.set(pid, { pid, startTicks, comm, ...known, engine, seenMs: old?.seenMs ?? nowMs });
+    const seenMs = old?.seenMs ?? nowMs;
+    this.#entries.set(pid, { pid, startTicks, comm, parentPid, ...known, engine, role, seenMs });
   }
 
   /** A path relative to the watched root; null for what lies outside of it. */

@@ -14,7 +14,7 @@ const target = (over: Partial<ReadinessTarget> = {}): ReadinessTarget => ({
   identity: '1:1',
   readyUrl: 'http://127.0.0.1:1/health',
   engine: null,
-  port: null,
+  server: null,
   ...over,
 });
 
@@ -39,15 +39,19 @@ function controlled() {
   return { asked, clock, prober, settle };
 }
 
+const at = (port: number, host = '127.0.0.1') => [{ host, port }];
+
 describe('where readiness is asked', () => {
   it.each([
     [{ readyUrl: 'http://localhost:9/x' }, 'http://localhost:9/x'],
-    [{ readyUrl: null, engine: 'vllm', port: 8000 }, 'http://127.0.0.1:8000/health'],
-    [{ readyUrl: null, engine: 'tritonserver', port: 8000 }, 'http://127.0.0.1:8000/v2/health/ready'],
-    [{ readyUrl: null, engine: 'ollama', port: 11434 }, 'http://127.0.0.1:11434/api/version'],
-    [{ readyUrl: null, engine: 'vllm', port: null }, null],
-    [{ readyUrl: null, engine: null, port: 8000 }, null],
-    [{ readyUrl: 'http://10.0.0.1/', engine: 'vllm', port: 8000 }, null],
+    [{ readyUrl: null, engine: 'vllm', server: at(8000) }, 'http://127.0.0.1:8000/health'],
+    [{ readyUrl: null, engine: 'tritonserver', server: at(8000) }, 'http://127.0.0.1:8000/v2/health/ready'],
+    [{ readyUrl: null, engine: 'ollama', server: at(11434) }, 'http://127.0.0.1:11434/api/version'],
+    [{ readyUrl: null, engine: 'vllm', server: at(8000, '::1') }, 'http://[::1]:8000/health'],
+    [{ readyUrl: null, engine: 'vllm', server: null }, null],
+    [{ readyUrl: null, engine: 'vllm', server: 'none' }, 'none'],
+    [{ readyUrl: null, engine: null, server: at(8000) }, null],
+    [{ readyUrl: 'http://10.0.0.1/', engine: 'vllm', server: at(8000) }, null],
   ] as [Partial<ReadinessTarget>, string | null][])('%j: %s', (over, url) => expect(probeUrl(target(over))).toBe(url));
 
   it.each([
@@ -145,6 +149,14 @@ describe('ReadinessProber', () => {
     prober.update([]);
     expect(prober.readyOf('llm/8080')).toBeNull();
     expect(asked[0]?.signal.aborted).toBe(true);
+  });
+
+  it('an engine that listens nowhere is not ready, and nobody is asked', () => {
+    const { asked, prober } = controlled();
+    prober.update([target({ readyUrl: null, engine: 'vllm', server: 'none' })]);
+    expect(prober.readyOf('llm/8080')).toBe(false);
+    expect(prober.reasonOf('llm/8080')).toBe('listens nowhere');
+    expect(asked).toHaveLength(0);
   });
 
   it('is null where there is nothing to ask', () => {

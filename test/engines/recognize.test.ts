@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { recognize, serving } from '../../lib/engines/recognize.js';
+import { recognize, roleOf, serving } from '../../lib/engines/recognize.js';
 
 const argv = (line: string): string[] => line.split(' ');
 
@@ -62,7 +62,10 @@ describe('collect_parses_cmdline', () => {
     ['tail -f /var/log/ollama', null, null, null],
     ['python -c import vllm', null, null, null],
   ] as const)('%s', (line, engine, model, port) => {
-    expect(serving([argv(line)])).toMatchObject({ engine, model, port });
+    expect(serving([argv(line)])).toMatchObject({ engine, model });
+    const role = roleOf(argv(line));
+    expect(role.port ?? role.defaultPort).toBe(port);
+    expect(role.engine).toBe(engine);
   });
 
   it('looks at all processes: the first is a shell, the engine core a helper that names nothing', () => {
@@ -71,21 +74,42 @@ describe('collect_parses_cmdline', () => {
       ['VLLM::EngineCore'],
       ['/usr/bin/python3', '/usr/local/bin/vllm', 'serve', 'org/model', '--port', '8123'],
     ];
-    expect(serving(processes)).toEqual({ engine: 'vllm', model: 'org/model', port: 8123, process: 2 });
+    expect(serving(processes)).toEqual({ engine: 'vllm', model: 'org/model', process: 2 });
   });
 
   it('a helper alone is still its engine, without a port', () => {
-    expect(serving([['sglang::scheduler_TP0']])).toMatchObject({ engine: 'sglang', model: null, port: null });
+    expect(serving([['sglang::scheduler_TP0']])).toMatchObject({ engine: 'sglang', model: null });
+    expect(roleOf(['sglang::scheduler_TP0'])).toMatchObject({ role: 'helper', port: null, defaultPort: null });
   });
 
   it('the last of a repeated option wins, and an option without value is none', () => {
     expect(serving([argv('vllm serve --model a --model b')])).toMatchObject({ model: 'b' });
-    expect(serving([argv('vllm serve --model --port 80')])).toMatchObject({ model: null, port: 80 });
-    expect(serving([argv('vllm serve a --port 70000')])).toMatchObject({ port: 8000 });
+    expect(serving([argv('vllm serve --model --port 80')])).toMatchObject({ model: null });
+    expect(roleOf(argv('vllm serve --model --port 80')).port).toBe(80);
+    expect(roleOf(argv('vllm serve a --port 70000'))).toMatchObject({ port: null, defaultPort: 8000 });
   });
 
   it('an exact name is needed: --modelx and --model-pathology are other options', () => {
     expect(serving([argv('x --modelx a --model-pathology=b')])).toMatchObject({ model: null });
+  });
+
+  it.each([
+    ['ray::IDLE', 'helper'],
+    ['/usr/bin/raylet --node_manager_port=1', 'helper'],
+    ['python -m ray.dashboard.dashboard --port 8265', 'helper'],
+    ['python3 -c from multiprocessing.spawn import spawn_main; spawn_main(1)', 'helper'],
+    ['dcgm-exporter', 'helper'],
+    ['VLLM::EngineCore_0', 'helper'],
+    ['VLLM::APIServer_1', 'engine'],
+    ['litellm --port 4000', 'router'],
+    ['/usr/bin/python3 /usr/local/bin/litellm --port 4000', 'router'],
+    ['python -m sglang_router.launch_server --port 30000', 'router'],
+    ['nginx: master process nginx -g daemon off;', 'router'],
+    ['vllm serve a/b', 'engine'],
+    ['node app.js --port 1', 'other'],
+    ['bash', 'other'],
+  ] as const)('the role of %s is %s', (line, role) => {
+    expect(roleOf(line.includes(': ') ? [line] : argv(line)).role).toBe(role);
   });
 
   it('any arguments give an answer', () => {
@@ -108,10 +132,13 @@ describe('collect_parses_cmdline', () => {
     );
     fc.assert(
       fc.property(fc.array(fc.array(word, { maxLength: 8 }), { maxLength: 4 }), (processes) => {
-        const { port, process } = serving(processes);
-        if (port !== null) expect(port >= 1 && port <= 65_535).toBe(true);
+        const { process } = serving(processes);
         if (process !== null) expect(processes[process]).toBeDefined();
-        for (const one of processes) recognize(one);
+        for (const one of processes) {
+          recognize(one);
+          const { port } = roleOf(one);
+          if (port !== null) expect(port >= 1 && port <= 65_535).toBe(true);
+        }
       }),
     );
   });

@@ -18,6 +18,7 @@ export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSa
     model: 'meta-llama/Llama-3.1-8B-Instruct',
     port: 8000,
     endpoint: 'http://10.0.0.7:8000',
+    endpointReason: null,
     command: `python -m vllm.entrypoints.openai.api_server --model meta-llama/Llama-3.1-8B-Instruct ${'x'.repeat(120)}`,
     labels: { team: 'search' },
     cpuPercent: 87.25,

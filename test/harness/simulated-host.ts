@@ -446,6 +446,7 @@ export class SimulatedHost {
       model: worker.spec.model,
       port,
       endpoint: port === null ? null : `http://127.0.0.1:${port}`,
+      endpointReason: port === null ? 'notListening' : null,
       command: worker.spec.command(worker.spec.model, port ?? 8000, gpus.length).slice(0, 256),
       labels: { engine: worker.spec.command === vllm ? 'vllm' : worker.spec.command === sglang ? 'sglang' : 'other' },
       cpuPercent: rates ? round(cpu) : null,

@@ -13,12 +13,10 @@ export const runC = incarnationOf(3);
 export const gpuSample = (uuid: string, fields: Partial<GpuSample> = {}): GpuSample =>
   gpuOf(uuid, { memoryTotalBytes: mib(24_576), memoryUsedBytes: 0, processCount: 0, utilizationPercent: 0, ...fields });
 
-/** An idle worker by id `group/instance`, that holds no GPU and serves nothing. */
+/** An idle worker by id `group/instance`, that holds no GPU and serves no model. */
 export const workerSample = (id: string, fields: Partial<WorkerSample> = {}): WorkerSample =>
   workerOf(id, {
     model: null,
-    port: null,
-    endpoint: null,
     command: 'sleep 1000',
     labels: {},
     cpuPercent: 0,

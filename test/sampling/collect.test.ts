@@ -211,7 +211,8 @@ describe('collect', () => {
     host.cgroup(path, { 'cpu.max': '150000 100000\n', 'memory.max': '8388608\n', 'memory.events': 'oom_kill 2\n' });
     host.set('/hivepulse.slice', 'memory.max', '4194304\n');
     host.set('/hivepulse.slice', 'cpu.max', '100000 100000\n');
-    host.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path });
+    const listens = [{ address: '0.0.0.0', port: 8000 }];
+    host.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path, listens });
     await record(host, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
     const sampler = host.sampler({ address: '10.0.0.7' });
     await sampler.sample();
@@ -223,6 +224,7 @@ describe('collect', () => {
       model: 'a/b',
       port: 8000,
       endpoint: 'http://10.0.0.7:8000',
+      endpointReason: null,
       command: 'vllm serve a/b --api-key …',
       labels: { zone: 'a' },
       reservationId: 'r1',
@@ -242,7 +244,7 @@ describe('collect', () => {
     });
   });
 
-  it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins', async () => {
+  it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins where it listens', async () => {
     const host = new FakeHost();
     const path = `${ours}/llm/a`;
     host.worker(path, { pid: 100, argv: ['sh', '-c', 'vllm serve x'] });
@@ -251,6 +253,11 @@ describe('collect', () => {
       argv: ['python3', '/bin/vllm', 'serve', 'x', '--port', '9'],
       cgroup: path,
       startTicks: 900_100,
+      parentPid: 100,
+      listens: [
+        { address: '127.0.0.1', port: 9 },
+        { address: '127.0.0.1', port: 77 },
+      ],
     });
     const sampler = host.sampler();
     expect(workerOf(await sampler.sample(), 'llm/a')).toMatchObject({
@@ -258,6 +265,8 @@ describe('collect', () => {
       processCount: 2,
       model: 'x',
       port: 9,
+      endpoint: null,
+      endpointReason: 'loopbackOnly',
       command: 'python3 vllm serve x --port 9',
     });
     await record(host, { group: 'llm', instance: 'a', model: 'named', port: 77 });
@@ -266,6 +275,12 @@ describe('collect', () => {
       return worker.model === 'named' && worker;
     });
     expect(told.port).toBe(77);
+    await record(host, { group: 'llm', instance: 'a', model: 'again', port: 78 });
+    const unheard = await waitFor(async () => {
+      const worker = workerOf(await sampler.sample(), 'llm/a');
+      return worker.model === 'again' && worker;
+    });
+    expect(unheard.port).toBe(9);
   });
 
   it('collect_calculates_uptime: from the host’s uptime and the start of the main process', async () => {

@@ -1,4 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openReader, type ReaderChoice } from '../../lib/cgroup/reader.js';
@@ -59,6 +68,46 @@ export interface FakeProcess {
   readonly comm?: string;
   readonly residentBytes?: number;
   readonly state?: string;
+  readonly parentPid?: number;
+  readonly listens?: readonly FakeSocket[];
+  /** Inode of its network namespace; that of the host where it is left out. */
+  readonly namespace?: number;
+}
+
+/** A TCP socket that listens. */
+export interface FakeSocket {
+  readonly address: string;
+  readonly port: number;
+  /** Processes that have the same one share the socket. */
+  readonly inode?: number;
+}
+
+export const hostNamespace = 4_026_531_840;
+
+/** As /proc/net/tcp writes it. */
+function socketLine({ address, port }: FakeSocket, inode: number): readonly ['tcp' | 'tcp6', string] {
+  const word = (bytes: readonly number[]) =>
+    Buffer.from([...bytes].reverse())
+      .toString('hex')
+      .toUpperCase();
+  const [file, host] = address.includes(':')
+    ? (['tcp6', [0, 4, 8, 12].map((at) => word(bytesOfIpv6(address).slice(at, at + 4))).join('')] as const)
+    : (['tcp', word(address.split('.').map(Number))] as const);
+  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
+  const zeros = '0'.repeat(host.length);
+  return [
+    file,
+    `   0: ${host}:${hexPort} ${zeros}:0000 0A 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100 0 0 10 0\n`,
+  ];
+}
+
+function bytesOfIpv6(address: string): readonly number[] {
+  const [head = '', tail = ''] = address.split('::');
+  const groups = (text: string) => (text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16)));
+  const [before, after] = [groups(head), groups(tail)];
+  return [...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0), ...after].flatMap(
+    (group) => [group >> 8, group & 255],
+  );
 }
 
 export const bootSeconds = 10_000;
@@ -72,6 +121,11 @@ export class FakeHost {
   readonly hostRoot = join(this.dir, 'host');
   readonly runtimeDir = join(this.dir, 'run');
   #lastPid = 1;
+  #lastInode = 1000;
+  readonly #sockets = new Map<
+    number,
+    { readonly pids: Set<string>; readonly lines: Map<number, readonly ['tcp' | 'tcp6', string]> }
+  >();
 
   constructor() {
     onTestFinished(() => {
@@ -90,6 +144,7 @@ export class FakeHost {
     this.write('proc/uptime', `${bootSeconds}.00 1.00\n`);
     for (const name of ['cpu', 'memory', 'io']) this.write(`proc/pressure/${name}`, pressure(1));
     this.#loadavg();
+    for (const name of ['self', '1']) this.#namespaceOf(name, hostNamespace);
   }
 
   write(path: string, content: string): void {
@@ -147,15 +202,19 @@ export class FakeHost {
     comm = 'x',
     residentBytes = 4096,
     state = 'S',
+    parentPid = 1,
+    listens = [],
+    namespace = hostNamespace,
   }: FakeProcess): void {
     this.#lastPid = Math.max(this.#lastPid, pid);
     const tail = Array.from({ length: 30 }, () => '0');
     tail[17] = String(startTicks); // field 22: the 18th behind ppid's three
-    this.write(`proc/${pid}/stat`, `${pid} (${comm}) ${state} 1 ${tail.slice(0).join(' ')}\n`);
+    this.write(`proc/${pid}/stat`, `${pid} (${comm}) ${state} ${parentPid} ${tail.slice(0).join(' ')}\n`);
     this.write(`proc/${pid}/cgroup`, `0::${cgroup}\n`);
     this.write(`proc/${pid}/cmdline`, argv.map((each) => `${each}\0`).join(''));
     this.write(`proc/${pid}/statm`, `100 ${residentBytes / 4096} 1 1 0 1 0\n`);
     this.write(`proc/${pid}/io`, 'read_bytes: 0\nwrite_bytes: 0\n');
+    this.#listen(pid, listens, namespace);
     this.#loadavg();
     const procs = join(this.cgroupRoot, cgroup, 'cgroup.procs');
     try {
@@ -164,6 +223,42 @@ export class FakeHost {
     } catch {
       // a cgroup that has no directory here
     }
+  }
+
+  #listen(pid: number, sockets: readonly FakeSocket[], namespace: number): void {
+    const { lines } = this.#namespaceOf(String(pid), namespace);
+    const fds = join(this.procRoot, String(pid), 'fd');
+    rmSync(fds, { recursive: true, force: true });
+    mkdirSync(fds, { recursive: true });
+    symlinkSync('/dev/null', join(fds, '0'));
+    for (const [i, socket] of sockets.entries()) {
+      const inode = socket.inode ?? ++this.#lastInode;
+      lines.set(inode, socketLine(socket, inode));
+      symlinkSync(`socket:[${inode}]`, join(fds, String(i + 3)));
+    }
+    this.#writeSockets(namespace);
+  }
+
+  #namespaceOf(name: string, namespace: number) {
+    const known = this.#sockets.get(namespace) ?? { pids: new Set<string>(), lines: new Map() };
+    this.#sockets.set(namespace, known);
+    known.pids.add(name);
+    const dir = join(this.procRoot, name, 'ns');
+    rmSync(dir, { recursive: true, force: true });
+    mkdirSync(dir, { recursive: true });
+    symlinkSync(`net:[${namespace}]`, join(dir, 'net'));
+    this.#writeSockets(namespace);
+    return known;
+  }
+
+  /** Each process sees all sockets of its namespace. */
+  #writeSockets(namespace: number): void {
+    const { pids, lines } = this.#sockets.get(namespace)!;
+    for (const name of pids)
+      for (const file of ['tcp', 'tcp6'] as const) {
+        const own = [...lines.values()].filter(([of]) => of === file).map(([, line]) => line);
+        this.write(`proc/${name}/net/${file}`, `  sl  local_address rem_address   st\n${own.join('')}`);
+      }
   }
 
   #loadavg(): void {

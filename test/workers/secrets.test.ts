@@ -80,9 +80,10 @@ async function workersFrom(lines: readonly SecretLine[]): Promise<readonly Worke
   await table.scan();
   const show = commandDisplay('safe');
   const workers = lines.map((_, i) => {
-    const argv = table.find(i + 1, 900_000)?.argv ?? [];
+    const known = table.find(i + 1, 900_000);
+    const argv = known?.argv ?? [];
     const { command, serving } = describeProcesses([argv], show);
-    return { ...workerOf(`g/w${i}`), command, model: serving.model, port: serving.port };
+    return { ...workerOf(`g/w${i}`), command, model: serving.model, port: known?.role.port ?? null };
   });
   table.close();
   return workers;

@@ -91,7 +91,7 @@ const workerRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { reg
       ...describe('bestWorker', 'The worker to send a request for a model to', 'scheduling', {
         description:
           'Ready and idle, else the least loaded; ties are drawn at random. A pick counts as load until the next heartbeat of its hive, ' +
-          'so that callers within one interval spread. `worker` is null where none is ready.',
+          'so that callers within one interval spread. Only a worker with an `endpoint` is picked; `worker` is null where none is ready.',
         querystring: BestQuery,
         ...ok('The pick.', 'BestWorker'),
       }),

@@ -1,4 +1,4 @@
-import { workerStates } from '../enums.js';
+import { endpointReasons, workerStates } from '../enums.js';
 import { idPattern } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
@@ -83,10 +83,33 @@ export const workerFields = {
     shape: nullable(text({ maxLength: 512 })),
     column: { key: 'model', title: 'MODEL', width: [10, 34], rank: 3, place: 30 },
   },
-  port: { shape: nullable(integer(1, undefined, 65535)) },
+  port: { shape: nullable(integer(1, 'Port on which its server listens.', 65535)) },
   endpoint: {
-    shape: nullable(text({ maxLength: 512 }, 'URL at which requests go to it.')),
+    shape: nullable(text({ maxLength: 512 }, 'URL at which others reach its server.')),
     panel: { section: 'process', label: 'Endpoint' },
+  },
+  endpointReason: {
+    shape: nullable({
+      ...oneOf(endpointReasons),
+      description:
+        'Why `endpoint` is null. notListening: its processes listen on nothing. loopbackOnly: on loopback alone. otherNamespace: in a network namespace of its own. severalCandidates: more than one socket may be meant, or another process listens on the same one. addressUnknown: no address is known under which its port is reached. unidentified: it listens, and nothing shows that its model is served there. socketsUnknown: its sockets cannot be read, or were not yet.',
+    }),
+    optional: true,
+    least: 'socketsUnknown',
+    panel: {
+      section: 'process',
+      label: 'No endpoint',
+      omitNull: true,
+      words: {
+        notListening: 'listens on nothing',
+        loopbackOnly: 'listens on loopback alone',
+        otherNamespace: 'listens in a network namespace of its own',
+        severalCandidates: 'listens on several sockets',
+        addressUnknown: 'the address of its host is not known',
+        unidentified: 'listens, and has not answered as its engine',
+        socketsUnknown: 'its sockets cannot be read',
+      },
+    },
   },
   command: {
     shape: nullable(

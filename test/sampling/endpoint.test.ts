@@ -1,0 +1,246 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { roleOf } from '../../lib/engines/recognize.js';
+import { chooseFace, type ListeningProcess, placeOf, probeAddresses } from '../../lib/sampling/endpoint.js';
+import type { NamespaceSocket } from '../../lib/workers/listening.js';
+
+const host = 1;
+let inodes = 100;
+
+/** `0.0.0.0:8000`, `[::]:8000`, or only a port on all addresses. */
+function socket(text: string, namespace = host): NamespaceSocket {
+  const [, address = '0.0.0.0', port] = /^(?:\[?(.*?)\]?:)?(\d+)$/.exec(text) as unknown as [string, string?, string?];
+  inodes += 1;
+  return { inode: inodes, address, port: Number(port), namespace };
+}
+
+type Line = readonly [pid: number, parent: number, command: string, ...listens: (string | NamespaceSocket | null)[]];
+
+/** null among the sockets: they cannot be read. */
+const processOf = ([pid, parentPid, command, ...listens]: Line): ListeningProcess => ({
+  pid,
+  parentPid,
+  role: roleOf(command.includes(': ') ? [command] : command.split(' ')),
+  sockets: listens.includes(null)
+    ? null
+    : listens.map((each) => (typeof each === 'string' ? socket(each) : (each as NamespaceSocket))),
+});
+
+function face(lines: readonly Line[], recordPort: number | null = null): string {
+  const found = chooseFace(lines.map(processOf), recordPort);
+  if (found.sockets === null) return found.reason;
+  return `${found.named ? '' : 'perhaps '}${found.sockets.map(({ address, port }) => `${address}:${port}`).join(' ')}`;
+}
+
+describe('where a worker serves', () => {
+  it.each([
+    ['its default port', [[1, 0, 'vllm serve a', '8000']], '0.0.0.0:8000'],
+    ['no default port without a socket', [[1, 0, 'vllm serve a']], 'notListening'],
+    ['an argument without a socket is no port', [[1, 0, 'vllm serve a --port 9', '7000']], 'perhaps 0.0.0.0:7000'],
+    [
+      'nor is the default where an argument stands',
+      [[1, 0, 'vllm serve a --port 9', '8000', '7']],
+      'severalCandidates',
+    ],
+    ['the argument among several', [[1, 0, 'vllm serve a --port 9', '9', '5555', '6000']], '0.0.0.0:9'],
+    ['several without a hint', [[1, 0, 'llama-server', '9', '10']], 'severalCandidates'],
+    ['both families of one port', [[1, 0, 'vllm serve a', '8000', '[::]:8000']], '0.0.0.0:8000 :::8000'],
+    ['sockets that cannot be read', [[1, 0, 'vllm serve a', null]], 'socketsUnknown'],
+    [
+      'a child that listens for its shell',
+      [
+        [1, 0, 'sh -c x'],
+        [2, 1, 'vllm serve a', '8000'],
+      ],
+      '0.0.0.0:8000',
+    ],
+    [
+      'a launcher’s port on its router',
+      [
+        [1, 0, 'text-generation-launcher --port 80'],
+        [2, 1, 'text-generation-router', '80'],
+        [3, 1, 'python text_generation_server/cli.py'],
+      ],
+      '0.0.0.0:80',
+    ],
+    [
+      'a launcher whose child listens elsewhere',
+      [
+        [1, 0, 'vllm serve a --port 8000'],
+        [2, 1, 'python3 /bin/vllm serve a', '9000'],
+      ],
+      'perhaps 0.0.0.0:9000',
+    ],
+    [
+      'ollama, not the server that it starts',
+      [
+        [1, 0, 'ollama serve', '127.0.0.1:11434'],
+        [2, 1, 'llama-server --model /blobs/sha256-a --port 41231', '127.0.0.1:41231'],
+      ],
+      '127.0.0.1:11434',
+    ],
+    [
+      'ollama on a port of its own',
+      [
+        [1, 0, 'ollama serve', '127.0.0.1:11435'],
+        [2, 1, 'ollama runner --port 41231', '127.0.0.1:41231'],
+      ],
+      'perhaps 127.0.0.1:11435',
+    ],
+    [
+      'an unknown router before its child on loopback',
+      [
+        [1, 0, 'python router.py --port 4000', '4000'],
+        [2, 1, 'llama-server --port 43091', '127.0.0.1:43091'],
+      ],
+      '0.0.0.0:4000',
+    ],
+    [
+      'a known router',
+      [
+        [1, 0, 'llama-swap --config c.yaml', '8080'],
+        [2, 1, 'llama-server --port 5800', '127.0.0.1:5800'],
+        [3, 1, 'llama-server --port 5801', '127.0.0.1:5801'],
+      ],
+      'perhaps 0.0.0.0:8080',
+    ],
+    [
+      'a notebook is no router of the engine that it started',
+      [
+        [1, 0, 'jupyter-lab --port 8888', '8888'],
+        [2, 1, 'vllm serve a', '8000'],
+      ],
+      '0.0.0.0:8000',
+    ],
+    [
+      'helpers never count',
+      [
+        [1, 0, 'vllm serve a'],
+        [2, 1, 'ray::IDLE', '8000'],
+        [3, 1, 'VLLM::EngineCore_0', '29500'],
+        [4, 1, 'python -c from multiprocessing.spawn import spawn_main', '29501'],
+      ],
+      'notListening',
+    ],
+    [
+      'two engines side by side',
+      [
+        [1, 0, 'supervisord'],
+        [2, 1, 'vllm serve a', '8000'],
+        [3, 1, 'vllm serve b --port 8001', '8001'],
+      ],
+      'severalCandidates',
+    ],
+    ['a program that names its port', [[1, 0, 'node server.js --port 5000', '5000', '9229']], '0.0.0.0:5000'],
+    ['a program that names none', [[1, 0, 'node server.js', '5000']], 'perhaps 0.0.0.0:5000'],
+    [
+      'a loop of parents',
+      [
+        [1, 2, 'vllm serve a', '8000'],
+        [2, 1, 'sh'],
+      ],
+      '0.0.0.0:8000',
+    ],
+  ] as [string, Line[], string][])('%s', (_title, lines, expected) => expect(face(lines)).toBe(expected));
+
+  it('the port of the record wins where it listens', () => {
+    const lines: Line[] = [[1, 0, 'vllm serve a --port 9', '9', '10']];
+    expect(face(lines, 10)).toBe('0.0.0.0:10');
+    expect(face(lines, 11)).toBe('0.0.0.0:9');
+  });
+
+  const command = fc.constantFrom(
+    'vllm serve a',
+    'vllm serve a --port 3',
+    'ollama serve',
+    'llama-server --port 2',
+    'ray::IDLE',
+    'VLLM::EngineCore',
+    'litellm --port 1',
+    'python app.py --port 4',
+    'sh',
+  );
+  const line = fc.tuple(
+    fc.integer({ min: 0, max: 5 }),
+    command,
+    fc.array(fc.constantFrom('1', '2', '3', '127.0.0.1:3', '4', '8000', '11434'), { maxLength: 3 }),
+    fc.boolean(),
+  );
+
+  it('whatever the tree: a socket of its own that no helper alone holds, all of one port; else a reason', () => {
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 6 }), fc.option(fc.integer({ min: 1, max: 5 })), (lines, recordPort) => {
+        const processes = lines.map(([parent, text, listens, hidden], pid) =>
+          processOf([pid, parent, text, ...(hidden ? [null] : listens)]),
+        );
+        const found = chooseFace(processes, recordPort);
+        if (found.sockets === null) return;
+        expect(found.sockets.length).toBeGreaterThan(0);
+        expect(new Set(found.sockets.map(({ port }) => port)).size).toBe(1);
+        for (const each of found.sockets)
+          expect(processes.some(({ role, sockets }) => role.role !== 'helper' && sockets?.includes(each))).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('under which address others reach it', () => {
+  const place = (own: readonly string[], address: string | null, others: readonly string[] = []) => {
+    const sockets = own.map((text) => socket(text));
+    const all = [...sockets, ...others.map((text) => socket(text))];
+    const found = placeOf(sockets, all, { address, namespace: host });
+    return found.host ?? found.reason;
+  };
+
+  it.each([
+    [['8000'], '10.0.0.7', [], '10.0.0.7'],
+    [['8000'], null, [], 'addressUnknown'],
+    [['[::]:8000'], '10.0.0.7', [], '10.0.0.7'],
+    [['[::]:8000'], 'fd00::2', [], 'fd00::2'],
+    [['8000'], 'fd00::2', [], 'addressUnknown'],
+    [['192.0.2.2:8000'], null, [], '192.0.2.2'],
+    [['192.0.2.2:8000'], '10.0.0.7', ['8001'], '192.0.2.2'],
+    [['127.0.0.1:8000'], '10.0.0.7', [], 'loopbackOnly'],
+    [['127.0.0.1:8000'], null, [], 'loopbackOnly'],
+    [['[::1]:8000'], '127.0.0.1', [], '::1'],
+    [['127.0.0.2:8000'], 'localhost', [], '127.0.0.2'],
+    [['127.0.0.1:8000', '192.0.2.2:8000'], '10.0.0.7', [], '192.0.2.2'],
+    [['[fe80::1]:8000'], '10.0.0.7', [], 'addressUnknown'],
+    // Another process on the same port: a specific address beats a wildcard, 0.0.0.0 beats :: for IPv4.
+    [['8000'], '10.0.0.7', ['10.0.0.7:8000'], 'addressUnknown'],
+    [['8000'], '10.0.0.7', ['127.0.0.1:8000'], '10.0.0.7'],
+    [['8000'], '127.0.0.1', ['127.0.0.1:8000'], 'addressUnknown'],
+    [['[::]:8000'], '10.0.0.7', ['8000'], 'addressUnknown'],
+    [['[::]:8000'], 'fd00::2', ['8000'], 'fd00::2'],
+    [['[::]:8000'], 'gpu-7.example', ['8000'], 'addressUnknown'],
+    [['8000'], 'gpu-7.example', ['127.0.0.1:8000'], 'gpu-7.example'],
+    [['8000'], 'localhost', ['127.0.0.1:8000'], 'addressUnknown'],
+    [['8000'], '10.0.0.7', ['8000'], 'severalCandidates'],
+  ] as const)('%j at %s beside %j: %s', (own, address, others, expected) =>
+    expect(place(own, address, others)).toBe(expected),
+  );
+
+  it('one in a network namespace of its own has none', () => {
+    const own = socket('8000', 2);
+    expect(placeOf([own], [own], { address: '10.0.0.7', namespace: host }).reason).toBe('otherNamespace');
+    expect(placeOf([own], [own], { address: '10.0.0.7', namespace: null }).reason).toBe('socketsUnknown');
+  });
+
+  it.each([
+    [['8000'], [], '127.0.0.1 127.0.0.2'],
+    [['8000'], ['127.0.0.1:8000'], '127.0.0.2'],
+    [['[::]:8000'], [], '::1 127.0.0.1 127.0.0.2'],
+    [['[::]:8000'], ['8000'], '::1'],
+    [['[::]:8000'], ['[::1]:8000'], '127.0.0.1 127.0.0.2'],
+    [['192.0.2.2:8000'], ['8000'], '192.0.2.2'],
+    [['8000'], ['8000'], ''],
+  ] as const)('the hive asks %j beside %j at %s', (own, others, expected) => {
+    const sockets = own.map((text) => socket(text));
+    const all = [...sockets, ...others.map((text) => socket(text))];
+    expect(
+      probeAddresses(sockets, all)
+        .map((each) => each.host)
+        .join(' '),
+    ).toBe(expected);
+  });
+});
