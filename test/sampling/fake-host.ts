@@ -144,7 +144,7 @@ export class FakeHost {
     this.write('proc/uptime', `${bootSeconds}.00 1.00\n`);
     for (const name of ['cpu', 'memory', 'io']) this.write(`proc/pressure/${name}`, pressure(1));
     this.#loadavg();
-    for (const name of ['self', '1']) this.#namespaceOf(name, hostNamespace);
+    this.#namespaceOf('self', hostNamespace);
   }
 
   write(path: string, content: string): void {
