@@ -1,3 +1,4 @@
+import type { IdentityQuestion } from './answer.js';
 import type { ShownOptions } from './shown-options.js';
 
 /** One engine as the table describes it: how its processes are recognized, and where it is asked. All by its own documentation. */
@@ -12,6 +13,8 @@ export interface EngineRow {
   readonly defaultPort: number;
   /** Answers 200 once it can serve. */
   readonly healthPath: string;
+  /** What it alone answers so; asked in order until one tells. */
+  readonly identity: readonly IdentityQuestion[];
 }
 
 /** Names of options, as its parser takes them. */

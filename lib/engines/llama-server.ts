@@ -1,5 +1,18 @@
+import { type Answer, memberOf } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
+
+/** The list of models is open without a key. While it loads, every path answers that it does. */
+function isLlamaServer({ status, json }: Answer): boolean {
+  if (status === 503) return memberOf(memberOf(json, 'error'), 'type') === 'unavailable_error';
+  const models = memberOf(json, 'data');
+  return (
+    status === 200 &&
+    Array.isArray(models) &&
+    models.length > 0 &&
+    models.every((model) => memberOf(model, 'owned_by') === 'llamacpp')
+  );
+}
 
 /** The server of llama.cpp. */
 export const llamaServer = {
@@ -20,4 +33,5 @@ export const llamaServer = {
   }),
   defaultPort: 8080,
   healthPath: '/health',
+  identity: [{ path: '/v1/models', is: isLlamaServer }],
 } as const satisfies EngineRow;

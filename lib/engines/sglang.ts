@@ -1,3 +1,4 @@
+import { tells } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -19,4 +20,9 @@ export const sglang = {
   }),
   defaultPort: 30_000,
   healthPath: '/health',
+  // The first since late 2025; the second until then, and for some time after.
+  identity: [
+    { path: '/model_info', is: tells('model_path') },
+    { path: '/get_model_info', is: tells('model_path') },
+  ],
 } as const satisfies EngineRow;

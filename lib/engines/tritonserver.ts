@@ -1,3 +1,4 @@
+import { memberOf, tells } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -14,4 +15,10 @@ export const tritonserver = {
   }),
   defaultPort: 8000,
   healthPath: '/v2/health/ready',
+  identity: [
+    {
+      path: '/v2',
+      is: (answer) => tells('name', 'version')(answer) && Array.isArray(memberOf(answer.json, 'extensions')),
+    },
+  ],
 } as const satisfies EngineRow;

@@ -1,3 +1,4 @@
+import { tells } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -25,4 +26,5 @@ export const vllm = {
   }),
   defaultPort: 8000,
   healthPath: '/health',
+  identity: [{ path: '/version', is: tells('version') }],
 } as const satisfies EngineRow;

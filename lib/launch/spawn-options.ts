@@ -1,6 +1,6 @@
 import { maxLabelLength, maxLabels } from '../contract/limits.js';
 import type { Labels } from '../contract/primitives.js';
-import { checkReadyUrl } from '../engines/probe.js';
+import { checkReadyUrl } from '../engines/ready-url.js';
 import { HivepulseError } from '../util/errors.js';
 import { shownModel } from '../workers/shown-command.js';
 import type { CommandOptions } from './launcher.js';

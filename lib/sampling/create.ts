@@ -2,7 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { BlockDevices } from '../cgroup/block-devices.js';
 import { defaults } from '../contract/defaults.js';
 import type { CommandMode } from '../contract/enums.js';
-import { ReadinessProber } from '../engines/probe.js';
+import { Prober } from '../engines/prober.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
 import type { RawReader } from '../native/layout.js';
@@ -66,7 +66,7 @@ export interface SamplerOptions {
   readonly runtimeDir?: string;
   /** What earlier runs of this hive have reported. Without it, exits are reported only of workers that were seen. */
   readonly reported?: ReportedEnds;
-  /** Ask workers whether they are ready (default true). */
+  /** Ask workers what they are and whether they are ready (default true). */
   readonly readiness?: boolean;
   /** Where workers' ports are reached. */
   readonly address?: string | null;
@@ -127,7 +127,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { reader, readerReason, missing, blockDevices } = openCgroups(machine, options.sysRoot, clock);
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
-  const readiness = (options.readiness ?? true) ? new ReadinessProber({ now: nowMs }) : null;
+  const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
   const sampler = new Sampler({
     reader,
@@ -138,7 +138,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     host,
     blockDevices,
     listening,
-    readiness,
+    prober,
     showCommand: commandDisplay(options.commands),
     state: {
       idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
@@ -159,7 +159,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     reader?.close();
     for (const part of [discovery, names, processes, listening, host, blockDevices]) part?.close();
     gpu.close();
-    await readiness?.close();
+    await prober?.close();
   };
   return new SamplerLoop({ sampler, reader, discovery, host, gpu, intervalMs, close });
 }

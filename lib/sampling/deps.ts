@@ -1,5 +1,5 @@
 import type { BlockDevices } from '../cgroup/block-devices.js';
-import type { ReadinessProber } from '../engines/probe.js';
+import type { Prober } from '../engines/prober.js';
 import type { GpuSource } from '../gpu/reading.js';
 import type { RawReader } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
@@ -23,7 +23,8 @@ export interface SamplerDeps {
   readonly blockDevices: Pick<BlockDevices, 'used' | 'faults'> | null;
   /** null where no sockets can be read. */
   readonly listening: ListeningSource | null;
-  readonly readiness: Pick<ReadinessProber, 'update' | 'readyOf'> | null;
+  /** null: no worker is asked. */
+  readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;
   readonly state: StateOptions;

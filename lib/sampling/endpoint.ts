@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { EndpointReason } from '../contract/enums.js';
-import type { ServerAddress } from '../engines/probe.js';
+import type { Scheme, ServerAddress } from '../engines/ask.js';
+import type { Finding } from '../engines/examine.js';
 import type { ProcessRole } from '../engines/recognize.js';
 import type { NamespaceSocket } from '../workers/listening.js';
 
@@ -13,10 +14,23 @@ export interface ListeningProcess {
   readonly sockets: readonly NamespaceSocket[] | null;
 }
 
-/** The sockets on which a worker serves, all of one port, or why that is not known. */
-export type Face =
-  | { readonly sockets: readonly NamespaceSocket[]; readonly process: ListeningProcess | null; readonly named: boolean }
-  | { readonly sockets: null; readonly reason: EndpointReason };
+/** A port on which a worker may serve, with all of its sockets there. */
+export interface Candidate {
+  /** `<namespace>/<port>/<inodes>`: others where the sockets are others. */
+  readonly key: string;
+  readonly sockets: readonly NamespaceSocket[];
+  /** That stands for the worker there: a router, an engine, or another program. */
+  readonly process: ListeningProcess;
+  /** A record, an argument or the engine's default names the port. */
+  readonly named: boolean;
+  /** Processes that were started as this engine hold all of the sockets. */
+  readonly held: boolean;
+}
+
+/** Where a worker may serve, named ports first; `reason`: why nowhere. */
+export type Choice =
+  | { readonly candidates: readonly [Candidate, ...Candidate[]]; readonly reason: null }
+  | { readonly candidates: readonly []; readonly reason: EndpointReason };
 
 /** How the hive's network is seen from outside. */
 export interface Reach {
@@ -26,7 +40,12 @@ export interface Reach {
   readonly namespace: number | null;
 }
 
-const none = (reason: EndpointReason): Face => ({ sockets: null, reason });
+const nowhere = (reason: EndpointReason): Choice => ({ candidates: [], reason });
+
+const choiceOf = (candidates: readonly Candidate[], reason: EndpointReason): Choice => {
+  const [first, ...rest] = [...candidates].sort((a, b) => Number(b.named) - Number(a.named));
+  return first === undefined ? nowhere(reason) : { candidates: [first, ...rest], reason: null };
+};
 
 /** One worker's processes as a tree. */
 class Tree {
@@ -80,99 +99,131 @@ const listening = (processes: readonly ListeningProcess[]): readonly NamespaceSo
 
 const hides = (processes: readonly ListeningProcess[]): boolean => processes.some(({ sockets }) => sockets === null);
 
-const portsOf = (sockets: readonly NamespaceSocket[]): number =>
-  new Set(sockets.map(({ namespace, port }) => `${namespace}/${port}`)).size;
+const portKey = ({ namespace, port }: NamespaceSocket): string => `${namespace}/${port}`;
 
-/** The sockets of a port; none where several namespaces have it. */
-const at = (sockets: readonly NamespaceSocket[], port: number | null): readonly NamespaceSocket[] => {
-  const found = port === null ? [] : sockets.filter((socket) => socket.port === port);
-  return portsOf(found) === 1 ? found : [];
-};
-
-/** Where one process with its children serves: a named port wins, then the only one that there is. */
-function faceOf(tree: Tree, top: ListeningProcess): Face {
-  const family = tree.family(top);
-  const sockets = listening(family);
-  const { port, defaultPort } = top.role;
-  const named = at(sockets, port ?? defaultPort);
-  if (named.length > 0) return { sockets: named, process: top, named: true };
-  if (hides(family)) return none('socketsUnknown');
-  const own = listening([top]);
-  const pool = own.length > 0 ? own : sockets;
-  if (pool.length === 0) return none('notListening');
-  return portsOf(pool) === 1 ? { sockets: pool, process: top, named: false } : none('severalCandidates');
+/** One candidate for each port; `named`: the port that is. */
+function candidatesOf(
+  sockets: readonly NamespaceSocket[],
+  process: ListeningProcess,
+  named: number | null,
+  family: readonly ListeningProcess[] = [process],
+): readonly Candidate[] {
+  const { engine } = process.role;
+  const engines = engine === null ? [] : family.filter(({ role }) => role.engine === engine);
+  const ports = new Map<string, NamespaceSocket[]>();
+  for (const socket of sockets) {
+    const list = ports.get(portKey(socket));
+    if (list === undefined) ports.set(portKey(socket), [socket]);
+    else list.push(socket);
+  }
+  return [...ports].map(([port, all]) => ({
+    key: `${port}/${all.map(({ inode }) => inode).sort((a, b) => a - b)}`,
+    sockets: all,
+    process,
+    named: all[0]?.port === named,
+    held: all.every((socket) => engines.some((each) => each.sockets?.includes(socket))),
+  }));
 }
 
-/** One of several faces: the only one that is named, else the only one that listens. */
-function oneOf(faces: readonly Face[]): Face {
-  const [only] = faces;
-  if (only !== undefined && faces.length === 1) return only;
-  const named = faces.filter((face) => face.sockets !== null && face.named);
-  const found = named.length > 0 ? named : faces.filter((face) => face.sockets !== null);
-  if (portsOf(found.flatMap(({ sockets }) => sockets ?? [])) > 1) return none('severalCandidates');
-  const reasons = faces.map((face) => (face.sockets === null ? face.reason : null));
-  const reason = (['severalCandidates', 'socketsUnknown', 'notListening'] as const).find((each) =>
-    reasons.includes(each),
-  );
-  return found[0] ?? none(reason ?? 'notListening');
+/** Where one process with its children serves: its own sockets, or, where it has none, those of its children. */
+function servedBy(tree: Tree, top: ListeningProcess): Choice {
+  const family = tree.family(top);
+  const sockets = listening(family);
+  const own = listening([top]);
+  const named = top.role.port ?? top.role.defaultPort;
+  const isNamed = sockets.filter(({ port }) => port === named);
+  const found = candidatesOf(own.length > 0 ? [...new Set([...own, ...isNamed])] : sockets, top, named, family);
+  if (!found.some((each) => each.named) && hides(family)) return nowhere('socketsUnknown');
+  return choiceOf(found, 'notListening');
+}
+
+/** All candidates of several programs; where there are none, the reason that says most. */
+function either(choices: readonly Choice[]): Choice {
+  const candidates = new Map(choices.flatMap((choice) => choice.candidates.map((each) => [each.key, each])));
+  const hidden = choices.some(({ reason }) => reason === 'socketsUnknown');
+  return choiceOf([...candidates.values()], hidden ? 'socketsUnknown' : 'notListening');
 }
 
 const isLoopback = (address: string): boolean => address === '::1' || (isIPv4(address) && address.startsWith('127.'));
-const onLoopbackAlone = (face: Face): boolean => face.sockets?.every(({ address }) => isLoopback(address)) === true;
+const onLoopbackAlone = ({ candidates }: Choice): boolean =>
+  candidates.every(({ sockets }) => sockets.every(({ address }) => isLoopback(address)));
+const namedOnly = ({ candidates }: Choice): Choice =>
+  choiceOf(
+    candidates.filter(({ named }) => named),
+    'notListening',
+  );
 
 /**
- * Where a worker serves. Pure. Only sockets on which its own processes listen count; what a command line or a record
+ * Where a worker may serve. Pure. Only sockets on which its own processes listen count; what a command line or a record
  * says chooses among them. The port of the record wins; then a router before the engines that it stands for, an engine
  * before the engines that it starts, and a program that names its port before engines that listen on loopback alone.
  * Helpers never count.
  */
-export function chooseFace(processes: readonly ListeningProcess[], recordPort: number | null): Face {
+export function chooseServer(processes: readonly ListeningProcess[], recordPort: number | null): Choice {
   const tree = new Tree(processes);
   const serving = tree.all.filter(({ role }) => role.role !== 'helper');
-  const recorded = at(listening(serving), recordPort);
+  const recorded = listening(serving).filter(({ port }) => port === recordPort);
   const owner = serving.find(({ sockets }) => sockets?.some((socket) => recorded.includes(socket)));
-  if (recorded.length > 0) return { sockets: recorded, process: owner ?? null, named: true };
+  if (owner !== undefined) return choiceOf(candidatesOf(recorded, owner, recordPort), 'notListening');
 
-  const routers = tree.tops(({ role }) => role.role === 'router').map((top) => faceOf(tree, top));
-  const routed = oneOf(routers.filter(({ sockets }) => sockets !== null));
-  if (routed.sockets !== null || routed.reason === 'severalCandidates') return routed;
+  const routers = either(tree.tops(({ role }) => role.role === 'router').map((top) => servedBy(tree, top)));
+  if (routers.candidates.length > 0) return routers;
 
   const engines = tree.tops(({ role }) => role.role === 'engine');
   const others = tree.tops(({ role }) => role.role === 'other' && role.port !== null);
-  const programs = others.map((top) => faceOf(tree, top)).filter((face) => face.sockets !== null && face.named);
-  if (engines.length === 0) {
-    if (programs.length > 0) return oneOf(programs);
-    return unnamed(serving);
-  }
-  const face = oneOf(engines.map((top) => faceOf(tree, top)));
-  const open = programs.filter((program) => !onLoopbackAlone(program));
-  return onLoopbackAlone(face) && open.length > 0 ? oneOf(open) : face;
+  const programs = namedOnly(either(others.map((top) => servedBy(tree, top))));
+  if (engines.length === 0) return programs.candidates.length > 0 ? programs : unnamed(serving);
+  const found = either(engines.map((top) => servedBy(tree, top)));
+  return onLoopbackAlone(found) && programs.candidates.length > 0 && !onLoopbackAlone(programs) ? programs : found;
 }
 
 /** Of programs that are no known engine and name no port. */
-function unnamed(processes: readonly ListeningProcess[]): Face {
-  const sockets = listening(processes);
-  if (hides(processes) || processes.length === 0) return none('socketsUnknown');
-  if (sockets.length === 0) return none('notListening');
-  return portsOf(sockets) === 1 ? { sockets, process: null, named: false } : none('severalCandidates');
+function unnamed(processes: readonly ListeningProcess[]): Choice {
+  if (hides(processes) || processes.length === 0) return nowhere('socketsUnknown');
+  return either(
+    processes.map((process) => choiceOf(candidatesOf(process.sockets ?? [], process, null), 'notListening')),
+  );
+}
+
+export type Decision =
+  | { readonly server: Candidate; readonly scheme: Scheme; readonly reason: null }
+  | { readonly server: Candidate | null; readonly scheme: null; readonly reason: EndpointReason };
+
+/**
+ * Which candidate it is, by what they answered (null: nobody asks). The one that answers as the worker's engine; else
+ * the one that is named, unless another program answers there. Without an answer its scheme is not known.
+ */
+export function decide({ candidates, reason }: Choice, findings: ReadonlyMap<string, Finding> | null): Decision {
+  if (reason !== null) return { server: null, scheme: null, reason };
+  const of = ({ key }: Candidate): Finding | undefined => findings?.get(key);
+  const own = candidates.filter((each) => of(each)?.own === true);
+  const left = own.length > 0 ? own : candidates.filter((each) => of(each)?.own !== false);
+  const named = left.filter((each) => each.named);
+  const [server, ...rest] = named.length > 0 ? named : left;
+  if (server === undefined) return { server: null, scheme: null, reason: 'unidentified' };
+  if (rest.length > 0) return { server: null, scheme: null, reason: 'severalCandidates' };
+  const isKnown = server.named || server.process.role.role === 'router' || own.length > 0;
+  if (!isKnown) return { server: null, scheme: null, reason: 'unidentified' };
+  const scheme = findings === null ? 'http' : (of(server)?.scheme ?? null);
+  return scheme === null ? { server, scheme, reason: 'unidentified' } : { server, scheme, reason: null };
 }
 
 export type Place =
   | { readonly host: string; readonly reason: null }
   | { readonly host: null; readonly reason: EndpointReason };
 
-const nowhere = (reason: EndpointReason): Place => ({ host: null, reason });
+const unplaced = (reason: EndpointReason): Place => ({ host: null, reason });
 const wildcards = ['0.0.0.0', '::'];
 
 /**
- * The host under which others reach one of the sockets of a face. `all`: every socket of that namespace; who else listens
+ * The host under which others reach one of the sockets of a server. `all`: every socket of that namespace; who else listens
  * on the port may get what is sent to it, by the kernel's rules.
  */
 export function placeOf(sockets: readonly NamespaceSocket[], all: readonly NamespaceSocket[], reach: Reach): Place {
   const places = [...sockets]
     .sort((a, b) => rank(a) - rank(b))
     .map((socket) => placeOfSocket(socket, strangersOf(sockets, all), reach));
-  return places.find(({ host }) => host !== null) ?? places[0] ?? nowhere('notListening');
+  return places.find(({ host }) => host !== null) ?? places[0] ?? unplaced('notListening');
 }
 
 const rank = ({ address }: NamespaceSocket): number => {
@@ -198,16 +249,16 @@ function placeOfSocket(
   strangers: readonly NamespaceSocket[],
   reach: Reach,
 ): Place {
-  if (reach.namespace === null) return nowhere('socketsUnknown');
-  if (namespace !== reach.namespace) return nowhere('otherNamespace');
-  if (strangers.some((other) => other.address === address)) return nowhere('severalCandidates');
+  if (reach.namespace === null) return unplaced('socketsUnknown');
+  if (namespace !== reach.namespace) return unplaced('otherNamespace');
+  if (strangers.some((other) => other.address === address)) return unplaced('severalCandidates');
   const local = reach.address !== null && (reach.address === 'localhost' || isLoopback(reach.address));
-  if (isLoopback(address)) return local ? { host: address, reason: null } : nowhere('loopbackOnly');
+  if (isLoopback(address)) return local ? { host: address, reason: null } : unplaced('loopbackOnly');
   // A link-local address says nothing without the interface.
-  if (address.startsWith('fe80:')) return nowhere('addressUnknown');
+  if (address.startsWith('fe80:')) return unplaced('addressUnknown');
   if (!wildcards.includes(address)) return { host: address, reason: null };
   return reach.address === null || !covers(address, reach.address, strangers)
-    ? nowhere('addressUnknown')
+    ? unplaced('addressUnknown')
     : { host: reach.address, reason: null };
 }
 
@@ -222,7 +273,7 @@ function covers(wildcard: string, host: string, strangers: readonly NamespaceSoc
 
 export const hostInUrl = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 
-/** Addresses at which the hive itself reaches the sockets of a face and nobody else's; in the order in which to try them. */
+/** Addresses at which the hive itself reaches the sockets of a server and nobody else's; in the order in which to try them. */
 export function probeAddresses(
   sockets: readonly NamespaceSocket[],
   all: readonly NamespaceSocket[],

@@ -1,9 +1,20 @@
 import type { EndpointReason } from '../contract/enums.js';
 import type { Fault } from '../contract/heartbeat.js';
-import type { ServerAddress } from '../engines/probe.js';
+import type { Finding } from '../engines/examine.js';
+import type { Candidate as ProbedServer, Prober } from '../engines/prober.js';
 import type { Listening } from '../workers/listening.js';
 import type { KnownProcess } from '../workers/process-table.js';
-import { chooseFace, type Face, hostInUrl, isShared, placeOf, probeAddresses, strangersOf } from './endpoint.js';
+import {
+  type Candidate,
+  type Choice,
+  chooseServer,
+  decide,
+  hostInUrl,
+  isShared,
+  placeOf,
+  probeAddresses,
+  strangersOf,
+} from './endpoint.js';
 
 export type ListeningSource = Pick<
   Listening,
@@ -15,24 +26,25 @@ export interface Server {
   readonly port: number | null;
   readonly endpoint: string | null;
   readonly reason: EndpointReason | null;
-  /** Where the hive asks it: addresses to try, `none` where nothing listens, null where it cannot be asked. */
-  readonly probe: readonly ServerAddress[] | 'none' | null;
   readonly fault: Fault | null;
 }
 
-export const unknownServer: Server = {
-  port: null,
-  endpoint: null,
-  reason: 'socketsUnknown',
-  probe: null,
-  fault: null,
-};
+/** What the hive asks to find out; `none`: it listens nowhere, null: nothing can be asked. */
+export type Asked = readonly ProbedServer[] | 'none' | null;
+
+export const unknownServer: Server = { port: null, endpoint: null, reason: 'socketsUnknown', fault: null };
+
+/** More ports of one worker are not asked. */
+const maxAsked = 8;
 
 interface Known {
   readonly processes: readonly KnownProcess[];
   readonly generation: number;
   readonly recordPort: number | null;
   readonly hidden: boolean;
+  readonly choice: Choice;
+  readonly asked: Asked;
+  readonly findings: ReadonlyMap<string, Finding> | null;
   readonly server: Server;
 }
 
@@ -46,13 +58,15 @@ const sharedPort = (port: number): Fault => ({
 /** Where each worker serves, by its sockets; looked at again only where something about them has changed. */
 export class Endpoints {
   readonly #listening: ListeningSource | null;
+  readonly #prober: Pick<Prober, 'findingsOf'> | null;
   readonly #address: string | null;
   readonly #known = new Map<string, Known>();
   #groups: ReadonlyMap<string, readonly KnownProcess[]> = new Map();
   #all: readonly KnownProcess[] = [];
 
-  constructor(listening: ListeningSource | null, address: string | null) {
+  constructor(listening: ListeningSource | null, prober: Pick<Prober, 'findingsOf'> | null, address: string | null) {
     this.#listening = listening;
+    this.#prober = prober;
     this.#address = address;
   }
 
@@ -72,22 +86,43 @@ export class Endpoints {
   }
 
   /** `hidden`: /proc does not show some of its processes. */
-  of(path: string, recordPort: number | null, hidden: boolean): Server {
+  of(path: string, id: string, recordPort: number | null, hidden: boolean): Server {
     const processes = this.#groups.get(path);
     const listening = this.#listening;
-    if (processes === undefined || listening === null) return unknownServer;
+    if (processes === undefined || listening === null) {
+      this.#known.delete(path);
+      return unknownServer;
+    }
     const { generation } = listening;
-    const known = this.#known.get(path);
-    if (
-      known?.processes === processes &&
-      known.generation === generation &&
-      known.recordPort === recordPort &&
-      known.hidden === hidden
-    )
-      return known.server;
-    const server = this.#serverOf(processes, recordPort, hidden, listening);
-    this.#known.set(path, { processes, generation, recordPort, hidden, server });
+    const findings = this.#prober?.findingsOf(id) ?? null;
+    const before = this.#known.get(path);
+    const same =
+      before?.processes === processes &&
+      before.generation === generation &&
+      before.recordPort === recordPort &&
+      before.hidden === hidden;
+    if (same && before.findings === findings) return before.server;
+    const key = { processes, generation, recordPort, hidden };
+    const { choice, asked } = same ? before : this.#choose(processes, recordPort, hidden, listening);
+    const server = this.#serverOf(choice, hidden, findings, listening);
+    this.#known.set(path, { ...key, choice, asked: sameAsked(before?.asked, asked), findings, server });
     return server;
+  }
+
+  /** What is to be asked of the worker; the same list as long as it is about the same sockets. */
+  askedOf(path: string): Asked {
+    return this.#known.get(path)?.asked ?? null;
+  }
+
+  /** Whether a process of the worker listens on a port of the hive's own network namespace; null where it is not known. */
+  listensOn(path: string, port: number): boolean | null {
+    const listening = this.#listening;
+    const processes = this.#groups.get(path);
+    if (listening === null || processes === undefined) return null;
+    const all = processes.map((process) => listening.of(process)?.sockets ?? null);
+    const own = listening.ownNamespace;
+    if (all.some((sockets) => sockets?.some((each) => each.port === port && each.namespace === own))) return true;
+    return own === null || all.includes(null) ? null : false;
   }
 
   faults(): readonly Fault[] {
@@ -112,13 +147,13 @@ export class Endpoints {
     return pids;
   }
 
-  #serverOf(
+  #choose(
     processes: readonly KnownProcess[],
     recordPort: number | null,
     hidden: boolean,
     listening: ListeningSource,
-  ): Server {
-    const face = chooseFace(
+  ): Pick<Known, 'choice' | 'asked'> {
+    const choice = chooseServer(
       processes.map((process) => ({
         pid: process.pid,
         parentPid: process.parentPid,
@@ -127,25 +162,43 @@ export class Endpoints {
       })),
       recordPort,
     );
-    if (face.sockets === null || !face.named) return unnamed(face, hidden, processes);
-    const { namespace, port } = face.sockets[0]!;
+    const isEngine = processes.some(({ role }) => role.role === 'engine');
+    if (choice.reason === 'notListening') return { choice, asked: isEngine && !hidden ? 'none' : null };
+    const asked = choice.candidates.slice(0, maxAsked).flatMap((candidate) => askedOf(candidate, listening));
+    return { choice, asked: asked.length === 0 ? null : asked };
+  }
+
+  #serverOf(
+    choice: Choice,
+    hidden: boolean,
+    findings: ReadonlyMap<string, Finding> | null,
+    listening: ListeningSource,
+  ): Server {
+    const { server, scheme, reason } = decide(choice, findings);
+    if (server === null)
+      return { ...unknownServer, reason: hidden && reason === 'notListening' ? 'socketsUnknown' : reason };
+    const { sockets } = server;
+    const { namespace, port } = sockets[0] as (typeof sockets)[number];
     const all = listening.inNamespace(namespace);
-    const { host, reason } = placeOf(face.sockets, all, { address: this.#address, namespace: listening.hostNamespace });
+    const place = placeOf(sockets, all, { address: this.#address, namespace: listening.hostNamespace });
+    const isKnown = scheme !== null && place.host !== null;
     return {
       port,
-      endpoint: host === null ? null : `http://${hostInUrl(host)}:${port}`,
-      reason,
-      probe: namespace === listening.ownNamespace ? probeAddresses(face.sockets, all) : null,
-      fault: isShared(face.sockets, strangersOf(face.sockets, all)) ? sharedPort(port) : null,
+      endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${port}` : null,
+      reason: place.reason ?? reason,
+      fault: isShared(sockets, strangersOf(sockets, all)) ? sharedPort(port) : null,
     };
   }
 }
 
-/** Nothing says where it serves. */
-function unnamed(face: Face, hidden: boolean, processes: readonly KnownProcess[]): Server {
-  if (face.sockets !== null) return { ...unknownServer, reason: 'unidentified' };
-  if (face.reason !== 'notListening') return { ...unknownServer, reason: face.reason };
-  if (hidden) return unknownServer;
-  const isEngine = processes.some(({ role }) => role.role === 'engine');
-  return { ...unknownServer, reason: 'notListening', probe: isEngine ? 'none' : null };
+/** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
+function askedOf({ key, sockets, process, held }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
+  const { namespace } = sockets[0] as (typeof sockets)[number];
+  if (namespace !== listening.ownNamespace) return [];
+  const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
+  const { engine } = process.role;
+  return addresses.length === 0 ? [] : [{ key, engine, held, addresses }];
 }
+
+const sameAsked = (before: Asked | undefined, now: Asked): Asked =>
+  Array.isArray(before) && Array.isArray(now) && JSON.stringify(before) === JSON.stringify(now) ? before : now;

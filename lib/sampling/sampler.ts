@@ -3,6 +3,7 @@ import { hostFields } from '../contract/fields/host.js';
 import { nullImplausible, plausibleRules } from '../contract/fields/plausible.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
+import type { ProbeTarget } from '../engines/prober.js';
 import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
 import { type RawPass, rowFlags, stalledFlag, type WorkerFile } from '../native/layout.js';
@@ -13,7 +14,7 @@ import type { HiveEventDraft } from './events.js';
 import { type RawRow, rates, rawRow } from './rates.js';
 import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
-import { clear, readinessTarget, type Tracked, track } from './tracked.js';
+import { clear, probeTarget, type Tracked, track } from './tracked.js';
 import {
   fileFaults,
   hiddenFault,
@@ -74,7 +75,7 @@ export class Sampler {
     this.#events = new WorkerEvents(deps, this.#clock);
     this.#processes = new WorkerProcesses(deps, this.#clock);
     this.#gpus = new WorkerGpus(deps);
-    this.#endpoints = new Endpoints(deps.listening, deps.address);
+    this.#endpoints = new Endpoints(deps.listening, deps.prober, deps.address);
   }
 
   /** The last snapshot that was made; null before the first. */
@@ -159,7 +160,7 @@ export class Sampler {
   }
 
   #take(pass: RawPass, reading: GpuReading): void {
-    const { fromProc, readiness } = this.#deps;
+    const { fromProc, prober } = this.#deps;
     this.#sequence = pass.sequence;
     this.#pass = pass;
     const { rows, stalled, pidPaths } = this.#readRows(pass);
@@ -170,6 +171,7 @@ export class Sampler {
     const workers: WorkerSample[] = [];
     const faults: Fault[] = [];
     const missing = new Set<WorkerFile>();
+    const targets: ProbeTarget[] = [];
     for (const live of rows) {
       const sample = this.#sample(live, reading.status);
       if (sample === null) continue;
@@ -184,6 +186,7 @@ export class Sampler {
       );
       workers.push(sample);
       const { tracked, processes } = live;
+      if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
       if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
       const found = fileFaults(pass, tracked.slot, sample.id);
       faults.push(...found.faults);
@@ -209,7 +212,7 @@ export class Sampler {
     }
     this.#workers = workers.sort((a, b) => (a.id < b.id ? -1 : 1));
     this.#workerFaults = faults;
-    readiness?.update(rows.map(({ tracked }) => readinessTarget(tracked)));
+    prober?.update(targets);
   }
 
   /** The rows in which a worker lives. Workers that have ended depart here. */
@@ -257,10 +260,10 @@ export class Sampler {
     if (!tracked.live) this.#events.started(tracked, record);
     this.#events.countOomKills(tracked, row.oomKill, measured.rates.oomKillsSince);
 
-    tracked.server = this.#endpoints.of(watched.path, record?.port ?? null, tracked.hidden > 0);
+    tracked.server = this.#endpoints.of(watched.path, watched.id, record?.port ?? null, tracked.hidden > 0);
     const gpus = this.#gpus.of(watched.path);
     const gpuDoubt = this.#gpus.inDoubt(tracked, gpus);
-    const ready = this.#deps.readiness?.readyOf(watched.id) ?? null;
+    const ready = this.#deps.prober?.readyOf(watched.id) ?? null;
     return workerSample({
       watched,
       row,

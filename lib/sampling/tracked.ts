@@ -1,7 +1,9 @@
-import type { ReadinessTarget } from '../engines/probe.js';
+import type { WorkerSample } from '../contract/heartbeat.js';
+import type { ProbeTarget } from '../engines/prober.js';
+import { readyUrlOf } from '../engines/ready-url.js';
 import type { KnownProcess } from '../workers/process-table.js';
 import type { Watched } from '../workers/watched.js';
-import { type Server, unknownServer } from './endpoints.js';
+import { type Endpoints, type Server, unknownServer } from './endpoints.js';
 import type { RateBaseline, RawRow } from './rates.js';
 import type { StateMemory } from './state.js';
 import type { Described } from './worker.js';
@@ -87,12 +89,22 @@ export const track = (watched: Watched, slot: number, addedMs: number): Tracked 
 /** The worker in the cgroup has ended. */
 export const clear = (tracked: Tracked): void => void Object.assign(tracked, empty);
 
-export function readinessTarget({ watched, recordSeen, described, main, inode, server }: Tracked): ReadinessTarget {
+/** From this on a worker's processes work, in percent of one core. */
+const workingCpuPercent = 20;
+
+/** What is asked about a worker. An operator's URL counts only where the worker itself listens on its port. */
+export function probeTarget(
+  { watched, recordSeen, main, inode }: Tracked,
+  { cpuPercent, gpuUtilizationPercent }: Pick<WorkerSample, 'cpuPercent' | 'gpuUtilizationPercent'>,
+  endpoints: Pick<Endpoints, 'askedOf' | 'listensOn'>,
+): ProbeTarget {
+  const url = recordSeen?.readyUrl ? readyUrlOf(recordSeen.readyUrl) : null;
+  const isOwn = url !== null && endpoints.listensOn(watched.path, Number(url.port || 80)) !== false;
   return {
     id: watched.id,
     identity: main?.key ?? String(inode),
-    readyUrl: recordSeen?.readyUrl ?? null,
-    engine: described?.serving.engine ?? null,
-    server: server.probe,
+    readyUrl: isOwn ? url : null,
+    servers: url !== null && !isOwn ? 'none' : endpoints.askedOf(watched.path),
+    working: (cpuPercent ?? 0) >= workingCpuPercent || (gpuUtilizationPercent ?? 0) > 0,
   };
 }

@@ -9,7 +9,7 @@ import { readConfigFile, readToken, resolveSettings } from '../../lib/config/res
 import { type SettingKey, settingKeys, settingsOf, settingUsers, variableOf } from '../../lib/config/settings.js';
 import { startHive } from '../../lib/daemon/hive.js';
 import { checkCommands } from '../../lib/doctor/commands.js';
-import { checkReadyUrl } from '../../lib/engines/probe.js';
+import { checkReadyUrl } from '../../lib/engines/ready-url.js';
 import { parseBytes, parseCpu, parseIo } from '../../lib/launch/limits.js';
 import { checkDescription } from '../../lib/launch/spawn-options.js';
 import { connectionOptions } from '../../lib/nats/nats-link.js';

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Finding } from '../../lib/engines/examine.js';
 import { roleOf } from '../../lib/engines/recognize.js';
-import { chooseFace, type ListeningProcess, placeOf, probeAddresses } from '../../lib/sampling/endpoint.js';
+import { chooseServer, decide, type ListeningProcess, placeOf, probeAddresses } from '../../lib/sampling/endpoint.js';
 import type { NamespaceSocket } from '../../lib/workers/listening.js';
 
 const host = 1;
@@ -26,25 +27,76 @@ const processOf = ([pid, parentPid, command, ...listens]: Line): ListeningProces
     : listens.map((each) => (typeof each === 'string' ? socket(each) : (each as NamespaceSocket))),
 });
 
-function face(lines: readonly Line[], recordPort: number | null = null): string {
-  const found = chooseFace(lines.map(processOf), recordPort);
-  if (found.sockets === null) return found.reason;
-  return `${found.named ? '' : 'perhaps '}${found.sockets.map(({ address, port }) => `${address}:${port}`).join(' ')}`;
+/** What the answers are: `own`, `other`, or a scheme alone; by port. */
+type Answers = Readonly<Record<number, 'own' | 'other' | 'http' | 'https'>>;
+
+const findingOf = (answer: Answers[number]): Finding => ({
+  scheme: answer === 'https' ? 'https' : 'http',
+  own: answer === 'own' ? true : answer === 'other' ? false : null,
+  ready: null,
+  reason: null,
+  silent: false,
+});
+
+/** The candidates in the order in which they are asked: the port, `!` where it is named. */
+function candidates(lines: readonly Line[], recordPort: number | null = null): string {
+  const choice = chooseServer(lines.map(processOf), recordPort);
+  if (choice.reason !== null) return choice.reason;
+  return choice.candidates
+    .map(
+      ({ sockets, named }) => sockets.map(({ address, port }) => `${address}:${port}`).join('+') + (named ? '!' : ''),
+    )
+    .join(' ');
 }
 
-describe('where a worker serves', () => {
+/** Where it serves by the answers; without any by what is known beforehand. */
+function served(lines: readonly Line[], answers: Answers | null): string {
+  const choice = chooseServer(lines.map(processOf), null);
+  const findings = new Map(
+    choice.candidates.flatMap(({ key, sockets }) => {
+      const answer = answers?.[sockets[0]?.port as number];
+      return answer === undefined ? [] : [[key, findingOf(answer)] as const];
+    }),
+  );
+  const { server, scheme, reason } = decide(choice, answers === null ? null : findings);
+  return reason ?? `${scheme} ${server?.sockets[0]?.port}`;
+}
+
+const command = fc.constantFrom(
+  'vllm serve a',
+  'vllm serve a --port 3',
+  'ollama serve',
+  'llama-server --port 2',
+  'ray::IDLE',
+  'VLLM::EngineCore',
+  'litellm --port 1',
+  'python app.py --port 4',
+  'sh',
+);
+const line = fc.tuple(
+  fc.integer({ min: 0, max: 5 }),
+  command,
+  fc.array(fc.constantFrom('1', '2', '3', '127.0.0.1:3', '4', '8000', '11434'), { maxLength: 3 }),
+  fc.boolean(),
+);
+
+describe('where a worker may serve', () => {
   it.each([
-    ['its default port', [[1, 0, 'vllm serve a', '8000']], '0.0.0.0:8000'],
+    ['its default port', [[1, 0, 'vllm serve a', '8000']], '0.0.0.0:8000!'],
     ['no default port without a socket', [[1, 0, 'vllm serve a']], 'notListening'],
-    ['an argument without a socket is no port', [[1, 0, 'vllm serve a --port 9', '7000']], 'perhaps 0.0.0.0:7000'],
+    ['an argument without a socket is no port', [[1, 0, 'vllm serve a --port 9', '7000']], '0.0.0.0:7000'],
     [
       'nor is the default where an argument stands',
       [[1, 0, 'vllm serve a --port 9', '8000', '7']],
-      'severalCandidates',
+      '0.0.0.0:8000 0.0.0.0:7',
     ],
-    ['the argument among several', [[1, 0, 'vllm serve a --port 9', '9', '5555', '6000']], '0.0.0.0:9'],
-    ['several without a hint', [[1, 0, 'llama-server', '9', '10']], 'severalCandidates'],
-    ['both families of one port', [[1, 0, 'vllm serve a', '8000', '[::]:8000']], '0.0.0.0:8000 :::8000'],
+    [
+      'the argument among several',
+      [[1, 0, 'vllm serve a --port 9', '5555', '9', '6000']],
+      '0.0.0.0:9! 0.0.0.0:5555 0.0.0.0:6000',
+    ],
+    ['several without a hint', [[1, 0, 'llama-server', '9', '10']], '0.0.0.0:9 0.0.0.0:10'],
+    ['both families of one port', [[1, 0, 'vllm serve a', '8000', '[::]:8000']], '0.0.0.0:8000+:::8000!'],
     ['sockets that cannot be read', [[1, 0, 'vllm serve a', null]], 'socketsUnknown'],
     [
       'a child that listens for its shell',
@@ -52,7 +104,7 @@ describe('where a worker serves', () => {
         [1, 0, 'sh -c x'],
         [2, 1, 'vllm serve a', '8000'],
       ],
-      '0.0.0.0:8000',
+      '0.0.0.0:8000!',
     ],
     [
       'a launcher’s port on its router',
@@ -61,7 +113,7 @@ describe('where a worker serves', () => {
         [2, 1, 'text-generation-router', '80'],
         [3, 1, 'python text_generation_server/cli.py'],
       ],
-      '0.0.0.0:80',
+      '0.0.0.0:80!',
     ],
     [
       'a launcher whose child listens elsewhere',
@@ -69,7 +121,7 @@ describe('where a worker serves', () => {
         [1, 0, 'vllm serve a --port 8000'],
         [2, 1, 'python3 /bin/vllm serve a', '9000'],
       ],
-      'perhaps 0.0.0.0:9000',
+      '0.0.0.0:9000',
     ],
     [
       'ollama, not the server that it starts',
@@ -77,7 +129,7 @@ describe('where a worker serves', () => {
         [1, 0, 'ollama serve', '127.0.0.1:11434'],
         [2, 1, 'llama-server --model /blobs/sha256-a --port 41231', '127.0.0.1:41231'],
       ],
-      '127.0.0.1:11434',
+      '127.0.0.1:11434!',
     ],
     [
       'ollama on a port of its own',
@@ -85,7 +137,7 @@ describe('where a worker serves', () => {
         [1, 0, 'ollama serve', '127.0.0.1:11435'],
         [2, 1, 'ollama runner --port 41231', '127.0.0.1:41231'],
       ],
-      'perhaps 127.0.0.1:11435',
+      '127.0.0.1:11435',
     ],
     [
       'an unknown router before its child on loopback',
@@ -93,7 +145,7 @@ describe('where a worker serves', () => {
         [1, 0, 'python router.py --port 4000', '4000'],
         [2, 1, 'llama-server --port 43091', '127.0.0.1:43091'],
       ],
-      '0.0.0.0:4000',
+      '0.0.0.0:4000!',
     ],
     [
       'a known router',
@@ -102,7 +154,7 @@ describe('where a worker serves', () => {
         [2, 1, 'llama-server --port 5800', '127.0.0.1:5800'],
         [3, 1, 'llama-server --port 5801', '127.0.0.1:5801'],
       ],
-      'perhaps 0.0.0.0:8080',
+      '0.0.0.0:8080',
     ],
     [
       'a notebook is no router of the engine that it started',
@@ -110,7 +162,7 @@ describe('where a worker serves', () => {
         [1, 0, 'jupyter-lab --port 8888', '8888'],
         [2, 1, 'vllm serve a', '8000'],
       ],
-      '0.0.0.0:8000',
+      '0.0.0.0:8000!',
     ],
     [
       'helpers never count',
@@ -129,43 +181,25 @@ describe('where a worker serves', () => {
         [2, 1, 'vllm serve a', '8000'],
         [3, 1, 'vllm serve b --port 8001', '8001'],
       ],
-      'severalCandidates',
+      '0.0.0.0:8000! 0.0.0.0:8001!',
     ],
-    ['a program that names its port', [[1, 0, 'node server.js --port 5000', '5000', '9229']], '0.0.0.0:5000'],
-    ['a program that names none', [[1, 0, 'node server.js', '5000']], 'perhaps 0.0.0.0:5000'],
+    ['a program that names its port', [[1, 0, 'node server.js --port 5000', '5000', '9229']], '0.0.0.0:5000!'],
+    ['a program that names none', [[1, 0, 'node server.js', '5000']], '0.0.0.0:5000'],
     [
       'a loop of parents',
       [
         [1, 2, 'vllm serve a', '8000'],
         [2, 1, 'sh'],
       ],
-      '0.0.0.0:8000',
+      '0.0.0.0:8000!',
     ],
-  ] as [string, Line[], string][])('%s', (_title, lines, expected) => expect(face(lines)).toBe(expected));
+  ] as [string, Line[], string][])('%s', (_title, lines, expected) => expect(candidates(lines)).toBe(expected));
 
   it('the port of the record wins where it listens', () => {
     const lines: Line[] = [[1, 0, 'vllm serve a --port 9', '9', '10']];
-    expect(face(lines, 10)).toBe('0.0.0.0:10');
-    expect(face(lines, 11)).toBe('0.0.0.0:9');
+    expect(candidates(lines, 10)).toBe('0.0.0.0:10!');
+    expect(candidates(lines, 11)).toBe('0.0.0.0:9! 0.0.0.0:10');
   });
-
-  const command = fc.constantFrom(
-    'vllm serve a',
-    'vllm serve a --port 3',
-    'ollama serve',
-    'llama-server --port 2',
-    'ray::IDLE',
-    'VLLM::EngineCore',
-    'litellm --port 1',
-    'python app.py --port 4',
-    'sh',
-  );
-  const line = fc.tuple(
-    fc.integer({ min: 0, max: 5 }),
-    command,
-    fc.array(fc.constantFrom('1', '2', '3', '127.0.0.1:3', '4', '8000', '11434'), { maxLength: 3 }),
-    fc.boolean(),
-  );
 
   it('whatever the tree: a socket of its own that no helper alone holds, all of one port; else a reason', () => {
     fc.assert(
@@ -173,12 +207,61 @@ describe('where a worker serves', () => {
         const processes = lines.map(([parent, text, listens, hidden], pid) =>
           processOf([pid, parent, text, ...(hidden ? [null] : listens)]),
         );
-        const found = chooseFace(processes, recordPort);
-        if (found.sockets === null) return;
-        expect(found.sockets.length).toBeGreaterThan(0);
-        expect(new Set(found.sockets.map(({ port }) => port)).size).toBe(1);
-        for (const each of found.sockets)
-          expect(processes.some(({ role, sockets }) => role.role !== 'helper' && sockets?.includes(each))).toBe(true);
+        const choice = chooseServer(processes, recordPort);
+        expect(choice.reason === null).toBe(choice.candidates.length > 0);
+        for (const { sockets: found, process } of choice.candidates) {
+          expect(new Set(found.map(({ port }) => port)).size).toBe(1);
+          expect(processes).toContain(process);
+          for (const each of found)
+            expect(processes.some(({ role, sockets }) => role.role !== 'helper' && sockets?.includes(each))).toBe(true);
+        }
+        expect(new Set(choice.candidates.map(({ key }) => key)).size).toBe(choice.candidates.length);
+      }),
+    );
+  });
+});
+
+describe('where it serves, by the answers', () => {
+  const vllm: Line = [1, 0, 'vllm serve a', '8000', '9000'];
+  const unnamed: Line = [1, 0, 'vllm serve a', '7000'];
+  const two: Line[] = [
+    [1, 0, 'vllm serve a', '8000'],
+    [2, 0, 'vllm serve b --port 8001', '8001'],
+  ];
+  it.each([
+    ['a named port, where nobody asks', [vllm], null, 'http 8000'],
+    ['no answer yet', [vllm], {}, 'unidentified'],
+    ['its own answer', [vllm], { 8000: 'own' }, 'http 8000'],
+    ['its own answer elsewhere', [vllm], { 8000: 'other', 9000: 'own' }, 'http 9000'],
+    ['only a stranger’s', [vllm], { 8000: 'other', 9000: 'other' }, 'unidentified'],
+    ['its own on two ports, one named', [vllm], { 8000: 'own', 9000: 'own' }, 'http 8000'],
+    ['TLS and loading: the named port', [vllm], { 8000: 'https' }, 'https 8000'],
+    ['an unnamed port that does not answer', [unnamed], {}, 'unidentified'],
+    ['an unnamed port that is loading', [unnamed], { 7000: 'http' }, 'unidentified'],
+    ['an unnamed port that answers as it', [unnamed], { 7000: 'own' }, 'http 7000'],
+    ['two engines that answer', two, { 8000: 'own', 8001: 'own' }, 'severalCandidates'],
+    ['two engines, one of which answers', two, { 8000: 'own', 8001: 'other' }, 'http 8000'],
+    ['a router, by its scheme alone', [[1, 0, 'llama-swap', '8080']], { 8080: 'https' }, 'https 8080'],
+    ['a program that names its port', [[1, 0, 'node x.js --port 5000', '5000']], { 5000: 'http' }, 'http 5000'],
+    ['a program that names none', [[1, 0, 'node x.js', '5000']], { 5000: 'http' }, 'unidentified'],
+  ] as [string, Line[], Answers | null, string][])('%s', (_title, lines, answers, expected) =>
+    expect(served(lines, answers)).toBe(expected),
+  );
+
+  it('whatever the answers: never a port on which another program answers, never an unnamed one without its own answer', () => {
+    const answer = fc.constantFrom('own', 'other', 'http', 'https', undefined);
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 5 }), fc.array(answer, { minLength: 8, maxLength: 8 }), (lines, all) => {
+        const choice = chooseServer(
+          lines.map(([parent, text, listens], pid) => processOf([pid, parent, text, ...listens])),
+          null,
+        );
+        const given = new Map(choice.candidates.map(({ key }, i) => [key, all[i]]));
+        const findings = new Map([...given].flatMap(([key, each]) => (each ? [[key, findingOf(each)] as const] : [])));
+        const { server, reason } = decide(choice, findings);
+        if (reason !== null) return;
+        expect(given.get(server.key)).not.toBe('other');
+        if (!server.named && server.process.role.role !== 'router') expect(given.get(server.key)).toBe('own');
       }),
     );
   });
