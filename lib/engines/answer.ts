@@ -1,0 +1,24 @@
+/** What a server said to one GET. */
+export interface Answer {
+  readonly status: number;
+  /** Its body as JSON; undefined where it is none, or longer than any that is looked at. */
+  readonly json: unknown;
+}
+
+/** A question whose answer tells that a server is this engine. It changes nothing there. */
+export interface IdentityQuestion {
+  readonly path: string;
+  readonly is: (answer: Answer) => boolean;
+}
+
+/** The value of a key of an object; undefined where it is no object, or lacks the key. */
+export const memberOf = (json: unknown, key: string): unknown =>
+  typeof json === 'object' && json !== null && Object.hasOwn(json, key)
+    ? (json as Record<string, unknown>)[key]
+    : undefined;
+
+/** A successful answer with a text under each of the keys. */
+export const tells =
+  (...keys: readonly string[]) =>
+  ({ status, json }: Answer): boolean =>
+    status === 200 && keys.every((key) => typeof memberOf(json, key) === 'string');

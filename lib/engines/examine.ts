@@ -1,0 +1,138 @@
+import { systemCode } from '../util/errors.js';
+import type { Answer } from './answer.js';
+import { type Asker, type Connect, isOtherProtocol, isTlsAlert, type Scheme, type ServerAddress } from './ask.js';
+import { type Engine, engineNamed } from './table.js';
+
+/** A server to be asked. */
+export interface Server {
+  /** What it must answer as; null where that is not known: then only TLS is tried. */
+  readonly engine: Engine | null;
+  /** A process that was started as this engine holds the socket. */
+  readonly held: boolean;
+  /** Ways to the socket and to no other, first what is to be tried first. */
+  readonly addresses: readonly ServerAddress[];
+  readonly connect?: Connect | undefined;
+}
+
+/** What is known of a server by its own answers. */
+export interface Finding {
+  /** null: it has not answered yet. */
+  readonly scheme: Scheme | null;
+  /** It answers as its engine. null: not asked, or no answer yet that tells. */
+  readonly own: boolean | null;
+  /** It can serve; null where nobody can say. */
+  readonly ready: boolean | null;
+  /** Why it is not ready, or not known to be: `ECONNREFUSED`, `timeout`, `status 503`. */
+  readonly reason: string | null;
+  /** It took the connection and did not answer in time. */
+  readonly silent: boolean;
+}
+
+export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
+
+/** Asks a server once; `known`: what earlier answers said. Rejects only where `signal` says that nobody waits for it. */
+export async function examine(
+  asker: Asker,
+  server: Server,
+  known: Finding,
+  signal: AbortSignal,
+  timeoutMs: number,
+): Promise<Finding> {
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const either = AbortSignal.any([signal, deadline]);
+  let failure: Finding = {
+    ...known,
+    ready: server.engine === null ? null : false,
+    reason: 'no address',
+    silent: false,
+  };
+  for (const address of server.addresses) {
+    try {
+      return server.engine === null
+        ? await tryTls(asker, server, address, either)
+        : await new Examination(asker, server, server.engine, address, either).run(known);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isTlsAlert(error))
+        return { ...known, scheme: 'https', ready: null, reason: 'it asks for a certificate', silent: false };
+      if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
+      failure = { ...failure, reason: systemCode(error) ?? (error as Error).message };
+    }
+  }
+  return failure;
+}
+
+async function tryTls(
+  asker: Asker,
+  { connect }: Server,
+  address: ServerAddress,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const scheme = (await asker.speaksTls(address, signal, connect)) ? 'https' : 'http';
+  return { scheme, own: null, ready: null, reason: null, silent: false };
+}
+
+/** One look at an engine's server at one address. */
+class Examination {
+  readonly #asker: Asker;
+  readonly #server: Server;
+  readonly #engine: Engine;
+  readonly #address: ServerAddress;
+  readonly #signal: AbortSignal;
+  #scheme: Scheme = 'http';
+
+  constructor(asker: Asker, server: Server, engine: Engine, address: ServerAddress, signal: AbortSignal) {
+    this.#asker = asker;
+    this.#server = server;
+    this.#engine = engine;
+    this.#address = address;
+    this.#signal = signal;
+  }
+
+  async run(known: Finding): Promise<Finding> {
+    this.#scheme = known.scheme ?? 'http';
+    // One that was another program's may be its own by now: the answer is asked for again.
+    const own = known.own === true || (await this.#isOwn());
+    if (own !== true) {
+      const reason = own === false ? 'another program answers' : `status ${own.status}`;
+      return { scheme: this.#scheme, own: own === false ? false : null, ready: false, reason, silent: false };
+    }
+    const { status } = await this.#get(engineNamed(this.#engine).healthPath);
+    const ready = status >= 200 && status <= 299;
+    // An engine knows its own path: what doesn't is another program by now.
+    const still = status === 404 ? null : true;
+    return { scheme: this.#scheme, own: still, ready, reason: ready ? null : `status ${status}`, silent: false };
+  }
+
+  /** The answer by which it says that it cannot tell now, where it does. */
+  async #isOwn(): Promise<boolean | Answer> {
+    let pending: Answer | null = null;
+    for (const { path, is } of engineNamed(this.#engine).identity) {
+      const answer = await this.#get(path);
+      if (is(answer)) return true;
+      // It asks for a key, which is the operator's: then its process is the evidence.
+      if ((answer.status === 401 || answer.status === 403) && this.#server.held) return true;
+      if (answer.status >= 500) pending = answer;
+    }
+    return pending ?? false;
+  }
+
+  /** By the scheme that is known; without one, TLS is tried where the answer is none of HTTP. */
+  async #get(path: string): Promise<Answer> {
+    const get = () => this.#asker.get(this.#scheme, this.#address, path, this.#signal, this.#server.connect);
+    if (this.#scheme === 'https') return get();
+    try {
+      const answer = await get();
+      // Some say in HTTP that they expect TLS.
+      if (answer.status !== 400 || !(await this.#speaksTls())) return answer;
+    } catch (error) {
+      if (!isOtherProtocol(error) || !(await this.#speaksTls())) throw error;
+    }
+    this.#scheme = 'https';
+    return get();
+  }
+
+  #speaksTls(): Promise<boolean> {
+    return this.#asker.speaksTls(this.#address, this.#signal, this.#server.connect);
+  }
+}

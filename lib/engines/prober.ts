@@ -1,0 +1,210 @@
+import { defaults } from '../contract/defaults.js';
+import { systemCode } from '../util/errors.js';
+import { type Asker, SystemAsker } from './ask.js';
+import { examine, type Finding, type Server, unasked } from './examine.js';
+
+/** A server of a worker that may be its public one. */
+export interface Candidate extends Server {
+  /** Other sockets have another key. */
+  readonly key: string;
+}
+
+export interface ProbeTarget {
+  readonly id: string;
+  /** Changes when another process has taken the name: pid and start time. */
+  readonly identity: string;
+  /** Where the operator says that it is asked: any 2xx counts. */
+  readonly readyUrl: URL | null;
+  /** Where it may serve; `none`: it listens nowhere; null: it cannot be asked. */
+  readonly servers: readonly Candidate[] | 'none' | null;
+  /** Its processes or GPUs work: silence is no standstill. */
+  readonly working: boolean;
+}
+
+export interface ProberOptions {
+  /** Between checks of a server that is not ready, in ms (default 1000), and of one that is settled (default 10000). */
+  readonly intervalMs?: number;
+  readonly settledIntervalMs?: number;
+  /** Deadline of one check in ms (default 1000), connections and answers together. */
+  readonly timeoutMs?: number;
+  /** CLOCK_MONOTONIC in ms. */
+  readonly now?: () => number;
+  readonly asker?: Asker;
+}
+
+/** A server that was ready is believed through this many silences in a row, though nothing works; a refusal counts at once. */
+const tolerated = 2;
+
+interface Check {
+  finding: Finding;
+  silences: number;
+  dueMs: number;
+  running: AbortController | null;
+}
+
+interface State {
+  readonly identity: string;
+  readonly servers: ProbeTarget['servers'];
+  readonly readyUrl: string | null;
+  readonly checks: ReadonlyMap<string, Check>;
+  findings: ReadonlyMap<string, Finding>;
+}
+
+const urlKey = 'url';
+
+/**
+ * Asks workers' servers what they are and whether they are ready: each second until they are, then every ten. Nobody
+ * waits for it: `update` starts the checks that are due and returns; the rest gives the last answers.
+ */
+export class Prober {
+  readonly #states = new Map<string, State>();
+  readonly #options: Required<ProberOptions>;
+  #closed = false;
+
+  constructor(options: ProberOptions = {}) {
+    this.#options = {
+      intervalMs: defaults.readinessIntervalMs,
+      settledIntervalMs: defaults.readinessSettledIntervalMs,
+      timeoutMs: defaults.readinessTimeoutMs,
+      now: () => performance.now(),
+      asker: new SystemAsker(),
+      ...options,
+    };
+  }
+
+  /** Takes the workers that there are now, at each tick. Starts the checks that are due, and forgets workers that are gone. */
+  update(workers: readonly ProbeTarget[]): void {
+    if (this.#closed) return;
+    const seen = new Set<string>();
+    for (const target of workers) {
+      if (target.readyUrl === null && target.servers === null) continue;
+      seen.add(target.id);
+      const state = this.#stateOf(target);
+      for (const [key, check] of state.checks) {
+        if (check.running === null && this.#options.now() >= check.dueMs) void this.#check(target, key, check);
+      }
+    }
+    for (const [id, state] of this.#states) {
+      if (seen.has(id)) continue;
+      abort(state);
+      this.#states.delete(id);
+    }
+  }
+
+  /** The last answer; false before the first. null where there is nothing to ask, or nobody can say. */
+  readyOf(id: string): boolean | null {
+    const state = this.#states.get(id);
+    if (state === undefined) return null;
+    if (state.servers === 'none' && state.readyUrl === null) return false;
+    const all = relevant(state);
+    if (all.some(({ ready }) => ready === true)) return true;
+    return all.some(({ ready }) => ready === false) ? false : null;
+  }
+
+  /** Why a worker is not ready; null where it is, or nothing is asked. */
+  reasonOf(id: string): string | null {
+    const state = this.#states.get(id);
+    if (state === undefined || this.readyOf(id) === true) return null;
+    if (state.servers === 'none' && state.readyUrl === null) return 'listens nowhere';
+    return relevant(state).find(({ ready }) => ready !== true)?.reason ?? null;
+  }
+
+  /** What each candidate answered, by its key; the same map as long as nothing about identity or scheme changes. */
+  findingsOf(id: string): ReadonlyMap<string, Finding> {
+    return this.#states.get(id)?.findings ?? none;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const state of this.#states.values()) abort(state);
+    this.#states.clear();
+  }
+
+  #stateOf(target: ProbeTarget): State {
+    const { id, identity, servers, readyUrl } = target;
+    const before = this.#states.get(id);
+    const url = readyUrl?.href ?? null;
+    const same = before?.identity === identity;
+    if (same && before.servers === servers && before.readyUrl === url) return before;
+    const checks = new Map<string, Check>();
+    const keys = [...(readyUrl ? [urlKey] : []), ...(Array.isArray(servers) ? servers.map(({ key }) => key) : [])];
+    for (const key of keys) {
+      const known = same && (key !== urlKey || before.readyUrl === url) ? before.checks.get(key) : undefined;
+      checks.set(key, known ?? { finding: first(target, key), silences: 0, dueMs: 0, running: null });
+    }
+    if (before !== undefined)
+      for (const [key, check] of before.checks) if (checks.get(key) !== check) check.running?.abort();
+    const state: State = { identity, servers, readyUrl: url, checks, findings: findingsIn(checks) };
+    this.#states.set(id, state);
+    return state;
+  }
+
+  async #check(target: ProbeTarget, key: string, check: Check): Promise<void> {
+    const running = new AbortController();
+    check.running = running;
+    const startedMs = this.#options.now();
+    const found = await this.#ask(target, key, check.finding, running.signal).catch(() => null);
+    check.running = null;
+    if (found === null) return; // nobody waits for it
+    check.silences = found.silent ? check.silences + 1 : 0;
+    const believed = found.silent && check.finding.ready === true && (target.working || check.silences <= tolerated);
+    const before = check.finding;
+    check.finding = believed ? { ...found, ready: true } : found;
+    const settled =
+      !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
+    check.dueMs = startedMs + (settled ? this.#options.settledIntervalMs : this.#options.intervalMs);
+    const current = this.#states.get(target.id);
+    if (current?.checks.get(key) !== check) return;
+    if (before.own !== check.finding.own || before.scheme !== check.finding.scheme)
+      current.findings = findingsIn(current.checks);
+  }
+
+  async #ask({ readyUrl, servers }: ProbeTarget, key: string, known: Finding, signal: AbortSignal): Promise<Finding> {
+    const { asker, timeoutMs } = this.#options;
+    if (key === urlKey) return askUrl(asker, readyUrl as URL, signal, timeoutMs);
+    const server = (servers as readonly Candidate[]).find((each) => each.key === key) as Candidate;
+    return examine(asker, server, known, signal, timeoutMs);
+  }
+}
+
+const none: ReadonlyMap<string, Finding> = new Map();
+
+const first = ({ servers }: ProbeTarget, key: string): Finding => {
+  const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
+  return { ...unasked, ready: key === urlKey || server?.engine ? false : null };
+};
+
+function findingsIn(checks: ReadonlyMap<string, Check>): ReadonlyMap<string, Finding> {
+  return new Map([...checks].filter(([key]) => key !== urlKey).map(([key, { finding }]) => [key, finding]));
+}
+
+/** What decides on readiness: the operator's URL, else what answers as its engine, else all. */
+function relevant({ checks }: State): readonly Finding[] {
+  const url = checks.get(urlKey);
+  if (url !== undefined) return [url.finding];
+  const all = [...checks.values()].map(({ finding }) => finding);
+  const own = all.filter((finding) => finding.own === true);
+  return own.length > 0 ? own : all;
+}
+
+function abort({ checks }: State): void {
+  for (const { running } of checks.values()) running?.abort();
+}
+
+/** GET without following redirects; the answer's body does not count. */
+async function askUrl(asker: Asker, url: URL, signal: AbortSignal, timeoutMs: number): Promise<Finding> {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const port = url.port === '' ? 80 : Number(url.port);
+  const ask = { ...unasked, scheme: 'http' as const };
+  const deadline = AbortSignal.timeout(timeoutMs);
+  try {
+    const either = AbortSignal.any([signal, deadline]);
+    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, either);
+    const ready = status >= 200 && status <= 299;
+    return { ...ask, ready, reason: ready ? null : `status ${status}` };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (deadline.aborted) return { ...ask, ready: false, reason: 'timeout', silent: true };
+    return { ...ask, ready: false, reason: systemCode(error) ?? (error as Error).message };
+  }
+}
