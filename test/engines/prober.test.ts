@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { checkReadyUrl, probeUrl, ReadinessProber, type ReadinessTarget } from '../../lib/engines/probe.js';
+import type { Answer } from '../../lib/engines/answer.js';
+import { type Candidate, Prober, type ProbeTarget } from '../../lib/engines/prober.js';
 import { waitFor } from '../harness/wait.js';
 
 const opened: { close: () => unknown }[] = [];
@@ -9,77 +10,63 @@ afterEach(async () => {
   for (const thing of opened.splice(0)) await thing.close();
 });
 
-const target = (over: Partial<ReadinessTarget> = {}): ReadinessTarget => ({
+const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
   id: 'llm/8080',
   identity: '1:1',
-  readyUrl: 'http://127.0.0.1:1/health',
-  engine: null,
-  server: null,
+  readyUrl: new URL('http://127.0.0.1:1/health'),
+  servers: null,
+  working: false,
   ...over,
 });
 
-/** A prober whose clock and answers the test gives. Each probe waits until it is answered. */
+interface Asked {
+  readonly url: string;
+  readonly signal: AbortSignal;
+  readonly answer: (what: number | Error | Answer) => void;
+}
+
+/** A prober whose clock and answers the test gives. Each question waits until it is answered. */
 function controlled() {
-  const asked: { url: string; signal: AbortSignal; answer: (status: number | Error) => void }[] = [];
+  const asked: Asked[] = [];
   const clock = { ms: 0 };
-  const prober = new ReadinessProber({
+  const question = <T>(url: string, signal: AbortSignal, of: (answer: Answer) => T) =>
+    new Promise<T>((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      const answer: Asked['answer'] = (what) =>
+        what instanceof Error
+          ? reject(what)
+          : resolve(of(typeof what === 'number' ? { status: what, json: null } : what));
+      asked.push({ url, signal, answer });
+    });
+  const prober = new Prober({
     now: () => clock.ms,
-    probe: (url, signal) =>
-      new Promise((resolve, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-        asked.push({
-          url,
-          signal,
-          answer: (status) => (typeof status === 'number' ? resolve(status) : reject(status)),
-        });
-      }),
+    timeoutMs: 60_000,
+    asker: {
+      get: (scheme, { host, port }, path, signal) => question(`${scheme}://${host}:${port}${path}`, signal, (a) => a),
+      speaksTls: ({ host, port }, signal) => question(`tls ${host}:${port}`, signal, ({ status }) => status === 200),
+    },
   });
   opened.push(prober);
   const settle = () => new Promise((resolve) => setImmediate(resolve));
-  return { asked, clock, prober, settle };
+  const answerLast = async (what: number | Error | Answer) => {
+    asked.at(-1)?.answer(what);
+    await settle();
+  };
+  return { asked, clock, prober, settle, answerLast };
 }
 
-const at = (port: number, host = '127.0.0.1') => [{ host, port }];
-
-describe('where readiness is asked', () => {
-  it.each([
-    [{ readyUrl: 'http://localhost:9/x' }, 'http://localhost:9/x'],
-    [{ readyUrl: null, engine: 'vllm', server: at(8000) }, 'http://127.0.0.1:8000/health'],
-    [{ readyUrl: null, engine: 'tritonserver', server: at(8000) }, 'http://127.0.0.1:8000/v2/health/ready'],
-    [{ readyUrl: null, engine: 'ollama', server: at(11434) }, 'http://127.0.0.1:11434/api/version'],
-    [{ readyUrl: null, engine: 'vllm', server: at(8000, '::1') }, 'http://[::1]:8000/health'],
-    [{ readyUrl: null, engine: 'vllm', server: null }, null],
-    [{ readyUrl: null, engine: 'vllm', server: 'none' }, 'none'],
-    [{ readyUrl: null, engine: null, server: at(8000) }, null],
-    [{ readyUrl: 'http://10.0.0.1/', engine: 'vllm', server: at(8000) }, null],
-  ] as [Partial<ReadinessTarget>, string | null][])('%j: %s', (over, url) => expect(probeUrl(target(over))).toBe(url));
-
-  it.each([
-    'http://10.0.0.1/health',
-    'http://example.com/',
-    'https://127.0.0.1/',
-    'ftp://127.0.0.1/',
-    'http://user:pw@127.0.0.1/',
-    'http://127.0.0.1.example.com/',
-    'http://169.254.169.254/latest/meta-data',
-    'http://[::ffff:10.0.0.1]/',
-    'http://0.0.0.0/',
-    'not a url',
-  ])('%s is not asked', (url) => {
-    expect(() => checkReadyUrl(url)).toThrow(
-      expect.objectContaining({ code: 'INVALID_OPTION', subject: '--ready-url' }),
-    );
-  });
-
-  it.each(['http://127.0.0.1:1/', 'http://127.1.2.3/', 'http://[::1]:80/', 'http://localhost/x', 'http://0x7f.1/'])(
-    '%s is loopback',
-    (url) => expect(checkReadyUrl(url)).toBeInstanceOf(URL),
-  );
+const vllm = (port: number, over: Partial<Candidate> = {}): Candidate => ({
+  key: String(port),
+  engine: 'vllm',
+  held: true,
+  addresses: [{ host: '127.0.0.1', port }],
+  ...over,
 });
+const ofServers = (...servers: Candidate[]) => target({ readyUrl: null, servers });
 
-describe('ReadinessProber', () => {
-  it('asks each second until ready, then each ten', async () => {
-    const { asked, clock, prober, settle } = controlled();
+describe('the operator’s URL', () => {
+  it('is asked each second until it is ready, then each ten', async () => {
+    const { asked, clock, prober, settle, answerLast } = controlled();
     const tick = async (ms: number) => {
       clock.ms = ms;
       prober.update([target()]);
@@ -88,22 +75,19 @@ describe('ReadinessProber', () => {
     await tick(0);
     expect(asked).toHaveLength(1);
     expect(prober.readyOf('llm/8080')).toBe(false);
-    asked[0]?.answer(503);
-    await settle();
+    await answerLast(503);
     expect(prober.reasonOf('llm/8080')).toBe('status 503');
     await tick(999);
     expect(asked).toHaveLength(1);
     await tick(1000);
     expect(asked).toHaveLength(2);
-    asked[1]?.answer(200);
-    await settle();
+    await answerLast(200);
     expect(prober.readyOf('llm/8080')).toBe(true);
     await tick(10_999);
     expect(asked).toHaveLength(2);
     await tick(11_000);
     expect(asked).toHaveLength(3);
-    asked[2]?.answer(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
-    await settle();
+    await answerLast(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
     expect(prober.readyOf('llm/8080')).toBe(false);
     await tick(12_000);
     expect(asked).toHaveLength(4);
@@ -120,10 +104,9 @@ describe('ReadinessProber', () => {
   });
 
   it('another process under the name starts anew: the old answer is not its own', async () => {
-    const { asked, clock, prober, settle } = controlled();
+    const { asked, clock, prober, answerLast } = controlled();
     prober.update([target()]);
-    asked[0]?.answer(200);
-    await settle();
+    await answerLast(200);
     expect(prober.readyOf('llm/8080')).toBe(true);
     clock.ms = 100;
     prober.update([target({ identity: '2:2' })]);
@@ -132,14 +115,13 @@ describe('ReadinessProber', () => {
   });
 
   it('a late answer of the process before does not make its successor ready', async () => {
-    const { asked, prober, settle } = controlled();
+    const { asked, prober, settle, answerLast } = controlled();
     prober.update([target()]);
     prober.update([target({ identity: '2:2' })]);
     asked[0]?.answer(200);
     await settle();
     expect(prober.readyOf('llm/8080')).toBe(false);
-    asked[1]?.answer(200);
-    await settle();
+    await answerLast(200);
     expect(prober.readyOf('llm/8080')).toBe(true);
   });
 
@@ -151,41 +133,105 @@ describe('ReadinessProber', () => {
     expect(asked[0]?.signal.aborted).toBe(true);
   });
 
-  it('an engine that listens nowhere is not ready, and nobody is asked', () => {
+  it('closed twice, it asks no more', async () => {
     const { asked, prober } = controlled();
-    prober.update([target({ readyUrl: null, engine: 'vllm', server: 'none' })]);
+    await prober.close();
+    await prober.close();
+    prober.update([target()]);
+    expect(asked).toHaveLength(0);
+  });
+});
+
+describe('a worker’s own servers', () => {
+  it('that listen nowhere are not ready, and nobody is asked', () => {
+    const { asked, prober } = controlled();
+    prober.update([target({ readyUrl: null, servers: 'none' })]);
     expect(prober.readyOf('llm/8080')).toBe(false);
     expect(prober.reasonOf('llm/8080')).toBe('listens nowhere');
     expect(asked).toHaveLength(0);
   });
 
-  it('is null where there is nothing to ask', () => {
+  it('are null where there is nothing to ask', () => {
     const { asked, prober } = controlled();
     prober.update([target({ readyUrl: null })]);
     expect(prober.readyOf('llm/8080')).toBeNull();
     expect(asked).toHaveLength(0);
   });
 
-  async function serve(handler: Parameters<typeof createServer>[1]): Promise<{ server: Server; url: string }> {
-    const server = createServer(handler as never);
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    opened.push({
-      close: () => {
-        server.closeAllConnections();
-        server.close();
-      },
-    });
-    return { server, url: `http://localhost:${(server.address() as AddressInfo).port}/ready` };
-  }
+  it('are asked who they are until one says so, and then only whether they are ready', async () => {
+    const { asked, clock, prober, settle, answerLast } = controlled();
+    const servers = [vllm(8000)];
+    prober.update([target({ readyUrl: null, servers })]);
+    await answerLast({ status: 200, json: { version: '0.9.1' } });
+    await answerLast(503);
+    expect(prober.readyOf('llm/8080')).toBe(false);
+    expect(prober.findingsOf('llm/8080').get('8000')).toMatchObject({ own: true, scheme: 'http' });
+    clock.ms = 1000;
+    prober.update([target({ readyUrl: null, servers })]);
+    await answerLast(200);
+    expect(asked.map(({ url }) => url.slice(21))).toEqual(['/version', '/health', '/health']);
+    expect(prober.readyOf('llm/8080')).toBe(true);
+    await settle();
+  });
 
-  it('really asks over HTTP: not ready, then ready, redirects not followed', async () => {
+  it('of which one answers as the engine: it alone decides', async () => {
+    const { asked, prober, settle } = controlled();
+    prober.update([ofServers(vllm(8000), vllm(9000))]);
+    asked[0]?.answer({ status: 200, json: { detail: 'hello' } });
+    asked[1]?.answer({ status: 200, json: { version: '0.9.1' } });
+    await settle();
+    asked[2]?.answer(200);
+    await settle();
+    expect(prober.readyOf('llm/8080')).toBe(true);
+    expect([...prober.findingsOf('llm/8080').values()].map(({ own }) => own)).toEqual([false, true]);
+  });
+
+  it('keep what is known of a socket where another one comes or goes, and nothing of one that was replaced', async () => {
+    const { asked, prober, answerLast } = controlled();
+    prober.update([ofServers(vllm(8000))]);
+    await answerLast({ status: 200, json: { version: '0.9.1' } });
+    await answerLast(200);
+    prober.update([ofServers(vllm(8000), vllm(9000))]);
+    expect(asked).toHaveLength(3);
+    expect(prober.readyOf('llm/8080')).toBe(true);
+    prober.update([ofServers(vllm(8000, { key: 'another' }))]);
+    expect(prober.readyOf('llm/8080')).toBe(false);
+    expect(asked[2]?.signal.aborted).toBe(true);
+    expect(asked[3]?.url).toBe('http://127.0.0.1:8000/version');
+  });
+
+  it('that no engine is known of are tried for TLS, and nothing is asked of them', async () => {
+    const { asked, prober, answerLast } = controlled();
+    prober.update([ofServers(vllm(8000, { engine: null }))]);
+    expect(asked[0]?.url).toBe('tls 127.0.0.1:8000');
+    await answerLast(200);
+    expect(prober.findingsOf('llm/8080').get('8000')).toMatchObject({ own: null, scheme: 'https' });
+    expect(prober.readyOf('llm/8080')).toBeNull();
+  });
+});
+
+async function serve(handler: Parameters<typeof createServer>[1]): Promise<{ server: Server; url: URL; port: number }> {
+  const server = createServer(handler as never);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  opened.push({
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  });
+  const { port } = server.address() as AddressInfo;
+  return { server, url: new URL(`http://localhost:${port}/ready?x=1`), port };
+}
+
+describe('real servers', () => {
+  it('not ready, then ready, redirects not followed', async () => {
     let status = 503;
     const paths: string[] = [];
     const { url } = await serve((request, response) => {
       paths.push(request.url ?? '');
-      response.writeHead(status, { location: '/elsewhere' }).end('x'.repeat(1000));
+      response.writeHead(status, { location: '/elsewhere' }).end('x'.repeat(100_000));
     });
-    const prober = new ReadinessProber({ intervalMs: 10, settledIntervalMs: 10 });
+    const prober = new Prober({ intervalMs: 10, settledIntervalMs: 10 });
     opened.push(prober);
     const ask = () => {
       prober.update([target({ readyUrl: url })]);
@@ -196,33 +242,31 @@ describe('ReadinessProber', () => {
     await waitFor(() => ask().reasonOf('llm/8080') === 'status 302');
     status = 200;
     await waitFor(() => ask().readyOf('llm/8080') === true);
-    expect(new Set(paths)).toEqual(new Set(['/ready']));
+    expect(new Set(paths)).toEqual(new Set(['/ready?x=1']));
   });
 
-  it('a server that accepts and never answers is not ready at the deadline; ready before, it is believed through two of them', async () => {
+  it.each([
+    ['stands still: believed through two silences', false],
+    ['works: it is busy, however long it is silent', true],
+  ])('one that was ready, accepts and never answers, and %s', async (_title, working) => {
     let silent = true;
+    let questions = 0;
     const { url } = await serve((_request, response) => {
+      questions += 1;
       if (!silent) response.end();
     });
-    const prober = new ReadinessProber({ intervalMs: 5, settledIntervalMs: 5, timeoutMs: 60 });
+    const prober = new Prober({ intervalMs: 5, settledIntervalMs: 5, timeoutMs: 60 });
     opened.push(prober);
     const ask = () => {
-      prober.update([target({ readyUrl: url })]);
+      prober.update([target({ readyUrl: url, working })]);
       return prober;
     };
     await waitFor(() => ask().reasonOf('llm/8080') === 'timeout');
     silent = false;
     await waitFor(() => ask().readyOf('llm/8080') === true);
     silent = true;
-    await waitFor(() => ask().readyOf('llm/8080') === false);
-    expect(prober.reasonOf('llm/8080')).toBe('timeout');
-  });
-
-  it('closed twice, it asks no more', async () => {
-    const { asked, prober } = controlled();
-    await prober.close();
-    await prober.close();
-    prober.update([target()]);
-    expect(asked).toHaveLength(0);
+    const before = questions;
+    await waitFor(() => ask().readyOf('llm/8080') === false || questions > before + 6);
+    expect(prober.readyOf('llm/8080')).toBe(working);
   });
 });

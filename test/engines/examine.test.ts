@@ -1,0 +1,209 @@
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTls } from 'node:https';
+import { type AddressInfo, createServer as createTcp } from 'node:net';
+import fc from 'fast-check';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { SystemAsker } from '../../lib/engines/ask.js';
+import { examine, type Finding, type Server, unasked } from '../../lib/engines/examine.js';
+import { type Engine, engines } from '../../lib/engines/table.js';
+import { selfSigned } from '../harness/certificate.js';
+
+const opened: { close: () => unknown }[] = [];
+afterEach(() => {
+  for (const thing of opened.splice(0)) thing.close();
+});
+
+let certificate: ReturnType<typeof selfSigned>;
+beforeAll(() => {
+  certificate = selfSigned();
+});
+
+type Way = 'http' | 'https' | 'mutual';
+
+async function serve(handler: RequestListener, way: Way = 'http', host = '127.0.0.1'): Promise<number> {
+  const mutual = way === 'mutual' ? { requestCert: true, rejectUnauthorized: true } : {};
+  const server = way === 'http' ? createServer(handler) : createTls({ ...certificate, ...mutual }, handler);
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  opened.push({
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** Answers by path: a status with a body; all else is not found, as a FastAPI server says it. */
+type Pages = Readonly<Record<string, readonly [number, unknown]>>;
+const pages =
+  (answers: Pages): RequestListener =>
+  ({ url = '' }, response) => {
+    const [status, body] = answers[url] ?? answers['*'] ?? [404, { detail: 'Not Found' }];
+    response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body));
+  };
+
+/** What each engine answers once it is ready: as its own documents or a real one say. */
+const readyPages: Readonly<Record<Engine, Pages>> = {
+  vllm: { '/version': [200, { version: '0.11.0' }], '/health': [200, ''] },
+  sglang: {
+    '/get_model_info': [200, { model_path: 'Qwen/Qwen3-8B', tokenizer_path: 'Qwen/Qwen3-8B', is_generation: true }],
+    '/health': [200, ''],
+  },
+  'llama-server': {
+    '/v1/models': [
+      200,
+      { object: 'list', data: [{ id: 'q.gguf', object: 'model', created: 1, owned_by: 'llamacpp', meta: {} }] },
+    ],
+    '/health': [200, { status: 'ok' }],
+  },
+  ollama: { '/api/version': [200, { version: '0.12.3' }] },
+  'text-generation': {
+    '/info': [200, { model_id: 'bigscience/bloom', max_concurrent_requests: 128, version: '3.3.0', router: 't' }],
+    '/health': [200, ''],
+  },
+  tritonserver: {
+    '/v2': [200, { name: 'triton', version: '2.60.0', extensions: ['classification', 'sequence'] }],
+    '/v2/health/ready': [200, ''],
+  },
+  'tensorrt-llm': { '/version': [200, { version: '1.0.0' }], '/health': [200, ''] },
+};
+
+const loading: Pages = {
+  '*': [503, { error: { code: 503, message: 'Loading model', type: 'unavailable_error' } }],
+};
+const guarded: Pages = { '*': [401, { error: 'Unauthorized' }] };
+const names = engines.map(({ name }) => name);
+
+const look = (server: Partial<Server> & { port?: number }, known: Finding = unasked, timeoutMs = 2000) =>
+  examine(
+    new SystemAsker(),
+    { engine: 'vllm', held: true, addresses: [{ host: '127.0.0.1', port: server.port ?? 1 }], ...server },
+    known,
+    new AbortController().signal,
+    timeoutMs,
+  );
+
+describe.each(names)('%s', (engine) => {
+  it.each(['http', 'https'] as const)('answers as itself by %s and is ready', async (way) => {
+    const port = await serve(pages(readyPages[engine]), way);
+    expect(await look({ engine, port })).toEqual({ scheme: way, own: true, ready: true, reason: null, silent: false });
+  });
+
+  it('whose health says 503 is itself and not ready', async () => {
+    const port = await serve(({ url }, response) => {
+      const known = readyPages[engine][url ?? ''];
+      const isIdentity = known !== undefined && engines.find(({ name }) => name === engine)?.healthPath !== url;
+      response.writeHead(isIdentity ? 200 : 503).end(isIdentity ? JSON.stringify(known[1]) : '');
+    });
+    const found = await look({ engine, port });
+    expect(found.ready).toBe(false);
+    expect(found.own).not.toBe(false);
+  });
+
+  it('is no other engine, no web application and no API', async () => {
+    const strangers: Pages[] = [
+      { '*': [200, '<!doctype html><title>Chat</title>'] },
+      { '*': [200, { status: 'ok' }] },
+      { '*': [200, 'OK'] },
+      { '*': [200, []] },
+      { '*': [200, null] },
+      {},
+      ...names.filter((name) => !sameAnswers(name, engine)).map((name) => readyPages[name]),
+    ];
+    for (const answers of strangers) {
+      const port = await serve(pages(answers));
+      expect(await look({ engine, port }), JSON.stringify(answers)).toMatchObject({ own: false, ready: false });
+    }
+  });
+});
+
+// Ollama knows no keys.
+it.each(names.filter((name) => name !== 'ollama'))(
+  '%s that asks for a key is itself where its own process holds the socket',
+  async (engine) => {
+    const { healthPath } = engines.find(({ name }) => name === engine)!;
+    const port = await serve(pages({ ...guarded, [healthPath]: [200, ''] }));
+    expect(await look({ engine, port, held: true })).toMatchObject({ ready: true, own: true });
+    expect(await look({ engine, port, held: false })).toMatchObject({ ready: false, own: false });
+  },
+);
+
+/** Two that nobody can tell apart by an answer: both give their version at the same path. */
+const sameAnswers = (a: Engine, b: Engine): boolean =>
+  a === b || [a, b].every((name) => name === 'vllm' || name === 'tensorrt-llm');
+
+describe('a server', () => {
+  it('of llama.cpp that loads says so at every path', async () => {
+    const port = await serve(pages(loading));
+    expect(await look({ engine: 'llama-server', port })).toMatchObject({
+      own: true,
+      ready: false,
+      reason: 'status 503',
+    });
+    expect(await look({ engine: 'vllm', port })).toMatchObject({ own: null, ready: false, reason: 'status 503' });
+  });
+
+  it('that asks for a client’s certificate speaks TLS, and what it is stays unknown', async () => {
+    const port = await serve(pages(readyPages.vllm), 'mutual');
+    const found = await look({ port });
+    expect(found).toMatchObject({ scheme: 'https', own: null, silent: false });
+    expect(found.ready).not.toBe(true);
+  });
+
+  it('that says in HTTP that it expects TLS is asked with it', async () => {
+    const plain: RequestListener = (_request, response) => response.writeHead(400).end('expected HTTPS');
+    expect(await look({ port: await serve(plain) })).toMatchObject({ scheme: 'http', own: false });
+  });
+
+  it('that takes the connection and does not answer is silent, not refused', async () => {
+    const port = await serve(() => undefined);
+    expect(await look({ port }, unasked, 50)).toMatchObject({ silent: true, reason: 'timeout', scheme: null });
+  });
+
+  it('is asked at its next address where the first refuses', async () => {
+    const port = await serve(pages(readyPages.vllm), 'http', '127.0.0.2');
+    const addresses = ['::1', '127.0.0.1', '127.0.0.2'].map((host) => ({ host, port }));
+    expect(await look({ addresses })).toMatchObject({ own: true, ready: true });
+    expect(await look({ addresses: addresses.slice(0, 2) })).toMatchObject({ own: null, ready: false });
+    expect(await look({ addresses: [] })).toMatchObject({ own: null, ready: false });
+  });
+
+  it('that was its engine’s and does not know its path any more has to say again who it is', async () => {
+    const port = await serve(pages({}));
+    const known: Finding = { ...unasked, scheme: 'http', own: true, ready: true };
+    expect(await look({ port }, known)).toMatchObject({ own: null, ready: false });
+  });
+
+  it('of no known engine is tried for TLS alone', async () => {
+    let requests = 0;
+    const count: RequestListener = (_request, response) => {
+      requests += 1;
+      response.end();
+    };
+    for (const way of ['http', 'https', 'mutual'] as const) {
+      const port = await serve(count, way);
+      expect(await look({ engine: null, port })).toMatchObject({
+        scheme: way === 'http' ? 'http' : 'https',
+        ready: null,
+      });
+    }
+    expect(requests).toBe(0);
+  });
+
+  it('whatever bytes it sends: an answer in time, and never ready', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(...names), async (bytes, engine) => {
+        const server = createTcp((socket) => {
+          socket.on('error', () => undefined);
+          socket.end(bytes);
+        });
+        await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+        const { port } = server.address() as AddressInfo;
+        const found = await look({ engine, port }).finally(() => server.close());
+        expect(found.ready).toBe(false);
+        expect(found.own).not.toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
