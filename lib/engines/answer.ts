@@ -5,7 +5,7 @@ export interface Answer {
   readonly json: unknown;
 }
 
-/** A question whose answer tells that a server is this engine. It changes nothing there. */
+/** A question whose answer shows that a server is this engine. It changes nothing there. */
 export interface IdentityQuestion {
   readonly path: string;
   readonly is: (answer: Answer) => boolean;
@@ -18,7 +18,7 @@ export const memberOf = (json: unknown, key: string): unknown =>
     : undefined;
 
 /** A successful answer with a text under each of the keys. */
-export const tells =
+export const hasText =
   (...keys: readonly string[]) =>
   ({ status, json }: Answer): boolean =>
     status === 200 && keys.every((key) => typeof memberOf(json, key) === 'string');

@@ -20,7 +20,7 @@ export type Connect = (address: ServerAddress, signal: AbortSignal) => Promise<S
 export interface Asker {
   get(scheme: Scheme, address: ServerAddress, path: string, signal: AbortSignal, connect?: Connect): Promise<Answer>;
   /** Whether a TLS handshake succeeds; false where the server answers it otherwise. Rejects where none can be tried. */
-  speaksTls(address: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean>;
+  offersTls(address: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean>;
 }
 
 /** No answer that is looked at is longer; of a longer one only the status counts. */
@@ -55,7 +55,7 @@ export class SystemAsker implements Asker {
     });
   }
 
-  async speaksTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
+  async offersTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
     const opened = connect && (await connect({ host, port }, signal));
     return new Promise((resolve, reject) => {
       let connected = opened !== undefined;
@@ -86,7 +86,7 @@ export class SystemAsker implements Asker {
 /** The peer ended the handshake by a message of TLS: it asks for a certificate, or for another version. */
 export const isTlsAlert = (error: unknown): boolean => /ALERT/.test(String((error as { code?: unknown }).code));
 
-/** What a server that speaks TLS makes of a request without. */
+/** How a request without TLS fails at a server that expects it. */
 export const isOtherProtocol = (error: unknown): boolean => {
   const code = String((error as { code?: unknown }).code);
   return code.startsWith('HPE_') || code === 'ECONNRESET' || code === 'EPIPE';

@@ -13,7 +13,7 @@ export interface EngineRow {
   readonly defaultPort: number;
   /** Answers 200 once it can serve. */
   readonly healthPath: string;
-  /** What it alone answers so; asked in order until one tells. */
+  /** Answers by which it is known; asked in order until one is its own. */
   readonly identity: readonly IdentityQuestion[];
 }
 

@@ -18,7 +18,7 @@ export interface Server {
 export interface Finding {
   /** null: it has not answered yet. */
   readonly scheme: Scheme | null;
-  /** It answers as its engine. null: not asked, or no answer yet that tells. */
+  /** It answers as its engine. null: not asked, or no answer yet that shows it. */
   readonly own: boolean | null;
   /** It can serve; null where nobody can say. */
   readonly ready: boolean | null;
@@ -68,7 +68,7 @@ async function tryTls(
   address: ServerAddress,
   signal: AbortSignal,
 ): Promise<Finding> {
-  const scheme = (await asker.speaksTls(address, signal, connect)) ? 'https' : 'http';
+  const scheme = (await asker.offersTls(address, signal, connect)) ? 'https' : 'http';
   return { scheme, own: null, ready: null, reason: null, silent: false };
 }
 
@@ -124,15 +124,15 @@ class Examination {
     try {
       const answer = await get();
       // Some say in HTTP that they expect TLS.
-      if (answer.status !== 400 || !(await this.#speaksTls())) return answer;
+      if (answer.status !== 400 || !(await this.#offersTls())) return answer;
     } catch (error) {
-      if (!isOtherProtocol(error) || !(await this.#speaksTls())) throw error;
+      if (!isOtherProtocol(error) || !(await this.#offersTls())) throw error;
     }
     this.#scheme = 'https';
     return get();
   }
 
-  #speaksTls(): Promise<boolean> {
-    return this.#asker.speaksTls(this.#address, this.#signal, this.#server.connect);
+  #offersTls(): Promise<boolean> {
+    return this.#asker.offersTls(this.#address, this.#signal, this.#server.connect);
   }
 }

@@ -1,4 +1,4 @@
-import { tells } from './answer.js';
+import { hasText } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -20,5 +20,5 @@ export const ollama = {
   }),
   defaultPort: 11_434,
   healthPath: '/api/version',
-  identity: [{ path: '/api/version', is: tells('version') }],
+  identity: [{ path: '/api/version', is: hasText('version') }],
 } as const satisfies EngineRow;

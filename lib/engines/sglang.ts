@@ -1,4 +1,4 @@
-import { tells } from './answer.js';
+import { hasText } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -22,7 +22,7 @@ export const sglang = {
   healthPath: '/health',
   // The first since late 2025; the second until then, and for some time after.
   identity: [
-    { path: '/model_info', is: tells('model_path') },
-    { path: '/get_model_info', is: tells('model_path') },
+    { path: '/model_info', is: hasText('model_path') },
+    { path: '/get_model_info', is: hasText('model_path') },
   ],
 } as const satisfies EngineRow;

@@ -1,4 +1,4 @@
-import { tells } from './answer.js';
+import { hasText } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -23,5 +23,5 @@ export const tensorrtLlm = {
   }),
   defaultPort: 8000,
   healthPath: '/health',
-  identity: [{ path: '/version', is: tells('version') }],
+  identity: [{ path: '/version', is: hasText('version') }],
 } as const satisfies EngineRow;

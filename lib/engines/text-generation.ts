@@ -1,4 +1,4 @@
-import { tells } from './answer.js';
+import { hasText } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -20,5 +20,5 @@ export const textGeneration = {
   }),
   defaultPort: 3000,
   healthPath: '/health',
-  identity: [{ path: '/info', is: tells('model_id', 'version') }],
+  identity: [{ path: '/info', is: hasText('model_id', 'version') }],
 } as const satisfies EngineRow;

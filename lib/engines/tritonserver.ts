@@ -1,4 +1,4 @@
-import { memberOf, tells } from './answer.js';
+import { hasText, memberOf } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -18,7 +18,7 @@ export const tritonserver = {
   identity: [
     {
       path: '/v2',
-      is: (answer) => tells('name', 'version')(answer) && Array.isArray(memberOf(answer.json, 'extensions')),
+      is: (answer) => hasText('name', 'version')(answer) && Array.isArray(memberOf(answer.json, 'extensions')),
     },
   ],
 } as const satisfies EngineRow;

@@ -45,6 +45,7 @@ export const callers = [
       'lib/doctor/host.ts',
       'lib/http/auth.ts',
       'lib/io/untrusted.ts',
+      'lib/io/worker-file-reader-thread.ts',
       'lib/launch/apply-limits.ts',
       'lib/launch/cgroup-tree.ts',
       'lib/launch/launcher.ts',

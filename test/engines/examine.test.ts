@@ -143,7 +143,7 @@ describe('a server', () => {
     expect(await look({ engine: 'vllm', port })).toMatchObject({ own: null, ready: false, reason: 'status 503' });
   });
 
-  it('that asks for a client’s certificate speaks TLS, and what it is stays unknown', async () => {
+  it('that asks for a client’s certificate is found to use TLS, and what it is stays unknown', async () => {
     const port = await serve(pages(readyPages.vllm), 'mutual');
     const found = await look({ port });
     expect(found).toMatchObject({ scheme: 'https', own: null, silent: false });

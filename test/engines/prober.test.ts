@@ -43,7 +43,7 @@ function controlled() {
     timeoutMs: 60_000,
     asker: {
       get: (scheme, { host, port }, path, signal) => question(`${scheme}://${host}:${port}${path}`, signal, (a) => a),
-      speaksTls: ({ host, port }, signal) => question(`tls ${host}:${port}`, signal, ({ status }) => status === 200),
+      offersTls: ({ host, port }, signal) => question(`tls ${host}:${port}`, signal, ({ status }) => status === 200),
     },
   });
   opened.push(prober);

@@ -147,3 +147,10 @@ export function heartbeatOf(hiveId: string, seq = 1, over: Over = {}): Heartbeat
 
 /** As it arrives: parsed from text, so that `__proto__` is an own key and numbers are what JSON makes of them. */
 export const wire = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+/** Where a worker of a made-up host serves: on loopback, or not at all. */
+export const servedAt = (port: number | null) => ({
+  port,
+  endpoint: port === null ? null : `http://127.0.0.1:${port}`,
+  endpointReason: port === null ? ('notListening' as const) : null,
+});

@@ -7,7 +7,7 @@ import type { Fault, GpuSample, HiveEvent, Snapshot, WorkerSample } from '../../
 import { memoryProblems } from '../../lib/gpu/health.js';
 import { nvmlCode, reasonOf, recoveryProblem } from '../../lib/gpu/nvidia/codes.js';
 import { stalledText } from '../../lib/gpu/nvidia/nvml.js';
-import { knowledgeOf } from './heartbeats.js';
+import { knowledgeOf, servedAt } from './heartbeats.js';
 import { Random } from './random.js';
 
 const MIB = 1024 ** 2;
@@ -444,9 +444,7 @@ export class SimulatedHost {
       uptimeSeconds: this.#uptimeOf(worker),
       processCount: 1 + gpus.length,
       model: worker.spec.model,
-      port,
-      endpoint: port === null ? null : `http://127.0.0.1:${port}`,
-      endpointReason: port === null ? 'notListening' : null,
+      ...servedAt(port),
       command: worker.spec.command(worker.spec.model, port ?? 8000, gpus.length).slice(0, 256),
       labels: { engine: worker.spec.command === vllm ? 'vllm' : worker.spec.command === sglang ? 'sglang' : 'other' },
       cpuPercent: rates ? round(cpu) : null,

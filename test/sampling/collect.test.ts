@@ -5,17 +5,11 @@ import { describe, expect, it } from 'vitest';
 import { type HiveEvent, HostSample, type Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { GpuDevice } from '../../lib/gpu/reading.js';
 import type { RunningSampler, SamplerOptions } from '../../lib/sampling/create.js';
-import { lockInstance, recordExit, type WorkerRecord, writeRecord } from '../../lib/workers/records.js';
+import { lockInstance, recordExit } from '../../lib/workers/records.js';
 import { gpuOf } from '../harness/heartbeats.js';
 import { waitFor } from '../harness/wait.js';
-import { workerRecord } from '../harness/worker-record.js';
+import { recordOn, workerOf } from './collect-support.js';
 import { bootSeconds, FakeHost, fakeGpu } from './fake-host.js';
-
-const workerOf = (snapshot: Snapshot, id: string) => {
-  const worker = snapshot.workers.find((each) => each.id === id);
-  if (!worker) throw new Error(`no ${id} among ${snapshot.workers.map((each) => each.id).join(', ') || 'none'}`);
-  return worker;
-};
 
 const ours = '/hivepulse.slice';
 const path = `${ours}/g/i`;
@@ -42,18 +36,6 @@ const until = (sampler: RunningSampler, holds: (snapshot: Snapshot) => boolean):
     const snapshot = await sampler.sample();
     return holds(snapshot) && snapshot;
   });
-
-async function record(
-  host: FakeHost,
-  over: Partial<WorkerRecord> & Pick<WorkerRecord, 'group' | 'instance'>,
-): Promise<WorkerRecord> {
-  const whole = workerRecord({
-    cgroup: join(host.cgroupRoot, 'hivepulse.slice', over.group, over.instance),
-    ...over,
-  });
-  await writeRecord(host.runtimeDir, whole);
-  return whole;
-}
 
 describe('enumerate', () => {
   it('enumerate_walks_cgroup_tree: 3 workers in 2 groups, in our tree and in systemd scopes', async () => {
@@ -213,7 +195,7 @@ describe('collect', () => {
     host.set('/hivepulse.slice', 'cpu.max', '100000 100000\n');
     const listens = [{ address: '0.0.0.0', port: 8000 }];
     host.process({ pid: 100, argv: ['vllm', 'serve', 'a/b', '--api-key', 'hush'], cgroup: path, listens });
-    await record(host, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
+    await recordOn(host, { group: 'llm', instance: '8080', labels: { zone: 'a' }, reservationId: 'r1' });
     const sampler = host.sampler({ address: '10.0.0.7' });
     await sampler.sample();
     const worker = workerOf(await sampler.sample(), 'llm/8080');
@@ -242,45 +224,6 @@ describe('collect', () => {
       pressure: { cpu: 3, memory: 2, io: 1 },
       origin: 'launched',
     });
-  });
-
-  it('collect_parses_cmdline: the engine is found behind its shell, and what `run` was told wins where it listens', async () => {
-    const host = new FakeHost();
-    const path = `${ours}/llm/a`;
-    host.worker(path, { pid: 100, argv: ['sh', '-c', 'vllm serve x'] });
-    host.process({
-      pid: 101,
-      argv: ['python3', '/bin/vllm', 'serve', 'x', '--port', '9'],
-      cgroup: path,
-      startTicks: 900_100,
-      parentPid: 100,
-      listens: [
-        { address: '127.0.0.1', port: 9 },
-        { address: '127.0.0.1', port: 77 },
-      ],
-    });
-    const sampler = host.sampler();
-    expect(workerOf(await sampler.sample(), 'llm/a')).toMatchObject({
-      pid: 100,
-      processCount: 2,
-      model: 'x',
-      port: 9,
-      endpoint: null,
-      endpointReason: 'loopbackOnly',
-      command: 'python3 vllm serve x --port 9',
-    });
-    await record(host, { group: 'llm', instance: 'a', model: 'named', port: 77 });
-    const told = await waitFor(async () => {
-      const worker = workerOf(await sampler.sample(), 'llm/a');
-      return worker.model === 'named' && worker;
-    });
-    expect(told.port).toBe(77);
-    await record(host, { group: 'llm', instance: 'a', model: 'again', port: 78 });
-    const unheard = await waitFor(async () => {
-      const worker = workerOf(await sampler.sample(), 'llm/a');
-      return worker.model === 'again' && worker;
-    });
-    expect(unheard.port).toBe(9);
   });
 
   it('collect_calculates_uptime: from the host’s uptime and the start of the main process', async () => {
@@ -400,7 +343,7 @@ describe('collect', () => {
 
   it('an exit that `run` noted comes with its code and signal, and with the kill that nobody saw live', async () => {
     const host = oneWorker();
-    const kept = await record(host, { group: 'g', instance: 'i' });
+    const kept = await recordOn(host, { group: 'g', instance: 'i' });
     const sampler = host.sampler();
     await until(sampler, ({ workers }) => workers.length === 1);
     host.remove(path);
@@ -454,7 +397,7 @@ describe('collect', () => {
     const free = await lockInstance(host.runtimeDir, 'g', 'i');
     const sampler = host.sampler();
     expect(await sampler.sample()).toMatchObject({ workersComplete: true, workers: [] });
-    await record(host, { group: 'g', instance: 'i', labels: { team: 'search' } });
+    await recordOn(host, { group: 'g', instance: 'i', labels: { team: 'search' } });
     await free();
     const snapshot = await until(sampler, ({ workers }) => workers.length > 0);
     expect(workerOf(snapshot, 'g/i').labels).toEqual({ team: 'search' });
