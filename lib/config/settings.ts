@@ -179,10 +179,11 @@ export const settings = {
     tradeoff: 'Each one is sent with every heartbeat and kept by the queen.',
   }),
   address: hive({
-    type: type.string('host', 'a host name or address of at most 255 characters'),
-    without: 'none is said.',
+    type: type.hostAddress,
+    without: 'none is said, and only a worker that is bound to one address has an endpoint.',
     description: 'Where this host is reached by those who use its workers.',
-    tradeoff: 'Routers can build an endpoint from it; it is taken on trust.',
+    tradeoff:
+      'Endpoints of workers that listen on all addresses are made from it; that others reach it is taken on trust.',
   }),
   interval: hive({
     type: type.duration(100, 600_000),

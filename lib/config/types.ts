@@ -1,4 +1,5 @@
 import { idPattern, labelKeyPattern, maxLabelLength, maxLabels } from '../contract/limits.js';
+import { hostAddressExpects, isHostAddress } from '../util/host-address.js';
 
 /**
  * One type of setting. `parse` takes what a flag or a variable (text), a repeated flag (an array of texts) or a YAML file
@@ -69,6 +70,9 @@ export const host = text(
   'an IP address or host name without a port, such as 127.0.0.1, :: or 0.0.0.0',
   (value) => value.length <= 253 && /^[A-Za-z0-9._:%-]+$/.test(value) && !/^[^:]+:\d+$/.test(value),
 );
+
+/** What others connect to; unlike `host`, which is listened on. */
+export const hostAddress = text('host', hostAddressExpects, isHostAddress);
 
 /** An address of the form scheme://host[:port][/prefix], without credentials: those would show in logs. */
 export function url(protocols: readonly string[], example: string): ValueType<string> {

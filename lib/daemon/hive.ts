@@ -22,6 +22,7 @@ import { ReportedStore } from '../sampling/reported.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { hostAddressExpects, isHostAddress } from '../util/host-address.js';
 import { requirePlainUrls, shownPath } from '../util/shown-url.js';
 import { packageVersion } from '../util/version.js';
 import { defaultRuntimeDir } from '../workers/records.js';
@@ -95,6 +96,14 @@ function checkQueens(queens: readonly string[]): readonly string[] {
   return queens;
 }
 
+/** What endpoints are made from; the value is not repeated. */
+function checkAddress(address: string | undefined): string | null {
+  if (address === undefined) return null;
+  if (!isHostAddress(address))
+    throw new HivepulseError('INVALID_OPTION', 'address', `address: expected ${hostAddressExpects}.`);
+  return address;
+}
+
 function readPem(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   try {
@@ -126,6 +135,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const clock = parts.clock ?? systemClock;
   const id = checkId(options.id ?? idOfHost(hostname()));
+  const address = checkAddress(options.address);
   const log: SenderLog = options.logger ?? silent;
   const tls = readTls(options.tls);
   const overHttp = parts.transport ?? ((queen: string) => httpTransport(queen, { token: options.token, tls }));
@@ -155,7 +165,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
     idleForMs: options.idleForMs ?? defaults.idleForMs,
     runtimeDir,
-    address: options.address ?? null,
+    address,
   });
 
   const incarnation = randomUUID();
@@ -178,7 +188,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
       version: packageVersion(),
       incarnation,
       startedAt: new Date(startedMs + sampler.wallStepMs()).toISOString(),
-      address: options.address ?? null,
+      address,
       labels: { ...options.labels },
       state,
     },
