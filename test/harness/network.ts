@@ -13,22 +13,39 @@ let count = 0;
 /** Another host: a network namespace behind a veth pair, whose packets can be dropped without a word. */
 export interface OtherHost {
   readonly address: string;
+  /** Addresses of this host on its side of the pair. */
+  readonly here: string;
+  readonly here6: string;
   /** For `under` of a daemon. */
   readonly under: readonly string[];
   /** What comes to it is dropped: no answer, no refusal. */
   blackHole(on: boolean): void;
 }
 
-export function createOtherHost(harness: Harness): OtherHost {
+/** A network namespace in which only loopback is; gives its path. */
+export function createNamespace(harness: Harness): string {
+  const name = nextNamespace(harness);
+  ip('-n', name, 'link', 'set', 'lo', 'up');
+  return `/run/netns/${name}`;
+}
+
+function nextNamespace(harness: Harness): string {
   count += 1;
   const name = `hivepulse-${process.pid}-${count}`;
+  ip('netns', 'add', name);
+  harness.defer(() => ip('netns', 'del', name));
+  return name;
+}
+
+export function createOtherHost(harness: Harness): OtherHost {
+  const name = nextNamespace(harness);
   const link = `hp${process.pid % 100_000}x${count}`;
   const subnet = `10.${200 + (process.pid % 50)}.${Math.floor(process.pid / 50) % 250}`;
   const [here, there] = [`${subnet}.${4 * count + 1}`, `${subnet}.${4 * count + 2}`];
-  ip('netns', 'add', name);
-  harness.defer(() => ip('netns', 'del', name));
+  const here6 = `fd00:${(process.pid % 65_536).toString(16)}::${count.toString(16)}`;
   ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
   ip('addr', 'add', `${here}/30`, 'dev', link);
+  ip('-6', 'addr', 'add', `${here6}/128`, 'dev', link, 'nodad');
   ip('link', 'set', link, 'up');
   for (const args of [
     ['addr', 'add', `${there}/30`, 'dev', 'eth0'],
@@ -45,6 +62,8 @@ export function createOtherHost(harness: Harness): OtherHost {
   };
   return {
     address: there,
+    here,
+    here6,
     under: ['ip', 'netns', 'exec', name],
     blackHole: (on) =>
       nft(

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
+import { serving } from '../../lib/engines/recognize.js';
+import { engines } from '../../lib/engines/table.js';
+import { parseCmdline } from '../../lib/procfs/parse.js';
+import type { RunningSampler } from '../../lib/sampling/create.js';
+import { createSampler } from '../../lib/sampling/open.js';
+import { cgroupSuite, createCgroupTree } from '../harness/cgroups.js';
+import { Harness } from '../harness/harness.js';
+import { createNamespace, createOtherHost } from '../harness/network.js';
+import { ProcessTrees } from '../harness/process-tree.js';
+import { waitFor } from '../harness/wait.js';
+import { huggingFaceTrees } from './trees/hugging-face.js';
+import { llamaTrees } from './trees/llama.js';
+import { otherTrees } from './trees/others.js';
+import type { Row } from './trees/row.js';
+import { sglangTrees } from './trees/sglang.js';
+import { vllmTrees } from './trees/vllm.js';
+
+const rows: readonly Row[] = [...vllmTrees, ...sglangTrees, ...llamaTrees, ...huggingFaceTrees, ...otherTrees];
+const suite = cgroupSuite('endpoints: trees of processes with real sockets, in namespaces of their own');
+
+/** For so many snapshots in a row nothing may change: longer than any answer is waited for. */
+const settledAfter = 7;
+const intervalMs = 400;
+
+/** `count` ports that are free now, each another one. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer();
+      return new Promise<Server>((resolve) => server.listen(0, '::', () => resolve(server)));
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** What a row says, with real ports and addresses in its texts. */
+function fill(row: Row, places: Readonly<Record<string, string>>): Row {
+  const inside = (value: unknown): unknown => {
+    if (typeof value === 'string') return value.replace(/\{(\w+)\}/g, (_, name: string) => places[name] as string);
+    if (Array.isArray(value)) return value.map(inside);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, inside(each)]));
+  };
+  return inside(row) as Row;
+}
+
+/** The engine that the processes of a cgroup are, as /proc shows them. */
+function engineIn(cgroup: string): string | null {
+  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
+  const argvs = pids.map((pid) => parseCmdline(readFileSync(`/proc/${pid}/cmdline`)));
+  return serving(argvs).engine;
+}
+
+const known = ({ model, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
+  model,
+  endpoint: endpoint ?? endpointReason,
+  ready,
+  faults,
+});
+
+describe.skipIf(suite.skip)(suite.title, () => {
+  const harness = new Harness();
+  let filled: readonly Row[] = [];
+  let latest: Snapshot;
+  let root = '';
+  const idOf = (index: number): string => `trees/${index + 1}`;
+  const seen = (index: number) => {
+    const id = idOf(index);
+    const worker = latest.workers.find((each) => each.id === id);
+    const faults = latest.faults.filter(({ workerId, field }) => workerId === id && field === 'endpoint');
+    return (
+      worker &&
+      known(
+        worker,
+        faults.map(({ code }) => code),
+      )
+    );
+  };
+
+  beforeAll(async () => {
+    const cgroups = await createCgroupTree();
+    harness.defer(() => cgroups.dispose());
+    root = cgroups.root;
+    const { here, here6 } = createOtherHost(harness);
+    const ports = await freePorts(rows.length * 3);
+    filled = rows.map((row, index) => {
+      const [a, b, c] = ports.slice(index * 3, index * 3 + 3).map(String) as [string, string, string];
+      return fill(row, { a, b, c, here, here6 });
+    });
+    const trees = await ProcessTrees.open(harness);
+    for (const [index, { tree, apart, env, stranger }] of filled.entries()) {
+      const cgroup = await cgroups.cgroup(`hivepulse.slice/${idOf(index)}`);
+      await trees.start(tree, { cgroup, env, namespace: apart && createNamespace(harness) });
+      if (stranger !== undefined) await trees.start(stranger);
+    }
+    await trees.started();
+    const sampler = await createSampler({
+      root: cgroups.root,
+      runtimeDir: harness.directory(),
+      gpu: 'none',
+      auto: false,
+      address: here,
+      intervalMs,
+    });
+    harness.defer(() => sampler.close());
+    await settled(sampler, (snapshot) => {
+      latest = snapshot;
+    });
+  });
+
+  afterAll(() => harness.cleanup());
+
+  /** Resolves once nothing about the workers has changed for some snapshots. */
+  function settled(sampler: RunningSampler, onSnapshot: (snapshot: Snapshot) => void): Promise<boolean> {
+    let [last, same] = ['', 0];
+    sampler.start((snapshot) => {
+      onSnapshot(snapshot);
+      const now = JSON.stringify(rows.map((_, index) => seen(index)));
+      same = now === last && snapshot.workers.length === rows.length ? same + 1 : 0;
+      last = now;
+    });
+    return waitFor(() => same >= settledAfter, { timeoutMs: 40_000, what: 'the endpoints of all workers' });
+  }
+
+  test.each(rows.map(({ title }, index) => [title, index] as const))('%s', (_title, index) => {
+    const { engine, model, endpoint, ready, faults = [] } = filled[index] as Row;
+    expect(engineIn(join(root, 'hivepulse.slice', idOf(index)))).toBe(engine);
+    expect(seen(index)).toEqual({ model, endpoint, ready, faults });
+  });
+});
+
+test('each engine of the table has at least five trees, and there are at least sixty', () => {
+  expect(rows.length).toBeGreaterThanOrEqual(60);
+  for (const { name } of engines)
+    expect(rows.filter(({ engine }) => engine === name).length, name).toBeGreaterThanOrEqual(5);
+});
