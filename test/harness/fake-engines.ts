@@ -249,5 +249,7 @@ export const fileServer = (): Site =>
 /** Another program that tells a version, and a status. */
 export const versionedApi = (): Site =>
   byPath({ '/version': json({ name: 'registry', version: 3 }), '/health': json({ status: 'ok' }) }, noSuchPath);
+/** Sends everyone to its page for signing in. */
+export const redirecting = (): Site => () => html('<a href="/login">Found</a>', 302);
 /** Asks for a name and password, whatever is asked. */
 export const guarded = (): Site => () => html('<title>401 Authorization Required</title>', 401);

@@ -19,7 +19,8 @@ export interface FakeSocket {
   readonly at: string;
   /** Who answers; `silent` accepts and never answers; null: nobody accepts. */
   readonly site: Site | 'silent' | null;
-  readonly tls?: boolean;
+  /** With a self-signed certificate; `mutual`: it asks for one of its client. */
+  readonly tls?: boolean | 'mutual';
   readonly reusePort?: boolean;
   readonly v6Only?: boolean;
   /** Its children inherit the socket as this descriptor. */
@@ -146,20 +147,23 @@ export class ProcessTrees {
     return path;
   }
 
-  async #answer(site: Site | 'silent', tls: boolean): Promise<string> {
+  async #answer(site: Site | 'silent', tls: boolean | 'mutual'): Promise<string> {
     const path = this.#next();
     await this.#serve(path, site === 'silent' ? createServer() : this.#httpServer(site, tls));
     return path;
   }
 
-  #httpServer(site: Site, tls: boolean): Server {
+  #httpServer(site: Site, tls: boolean | 'mutual'): Server {
     const answer: RequestListener = ({ url = '/', headers }, response) => {
       const { status, type, body, server } = site(url, headers.authorization?.startsWith('Bearer ') === true);
       response.writeHead(status, { 'content-type': type, ...(server ? { server } : {}) }).end(body);
     };
     if (!tls) return createHttp(answer);
     this.#certificate ??= selfSigned();
-    return createHttps(this.#certificate, answer);
+    return createHttps(
+      { ...this.#certificate, ...(tls === 'mutual' && { requestCert: true, rejectUnauthorized: true }) },
+      answer,
+    );
   }
 
   #serve(path: string, server: Server): Promise<void> {

@@ -1,4 +1,11 @@
-import { llamaCppPython, llamaServer, ollama, ollamaRunner, webApplication } from '../../harness/fake-engines.js';
+import {
+  llamaCppPython,
+  llamaServer,
+  ollama,
+  ollamaRunner,
+  redirecting,
+  webApplication,
+} from '../../harness/fake-engines.js';
 import { leaving, on, type Row, run, sh } from './row.js';
 
 const blob = '/root/.ollama/models/blobs/sha256-667b0c1932bc6ffc593ed1d03f895bf2dc8dc6df21db3042284a6f4416b06a29';
@@ -161,7 +168,14 @@ const ollamaTrees: readonly Row[] = [
     ready: false,
   },
   {
-    title: 'Ollama on one address, with Caddy before it',
+    title: 'a process that was started as Ollama and sends everyone elsewhere',
+    tree: run('/usr/bin/ollama serve', on('{here}:{a}', redirecting())),
+    ...none,
+    endpoint: 'unidentified',
+    ready: false,
+  },
+  {
+    title: 'Ollama on loopback, with Caddy before it',
     tree: sh(
       'both.sh',
       run('caddy run --config /etc/caddy/Caddyfile', on('0.0.0.0:{a}', ollama(), { tls: true })),

@@ -6,7 +6,70 @@ const engine = 'vllm';
 const core = run('VLLM::EngineCore_0', run('VLLM::Worker_TP0'), run('VLLM::Worker_TP1'));
 const serve = '/usr/bin/python3 /usr/local/bin/vllm serve Qwen/Qwen3-8B';
 
+const launched: readonly Row[] = [
+  {
+    title: 'vLLM under uv',
+    tree: run(
+      `uv run vllm serve ${model} --port {a}`,
+      run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model)), core),
+    ),
+    engine,
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'a launcher that names its port, with its vLLM on loopback',
+    tree: run(
+      'python3 /srv/launcher.py --port {a}',
+      on('0.0.0.0:{a}', jsonApi()),
+      run(`${serve} --host 127.0.0.1 --port {b}`, on('127.0.0.1:{b}', vllm(model)), core),
+    ),
+    engine,
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: null,
+  },
+  {
+    title: 'a launcher that names no port, with its vLLM on loopback',
+    tree: run(
+      'python3 /srv/launcher.py',
+      on('0.0.0.0:{a}', jsonApi()),
+      run(`${serve} --host 127.0.0.1 --port {b}`, on('127.0.0.1:{b}', vllm(model)), core),
+    ),
+    engine,
+    model,
+    endpoint: 'loopbackOnly',
+    ready: true,
+  },
+  {
+    title: 'vLLM whose launcher listens elsewhere',
+    tree: run(
+      'python3 /srv/launcher.py',
+      on('0.0.0.0:{a}', webApplication()),
+      run(`${serve} --port {b}`, on('0.0.0.0:{b}', vllm(model)), core),
+    ),
+    engine,
+    model,
+    endpoint: 'http://{here}:{b}',
+    ready: true,
+  },
+  {
+    title: 'two ranks of one model, each with a port of its own',
+    tree: sh(
+      'ranks.sh',
+      run(`${serve} --port {a} --data-parallel-rank 0`, on('0.0.0.0:{a}', vllm(model)), core),
+      run(`${serve} --port {b} --data-parallel-rank 1`, on('0.0.0.0:{b}', vllm(model)), core),
+    ),
+    engine,
+    model,
+    endpoint: 'severalCandidates',
+    ready: true,
+  },
+];
+
 export const vllmTrees: readonly Row[] = [
+  ...launched,
   {
     title: 'vllm serve on all addresses, with its cores',
     tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model)), core, tracker),
@@ -78,6 +141,17 @@ export const vllmTrees: readonly Row[] = [
     model,
     endpoint: 'https://{here}:{a}',
     ready: true,
+  },
+  {
+    title: 'vLLM that asks its clients for a certificate',
+    tree: run(
+      `${serve} --port {a} --ssl-certfile c --ssl-keyfile k --ssl-ca-certs ca --ssl-cert-reqs 2`,
+      on('0.0.0.0:{a}', vllm(model), { tls: 'mutual' }),
+    ),
+    engine,
+    model,
+    endpoint: 'https://{here}:{a}',
+    ready: null,
   },
   {
     title: 'vLLM on a Unix socket',
@@ -166,6 +240,15 @@ export const vllmTrees: readonly Row[] = [
     endpoint: 'severalCandidates',
     ready: null,
     faults: ['PORT_SHARED'],
+  },
+  {
+    title: 'vLLM on all addresses, and a process of others on one of them',
+    tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model), { reusePort: true })),
+    stranger: run('node /srv/app/server.js', on('{here}:{a}', webApplication(), { reusePort: true })),
+    engine,
+    model,
+    endpoint: 'addressUnknown',
+    ready: true,
   },
   {
     title: 'vLLM of a script, with the daemons of Ray',
