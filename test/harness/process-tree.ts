@@ -72,7 +72,7 @@ export class ProcessTrees {
     this.#directory = directory;
   }
 
-  static async open(harness: Harness): Promise<ProcessTrees> {
+  static async open(harness: Pick<Harness, 'directory' | 'defer'>): Promise<ProcessTrees> {
     const trees = new ProcessTrees(harness.directory());
     harness.defer(() => trees.close());
     await trees.#serve(

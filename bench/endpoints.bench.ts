@@ -1,0 +1,72 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { vllm } from '../test/harness/fake-engines.js';
+import { type FakeProcess, ProcessTrees } from '../test/harness/process-tree.js';
+import { BenchCgroups } from './cgroups.js';
+import { Child } from './children.js';
+import { type BenchContext, type Metric, metric } from './metric.js';
+import type { EndpointsState } from './processes/endpoints.js';
+import { useOf } from './tick.bench.js';
+
+const workers = 100;
+const processesOfEach = 10;
+/** New processes are looked at more often for ten seconds. */
+const warmUpSeconds = 15;
+/** All descriptors are read once in it. */
+const measuredSeconds = 60;
+const firstPort = 21_000;
+
+/** A vLLM with the processes that it starts. */
+function tree(index: number): FakeProcess {
+  const port = firstPort + index;
+  const ranks = Array.from({ length: processesOfEach - 1 }, (_, rank) => ({
+    argv: [`VLLM::Worker_TP${rank}`],
+    sockets: [],
+    children: [],
+  }));
+  return {
+    argv: ['python3', '/usr/local/bin/vllm', 'serve', `model-${index}`, '--port', String(port)],
+    sockets: [{ at: `0.0.0.0:${port}`, site: vllm(`model-${index}`) }],
+    children: ranks,
+  };
+}
+
+async function startTrees(context: BenchContext, cgroups: BenchCgroups): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'hivepulse-bench-'));
+  context.defer(() => rmSync(directory, { recursive: true, force: true }));
+  execFileSync('make', ['-s', '-C', fileURLToPath(new URL('../test/fakes', import.meta.url)), 'build/process']);
+  const trees = await ProcessTrees.open({ directory: () => directory, defer: context.defer });
+  for (const [index, cgroup] of cgroups.make(workers).entries()) await trees.start(tree(index), { cgroup });
+  await trees.started();
+}
+
+export const rows = ['endpoints_100_workers'] as const;
+
+/**
+ * Where 100 workers of ten processes each serve, and whether they are ready, kept up to date each second: their sockets from
+ * /proc, their own answers over TCP. CPU of all threads of a process that does nothing else.
+ */
+export async function run(context: BenchContext): Promise<readonly Metric[]> {
+  const cgroups = new BenchCgroups(context);
+  await startTrees(context, cgroups);
+  const prefix = cgroups.root.slice(cgroups.root.lastIndexOf('/'));
+  const child = await Child.start<EndpointsState>(context, 'endpoints', [prefix, workers]);
+  const pid = child.process.pid as number;
+  await child.ask({ seconds: warmUpSeconds });
+  const from = useOf(pid);
+  const { processes, endpoints, ready } = await child.ask<EndpointsState>({ seconds: measuredSeconds });
+  const to = useOf(pid);
+  if (processes !== workers * processesOfEach || endpoints !== workers || ready !== workers)
+    throw new Error(`of ${processes} processes ${endpoints} endpoints are known, and ${ready} workers ready`);
+  const [allMs, loopMs] = [(to.allMs - from.allMs) / measuredSeconds, (to.loopMs - from.loopMs) / measuredSeconds];
+  context.log(
+    `${processes} processes: ${allMs.toFixed(2)} ms of CPU a second, ${loopMs.toFixed(2)} ms on the event loop`,
+  );
+  return [
+    metric('endpoints_100_workers all threads', allMs, 'ms CPU', { atMost: 3 }),
+    metric('endpoints_100_workers event loop', loopMs, 'ms CPU'),
+  ];
+}

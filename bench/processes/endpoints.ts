@@ -1,0 +1,79 @@
+// What a hive does each second to know where workers serve and whether they are ready, and nothing else: sockets, endpoints
+// and probes. argv: prefix of the workers' cgroup paths, their number. First it says when all are known and ready; each
+// message is answered once so many seconds have passed.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Prober } from '../../lib/engines/prober.js';
+import { Endpoints } from '../../lib/sampling/endpoints.js';
+import { systemClock } from '../../lib/util/clock.js';
+import { Listening } from '../../lib/workers/listening.js';
+import { type KnownProcess, ProcessTable } from '../../lib/workers/process-table.js';
+
+export interface EndpointsState {
+  readonly processes: number;
+  readonly endpoints: number;
+  readonly ready: number;
+}
+
+const [prefix, count] = process.argv.slice(2) as [string, string];
+const options = { procRoot: '/proc', clock: systemClock };
+const listening = new Listening(options);
+const prober = new Prober({ now: systemClock.now });
+const endpoints = new Endpoints(listening, prober, '127.0.0.1');
+
+/** Processes of the workers by cgroup. They do not change while this runs, so they are read once. */
+async function readProcesses(): Promise<ReadonlyMap<string, readonly KnownProcess[]>> {
+  const table = new ProcessTable(options);
+  await table.scan();
+  const groups = new Map<string, KnownProcess[]>();
+  for (const known of table.all()) {
+    if (!known.cgroup?.startsWith(prefix)) continue;
+    groups.set(known.cgroup, [...(groups.get(known.cgroup) ?? []), known]);
+  }
+  table.close();
+  return groups;
+}
+
+const groups = await readProcesses();
+
+function tick(): EndpointsState {
+  endpoints.update(groups);
+  const servers = [...groups.keys()].map((path) => endpoints.of(path, path, null, false));
+  prober.update(
+    [...groups.keys()].map((path) => ({
+      id: path,
+      identity: path,
+      readyUrl: null,
+      servers: endpoints.askedOf(path),
+      working: false,
+    })),
+  );
+  return {
+    processes: [...groups.values()].flat().length,
+    endpoints: servers.filter(({ endpoint }) => endpoint !== null).length,
+    ready: [...groups.keys()].filter((path) => prober.readyOf(path) === true).length,
+  };
+}
+
+async function ticks(seconds: number): Promise<EndpointsState> {
+  let state = tick();
+  for (let i = 0; i < seconds; i += 1) {
+    await sleep(1000);
+    state = tick();
+  }
+  return state;
+}
+
+const deadline = systemClock.now() + 60_000;
+let state = await ticks(1);
+while (state.ready < Number(count)) {
+  if (systemClock.now() > deadline) throw new Error(`${state.ready} of ${count} workers are ready`);
+  state = await ticks(1);
+}
+process.once('disconnect', () => {
+  listening.close();
+  void prober.close();
+});
+process.on('message', ({ seconds }: { readonly seconds: number }) => {
+  void ticks(seconds).then((now) => process.send?.(now));
+});
+process.send?.(state);
