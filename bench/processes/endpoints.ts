@@ -2,7 +2,7 @@
 // and probes. argv: prefix of the workers' cgroup paths, their number. First it says when all are known and ready; each
 // message is answered once so many seconds have passed.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Prober } from '../../lib/engines/prober.js';
+import { Prober, type ProbeTarget } from '../../lib/engines/prober.js';
 import { Endpoints } from '../../lib/sampling/endpoints.js';
 import { systemClock } from '../../lib/util/clock.js';
 import { Listening } from '../../lib/workers/listening.js';
@@ -35,32 +35,32 @@ async function readProcesses(): Promise<ReadonlyMap<string, readonly KnownProces
 
 const groups = await readProcesses();
 
-function tick(): EndpointsState {
+const paths = [...groups.keys()];
+
+/** What the sampler does at each pass. */
+function tick(): void {
   endpoints.update(groups);
-  const servers = [...groups.keys()].map((path) => endpoints.of(path, path, null, false));
-  prober.update(
-    [...groups.keys()].map((path) => ({
-      id: path,
-      identity: path,
-      readyUrl: null,
-      servers: endpoints.askedOf(path),
-      working: false,
-    })),
-  );
-  return {
-    processes: [...groups.values()].flat().length,
-    endpoints: servers.filter(({ endpoint }) => endpoint !== null).length,
-    ready: [...groups.keys()].filter((path) => prober.readyOf(path) === true).length,
-  };
+  const targets: ProbeTarget[] = [];
+  for (const path of paths) {
+    endpoints.of(path, path, null, false);
+    const servers = endpoints.askedOf(path);
+    targets.push({ id: path, identity: path, readyUrl: null, servers, working: false });
+  }
+  prober.update(targets);
 }
 
+const stateNow = (): EndpointsState => ({
+  processes: [...groups.values()].flat().length,
+  endpoints: paths.filter((path) => endpoints.of(path, path, null, false).endpoint !== null).length,
+  ready: paths.filter((path) => prober.readyOf(path) === true).length,
+});
+
 async function ticks(seconds: number): Promise<EndpointsState> {
-  let state = tick();
   for (let i = 0; i < seconds; i += 1) {
+    tick();
     await sleep(1000);
-    state = tick();
   }
-  return state;
+  return stateNow();
 }
 
 const deadline = systemClock.now() + 60_000;
