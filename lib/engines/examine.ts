@@ -26,6 +26,8 @@ export interface Finding {
   readonly reason: string | null;
   /** It took the connection and did not answer in time. */
   readonly silent: boolean;
+  /** The host of the address at which it answered last. */
+  readonly host?: string;
 }
 
 export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
@@ -48,13 +50,22 @@ export async function examine(
   };
   for (const address of server.addresses) {
     try {
-      return server.engine === null
-        ? await tryTls(asker, server, address, either)
-        : await new Examination(asker, server, server.engine, address, either).run(known);
+      const found =
+        server.engine === null
+          ? await tryTls(asker, server, address, either)
+          : await new Examination(asker, server, server.engine, address, either).run(known);
+      return { ...found, host: address.host };
     } catch (error) {
       signal.throwIfAborted();
       if (isTlsAlert(error))
-        return { ...known, scheme: 'https', ready: null, reason: 'it asks for a certificate', silent: false };
+        return {
+          ...known,
+          scheme: 'https',
+          ready: null,
+          reason: 'it asks for a certificate',
+          silent: false,
+          host: address.host,
+        };
       if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
       failure = { ...failure, reason: systemCode(error) ?? (error as Error).message };
     }

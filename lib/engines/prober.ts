@@ -109,7 +109,7 @@ export class Prober {
     return relevant(state).find(({ ready }) => ready !== true)?.reason ?? null;
   }
 
-  /** What each candidate answered, by its key; the same map as long as nothing about identity or scheme changes. */
+  /** What each candidate answered, by its key; the same map as long as nothing about identity, scheme or address changes. */
   findingsOf(id: string): ReadonlyMap<string, Finding> {
     return this.#states.get(id)?.findings ?? none;
   }
@@ -155,7 +155,8 @@ export class Prober {
     check.dueMs = startedMs + (settled ? this.#options.settledIntervalMs : this.#options.intervalMs);
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
-    if (before.own !== check.finding.own || before.scheme !== check.finding.scheme)
+    const { own, scheme, host } = check.finding;
+    if (before.own !== own || before.scheme !== scheme || before.host !== host)
       current.findings = findingsIn(current.checks);
   }
 

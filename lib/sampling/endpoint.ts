@@ -38,6 +38,8 @@ export interface Reach {
   readonly address: string | null;
   /** The network namespace that `address` is about; null where it is not known. */
   readonly namespace: number | null;
+  /** Where the server answered; null where it was not asked. `::` takes IPv4 too, or not: only an answer tells. */
+  readonly answeredAt?: string | null;
 }
 
 const nowhere = (reason: EndpointReason): Choice => ({ candidates: [], reason });
@@ -257,15 +259,24 @@ function placeOfSocket(
   // A link-local address says nothing without the interface.
   if (address.startsWith('fe80:')) return unplaced('addressUnknown');
   if (!wildcards.includes(address)) return { host: address, reason: null };
-  return reach.address === null || !covers(address, reach.address, strangers)
+  return reach.address === null || !covers(address, reach.address, strangers, reach.answeredAt ?? null)
     ? unplaced('addressUnknown')
     : { host: reach.address, reason: null };
 }
 
 /** Whether what is sent to `host` comes to a socket that is bound to all addresses. */
-function covers(wildcard: string, host: string, strangers: readonly NamespaceSocket[]): boolean {
+function covers(
+  wildcard: string,
+  host: string,
+  strangers: readonly NamespaceSocket[],
+  answeredAt: string | null,
+): boolean {
   const bound = new Set(strangers.map(({ address }) => address));
-  if (isIPv4(host)) return !bound.has(host) && (wildcard === '0.0.0.0' || !bound.has('0.0.0.0'));
+  if (isIPv4(host)) {
+    if (bound.has(host)) return false;
+    // It is asked by IPv4 first: where it answered by IPv6, it takes that alone.
+    return wildcard === '0.0.0.0' || !(bound.has('0.0.0.0') || isIPv6(answeredAt ?? ''));
+  }
   if (isIPv6(host)) return !bound.has(host) && wildcard === '::';
   // A name may stand for any address of the host: for loopback only as localhost.
   return strangers.every(({ address }) => isLoopback(address) && host !== 'localhost');
@@ -284,8 +295,8 @@ export function probeAddresses(
     .filter(({ address }) => !strangers.has(address))
     .flatMap(({ address }) => {
       if (address === '0.0.0.0') return ['127.0.0.1', '127.0.0.2'];
-      // Without IPv6 on loopback it is reached by IPv4, where it takes that too.
-      if (address === '::') return strangers.has('0.0.0.0') ? ['::1'] : ['::1', '127.0.0.1', '127.0.0.2'];
+      // IPv4 first: whether it takes that too shows in which of them answers.
+      if (address === '::') return strangers.has('0.0.0.0') ? ['::1'] : ['127.0.0.1', '127.0.0.2', '::1'];
       return [address];
     });
   const own = [...new Set(hosts)].filter((host) => !strangers.has(host));

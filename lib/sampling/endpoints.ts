@@ -180,7 +180,8 @@ export class Endpoints {
     const { sockets } = server;
     const { namespace, port } = sockets[0] as (typeof sockets)[number];
     const all = listening.inNamespace(namespace);
-    const place = placeOf(sockets, all, { address: this.#address, namespace: listening.hostNamespace });
+    const answeredAt = findings?.get(server.key)?.host ?? null;
+    const place = placeOf(sockets, all, { address: this.#address, namespace: listening.hostNamespace, answeredAt });
     const isKnown = scheme !== null && place.host !== null;
     return {
       port,

@@ -86,7 +86,14 @@ const look = (server: Partial<Server> & { port?: number }, known: Finding = unas
 describe.each(names)('%s', (engine) => {
   it.each(['http', 'https'] as const)('answers as itself by %s and is ready', async (way) => {
     const port = await serve(pages(readyPages[engine]), way);
-    expect(await look({ engine, port })).toEqual({ scheme: way, own: true, ready: true, reason: null, silent: false });
+    expect(await look({ engine, port })).toEqual({
+      scheme: way,
+      own: true,
+      ready: true,
+      reason: null,
+      silent: false,
+      host: '127.0.0.1',
+    });
   });
 
   it('whose health says 503 is itself and not ready', async () => {

@@ -303,6 +303,17 @@ describe('under which address others reach it', () => {
     expect(place(own, address, others)).toBe(expected),
   );
 
+  it.each([
+    ['127.0.0.1', '10.0.0.7', '10.0.0.7'],
+    ['::1', '10.0.0.7', 'addressUnknown'],
+    ['::1', 'fd00::2', 'fd00::2'],
+    [null, '10.0.0.7', '10.0.0.7'],
+  ])(':: that answered at %s is reached at %s: %s', (answeredAt, address, expected) => {
+    const own = socket('[::]:8000');
+    const found = placeOf([own], [own], { address, namespace: host, answeredAt });
+    expect(found.host ?? found.reason).toBe(expected);
+  });
+
   it('one in a network namespace of its own has none', () => {
     const own = socket('8000', 2);
     expect(placeOf([own], [own], { address: '10.0.0.7', namespace: host }).reason).toBe('otherNamespace');
@@ -312,7 +323,7 @@ describe('under which address others reach it', () => {
   it.each([
     [['8000'], [], '127.0.0.1 127.0.0.2'],
     [['8000'], ['127.0.0.1:8000'], '127.0.0.2'],
-    [['[::]:8000'], [], '::1 127.0.0.1 127.0.0.2'],
+    [['[::]:8000'], [], '127.0.0.1 127.0.0.2 ::1'],
     [['[::]:8000'], ['8000'], '::1'],
     [['[::]:8000'], ['[::1]:8000'], '127.0.0.1 127.0.0.2'],
     [['192.0.2.2:8000'], ['8000'], '192.0.2.2'],
