@@ -38,7 +38,7 @@ export interface Reach {
   readonly address: string | null;
   /** The network namespace that `address` is about; null where it is not known. */
   readonly namespace: number | null;
-  /** Where the server answered; null where it was not asked. `::` takes IPv4 too, or not: only an answer tells. */
+  /** Where the server answered; null where it was not asked. `::` takes IPv4 too, or not: only an answer shows it. */
   readonly answeredAt?: string | null;
 }
 

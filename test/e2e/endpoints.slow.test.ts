@@ -13,14 +13,14 @@ import { Harness } from '../harness/harness.js';
 import { createNamespace, createOtherHost } from '../harness/network.js';
 import { ProcessTrees } from '../harness/process-tree.js';
 import { waitFor } from '../harness/wait.js';
-import { huggingFaceTrees } from './trees/hugging-face.js';
+import { textTrees } from './trees/text.js';
 import { llamaTrees } from './trees/llama.js';
 import { otherTrees } from './trees/others.js';
 import type { Row } from './trees/row.js';
 import { sglangTrees } from './trees/sglang.js';
 import { vllmTrees } from './trees/vllm.js';
 
-const rows: readonly Row[] = [...vllmTrees, ...sglangTrees, ...llamaTrees, ...huggingFaceTrees, ...otherTrees];
+const rows: readonly Row[] = [...vllmTrees, ...sglangTrees, ...llamaTrees, ...textTrees, ...otherTrees];
 const suite = cgroupSuite('endpoints: trees of processes with real sockets, in namespaces of their own');
 
 /** For so many snapshots in a row nothing may change: longer than any answer is waited for. */

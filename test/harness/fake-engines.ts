@@ -246,7 +246,7 @@ export const fileServer = (): Site =>
     'SimpleHTTP/0.6 Python/3.12.7',
     byPath({ '/': html('<title>Directory listing for /</title>') }, html('Error 404', 404)),
   );
-/** Another program that tells a version, and a status. */
+/** Another program that has a version and a status. */
 export const versionedApi = (): Site =>
   byPath({ '/version': json({ name: 'registry', version: 3 }), '/health': json({ status: 'ok' }) }, noSuchPath);
 /** Sends everyone to its page for signing in. */

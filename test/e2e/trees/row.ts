@@ -4,7 +4,7 @@ import type { FakeProcess, FakeSocket, InheritedSocket } from '../../harness/pro
 
 /**
  * One worker as a tree of processes, and what must be known of it. In all texts {a}, {b}, {c} are free ports of its own, {here} and
- * {here6} addresses of this host, of which {here} is the one that the hive was told.
+ * {here6} addresses of this host, of which {here} is the one that the hive was given.
  */
 export interface Row {
   readonly title: string;

@@ -107,7 +107,7 @@ export const vllmTrees: readonly Row[] = [
     ready: true,
   },
   {
-    title: 'vLLM on :: for IPv6 alone, where the hive was told an IPv4 address',
+    title: 'vLLM on :: for IPv6 alone, where the hive was given an IPv4 address',
     tree: run(`${serve} --host :: --port {a}`, on(':::{a}', vllm(model), { v6Only: true })),
     engine,
     model,
@@ -306,7 +306,7 @@ export const vllmTrees: readonly Row[] = [
     ready: false,
   },
   {
-    title: 'vLLM with nginx before it, which speaks TLS',
+    title: 'vLLM with nginx before it, by TLS',
     tree: sh(
       'start.sh',
       run(

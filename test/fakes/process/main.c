@@ -25,7 +25,7 @@ enum { maxWords = 8, maxArguments = 64, maxLine = 4096, bufferSize = 16384, back
 
 static int control = -1;
 
-static void tell(const char* format, ...) {
+static void say(const char* format, ...) {
   char line[maxLine];
   va_list list;
   va_start(list, format);
@@ -35,7 +35,7 @@ static void tell(const char* format, ...) {
 }
 
 static void fail(const char* what) {
-  tell("failed %s: %s\n", what, strerror(errno));
+  say("failed %s: %s\n", what, strerror(errno));
   _exit(1);
 }
 
@@ -205,7 +205,7 @@ int main(void) {
   }
   fclose(file);
   for (int i = 0; i < listenerCount; i += 1) startThread(acceptAll, &listeners[i]);
-  tell("up %d\n", getpid());
+  say("up %d\n", getpid());
   if (leaves) return 0;
   char ignored;
   while (read(control, &ignored, 1) > 0) continue;

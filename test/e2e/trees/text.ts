@@ -124,4 +124,4 @@ const textEmbeddingsTrees: readonly Row[] = [
   },
 ];
 
-export const huggingFaceTrees = [...textGenerationTrees, ...textEmbeddingsTrees];
+export const textTrees = [...textGenerationTrees, ...textEmbeddingsTrees];
