@@ -1,4 +1,5 @@
 import { hasText } from './answer.js';
+import { clap } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -6,12 +7,26 @@ import { shownOptions } from './shown-options.js';
 export const textGeneration = {
   name: 'text-generation',
   starts: [
-    { programs: ['text-generation-launcher', 'text-generation-router', 'text-generation-server'], bare: true },
-    { module: /(?:^|\.)text_generation_server(?:\.cli)?$/ },
+    { programs: ['text-generation-launcher', 'text-generation-router'], bare: true },
+    { programs: ['text-generation-server'], subcommands: ['serve'], bare: true, positionalModel: true },
+    { module: /(?:^|\.)text_generation_server(?:\.cli)?$/, subcommands: ['serve'], bare: true, positionalModel: true },
   ],
-  arguments: { model: ['--model-id'], servedName: ['--served-model-name'], port: ['-p', '--port'] },
+  // The launcher gives its router the model as the name of the tokenizer, and its servers as a word of its own.
+  arguments: {
+    model: ['--model-id', '--tokenizer-name'],
+    servedName: ['--served-model-name'],
+    port: ['-p', '--port'],
+  },
+  parser: {
+    ...clap,
+    flags:
+      '--json-output --trust-remote-code --disable-custom-kernels --disable-grammar-support --ngrok -e --env --no-sharded -h --help',
+    values:
+      '--revision --speculate --uds-path --shard-uds-path --master-addr --master-shard-uds-path --logger-level --otlp-endpoint --otlp-service-name --tokenizer-config-path --api-key --huggingface-hub-cache --weights-cache-override --rope-scaling --rope-factor --cuda-graphs --cors-allow-origin --lora-adapters --usage-stats --max-client-batch-size --validation-workers',
+    unclear: '--sharded',
+  },
   shown: shownOptions({
-    model: '--model-id --served-model-name',
+    model: '--model-id --served-model-name --tokenizer-name',
     port: '-p --port --prometheus-port --master-port',
     host: '--hostname',
     number:
