@@ -1,7 +1,11 @@
-import { hasText } from './answer.js';
+import { type Answer, hasText, memberOf } from './answer.js';
 import { clap } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
+
+/** text-embeddings-inference answers alike, and says what kind of model it serves. */
+const isTextGeneration = (answer: Answer): boolean =>
+  hasText('model_id', 'version')(answer) && typeof memberOf(answer.json, 'model_type') !== 'object';
 
 /** TGI, text-generation-inference of Hugging Face. */
 export const textGeneration = {
@@ -35,5 +39,5 @@ export const textGeneration = {
   }),
   defaultPort: 3000,
   healthPath: '/health',
-  identity: [{ path: '/info', is: hasText('model_id', 'version') }],
+  identity: [{ path: '/info', is: isTextGeneration }],
 } as const satisfies EngineRow;
