@@ -5,6 +5,7 @@ import {
   type StreamHeartbeat,
   type WorkerView,
 } from '../contract/api.js';
+import { servesModel } from '../contract/models.js';
 import { type StreamClient, sseMessage } from '../http/sse.js';
 import type { Registry } from '../queen/registry.js';
 
@@ -19,7 +20,7 @@ export interface StreamFilter {
 /** What streams ask of the registry. */
 export type StreamSource = Pick<
   Registry,
-  'warming' | 'lastEventId' | 'eventsSince' | 'hiveIds' | 'hive' | 'workersOf' | 'subscribe'
+  'warming' | 'lastEventId' | 'eventsSince' | 'hiveIds' | 'hive' | 'worker' | 'workersOf' | 'subscribe'
 >;
 
 /** What changed of one hive since the last flush: the newest rows, and keys of rows that are gone. */
@@ -94,8 +95,17 @@ export class StreamGroup {
     const { hive, model, kinds } = this.filter;
     if (hive !== undefined && event.hive !== hive) return false;
     // An event that is about no worker concerns all models.
-    if (model !== undefined && event.workerId !== undefined && event.model !== model) return false;
+    if (model !== undefined && event.workerId !== undefined && !this.#isOfModel(event, event.workerId, model))
+      return false;
     return kinds === undefined || kinds.includes(typeOf(event)) || kinds.includes(event.kind);
+  }
+
+  /** An event says the first name of a model; the others are known while the worker is. */
+  #isOfModel(event: FleetEvent, workerId: string, model: string): boolean {
+    if (event.model === model) return true;
+    const [group = '', instance = ''] = workerId.split('/', 2);
+    const worker = this.#source.worker(event.hive, group, instance);
+    return worker !== null && servesModel(worker, model);
   }
 
   wantsHive(hive: string): boolean {
@@ -169,7 +179,7 @@ export class StreamGroup {
   #shows(row: WorkerView): boolean {
     const { model } = this.filter;
     if (model === undefined) return true;
-    if (row.model !== model) return false;
+    if (!servesModel(row, model)) return false;
     this.#shown.add(row.key);
     return true;
   }

@@ -5,6 +5,7 @@ import { gpuFields } from '../contract/fields/gpu.js';
 import { workerFields } from '../contract/fields/worker.js';
 import { formatField } from '../present/format-field.js';
 import { type AbsenceText, hiveGpusText, workerGpusText } from '../present/knowledge.js';
+import { moreModels } from '../present/models.js';
 import { shortUuid } from '../present/sentences.js';
 import {
   ansiOf,
@@ -329,15 +330,19 @@ export const isGpuUnknown = (w: WorkerView): boolean => workerGpusText(w)?.unkno
 
 const workingBytes = (w: WorkerView): number | null => w.workingSetBytes ?? w.memoryBytes;
 
-/** `meta-llama/Llama-3-8B` without its owner where there is no room for it. */
-const shortModel = (model: string, width: number): string =>
-  model.length > width ? model.slice(model.lastIndexOf('/') + 1) || model : model;
+/** `meta-llama/Llama-3-8B +1`; without its owner, and without the number of its other names, where there is no room. */
+function modelText(worker: WorkerRow, width: number): string {
+  const model = worker.model ?? unknownText;
+  const name = model.slice(model.lastIndexOf('/') + 1) || model;
+  const texts = [model, name].map((text) => `${text}${moreModels(worker)}`);
+  return [...texts, model].find((text) => text.length <= width) ?? name;
+}
 
 export const workerColumns = columnsOf<WorkerRow>(
   workerFields,
   {
     worker: { draw: (w) => [span(w.id, '1'), ...(w.name ? [span(` ${w.name}`, '2')] : [])] },
-    model: { draw: (w, width) => [value(shortModel(w.model ?? unknownText, width))] },
+    model: { draw: (w, width) => [value(modelText(w, width))] },
     state: {
       draw: (w) => [statusSpan(workerStyle(w))],
       order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),

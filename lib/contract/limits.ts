@@ -8,3 +8,6 @@ export const maxLabels = 32;
 export const maxLabelLength = 256;
 /** Characters of JSON that the detail of one event may have: the ring keeps thousands of them. */
 export const maxDetailLength = 4096;
+/** Names of one worker's model, and characters of each. */
+export const maxModels = 16;
+export const maxModelLength = 512;

@@ -344,10 +344,12 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
 
 const olderHive = 'the hive is of an older version, which does not say whether it can read GPUs';
 
-/** What an older hive does not say of a worker: whether an empty list of GPUs is one that it could not make. */
+/** What an older hive does not say of a worker: all names of its model, and whether it could make its list of GPUs. */
 function addKnowledge(list: List, item: unknown): void {
-  if (list !== 'workers' || !isObject(item) || item.gpusReason !== undefined) return;
-  item.gpusReason = Array.isArray(item.gpus) && item.gpus.length > 0 ? null : olderHive;
+  if (list !== 'workers' || !isObject(item)) return;
+  if (item.models === undefined) item.models = typeof item.model === 'string' ? [item.model] : null;
+  if (item.gpusReason === undefined)
+    item.gpusReason = Array.isArray(item.gpus) && item.gpus.length > 0 ? null : olderHive;
 }
 
 /** What an older hive does not say: whether its list of GPUs is all there is. An empty one may be one that it could not read. */

@@ -1,4 +1,5 @@
 import type { IdentityQuestion } from './answer.js';
+import type { Parser } from './arguments.js';
 import type { ShownOptions } from './shown-options.js';
 
 /** One engine as the table describes it: how its processes are recognized, and where it is asked. All by its own documentation. */
@@ -8,6 +9,8 @@ export interface EngineRow {
   /** What its helper processes put before their titles: `VLLM::EngineCore`. */
   readonly titlePrefix?: string;
   readonly arguments: Arguments;
+  /** How it reads its command line. */
+  readonly parser: Parser;
   /** Options whose values are known to be harmless, with the shape that a value must have to be shown. */
   readonly shown: ShownOptions;
   readonly defaultPort: number;
@@ -15,6 +18,8 @@ export interface EngineRow {
   readonly healthPath: string;
   /** Answers by which it is known; asked in order until one is its own. */
   readonly identity: readonly IdentityQuestion[];
+  /** The engines that it starts are given files, and clients ask for other names. */
+  readonly renamesModels?: true;
 }
 
 /** Names of options, as its parser takes them. */
@@ -23,16 +28,31 @@ export interface Arguments {
   /** What clients ask for; wins over `model`. */
   readonly servedName: readonly string[];
   readonly port: readonly string[];
+  /** Each value of `servedName` is names with commas between. */
+  readonly commas?: true;
+  /** Each `servedName` adds a model, where otherwise the last one wins. */
+  readonly adds?: true;
+  /** Whether a served name is one; each is where this is left out. */
+  readonly isName?: (name: string) => boolean;
+  /**
+   * What clients ask for where no served name is given; the model as it is written where this is left out. `option`: by
+   * which it was given, null where it stands alone.
+   */
+  readonly namesOf?: (model: string, option: string | null) => readonly string[];
 }
 
 /** One way to start it: a program by its file name, or a Python module. */
 export interface Start {
   readonly programs?: readonly string[];
   readonly module?: RegExp;
-  /** Words of which one follows. */
+  /** Words of which one follows; `serve api_server` are two. */
   readonly subcommands?: readonly string[];
   /** It also starts without a subcommand. */
   readonly bare?: boolean;
-  /** The model may stand right behind, without an option. */
+  /** Subcommands of a program that also starts without one, which start something else. */
+  readonly others?: readonly string[];
+  /** The model is the word that belongs to no option. */
   readonly positionalModel?: boolean;
+  /** The first of several options for the model wins. */
+  readonly firstModel?: boolean;
 }

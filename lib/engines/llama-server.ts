@@ -1,3 +1,4 @@
+import { basename } from 'node:path/posix';
 import { type Answer, memberOf } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -14,6 +15,15 @@ function isLlamaServer({ status, json }: Answer): boolean {
   );
 }
 
+/**
+ * Without an alias it calls a file by its name since late 2025, and by its path before; requests are taken by any name.
+ * What it downloads it calls by its repository.
+ */
+function namesOfModel(model: string, option: string | null): readonly string[] {
+  if (option === '-mu' || option === '--model-url') return [basename(model.split(/[?#]/, 1)[0] as string)];
+  return option === '-m' || option === '--model' ? [basename(model), model] : [model];
+}
+
 /** The server of llama.cpp. */
 export const llamaServer = {
   name: 'llama-server',
@@ -22,6 +32,16 @@ export const llamaServer = {
     model: ['-m', '--model', '-hf', '-hfr', '--hf-repo', '-mu', '--model-url'],
     servedName: ['-a', '--alias'],
     port: ['--port'],
+    commas: true,
+    namesOf: namesOfModel,
+  },
+  // Its own: each option stands alone, and the next word is its value whatever it is.
+  parser: {
+    underscores: true,
+    dashedValues: true,
+    separate: true,
+    values:
+      '--api-key --api-key-file --path --api-prefix --chat-template --chat-template-file -md --model-draft -mm --mmproj -mmu --mmproj-url -hff --hf-file -hfd -hft --hf-token --lora -ot --override-tensor --override-kv --grammar --log-file --slot-save-path --ssl-key-file --ssl-cert-file --models-dir --models-preset --reasoning-format',
   },
   shown: shownOptions({
     model: '-m --model -hf -hfr --hf-repo -mu --model-url -a --alias',

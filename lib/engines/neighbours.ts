@@ -12,31 +12,43 @@ const parts = /multiprocessing\.(?:spawn|forkserver|resource_tracker|semaphore_t
 
 /** They pass requests on to engines that they start or know. */
 const routers =
-  /^(?:litellm|llama-swap|vllm-router|sglang-router|sgl-router|model-runner|nginx|envoy|haproxy|traefik|caddy|local-ai|gpustack|xinference[a-z-]*|lemonade-server|lms)$/;
+  /^(?:litellm|vllm-router|sglang-router|sgl-router|nginx|envoy|haproxy|traefik|caddy|gpustack|xinference[a-z-]*|smg)$/;
 const routerModules = /(?:^|[./])(?:sglang_router|vllm_router|litellm|xinference|gpustack)(?:[./]|$)/;
 
-/** The words that may name the program: its file, and the script or module where that is an interpreter. */
-function* namesOf(words: readonly string[]): Generator<string> {
+const routerCommands = ['lmdeploy serve proxy', 'trtllm-serve disaggregated'];
+
+/** Routers that start the engine of the model that a request names, and so answer for each that runs. */
+const swaps = /^(?:llama-swap|model-runner|local-ai|lemonade-server|lms)$/;
+
+const interpreter = /^(?:python|pypy|node|ruby)[0-9.]*$/;
+
+/** What may name the program: its file, and the script or module where that is an interpreter. */
+function namesOf(words: readonly string[]): readonly string[] {
   const first = words[0];
-  if (first === undefined) return;
+  if (first === undefined) return [];
   // A title that the process gave itself: `nginx: master process nginx -g daemon off;`, `ray::Worker.run`.
-  yield basename(first.split(/:? /, 1)[0] as string);
-  yield first;
-  if (!/^(?:python|pypy|node|ruby)[0-9.]*$/.test(basename(first))) return;
-  for (const word of words.slice(1)) {
-    if (word.startsWith('-')) continue;
-    yield basename(word);
-    yield word;
-    return;
-  }
+  const names = [basename(first.split(/:? /, 1)[0] as string), first];
+  const script = scriptOf(words);
+  return script === undefined ? names : [...names, basename(script), script];
 }
 
-const matches = (words: readonly string[], programs: RegExp, modules: RegExp): boolean => {
-  for (const name of namesOf(words)) if (programs.test(name) || modules.test(name)) return true;
-  return false;
-};
+const scriptOf = (words: readonly string[]): string | undefined =>
+  interpreter.test(basename(words[0] ?? '')) ? words.slice(1).find((word) => !word.startsWith('-')) : undefined;
+
+/** Whether a program was started with one of these subcommands. */
+function hasCommand(words: readonly string[], commands: readonly string[]): boolean {
+  const start = words.indexOf(scriptOf(words) ?? (words[0] as string));
+  const [program = '', ...rest] = words.slice(start, start + 3);
+  return [1, 2].some((length) => commands.includes([basename(program), ...rest.slice(0, length)].join(' ')));
+}
+
+const matches = (words: readonly string[], programs: RegExp, modules: RegExp | null): boolean =>
+  namesOf(words).some((name) => programs.test(name) || modules?.test(name) === true);
 
 export const isHelper = (words: readonly string[]): boolean =>
   matches(words, helpers, helperModules) || words.slice(1, 6).some((word) => parts.test(word));
 
-export const isRouter = (words: readonly string[]): boolean => matches(words, routers, routerModules);
+export const isModelSwap = (words: readonly string[]): boolean => matches(words, swaps, null);
+
+export const isRouter = (words: readonly string[]): boolean =>
+  matches(words, routers, routerModules) || isModelSwap(words) || hasCommand(words, routerCommands);

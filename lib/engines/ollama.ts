@@ -13,6 +13,8 @@ export const ollama = {
     { programs: ['ollama_llama_server', 'ollama-runner'], bare: true },
   ],
   arguments: { model: [], servedName: [], port: [] },
+  parser: {},
+  renamesModels: true,
   shown: shownOptions({
     model: '--model',
     port: '--port',

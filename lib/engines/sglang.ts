@@ -1,4 +1,5 @@
 import { hasText } from './answer.js';
+import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -10,6 +11,15 @@ export const sglang = {
   ],
   titlePrefix: 'sglang::',
   arguments: { model: ['--model-path', '--model'], servedName: ['--served-model-name'], port: ['--port'] },
+  // Only the word right behind `serve` is taken as the model.
+  parser: {
+    ...argparse,
+    flags:
+      '--trust-remote-code --skip-tokenizer-init --skip-server-warmup --enable-metrics --enable-lora --enable-dp-attention --enable-mixed-chunk --enable-torch-compile --disable-radix-cache --disable-cuda-graph --disable-overlap-schedule --disable-custom-all-reduce --log-requests --is-embedding --enable-multimodal --show-time-cost -h --help',
+    values:
+      '--model-type --model-impl --model-loader-extra-config --model-checksum --tokenizer-mode --tokenizer-worker-num --config --revision --chat-template --api-key --admin-api-key --log-level --log-level-http --download-dir --base-gpu-id --dist-init-addr --reasoning-parser --tool-call-parser --sampling-backend --grammar-backend --sampling-defaults --schedule-conservativeness --preferred-sampling-params --prefill-max-requests --speculative-algorithm --speculative-draft-model-path --speculative-num-steps --speculative-eagle-topk --speculative-num-draft-tokens --weight-version --json-model-override-args --served-model-name',
+    lists: '--lora-paths --cuda-graph-bs',
+  },
   shown: shownOptions({
     model: '--model-path --model --tokenizer-path --served-model-name',
     port: '--port --nccl-port',

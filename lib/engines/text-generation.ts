@@ -1,17 +1,36 @@
-import { hasText } from './answer.js';
+import { type Answer, hasText, memberOf } from './answer.js';
+import { clap } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
+
+/** text-embeddings-inference answers alike, and says what kind of model it serves. */
+const isTextGeneration = (answer: Answer): boolean =>
+  hasText('model_id', 'version')(answer) && typeof memberOf(answer.json, 'model_type') !== 'object';
 
 /** TGI, text-generation-inference of Hugging Face. */
 export const textGeneration = {
   name: 'text-generation',
   starts: [
-    { programs: ['text-generation-launcher', 'text-generation-router', 'text-generation-server'], bare: true },
-    { module: /(?:^|\.)text_generation_server(?:\.cli)?$/ },
+    { programs: ['text-generation-launcher', 'text-generation-router'], bare: true },
+    { programs: ['text-generation-server'], subcommands: ['serve'], bare: true, positionalModel: true },
+    { module: /(?:^|\.)text_generation_server(?:\.cli)?$/, subcommands: ['serve'], bare: true, positionalModel: true },
   ],
-  arguments: { model: ['--model-id'], servedName: ['--served-model-name'], port: ['-p', '--port'] },
+  // The launcher gives its router the model as the name of the tokenizer, and its servers as a word of its own.
+  arguments: {
+    model: ['--model-id', '--tokenizer-name'],
+    servedName: ['--served-model-name'],
+    port: ['-p', '--port'],
+  },
+  parser: {
+    ...clap,
+    flags:
+      '--json-output --trust-remote-code --disable-custom-kernels --disable-grammar-support --ngrok -e --env --no-sharded -h --help',
+    values:
+      '--revision --speculate --uds-path --shard-uds-path --master-addr --master-shard-uds-path --logger-level --otlp-endpoint --otlp-service-name --tokenizer-config-path --api-key --huggingface-hub-cache --weights-cache-override --rope-scaling --rope-factor --cuda-graphs --cors-allow-origin --lora-adapters --usage-stats --max-client-batch-size --validation-workers',
+    unclear: '--sharded',
+  },
   shown: shownOptions({
-    model: '--model-id --served-model-name',
+    model: '--model-id --served-model-name --tokenizer-name',
     port: '-p --port --prometheus-port --master-port',
     host: '--hostname',
     number:
@@ -20,5 +39,5 @@ export const textGeneration = {
   }),
   defaultPort: 3000,
   healthPath: '/health',
-  identity: [{ path: '/info', is: hasText('model_id', 'version') }],
+  identity: [{ path: '/info', is: isTextGeneration }],
 } as const satisfies EngineRow;

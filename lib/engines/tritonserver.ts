@@ -1,11 +1,25 @@
 import { hasText, memberOf } from './answer.js';
+import { getoptLong } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
 export const tritonserver = {
   name: 'tritonserver',
   starts: [{ programs: ['tritonserver'], bare: true }],
-  arguments: { model: ['--load-model'], servedName: [], port: ['--http-port'] },
+  // Without --load-model it serves whatever its repository holds.
+  arguments: {
+    model: [],
+    servedName: ['--load-model'],
+    port: ['--http-port'],
+    adds: true,
+    isName: (name) => name !== '*',
+  },
+  parser: {
+    ...getoptLong,
+    flags: '--help --version --disable-auto-complete-config',
+    values:
+      '--id --model-load-thread-count --model-load-retry-count --model-load-gpu-limit --model-namespacing --repository-poll-secs --exit-on-error --strict-model-config --strict-readiness --reuse-http-port --reuse-grpc-port --http-header-forward-pattern --http-restricted-api --host-policy --log-info --log-warning --log-error --log-format --log-file --backend-directory --backend-config --repoagent-directory --cache-config --cache-directory --metrics-interval-ms --metrics-config --trace-config --rate-limit --pinned-memory-pool-byte-size --cuda-memory-pool-byte-size',
+  },
   shown: shownOptions({
     model: '--load-model --model-repository --model-store',
     port: '--http-port --grpc-port --metrics-port',

@@ -1,6 +1,6 @@
 import { holds } from './capacity.js';
 import type { HistoryStore } from './history.js';
-import { type Indexes, labelPair } from './indexes.js';
+import { type Indexes, labelPair, namesOf } from './indexes.js';
 import { compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 
 /** Compares every index with the records themselves, both ways: nothing missing, nothing left over, all in order. */
@@ -36,16 +36,18 @@ class Audit {
   }
 
   #worker(hive: HiveRecord, worker: WorkerRecord): void {
-    const { id, model, state, group, labels, reservationId } = worker.sample;
+    const { id, state, group, labels, reservationId } = worker.sample;
     const { byModel, byState, byGroup, byLabel, byReservation } = this.#indexes;
     if (hive.workers.get(id) !== worker) this.wrong.push(`${hive.id}: ${id} is not in the map`);
     this.#ring(workerKey(worker), worker.ring);
     const member = (name: string, set: { has(worker: WorkerRecord): boolean } | undefined) => {
       if (!set?.has(worker)) this.wrong.push(`${name}: ${workerKey(worker)} is missing`);
     };
-    member('byModel', byModel.get(model));
+    for (const name of namesOf(worker.sample)) {
+      member('byModel', byModel.get(name));
+      member('byModelState', this.#indexes.modelState(name, state));
+    }
     member('byState', byState.get(state));
-    member('byModelState', this.#indexes.modelState(model, state));
     member('byGroup', byGroup.get(group));
     const pairs = Object.entries({ ...hive.info.labels, ...labels }).map(([key, value]) => labelPair(key, value));
     if (pairs.length !== worker.labels.length) this.wrong.push(`labels of ${workerKey(worker)}`);
@@ -78,14 +80,15 @@ class Audit {
     const gpus = hives.flatMap((hive) => [...hive.gpus.values()]);
     const sizes = (sets: Iterable<{ readonly size: number }>) => [...sets].reduce((sum, { size }) => sum + size, 0);
     const modelStates = [...indexes.byModelState.values()].flatMap((states) => [...states.sets.values()]);
+    const names = workers.reduce((sum, { sample }) => sum + namesOf(sample).length, 0);
     const counts: readonly (readonly [name: string, size: number, expected: number])[] = [
       ['hiveOrder', indexes.hiveOrder.size, hives.length],
       ['workerCount', indexes.workerCount, workers.length],
       ['gpuCount', indexes.gpuCount, gpus.length],
-      ['byModel', sizes(indexes.byModel.sets.values()), workers.length],
+      ['byModel', sizes(indexes.byModel.sets.values()), names],
       ['byState', sizes(indexes.byState.sets.values()), workers.length],
       ['byGroup', sizes(indexes.byGroup.sets.values()), workers.length],
-      ['byModelState', sizes(modelStates), workers.length],
+      ['byModelState', sizes(modelStates), names],
       ['byLabel', sizes(indexes.byLabel.sets.values()), workers.reduce((sum, { labels }) => sum + labels.length, 0)],
       [
         'byReservation',

@@ -72,18 +72,16 @@ export abstract class FleetQueries {
     return this.#find(this.indexes.byState.get('idle'), options, (worker) => isReady(worker.sample));
   }
 
-  /** Workers that serve a model. */
+  /** Workers that serve a model, by any of its names. */
   findWorkersWithModel(model: string, options: ModelOptions = {}): WorkerView[] {
     if (!options.caseInsensitive && !options.prefix) return this.#find(this.indexes.byModel.get(model), options);
     const fold = (text: string) => (options.caseInsensitive ? text.toLowerCase() : text);
     const asked = fold(model);
-    const found: WorkerView[] = [];
-    for (const [name, workers] of this.indexes.byModel.sets) {
-      if (name === null || !(options.prefix ? fold(name).startsWith(asked) : fold(name) === asked)) continue;
-      const limit = options.limit === undefined ? undefined : options.limit - found.length;
-      found.push(...this.#find(workers, { ...options, ...(limit === undefined ? {} : { limit }) }));
-    }
-    return found;
+    const found = new Set<WorkerRecord>();
+    for (const [name, workers] of this.indexes.byModel.sets)
+      if (name !== null && (options.prefix ? fold(name).startsWith(asked) : fold(name) === asked))
+        for (const worker of workers) found.add(worker);
+    return this.#find(found, options);
   }
 
   /** Workers that hold a GPU whose own free VRAM is at least `bytes`; the most free first. */

@@ -1,4 +1,5 @@
 import type { WorkerSample } from '../contract/heartbeat.js';
+import { type ModelNames, modelsOf } from '../contract/models.js';
 import { FreeIndex } from './free-index.js';
 import { compareHives, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
@@ -10,6 +11,12 @@ const none: Workers = new SortedSet(compareWorkers);
 
 /** Shared by all workers without labels. */
 export const noLabels: readonly string[] = [];
+
+/** The keys of a worker in the index by model. */
+export function namesOf(sample: ModelNames): readonly (string | null)[] {
+  const names = modelsOf(sample);
+  return names.length === 0 ? [null] : [...new Set(names)];
+}
 
 /** How a label stands in the index and in `WorkerRecord.labels`. */
 export const labelPair = (key: string, value: string): string => `${key}\u0000${value}`;
@@ -53,6 +60,7 @@ class Buckets<K> {
 export class Indexes {
   readonly hives = new Map<string, HiveRecord>();
   readonly hiveOrder = new SortedSet<HiveRecord>(compareHives);
+  /** By each name of the model; null: none is known. */
   readonly byModel = new Buckets<string | null>();
   readonly byState = new Buckets<WorkerState>();
   /** By model and state together: the question on the hot path of routers. */
@@ -89,7 +97,7 @@ export class Indexes {
     const at = hive.workerOrder.indexOf(worker);
     if (at >= 0) hive.workerOrder.splice(at, 1);
     this.byGroup.delete(sample.group, worker);
-    this.#deleteModelState(worker, sample.model, sample.state);
+    this.#deleteModelState(worker, sample);
     for (const pair of worker.labels) this.byLabel.delete(pair, worker);
     worker.labels = noLabels;
     this.#deleteReservation(worker, sample.reservationId);
@@ -97,13 +105,10 @@ export class Indexes {
   }
 
   /** After a merge: moves the worker from where its former values had put it. */
-  moveWorker(
-    worker: WorkerRecord,
-    former: { model: string | null; state: WorkerState; reservationId: string | null },
-  ): void {
+  moveWorker(worker: WorkerRecord, former: ModelNames & Pick<WorkerSample, 'state' | 'reservationId'>): void {
     const { sample } = worker;
-    if (former.model !== sample.model || former.state !== sample.state) {
-      this.#deleteModelState(worker, former.model, former.state);
+    if (former.model !== sample.model || former.models !== sample.models || former.state !== sample.state) {
+      this.#deleteModelState(worker, former);
       this.#addModelState(worker);
     }
     if (former.reservationId !== sample.reservationId) {
@@ -169,24 +174,30 @@ export class Indexes {
   }
 
   #addModelState(worker: WorkerRecord): void {
-    const { state } = worker.sample;
-    const model = this.byModel.add(worker.sample.model, worker);
-    worker.sample.model = model;
-    this.byState.add(state, worker);
-    let states = this.byModelState.get(model);
-    if (!states) {
-      states = new Buckets();
-      this.byModelState.set(model, states);
+    const { sample } = worker;
+    // Equal texts are kept once, as the keys of the index.
+    const keys = new Map(namesOf(sample).map((name) => [name, this.byModel.add(name, worker)]));
+    sample.model = keys.get(sample.model) ?? null;
+    if (sample.models != null) sample.models = sample.models.map((name) => keys.get(name) ?? name);
+    this.byState.add(sample.state, worker);
+    for (const key of keys.values()) {
+      let states = this.byModelState.get(key);
+      if (!states) {
+        states = new Buckets();
+        this.byModelState.set(key, states);
+      }
+      states.add(sample.state, worker);
     }
-    states.add(state, worker);
   }
 
-  #deleteModelState(worker: WorkerRecord, model: string | null, state: WorkerState): void {
-    this.byModel.delete(model, worker);
-    this.byState.delete(state, worker);
-    const states = this.byModelState.get(model);
-    states?.delete(state, worker);
-    if (states?.sets.size === 0) this.byModelState.delete(model);
+  #deleteModelState(worker: WorkerRecord, former: ModelNames & Pick<WorkerSample, 'state'>): void {
+    this.byState.delete(former.state, worker);
+    for (const name of namesOf(former)) {
+      this.byModel.delete(name, worker);
+      const states = this.byModelState.get(name);
+      states?.delete(former.state, worker);
+      if (states?.sets.size === 0) this.byModelState.delete(name);
+    }
   }
 
   #addReservation(worker: WorkerRecord): void {

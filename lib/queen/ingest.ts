@@ -45,13 +45,17 @@ export function mergeWorkers(
       delta.changed.push(worker);
     } else {
       const { sample } = worker;
-      const { model, state, reservationId, labels } = sample;
+      const { model, models, state, reservationId, labels } = sample;
       const change = mergeWorker(sample, next);
       if (change === 'entries') holding = true;
       if (change !== 'none') {
         delta.changed.push(worker);
-        if (model !== sample.model || state !== sample.state || reservationId !== sample.reservationId)
-          indexes.moveWorker(worker, { model, state, reservationId });
+        const isMoved =
+          model !== sample.model ||
+          models !== sample.models ||
+          state !== sample.state ||
+          reservationId !== sample.reservationId;
+        if (isMoved) indexes.moveWorker(worker, { model, models, state, reservationId });
         if (state !== sample.state) delta.stateChanged.push({ worker, from: state });
         if (labels !== sample.labels) indexes.setLabels(worker);
       }

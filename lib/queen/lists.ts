@@ -1,4 +1,5 @@
 import type { WorkerSort, WorkerSortField } from '../contract/fields/sorts.js';
+import { servesModel } from '../contract/models.js';
 import { holds } from './capacity.js';
 import { type Indexes, labelPair } from './indexes.js';
 import type { GpuQuery, HiveQuery, WorkerQuery } from './queries.js';
@@ -85,10 +86,11 @@ export function hasRoom(worker: WorkerRecord, bytes: number): boolean {
 export function listWorkers(indexes: Indexes, query: WorkerQuery): Slice<WorkerRecord> {
   const limit = pageSize(query.limit);
   const pairs = Object.entries(query.labels ?? {}).map(([key, value]) => labelPair(key, value));
+  const { model } = query;
   const matches = (worker: WorkerRecord): boolean => {
     const { sample, hive } = worker;
     return (
-      (query.model === undefined || sample.model === query.model) &&
+      (model === undefined || (model === null ? sample.model === null : servesModel(sample, model))) &&
       (query.state === undefined || sample.state === query.state) &&
       (query.group === undefined || sample.group === query.group) &&
       (query.hive === undefined || hive.id === query.hive) &&

@@ -99,10 +99,14 @@ export function loopMerger<T>(table: FieldTable, viewFields: readonly string[]):
 function equality(shape: Shape<unknown>, a: string, b: string): string {
   const value = known(shape);
   if (value.patternProperties !== undefined) return `sameLabels(${a}, ${b})`;
-  if (value.items !== undefined) return `sameList(${a}, ${b}, (a, b) => ${equality(value.items, 'a', 'b')})`;
-  if (value.properties === undefined) return `${a} === ${b}`;
-  const parts = Object.entries(value.properties).map(([name, part]) => equality(part, `${a}.${name}`, `${b}.${name}`));
-  const same = parts.join(' && ');
+  if (value.items === undefined && value.properties === undefined) return `${a} === ${b}`;
+  const parts = Object.entries(value.properties ?? {}).map(([name, part]) =>
+    equality(part, `${a}.${name}`, `${b}.${name}`),
+  );
+  const same =
+    value.items === undefined
+      ? parts.join(' && ')
+      : `sameList(${a}, ${b}, (a, b) => ${equality(value.items, 'a', 'b')})`;
   return isNullable(shape) ? `(${a} === ${b} || (${a} !== null && ${b} !== null && ${same}))` : same;
 }
 
@@ -122,7 +126,7 @@ export function mergerSource(table: FieldTable, viewFields: readonly string[]): 
   const same = (name: string, a: string, b: string) =>
     plain.includes(name)
       ? equality(table[name]!.shape, `${a}.${name}`, value(name, b))
-      : `same_${name}(${a}.${name}, ${b}.${name})`;
+      : `same_${name}(${a}.${name}, ${value(name, b)})`;
   const merged = fields.filter(([, { identity, ticks }]) => !identity && !ticks);
   // What is cheap to compare comes first; a list with a key comes last, since it decides what is returned.
   const weight = ([name, { key }]: (typeof merged)[number]) => (key !== undefined ? 2 : plain.includes(name) ? 0 : 1);

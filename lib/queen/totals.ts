@@ -2,6 +2,7 @@ import type { Fleet, Liveness } from '../contract/api.js';
 import { type CountedState, countFleet } from '../contract/counts.js';
 import type { GpuKnowledge } from '../contract/enums.js';
 import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
+import { modelsOf } from '../contract/models.js';
 import type { Indexes } from './indexes.js';
 import type { Counts } from './registry-options.js';
 
@@ -19,7 +20,7 @@ export function count(indexes: Indexes, includeStale: boolean): Counts {
     workers += hive.workers.size;
     for (const { sample } of hive.workerOrder) {
       byState[sample.state]++;
-      if (sample.model !== null) models[sample.model] = (models[sample.model] ?? 0) + 1;
+      for (const name of modelsOf(sample)) models[name] = (models[name] ?? 0) + 1;
     }
   }
   return { hives, workers, byState, gpus, models };

@@ -72,7 +72,7 @@ export class WorkerProcesses {
     const all = nested.length === 0 ? own : [...own, ...nested];
     const main = mainProcess(all, record);
     const commands = () => this.#commands(all, main);
-    this.#describe(tracked, all, commands);
+    this.#describe(tracked, all, main);
     this.#setStart(tracked, main);
     this.#countHidden(tracked, own);
     return { main, nested: nested.length, commands };
@@ -87,7 +87,7 @@ export class WorkerProcesses {
   }
 
   /** Looks at command lines only when the set of processes, or what is known of them, has changed. */
-  #describe(tracked: Tracked, all: readonly WorkerProcess[], commands: IdentifiedProcesses['commands']): void {
+  #describe(tracked: Tracked, all: readonly WorkerProcess[], main: WorkerProcess | null): void {
     const { processes } = this.#deps;
     let same = tracked.described !== null && all.length === tracked.identity.length;
     for (const [i, { pid, startTicks }] of all.entries()) {
@@ -97,12 +97,15 @@ export class WorkerProcesses {
     }
     if (same) return;
     tracked.identity = all.map(({ pid, startTicks }) => processes.find(pid, startTicks));
-    tracked.described = describe(commands(), this.#deps.showCommand);
+    const known = ordered(all, main).map(({ pid, startTicks }) => processes.find(pid, startTicks));
+    tracked.described = describe(
+      known.filter((process) => process !== null),
+      this.#deps.showCommand,
+    );
   }
 
   #commands(all: readonly WorkerProcess[], main: WorkerProcess | null): readonly (readonly string[])[] {
-    const ordered = main === null ? all : [main, ...all.filter((process) => process !== main)];
-    return ordered.map(({ pid, startTicks }) => this.#deps.processes.find(pid, startTicks)?.argv ?? []);
+    return ordered(all, main).map(({ pid, startTicks }) => this.#deps.processes.find(pid, startTicks)?.argv ?? []);
   }
 
   #setStart(tracked: Tracked, main: WorkerProcess | null): void {
@@ -136,6 +139,9 @@ export class WorkerProcesses {
     tracked.unread = new Set(unread);
   }
 }
+
+const ordered = (all: readonly WorkerProcess[], main: WorkerProcess | null): readonly WorkerProcess[] =>
+  main === null ? all : [main, ...all.filter((process) => process !== main)];
 
 function push<T>(lists: Map<string, T[]>, key: string, value: T): void {
   const list = lists.get(key);

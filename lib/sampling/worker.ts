@@ -1,7 +1,8 @@
 import { type FieldTable, unmeasured } from '../contract/fields/field.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
-import { type Serving, serving } from '../engines/recognize.js';
+import { maxModels } from '../contract/limits.js';
+import { type Serving, type ServingProcess, serving } from '../engines/recognize.js';
 import {
   processColumn,
   processColumns,
@@ -88,18 +89,19 @@ export interface Described {
 }
 
 /**
- * Model and command of a worker from the command lines of its processes, main process first. The command shown is
+ * Models and command of a worker from the command lines of its processes, main process first. The command shown is
  * the engine's where one was recognized, since the first process is often a shell or an init.
  */
 export function describe(
-  commands: readonly (readonly string[])[],
+  processes: readonly ServingProcess[],
   showCommand: (argv: readonly string[]) => string | null,
 ): Described {
-  const known = commands.filter((argv) => argv.length > 0);
+  const known = processes.filter(({ argv }) => argv.length > 0);
   const found = serving(known);
   const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
-  const model = found.model === null ? null : shownModel(found.model);
-  return { serving: { ...found, model }, command: shown === undefined ? null : showCommand(shown) };
+  const names = found.models.map(shownModel).filter((name) => name !== null);
+  const models = [...new Set(names)].slice(0, maxModels);
+  return { serving: { ...found, models }, command: shown === undefined ? null : showCommand(shown.argv) };
 }
 
 /** Idle sandbox of a Kubernetes pod: it holds the pod's namespaces and does nothing. */
@@ -157,7 +159,8 @@ export function workerSample(input: WorkerInput): WorkerSample {
     ? residentSum(processes, input.nestedProcesses + input.hiddenProcesses)
     : finiteOrNull(row.memoryCurrentBytes);
   const inactive = finiteOrNull(row.inactiveFileBytes);
-  const model = record?.model ?? described?.serving.model ?? null;
+  // What the operator said wins over what is read from command lines.
+  const models = record?.model == null ? (described?.serving.models ?? []) : [record.model];
   return {
     id: watched.id,
     group: watched.group,
@@ -167,7 +170,8 @@ export function workerSample(input: WorkerInput): WorkerSample {
     startedAt: input.startedAt,
     uptimeSeconds: input.uptimeSeconds === null ? null : round2(input.uptimeSeconds),
     processCount: own === null ? null : own + input.nestedProcesses,
-    model,
+    model: models[0] ?? null,
+    models: models.length === 0 ? null : [...models],
     port: input.server.port,
     endpoint: input.server.endpoint,
     endpointReason: input.server.reason,

@@ -16,7 +16,10 @@ export const callers = [
     symbol,
     allowed: [
       'lib/procfs/parse.ts',
+      'lib/engines/arguments.ts',
+      'lib/engines/command.ts',
       'lib/engines/recognize.ts',
+      'lib/engines/start.ts',
       'lib/workers/process-table.ts',
       'lib/workers/shown-command.ts',
       'lib/workers/redact.ts',

@@ -167,6 +167,13 @@ describe('readHeartbeat', () => {
     ]);
   });
 
+  it('a worker of an older hive has the one name that it says', () => {
+    const { models: _, ...older } = workerOf('llm/0', { model: 'm' });
+    const workers = [older, { ...older, id: 'llm/1', instance: '1', model: null }];
+    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { workers: workers as never }))));
+    expect(heartbeat.workers.map(({ models }) => models)).toEqual([['m'], null]);
+  });
+
   it('drops fields that a newer hive adds, at every level, and keeps the rest', () => {
     const sent = wire(heartbeatOf('a')) as Record<string, unknown>;
     const added = { ...sent, colour: 'red', hive: { ...(sent.hive as object), mood: 'good' } } as Record<

@@ -65,6 +65,25 @@ const readyPages: Readonly<Record<Engine, Pages>> = {
     '/v2': [200, { name: 'triton', version: '2.60.0', extensions: ['classification', 'sequence'] }],
     '/v2/health/ready': [200, ''],
   },
+  'text-embeddings': {
+    '/info': [200, { model_id: 'BAAI/bge-m3', model_type: { embedding: { pooling: 'cls' } }, version: '1.8.3' }],
+    '/health': [200, ''],
+  },
+  lmdeploy: {
+    '/v1/models': [200, { object: 'list', data: [{ id: 'org/m', object: 'model', owned_by: 'lmdeploy' }] }],
+    '/health': [200, ''],
+  },
+  'llama-cpp-python': {
+    '/v1/models': [
+      200,
+      { object: 'list', data: [{ id: '/m/x.gguf', object: 'model', owned_by: 'me', permissions: [] }] },
+    ],
+    '/openapi.json': [200, { openapi: '3.1.0', info: { title: 'llama.cpp Python API', version: '0.3.16' } }],
+  },
+  'mlx-lm': {
+    '/v1/models': [200, { object: 'list', data: [{ id: 'mlx-community/x', object: 'model', created: 1 }] }],
+    '/health': [200, { status: 'ok' }],
+  },
   'tensorrt-llm': { '/version': [200, { version: '1.0.0' }], '/health': [200, ''] },
 };
 

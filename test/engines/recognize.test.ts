@@ -1,8 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { recognize, roleOf, serving } from '../../lib/engines/recognize.js';
+import { roleOf, type Serving, serving } from '../../lib/engines/recognize.js';
+import { recognize } from '../../lib/engines/start.js';
 
 const argv = (line: string): string[] => line.split(' ');
+
+/** Processes of a worker: each line is a command, started by the one above that is indented less. */
+function tree(...lines: readonly string[]) {
+  const parents: { indent: number; pid: number }[] = [];
+  return lines.map((line, index) => {
+    const text = line.trimStart();
+    const indent = line.length - text.length;
+    while ((parents.at(-1)?.indent ?? -1) >= indent) parents.pop();
+    const pid = 100 + index;
+    const parentPid = parents.at(-1)?.pid ?? 1;
+    parents.push({ indent, pid });
+    return { pid, parentPid, argv: argv(text) };
+  });
+}
+
+const served = (...lines: readonly string[]): Serving => serving(tree(...lines));
 
 describe('collect_parses_cmdline', () => {
   it.each([
@@ -26,12 +43,7 @@ describe('collect_parses_cmdline', () => {
     ['python3.11 -u -X dev -m vllm.entrypoints.api_server --model=a/b', 'vllm', 'a/b', 8000],
     ['python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B --port 30001', 'sglang', 'Qwen/Qwen3-8B', 30_001],
     ['python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B', 'sglang', 'Qwen/Qwen3-8B', 30_000],
-    [
-      '/opt/llama.cpp/build/bin/llama-server -m /models/phi-4.gguf --port 8081',
-      'llama-server',
-      '/models/phi-4.gguf',
-      8081,
-    ],
+    ['/opt/llama.cpp/build/bin/llama-server -m /models/phi-4.gguf --port 8081', 'llama-server', 'phi-4.gguf', 8081],
     ['llama-server -m /models/phi-4.gguf --alias phi-4', 'llama-server', 'phi-4', 8080],
     ['llama-server -hf ggml-org/gemma-3-4b-it-GGUF:Q4_K_M', 'llama-server', 'ggml-org/gemma-3-4b-it-GGUF:Q4_K_M', 8080],
     [
@@ -62,35 +74,35 @@ describe('collect_parses_cmdline', () => {
     ['tail -f /var/log/ollama', null, null, null],
     ['python -c import vllm', null, null, null],
   ] as const)('%s', (line, engine, model, port) => {
-    expect(serving([argv(line)])).toMatchObject({ engine, model });
+    const { engine: found, models } = served(line);
+    expect({ engine: found, model: models[0] ?? null }).toEqual({ engine, model });
     const role = roleOf(argv(line));
     expect(role.port ?? role.defaultPort).toBe(port);
     expect(role.engine).toBe(engine);
   });
 
   it('looks at all processes: the first is a shell, the engine core a helper that names nothing', () => {
-    const processes = [
-      ['/bin/sh', '-c', 'vllm serve "$MODEL"'],
-      ['VLLM::EngineCore'],
-      ['/usr/bin/python3', '/usr/local/bin/vllm', 'serve', 'org/model', '--port', '8123'],
-    ];
-    expect(serving(processes)).toEqual({ engine: 'vllm', model: 'org/model', process: 2 });
+    const found = served(
+      'sh -c start.sh',
+      '  /usr/bin/python3 /usr/local/bin/vllm serve org/model --port 8123',
+      '    VLLM::EngineCore',
+    );
+    expect(found).toEqual({ engine: 'vllm', models: ['org/model'], process: 1 });
   });
 
   it('a helper alone is still its engine, without a port', () => {
-    expect(serving([['sglang::scheduler_TP0']])).toMatchObject({ engine: 'sglang', model: null });
+    expect(served('sglang::scheduler_TP0')).toMatchObject({ engine: 'sglang', models: [] });
     expect(roleOf(['sglang::scheduler_TP0'])).toMatchObject({ role: 'helper', port: null, defaultPort: null });
   });
 
-  it('the last of a repeated option wins, and an option without value is none', () => {
-    expect(serving([argv('vllm serve --model a --model b')])).toMatchObject({ model: 'b' });
-    expect(serving([argv('vllm serve --model --port 80')])).toMatchObject({ model: null });
+  it('an option without value is none', () => {
+    expect(served('vllm serve --model --port 80').models).toEqual([]);
     expect(roleOf(argv('vllm serve --model --port 80')).port).toBe(80);
     expect(roleOf(argv('vllm serve a --port 70000'))).toMatchObject({ port: null, defaultPort: 8000 });
   });
 
-  it('an exact name is needed: --modelx and --model-pathology are other options', () => {
-    expect(serving([argv('x --modelx a --model-pathology=b')])).toMatchObject({ model: null });
+  it('of an unknown program an exact name is needed: --modelx and --model-pathology are other options', () => {
+    expect(served('x --modelx a --model-pathology=b').models).toEqual([]);
   });
 
   it.each([
@@ -132,8 +144,11 @@ describe('collect_parses_cmdline', () => {
     );
     fc.assert(
       fc.property(fc.array(fc.array(word, { maxLength: 8 }), { maxLength: 4 }), (processes) => {
-        const { process } = serving(processes);
+        const { process, models } = serving(
+          processes.map((words, pid) => ({ pid, parentPid: (pid * 7) % 4, argv: words })),
+        );
         if (process !== null) expect(processes[process]).toBeDefined();
+        expect(models).not.toContain('');
         for (const one of processes) {
           recognize(one);
           const { port } = roleOf(one);

@@ -16,6 +16,7 @@ export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSa
     uptimeSeconds: 3600,
     processCount: 3,
     model: 'meta-llama/Llama-3.1-8B-Instruct',
+    models: over.model === null ? null : [over.model ?? 'meta-llama/Llama-3.1-8B-Instruct'],
     port: 8000,
     endpoint: 'http://10.0.0.7:8000',
     endpointReason: null,

@@ -199,6 +199,30 @@ describe('the best worker for a model', () => {
     return queen;
   };
 
+  it('is found by any name of its model, and by no former one', () => {
+    const worker = workerSample('llm/0', { model, models: [model, 'alias', 'm:latest'], ready: true });
+    const queen = fleet({ workers: [worker] });
+    const found = (name: string) => [
+      queen.findBestWorkerForModel(name)?.instance,
+      queen.workers({ model: name }).items.length,
+      queen.workers({ model: name, state: worker.state }).items.length,
+      queen.findWorkersWithModel(name).length,
+    ];
+    for (const name of worker.models ?? []) expect(found(name)).toEqual(['0', 1, 1, 1]);
+    expect(queen.findWorkersWithModel('m', { prefix: true })).toHaveLength(1);
+    expect(queen.counts().models).toEqual({ m: 1, alias: 1, 'm:latest': 1 });
+    queen.hear('a', 2, { workers: [{ ...worker, models: [model, 'other'] }] });
+    expect(found('alias')).toEqual([undefined, 0, 0, 0]);
+    expect(found('other')).toEqual(['0', 1, 1, 1]);
+    // An older hive says one name.
+    queen.hear('a', 3, { workers: [workerSample('llm/0', { model: 'alias', models: null, ready: true })] });
+    expect([found('alias'), found('other')]).toEqual([
+      ['0', 1, 1, 1],
+      [undefined, 0, 0, 0],
+    ]);
+    expect(queen.audit()).toEqual([]);
+  });
+
   it('is ready and idle, else the least loaded, never one that cannot serve', () => {
     const gpus = [gpuSample('GPU-0')];
     const idle = workerSample('llm/idle', { model, ready: true });

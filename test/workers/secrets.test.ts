@@ -82,8 +82,14 @@ async function workersFrom(lines: readonly SecretLine[]): Promise<readonly Worke
   const workers = lines.map((_, i) => {
     const known = table.find(i + 1, 900_000);
     const argv = known?.argv ?? [];
-    const { command, serving } = describeProcesses([argv], show);
-    return { ...workerOf(`g/w${i}`), command, model: serving.model, port: known?.role.port ?? null };
+    const { command, serving } = describeProcesses([{ pid: i + 1, parentPid: 0, argv }], show);
+    return {
+      ...workerOf(`g/w${i}`),
+      command,
+      model: serving.models[0] ?? null,
+      models: [...serving.models],
+      port: known?.role.port ?? null,
+    };
   });
   table.close();
   return workers;
@@ -96,9 +102,9 @@ function expectNothing(text: string, what: string): void {
 
 /** The worker's own fields hold its secret in no form: what is encoded has no piece that a search would find. */
 function expectHidden(workers: readonly WorkerSample[], lines: readonly SecretLine[]): void {
-  for (const { id, command, model, name } of workers) {
+  for (const { id, command, models, name } of workers) {
     const { planted, argv } = lines[Number(id.slice('g/w'.length))] as SecretLine;
-    const shown = [command, model, name].join('\n');
+    const shown = [command, ...(models ?? []), name].join('\n');
     for (const form of planted)
       if (shown.includes(form)) throw new Error(`${JSON.stringify(argv)} is shown as ${shown}`);
   }

@@ -4,6 +4,7 @@ import { type DetailOfField, type FieldTable, placed } from '../../contract/fiel
 import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
+import { modelsOf } from '../../contract/models.js';
 import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
 import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
@@ -321,6 +322,15 @@ const heldColumns: readonly Column<HeldGpu>[] = [
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
 
+/** The name of its model, and on lines of their own its other names. */
+function modelLines(worker: WorkerView, width: number): Line[] {
+  const others = modelsOf(worker).slice(1);
+  return [
+    pair('model', value(worker.model ?? unknownText)),
+    ...(others.length > 0 ? wrapped('also', others.join(', '), width) : []),
+  ];
+}
+
 export function workerDetail(
   worker: WorkerView,
   hive: HiveView | null,
@@ -357,7 +367,7 @@ export function workerDetail(
       ready,
     ],
     [span(oldValuesText(worker.liveness) ?? state.hint, '2')],
-    pair('model', value(worker.model ?? unknownText)),
+    ...modelLines(worker, width),
     pair('endpoint', value(worker.endpoint ?? (worker.port === null ? unknownText : `port ${worker.port}`))),
     fieldLine(workerFields, 'process', worker, span(`   ${worker.origin}`)),
     ...wrapped('command', worker.command ?? unknownText, width),

@@ -1,5 +1,6 @@
 import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
+import { modelsOf } from '../../contract/models.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { eventText } from '../../present/sentences.js';
 import { gpuColumns, hiveColumns, workerColumns, workerRows } from '../columns.js';
@@ -98,8 +99,8 @@ function searched(view: View, row: Row): readonly unknown[] {
       ];
     }
     case 'workers': {
-      const { key, name, model, state, liveness, labels, command, pid } = row as WorkerView;
-      return [key, name, model, state, liveness, command, pid, ...labelTexts(labels)];
+      const { key, name, state, liveness, labels, command, pid } = row as WorkerView;
+      return [key, name, ...modelsOf(row as WorkerView), state, liveness, command, pid, ...labelTexts(labels)];
     }
     case 'gpus': {
       const { hive, uuid, name, health, pciBusId } = row as GpuItem;

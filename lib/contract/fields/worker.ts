@@ -1,5 +1,5 @@
 import { endpointReasons, workerStates } from '../enums.js';
-import { idPattern } from '../limits.js';
+import { idPattern, maxModelLength, maxModels } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
 import { bytes, count, cpuPercent, gpuBytes, pid, seconds } from './plausible.js';
@@ -80,8 +80,18 @@ export const workerFields = {
     panel: { section: 'process', label: 'Processes', format: 'count', place: 20 },
   },
   model: {
-    shape: nullable(text({ maxLength: 512 })),
+    shape: nullable(text({ maxLength: maxModelLength }, 'First of the names that clients may ask for.')),
     column: { key: 'model', title: 'MODEL', width: [10, 34], rank: 3, place: 30 },
+  },
+  models: {
+    shape: nullable(
+      list(
+        text({ minLength: 1, maxLength: maxModelLength }),
+        maxModels,
+        'Every name that clients may ask for: served names, aliases, and of a manager the models that run. The first is `model`; null: none is known.',
+      ),
+    ),
+    optional: true,
   },
   port: { shape: nullable(integer(1, 'Port on which its server listens.', 65535)) },
   endpoint: {

@@ -1,6 +1,7 @@
 /** Which workers and hives are shown, and in which order. Pure. */
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import type { Fault, GpuSample } from '../../contract/heartbeat.js';
+import { modelsOf, servesModel } from '../../contract/models.js';
 import { compareNames, hasWords, wordsOf } from '../../present/search.js';
 import { gpuHealthStyles, livenessStyles, styleOf } from '../../present/status.js';
 
@@ -11,9 +12,9 @@ export interface WorkerFilter {
   readonly hive: string;
 }
 
-/** Id, hive, model, name and labels of a worker, in lower case: made once, and again when one of them changes. */
+/** Id, hive, models, name and labels of a worker, in lower case: made once, and again when one of them changes. */
 interface Haystack {
-  readonly model: string | null;
+  readonly models: string;
   readonly name: string | null;
   readonly labels: string;
   readonly text: string;
@@ -24,11 +25,12 @@ const maxHaystacks = 50_000;
 function haystackOf(worker: WorkerView): string {
   let labels = '';
   for (const key in worker.labels) labels += `${key}=${worker.labels[key]}\n`;
+  const models = modelsOf(worker).join('\n');
   const known = haystacks.get(worker.key);
-  if (known && known.model === worker.model && known.name === worker.name && known.labels === labels) return known.text;
+  if (known && known.models === models && known.name === worker.name && known.labels === labels) return known.text;
   if (haystacks.size >= maxHaystacks) haystacks.clear();
-  const text = [worker.key, worker.model, worker.name, labels].filter(Boolean).join('\n').toLowerCase();
-  haystacks.set(worker.key, { model: worker.model, name: worker.name, labels, text });
+  const text = [worker.key, models, worker.name, labels].filter(Boolean).join('\n').toLowerCase();
+  haystacks.set(worker.key, { models, name: worker.name, labels, text });
   return text;
 }
 
@@ -40,7 +42,7 @@ export function workerMatcher(filter: WorkerFilter): (worker: WorkerView) => boo
   const words = wordsOf(filter.text);
   return (worker) => {
     if (filter.state !== '' && stateOf(worker) !== filter.state) return false;
-    if (filter.model !== '' && worker.model !== filter.model) return false;
+    if (filter.model !== '' && !servesModel(worker, filter.model)) return false;
     if (filter.hive !== '' && worker.hive !== filter.hive) return false;
     if (words.length === 0) return true;
     const text = haystackOf(worker);

@@ -1,5 +1,6 @@
 import type { WorkerView } from '../../contract/api.js';
 import { workerFields } from '../../contract/fields/worker.js';
+import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
@@ -56,7 +57,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
           </span>
           {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
         </p>
-        {worker.model !== null && <p class="model-name">{worker.model}</p>}
+        {worker.model !== null && <p class="model-name">{modelsOf(worker).join(', ')}</p>}
       </header>
       {old !== null && <p class="note old">{sentence(old)}</p>}
       {worker.state === 'unknown' && <p class="note">{workerStateStyles.unknown.hint}</p>}

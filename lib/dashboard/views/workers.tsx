@@ -1,7 +1,9 @@
 import type { RefObject } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { WorkerView } from '../../contract/api.js';
+import { modelsOf } from '../../contract/models.js';
 import { type AbsenceText, workerGpusText } from '../../present/knowledge.js';
+import { moreModels } from '../../present/models.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
@@ -42,7 +44,7 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
   // Models come and go with workers.
   const models = useMemo(() => {
     const all = new Set<string>();
-    for (const worker of workers.values()) if (worker.model !== null) all.add(worker.model);
+    for (const worker of workers.values()) for (const name of modelsOf(worker)) all.add(name);
     return all;
   }, [membership.value]);
   const height = isPhone ? phoneRowHeight : rowHeight;
@@ -215,8 +217,9 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           {worker.name !== null && ` · ${worker.name}`}
         </small>
       </div>
-      <div role="gridcell" class="model" title={worker.model ?? undefined}>
+      <div role="gridcell" class="model" title={modelsOf(worker).join(', ') || undefined}>
         {worker.model ?? unknownText}
+        {moreModels(worker)}
       </div>
       <div role="gridcell" class="state">
         <StatusChip status={workerStyle(worker)} />
