@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
 import { serving } from '../../lib/engines/recognize.js';
 import { engines } from '../../lib/engines/table.js';
-import { parseCmdline } from '../../lib/procfs/parse.js';
+import { parseCmdline, parseProcessStat } from '../../lib/procfs/parse.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
 import { createSampler } from '../../lib/sampling/open.js';
 import { cgroupSuite, createCgroupTree } from '../harness/cgroups.js';
@@ -53,9 +53,13 @@ function fill(row: Row, places: Readonly<Record<string, string>>): Row {
 
 /** The engine that the processes of a cgroup are, as /proc shows them. */
 function engineIn(cgroup: string): string | null {
-  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
-  const argvs = pids.map((pid) => parseCmdline(readFileSync(`/proc/${pid}/cmdline`)));
-  return serving(argvs).engine;
+  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+  const processes = pids.map((pid) => ({
+    pid,
+    parentPid: parseProcessStat(readFileSync(`/proc/${pid}/stat`))?.parentPid ?? 0,
+    argv: parseCmdline(readFileSync(`/proc/${pid}/cmdline`)),
+  }));
+  return serving(processes).engine;
 }
 
 const known = ({ model, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
