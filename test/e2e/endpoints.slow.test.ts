@@ -13,11 +13,11 @@ import { Harness } from '../harness/harness.js';
 import { createNamespace, createOtherHost } from '../harness/network.js';
 import { ProcessTrees } from '../harness/process-tree.js';
 import { waitFor } from '../harness/wait.js';
-import { textTrees } from './trees/text.js';
 import { llamaTrees } from './trees/llama.js';
 import { otherTrees } from './trees/others.js';
-import type { Row } from './trees/row.js';
+import { asksOtherNamespaces, type Row } from './trees/row.js';
 import { sglangTrees } from './trees/sglang.js';
+import { textTrees } from './trees/text.js';
 import { vllmTrees } from './trees/vllm.js';
 
 const rows: readonly Row[] = [...vllmTrees, ...sglangTrees, ...llamaTrees, ...textTrees, ...otherTrees];
@@ -62,8 +62,9 @@ function engineIn(cgroup: string): string | null {
   return serving(processes).engine;
 }
 
-const known = ({ model, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
+const known = ({ model, models, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
   model,
+  models,
   endpoint: endpoint ?? endpointReason,
   ready,
   faults,
@@ -134,9 +135,11 @@ describe.skipIf(suite.skip)(suite.title, () => {
   }
 
   test.each(rows.map(({ title }, index) => [title, index] as const))('%s', (_title, index) => {
-    const { engine, model, endpoint, ready, faults = [] } = filled[index] as Row;
+    const { engine, model, endpoint, apart, faults = [], ...row } = filled[index] as Row;
+    const ready = apart && !asksOtherNamespaces ? null : row.ready;
+    const models = row.models ?? (model === null ? null : [model]);
     expect(engineIn(join(root, 'hivepulse.slice', idOf(index)))).toBe(engine);
-    expect(seen(index)).toEqual({ model, endpoint, ready, faults });
+    expect(seen(index)).toEqual({ model, models, endpoint, ready, faults });
   });
 });
 

@@ -21,6 +21,15 @@ const llamaServerTrees: readonly Row[] = [
     ready: true,
   },
   {
+    title: 'llama-server without an alias',
+    tree: run('llama-server -m /models/m.gguf --host 0.0.0.0 --port {a}', on('0.0.0.0:{a}', llamaServer('m.gguf'))),
+    engine: 'llama-server',
+    model: 'm.gguf',
+    models: ['m.gguf', '/models/m.gguf'],
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
     title: 'llama-server that loads',
     tree: run(`${server} --host 0.0.0.0 --port {a}`, on('0.0.0.0:{a}', llamaServer('m', 'loading'))),
     ...llama,

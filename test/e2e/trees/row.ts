@@ -2,6 +2,9 @@ import type { EndpointReason } from '../../../lib/contract/enums.js';
 import type { Site } from '../../harness/fake-engines.js';
 import type { FakeProcess, FakeSocket, InheritedSocket } from '../../harness/process-tree.js';
 
+/** Whether the hive asks servers in other network namespaces; while it does not, it knows of none there whether it is ready. */
+export const asksOtherNamespaces: boolean = false;
+
 /**
  * One worker as a tree of processes, and what must be known of it. In all texts {a}, {b}, {c} are free ports of its own, {here} and
  * {here6} addresses of this host, of which {here} is the one that the hive was given.
@@ -17,6 +20,8 @@ export interface Row {
   readonly stranger?: FakeProcess;
   readonly engine: string | null;
   readonly model: string | null;
+  /** All names that clients may ask for, where it has more than one. */
+  readonly models?: readonly string[];
   readonly endpoint: `http://${string}` | `https://${string}` | EndpointReason;
   readonly ready: boolean | null;
   /** Codes of faults of this worker. */

@@ -203,6 +203,26 @@ export const vllmTrees: readonly Row[] = [
     ready: true,
   },
   {
+    title: 'vLLM with two served names, by an option with underscores',
+    tree: run(`${serve} --port {a} --served_model_name chat qwen`, on('0.0.0.0:{a}', vllm('chat'))),
+    engine,
+    model: 'chat',
+    models: ['chat', 'qwen'],
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'the module of vLLM with the beginning of an option',
+    tree: run(
+      'python3 -m vllm.entrypoints.openai.api_server --model /models/q --served-model chat --port {a}',
+      on('0.0.0.0:{a}', vllm('chat')),
+    ),
+    engine,
+    model: 'chat',
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
     title: 'vLLM whose API servers accept on the socket of their parent',
     tree: run(
       `${serve} --port {a} --api-server-count 2`,
