@@ -8,7 +8,7 @@ export const printable = (text: string): string => text.replace(steering, '\u00b
 
 /** A colour, as `paint` writes it; a tab or the end of a line; or anything that steers. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape of a colour is one
-const colourOrSteering = /\u001b\[[0-9;]{0,32}m|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const colourOrSteering = /\u001b\[[0-9;]*m|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /** The text with its lines and colours, and without anything else that steers the terminal. */
 export const keepColours = (text: string): string =>

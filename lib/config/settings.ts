@@ -180,10 +180,9 @@ export const settings = {
   }),
   address: hive({
     type: type.hostAddress,
-    without: 'none is said, and only a worker that is bound to one address has an endpoint.',
+    without: 'only a worker that listens on one address has an endpoint.',
     description: 'Where this host is reached by those who use its workers.',
-    tradeoff:
-      'Endpoints of workers that listen on all addresses are made from it; that others reach it is taken on trust.',
+    tradeoff: 'Endpoints of workers that listen on all addresses are made from it; it is taken on trust.',
   }),
   interval: hive({
     type: type.duration(100, 600_000),

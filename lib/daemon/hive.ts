@@ -134,8 +134,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   options.signal?.throwIfAborted();
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const clock = parts.clock ?? systemClock;
-  const id = checkId(options.id ?? idOfHost(hostname()));
-  const address = checkAddress(options.address);
+  const [id, address] = [checkId(options.id ?? idOfHost(hostname())), checkAddress(options.address)];
   const log: SenderLog = options.logger ?? silent;
   const tls = readTls(options.tls);
   const overHttp = parts.transport ?? ((queen: string) => httpTransport(queen, { token: options.token, tls }));
