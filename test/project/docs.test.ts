@@ -79,12 +79,14 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus'].map(
+      ...['worker', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus', 'endpoints'].map(
         (name) => `lib/sampling/${name}.ts`,
       ),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
-      ...['process-table', 'discovery', 'selection', 'container-names'].map((name) => `lib/workers/${name}.ts`),
+      ...['process-table', 'discovery', 'selection', 'container-names', 'listening'].map(
+        (name) => `lib/workers/${name}.ts`,
+      ),
       'lib/procfs/host.ts',
       'lib/cgroup/block-devices.ts',
       'lib/daemon/hive.ts',
