@@ -146,7 +146,8 @@ function either(choices: readonly Choice[]): Choice {
   return choiceOf([...candidates.values()], hidden ? 'socketsUnknown' : 'notListening');
 }
 
-const isLoopback = (address: string): boolean => address === '::1' || (isIPv4(address) && address.startsWith('127.'));
+export const isLoopback = (address: string): boolean =>
+  address === '::1' || (isIPv4(address) && address.startsWith('127.'));
 const onLoopbackAlone = ({ candidates }: Choice): boolean =>
   candidates.every(({ sockets }) => sockets.every(({ address }) => isLoopback(address)));
 const namedOnly = ({ candidates }: Choice): Choice =>
@@ -215,7 +216,7 @@ export type Place =
   | { readonly host: null; readonly reason: EndpointReason };
 
 const unplaced = (reason: EndpointReason): Place => ({ host: null, reason });
-const wildcards = ['0.0.0.0', '::'];
+export const wildcards = ['0.0.0.0', '::'];
 
 /**
  * The host under which others reach one of the sockets of a server. `all`: every socket of that namespace; who else listens
@@ -265,7 +266,7 @@ function placeOfSocket(
 }
 
 /** Whether what is sent to `host` comes to a socket that is bound to all addresses. */
-function covers(
+export function covers(
   wildcard: string,
   host: string,
   strangers: readonly NamespaceSocket[],

@@ -20,6 +20,7 @@ export const callers = [
       'lib/engines/command.ts',
       'lib/engines/recognize.ts',
       'lib/engines/start.ts',
+      'lib/workers/docker-proxy.ts',
       'lib/workers/process-table.ts',
       'lib/workers/shown-command.ts',
       'lib/workers/redact.ts',
