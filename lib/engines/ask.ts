@@ -38,7 +38,9 @@ export class SystemAsker implements Asker {
     connect?: Connect,
   ): Promise<Answer> {
     const socket = connect && (await connect({ host, port }, signal));
-    const common = { host, port, path, signal, agent: false, lookup: loopbackLookup } as const;
+    // With `agent: false` Node makes an agent, which opens connections its own way and ignores createConnection.
+    const agent = socket === undefined ? ({ agent: false } as const) : {};
+    const common = { host, port, path, signal, lookup: loopbackLookup, ...agent } as const;
     return new Promise((resolve, reject) => {
       const request =
         scheme === 'http'
