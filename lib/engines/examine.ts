@@ -32,6 +32,9 @@ export interface Finding {
 
 export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
 
+/** The hive could not get there, which says nothing of the server. */
+const unreachable: ReadonlySet<string> = new Set('EPERM EACCES ENOTSUP ESTALE ENOENT EMFILE ENFILE'.split(' '));
+
 /** Asks a server once; `known`: what earlier answers said. Rejects only where `signal` says that nobody waits for it. */
 export async function examine(
   asker: Asker,
@@ -67,7 +70,8 @@ export async function examine(
           host: address.host,
         };
       if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
-      failure = { ...failure, reason: systemCode(error) ?? (error as Error).message };
+      const reason = systemCode(error) ?? (error as Error).message;
+      failure = { ...failure, ready: unreachable.has(reason) ? null : failure.ready, reason };
     }
   }
   return failure;

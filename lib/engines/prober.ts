@@ -172,7 +172,9 @@ const none: ReadonlyMap<string, Finding> = new Map();
 
 const first = ({ servers }: ProbeTarget, key: string): Finding => {
   const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
-  return { ...unasked, ready: key === urlKey || server?.engine ? false : null };
+  // Whether it can be asked in another network namespace shows when it is.
+  const isAsked = key === urlKey || (server?.engine && server.connect === undefined);
+  return { ...unasked, ready: isAsked ? false : null };
 };
 
 function findingsIn(checks: ReadonlyMap<string, Check>): ReadonlyMap<string, Finding> {

@@ -15,7 +15,7 @@ import { ProcessTrees } from '../harness/process-tree.js';
 import { waitFor } from '../harness/wait.js';
 import { llamaTrees } from './trees/llama.js';
 import { otherTrees } from './trees/others.js';
-import { asksOtherNamespaces, type Row } from './trees/row.js';
+import type { Row } from './trees/row.js';
 import { sglangTrees } from './trees/sglang.js';
 import { textTrees } from './trees/text.js';
 import { vllmTrees } from './trees/vllm.js';
@@ -135,8 +135,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
   }
 
   test.each(rows.map(({ title }, index) => [title, index] as const))('%s', (_title, index) => {
-    const { engine, model, endpoint, apart, faults = [], ...row } = filled[index] as Row;
-    const ready = apart && !asksOtherNamespaces ? null : row.ready;
+    const { engine, model, endpoint, ready, faults = [], ...row } = filled[index] as Row;
     const models = row.models ?? (model === null ? null : [model]);
     expect(engineIn(join(root, 'hivepulse.slice', idOf(index)))).toBe(engine);
     expect(seen(index)).toEqual({ model, models, endpoint, ready, faults });

@@ -2,9 +2,6 @@ import type { EndpointReason } from '../../../lib/contract/enums.js';
 import type { Site } from '../../harness/fake-engines.js';
 import type { FakeProcess, FakeSocket, InheritedSocket } from '../../harness/process-tree.js';
 
-/** Whether the hive asks servers in other network namespaces; while it does not, it knows of none there whether it is ready. */
-export const asksOtherNamespaces: boolean = false;
-
 /**
  * One worker as a tree of processes, and what must be known of it. In all texts {a}, {b}, {c} are free ports of its own, {here} and
  * {here6} addresses of this host, of which {here} is the one that the hive was given.
