@@ -84,7 +84,7 @@ describe('docs', () => {
       ),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
-      ...['process-table', 'discovery', 'selection', 'container-names', 'listening'].map(
+      ...['process-table', 'discovery', 'selection', 'container-names', 'listening', 'namespace-addresses'].map(
         (name) => `lib/workers/${name}.ts`,
       ),
       'lib/procfs/host.ts',
