@@ -58,13 +58,13 @@ export class Containers {
     this.#wanted = true;
   }
 
-  /** Begins a look at addresses where one is due. */
-  update(): void {
-    if (this.#wanted) this.#deps.addresses.update(oneOfEachCgroup(this.#deps.processes.all()));
+  /** Takes the processes of workers, and begins a look at addresses where one is due. */
+  update(workers: readonly KnownProcess[]): void {
+    const { processes, addresses } = this.#deps;
+    if (this.#wanted) addresses.update([...oneOfEachCgroup(processes.all()), ...workers]);
   }
 
   async look(): Promise<void> {
-    this.update();
     if (this.#wanted) await this.#deps.addresses.look();
   }
 

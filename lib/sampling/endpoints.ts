@@ -115,7 +115,7 @@ export class Endpoints {
       for (const path of this.#known.keys()) if (!groups.has(path)) this.#known.delete(path);
     }
     this.#listening?.update(this.#all, this.#waiting());
-    this.#containers?.update();
+    this.#containers?.update(this.#all);
   }
 
   async look(groups: ReadonlyMap<string, readonly KnownProcess[]>): Promise<void> {

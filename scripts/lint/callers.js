@@ -26,6 +26,7 @@ export const callers = [
       'lib/workers/redact.ts',
       'lib/sampling/worker.ts',
       'lib/sampling/worker-processes.ts',
+      'lib/sampling/containers.ts',
       'lib/sampling/deps.ts',
       'lib/cli/main.ts',
     ],
