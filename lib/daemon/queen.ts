@@ -10,7 +10,7 @@ import type { Bus } from '../cluster/bus.js';
 import { memoryBus } from '../cluster/memory.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
-import { isLoopbackAddress, readableByAll, readTokens, TokenTable } from '../http/auth.js';
+import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
 import { HeartbeatIntake } from '../queen/intake.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
@@ -18,6 +18,7 @@ import { nextRequestedInterval } from '../queen/requested-interval.js';
 import { type KeptReservations, keepReservations } from '../queen/state-file.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { isLoopbackAddress } from '../util/host-address.js';
 import { packageRoot } from '../util/package-root.js';
 import { packageVersion } from '../util/version.js';
 

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { HiveOptions, QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
-import { isLoopbackAddress } from '../http/auth.js';
 import { HivepulseError } from '../util/errors.js';
+import { isLoopbackAddress } from '../util/host-address.js';
 import { idOfHost, type RunningHive, startHive } from './hive.js';
 import { type Queen, startQueen } from './queen.js';
 

@@ -22,3 +22,16 @@ export const hasText =
   (...keys: readonly string[]) =>
   ({ status, json }: Answer): boolean =>
     status === 200 && keys.every((key) => typeof memberOf(json, key) === 'string');
+
+/** A successful list of models, at least one, of which each says that it is owned so. */
+export const modelsOwnedBy =
+  (owner: string) =>
+  ({ status, json }: Answer): boolean => {
+    const models = memberOf(json, 'data');
+    return (
+      status === 200 &&
+      Array.isArray(models) &&
+      models.length > 0 &&
+      models.every((model) => memberOf(model, 'owned_by') === owner)
+    );
+  };

@@ -1,17 +1,7 @@
-import { type Answer, memberOf } from './answer.js';
+import { modelsOwnedBy } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
-
-function isLlamaCppPython({ status, json }: Answer): boolean {
-  const models = memberOf(json, 'data');
-  return (
-    status === 200 &&
-    Array.isArray(models) &&
-    models.length > 0 &&
-    models.every((model) => memberOf(model, 'owned_by') === 'me')
-  );
-}
 
 /** The server of llama-cpp-python. Names of its options have `_`, and no `-`. */
 export const llamaCppPython = {
@@ -34,5 +24,5 @@ export const llamaCppPython = {
   defaultPort: 8000,
   // It has no path for its health; it listens once its model is loaded, and the list of models needs a key where one is set.
   healthPath: '/openapi.json',
-  identity: [{ path: '/v1/models', is: isLlamaCppPython }],
+  identity: [{ path: '/v1/models', is: modelsOwnedBy('me') }],
 } as const satisfies EngineRow;

@@ -1,19 +1,15 @@
 import { basename } from 'node:path/posix';
-import { type Answer, memberOf } from './answer.js';
+import { type Answer, memberOf, modelsOwnedBy } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
+const listsModels = modelsOwnedBy('llamacpp');
+
 /** The list of models is open without a key. While it loads, every path answers that it does. */
-function isLlamaServer({ status, json }: Answer): boolean {
-  if (status === 503) return memberOf(memberOf(json, 'error'), 'type') === 'unavailable_error';
-  const models = memberOf(json, 'data');
-  return (
-    status === 200 &&
-    Array.isArray(models) &&
-    models.length > 0 &&
-    models.every((model) => memberOf(model, 'owned_by') === 'llamacpp')
-  );
-}
+const isLlamaServer = (answer: Answer): boolean =>
+  answer.status === 503
+    ? memberOf(memberOf(answer.json, 'error'), 'type') === 'unavailable_error'
+    : listsModels(answer);
 
 /**
  * Without an alias it calls a file by its name since late 2025, and by its path before; requests are taken by any name.

@@ -1,17 +1,7 @@
-import { type Answer, memberOf } from './answer.js';
+import { modelsOwnedBy } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
-
-function isLmdeploy({ status, json }: Answer): boolean {
-  const models = memberOf(json, 'data');
-  return (
-    status === 200 &&
-    Array.isArray(models) &&
-    models.length > 0 &&
-    models.every((model) => memberOf(model, 'owned_by') === 'lmdeploy')
-  );
-}
 
 const start = { subcommands: ['serve api_server'], positionalModel: true } as const;
 
@@ -40,5 +30,5 @@ export const lmdeploy = {
   }),
   defaultPort: 23_333,
   healthPath: '/health',
-  identity: [{ path: '/v1/models', is: isLmdeploy }],
+  identity: [{ path: '/v1/models', is: modelsOwnedBy('lmdeploy') }],
 } as const satisfies EngineRow;

@@ -1,7 +1,5 @@
 import { HivepulseError } from '../util/errors.js';
-
-const isLoopbackHost = (host: string) =>
-  host === 'localhost' || host === '[::1]' || /^127\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.test(host);
+import { isLoopbackAddress } from '../util/host-address.js';
 
 /**
  * A URL that readiness may be asked at: http on a loopback address, so that no worker's options turn the hive into a
@@ -23,7 +21,7 @@ export function checkReadyUrl(text: string): URL {
       ? 'only http: is asked'
       : url.username !== '' || url.password !== ''
         ? 'it must not hold a name or password'
-        : !isLoopbackHost(url.hostname)
+        : !isLoopbackAddress(url.hostname)
           ? 'only loopback is asked: 127.0.0.1, [::1] or localhost'
           : null;
   if (why !== null) throw new HivepulseError('INVALID_OPTION', '--ready-url', `--ready-url is not allowed: ${why}.`);

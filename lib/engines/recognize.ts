@@ -1,3 +1,4 @@
+import { ancestorsOf } from './ancestors.js';
 import { type Command, readCommand } from './command.js';
 import { isHelper, isModelSwap, isRouter } from './neighbours.js';
 import { type Engine, engineNamed } from './table.js';
@@ -95,21 +96,10 @@ class Tree {
     this.#serverOf = new Map(servers.map((server) => [server.process.pid, server]));
   }
 
-  /** From the parent upwards, within the worker. A loop, which a reused pid may make, ends it. */
-  *#ancestors({ pid, parentPid }: ServingProcess): Generator<ServingProcess> {
-    const seen = new Set([pid]);
-    let at = this.#byPid.get(parentPid);
-    while (at !== undefined && !seen.has(at.pid)) {
-      seen.add(at.pid);
-      yield at;
-      at = this.#byPid.get(at.parentPid);
-    }
-  }
-
   /** Servers that no other server started. A helper that its server has left behind is none where that runs too. */
   tops(): readonly Server[] {
     const tops = this.#servers.filter(
-      ({ process }) => ![...this.#ancestors(process)].some(({ pid }) => this.#serverOf.has(pid)),
+      ({ process }) => ![...ancestorsOf(process, this.#byPid)].some(({ pid }) => this.#serverOf.has(pid)),
     );
     const named = tops.filter(({ isTitle }) => !isTitle);
     const rest = tops.filter(({ isTitle, engine }) => isTitle && !named.some((top) => top.engine === engine));
@@ -120,13 +110,13 @@ class Tree {
   modelsOf(top: Server): readonly string[] {
     if (top.models.length > 0 || engineNamed(top.engine).renamesModels) return top.models;
     const children = this.#servers.filter(
-      ({ process, engine }) => engine === top.engine && [...this.#ancestors(process)].includes(top.process),
+      ({ process, engine }) => engine === top.engine && [...ancestorsOf(process, this.#byPid)].includes(top.process),
     );
     return unique(children.flatMap(({ models }) => models));
   }
 
   /** Started by a manager that runs the engine that a request names. */
   isSwapped(server: Server): boolean {
-    return [...this.#ancestors(server.process)].some(({ argv }) => isModelSwap(argv));
+    return [...ancestorsOf(server.process, this.#byPid)].some(({ argv }) => isModelSwap(argv));
   }
 }

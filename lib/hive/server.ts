@@ -3,12 +3,13 @@ import { dirname } from 'node:path';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
-import { bearerOf, hostName, isLocalName, isLoopbackAddress, TokenTable } from '../http/auth.js';
+import { bearerOf, hostName, isLocalName, TokenTable } from '../http/auth.js';
 import { dataPolicy, isCrossSite, isolate } from '../http/browser.js';
 import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { isLoopbackAddress } from '../util/host-address.js';
 import { ensureDirectory } from '../workers/records.js';
 
 /** What the hive's own server shows. */

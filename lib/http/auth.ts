@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import type { Role, TokenGrant } from '../config/options.js';
 import { idPattern } from '../contract/limits.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { isLoopbackAddress } from '../util/host-address.js';
 
 /** What a route asks of its caller. `open`: anyone. */
 export type Need = 'open' | 'heartbeat' | 'read' | 'schedule' | 'admin';
@@ -142,9 +143,6 @@ export function bearerOf(header: string | undefined): string | null {
   const match = header === undefined ? null : /^Bearer +(\S+) *$/i.exec(header);
   return match?.[1] ?? null;
 }
-
-export const isLoopbackAddress = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 
 /** The name in a Host header or an origin, without port and final dot, in lower case; null where it is malformed. */
 export function hostName(authority: string): string | null {

@@ -1,8 +1,10 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { EndpointReason } from '../contract/enums.js';
+import { ancestorsOf } from '../engines/ancestors.js';
 import type { Scheme, ServerAddress } from '../engines/ask.js';
 import type { Finding } from '../engines/examine.js';
 import type { ProcessRole } from '../engines/recognize.js';
+import { isLoopbackAddress } from '../util/host-address.js';
 import type { NamespaceSocket } from '../workers/listening.js';
 
 /** A process of a worker, with the sockets on which it listens. */
@@ -59,22 +61,9 @@ class Tree {
     this.#byPid = new Map(processes.map((process) => [process.pid, process]));
   }
 
-  /** From the parent upwards, within the worker. A loop, which a reused pid may make, ends it. */
-  *ancestors({ pid, parentPid }: ListeningProcess): Generator<ListeningProcess> {
-    const seen = new Set([pid]);
-    for (
-      let at = this.#byPid.get(parentPid);
-      at !== undefined && !seen.has(at.pid);
-      at = this.#byPid.get(at.parentPid)
-    ) {
-      seen.add(at.pid);
-      yield at;
-    }
-  }
-
   /** Those that pass, without those that have an ancestor that passes. */
   tops(passes: (process: ListeningProcess) => boolean): readonly ListeningProcess[] {
-    return this.all.filter((one) => passes(one) && ![...this.ancestors(one)].some(passes));
+    return this.all.filter((one) => passes(one) && ![...ancestorsOf(one, this.#byPid)].some(passes));
   }
 
   /** The process and its children that serve for it: no helpers, and no other engine with what it starts. */
@@ -84,7 +73,7 @@ class Tree {
     return this.all.filter((one) => {
       if (one === top) return true;
       if (!belongs(one)) return false;
-      for (const ancestor of this.ancestors(one)) {
+      for (const ancestor of ancestorsOf(one, this.#byPid)) {
         if (ancestor === top) return true;
         if (!belongs(ancestor)) return false;
       }
@@ -146,10 +135,8 @@ function either(choices: readonly Choice[]): Choice {
   return choiceOf([...candidates.values()], hidden ? 'socketsUnknown' : 'notListening');
 }
 
-export const isLoopback = (address: string): boolean =>
-  address === '::1' || (isIPv4(address) && address.startsWith('127.'));
 const onLoopbackAlone = ({ candidates }: Choice): boolean =>
-  candidates.every(({ sockets }) => sockets.every(({ address }) => isLoopback(address)));
+  candidates.every(({ sockets }) => sockets.every(({ address }) => isLoopbackAddress(address)));
 const namedOnly = ({ candidates }: Choice): Choice =>
   choiceOf(
     candidates.filter(({ named }) => named),
@@ -231,7 +218,7 @@ export function placeOf(sockets: readonly NamespaceSocket[], all: readonly Names
 
 const rank = ({ address }: NamespaceSocket): number => {
   const wildcard = wildcards.indexOf(address);
-  return wildcard >= 0 ? wildcard : isLoopback(address) ? 3 : 2;
+  return wildcard >= 0 ? wildcard : isLoopbackAddress(address) ? 3 : 2;
 };
 
 /** Who else listens on the port. */
@@ -255,8 +242,8 @@ function placeOfSocket(
   if (reach.namespace === null) return unplaced('socketsUnknown');
   if (namespace !== reach.namespace) return unplaced('otherNamespace');
   if (strangers.some((other) => other.address === address)) return unplaced('severalCandidates');
-  const local = reach.address !== null && (reach.address === 'localhost' || isLoopback(reach.address));
-  if (isLoopback(address)) return local ? { host: address, reason: null } : unplaced('loopbackOnly');
+  const local = reach.address !== null && isLoopbackAddress(reach.address);
+  if (isLoopbackAddress(address)) return local ? { host: address, reason: null } : unplaced('loopbackOnly');
   // A link-local address says nothing without the interface.
   if (address.startsWith('fe80:')) return unplaced('addressUnknown');
   if (!wildcards.includes(address)) return { host: address, reason: null };
@@ -280,7 +267,7 @@ export function covers(
   }
   if (isIPv6(host)) return !bound.has(host) && wildcard === '::';
   // A name may stand for any address of the host: for loopback only as localhost.
-  return strangers.every(({ address }) => isLoopback(address) && host !== 'localhost');
+  return strangers.every(({ address }) => isLoopbackAddress(address) && host !== 'localhost');
 }
 
 export const hostInUrl = (address: string): string => (address.includes(':') ? `[${address}]` : address);

@@ -96,6 +96,8 @@ export class Endpoints {
   #groups: ReadonlyMap<string, readonly KnownProcess[]> = new Map();
   #forwarders: readonly KnownProcess[] = none;
   #all: readonly KnownProcess[] = [];
+  /** null: to be found again. */
+  #expected: ReadonlySet<number> | null = null;
 
   constructor({ listening, prober, connectIn, containers, address }: EndpointDeps) {
     this.#listening = listening;
@@ -113,6 +115,7 @@ export class Endpoints {
       this.#forwarders = forwarders;
       this.#all = [...[...groups.values()].flat(), ...forwarders];
       for (const path of this.#known.keys()) if (!groups.has(path)) this.#known.delete(path);
+      this.#expected = null;
     }
     this.#listening?.update(this.#all, this.#waiting());
     this.#containers?.update(this.#all);
@@ -129,7 +132,7 @@ export class Endpoints {
     const processes = this.#groups.get(path);
     const listening = this.#listening;
     if (processes === undefined || listening === null) {
-      this.#known.delete(path);
+      if (this.#known.delete(path)) this.#expected = null;
       return unknownServer;
     }
     const generation = `${listening.generation}/${this.#containers?.generation}`;
@@ -144,6 +147,7 @@ export class Endpoints {
     const key = { processes, generation, recordPort, hidden };
     const { choice, asked } = same ? before : this.#choose(processes, recordPort, hidden, listening);
     const server = this.#serverOf(path, { choice, hidden }, findings, listening);
+    this.#expected = null;
     this.#known.set(path, { ...key, choice, asked: sameAsked(before?.asked, asked), findings, server });
     return server;
   }
@@ -176,15 +180,17 @@ export class Endpoints {
     return [{ source: 'proc', code: 'SOCKETS_UNREADABLE', field: 'endpoint', message }, ...faults];
   }
 
-  /** Processes of workers that are expected to listen soon. */
+  /** Processes of workers that are expected to listen soon; found again only where something about a worker has changed. */
   #waiting(): ReadonlySet<number> {
-    const pids = new Set<number>();
-    for (const { processes, recordPort, server } of this.#known.values()) {
-      if (server.port !== null || !(recordPort !== null || processes.some(({ role }) => role.role === 'engine')))
-        continue;
-      for (const { pid } of processes) pids.add(pid);
-    }
-    return pids;
+    this.#expected ??= new Set(
+      [...this.#known.values()]
+        .filter(({ server, recordPort, processes }) => {
+          if (server.port !== null) return false;
+          return recordPort !== null || processes.some(({ role }) => role.role === 'engine');
+        })
+        .flatMap(({ processes }) => processes.map(({ pid }) => pid)),
+    );
+    return this.#expected;
   }
 
   #choose(

@@ -1,9 +1,10 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { EndpointReason } from '../contract/enums.js';
+import { isLoopbackAddress } from '../util/host-address.js';
 import { classifyAbove } from '../workers/classify.js';
 import type { PublishedPort } from '../workers/docker-proxy.js';
 import type { NamespaceSocket } from '../workers/listening.js';
-import { covers, isLoopback, strangersOf, wildcards } from './endpoint.js';
+import { covers, strangersOf, wildcards } from './endpoint.js';
 
 /** A docker-proxy process. */
 export interface PortProxy {
@@ -57,7 +58,7 @@ export function publishedAt(
   const [first] = sockets;
   if (first === undefined) return unplaced('notListening');
   if (networks.hostNamespace === null) return unplaced('socketsUnknown');
-  if (sockets.every(({ address }) => isLoopback(address))) return unplaced('loopbackOnly');
+  if (sockets.every(({ address }) => isLoopbackAddress(address))) return unplaced('loopbackOnly');
   const { namespace, port } = first;
   const addresses = networks.addresses.get(namespace);
   if (addresses === undefined || namespace === networks.hostNamespace) return unplaced('otherNamespace');
@@ -133,13 +134,13 @@ const heldBy = ({ published, sockets }: PortProxy, { hostNamespace }: Networks):
 function overlaps(a: string, b: string, local: boolean): boolean {
   if (a === b) return true;
   if (!wildcards.includes(a) && !wildcards.includes(b)) return false;
-  return local || !(isLoopback(a) || isLoopback(b));
+  return local || !(isLoopbackAddress(a) || isLoopbackAddress(b));
 }
 
 function placeOfProxy(proxy: PortProxy, networks: Networks, address: string | null): PublishedPlace {
   const { hostAddress, hostPort, containerAddress, containerPort } = proxy.published;
   const { hostNamespace } = networks;
-  const local = address !== null && (address === 'localhost' || isLoopback(address));
+  const local = address !== null && isLoopbackAddress(address);
   const same = networks.proxies
     .filter(
       ({ published }) => published.containerAddress === containerAddress && published.containerPort === containerPort,
@@ -147,7 +148,7 @@ function placeOfProxy(proxy: PortProxy, networks: Networks, address: string | nu
     .map((each) => heldBy(each, networks)?.inode);
   const others = networks.hostSockets.filter(({ inode, port }) => port === hostPort && !same.includes(inode));
   if (others.some((other) => overlaps(other.address, hostAddress, local))) return unplaced('severalCandidates');
-  if (isLoopback(hostAddress))
+  if (isLoopbackAddress(hostAddress))
     return local ? { host: hostAddress, port: hostPort, reason: null } : unplaced('loopbackOnly');
   if (isLinkLocal(hostAddress)) return unplaced('addressUnknown');
   // docker-proxy listens for IPv4 and IPv6 apart; a name leads to IPv4 at least.

@@ -2,24 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { roleOf, type Serving, serving } from '../../lib/engines/recognize.js';
 import { recognize } from '../../lib/engines/start.js';
+import { argv, tree } from './process-lines.js';
 
-const argv = (line: string): string[] => line.split(' ');
-
-/** Processes of a worker: each line is a command, started by the one above that is indented less. */
-function tree(...lines: readonly string[]) {
-  const parents: { indent: number; pid: number }[] = [];
-  return lines.map((line, index) => {
-    const text = line.trimStart();
-    const indent = line.length - text.length;
-    while ((parents.at(-1)?.indent ?? -1) >= indent) parents.pop();
-    const pid = 100 + index;
-    const parentPid = parents.at(-1)?.pid ?? 1;
-    parents.push({ indent, pid });
-    return { pid, parentPid, argv: argv(text) };
-  });
-}
-
-const served = (...lines: readonly string[]): Serving => serving(tree(...lines));
+const served = (...lines: readonly string[]): Serving => serving(tree(lines));
 
 describe('collect_parses_cmdline', () => {
   it.each([
