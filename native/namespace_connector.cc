@@ -116,11 +116,9 @@ std::uint32_t NamespaceConnector::Connect(NamespaceTarget target) {
 void NamespaceConnector::Finish(NamespaceConnection connection) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = running_.find(connection.id);
-    const bool wanted = found != running_.end() && found->second != nullptr && !closed_;
-    if (found != running_.end()) running_.erase(found);
-    if (wanted) done_.push_back(std::move(connection));
+    running_.erase(connection.id);
     if (closed_) return;
+    done_.push_back(std::move(connection));
   }
   finished_();
 }
@@ -128,12 +126,7 @@ void NamespaceConnector::Finish(NamespaceConnection connection) {
 void NamespaceConnector::Cancel(std::uint32_t id) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = running_.find(id);
-  if (found != running_.end() && found->second != nullptr) {
-    found->second->Signal();
-    found->second = nullptr;
-  }
-  done_.erase(std::remove_if(done_.begin(), done_.end(), [id](const auto& each) { return each.id == id; }),
-              done_.end());
+  if (found != running_.end()) found->second->Signal();
 }
 
 std::vector<NamespaceConnection> NamespaceConnector::Take() {
@@ -144,10 +137,7 @@ std::vector<NamespaceConnection> NamespaceConnector::Take() {
 void NamespaceConnector::Close() {
   const std::lock_guard<std::mutex> lock(mutex_);
   closed_ = true;
-  for (auto& [id, wake] : running_) {
-    if (wake != nullptr) wake->Signal();
-    wake = nullptr;
-  }
+  for (const auto& [id, wake] : running_) wake->Signal();
   done_.clear();
 }
 

@@ -44,9 +44,9 @@ class NamespaceConnector : public std::enable_shared_from_this<NamespaceConnecto
 
   /// The connection's id; 0 where all threads are taken, or the system gives none.
   std::uint32_t Connect(NamespaceTarget target);
-  /// Its result is not wanted any more.
+  /// Its result is not wanted any more: its thread ends soon, unless it hangs. It is taken all the same.
   void Cancel(std::uint32_t id);
-  /// The connections that succeeded or failed since the last call.
+  /// Those whose thread has ended since the last call.
   std::vector<NamespaceConnection> Take();
   void Close();
 
@@ -58,7 +58,7 @@ class NamespaceConnector : public std::enable_shared_from_this<NamespaceConnecto
   std::mutex mutex_;
   bool closed_ = false;
   std::uint32_t last_id_ = 0;
-  /// What wakes each thread that runs; null once its result is not wanted.
+  /// What wakes each thread that runs.
   std::map<std::uint32_t, std::shared_ptr<WakeEvent>> running_;
   std::vector<NamespaceConnection> done_;
 };

@@ -33,7 +33,9 @@ export interface Finding {
 export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
 
 /** The hive could not get there, which says nothing of the server. */
-const unreachable: ReadonlySet<string> = new Set('EPERM EACCES ENOTSUP ESTALE ENOENT EMFILE ENFILE'.split(' '));
+const unreachable: ReadonlySet<string> = new Set(
+  'EPERM EACCES ENOTSUP ESTALE ENOENT ESRCH EBUSY EMFILE ENFILE'.split(' '),
+);
 
 /** Asks a server once; `known`: what earlier answers said. Rejects only where `signal` says that nobody waits for it. */
 export async function examine(
@@ -71,7 +73,10 @@ export async function examine(
         };
       if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
       const reason = systemCode(error) ?? (error as Error).message;
-      failure = { ...failure, ready: unreachable.has(reason) ? null : failure.ready, reason };
+      const ready = unreachable.has(reason) ? null : failure.ready;
+      failure = { ...failure, ready, reason, silent: reason === 'ETIMEDOUT' };
+      // Its other addresses are in the same namespace.
+      if (ready === null && server.connect !== undefined) return failure;
     }
   }
   return failure;

@@ -71,7 +71,7 @@ export interface NativeConnection {
 export interface NativeNamespaceConnector {
   /** `path` of the namespace, and the inode that it must have. Gives an id; 0 where no thread is to be had now. */
   connect(path: string, inode: number, host: string, port: number, timeoutMs: number): number;
-  /** It is not taken any more. */
+  /** Its result is not wanted any more; it is taken all the same, once its thread has ended. */
   cancel(id: number): void;
   /** Those finished since the last call. */
   take(): readonly NativeConnection[];

@@ -5,7 +5,7 @@ import type { CommandMode } from '../contract/enums.js';
 import { Prober } from '../engines/prober.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
-import { connectInNamespace } from '../io/namespace-connect.js';
+import { NamespaceConnector } from '../io/namespace-connect.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
 import { type Clock, systemClock } from '../util/clock.js';
@@ -133,6 +133,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
   const addresses = linux ? new NamespaceAddresses({ procRoot, openFiles: machine.openFiles, clock }) : null;
+  const namespaces = linux ? new NamespaceConnector({ procRoot, clock }) : null;
   const sampler = new Sampler({
     reader,
     readerReason,
@@ -143,7 +144,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     blockDevices,
     listening,
     prober,
-    connectIn: linux ? connectInNamespace : null,
+    namespaces,
     containers: addresses && new Containers({ processes, addresses }),
     showCommand: commandDisplay(options.commands),
     state: {
@@ -163,7 +164,8 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, names, processes, listening, addresses, host, blockDevices]) part?.close();
+    for (const part of [discovery, names, processes, listening, addresses, namespaces, host, blockDevices])
+      part?.close();
     gpu.close();
     await prober?.close();
   };

@@ -27,7 +27,7 @@ export interface SamplerDeps {
   /** null: no worker is asked. */
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
   /** null: servers in other network namespaces are not asked. */
-  readonly connectIn: EndpointDeps['connectIn'];
+  readonly namespaces: EndpointDeps['namespaces'];
   /** null: workers in other network namespaces have no endpoint. */
   readonly containers: Containers | null;
   /** What of a command line may be shown. */

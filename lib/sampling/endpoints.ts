@@ -1,10 +1,10 @@
-import type { Socket } from 'node:net';
+import { defaults } from '../contract/defaults.js';
 import type { EndpointReason } from '../contract/enums.js';
 import type { Fault } from '../contract/heartbeat.js';
 import type { Connect } from '../engines/ask.js';
 import type { Finding } from '../engines/examine.js';
 import type { Candidate as ProbedServer, Prober } from '../engines/prober.js';
-import type { NamespaceTarget } from '../io/namespace-connect.js';
+import type { NamespaceConnector } from '../io/namespace-connect.js';
 import type { Listening, NamespaceSocket } from '../workers/listening.js';
 import type { KnownProcess } from '../workers/process-table.js';
 import type { Containers } from './containers.js';
@@ -50,8 +50,8 @@ export const unknownServer: Server = { port: null, endpoint: null, reason: 'sock
 
 const none: readonly KnownProcess[] = [];
 
-/** Of one connection into another network namespace, ms. */
-const connectMs = 1000;
+/** How long a server in another network namespace may take to accept, ms: less than one check may take. */
+const connectMs = defaults.readinessTimeoutMs / 2;
 
 /** More ports of one worker are not asked. */
 const maxAsked = 8;
@@ -79,7 +79,7 @@ export interface EndpointDeps {
   readonly listening: ListeningSource | null;
   readonly prober: Pick<Prober, 'findingsOf'> | null;
   /** null: servers in other network namespaces are not asked. */
-  readonly connectIn: ((target: NamespaceTarget) => Promise<Socket>) | null;
+  readonly namespaces: Pick<NamespaceConnector, 'connect' | 'faults'> | null;
   /** null: those have no endpoint. */
   readonly containers: Containers | null;
   readonly address: string | null;
@@ -89,7 +89,7 @@ export interface EndpointDeps {
 export class Endpoints {
   readonly #listening: ListeningSource | null;
   readonly #prober: Pick<Prober, 'findingsOf'> | null;
-  readonly #connectIn: EndpointDeps['connectIn'];
+  readonly #namespaces: EndpointDeps['namespaces'];
   readonly #containers: Containers | null;
   readonly #address: string | null;
   readonly #known = new Map<string, Known>();
@@ -99,10 +99,10 @@ export class Endpoints {
   /** null: to be found again. */
   #expected: ReadonlySet<number> | null = null;
 
-  constructor({ listening, prober, connectIn, containers, address }: EndpointDeps) {
+  constructor({ listening, prober, namespaces, containers, address }: EndpointDeps) {
     this.#listening = listening;
     this.#prober = prober;
-    this.#connectIn = connectIn;
+    this.#namespaces = namespaces;
     this.#containers = containers;
     this.#address = address;
   }
@@ -170,7 +170,7 @@ export class Endpoints {
 
   faults(): readonly Fault[] {
     if (this.#listening === null) return [];
-    const faults = [...this.#listening.faults(), ...(this.#containers?.faults() ?? [])];
+    const faults = [this.#listening, this.#containers, this.#namespaces].flatMap((part) => part?.faults() ?? []);
     let denied = 0;
     for (const [path, { server }] of this.#known)
       if (server.reason === 'socketsUnknown' && this.#groups.get(path)?.some(({ pid }) => this.#listening?.denied(pid)))
@@ -217,15 +217,16 @@ export class Endpoints {
   /** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
   #askedOf({ key, sockets, process, held }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
     const { namespace } = sockets[0] as (typeof sockets)[number];
-    const connectIn = this.#connectIn;
+    const namespaces = this.#namespaces;
     const isOwn = namespace === listening.ownNamespace;
     const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
-    if (addresses.length === 0 || !(isOwn || connectIn)) return [];
+    if (addresses.length === 0 || !(isOwn || namespaces)) return [];
     const { engine } = process.role;
     const connect: Connect = async (address, signal) => {
       const pid = listening.processIn(namespace);
-      if (pid === null || connectIn === null) throw new Error('its network namespace is gone');
-      return connectIn({ ...address, pid, namespace, timeoutMs: connectMs, signal });
+      if (pid === null || namespaces === null)
+        throw Object.assign(new Error('No process is known in its network namespace.'), { code: 'ESTALE' });
+      return namespaces.connect({ ...address, pid, namespace, timeoutMs: connectMs, signal });
     };
     return [{ key, engine, held, addresses, ...(isOwn ? {} : { connect }) }];
   }
@@ -242,12 +243,14 @@ export class Endpoints {
     const { sockets } = server;
     const { namespace, port } = sockets[0] as (typeof sockets)[number];
     const all = listening.inNamespace(namespace);
-    const place = this.#placeOf(path, sockets, all, findings?.get(server.key)?.host ?? null, listening);
+    const finding = findings?.get(server.key);
+    const place = this.#placeOf(path, sockets, all, finding?.host ?? null, listening);
+    const isUnentered = namespace !== listening.ownNamespace && scheme === null && finding?.ready !== false;
     const isKnown = scheme !== null && place.host !== null;
     return {
       port,
       endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${place.port}` : null,
-      reason: place.reason ?? reason,
+      reason: place.reason ?? (isUnentered ? 'otherNamespace' : reason),
       fault: isShared(sockets, strangersOf(sockets, all)) ? sharedPort(port) : null,
     };
   }

@@ -3,14 +3,21 @@ import { setMaxListeners } from 'node:events';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { get } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SystemAsker } from '../../lib/engines/ask.js';
-import { connectInNamespace, type NamespaceTarget } from '../../lib/io/namespace-connect.js';
-import { loadBinding } from '../../lib/native/binding.js';
+import { NamespaceConnector, type NamespaceTarget } from '../../lib/io/namespace-connect.js';
+import {
+  type Binding,
+  loadBinding,
+  type NativeConnection,
+  type NativeNamespaceConnector,
+} from '../../lib/native/binding.js';
+import { ManualClock, settle } from '../harness/manual-clock.js';
 import { Managed } from '../harness/processes.js';
 import { descriptors } from '../harness/resources.js';
 import { waitFor } from '../harness/wait.js';
@@ -39,6 +46,8 @@ const network =
 const nobody = '10.9.0.2';
 
 const inode = (pid: number | 'self'): number => statSync(`/proc/${pid}/ns/net`).ino;
+const connector = new NamespaceConnector({ procRoot: '/proc' });
+const connectInNamespace = (to: NamespaceTarget): Promise<Socket> => connector.connect(to);
 const threads = (): number => readdirSync('/proc/self/task').length;
 
 function textOf(socket: Socket, path: string): Promise<string> {
@@ -163,8 +172,9 @@ describe.runIf(canEnter && hasAddon)('a connection inside of another network nam
     for (let i = 0; i < 5; i += 1) {
       const code = `
         const { parentPort, workerData } = require('node:worker_threads');
-        import(workerData.built).then(({ connectInNamespace }) => {
-          for (const host of workerData.hosts) connectInNamespace({ ...workerData.target, host }).catch(() => undefined);
+        import(workerData.built).then(({ NamespaceConnector }) => {
+          const connector = new NamespaceConnector({ procRoot: '/proc' });
+          for (const host of workerData.hosts) connector.connect({ ...workerData.target, host }).catch(() => undefined);
           parentPort.postMessage('started');
         });
       `;
@@ -176,15 +186,19 @@ describe.runIf(canEnter && hasAddon)('a connection inside of another network nam
     await waitFor(() => !taskNames().includes('hive-netns'));
   });
 
-  it.each(['sys_admin', 'sys_ptrace'])('without CAP_%s fails with EPERM', async (capability) => {
+  it.each(['sys_admin', 'sys_ptrace'])('without CAP_%s fails with EPERM and is a fault', async (capability) => {
     const script = `
-      const { connectInNamespace } = await import(process.argv[1]);
-      await connectInNamespace(JSON.parse(process.argv[2])).then(() => console.log('connected'), ({ code }) => console.log(code));
+      const { NamespaceConnector } = await import(process.argv[1]);
+      const connector = new NamespaceConnector({ procRoot: '/proc' });
+      const target = JSON.parse(process.argv[2]);
+      for (const each of [target, target])
+        await connector.connect(each).then(() => console.log('connected'), ({ code }) => console.log(code));
+      console.log(connector.faults().map(({ code }) => code).join());
     `;
     const node = [process.execPath, '--input-type=module', '-e', script, built, JSON.stringify(target)];
     const env = { ...process.env, ASAN_OPTIONS: 'detect_leaks=0' };
     const { stdout } = await promisify(execFile)('setpriv', [`--bounding-set=-${capability}`, ...node], { env });
-    expect(stdout.trim()).toBe('EPERM');
+    expect(stdout.trim().split('\n')).toEqual(['EPERM', 'EPERM', 'NAMESPACE_REFUSED']);
   });
 });
 
@@ -197,7 +211,116 @@ const taskNames = (): readonly string[] =>
     }
   });
 
+const someTarget: NamespaceTarget = { pid: 7, namespace: 1, host: '127.0.0.1', port: 1, timeoutMs: 100 };
+
 it('without the addon no namespace can be entered', async () => {
-  const target = { pid: process.pid, namespace: 1, host: '127.0.0.1', port: 1, timeoutMs: 100 };
-  await expect(connectInNamespace(target, () => ({ reason: 'left out' }))).rejects.toMatchObject({ code: 'ENOTSUP' });
+  const without = new NamespaceConnector({ procRoot: '/proc', load: () => ({ reason: 'left out' }) });
+  await expect(without.connect(someTarget)).rejects.toMatchObject({ code: 'ENOTSUP' });
+  expect(without.faults()).toEqual([]);
+});
+
+/** An addon whose threads end when the test says so. */
+class FakeThreads implements NativeNamespaceConnector {
+  static readonly places = 2;
+  readonly paths: string[] = [];
+  readonly running = new Set<number>();
+  readonly canceled: number[] = [];
+  alive = false;
+  closed = false;
+  #done: NativeConnection[] = [];
+  constructor(readonly onDone: () => void) {}
+  connect(path: string): number {
+    if (this.running.size === FakeThreads.places) return 0;
+    this.paths.push(path);
+    this.running.add(this.paths.length);
+    return this.paths.length;
+  }
+  end(id: number, error: number): void {
+    this.running.delete(id);
+    this.#done.push({ id, fd: -1, error });
+    this.onDone();
+  }
+  cancel(id: number): void {
+    this.canceled.push(id);
+  }
+  take(): readonly NativeConnection[] {
+    return this.#done.splice(0);
+  }
+  keepAlive(yes: boolean): void {
+    this.alive = yes;
+  }
+  close(): void {
+    this.closed = true;
+  }
+}
+
+describe('threads that enter namespaces', () => {
+  function prepared() {
+    const clock = new ManualClock();
+    const native: FakeThreads[] = [];
+    class Connector extends FakeThreads {
+      constructor(onDone: () => void) {
+        super(onDone);
+        native.push(this);
+      }
+    }
+    const binding = { NamespaceConnector: Connector } as unknown as Binding;
+    const made = new NamespaceConnector({ procRoot: '/host/proc', clock, load: () => ({ binding }) });
+    const codes: string[] = [];
+    const start = (more: Partial<NamespaceTarget> = {}): void =>
+      void made.connect({ ...someTarget, ...more }).catch(({ code }) => codes.push(code));
+    return { clock, made, codes, start, threads: () => native[0] as FakeThreads };
+  }
+  const faultsOf = (made: NamespaceConnector) => made.faults().map(({ code }) => code);
+
+  it('that hang cost nobody more than the deadline, and are a fault until they return', async () => {
+    const { clock, made, codes, start, threads: native } = prepared();
+    for (let i = 0; i < 3; i += 1) start();
+    expect(native().paths).toEqual(['/host/proc/7/ns/net', '/host/proc/7/ns/net']);
+    await clock.advance(349);
+    expect([codes, faultsOf(made), native().alive]).toEqual([[], [], true]);
+    await clock.advance(1);
+    expect([codes, faultsOf(made)]).toEqual([['EBUSY', 'EBUSY', 'EBUSY'], ['NAMESPACE_STALLED']]);
+    expect([native().canceled, native().alive]).toEqual([[1, 2], false]);
+    start();
+    await clock.advance(350);
+    expect([codes.length, faultsOf(made)]).toEqual([4, ['NAMESPACE_STALLED']]);
+    native().end(1, constants.errno.ECANCELED);
+    start();
+    expect(native().paths.length).toBe(3);
+    native().end(2, constants.errno.ECANCELED);
+    expect(faultsOf(made)).toEqual([]);
+    native().end(3, constants.errno.ECONNREFUSED);
+    await settle();
+    expect(codes.at(-1)).toBe('ECONNREFUSED');
+  });
+
+  it('are not started again for ten seconds where a namespace may not be entered', async () => {
+    const { clock, made, codes, start, threads: native } = prepared();
+    start();
+    native().end(1, constants.errno.EPERM);
+    start();
+    start({ namespace: 2 });
+    await settle();
+    expect([codes, native().paths.length, faultsOf(made)]).toEqual([['EPERM', 'EPERM'], 2, ['NAMESPACE_REFUSED']]);
+    native().end(2, constants.errno.ECONNREFUSED);
+    await clock.advance(10_000);
+    start();
+    native().end(3, constants.errno.ECONNREFUSED);
+    await settle();
+    expect([codes.at(-1), faultsOf(made)]).toEqual(['ECONNREFUSED', []]);
+    start();
+    native().end(4, constants.errno.EPERM);
+    await clock.advance(30_000);
+    expect(faultsOf(made)).toEqual([]);
+  });
+
+  it('are left behind when it is closed', async () => {
+    const { made, codes, start, threads: native } = prepared();
+    for (let i = 0; i < 3; i += 1) start();
+    made.close();
+    start();
+    await settle();
+    expect([codes, native().closed]).toEqual([Array(4).fill('CLOSED'), true]);
+  });
 });
