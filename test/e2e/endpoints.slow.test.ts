@@ -72,7 +72,7 @@ function engineIn(cgroup: string): string | null {
 
 const known = ({ model, models, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
   model,
-  models,
+  models: models ?? null,
   endpoint: endpoint ?? endpointReason,
   ready,
   faults,
@@ -153,8 +153,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
   }
 
   test.each(rows.map(({ title }, index) => [title, index] as const))('%s', (_title, index) => {
-    const { engine, model, endpoint, ready, faults = [], ...row } = filled[index] as Row;
-    const models = row.models ?? (model === null ? null : [model]);
+    const { engine, model, models = null, endpoint, ready, faults = [] } = filled[index] as Row;
     expect(engineIn(join(root, cgroupOf(index)))).toBe(engine);
     expect(seen(index)).toEqual({ model, models, endpoint, ready, faults });
   });

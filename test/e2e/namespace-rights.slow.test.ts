@@ -51,7 +51,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     await hive.line(/"ready":true.*NAMESPACE_REFUSED/);
     const lines = hive.lines.map((line) => JSON.parse(line) as Line);
     expect(lines.at(-1)).toEqual({
-      'llm/host': { ready: true, endpoint: `http://${host.here}:${port}`, endpointReason: null },
+      'llm/host': { ready: true, endpoint: `http://${host.here}:${port}` },
       'llm/container': { ready: null, endpoint: null, endpointReason: 'otherNamespace' },
       faults: ['NAMESPACE_REFUSED'],
     });
