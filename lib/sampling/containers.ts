@@ -26,6 +26,9 @@ export class Containers {
   #proxies: readonly Proxy[] = [];
   #forwarders: readonly KnownProcess[] = [];
   #wanted = false;
+  /** Whose namespaces count, and of what that was made. */
+  #members: readonly KnownProcess[] = [];
+  #madeOf: readonly [generation: number, workers: readonly KnownProcess[]] | null = null;
 
   constructor(deps: ContainersDeps) {
     this.#deps = deps;
@@ -60,8 +63,14 @@ export class Containers {
 
   /** Takes the processes of workers, and begins a look at addresses where one is due. */
   update(workers: readonly KnownProcess[]): void {
+    if (!this.#wanted) return;
     const { processes, addresses } = this.#deps;
-    if (this.#wanted) addresses.update([...oneOfEachCgroup(processes.all()), ...workers]);
+    const [generation, before] = this.#madeOf ?? [];
+    if (generation !== processes.generation || before !== workers) {
+      this.#members = [...oneOfEachCgroup(processes.all()), ...workers];
+      this.#madeOf = [processes.generation, workers];
+    }
+    addresses.update(this.#members);
   }
 
   async look(): Promise<void> {

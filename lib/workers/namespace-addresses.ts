@@ -43,6 +43,7 @@ export class NamespaceAddresses {
   readonly #options: Required<Omit<NamespaceAddressesOptions, 'openFiles'>>;
   readonly #files: GuardedReader;
   readonly #members = new Map<number, Member>();
+  #processes: readonly ProcessIdentity[] = [];
   #addresses: ReadonlyMap<number, readonly string[]> = new Map();
   #lookedMs = Number.NEGATIVE_INFINITY;
   #verifiedMs = Number.NEGATIVE_INFINITY;
@@ -79,10 +80,16 @@ export class NamespaceAddresses {
     return this.#files.faults();
   }
 
-  /** Takes the processes whose namespaces count, and begins a look where one is due. */
-  update(processes: Iterable<ProcessIdentity>): void {
+  /** Takes the processes whose namespaces count, the same list as long as they are the same, and begins a look where one is due. */
+  update(processes: readonly ProcessIdentity[]): void {
     const { clock, everyMs } = this.#options;
     const now = clock.now();
+    if (processes !== this.#processes) this.#track(processes, now);
+    if (this.#changed || now - this.#lookedMs >= everyMs) void this.look();
+  }
+
+  #track(processes: readonly ProcessIdentity[], now: number): void {
+    this.#processes = processes;
     const alive = new Set<number>();
     for (const { pid, startTicks } of processes) {
       if (Number.isNaN(startTicks)) continue;
@@ -92,7 +99,6 @@ export class NamespaceAddresses {
       this.#changed = true;
     }
     for (const pid of this.#members.keys()) if (!alive.has(pid)) this.#members.delete(pid);
-    if (this.#changed || now - this.#lookedMs >= everyMs) void this.look();
   }
 
   /** One look; a call during a look resolves with it. Never rejects. */

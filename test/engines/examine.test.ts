@@ -203,6 +203,18 @@ describe('a server', () => {
     expect(await failing('ETIMEDOUT')).toMatchObject({ ready: false, silent: true });
   });
 
+  it.each([401, 403])(
+    'that asks for a key at its health path too (%d) is its engine’s, and nobody can say if it is ready',
+    async (status) => {
+      const { healthPath } = engines.find(({ name }) => name === 'vllm')!;
+      const port = await serve(pages({ ...readyPages.vllm, [healthPath]: [status, ''] }));
+      expect(await look({ port, held: true })).toMatchObject({ own: true, ready: null, reason: `status ${status}` });
+      expect(await look({ port, held: true }, { ...unasked, scheme: 'http', own: true, ready: true })).toMatchObject({
+        ready: null,
+      });
+    },
+  );
+
   it('that was its engine’s and does not know its path any more has to say again who it is', async () => {
     const port = await serve(pages({}));
     const known: Finding = { ...unasked, scheme: 'http', own: true, ready: true };
