@@ -209,6 +209,9 @@ export class Endpoints {
       recordPort,
     );
     const isEngine = processes.some(({ role }) => role.role === 'engine');
+    // On a Unix socket it cannot be asked.
+    if (choice.reason === 'notListening' && processes.some(({ role }) => role.unixSocket))
+      return { choice, asked: null };
     if (choice.reason === 'notListening') return { choice, asked: isEngine && !hidden ? 'none' : null };
     const asked = choice.candidates.slice(0, maxAsked).flatMap((candidate) => this.#askedOf(candidate, listening));
     return { choice, asked: asked.length === 0 ? null : asked };

@@ -68,8 +68,35 @@ const launched: readonly Row[] = [
   },
 ];
 
+const unixTrees: readonly Row[] = [
+  {
+    title: 'vLLM on a Unix socket, with a port of its engine',
+    tree: run(
+      `/usr/bin/python3 /usr/local/bin/vllm serve ${model} --uds /run/vllm.sock`,
+      on('127.0.0.1:{a}', 'silent'),
+    ),
+    engine,
+    model,
+    endpoint: 'notListening',
+    ready: null,
+  },
+  {
+    title: 'vLLM on a Unix socket behind a program that names its port',
+    tree: sh(
+      'serve',
+      run(`vllm serve ${model} --uds /run/vllm.sock`),
+      run('python3 proxy.py --port {a}', on('0.0.0.0:{a}', webApplication())),
+    ),
+    engine,
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: null,
+  },
+];
+
 export const vllmTrees: readonly Row[] = [
   ...launched,
+  ...unixTrees,
   {
     title: 'vllm serve on all addresses, with its cores',
     tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model)), core, tracker),
@@ -159,7 +186,7 @@ export const vllmTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'notListening',
-    ready: false,
+    ready: null,
   },
   {
     title: 'vLLM that does not listen yet, and a web application of others on its port',
