@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
+import { printable } from './text.js';
 
 /** As a person writes them, and as the queen's query names them. */
 const sorts: Readonly<Record<string, string>> = {
@@ -51,6 +52,12 @@ Examples:
       if (!workers.some(isGpuUnknown)) return workers;
       const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
       return workerRows(workers, items);
+    },
+    async (workers) => {
+      const { unknownColumns } = await import('../present/null-text.js');
+      return unknownColumns(workers).map(
+        ({ labels, reason }) => `not known: ${printable(labels)}: ${printable(reason)}.`,
+      );
     },
   );
 }

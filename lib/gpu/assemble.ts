@@ -1,3 +1,4 @@
+import { unmeasured as unmeasuredOf } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { gpuBytes, nullImplausible, pid as pids, plausibleRules, roundingBytes } from '../contract/fields/plausible.js';
 import { workerGpuFields } from '../contract/fields/worker.js';
@@ -14,23 +15,8 @@ export interface Assembled {
   readonly faults: readonly Fault[];
 }
 
-const unmeasured: ReportedValues = {
-  migMode: null,
-  memoryTotalBytes: null,
-  memoryUsedBytes: null,
-  memoryReservedBytes: null,
-  utilizationPercent: null,
-  memoryBusPercent: null,
-  temperatureCelsius: null,
-  powerWatts: null,
-  powerLimitWatts: null,
-  smClockMhz: null,
-  fanPercent: null,
-  throttleReasons: [],
-  eccUncorrected: null,
-  remappedRows: null,
-  nvlinks: null,
-};
+/** What a driver may say of a GPU, each as not known: a list is empty, all else null. */
+const unmeasured = unmeasuredOf(gpuFields) as unknown as ReportedValues;
 
 type Identity = Omit<GpuDevice, keyof ReportedValues | 'lastXid' | 'unsupported' | 'health' | 'processesKnown'>;
 
