@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import { pid as possible } from '../contract/fields/plausible.js';
+
+/** Whether a number can be the pid of a process of this host: 1 to its pid_max. */
+export type PidCheck = (pid: number) => boolean;
+
+/** An administrator may raise it while we run, ms. */
+const rereadMs = 1000;
+
+const readPidMax = (): number => Number(readFileSync('/proc/sys/kernel/pid_max', 'latin1'));
+
+/**
+ * Judges pids by the kernel's pid_max. It is read at the first pid, and again where a pid lies above what was read; where it
+ * can't be read, the most that any kernel allows counts.
+ */
+export function pidCheck(read: () => number = readPidMax, now: () => number = () => performance.now()): PidCheck {
+  let max = 0;
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  const reread = () => {
+    readAtMs = now();
+    try {
+      const value = read();
+      max = Number.isInteger(value) && value >= possible.least && value <= possible.most ? value : possible.most;
+    } catch {
+      max = possible.most; // no /proc, or another system
+    }
+  };
+  return (pid) => {
+    if (!Number.isInteger(pid) || pid < possible.least || pid > possible.most) return false;
+    if (pid > max && now() - readAtMs >= rereadMs) reread();
+    return pid <= max;
+  };
+}
+
+/** Of this host. */
+export const isPid: PidCheck = pidCheck();
