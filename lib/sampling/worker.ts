@@ -223,7 +223,7 @@ function namesOf({ record, described, hiddenProcesses }: WorkerInput) {
   const noCommand = described?.anyRead ? unknown('commandWithheld') : noModel;
   return {
     model: models[0] ?? noModel,
-    models: models.length === 0 ? null : [...models],
+    models: models.length < 2 ? undefined : [...models],
     command: described?.command ?? noCommand,
   } satisfies Draft;
 }
@@ -254,7 +254,7 @@ function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerIn
   if (summed === null)
     return {
       gpus: [...(gpus ?? [])],
-      gpusReason,
+      gpusReason: gpusReason ?? undefined,
       gpuUtilizationPercent: null,
       vramUsedBytes: null,
       vramTotalBytes: null,
@@ -267,7 +267,7 @@ function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerIn
   const utilization = over('utilizationPercent', ({ utilizationPercent }) => utilizationPercent);
   return {
     gpus: [...summed],
-    gpusReason,
+    gpusReason: gpusReason ?? undefined,
     gpuUtilizationPercent: utilization instanceof Unknown ? utilization : round2(utilization),
     vramUsedBytes: over('memoryUsedBytes', ({ memoryUsedBytes }) => memoryUsedBytes),
     // A GPU always says why its total is not known.
@@ -284,12 +284,12 @@ export function workerSample(input: WorkerInput): WorkerSample {
     id: watched.id,
     group: watched.group,
     instance: watched.instance,
-    name: watched.name,
+    name: watched.name ?? undefined,
     ...startOf(input),
     ...namesOf(input),
     port: server.port,
     endpoint: server.endpoint,
-    endpointReason: server.reason,
+    endpointReason: server.reason ?? undefined,
     labels: record?.labels ?? {},
     cpuPercent: rateOf(input, rates.cpuPercent, row.usageUsec, 'cpu.stat'),
     cpuThrottledPercent: throttledOf(input),
@@ -305,7 +305,7 @@ export function workerSample(input: WorkerInput): WorkerSample {
     ...gpusOf(input),
     state: input.state,
     ready: input.ready,
-    reservationId: record?.reservationId ?? null,
+    reservationId: record?.reservationId ?? undefined,
     origin: watched.origin,
   });
 }

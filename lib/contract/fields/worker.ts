@@ -35,6 +35,7 @@ export const workerFields = {
   name: {
     shape: nullable(text({ maxLength: 512 }, 'Container or pod name.')),
     absent: 'no name',
+    optional: true,
     panel: { section: 'process', label: 'Name', omitNull: true, place: 80 },
   },
   pid: {
@@ -93,7 +94,7 @@ export const workerFields = {
       list(
         text({ minLength: 1, maxLength: maxModelLength }),
         maxModels,
-        'Every name that clients may ask for: served names, aliases, and of a manager the models that run. The first is `model`; null: none is known.',
+        'Every name that clients may ask for, where there are several: served names, aliases, and of a manager the models that run. The first is `model`; null: there is no other.',
       ),
     ),
     absent: 'no other name',
@@ -390,6 +391,7 @@ export const workerFields = {
   reservationId: {
     shape: nullable(text({ maxLength: 64 })),
     absent: 'none',
+    optional: true,
     panel: { section: 'process', label: 'Reservation', omitNull: true, place: 80 },
   },
   origin: {
