@@ -5,6 +5,7 @@ import { gpuFields } from '../contract/fields/gpu.js';
 import { isNullable, known } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample, WorkerSample } from '../contract/heartbeat.js';
+import { gpuHealthStyles, styleOf } from './status.js';
 
 const words: Readonly<Record<NullReason, string>> = {
   noEarlierReading: 'there is no earlier reading to compare with: it is new, or its counter began anew',
@@ -84,19 +85,21 @@ const isAbout = (field: string | undefined, names: readonly string[]): boolean =
 
 export function gpuNullText(gpu: GpuSample, name: string, { faults, gpusReason }: NullContext): NullText {
   const table: FieldTable = gpuFields;
+  const { absent, explainedBy = [] } = table[name] ?? {};
   if (gpu.unsupported.includes(name)) return none('not supported by this device');
-  const own = faults.filter(({ gpuUuid }) => gpuUuid === gpu.uuid);
-  const fault =
-    own.find(({ field }) => field === name) ??
-    (gpu.health === 'ok' || gpu.health === 'degraded'
-      ? undefined
-      : (own.find(({ field }) => field === undefined) ?? own[0]));
+  const names = [name, ...explainedBy];
+  const own = faults.filter(
+    ({ gpuUuid, source }) => gpuUuid === gpu.uuid || (gpuUuid === undefined && source === 'gpu'),
+  );
+  const fault = own.find(({ field }) => isAbout(field, names));
   if (fault !== undefined) return because(fault.message);
-  const { absent } = table[name] ?? {};
   if (absent !== undefined) return none(absent);
+  if (names.some((each) => gpu.unsupported.includes(each))) return because('its processes do not all say it');
   if (gpusReason !== null) return because(gpusReason);
-  const ofAll = faults.find(({ source, workerId, gpuUuid }) => source === 'gpu' && !workerId && !gpuUuid);
-  return because(ofAll?.message ?? unexplained);
+  if (gpu.health === 'ok' || gpu.health === 'degraded') return because(unexplained);
+  // Nothing is known of a GPU that does not answer.
+  const ofIt = own.find(({ gpuUuid }) => gpuUuid !== undefined);
+  return because(ofIt?.message ?? styleOf(gpuHealthStyles, gpu.health).hint);
 }
 
 const acronyms: Readonly<Record<string, string>> = {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { pid as possible } from '../contract/fields/plausible.js';
 
 /** Whether a number can be the pid of a process of this host: 1 to its pid_max. */
@@ -7,13 +8,11 @@ export type PidCheck = (pid: number) => boolean;
 /** An administrator may raise it while we run, ms. */
 const rereadMs = 1000;
 
-const readPidMax = (): number => Number(readFileSync('/proc/sys/kernel/pid_max', 'latin1'));
-
 /**
  * Judges pids by the kernel's pid_max. It is read at the first pid, and again where a pid lies above what was read; where it
  * can't be read, the most that any kernel allows counts.
  */
-export function pidCheck(read: () => number = readPidMax, now: () => number = () => performance.now()): PidCheck {
+export function pidCheck(read: () => number, now: () => number = () => performance.now()): PidCheck {
   let max = 0;
   let readAtMs = Number.NEGATIVE_INFINITY;
   const reread = () => {
@@ -32,5 +31,14 @@ export function pidCheck(read: () => number = readPidMax, now: () => number = ()
   };
 }
 
-/** Of this host. */
-export const isPid: PidCheck = pidCheck();
+const checks = new Map<string, PidCheck>();
+
+/** Of the host whose /proc is at `procRoot`. */
+export function pidsOf(procRoot = '/proc'): PidCheck {
+  let found = checks.get(procRoot);
+  if (found === undefined) {
+    found = pidCheck(() => Number(readFileSync(join(procRoot, 'sys/kernel/pid_max'), 'latin1')));
+    checks.set(procRoot, found);
+  }
+  return found;
+}

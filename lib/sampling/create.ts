@@ -7,6 +7,7 @@ import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
+import { pidsOf } from '../procfs/pids.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
@@ -147,6 +148,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     },
     clockTicks: machine.clockTicks,
     fromProc: missing,
+    isPid: pidsOf(procRoot),
     gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
     reported: options.reported ?? null,

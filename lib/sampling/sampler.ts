@@ -233,7 +233,7 @@ export class Sampler {
       } else if (!isLive(row)) {
         this.#depart(tracked);
       } else {
-        const processes = processesOf(pass, row);
+        const processes = processesOf(pass, row, this.#deps.isPid);
         for (const { pid } of processes ?? []) pidPaths.set(pid, path);
         rows.push({ tracked, row, processes });
       }

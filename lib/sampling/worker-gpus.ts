@@ -100,7 +100,9 @@ export class WorkerGpus {
     const gpus = devices.map(({ processesKnown, ...device }) => ({
       ...device,
       processCount: working && processesKnown ? (counts.get(device.uuid) ?? 0) : null,
-      unattributedBytes: working && processesKnown && unattributed !== null ? bytesOf(device.uuid) : null,
+      unattributedBytes:
+        // Where there are no processes, none has to be told apart.
+        working && processesKnown && (unattributed !== null || !counts.has(device.uuid)) ? bytesOf(device.uuid) : null,
     }));
     return { gpus, faults };
   }

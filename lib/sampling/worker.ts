@@ -5,6 +5,7 @@ import { maxModels } from '../contract/limits.js';
 import { type Serving, type ServingProcess, serving } from '../engines/recognize.js';
 import { processColumn, processColumns, type RawPass, rowFlags, type WorkerFile } from '../native/layout.js';
 import { round2 } from '../procfs/host.js';
+import type { PidCheck } from '../procfs/pids.js';
 import { finiteOrNull, least } from '../workers/limits.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { shownModel } from '../workers/shown-command.js';
@@ -28,14 +29,16 @@ const columns = {
 };
 
 /** The processes of a row; null where cgroup.procs could not be read. */
-export function processesOf(pass: RawPass, row: RawRow): readonly WorkerProcess[] | null {
+export function processesOf(pass: RawPass, row: RawRow, isPid: PidCheck): readonly WorkerProcess[] | null {
   if (Number.isNaN(row.processCount) || Number.isNaN(row.processOffset)) return null;
   const { processes: cells } = pass;
   const found: WorkerProcess[] = [];
   for (let i = 0; i < row.processCount; i++) {
     const at = (row.processOffset + i) * processColumns.length;
+    const pid = cells[at + columns.pid] ?? Number.NaN;
+    if (!isPid(pid)) continue;
     found.push({
-      pid: cells[at + columns.pid] ?? Number.NaN,
+      pid,
       startTicks: cells[at + columns.startTicks] ?? Number.NaN,
       residentBytes: cells[at + columns.residentBytes] ?? Number.NaN,
       ioReadBytes: cells[at + columns.ioReadBytes] ?? Number.NaN,

@@ -5,11 +5,18 @@ import { pidCheck } from '../../lib/procfs/pids.js';
 describe('pids', () => {
   it('of a host are whole numbers from 1 to its pid_max', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 301, max: 2 ** 22 }), fc.oneof(fc.integer(), fc.double(), fc.maxSafeInteger()), (max, pid) => {
-        const isPid = pidCheck(() => max, () => 0);
-        expect(isPid(pid)).toBe(Number.isInteger(pid) && pid >= 1 && pid <= max);
-        expect([isPid(0), isPid(max), isPid(max + 1), isPid(2 ** 32 - 1)]).toEqual([false, true, false, false]);
-      }),
+      fc.property(
+        fc.integer({ min: 301, max: 2 ** 22 }),
+        fc.oneof(fc.integer(), fc.double(), fc.maxSafeInteger()),
+        (max, pid) => {
+          const isPid = pidCheck(
+            () => max,
+            () => 0,
+          );
+          expect(isPid(pid)).toBe(Number.isInteger(pid) && pid >= 1 && pid <= max);
+          expect([isPid(0), isPid(max), isPid(max + 1), isPid(2 ** 32 - 1)]).toEqual([false, true, false, false]);
+        },
+      ),
     );
   });
 
