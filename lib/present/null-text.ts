@@ -30,10 +30,12 @@ export interface NullContext {
   readonly gpus: readonly GpuSample[];
   /** Why no GPU is known; null where they are. */
   readonly gpusReason: string | null;
+  /** false: a queen keeps workers that this heartbeat did not hold, without the faults of before. */
+  readonly workersComplete: boolean;
 }
 
 /** Of a worker whose hive is not known. */
-export const noContext: NullContext = { faults: [], gpus: [], gpusReason: null };
+export const noContext: NullContext = { faults: [], gpus: [], gpusReason: null, workersComplete: true };
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -52,7 +54,7 @@ export const unexplained = 'the hive does not say why';
 /** Of a field that is null, by its path: `pressure.cpu`. */
 export function workerNullText(worker: WorkerSample, path: string, context: NullContext): NullText {
   const table: FieldTable = workerFields;
-  const { absent, reasonIn, explainedBy = [], unmeasured } = table[path.split('.')[0] as string] ?? {};
+  const { absent, reasonIn, explainedBy = [] } = table[path.split('.')[0] as string] ?? {};
   const reason = worker.nullReasons?.[path];
   if (reason !== undefined) return because(words[reason as NullReason] ?? reason);
   const other = reasonIn === undefined ? null : (worker as unknown as Values)[reasonIn];
@@ -66,14 +68,15 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
   const fault = context.faults.find(({ workerId, gpuUuid, field, code }) => {
     if (workerId !== undefined && workerId !== worker.id) return false;
     if (gpuUuid !== undefined) return held.has(gpuUuid) && isAbout(field, names);
-    if (unmeasured !== undefined && code === 'CGROUP_STALLED') return true;
+    if (code === 'CGROUP_STALLED') return true;
     return isAbout(field, names);
   });
   if (fault !== undefined) return because(fault.message);
   const lacking = context.gpus.find(
     ({ uuid, unsupported }) => held.has(uuid) && names.some((n) => unsupported.includes(n)),
   );
-  return because(lacking === undefined ? unexplained : `GPU ${lacking.index} cannot report it`);
+  if (lacking !== undefined) return because(`GPU ${lacking.index} cannot report it`);
+  return because(context.workersComplete ? unexplained : 'the tree of cgroups could not be read whole');
 }
 
 /** Reasons for which a worker has no endpoint; the others leave it open. */
@@ -85,7 +88,7 @@ const isAbout = (field: string | undefined, names: readonly string[]): boolean =
 
 export function gpuNullText(gpu: GpuSample, name: string, { faults, gpusReason }: NullContext): NullText {
   const table: FieldTable = gpuFields;
-  const { absent, explainedBy = [] } = table[name] ?? {};
+  const { absent, otherwise = unexplained, explainedBy = [] } = table[name] ?? {};
   if (gpu.unsupported.includes(name)) return none('not supported by this device');
   const names = [name, ...explainedBy];
   const own = faults.filter(
@@ -96,7 +99,7 @@ export function gpuNullText(gpu: GpuSample, name: string, { faults, gpusReason }
   if (absent !== undefined) return none(absent);
   if (names.some((each) => gpu.unsupported.includes(each))) return because('its processes do not all say it');
   if (gpusReason !== null) return because(gpusReason);
-  if (gpu.health === 'ok' || gpu.health === 'degraded') return because(unexplained);
+  if (gpu.health === 'ok' || gpu.health === 'degraded') return because(otherwise);
   // Nothing is known of a GPU that does not answer.
   const ofIt = own.find(({ gpuUuid }) => gpuUuid !== undefined);
   return because(ofIt?.message ?? styleOf(gpuHealthStyles, gpu.health).hint);

@@ -128,6 +128,8 @@ export interface Field<T = unknown> {
   readonly unmeasured?: unknown;
   /** What null says where nothing says that the value is not known: that there is none, in words. */
   readonly absent?: string;
+  /** Why it is not known where nothing else says it: of a value that the hive itself makes of others. */
+  readonly otherwise?: string;
   /** The field that says why this one is null. */
   readonly reasonIn?: string;
   /** Other fields whose faults say why this one is null: they are of the same file. */

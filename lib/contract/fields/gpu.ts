@@ -248,6 +248,7 @@ export const gpuFields = {
   },
   unattributedBytes: {
     shape: amount('Memory of processes that belong to no worker.'),
+    otherwise: 'its processes have not been compared with those of workers yet',
     explainedBy: ['processCount', 'workers.gpus', 'workers.gpus.memoryUsedBytes'],
     plausible: { least: 0, most: gpuBytes.most },
     hive: {
