@@ -19,11 +19,7 @@ export interface Assembled {
 /** What a driver may say of a GPU, each as not known: a list is empty, all else null. */
 const unmeasured = unmeasuredOf(gpuFields) as unknown as ReportedValues;
 
-/** Of an answering GPU, what is null where its driver does not say it. */
-const givenByDriver = [
-  ...(Object.keys(unmeasured) as (keyof ReportedValues)[]),
-  ...(['name', 'pciBusId', 'computeCapability'] as const),
-];
+const givenByDriver = Object.keys(unmeasured) as (keyof ReportedValues)[];
 
 type Identity = Omit<GpuDevice, keyof ReportedValues | 'lastXid' | 'unsupported' | 'health' | 'processesKnown'>;
 

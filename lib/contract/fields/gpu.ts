@@ -3,6 +3,8 @@ import type { FieldTable } from './field.js';
 import { count, gpuBytes, pid } from './plausible.js';
 import { amount, boolean, integer, list, measured, nullable, oneOf, record, share, text } from './shape.js';
 
+const notSaid = 'the driver does not say it';
+
 export const gpuFields = {
   uuid: {
     shape: text({ minLength: 1, maxLength: 96 }),
@@ -14,9 +16,10 @@ export const gpuFields = {
     shape: integer(0, 'Order of the driver; not the order of CUDA.'),
     column: { key: 'gpu', title: 'GPU', width: [12, 30], rank: 0, place: 10 },
   },
-  name: { shape: nullable(text({ maxLength: 96 })), shared: true },
+  name: { shape: nullable(text({ maxLength: 96 })), otherwise: notSaid, shared: true },
   pciBusId: {
     shape: nullable(text({ maxLength: 32 })),
+    otherwise: notSaid,
     panel: { section: 'device', label: 'PCI bus', place: 90 },
   },
   parentUuid: {
@@ -227,6 +230,7 @@ export const gpuFields = {
   },
   computeCapability: {
     shape: nullable(text({ maxLength: 8 })),
+    otherwise: notSaid,
     shared: true,
     panel: { section: 'device', label: 'Compute capability', place: 70 },
   },
