@@ -112,6 +112,9 @@ const acronyms: Readonly<Record<string, string>> = {
   vram: 'VRAM',
   mig: 'MIG',
   sm: 'SM',
+  pci: 'PCI',
+  oom: 'OOM',
+  ecc: 'ECC',
 };
 
 /** `memoryPeakBytes` as `memory peak`. */

@@ -194,7 +194,7 @@ export const workerFields = {
   },
   cpuLimitPercent: {
     shape: amount('100 = one whole core; null = none, where `nullReasons` does not say that it is not known.'),
-    absent: 'no limit',
+    absent: 'no limit known',
     plausible: { least: 0, most: 1e12 },
     hive: {
       name: 'hivepulse_worker_cpu_limit_cores',
@@ -242,7 +242,7 @@ export const workerFields = {
     shape: amount(
       'Least limit of it and its ancestors; null = none, where `nullReasons` does not say that it is not known.',
     ),
-    absent: 'no limit',
+    absent: 'no limit known',
     plausible: { least: 0, most: 2 ** 63 },
     hive: {
       name: 'hivepulse_worker_memory_limit_bytes',
