@@ -50,9 +50,9 @@ export function assemble(
   const answers = report.devices.some(({ unreachable }) => unreachable === null);
   const devices = report.devices.map((gpu, position) => {
     const blank = blankOf(gpu, names[position] ?? gpu, firstIndex, answers);
-    const told = new Set<string>();
+    const named = new Set<string>();
     const fault: ReportFault = ({ code, text }, field) => {
-      if (field !== undefined) told.add(field);
+      if (field !== undefined) named.add(field);
       const about = field === undefined ? {} : { field };
       faults.push({ source: 'gpu', code, message: `GPU ${blank.index}: ${text}`, gpuUuid: blank.uuid, ...about });
     };
@@ -69,7 +69,7 @@ export function assemble(
     for (const { pid, bytes, utilization } of own) {
       processes.push({ gpuUuid: blank.uuid, pid, memoryUsedBytes: bytes, utilizationPercent: utilization });
     }
-    return measure(gpu, blank, own, fault, told);
+    return measure(gpu, blank, own, fault, named);
   });
   return { devices, processes, faults };
 }
@@ -131,7 +131,7 @@ function measure(
   blank: GpuDevice,
   own: readonly ReportedProcess[],
   fault: ReportFault,
-  told: ReadonlySet<string>,
+  named: ReadonlySet<string>,
 ): GpuDevice {
   const values = { ...raw };
   nullImplausible(rules, values, (field, value) =>
@@ -156,7 +156,7 @@ function measure(
     const text = '100 % busy with no process and no memory in use; some drivers latch there until a reset';
     fault({ code: 'UTILIZATION_SUSPECT', text }, 'utilizationPercent');
   }
-  const isExplained = (field: string) => told.has(field) || field in reasons;
+  const isExplained = (field: string) => named.has(field) || field in reasons;
   if (own.some(({ bytes }) => bytes === null) && !isExplained('workers.gpus.memoryUsedBytes'))
     unsupported.add('workers.gpus.memoryUsedBytes');
   if (!gpu.processesKnown && !isExplained('processCount')) unsupported.add('processCount');

@@ -82,7 +82,7 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
 /** Reasons for which a worker has no endpoint; the others leave it open. */
 const noEndpoint: ReadonlySet<string> = new Set<EndpointReason>(['notListening', 'loopbackOnly', 'otherNamespace']);
 
-/** A fault of `pressure` speaks of `pressure.cpu` as well. */
+/** A fault of `pressure` is about `pressure.cpu` as well. */
 const isAbout = (field: string | undefined, names: readonly string[]): boolean =>
   field !== undefined && names.some((name) => name === field || name.startsWith(`${field}.`));
 

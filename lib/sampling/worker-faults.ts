@@ -69,7 +69,7 @@ export function fileFaults(
   return { faults, missing };
 }
 
-/** Files of which `missingFaults` speaks. */
+/** Files that `missingFaults` names. */
 const reportedMissing: ReadonlySet<WorkerFile> = new Set([
   'memory.current',
   'memory.peak',
@@ -81,7 +81,7 @@ const reportedMissing: ReadonlySet<WorkerFile> = new Set([
   'cgroup.procs',
 ]);
 
-/** Whether a fault says that the kernel does not offer the file; of the memory controller it speaks as a whole. */
+/** Whether a fault says that the kernel does not offer the file; one fault covers the whole memory controller. */
 export const isReportedMissing = (file: WorkerFile, row: RawRow): boolean =>
   reportedMissing.has(file) || (file.startsWith('memory.') && Number.isNaN(row.memoryCurrentBytes));
 

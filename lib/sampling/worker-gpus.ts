@@ -101,7 +101,7 @@ export class WorkerGpus {
       ...device,
       processCount: working && processesKnown ? (counts.get(device.uuid) ?? 0) : null,
       unattributedBytes:
-        // Where there are no processes, none has to be told apart.
+        // Without processes there is nothing to attribute.
         working && processesKnown && (unattributed !== null || !counts.has(device.uuid)) ? bytesOf(device.uuid) : null,
     }));
     return { gpus, faults };

@@ -169,6 +169,16 @@ function holdBounds(gpu: GpuSample, { least, most, of }: (typeof rules)[number],
   if (limit !== null) expect(value).toBeLessThanOrEqual(limit + roundingBytes);
 }
 
+/** `links`: NVLinks that were drawn, null of a GPU that does not answer. Each null has words. */
+function holdNulls(gpu: GpuSample, heartbeat: Heartbeat, links: Readonly<Record<string, number>> | null): void {
+  const possible = links !== null && Object.values(links).every((value) => value >= 0 && value <= 254);
+  expect(gpu.nvlinks).toEqual(possible ? links : null);
+  for (const name of nullPaths(gpuFields, gpu)) {
+    if (name === 'processCount' || name === 'unattributedBytes') continue; // not of the reader
+    expect(gpuNullText(gpu, name, heartbeat).text, name).not.toBe(unexplained);
+  }
+}
+
 function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
   expect(new Set(heartbeat.gpus.map(({ uuid }) => uuid)).size).toBe(gpuCount);
   for (const gpu of heartbeat.gpus) {
@@ -199,12 +209,7 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
       const explained = why.length > 0 || gpu.unsupported.includes(name);
       expect(explained, `${name} of GPU ${i}: ${JSON.stringify(draw)}`).toBe(true);
     }
-    const possible = Object.values(links).every((value) => value >= 0 && value <= 254);
-    expect(gpu.nvlinks).toEqual(possible && unreachable === null ? links : null);
-    for (const name of nullPaths(gpuFields, gpu)) {
-      if (name === 'processCount' || name === 'unattributedBytes') continue; // not of the reader
-      expect(gpuNullText(gpu, name, { ...heartbeat }).text, name).not.toBe(unexplained);
-    }
+    holdNulls(gpu, heartbeat, unreachable === null ? links : null);
     // No fault of a value that is well now.
     for (const { code, field, gpuUuid } of heartbeat.faults)
       if (gpuUuid === gpu.uuid && code === 'IMPLAUSIBLE')

@@ -9,7 +9,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
-import { Facts, Faults, fieldRows, LinkTo, UnknownFacts } from './panel-parts.js';
+import { Facts, Faults, fieldRows, LinkTo, unknownRows } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;
@@ -114,8 +114,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
         )}
       />
       <h3>Device</h3>
-      <Facts rows={fieldRows(gpuFields, 'device', gpu, {}, nullText)} />
-      <UnknownFacts values={unknownOfGpu(gpu, view)} />
+      <Facts rows={[...fieldRows(gpuFields, 'device', gpu, {}, nullText), ...unknownRows(unknownOfGpu(gpu, view))]} />
     </div>
   );
 }

@@ -84,14 +84,9 @@ function fieldValue(spec: PanelOfField, value: unknown, nullText: NullText | nul
   return spec.code ? <code>{text}</code> : text;
 }
 
-/** Values that are not known, and why; nothing where all are. */
-export const UnknownFacts = ({ values }: { readonly values: readonly UnknownValues[] }) =>
-  values.length === 0 ? null : (
-    <>
-      <h3>Not known</h3>
-      <Facts rows={values.map(({ labels, reason }) => [labels, sentence(reason)])} />
-    </>
-  );
+/** Rows for values that are not known, and why. */
+export const unknownRows = (values: readonly UnknownValues[]): readonly FactRow[] =>
+  values.map(({ labels, reason }) => [`Not known: ${labels}`, sentence(reason)]);
 
 /**
  * The rows that a table of fields has in one section of a panel; `nullText` says what null means, `drawn` holds what a

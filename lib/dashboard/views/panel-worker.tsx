@@ -20,7 +20,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo, UnknownFacts } from './panel-parts.js';
+import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo, unknownRows } from './panel-parts.js';
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
@@ -122,8 +122,12 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Process</h3>
-      <Facts rows={fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> })} />
-      <UnknownFacts values={unknownOfWorker(worker, context)} />
+      <Facts
+        rows={[
+          ...fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> }),
+          ...unknownRows(unknownOfWorker(worker, context)),
+        ]}
+      />
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>
