@@ -2,6 +2,7 @@ import type { WorkerView } from '../../contract/api.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
+import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
@@ -19,7 +20,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
+import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo, unknownRows } from './panel-parts.js';
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
@@ -37,6 +38,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
   );
+  const context = hive?.view ?? noContext;
   const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
   const old = oldValuesText(worker.liveness);
   return (
@@ -84,10 +86,16 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
 
       <h3>Limits and pressure</h3>
       <Facts
-        rows={fieldRows(workerFields, 'limits', worker, {
-          cpuThrottledPercent:
-            worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? 'no limit to throttle at' : null,
-        })}
+        rows={fieldRows(
+          workerFields,
+          'limits',
+          worker,
+          {
+            cpuThrottledPercent:
+              worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? 'no limit to throttle at' : null,
+          },
+          (path) => workerNullText(worker, path, context),
+        )}
       />
 
       <AbsenceNote absence={absence} />
@@ -114,7 +122,12 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Process</h3>
-      <Facts rows={fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> })} />
+      <Facts
+        rows={[
+          ...fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> }),
+          ...unknownRows(unknownOfWorker(worker, context)),
+        ]}
+      />
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>
