@@ -264,6 +264,8 @@ class Bench {
       blockDevices: null,
       listening: null,
       prober: null,
+      namespaces: null,
+      containers: null,
       showCommand: (argv) => argv[0] ?? null,
       state: { idleBelowPercent: 1, idleBelowCpuPercent: 1, idleForMs: 1000 },
       clockTicks: 100,
