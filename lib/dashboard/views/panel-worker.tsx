@@ -14,13 +14,37 @@ import {
   formatPercent,
   unknownText,
 } from '../../present/units.js';
-import { ageOf, drawn, eventsSeen, hives, newestEvents } from '../data/fleet.js';
+import { ageOf, drawn, eventsSeen, type Hive, hives, newestEvents } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo, unknownRows } from './panel-parts.js';
+
+function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly hive: Hive | undefined }) {
+  const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
+  return (
+    <header>
+      <h2>{worker.id}</h2>
+      <p class="sub">
+        <StatusChip status={workerStyle(worker)} />
+        {worker.liveness === 'offline' ? (
+          <span>
+            last known: {styleOf(workerStateStyles, worker.state).word}, {ready}
+          </span>
+        ) : (
+          <span>{ready}</span>
+        )}
+        <span>
+          on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
+        </span>
+        {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
+      </p>
+      {worker.model !== null && <p class="model-name">{modelsOf(worker).join(', ')}</p>}
+    </header>
+  );
+}
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
@@ -39,28 +63,10 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
   );
   const context = hive?.view ?? noContext;
-  const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
   const old = oldValuesText(worker.liveness);
   return (
     <div class="panel-body">
-      <header>
-        <h2>{worker.id}</h2>
-        <p class="sub">
-          <StatusChip status={workerStyle(worker)} />
-          {worker.liveness === 'offline' ? (
-            <span>
-              last known: {styleOf(workerStateStyles, worker.state).word}, {ready}
-            </span>
-          ) : (
-            <span>{ready}</span>
-          )}
-          <span>
-            on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
-          </span>
-          {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
-        </p>
-        {worker.model !== null && <p class="model-name">{modelsOf(worker).join(', ')}</p>}
-      </header>
+      <WorkerHeader worker={worker} hive={hive} />
       {old !== null && <p class="note old">{sentence(old)}</p>}
       {worker.state === 'unknown' && <p class="note">{workerStateStyles.unknown.hint}</p>}
       <Faults faults={faults} />
