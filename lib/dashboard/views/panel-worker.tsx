@@ -2,7 +2,7 @@ import type { WorkerView } from '../../contract/api.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
-import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
+import { type NullContext, noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
@@ -128,12 +128,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Process</h3>
-      <Facts
-        rows={[
-          ...fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> }),
-          ...unknownRows(unknownOfWorker(worker, context)),
-        ]}
-      />
+      <Facts rows={processRows(worker, context)} />
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>
@@ -153,6 +148,11 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     </div>
   );
 }
+
+const processRows = (worker: WorkerView, context: NullContext) => [
+  ...fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> }),
+  ...unknownRows(unknownOfWorker(worker, context)),
+];
 
 interface GpuChartsProps {
   readonly worker: WorkerView;
