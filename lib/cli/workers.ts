@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
-import { printable } from './text.js';
+import { printable } from './printable.js';
 
 /** As a person writes them, and as the queen's query names them. */
 const sorts: Readonly<Record<string, string>> = {
