@@ -317,9 +317,7 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
     const large = oversizedField(raw);
     const item = large === null ? stripUnknown(node, raw) : raw;
     const garbage: Fault[] = [];
-    if (large === null) {
-      nullGarbageOf(list, item, garbage);
-    }
+    if (large === null) nullGarbageOf(list, item, garbage);
     const wrong = large === null ? errorOf(list, item, seen, found.length) : { field: large, message: 'is too large' };
     if (wrong === null) {
       right.push(item);

@@ -58,7 +58,8 @@ const maxAsked = 8;
 
 interface Known {
   readonly processes: readonly KnownProcess[];
-  readonly generation: string;
+  /** Of sockets and addresses. */
+  readonly generation: number;
   readonly recordPort: number | null;
   readonly hidden: boolean;
   readonly choice: Choice;
@@ -135,7 +136,7 @@ export class Endpoints {
       if (this.#known.delete(path)) this.#expected = null;
       return unknownServer;
     }
-    const generation = `${listening.generation}/${this.#containers?.generation}`;
+    const generation = listening.generation + (this.#containers?.generation ?? 0);
     const findings = this.#prober?.findingsOf(id) ?? null;
     const before = this.#known.get(path);
     const same =
