@@ -63,7 +63,7 @@ const namesIn =
 export const openAiModels: ModelsQuestion = { path: '/v1/models', names: namesIn('data', 'id') };
 /** Models that Ollama has loaded. */
 export const loadedModels: ModelsQuestion = { path: '/api/ps', names: namesIn('models', 'name') };
-/** The one model of Hugging Face's servers. */
+/** The one model of text-generation-inference and text-embeddings-inference. */
 export const infoModel: ModelsQuestion = {
   path: '/info',
   names: (json) => [memberOf(json, 'model_id')].filter(isName),
