@@ -87,6 +87,9 @@ export interface Described {
   readonly anyRead: boolean;
 }
 
+const shownModels = (names: readonly string[]): readonly string[] =>
+  [...new Set(names.map(shownModel).filter((name) => name !== null))].slice(0, maxModels);
+
 /**
  * Models and command of a worker from the command lines of its processes, main process first. The command shown is
  * the engine's where one was recognized, since the first process is often a shell or an init.
@@ -98,10 +101,8 @@ export function describe(
   const known = processes.filter(({ argv }) => argv.length > 0);
   const found = serving(known);
   const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
-  const names = found.models.map(shownModel).filter((name) => name !== null);
-  const models = [...new Set(names)].slice(0, maxModels);
   return {
-    serving: { ...found, models },
+    serving: { ...found, models: shownModels(found.models) },
     command: shown === undefined ? null : showCommand(shown.argv),
     anyRead: known.length > 0,
   };
@@ -217,9 +218,16 @@ function startOf(input: WorkerInput) {
 const count = (own: number | Unknown, { nestedProcesses }: WorkerInput): number | Unknown =>
   own instanceof Unknown ? own : own + nestedProcesses;
 
-function namesOf({ record, described, hiddenProcesses }: WorkerInput) {
-  // What the operator said wins over what is read from command lines.
-  const models = record?.model == null ? (described?.serving.models ?? []) : [record.model];
+/** What the operator said wins over what is read from command lines, and that over what its server says. */
+function modelsOf({ record, described, server }: WorkerInput): readonly string[] {
+  if (record?.model != null) return [record.model];
+  const read = described?.serving.models ?? [];
+  return read.length > 0 ? read : shownModels(server.models);
+}
+
+function namesOf(input: WorkerInput) {
+  const { described, hiddenProcesses } = input;
+  const models = modelsOf(input);
   let noModel = unknown(described?.serving.engine == null ? 'engineUnknown' : 'modelUnnamed');
   if (described === null || !described.anyRead)
     noModel = hiddenProcesses > 0 ? saidElsewhere : unknown('commandUnread');
