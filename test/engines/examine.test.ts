@@ -308,7 +308,7 @@ it('whatever an engine says of its models: names are texts and no blobs, and it 
       body = answer;
       const { ready, models } = await look({ engine: 'ollama', port, unnamed: true });
       expect(ready).toBe(true);
-      for (const name of models ?? []) expect(name).toMatch(/^(?!.*sha256-)[^]+$/);
+      for (const name of models ?? []) expect(name).not.toContain('sha256-');
     }),
     { numRuns: 60 },
   );
