@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
+import { getHeapStatistics } from 'node:v8';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
 import { queenMetrics } from '../api/metrics.js';
@@ -12,6 +13,7 @@ import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
 import { HeartbeatIntake } from '../queen/intake.js';
+import { memoryLimits } from '../queen/memory-limits.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
@@ -96,6 +98,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     ...defaults,
     ...defined(options),
   };
+  const memory = memoryLimits(getHeapStatistics().heap_size_limit);
   const registry = new Registry({
     tickMs,
     staleAfterMs,
@@ -103,6 +106,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     eventRingSize,
     maxHives,
     maxWorkersPerHive,
+    memory,
     ...extras.registry,
   });
   const hub = new StreamHub(registry, {

@@ -31,6 +31,7 @@ export const problems = {
   HEADERS_TOO_LARGE: [431, 'The headers are too large'],
   INTERNAL: [500, 'The queen failed'],
   TOO_MANY_HIVES: [503, 'The queen has as many hives as it takes'],
+  TOO_MUCH_MEMORY: [503, 'The queen keeps as much as it takes'],
   TOO_MANY_STREAMS: [503, 'The queen has as many streams as it takes'],
   TOO_MANY_BYTES: [503, 'The queen reads as many bytes at once as it takes'],
   CLOSING: [503, 'The queen is shutting down'],

@@ -2,6 +2,7 @@ import type { Fleet } from '../contract/api.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { type Refusal, readHeartbeat } from '../contract/validate.js';
 import { Limiter } from '../util/rate-limiter.js';
+import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
 import type { Registry } from './registry.js';
 import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
@@ -10,6 +11,8 @@ import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
 export interface HeartbeatSource {
   /** Refused heartbeats are limited by this key: a token and an address. */
   readonly key: string;
+  /** Whose share of the memory it is charged to: its token, or its address where it has none. */
+  readonly owner: string;
   /** The only hive whose heartbeats it may send; null: any. */
   readonly hive: string | null;
 }
@@ -143,7 +146,7 @@ export class HeartbeatIntake {
     const plain = await this.#plain(body);
     const beganMs = this.#now();
     const read = this.#read(plain, hive);
-    const outcome = 'accepted' in read ? read : this.#merge(read);
+    const outcome = 'accepted' in read ? read : this.#merge(read, { owner: key, textBytes: lengthOf(plain) });
     this.#chargeTime(key, this.#now() - beganMs, outcome.accepted);
     return outcome;
   }
@@ -161,7 +164,7 @@ export class HeartbeatIntake {
       const message = `${id} sends more than ${this.limits.heartbeatsPerSecond} heartbeats a second.`;
       return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds, hive: id }, source);
     }
-    const outcome = this.#merge(heartbeat);
+    const outcome = this.#merge(heartbeat, { owner: source.owner, textBytes: lengthOf(plain) });
     if (!outcome.accepted) return this.#refuse(outcome, source);
     this.counts.accepted++;
     const { ackEventSeq, intervalMs } = outcome;
@@ -205,13 +208,16 @@ export class HeartbeatIntake {
     return { accepted: false, code: 'WRONG_HIVE', message, field: 'hive.id', hive: null };
   }
 
-  #merge(heartbeat: Heartbeat): Merged | RefusedHeartbeat {
-    const outcome = this.#registry.heartbeat(heartbeat);
+  #merge(heartbeat: Heartbeat, cost: HeartbeatCost): Merged | RefusedHeartbeat {
+    const outcome = this.#registry.heartbeat(heartbeat, cost);
     if (outcome.accepted) return outcome;
-    const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
+    const isFull = outcome.code === 'TOO_MANY_HIVES' || outcome.code === 'TOO_MUCH_MEMORY';
+    const retry = isFull ? { retryAfterSeconds: 10 } : {};
     return { ...outcome, ...retry, hive: heartbeat.hive.id };
   }
 }
+
+const lengthOf = (plain: Buffer | RefusedHeartbeat): number => ('accepted' in plain ? 0 : plain.length);
 
 function unreadable(error: unknown): RefusedHeartbeat {
   if (!(error instanceof UnreadableBody)) throw error;

@@ -14,6 +14,7 @@ import type { Heartbeat } from '../contract/heartbeat.js';
 import { CapacityTracker } from './capacity.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
+import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
 import { classifyHeartbeat, replaceRun } from './incarnations.js';
 import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
@@ -41,6 +42,8 @@ const maxRemovedIds = 10_000;
 /** Seconds over which the rate of heartbeats is taken. */
 const rateSeconds = 10;
 
+const unknownCost: HeartbeatCost = { owner: '', textBytes: 0 };
+
 type Arrival = 'next' | 'recovered' | 'joined' | 'restarted';
 
 const livenessKinds = { online: 'hiveOnline', late: 'hiveLate', offline: 'hiveOffline' } as const;
@@ -64,6 +67,7 @@ export class Registry extends FleetQueries {
   readonly #publisher: EventPublisher;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
+  readonly #budget: FleetBudget;
 
   constructor(options: RegistryOptions = {}) {
     super(options);
@@ -86,17 +90,23 @@ export class Registry extends FleetQueries {
     this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#heartbeatRate = new RateCounter(rateSeconds, this.clock());
+    const { fleetBytes = Infinity, hiveBytes = Infinity } = options.memory ?? {};
+    this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
   }
 
-  heartbeat(heartbeat: Heartbeat): HeartbeatOutcome {
+  /** `cost`: what it is charged by where memory has a limit. */
+  heartbeat(heartbeat: Heartbeat, cost: HeartbeatCost = unknownCost): HeartbeatOutcome {
     const listeningMs = this.#settle();
     const nowMs = this.clock();
     const known = this.indexes.hives.get(heartbeat.hive.id);
     const arrival = this.#arrivalOf(known, heartbeat, listeningMs, nowMs);
     if (typeof arrival !== 'string') return arrival;
-    const hive = known ?? this.#join(heartbeat, nowMs, listeningMs);
+    const charge = this.#budget.charge(known?.charge ?? null, weightOf(heartbeat, cost.textBytes), cost.owner);
+    if (typeof charge === 'string')
+      return refused('TOO_MUCH_MEMORY', `${heartbeat.hive.id} is not taken in: ${charge}`);
+    const hive = known ?? this.#join(heartbeat, nowMs, listeningMs, charge);
     const restarted = arrival === 'restarted';
     if (restarted) {
       replaceRun(hive.incarnations, heartbeat.hive, listeningMs);
@@ -291,7 +301,7 @@ export class Registry extends FleetQueries {
     }
   }
 
-  #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number): HiveRecord {
+  #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation, startedAt } = heartbeat.hive;
     const { seq, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs } = heartbeat;
     const hive: HiveRecord = {
@@ -315,6 +325,7 @@ export class Registry extends FleetQueries {
       gpus: new Map(),
       gpuOrder: [],
       duplicateAtMs: null,
+      charge,
       ring: this.histories.open(),
     };
     this.indexes.hives.set(id, hive);
@@ -329,6 +340,7 @@ export class Registry extends FleetQueries {
     hive.gpuOrder = [];
     this.histories.close(hive.ring);
     this.#monitor.untrack(hive);
+    this.#budget.release(hive.charge);
     if (reason === 'silent') this.#publisher.saveAckedSeq(hive);
     this.indexes.hives.delete(hive.id);
     this.indexes.hiveOrder.delete(hive);
