@@ -139,8 +139,9 @@ export class StreamHub {
     yield Buffer.from(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);
     if (replay?.type === 'reset') yield Buffer.from(sseMessage('reset', JSON.stringify({ lastEventId: newest })));
     if (group.rows) yield* group.snapshot(newest);
-    if (replay?.type === 'events') for (const event of replay.events) if (group.wants(event)) yield eventMessage(event);
-    if (group.filtered) yield positionOf(newest).message;
+    for (const event of replay?.events ?? []) if (group.wants(event)) yield eventMessage(event, event.json);
+    const isReplayedAfterReset = replay?.type === 'reset' && replay.events.length > 0;
+    if (group.filtered || isReplayedAfterReset) yield positionOf(newest).message;
   }
 
   /** Writes what has gathered. Public so that what must be ordered against it can be. */

@@ -299,8 +299,9 @@ export const settings = {
   eventRingSize: queen({
     type: type.integer(100, 1_000_000),
     default: defaults.eventRingSize,
-    description: 'Events kept, so that a stream that was cut goes on where it ended.',
-    tradeoff: 'More covers longer cuts, at about 300 bytes an event.',
+    description:
+      'Events kept, so that a stream that was cut goes on where it ended: so many of workers that come, go and change, and as many of all others.',
+    tradeoff: 'More covers longer cuts, at about a kilobyte an event, within a budget of bytes (docs/security.md).',
   }),
   maxHives: queen({
     type: type.integer(1, 1_000_000),

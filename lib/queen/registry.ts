@@ -378,6 +378,7 @@ export class Registry extends FleetQueries {
       publisher.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
     for (const { worker, from } of delta.stateChanged)
       publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
+    publisher.publishOmitted(hive.id);
 
     if (!publisher.hasListeners) return;
     const rows: StreamHeartbeat = {

@@ -229,7 +229,7 @@ describe('a stream', () => {
     expect(told(rare).slice(2)).toEqual(['event e-8', 'event e-9']);
     rare.emit('close');
     // By now the first position would have left the ring.
-    expect(registry.eventsSince('e-2')).toEqual({ type: 'reset' });
+    expect(registry.eventsSince('e-2').type).toBe('reset');
     expect(told(open({ kinds: ['oomKill'] }, 'e-7'))).toEqual(['event e-8', 'event e-9', 'position e-9']);
     expect(told(open({ hive: 'b' }, 'e-2'))).toEqual(['reset', 'snapshot', 'position e-9']);
     // Who is sent every event needs no more than those.
