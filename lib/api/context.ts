@@ -1,5 +1,6 @@
 import type { Bus } from '../cluster/bus.js';
 import type { TokenTable } from '../http/auth.js';
+import type { FailedTokens } from '../http/failed-tokens.js';
 import type { HeartbeatIntake } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import type { StreamHub } from './stream-hub.js';
@@ -9,6 +10,7 @@ export interface ServerContext {
   readonly registry: Registry;
   readonly hub: StreamHub;
   readonly tokens: TokenTable;
+  readonly failed: FailedTokens;
   readonly intake: HeartbeatIntake;
   /** Of one token, or of one address where there are no tokens. Heartbeats do not count. */
   readonly requestsPerSecond: number;

@@ -167,10 +167,12 @@ export class StreamGroup {
     piece += '],"workers":[';
     first = true;
     for (const id of ids) {
-      for (const row of source.workersOf(id)) if (this.#shows(row)) add(row);
-      if (piece.length < pieceLength) continue;
-      yield Buffer.from(piece);
-      piece = '';
+      for (const row of source.workersOf(id)) {
+        if (this.#shows(row)) add(row);
+        if (piece.length < pieceLength) continue;
+        yield Buffer.from(piece);
+        piece = '';
+      }
     }
     yield Buffer.from(`${piece}]}\n\n`);
   }

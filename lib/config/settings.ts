@@ -299,9 +299,8 @@ export const settings = {
   eventRingSize: queen({
     type: type.integer(100, 1_000_000),
     default: defaults.eventRingSize,
-    description:
-      'Events kept, so that a stream that was cut goes on where it ended: so many of workers that come, go and change, and as many of all others.',
-    tradeoff: 'More covers longer cuts, at about a kilobyte an event, within a budget of bytes (docs/security.md).',
+    description: 'Events kept for streams that were cut: so many of workers that come and go, as many of all others.',
+    tradeoff: 'More covers longer cuts, at about a kilobyte an event, as far as memory allows (docs/security.md).',
   }),
   maxHives: queen({
     type: type.integer(1, 1_000_000),

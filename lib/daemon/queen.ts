@@ -69,7 +69,7 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
 
   const reloadTokens = () => {
     tokens.replace(grants());
-    hub.endWhere((caller) => !tokens.knows(caller));
+    if (tokens.required) hub.endWhere((caller) => !tokens.knows(caller));
   };
   const onHangUp = () => reloadAndLog(reloadTokens, logger);
   if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
@@ -111,6 +111,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   });
   const hub = new StreamHub(registry, {
     maxClients: settings.maxStreams,
+    maxUnreadBytes: memory.streamBytes,
     onEvicted: (reader, count) =>
       logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
   });

@@ -381,7 +381,7 @@ describe('a client that does not keep up', () => {
     const response = new FakeResponse();
     const client = new StreamClient({
       response: response as unknown as ServerResponse,
-      caller: '',
+      ...{ caller: '', filterName: '' },
       limits: { ...streamLimits, behindBytes: 1, maxBehindMs: 1000 },
       wholeHive: () => null,
       newSnapshot: () => null,
@@ -495,10 +495,10 @@ describe('over a socket', () => {
     const { server: live, url } = await listening();
     expect((await fetch(`${url}/v1/events?hives=a`)).status).toBe(400);
     expect((await fetch(`${url}/v1/events`, { method: 'HEAD' })).status).toBe(405);
-    Object.defineProperty(live.hub, 'full', { get: () => true });
+    vi.spyOn(live.hub, 'refusal').mockReturnValue('Too many streams are open.');
     const refused = await fetch(`${url}/v1/events`);
     expect(await refused.json()).toMatchObject({ status: 503, code: 'TOO_MANY_STREAMS' });
-    expect(refused.headers.get('retry-after')).not.toBeNull();
+    expect(refused.headers.get('retry-after')).toBe('5');
   });
 
   it('a client that never reads holds little memory and hinders nobody', async () => {

@@ -187,7 +187,7 @@ const eventNumber = (seq: number) => ({
 /** Pages of other sites, in the browser of somebody who may ask. */
 export const siteAttacks: readonly Attack[] = [
   {
-    name: 'frames of a foreign page, and pages that rebind their name',
+    name: 'pages of another site that embed the stream, and pages that rebind their name',
     kind: 'site',
     run: (attacker) =>
       attacker.flood(48, (turn) =>
