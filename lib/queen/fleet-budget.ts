@@ -37,7 +37,7 @@ export function weightOf({ hive, workers }: Pick<Heartbeat, 'hive' | 'workers'>,
   let models = 0;
   for (const worker of workers) {
     labels += count(worker.labels);
-    models += worker.models?.length ?? 0;
+    models += worker.models?.length ?? 1;
   }
   const shared = count(hive.labels) * workers.length;
   return Math.ceil(textBytes * perTextByte + labels * perLabel + shared * perSharedLabel + models * perModel);

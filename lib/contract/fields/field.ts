@@ -112,7 +112,7 @@ export interface Plausible {
 /** One field of a worker, GPU or host: all that storage, export and display need to know of it. */
 export interface Field<T = unknown> {
   readonly shape: Shape<T>;
-  /** An older hive may leave it out; it is null then. */
+  /** A hive leaves it out where it would be null, as hives of before this field do; a queen stores and shows null. */
   readonly optional?: true;
   /** Says which item it is: never merged. */
   readonly identity?: true;
@@ -144,6 +144,10 @@ export type ValueOf<F extends Field> = ValueOfShape<F['shape']>;
 /** The shape of an item with the fields of a table. */
 export const recordOf = <const T extends FieldTable>(table: T): Shape<{ -readonly [K in keyof T]: ValueOf<T[K]> }> =>
   record(Object.fromEntries(Object.entries(table).map(([name, { shape }]) => [name, shape]))) as Shape<never>;
+
+/** Names of the fields that a hive may leave out. */
+export const optionalFields = (table: FieldTable): readonly string[] =>
+  Object.entries(table).flatMap(([name, { optional }]) => (optional ? [name] : []));
 
 /** The place of what names none. */
 export const defaultPlace = 50;

@@ -34,6 +34,7 @@ export const workerFields = {
   instance: { shape: text({ pattern: idPattern }, 'Second part of the id.'), identity: true },
   name: {
     shape: nullable(text({ maxLength: 512 }, 'Container or pod name.')),
+    optional: true,
     panel: { section: 'process', label: 'Name', omitNull: true, place: 80 },
   },
   pid: {
@@ -88,7 +89,7 @@ export const workerFields = {
       list(
         text({ minLength: 1, maxLength: maxModelLength }),
         maxModels,
-        'Every name that clients may ask for: served names, aliases, and of a manager the models that run. The first is `model`; null: none is known.',
+        'Every name that clients may ask for, where there are several: served names, aliases, and of a manager the models that run. The first is `model`; null: there is no other.',
       ),
     ),
     optional: true,
@@ -354,6 +355,7 @@ export const workerFields = {
   },
   reservationId: {
     shape: nullable(text({ maxLength: 64 })),
+    optional: true,
     panel: { section: 'process', label: 'Reservation', omitNull: true, place: 80 },
   },
   origin: {
