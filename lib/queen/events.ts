@@ -162,6 +162,12 @@ export class EventRing {
     return true;
   }
 
+  /** What has this id is no event, so that nothing is missing without it. */
+  skip(id: string): void {
+    const sequence = this.#sequenceOf(id);
+    if (sequence === this.#sequence + 1) this.#sequence = sequence;
+  }
+
   #beginAfter(sequence: number): void {
     this.#sequence = sequence;
     this.#ordinary.clear(sequence);

@@ -10,7 +10,7 @@ import type {
 } from '../contract/api.js';
 import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
-import type { Heartbeat } from '../contract/heartbeat.js';
+import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { CapacityTracker } from './capacity.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
@@ -248,6 +248,11 @@ export class Registry extends FleetQueries {
    */
   deliver(type: EventType, event: FleetEvent, old = false): void {
     this.#publisher.deliver(type, event, old);
+  }
+
+  /** Of the events of a hive those that it may report now; it sends the others again. */
+  withinEventRate(hive: string, events: readonly HiveEvent[]): readonly HiveEvent[] {
+    return this.#publisher.withinRate(hive, events);
   }
 
   /** Appends an event to this registry's own stream although a journal is set: the shared one is out of reach. */

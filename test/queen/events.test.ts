@@ -74,6 +74,14 @@ describe('the ring of events', () => {
     },
   );
 
+  it('goes on over what is no event, however it came to be in the stream', () => {
+    const ring = new EventRing('s', 10);
+    ring.adopt({ id: 's-1', ...draft(1) });
+    for (const id of ['s-2', 's-3', 't-4', 's-9']) ring.skip(id);
+    expect(ring.adopt({ id: 's-4', ...draft(4) })).toBe(true);
+    expect(whole(ring.since('s-1'))).toEqual([{ id: 's-4', ...draft(4) }]);
+  });
+
   it('takes a shared stream: what is known already is left out, and a gap begins the ring anew', () => {
     const ring = new EventRing('s', 10);
     const at = (n: number) => ({ id: `s-${n}`, ...draft(n) });
