@@ -63,7 +63,7 @@ export class Registry extends FleetQueries {
   readonly #monitor: LivenessMonitor;
   readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
-  readonly #capacity = new CapacityTracker(this.indexes);
+  readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
@@ -90,7 +90,8 @@ export class Registry extends FleetQueries {
     this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#heartbeatRate = new RateCounter(rateSeconds, this.clock());
-    const { fleetBytes = Infinity, hiveBytes = Infinity } = options.memory ?? {};
+    const { fleetBytes = Infinity, hiveBytes = Infinity, reservationBytes } = options.memory ?? {};
+    this.#capacity = new CapacityTracker(this.indexes, reservationBytes);
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
@@ -178,7 +179,7 @@ export class Registry extends FleetQueries {
   /**
    * Where a worker would fit, and, with `reserveSeconds`, the room of the best candidate held for it. The same
    * `idempotencyKey` gives the same reservation while that lasts.
-   * @throws HivepulseError IDEMPOTENCY_CONFLICT where the key was used for another request.
+   * @throws HivepulseError IDEMPOTENCY_CONFLICT where the key was used for another request, TOO_MANY_RESERVATIONS.
    */
   place(request: PlacementRequest): PlacementReply {
     return { ...this.#capacity.place(request, this.nowMs()), warming: this.warming };

@@ -31,11 +31,17 @@ export class Reservations {
   readonly #byId = new Map<string, ActiveReservation>();
   readonly #byKey = new Map<string, ActiveReservation>();
   readonly #byHive = new Map<string, Set<ActiveReservation>>();
+  #bytes = 0;
   /** Told after every change: where they are kept on disk, or shared. */
   onChange: (() => void) | null = null;
 
   get size(): number {
     return this.#byId.size;
+  }
+
+  /** Memory that they take. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get(id: string): ActiveReservation | undefined {
@@ -57,6 +63,7 @@ export class Reservations {
   add(held: ActiveReservation): void {
     this.#forget(held.id);
     this.#byId.set(held.id, held);
+    this.#bytes += bytesOf(held);
     if (held.idempotencyKey !== null) this.#byKey.set(held.idempotencyKey, held);
     const ofHive = this.#byHive.get(held.hive);
     if (ofHive) ofHive.add(held);
@@ -82,6 +89,7 @@ export class Reservations {
     const held = this.#byId.get(id);
     if (!held) return undefined;
     this.#byId.delete(id);
+    this.#bytes -= bytesOf(held);
     if (held.idempotencyKey !== null && this.#byKey.get(held.idempotencyKey) === held)
       this.#forgetKey(held.idempotencyKey);
     const ofHive = this.#byHive.get(held.hive);
@@ -96,6 +104,10 @@ export class Reservations {
     for (const other of this.#byId.values()) if (other.idempotencyKey === key) this.#byKey.set(key, other);
   }
 }
+
+/** Memory that a reservation takes: its texts, in several indexes. */
+export const bytesOf = ({ request, gpuUuids, idempotencyKey }: ActiveReservation): number =>
+  1024 + request.length + 128 * gpuUuids.length + (idempotencyKey?.length ?? 0);
 
 /** Room on one GPU that is promised and not yet used. */
 export function unusedVram(
