@@ -215,7 +215,7 @@ export const settings = {
   }),
   commands: watched({
     type: type.oneOf(commandModes),
-    default: defaults.commands,
+    without: '`safe`; `none` where /proc is mounted with `hidepid`, since users then do not see those of others.',
     description:
       'What is shown of command lines: `safe` is the program, the names of options and, of known engines, the values that are known to be harmless; `full` is all but what looks like a secret; `none` is nothing.',
     tradeoff:
