@@ -99,14 +99,22 @@ function getRequest({ host, port }: ServerAddress, path: string): string {
 function exchange(socket: Socket, request: string, signal: AbortSignal): Promise<HttpAnswer> {
   const reader = new HttpAnswerReader(maxBodyBytes);
   return new Promise<HttpAnswer>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
+    let answer: HttpAnswer | null = null;
+    const abort = (): void => {
+      socket.destroy();
+      reject(signal.reason);
+    };
     const read = (next: () => HttpAnswer | null): void => {
+      if (answer !== null) return;
       try {
-        const answer = next();
-        if (answer !== null) resolve(answer);
+        answer = next();
       } catch (error) {
+        socket.destroy();
         reject(error);
       }
+      if (answer === null) return;
+      socket.destroy();
+      resolve(answer);
     };
     signal.addEventListener('abort', abort, { once: true });
     socket.on('error', reject);
@@ -114,10 +122,10 @@ function exchange(socket: Socket, request: string, signal: AbortSignal): Promise
     socket.on('end', () => read(() => reader.end()));
     socket.on('close', () => {
       signal.removeEventListener('abort', abort);
-      reject(new NotHttp('the connection ended'));
+      if (answer === null) reject(new NotHttp('the connection ended'));
     });
     socket.write(request, 'latin1');
-  }).finally(() => socket.destroy());
+  });
 }
 
 /** `localhost` is a loopback address, whatever a resolver says. */

@@ -12,6 +12,8 @@ export interface Command {
   /** Names that clients ask for; empty where it says none. */
   readonly models: readonly string[];
   readonly port: number | null;
+  /** It listens on a Unix socket, and on no port. */
+  readonly unixSocket?: true;
 }
 
 interface Reader {
@@ -46,7 +48,9 @@ export function readCommand(argv: readonly string[]): Command {
   const { names, parser } = (engine === null ? null : readers.get(engine)) ?? unknownProgram;
   const parsed = parseArguments(argv.slice(known?.from ?? 1), parser);
   const models = modelsOf(parsed, names, known).filter((name) => name !== '');
-  return { engine, isTitle: false, models: [...new Set(models)], port: portOf(valuesOf(parsed, names.port)) };
+  const port = portOf(valuesOf(parsed, names.port));
+  const isUnix = parsed.options.some(({ name, values }) => names.isUnixSocket?.(name, values[0] ?? ''));
+  return { engine, isTitle: false, models: [...new Set(models)], port, ...(isUnix && { unixSocket: true }) };
 }
 
 /** A file that a store keeps by its digest: what clients ask for is another name. */

@@ -28,6 +28,8 @@ export interface Arguments {
   /** What clients ask for; wins over `model`. */
   readonly servedName: readonly string[];
   readonly port: readonly string[];
+  /** Whether an option has it listen on a Unix socket, and so on no port. */
+  readonly isUnixSocket?: (option: string, value: string) => boolean;
   /** Each value of `servedName` is names with commas between. */
   readonly commas?: true;
   /** Each `servedName` adds a model, where otherwise the last one wins. */

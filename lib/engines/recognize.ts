@@ -12,16 +12,18 @@ export interface ProcessRole {
   readonly port: number | null;
   /** Where it listens if nothing says otherwise. */
   readonly defaultPort: number | null;
+  /** It listens on a Unix socket, and on no port. */
+  readonly unixSocket?: true;
 }
 
 const serverTitle = /(?:api|http)_?server|router/i;
 
 export function roleOf(argv: readonly string[]): ProcessRole {
-  const { engine, isTitle, port } = readCommand(argv);
+  const { engine, isTitle, port, unixSocket } = readCommand(argv);
   if (engine !== null) {
     const isServer = !isTitle || serverTitle.test(argv[0] ?? '');
     const defaultPort = isTitle ? null : engineNamed(engine).defaultPort;
-    return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort };
+    return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort, ...(unixSocket && { unixSocket }) };
   }
   if (isHelper(argv)) return { role: 'helper', engine: null, port: null, defaultPort: null };
   return { role: isRouter(argv) ? 'router' : 'other', engine: null, port, defaultPort: null };

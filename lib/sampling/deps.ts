@@ -5,7 +5,8 @@ import type { RawReader } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { ProcessTable } from '../workers/process-table.js';
-import type { ListeningSource } from './endpoints.js';
+import type { Containers } from './containers.js';
+import type { EndpointDeps, ListeningSource } from './endpoints.js';
 import type { ReportedEnds } from './reported.js';
 import type { StateOptions } from './state.js';
 
@@ -25,6 +26,10 @@ export interface SamplerDeps {
   readonly listening: ListeningSource | null;
   /** null: no worker is asked. */
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
+  /** null: servers in other network namespaces are not asked. */
+  readonly namespaces: EndpointDeps['namespaces'];
+  /** null: workers in other network namespaces have no endpoint. */
+  readonly containers: Containers | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;
   readonly state: StateOptions;

@@ -75,7 +75,7 @@ export class Sampler {
     this.#events = new WorkerEvents(deps, this.#clock);
     this.#processes = new WorkerProcesses(deps, this.#clock);
     this.#gpus = new WorkerGpus(deps);
-    this.#endpoints = new Endpoints(deps.listening, deps.prober, deps.address);
+    this.#endpoints = new Endpoints(deps);
   }
 
   /** The last snapshot that was made; null before the first. */
