@@ -25,9 +25,9 @@ import { pageRoutes } from './routes/page.js';
 import { placementRoutes } from './routes/placements.js';
 import { queryRoutes } from './routes/queries.js';
 import { serviceRoutes } from './routes/service.js';
-import { registerTimeShares } from './time-shares.js';
+import { registerTimeShares, timeShares } from './time-shares.js';
 
-export interface ServerDeps extends Omit<ServerContext, 'secure' | 'failed'> {
+export interface ServerDeps extends Omit<ServerContext, 'secure' | 'failed' | 'time'> {
   readonly version: string;
   readonly logger?: Logger;
   /** It will listen on loopback alone: Host is checked. */
@@ -113,7 +113,8 @@ function fastify({ logger, tls, timeouts: given }: ServerDeps): FastifyInstance 
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const { hub, tokens, tls, loopback, allowedHosts = [] } = deps;
   const failed = new FailedTokens();
-  const context: ServerContext = { ...deps, failed, secure: tls !== undefined };
+  const time = timeShares(deps.requestsPerSecond);
+  const context: ServerContext = { ...deps, failed, time, secure: tls !== undefined };
   const app = fastify(deps);
   const connections = shareConnections(app.server, () => tokens.required);
   endVanishedPeers(app.server);
@@ -144,7 +145,10 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
 }
 
 /** Cookies, headers against attacks through a browser, a limit of requests, compression. */
-async function registerForPeople(app: FastifyInstance, { secure, requestsPerSecond }: ServerContext): Promise<void> {
+async function registerForPeople(
+  app: FastifyInstance,
+  { secure, requestsPerSecond, time }: ServerContext,
+): Promise<void> {
   await app.register(fastifyCookie);
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
@@ -162,7 +166,7 @@ async function registerForPeople(app: FastifyInstance, { secure, requestsPerSeco
         retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
       }),
   });
-  registerTimeShares(app, requestsPerSecond);
+  registerTimeShares(app, time);
   await app.register(fastifyCompress, {
     encodings: ['gzip', 'deflate', 'identity'],
     globalDecompression: false,

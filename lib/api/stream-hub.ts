@@ -126,9 +126,15 @@ export class StreamHub {
 
   /**
    * Takes a response over. `lastEventId`: the newest event that the client has; what came after it is replayed, and where
-   * that is no longer known, `reset` comes before the snapshot.
+   * that is no longer known, `reset` comes before the snapshot. `charge`: for the time that what is written for it alone takes.
    */
-  open(response: ServerResponse, filter: StreamFilter, lastEventId: string | null, caller: string): StreamClient {
+  open(
+    response: ServerResponse,
+    filter: StreamFilter,
+    lastEventId: string | null,
+    caller: string,
+    charge: (ms: number) => void = () => {},
+  ): StreamClient {
     // What is pending for the others is in the snapshot of this one.
     this.flush();
     const name = nameOf(filter);
@@ -140,6 +146,7 @@ export class StreamHub {
       response,
       caller,
       filterName: name,
+      charge,
       limits: this.#limits,
       wholeHive: (hive) => group.wholeHive(hive),
       newSnapshot: () => (group.rows ? group.snapshot(this.#source.lastEventId) : null),

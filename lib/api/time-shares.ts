@@ -18,10 +18,14 @@ const mostMs = 250;
 const waitMs = 200;
 const mostWaiting = 1000;
 
-/** Charges the time that answers take to the token or address that asks, so that no caller takes the queen from the others. */
-export function registerTimeShares(app: FastifyInstance, requestsPerSecond: number): void {
+/** What callers have taken of it, by token or address. */
+export function timeShares(requestsPerSecond: number): Limiter {
   const perSecond = requestsPerSecond * msPerRequest;
-  const taken = new Limiter({ perSecond, burst: perSecond * burstSeconds });
+  return new Limiter({ perSecond, burst: perSecond * burstSeconds });
+}
+
+/** Charges the time that answers take to the token or address that asks, so that no caller takes the queen from the others. */
+export function registerTimeShares(app: FastifyInstance, taken: Limiter): void {
   let waiting = 0;
   app.decorateRequest('beganMs', 0);
   app.addHook('onRequest', (request, _reply, done) => {

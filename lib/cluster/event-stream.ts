@@ -3,15 +3,18 @@ import type { JetStreamClient, JsMsg, StreamInfo } from '@nats-io/jetstream';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
 import { publishHiveEvents, publishTimeoutMs, type Received, readMessage } from '../nats/messages.js';
-import { epochOf, queenEventSubject } from '../nats/subjects.js';
+import { epochOf, isHiveEvent, lastToken, queenEventSubject } from '../nats/subjects.js';
 import { AckedSeqs } from '../queen/acked-seqs.js';
 import type { Registry } from '../queen/registry.js';
+import { Limiter } from '../util/rate-limiter.js';
 import { RecentSeqs } from './recent-seqs.js';
 
 const maxUnsent = 10_000;
 /** Far more hives than a queen takes. */
 const maxAckedHives = 100_000;
 const maxRecentHives = 10_000;
+/** Of one hive. One that was cut off may publish its whole log at once; what is beyond it no reader gets. */
+const receivedEventRate = { perSecond: 500, burst: 12_000 };
 
 /**
  * The registry's events, where they come from a stream that queens share: what is published goes out, what the stream holds
@@ -20,6 +23,7 @@ const maxRecentHives = 10_000;
 export class EventStream {
   readonly #registry: Registry;
   readonly #acked = new AckedSeqs(maxAckedHives);
+  readonly #rates: Limiter;
   readonly #recent = new RecentSeqs(maxRecentHives);
   readonly #onQueenEvent: (event: EventDraft) => void;
   /** The shared stream that the registry's ring was last part of. */
@@ -31,7 +35,8 @@ export class EventStream {
   #unsent: { readonly id: string; readonly draft: EventDraft }[] = [];
   #sending = false;
 
-  constructor(registry: Registry, onQueenEvent: (event: EventDraft) => void) {
+  constructor(registry: Registry, onQueenEvent: (event: EventDraft) => void, now = () => performance.now()) {
+    this.#rates = new Limiter({ ...receivedEventRate, now });
     this.#registry = registry;
     this.#onQueenEvent = onQueenEvent;
   }
@@ -74,13 +79,18 @@ export class EventStream {
   receive(message: JsMsg): void {
     this.#sequence = message.seq;
     const id = `${this.#epoch}-${message.seq}`;
-    const received = readMessage(message.data, message.subject, id);
+    const received = this.#isTooFast(message.subject) ? null : readMessage(message.data, message.subject, id);
     if (received === null || !this.#isFirst(received)) {
       this.#registry.events.skip(id);
       return;
     }
     if (received.type === 'queenEvent') this.#onQueenEvent(received.event);
     this.#registry.deliver(received.type, received.event, message.seq <= this.#oldUntil);
+  }
+
+  /** Seen by the subject, before a message costs more than that. */
+  #isTooFast(subject: string): boolean {
+    return isHiveEvent(subject) && this.#rates.take(lastToken(subject)) > 0;
   }
 
   /** Notes an event of a hive. False for one that two queens have published, since the answer to the first was lost. */

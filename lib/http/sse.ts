@@ -97,12 +97,15 @@ export class StreamClient {
   /** Who reads, so that a token that is taken back ends its streams. */
   readonly caller: string;
   readonly filterName: string;
+  readonly #charge: (ms: number) => void;
 
   constructor(options: {
     response: ServerResponse;
     caller: string;
     /** Readers with the same filter see the same. */
     filterName: string;
+    /** Given the time that a snapshot took. */
+    charge?: (ms: number) => void;
     limits: StreamLimits;
     wholeHive: WholeHive;
     newSnapshot: NewSnapshot;
@@ -120,6 +123,7 @@ export class StreamClient {
     this.#onClose = options.onClose;
     this.caller = options.caller;
     this.filterName = options.filterName;
+    this.#charge = options.charge ?? (() => {});
     this.#response.on('drain', () => this.#catchUp());
     this.#response.on('close', () => this.#end());
     this.#response.on('error', () => this.#end());
@@ -248,6 +252,13 @@ export class StreamClient {
 
   /** Ends with the backlog sent, or the client behind. */
   #sendBacklog(): void {
+    if (this.#backlog === null) return;
+    const beganMs = performance.now();
+    this.#sendPieces();
+    this.#charge(performance.now() - beganMs);
+  }
+
+  #sendPieces(): void {
     while (this.#backlog !== null && !this.behind) {
       if (this.#response.writableLength > backlogBytes) {
         this.#behindSinceMs = this.#now();

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import Fastify from 'fastify';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { StreamHub } from '../../lib/api/stream-hub.js';
-import { registerTimeShares } from '../../lib/api/time-shares.js';
+import { registerTimeShares, timeShares } from '../../lib/api/time-shares.js';
 import { replyProblem } from '../../lib/http/problem.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { heartbeatOf } from '../harness/heartbeats.js';
@@ -108,7 +108,7 @@ describe('the time that answers take', () => {
       request.caller = { role: 'read', hive: null, key: String(request.headers['x-who']) };
     });
     // 10 ms a second, 100 at once.
-    registerTimeShares(app, 50);
+    registerTimeShares(app, timeShares(50));
     app.get('/costly', () => {
       const until = performance.now() + 30;
       while (performance.now() < until);

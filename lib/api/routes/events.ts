@@ -4,7 +4,7 @@ import { ProblemError } from '../../http/problem.js';
 import type { ServerContext } from '../context.js';
 import { answers } from '../openapi.js';
 
-export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { hub }) => {
+export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { hub, time }) => {
   app.get(
     '/v1/events',
     {
@@ -42,7 +42,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
       reply.hijack();
       request.raw.socket.setNoDelay(true);
       request.raw.socket.setKeepAlive(true, 30_000);
-      hub.open(reply.raw, filter, stood?.slice(0, 128) ?? null, caller);
+      hub.open(reply.raw, filter, stood?.slice(0, 128) ?? null, caller, (ms) => time.charge(caller, ms));
     },
   );
 };
