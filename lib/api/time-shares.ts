@@ -12,6 +12,8 @@ declare module 'fastify' {
 /** Time of the event loop for each request that a caller may make: at 2000 a second 400 ms of a second. */
 const msPerRequest = 0.2;
 const burstSeconds = 10;
+/** However few requests a caller may make, the first answer of a queen that has just started takes tens of milliseconds. */
+const leastBurstMs = 500;
 /** An answer that is written in pieces waits for others meanwhile. */
 const mostMs = 250;
 /** Who asks for too much waits for the refusal, since a refusal costs too; so many wait at most. */
@@ -21,7 +23,7 @@ const mostWaiting = 1000;
 /** What callers have taken of it, by token or address. */
 export function timeShares(requestsPerSecond: number): Limiter {
   const perSecond = requestsPerSecond * msPerRequest;
-  return new Limiter({ perSecond, burst: perSecond * burstSeconds });
+  return new Limiter({ perSecond, burst: Math.max(leastBurstMs, perSecond * burstSeconds) });
 }
 
 /** Charges the time that answers take to the token or address that asks, so that no caller takes the queen from the others. */

@@ -6,6 +6,7 @@ import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
 import type { Registry } from './registry.js';
 import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
+import { SlowLane } from './slow-lane.js';
 
 /** Who sent a heartbeat, and what it may do. */
 export interface HeartbeatSource {
@@ -80,6 +81,7 @@ export class HeartbeatIntake {
   readonly #refused: Limiter;
   readonly #wasted: Limiter;
   readonly #now: () => number;
+  readonly #slowLane = new SlowLane();
 
   constructor(registry: Registry, limits: IntakeLimits, now: () => number = () => performance.now()) {
     const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
@@ -117,8 +119,15 @@ export class HeartbeatIntake {
   receive(body: HeartbeatBody, source: HeartbeatSource): IntakeOutcome | Promise<IntakeOutcome> {
     const plain = this.#plain(body);
     return plain instanceof Promise
-      ? plain.then((bytes) => this.#timed(bytes, body, source))
-      : this.#timed(plain, body, source);
+      ? plain.then((bytes) => this.#inTurn(bytes, body, source))
+      : this.#inTurn(plain, body, source);
+  }
+
+  #inTurn(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
+    const turn = this.#slowLane.run(lengthOf(plain), source.key, () => this.#timed(plain, body, source));
+    if (turn !== null) return turn;
+    const message = 'Too many large heartbeats wait to be read.';
+    return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null }, source);
   }
 
   #timed(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
