@@ -13,6 +13,23 @@ export const endpointReasons = [
   'socketsUnknown',
 ] as const;
 export type EndpointReason = (typeof endpointReasons)[number];
+/** Why a value of a worker is null, where neither a fault nor another field of the heartbeat says it. */
+export const nullReasons = [
+  'noEarlierReading',
+  'processesHidden',
+  'processEnded',
+  'noProcess',
+  'uptimeUnknown',
+  'notInFile',
+  'unreadable',
+  'commandUnread',
+  'commandWithheld',
+  'engineUnknown',
+  'modelUnnamed',
+  'notByGpu',
+  'noCgroup',
+] as const;
+export type NullReason = (typeof nullReasons)[number];
 export const gpuHealths = [
   'ok',
   'degraded',

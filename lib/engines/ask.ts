@@ -37,7 +37,10 @@ export class SystemAsker implements Asker {
     connect?: Connect,
   ): Promise<Answer> {
     const socket = connect && (await connect(address, signal));
-    signal.throwIfAborted();
+    if (signal.aborted) {
+      socket?.destroy();
+      throw signal.reason;
+    }
     const { status, body } = await exchange(opened(scheme, address, socket), getRequest(address, path), signal);
     try {
       return { status, json: body === null ? undefined : JSON.parse(body.toString()) };

@@ -16,11 +16,8 @@ import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
 import { clear, probeTarget, type Tracked, track } from './tracked.js';
 import {
-  fileFaults,
-  hiddenFault,
   isLive,
   isPause,
-  missingFaults,
   processesOf,
   recordOf,
   sum,
@@ -29,6 +26,7 @@ import {
   workerSample,
 } from './worker.js';
 import { WorkerEvents } from './worker-events.js';
+import { fileError, fileFaults, hiddenFault, missingFaults } from './worker-faults.js';
 import { WorkerGpus } from './worker-gpus.js';
 import { WorkerProcesses } from './worker-processes.js';
 
@@ -173,7 +171,7 @@ export class Sampler {
     const missing = new Set<WorkerFile>();
     const targets: ProbeTarget[] = [];
     for (const live of rows) {
-      const sample = this.#sample(live, reading.status);
+      const sample = this.#sample(live, pass, reading.status);
       if (sample === null) continue;
       nullImplausible(workerRules, sample, (field, value) =>
         faults.push({
@@ -235,7 +233,7 @@ export class Sampler {
       } else if (!isLive(row)) {
         this.#depart(tracked);
       } else {
-        const processes = processesOf(pass, row);
+        const processes = processesOf(pass, row, this.#deps.isPid);
         for (const { pid } of processes ?? []) pidPaths.set(pid, path);
         rows.push({ tracked, row, processes });
       }
@@ -244,7 +242,7 @@ export class Sampler {
   }
 
   /** null for what is watched and no worker (the sandbox of a pod). */
-  #sample({ tracked, row, processes }: LiveRow, gpuStatus: GpuReading['status']): WorkerSample | null {
+  #sample({ tracked, row, processes }: LiveRow, pass: RawPass, gpuStatus: GpuReading['status']): WorkerSample | null {
     const { fromProc } = this.#deps;
     const { watched } = tracked;
     const record = recordOf(watched, row);
@@ -283,7 +281,11 @@ export class Sampler {
       ready,
       state: this.#state(tracked, gpus, { ready, gpuStatus, gpuDoubt, cpuPercent: measured.rates.cpuPercent }),
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
+      ioFromProc: fromProc.io,
       server: tracked.server,
+      errorOf: (file) => fileError(pass, tracked.slot, file),
+      clocksDiffer: this.#clock.fault() !== null,
+      gpuExplains: this.#gpus.explains,
     });
   }
 
