@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
@@ -13,7 +14,7 @@ import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
 import { HeartbeatIntake } from '../queen/intake.js';
-import { memoryLimits } from '../queen/memory-limits.js';
+import { heapLimit, memoryLimits } from '../queen/memory-limits.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
@@ -98,7 +99,9 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     ...defaults,
     ...defined(options),
   };
-  const memory = memoryLimits(getHeapStatistics().heap_size_limit);
+  const heap = heapLimit(getHeapStatistics().heap_size_limit, cgroupLimit());
+  if (heap.warning !== null) logger?.warn(heap.warning);
+  const memory = memoryLimits(heap.bytes);
   const registry = new Registry({
     tickMs,
     staleAfterMs,
@@ -154,6 +157,12 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     await kept?.close();
   };
   return { registry, hub, app, stop };
+}
+
+/** Bytes that the cgroup of this process may take; null: no limit. */
+function cgroupLimit(): number | null {
+  const bytes = process.constrainedMemory() ?? 0;
+  return bytes > 0 && bytes < totalmem() ? bytes : null;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

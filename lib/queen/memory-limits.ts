@@ -10,9 +10,29 @@ export interface MemoryLimits extends FleetLimits {
 
 const MiB = 1024 ** 2;
 
+/** Of the memory limit of a cgroup the heap may have half: buffers, code and threads are beside it. */
+const partOfHeap = 0.5;
+
 /**
- * The budgets of a queen from the most that its heap may have, which Node.js takes from the memory limit of its cgroup (half
- * of it, at most 4 GiB). What is left of the heap is for answers and heartbeats under way.
+ * The most that the heap may have by what Node.js was given and by the memory limit of the cgroup (null: there is none),
+ * and a warning where the first is more than the second allows: the kernel would end the queen before its heap is full.
+ */
+export function heapLimit(heapBytes: number, cgroupBytes: number | null) {
+  const allowed = cgroupBytes === null ? Number.POSITIVE_INFINITY : Math.floor(cgroupBytes * partOfHeap);
+  const mebibytes = Math.floor(allowed / MiB);
+  // Node.js sets its own limit at the same half, give or take what its young generation has.
+  const isTooLarge = heapBytes > allowed * 1.2;
+  return {
+    bytes: Math.min(heapBytes, allowed),
+    warning: isTooLarge
+      ? `the heap may grow to ${Math.floor(heapBytes / MiB)} MiB, and the cgroup has ${Math.floor((cgroupBytes ?? 0) / MiB)} in all: start with NODE_OPTIONS=--max-old-space-size=${mebibytes}, or raise the limit`
+      : null,
+  };
+}
+
+/**
+ * The budgets of a queen from the most that its heap may have. What is left of the heap is for answers and heartbeats under
+ * way.
  */
 export function memoryLimits(heapBytes: number): MemoryLimits {
   const share = (percent: number) => Math.floor((heapBytes * percent) / 100);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FleetBudget, type HiveCharge, weightOf } from '../../lib/queen/fleet-budget.js';
-import { memoryLimits } from '../../lib/queen/memory-limits.js';
+import { heapLimit, memoryLimits } from '../../lib/queen/memory-limits.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 
@@ -66,6 +66,16 @@ describe('the memory of a fleet', () => {
     expect(weightOf(heartbeatOf('a'), 2000)).toBe(plain + 1250);
     const labelled = heartbeatOf('a', 1, { workers: [workerOf('llm/0', { labels: { a: '1', b: '2' } })] });
     expect(weightOf(labelled, 1000)).toBe(plain + 512);
+  });
+
+  it('follows the memory limit of the cgroup, and a heap beyond it is warned of', () => {
+    const GiB = 1024 ** 3;
+    expect(heapLimit(2 * GiB, null)).toEqual({ bytes: 2 * GiB, warning: null });
+    expect(heapLimit(2 * GiB, 4 * GiB)).toEqual({ bytes: 2 * GiB, warning: null });
+    expect(heapLimit(4 * GiB, GiB)).toMatchObject({
+      bytes: GiB / 2,
+      warning: expect.stringContaining('--max-old-space-size=512'),
+    });
   });
 
   it('is a share of the heap, and the parts leave a third of it for what is under way', () => {
