@@ -8,7 +8,10 @@ export default defineConfig({
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
     fileParallelism: false,
-    testTimeout: 60_000 + 3000 * Number(process.env.HIVEPULSE_ATTACK_SECONDS ?? 0),
+    testTimeout:
+      60_000 +
+      3000 * Number(process.env.HIVEPULSE_ATTACK_SECONDS ?? 0) +
+      1500 * Number(process.env.HIVEPULSE_FUZZ_SECONDS ?? 0),
     hookTimeout: 60_000,
     retry: secondTry.retry,
     reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/attack.json' }]],
