@@ -22,7 +22,7 @@ describe('the memory of a queen', () => {
     expect(new Set(given)).toEqual(new Set([documented]));
   });
 
-  it('of the shipped size takes the fleet that docs/performance.md speaks of: 100,000 workers', () => {
+  it('of the shipped size takes the fleet that docs/performance.md describes: 100,000 workers', () => {
     // Measured: a worker weighs some 4 KiB (test/queen/fleet-budget.test.ts), its text included.
     expect(memoryLimits(2 * GiB).fleetBytes).toBeGreaterThan(100_000 * 5 * 1024);
   });
