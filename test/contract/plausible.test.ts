@@ -54,14 +54,14 @@ describe('what a value can be', () => {
 
   it.each(tables)('of a %s: what is impossible is null and reported, all else stays', (_what, table) => {
     const rules = plausibleRules(table);
-    const valueOf = ({ least, most }: Rule) =>
+    const valueFor = ({ least, most }: Rule) =>
       fc.oneof(fc.constant(null), impossible, fc.double({ min: least, max: Math.min(most, 2 ** 52), noNaN: true }));
     const drawn = fc.record(
       Object.fromEntries(
         [...new Set(rules.map(({ name }) => name))].map((name) => {
           const own = rules.filter((rule) => rule.name === name);
-          if (own.every(({ part }) => part === undefined)) return [name, valueOf(own[0] as Rule)];
-          const parts = fc.record(Object.fromEntries(own.map((rule) => [rule.part, valueOf(rule)])));
+          if (own.every(({ part }) => part === undefined)) return [name, valueFor(own[0] as Rule)];
+          const parts = fc.record(Object.fromEntries(own.map((rule) => [rule.part, valueFor(rule)])));
           return [name, own[0]?.wholeIsNull ? fc.option(parts) : parts] as const;
         }) as [string, fc.Arbitrary<unknown>][],
       ),

@@ -189,11 +189,4 @@ export const faults = [
     to: 'if (some && values === null) values.nullReasons = reasons;',
     tests: ['test/project/unknown-worker.test.ts'],
   },
-  {
-    name: 'a reason outlives its value',
-    file: 'lib/queen/merge.ts',
-    from: '  if (labels == null) return null;',
-    to: "  if (labels == null) return { model: 'engineUnknown' };",
-    tests: ['test/project/unknown-worker.test.ts'],
-  },
 ];

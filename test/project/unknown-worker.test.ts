@@ -384,6 +384,7 @@ function holdRecovery(bench: Bench, memoryMissing: boolean): void {
   const { faults, workers } = bench.take(fine).heartbeat;
   expect(faults.filter(({ source, code }) => source === 'cgroup' && !/MISSING/.test(code))).toEqual([]);
   const table: FieldTable = workerFields;
+  for (const { nullReasons } of bench.queen.workers({}).items) expect(nullReasons).toBeNull();
   const isReason = (path: string) => table[path]?.absent === undefined && table[path]?.reasonIn === undefined;
   for (const worker of workers) {
     const left = nullPaths(table, worker).filter(isReason);
