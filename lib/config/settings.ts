@@ -351,8 +351,7 @@ export const settings = {
     type: type.path,
     option: 'nats.credentialsFile',
     without: 'none are shown.',
-    description:
-      'Credentials file for the NATS servers, as `nsc` writes it, or a file with the seed of an nkey (SU...).',
+    description: 'Credentials file for the NATS servers: as `nsc` writes it, or the seed of an nkey alone (SU...).',
     tradeoff: 'With it the servers decide who may publish as which hive; keep it readable for the daemon alone.',
   }),
   natsTlsCa: nats({

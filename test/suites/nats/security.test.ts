@@ -113,7 +113,7 @@ test('TLS and credentials: queens and hives share with the rights documented, an
   await distrustful.process.line(/cannot be reached \(.*certificate/);
 });
 
-test('the shipped users.conf: queens share by their key, and a hive speaks for itself alone', async () => {
+test('the shipped users.conf: queens share by their key, and a hive publishes as itself alone', async () => {
   const [queenKey, hiveKey] = [userKey(), userKey()];
   const shipped = readFileSync(new URL('../../../deploy/nats/users.conf', import.meta.url), 'utf8');
   const users = shipped
