@@ -65,7 +65,8 @@ async function startQueen(attack: Attack): Promise<Daemon> {
 }
 
 describe.each(attacks)('$kind: $name', (attack) => {
-  test('the honest are served', async () => {
+  const isLost = attack.lostBecause !== undefined;
+  (isLost ? test.fails : test)(isLost ? `is lost: ${attack.lostBecause}` : 'the honest are served', async () => {
     const queen = await startQueen(attack);
     const honest = new Honest(queen, control);
     harness().defer(() => honest.close());

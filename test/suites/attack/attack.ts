@@ -58,7 +58,8 @@ export class Attacker {
   readonly #agents = new Map<number, Agent>();
   readonly #sockets = new Set<Socket>();
   readonly #until: number;
-  /** Answers by status, and `failed` for none. */
+  #isClosing = false;
+  /** Answers by status, `failed` for none; connections by what became of them. */
   readonly answers: Record<string, number> = {};
 
   constructor(target: Target, seconds: number) {
@@ -108,8 +109,7 @@ export class Attacker {
     } catch {
       // An attacker who is refused goes on.
     }
-    const key = status === 0 ? 'failed' : String(status);
-    this.answers[key] = (this.answers[key] ?? 0) + 1;
+    this.#count(status === 0 ? 'failed' : String(status));
     return status;
   }
 
@@ -149,6 +149,7 @@ export class Attacker {
     const { hostname, port } = new URL(this.target.url);
     const socket = connect({ host: hostname, port: Number(port), localAddress: from });
     socket.on('error', () => {});
+    socket.once('close', () => this.#count(this.#isClosing ? 'held' : 'ended'));
     this.#sockets.add(socket);
     if (reads) socket.resume();
     try {
@@ -177,7 +178,12 @@ export class Attacker {
     while (!this.over) await new Promise((resolve) => setTimeout(resolve, 50));
   }
 
+  #count(answer: string): void {
+    this.answers[answer] = (this.answers[answer] ?? 0) + 1;
+  }
+
   async close(): Promise<void> {
+    this.#isClosing = true;
     for (const socket of this.#sockets) socket.destroy();
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
   }

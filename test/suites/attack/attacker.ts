@@ -17,14 +17,12 @@ async function obey({ name, seconds, target }: Order): Promise<Done> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) return { answers: {}, error: `no attack is called ${name}` };
   const attacker = new Attacker(target, seconds);
-  try {
-    await attack.run(attacker);
-    return { answers: attacker.answers, error: null };
-  } catch (error) {
-    return { answers: attacker.answers, error: String((error as Error).stack) };
-  } finally {
-    await attacker.close();
-  }
+  const error = await attack.run(attacker).then(
+    () => null,
+    (thrown: Error) => String(thrown.stack),
+  );
+  await attacker.close();
+  return { answers: attacker.answers, error };
 }
 
 process.on('message', (order: Order) => void obey(order).then((done) => process.send?.(done)));
