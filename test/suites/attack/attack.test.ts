@@ -12,7 +12,7 @@ import { attacks } from './attacks/all.js';
 import { Honest } from './honest.js';
 
 /** How long each attack lasts, s. */
-const attackSeconds = Number(process.env.HIVEPULSE_ATTACK_SECONDS ?? 2);
+const attackSeconds = Number(process.env.HIVEPULSE_ATTACK_SECONDS ?? 1.5);
 /** Of the queen's heap, MiB: a quarter of what the shipped limit gives it, so that it is full within seconds. */
 const heapMiB = 512;
 

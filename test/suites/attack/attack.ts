@@ -149,7 +149,7 @@ export class Attacker {
     const { hostname, port } = new URL(this.target.url);
     const socket = connect({ host: hostname, port: Number(port), localAddress: from });
     socket.on('error', () => {});
-    socket.once('close', () => this.#count(this.#isClosing ? 'held' : 'ended'));
+    socket.once('close', () => this.#isClosing || this.#count('ended'));
     this.#sockets.add(socket);
     if (reads) socket.resume();
     try {
@@ -184,7 +184,10 @@ export class Attacker {
 
   async close(): Promise<void> {
     this.#isClosing = true;
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets) {
+      if (!socket.destroyed) this.#count('held');
+      socket.destroy();
+    }
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
   }
 }
