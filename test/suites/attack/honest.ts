@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createParser } from 'eventsource-parser';
-import { Agent, request } from 'undici';
+import { Agent, type Dispatcher, request } from 'undici';
 import type { FleetEvent, GpuView, HiveView, WorkerList } from '../../../lib/contract/api.js';
 import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
 import type { Control } from '../../harness/control.js';
@@ -103,6 +103,15 @@ class Reader {
   }
 }
 
+/** The first of a stream, which is then left. */
+async function beginning(body: Dispatcher.ResponseData['body']): Promise<unknown> {
+  for await (const chunk of body) {
+    body.destroy();
+    return chunk;
+  }
+  return null;
+}
+
 /** The honest parties of one queen. */
 export class Honest {
   readonly hive: MarkedHive;
@@ -149,16 +158,18 @@ export class Honest {
     this.#asking = this.#ask();
   }
 
-  async #get<T>(path: string): Promise<T | null> {
+  /** Over a connection of its own, as whoever comes anew has none yet. */
+  async #get<T>(path: string, read = (body: Dispatcher.ResponseData['body']) => body.json() as Promise<T>) {
     const from = performance.now();
     try {
       const answer = await request(`${this.#queen.url}${path}`, {
         dispatcher: this.#agent,
+        reset: true,
         headers: { authorization: `Bearer ${tokens.honestReader}` },
       });
-      const body = (await answer.body.json()) as T & { readonly code?: string };
-      if (answer.statusCode === 200) return body;
-      this.#problems.add(`a query was answered with ${answer.statusCode} ${body.code ?? ''}`);
+      if (answer.statusCode === 200) return await read(answer.body);
+      const { code = '' } = (await answer.body.json()) as { readonly code?: string };
+      this.#problems.add(`a query was answered with ${answer.statusCode} ${code}`);
     } catch (error) {
       this.#problems.add(`a query was not answered: ${(error as Error).message}`);
     } finally {
@@ -172,6 +183,7 @@ export class Honest {
       const [hive, gpu] = await Promise.all([
         this.#get<HiveView>(`/v1/hives/${honestHive}`),
         this.#get<GpuView>(`/v1/gpus/${this.gpu}`),
+        this.#get<unknown>(`/v1/events?hive=${honestHive}`, beginning),
       ]);
       if (hive !== null && hive.liveness === 'offline') this.#problems.add('the honest hive was said to be offline');
       if (gpu !== null && gpu.hive !== honestHive) this.#problems.add(`its GPU was said to be of ${gpu.hive}`);

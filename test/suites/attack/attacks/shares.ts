@@ -28,9 +28,9 @@ export const shareAttacks: readonly Attack[] = [
   {
     name: 'connections that are kept open without a token, more than the queen may have',
     kind: 'shares',
-    descriptors: 4096,
+    descriptors: 1024,
     run: async (attacker) => {
-      await attacker.times(5000, 256, () => attacker.socket(attacker.head('/healthz'), { reads: true }));
+      await attacker.times(1500, 256, () => attacker.socket(attacker.head('/healthz'), { reads: true }));
       await attacker.hold();
     },
   },
@@ -114,8 +114,9 @@ export const shareAttacks: readonly Attack[] = [
   {
     name: 'all streams there are, held by one token',
     kind: 'shares',
+    args: ['--max-streams', '200'],
     run: async (attacker) => {
-      await attacker.times(2500, 128, () =>
+      await attacker.times(400, 128, () =>
         attacker.socket(attacker.head('/v1/events?kind=none', { as: 'read' }), { reads: true }),
       );
       await attacker.hold();
