@@ -1,3 +1,5 @@
+import type { Field } from '../contract/fields/field.js';
+import { workerFields } from '../contract/fields/worker.js';
 import type { Fault } from '../contract/heartbeat.js';
 import { type RawPass, type WorkerFile, workerFiles } from '../native/layout.js';
 import { errnoText } from '../util/errno.js';
@@ -17,21 +19,14 @@ const EOPNOTSUPP = 95;
 /** The kernel does not offer the file here. */
 export const isMissing = (errno: number): boolean => errno === ENOENT || errno === EOPNOTSUPP;
 
-/** The contract's fields that come from each file. */
-const fieldsOf: Readonly<Partial<Record<WorkerFile, string>>> = {
-  'cpu.stat': 'cpuPercent',
-  'memory.current': 'memoryBytes',
-  'memory.stat': 'workingSetBytes',
-  'memory.peak': 'memoryPeakBytes',
-  'memory.events': 'oomKills',
-  'io.stat': 'ioReadBytesPerSecond',
-  'cgroup.procs': 'processCount',
-  'cpu.max': 'cpuLimitPercent',
-  'memory.max': 'memoryLimitBytes',
-  'cpu.pressure': 'pressure.cpu',
-  'memory.pressure': 'pressure.memory',
-  'io.pressure': 'pressure.io',
-};
+/** The contract's fields by the file that each comes from: `memoryPeakBytes`, `pressure.cpu`. */
+const fieldOfFile: ReadonlyMap<string, string> = new Map(
+  Object.entries<Field>(workerFields).flatMap(([name, { file }]): [string, string][] => {
+    if (file === undefined) return [];
+    if (typeof file === 'string') return [[file, name]];
+    return Object.entries(file).map(([part, path]) => [path, `${name}.${part}`]);
+  }),
+);
 
 /** Of one file of a row: 0, or why it could not be read. */
 export const fileError = (pass: RawPass, slot: number, file: WorkerFile): number =>
@@ -49,7 +44,7 @@ export function fileFaults(
     const errno = pass.errors[slot * workerFiles.length + i] ?? 0;
     if (errno === 0) continue;
     const file = workerFiles[i] as WorkerFile;
-    const field = fieldsOf[file];
+    const field = fieldOfFile.get(file);
     if (field === undefined) continue;
     if (isMissing(errno)) {
       missing.push(file);

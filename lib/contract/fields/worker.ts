@@ -77,6 +77,7 @@ export const workerFields = {
     sort: 90,
   },
   processCount: {
+    file: 'cgroup.procs',
     shape: nullable(integer(0)),
     plausible: { least: 0, most: pid.most },
     unmeasured: null,
@@ -143,6 +144,7 @@ export const workerFields = {
   },
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {
+    file: 'cpu.stat',
     shape: amount('100 = one whole core.'),
     plausible: cpuPercent,
     unmeasured: null,
@@ -193,6 +195,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Throttled', barWarn: 25, place: 20 },
   },
   cpuLimitPercent: {
+    file: 'cpu.max',
     shape: amount('100 = one whole core; null = none, where `nullReasons` does not say that it is not known.'),
     absent: 'no limit known',
     plausible: { least: 0, most: 1e12 },
@@ -210,6 +213,7 @@ export const workerFields = {
     },
   },
   memoryBytes: {
+    file: 'memory.current',
     shape: amount('All memory charged to it, page cache included.'),
     plausible: bytes,
     unmeasured: null,
@@ -219,6 +223,7 @@ export const workerFields = {
     sort: 20,
   },
   workingSetBytes: {
+    file: 'memory.stat',
     shape: amount('memoryBytes without inactive page cache.'),
     explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: bytes,
@@ -230,6 +235,7 @@ export const workerFields = {
     sort: 30,
   },
   memoryPeakBytes: {
+    file: 'memory.peak',
     shape: amount('Highest memoryBytes.'),
     explainedBy: ['memoryBytes'],
     plausible: bytes,
@@ -239,6 +245,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Peak', format: 'gib', place: 40 },
   },
   memoryLimitBytes: {
+    file: 'memory.max',
     shape: amount(
       'Least limit of it and its ancestors; null = none, where `nullReasons` does not say that it is not known.',
     ),
@@ -256,6 +263,7 @@ export const workerFields = {
   },
   memorySource: { shape: oneOf(['cgroup', 'proc']), least: 'cgroup' },
   oomKills: {
+    file: 'memory.events',
     shape: nullable(integer(0)),
     explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: count,
@@ -273,6 +281,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'OOM kills', format: 'count', place: 40 },
   },
   ioReadBytesPerSecond: {
+    file: 'io.stat',
     shape: amount('Summed over devices.'),
     plausible: bytes,
     unmeasured: null,
@@ -298,6 +307,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Write', format: 'rate', place: 70 },
   },
   pressure: {
+    file: { cpu: 'cpu.pressure', memory: 'memory.pressure', io: 'io.pressure' },
     shape: pressureShape,
     unmeasured: unmeasuredPressure,
     column: { key: 'pressure', title: 'PRESSURE', width: [9, 10], rank: 7, place: 120, descending: true },
