@@ -21,7 +21,6 @@ export const nullReasons = [
   'noProcess',
   'uptimeUnknown',
   'notInFile',
-  'unreadable',
   'commandUnread',
   'commandWithheld',
   'engineUnknown',

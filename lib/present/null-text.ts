@@ -15,7 +15,6 @@ const words: Readonly<Record<NullReason, string>> = {
   noProcess: 'none of its processes was found',
   uptimeUnknown: 'how long the host is up is not known',
   notInFile: 'the file of its cgroup does not hold it',
-  unreadable: 'the file of its cgroup cannot be read, or the kernel does not offer it',
   commandUnread: 'its command lines have not been read yet',
   commandWithheld: 'nothing of its command line may be shown',
   engineUnknown: 'no engine is recognized among its processes',

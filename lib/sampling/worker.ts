@@ -185,9 +185,14 @@ function ioRate(input: WorkerInput, rate: number | null, counter: number): numbe
 }
 
 /** The lower one; not known where none is known and its own could not be read. */
-function limitOf(own: number, ofAncestors: number | null): number | null | Unknown {
+function limitOf(
+  input: WorkerInput,
+  own: number,
+  ofAncestors: number | null,
+  file: WorkerFile,
+): number | null | Unknown {
   const limit = least(finiteOrNull(own), ofAncestors);
-  return limit === null && Number.isNaN(own) ? unknown('unreadable') : limit;
+  return limit === null && Number.isNaN(own) ? fromFile(input, own, file) : limit;
 }
 
 type Draft = Partial<WorkerDraft>;
@@ -253,7 +258,7 @@ function memoryOf(input: WorkerInput) {
     memoryBytes,
     workingSetBytes,
     memoryPeakBytes: fromFile(input, row.memoryPeakBytes, 'memory.peak'),
-    memoryLimitBytes: limitOf(row.memoryMaxBytes, watched.ancestorMemoryBytes),
+    memoryLimitBytes: limitOf(input, row.memoryMaxBytes, watched.ancestorMemoryBytes, 'memory.max'),
     memorySource: memoryFromProc ? 'proc' : 'cgroup',
     oomKills: fromFile(input, row.oomKill, 'memory.events'),
   } satisfies Draft;
@@ -286,18 +291,26 @@ function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerIn
   } satisfies Draft;
 }
 
-/** One worker as it travels. Pure. */
+/** One worker as it travels. Pure. Field by field: with spreads V8 makes a slow object, for each worker in each pass. */
 export function workerSample(input: WorkerInput): WorkerSample {
   const { watched, row, rates, record, server } = input;
-  const limit = limitOf((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent);
-  const pressure = (value: number, file: WorkerFile) => fromFile(input, round2(value), file);
+  const limit = limitOf(input, (row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent, 'cpu.max');
+  const start = startOf(input);
+  const names = namesOf(input);
+  const memory = memoryOf(input);
+  const held = gpusOf(input);
   return settle({
     id: watched.id,
     group: watched.group,
     instance: watched.instance,
     name: watched.name ?? undefined,
-    ...startOf(input),
-    ...namesOf(input),
+    pid: start.pid,
+    startedAt: start.startedAt,
+    uptimeSeconds: start.uptimeSeconds,
+    processCount: start.processCount,
+    model: names.model,
+    models: names.models,
+    command: names.command,
     port: server.port,
     endpoint: server.endpoint,
     endpointReason: server.reason ?? undefined,
@@ -305,15 +318,24 @@ export function workerSample(input: WorkerInput): WorkerSample {
     cpuPercent: rateOf(input, rates.cpuPercent, row.usageUsec, 'cpu.stat'),
     cpuThrottledPercent: throttledOf(input),
     cpuLimitPercent: typeof limit === 'number' ? round2(limit) : limit,
-    ...memoryOf(input),
+    memoryBytes: memory.memoryBytes,
+    workingSetBytes: memory.workingSetBytes,
+    memoryPeakBytes: memory.memoryPeakBytes,
+    memoryLimitBytes: memory.memoryLimitBytes,
+    memorySource: memory.memorySource,
+    oomKills: memory.oomKills,
     ioReadBytesPerSecond: ioRate(input, rates.ioReadBytesPerSecond, row.ioReadBytes),
     ioWriteBytesPerSecond: ioRate(input, rates.ioWriteBytesPerSecond, row.ioWriteBytes),
     pressure: {
-      cpu: pressure(row.cpuSomeAvg10, 'cpu.pressure'),
-      memory: pressure(row.memorySomeAvg10, 'memory.pressure'),
-      io: pressure(row.ioSomeAvg10, 'io.pressure'),
+      cpu: fromFile(input, round2(row.cpuSomeAvg10), 'cpu.pressure'),
+      memory: fromFile(input, round2(row.memorySomeAvg10), 'memory.pressure'),
+      io: fromFile(input, round2(row.ioSomeAvg10), 'io.pressure'),
     },
-    ...gpusOf(input),
+    gpus: held.gpus,
+    gpusReason: held.gpusReason,
+    gpuUtilizationPercent: held.gpuUtilizationPercent,
+    vramUsedBytes: held.vramUsedBytes,
+    vramTotalBytes: held.vramTotalBytes,
     state: input.state,
     ready: input.ready,
     reservationId: record?.reservationId ?? undefined,
