@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "nvml_lists.h"
@@ -167,7 +168,7 @@ void NvmlReader::Enumerate() {
     // A change of MIG mode changes which fields are supported: all are asked again.
     if (mig.code == kSuccess && mig.value != before) state.unsupported.reset();
     found.push_back(std::move(state));
-    if (mig.code == kSuccess && mig.value != 0) EnumerateMig(position, found);
+    if (mig.code == kSuccess && mig.value == 1) EnumerateMig(position, found);
   }
   states_ = std::move(found);
   if (events_ == nullptr) RegisterEvents();
@@ -398,10 +399,10 @@ void NvmlReader::SampleSlow(State& state) {
     uint32_t corrected = 0;
     uint32_t uncorrected = 0;
     const int code = nvml_.deviceGetRemappedRows(handle, &corrected, &uncorrected, &pending, &failed);
-    value = pending != 0 ? 1 : 0;
+    value = pending;
     return code;
   });
-  state.report.fields[kRemapFailed] = {state.report.fields[kRemapPending].code, failed != 0 ? 1.0 : 0.0};
+  state.report.fields[kRemapFailed] = {state.report.fields[kRemapPending].code, static_cast<double>(failed)};
   SampleNvlinks(state);
   Ask(state, kRecoveryAction, nvml_.deviceGetFieldValues != nullptr, [&](double& value) {
     FieldValue field{};
@@ -420,14 +421,16 @@ void NvmlReader::SampleSlow(State& state) {
 void NvmlReader::SampleNvlinks(State& state) {
   if (state.unsupported.test(kNvlinksTotal)) return;
   int code = nvml_.deviceGetNvLinkState != nullptr ? kNotSupported : kFunctionNotFound;
-  uint32_t up = 0;
+  double up = 0;
   uint32_t total = 0;
+  std::optional<int> impossible;  // neither on nor off: judged where all numbers are
   for (uint32_t link = 0; link < kMaxLinks && nvml_.deviceGetNvLinkState != nullptr; link++) {
     int active = 0;
     const int result = nvml_.deviceGetNvLinkState(state.handle, link, &active);
     if (result == kSuccess) {
       code = kSuccess;
       total++;
+      if (active < 0 || active > static_cast<int>(kMaxLinks)) impossible = active;
       if (active != 0) up++;
     } else if (result == kNotSupported || result == kInvalidArgument) {
       if (total == 0) code = kNotSupported;
@@ -437,7 +440,7 @@ void NvmlReader::SampleNvlinks(State& state) {
       break;
     }
   }
-  Set(state, kNvlinksUp, code, up);
+  Set(state, kNvlinksUp, code, impossible ? *impossible : up);
   Set(state, kNvlinksTotal, code, total);
 }
 
@@ -520,7 +523,7 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
                             [device](const ProcessReport& process) { return process.device == device; });
   if (first == report.processes.end() || state.report.handle_code != kSuccess) return;
   const Cell mig = state.report.fields[kMigEnabled];
-  if (state.is_mig || (mig.code == kSuccess && mig.value != 0)) {
+  if (state.is_mig || (mig.code == kSuccess && mig.value == 1)) {
     state.report.fields[kProcessUtilization] = {kNotSupported, 0};
     return;
   }

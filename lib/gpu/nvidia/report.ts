@@ -101,6 +101,8 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
   if (throttleBits !== undefined && !(throttleBits < allOnes32)) reasons.throttleReasons = implausible(throttleBits);
   const pending = remapPending === undefined ? null : flag('remappedRows', remapPending);
   const failed = remapFailed === undefined ? false : flag('remappedRows', remapFailed);
+  const links = nvlinksTotal === undefined ? null : { up: nvlinksUp ?? 0, total: nvlinksTotal };
+  if (links !== null && links.up > links.total) reasons.nvlinks = implausible(links.up);
   // A card, or a driver, that knows of no MIG; and MIG devices, of which nobody asks.
   const noMig = parentUuid !== '' || isUnsupported(codes.migEnabled);
   if (isUnsupported(codes.migEnabled)) delete reasons.migMode;
@@ -114,7 +116,7 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
       throttleReasons: 'throttleReasons' in reasons ? [] : throttleReasons(throttleBits ?? 0),
       migMode: migEnabled === undefined ? (noMig ? false : null) : flag('migMode', migEnabled),
       ...(pending === null || failed === null ? {} : { remappedRows: { pending, failed } }),
-      ...(nvlinksTotal === undefined ? {} : { nvlinks: { up: nvlinksUp ?? 0, total: nvlinksTotal } }),
+      ...(links === null || 'nvlinks' in reasons ? {} : { nvlinks: links }),
     },
     reasons,
     problems: problemsOf(gpu, recoveryAction),

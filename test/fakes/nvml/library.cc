@@ -309,6 +309,9 @@ int NvLinkState(void* device, uint32_t link, int* active) {
   if (code != kSuccess) return code;
   if (link >= total) return kInvalidArgument;
   *active = link < up ? 1 : 0;
+  Target target;
+  if (link == 0 && Resolve(device, "nvmlDeviceGetNvLinkState", target) == kSuccess && target.gpu->linkState)
+    *active = static_cast<int>(*target.gpu->linkState);
   return kSuccess;
 }
 
