@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <utility>
 
 #include "nvml_lists.h"
@@ -393,11 +392,9 @@ void NvmlReader::SampleSlow(State& state) {
     value = static_cast<double>(errors);
     return code;
   });
-  uint32_t pending = 0;
-  uint32_t failed = 0;
+  uint32_t pending = 0, failed = 0;
   Ask(state, kRemapPending, nvml_.deviceGetRemappedRows != nullptr, [&](double& value) {
-    uint32_t corrected = 0;
-    uint32_t uncorrected = 0;
+    uint32_t corrected = 0, uncorrected = 0;
     const int code = nvml_.deviceGetRemappedRows(handle, &corrected, &uncorrected, &pending, &failed);
     value = pending;
     return code;
@@ -423,15 +420,15 @@ void NvmlReader::SampleNvlinks(State& state) {
   int code = nvml_.deviceGetNvLinkState != nullptr ? kNotSupported : kFunctionNotFound;
   double up = 0;
   uint32_t total = 0;
-  std::optional<int> impossible;  // neither on nor off: judged where all numbers are
   for (uint32_t link = 0; link < kMaxLinks && nvml_.deviceGetNvLinkState != nullptr; link++) {
     int active = 0;
     const int result = nvml_.deviceGetNvLinkState(state.handle, link, &active);
     if (result == kSuccess) {
       code = kSuccess;
       total++;
-      if (active < 0 || active > static_cast<int>(kMaxLinks)) impossible = active;
-      if (active != 0) up++;
+      const bool is_state = active == 0 || active == 1;
+      up = is_state ? up + active : active;  // what is no state is judged where all numbers are
+      if (!is_state) break;
     } else if (result == kNotSupported || result == kInvalidArgument) {
       if (total == 0) code = kNotSupported;
       break;  // links are numbered without gaps
@@ -440,7 +437,7 @@ void NvmlReader::SampleNvlinks(State& state) {
       break;
     }
   }
-  Set(state, kNvlinksUp, code, impossible ? *impossible : up);
+  Set(state, kNvlinksUp, code, up);
   Set(state, kNvlinksTotal, code, total);
 }
 

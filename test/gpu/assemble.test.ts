@@ -55,7 +55,7 @@ it('implausible_value: processes hold no more than their GPU has in use, but for
   );
 });
 
-it('implausible_value: a process that is counted twice, and the figure that tells it', () => {
+it('implausible_value: a process that is counted twice, with the figure that shows it', () => {
   const { processes, faults } = read({ memoryTotalBytes: 80 * GiB, memoryUsedBytes: 41 * GiB }, [40 * GiB, 40 * GiB]);
   expect(processes.map(({ memoryUsedBytes }) => memoryUsedBytes)).toEqual([null, null]);
   expect(faults[0]?.message).toContain(`its processes hold ${80 * GiB} bytes, and ${41 * GiB} are in use`);

@@ -80,8 +80,8 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     throttleBits,
     remapPending,
     remapFailed,
-    nvlinksUp,
-    nvlinksTotal,
+    nvlinksUp: _up,
+    nvlinksTotal: _total,
     migEnabled,
     recoveryAction,
     processes,
@@ -101,8 +101,6 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
   if (throttleBits !== undefined && !(throttleBits < allOnes32)) reasons.throttleReasons = implausible(throttleBits);
   const pending = remapPending === undefined ? null : flag('remappedRows', remapPending);
   const failed = remapFailed === undefined ? false : flag('remappedRows', remapFailed);
-  const links = nvlinksTotal === undefined ? null : { up: nvlinksUp ?? 0, total: nvlinksTotal };
-  if (links !== null && links.up > links.total) reasons.nvlinks = implausible(links.up);
   // A card, or a driver, that knows of no MIG; and MIG devices, of which nobody asks.
   const noMig = parentUuid !== '' || isUnsupported(codes.migEnabled);
   if (isUnsupported(codes.migEnabled)) delete reasons.migMode;
@@ -116,12 +114,22 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
       throttleReasons: 'throttleReasons' in reasons ? [] : throttleReasons(throttleBits ?? 0),
       migMode: migEnabled === undefined ? (noMig ? false : null) : flag('migMode', migEnabled),
       ...(pending === null || failed === null ? {} : { remappedRows: { pending, failed } }),
-      ...(links === null || 'nvlinks' in reasons ? {} : { nvlinks: links }),
+      ...linksOf(gpu.values, reasons),
     },
     reasons,
     problems: problemsOf(gpu, recoveryAction),
     processesKnown: processes !== undefined,
   };
+}
+
+function linksOf(
+  { nvlinksUp = 0, nvlinksTotal }: NvidiaGpu['values'],
+  reasons: Record<string, GpuReason>,
+): Pick<Partial<ReportedValues>, 'nvlinks'> {
+  if (nvlinksTotal === undefined) return {};
+  if (nvlinksUp <= nvlinksTotal) return { nvlinks: { up: nvlinksUp, total: nvlinksTotal } };
+  reasons.nvlinks = implausible(nvlinksUp);
+  return {};
 }
 
 function problemsOf(gpu: NvidiaGpu, recoveryAction = 0): readonly GpuProblem[] {
