@@ -7,6 +7,7 @@ import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules, type Rule } from './fields/plausible.js';
+import { servingFields } from './fields/serving.js';
 import { known, type Shape } from './fields/shape.js';
 import { workerFields, workerGpuFields } from './fields/worker.js';
 import {
@@ -146,12 +147,14 @@ const rules = {
   gpus: plausibleRules(gpuFields),
   workers: plausibleRules(workerFields),
   workerGpus: plausibleRules(workerGpuFields),
+  serving: plausibleRules(servingFields),
 };
 const plausible = {
   host: plausibleCheck(rules.host),
   gpus: plausibleCheck(rules.gpus),
   workers: plausibleCheck(rules.workers),
   workerGpus: plausibleCheck(rules.workerGpus),
+  serving: plausibleCheck(rules.serving),
 };
 
 function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
@@ -159,6 +162,7 @@ function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
   for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
   for (const worker of workers) {
     if (!plausible.workers(worker)) return false;
+    if (worker.serving != null && !plausible.serving(worker.serving)) return false;
     for (const held of worker.gpus) if (!plausible.workerGpus(held)) return false;
   }
   return true;
@@ -184,6 +188,7 @@ function nullGarbageOf(list: List, item: unknown, found: Fault[]): void {
   if (list !== 'workers') return;
   const subject = subjectOf(list, item);
   nullGarbage(rules.workers, item, subject, found);
+  nullGarbage(rules.serving, item.serving, subject, found);
   if (!Array.isArray(item.gpus)) return;
   for (const held of item.gpus) nullGarbage(rules.workerGpus, held, { ...subject, ...subjectOf('gpus', held) }, found);
 }
@@ -347,6 +352,7 @@ const olderHive = 'the hive is of an older version, which does not say whether i
 /** What an older hive does not say of a worker: all names of its model, and whether it could make its list of GPUs. */
 function addKnowledge(list: List, item: unknown): void {
   if (list !== 'workers' || !isObject(item)) return;
+  if (item.serving === undefined) item.servingReason ??= 'notAsked';
   if (item.models === undefined) item.models = typeof item.model === 'string' ? [item.model] : null;
   if (item.gpusReason === undefined)
     item.gpusReason = Array.isArray(item.gpus) && item.gpus.length > 0 ? null : olderHive;
