@@ -119,7 +119,7 @@ export class MetricsPage {
   }
 }
 
-const numeric = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const numeric = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
 
 /** The closing brace that stands in no quotes; -1 where there is none. */
 function endOfLabels(bytes: Buffer, from: number, end: number): number {
@@ -144,14 +144,23 @@ function unquoted(bytes: Buffer): Buffer {
   }
 }
 
-const labelPattern = /(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"/gs;
 const escapes: Readonly<Record<string, string>> = { n: '\n', '"': '"', '\\': '\\' };
 
 /** The value of a label; null where the sample has none of this name. */
 export function labelOf({ labels }: Sample, name: string): string | null {
   if (!labels.includes(name)) return null;
-  for (const [, key, value = ''] of labels.matchAll(labelPattern))
-    if (key === name) return value.replace(/\\(.)/gs, (_, char: string) => escapes[char] ?? `\\${char}`);
+  for (let at = 0; at < labels.length; ) {
+    const equals = labels.indexOf('=', at);
+    const first = equals < 0 ? -1 : labels.indexOf('"', equals);
+    if (first < 0) return null;
+    let last = first + 1;
+    while (last < labels.length && labels[last] !== '"') last += labels[last] === '\\' ? 2 : 1;
+    const key = labels.slice(at, equals).trim();
+    if (key === name && last < labels.length)
+      return labels.slice(first + 1, last).replace(/\\(.)/gs, (_, char: string) => escapes[char] ?? `\\${char}`);
+    at = last + 1;
+    while (labels[at] === ',' || labels[at] === ' ') at += 1;
+  }
   return null;
 }
 
