@@ -2,7 +2,7 @@ import type { Field, FieldTable } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { isNullable, known, type Shape } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
-import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
+import type { GpuSample, StoredGpu, StoredWorker, WorkerSample } from '../contract/heartbeat.js';
 import type { Labels } from '../contract/primitives.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -10,16 +10,16 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** What a merge found: nothing, other values, or other entries of the list that has a key (the GPUs that are held). */
 export type Change = 'none' | 'values' | 'entries';
 
-/** Made from a table of fields. */
-export interface Merger<T> {
+/** Made from a table of fields. `S`: a sample as it is stored. */
+export interface Merger<T, S extends T = T> {
   /** Writes what differs into the sample that is kept; equal values keep their objects, so no garbage is made for them. */
-  merge(stored: T, next: T): Change;
+  merge(stored: S, next: T): Change;
   /** A copy with every field in the order of the table, so that all samples share one shape whatever order a hive sent. */
-  copy(sample: T): Mutable<T>;
+  copy(sample: T): Mutable<S>;
   /** Takes over the values of `like` where they are equal, for fields that most items have in common. */
-  share(sample: T, like: T): void;
+  share(sample: S, like: S): void;
   /** A copy of a stored sample with the values of `viewFields` after it, in one object of one shape. */
-  view(sample: T, ...values: readonly unknown[]): unknown;
+  view(sample: S, ...values: readonly unknown[]): unknown;
 }
 
 export function sameLabels(a: Labels, b: Labels): boolean {
@@ -77,7 +77,7 @@ const onlyTicks = ({ ticks, rows }: Field, a: unknown, b: unknown): boolean =>
     ));
 
 /** The merger by plain loops, where no code may be generated. Ten times slower, and the same. */
-export function loopMerger<T>(table: FieldTable, viewFields: readonly string[]): Merger<T> {
+export function loopMerger<T, S extends T = T>(table: FieldTable, viewFields: readonly string[]): Merger<T, S> {
   const fields = Object.entries(table);
   const present = (name: string, item: Item) => (table[name]?.optional ? (item[name] ?? null) : item[name]);
   const merge = (stored: Item, next: Item): Change => {
@@ -113,7 +113,7 @@ export function loopMerger<T>(table: FieldTable, viewFields: readonly string[]):
     ...sample,
     ...Object.fromEntries(viewFields.map((name, i) => [name, values[i]])),
   });
-  return { merge, copy, share, view } as unknown as Merger<T>;
+  return { merge, copy, share, view } as unknown as Merger<T, S>;
 }
 
 /** Source of an expression that is true where `a` and `b`, values of the shape, are equal; but for what changes by itself. */
@@ -203,29 +203,33 @@ function sameList<T>(a: readonly T[], b: readonly T[], same: (a: T, b: T) => boo
 }
 
 /** Null where the process may not generate code (`node --disallow-code-generation-from-strings`). */
-export function compiledMerger<T>(table: FieldTable, viewFields: readonly string[]): Merger<T> | null {
+export function compiledMerger<T, S extends T = T>(
+  table: FieldTable,
+  viewFields: readonly string[],
+): Merger<T, S> | null {
   const helpers = { sameLabels, sharedLabels, sameList, keepKeys };
   try {
-    return new Function(...Object.keys(helpers), mergerSource(table, viewFields))(
-      ...Object.values(helpers),
-    ) as Merger<T>;
+    return new Function(...Object.keys(helpers), mergerSource(table, viewFields))(...Object.values(helpers)) as Merger<
+      T,
+      S
+    >;
   } catch (error) {
     if (error instanceof EvalError) return null;
     throw error;
   }
 }
 
-const mergerOf = <T>(table: FieldTable, viewFields: readonly string[]): Merger<T> =>
-  compiledMerger<T>(table, viewFields) ?? loopMerger<T>(table, viewFields);
+const mergerOf = <T, S extends T>(table: FieldTable, viewFields: readonly string[]): Merger<T, S> =>
+  compiledMerger<T, S>(table, viewFields) ?? loopMerger<T, S>(table, viewFields);
 
 export const {
   merge: mergeWorker,
   copy: copyWorker,
   view: viewWorker,
-} = mergerOf<WorkerSample>(workerFields, ['hive', 'liveness', 'ageMs', 'key']);
+} = mergerOf<WorkerSample, StoredWorker>(workerFields, ['hive', 'liveness', 'ageMs', 'key']);
 export const {
   merge: mergeGpu,
   copy: copyGpu,
   share: shareGpu,
   view: viewGpu,
-} = mergerOf<GpuSample>(gpuFields, ['hive', 'liveness', 'ageMs', 'freeBytes']);
+} = mergerOf<GpuSample, StoredGpu>(gpuFields, ['hive', 'liveness', 'ageMs', 'freeBytes']);

@@ -37,7 +37,7 @@ export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSa
     uptimeSeconds: 3600,
     processCount: 3,
     model: 'meta-llama/Llama-3.1-8B-Instruct',
-    models: over.model === null ? null : [over.model ?? 'meta-llama/Llama-3.1-8B-Instruct'],
+    models: null,
     port: 8000,
     endpoint: 'http://10.0.0.7:8000',
     endpointReason: null,
@@ -176,5 +176,5 @@ export const wire = (value: unknown): unknown => JSON.parse(JSON.stringify(value
 export const servedAt = (port: number | null) => ({
   port,
   endpoint: port === null ? null : `http://127.0.0.1:${port}`,
-  endpointReason: port === null ? ('notListening' as const) : null,
+  endpointReason: port === null ? ('notListening' as const) : undefined,
 });

@@ -114,7 +114,7 @@ export interface Plausible {
 /** One field of a worker, GPU or host: all that storage, export and display need to know of it. */
 export interface Field<T = unknown> {
   readonly shape: Shape<T>;
-  /** An older hive may leave it out; it is null then. */
+  /** A hive leaves it out where it would be null, as hives of before this field do; a queen stores and shows null. */
   readonly optional?: true;
   /** Says which item it is: never merged. */
   readonly identity?: true;
@@ -171,6 +171,10 @@ export function readerOf(name: string): (item: object) => unknown {
 }
 
 export const valueAt = (item: object, name: string): unknown => readerOf(name)(item);
+
+/** Names of the fields that a hive may leave out. */
+export const optionalFields = (table: FieldTable): readonly string[] =>
+  Object.entries(table).flatMap(([name, { optional }]) => (optional ? [name] : []));
 
 /** The place of what names none. */
 export const defaultPlace = 50;

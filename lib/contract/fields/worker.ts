@@ -35,6 +35,7 @@ export const workerFields = {
   instance: { shape: text({ pattern: idPattern }, 'Second part of the id.'), identity: true },
   name: {
     shape: nullable(text({ maxLength: 512 }, 'Container or pod name.')),
+    optional: true,
     panel: { section: 'process', label: 'Name', omitNull: true, place: 80 },
   },
   pid: {
@@ -89,7 +90,7 @@ export const workerFields = {
       list(
         text({ minLength: 1, maxLength: maxModelLength }),
         maxModels,
-        'Every name that clients may ask for: served names, aliases, and of a manager the models that run. The first is `model`; null: none is known.',
+        'Every name that clients may ask for, where there are several: served names, aliases, and of a manager the models that run. The first is `model`; null: there is no other.',
       ),
     ),
     optional: true,
@@ -140,7 +141,7 @@ export const workerFields = {
     shape: nullable({
       ...oneOf(servingReasons),
       description:
-        'Why `serving` is null, or why it lacks what its engine could tell. noEngine: no process of it is a known engine. unsupported: its engine says nothing of its load. noAddress: the hive does not reach its socket, or has not confirmed it. notAsked: it was not asked yet, or is not to be. refused: it takes no connection. silent: it has not answered in time. loading: it loads its model. keyNeeded: it asks for a key, and none is configured that it takes. metricsOff: its metrics are switched off. unreadable: it answers something else.',
+        'Why `serving` is null, or why it lacks what its engine could tell. noEngine: no process of it is a known engine. unsupported: its engine says nothing of its load. noAddress: the hive does not reach its socket, or has not confirmed it. notAsked: it was not asked yet, or is not to be. refused: it takes no connection. silent: it has not answered in time. loading: it loads its model. keyNeeded: it asks for a key, and none is configured that it takes. metricsOff: its metrics are switched off. unreadable: it answers something else. Null with `serving`: the hive is of an older version.',
     }),
     optional: true,
     unmeasured: 'notAsked',
@@ -389,6 +390,7 @@ export const workerFields = {
   },
   reservationId: {
     shape: nullable(text({ maxLength: 64 })),
+    optional: true,
     panel: { section: 'process', label: 'Reservation', omitNull: true, place: 80 },
   },
   origin: {
