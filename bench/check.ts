@@ -128,7 +128,7 @@ async function withinRun(program: string, cgroups: readonly string[]): Promise<r
     // One read for each file, and no more.
     'collection_100_workers native, reads per file': 1 + tolerance,
     'collection_100_workers TypeScript, reads per file': 1 + tolerance,
-    'heartbeat_payload_size raw, bytes': 110_000,
+    'heartbeat_payload_size raw, bytes': 100_000,
     'heartbeat_payload_size on the wire, bytes': 15_000,
   };
   const bounds: Bound[] = Object.entries(most).map(([name, atMost]) => ({

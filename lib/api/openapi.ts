@@ -12,6 +12,7 @@ const schemaNames = [
   'HiveInfo',
   'HostSample',
   'GpuSample',
+  'StoredGpu',
   'WorkerSample',
   'HiveEvent',
   'Fault',

@@ -1,4 +1,5 @@
 import type { Snapshot } from '../contract/heartbeat.js';
+import { storedGpu, storedWorker } from '../contract/stored.js';
 import { hiveGpusText } from '../present/knowledge.js';
 import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
@@ -19,12 +20,12 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
       : host.memoryTotalBytes - host.memoryAvailableBytes;
   const without = <T>(all: readonly Column<T>[]): Column<T>[] => all.filter(({ key }) => key !== 'hive');
   const rows: WorkerRow[] = workers.map((worker) => ({
-    ...worker,
+    ...storedWorker(worker),
     ...here,
     key: worker.id,
     gpuAgeMs: collection.gpuAgeMs,
   }));
-  const gpuRows: GpuRow[] = gpus.map((gpu) => ({ ...gpu, ...here }));
+  const gpuRows: GpuRow[] = gpus.map((gpu) => ({ ...storedGpu(gpu), ...here }));
   const { cpu, memory, io } = host.pressure;
   const lines = [
     `${bold('cpu')}       ${formatCores(host.cpuPercent)} of ${plural(host.cpuCount, 'core')}, load ${host.load1?.toFixed(2) ?? '—'}, up ${formatDuration(host.uptimeSeconds)}`,

@@ -10,6 +10,11 @@ const sorts: Readonly<Record<string, string>> = {
   gpu: '-gpuUtilizationPercent',
   vram: '-vramUsedBytes',
   uptime: '-uptimeSeconds',
+  running: '-running',
+  waiting: '-waiting',
+  kv: '-kvPercent',
+  prompt: '-promptTokensPerSecond',
+  tokens: '-generationTokensPerSecond',
 };
 
 export function register(program: Command): void {

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { Collection, Fault, GpuSample, gpuKnowledgeFields, HiveInfo, HostSample, WorkerSample } from './heartbeat.js';
+import { Collection, Fault, gpuKnowledgeFields, HiveInfo, HostSample, StoredGpu, StoredWorker } from './heartbeat.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
 
 export const livenesses = ['online', 'late', 'offline'] as const;
@@ -20,7 +20,7 @@ export const HiveView = Type.Object({
   host: HostSample,
   workerCount: Type.Integer({ minimum: 0 }),
   ...gpuKnowledgeFields,
-  gpus: Type.Array(GpuSample),
+  gpus: Type.Array(StoredGpu),
   workersComplete: Type.Boolean(),
   faults: Type.Array(Fault),
   collection: Collection,
@@ -29,14 +29,14 @@ export type HiveView = Static<typeof HiveView>;
 
 /** `key` is `hive/group/instance`, unique in the fleet. */
 export const WorkerView = Type.Object({
-  ...WorkerSample.properties,
+  ...StoredWorker.properties,
   ...provenance,
   key: Type.String({ description: 'hive/group/instance' }),
 });
 export type WorkerView = Static<typeof WorkerView>;
 
 export const GpuView = Type.Object({
-  ...GpuSample.properties,
+  ...StoredGpu.properties,
   ...provenance,
   freeBytes: Amount('total - used - reserved, less what reservations hold.'),
 });

@@ -13,6 +13,19 @@ export const endpointReasons = [
   'socketsUnknown',
 ] as const;
 export type EndpointReason = (typeof endpointReasons)[number];
+/** Why an engine's load is not known, or not all of it that it could tell. */
+export const servingReasons = [
+  'noEngine',
+  'unsupported',
+  'noAddress',
+  'notAsked',
+  'refused',
+  'silent',
+  'loading',
+  'keyNeeded',
+  'metricsOff',
+  'unreadable',
+] as const;
 export const gpuHealths = [
   'ok',
   'degraded',

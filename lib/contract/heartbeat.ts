@@ -23,7 +23,7 @@ export type HiveInfo = Static<typeof HiveInfo>;
 
 type Properties<T extends FieldTable> = {
   -readonly [K in keyof T]: T[K] extends { readonly optional: true }
-    ? TOptional<TUnsafe<ValueOf<T[K]>>>
+    ? TOptional<TUnsafe<ValueOf<T[K]> | undefined>>
     : TUnsafe<ValueOf<T[K]>>;
 };
 
@@ -36,6 +36,14 @@ function objectOf<const T extends FieldTable>(table: T): TObject<Properties<T>> 
   return Type.Object(Object.fromEntries(properties)) as unknown as TObject<Properties<T>>;
 }
 
+type AllProperties<T extends FieldTable> = { -readonly [K in keyof T]: TUnsafe<ValueOf<T[K]>> };
+
+/** The same with every field: an optional one that a hive left out is null. */
+function completeOf<const T extends FieldTable>(table: T): TObject<AllProperties<T>> {
+  const properties = Object.entries(table).map(([name, { shape }]) => [name, Type.Unsafe(shape as TSchema)]);
+  return Type.Object(Object.fromEntries(properties)) as unknown as TObject<AllProperties<T>>;
+}
+
 export const HostSample = objectOf(hostFields);
 export type HostSample = Static<typeof HostSample>;
 export type Pressure = HostSample['pressure'];
@@ -43,12 +51,18 @@ export const Pressure = HostSample.properties.pressure;
 
 export const GpuSample = objectOf(gpuFields);
 export type GpuSample = Static<typeof GpuSample>;
+/** A GPU as a queen stores and shows it. */
+export const StoredGpu = completeOf(gpuFields);
+export type StoredGpu = Static<typeof StoredGpu>;
 
 export const WorkerGpu = objectOf(workerGpuFields);
 export type WorkerGpu = Static<typeof WorkerGpu>;
 
 export const WorkerSample = objectOf(workerFields);
 export type WorkerSample = Static<typeof WorkerSample>;
+/** A worker as a queen stores and shows it. */
+export const StoredWorker = completeOf(workerFields);
+export type StoredWorker = Static<typeof StoredWorker>;
 
 /** An event that must not be lost: re-sent until the queen has acknowledged it. */
 export const HiveEvent = Type.Object({

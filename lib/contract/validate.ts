@@ -7,6 +7,7 @@ import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules, type Rule } from './fields/plausible.js';
+import { servingFields } from './fields/serving.js';
 import { known, type Shape } from './fields/shape.js';
 import { workerFields, workerGpuFields } from './fields/worker.js';
 import {
@@ -17,9 +18,12 @@ import {
   Heartbeat as HeartbeatSchema,
   HiveEvent,
   HiveInfo,
+  StoredGpu,
+  StoredWorker,
   WorkerSample,
 } from './heartbeat.js';
 import { maxDetailLength } from './limits.js';
+import { addAbsentOfGpu, addAbsentOfWorker } from './stored.js';
 
 /** Why a heartbeat was refused whole. `field` is a dotted path (`hive.id`, `workers.3.pid`), empty for the heartbeat itself. */
 export interface Refusal {
@@ -107,21 +111,16 @@ const { gpus, workers, events, faults, ...rest } = HeartbeatSchema.properties;
 const Envelope = { type: 'object', required: Object.keys(rest), properties: rest } as unknown as TSchema;
 const lists = { gpus, workers, events, faults } as const;
 
-const withAllFields = (schema: { readonly properties: object }) => ({
-  ...schema,
-  required: Object.keys(schema.properties),
-});
-
 /**
- * A heartbeat as this version sends it, with every field of its GPUs and workers: where some may be missing, each key there
- * is has to be matched against a pattern of all, which doubles the time. Heartbeats of older hives are checked item by item.
+ * A heartbeat of this version once `addAbsent` has filled it: where some fields may be missing, each key there is has to be
+ * matched against a pattern of all, which doubles the time. Heartbeats of older hives are checked item by item.
  */
 const exactSchema = compile({
   ...HeartbeatSchema,
   properties: {
     ...HeartbeatSchema.properties,
-    gpus: { ...gpus, items: withAllFields(GpuSample) },
-    workers: { ...workers, items: withAllFields(WorkerSample) },
+    gpus: { ...gpus, items: StoredGpu },
+    workers: { ...workers, items: StoredWorker },
   },
 } as unknown as TSchema);
 const envelope = compile(Envelope);
@@ -146,12 +145,14 @@ const rules = {
   gpus: plausibleRules(gpuFields),
   workers: plausibleRules(workerFields),
   workerGpus: plausibleRules(workerGpuFields),
+  serving: plausibleRules(servingFields),
 };
 const plausible = {
   host: plausibleCheck(rules.host),
   gpus: plausibleCheck(rules.gpus),
   workers: plausibleCheck(rules.workers),
   workerGpus: plausibleCheck(rules.workerGpus),
+  serving: plausibleCheck(rules.serving),
 };
 
 function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
@@ -159,6 +160,7 @@ function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
   for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
   for (const worker of workers) {
     if (!plausible.workers(worker)) return false;
+    if (worker.serving != null && !plausible.serving(worker.serving)) return false;
     for (const held of worker.gpus) if (!plausible.workerGpus(held)) return false;
   }
   return true;
@@ -184,6 +186,7 @@ function nullGarbageOf(list: List, item: unknown, found: Fault[]): void {
   if (list !== 'workers') return;
   const subject = subjectOf(list, item);
   nullGarbage(rules.workers, item, subject, found);
+  nullGarbage(rules.serving, item.serving, subject, found);
   if (!Array.isArray(item.gpus)) return;
   for (const held of item.gpus) nullGarbage(rules.workerGpus, held, { ...subject, ...subjectOf('gpus', held) }, found);
 }
@@ -320,7 +323,6 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
     const item = large === null ? stripUnknown(node, raw) : raw;
     const garbage: Fault[] = [];
     if (large === null) {
-      addKnowledge(list, item);
       nullGarbageOf(list, item, garbage);
     }
     const wrong = large === null ? errorOf(list, item, seen, found.length) : { field: large, message: 'is too large' };
@@ -344,12 +346,17 @@ function partitionItems(list: List, given: readonly unknown[], found: Fault[]): 
 
 const olderHive = 'the hive is of an older version, which does not say whether it can read GPUs';
 
-/** What an older hive does not say of a worker: all names of its model, and whether it could make its list of GPUs. */
-function addKnowledge(list: List, item: unknown): void {
-  if (list !== 'workers' || !isObject(item)) return;
-  if (item.models === undefined) item.models = typeof item.model === 'string' ? [item.model] : null;
-  if (item.gpusReason === undefined)
-    item.gpusReason = Array.isArray(item.gpus) && item.gpus.length > 0 ? null : olderHive;
+/** Fields that a hive leaves out where they are null, set to null. What an older hive cannot say of GPUs is not known. */
+function addAbsent({ gpus, workers, gpusKnown }: Readonly<Record<string, unknown>>): void {
+  const isOlder = gpusKnown === undefined;
+  if (Array.isArray(workers))
+    for (const worker of workers) {
+      if (!isObject(worker)) continue;
+      if (isOlder && worker.gpusReason === undefined && Array.isArray(worker.gpus) && worker.gpus.length === 0)
+        worker.gpusReason = olderHive;
+      addAbsentOfWorker(worker);
+    }
+  if (Array.isArray(gpus)) for (const gpu of gpus) if (isObject(gpu)) addAbsentOfGpu(gpu);
 }
 
 /** What an older hive does not say: whether its list of GPUs is all there is. An empty one may be one that it could not read. */
@@ -381,6 +388,7 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
       'workers',
       `${body.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
     );
+  addAbsent(body);
   if (isValidFast(body)) return { ok: true, heartbeat: body };
 
   const refused = refusalBySight(body);

@@ -51,7 +51,6 @@ function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: 
     startedAt: record.startedAt,
     uptimeSeconds: Math.max(0, round(usage.elapsed / 1000)),
     model: record.model,
-    models: record.model === null ? null : [record.model],
     port: record.port,
     endpointReason: 'socketsUnknown',
     labels: record.labels,

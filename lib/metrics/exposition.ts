@@ -145,8 +145,8 @@ export function stateSet<State extends string>(
 }
 
 /** Labels without those that are not known. */
-export const knownLabels = (labels: Readonly<Record<string, string | number | null>>): LabelValues =>
-  Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== null)) as LabelValues;
+export const knownLabels = (labels: Readonly<Record<string, string | number | null | undefined>>): LabelValues =>
+  Object.fromEntries(Object.entries(labels).filter(([, value]) => value != null)) as LabelValues;
 
 export const ratio = (percent: number | null): number | null => (percent === null ? null : percent / 100);
 export const flag = (value: boolean | null): number | null => (value === null ? null : Number(value));

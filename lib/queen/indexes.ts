@@ -1,10 +1,10 @@
-import type { WorkerSample } from '../contract/heartbeat.js';
+import type { StoredWorker } from '../contract/heartbeat.js';
 import { type ModelNames, modelsOf } from '../contract/models.js';
 import { FreeIndex } from './free-index.js';
 import { compareHives, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
 
-type WorkerState = WorkerSample['state'];
+type WorkerState = StoredWorker['state'];
 type Workers = SortedSet<WorkerRecord>;
 
 const none: Workers = new SortedSet(compareWorkers);
@@ -105,7 +105,7 @@ export class Indexes {
   }
 
   /** After a merge: moves the worker from where its former values had put it. */
-  moveWorker(worker: WorkerRecord, former: ModelNames & Pick<WorkerSample, 'state' | 'reservationId'>): void {
+  moveWorker(worker: WorkerRecord, former: ModelNames & Pick<StoredWorker, 'state' | 'reservationId'>): void {
     const { sample } = worker;
     if (former.model !== sample.model || former.models !== sample.models || former.state !== sample.state) {
       this.#deleteModelState(worker, former);
@@ -190,7 +190,7 @@ export class Indexes {
     }
   }
 
-  #deleteModelState(worker: WorkerRecord, former: ModelNames & Pick<WorkerSample, 'state'>): void {
+  #deleteModelState(worker: WorkerRecord, former: ModelNames & Pick<StoredWorker, 'state'>): void {
     this.byState.delete(former.state, worker);
     for (const name of namesOf(former)) {
       this.byModel.delete(name, worker);

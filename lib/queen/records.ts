@@ -1,6 +1,6 @@
 import type { Liveness } from '../contract/api.js';
 import type { GpuKnowledge } from '../contract/enums.js';
-import type { Collection, Fault, GpuSample, HiveInfo, HostSample, WorkerSample } from '../contract/heartbeat.js';
+import type { Collection, Fault, HiveInfo, HostSample, StoredGpu, StoredWorker } from '../contract/heartbeat.js';
 import type { Incarnations } from './incarnations.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -8,7 +8,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** What the registry holds of a worker. Its sample is written in place at each heartbeat; views copy it. */
 export interface WorkerRecord {
   readonly hive: HiveRecord;
-  readonly sample: Mutable<WorkerSample>;
+  readonly sample: Mutable<StoredWorker>;
   /** Own labels and the hive's, as they stand in the indexes. */
   labels: readonly string[];
   /** Number of the hive's heartbeat that last named it. */
@@ -23,7 +23,7 @@ export interface WorkerRecord {
 
 export interface GpuRecord {
   readonly hive: HiveRecord;
-  readonly sample: Mutable<GpuSample>;
+  readonly sample: Mutable<StoredGpu>;
   /** Total - used - reserved, less what reservations hold; null where it can't be known. */
   freeBytes: number | null;
   /** Cut into MIG devices, listed or not, so nothing is placed on it whole. */

@@ -4,6 +4,7 @@ import { type Items, initialUi } from '../../lib/cli/top/ui.js';
 import { FleetMirror } from '../../lib/client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
+import { storedGpu, storedWorker } from '../../lib/contract/stored.js';
 import { SimulatedHive, type SimulatedHiveOptions } from '../harness/simulated-fleet.js';
 
 /** What a queen makes of a heartbeat, without a queen. */
@@ -22,14 +23,14 @@ export function viewsOf(
       host,
       gpusKnown,
       gpusReason,
-      gpus,
+      gpus: gpus.map(storedGpu),
       workersComplete,
       faults,
       collection,
       workerCount: heartbeat.workers.length,
     },
     workers: heartbeat.workers.map((worker) => ({
-      ...worker,
+      ...storedWorker(worker),
       ...provenance,
       key: `${heartbeat.hive.id}/${worker.id}`,
     })),

@@ -4,6 +4,7 @@ import type { FieldTable } from '../../lib/contract/fields/field.js';
 import { gpuFields } from '../../lib/contract/fields/gpu.js';
 import { hostFields } from '../../lib/contract/fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules } from '../../lib/contract/fields/plausible.js';
+import { servingFields } from '../../lib/contract/fields/serving.js';
 import { isNullable, known } from '../../lib/contract/fields/shape.js';
 import { workerFields, workerGpuFields } from '../../lib/contract/fields/worker.js';
 
@@ -11,6 +12,7 @@ const tables: readonly (readonly [string, FieldTable])[] = [
   ['GPU', gpuFields],
   ['worker', workerFields],
   ['GPU of a worker', workerGpuFields],
+  ['load of a worker', servingFields],
   ['host', hostFields],
 ];
 /** What drivers and kernels give for "not available", and what no device has. */

@@ -1,5 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Field, FieldTable } from '../../lib/contract/fields/field.js';
+import { gpuFields } from '../../lib/contract/fields/gpu.js';
+import { workerFields } from '../../lib/contract/fields/worker.js';
+import type { GpuSample, WorkerSample } from '../../lib/contract/heartbeat.js';
+import { storedGpu, storedWorker } from '../../lib/contract/stored.js';
 import { type HeartbeatVerdict, readHeartbeat } from '../../lib/contract/validate.js';
 import { eventOf, gpuOf, heartbeatOf, wire, workerOf } from '../harness/heartbeats.js';
 
@@ -160,18 +165,30 @@ describe('readHeartbeat', () => {
   it('a worker of an older hive without GPUs is one whose GPUs are not known', () => {
     const { gpusReason: _, ...older } = workerOf('llm/0');
     const workers = [older, { ...older, id: 'llm/1', instance: '1', gpus: [] }];
-    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { workers: workers as never }))));
+    const { gpusKnown: _known, ...sent } = heartbeatOf('a', 1, { workers: workers as never });
+    const heartbeat = accepted(read(wire(sent)));
     expect(heartbeat.workers.map((worker) => worker.gpusReason)).toEqual([
       null,
       expect.stringContaining('older version'),
     ]);
   });
 
-  it('a worker of an older hive has the one name that it says', () => {
-    const { models: _, ...older } = workerOf('llm/0', { model: 'm' });
-    const workers = [older, { ...older, id: 'llm/1', instance: '1', model: null }];
-    const heartbeat = accepted(read(wire(heartbeatOf('a', 1, { workers: workers as never }))));
-    expect(heartbeat.workers.map(({ models }) => models)).toEqual([['m'], null]);
+  it('a heartbeat without its optional fields is one in which they are null', () => {
+    const without = (table: FieldTable, item: object) =>
+      Object.fromEntries(Object.entries(item).filter(([name]) => !table[name]?.optional));
+    const gpu = gpuOf('GPU-0');
+    const sent = heartbeatOf('a', 1, {
+      workers: [without(workerFields, workerOf('llm/0'))] as never,
+      gpus: [without(gpuFields, gpu)] as never,
+    });
+    const heartbeat = accepted(read(wire(sent)));
+    expect(heartbeat.faults).toEqual([]);
+    expect(heartbeat.workers).toEqual([storedWorker(sent.workers[0] as WorkerSample)]);
+    expect(heartbeat.gpus).toEqual([storedGpu(sent.gpus[0] as GpuSample)]);
+    for (const [name, { optional }] of Object.entries<Field>(workerFields))
+      if (optional) expect(heartbeat.workers[0], name).toHaveProperty(name, null);
+    for (const [name, { optional }] of Object.entries<Field>(gpuFields))
+      if (optional) expect(heartbeat.gpus[0], name).toHaveProperty(name, null);
   });
 
   it('drops fields that a newer hive adds, at every level, and keeps the rest', () => {

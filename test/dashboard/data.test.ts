@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { countRows } from '../../lib/client/mirror.js';
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../lib/contract/api.js';
+import { storedGpu, storedWorker } from '../../lib/contract/stored.js';
 import { LiveSamples } from '../../lib/dashboard/data/live-samples.js';
 import { requestOf } from '../../lib/dashboard/data/placement-request.js';
 import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../../lib/dashboard/data/query.js';
@@ -14,9 +15,15 @@ const sampleViews = (id: string, hive = new SimulatedHive({ id, seed: 4, workers
   hive.nextHeartbeat();
   const heartbeat = hive.nextHeartbeat();
   const provenance = { hive: id, liveness: 'online' as Liveness, ageMs: 0 };
-  const view: HiveView = { ...heartbeat, ...heartbeat.hive, ...provenance, workerCount: heartbeat.workers.length };
+  const view: HiveView = {
+    ...heartbeat,
+    ...heartbeat.hive,
+    ...provenance,
+    gpus: heartbeat.gpus.map(storedGpu),
+    workerCount: heartbeat.workers.length,
+  };
   const workers: WorkerView[] = heartbeat.workers.map((worker) => ({
-    ...worker,
+    ...storedWorker(worker),
     ...provenance,
     key: `${id}/${worker.id}`,
   }));

@@ -206,7 +206,7 @@ describe('collect', () => {
       model: 'a/b',
       port: 8000,
       endpoint: 'http://10.0.0.7:8000',
-      endpointReason: null,
+      endpointReason: undefined,
       command: 'vllm serve a/b --api-key …',
       labels: { zone: 'a' },
       reservationId: 'r1',

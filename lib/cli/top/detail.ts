@@ -1,6 +1,6 @@
 import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
-import { type DetailOfField, type FieldTable, placed } from '../../contract/fields/field.js';
+import { type DetailOfField, type FieldTable, placed, valueAt } from '../../contract/fields/field.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
@@ -99,11 +99,11 @@ function fieldLine(table: FieldTable, label: string, item: object, ...more: read
 
 function fieldSpans(name: string, detail: DetailOfField, item: Record<string, unknown>, isFirst: boolean): Span[] {
   const { label, after, format, share, badAboveZero } = detail;
-  const tone = badAboveZero && Number(item[name]) > 0 ? 'bad' : shareTone(item, name, share);
+  const tone = badAboveZero && Number(valueAt(item, name)) > 0 ? 'bad' : shareTone(item, name, share);
   const before = `${isFirst ? '' : '   '}${label === undefined ? '' : `${label} `}`;
   return [
     ...(before === '' ? [] : [span(before)]),
-    value(formatField(format, item[name]), tone),
+    value(formatField(format, valueAt(item, name)), tone),
     ...(after === undefined ? [] : [span(after)]),
   ];
 }

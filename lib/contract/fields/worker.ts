@@ -1,8 +1,9 @@
-import { endpointReasons, workerStates } from '../enums.js';
+import { endpointReasons, servingReasons, workerStates } from '../enums.js';
 import { idPattern, maxModelLength, maxModels } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
 import { bytes, count, cpuPercent, gpuBytes, pid, seconds } from './plausible.js';
+import { servingFields } from './serving.js';
 import { amount, boolean, integer, labels, list, nullable, oneOf, share, text, time } from './shape.js';
 
 /** What a worker has of one GPU. */
@@ -34,6 +35,7 @@ export const workerFields = {
   instance: { shape: text({ pattern: idPattern }, 'Second part of the id.'), identity: true },
   name: {
     shape: nullable(text({ maxLength: 512 }, 'Container or pod name.')),
+    optional: true,
     panel: { section: 'process', label: 'Name', omitNull: true, place: 80 },
   },
   pid: {
@@ -88,7 +90,7 @@ export const workerFields = {
       list(
         text({ minLength: 1, maxLength: maxModelLength }),
         maxModels,
-        'Every name that clients may ask for: served names, aliases, and of a manager the models that run. The first is `model`; null: none is known.',
+        'Every name that clients may ask for, where there are several: served names, aliases, and of a manager the models that run. The first is `model`; null: there is no other.',
       ),
     ),
     optional: true,
@@ -128,6 +130,40 @@ export const workerFields = {
         'What may be shown of the command line: its program, names of options, and values that are known to be harmless.',
       ),
     ),
+  },
+  serving: {
+    shape: nullable(recordOf(servingFields)),
+    optional: true,
+    rows: servingFields,
+    unmeasured: null,
+  },
+  servingReason: {
+    shape: nullable({
+      ...oneOf(servingReasons),
+      description:
+        'Why `serving` is null, or why it lacks what its engine could tell. noEngine: no process of it is a known engine. unsupported: its engine says nothing of its load. noAddress: the hive does not reach its socket, or has not confirmed it. notAsked: it was not asked yet, or is not to be. refused: it takes no connection. silent: it has not answered in time. loading: it loads its model. keyNeeded: it asks for a key, and none is configured that it takes. metricsOff: its metrics are switched off. unreadable: it answers something else. Null with `serving`: the hive is of an older version.',
+    }),
+    optional: true,
+    unmeasured: 'notAsked',
+    least: 'unreadable',
+    panel: {
+      section: 'serving',
+      label: 'Not known',
+      omitNull: true,
+      place: 90,
+      words: {
+        noEngine: 'no known engine',
+        unsupported: 'its engine says nothing of its load',
+        noAddress: 'the hive does not reach its socket',
+        notAsked: 'not asked yet',
+        refused: 'it takes no connection',
+        silent: 'it has not answered',
+        loading: 'it loads its model',
+        keyNeeded: 'it asks for a key (engineKeys)',
+        metricsOff: 'its metrics are switched off',
+        unreadable: 'it answers something else',
+      },
+    },
   },
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {
@@ -354,6 +390,7 @@ export const workerFields = {
   },
   reservationId: {
     shape: nullable(text({ maxLength: 64 })),
+    optional: true,
     panel: { section: 'process', label: 'Reservation', omitNull: true, place: 80 },
   },
   origin: {

@@ -145,7 +145,7 @@ export interface GpuRows {
 const uuidPattern = /^[a-z0-9][a-z0-9._:/-]{3,95}$/i;
 /** `GPU 0000:02:00.0: ...`, `GPU0000:CF:00.0: ...` and `GPU1: 0000:34:00.0: ...`, by release. */
 const lostPattern =
-  /Unable to determine the device handle for GPU(?:\d+:\s+|\s*)([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s*:\s*(.*)/i;
+  /Unable to determine the device handle for GPU(?:\d{1,4}:)?\s?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s?:(.*)/i;
 
 function lostCode(text: string): number {
   if (/is lost/i.test(text)) return nvmlCode.lost;
