@@ -1,4 +1,4 @@
-import type { GpuView, History, HiveView, StreamSnapshot, WorkerView } from '../contract/api.js';
+import type { GpuView, History, HiveView, StreamSnapshot, WorkerPick, WorkerView } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
@@ -7,7 +7,8 @@ import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from 
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
 import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
-import { isReady, isSchedulable, pickBest } from './scheduling.js';
+import { type PickQuery, RequestRouting } from './request-routing.js';
+import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
 
@@ -22,12 +23,12 @@ export abstract class FleetQueries {
   protected readonly clock: () => number;
   protected readonly indexes = new Indexes();
   protected readonly histories: HistoryStore;
-  readonly #random: () => number;
+  protected readonly routing: RequestRouting;
   readonly #warmUntilMs: number;
 
   constructor(options: RegistryOptions) {
     this.clock = options.clock ?? (() => performance.now());
-    this.#random = options.random ?? Math.random;
+    this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
     this.histories = new HistoryStore(options.historyRings ?? defaultHistoryRings);
   }
@@ -89,16 +90,30 @@ export abstract class FleetQueries {
     return this.#find(workersByFreeVram(this.indexes, bytes), options);
   }
 
-  /**
-   * The worker to send a request for a model to: ready and idle, else the least loaded; ties at random. A pick counts as
-   * load until the worker's next heartbeat, so that callers within one interval spread. Null where none is ready.
-   */
+  /** The worker to send a request for a model to, as `pickWorkers` chooses it. Null where none is ready. */
   findBestWorkerForModel(model: string): WorkerView | null {
+    return this.pickWorkers({ model })[0]?.worker ?? null;
+  }
+
+  /**
+   * The workers to send requests for a model to, one after the other: where each costs least by what the engines report, or, where
+   * no engine speaks, ready and idle, else the least loaded; ties at random. Each pick counts until the engine's figures show it
+   * (where no engine speaks: until the worker's next heartbeat), so that callers spread. Empty where none is ready.
+   */
+  pickWorkers(query: PickQuery): WorkerPick[] {
     const nowMs = this.nowMs();
-    const best = pickBest(this.indexes.modelState(model, 'idle'), this.indexes.byModel.get(model), this.#random);
-    if (!best) return null;
-    best.picks++;
-    return workerView(best, nowMs);
+    const picks: WorkerPick[] = [];
+    for (let i = query.count ?? 1; i > 0; i--) {
+      const picked = this.routing.pick(query, nowMs);
+      if (picked === null) break;
+      picks.push({ id: picked.id, worker: workerView(picked.worker, nowMs), why: picked.why });
+    }
+    return picks;
+  }
+
+  /** A picked request is over, or was not sent: its pick counts no longer. False where it did not count any more. */
+  pickDone(id: string): boolean {
+    return this.routing.done(id, this.nowMs());
   }
 
   getAllWorkers(options: FindOptions = {}): WorkerView[] {

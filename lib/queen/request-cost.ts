@@ -1,11 +1,5 @@
+import { type PickGate, pickGates } from '../contract/api.js';
 import type { WorkerLoad } from './worker-load.js';
-
-/**
- * Why a worker is chosen only where no other is left; the later in this list, the later. unknown: no engine speaks for it.
- * full: its KV cache is. tooLong: the request does not fit its context. stale: its figures are old.
- */
-export const gates = ['open', 'unknown', 'full', 'tooLong', 'stale', 'sleeping', 'stalled'] as const;
-export type Gate = (typeof gates)[number];
 
 /** What gates look at. */
 export interface GateFigures {
@@ -29,7 +23,7 @@ export interface RequestSize {
 const fullAbovePercent = 97;
 const staleAfterIntervals = 3;
 
-export function gateOf({ state, serving, ageMs, intervalMs }: GateFigures, request: RequestSize): Gate {
+export function gateOf({ state, serving, ageMs, intervalMs }: GateFigures, request: RequestSize): PickGate {
   if (state === 'stalled') return 'stalled';
   if (state === 'sleeping' || serving?.sleeping === true) return 'sleeping';
   if (serving === null) return 'unknown';
@@ -58,7 +52,7 @@ export function sticks(costMs: number, leastMs: number, load: WorkerLoad, prompt
 
 export interface Assessed<T> {
   readonly worker: T;
-  readonly gate: Gate;
+  readonly gate: PickGate;
   readonly costMs: number;
 }
 
@@ -82,13 +76,13 @@ export function leastCost<C, T>(
 }
 
 const compareAssessed = (a: Assessed<unknown>, b: Assessed<unknown>): number =>
-  gates.indexOf(a.gate) - gates.indexOf(b.gate) || a.costMs - b.costMs;
+  pickGates.indexOf(a.gate) - pickGates.indexOf(b.gate) || a.costMs - b.costMs;
 
-/** FNV-1a, and a finish that spreads its bits: places in a rendezvous must not follow the order of names. */
+/** FNV-1a, and a finish that spreads its bits: places in a rendezvous must not follow the order of names. A signed 32-bit number. */
 export function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return mix(hash);
+  return mix(hash) | 0;
 }
 
 function mix(value: number): number {

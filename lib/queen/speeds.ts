@@ -18,15 +18,25 @@ export interface Rates {
 
 /** How far one report moves the median. */
 const medianStep = 0.02;
+/** How far one prompt moves the mean. */
+const promptStep = 0.01;
+
+/** Of a prompt whose length no router has said. */
+const usualPromptTokens = 1000;
 
 /**
- * The median speeds of workers of one kind (one model on one GPU model), which a new one is taken to have. Each report moves it a
- * little towards itself, so it needs no list of them.
+ * Workers of one model on one GPU model: their median speeds, which a new one is taken to have, and the mean of their prompts.
+ * Each report moves the median a little towards itself, so it needs no list of them.
  */
-export class SpeedClass implements Speeds {
+export class WorkerClass implements Speeds {
   prefillTokensPerSecond = unknownSpeeds.prefillTokensPerSecond;
   stepMs = unknownSpeeds.stepMs;
+  meanPromptTokens = usualPromptTokens;
   #isKnown = false;
+
+  learnPrompt(tokens: number): void {
+    this.meanPromptTokens += promptStep * (tokens - this.meanPromptTokens);
+  }
 
   learn({ prefillTokensPerSecond, stepMs }: Speeds): void {
     if (this.#isKnown) {
@@ -51,14 +61,14 @@ const trustMs = 30_000;
 /** The speeds of one worker. Its prefill speed is the most that it has reached, its step how long a running request waits for a token. */
 export class LearnedSpeeds {
   /** Replaced when the worker holds another GPU or serves another model. */
-  like: SpeedClass;
+  like: WorkerClass;
   #promptRate = 0;
   #peak = 0;
   #running = 0;
   #tokenRate = 0;
   #seenMs = 0;
 
-  constructor(like: SpeedClass) {
+  constructor(like: WorkerClass) {
     this.like = like;
   }
 

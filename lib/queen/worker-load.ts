@@ -1,4 +1,4 @@
-import { LearnedSpeeds, type Rates, type SpeedClass } from './speeds.js';
+import { LearnedSpeeds, type Rates, type WorkerClass } from './speeds.js';
 
 /** What an engine reports of its load, as far as the cost of a request depends on it. Null: it does not report that. */
 export interface LoadReport extends Rates {
@@ -14,7 +14,7 @@ interface Debit {
 }
 
 /** Longest that a pick is debited although the engine's figures do not show it. */
-const debitMs = 5000;
+export const debitMs = 5000;
 /** Time over which the arrivals of all and those of our own picks are compared, ms. */
 const foreignMs = 30_000;
 /** Others seem to send something where more arrives than our picks and this share of them: late figures never agree quite. */
@@ -32,6 +32,8 @@ const leastShare = 0.1;
  */
 export class WorkerLoad {
   readonly speeds: LearnedSpeeds;
+  /** When the process was started whose load it is; null: not known. */
+  readonly startedAt: string | null;
   #debits: Debit[] = [];
   #debitTokens = 0;
   #running = 0;
@@ -52,20 +54,20 @@ export class WorkerLoad {
   #queueTokens = 0;
   #queueAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(like: SpeedClass) {
+  constructor(like: WorkerClass, startedAt: string | null = null) {
+    this.startedAt = startedAt;
     this.speeds = new LearnedSpeeds(like);
   }
 
   /**
    * Takes a report; one that was taken already changes nothing.
    * @param measuredAtMs by the clock of the picks
-   * @param meanTokens of a prompt, for an engine that reports how many requests wait and not how many tokens
    */
-  report(report: LoadReport, measuredAtMs: number, meanTokens: number): void {
+  report(report: LoadReport, measuredAtMs: number): void {
     const sinceMs = measuredAtMs - this.#measuredAtMs;
     if (sinceMs <= 1) return;
     const waiting = report.waiting ?? 0;
-    const waitingTokens = report.waitingTokens ?? waiting * meanTokens;
+    const waitingTokens = report.waitingTokens ?? waiting * this.speeds.like.meanPromptTokens;
     if (report.promptTokensPerSecond !== null && Number.isFinite(sinceMs)) {
       const computed = (report.promptTokensPerSecond * sinceMs) / 1000;
       this.#compare(Math.max(0, computed + waitingTokens - this.#waitingTokens), sinceMs);

@@ -1,22 +1,21 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { pickGates } from '../../lib/contract/api.js';
 import {
   type Assessed,
   type GateFigures,
   gateOf,
-  gates,
   hashText,
   leastCost,
   rendezvousWeight,
   requestCostMs,
   sticks,
 } from '../../lib/queen/request-cost.js';
-import { SpeedClass } from '../../lib/queen/speeds.js';
+import { WorkerClass } from '../../lib/queen/speeds.js';
 import { WorkerLoad } from '../../lib/queen/worker-load.js';
 import { Random } from '../harness/random.js';
 
 const request = { promptTokens: 1000, maxTokens: 200 };
-const meanTokens = 1000;
 
 const reportOf = (over: Partial<Parameters<WorkerLoad['report']>[0]> = {}) => ({
   running: 2,
@@ -28,9 +27,9 @@ const reportOf = (over: Partial<Parameters<WorkerLoad['report']>[0]> = {}) => ({
 });
 
 function loadWith(over: Parameters<typeof reportOf>[0] = {}): WorkerLoad {
-  const load = new WorkerLoad(new SpeedClass());
-  load.report(reportOf(over), 0, meanTokens);
-  load.report(reportOf(over), 1000, meanTokens);
+  const load = new WorkerLoad(new WorkerClass());
+  load.report(reportOf(over), 0);
+  load.report(reportOf(over), 1000);
   return load;
 }
 
@@ -72,9 +71,9 @@ describe('the cost of a request', () => {
     });
     fc.assert(
       fc.property(fc.array(report, { maxLength: 40 }), fc.nat(200_000), (reports, prompt) => {
-        const load = new WorkerLoad(new SpeedClass());
+        const load = new WorkerLoad(new WorkerClass());
         reports.forEach((each, i) => {
-          load.report(each, 1000 * i, meanTokens);
+          load.report(each, 1000 * i);
         });
         load.pick(1, prompt, 1000 * reports.length);
         const cost = requestCostMs(load, prompt, 1000 * reports.length + 500);
@@ -102,7 +101,7 @@ describe('gates', () => {
   it('a gated worker is never chosen while another is behind a lower gate, and the least bad is given where all are gated', () => {
     const candidate = fc.record({
       worker: fc.nat(1000),
-      gate: fc.constantFrom(...gates),
+      gate: fc.constantFrom(...pickGates),
       costMs: fc.double({ min: 0, max: 1e6, noNaN: true }),
     });
     fc.assert(
@@ -116,8 +115,8 @@ describe('gates', () => {
           expect(best).toBeNull();
           return;
         }
-        const lowest = Math.min(...candidates.map(({ gate }) => gates.indexOf(gate)));
-        expect(gates.indexOf(best!.gate)).toBe(lowest);
+        const lowest = Math.min(...candidates.map(({ gate }) => pickGates.indexOf(gate)));
+        expect(pickGates.indexOf(best!.gate)).toBe(lowest);
         const costs = candidates.filter(({ gate }) => gate === best!.gate).map(({ costMs }) => costMs);
         expect(best!.costMs).toBe(Math.min(...costs));
       }),

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SpeedClass } from '../../lib/queen/speeds.js';
+import { WorkerClass } from '../../lib/queen/speeds.js';
 import { type LoadReport, WorkerLoad } from '../../lib/queen/worker-load.js';
 
 const idle: LoadReport = {
@@ -13,8 +13,8 @@ const idle: LoadReport = {
 const debitMs = 5000;
 
 function quietWorker(): WorkerLoad {
-  const load = new WorkerLoad(new SpeedClass());
-  load.report(idle, 0, 1000);
+  const load = new WorkerLoad(new WorkerClass());
+  load.report(idle, 0);
   return load;
 }
 
@@ -31,7 +31,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('done' as const), which: fc.nat(50), afterMs }),
 );
 
-describe('debits', () => {
+describe('a debit is neither lost nor counted twice', () => {
   it('a pick counts once until it is shown, done or 5 s old, and never after', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
@@ -54,7 +54,7 @@ describe('debits', () => {
           } else {
             const seconds = (nowMs - reportedMs) / 1000;
             const before = load.debitTokens(nowMs);
-            load.report({ ...idle, promptTokensPerSecond: each.computed / seconds }, nowMs, 1000);
+            load.report({ ...idle, promptTokensPerSecond: each.computed / seconds }, nowMs);
             expect(load.debitTokens(nowMs)).toBeLessThanOrEqual(before);
             reportedMs = nowMs;
           }
@@ -77,13 +77,15 @@ describe('debits', () => {
         prompts.forEach((tokens, i) => {
           load.pick(i, tokens, 10 + i);
         });
-        for (let atMs = 100; atMs <= debitMs; atMs += 100) load.report(idle, atMs, 1000);
+        for (let atMs = 100; atMs <= debitMs; atMs += 100) load.report(idle, atMs);
         expect(load.picks(debitMs)).toBe(prompts.length);
         expect(load.debitTokens(debitMs)).toBe(prompts.reduce((a, b) => a + b));
       }),
     );
   });
+});
 
+describe('what the engine shows', () => {
   it('what the engine computed or has waiting takes off just the picks that it covers, first in, first out', () => {
     const load = quietWorker();
     for (const [id, tokens] of [
@@ -92,21 +94,21 @@ describe('debits', () => {
       [3, 200],
     ] as const)
       load.pick(id, tokens, id);
-    load.report({ ...idle, running: 1, promptTokensPerSecond: 300 }, 1000, 1000);
+    load.report({ ...idle, running: 1, promptTokensPerSecond: 300 }, 1000);
     expect([load.picks(1000), load.debitTokens(1000)]).toEqual([2, 700]);
-    load.report({ ...idle, running: 1, waiting: 1, waitingTokens: 500 }, 2000, 1000);
+    load.report({ ...idle, running: 1, waiting: 1, waitingTokens: 500 }, 2000);
     expect([load.picks(2000), load.debitTokens(2000)]).toEqual([1, 200]);
     // The same tokens, computed now: they had been counted while they waited.
-    load.report({ ...idle, running: 2, promptTokensPerSecond: 500 }, 3000, 1000);
+    load.report({ ...idle, running: 2, promptTokensPerSecond: 500 }, 3000);
     expect([load.picks(3000), load.debitTokens(3000)]).toEqual([1, 200]);
-    load.report({ ...idle, running: 3, promptTokensPerSecond: 200 }, 4000, 1000);
+    load.report({ ...idle, running: 3, promptTokensPerSecond: 200 }, 4000);
     expect([load.picks(4000), load.debitTokens(4000)]).toEqual([0, 0]);
   });
 
   it('a report cannot show a pick that was made after it was measured', () => {
     const load = quietWorker();
     load.pick(1, 300, 1500);
-    load.report({ ...idle, promptTokensPerSecond: 5000 }, 1000, 1000);
+    load.report({ ...idle, promptTokensPerSecond: 5000 }, 1000);
     expect(load.picks(1500)).toBe(1);
   });
 
@@ -117,11 +119,11 @@ describe('debits', () => {
     // A minute in which others send as much as we do.
     for (let second = 1; second <= 60; second++) {
       load.pick(++id, 4000, 1000 * second - 500);
-      load.report({ ...idle, running: 3, promptTokensPerSecond: 4000 + foreign }, 1000 * second, 1000);
+      load.report({ ...idle, running: 3, promptTokensPerSecond: 4000 + foreign }, 1000 * second);
     }
     for (let i = 0; i < 4; i++) load.pick(1000 + i, 1000, 60_001);
     const before = load.picks(60_001);
-    load.report({ ...idle, running: 3, promptTokensPerSecond: foreign }, 61_000, 1000);
+    load.report({ ...idle, running: 3, promptTokensPerSecond: foreign }, 61_000);
     // Half of what others send is noise at most, not all of it.
     expect(before - load.picks(61_000)).toBeLessThanOrEqual(2);
   });
@@ -130,7 +132,7 @@ describe('debits', () => {
     const load = quietWorker();
     load.pick(1, 1000, 10);
     load.pick(2, 1000, 11);
-    for (let i = 0; i < 5; i++) load.report({ ...idle, promptTokensPerSecond: 1000 }, 1000, 1000);
+    for (let i = 0; i < 5; i++) load.report({ ...idle, promptTokensPerSecond: 1000 }, 1000);
     expect(load.picks(1000)).toBe(1);
   });
 });
@@ -139,8 +141,8 @@ describe('the queue of a worker', () => {
   it('shrinks while time passes, never below nothing, and a pick adds its tokens', () => {
     fc.assert(
       fc.property(fc.nat(100_000), fc.nat(100_000), fc.nat(4000), (waitingTokens, tokens, laterMs) => {
-        const load = new WorkerLoad(new SpeedClass());
-        load.report({ ...idle, waiting: 1, waitingTokens }, 0, 1000);
+        const load = new WorkerLoad(new WorkerClass());
+        load.report({ ...idle, waiting: 1, waitingTokens }, 0);
         expect(load.queueTokens(0)).toBe(waitingTokens);
         const later = load.queueTokens(laterMs);
         expect(later).toBeLessThanOrEqual(waitingTokens);
@@ -162,21 +164,21 @@ describe('speeds', () => {
     promptTokensPerSecond: 6000 / factor,
     generationTokensPerSecond: 400 / factor,
   });
-  const watch = (like: SpeedClass, factor: number, seconds: number): WorkerLoad => {
+  const watch = (like: WorkerClass, factor: number, seconds: number): WorkerLoad => {
     const load = new WorkerLoad(like);
-    for (let i = 0; i <= seconds; i++) load.report(busy(factor), 1000 * i, 1000);
+    for (let i = 0; i <= seconds; i++) load.report(busy(factor), 1000 * i);
     return load;
   };
 
   it('are learned from counters: half the tokens a second is half the speed', () => {
-    const [fast, slow] = [1, 2].map((factor) => watch(new SpeedClass(), factor, 600));
+    const [fast, slow] = [1, 2].map((factor) => watch(new WorkerClass(), factor, 600));
     expect(fast!.speeds.stepMs).toBeCloseTo(25, 0);
     expect(slow!.speeds.stepMs / fast!.speeds.stepMs).toBeCloseTo(2, 1);
     expect(fast!.speeds.prefillTokensPerSecond / slow!.speeds.prefillTokensPerSecond).toBeGreaterThan(1.8);
   });
 
   it('start from the median of the like, which one odd worker does not move far', () => {
-    const like = new SpeedClass();
+    const like = new WorkerClass();
     for (let i = 0; i < 9; i++) watch(like, 2, 300);
     watch(like, 20, 31);
     const fresh = new WorkerLoad(like);
