@@ -85,8 +85,9 @@ export const PickReason = Type.Object({
 export type PickReason = Static<typeof PickReason>;
 
 export const WorkerPick = Type.Object({
-  id: Type.String({ description: 'For `POST /v1/workers/picks/:id/done`.' }),
-  worker: WorkerView,
+  id: Type.String({ description: 'For `POST /v1/workers/picks/{id}/done`.' }),
+  key: Type.String({ description: '`hive/group/instance`.' }),
+  endpoint: Type.String({ description: 'URL at which its server is reached.' }),
   why: PickReason,
 });
 export type WorkerPick = Static<typeof WorkerPick>;
@@ -94,7 +95,8 @@ export type WorkerPick = Static<typeof WorkerPick>;
 export const BestWorker = Type.Object({
   worker: Nullable(WorkerView),
   picks: Type.Array(WorkerPick, {
-    description: 'One for each request asked for, in the order in which they were made.',
+    description:
+      'One for each request asked for, as they were made; `worker` is that of the first. Empty: none is ready.',
   }),
   warming: Type.Boolean(),
 });

@@ -1,11 +1,19 @@
-import type { GpuView, History, HiveView, StreamSnapshot, WorkerPick, WorkerView } from '../contract/api.js';
+import type {
+  BestWorker,
+  GpuView,
+  History,
+  HiveView,
+  StreamSnapshot,
+  WorkerPick,
+  WorkerView,
+} from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
 import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
-import type { HiveRecord, WorkerRecord } from './records.js';
+import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
 import { type PickQuery, RequestRouting } from './request-routing.js';
 import { isReady, isSchedulable } from './scheduling.js';
@@ -92,23 +100,26 @@ export abstract class FleetQueries {
 
   /** The worker to send a request for a model to, as `pickWorkers` chooses it. Null where none is ready. */
   findBestWorkerForModel(model: string): WorkerView | null {
-    return this.pickWorkers({ model })[0]?.worker ?? null;
+    return this.pickWorkers({ model }).worker;
   }
 
   /**
    * The workers to send requests for a model to, one after the other: where each costs least by what the engines report, or, where
    * no engine speaks, ready and idle, else the least loaded; ties at random. Each pick counts until the engine's figures show it
-   * (where no engine speaks: until the worker's next heartbeat), so that callers spread. Empty where none is ready.
+   * (where no engine speaks: until the worker's next heartbeat), so that callers spread.
    */
-  pickWorkers(query: PickQuery): WorkerPick[] {
+  pickWorkers(query: PickQuery): BestWorker {
     const nowMs = this.nowMs();
+    let worker: WorkerView | null = null;
     const picks: WorkerPick[] = [];
-    for (let i = query.count ?? 1; i > 0; i--) {
+    while (picks.length < (query.count ?? 1)) {
       const picked = this.routing.pick(query, nowMs);
       if (picked === null) break;
-      picks.push({ id: picked.id, worker: workerView(picked.worker, nowMs), why: picked.why });
+      worker ??= workerView(picked.worker, nowMs);
+      const { id, why } = picked;
+      picks.push({ id, key: workerKey(picked.worker), endpoint: picked.worker.sample.endpoint ?? '', why });
     }
-    return picks;
+    return { worker, picks, warming: this.warming };
   }
 
   /** A picked request is over, or was not sent: its pick counts no longer. False where it did not count any more. */

@@ -75,8 +75,10 @@ export function leastCost<C, T>(
   return best;
 }
 
+const ranks = Object.fromEntries(pickGates.map((gate, rank) => [gate, rank])) as Readonly<Record<PickGate, number>>;
+
 const compareAssessed = (a: Assessed<unknown>, b: Assessed<unknown>): number =>
-  pickGates.indexOf(a.gate) - pickGates.indexOf(b.gate) || a.costMs - b.costMs;
+  (a.gate === b.gate ? 0 : ranks[a.gate] - ranks[b.gate]) || a.costMs - b.costMs;
 
 /** FNV-1a, and a finish that spreads its bits: places in a rendezvous must not follow the order of names. A signed 32-bit number. */
 export function hashText(text: string): number {

@@ -3,7 +3,7 @@ import type { PickReason } from '../contract/api.js';
 import type { Indexes } from './indexes.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
 import { type Assessed, gateOf, hashText, leastCost, rendezvousWeight, requestCostMs, sticks } from './request-cost.js';
-import { canServe, draws, load, pickBest } from './scheduling.js';
+import { canServe, load, pickBest } from './scheduling.js';
 import type { SortedSet } from './sorted-set.js';
 import { WorkerClass } from './speeds.js';
 import { debitMs, WorkerLoad } from './worker-load.js';
@@ -29,10 +29,11 @@ export interface Picked {
   readonly why: PickReason;
 }
 
-/** Sets up to this size are compared whole. */
+/** Sets up to this size are compared whole. Of a larger one so many are drawn at random: that costs the same however many there are, and keeps the callers of several queens from all running to one worker. */
 const exactUpTo = 256;
-/** Times that others are drawn from a larger set while all that were drawn are gated. */
-const rounds = 4;
+const draws = 32;
+/** Times that others are drawn while all that were drawn are gated. */
+const rounds = 6;
 const maxClasses = 4096;
 
 type Workers = SortedSet<WorkerRecord>;
@@ -84,9 +85,10 @@ export class RequestRouting {
     if (best === null) return null;
     const gate = best.gate;
     let reason: PickReason['reason'] = gate === 'open' ? 'leastCost' : gate === 'unknown' ? 'utilization' : 'leastBad';
-    if (reason === 'utilization' && excluded.size === 0) {
-      const idle = this.#indexes.modelState(query.model, 'idle');
-      best = { ...best, worker: pickBest(idle, workers, this.#random) ?? best.worker };
+    if (reason === 'utilization' && excluded.size === 0 && workers.size > exactUpTo) {
+      // Of many, an idle one while there are some: few of those drawn may be.
+      const least = pickBest(this.#indexes.modelState(query.model, 'idle'), workers, this.#random);
+      if (least?.sample.serving == null) best = { ...best, worker: least ?? best.worker };
     } else if (gate === 'open' && query.prefixKey !== undefined) {
       const owner = this.#ownerOf(query, workers, best, assess);
       if (owner) {

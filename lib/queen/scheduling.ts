@@ -67,7 +67,7 @@ export function leastLoaded(workers: Iterable<WorkerRecord>, random: () => numbe
 
 /** Sets up to this size are looked at whole; of larger ones some are drawn. */
 const exactUpTo = 1000;
-export const draws = 64;
+const draws = 64;
 
 /**
  * The worker to send the next request to: ready, idle and not picked since its last heartbeat, else the least loaded. Of more
