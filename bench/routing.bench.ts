@@ -128,6 +128,6 @@ export const run: BenchRun = async (context) => {
     if (conversations && !fleet.mishap) metrics.push(...compare(context, fleet, 'Azure conversations', conversations));
   }
   if (long && context.wants(fleets.long.name)) metrics.push(...compare(context, fleets.long, 'Mooncake', long));
-  if (context.wants('best')) metrics.push(...bestTimes());
+  if (context.wants('best')) metrics.push(...bestTimes(context.log));
   return metrics;
 };

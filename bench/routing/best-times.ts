@@ -7,8 +7,14 @@ const model = 'm';
 const workersPerHive = 8;
 const calls = 4000;
 
-/** Wall time of a pick among 10,000 workers of one model, in process. */
-export function bestTimes(): Metric[] {
+/** How often the kernel took the CPU from this process. */
+const preemptions = () => process.resourceUsage().involuntaryContextSwitches;
+
+/**
+ * Wall time of a pick among 10,000 workers of one model, in process. Calls in which the kernel ran something else are left out,
+ * and counted: they measure the machine.
+ */
+export function bestTimes(log: (line: string) => void): Metric[] {
   const hives = 10_000 / workersPerHive;
   const random = new Random(1);
   let nowMs = 0;
@@ -28,16 +34,22 @@ export function bestTimes(): Metric[] {
   for (let seq = 1; seq <= 3; seq++, nowMs += 1000) sendAll(seq);
   const timed = (what: string, call: (i: number) => unknown): Metric[] => {
     const spent: number[] = [];
+    let interrupted = 0;
     for (let i = 0; i < 1.25 * calls; i++) {
       nowMs += 0.1;
+      const before = preemptions();
       const from = performance.now();
       call(i);
-      if (i >= calls / 4) spent.push(performance.now() - from);
+      const ms = performance.now() - from;
+      if (i < calls / 4) continue;
+      if (preemptions() === before) spent.push(ms);
+      else interrupted++;
     }
+    log(`best of 10,000 workers${what} ${interrupted} of ${calls} calls were interrupted`);
     spent.sort((a, b) => a - b);
     return [
-      metric(`best of 10,000 workers${what} p50`, spent[calls >> 1]!, 'ms'),
-      metric(`best of 10,000 workers${what} p99`, spent[Math.floor(calls * 0.99)]!, 'ms', { atMost: 0.2 }),
+      metric(`best of 10,000 workers${what} p50`, spent[spent.length >> 1]!, 'ms'),
+      metric(`best of 10,000 workers${what} p99`, spent[Math.floor(spent.length * 0.99)]!, 'ms', { atMost: 0.2 }),
     ];
   };
   return [

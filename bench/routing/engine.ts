@@ -23,7 +23,7 @@ interface Sequence {
   state: 'waiting' | 'prefilling' | 'decoding' | 'over';
 }
 
-/** What an engine tells of itself. */
+/** What an engine reports. */
 export interface Gauges {
   readonly atMs: number;
   readonly running: number;

@@ -175,31 +175,37 @@ class Simulation {
   }
 
   #startHeartbeats(worker: number): void {
-    const { reporting, mishap } = this.#scenario;
+    const { reporting } = this.#scenario;
     const lagMs = this.#random.between(...reporting.lagMs);
     const ageMs = this.#random.between(0, 800);
     const history: Gauges[] = [];
     const engine = this.#engines[worker]!;
     let busyMs = 0;
-    const beat = (nowMs: number): void => {
-      this.#at(nowMs + heartbeatMs, beat);
+    const heartbeat = (nowMs: number): void => {
+      this.#at(nowMs + heartbeatMs, heartbeat);
       const current = engine.gauges(nowMs);
-      const isHit = mishap?.worker === worker && nowMs >= mishap.atMs;
-      const isCold = isHit && nowMs < this.#coldUntilMs;
+      const mishap = this.#mishapOf(worker, nowMs);
+      const isCold = mishap !== null && nowMs < this.#coldUntilMs;
       history.push(isCold ? { ...nothing, atMs: nowMs } : current);
       while (history.length > 1 && history[1]!.atMs <= nowMs - lagMs - ageMs) history.shift();
       const utilizationPercent = Math.min(100, Math.max(0, (current.busyMs - busyMs) / (heartbeatMs / 100)));
       busyMs = current.busyMs;
-      const isStalled = isHit && mishap.kind === 'stall' && nowMs >= mishap.atMs + stalledAfterMs;
-      const isDown = isHit && this.#downUntilMs !== null;
-      if (isStalled || isDown) this.#mishapSeen = true;
-      if (isHit && mishap.kind === 'restart' && !isDown) this.#mishapSeen = false;
-      const state = isStalled ? 'stalled' : isDown ? 'starting' : utilizationPercent === 0 ? 'idle' : 'busy';
+      if (mishap !== null) this.#mishapSeen = mishap !== 'over' && mishap !== 'unseen';
+      const usual = utilizationPercent === 0 ? 'idle' : 'busy';
+      const state = mishap === 'stalled' || mishap === 'starting' ? mishap : usual;
       const reported = isCold ? { ...nothing, atMs: nowMs } : history[0]!;
       const gauges = reporting.waitingTokens ? reported : { ...reported, waitingTokens: null };
       this.#policy.heartbeat?.({ worker, gauges, ageMs, utilizationPercent, state }, nowMs);
     };
-    this.#at(this.#random.between(0, heartbeatMs), beat);
+    this.#at(this.#random.between(0, heartbeatMs), heartbeat);
+  }
+
+  /** What a hive can see of the mishap of its worker; null: there is or was none. */
+  #mishapOf(worker: number, nowMs: number): 'unseen' | 'stalled' | 'starting' | 'over' | null {
+    const { mishap } = this.#scenario;
+    if (mishap?.worker !== worker || nowMs < mishap.atMs) return null;
+    if (mishap.kind === 'stall') return nowMs < mishap.atMs + stalledAfterMs ? 'unseen' : 'stalled';
+    return this.#downUntilMs === null ? 'over' : 'starting';
   }
 
   #settle(nowMs: number): void {

@@ -62,11 +62,11 @@ export type PickGate = (typeof pickGates)[number];
 export const PickReason = Type.Object({
   reason: OneOf(
     ['leastCost', 'prefix', 'leastBad', 'utilization'],
-    'leastCost: it costs least there. prefix: its prefix was there before, and another worker is not better by enough. leastBad: every worker is gated, and this one is behind the lowest gate. utilization: no engine speaks for any of them, so GPU and CPU decide.',
+    'leastCost: it costs least there. prefix: its prefix was there before, and another worker is not better by enough. leastBad: every worker is gated, and this one is behind the lowest gate. utilization: no engine reports for any of them, so GPU and CPU decide.',
   ),
   gate: OneOf(
     pickGates,
-    'What speaks against it. open: nothing. unknown: no engine speaks for it. full: its KV cache is. tooLong: prompt and answer exceed its context. stale: its figures are older than three intervals. sleeping, stalled: as its engine or its state says.',
+    'What speaks against it. open: nothing. unknown: no engine reports for it. full: its KV cache is. tooLong: prompt and answer exceed its context. stale: its figures are older than three intervals. sleeping, stalled: as its engine or its state says.',
   ),
   costMs: Nullable(
     Type.Number({ description: 'Likely time to its first token, and what running requests add to it.' }),

@@ -105,8 +105,8 @@ export abstract class FleetQueries {
 
   /**
    * The workers to send requests for a model to, one after the other: where each costs least by what the engines report, or, where
-   * no engine speaks, ready and idle, else the least loaded; ties at random. Each pick counts until the engine's figures show it
-   * (where no engine speaks: until the worker's next heartbeat), so that callers spread.
+   * no engine reports, ready and idle, else the least loaded; ties at random. Each pick counts until the engine's figures show it
+   * (where no engine reports: until the worker's next heartbeat), so that callers spread.
    */
   pickWorkers(query: PickQuery): BestWorker {
     const nowMs = this.nowMs();

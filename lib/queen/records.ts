@@ -16,9 +16,9 @@ export interface WorkerRecord {
   namedIn: number;
   /** When it was last named, where the snapshots since were incomplete and did not; else null. */
   unseenSinceMs: number | null;
-  /** Times it was picked since its last heartbeat, where no engine speaks for it. */
+  /** Times it was picked since its last heartbeat, where no engine reports for it. */
   picks: number;
-  /** What its engine reports, with the picks that it does not show yet; null: no engine speaks for it. */
+  /** What its engine reports, with the picks that it does not show yet; null: no engine reports for it. */
   load: WorkerLoad | null;
   /** Of its key; where prefixes belong. */
   readonly hash: number;

@@ -95,4 +95,5 @@ function mix(value: number): number {
 }
 
 /** Rendezvous hashing: a key belongs to the worker whose weight with it is the highest, so a worker that leaves moves only its own keys. */
-export const rendezvousWeight = (keyHash: number, workerHash: number): number => mix(keyHash ^ workerHash);
+export const rendezvousWeight = (keyHash: number, workerHash: number): number =>
+  Math.imul(keyHash ^ workerHash, 0x9e3779b1) >>> 0;

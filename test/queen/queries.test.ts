@@ -223,7 +223,7 @@ describe('the best worker for a model', () => {
     expect(queen.audit()).toEqual([]);
   });
 
-  /** No engine speaks for it. */
+  /** No engine reports for it. */
   const silent = (id: string, over: Parameters<typeof workerSample>[1]) => workerSample(id, { serving: null, ...over });
 
   it('is ready and idle, else the least loaded, never one that cannot serve', () => {

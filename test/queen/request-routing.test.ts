@@ -24,7 +24,7 @@ class Fleet {
     });
   }
 
-  /** Each hive's worker, by what its engine says; null: no engine speaks for it. */
+  /** Each hive's worker, by what its engine says; null: no engine reports for it. */
   hear(...workers: readonly (Serving | null)[]): this {
     this.#seq++;
     workers.forEach((serving, i) => {
@@ -128,7 +128,7 @@ describe('workers that come last', () => {
     expect(fleet.pick()[0]!.why.gate).toBe('stale');
   });
 
-  it('one for which no engine speaks comes behind those that are open, and before those that are not', () => {
+  it('one for which no engine reports comes behind those that are open, and before those that are not', () => {
     const fleet = new Fleet().hear({ running: 40 }, null);
     expect(fleet.hives(3)).toEqual(['h0', 'h0', 'h0']);
     fleet.hear({ running: 40, kvPercent: 100 }, null);

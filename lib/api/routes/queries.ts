@@ -91,8 +91,8 @@ const workerRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { reg
       ...describe('bestWorker', 'The worker to send a request for a model to', 'scheduling', {
         description:
           'Where the request costs least: by the queue and speed of each engine and the picks that its figures do not show yet. Where no engine ' +
-          'speaks: ready and idle, else the least loaded. Ties are drawn at random. A pick counts until the engine’s counters show it, 5 s at ' +
-          'most (where no engine speaks: until the next heartbeat of its hive), so that callers spread. Workers that are full, stale, sleeping or ' +
+          'reports: ready and idle, else the least loaded. Ties are drawn at random. A pick counts until the engine’s counters show it, 5 s at ' +
+          'most (where no engine reports: until the next heartbeat of its hive), so that callers spread. Workers that are full, stale, sleeping or ' +
           'stalled come last; `why` says so where all are. Only a worker with an `endpoint` is picked; `worker` is null where none is ready.',
         querystring: BestQuery,
         ...ok('The pick.', 'BestWorker'),
