@@ -66,7 +66,7 @@ export const PickReason = Type.Object({
   ),
   gate: OneOf(
     pickGates,
-    'What speaks against it. open: nothing. unknown: no engine reports for it. full: its KV cache is. tooLong: prompt and answer exceed its context. stale: its figures are older than three intervals. sleeping, stalled: as its engine or its state says.',
+    'What is against it. open: nothing. unknown: no engine reports for it. full: its KV cache is. tooLong: prompt and answer exceed its context. stale: its figures are older than three intervals. sleeping, stalled: as its engine or its state says.',
   ),
   costMs: Nullable(
     Type.Number({ description: 'Likely time to its first token, and what running requests add to it.' }),
