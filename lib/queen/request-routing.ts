@@ -18,7 +18,7 @@ export interface PickQuery {
   /** Requests with the same key go to the same worker, for its prefix cache, as long as that is not much slower. */
   readonly prefixKey?: string;
   /** Keys of workers (`hive/group/instance`) that are not to be picked: where it was tried already. */
-  readonly exclude?: readonly string[];
+  readonly exclude?: string | readonly string[];
   /** Requests to pick for, one after the other. */
   readonly count?: number;
 }
@@ -73,7 +73,8 @@ export class RequestRouting {
 
   pick(query: PickQuery, nowMs: number): Picked | null {
     const workers = this.#indexes.byModel.get(query.model);
-    const excluded = new Set(query.exclude);
+    const { exclude = [] } = query;
+    const excluded = new Set(typeof exclude === 'string' ? [exclude] : exclude);
     let compared = 0;
     const assess: Assess = (worker) => {
       if (!canServe(worker) || (excluded.size > 0 && excluded.has(`${worker.hive.id}/${worker.sample.id}`)))

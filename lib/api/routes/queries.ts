@@ -98,12 +98,11 @@ const workerRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { reg
         ...ok('The pick.', 'BestWorker'),
       }),
     },
-    async ({ query: { exclude, ...query }, headers }) => {
+    async ({ query, headers }) => {
       // A pick counts as load: a GET that a foreign page can make a browser send must not cause one.
       if (isForeignPage(headers))
         throw new ProblemError('ORIGIN_NOT_ALLOWED', 'A pick is not given to a page of another origin.');
-      const excluded = exclude === undefined ? [] : typeof exclude === 'string' ? [exclude] : exclude;
-      return registry.pickWorkers({ ...query, exclude: excluded });
+      return registry.pickWorkers(query);
     },
   );
   app.post(
