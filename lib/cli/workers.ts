@@ -1,21 +1,10 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
+import { workerSortsByColumn } from '../contract/fields/sorts.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
 
 /** As a person writes them, and as the queen's query names them. */
-const sorts: Readonly<Record<string, string>> = {
-  key: 'key',
-  cpu: '-cpuPercent',
-  memory: '-workingSetBytes',
-  gpu: '-gpuUtilizationPercent',
-  vram: '-vramUsedBytes',
-  uptime: '-uptimeSeconds',
-  running: '-running',
-  waiting: '-waiting',
-  kv: '-kvPercent',
-  prompt: '-promptTokensPerSecond',
-  tokens: '-generationTokensPerSecond',
-};
+const sorts: Readonly<Record<string, string>> = { key: 'key', ...workerSortsByColumn };
 
 export function register(program: Command): void {
   const command = program

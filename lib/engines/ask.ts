@@ -1,8 +1,7 @@
-import * as http from 'node:http';
-import * as https from 'node:https';
-import type { Socket } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Answer } from './answer.js';
+import { type HttpAnswer, HttpAnswerReader, NotHttp } from './http-answer.js';
 
 export type Scheme = 'http' | 'https';
 
@@ -32,27 +31,19 @@ const tls = { rejectUnauthorized: false } as const;
 export class SystemAsker implements Asker {
   async get(
     scheme: Scheme,
-    { host, port }: ServerAddress,
+    address: ServerAddress,
     path: string,
     signal: AbortSignal,
     connect?: Connect,
   ): Promise<Answer> {
-    const socket = connect && (await connect({ host, port }, signal));
-    const common = { host, port, path, signal, agent: false, lookup: loopbackLookup } as const;
-    return new Promise((resolve, reject) => {
-      const request =
-        scheme === 'http'
-          ? http.get({ ...common, ...(socket && { createConnection: () => socket }) })
-          : https.get({
-              ...common,
-              ...tls,
-              ...(socket && { createConnection: () => connectTls({ ...tls, socket }) }),
-            });
-      request.on('error', reject);
-      request.on('response', (response) => {
-        answerOf(response).then(resolve, reject);
-      });
-    });
+    const socket = connect && (await connect(address, signal));
+    signal.throwIfAborted();
+    const { status, body } = await exchange(opened(scheme, address, socket), getRequest(address, path), signal);
+    try {
+      return { status, json: body === null ? undefined : JSON.parse(body.toString()) };
+    } catch {
+      return { status, json: undefined };
+    }
   }
 
   async offersTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
@@ -89,26 +80,44 @@ export const isTlsAlert = (error: unknown): boolean => /ALERT/.test(String((erro
 /** How a request without TLS fails at a server that expects it. */
 export const isOtherProtocol = (error: unknown): boolean => {
   const code = String((error as { code?: unknown }).code);
-  return code.startsWith('HPE_') || code === 'ECONNRESET' || code === 'EPIPE';
+  return code === 'NOT_HTTP' || code === 'ECONNRESET' || code === 'EPIPE';
 };
 
-async function answerOf(response: http.IncomingMessage): Promise<Answer> {
-  const status = response.statusCode ?? 0;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBodyBytes) {
-      response.destroy();
-      return { status, json: undefined };
-    }
-    chunks.push(chunk);
-  }
-  try {
-    return { status, json: JSON.parse(Buffer.concat(chunks).toString()) };
-  } catch {
-    return { status, json: undefined };
-  }
+/** A connection that is being made; over `socket` where that is given. */
+function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | undefined): Socket {
+  const target = { host, port, lookup: loopbackLookup };
+  if (scheme === 'https') return connectTls({ ...tls, ...(socket ? { socket } : target) });
+  return socket ?? connectTcp(target);
+}
+
+function getRequest({ host, port }: ServerAddress, path: string): string {
+  const name = host.includes(':') ? `[${host}]` : host;
+  return `GET ${path} HTTP/1.1\r\nHost: ${name}:${port}\r\nUser-Agent: hivepulse\r\nAccept: */*\r\nConnection: close\r\n\r\n`;
+}
+
+/** Sends a request and reads the one answer to it. The socket is destroyed in the end. */
+function exchange(socket: Socket, request: string, signal: AbortSignal): Promise<HttpAnswer> {
+  const reader = new HttpAnswerReader(maxBodyBytes);
+  return new Promise<HttpAnswer>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    const read = (next: () => HttpAnswer | null): void => {
+      try {
+        const answer = next();
+        if (answer !== null) resolve(answer);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    socket.on('error', reject);
+    socket.on('data', (chunk: Buffer) => read(() => reader.push(chunk)));
+    socket.on('end', () => read(() => reader.end()));
+    socket.on('close', () => {
+      signal.removeEventListener('abort', abort);
+      reject(new NotHttp('the connection ended'));
+    });
+    socket.write(request, 'latin1');
+  }).finally(() => socket.destroy());
 }
 
 /** `localhost` is a loopback address, whatever a resolver says. */
