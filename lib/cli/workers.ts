@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
+import { workerStates } from '../contract/enums.js';
 import { workerSortsByColumn } from '../contract/fields/sorts.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
 
@@ -12,7 +13,7 @@ export function register(program: Command): void {
     .summary('list the workers of a queen')
     .description('Lists the workers that a queen knows, with their state and what they use.')
     .addOption(filterOption('--model <name>', 'only those that serve this model'))
-    .addOption(filterOption('--state <state>', 'only in this state').choices(['starting', 'idle', 'busy', 'unknown']))
+    .addOption(filterOption('--state <state>', 'only in this state').choices([...workerStates]))
     .addOption(filterOption('--group <name>', 'only of this group'))
     .addOption(filterOption('--hive <id>', 'only of this hive'))
     .addOption(

@@ -15,6 +15,26 @@ export interface ServerAddress {
 /** Opens a connection another way: in the server's own network namespace. */
 export type Connect = (address: ServerAddress, signal: AbortSignal) => Promise<Socket>;
 
+/** How the bytes of an answer are asked for. */
+export interface FetchOptions {
+  readonly connect?: Connect | undefined;
+  /** Of a longer answer the body is null. */
+  readonly maxBodyBytes: number;
+  /** Sent as a bearer token. */
+  readonly key?: string | null;
+}
+
+/** One GET and the bytes of its answer. Ends with the signal; errors carry the system's or the parser's code. */
+export interface Fetcher {
+  fetch(
+    scheme: Scheme,
+    address: ServerAddress,
+    path: string,
+    signal: AbortSignal,
+    options: FetchOptions,
+  ): Promise<Pick<HttpAnswer, 'status' | 'body'>>;
+}
+
 /** Asks servers of this host. Each call ends with the signal. Errors carry the system's or the parser's code. */
 export interface Asker {
   get(scheme: Scheme, address: ServerAddress, path: string, signal: AbortSignal, connect?: Connect): Promise<Answer>;
@@ -25,10 +45,10 @@ export interface Asker {
 /** No answer that is looked at is longer; of a longer one only the status counts. */
 const maxBodyBytes = 64 * 1024;
 
-/** The certificate is not checked: the socket is known to be the worker's, and nothing secret is sent. */
+/** The certificate is not checked: the socket is known to be the worker's, whose own key is all that is sent. */
 const tls = { rejectUnauthorized: false } as const;
 
-export class SystemAsker implements Asker {
+export class SystemAsker implements Asker, Fetcher {
   async get(
     scheme: Scheme,
     address: ServerAddress,
@@ -36,14 +56,24 @@ export class SystemAsker implements Asker {
     signal: AbortSignal,
     connect?: Connect,
   ): Promise<Answer> {
-    const socket = connect && (await connect(address, signal));
-    signal.throwIfAborted();
-    const { status, body } = await exchange(opened(scheme, address, socket), getRequest(address, path), signal);
+    const { status, body } = await this.fetch(scheme, address, path, signal, { connect, maxBodyBytes });
     try {
       return { status, json: body === null ? undefined : JSON.parse(body.toString()) };
     } catch {
       return { status, json: undefined };
     }
+  }
+
+  async fetch(
+    scheme: Scheme,
+    address: ServerAddress,
+    path: string,
+    signal: AbortSignal,
+    { connect, maxBodyBytes: most, key }: FetchOptions,
+  ): Promise<HttpAnswer> {
+    const socket = connect && (await connect(address, signal));
+    signal.throwIfAborted();
+    return exchange(opened(scheme, address, socket), getRequest(address, path, key), signal, most);
   }
 
   async offersTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
@@ -90,14 +120,15 @@ function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | 
   return socket ?? connectTcp(target);
 }
 
-function getRequest({ host, port }: ServerAddress, path: string): string {
+function getRequest({ host, port }: ServerAddress, path: string, key: string | null = null): string {
   const name = host.includes(':') ? `[${host}]` : host;
-  return `GET ${path} HTTP/1.1\r\nHost: ${name}:${port}\r\nUser-Agent: hivepulse\r\nAccept: */*\r\nConnection: close\r\n\r\n`;
+  const authorization = key === null ? '' : `Authorization: Bearer ${key}\r\n`;
+  return `GET ${path} HTTP/1.1\r\nHost: ${name}:${port}\r\nUser-Agent: hivepulse\r\nAccept: */*\r\n${authorization}Connection: close\r\n\r\n`;
 }
 
 /** Sends a request and reads the one answer to it. The socket is destroyed in the end. */
-function exchange(socket: Socket, request: string, signal: AbortSignal): Promise<HttpAnswer> {
-  const reader = new HttpAnswerReader(maxBodyBytes);
+function exchange(socket: Socket, request: string, signal: AbortSignal, most: number): Promise<HttpAnswer> {
+  const reader = new HttpAnswerReader(most);
   return new Promise<HttpAnswer>((resolve, reject) => {
     const abort = (): void => reject(signal.reason);
     const read = (next: () => HttpAnswer | null): void => {

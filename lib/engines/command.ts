@@ -12,6 +12,8 @@ export interface Command {
   /** Names that clients ask for; empty where it says none. */
   readonly models: readonly string[];
   readonly port: number | null;
+  /** Where it says its load, where that is a port of its own. */
+  readonly loadPort: number | null;
 }
 
 interface Reader {
@@ -19,7 +21,10 @@ interface Reader {
   readonly parser: CompiledParser;
 }
 
-const namesIn = ({ model, servedName, port }: Arguments) => [...model, ...servedName, ...port];
+const namesIn = ({ model, servedName, port, loadPort }: Arguments) => [
+  ...[...model, ...servedName, ...port],
+  ...(loadPort?.options ?? []),
+];
 
 const readers: ReadonlyMap<Engine, Reader> = new Map(
   engines.map((row) => [
@@ -42,11 +47,18 @@ const unknownProgram: Reader = {
 export function readCommand(argv: readonly string[]): Command {
   const known = recognize(argv);
   const engine = known?.engine ?? null;
-  if (known?.isTitle) return { engine, isTitle: true, models: [], port: null };
+  if (known?.isTitle) return { engine, isTitle: true, models: [], port: null, loadPort: null };
   const { names, parser } = (engine === null ? null : readers.get(engine)) ?? unknownProgram;
   const parsed = parseArguments(argv.slice(known?.from ?? 1), parser);
   const models = modelsOf(parsed, names, known).filter((name) => name !== '');
-  return { engine, isTitle: false, models: [...new Set(models)], port: portOf(valuesOf(parsed, names.port)) };
+  const { loadPort } = names;
+  return {
+    engine,
+    isTitle: false,
+    models: [...new Set(models)],
+    port: portOf(valuesOf(parsed, names.port)),
+    loadPort: loadPort === undefined ? null : (portOf(valuesOf(parsed, loadPort.options)) ?? loadPort.default),
+  };
 }
 
 /** A file that a store keeps by its digest: what clients ask for is another name. */

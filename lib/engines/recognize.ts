@@ -12,19 +12,22 @@ export interface ProcessRole {
   readonly port: number | null;
   /** Where it listens if nothing says otherwise. */
   readonly defaultPort: number | null;
+  /** Where it says its load, where that is a port of its own. */
+  readonly loadPort: number | null;
 }
 
 const serverTitle = /(?:api|http)_?server|router/i;
 
 export function roleOf(argv: readonly string[]): ProcessRole {
-  const { engine, isTitle, port } = readCommand(argv);
+  const { engine, isTitle, port, loadPort } = readCommand(argv);
   if (engine !== null) {
     const isServer = !isTitle || serverTitle.test(argv[0] ?? '');
     const defaultPort = isTitle ? null : engineNamed(engine).defaultPort;
-    return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort };
+    return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort, loadPort };
   }
-  if (isHelper(argv)) return { role: 'helper', engine: null, port: null, defaultPort: null };
-  return { role: isRouter(argv) ? 'router' : 'other', engine: null, port, defaultPort: null };
+  const none = { engine: null, defaultPort: null, loadPort: null };
+  if (isHelper(argv)) return { role: 'helper', port: null, ...none };
+  return { role: isRouter(argv) ? 'router' : 'other', port, ...none };
 }
 
 /** A process of a worker. */

@@ -8,7 +8,9 @@ export const isSchedulable = (hive: Pick<HiveRecord, 'liveness'> & { info: { sta
 
 /** It can take requests; nothing to probe counts as ready. */
 export const isReady = (sample: { ready: boolean | null; state: string }): boolean =>
-  sample.ready !== false && sample.state !== 'starting';
+  sample.ready !== false && !unready.has(sample.state);
+
+const unready: ReadonlySet<string> = new Set(['starting', 'loading', 'sleeping', 'stalled']);
 
 /** Room left on a GPU: total - used - reserved (where reserved is unknown: total - used). Null where it can't be known. */
 export function freeBytes(

@@ -1,4 +1,5 @@
 import type { BlockDevices } from '../cgroup/block-devices.js';
+import type { LoadProber } from '../engines/load/prober.js';
 import type { Prober } from '../engines/prober.js';
 import type { GpuSource } from '../gpu/reading.js';
 import type { RawReader } from '../native/layout.js';
@@ -25,6 +26,8 @@ export interface SamplerDeps {
   readonly listening: ListeningSource | null;
   /** null: no worker is asked. */
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
+  /** null: no engine is asked for its load. */
+  readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;
   readonly state: StateOptions;

@@ -19,6 +19,7 @@ import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
 import type { Server } from './endpoints.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
+import type { ServingLoad } from './serving.js';
 
 /** A process of a worker, as in the pass. */
 export interface WorkerProcess extends ProcessCounters {
@@ -134,6 +135,8 @@ export interface WorkerInput {
   /** Memory is summed over /proc/<pid>/statm: the memory controller is not on v2. */
   readonly memoryFromProc: boolean;
   readonly server: Server;
+  /** What its engine says of its load. */
+  readonly load: ServingLoad;
 }
 
 export function sum(values: readonly (number | null)[]): number | null {
@@ -176,6 +179,8 @@ export function workerSample(input: WorkerInput): WorkerSample {
     endpoint: input.server.endpoint,
     endpointReason: input.server.reason ?? undefined,
     command: described?.command ?? null,
+    serving: input.load.serving ?? undefined,
+    servingReason: input.load.reason ?? undefined,
     labels: record?.labels ?? {},
     cpuPercent: percent(rates.cpuPercent),
     cpuThrottledPercent: percent(rates.cpuThrottledPercent),
