@@ -130,14 +130,22 @@ function getRequest({ host, port }: ServerAddress, path: string, key: string | n
 function exchange(socket: Socket, request: string, signal: AbortSignal, most: number): Promise<HttpAnswer> {
   const reader = new HttpAnswerReader(most);
   return new Promise<HttpAnswer>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
+    let answer: HttpAnswer | null = null;
+    const abort = (): void => {
+      socket.destroy();
+      reject(signal.reason);
+    };
     const read = (next: () => HttpAnswer | null): void => {
+      if (answer !== null) return;
       try {
-        const answer = next();
-        if (answer !== null) resolve(answer);
+        answer = next();
       } catch (error) {
+        socket.destroy();
         reject(error);
       }
+      if (answer === null) return;
+      socket.destroy();
+      resolve(answer);
     };
     signal.addEventListener('abort', abort, { once: true });
     socket.on('error', reject);
@@ -145,10 +153,10 @@ function exchange(socket: Socket, request: string, signal: AbortSignal, most: nu
     socket.on('end', () => read(() => reader.end()));
     socket.on('close', () => {
       signal.removeEventListener('abort', abort);
-      reject(new NotHttp('the connection ended'));
+      if (answer === null) reject(new NotHttp('the connection ended'));
     });
     socket.write(request, 'latin1');
-  }).finally(() => socket.destroy());
+  });
 }
 
 /** `localhost` is a loopback address, whatever a resolver says. */

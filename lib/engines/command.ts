@@ -13,7 +13,9 @@ export interface Command {
   readonly models: readonly string[];
   readonly port: number | null;
   /** Where it says its load, where that is a port of its own. */
-  readonly loadPort: number | null;
+  readonly loadPort?: number;
+  /** It listens on a Unix socket, and on no port. */
+  readonly unixSocket?: true;
 }
 
 interface Reader {
@@ -47,17 +49,17 @@ const unknownProgram: Reader = {
 export function readCommand(argv: readonly string[]): Command {
   const known = recognize(argv);
   const engine = known?.engine ?? null;
-  if (known?.isTitle) return { engine, isTitle: true, models: [], port: null, loadPort: null };
+  if (known?.isTitle) return { engine, isTitle: true, models: [], port: null };
   const { names, parser } = (engine === null ? null : readers.get(engine)) ?? unknownProgram;
   const parsed = parseArguments(argv.slice(known?.from ?? 1), parser);
   const models = modelsOf(parsed, names, known).filter((name) => name !== '');
   const { loadPort } = names;
+  const port = portOf(valuesOf(parsed, names.port));
+  const isUnix = parsed.options.some(({ name, values }) => names.isUnixSocket?.(name, values[0] ?? ''));
   return {
-    engine,
-    isTitle: false,
-    models: [...new Set(models)],
-    port: portOf(valuesOf(parsed, names.port)),
-    loadPort: loadPort === undefined ? null : (portOf(valuesOf(parsed, loadPort.options)) ?? loadPort.default),
+    ...{ engine, isTitle: false, models: [...new Set(models)], port },
+    ...(loadPort && { loadPort: portOf(valuesOf(parsed, loadPort.options)) ?? loadPort.default }),
+    ...(isUnix && { unixSocket: true }),
   };
 }
 

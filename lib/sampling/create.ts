@@ -6,17 +6,20 @@ import { LoadProber } from '../engines/load/prober.js';
 import { Prober } from '../engines/prober.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
+import { NamespaceConnector } from '../io/namespace-connect.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
 import { Listening } from '../workers/listening.js';
+import { NamespaceAddresses } from '../workers/namespace-addresses.js';
 import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 import { commandDisplay } from '../workers/shown-command.js';
 import { sharesPidNamespace } from './attribution.js';
+import { Containers } from './containers.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';
 import { Sampler } from './sampler.js';
@@ -133,6 +136,8 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
+  const addresses = linux ? new NamespaceAddresses({ procRoot, openFiles: machine.openFiles, clock }) : null;
+  const namespaces = linux ? new NamespaceConnector({ procRoot, clock }) : null;
   const sampler = new Sampler({
     reader,
     readerReason,
@@ -144,6 +149,8 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     listening,
     prober,
     loads,
+    namespaces,
+    containers: addresses && new Containers({ processes, addresses }),
     showCommand: commandDisplay(options.commands),
     state: {
       idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
@@ -162,7 +169,8 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, names, processes, listening, host, blockDevices]) part?.close();
+    for (const part of [discovery, names, processes, listening, addresses, namespaces, host, blockDevices])
+      part?.close();
     gpu.close();
     loads?.close();
     await prober?.close();

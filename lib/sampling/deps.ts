@@ -6,7 +6,8 @@ import type { RawReader } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { ProcessTable } from '../workers/process-table.js';
-import type { ListeningSource } from './endpoints.js';
+import type { Containers } from './containers.js';
+import type { EndpointDeps, ListeningSource } from './endpoints.js';
 import type { ReportedEnds } from './reported.js';
 import type { StateOptions } from './state.js';
 
@@ -28,6 +29,10 @@ export interface SamplerDeps {
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
   /** null: no engine is asked for its load. */
   readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
+  /** null: servers in other network namespaces are not asked. */
+  readonly namespaces: EndpointDeps['namespaces'];
+  /** null: workers in other network namespaces have no endpoint. */
+  readonly containers: Containers | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;
   readonly state: StateOptions;

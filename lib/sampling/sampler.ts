@@ -78,7 +78,7 @@ export class Sampler {
     this.#events = new WorkerEvents(deps, this.#clock);
     this.#processes = new WorkerProcesses(deps, this.#clock);
     this.#gpus = new WorkerGpus(deps);
-    this.#endpoints = new Endpoints(deps.listening, deps.prober, deps.address);
+    this.#endpoints = new Endpoints(deps);
     this.#loads = new WorkerLoads(deps);
   }
 

@@ -27,7 +27,7 @@ export interface StateInput {
   /** Over `gpuUuids`; with `gpuDoubt` the least that it can be. */
   readonly gpuUtilizationPercent: number | null;
   readonly cpuPercent: number | null;
-  /** What its engine says of its load; null where none speaks. */
+  /** What its engine says of its load; null where it says nothing. */
   readonly engine: EngineEvidence | null;
   /** Its server says that it loads its model. */
   readonly isLoading: boolean;
@@ -55,7 +55,7 @@ export interface StateMemory {
  * State of a worker. Pure; `nowMs` is monotonic.
  *
  * `starting` until ready once where there is a probe, else until the second sample; `loading` where its server says so.
- * Then by what its engine says of its requests; where no engine speaks, by the GPU where it holds one, else by CPU. Busy and
+ * Then by what its engine says of its requests; where it says nothing, by the GPU where it holds one, else by CPU. Busy and
  * saturated at once, less than that only after `idleForMs`. Whatever is not known is `unknown`, and `unknown` never turns
  * into idle by waiting: the quiet time begins anew.
  */

@@ -2,7 +2,7 @@ import type { ServingReason } from '../contract/enums.js';
 import type { Finding } from '../engines/examine.js';
 import type { Load, LoadProber, LoadServer, LoadTarget } from '../engines/load/prober.js';
 import { loadSources } from '../engines/load/table.js';
-import type { Prober } from '../engines/prober.js';
+import type { Candidate, Prober } from '../engines/prober.js';
 import type { Engine } from '../engines/table.js';
 import type { NamespaceSocket } from '../workers/listening.js';
 import type { KnownProcess } from '../workers/process-table.js';
@@ -57,12 +57,14 @@ export class WorkerLoads {
   add({ watched: { id }, main }: Tracked, processes: readonly KnownProcess[], asked: Asked): void {
     const { loads, prober, listening } = this.#deps;
     if (loads === null || prober === null || listening === null || !Array.isArray(asked)) return;
-    const server = ownServer(asked, prober.findingsOf(id));
+    const own = ownServer(asked, prober.findingsOf(id));
+    if (own === null) return;
+    const others = new OtherSockets(own, processes, listening);
+    const server = others.ofLoad();
     if (server === null) return;
-    const at = serverOfLoad(server, processes, listening);
-    if (at === null) return;
-    const runners = server.engine === 'ollama' ? runnersOf(processes, listening) : [];
-    this.#targets.push({ id, identity: main?.key ?? '', server: at, runners });
+    // It starts a llama-server for each model that is loaded.
+    const runners = own.server.engine === 'ollama' ? others.of('llama-server') : [];
+    this.#targets.push({ id, identity: main?.key ?? '', server, runners });
   }
 
   /** Asks all that were noted since the last call. */
@@ -79,51 +81,59 @@ export class WorkerLoads {
   }
 }
 
-function ownServer(asked: Exclude<Asked, 'none' | null>, findings: ReadonlyMap<string, Finding>): LoadServer | null {
+/** The server that has answered as the worker's engine, and the network namespace it is in. */
+interface OwnServer {
+  readonly server: LoadServer;
+  readonly namespace: number;
+}
+
+function ownServer(asked: readonly Candidate[], findings: ReadonlyMap<string, Finding>): OwnServer | null {
   for (const { key, engine, addresses, connect } of asked) {
     const finding = findings.get(key);
     const port = addresses[0]?.port;
     if (engine === null || port === undefined || finding?.own !== true) continue;
     const { scheme, host } = finding;
-    if (scheme !== null && host !== undefined) return { engine, scheme, address: { host, port }, connect };
+    if (scheme === null || host === undefined) continue;
+    const server = { engine, scheme, address: { host, port }, connect };
+    // The key begins with it (`Candidate.key` in endpoint.ts).
+    return { server, namespace: Number.parseInt(key, 10) };
   }
   return null;
 }
 
-/** The socket at which it says its load: its own, or another one of the same engine. */
-function serverOfLoad(
-  server: LoadServer,
-  processes: readonly KnownProcess[],
-  listening: ListeningSource,
-): LoadServer | null {
-  const ports = processes.flatMap(({ role }) => (role.engine === server.engine ? (role.loadPort ?? []) : []));
-  if (ports.length === 0) return server;
-  const found = serversOn(processes, server.engine, listening, (socket) => ports.includes(socket.port));
-  return found[0] ?? null;
-}
+/** Other sockets of the worker, in the network namespace of its server. */
+class OtherSockets {
+  readonly #own: OwnServer;
+  readonly #processes: readonly KnownProcess[];
+  readonly #listening: ListeningSource;
 
-/** Ollama starts a llama-server for each model that is loaded. */
-const runnersOf = (processes: readonly KnownProcess[], listening: ListeningSource): readonly LoadServer[] =>
-  serversOn(processes, 'llama-server', listening, () => true);
+  constructor(own: OwnServer, processes: readonly KnownProcess[], listening: ListeningSource) {
+    this.#own = own;
+    this.#processes = processes;
+    this.#listening = listening;
+  }
 
-/** Sockets of processes that were started as this engine, in the hive's own network namespace. */
-function serversOn(
-  processes: readonly KnownProcess[],
-  engine: Engine,
-  listening: ListeningSource,
-  isWanted: (socket: NamespaceSocket) => boolean,
-): readonly LoadServer[] {
-  return processes.flatMap((process): LoadServer[] => {
-    if (process.role.engine !== engine) return [];
-    const sockets = (listening.of(process)?.sockets ?? []).filter(
-      (socket) => socket.namespace === listening.ownNamespace && isWanted(socket),
-    );
-    const [first] = sockets;
-    if (first === undefined) return [];
-    const same = sockets.filter(({ port }) => port === first.port);
-    const [address] = probeAddresses(same, listening.inNamespace(first.namespace));
-    return address === undefined ? [] : [{ engine, scheme: 'http', address }];
-  });
+  /** The socket at which it says its load: its own, or another one of the same engine. */
+  ofLoad(): LoadServer | null {
+    const { server } = this.#own;
+    const ports = this.#processes.flatMap(({ role }) => (role.engine === server.engine ? (role.loadPort ?? []) : []));
+    if (ports.length === 0) return server;
+    return this.of(server.engine, ({ port }) => ports.includes(port))[0] ?? null;
+  }
+
+  /** One socket of each process that was started as this engine. */
+  of(engine: Engine, isWanted: (socket: NamespaceSocket) => boolean = () => true): readonly LoadServer[] {
+    const { server, namespace } = this.#own;
+    return this.#processes.flatMap((process): LoadServer[] => {
+      if (process.role.engine !== engine) return [];
+      const sockets = this.#listening.of(process)?.sockets ?? [];
+      const first = sockets.find((socket) => socket.namespace === namespace && isWanted(socket));
+      if (first === undefined) return [];
+      const same = sockets.filter(({ port, namespace: of }) => port === first.port && of === namespace);
+      const [address] = probeAddresses(same, this.#listening.inNamespace(namespace));
+      return address === undefined ? [] : [{ engine, scheme: 'http', address, connect: server.connect }];
+    });
+  }
 }
 
 function evidenceOf({ engine, reading }: Load, serving: ServingLoad['serving']): EngineEvidence | null {
