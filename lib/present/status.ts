@@ -68,7 +68,7 @@ export const workerStateStyles: Readonly<Record<WorkerSample['state'], StatusSty
     'bad',
     'It has requests and computes nothing: see its log, then restart it. It gets no more requests until it goes on.',
   ),
-  loading: statusStyle('loading', '◔', 'waiting', 'Its engine loads the model.'),
+  loading: statusStyle('loading', '◒', 'waiting', 'Its engine loads the model.'),
   starting: statusStyle('starting', '◔', 'waiting', 'Not ready yet.'),
   unknown: statusStyle('unknown', '?', 'unknown', 'Its GPU cannot be read, so busy and idle cannot be told apart.'),
 };

@@ -24,6 +24,7 @@ import {
   missingFaults,
   processesOf,
   recordOf,
+  stalledFault,
   sum,
   unmeasuredWorker,
   type WorkerProcess,
@@ -185,6 +186,7 @@ export class Sampler {
       if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
       const { path } = tracked.watched;
       this.#loads.add(tracked, this.#processes.groups.get(path) ?? [], this.#endpoints.askedOf(path));
+      if (tracked.stalled) faults.push(stalledFault(sample));
       if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
       const found = fileFaults(pass, tracked.slot, sample.id);
       faults.push(...found.faults);

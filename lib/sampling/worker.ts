@@ -240,6 +240,15 @@ export const hiddenFault = (workerId: string, hidden: number, of: number): Fault
   workerId,
 });
 
+/** Of a worker whose engine has requests and computes nothing. */
+export const stalledFault = ({ id, serving }: Pick<WorkerSample, 'id' | 'serving'>): Fault => ({
+  source: 'engine',
+  code: 'ENGINE_STALLED',
+  message: `Its engine (${serving?.engine ?? 'unknown'}) has ${(serving?.running ?? 0) + (serving?.waiting ?? 0)} requests and has computed nothing for ${Math.round((serving?.progressAgeMs ?? serving?.ageMs ?? 0) / 1000)} s: look at its log, then restart it. It is given no requests until it goes on.`,
+  field: 'state',
+  workerId: id,
+});
+
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
 

@@ -8,6 +8,7 @@ import { modelsOf } from '../../contract/models.js';
 import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
 import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
+import { servingText } from '../../present/serving.js';
 import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
 import { formatAge, formatBytes, formatCores, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import {
@@ -109,7 +110,7 @@ function fieldSpans(name: string, detail: DetailOfField, item: Record<string, un
 }
 
 /** Lines of measures; what a new field names stands below the others. */
-const ownLines = ['process', 'throttled', 'memory', 'I/O'];
+const ownLines = ['process', 'throttled', 'memory', 'I/O', 'requests', 'tokens'];
 const otherLines = new Set(
   placed(workerFields, 'detail')
     .map(({ spec }) => spec.line)
@@ -322,6 +323,13 @@ const heldColumns: readonly Column<HeldGpu>[] = [
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
 
+/** What its engine has to do, or why that is not known. */
+function loadLines(worker: WorkerView): Line[] {
+  const reason = servingText(worker);
+  if (reason !== null) return [pair('requests', value(unknownText), span(`   ${reason}`, '2'))];
+  return ['requests', 'tokens'].map((line) => fieldLine(workerFields, line, worker));
+}
+
 /** The name of its model, and on lines of their own its other names. */
 function modelLines(worker: WorkerView, width: number): Line[] {
   const others = modelsOf(worker).slice(1);
@@ -390,6 +398,7 @@ export function workerDetail(
     ),
     fieldLine(workerFields, 'memory', worker, span(`   from ${worker.memorySource}`, '2')),
     fieldLine(workerFields, 'I/O', worker),
+    ...loadLines(worker),
     ...[...otherLines].map((line) => fieldLine(workerFields, line, worker)),
     pressureLine(worker.pressure),
     [],

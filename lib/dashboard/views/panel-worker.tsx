@@ -3,6 +3,7 @@ import { workerFields } from '../../contract/fields/worker.js';
 import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
+import { servingText } from '../../present/serving.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
   formatAge,
@@ -39,6 +40,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   );
   const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
   const old = oldValuesText(worker.liveness);
+  const notServing = servingText(worker);
   return (
     <div class="panel-body">
       <header>
@@ -81,6 +83,13 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         />
         {absence === null && <GpuCharts worker={worker} series={series} />}
       </div>
+
+      <h3>Load of its engine</h3>
+      {notServing === null ? (
+        <Facts rows={fieldRows(workerFields, 'serving', worker)} />
+      ) : (
+        <p class="note plain">{sentence(`not known: ${notServing}`)}</p>
+      )}
 
       <h3>Limits and pressure</h3>
       <Facts

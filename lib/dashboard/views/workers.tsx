@@ -5,6 +5,7 @@ import { modelsOf } from '../../contract/models.js';
 import { type AbsenceText, workerGpusText } from '../../present/knowledge.js';
 import { moreModels } from '../../present/models.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
+import { requestsText } from '../../present/serving.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
@@ -195,6 +196,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
   const gpuCount = worker.gpus.length;
+  const requests = stale ? null : requestsText(worker);
   const absence = workerGpusText(worker, hives.get(worker.hive)?.view.collection.gpuAgeMs ?? null);
   return (
     // The grid itself takes the keys; a row is only clicked.
@@ -223,6 +225,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
       </div>
       <div role="gridcell" class="state">
         <StatusChip status={workerStyle(worker)} />
+        {requests !== null && <small title={requests}>{requests}</small>}
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell
