@@ -1,5 +1,5 @@
 import type { ServingReason } from '../../contract/enums.js';
-import { type Connect, type Fetcher, type Scheme, type ServerAddress, SystemAsker } from '../ask.js';
+import { type Connect, type Fetcher, KeptConnection, type Scheme, type ServerAddress, SystemAsker } from '../ask.js';
 import type { Engine } from '../table.js';
 import { counts, mergeReadings, sumReadings } from './merge.js';
 import { type LoadQuestion, type LoadReading, rarelyMs } from './reading.js';
@@ -69,7 +69,11 @@ interface Asking {
 interface Worker {
   target: LoadTarget;
   readonly askings: readonly Asking[];
-  readonly closing: AbortController;
+  /** To the server itself, where it likes that; runners have a connection for each request. */
+  readonly kept: KeptConnection | undefined;
+  isGone: boolean;
+  /** The request under way. */
+  request: AbortController | null;
   isAsking: boolean;
   needsKey: boolean;
   load: Load;
@@ -104,7 +108,7 @@ export class LoadProber {
     }
     for (const [id, worker] of this.#workers) {
       if (seen.has(id)) continue;
-      worker.closing.abort();
+      forget(worker);
       this.#workers.delete(id);
     }
   }
@@ -116,21 +120,23 @@ export class LoadProber {
 
   close(): void {
     this.#closed = true;
-    for (const { closing } of this.#workers.values()) closing.abort();
+    for (const worker of this.#workers.values()) forget(worker);
     this.#workers.clear();
   }
 
   #workerOf(target: LoadTarget): Worker {
     const before = this.#workers.get(target.id);
     if (before !== undefined && isSame(before.target, target)) return before;
-    before?.closing.abort();
+    if (before !== undefined) forget(before);
     const { engine } = target.server;
     // Other runners are no other engine: what was known of it stays until they answer.
     const isSameRun = before?.target.identity === target.identity && before.load.engine === engine;
     const worker: Worker = {
       target,
       askings: askingsOf(target),
-      closing: new AbortController(),
+      kept: loadSources[engine]?.keepsAlive ? new KeptConnection() : undefined,
+      isGone: false,
+      request: null,
       isAsking: false,
       needsKey: false,
       load: isSameRun ? before.load : { engine, reading: null, atMs: null, countedMs: null, reason: 'notAsked' },
@@ -141,12 +147,11 @@ export class LoadProber {
 
   async #askDue(worker: Worker): Promise<void> {
     worker.isAsking = true;
-    const { signal } = worker.closing;
     for (const asking of worker.askings) {
       const startedMs = this.#options.now();
       if (startedMs < asking.dueMs) continue;
       const reason = await this.#ask(worker, asking);
-      if (signal.aborted) return;
+      if (worker.isGone) return;
       asking.reason = reason;
       const tookMs = this.#options.now() - startedMs;
       const everyMs = reason === null ? (asking.question.everyMs ?? 0) : waitsLong(reason) ? retryMs : 0;
@@ -184,11 +189,19 @@ export class LoadProber {
     return failure;
   }
 
-  async #fetch(worker: Worker, { scheme, address, connect }: LoadServer, path: string) {
+  async #fetch(worker: Worker, server: LoadServer, path: string) {
     const { fetcher, timeoutMs, keyOf } = this.#options;
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const signal = AbortSignal.any([worker.closing.signal, deadline]);
-    const get = (key: string | null) => fetcher.fetch(scheme, address, path, signal, { connect, maxBodyBytes, key });
+    const { scheme, address, connect } = server;
+    const request = new AbortController();
+    worker.request = request;
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      request.abort();
+    }, timeoutMs);
+    const kept = server === worker.target.server ? worker.kept : undefined;
+    const get = (key: string | null) =>
+      fetcher.fetch(scheme, address, path, request.signal, { connect, maxBodyBytes, key, kept });
     try {
       const key = keyOf(worker.target.id);
       const answer = await get(worker.needsKey ? key : null);
@@ -197,9 +210,17 @@ export class LoadProber {
       worker.needsKey = true;
       return await get(key);
     } catch {
-      return deadline.aborted ? ('silent' as const) : ('refused' as const);
+      return isLate ? ('silent' as const) : ('refused' as const);
+    } finally {
+      clearTimeout(timer);
     }
   }
+}
+
+function forget(worker: Worker): void {
+  worker.isGone = true;
+  worker.request?.abort();
+  worker.kept?.close();
 }
 
 const waitsLong = (reason: ServingReason): boolean =>

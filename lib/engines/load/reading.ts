@@ -88,6 +88,8 @@ export interface LoadSource {
   readonly questions: readonly [LoadQuestion, ...LoadQuestion[]];
   /** Figures in its answer may be as old as this. */
   readonly lagMs?: number;
+  /** A connection that is kept costs it nothing; llama-server has a thread for each. */
+  readonly keepsAlive?: true;
   /** Its progress moves with each step of its loop, during a long prompt as well. */
   readonly stepwise?: true;
 }

@@ -34,4 +34,5 @@ export function readTriton(body: Buffer): LoadReading | null {
 export const tritonLoad = {
   questions: [{ ways: [{ path: '/metrics', read: readTriton }] }],
   stepwise: true,
+  keepsAlive: true,
 } as const satisfies LoadSource;

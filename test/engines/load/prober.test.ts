@@ -80,6 +80,27 @@ describe('an engine that is asked for its load', () => {
     expect(fake.mostOpen).toBe(1);
   });
 
+  it('is asked over one connection, and over another one where it has ended that', async () => {
+    const { fake, server } = await serve('vllm', '0.29');
+    const { ask } = controlled();
+    for (const running of [1, 2, 3]) {
+      fake.show({ running });
+      await ask(targetOf(server), ({ reading }) => reading?.running === running);
+    }
+    expect(fake.connections).toBe(1);
+    fake.endIdle();
+    fake.show({ running: 4 });
+    await ask(targetOf(server), ({ reading }) => reading?.running === 4);
+    expect(fake.connections).toBe(2);
+  });
+
+  it('that has a thread for each connection is left none open', async () => {
+    const { fake, server } = await serve('llama-server', 'b4700');
+    await controlled().ask(targetOf(server), ({ reading }) => reading?.capacity === 4);
+    await waitFor(() => fake.open === 0);
+    expect(fake.connections).toBe(fake.asked.length);
+  });
+
   it('that loads is loading, and known once it has', async () => {
     const { fake, server } = await serve('llama-server', 'b4700');
     fake.loading = true;

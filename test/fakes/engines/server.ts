@@ -99,6 +99,7 @@ export class FakeEngine {
   /** Requests under way now, and the most there were. */
   open = 0;
   mostOpen = 0;
+  connections = 0;
   /** It loads its model: 503 on every path. */
   loading = false;
   /** It answers only those who show it. */
@@ -128,9 +129,9 @@ export class FakeEngine {
     });
   }
 
-  /** Paths that this version has. */
-  get paths(): readonly string[] {
-    return Object.keys(this.#pages);
+  /** Ends connections on which nothing is asked now, as servers do after a while. */
+  endIdle(): void {
+    this.#server.closeIdleConnections();
   }
 
   show(over: Partial<pages.Moment>): void {
@@ -144,6 +145,9 @@ export class FakeEngine {
   }
 
   async listen(): Promise<number> {
+    this.#server.on('connection', () => {
+      this.connections += 1;
+    });
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
     return (this.#server.address() as AddressInfo).port;
   }
