@@ -3,6 +3,7 @@ import * as type from '../config/types.js';
 import { workerStates } from '../contract/enums.js';
 import { workerSortsByColumn } from '../contract/fields/sorts.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
+import { printable } from './text.js';
 
 /** As a person writes them, and as the queen's query names them. */
 const sorts: Readonly<Record<string, string>> = { key: 'key', ...workerSortsByColumn };
@@ -46,6 +47,12 @@ Examples:
       if (!workers.some(isGpuUnknown)) return workers;
       const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
       return workerRows(workers, items);
+    },
+    async (workers) => {
+      const { unknownColumns } = await import('../present/null-text.js');
+      return unknownColumns(workers).map(
+        ({ labels, reason }) => `not known: ${printable(labels)}: ${printable(reason)}.`,
+      );
     },
   );
 }

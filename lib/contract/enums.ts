@@ -36,6 +36,23 @@ export const servingReasons = [
   'unreadable',
 ] as const;
 export type ServingReason = (typeof servingReasons)[number];
+/** Why a value of a worker is null, where neither a fault nor another field of the heartbeat says it. */
+export const nullReasons = [
+  'noEarlierReading',
+  'processesHidden',
+  'processEnded',
+  'noProcess',
+  'uptimeUnknown',
+  'notInFile',
+  'unreadable',
+  'commandUnread',
+  'commandWithheld',
+  'engineUnknown',
+  'modelUnnamed',
+  'notByGpu',
+  'noCgroup',
+] as const;
+export type NullReason = (typeof nullReasons)[number];
 export const gpuHealths = [
   'ok',
   'degraded',

@@ -113,7 +113,10 @@ export class SystemAsker implements Asker, Fetcher {
       }
     }
     const socket = connect && (await connect(address, signal));
-    signal.throwIfAborted();
+    if (signal.aborted) {
+      socket?.destroy();
+      throw signal.reason;
+    }
     return exchange(opened(scheme, address, socket), request, signal, most, kept);
   }
 

@@ -9,6 +9,7 @@ import type { OpenFiles } from '../io/guarded.js';
 import { NamespaceConnector } from '../io/namespace-connect.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
+import { pidsOf } from '../procfs/pids.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
@@ -159,6 +160,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     },
     clockTicks: machine.clockTicks,
     fromProc: missing,
+    isPid: pidsOf(procRoot),
     gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
     reported: options.reported ?? null,

@@ -4,6 +4,7 @@ import type { Prober } from '../engines/prober.js';
 import type { GpuSource } from '../gpu/reading.js';
 import type { RawReader } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
+import type { PidCheck } from '../procfs/pids.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { ProcessTable } from '../workers/process-table.js';
 import type { Containers } from './containers.js';
@@ -40,6 +41,8 @@ export interface SamplerDeps {
   readonly clockTicks: number;
   /** Memory and I/O are summed over processes: their controllers are not on v2. */
   readonly fromProc: { readonly memory: boolean; readonly io: boolean };
+  /** Whether a number can be a pid of this host. */
+  readonly isPid: PidCheck;
   /** Whether the GPU driver's pids are those of our /proc. */
   readonly gpuPidsKnown: boolean;
   /** Where workers' ports are reached; null: endpoints are not given. */

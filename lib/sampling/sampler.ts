@@ -17,20 +17,17 @@ import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
 import { clear, probeTarget, type Tracked, track } from './tracked.js';
 import {
-  fileFaults,
-  hiddenFault,
   isLive,
   isPause,
-  missingFaults,
   processesOf,
   recordOf,
-  stalledFault,
   sum,
   unmeasuredWorker,
   type WorkerProcess,
   workerSample,
 } from './worker.js';
 import { WorkerEvents } from './worker-events.js';
+import { fileError, fileFaults, hiddenFault, missingFaults, stalledFault } from './worker-faults.js';
 import { WorkerGpus } from './worker-gpus.js';
 import { type WorkerLoad, WorkerLoads } from './worker-loads.js';
 import { WorkerProcesses } from './worker-processes.js';
@@ -178,7 +175,7 @@ export class Sampler {
     const missing = new Set<WorkerFile>();
     const targets: ProbeTarget[] = [];
     for (const live of rows) {
-      const sample = this.#sample(live, reading.status);
+      const sample = this.#sample(live, pass, reading.status);
       if (sample === null) continue;
       faults.push(...implausible(sample));
       workers.push(sample);
@@ -236,7 +233,7 @@ export class Sampler {
       } else if (!isLive(row)) {
         this.#depart(tracked);
       } else {
-        const processes = processesOf(pass, row);
+        const processes = processesOf(pass, row, this.#deps.isPid);
         for (const { pid } of processes ?? []) pidPaths.set(pid, path);
         rows.push({ tracked, row, processes });
       }
@@ -245,7 +242,7 @@ export class Sampler {
   }
 
   /** null for what is watched and no worker (the sandbox of a pod). */
-  #sample({ tracked, row, processes }: LiveRow, gpuStatus: GpuReading['status']): WorkerSample | null {
+  #sample({ tracked, row, processes }: LiveRow, pass: RawPass, gpuStatus: GpuReading['status']): WorkerSample | null {
     const { fromProc } = this.#deps;
     const { watched } = tracked;
     const record = recordOf(watched, row);
@@ -289,7 +286,11 @@ export class Sampler {
       state,
       load,
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
+      ioFromProc: fromProc.io,
       server: tracked.server,
+      errorOf: (file) => fileError(pass, tracked.slot, file),
+      clocksDiffer: this.#clock.fault() !== null,
+      gpuExplains: this.#gpus.explains,
     });
   }
 

@@ -79,7 +79,7 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus', 'endpoints'].map(
+      ...['worker', 'worker-faults', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus', 'endpoints'].map(
         (name) => `lib/sampling/${name}.ts`,
       ),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
