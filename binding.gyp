@@ -52,6 +52,8 @@
         "native/gpu_thread.cc",
         "native/kernel_file.cc",
         "native/library_probe.cc",
+        "native/namespace_connector.cc",
+        "native/namespace_object.cc",
         "native/notifier.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc",

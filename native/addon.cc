@@ -12,6 +12,7 @@
 #include "descriptor_limit.h"
 #include "files_object.h"
 #include "gpu_object.h"
+#include "namespace_object.h"
 #include "to_js.h"
 
 namespace {
@@ -46,6 +47,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("CgroupReader", CgroupObject::Class(env));
   exports.Set("BlockingFiles", FilesObject::Class(env));
   exports.Set("GpuThread", GpuObject::Class(env));
+  exports.Set("NamespaceConnector", NamespaceObject::Class(env));
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, RaiseLimit));
   exports.Set("originalDescriptorLimit", Napi::Function::New(env, OriginalLimit));
   exports.Set("setTcpUserTimeout", Napi::Function::New(env, SetTcpUserTimeout));

@@ -20,6 +20,8 @@ class WakeEvent {
 
   /// False: no descriptor was to be had; do not start a thread on it.
   bool valid() const { return fd_ >= 0; }
+  /// For poll: readable once signalled.
+  int fd() const { return fd_; }
   /// Any thread; never blocks. Kept until taken by `Wait`.
   void Signal();
   /// Waits for a signal, at most `milliseconds` (negative: without limit).

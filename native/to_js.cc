@@ -187,6 +187,19 @@ Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
   return object;
 }
 
+Napi::Value ConnectionsToJs(Napi::Env env, std::vector<NamespaceConnection>* connections) {
+  Napi::Array result = Napi::Array::New(env, connections->size());
+  for (std::uint32_t i = 0; i < connections->size(); ++i) {
+    NamespaceConnection& connection = (*connections)[i];
+    Napi::Object made = Napi::Object::New(env);
+    made.Set("id", connection.id);
+    made.Set("fd", connection.socket.Release());
+    made.Set("error", connection.error);
+    result.Set(i, made);
+  }
+  return result;
+}
+
 void ExportNames(Napi::Env env, Napi::Object exports) {
   exports.Set("workerColumns", NamesToJs(env, kWorkerColumnNames));
   exports.Set("processColumns", NamesToJs(env, kProcessColumnNames));

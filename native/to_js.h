@@ -3,10 +3,12 @@
 #include <napi.h>
 
 #include <string>
+#include <vector>
 
 #include "blocking_files.h"
 #include "cgroup_reader.h"
 #include "gpu_loop.h"
+#include "namespace_connector.h"
 #include "raw_pass.h"
 
 /// The only place that knows how things are called in JavaScript.
@@ -32,6 +34,9 @@ IoStacks IoStacksFromJs(const Napi::Float64Array& table);
 /// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno. A name
 /// that is not ASCII is a Buffer: the kernel allows any bytes.
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);
+
+/// `{ id, fd, error }`: the descriptor is JavaScript's now, and -1 where `error`, an errno, is not 0.
+Napi::Value ConnectionsToJs(Napi::Env env, std::vector<NamespaceConnection>* connections);
 
 /// Adds `workerColumns`, `processColumns`, `workerFiles` and `rowFlags`, by which the loader recognizes an addon of
 /// another version.

@@ -18,7 +18,7 @@ const [prefix, count] = process.argv.slice(2) as [string, string];
 const options = { procRoot: '/proc', clock: systemClock };
 const listening = new Listening(options);
 const prober = new Prober({ now: systemClock.now });
-const endpoints = new Endpoints(listening, prober, '127.0.0.1');
+const endpoints = new Endpoints({ listening, prober, namespaces: null, containers: null, address: '127.0.0.1' });
 
 /** Processes of the workers by cgroup. They do not change while this runs, so they are read once. */
 async function readProcesses(): Promise<ReadonlyMap<string, readonly KnownProcess[]>> {

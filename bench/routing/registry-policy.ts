@@ -37,8 +37,7 @@ export function registryPolicy(
     const sample: Partial<WorkerSample> = {
       model,
       models: [model],
-      // The states of workers do not have it yet; the registry takes it all the same.
-      state: report.state as WorkerSample['state'],
+      state: report.state,
       ready: report.state !== 'starting',
       startedAt: `2026-01-02T03:0${host.starts}:00.000Z`,
       gpus: [

@@ -332,6 +332,11 @@ export function workerRows(workers: readonly WorkerView[], hives: Iterable<HiveV
 /** Whether the rows of these workers say how long their GPUs have not been known. */
 export const isGpuUnknown = (w: WorkerView): boolean => workerGpusText(w)?.unknown ?? false;
 
+/** What wants attention first. */
+const stateOrder: readonly string[] = [
+  ...['stalled', 'saturated', 'busy', 'loading', 'starting', 'idle', 'sleeping', 'unknown'],
+];
+
 const workingBytes = (w: WorkerView): number | null => w.workingSetBytes ?? w.memoryBytes;
 
 /** `meta-llama/Llama-3-8B +1`; without its owner, and without the number of its other names, where there is no room. */
@@ -349,7 +354,7 @@ export const workerColumns = columnsOf<WorkerRow>(
     model: { draw: (w, width) => [value(modelText(w, width))] },
     state: {
       draw: (w) => [statusSpan(workerStyle(w))],
-      order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
+      order: (w) => stateOrder.indexOf(w.state),
     },
     ready: {
       draw: (w) => [w.ready === null ? span('\u00b7', '2') : w.ready ? value('yes', 'good') : value('no', 'warning')],

@@ -32,6 +32,7 @@ export function listCommand<T>(
   queryOf: (flags: Record<string, unknown>) => Record<string, unknown>,
   page: (client: HivepulseClient, query: object) => Promise<Page<T>>,
   rowsOf: (client: HivepulseClient, items: readonly T[]) => Promise<readonly T[]> = async (_, items) => items,
+  notesOf: (items: readonly T[]) => Promise<readonly string[]> = async () => [],
 ): void {
   addSettings(addListOptions(command), 'client').action(async (flags: Record<string, unknown>) => {
     const limit = parseFlag('--limit', type.integer(1, 1_000_000), flags.limit) ?? Number.POSITIVE_INFINITY;
@@ -42,6 +43,7 @@ export function listCommand<T>(
     if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
     if (items.length === 0) writeNote(`no ${what} matches.`);
     else printLines(await tableOf(await columns(), () => rowsOf(client, items), client.url));
+    for (const note of await notesOf(items)) writeNote(note);
   });
 }
 

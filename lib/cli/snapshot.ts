@@ -1,6 +1,7 @@
 import type { Snapshot } from '../contract/heartbeat.js';
 import { storedGpu, storedWorker } from '../contract/stored.js';
 import { hiveGpusText } from '../present/knowledge.js';
+import { unknownOfWorkers } from '../present/null-text.js';
 import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
 import { formatCores, formatDuration, formatGibOf, formatPercent } from '../present/units.js';
@@ -42,6 +43,11 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
       ? printTable(without(workerColumns), sortRows(rows, workerColumns[0] as Column<WorkerRow>, false), width, colours)
       : []),
   ];
+  const missing = unknownOfWorkers(workers, snapshot);
+  if (missing.length > 0) {
+    lines.push('', bold('not known'));
+    for (const { labels, reason } of missing) lines.push(`${printable(labels)}: ${printable(reason)}`);
+  }
   if (faults.length > 0) {
     lines.push('', bold(plural(faults.length, 'fault')));
     for (const { source, code, message, workerId, gpuUuid } of faults) {

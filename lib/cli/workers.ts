@@ -1,21 +1,12 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
+import { workerStates } from '../contract/enums.js';
+import { workerSortsByColumn } from '../contract/fields/sorts.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
+import { printable } from './text.js';
 
 /** As a person writes them, and as the queen's query names them. */
-const sorts: Readonly<Record<string, string>> = {
-  key: 'key',
-  cpu: '-cpuPercent',
-  memory: '-workingSetBytes',
-  gpu: '-gpuUtilizationPercent',
-  vram: '-vramUsedBytes',
-  uptime: '-uptimeSeconds',
-  running: '-running',
-  waiting: '-waiting',
-  kv: '-kvPercent',
-  prompt: '-promptTokensPerSecond',
-  tokens: '-generationTokensPerSecond',
-};
+const sorts: Readonly<Record<string, string>> = { key: 'key', ...workerSortsByColumn };
 
 export function register(program: Command): void {
   const command = program
@@ -23,7 +14,7 @@ export function register(program: Command): void {
     .summary('list the workers of a queen')
     .description('Lists the workers that a queen knows, with their state and what they use.')
     .addOption(filterOption('--model <name>', 'only those that serve this model'))
-    .addOption(filterOption('--state <state>', 'only in this state').choices(['starting', 'idle', 'busy', 'unknown']))
+    .addOption(filterOption('--state <state>', 'only in this state').choices([...workerStates]))
     .addOption(filterOption('--group <name>', 'only of this group'))
     .addOption(filterOption('--hive <id>', 'only of this hive'))
     .addOption(
@@ -56,6 +47,12 @@ Examples:
       if (!workers.some(isGpuUnknown)) return workers;
       const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
       return workerRows(workers, items);
+    },
+    async (workers) => {
+      const { unknownColumns } = await import('../present/null-text.js');
+      return unknownColumns(workers).map(
+        ({ labels, reason }) => `not known: ${printable(labels)}: ${printable(reason)}.`,
+      );
     },
   );
 }

@@ -32,6 +32,11 @@ export interface Finding {
 
 export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
 
+/** The hive could not get there, which says nothing of the server. */
+const unreachable: ReadonlySet<string> = new Set(
+  'EPERM EACCES ENOTSUP ESTALE ENOENT ESRCH EBUSY EMFILE ENFILE'.split(' '),
+);
+
 /** Asks a server once; `known`: what earlier answers said. Rejects only where `signal` says that nobody waits for it. */
 export async function examine(
   asker: Asker,
@@ -67,7 +72,11 @@ export async function examine(
           host: address.host,
         };
       if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
-      failure = { ...failure, reason: systemCode(error) ?? (error as Error).message };
+      const reason = systemCode(error) ?? (error as Error).message;
+      const ready = unreachable.has(reason) ? null : failure.ready;
+      failure = { ...failure, ready, reason, silent: reason === 'ETIMEDOUT' };
+      // Its other addresses are in the same namespace.
+      if (ready === null && server.connect !== undefined) return failure;
     }
   }
   return failure;
@@ -82,6 +91,9 @@ async function tryTls(
   const scheme = (await asker.offersTls(address, signal, connect)) ? 'https' : 'http';
   return { scheme, own: null, ready: null, reason: null, silent: false };
 }
+
+/** The key is the operator's, and the hive has none: without it nobody can say what the server would answer. */
+const asksForKey = ({ status }: Answer): boolean => status === 401 || status === 403;
 
 /** One look at an engine's server at one address. */
 class Examination {
@@ -108,8 +120,9 @@ class Examination {
       const reason = own === false ? 'another program answers' : `status ${own.status}`;
       return { scheme: this.#scheme, own: own === false ? false : null, ready: false, reason, silent: false };
     }
-    const { status } = await this.#get(engineNamed(this.#engine).healthPath);
-    const ready = status >= 200 && status <= 299;
+    const answer = await this.#get(engineNamed(this.#engine).healthPath);
+    const { status } = answer;
+    const ready = asksForKey(answer) ? null : status >= 200 && status <= 299;
     // An engine knows its own path: what doesn't is another program by now.
     const still = status === 404 ? null : true;
     return { scheme: this.#scheme, own: still, ready, reason: ready ? null : `status ${status}`, silent: false };
@@ -121,8 +134,8 @@ class Examination {
     for (const { path, is } of engineNamed(this.#engine).identity) {
       const answer = await this.#get(path);
       if (is(answer)) return true;
-      // It asks for a key, which is the operator's: then its process is the evidence.
-      if ((answer.status === 401 || answer.status === 403) && this.#server.held) return true;
+      // Then its process is the evidence.
+      if (asksForKey(answer) && this.#server.held) return true;
       if (answer.status >= 500) pending = answer;
     }
     return pending ?? false;

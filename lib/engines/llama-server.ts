@@ -28,6 +28,7 @@ export const llamaServer = {
     model: ['-m', '--model', '-hf', '-hfr', '--hf-repo', '-mu', '--model-url'],
     servedName: ['-a', '--alias'],
     port: ['--port'],
+    isUnixSocket: (option, value) => option === '--host' && value.endsWith('.sock'),
     commas: true,
     namesOf: namesOfModel,
   },

@@ -109,7 +109,10 @@ export class Prober {
     return relevant(state).find(({ ready }) => ready !== true)?.reason ?? null;
   }
 
-  /** What each candidate answered, by its key; the same map as long as nothing about identity, scheme or address changes. */
+  /**
+   * What each candidate answered, by its key; the same map as long as nothing about identity, scheme or address changes, nor
+   * whether anybody can say if it is ready.
+   */
   findingsOf(id: string): ReadonlyMap<string, Finding> {
     return this.#states.get(id)?.findings ?? none;
   }
@@ -155,9 +158,7 @@ export class Prober {
     check.dueMs = startedMs + (settled ? this.#options.settledIntervalMs : this.#options.intervalMs);
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
-    const { own, scheme, host } = check.finding;
-    if (before.own !== own || before.scheme !== scheme || before.host !== host)
-      current.findings = findingsIn(current.checks);
+    if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
   }
 
   async #ask({ readyUrl, servers }: ProbeTarget, key: string, known: Finding, signal: AbortSignal): Promise<Finding> {
@@ -170,9 +171,14 @@ export class Prober {
 
 const none: ReadonlyMap<string, Finding> = new Map();
 
+const isSamePlace = (a: Finding, b: Finding): boolean =>
+  a.own === b.own && a.scheme === b.scheme && a.host === b.host && (a.ready === null) === (b.ready === null);
+
 const first = ({ servers }: ProbeTarget, key: string): Finding => {
   const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
-  return { ...unasked, ready: key === urlKey || server?.engine ? false : null };
+  // Whether it can be asked in another network namespace shows when it is.
+  const isAsked = key === urlKey || (server?.engine && server.connect === undefined);
+  return { ...unasked, ready: isAsked ? false : null };
 };
 
 function findingsIn(checks: ReadonlyMap<string, Check>): ReadonlyMap<string, Finding> {

@@ -16,7 +16,12 @@ export const vllm = {
     { module: /(?:^|\.)vllm\.entrypoints\.(?:openai\.)?api_server$/ },
   ],
   titlePrefix: 'VLLM::',
-  arguments: { model: ['--model'], servedName: ['--served-model-name'], port: ['--port'] },
+  arguments: {
+    model: ['--model'],
+    servedName: ['--served-model-name'],
+    port: ['--port'],
+    isUnixSocket: (option) => option === '--uds',
+  },
   // FlexibleArgumentParser. `--model` of `serve` is moved to the front of its words before they are parsed.
   parser: {
     ...argparse,

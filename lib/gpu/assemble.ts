@@ -1,7 +1,9 @@
+import { unmeasured as unmeasuredOf } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
-import { gpuBytes, nullImplausible, pid as pids, plausibleRules, roundingBytes } from '../contract/fields/plausible.js';
+import { gpuBytes, nullImplausible, plausibleRules, roundingBytes } from '../contract/fields/plausible.js';
 import { workerGpuFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
+import { type PidCheck, pidsOf } from '../procfs/pids.js';
 import { healthOf, healthWithout, memoryProblems } from './health.js';
 import type { GpuIdentities, GpuName } from './identities.js';
 import type { GpuDevice, GpuProcess } from './reading.js';
@@ -14,23 +16,10 @@ export interface Assembled {
   readonly faults: readonly Fault[];
 }
 
-const unmeasured: ReportedValues = {
-  migMode: null,
-  memoryTotalBytes: null,
-  memoryUsedBytes: null,
-  memoryReservedBytes: null,
-  utilizationPercent: null,
-  memoryBusPercent: null,
-  temperatureCelsius: null,
-  powerWatts: null,
-  powerLimitWatts: null,
-  smClockMhz: null,
-  fanPercent: null,
-  throttleReasons: [],
-  eccUncorrected: null,
-  remappedRows: null,
-  nvlinks: null,
-};
+/** What a driver may say of a GPU, each as not known: a list is empty, all else null. */
+const unmeasured = unmeasuredOf(gpuFields) as unknown as ReportedValues;
+
+const givenByDriver = Object.keys(unmeasured) as (keyof ReportedValues)[];
 
 type Identity = Omit<GpuDevice, keyof ReportedValues | 'lastXid' | 'unsupported' | 'health' | 'processesKnown'>;
 
@@ -43,7 +32,12 @@ export function blankDevice(identity: Identity, health: GpuSample['health']): Gp
  * Makes the contract's GPUs of a vendor's report. `lastXid` is not here: it outlives readers, and `vendor-gpus.ts` keeps it.
  * @param firstIndex index on the host of the vendor's first GPU
  */
-export function assemble(report: GpuReport, identities: GpuIdentities, firstIndex = 0): Assembled {
+export function assemble(
+  report: GpuReport,
+  identities: GpuIdentities,
+  firstIndex = 0,
+  isPid: PidCheck = pidsOf(),
+): Assembled {
   const faults: Fault[] = [];
   const processes: GpuProcess[] = [];
   if (report.unlisted) {
@@ -56,7 +50,9 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
   const answers = report.devices.some(({ unreachable }) => unreachable === null);
   const devices = report.devices.map((gpu, position) => {
     const blank = blankOf(gpu, names[position] ?? gpu, firstIndex, answers);
+    const named = new Set<string>();
     const fault: ReportFault = ({ code, text }, field) => {
+      if (field !== undefined) named.add(field);
       const about = field === undefined ? {} : { field };
       faults.push({ source: 'gpu', code, message: `GPU ${blank.index}: ${text}`, gpuUuid: blank.uuid, ...about });
     };
@@ -67,12 +63,13 @@ export function assemble(report: GpuReport, identities: GpuIdentities, firstInde
     const own = plausibleProcesses(
       report.processes.filter(({ device }) => device === position),
       gpu.values.memoryTotalBytes ?? null,
+      isPid,
       fault,
     );
     for (const { pid, bytes, utilization } of own) {
       processes.push({ gpuUuid: blank.uuid, pid, memoryUsedBytes: bytes, utilizationPercent: utilization });
     }
-    return measure(gpu, blank, own, fault);
+    return measure(gpu, blank, own, fault, named);
   });
   return { devices, processes, faults };
 }
@@ -98,13 +95,14 @@ type ReportFault = (what: Pick<GpuReason, 'code' | 'text'>, field?: string) => v
 const rules = plausibleRules(gpuFields);
 const processRules = plausibleRules(workerGpuFields);
 
-/** Processes that can be: pids that a kernel gives out, and no more memory than the GPU has. */
+/** Processes that can be: pids that this kernel gives out, and no more memory than the GPU has. */
 function plausibleProcesses(
   listed: readonly ReportedProcess[],
   totalBytes: number | null,
+  isPid: PidCheck,
   fault: ReportFault,
 ): readonly ReportedProcess[] {
-  const own = listed.filter(({ pid }) => Number.isInteger(pid) && pid >= pids.least && pid <= pids.most);
+  const own = listed.filter(({ pid }) => isPid(pid));
   if (own.length < listed.length) {
     const odd = listed.filter((each) => !own.includes(each)).map(({ pid }) => pid);
     fault({ code: 'IMPLAUSIBLE', text: `processes: the driver lists pid ${odd.join(', ')}` }, 'processCount');
@@ -133,6 +131,7 @@ function measure(
   blank: GpuDevice,
   own: readonly ReportedProcess[],
   fault: ReportFault,
+  named: ReadonlySet<string>,
 ): GpuDevice {
   const values = { ...raw };
   nullImplausible(rules, values, (field, value) =>
@@ -157,11 +156,15 @@ function measure(
     const text = '100 % busy with no process and no memory in use; some drivers latch there until a reset';
     fault({ code: 'UTILIZATION_SUSPECT', text }, 'utilizationPercent');
   }
-  if (own.some(({ bytes }) => bytes === null)) unsupported.add('workers.gpus.memoryUsedBytes');
+  const isExplained = (field: string) => named.has(field) || field in reasons;
+  if (own.some(({ bytes }) => bytes === null) && !isExplained('workers.gpus.memoryUsedBytes'))
+    unsupported.add('workers.gpus.memoryUsedBytes');
+  if (!gpu.processesKnown && !isExplained('processCount')) unsupported.add('processCount');
+  const device = { ...blank, ...values, memoryUsedBytes: used };
+  // What its reader gave neither as a value nor with a reason, it was not asked for: it can't be had from this reader.
+  for (const field of givenByDriver) if (device[field] === null && !isExplained(field)) unsupported.add(field);
   return {
-    ...blank,
-    ...values,
-    memoryUsedBytes: used,
+    ...device,
     unsupported: [...unsupported],
     health: healthOf(problems, reasons),
     processesKnown: gpu.processesKnown,

@@ -1,25 +1,14 @@
+import type { gpuFields } from '../contract/fields/gpu.js';
 import type { GpuSample } from '../contract/heartbeat.js';
 import type { GpuProblem } from './health.js';
 import type { GpuReason } from './reasons.js';
 
-/** Figures of a GPU that a driver may give. */
+type Fields = typeof gpuFields;
+
+/** Figures of a GPU that a driver may give: those that its table says are measured. */
 export type ReportedValues = Pick<
   GpuSample,
-  | 'migMode'
-  | 'memoryTotalBytes'
-  | 'memoryUsedBytes'
-  | 'memoryReservedBytes'
-  | 'utilizationPercent'
-  | 'memoryBusPercent'
-  | 'temperatureCelsius'
-  | 'powerWatts'
-  | 'powerLimitWatts'
-  | 'smClockMhz'
-  | 'fanPercent'
-  | 'throttleReasons'
-  | 'eccUncorrected'
-  | 'remappedRows'
-  | 'nvlinks'
+  { [K in keyof Fields]: Fields[K] extends { readonly unmeasured: unknown } ? K : never }[keyof Fields]
 >;
 
 /** A GPU as its vendor's reader gives it, before anything is judged. `assemble.ts` makes the contract's GPU of it. */

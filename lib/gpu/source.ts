@@ -1,3 +1,4 @@
+import type { PidCheck } from '../procfs/pids.js';
 import { HivepulseError } from '../util/errors.js';
 import { type GpuEvent, type GpuReading, type GpuSource, noGpuSource } from './reading.js';
 import type { GpuVendor } from './vendor.js';
@@ -7,6 +8,8 @@ import { type GpuVendorOptions, gpuVendors } from './vendors.js';
 export type GpuSourceOptions = GpuVendorOptions & {
   /** Whose GPUs are read; all that there is a reader for unless it is given. */
   readonly vendors?: readonly GpuVendor<GpuVendorOptions>[];
+  /** Whether a number can be a pid of this host; by its pid_max unless it is given. */
+  readonly isPid?: PidCheck;
   readonly times?: { readonly tickMs?: number };
 };
 
@@ -32,6 +35,7 @@ class JoinedSource implements GpuSource {
         new VendorGpus((identities) => vendor.open(options, identities), {
           prefix: i === 0 ? '' : `${vendor.name.toLowerCase()}-`,
           logger: options.logger,
+          isPid: options.isPid,
         }),
     );
     this.#tick();

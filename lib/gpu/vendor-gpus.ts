@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
+import { type PidCheck, pidsOf } from '../procfs/pids.js';
 import { type Assembled, assemble, blankDevice } from './assemble.js';
 import { GpuEvents } from './events.js';
 import { GpuIdentities, isUnidentified } from './identities.js';
@@ -21,6 +22,7 @@ export class VendorGpus {
   readonly #identities: GpuIdentities;
   readonly #events = new GpuEvents();
   readonly #logger: Logger | undefined;
+  readonly #isPid: PidCheck;
   #assembled: { readonly report: GpuReport; readonly result: Assembled } | null = null;
   /** Every GPU of the last answer, to be named while there is none. */
   #known: readonly GpuDevice[] = [];
@@ -32,10 +34,15 @@ export class VendorGpus {
 
   constructor(
     open: (identities: GpuIdentities) => GpuReader,
-    options: { readonly prefix?: string; readonly logger?: Logger | undefined } = {},
+    options: {
+      readonly prefix?: string;
+      readonly logger?: Logger | undefined;
+      readonly isPid?: PidCheck | undefined;
+    } = {},
   ) {
     this.#identities = new GpuIdentities(options.prefix);
     this.#logger = options.logger;
+    this.#isPid = options.isPid ?? pidsOf();
     this.reader = open(this.#identities);
     this.#reading = this.#without('initializing', 'none', null, []);
   }
@@ -78,7 +85,8 @@ export class VendorGpus {
 
   #answer({ reader, reason, report, at }: Extract<VendorReading, { status: 'working' }>): void {
     if (this.#assembled?.report !== report) {
-      this.#assembled = { report, result: this.#withVanished(assemble(report, this.#identities, this.#firstIndex)) };
+      const assembled = assemble(report, this.#identities, this.#firstIndex, this.#isPid);
+      this.#assembled = { report, result: this.#withVanished(assembled) };
       this.#known = this.#assembled.result.devices;
       this.#events.observe(this.#known, new Date().toISOString());
     }

@@ -219,6 +219,22 @@ const workerFamilies = familiesOf<HiveScrape>(
       },
     },
     {
+      place: 0,
+      family: {
+        name: 'hivepulse_worker_engine_info',
+        type: 'gauge',
+        help: 'The engine that answers for the worker; always 1. No sample where none does.',
+        labels: ['worker', 'engine', 'version'],
+        *collect({ workers }) {
+          for (const { item, labels } of workers)
+            if (item.serving != null) {
+              const { engine, version } = item.serving;
+              yield { value: 1, shared: labels, labels: knownLabels({ engine, version }) };
+            }
+        },
+      },
+    },
+    {
       place: 1,
       family: {
         name: 'hivepulse_worker_state',

@@ -1,6 +1,7 @@
 import { unknown } from '../contract/fields/field.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
+import { reasonsForAll } from '../sampling/unknown.js';
 import type { WorkerRecord } from '../workers/records.js';
 
 /** What pidusage measures of one process. */
@@ -42,7 +43,7 @@ export function pidusageCollector(
 const round = (value: number) => Math.round(value * 100) / 100;
 
 function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: boolean): WorkerSample {
-  return {
+  const sample: WorkerSample = {
     ...(unknown(workerFields) as WorkerSample),
     id,
     group: record.group,
@@ -62,4 +63,5 @@ function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: 
     reservationId: record.reservationId,
     origin: 'launched',
   };
+  return { ...sample, nullReasons: reasonsForAll(sample, 'noCgroup') };
 }

@@ -58,6 +58,27 @@ export interface NativeFileThread {
   close(): void;
 }
 
+/** What became of a connection. */
+export interface NativeConnection {
+  readonly id: number;
+  /** The caller closes it; -1 where it failed. */
+  readonly fd: number;
+  /** An errno; 0 where it is connected. */
+  readonly error: number;
+}
+
+/** Opens TCP connections inside of other network namespaces, on threads of their own (native/namespace_connector.h). */
+export interface NativeNamespaceConnector {
+  /** `path` of the namespace, and the inode that it must have. Gives an id; 0 where no thread is to be had now. */
+  connect(path: string, inode: number, host: string, port: number, timeoutMs: number): number;
+  /** Its result is not wanted any more; it is taken all the same, once its thread has ended. */
+  cancel(id: number): void;
+  /** Those finished since the last call. */
+  take(): readonly NativeConnection[];
+  keepAlive(yes: boolean): void;
+  close(): void;
+}
+
 /** Of a GPU reader; what is missing has the defaults of native/gpu_loop.h. */
 export interface NativeGpuOptions {
   /** Where to look for libnvidia-ml, in order. */
@@ -84,6 +105,7 @@ export interface Binding {
   readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
   readonly BlockingFiles: new (onDone: () => void) => NativeFileThread;
   readonly GpuThread: new (options: NativeGpuOptions) => NativeGpuThread;
+  readonly NamespaceConnector: new (onDone: () => void) => NativeNamespaceConnector;
   /** Raises the soft RLIMIT_NOFILE to the hard one and returns what is now in force. */
   raiseDescriptorLimit(): number;
   /** The soft RLIMIT_NOFILE that this process was started with, as far as known: what children should get. */

@@ -39,14 +39,14 @@ function ipv6(hex: string): string | null {
   const bytes = [0, 8, 16, 24].flatMap((at) => bytesOf(hex.slice(at, at + 8)));
   if (bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255)
     return bytes.slice(12).join('.');
-  const groups = Array.from({ length: 8 }, (_unused, i) =>
-    (((bytes[i * 2] as number) << 8) | (bytes[i * 2 + 1] as number)).toString(16),
+  return ipv6Text(
+    Array.from({ length: 8 }, (_unused, i) => ((bytes[i * 2] as number) << 8) | (bytes[i * 2 + 1] as number)),
   );
-  return compressed(groups);
 }
 
-/** The text of RFC 5952: the longest run of zeros as `::`. */
-function compressed(groups: readonly string[]): string {
+/** The text of RFC 5952 of eight numbers of 16 bits: the longest run of zeros as `::`. */
+export function ipv6Text(numbers: readonly number[]): string {
+  const groups = numbers.map((number) => number.toString(16));
   let best = { at: -1, length: 1 };
   for (let at = 0; at < groups.length; at += 1) {
     let length = 0;

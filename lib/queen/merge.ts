@@ -22,7 +22,8 @@ export interface Merger<T, S extends T = T> {
   view(sample: S, ...values: readonly unknown[]): unknown;
 }
 
-export function sameLabels(a: Labels, b: Labels): boolean {
+export function sameLabels(a: Labels | null, b: Labels | null): boolean {
+  if (a === null || b === null) return a === b;
   let count = 0;
   for (const key in a) {
     if (a[key] !== b[key]) return false;
@@ -45,7 +46,8 @@ function keepEqual(former: Item | null, next: Item | null): void {
 /** Most workers have none: they need not each keep an object of their own. */
 const noLabels: Labels = Object.freeze({});
 
-function sharedLabels(labels: Labels): Labels {
+function sharedLabels(labels: Labels | null | undefined): Labels | null {
+  if (labels == null) return null;
   for (const _ in labels) return labels;
   return noLabels;
 }

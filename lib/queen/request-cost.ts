@@ -1,9 +1,10 @@
 import { type PickGate, pickGates } from '../contract/api.js';
+import type { WorkerSample } from '../contract/heartbeat.js';
 import type { WorkerLoad } from './worker-load.js';
 
 /** What gates look at. */
 export interface GateFigures {
-  readonly state: string;
+  readonly state: WorkerSample['state'];
   readonly serving: {
     readonly kvPercent: number | null;
     readonly sleeping: boolean | null;

@@ -3,7 +3,7 @@ import type { PickReason } from '../contract/api.js';
 import type { Indexes } from './indexes.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
 import { type Assessed, gateOf, hashText, leastCost, rendezvousWeight, requestCostMs, sticks } from './request-cost.js';
-import { canServe, load, pickBest } from './scheduling.js';
+import { load, mayServe, pickBest } from './scheduling.js';
 import type { SortedSet } from './sorted-set.js';
 import { WorkerClass } from './speeds.js';
 import { debitMs, WorkerLoad } from './worker-load.js';
@@ -77,7 +77,7 @@ export class RequestRouting {
     const excluded = new Set(typeof exclude === 'string' ? [exclude] : exclude);
     let compared = 0;
     const assess: Assess = (worker) => {
-      if (!canServe(worker) || (excluded.size > 0 && excluded.has(`${worker.hive.id}/${worker.sample.id}`)))
+      if (!mayServe(worker) || (excluded.size > 0 && excluded.has(`${worker.hive.id}/${worker.sample.id}`)))
         return null;
       compared++;
       return assessed(worker, query, nowMs);

@@ -2,20 +2,25 @@ import { readlinkSync } from 'node:fs';
 import { BlockDevices } from '../cgroup/block-devices.js';
 import { defaults } from '../contract/defaults.js';
 import type { CommandMode } from '../contract/enums.js';
+import { LoadProber } from '../engines/load/prober.js';
 import { Prober } from '../engines/prober.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
+import { NamespaceConnector } from '../io/namespace-connect.js';
 import type { RawReader } from '../native/layout.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
+import { pidsOf } from '../procfs/pids.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { ContainerNames } from '../workers/container-names.js';
 import { Discovery } from '../workers/discovery.js';
 import { Listening } from '../workers/listening.js';
+import { NamespaceAddresses } from '../workers/namespace-addresses.js';
 import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 import { commandDisplay } from '../workers/shown-command.js';
 import { sharesPidNamespace } from './attribution.js';
+import { Containers } from './containers.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';
 import { Sampler } from './sampler.js';
@@ -68,6 +73,8 @@ export interface SamplerOptions {
   readonly reported?: ReportedEnds;
   /** Ask workers what they are and whether they are ready (default true). */
   readonly readiness?: boolean;
+  /** Ask engines for their load (default true); only those that were asked what they are. */
+  readonly engineLoad?: boolean;
   /** Where workers' ports are reached. */
   readonly address?: string | null;
   /** Target of /proc/self/ns/pid; read where it is not given. */
@@ -128,7 +135,10 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
+  const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
+  const addresses = linux ? new NamespaceAddresses({ procRoot, openFiles: machine.openFiles, clock }) : null;
+  const namespaces = linux ? new NamespaceConnector({ procRoot, clock }) : null;
   const sampler = new Sampler({
     reader,
     readerReason,
@@ -139,6 +149,9 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     blockDevices,
     listening,
     prober,
+    loads,
+    namespaces,
+    containers: addresses && new Containers({ processes, addresses }),
     showCommand: commandDisplay(options.commands),
     state: {
       idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
@@ -147,6 +160,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     },
     clockTicks: machine.clockTicks,
     fromProc: missing,
+    isPid: pidsOf(procRoot),
     gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
     address: options.address ?? null,
     reported: options.reported ?? null,
@@ -157,8 +171,10 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, names, processes, listening, host, blockDevices]) part?.close();
+    for (const part of [discovery, names, processes, listening, addresses, namespaces, host, blockDevices])
+      part?.close();
     gpu.close();
+    loads?.close();
     await prober?.close();
   };
   return new SamplerLoop({ sampler, reader, discovery, host, gpu, intervalMs, close });

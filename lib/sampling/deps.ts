@@ -1,11 +1,14 @@
 import type { BlockDevices } from '../cgroup/block-devices.js';
+import type { LoadProber } from '../engines/load/prober.js';
 import type { Prober } from '../engines/prober.js';
 import type { GpuSource } from '../gpu/reading.js';
 import type { RawReader } from '../native/layout.js';
 import type { HostReader } from '../procfs/host.js';
+import type { PidCheck } from '../procfs/pids.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { ProcessTable } from '../workers/process-table.js';
-import type { ListeningSource } from './endpoints.js';
+import type { Containers } from './containers.js';
+import type { EndpointDeps, ListeningSource } from './endpoints.js';
 import type { ReportedEnds } from './reported.js';
 import type { StateOptions } from './state.js';
 
@@ -25,6 +28,12 @@ export interface SamplerDeps {
   readonly listening: ListeningSource | null;
   /** null: no worker is asked. */
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
+  /** null: no engine is asked for its load. */
+  readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
+  /** null: servers in other network namespaces are not asked. */
+  readonly namespaces: EndpointDeps['namespaces'];
+  /** null: workers in other network namespaces have no endpoint. */
+  readonly containers: Containers | null;
   /** What of a command line may be shown. */
   readonly showCommand: (argv: readonly string[]) => string | null;
   readonly state: StateOptions;
@@ -32,6 +41,8 @@ export interface SamplerDeps {
   readonly clockTicks: number;
   /** Memory and I/O are summed over processes: their controllers are not on v2. */
   readonly fromProc: { readonly memory: boolean; readonly io: boolean };
+  /** Whether a number can be a pid of this host. */
+  readonly isPid: PidCheck;
   /** Whether the GPU driver's pids are those of our /proc. */
   readonly gpuPidsKnown: boolean;
   /** Where workers' ports are reached; null: endpoints are not given. */

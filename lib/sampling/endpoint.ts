@@ -159,10 +159,12 @@ export function chooseServer(processes: readonly ListeningProcess[], recordPort:
   const routers = either(tree.tops(({ role }) => role.role === 'router').map((top) => servedBy(tree, top)));
   if (routers.candidates.length > 0) return routers;
 
-  const engines = tree.tops(({ role }) => role.role === 'engine');
+  const tops = tree.tops(({ role }) => role.role === 'engine');
+  const engines = tops.filter(({ role }) => !role.unixSocket);
   const others = tree.tops(({ role }) => role.role === 'other' && role.port !== null);
   const programs = namedOnly(either(others.map((top) => servedBy(tree, top))));
-  if (engines.length === 0) return programs.candidates.length > 0 ? programs : unnamed(serving);
+  if (engines.length === 0 && programs.candidates.length > 0) return programs;
+  if (engines.length === 0) return tops.length > 0 ? nowhere('notListening') : unnamed(serving);
   const found = either(engines.map((top) => servedBy(tree, top)));
   return onLoopbackAlone(found) && programs.candidates.length > 0 && !onLoopbackAlone(programs) ? programs : found;
 }
@@ -203,7 +205,7 @@ export type Place =
   | { readonly host: null; readonly reason: EndpointReason };
 
 const unplaced = (reason: EndpointReason): Place => ({ host: null, reason });
-const wildcards = ['0.0.0.0', '::'];
+export const wildcards = ['0.0.0.0', '::'];
 
 /**
  * The host under which others reach one of the sockets of a server. `all`: every socket of that namespace; who else listens
@@ -253,7 +255,7 @@ function placeOfSocket(
 }
 
 /** Whether what is sent to `host` comes to a socket that is bound to all addresses. */
-function covers(
+export function covers(
   wildcard: string,
   host: string,
   strangers: readonly NamespaceSocket[],

@@ -1,9 +1,13 @@
+import { defaults } from '../contract/defaults.js';
 import type { EndpointReason } from '../contract/enums.js';
 import type { Fault } from '../contract/heartbeat.js';
+import type { Connect } from '../engines/ask.js';
 import type { Finding } from '../engines/examine.js';
 import type { Candidate as ProbedServer, Prober } from '../engines/prober.js';
-import type { Listening } from '../workers/listening.js';
+import type { NamespaceConnector } from '../io/namespace-connect.js';
+import type { Listening, NamespaceSocket } from '../workers/listening.js';
 import type { KnownProcess } from '../workers/process-table.js';
+import type { Containers } from './containers.js';
 import {
   type Candidate,
   type Choice,
@@ -15,10 +19,20 @@ import {
   probeAddresses,
   strangersOf,
 } from './endpoint.js';
+import { isPodPath, type PublishedPlace, publishedAt } from './published.js';
 
 export type ListeningSource = Pick<
   Listening,
-  'generation' | 'ownNamespace' | 'hostNamespace' | 'of' | 'inNamespace' | 'denied' | 'update' | 'look' | 'faults'
+  | 'generation'
+  | 'ownNamespace'
+  | 'hostNamespace'
+  | 'of'
+  | 'inNamespace'
+  | 'processIn'
+  | 'denied'
+  | 'update'
+  | 'look'
+  | 'faults'
 >;
 
 /** Where a worker serves. */
@@ -34,12 +48,17 @@ export type Asked = readonly ProbedServer[] | 'none' | null;
 
 export const unknownServer: Server = { port: null, endpoint: null, reason: 'socketsUnknown', fault: null };
 
+const none: readonly KnownProcess[] = [];
+
+/** How long a server in another network namespace may take to accept, ms: less than one check may take. */
+const connectMs = defaults.readinessTimeoutMs / 2;
+
 /** More ports of one worker are not asked. */
 const maxAsked = 8;
 
 interface Known {
   readonly processes: readonly KnownProcess[];
-  readonly generation: number;
+  readonly generation: string;
   readonly recordPort: number | null;
   readonly hidden: boolean;
   readonly choice: Choice;
@@ -55,37 +74,57 @@ const sharedPort = (port: number): Fault => ({
   field: 'endpoint',
 });
 
+export interface EndpointDeps {
+  /** null where no sockets can be read. */
+  readonly listening: ListeningSource | null;
+  readonly prober: Pick<Prober, 'findingsOf'> | null;
+  /** null: servers in other network namespaces are not asked. */
+  readonly namespaces: Pick<NamespaceConnector, 'connect' | 'faults'> | null;
+  /** null: those have no endpoint. */
+  readonly containers: Containers | null;
+  readonly address: string | null;
+}
+
 /** Where each worker serves, by its sockets; looked at again only where something about them has changed. */
 export class Endpoints {
   readonly #listening: ListeningSource | null;
   readonly #prober: Pick<Prober, 'findingsOf'> | null;
+  readonly #namespaces: EndpointDeps['namespaces'];
+  readonly #containers: Containers | null;
   readonly #address: string | null;
   readonly #known = new Map<string, Known>();
   #groups: ReadonlyMap<string, readonly KnownProcess[]> = new Map();
+  #forwarders: readonly KnownProcess[] = none;
   #all: readonly KnownProcess[] = [];
   /** null: to be found again. */
   #expected: ReadonlySet<number> | null = null;
 
-  constructor(listening: ListeningSource | null, prober: Pick<Prober, 'findingsOf'> | null, address: string | null) {
+  constructor({ listening, prober, namespaces, containers, address }: EndpointDeps) {
     this.#listening = listening;
     this.#prober = prober;
+    this.#namespaces = namespaces;
+    this.#containers = containers;
     this.#address = address;
   }
 
   /** Takes the processes of all workers, by the paths of these. Begins a look at sockets where one is due. */
   update(groups: ReadonlyMap<string, readonly KnownProcess[]>): void {
-    if (groups !== this.#groups) {
+    const forwarders = this.#containers?.forwarders() ?? none;
+    if (groups !== this.#groups || forwarders !== this.#forwarders) {
       this.#groups = groups;
-      this.#all = [...groups.values()].flat();
+      this.#forwarders = forwarders;
+      this.#all = [...[...groups.values()].flat(), ...forwarders];
       for (const path of this.#known.keys()) if (!groups.has(path)) this.#known.delete(path);
       this.#expected = null;
     }
     this.#listening?.update(this.#all, this.#waiting());
+    this.#containers?.update(this.#all);
   }
 
   async look(groups: ReadonlyMap<string, readonly KnownProcess[]>): Promise<void> {
     this.update(groups);
     await this.#listening?.look();
+    await this.#containers?.look();
   }
 
   /** `hidden`: /proc does not show some of its processes. */
@@ -96,7 +135,7 @@ export class Endpoints {
       if (this.#known.delete(path)) this.#expected = null;
       return unknownServer;
     }
-    const { generation } = listening;
+    const generation = `${listening.generation}/${this.#containers?.generation}`;
     const findings = this.#prober?.findingsOf(id) ?? null;
     const before = this.#known.get(path);
     const same =
@@ -107,7 +146,7 @@ export class Endpoints {
     if (same && before.findings === findings) return before.server;
     const key = { processes, generation, recordPort, hidden };
     const { choice, asked } = same ? before : this.#choose(processes, recordPort, hidden, listening);
-    const server = this.#serverOf(choice, hidden, findings, listening);
+    const server = this.#serverOf(path, { choice, hidden }, findings, listening);
     this.#expected = null;
     this.#known.set(path, { ...key, choice, asked: sameAsked(before?.asked, asked), findings, server });
     return server;
@@ -131,13 +170,14 @@ export class Endpoints {
 
   faults(): readonly Fault[] {
     if (this.#listening === null) return [];
+    const faults = [this.#listening, this.#containers, this.#namespaces].flatMap((part) => part?.faults() ?? []);
     let denied = 0;
     for (const [path, { server }] of this.#known)
       if (server.reason === 'socketsUnknown' && this.#groups.get(path)?.some(({ pid }) => this.#listening?.denied(pid)))
         denied += 1;
-    if (denied === 0) return this.#listening.faults();
+    if (denied === 0) return faults;
     const message = `The sockets of ${denied === 1 ? 'one worker' : `${denied} workers`} cannot be read: their processes belong to another user, so where they serve is not known. Run the hive as root with CAP_SYS_PTRACE.`;
-    return [{ source: 'proc', code: 'SOCKETS_UNREADABLE', field: 'endpoint', message }, ...this.#listening.faults()];
+    return [{ source: 'proc', code: 'SOCKETS_UNREADABLE', field: 'endpoint', message }, ...faults];
   }
 
   /** Processes of workers that are expected to listen soon; found again only where something about a worker has changed. */
@@ -169,14 +209,34 @@ export class Endpoints {
       recordPort,
     );
     const isEngine = processes.some(({ role }) => role.role === 'engine');
+    // On a Unix socket it cannot be asked.
+    if (choice.reason === 'notListening' && processes.some(({ role }) => role.unixSocket))
+      return { choice, asked: null };
     if (choice.reason === 'notListening') return { choice, asked: isEngine && !hidden ? 'none' : null };
-    const asked = choice.candidates.slice(0, maxAsked).flatMap((candidate) => askedOf(candidate, listening));
+    const asked = choice.candidates.slice(0, maxAsked).flatMap((candidate) => this.#askedOf(candidate, listening));
     return { choice, asked: asked.length === 0 ? null : asked };
   }
 
+  /** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
+  #askedOf({ key, sockets, process, held }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
+    const { namespace } = sockets[0] as (typeof sockets)[number];
+    const namespaces = this.#namespaces;
+    const isOwn = namespace === listening.ownNamespace;
+    const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
+    if (addresses.length === 0 || !(isOwn || namespaces)) return [];
+    const { engine } = process.role;
+    const connect: Connect = async (address, signal) => {
+      const pid = listening.processIn(namespace);
+      if (pid === null || namespaces === null)
+        throw Object.assign(new Error('No process is known in its network namespace.'), { code: 'ESTALE' });
+      return namespaces.connect({ ...address, pid, namespace, timeoutMs: connectMs, signal });
+    };
+    return [{ key, engine, held, addresses, ...(isOwn ? {} : { connect }) }];
+  }
+
   #serverOf(
-    choice: Choice,
-    hidden: boolean,
+    path: string,
+    { choice, hidden }: Pick<Known, 'choice' | 'hidden'>,
     findings: ReadonlyMap<string, Finding> | null,
     listening: ListeningSource,
   ): Server {
@@ -186,25 +246,36 @@ export class Endpoints {
     const { sockets } = server;
     const { namespace, port } = sockets[0] as (typeof sockets)[number];
     const all = listening.inNamespace(namespace);
-    const answeredAt = findings?.get(server.key)?.host ?? null;
-    const place = placeOf(sockets, all, { address: this.#address, namespace: listening.hostNamespace, answeredAt });
+    const finding = findings?.get(server.key);
+    const place = this.#placeOf(path, sockets, all, finding?.host ?? null, listening);
+    const isUnentered = namespace !== listening.ownNamespace && scheme === null && finding?.ready !== false;
     const isKnown = scheme !== null && place.host !== null;
     return {
       port,
-      endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${port}` : null,
-      reason: place.reason ?? reason,
+      endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${place.port}` : null,
+      reason: place.reason ?? (isUnentered ? 'otherNamespace' : reason),
       fault: isShared(sockets, strangersOf(sockets, all)) ? sharedPort(port) : null,
     };
   }
-}
 
-/** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
-function askedOf({ key, sockets, process, held }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
-  const { namespace } = sockets[0] as (typeof sockets)[number];
-  if (namespace !== listening.ownNamespace) return [];
-  const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
-  const { engine } = process.role;
-  return addresses.length === 0 ? [] : [{ key, engine, held, addresses }];
+  /** Host and port under which others reach the sockets. */
+  #placeOf(
+    path: string,
+    sockets: readonly NamespaceSocket[],
+    all: readonly NamespaceSocket[],
+    answeredAt: string | null,
+    listening: ListeningSource,
+  ): PublishedPlace {
+    const { namespace, port } = sockets[0] as NamespaceSocket;
+    const { hostNamespace } = listening;
+    if (namespace !== hostNamespace && hostNamespace !== null && this.#containers !== null) {
+      this.#containers.want();
+      const reach = { address: this.#address, isPod: isPodPath(path), answeredAt };
+      return publishedAt(sockets, all, reach, this.#containers.networks(listening));
+    }
+    const place = placeOf(sockets, all, { address: this.#address, namespace: hostNamespace, answeredAt });
+    return place.host === null ? { ...place, port: null } : { ...place, port };
+  }
 }
 
 const sameAsked = (before: Asked | undefined, now: Asked): Asked =>

@@ -25,6 +25,8 @@ export class WorkerGpus {
   /** GPUs whose health is `ok` or `degraded`. */
   healthy: ReadonlySet<string> = new Set();
   totals: ReadonlyMap<string, number | null> = new Map();
+  /** `<uuid> <field>` of values of workers that a GPU does not give, and says why. */
+  #explained: ReadonlySet<string> = new Set();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -39,6 +41,10 @@ export class WorkerGpus {
       devices.filter(({ health }) => health === 'ok' || health === 'degraded').map(({ uuid }) => uuid),
     );
     this.totals = new Map(devices.map(({ uuid, memoryTotalBytes }) => [uuid, memoryTotalBytes]));
+    this.#explained = new Set([
+      ...devices.flatMap(({ uuid, unsupported }) => unsupported.map((field) => `${uuid} ${field}`)),
+      ...reading.faults.flatMap(({ gpuUuid, field }) => (gpuUuid && field ? [`${gpuUuid} ${field}`] : [])),
+    ]);
     this.#attribution = null;
     this.#reason = unattributedReason(reading, gpuPidsKnown);
     if (status !== 'working' || (gpuPidsKnown && this.#unobserved.becameUnobserved)) discovery.keepHeld();
@@ -62,6 +68,10 @@ export class WorkerGpus {
     if (gpus === null) return this.#reason;
     return inDoubt ? 'a GPU that it may hold does not list its processes' : null;
   }
+
+  /** Whether the GPU says why it does not give a value of the workers on it. */
+  readonly explains = (uuid: string, field: keyof WorkerGpu): boolean =>
+    this.#explained.has(`${uuid} workers.gpus.${field}`);
 
   /** Faults about GPUs that some worker may hold since the last `update`. */
   doubts(): readonly Fault[] {
@@ -90,7 +100,9 @@ export class WorkerGpus {
     const gpus = devices.map(({ processesKnown, ...device }) => ({
       ...device,
       processCount: working && processesKnown ? (counts.get(device.uuid) ?? 0) : null,
-      unattributedBytes: working && processesKnown && unattributed !== null ? bytesOf(device.uuid) : null,
+      unattributedBytes:
+        // Without processes there is nothing to attribute.
+        working && processesKnown && (unattributed !== null || !counts.has(device.uuid)) ? bytesOf(device.uuid) : null,
     }));
     return { gpus, faults };
   }

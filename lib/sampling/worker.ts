@@ -1,24 +1,20 @@
 import { type FieldTable, unmeasured } from '../contract/fields/field.js';
 import { workerFields } from '../contract/fields/worker.js';
-import type { Fault, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
+import type { WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import { maxModels } from '../contract/limits.js';
 import { type Serving, type ServingProcess, serving } from '../engines/recognize.js';
-import {
-  processColumn,
-  processColumns,
-  type RawPass,
-  rowFlags,
-  type WorkerFile,
-  workerFiles,
-} from '../native/layout.js';
+import { processColumn, processColumns, type RawPass, rowFlags, type WorkerFile } from '../native/layout.js';
 import { round2 } from '../procfs/host.js';
-import { errnoText } from '../util/errno.js';
+import type { PidCheck } from '../procfs/pids.js';
 import { finiteOrNull, least } from '../workers/limits.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
 import type { Server } from './endpoints.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
+import type { ServingLoad } from './serving.js';
+import { saidElsewhere, settle, Unknown, unknown, type WorkerDraft } from './unknown.js';
+import { isMissing, isReportedMissing } from './worker-faults.js';
 
 /** A process of a worker, as in the pass. */
 export interface WorkerProcess extends ProcessCounters {
@@ -34,14 +30,16 @@ const columns = {
 };
 
 /** The processes of a row; null where cgroup.procs could not be read. */
-export function processesOf(pass: RawPass, row: RawRow): readonly WorkerProcess[] | null {
+export function processesOf(pass: RawPass, row: RawRow, isPid: PidCheck): readonly WorkerProcess[] | null {
   if (Number.isNaN(row.processCount) || Number.isNaN(row.processOffset)) return null;
   const { processes: cells } = pass;
   const found: WorkerProcess[] = [];
   for (let i = 0; i < row.processCount; i++) {
     const at = (row.processOffset + i) * processColumns.length;
+    const pid = cells[at + columns.pid] ?? Number.NaN;
+    if (!isPid(pid)) continue;
     found.push({
-      pid: cells[at + columns.pid] ?? Number.NaN,
+      pid,
       startTicks: cells[at + columns.startTicks] ?? Number.NaN,
       residentBytes: cells[at + columns.residentBytes] ?? Number.NaN,
       ioReadBytes: cells[at + columns.ioReadBytes] ?? Number.NaN,
@@ -86,6 +84,8 @@ export interface Described {
   readonly serving: Serving;
   /** What may be shown of it; null where no command line is known, or none is shown. */
   readonly command: string | null;
+  /** Some command line is known. */
+  readonly anyRead: boolean;
 }
 
 /**
@@ -101,7 +101,11 @@ export function describe(
   const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
   const names = found.models.map(shownModel).filter((name) => name !== null);
   const models = [...new Set(names)].slice(0, maxModels);
-  return { serving: { ...found, models }, command: shown === undefined ? null : showCommand(shown.argv) };
+  return {
+    serving: { ...found, models },
+    command: shown === undefined ? null : showCommand(shown.argv),
+    anyRead: known.length > 0,
+  };
 }
 
 /** Idle sandbox of a Kubernetes pod: it holds the pod's namespaces and does nothing. */
@@ -133,7 +137,17 @@ export interface WorkerInput {
   readonly state: WorkerSample['state'];
   /** Memory is summed over /proc/<pid>/statm: the memory controller is not on v2. */
   readonly memoryFromProc: boolean;
+  /** I/O is summed over /proc/<pid>/io: the io controller is not on v2. */
+  readonly ioFromProc: boolean;
   readonly server: Server;
+  /** What its engine says of its load. */
+  readonly load: ServingLoad;
+  /** Of the row's file: 0 where it could be read, else an errno or -1 (`RawPass.errors`). */
+  readonly errorOf: (file: WorkerFile) => number;
+  /** When processes started is not known, and a fault says so. */
+  readonly clocksDiffer: boolean;
+  /** Whether the GPU says, by `unsupported` or a fault, why it does not give this value of `gpus`. */
+  readonly gpuExplains: (uuid: string, field: keyof WorkerGpu) => boolean;
 }
 
 export function sum(values: readonly (number | null)[]): number | null {
@@ -145,75 +159,185 @@ export function sum(values: readonly (number | null)[]): number | null {
   return total;
 }
 
-const percent = (value: number | null): number | null => (value === null ? null : round2(value));
+/** Of a value that a file holds and that is NaN. A fault says what of a file could not be read. */
+function fromFile({ row, errorOf }: WorkerInput, value: number, file: WorkerFile): number | Unknown {
+  if (Number.isFinite(value)) return value;
+  const error = errorOf(file);
+  if (error === 0) return unknown('notInFile');
+  return isMissing(error) && !isReportedMissing(file, row) ? unknown('notInFile') : saidElsewhere;
+}
 
-/** A pressure figure within 0..100, or null. */
-const pressure = (value: number): number | null => (value >= 0 && value <= 100 ? round2(value) : null);
+/** A rate of counters of a file, two decimals. */
+function rateOf(input: WorkerInput, rate: number | null, counter: number, file: WorkerFile): number | Unknown {
+  if (rate !== null) return round2(rate);
+  const now = fromFile(input, counter, file);
+  return now instanceof Unknown ? now : unknown('noEarlierReading');
+}
+
+function ioRate(input: WorkerInput, rate: number | null, counter: number): number | Unknown {
+  if (rate !== null) return round2(rate);
+  const { row, processes } = input;
+  if (input.ioFromProc && Number.isNaN(counter)) {
+    const hidden = input.nestedProcesses + input.hiddenProcesses > 0;
+    const unread = processes?.some((each) => !Number.isNaN(each.startTicks) && Number.isNaN(each.ioReadBytes)) ?? true;
+    return unknown(hidden || unread ? 'processesHidden' : 'noEarlierReading');
+  }
+  // A fault names the device.
+  return Number.isNaN(row.ioUnknownDevice) ? rateOf(input, null, counter, 'io.stat') : saidElsewhere;
+}
+
+/** The lower one; not known where none is known and its own could not be read. */
+function limitOf(own: number, ofAncestors: number | null): number | null | Unknown {
+  const limit = least(finiteOrNull(own), ofAncestors);
+  return limit === null && Number.isNaN(own) ? unknown('unreadable') : limit;
+}
+
+type Draft = Partial<WorkerDraft>;
+
+function startOf(input: WorkerInput) {
+  const { main, processes } = input;
+  const processCount = processes === null ? fromFile(input, Number.NaN, 'cgroup.procs') : processes.length;
+  if (main === null) {
+    const none = processCount instanceof Unknown ? saidElsewhere : unknown('noProcess');
+    return {
+      pid: none,
+      startedAt: none,
+      uptimeSeconds: none,
+      processCount: count(processCount, input),
+    } satisfies Draft;
+  }
+  let why: Unknown = unknown('uptimeUnknown');
+  if (Number.isNaN(main.startTicks)) why = input.hiddenProcesses > 0 ? saidElsewhere : unknown('processEnded');
+  else if (input.clocksDiffer) why = saidElsewhere;
+  return {
+    pid: main.pid,
+    startedAt: input.startedAt ?? why,
+    uptimeSeconds: input.uptimeSeconds === null ? why : round2(input.uptimeSeconds),
+    processCount: count(processCount, input),
+  } satisfies Draft;
+}
+
+const count = (own: number | Unknown, { nestedProcesses }: WorkerInput): number | Unknown =>
+  own instanceof Unknown ? own : own + nestedProcesses;
+
+function namesOf({ record, described, hiddenProcesses }: WorkerInput) {
+  // What the operator said wins over what is read from command lines.
+  const models = record?.model == null ? (described?.serving.models ?? []) : [record.model];
+  let noModel = unknown(described?.serving.engine == null ? 'engineUnknown' : 'modelUnnamed');
+  if (described === null || !described.anyRead)
+    noModel = hiddenProcesses > 0 ? saidElsewhere : unknown('commandUnread');
+  const noCommand = described?.anyRead ? unknown('commandWithheld') : noModel;
+  return {
+    model: models[0] ?? noModel,
+    models: models.length < 2 ? undefined : [...models],
+    command: described?.command ?? noCommand,
+  } satisfies Draft;
+}
+
+function memoryOf(input: WorkerInput) {
+  const { row, processes, watched, memoryFromProc } = input;
+  const resident = memoryFromProc ? residentSum(processes, input.nestedProcesses + input.hiddenProcesses) : null;
+  const memoryBytes = memoryFromProc
+    ? (resident ?? unknown('processesHidden'))
+    : fromFile(input, row.memoryCurrentBytes, 'memory.current');
+  const inactive = fromFile(input, row.inactiveFileBytes, 'memory.stat');
+  let workingSetBytes: number | Unknown = saidElsewhere;
+  if (!memoryFromProc && !(memoryBytes instanceof Unknown))
+    workingSetBytes = inactive instanceof Unknown ? inactive : Math.max(0, memoryBytes - inactive);
+  return {
+    memoryBytes,
+    workingSetBytes,
+    memoryPeakBytes: fromFile(input, row.memoryPeakBytes, 'memory.peak'),
+    memoryLimitBytes: limitOf(row.memoryMaxBytes, watched.ancestorMemoryBytes),
+    memorySource: memoryFromProc ? 'proc' : 'cgroup',
+    oomKills: fromFile(input, row.oomKill, 'memory.events'),
+  } satisfies Draft;
+}
+
+function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerInput) {
+  const summed = gpuDoubt ? null : gpus;
+  // Where its GPUs are not known, `gpusReason` says why.
+  if (summed === null)
+    return {
+      gpus: [...(gpus ?? [])],
+      gpusReason: gpusReason ?? undefined,
+      gpuUtilizationPercent: null,
+      vramUsedBytes: null,
+      vramTotalBytes: null,
+    } satisfies Draft;
+  const over = (field: keyof WorkerGpu, value: (held: WorkerGpu) => number | null): number | Unknown =>
+    sum(summed.map(value)) ??
+    (summed.every((held) => value(held) !== null || gpuExplains(held.uuid, field))
+      ? saidElsewhere
+      : unknown('notByGpu'));
+  const utilization = over('utilizationPercent', ({ utilizationPercent }) => utilizationPercent);
+  return {
+    gpus: [...summed],
+    gpusReason: gpusReason ?? undefined,
+    gpuUtilizationPercent: utilization instanceof Unknown ? utilization : round2(utilization),
+    vramUsedBytes: over('memoryUsedBytes', ({ memoryUsedBytes }) => memoryUsedBytes),
+    // A GPU always says why its total is not known.
+    vramTotalBytes: sum(summed.map(({ uuid }) => gpuTotals.get(uuid) ?? null)) ?? saidElsewhere,
+  } satisfies Draft;
+}
 
 /** One worker as it travels. Pure. */
 export function workerSample(input: WorkerInput): WorkerSample {
-  const { watched, row, rates, processes, record, described, main, gpus } = input;
-  const summed = input.gpuDoubt ? null : gpus;
-  const own = processes?.length ?? null;
-  const memoryBytes = input.memoryFromProc
-    ? residentSum(processes, input.nestedProcesses + input.hiddenProcesses)
-    : finiteOrNull(row.memoryCurrentBytes);
-  const inactive = finiteOrNull(row.inactiveFileBytes);
-  // What the operator said wins over what is read from command lines.
-  const models = record?.model == null ? (described?.serving.models ?? []) : [record.model];
-  return {
+  const { watched, row, rates, record, server } = input;
+  const limit = limitOf((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent);
+  const pressure = (value: number, file: WorkerFile) => fromFile(input, round2(value), file);
+  return settle({
     id: watched.id,
     group: watched.group,
     instance: watched.instance,
     name: watched.name ?? undefined,
-    pid: main?.pid ?? null,
-    startedAt: input.startedAt,
-    uptimeSeconds: input.uptimeSeconds === null ? null : round2(input.uptimeSeconds),
-    processCount: own === null ? null : own + input.nestedProcesses,
-    model: models[0] ?? null,
-    models: models.length < 2 ? undefined : [...models],
-    port: input.server.port,
-    endpoint: input.server.endpoint,
-    endpointReason: input.server.reason ?? undefined,
-    command: described?.command ?? null,
+    ...startOf(input),
+    ...namesOf(input),
+    port: server.port,
+    endpoint: server.endpoint,
+    endpointReason: server.reason ?? undefined,
+    serving: input.load.serving ?? undefined,
+    servingReason: input.load.reason ?? undefined,
     labels: record?.labels ?? {},
-    cpuPercent: percent(rates.cpuPercent),
-    cpuThrottledPercent: percent(rates.cpuThrottledPercent),
-    cpuLimitPercent: percent(
-      least(finiteOrNull((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec), watched.ancestorCpuPercent),
-    ),
-    memoryBytes,
-    workingSetBytes:
-      input.memoryFromProc || memoryBytes === null || inactive === null ? null : Math.max(0, memoryBytes - inactive),
-    memoryPeakBytes: finiteOrNull(row.memoryPeakBytes),
-    memoryLimitBytes: least(finiteOrNull(row.memoryMaxBytes), watched.ancestorMemoryBytes),
-    memorySource: input.memoryFromProc ? 'proc' : 'cgroup',
-    oomKills: finiteOrNull(row.oomKill),
-    ioReadBytesPerSecond: percent(rates.ioReadBytesPerSecond),
-    ioWriteBytesPerSecond: percent(rates.ioWriteBytesPerSecond),
+    cpuPercent: rateOf(input, rates.cpuPercent, row.usageUsec, 'cpu.stat'),
+    cpuThrottledPercent: throttledOf(input),
+    cpuLimitPercent: typeof limit === 'number' ? round2(limit) : limit,
+    ...memoryOf(input),
+    ioReadBytesPerSecond: ioRate(input, rates.ioReadBytesPerSecond, row.ioReadBytes),
+    ioWriteBytesPerSecond: ioRate(input, rates.ioWriteBytesPerSecond, row.ioWriteBytes),
     pressure: {
-      cpu: pressure(row.cpuSomeAvg10),
-      memory: pressure(row.memorySomeAvg10),
-      io: pressure(row.ioSomeAvg10),
+      cpu: pressure(row.cpuSomeAvg10, 'cpu.pressure'),
+      memory: pressure(row.memorySomeAvg10, 'memory.pressure'),
+      io: pressure(row.ioSomeAvg10, 'io.pressure'),
     },
-    gpus: [...(gpus ?? [])],
-    gpusReason: input.gpusReason ?? undefined,
-    gpuUtilizationPercent:
-      summed === null ? null : percent(sum(summed.map(({ utilizationPercent }) => utilizationPercent))),
-    vramUsedBytes: summed === null ? null : sum(summed.map(({ memoryUsedBytes }) => memoryUsedBytes)),
-    vramTotalBytes: summed === null ? null : sum(summed.map(({ uuid }) => input.gpuTotals.get(uuid) ?? null)),
+    ...gpusOf(input),
     state: input.state,
     ready: input.ready,
     reservationId: record?.reservationId ?? undefined,
     origin: watched.origin,
-  };
+  });
+}
+
+/** Without the cpu controller cpu.stat is there and has no periods. */
+function throttledOf(input: WorkerInput): number | Unknown {
+  const { row, rates } = input;
+  if (rates.cpuThrottledPercent !== null) return round2(rates.cpuThrottledPercent);
+  if (Number.isNaN(row.nrPeriods) && isMissing(input.errorOf('cpu.max'))) return saidElsewhere;
+  return rateOf(input, null, row.nrPeriods + row.nrThrottled, 'cpu.stat');
 }
 
 /** A worker whose files cannot be read now: what was measured is not known any more. */
-export const unmeasuredWorker = (worker: WorkerSample, table: FieldTable = workerFields): WorkerSample => ({
-  ...worker,
-  ...unmeasured(table),
-});
+export function unmeasuredWorker(worker: WorkerSample, table: FieldTable = workerFields): WorkerSample {
+  const measures = unmeasured(table);
+  const { nullReasons, ...rest } = worker;
+  // Of its measures the fault of its files says why.
+  const left = Object.entries(nullReasons ?? {}).filter(([name]) => !((name.split('.')[0] as string) in measures));
+  return {
+    ...rest,
+    ...(left.length > 0 ? { nullReasons: Object.fromEntries(left) } : {}),
+    ...measures,
+  };
+}
 
 /** RSS counts pages that processes share once for each. Where a part is hidden the sum is not known. */
 function residentSum(processes: readonly WorkerProcess[] | null, left: number): number | null {
@@ -224,117 +348,4 @@ function residentSum(processes: readonly WorkerProcess[] | null, left: number): 
     else if (!Number.isNaN(startTicks)) return null; // it lives and can't be read; one that ended holds nothing
   }
   return total;
-}
-
-/** Of a worker whose processes live, as cgroup.procs says twice, and are not in /proc. */
-export const hiddenFault = (workerId: string, hidden: number, of: number): Fault => ({
-  source: 'proc',
-  code: 'PROC_UNREADABLE',
-  message: `/proc hides ${hidden === of ? (of === 1 ? 'its process' : `all of its ${of} processes`) : `${hidden} of its ${of} processes`} (hidepid, or a security module): command line and start, and so model and port, are not known from there. Run the hive as root with CAP_SYS_PTRACE, or: mount -o remount,hidepid=0 /proc`,
-  field: 'command',
-  workerId,
-});
-
-const ENOENT = 2;
-const EOPNOTSUPP = 95;
-
-/** The contract's fields that come from each file. */
-const fieldsOf: Readonly<Partial<Record<WorkerFile, string>>> = {
-  'cpu.stat': 'cpuPercent',
-  'memory.current': 'memoryBytes',
-  'memory.stat': 'workingSetBytes',
-  'memory.peak': 'memoryPeakBytes',
-  'memory.events': 'oomKills',
-  'io.stat': 'ioReadBytesPerSecond',
-  'cgroup.procs': 'processCount',
-  'cpu.max': 'cpuLimitPercent',
-  'memory.max': 'memoryLimitBytes',
-  'cpu.pressure': 'pressure.cpu',
-  'memory.pressure': 'pressure.memory',
-  'io.pressure': 'pressure.io',
-};
-
-/** Files of one row that could not be read. `missing` are those that the kernel does not offer here. */
-export function fileFaults(
-  pass: RawPass,
-  slot: number,
-  workerId: string,
-): { readonly faults: readonly Fault[]; readonly missing: readonly WorkerFile[] } {
-  const faults: Fault[] = [];
-  const missing: WorkerFile[] = [];
-  for (let i = 0; i < workerFiles.length; i++) {
-    const errno = pass.errors[slot * workerFiles.length + i] ?? 0;
-    if (errno === 0) continue;
-    const file = workerFiles[i] as WorkerFile;
-    const field = fieldsOf[file];
-    if (field === undefined) continue;
-    if (errno === ENOENT || errno === EOPNOTSUPP) {
-      missing.push(file);
-      continue;
-    }
-    faults.push({
-      source: 'cgroup',
-      code: errno === -1 ? 'CGROUP_FILE_TORN' : 'CGROUP_FILE_UNREADABLE',
-      message:
-        errno === -1
-          ? `${file} holds no number where one must stand.`
-          : `${file} cannot be read (${errnoText(errno)}).`,
-      field,
-      workerId,
-    });
-  }
-  return { faults, missing };
-}
-
-/** One fault for all workers about what the kernel does not offer; each file once. */
-export function missingFaults(
-  missing: ReadonlySet<WorkerFile>,
-  fromProc: { memory: boolean; io: boolean },
-): readonly Fault[] {
-  const faults: Fault[] = [];
-  const add = (code: string, field: string, message: string) => faults.push({ source: 'cgroup', code, field, message });
-  if (missing.has('memory.current') && fromProc.memory) {
-    add(
-      'MEMORY_CONTROLLER_MISSING',
-      'memoryPeakBytes',
-      'The memory controller is not on cgroup v2: memory is summed over processes; working set, peak, limit and OOM kills are not known. Boot with systemd.unified_cgroup_hierarchy=1.',
-    );
-  } else if (missing.has('memory.current')) {
-    add(
-      'MEMORY_CONTROLLER_MISSING',
-      'memoryBytes',
-      'The memory controller is not enabled for some workers; write +memory to cgroup.subtree_control of their parents.',
-    );
-  } else if (missing.has('memory.peak')) {
-    add('MEMORY_PEAK_MISSING', 'memoryPeakBytes', 'memory.peak needs Linux 5.19.');
-  }
-  if (missing.has('io.stat') && !fromProc.io) {
-    add(
-      'IO_CONTROLLER_MISSING',
-      'ioReadBytesPerSecond',
-      'The io controller is not enabled for some workers; write +io to cgroup.subtree_control of their parents.',
-    );
-  }
-  if (missing.has('cpu.max')) {
-    add(
-      'CPU_CONTROLLER_MISSING',
-      'cpuThrottledPercent',
-      'The cpu controller is not enabled for some workers: limits and throttling are not known.',
-    );
-  }
-  if (missing.has('cpu.pressure') || missing.has('memory.pressure') || missing.has('io.pressure')) {
-    add(
-      'PRESSURE_UNAVAILABLE',
-      'pressure',
-      'The kernel keeps no pressure figures (PSI) for some workers; boot with psi=1, and write 1 to their cgroup.pressure.',
-    );
-  }
-  if (missing.has('cgroup.procs')) {
-    add(
-      'THREADED_CGROUP',
-      'processCount',
-      'Some workers are threaded cgroups, whose processes the kernel does not list there.',
-    );
-  }
-  return faults;
 }

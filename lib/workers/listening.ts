@@ -124,6 +124,12 @@ export class Listening {
     return [...(this.#namespaces.get(namespace)?.values() ?? [])];
   }
 
+  /** A process that is in the namespace; null where none is known to be. */
+  processIn(namespace: number): number | null {
+    for (const [pid, entry] of this.#entries) if (entry.namespace === namespace && !entry.gone) return pid;
+    return null;
+  }
+
   faults(): readonly Fault[] {
     return this.#files.faults();
   }

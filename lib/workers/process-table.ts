@@ -6,6 +6,7 @@ import type { Engine } from '../engines/table.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { parseCmdline, parseLoadavg, parseProcessCgroup, parseProcessStat } from '../procfs/parse.js';
+import { pidsOf } from '../procfs/pids.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
 
@@ -154,7 +155,8 @@ export class ProcessTable {
     this.#listErrno = typeof entries === 'number' && entries !== ETIMEDOUT ? entries : null;
     if (typeof entries !== 'object') return null;
     this.#lastPid = lastPid;
-    return new Set(entries.filter(({ name }) => /^[1-9][0-9]*$/.test(name)).map(({ name }) => Number(name)));
+    const pids = entries.filter(({ name }) => /^[1-9][0-9]*$/.test(name)).map(({ name }) => Number(name));
+    return new Set(pids.filter(pidsOf(procRoot)));
   }
 
   #remove(pid: number): void {

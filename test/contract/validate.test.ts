@@ -49,7 +49,7 @@ describe('readHeartbeat', () => {
     ['seq', { seq: 1e300 }],
     ['intervalMs', { intervalMs: '1000' }],
     ['host.cpuCount', { host: { ...heartbeatOf('a').host, cpuCount: null } }],
-    ['host.pressure.io', { host: { ...heartbeatOf('a').host, pressure: { cpu: 1, memory: 1, io: 101 } } }],
+    ['host.pressure.io', { host: { ...heartbeatOf('a').host, pressure: { cpu: 1, memory: 1, io: 'x' } } }],
     ['workersComplete', { workersComplete: 'yes' }],
     ['workers', { workers: {} }],
     ['gpus', { gpus: null }],

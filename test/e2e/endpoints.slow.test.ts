@@ -13,14 +13,22 @@ import { Harness } from '../harness/harness.js';
 import { createNamespace, createOtherHost } from '../harness/network.js';
 import { ProcessTrees } from '../harness/process-tree.js';
 import { waitFor } from '../harness/wait.js';
+import { containerTrees } from './trees/containers.js';
 import { llamaTrees } from './trees/llama.js';
 import { otherTrees } from './trees/others.js';
-import { asksOtherNamespaces, type Row } from './trees/row.js';
+import type { Row } from './trees/row.js';
 import { sglangTrees } from './trees/sglang.js';
 import { textTrees } from './trees/text.js';
 import { vllmTrees } from './trees/vllm.js';
 
-const rows: readonly Row[] = [...vllmTrees, ...sglangTrees, ...llamaTrees, ...textTrees, ...otherTrees];
+const rows: readonly Row[] = [
+  ...vllmTrees,
+  ...sglangTrees,
+  ...llamaTrees,
+  ...textTrees,
+  ...otherTrees,
+  ...containerTrees,
+];
 const suite = cgroupSuite('endpoints: trees of processes with real sockets, in namespaces of their own');
 
 /** For so many snapshots in a row nothing may change: longer than any answer is waited for. */
@@ -64,7 +72,7 @@ function engineIn(cgroup: string): string | null {
 
 const known = ({ model, models, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
   model,
-  models,
+  models: models ?? null,
   endpoint: endpoint ?? endpointReason,
   ready,
   faults,
@@ -75,7 +83,12 @@ describe.skipIf(suite.skip)(suite.title, () => {
   let filled: readonly Row[] = [];
   let latest: Snapshot;
   let root = '';
-  const idOf = (index: number): string => `trees/${index + 1}`;
+  const number = (index: number): string => String(index + 1).padStart(12, '0');
+  const idOf = (index: number): string => (rows[index]?.pod ? `kubepods/${number(index)}` : `trees/${index + 1}`);
+  const cgroupOf = (index: number): string =>
+    rows[index]?.pod
+      ? `kubepods.slice/kubepods-pod11111111_2222_3333_4444_${number(index)}.slice/cri-containerd-${number(index).padEnd(64, '0')}.scope`
+      : `hivepulse.slice/${idOf(index)}`;
   const seen = (index: number) => {
     const id = idOf(index);
     const worker = latest.workers.find((each) => each.id === id);
@@ -95,22 +108,27 @@ describe.skipIf(suite.skip)(suite.title, () => {
     root = cgroups.root;
     const { here, here6 } = createOtherHost(harness);
     const ports = await freePorts(rows.length * 3);
+    const insides = rows.map(({ apart }) => {
+      if (apart === undefined || apart === 'loopback')
+        return apart && { namespace: createNamespace(harness), address: '' };
+      return createOtherHost(harness, apart === 'bridgedTwice' ? ['198.51.100.7/32'] : []);
+    });
     filled = rows.map((row, index) => {
       const [a, b, c] = ports.slice(index * 3, index * 3 + 3).map(String) as [string, string, string];
-      return fill(row, { a, b, c, here, here6 });
+      const inside = insides[index]?.address ?? '';
+      return fill(row, { a, b, c, here, here6, inside });
     });
     const trees = await ProcessTrees.open(harness);
-    for (const [index, { tree, apart, env, stranger }] of filled.entries()) {
-      const cgroup = await cgroups.cgroup(`hivepulse.slice/${idOf(index)}`);
-      await trees.start(tree, { cgroup, env, namespace: apart && createNamespace(harness) });
-      if (stranger !== undefined) await trees.start(stranger);
+    for (const [index, { tree, env, strangers = [] }] of filled.entries()) {
+      const cgroup = await cgroups.cgroup(cgroupOf(index));
+      await trees.start(tree, { cgroup, env, namespace: insides[index]?.namespace });
+      for (const stranger of strangers) await trees.start(stranger);
     }
     await trees.started();
     const sampler = await createSampler({
       root: cgroups.root,
       runtimeDir: harness.directory(),
       gpu: 'none',
-      auto: false,
       address: here,
       intervalMs,
     });
@@ -135,10 +153,8 @@ describe.skipIf(suite.skip)(suite.title, () => {
   }
 
   test.each(rows.map(({ title }, index) => [title, index] as const))('%s', (_title, index) => {
-    const { engine, model, endpoint, apart, faults = [], ...row } = filled[index] as Row;
-    const ready = apart && !asksOtherNamespaces ? null : row.ready;
-    const models = row.models ?? (model === null ? null : [model]);
-    expect(engineIn(join(root, 'hivepulse.slice', idOf(index)))).toBe(engine);
+    const { engine, model, models = null, endpoint, ready, faults = [] } = filled[index] as Row;
+    expect(engineIn(join(root, cgroupOf(index)))).toBe(engine);
     expect(seen(index)).toEqual({ model, models, endpoint, ready, faults });
   });
 });

@@ -194,6 +194,27 @@ describe('a server', () => {
     expect(await look({ addresses: [] })).toMatchObject({ own: null, ready: false });
   });
 
+  it('in another namespace: where the hive cannot get there nothing is said of it, where it does not accept it is not ready', async () => {
+    const failing = (code: string) =>
+      look({ port: 1, connect: () => Promise.reject(Object.assign(new Error(code), { code })) });
+    for (const code of ['EPERM', 'ESTALE', 'ENOENT', 'EBUSY', 'ENOTSUP', 'EMFILE'])
+      expect(await failing(code)).toMatchObject({ ready: null, own: null, scheme: null, silent: false, reason: code });
+    expect(await failing('ECONNREFUSED')).toMatchObject({ ready: false, silent: false });
+    expect(await failing('ETIMEDOUT')).toMatchObject({ ready: false, silent: true });
+  });
+
+  it.each([401, 403])(
+    'that asks for a key at its health path too (%d) is its engine’s, and nobody can say if it is ready',
+    async (status) => {
+      const { healthPath } = engines.find(({ name }) => name === 'vllm')!;
+      const port = await serve(pages({ ...readyPages.vllm, [healthPath]: [status, ''] }));
+      expect(await look({ port, held: true })).toMatchObject({ own: true, ready: null, reason: `status ${status}` });
+      expect(await look({ port, held: true }, { ...unasked, scheme: 'http', own: true, ready: true })).toMatchObject({
+        ready: null,
+      });
+    },
+  );
+
   it('that was its engine’s and does not know its path any more has to say again who it is', async () => {
     const port = await serve(pages({}));
     const known: Finding = { ...unasked, scheme: 'http', own: true, ready: true };

@@ -16,6 +16,8 @@ export interface OtherHost {
   /** Addresses of this host on its side of the pair. */
   readonly here: string;
   readonly here6: string;
+  /** Path of its namespace. */
+  readonly namespace: string;
   /** For `under` of a daemon. */
   readonly under: readonly string[];
   /** What comes to it is dropped: no answer, no refusal. */
@@ -37,11 +39,12 @@ function nextNamespace(harness: Harness): string {
   return name;
 }
 
-export function createOtherHost(harness: Harness): OtherHost {
+/** `more`: further addresses that it has, with their prefix. */
+export function createOtherHost(harness: Harness, more: readonly string[] = []): OtherHost {
   const name = nextNamespace(harness);
   const link = `hp${process.pid % 100_000}x${count}`;
-  const subnet = `10.${200 + (process.pid % 50)}.${Math.floor(process.pid / 50) % 250}`;
-  const [here, there] = [`${subnet}.${4 * count + 1}`, `${subnet}.${4 * count + 2}`];
+  const subnet = `10.${200 + (process.pid % 50)}.${(Math.floor(process.pid / 50) + (count >> 6)) % 250}`;
+  const [here, there] = [`${subnet}.${4 * (count % 64) + 1}`, `${subnet}.${4 * (count % 64) + 2}`];
   const here6 = `fd00:${(process.pid % 65_536).toString(16)}::${count.toString(16)}`;
   ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
   ip('addr', 'add', `${here}/30`, 'dev', link);
@@ -51,6 +54,7 @@ export function createOtherHost(harness: Harness): OtherHost {
     ['addr', 'add', `${there}/30`, 'dev', 'eth0'],
     ['link', 'set', 'eth0', 'up'],
     ['link', 'set', 'lo', 'up'],
+    ...more.map((address) => ['addr', 'add', address, 'dev', 'eth0']),
   ])
     ip('-n', name, ...args);
   const nft = (rules: string): void => {
@@ -64,6 +68,7 @@ export function createOtherHost(harness: Harness): OtherHost {
     address: there,
     here,
     here6,
+    namespace: `/run/netns/${name}`,
     under: ['ip', 'netns', 'exec', name],
     blackHole: (on) =>
       nft(

@@ -101,8 +101,8 @@ interface Worker {
   readonly cpuLimitPercent: number | null;
   readonly memoryLimitBytes: number;
   readonly origin: WorkerSample['origin'];
-  readonly name: string | null;
-  readonly reservationId: string | null;
+  readonly name: string | undefined;
+  readonly reservationId: string | undefined;
   age: number;
   startingFor: number;
   busy: boolean;
@@ -221,8 +221,8 @@ export class SimulatedHost {
       cpuLimitPercent: adopted ? null : random.pick([400, 800, 1600, null]),
       memoryLimitBytes: random.pick([24, 32, 48, 64]) * GIB,
       origin: adopted ? 'adopted' : 'launched',
-      name: adopted ? `${chosen.group}-${chosen.model.split('/')[1]!.toLowerCase().slice(0, 24)}` : null,
-      reservationId: options.reservationId ?? null,
+      name: adopted ? `${chosen.group}-${chosen.model.split('/')[1]!.toLowerCase().slice(0, 24)}` : undefined,
+      reservationId: options.reservationId,
       age: settled ? 100 : 0,
       startingFor: settled ? 0 : random.between(4, 12),
       busy: random.chance(0.6),
@@ -438,13 +438,12 @@ export class SimulatedHost {
       id: worker.id,
       group: worker.group,
       instance: worker.instance,
-      name: worker.name ?? undefined,
+      name: worker.name,
       pid: worker.pid,
       startedAt: new Date(worker.startedAtMs).toISOString(),
       uptimeSeconds: this.#uptimeOf(worker),
       processCount: 1 + gpus.length,
-      model: worker.spec.model,
-      models: undefined,
+      ...{ model: worker.spec.model, models: undefined, nullReasons: undefined },
       ...servedAt(port),
       command: worker.spec.command(worker.spec.model, port ?? 8000, gpus.length).slice(0, 256),
       labels: { engine: worker.spec.command === vllm ? 'vllm' : worker.spec.command === sglang ? 'sglang' : 'other' },
@@ -478,7 +477,7 @@ export class SimulatedHost {
       vramTotalBytes: gpus.length === 0 ? null : gpus.reduce((sum, gpu) => sum + this.#totalOf(gpu), 0),
       state: !readable ? 'unknown' : starting ? 'starting' : this.#isBusy(worker) ? 'busy' : 'idle',
       ready: !starting,
-      reservationId: worker.reservationId ?? undefined,
+      reservationId: worker.reservationId,
       origin: worker.origin,
     };
   }

@@ -79,14 +79,15 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus', 'endpoints'].map(
+      ...['worker', 'worker-faults', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus', 'endpoints'].map(
         (name) => `lib/sampling/${name}.ts`,
       ),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
-      ...['process-table', 'discovery', 'selection', 'container-names', 'listening'].map(
+      ...['process-table', 'discovery', 'selection', 'container-names', 'listening', 'namespace-addresses'].map(
         (name) => `lib/workers/${name}.ts`,
       ),
+      'lib/io/namespace-connect.ts',
       'lib/procfs/host.ts',
       'lib/cgroup/block-devices.ts',
       'lib/daemon/hive.ts',
@@ -101,7 +102,7 @@ describe('docs', () => {
     // What else it names in passing is some code of ours.
     for (const [, code = ''] of text.matchAll(/`(?:REFUSED_)?([A-Z]+(?:_[A-Z]+)+)`/g)) {
       const all: readonly string[] = [...known, ...errorCodes, ...Object.keys(problems)];
-      expect([...all, 'CAP_DAC_READ_SEARCH', 'CAP_SYS_PTRACE'], code).toContain(code);
+      expect([...all, 'CAP_DAC_READ_SEARCH', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'], code).toContain(code);
     }
   });
 });

@@ -1,6 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { VNode } from 'preact';
 import { describe, expect, it, vi } from 'vitest';
 import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
 import { hiveColumns, workerColumns } from '../../lib/cli/columns.js';
@@ -19,6 +18,7 @@ import { Exposition } from '../../lib/metrics/exposition.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import { buildTestServer } from '../api/build-server.js';
 import { topState } from '../cli/fleet.js';
+import { drawnLines } from '../harness/drawn-page.js';
 import { recordedFleet } from '../harness/recorded-fleet.js';
 
 // Components are called without a renderer: what hooks would do later plays no part in what a panel says.
@@ -82,20 +82,6 @@ const countersOf = (n: number): WorkerCounters => {
     names.map((name, i) => [name, 1_000_003 * (n * names.length + i + 1)]),
   ) as unknown as WorkerCounters;
 };
-
-/** Lines of what a component draws: one for each element with its attributes, and one for each text. */
-function draw(node: unknown, indent = ''): string[] {
-  if (Array.isArray(node)) return node.flatMap((child) => draw(child, indent));
-  if (node === null || node === undefined || typeof node === 'boolean') return [];
-  if (typeof node !== 'object') return [`${indent}${node}`];
-  const { type, props } = node as VNode<Record<string, unknown>>;
-  const { children, ...rest } = props;
-  if (typeof type === 'function') return draw((type as (given: unknown) => unknown)(props), indent);
-  const attributes = Object.entries(rest)
-    .filter(([name, value]) => name !== 'ref' && typeof value !== 'function' && value !== undefined)
-    .map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
-  return [`${indent}<${type}${attributes.join('')}>`, ...draw(children, `${indent}  `)];
-}
 
 describe('what every output shows of one fixed fleet is as recorded', () => {
   it('the metrics of a queen', async () => {
@@ -236,11 +222,11 @@ describe('what every output shows of one fixed fleet is as recorded', () => {
     mirror.apply({ type: 'snapshot', data: { hives, workers, warming: false, lastEventId: '' } }, 1_000_000);
     const text: string[] = [];
     for (const hive of mirror.hives.values()) {
-      text.push(`== hive ${hive.view.id}`, ...draw(HivePanel({ hive })));
-      for (const gpu of hive.view.gpus) text.push(`== gpu ${gpu.uuid}`, ...draw(GpuPanel({ hive, gpu })));
+      text.push(`== hive ${hive.view.id}`, ...drawnLines(HivePanel({ hive })));
+      for (const gpu of hive.view.gpus) text.push(`== gpu ${gpu.uuid}`, ...drawnLines(GpuPanel({ hive, gpu })));
     }
     for (const worker of mirror.workers.values())
-      text.push(`== worker ${worker.key}`, ...draw(WorkerPanel({ worker })));
+      text.push(`== worker ${worker.key}`, ...drawnLines(WorkerPanel({ worker })));
     expectRecorded('page-panels.txt', `${text.join('\n')}\n`);
   });
 });

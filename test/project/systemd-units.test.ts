@@ -16,6 +16,9 @@ describe('units', () => {
     expect(hive).toMatch(/^RuntimeDirectoryPreserve=yes$/m);
     expect(hive).toMatch(/^DeviceAllow=char-nvidia\* rw$/m);
     expect(hive).toMatch(/^CapabilityBoundingSet=.*CAP_SYS_PTRACE/m);
+    // Nearly all of root: only whoever asks for it has it (docs/systemd.md).
+    expect(hive).not.toMatch(/^CapabilityBoundingSet=.*CAP_SYS_ADMIN/m);
+    expect(hive).toMatch(/^RestrictNamespaces=yes$/m);
     // Node compiles at run time.
     for (const unit of ['hive', 'queen']) expect(read(unit)).not.toMatch(/^MemoryDenyWriteExecute=/m);
   });

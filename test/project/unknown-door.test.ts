@@ -18,7 +18,7 @@ const items = 6;
 
 type Draw = number | null;
 const rulesOf = (table: FieldTable): readonly Rule[] =>
-  plausibleRules(table).filter(({ name }) => isNullable(table[name]!.shape));
+  plausibleRules(table).filter(({ name, part }) => part === undefined && isNullable(table[name]!.shape));
 
 /** A value that can be, one that no device has, or none. */
 function drawOf(table: FieldTable, { name, least, most }: Rule): fc.Arbitrary<Draw> {

@@ -11,6 +11,7 @@ import type { ReportedGpu, ReportedValues } from '../../lib/gpu/report.js';
 import type { GpuReader, VendorReading } from '../../lib/gpu/vendor.js';
 import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
 import { familiesOfHive, hiveScrape } from '../../lib/hive/metric-families.js';
+import { gpuNullText, nullPaths, unexplained } from '../../lib/present/null-text.js';
 import { fleetSamples, monstrous, shownText } from '../harness/every-output.js';
 import { heartbeatOf, wire, workerOf } from '../harness/heartbeats.js';
 import { TestQueen } from '../queen/heartbeats.js';
@@ -18,8 +19,9 @@ import { TestQueen } from '../queen/heartbeats.js';
 const gpuCount = 8;
 /** Numbers that a reader reports; derived, so that a field that is added is drawn from that day on. */
 const rules = plausibleRules(gpuFields).filter(
-  ({ name }) => !['processCount', 'unattributedBytes', 'lastXid'].includes(name),
+  ({ name, part }) => part === undefined && !['processCount', 'unattributedBytes', 'lastXid'].includes(name),
 );
+const nested = plausibleRules(gpuFields).filter(({ part }) => part !== undefined);
 /** Draws of one field of a GPU that answers, in `npm test`; HIVEPULSE_DRAWS asks for more. */
 const draws = Math.max(20_000, Number(process.env.HIVEPULSE_DRAWS ?? 0));
 const stepsPerRun = 5;
@@ -54,20 +56,30 @@ const drawOf = ({ least, most }: (typeof rules)[number]): fc.Arbitrary<Draw> =>
   );
 const gpuDraw = fc.record({
   fields: fc.record(Object.fromEntries(rules.map((rule) => [rule.name, drawOf(rule)]))),
+  nested: fc.record(
+    Object.fromEntries(nested.map(({ part }) => [part, fc.constantFrom(0, 4, 18, 255, 2 ** 16 - 1, 2 ** 32 - 1, -1)])),
+  ),
+  /** Its driver was loaded anew: the GPUs come in another order. */
+  renumbered: fc.boolean(),
   unreachable: fc.oneof(
     { weight: 7, arbitrary: fc.constant(null) },
     { weight: 1, arbitrary: fc.constantFrom<GpuReasonName>('lost', 'noPermission', 'timeout', 'resetRequired') },
   ),
 });
-type GpuDraw = { readonly fields: Readonly<Record<string, Draw>>; readonly unreachable: GpuReasonName | null };
+type GpuDraw = {
+  readonly fields: Readonly<Record<string, Draw>>;
+  readonly nested: Readonly<Record<string, number>>;
+  readonly renumbered: boolean;
+  readonly unreachable: GpuReasonName | null;
+};
 
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.array(gpuDraw, { minLength: gpuCount, maxLength: gpuCount }) },
   { weight: 1, arbitrary: fc.constantFrom('failed' as const, 'stalled' as const, 'initializing' as const) },
 );
 
-const reported = ({ fields, unreachable }: GpuDraw, index: number): ReportedGpu => {
-  const values: Record<string, number> = {};
+const reported = ({ fields, nested: links, unreachable }: GpuDraw, index: number): ReportedGpu => {
+  const values: Record<string, unknown> = { nvlinks: { ...links } };
   const reasons: Record<string, ReturnType<typeof gpuReason>> = {};
   for (const [name, draw] of Object.entries(fields)) {
     if (draw === 'absent') continue;
@@ -89,6 +101,10 @@ const reported = ({ fields, unreachable }: GpuDraw, index: number): ReportedGpu 
     processesKnown: true,
   };
 };
+
+/** As the driver lists them; identity is by uuid, whatever their places are. */
+const inOrder = (gpus: readonly ReportedGpu[], renumbered: boolean): readonly ReportedGpu[] =>
+  renumbered ? gpus.toReversed().map((gpu, index) => ({ ...gpu, index })) : gpus;
 
 /** The chain from what a reader reports to a heartbeat that a queen took. */
 function chain() {
@@ -118,7 +134,11 @@ function chain() {
             reader: 'nvml',
             reason: null,
             at,
-            report: { unlisted: null, devices: next.map(reported), processes: [] },
+            report: {
+              unlisted: null,
+              devices: inOrder(next.map(reported), next[0]?.renumbered ?? false),
+              processes: [],
+            },
           };
     vendor.update();
     const reading = vendor.reading(at);
@@ -149,9 +169,21 @@ function holdBounds(gpu: GpuSample, { least, most, of }: (typeof rules)[number],
   if (limit !== null) expect(value).toBeLessThanOrEqual(limit + roundingBytes);
 }
 
+/** `links`: NVLinks that were drawn, null of a GPU that does not answer. Each null has words. */
+function holdNulls(gpu: GpuSample, heartbeat: Heartbeat, links: Readonly<Record<string, number>> | null): void {
+  const possible = links !== null && Object.values(links).every((value) => value >= 0 && value <= 254);
+  expect(gpu.nvlinks).toEqual(possible ? links : null);
+  for (const name of nullPaths(gpuFields, gpu)) {
+    if (name === 'processCount' || name === 'unattributedBytes') continue; // not of the reader
+    expect(gpuNullText(gpu, name, heartbeat).text, name).not.toBe(unexplained);
+  }
+}
+
 function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
-  for (const [i, gpu] of heartbeat.gpus.entries()) {
-    const { fields, unreachable } = drawn[i] as GpuDraw;
+  expect(new Set(heartbeat.gpus.map(({ uuid }) => uuid)).size).toBe(gpuCount);
+  for (const gpu of heartbeat.gpus) {
+    const i = Number(gpu.uuid.slice('GPU-'.length));
+    const { fields, nested: links, unreachable } = drawn[i] as GpuDraw;
     if (gpu.health === 'lost') expect(unreachable).toBe('lost');
     for (const rule of rules) {
       const { name } = rule;
@@ -175,12 +207,13 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
         ({ gpuUuid, field }) => gpuUuid === gpu.uuid && (field === name || unreachable),
       );
       const explained = why.length > 0 || gpu.unsupported.includes(name);
-      if (unreachable !== null || draw !== 'absent')
-        expect(explained, `${name} of GPU ${i}: ${JSON.stringify(draw)}`).toBe(true);
+      expect(explained, `${name} of GPU ${i}: ${JSON.stringify(draw)}`).toBe(true);
     }
+    holdNulls(gpu, heartbeat, unreachable === null ? links : null);
     // No fault of a value that is well now.
     for (const { code, field, gpuUuid } of heartbeat.faults)
-      if (gpuUuid === gpu.uuid && code === 'IMPLAUSIBLE') expect(numberOf(gpu, field ?? '')).toBeNull();
+      if (gpuUuid === gpu.uuid && code === 'IMPLAUSIBLE')
+        expect((gpu as unknown as Record<string, unknown>)[field ?? '']).toBeNull();
   }
 }
 

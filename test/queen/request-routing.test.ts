@@ -104,7 +104,7 @@ describe('workers that come last', () => {
     ['full', { kvPercent: 99 }, {}],
     ['stale', { ageMs: 60_000 }, {}],
     ['sleeping', { sleeping: true }, {}],
-    ['stalled', {}, { state: 'stalled' as WorkerSample['state'] }],
+    ['stalled', {}, { state: 'stalled' }],
     ['tooLong', { maxContext: 512 }, {}],
   ];
 

@@ -338,3 +338,28 @@ describe('under which address others reach it', () => {
     ).toBe(expected);
   });
 });
+
+describe('an engine on a Unix socket', () => {
+  it.each([
+    'vllm serve a/b --uds /run/vllm.sock',
+    'vllm serve a/b --uds=/run/vllm.sock --port 8000',
+    'llama-server -m m.gguf --host /run/llama.sock',
+  ])('listens on no port, whatever ports its parts have: %s', (line) => {
+    expect(roleOf(line.split(' ')).unixSocket).toBe(true);
+    expect(candidates([[1, 0, line, '127.0.0.1:8000']])).toBe('notListening');
+    expect(
+      candidates([
+        [1, 0, line, '127.0.0.1:8000'],
+        [2, 0, 'python3 proxy.py --port 9000', '9000'],
+      ]),
+    ).toBe('0.0.0.0:9000!');
+  });
+
+  it.each(['vllm serve a/b --host 0.0.0.0', 'llama-server -m m.sock --host 127.0.0.1'])(
+    'is not meant by %s',
+    (line) => {
+      expect(roleOf(line.split(' ')).unixSocket).toBeUndefined();
+      expect(candidates([[1, 0, line, '8000']])).toMatch(/:8000/);
+    },
+  );
+});

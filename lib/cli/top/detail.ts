@@ -7,7 +7,9 @@ import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import { modelsOf } from '../../contract/models.js';
 import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
-import { eventText, oldValuesText, shortUuid } from '../../present/sentences.js';
+import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
+import { eventText, oldValuesText, sentence, shortUuid } from '../../present/sentences.js';
+import { servingText } from '../../present/serving.js';
 import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
 import { formatAge, formatBytes, formatCores, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import {
@@ -109,7 +111,7 @@ function fieldSpans(name: string, detail: DetailOfField, item: Record<string, un
 }
 
 /** Lines of measures; what a new field names stands below the others. */
-const ownLines = ['process', 'throttled', 'memory', 'I/O'];
+const ownLines = ['process', 'throttled', 'memory', 'I/O', 'requests', 'tokens'];
 const otherLines = new Set(
   placed(workerFields, 'detail')
     .map(({ spec }) => spec.line)
@@ -322,6 +324,37 @@ const heldColumns: readonly Column<HeldGpu>[] = [
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
 
+/** What its engine has to do, or why that is not known; then what other fields name. */
+function moreLines(worker: WorkerView): Line[] {
+  const reason = servingText(worker);
+  const lines = [...(reason === null ? ['requests', 'tokens'] : []), ...otherLines];
+  return [
+    ...(reason === null ? [] : [pair('requests', value(unknownText), span(`   ${reason}`, '2'))]),
+    ...lines.map((line) => fieldLine(workerFields, line, worker)),
+  ];
+}
+
+function endpointSpan(worker: WorkerView, hive: HiveView | null): Span {
+  if (worker.endpoint !== null) return value(worker.endpoint);
+  const { unknown, text } = workerNullText(worker, 'endpoint', hive ?? noContext);
+  const port = worker.port === null ? '' : `port ${worker.port}`;
+  return value([port, unknown ? '' : text].filter(Boolean).join(', ') || unknownText);
+}
+
+/** Values that are not known, and why; then the faults of the worker. */
+function unknownLines(worker: WorkerView, hive: HiveView | null, width: number): Line[] {
+  const values = unknownOfWorker(worker, hive ?? noContext);
+  const faults = (hive?.faults ?? []).filter(({ workerId }) => workerId === worker.id);
+  const lines = values.flatMap(({ labels, reason }) => [
+    ...wrap(labels, Math.max(20, width)).map((line) => [span(line)]),
+    ...wrap(sentence(reason), Math.max(20, width - 2)).map((line) => [span(`  ${line}`, '2')]),
+  ]);
+  return [
+    ...(values.length > 0 ? [title('Not known'), ...lines, []] : []),
+    ...(faults.length > 0 ? [title(`Faults ${faults.length}`), ...faultLines(faults, width), []] : []),
+  ];
+}
+
 /** The name of its model, and on lines of their own its other names. */
 function modelLines(worker: WorkerView, width: number): Line[] {
   const others = modelsOf(worker).slice(1);
@@ -356,7 +389,6 @@ export function workerDetail(
     worker.cpuLimitPercent === null
       ? `${formatCores(worker.cpuPercent)} cores, no limit known`
       : `${formatCores(worker.cpuPercent)} of ${formatCores(worker.cpuLimitPercent)} cores`;
-  const faults = (hive?.faults ?? []).filter(({ workerId }) => workerId === worker.id);
   return [
     [
       span(worker.key, '1'),
@@ -368,7 +400,7 @@ export function workerDetail(
     ],
     [span(oldValuesText(worker.liveness) ?? state.hint, '2')],
     ...modelLines(worker, width),
-    pair('endpoint', value(worker.endpoint ?? (worker.port === null ? unknownText : `port ${worker.port}`))),
+    pair('endpoint', endpointSpan(worker, hive)),
     fieldLine(workerFields, 'process', worker, span(`   ${worker.origin}`)),
     ...wrapped('command', worker.command ?? unknownText, width),
     ...(Object.keys(worker.labels).length > 0 ? wrapped('labels', labelText(worker.labels), width) : []),
@@ -390,12 +422,12 @@ export function workerDetail(
     ),
     fieldLine(workerFields, 'memory', worker, span(`   from ${worker.memorySource}`, '2')),
     fieldLine(workerFields, 'I/O', worker),
-    ...[...otherLines].map((line) => fieldLine(workerFields, line, worker)),
+    ...moreLines(worker),
     pressureLine(worker.pressure),
     [],
     ...gpuLines(absence, held.length, () => table(heldColumns, [], held, width)),
     [],
-    ...(faults.length > 0 ? [title(`Faults ${faults.length}`), ...faultLines(faults, width), []] : []),
+    ...unknownLines(worker, hive, width),
     ...historyLines(history, width),
     title('Events'),
     ...newestEvents(events, (event) => event.hive === worker.hive && event.workerId === worker.id, 0),

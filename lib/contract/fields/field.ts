@@ -87,8 +87,6 @@ export interface PanelOfField {
   readonly place?: number;
   readonly format?: FormatName;
   readonly after?: string;
-  /** What stands for null; `omit`: the row is left out. */
-  readonly ifNull?: string;
   readonly ifEmpty?: string;
   readonly omitNull?: true;
   /** A bar of percent, a warning from this value on. */
@@ -107,8 +105,12 @@ export interface PanelOfField {
 export interface Plausible {
   readonly least: number;
   readonly most: number;
-  /** A field of the same item that it can't pass, but for what rounding adds. */
+  /** A field of the same item that it can't pass. */
   readonly of?: string;
+  /** By how much it may pass that field, for what rounding adds. */
+  readonly slack?: number;
+  /** Bits that a device or driver keeps it in, where all ones of them lie within the bounds. */
+  readonly width?: 8 | 16;
 }
 
 /** One field of a worker, GPU or host: all that storage, export and display need to know of it. */
@@ -128,6 +130,14 @@ export interface Field<T = unknown> {
   readonly key?: string;
   /** What it is where its item can't be measured. Left out: it is no measure, and stays. */
   readonly unmeasured?: unknown;
+  /** What null says where nothing says that the value is not known: that there is none, in words. */
+  readonly absent?: string;
+  /** Why it is not known where nothing else says it: of a value that the hive itself makes of others. */
+  readonly otherwise?: string;
+  /** The field that says why this one is null. */
+  readonly reasonIn?: string;
+  /** Other fields whose faults say why this one is null: they are of the same file. */
+  readonly explainedBy?: readonly string[];
   /** Of an enum: what a value of a newer version is read as, the one that promises least. */
   readonly least?: string;
   readonly hive?: MetricOfField | readonly MetricOfField[];

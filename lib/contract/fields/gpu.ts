@@ -3,6 +3,8 @@ import type { FieldTable } from './field.js';
 import { count, gpuBytes, pid } from './plausible.js';
 import { amount, boolean, integer, list, measured, nullable, oneOf, record, share, text } from './shape.js';
 
+const notSaid = 'the driver does not say it';
+
 export const gpuFields = {
   uuid: {
     shape: text({ minLength: 1, maxLength: 96 }),
@@ -14,13 +16,15 @@ export const gpuFields = {
     shape: integer(0, 'Order of the driver; not the order of CUDA.'),
     column: { key: 'gpu', title: 'GPU', width: [12, 30], rank: 0, place: 10 },
   },
-  name: { shape: nullable(text({ maxLength: 96 })), shared: true },
+  name: { shape: nullable(text({ maxLength: 96 })), otherwise: notSaid, shared: true },
   pciBusId: {
     shape: nullable(text({ maxLength: 32 })),
+    otherwise: notSaid,
     panel: { section: 'device', label: 'PCI bus', place: 90 },
   },
   parentUuid: {
     shape: nullable(text({ maxLength: 96 }, 'Of a MIG device: the GPU it is cut from.')),
+    absent: 'a whole GPU',
     panel: { section: 'device', label: 'Cut from', code: true, omitNull: true, place: 92 },
   },
   migMode: {
@@ -29,16 +33,19 @@ export const gpuFields = {
         'Only its MIG devices can be used, whether any is cut and listed or not. Absent from hives before this field.',
       ),
     ),
+    unmeasured: null,
     optional: true,
   },
   memoryTotalBytes: {
     shape: amount('Memory of this GPU; null on unified memory of which the driver reports none (see host).'),
+    unmeasured: null,
     plausible: { least: 1, most: gpuBytes.most },
     hive: { name: 'hivepulse_gpu_memory_total_bytes', help: 'Memory of the GPU.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_total_bytes', help: 'Memory of the GPU.' },
   },
   memoryUsedBytes: {
     shape: amount('Without what the driver reserves; on unified memory what processes hold.'),
+    unmeasured: null,
     plausible: gpuBytes,
     hive: { name: 'hivepulse_gpu_memory_used_bytes', help: 'Memory in use, without what the driver reserves.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_used_bytes', help: 'Memory in use on the GPU.' },
@@ -56,6 +63,7 @@ export const gpuFields = {
   },
   memoryReservedBytes: {
     shape: amount('Kept by driver and firmware.'),
+    unmeasured: null,
     plausible: gpuBytes,
     hive: { name: 'hivepulse_gpu_memory_reserved_bytes', help: 'Memory kept by driver and firmware.' },
     fleet: { name: 'hivepulse_fleet_gpu_memory_reserved_bytes', help: 'Memory kept by driver and firmware.' },
@@ -64,6 +72,7 @@ export const gpuFields = {
   memoryKind: { shape: oneOf(['device', 'unified']), least: 'device' },
   utilizationPercent: {
     shape: share('Share of time in which a kernel ran.'),
+    unmeasured: null,
     hive: {
       name: 'hivepulse_gpu_utilization_ratio',
       help: 'Share of time in which a kernel ran.',
@@ -89,6 +98,7 @@ export const gpuFields = {
   },
   memoryBusPercent: {
     shape: share('Share of time in which memory was read or written.'),
+    unmeasured: null,
     hive: {
       name: 'hivepulse_gpu_memory_bus_ratio',
       help: 'Share of time in which memory was read or written.',
@@ -99,6 +109,7 @@ export const gpuFields = {
   },
   temperatureCelsius: {
     shape: measured('GPU core.'),
+    unmeasured: null,
     plausible: { least: -50, most: 200 },
     hive: { name: 'hivepulse_gpu_temperature_celsius', help: 'Temperature of the core.', place: 60 },
     fleet: { name: 'hivepulse_fleet_gpu_temperature_celsius', help: 'Temperature of the core.' },
@@ -116,6 +127,7 @@ export const gpuFields = {
   },
   powerWatts: {
     shape: amount('Draw.'),
+    unmeasured: null,
     plausible: { least: 0, most: 10_000 },
     hive: { name: 'hivepulse_gpu_power_watts', help: 'Power drawn.', place: 60 },
     fleet: { name: 'hivepulse_fleet_gpu_power_watts', help: 'Power drawn.' },
@@ -123,12 +135,14 @@ export const gpuFields = {
   },
   powerLimitWatts: {
     shape: amount('Enforced limit.'),
+    unmeasured: null,
     plausible: { least: 0, most: 10_000 },
     hive: { name: 'hivepulse_gpu_power_limit_watts', help: 'Enforced limit of power.', place: 60 },
     panel: { section: 'device', label: 'Power limit', format: 'watts', place: 60 },
   },
   smClockMhz: {
     shape: amount('SM clock.'),
+    unmeasured: null,
     plausible: { least: 0, most: 20_000 },
     hive: {
       name: 'hivepulse_gpu_sm_clock_hertz',
@@ -140,12 +154,14 @@ export const gpuFields = {
   },
   fanPercent: {
     shape: amount('Of the rated speed; may pass 100.'),
+    unmeasured: null,
     plausible: { least: 0, most: 200 },
     hive: { name: 'hivepulse_gpu_fan_ratio', help: 'Speed of the fan; 1 is the rated one.', scale: 'ratio', place: 60 },
     panel: { section: 'device', label: 'Fan', format: 'percent' },
   },
   throttleReasons: {
     shape: list(text({ maxLength: 64 }), 16),
+    unmeasured: [],
     shared: true,
     hive: {
       name: 'hivepulse_gpu_throttled',
@@ -158,6 +174,7 @@ export const gpuFields = {
   },
   eccUncorrected: {
     shape: amount('Uncorrected ECC errors since the driver loaded.'),
+    unmeasured: null,
     plausible: count,
     hive: {
       name: 'hivepulse_gpu_ecc_uncorrected_errors_total',
@@ -169,6 +186,7 @@ export const gpuFields = {
   },
   remappedRows: {
     shape: nullable(record({ pending: boolean(), failed: boolean() })),
+    unmeasured: null,
     shared: true,
     hive: [
       {
@@ -189,7 +207,9 @@ export const gpuFields = {
     panel: { section: 'health', label: 'Remapped rows' },
   },
   nvlinks: {
-    shape: nullable(record({ up: integer(0), total: integer(0) })),
+    // Eighteen are the most that a GPU has (2026); 255 stands for none.
+    shape: nullable(record({ up: integer(0, undefined, 254), total: integer(0, undefined, 254) })),
+    unmeasured: null,
     shared: true,
     hive: [
       { name: 'hivepulse_gpu_nvlinks', help: 'NVLinks of the GPU.', part: 'total', place: 60 },
@@ -199,16 +219,18 @@ export const gpuFields = {
   },
   lastXid: {
     shape: nullable(integer(0, 'Newest Xid since the hive started.')),
-    plausible: { least: 0, most: 65_534 },
+    absent: 'none seen',
+    plausible: { least: 0, most: 2 ** 16, width: 16 },
     hive: {
       name: 'hivepulse_gpu_last_xid',
       help: 'Newest Xid since the hive started; no sample before the first.',
       place: 60,
     },
-    panel: { section: 'health', label: 'Last Xid', format: 'count', ifNull: 'none seen' },
+    panel: { section: 'health', label: 'Last Xid', format: 'count' },
   },
   computeCapability: {
     shape: nullable(text({ maxLength: 8 })),
+    otherwise: notSaid,
     shared: true,
     panel: { section: 'device', label: 'Compute capability', place: 70 },
   },
@@ -230,6 +252,8 @@ export const gpuFields = {
   },
   unattributedBytes: {
     shape: amount('Memory of processes that belong to no worker.'),
+    otherwise: 'its processes have not been compared with those of workers yet',
+    explainedBy: ['processCount', 'workers.gpus', 'workers.gpus.memoryUsedBytes'],
     plausible: { least: 0, most: gpuBytes.most },
     hive: {
       name: 'hivepulse_gpu_memory_unattributed_bytes',

@@ -92,3 +92,10 @@ export const labels: Shape<Record<string, string>> = {
   maxProperties: maxLabels,
   description: 'At most 32 labels; a key has 1 to 63 characters of [A-Za-z0-9_./-], a value at most 256.',
 };
+
+/** Names of fields with a word each. */
+export const reasonsByField: Shape<Record<string, string>> = {
+  type: 'object',
+  patternProperties: { [labelKeyPattern]: { type: 'string', maxLength: 64 } },
+  maxProperties: 64,
+};

@@ -11,11 +11,10 @@ export type WorkerSortField = SortedIn<typeof workerFields> | SortedIn<typeof se
 export type WorkerSort = 'key' | WorkerSortField | `-${WorkerSortField}`;
 
 const sorted = rowsOf(workerFields)
-  .flatMap(({ name, field }) =>
-    field.sort === undefined
-      ? []
-      : [{ row: name, name: name.slice(name.lastIndexOf('.') + 1) as WorkerSortField, place: field.sort }],
-  )
+  .flatMap(({ name: row, field: { sort: place, column } }) => {
+    const name = row.slice(row.lastIndexOf('.') + 1) as WorkerSortField;
+    return place === undefined ? [] : [{ row, name, place, column: column?.key }];
+  })
   .sort((a, b) => a.place - b.place);
 
 const rowNamed = new Map<string, string>(sorted.map(({ name, row }) => [name, row]));
@@ -30,3 +29,8 @@ export const workerSortNames: readonly WorkerSort[] = [
   'key',
   ...sorted.flatMap(({ name }) => [name, `-${name}`] as const),
 ];
+
+/** Sorts by the key of the column in which the field is shown, as people name it; highest first. */
+export const workerSortsByColumn: Readonly<Record<string, WorkerSort>> = Object.fromEntries(
+  sorted.flatMap(({ name, column }) => (column === undefined ? [] : [[column, `-${name}` as const]])),
+);

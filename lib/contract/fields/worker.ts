@@ -1,10 +1,10 @@
-import { endpointReasons, servingReasons, workerStates } from '../enums.js';
+import { endpointReasons, nullReasons, servingReasons, workerStates } from '../enums.js';
 import { idPattern, maxModelLength, maxModels } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
 import { bytes, count, cpuPercent, gpuBytes, pid, seconds } from './plausible.js';
 import { servingFields } from './serving.js';
-import { amount, boolean, integer, labels, list, nullable, oneOf, share, text, time } from './shape.js';
+import { amount, boolean, integer, labels, list, nullable, oneOf, reasonsByField, share, text, time } from './shape.js';
 
 /** What a worker has of one GPU. */
 export const workerGpuFields = {
@@ -35,17 +35,20 @@ export const workerFields = {
   instance: { shape: text({ pattern: idPattern }, 'Second part of the id.'), identity: true },
   name: {
     shape: nullable(text({ maxLength: 512 }, 'Container or pod name.')),
+    absent: 'no name',
     optional: true,
     panel: { section: 'process', label: 'Name', omitNull: true, place: 80 },
   },
   pid: {
     shape: nullable(integer(1)),
+    explainedBy: ['processCount'],
     plausible: pid,
     detail: { line: 'process', label: 'pid', format: 'count', place: 10 },
     panel: { section: 'process', label: 'Pid', format: 'count', place: 10 },
   },
   startedAt: {
     shape: nullable(time),
+    explainedBy: ['processCount', 'uptimeSeconds', 'command'],
     hive: {
       name: 'hivepulse_worker_start_time_seconds',
       help: 'When its main process started, since the Unix epoch.',
@@ -56,6 +59,7 @@ export const workerFields = {
   },
   uptimeSeconds: {
     shape: amount('Of the main process.'),
+    explainedBy: ['processCount', 'command'],
     plausible: seconds,
     ticks: true,
     unmeasured: null,
@@ -83,6 +87,7 @@ export const workerFields = {
   },
   model: {
     shape: nullable(text({ maxLength: maxModelLength }, 'First of the names that clients may ask for.')),
+    explainedBy: ['command'],
     column: { key: 'model', title: 'MODEL', width: [10, 34], rank: 3, place: 30 },
   },
   models: {
@@ -93,11 +98,16 @@ export const workerFields = {
         'Every name that clients may ask for, where there are several: served names, aliases, and of a manager the models that run. The first is `model`; null: there is no other.',
       ),
     ),
+    absent: 'no other name',
     optional: true,
   },
-  port: { shape: nullable(integer(1, 'Port on which its server listens.', 65535)) },
+  port: {
+    shape: nullable(integer(1, 'Port on which its server listens.', 65535)),
+    reasonIn: 'endpointReason',
+  },
   endpoint: {
     shape: nullable(text({ maxLength: 512 }, 'URL at which others reach its server.')),
+    reasonIn: 'endpointReason',
     panel: { section: 'process', label: 'Endpoint' },
   },
   endpointReason: {
@@ -106,6 +116,7 @@ export const workerFields = {
       description:
         'Why `endpoint` is null. notListening: its processes listen on nothing. loopbackOnly: on loopback alone. otherNamespace: in a network namespace of its own. severalCandidates: more than one socket may be meant, or another process listens on the same one. addressUnknown: no address is known under which its port is reached. unidentified: it listens, and nothing shows that its model is served there. socketsUnknown: its sockets cannot be read, or were not yet.',
     }),
+    absent: 'it has an endpoint',
     optional: true,
     least: 'socketsUnknown',
     panel: {
@@ -136,6 +147,8 @@ export const workerFields = {
     optional: true,
     rows: servingFields,
     unmeasured: null,
+    reasonIn: 'servingReason',
+    absent: 'its engine does not say it',
   },
   servingReason: {
     shape: nullable({
@@ -145,6 +158,7 @@ export const workerFields = {
     }),
     optional: true,
     unmeasured: 'notAsked',
+    absent: 'nothing is missing that its engine could say',
     least: 'unreadable',
     panel: {
       section: 'serving',
@@ -190,6 +204,7 @@ export const workerFields = {
   },
   cpuThrottledPercent: {
     shape: share('Share of periods in which it was throttled.'),
+    explainedBy: ['cpuPercent'],
     unmeasured: null,
     fleet: {
       name: 'hivepulse_fleet_worker_cpu_throttled_ratio',
@@ -216,7 +231,8 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Throttled', barWarn: 25, place: 20 },
   },
   cpuLimitPercent: {
-    shape: amount('100 = one whole core; null = none, or not known.'),
+    shape: amount('100 = one whole core; null = none, where `nullReasons` does not say that it is not known.'),
+    absent: 'no limit known',
     plausible: { least: 0, most: 1e12 },
     hive: {
       name: 'hivepulse_worker_cpu_limit_cores',
@@ -228,7 +244,6 @@ export const workerFields = {
       label: 'CPU limit',
       format: 'cores',
       after: ' cores',
-      ifNull: 'none, or not known',
       place: 10,
     },
   },
@@ -243,6 +258,7 @@ export const workerFields = {
   },
   workingSetBytes: {
     shape: amount('memoryBytes without inactive page cache.'),
+    explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: bytes,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
@@ -253,6 +269,7 @@ export const workerFields = {
   },
   memoryPeakBytes: {
     shape: amount('Highest memoryBytes.'),
+    explainedBy: ['memoryBytes'],
     plausible: bytes,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_peak_bytes', help: 'Highest memory charged.' },
@@ -260,7 +277,10 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Peak', format: 'gib', place: 40 },
   },
   memoryLimitBytes: {
-    shape: amount('Least limit of it and its ancestors; null = none, or not known.'),
+    shape: amount(
+      'Least limit of it and its ancestors; null = none, where `nullReasons` does not say that it is not known.',
+    ),
+    absent: 'no limit known',
     plausible: { least: 0, most: 2 ** 63 },
     hive: {
       name: 'hivepulse_worker_memory_limit_bytes',
@@ -270,11 +290,12 @@ export const workerFields = {
       name: 'hivepulse_fleet_worker_memory_limit_bytes',
       help: 'Memory limit, least of it and its ancestors.',
     },
-    panel: { section: 'limits', label: 'Memory limit', format: 'gib', ifNull: 'none, or not known', place: 30 },
+    panel: { section: 'limits', label: 'Memory limit', format: 'gib', place: 30 },
   },
   memorySource: { shape: oneOf(['cgroup', 'proc']), least: 'cgroup' },
   oomKills: {
     shape: nullable(integer(0)),
+    explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: count,
     unmeasured: null,
     hive: {
@@ -308,6 +329,7 @@ export const workerFields = {
   },
   ioWriteBytesPerSecond: {
     shape: amount('Summed over devices.'),
+    explainedBy: ['ioReadBytesPerSecond'],
     plausible: bytes,
     unmeasured: null,
     detail: { line: 'I/O', label: 'write', format: 'rate' },
@@ -333,11 +355,14 @@ export const workerFields = {
     shape: nullable(
       text({ maxLength: 512 }, 'Why it is not known which GPUs it holds; null: `gpus` lists all of them.'),
     ),
+    absent: 'all are listed',
     optional: true,
     unmeasured: 'its cgroup cannot be read now',
   },
   gpuUtilizationPercent: {
     shape: amount('Sum over its GPUs.'),
+    reasonIn: 'gpusReason',
+    explainedBy: ['workers.gpus.utilizationPercent'],
     plausible: { least: 0, most: 25_600 },
     unmeasured: null,
     fleet: {
@@ -351,6 +376,8 @@ export const workerFields = {
   },
   vramUsedBytes: {
     shape: amount('Sum over its GPUs.'),
+    reasonIn: 'gpusReason',
+    explainedBy: ['workers.gpus.memoryUsedBytes'],
     plausible: bytes,
     unmeasured: null,
     fleet: {
@@ -363,8 +390,18 @@ export const workerFields = {
   },
   vramTotalBytes: {
     shape: amount('Sum of the totals of the GPUs on which it holds a context.'),
+    reasonIn: 'gpusReason',
+    explainedBy: ['memoryTotalBytes'],
     plausible: bytes,
     unmeasured: null,
+  },
+  nullReasons: {
+    shape: nullable({
+      ...reasonsByField,
+      description: `Why values are null, by field (\`pressure.cpu\` too), where neither \`faults\`, \`gpusReason\` nor \`endpointReason\` says it: ${nullReasons.join(', ')}. Newer hives may have others.`,
+    }),
+    absent: 'none is null for a reason of its own',
+    optional: true,
   },
   state: {
     shape: oneOf(workerStates),
@@ -374,6 +411,7 @@ export const workerFields = {
   },
   ready: {
     shape: nullable(boolean('null: nothing to probe.')),
+    absent: 'nothing to probe, or no answer yet',
     hive: {
       name: 'hivepulse_worker_ready',
       help: '1 where its probe says ready; no sample where there is nothing to probe.',
@@ -390,6 +428,7 @@ export const workerFields = {
   },
   reservationId: {
     shape: nullable(text({ maxLength: 64 })),
+    absent: 'none',
     optional: true,
     panel: { section: 'process', label: 'Reservation', omitNull: true, place: 80 },
   },

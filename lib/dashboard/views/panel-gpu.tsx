@@ -1,5 +1,6 @@
 import { gpuFields } from '../../contract/fields/gpu.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
+import { gpuNullText, unknownOfGpu } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { gpuHealthStyles, gpuStyle, styleOf } from '../../present/status.js';
 import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
@@ -8,7 +9,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
-import { Facts, Faults, fieldRows, LinkTo } from './panel-parts.js';
+import { Faults, fieldRows, LinkTo, RowList, unknownRows } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;
@@ -22,6 +23,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
   }));
   const said = styleOf(gpuHealthStyles, gpu.health);
   const status = gpuStyle({ health: gpu.health, liveness });
+  const nullText = (path: string) => gpuNullText(gpu, path, view);
   const holders = workersOf(view.id).flatMap((worker) => {
     const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);
     return held ? [{ worker, held }] : [];
@@ -97,16 +99,22 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
         </ul>
       )}
       <h3>Health</h3>
-      <Facts
-        rows={fieldRows(gpuFields, 'health', gpu, {
-          remappedRows:
-            gpu.remappedRows &&
-            `${gpu.remappedRows.pending ? 'pending a reset' : 'none pending'}${gpu.remappedRows.failed ? ', failed: replace it' : ''}`,
-          nvlinks: gpu.nvlinks && `${gpu.nvlinks.up} of ${gpu.nvlinks.total}`,
-        })}
+      <RowList
+        rows={fieldRows(
+          gpuFields,
+          'health',
+          gpu,
+          {
+            remappedRows:
+              gpu.remappedRows &&
+              `${gpu.remappedRows.pending ? 'pending a reset' : 'none pending'}${gpu.remappedRows.failed ? ', failed: replace it' : ''}`,
+            nvlinks: gpu.nvlinks && `${gpu.nvlinks.up} of ${gpu.nvlinks.total}`,
+          },
+          nullText,
+        )}
       />
       <h3>Device</h3>
-      <Facts rows={fieldRows(gpuFields, 'device', gpu)} />
+      <RowList rows={[...fieldRows(gpuFields, 'device', gpu, {}, nullText), ...unknownRows(unknownOfGpu(gpu, view))]} />
     </div>
   );
 }

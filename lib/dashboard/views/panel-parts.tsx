@@ -3,13 +3,15 @@ import { type FieldTable, type PanelOfField, placed, valueAt } from '../../contr
 import type { Fault } from '../../contract/heartbeat.js';
 import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine } from '../../present/knowledge.js';
+import type { NullText, UnknownValues } from '../../present/null-text.js';
+import { sentence } from '../../present/sentences.js';
 import { formatPercent, unknownText } from '../../present/units.js';
 import { show } from '../data/location.js';
 import { Meter } from '../parts/meter.js';
 
 type FactRow = readonly [label: string, value: ComponentChildren];
 
-export function Facts({ rows }: { readonly rows: readonly FactRow[] }) {
+export function RowList({ rows }: { readonly rows: readonly FactRow[] }) {
   return (
     <dl class="facts">
       {rows.map(([name, value]) => (
@@ -73,23 +75,31 @@ export function PercentBar({ value, bad }: { readonly value: number | null; read
 }
 
 /** What a row says of a value; a device that can't have it is distinguished from a value that is not known now. */
-function fieldValue(spec: PanelOfField, value: unknown, isUnsupported: boolean): ComponentChildren {
+function fieldValue(spec: PanelOfField, value: unknown, nullText: NullText | null): ComponentChildren {
+  if (value === null && nullText?.unknown === false) return nullText.text;
   if (spec.barWarn !== undefined) return <PercentBar value={value as number | null} bad={spec.barWarn} />;
-  if (value === null) return spec.ifNull ?? (isUnsupported ? 'not supported by this device' : unknownText);
+  if (value === null) return unknownText;
   if (Array.isArray(value) && value.length === 0 && spec.ifEmpty !== undefined) return spec.ifEmpty;
   const text = spec.words?.[String(value)] ?? `${formatField(spec.format, value)}${spec.after ?? ''}`;
   return spec.code ? <code>{text}</code> : text;
 }
 
-/** The rows that a table of fields has in one section of a panel; `drawn` holds what a format does not say. */
+/** Rows for values that are not known, and why. */
+export const unknownRows = (values: readonly UnknownValues[]): readonly FactRow[] =>
+  values.map(({ labels, reason }) => [`Not known: ${labels}`, sentence(reason)]);
+
+/**
+ * The rows that a table of fields has in one section of a panel; `nullText` says what null means, `drawn` holds what a
+ * format does not say.
+ */
 export function fieldRows(
   table: FieldTable,
   section: string,
   item: object,
   drawn: Readonly<Record<string, ComponentChildren>> = {},
+  nullText: (path: string) => NullText | null = () => null,
 ): readonly FactRow[] {
   const values = item as Readonly<Record<string, unknown>>;
-  const unsupported = (values.unsupported ?? []) as readonly string[];
   return placed(table, 'panel').flatMap(({ name, spec }): readonly FactRow[] => {
     const value = valueAt(values, name);
     if (spec.section !== section || (value === null && spec.omitNull)) return [];
@@ -98,7 +108,7 @@ export function fieldRows(
         label,
         <PercentBar key={part} value={(value as Readonly<Record<string, number | null>>)[part]!} bad={barWarn} />,
       ]);
-    return [[spec.label, drawn[name] ?? fieldValue(spec, value, unsupported.includes(name))]];
+    return [[spec.label, drawn[name] ?? fieldValue(spec, value, value === null ? nullText(name) : null)]];
   });
 }
 

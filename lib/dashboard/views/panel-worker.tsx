@@ -2,7 +2,9 @@ import type { WorkerView } from '../../contract/api.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
+import { type NullContext, noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
+import { servingText } from '../../present/serving.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
   formatAge,
@@ -13,13 +15,37 @@ import {
   formatPercent,
   unknownText,
 } from '../../present/units.js';
-import { ageOf, drawn, eventsSeen, hives, newestEvents } from '../data/fleet.js';
+import { ageOf, drawn, eventsSeen, type Hive, hives, newestEvents } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
+import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
+
+function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly hive: Hive | undefined }) {
+  const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
+  return (
+    <header>
+      <h2>{worker.id}</h2>
+      <p class="sub">
+        <StatusChip status={workerStyle(worker)} />
+        {worker.liveness === 'offline' ? (
+          <span>
+            last known: {styleOf(workerStateStyles, worker.state).word}, {ready}
+          </span>
+        ) : (
+          <span>{ready}</span>
+        )}
+        <span>
+          on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
+        </span>
+        {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
+      </p>
+      {worker.model !== null && <p class="model-name">{modelsOf(worker).join(', ')}</p>}
+    </header>
+  );
+}
 
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
@@ -37,28 +63,12 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
   );
-  const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
+  const context = hive?.view ?? noContext;
   const old = oldValuesText(worker.liveness);
+  const notServing = servingText(worker);
   return (
     <div class="panel-body">
-      <header>
-        <h2>{worker.id}</h2>
-        <p class="sub">
-          <StatusChip status={workerStyle(worker)} />
-          {worker.liveness === 'offline' ? (
-            <span>
-              last known: {styleOf(workerStateStyles, worker.state).word}, {ready}
-            </span>
-          ) : (
-            <span>{ready}</span>
-          )}
-          <span>
-            on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
-          </span>
-          {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
-        </p>
-        {worker.model !== null && <p class="model-name">{modelsOf(worker).join(', ')}</p>}
-      </header>
+      <WorkerHeader worker={worker} hive={hive} />
       {old !== null && <p class="note old">{sentence(old)}</p>}
       {worker.state === 'unknown' && <p class="note">{workerStateStyles.unknown.hint}</p>}
       <Faults faults={faults} />
@@ -82,12 +92,25 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         {absence === null && <GpuCharts worker={worker} series={series} />}
       </div>
 
+      <h3>Load of its engine</h3>
+      {notServing === null ? (
+        <RowList rows={fieldRows(workerFields, 'serving', worker)} />
+      ) : (
+        <p class="note plain">{sentence(`not known: ${notServing}`)}</p>
+      )}
+
       <h3>Limits and pressure</h3>
-      <Facts
-        rows={fieldRows(workerFields, 'limits', worker, {
-          cpuThrottledPercent:
-            worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? 'no limit to throttle at' : null,
-        })}
+      <RowList
+        rows={fieldRows(
+          workerFields,
+          'limits',
+          worker,
+          {
+            cpuThrottledPercent:
+              worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? 'no limit to throttle at' : null,
+          },
+          (path) => workerNullText(worker, path, context),
+        )}
       />
 
       <AbsenceNote absence={absence} />
@@ -114,7 +137,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Process</h3>
-      <Facts rows={fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> })} />
+      <RowList rows={processRows(worker, context)} />
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>
@@ -134,6 +157,11 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     </div>
   );
 }
+
+const processRows = (worker: WorkerView, context: NullContext) => [
+  ...fieldRows(workerFields, 'process', worker, { labels: <Labels labels={worker.labels} /> }),
+  ...unknownRows(unknownOfWorker(worker, context)),
+];
 
 interface GpuChartsProps {
   readonly worker: WorkerView;

@@ -4,7 +4,9 @@ import type { WorkerView } from '../../contract/api.js';
 import { modelsOf } from '../../contract/models.js';
 import { type AbsenceText, workerGpusText } from '../../present/knowledge.js';
 import { moreModels } from '../../present/models.js';
+import { noContext, workerNullText } from '../../present/null-text.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
+import { requestsText } from '../../present/serving.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
@@ -195,7 +197,11 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
   const gpuCount = worker.gpus.length;
-  const absence = workerGpusText(worker, hives.get(worker.hive)?.view.collection.gpuAgeMs ?? null);
+  const requests = stale ? null : requestsText(worker);
+  const view = hives.get(worker.hive)?.view;
+  const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
+  const titleOf = (path: keyof WorkerView) =>
+    worker[path] === null ? sentence(workerNullText(worker, path, view ?? noContext).text) : undefined;
   return (
     // The grid itself takes the keys; a row is only clicked.
     // biome-ignore lint/a11y/useKeyWithClickEvents: arrow keys are handled by the grid
@@ -217,23 +223,26 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           {worker.name !== null && ` · ${worker.name}`}
         </small>
       </div>
-      <div role="gridcell" class="model" title={modelsOf(worker).join(', ') || undefined}>
+      <div role="gridcell" class="model" title={modelsOf(worker).join(', ') || titleOf('model')}>
         {worker.model ?? unknownText}
         {moreModels(worker)}
       </div>
       <div role="gridcell" class="state">
         <StatusChip status={workerStyle(worker)} />
+        {requests !== null && <small title={requests}>{requests}</small>}
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell
         label="CPU"
         text={formatPercent(worker.cpuPercent)}
+        title={titleOf('cpuPercent')}
         values={sparkOf(worker, 'cpu')}
         max={worker.cpuLimitPercent}
       />
       <Cell
         label="Memory"
         text={formatGib(worker.memoryBytes)}
+        title={titleOf('memoryBytes')}
         values={sparkOf(worker, 'memory')}
         max={worker.memoryLimitBytes}
       />
@@ -243,6 +252,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         <Cell
           label="GPU"
           text={formatPercent(worker.gpuUtilizationPercent)}
+          title={titleOf('gpuUtilizationPercent')}
           values={sparkOf(worker, 'gpu')}
           max={gpuCount * 100}
         />
@@ -253,12 +263,12 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         <Cell
           label="VRAM"
           text={formatGib(worker.vramUsedBytes)}
-          title={formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
+          title={titleOf('vramUsedBytes') ?? formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
           values={sparkOf(worker, 'vram')}
           max={worker.vramTotalBytes}
         />
       )}
-      <div role="gridcell" class="number uptime">
+      <div role="gridcell" class="number uptime" title={titleOf('uptimeSeconds')}>
         {formatDuration(worker.uptimeSeconds)}
       </div>
     </div>
@@ -284,7 +294,7 @@ const Absent = ({ label, absence: { reason, unknown }, text = null }: AbsentProp
 interface CellProps {
   readonly label: string;
   readonly text: string;
-  readonly title?: string;
+  readonly title?: string | undefined;
   /** null: there is nothing to measure. */
   readonly values: readonly (number | null)[] | null;
   readonly max: number | null;

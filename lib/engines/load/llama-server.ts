@@ -102,7 +102,7 @@ export const llamaServerLoad = {
     {
       ways: [
         { path: '/metrics', read: readLlamaMetrics },
-        { path: '/slots', read: readSlots },
+        { path: '/slots', read: readSlots, isPartial: true },
       ],
     },
     { ways: [{ path: '/props', read: readProps }], everyMs: rarelyMs },

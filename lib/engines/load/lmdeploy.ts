@@ -55,4 +55,5 @@ export const lmdeployLoad = {
   ],
   // Its gauges are set every 10 s.
   lagMs: 10_000,
+  keepsAlive: true,
 } as const satisfies LoadSource;

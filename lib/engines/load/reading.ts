@@ -67,10 +67,17 @@ export const nothing: LoadReading = {
 /** Reads one answer. Pure; null where it is no answer of the engine. */
 export type ReadLoad = (body: Buffer) => LoadReading | null;
 
+export interface LoadWay {
+  readonly path: string;
+  readonly read: ReadLoad;
+  /** It says less than a way before it does. */
+  readonly isPartial?: true;
+}
+
 /** What is asked of an engine, and how its answer is read. Nothing that it changes, resets, drains or generates. */
 export interface LoadQuestion {
-  /** Ways to the same answer: the first that the server knows is kept to. */
-  readonly ways: readonly { readonly path: string; readonly read: ReadLoad }[];
+  /** Ways to the same answer: the first that the server knows is kept to for a while. */
+  readonly ways: readonly LoadWay[];
   /** Asked no more often, for what hardly changes; else each interval of probes. */
   readonly everyMs?: number;
 }
@@ -81,10 +88,10 @@ export interface LoadSource {
   readonly questions: readonly [LoadQuestion, ...LoadQuestion[]];
   /** Figures in its answer may be as old as this. */
   readonly lagMs?: number;
+  /** A connection that is kept costs it nothing; llama-server has a thread for each. */
+  readonly keepsAlive?: true;
   /** Its progress moves with each step of its loop, during a long prompt as well. */
   readonly stepwise?: true;
-  /** It is asked at another socket of the worker: the option that names the port, and its default. */
-  readonly port?: { readonly option: string; readonly default: number };
 }
 
 export const count = (value: unknown): number | null =>

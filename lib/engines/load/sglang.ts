@@ -130,4 +130,5 @@ export const sglangLoad = {
     { ways: [{ path: '/metrics', read: readSglangMetrics }], everyMs: 5000 },
     { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
   ],
+  keepsAlive: true,
 } as const satisfies LoadSource;

@@ -38,4 +38,5 @@ export const tensorrtLlmLoad = {
     { ways: [{ path: '/version', read: readVersion }], everyMs: rarelyMs },
     { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
   ],
+  keepsAlive: true,
 } as const satisfies LoadSource;

@@ -19,4 +19,5 @@ export const textEmbeddingsLoad = {
     { ways: [{ path: '/metrics', read: readTextEmbeddings }] },
     { ways: [{ path: '/info', read: readInfo }], everyMs: rarelyMs },
   ],
+  keepsAlive: true,
 } as const satisfies LoadSource;

@@ -52,4 +52,5 @@ export const textGenerationLoad = {
     { ways: [{ path: '/metrics', read: readTextGeneration }] },
     { ways: [{ path: '/info', read: readInfo }], everyMs: rarelyMs },
   ],
+  keepsAlive: true,
 } as const satisfies LoadSource;

@@ -33,6 +33,6 @@ export function readTriton(body: Buffer): LoadReading | null {
 
 export const tritonLoad = {
   questions: [{ ways: [{ path: '/metrics', read: readTriton }] }],
-  port: { option: '--metrics-port', default: 8002 },
   stepwise: true,
+  keepsAlive: true,
 } as const satisfies LoadSource;

@@ -79,4 +79,5 @@ export const vllmLoad = {
     { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
   ],
   stepwise: true,
+  keepsAlive: true,
 } as const satisfies LoadSource;

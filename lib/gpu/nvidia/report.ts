@@ -66,6 +66,14 @@ export function toReport({ countCode, problems, devices, processes }: NvidiaRepo
   };
 }
 
+const allOnes32 = 2 ** 32 - 1;
+/** What stands where a flag or a set of bits must, and is none. */
+const implausible = (value: number): GpuReason => ({
+  name: 'other',
+  code: 'IMPLAUSIBLE',
+  text: `the driver says ${value}`,
+});
+
 function toGpu(gpu: NvidiaGpu): ReportedGpu {
   const { index, uuid, parentUuid, name, busId, computeCapability, codes } = gpu;
   const {
@@ -85,6 +93,14 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     const contractName = field in renamed ? renamed[field as keyof typeof renamed] : field;
     if (contractName !== null) reasons[contractName] = reasonOf(code);
   }
+  const flag = (field: string, value: number): boolean | null => {
+    if (value === 0 || value === 1) return value === 1;
+    reasons[field] = implausible(value);
+    return null;
+  };
+  if (throttleBits !== undefined && !(throttleBits < allOnes32)) reasons.throttleReasons = implausible(throttleBits);
+  const pending = remapPending === undefined ? null : flag('remappedRows', remapPending);
+  const failed = remapFailed === undefined ? false : flag('remappedRows', remapFailed);
   // A card, or a driver, that knows of no MIG; and MIG devices, of which nobody asks.
   const noMig = parentUuid !== '' || isUnsupported(codes.migEnabled);
   if (isUnsupported(codes.migEnabled)) delete reasons.migMode;
@@ -95,11 +111,9 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     unreachable: gone === nvmlCode.success ? null : reasonOf(gone),
     values: {
       ...values,
-      throttleReasons: throttleReasons(throttleBits ?? 0),
-      migMode: migEnabled === undefined ? (noMig ? false : null) : migEnabled === 1,
-      ...(remapPending === undefined
-        ? {}
-        : { remappedRows: { pending: remapPending === 1, failed: remapFailed === 1 } }),
+      throttleReasons: 'throttleReasons' in reasons ? [] : throttleReasons(throttleBits ?? 0),
+      migMode: migEnabled === undefined ? (noMig ? false : null) : flag('migMode', migEnabled),
+      ...(pending === null || failed === null ? {} : { remappedRows: { pending, failed } }),
       ...(nvlinksTotal === undefined ? {} : { nvlinks: { up: nvlinksUp ?? 0, total: nvlinksTotal } }),
     },
     reasons,

@@ -60,6 +60,8 @@ const unreadable = (listed: number, reasons: string) => ({
   message: `the driver lists ${listed} GPU${listed === 1 ? '' : 's'} that cannot be read: ${reasonOf(nvmlCode.libraryMissing).text}; ${reasons}`,
 });
 
+const listedForMs = 1000;
+
 class NvidiaReader implements GpuReader {
   readonly #now: () => number;
   readonly #holdMs: number;
@@ -71,6 +73,8 @@ class NvidiaReader implements GpuReader {
   #last: Extract<VendorReading, { status: 'working' }> | null = null;
   /** GPUs have been seen: without an answer they are missing, not absent. */
   #sawGpus = false;
+  #listed = 0;
+  #listedUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: NvidiaOptions, identities: GpuIdentities) {
     const { times = {}, paths = {}, intervalMs = defaults.intervalMs, env, spawn } = options;
@@ -161,7 +165,7 @@ class NvidiaReader implements GpuReader {
     const reasons = [reason, failure?.message].filter((text) => text !== null && text !== undefined).join('; ');
     const unavailable = nvml === null || nvml.kind === 'unavailable';
     const missing = failure === null || failure.kind === 'absent';
-    const listed = unavailable && missing ? moduleGpus(this.#procDriver).length : 0;
+    const listed = unavailable && missing ? this.#countListed() : 0;
     if (unavailable && missing && !this.#asked && !this.#sawGpus && listed === 0) {
       // Where the library was looked for is of use only to a host with a GPU; this travels with each heartbeat.
       return { status: 'absent', reader: 'none', reason: reasons.replace(/; looked for in [^;]*/, ''), faults: [] };
@@ -178,6 +182,16 @@ class NvidiaReader implements GpuReader {
       reason: reasons,
       faults: causes.map(gpuFault),
     };
+  }
+
+  /** GPUs that the kernel module lists, counted again each second: readings are taken more often than that. */
+  #countListed(): number {
+    const now = this.#now();
+    if (now >= this.#listedUntil) {
+      this.#listed = moduleGpus(this.#procDriver).length;
+      this.#listedUntil = now + listedForMs;
+    }
+    return this.#listed;
   }
 
   #working(reader: GpuReading['reader'], reason: string | null, report: GpuReport, at: number): VendorReading {

@@ -61,9 +61,9 @@ const llamaServerTrees: readonly Row[] = [
   {
     title: 'llama-server in a namespace of its own, on its default port and loopback',
     tree: run(server, on('127.0.0.1:8080', llamaServer('m'))),
-    apart: true,
+    apart: 'loopback',
     ...llama,
-    endpoint: 'otherNamespace',
+    endpoint: 'loopbackOnly',
     ready: true,
   },
   {
@@ -164,7 +164,7 @@ const ollamaTrees: readonly Row[] = [
   {
     title: 'Ollama in a namespace of its own, on its default port',
     tree: run('/bin/ollama serve', on(':::11434', ollama('qwen3:8b'))),
-    apart: true,
+    apart: 'loopback',
     ...none,
     endpoint: 'otherNamespace',
     ready: true,
@@ -224,7 +224,7 @@ const llamaCppPythonTrees: readonly Row[] = [
   {
     title: 'llama-cpp-python in a namespace of its own, on its default port',
     tree: sh('exec.sh', run(`${module} --host 0.0.0.0`, on('0.0.0.0:8000', llamaCppPython('m')))),
-    apart: true,
+    apart: 'loopback',
     ...python,
     endpoint: 'otherNamespace',
     ready: true,

@@ -56,7 +56,7 @@ const tritonTrees: readonly Row[] = [
       on('0.0.0.0:8001', 'silent'),
       on('0.0.0.0:8002', metrics()),
     ),
-    apart: true,
+    apart: 'loopback',
     ...tritonserver,
     endpoint: 'otherNamespace',
     ready: true,
@@ -101,7 +101,7 @@ const trtllmTrees: readonly Row[] = [
   {
     title: 'trtllm-serve in a namespace of its own, on its default port',
     tree: run(`${serve} --host 0.0.0.0`, on('0.0.0.0:8000', trtllm(llm))),
-    apart: true,
+    apart: 'loopback',
     ...tensorrt,
     endpoint: 'otherNamespace',
     ready: true,
@@ -146,7 +146,7 @@ const lmdeployTrees: readonly Row[] = [
   {
     title: 'LMDeploy in a namespace of its own, on its default port',
     tree: run(`lmdeploy serve api_server ${llm}`, on('0.0.0.0:23333', lmdeploy(llm))),
-    apart: true,
+    apart: 'loopback',
     ...turbomind,
     endpoint: 'otherNamespace',
     ready: true,
@@ -203,7 +203,7 @@ const mlxTrees: readonly Row[] = [
   {
     title: 'mlx_lm.server in a namespace of its own, on its default port',
     tree: run(`python3 -m mlx_lm.server --model ${llm} --host 0.0.0.0`, on('0.0.0.0:8080', mlxLm(llm))),
-    apart: true,
+    apart: 'loopback',
     ...mlx,
     endpoint: 'otherNamespace',
     ready: true,

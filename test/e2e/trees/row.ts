@@ -2,22 +2,21 @@ import type { EndpointReason } from '../../../lib/contract/enums.js';
 import type { Site } from '../../harness/fake-engines.js';
 import type { FakeProcess, FakeSocket, InheritedSocket } from '../../harness/process-tree.js';
 
-/** Whether the hive asks servers in other network namespaces; while it does not, it knows of none there whether it is ready. */
-export const asksOtherNamespaces: boolean = false;
-
 /**
  * One worker as a tree of processes, and what must be known of it. In all texts {a}, {b}, {c} are free ports of its own, {here} and
- * {here6} addresses of this host, of which {here} is the one that the hive was given.
+ * {here6} addresses of this host, of which {here} is the one that the hive was given, {inside} that of its bridged namespace.
  */
 export interface Row {
   readonly title: string;
   readonly tree: FakeProcess;
-  /** In a network namespace of its own. */
-  readonly apart?: true;
+  /** In a network namespace of its own: with loopback alone, with an address, with two. */
+  readonly apart?: 'loopback' | 'bridged' | 'bridgedTwice';
+  /** Its cgroup is that of a container of a pod. */
+  readonly pod?: true;
   /** Environment of its processes. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A process outside of the worker. */
-  readonly stranger?: FakeProcess;
+  /** Processes outside of the worker, in the host's namespace. */
+  readonly strangers?: readonly FakeProcess[];
   readonly engine: string | null;
   readonly model: string | null;
   /** All names that clients may ask for, where it has more than one. */

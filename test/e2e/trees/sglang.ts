@@ -50,7 +50,7 @@ export const sglangTrees: readonly Row[] = [
   {
     title: 'SGLang in a namespace of its own, on its default port',
     tree: run(`${launch} --host 0.0.0.0`, on('0.0.0.0:30000', sglang(model)), ...parts),
-    apart: true,
+    apart: 'loopback',
     engine,
     model,
     endpoint: 'otherNamespace',

@@ -27,7 +27,7 @@ const textGenerationTrees: readonly Row[] = [
   {
     title: 'TGI in a namespace of its own, on port 80',
     tree: launcher('--port 80', on('0.0.0.0:80', textGeneration(llm))),
-    apart: true,
+    apart: 'loopback',
     ...tgi,
     endpoint: 'otherNamespace',
     ready: true,
@@ -35,7 +35,7 @@ const textGenerationTrees: readonly Row[] = [
   {
     title: 'TGI in a namespace of its own, on its default port',
     tree: launcher('', on('0.0.0.0:3000', textGeneration(llm))),
-    apart: true,
+    apart: 'loopback',
     ...tgi,
     endpoint: 'otherNamespace',
     ready: true,
@@ -91,7 +91,7 @@ const textEmbeddingsTrees: readonly Row[] = [
   {
     title: 'TEI in a namespace of its own, on its default port',
     tree: run(router, on('0.0.0.0:3000', textEmbeddings(embedder))),
-    apart: true,
+    apart: 'loopback',
     ...tei,
     endpoint: 'otherNamespace',
     ready: true,

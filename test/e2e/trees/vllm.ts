@@ -68,8 +68,35 @@ const launched: readonly Row[] = [
   },
 ];
 
+const unixTrees: readonly Row[] = [
+  {
+    title: 'vLLM on a Unix socket, with a port of its engine',
+    tree: run(
+      `/usr/bin/python3 /usr/local/bin/vllm serve ${model} --uds /run/vllm.sock`,
+      on('127.0.0.1:{a}', 'silent'),
+    ),
+    engine,
+    model,
+    endpoint: 'notListening',
+    ready: null,
+  },
+  {
+    title: 'vLLM on a Unix socket behind a program that names its port',
+    tree: sh(
+      'serve',
+      run(`vllm serve ${model} --uds /run/vllm.sock`),
+      run('python3 proxy.py --port {a}', on('0.0.0.0:{a}', webApplication())),
+    ),
+    engine,
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: null,
+  },
+];
+
 export const vllmTrees: readonly Row[] = [
   ...launched,
+  ...unixTrees,
   {
     title: 'vllm serve on all addresses, with its cores',
     tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model)), core, tracker),
@@ -159,12 +186,12 @@ export const vllmTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'notListening',
-    ready: false,
+    ready: null,
   },
   {
     title: 'vLLM that does not listen yet, and a web application of others on its port',
     tree: run(`${serve} --port {a}`, core),
-    stranger: run('node /srv/app/server.js', on('0.0.0.0:{a}', webApplication())),
+    strangers: [run('node /srv/app/server.js', on('0.0.0.0:{a}', webApplication()))],
     engine,
     model,
     endpoint: 'notListening',
@@ -251,10 +278,12 @@ export const vllmTrees: readonly Row[] = [
   {
     title: 'vLLM and a process of others share a port',
     tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model), { reusePort: true })),
-    stranger: run(
-      'python3 -m vllm.entrypoints.openai.api_server --model other --port {a}',
-      on('0.0.0.0:{a}', vllm('other'), { reusePort: true }),
-    ),
+    strangers: [
+      run(
+        'python3 -m vllm.entrypoints.openai.api_server --model other --port {a}',
+        on('0.0.0.0:{a}', vllm('other'), { reusePort: true }),
+      ),
+    ],
     engine,
     model,
     endpoint: 'severalCandidates',
@@ -264,7 +293,7 @@ export const vllmTrees: readonly Row[] = [
   {
     title: 'vLLM on all addresses, and a process of others on one of them',
     tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model), { reusePort: true })),
-    stranger: run('node /srv/app/server.js', on('{here}:{a}', webApplication(), { reusePort: true })),
+    strangers: [run('node /srv/app/server.js', on('{here}:{a}', webApplication(), { reusePort: true }))],
     engine,
     model,
     endpoint: 'addressUnknown',
@@ -310,7 +339,7 @@ export const vllmTrees: readonly Row[] = [
       'tini -- vllm serve first',
       run('/usr/bin/python3 /usr/bin/vllm serve first', on('0.0.0.0:8000', vllm('first'))),
     ),
-    apart: true,
+    apart: 'loopback',
     engine,
     model: 'first',
     endpoint: 'otherNamespace',
@@ -319,7 +348,7 @@ export const vllmTrees: readonly Row[] = [
   {
     title: 'another vLLM on the same port of another namespace, which is not healthy',
     tree: run('vllm serve second', on('0.0.0.0:8000', vllm('second', 'unhealthy'))),
-    apart: true,
+    apart: 'loopback',
     engine,
     model: 'second',
     endpoint: 'otherNamespace',

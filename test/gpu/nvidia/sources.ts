@@ -9,6 +9,8 @@ export function sourceOf(host: FakeGpuHost, options: GpuSourceOptions = {}): Gpu
     env: { ...process.env, ...host.env },
     intervalMs: 100,
     isolation: 'process',
+    // Whatever the pid_max of the machine that runs the tests.
+    isPid: (pid) => pid >= 1 && pid <= 2 ** 22,
     ...options,
     paths: { nvidiaSmi: fakeNvidiaSmi, procDriver: host.procDriver, ...options.paths },
     times: { stalledMs: 1000, slowIntervalMs: 200, retryMs: 100, tickMs: 20, killAfterMs: 1500, ...options.times },

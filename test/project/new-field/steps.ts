@@ -45,9 +45,11 @@ export const steps: Readonly<Record<string, readonly Edit[]>> = {
   ],
   'lib/sampling/worker.ts': [
     {
-      after: '    memoryPeakBytes: finiteOrNull(row.memoryPeakBytes),\n',
-      add: '    swapBytes: finiteOrNull(row.memorySwapBytes),\n',
+      after: "    memoryPeakBytes: fromFile(input, row.memoryPeakBytes, 'memory.peak'),\n",
+      add: "    swapBytes: fromFile(input, row.memorySwapBytes, 'memory.swap.current'),\n",
     },
+  ],
+  'lib/sampling/worker-faults.ts': [
     { after: "  'memory.peak': 'memoryPeakBytes',\n", add: "  'memory.swap.current': 'swapBytes',\n" },
   ],
   'lib/contract/fields/worker.ts': [

@@ -1,0 +1,89 @@
+import type { NullReason } from '../contract/enums.js';
+import type { FieldTable } from '../contract/fields/field.js';
+import { isNullable, known } from '../contract/fields/shape.js';
+import { workerFields } from '../contract/fields/worker.js';
+import type { Pressure, WorkerSample } from '../contract/heartbeat.js';
+
+/** Stands for a value that is not known until its reason is taken down. */
+export class Unknown {
+  /** null: a fault or another field of the same heartbeat says it. */
+  readonly reason: NullReason | null;
+
+  constructor(reason: NullReason | null) {
+    this.reason = reason;
+  }
+}
+
+const unknowns = new Map<NullReason | null, Unknown>();
+
+/** The same object for each reason: a worker has many values, and a tick many workers. */
+export function unknown(reason: NullReason | null): Unknown {
+  let found = unknowns.get(reason);
+  if (found === undefined) {
+    found = new Unknown(reason);
+    unknowns.set(reason, found);
+  }
+  return found;
+}
+
+/** A fault of the same heartbeat, or another field of the same worker, says why. */
+export const saidElsewhere = unknown(null);
+
+type Fields = typeof workerFields;
+/** Fields whose row says what null means: that there is none, or which field has the reason. */
+type MayBeNull = {
+  [K in keyof Fields]: Fields[K] extends { readonly absent: string } | { readonly reasonIn: string } ? K : never;
+}[keyof Fields];
+
+/**
+ * A worker before its reasons are taken down. No value can be null for no reason: what is not known is `Unknown`, and null
+ * stands only where the field's row says what it means.
+ */
+export type WorkerDraft = {
+  -readonly [K in keyof Omit<WorkerSample, 'nullReasons' | 'pressure'>]: null extends WorkerSample[K]
+    ? Exclude<WorkerSample[K], null> | Unknown | (K extends MayBeNull ? null : never)
+    : WorkerSample[K];
+} & { pressure: { [K in keyof Pressure]: Exclude<Pressure[K], null> | Unknown } };
+
+const nullables = (table: FieldTable): readonly string[] =>
+  Object.entries(table).flatMap(([name, { shape }]) => (isNullable(shape) ? [name] : []));
+const nullableFields = nullables(workerFields);
+const pressureFields = Object.keys(known(workerFields.pressure.shape).properties ?? {});
+
+type Values = Record<string, unknown>;
+
+/** The worker as it travels: what is not known is null, and `nullReasons` says why where nothing else does. */
+export function settle(draft: WorkerDraft): WorkerSample {
+  const values = draft as unknown as Values;
+  const pressure = values.pressure as Values;
+  const reasons: Record<string, string> = {};
+  let some = settleIn(values, nullableFields, '', reasons);
+  if (settleIn(pressure, pressureFields, 'pressure.', reasons)) some = true;
+  if (some) values.nullReasons = reasons;
+  return values as unknown as WorkerSample;
+}
+
+function settleIn(values: Values, names: readonly string[], prefix: string, reasons: Record<string, string>): boolean {
+  let some = false;
+  for (const name of names) {
+    const value = values[name];
+    if (!(value instanceof Unknown)) continue;
+    values[name] = null;
+    if (value.reason === null) continue;
+    reasons[prefix + name] = value.reason;
+    some = true;
+  }
+  return some;
+}
+
+/** `reason` for each value that is null and of which its row says nothing, limits included. */
+export function reasonsForAll(sample: WorkerSample, reason: NullReason): Record<string, string> {
+  const table: FieldTable = workerFields;
+  const values = sample as unknown as Values;
+  const names = nullableFields.filter((name) => {
+    const { absent, reasonIn } = table[name] ?? {};
+    const isNone = absent !== undefined && absent !== workerFields.memoryLimitBytes.absent;
+    return values[name] === null && !isNone && reasonIn === undefined;
+  });
+  return Object.fromEntries([...names, ...pressureFields.map((name) => `pressure.${name}`)].map((n) => [n, reason]));
+}

@@ -1,0 +1,140 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type HttpAnswer, HttpAnswerReader, NotHttp } from '../../lib/engines/http-answer.js';
+
+const maxBodyBytes = 2000;
+
+/** Feeds bytes in pieces; null: no answer yet. */
+function readIn(pieces: readonly Buffer[], ended = false): HttpAnswer | null {
+  const reader = new HttpAnswerReader(maxBodyBytes);
+  for (const piece of pieces) {
+    const answer = reader.push(piece);
+    if (answer !== null) return answer;
+  }
+  return ended ? reader.end() : null;
+}
+
+const read = (text: string, ended = false) => readIn([Buffer.from(text, 'latin1')], ended);
+
+/** The bytes cut at random places. */
+const cut = (bytes: Buffer, places: readonly number[]): Buffer[] => {
+  const at = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...at].map((from, i) => bytes.subarray(from, at[i] ?? bytes.length));
+};
+
+const caseOf = (name: string, upper: boolean) => (upper ? name.toUpperCase() : name);
+const fieldName = fc.stringMatching(/^x-[a-z0-9-]{1,20}$/);
+const fieldValue = fc.stringMatching(/^[ -~]{0,40}$/);
+const answers = fc.record({
+  version: fc.constantFrom('1.0', '1.1'),
+  status: fc.integer({ min: 200, max: 599 }).filter((status) => status !== 204 && status !== 304),
+  reason: fc.constantFrom('', ' OK', ' Not Found Here'),
+  fields: fc.array(fc.tuple(fieldName, fieldValue), { maxLength: 6 }),
+  upper: fc.boolean(),
+  informational: fc.integer({ min: 0, max: 2 }),
+  framing: fc.constantFrom('length', 'chunked', 'close'),
+  connection: fc.constantFrom(undefined, 'close', 'keep-alive', 'Close'),
+  parts: fc.array(fc.uint8Array({ minLength: 1, maxLength: 200 }), { maxLength: 8 }),
+  extension: fc.constantFrom('', ';a=b', ' '),
+  trailer: fc.boolean(),
+});
+
+type Made = typeof answers extends fc.Arbitrary<infer T> ? T : never;
+
+function bytesOf(made: Made): Buffer {
+  const body = Buffer.concat(made.parts);
+  const head = [
+    ...Array.from({ length: made.informational }, () => 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'),
+    `HTTP/${made.version} ${made.status}${made.reason || ' '}\r\n`,
+    ...made.fields.map(([name, value]) => `${caseOf(name, made.upper)}: ${value}\r\n`),
+    made.connection === undefined ? '' : `${caseOf('connection', made.upper)}:${made.connection}\r\n`,
+    made.framing === 'length' ? `${caseOf('content-length', made.upper)}: ${body.length}\r\n` : '',
+    made.framing === 'chunked' ? `${caseOf('transfer-encoding', made.upper)}: chunked\r\n` : '',
+    '\r\n',
+  ].join('');
+  const chunks = made.parts.flatMap((part) => [
+    Buffer.from(`${part.length.toString(16)}${made.extension}\r\n`),
+    Buffer.from(part),
+    Buffer.from('\r\n'),
+  ]);
+  const last = Buffer.from(`0\r\n${made.trailer ? 'x-trailer: 1\r\n' : ''}\r\n`);
+  return Buffer.concat([Buffer.from(head, 'latin1'), ...(made.framing === 'chunked' ? [...chunks, last] : [body])]);
+}
+
+describe('HttpAnswerReader', () => {
+  it('reads every well-formed answer, however it is cut into pieces', () => {
+    fc.assert(
+      fc.property(answers, fc.array(fc.nat(5000), { maxLength: 12 }), (made, places) => {
+        const bytes = bytesOf(made);
+        const answer = readIn(cut(bytes, places), made.framing === 'close');
+        expect(answer?.status).toBe(made.status);
+        expect(answer?.body).toEqual(Buffer.concat(made.parts));
+        const closes = made.framing === 'close' || /close/i.test(made.connection ?? '');
+        const keeps = made.connection === 'keep-alive' || made.version === '1.1';
+        expect(answer?.reusable).toBe(!closes && keeps);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('of any bytes it makes an answer, waits for more, or says that they are no HTTP', () => {
+    const part = fc.oneof(
+      fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
+      fc
+        .constantFrom(
+          'HTTP/1.1 200 OK\r\n',
+          'content-length: 5\r\n',
+          'content-length: -1\r\n',
+          'transfer-encoding: chunked\r\n',
+          '\r\n',
+          'ffffffff\r\n',
+          '0\r\n\r\n',
+          '5\r\nhello\r\n',
+          ':\r\n',
+        )
+        .map((text) => Buffer.from(text)),
+    );
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 12 }), fc.boolean(), (pieces, ended) => {
+        try {
+          const answer = readIn(pieces, ended);
+          if (answer !== null) expect(answer.status).toBeGreaterThanOrEqual(200);
+        } catch (error) {
+          expect(error).toBeInstanceOf(NotHttp);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each([
+    ['another protocol', '\x15\x03\x01\x00\x02\x02\x46'],
+    ['a status that is none', 'HTTP/1.1 OK\r\n\r\n'],
+    ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n'],
+    ['a length that is no number', 'HTTP/1.1 200 OK\r\ncontent-length: 0x10\r\n\r\n'],
+    ['a transfer encoding that is not known', 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n'],
+    ['a chunk longer than its size', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n'],
+    ['a head without end', `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(5000)}`],
+    ['a chunk size without end', `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${'1'.repeat(300)}`],
+  ])('says of %s that it is no HTTP', (_what, text) => {
+    expect(() => read(text)).toThrow(NotHttp);
+  });
+
+  it.each([
+    ['with a length', `HTTP/1.1 500 No\r\ncontent-length: 5000\r\n\r\n${'x'.repeat(2001)}`],
+    ['in chunks', `HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\nffff\r\n${'x'.repeat(2001)}`],
+    ['to its end', `HTTP/1.1 500 No\r\n\r\n${'x'.repeat(2001)}`],
+  ])('of a body that is too long %s it gives the status alone', (_how, text) => {
+    expect(read(text)).toEqual({ status: 500, body: null, reusable: false });
+  });
+
+  it('an answer that ends too early is none', () => {
+    expect(() => read('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell', true)).toThrow(NotHttp);
+    expect(() => read('HTTP/1.1 200 O', true)).toThrow(NotHttp);
+  });
+
+  it('an answer without a body needs none, and what follows it is not its own', () => {
+    expect(read('HTTP/1.1 204 No Content\r\n\r\n')).toEqual({ status: 204, body: Buffer.alloc(0), reusable: true });
+    expect(read('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK')).toMatchObject({ reusable: false });
+  });
+});
