@@ -67,6 +67,9 @@ export class RequestRouting {
       }
       if (worker.load === null || worker.load.startedAt !== startedAt)
         worker.load = new WorkerLoad(this.#classOf(worker), startedAt);
+      // The first heartbeats of a host may come before its GPUs were read.
+      const { speeds } = worker.load;
+      if (speeds.like.gpuName === null) speeds.like = this.#classOf(worker);
       worker.load.report(serving, nowMs - (serving.ageMs ?? 0));
     }
   }
@@ -157,11 +160,12 @@ export class RequestRouting {
   }
 
   #classOf({ sample, hive }: WorkerRecord): WorkerClass {
-    const gpu = sample.gpus[0];
-    const key = `${sample.model}\u0000${gpu && hive.gpus.get(gpu.uuid)?.sample.name}`;
+    const gpu = sample.gpus[0] && hive.gpus.get(sample.gpus[0].uuid);
+    const gpuName = gpu?.sample.name ?? null;
+    const key = `${sample.model}\u0000${gpuName}`;
     let found = this.#classes.get(key);
     if (!found) {
-      found = new WorkerClass();
+      found = new WorkerClass(gpuName);
       if (this.#classes.size < maxClasses) this.#classes.set(key, found);
     }
     return found;

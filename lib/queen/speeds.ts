@@ -32,7 +32,13 @@ export class WorkerClass implements Speeds {
   prefillTokensPerSecond = unknownSpeeds.prefillTokensPerSecond;
   stepMs = unknownSpeeds.stepMs;
   meanPromptTokens = usualPromptTokens;
+  /** Null: not known, or the worker holds none. */
+  readonly gpuName: string | null;
   #isKnown = false;
+
+  constructor(gpuName: string | null = null) {
+    this.gpuName = gpuName;
+  }
 
   learnPrompt(tokens: number): void {
     this.meanPromptTokens += promptStep * (tokens - this.meanPromptTokens);
