@@ -15,6 +15,7 @@ import {
   stateSet,
 } from '../metrics/exposition.js';
 import { familiesOf } from '../metrics/field-families.js';
+import { type Energy, energyOfHost, joulesPerToken } from '../queen/energy.js';
 import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 
@@ -29,6 +30,10 @@ export interface FleetScrape {
   readonly hosts: readonly Labelled<HiveView['host']>[];
   readonly gpus: readonly Labelled<GpuSample>[];
   readonly workers: readonly Labelled<WorkerView>[];
+  /** Of the workers that have series. */
+  readonly energies: readonly Labelled<Energy>[];
+  /** Of all workers, by model. */
+  readonly energiesOfModels: ReadonlyMap<string, readonly Energy[]>;
   /** Workers beyond the cap. */
   readonly leftOut: number;
   readonly reservations: ReturnType<Registry['reservations']>;
@@ -60,6 +65,8 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
   const hives: Labelled<HiveView>[] = [];
   const gpus: Labelled<GpuSample>[] = [];
   const workers: Labelled<WorkerView>[] = [];
+  const energies: Labelled<Energy>[] = [];
+  const energiesOfModels = new Map<string, Energy[]>();
   let leftOut = 0;
   for (const id of registry.hiveIds()) {
     const item = registry.hive(id);
@@ -69,9 +76,17 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
     for (const gpu of item.gpus) gpus.push({ item: gpu, labels: { hive: id, gpu: gpu.uuid } });
     // In the order of the lists, so that the same workers have series at each scrape.
     const room = maxWorkers - workers.length;
-    if (room > 0)
-      for (const worker of registry.workersOf(id).slice(0, room))
-        workers.push({ item: worker, labels: { hive: id, worker: worker.id } });
+    const all = registry.workersOf(id);
+    const shown = new Map(all.slice(0, Math.max(0, room)).map((each) => [each, { hive: id, worker: each.id }]));
+    for (const [worker, labels] of shown) workers.push({ item: worker, labels });
+    for (const [worker, energy] of energyOfHost(item.gpus, all)) {
+      const labels = shown.get(worker);
+      if (labels) energies.push({ item: energy, labels });
+      if (worker.model === null) continue;
+      const ofModel = energiesOfModels.get(worker.model);
+      if (ofModel) ofModel.push(energy);
+      else energiesOfModels.set(worker.model, [energy]);
+    }
     leftOut += Math.max(0, item.workerCount - Math.max(0, room));
   }
   const heard = hives.filter(({ item }) => item.liveness !== 'offline');
@@ -83,6 +98,8 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
     hosts: heard.map(({ item, labels }) => ({ item: item.host, labels })),
     gpus,
     workers,
+    energies,
+    energiesOfModels,
     leftOut,
     reservations: registry.reservations(),
     eventsKept: registry.events.size,
@@ -252,6 +269,35 @@ const workerFamilies: readonly Family<FleetScrape>[] = [
   },
 ];
 
+const shareHelp =
+  'watts over generated tokens. gpus is own where it holds its GPUs alone; where it is shared, others hold one too, and the watts are its share by utilization. No sample where watts or tokens are not known, or nothing is generated.';
+const gpusLabel = (isShared: boolean) => ({ gpus: isShared ? 'shared' : 'own' });
+
+const energyFamilies: readonly Family<FleetScrape>[] = [
+  {
+    name: 'hivepulse_fleet_worker_joules_per_token',
+    type: 'gauge',
+    help: `Energy of a token of the worker: ${shareHelp}`,
+    labels: ['hive', 'worker', 'gpus'],
+    *collect({ energies }) {
+      for (const { item, labels } of energies)
+        yield { value: item.watts / item.tokensPerSecond, labels: gpusLabel(item.isShared), shared: labels };
+    },
+  },
+  {
+    name: 'hivepulse_fleet_model_joules_per_token',
+    type: 'gauge',
+    help: `Energy of a token of all workers of the model of which it is known: ${shareHelp}`,
+    labels: ['model', 'gpus'],
+    *collect({ energiesOfModels }) {
+      for (const [model, energies] of energiesOfModels) {
+        const found = joulesPerToken(energies);
+        if (found) yield { value: found.joules, labels: { model, ...gpusLabel(found.isShared) } };
+      }
+    },
+  },
+];
+
 const buses = ['memory', 'nats', 'degraded'] as const;
 const busResults = {
   passed: 'forwarded',
@@ -357,5 +403,6 @@ export const familiesOfQueen: readonly Family<FleetScrape>[] = [
   ...familiesOf<FleetScrape>(gpuFields, 'fleet', (scrape) => scrape.gpus, ['hive', 'gpu']),
   ...workerFamilies,
   ...familiesOf<FleetScrape>(workerFields, 'fleet', (scrape) => scrape.workers, ['hive', 'worker']),
+  ...energyFamilies,
   ...queenFamilies,
 ];

@@ -1,6 +1,6 @@
 import type { GpuView, HiveView, WorkerView } from '../contract/api.js';
 import { countVram } from '../contract/counts.js';
-import { type FieldTable, placed, type ShareOf } from '../contract/fields/field.js';
+import { type FieldTable, placed, type ShareOf, valueAt } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { workerFields } from '../contract/fields/worker.js';
 import { formatField } from '../present/format-field.js';
@@ -263,7 +263,7 @@ const shareOf = (item: Item, name: string, share: ShareOf | undefined): number |
   share === undefined
     ? null
     : fraction(
-        item[name] as number | null,
+        valueAt(item, name) as number | null,
         typeof share.of === 'number' ? share.of : (item[share.of] as number | null),
       );
 
@@ -286,12 +286,16 @@ function columnsOf<T extends object>(
   const own = placed(table, 'column').map(({ name, spec }) => {
     const { key, title, width, rank, place, right, descending, format, share, bar: padding } = spec;
     const text = (item: Item): string =>
-      formatField(format, item[name], typeof share?.of === 'string' ? (item[share.of] as number | null) : null);
+      formatField(
+        format,
+        valueAt(item, name),
+        typeof share?.of === 'string' ? (item[share.of] as number | null) : null,
+      );
     const plain: Drawing<Item> =
       padding === undefined
         ? {
             draw: (item) => [value(text(item), shareTone(item, name, share))],
-            order: (item) => item[name] as number | string | null,
+            order: (item) => valueAt(item, name) as number | string | null,
           }
         : {
             draw: (item, room) =>
@@ -328,6 +332,11 @@ export function workerRows(workers: readonly WorkerView[], hives: Iterable<HiveV
 /** Whether the rows of these workers say how long their GPUs have not been known. */
 export const isGpuUnknown = (w: WorkerView): boolean => workerGpusText(w)?.unknown ?? false;
 
+/** What wants attention first. */
+const stateOrder: readonly string[] = [
+  ...['stalled', 'saturated', 'busy', 'loading', 'starting', 'idle', 'sleeping', 'unknown'],
+];
+
 const workingBytes = (w: WorkerView): number | null => w.workingSetBytes ?? w.memoryBytes;
 
 /** `meta-llama/Llama-3-8B +1`; without its owner, and without the number of its other names, where there is no room. */
@@ -345,7 +354,7 @@ export const workerColumns = columnsOf<WorkerRow>(
     model: { draw: (w, width) => [value(modelText(w, width))] },
     state: {
       draw: (w) => [statusSpan(workerStyle(w))],
-      order: (w) => ['busy', 'starting', 'idle', 'unknown'].indexOf(w.state),
+      order: (w) => stateOrder.indexOf(w.state),
     },
     ready: {
       draw: (w) => [w.ready === null ? span('\u00b7', '2') : w.ready ? value('yes', 'good') : value('no', 'warning')],

@@ -1,15 +1,21 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
+import { workerStates } from '../contract/enums.js';
+import type { WorkerSort } from '../contract/fields/sorts.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
 import { printable } from './printable.js';
 
 /** As a person writes them, and as the queen's query names them. */
-const sorts: Readonly<Record<string, string>> = {
+const sorts: Readonly<Record<string, WorkerSort>> = {
   key: 'key',
   cpu: '-cpuPercent',
   memory: '-workingSetBytes',
   gpu: '-gpuUtilizationPercent',
   vram: '-vramUsedBytes',
+  running: '-running',
+  waiting: '-waiting',
+  kv: '-kvPercent',
+  tokens: '-generationTokensPerSecond',
   uptime: '-uptimeSeconds',
 };
 
@@ -19,7 +25,7 @@ export function register(program: Command): void {
     .summary('list the workers of a queen')
     .description('Lists the workers that a queen knows, with their state and what they use.')
     .addOption(filterOption('--model <name>', 'only those that serve this model'))
-    .addOption(filterOption('--state <state>', 'only in this state').choices(['starting', 'idle', 'busy', 'unknown']))
+    .addOption(filterOption('--state <state>', 'only in this state').choices([...workerStates]))
     .addOption(filterOption('--group <name>', 'only of this group'))
     .addOption(filterOption('--hive <id>', 'only of this hive'))
     .addOption(

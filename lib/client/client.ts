@@ -14,7 +14,7 @@ import type {
   WorkerView,
 } from '../contract/api.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
-import type { EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
+import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
 import { requirePlainUrls } from '../util/shown-url.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
@@ -117,9 +117,14 @@ export class HivepulseClient {
     return pages((cursor) => this.gpus(cursor === null ? query : { ...query, cursor }, options));
   }
 
-  /** The worker to send a request for a model to; `worker` is null where none is ready. */
-  best(model: string, options: CallOptions = {}): Promise<BestWorker> {
-    return this.#get('v1/workers/best', options, { model });
+  /** The worker to send a request for a model to; `worker` is null where none is ready. Say how long the prompt is where you know it. */
+  best(query: string | BestQuery, options: CallOptions = {}): Promise<BestWorker> {
+    return this.#get('v1/workers/best', options, typeof query === 'string' ? { model: query } : query);
+  }
+
+  /** A picked request is over, or was not sent: its pick counts no longer. Optional. */
+  async pickDone(pickId: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(`v1/workers/picks/${segment(pickId)}/done`, { ...options, method: 'POST' });
   }
 
   /**

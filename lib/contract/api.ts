@@ -55,7 +55,51 @@ export type WorkerList = Static<typeof WorkerList>;
 export const GpuList = ListOf(GpuView);
 export type GpuList = Static<typeof GpuList>;
 
-export const BestWorker = Type.Object({ worker: Nullable(WorkerView), warming: Type.Boolean() });
+/** Why a worker is picked only where no better one is left; the later in this list, the later. */
+export const pickGates = ['open', 'unknown', 'full', 'tooLong', 'stale', 'sleeping', 'stalled'] as const;
+export type PickGate = (typeof pickGates)[number];
+
+export const PickReason = Type.Object({
+  reason: OneOf(
+    ['leastCost', 'prefix', 'leastBad', 'utilization'],
+    'leastCost: it costs least there. prefix: its prefix was there before, and another worker is not better by enough. leastBad: every worker is gated, and this one is behind the lowest gate. utilization: no engine reports for any of them, so GPU and CPU decide.',
+  ),
+  gate: OneOf(
+    pickGates,
+    'What is against it. open: nothing. unknown: no engine reports for it. full: its KV cache is. tooLong: prompt and answer exceed its context. stale: its figures are older than three intervals. sleeping, stalled: as its engine or its state says.',
+  ),
+  costMs: Nullable(
+    Type.Number({ description: 'Likely time to its first token, and what running requests add to it.' }),
+  ),
+  queueTokens: Nullable(
+    Type.Number({ description: 'Prompt tokens that are likely to wait there, without this request.' }),
+  ),
+  requests: Nullable(Type.Number({ description: 'Requests likely to run or wait there, without this one.' })),
+  debits: Nullable(
+    Type.Number({ description: 'Those of them that were picked and are not in its engine’s figures yet.' }),
+  ),
+  tokensPerSecond: Nullable(Type.Number({ description: 'Prompt tokens that it is likely to compute of ours.' })),
+  stepMs: Nullable(Type.Number({ description: 'From one token of a running request to its next, as learned.' })),
+  compared: Type.Integer({ description: 'Workers that were compared.' }),
+});
+export type PickReason = Static<typeof PickReason>;
+
+export const WorkerPick = Type.Object({
+  id: Type.String({ description: 'For `POST /v1/workers/picks/{id}/done`.' }),
+  key: Type.String({ description: '`hive/group/instance`.' }),
+  endpoint: Type.String({ description: 'URL at which its server is reached.' }),
+  why: PickReason,
+});
+export type WorkerPick = Static<typeof WorkerPick>;
+
+export const BestWorker = Type.Object({
+  worker: Nullable(WorkerView),
+  picks: Type.Array(WorkerPick, {
+    description:
+      'One for each request asked for, as they were made; `worker` is that of the first. Empty: none is ready.',
+  }),
+  warming: Type.Boolean(),
+});
 export type BestWorker = Static<typeof BestWorker>;
 
 export const placementStrategies = ['binPack', 'spread', 'mostFree'] as const;

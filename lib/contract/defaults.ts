@@ -42,6 +42,11 @@ export const defaults = {
   idleBelowPercent: 0,
   idleBelowCpuPercent: 5,
   idleForMs: 3000,
+  /** Requests of an engine without any progress: `stalled`, where its CPU and GPU do nothing, and where they work. */
+  stalledAfterMs: 30_000,
+  spinningAfterMs: 120_000,
+  /** Figures of an engine that are older say what was. */
+  servingStaleMs: 5000,
 
   /** How much of command lines is shown. */
   commands: 'safe',

@@ -1,7 +1,16 @@
 /** Enumerations of the contract for those who need no schema: the schemas take 9 MiB of a hive's memory. */
 
 export const hiveStates = ['starting', 'ready', 'draining', 'stopping'] as const;
-export const workerStates = ['starting', 'idle', 'busy', 'unknown'] as const;
+export const workerStates = [
+  'starting',
+  'loading',
+  'idle',
+  'busy',
+  'saturated',
+  'sleeping',
+  'stalled',
+  'unknown',
+] as const;
 /** Why a worker has no endpoint that others can use. */
 export const endpointReasons = [
   'notListening',
@@ -13,6 +22,20 @@ export const endpointReasons = [
   'socketsUnknown',
 ] as const;
 export type EndpointReason = (typeof endpointReasons)[number];
+/** Why an engine's load is not known, or not all of it that it could tell. */
+export const servingReasons = [
+  'noEngine',
+  'unsupported',
+  'noAddress',
+  'notAsked',
+  'refused',
+  'silent',
+  'loading',
+  'keyNeeded',
+  'metricsOff',
+  'unreadable',
+] as const;
+export type ServingReason = (typeof servingReasons)[number];
 /** Why a value of a worker is null, where neither a fault nor another field of the heartbeat says it. */
 export const nullReasons = [
   'noEarlierReading',
@@ -38,7 +61,16 @@ export const gpuHealths = [
   'stalled',
   'noPermission',
 ] as const;
-export const hiveEventKinds = ['workerStarted', 'workerExited', 'oomKill', 'gpuLost', 'gpuRecovered', 'xid'] as const;
+export const hiveEventKinds = [
+  'workerStarted',
+  'workerExited',
+  'workerStalled',
+  'workerRecovered',
+  'oomKill',
+  'gpuLost',
+  'gpuRecovered',
+  'xid',
+] as const;
 export const gpuReaders = ['nvml', 'nvidiaSmi', 'none'] as const;
 export type GpuReaderName = (typeof gpuReaders)[number];
 /** What people call them. */

@@ -4,7 +4,8 @@ import { gpuKnowledge, gpuReaders, hiveEventKinds, hiveStates } from './enums.js
 import type { FieldTable, ValueOf } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
-import { workerFields, workerGpuFields } from './fields/worker.js';
+import { workerFields } from './fields/worker.js';
+import { workerGpuFields } from './fields/worker-gpu.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
 
 export { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';

@@ -59,7 +59,42 @@ export const GpusQuery = query({
 });
 export type GpusQuery = Static<typeof GpusQuery>;
 
-export const BestQuery = query({ model });
+/** `hive/group/instance` */
+const WorkerKey = Type.String({ minLength: 5, maxLength: 512 });
+
+export const BestQuery = query({
+  model,
+  promptTokens: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 1e8,
+      description: 'Of the prompt. By default what prompts had on average that were picked for before.',
+    }),
+  ),
+  maxTokens: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 1e8,
+      description: 'Most tokens of the answer. A worker whose context is shorter than both together comes last.',
+    }),
+  ),
+  prefixKey: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 256,
+      description:
+        'Requests with the same key go to the same worker while that is not slower by more than half their prefill: a conversation, or a hash of how the prompt begins.',
+    }),
+  ),
+  count: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 64, description: 'Requests to pick for at once; 1 by default.' }),
+  ),
+  exclude: Type.Optional(
+    Type.Union([WorkerKey, Type.Array(WorkerKey, { maxItems: 32 })], {
+      description: 'Key of a worker that is not to be picked, may be repeated: where the request was tried.',
+    }),
+  ),
+});
 export type BestQuery = Static<typeof BestQuery>;
 
 export const EventsQuery = query({

@@ -7,8 +7,10 @@ import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules, type Rule } from './fields/plausible.js';
+import { servingFields } from './fields/serving.js';
 import { known, type Shape } from './fields/shape.js';
-import { workerFields, workerGpuFields } from './fields/worker.js';
+import { workerFields } from './fields/worker.js';
+import { workerGpuFields } from './fields/worker-gpu.js';
 import {
   Collection,
   Fault,
@@ -146,12 +148,14 @@ const rules = {
   gpus: plausibleRules(gpuFields),
   workers: plausibleRules(workerFields),
   workerGpus: plausibleRules(workerGpuFields),
+  serving: plausibleRules(servingFields),
 };
 const plausible = {
   host: plausibleCheck(rules.host),
   gpus: plausibleCheck(rules.gpus),
   workers: plausibleCheck(rules.workers),
   workerGpus: plausibleCheck(rules.workerGpus),
+  serving: plausibleCheck(rules.serving),
 };
 
 function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
@@ -159,6 +163,7 @@ function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
   for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
   for (const worker of workers) {
     if (!plausible.workers(worker)) return false;
+    if (worker.serving != null && !plausible.serving(worker.serving)) return false;
     for (const held of worker.gpus) if (!plausible.workerGpus(held)) return false;
   }
   return true;
@@ -184,6 +189,7 @@ function nullGarbageOf(list: List, item: unknown, found: Fault[]): void {
   if (list !== 'workers') return;
   const subject = subjectOf(list, item);
   nullGarbage(rules.workers, item, subject, found);
+  nullGarbage(rules.serving, item.serving, subject, found);
   if (!Array.isArray(item.gpus)) return;
   for (const held of item.gpus) nullGarbage(rules.workerGpus, held, { ...subject, ...subjectOf('gpus', held) }, found);
 }

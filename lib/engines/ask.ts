@@ -15,6 +15,56 @@ export interface ServerAddress {
 /** Opens a connection another way: in the server's own network namespace. */
 export type Connect = (address: ServerAddress, signal: AbortSignal) => Promise<Socket>;
 
+/** How the bytes of an answer are asked for. */
+export interface FetchOptions {
+  readonly connect?: Connect | undefined;
+  /** Of a longer answer the body is null. */
+  readonly maxBodyBytes: number;
+  /** Sent as a bearer token. */
+  readonly key?: string | null;
+  /** A connection that is used again; without one each request has its own. */
+  readonly kept?: KeptConnection | undefined;
+}
+
+/** One connection to one server, idle between requests. */
+export class KeptConnection {
+  #idle: Socket | null = null;
+  readonly #drop = (): void => this.close();
+
+  /** null where none is open. */
+  take(): Socket | null {
+    const socket = this.#idle;
+    this.#idle = null;
+    for (const event of idleEvents) socket?.off(event, this.#drop);
+    return socket?.destroyed === false ? socket : null;
+  }
+
+  give(socket: Socket): void {
+    this.close();
+    this.#idle = socket;
+    for (const event of idleEvents) socket.on(event, this.#drop);
+  }
+
+  close(): void {
+    this.#idle?.destroy();
+    this.#idle = null;
+  }
+}
+
+/** Nothing is expected of an idle connection: whatever comes, it is given up. */
+const idleEvents = ['error', 'end', 'close', 'data'] as const;
+
+/** One GET and the bytes of its answer. Ends with the signal; errors carry the system's or the parser's code. */
+export interface Fetcher {
+  fetch(
+    scheme: Scheme,
+    address: ServerAddress,
+    path: string,
+    signal: AbortSignal,
+    options: FetchOptions,
+  ): Promise<Pick<HttpAnswer, 'status' | 'body'>>;
+}
+
 /** Asks servers of this host. Each call ends with the signal. Errors carry the system's or the parser's code. */
 export interface Asker {
   get(scheme: Scheme, address: ServerAddress, path: string, signal: AbortSignal, connect?: Connect): Promise<Answer>;
@@ -25,10 +75,10 @@ export interface Asker {
 /** No answer that is looked at is longer; of a longer one only the status counts. */
 const maxBodyBytes = 64 * 1024;
 
-/** The certificate is not checked: the socket is known to be the worker's, and nothing secret is sent. */
+/** The certificate is not checked: the socket is known to be the worker's, whose own key is all that is sent. */
 const tls = { rejectUnauthorized: false } as const;
 
-export class SystemAsker implements Asker {
+export class SystemAsker implements Asker, Fetcher {
   async get(
     scheme: Scheme,
     address: ServerAddress,
@@ -36,17 +86,38 @@ export class SystemAsker implements Asker {
     signal: AbortSignal,
     connect?: Connect,
   ): Promise<Answer> {
-    const socket = connect && (await connect(address, signal));
-    if (signal.aborted) {
-      socket?.destroy();
-      throw signal.reason;
-    }
-    const { status, body } = await exchange(opened(scheme, address, socket), getRequest(address, path), signal);
+    const { status, body } = await this.fetch(scheme, address, path, signal, { connect, maxBodyBytes });
     try {
       return { status, json: body === null ? undefined : JSON.parse(body.toString()) };
     } catch {
       return { status, json: undefined };
     }
+  }
+
+  async fetch(
+    scheme: Scheme,
+    address: ServerAddress,
+    path: string,
+    signal: AbortSignal,
+    { connect, maxBodyBytes: most, key, kept }: FetchOptions,
+  ): Promise<HttpAnswer> {
+    const request = getRequest(address, path, key, kept !== undefined);
+    const idle = kept?.take() ?? null;
+    if (idle !== null) {
+      try {
+        return await exchange(idle, request, signal, most, kept);
+      } catch (error) {
+        signal.throwIfAborted();
+        // The server may have closed it meanwhile.
+        if (!isOtherProtocol(error)) throw error;
+      }
+    }
+    const socket = connect && (await connect(address, signal));
+    if (signal.aborted) {
+      socket?.destroy();
+      throw signal.reason;
+    }
+    return exchange(opened(scheme, address, socket), request, signal, most, kept);
   }
 
   async offersTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
@@ -93,40 +164,51 @@ function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | 
   return socket ?? connectTcp(target);
 }
 
-function getRequest({ host, port }: ServerAddress, path: string): string {
+function getRequest({ host, port }: ServerAddress, path: string, key: string | null = null, keeps = false): string {
   const name = host.includes(':') ? `[${host}]` : host;
-  return `GET ${path} HTTP/1.1\r\nHost: ${name}:${port}\r\nUser-Agent: hivepulse\r\nAccept: */*\r\nConnection: close\r\n\r\n`;
+  const authorization = key === null ? '' : `Authorization: Bearer ${key}\r\n`;
+  return `GET ${path} HTTP/1.1\r\nHost: ${name}:${port}\r\nUser-Agent: hivepulse\r\nAccept: */*\r\n${authorization}Connection: ${keeps ? 'keep-alive' : 'close'}\r\n\r\n`;
 }
 
-/** Sends a request and reads the one answer to it. The socket is destroyed in the end. */
-function exchange(socket: Socket, request: string, signal: AbortSignal): Promise<HttpAnswer> {
-  const reader = new HttpAnswerReader(maxBodyBytes);
+/** Sends a request and reads the one answer to it. The socket is destroyed in the end, or kept where it can be. */
+function exchange(
+  socket: Socket,
+  request: string,
+  signal: AbortSignal,
+  most: number,
+  kept?: KeptConnection,
+): Promise<HttpAnswer> {
+  const reader = new HttpAnswerReader(most);
   return new Promise<HttpAnswer>((resolve, reject) => {
-    let answer: HttpAnswer | null = null;
-    const abort = (): void => {
+    const fail = (error: unknown): void => {
+      release();
+      // What it says when it is destroyed is no news.
+      socket.on('error', () => undefined);
       socket.destroy();
-      reject(signal.reason);
+      reject(error);
     };
     const read = (next: () => HttpAnswer | null): void => {
-      if (answer !== null) return;
       try {
-        answer = next();
+        const answer = next();
+        if (answer === null) return;
+        release();
+        if (kept !== undefined && answer.reusable) kept.give(socket);
+        else socket.on('error', () => undefined).destroy();
+        resolve(answer);
       } catch (error) {
-        socket.destroy();
-        reject(error);
+        fail(error);
       }
-      if (answer === null) return;
-      socket.destroy();
-      resolve(answer);
     };
-    signal.addEventListener('abort', abort, { once: true });
-    socket.on('error', reject);
-    socket.on('data', (chunk: Buffer) => read(() => reader.push(chunk)));
-    socket.on('end', () => read(() => reader.end()));
-    socket.on('close', () => {
-      signal.removeEventListener('abort', abort);
-      if (answer === null) reject(new NotHttp('the connection ended'));
-    });
+    const onAbort = (): void => fail(signal.reason);
+    const onData = (chunk: Buffer): void => read(() => reader.push(chunk));
+    const onEnd = (): void => read(() => reader.end());
+    const onClose = (): void => fail(new NotHttp('the connection ended'));
+    const release = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      socket.off('error', fail).off('data', onData).off('end', onEnd).off('close', onClose);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    socket.on('error', fail).on('data', onData).on('end', onEnd).on('close', onClose);
     socket.write(request, 'latin1');
   });
 }

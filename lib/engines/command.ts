@@ -12,6 +12,8 @@ export interface Command {
   /** Names that clients ask for; empty where it says none. */
   readonly models: readonly string[];
   readonly port: number | null;
+  /** Where it says its load, where that is a port of its own. */
+  readonly loadPort?: number;
   /** It listens on a Unix socket, and on no port. */
   readonly unixSocket?: true;
 }
@@ -21,7 +23,10 @@ interface Reader {
   readonly parser: CompiledParser;
 }
 
-const namesIn = ({ model, servedName, port }: Arguments) => [...model, ...servedName, ...port];
+const namesIn = ({ model, servedName, port, loadPort }: Arguments) => [
+  ...[...model, ...servedName, ...port],
+  ...(loadPort?.options ?? []),
+];
 
 const readers: ReadonlyMap<Engine, Reader> = new Map(
   engines.map((row) => [
@@ -48,9 +53,14 @@ export function readCommand(argv: readonly string[]): Command {
   const { names, parser } = (engine === null ? null : readers.get(engine)) ?? unknownProgram;
   const parsed = parseArguments(argv.slice(known?.from ?? 1), parser);
   const models = modelsOf(parsed, names, known).filter((name) => name !== '');
+  const { loadPort } = names;
   const port = portOf(valuesOf(parsed, names.port));
   const isUnix = parsed.options.some(({ name, values }) => names.isUnixSocket?.(name, values[0] ?? ''));
-  return { engine, isTitle: false, models: [...new Set(models)], port, ...(isUnix && { unixSocket: true }) };
+  return {
+    ...{ engine, isTitle: false, models: [...new Set(models)], port },
+    ...(loadPort && { loadPort: portOf(valuesOf(parsed, loadPort.options)) ?? loadPort.default }),
+    ...(isUnix && { unixSocket: true }),
+  };
 }
 
 /** A file that a store keeps by its digest: what clients ask for is another name. */

@@ -30,6 +30,8 @@ export interface Arguments {
   /** What clients ask for; wins over `model`. */
   readonly servedName: readonly string[];
   readonly port: readonly string[];
+  /** Where it says its load, if that is another port than the one at which it serves. */
+  readonly loadPort?: { readonly options: readonly string[]; readonly default: number };
   /** Whether an option has it listen on a Unix socket, and so on no port. */
   readonly isUnixSocket?: (option: string, value: string) => boolean;
   /** Each value of `servedName` is names with commas between. */

@@ -12,6 +12,8 @@ export interface ProcessRole {
   readonly port: number | null;
   /** Where it listens if nothing says otherwise. */
   readonly defaultPort: number | null;
+  /** Where it says its load, where that is a port of its own. */
+  readonly loadPort?: number;
   /** It listens on a Unix socket, and on no port. */
   readonly unixSocket?: true;
 }
@@ -19,11 +21,12 @@ export interface ProcessRole {
 const serverTitle = /(?:api|http)_?server|router/i;
 
 export function roleOf(argv: readonly string[]): ProcessRole {
-  const { engine, isTitle, port, unixSocket } = readCommand(argv);
+  const { engine, isTitle, port, loadPort, unixSocket } = readCommand(argv);
   if (engine !== null) {
     const isServer = !isTitle || serverTitle.test(argv[0] ?? '');
     const defaultPort = isTitle ? null : engineNamed(engine).defaultPort;
-    return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort, ...(unixSocket && { unixSocket }) };
+    const more = { ...(loadPort && { loadPort }), ...(unixSocket && { unixSocket }) };
+    return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort, ...more };
   }
   if (isHelper(argv)) return { role: 'helper', engine: null, port: null, defaultPort: null };
   return { role: isRouter(argv) ? 'router' : 'other', engine: null, port, defaultPort: null };

@@ -11,6 +11,7 @@ export const tritonserver = {
     model: [],
     servedName: ['--load-model'],
     port: ['--http-port'],
+    loadPort: { options: ['--metrics-port'], default: 8002 },
     adds: true,
     isName: (name) => name !== '*',
   },

@@ -1,7 +1,7 @@
 import { unmeasured as unmeasuredOf } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { gpuBytes, nullImplausible, plausibleRules, roundingBytes } from '../contract/fields/plausible.js';
-import { workerGpuFields } from '../contract/fields/worker.js';
+import { workerGpuFields } from '../contract/fields/worker-gpu.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 import { type PidCheck, pidsOf } from '../procfs/pids.js';
 import { healthOf, healthWithout, memoryProblems } from './health.js';

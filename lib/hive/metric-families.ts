@@ -1,7 +1,8 @@
 import { gpuHealths, hiveStates, workerStates } from '../contract/enums.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { hostFields } from '../contract/fields/host.js';
-import { workerFields, workerGpuFields } from '../contract/fields/worker.js';
+import { workerFields } from '../contract/fields/worker.js';
+import { workerGpuFields } from '../contract/fields/worker-gpu.js';
 import type { Fault, GpuSample, Heartbeat, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import {
   each,
@@ -215,6 +216,22 @@ const workerFamilies = familiesOf<HiveScrape>(
             const known = { group, instance_id: instance, name, model, port, origin, memory_source: memorySource };
             yield { value: 1, shared: labels, labels: knownLabels(known) };
           }
+        },
+      },
+    },
+    {
+      place: 0,
+      family: {
+        name: 'hivepulse_worker_engine_info',
+        type: 'gauge',
+        help: 'The engine that answers for the worker; always 1. No sample where none does.',
+        labels: ['worker', 'engine', 'version'],
+        *collect({ workers }) {
+          for (const { item, labels } of workers)
+            if (item.serving != null) {
+              const { engine, version } = item.serving;
+              yield { value: 1, shared: labels, labels: knownLabels({ engine, version }) };
+            }
         },
       },
     },

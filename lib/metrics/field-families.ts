@@ -1,4 +1,11 @@
-import { defaultPlace, type FieldTable, type MetricOfField, type Scale } from '../contract/fields/field.js';
+import {
+  defaultPlace,
+  type FieldTable,
+  type MetricOfField,
+  readerOf,
+  rowsOf,
+  type Scale,
+} from '../contract/fields/field.js';
 import { epoch, type Family, flag, type LabelValues, type MetricSample, ratio } from './exposition.js';
 
 type Item = Readonly<Record<string, unknown>>;
@@ -15,6 +22,7 @@ const scales: Readonly<Record<Scale, (value: never) => number | null>> = {
   flag,
   epoch,
   megahertz: (value: number | null) => (value === null ? null : value * 1e6),
+  milliseconds: (value: number | null) => (value === null ? null : value / 1000),
 };
 
 /** The number of a value; null where there is no sample, since it is not known. */
@@ -31,13 +39,14 @@ function scaler(scale: Scale | undefined): (value: unknown) => number | null {
 function collector(name: string, metric: MetricOfField): (items: Iterable<Labelled>) => MetricSample[] {
   const { label, part, unlessEmpty } = metric;
   const scaled = scaler(metric.scale);
+  const read = readerOf(name);
   const isLeftOut = (item: Item) => unlessEmpty !== undefined && (item[unlessEmpty] as readonly unknown[]).length === 0;
   if (label === undefined)
     return (items) => {
       const samples: MetricSample[] = [];
       for (const { item, labels } of items) {
         if (isLeftOut(item)) continue;
-        const value = scaled(part === undefined ? item[name] : (item[name] as Item | null)?.[part]);
+        const value = scaled(part === undefined ? read(item) : (item[name] as Item | null)?.[part]);
         if (value !== null) samples.push({ value, shared: labels });
       }
       return samples;
@@ -69,7 +78,7 @@ export function familiesOf<Scrape>(
   labels: readonly string[],
   others: readonly PlacedFamily<Scrape>[] = [],
 ): readonly Family<Scrape>[] {
-  const placed = Object.entries(table).flatMap(([name, field]): PlacedFamily<Scrape>[] =>
+  const placed = rowsOf(table).flatMap(({ name, field }): PlacedFamily<Scrape>[] =>
     [field[side] ?? []].flat().map((metric) => {
       const collect = collector(name, metric);
       return {

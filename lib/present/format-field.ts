@@ -1,5 +1,6 @@
 import type { FormatName } from '../contract/fields/field.js';
 import {
+  formatAge,
   formatBytes,
   formatCelsius,
   formatCores,
@@ -7,6 +8,7 @@ import {
   formatGib,
   formatGibOf,
   formatPercent,
+  formatPerSecond,
   formatRate,
   formatWatts,
   unknownText,
@@ -15,6 +17,7 @@ import {
 type Format = (value: never, of: number | null) => string;
 
 const formats: Readonly<Record<FormatName, Format>> = {
+  age: formatAge,
   bytes: formatBytes,
   celsius: formatCelsius,
   cores: formatCores,
@@ -27,6 +30,7 @@ const formats: Readonly<Record<FormatName, Format>> = {
   localTime: (time: string) => new Date(time).toLocaleString(),
   megahertz: (value: number) => `${value} MHz`,
   percent: formatPercent,
+  perSecond: formatPerSecond,
   rate: formatRate,
   text: String,
   watts: formatWatts,

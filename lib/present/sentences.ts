@@ -35,6 +35,10 @@ export function eventText(event: EventLike): string {
       return `${worker} started${word(detail, 'pid', ' as pid ')}`;
     case 'workerExited':
       return `${worker} ${exitText(detail)}`;
+    case 'workerStalled':
+      return `${worker} is stalled: it has requests and computes nothing`;
+    case 'workerRecovered':
+      return `${worker} goes on`;
     case 'oomKill':
       return `${worker} hit its memory limit: the kernel killed ${plural(number(detail, 'kills') ?? 1, 'process', 'processes')}`;
     case 'gpuLost':

@@ -59,7 +59,16 @@ export const hiveStateStyles: Readonly<Record<HiveInfo['state'], StatusStyle>> =
 
 export const workerStateStyles: Readonly<Record<WorkerSample['state'], StatusStyle>> = {
   busy: statusStyle('busy', '▲', 'active'),
+  saturated: statusStyle('saturated', '◆', 'warning', 'Requests wait for others to end: it is at its limit.'),
   idle: statusStyle('idle', '●', 'good'),
+  sleeping: statusStyle('sleeping', '◌', 'unknown', 'Its weights are out of the GPU until its engine is woken.'),
+  stalled: statusStyle(
+    'stalled',
+    '✕',
+    'bad',
+    'It has requests and computes nothing: see its log, then restart it. It gets no more requests until it goes on.',
+  ),
+  loading: statusStyle('loading', '◒', 'waiting', 'Its engine loads the model.'),
   starting: statusStyle('starting', '◔', 'waiting', 'Not ready yet.'),
   unknown: statusStyle('unknown', '?', 'unknown', 'Its GPU cannot be read, so busy and idle cannot be told apart.'),
 };
@@ -118,6 +127,8 @@ export const gpuStyle = (gpu: { readonly health: string; readonly liveness: Live
 export const eventStyles: Readonly<Record<string, StatusStyle>> = {
   workerStarted: statusStyle('started', '+', 'active'),
   workerExited: statusStyle('exited', '−', 'unknown'),
+  workerStalled: statusStyle('stalled', '✕', 'bad'),
+  workerRecovered: statusStyle('goes on', '●', 'good'),
   oomKill: statusStyle('out of memory', '✕', 'bad'),
   gpuLost: statusStyle('GPU lost', '✕', 'bad'),
   gpuRecovered: statusStyle('GPU back', '●', 'good'),

@@ -1,13 +1,22 @@
-import type { GpuView, History, HiveView, StreamSnapshot, WorkerView } from '../contract/api.js';
+import type {
+  BestWorker,
+  GpuView,
+  History,
+  HiveView,
+  StreamSnapshot,
+  WorkerPick,
+  WorkerView,
+} from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
 import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
-import type { HiveRecord, WorkerRecord } from './records.js';
+import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
-import { isReady, isSchedulable, pickBest } from './scheduling.js';
+import { type PickQuery, RequestRouting } from './request-routing.js';
+import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
 
@@ -22,12 +31,12 @@ export abstract class FleetQueries {
   protected readonly clock: () => number;
   protected readonly indexes = new Indexes();
   protected readonly histories: HistoryStore;
-  readonly #random: () => number;
+  protected readonly routing: RequestRouting;
   readonly #warmUntilMs: number;
 
   constructor(options: RegistryOptions) {
     this.clock = options.clock ?? (() => performance.now());
-    this.#random = options.random ?? Math.random;
+    this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
     this.histories = new HistoryStore(options.historyRings ?? defaultHistoryRings);
   }
@@ -89,16 +98,33 @@ export abstract class FleetQueries {
     return this.#find(workersByFreeVram(this.indexes, bytes), options);
   }
 
-  /**
-   * The worker to send a request for a model to: ready and idle, else the least loaded; ties at random. A pick counts as
-   * load until the worker's next heartbeat, so that callers within one interval spread. Null where none is ready.
-   */
+  /** The worker to send a request for a model to, as `pickWorkers` chooses it. Null where none is ready. */
   findBestWorkerForModel(model: string): WorkerView | null {
+    return this.pickWorkers({ model }).worker;
+  }
+
+  /**
+   * The workers to send requests for a model to, one after the other: where each costs least by what the engines report, or, where
+   * no engine reports, ready and idle, else the least loaded; ties at random. Each pick counts until the engine's figures show it
+   * (where no engine reports: until the worker's next heartbeat), so that callers spread.
+   */
+  pickWorkers(query: PickQuery): BestWorker {
     const nowMs = this.nowMs();
-    const best = pickBest(this.indexes.modelState(model, 'idle'), this.indexes.byModel.get(model), this.#random);
-    if (!best) return null;
-    best.picks++;
-    return workerView(best, nowMs);
+    let worker: WorkerView | null = null;
+    const picks: WorkerPick[] = [];
+    while (picks.length < (query.count ?? 1)) {
+      const picked = this.routing.pick(query, nowMs);
+      if (picked === null) break;
+      worker ??= workerView(picked.worker, nowMs);
+      const { id, why } = picked;
+      picks.push({ id, key: workerKey(picked.worker), endpoint: picked.worker.sample.endpoint ?? '', why });
+    }
+    return { worker, picks, warming: this.warming };
+  }
+
+  /** A picked request is over, or was not sent: its pick counts no longer. False where it did not count any more. */
+  pickDone(id: string): boolean {
+    return this.routing.done(id, this.nowMs());
   }
 
   getAllWorkers(options: FindOptions = {}): WorkerView[] {

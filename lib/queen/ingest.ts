@@ -3,6 +3,7 @@ import type { HistoryStore } from './history.js';
 import { type Indexes, noLabels } from './indexes.js';
 import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+import { hashText } from './request-cost.js';
 
 /** What a merge found to be different. */
 export interface Delta {
@@ -38,6 +39,8 @@ export function mergeWorkers(
         namedIn: number - 1,
         unseenSinceMs: null,
         picks: 0,
+        load: null,
+        hash: hashText(`${hive.id}/${next.id}`),
         ring: history.open(),
       };
       indexes.addWorker(worker);

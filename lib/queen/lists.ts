@@ -1,4 +1,4 @@
-import type { WorkerSort, WorkerSortField } from '../contract/fields/sorts.js';
+import { sortKeyOf, type WorkerSort } from '../contract/fields/sorts.js';
 import { servesModel } from '../contract/models.js';
 import { holds } from './capacity.js';
 import { type Indexes, labelPair } from './indexes.js';
@@ -160,16 +160,16 @@ function listSorted(
   matches: (worker: WorkerRecord) => boolean,
 ): Slice<WorkerRecord> {
   const descending = sort.startsWith('-');
-  const field = (descending ? sort.slice(1) : sort) as WorkerSortField;
+  const keyOf = sortKeyOf(sort);
   const compareValues = (a: number | null, b: number | null): number =>
     a === b ? 0 : a === null ? 1 : b === null ? -1 : descending ? b - a : a - b;
   const compare = (a: WorkerRecord, b: WorkerRecord) =>
-    compareValues(a.sample[field], b.sample[field]) || compareWorkers(a, b);
+    compareValues(keyOf(a.sample), keyOf(b.sample)) || compareWorkers(a, b);
   const after = query.cursor ? readCursor(query.cursor, sort, 2) : null;
   const isAfter = (worker: WorkerRecord): boolean => {
     if (!after) return true;
     const [, value, hiveId, id] = after;
-    const order = compareValues(worker.sample[field], value);
+    const order = compareValues(keyOf(worker.sample), value);
     return (order || compareText(worker.hive.id, hiveId!) || compareText(worker.sample.id, id!)) > 0;
   };
   // One more than the page, sorted, so that the rest is only compared with its last.
@@ -187,7 +187,7 @@ function listSorted(
   if (best.length <= limit) return { items: best, nextCursor: null };
   best.pop();
   const last = best[limit - 1]!;
-  return { items: best, nextCursor: writeCursor([sort, last.sample[field], last.hive.id, last.sample.id]) };
+  return { items: best, nextCursor: writeCursor([sort, keyOf(last.sample), last.hive.id, last.sample.id]) };
 }
 
 /** Workers that hold a GPU with this much room, those on the emptiest first (to within 256 MiB). */

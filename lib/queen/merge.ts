@@ -1,4 +1,4 @@
-import type { FieldTable } from '../contract/fields/field.js';
+import type { Field, FieldTable } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { isNullable, known, type Shape } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
@@ -33,6 +33,16 @@ export function sameLabels(a: Labels | null, b: Labels | null): boolean {
   return count === 0;
 }
 
+/** Takes over texts and lists of the record that was kept where they are equal, so that their strings stay few. */
+function keepEqual(former: Item | null, next: Item | null): void {
+  if (former === null || next === null) return;
+  for (const key in next) {
+    const value = next[key];
+    if (typeof value === 'string' ? value === former[key] : Array.isArray(value) && sameValue(value, former[key]))
+      next[key] = former[key];
+  }
+}
+
 /** Most workers have none: they need not each keep an object of their own. */
 const noLabels: Labels = Object.freeze({});
 
@@ -58,17 +68,28 @@ function sameValue(a: unknown, b: unknown): boolean {
 
 type Item = Record<string, unknown>;
 
+/** Whether two values of a field differ in nothing but what changes by itself. */
+const onlyTicks = ({ ticks, rows }: Field, a: unknown, b: unknown): boolean =>
+  ticks ||
+  (rows !== undefined &&
+    a !== null &&
+    b !== null &&
+    Object.entries(rows).every(
+      ([name, inner]) => inner.ticks || sameValue((a as Item)[name] ?? null, (b as Item)[name] ?? null),
+    ));
+
 /** The merger by plain loops, where no code may be generated. Ten times slower, and the same. */
 export function loopMerger<T, S extends T = T>(table: FieldTable, viewFields: readonly string[]): Merger<T, S> {
   const fields = Object.entries(table);
   const present = (name: string, item: Item) => (table[name]?.optional ? (item[name] ?? null) : item[name]);
   const merge = (stored: Item, next: Item): Change => {
     let change: Change = 'none';
-    for (const [name, { identity, ticks, key }] of fields) {
+    for (const [name, { identity, key, rows }] of fields) {
       if (identity) continue;
       const value = present(name, next);
       if (sameValue(stored[name], value)) continue;
-      if (!ticks && change === 'none') change = 'values';
+      if (change === 'none' && !onlyTicks(table[name] as Field, stored[name], value)) change = 'values';
+      if (rows !== undefined) keepEqual(stored[name] as Item | null, value as Item | null);
       if (key !== undefined) {
         const [former, entries] = [stored[name] as Item[], value as Item[]];
         if (former.length === entries.length && entries.every((entry, i) => entry[key] === former[i]?.[key]))
@@ -97,14 +118,14 @@ export function loopMerger<T, S extends T = T>(table: FieldTable, viewFields: re
   return { merge, copy, share, view } as unknown as Merger<T, S>;
 }
 
-/** Source of an expression that is true where `a` and `b`, values of the shape, are equal. */
-function equality(shape: Shape<unknown>, a: string, b: string): string {
+/** Source of an expression that is true where `a` and `b`, values of the shape, are equal; but for what changes by itself. */
+function equality(shape: Shape<unknown>, a: string, b: string, rows: FieldTable = {}): string {
   const value = known(shape);
   if (value.patternProperties !== undefined) return `sameLabels(${a}, ${b})`;
   if (value.items === undefined && value.properties === undefined) return `${a} === ${b}`;
-  const parts = Object.entries(value.properties ?? {}).map(([name, part]) =>
-    equality(part, `${a}.${name}`, `${b}.${name}`),
-  );
+  const parts = Object.entries(value.properties ?? {})
+    .filter(([name]) => !rows[name]?.ticks)
+    .map(([name, part]) => equality(part, `${a}.${name}`, `${b}.${name}`));
   const same =
     value.items === undefined
       ? parts.join(' && ')
@@ -112,17 +133,36 @@ function equality(shape: Shape<unknown>, a: string, b: string): string {
   return isNullable(shape) ? `(${a} === ${b} || (${a} !== null && ${b} !== null && ${same}))` : same;
 }
 
+/** Source that takes over a record: its figures change by themselves even where nothing is to be reported. */
+function recordSource(name: string, rows: FieldTable, next: string): string {
+  const kept = Object.entries(rows).flatMap(([part, { shape }]) => {
+    const { type, items } = known(shape);
+    if (type !== 'string' && items === undefined) return [];
+    return `if (${equality(shape, `former.${part}`, `record.${part}`)}) record.${part} = former.${part};`;
+  });
+  return [
+    `{ const former = stored.${name}; const record = ${next};`,
+    `if (!same_${name}(former, record)) change = 'values';`,
+    `if (former !== null && record !== null) { ${kept.join(' ')} }`,
+    `stored.${name} = record; }`,
+  ].join(' ');
+}
+
 /** The body of a function that gives the merger of a table: field by field in plain code, as one would write it by hand. */
 export function mergerSource(table: FieldTable, viewFields: readonly string[]): string {
   const fields = Object.entries(table);
-  for (const name of [...Object.keys(table), ...viewFields])
+  for (const name of [
+    ...Object.keys(table),
+    ...fields.flatMap(([, { rows }]) => Object.keys(rows ?? {})),
+    ...viewFields,
+  ])
     if (!/^[A-Za-z]\w*$/.test(name)) throw new Error(`${name} is no name of a field`);
   const value = (name: string, of: string) => (table[name]?.optional ? `(${of}.${name} ?? null)` : `${of}.${name}`);
   const lines: string[] = [];
   const plain: string[] = [];
-  for (const [name, { shape }] of fields) {
+  for (const [name, { shape, rows }] of fields) {
     const nested = known(shape).properties !== undefined || known(shape).items !== undefined;
-    if (nested) lines.push(`const same_${name} = (a, b) => ${equality(shape, 'a', 'b')};`);
+    if (nested) lines.push(`const same_${name} = (a, b) => ${equality(shape, 'a', 'b', rows)};`);
     else plain.push(name);
   }
   const same = (name: string, a: string, b: string) =>
@@ -135,7 +175,11 @@ export function mergerSource(table: FieldTable, viewFields: readonly string[]): 
   merged.sort((a, b) => weight(a) - weight(b));
   lines.push('const merge = (stored, next) => {', "let change = 'none';");
   for (const [name, { ticks }] of fields) if (ticks) lines.push(`stored.${name} = ${value(name, 'next')};`);
-  for (const [name, { key }] of merged) {
+  for (const [name, { key, rows }] of merged) {
+    if (rows !== undefined) {
+      lines.push(recordSource(name, rows, value(name, 'next')));
+      continue;
+    }
     const write = `stored.${name} = ${value(name, 'next')}; change = 'values';`;
     const keyed = `const former = stored.${name}; ${write} if (sameList(former, next.${name}, (a, b) => a.${key} === b.${key})) keepKeys(former, next.${name}, '${key}'); else change = 'entries';`;
     lines.push(`if (!(${same(name, 'stored', 'next')})) { ${key === undefined ? write : keyed} }`);

@@ -3,6 +3,7 @@ import type { GpuKnowledge } from '../contract/enums.js';
 import type { Collection, Fault, HiveInfo, HostSample, StoredGpu, StoredWorker } from '../contract/heartbeat.js';
 import type { HiveCharge } from './fleet-budget.js';
 import type { Incarnations } from './incarnations.js';
+import type { WorkerLoad } from './worker-load.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -16,8 +17,12 @@ export interface WorkerRecord {
   namedIn: number;
   /** When it was last named, where the snapshots since were incomplete and did not; else null. */
   unseenSinceMs: number | null;
-  /** Times it was picked since its last heartbeat. */
+  /** Times it was picked since its last heartbeat, where no engine reports for it. */
   picks: number;
+  /** What its engine reports, with the picks that it does not show yet; null: no engine reports for it. */
+  load: WorkerLoad | null;
+  /** Of its key; where prefixes belong. */
+  readonly hash: number;
   /** Its ring of history; -1: none. */
   ring: number;
 }

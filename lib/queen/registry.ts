@@ -125,6 +125,7 @@ export class Registry extends FleetQueries {
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
+    this.routing.observe(hive, nowMs);
     this.#capacity.refresh(hive);
     this.#monitor.touch(hive);
     this.#heartbeatRate.add(nowMs);

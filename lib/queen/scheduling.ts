@@ -8,7 +8,10 @@ export const isSchedulable = (hive: Pick<HiveRecord, 'liveness'> & { info: { sta
 
 /** It can take requests; nothing to probe counts as ready. */
 export const isReady = (sample: { ready: boolean | null; state: string }): boolean =>
-  sample.ready !== false && sample.state !== 'starting';
+  sample.ready !== false && !unready.has(sample.state);
+
+const notUp: readonly string[] = ['starting', 'loading'];
+const unready: ReadonlySet<string> = new Set([...notUp, 'sleeping', 'stalled']);
 
 /** Room left on a GPU: total - used - reserved (where reserved is unknown: total - used). Null where it can't be known. */
 export function freeBytes(
@@ -103,3 +106,7 @@ function* some(
 /** Whether a request can be sent to it: there is an address to send it to. */
 export const canServe = ({ hive, sample }: WorkerRecord): boolean =>
   isSchedulable(hive) && isReady(sample) && sample.endpoint !== null;
+
+/** The same, or it sleeps or stalls: a request goes there only where every worker does. */
+export const mayServe = ({ hive, sample }: WorkerRecord): boolean =>
+  isSchedulable(hive) && sample.ready !== false && !notUp.includes(sample.state) && sample.endpoint !== null;

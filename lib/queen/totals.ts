@@ -1,6 +1,6 @@
 import type { Fleet, Liveness } from '../contract/api.js';
 import { type CountedState, countFleet } from '../contract/counts.js';
-import type { GpuKnowledge } from '../contract/enums.js';
+import { type GpuKnowledge, workerStates } from '../contract/enums.js';
 import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
 import { modelsOf } from '../contract/models.js';
 import type { Indexes } from './indexes.js';
@@ -9,7 +9,7 @@ import type { Counts } from './registry-options.js';
 /** Numbers of what is heard, or of all. */
 export function count(indexes: Indexes, includeStale: boolean): Counts {
   const hives: Record<Liveness, number> = { online: 0, late: 0, offline: 0 };
-  const byState = { starting: 0, idle: 0, busy: 0, unknown: 0 };
+  const byState = Object.fromEntries(workerStates.map((state) => [state, 0])) as Record<WorkerSample['state'], number>;
   const models: Record<string, number> = {};
   let workers = 0;
   let gpus = 0;

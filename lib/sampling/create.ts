@@ -2,6 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { BlockDevices } from '../cgroup/block-devices.js';
 import { defaults } from '../contract/defaults.js';
 import type { CommandMode } from '../contract/enums.js';
+import { LoadProber } from '../engines/load/prober.js';
 import { Prober } from '../engines/prober.js';
 import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
@@ -74,6 +75,8 @@ export interface SamplerOptions {
   readonly reported?: ReportedEnds;
   /** Ask workers what they are and whether they are ready (default true). */
   readonly readiness?: boolean;
+  /** Ask engines for their load (default true); only those that were asked what they are. */
+  readonly engineLoad?: boolean;
   /** Where workers' ports are reached. */
   readonly address?: string | null;
   /** Target of /proc/self/ns/pid; read where it is not given. */
@@ -134,6 +137,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
+  const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
   const addresses = linux ? new NamespaceAddresses({ procRoot, openFiles: machine.openFiles, clock }) : null;
   const namespaces = linux ? new NamespaceConnector({ procRoot, clock }) : null;
@@ -148,6 +152,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     listening,
     prober,
     showCommand: commandDisplay(options.commands ?? (machine.hidesProcesses === true ? 'none' : defaults.commands)),
+    loads,
     namespaces,
     containers: addresses && new Containers({ processes, addresses }),
     state: {
@@ -171,6 +176,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     for (const part of [discovery, names, processes, listening, addresses, namespaces, host, blockDevices])
       part?.close();
     gpu.close();
+    loads?.close();
     await prober?.close();
   };
   return new SamplerLoop({ sampler, reader, discovery, host, gpu, intervalMs, close });

@@ -1,4 +1,5 @@
 import type { BlockDevices } from '../cgroup/block-devices.js';
+import type { LoadProber } from '../engines/load/prober.js';
 import type { Prober } from '../engines/prober.js';
 import type { GpuSource } from '../gpu/reading.js';
 import type { RawReader } from '../native/layout.js';
@@ -27,6 +28,8 @@ export interface SamplerDeps {
   readonly listening: ListeningSource | null;
   /** null: no worker is asked. */
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
+  /** null: no engine is asked for its load. */
+  readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
   /** null: servers in other network namespaces are not asked. */
   readonly namespaces: EndpointDeps['namespaces'];
   /** null: workers in other network namespaces have no endpoint. */

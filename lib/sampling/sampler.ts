@@ -1,6 +1,7 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules } from '../contract/fields/plausible.js';
+import { servingFields } from '../contract/fields/serving.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import type { ProbeTarget } from '../engines/prober.js';
@@ -26,8 +27,9 @@ import {
   workerSample,
 } from './worker.js';
 import { WorkerEvents } from './worker-events.js';
-import { fileError, fileFaults, hiddenFault, missingFaults } from './worker-faults.js';
+import { fileError, fileFaults, hiddenFault, missingFaults, stalledFault } from './worker-faults.js';
 import { WorkerGpus } from './worker-gpus.js';
+import { type WorkerLoad, WorkerLoads } from './worker-loads.js';
 import { WorkerProcesses } from './worker-processes.js';
 
 /** A worker's counters as the kernel gave them. */
@@ -59,6 +61,7 @@ export class Sampler {
   readonly #processes: WorkerProcesses;
   readonly #gpus: WorkerGpus;
   readonly #endpoints: Endpoints;
+  readonly #loads: WorkerLoads;
   #sequence = -1;
   #workers: readonly WorkerSample[] = [];
   #workerFaults: readonly Fault[] = [];
@@ -74,6 +77,7 @@ export class Sampler {
     this.#processes = new WorkerProcesses(deps, this.#clock);
     this.#gpus = new WorkerGpus(deps);
     this.#endpoints = new Endpoints(deps);
+    this.#loads = new WorkerLoads(deps);
   }
 
   /** The last snapshot that was made; null before the first. */
@@ -177,6 +181,9 @@ export class Sampler {
       workers.push(sample);
       const { tracked, processes } = live;
       if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
+      const { path } = tracked.watched;
+      this.#loads.add(tracked, this.#processes.groups.get(path) ?? [], this.#endpoints.askedOf(path));
+      if (tracked.stalled) faults.push(stalledFault(sample));
       if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
       const found = fileFaults(pass, tracked.slot, sample.id);
       faults.push(...found.faults);
@@ -203,6 +210,7 @@ export class Sampler {
     this.#workers = workers.sort((a, b) => (a.id < b.id ? -1 : 1));
     this.#workerFaults = faults;
     prober?.update(targets);
+    this.#loads.ask();
   }
 
   /** The rows in which a worker lives. Workers that have ended depart here. */
@@ -254,6 +262,10 @@ export class Sampler {
     const gpus = this.#gpus.of(watched.path);
     const gpuDoubt = this.#gpus.inDoubt(tracked, gpus);
     const ready = this.#deps.prober?.readyOf(watched.id) ?? null;
+    const load = this.#loads.of(tracked);
+    const { cpuPercent } = measured.rates;
+    const state = this.#state(tracked, gpus, { ready, gpuStatus, gpuDoubt, cpuPercent }, load);
+    this.#events.stalled(tracked, state === 'stalled', load.serving);
     return workerSample({
       watched,
       row,
@@ -271,7 +283,8 @@ export class Sampler {
       gpusReason: this.#gpus.reasonOf(gpus, gpuDoubt),
       gpuTotals: this.#gpus.totals,
       ready,
-      state: this.#state(tracked, gpus, { ready, gpuStatus, gpuDoubt, cpuPercent: measured.rates.cpuPercent }),
+      state,
+      load,
       memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
       ioFromProc: fromProc.io,
       server: tracked.server,
@@ -292,6 +305,7 @@ export class Sampler {
     tracked: Tracked,
     gpus: readonly WorkerGpu[] | null,
     input: Pick<StateInput, 'ready' | 'gpuStatus' | 'gpuDoubt' | 'cpuPercent'>,
+    load: WorkerLoad,
   ): WorkerSample['state'] {
     const { state, memory } = workerState(
       tracked.state,
@@ -302,6 +316,8 @@ export class Sampler {
         gpuDoubt: input.gpuDoubt,
         cpuPercent: input.cpuPercent,
         probed: input.ready !== null,
+        engine: load.evidence,
+        isLoading: load.isLoading,
         gpuUuids: gpus === null ? null : gpus.map(({ uuid }) => uuid),
         healthyGpus: this.#gpus.healthy,
         gpuUtilizationPercent: gpus === null ? null : sum(gpus.map(({ utilizationPercent }) => utilizationPercent)),
@@ -375,21 +391,25 @@ export class Sampler {
   }
 }
 
-const workerRules = plausibleRules(workerFields);
-const isPlausible = plausibleCheck(workerRules);
+const rules = { worker: plausibleRules(workerFields), serving: plausibleRules(servingFields) };
+const areChecked = { worker: plausibleCheck(rules.worker), serving: plausibleCheck(rules.serving) };
 
-/** Sets to null what no worker can have, and says so. */
+/** Whether every number of it can be: most pass here, at little cost. */
+const isPlausible = (sample: WorkerSample): boolean =>
+  areChecked.worker(sample) && (sample.serving == null || areChecked.serving(sample.serving));
+
+/** Sets to null what can't be, with a fault for each. */
 function implausible(sample: WorkerSample): readonly Fault[] {
   const faults: Fault[] = [];
-  nullImplausible(workerRules, sample, (field, value) =>
-    faults.push({
-      source: 'cgroup',
-      code: 'IMPLAUSIBLE',
-      field,
-      message: `The kernel says ${value} for ${field}.`,
-      workerId: sample.id,
-    }),
-  );
+  const check = (source: string, who: string, of: (typeof rules)['worker'], item: object) =>
+    nullImplausible(of, item, (field, value) =>
+      faults.push({
+        ...{ source, code: 'IMPLAUSIBLE', field, workerId: sample.id },
+        message: `${who} says ${value} for ${field}.`,
+      }),
+    );
+  check('cgroup', 'The kernel', rules.worker, sample);
+  if (sample.serving != null) check('engine', 'Its engine', rules.serving, sample.serving);
   return faults;
 }
 

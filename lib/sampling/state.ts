@@ -1,5 +1,7 @@
+import { defaults } from '../contract/defaults.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import type { GpuReading } from '../gpu/reading.js';
+import { type EngineEvidence, type LoadStateOptions, type LoadVerdict, loadVerdict } from './load-state.js';
 
 export interface StateOptions {
   /** A worker with GPU memory is idle at this utilization or below, percent. */
@@ -25,7 +27,14 @@ export interface StateInput {
   /** Over `gpuUuids`; with `gpuDoubt` the least that it can be. */
   readonly gpuUtilizationPercent: number | null;
   readonly cpuPercent: number | null;
+  /** What its engine says of its load; null where it says nothing. */
+  readonly engine: EngineEvidence | null;
+  /** Its server says that it loads its model. */
+  readonly isLoading: boolean;
 }
+
+/** From this on a worker's processes work, in percent of one core. */
+export const workingCpuPercent = 20;
 
 /** What has to be remembered of a worker's state. */
 export interface StateMemory {
@@ -33,15 +42,22 @@ export interface StateMemory {
   readonly wasReady: boolean;
   /** Since when it has been quiet; null while it works. */
   readonly quietSinceMs: number | null;
+  /** Since when its CPU and GPUs have done nothing; null while they work, or where that is unknown. */
+  readonly stillSinceMs: number | null;
+  /** The same of its GPUs alone where it holds one. */
+  readonly unusedSinceMs: number | null;
+  /** When it was saturated last. */
+  readonly saturatedAtMs: number | null;
   readonly gpuUuids: readonly string[];
 }
 
 /**
  * State of a worker. Pure; `nowMs` is monotonic.
  *
- * `starting` until ready once where there is a probe, else until the second sample. Then by the GPU where it holds one,
- * else by CPU: busy at once, idle only after it was quiet for `idleForMs`. Whatever can't be told is `unknown`, and
- * `unknown` never turns into idle by waiting: the quiet time begins anew.
+ * `starting` until ready once where there is a probe, else until the second sample; `loading` where its server says so.
+ * Then by what its engine says of its requests; where it says nothing, by the GPU where it holds one, else by CPU. Busy and
+ * saturated at once, less than that only after `idleForMs`. Whatever is not known is `unknown`, and `unknown` never turns
+ * into idle by waiting: the quiet time begins anew.
  */
 export function workerState(
   previous: StateMemory | null,
@@ -51,24 +67,58 @@ export function workerState(
 ): { readonly state: WorkerSample['state']; readonly memory: StateMemory } {
   const samples = (previous?.samples ?? 0) + 1;
   const wasReady = (previous?.wasReady ?? false) || input.ready === true;
-  const quiet = isQuiet(previous, input, options);
+  const still = isQuiet(previous, input, options);
+  const stillSinceMs = isStill(still, input, options) ? (previous?.stillSinceMs ?? nowMs) : null;
+  const unusedSinceMs = still === true ? (previous?.unusedSinceMs ?? nowMs) : null;
+  const hardware = {
+    stillMs: stillSinceMs === null ? null : nowMs - stillSinceMs,
+    quietMs: unusedSinceMs === null ? null : nowMs - unusedSinceMs,
+    working: still === false || (input.cpuPercent ?? 0) >= workingCpuPercent,
+  };
+  const verdict = input.engine === null ? null : loadVerdict(input.engine, hardware, loadOptions);
+  const quiet = verdict === null ? still : verdict === 'quiet';
   const quietSinceMs = quiet === true ? (previous?.quietSinceMs ?? nowMs) : null;
+  const saturatedAtMs = verdict === 'saturated' ? nowMs : (previous?.saturatedAtMs ?? null);
   // A GPU it held that no longer answers is kept until it answers again.
   const silent = (previous?.gpuUuids ?? []).filter((uuid) => !input.healthyGpus.has(uuid));
   const memory: StateMemory = {
     samples,
     wasReady,
     quietSinceMs,
+    stillSinceMs,
+    unusedSinceMs,
+    saturatedAtMs,
     gpuUuids: [...new Set([...silent, ...(input.gpuUuids ?? [])])],
   };
   const starting = input.probed ? !wasReady : samples < 2;
-  if (starting) return { state: 'starting', memory };
-  if (quiet === null) return { state: 'unknown', memory };
-  if (!quiet) return { state: 'busy', memory };
-  return { state: nowMs - (quietSinceMs ?? nowMs) >= options.idleForMs ? 'idle' : 'busy', memory };
+  if (starting) return { state: input.isLoading ? 'loading' : 'starting', memory };
+  return { state: settledState(verdict, quiet, memory, nowMs, options.idleForMs), memory };
 }
 
-/** null where it can't be told. */
+const loadOptions: LoadStateOptions = {
+  stalledAfterMs: defaults.stalledAfterMs,
+  spinningAfterMs: defaults.spinningAfterMs,
+  staleAfterMs: defaults.servingStaleMs,
+};
+
+function settledState(
+  verdict: LoadVerdict,
+  quiet: boolean | null,
+  { quietSinceMs, saturatedAtMs }: StateMemory,
+  nowMs: number,
+  idleForMs: number,
+): WorkerSample['state'] {
+  if (verdict === 'sleeping' || verdict === 'stalled') return verdict;
+  if (quiet === null) return 'unknown';
+  if (quiet) return nowMs - (quietSinceMs ?? nowMs) >= idleForMs ? 'idle' : 'busy';
+  return verdict !== null && saturatedAtMs !== null && nowMs - saturatedAtMs < idleForMs ? 'saturated' : 'busy';
+}
+
+/** Neither GPU nor CPU does anything: an engine that only polls in vain uses CPU as well. */
+const isStill = (quiet: boolean | null, { cpuPercent }: StateInput, { idleBelowCpuPercent }: StateOptions): boolean =>
+  quiet === true && cpuPercent !== null && cpuPercent <= idleBelowCpuPercent;
+
+/** By GPU and CPU alone; null where it is not known. */
 function isQuiet(previous: StateMemory | null, input: StateInput, options: StateOptions): boolean | null {
   // `off`: who switched GPUs off is judged by CPU.
   if (input.gpuStatus !== 'working' && input.gpuStatus !== 'absent' && input.gpuStatus !== 'off') return null;

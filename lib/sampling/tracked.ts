@@ -5,7 +5,8 @@ import type { KnownProcess } from '../workers/process-table.js';
 import type { Watched } from '../workers/watched.js';
 import { type Endpoints, type Server, unknownServer } from './endpoints.js';
 import type { RateBaseline, RawRow } from './rates.js';
-import type { StateMemory } from './state.js';
+import type { ServingMemory } from './serving.js';
+import { type StateMemory, workingCpuPercent } from './state.js';
 import type { Described } from './worker.js';
 
 /** Start of a main process. */
@@ -39,6 +40,9 @@ export interface Tracked {
   row: RawRow | null;
   baseline: RateBaseline | null;
   state: StateMemory | null;
+  serving: ServingMemory | null;
+  /** It is stalled by the last sample. */
+  stalled: boolean;
   recordSeen: Watched['record'];
   oomKills: number | null;
   /** Its main process started before the sampler did, or its start is not known. */
@@ -64,6 +68,8 @@ const empty = {
   row: null,
   baseline: null,
   state: null,
+  serving: null,
+  stalled: false,
   identity: [],
   described: null,
   server: unknownServer,
@@ -88,9 +94,6 @@ export const track = (watched: Watched, slot: number, addedMs: number): Tracked 
 
 /** The worker in the cgroup has ended. */
 export const clear = (tracked: Tracked): void => void Object.assign(tracked, empty);
-
-/** From this on a worker's processes work, in percent of one core. */
-const workingCpuPercent = 20;
 
 /** What is asked about a worker. An operator's URL counts only where the worker itself listens on its port. */
 export function probeTarget(

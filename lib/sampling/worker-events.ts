@@ -5,6 +5,7 @@ import type { SamplerDeps } from './deps.js';
 import type { HiveEventDraft } from './events.js';
 import { type CgroupStatus, ExitReporter } from './exit-reporter.js';
 import { workerRunKey } from './reported.js';
+import type { ServingFigures } from './serving.js';
 import type { StartClock } from './start-clock.js';
 import type { Tracked } from './tracked.js';
 
@@ -67,6 +68,23 @@ export class WorkerEvents {
       ...(reported !== null && record !== null
         ? { reportMark: { worker: workerRunKey(record), exited: false, oomKills: total } }
         : {}),
+    });
+  }
+
+  /** The engine of a worker computes nothing though it has requests, or goes on. */
+  stalled(tracked: Tracked, isStalled: boolean, serving: ServingFigures | null): void {
+    if (tracked.stalled === isStalled) return;
+    tracked.stalled = isStalled;
+    this.#exits.add({
+      at: this.#now(),
+      kind: isStalled ? 'workerStalled' : 'workerRecovered',
+      workerId: tracked.watched.id,
+      detail: {
+        engine: serving?.engine ?? null,
+        running: serving?.running ?? null,
+        waiting: serving?.waiting ?? null,
+        progressAgeMs: serving?.progressAgeMs ?? null,
+      },
     });
   }
 

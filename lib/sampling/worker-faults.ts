@@ -1,6 +1,6 @@
 import type { Field } from '../contract/fields/field.js';
 import { workerFields } from '../contract/fields/worker.js';
-import type { Fault } from '../contract/heartbeat.js';
+import type { Fault, WorkerSample } from '../contract/heartbeat.js';
 import { type RawPass, type WorkerFile, workerFiles } from '../native/layout.js';
 import { errnoText } from '../util/errno.js';
 import type { RawRow } from './rates.js';
@@ -12,6 +12,15 @@ export const hiddenFault = (workerId: string, hidden: number, of: number): Fault
   message: `/proc hides ${hidden === of ? (of === 1 ? 'its process' : `all of its ${of} processes`) : `${hidden} of its ${of} processes`} (hidepid, or a security module): command line and start, and so model and port, are not known from there. Run the hive as root with CAP_SYS_PTRACE, or: mount -o remount,hidepid=0 /proc`,
   field: 'command',
   workerId,
+});
+
+/** Of a worker whose engine has requests and computes nothing. */
+export const stalledFault = ({ id, serving }: Pick<WorkerSample, 'id' | 'serving'>): Fault => ({
+  source: 'engine',
+  code: 'ENGINE_STALLED',
+  message: `Its engine (${serving?.engine ?? 'unknown'}) has ${(serving?.running ?? 0) + (serving?.waiting ?? 0)} requests and has computed nothing for ${Math.round((serving?.progressAgeMs ?? serving?.ageMs ?? 0) / 1000)} s: look at its log, then restart it. It is given no requests until it goes on.`,
+  field: 'state',
+  workerId: id,
 });
 
 const ENOENT = 2;

@@ -12,6 +12,7 @@ import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
 import type { Server } from './endpoints.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
+import type { ServingLoad } from './serving.js';
 import { saidElsewhere, settle, Unknown, unknown, type WorkerDraft } from './unknown.js';
 import { isMissing, isReportedMissing } from './worker-faults.js';
 
@@ -140,6 +141,8 @@ export interface WorkerInput {
   /** I/O is summed over /proc/<pid>/io: the io controller is not on v2. */
   readonly ioFromProc: boolean;
   readonly server: Server;
+  /** What its engine says of its load. */
+  readonly load: ServingLoad;
   /** Of the row's file: 0 where it could be read, else an errno or -1 (`RawPass.errors`). */
   readonly errorOf: (file: WorkerFile) => number;
   /** When processes started is not known, and a fault says so. */
@@ -314,6 +317,8 @@ export function workerSample(input: WorkerInput): WorkerSample {
     port: server.port,
     endpoint: server.endpoint,
     endpointReason: server.reason ?? undefined,
+    serving: input.load.serving ?? undefined,
+    servingReason: input.load.reason ?? undefined,
     labels: record?.labels ?? {},
     cpuPercent: rateOf(input, rates.cpuPercent, row.usageUsec, 'cpu.stat'),
     cpuThrottledPercent: throttledOf(input),

@@ -110,7 +110,17 @@ describe('every route answers as its OpenAPI document says', () => {
     expect((await ask('GET', '/v1/gpus?minFreeBytes=99999999999999')).json().items).toEqual([]);
     expect((await ask('GET', '/v1/gpus?health=lost')).json().items[0].uuid).toBe('GPU-1');
     expect((await ask('GET', `/v1/workers/best?model=${model}`)).json().worker.state).toBe('idle');
-    expect((await ask('GET', '/v1/workers/best?model=x')).json().worker).toBeNull();
+    expect((await ask('GET', '/v1/workers/best?model=x')).json()).toMatchObject({ worker: null, picks: [] });
+    const best = (
+      await ask('GET', `/v1/workers/best?model=${model}&promptTokens=900&maxTokens=200&prefixKey=s1&count=3`)
+    ).json();
+    expect(best.picks.length).toBe(3);
+    expect(best.worker.key).toBe(best.picks[0].key);
+    const excluded = best.picks.map(({ key }: { key: string }) => `&exclude=${encodeURIComponent(key)}`).join('');
+    const elsewhere = (await ask('GET', `/v1/workers/best?model=${model}${excluded}`)).json();
+    expect(best.picks).not.toContainEqual(expect.objectContaining({ key: elsewhere.worker?.key }));
+    for (const id of [best.picks[0].id, best.picks[0].id, 'unknown'])
+      expect((await ask('POST', `/v1/workers/picks/${id}/done`)).statusCode).toBe(204);
     const asked = { vramBytes: 1024 ** 3, reserveSeconds: 30, idempotencyKey: 'k' };
     const placed = (await ask('POST', '/v1/placements', asked)).json();
     expect(placed.reservation.vramBytes).toBe(1024 ** 3);
@@ -148,6 +158,10 @@ describe('every route answers as its OpenAPI document says', () => {
       ['GET', '/v1/hives?liveness=dead', undefined, 'liveness'],
       ['GET', '/v1/gpus?minFreeBytes=-1', undefined, 'minFreeBytes'],
       ['GET', '/v1/workers/best', undefined, 'model'],
+      ['GET', '/v1/workers/best?model=x&promptTokens=-1', undefined, 'promptTokens'],
+      ['GET', '/v1/workers/best?model=x&count=0', undefined, 'count'],
+      ['GET', '/v1/workers/best?model=x&count=65', undefined, 'count'],
+      ['GET', '/v1/workers/best?model=x&prefix=1', undefined, 'prefix'],
       ['GET', '/v1/hives/..%2fetc', undefined, 'id'],
       ['POST', '/v1/placements', { vramBytes: 1, colour: 'red' }, 'colour'],
       ['POST', '/v1/placements', { vramBytes: '1' }, 'vramBytes'],

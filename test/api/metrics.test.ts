@@ -6,7 +6,7 @@ import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { Exposition } from '../../lib/metrics/exposition.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { eventOf, gpuOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
+import { eventOf, gpuOf, heartbeatOf, servingOf, workerOf } from '../harness/heartbeats.js';
 import { parseExposition, sampleOf } from '../metrics/parse.js';
 import { hasPromtool, promtool, withoutPromtool } from '../metrics/tools.js';
 
@@ -133,6 +133,26 @@ describe('metrics of a queen', () => {
     const some = await parsed();
     expect(sampleOf(some, 'hivepulse_fleet_vram_total_bytes')?.value).toBe(8);
     expect(sampleOf(some, 'hivepulse_fleet_vram_used_bytes')?.value).toBe(3);
+  });
+
+  it('the energy of a token says whether it is a share, and of a model counts workers beyond the cap too', async () => {
+    const { registry, parsed } = fleet(1);
+    const worker = (id: string, uuid: string) =>
+      workerOf(id, {
+        model: 'm',
+        gpus: [{ uuid, memoryUsedBytes: 1, utilizationPercent: 40 }],
+        serving: servingOf({ generationTokensPerSecond: 100 }),
+      });
+    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200 })];
+    registry.heartbeat(heartbeatOf('a', 1, { gpus, workers: [worker('llm/0', 'A'), worker('llm/1', 'B')] }));
+    const own = await parsed();
+    expect(sampleOf(own, 'hivepulse_fleet_worker_joules_per_token', { worker: 'llm/0', gpus: 'own' })?.value).toBe(3);
+    expect(sampleOf(own, 'hivepulse_fleet_model_joules_per_token', { model: 'm', gpus: 'own' })?.value).toBe(2.5);
+    registry.heartbeat(heartbeatOf('a', 2, { gpus, workers: [worker('llm/0', 'A'), worker('llm/1', 'A')] }));
+    const shared = await parsed();
+    expect(
+      sampleOf(shared, 'hivepulse_fleet_worker_joules_per_token', { worker: 'llm/0', gpus: 'shared' })?.value,
+    ).toBe(1.5);
   });
 
   it('series of a worker end with it', async () => {

@@ -75,6 +75,9 @@ describe('calls', () => {
     expect((await client.gpus({ minFreeBytes: 2 ** 34 })).items.length).toBeGreaterThan(0);
     expect((await client.gpu('GPU-0')).uuid).toBe('GPU-0');
     expect((await client.best(model)).worker?.key).toBe('a/llm/0');
+    const { picks } = await client.best({ model, promptTokens: 100, count: 2, exclude: ['a/llm/9', 'a/llm/8'] });
+    expect(picks.map(({ key }) => key.slice(0, 6))).toEqual(['a/llm/', 'a/llm/']);
+    await client.pickDone(picks[0]?.id ?? '');
     expect((await client.fleet()).workers.total).toBe(4);
     expect((await client.history({ hive: 'a' })).stepMs).toBe(10_000);
     expect((await client.history({ worker: 'a/llm/0' })).series.cpuPercent).toEqual([87.25]);

@@ -4,13 +4,16 @@ import type { FieldTable } from '../../lib/contract/fields/field.js';
 import { gpuFields } from '../../lib/contract/fields/gpu.js';
 import { hostFields } from '../../lib/contract/fields/host.js';
 import { nullImplausible, plausibleCheck, plausibleRules, type Rule } from '../../lib/contract/fields/plausible.js';
+import { servingFields } from '../../lib/contract/fields/serving.js';
 import { isNullable, known } from '../../lib/contract/fields/shape.js';
-import { workerFields, workerGpuFields } from '../../lib/contract/fields/worker.js';
+import { workerFields } from '../../lib/contract/fields/worker.js';
+import { workerGpuFields } from '../../lib/contract/fields/worker-gpu.js';
 
 const tables: readonly (readonly [string, FieldTable])[] = [
   ['GPU', gpuFields],
   ['worker', workerFields],
   ['GPU of a worker', workerGpuFields],
+  ['load of a worker', servingFields],
   ['host', hostFields],
 ];
 /** What drivers and kernels give for "not available", and what no device has. */

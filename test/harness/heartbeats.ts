@@ -4,6 +4,27 @@ const GiB = 1024 ** 3;
 
 export const incarnationOf = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
+/** What a vLLM says of its load, read a little before. */
+export const servingOf = (over: Partial<NonNullable<WorkerSample['serving']>> = {}) => ({
+  engine: 'vllm',
+  version: '0.29.0',
+  models: ['meta-llama/Llama-3.1-8B-Instruct'],
+  adapters: null,
+  maxContext: 131_072,
+  running: 3,
+  waiting: 0,
+  waitingTokens: null,
+  kvPercent: 12.5,
+  promptTokensPerSecond: 1840.25,
+  generationTokensPerSecond: 96.5,
+  prefixHitPercent: 41.2,
+  sleeping: false,
+  progressAgeMs: 180,
+  ageMs: 180,
+  ranks: 1,
+  ...over,
+});
+
 export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSample {
   const [group = 'llm', instance = '0'] = id.split('/');
   return {
@@ -20,6 +41,8 @@ export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSa
     port: 8000,
     endpoint: 'http://10.0.0.7:8000',
     endpointReason: null,
+    serving: servingOf(),
+    servingReason: null,
     command: `python -m vllm.entrypoints.openai.api_server --model meta-llama/Llama-3.1-8B-Instruct ${'x'.repeat(120)}`,
     labels: { team: 'search' },
     cpuPercent: 87.25,

@@ -267,6 +267,7 @@ class Bench {
       blockDevices: null,
       listening: null,
       prober: null,
+      loads: null,
       namespaces: null,
       containers: null,
       showCommand: (argv) => argv[0] ?? null,

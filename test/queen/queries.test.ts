@@ -223,19 +223,22 @@ describe('the best worker for a model', () => {
     expect(queen.audit()).toEqual([]);
   });
 
+  /** No engine reports for it. */
+  const silent = (id: string, over: Parameters<typeof workerSample>[1]) => workerSample(id, { serving: null, ...over });
+
   it('is ready and idle, else the least loaded, never one that cannot serve', () => {
     const gpus = [gpuSample('GPU-0')];
-    const idle = workerSample('llm/idle', { model, ready: true });
-    const light = workerSample('llm/light', { model, state: 'busy', ...onGpu('GPU-0', 0, 20) });
-    const heavy = workerSample('llm/heavy', { model, state: 'busy', ...onGpu('GPU-0', 0, 95) });
-    const unknown = workerSample('llm/unknown', {
+    const idle = silent('llm/idle', { model, ready: true });
+    const light = silent('llm/light', { model, state: 'busy', ...onGpu('GPU-0', 0, 20) });
+    const heavy = silent('llm/heavy', { model, state: 'busy', ...onGpu('GPU-0', 0, 95) });
+    const unknown = silent('llm/unknown', {
       model,
       state: 'unknown',
       ...onGpu('GPU-0'),
       gpuUtilizationPercent: null,
     });
-    const starting = workerSample('llm/starting', { model, state: 'starting' });
-    const notReady = workerSample('llm/notReady', { model, ready: false });
+    const starting = silent('llm/starting', { model, state: 'starting' });
+    const notReady = silent('llm/notReady', { model, ready: false });
     const best = (...workers: (typeof idle)[]) =>
       fleet({ gpus, workers: structuredClone(workers) }).findBestWorkerForModel(model)?.instance;
     expect(best(starting, notReady, heavy, light, idle)).toBe('idle');
@@ -245,7 +248,7 @@ describe('the best worker for a model', () => {
   });
 
   it('a hundred callers within one interval spread evenly, and the next heartbeat settles the debt', () => {
-    const workers = Array.from({ length: 10 }, (_, i) => workerSample(`llm/${i}`, { model }));
+    const workers = Array.from({ length: 10 }, (_, i) => silent(`llm/${i}`, { model }));
     const queen = fleet({ workers });
     const picks = new Map<string, number>();
     for (let i = 0; i < 100; i++) {
@@ -261,7 +264,7 @@ describe('the best worker for a model', () => {
   });
 
   it('draws ties at random', () => {
-    const workers = Array.from({ length: 4 }, (_, i) => workerSample(`llm/${i}`, { model }));
+    const workers = Array.from({ length: 4 }, (_, i) => silent(`llm/${i}`, { model }));
     const random = seeded(3);
     const first = new Map<string, number>();
     for (let i = 0; i < 400; i++) {
@@ -274,7 +277,7 @@ describe('the best worker for a model', () => {
 
   it('of thousands is an idle one while there are some, and never two callers at one of them too soon', () => {
     const workers = Array.from({ length: 2000 }, (_, i) =>
-      workerSample(`llm/${i}`, { model, state: i < 1500 ? 'idle' : 'busy', cpuPercent: 80 }),
+      silent(`llm/${i}`, { model, state: i < 1500 ? 'idle' : 'busy', cpuPercent: 80 }),
     );
     const queen = fleet({ workers });
     const picked = Array.from({ length: 200 }, () => queen.findBestWorkerForModel(model)!);

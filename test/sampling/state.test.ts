@@ -11,6 +11,8 @@ const base: StateInput = {
   healthyGpus: new Set(['A', 'B']),
   gpuUtilizationPercent: 0,
   cpuPercent: 0,
+  engine: null,
+  isLoading: false,
 };
 
 /** States at one sample a second. */

@@ -90,17 +90,36 @@ const workerRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { reg
       config: { need: 'schedule' },
       ...describe('bestWorker', 'The worker to send a request for a model to', 'scheduling', {
         description:
-          'Ready and idle, else the least loaded; ties are drawn at random. A pick counts as load until the next heartbeat of its hive, ' +
-          'so that callers within one interval spread. Only a worker with an `endpoint` is picked; `worker` is null where none is ready.',
+          'Where the request costs least: by the queue and speed of each engine and the picks that its figures do not show yet. Where no engine ' +
+          'reports: ready and idle, else the least loaded. Ties are drawn at random. A pick counts until the engine’s counters show it, 5 s at ' +
+          'most (where no engine reports: until the next heartbeat of its hive), so that callers spread. Workers that are full, stale, sleeping or ' +
+          'stalled come last; `why` says so where all are. Only a worker with an `endpoint` is picked; `worker` is null where none is ready.',
         querystring: BestQuery,
         ...ok('The pick.', 'BestWorker'),
       }),
     },
-    async ({ query: { model }, headers }) => {
+    async ({ query, headers }) => {
       // A pick counts as load: a GET that a foreign page can make a browser send must not cause one.
       if (isForeignPage(headers))
         throw new ProblemError('ORIGIN_NOT_ALLOWED', 'A pick is not given to a page of another origin.');
-      return { worker: registry.findBestWorkerForModel(model), warming: registry.warming };
+      return registry.pickWorkers(query);
+    },
+  );
+  app.post(
+    '/v1/workers/picks/:id/done',
+    {
+      config: { need: 'schedule' },
+      ...describe('pickDone', 'A picked request is over, or was not sent', 'scheduling', {
+        description:
+          'Optional: its pick counts no longer, even though the engine’s figures do not show it yet. Says the same of a pick that ' +
+          'counted no longer, or that another queen made.',
+        params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }),
+        response: answers({ status: 204, description: 'It counts no longer.' }),
+      }),
+    },
+    async ({ params: { id } }, reply) => {
+      registry.pickDone(id);
+      return reply.code(204).send();
     },
   );
   app.get(

@@ -1,6 +1,6 @@
 import type { GpuItem } from '../../client/mirror.js';
 import type { FleetEvent, History, HiveView, Liveness, WorkerView } from '../../contract/api.js';
-import { type DetailOfField, type FieldTable, placed } from '../../contract/fields/field.js';
+import { type DetailOfField, type FieldTable, placed, valueAt } from '../../contract/fields/field.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
@@ -9,6 +9,7 @@ import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
 import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { eventText, oldValuesText, sentence, shortUuid } from '../../present/sentences.js';
+import { servingText } from '../../present/serving.js';
 import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
 import { formatAge, formatBytes, formatCores, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import {
@@ -100,17 +101,17 @@ function fieldLine(table: FieldTable, label: string, item: object, ...more: read
 
 function fieldSpans(name: string, detail: DetailOfField, item: Record<string, unknown>, isFirst: boolean): Span[] {
   const { label, after, format, share, badAboveZero } = detail;
-  const tone = badAboveZero && Number(item[name]) > 0 ? 'bad' : shareTone(item, name, share);
+  const tone = badAboveZero && Number(valueAt(item, name)) > 0 ? 'bad' : shareTone(item, name, share);
   const before = `${isFirst ? '' : '   '}${label === undefined ? '' : `${label} `}`;
   return [
     ...(before === '' ? [] : [span(before)]),
-    value(formatField(format, item[name]), tone),
+    value(formatField(format, valueAt(item, name)), tone),
     ...(after === undefined ? [] : [span(after)]),
   ];
 }
 
 /** Lines of measures; what a new field names stands below the others. */
-const ownLines = ['process', 'throttled', 'memory', 'I/O'];
+const ownLines = ['process', 'throttled', 'memory', 'I/O', 'requests', 'tokens'];
 const otherLines = new Set(
   placed(workerFields, 'detail')
     .map(({ spec }) => spec.line)
@@ -323,6 +324,16 @@ const heldColumns: readonly Column<HeldGpu>[] = [
   { key: 'uuid', title: 'UUID', min: 8, max: 8, rank: 2, draw: ({ uuid }) => [span(shortUuid(uuid), '2')] },
 ];
 
+/** What its engine has to do, or why that is not known; then what other fields name. */
+function moreLines(worker: WorkerView): Line[] {
+  const reason = servingText(worker);
+  const lines = [...(reason === null ? ['requests', 'tokens'] : []), ...otherLines];
+  return [
+    ...(reason === null ? [] : [pair('requests', value(unknownText), span(`   ${reason}`, '2'))]),
+    ...lines.map((line) => fieldLine(workerFields, line, worker)),
+  ];
+}
+
 function endpointSpan(worker: WorkerView, hive: HiveView | null): Span {
   if (worker.endpoint !== null) return value(worker.endpoint);
   const { unknown, text } = workerNullText(worker, 'endpoint', hive ?? noContext);
@@ -411,7 +422,7 @@ export function workerDetail(
     ),
     fieldLine(workerFields, 'memory', worker, span(`   from ${worker.memorySource}`, '2')),
     fieldLine(workerFields, 'I/O', worker),
-    ...[...otherLines].map((line) => fieldLine(workerFields, line, worker)),
+    ...moreLines(worker),
     pressureLine(worker.pressure),
     [],
     ...gpuLines(absence, held.length, () => table(heldColumns, [], held, width)),

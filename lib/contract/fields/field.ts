@@ -2,6 +2,7 @@ import { isNullable, record, type Shape, type ValueOfShape } from './shape.js';
 
 /** How a value is written for people; `present/format-field.ts` knows each. */
 export type FormatName =
+  | 'age'
   | 'bytes'
   | 'celsius'
   | 'cores'
@@ -14,12 +15,13 @@ export type FormatName =
   | 'localTime'
   | 'megahertz'
   | 'percent'
+  | 'perSecond'
   | 'rate'
   | 'text'
   | 'watts';
 
-/** How a value becomes a sample: percent to ratio, boolean to 0 or 1, time to seconds, MHz to Hz. */
-export type Scale = 'ratio' | 'flag' | 'epoch' | 'megahertz';
+/** How a value becomes a sample: percent to ratio, boolean to 0 or 1, time to seconds, MHz to Hz, ms to seconds. */
+export type Scale = 'ratio' | 'flag' | 'epoch' | 'megahertz' | 'milliseconds';
 
 /** A family of Prometheus that is one field as it is. */
 export interface MetricOfField {
@@ -122,6 +124,8 @@ export interface Field<T = unknown> {
   readonly ticks?: true;
   /** Most GPUs of a host have the same: kept once for all of them. */
   readonly shared?: true;
+  /** Of a record: a row for each of its properties, whose metrics, columns and lines stand among those of the item. */
+  readonly rows?: FieldTable;
   /** The property by which the entries of a list are distinguished. */
   readonly key?: string;
   /** What it is where its item can't be measured. Left out: it is no measure, and stays. */
@@ -157,6 +161,29 @@ export type ValueOf<F extends Field> = ValueOfShape<F['shape']>;
 export const recordOf = <const T extends FieldTable>(table: T): Shape<{ -readonly [K in keyof T]: ValueOf<T[K]> }> =>
   record(Object.fromEntries(Object.entries(table).map(([name, { shape }]) => [name, shape]))) as Shape<never>;
 
+/** A row of a table, or of a record in it: there `name` is a path, `serving.running`. */
+export interface NamedField {
+  readonly name: string;
+  readonly field: Field;
+}
+
+/** Every row of a table, and behind a record those of its properties. */
+export const rowsOf = (table: FieldTable): readonly NamedField[] =>
+  Object.entries(table).flatMap(([name, field]) => [
+    { name, field },
+    ...Object.entries(field.rows ?? {}).map(([part, inner]) => ({ name: `${name}.${part}`, field: inner })),
+  ]);
+
+/** Reads the value of a row by its name: null where the record that holds it is null or missing. */
+export function readerOf(name: string): (item: object) => unknown {
+  const [own, part] = name.split('.') as [string, string?];
+  return part === undefined
+    ? (item) => (item as Values)[own]
+    : (item) => ((item as Values)[own] as Values | null | undefined)?.[part] ?? null;
+}
+
+export const valueAt = (item: object, name: string): unknown => readerOf(name)(item);
+
 /** Names of the fields that a hive may leave out. */
 export const optionalFields = (table: FieldTable): readonly string[] =>
   Object.entries(table).flatMap(([name, { optional }]) => (optional ? [name] : []));
@@ -164,13 +191,13 @@ export const optionalFields = (table: FieldTable): readonly string[] =>
 /** The place of what names none. */
 export const defaultPlace = 50;
 
-/** Fields that have `facet`, in the order of its place. */
+/** Rows that have `facet`, in the order of its place. */
 export function placed<K extends 'column' | 'detail' | 'panel'>(
   table: FieldTable,
   facet: K,
 ): readonly { readonly name: string; readonly field: Field; readonly spec: NonNullable<Field[K]> }[] {
-  return Object.entries(table)
-    .flatMap(([name, field]) => {
+  return rowsOf(table)
+    .flatMap(({ name, field }) => {
       const spec = field[facet];
       return spec === undefined ? [] : [{ name, field, spec: spec as NonNullable<Field[K]> }];
     })

@@ -10,7 +10,11 @@ export const count = { least: 0, most: 2 ** 48 } as const;
 export const cpuPercent = { least: 0, most: 100 * 2 ** 20 } as const;
 /** PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h). */
 export const pid = { least: 1, most: 2 ** 22 } as const;
+/** Of one engine. */
+export const requests = { least: 0, most: 1e7 } as const;
+export const tokens = { least: 0, most: 1e12 } as const;
 /** A century. */
+export const milliseconds = { least: 0, most: 3.2e12 } as const;
 export const seconds = { least: 0, most: 3.2e9 } as const;
 
 /** Values that no device measures, whatever the range: all ones of 32 and 64 bits. Of 8 and 16 bits where a rule names the width. */

@@ -1,28 +1,11 @@
-import { endpointReasons, nullReasons, workerStates } from '../enums.js';
+import { endpointReasons, nullReasons, servingReasons, workerStates } from '../enums.js';
 import { idPattern, maxModelLength, maxModels } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
-import { bytes, count, cpuPercent, gpuBytes, pid, seconds } from './plausible.js';
+import { bytes, count, cpuPercent, pid, seconds } from './plausible.js';
+import { servingFields } from './serving.js';
 import { amount, boolean, integer, labels, list, nullable, oneOf, reasonsByField, share, text, time } from './shape.js';
-
-/** What a worker has of one GPU. */
-export const workerGpuFields = {
-  uuid: { shape: text({ minLength: 1, maxLength: 96 }), identity: true },
-  memoryUsedBytes: {
-    shape: amount('Held by the worker on this GPU.'),
-    plausible: { least: 0, most: gpuBytes.most },
-    hive: { name: 'hivepulse_worker_gpu_memory_used_bytes', help: 'GPU memory held on one GPU.' },
-  },
-  utilizationPercent: {
-    shape: amount('Of this GPU by the worker.'),
-    plausible: { least: 0, most: 1000 },
-    hive: {
-      name: 'hivepulse_worker_gpu_utilization_ratio',
-      help: 'Utilization of one GPU by the worker.',
-      scale: 'ratio',
-    },
-  },
-} as const satisfies FieldTable;
+import { workerGpuFields } from './worker-gpu.js';
 
 export const workerFields = {
   id: {
@@ -141,6 +124,43 @@ export const workerFields = {
         'What may be shown of the command line: its program, names of options, and values that are known to be harmless.',
       ),
     ),
+  },
+  serving: {
+    shape: nullable(recordOf(servingFields)),
+    optional: true,
+    rows: servingFields,
+    unmeasured: null,
+    reasonIn: 'servingReason',
+    absent: 'its engine does not say it',
+  },
+  servingReason: {
+    shape: nullable({
+      ...oneOf(servingReasons),
+      description:
+        'Why `serving` is null, or why it lacks what its engine could tell. noEngine: no process of it is a known engine. unsupported: its engine says nothing of its load. noAddress: the hive does not reach its socket, or has not confirmed it. notAsked: it was not asked yet, or is not to be. refused: it takes no connection. silent: it has not answered in time. loading: it loads its model. keyNeeded: it asks for a key, and none is configured that it takes. metricsOff: its metrics are switched off. unreadable: it answers something else. Null with `serving`: the hive is of an older version.',
+    }),
+    optional: true,
+    unmeasured: 'notAsked',
+    absent: 'nothing is missing that its engine could say',
+    least: 'unreadable',
+    panel: {
+      section: 'serving',
+      label: 'Not known',
+      omitNull: true,
+      place: 90,
+      words: {
+        noEngine: 'no known engine',
+        unsupported: 'its engine says nothing of its load',
+        noAddress: 'the hive does not reach its socket',
+        notAsked: 'not asked yet',
+        refused: 'it takes no connection',
+        silent: 'it has not answered',
+        loading: 'it loads its model',
+        keyNeeded: 'it asks for a key (engineKeys)',
+        metricsOff: 'its metrics are switched off',
+        unreadable: 'it answers something else',
+      },
+    },
   },
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {

@@ -237,11 +237,19 @@ export interface EventFilter {
 export const eventGroups: Readonly<Record<string, { readonly label: string; readonly kinds: readonly string[] }>> = {
   trouble: {
     label: 'Trouble',
-    kinds: ['oomKill', 'gpuLost', 'xid', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'duplicateHiveId'],
+    kinds: ['oomKill', 'workerStalled', 'gpuLost', 'xid', 'hiveLate', 'hiveOffline', 'hiveRemoved', 'duplicateHiveId'],
   },
   workers: {
     label: 'Workers',
-    kinds: ['workerStarted', 'workerExited', 'workerAppeared', 'workerGone', 'oomKill'],
+    kinds: [
+      'workerStarted',
+      'workerExited',
+      'workerStalled',
+      'workerRecovered',
+      'workerAppeared',
+      'workerGone',
+      'oomKill',
+    ],
   },
   hives: {
     label: 'Hives',

@@ -9,7 +9,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
-import { Facts, Faults, fieldRows, LinkTo, unknownRows } from './panel-parts.js';
+import { Faults, fieldRows, LinkTo, RowList, unknownRows } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   drawn.value;
@@ -99,7 +99,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
         </ul>
       )}
       <h3>Health</h3>
-      <Facts
+      <RowList
         rows={fieldRows(
           gpuFields,
           'health',
@@ -114,7 +114,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
         )}
       />
       <h3>Device</h3>
-      <Facts rows={[...fieldRows(gpuFields, 'device', gpu, {}, nullText), ...unknownRows(unknownOfGpu(gpu, view))]} />
+      <RowList rows={[...fieldRows(gpuFields, 'device', gpu, {}, nullText), ...unknownRows(unknownOfGpu(gpu, view))]} />
     </div>
   );
 }

@@ -11,7 +11,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo } from './panel-parts.js';
+import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList } from './panel-parts.js';
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
 
@@ -88,9 +88,9 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       </p>
       <Gpus view={view} />
       <h3>Pressure</h3>
-      <Facts rows={fieldRows(hostFields, 'pressure', host)} />
+      <RowList rows={fieldRows(hostFields, 'pressure', host)} />
       <h3>Host</h3>
-      <Facts
+      <RowList
         rows={[
           ['Hostname', view.hostname],
           ['Address', view.address ?? unknownText],
@@ -102,7 +102,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
         ]}
       />
       <h3>Collection</h3>
-      <Facts
+      <RowList
         rows={[
           [
             'cgroup reader',

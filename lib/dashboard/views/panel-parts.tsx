@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { type FieldTable, type PanelOfField, placed } from '../../contract/fields/field.js';
+import { type FieldTable, type PanelOfField, placed, valueAt } from '../../contract/fields/field.js';
 import type { Fault } from '../../contract/heartbeat.js';
 import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine } from '../../present/knowledge.js';
@@ -11,7 +11,7 @@ import { Meter } from '../parts/meter.js';
 
 type FactRow = readonly [label: string, value: ComponentChildren];
 
-export function Facts({ rows }: { readonly rows: readonly FactRow[] }) {
+export function RowList({ rows }: { readonly rows: readonly FactRow[] }) {
   return (
     <dl class="facts">
       {rows.map(([name, value]) => (
@@ -101,7 +101,7 @@ export function fieldRows(
 ): readonly FactRow[] {
   const values = item as Readonly<Record<string, unknown>>;
   return placed(table, 'panel').flatMap(({ name, spec }): readonly FactRow[] => {
-    const value = values[name];
+    const value = valueAt(values, name);
     if (spec.section !== section || (value === null && spec.omitNull)) return [];
     if (spec.parts !== undefined)
       return Object.entries(spec.parts).map(([part, { label, barWarn }]) => [

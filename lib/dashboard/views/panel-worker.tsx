@@ -4,6 +4,7 @@ import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
 import { type NullContext, noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
+import { servingText } from '../../present/serving.js';
 import { styleOf, workerStateStyles, workerStyle } from '../../present/status.js';
 import {
   formatAge,
@@ -20,7 +21,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
-import { AbsenceNote, Facts, Faults, fieldRows, Labels, LinkTo, unknownRows } from './panel-parts.js';
+import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
 
 function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly hive: Hive | undefined }) {
   const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
@@ -64,6 +65,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   );
   const context = hive?.view ?? noContext;
   const old = oldValuesText(worker.liveness);
+  const notServing = servingText(worker);
   return (
     <div class="panel-body">
       <WorkerHeader worker={worker} hive={hive} />
@@ -90,8 +92,15 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         {absence === null && <GpuCharts worker={worker} series={series} />}
       </div>
 
+      <h3>Load of its engine</h3>
+      {notServing === null ? (
+        <RowList rows={fieldRows(workerFields, 'serving', worker)} />
+      ) : (
+        <p class="note plain">{sentence(`not known: ${notServing}`)}</p>
+      )}
+
       <h3>Limits and pressure</h3>
-      <Facts
+      <RowList
         rows={fieldRows(
           workerFields,
           'limits',
@@ -128,7 +137,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Process</h3>
-      <Facts rows={processRows(worker, context)} />
+      <RowList rows={processRows(worker, context)} />
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>

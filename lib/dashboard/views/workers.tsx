@@ -6,6 +6,7 @@ import { type AbsenceText, workerGpusText } from '../../present/knowledge.js';
 import { moreModels } from '../../present/models.js';
 import { noContext, workerNullText } from '../../present/null-text.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
+import { requestsText } from '../../present/serving.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
 import { drawn, hives, membership, ordered, workerOf, workers } from '../data/fleet.js';
@@ -196,6 +197,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
   const gpuCount = worker.gpus.length;
+  const requests = stale ? null : requestsText(worker);
   const view = hives.get(worker.hive)?.view;
   const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
   const titleOf = (path: keyof WorkerView) =>
@@ -227,6 +229,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
       </div>
       <div role="gridcell" class="state">
         <StatusChip status={workerStyle(worker)} />
+        {requests !== null && <small title={requests}>{requests}</small>}
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell

@@ -1,0 +1,42 @@
+import { labelOf, MetricsPage } from './metrics-page.js';
+import {
+  counterFrom,
+  countFrom,
+  type LoadReading,
+  type LoadSource,
+  modelNames,
+  nothing,
+  percentFrom,
+  progressOf,
+  rarelyMs,
+  readModels,
+  readVersion,
+  someOrNull,
+} from './reading.js';
+
+/** `/prometheus/metrics` of trtllm-serve. Its `/metrics` hands out what its iterations were and forgets it: never asked. */
+export function readTensorrtLlm(body: Buffer): LoadReading | null {
+  const page = new MetricsPage(body);
+  const running = countFrom(page, 'trtllm_num_requests_running');
+  const kvPercent = percentFrom(page, 'trtllm_kv_cache_utilization');
+  if (running === null && kvPercent === null) return null;
+  const models = page.firstOf('trtllm_num_requests_running', 'trtllm_kv_cache_utilization');
+  return {
+    ...nothing,
+    models: someOrNull(modelNames(models.map((sample) => labelOf(sample, 'model_name')))),
+    running,
+    waiting: countFrom(page, 'trtllm_num_requests_waiting'),
+    kvPercent,
+    prefixHitPercent: percentFrom(page, 'trtllm_kv_cache_hit_rate'),
+    progress: progressOf(counterFrom(page, 'trtllm_request_success')),
+  };
+}
+
+export const tensorrtLlmLoad = {
+  questions: [
+    { ways: [{ path: '/prometheus/metrics', read: readTensorrtLlm }] },
+    { ways: [{ path: '/version', read: readVersion }], everyMs: rarelyMs },
+    { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
+  ],
+  keepsAlive: true,
+} as const satisfies LoadSource;

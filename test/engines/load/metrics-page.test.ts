@@ -1,0 +1,97 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { labelOf, MetricsPage, sumOf } from '../../../lib/engines/load/metrics-page.js';
+
+const name = fc.stringMatching(/^[a-z_:][a-z0-9_:]{0,12}$/);
+const labelName = fc.stringMatching(/^[a-z_][a-z0-9_]{0,6}$/);
+const labelValue = fc.string({ maxLength: 12 }).map((text) => text.replaceAll('\r', ''));
+const number = fc.oneof(
+  fc.integer({ min: 0, max: 1e9 }).map(String),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+  fc.constantFrom('NaN', '+Inf', '-Inf', '1e400', 'no', ''),
+);
+const labels = fc.uniqueArray(fc.tuple(labelName, labelValue), { maxLength: 4, selector: ([key]) => key });
+const samples = fc.array(fc.tuple(labels, number, fc.option(fc.integer({ min: 1, max: 2e12 }))), { maxLength: 5 });
+/** Families whose names are often the beginnings of others, each in one group. */
+const families = fc
+  .uniqueArray(fc.tuple(name, fc.constantFrom('', '_total', '_by_reason', '_bucket', '_created')), {
+    maxLength: 12,
+    selector: ([base, suffix]) => base + suffix,
+  })
+  .chain((names) => fc.tuple(...names.map(([base, suffix]) => fc.tuple(fc.constant(base + suffix), samples))));
+
+const escaped = (value: string) => value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+
+type Families = typeof families extends fc.Arbitrary<infer T> ? T : never;
+
+function pageOf(groups: Families, end: string): string {
+  return groups
+    .flatMap(([family, group]) => [
+      `# HELP ${family} what it is`,
+      `# TYPE ${family} gauge`,
+      ...group.map(([of, value, at]) => {
+        const inner = of.map(([key, text]) => `${key}="${escaped(text)}"`).join(',');
+        return `${family}${inner === '' ? '' : `{${inner}}`} ${value}${at === null || value === '' ? '' : ` ${at}`}`;
+      }),
+    ])
+    .join(end);
+}
+
+describe('a page of metrics', () => {
+  it('gives every sample of a family and of no other one, whatever stands around it', () => {
+    fc.assert(
+      fc.property(families, fc.constantFrom('\n', '\r\n'), fc.boolean(), (groups, end, quoted) => {
+        const text = pageOf(groups, end);
+        const page = new MetricsPage(Buffer.from(quoted ? JSON.stringify(text) : text));
+        for (const [family, group] of groups) {
+          const expected = group
+            .map(([of, value]) => ({ of, value: value === '' ? Number.NaN : Number(value) }))
+            .filter(({ value }) => Number.isFinite(value));
+          const found = page.samples(family);
+          expect(found.map(({ value }) => value)).toEqual(expected.map(({ value }) => value));
+          for (const [i, { of }] of expected.entries())
+            for (const [key, value] of of) expect(labelOf(found[i]!, key)).toBe(value);
+        }
+        expect(page.samples('absent')).toEqual([]);
+        expect(sumOf(page.samples('absent'))).toBeNull();
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('of any bytes throws nothing, and gives finite numbers', () => {
+    const pieces = fc.constantFrom(
+      ...'a a{ a{x=" a{x="\\ } " \n # 1 1e9 _total{ a_total 7 \0 \u00ff'.split(' '),
+      '\n',
+      ' ',
+      'a',
+    );
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 400 }).map((array) => Buffer.from(array)),
+      fc.array(pieces, { maxLength: 120 }).map((parts) => Buffer.from(parts.join(''))),
+    );
+    fc.assert(
+      fc.property(bytes, (page) => {
+        for (const family of ['a', 'a_total', 'x'])
+          for (const sample of new MetricsPage(page).samples(family)) {
+            expect(Number.isFinite(sample.value)).toBe(true);
+            labelOf(sample, 'x');
+          }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each([
+    ['names that only begin alike', `a_b 1\n`.repeat(350_000)],
+    ['one endless line', `a{x="${'\\"'.repeat(1_000_000)}`],
+    ['open labels on each line', 'a{x="1\n'.repeat(280_000)],
+    ['samples without end', 'a 1\n'.repeat(500_000)],
+    ['labels without end', `a{${'x="1",'.repeat(2700)}} 1\n`.repeat(100)],
+  ])('of 2 MB takes linear time: %s', (_what, text) => {
+    const page = new MetricsPage(Buffer.from(text));
+    const startedMs = performance.now();
+    for (const sample of page.samples('a')) labelOf(sample, 'y');
+    expect(performance.now() - startedMs).toBeLessThan(1500);
+  });
+});
