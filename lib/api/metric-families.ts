@@ -15,7 +15,7 @@ import {
   stateSet,
 } from '../metrics/exposition.js';
 import { familiesOf } from '../metrics/field-families.js';
-import { type Energy, energyOfHost, joulesPerToken } from '../queen/energy.js';
+import { type Energy, energyOfHost, joulesOf, joulesPerToken } from '../queen/energy.js';
 import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 
@@ -281,7 +281,7 @@ const energyFamilies: readonly Family<FleetScrape>[] = [
     labels: ['hive', 'worker', 'gpus'],
     *collect({ energies }) {
       for (const { item, labels } of energies)
-        yield { value: item.watts / item.tokensPerSecond, labels: gpusLabel(item.isShared), shared: labels };
+        yield { value: joulesOf(item.watts, item.tokensPerSecond), labels: gpusLabel(item.isShared), shared: labels };
     },
   },
   {

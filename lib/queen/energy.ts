@@ -63,6 +63,10 @@ function powerOf(
   return watts === null ? null : { watts, isShared };
 }
 
+/** J, six digits: more are none of a measured power. */
+export const joulesOf = (watts: number, tokensPerSecond: number): number =>
+  Number((watts / tokensPerSecond).toPrecision(6));
+
 /** Of all workers of a model together; null where none is known. */
 export function joulesPerToken(
   energies: Iterable<Energy>,
@@ -75,5 +79,5 @@ export function joulesPerToken(
     tokens += energy.tokensPerSecond;
     isShared ||= energy.isShared;
   }
-  return tokens > 0 ? { joules: watts / tokens, isShared } : null;
+  return tokens > 0 ? { joules: joulesOf(watts, tokens), isShared } : null;
 }

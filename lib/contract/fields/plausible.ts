@@ -28,9 +28,13 @@ export interface Rule extends Plausible {
   readonly wholeIsNull?: boolean;
 }
 
-/** Rules of a table: of each number that may be null, its `plausible`, else the bounds of its shape; also of nested ones. */
+/**
+ * Rules of a table: of each number that may be null, its `plausible`, else the bounds of its shape; also of nested ones.
+ * A table within it (`rows`) has rules of its own.
+ */
 export function plausibleRules(table: FieldTable): readonly Rule[] {
-  return Object.entries(table).flatMap(([name, { shape, plausible }]): readonly Rule[] => {
+  return Object.entries(table).flatMap(([name, { shape, plausible, rows }]): readonly Rule[] => {
+    if (rows !== undefined) return [];
     if (plausible !== undefined) return [{ name, ...plausible }];
     const parts = Object.entries(known(shape).properties ?? {});
     const wholeIsNull = isNullable(shape);
