@@ -43,7 +43,7 @@ export interface Member {
 }
 
 export interface Forest {
-  /** By `identityKey`. */
+  /** By `identityKey`; parents come before their children. */
   readonly members: ReadonlyMap<string, Member>;
   /** Trees by the sessions that a member began. */
   readonly sessions: ReadonlyMap<number, string>;
@@ -98,8 +98,9 @@ class Growth {
     }
     const members = new Map<string, Member>();
     const sessions = new Map(this.#sessions);
-    for (const process of this.#processes.values()) {
-      const found = this.#resolve(process);
+    for (const process of this.#processes.values()) this.#resolve(process);
+    // In the order in which they were resolved.
+    for (const [process, found] of this.#found) {
       if (found === null) continue;
       members.set(identityKey(process), found);
       if (process.pid === process.session) sessions.set(process.session, found.tree);

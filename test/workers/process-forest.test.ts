@@ -130,7 +130,7 @@ function everyScan(check: Check): void {
     fc.property(histories, (history) => {
       const host = new ModelHost();
       let forest = emptyForest;
-      for (const step of [...history, { kind: 'scan' } as const]) {
+      for (const step of [...history, { kind: 'scan', slow: false } as const]) {
         host.step(step);
         if (step.kind !== 'scan') continue;
         const before = forest;
@@ -169,6 +169,17 @@ describe('for any history of forks, ends, orphans, sessions, cleared environment
           before.members.has(identityKey(each)) ||
           (leader !== undefined && treeOf(forest, leader) !== undefined);
         if (provable) expect(treeOf(forest, each)).toBeDefined();
+      }
+    });
+  });
+
+  it('parents stand before their children', () => {
+    everyScan((host, forest) => {
+      const order = new Map([...forest.members.keys()].map((identity, i) => [identity, i]));
+      for (const each of host.alive.values()) {
+        const parent = host.alive.get(each.parentPid);
+        const [child = -1, above = -1] = [order.get(identityKey(each)), parent && order.get(identityKey(parent))];
+        if (child >= 0) expect(above).toBeLessThan(child);
       }
     });
   });

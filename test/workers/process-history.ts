@@ -19,7 +19,9 @@ export type Step =
   | { readonly kind: 'fork' | 'exit' | 'wait' | 'setsid' | 'clearEnvironment' | 'ignore'; readonly who: number }
   | { readonly kind: 'launch' | 'adopt' | 'daemonize'; readonly who: number }
   | { readonly kind: 'burn'; readonly who: number; readonly ticks: number }
-  | { readonly kind: 'tick' | 'scan' };
+  | { readonly kind: 'tick' }
+  /** `slow`: other steps come between what it reads. */
+  | { readonly kind: 'scan'; readonly slow: boolean };
 
 const on = (
   ...kinds: ('fork' | 'exit' | 'wait' | 'setsid' | 'clearEnvironment' | 'ignore' | 'launch' | 'adopt' | 'daemonize')[]
@@ -33,7 +35,8 @@ export const histories: fc.Arbitrary<readonly Step[]> = fc.array(
     { weight: 4, arbitrary: on('launch', 'adopt') },
     { weight: 1, arbitrary: on('ignore') },
     { weight: 6, arbitrary: fc.record({ kind: fc.constant('burn' as const), who: fc.nat(99), ticks: fc.nat(50) }) },
-    { weight: 6, arbitrary: fc.record({ kind: fc.constantFrom('tick' as const, 'scan' as const) }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('tick' as const) }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant('scan' as const), slow: fc.boolean() }) },
   ),
   { maxLength: 120, size: 'max' },
 );
@@ -45,6 +48,8 @@ export const histories: fc.Arbitrary<readonly Step[]> = fc.array(
 export class ModelHost {
   readonly alive = new Map<number, ModelProcess>();
   readonly roots: TreeRoot[] = [];
+  /** All that was ever burned, and by whom. */
+  readonly work: { readonly by: ModelProcess; readonly ticks: number }[] = [];
   readonly #init: ModelProcess;
   readonly #pidMax: number;
   #lastPid = 1;
@@ -70,20 +75,20 @@ export class ModelHost {
 
   /** Does one step; `scan` is the caller's. Steps that find nobody do nothing. */
   step(step: Step): void {
-    if (step.kind === 'tick') this.#ticks += 1;
+    if (step.kind === 'tick') this.tick();
     if (!('who' in step)) return;
     const all = this.running();
     const process = all[step.who % Math.max(1, all.length)] ?? this.#init;
     // A launcher has no child but its worker and the orphans of that.
     const launches = process !== this.#init && process.subreaper;
-    if (step.kind === 'burn') process.cpuTicks += step.ticks;
+    if (step.kind === 'burn') this.burn(process, step.ticks);
     else if (step.kind === 'exit') {
       if (process !== this.#init) this.exit(process);
     } else if (launches) return;
     else if (step.kind === 'fork') this.fork(process);
     else if (step.kind === 'launch') this.launch(process);
     else if (process === this.#init) return;
-    else if (step.kind === 'wait') this.#waitForAll(process);
+    else if (step.kind === 'wait') this.waitForAll(process);
     else if (step.kind === 'setsid') this.setsid(process);
     else if (step.kind === 'clearEnvironment') process.marker = null;
     else if (step.kind === 'ignore') process.ignoresChildren = true;
@@ -103,8 +108,17 @@ export class ModelHost {
     this.setsid(between);
     const daemon = this.fork(between);
     this.exit(between);
-    this.#waitForAll(mother);
+    this.waitForAll(mother);
     return daemon;
+  }
+
+  burn(process: ModelProcess, ticks: number): void {
+    process.cpuTicks += ticks;
+    this.work.push({ by: process, ticks });
+  }
+
+  tick(): void {
+    this.#ticks += 1;
   }
 
   setsid(process: ModelProcess): void {
@@ -152,7 +166,7 @@ export class ModelHost {
     this.alive.delete(child.pid);
   }
 
-  #waitForAll(parent: ModelProcess): void {
+  waitForAll(parent: ModelProcess): void {
     for (const child of this.#childrenOf(parent)) if (child.zombie) this.#reap(parent, child);
   }
 
