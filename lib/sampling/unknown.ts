@@ -45,6 +45,22 @@ export type WorkerDraft = {
     : WorkerSample[K];
 } & { pressure: { [K in keyof Pressure]: Exclude<Pressure[K], null> | Unknown } };
 
+/** Fields that a cgroup alone can tell. */
+type OfCgroup = {
+  [K in keyof Fields]: Fields[K] extends { readonly ofCgroup: true } ? K : never;
+}[keyof Fields];
+
+/**
+ * All that a cgroup alone can tell, of a worker that has none of its own: nothing of it is known.
+ * @internal
+ */
+export function withoutCgroup(): Pick<WorkerDraft, OfCgroup> {
+  const reason = unknown('noCgroup');
+  const names = Object.entries(workerFields as FieldTable).flatMap(([name, { ofCgroup }]) => (ofCgroup ? [name] : []));
+  const pressure = Object.fromEntries(pressureFields.map((part) => [part, reason]));
+  return { ...Object.fromEntries(names.map((name) => [name, reason])), pressure } as Pick<WorkerDraft, OfCgroup>;
+}
+
 const nullables = (table: FieldTable): readonly string[] =>
   Object.entries(table).flatMap(([name, { shape }]) => (isNullable(shape) ? [name] : []));
 const nullableFields = nullables(workerFields);
