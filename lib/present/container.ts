@@ -1,0 +1,41 @@
+/** Words for a host that is a container: what it has of the machine around it. Pure. */
+import { formatBytes } from './units.js';
+
+/** null: not known. A container without a limit has what the machine has. */
+export interface ContainerShare {
+  readonly cpus: number | null;
+  readonly machineCpus: number | null;
+  readonly memoryBytes: number | null;
+  readonly machineMemoryBytes: number | null;
+}
+
+/** `inside a container: 8 of 64 CPUs, 32 of 512 GiB` */
+export function containerText({ cpus, machineCpus, memoryBytes, machineMemoryBytes }: ContainerShare): string {
+  const ofCpus = share(cpus, machineCpus, (count) => ({ amount: numeral(count), unit: 'CPUs' })) ?? 'CPUs not known';
+  const ofMemory = share(memoryBytes, machineMemoryBytes, memory) ?? 'memory not known';
+  return `inside a container: ${ofCpus}, ${ofMemory}`;
+}
+
+interface Amount {
+  readonly amount: string;
+  readonly unit: string;
+}
+
+/** `8 of 64 CPUs`, `all 64 CPUs`, `8 CPUs`, `512 MiB of 15.6 GiB`; null where nothing is known. */
+function share(own: number | null, machine: number | null, write: (value: number) => Amount): string | null {
+  const [mine, all] = [own, machine].map((value) => (value === null ? null : write(value)));
+  if (mine == null) return null;
+  if (all == null) return `${mine.amount} ${mine.unit}`;
+  if ((own as number) >= (machine as number)) return `all ${all.amount} ${all.unit}`;
+  return mine.unit === all.unit
+    ? `${mine.amount} of ${all.amount} ${all.unit}`
+    : `${mine.amount} ${mine.unit} of ${all.amount} ${all.unit}`;
+}
+
+/** Up to one decimal: `8`, `2.5`. */
+const numeral = (value: number): string => String(Math.round(value * 10) / 10);
+
+function memory(bytes: number): Amount {
+  const [amount = '', unit = ''] = formatBytes(bytes).split(' ');
+  return { amount: numeral(Number(amount)), unit };
+}
