@@ -287,7 +287,8 @@ class Bench {
     const found = this.#draws().find((p) => p.pid === pid && p.start === startTicks);
     if (found?.argv == null) return null;
     const role = { role: 'other', engine: null, port: null, defaultPort: null } as const;
-    return { pid, startTicks, comm: 'x', parentPid: 1, cgroup: null, argv: found.argv, engine: null, role };
+    const origin = { comm: 'x', parentPid: 1, session: 1, marker: null, cgroup: null };
+    return { pid, startTicks, ...origin, argv: found.argv, engine: null, role };
   }
 
   take(step: Step): { readonly heartbeat: Heartbeat; readonly snapshot: Snapshot } {
