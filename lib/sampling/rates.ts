@@ -190,8 +190,8 @@ function deviceIo(
 }
 
 /**
- * I/O summed over processes. A process that ended takes its counts with it, so each is compared with itself; one that is
- * new has done all of its I/O since the last sample.
+ * I/O summed over processes. Each is compared with itself, and one that is new has done all of its I/O since the last
+ * sample. A process that is waited for leaves its counts to its parent, where they are not new.
  */
 function processIo(
   before: RateBaseline | null,
@@ -199,16 +199,34 @@ function processIo(
   atMs: number,
 ): { readonly read: number | null; readonly write: number | null } {
   const elapsed = before === null ? 0 : atMs - before.processesAtMs;
-  if (before?.processes == null || !(elapsed >= leastMs)) return { read: null, write: null };
-  let read = 0;
-  let write = 0;
+  const processes = before?.processes ?? null;
+  if (processes === null || !(elapsed >= leastMs)) return { read: null, write: null };
+  const rate = (counter: 'ioReadBytes' | 'ioWriteBytes'): number | null => {
+    const bytes = newBytes(processes, now, counter);
+    return bytes === null ? null : (bytes * 1000) / elapsed;
+  };
+  return { read: rate('ioReadBytes'), write: rate('ioWriteBytes') };
+}
+
+function newBytes(
+  before: ReadonlyMap<string, ProcessCounters>,
+  now: ReadonlyMap<string, ProcessCounters>,
+  counter: 'ioReadBytes' | 'ioWriteBytes',
+): number | null {
+  let total = 0;
+  let largest = 0;
   for (const [identity, counters] of now) {
-    const old = before.processes.get(identity);
-    read += counters.ioReadBytes - (old?.ioReadBytes ?? 0);
-    write += counters.ioWriteBytes - (old?.ioWriteBytes ?? 0);
+    const growth = counters[counter] - (before.get(identity)?.[counter] ?? 0);
+    total += growth;
+    largest = Math.max(largest, growth);
   }
-  const rate = (bytes: number): number | null => (bytes >= 0 ? (bytes * 1000) / elapsed : null);
-  return { read: rate(read), write: rate(write) };
+  if (!(total >= 0)) return null;
+  let inherited = 0;
+  for (const [identity, counters] of before) {
+    // Nobody who grew by less has waited for it.
+    if (!now.has(identity) && counters[counter] <= largest) inherited += counters[counter];
+  }
+  return Math.max(0, total - inherited);
 }
 
 function since(before: number | null, value: number): number | null {

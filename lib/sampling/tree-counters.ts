@@ -53,6 +53,8 @@ export const noCounters: TreeCounters = { processes: new Map(), totals: new Map(
 interface Growth {
   own: number;
   inherited: number;
+  /** The most that one process inherited. */
+  largest: number;
   /** Counted earlier of processes that ended, and so part of `inherited`. */
   ended: number;
 }
@@ -71,7 +73,7 @@ export function countTrees(
 ): TreeCounters {
   const growths = new Map<string, Growth>();
   const growthOf = (tree: string): Growth => {
-    const growth = growths.get(tree) ?? { own: 0, inherited: 0, ended: 0 };
+    const growth = growths.get(tree) ?? { own: 0, inherited: 0, largest: 0, ended: 0 };
     growths.set(tree, growth);
     return growth;
   };
@@ -90,11 +92,18 @@ export function countTrees(
     // Until now it was of the tree in which it was read before.
     const growth = growthOf(last?.tree ?? tree);
     growth.own += Math.max(0, now.own - from.own);
-    growth.inherited += Math.max(0, now.inherited - from.inherited);
+    const inherited = Math.max(0, now.inherited - from.inherited);
+    growth.inherited += inherited;
+    growth.largest = Math.max(growth.largest, inherited);
   }
   for (const { identity, tree, parentTree, reading } of before.processes.values()) {
     if (living.has(identity) || parentTree === null) continue;
-    for (const each of treesAround(tree, outer)) growthOf(each).ended += reading.own + reading.inherited;
+    const used = reading.own + reading.inherited;
+    for (const each of treesAround(tree, outer)) {
+      const growth = growthOf(each);
+      // Nobody who inherited less has waited for it.
+      if (used <= growth.largest) growth.ended += used;
+    }
   }
   const totals = new Map<string, TreeTotal>();
   for (const tree of new Set(processes.map((process) => process.tree))) {

@@ -144,6 +144,15 @@ describe('rates', () => {
     ]);
   });
 
+  it('I/O of a child that was waited for is counted once, though the kernel adds all of it to its parent', () => {
+    const counters = (pid: number, ioReadBytes: number) => ({ pid, startTicks: pid, ioReadBytes, ioWriteBytes: 0 });
+    const samples = [0, 1000, 2000].map((monotonicMs) => row({ monotonicMs }));
+    // A loader read 70 GB; then it ended, with 500 bytes more that nobody had seen.
+    const loader = [counters(1, 100), counters(2, 70e9)];
+    const read = series(samples, [loader, [counters(1, 70e9 + 600)], [counters(1, 70e9 + 650)]]);
+    expect(read.map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond)).toEqual([null, 500, 50]);
+  });
+
   it('a process whose io may not be read makes the sum unknown, not smaller', () => {
     const hidden = { pid: 2, startTicks: 5, ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN };
     const read = series([row({ monotonicMs: 0 }), row({ monotonicMs: 1000 })], [[hidden], [hidden]]);

@@ -54,6 +54,10 @@ describe('what a tree has used', () => {
     expect(used([counted(5, 0, 100), counted(6, 0, 4000)], [counted(5, 0, 4500)])).toEqual([0, 400]);
   });
 
+  it('holds what is inherited beside a child that nobody can have waited for', () => {
+    expect(used([counted(5, 9, 0), counted(6, 3000, 0)], [counted(5, 9, 25)])).toEqual([0, 25]);
+  });
+
   it('leaves out an orphan of which the tree hears nothing', () => {
     const orphan = counted(6, 30, 0, { parentTree: null });
     expect(used([counted(5, 9, 0), orphan], [counted(5, 9, 25)])).toEqual([0, 25]);
