@@ -53,12 +53,13 @@ messages and kinds of events, and without \`heartbeat\` in it the stream has no 
 | \`heartbeat\` | a hive, its workers that changed, and the keys of those that are \`gone\`; \`whole\`: these are all it has | |
 | \`event\` | an event that a hive reported: ${hiveEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`queenEvent\` | an event that the queen found out: ${queenEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
-| \`reset\` | the id that was asked for is no longer known; a \`snapshot\` follows | |
+| \`reset\` | the id that was asked for is no longer known; a \`snapshot\` follows, then what is still kept since then of events that do not come with every change | |
 | \`lagged\` | \`{ dropped }\`: events lost because the client read too slowly; those that were not, then a \`snapshot\`, follow | |
 | \`position\` | \`{ lastEventId }\`: up to this event, nothing that passes the filter is missing; only with a filter | that event's |
 
 Events are delivered at least once and carry ids: a client that reconnects with \`Last-Event-ID\` (or \`?lastEventId=\`) gets what
-it missed, of the last ${defaults.eventRingSize} events. A stream with a filter may be quiet while the fleet is not, so it tells its \`position\`
+it missed, of the last ${defaults.eventRingSize} events of workers that start, appear, go and change and of as many others,
+as far as [memory](security.md) allows. A stream with a filter may be quiet while the fleet is not, so it tells its \`position\`
 when it begins, and each 15 s where that has moved: resume from it, not from the last event that passed. \`HivepulseClient\`
 and a browser's \`EventSource\` do so by themselves.
 

@@ -44,7 +44,7 @@ function tick(): void {
   for (const path of paths) {
     endpoints.of(path, path, null, false);
     const servers = endpoints.askedOf(path);
-    targets.push({ id: path, identity: path, readyUrl: null, servers, working: false });
+    targets.push({ id: path, identity: path, readyUrl: null, servers, working: false, unnamed: false });
   }
   prober.update(targets);
 }

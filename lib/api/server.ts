@@ -1,4 +1,3 @@
-import type { Server as HttpsServer } from 'node:https';
 import fastifyCompress from '@fastify/compress';
 import { fastifyCookie } from '@fastify/cookie';
 import fastifyHelmet from '@fastify/helmet';
@@ -13,6 +12,8 @@ import Fastify, {
 } from 'fastify';
 import type { Logger } from 'pino';
 import { bodyBudget, registerBodyBudget } from '../http/body-budget.js';
+import { shareConnections } from '../http/connection-shares.js';
+import { FailedTokens } from '../http/failed-tokens.js';
 import { registerGuard } from '../http/guard.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
@@ -24,8 +25,9 @@ import { pageRoutes } from './routes/page.js';
 import { placementRoutes } from './routes/placements.js';
 import { queryRoutes } from './routes/queries.js';
 import { serviceRoutes } from './routes/service.js';
+import { registerTimeShares, timeShares } from './time-shares.js';
 
-export interface ServerDeps extends Omit<ServerContext, 'secure'> {
+export interface ServerDeps extends Omit<ServerContext, 'secure' | 'failed' | 'time'> {
   readonly version: string;
   readonly logger?: Logger;
   /** It will listen on loopback alone: Host is checked. */
@@ -47,7 +49,6 @@ const bodyLimit = 64 * 1024;
 
 /** A connection that sends nothing, or a byte now and then, is not kept. */
 const clientTimeouts = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 75_000, checkMs: 2000 };
-const maxConnections = 20_000;
 
 const pagePolicy = {
   defaultSrc: ["'self'"],
@@ -111,9 +112,11 @@ function fastify({ logger, tls, timeouts: given }: ServerDeps): FastifyInstance 
 /** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const { hub, tokens, tls, loopback, allowedHosts = [] } = deps;
-  const context: ServerContext = { ...deps, secure: tls !== undefined };
+  const failed = new FailedTokens();
+  const time = timeShares(deps.requestsPerSecond);
+  const context: ServerContext = { ...deps, failed, time, secure: tls !== undefined };
   const app = fastify(deps);
-  (app.server as unknown as HttpsServer).maxConnections = maxConnections;
+  const connections = shareConnections(app.server, () => tokens.required);
   endVanishedPeers(app.server);
 
   app.removeContentTypeParser('text/plain');
@@ -124,7 +127,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const notFound = describeMethods(app);
 
   await registerSchemas(app, deps.version);
-  registerGuard(app, { tokens, loopback, allowedHosts });
+  registerGuard(app, { tokens, loopback, allowedHosts, failed, connections });
   registerBodyBudget(app, deps.bodies ?? bodyBudget);
   await app.register(heartbeatRoutes, context);
   // A scope of its own: hooks of the root reach every route, and heartbeats need none of these.
@@ -142,7 +145,10 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
 }
 
 /** Cookies, headers against attacks through a browser, a limit of requests, compression. */
-async function registerForPeople(app: FastifyInstance, { secure, requestsPerSecond }: ServerContext): Promise<void> {
+async function registerForPeople(
+  app: FastifyInstance,
+  { secure, requestsPerSecond, time }: ServerContext,
+): Promise<void> {
   await app.register(fastifyCookie);
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },
@@ -160,6 +166,7 @@ async function registerForPeople(app: FastifyInstance, { secure, requestsPerSeco
         retryAfterSeconds: Math.max(1, Math.ceil(ttl / 1000)),
       }),
   });
+  registerTimeShares(app, time);
   await app.register(fastifyCompress, {
     encodings: ['gzip', 'deflate', 'identity'],
     globalDecompression: false,

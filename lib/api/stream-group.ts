@@ -64,10 +64,10 @@ export class RowText {
 }
 
 const queenKinds: ReadonlySet<string> = new Set(queenEventKinds);
-const typeOf = (event: FleetEvent) => (queenKinds.has(event.kind) ? 'queenEvent' : 'event');
+const typeOf = (event: Pick<FleetEvent, 'kind'>) => (queenKinds.has(event.kind) ? 'queenEvent' : 'event');
 
-export const eventMessage = (event: FleetEvent): Buffer =>
-  Buffer.from(sseMessage(typeOf(event), JSON.stringify(event), event.id));
+export const eventMessage = (event: Pick<FleetEvent, 'kind' | 'id'>, json = JSON.stringify(event)): Buffer =>
+  Buffer.from(sseMessage(typeOf(event), json, event.id));
 
 /** Bytes of a snapshot that are built at once; between two pieces the socket is asked whether there is room. */
 const pieceLength = 64 * 1024;
@@ -91,7 +91,7 @@ export class StreamGroup {
     this.filtered = filter.hive !== undefined || filter.model !== undefined || filter.kinds !== undefined;
   }
 
-  wants(event: FleetEvent): boolean {
+  wants(event: Omit<FleetEvent, 'detail'>): boolean {
     const { hive, model, kinds } = this.filter;
     if (hive !== undefined && event.hive !== hive) return false;
     // An event that is about no worker concerns all models.
@@ -101,7 +101,7 @@ export class StreamGroup {
   }
 
   /** An event says the first name of a model; the others are known while the worker is. */
-  #isOfModel(event: FleetEvent, workerId: string, model: string): boolean {
+  #isOfModel(event: Omit<FleetEvent, 'detail'>, workerId: string, model: string): boolean {
     if (event.model === model) return true;
     const [group = '', instance = ''] = workerId.split('/', 2);
     const worker = this.#source.worker(event.hive, group, instance);
@@ -167,10 +167,12 @@ export class StreamGroup {
     piece += '],"workers":[';
     first = true;
     for (const id of ids) {
-      for (const row of source.workersOf(id)) if (this.#shows(row)) add(row);
-      if (piece.length < pieceLength) continue;
-      yield Buffer.from(piece);
-      piece = '';
+      for (const row of source.workersOf(id)) {
+        if (this.#shows(row)) add(row);
+        if (piece.length < pieceLength) continue;
+        yield Buffer.from(piece);
+        piece = '';
+      }
     }
     yield Buffer.from(`${piece}]}\n\n`);
   }

@@ -23,6 +23,13 @@ import {
 
 const keepAliveMs = 15_000;
 const maxFlushDelayMs = 500;
+/** Of what is free, one caller may have so many times as many streams: four fifths of all. */
+const shareOfFree = 4;
+/** Each filter is looked at for every change. */
+const maxFiltersOfCaller = 64;
+
+const nameOf = ({ hive, model, kinds }: StreamFilter): string =>
+  JSON.stringify([hive, model, kinds && [...new Set(kinds)].sort()]);
 
 /**
  * Fans the registry's changes out. Everything that happened in one turn of the event loop goes out as one write per
@@ -35,6 +42,7 @@ export class StreamHub {
   readonly #now: () => number;
   readonly #groups = new Map<string, StreamGroup>();
   readonly #maxClients: number;
+  readonly #maxUnreadBytes: number;
   #pending = new Map<string, PendingRows>();
   #events: FleetEvent[] = [];
   #scheduled = false;
@@ -52,6 +60,8 @@ export class StreamHub {
       limits?: Partial<StreamLimits>;
       now?: () => number;
       maxClients?: number;
+      /** Waiting for all readers together. */
+      maxUnreadBytes?: number;
       /** A client that did not keep up was closed; `count` such so far. */
       onEvicted?: (reader: SlowConsumer, count: number) => void;
     } = {},
@@ -61,6 +71,7 @@ export class StreamHub {
     this.#limits = { ...streamLimits, ...options.limits };
     this.#now = options.now ?? (() => performance.now());
     this.#maxClients = options.maxClients ?? defaults.maxStreams;
+    this.#maxUnreadBytes = options.maxUnreadBytes ?? Number.POSITIVE_INFINITY;
   }
 
   get clients(): number {
@@ -72,8 +83,27 @@ export class StreamHub {
     return this.#evicted;
   }
 
-  get full(): boolean {
-    return this.#clients >= this.#maxClients;
+  /** Why another stream of this caller is refused, in words; null: it is not. */
+  refusal(caller: string, filter: StreamFilter): string | null {
+    const own = this.#all().filter((client) => client.caller === caller);
+    if (own.length >= (this.#maxClients - this.#clients) * shareOfFree)
+      return 'Too many streams are open, or as many of this token or address as is its share.';
+    const isNew = !this.#groups.has(nameOf(filter));
+    return isNew && new Set(own.map(({ filterName }) => filterName)).size >= maxFiltersOfCaller
+      ? `This token or address has ${maxFiltersOfCaller} streams with different filters, which are all that it may have.`
+      : null;
+  }
+
+  /** Where more waits for readers than memory allows, those for whom most waits are evicted: none of them keeps up. */
+  #evictLargest(): void {
+    let unread = 0;
+    for (const client of this.#all()) unread += client.unreadBytes;
+    if (unread <= this.#maxUnreadBytes) return;
+    for (const client of this.#all().toSorted((a, b) => b.unreadBytes - a.unreadBytes)) {
+      if (unread <= this.#maxUnreadBytes / 2) return;
+      unread -= client.unreadBytes;
+      client.evict();
+    }
   }
 
   get closed(): boolean {
@@ -96,12 +126,18 @@ export class StreamHub {
 
   /**
    * Takes a response over. `lastEventId`: the newest event that the client has; what came after it is replayed, and where
-   * that is no longer known, `reset` comes before the snapshot.
+   * that is no longer known, `reset` comes before the snapshot. `charge`: for the time that what is written for it alone takes.
    */
-  open(response: ServerResponse, filter: StreamFilter, lastEventId: string | null, caller: string): StreamClient {
+  open(
+    response: ServerResponse,
+    filter: StreamFilter,
+    lastEventId: string | null,
+    caller: string,
+    charge: (ms: number) => void = () => {},
+  ): StreamClient {
     // What is pending for the others is in the snapshot of this one.
     this.flush();
-    const name = JSON.stringify([filter.hive, filter.model, filter.kinds && [...filter.kinds].sort()]);
+    const name = nameOf(filter);
     const group = this.#groups.get(name) ?? new StreamGroup(this.#source, filter);
     this.#groups.set(name, group);
     const replay = lastEventId === null ? null : this.#source.eventsSince(lastEventId);
@@ -109,6 +145,8 @@ export class StreamHub {
     const client = new StreamClient({
       response,
       caller,
+      filterName: name,
+      charge,
       limits: this.#limits,
       wholeHive: (hive) => group.wholeHive(hive),
       newSnapshot: () => (group.rows ? group.snapshot(this.#source.lastEventId) : null),
@@ -139,8 +177,9 @@ export class StreamHub {
     yield Buffer.from(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);
     if (replay?.type === 'reset') yield Buffer.from(sseMessage('reset', JSON.stringify({ lastEventId: newest })));
     if (group.rows) yield* group.snapshot(newest);
-    if (replay?.type === 'events') for (const event of replay.events) if (group.wants(event)) yield eventMessage(event);
-    if (group.filtered) yield positionOf(newest).message;
+    for (const event of replay?.events ?? []) if (group.wants(event)) yield eventMessage(event, event.json);
+    const isReplayedAfterReset = replay?.type === 'reset' && replay.events.length > 0;
+    if (group.filtered || isReplayedAfterReset) yield positionOf(newest).message;
   }
 
   /** Writes what has gathered. Public so that what must be ordered against it can be. */
@@ -154,6 +193,7 @@ export class StreamHub {
     const messages = new Map<FleetEvent, Buffer>();
     const text = new RowText();
     for (const group of this.#groups.values()) this.#flushGroup(group, pending, events, messages, text);
+    this.#evictLargest();
     this.#lastFlushMs = performance.now() - started;
   }
 

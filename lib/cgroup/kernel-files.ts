@@ -1,11 +1,13 @@
-import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { constants as system } from 'node:os';
 import { bytesOfPath } from '../util/byte-path.js';
+import { openFilesLimit } from '../util/open-files.js';
 
 /** Far above any kernel file, so that one without an end does not take all memory. */
 const maxBytes = 64 * 1024 * 1024;
 /** A list comes in pages, each cut at a record; a read that is shorter than this was the last. */
 const surelyLast = 4096 - 64;
+const usualOpenFiles = 1024;
 
 /** The errno of an error of the system; throws any other error. */
 export const errnoOf = (error: unknown): number => {
@@ -16,13 +18,7 @@ export const errnoOf = (error: unknown): number => {
 
 /** Descriptors that may be kept: RLIMIT_NOFILE less a reserve for the rest of this process. */
 function descriptorBudget(): number {
-  let soft = 1024;
-  try {
-    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
-    if (line) soft = line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1]);
-  } catch {
-    // No /proc: the usual limit.
-  }
+  const soft = openFilesLimit() ?? usualOpenFiles;
   return soft - Math.min(Math.max(soft / 8, 64), 1024);
 }
 

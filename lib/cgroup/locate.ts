@@ -198,3 +198,8 @@ export function locateCgroups(options: LocateOptions = {}): CgroupPlace {
     systemdBooted: existsSync(systemdDirectory),
   });
 }
+
+/** A proc file system in which users are kept from seeing the processes of others (proc(5), hidepid). */
+export const hidesProcesses = ({ type, options, superOptions }: Mount): boolean =>
+  type === 'proc' &&
+  [...options, ...superOptions].some((option) => option.startsWith('hidepid=') && !/=(?:0|off)$/.test(option));

@@ -1,11 +1,17 @@
 import type { Command } from 'commander';
 import * as type from '../config/types.js';
-import { workerSortsByColumn } from '../contract/fields/sorts.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
-import { printable } from './text.js';
+import { printable } from './printable.js';
 
 /** As a person writes them, and as the queen's query names them. */
-const sorts: Readonly<Record<string, string>> = { key: 'key', ...workerSortsByColumn };
+const sorts: Readonly<Record<string, string>> = {
+  key: 'key',
+  cpu: '-cpuPercent',
+  memory: '-workingSetBytes',
+  gpu: '-gpuUtilizationPercent',
+  vram: '-vramUsedBytes',
+  uptime: '-uptimeSeconds',
+};
 
 export function register(program: Command): void {
   const command = program

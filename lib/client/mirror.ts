@@ -67,6 +67,8 @@ export class FleetMirror {
   readonly #hives = new Map<string, MirroredHive>();
   readonly #workers = new Map<string, WorkerView>();
   readonly #keysOfHive = new Map<string, Set<string>>();
+  /** By key: `heardAtMs` of the hive when the row came. */
+  readonly #rowHeardAtMs = new Map<string, number>();
   readonly #events: FleetEvent[] = [];
   readonly hives: ReadonlyMap<string, MirroredHive> = this.#hives;
   /** By key: `hive/group/instance`. */
@@ -115,6 +117,16 @@ export class FleetMirror {
     return Array.from(this.#keysOfHive.get(hive) ?? [], (key) => this.#workers.get(key) as WorkerView);
   }
 
+  /**
+   * A worker as of its hive's last heartbeat: one in which nothing else changes is not sent again, though its uptime goes on.
+   * The uptime of a worker whose hive is silent stands still: nobody knows whether it lives.
+   */
+  currentOf(worker: WorkerView): WorkerView {
+    const since = (this.#hives.get(worker.hive)?.heardAtMs ?? 0) - (this.#rowHeardAtMs.get(worker.key) ?? 0);
+    if (worker.uptimeSeconds === null || !(since >= 500)) return worker;
+    return { ...worker, uptimeSeconds: worker.uptimeSeconds + since / 1000 };
+  }
+
   /** Hives with their ages at `nowMs`: these grow while nothing is heard. */
   hivesAt(nowMs: number): HiveView[] {
     return Array.from(this.#hives.values(), ({ view, heardAtMs }) => ({
@@ -140,7 +152,7 @@ export class FleetMirror {
   snapshotAt(nowMs: number): StreamSnapshot {
     return {
       hives: this.hivesAt(nowMs),
-      workers: [...this.#workers.values()],
+      workers: Array.from(this.#workers.values(), (worker) => this.currentOf(worker)),
       warming: this.#warming,
       lastEventId: this.#lastEventId,
     };
@@ -213,6 +225,7 @@ export class FleetMirror {
     this.#hives.clear();
     this.#workers.clear();
     this.#keysOfHive.clear();
+    this.#rowHeardAtMs.clear();
     for (const view of hives) this.#putHive(view, nowMs);
     for (const worker of workers) this.#putWorker(worker);
     this.#warming = warming;
@@ -242,7 +255,7 @@ export class FleetMirror {
       this.#hives.set(hive, { ...entry, view: { ...entry.view, liveness } });
       this.#setWorkerLiveness(hive, liveness);
     } else if (kind === 'hiveRemoved') {
-      for (const key of this.#keysOfHive.get(hive) ?? []) this.#workers.delete(key);
+      for (const key of this.#keysOfHive.get(hive) ?? []) this.#removeWorker(hive, key);
       this.#keysOfHive.delete(hive);
       this.#hives.delete(hive);
     } else if (kind === 'workerGone' && workerId) this.#removeWorker(hive, `${hive}/${workerId}`);
@@ -264,6 +277,7 @@ export class FleetMirror {
   #putWorker(worker: WorkerView): boolean {
     const isNew = !this.#workers.has(worker.key);
     this.#workers.set(worker.key, worker);
+    this.#rowHeardAtMs.set(worker.key, this.#hives.get(worker.hive)?.heardAtMs ?? Number.NaN);
     const keys = this.#keysOfHive.get(worker.hive);
     if (keys) keys.add(worker.key);
     else this.#keysOfHive.set(worker.hive, new Set([worker.key]));
@@ -272,6 +286,7 @@ export class FleetMirror {
 
   #removeWorker(hive: string, key: string): boolean {
     this.#keysOfHive.get(hive)?.delete(key);
+    this.#rowHeardAtMs.delete(key);
     return this.#workers.delete(key);
   }
 }

@@ -2,14 +2,19 @@ import { randomUUID } from 'node:crypto';
 import type { JetStreamClient, JsMsg, StreamInfo } from '@nats-io/jetstream';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
-import { publishHiveEvents, publishTimeoutMs, readMessage } from '../nats/messages.js';
-import { epochOf, queenEventSubject } from '../nats/subjects.js';
+import { publishHiveEvents, publishTimeoutMs, type Received, readMessage } from '../nats/messages.js';
+import { epochOf, isHiveEvent, lastToken, queenEventSubject } from '../nats/subjects.js';
 import { AckedSeqs } from '../queen/acked-seqs.js';
 import type { Registry } from '../queen/registry.js';
+import { Limiter } from '../util/rate-limiter.js';
+import { RecentSeqs } from './recent-seqs.js';
 
 const maxUnsent = 10_000;
 /** Far more hives than a queen takes. */
 const maxAckedHives = 100_000;
+const maxRecentHives = 10_000;
+/** Of one hive. One that was cut off may publish its whole log at once; what is beyond it no reader gets. */
+const receivedEventRate = { perSecond: 500, burst: 12_000 };
 
 /**
  * The registry's events, where they come from a stream that queens share: what is published goes out, what the stream holds
@@ -18,6 +23,8 @@ const maxAckedHives = 100_000;
 export class EventStream {
   readonly #registry: Registry;
   readonly #acked = new AckedSeqs(maxAckedHives);
+  readonly #rates: Limiter;
+  readonly #recent = new RecentSeqs(maxRecentHives);
   readonly #onQueenEvent: (event: EventDraft) => void;
   /** The shared stream that the registry's ring was last part of. */
   #epoch: string | null = null;
@@ -28,7 +35,8 @@ export class EventStream {
   #unsent: { readonly id: string; readonly draft: EventDraft }[] = [];
   #sending = false;
 
-  constructor(registry: Registry, onQueenEvent: (event: EventDraft) => void) {
+  constructor(registry: Registry, onQueenEvent: (event: EventDraft) => void, now = () => performance.now()) {
+    this.#rates = new Limiter({ ...receivedEventRate, now });
     this.#registry = registry;
     this.#onQueenEvent = onQueenEvent;
   }
@@ -53,6 +61,7 @@ export class EventStream {
     if (same && !this.#local) return this.#sequence;
     const isFirst = this.#epoch === null;
     if (!same && !isFirst) this.#acked.clear();
+    this.#recent.clear();
     // What happened while this queen was away is new to its readers; what was there before it started is not.
     this.#oldUntil = same ? this.#sequence : isFirst ? last : 0;
     this.#epoch = epoch;
@@ -69,19 +78,39 @@ export class EventStream {
 
   receive(message: JsMsg): void {
     this.#sequence = message.seq;
-    const received = readMessage(message.data, message.subject, `${this.#epoch}-${message.seq}`);
-    if (received === null) return;
-    if (received.type === 'event') this.#acked.set(received.event.hive, received.incarnation, received.seq);
-    else this.#onQueenEvent(received.event);
+    const id = `${this.#epoch}-${message.seq}`;
+    const received = this.#isTooFast(message.subject) ? null : readMessage(message.data, message.subject, id);
+    if (received === null || !this.#isFirst(received)) {
+      this.#registry.events.skip(id);
+      return;
+    }
+    if (received.type === 'queenEvent') this.#onQueenEvent(received.event);
     this.#registry.deliver(received.type, received.event, message.seq <= this.#oldUntil);
+  }
+
+  /** Seen by the subject, before a message costs more than that. */
+  #isTooFast(subject: string): boolean {
+    return isHiveEvent(subject) && this.#rates.take(lastToken(subject)) > 0;
+  }
+
+  /** Notes an event of a hive. False for one that two queens have published, since the answer to the first was lost. */
+  #isFirst(received: Received): boolean {
+    if (received.type !== 'event') return true;
+    const { event, incarnation, seq } = received;
+    this.#acked.set(event.hive, incarnation, seq);
+    return this.#recent.add(event.hive, incarnation, seq);
   }
 
   /** Stores a hive's events that are not stored yet (`js` null: none can be). Gives the seq up to which all are. */
   ingest(js: JetStreamClient | null, { hive, events, workers }: Heartbeat): number | Promise<number> {
     const { id, incarnation } = hive;
     const acked = this.#acked.get(id, incarnation);
-    const fresh = events.filter(({ seq }) => seq > acked);
-    if (fresh.length === 0 || js === null) return acked;
+    if (js === null) return acked;
+    const fresh = this.#registry.withinEventRate(
+      id,
+      events.filter(({ seq }) => seq > acked),
+    );
+    if (fresh.length === 0) return acked;
     const models = new Map(workers.map((worker) => [worker.id, worker.model]));
     return publishHiveEvents(js, id, incarnation, fresh, (worker) => models.get(worker)).then((written) => {
       if (written > 0) this.#acked.set(id, incarnation, written);

@@ -5,6 +5,7 @@ const maxKept = 10_000;
 
 interface Kept {
   readonly atMs: number;
+  readonly name: string;
   readonly draft: EventDraft;
 }
 
@@ -18,7 +19,10 @@ const nameOf = (draft: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): string =
 export class StandbyEvents {
   readonly #clock: () => number;
   readonly #keepMs: number;
-  #kept: Kept[] = [];
+  /** Oldest first. */
+  readonly #kept = new Set<Kept>();
+  /** Those of one name, oldest first: for each event in the stream one of them is looked up. */
+  readonly #byName = new Map<string, Set<Kept>>();
   /** Published by the leader before this queen found it too; when last. */
   readonly #early = new Map<string, number>();
 
@@ -28,7 +32,7 @@ export class StandbyEvents {
   }
 
   get size(): number {
-    return this.#kept.length;
+    return this.#kept.size;
   }
 
   add(draft: EventDraft): void {
@@ -36,16 +40,22 @@ export class StandbyEvents {
     const name = nameOf(draft);
     const publishedMs = this.#early.get(name);
     if (publishedMs !== undefined && this.#early.delete(name) && atMs - publishedMs <= this.#keepMs) return;
-    this.#kept.push({ atMs, draft });
-    if (this.#kept.length > maxKept || (this.#kept[0] as Kept).atMs < atMs - 2 * this.#keepMs) this.#trim(atMs);
+    const kept = { atMs, name, draft };
+    this.#kept.add(kept);
+    const alike = this.#byName.get(name);
+    if (alike === undefined) this.#byName.set(name, new Set([kept]));
+    else alike.add(kept);
+    for (const oldest of this.#kept) {
+      if (this.#kept.size <= maxKept && oldest.atMs >= atMs - this.#keepMs) break;
+      this.#forget(oldest);
+    }
   }
 
   /** It is in the stream. */
   markPublished(event: Pick<EventDraft, 'kind' | 'hive' | 'workerId'>): void {
     const name = nameOf(event);
-    const at = this.#kept.findIndex(({ draft }) => nameOf(draft) === name);
-    if (at >= 0) {
-      this.#kept.splice(at, 1);
+    for (const oldest of this.#byName.get(name) ?? []) {
+      this.#forget(oldest);
       return;
     }
     const nowMs = this.#clock();
@@ -59,12 +69,16 @@ export class StandbyEvents {
 
   /** What was found since a time and not published, oldest first; nothing is kept after that. */
   take(sinceMs: number): EventDraft[] {
-    const taken = this.#kept.filter(({ atMs }) => atMs >= sinceMs).map(({ draft }) => draft);
-    this.#kept = [];
+    const taken = [...this.#kept].filter(({ atMs }) => atMs >= sinceMs).map(({ draft }) => draft);
+    this.#kept.clear();
+    this.#byName.clear();
     return taken;
   }
 
-  #trim(nowMs: number): void {
-    this.#kept = this.#kept.filter(({ atMs }) => atMs >= nowMs - this.#keepMs).slice(-maxKept);
+  #forget(kept: Kept): void {
+    this.#kept.delete(kept);
+    const alike = this.#byName.get(kept.name);
+    alike?.delete(kept);
+    if (alike?.size === 0) this.#byName.delete(kept.name);
   }
 }

@@ -215,7 +215,7 @@ export const settings = {
   }),
   commands: watched({
     type: type.oneOf(commandModes),
-    default: defaults.commands,
+    without: '`safe`; `none` where /proc is mounted with `hidepid`, since users then do not see those of others.',
     description:
       'What is shown of command lines: `safe` is the program, the names of options and, of known engines, the values that are known to be harmless; `full` is all but what looks like a secret; `none` is nothing.',
     tradeoff:
@@ -299,38 +299,38 @@ export const settings = {
   eventRingSize: queen({
     type: type.integer(100, 1_000_000),
     default: defaults.eventRingSize,
-    description: 'Events kept, so that a stream that was cut goes on where it ended.',
-    tradeoff: 'More covers longer cuts, at about 300 bytes an event.',
+    description: 'Events kept for streams that were cut: so many of workers that come and go, as many of all others.',
+    tradeoff: 'More covers longer cuts, at about a kilobyte an event, as far as memory allows (docs/security.md).',
   }),
   maxHives: queen({
     type: type.integer(1, 1_000_000),
     default: defaults.maxHives,
     description: 'Hives beyond this are refused.',
-    tradeoff: 'Bounds the memory that a faulty or hostile sender can take; too low keeps new hosts out.',
+    tradeoff: 'Too low keeps new hosts out. It does not bound memory, which has budgets in bytes (docs/security.md).',
   }),
   maxWorkersPerHive: queen({
     type: type.integer(1, 100_000),
     default: defaults.maxWorkersPerHive,
     description: 'A heartbeat with more workers is refused.',
-    tradeoff: 'Bounds memory; too low loses a crowded host.',
+    tradeoff: 'Bounds what one heartbeat may cost; too low loses a crowded host.',
   }),
   maxHeartbeatBytes: queen({
     type: type.bytes(64 * 1024, 256 * 1024 ** 2),
     default: defaults.maxHeartbeatBytes,
     description: 'Largest heartbeat that is read, counted after decompression.',
-    tradeoff: 'Bounds memory per request; 100 workers take about 100 KiB.',
+    tradeoff: 'Bounds what a request may cost: ten times as much memory while it is read; 100 workers take 100 KiB.',
   }),
   requestsPerSecond: queen({
     type: type.integer(1, 1_000_000),
     default: defaults.requestsPerSecond,
-    description: 'Requests that one token (without tokens, one address) may make; heartbeats are counted per hive.',
+    description: 'Requests of one token (without tokens, one address), and 0.2 ms of time for each; not heartbeats.',
     tradeoff: 'Lower keeps one caller from starving the others; too low refuses an eager scheduler with 429.',
   }),
   maxStreams: queen({
     type: type.integer(1, 100_000),
     default: defaults.maxStreams,
     description: 'Event streams that may be open at one time.',
-    tradeoff: 'Each one costs some 10 KiB and a share of every heartbeat; too low keeps pages and routers out.',
+    tradeoff: 'Each costs 10 KiB (1.5 MiB with a slow reader) and a share of heartbeats; too low keeps pages out.',
   }),
   metricsWorkers: queen({
     type: type.integer(0, 100_000),
@@ -351,7 +351,7 @@ export const settings = {
     type: type.path,
     option: 'nats.credentialsFile',
     without: 'none are shown.',
-    description: 'Credentials file for the NATS servers, as `nsc` writes it.',
+    description: 'Credentials file for the NATS servers: as `nsc` writes it, or the seed of an nkey alone (SU...).',
     tradeoff: 'With it the servers decide who may publish as which hive; keep it readable for the daemon alone.',
   }),
   natsTlsCa: nats({

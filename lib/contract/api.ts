@@ -191,6 +191,7 @@ export const queenEventKinds = [
   'hiveRemoved',
   'hiveRestarted',
   'duplicateHiveId',
+  'eventsOmitted',
 ] as const;
 
 /** One entry of the stream: SSE `event` (reported by a hive) or `queenEvent` (found out by the queen). */

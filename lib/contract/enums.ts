@@ -23,7 +23,6 @@ export const nullReasons = [
   'noProcess',
   'uptimeUnknown',
   'notInFile',
-  'unreadable',
   'commandUnread',
   'commandWithheld',
   'engineUnknown',

@@ -27,22 +27,21 @@ type Properties<T extends FieldTable> = {
     : TUnsafe<ValueOf<T[K]>>;
 };
 
-/** The schema of the fields of a table. */
-function objectOf<const T extends FieldTable>(table: T): TObject<Properties<T>> {
-  const properties = Object.entries(table).map(([name, { shape, optional }]) => {
-    const schema = Type.Unsafe(shape as TSchema);
-    return [name, optional ? Type.Optional(schema) : schema];
-  });
-  return Type.Object(Object.fromEntries(properties)) as unknown as TObject<Properties<T>>;
-}
-
 type AllProperties<T extends FieldTable> = { -readonly [K in keyof T]: TUnsafe<ValueOf<T[K]>> };
 
-/** The same with every field: an optional one that a hive left out is null. */
-function completeOf<const T extends FieldTable>(table: T): TObject<AllProperties<T>> {
-  const properties = Object.entries(table).map(([name, { shape }]) => [name, Type.Unsafe(shape as TSchema)]);
-  return Type.Object(Object.fromEntries(properties)) as unknown as TObject<AllProperties<T>>;
+function schemaOf(table: FieldTable, mayLack: boolean): TSchema {
+  const properties = Object.entries(table).map(([name, { shape, optional }]) => {
+    const schema = Type.Unsafe(shape as TSchema);
+    return [name, mayLack && optional ? Type.Optional(schema) : schema];
+  });
+  return Type.Object(Object.fromEntries(properties));
 }
+
+/** The schema of the fields of a table, as a hive sends them. */
+const objectOf = <const T extends FieldTable>(table: T) => schemaOf(table, true) as unknown as TObject<Properties<T>>;
+/** The same with every field: an optional one that a hive left out is null. */
+const completeOf = <const T extends FieldTable>(table: T) =>
+  schemaOf(table, false) as unknown as TObject<AllProperties<T>>;
 
 export const HostSample = objectOf(hostFields);
 export type HostSample = Static<typeof HostSample>;

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import { getHeapStatistics } from 'node:v8';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
 import { queenMetrics } from '../api/metrics.js';
@@ -12,6 +14,7 @@ import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
 import { HeartbeatIntake } from '../queen/intake.js';
+import { heapLimit, memoryLimits } from '../queen/memory-limits.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
@@ -67,7 +70,7 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
 
   const reloadTokens = () => {
     tokens.replace(grants());
-    hub.endWhere((caller) => !tokens.knows(caller));
+    if (tokens.required) hub.endWhere((caller) => !tokens.knows(caller));
   };
   const onHangUp = () => reloadAndLog(reloadTokens, logger);
   if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
@@ -96,6 +99,9 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     ...defaults,
     ...defined(options),
   };
+  const heap = heapLimit(getHeapStatistics().heap_size_limit, cgroupLimit());
+  if (heap.warning !== null) logger?.warn(heap.warning);
+  const memory = memoryLimits(heap.bytes);
   const registry = new Registry({
     tickMs,
     staleAfterMs,
@@ -103,10 +109,12 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     eventRingSize,
     maxHives,
     maxWorkersPerHive,
+    memory,
     ...extras.registry,
   });
   const hub = new StreamHub(registry, {
     maxClients: settings.maxStreams,
+    maxUnreadBytes: memory.streamBytes,
     onEvicted: (reader, count) =>
       logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
   });
@@ -149,6 +157,12 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     await kept?.close();
   };
   return { registry, hub, app, stop };
+}
+
+/** Bytes that the cgroup of this process may take; null: no limit. */
+function cgroupLimit(): number | null {
+  const bytes = process.constrainedMemory() ?? 0;
+  return bytes > 0 && bytes < totalmem() ? bytes : null;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

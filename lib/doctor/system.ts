@@ -1,4 +1,4 @@
-import { parseMountinfo } from '../cgroup/locate.js';
+import { hidesProcesses, parseMountinfo } from '../cgroup/locate.js';
 import { sharesPidNamespace } from '../sampling/attribution.js';
 import { type Finding, ok, unknown, warn } from './finding.js';
 import { type Host, linkOf, textOf } from './host.js';
@@ -19,11 +19,7 @@ export function checkPidNamespace(host: Host): Finding {
 
 export function checkProc(host: Host): Finding | null {
   const mounts = parseMountinfo(textOf(host, '/proc/self/mountinfo') ?? '');
-  const hidden = mounts.find(
-    ({ type, superOptions, options }) =>
-      type === 'proc' &&
-      [...superOptions, ...options].some((option) => /^hidepid=(1|2|4|noaccess|invisible|ptraceable)$/.test(option)),
-  );
+  const hidden = mounts.find(hidesProcesses);
   if (!hidden || host.uid === 0) return null;
   return warn(
     'proc',

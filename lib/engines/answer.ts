@@ -35,3 +35,36 @@ export const modelsOwnedBy =
       models.every((model) => memberOf(model, 'owned_by') === owner)
     );
   };
+
+/** Which names clients may ask for, by an answer of the engine; the most that are read. */
+export interface ModelsQuestion {
+  readonly path: string;
+  readonly names: (json: unknown) => readonly string[];
+}
+
+const maxListed = 64;
+/** A file of a store by its digest: clients ask for another name. */
+const isBlob = (name: string): boolean => /(?:^|[/\\])sha256[-:]/.test(name);
+const isName = (name: unknown): name is string => typeof name === 'string' && name !== '' && !isBlob(name);
+
+/** Texts under `key` of the entries of a list; none where the answer is not such a list. */
+const namesIn =
+  (list: string, key: string) =>
+  (json: unknown): readonly string[] => {
+    const entries = memberOf(json, list);
+    if (!Array.isArray(entries)) return [];
+    return entries
+      .slice(0, maxListed)
+      .map((entry) => memberOf(entry, key))
+      .filter(isName);
+  };
+
+/** The list of models in OpenAI's form. */
+export const openAiModels: ModelsQuestion = { path: '/v1/models', names: namesIn('data', 'id') };
+/** Models that Ollama has loaded. */
+export const loadedModels: ModelsQuestion = { path: '/api/ps', names: namesIn('models', 'name') };
+/** The one model of text-generation-inference and text-embeddings-inference. */
+export const infoModel: ModelsQuestion = {
+  path: '/info',
+  names: (json) => [memberOf(json, 'model_id')].filter(isName),
+};

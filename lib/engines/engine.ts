@@ -1,4 +1,4 @@
-import type { IdentityQuestion } from './answer.js';
+import type { IdentityQuestion, ModelsQuestion } from './answer.js';
 import type { Parser } from './arguments.js';
 import type { ShownOptions } from './shown-options.js';
 
@@ -18,6 +18,8 @@ export interface EngineRow {
   readonly healthPath: string;
   /** Answers by which it is known; asked in order until one is its own. */
   readonly identity: readonly IdentityQuestion[];
+  /** Asked where no argument names its model. */
+  readonly models?: ModelsQuestion;
   /** The engines that it starts are given files, and clients ask for other names. */
   readonly renamesModels?: true;
 }

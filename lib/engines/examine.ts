@@ -1,5 +1,5 @@
 import { systemCode } from '../util/errors.js';
-import type { Answer } from './answer.js';
+import type { Answer, ModelsQuestion } from './answer.js';
 import { type Asker, type Connect, isOtherProtocol, isTlsAlert, type Scheme, type ServerAddress } from './ask.js';
 import { type Engine, engineNamed } from './table.js';
 
@@ -12,6 +12,13 @@ export interface Server {
   /** Ways to the socket and to no other, first what is to be tried first. */
   readonly addresses: readonly ServerAddress[];
   readonly connect?: Connect | undefined;
+}
+
+/** How an examination is done. */
+export interface Examining {
+  readonly timeoutMs: number;
+  /** No argument names its model: it is asked for the names. */
+  readonly unnamed?: boolean;
 }
 
 /** What is known of a server by its own answers. */
@@ -28,6 +35,8 @@ export interface Finding {
   readonly silent: boolean;
   /** The host of the address at which it answered last. */
   readonly host?: string;
+  /** Names of models by its own answer; left out where it was not asked for them, or did not say. */
+  readonly models?: readonly string[];
 }
 
 export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
@@ -43,7 +52,7 @@ export async function examine(
   server: Server,
   known: Finding,
   signal: AbortSignal,
-  timeoutMs: number,
+  { timeoutMs, unnamed = false }: Examining,
 ): Promise<Finding> {
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = AbortSignal.any([signal, deadline]);
@@ -58,7 +67,7 @@ export async function examine(
       const found =
         server.engine === null
           ? await tryTls(asker, server, address, either)
-          : await new Examination(asker, server, server.engine, address, either).run(known);
+          : await new Examination(asker, server, server.engine, address, either).run(known, unnamed);
       return { ...found, host: address.host };
     } catch (error) {
       signal.throwIfAborted();
@@ -112,7 +121,7 @@ class Examination {
     this.#signal = signal;
   }
 
-  async run(known: Finding): Promise<Finding> {
+  async run(known: Finding, unnamed: boolean): Promise<Finding> {
     this.#scheme = known.scheme ?? 'http';
     // One that was another program's may be its own by now: the answer is asked for again.
     const own = known.own === true || (await this.#isOwn());
@@ -125,7 +134,17 @@ class Examination {
     const ready = asksForKey(answer) ? null : status >= 200 && status <= 299;
     // An engine knows its own path: what doesn't is another program by now.
     const still = status === 404 ? null : true;
-    return { scheme: this.#scheme, own: still, ready, reason: ready ? null : `status ${status}`, silent: false };
+    const found = { scheme: this.#scheme, own: still, ready, reason: ready ? null : `status ${status}`, silent: false };
+    const models = unnamed && still ? await this.#models() : null;
+    return models === null ? found : { ...found, models };
+  }
+
+  /** null: it does not say. Whether it is ready does not depend on that. */
+  async #models(): Promise<readonly string[] | null> {
+    const question: ModelsQuestion | undefined = engineNamed(this.#engine).models;
+    if (question === undefined) return null;
+    const answer = await this.#get(question.path).catch(() => null);
+    return answer?.status === 200 ? question.names(answer.json) : null;
   }
 
   /** The answer by which it says that it cannot tell now, where it does. */

@@ -1,4 +1,4 @@
-import { modelsOwnedBy } from './answer.js';
+import { modelsOwnedBy, openAiModels } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -25,4 +25,5 @@ export const llamaCppPython = {
   // It has no path for its health; it listens once its model is loaded, and the list of models needs a key where one is set.
   healthPath: '/openapi.json',
   identity: [{ path: '/v1/models', is: modelsOwnedBy('me') }],
+  models: openAiModels,
 } as const satisfies EngineRow;

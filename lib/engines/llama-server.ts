@@ -1,5 +1,5 @@
 import { basename } from 'node:path/posix';
-import { type Answer, memberOf, modelsOwnedBy } from './answer.js';
+import { type Answer, memberOf, modelsOwnedBy, openAiModels } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -51,4 +51,5 @@ export const llamaServer = {
   defaultPort: 8080,
   healthPath: '/health',
   identity: [{ path: '/v1/models', is: isLlamaServer }],
+  models: openAiModels,
 } as const satisfies EngineRow;

@@ -1,4 +1,4 @@
-import { modelsOwnedBy } from './answer.js';
+import { modelsOwnedBy, openAiModels } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -31,4 +31,5 @@ export const lmdeploy = {
   defaultPort: 23_333,
   healthPath: '/health',
   identity: [{ path: '/v1/models', is: modelsOwnedBy('lmdeploy') }],
+  models: openAiModels,
 } as const satisfies EngineRow;

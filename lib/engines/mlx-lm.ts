@@ -1,4 +1,4 @@
-import { type Answer, memberOf } from './answer.js';
+import { type Answer, memberOf, openAiModels } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -39,4 +39,5 @@ export const mlxLm = {
   defaultPort: 8080,
   healthPath: '/health',
   identity: [{ path: '/v1/models', is: isMlxLm }],
+  models: openAiModels,
 } as const satisfies EngineRow;

@@ -1,4 +1,4 @@
-import { hasText } from './answer.js';
+import { hasText, loadedModels } from './answer.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
@@ -23,4 +23,5 @@ export const ollama = {
   defaultPort: 11_434,
   healthPath: '/api/version',
   identity: [{ path: '/api/version', is: hasText('version') }],
+  models: loadedModels,
 } as const satisfies EngineRow;

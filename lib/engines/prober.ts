@@ -19,6 +19,8 @@ export interface ProbeTarget {
   readonly servers: readonly Candidate[] | 'none' | null;
   /** Its processes or GPUs work: silence is no standstill. */
   readonly working: boolean;
+  /** Nothing names its model: its server is asked. */
+  readonly unnamed: boolean;
 }
 
 export interface ProberOptions {
@@ -161,18 +163,28 @@ export class Prober {
     if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
   }
 
-  async #ask({ readyUrl, servers }: ProbeTarget, key: string, known: Finding, signal: AbortSignal): Promise<Finding> {
+  async #ask(
+    { readyUrl, servers, unnamed }: ProbeTarget,
+    key: string,
+    known: Finding,
+    signal: AbortSignal,
+  ): Promise<Finding> {
     const { asker, timeoutMs } = this.#options;
     if (key === urlKey) return askUrl(asker, readyUrl as URL, signal, timeoutMs);
     const server = (servers as readonly Candidate[]).find((each) => each.key === key) as Candidate;
-    return examine(asker, server, known, signal, timeoutMs);
+    return examine(asker, server, known, signal, { timeoutMs, unnamed });
   }
 }
 
 const none: ReadonlyMap<string, Finding> = new Map();
 
+/** Nothing has changed that endpoints and names are made of. */
 const isSamePlace = (a: Finding, b: Finding): boolean =>
-  a.own === b.own && a.scheme === b.scheme && a.host === b.host && (a.ready === null) === (b.ready === null);
+  a.own === b.own &&
+  a.scheme === b.scheme &&
+  a.host === b.host &&
+  (a.ready === null) === (b.ready === null) &&
+  a.models?.join('\n') === b.models?.join('\n');
 
 const first = ({ servers }: ProbeTarget, key: string): Finding => {
   const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;

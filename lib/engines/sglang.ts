@@ -1,4 +1,4 @@
-import { hasText } from './answer.js';
+import { hasText, openAiModels } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -35,4 +35,5 @@ export const sglang = {
     { path: '/model_info', is: hasText('model_path') },
     { path: '/get_model_info', is: hasText('model_path') },
   ],
+  models: openAiModels,
 } as const satisfies EngineRow;

@@ -1,5 +1,5 @@
 import { basename } from 'node:path/posix';
-import { hasText } from './answer.js';
+import { hasText, openAiModels } from './answer.js';
 import { click } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -44,4 +44,5 @@ export const tensorrtLlm = {
   defaultPort: 8000,
   healthPath: '/health',
   identity: [{ path: '/version', is: hasText('version') }],
+  models: openAiModels,
 } as const satisfies EngineRow;

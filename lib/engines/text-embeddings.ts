@@ -1,4 +1,4 @@
-import { type Answer, hasText, memberOf } from './answer.js';
+import { type Answer, hasText, infoModel, memberOf } from './answer.js';
 import { clap } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -26,4 +26,5 @@ export const textEmbeddings = {
   defaultPort: 3000,
   healthPath: '/health',
   identity: [{ path: '/info', is: isTextEmbeddings }],
+  models: infoModel,
 } as const satisfies EngineRow;

@@ -1,4 +1,4 @@
-import { type Answer, hasText, memberOf } from './answer.js';
+import { type Answer, hasText, infoModel, memberOf } from './answer.js';
 import { clap } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -40,4 +40,5 @@ export const textGeneration = {
   defaultPort: 3000,
   healthPath: '/health',
   identity: [{ path: '/info', is: isTextGeneration }],
+  models: infoModel,
 } as const satisfies EngineRow;

@@ -1,4 +1,4 @@
-import { hasText } from './answer.js';
+import { hasText, openAiModels } from './answer.js';
 import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
@@ -47,4 +47,5 @@ export const vllm = {
   defaultPort: 8000,
   healthPath: '/health',
   identity: [{ path: '/version', is: hasText('version') }],
+  models: openAiModels,
 } as const satisfies EngineRow;

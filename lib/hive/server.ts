@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { bearerOf, hostName, isLocalName, TokenTable } from '../http/auth.js';
 import { dataPolicy, isCrossSite, isolate } from '../http/browser.js';
+import { FailedTokens } from '../http/failed-tokens.js';
 import { ProblemError, replyProblem } from '../http/problem.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
@@ -97,6 +98,7 @@ export async function serveHive(
 function guard({ host, token }: HiveHttpOptions): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   const loopback = isLoopbackAddress(host);
   const tokens = new TokenTable(token === undefined ? [] : [{ token, role: 'read' }]);
+  const failed = new FailedTokens();
   const isLocal = (name: string) => loopback && isLocalName(name, new Set());
   return async (request, reply) => {
     isolate(reply.raw);
@@ -113,8 +115,8 @@ function guard({ host, token }: HiveHttpOptions): (request: FastifyRequest, repl
       throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
     if (!tokens.required || loopback || request.url === '/healthz') return;
     const given = bearerOf(request.headers.authorization);
-    if (given === null || tokens.find(given) === null)
-      throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
+    if (given === null) throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
+    if (tokens.find(given) === null) throw failed.refuse(request.ip, 'The token is not that of this hive.');
   };
 }
 

@@ -1,14 +1,17 @@
 import { fastifyCookie } from '@fastify/cookie';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { Limiter } from '../util/rate-limiter.js';
 import { bearerOf, type Caller, hostName, isLocalName, mayDo, type Need, type TokenTable } from './auth.js';
 import { isCrossSite, isolate } from './browser.js';
+import type { ConnectionShares } from './connection-shares.js';
+import type { FailedTokens } from './failed-tokens.js';
 import { ProblemError } from './problem.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the route asks of its caller; default `read`. */
     need?: Need;
+    /** An open route whose answer says whether a token is right. */
+    saysRole?: boolean;
   }
   interface FastifyRequest {
     /** Null where no token was given; whoever asks may then do all that a queen without tokens lets anyone do. */
@@ -23,15 +26,14 @@ export interface GuardOptions {
   /** The server listens on loopback only: Host is checked. */
   readonly loopback: boolean;
   readonly allowedHosts: readonly string[];
+  readonly failed: FailedTokens;
+  readonly connections?: Pick<ConnectionShares, 'prove'>;
 }
 
-/** Failed tokens of one address: 10 at once, then one a second. */
-const failures = { perSecond: 1, burst: 10 };
-
 /** Judges every request before its body is read: the name it asks for, the site it comes from, and whose token it has. */
-export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedHosts }: GuardOptions): void {
+export function registerGuard(app: FastifyInstance, options: GuardOptions): void {
+  const { tokens, loopback, allowedHosts, failed, connections } = options;
   const allowed = new Set(allowedHosts.map((name) => name.toLowerCase()));
-  const failed = new Limiter(failures);
   app.decorateRequest('caller', null);
   // Read here: the plugin's own hook runs later, and heartbeats do without it.
   const tokenInCookie = (header: string | undefined): string | null =>
@@ -48,14 +50,16 @@ export function registerGuard(app: FastifyInstance, { tokens, loopback, allowedH
     }
     const caller = tokens.find(token);
     if (caller === null) {
+      const isStaleCookie = need === 'open' && bearer === null;
+      const { saysRole = false } = request.routeOptions.config;
       // A cookie that has gone stale must not keep anyone from the page on which to log in.
-      if (need === 'open' && bearer === null) return;
-      // Only who is wrong waits: behind one address there may be others whose tokens are right.
-      const wait = failed.take(request.ip);
-      if (wait > 0) throw new ProblemError('RATE_LIMITED', 'Too many wrong tokens.', { retryAfterSeconds: wait });
-      throw new ProblemError('UNAUTHENTICATED', 'The token is not one of this queen.');
+      if (isStaleCookie && !saysRole) return;
+      const refusal = failed.refuse(request.ip, 'The token is not one of this queen.');
+      if (isStaleCookie && refusal.code === 'UNAUTHENTICATED') return;
+      throw refusal;
     }
     request.caller = caller;
+    connections?.prove(request.raw.socket);
     if (!mayDo(caller.role, need))
       throw new ProblemError(
         'FORBIDDEN',

@@ -31,6 +31,8 @@ export const problems = {
   HEADERS_TOO_LARGE: [431, 'The headers are too large'],
   INTERNAL: [500, 'The queen failed'],
   TOO_MANY_HIVES: [503, 'The queen has as many hives as it takes'],
+  TOO_MUCH_MEMORY: [503, 'The queen keeps as much as it takes'],
+  TOO_MANY_RESERVATIONS: [503, 'As much room is reserved as the queen keeps in mind'],
   TOO_MANY_STREAMS: [503, 'The queen has as many streams as it takes'],
   TOO_MANY_BYTES: [503, 'The queen reads as many bytes at once as it takes'],
   CLOSING: [503, 'The queen is shutting down'],
@@ -142,7 +144,8 @@ export function toProblem(error: FastifyError | ProblemError | HivepulseError): 
 /** What queens share refuses with errors of this package, which are for the caller too. */
 function forCaller(error: FastifyError | ProblemError | HivepulseError): FastifyError | ProblemError | HivepulseError {
   if (!(error instanceof HivepulseError)) return error;
-  if (error.code === 'BUS_UNAVAILABLE') return new ProblemError(error.code, error.message, { retryAfterSeconds: 1 });
+  if (error.code === 'BUS_UNAVAILABLE' || error.code === 'TOO_MANY_RESERVATIONS')
+    return new ProblemError(error.code, error.message, { retryAfterSeconds: 1 });
   return error.code === 'IDEMPOTENCY_CONFLICT'
     ? new ProblemError(error.code, error.message, { field: error.subject })
     : error;

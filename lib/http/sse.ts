@@ -59,6 +59,9 @@ export interface SlowConsumer {
   readonly behindMs: number;
 }
 
+/** Of a snapshot, which each client has for itself, so much waits in the socket at most. */
+const backlogBytes = 64 * 1024;
+
 /** What a client needs while it catches up: the rows of a hive as they are now, or null where it is gone. */
 export type WholeHive = (hive: string) => Buffer | null;
 
@@ -93,10 +96,16 @@ export class StreamClient {
   #closed = false;
   /** Who reads, so that a token that is taken back ends its streams. */
   readonly caller: string;
+  readonly filterName: string;
+  readonly #charge: (ms: number) => void;
 
   constructor(options: {
     response: ServerResponse;
     caller: string;
+    /** Readers with the same filter see the same. */
+    filterName: string;
+    /** Given the time that a snapshot took. */
+    charge?: (ms: number) => void;
     limits: StreamLimits;
     wholeHive: WholeHive;
     newSnapshot: NewSnapshot;
@@ -113,6 +122,8 @@ export class StreamClient {
     this.#now = options.now;
     this.#onClose = options.onClose;
     this.caller = options.caller;
+    this.filterName = options.filterName;
+    this.#charge = options.charge ?? (() => {});
     this.#response.on('drain', () => this.#catchUp());
     this.#response.on('close', () => this.#end());
     this.#response.on('error', () => this.#end());
@@ -120,6 +131,11 @@ export class StreamClient {
 
   get behind(): boolean {
     return this.#behindSinceMs !== null;
+  }
+
+  /** What waits for its reader, bytes. */
+  get unreadBytes(): number {
+    return this.#response.writableLength + this.#eventBytes;
   }
 
   get closed(): boolean {
@@ -154,7 +170,7 @@ export class StreamClient {
       this.#dropped++;
       this.#droppedSinceCaughtUp++;
     }
-    if (this.#droppedSinceCaughtUp >= this.#limits.maxDropped) this.#evict();
+    if (this.#droppedSinceCaughtUp >= this.#limits.maxDropped) this.evict();
   }
 
   /**
@@ -165,7 +181,7 @@ export class StreamClient {
     if (this.#closed) return;
     this.#resync();
     if (this.#behindSinceMs !== null) {
-      if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.#evict();
+      if (this.#now() - this.#behindSinceMs >= this.#limits.maxBehindMs) this.evict();
     } else if (position === null || position.id === this.#sentId) this.#write(keepAlive);
     else {
       this.#sentId = position.id;
@@ -181,7 +197,7 @@ export class StreamClient {
   }
 
   /** Evicts a slow consumer. Without a last message: its socket is full. */
-  #evict(): void {
+  evict(): void {
     if (this.#closed) return;
     this.#end({
       dropped: this.#dropped,
@@ -236,7 +252,18 @@ export class StreamClient {
 
   /** Ends with the backlog sent, or the client behind. */
   #sendBacklog(): void {
+    if (this.#backlog === null) return;
+    const beganMs = performance.now();
+    this.#sendPieces();
+    this.#charge(performance.now() - beganMs);
+  }
+
+  #sendPieces(): void {
     while (this.#backlog !== null && !this.behind) {
+      if (this.#response.writableLength > backlogBytes) {
+        this.#behindSinceMs = this.#now();
+        return;
+      }
       const { done, value } = this.#backlog.next();
       if (done === true) this.#backlog = null;
       else this.#write(value);

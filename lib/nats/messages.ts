@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type Static, Type } from 'typebox';
@@ -60,9 +61,14 @@ export function publishHeartbeat(
   connection.publish(heartbeatSubject(hive), bytes, encoding === null ? {} : { headers });
 }
 
-/** Under this id the server takes a message once. */
-export const messageId = ({ hive, incarnation, seq }: Pick<HiveEventMessage, 'hive' | 'incarnation' | 'seq'>): string =>
-  `${hive}/${incarnation}/${seq}`;
+/** Of this process. Ids of messages are those of the whole stream: one that others could guess they could take first. */
+const sender = randomUUID();
+
+/** Under this id the server takes a message once. What two processes publish of one event the readers take once. */
+export const messageId = (
+  { hive, incarnation, seq }: Pick<HiveEventMessage, 'hive' | 'incarnation' | 'seq'>,
+  by: string = sender,
+): string => `${hive}/${incarnation}/${seq}/${by}`;
 
 /**
  * Writes the events of a hive in their order. Gives the seq up to which all are in the stream, 0 where none is. Never

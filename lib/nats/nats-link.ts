@@ -74,6 +74,14 @@ export function identityAmong(servers: readonly string[]) {
   };
 }
 
+/** Of a credentials file as `nsc` writes it, or a file that holds the seed of a user's key alone. */
+function authenticatorOf(path: string, { transport }: Pick<NatsPackages, 'transport'>) {
+  const bytes = read(path);
+  const seed = bytes.toString('latin1').trim();
+  if (/^SU[A-Z2-7]{56}$/.test(seed)) return transport.nkeyAuthenticator(Buffer.from(seed));
+  return transport.credsAuthenticator(bytes);
+}
+
 /** @throws HivepulseError CONFIG_UNREADABLE */
 export function connectionOptions(
   { servers, credentialsFile, tls }: NatsOptions,
@@ -109,9 +117,7 @@ export function connectionOptions(
           },
         }
       : {}),
-    ...(credentialsFile === undefined
-      ? {}
-      : { authenticator: packages.transport.credsAuthenticator(read(credentialsFile)) }),
+    ...(credentialsFile === undefined ? {} : { authenticator: authenticatorOf(credentialsFile, packages) }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Words for GPUs that are not there, or not known: the one place that distinguishes the two for people. Pure. */
-import type { HiveView, WorkerView } from '../contract/api.js';
+import type { HiveView } from '../contract/api.js';
+import type { WorkerSample } from '../contract/heartbeat.js';
 import { formatAge } from './units.js';
 
 export interface AbsenceText {
@@ -26,7 +27,7 @@ export function hiveGpusText(
 
 /** Of a worker of which no GPU is known; null where it holds some. */
 export function workerGpusText(
-  { gpus, gpusReason }: Pick<WorkerView, 'gpus' | 'gpusReason'>,
+  { gpus, gpusReason }: Pick<WorkerSample, 'gpus' | 'gpusReason'>,
   ageMs: number | null = null,
 ): AbsenceText | null {
   if (gpus.length > 0) return null;

@@ -5,6 +5,7 @@ import { gpuFields } from '../contract/fields/gpu.js';
 import { isNullable, known } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample, WorkerSample } from '../contract/heartbeat.js';
+import { workerGpusText } from './knowledge.js';
 import { gpuHealthStyles, styleOf } from './status.js';
 
 const words: Readonly<Record<NullReason, string>> = {
@@ -14,7 +15,6 @@ const words: Readonly<Record<NullReason, string>> = {
   noProcess: 'none of its processes was found',
   uptimeUnknown: 'how long the host is up is not known',
   notInFile: 'the file of its cgroup does not hold it',
-  unreadable: 'the file of its cgroup cannot be read, or the kernel does not offer it',
   commandUnread: 'its command lines have not been read yet',
   commandWithheld: 'nothing of its command line may be shown',
   engineUnknown: 'no engine is recognized among its processes',
@@ -63,6 +63,8 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
     return noEndpoint.has(other) ? none(text) : because(text);
   }
   if (absent !== undefined) return none(absent);
+  const gpus = reasonIn === 'gpusReason' ? workerGpusText(worker, null) : null;
+  if (gpus?.unknown === false) return none(gpus.text);
   const names = [path, ...explainedBy];
   const held = new Set(worker.gpus.map(({ uuid }) => uuid));
   const fault = context.faults.find(({ workerId, gpuUuid, field, code }) => {

@@ -63,6 +63,8 @@ export function eventText(event: EventLike): string {
       return 'restarted; its workers live on';
     case 'duplicateHiveId':
       return 'is claimed by two hosts at once: give one of them another --id';
+    case 'eventsOmitted':
+      return `changes so fast that ${plural(number(detail, 'count') ?? 0, 'event')} of its workers ${detail.count === 1 ? 'was' : 'were'} left out`;
     default:
       return `${event.kind}${event.workerId ? ` ${event.workerId}` : ''}`;
   }

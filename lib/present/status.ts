@@ -132,4 +132,5 @@ export const eventStyles: Readonly<Record<string, StatusStyle>> = {
   hiveRemoved: statusStyle('removed', '−', 'unknown'),
   hiveRestarted: statusStyle('restarted', '↻', 'waiting'),
   duplicateHiveId: statusStyle('duplicate id', '◆', 'bad'),
+  eventsOmitted: statusStyle('too many events', '…', 'warning'),
 };

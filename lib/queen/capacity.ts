@@ -5,6 +5,7 @@ import { type Candidate, type PlacementHost, placementCandidates } from './place
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
 import {
   type ActiveReservation,
+  bytesOf,
   claim,
   Reservations,
   requestText,
@@ -17,15 +18,20 @@ import { freeBytes } from './scheduling.js';
 
 /** Candidates and refusals that a placement lists, each. */
 const maxListed = 1000;
+/** Reservations of one hive: each is looked at with every heartbeat of it. */
+const maxPerHive = 256;
 
 /** What is free on every host once reservations have had their part. Keeps the GPUs' `freeBytes` and the index of it. */
 export class CapacityTracker {
   readonly reservations = new Reservations();
   readonly #indexes: Indexes;
+  readonly #maxBytes: number;
   #nextExpiryMs = Number.POSITIVE_INFINITY;
 
-  constructor(indexes: Indexes) {
+  /** `maxBytes`: memory of all reservations. */
+  constructor(indexes: Indexes, maxBytes = Number.POSITIVE_INFINITY) {
     this.#indexes = indexes;
+    this.#maxBytes = maxBytes;
   }
 
   get nextExpiryMs(): number {
@@ -40,14 +46,13 @@ export class CapacityTracker {
     this.#setFree(hive);
   }
 
-  /** See `Registry.place`. @throws HivepulseError IDEMPOTENCY_CONFLICT */
+  /** See `Registry.place`. @throws HivepulseError IDEMPOTENCY_CONFLICT, TOO_MANY_RESERVATIONS */
   place(request: PlacementRequest, nowMs: number): Omit<PlacementReply, 'warming'> {
     const key = request.idempotencyKey;
     const earlier = key === undefined ? undefined : this.reservations.withKey(key);
     if (earlier) return this.#placedBefore(earlier, request, nowMs);
     const { candidates, refusals } = placementCandidates(this.#hosts(), request);
-    const best = candidates[0];
-    const held = best && request.reserveSeconds !== undefined ? claim(best, request, nowMs) : null;
+    const held = request.reserveSeconds === undefined ? null : this.#claim(candidates, request, nowMs);
     if (held) this.reserve(held);
     return {
       candidates: candidates.slice(0, maxListed),
@@ -56,6 +61,21 @@ export class CapacityTracker {
       refusedCount: refusals.length,
       reservation: held && reservationView(held, nowMs),
     };
+  }
+
+  /** Room on the best candidate that may hold more reservations; null where there is no candidate. */
+  #claim(candidates: readonly Candidate[], request: PlacementRequest, nowMs: number): ActiveReservation | null {
+    if (candidates.length === 0) return null;
+    const { bytes } = this.reservations;
+    const best = candidates.find(({ hive }) => (this.reservations.ofHive(hive)?.size ?? 0) < maxPerHive);
+    const held = best === undefined ? null : claim(best, request, nowMs);
+    if (held !== null && bytes + bytesOf(held) <= this.#maxBytes) return held;
+    const what = held === null ? `${maxPerHive} on each host that fits` : `as much as memory allows`;
+    throw new HivepulseError(
+      'TOO_MANY_RESERVATIONS',
+      'reserveSeconds',
+      `no more room is reserved now: there are reservations of ${what}; release some, or wait until they end`,
+    );
   }
 
   /** The same answer as the first time, as it stands now; no candidate while the hive is not known. */

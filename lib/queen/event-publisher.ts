@@ -3,6 +3,7 @@ import { hiveEventKinds } from '../contract/enums.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
 import { defined } from '../util/defined.js';
+import { Limiter } from '../util/rate-limiter.js';
 import { AckedSeqs } from './acked-seqs.js';
 import { EventRing } from './events.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
@@ -10,6 +11,10 @@ import type { EventType, RegistryChange, RegistryListener, RegistryOptions } fro
 
 export type QueenEventKind = (typeof queenEventKinds)[number];
 
+/** Events that a hive reports: those beyond it are not acknowledged yet, so that the hive sends them later. */
+const hiveEventRate = { perSecond: 200, burst: 4000 };
+/** Events that the queen finds out about the workers of one hive: those beyond it are counted. */
+const workerEventRate = { perSecond: 200, burst: 8000 };
 /** Forgotten hives of which the acknowledged events are still known, at most. */
 const maxForgottenHives = 10_000;
 
@@ -25,10 +30,17 @@ export class EventPublisher {
   readonly #counts = new Map<string, number>([...hiveEventKinds, ...queenEventKinds, 'other'].map((kind) => [kind, 0]));
   #atMs = Number.NaN;
   #atText = '';
+  /** By hive. */
+  readonly #hiveEvents: Limiter;
+  readonly #workerEvents: Limiter;
+  readonly #omitted = new Map<string, number>();
   readonly #acked = new AckedSeqs(maxForgottenHives);
 
   constructor(options: RegistryOptions, epoch: string) {
-    this.ring = new EventRing(options.epoch ?? epoch, options.eventRingSize);
+    this.ring = new EventRing(options.epoch ?? epoch, options.eventRingSize, options.memory?.eventBytes);
+    const now = options.clock ?? (() => performance.now());
+    this.#hiveEvents = new Limiter({ ...hiveEventRate, now });
+    this.#workerEvents = new Limiter({ ...workerEventRate, now });
     this.#wallClock = options.wallClock ?? Date.now;
     this.#isLeader = options.concludes ?? (() => true);
     this.journal = options.journal;
@@ -54,7 +66,25 @@ export class EventPublisher {
   publishWorkerEvent(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
     if (!this.#isLeader()) return;
     const { id, model } = worker.sample;
+    if (this.#workerEvents.take(worker.hive.id) > 0) {
+      this.#omitted.set(worker.hive.id, (this.#omitted.get(worker.hive.id) ?? 0) + 1);
+      return;
+    }
     this.#publish('queenEvent', { at: this.#at(), kind, hive: worker.hive.id, workerId: id, model, detail });
+  }
+
+  /** How many events of its workers were left out, since there were too many. Its rows say what they did. */
+  publishOmitted(hive: string): void {
+    const count = this.#omitted.get(hive);
+    if (count === undefined) return;
+    this.#omitted.delete(hive);
+    this.publishHiveEvent('eventsOmitted', hive, { count });
+  }
+
+  /** Of the events of a hive those that it may report now; it sends the others again. */
+  withinRate(hive: string, events: readonly HiveEvent[]): readonly HiveEvent[] {
+    const over = events.findIndex(() => this.#hiveEvents.take(hive) > 0);
+    return over < 0 ? events : events.slice(0, over);
   }
 
   /**
@@ -63,7 +93,8 @@ export class EventPublisher {
    */
   ingestHiveEvents(hive: HiveRecord, events: readonly HiveEvent[]): void {
     if (this.journal) return;
-    for (const event of events) {
+    const fresh = events.filter(({ seq }) => seq > hive.ackEventSeq);
+    for (const event of this.withinRate(hive.id, fresh)) {
       if (event.seq <= hive.ackEventSeq) continue;
       hive.ackEventSeq = event.seq;
       const { at, kind, workerId, gpuUuid, detail } = event;

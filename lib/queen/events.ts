@@ -1,9 +1,105 @@
 import type { FleetEvent } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
+import { lowerBound } from './sorted-set.js';
 
-/** What came after an id; `reset` where that is not known any more. */
-export type Replay = { readonly type: 'events'; readonly events: readonly FleetEvent[] } | { readonly type: 'reset' };
+/** An event as it is kept: what a filter asks for, and the whole as JSON, since objects take many times the memory of their text. */
+export interface StoredEvent extends Omit<FleetEvent, 'detail'> {
+  readonly json: string;
+}
+
+/**
+ * What came after an id. `reset`: not all of that is known any more; the events are then those among them that count most and are still kept.
+ */
+export interface Replay {
+  readonly type: 'events' | 'reset';
+  readonly events: readonly StoredEvent[];
+}
+
+/** Kinds that come with every change of a fleet. They have a lane of their own, so that none of the others makes room for them. */
+const ordinaryKinds: ReadonlySet<string> = new Set([
+  'workerStarted',
+  'workerAppeared',
+  'workerGone',
+  'workerStateChanged',
+  'eventsOmitted',
+]);
+/** Of a full lane one hive has no more than this part, where its events are what it is full of. */
+const partOfOneHive = 8;
+/** What an event takes besides its text, bytes. */
+const eventOverhead = 512;
+
+interface Kept {
+  readonly sequence: number;
+  readonly event: StoredEvent;
+}
+
+/** Events in their order, of bounded number and bytes; the oldest make room. */
+class Lane {
+  readonly #capacity: number;
+  readonly #maxBytes: number;
+  readonly #byHive = new Map<string, number>();
+  #kept: Kept[] = [];
+  /** Those before it are gone: dropping one must not move all. */
+  #first = 0;
+  #bytes = 0;
+  /** The newest sequence that was dropped. */
+  floor = 0;
+
+  constructor(capacity: number, maxBytes: number) {
+    this.#capacity = capacity;
+    this.#maxBytes = maxBytes;
+  }
+
+  clear(floor: number): void {
+    this.#kept = [];
+    this.#first = 0;
+    this.#bytes = 0;
+    this.#byHive.clear();
+    this.floor = floor;
+  }
+
+  get size(): number {
+    return this.#kept.length - this.#first;
+  }
+
+  add(sequence: number, event: StoredEvent): void {
+    this.#kept.push({ sequence, event });
+    this.#count(event, 1);
+    while (this.size > 1 && (this.size > this.#capacity || this.#bytes > this.#maxBytes)) this.#dropFor(event.hive);
+  }
+
+  /** Those after a sequence. */
+  after(sequence: number): readonly Kept[] {
+    return this.#kept.slice(
+      Math.max(
+        this.#first,
+        lowerBound(this.#kept, (kept) => kept.sequence - sequence - 0.5),
+      ),
+    );
+  }
+
+  /** A hive that fills the lane makes room by its own oldest. */
+  #dropFor(hive: string): void {
+    const fills = (this.#byHive.get(hive) ?? 0) > this.size / partOfOneHive;
+    const at = fills ? this.#kept.findIndex((kept, i) => i >= this.#first && kept.event.hive === hive) : this.#first;
+    const dropped = this.#kept[at] as Kept;
+    this.#count(dropped.event, -1);
+    this.floor = Math.max(this.floor, dropped.sequence);
+    if (at !== this.#first) this.#kept.splice(at, 1);
+    else if (++this.#first >= 1024) {
+      this.#kept.splice(0, this.#first);
+      this.#first = 0;
+    }
+  }
+
+  #count({ hive, json }: StoredEvent, by: 1 | -1): void {
+    this.#bytes += by * (json.length + eventOverhead);
+    const count = (this.#byHive.get(hive) ?? 0) + by;
+    if (count === 0) this.#byHive.delete(hive);
+    else this.#byHive.set(hive, count);
+  }
+}
 
 /**
  * The newest events of a stream. Ids are `epoch-sequence`: the epoch names the stream, so that an id of another stream
@@ -12,20 +108,23 @@ export type Replay = { readonly type: 'events'; readonly events: readonly FleetE
 export class EventRing {
   #epoch: string;
   readonly #capacity: number;
-  readonly #ring: FleetEvent[] = [];
-  #size = 0;
+  readonly #ordinary: Lane;
+  readonly #severe: Lane;
   #sequence = 0;
 
-  constructor(epoch: string, capacity: number = defaults.eventRingSize) {
+  /** Of `capacity` events and `maxBytes` in each of two lanes: of the ordinary kinds, and of all others. */
+  constructor(epoch: string, capacity: number = defaults.eventRingSize, maxBytes = Number.POSITIVE_INFINITY) {
     this.#epoch = epoch;
     this.#capacity = Math.max(1, Math.floor(capacity));
+    this.#ordinary = new Lane(this.#capacity, maxBytes);
+    this.#severe = new Lane(this.#capacity, maxBytes);
   }
 
   get epoch(): string {
     return this.#epoch;
   }
 
-  /** Most events it keeps. */
+  /** Most events it keeps of ordinary kinds, and of others. */
   get capacity(): number {
     return this.#capacity;
   }
@@ -33,8 +132,7 @@ export class EventRing {
   /** Becomes the ring of another stream, of which it holds nothing yet: readers of the former one have to begin anew. */
   restart(epoch: string, sequence = 0): void {
     this.#epoch = epoch;
-    this.#sequence = sequence;
-    this.#size = 0;
+    this.#beginAfter(sequence);
   }
 
   /** Id of the newest event; `epoch-0` before the first. */
@@ -43,7 +141,7 @@ export class EventRing {
   }
 
   get size(): number {
-    return this.#size;
+    return this.#ordinary.size + this.#severe.size;
   }
 
   append(draft: EventDraft): FleetEvent {
@@ -59,18 +157,27 @@ export class EventRing {
   adopt(event: FleetEvent): boolean {
     const sequence = this.#sequenceOf(event.id);
     if (sequence === null || sequence <= this.#sequence) return false;
-    if (sequence !== this.#sequence + 1) {
-      this.#size = 0;
-      this.#sequence = sequence - 1;
-    }
+    if (sequence !== this.#sequence + 1) this.#beginAfter(sequence - 1);
     this.#put(event);
     return true;
   }
 
+  /** What has this id is no event, so that nothing is missing without it. */
+  skip(id: string): void {
+    const sequence = this.#sequenceOf(id);
+    if (sequence === this.#sequence + 1) this.#sequence = sequence;
+  }
+
+  #beginAfter(sequence: number): void {
+    this.#sequence = sequence;
+    this.#ordinary.clear(sequence);
+    this.#severe.clear(sequence);
+  }
+
   #put(event: FleetEvent): void {
-    this.#ring[this.#sequence % this.#capacity] = event;
-    this.#sequence++;
-    this.#size = Math.min(this.#size + 1, this.#capacity);
+    const { detail: _, ...head } = event;
+    const lane = ordinaryKinds.has(event.kind) ? this.#ordinary : this.#severe;
+    lane.add(++this.#sequence, { ...head, json: JSON.stringify(event) });
   }
 
   #sequenceOf(id: string): number | null {
@@ -80,22 +187,22 @@ export class EventRing {
   }
 
   /** The newest events, oldest first. */
-  recent(limit = this.#size): FleetEvent[] {
-    return this.#slice(Math.max(0, this.#sequence - Math.min(limit, this.#size)));
+  recent(limit = this.size): FleetEvent[] {
+    const all = this.#after(0);
+    return all.slice(Math.max(0, all.length - limit)).map(({ json }) => JSON.parse(json) as FleetEvent);
   }
 
   /** What came after an id. */
   since(id: string): Replay {
     const sequence = this.#sequenceOf(id);
-    if (sequence === null || sequence > this.#sequence || sequence < this.#sequence - this.#size)
-      return { type: 'reset' };
-    return { type: 'events', events: this.#slice(sequence) };
+    if (sequence === null || sequence > this.#sequence) return { type: 'reset', events: [] };
+    if (sequence >= Math.max(this.#ordinary.floor, this.#severe.floor))
+      return { type: 'events', events: this.#after(sequence) };
+    return { type: 'reset', events: this.#severe.after(sequence).map(({ event }) => event) };
   }
 
-  #slice(after: number): FleetEvent[] {
-    const events: FleetEvent[] = [];
-    for (let sequence = after; sequence < this.#sequence; sequence++)
-      events.push(this.#ring[sequence % this.#capacity]!);
-    return events;
+  #after(sequence: number): StoredEvent[] {
+    const kept = [...this.#ordinary.after(sequence), ...this.#severe.after(sequence)];
+    return kept.sort((a, b) => a.sequence - b.sequence).map(({ event }) => event);
   }
 }

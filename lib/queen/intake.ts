@@ -2,14 +2,18 @@ import type { Fleet } from '../contract/api.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { type Refusal, readHeartbeat } from '../contract/validate.js';
 import { Limiter } from '../util/rate-limiter.js';
+import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
 import type { Registry } from './registry.js';
 import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
+import { SlowLane } from './slow-lane.js';
 
 /** Who sent a heartbeat, and what it may do. */
 export interface HeartbeatSource {
   /** Refused heartbeats are limited by this key: a token and an address. */
   readonly key: string;
+  /** Whose share of the memory it is charged to: its token, or its address where it has none. */
+  readonly owner: string;
   /** The only hive whose heartbeats it may send; null: any. */
   readonly hive: string | null;
 }
@@ -77,6 +81,7 @@ export class HeartbeatIntake {
   readonly #refused: Limiter;
   readonly #wasted: Limiter;
   readonly #now: () => number;
+  readonly #slowLane = new SlowLane();
 
   constructor(registry: Registry, limits: IntakeLimits, now: () => number = () => performance.now()) {
     const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
@@ -114,8 +119,15 @@ export class HeartbeatIntake {
   receive(body: HeartbeatBody, source: HeartbeatSource): IntakeOutcome | Promise<IntakeOutcome> {
     const plain = this.#plain(body);
     return plain instanceof Promise
-      ? plain.then((bytes) => this.#timed(bytes, body, source))
-      : this.#timed(plain, body, source);
+      ? plain.then((bytes) => this.#inTurn(bytes, body, source))
+      : this.#inTurn(plain, body, source);
+  }
+
+  #inTurn(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
+    const turn = this.#slowLane.run(lengthOf(plain), source.key, () => this.#timed(plain, body, source));
+    if (turn !== null) return turn;
+    const message = 'Too many large heartbeats wait to be read.';
+    return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null }, source);
   }
 
   #timed(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
@@ -143,7 +155,7 @@ export class HeartbeatIntake {
     const plain = await this.#plain(body);
     const beganMs = this.#now();
     const read = this.#read(plain, hive);
-    const outcome = 'accepted' in read ? read : this.#merge(read);
+    const outcome = 'accepted' in read ? read : this.#merge(read, { owner: key, textBytes: lengthOf(plain) });
     this.#chargeTime(key, this.#now() - beganMs, outcome.accepted);
     return outcome;
   }
@@ -161,7 +173,7 @@ export class HeartbeatIntake {
       const message = `${id} sends more than ${this.limits.heartbeatsPerSecond} heartbeats a second.`;
       return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds, hive: id }, source);
     }
-    const outcome = this.#merge(heartbeat);
+    const outcome = this.#merge(heartbeat, { owner: source.owner, textBytes: lengthOf(plain) });
     if (!outcome.accepted) return this.#refuse(outcome, source);
     this.counts.accepted++;
     const { ackEventSeq, intervalMs } = outcome;
@@ -205,13 +217,16 @@ export class HeartbeatIntake {
     return { accepted: false, code: 'WRONG_HIVE', message, field: 'hive.id', hive: null };
   }
 
-  #merge(heartbeat: Heartbeat): Merged | RefusedHeartbeat {
-    const outcome = this.#registry.heartbeat(heartbeat);
+  #merge(heartbeat: Heartbeat, cost: HeartbeatCost): Merged | RefusedHeartbeat {
+    const outcome = this.#registry.heartbeat(heartbeat, cost);
     if (outcome.accepted) return outcome;
-    const retry = outcome.code === 'TOO_MANY_HIVES' ? { retryAfterSeconds: 10 } : {};
+    const isFull = outcome.code === 'TOO_MANY_HIVES' || outcome.code === 'TOO_MUCH_MEMORY';
+    const retry = isFull ? { retryAfterSeconds: 10 } : {};
     return { ...outcome, ...retry, hive: heartbeat.hive.id };
   }
 }
+
+const lengthOf = (plain: Buffer | RefusedHeartbeat): number => ('accepted' in plain ? 0 : plain.length);
 
 function unreadable(error: unknown): RefusedHeartbeat {
   if (!(error instanceof UnreadableBody)) throw error;

@@ -1,6 +1,7 @@
 import type { Liveness } from '../contract/api.js';
 import type { GpuKnowledge } from '../contract/enums.js';
 import type { Collection, Fault, HiveInfo, HostSample, StoredGpu, StoredWorker } from '../contract/heartbeat.js';
+import type { HiveCharge } from './fleet-budget.js';
 import type { Incarnations } from './incarnations.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -65,6 +66,8 @@ export interface HiveRecord {
   gpuOrder: GpuRecord[];
   /** When its id was last reported to be in use twice. */
   duplicateAtMs: number | null;
+  /** What it takes of the memory of the fleet. */
+  readonly charge: HiveCharge;
   ring: number;
 }
 

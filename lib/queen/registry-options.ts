@@ -2,12 +2,14 @@ import type { FleetEvent, Liveness, StreamHeartbeat } from '../contract/api.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import type { LivenessLimits } from './liveness.js';
+import type { MemoryLimits } from './memory-limits.js';
 
 export type RefusalCode =
   | 'STALE_SEQ'
   | 'RETIRED_INCARNATION'
   | 'DUPLICATE_HIVE_ID'
   | 'TOO_MANY_HIVES'
+  | 'TOO_MUCH_MEMORY'
   | 'TOO_MANY_WORKERS';
 
 export type HeartbeatOutcome =
@@ -46,6 +48,8 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
   readonly eventRingSize?: number;
   readonly maxHives?: number;
   readonly maxWorkersPerHive?: number;
+  /** Bytes that each part may keep. Default: no limit. */
+  readonly memory?: Partial<MemoryLimits>;
   /** Hives, workers and GPUs whose last hour is kept, 5.7 KiB each; what comes later has no history. Default 20000. */
   readonly historyRings?: number;
   /** Told of a listener that threw. Default: the error is thrown on its own, as one of an event handler is. */

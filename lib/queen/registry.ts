@@ -10,10 +10,11 @@ import type {
 } from '../contract/api.js';
 import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
-import type { Heartbeat } from '../contract/heartbeat.js';
+import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { CapacityTracker } from './capacity.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
+import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
 import { classifyHeartbeat, replaceRun } from './incarnations.js';
 import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
@@ -41,6 +42,8 @@ const maxRemovedIds = 10_000;
 /** Seconds over which the rate of heartbeats is taken. */
 const rateSeconds = 10;
 
+const unknownCost: HeartbeatCost = { owner: '', textBytes: 0 };
+
 type Arrival = 'next' | 'recovered' | 'joined' | 'restarted';
 
 const livenessKinds = { online: 'hiveOnline', late: 'hiveLate', offline: 'hiveOffline' } as const;
@@ -60,10 +63,11 @@ export class Registry extends FleetQueries {
   readonly #monitor: LivenessMonitor;
   readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
-  readonly #capacity = new CapacityTracker(this.indexes);
+  readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
+  readonly #budget: FleetBudget;
 
   constructor(options: RegistryOptions = {}) {
     super(options);
@@ -86,17 +90,24 @@ export class Registry extends FleetQueries {
     this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#heartbeatRate = new RateCounter(rateSeconds, this.clock());
+    const { fleetBytes = Infinity, hiveBytes = Infinity, reservationBytes } = options.memory ?? {};
+    this.#capacity = new CapacityTracker(this.indexes, reservationBytes);
+    this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
   }
 
-  heartbeat(heartbeat: Heartbeat): HeartbeatOutcome {
+  /** `cost`: what it is charged by where memory has a limit. */
+  heartbeat(heartbeat: Heartbeat, cost: HeartbeatCost = unknownCost): HeartbeatOutcome {
     const listeningMs = this.#settle();
     const nowMs = this.clock();
     const known = this.indexes.hives.get(heartbeat.hive.id);
     const arrival = this.#arrivalOf(known, heartbeat, listeningMs, nowMs);
     if (typeof arrival !== 'string') return arrival;
-    const hive = known ?? this.#join(heartbeat, nowMs, listeningMs);
+    const charge = this.#budget.charge(known?.charge ?? null, weightOf(heartbeat, cost.textBytes), cost.owner);
+    if (typeof charge === 'string')
+      return refused('TOO_MUCH_MEMORY', `${heartbeat.hive.id} is not taken in: ${charge}`);
+    const hive = known ?? this.#join(heartbeat, nowMs, listeningMs, charge);
     const restarted = arrival === 'restarted';
     if (restarted) {
       replaceRun(hive.incarnations, heartbeat.hive, listeningMs);
@@ -168,7 +179,7 @@ export class Registry extends FleetQueries {
   /**
    * Where a worker would fit, and, with `reserveSeconds`, the room of the best candidate held for it. The same
    * `idempotencyKey` gives the same reservation while that lasts.
-   * @throws HivepulseError IDEMPOTENCY_CONFLICT where the key was used for another request.
+   * @throws HivepulseError IDEMPOTENCY_CONFLICT where the key was used for another request, TOO_MANY_RESERVATIONS.
    */
   place(request: PlacementRequest): PlacementReply {
     return { ...this.#capacity.place(request, this.nowMs()), warming: this.warming };
@@ -240,6 +251,11 @@ export class Registry extends FleetQueries {
     this.#publisher.deliver(type, event, old);
   }
 
+  /** Of the events of a hive those that it may report now; it sends the others again. */
+  withinEventRate(hive: string, events: readonly HiveEvent[]): readonly HiveEvent[] {
+    return this.#publisher.withinRate(hive, events);
+  }
+
   /** Appends an event to this registry's own stream although a journal is set: the shared one is out of reach. */
   append(draft: EventDraft): void {
     this.#publisher.append('queenEvent', draft);
@@ -291,7 +307,7 @@ export class Registry extends FleetQueries {
     }
   }
 
-  #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number): HiveRecord {
+  #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation, startedAt } = heartbeat.hive;
     const { seq, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs } = heartbeat;
     const hive: HiveRecord = {
@@ -315,6 +331,7 @@ export class Registry extends FleetQueries {
       gpus: new Map(),
       gpuOrder: [],
       duplicateAtMs: null,
+      charge,
       ring: this.histories.open(),
     };
     this.indexes.hives.set(id, hive);
@@ -329,6 +346,7 @@ export class Registry extends FleetQueries {
     hive.gpuOrder = [];
     this.histories.close(hive.ring);
     this.#monitor.untrack(hive);
+    this.#budget.release(hive.charge);
     if (reason === 'silent') this.#publisher.saveAckedSeq(hive);
     this.indexes.hives.delete(hive.id);
     this.indexes.hiveOrder.delete(hive);
@@ -366,6 +384,7 @@ export class Registry extends FleetQueries {
       publisher.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
     for (const { worker, from } of delta.stateChanged)
       publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
+    publisher.publishOmitted(hive.id);
 
     if (!publisher.hasListeners) return;
     const rows: StreamHeartbeat = {

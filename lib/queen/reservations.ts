@@ -29,8 +29,10 @@ export interface Used {
  */
 export class Reservations {
   readonly #byId = new Map<string, ActiveReservation>();
-  readonly #byKey = new Map<string, ActiveReservation>();
+  /** Of several queens each may have granted one under the same key, before they knew of each other; the newest counts. */
+  readonly #byKey = new Map<string, Set<ActiveReservation>>();
   readonly #byHive = new Map<string, Set<ActiveReservation>>();
+  #bytes = 0;
   /** Told after every change: where they are kept on disk, or shared. */
   onChange: (() => void) | null = null;
 
@@ -38,12 +40,17 @@ export class Reservations {
     return this.#byId.size;
   }
 
+  /** Memory that they take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get(id: string): ActiveReservation | undefined {
     return this.#byId.get(id);
   }
 
   withKey(key: string): ActiveReservation | undefined {
-    return this.#byKey.get(key);
+    return [...(this.#byKey.get(key) ?? [])].at(-1);
   }
 
   ofHive(hive: string): ReadonlySet<ActiveReservation> | undefined {
@@ -57,10 +64,9 @@ export class Reservations {
   add(held: ActiveReservation): void {
     this.#forget(held.id);
     this.#byId.set(held.id, held);
-    if (held.idempotencyKey !== null) this.#byKey.set(held.idempotencyKey, held);
-    const ofHive = this.#byHive.get(held.hive);
-    if (ofHive) ofHive.add(held);
-    else this.#byHive.set(held.hive, new Set([held]));
+    this.#bytes += bytesOf(held);
+    if (held.idempotencyKey !== null) addTo(this.#byKey, held.idempotencyKey, held);
+    addTo(this.#byHive, held.hive, held);
     this.onChange?.();
   }
 
@@ -82,20 +88,28 @@ export class Reservations {
     const held = this.#byId.get(id);
     if (!held) return undefined;
     this.#byId.delete(id);
-    if (held.idempotencyKey !== null && this.#byKey.get(held.idempotencyKey) === held)
-      this.#forgetKey(held.idempotencyKey);
-    const ofHive = this.#byHive.get(held.hive);
-    ofHive?.delete(held);
-    if (ofHive?.size === 0) this.#byHive.delete(held.hive);
+    this.#bytes -= bytesOf(held);
+    if (held.idempotencyKey !== null) deleteFrom(this.#byKey, held.idempotencyKey, held);
+    deleteFrom(this.#byHive, held.hive, held);
     return held;
   }
-
-  /** Of several queens each may have granted one under the same key, before they knew of each other: another may be left. */
-  #forgetKey(key: string): void {
-    this.#byKey.delete(key);
-    for (const other of this.#byId.values()) if (other.idempotencyKey === key) this.#byKey.set(key, other);
-  }
 }
+
+function addTo<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const set = sets.get(key);
+  if (set) set.add(item);
+  else sets.set(key, new Set([item]));
+}
+
+function deleteFrom<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const set = sets.get(key);
+  set?.delete(item);
+  if (set?.size === 0) sets.delete(key);
+}
+
+/** Memory that a reservation takes: its texts, in several indexes. */
+export const bytesOf = ({ request, gpuUuids, idempotencyKey }: ActiveReservation): number =>
+  1024 + request.length + 128 * gpuUuids.length + (idempotencyKey?.length ?? 0);
 
 /** Room on one GPU that is promised and not yet used. */
 export function unusedVram(

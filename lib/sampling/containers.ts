@@ -34,9 +34,9 @@ export class Containers {
     this.#deps = deps;
   }
 
-  /** Another one when an address, or a process that forwards, comes or goes. */
-  get generation(): string {
-    return `${this.#deps.addresses.generation}/${this.#changes}`;
+  /** Rises when an address, or a process that forwards, comes or goes. */
+  get generation(): number {
+    return this.#deps.addresses.generation + this.#changes;
   }
 
   /** Processes that forward ports of the host; the same list as long as they are the same. */

@@ -48,6 +48,8 @@ export interface HostReaders {
   readonly openReader: (fromProc: { readonly memory: boolean; readonly io: boolean }) => OpenReaderResult;
   readonly openFiles?: OpenFiles | undefined;
   readonly clockTicks: number;
+  /** Users are kept from seeing the processes of others (hidepid). */
+  readonly hidesProcesses?: boolean;
   readonly clock?: Clock;
   readonly wallMs?: () => number;
 }
@@ -65,7 +67,7 @@ export interface SamplerOptions {
   readonly idleBelowPercent?: number;
   readonly idleBelowCpuPercent?: number;
   readonly idleForMs?: number;
-  /** How much of command lines is shown (default `safe`). */
+  /** How much of command lines is shown (default `safe`, `none` where users are kept from seeing those of others). */
   readonly commands?: CommandMode;
   readonly runtimeDir?: string;
   /** What earlier runs of this hive have reported. Without it, exits are reported only of workers that were seen. */
@@ -145,9 +147,9 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     blockDevices,
     listening,
     prober,
+    showCommand: commandDisplay(options.commands ?? (machine.hidesProcesses === true ? 'none' : defaults.commands)),
     namespaces,
     containers: addresses && new Containers({ processes, addresses }),
-    showCommand: commandDisplay(options.commands),
     state: {
       idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
       idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,

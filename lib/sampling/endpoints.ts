@@ -41,12 +41,20 @@ export interface Server {
   readonly endpoint: string | null;
   readonly reason: EndpointReason | null;
   readonly fault: Fault | null;
+  /** Names of models by its own answer; none where it was not asked for them, or did not say. */
+  readonly models: readonly string[];
 }
 
 /** What the hive asks to find out; `none`: it listens nowhere, null: nothing can be asked. */
 export type Asked = readonly ProbedServer[] | 'none' | null;
 
-export const unknownServer: Server = { port: null, endpoint: null, reason: 'socketsUnknown', fault: null };
+export const unknownServer: Server = {
+  port: null,
+  endpoint: null,
+  reason: 'socketsUnknown',
+  fault: null,
+  models: [],
+};
 
 const none: readonly KnownProcess[] = [];
 
@@ -58,7 +66,8 @@ const maxAsked = 8;
 
 interface Known {
   readonly processes: readonly KnownProcess[];
-  readonly generation: string;
+  /** Of sockets and addresses. */
+  readonly generation: number;
   readonly recordPort: number | null;
   readonly hidden: boolean;
   readonly choice: Choice;
@@ -135,7 +144,7 @@ export class Endpoints {
       if (this.#known.delete(path)) this.#expected = null;
       return unknownServer;
     }
-    const generation = `${listening.generation}/${this.#containers?.generation}`;
+    const generation = listening.generation + (this.#containers?.generation ?? 0);
     const findings = this.#prober?.findingsOf(id) ?? null;
     const before = this.#known.get(path);
     const same =
@@ -255,6 +264,7 @@ export class Endpoints {
       endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${place.port}` : null,
       reason: place.reason ?? (isUnentered ? 'otherNamespace' : reason),
       fault: isShared(sockets, strangersOf(sockets, all)) ? sharedPort(port) : null,
+      models: finding?.own === true ? (finding.models ?? []) : [],
     };
   }
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, join, relative } from 'node:path';
-import { chooseMount, locateCgroups, parseMountinfo } from '../cgroup/locate.js';
+import { chooseMount, hidesProcesses, locateCgroups, parseMountinfo } from '../cgroup/locate.js';
 import { openReader, type ReaderChoice } from '../cgroup/reader.js';
 import { systemValues } from '../cgroup/system-values.js';
 import type { HostReaders } from './create.js';
@@ -19,8 +19,12 @@ export async function openMachine(options: MachineOptions = {}): Promise<HostRea
     openReader: ({ memory, io }) =>
       openReader(options.reader ?? 'auto', { procRoot, processMemory: memory, processIo: io }),
     clockTicks: systemValues().clockTicksPerSecond,
+    hidesProcesses: (await mountsOf(procRoot)).some((mount) => mount.mountPoint === procRoot && hidesProcesses(mount)),
   };
 }
+
+const mountsOf = async (procRoot: string) =>
+  parseMountinfo(await readFile(join(procRoot, 'self/mountinfo'), 'utf8').catch(() => ''));
 
 /** The cgroup root to watch: `root` where it is given (any directory that looks like a tree of cgroups), else the v2 mount. */
 async function findCgroupRoot(root: string | undefined, procRoot: string): Promise<HostReaders['place']> {
@@ -38,7 +42,7 @@ async function findCgroupRoot(root: string | undefined, procRoot: string): Promi
     return { root: null, reason: `${at} is no cgroup v2 directory: it has no cgroup.procs; give another with --root.` };
   }
   const offered = new Set((controllers ?? '').trim().split(/\s+/));
-  const mount = chooseMount(parseMountinfo(await readFile(join(procRoot, 'self/mountinfo'), 'utf8').catch(() => '')));
+  const mount = chooseMount(await mountsOf(procRoot));
   const below = mount === null ? '' : relative(mount.mountPoint, at);
   const inside = below !== '' && !below.startsWith('..') && !isAbsolute(below);
   // Paths in /proc begin at the root of our cgroup namespace; a mount of `/..` shows what is above it.

@@ -215,12 +215,16 @@ function newBytes(
 ): number | null {
   let total = 0;
   let largest = 0;
+  let seen = 0;
   for (const [identity, counters] of now) {
-    const growth = counters[counter] - (before.get(identity)?.[counter] ?? 0);
+    const old = before.get(identity);
+    if (old !== undefined) seen += 1;
+    const growth = counters[counter] - (old?.[counter] ?? 0);
     total += growth;
     largest = Math.max(largest, growth);
   }
   if (!(total >= 0)) return null;
+  if (seen === before.size) return total;
   let inherited = 0;
   for (const [identity, counters] of before) {
     // Nobody who grew by less has waited for it.

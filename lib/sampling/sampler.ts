@@ -1,6 +1,6 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
-import { nullImplausible, plausibleRules } from '../contract/fields/plausible.js';
+import { nullImplausible, plausibleCheck, plausibleRules } from '../contract/fields/plausible.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import type { ProbeTarget } from '../engines/prober.js';
@@ -173,15 +173,7 @@ export class Sampler {
     for (const live of rows) {
       const sample = this.#sample(live, pass, reading.status);
       if (sample === null) continue;
-      nullImplausible(workerRules, sample, (field, value) =>
-        faults.push({
-          source: 'cgroup',
-          code: 'IMPLAUSIBLE',
-          field,
-          message: `The kernel says ${value} for ${field}.`,
-          workerId: sample.id,
-        }),
-      );
+      if (!isPlausible(sample)) faults.push(...implausible(sample));
       workers.push(sample);
       const { tracked, processes } = live;
       if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
@@ -384,6 +376,22 @@ export class Sampler {
 }
 
 const workerRules = plausibleRules(workerFields);
+const isPlausible = plausibleCheck(workerRules);
+
+/** Sets to null what no worker can have, and says so. */
+function implausible(sample: WorkerSample): readonly Fault[] {
+  const faults: Fault[] = [];
+  nullImplausible(workerRules, sample, (field, value) =>
+    faults.push({
+      source: 'cgroup',
+      code: 'IMPLAUSIBLE',
+      field,
+      message: `The kernel says ${value} for ${field}.`,
+      workerId: sample.id,
+    }),
+  );
+  return faults;
+}
 
 /** More are cut off: a thousand workers may fail at once. */
 const maxFaults = 500;

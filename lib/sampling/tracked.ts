@@ -94,7 +94,7 @@ const workingCpuPercent = 20;
 
 /** What is asked about a worker. An operator's URL counts only where the worker itself listens on its port. */
 export function probeTarget(
-  { watched, recordSeen, main, inode }: Tracked,
+  { watched, recordSeen, main, inode, described }: Tracked,
   { cpuPercent, gpuUtilizationPercent }: Pick<WorkerSample, 'cpuPercent' | 'gpuUtilizationPercent'>,
   endpoints: Pick<Endpoints, 'askedOf' | 'listensOn'>,
 ): ProbeTarget {
@@ -105,6 +105,7 @@ export function probeTarget(
     identity: main?.key ?? String(inode),
     readyUrl: isOwn ? url : null,
     servers: url !== null && !isOwn ? 'none' : endpoints.askedOf(watched.path),
+    unnamed: recordSeen?.model == null && described?.serving.models.length === 0,
     working: (cpuPercent ?? 0) >= workingCpuPercent || (gpuUtilizationPercent ?? 0) > 0,
   };
 }

@@ -57,14 +57,22 @@ type OfCgroup = {
 export function withoutCgroup(): Pick<WorkerDraft, OfCgroup> {
   const reason = unknown('noCgroup');
   const names = Object.entries(workerFields as FieldTable).flatMap(([name, { ofCgroup }]) => (ofCgroup ? [name] : []));
-  const pressure = Object.fromEntries(pressureFields.map((part) => [part, reason]));
+  const pressure = Object.fromEntries(pressureFields.map(({ name }) => [name, reason]));
   return { ...Object.fromEntries(names.map((name) => [name, reason])), pressure } as Pick<WorkerDraft, OfCgroup>;
 }
 
-const nullables = (table: FieldTable): readonly string[] =>
-  Object.entries(table).flatMap(([name, { shape }]) => (isNullable(shape) ? [name] : []));
+/** A value that may be null: where it stands, and its key in `nullReasons`. */
+interface Place {
+  readonly name: string;
+  readonly key: string;
+}
+
+const nullables = (table: FieldTable): readonly Place[] =>
+  Object.entries(table).flatMap(([name, { shape }]) => (isNullable(shape) ? [{ name, key: name }] : []));
 const nullableFields = nullables(workerFields);
-const pressureFields = Object.keys(known(workerFields.pressure.shape).properties ?? {});
+const pressureFields: readonly Place[] = Object.keys(known(workerFields.pressure.shape).properties ?? {}).map(
+  (name) => ({ name, key: `pressure.${name}` }),
+);
 
 type Values = Record<string, unknown>;
 
@@ -73,20 +81,19 @@ export function settle(draft: WorkerDraft): WorkerSample {
   const values = draft as unknown as Values;
   const pressure = values.pressure as Values;
   const reasons: Record<string, string> = {};
-  let some = settleIn(values, nullableFields, '', reasons);
-  if (settleIn(pressure, pressureFields, 'pressure.', reasons)) some = true;
-  if (some) values.nullReasons = reasons;
+  const some = settleIn(values, nullableFields, reasons);
+  if (settleIn(pressure, pressureFields, reasons) || some) values.nullReasons = reasons;
   return values as unknown as WorkerSample;
 }
 
-function settleIn(values: Values, names: readonly string[], prefix: string, reasons: Record<string, string>): boolean {
+function settleIn(values: Values, places: readonly Place[], reasons: Record<string, string>): boolean {
   let some = false;
-  for (const name of names) {
+  for (const { name, key } of places) {
     const value = values[name];
     if (!(value instanceof Unknown)) continue;
     values[name] = null;
     if (value.reason === null) continue;
-    reasons[prefix + name] = value.reason;
+    reasons[key] = value.reason;
     some = true;
   }
   return some;
@@ -96,10 +103,10 @@ function settleIn(values: Values, names: readonly string[], prefix: string, reas
 export function reasonsForAll(sample: WorkerSample, reason: NullReason): Record<string, string> {
   const table: FieldTable = workerFields;
   const values = sample as unknown as Values;
-  const names = nullableFields.filter((name) => {
+  const places = nullableFields.filter(({ name }) => {
     const { absent, reasonIn } = table[name] ?? {};
     const isNone = absent !== undefined && absent !== workerFields.memoryLimitBytes.absent;
     return values[name] === null && !isNone && reasonIn === undefined;
   });
-  return Object.fromEntries([...names, ...pressureFields.map((name) => `pressure.${name}`)].map((n) => [n, reason]));
+  return Object.fromEntries([...places, ...pressureFields].map(({ key }) => [key, reason]));
 }

@@ -1,3 +1,5 @@
+import type { Field } from '../contract/fields/field.js';
+import { workerFields } from '../contract/fields/worker.js';
 import type { Fault } from '../contract/heartbeat.js';
 import { type RawPass, type WorkerFile, workerFiles } from '../native/layout.js';
 import { errnoText } from '../util/errno.js';
@@ -17,25 +19,20 @@ const EOPNOTSUPP = 95;
 /** The kernel does not offer the file here. */
 export const isMissing = (errno: number): boolean => errno === ENOENT || errno === EOPNOTSUPP;
 
-/** The contract's fields that come from each file. */
-const fieldsOf: Readonly<Partial<Record<WorkerFile, string>>> = {
-  'cpu.stat': 'cpuPercent',
-  'memory.current': 'memoryBytes',
-  'memory.stat': 'workingSetBytes',
-  'memory.peak': 'memoryPeakBytes',
-  'memory.events': 'oomKills',
-  'io.stat': 'ioReadBytesPerSecond',
-  'cgroup.procs': 'processCount',
-  'cpu.max': 'cpuLimitPercent',
-  'memory.max': 'memoryLimitBytes',
-  'cpu.pressure': 'pressure.cpu',
-  'memory.pressure': 'pressure.memory',
-  'io.pressure': 'pressure.io',
-};
+/** The contract's fields by the file that each comes from: `memoryPeakBytes`, `pressure.cpu`. */
+const fieldOfFile: ReadonlyMap<string, string> = new Map(
+  Object.entries<Field>(workerFields).flatMap(([name, { file }]): [string, string][] => {
+    if (file === undefined) return [];
+    if (typeof file === 'string') return [[file, name]];
+    return Object.entries(file).map(([part, path]) => [path, `${name}.${part}`]);
+  }),
+);
+
+const placeOfFile = Object.fromEntries(workerFiles.map((file, i) => [file, i])) as Readonly<Record<WorkerFile, number>>;
 
 /** Of one file of a row: 0, or why it could not be read. */
 export const fileError = (pass: RawPass, slot: number, file: WorkerFile): number =>
-  pass.errors[slot * workerFiles.length + workerFiles.indexOf(file)] ?? 0;
+  pass.errors[slot * workerFiles.length + placeOfFile[file]] ?? 0;
 
 /** Files of one row that could not be read. `missing` are those that the kernel does not offer here. */
 export function fileFaults(
@@ -49,7 +46,7 @@ export function fileFaults(
     const errno = pass.errors[slot * workerFiles.length + i] ?? 0;
     if (errno === 0) continue;
     const file = workerFiles[i] as WorkerFile;
-    const field = fieldsOf[file];
+    const field = fieldOfFile.get(file);
     if (field === undefined) continue;
     if (isMissing(errno)) {
       missing.push(file);
@@ -69,71 +66,82 @@ export function fileFaults(
   return { faults, missing };
 }
 
-/** Files that `missingFaults` names. */
-const reportedMissing: ReadonlySet<WorkerFile> = new Set([
-  'memory.current',
-  'memory.peak',
-  'io.stat',
-  'cpu.max',
-  'cpu.pressure',
-  'memory.pressure',
-  'io.pressure',
-  'cgroup.procs',
-]);
+interface MissingRow {
+  /** One of them is enough. */
+  readonly files: readonly WorkerFile[];
+  readonly code: string;
+  readonly field: string;
+  readonly message: string;
+  /** Where it holds only for some hosts, or another row says more. */
+  readonly applies?: (fromProc: FromProc, missing: ReadonlySet<WorkerFile>) => boolean;
+}
+
+interface FromProc {
+  readonly memory: boolean;
+  readonly io: boolean;
+}
+
+/** What a kernel may not offer, and the fault that says so. */
+const missingRows: readonly MissingRow[] = [
+  {
+    files: ['memory.current'],
+    code: 'MEMORY_CONTROLLER_MISSING',
+    field: 'memoryPeakBytes',
+    message:
+      'The memory controller is not on cgroup v2: memory is summed over processes; working set, peak, limit and OOM kills are not known. Boot with systemd.unified_cgroup_hierarchy=1.',
+    applies: ({ memory }) => memory,
+  },
+  {
+    files: ['memory.current'],
+    code: 'MEMORY_CONTROLLER_MISSING',
+    field: 'memoryBytes',
+    message:
+      'The memory controller is not enabled for some workers; write +memory to cgroup.subtree_control of their parents.',
+    applies: ({ memory }) => !memory,
+  },
+  {
+    files: ['memory.peak'],
+    code: 'MEMORY_PEAK_MISSING',
+    field: 'memoryPeakBytes',
+    message: 'memory.peak needs Linux 5.19.',
+    applies: (_, missing) => !missing.has('memory.current'),
+  },
+  {
+    files: ['io.stat'],
+    code: 'IO_CONTROLLER_MISSING',
+    field: 'ioReadBytesPerSecond',
+    message: 'The io controller is not enabled for some workers; write +io to cgroup.subtree_control of their parents.',
+    applies: ({ io }) => !io,
+  },
+  {
+    files: ['cpu.max'],
+    code: 'CPU_CONTROLLER_MISSING',
+    field: 'cpuThrottledPercent',
+    message: 'The cpu controller is not enabled for some workers: limits and throttling are not known.',
+  },
+  {
+    files: ['cpu.pressure', 'memory.pressure', 'io.pressure'],
+    code: 'PRESSURE_UNAVAILABLE',
+    field: 'pressure',
+    message:
+      'The kernel keeps no pressure figures (PSI) for some workers; boot with psi=1, and write 1 to their cgroup.pressure.',
+  },
+  {
+    files: ['cgroup.procs'],
+    code: 'THREADED_CGROUP',
+    field: 'processCount',
+    message: 'Some workers are threaded cgroups, whose processes the kernel does not list there.',
+  },
+];
+
+const reportedMissing: ReadonlySet<WorkerFile> = new Set(missingRows.flatMap(({ files }) => files));
 
 /** Whether a fault says that the kernel does not offer the file; one fault covers the whole memory controller. */
 export const isReportedMissing = (file: WorkerFile, row: RawRow): boolean =>
   reportedMissing.has(file) || (file.startsWith('memory.') && Number.isNaN(row.memoryCurrentBytes));
 
 /** One fault for all workers about what the kernel does not offer; each file once. */
-export function missingFaults(
-  missing: ReadonlySet<WorkerFile>,
-  fromProc: { memory: boolean; io: boolean },
-): readonly Fault[] {
-  const faults: Fault[] = [];
-  const add = (code: string, field: string, message: string) => faults.push({ source: 'cgroup', code, field, message });
-  if (missing.has('memory.current') && fromProc.memory) {
-    add(
-      'MEMORY_CONTROLLER_MISSING',
-      'memoryPeakBytes',
-      'The memory controller is not on cgroup v2: memory is summed over processes; working set, peak, limit and OOM kills are not known. Boot with systemd.unified_cgroup_hierarchy=1.',
-    );
-  } else if (missing.has('memory.current')) {
-    add(
-      'MEMORY_CONTROLLER_MISSING',
-      'memoryBytes',
-      'The memory controller is not enabled for some workers; write +memory to cgroup.subtree_control of their parents.',
-    );
-  } else if (missing.has('memory.peak')) {
-    add('MEMORY_PEAK_MISSING', 'memoryPeakBytes', 'memory.peak needs Linux 5.19.');
-  }
-  if (missing.has('io.stat') && !fromProc.io) {
-    add(
-      'IO_CONTROLLER_MISSING',
-      'ioReadBytesPerSecond',
-      'The io controller is not enabled for some workers; write +io to cgroup.subtree_control of their parents.',
-    );
-  }
-  if (missing.has('cpu.max')) {
-    add(
-      'CPU_CONTROLLER_MISSING',
-      'cpuThrottledPercent',
-      'The cpu controller is not enabled for some workers: limits and throttling are not known.',
-    );
-  }
-  if (missing.has('cpu.pressure') || missing.has('memory.pressure') || missing.has('io.pressure')) {
-    add(
-      'PRESSURE_UNAVAILABLE',
-      'pressure',
-      'The kernel keeps no pressure figures (PSI) for some workers; boot with psi=1, and write 1 to their cgroup.pressure.',
-    );
-  }
-  if (missing.has('cgroup.procs')) {
-    add(
-      'THREADED_CGROUP',
-      'processCount',
-      'Some workers are threaded cgroups, whose processes the kernel does not list there.',
-    );
-  }
-  return faults;
-}
+export const missingFaults = (missing: ReadonlySet<WorkerFile>, fromProc: FromProc): readonly Fault[] =>
+  missingRows
+    .filter(({ files, applies }) => files.some((file) => missing.has(file)) && applies?.(fromProc, missing) !== false)
+    .map(({ code, field, message }) => ({ source: 'cgroup', code, field, message }));

@@ -87,6 +87,9 @@ export interface Described {
   readonly anyRead: boolean;
 }
 
+const shownModels = (names: readonly string[]): readonly string[] =>
+  [...new Set(names.map(shownModel).filter((name) => name !== null))].slice(0, maxModels);
+
 /**
  * Models and command of a worker from the command lines of its processes, main process first. The command shown is
  * the engine's where one was recognized, since the first process is often a shell or an init.
@@ -98,10 +101,8 @@ export function describe(
   const known = processes.filter(({ argv }) => argv.length > 0);
   const found = serving(known);
   const shown = known[found.engine === null ? 0 : (found.process ?? 0)];
-  const names = found.models.map(shownModel).filter((name) => name !== null);
-  const models = [...new Set(names)].slice(0, maxModels);
   return {
-    serving: { ...found, models },
+    serving: { ...found, models: shownModels(found.models) },
     command: shown === undefined ? null : showCommand(shown.argv),
     anyRead: known.length > 0,
   };
@@ -184,9 +185,14 @@ function ioRate(input: WorkerInput, rate: number | null, counter: number): numbe
 }
 
 /** The lower one; not known where none is known and its own could not be read. */
-function limitOf(own: number, ofAncestors: number | null): number | null | Unknown {
+function limitOf(
+  input: WorkerInput,
+  own: number,
+  ofAncestors: number | null,
+  file: WorkerFile,
+): number | null | Unknown {
   const limit = least(finiteOrNull(own), ofAncestors);
-  return limit === null && Number.isNaN(own) ? unknown('unreadable') : limit;
+  return limit === null && Number.isNaN(own) ? fromFile(input, own, file) : limit;
 }
 
 type Draft = Partial<WorkerDraft>;
@@ -217,9 +223,16 @@ function startOf(input: WorkerInput) {
 const count = (own: number | Unknown, { nestedProcesses }: WorkerInput): number | Unknown =>
   own instanceof Unknown ? own : own + nestedProcesses;
 
-function namesOf({ record, described, hiddenProcesses }: WorkerInput) {
-  // What the operator said wins over what is read from command lines.
-  const models = record?.model == null ? (described?.serving.models ?? []) : [record.model];
+/** What the operator said wins over what is read from command lines, and that over what its server says. */
+function modelsOf({ record, described, server }: WorkerInput): readonly string[] {
+  if (record?.model != null) return [record.model];
+  const read = described?.serving.models ?? [];
+  return read.length > 0 ? read : shownModels(server.models);
+}
+
+function namesOf(input: WorkerInput) {
+  const { described, hiddenProcesses } = input;
+  const models = modelsOf(input);
   let noModel = unknown(described?.serving.engine == null ? 'engineUnknown' : 'modelUnnamed');
   if (described === null || !described.anyRead)
     noModel = hiddenProcesses > 0 ? saidElsewhere : unknown('commandUnread');
@@ -245,7 +258,7 @@ function memoryOf(input: WorkerInput) {
     memoryBytes,
     workingSetBytes,
     memoryPeakBytes: fromFile(input, row.memoryPeakBytes, 'memory.peak'),
-    memoryLimitBytes: limitOf(row.memoryMaxBytes, watched.ancestorMemoryBytes),
+    memoryLimitBytes: limitOf(input, row.memoryMaxBytes, watched.ancestorMemoryBytes, 'memory.max'),
     memorySource: memoryFromProc ? 'proc' : 'cgroup',
     oomKills: fromFile(input, row.oomKill, 'memory.events'),
   } satisfies Draft;
@@ -278,18 +291,26 @@ function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerIn
   } satisfies Draft;
 }
 
-/** One worker as it travels. Pure. */
+/** One worker as it travels. Pure. Field by field: with spreads V8 makes a slow object, for each worker in each pass. */
 export function workerSample(input: WorkerInput): WorkerSample {
   const { watched, row, rates, record, server } = input;
-  const limit = limitOf((row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent);
-  const pressure = (value: number, file: WorkerFile) => fromFile(input, round2(value), file);
+  const limit = limitOf(input, (row.cpuQuotaUsec * 100) / row.cpuPeriodUsec, watched.ancestorCpuPercent, 'cpu.max');
+  const start = startOf(input);
+  const names = namesOf(input);
+  const memory = memoryOf(input);
+  const held = gpusOf(input);
   return settle({
     id: watched.id,
     group: watched.group,
     instance: watched.instance,
     name: watched.name ?? undefined,
-    ...startOf(input),
-    ...namesOf(input),
+    pid: start.pid,
+    startedAt: start.startedAt,
+    uptimeSeconds: start.uptimeSeconds,
+    processCount: start.processCount,
+    model: names.model,
+    models: names.models,
+    command: names.command,
     port: server.port,
     endpoint: server.endpoint,
     endpointReason: server.reason ?? undefined,
@@ -297,15 +318,24 @@ export function workerSample(input: WorkerInput): WorkerSample {
     cpuPercent: rateOf(input, rates.cpuPercent, row.usageUsec, 'cpu.stat'),
     cpuThrottledPercent: throttledOf(input),
     cpuLimitPercent: typeof limit === 'number' ? round2(limit) : limit,
-    ...memoryOf(input),
+    memoryBytes: memory.memoryBytes,
+    workingSetBytes: memory.workingSetBytes,
+    memoryPeakBytes: memory.memoryPeakBytes,
+    memoryLimitBytes: memory.memoryLimitBytes,
+    memorySource: memory.memorySource,
+    oomKills: memory.oomKills,
     ioReadBytesPerSecond: ioRate(input, rates.ioReadBytesPerSecond, row.ioReadBytes),
     ioWriteBytesPerSecond: ioRate(input, rates.ioWriteBytesPerSecond, row.ioWriteBytes),
     pressure: {
-      cpu: pressure(row.cpuSomeAvg10, 'cpu.pressure'),
-      memory: pressure(row.memorySomeAvg10, 'memory.pressure'),
-      io: pressure(row.ioSomeAvg10, 'io.pressure'),
+      cpu: fromFile(input, round2(row.cpuSomeAvg10), 'cpu.pressure'),
+      memory: fromFile(input, round2(row.memorySomeAvg10), 'memory.pressure'),
+      io: fromFile(input, round2(row.ioSomeAvg10), 'io.pressure'),
     },
-    ...gpusOf(input),
+    gpus: held.gpus,
+    gpusReason: held.gpusReason,
+    gpuUtilizationPercent: held.gpuUtilizationPercent,
+    vramUsedBytes: held.vramUsedBytes,
+    vramTotalBytes: held.vramTotalBytes,
     state: input.state,
     ready: input.ready,
     reservationId: record?.reservationId ?? undefined,

@@ -26,6 +26,7 @@ export const errorCodes = [
   'DIRECTORY_UNTRUSTED',
   'CLOSED',
   'IDEMPOTENCY_CONFLICT',
+  'TOO_MANY_RESERVATIONS',
   'BUS_UNAVAILABLE',
   // client and sender
   'REQUEST_FAILED',

@@ -5,13 +5,8 @@ import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { inodesOf, type ListeningSocket, parseListening } from '../procfs/sockets.js';
 import type { Clock } from '../util/clock.js';
-
-/** A process by its identity. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** NaN where it is not known. */
-  readonly startTicks: number;
-}
+import { oneAtATime } from '../util/one-at-a-time.js';
+import { type ProcessIdentity, type SeenProcess, SeenProcesses } from './seen-processes.js';
 
 /** A socket that listens, in its network namespace. */
 export interface NamespaceSocket extends ListeningSocket {
@@ -38,20 +33,15 @@ export interface ListeningOptions {
 
 /** About 1700 sockets that listen; connections come after them. */
 const maxTableBytes = 256 * 1024;
-/** How long a new process is looked at again each time. */
-const settleMs = 10_000;
 const { ENOENT, ESRCH, EACCES, EPERM } = constants.errno;
 const over = new Set<number>([ENOENT, ESRCH]);
 const refused = new Set<number>([EACCES, EPERM]);
 
-interface Entry {
-  readonly startTicks: number;
-  readonly seenMs: number;
+/** `read`: its descriptors have been. */
+interface Entry extends SeenProcess {
   namespace: number | null;
   /** Inodes of all its sockets that listened when its descriptors were read; null: they could not be. */
   inodes: readonly number[] | null;
-  /** Its descriptors have been read. */
-  read: boolean;
   gone: boolean;
   /** The hive has no right to see its namespace or descriptors. */
   denied: boolean;
@@ -66,21 +56,22 @@ type Table = ReadonlyMap<number, NamespaceSocket>;
 export class Listening {
   readonly #options: Required<Omit<ListeningOptions, 'openFiles'>>;
   readonly #files: GuardedReader;
-  readonly #entries = new Map<number, Entry>();
+  readonly #seen: SeenProcesses<Entry>;
   #namespaces: ReadonlyMap<number, Table> = new Map();
-  #processes: readonly ProcessIdentity[] = [];
   #waiting: ReadonlySet<number> = new Set();
   #own: number | null = null;
   #host: number | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
-  #verifiedMs = Number.NEGATIVE_INFINITY;
   #changed = false;
-  #running: Promise<void> | null = null;
   #generation = 0;
 
   constructor(options: ListeningOptions) {
     const { openFiles: open, clock } = options;
     this.#options = { everyMs: 5000, waitingEveryMs: 1000, verifyMs: 60_000, ...options };
+    this.#seen = new SeenProcesses<Entry>(this.#options.verifyMs, (seen) => ({
+      ...seen,
+      ...{ namespace: null, inodes: null, gone: false, denied: false },
+    }));
     this.#files = new GuardedReader({
       open,
       clock,
@@ -110,7 +101,7 @@ export class Listening {
 
   /** null: not looked at yet. */
   of({ pid, startTicks }: ProcessIdentity): ProcessSockets | null {
-    const entry = this.#entries.get(pid);
+    const entry = this.#seen.byPid.get(pid);
     if (entry === undefined || !entry.read || entry.startTicks !== startTicks) return null;
     if (entry.namespace === null) return { namespace: Number.NaN, sockets: null };
     const table = this.#namespaces.get(entry.namespace);
@@ -126,7 +117,7 @@ export class Listening {
 
   /** A process that is in the namespace; null where none is known to be. */
   processIn(namespace: number): number | null {
-    for (const [pid, entry] of this.#entries) if (entry.namespace === namespace && !entry.gone) return pid;
+    for (const [pid, entry] of this.#seen.byPid) if (entry.namespace === namespace && !entry.gone) return pid;
     return null;
   }
 
@@ -136,7 +127,7 @@ export class Listening {
 
   /** The hive has no right to see the sockets of the process. */
   denied(pid: number): boolean {
-    return this.#entries.get(pid)?.denied === true;
+    return this.#seen.byPid.get(pid)?.denied === true;
   }
 
   /**
@@ -146,50 +137,24 @@ export class Listening {
   update(processes: readonly ProcessIdentity[], waiting: ReadonlySet<number>): void {
     const { clock, everyMs, waitingEveryMs } = this.#options;
     this.#waiting = waiting;
-    if (processes !== this.#processes) this.#track(processes);
+    if (this.#seen.take(processes, clock.now())) this.#changed = true;
     const sinceMs = clock.now() - this.#lookedMs;
     if (this.#changed || sinceMs >= (waiting.size > 0 ? waitingEveryMs : everyMs)) void this.look();
   }
 
-  #track(processes: readonly ProcessIdentity[]): void {
-    this.#processes = processes;
-    const seenMs = this.#options.clock.now();
-    const alive = new Set<number>();
-    for (const { pid, startTicks } of processes) {
-      if (Number.isNaN(startTicks)) continue;
-      alive.add(pid);
-      if (this.#entries.get(pid)?.startTicks === startTicks) continue;
-      const unread = { namespace: null, inodes: null, read: false, gone: false, denied: false };
-      this.#entries.set(pid, { startTicks, seenMs, ...unread });
-      this.#changed = true;
-    }
-    for (const pid of this.#entries.keys()) if (!alive.has(pid)) this.#entries.delete(pid);
-  }
-
   /** One look; a call during a look resolves with it. Never rejects. */
-  look(): Promise<void> {
-    this.#running ??= this.#look()
-      .catch(() => undefined) // closed
-      .finally(() => {
-        this.#running = null;
-      });
-    return this.#running;
-  }
+  readonly look = oneAtATime(() => this.#look());
 
   close(): void {
     this.#files.close();
   }
 
   async #look(): Promise<void> {
-    const { clock, verifyMs } = this.#options;
-    const now = clock.now();
+    const now = this.#options.clock.now();
     this.#changed = false;
     this.#lookedMs = now;
-    const verify = now - this.#verifiedMs >= verifyMs;
-    if (verify) this.#verifiedMs = now;
-    // A new process may still be moved into a namespace of its own, and be handed sockets.
-    const due = ({ read, seenMs }: Entry) => !read || verify || now - seenMs < settleMs;
-    await this.#readNamespaces([...this.#entries].filter(([, entry]) => due(entry)));
+    const due = this.#seen.dueAt(now);
+    await this.#readNamespaces([...this.#seen.byPid].filter(([, entry]) => due(entry)));
     const before = this.#namespaces;
     const tables = await this.#readTables();
     const grown = new Set<number>();
@@ -197,7 +162,7 @@ export class Listening {
       for (const inode of table.keys()) if (before.get(namespace)?.has(inode) !== true) grown.add(namespace);
     const hasGrown = (pid: number, { namespace }: Entry) =>
       this.#waiting.has(pid) && namespace !== null && grown.has(namespace);
-    const pids = [...this.#entries].filter(([pid, entry]) => due(entry) || hasGrown(pid, entry)).map(([pid]) => pid);
+    const pids = [...this.#seen.byPid].filter(([pid, entry]) => due(entry) || hasGrown(pid, entry)).map(([pid]) => pid);
     const changed = await this.#readDescriptors(pids, tables);
     this.#namespaces = tables;
     if (changed || !sameTables(before, tables)) this.#generation += 1;
@@ -215,7 +180,7 @@ export class Listening {
     for (const [i, name] of names.entries()) {
       const links = found[i];
       const [namespace = null] = typeof links === 'object' ? inodesOf(links) : [];
-      const entry = this.#entries.get(Number(name));
+      const entry = this.#seen.byPid.get(Number(name));
       if (name === 'self') this.#own = namespace;
       else if (name === '1' && entry === undefined) this.#host = namespace;
       if (entry === undefined || links === ETIMEDOUT) continue;
@@ -229,7 +194,7 @@ export class Listening {
   async #readTables(): Promise<ReadonlyMap<number, Table>> {
     const { procRoot } = this.#options;
     const readers = new Map<number, string>();
-    for (const [pid, { namespace, gone }] of this.#entries)
+    for (const [pid, { namespace, gone }] of this.#seen.byPid)
       if (namespace !== null && !gone) readers.set(namespace, String(pid));
     if (this.#own !== null) readers.set(this.#own, 'self');
     const paths = [...readers.values()].flatMap((name) => [
@@ -257,7 +222,7 @@ export class Listening {
     );
     let changed = false;
     for (const [i, pid] of pids.entries()) {
-      const entry = this.#entries.get(pid);
+      const entry = this.#seen.byPid.get(pid);
       const links = found[i];
       if (entry === undefined || links === undefined || links === ETIMEDOUT) continue;
       const table = entry.namespace === null ? undefined : tables.get(entry.namespace);

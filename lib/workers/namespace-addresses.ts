@@ -4,7 +4,8 @@ import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { parseFibTrie, parseIfInet6 } from '../procfs/addresses.js';
 import { inodesOf } from '../procfs/sockets.js';
 import type { Clock } from '../util/clock.js';
-import type { ProcessIdentity } from './listening.js';
+import { oneAtATime } from '../util/one-at-a-time.js';
+import { type ProcessIdentity, type SeenProcess, SeenProcesses } from './seen-processes.js';
 
 export interface NamespaceAddressesOptions {
   readonly procRoot: string;
@@ -18,14 +19,9 @@ export interface NamespaceAddressesOptions {
 
 /** A host with so many routes is no container. */
 const maxTableBytes = 512 * 1024;
-/** How long a new process may still be moved into a namespace of its own. */
-const settleMs = 10_000;
 
-interface Member {
-  readonly startTicks: number;
-  readonly seenMs: number;
+interface Member extends SeenProcess {
   namespace: number | null;
-  read: boolean;
 }
 
 /** Where one process of each cgroup is enough: containers have their namespace as a whole. */
@@ -42,18 +38,16 @@ export function oneOfEachCgroup<P extends ProcessIdentity & { readonly cgroup: s
 export class NamespaceAddresses {
   readonly #options: Required<Omit<NamespaceAddressesOptions, 'openFiles'>>;
   readonly #files: GuardedReader;
-  readonly #members = new Map<number, Member>();
-  #processes: readonly ProcessIdentity[] = [];
+  readonly #seen: SeenProcesses<Member>;
   #addresses: ReadonlyMap<number, readonly string[]> = new Map();
   #lookedMs = Number.NEGATIVE_INFINITY;
-  #verifiedMs = Number.NEGATIVE_INFINITY;
   #changed = false;
   #generation = 0;
-  #running: Promise<void> | null = null;
 
   constructor(options: NamespaceAddressesOptions) {
     const { openFiles: open, clock } = options;
     this.#options = { everyMs: 5000, verifyMs: 60_000, ...options };
+    this.#seen = new SeenProcesses<Member>(this.#options.verifyMs, (seen) => ({ ...seen, namespace: null }));
     this.#files = new GuardedReader({
       open,
       clock,
@@ -84,46 +78,23 @@ export class NamespaceAddresses {
   update(processes: readonly ProcessIdentity[]): void {
     const { clock, everyMs } = this.#options;
     const now = clock.now();
-    if (processes !== this.#processes) this.#track(processes, now);
+    if (this.#seen.take(processes, now)) this.#changed = true;
     if (this.#changed || now - this.#lookedMs >= everyMs) void this.look();
   }
 
-  #track(processes: readonly ProcessIdentity[], now: number): void {
-    this.#processes = processes;
-    const alive = new Set<number>();
-    for (const { pid, startTicks } of processes) {
-      if (Number.isNaN(startTicks)) continue;
-      alive.add(pid);
-      if (this.#members.get(pid)?.startTicks === startTicks) continue;
-      this.#members.set(pid, { startTicks, seenMs: now, namespace: null, read: false });
-      this.#changed = true;
-    }
-    for (const pid of this.#members.keys()) if (!alive.has(pid)) this.#members.delete(pid);
-  }
-
   /** One look; a call during a look resolves with it. Never rejects. */
-  look(): Promise<void> {
-    this.#running ??= this.#look()
-      .catch(() => undefined) // closed
-      .finally(() => {
-        this.#running = null;
-      });
-    return this.#running;
-  }
+  readonly look = oneAtATime(() => this.#look());
 
   close(): void {
     this.#files.close();
   }
 
   async #look(): Promise<void> {
-    const { clock, everyMs, verifyMs } = this.#options;
+    const { clock, everyMs } = this.#options;
     const now = clock.now();
     this.#changed = false;
-    const verify = now - this.#verifiedMs >= verifyMs;
-    if (verify) this.#verifiedMs = now;
-    await this.#readNamespaces(
-      [...this.#members].filter(([, { read, seenMs }]) => !read || verify || now - seenMs < settleMs),
-    );
+    const due = this.#seen.dueAt(now);
+    await this.#readNamespaces([...this.#seen.byPid].filter(([, member]) => due(member)));
     const isDue = now - this.#lookedMs >= everyMs;
     if (isDue) this.#lookedMs = now;
     await this.#readAddresses((namespace) => isDue || !this.#addresses.has(namespace));
@@ -153,7 +124,7 @@ export class NamespaceAddresses {
   async #readAddresses(isDue: (namespace: number) => boolean): Promise<void> {
     const { procRoot } = this.#options;
     const readers = new Map<number, number>();
-    for (const [pid, { namespace }] of this.#members) if (namespace !== null) readers.set(namespace, pid);
+    for (const [pid, { namespace }] of this.#seen.byPid) if (namespace !== null) readers.set(namespace, pid);
     const due = [...readers].filter(([namespace]) => isDue(namespace));
     const paths = due.flatMap(([, pid]) =>
       ['net/fib_trie', 'net/if_inet6'].map((file) => join(procRoot, String(pid), file)),

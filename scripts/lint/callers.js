@@ -42,6 +42,7 @@ export const callers = [
     symbol,
     allowed: [
       'lib/cgroup/kernel-files.ts',
+      'lib/util/open-files.ts',
       'lib/cgroup/locate.ts',
       'lib/cgroup/system-values.ts',
       'lib/config/resolve.ts',

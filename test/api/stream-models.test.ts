@@ -15,8 +15,7 @@ it('a reader of one model sees a worker, and events about it, by any of its name
       kind: 'oomKill',
       hive: 'a',
       ...(workerId === undefined ? {} : { workerId, model: workerId === 'llm/0' ? 'm' : 'n' }),
-      detail: {},
-    } satisfies FleetEvent);
+    } satisfies Omit<FleetEvent, 'detail'>);
   expect(['m', 'alias', 'n'].map((model) => wants(model, 'llm/0'))).toEqual([true, true, false]);
   expect([wants('alias', 'llm/1'), wants('alias', 'llm/9'), wants('alias')]).toEqual([false, false, true]);
   const snapshot = [...new StreamGroup(registry, { model: 'alias' }).snapshot('e-0')].join('');

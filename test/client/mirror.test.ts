@@ -303,3 +303,26 @@ describe('the mirror of a fleet', () => {
     expect(own.events.at(-1)?.id).toBe('2999');
   });
 });
+
+it('the uptime of a worker that does not change goes on with the heartbeats of its hive, and stops where they do', () => {
+  const mirror = new FleetMirror();
+  const view = viewOf('a', 'online');
+  const row = { ...rowOf('a', 'llm/0', 'online', 1), uptimeSeconds: 8 };
+  const upAt = (): number | null => mirror.currentOf(mirror.workers.get(row.key) as WorkerView).uptimeSeconds;
+  const hear = (nowMs: number, workers: WorkerView[] = []) =>
+    mirror.apply({ type: 'heartbeat', data: { hive: view, workers, gone: [], whole: false } } as StreamMessage, nowMs);
+  hear(1000, [row]);
+  expect(upAt()).toBe(8);
+  hear(91_000);
+  expect(upAt()).toBe(98);
+  expect(mirror.snapshotAt(200_000).workers.map(({ uptimeSeconds }) => uptimeSeconds)).toEqual([98]);
+  hear(92_000, [{ ...row, uptimeSeconds: 99.1 }]);
+  expect(upAt()).toBe(99.1);
+  const other = new FleetMirror();
+  other.apply({ type: 'snapshot', data: mirror.snapshotAt(92_500) } as StreamMessage, 5000);
+  other.apply(
+    { type: 'heartbeat', data: { hive: view, workers: [], gone: [], whole: false } } as StreamMessage,
+    10_500,
+  );
+  expect(other.currentOf(other.workers.get(row.key) as WorkerView).uptimeSeconds).toBeCloseTo(105.1, 5);
+});

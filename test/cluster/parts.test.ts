@@ -64,7 +64,9 @@ describe('messages of the stream', () => {
       incarnation,
       seq,
     });
-    expect(messageId(fact)).toBe('a/run/7');
+    expect(messageId(fact, 'me')).toBe('a/run/7/me');
+    expect(messageId(fact)).toBe(messageId(fact));
+    expect(messageId(fact)).toMatch(/^a\/run\/7\/[0-9a-f-]{36}$/);
   });
 
   it('a conclusion carries no number of a hive', () => {

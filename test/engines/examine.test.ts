@@ -44,10 +44,18 @@ const pages =
 
 /** What each engine answers once it is ready: as its own documents or a real one say. */
 const readyPages: Readonly<Record<Engine, Pages>> = {
-  vllm: { '/version': [200, { version: '0.11.0' }], '/health': [200, ''] },
+  vllm: {
+    '/version': [200, { version: '0.11.0' }],
+    '/health': [200, ''],
+    '/v1/models': [
+      200,
+      { object: 'list', data: ['org/m', 'adapter'].map((id) => ({ id, object: 'model', owned_by: 'vllm' })) },
+    ],
+  },
   sglang: {
     '/get_model_info': [200, { model_path: 'Qwen/Qwen3-8B', tokenizer_path: 'Qwen/Qwen3-8B', is_generation: true }],
     '/health': [200, ''],
+    '/v1/models': [200, { object: 'list', data: [{ id: 'Qwen/Qwen3-8B', object: 'model', owned_by: 'sglang' }] }],
   },
   'llama-server': {
     '/v1/models': [
@@ -56,7 +64,10 @@ const readyPages: Readonly<Record<Engine, Pages>> = {
     ],
     '/health': [200, { status: 'ok' }],
   },
-  ollama: { '/api/version': [200, { version: '0.12.3' }] },
+  ollama: {
+    '/api/version': [200, { version: '0.12.3' }],
+    '/api/ps': [200, { models: [{ name: 'llama3.1:8b', model: 'llama3.1:8b', digest: 'sha256:46e0' }] }],
+  },
   'text-generation': {
     '/info': [200, { model_id: 'bigscience/bloom', max_concurrent_requests: 128, version: '3.3.0', router: 't' }],
     '/health': [200, ''],
@@ -84,7 +95,27 @@ const readyPages: Readonly<Record<Engine, Pages>> = {
     '/v1/models': [200, { object: 'list', data: [{ id: 'mlx-community/x', object: 'model', created: 1 }] }],
     '/health': [200, { status: 'ok' }],
   },
-  'tensorrt-llm': { '/version': [200, { version: '1.0.0' }], '/health': [200, ''] },
+  'tensorrt-llm': {
+    '/version': [200, { version: '1.0.0' }],
+    '/health': [200, ''],
+    '/v1/models': [200, { object: 'list', data: [{ id: 'trt', object: 'model', owned_by: 'tensorrt_llm' }] }],
+  },
+};
+
+/** What clients may ask each of them for. */
+const served: Readonly<Record<Engine, readonly string[] | undefined>> = {
+  vllm: ['org/m', 'adapter'],
+  sglang: ['Qwen/Qwen3-8B'],
+  'llama-server': ['q.gguf'],
+  ollama: ['llama3.1:8b'],
+  'text-generation': ['bigscience/bloom'],
+  // Its list of models is given to a POST alone.
+  tritonserver: undefined,
+  'text-embeddings': ['BAAI/bge-m3'],
+  lmdeploy: ['org/m'],
+  'llama-cpp-python': ['/m/x.gguf'],
+  'mlx-lm': ['mlx-community/x'],
+  'tensorrt-llm': ['trt'],
 };
 
 const loading: Pages = {
@@ -93,13 +124,17 @@ const loading: Pages = {
 const guarded: Pages = { '*': [401, { error: 'Unauthorized' }] };
 const names = engines.map(({ name }) => name);
 
-const look = (server: Partial<Server> & { port?: number }, known: Finding = unasked, timeoutMs = 2000) =>
+const look = (
+  server: Partial<Server> & { port?: number; unnamed?: boolean },
+  known: Finding = unasked,
+  timeoutMs = 2000,
+) =>
   examine(
     new SystemAsker(),
     { engine: 'vllm', held: true, addresses: [{ host: '127.0.0.1', port: server.port ?? 1 }], ...server },
     known,
     new AbortController().signal,
-    timeoutMs,
+    { timeoutMs, unnamed: server.unnamed ?? false },
   );
 
 describe.each(names)('%s', (engine) => {
@@ -113,6 +148,12 @@ describe.each(names)('%s', (engine) => {
       silent: false,
       host: '127.0.0.1',
     });
+  });
+
+  it('says for which models clients may ask, where no argument does', async () => {
+    const port = await serve(pages(readyPages[engine]));
+    expect(await look({ engine, port, unnamed: true })).toMatchObject({ own: true, ready: true });
+    expect((await look({ engine, port, unnamed: true })).models).toEqual(served[engine]);
   });
 
   it('whose health says 503 is itself and not ready', async () => {
@@ -253,4 +294,22 @@ describe('a server', () => {
       { numRuns: 60 },
     );
   });
+});
+
+it('whatever an engine says of its models: names are texts and no blobs, and it is as ready as before', async () => {
+  let body: unknown = null;
+  const port = await serve((request, response) => {
+    const known = readyPages.ollama[request.url ?? ''];
+    response.end(JSON.stringify(request.url === '/api/ps' ? body : known?.[1]));
+  });
+  const entry = fc.oneof(fc.jsonValue(), fc.record({ name: fc.oneof(fc.string(), fc.constant('sha256-667b')) }));
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.jsonValue(), fc.record({ models: fc.array(entry) })), async (answer) => {
+      body = answer;
+      const { ready, models } = await look({ engine: 'ollama', port, unnamed: true });
+      expect(ready).toBe(true);
+      for (const name of models ?? []) expect(name).not.toContain('sha256-');
+    }),
+    { numRuns: 60 },
+  );
 });

@@ -16,6 +16,7 @@ const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
   readyUrl: new URL('http://127.0.0.1:1/health'),
   servers: null,
   working: false,
+  unnamed: false,
   ...over,
 });
 

@@ -33,6 +33,7 @@ function stuck() {
   const client = new StreamClient({
     response: response as unknown as ServerResponse,
     caller: '',
+    filterName: '',
     limits: streamLimits,
     wholeHive: () => null,
     newSnapshot: () => null,

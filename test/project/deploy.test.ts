@@ -103,7 +103,10 @@ function checkPod({ spec: { selector, template } }: Manifest): void {
   expect(container.securityContext.readOnlyRootFilesystem).toBe(true);
   // Both listen on the network, which takes a token.
   expect(variableIn(container, 'HIVEPULSE_HOST')).toBe('0.0.0.0');
-  for (const { secret } of volumes) if (secret) expect(secret.secretName).toBe('hivepulse-tokens');
+  const secrets = volumes.flatMap(({ secret }) => (secret ? [secret.secretName] : []));
+  // Both are made in docs/kubernetes.md.
+  for (const name of secrets) expect(read('docs/kubernetes.md')).toContain(`create secret generic ${name} `);
+  expect(secrets).toContain('hivepulse-tokens');
   const tokens = variableIn(container, user === 'queen' ? 'HIVEPULSE_TOKENS_FILE' : 'HIVEPULSE_TOKEN_FILE') ?? '';
   expect(container.volumeMounts.some(({ mountPath }) => tokens.startsWith(`${mountPath}/`))).toBe(true);
 }
@@ -246,13 +249,23 @@ describe('deploy: Kubernetes, three queens', () => {
     ]);
   });
 
+  it('NATS: users and their rights are those of deploy/nats/users.conf', () => {
+    const entries = (text: string) =>
+      [...text.matchAll(/nkey: \$\w+|(?:publish|subscribe): \[.*\]/g)].map(([line]) => line);
+    const shipped = entries(one('ConfigMap', 'hivepulse-nats').data?.['users.conf'] ?? '');
+    expect(shipped).toHaveLength(3);
+    expect(entries(read('deploy/nats/users.conf')).slice(0, 3)).toEqual(shipped);
+  });
+
   const hasServer = spawnSync('nats-server', ['--version']).status === 0;
   it.skipIf(!hasServer)('NATS: a real server takes the configuration (needs nats-server)', () => {
     const directory = mkdtempSync(join(tmpdir(), 'hivepulse-test-'));
     try {
       const file = join(directory, 'nats.conf');
-      writeFileSync(file, one('ConfigMap', 'hivepulse-nats').data?.['nats.conf'] ?? '');
-      const env = { ...process.env, POD_NAME: 'hivepulse-nats-0' };
+      for (const [name, text] of Object.entries(one('ConfigMap', 'hivepulse-nats').data ?? {}))
+        writeFileSync(join(directory, name), text);
+      const key = 'UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4';
+      const env = { ...process.env, POD_NAME: 'hivepulse-nats-0', HIVEPULSE_QUEEN_NKEY: key };
       const { status, stderr } = spawnSync('nats-server', ['-c', file, '-t'], { env, encoding: 'utf8' });
       expect(status, stderr).toBe(0);
     } finally {

@@ -173,10 +173,12 @@ class Bench {
   #host = hostSample([], null, 1);
   #seq = 0;
   #gpuAt = 0;
+  readonly #hasDriver: boolean;
   readonly #vendor: VendorGpus;
 
-  constructor(fromProc: SamplerDeps['fromProc']) {
+  constructor(fromProc: SamplerDeps['fromProc'], hasDriver: boolean) {
     this.#fromProc = fromProc;
+    this.#hasDriver = hasDriver;
     const idle = {
       takeEvents: () => [],
       release: async () => undefined,
@@ -188,6 +190,7 @@ class Bench {
   }
 
   #vendorReading(): VendorReading {
+    if (!this.#hasDriver) return { status: 'absent', reader: 'none', reason: 'there is no driver', faults: [] };
     const { gpu = 'initializing', processesKnown = true, workers = [] } = this.step ?? {};
     if (gpu !== 'working')
       return {
@@ -341,6 +344,8 @@ function passOf({ workers }: Step, nowMs: number, sequence: number): RawPass {
 function holdReasons(worker: StoredWorker, hive: HiveView): void {
   for (const path of nullPaths(workerFields, worker))
     expect(workerNullText(worker, path, hive).text, `${path} of ${worker.id}`).not.toBe(unexplained);
+  if (hive.gpusKnown === 'none' && worker.vramUsedBytes === null && worker.gpusReason === null)
+    expect(workerNullText(worker, 'vramUsedBytes', hive)).toEqual({ unknown: false, text: 'no GPU' });
   const values = worker as unknown as Readonly<Record<string, unknown>>;
   // A reason is of a value that is null.
   for (const path of Object.keys(worker.nullReasons ?? {})) {
@@ -399,9 +404,10 @@ describe('of a worker, what is not known is null with its reason', () => {
     let counted = 0;
     let turn = 0;
     const machine = fc.constantFrom({ memory: false, io: false }, { memory: true, io: true });
+    const driver = fc.integer({ min: 0, max: 5 }).map((n) => n > 0);
     fc.assert(
-      fc.property(machine, fc.array(stepDraw, { minLength: steps, maxLength: steps }), (fromProc, all) => {
-        const bench = new Bench(fromProc);
+      fc.property(machine, driver, fc.array(stepDraw, { minLength: steps, maxLength: steps }), (fromProc, has, all) => {
+        const bench = new Bench(fromProc, has);
         for (const step of all) {
           bench.take(step);
           const hive = bench.queen.hive('h') as HiveView;

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { FleetEvent } from '../../lib/contract/api.js';
 import type { HiveEvent } from '../../lib/contract/heartbeat.js';
-import { EventRing } from '../../lib/queen/events.js';
+import { EventRing, type Replay } from '../../lib/queen/events.js';
 import type { RegistryChange } from '../../lib/queen/registry.js';
 import { bareHeartbeat, ManualClock, runB, TestQueen, workerSample } from './heartbeats.js';
 
@@ -15,7 +16,36 @@ const fact = (seq: number, fields: Partial<HiveEvent> = {}): HiveEvent => ({
   ...fields,
 });
 
+const whole = ({ events }: Replay): FleetEvent[] => events.map(({ json }) => JSON.parse(json));
+
 describe('the ring of events', () => {
+  it('keeps an OOM kill through any number of workers that come and go, and gives it after a reset', () => {
+    const ring = new EventRing('e', 10);
+    const oom = ring.append({ ...draft(1), kind: 'oomKill', hive: 'victim' });
+    for (let n = 0; n < 1000; n++) ring.append({ ...draft(n), kind: 'workerAppeared' });
+    const replay = ring.since('e-0');
+    expect(replay.type).toBe('reset');
+    expect(whole(replay)).toEqual([oom]);
+  });
+
+  it('lets no hive push out what others report, once it fills the ring', () => {
+    const ring = new EventRing('e', 16);
+    const others = ['b', 'c', 'd'].map((hive) => ring.append({ ...draft(1), kind: 'oomKill', hive }));
+    for (let n = 0; n < 1000; n++) ring.append({ ...draft(n), kind: 'oomKill', hive: 'a' });
+    expect(ring.size).toBe(16);
+    expect(whole(ring.since('e-0')).slice(0, 3)).toEqual(others);
+  });
+
+  it('has a budget in bytes: what it keeps is text, of any size', () => {
+    const ring = new EventRing('e', 10_000, 1024 * 1024);
+    const detail = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`k${i}`, {}]));
+    for (let n = 0; n < 1000; n++) ring.append({ ...draft(n), detail });
+    const kept = ring.since(`e-${1000 - ring.size}`).events;
+    expect(kept).toHaveLength(ring.size);
+    expect(kept.reduce((sum, { json }) => sum + json.length, 0)).toBeLessThan(1024 * 1024);
+    expect(ring.size).toBeGreaterThan(100);
+  });
+
   it('replays exactly what came after an id, or says reset', () => {
     fc.assert(
       fc.property(
@@ -26,8 +56,8 @@ describe('the ring of events', () => {
           const ring = new EventRing('e-1', capacity);
           const all = Array.from({ length: count }, (_, n) => ring.append(draft(n + 1)));
           const replay = ring.since(`e-1-${from}`);
-          if (from < 0 || from > count || from < count - capacity) expect(replay).toEqual({ type: 'reset' });
-          else expect(replay).toEqual({ type: 'events', events: all.slice(from) });
+          if (from < 0 || from > count || from < count - capacity) expect(replay.type).toBe('reset');
+          else expect({ ...replay, events: whole(replay) }).toEqual({ type: 'events', events: all.slice(from) });
           expect(ring.recent()).toEqual(all.slice(-capacity));
           expect(ring.lastId).toBe(`e-1-${count}`);
         },
@@ -40,9 +70,17 @@ describe('the ring of events', () => {
     (id) => {
       const ring = new EventRing('e', 10);
       ring.append(draft(1));
-      expect(ring.since(id)).toEqual({ type: 'reset' });
+      expect(ring.since(id)).toEqual({ type: 'reset', events: [] });
     },
   );
+
+  it('goes on over what is no event, however it came to be in the stream', () => {
+    const ring = new EventRing('s', 10);
+    ring.adopt({ id: 's-1', ...draft(1) });
+    for (const id of ['s-2', 's-3', 't-4', 's-9']) ring.skip(id);
+    expect(ring.adopt({ id: 's-4', ...draft(4) })).toBe(true);
+    expect(whole(ring.since('s-1'))).toEqual([{ id: 's-4', ...draft(4) }]);
+  });
 
   it('takes a shared stream: what is known already is left out, and a gap begins the ring anew', () => {
     const ring = new EventRing('s', 10);
@@ -55,12 +93,32 @@ describe('the ring of events', () => {
     ]);
     expect(ring.adopt({ ...at(3), id: 't-3' })).toBe(false);
     expect(ring.adopt(at(7))).toBe(true);
-    expect(ring.since('s-2')).toEqual({ type: 'reset' });
-    expect(ring.since('s-6')).toEqual({ type: 'events', events: [at(7)] });
+    expect(ring.since('s-2')).toMatchObject({ type: 'reset' });
+    expect(ring.since('s-6').type).toBe('events');
+    expect(whole(ring.since('s-6'))).toEqual([at(7)]);
   });
 });
 
 describe('events of a registry', () => {
+  it('beyond the rate of a hive are not acknowledged yet, and taken when it sends them again', () => {
+    const queen = new TestQueen();
+    const events = Array.from({ length: 6000 }, (_, i) => fact(i + 1));
+    expect(queen.hear('a', 1, { events })).toMatchObject({ accepted: true, ackEventSeq: 4000 });
+    queen.time.advance(1000);
+    expect(queen.hear('a', 2, { events })).toMatchObject({ accepted: true, ackEventSeq: 4200 });
+  });
+
+  it('of workers that change too fast are left out, and counted', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1);
+    for (let turn = 0; turn < 10; turn++)
+      queen.hear('a', turn + 2, { workers: Array.from({ length: 1000 }, (_, i) => workerSample(`g${turn}/${i}`)) });
+    const recent = queen.events.recent();
+    const omitted = recent.filter(({ kind }) => kind === 'eventsOmitted').map(({ detail }) => Number(detail.count));
+    expect(omitted.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(8000);
+    expect(recent.filter(({ kind }) => kind === 'workerAppeared').length).toBeLessThanOrEqual(10_000);
+  });
+
   it('hive events are taken once each, however often they are sent, and acknowledged', () => {
     const queen = new TestQueen({ clock: () => 0, epoch: 'e' });
     const worker = workerSample('llm/1', { model: 'm' });
@@ -184,7 +242,7 @@ describe('events of a registry', () => {
     expect(queen.lastEventId).toBe('s-2');
 
     queen.events.restart('t', 6);
-    expect(queen.eventsSince('s-2')).toEqual({ type: 'reset' });
+    expect(queen.eventsSince('s-2').type).toBe('reset');
     queen.append(draft(3));
     expect(seen).toEqual(['heartbeat', 'queenEvent', 'queenEvent']);
     expect(queen.lastEventId).toBe('t-7');

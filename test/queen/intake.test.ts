@@ -23,7 +23,7 @@ function intakeOf(limits: Partial<IntakeLimits> = {}) {
     intake,
     bodyOf,
     send: async (value: unknown, encoding: string | null = null, hive: string | null = null) =>
-      intake.receive(bodyOf(value, encoding), { key: 'k', hive }),
+      intake.receive(bodyOf(value, encoding), { key: 'k', owner: 'k', hive }),
   };
 }
 
@@ -123,7 +123,7 @@ describe('the intake', () => {
       return nowMs;
     });
     const send = (key: string, value: unknown) =>
-      intake.receive({ bytes: Buffer.from(JSON.stringify(value)), encoding: null }, { key, hive: null });
+      intake.receive({ bytes: Buffer.from(JSON.stringify(value)), encoding: null }, { key, owner: key, hive: null });
     for (let sent = 0; sent < 8; sent++) send('costly', {});
     expect(intake.admit('costly')).toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: 1 });
     expect(intake.admit('other')).toBeNull();

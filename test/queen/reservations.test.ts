@@ -208,6 +208,33 @@ describe('reservations', () => {
   });
 });
 
+describe('reservations of nothing', () => {
+  const nothing = { vramBytes: 0, reserveSeconds: 60 };
+  const grant = (queen: TestQueen) => queen.place(nothing).reservation?.hive;
+
+  it('are 256 of a hive; then the next that fits is taken, and then none, by name', () => {
+    const queen = new TestQueen();
+    for (const id of ['a', 'b']) queen.hear(id, 1, { gpus: [gpuSample(`GPU-${id}`)] });
+    const granted = Array.from({ length: 512 }, () => grant(queen));
+    for (const id of ['a', 'b']) expect(granted.filter((hive) => hive === id)).toHaveLength(256);
+    expect(() => grant(queen)).toThrow(expect.objectContaining({ code: 'TOO_MANY_RESERVATIONS' }));
+    queen.releaseReservation(queen.reservations()[0]?.id ?? '');
+    expect(grant(queen)).toBeDefined();
+  });
+
+  it('end where memory does, and those that are there stay', () => {
+    const queen = new TestQueen({ memory: { reservationBytes: 10_000 } });
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-a')] });
+    const granted: unknown[] = [];
+    expect(() => {
+      for (;;) granted.push(grant(queen));
+    }).toThrow(expect.objectContaining({ code: 'TOO_MANY_RESERVATIONS' }));
+    expect(queen.reservations()).toHaveLength(granted.length);
+    expect(granted.length).toBeGreaterThan(4);
+    expect(granted.length).toBeLessThan(10);
+  });
+});
+
 describe('reservations over a restart', () => {
   let dir: string;
   const warnings: string[] = [];

@@ -270,9 +270,10 @@ export class FakeHost {
     options: SamplerOptions & {
       readonly fromProc?: { memory: boolean; io: boolean };
       readonly reader?: ReaderChoice;
+      readonly hidesProcesses?: boolean;
     } = {},
   ): RunningSampler {
-    const { fromProc = { memory: false, io: false }, reader = 'auto', ...rest } = options;
+    const { fromProc = { memory: false, io: false }, reader = 'auto', hidesProcesses = false, ...rest } = options;
     const sampler = assembleSampler(
       {
         place: { root: this.cgroupRoot, prefix: '', missing: fromProc },
@@ -280,6 +281,7 @@ export class FakeHost {
           openReader(reader, { procRoot: this.procRoot, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
         openFiles: () => new PlainFiles(),
         clockTicks: 100,
+        hidesProcesses,
       },
       { procRoot: this.procRoot, hostRoot: this.hostRoot, runtimeDir: this.runtimeDir, readiness: false, ...rest },
     );

@@ -4,7 +4,7 @@ import { ProblemError } from '../../http/problem.js';
 import type { ServerContext } from '../context.js';
 import { answers } from '../openapi.js';
 
-export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { hub }) => {
+export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { hub, time }) => {
   app.get(
     '/v1/events',
     {
@@ -26,8 +26,15 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
     },
     (request, reply) => {
       if (hub.closed) throw new ProblemError('CLOSING', 'The queen is shutting down.', { retryAfterSeconds: 1 });
-      if (hub.full) throw new ProblemError('TOO_MANY_STREAMS', 'Too many streams are open.', { retryAfterSeconds: 5 });
       const { hive, model, kind, lastEventId } = request.query;
+      const filter = {
+        ...(hive === undefined ? {} : { hive }),
+        ...(model === undefined ? {} : { model }),
+        ...(kind === undefined ? {} : { kinds: kind.split(',') }),
+      };
+      const caller = request.caller?.key ?? request.ip;
+      const refusal = hub.refusal(caller, filter);
+      if (refusal !== null) throw new ProblemError('TOO_MANY_STREAMS', refusal, { retryAfterSeconds: 5 });
       const given = request.headers['last-event-id'];
       const stood = (typeof given === 'string' && given !== '' ? given : lastEventId) ?? null;
       for (const [name, value] of Object.entries(reply.getHeaders()))
@@ -35,16 +42,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
       reply.hijack();
       request.raw.socket.setNoDelay(true);
       request.raw.socket.setKeepAlive(true, 30_000);
-      hub.open(
-        reply.raw,
-        {
-          ...(hive === undefined ? {} : { hive }),
-          ...(model === undefined ? {} : { model }),
-          ...(kind === undefined ? {} : { kinds: kind.split(',') }),
-        },
-        stood?.slice(0, 128) ?? null,
-        request.caller?.key ?? '',
-      );
+      hub.open(reply.raw, filter, stood?.slice(0, 128) ?? null, caller, (ms) => time.charge(caller, ms));
     },
   );
 };

@@ -39,12 +39,12 @@ const health: FastifyPluginAsyncTypebox<ServerContext> = async (app, { registry 
 };
 
 /** The log-in of the page. */
-const session: FastifyPluginAsyncTypebox<ServerContext> = async (app, { tokens, secure }) => {
+const session: FastifyPluginAsyncTypebox<ServerContext> = async (app, { tokens, failed, secure }) => {
   const cookie = { path: '/', httpOnly: true, sameSite: 'strict', secure } as const;
   app.get(
     '/v1/session',
     {
-      config: { need: 'open' },
+      config: { need: 'open', saysRole: true },
       ...describe('getSession', 'Who the caller is to this queen', 'service', {
         response: answers({ description: 'The role; null: none yet.', schema: refTo('Session') }),
       }),
@@ -54,7 +54,8 @@ const session: FastifyPluginAsyncTypebox<ServerContext> = async (app, { tokens, 
   app.post(
     '/v1/session',
     {
-      config: { need: 'open', rateLimit: { max: 5, timeWindow: 10_000 } },
+      // A right token is never refused for the wrong ones of others.
+      config: { need: 'open', rateLimit: false },
       ...describe('logIn', 'Keep a token in a cookie that scripts cannot read', 'service', {
         body: SessionRequest,
         response: answers({ description: 'Logged in.', schema: refTo('Session') }, 413, 415),
@@ -63,7 +64,7 @@ const session: FastifyPluginAsyncTypebox<ServerContext> = async (app, { tokens, 
     async (request, reply) => {
       const caller = tokens.find(request.body.token);
       if (tokens.required && caller === null)
-        throw new ProblemError('UNAUTHENTICATED', 'The token is not one of this queen.', { field: 'token' });
+        throw failed.refuse(request.ip, 'The token is not one of this queen.', 'token');
       if (caller !== null) reply.setCookie(sessionCookie, request.body.token, { ...cookie, maxAge: sessionSeconds });
       return { required: tokens.required, role: caller?.role ?? null };
     },

@@ -37,7 +37,7 @@ export async function runTop(client: HivepulseClient, urls: readonly string[], o
 
 export const itemsAt = (mirror: FleetMirror, nowMs: number): Items => ({
   hives: mirror.hivesAt(nowMs),
-  workers: [...mirror.workers.values()],
+  workers: Array.from(mirror.workers.values(), (worker) => mirror.currentOf(worker)),
   gpus: mirror.gpus(),
   events: mirror.events,
 });

@@ -132,6 +132,8 @@ export interface Field<T = unknown> {
   readonly absent?: string;
   /** Why it is not known where nothing else says it: of a value that the hive itself makes of others. */
   readonly otherwise?: string;
+  /** The file of a cgroup that it comes from; of each property where it has some. */
+  readonly file?: string | Readonly<Record<string, string>>;
   /** The field that says why this one is null. */
   readonly reasonIn?: string;
   /** Other fields whose faults say why this one is null: they are of the same file. */

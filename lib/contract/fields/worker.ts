@@ -77,6 +77,7 @@ export const workerFields = {
     sort: 90,
   },
   processCount: {
+    file: 'cgroup.procs',
     shape: nullable(integer(0)),
     plausible: { least: 0, most: pid.most },
     unmeasured: null,
@@ -143,6 +144,7 @@ export const workerFields = {
   },
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {
+    file: 'cpu.stat',
     shape: amount('100 = one whole core.'),
     plausible: cpuPercent,
     unmeasured: null,
@@ -194,6 +196,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Throttled', barWarn: 25, place: 20 },
   },
   cpuLimitPercent: {
+    file: 'cpu.max',
     shape: amount('100 = one whole core; null = none, where `nullReasons` does not say that it is not known.'),
     absent: 'no limit known',
     plausible: { least: 0, most: 1e12 },
@@ -211,6 +214,7 @@ export const workerFields = {
     },
   },
   memoryBytes: {
+    file: 'memory.current',
     shape: amount('All memory charged to it, page cache included.'),
     plausible: bytes,
     unmeasured: null,
@@ -220,6 +224,7 @@ export const workerFields = {
     sort: 20,
   },
   workingSetBytes: {
+    file: 'memory.stat',
     shape: amount('memoryBytes without inactive page cache.'),
     explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: bytes,
@@ -232,6 +237,7 @@ export const workerFields = {
     sort: 30,
   },
   memoryPeakBytes: {
+    file: 'memory.peak',
     shape: amount('Highest memoryBytes.'),
     explainedBy: ['memoryBytes'],
     plausible: bytes,
@@ -242,6 +248,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Peak', format: 'gib', place: 40 },
   },
   memoryLimitBytes: {
+    file: 'memory.max',
     shape: amount(
       'Least limit of it and its ancestors; null = none, where `nullReasons` does not say that it is not known.',
     ),
@@ -259,6 +266,7 @@ export const workerFields = {
   },
   memorySource: { shape: oneOf(['cgroup', 'proc']), least: 'cgroup' },
   oomKills: {
+    file: 'memory.events',
     shape: nullable(integer(0)),
     explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: count,
@@ -277,6 +285,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'OOM kills', format: 'count', place: 40 },
   },
   ioReadBytesPerSecond: {
+    file: 'io.stat',
     shape: amount('Summed over devices.'),
     plausible: bytes,
     unmeasured: null,
@@ -302,6 +311,7 @@ export const workerFields = {
     panel: { section: 'limits', label: 'Write', format: 'rate', place: 70 },
   },
   pressure: {
+    file: { cpu: 'cpu.pressure', memory: 'memory.pressure', io: 'io.pressure' },
     shape: pressureShape,
     ofCgroup: true,
     unmeasured: unmeasuredPressure,

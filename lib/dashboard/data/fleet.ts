@@ -13,6 +13,11 @@ export const mirror = new FleetMirror({ maxEvents: 2000 });
 /** Rows are read from here, never copied. */
 export const { hives, workers } = mirror;
 export const workersOf = (hive: string) => mirror.workersOf(hive);
+/** A worker with its uptime as of now. */
+export function workerOf(key: string) {
+  const worker = workers.get(key);
+  return worker && mirror.currentOf(worker);
+}
 
 /** Rises when something shown may have changed: at most once a frame, a few times a second for a large fleet. */
 export const drawn = signal(0);

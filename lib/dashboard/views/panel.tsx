@@ -1,5 +1,5 @@
 import { useEffect, useRef } from 'preact/hooks';
-import { connection, drawn, hives, loaded, workers } from '../data/fleet.js';
+import { connection, drawn, hives, loaded, workerOf } from '../data/fleet.js';
 import { at, go, parseShown } from '../data/location.js';
 import { GpuPanel } from './panel-gpu.js';
 import { HivePanel } from './panel-hive.js';
@@ -31,7 +31,7 @@ function Shown() {
   const shown = parseShown(at.show.value);
   if (shown === null) return null;
   if (shown.kind === 'worker') {
-    const worker = workers.get(shown.key);
+    const worker = workerOf(shown.key);
     return worker ? <WorkerPanel key={shown.key} worker={worker} /> : <Gone what="worker" name={shown.key} />;
   }
   if (shown.kind === 'hive') {

@@ -8,7 +8,7 @@ import { noContext, workerNullText } from '../../present/null-text.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
 import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
-import { drawn, hives, membership, ordered, workers } from '../data/fleet.js';
+import { drawn, hives, membership, ordered, workerOf, workers } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '../data/query.js';
 import { filled, sparkOf } from '../data/sparks.js';
@@ -191,7 +191,7 @@ interface RowProps {
 function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   drawn.value;
   filled.value;
-  const worker = workers.get(workerKey);
+  const worker = workerOf(workerKey);
   if (!worker) return <div class="worker-row" role="row" style={style} />;
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);

@@ -42,7 +42,7 @@ const dockerTrees: readonly Row[] = [
     apart: 'bridged',
     strangers: [published('{here}', '{a}', '{inside}', '11434')],
     engine: 'ollama',
-    model: null,
+    model: 'llama3.1:8b',
     endpoint: 'http://{here}:{a}',
     ready: true,
   },

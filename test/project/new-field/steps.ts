@@ -9,6 +9,7 @@ interface Edit {
 
 const row = `
   swapBytes: {
+    file: 'memory.swap.current',
     shape: amount('Swap charged to it.'),
     unmeasured: null,
     hive: { name: 'hivepulse_worker_swap_bytes', help: 'Swap charged to it.' },
@@ -48,9 +49,6 @@ export const steps: Readonly<Record<string, readonly Edit[]>> = {
       after: "    memoryPeakBytes: fromFile(input, row.memoryPeakBytes, 'memory.peak'),\n",
       add: "    swapBytes: fromFile(input, row.memorySwapBytes, 'memory.swap.current'),\n",
     },
-  ],
-  'lib/sampling/worker-faults.ts': [
-    { after: "  'memory.peak': 'memoryPeakBytes',\n", add: "  'memory.swap.current': 'swapBytes',\n" },
   ],
   'lib/contract/fields/worker.ts': [
     { after: "  memorySource: { shape: oneOf(['cgroup', 'proc']), least: 'cgroup' },", add: row },

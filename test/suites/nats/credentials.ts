@@ -54,6 +54,9 @@ class Identity {
   }
 }
 
+/** The key of a user, and its seed. */
+export const userKey = (): { readonly publicKey: string; readonly seed: string } => new Identity('user');
+
 export interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];

@@ -6,12 +6,12 @@ import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
 import type { HiveView } from '../../../lib/contract/api.js';
 import { connectionOptions } from '../../../lib/nats/nats-link.js';
-import { heartbeatSubject } from '../../../lib/nats/subjects.js';
+import { heartbeatSubject, hiveInbox } from '../../../lib/nats/subjects.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { SimulatedHive } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
 import { natsServer, place, sharing, whole } from './cluster-of-queens.js';
-import { Authority, type Permissions } from './credentials.js';
+import { Authority, type Permissions, userKey } from './credentials.js';
 
 const harness = useHarness();
 const scaling = readFileSync(new URL('../../../docs/scaling.md', import.meta.url), 'utf8');
@@ -111,4 +111,42 @@ test('TLS and credentials: queens and hives share with the rights documented, an
     args: ['--nats', url, '--nats-credentials', queenFile, '--warming', '0'],
   });
   await distrustful.process.line(/cannot be reached \(.*certificate/);
+});
+
+test('the shipped users.conf: queens share by their key, and a hive publishes as itself alone', async () => {
+  const [queenKey, hiveKey] = [userKey(), userKey()];
+  const shipped = readFileSync(new URL('../../../deploy/nats/users.conf', import.meta.url), 'utf8');
+  const users = shipped
+    .replace(/^ {4}# ([{}]| {2}.*)$/gm, '    $1')
+    .replace('$HIVEPULSE_QUEEN_NKEY', queenKey.publicKey)
+    .replace('UA...', hiveKey.publicKey)
+    .replaceAll('HIVE', 'a%2Eb');
+  const { publish, subscribe } = documented(/^\| a queen +\|/);
+  for (const subject of [...publish, ...subscribe]) expect(users).toContain(`"${subject}"`);
+  const ofHive = documented(/^\| hive `a\.b` +\|/);
+  for (const subject of [...ofHive.publish, ...ofHive.subscribe]) expect(users).toContain(`"${subject}"`);
+
+  const seedFile = (name: string, { seed }: { readonly seed: string }): string => {
+    const at = join(harness().directory(), name);
+    writeFileSync(at, `${seed}\n`, { mode: 0o600 });
+    return at;
+  };
+  const server = await natsServer(harness(), { config: users.split('\n') });
+  const args = ['--nats', server.url, '--nats-credentials', seedFile('queen.seed', queenKey), '--warming', '0'];
+  const queen = await harness().queen({ args });
+  await sharing(queen.url);
+
+  const asHive = { servers: [server.url], credentialsFile: seedFile('hive.seed', hiveKey) };
+  const connection = await connect(connectionOptions(asHive, { transport }, 'test', hiveInbox('a.b')));
+  harness().defer(() => connection.close());
+  const refused: string[] = [];
+  void (async () => {
+    for await (const status of connection.status()) if (status.type === 'error') refused.push(status.error.message);
+  })();
+  connection.publish(heartbeatSubject('a.b'), JSON.stringify(new SimulatedHive({ id: 'a.b' }).nextHeartbeat()));
+  connection.publish(heartbeatSubject('victim'), '{}');
+  for (const subject of ['_INBOX.queen.>', '$KV.>']) connection.subscribe(subject, { callback: () => undefined });
+  await connection.flush();
+  await waitFor(() => refused.length >= 3, { what: 'three refusals of the server' });
+  await whole(queen.url, 1);
 });

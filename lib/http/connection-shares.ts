@@ -1,0 +1,75 @@
+import type { Server, Socket } from 'node:net';
+import { openFilesLimit } from '../util/open-files.js';
+
+/** Connections that a server may have where the system allows it. */
+const mostConnections = 20_000;
+/** Descriptors for all else: files, other servers, what the runtime needs. */
+const otherDescriptors = 256;
+/** Of what is free, one address may hold so many times as much: four fifths of all, and there is always room for another. */
+const shareOfFree = 4;
+/** Part of all connections that may be open without a token that is right, where tokens are asked for. */
+const partUnknown = 8;
+
+export const connectionLimit = (descriptors: number | null): number =>
+  Math.max(16, Math.min(mostConnections, (descriptors ?? mostConnections) - otherDescriptors));
+
+/**
+ * Who may have how many connections. One address leaves room for the others. Where tokens are asked for, those that have not
+ * shown a right one have an eighth of all, and the oldest of them goes for a new one: whoever has a token shows it at once.
+ */
+export class ConnectionShares {
+  readonly max: number;
+  readonly #unknown = new Set<Socket>();
+  readonly #byAddress = new Map<string, number>();
+  #open = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  /** False: it is refused. `isAsked`: who has no token is unknown. */
+  accept(socket: Socket, isAsked: boolean): boolean {
+    const address = socket.remoteAddress ?? '';
+    const ofAddress = this.#byAddress.get(address) ?? 0;
+    if (ofAddress >= (this.max - this.#open) * shareOfFree) return false;
+    this.#open++;
+    this.#byAddress.set(address, ofAddress + 1);
+    if (isAsked) this.#addUnknown(socket);
+    socket.once('close', () => {
+      this.#open--;
+      this.#unknown.delete(socket);
+      const left = (this.#byAddress.get(address) ?? 1) - 1;
+      if (left === 0) this.#byAddress.delete(address);
+      else this.#byAddress.set(address, left);
+    });
+    return true;
+  }
+
+  /** It has shown a token that is right. */
+  prove(socket: Socket): void {
+    this.#unknown.delete(socket);
+  }
+
+  #addUnknown(socket: Socket): void {
+    this.#unknown.add(socket);
+    if (this.#unknown.size <= Math.max(1, this.max / partUnknown)) return;
+    const [oldest] = this.#unknown;
+    if (oldest === undefined) return;
+    this.#unknown.delete(oldest);
+    oldest.destroy();
+  }
+}
+
+/** Holds the connections of a server to their shares, from its next one on. */
+export function shareConnections(server: Server, isAsked: () => boolean, max = connectionLimit(openFilesLimit())) {
+  const shares = new ConnectionShares(max);
+  server.maxConnections = max;
+  server.prependListener('connection', (socket) => {
+    if (!shares.accept(socket, isAsked())) socket.destroy();
+  });
+  return shares;
+}

@@ -1,0 +1,100 @@
+import type { Heartbeat } from '../contract/heartbeat.js';
+
+/** Who sent a heartbeat, and how large its text was: what it is charged by. */
+export interface HeartbeatCost {
+  /** A token, or an address where there are no tokens. */
+  readonly owner: string;
+  readonly textBytes: number;
+}
+
+/** Bytes that a queen keeps of its hives at most. */
+export interface FleetLimits {
+  readonly fleetBytes: number;
+  readonly hiveBytes: number;
+}
+
+/** What is charged for a hive. */
+export interface HiveCharge {
+  owner: string;
+  bytes: number;
+}
+
+/** Values of a parsed heartbeat against its text; a label in the indexes; a name of a model there. Measured, rounded up. */
+const perTextByte = 1.25;
+const perLabel = 512;
+const perSharedLabel = 32;
+const perModel = 1024;
+
+function count(object: object): number {
+  let members = 0;
+  for (const _ in object) members++;
+  return members;
+}
+
+/** Bytes of memory that a hive takes once this heartbeat is merged. */
+export function weightOf({ hive, workers }: Pick<Heartbeat, 'hive' | 'workers'>, textBytes: number): number {
+  let labels = 0;
+  let models = 0;
+  for (const worker of workers) {
+    labels += count(worker.labels);
+    models += worker.models?.length ?? 1;
+  }
+  const shared = count(hive.labels) * workers.length;
+  return Math.ceil(textBytes * perTextByte + labels * perLabel + shared * perSharedLabel + models * perModel);
+}
+
+/** Of what is free, an owner may hold so many times as much: one takes four fifths of all, and there is always room for another. */
+const shareOfFree = 4;
+
+/**
+ * Memory of the fleet in bytes: in all, of one owner, of one hive. What a hive already has is never taken from it, and what
+ * does not make it larger is never refused.
+ */
+export class FleetBudget {
+  readonly #limits: FleetLimits;
+  readonly #byOwner = new Map<string, number>();
+  #held = 0;
+
+  constructor(limits: FleetLimits) {
+    this.#limits = limits;
+  }
+
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Charges a hive its new weight (`charge` null: it is new). Gives why not, in words, or the charge. */
+  charge(charge: HiveCharge | null, bytes: number, owner: string): HiveCharge | string {
+    const grown = bytes - (charge?.bytes ?? 0);
+    if (grown > 0) {
+      const { fleetBytes, hiveBytes } = this.#limits;
+      if (bytes > hiveBytes)
+        return `it would take ${inMiB(bytes)} of memory, and one hive may take ${inMiB(hiveBytes)}`;
+      const free = fleetBytes - this.#held;
+      if (grown > free) return `the fleet takes the ${inMiB(fleetBytes)} of memory that it may`;
+      const ofOwner = (this.#byOwner.get(owner) ?? 0) + (charge?.owner === owner ? grown : bytes);
+      if (ofOwner > (free - grown) * shareOfFree)
+        return `the hives of its token or address take as much memory as is their share`;
+    }
+    this.#add(charge?.owner ?? owner, -(charge?.bytes ?? 0));
+    this.#add(owner, bytes);
+    if (charge === null) return { owner, bytes };
+    charge.owner = owner;
+    charge.bytes = bytes;
+    return charge;
+  }
+
+  release(charge: HiveCharge): void {
+    this.#add(charge.owner, -charge.bytes);
+    charge.bytes = 0;
+  }
+
+  #add(owner: string, bytes: number): void {
+    this.#held += bytes;
+    const now = (this.#byOwner.get(owner) ?? 0) + bytes;
+    if (now === 0) this.#byOwner.delete(owner);
+    else this.#byOwner.set(owner, now);
+  }
+}
+
+const inMiB = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;

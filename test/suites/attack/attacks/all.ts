@@ -1,0 +1,13 @@
+import type { Attack } from '../attack.js';
+import { identityAttacks } from './identity.js';
+import { inputAttacks } from './input.js';
+import { memoryAttacks } from './memory.js';
+import { shareAttacks, siteAttacks } from './shares.js';
+
+export const attacks: readonly Attack[] = [
+  ...inputAttacks,
+  ...identityAttacks,
+  ...memoryAttacks,
+  ...shareAttacks,
+  ...siteAttacks,
+];

@@ -1,0 +1,251 @@
+/** Those who do nothing wrong: a hive at 1 Hz, a reader of the stream, somebody who asks. What an attack costs them. */
+import { randomInt } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createParser } from 'eventsource-parser';
+import { Agent, type Dispatcher, request } from 'undici';
+import type { FleetEvent, GpuView, HiveView, WorkerList } from '../../../lib/contract/api.js';
+import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
+import type { Control } from '../../harness/control.js';
+import type { Daemon } from '../../harness/harness.js';
+import { SimulatedHive } from '../../harness/simulated-fleet.js';
+import { waitFor } from '../../harness/wait.js';
+import { honestHive, tokens } from './attack.js';
+
+/** What the honest are promised beside every attack. */
+export const promised = { heartbeatMs: 3000, queryMs: 1000, rssMiB: 1024 } as const;
+
+/** Kinds of queen events that would be untrue of a hive that never was silent. */
+const untrue: ReadonlySet<string> = new Set([
+  'hiveLate',
+  'hiveOffline',
+  'hiveRemoved',
+  'hiveRestarted',
+  'duplicateHiveId',
+]);
+
+interface Span {
+  readonly from: number;
+  readonly until: number;
+}
+
+/** A hive whose events are marked, and whose acknowledgements are noted with their time. */
+class MarkedHive extends SimulatedHive {
+  readonly acceptedAt: number[] = [];
+  readonly marks: string[] = [];
+  #acked = 0;
+
+  override nextHeartbeat(): Heartbeat {
+    const heartbeat = super.nextHeartbeat();
+    const marked = (seq: number) => `${honestHive}#${seq}`;
+    for (const { seq } of heartbeat.events) if (seq > this.marks.length) this.marks.push(marked(seq));
+    return {
+      ...heartbeat,
+      events: heartbeat.events.map((event) => ({ ...event, detail: { ...event.detail, mark: marked(event.seq) } })),
+    };
+  }
+
+  override acknowledge(ackEventSeq: number): void {
+    this.acceptedAt.push(performance.now());
+    this.#acked = Math.max(this.#acked, ackEventSeq);
+    super.acknowledge(ackEventSeq);
+  }
+
+  get acked(): readonly string[] {
+    return this.marks.slice(0, this.#acked);
+  }
+}
+
+/** Follows the stream as a page does: it comes back with the id of the newest event. */
+class Reader {
+  readonly marks: string[] = [];
+  readonly untrue: string[] = [];
+  snapshots = 0;
+  #lastId: string | undefined;
+  readonly #abort = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(url: string) {
+    this.#done = this.#follow(url);
+  }
+
+  async #follow(url: string): Promise<void> {
+    while (!this.#abort.signal.aborted) {
+      await this.#read(url).catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+
+  async #read(url: string): Promise<void> {
+    const headers = {
+      authorization: `Bearer ${tokens.honestReader}`,
+      ...(this.#lastId === undefined ? {} : { 'last-event-id': this.#lastId }),
+    };
+    const parser = createParser({ onEvent: (message) => this.#take(message.event, message.id, message.data) });
+    const response = await fetch(`${url}/v1/events`, { headers, signal: this.#abort.signal });
+    if (response.status !== 200) return void (await response.body?.cancel());
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body ?? []) parser.feed(decoder.decode(chunk as Uint8Array, { stream: true }));
+  }
+
+  #take(kind: string | undefined, id: string | undefined, data: string): void {
+    if (id !== undefined) this.#lastId = id;
+    if (kind === 'snapshot') this.snapshots++;
+    if ((kind !== 'event' && kind !== 'queenEvent') || !data.includes(`"${honestHive}"`)) return;
+    const event = JSON.parse(data) as FleetEvent;
+    if (event.hive !== honestHive) return;
+    if (typeof event.detail.mark === 'string') this.marks.push(event.detail.mark);
+    else if (untrue.has(event.kind)) this.untrue.push(event.kind);
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await this.#done;
+  }
+}
+
+/** The first of a stream, which is then left. */
+async function beginning(body: Dispatcher.ResponseData['body']): Promise<unknown> {
+  for await (const chunk of body) {
+    body.destroy();
+    return chunk;
+  }
+  return null;
+}
+
+/** The honest parties of one queen. */
+export class Honest {
+  readonly hive: MarkedHive;
+  readonly #reader: Reader;
+  readonly #queen: Daemon;
+  readonly #control: Control;
+  readonly #agent = new Agent({ connections: 4, pipelining: 1, headersTimeout: 10_000 });
+  readonly #problems = new Set<string>();
+  readonly #queries: Span[] = [];
+  readonly gpu: string;
+  #asking: Promise<void> | null = null;
+  #churn: NodeJS.Timeout | null = null;
+  #ended = false;
+  #from = 0;
+
+  constructor(queen: Daemon, control: Control) {
+    this.#queen = queen;
+    this.#control = control;
+    this.hive = new MarkedHive({
+      id: honestHive,
+      queenUrls: [queen.url],
+      token: tokens.honestHive,
+      // The stream of a shared NATS server holds the events of hives before it.
+      seed: randomInt(2 ** 31),
+      workers: 4,
+      gpus: 2,
+    });
+    this.gpu = this.hive.host.snapshot().gpus[0]?.uuid ?? '';
+    this.#reader = new Reader(queen.url);
+  }
+
+  /** Ready once all three have been answered. */
+  async start(): Promise<void> {
+    await this.hive.sendHeartbeat();
+    this.hive.start();
+    await waitFor(() => this.#reader.snapshots > 0 && this.hive.acceptedAt.length > 0, {
+      what: 'the honest to be answered',
+    });
+    this.#churn = setInterval(() => {
+      this.hive.killWorker();
+      this.hive.addWorker();
+    }, 500);
+    this.#from = performance.now();
+    this.#asking = this.#ask();
+  }
+
+  /** Over a connection of its own, as whoever comes anew has none yet. */
+  async #get<T>(path: string, read = (body: Dispatcher.ResponseData['body']) => body.json() as Promise<T>) {
+    const from = performance.now();
+    try {
+      const answer = await request(`${this.#queen.url}${path}`, {
+        dispatcher: this.#agent,
+        reset: true,
+        headers: { authorization: `Bearer ${tokens.honestReader}` },
+      });
+      if (answer.statusCode === 200) return await read(answer.body);
+      const { code = '' } = (await answer.body.json()) as { readonly code?: string };
+      this.#problems.add(`a query was answered with ${answer.statusCode} ${code}`);
+    } catch (error) {
+      this.#problems.add(`a query was not answered: ${(error as Error).message}`);
+    } finally {
+      this.#queries.push({ from, until: performance.now() });
+    }
+    return null;
+  }
+
+  async #ask(): Promise<void> {
+    while (!this.#ended) {
+      const [hive, gpu] = await Promise.all([
+        this.#get<HiveView>(`/v1/hives/${honestHive}`),
+        this.#get<GpuView>(`/v1/gpus/${this.gpu}`),
+        this.#get<unknown>(`/v1/events?hive=${honestHive}`, beginning),
+      ]);
+      if (hive !== null && hive.liveness === 'offline') this.#problems.add('the honest hive was said to be offline');
+      if (gpu !== null && gpu.hive !== honestHive) this.#problems.add(`its GPU was said to be of ${gpu.hive}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** What takes longer than it may, on a machine that is late itself by no more than the control. */
+  #tooLong(what: string, spans: readonly Span[], limitMs: number): string[] {
+    const late = spans.filter(({ from, until }) => until - from > limitMs + this.#control.lateMs(from, until));
+    const longest = Math.max(0, ...late.map(({ from, until }) => until - from));
+    return late.length === 0 ? [] : [`${late.length} ${what}, the longest ${Math.round(longest)} ms`];
+  }
+
+  /** What of the promises was not kept. */
+  async verdict(): Promise<string[]> {
+    const { child } = this.#queen.process;
+    const peak = this.#queen.process.running ? peakMiB(this.#queen.process.pid) : 0;
+    if (this.#churn !== null) clearInterval(this.#churn);
+    this.#churn = null;
+    await this.hive.stop();
+    const until = performance.now();
+    this.#ended = true;
+    await this.#asking;
+    if (!this.#queen.process.running) return [`the queen ended with ${child.exitCode ?? child.signalCode}`];
+    const marks = [this.#from, ...this.hive.acceptedAt.filter((at) => at > this.#from && at < until), until];
+    const gaps = marks.slice(1).map((at, i) => ({ from: marks[i] as number, until: at }));
+    const found = [
+      ...this.#problems,
+      ...this.#tooLong('times no heartbeat was accepted', gaps, promised.heartbeatMs),
+      ...this.#tooLong('queries took too long', this.#queries, promised.queryMs),
+      ...(peak > promised.rssMiB ? [`${Math.round(peak)} MiB of memory`] : []),
+    ];
+    return [...found, ...(await this.#whatIsMissing())];
+  }
+
+  /** After a last heartbeat: every worker is there, every event was read, once and in order. */
+  async #whatIsMissing(): Promise<string[]> {
+    const found: string[] = [];
+    const sent = await waitFor(() => this.hive.sendHeartbeat(), { timeoutMs: 5000, everyMs: 300 }).catch(() => null);
+    if (sent === null) return ['its last heartbeat was not accepted'];
+    const list = await this.#get<WorkerList>(`/v1/workers?hive=${honestHive}&limit=1000`);
+    const ids = (list?.items ?? []).map(({ id }) => id).toSorted();
+    if (JSON.stringify(ids) !== JSON.stringify(this.hive.workerIds.toSorted())) found.push('its workers are others');
+    const { acked } = this.hive;
+    await waitFor(() => this.#reader.marks.length >= acked.length, { timeoutMs: 3000 }).catch(() => undefined);
+    const read = new Set(this.#reader.marks);
+    const lost = acked.filter((mark) => !read.has(mark));
+    if (acked.length === 0) found.push('no event was acknowledged');
+    if (lost.length > 0) found.push(`${lost.length} of ${acked.length} events were never read`);
+    if (read.size !== this.#reader.marks.length) found.push('events were read twice');
+    if (this.#reader.untrue.length > 0) found.push(`said of it: ${[...new Set(this.#reader.untrue)].join(', ')}`);
+    return found;
+  }
+
+  async close(): Promise<void> {
+    this.#ended = true;
+    if (this.#churn !== null) clearInterval(this.#churn);
+    await Promise.all([this.hive.close(), this.#reader.close(), this.#asking, this.#agent.destroy()]);
+  }
+}
+
+/** The most memory that a process has held, MiB. */
+const peakMiB = (pid: number): number =>
+  Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
