@@ -4,6 +4,7 @@ export const hiveStates = ['starting', 'ready', 'draining', 'stopping'] as const
 export const workerStates = ['starting', 'idle', 'busy', 'unknown'] as const;
 /** What holds a worker together. */
 export const workerScopes = ['cgroup', 'processes'] as const;
+export type WorkerScope = (typeof workerScopes)[number];
 /** Why a worker has no endpoint that others can use. */
 export const endpointReasons = [
   'notListening',

@@ -137,3 +137,14 @@ export function parsePressure(bytes: Buffer): number | null {
   const value = /^some (?:[^\n]* )?avg10=([0-9]+(?:\.[0-9]+)?)(?=[ \n]|$)/m.exec(text(bytes))?.[1];
   return value === undefined ? null : Number(value);
 }
+
+/** What a process has read from and written to storage, by /proc/<pid>/io. */
+export function parseProcessIo(bytes: Buffer): { readonly readBytes: number; readonly writeBytes: number } | null {
+  const content = text(bytes);
+  const readBytes = whole(/^read_bytes: ([0-9]+)$/m.exec(content)?.[1]);
+  const writeBytes = whole(/^write_bytes: ([0-9]+)$/m.exec(content)?.[1]);
+  return readBytes === null || writeBytes === null ? null : { readBytes, writeBytes };
+}
+
+/** Resident pages: the second number of /proc/<pid>/statm. */
+export const parseResidentPages = (bytes: Buffer): number | null => whole(text(bytes).split(' ')[1]);

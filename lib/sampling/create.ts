@@ -1,5 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import { BlockDevices } from '../cgroup/block-devices.js';
+import { systemValues } from '../cgroup/system-values.js';
 import { defaults } from '../contract/defaults.js';
 import type { CommandMode } from '../contract/enums.js';
 import { Prober } from '../engines/prober.js';
@@ -23,6 +24,7 @@ import { Containers } from './containers.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';
 import { Sampler } from './sampler.js';
+import { TreeReader } from './tree-reader.js';
 
 export type { RunningSampler } from './loop.js';
 
@@ -88,6 +90,16 @@ function pidNamespaceLink(procRoot: string): string | null {
   }
 }
 
+/** Our own pid as that /proc gives it: it may be of another pid namespace. */
+function ownPidIn(procRoot: string): number | null {
+  try {
+    const pid = Number(readlinkSync(`${procRoot}/self`));
+    return Number.isInteger(pid) ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
 /** A reader of cgroups where there are some, and how its own I/O stacks are found. */
 function openCgroups(machine: HostReaders, sysRoot: string | undefined, clock: Clock) {
   const { place, openFiles } = machine;
@@ -115,12 +127,24 @@ function openDiscovery({ place, openFiles }: HostReaders, options: SamplerOption
     auto: options.auto ?? true,
     openFiles,
     processes,
+    ownPid: ownPidIn(options.procRoot ?? '/proc'),
     names,
     records: recordCache(options.runtimeDir ?? defaultRuntimeDir()),
     clock,
   });
   return { processes, names, discovery };
 }
+
+/** The reader of trees of processes. */
+const openTrees = ({ openFiles, clockTicks }: HostReaders, procRoot: string, clock: Clock, discovery: Discovery) =>
+  new TreeReader({
+    procRoot,
+    openFiles,
+    clock,
+    clockTicks,
+    pageSize: systemValues().pageSize,
+    trees: () => discovery.trees,
+  });
 
 /** Puts a sampler together. Opens threads; `close` ends them. */
 export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
@@ -132,6 +156,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const linux = process.platform === 'linux' || options.procRoot !== undefined;
   const { reader, readerReason, missing, blockDevices } = openCgroups(machine, options.sysRoot, clock);
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
+  const trees = linux ? openTrees(machine, procRoot, clock, discovery) : null;
   const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
@@ -140,6 +165,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const sampler = new Sampler({
     reader,
     readerReason,
+    trees,
     gpu,
     discovery,
     processes,
@@ -168,10 +194,10 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, names, processes, listening, addresses, namespaces, host, blockDevices])
+    for (const part of [discovery, trees, names, processes, listening, addresses, namespaces, host, blockDevices])
       part?.close();
     gpu.close();
     await prober?.close();
   };
-  return new SamplerLoop({ sampler, reader, discovery, host, gpu, intervalMs, close });
+  return new SamplerLoop({ sampler, reader, trees, discovery, host, gpu, intervalMs, close });
 }
