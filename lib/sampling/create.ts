@@ -80,6 +80,8 @@ export interface SamplerOptions {
   readonly address?: string | null;
   /** Target of /proc/self/ns/pid; read where it is not given. */
   readonly pidNamespace?: string;
+  /** Our own pid as `procRoot` gives it; read where it is not given. */
+  readonly ownPid?: number;
 }
 
 function pidNamespaceLink(procRoot: string): string | null {
@@ -90,7 +92,7 @@ function pidNamespaceLink(procRoot: string): string | null {
   }
 }
 
-/** Our own pid as that /proc gives it: it may be of another pid namespace. */
+/** That /proc may be of another pid namespace than ours. */
 function ownPidIn(procRoot: string): number | null {
   try {
     const pid = Number(readlinkSync(`${procRoot}/self`));
@@ -127,7 +129,7 @@ function openDiscovery({ place, openFiles }: HostReaders, options: SamplerOption
     auto: options.auto ?? true,
     openFiles,
     processes,
-    ownPid: ownPidIn(options.procRoot ?? '/proc'),
+    ownPid: options.ownPid ?? ownPidIn(options.procRoot ?? '/proc'),
     names,
     records: recordCache(options.runtimeDir ?? defaultRuntimeDir()),
     clock,

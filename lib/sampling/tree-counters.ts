@@ -32,6 +32,8 @@ export interface CountedProcess {
 
 interface Known extends CountedProcess {
   readonly reading: UsageReading;
+  /** It ended in the last pass, after whoever waited for it was read: what that inherits is seen in the next one. */
+  readonly ended?: true;
 }
 
 export interface TreeTotal {
@@ -96,14 +98,19 @@ export function countTrees(
     growth.inherited += inherited;
     growth.largest = Math.max(growth.largest, inherited);
   }
-  for (const { identity, tree, parentTree, reading } of before.processes.values()) {
+  for (const process of before.processes.values()) {
+    const { identity, tree, parentTree, reading, ended } = process;
     if (living.has(identity) || parentTree === null) continue;
     const used = reading.own + reading.inherited;
+    let inherited = false;
     for (const each of treesAround(tree, outer)) {
       const growth = growthOf(each);
       // Nobody who inherited less has waited for it.
-      if (used <= growth.largest) growth.ended += used;
+      if (used > growth.largest) continue;
+      growth.ended += used;
+      inherited = true;
     }
+    if (!inherited && !ended) known.set(identity, { ...process, ended: true });
   }
   const totals = new Map<string, TreeTotal>();
   for (const tree of new Set(processes.map((process) => process.tree))) {

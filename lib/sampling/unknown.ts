@@ -50,10 +50,7 @@ type OfCgroup = {
   [K in keyof Fields]: Fields[K] extends { readonly ofCgroup: true } ? K : never;
 }[keyof Fields];
 
-/**
- * All that a cgroup alone can tell, of a worker that has none of its own: nothing of it is known.
- * @internal
- */
+/** All that a cgroup alone can tell, of a worker that has none of its own: nothing of it is known. */
 export function withoutCgroup(): Pick<WorkerDraft, OfCgroup> {
   const reason = unknown('noCgroup');
   const names = Object.entries(workerFields as FieldTable).flatMap(([name, { ofCgroup }]) => (ofCgroup ? [name] : []));

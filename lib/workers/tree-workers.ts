@@ -43,7 +43,7 @@ const treeGroup = 'processes';
 
 const keyOf = ({ pid, startTicks }: ProcessIdentity): string => `processes:${pid}:${startTicks}`;
 
-/** `vllm-4711`: a pid tells two engines of one host apart, and a name that a process gave itself may hold any bytes. */
+/** `vllm-4711`. Names that processes give themselves may hold any bytes. */
 function nameOf({ engine, comm, pid }: KnownProcess): string {
   const plain = (engine ?? comm).replace(/[^A-Za-z0-9_.-]+/g, '-').replace(/\.{2,}/g, '.');
   return `${/^[A-Za-z0-9]/.test(plain) ? plain : `process${plain}`}-${pid}`;

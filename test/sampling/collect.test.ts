@@ -54,20 +54,6 @@ describe('enumerate', () => {
     expect(snapshot.workers.every(({ origin }) => origin === 'launched')).toBe(true);
   });
 
-  it('adopts the cgroup of a known engine; in the root cgroup its tree of processes is the worker', async () => {
-    const host = new FakeHost();
-    const session = '/user.slice/user-1000.slice/session-3.scope';
-    host.worker(session, { pid: 7, argv: ['bash'] });
-    host.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
-    host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
-    const snapshot = await host.sampler().sample();
-    expect(snapshot.workers.map(({ id, model, scope }) => [id, model, scope])).toEqual([
-      ['processes/vllm-9', 'a/b', 'processes'],
-      ['user-1000/session-3.scope', 'phi.gguf', undefined],
-    ]);
-    expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'ENGINE_IN_ROOT_CGROUP' }));
-  });
-
   it.each(['native', 'files'] as const)(
     'processes that /proc hides (hidepid) are said, and what they hold is no 0: %s',
     async (reader) => {
@@ -450,7 +436,13 @@ describe('GPUs of workers', () => {
   it('each worker has its share, a stranger’s cgroup or process is adopted, and the rest is unattributed', async () => {
     const { sampler } = await prepared({
       devices: [device('G0'), device('G1', { index: 1 })],
-      processes: [holds('G0', 100, 4), holds('G1', 100, 2), holds('G0', 300, 8), holds('G0', 400, 2), holds('G0', 900, 1)],
+      processes: [
+        holds('G0', 100, 4),
+        holds('G1', 100, 2),
+        holds('G0', 300, 8),
+        holds('G0', 400, 2),
+        holds('G0', 900, 1),
+      ],
     });
     const snapshot = await until(sampler, ({ workers }) => workers.length === 3);
     expect(workerOf(snapshot, 'llm/a')).toMatchObject({

@@ -54,6 +54,11 @@ describe('what a tree has used', () => {
     expect(used([counted(5, 0, 100), counted(6, 0, 4000)], [counted(5, 0, 4500)])).toEqual([0, 400]);
   });
 
+  it('holds a child once that ended in a pass after its parent was read', () => {
+    const child = counted(6, 30, 0);
+    expect(used([counted(5, 9, 0), child], [counted(5, 9, 0)], [counted(5, 9, 31)])).toEqual([0, 0, 1]);
+  });
+
   it('holds what is inherited beside a child that nobody can have waited for', () => {
     expect(used([counted(5, 9, 0), counted(6, 3000, 0)], [counted(5, 9, 25)])).toEqual([0, 25]);
   });
@@ -90,12 +95,17 @@ function run(history: readonly Step[], check: (pass: Pass) => void, host = new M
   let forest = emptyForest;
   let counters = noCounters;
   const burnedBefore = new Map<string, number>();
+  /** Trees that were read, as themselves or around another, whatever is around what by now. */
+  const read = new Set<string>();
+  const markRead = () => {
+    for (const tree of counters.totals.keys()) for (const each of around(tree, forest)) read.add(each);
+  };
   for (let step = steps.shift(); step !== undefined; step = steps.shift()) {
     host.step(step);
     if (step.kind !== 'scan') continue;
     forest = growForest(forest, host.alive.values(), host.roots);
     const atTicks = host.ticks;
-    const read = new Set([...counters.totals.keys()].flatMap((tree) => [...around(tree, forest)]));
+    markRead();
     for (const { key } of host.roots) if (!read.has(key)) burnedBefore.set(key, burned(host, key));
     const processes: CountedProcess[] = [];
     for (const [identity, { tree }] of forest.members) {
@@ -113,6 +123,7 @@ function run(history: readonly Step[], check: (pass: Pass) => void, host = new M
     }
     const before = counters;
     counters = countTrees(before, processes, atTicks, forest.outer);
+    markRead();
     check({ host, forest, before, counters, burnedBefore });
   }
 }
