@@ -19,6 +19,7 @@ import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 import { commandDisplay } from '../workers/shown-command.js';
+import { markerVariable } from '../workers/tree-workers.js';
 import { sharesPidNamespace } from './attribution.js';
 import { Containers } from './containers.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
@@ -120,6 +121,7 @@ function openDiscovery({ place, openFiles }: HostReaders, options: SamplerOption
     cgroupPrefix: place.root === null ? '' : place.prefix,
     openFiles,
     clock,
+    markerVariable,
   });
   const { hostRoot } = options;
   const names = new ContainerNames({ ...(hostRoot ? { hostRoot } : {}), openFiles, clock });

@@ -222,7 +222,7 @@ export class Discovery {
   }
 
   #updateWithoutCgroups(): void {
-    const trees = this.#options.auto ? this.#trees.update(() => true, '') : noTrees;
+    const trees = this.#trees.update(this.#options.auto ? () => true : null, '', this.#records);
     this.#set = {
       watched: trees.trees.map(watchedTree),
       trees,
@@ -234,7 +234,7 @@ export class Discovery {
 
   /** Trees of processes in cgroups that they share with others. */
   #findTrees(found: Map<string, Selected>): ProcessTrees {
-    if (!this.#options.auto) return noTrees;
+    if (!this.#options.auto) return this.#trees.update(null, '', this.#records);
     const sharing = this.#sharing;
     const launched = (path: string): boolean => {
       const entry = found.get(path);
@@ -242,7 +242,7 @@ export class Discovery {
     };
     const isOpen = (path: string): boolean => isShared(path, sharing) && !launched(path);
     const situation = `${sharing.ownCgroup} ${sharing.rootAdoptable} ${sharing.ownCgroup !== null && launched(sharing.ownCgroup)}`;
-    const trees = this.#trees.update((path) => path !== null && isOpen(path), situation);
+    const trees = this.#trees.update((path) => path !== null && isOpen(path), situation, this.#records);
     // The container around the hive is no worker where its workers are inside of it.
     if (trees.trees.length > 0 && sharing.ownCgroup !== null) found.delete(sharing.ownCgroup);
     return trees;
@@ -327,16 +327,16 @@ export class Discovery {
 }
 
 /** A worker that is a tree of processes. Limits of cgroups around it are not its own. */
-const watchedTree = ({ key, group, instance }: ProcessTree): Watched => ({
+const watchedTree = ({ key, group, instance, record }: ProcessTree): Watched => ({
   scope: 'processes',
   id: `${group}/${instance}`,
   group,
   instance,
   path: key,
   directory: null,
-  origin: 'adopted',
+  origin: record === null ? 'adopted' : 'launched',
   name: null,
-  record: null,
+  record,
   ancestorMemoryBytes: null,
   ancestorCpuPercent: null,
 });

@@ -44,7 +44,7 @@ export interface ProcessTableOptions {
   readonly cgroupPrefix?: string;
   readonly openFiles?: OpenFiles | undefined;
   readonly clock: Clock;
-  /** The one variable of environments that is looked at (default null: no environment is read). */
+  /** The one variable of environments that is looked at, from `readMarkers` on (default null: none). */
   readonly markerVariable?: string | null;
   /** How long a new process is read again at each scan, since it may exec or be moved (default 10,000). */
   readonly settleMs?: number;
@@ -70,6 +70,7 @@ export class ProcessTable {
   /** Pids that /proc did not show, with the time of the last try. */
   readonly #denied = new Map<number, number>();
   readonly #files: GuardedReader;
+  #marks = false;
   #recoveries = 0;
   #lastPid: number | null = null;
   #verifiedMs = Number.NEGATIVE_INFINITY;
@@ -103,6 +104,13 @@ export class ProcessTable {
   find(pid: number, startTicks: number): KnownProcess | null {
     const entry = this.#entries.get(pid);
     return entry && entry.startTicks === startTicks ? entry : null;
+  }
+
+  /** Has the environment of each process that is read from now on looked at, and soon that of all. */
+  readMarkers(): void {
+    if (this.#marks) return;
+    this.#marks = true;
+    this.#verifiedMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Rises with each change. */
@@ -181,7 +189,7 @@ export class ProcessTable {
 
   async #read(pids: readonly number[]): Promise<void> {
     const { procRoot, clock, markerVariable } = this.#options;
-    const names = markerVariable === null ? files : [...files, 'environ'];
+    const names = markerVariable === null || !this.#marks ? files : [...files, 'environ'];
     const paths = pids.flatMap((pid) => names.map((file) => join(procRoot, String(pid), file)));
     const results = await this.#files.read(paths, maxCmdline);
     for (const [i, pid] of pids.entries()) {

@@ -3,7 +3,7 @@ import { printablePath } from '../util/byte-path.js';
 import type { Clock } from '../util/clock.js';
 import { type Classified, classifyAbove, compileGlob } from './classify.js';
 import type { ProcessTable } from './process-table.js';
-import type { RecordsRead, WorkerRecord } from './records.js';
+import { isRecentLaunch, type RecordsRead, type WorkerRecord } from './records.js';
 import type { ThreadedCgroups } from './threaded.js';
 import { type CgroupTree, parentOf } from './tree-walk.js';
 
@@ -20,8 +20,6 @@ interface SelectionOptions {
   readonly keepMs: number;
 }
 
-/** How long a launch is waited for, ms: systemd-run is given 30 s. */
-const launchMs = 35_000;
 /** How long workers wait for records that can't be read, ms; a first read is slow on a host without CPU to spare. */
 const unreadMs = 120_000;
 
@@ -151,13 +149,12 @@ export class Selection {
 
   /**
    * Launched workers whose record is not written yet, or not read yet because reading the records hangs: without it they
-   * would have no labels, model or reservation. A launch that died half-way holds a worker back for `launchMs` at most,
+   * would have no labels, model or reservation. A launch that died half-way holds a worker back for so long at most,
    * records that never come for `unreadMs`.
    */
   #unfinished({ root, records, watched, recordsUnread }: SelectionInput): readonly string[] {
-    const nowMs = Date.now();
     const launches = new Set<string>();
-    for (const { id, sinceMs } of records.launching) if (Math.abs(nowMs - sinceMs) < launchMs) launches.add(id);
+    for (const { id, sinceMs } of records.launching) if (isRecentLaunch(sinceMs)) launches.add(id);
     if (launches.size === 0 && !recordsUnread) return [];
     const recorded = (path: string, group: string, instance: string): boolean =>
       records.running.some((record) => isRecordOf(record, root, path, { group, instance }));

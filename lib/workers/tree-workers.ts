@@ -8,6 +8,7 @@ import {
   type TreeRoot,
 } from './process-forest.js';
 import type { KnownProcess, ProcessTable } from './process-table.js';
+import { isRecentLaunch, type RecordsRead, type WorkerRecord } from './records.js';
 
 /** A worker that is a tree of processes. */
 export interface ProcessTree {
@@ -15,6 +16,8 @@ export interface ProcessTree {
   readonly key: string;
   readonly group: string;
   readonly instance: string;
+  /** Of `run`; null of one that was found. */
+  readonly record: WorkerRecord | null;
   /** Parents come before their children; zombies included. */
   readonly members: readonly ProcessIdentity[];
 }
@@ -29,14 +32,14 @@ export interface ProcessTrees {
 
 export const noTrees: ProcessTrees = { trees: [], outer: new Map(), treeOf: new Map() };
 
-interface NamedRoot extends TreeRoot {
-  readonly group: string;
-  readonly instance: string;
-}
+interface NamedRoot extends TreeRoot, Pick<ProcessTree, 'group' | 'instance' | 'record'> {}
 
 interface TreeWorkersOptions {
-  readonly processes: Pick<ProcessTable, 'all' | 'get' | 'find' | 'generation'>;
+  readonly processes: Pick<ProcessTable, 'all' | 'get' | 'find' | 'generation' | 'readMarkers'>;
 }
+
+/** Variable in the environment of a worker without a cgroup, by which what descends from it is known. */
+export const markerVariable = 'HIVEPULSE_WORKER_MARK';
 
 /** The group of workers that were found as trees of processes. */
 const treeGroup = 'processes';
@@ -68,28 +71,47 @@ export class TreeWorkers {
     if (process !== null) this.#holders.set(identityKey(process), process);
   }
 
-  /** The trees after a scan of processes. `isShared`: whether a process of this cgroup has none of its own. */
-  update(isShared: (cgroup: string | null) => boolean, situation: string): ProcessTrees {
+  /**
+   * The trees after a scan of processes. `isShared`: whether a process of this cgroup has none of its own; null: only
+   * launched workers are watched.
+   */
+  update(
+    isShared: ((cgroup: string | null) => boolean) | null,
+    situation: string,
+    records: Pick<RecordsRead, 'running' | 'launching'>,
+  ): ProcessTrees {
     const { processes } = this.#options;
+    const launched = records.running.flatMap(rootOf);
+    // What is new while a worker is launched may be that worker, whose record is about to be written.
+    const isLaunching = records.launching.some(({ sinceMs }) => isRecentLaunch(sinceMs));
     for (const [identity, { pid, startTicks }] of this.#holders)
       if (processes.find(pid, startTicks) === null) this.#holders.delete(identity);
-    const madeOf = [processes.generation, situation, ...this.#holders.keys()].join(' ');
+    const madeOf = [
+      processes.generation,
+      situation,
+      ...this.#holders.keys(),
+      isLaunching,
+      ...launched.map(({ record }) => `${identityKey(record)} ${record.exit?.at}`),
+    ].join(' ');
     if (madeOf === this.#madeOf) return this.#trees;
     this.#madeOf = madeOf;
-    const candidates = this.#candidates(isShared);
-    if (candidates.length === 0 && this.#roots.length === 0) return noTrees;
+    const candidates = isShared === null || isLaunching ? [] : this.#candidates(isShared);
+    if (candidates.length === 0 && launched.length === 0 && this.#roots.length === 0) {
+      this.#trees = noTrees;
+      return noTrees;
+    }
+    if (launched.length > 0) processes.readMarkers();
     const all = [...processes.all()];
-    let forest = growForest(this.#forest, all, this.#roots);
+    const isLaunched = new Set(launched.map(({ key }) => key));
+    const known = [...this.#roots.filter(({ key }) => !isLaunched.has(key)), ...launched];
+    let forest = growForest(this.#forest, all, known);
     const living = new Set([...forest.members.values()].map(({ tree }) => tree));
-    let roots = this.#roots.filter(({ key }) => living.has(key));
+    let roots = known.filter(({ key }) => living.has(key));
     for (const process of candidates) {
       if (forest.members.has(identityKey(process))) continue;
       const { pid, startTicks } = process;
-      const instance = nameOf(process);
-      roots = [
-        ...roots,
-        { key: keyOf(process), pid, startTicks, marker: null, reaper: null, group: treeGroup, instance },
-      ];
+      const named = { group: treeGroup, instance: nameOf(process), record: null };
+      roots = [...roots, { key: keyOf(process), pid, startTicks, marker: null, reaper: null, ...named }];
       // Again for each: what descends from it is not another worker.
       forest = growForest(forest, all, roots);
     }
@@ -121,6 +143,16 @@ export class TreeWorkers {
   }
 }
 
+/** Where the tree of a launched worker without a cgroup begins; none of another worker. */
+function rootOf(record: WorkerRecord): readonly (NamedRoot & { readonly record: WorkerRecord & ProcessIdentity })[] {
+  const { cgroup, pid, startTicks, marker, group, instance } = record;
+  if (cgroup !== null || startTicks === null || marker === undefined) return [];
+  const identity = { pid, startTicks };
+  return [
+    { key: keyOf(identity), ...identity, marker, reaper: null, group, instance, record: { ...record, startTicks } },
+  ];
+}
+
 function treesOf(roots: readonly NamedRoot[], { members, outer }: Forest): ProcessTrees {
   const lists = new Map<string, ProcessIdentity[]>(roots.map(({ key }) => [key, []]));
   const treeOf = new Map<string, string>();
@@ -129,6 +161,12 @@ function treesOf(roots: readonly NamedRoot[], { members, outer }: Forest): Proce
     lists.get(tree)?.push({ pid, startTicks });
     treeOf.set(identity, tree);
   }
-  const trees = roots.map(({ key, group, instance }) => ({ key, group, instance, members: lists.get(key) ?? [] }));
+  const trees = roots.map(({ key, group, instance, record }) => ({
+    key,
+    group,
+    instance,
+    record,
+    members: lists.get(key) ?? [],
+  }));
   return { trees, outer, treeOf };
 }

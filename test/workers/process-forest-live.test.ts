@@ -17,6 +17,7 @@ it.skipIf(!existsSync('/proc/self/stat'))(
   'real processes that fork twice into a session of their own are held',
   async () => {
     const table = new ProcessTable({ procRoot: '/proc', clock: systemClock, markerVariable });
+    table.readMarkers();
     onTestFinished(() => table.close());
     const marker = `test-${process.pid}-${Date.now()}`;
     const child = spawn('sh', ['-c', script], { env: { ...process.env, [markerVariable]: marker }, stdio: 'ignore' });

@@ -49,6 +49,7 @@ describe('process table', () => {
     expect(opened[0]?.asked.filter((path) => path.endsWith('environ'))).toEqual([]);
 
     const marked = prepared({ markerVariable: 'MARK' });
+    marked.table.readMarkers();
     marked.host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
     marked.host.process({ pid: 11, argv: ['a'], cgroup: '/x' });
     marked.host.write('proc/10/environ', environ);
