@@ -95,7 +95,7 @@ export function parseMemberships(text: string): readonly Membership[] {
 }
 
 /** The mounts that can be seen: of several on one mount point the last hides the others. */
-function visible(mounts: readonly Mount[]): readonly Mount[] {
+export function visible(mounts: readonly Mount[]): readonly Mount[] {
   return mounts.filter((mount, i) => !mounts.slice(i + 1).some((later) => later.mountPoint === mount.mountPoint));
 }
 

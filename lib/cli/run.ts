@@ -17,6 +17,7 @@ interface RunFlags extends LimitOptions {
   readonly label?: readonly string[];
   readonly readyUrl?: string;
   readonly reservation?: string;
+  readonly bestEffort?: boolean;
   readonly root?: string;
   readonly runtimeDir?: string;
 }
@@ -72,6 +73,10 @@ export const labelWarnings = (labels: Labels, where: string): readonly string[] 
       : [],
   );
 
+/** What a worker without a cgroup lacks, in one line. */
+const placeNote = (reason: string): string =>
+  `note: it runs without a cgroup, as a tree of processes: no limits, pressure, peak or OOM kills of its own. ${reason}`;
+
 async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const say = writeNote;
   // Loaded here, so that the help of the program does not wait for it.
@@ -96,6 +101,7 @@ async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const options = toSpawnOptions(flags, command);
   for (const warning of labelWarnings(options.labels ?? {}, '--label')) say(`warning: ${warning}`);
   const worker = await monitor.spawn(options);
+  if (worker.withoutCgroup !== null) say(placeNote(worker.withoutCgroup));
   for (const { message } of worker.notApplied) say(`warning: ${message}`);
   send = (signal) => {
     worker.child.kill(signal);
@@ -105,7 +111,7 @@ async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const exited = await worker.exited;
   if (exited.remaining > 0) {
     say(
-      `${worker.id} ended, but ${exited.remaining} of its processes live on in its cgroup; end them with "hivepulse stop ${worker.id}"`,
+      `${worker.id} ended, but ${exited.remaining} of its processes live on${worker.cgroupPath === null ? '' : ' in its cgroup'}; end them with "hivepulse stop ${worker.id}"`,
     );
   }
   await monitor.close();
@@ -131,6 +137,7 @@ export function register(program: Command): void {
     .option('--pids <number>', 'most processes and threads')
     .option('--cpuset <list>', 'CPUs it may run on ("0-3,8")')
     .option('--oom-group', 'out of memory ends the worker whole, not one of its processes')
+    .option('--best-effort', 'where no cgroup can be made, start without the limits that were asked for')
     .option('--model <name>', 'model it serves (default: found in its command line)')
     .option('--port <port>', 'port it serves on (default: found in its command line)')
     .option('--label <key=value>', 'label (repeatable)', collect)

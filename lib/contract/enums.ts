@@ -11,6 +11,9 @@ export const workerStates = [
   'stalled',
   'unknown',
 ] as const;
+/** What holds a worker together. */
+export const workerScopes = ['cgroup', 'processes'] as const;
+export type WorkerScope = (typeof workerScopes)[number];
 /** Why a worker has no endpoint that others can use. */
 export const endpointReasons = [
   'notListening',

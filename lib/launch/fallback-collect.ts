@@ -62,6 +62,7 @@ function toSample(id: string, record: WorkerRecord, usage: ProcessUsage, first: 
     state: first ? 'starting' : 'unknown',
     reservationId: record.reservationId,
     origin: 'launched',
+    scope: 'processes',
   };
   return { ...sample, nullReasons: reasonsForAll(sample, 'noCgroup') };
 }

@@ -10,6 +10,7 @@ import { HivepulseError, systemCode } from '../util/errors.js';
 import { checkWorkerId } from '../workers/worker-id.js';
 import { applyLimits, isDenied, verifyLimits, writesFor } from './apply-limits.js';
 import { enableControllers, inodeOf, isPopulated, makeCgroup, removeEmptyParents, removeTree } from './cgroup-tree.js';
+import { limitsWithout, marked } from './launch-tree.js';
 import {
   type CommandOptions,
   execError,
@@ -51,6 +52,8 @@ export interface Launched extends Started {
   readonly cgroup: string | null;
   readonly cgroupInode: number | null;
   readonly unit: string | null;
+  /** Of a worker without a cgroup: the mark in the environment of its processes, and why it has none. */
+  readonly tree: { readonly marker: string; readonly reason: string } | null;
   readonly notApplied: readonly NotApplied[];
 }
 
@@ -222,8 +225,25 @@ export async function launchPlain(options: CommandOptions & LimitOptions, platfo
     child.once('error', (error) => reject(unstarted(error)));
   });
   const refused = limitNames(options).map((name) => notApplied(name, `limits need cgroup v2, which ${platform} lacks`));
-  const place = { owner: 'none', cgroup: null, cgroupInode: null, unit: null } as const;
-  return { child, pid: child.pid as number, stdin: child.stdin, stdout, stderr, ...place, notApplied: refused };
+  const started = { child, pid: child.pid as number, stdin: child.stdin, stdout, stderr };
+  return { ...started, ...nowhere, tree: null, notApplied: refused };
+}
+
+const nowhere = { owner: 'none', cgroup: null, cgroupInode: null, unit: null } as const;
+
+/** Starts the command without a cgroup, which the place has none for. Throws `problem` where a limit was asked for. */
+export async function launchInPlace(
+  problem: HivepulseError,
+  request: LaunchRequest & LimitOptions & { readonly bestEffort?: boolean },
+  environment: LaunchEnvironment = {},
+): Promise<Launched> {
+  const refused = limitsWithout(problem, request, request.bestEffort ?? false);
+  await checkCommand(request);
+  const { options, marker } = marked(request);
+  const command = [request.command, ...(request.args ?? [])];
+  const started = await start({ wrapper: [], command, cgroup: null, ...planned(environment) }, options);
+  if ('step' in started) throw failed(request, started, request.command);
+  return { ...started, ...nowhere, tree: { marker, reason: problem.message }, notApplied: refused };
 }
 
 async function launchInTree(root: string, request: LaunchRequest, environment: LaunchEnvironment): Promise<Launched> {
@@ -245,6 +265,7 @@ async function launchInTree(root: string, request: LaunchRequest, environment: L
       cgroup: dir,
       cgroupInode: inode,
       unit: null,
+      tree: null,
       notApplied: [...refused, ...lost],
     };
   } catch (error) {
@@ -291,6 +312,7 @@ async function launchInScope(
     cgroup,
     cgroupInode: cgroup === null ? null : await inodeOf(cgroup),
     unit: names.scope,
+    tree: null,
     notApplied: [...refused, ...lost],
   };
 }

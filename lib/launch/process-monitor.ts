@@ -27,6 +27,7 @@ import {
   findWorkerHome,
   type LaunchEnvironment,
   type Launched,
+  launchInPlace,
   launchPlain,
   launchWorker,
   locateWorker,
@@ -36,7 +37,8 @@ import {
   type WorkerHome,
   workersSlice,
 } from './launch.js';
-import { limitNames, type NotApplied, parseLimits } from './limits.js';
+import { placeProblem, stopWorkerTree, treeOf } from './launch-tree.js';
+import { type Limits, limitNames, type NotApplied, parseLimits } from './limits.js';
 import { OomWatch } from './oom-watch.js';
 import { checkDescription, type SpawnOptions } from './spawn-options.js';
 import { type StopOptions, type Stopped, stopCgroup, stopProcess } from './stop.js';
@@ -50,6 +52,8 @@ export interface SpawnedWorker {
   /** Absolute path; null where there is no cgroup v2. */
   readonly cgroupPath: string | null;
   readonly owner: Launched['owner'];
+  /** Why it has no cgroup, and so no limits; null where it has one, and on other systems than Linux. */
+  readonly withoutCgroup: string | null;
   /** Limits that were asked for and do not hold, each with its reason. */
   readonly notApplied: readonly NotApplied[];
   readonly child: ChildProcess;
@@ -130,19 +134,40 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     const limits = parseLimits(options);
     options.signal?.throwIfAborted();
     const linux = this.#platform === 'linux';
-    const home = linux ? await findWorkerHome(this.#options.root, this.#options.procRoot) : null;
+    const { root, procRoot } = this.#options;
+    const home = linux
+      ? await findWorkerHome(root, procRoot).catch((error: unknown) => {
+          const problem = placeProblem(error, root);
+          if (problem === null) throw error;
+          return problem;
+        })
+      : null;
 
     const unlock = await lockInstance(this.runtimeDir, options.group, options.instance);
     try {
       await this.#refuseOccupied(options.group, options.instance);
       options.signal?.throwIfAborted();
-      const launched =
-        home === null
-          ? await launchPlain(options, this.#platform)
-          : await launchWorker(home, { ...options, limits }, this.#options.launch);
-      return await this.#adopt(options, launched, home);
+      const launched = await this.#launch(home, { ...options, limits });
+      return await this.#adopt(options, launched, home instanceof HivepulseError ? null : home);
     } finally {
       await unlock();
+    }
+  }
+
+  /** In a cgroup where the place has one for it, else as a tree of processes. `home`: null on other systems than Linux. */
+  async #launch(
+    home: WorkerHome | HivepulseError | null,
+    request: SpawnOptions & { limits: Limits },
+  ): Promise<Launched> {
+    const { root, launch } = this.#options;
+    if (home === null) return launchPlain(request, this.#platform);
+    if (home instanceof HivepulseError) return launchInPlace(home, request, launch);
+    try {
+      return await launchWorker(home, request, launch);
+    } catch (error) {
+      const problem = placeProblem(error, root);
+      if (problem === null) throw error;
+      return launchInPlace(problem, request, launch);
     }
   }
 
@@ -161,7 +186,9 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       const sameCgroup = (await inodeOf(record.cgroup)) === record.cgroupInode;
       return sameCgroup && (await isPopulated(record.cgroup)) === true;
     }
-    return processLives(record.pid, record.startTicks, this.#options.procRoot);
+    if (await processLives(record.pid, record.startTicks, this.#options.procRoot)) return true;
+    const tree = treeOf(record, this.#options.procRoot);
+    return tree !== null && (await tree.scan()).length > 0;
   }
 
   async #adopt(options: SpawnOptions, launched: Launched, home: WorkerHome | null): Promise<SpawnedWorker> {
@@ -185,7 +212,21 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
     const exited = new Promise<ExitedWorker>((resolve) => {
       resolveExited = resolve;
     });
-    const worker = { id, pid, cgroupPath: cgroup, owner, notApplied, child, stdin, stdout, stderr, record, exited };
+    const withoutCgroup = launched.tree?.reason ?? null;
+    const worker = {
+      id,
+      pid,
+      cgroupPath: cgroup,
+      owner,
+      withoutCgroup,
+      notApplied,
+      child,
+      stdin,
+      stdout,
+      stderr,
+      record,
+      exited,
+    };
     this.#workers.set(id, worker);
     const countOomKills = cgroup === null ? () => null : this.#oom.add(id, cgroup);
     void ended.then((exit) => this.#finish(worker, home, { ...exit, oomKills: countOomKills() })).then(resolveExited);
@@ -213,6 +254,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       readyUrl: options.readyUrl ?? null,
       reservationId: options.reservationId ?? null,
       shown: safeCommand([options.command, ...(options.args ?? [])]),
+      ...(launched.tree === null ? {} : { marker: launched.tree.marker }),
       command: [],
       limits: Object.fromEntries(limitNames(options).map((name) => [name, options[name]])),
       notApplied: launched.notApplied.map(({ name, message }) => ({ name, message })),
@@ -228,6 +270,8 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
   ): Promise<ExitedWorker> {
     const { id, pid, record, cgroupPath } = worker;
     let remaining = 0;
+    const tree = treeOf(record, this.#options.procRoot);
+    if (tree !== null) remaining = (await tree.scan()).length;
     if (cgroupPath !== null) {
       // Children that end together with it get a moment to do so.
       for (let i = 0; i < 20 && (await isPopulated(cgroupPath)) === true; i += 1) await delay(10);
@@ -277,6 +321,8 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       return stopped;
     }
     if (record !== null && alive) {
+      const tree = treeOf(record, this.#options.procRoot);
+      if (tree !== null) return stopWorkerTree(tree, id, options);
       return stopProcess({ ...record, child: this.#workers.get(id)?.child }, id, options);
     }
     // No record, or one of an earlier worker: it may have been lost while the worker lives.

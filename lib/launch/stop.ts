@@ -71,8 +71,11 @@ export async function stopCgroup(
   }
 }
 
-async function timedOut(dir: string, id: string): Promise<HivepulseError> {
-  const left = await describe(await processesIn(dir));
+const timedOut = async (dir: string, id: string): Promise<HivepulseError> => describeLeft(await processesIn(dir), id);
+
+/** The error about processes that outlived SIGKILL. */
+export async function describeLeft(pids: readonly number[], id: string): Promise<HivepulseError> {
+  const left = await describe(pids);
   return new HivepulseError(
     'STOP_TIMEOUT',
     id,

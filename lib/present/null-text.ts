@@ -20,7 +20,7 @@ const words: Readonly<Record<NullReason, string>> = {
   engineUnknown: 'no engine is recognized among its processes',
   modelUnnamed: 'the command line of its engine names no model, or several engines name different ones',
   notByGpu: 'a GPU that it holds does not say it of each process',
-  noCgroup: 'it has no cgroup that could be read',
+  noCgroup: 'it has no cgroup of its own, which alone would tell it',
 };
 
 /** Where a value of a worker or GPU was sent, for what explains it. */

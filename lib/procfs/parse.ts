@@ -12,6 +12,12 @@ export interface ProcessStat {
   readonly comm: string;
   readonly state: string;
   readonly parentPid: number;
+  /** Id of its session, which is the pid of the process that began it; 0 where that is outside of our pid namespace. */
+  readonly session: number;
+  /** CPU of all its threads, also of those that ended, in clock ticks. */
+  readonly cpuTicks: number;
+  /** CPU of children that ended and that it waited for, and of those that they had waited for, in clock ticks. */
+  readonly waitedCpuTicks: number;
   /** Clock ticks since boot; with the pid the identity of a process. */
   readonly startTicks: number;
 }
@@ -28,16 +34,33 @@ export function parseProcessStat(bytes: Buffer): ProcessStat | null {
   const close = line.lastIndexOf(')');
   if (open < 1 || close < open) return null;
   const pid = whole(line.slice(0, open).trim());
-  // Fields are counted from 1 in proc(5): state is the 3rd, ppid the 4th, starttime the 22nd.
+  // Fields are counted from 1 in proc(5): state is the 3rd, ppid the 4th, session the 6th, utime, stime, cutime and cstime
+  // the 14th to 17th, starttime the 22nd.
   const fields = line
     .slice(close + 1)
     .trim()
     .split(/\s+/);
   const state = fields[0];
-  const parentPid = whole(fields[1]);
-  const startTicks = whole(fields[19]);
-  if (pid === null || !state || parentPid === null || startTicks === null) return null;
-  return { pid, comm: line.slice(open + 1, close), state, parentPid, startTicks };
+  const [parentPid, session, startTicks] = [whole(fields[1]), whole(fields[3]), whole(fields[19])];
+  const [user, system, waitedUser, waitedSystem] = fields.slice(11, 15).map(whole);
+  if (pid === null || !state || parentPid === null || session === null || startTicks === null) return null;
+  if (user == null || system == null || waitedUser == null || waitedSystem == null) return null;
+  const comm = line.slice(open + 1, close);
+  const cpu = { cpuTicks: user + system, waitedCpuTicks: waitedUser + waitedSystem };
+  return { pid, comm, state, parentPid, session, ...cpu, startTicks };
+}
+
+/**
+ * One variable of /proc/<pid>/environ, by its name; the others are not looked at. Of several the first counts, as in
+ * getenv(3). `null` where it is not there, or the file was cut inside of it.
+ */
+export function parseEnvironmentVariable(bytes: Buffer, name: string): string | null {
+  const wanted = Buffer.from(`${name}=`, 'latin1');
+  let at = bytes.indexOf(wanted);
+  while (at > 0 && bytes[at - 1] !== 0) at = bytes.indexOf(wanted, at + 1);
+  if (at < 0) return null;
+  const end = bytes.indexOf(0, at);
+  return end < 0 ? null : bytes.toString('latin1', at + wanted.length, end);
 }
 
 /** The arguments; UTF-8, since they are shown. Empty for kernel threads and zombies. */
@@ -114,3 +137,14 @@ export function parsePressure(bytes: Buffer): number | null {
   const value = /^some (?:[^\n]* )?avg10=([0-9]+(?:\.[0-9]+)?)(?=[ \n]|$)/m.exec(text(bytes))?.[1];
   return value === undefined ? null : Number(value);
 }
+
+/** What a process has read from and written to storage, by /proc/<pid>/io. */
+export function parseProcessIo(bytes: Buffer): { readonly readBytes: number; readonly writeBytes: number } | null {
+  const content = text(bytes);
+  const readBytes = whole(/^read_bytes: ([0-9]+)$/m.exec(content)?.[1]);
+  const writeBytes = whole(/^write_bytes: ([0-9]+)$/m.exec(content)?.[1]);
+  return readBytes === null || writeBytes === null ? null : { readBytes, writeBytes };
+}
+
+/** Resident pages: the second number of /proc/<pid>/statm. */
+export const parseResidentPages = (bytes: Buffer): number | null => whole(text(bytes).split(' ')[1]);

@@ -1,11 +1,14 @@
 import type { WorkerGpu } from '../contract/heartbeat.js';
 import type { GpuProcess } from '../gpu/reading.js';
+import { identityKey } from '../workers/process-forest.js';
+import type { KnownProcess } from '../workers/process-table.js';
+import type { ProcessTrees } from '../workers/tree-workers.js';
 
 export interface AttributionInput {
   readonly processes: readonly GpuProcess[];
   /** Worker id by the path of its cgroup (`/a/b`, relative to the cgroup root). */
   readonly workersByPath: ReadonlyMap<string, string>;
-  /** cgroup path of a pid; null where it is not known (the process ended, or is hidden). */
+  /** cgroup path of a pid, or the key of its tree; null where neither is known (the process ended, or is hidden). */
   readonly pathOf: (pid: number) => string | null;
 }
 
@@ -16,8 +19,8 @@ export interface Attribution {
   readonly processCount: ReadonlyMap<string, number>;
   /** Memory of processes of no worker, by GPU; null where one of them does not report its own. */
   readonly unattributedBytes: ReadonlyMap<string, number | null>;
-  /** cgroups of GPU processes that belong to no worker: candidates for adoption. */
-  readonly unclaimedPaths: ReadonlySet<string>;
+  /** GPU processes that belong to no worker, with their cgroups where known: candidates for adoption. */
+  readonly unclaimed: ReadonlyMap<number, string | null>;
 }
 
 /** The worker whose cgroup holds `path`: itself, else its nearest ancestor that is one. */
@@ -28,6 +31,10 @@ export function workerAt(path: string, workersByPath: ReadonlyMap<string, string
   }
   return null;
 }
+
+/** What holds a process: the key of its tree, else its cgroup; null where neither is known. */
+export const holderOf = (process: KnownProcess, { treeOf }: Pick<ProcessTrees, 'treeOf'>): string | null =>
+  (treeOf.size === 0 ? undefined : treeOf.get(identityKey(process))) ?? process.cgroup;
 
 /** null where a part is not known. */
 const plus = (sum: number | null, part: number | null): number | null =>
@@ -41,7 +48,7 @@ export function attribute(input: AttributionInput): Attribution {
   const byWorker = new Map<string, Map<string, WorkerGpu>>();
   const processCount = new Map<string, number>();
   const unattributedBytes = new Map<string, number | null>();
-  const unclaimedPaths = new Set<string>();
+  const unclaimed = new Map<number, string | null>();
   for (const process of input.processes) {
     const { gpuUuid, memoryUsedBytes, utilizationPercent } = process;
     processCount.set(gpuUuid, (processCount.get(gpuUuid) ?? 0) + 1);
@@ -50,7 +57,7 @@ export function attribute(input: AttributionInput): Attribution {
     if (worker === null) {
       const sum = unattributedBytes.get(gpuUuid);
       unattributedBytes.set(gpuUuid, plus(sum === undefined ? 0 : sum, memoryUsedBytes));
-      if (path !== null) unclaimedPaths.add(path);
+      unclaimed.set(process.pid, path);
       continue;
     }
     const gpus = byWorker.get(worker) ?? new Map<string, WorkerGpu>();
@@ -71,7 +78,7 @@ export function attribute(input: AttributionInput): Attribution {
     byWorker: new Map([...byWorker].map(([worker, gpus]) => [worker, [...gpus.values()]])),
     processCount,
     unattributedBytes,
-    unclaimedPaths,
+    unclaimed,
   };
 }
 

@@ -1,5 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import { BlockDevices } from '../cgroup/block-devices.js';
+import { systemValues } from '../cgroup/system-values.js';
 import { defaults } from '../contract/defaults.js';
 import type { CommandMode } from '../contract/enums.js';
 import { LoadProber } from '../engines/load/prober.js';
@@ -19,11 +20,13 @@ import { ProcessTable } from '../workers/process-table.js';
 import { recordCache } from '../workers/record-cache.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 import { commandDisplay } from '../workers/shown-command.js';
+import { markerVariable } from '../workers/tree-workers.js';
 import { sharesPidNamespace } from './attribution.js';
 import { Containers } from './containers.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';
 import { Sampler } from './sampler.js';
+import { TreeReader } from './tree-reader.js';
 
 export type { RunningSampler } from './loop.js';
 
@@ -81,11 +84,23 @@ export interface SamplerOptions {
   readonly address?: string | null;
   /** Target of /proc/self/ns/pid; read where it is not given. */
   readonly pidNamespace?: string;
+  /** Our own pid as `procRoot` gives it; read where it is not given. */
+  readonly ownPid?: number;
 }
 
 function pidNamespaceLink(procRoot: string): string | null {
   try {
     return readlinkSync(`${procRoot}/self/ns/pid`);
+  } catch {
+    return null;
+  }
+}
+
+/** That /proc may be of another pid namespace than ours. */
+function ownPidIn(procRoot: string): number | null {
+  try {
+    const pid = Number(readlinkSync(`${procRoot}/self`));
+    return Number.isInteger(pid) ? pid : null;
   } catch {
     return null;
   }
@@ -109,6 +124,7 @@ function openDiscovery({ place, openFiles }: HostReaders, options: SamplerOption
     cgroupPrefix: place.root === null ? '' : place.prefix,
     openFiles,
     clock,
+    markerVariable,
   });
   const { hostRoot } = options;
   const names = new ContainerNames({ ...(hostRoot ? { hostRoot } : {}), openFiles, clock });
@@ -118,12 +134,24 @@ function openDiscovery({ place, openFiles }: HostReaders, options: SamplerOption
     auto: options.auto ?? true,
     openFiles,
     processes,
+    ownPid: options.ownPid ?? ownPidIn(options.procRoot ?? '/proc'),
     names,
     records: recordCache(options.runtimeDir ?? defaultRuntimeDir()),
     clock,
   });
   return { processes, names, discovery };
 }
+
+/** The reader of trees of processes. */
+const openTrees = ({ openFiles, clockTicks }: HostReaders, procRoot: string, clock: Clock, discovery: Discovery) =>
+  new TreeReader({
+    procRoot,
+    openFiles,
+    clock,
+    clockTicks,
+    pageSize: systemValues().pageSize,
+    trees: () => discovery.trees,
+  });
 
 /** Puts a sampler together. Opens threads; `close` ends them. */
 export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
@@ -135,6 +163,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const linux = process.platform === 'linux' || options.procRoot !== undefined;
   const { reader, readerReason, missing, blockDevices } = openCgroups(machine, options.sysRoot, clock);
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
+  const trees = linux ? openTrees(machine, procRoot, clock, discovery) : null;
   const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
@@ -144,6 +173,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const sampler = new Sampler({
     reader,
     readerReason,
+    trees,
     gpu,
     discovery,
     processes,
@@ -173,11 +203,11 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, names, processes, listening, addresses, namespaces, host, blockDevices])
+    for (const part of [discovery, trees, names, processes, listening, addresses, namespaces, host, blockDevices])
       part?.close();
     gpu.close();
     loads?.close();
     await prober?.close();
   };
-  return new SamplerLoop({ sampler, reader, discovery, host, gpu, intervalMs, close });
+  return new SamplerLoop({ sampler, reader, trees, discovery, host, gpu, intervalMs, close });
 }

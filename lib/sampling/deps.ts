@@ -11,6 +11,7 @@ import type { Containers } from './containers.js';
 import type { EndpointDeps, ListeningSource } from './endpoints.js';
 import type { ReportedEnds } from './reported.js';
 import type { StateOptions } from './state.js';
+import type { TreeReader } from './tree-reader.js';
 
 /** What the sampler and its parts read from. */
 export interface SamplerDeps {
@@ -18,8 +19,10 @@ export interface SamplerDeps {
   readonly reader: RawReader | null;
   /** Why the reader is not `native`; null where it is. */
   readonly readerReason: string | null;
+  /** null where there is no /proc. */
+  readonly trees: Pick<TreeReader, 'latest' | 'faults'> | null;
   readonly gpu: GpuSource;
-  readonly discovery: Pick<Discovery, 'current' | 'holdsGpu' | 'keepHeld' | 'changed'>;
+  readonly discovery: Pick<Discovery, 'current' | 'trees' | 'holdsGpu' | 'keepHeld' | 'changed'>;
   readonly processes: Pick<ProcessTable, 'get' | 'find' | 'want' | 'denied' | 'all' | 'generation'>;
   readonly host: Pick<HostReader, 'latest'>;
   /** null where I/O is not read by device. */

@@ -7,6 +7,7 @@ import { HivepulseError } from '../util/errors.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { HiveEventDraft } from './events.js';
 import type { RawCounters, Sampler } from './sampler.js';
+import type { TreeReader } from './tree-reader.js';
 
 /** A sampler with everything that it reads from. */
 export interface RunningSampler {
@@ -35,12 +36,15 @@ export interface RunningSampler {
 
 /** How often discovery looks for new and removed cgroups; costs one small read. */
 const discoverEveryMs = 500;
+/** Trees of processes are read within so long, else a snapshot has their earlier figures, ms. */
+const treesDeadlineMs = 250;
 /** Longest wait of `sample` for one source. */
 const sampleDeadlineMs = 5000;
 
 interface LoopParts {
   readonly sampler: Sampler;
   readonly reader: RawReader | null;
+  readonly trees: Pick<TreeReader, 'read'> | null;
   readonly discovery: Discovery;
   readonly host: HostReader;
   readonly gpu: GpuSource;
@@ -96,6 +100,7 @@ export class SamplerLoop implements RunningSampler {
     sampler.reconcile();
     await this.#within(sampler.lookAtSockets(), sampleDeadlineMs, signal);
     await this.#nextPass(sampleDeadlineMs, signal);
+    await this.#readTrees(sampleDeadlineMs, signal);
     this.#throwIfOver(signal);
     return sampler.snapshot();
   }
@@ -127,6 +132,7 @@ export class SamplerLoop implements RunningSampler {
       // A pass may be late by half an interval; then the tick goes on without it.
       if (reader === null) await this.#within(never, intervalMs);
       else await this.#nextPass(intervalMs * 1.5);
+      await this.#readTrees(treesDeadlineMs);
       if (!this.#closing.signal.aborted) onSnapshot(sampler.snapshot());
     }
   }
@@ -151,6 +157,11 @@ export class SamplerLoop implements RunningSampler {
     const giveUp = new AbortController();
     await this.#within(reader.next(giveUp.signal), ms, signal);
     giveUp.abort();
+  }
+
+  async #readTrees(ms: number, signal?: AbortSignal): Promise<void> {
+    const { trees } = this.#parts;
+    if (trees !== null) await this.#within(trees.read(), ms, signal);
   }
 
   #throwIfOver(signal?: AbortSignal): void {

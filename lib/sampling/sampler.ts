@@ -1,8 +1,5 @@
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
-import { nullImplausible, plausibleCheck, plausibleRules } from '../contract/fields/plausible.js';
-import { servingFields } from '../contract/fields/serving.js';
-import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import type { ProbeTarget } from '../engines/prober.js';
 import { gpuKnowledge } from '../gpu/knowledge.js';
@@ -12,10 +9,12 @@ import type { WatchSet } from '../workers/watched.js';
 import type { SamplerDeps } from './deps.js';
 import { Endpoints } from './endpoints.js';
 import type { HiveEventDraft } from './events.js';
+import { implausible } from './implausible.js';
 import { type RawRow, rates, rawRow } from './rates.js';
 import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
 import { clear, probeTarget, type Tracked, track } from './tracked.js';
+import type { TreePass } from './tree-reader.js';
 import {
   isLive,
   isPause,
@@ -105,10 +104,9 @@ export class Sampler {
     return events;
   }
 
-  /** Gives each watched cgroup a slot of the reader, and frees those of cgroups that are not watched any more. */
+  /** Gives each watched cgroup a slot of the reader, and forgets workers that are not watched any more. */
   reconcile(set: WatchSet = this.#deps.discovery.current()): void {
     const { reader, nowMs } = this.#deps;
-    if (reader === null) return;
     const wanted = new Map(set.watched.map((watched) => [watched.path, watched]));
     for (const [path, tracked] of this.#tracked) if (!wanted.has(path)) this.#drop(path, tracked);
     for (const [path, watched] of wanted) {
@@ -118,13 +116,14 @@ export class Sampler {
         continue;
       }
       this.#trackings += 1;
-      this.#tracked.set(path, track(watched, reader.add(watched.directory), nowMs()));
+      const slot = watched.directory === null ? null : (reader?.add(watched.directory) ?? null);
+      this.#tracked.set(path, track(watched, slot, nowMs()));
     }
   }
 
   /** Looks at the sockets of all workers that are known now, so that the next snapshot need not wait for them. */
   async lookAtSockets(): Promise<void> {
-    this.#processes.update(this.#tracked.keys(), this.#trackings);
+    this.#processes.update(this.#tracked.keys(), this.#trackings, this.#deps.discovery.trees);
     await this.#endpoints.look(this.#processes.groups);
   }
 
@@ -135,19 +134,19 @@ export class Sampler {
     this.reconcile(set);
     const pass = reader?.latest() ?? null;
     const reading = this.#deps.gpu.latest();
-    if (pass !== null && pass.sequence !== this.#sequence) this.#take(pass, reading);
+    const trees = this.#deps.trees?.latest() ?? null;
+    if (this.#isNew(pass, trees)) this.#take(pass, trees, reading);
     this.#settleEvents(set);
     this.#latest = this.#compose(reading, set);
     return this.#latest;
   }
 
-  /** Runs one pass on this thread and returns its workers. Blocks as long as the kernel does. */
+  /** Runs one pass over cgroups on this thread and returns its workers. Blocks as long as the kernel does. */
   sampleWorkers(): readonly WorkerSample[] {
-    const { reader, gpu, discovery } = this.#deps;
-    if (reader === null) return [];
+    const { reader, gpu, discovery, trees } = this.#deps;
     const set = discovery.current();
     this.reconcile(set);
-    this.#take(reader.passSync(), gpu.latest());
+    this.#take(reader?.passSync() ?? null, trees?.latest() ?? null, gpu.latest());
     this.#settleEvents(set);
     return this.#workers;
   }
@@ -161,14 +160,20 @@ export class Sampler {
     return this.#clock.wallStepMs;
   }
 
-  #take(pass: RawPass, reading: GpuReading): void {
+  /** Without cgroups the trees set the pace. */
+  #isNew(pass: RawPass | null, trees: TreePass | null): boolean {
+    if (this.#deps.reader === null) return trees !== null && trees !== this.#pass;
+    return pass !== null && pass.sequence !== this.#sequence;
+  }
+
+  #take(pass: RawPass | null, trees: TreePass | null, reading: GpuReading): void {
     const { fromProc, prober } = this.#deps;
-    this.#sequence = pass.sequence;
-    this.#pass = pass;
-    const { rows, stalled, pidPaths } = this.#readRows(pass);
+    this.#sequence = pass?.sequence ?? -1;
+    this.#pass = pass ?? trees;
+    const { rows, stalled, pidPaths } = this.#readRows(pass, trees);
     this.#gpus.update(reading, this.#tracked, pidPaths);
     this.#clock.update();
-    this.#processes.update(this.#tracked.keys(), this.#trackings);
+    this.#processes.update(this.#tracked.keys(), this.#trackings, this.#deps.discovery.trees);
     this.#endpoints.update(this.#processes.groups);
     const workers: WorkerSample[] = [];
     const faults: Fault[] = [];
@@ -177,7 +182,7 @@ export class Sampler {
     for (const live of rows) {
       const sample = this.#sample(live, pass, reading.status);
       if (sample === null) continue;
-      if (!isPlausible(sample)) faults.push(...implausible(sample));
+      faults.push(...implausible(sample));
       workers.push(sample);
       const { tracked, processes } = live;
       if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
@@ -185,15 +190,17 @@ export class Sampler {
       this.#loads.add(tracked, this.#processes.groups.get(path) ?? [], this.#endpoints.askedOf(path));
       if (tracked.stalled) faults.push(stalledFault(sample));
       if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
-      const found = fileFaults(pass, tracked.slot, sample.id);
-      faults.push(...found.faults);
-      for (const file of found.missing) missing.add(file);
+      if (pass !== null && tracked.slot !== null) {
+        const found = fileFaults(pass, tracked.slot, sample.id);
+        faults.push(...found.faults);
+        for (const file of found.missing) missing.add(file);
+      }
       if (tracked.server.fault !== null) faults.push({ ...tracked.server.fault, workerId: sample.id });
     }
     faults.push(...this.#endpoints.faults());
     const clockFault = this.#clock.fault();
     if (clockFault !== null) faults.push(clockFault);
-    faults.push(...(this.#deps.blockDevices?.faults() ?? []));
+    faults.push(...(this.#deps.blockDevices?.faults() ?? []), ...(this.#deps.trees?.faults() ?? []));
     faults.push(...missingFaults(missing, fromProc), ...this.#gpus.doubts());
     for (const { watched } of stalled) {
       const last = this.#workers.find(({ id }) => id === watched.id);
@@ -214,13 +221,16 @@ export class Sampler {
   }
 
   /** The rows in which a worker lives. Workers that have ended depart here. */
-  #readRows(pass: RawPass) {
+  #readRows(pass: RawPass | null, trees: TreePass | null) {
     const rows: LiveRow[] = [];
     const stalled: Tracked[] = [];
     const pidPaths = new Map<number, string>();
     for (const [path, tracked] of this.#tracked) {
+      const { slot } = tracked;
+      const tree = slot === null ? (trees?.rows.get(path) ?? null) : null;
       // A pass that began before the slot was given is about the cgroup that had it before.
-      const row = pass.startedMs >= tracked.addedMs ? rawRow(pass, tracked.slot) : null;
+      const ofCgroup = pass !== null && slot !== null && pass.startedMs >= tracked.addedMs ? rawRow(pass, slot) : null;
+      const row = tree?.row ?? ofCgroup;
       if (row === null) continue;
       if ((row.flags & stalledFlag) !== 0) {
         stalled.push(tracked);
@@ -233,7 +243,7 @@ export class Sampler {
       } else if (!isLive(row)) {
         this.#depart(tracked);
       } else {
-        const processes = processesOf(pass, row, this.#deps.isPid);
+        const processes = tree?.processes ?? (pass && processesOf(pass, row, this.#deps.isPid));
         for (const { pid } of processes ?? []) pidPaths.set(pid, path);
         rows.push({ tracked, row, processes });
       }
@@ -242,9 +252,16 @@ export class Sampler {
   }
 
   /** null for what is watched and no worker (the sandbox of a pod). */
-  #sample({ tracked, row, processes }: LiveRow, pass: RawPass, gpuStatus: GpuReading['status']): WorkerSample | null {
+  #sample(
+    { tracked, row, processes }: LiveRow,
+    pass: RawPass | null,
+    gpuStatus: GpuReading['status'],
+  ): WorkerSample | null {
     const { fromProc } = this.#deps;
-    const { watched } = tracked;
+    const { watched, slot } = tracked;
+    // Trees are read by themselves, and this one not again since.
+    if (row === tracked.row) return this.#workers.find(({ id }) => id === watched.id) ?? null;
+    const isTree = watched.scope === 'processes';
     const record = recordOf(watched, row);
     const { main, nested, commands } = this.#processes.identify(tracked, processes ?? [], record);
     if (watched.group === 'kubepods' && isPause(commands())) return null;
@@ -285,10 +302,10 @@ export class Sampler {
       ready,
       state,
       load,
-      memoryFromProc: fromProc.memory && Number.isNaN(row.memoryCurrentBytes),
-      ioFromProc: fromProc.io,
+      memoryFromProc: isTree || (fromProc.memory && Number.isNaN(row.memoryCurrentBytes)),
+      ioFromProc: isTree || fromProc.io,
       server: tracked.server,
-      errorOf: (file) => fileError(pass, tracked.slot, file),
+      errorOf: (file) => (pass === null || slot === null ? 0 : fileError(pass, slot, file)),
       clocksDiffer: this.#clock.fault() !== null,
       gpuExplains: this.#gpus.explains,
     });
@@ -296,6 +313,8 @@ export class Sampler {
 
   /** Counters to sum I/O over, where the io controller is not on v2; null where some process of the worker lacks its own. */
   #ioCounters(tracked: Tracked, processes: LiveRow['processes'], nested: number): readonly WorkerProcess[] | null {
+    // Those of a tree are counted by its reader.
+    if (tracked.watched.scope === 'processes') return null;
     if (processes === null || !this.#deps.fromProc.io || nested > 0 || tracked.hidden > 0) return null;
     // One that ended while it was read is no longer part of the sum.
     return processes.filter(({ startTicks }) => !Number.isNaN(startTicks));
@@ -337,14 +356,14 @@ export class Sampler {
 
   #drop(path: string, tracked: Tracked): void {
     this.#depart(tracked);
-    this.#deps.reader?.remove(tracked.slot);
+    if (tracked.slot !== null) this.#deps.reader?.remove(tracked.slot);
     this.#tracked.delete(path);
     this.#trackings += 1;
     this.#workers = this.#workers.filter(({ id }) => id !== tracked.watched.id);
   }
 
   #compose(reading: GpuReading, set: WatchSet): Snapshot {
-    const { reader, readerReason, host, intervalMs, nowMs } = this.#deps;
+    const { reader, readerReason, trees, host, intervalMs, nowMs } = this.#deps;
     const faults: Fault[] = [...set.faults];
     const ageMs = this.#pass === null ? null : Math.max(0, nowMs() - this.#pass.startedMs);
     const stuckMs = reader?.runningMs() ?? 0;
@@ -353,7 +372,7 @@ export class Sampler {
       faults.push({
         source: 'cgroup',
         code: 'CGROUP_UNAVAILABLE',
-        message: readerReason ?? 'No cgroup v2 can be read.',
+        message: `${readerReason ?? 'No cgroup v2 can be read.'}${trees === null ? '' : ' Engines and what holds a GPU are watched as trees of processes.'}`,
       });
     } else if (stale || stuckMs > Math.max(2000, 2 * intervalMs)) {
       faults.push({
@@ -369,7 +388,7 @@ export class Sampler {
       host: hostReading?.host ?? emptyHost,
       ...gpuKnowledge(reading),
       gpus,
-      workersComplete: reader !== null && set.complete && allRead && this.#pass !== null && !stale,
+      workersComplete: (reader ?? trees) !== null && set.complete && allRead && this.#pass !== null && !stale,
       workers: stale ? this.#workers.map((worker) => unmeasuredWorker(worker)) : [...this.#workers],
       faults: [...faults, ...gpuFaults, ...(hostReading?.faults ?? []), ...this.#workerFaults].slice(0, maxFaults),
       collection: {
@@ -389,28 +408,6 @@ export class Sampler {
     const { nowMs, intervalMs } = this.#deps;
     return this.#pass !== null && nowMs() - this.#pass.startedMs > Math.max(5000, 5 * intervalMs);
   }
-}
-
-const rules = { worker: plausibleRules(workerFields), serving: plausibleRules(servingFields) };
-const areChecked = { worker: plausibleCheck(rules.worker), serving: plausibleCheck(rules.serving) };
-
-/** Whether every number of it can be: most pass here, at little cost. */
-const isPlausible = (sample: WorkerSample): boolean =>
-  areChecked.worker(sample) && (sample.serving == null || areChecked.serving(sample.serving));
-
-/** Sets to null what can't be, with a fault for each. */
-function implausible(sample: WorkerSample): readonly Fault[] {
-  const faults: Fault[] = [];
-  const check = (source: string, who: string, of: (typeof rules)['worker'], item: object) =>
-    nullImplausible(of, item, (field, value) =>
-      faults.push({
-        ...{ source, code: 'IMPLAUSIBLE', field, workerId: sample.id },
-        message: `${who} says ${value} for ${field}.`,
-      }),
-    );
-  check('cgroup', 'The kernel', rules.worker, sample);
-  if (sample.serving != null) check('engine', 'Its engine', rules.serving, sample.serving);
-  return faults;
 }
 
 /** More are cut off: a thousand workers may fail at once. */

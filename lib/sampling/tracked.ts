@@ -26,10 +26,11 @@ export interface WorkerRun {
   readonly incarnation: string;
 }
 
-/** State of a watched cgroup from pass to pass. */
+/** State of a watched worker from pass to pass. */
 export interface Tracked {
   watched: Watched;
-  readonly slot: number;
+  /** Of the reader of cgroups; null of a tree of processes. */
+  readonly slot: number | null;
   readonly addedMs: number;
   /** Read at least once. */
   read: boolean;
@@ -77,7 +78,7 @@ const empty = {
   run: null,
 } satisfies Partial<Tracked>;
 
-export const track = (watched: Watched, slot: number, addedMs: number): Tracked => ({
+export const track = (watched: Watched, slot: number | null, addedMs: number): Tracked => ({
   ...empty,
   watched,
   slot,

@@ -45,6 +45,19 @@ export type WorkerDraft = {
     : WorkerSample[K];
 } & { pressure: { [K in keyof Pressure]: Exclude<Pressure[K], null> | Unknown } };
 
+/** Fields that a cgroup alone can tell. */
+type OfCgroup = {
+  [K in keyof Fields]: Fields[K] extends { readonly ofCgroup: true } ? K : never;
+}[keyof Fields];
+
+/** All that a cgroup alone can tell, of a worker that has none of its own: nothing of it is known. */
+export function withoutCgroup(): Pick<WorkerDraft, OfCgroup> {
+  const reason = unknown('noCgroup');
+  const names = Object.entries(workerFields as FieldTable).flatMap(([name, { ofCgroup }]) => (ofCgroup ? [name] : []));
+  const pressure = Object.fromEntries(pressureFields.map(({ name }) => [name, reason]));
+  return { ...Object.fromEntries(names.map((name) => [name, reason])), pressure } as Pick<WorkerDraft, OfCgroup>;
+}
+
 /** A value that may be null: where it stands, and its key in `nullReasons`. */
 interface Place {
   readonly name: string;

@@ -1,7 +1,7 @@
 import type { Fault, GpuSample, WorkerGpu } from '../contract/heartbeat.js';
 import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
-import { type Attribution, attribute } from './attribution.js';
+import { type Attribution, attribute, holderOf } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
 import type { Tracked } from './tracked.js';
 import { UnobservedGpus } from './unobserved-gpus.js';
@@ -117,15 +117,17 @@ export class WorkerGpus {
       processes: reading.processes,
       workersByPath: new Map([...tracked.keys()].map((path) => [path, path])),
       pathOf: (pid) => {
-        const path = pidPaths.get(pid) ?? processes.get(pid)?.cgroup ?? null;
-        if (path === null) processes.want(pid);
-        return path;
+        const path = pidPaths.get(pid);
+        if (path !== undefined) return path;
+        const process = processes.get(pid);
+        if (process === null) processes.want(pid);
+        return process && holderOf(process, discovery.trees);
       },
     });
-    for (const path of attribution.unclaimedPaths) discovery.holdsGpu(path);
+    for (const [pid, path] of attribution.unclaimed) discovery.holdsGpu(path, pid);
     // An adopted cgroup stays a worker as long as it holds a GPU.
     for (const path of attribution.byWorker.keys())
-      if (tracked.get(path)?.watched.origin === 'adopted') discovery.holdsGpu(path);
+      if (tracked.get(path)?.watched.origin === 'adopted' && path.startsWith('/')) discovery.holdsGpu(path, null);
     return attribution;
   }
 }

@@ -1,6 +1,7 @@
 import type { KnownProcess } from '../workers/process-table.js';
 import type { WorkerRecord } from '../workers/records.js';
-import { workerAt } from './attribution.js';
+import type { ProcessTrees } from '../workers/tree-workers.js';
+import { holderOf, workerAt } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
 import type { StartClock } from './start-clock.js';
 import type { Tracked } from './tracked.js';
@@ -21,6 +22,7 @@ export class WorkerProcesses {
   readonly #deps: Deps;
   readonly #clock: StartClock;
   #key: string | null = null;
+  #trees: ProcessTrees | null = null;
   #groups: ReadonlyMap<string, readonly KnownProcess[]> = new Map();
   /** Processes of cgroups below a worker's own, by the worker's path. */
   #nested: ReadonlyMap<string, readonly WorkerProcess[]> = new Map();
@@ -36,22 +38,24 @@ export class WorkerProcesses {
   }
 
   /** Finds the processes of all workers, and the newest process of the host. `trackings` changes when a worker comes or goes. */
-  update(paths: Iterable<string>, trackings: number): void {
+  update(paths: Iterable<string>, trackings: number, trees: ProcessTrees): void {
     const { processes } = this.#deps;
     const key = `${processes.generation}/${trackings}`;
-    if (this.#key === key) return;
+    if (this.#key === key && this.#trees === trees) return;
     this.#key = key;
+    this.#trees = trees;
     const workers = new Map([...paths].map((path) => [path, path]));
     const groups = new Map<string, KnownProcess[]>();
     const nested = new Map<string, WorkerProcess[]>();
     let newest = Number.NEGATIVE_INFINITY;
     for (const process of processes.all()) {
-      const { pid, startTicks, cgroup } = process;
+      const { pid, startTicks } = process;
       newest = Math.max(newest, startTicks);
-      const worker = cgroup === null ? null : workerAt(cgroup, workers);
+      const holder = holderOf(process, trees);
+      const worker = holder === null ? null : workerAt(holder, workers);
       if (worker === null) continue;
       push(groups, worker, process);
-      if (cgroup !== worker)
+      if (holder !== worker)
         push(nested, worker, {
           pid,
           startTicks,

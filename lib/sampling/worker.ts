@@ -13,7 +13,7 @@ import type { Watched } from '../workers/watched.js';
 import type { Server } from './endpoints.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
 import type { ServingLoad } from './serving.js';
-import { saidElsewhere, settle, Unknown, unknown, type WorkerDraft } from './unknown.js';
+import { saidElsewhere, settle, Unknown, unknown, type WorkerDraft, withoutCgroup } from './unknown.js';
 import { isMissing, isReportedMissing } from './worker-faults.js';
 
 /** A process of a worker, as in the pass. */
@@ -161,8 +161,10 @@ export function sum(values: readonly (number | null)[]): number | null {
 }
 
 /** Of a value that a file holds and that is NaN. A fault says what of a file could not be read. */
-function fromFile({ row, errorOf }: WorkerInput, value: number, file: WorkerFile): number | Unknown {
+function fromFile(input: WorkerInput, value: number, file: WorkerFile): number | Unknown {
   if (Number.isFinite(value)) return value;
+  if (input.watched.scope === 'processes') return unknown('noCgroup');
+  const { row, errorOf } = input;
   const error = errorOf(file);
   if (error === 0) return unknown('notInFile');
   return isMissing(error) && !isReportedMissing(file, row) ? unknown('notInFile') : saidElsewhere;
@@ -345,6 +347,9 @@ export function workerSample(input: WorkerInput): WorkerSample {
     ready: input.ready,
     reservationId: record?.reservationId ?? undefined,
     origin: watched.origin,
+    scope: watched.scope === 'processes' ? watched.scope : undefined,
+    // Without a cgroup all that one alone can tell is null for that reason.
+    ...(watched.scope === 'processes' && withoutCgroup()),
   });
 }
 

@@ -10,13 +10,14 @@ import { type Unnamed, WorkerIds } from './identity.js';
 import { AncestorLimits } from './limits.js';
 import type { ProcessTable } from './process-table.js';
 import type { RecordsRead, WorkerRecord } from './records.js';
-import { isRecordOf, mayStillBeRead, type Selected, Selection } from './selection.js';
+import { isRecordOf, isShared, mayStillBeRead, type Selected, Selection } from './selection.js';
 import { ThreadedCgroups } from './threaded.js';
 import { type CgroupTree, countDescendants, walkTree } from './tree-walk.js';
+import { noTrees, type ProcessTree, type ProcessTrees, TreeWorkers } from './tree-workers.js';
 import type { Watched, WatchSet } from './watched.js';
 
 export interface DiscoveryOptions {
-  /** cgroup v2 root, absolute; null where there is none: no worker is found then, but processes are. */
+  /** cgroup v2 root, absolute; null where there is none: workers are trees of processes then. */
   readonly root: string | null;
   /** `--watch` patterns, compared with paths relative to the root. */
   readonly watch: readonly string[];
@@ -24,6 +25,8 @@ export interface DiscoveryOptions {
   readonly auto: boolean;
   readonly openFiles?: OpenFiles | undefined;
   readonly processes: ProcessTable;
+  /** Pid of the hive itself in that table: what else runs in its cgroup has none of its own. null: not known. */
+  readonly ownPid?: number | null;
   readonly names: ContainerNames;
   readonly records: () => Promise<RecordsRead>;
   readonly clock: Clock;
@@ -47,6 +50,7 @@ export class Discovery {
   readonly #limits: AncestorLimits;
   readonly #threaded: ThreadedCgroups;
   readonly #selection: Selection;
+  readonly #trees: TreeWorkers;
   readonly #ids = new WorkerIds();
   #tree: CgroupTree | null = null;
   #walkedMs = Number.NEGATIVE_INFINITY;
@@ -54,12 +58,25 @@ export class Discovery {
   #recordsMs = Number.NEGATIVE_INFINITY;
   #records: RecordsRead = { running: [], ended: [], launching: [], problems: [] };
   #recordsReadAtMs = Number.NEGATIVE_INFINITY;
-  #set: Omit<WatchSet, 'recordsReadAtMs'> = { watched: [], complete: false, faults: [], ended: [] };
+  #set: Omit<WatchSet, 'recordsReadAtMs'> & { readonly trees: ProcessTrees } = {
+    watched: [],
+    trees: noTrees,
+    complete: false,
+    faults: [],
+    ended: [],
+  };
   #running: Promise<void> | null = null;
   #again = false;
 
   constructor(options: DiscoveryOptions) {
-    this.#options = { processesEveryMs: 2000, recordsEveryMs: 1000, walkEveryMs: 10_000, keepMs: 30_000, ...options };
+    this.#options = {
+      ownPid: null,
+      processesEveryMs: 2000,
+      recordsEveryMs: 1000,
+      walkEveryMs: 10_000,
+      keepMs: 30_000,
+      ...options,
+    };
     this.#bornMs = options.clock.now();
     const { openFiles: open, clock } = options;
     this.#files = new GuardedReader({
@@ -75,12 +92,19 @@ export class Discovery {
     this.#limits = new AncestorLimits(this.#files);
     this.#threaded = new ThreadedCgroups(this.#files);
     this.#selection = new Selection({ ...this.#options, threaded: this.#threaded });
+    this.#trees = new TreeWorkers(this.#options);
+  }
+
+  /** The workers of the last scan that are trees of processes. */
+  get trees(): ProcessTrees {
+    return this.#set.trees;
   }
 
   /** What the last scan found, and what hangs now. */
   current(): WatchSet {
     const { processes, names } = this.#options;
-    const faults = [...this.#set.faults, ...this.#files.faults(), ...processes.faults(), ...names.faults()];
+    const { trees: _, ...set } = this.#set;
+    const faults = [...set.faults, ...this.#files.faults(), ...processes.faults(), ...names.faults()];
     if (this.#readRecords.stalled) {
       faults.push({
         source: 'hive',
@@ -89,8 +113,8 @@ export class Discovery {
           'Reading the records of workers does not return: labels, models, ports and exits of launched workers are not known.',
       });
     }
-    const complete = this.#set.complete && !this.#stalled;
-    return { ...this.#set, complete, faults, recordsReadAtMs: this.#recordsReadAtMs };
+    const complete = set.complete && !this.#stalled;
+    return { ...set, complete, faults, recordsReadAtMs: this.#recordsReadAtMs };
   }
 
   close(): void {
@@ -103,9 +127,12 @@ export class Discovery {
     return this.#files.stalled || this.#readRecords.stalled || (auto && processes.stalled);
   }
 
-  /** A GPU process was seen in this cgroup, which is no worker yet. It becomes one at the next scan. */
-  holdsGpu(path: string): void {
-    this.#selection.hold(path);
+  /** A GPU process was seen in this cgroup, which is no worker yet. It, or the process, becomes one at the next scan. */
+  holdsGpu(path: string | null, pid: number | null): void {
+    const { root, auto } = this.#options;
+    const hasNone = path === null ? root === null : isShared(path, this.#sharing);
+    if (!hasNone && path !== null) this.#selection.hold(path);
+    else if (hasNone && auto && pid !== null) this.#trees.holdsGpu(pid);
   }
 
   /** Keeps all GPU holders watched: while the GPU reader does not answer, none can be seen. */
@@ -157,9 +184,10 @@ export class Discovery {
         this.#recordsReadAtMs = read.beganMs;
       }
     }
-    if (root === null || this.#tree === null || !(walked || scanned || records !== this.#records)) return;
+    if (!(walked || scanned || records !== this.#records)) return;
     this.#records = records;
-    await this.#update(root, this.#tree, walked);
+    if (root === null) this.#updateWithoutCgroups();
+    else if (this.#tree !== null) await this.#update(root, this.#tree, walked);
   }
 
   async #walkIfDue(root: string, force: boolean, now: number): Promise<boolean> {
@@ -178,12 +206,50 @@ export class Discovery {
     return true;
   }
 
-  async #update(root: string, tree: CgroupTree, walked: boolean): Promise<void> {
-    const faults: Fault[] = this.#records.problems.map(({ path, message }) => ({
+  #recordFaults(): Fault[] {
+    return this.#records.problems.map(({ path, message }) => ({
       source: 'hive',
       code: 'RECORD_UNREADABLE',
       message: `The worker record ${path}: ${message}.`,
     }));
+  }
+
+  /** What makes a cgroup one that workers share. */
+  get #sharing() {
+    const { ownPid, processes } = this.#options;
+    const ownCgroup = ownPid === null ? null : (processes.get(ownPid)?.cgroup ?? null);
+    return { rootAdoptable: this.#limits.rootIsInner, ownCgroup };
+  }
+
+  #updateWithoutCgroups(): void {
+    const trees = this.#trees.update(this.#options.auto ? () => true : null, '', this.#records);
+    this.#set = {
+      watched: trees.trees.map(watchedTree),
+      trees,
+      complete: !this.#stalled,
+      faults: this.#recordFaults(),
+      ended: this.#records.ended,
+    };
+  }
+
+  /** Trees of processes in cgroups that they share with others. */
+  #findTrees(found: Map<string, Selected>): ProcessTrees {
+    if (!this.#options.auto) return this.#trees.update(null, '', this.#records);
+    const sharing = this.#sharing;
+    const launched = (path: string): boolean => {
+      const entry = found.get(path);
+      return entry != null && (!('kind' in entry) || entry.kind === 'own');
+    };
+    const isOpen = (path: string): boolean => isShared(path, sharing) && !launched(path);
+    const situation = `${sharing.ownCgroup} ${sharing.rootAdoptable} ${sharing.ownCgroup !== null && launched(sharing.ownCgroup)}`;
+    const trees = this.#trees.update((path) => path !== null && isOpen(path), situation, this.#records);
+    // The container around the hive is no worker where its workers are inside of it.
+    if (trees.trees.length > 0 && sharing.ownCgroup !== null) found.delete(sharing.ownCgroup);
+    return trees;
+  }
+
+  async #update(root: string, tree: CgroupTree, walked: boolean): Promise<void> {
+    const faults = this.#recordFaults();
     for (const { path, errno } of tree.unreadable) {
       // The guarded reader has the fault of a listing that hangs.
       if (errno === ETIMEDOUT) continue;
@@ -193,22 +259,26 @@ export class Discovery {
         message: `${printablePath(join(root, path))} cannot be listed (${errnoText(errno)}); workers below it are not seen.`,
       });
     }
+    // What the root is decides who is a worker.
+    if (!this.#limits.rootKnown) await this.#limits.read(root, []);
     await this.#threaded.read(root, tree, this.#selection.candidates(tree));
-    const known = new Set(this.#set.watched.map(({ path }) => path));
+    const known = new Set(this.#set.watched.flatMap(({ path, scope }) => (scope === 'cgroup' ? [path] : [])));
     const sinceReadMs = this.#options.clock.now() - Math.max(this.#bornMs, this.#recordsReadAtMs);
     const input = {
       root,
       tree,
       records: this.#records,
       watched: known,
-      rootAdoptable: this.#limits.rootIsInner,
+      ...this.#sharing,
       recordsUnread: (this.#recordsReadAtMs < this.#bornMs || this.#readRecords.stalled) && mayStillBeRead(sinceReadMs),
     };
     const found = this.#selection.select(input, faults);
+    const trees = this.#findTrees(found);
     const same = known.size === found.size && [...found.keys()].every((path) => known.has(path));
     if (walked || !same) await this.#limits.read(root, [...found.keys()]);
     this.#set = {
-      watched: await this.#describeAll(root, found),
+      watched: [...(await this.#describeAll(root, found)), ...trees.trees.map(watchedTree)],
+      trees,
       complete: tree.unreadable.length === 0 && !this.#stalled,
       faults,
       ended: this.#records.ended,
@@ -239,6 +309,7 @@ export class Discovery {
         const instance = instances.get(path) ?? wanted;
         const limits = this.#limits.of(path);
         return {
+          scope: 'cgroup',
           id: `${group}/${instance}`,
           group,
           instance,
@@ -254,3 +325,18 @@ export class Discovery {
     );
   }
 }
+
+/** A worker that is a tree of processes. Limits of cgroups around it are not its own. */
+const watchedTree = ({ key, group, instance, record }: ProcessTree): Watched => ({
+  scope: 'processes',
+  id: `${group}/${instance}`,
+  group,
+  instance,
+  path: key,
+  directory: null,
+  origin: record === null ? 'adopted' : 'launched',
+  name: null,
+  record,
+  ancestorMemoryBytes: null,
+  ancestorCpuPercent: null,
+});

@@ -30,7 +30,8 @@ function parseLimits(memoryMax: FileResult | undefined, cpuMax: FileResult | und
 export class AncestorLimits {
   readonly #files: Pick<GuardedReader, 'read'>;
   #limits: ReadonlyMap<string, Limits> = new Map();
-  #rootIsInner = false;
+  /** null: not known yet. */
+  #rootIsInner: boolean | null = null;
 
   constructor(files: Pick<GuardedReader, 'read'>) {
     this.#files = files;
@@ -38,7 +39,12 @@ export class AncestorLimits {
 
   /** The root is not the host's first cgroup: it is the container that we run in. */
   get rootIsInner(): boolean {
-    return this.#rootIsInner;
+    return this.#rootIsInner === true;
+  }
+
+  /** Whether it is known what the root is. */
+  get rootKnown(): boolean {
+    return this.#rootIsInner !== null;
   }
 
   /** Reads memory.max and cpu.max of all ancestors, once each. */

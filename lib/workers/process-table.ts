@@ -5,7 +5,13 @@ import { type ProcessRole, roleOf } from '../engines/recognize.js';
 import type { Engine } from '../engines/table.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
-import { parseCmdline, parseLoadavg, parseProcessCgroup, parseProcessStat } from '../procfs/parse.js';
+import {
+  parseCmdline,
+  parseEnvironmentVariable,
+  parseLoadavg,
+  parseProcessCgroup,
+  parseProcessStat,
+} from '../procfs/parse.js';
 import { pidsOf } from '../procfs/pids.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
@@ -17,6 +23,9 @@ export interface KnownProcess {
   readonly startTicks: number;
   readonly comm: string;
   readonly parentPid: number;
+  readonly session: number;
+  /** Value of `markerVariable` in its environment; null where there is none, or it can't be read. */
+  readonly marker: string | null;
   /** v2 cgroup path; null where it has none. */
   readonly cgroup: string | null;
   readonly argv: readonly string[];
@@ -35,6 +44,8 @@ export interface ProcessTableOptions {
   readonly cgroupPrefix?: string;
   readonly openFiles?: OpenFiles | undefined;
   readonly clock: Clock;
+  /** The one variable of environments that is looked at, from `readMarkers` on (default null: none). */
+  readonly markerVariable?: string | null;
   /** How long a new process is read again at each scan, since it may exec or be moved (default 10,000). */
   readonly settleMs?: number;
   /** How often all are read again, for a late exec or move (default 30,000). */
@@ -43,6 +54,7 @@ export interface ProcessTableOptions {
 
 const batchSize = 48;
 const maxCmdline = 32 * 1024;
+const files = ['stat', 'cgroup', 'cmdline'] as const;
 /** How /proc answers for a process that it hides (hidepid) or that does not exist. */
 const { ENOENT, ESRCH, EPERM, EACCES } = constants.errno;
 const hiding: ReadonlySet<number> = new Set([ENOENT, ESRCH, EPERM, EACCES]);
@@ -58,6 +70,7 @@ export class ProcessTable {
   /** Pids that /proc did not show, with the time of the last try. */
   readonly #denied = new Map<number, number>();
   readonly #files: GuardedReader;
+  #marks = false;
   #recoveries = 0;
   #lastPid: number | null = null;
   #verifiedMs = Number.NEGATIVE_INFINITY;
@@ -66,7 +79,7 @@ export class ProcessTable {
 
   constructor(options: ProcessTableOptions) {
     const { openFiles: open, clock, procRoot } = options;
-    this.#options = { cgroupPrefix: '', settleMs: 10_000, verifyMs: 30_000, ...options };
+    this.#options = { cgroupPrefix: '', markerVariable: null, settleMs: 10_000, verifyMs: 30_000, ...options };
     this.#files = new GuardedReader({
       open,
       clock,
@@ -91,6 +104,13 @@ export class ProcessTable {
   find(pid: number, startTicks: number): KnownProcess | null {
     const entry = this.#entries.get(pid);
     return entry && entry.startTicks === startTicks ? entry : null;
+  }
+
+  /** Has the environment of each process that is read from now on looked at, and soon that of all. */
+  readMarkers(): void {
+    if (this.#marks) return;
+    this.#marks = true;
+    this.#verifiedMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Rises with each change. */
@@ -168,17 +188,18 @@ export class ProcessTable {
   }
 
   async #read(pids: readonly number[]): Promise<void> {
-    const { procRoot, clock } = this.#options;
-    const paths = pids.flatMap((pid) => ['stat', 'cgroup', 'cmdline'].map((file) => join(procRoot, String(pid), file)));
+    const { procRoot, clock, markerVariable } = this.#options;
+    const names = markerVariable === null || !this.#marks ? files : [...files, 'environ'];
+    const paths = pids.flatMap((pid) => names.map((file) => join(procRoot, String(pid), file)));
     const results = await this.#files.read(paths, maxCmdline);
     for (const [i, pid] of pids.entries()) {
-      const [stat, cgroup, cmdline] = results.slice(i * 3, i * 3 + 3) as [FileResult, FileResult, FileResult];
+      const [stat, cgroup, cmdline, environ = ENOENT] = results.slice(i * names.length, (i + 1) * names.length);
       // While the read hangs, what was known before is kept.
-      if (stat !== ETIMEDOUT) this.#take(pid, stat, cgroup, cmdline, clock.now());
+      if (stat !== ETIMEDOUT) this.#take(pid, { stat, cgroup, cmdline, environ } as ProcessFiles, clock.now());
     }
   }
 
-  #take(pid: number, stat: FileResult, cgroup: FileResult, cmdline: FileResult, nowMs: number): void {
+  #take(pid: number, { stat, ...others }: ProcessFiles, nowMs: number): void {
     if (typeof stat === 'number' && hiding.has(stat)) this.#denied.set(pid, nowMs);
     else this.#denied.delete(pid);
     const parsed = stat instanceof Buffer ? parseProcessStat(stat) : null;
@@ -186,24 +207,33 @@ export class ProcessTable {
       this.#remove(pid); // it ended
       return;
     }
-    const { startTicks, comm, state, parentPid } = parsed;
+    const { startTicks, comm, state, parentPid, session } = parsed;
     const before = this.#entries.get(pid);
     const old = before?.startTicks === startTicks ? before : null;
-    const path = cgroup instanceof Buffer ? this.#below(parseProcessCgroup(cgroup)) : null;
-    const argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
-    const known = {
-      cgroup: cgroup === ETIMEDOUT ? (old?.cgroup ?? null) : path,
-      // A zombie has no command line any more, so the last one is kept.
-      argv: argv.length === 0 ? (old?.argv ?? []) : argv,
-    };
+    const known = this.#known(others, old);
     const same = old !== null && equal(known.argv, old.argv);
     const role = same ? old.role : roleOf(known.argv);
     const engine = state === 'Z' || state === 'X' ? null : role.engine;
+    const now = { parentPid, session, cgroup: known.cgroup, marker: known.marker, engine };
     // The same object as long as nothing changed, so that what was derived from it can be kept.
-    if (same && known.cgroup === old.cgroup && engine === old.engine && parentPid === old.parentPid) return;
+    if (same && (Object.keys(now) as (keyof typeof now)[]).every((key) => now[key] === old[key])) return;
     this.#generation += 1;
     const seenMs = old?.seenMs ?? nowMs;
-    this.#entries.set(pid, { pid, startTicks, comm, parentPid, ...known, engine, role, seenMs });
+    this.#entries.set(pid, { pid, startTicks, comm, ...now, argv: known.argv, role, seenMs });
+  }
+
+  #known({ cgroup, cmdline, environ }: Omit<ProcessFiles, 'stat'>, old: Entry | null) {
+    const { markerVariable } = this.#options;
+    const path = cgroup instanceof Buffer ? this.#below(parseProcessCgroup(cgroup)) : null;
+    const argv = cmdline instanceof Buffer ? parseCmdline(cmdline) : [];
+    const marker =
+      environ instanceof Buffer && markerVariable !== null ? parseEnvironmentVariable(environ, markerVariable) : null;
+    return {
+      cgroup: cgroup === ETIMEDOUT ? (old?.cgroup ?? null) : path,
+      // A zombie has no command line any more, so the last one is kept.
+      argv: argv.length === 0 ? (old?.argv ?? []) : argv,
+      marker: environ === ETIMEDOUT ? (old?.marker ?? null) : marker,
+    };
   }
 
   /** A path relative to the watched root; null for what lies outside of it. */
@@ -213,6 +243,14 @@ export class ProcessTable {
     if (path === cgroupPrefix) return '/';
     return path.startsWith(`${cgroupPrefix}/`) ? path.slice(cgroupPrefix.length) : null;
   }
+}
+
+interface ProcessFiles {
+  readonly stat: FileResult;
+  readonly cgroup: FileResult;
+  readonly cmdline: FileResult;
+  /** ENOENT where it is not asked for. */
+  readonly environ: FileResult;
 }
 
 const equal = (a: readonly string[], b: readonly string[]): boolean =>

@@ -68,13 +68,19 @@ const required = record({
 
 /** What may be shown of its command line; absent in records of 0.1. */
 const shown = text({ maxLength: 256 });
+/** Of a worker without a cgroup: what tells its processes, in their environment. Absent of others. */
+const marker = text({ maxLength: 64 });
 
 /**
  * What `run` leaves of a worker, so that a hive started later knows it again. Checked without the schema library, which
  * takes a hive 14 MiB, and a second of a slow CPU before the first record is known.
  */
-export const recordShape: Shape<unknown> = { ...required, properties: { ...required.properties, shown } };
-export type WorkerRecord = Omit<ValueOfShape<typeof required>, 'schema'> & { schema: 1; shown?: string };
+export const recordShape: Shape<unknown> = { ...required, properties: { ...required.properties, shown, marker } };
+export type WorkerRecord = Omit<ValueOfShape<typeof required>, 'schema'> & {
+  schema: 1;
+  shown?: string;
+  marker?: string;
+};
 
 /** The record that a file holds, or why it is none. */
 export function checkRecord(value: unknown): { readonly record: WorkerRecord } | { readonly problem: string } {

@@ -268,3 +268,9 @@ export async function cleanRecords(
   }
   return removed;
 }
+
+/** How long a launch is waited for, ms: systemd-run is given 30 s. */
+const launchMs = 35_000;
+
+/** Whether the record of a launch that began then, by the wall clock, may still come. */
+export const isRecentLaunch = (sinceMs: number): boolean => Math.abs(Date.now() - sinceMs) < launchMs;

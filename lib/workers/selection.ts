@@ -3,7 +3,7 @@ import { printablePath } from '../util/byte-path.js';
 import type { Clock } from '../util/clock.js';
 import { type Classified, classifyAbove, compileGlob } from './classify.js';
 import type { ProcessTable } from './process-table.js';
-import type { RecordsRead, WorkerRecord } from './records.js';
+import { isRecentLaunch, type RecordsRead, type WorkerRecord } from './records.js';
 import type { ThreadedCgroups } from './threaded.js';
 import { type CgroupTree, parentOf } from './tree-walk.js';
 
@@ -20,8 +20,6 @@ interface SelectionOptions {
   readonly keepMs: number;
 }
 
-/** How long a launch is waited for, ms: systemd-run is given 30 s. */
-const launchMs = 35_000;
 /** How long workers wait for records that can't be read, ms; a first read is slow on a host without CPU to spare. */
 const unreadMs = 120_000;
 
@@ -34,6 +32,8 @@ interface SelectionInput {
   readonly watched: ReadonlySet<string>;
   /** Whether an engine in the root makes the root a worker. */
   readonly rootAdoptable: boolean;
+  /** The cgroup that the hive itself runs in; null where that is not known. */
+  readonly ownCgroup: string | null;
   /** Records of workers cannot be read, and it is not long ago that they could. */
   readonly recordsUnread: boolean;
 }
@@ -101,43 +101,39 @@ export class Selection {
       if (path !== '/' && !isCovered(path, found)) found.set(path, null);
     }
     if (auto) {
-      this.#holdEngines(input.rootAdoptable, faults);
+      this.#holdEngines(input, faults);
       this.#addHeld(input, exists, found, faults);
     }
     for (const path of this.#unfinished(input)) found.delete(path);
     return found;
   }
 
-  #holdEngines(rootAdoptable: boolean, faults: Fault[]): void {
+  #holdEngines(input: SharingInput, faults: Fault[]): void {
     for (const { pid, engine, cgroup } of this.#options.processes.all()) {
       if (engine === null || cgroup === null) continue;
-      if (cgroup !== '/' || rootAdoptable) this.hold(cgroup);
-      else {
+      if (!isShared(cgroup, input)) this.hold(cgroup);
+      else if (cgroup === '/' && !input.rootAdoptable) {
         faults.push({
           source: 'hive',
           code: 'ENGINE_IN_ROOT_CGROUP',
-          message: `${engine} (pid ${pid}) runs in the root cgroup, which belongs to the whole host; start it with \`hivepulse run\` to see it as a worker.`,
+          message: `${engine} (pid ${pid}) runs in the root cgroup, which belongs to the whole host, so it is watched as a tree of processes; start it with \`hivepulse run\` to see its pressure, peak and limits as well.`,
         });
       }
     }
   }
 
   /** Holders of engines and GPUs. Shorter paths first, so that none is taken inside another one. */
-  #addHeld(
-    { rootAdoptable, watched }: SelectionInput,
-    exists: ReadonlySet<string>,
-    found: Map<string, Selected>,
-    faults: Fault[],
-  ): void {
+  #addHeld(input: SelectionInput, exists: ReadonlySet<string>, found: Map<string, Selected>, faults: Fault[]): void {
+    const { rootAdoptable, watched } = input;
     const nowMs = this.#options.clock.now();
     for (const [path, until] of this.#held) {
       const there = path === '/' ? rootAdoptable : exists.has(path);
-      if (until < nowMs || !there) this.#held.delete(path);
+      if (until < nowMs || !there || isShared(path, input)) this.#held.delete(path);
     }
     const domains = new Set([...this.#held.keys()].map((path) => this.#options.threaded.domainOf(path)));
     const ordered = [...domains].sort((a, b) => a.length - b.length);
     for (const path of ordered) {
-      if (isCovered(path, found) || (path === '/' && !rootAdoptable)) continue;
+      if (isCovered(path, found) || isShared(path, input)) continue;
       // A worker that is watched stays one: it has not ended because something runs in a cgroup around it now.
       const inner = ordered.find((other) => watched.has(other) && isBelow(other, path));
       if (inner === undefined || watched.has(path)) found.set(path, null);
@@ -153,13 +149,12 @@ export class Selection {
 
   /**
    * Launched workers whose record is not written yet, or not read yet because reading the records hangs: without it they
-   * would have no labels, model or reservation. A launch that died half-way holds a worker back for `launchMs` at most,
+   * would have no labels, model or reservation. A launch that died half-way holds a worker back for so long at most,
    * records that never come for `unreadMs`.
    */
   #unfinished({ root, records, watched, recordsUnread }: SelectionInput): readonly string[] {
-    const nowMs = Date.now();
     const launches = new Set<string>();
-    for (const { id, sinceMs } of records.launching) if (Math.abs(nowMs - sinceMs) < launchMs) launches.add(id);
+    for (const { id, sinceMs } of records.launching) if (isRecentLaunch(sinceMs)) launches.add(id);
     if (launches.size === 0 && !recordsUnread) return [];
     const recorded = (path: string, group: string, instance: string): boolean =>
       records.running.some((record) => isRecordOf(record, root, path, { group, instance }));
@@ -190,6 +185,12 @@ export function isRecordOf(
   const { cgroup } = record;
   return cgroup == null || !cgroup.startsWith(`${root}/`) || cgroup === `${root}${path}`;
 }
+
+export type SharingInput = Pick<SelectionInput, 'rootAdoptable' | 'ownCgroup'>;
+
+/** Whether a cgroup holds more than one worker: that of the whole host, or the one that the hive itself runs in. */
+export const isShared = (path: string, { rootAdoptable, ownCgroup }: SharingInput): boolean =>
+  path === ownCgroup || (path === '/' && !rootAdoptable);
 
 const isBelow = (path: string, above: string): boolean => path.startsWith(`${above}/`);
 

@@ -1,15 +1,17 @@
+import type { WorkerScope } from '../contract/enums.js';
 import type { Fault } from '../contract/heartbeat.js';
 import type { WorkerRecord } from './records.js';
 
-/** A cgroup that is watched as a worker. */
+/** A cgroup, or a tree of processes without one of its own, that is watched as a worker. */
 export interface Watched {
   readonly id: string;
   readonly group: string;
   readonly instance: string;
-  /** Relative to the cgroup root, `/a/b`. */
+  readonly scope: WorkerScope;
+  /** Of the cgroup, relative to the cgroup root, `/a/b`; the key of a tree of processes. */
   readonly path: string;
-  /** Absolute. */
-  readonly directory: string;
+  /** Of the cgroup, absolute; null of a tree of processes. */
+  readonly directory: string | null;
   readonly origin: 'launched' | 'adopted';
   /** Name of the container or pod, where the host offers it. */
   readonly name: string | null;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   parseCmdline,
+  parseEnvironmentVariable,
   parseHostCpu,
   parseLoadavg,
   parseMeminfo,
@@ -26,6 +27,21 @@ describe('process stat', () => {
     expect(stat).toMatchObject({ comm, state: 'R', parentPid: 1, startTicks: 987_654 });
   });
 
+  it('CPU of its own and of children that it waited for are two figures, beside session and parent', () => {
+    const line =
+      '7 (a b) S 3 5 4 0 -1 4194304 90 0 0 0 30 12 500 61 20 0 1 0 987654 2482176 219 18446744073709551615\n';
+    expect(parseProcessStat(bytes(line))).toEqual({
+      pid: 7,
+      comm: 'a b',
+      state: 'S',
+      parentPid: 3,
+      session: 4,
+      cpuTicks: 42,
+      waitedCpuTicks: 561,
+      startTicks: 987_654,
+    });
+  });
+
   it('no name that a process gives itself changes what is read behind it', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 15 }), (name) => {
@@ -38,6 +54,34 @@ describe('process stat', () => {
   it('torn or foreign content is null, and never throws', () => {
     expect(parseProcessStat(bytes('42 (node) R 1 2'))).toBeNull();
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (any) => void parseProcessStat(Buffer.from(any))));
+  });
+});
+
+describe('a variable of the environment', () => {
+  it.each([
+    ['MARK=a\0', 'a'],
+    ['PATH=/bin\0MARK=a=b\0HOME=/\0', 'a=b'],
+    ['MARK=\0', ''],
+    ['MARK=first\0MARK=second\0', 'first'],
+    ['MY_MARK=a\0OTHER=MARK=b\0', null],
+    ['OTHER=MARK=b\0MARK=c\0', 'c'],
+    ['MARK=cut', null],
+    ['MARK', null],
+    ['', null],
+  ])('is read by its whole name: %j', (content, value) => {
+    expect(parseEnvironmentVariable(bytes(content), 'MARK')).toBe(value);
+  });
+
+  it('is what getenv(3) would give, whatever else there is', () => {
+    const name = fc.constantFrom('MARK', 'MARK2', 'XMARK', 'M');
+    const value = fc.string({ unit: fc.constantFrom('M', 'A', 'R', 'K', '=', 'x'), maxLength: 12 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(name, value), { maxLength: 8 }), (variables) => {
+        const content = variables.map(([each, text]) => `${each}=${text}\0`).join('');
+        const expected = variables.find(([each]) => each === 'MARK')?.[1] ?? null;
+        expect(parseEnvironmentVariable(bytes(content), 'MARK')).toBe(expected);
+      }),
+    );
   });
 });
 

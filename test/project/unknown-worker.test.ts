@@ -25,6 +25,7 @@ import { pidCheck } from '../../lib/procfs/pids.js';
 import type { SamplerDeps } from '../../lib/sampling/deps.js';
 import { Sampler } from '../../lib/sampling/sampler.js';
 import type { KnownProcess } from '../../lib/workers/process-table.js';
+import { noTrees } from '../../lib/workers/tree-workers.js';
 import type { Watched } from '../../lib/workers/watched.js';
 import { drawnPage } from '../harness/drawn-page.js';
 import { monstrous, shownText } from '../harness/every-output.js';
@@ -150,6 +151,7 @@ const goodHost = [
 ];
 
 const watchedOf = (i: number): Watched => ({
+  scope: 'cgroup',
   id: `llm/${i}`,
   group: 'llm',
   instance: String(i),
@@ -247,6 +249,7 @@ class Bench {
     const nothing = () => undefined;
     return {
       reader: reader as unknown as RawReader,
+      trees: null,
       readerReason: null,
       gpu: {
         latest: () => this.#vendor.reading(this.nowMs),
@@ -254,7 +257,7 @@ class Bench {
         release: async () => undefined,
         close: nothing,
       },
-      discovery: { current: () => set, holdsGpu: nothing, keepHeld: nothing, changed: nothing },
+      discovery: { current: () => set, trees: noTrees, holdsGpu: nothing, keepHeld: nothing, changed: nothing },
       processes: {
         generation: 0,
         all: () => [],
@@ -291,7 +294,8 @@ class Bench {
     const found = this.#draws().find((p) => p.pid === pid && p.start === startTicks);
     if (found?.argv == null) return null;
     const role = { role: 'other', engine: null, port: null, defaultPort: null } as const;
-    return { pid, startTicks, comm: 'x', parentPid: 1, cgroup: null, argv: found.argv, engine: null, role };
+    const origin = { comm: 'x', parentPid: 1, session: 1, marker: null, cgroup: null };
+    return { pid, startTicks, ...origin, argv: found.argv, engine: null, role };
   }
 
   take(step: Step): { readonly heartbeat: Heartbeat; readonly snapshot: Snapshot } {

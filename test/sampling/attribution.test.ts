@@ -58,7 +58,11 @@ describe('attribution', () => {
     const result = run([process('G0', 4, GiB), process('G0', 5, GiB), process('G0', 99, GiB)]);
     expect(result.byWorker.size).toBe(0);
     expect(result.unattributedBytes.get('G0')).toBe(3 * GiB);
-    expect([...result.unclaimedPaths]).toEqual([paths[4], '/']);
+    expect([...result.unclaimed]).toEqual([
+      [4, paths[4]],
+      [5, '/'],
+      [99, null],
+    ]);
   });
 
   it('a sum of which a part is not known is not known', () => {

@@ -54,19 +54,6 @@ describe('enumerate', () => {
     expect(snapshot.workers.every(({ origin }) => origin === 'launched')).toBe(true);
   });
 
-  it('adopts the cgroup of a known engine, keeps out the root cgroup and says so', async () => {
-    const host = new FakeHost();
-    const session = '/user.slice/user-1000.slice/session-3.scope';
-    host.worker(session, { pid: 7, argv: ['bash'] });
-    host.process({ pid: 8, argv: ['llama-server', '-m', 'phi.gguf'], cgroup: session });
-    host.process({ pid: 9, argv: ['vllm', 'serve', 'a/b'], cgroup: '/' });
-    const snapshot = await host.sampler().sample();
-    expect(snapshot.workers.map(({ id, model, origin }) => [id, model, origin])).toEqual([
-      ['user-1000/session-3.scope', 'phi.gguf', 'adopted'],
-    ]);
-    expect(snapshot.faults).toContainEqual(expect.objectContaining({ code: 'ENGINE_IN_ROOT_CGROUP' }));
-  });
-
   it.each(['native', 'files'] as const)(
     'processes that /proc hides (hidepid) are said, and what they hold is no 0: %s',
     async (reader) => {
@@ -446,12 +433,18 @@ describe('GPUs of workers', () => {
     return { host, gpu, sampler: host.sampler({ ...options, gpu, pidNamespace: 'pid:[4026531836]' }) };
   }
 
-  it('each worker has its share, a stranger’s cgroup is adopted, and the rest is unattributed', async () => {
+  it('each worker has its share, a stranger’s cgroup or process is adopted, and the rest is unattributed', async () => {
     const { sampler } = await prepared({
       devices: [device('G0'), device('G1', { index: 1 })],
-      processes: [holds('G0', 100, 4), holds('G1', 100, 2), holds('G0', 300, 8), holds('G0', 400, 1)],
+      processes: [
+        holds('G0', 100, 4),
+        holds('G1', 100, 2),
+        holds('G0', 300, 8),
+        holds('G0', 400, 2),
+        holds('G0', 900, 1),
+      ],
     });
-    const snapshot = await until(sampler, ({ workers }) => workers.length === 2);
+    const snapshot = await until(sampler, ({ workers }) => workers.length === 3);
     expect(workerOf(snapshot, 'llm/a')).toMatchObject({
       gpus: [
         { uuid: 'G0', memoryUsedBytes: 4 * GiB, utilizationPercent: 10 },
@@ -462,10 +455,11 @@ describe('GPUs of workers', () => {
       vramTotalBytes: 48 * GiB,
     });
     expect(workerOf(snapshot, 'system/train.service')).toMatchObject({ vramUsedBytes: 8 * GiB, origin: 'adopted' });
+    expect(workerOf(snapshot, 'processes/x-400')).toMatchObject({ vramUsedBytes: 2 * GiB, scope: 'processes' });
     expect(
       snapshot.gpus.map(({ uuid, processCount, unattributedBytes }) => [uuid, processCount, unattributedBytes]),
     ).toEqual([
-      ['G0', 3, GiB],
+      ['G0', 4, GiB],
       ['G1', 1, 0],
     ]);
   });

@@ -5,7 +5,8 @@ import type { KnownProcess } from '../../lib/workers/process-table.js';
 
 const processOf = (pid: number, command: string, cgroup = `/${pid}`): KnownProcess => {
   const argv = command.split(' ');
-  return { pid, startTicks: 1, comm: 'c', parentPid: 1, cgroup, argv, engine: null, role: roleOf(argv) };
+  const origin = { startTicks: 1, comm: 'c', parentPid: 1, session: 1, marker: null };
+  return { pid, ...origin, cgroup, argv, engine: null, role: roleOf(argv) };
 };
 const proxy = (pid: number, port: number) =>
   processOf(pid, `docker-proxy -host-port ${port} -container-ip 172.17.0.2 -container-port 8000`, '/docker');

@@ -242,7 +242,7 @@ describe('ids of workers', () => {
     expect([...(await host.ids())]).toEqual([['/system.slice/vllm.service', 'system/vllm.service']]);
     host.cgroup('/job', 'domain threaded');
     host.cgroup('/job/threads', 'threaded');
-    host.discovery.holdsGpu('/job/threads');
+    host.discovery.holdsGpu('/job/threads', 1);
     expect([...(await host.ids()).keys()]).toEqual(['/job', '/system.slice/vllm.service']);
   });
 });

@@ -3,7 +3,9 @@ import { ProcessTable } from '../../lib/workers/process-table.js';
 import { ManualClock } from '../harness/manual-clock.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
-function prepared(options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string } = {}) {
+function prepared(
+  options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string; markerVariable?: string } = {},
+) {
   const host = new FakeHost();
   const clock = new ManualClock();
   const opened: PlainFiles[] = [];
@@ -35,6 +37,26 @@ describe('process table', () => {
     await table.scan();
     expect(table.get(11)).toBeNull();
     expect(table.get(12)).not.toBeNull();
+  });
+
+  it('looks at one variable of an environment, where it is asked to, and at no environment else', async () => {
+    const environ = 'HOME=/root\0MARK=run-1\0TOKEN=secret\0';
+    const { host, table, opened } = prepared();
+    host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
+    host.write('proc/10/environ', environ);
+    await table.scan();
+    expect(table.get(10)?.marker).toBeNull();
+    expect(opened[0]?.asked.filter((path) => path.endsWith('environ'))).toEqual([]);
+
+    const marked = prepared({ markerVariable: 'MARK' });
+    marked.table.readMarkers();
+    marked.host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
+    marked.host.process({ pid: 11, argv: ['a'], cgroup: '/x' });
+    marked.host.write('proc/10/environ', environ);
+    await marked.table.scan();
+    expect(marked.table.get(10)?.marker).toBe('run-1');
+    expect(marked.table.get(11)?.marker).toBeNull();
+    expect(JSON.stringify([...marked.table.all()])).not.toContain('secret');
   });
 
   it('reads a settled process no more, and lists /proc only where a process was born', async () => {

@@ -130,6 +130,8 @@ export interface Field<T = unknown> {
   readonly key?: string;
   /** What it is where its item can't be measured. Left out: it is no measure, and stays. */
   readonly unmeasured?: unknown;
+  /** A cgroup alone can tell it: of a worker that is a tree of processes it is not known. */
+  readonly ofCgroup?: true;
   /** What null says where nothing says that the value is not known: that there is none, in words. */
   readonly absent?: string;
   /** Why it is not known where nothing else says it: of a value that the hive itself makes of others. */

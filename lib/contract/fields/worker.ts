@@ -1,4 +1,4 @@
-import { endpointReasons, nullReasons, servingReasons, workerStates } from '../enums.js';
+import { endpointReasons, nullReasons, servingReasons, workerScopes, workerStates } from '../enums.js';
 import { idPattern, maxModelLength, maxModels } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
@@ -189,6 +189,7 @@ export const workerFields = {
   cpuThrottledPercent: {
     shape: share('Share of periods in which it was throttled.'),
     explainedBy: ['cpuPercent'],
+    ofCgroup: true,
     unmeasured: null,
     fleet: {
       name: 'hivepulse_fleet_worker_cpu_throttled_ratio',
@@ -247,6 +248,7 @@ export const workerFields = {
     shape: amount('memoryBytes without inactive page cache.'),
     explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: bytes,
+    ofCgroup: true,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
     fleet: { name: 'hivepulse_fleet_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
@@ -259,6 +261,7 @@ export const workerFields = {
     shape: amount('Highest memoryBytes.'),
     explainedBy: ['memoryBytes'],
     plausible: bytes,
+    ofCgroup: true,
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_peak_bytes', help: 'Highest memory charged.' },
     detail: { line: 'memory', label: 'peak', format: 'bytes' },
@@ -287,6 +290,7 @@ export const workerFields = {
     shape: nullable(integer(0)),
     explainedBy: ['memoryBytes', 'memoryPeakBytes'],
     plausible: count,
+    ofCgroup: true,
     unmeasured: null,
     hive: {
       name: 'hivepulse_worker_oom_kills_total',
@@ -329,6 +333,7 @@ export const workerFields = {
   pressure: {
     file: { cpu: 'cpu.pressure', memory: 'memory.pressure', io: 'io.pressure' },
     shape: pressureShape,
+    ofCgroup: true,
     unmeasured: unmeasuredPressure,
     column: { key: 'pressure', title: 'PRESSURE', width: [9, 10], rank: 7, place: 120, descending: true },
     panel: {
@@ -432,6 +437,23 @@ export const workerFields = {
       label: 'Origin',
       words: { launched: 'launched by hivepulse run', adopted: 'found running' },
       place: 60,
+    },
+  },
+  scope: {
+    shape: nullable({
+      ...oneOf(workerScopes),
+      description:
+        'What holds it together: its cgroup (also where this is null), or, where it has none of its own, the tree of processes that descend from its first one. What a cgroup alone can tell is null then, for the reason `noCgroup`.',
+    }),
+    absent: 'its cgroup',
+    optional: true,
+    least: 'processes',
+    panel: {
+      section: 'process',
+      label: 'Held by',
+      omitNull: true,
+      words: { cgroup: 'its cgroup', processes: 'its tree of processes, without a cgroup of its own' },
+      place: 65,
     },
   },
 } as const satisfies FieldTable;

@@ -1,0 +1,219 @@
+/** Reads what the processes of each tree use: the rows of workers that have no cgroup of their own. */
+import { join } from 'node:path';
+import type { Fault } from '../contract/heartbeat.js';
+import type { FileResult } from '../io/file-reader.js';
+import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
+import { type WorkerColumn, workerColumns } from '../native/layout.js';
+import {
+  type ProcessStat,
+  parseProcessIo,
+  parseProcessStat,
+  parseResidentPages,
+  parseUptime,
+} from '../procfs/parse.js';
+import type { Clock } from '../util/clock.js';
+import { identityKey, type ProcessIdentity } from '../workers/process-forest.js';
+import type { ProcessTree, ProcessTrees } from '../workers/tree-workers.js';
+import type { RawRow } from './rates.js';
+import { type CountedProcess, countTrees, noCounters, type TreeCounters, type UsageReading } from './tree-counters.js';
+import type { WorkerProcess } from './worker.js';
+
+export interface TreeRow {
+  readonly row: RawRow;
+  /** Those that live. */
+  readonly processes: readonly WorkerProcess[];
+}
+
+/** One reading of all trees. */
+export interface TreePass {
+  readonly startedMs: number;
+  readonly durationMs: number;
+  /** By the tree's key. */
+  readonly rows: ReadonlyMap<string, TreeRow>;
+}
+
+export interface TreeReaderOptions {
+  readonly procRoot: string;
+  readonly openFiles?: OpenFiles | undefined;
+  readonly clock: Clock;
+  readonly clockTicks: number;
+  readonly pageSize: number;
+  /** The trees to read. */
+  readonly trees: () => ProcessTrees;
+}
+
+const files = ['stat', 'io', 'statm'] as const;
+/** What is counted; each by itself. */
+type Counter = 'cpu' | 'read' | 'write';
+
+/** What one process's files say; null: it has ended. */
+interface ReadProcess {
+  readonly tree: string;
+  readonly stat: ProcessStat;
+  readonly process: WorkerProcess;
+}
+
+const noValues = Object.fromEntries(workerColumns.map((name) => [name, Number.NaN])) as Record<WorkerColumn, number>;
+
+export class TreeReader {
+  readonly #options: TreeReaderOptions;
+  readonly #files: GuardedReader;
+  #counters: Readonly<Record<Counter, TreeCounters>> = { cpu: noCounters, read: noCounters, write: noCounters };
+  #latest: TreePass | null = null;
+  #running: Promise<void> | null = null;
+
+  constructor(options: TreeReaderOptions) {
+    this.#options = options;
+    this.#files = new GuardedReader({
+      open: options.openFiles,
+      clock: options.clock,
+      fault: (what) => ({
+        source: 'proc',
+        code: 'PROC_STALLED',
+        message: `${what}: what that process uses is not counted.`,
+      }),
+    });
+  }
+
+  /** The last reading; null before the first. */
+  latest(): TreePass | null {
+    return this.#latest;
+  }
+
+  faults(): readonly Fault[] {
+    return this.#files.faults();
+  }
+
+  close(): void {
+    this.#files.close();
+  }
+
+  /** Reads all trees once; a call while they are read resolves with that reading. Rejects only after `close`. */
+  read(): Promise<void> {
+    this.#running ??= this.#read(this.#options.trees()).finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  async #read({ trees, outer }: ProcessTrees): Promise<void> {
+    const { clock, procRoot } = this.#options;
+    const startedMs = clock.now();
+    if (trees.length === 0) {
+      this.#latest = { startedMs, durationMs: 0, rows: new Map() };
+      return;
+    }
+    const members = trees.flatMap(({ key, members }) => members.map((each) => ({ key, ...each })));
+    const paths = members.flatMap(({ pid }) => files.map((file) => join(procRoot, String(pid), file)));
+    const [uptime, ...results] = await this.#files.read([join(procRoot, 'uptime'), ...paths], 4096);
+    const read: ReadProcess[] = [];
+    const unread = new Map<string, ProcessIdentity[]>();
+    for (const [i, { key, ...identity }] of members.entries()) {
+      const [stat, io, statm] = results.slice(i * files.length, (i + 1) * files.length);
+      const found = this.#process(key, identity, stat, io, statm);
+      if (found === 'hangs') unread.set(key, [...(unread.get(key) ?? []), identity]);
+      else if (found !== null) read.push(found);
+    }
+    const newest = Math.max(...members.map(({ startTicks }) => startTicks));
+    const seconds = uptime instanceof Buffer ? parseUptime(uptime) : null;
+    this.#count(read, unread, Math.max(newest, (seconds ?? 0) * this.#options.clockTicks), outer);
+    const endedMs = clock.now();
+    const monotonicMs = (startedMs + endedMs) / 2;
+    const rows = new Map(
+      trees.map((tree) => [tree.key, this.#row(tree, read, unread.get(tree.key) ?? [], monotonicMs)]),
+    );
+    this.#latest = { startedMs, durationMs: endedMs - startedMs, rows };
+  }
+
+  /** null: another process has its pid by now, or none. */
+  #process(
+    tree: string,
+    { pid, startTicks }: ProcessIdentity,
+    stat: FileResult | undefined,
+    io: FileResult | undefined,
+    statm: FileResult | undefined,
+  ): ReadProcess | 'hangs' | null {
+    if (!(stat instanceof Buffer)) return stat === ETIMEDOUT ? 'hangs' : null;
+    const parsed = parseProcessStat(stat);
+    if (parsed === null || parsed.startTicks !== startTicks) return null;
+    const counted = io instanceof Buffer ? parseProcessIo(io) : null;
+    const pages = statm instanceof Buffer ? parseResidentPages(statm) : null;
+    const process = {
+      pid,
+      startTicks,
+      residentBytes: pages === null ? Number.NaN : pages * this.#options.pageSize,
+      ioReadBytes: counted?.readBytes ?? Number.NaN,
+      ioWriteBytes: counted?.writeBytes ?? Number.NaN,
+    };
+    return { tree, stat: parsed, process };
+  }
+
+  #count(
+    read: readonly ReadProcess[],
+    unread: ReadonlyMap<string, readonly ProcessIdentity[]>,
+    atTicks: number,
+    outer: ProcessTrees['outer'],
+  ): void {
+    const trees = new Map(read.map(({ tree, stat }) => [stat.pid, tree]));
+    const processes = read.map(({ tree, stat, process }) => ({
+      identity: identityKey(process),
+      tree,
+      startTicks: process.startTicks,
+      parentTree: trees.get(stat.parentPid) ?? null,
+      readings: readingsOf(stat, process),
+    }));
+    const hanging = [...unread].flatMap(([tree, identities]) =>
+      identities.map((each) => ({ identity: identityKey(each), tree, startTicks: each.startTicks, parentTree: null })),
+    );
+    const counted = (counter: Counter): readonly CountedProcess[] => [
+      ...processes.map(({ readings, ...process }) => ({ ...process, reading: readings[counter] })),
+      ...hanging.map((process) => ({ ...process, reading: null })),
+    ];
+    const before = this.#counters;
+    const after = (counter: Counter) => countTrees(before[counter], counted(counter), atTicks, outer);
+    this.#counters = { cpu: after('cpu'), read: after('read'), write: after('write') };
+  }
+
+  #row(
+    { key }: ProcessTree,
+    read: readonly ReadProcess[],
+    unread: readonly ProcessIdentity[],
+    monotonicMs: number,
+  ): TreeRow {
+    const living = read.filter(({ tree, stat }) => tree === key && stat.state !== 'Z' && stat.state !== 'X');
+    const processes = [
+      ...living.map(({ process }) => process),
+      ...unread.map((each) => ({
+        ...each,
+        residentBytes: Number.NaN,
+        ioReadBytes: Number.NaN,
+        ioWriteBytes: Number.NaN,
+      })),
+    ];
+    const used = (counter: Counter): number => this.#counters[counter].totals.get(key)?.used ?? Number.NaN;
+    const io = processes.some(({ ioReadBytes }) => Number.isNaN(ioReadBytes))
+      ? { ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN }
+      : { ioReadBytes: used('read'), ioWriteBytes: used('write'), ioDevices: 1 };
+    const row = {
+      ...noValues,
+      ...io,
+      flags: 0,
+      monotonicMs,
+      usageUsec: (used('cpu') * 1e6) / this.#options.clockTicks,
+      populated: processes.length > 0 ? 1 : 0,
+      processCount: processes.length,
+      processOffset: 0,
+    };
+    return { row, processes };
+  }
+}
+
+/** The kernel keeps CPU of children that were waited for apart, and I/O not. */
+const readingsOf = (
+  stat: ProcessStat,
+  { ioReadBytes, ioWriteBytes }: WorkerProcess,
+): Readonly<Record<Counter, UsageReading | null>> => ({
+  cpu: { own: stat.cpuTicks, inherited: stat.waitedCpuTicks },
+  read: Number.isNaN(ioReadBytes) ? null : { own: 0, inherited: ioReadBytes },
+  write: Number.isNaN(ioWriteBytes) ? null : { own: 0, inherited: ioWriteBytes },
+});
