@@ -16,6 +16,7 @@ import { bodyBudget, registerBodyBudget } from '../http/body-budget.js';
 import { shareConnections } from '../http/connection-shares.js';
 import { FailedTokens } from '../http/failed-tokens.js';
 import { registerGuard } from '../http/guard.js';
+import { judgeJson } from '../http/judged-json.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
 import { answerInTurns } from '../http/request-turns.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
@@ -155,6 +156,7 @@ async function registerForPeople(
   app: FastifyInstance,
   { secure, requestsPerSecond, time }: ServerContext,
 ): Promise<void> {
+  judgeJson(app);
   await app.register(fastifyCookie);
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },

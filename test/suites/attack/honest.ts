@@ -25,8 +25,9 @@ const untrue: ReadonlySet<string> = new Set([
 
 interface Moment {
   readonly at: number;
-  /** How long the queen and this process had been ready to run and had no core by then, ms. */
-  readonly withoutCore: number;
+  /** How long queen and this process, each, had been ready to run and had no core by then, ms. */
+  readonly queenWaited: number;
+  readonly selfWaited: number;
 }
 
 interface Span {
@@ -38,7 +39,7 @@ interface Span {
 class MarkedHive extends SimulatedHive {
   readonly accepted: Moment[] = [];
   /** What is noted with each acknowledgement. */
-  moment: () => Moment = () => ({ at: performance.now(), withoutCore: 0 });
+  moment: () => Moment = () => ({ at: performance.now(), queenWaited: 0, selfWaited: 0 });
   readonly marks: string[] = [];
   #acked = 0;
 
@@ -157,8 +158,8 @@ export class Honest {
 
   #moment(): Moment {
     const { process } = this.#queen;
-    const ofQueen = process.running ? withoutCoreMs(String(process.pid)) : 0;
-    return { at: performance.now(), withoutCore: ofQueen + withoutCoreMs('self') };
+    const queenWaited = process.running ? withoutCoreMs(String(process.pid)) : 0;
+    return { at: performance.now(), queenWaited, selfWaited: withoutCoreMs('self') };
   }
 
   /** Ready once all three have been answered. */
@@ -215,12 +216,14 @@ export class Honest {
   }
 
   /**
-   * What takes longer than it may. Attacker, queen and the honest share the cores of one machine, and maybe others do: the time
-   * for which queen or honest were ready to run and had no core is nobody's answer, nor is what a bare timer was late by.
+   * What takes longer than it may. Attacker, queen and the honest share the cores of one machine, maybe with others: the time for
+   * which the queen was ready to run and had no core is left out, or that of the honest, or that by which a bare timer was late,
+   * whichever was longest, since they may have waited at the same time.
    */
   #tooLong(what: string, spans: readonly Span[], limitMs: number): string[] {
     const took = spans.map(({ from, until }) => {
-      const others = Math.max(until.withoutCore - from.withoutCore, this.#control.lateMs(from.at, until.at));
+      const waited = [until.queenWaited - from.queenWaited, until.selfWaited - from.selfWaited];
+      const others = Math.max(0, ...waited, this.#control.lateMs(from.at, until.at));
       return until.at - from.at - others;
     });
     const longest = Math.max(0, ...took);
