@@ -11,11 +11,14 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
+import { bearerOf } from '../http/auth.js';
 import { bodyBudget, registerBodyBudget } from '../http/body-budget.js';
 import { shareConnections } from '../http/connection-shares.js';
 import { FailedTokens } from '../http/failed-tokens.js';
 import { registerGuard } from '../http/guard.js';
+import { judgeJson } from '../http/judged-json.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
+import { answerInTurns } from '../http/request-turns.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import type { ServerContext } from './context.js';
 import { registerDocs, registerSchemas } from './openapi.js';
@@ -118,6 +121,10 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const app = fastify(deps);
   const connections = shareConnections(app.server, () => tokens.required);
   endVanishedPeers(app.server);
+  answerInTurns(app.server, ({ headers, socket }) => {
+    const token = bearerOf(headers.authorization);
+    return (token === null ? null : tokens.find(token)?.key) ?? socket.remoteAddress ?? '';
+  });
 
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(TypeBoxValidatorCompiler as never);
@@ -149,6 +156,7 @@ async function registerForPeople(
   app: FastifyInstance,
   { secure, requestsPerSecond, time }: ServerContext,
 ): Promise<void> {
+  judgeJson(app);
   await app.register(fastifyCookie);
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: pagePolicy },

@@ -17,6 +17,23 @@ beforeAll(async () => {
 });
 afterAll(() => server.app.close());
 
+describe('bodies of people', () => {
+  it.each([
+    ['brackets', `{"vramBytes":1,"labels":{"a":${'['.repeat(32_000)}${']'.repeat(32_000)}}}`],
+    ['values', `{"vramBytes":1,"x":[${Array(12_000).fill('1').join(',')}]}`],
+    ['members', `{"vramBytes":1,"labels":{${Array.from({ length: 1100 }, (_, i) => `"k${i}":""`).join(',')}}}`],
+  ])('are refused before they are parsed where they have too many %s', async (_what, payload) => {
+    const answer = await server.app.inject({
+      method: 'POST',
+      url: '/v1/placements',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${tokens.schedule}` },
+      payload,
+    });
+    expect(answer.statusCode).toBe(413);
+    expect(answer.json()).toMatchObject({ code: 'TOO_COMPLEX' });
+  });
+});
+
 describe('bytes of bodies under way', () => {
   it('slow bodies of one address hold no more than its share, are refused by name, and give it back', async () => {
     const { app } = await serverOfTest({ bodies: { total: 100_000, perKey: 50_000 } });

@@ -76,7 +76,7 @@ describe.each(attacks)('$kind: $name', (attack) => {
     const { answers, error } = await carryOut({ name: attack.name, seconds: attackSeconds, target });
     const broken = await honest.verdict();
     console.log(
-      `${broken.length === 0 ? 'held' : 'LOST'}: ${attack.name}: ${broken.join('; ')} ${JSON.stringify(answers)}`,
+      `${broken.length === 0 ? 'held' : 'LOST'}: ${attack.name}: ${broken.join('; ')} ${JSON.stringify({ ...honest.longest, ...answers })}`,
     );
     expect(error).toBeNull();
     expect(broken).toEqual([]);
