@@ -167,7 +167,7 @@ void NvmlReader::Enumerate() {
     // A change of MIG mode changes which fields are supported: all are asked again.
     if (mig.code == kSuccess && mig.value != before) state.unsupported.reset();
     found.push_back(std::move(state));
-    if (mig.code == kSuccess && mig.value != 0) EnumerateMig(position, found);
+    if (mig.code == kSuccess && mig.value == 1) EnumerateMig(position, found);
   }
   states_ = std::move(found);
   if (events_ == nullptr) RegisterEvents();
@@ -392,16 +392,14 @@ void NvmlReader::SampleSlow(State& state) {
     value = static_cast<double>(errors);
     return code;
   });
-  uint32_t pending = 0;
-  uint32_t failed = 0;
+  uint32_t pending = 0, failed = 0;
   Ask(state, kRemapPending, nvml_.deviceGetRemappedRows != nullptr, [&](double& value) {
-    uint32_t corrected = 0;
-    uint32_t uncorrected = 0;
+    uint32_t corrected = 0, uncorrected = 0;
     const int code = nvml_.deviceGetRemappedRows(handle, &corrected, &uncorrected, &pending, &failed);
-    value = pending != 0 ? 1 : 0;
+    value = pending;
     return code;
   });
-  state.report.fields[kRemapFailed] = {state.report.fields[kRemapPending].code, failed != 0 ? 1.0 : 0.0};
+  state.report.fields[kRemapFailed] = {state.report.fields[kRemapPending].code, static_cast<double>(failed)};
   SampleNvlinks(state);
   Ask(state, kRecoveryAction, nvml_.deviceGetFieldValues != nullptr, [&](double& value) {
     FieldValue field{};
@@ -420,7 +418,7 @@ void NvmlReader::SampleSlow(State& state) {
 void NvmlReader::SampleNvlinks(State& state) {
   if (state.unsupported.test(kNvlinksTotal)) return;
   int code = nvml_.deviceGetNvLinkState != nullptr ? kNotSupported : kFunctionNotFound;
-  uint32_t up = 0;
+  double up = 0;
   uint32_t total = 0;
   for (uint32_t link = 0; link < kMaxLinks && nvml_.deviceGetNvLinkState != nullptr; link++) {
     int active = 0;
@@ -428,7 +426,9 @@ void NvmlReader::SampleNvlinks(State& state) {
     if (result == kSuccess) {
       code = kSuccess;
       total++;
-      if (active != 0) up++;
+      const bool is_state = active == 0 || active == 1;
+      up = is_state ? up + active : active;  // what is no state is judged where all numbers are
+      if (!is_state) break;
     } else if (result == kNotSupported || result == kInvalidArgument) {
       if (total == 0) code = kNotSupported;
       break;  // links are numbered without gaps
@@ -520,7 +520,7 @@ void NvmlReader::SampleProcessUtilization(State& state, size_t device, Report& r
                             [device](const ProcessReport& process) { return process.device == device; });
   if (first == report.processes.end() || state.report.handle_code != kSuccess) return;
   const Cell mig = state.report.fields[kMigEnabled];
-  if (state.is_mig || (mig.code == kSuccess && mig.value != 0)) {
+  if (state.is_mig || (mig.code == kSuccess && mig.value == 1)) {
     state.report.fields[kProcessUtilization] = {kNotSupported, 0};
     return;
   }

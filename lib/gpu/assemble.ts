@@ -62,7 +62,7 @@ export function assemble(
     }
     const own = plausibleProcesses(
       report.processes.filter(({ device }) => device === position),
-      gpu.values.memoryTotalBytes ?? null,
+      gpu.values,
       isPid,
       fault,
     );
@@ -95,10 +95,23 @@ type ReportFault = (what: Pick<GpuReason, 'code' | 'text'>, field?: string) => v
 const rules = plausibleRules(gpuFields);
 const processRules = plausibleRules(workerGpuFields);
 
-/** Processes that can be: pids that this kernel gives out, and no more memory than the GPU has. */
+/** Share of a GPU's memory that may come or go between the reading of what is in use and that of its processes. */
+const movedShare = 1 / 8;
+
+/** What all processes of a GPU together can hold, and which figure says so. */
+function mostHeld({ memoryTotalBytes, memoryUsedBytes }: ReportedGpu['values']): { bytes: number; text: string } {
+  const total = memoryTotalBytes ?? null;
+  if (total === null || !(total >= 0 && total <= gpuBytes.most))
+    return { bytes: gpuBytes.most, text: `no GPU has more than ${gpuBytes.most}` };
+  const used = memoryUsedBytes ?? null;
+  const most = used === null || !(used >= 0) ? total : Math.min(total, used + total * movedShare);
+  return most < total ? { bytes: most, text: `${used} are in use` } : { bytes: total, text: `it has ${total}` };
+}
+
+/** Processes that can be: pids that this kernel gives out, and no more memory than the GPU has in use. */
 function plausibleProcesses(
   listed: readonly ReportedProcess[],
-  totalBytes: number | null,
+  values: ReportedGpu['values'],
   isPid: PidCheck,
   fault: ReportFault,
 ): readonly ReportedProcess[] {
@@ -108,20 +121,20 @@ function plausibleProcesses(
     fault({ code: 'IMPLAUSIBLE', text: `processes: the driver lists pid ${odd.join(', ')}` }, 'processCount');
   }
   const field = 'workers.gpus.memoryUsedBytes';
-  const most = totalBytes ?? gpuBytes.most;
   const checked = own.map(({ utilization, ...each }) => {
-    const values = { memoryUsedBytes: each.bytes, utilizationPercent: utilization };
-    nullImplausible(processRules, values, (name, value) =>
+    const held = { memoryUsedBytes: each.bytes, utilizationPercent: utilization };
+    nullImplausible(processRules, held, (name, value) =>
       fault(
         { code: 'IMPLAUSIBLE', text: `${name} of pid ${each.pid}: the driver says ${value}` },
         `workers.gpus.${name}`,
       ),
     );
-    return { ...each, bytes: values.memoryUsedBytes, utilization: values.utilizationPercent };
+    return { ...each, bytes: held.memoryUsedBytes, utilization: held.utilizationPercent };
   });
   const sum = checked.reduce((total, { bytes }) => total + (bytes ?? 0), 0);
-  if (sum <= most + roundingBytes * Math.max(1, own.length)) return checked;
-  fault({ code: 'IMPLAUSIBLE', text: `its processes hold ${sum} bytes, and it has ${most}` }, field);
+  const most = mostHeld(values);
+  if (sum <= most.bytes + roundingBytes * Math.max(1, own.length)) return checked;
+  fault({ code: 'IMPLAUSIBLE', text: `its processes hold ${sum} bytes, and ${most.text}` }, field);
   return checked.map((each) => ({ ...each, bytes: null }));
 }
 

@@ -7,6 +7,9 @@ import { temporaryDirectory } from '../harness/leftovers.js';
 export const generations = [440, 470, 510, 53554, 53598, 550, 590] as const;
 export type Generation = (typeof generations)[number];
 
+/** Bytes of a 64-bit counter beyond what a number holds exactly are given as a bigint. */
+type Amount = number | bigint;
+
 /** Where an amount is null, the device can't tell it (NOT_SUPPORTED, `[N/A]`). */
 export interface FakeProcess {
   readonly pid: number;
@@ -36,17 +39,18 @@ export interface FakeGpu {
   readonly name: string;
   readonly bus: string;
   readonly computeCapability?: string;
-  readonly memory: { readonly total: number; readonly reserved: number; readonly used: number } | null;
-  readonly utilization?: readonly [gpu: number, memory: number] | null;
-  readonly temperature?: number | null;
-  readonly powerMilliwatts?: number | null;
-  readonly powerLimitMilliwatts?: number | null;
-  readonly smClock?: number | null;
-  readonly fan?: number | null;
-  readonly throttle?: number | null;
-  readonly ecc?: number | null;
-  readonly remap?: { readonly pending: boolean; readonly failed: boolean } | null;
-  readonly nvlinks?: { readonly up: number; readonly total: number } | null;
+  readonly memory: { readonly total: Amount; readonly reserved: Amount; readonly used: Amount } | null;
+  readonly utilization?: readonly [gpu: Amount, memory: Amount] | null;
+  readonly temperature?: Amount | null;
+  readonly powerMilliwatts?: Amount | null;
+  readonly powerLimitMilliwatts?: Amount | null;
+  readonly smClock?: Amount | null;
+  readonly fan?: Amount | null;
+  readonly throttle?: Amount | null;
+  readonly ecc?: Amount | null;
+  readonly remap?: { readonly pending: boolean | Amount; readonly failed: boolean | Amount } | null;
+  /** `state`: what the first link says of itself instead of 0 or 1. */
+  readonly nvlinks?: { readonly up: number; readonly total: number; readonly state?: Amount } | null;
   /** GPU recovery action: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset. Told since 565. */
   readonly recovery?: number | null;
   /** null: has no MIG. */
@@ -97,7 +101,7 @@ export interface Scenario {
   };
 }
 
-const amount = (value: number | null | undefined): string =>
+const amount = (value: Amount | null | undefined): string =>
   value === null || value === undefined ? '-' : String(value);
 
 function gpuLines(gpu: FakeGpu): string[] {
@@ -110,7 +114,7 @@ function gpuLines(gpu: FakeGpu): string[] {
   lines.push(`smClock ${amount(gpu.smClock)}`, `fan ${amount(gpu.fan)}`, `throttle ${amount(gpu.throttle)}`);
   lines.push(`ecc ${amount(gpu.ecc)}`, `recovery ${amount(gpu.recovery)}`);
   if (gpu.remap) lines.push(`remap ${Number(gpu.remap.pending)} ${Number(gpu.remap.failed)}`);
-  if (gpu.nvlinks) lines.push(`nvlinks ${gpu.nvlinks.up} ${gpu.nvlinks.total}`);
+  if (gpu.nvlinks) lines.push(`nvlinks ${gpu.nvlinks.up} ${gpu.nvlinks.total} ${amount(gpu.nvlinks.state)}`);
   if (gpu.mig) lines.push(`mig ${Number(gpu.mig.enabled)} ${gpu.mig.slots ?? 7}`);
   for (const mig of gpu.mig?.devices ?? []) {
     lines.push(

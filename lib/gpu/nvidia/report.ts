@@ -80,8 +80,8 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     throttleBits,
     remapPending,
     remapFailed,
-    nvlinksUp,
-    nvlinksTotal,
+    nvlinksUp: _up,
+    nvlinksTotal: _total,
     migEnabled,
     recoveryAction,
     processes,
@@ -114,12 +114,22 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
       throttleReasons: 'throttleReasons' in reasons ? [] : throttleReasons(throttleBits ?? 0),
       migMode: migEnabled === undefined ? (noMig ? false : null) : flag('migMode', migEnabled),
       ...(pending === null || failed === null ? {} : { remappedRows: { pending, failed } }),
-      ...(nvlinksTotal === undefined ? {} : { nvlinks: { up: nvlinksUp ?? 0, total: nvlinksTotal } }),
+      ...linksOf(gpu.values, reasons),
     },
     reasons,
     problems: problemsOf(gpu, recoveryAction),
     processesKnown: processes !== undefined,
   };
+}
+
+function linksOf(
+  { nvlinksUp = 0, nvlinksTotal }: NvidiaGpu['values'],
+  reasons: Record<string, GpuReason>,
+): Pick<Partial<ReportedValues>, 'nvlinks'> {
+  if (nvlinksTotal === undefined) return {};
+  if (nvlinksUp <= nvlinksTotal) return { nvlinks: { up: nvlinksUp, total: nvlinksTotal } };
+  reasons.nvlinks = implausible(nvlinksUp);
+  return {};
 }
 
 function problemsOf(gpu: NvidiaGpu, recoveryAction = 0): readonly GpuProblem[] {

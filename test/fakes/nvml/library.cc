@@ -295,8 +295,7 @@ int Ecc(void* device, int type, int counter, uint64_t* errors) {
 }
 
 int Remapped(void* device, uint32_t* corrected, uint32_t* uncorrected, uint32_t* pending, uint32_t* failed) {
-  *corrected = 0;
-  *uncorrected = 0;
+  *corrected = *uncorrected = 0;
   const int code = Plain(device, "nvmlDeviceGetRemappedRows", &Gpu::remapPending, pending, true);
   if (code != kSuccess) return code;
   return Plain(device, "nvmlDeviceGetRemappedRows", &Gpu::remapFailed, failed, true);
@@ -309,6 +308,7 @@ int NvLinkState(void* device, uint32_t link, int* active) {
   if (code != kSuccess) return code;
   if (link >= total) return kInvalidArgument;
   *active = link < up ? 1 : 0;
+  if (link == 0) Plain(device, "nvmlDeviceGetNvLinkState", &Gpu::linkState, active);
   return kSuccess;
 }
 

@@ -56,6 +56,7 @@ void ReadGpuLine(const std::string& key, std::istringstream& words, Gpu& gpu) {
   if (key == "nvlinks") {
     gpu.linksUp = ReadAmount(words);
     gpu.linksTotal = ReadAmount(words);
+    gpu.linkState = ReadAmount(words);
   }
   if (key == "recovery") gpu.recovery = ReadAmount(words);
   if (key == "mig") {

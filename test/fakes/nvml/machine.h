@@ -40,7 +40,7 @@ struct Gpu {
   std::string computeCapability;
   Amount total, reserved, used;
   Amount utilization, memoryBus, temperature, powerMilliwatts, limitMilliwatts, smClock, fan, throttle, ecc;
-  Amount remapPending, remapFailed, linksUp, linksTotal, recovery;
+  Amount remapPending, remapFailed, linksUp, linksTotal, linkState, recovery;
   Amount mig;  ///< 1 enabled, 0 disabled; none: this GPU has no MIG
   uint32_t migSlots = 7;
   std::vector<Mig> migs;
