@@ -81,7 +81,7 @@ export function checkSystemd(host: Host, place: CgroupPlace): Finding {
   }
   return warn(
     'systemd',
-    `systemd runs this machine, but user ${host.uid} has no manager of its own: no worker can be started.`,
+    `systemd runs this machine, but user ${host.uid} has no manager of its own: workers run as trees of processes, without limits.`,
     'loginctl enable-linger $USER, then log in anew; or run as root',
   );
 }

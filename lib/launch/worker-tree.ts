@@ -1,7 +1,7 @@
 /** The processes of a launched worker that has no cgroup, found in /proc. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseEnvironmentVariable, parseProcessStat } from '../procfs/parse.js';
+import { processStat, processVariable } from '../procfs/process-stat.js';
 import { systemCode } from '../util/errors.js';
 import {
   emptyForest,
@@ -36,7 +36,7 @@ export class WorkerTree implements TreeHandle {
 
   readonly scan = async (): Promise<readonly ProcessIdentity[]> => {
     const pids = (await readdir(this.#procRoot)).filter((name) => /^[1-9][0-9]*$/.test(name));
-    const found = (await Promise.all(pids.map((pid) => this.#read(pid)))).filter((each) => each !== null);
+    const found = (await Promise.all(pids.map((pid) => this.#read(Number(pid))))).filter((each) => each !== null);
     this.#forest = growForest(this.#forest, found, [this.#root]);
     return found.filter((each) => !each.zombie && this.#forest.members.has(identityKey(each)));
   };
@@ -49,18 +49,16 @@ export class WorkerTree implements TreeHandle {
     }
   };
 
-  async #read(pid: string): Promise<Seen | null> {
-    const bytes = await readFile(`${this.#procRoot}/${pid}/stat`).catch(() => null);
-    const stat = bytes && parseProcessStat(bytes);
+  async #read(pid: number): Promise<Seen | null> {
+    const stat = await processStat(pid, this.#procRoot);
     if (stat === null) return null;
     const identity = identityKey(stat);
     let marker = this.#markers.get(identity);
     if (marker === undefined) {
-      const environ = await readFile(`${this.#procRoot}/${pid}/environ`).catch(() => null);
-      marker = environ && parseEnvironmentVariable(environ, markerVariable);
+      marker = await processVariable(pid, markerVariable, this.#procRoot);
       this.#markers.set(identity, marker);
     }
     const { parentPid, session, startTicks, state } = stat;
-    return { pid: stat.pid, startTicks, parentPid, session, marker, zombie: state === 'Z' || state === 'X' };
+    return { pid, startTicks, parentPid, session, marker, zombie: state === 'Z' || state === 'X' };
   }
 }

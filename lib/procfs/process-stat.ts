@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type ProcessStat, parseProcessCgroup, parseProcessStat } from './parse.js';
+import { type ProcessStat, parseEnvironmentVariable, parseProcessCgroup, parseProcessStat } from './parse.js';
 
 const readOrNull = (path: string): Promise<Buffer | null> => readFile(path).catch(() => null);
 
@@ -27,4 +27,10 @@ export async function processLives(pid: number, startTicks: number | null, procR
 export async function processCgroup(pid: number, procRoot = '/proc'): Promise<string | null> {
   const bytes = await readOrNull(`${procRoot}/${pid}/cgroup`);
   return bytes && parseProcessCgroup(bytes);
+}
+
+/** One variable of the environment with which the process was started; null where it has none, or it can't be read. */
+export async function processVariable(pid: number, name: string, procRoot = '/proc'): Promise<string | null> {
+  const bytes = await readOrNull(`${procRoot}/${pid}/environ`);
+  return bytes && parseEnvironmentVariable(bytes, name);
 }

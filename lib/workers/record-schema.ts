@@ -68,7 +68,7 @@ const required = record({
 
 /** What may be shown of its command line; absent in records of 0.1. */
 const shown = text({ maxLength: 256 });
-/** Of a worker without a cgroup: what tells its processes, in their environment. Absent of others. */
+/** Of a worker without a cgroup: the mark of its processes, in their environment. Absent of others. */
 const marker = text({ maxLength: 64 });
 
 /**
