@@ -184,18 +184,11 @@ export class Sampler {
       if (sample === null) continue;
       faults.push(...implausible(sample));
       workers.push(sample);
-      const { tracked, processes } = live;
+      const { tracked } = live;
       if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
       const { path } = tracked.watched;
       this.#loads.add(tracked, this.#processes.groups.get(path) ?? [], this.#endpoints.askedOf(path));
-      if (tracked.stalled) faults.push(stalledFault(sample));
-      if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
-      if (pass !== null && tracked.slot !== null) {
-        const found = fileFaults(pass, tracked.slot, sample.id);
-        faults.push(...found.faults);
-        for (const file of found.missing) missing.add(file);
-      }
-      if (tracked.server.fault !== null) faults.push({ ...tracked.server.fault, workerId: sample.id });
+      addFaults(faults, missing, { live, pass, sample });
     }
     faults.push(...this.#endpoints.faults());
     const clockFault = this.#clock.fault();
@@ -408,6 +401,23 @@ export class Sampler {
     const { nowMs, intervalMs } = this.#deps;
     return this.#pass !== null && nowMs() - this.#pass.startedMs > Math.max(5000, 5 * intervalMs);
   }
+}
+
+/** What is wrong with one worker; to `missing` go files that the kernel does not offer. */
+function addFaults(
+  faults: Fault[],
+  missing: Set<WorkerFile>,
+  { live, pass, sample }: { live: LiveRow; pass: RawPass | null; sample: WorkerSample },
+): void {
+  const { tracked, processes } = live;
+  if (tracked.stalled) faults.push(stalledFault(sample));
+  if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
+  if (pass !== null && tracked.slot !== null) {
+    const found = fileFaults(pass, tracked.slot, sample.id);
+    faults.push(...found.faults);
+    for (const file of found.missing) missing.add(file);
+  }
+  if (tracked.server.fault !== null) faults.push({ ...tracked.server.fault, workerId: sample.id });
 }
 
 /** More are cut off: a thousand workers may fail at once. */

@@ -1,7 +1,8 @@
+import { servingReasons } from '../enums.js';
 import { maxModelLength, maxModels } from '../limits.js';
-import type { FieldTable } from './field.js';
+import type { Field, FieldTable } from './field.js';
 import { milliseconds, requests, tokens } from './plausible.js';
-import { amount, boolean, integer, list, nullable, share, text } from './shape.js';
+import { amount, boolean, integer, list, nullable, oneOf, share, text } from './shape.js';
 
 /** Names of adapters that one worker reports. */
 export const maxAdapters = 64;
@@ -204,3 +205,34 @@ export const servingFields = {
     panel: { section: 'serving', label: 'Ranks', format: 'count', omitNull: true, place: 22 },
   },
 } as const satisfies FieldTable;
+
+/** Field of a worker, beside `serving`. */
+export const servingReason = {
+  shape: nullable({
+    ...oneOf(servingReasons),
+    description:
+      'Why `serving` is null, or why it lacks what its engine could tell. noEngine: no process of it is a known engine. unsupported: its engine says nothing of its load. noAddress: the hive does not reach its socket, or has not confirmed it. notAsked: it was not asked yet, or is not to be. refused: it takes no connection. silent: it has not answered in time. loading: it loads its model. keyNeeded: it asks for a key, and none is configured that it takes. metricsOff: its metrics are switched off. unreadable: it answers something else. Null with `serving`: the hive is of an older version.',
+  }),
+  optional: true,
+  unmeasured: 'notAsked',
+  absent: 'nothing is missing that its engine could say',
+  least: 'unreadable',
+  panel: {
+    section: 'serving',
+    label: 'Not known',
+    omitNull: true,
+    place: 90,
+    words: {
+      noEngine: 'no known engine',
+      unsupported: 'its engine says nothing of its load',
+      noAddress: 'the hive does not reach its socket',
+      notAsked: 'not asked yet',
+      refused: 'it takes no connection',
+      silent: 'it has not answered',
+      loading: 'it loads its model',
+      keyNeeded: 'it asks for a key (engineKeys)',
+      metricsOff: 'its metrics are switched off',
+      unreadable: 'it answers something else',
+    },
+  },
+} as const satisfies Field;

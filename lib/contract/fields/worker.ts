@@ -1,9 +1,9 @@
-import { endpointReasons, nullReasons, servingReasons, workerScopes, workerStates } from '../enums.js';
+import { endpointReasons, nullReasons, workerScopes, workerStates } from '../enums.js';
 import { idPattern, maxModelLength, maxModels } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
 import { bytes, count, cpuPercent, pid, seconds } from './plausible.js';
-import { servingFields } from './serving.js';
+import { servingFields, servingReason } from './serving.js';
 import { amount, boolean, integer, labels, list, nullable, oneOf, reasonsByField, share, text, time } from './shape.js';
 import { workerGpuFields } from './worker-gpu.js';
 
@@ -133,35 +133,7 @@ export const workerFields = {
     reasonIn: 'servingReason',
     absent: 'its engine does not say it',
   },
-  servingReason: {
-    shape: nullable({
-      ...oneOf(servingReasons),
-      description:
-        'Why `serving` is null, or why it lacks what its engine could tell. noEngine: no process of it is a known engine. unsupported: its engine says nothing of its load. noAddress: the hive does not reach its socket, or has not confirmed it. notAsked: it was not asked yet, or is not to be. refused: it takes no connection. silent: it has not answered in time. loading: it loads its model. keyNeeded: it asks for a key, and none is configured that it takes. metricsOff: its metrics are switched off. unreadable: it answers something else. Null with `serving`: the hive is of an older version.',
-    }),
-    optional: true,
-    unmeasured: 'notAsked',
-    absent: 'nothing is missing that its engine could say',
-    least: 'unreadable',
-    panel: {
-      section: 'serving',
-      label: 'Not known',
-      omitNull: true,
-      place: 90,
-      words: {
-        noEngine: 'no known engine',
-        unsupported: 'its engine says nothing of its load',
-        noAddress: 'the hive does not reach its socket',
-        notAsked: 'not asked yet',
-        refused: 'it takes no connection',
-        silent: 'it has not answered',
-        loading: 'it loads its model',
-        keyNeeded: 'it asks for a key (engineKeys)',
-        metricsOff: 'its metrics are switched off',
-        unreadable: 'it answers something else',
-      },
-    },
-  },
+  servingReason,
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },
   cpuPercent: {
     file: 'cpu.stat',
