@@ -3,7 +3,10 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Heartbeat } from '../lib/contract/heartbeat.js';
 import { readHeartbeat } from '../lib/contract/validate.js';
 import { Registry } from '../lib/queen/registry.js';
+import { sentServing } from '../lib/sampling/serving.js';
 import { asciiJson } from '../lib/util/ascii-json.js';
+import { servingOf } from '../test/harness/heartbeats.js';
+import { Random } from '../test/harness/random.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
 
@@ -58,6 +61,30 @@ function doubles(heartbeat: Heartbeat): Buffer {
   return Buffer.from(values.buffer);
 }
 
+/** The heartbeat with what a vLLM says behind each worker, busy and each otherwise. */
+function withLoad(heartbeat: Heartbeat): Heartbeat {
+  const random = new Random(11);
+  const workers = heartbeat.workers.map((worker) => ({
+    ...worker,
+    servingReason: undefined,
+    serving: sentServing(
+      servingOf({
+        models: worker.model === null ? null : [worker.model],
+        running: random.whole(0, 64),
+        waiting: random.whole(0, 9),
+        kvPercent: random.whole(0, 1000) / 10,
+        promptTokensPerSecond: random.whole(100, 9000),
+        generationTokensPerSecond: random.whole(100, 3000),
+        prefixHitPercent: random.whole(0, 1000) / 10,
+        progressAgeMs: random.whole(0, 1000),
+        ageMs: random.whole(0, 1000),
+      }),
+      [worker.model],
+    ),
+  }));
+  return { ...heartbeat, workers };
+}
+
 export const rows = ['heartbeat', 'bench_heartbeat_payload_size'] as const;
 
 /** A heartbeat's way from the object on the hive to the registry of the queen, step by step, and what other forms would cost. */
@@ -104,11 +131,22 @@ export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
       metric(`${name} raw`, text.length / 1000, 'kB', judged ? { atMost: 100 } : {}),
       metric(`${name} on the wire`, packed.length / 1000, 'kB', judged ? { atMost: 15 } : {}),
     );
-    if (judged)
+    if (judged) {
+      const loaded = asciiJson(withLoad(heartbeat));
       metrics.push(
         metric('bench_heartbeat_payload_size', text.length / 1000, 'kB', { atMost: 100 }),
         metric('heartbeat 100 workers with commands of 256 characters, raw', longest.length / 1000, 'kB'),
+        metric('heartbeat 100 workers with the load of their engines, raw', loaded.length / 1000, 'kB'),
+        metric(
+          'heartbeat 100 workers with the load of their engines, on the wire',
+          gzipSync(loaded).length / 1000,
+          'kB',
+          {
+            atMost: 15,
+          },
+        ),
       );
+    }
     log(
       `${workers} workers: delta ${(delta.length / 1000).toFixed(1)} kB raw, ${(gzipSync(delta).length / 1000).toFixed(1)} kB packed; ` +
         `structured clone ${(binary.length / 1000).toFixed(1)} kB; a queen spends ${of('parse').toFixed(0)} us of ${(of('parse') + of('validate') + of('merge')).toFixed(0)} us in JSON.parse`,

@@ -1,9 +1,10 @@
 import { type Static, type TObject, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { shortestIntervalMs } from './defaults.js';
 import { gpuKnowledge, gpuReaders, hiveEventKinds, hiveStates } from './enums.js';
-import type { FieldTable, ValueOf } from './fields/field.js';
+import type { Field, FieldTable, ValueOf } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
+import type { Shape } from './fields/shape.js';
 import { workerFields } from './fields/worker.js';
 import { workerGpuFields } from './fields/worker-gpu.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
@@ -22,17 +23,34 @@ export const HiveInfo = Type.Object({
 });
 export type HiveInfo = Static<typeof HiveInfo>;
 
+/** A record in a table, without what a hive may leave out. */
+type SentRecord<R extends FieldTable> = {
+  -readonly [K in keyof R as R[K] extends { readonly optional: true } ? never : K]: ValueOf<R[K]>;
+} & { -readonly [K in keyof R as R[K] extends { readonly optional: true } ? K : never]?: ValueOf<R[K]> | undefined };
+
+/** As a hive sends it. */
+type SentValue<F extends Field> = F extends { readonly rows: infer R extends FieldTable }
+  ? SentRecord<R> | Extract<ValueOf<F>, null>
+  : ValueOf<F>;
+
 type Properties<T extends FieldTable> = {
   -readonly [K in keyof T]: T[K] extends { readonly optional: true }
-    ? TOptional<TUnsafe<ValueOf<T[K]> | undefined>>
-    : TUnsafe<ValueOf<T[K]>>;
+    ? TOptional<TUnsafe<SentValue<T[K]> | undefined>>
+    : TUnsafe<SentValue<T[K]>>;
 };
 
 type AllProperties<T extends FieldTable> = { -readonly [K in keyof T]: TUnsafe<ValueOf<T[K]>> };
 
+/** The shape of a record as a hive sends it: without what it may leave out. */
+function sentShape(shape: Shape<unknown>, rows: FieldTable): Shape<unknown> {
+  if (shape.anyOf !== undefined) return { ...shape, anyOf: shape.anyOf.map((each) => sentShape(each, rows)) };
+  if (shape.required === undefined) return shape;
+  return { ...shape, required: shape.required.filter((name) => !rows[name]?.optional) };
+}
+
 function schemaOf(table: FieldTable, mayLack: boolean): TSchema {
-  const properties = Object.entries(table).map(([name, { shape, optional }]) => {
-    const schema = Type.Unsafe(shape as TSchema);
+  const properties = Object.entries(table).map(([name, { shape, optional, rows }]) => {
+    const schema = Type.Unsafe((mayLack && rows !== undefined ? sentShape(shape, rows) : shape) as TSchema);
     return [name, mayLack && optional ? Type.Optional(schema) : schema];
   });
   return Type.Object(Object.fromEntries(properties));

@@ -1,4 +1,4 @@
-import { optionalFields } from './fields/field.js';
+import { type FieldTable, optionalFields } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { workerFields } from './fields/worker.js';
 import type { GpuSample, StoredGpu, StoredWorker, WorkerSample } from './heartbeat.js';
@@ -6,19 +6,33 @@ import type { GpuSample, StoredGpu, StoredWorker, WorkerSample } from './heartbe
 const optionalOfWorker = optionalFields(workerFields);
 const optionalOfGpu = optionalFields(gpuFields);
 
-function addAbsent(names: readonly string[], item: Record<string, unknown>): void {
+/** Optional fields of the records in a worker. */
+const records = Object.entries(workerFields as FieldTable).flatMap(([name, { rows }]) =>
+  rows === undefined ? [] : [{ name, optional: optionalFields(rows) }],
+);
+
+type Item = Record<string, unknown>;
+
+function addAbsent(names: readonly string[], item: Item): void {
   for (const name of names) if (item[name] === undefined) item[name] = null;
 }
 
 /** Sets the optional fields that a hive left out to null, in place. */
-export const addAbsentOfWorker = (worker: Record<string, unknown>): void => addAbsent(optionalOfWorker, worker);
+export function addAbsentOfWorker(worker: Item): void {
+  addAbsent(optionalOfWorker, worker);
+  for (const { name, optional } of records) {
+    const held = worker[name];
+    if (typeof held === 'object' && held !== null && !Array.isArray(held)) addAbsent(optional, held as Item);
+  }
+}
 export const addAbsentOfGpu = (gpu: Record<string, unknown>): void => addAbsent(optionalOfGpu, gpu);
 
 /** Copies with every field. */
 export function storedWorker(worker: WorkerSample): StoredWorker {
-  const copy = { ...worker };
+  const copy: Item = { ...worker };
+  for (const { name } of records) if (copy[name] != null) copy[name] = { ...(copy[name] as Item) };
   addAbsentOfWorker(copy);
-  return copy as StoredWorker;
+  return copy as unknown as StoredWorker;
 }
 export function storedGpu(gpu: GpuSample): StoredGpu {
   const copy = { ...gpu };

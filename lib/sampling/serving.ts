@@ -1,11 +1,14 @@
 import type { ServingReason } from '../contract/enums.js';
-import type { WorkerSample } from '../contract/heartbeat.js';
+import { optionalFields } from '../contract/fields/field.js';
+import { servingFields } from '../contract/fields/serving.js';
+import type { StoredWorker, WorkerSample } from '../contract/heartbeat.js';
 import type { Load } from '../engines/load/prober.js';
 import type { LoadCounters, LoadReading } from '../engines/load/reading.js';
 import { loadSources } from '../engines/load/table.js';
 import { round2 } from '../procfs/host.js';
 
-export type ServingFigures = NonNullable<WorkerSample['serving']>;
+/** What is known of the load of an engine; null: it does not say. */
+export type ServingFigures = NonNullable<StoredWorker['serving']>;
 
 interface Rates {
   readonly promptTokensPerSecond: number | null;
@@ -45,19 +48,24 @@ const emptyMemory = (run: string): ServingMemory => ({
 const since = (before: number | null, now: number | null): number | null =>
   before === null || now === null || now < before ? null : now - before;
 
+/** To three digits or to whole numbers: an engine's counts move in steps of many tokens. */
+const rounded = (value: number): number =>
+  value >= 100 ? Math.round(value) : value >= 10 ? Math.round(value * 10) / 10 : round2(value);
+
+const orNull = (value: number | null): number | null => (value === null ? null : rounded(value));
+
 /** Closer answers give no rate. */
 const leastMs = 100;
 
 /** By the time between two answers, never by the nominal interval. */
 function ratesBetween(before: LoadCounters, now: LoadCounters, elapsedMs: number): Rates {
-  const perSecond = (tokens: number | null) => (tokens === null ? null : round2((tokens * 1000) / elapsedMs));
+  const perSecond = (tokens: number | null) => (tokens === null ? null : (tokens * 1000) / elapsedMs);
   const [hits, queries] = [since(before.prefixHits, now.prefixHits), since(before.prefixQueries, now.prefixQueries)];
   return {
     promptTokensPerSecond: perSecond(since(before.promptTokens, now.promptTokens)),
     generationTokensPerSecond: perSecond(since(before.generationTokens, now.generationTokens)),
     // Without a look-up there is no share.
-    prefixHitPercent:
-      hits === null || queries === null || queries === 0 ? null : Math.min(100, round2((hits * 100) / queries)),
+    prefixHitPercent: hits === null || queries === null || queries === 0 ? null : Math.min(100, (hits * 100) / queries),
   };
 }
 
@@ -97,10 +105,10 @@ function figures(load: Load, reading: LoadReading, memory: ServingMemory, nowMs:
     running: reading.running,
     waiting: reading.waiting,
     waitingTokens: reading.waitingTokens,
-    kvPercent: reading.kvPercent,
-    promptTokensPerSecond: rates.promptTokensPerSecond,
-    generationTokensPerSecond: rates.generationTokensPerSecond ?? reading.generationTokensPerSecond,
-    prefixHitPercent: rates.prefixHitPercent ?? reading.prefixHitPercent,
+    kvPercent: orNull(reading.kvPercent),
+    promptTokensPerSecond: orNull(rates.promptTokensPerSecond),
+    generationTokensPerSecond: orNull(rates.generationTokensPerSecond ?? reading.generationTokensPerSecond),
+    prefixHitPercent: orNull(rates.prefixHitPercent ?? reading.prefixHitPercent),
     sleeping: reading.sleeping,
     progressAgeMs: progressSinceMs === null || answers < 2 ? null : age(nowMs, progressSinceMs),
     ageMs: age(nowMs, load.atMs ?? nowMs) + (loadSources[load.engine]?.lagMs ?? 0),
@@ -108,7 +116,19 @@ function figures(load: Load, reading: LoadReading, memory: ServingMemory, nowMs:
   };
 }
 
-/** What a worker says of its load, as it travels. */
+const optional = optionalFields(servingFields) as readonly (keyof ServingFigures)[];
+
+/** As a hive sends it: without what the engine does not say, and without names that the worker has anyway. */
+export function sentServing(figures: ServingFigures | null, names: readonly unknown[]): WorkerSample['serving'] {
+  if (figures === null) return undefined;
+  const sent: Partial<Record<keyof ServingFigures, unknown>> = { ...figures };
+  for (const name of optional) if (sent[name] === null) sent[name] = undefined;
+  if (figures.models?.length === names.length && figures.models.every((name) => names.includes(name)))
+    sent.models = undefined;
+  return sent as WorkerSample['serving'];
+}
+
+/** What is known of the load of a worker, and why it is not. */
 export interface ServingLoad {
   readonly serving: ServingFigures | null;
   readonly reason: ServingReason | null;

@@ -12,7 +12,7 @@ import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
 import type { Server } from './endpoints.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
-import type { ServingLoad } from './serving.js';
+import { type ServingLoad, sentServing } from './serving.js';
 import { saidElsewhere, settle, Unknown, unknown, type WorkerDraft, withoutCgroup } from './unknown.js';
 import { isMissing, isReportedMissing } from './worker-faults.js';
 
@@ -319,7 +319,7 @@ export function workerSample(input: WorkerInput): WorkerSample {
     port: server.port,
     endpoint: server.endpoint,
     endpointReason: server.reason ?? undefined,
-    serving: input.load.serving ?? undefined,
+    serving: sentServing(input.load.serving, names.models ?? [names.model]),
     servingReason: input.load.reason ?? undefined,
     labels: record?.labels ?? {},
     cpuPercent: rateOf(input, rates.cpuPercent, row.usageUsec, 'cpu.stat'),

@@ -1,11 +1,13 @@
-import type { GpuSample, Heartbeat, HiveEvent, WorkerSample } from '../../lib/contract/index.js';
+import type { GpuSample, Heartbeat, HiveEvent, StoredWorker, WorkerSample } from '../../lib/contract/index.js';
 
 const GiB = 1024 ** 3;
 
 export const incarnationOf = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
+type Serving = NonNullable<StoredWorker['serving']>;
+
 /** What a vLLM says of its load, read a little before. */
-export const servingOf = (over: Partial<NonNullable<WorkerSample['serving']>> = {}) => ({
+export const servingOf = (over: Partial<Serving> = {}): Serving => ({
   engine: 'vllm',
   version: '0.29.0',
   models: ['meta-llama/Llama-3.1-8B-Instruct'],

@@ -443,7 +443,7 @@ export class SimulatedHost {
       startedAt: new Date(worker.startedAtMs).toISOString(),
       uptimeSeconds: this.#uptimeOf(worker),
       processCount: 1 + gpus.length,
-      ...{ model: worker.spec.model, models: undefined, nullReasons: undefined },
+      ...{ model: worker.spec.model, models: undefined, nullReasons: undefined, serving: undefined },
       ...servedAt(port),
       command: worker.spec.command(worker.spec.model, port ?? 8000, gpus.length).slice(0, 256),
       labels: { engine: worker.spec.command === vllm ? 'vllm' : worker.spec.command === sglang ? 'sglang' : 'other' },

@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { WorkerSample } from '../../lib/contract/heartbeat.js';
+import { storedWorker } from '../../lib/contract/stored.js';
 import type { Load } from '../../lib/engines/load/prober.js';
 import { type LoadCounters, type LoadReading, noCounters, nothing } from '../../lib/engines/load/reading.js';
-import { type ServingMemory, servingOf } from '../../lib/sampling/serving.js';
+import { type ServingMemory, sentServing, servingOf } from '../../lib/sampling/serving.js';
+import { wire, workerOf } from '../harness/heartbeats.js';
 
 const load = (atMs: number, reading: Partial<LoadReading> | null, over: Partial<Load> = {}): Load => ({
   ...{ engine: 'vllm', atMs: reading === null ? null : atMs, countedMs: reading === null ? null : atMs, reason: null },
@@ -115,5 +118,14 @@ describe('what is said of an engine', () => {
 
   it('is as old as its gauges can be', () => {
     expect(servingOf(null, '1/1', load(0, { running: 1 }, { engine: 'lmdeploy' }), 500).serving?.ageMs).toBe(10_500);
+  });
+
+  it('is left out of a heartbeat where it is null or the name of the worker, and null again at a queen', () => {
+    const { serving } = servingOf(null, '1/1', load(0, { models: ['llama'], running: 0, version: '1' }), 250);
+    const { models, ...figures } = serving as NonNullable<typeof serving>;
+    const sent = wire({ ...workerOf('llm/0'), serving: sentServing(serving, ['llama']) }) as WorkerSample;
+    expect(sent.serving).toEqual({ engine: 'vllm', version: '1', running: 0, ageMs: 250 });
+    expect(storedWorker(sent).serving).toEqual({ ...figures, models: null });
+    expect(sentServing(serving, ['another'])?.models).toEqual(models);
   });
 });

@@ -84,7 +84,7 @@ export function nullImplausible(
 
 /**
  * Whether `nullImplausible` would find nothing, as plain code made of the rules: a queen asks it of every item of every
- * heartbeat. Of items whose every field is there, as a number or null.
+ * heartbeat. Of items whose fields are numbers, null or left out.
  */
 export function plausibleCheck(rules: readonly Rule[]): (item: object) => boolean {
   try {
@@ -112,12 +112,12 @@ function plausibleSource(rules: readonly Rule[]): string {
       `value >= ${least}`,
       `value <= ${most}`,
       ...forbidden.map((ones) => `value !== ${ones}`),
-      ...(of === undefined ? [] : [`(${holder}.${of} === null || value <= ${holder}.${of} + ${slack})`]),
+      ...(of === undefined ? [] : [`(${holder}.${of} == null || value <= ${holder}.${of} + ${slack})`]),
     ];
-    const there = wholeIsNull ? `item.${name} === null ? null : ` : '';
+    const there = wholeIsNull ? `item.${name} == null ? null : ` : '';
     lines.push(
       `value = ${there}${holder}.${part ?? name};`,
-      `if (value !== null && !(${holds.join(' && ')})) return false;`,
+      `if (value != null && !(${holds.join(' && ')})) return false;`,
     );
   }
   return [...lines, 'return true;'].join('\n');

@@ -10,8 +10,8 @@ export const maxAdapters = 64;
 const name = text({ minLength: 1, maxLength: maxModelLength });
 
 /**
- * What the engine of a worker says of its own load, summed over its ranks. What an engine does not tell is null;
- * docs/serving.md has the table. Counts of requests are those of the engine, which may trail by seconds.
+ * What the engine of a worker says of its own load, summed over its ranks. What an engine does not say is null, and
+ * left out of a heartbeat; docs/serving.md has the table. Counts of requests are those of the engine, which may trail by seconds.
  */
 export const servingFields = {
   engine: {
@@ -19,23 +19,34 @@ export const servingFields = {
     panel: { section: 'serving', label: 'Engine', place: 10 },
   },
   version: {
+    optional: true,
     shape: nullable(text({ minLength: 1, maxLength: 64 }, 'As the engine says it.')),
     panel: { section: 'serving', label: 'Version', omitNull: true, place: 20 },
   },
   models: {
-    shape: nullable(list(name, maxModels, 'Names by which the engine itself says that it serves.')),
+    optional: true,
+    shape: nullable(
+      list(
+        name,
+        maxModels,
+        'Names by which the engine itself says that it serves; null: those of `model` and `models`, or it does not say.',
+      ),
+    ),
   },
   adapters: {
+    optional: true,
     shape: nullable(list(name, maxAdapters, 'LoRA adapters that requests use now or wait for; null: it does not say.')),
     panel: { section: 'serving', label: 'Adapters', format: 'list', ifEmpty: 'none in use', omitNull: true },
   },
   maxContext: {
+    optional: true,
     shape: nullable(integer(1, 'Tokens that one request may have, prompt and answer together.')),
     plausible: { least: 1, most: 1e9 },
     hive: { name: 'hivepulse_worker_max_context_tokens', help: 'Tokens that one request may have.', place: 90 },
     panel: { section: 'serving', label: 'Longest context', format: 'count', after: ' tokens', omitNull: true },
   },
   running: {
+    optional: true,
     shape: nullable(integer(0, 'Requests that are being computed.')),
     plausible: requests,
     hive: { name: 'hivepulse_worker_requests_running', help: 'Requests that are being computed.', place: 80 },
@@ -55,6 +66,7 @@ export const servingFields = {
     sort: 60,
   },
   waiting: {
+    optional: true,
     shape: nullable(
       integer(
         0,
@@ -79,6 +91,7 @@ export const servingFields = {
     sort: 62,
   },
   waitingTokens: {
+    optional: true,
     shape: nullable(integer(0, 'Tokens of prompts that wait to be computed.')),
     plausible: tokens,
     hive: {
@@ -90,6 +103,7 @@ export const servingFields = {
     panel: { section: 'serving', label: 'Waiting tokens', format: 'count', omitNull: true, place: 32 },
   },
   kvPercent: {
+    optional: true,
     shape: share('KV cache in use; the fullest rank where there are several.'),
     hive: { name: 'hivepulse_worker_kv_cache_ratio', help: 'KV cache in use, of 1.', scale: 'ratio', place: 80 },
     fleet: { name: 'hivepulse_fleet_worker_kv_cache_ratio', help: 'KV cache in use, of 1.', scale: 'ratio', place: 80 },
@@ -115,6 +129,7 @@ export const servingFields = {
     sort: 64,
   },
   promptTokensPerSecond: {
+    optional: true,
     shape: amount('Tokens of prompts computed a second, since the probe before.'),
     plausible: tokens,
     hive: {
@@ -132,6 +147,7 @@ export const servingFields = {
     sort: 66,
   },
   generationTokensPerSecond: {
+    optional: true,
     shape: amount('Tokens generated a second, since the probe before.'),
     plausible: tokens,
     hive: {
@@ -159,6 +175,7 @@ export const servingFields = {
     sort: 68,
   },
   prefixHitPercent: {
+    optional: true,
     shape: share(
       'Share of prompt tokens found in the prefix cache, since the probe before where the engine counts them.',
     ),
@@ -172,10 +189,12 @@ export const servingFields = {
     panel: { section: 'serving', label: 'Prefix hits', format: 'percent', omitNull: true, place: 42 },
   },
   sleeping: {
+    optional: true,
     shape: nullable(boolean('Its weights are out of the GPU until it is woken.')),
     hive: { name: 'hivepulse_worker_sleeping', help: '1 where the engine sleeps.', scale: 'flag', place: 80 },
   },
   progressAgeMs: {
+    optional: true,
     shape: amount('Since a counter of its work was last seen to move; null: it has none, or was not asked twice yet.'),
     plausible: milliseconds,
     ticks: true,
@@ -200,6 +219,7 @@ export const servingFields = {
     panel: { section: 'serving', label: 'Asked', format: 'age', after: ' ago', place: 70 },
   },
   ranks: {
+    optional: true,
     shape: nullable(integer(1, 'Data-parallel ranks that the figures are summed over; null: it does not say.')),
     plausible: { least: 1, most: 65_536 },
     panel: { section: 'serving', label: 'Ranks', format: 'count', omitNull: true, place: 22 },

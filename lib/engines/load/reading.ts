@@ -1,10 +1,10 @@
 import { maxAdapters } from '../../contract/fields/serving.js';
-import type { WorkerSample } from '../../contract/heartbeat.js';
+import type { StoredWorker } from '../../contract/heartbeat.js';
 import { maxModelLength, maxModels } from '../../contract/limits.js';
 import { memberOf } from '../answer.js';
 import { type MetricsPage, mostOf, type Sample, sumOf } from './metrics-page.js';
 
-type Serving = NonNullable<WorkerSample['serving']>;
+type Serving = NonNullable<StoredWorker['serving']>;
 
 /** Totals since the engine started; null: it does not count. */
 export interface LoadCounters {
