@@ -70,7 +70,7 @@ describe('cli: start', () => {
     expect(await runCli(['workers', '--limit', '-1'])).toMatchObject({ code: 2 });
     expect(await runCli(['workers', '--state', 'lazy'])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('starting, idle, busy, unknown'),
+      stderr: expect.stringContaining('starting, loading, idle, busy, saturated, sleeping, stalled, unknown'),
     });
   });
 

@@ -20,7 +20,7 @@ describe('a field that is added as CONTRIBUTING says', () => {
     });
 
   beforeAll(() => {
-    for (const path of ['bench', 'lib', 'native', 'scripts', 'test', 'package.json', 'tsconfig.json'])
+    for (const path of ['bench', 'examples', 'lib', 'native', 'scripts', 'test', 'package.json', 'tsconfig.json'])
       cpSync(join(root, path), at(path), {
         recursive: true,
         filter: (file) => !/\/test\/(?:fixtures|fakes\/build)$/.test(file),

@@ -49,6 +49,10 @@ export const steps: Readonly<Record<string, readonly Edit[]>> = {
       after: "    memoryPeakBytes: fromFile(input, row.memoryPeakBytes, 'memory.peak'),\n",
       add: "    swapBytes: fromFile(input, row.memorySwapBytes, 'memory.swap.current'),\n",
     },
+    {
+      after: '    memoryPeakBytes: memory.memoryPeakBytes,\n',
+      add: '    swapBytes: memory.swapBytes,\n',
+    },
   ],
   'lib/contract/fields/worker.ts': [
     { after: "  memorySource: { shape: oneOf(['cgroup', 'proc']), least: 'cgroup' },", add: row },
