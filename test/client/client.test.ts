@@ -7,7 +7,7 @@ import { joinUrl } from '../../lib/client/transport.js';
 import type { HiveView, WorkerList } from '../../lib/contract/index.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 import { buildTestServer, grants, type TestServer, tokens } from '../api/build-server.js';
-import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
+import { heartbeatOf, servingOf, workerOf } from '../harness/heartbeats.js';
 
 const servers: Server[] = [];
 const testServers: TestServer[] = [];
@@ -61,7 +61,8 @@ describe('calls', () => {
     const { url } = await queen({ grants });
     const client = new HivepulseClient({ url, token: tokens.admin });
     const model = 'org/Model 7B';
-    const workers = [workerOf('llm/0', { model }), workerOf('llm/1', { model, state: 'busy' }), workerOf('llm/2')];
+    const busy = workerOf('llm/1', { model, state: 'busy', serving: servingOf({ running: 8, waiting: 3 }) });
+    const workers = [workerOf('llm/0', { model }), busy, workerOf('llm/2')];
     expect(await client.sendHeartbeat(heartbeatOf('a', 1, { workers }))).toMatchObject({ accepted: true });
     await client.sendHeartbeat(heartbeatOf('b'));
     expectTypeOf(client.hive('a')).resolves.toEqualTypeOf<HiveView>();
