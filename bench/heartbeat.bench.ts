@@ -141,9 +141,7 @@ export async function run({ log }: BenchContext): Promise<readonly Metric[]> {
           'heartbeat 100 workers with the load of their engines, on the wire',
           gzipSync(loaded).length / 1000,
           'kB',
-          {
-            atMost: 15,
-          },
+          { atMost: 15 },
         ),
       );
     }
