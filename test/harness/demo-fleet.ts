@@ -76,6 +76,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
             queenUrls: [queen.url],
             agent,
             now: wallClock,
+            asksEngines: true,
             ...(id === 'spark-02' ? { state: 'draining' as const } : {}),
             ...(options.queen?.tokens
               ? { token: options.queen.tokens.find(({ role }) => role === 'hive')?.token ?? '' }

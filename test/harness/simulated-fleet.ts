@@ -12,6 +12,7 @@ import type { Heartbeat, HeartbeatReply, HiveEvent } from '../../lib/contract/he
 import { asciiJson } from '../../lib/util/ascii-json.js';
 import { Random } from './random.js';
 import { type GpuKind, SimulatedHost } from './simulated-host.js';
+import { withLoad, withoutLoad } from './simulated-serving.js';
 
 const compress = promisify(gzip);
 
@@ -31,6 +32,8 @@ export interface SimulatedHiveOptions {
   /** Connections, to share among hives. Its own where none is given. */
   readonly agent?: Agent;
   readonly now?: () => number;
+  /** Its engines are asked for their load. */
+  readonly asksEngines?: boolean;
 }
 
 /** What a hive has seen of its queen. */
@@ -107,6 +110,7 @@ export class SimulatedHive {
     this.host.advance(this.#intervalMs / 1000);
     for (const event of this.host.takeEvents()) this.#pending.push({ seq: ++this.#eventSeq, ...event });
     if (this.#pending.length > maxPendingEvents) this.#pending.splice(0, this.#pending.length - maxPendingEvents);
+    const snapshot = this.host.snapshot();
     return {
       schema: 1,
       seq: ++this.#seq,
@@ -122,7 +126,8 @@ export class SimulatedHive {
         labels: { ...this.#options.labels },
         state: this.#state,
       },
-      ...this.host.snapshot(),
+      ...snapshot,
+      workers: snapshot.workers.map(this.#options.asksEngines ? withLoad : withoutLoad),
       events: this.#pending.slice(0, maxEventsPerHeartbeat),
     };
   }

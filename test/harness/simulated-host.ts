@@ -443,9 +443,7 @@ export class SimulatedHost {
       startedAt: new Date(worker.startedAtMs).toISOString(),
       uptimeSeconds: this.#uptimeOf(worker),
       processCount: 1 + gpus.length,
-      // Its engines are not asked for their load.
-      ...{ model: worker.spec.model, models: undefined, nullReasons: undefined, scope: undefined },
-      ...{ serving: undefined, servingReason: undefined },
+      ...{ model: worker.spec.model, models: undefined, nullReasons: undefined, serving: undefined },
       ...servedAt(port),
       command: worker.spec.command(worker.spec.model, port ?? 8000, gpus.length).slice(0, 256),
       labels: { engine: worker.spec.command === vllm ? 'vllm' : worker.spec.command === sglang ? 'sglang' : 'other' },
