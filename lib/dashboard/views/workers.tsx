@@ -224,12 +224,14 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         </small>
       </div>
       <div role="gridcell" class="model" title={modelsOf(worker).join(', ') || titleOf('model')}>
-        {worker.model ?? unknownText}
-        {moreModels(worker)}
+        <span>
+          {worker.model ?? unknownText}
+          {moreModels(worker)}
+        </span>
+        {requests !== null && <small title={requests}>{requests}</small>}
       </div>
       <div role="gridcell" class="state">
         <StatusChip status={workerStyle(worker)} />
-        {requests !== null && <small title={requests}>{requests}</small>}
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell

@@ -116,7 +116,7 @@ describe('the page', () => {
     await other.locator('select').first().selectOption({ index: 1 });
     const model = await other.locator('select').first().inputValue();
     await expect
-      .poll(async () => new Set(await other.locator('.worker-row .model').allInnerTexts()))
+      .poll(async () => new Set(await other.locator('.worker-row .model > span').allInnerTexts()))
       .toEqual(new Set([model]));
   });
 
