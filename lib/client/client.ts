@@ -35,7 +35,10 @@ export interface ClientOptions {
   readonly url: string | readonly string[];
   /** Sent as `Authorization: Bearer`. A page has a cookie instead. */
   readonly token?: string;
-  /** Deadline of one try, ms (default 5000; 1000 where several addresses are given). */
+  /**
+   * Deadline of one try, ms. Default 5000. Where several addresses are given 1000, and 5000 for one more try where none
+   * answered and some were only slow.
+   */
   readonly timeoutMs?: number;
   /** To be used instead of the global one, for instance with a certificate authority of one's own. */
   readonly fetch?: typeof fetch;
@@ -62,10 +65,12 @@ export class HivepulseClient {
     const urls = typeof url === 'string' ? [url] : url;
     requirePlainUrls('url', urls, 'give a token for access');
     if (urls.length === 0) throw new HivepulseError('INVALID_OPTION', 'url', 'Name at least one address of a queen.');
+    const several = timeoutMs === undefined && urls.length > 1;
     this.#transport = new Transport({
       urls: drawOrder(urls, random),
       token: token ?? null,
-      timeoutMs: timeoutMs ?? (urls.length > 1 ? 1000 : 5000),
+      timeoutMs: timeoutMs ?? (several ? 1000 : 5000),
+      lastTimeoutMs: several ? 5000 : null,
       fetch: own ?? ((input, init) => fetch(input, init)),
     });
   }

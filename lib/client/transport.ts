@@ -29,6 +29,8 @@ export interface TransportOptions {
   readonly urls: readonly string[];
   readonly token: string | null;
   readonly timeoutMs: number;
+  /** Deadline of one more try at an address that did not answer in time, where no other answered either; null: none. */
+  readonly lastTimeoutMs?: number | null;
   readonly fetch: typeof fetch;
 }
 
@@ -98,23 +100,29 @@ export class Transport {
 
   /** The answer's JSON; undefined where it has none (204). */
   async call(path: string, call: Call = {}): Promise<unknown> {
+    const { timeoutMs, lastTimeoutMs = null } = this.#options;
     let failure: unknown;
+    let slow: number | null = null;
     for (let tries = 0; tries < this.addresses; tries++) {
-      const url = joinUrl(this.base, path, call.query);
       try {
-        return await this.#once(url, call);
+        return await this.#once(joinUrl(this.base, path, call.query), call, timeoutMs);
       } catch (error) {
         call.signal?.throwIfAborted();
         if (error instanceof RequestError && !elsewhere.has(error.status)) throw error;
-        failure = error;
+        const isSlow = error instanceof HivepulseError && error.code === 'REQUEST_TIMEOUT';
+        if (isSlow) slow ??= this.#preferred;
+        // One that is there and slow says more than one that is gone.
+        if (isSlow || slow === null) failure = error;
         this.turn();
       }
     }
-    throw failure;
+    if (slow === null || lastTimeoutMs === null) throw failure;
+    this.#preferred = slow;
+    return await this.#once(joinUrl(this.base, path, call.query), call, lastTimeoutMs);
   }
 
-  async #once(url: string, call: Call): Promise<unknown> {
-    const timeout = AbortSignal.timeout(this.#options.timeoutMs);
+  async #once(url: string, call: Call, timeoutMs: number): Promise<unknown> {
+    const timeout = AbortSignal.timeout(timeoutMs);
     const signal = call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]);
     try {
       const response = await this.fetch(url, { ...call, signal });
@@ -126,7 +134,7 @@ export class Transport {
         throw new HivepulseError(
           'REQUEST_TIMEOUT',
           shownUrl(url),
-          `${shownUrl(url)} did not answer within ${this.#options.timeoutMs} ms.`,
+          `${shownUrl(url)} did not answer within ${timeoutMs} ms.`,
           { cause: error },
         );
       throw unreachable(url, error);

@@ -144,6 +144,24 @@ describe('calls', () => {
     for (const count of taken.values()) expect(count).toBeGreaterThan(60);
   });
 
+  it('a queen that is only slow is asked once more, with patience, where the others are gone', async () => {
+    const asked: number[] = [];
+    const slow = await stub((_request, response) => {
+      asked.push(performance.now());
+      if (asked.length > 1) json(response, { items: [], nextCursor: null });
+    });
+    const client = new HivepulseClient({ url: [slow, await deadUrl()] });
+    expect((await client.hives()).items).toEqual([]);
+    expect(asked).toHaveLength(2);
+    expect(client.url).toBe(slow);
+  });
+
+  it('says that a queen is slow rather than that another is gone', async () => {
+    const silent = await stub(() => undefined);
+    const client = new HivepulseClient({ url: [silent, await deadUrl()], timeoutMs: 100 });
+    expect(await failure(client.fleet())).toMatchObject({ code: 'REQUEST_TIMEOUT' });
+  });
+
   it('does not ask another queen what the first has refused', async () => {
     const { url } = await queen();
     const never = await stub((_request, response) => json(response, {}));
