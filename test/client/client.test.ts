@@ -144,7 +144,7 @@ describe('calls', () => {
     for (const count of taken.values()) expect(count).toBeGreaterThan(60);
   });
 
-  it('a queen that is only slow is asked once more, with patience, where the others are gone', async () => {
+  it('a queen that is only slow is asked once more, with a longer deadline, where the others are gone', async () => {
     const asked: number[] = [];
     const slow = await stub((_request, response) => {
       asked.push(performance.now());
