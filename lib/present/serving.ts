@@ -11,14 +11,14 @@ export function servingText({ serving, servingReason }: Pick<WorkerView, 'servin
   return servingWords[servingReason ?? ''] ?? 'the hive does not say why';
 }
 
-/** `3 running, 2 waiting, 96/s`: what an engine has to do; null where nothing of it is known. */
+/** `3 running, 2 waiting, 96 tokens/s`: what an engine has to do; null where nothing of it is known. */
 export function requestsText({ serving }: Pick<WorkerView, 'serving'>): string | null {
   if (serving === null) return null;
   const { running, waiting, generationTokensPerSecond: tokens } = serving;
   const parts = [
     ...(running === null ? [] : [`${running} running`]),
     ...(waiting === null ? [] : [`${waiting} waiting`]),
-    ...(tokens === null ? [] : [formatPerSecond(tokens)]),
+    ...(tokens === null ? [] : [formatPerSecond(tokens).replace('/s', ' tokens/s')]),
   ];
   return parts.length === 0 ? null : parts.join(', ');
 }
