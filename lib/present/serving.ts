@@ -1,7 +1,7 @@
 /** Words for what engines have to do, and why that is not known. Pure. */
 import type { WorkerView } from '../contract/api.js';
 import { workerFields } from '../contract/fields/worker.js';
-import { formatPerSecond } from './units.js';
+import { formatTokensPerSecond } from './units.js';
 
 const servingWords: Readonly<Record<string, string>> = workerFields.servingReason.panel.words;
 
@@ -18,7 +18,7 @@ export function requestsText({ serving }: Pick<WorkerView, 'serving'>): string |
   const parts = [
     ...(running === null ? [] : [`${running} running`]),
     ...(waiting === null ? [] : [`${waiting} waiting`]),
-    ...(tokens === null ? [] : [formatPerSecond(tokens).replace('/s', ' tokens/s')]),
+    ...(tokens === null ? [] : [formatTokensPerSecond(tokens)]),
   ];
   return parts.length === 0 ? null : parts.join(', ');
 }

@@ -36,7 +36,10 @@ export const formatGibOf = (used: number | null, total: number | null): string =
 export const formatRate = orUnknown((bytesPerSecond) => `${formatBytes(bytesPerSecond)}/s`);
 
 /** `0.4/s`, `36/s`, `1240/s`: one decimal below 10. */
-export const formatPerSecond = orUnknown((count) => `${count.toFixed(count > 0 && count < 9.95 ? 1 : 0)}/s`);
+const perSecond = (what: string) =>
+  orUnknown((count) => `${count.toFixed(count > 0 && count < 9.95 ? 1 : 0)}${what}/s`);
+export const formatPerSecond = perSecond('');
+export const formatTokensPerSecond = perSecond(' tokens');
 
 /** `0.4 %`, `34 %`, `812 %`: one decimal below 10. */
 export const formatPercent = orUnknown((percent) => `${percent.toFixed(percent > 0 && percent < 9.95 ? 1 : 0)} %`);
