@@ -283,7 +283,8 @@ describe.skipIf(suite.skip)(suite.title, () => {
     expect(mounted.stderr).toBe('');
     harness().defer(() => void spawnSync('umount', ['-l', proc]));
     const under = ['setpriv', '--bounding-set', '-sys_ptrace'];
-    const now = await bare({ under, args: ['--proc-root', proc] });
+    // By itself a hive shows no command lines where /proc hides processes.
+    const now = await bare({ under, args: ['--proc-root', proc, '--commands', 'safe'] });
     const other = ['setpriv', '--reuid', '65534', '--clear-groups', 'sleep', '600'];
     await trial(now, {
       breakIt: () => undefined,
