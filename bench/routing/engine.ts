@@ -36,6 +36,18 @@ export interface Gauges {
   readonly busyMs: number;
 }
 
+/** Of an engine that has done nothing yet. */
+export const noGauges: Gauges = {
+  atMs: 0,
+  running: 0,
+  waiting: 0,
+  waitingTokens: 0,
+  kvPercent: 0,
+  promptTokens: 0,
+  generationTokens: 0,
+  busyMs: 0,
+};
+
 export interface EngineEvents {
   firstToken(request: SimulatedRequest, atMs: number): void;
   finished(request: SimulatedRequest, atMs: number): void;

@@ -2,6 +2,7 @@ import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { gpuOf, heartbeatOf, servingOf, workerOf } from '../../test/harness/heartbeats.js';
 import type { Random } from '../../test/harness/random.js';
+import { noGauges } from './engine.js';
 import type { Policy, Report, SimulatedWorker } from './simulate.js';
 import type { SimulatedRequest } from './traffic.js';
 
@@ -62,7 +63,7 @@ export function registryPolicy(
   };
   // Every worker is known from the start, so that all policies choose among the same.
   for (const worker of workers.keys())
-    heartbeat({ worker, gauges: zero, ageMs: 0, utilizationPercent: 0, state: 'idle' });
+    heartbeat({ worker, gauges: noGauges, ageMs: 0, utilizationPercent: 0, state: 'idle' });
   return {
     heartbeat(report, nowMs) {
       clockMs = nowMs;
@@ -82,17 +83,6 @@ export function registryPolicy(
     },
   };
 }
-
-const zero = {
-  running: 0,
-  waiting: 0,
-  waitingTokens: 0,
-  kvPercent: 0,
-  promptTokens: 0,
-  generationTokens: 0,
-  busyMs: 0,
-  atMs: 0,
-};
 
 /** A conversation keeps its first blocks; the very first is the same for all. */
 function prefixKeyOf({ blocks }: SimulatedRequest): string | undefined {

@@ -1,5 +1,5 @@
 import { Random } from '../../test/harness/random.js';
-import { type Gauges, SimulatedEngine } from './engine.js';
+import { type Gauges, noGauges, SimulatedEngine } from './engine.js';
 import type { SimulatedRequest } from './traffic.js';
 
 export interface SimulatedWorker {
@@ -186,14 +186,14 @@ class Simulation {
       const current = engine.gauges(nowMs);
       const mishap = this.#mishapOf(worker, nowMs);
       const isCold = mishap !== null && nowMs < this.#coldUntilMs;
-      history.push(isCold ? { ...nothing, atMs: nowMs } : current);
+      history.push(isCold ? { ...noGauges, atMs: nowMs } : current);
       while (history.length > 1 && history[1]!.atMs <= nowMs - lagMs - ageMs) history.shift();
       const utilizationPercent = Math.min(100, Math.max(0, (current.busyMs - busyMs) / (heartbeatMs / 100)));
       busyMs = current.busyMs;
       if (mishap !== null) this.#mishapSeen = mishap !== 'over' && mishap !== 'unseen';
       const usual = utilizationPercent === 0 ? 'idle' : 'busy';
       const state = mishap === 'stalled' || mishap === 'starting' ? mishap : usual;
-      const reported = isCold ? { ...nothing, atMs: nowMs } : history[0]!;
+      const reported = isCold ? { ...noGauges, atMs: nowMs } : history[0]!;
       const gauges = reporting.waitingTokens ? reported : { ...reported, waitingTokens: null };
       this.#policy.heartbeat?.({ worker, gauges, ageMs, utilizationPercent, state }, nowMs);
     };
@@ -245,15 +245,5 @@ class Simulation {
     }
   }
 }
-
-const nothing: Omit<Gauges, 'atMs'> = {
-  running: 0,
-  waiting: 0,
-  waitingTokens: 0,
-  kvPercent: 0,
-  promptTokens: 0,
-  generationTokens: 0,
-  busyMs: 0,
-};
 
 export const simulate = (scenario: Scenario, policy: Policy): Outcome => new Simulation(scenario, policy).run();

@@ -1,6 +1,7 @@
 /** The processes of a launched worker that has no cgroup, found in /proc. */
 import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isPidName } from '../procfs/pids.js';
 import { processStat, processVariable } from '../procfs/process-stat.js';
 import { systemCode } from '../util/errors.js';
 import {
@@ -35,7 +36,7 @@ export class WorkerTree implements TreeHandle {
   readonly nowMs = (): number => performance.now();
 
   readonly scan = async (): Promise<readonly ProcessIdentity[]> => {
-    const pids = (await readdir(this.#procRoot)).filter((name) => /^[1-9][0-9]*$/.test(name));
+    const pids = (await readdir(this.#procRoot)).filter(isPidName);
     const found = (await Promise.all(pids.map((pid) => this.#read(Number(pid))))).filter((each) => each !== null);
     this.#forest = growForest(this.#forest, found, [this.#root]);
     return found.filter((each) => !each.zombie && this.#forest.members.has(identityKey(each)));

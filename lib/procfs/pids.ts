@@ -5,6 +5,9 @@ import { pid as possible } from '../contract/fields/plausible.js';
 /** Whether a number can be the pid of a process of this host: 1 to its pid_max. */
 export type PidCheck = (pid: number) => boolean;
 
+/** Whether an entry of /proc is a process. */
+export const isPidName = (name: string): boolean => /^[1-9][0-9]*$/.test(name);
+
 /** An administrator may raise it while we run, ms. */
 const rereadMs = 1000;
 

@@ -16,7 +16,7 @@ import { identityKey, type ProcessIdentity } from '../workers/process-forest.js'
 import type { ProcessTree, ProcessTrees } from '../workers/tree-workers.js';
 import type { RawRow } from './rates.js';
 import { type CountedProcess, countTrees, noCounters, type TreeCounters, type UsageReading } from './tree-counters.js';
-import type { WorkerProcess } from './worker.js';
+import { unreadProcess, type WorkerProcess } from './worker.js';
 
 export interface TreeRow {
   readonly row: RawRow;
@@ -181,15 +181,7 @@ export class TreeReader {
     monotonicMs: number,
   ): TreeRow {
     const living = read.filter(({ tree, stat }) => tree === key && stat.state !== 'Z' && stat.state !== 'X');
-    const processes = [
-      ...living.map(({ process }) => process),
-      ...unread.map((each) => ({
-        ...each,
-        residentBytes: Number.NaN,
-        ioReadBytes: Number.NaN,
-        ioWriteBytes: Number.NaN,
-      })),
-    ];
+    const processes = [...living.map(({ process }) => process), ...unread.map(unreadProcess)];
     const used = (counter: Counter): number => this.#counters[counter].totals.get(key)?.used ?? Number.NaN;
     const io = processes.some(({ ioReadBytes }) => Number.isNaN(ioReadBytes))
       ? { ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN }

@@ -5,7 +5,7 @@ import { holderOf, workerAt } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
 import type { StartClock } from './start-clock.js';
 import type { Tracked } from './tracked.js';
-import { describe, mainProcess, type WorkerProcess } from './worker.js';
+import { describe, mainProcess, unreadProcess, type WorkerProcess } from './worker.js';
 
 type Deps = Pick<SamplerDeps, 'processes' | 'showCommand'>;
 
@@ -49,20 +49,13 @@ export class WorkerProcesses {
     const nested = new Map<string, WorkerProcess[]>();
     let newest = Number.NEGATIVE_INFINITY;
     for (const process of processes.all()) {
-      const { pid, startTicks } = process;
+      const { startTicks } = process;
       newest = Math.max(newest, startTicks);
       const holder = holderOf(process, trees);
       const worker = holder === null ? null : workerAt(holder, workers);
       if (worker === null) continue;
       push(groups, worker, process);
-      if (holder !== worker)
-        push(nested, worker, {
-          pid,
-          startTicks,
-          residentBytes: Number.NaN,
-          ioReadBytes: Number.NaN,
-          ioWriteBytes: Number.NaN,
-        });
+      if (holder !== worker) push(nested, worker, unreadProcess(process));
     }
     const before = this.#groups;
     this.#groups = new Map([...groups].map(([path, group]) => [path, sameOf(before.get(path), group)]));

@@ -21,6 +21,15 @@ export interface WorkerProcess extends ProcessCounters {
   readonly residentBytes: number;
 }
 
+/** A process that is known to be there, and whose files were not read. */
+export const unreadProcess = ({ pid, startTicks }: Pick<WorkerProcess, 'pid' | 'startTicks'>): WorkerProcess => ({
+  pid,
+  startTicks,
+  residentBytes: Number.NaN,
+  ioReadBytes: Number.NaN,
+  ioWriteBytes: Number.NaN,
+});
+
 const columns = {
   pid: processColumn('pid'),
   startTicks: processColumn('startTicks'),

@@ -12,7 +12,7 @@ import {
   parseProcessCgroup,
   parseProcessStat,
 } from '../procfs/parse.js';
-import { pidsOf } from '../procfs/pids.js';
+import { isPidName, pidsOf } from '../procfs/pids.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
 
@@ -175,7 +175,7 @@ export class ProcessTable {
     this.#listErrno = typeof entries === 'number' && entries !== ETIMEDOUT ? entries : null;
     if (typeof entries !== 'object') return null;
     this.#lastPid = lastPid;
-    const pids = entries.filter(({ name }) => /^[1-9][0-9]*$/.test(name)).map(({ name }) => Number(name));
+    const pids = entries.filter(({ name }) => isPidName(name)).map(({ name }) => Number(name));
     return new Set(pids.filter(pidsOf(procRoot)));
   }
 

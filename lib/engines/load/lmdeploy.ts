@@ -1,6 +1,7 @@
 import { memberOf } from '../answer.js';
 import { labelOf, MetricsPage, type Sample } from './metrics-page.js';
 import {
+  askModels,
   counterFrom,
   countFrom,
   distinct,
@@ -12,8 +13,6 @@ import {
   percentFrom,
   progressOf,
   type ReadLoad,
-  rarelyMs,
-  readModels,
   someOrNull,
 } from './reading.js';
 
@@ -51,7 +50,7 @@ export const lmdeployLoad = {
   questions: [
     { ways: [{ path: '/metrics', read: readLmdeploy }] },
     { ways: [{ path: '/health', read: readHealth }], everyMs: 5000 },
-    { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
+    askModels,
   ],
   // Its gauges are set every 10 s.
   lagMs: 10_000,

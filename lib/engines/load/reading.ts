@@ -206,3 +206,7 @@ export const readVersion: ReadLoad = (body) => {
 
 /** What hardly changes. */
 export const rarelyMs = 60_000;
+
+/** The questions that engines with the routes of OpenAI share. */
+export const askModels: LoadQuestion = { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs };
+export const askVersion: LoadQuestion = { ways: [{ path: '/version', read: readVersion }], everyMs: rarelyMs };

@@ -2,6 +2,7 @@ import { memberOf } from '../answer.js';
 import { labelOf, MetricsPage, mostOf, type Sample } from './metrics-page.js';
 import {
   amount,
+  askModels,
   count,
   counterFrom,
   distinct,
@@ -14,8 +15,6 @@ import {
   percentFrom,
   percentOf,
   progressOf,
-  rarelyMs,
-  readModels,
   someOrNull,
   versionOf,
 } from './reading.js';
@@ -128,7 +127,7 @@ export const sglangLoad = {
     },
     // The counters of tokens, which the loads lack; only with --enable-metrics.
     { ways: [{ path: '/metrics', read: readSglangMetrics }], everyMs: 5000 },
-    { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
+    askModels,
   ],
   keepsAlive: true,
 } as const satisfies LoadSource;

@@ -1,5 +1,7 @@
 import { labelOf, MetricsPage } from './metrics-page.js';
 import {
+  askModels,
+  askVersion,
   counterFrom,
   countFrom,
   type LoadReading,
@@ -8,9 +10,6 @@ import {
   nothing,
   percentFrom,
   progressOf,
-  rarelyMs,
-  readModels,
-  readVersion,
   someOrNull,
 } from './reading.js';
 
@@ -33,10 +32,6 @@ export function readTensorrtLlm(body: Buffer): LoadReading | null {
 }
 
 export const tensorrtLlmLoad = {
-  questions: [
-    { ways: [{ path: '/prometheus/metrics', read: readTensorrtLlm }] },
-    { ways: [{ path: '/version', read: readVersion }], everyMs: rarelyMs },
-    { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
-  ],
+  questions: [{ ways: [{ path: '/prometheus/metrics', read: readTensorrtLlm }] }, askVersion, askModels],
   keepsAlive: true,
 } as const satisfies LoadSource;

@@ -1,6 +1,8 @@
 import { labelOf, MetricsPage, type Sample, sumOf, withLabel } from './metrics-page.js';
 import {
   adapterNames,
+  askModels,
+  askVersion,
   count,
   counterFrom,
   countFrom,
@@ -11,9 +13,6 @@ import {
   nothing,
   percentFrom,
   progressOf,
-  rarelyMs,
-  readModels,
-  readVersion,
   someOrNull,
   sumFrom,
 } from './reading.js';
@@ -73,11 +72,7 @@ export function readVllm(body: Buffer): LoadReading | null {
 }
 
 export const vllmLoad = {
-  questions: [
-    { ways: [{ path: '/metrics', read: readVllm }] },
-    { ways: [{ path: '/version', read: readVersion }], everyMs: rarelyMs },
-    { ways: [{ path: '/v1/models', read: readModels }], everyMs: rarelyMs },
-  ],
+  questions: [{ ways: [{ path: '/metrics', read: readVllm }] }, askVersion, askModels],
   stepwise: true,
   keepsAlive: true,
 } as const satisfies LoadSource;
