@@ -12,7 +12,7 @@ export default defineConfig({
     isolate: false,
     // A file at a time on each core; by itself Vitest leaves one core idle, which on two is half of the machine.
     maxWorkers: '100%',
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     retry: secondTry.retry,
     reporters: ['default', secondTry.reporter],
