@@ -10,3 +10,7 @@ export const hotNames = [
   'query of a model and a state',
 ] as const;
 export type HotName = (typeof hotNames)[number];
+
+/** What `hot.ts` does to both readers when it is asked to: reads each file once more, or takes twice as long. */
+export const plants = ['extra-read', 'slow-loop'] as const;
+export type Plant = (typeof plants)[number];

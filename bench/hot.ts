@@ -1,7 +1,7 @@
 // What a hive and a queen do over and over, each as one call that can be measured. A process of its own, so that two
-// trees can take turns: `bench/check.ts` starts one of each. argv: cgroups, separated by commas.
+// trees can take turns: `bench/check.ts` starts one of each. argv: cgroups, separated by commas, and a fault to plant.
 // A message `{ name, batchMs, batches }` measures one; `{ counts: true }` counts.
-import { readFileSync } from 'node:fs';
+import { openSync, readFileSync, readSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -15,7 +15,7 @@ import { createSampler } from '../lib/sampling/open.js';
 import { asciiJson } from '../lib/util/ascii-json.js';
 import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { filesOf } from './cgroups.js';
-import type { HotName } from './hot-names.js';
+import type { HotName, Plant } from './hot-names.js';
 
 export interface HotAnswer {
   /** CPU of one call, the least of the batches, µs. */
@@ -40,6 +40,28 @@ const readers = {
 for (const reader of Object.values(readers)) {
   for (const cgroup of cgroups) reader.add(cgroup);
   reader.passSync();
+}
+
+/** A pass of a reader, with the fault that was planted. */
+function passOf(reader: { passSync(): unknown }): Call {
+  const planted = process.argv[3];
+  if (planted === ('extra-read' satisfies Plant)) {
+    const files = filesOf(cgroups).map((path) => openSync(path, 'r'));
+    const buffer = Buffer.alloc(4096);
+    return () => {
+      reader.passSync();
+      for (const file of files) readSync(file, buffer, 0, buffer.length, 0);
+    };
+  }
+  if (planted === ('slow-loop' satisfies Plant))
+    return () => {
+      const from = process.cpuUsage();
+      reader.passSync();
+      const { user, system } = process.cpuUsage(from);
+      const until = performance.now() + (user + system) / 1000;
+      while (performance.now() < until);
+    };
+  return () => reader.passSync();
 }
 
 /** Bodies of simulated hives, each with a number of its own. */
@@ -131,8 +153,8 @@ async function sampling(): Promise<Hot> {
 }
 
 const makers: Readonly<Record<HotName, () => Hot | Promise<Hot>>> = {
-  'collection_100_workers native': () => ({ call: () => readers.native.passSync() }),
-  'collection_100_workers TypeScript': () => ({ call: () => readers.files.passSync() }),
+  'collection_100_workers native': () => ({ call: passOf(readers.native) }),
+  'collection_100_workers TypeScript': () => ({ call: passOf(readers.files) }),
   'native_vs_readfilesync readFileSync': () => {
     const paths = filesOf(cgroups);
     return {
@@ -216,8 +238,8 @@ function counts(): Readonly<Record<string, number>> {
   const bytes = (process.memoryUsage().heapUsed - before) / (texts.length * 8);
   if (queen.workers({ limit: 1 }).items.length !== 1) throw new Error('the registry is empty');
   return {
-    'collection_100_workers native, reads per file': readsPerFile(() => readers.native.passSync()),
-    'collection_100_workers TypeScript, reads per file': readsPerFile(() => readers.files.passSync()),
+    'collection_100_workers native, reads per file': readsPerFile(passOf(readers.native)),
+    'collection_100_workers TypeScript, reads per file': readsPerFile(passOf(readers.files)),
     'heartbeat_payload_size raw, bytes': text.length,
     'heartbeat_payload_size on the wire, bytes': gzipSync(text, { level: 1 }).length,
     queen_bytes_per_worker: bytes,

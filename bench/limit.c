@@ -4,8 +4,9 @@
  *
  *   limit read < paths    opens each path; then for each number on standard input reads all files so many times and
  *                         prints of each pass the nanoseconds on the clock and on the CPU, on one line. Paths end at an
- * empty line. limit tick < paths    for each path of a cgroup.procs starts a process there that wakes up ten times a
- * second, so that the kernel has something to add up. Ends with its standard input.
+ *                         empty line.
+ *   limit tick < paths    for each path of a cgroup.procs starts a process there that wakes up ten times a second, so
+ *                         that the kernel has something to add up. Ends with its standard input.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

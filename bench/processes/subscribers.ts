@@ -11,26 +11,32 @@ export interface Arrivals {
 
 const [port, count] = process.argv.slice(2).map(Number) as [number, number];
 /** Each beat renames a worker, so that what is read tells which beat it is of. */
-const mark = /"name":"beat-(\d+)"/g;
+const mark = Buffer.from('"name":"beat-');
+const quote = 0x22;
 
 let heartbeats: number[] = [];
 let atMs: number[] = [];
 
 async function subscribe(): Promise<void> {
   const socket = connect(port, '127.0.0.1');
-  let tail = '';
+  let tail = Buffer.alloc(0);
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
     socket.on('data', (chunk) => {
       const now = monotonicMs();
-      const text = tail + chunk.toString('latin1');
-      for (const [, number] of text.matchAll(mark)) {
-        heartbeats.push(Number(number));
+      // Searched as bytes: a thousand readers in one process must cost little beside the queen that is measured.
+      const bytes = tail.length === 0 ? chunk : Buffer.concat([tail, chunk]);
+      let searched = 0;
+      for (let at = bytes.indexOf(mark); at >= 0; at = bytes.indexOf(mark, searched)) {
+        const end = bytes.indexOf(quote, at + mark.length);
+        if (end < 0) break;
+        heartbeats.push(Number(bytes.toString('latin1', at + mark.length, end)));
         atMs.push(now);
+        searched = end;
       }
       // A mark may be cut in two; one that is whole must not be found again.
-      tail = text.slice(Math.max(text.lastIndexOf('"name":"beat-') + 1, text.length - 32));
-      if (text.includes('event: snapshot')) resolve();
+      tail = Buffer.from(bytes.subarray(Math.max(searched, bytes.length - 32)));
+      if (bytes.includes('event: snapshot')) resolve();
     });
     socket.write('GET /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n');
   });

@@ -13,6 +13,9 @@ export type GpuSourceOptions = GpuVendorOptions & {
   readonly times?: { readonly tickMs?: number };
 };
 
+/** Where no vendor has a driver the source looks so many times more seldom: each time wakes the process. */
+const idleFactor = 8;
+
 /** A source of GPU readings that never blocks and never ends: readers change as drivers come and go. */
 export function createGpuSource(options: GpuSourceOptions = {}): GpuSource {
   if (options.gpu === 'none') return noGpuSource('they are not read: switched off (gpu: none)');
@@ -24,7 +27,9 @@ export function createGpuSource(options: GpuSourceOptions = {}): GpuSource {
 class JoinedSource implements GpuSource {
   readonly #now: () => number;
   readonly #vendors: readonly VendorGpus[];
-  readonly #timer: NodeJS.Timeout;
+  readonly #tickMs: number;
+  #timer: NodeJS.Timeout | null = null;
+  #isIdle = false;
   #releasedUntil: number | null = null;
   #closed = false;
 
@@ -38,13 +43,14 @@ class JoinedSource implements GpuSource {
           isPid: options.isPid,
         }),
     );
+    this.#tickMs = options.times?.tickMs ?? 250;
     this.#tick();
-    this.#timer = setInterval(() => this.#tick(), options.times?.tickMs ?? 250);
-    this.#timer.unref();
+    this.#arm();
   }
 
   latest(): GpuReading {
     this.#tick();
+    if (this.#isIdle !== this.#vendors.every(({ isAbsent }) => isAbsent)) this.#arm();
     const now = this.#now();
     return joinReadings(this.#vendors.map((vendor) => vendor.reading(now)));
   }
@@ -70,8 +76,20 @@ class JoinedSource implements GpuSource {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearInterval(this.#timer);
+    if (this.#timer !== null) clearTimeout(this.#timer);
     for (const { reader } of this.#vendors) reader.close();
+  }
+
+  /** Sets the time of the next look. Each reading asked for is one as well. */
+  #arm(): void {
+    if (this.#closed) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#isIdle = this.#vendors.every(({ isAbsent }) => isAbsent);
+    const look = () => {
+      this.#tick();
+      this.#arm();
+    };
+    this.#timer = setTimeout(look, this.#isIdle ? this.#tickMs * idleFactor : this.#tickMs).unref();
   }
 
   #resume(): void {

@@ -74,6 +74,11 @@ export class VendorGpus {
     return { ...this.#reading, ageMs: this.#readingAt === null ? null : Math.max(0, now - this.#readingAt) };
   }
 
+  /** It has no driver here. */
+  get isAbsent(): boolean {
+    return this.#reading.status === 'absent';
+  }
+
   /** Where the indexes of the next vendor's GPUs may begin. */
   get endIndex(): number {
     return Math.max(this.#firstIndex, ...this.#known.map(({ index }) => index + 1));

@@ -3,9 +3,12 @@ import { contentTypes, Exposition, negotiate } from '../metrics/exposition.js';
 import { processProbe } from '../metrics/process.js';
 import { familiesOfHive, type HiveReport, type HiveScrape, hiveScrape } from './metric-families.js';
 
+/** A hive does nearly all of its work once a second: more often would wake it more than the work does. */
+const lagEveryMs = 1000;
+
 /** GET /metrics of a hive: its own host, gathered when it is asked. */
 export function hiveMetrics(app: FastifyInstance, report: () => HiveReport): void {
-  const probe = processProbe();
+  const probe = processProbe(lagEveryMs);
   const exposition = new Exposition<HiveScrape>([...familiesOfHive, ...probe.families]);
   app.get('/metrics', async (request, reply) => {
     const format = negotiate(request.headers.accept);

@@ -13,10 +13,10 @@ const startedSeconds = Date.now() / 1000 - process.uptime();
  * How often the event loop is asked whether it is late, ms. Each time wakes the process, which costs it some 0.1 ms: at the
  * 10 ms of `monitorEventLoopDelay` that was more than all else a hive does. What holds the loop up for longer is always seen.
  */
-const lagEveryMs = 250;
+const usualLagEveryMs = 250;
 
 /** How late timers are; `monitorEventLoopDelay` would count its own interval in. */
-function eventLoopLag() {
+function eventLoopLag(lagEveryMs: number) {
   const lateMicros = createHistogram();
   let dueMs = performance.now() + lagEveryMs;
   const timer = setInterval(() => {
@@ -28,8 +28,8 @@ function eventLoopLag() {
 }
 
 /** Begins to measure delays of the event loop; `close` ends it. */
-export function processProbe(): ProcessProbe {
-  const { lateMicros, close } = eventLoopLag();
+export function processProbe(lagEveryMs = usualLagEveryMs): ProcessProbe {
+  const { lateMicros, close } = eventLoopLag(lagEveryMs);
   const cpu = (of: (usage: NodeJS.CpuUsage) => number) => () => of(process.cpuUsage()) / 1e6;
   return {
     families: [

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { holds } from './capacity.js';
 import type { HistoryStore } from './history.js';
 import { type Indexes, labelPair, namesOf } from './indexes.js';
 import { compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
+import { walkTotals } from './totals.js';
 
 /** Compares every index with the records themselves, both ways: nothing missing, nothing left over, all in order. */
 export function audit(indexes: Indexes, history: HistoryStore): string[] {
@@ -81,6 +83,11 @@ class Audit {
     const sizes = (sets: Iterable<{ readonly size: number }>) => [...sets].reduce((sum, { size }) => sum + size, 0);
     const modelStates = [...indexes.byModelState.values()].flatMap((states) => [...states.sets.values()]);
     const names = workers.reduce((sum, { sample }) => sum + namesOf(sample).length, 0);
+    for (const [name, kept] of Object.entries(indexes.totals.of(indexes))) {
+      const walked = walkTotals(indexes)[name as 'hives' | 'gpus' | 'workers'];
+      if (!isDeepStrictEqual(kept, walked))
+        this.wrong.push(`totals of ${name}: ${JSON.stringify(kept)}, expected ${JSON.stringify(walked)}`);
+    }
     const counts: readonly (readonly [name: string, size: number, expected: number])[] = [
       ['hiveOrder', indexes.hiveOrder.size, hives.length],
       ['workerCount', indexes.workerCount, workers.length],

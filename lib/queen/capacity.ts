@@ -1,7 +1,8 @@
 import type { PlacementReply, PlacementRequest } from '../contract/api.js';
 import { HivepulseError } from '../util/errors.js';
+import { holdersOf, setRoom, walkRooms } from './host-room.js';
 import type { Indexes } from './indexes.js';
-import { type Candidate, type PlacementHost, placementCandidates } from './placement.js';
+import { type Candidate, type Fit, fitHost, type PlacementHost, type Refusal } from './placement.js';
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
 import {
   type ActiveReservation,
@@ -51,24 +52,27 @@ export class CapacityTracker {
     const key = request.idempotencyKey;
     const earlier = key === undefined ? undefined : this.reservations.withKey(key);
     if (earlier) return this.#placedBefore(earlier, request, nowMs);
-    const { candidates, refusals } = placementCandidates(this.#hosts(), request);
-    const held = request.reserveSeconds === undefined ? null : this.#claim(candidates, request, nowMs);
+    const hives = this.#indexes.hives.values();
+    const walk = walkRooms(hives, request, maxListed, (hive) => !('reason' in this.#fit(hive, request)));
+    const candidates = walk.best.map((hive) => this.#candidate(hive, request));
+    const refusals = walk.refused.map((hive) => this.#fit(hive, request) as Refusal);
+    const held = request.reserveSeconds === undefined || walk.fits === 0 ? null : this.#claim(request, nowMs);
     if (held) this.reserve(held);
     return {
-      candidates: candidates.slice(0, maxListed),
-      candidateCount: candidates.length,
-      refusals: refusals.slice(0, maxListed),
-      refusedCount: refusals.length,
+      candidates,
+      candidateCount: walk.fits,
+      refusals,
+      refusedCount: walk.refusedCount,
       reservation: held && reservationView(held, nowMs),
     };
   }
 
-  /** Room on the best candidate that may hold more reservations; null where there is no candidate. */
-  #claim(candidates: readonly Candidate[], request: PlacementRequest, nowMs: number): ActiveReservation | null {
-    if (candidates.length === 0) return null;
+  /** Room on the best host that may hold more reservations. */
+  #claim(request: PlacementRequest, nowMs: number): ActiveReservation {
     const { bytes } = this.reservations;
-    const best = candidates.find(({ hive }) => (this.reservations.ofHive(hive)?.size ?? 0) < maxPerHive);
-    const held = best === undefined ? null : claim(best, request, nowMs);
+    const open = this.#hivesWithFewerReservations(maxPerHive);
+    const { best } = walkRooms(open, request, 1, (hive) => !('reason' in this.#fit(hive, request)));
+    const held = best[0] === undefined ? null : claim(this.#candidate(best[0], request), request, nowMs);
     if (held !== null && bytes + bytesOf(held) <= this.#maxBytes) return held;
     const what = held === null ? `${maxPerHive} on each host that fits` : `as much as memory allows`;
     throw new HivepulseError(
@@ -119,21 +123,35 @@ export class CapacityTracker {
     this.#nextExpiryMs = this.reservations.nextExpiryMs() ?? Number.POSITIVE_INFINITY;
   }
 
-  *#hosts(): Generator<PlacementHost, void> {
-    for (const hive of this.#indexes.hives.values()) {
-      const promised = this.reservations.ofHive(hive.id);
-      yield {
-        hive: hive.id,
-        liveness: hive.liveness,
-        state: hive.info.state,
-        labels: hive.info.labels,
-        memoryAvailableBytes: this.#memoryLeft(hive),
-        workerCount: hive.workers.size + (promised?.size ?? 0),
-        gpusKnown: hive.gpusKnown,
-        gpusReason: hive.gpusReason,
-        gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
-      };
-    }
+  *#hivesWithFewerReservations(than: number): Generator<HiveRecord, void> {
+    for (const hive of this.#indexes.hives.values())
+      if ((this.reservations.ofHive(hive.id)?.size ?? 0) < than) yield hive;
+  }
+
+  #fit(hive: HiveRecord, request: PlacementRequest): Fit | Refusal {
+    return fitHost(this.hostOf(hive), request);
+  }
+
+  /** Of a host that fits. */
+  #candidate(hive: HiveRecord, request: PlacementRequest): Candidate {
+    const { hive: id, gpus, memoryAvailableBytes } = this.#fit(hive, request) as Fit;
+    return { hive: id, gpus, memoryAvailableBytes };
+  }
+
+  /** A host as placement sees it. */
+  hostOf(hive: HiveRecord): PlacementHost {
+    const promised = this.reservations.ofHive(hive.id);
+    return {
+      hive: hive.id,
+      liveness: hive.liveness,
+      state: hive.info.state,
+      labels: hive.info.labels,
+      memoryAvailableBytes: this.#memoryLeft(hive),
+      workerCount: hive.workers.size + (promised?.size ?? 0),
+      gpusKnown: hive.gpusKnown,
+      gpusReason: hive.gpusReason,
+      gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
+    };
   }
 
   #setFreeOf(held: ActiveReservation): void {
@@ -154,6 +172,7 @@ export class CapacityTracker {
       }
       this.#indexes.gpusByFree.set(gpu, free);
     }
+    setRoom(hive, this.#memoryLeft(hive), held);
   }
 
   /** Host memory less what reservations hold of it; on unified memory that is also what they hold of the GPU. */
@@ -197,7 +216,6 @@ function placementGpu(
   promised: ReadonlySet<ActiveReservation> | undefined,
 ): PlacementHost['gpus'][number] {
   const { uuid, health, memoryKind } = gpu.sample;
-  let { workerCount } = gpu;
-  if (promised) for (const held of promised) if (held.gpuUuids.includes(uuid)) workerCount++;
-  return { uuid, health, isParent: gpu.isParent, memoryKind, freeBytes: gpu.freeBytes, workerCount };
+  const { isParent, freeBytes } = gpu;
+  return { uuid, health, isParent, memoryKind, freeBytes, workerCount: holdersOf(gpu, promised) };
 }

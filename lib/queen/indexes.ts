@@ -3,6 +3,7 @@ import { type ModelNames, modelsOf } from '../contract/models.js';
 import { FreeIndex } from './free-index.js';
 import { compareHives, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
+import { FleetTotals } from './totals.js';
 
 type WorkerState = StoredWorker['state'];
 type Workers = SortedSet<WorkerRecord>;
@@ -72,8 +73,22 @@ export class Indexes {
   readonly gpus = new Map<string, GpuRecord>();
   readonly #rivals = new Map<string, GpuRecord[]>();
   readonly gpusByFree = new FreeIndex();
+  readonly totals = new FleetTotals();
   workerCount = 0;
   gpuCount = 0;
+
+  addHive(hive: HiveRecord): void {
+    this.hives.set(hive.id, hive);
+    this.hiveOrder.add(hive);
+    this.totals.update(hive);
+  }
+
+  /** Once its workers and GPUs are removed. */
+  removeHive(hive: HiveRecord): void {
+    this.hives.delete(hive.id);
+    this.hiveOrder.delete(hive);
+    this.totals.remove(hive);
+  }
 
   addWorker(worker: WorkerRecord): void {
     const { hive, sample } = worker;

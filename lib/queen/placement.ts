@@ -29,7 +29,7 @@ export interface PlacementGpu {
   readonly workerCount: number;
 }
 
-interface Fit extends Candidate {
+export interface Fit extends Candidate {
   /** Lower is better, by the strategy asked. */
   readonly score: readonly number[];
 }
@@ -60,7 +60,8 @@ function refuseWithoutGpus({ gpus, gpusKnown, gpusReason }: PlacementHost): [Ref
   return gpus.length === 0 ? ['gpusUnknown', 'its GPUs are not known: no entry of its list could be read'] : null;
 }
 
-function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal {
+/** How well a request fits on a host, or why it does not. */
+export function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal {
   const refuse = (reason: Refusal['reason'], detail: string): Refusal => ({ hive: host.hive, reason, detail });
   const asked = request.gpuCount ?? 1;
   const strategy = request.strategy ?? 'binPack';

@@ -1,8 +1,17 @@
 import type { Liveness } from '../contract/api.js';
 import type { GpuKnowledge } from '../contract/enums.js';
-import type { Collection, Fault, HiveInfo, HostSample, StoredGpu, StoredWorker } from '../contract/heartbeat.js';
+import type {
+  Collection,
+  Fault,
+  Heartbeat,
+  HiveInfo,
+  HostSample,
+  StoredGpu,
+  StoredWorker,
+} from '../contract/heartbeat.js';
 import type { HiveCharge } from './fleet-budget.js';
 import type { Incarnations } from './incarnations.js';
+import { type HiveCounts, nothingCounted } from './totals.js';
 import type { WorkerLoad } from './worker-load.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -42,6 +51,21 @@ export interface GpuRecord {
   ring: number;
 }
 
+/**
+ * What decides whether a worker fits on a host and how well, in a row of numbers that is kept up to date with the host: a
+ * placement walks these, and looks closer only at the hosts that it lists.
+ */
+export interface HostRoom {
+  /** Less what reservations hold; null: not known. */
+  memoryBytes: number | null;
+  /** With the workers that reservations are for. */
+  workerCount: number;
+  /** Three numbers for each GPU that can be placed on and whose room is known: free bytes, workers, whether it is not wholly well. */
+  readonly gpus: number[];
+  /** GPUs of `gpus` on unified memory. */
+  unified: number;
+}
+
 export interface HiveRecord {
   readonly id: string;
   info: HiveInfo;
@@ -74,6 +98,44 @@ export interface HiveRecord {
   /** What it takes of the memory of the fleet. */
   readonly charge: HiveCharge;
   ring: number;
+  readonly room: HostRoom;
+  /** What of it is in the totals of the fleet. */
+  readonly counted: HiveCounts;
+}
+
+/** A hive that was never heard, as its first heartbeat describes it; neither workers nor GPUs are in it yet. */
+export function hiveRecord(
+  { hive: info, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs, seq }: Heartbeat,
+  known: Pick<HiveRecord, 'heardAtMs' | 'ackEventSeq' | 'charge' | 'ring'> & { readonly listeningMs: number },
+): HiveRecord {
+  const { id, incarnation, startedAt } = info;
+  const { listeningMs, heardAtMs, ackEventSeq, charge, ring } = known;
+  return {
+    id,
+    info,
+    host,
+    faults,
+    collection,
+    gpusKnown,
+    gpusReason,
+    workersComplete,
+    intervalMs,
+    incarnations: { current: incarnation, seq, startedAt, heardAtMs: listeningMs, retired: [] },
+    liveness: 'online',
+    heardAtMs,
+    dueMs: Number.POSITIVE_INFINITY,
+    heartbeats: 0,
+    ackEventSeq,
+    workers: new Map(),
+    workerOrder: [],
+    gpus: new Map(),
+    gpuOrder: [],
+    duplicateAtMs: null,
+    charge,
+    ring,
+    room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0 },
+    counted: nothingCounted(),
+  };
 }
 
 export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

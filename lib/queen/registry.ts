@@ -21,7 +21,7 @@ import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
-import { type HiveRecord, workerKey } from './records.js';
+import { type HiveRecord, hiveRecord, workerKey } from './records.js';
 import type {
   EventType,
   HeartbeatOutcome,
@@ -30,7 +30,6 @@ import type {
   RegistryOptions,
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
-import { totals } from './totals.js';
 import { hiveView, workerView } from './views.js';
 
 export type * from './registry-options.js';
@@ -77,6 +76,7 @@ export class Registry extends FleetQueries {
       livenessLimits(options),
       {
         changed: (hive, from, silenceMs) => {
+          this.indexes.totals.update(hive);
           const detail = { from, silentMs: Math.round(silenceMs) };
           this.#publisher.publishHiveEvent(livenessKinds[hive.liveness], hive.id, detail);
         },
@@ -127,6 +127,7 @@ export class Registry extends FleetQueries {
     hive.liveness = 'online';
     this.routing.observe(hive, nowMs);
     this.#capacity.refresh(hive);
+    this.indexes.totals.update(hive);
     this.#monitor.touch(hive);
     this.#heartbeatRate.add(nowMs);
     const { cpuPercent, memoryAvailableBytes, load1 } = heartbeat.host;
@@ -169,7 +170,7 @@ export class Registry extends FleetQueries {
   fleet(bus: Fleet['bus'] = 'memory'): Fleet {
     const nowMs = this.nowMs();
     return {
-      ...totals(this.indexes),
+      ...this.indexes.totals.of(this.indexes),
       heartbeatsPerSecond: this.#heartbeatRate.perSecond(nowMs),
       queenId: this.queenId,
       bus,
@@ -309,34 +310,11 @@ export class Registry extends FleetQueries {
   }
 
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
-    const { id, incarnation, startedAt } = heartbeat.hive;
-    const { seq, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs } = heartbeat;
-    const hive: HiveRecord = {
-      id,
-      info: heartbeat.hive,
-      host,
-      faults,
-      collection,
-      gpusKnown,
-      gpusReason,
-      workersComplete,
-      intervalMs,
-      incarnations: { current: incarnation, seq, startedAt, heardAtMs: listeningMs, retired: [] },
-      liveness: 'online',
-      heardAtMs: nowMs,
-      dueMs: Number.POSITIVE_INFINITY,
-      heartbeats: 0,
-      ackEventSeq: this.#publisher.loadAckedSeq(id, incarnation),
-      workers: new Map(),
-      workerOrder: [],
-      gpus: new Map(),
-      gpuOrder: [],
-      duplicateAtMs: null,
-      charge,
-      ring: this.histories.open(),
-    };
-    this.indexes.hives.set(id, hive);
-    this.indexes.hiveOrder.add(hive);
+    const { id, incarnation } = heartbeat.hive;
+    const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
+    const ring = this.histories.open();
+    const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring });
+    this.indexes.addHive(hive);
     return hive;
   }
 
@@ -349,8 +327,7 @@ export class Registry extends FleetQueries {
     this.#monitor.untrack(hive);
     this.#budget.release(hive.charge);
     if (reason === 'silent') this.#publisher.saveAckedSeq(hive);
-    this.indexes.hives.delete(hive.id);
-    this.indexes.hiveOrder.delete(hive);
+    this.indexes.removeHive(hive);
     this.#publisher.publishHiveEvent('hiveRemoved', hive.id, { reason, workers });
   }
 

@@ -1,9 +1,10 @@
 import type { Fleet, Liveness } from '../contract/api.js';
-import { type CountedState, countFleet } from '../contract/counts.js';
-import { type GpuKnowledge, workerStates } from '../contract/enums.js';
-import type { GpuSample, WorkerSample } from '../contract/heartbeat.js';
+import { type CountedHealth, type CountedState, countFleet } from '../contract/counts.js';
+import { gpuHealths, workerStates } from '../contract/enums.js';
+import type { WorkerSample } from '../contract/heartbeat.js';
 import { modelsOf } from '../contract/models.js';
 import type { Indexes } from './indexes.js';
+import type { HiveRecord } from './records.js';
 import type { Counts } from './registry-options.js';
 
 /** Numbers of what is heard, or of all. */
@@ -26,9 +27,162 @@ export function count(indexes: Indexes, includeStale: boolean): Counts {
   return { hives, workers, byState, gpus, models };
 }
 
-/** Totals over all that is known; what a hive said last that is not heard any more is counted apart. */
-export function totals(indexes: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
-  const counts = countFleet(rows(indexes), states(indexes));
+/** What one hive adds to the totals of the fleet. */
+export interface HiveCounts {
+  /** Null: nothing of it is in them. */
+  liveness: Liveness | null;
+  /** 1 where its GPUs are not known. */
+  unknownGpus: number;
+  /** GPUs by health, in the order of `healths`. */
+  readonly health: number[];
+  /** Whole bytes, so that what is taken out again is what was put in. */
+  usedBytes: number;
+  totalBytes: number;
+  /** 1 where the two are of some GPU. */
+  summed: number;
+  uncounted: number;
+  /** Of a hive that is not heard: its workers, by what they were last, in the order of `workerStates`. */
+  readonly silent: number[];
+}
+
+const healths = [...gpuHealths, 'offline'] as const;
+const placeOfHealth = new Map<CountedHealth, number>(healths.map((health, i) => [health, i]));
+const placeOfState = new Map<string, number>(workerStates.map((state, i) => [state, i]));
+const placeOfOk = healths.indexOf('ok');
+const offline = healths.length - 1;
+
+export const nothingCounted = (): HiveCounts => ({
+  liveness: null,
+  unknownGpus: 0,
+  health: healths.map(() => 0),
+  usedBytes: 0,
+  totalBytes: 0,
+  summed: 0,
+  uncounted: 0,
+  silent: [],
+});
+
+function recount(hive: HiveRecord): void {
+  const { counted, gpuOrder } = hive;
+  const heard = hive.liveness !== 'offline';
+  counted.liveness = hive.liveness;
+  counted.unknownGpus = hive.gpusKnown === 'unknown' ? 1 : 0;
+  counted.health.fill(0);
+  let used = 0;
+  let total = 0;
+  let uncounted = 0;
+  let isCut = false;
+  let ok = 0;
+  for (const { sample } of gpuOrder) {
+    if (heard && sample.health === 'ok') ok++;
+    else {
+      const at = heard ? (placeOfHealth.get(sample.health) as number) : offline;
+      counted.health[at] = (counted.health[at] as number) + 1;
+    }
+    if (sample.parentUuid !== null) isCut = true;
+    if (!heard || sample.memoryUsedBytes === null || sample.memoryTotalBytes === null) uncounted++;
+    else {
+      used += sample.memoryUsedBytes;
+      total += sample.memoryTotalBytes;
+    }
+  }
+  counted.health[placeOfOk] = ok;
+  counted.summed = uncounted < gpuOrder.length ? 1 : 0;
+  if (isCut) {
+    const exact = countFleet([row(hive)], []);
+    used = exact.usedBytes ?? 0;
+    total = exact.totalBytes ?? 0;
+    uncounted = exact.uncounted;
+    counted.summed = exact.usedBytes === null ? 0 : 1;
+  }
+  counted.usedBytes = Math.round(used);
+  counted.totalBytes = Math.round(total);
+  counted.uncounted = uncounted;
+  counted.silent.length = 0;
+  if (heard) return;
+  for (const _ of workerStates) counted.silent.push(0);
+  for (const { sample } of hive.workerOrder) {
+    const at = placeOfState.get(sample.state) as number;
+    counted.silent[at] = (counted.silent[at] as number) + 1;
+  }
+}
+
+/**
+ * Totals over all that is known, whatever its liveness, kept up with each hive; what a hive said last that is not heard any
+ * more is counted apart.
+ */
+export class FleetTotals {
+  readonly #hives: Record<Liveness, number> = { online: 0, late: 0, offline: 0 };
+  readonly #sum = nothingCounted();
+  readonly #silent = workerStates.map(() => 0);
+
+  /** After anything of a hive has changed. */
+  update(hive: HiveRecord): void {
+    this.#add(hive.counted, -1);
+    recount(hive);
+    this.#add(hive.counted, 1);
+  }
+
+  remove(hive: HiveRecord): void {
+    this.#add(hive.counted, -1);
+    hive.counted.liveness = null;
+  }
+
+  of({ byState, workerCount, gpuCount }: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
+    const { health, summed, totalBytes, usedBytes, uncounted, unknownGpus } = this.#sum;
+    const states: (readonly [string, number])[] = workerStates.map((state, i) => [
+      state,
+      byState.get(state).size - (this.#silent[i] as number),
+    ]);
+    states.push(['offline', this.#silent.reduce((all, count) => all + count, 0)]);
+    return {
+      hives: { ...this.#hives },
+      gpus: {
+        total: gpuCount,
+        byHealth: present(healths.map((name, i) => [name, health[i] as number])),
+        memoryTotalBytes: summed > 0 ? totalBytes : null,
+        memoryUsedBytes: summed > 0 ? usedBytes : null,
+        uncounted,
+        unknownHives: unknownGpus,
+      },
+      workers: { total: workerCount, byState: present(states) },
+    };
+  }
+
+  #add(counts: HiveCounts, sign: 1 | -1): void {
+    if (counts.liveness === null) return;
+    this.#hives[counts.liveness] += sign;
+    const sum = this.#sum;
+    sum.unknownGpus += sign * counts.unknownGpus;
+    sum.usedBytes += sign * counts.usedBytes;
+    sum.totalBytes += sign * counts.totalBytes;
+    sum.summed += sign * counts.summed;
+    sum.uncounted += sign * counts.uncounted;
+    addTo(sum.health, counts.health, sign);
+    addTo(this.#silent, counts.silent, sign);
+  }
+}
+
+function addTo(sums: number[], counts: readonly number[], sign: 1 | -1): void {
+  for (let i = 0; i < counts.length; i++) sums[i] = (sums[i] as number) + sign * (counts[i] as number);
+}
+
+/** Names that were counted at all. */
+const present = (counts: readonly (readonly [string, number])[]): Record<string, number> =>
+  Object.fromEntries(counts.filter(([, count]) => count !== 0));
+
+const row = ({ liveness, gpusKnown, gpuOrder }: HiveRecord) => ({
+  liveness,
+  gpusKnown,
+  gpus: gpuOrder.map(({ sample }) => sample),
+});
+
+/** The same by a walk over the fleet: what the audit compares with. */
+export function walkTotals({ hives }: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
+  const states = [...hives.values()].flatMap(({ liveness, workerOrder }) =>
+    workerOrder.map(({ sample }): [CountedState, number] => [liveness === 'offline' ? 'offline' : sample.state, 1]),
+  );
+  const counts = countFleet([...hives.values()].map(row), states);
   return {
     hives: counts.liveness,
     gpus: {
@@ -41,20 +195,4 @@ export function totals(indexes: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'worker
     },
     workers: { total: counts.workers, byState: counts.state },
   };
-}
-
-function* rows(indexes: Indexes): Generator<{ liveness: Liveness; gpusKnown: GpuKnowledge; gpus: GpuSample[] }, void> {
-  for (const { liveness, gpusKnown, gpuOrder } of indexes.hives.values())
-    yield { liveness, gpusKnown, gpus: gpuOrder.map(({ sample }) => sample) };
-}
-
-/** From the index by state, less those that are not heard: of a large fleet, few. */
-function* states(indexes: Indexes): Generator<readonly [CountedState, number], void> {
-  const silent = new Map<WorkerSample['state'], number>();
-  for (const hive of indexes.hives.values()) {
-    if (hive.liveness !== 'offline') continue;
-    for (const { sample } of hive.workerOrder) silent.set(sample.state, (silent.get(sample.state) ?? 0) + 1);
-    yield ['offline', hive.workers.size];
-  }
-  for (const [state, workers] of indexes.byState.sets) yield [state, workers.size - (silent.get(state) ?? 0)];
 }

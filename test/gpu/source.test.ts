@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { gpuReason } from '../../lib/gpu/reasons.js';
 import type { GpuReport, ReportedGpu } from '../../lib/gpu/report.js';
 import { createGpuSource } from '../../lib/gpu/source.js';
@@ -64,6 +64,8 @@ const identities = (source: ReturnType<typeof createGpuSource>) =>
   source.latest().devices.map(({ index, uuid, health }) => [index, uuid, health]);
 
 describe('GPUs of several vendors on one host', () => {
+  afterEach(() => void vi.useRealTimers());
+
   it('a vendor without a driver adds nothing', () => {
     using vendors = twoVendors();
     expect(vendors.source.latest()).toMatchObject({ status: 'absent', devices: [], faults: [] });
@@ -134,5 +136,29 @@ describe('GPUs of several vendors on one host', () => {
     expect([vendors.one.released, vendors.two.released]).toEqual([0, 0]);
     vendors.source.close();
     expect(vendors.two.closed).toBe(true);
+  });
+
+  it('where there is no driver the source looks eight times more seldom, until there is one', () => {
+    vi.useFakeTimers();
+    const vendor = new FakeVendor('One');
+    let looks = 0;
+    vendor.read = () => {
+      looks++;
+      return vendor.reading;
+    };
+    using source = Object.assign(createGpuSource({ vendors: [vendor], times: { tickMs: 250 } }), {
+      [Symbol.dispose]: () => source.close(),
+    });
+    const looksIn = (ms: number) => {
+      looks = 0;
+      vi.advanceTimersByTime(ms);
+      return looks;
+    };
+    expect(looksIn(4000)).toBe(2);
+    vendor.reading = working([gpu(0)]);
+    source.latest();
+    expect(looksIn(4000)).toBe(16);
+    vendor.reading = without('absent');
+    expect(looksIn(4250)).toBe(3);
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { compare, countsOver, isOver, isSlower, type Pair } from '../../bench/compare.js';
+import { compare, countsOver, isOver, isSlower, nativeToLimit, type Pair, ratioOf } from '../../bench/compare.js';
 
 /** What a machine that does other things adds to a call: nothing at times, up to three times as much at others. */
 const noise = fc.double({ min: 0, max: 3, noNaN: true });
@@ -26,6 +26,19 @@ describe('bench_check', () => {
     expect(isSlower(compare([{ current: 116, base: 100 }]))).toBe(true);
     expect(isSlower({ least: 2, paired: 1.1 })).toBe(false);
     expect(isSlower({ least: 1.1, paired: 2 })).toBe(false);
+  });
+
+  test('bench_check: the native reader is within its bound where the C loop alone had a lucky pass, and not with a read too many', () => {
+    // Recorded under a load of 3.4: the least of either side gave 2.22.
+    const lucky = { current: 1027, base: 462 };
+    const loaded = fc.array(fc.tuple(noise, fc.double({ min: 1.15, max: 1.4, noNaN: true })), { minLength: 6 });
+    const factor = (extra: number) =>
+      loaded.map((all) => [
+        ...all.map(([a, ratio]) => ({ current: 800 * (1 + a) * (ratio + extra), base: 800 * (1 + a) })),
+        { current: lucky.current + 462 * extra, base: lucky.base },
+      ]);
+    fc.assert(fc.property(factor(0), (pairs) => ratioOf(compare(pairs)) <= nativeToLimit));
+    fc.assert(fc.property(factor(0.9), (pairs) => ratioOf(compare(pairs)) > nativeToLimit));
   });
 
   test('bench_check: what was not measured is an error, and a count that is none is over its limit', () => {

@@ -40,6 +40,8 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
       for (const [name, value] of Object.entries(reply.getHeaders()))
         if (value !== undefined) reply.raw.setHeader(name, value);
       reply.hijack();
+      // It ends with its connection: without chunks each message is one buffer that all readers share, and one write.
+      reply.raw.removeHeader('transfer-encoding');
       request.raw.socket.setNoDelay(true);
       request.raw.socket.setKeepAlive(true, 30_000);
       hub.open(reply.raw, filter, stood?.slice(0, 128) ?? null, caller, (ms) => time.charge(caller, ms));

@@ -1,0 +1,304 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { PlacementRequest } from '../../lib/contract/api.js';
+import { countFleet } from '../../lib/contract/counts.js';
+import { gpuHealths, gpuKnowledge, workerStates } from '../../lib/contract/enums.js';
+import { setRoom, walkRooms } from '../../lib/queen/host-room.js';
+import { type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
+import type { HiveRecord } from '../../lib/queen/records.js';
+import type { ActiveReservation } from '../../lib/queen/reservations.js';
+import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
+
+const hiveIds = ['a', 'b', 'c', 'd'];
+
+/** Lets its records be walked, and describes its hosts from nothing but what it answers. */
+class Fleet extends TestQueen {
+  get records() {
+    return this.indexes.hives.values();
+  }
+
+  hosts(): PlacementHost[] {
+    const workers = this.workers({ limit: 1000 }).items;
+    const gpus = this.gpus({ limit: 1000 }).items;
+    return this.hives({ limit: 1000 }).items.map((hive) => {
+      const own = gpus.filter((gpu) => gpu.hive === hive.id);
+      const at = workers.filter((worker) => worker.hive === hive.id);
+      const held = this.reservations().filter((each) => each.hive === hive.id);
+      const carriers = (id: string) => at.filter(({ reservationId }) => reservationId === id);
+      const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
+      const vramUnused = (uuid: string) =>
+        sum(
+          held.map(({ id, gpuUuids, vramBytes }) => {
+            const used = carriers(id).flatMap((worker) => worker.gpus.filter((gpu) => gpu.uuid === uuid));
+            const usedBytes = sum(used.map(({ memoryUsedBytes }) => memoryUsedBytes ?? 0));
+            return gpuUuids.includes(uuid) ? Math.max(0, vramBytes - usedBytes) : 0;
+          }),
+        );
+      const memoryUnused = sum(
+        held.map(({ id, memoryBytes }) =>
+          Math.max(0, memoryBytes - sum(carriers(id).map((w) => w.workingSetBytes ?? w.memoryBytes ?? 0))),
+        ),
+      );
+      const unified = own.filter(({ memoryKind }) => memoryKind === 'unified');
+      const available = hive.host.memoryAvailableBytes;
+      const left =
+        available === null || held.length === 0
+          ? available
+          : Math.max(0, available - memoryUnused - sum(unified.map(({ uuid }) => vramUnused(uuid))));
+      return {
+        hive: hive.id,
+        liveness: hive.liveness,
+        state: hive.state,
+        labels: hive.labels,
+        memoryAvailableBytes: left,
+        workerCount: at.length + held.length,
+        gpusKnown: hive.gpusKnown,
+        gpusReason: hive.gpusReason,
+        gpus: own.map(({ uuid, health, memoryKind, freeBytes, migMode }) => ({
+          uuid,
+          health,
+          memoryKind,
+          freeBytes,
+          isParent: migMode === true || own.some(({ parentUuid }) => parentUuid === uuid),
+          workerCount:
+            at.filter((worker) => worker.gpus.some((gpu) => gpu.uuid === uuid)).length +
+            held.filter(({ gpuUuids }) => gpuUuids.includes(uuid)).length,
+        })),
+      };
+    });
+  }
+}
+
+const optionalGib = (max: number) => fc.option(fc.integer({ min: 0, max }).map(gib), { freq: 5 });
+const gpuSeed = fc.record({
+  health: fc.oneof({ weight: 3, arbitrary: fc.constant('ok' as const) }, fc.constantFrom(...gpuHealths)),
+  memoryKind: fc.constantFrom('device' as const, 'device' as const, 'unified' as const),
+  memoryTotalBytes: fc.option(fc.constantFrom(gib(24), gib(80)), { freq: 8 }),
+  memoryUsedBytes: optionalGib(24),
+  /** Of which GPU before it this is a part. */
+  partOf: fc.option(fc.nat(2), { freq: 1, nil: null }).map((of) => (of === 0 ? null : of)),
+});
+const workerSeed = fc.record({
+  id: fc.constantFrom('llm/1', 'llm/2', 'embed/1'),
+  state: fc.constantFrom(...workerStates),
+  gpu: fc.option(fc.nat(2)),
+  usedBytes: fc.constantFrom(0, gib(2), gib(9)),
+  workingSetBytes: optionalGib(8),
+  /** Which of the reservations in force it carries. */
+  reservation: fc.option(fc.nat(3)),
+});
+const heartbeat = fc.record({
+  do: fc.constant('heartbeat' as const),
+  hive: fc.constantFrom(...hiveIds),
+  state: fc.constantFrom('ready' as const, 'ready' as const, 'draining' as const),
+  labels: fc.constantFrom<Record<string, string>>({}, { zone: 'x' }, { zone: 'y' }),
+  gpusKnown: fc.oneof({ weight: 4, arbitrary: fc.constant('known' as const) }, fc.constantFrom(...gpuKnowledge)),
+  gpus: fc.array(gpuSeed, { maxLength: 3 }),
+  workers: fc.uniqueArray(workerSeed, { selector: ({ id }) => id, maxLength: 3 }),
+  complete: fc.boolean(),
+  memoryAvailableBytes: optionalGib(64),
+  restart: fc.boolean(),
+});
+const request: fc.Arbitrary<PlacementRequest> = fc.record(
+  {
+    vramBytes: fc.constantFrom(0, gib(2), gib(8), gib(20)),
+    gpuCount: fc.integer({ min: 1, max: 3 }),
+    labels: fc.constantFrom<Record<string, string>>({}, { zone: 'x' }),
+    memoryBytes: fc.constantFrom(0, gib(4), gib(30)),
+    strategy: fc.constantFrom('binPack' as const, 'spread' as const, 'mostFree' as const),
+  },
+  { requiredKeys: ['vramBytes'] },
+);
+const step = fc.oneof(
+  { weight: 6, arbitrary: heartbeat },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 3000, 10_000, 90_000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), hive: fc.constantFrom(...hiveIds) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('reserve' as const), request, seconds: fc.constantFrom(1, 60) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('release' as const), which: fc.nat(3) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+function take(queen: Fleet, runs: Map<string, { run: number; seq: number }>, one: Step): void {
+  if (one.do === 'wait') return void queen.time.advance(one.ms);
+  if (one.do === 'remove') return void queen.removeHive(one.hive);
+  if (one.do === 'reserve') return void queen.place({ ...one.request, reserveSeconds: one.seconds });
+  if (one.do === 'release') return void queen.releaseReservation(queen.reservations()[one.which]?.id ?? 'none');
+  const run = runs.get(one.hive) ?? { run: 0, seq: 0 };
+  run.seq++;
+  if (one.restart) run.run++;
+  runs.set(one.hive, run);
+  const uuid = (i: number) => `GPU-${one.hive}-${i}`;
+  const outcome = queen.hear(one.hive, run.seq, {
+    hive: {
+      incarnation: `run-${run.run}`,
+      startedAt: new Date(run.run * 1000).toISOString(),
+      state: one.state,
+      labels: one.labels,
+    },
+    host: { memoryAvailableBytes: one.memoryAvailableBytes },
+    gpusKnown: one.gpusKnown,
+    gpusReason: one.gpusKnown === 'known' ? null : 'no driver',
+    gpus: one.gpus.map(({ partOf, ...gpu }, index) =>
+      gpuSample(uuid(index), {
+        index,
+        ...gpu,
+        parentUuid: partOf !== null && partOf - 1 < index ? uuid(partOf - 1) : null,
+      }),
+    ),
+    workers: one.workers.map(({ id, state, gpu, usedBytes, workingSetBytes, reservation }) =>
+      workerSample(id, {
+        state,
+        workingSetBytes,
+        reservationId: reservation === null ? null : (queen.reservations()[reservation]?.id ?? null),
+        ...(gpu === null ? {} : onGpu(uuid(gpu), usedBytes)),
+      }),
+    ),
+    workersComplete: one.complete,
+  });
+  expect(outcome.accepted).toBe(true);
+}
+
+describe('what is kept of a fleet against a walk over all of it', () => {
+  it('totals and placements are those of the whole fleet after any heartbeats, silences, removals and reservations', () => {
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 25 }),
+        fc.array(request, { minLength: 1, maxLength: 3 }),
+        fc.integer({ min: 1, max: 3 }),
+        (steps, requests, most) => {
+          const queen = new Fleet();
+          const runs = new Map<string, { run: number; seq: number }>();
+          for (const one of steps) {
+            take(queen, runs, one);
+            expect(queen.audit()).toEqual([]);
+            const hosts = queen.hosts();
+            const gpus = queen.gpus({ limit: 1000 }).items;
+            const counts = countFleet(
+              hosts.map(({ hive, ...host }) => ({
+                liveness: host.liveness as 'online' | 'late' | 'offline',
+                gpusKnown: host.gpusKnown,
+                gpus: gpus.filter((gpu) => gpu.hive === hive),
+              })),
+              queen
+                .workers({ limit: 1000 })
+                .items.map(({ state, liveness }) => [liveness === 'offline' ? 'offline' : state, 1] as const),
+            );
+            expect(queen.fleet()).toMatchObject({
+              hives: counts.liveness,
+              gpus: {
+                total: counts.gpus,
+                memoryTotalBytes: counts.totalBytes,
+                memoryUsedBytes: counts.usedBytes,
+                uncounted: counts.uncounted,
+                unknownHives: counts.unknownGpuHives,
+              },
+              workers: { total: counts.workers },
+            });
+            expect(queen.fleet().gpus.byHealth).toEqual(counts.health);
+            expect(queen.fleet().workers.byState).toEqual(counts.state);
+
+            for (const asked of requests) {
+              const expected = placementCandidates(hosts, asked);
+              const { candidates, candidateCount, refusals, refusedCount } = queen.place(asked);
+              expect(candidates).toEqual(expected.candidates);
+              expect(refusals.toSorted((a, b) => (a.hive < b.hive ? -1 : 1))).toEqual(expected.refusals);
+              expect([candidateCount, refusedCount]).toEqual([candidates.length, refusals.length]);
+
+              const fits = new Set(candidates.map(({ hive }) => hive));
+              const walk = walkRooms(queen.records, asked, most, ({ id }) => fits.has(id));
+              expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
+              expect([walk.fits, walk.refusedCount]).toEqual([candidateCount, refusedCount]);
+              expect(walk.refused).toHaveLength(Math.min(most, refusedCount));
+            }
+          }
+        },
+      ),
+      { numRuns: 120 },
+    );
+  });
+
+  const fleetGpu = fc.record({
+    health: fc.oneof({ weight: 4, arbitrary: fc.constant('ok') }, fc.constantFrom('degraded', 'lost')),
+    isParent: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, fc.boolean()),
+    freeBytes: optionalGib(12),
+    workerCount: fc.nat(2),
+    reservations: fc.nat(2),
+  });
+  const fleetHost = fc.record({
+    kind: fc.constantFrom('device', 'device', 'unified'),
+    gpus: fc.array(fleetGpu, { minLength: 1, maxLength: 4 }),
+    workers: fc.nat(3),
+    memoryAvailableBytes: optionalGib(40),
+  });
+
+  it('the best of many hosts are those of the whole list, in its order', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fleetHost, { maxLength: 40 }),
+        request,
+        fc.integer({ min: 1, max: 40 }),
+        (seeds, asked, most) => {
+          const hives = seeds.map(({ kind, gpus, workers, memoryAvailableBytes }, h) => {
+            const promised = gpus.flatMap(({ reservations }, g) =>
+              Array.from(
+                { length: reservations },
+                () => ({ gpuUuids: [`GPU-${h}-${g}`] }) as unknown as ActiveReservation,
+              ),
+            );
+            const hive = {
+              id: `h${h}`,
+              liveness: 'online',
+              info: { state: 'ready', labels: { zone: 'x' } },
+              gpusKnown: 'known',
+              workers: { size: workers },
+              gpuOrder: gpus.map(({ health, ...gpu }, g) => ({
+                ...gpu,
+                sample: { uuid: `GPU-${h}-${g}`, health, memoryKind: kind },
+              })),
+              room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0 },
+            } as unknown as HiveRecord;
+            setRoom(hive, memoryAvailableBytes, new Set(promised));
+            const host: PlacementHost = {
+              hive: hive.id,
+              liveness: 'online',
+              state: 'ready',
+              labels: hive.info.labels,
+              memoryAvailableBytes,
+              workerCount: workers + promised.length,
+              gpusKnown: 'known',
+              gpusReason: null,
+              gpus: gpus.map(({ reservations, ...gpu }, g) => ({
+                ...gpu,
+                uuid: `GPU-${h}-${g}`,
+                memoryKind: kind as 'device' | 'unified',
+                workerCount: gpu.workerCount + reservations,
+              })),
+            };
+            return { hive, host };
+          });
+          const { candidates, refusals } = placementCandidates(
+            hives.map(({ host }) => host),
+            asked,
+          );
+          const never = () => expect.fail('each host has one kind of memory');
+          const walk = walkRooms(
+            hives.map(({ hive }) => hive),
+            asked,
+            most,
+            never,
+          );
+          expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
+          expect(walk.refused.map(({ id }) => id)).toEqual(refusals.slice(0, most).map(({ hive }) => hive));
+          expect([walk.fits, walk.refusedCount]).toEqual([candidates.length, refusals.length]);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
