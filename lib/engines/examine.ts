@@ -14,13 +14,6 @@ export interface Server {
   readonly connect?: Connect | undefined;
 }
 
-/** How an examination is done. */
-export interface Examining {
-  readonly timeoutMs: number;
-  /** No argument names its model: it is asked for the names. */
-  readonly unnamed?: boolean;
-}
-
 /** What is known of a server by its own answers. */
 export interface Finding {
   /** null: it has not answered yet. */
@@ -46,16 +39,20 @@ const unreachable: ReadonlySet<string> = new Set(
   'EPERM EACCES ENOTSUP ESTALE ENOENT ESRCH EBUSY EMFILE ENFILE'.split(' '),
 );
 
-/** Asks a server once; `known`: what earlier answers said. Rejects only where `signal` says that nobody waits for it. */
+/** Reason of a signal that ends a check whose time is over. One signal for both: joined ones cost more than the request. */
+export const late = new Error('timeout');
+
+/**
+ * Asks a server once, until `signal` aborts; `known`: what earlier answers said; `unnamed`: no argument names its model, so it
+ * is asked for the names. Rejects only where the signal says that nobody waits for it.
+ */
 export async function examine(
   asker: Asker,
   server: Server,
   known: Finding,
   signal: AbortSignal,
-  { timeoutMs, unnamed = false }: Examining,
+  unnamed = false,
 ): Promise<Finding> {
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const either = AbortSignal.any([signal, deadline]);
   let failure: Finding = {
     ...known,
     ready: server.engine === null ? null : false,
@@ -66,11 +63,11 @@ export async function examine(
     try {
       const found =
         server.engine === null
-          ? await tryTls(asker, server, address, either)
-          : await new Examination(asker, server, server.engine, address, either).run(known, unnamed);
+          ? await tryTls(asker, server, address, signal)
+          : await new Examination(asker, server, server.engine, address, signal).run(known, unnamed);
       return { ...found, host: address.host };
     } catch (error) {
-      signal.throwIfAborted();
+      if (signal.aborted && signal.reason !== late) throw signal.reason;
       if (isTlsAlert(error))
         return {
           ...known,
@@ -80,7 +77,7 @@ export async function examine(
           silent: false,
           host: address.host,
         };
-      if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
+      if (signal.aborted) return { ...failure, reason: 'timeout', silent: true };
       const reason = systemCode(error) ?? (error as Error).message;
       const ready = unreachable.has(reason) ? null : failure.ready;
       failure = { ...failure, ready, reason, silent: reason === 'ETIMEDOUT' };

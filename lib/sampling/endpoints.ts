@@ -166,6 +166,11 @@ export class Endpoints {
     return this.#known.get(path)?.asked ?? null;
   }
 
+  /** The worker's processes, the same list as long as they are the same. */
+  processesOf(path: string): readonly KnownProcess[] | null {
+    return this.#groups.get(path) ?? null;
+  }
+
   /** Whether a process of the worker listens on a port of the hive's own network namespace; null where it is not known. */
   listensOn(path: string, port: number): boolean | null {
     const listening = this.#listening;

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcp } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { SystemAsker } from '../../lib/engines/ask.js';
-import { examine, type Finding, type Server, unasked } from '../../lib/engines/examine.js';
+import { examine, type Finding, late, type Server, unasked } from '../../lib/engines/examine.js';
 import { type Engine, engines } from '../../lib/engines/table.js';
 import { selfSigned } from '../harness/certificate.js';
 
@@ -124,6 +124,12 @@ const loading: Pages = {
 const guarded: Pages = { '*': [401, { error: 'Unauthorized' }] };
 const names = engines.map(({ name }) => name);
 
+function lateAfter(ms: number): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(late), ms).unref();
+  return controller.signal;
+}
+
 const look = (
   server: Partial<Server> & { port?: number; unnamed?: boolean },
   known: Finding = unasked,
@@ -133,8 +139,8 @@ const look = (
     new SystemAsker(),
     { engine: 'vllm', held: true, addresses: [{ host: '127.0.0.1', port: server.port ?? 1 }], ...server },
     known,
-    new AbortController().signal,
-    { timeoutMs, unnamed: server.unnamed ?? false },
+    lateAfter(timeoutMs),
+    server.unnamed ?? false,
   );
 
 describe.each(names)('%s', (engine) => {
