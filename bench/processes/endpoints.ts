@@ -45,7 +45,7 @@ function tick(): void {
     endpoints.of(path, path, null, false);
     const servers = endpoints.askedOf(path);
     const processes = endpoints.processesOf(path);
-    const quiet = { readyUrl: null, working: false, unnamed: false, loadReason: null };
+    const quiet = { readyUrl: null, urlWay: null, working: false, unnamed: false, loadReason: null };
     targets.push({ id: path, identity: path, servers, processes, ...quiet });
   }
   prober.update(targets);

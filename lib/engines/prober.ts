@@ -1,13 +1,20 @@
 import { defaults } from '../contract/defaults.js';
 import type { ServingReason } from '../contract/enums.js';
 import { systemCode } from '../util/errors.js';
-import { type Asker, SystemAsker } from './ask.js';
-import { examine, type Finding, late, type Server, unasked } from './examine.js';
+import { type Asker, type Connect, SystemAsker } from './ask.js';
+import { examine, type Finding, isUnreachable, late, type Server, type Unclear, unasked } from './examine.js';
 
 /** A server of a worker that may be its public one. */
 export interface Candidate extends Server {
   /** Other sockets have another key. */
   readonly key: string;
+}
+
+/** Inside of another network namespace. */
+export interface UrlWay {
+  readonly connect?: Connect;
+  /** The loopback address that `localhost` is there. */
+  readonly localhost?: string;
 }
 
 export interface ProbeTarget {
@@ -16,6 +23,8 @@ export interface ProbeTarget {
   readonly identity: string;
   /** Where the operator says that it is asked: any 2xx counts. */
   readonly readyUrl: URL | null;
+  /** How that URL is asked, where not as it is. */
+  readonly urlWay: UrlWay | null;
   /** Where it may serve; `none`: it listens nowhere; null: it cannot be asked. */
   readonly servers: readonly Candidate[] | 'none' | null;
   /** Its processes or GPUs work: silence is no standstill. */
@@ -121,6 +130,13 @@ export class Prober {
     return all.some(({ ready }) => ready === false) ? false : null;
   }
 
+  /** Why nobody can say whether a worker is ready; null where somebody can, or nothing is asked. */
+  unclearOf(id: string): Unclear | null {
+    const state = this.#states.get(id);
+    if (state === undefined || this.readyOf(id) !== null) return null;
+    return relevant(state).find(({ ready }) => ready === null)?.unclear ?? 'noAnswerYet';
+  }
+
   /** Why a worker is not ready; null where it is, or nothing is asked. */
   reasonOf(id: string): string | null {
     const state = this.#states.get(id);
@@ -184,7 +200,7 @@ export class Prober {
     check.silences = found.silent ? check.silences + 1 : 0;
     const believed = found.silent && check.finding.ready === true && (target.working || check.silences <= tolerated);
     const before = check.finding;
-    check.finding = believed ? { ...found, ready: true } : found;
+    check.finding = believed ? { ...found, ready: true, unclear: null } : found;
     const settled =
       !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
     check.dueMs = check.startedMs + (settled ? this.#settledMs(target, key) : this.#options.intervalMs);
@@ -199,13 +215,13 @@ export class Prober {
   }
 
   async #ask(
-    { readyUrl, servers, unnamed }: ProbeTarget,
+    { readyUrl, urlWay, servers, unnamed }: ProbeTarget,
     key: string,
     known: Finding,
     signal: AbortSignal,
   ): Promise<Finding> {
     const { asker } = this.#options;
-    if (key === urlKey) return askUrl(asker, readyUrl as URL, signal);
+    if (key === urlKey) return askUrl(asker, readyUrl as URL, urlWay ?? {}, signal);
     const server = (servers as readonly Candidate[]).find((each) => each.key === key) as Candidate;
     return examine(asker, server, known, signal, unnamed);
   }
@@ -221,11 +237,11 @@ const isSamePlace = (a: Finding, b: Finding): boolean =>
   (a.ready === null) === (b.ready === null) &&
   a.models?.join('\n') === b.models?.join('\n');
 
-const first = ({ servers }: ProbeTarget, key: string): Finding => {
+const first = ({ servers, urlWay }: ProbeTarget, key: string): Finding => {
   const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
   // Whether it can be asked in another network namespace shows when it is.
-  const isAsked = key === urlKey || (server?.engine && server.connect === undefined);
-  return { ...unasked, ready: isAsked ? false : null };
+  const isAsked = key === urlKey ? urlWay?.connect === undefined : server?.engine && server.connect === undefined;
+  return isAsked ? { ...unasked, ready: false, unclear: null } : unasked;
 };
 
 function findingsIn(checks: ReadonlyMap<string, Check>): ReadonlyMap<string, Finding> {
@@ -246,17 +262,25 @@ function abort({ checks }: State): void {
 }
 
 /** GET without following redirects; the answer's body does not count. */
-async function askUrl(asker: Asker, url: URL, signal: AbortSignal): Promise<Finding> {
-  const host = url.hostname.replace(/^\[|\]$/g, '');
+async function askUrl(
+  asker: Asker,
+  url: URL,
+  { connect, localhost = 'localhost' }: UrlWay,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const name = url.hostname.replace(/^\[|\]$/g, '');
+  const host = name === 'localhost' ? localhost : name;
   const port = url.port === '' ? 80 : Number(url.port);
-  const ask = { ...unasked, scheme: 'http' as const };
+  const ask = { ...unasked, scheme: 'http' as const, unclear: null };
   try {
-    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, signal);
+    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, signal, connect);
     const ready = status >= 200 && status <= 299;
     return { ...ask, ready, reason: ready ? null : `status ${status}` };
   } catch (error) {
     if (signal.reason === late) return { ...ask, ready: false, reason: 'timeout', silent: true };
     signal.throwIfAborted();
-    return { ...ask, ready: false, reason: systemCode(error) ?? (error as Error).message };
+    const reason = systemCode(error) ?? (error as Error).message;
+    if (connect !== undefined && isUnreachable(reason)) return { ...ask, unclear: 'serverUnreachable', reason };
+    return { ...ask, ready: false, reason };
   }
 }

@@ -151,6 +151,7 @@ describe.each(names)('%s', (engine) => {
       own: true,
       ready: true,
       reason: null,
+      unclear: null,
       silent: false,
       host: '127.0.0.1',
     });
@@ -219,7 +220,7 @@ describe('a server', () => {
   it('that asks for a client’s certificate is found to use TLS, and what it is stays unknown', async () => {
     const port = await serve(pages(readyPages.vllm), 'mutual');
     const found = await look({ port });
-    expect(found).toMatchObject({ scheme: 'https', own: null, silent: false });
+    expect(found).toMatchObject({ scheme: 'https', own: null, unclear: 'certificateNeeded', silent: false });
     expect(found.ready).not.toBe(true);
   });
 
@@ -245,7 +246,10 @@ describe('a server', () => {
     const failing = (code: string) =>
       look({ port: 1, connect: () => Promise.reject(Object.assign(new Error(code), { code })) });
     for (const code of ['EPERM', 'ESTALE', 'ENOENT', 'EBUSY', 'ENOTSUP', 'EMFILE'])
-      expect(await failing(code)).toMatchObject({ ready: null, own: null, scheme: null, silent: false, reason: code });
+      expect(await failing(code)).toMatchObject({
+        ...{ ready: null, own: null, scheme: null, silent: false, reason: code },
+        unclear: 'serverUnreachable',
+      });
     expect(await failing('ECONNREFUSED')).toMatchObject({ ready: false, silent: false });
     expect(await failing('ETIMEDOUT')).toMatchObject({ ready: false, silent: true });
   });
@@ -255,7 +259,10 @@ describe('a server', () => {
     async (status) => {
       const { healthPath } = engines.find(({ name }) => name === 'vllm')!;
       const port = await serve(pages({ ...readyPages.vllm, [healthPath]: [status, ''] }));
-      expect(await look({ port, held: true })).toMatchObject({ own: true, ready: null, reason: `status ${status}` });
+      expect(await look({ port, held: true })).toMatchObject({
+        ...{ own: true, ready: null, reason: `status ${status}` },
+        unclear: 'keyNeeded',
+      });
       expect(await look({ port, held: true }, { ...unasked, scheme: 'http', own: true, ready: true })).toMatchObject({
         ready: null,
       });
@@ -279,6 +286,7 @@ describe('a server', () => {
       expect(await look({ engine: null, port })).toMatchObject({
         scheme: way === 'http' ? 'http' : 'https',
         ready: null,
+        unclear: 'serverUnknown',
       });
     }
     expect(requests).toBe(0);

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Answer } from '../../lib/engines/answer.js';
 import { type Candidate, Prober, type ProbeTarget } from '../../lib/engines/prober.js';
@@ -17,6 +18,7 @@ const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
   servers: null,
   working: false,
   unnamed: false,
+  urlWay: null,
   processes: null,
   loadReason: null,
   ...over,
@@ -226,6 +228,65 @@ async function serve(handler: Parameters<typeof createServer>[1]): Promise<{ ser
   const { port } = server.address() as AddressInfo;
   return { server, url: new URL(`http://localhost:${port}/ready?x=1`), port };
 }
+
+describe('where nobody can say whether it is ready, why', () => {
+  it('not asked yet, then a key, then nothing: it is ready', async () => {
+    const { clock, prober, settle, answerLast } = controlled();
+    const servers = [vllm(8000, { connect: () => Promise.reject(new Error('not here')) })];
+    const worker = target({ readyUrl: null, servers });
+    expect(prober.unclearOf('llm/8080')).toBeNull();
+    prober.update([worker]);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([null, 'noAnswerYet']);
+    await answerLast({ status: 200, json: { version: '0.11.0' } });
+    await answerLast(401);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([null, 'keyNeeded']);
+    clock.ms = 60_000;
+    prober.update([worker]);
+    await settle();
+    await answerLast(200);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([true, null]);
+  });
+
+  it('a router that starts a llama-server: its own server is none of a known engine', async () => {
+    const { prober, settle, answerLast } = controlled();
+    prober.update([ofServers(vllm(8000, { engine: null }))]);
+    await settle();
+    await answerLast(404);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([null, 'serverUnknown']);
+  });
+
+  it('no null without a reason, whatever the answers', async () => {
+    const answer = fc.oneof(
+      fc.constantFrom(200, 401, 403, 404, 500, 503),
+      fc.constantFrom('EPERM', 'ESTALE', 'ECONNREFUSED', 'ERR_SSL_TLSV1_ALERT', 'NOT_HTTP'),
+    );
+    const candidate = fc.record({
+      engine: fc.constantFrom('vllm' as const, 'ollama' as const, null),
+      held: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(candidate, { maxLength: 3 }),
+        fc.array(answer, { maxLength: 12 }),
+        async (candidates, answers) => {
+          const { asked, clock, prober, settle } = controlled();
+          const worker = ofServers(...candidates.map((each, i) => vllm(8000 + i, each)));
+          for (const each of answers) {
+            clock.ms += 40_000;
+            prober.update([worker]);
+            await settle();
+            const what = typeof each === 'number' ? each : Object.assign(new Error(each), { code: each });
+            for (const question of asked) question.answer(what);
+            await settle();
+            if (candidates.length > 0)
+              expect(prober.unclearOf('llm/8080') !== null).toBe(prober.readyOf('llm/8080') === null);
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+});
 
 describe('a server that is settled', () => {
   const known = { processes: [1], loadReason: null } as const;
