@@ -58,6 +58,7 @@
         "native/nvml_library.cc",
         "native/nvml_reader.cc",
         "native/sample_thread.cc",
+        "native/socket_dump.cc",
         "native/to_js.cc"
       ],
       "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],

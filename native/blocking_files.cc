@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "kernel_file.h"
+#include "socket_dump.h"
 
 namespace hivepulse {
 
@@ -128,6 +129,12 @@ void BlockingFiles::Run() {
         case FileWork::kList:
           batch.lists.push_back(List(path));
           break;
+        case FileWork::kSockets: {
+          FileAnswer answer;
+          answer.error = DumpListening(path, &answer.bytes);
+          batch.files.push_back(std::move(answer));
+          break;
+        }
         case FileWork::kLinks:
           batch.links.push_back(Links(path, batch.link_prefix));
           break;

@@ -44,7 +44,9 @@ function tick(): void {
   for (const path of paths) {
     endpoints.of(path, path, null, false);
     const servers = endpoints.askedOf(path);
-    targets.push({ id: path, identity: path, readyUrl: null, servers, working: false, unnamed: false });
+    const processes = endpoints.processesOf(path);
+    const quiet = { readyUrl: null, urlWay: null, working: false, unnamed: false, loadReason: null };
+    targets.push({ id: path, identity: path, servers, processes, ...quiet });
   }
   prober.update(targets);
 }

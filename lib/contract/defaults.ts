@@ -58,7 +58,10 @@ export const defaults = {
 
   readinessTimeoutMs: 1000,
   readinessIntervalMs: 1000,
-  readinessSettledIntervalMs: 10_000,
+  /** Of a server that has answered, and about which something else has changed; else; and where nothing else speaks of it. */
+  readinessChangedIntervalMs: 5000,
+  readinessSettledIntervalMs: 30_000,
+  readinessAloneIntervalMs: 10_000,
 
   /** SIGTERM to SIGKILL when a worker is stopped. */
   stopGraceMs: 10_000,

@@ -53,6 +53,15 @@ export const nullReasons = [
   'modelUnnamed',
   'notByGpu',
   'noCgroup',
+  'keyNeeded',
+  'certificateNeeded',
+  'serverUnreachable',
+  'serverUnknown',
+  'socketsUnknown',
+  'notListening',
+  'onUnixSocket',
+  'noAnswerYet',
+  'notProbed',
 ] as const;
 export type NullReason = (typeof nullReasons)[number];
 export const gpuHealths = [

@@ -161,7 +161,19 @@ export const isOtherProtocol = (error: unknown): boolean => {
 function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | undefined): Socket {
   const target = { host, port, lookup: loopbackLookup };
   if (scheme === 'https') return connectTls({ ...tls, ...(socket ? { socket } : target) });
-  return socket ?? connectTcp(target);
+  return socket ?? connectPlain(target);
+}
+
+/** Where all plain connections read into: without it each read has 64 KiB of its own. */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+function connectPlain(target: { host: string; port: number; lookup: typeof loopbackLookup }): Socket {
+  const callback = (bytes: number): boolean => {
+    socket.emit('data', Buffer.from(readBuffer.subarray(0, bytes)));
+    return true;
+  };
+  const socket = connectTcp({ ...target, onread: { buffer: readBuffer, callback } });
+  return socket;
 }
 
 function getRequest({ host, port }: ServerAddress, path: string, key: string | null = null, keeps = false): string {

@@ -1,3 +1,4 @@
+import type { NullReason } from '../contract/enums.js';
 import { systemCode } from '../util/errors.js';
 import type { Answer, ModelsQuestion } from './answer.js';
 import { type Asker, type Connect, isOtherProtocol, isTlsAlert, type Scheme, type ServerAddress } from './ask.js';
@@ -14,12 +15,10 @@ export interface Server {
   readonly connect?: Connect | undefined;
 }
 
-/** How an examination is done. */
-export interface Examining {
-  readonly timeoutMs: number;
-  /** No argument names its model: it is asked for the names. */
-  readonly unnamed?: boolean;
-}
+export type Unclear = Extract<
+  NullReason,
+  'keyNeeded' | 'certificateNeeded' | 'serverUnreachable' | 'serverUnknown' | 'noAnswerYet'
+>;
 
 /** What is known of a server by its own answers. */
 export interface Finding {
@@ -31,6 +30,8 @@ export interface Finding {
   readonly ready: boolean | null;
   /** Why it is not ready, or not known to be: `ECONNREFUSED`, `timeout`, `status 503`. */
   readonly reason: string | null;
+  /** Why nobody can say whether it is ready; null where somebody can. */
+  readonly unclear: Unclear | null;
   /** It took the connection and did not answer in time. */
   readonly silent: boolean;
   /** The host of the address at which it answered last. */
@@ -39,51 +40,68 @@ export interface Finding {
   readonly models?: readonly string[];
 }
 
-export const unasked: Finding = { scheme: null, own: null, ready: null, reason: 'not asked yet', silent: false };
+export const unasked: Finding = {
+  scheme: null,
+  own: null,
+  ready: null,
+  reason: 'not asked yet',
+  unclear: 'noAnswerYet',
+  silent: false,
+};
 
 /** The hive could not get there, which says nothing of the server. */
 const unreachable: ReadonlySet<string> = new Set(
   'EPERM EACCES ENOTSUP ESTALE ENOENT ESRCH EBUSY EMFILE ENFILE'.split(' '),
 );
 
-/** Asks a server once; `known`: what earlier answers said. Rejects only where `signal` says that nobody waits for it. */
+/** Reason of a signal that ends a check whose time is over. One signal for both: joined ones cost more than the request. */
+export const late = new Error('timeout');
+
+export const isUnreachable = (code: string): boolean => unreachable.has(code);
+
+/**
+ * Asks a server once, until `signal` aborts; `known`: what earlier answers said; `unnamed`: no argument names its model, so it
+ * is asked for the names. Rejects only where the signal says that nobody waits for it.
+ */
 export async function examine(
   asker: Asker,
   server: Server,
   known: Finding,
   signal: AbortSignal,
-  { timeoutMs, unnamed = false }: Examining,
+  unnamed = false,
 ): Promise<Finding> {
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const either = AbortSignal.any([signal, deadline]);
   let failure: Finding = {
     ...known,
     ready: server.engine === null ? null : false,
     reason: 'no address',
+    unclear: server.engine === null ? 'serverUnknown' : null,
     silent: false,
   };
   for (const address of server.addresses) {
     try {
       const found =
         server.engine === null
-          ? await tryTls(asker, server, address, either)
-          : await new Examination(asker, server, server.engine, address, either).run(known, unnamed);
+          ? await tryTls(asker, server, address, signal)
+          : await new Examination(asker, server, server.engine, address, signal).run(known, unnamed);
       return { ...found, host: address.host };
     } catch (error) {
-      signal.throwIfAborted();
+      if (signal.aborted && signal.reason !== late) throw signal.reason;
       if (isTlsAlert(error))
         return {
           ...known,
           scheme: 'https',
           ready: null,
           reason: 'it asks for a certificate',
+          unclear: 'certificateNeeded',
           silent: false,
           host: address.host,
         };
-      if (deadline.aborted) return { ...failure, reason: 'timeout', silent: true };
+      if (signal.aborted) return { ...failure, reason: 'timeout', silent: true };
       const reason = systemCode(error) ?? (error as Error).message;
-      const ready = unreachable.has(reason) ? null : failure.ready;
-      failure = { ...failure, ready, reason, silent: reason === 'ETIMEDOUT' };
+      const isOut = isUnreachable(reason);
+      const ready = isOut ? null : failure.ready;
+      const unclear = isOut ? 'serverUnreachable' : failure.unclear;
+      failure = { ...failure, ready, reason, unclear, silent: reason === 'ETIMEDOUT' };
       // Its other addresses are in the same namespace.
       if (ready === null && server.connect !== undefined) return failure;
     }
@@ -98,7 +116,7 @@ async function tryTls(
   signal: AbortSignal,
 ): Promise<Finding> {
   const scheme = (await asker.offersTls(address, signal, connect)) ? 'https' : 'http';
-  return { scheme, own: null, ready: null, reason: null, silent: false };
+  return { scheme, own: null, ready: null, reason: null, unclear: 'serverUnknown', silent: false };
 }
 
 /** The key is the operator's, and the hive has none: without it nobody can say what the server would answer. */
@@ -127,14 +145,17 @@ class Examination {
     const own = known.own === true || (await this.#isOwn());
     if (own !== true) {
       const reason = own === false ? 'another program answers' : `status ${own.status}`;
-      return { scheme: this.#scheme, own: own === false ? false : null, ready: false, reason, silent: false };
+      const found = { scheme: this.#scheme, own: own === false ? false : null, ready: false, reason } as const;
+      return { ...found, unclear: null, silent: false };
     }
     const answer = await this.#get(engineNamed(this.#engine).healthPath);
     const { status } = answer;
     const ready = asksForKey(answer) ? null : status >= 200 && status <= 299;
     // An engine knows its own path: what doesn't is another program by now.
     const still = status === 404 ? null : true;
-    const found = { scheme: this.#scheme, own: still, ready, reason: ready ? null : `status ${status}`, silent: false };
+    const reason = ready ? null : `status ${status}`;
+    const unclear = ready === null ? 'keyNeeded' : null;
+    const found: Finding = { scheme: this.#scheme, own: still, ready, reason, unclear, silent: false };
     const models = unnamed && still ? await this.#models() : null;
     return models === null ? found : { ...found, models };
   }

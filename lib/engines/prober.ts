@@ -1,12 +1,20 @@
 import { defaults } from '../contract/defaults.js';
+import type { ServingReason } from '../contract/enums.js';
 import { systemCode } from '../util/errors.js';
-import { type Asker, SystemAsker } from './ask.js';
-import { examine, type Finding, type Server, unasked } from './examine.js';
+import { type Asker, type Connect, SystemAsker } from './ask.js';
+import { examine, type Finding, isUnreachable, late, type Server, type Unclear, unasked } from './examine.js';
 
 /** A server of a worker that may be its public one. */
 export interface Candidate extends Server {
   /** Other sockets have another key. */
   readonly key: string;
+}
+
+/** Inside of another network namespace. */
+export interface UrlWay {
+  readonly connect?: Connect;
+  /** The loopback address that `localhost` is there. */
+  readonly localhost?: string;
 }
 
 export interface ProbeTarget {
@@ -15,22 +23,34 @@ export interface ProbeTarget {
   readonly identity: string;
   /** Where the operator says that it is asked: any 2xx counts. */
   readonly readyUrl: URL | null;
+  /** How that URL is asked, where not as it is. */
+  readonly urlWay: UrlWay | null;
   /** Where it may serve; `none`: it listens nowhere; null: it cannot be asked. */
   readonly servers: readonly Candidate[] | 'none' | null;
   /** Its processes or GPUs work: silence is no standstill. */
   readonly working: boolean;
   /** Nothing names its model: its server is asked. */
   readonly unnamed: boolean;
+  /** Its processes, the same list as long as they are the same. */
+  readonly processes: object | null;
+  /** Why its engine does not say its load; null where it does. */
+  readonly loadReason: ServingReason | null;
 }
 
 export interface ProberOptions {
-  /** Between checks of a server that is not ready, in ms (default 1000), and of one that is settled (default 10000). */
+  /** Between checks of a server that is not ready, ms (default 1000). */
   readonly intervalMs?: number;
+  /** Of one that is settled, about which something else has changed (default 5000). */
+  readonly changedIntervalMs?: number;
+  /** Of one that is settled (default 30,000), and that nothing else speaks of: a name or a URL of the operator's (default 10,000). */
   readonly settledIntervalMs?: number;
+  readonly aloneIntervalMs?: number;
   /** Deadline of one check in ms (default 1000), connections and answers together. */
   readonly timeoutMs?: number;
   /** CLOCK_MONOTONIC in ms. */
   readonly now?: () => number;
+  /** As Math.random: checks of many workers spread over their interval. */
+  readonly random?: () => number;
   readonly asker?: Asker;
 }
 
@@ -40,6 +60,7 @@ const tolerated = 2;
 interface Check {
   finding: Finding;
   silences: number;
+  startedMs: number;
   dueMs: number;
   running: AbortController | null;
 }
@@ -49,14 +70,17 @@ interface State {
   readonly servers: ProbeTarget['servers'];
   readonly readyUrl: string | null;
   readonly checks: ReadonlyMap<string, Check>;
+  processes: object | null;
+  loadReason: ServingReason | null;
   findings: ReadonlyMap<string, Finding>;
 }
 
 const urlKey = 'url';
 
 /**
- * Asks workers' servers what they are and whether they are ready: each second until they are, then every ten. Nobody
- * waits for it: `update` starts the checks that are due and returns; the rest gives the last answers.
+ * Asks workers' servers what they are and whether they are ready: each second until they are, then when their sockets or
+ * processes have changed or their load is not said any more, and else rarely. Nobody waits for it: `update` starts the checks
+ * that are due and returns; the rest gives the last answers.
  */
 export class Prober {
   readonly #states = new Map<string, State>();
@@ -66,9 +90,12 @@ export class Prober {
   constructor(options: ProberOptions = {}) {
     this.#options = {
       intervalMs: defaults.readinessIntervalMs,
+      changedIntervalMs: defaults.readinessChangedIntervalMs,
       settledIntervalMs: defaults.readinessSettledIntervalMs,
+      aloneIntervalMs: defaults.readinessAloneIntervalMs,
       timeoutMs: defaults.readinessTimeoutMs,
       now: () => performance.now(),
+      random: Math.random,
       asker: new SystemAsker(),
       ...options,
     };
@@ -78,13 +105,13 @@ export class Prober {
   update(workers: readonly ProbeTarget[]): void {
     if (this.#closed) return;
     const seen = new Set<string>();
+    const now = this.#options.now();
     for (const target of workers) {
       if (target.readyUrl === null && target.servers === null) continue;
       seen.add(target.id);
       const state = this.#stateOf(target);
-      for (const [key, check] of state.checks) {
-        if (check.running === null && this.#options.now() >= check.dueMs) void this.#check(target, key, check);
-      }
+      for (const [key, check] of state.checks)
+        if (check.running === null && now >= check.dueMs) void this.#check(target, key, check);
     }
     for (const [id, state] of this.#states) {
       if (seen.has(id)) continue;
@@ -101,6 +128,13 @@ export class Prober {
     const all = relevant(state);
     if (all.some(({ ready }) => ready === true)) return true;
     return all.some(({ ready }) => ready === false) ? false : null;
+  }
+
+  /** Why nobody can say whether a worker is ready; null where somebody can, or nothing is asked. */
+  unclearOf(id: string): Unclear | null {
+    const state = this.#states.get(id);
+    if (state === undefined || this.readyOf(id) !== null) return null;
+    return relevant(state).find(({ ready }) => ready === null)?.unclear ?? 'noAnswerYet';
   }
 
   /** Why a worker is not ready; null where it is, or nothing is asked. */
@@ -126,53 +160,70 @@ export class Prober {
   }
 
   #stateOf(target: ProbeTarget): State {
-    const { id, identity, servers, readyUrl } = target;
+    const { id, identity, servers, readyUrl, processes, loadReason } = target;
     const before = this.#states.get(id);
     const url = readyUrl?.href ?? null;
     const same = before?.identity === identity;
-    if (same && before.servers === servers && before.readyUrl === url) return before;
+    if (same && (before.processes !== processes || before.loadReason !== loadReason)) this.#hasten(before);
+    if (same && before.servers === servers && before.readyUrl === url)
+      return Object.assign(before, { processes, loadReason });
     const checks = new Map<string, Check>();
     const keys = [...(readyUrl ? [urlKey] : []), ...(Array.isArray(servers) ? servers.map(({ key }) => key) : [])];
     for (const key of keys) {
       const known = same && (key !== urlKey || before.readyUrl === url) ? before.checks.get(key) : undefined;
-      checks.set(key, known ?? { finding: first(target, key), silences: 0, dueMs: 0, running: null });
+      checks.set(key, known ?? { finding: first(target, key), silences: 0, startedMs: 0, dueMs: 0, running: null });
     }
     if (before !== undefined)
       for (const [key, check] of before.checks) if (checks.get(key) !== check) check.running?.abort();
-    const state: State = { identity, servers, readyUrl: url, checks, findings: findingsIn(checks) };
+    const known = { identity, servers, readyUrl: url, processes, loadReason };
+    const state: State = { ...known, checks, findings: findingsIn(checks) };
     this.#states.set(id, state);
     return state;
   }
 
+  /** Something about the worker has changed: what it answered may not hold any more. */
+  #hasten({ checks }: State): void {
+    for (const check of checks.values())
+      check.dueMs = Math.min(check.dueMs, check.startedMs + this.#options.changedIntervalMs);
+  }
+
   async #check(target: ProbeTarget, key: string, check: Check): Promise<void> {
+    const { now, timeoutMs } = this.#options;
     const running = new AbortController();
     check.running = running;
-    const startedMs = this.#options.now();
+    check.startedMs = now();
+    const timer = setTimeout(() => running.abort(late), timeoutMs);
     const found = await this.#ask(target, key, check.finding, running.signal).catch(() => null);
+    clearTimeout(timer);
     check.running = null;
     if (found === null) return; // nobody waits for it
     check.silences = found.silent ? check.silences + 1 : 0;
     const believed = found.silent && check.finding.ready === true && (target.working || check.silences <= tolerated);
     const before = check.finding;
-    check.finding = believed ? { ...found, ready: true } : found;
+    check.finding = believed ? { ...found, ready: true, unclear: null } : found;
     const settled =
       !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
-    check.dueMs = startedMs + (settled ? this.#options.settledIntervalMs : this.#options.intervalMs);
+    check.dueMs = check.startedMs + (settled ? this.#settledMs(target, key) : this.#options.intervalMs);
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
     if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
   }
 
+  #settledMs({ unnamed }: ProbeTarget, key: string): number {
+    const { settledIntervalMs, aloneIntervalMs, random } = this.#options;
+    return (key === urlKey || unnamed ? aloneIntervalMs : settledIntervalMs) * (0.75 + random() / 2);
+  }
+
   async #ask(
-    { readyUrl, servers, unnamed }: ProbeTarget,
+    { readyUrl, urlWay, servers, unnamed }: ProbeTarget,
     key: string,
     known: Finding,
     signal: AbortSignal,
   ): Promise<Finding> {
-    const { asker, timeoutMs } = this.#options;
-    if (key === urlKey) return askUrl(asker, readyUrl as URL, signal, timeoutMs);
+    const { asker } = this.#options;
+    if (key === urlKey) return askUrl(asker, readyUrl as URL, urlWay ?? {}, signal);
     const server = (servers as readonly Candidate[]).find((each) => each.key === key) as Candidate;
-    return examine(asker, server, known, signal, { timeoutMs, unnamed });
+    return examine(asker, server, known, signal, unnamed);
   }
 }
 
@@ -186,11 +237,11 @@ const isSamePlace = (a: Finding, b: Finding): boolean =>
   (a.ready === null) === (b.ready === null) &&
   a.models?.join('\n') === b.models?.join('\n');
 
-const first = ({ servers }: ProbeTarget, key: string): Finding => {
+const first = ({ servers, urlWay }: ProbeTarget, key: string): Finding => {
   const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
   // Whether it can be asked in another network namespace shows when it is.
-  const isAsked = key === urlKey || (server?.engine && server.connect === undefined);
-  return { ...unasked, ready: isAsked ? false : null };
+  const isAsked = key === urlKey ? urlWay?.connect === undefined : server?.engine && server.connect === undefined;
+  return isAsked ? { ...unasked, ready: false, unclear: null } : unasked;
 };
 
 function findingsIn(checks: ReadonlyMap<string, Check>): ReadonlyMap<string, Finding> {
@@ -211,19 +262,25 @@ function abort({ checks }: State): void {
 }
 
 /** GET without following redirects; the answer's body does not count. */
-async function askUrl(asker: Asker, url: URL, signal: AbortSignal, timeoutMs: number): Promise<Finding> {
-  const host = url.hostname.replace(/^\[|\]$/g, '');
+async function askUrl(
+  asker: Asker,
+  url: URL,
+  { connect, localhost = 'localhost' }: UrlWay,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const name = url.hostname.replace(/^\[|\]$/g, '');
+  const host = name === 'localhost' ? localhost : name;
   const port = url.port === '' ? 80 : Number(url.port);
-  const ask = { ...unasked, scheme: 'http' as const };
-  const deadline = AbortSignal.timeout(timeoutMs);
+  const ask = { ...unasked, scheme: 'http' as const, unclear: null };
   try {
-    const either = AbortSignal.any([signal, deadline]);
-    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, either);
+    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, signal, connect);
     const ready = status >= 200 && status <= 299;
     return { ...ask, ready, reason: ready ? null : `status ${status}` };
   } catch (error) {
+    if (signal.reason === late) return { ...ask, ready: false, reason: 'timeout', silent: true };
     signal.throwIfAborted();
-    if (deadline.aborted) return { ...ask, ready: false, reason: 'timeout', silent: true };
-    return { ...ask, ready: false, reason: systemCode(error) ?? (error as Error).message };
+    const reason = systemCode(error) ?? (error as Error).message;
+    if (connect !== undefined && isUnreachable(reason)) return { ...ask, unclear: 'serverUnreachable', reason };
+    return { ...ask, ready: false, reason };
   }
 }

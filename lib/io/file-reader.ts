@@ -17,6 +17,11 @@ export interface FileReader {
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   /** Targets of the symbolic links in each directory that begin with `prefix`; a number is the errno. */
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]>;
+  /**
+   * The sockets that listen in each network namespace (`/proc/<pid>/ns/net`), as `parseSocketDump` reads them; a number is the
+   * errno: ENOTSUP where there is no addon, EPERM where the namespace may not be entered.
+   */
+  listening(namespaces: readonly string[]): Promise<readonly FileResult[]>;
   /** How long the batch now running has been running, in ms; 0 when none is. */
   runningMs(): number;
   /** Rejects what is outstanding with code CLOSED. May be called twice. */

@@ -70,7 +70,7 @@ export interface GuardOptions {
 type Result = FileResult | readonly DirectoryEntry[] | readonly string[];
 type Work = (reader: FileReader, paths: readonly string[]) => Promise<readonly Result[]>;
 
-/** One call of `read`, `list` or `links`. */
+/** One call of `read`, `list`, `links` or `listening`. */
 interface Request {
   readonly work: Work;
   readonly results: Result[];
@@ -97,7 +97,7 @@ interface Hung {
  * another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT until one of them returns.
  * Calls reject only after `close`.
  */
-export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links' | 'close'> {
+export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links' | 'listening' | 'close'> {
   readonly #options: Required<Omit<GuardOptions, 'open'>>;
   readonly #readers: Replaceable<FileReader>;
   /** What the current reader has not answered yet, in its order. */
@@ -126,6 +126,10 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
     const work: Work = (reader, some) => reader.links(some, prefix);
     return this.#request(paths, work) as Promise<readonly (readonly string[] | number)[]>;
+  }
+
+  listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
+    return this.#request(namespaces, (reader, some) => reader.listening(some)) as Promise<readonly FileResult[]>;
   }
 
   /** Some read hangs now. */

@@ -21,7 +21,7 @@ abstract class ThreadFileReader implements FileReader {
 
   abstract runningMs(): number;
   /** Hands a batch to the thread and returns its number; `argument` as in `NativeFileThread.submit`. */
-  protected abstract submit(paths: readonly string[], argument?: number | string): number;
+  protected abstract submit(paths: readonly string[], argument?: FilesRequest['argument']): number;
   protected abstract keepAlive(yes: boolean): void;
   protected abstract end(): void;
 
@@ -37,6 +37,10 @@ abstract class ThreadFileReader implements FileReader {
     return this.#request(paths, prefix) as Promise<readonly (readonly string[] | number)[]>;
   }
 
+  listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
+    return this.#request(namespaces, true) as Promise<readonly FileResult[]>;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -44,7 +48,7 @@ abstract class ThreadFileReader implements FileReader {
     this.end();
   }
 
-  async #request(paths: readonly string[], argument?: number | string): Promise<Answer> {
+  async #request(paths: readonly string[], argument?: FilesRequest['argument']): Promise<Answer> {
     if (this.#closed) throw closedError('file reader');
     return this.pending.add(this.submit(paths, argument));
   }
@@ -78,7 +82,7 @@ export class NativeFileReader extends ThreadFileReader {
     return this.#files.runningMs();
   }
 
-  protected submit(paths: readonly string[], argument?: number | string): number {
+  protected submit(paths: readonly string[], argument?: FilesRequest['argument']): number {
     return this.#files.submit(paths.map(bytesOfPath), argument);
   }
 
@@ -95,7 +99,7 @@ export interface FilesRequest {
   readonly id: number;
   readonly paths: readonly string[];
   /** As in `NativeFileThread.submit`. */
-  readonly argument: number | string | undefined;
+  readonly argument: number | string | true | undefined;
 }
 
 export interface FilesResponse {
@@ -128,7 +132,7 @@ export class WorkerFileReader extends ThreadFileReader {
     return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
   }
 
-  protected submit(paths: readonly string[], argument?: number | string): number {
+  protected submit(paths: readonly string[], argument?: FilesRequest['argument']): number {
     const id = ++this.#lastId;
     this.#thread.post({ id, paths, argument });
     return id;

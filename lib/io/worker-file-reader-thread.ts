@@ -1,5 +1,6 @@
 // The thread of WorkerFileReader: one batch at a time, in order.
 import { closeSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
@@ -10,6 +11,7 @@ import { openRegularFileSync } from './untrusted.js';
 const port = parentPort as MessagePort;
 const runningSince = new BigInt64Array(workerData as SharedArrayBuffer);
 const chunk = 64 * 1024;
+const { ENOTSUP } = constants.errno;
 
 function orErrno<T>(work: () => T): T | number {
   try {
@@ -56,6 +58,7 @@ function links(path: string, prefix: string): readonly string[] {
 
 function workOn(path: string, argument: FilesRequest['argument']) {
   if (argument === undefined) return list(path);
+  if (argument === true) return ENOTSUP;
   return typeof argument === 'number' ? readWhole(path, argument) : links(path, argument);
 }
 

@@ -48,9 +48,10 @@ export interface NativeBatch {
 export interface NativeFileThread {
   /**
    * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
-   * are given. Neither: directories to list. Gives the batch's id.
+   * are given. true: network namespaces whose listening sockets are given (native/socket_dump.h). None: directories to list.
+   * Gives the batch's id.
    */
-  submit(paths: readonly (string | Buffer)[], maxBytesOrPrefix?: number | string): number;
+  submit(paths: readonly (string | Buffer)[], maxBytesOrPrefix?: number | string | true): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;

@@ -21,7 +21,24 @@ const words: Readonly<Record<NullReason, string>> = {
   modelUnnamed: 'the command line of its engine names no model, or several engines name different ones',
   notByGpu: 'a GPU that it holds does not say it of each process',
   noCgroup: 'it has no cgroup of its own, which alone would tell it',
+  keyNeeded: 'its server answers only with a key, which the hive does not have',
+  certificateNeeded: 'its server asks for a certificate of its client, which the hive does not have',
+  serverUnreachable: 'the hive cannot reach its server, or not it alone',
+  serverUnknown: 'its server is none of a known engine, so how to ask it is not known',
+  socketsUnknown: 'where it listens is not known',
+  notListening: 'it listens nowhere, so nothing can be asked',
+  onUnixSocket: 'its engine listens on a Unix socket, which is not asked',
+  noAnswerYet: 'its server has not answered yet',
+  notProbed: 'readiness is not asked for',
 };
+
+/** Reasons for which there is no value at all. */
+const noValue: ReadonlySet<string> = new Set<NullReason>([
+  'serverUnknown',
+  'notListening',
+  'onUnixSocket',
+  'notProbed',
+]);
 
 /** Where a value of a worker or GPU was sent, for what explains it. */
 export interface NullContext {
@@ -56,7 +73,7 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
   const table: FieldTable = workerFields;
   const { absent, reasonIn, explainedBy = [] } = table[path.split('.')[0] as string] ?? {};
   const reason = worker.nullReasons?.[path];
-  if (reason !== undefined) return because(words[reason as NullReason] ?? reason);
+  if (reason !== undefined) return (noValue.has(reason) ? none : because)(words[reason as NullReason] ?? reason);
   const other = reasonIn === undefined ? null : (worker as unknown as Values)[reasonIn];
   if (typeof other === 'string') {
     const text = table[reasonIn as string]?.panel?.words?.[other] ?? other;

@@ -1,5 +1,6 @@
 /**
- * Parsers of /proc/<pid>/net/{tcp,tcp6}: the sockets of a network namespace that listen. Pure: bytes in, values out.
+ * Parsers of the sockets of a network namespace that listen: of /proc/<pid>/net/{tcp,tcp6}, and of what the kernel gives over
+ * sock_diag(7). Pure: bytes in, values out.
  */
 
 /** A TCP socket that listens. */
@@ -36,7 +37,10 @@ function ipv4(hex: string): string | null {
 
 function ipv6(hex: string): string | null {
   if (!/^[0-9A-F]{32}$/.test(hex)) return null;
-  const bytes = [0, 8, 16, 24].flatMap((at) => bytesOf(hex.slice(at, at + 8)));
+  return ipv6Of([0, 8, 16, 24].flatMap((at) => bytesOf(hex.slice(at, at + 8))));
+}
+
+function ipv6Of(bytes: readonly number[]): string {
   if (bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255)
     return bytes.slice(12).join('.');
   return ipv6Text(
@@ -55,6 +59,33 @@ export function ipv6Text(numbers: readonly number[]): string {
   }
   if (best.at < 0) return groups.join(':');
   return `${groups.slice(0, best.at).join(':')}::${groups.slice(best.at + best.length).join(':')}`;
+}
+
+/** Sizes and places of `inet_diag_msg` (linux/inet_diag.h), before which the inode of the namespace comes. */
+const headBytes = 8;
+const diag = { bytes: 72, state: 1, port: 4, address: 8, inode: 68 } as const;
+const families = { ipv4: 2, ipv6: 10 } as const;
+const listenState = 10;
+
+/** The sockets of a dump of `FileReader.listening`; null where it is none, or is about another namespace. */
+export function parseSocketDump(bytes: Buffer, namespace: number): readonly ListeningSocket[] | null {
+  if (bytes.length < headBytes || (bytes.length - headBytes) % diag.bytes !== 0) return null;
+  if (Number(bytes.readBigUInt64LE(0)) !== namespace) return null;
+  const found: ListeningSocket[] = [];
+  for (let at = headBytes; at < bytes.length; at += diag.bytes) {
+    const address = addressIn(bytes, at);
+    const inode = bytes.readUInt32LE(at + diag.inode);
+    if (address === null || inode === 0 || bytes[at + diag.state] !== listenState) continue;
+    found.push({ inode, address, port: bytes.readUInt16BE(at + diag.port) });
+  }
+  return found;
+}
+
+function addressIn(bytes: Buffer, at: number): string | null {
+  const family = bytes[at];
+  const from = at + diag.address;
+  if (family === families.ipv4) return bytes.subarray(from, from + 4).join('.');
+  return family === families.ipv6 ? ipv6Of([...bytes.subarray(from, from + 16)]) : null;
 }
 
 /** The inodes of links such as `socket:[123]` or `net:[4026531840]`. */

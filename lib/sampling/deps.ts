@@ -30,7 +30,7 @@ export interface SamplerDeps {
   /** null where no sockets can be read. */
   readonly listening: ListeningSource | null;
   /** null: no worker is asked. */
-  readonly prober: Pick<Prober, 'update' | 'readyOf' | 'findingsOf'> | null;
+  readonly prober: Pick<Prober, 'update' | 'readyOf' | 'unclearOf' | 'findingsOf'> | null;
   /** null: no engine is asked for its load. */
   readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
   /** null: servers in other network namespaces are not asked. */

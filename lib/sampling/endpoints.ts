@@ -1,9 +1,10 @@
+import { isIPv4 } from 'node:net';
 import { defaults } from '../contract/defaults.js';
-import type { EndpointReason } from '../contract/enums.js';
+import type { EndpointReason, NullReason } from '../contract/enums.js';
 import type { Fault } from '../contract/heartbeat.js';
 import type { Connect } from '../engines/ask.js';
 import type { Finding } from '../engines/examine.js';
-import type { Candidate as ProbedServer, Prober } from '../engines/prober.js';
+import type { Candidate as ProbedServer, Prober, UrlWay } from '../engines/prober.js';
 import type { NamespaceConnector } from '../io/namespace-connect.js';
 import type { Listening, NamespaceSocket } from '../workers/listening.js';
 import type { KnownProcess } from '../workers/process-table.js';
@@ -48,6 +49,8 @@ export interface Server {
 /** What the hive asks to find out; `none`: it listens nowhere, null: nothing can be asked. */
 export type Asked = readonly ProbedServer[] | 'none' | null;
 
+type Unasked = Extract<NullReason, 'socketsUnknown' | 'notListening' | 'onUnixSocket' | 'serverUnreachable'>;
+
 export const unknownServer: Server = {
   port: null,
   endpoint: null,
@@ -72,6 +75,8 @@ interface Known {
   readonly hidden: boolean;
   readonly choice: Choice;
   readonly asked: Asked;
+  /** Why nothing can be asked, where `asked` is null. */
+  readonly unasked: Unasked;
   readonly findings: ReadonlyMap<string, Finding> | null;
   readonly server: Server;
 }
@@ -154,10 +159,10 @@ export class Endpoints {
       before.hidden === hidden;
     if (same && before.findings === findings) return before.server;
     const key = { processes, generation, recordPort, hidden };
-    const { choice, asked } = same ? before : this.#choose(processes, recordPort, hidden, listening);
+    const { choice, asked, unasked } = same ? before : this.#choose(processes, recordPort, hidden, listening);
     const server = this.#serverOf(path, { choice, hidden }, findings, listening);
     this.#expected = null;
-    this.#known.set(path, { ...key, choice, asked: sameAsked(before?.asked, asked), findings, server });
+    this.#known.set(path, { ...key, choice, asked: sameAsked(before?.asked, asked), unasked, findings, server });
     return server;
   }
 
@@ -166,15 +171,30 @@ export class Endpoints {
     return this.#known.get(path)?.asked ?? null;
   }
 
-  /** Whether a process of the worker listens on a port of the hive's own network namespace; null where it is not known. */
-  listensOn(path: string, port: number): boolean | null {
+  /** Why nothing can be asked of the worker. */
+  unaskedOf(path: string): Unasked {
+    return this.#known.get(path)?.unasked ?? 'socketsUnknown';
+  }
+
+  /** The worker's processes, the same list as long as they are the same. */
+  processesOf(path: string): readonly KnownProcess[] | null {
+    return this.#groups.get(path) ?? null;
+  }
+
+  /** How the worker itself is reached at a port of loopback, or why it is not. */
+  wayTo(path: string, port: number): UrlWay | 'notListening' | 'serverUnreachable' {
     const listening = this.#listening;
     const processes = this.#groups.get(path);
-    if (listening === null || processes === undefined) return null;
+    if (listening === null || processes === undefined) return {};
     const all = processes.map((process) => listening.of(process)?.sockets ?? null);
     const own = listening.ownNamespace;
-    if (all.some((sockets) => sockets?.some((each) => each.port === port && each.namespace === own))) return true;
-    return own === null || all.includes(null) ? null : false;
+    const there = all.flatMap((sockets) => sockets?.filter((each) => each.port === port) ?? []);
+    if (there.some(({ namespace }) => namespace === own)) return {};
+    const [first] = there;
+    if (first === undefined) return own === null || all.includes(null) ? {} : 'notListening';
+    if (this.#namespaces === null) return 'serverUnreachable';
+    const takesIpv4 = there.some(({ address }) => isIPv4(address) || address === '::');
+    return { localhost: takesIpv4 ? '127.0.0.1' : '::1', connect: this.#connectIn(first.namespace, listening) };
   }
 
   faults(): readonly Fault[] {
@@ -207,7 +227,7 @@ export class Endpoints {
     recordPort: number | null,
     hidden: boolean,
     listening: ListeningSource,
-  ): Pick<Known, 'choice' | 'asked'> {
+  ): Pick<Known, 'choice' | 'asked' | 'unasked'> {
     const choice = chooseServer(
       processes.map((process) => ({
         pid: process.pid,
@@ -220,10 +240,16 @@ export class Endpoints {
     const isEngine = processes.some(({ role }) => role.role === 'engine');
     // On a Unix socket it cannot be asked.
     if (choice.reason === 'notListening' && processes.some(({ role }) => role.unixSocket))
-      return { choice, asked: null };
-    if (choice.reason === 'notListening') return { choice, asked: isEngine && !hidden ? 'none' : null };
+      return { choice, asked: null, unasked: 'onUnixSocket' };
+    if (choice.reason === 'notListening')
+      return {
+        choice,
+        asked: isEngine && !hidden ? 'none' : null,
+        unasked: hidden ? 'socketsUnknown' : 'notListening',
+      };
     const asked = choice.candidates.slice(0, maxAsked).flatMap((candidate) => this.#askedOf(candidate, listening));
-    return { choice, asked: asked.length === 0 ? null : asked };
+    const unasked = choice.reason === null ? 'serverUnreachable' : 'socketsUnknown';
+    return { choice, asked: asked.length === 0 ? null : asked, unasked };
   }
 
   /** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
@@ -234,13 +260,17 @@ export class Endpoints {
     const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
     if (addresses.length === 0 || !(isOwn || namespaces)) return [];
     const { engine } = process.role;
-    const connect: Connect = async (address, signal) => {
+    return [{ key, engine, held, addresses, ...(isOwn ? {} : { connect: this.#connectIn(namespace, listening) }) }];
+  }
+
+  #connectIn(namespace: number, listening: ListeningSource): Connect {
+    const namespaces = this.#namespaces;
+    return async (address, signal) => {
       const pid = listening.processIn(namespace);
       if (pid === null || namespaces === null)
         throw Object.assign(new Error('No process is known in its network namespace.'), { code: 'ESTALE' });
       return namespaces.connect({ ...address, pid, namespace, timeoutMs: connectMs, signal });
     };
-    return [{ key, engine, held, addresses, ...(isOwn ? {} : { connect }) }];
   }
 
   #serverOf(

@@ -15,6 +15,7 @@ import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
 import { clear, probeTarget, type Tracked, track } from './tracked.js';
 import type { TreePass } from './tree-reader.js';
+import { type Unknown, unknown } from './unknown.js';
 import {
   isLive,
   isPause,
@@ -292,7 +293,7 @@ export class Sampler {
       gpuDoubt,
       gpusReason: this.#gpus.reasonOf(gpus, gpuDoubt),
       gpuTotals: this.#gpus.totals,
-      ready,
+      ready: ready ?? this.#unclear(tracked),
       state,
       load,
       memoryFromProc: isTree || (fromProc.memory && Number.isNaN(row.memoryCurrentBytes)),
@@ -339,6 +340,14 @@ export class Sampler {
     );
     tracked.state = memory;
     return state;
+  }
+
+  /** Why nobody can say whether a worker is ready. */
+  #unclear({ watched: { id, path } }: Tracked): Unknown {
+    const { prober } = this.#deps;
+    if (prober === null) return unknown('notProbed');
+    const nothing = this.#endpoints.askedOf(path) === null ? this.#endpoints.unaskedOf(path) : 'noAnswerYet';
+    return unknown(prober.unclearOf(id) ?? nothing);
   }
 
   #depart(tracked: Tracked): void {

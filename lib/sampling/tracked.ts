@@ -99,17 +99,25 @@ export const clear = (tracked: Tracked): void => void Object.assign(tracked, emp
 /** What is asked about a worker. An operator's URL counts only where the worker itself listens on its port. */
 export function probeTarget(
   { watched, recordSeen, main, inode, described }: Tracked,
-  { cpuPercent, gpuUtilizationPercent }: Pick<WorkerSample, 'cpuPercent' | 'gpuUtilizationPercent'>,
-  endpoints: Pick<Endpoints, 'askedOf' | 'listensOn'>,
+  {
+    cpuPercent,
+    gpuUtilizationPercent,
+    servingReason = null,
+  }: Pick<WorkerSample, 'cpuPercent' | 'gpuUtilizationPercent' | 'servingReason'>,
+  endpoints: Pick<Endpoints, 'askedOf' | 'wayTo' | 'processesOf'>,
 ): ProbeTarget {
   const url = recordSeen?.readyUrl ? readyUrlOf(recordSeen.readyUrl) : null;
-  const isOwn = url !== null && endpoints.listensOn(watched.path, Number(url.port || 80)) !== false;
+  const way = url === null ? null : endpoints.wayTo(watched.path, Number(url.port || 80));
+  const isAsked = typeof way === 'object';
   return {
     id: watched.id,
     identity: main?.key ?? String(inode),
-    readyUrl: isOwn ? url : null,
-    servers: url !== null && !isOwn ? 'none' : endpoints.askedOf(watched.path),
+    readyUrl: isAsked ? url : null,
+    urlWay: isAsked ? way : null,
+    servers: isAsked || url === null ? endpoints.askedOf(watched.path) : way === 'notListening' ? 'none' : null,
     unnamed: recordSeen?.model == null && described?.serving.models.length === 0,
     working: (cpuPercent ?? 0) >= workingCpuPercent || (gpuUtilizationPercent ?? 0) > 0,
+    processes: endpoints.processesOf(watched.path),
+    loadReason: servingReason,
   };
 }

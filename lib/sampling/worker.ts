@@ -143,7 +143,7 @@ export interface WorkerInput {
   /** Why it is not known which GPUs it holds. */
   readonly gpusReason: string | null;
   readonly gpuTotals: ReadonlyMap<string, number | null>;
-  readonly ready: boolean | null;
+  readonly ready: boolean | Unknown;
   readonly state: WorkerSample['state'];
   /** Memory is summed over /proc/<pid>/statm: the memory controller is not on v2. */
   readonly memoryFromProc: boolean;

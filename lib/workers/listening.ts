@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
-import { inodesOf, type ListeningSocket, parseListening } from '../procfs/sockets.js';
+import { inodesOf, type ListeningSocket, parseListening, parseSocketDump } from '../procfs/sockets.js';
 import type { Clock } from '../util/clock.js';
 import { oneAtATime } from '../util/one-at-a-time.js';
 import { type ProcessIdentity, type SeenProcess, SeenProcesses } from './seen-processes.js';
@@ -27,8 +27,10 @@ export interface ListeningOptions {
   /** How often each namespace's sockets are read (default 5000), and while a process is expected to listen (default 1000). */
   readonly everyMs?: number;
   readonly waitingEveryMs?: number;
-  /** How often descriptors are read although no new socket listens: one may have been handed on (default 60,000). */
+  /** How often all descriptors are read where some socket listens that no process is known to hold, ms (default 60,000). */
   readonly verifyMs?: number;
+  /** How often they are where no socket came since: one that was there may have been handed on (default 600,000). */
+  readonly quietVerifyMs?: number;
 }
 
 /** About 1700 sockets that listen; connections come after them. */
@@ -49,6 +51,12 @@ interface Entry extends SeenProcess {
 
 type Table = ReadonlyMap<number, NamespaceSocket>;
 
+/** A dump as the kernel gave it, with what was read from it. */
+interface Dumped {
+  readonly bytes: Buffer;
+  readonly table: Table;
+}
+
 /**
  * The TCP sockets on which processes listen. Each namespace's table is read once, not once for each process; descriptors
  * are read for a new process, and for all of a namespace where a socket listens there that was not seen before.
@@ -58,6 +66,9 @@ export class Listening {
   readonly #files: GuardedReader;
   readonly #seen: SeenProcesses<Entry>;
   #namespaces: ReadonlyMap<number, Table> = new Map();
+  #dumps: ReadonlyMap<number, Dumped> = new Map();
+  /** A socket has come since all descriptors were read, and none of those that are known holds it. */
+  #unclaimed = false;
   #waiting: ReadonlySet<number> = new Set();
   #own: number | null = null;
   #host: number | null = null;
@@ -67,8 +78,8 @@ export class Listening {
 
   constructor(options: ListeningOptions) {
     const { openFiles: open, clock } = options;
-    this.#options = { everyMs: 5000, waitingEveryMs: 1000, verifyMs: 60_000, ...options };
-    this.#seen = new SeenProcesses<Entry>(this.#options.verifyMs, (seen) => ({
+    this.#options = { everyMs: 5000, waitingEveryMs: 1000, verifyMs: 60_000, quietVerifyMs: 600_000, ...options };
+    this.#seen = new SeenProcesses<Entry>((seen) => ({
       ...seen,
       ...{ namespace: null, inodes: null, gone: false, denied: false },
     }));
@@ -150,27 +161,40 @@ export class Listening {
   }
 
   async #look(): Promise<void> {
-    const now = this.#options.clock.now();
+    const { clock, verifyMs, quietVerifyMs } = this.#options;
+    const now = clock.now();
     this.#changed = false;
     this.#lookedMs = now;
-    const due = this.#seen.dueAt(now);
-    await this.#readNamespaces([...this.#seen.byPid].filter(([, entry]) => due(entry)));
+    const due = this.#seen.dueAt(now, this.#unclaimed ? verifyMs : quietVerifyMs);
+    await this.#readNamespaces(this.#pids((_pid, entry) => due(entry)));
     const before = this.#namespaces;
     const tables = await this.#readTables();
-    const grown = new Set<number>();
-    for (const [namespace, table] of tables)
-      for (const inode of table.keys()) if (before.get(namespace)?.has(inode) !== true) grown.add(namespace);
-    const hasGrown = (pid: number, { namespace }: Entry) =>
-      this.#waiting.has(pid) && namespace !== null && grown.has(namespace);
-    const pids = [...this.#seen.byPid].filter(([pid, entry]) => due(entry) || hasGrown(pid, entry)).map(([pid]) => pid);
-    const changed = await this.#readDescriptors(pids, tables);
+    const grown = grownIn(before, tables);
+    const isDue = (pid: number, entry: Entry): boolean =>
+      due(entry) || (this.#waiting.has(pid) && entry.namespace !== null && grown.has(entry.namespace));
+    const changed = await this.#readDescriptors(this.#pids(isDue), tables);
     this.#namespaces = tables;
+    if (this.#seen.verifiedMs === now) this.#unclaimed = false;
+    else if (grown.size > 0) this.#unclaimed ||= this.#holdsNone(grown);
     if (changed || !sameTables(before, tables)) this.#generation += 1;
   }
 
+  #pids(isWanted: (pid: number, entry: Entry) => boolean): readonly number[] {
+    const pids: number[] = [];
+    for (const [pid, entry] of this.#seen.byPid) if (isWanted(pid, entry)) pids.push(pid);
+    return pids;
+  }
+
+  /** Whether some new socket is none of those that processes are known to hold. */
+  #holdsNone(grown: ReadonlyMap<number, readonly number[]>): boolean {
+    const held = new Set<number>();
+    for (const { inodes } of this.#seen.byPid.values()) for (const inode of inodes ?? []) held.add(inode);
+    return [...grown.values()].some((inodes) => inodes.some((inode) => !held.has(inode)));
+  }
+
   /** The namespaces of processes, of the hive, and of the host. */
-  async #readNamespaces(due: readonly (readonly [number, Entry])[]): Promise<void> {
-    const names = [...(this.#own === null ? ['self', '1'] : []), ...due.map(([pid]) => String(pid))];
+  async #readNamespaces(due: readonly number[]): Promise<void> {
+    const names = [...(this.#own === null ? ['self', '1'] : []), ...due.map(String)];
     if (names.length === 0) return;
     const { procRoot } = this.#options;
     const found = await this.#files.links(
@@ -197,19 +221,37 @@ export class Listening {
     for (const [pid, { namespace, gone }] of this.#seen.byPid)
       if (namespace !== null && !gone) readers.set(namespace, String(pid));
     if (this.#own !== null) readers.set(this.#own, 'self');
-    const paths = [...readers.values()].flatMap((name) => [
-      join(procRoot, name, 'net/tcp'),
-      join(procRoot, name, 'net/tcp6'),
-    ]);
+    const tables = await this.#dumpTables(readers);
+    const others = [...readers].filter(([namespace]) => !tables.has(namespace));
+    if (others.length === 0) return tables;
+    const paths = others.flatMap(([, name]) => [join(procRoot, name, 'net/tcp'), join(procRoot, name, 'net/tcp6')]);
     const results = await this.#files.read(paths, maxTableBytes);
-    const tables = new Map<number, Table>();
-    for (const [i, namespace] of [...readers.keys()].entries()) {
+    for (const [i, [namespace]] of others.entries()) {
       const [tcp, tcp6] = results.slice(i * 2, i * 2 + 2) as [FileResult, FileResult];
       const last = this.#namespaces.get(namespace);
       if (tcp instanceof Buffer) tables.set(namespace, tableOf(namespace, tcp, tcp6));
       else if (last !== undefined) tables.set(namespace, last); // it hangs, or the process ended just now
     }
     return tables;
+  }
+
+  /** Of the namespaces that the kernel says it of. What it says as before is not read again. */
+  async #dumpTables(readers: ReadonlyMap<number, string>): Promise<Map<number, Table>> {
+    const { procRoot } = this.#options;
+    const found = await this.#files.listening([...readers.values()].map((name) => join(procRoot, name, 'ns/net')));
+    const dumps = new Map<number, Dumped>();
+    for (const [i, namespace] of [...readers.keys()].entries()) {
+      const bytes = found[i];
+      if (!(bytes instanceof Buffer)) continue;
+      const last = this.#dumps.get(namespace);
+      if (last?.bytes.equals(bytes)) dumps.set(namespace, last);
+      else {
+        const sockets = parseSocketDump(bytes, namespace);
+        if (sockets !== null) dumps.set(namespace, { bytes, table: tableIn(namespace, sockets) });
+      }
+    }
+    this.#dumps = dumps;
+    return new Map([...dumps].map(([namespace, { table }]) => [namespace, table]));
   }
 
   /** Whether anything was found that was not known. */
@@ -239,14 +281,32 @@ export class Listening {
 
 function tableOf(namespace: number, tcp: Buffer, tcp6: FileResult): Table {
   // Without IPv6 there is no tcp6.
-  const all = [...parseListening(tcp), ...(tcp6 instanceof Buffer ? parseListening(tcp6) : [])];
-  return new Map(all.map((socket) => [socket.inode, { ...socket, namespace }]));
+  return tableIn(namespace, [...parseListening(tcp), ...(tcp6 instanceof Buffer ? parseListening(tcp6) : [])]);
+}
+
+const tableIn = (namespace: number, sockets: readonly ListeningSocket[]): Table =>
+  new Map(sockets.map((socket) => [socket.inode, { ...socket, namespace }]));
+
+/** The inodes that are new, by namespace. */
+function grownIn(
+  before: ReadonlyMap<number, Table>,
+  tables: ReadonlyMap<number, Table>,
+): ReadonlyMap<number, readonly number[]> {
+  const grown = new Map<number, readonly number[]>();
+  for (const [namespace, table] of tables) {
+    const last = before.get(namespace);
+    if (last === table) continue;
+    const inodes = [...table.keys()].filter((inode) => last?.has(inode) !== true);
+    if (inodes.length > 0) grown.set(namespace, inodes);
+  }
+  return grown;
 }
 
 function sameTables(a: ReadonlyMap<number, Table>, b: ReadonlyMap<number, Table>): boolean {
   if (a.size !== b.size) return false;
   for (const [namespace, table] of b) {
     const before = a.get(namespace);
+    if (before === table) continue;
     if (before === undefined || before.size !== table.size) return false;
     for (const inode of table.keys()) if (!before.has(inode)) return false;
   }

@@ -47,7 +47,7 @@ export class NamespaceAddresses {
   constructor(options: NamespaceAddressesOptions) {
     const { openFiles: open, clock } = options;
     this.#options = { everyMs: 5000, verifyMs: 60_000, ...options };
-    this.#seen = new SeenProcesses<Member>(this.#options.verifyMs, (seen) => ({ ...seen, namespace: null }));
+    this.#seen = new SeenProcesses<Member>((seen) => ({ ...seen, namespace: null }));
     this.#files = new GuardedReader({
       open,
       clock,
@@ -90,10 +90,10 @@ export class NamespaceAddresses {
   }
 
   async #look(): Promise<void> {
-    const { clock, everyMs } = this.#options;
+    const { clock, everyMs, verifyMs } = this.#options;
     const now = clock.now();
     this.#changed = false;
-    const due = this.#seen.dueAt(now);
+    const due = this.#seen.dueAt(now, verifyMs);
     await this.#readNamespaces([...this.#seen.byPid].filter(([, member]) => due(member)));
     const isDue = now - this.#lookedMs >= everyMs;
     if (isDue) this.#lookedMs = now;

@@ -16,16 +16,15 @@ export interface SeenProcess {
 /** How long a new process may still be moved into a namespace of its own, and be handed sockets. */
 const settleMs = 10_000;
 
-/** Processes that are looked at: each when it is new and while it settles, all of them each `verifyMs`. */
+/** Processes that are looked at: each when it is new and while it settles, all of them now and then. */
 export class SeenProcesses<E extends SeenProcess> {
   readonly byPid = new Map<number, E>();
-  readonly #verifyMs: number;
   readonly #entryOf: (seen: SeenProcess) => E;
   #taken: readonly ProcessIdentity[] = [];
-  #verifiedMs = Number.NEGATIVE_INFINITY;
+  /** When all were looked at. */
+  verifiedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(verifyMs: number, entryOf: (seen: SeenProcess) => E) {
-    this.#verifyMs = verifyMs;
+  constructor(entryOf: (seen: SeenProcess) => E) {
     this.#entryOf = entryOf;
   }
 
@@ -46,10 +45,10 @@ export class SeenProcesses<E extends SeenProcess> {
     return hasNew;
   }
 
-  /** Which are due in the look that begins now. */
-  dueAt(nowMs: number): (entry: E) => boolean {
-    const verify = nowMs - this.#verifiedMs >= this.#verifyMs;
-    if (verify) this.#verifiedMs = nowMs;
+  /** Which are due in the look that begins now; all where the last look at all is `verifyMs` ago. */
+  dueAt(nowMs: number, verifyMs: number): (entry: E) => boolean {
+    const verify = nowMs - this.verifiedMs >= verifyMs;
+    if (verify) this.verifiedMs = nowMs;
     return ({ read, seenMs }) => !read || verify || nowMs - seenMs < settleMs;
   }
 }

@@ -70,11 +70,14 @@ function engineIn(cgroup: string): string | null {
   return serving(processes).engine;
 }
 
-const known = ({ model, models, endpoint, endpointReason, ready }: WorkerSample, faults: readonly string[]) => ({
+const known = (
+  { model, models, endpoint, endpointReason, ready, nullReasons }: WorkerSample,
+  faults: readonly string[],
+) => ({
   model,
   models: models ?? null,
   endpoint: endpoint ?? endpointReason,
-  ready,
+  ready: ready ?? nullReasons?.ready,
   faults,
 });
 

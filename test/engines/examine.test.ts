@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcp } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { SystemAsker } from '../../lib/engines/ask.js';
-import { examine, type Finding, type Server, unasked } from '../../lib/engines/examine.js';
+import { examine, type Finding, late, type Server, unasked } from '../../lib/engines/examine.js';
 import { type Engine, engines } from '../../lib/engines/table.js';
 import { selfSigned } from '../harness/certificate.js';
 
@@ -124,6 +124,12 @@ const loading: Pages = {
 const guarded: Pages = { '*': [401, { error: 'Unauthorized' }] };
 const names = engines.map(({ name }) => name);
 
+function lateAfter(ms: number): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(late), ms).unref();
+  return controller.signal;
+}
+
 const look = (
   server: Partial<Server> & { port?: number; unnamed?: boolean },
   known: Finding = unasked,
@@ -133,8 +139,8 @@ const look = (
     new SystemAsker(),
     { engine: 'vllm', held: true, addresses: [{ host: '127.0.0.1', port: server.port ?? 1 }], ...server },
     known,
-    new AbortController().signal,
-    { timeoutMs, unnamed: server.unnamed ?? false },
+    lateAfter(timeoutMs),
+    server.unnamed ?? false,
   );
 
 describe.each(names)('%s', (engine) => {
@@ -145,6 +151,7 @@ describe.each(names)('%s', (engine) => {
       own: true,
       ready: true,
       reason: null,
+      unclear: null,
       silent: false,
       host: '127.0.0.1',
     });
@@ -213,7 +220,7 @@ describe('a server', () => {
   it('that asks for a client’s certificate is found to use TLS, and what it is stays unknown', async () => {
     const port = await serve(pages(readyPages.vllm), 'mutual');
     const found = await look({ port });
-    expect(found).toMatchObject({ scheme: 'https', own: null, silent: false });
+    expect(found).toMatchObject({ scheme: 'https', own: null, unclear: 'certificateNeeded', silent: false });
     expect(found.ready).not.toBe(true);
   });
 
@@ -239,7 +246,10 @@ describe('a server', () => {
     const failing = (code: string) =>
       look({ port: 1, connect: () => Promise.reject(Object.assign(new Error(code), { code })) });
     for (const code of ['EPERM', 'ESTALE', 'ENOENT', 'EBUSY', 'ENOTSUP', 'EMFILE'])
-      expect(await failing(code)).toMatchObject({ ready: null, own: null, scheme: null, silent: false, reason: code });
+      expect(await failing(code)).toMatchObject({
+        ...{ ready: null, own: null, scheme: null, silent: false, reason: code },
+        unclear: 'serverUnreachable',
+      });
     expect(await failing('ECONNREFUSED')).toMatchObject({ ready: false, silent: false });
     expect(await failing('ETIMEDOUT')).toMatchObject({ ready: false, silent: true });
   });
@@ -249,7 +259,10 @@ describe('a server', () => {
     async (status) => {
       const { healthPath } = engines.find(({ name }) => name === 'vllm')!;
       const port = await serve(pages({ ...readyPages.vllm, [healthPath]: [status, ''] }));
-      expect(await look({ port, held: true })).toMatchObject({ own: true, ready: null, reason: `status ${status}` });
+      expect(await look({ port, held: true })).toMatchObject({
+        ...{ own: true, ready: null, reason: `status ${status}` },
+        unclear: 'keyNeeded',
+      });
       expect(await look({ port, held: true }, { ...unasked, scheme: 'http', own: true, ready: true })).toMatchObject({
         ready: null,
       });
@@ -273,6 +286,7 @@ describe('a server', () => {
       expect(await look({ engine: null, port })).toMatchObject({
         scheme: way === 'http' ? 'http' : 'https',
         ready: null,
+        unclear: 'serverUnknown',
       });
     }
     expect(requests).toBe(0);

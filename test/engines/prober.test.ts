@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Answer } from '../../lib/engines/answer.js';
 import { type Candidate, Prober, type ProbeTarget } from '../../lib/engines/prober.js';
@@ -17,6 +18,9 @@ const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
   servers: null,
   working: false,
   unnamed: false,
+  urlWay: null,
+  processes: null,
+  loadReason: null,
   ...over,
 });
 
@@ -41,6 +45,7 @@ function controlled() {
     });
   const prober = new Prober({
     now: () => clock.ms,
+    random: () => 0.5,
     timeoutMs: 60_000,
     asker: {
       get: (scheme, { host, port }, path, signal) => question(`${scheme}://${host}:${port}${path}`, signal, (a) => a),
@@ -224,6 +229,122 @@ async function serve(handler: Parameters<typeof createServer>[1]): Promise<{ ser
   return { server, url: new URL(`http://localhost:${port}/ready?x=1`), port };
 }
 
+describe('where nobody can say whether it is ready, why', () => {
+  it('not asked yet, then a key, then nothing: it is ready', async () => {
+    const { clock, prober, settle, answerLast } = controlled();
+    const servers = [vllm(8000, { connect: () => Promise.reject(new Error('not here')) })];
+    const worker = target({ readyUrl: null, servers });
+    expect(prober.unclearOf('llm/8080')).toBeNull();
+    prober.update([worker]);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([null, 'noAnswerYet']);
+    await answerLast({ status: 200, json: { version: '0.11.0' } });
+    await answerLast(401);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([null, 'keyNeeded']);
+    clock.ms = 60_000;
+    prober.update([worker]);
+    await settle();
+    await answerLast(200);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([true, null]);
+  });
+
+  it('a router that starts a llama-server: its own server is none of a known engine', async () => {
+    const { prober, settle, answerLast } = controlled();
+    prober.update([ofServers(vllm(8000, { engine: null }))]);
+    await settle();
+    await answerLast(404);
+    expect([prober.readyOf('llm/8080'), prober.unclearOf('llm/8080')]).toEqual([null, 'serverUnknown']);
+  });
+
+  it('no null without a reason, whatever the answers', async () => {
+    const answer = fc.oneof(
+      fc.constantFrom(200, 401, 403, 404, 500, 503),
+      fc.constantFrom('EPERM', 'ESTALE', 'ECONNREFUSED', 'ERR_SSL_TLSV1_ALERT', 'NOT_HTTP'),
+    );
+    const candidate = fc.record({
+      engine: fc.constantFrom('vllm' as const, 'ollama' as const, null),
+      held: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(candidate, { maxLength: 3 }),
+        fc.array(answer, { maxLength: 12 }),
+        async (candidates, answers) => {
+          const { asked, clock, prober, settle } = controlled();
+          const worker = ofServers(...candidates.map((each, i) => vllm(8000 + i, each)));
+          for (const each of answers) {
+            clock.ms += 40_000;
+            prober.update([worker]);
+            await settle();
+            const what = typeof each === 'number' ? each : Object.assign(new Error(each), { code: each });
+            for (const question of asked) question.answer(what);
+            await settle();
+            if (candidates.length > 0)
+              expect(prober.unclearOf('llm/8080') !== null).toBe(prober.readyOf('llm/8080') === null);
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe('a server that is settled', () => {
+  const known = { processes: [1], loadReason: null } as const;
+  async function settled() {
+    const all = controlled();
+    const servers = [vllm(8000)];
+    const tick = async (ms: number, over: Partial<ProbeTarget> = {}) => {
+      all.clock.ms = ms;
+      all.prober.update([target({ readyUrl: null, servers, ...known, ...over })]);
+      await all.settle();
+    };
+    await tick(0);
+    await all.answerLast({ status: 200, json: { version: '0.11.0' } });
+    await all.answerLast(200);
+    expect(all.prober.readyOf('llm/8080')).toBe(true);
+    return { ...all, tick, before: all.asked.length };
+  }
+
+  it('is asked again after 30 s where nothing else about it changes', async () => {
+    const { asked, tick, before } = await settled();
+    for (let ms = 1000; ms < 30_000; ms += 1000) await tick(ms);
+    expect(asked).toHaveLength(before);
+    await tick(30_000);
+    expect(asked.length).toBeGreaterThan(before);
+  });
+
+  it.each([
+    ['a process came or went', { processes: [2] }],
+    ['its engine does not say its load any more', { loadReason: 'silent' }],
+  ] as const)('%s: it is asked at once, but not twice in 5 s', async (_what, change) => {
+    const { asked, tick, before, answerLast } = await settled();
+    await tick(3000, change);
+    expect(asked).toHaveLength(before);
+    await tick(5000, change);
+    expect(asked).toHaveLength(before + 1);
+    await answerLast(200);
+    await tick(20_000, known);
+    expect(asked).toHaveLength(before + 2);
+    await answerLast(200);
+    await tick(21_000, change);
+    expect(asked).toHaveLength(before + 2);
+  });
+
+  it('nothing names its model: it is asked each 10 s, since it may have loaded another', async () => {
+    const { asked, tick, before } = await settled();
+    await tick(0, { unnamed: true, processes: known.processes });
+    await tick(30_000, { unnamed: true });
+    expect(asked).toHaveLength(before + 1);
+    asked.at(-1)?.answer(200);
+    await tick(30_000, { unnamed: true });
+    asked.at(-1)?.answer({ status: 200, json: { data: [{ id: 'm' }] } });
+    await tick(39_999, { unnamed: true });
+    const then = asked.length;
+    await tick(40_000, { unnamed: true });
+    expect(asked.length).toBe(then + 1);
+  });
+});
+
 describe('real servers', () => {
   it('not ready, then ready, redirects not followed', async () => {
     let status = 503;
@@ -232,7 +353,7 @@ describe('real servers', () => {
       paths.push(request.url ?? '');
       response.writeHead(status, { location: '/elsewhere' }).end('x'.repeat(100_000));
     });
-    const prober = new Prober({ intervalMs: 10, settledIntervalMs: 10 });
+    const prober = new Prober({ intervalMs: 10, settledIntervalMs: 10, aloneIntervalMs: 10 });
     opened.push(prober);
     const ask = () => {
       prober.update([target({ readyUrl: url })]);
@@ -256,7 +377,7 @@ describe('real servers', () => {
       questions += 1;
       if (!silent) response.end();
     });
-    const prober = new Prober({ intervalMs: 5, settledIntervalMs: 5, timeoutMs: 60 });
+    const prober = new Prober({ intervalMs: 5, settledIntervalMs: 5, aloneIntervalMs: 5, timeoutMs: 60 });
     opened.push(prober);
     const ask = () => {
       prober.update([target({ readyUrl: url, working })]);

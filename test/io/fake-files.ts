@@ -2,6 +2,8 @@ import { constants } from 'node:os';
 import type { DirectoryEntry, FileReader, FileResult } from '../../lib/io/file-reader.js';
 import { type Clock, systemClock } from '../../lib/util/clock.js';
 
+const { ENOENT, ENOTDIR, EISDIR, ENOTSUP } = constants.errno;
+
 /** Paths whose read or listing does not return until they are released. */
 export class Hangs {
   readonly #released = new Map<string, { readonly promise: Promise<void>; readonly resolve: () => void }>();
@@ -62,6 +64,10 @@ export abstract class FakeReader implements FileReader {
     });
   }
 
+  listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
+    return this.#inOrder(namespaces, () => ENOTSUP);
+  }
+
   runningMs(): number {
     return this.#runningSince === null ? 0 : this.#clock.now() - this.#runningSince;
   }
@@ -89,7 +95,6 @@ export abstract class FakeReader implements FileReader {
   }
 }
 
-const { ENOENT, ENOTDIR, EISDIR } = constants.errno;
 
 /** A tree in memory: files by absolute path; directories are what lies above them, and those in `directories`. */
 export class MemoryTree {

@@ -35,6 +35,7 @@ const findingOf = (answer: Answers[number]): Finding => ({
   own: answer === 'own' ? true : answer === 'other' ? false : null,
   ready: null,
   reason: null,
+  unclear: 'noAnswerYet',
   silent: false,
 });
 

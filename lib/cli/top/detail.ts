@@ -381,7 +381,7 @@ export function workerDetail(
   }));
   const ready =
     worker.ready === null
-      ? span('nothing to probe', '2')
+      ? span(workerNullText(worker, 'ready', noContext).unknown ? 'readiness not known' : 'not probed', '2')
       : worker.ready
         ? value('ready', 'good')
         : value('not ready', 'warning');

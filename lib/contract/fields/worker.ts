@@ -379,8 +379,7 @@ export const workerFields = {
     column: { key: 'state', title: 'STATE', width: [10, 10], rank: 0, place: 40 },
   },
   ready: {
-    shape: nullable(boolean('null: nothing to probe.')),
-    absent: 'nothing to probe, or no answer yet',
+    shape: nullable(boolean('null: nothing to probe, or nobody can say; nullReasons.ready says which.')),
     hive: {
       name: 'hivepulse_worker_ready',
       help: '1 where its probe says ready; no sample where there is nothing to probe.',

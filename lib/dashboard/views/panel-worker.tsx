@@ -23,8 +23,13 @@ import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
 
+function readyText(worker: WorkerView): string {
+  if (worker.ready !== null) return worker.ready ? 'ready' : 'not ready';
+  return workerNullText(worker, 'ready', noContext).unknown ? 'readiness not known' : 'not probed';
+}
+
 function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly hive: Hive | undefined }) {
-  const ready = worker.ready === null ? 'not probed' : worker.ready ? 'ready' : 'not ready';
+  const ready = readyText(worker);
   return (
     <header>
       <h2>{worker.id}</h2>

@@ -92,7 +92,7 @@ const llamaServerTrees: readonly Row[] = [
     ),
     ...llama,
     endpoint: 'http://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
   {
     title: 'two llama-servers in one worker',
@@ -195,7 +195,7 @@ const ollamaTrees: readonly Row[] = [
     ),
     ...none,
     endpoint: 'https://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
 ];
 

@@ -231,7 +231,7 @@ const unknownTrees: readonly Row[] = [
     engine: null,
     model: 'm',
     endpoint: 'http://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
   {
     title: 'the same with a certificate',
@@ -239,7 +239,7 @@ const unknownTrees: readonly Row[] = [
     engine: null,
     model: 'm',
     endpoint: 'https://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
   {
     title: 'a program that names nothing and listens',
@@ -247,7 +247,7 @@ const unknownTrees: readonly Row[] = [
     engine: null,
     model: null,
     endpoint: 'unidentified',
-    ready: null,
+    ready: 'serverUnknown',
   },
   {
     title: 'a program that names nothing and does not listen',
@@ -255,7 +255,7 @@ const unknownTrees: readonly Row[] = [
     engine: null,
     model: null,
     endpoint: 'notListening',
-    ready: null,
+    ready: 'notListening',
   },
   {
     title: 'a router alone, whose models are elsewhere',
@@ -263,7 +263,7 @@ const unknownTrees: readonly Row[] = [
     engine: null,
     model: null,
     endpoint: 'http://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
 ];
 

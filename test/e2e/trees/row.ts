@@ -1,4 +1,4 @@
-import type { EndpointReason } from '../../../lib/contract/enums.js';
+import type { EndpointReason, NullReason } from '../../../lib/contract/enums.js';
 import type { Site } from '../../harness/fake-engines.js';
 import type { FakeProcess, FakeSocket, InheritedSocket } from '../../harness/process-tree.js';
 
@@ -22,7 +22,8 @@ export interface Row {
   /** All names that clients may ask for, where it has more than one. */
   readonly models?: readonly string[];
   readonly endpoint: `http://${string}` | `https://${string}` | EndpointReason;
-  readonly ready: boolean | null;
+  /** Where nobody can say, why. */
+  readonly ready: boolean | NullReason;
   /** Codes of faults of this worker. */
   readonly faults?: readonly string[];
 }

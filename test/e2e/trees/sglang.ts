@@ -93,6 +93,6 @@ export const sglangTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'http://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
 ];

@@ -28,7 +28,7 @@ const launched: readonly Row[] = [
     engine,
     model,
     endpoint: 'http://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
   {
     title: 'a launcher that names no port, with its vLLM on loopback',
@@ -78,7 +78,7 @@ const unixTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'notListening',
-    ready: null,
+    ready: 'onUnixSocket',
   },
   {
     title: 'vLLM on a Unix socket behind a program that names its port',
@@ -90,7 +90,7 @@ const unixTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'http://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
 ];
 
@@ -178,7 +178,7 @@ export const vllmTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'https://{here}:{a}',
-    ready: null,
+    ready: 'certificateNeeded',
   },
   {
     title: 'vLLM on a Unix socket',
@@ -186,7 +186,7 @@ export const vllmTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'notListening',
-    ready: null,
+    ready: 'onUnixSocket',
   },
   {
     title: 'vLLM that does not listen yet, and a web application of others on its port',
@@ -287,7 +287,7 @@ export const vllmTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'severalCandidates',
-    ready: null,
+    ready: 'serverUnreachable',
     faults: ['PORT_SHARED'],
   },
   {
@@ -368,6 +368,6 @@ export const vllmTrees: readonly Row[] = [
     engine,
     model,
     endpoint: 'https://{here}:{a}',
-    ready: null,
+    ready: 'serverUnknown',
   },
 ];
