@@ -1,6 +1,7 @@
 import type { HiveView } from '../../contract/api.js';
 import { gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
+import { containerText, throttledText } from '../../present/container.js';
 import { hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
@@ -29,6 +30,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   }));
   const total = host.memoryTotalBytes;
   const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
+  const inside = [containerText(host), throttledText(host)].filter((text) => text !== null);
   const own = newestEvents((event) => event.hive === view.id, 20);
   return (
     <div class="panel-body">
@@ -43,6 +45,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           )}
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
+        {inside.length > 0 && <p class="sub inside">{inside.join('; ')}</p>}
       </header>
       {liveness !== 'online' && <p class="note old">{livenessStyles[liveness].hint} These values are old.</p>}
       <Faults faults={view.faults} />
