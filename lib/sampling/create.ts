@@ -168,7 +168,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const trees = linux ? openTrees(machine, procRoot, clock, discovery) : null;
   const host = linux
-    ? procHostReader(machine.openFiles, procRoot, clock, machine.container ?? null)
+    ? procHostReader(machine.openFiles, procRoot, clock, machine.container)
     : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;

@@ -30,7 +30,6 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   }));
   const total = host.memoryTotalBytes;
   const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
-  const inside = [containerText(host), throttledText(host)].filter((text) => text !== null);
   const own = newestEvents((event) => event.hive === view.id, 20);
   return (
     <div class="panel-body">
@@ -45,7 +44,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           )}
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
-        {inside.length > 0 && <p class="sub inside">{inside.join('; ')}</p>}
+        <Inside host={host} />
       </header>
       {liveness !== 'online' && <p class="note old">{livenessStyles[liveness].hint} These values are old.</p>}
       <Faults faults={view.faults} />
@@ -131,6 +130,11 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       )}
     </div>
   );
+}
+
+function Inside({ host }: Pick<HiveView, 'host'>) {
+  const texts = [containerText(host), throttledText(host)].filter((text) => text !== null);
+  return texts.length === 0 ? null : <p class="sub inside">{texts.join('; ')}</p>;
 }
 
 const because = (reason: string | null) => (reason === null ? '' : ` (${reason})`);
