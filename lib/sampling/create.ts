@@ -167,9 +167,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { reader, readerReason, missing, blockDevices } = openCgroups(machine, options.sysRoot, clock);
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const trees = linux ? openTrees(machine, procRoot, clock, discovery) : null;
-  const host = linux
-    ? procHostReader(machine.openFiles, procRoot, clock, machine.container)
-    : nodeHostReader(nowMs);
+  const host = linux ? procHostReader(machine.openFiles, procRoot, clock, machine.container) : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
