@@ -3,6 +3,7 @@ import { countVram } from '../contract/counts.js';
 import { type FieldTable, placed, type ShareOf, valueAt } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
 import { workerFields } from '../contract/fields/worker.js';
+import { containerShare } from '../present/container.js';
 import { formatField } from '../present/format-field.js';
 import { type AbsenceText, hiveGpusText, workerGpusText } from '../present/knowledge.js';
 import { moreModels } from '../present/models.js';
@@ -254,6 +255,14 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     draw: (h) => [h.faults.length === 0 ? span('0', '2') : value(String(h.faults.length), 'warning')],
     order: (h) => h.faults.length,
     descending: true,
+  },
+  {
+    key: 'container',
+    title: 'CONTAINER',
+    min: 30,
+    max: 40,
+    rank: 8,
+    draw: ({ host }) => [host.container == null ? span('-', '2') : value(containerShare(host.container))],
   },
 ];
 

@@ -1,5 +1,6 @@
 import type { Snapshot } from '../contract/heartbeat.js';
 import { storedGpu, storedWorker } from '../contract/stored.js';
+import { containerShare } from '../present/container.js';
 import { hiveGpusText } from '../present/knowledge.js';
 import { unknownOfWorkers } from '../present/null-text.js';
 import { plural, sentence } from '../present/sentences.js';
@@ -31,6 +32,7 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
   const lines = [
     `${bold('cpu')}       ${formatCores(host.cpuPercent)} of ${plural(host.cpuCount, 'core')}, load ${host.load1?.toFixed(2) ?? '—'}, up ${formatDuration(host.uptimeSeconds)}`,
     `${bold('memory')}    ${formatGibOf(used, host.memoryTotalBytes)}`,
+    ...(host.container == null ? [] : [`${bold('container')} ${containerShare(host.container)}`]),
     `${bold('pressure')}  cpu ${formatPercent(cpu)}, memory ${formatPercent(memory)}, I/O ${formatPercent(io)}`,
     `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(collection.gpuReader, collection.gpuReaderReason)}`,
     '',

@@ -7,7 +7,9 @@ import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
+import { type Container, type ContainerCounters, withinContainer } from './container.js';
 import { type HostCpu, parseHostCpu, parseLoadavg, parseMeminfo, parsePressure, parseUptime } from './parse.js';
+import { round2 } from './round.js';
 
 /** The files of a host, in the order in which they are read. */
 const hostFiles = ['stat', 'meminfo', 'loadavg', 'uptime', 'pressure/cpu', 'pressure/memory', 'pressure/io'] as const;
@@ -16,9 +18,6 @@ const ENOENT = 2;
 const EOPNOTSUPP = 95;
 
 const rules = plausibleRules(hostFields);
-
-/** Two decimals, as all percentages of the contract. */
-export const round2 = (value: number): number => Math.round(value * 100) / 100;
 
 /**
  * CPU use of the whole host between two readings of /proc/stat, 100 = one core; null without two, where time went back
@@ -98,8 +97,13 @@ export interface HostReader {
   close(): void;
 }
 
-/** Reads the host from /proc, off the event loop. */
-export function procHostReader(openFiles: OpenFiles | undefined, procRoot: string, clock: Clock): HostReader {
+/** Reads the host from /proc, and the container that is to be the host, off the event loop. */
+export function procHostReader(
+  openFiles: OpenFiles | undefined,
+  procRoot: string,
+  clock: Clock,
+  container: Container | null = null,
+): HostReader {
   const files = new GuardedReader({
     open: openFiles,
     clock,
@@ -113,25 +117,29 @@ export function procHostReader(openFiles: OpenFiles | undefined, procRoot: strin
       message: `${what}: what it says of the host is not known.`,
     }),
   });
-  const paths = hostFiles.map((name) => join(procRoot, name));
+  const paths = [...hostFiles.map((name) => join(procRoot, name)), ...(container?.paths ?? [])];
   const cpuCount = Math.max(1, cpus().length);
   let reading: HostReading | null = null;
   let previous: HostCpu | null = null;
+  let counters: ContainerCounters | null = null;
   let running: Promise<void> | null = null;
+  const take = (contents: readonly FileResult[]): void => {
+    const atMs = clock.now();
+    const { host, cpu, faults } = hostSample(contents.slice(0, hostFiles.length), previous, cpuCount);
+    previous = cpu ?? previous;
+    reading = { host, faults, atMs };
+    if (container === null) return;
+    const inside = withinContainer(container, host, contents.slice(hostFiles.length), counters, atMs);
+    counters = inside.counters;
+    reading = { host: inside.host, faults: [...faults, ...inside.faults], atMs };
+  };
   return {
     latest: () => reading && { ...reading, faults: [...reading.faults, ...files.faults()] },
     close: () => files.close(),
     read() {
       running ??= files
         .read(paths, 256 * 1024)
-        .then(
-          (contents) => {
-            const { host, cpu, faults } = hostSample(contents, previous, cpuCount);
-            previous = cpu ?? previous;
-            reading = { host, faults, atMs: clock.now() };
-          },
-          () => undefined, // closed
-        )
+        .then(take, () => undefined) // closed
         .finally(() => {
           running = null;
         });

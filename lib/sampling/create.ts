@@ -9,6 +9,7 @@ import { type GpuSource, noGpuSource } from '../gpu/reading.js';
 import type { OpenFiles } from '../io/guarded.js';
 import { NamespaceConnector } from '../io/namespace-connect.js';
 import type { RawReader } from '../native/layout.js';
+import type { Container } from '../procfs/container.js';
 import { nodeHostReader, procHostReader } from '../procfs/host.js';
 import { pidsOf } from '../procfs/pids.js';
 import { type Clock, systemClock } from '../util/clock.js';
@@ -54,6 +55,8 @@ export interface HostReaders {
   readonly clockTicks: number;
   /** Users are kept from seeing the processes of others (hidepid). */
   readonly hidesProcesses?: boolean;
+  /** What is shown as the host, with its limits; null: the machine itself. */
+  readonly container?: Container | null;
   readonly clock?: Clock;
   readonly wallMs?: () => number;
 }
@@ -164,7 +167,7 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const { reader, readerReason, missing, blockDevices } = openCgroups(machine, options.sysRoot, clock);
   const { processes, names, discovery } = openDiscovery(machine, options, clock);
   const trees = linux ? openTrees(machine, procRoot, clock, discovery) : null;
-  const host = linux ? procHostReader(machine.openFiles, procRoot, clock) : nodeHostReader(nowMs);
+  const host = linux ? procHostReader(machine.openFiles, procRoot, clock, machine.container) : nodeHostReader(nowMs);
   const prober = (options.readiness ?? true) ? new Prober({ now: nowMs }) : null;
   const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;

@@ -1,5 +1,5 @@
 import type { HiveEvent } from '../contract/heartbeat.js';
-import { round2 } from '../procfs/host.js';
+import { round2 } from '../procfs/round.js';
 import type { WorkerExit, WorkerRecord } from '../workers/records.js';
 import { type ReportMark, workerRunKey } from './reported.js';
 

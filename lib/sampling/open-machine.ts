@@ -3,6 +3,7 @@ import { isAbsolute, join, relative } from 'node:path';
 import { chooseMount, hidesProcesses, locateCgroups, parseMountinfo } from '../cgroup/locate.js';
 import { openReader, type ReaderChoice } from '../cgroup/reader.js';
 import { systemValues } from '../cgroup/system-values.js';
+import { findContainer } from '../procfs/container.js';
 import type { HostReaders } from './create.js';
 
 export interface MachineOptions {
@@ -19,6 +20,7 @@ export async function openMachine(options: MachineOptions = {}): Promise<HostRea
     openReader: ({ memory, io }) =>
       openReader(options.reader ?? 'auto', { procRoot, processMemory: memory, processIo: io }),
     clockTicks: systemValues().clockTicksPerSecond,
+    container: process.platform === 'linux' ? findContainer(procRoot) : null,
     hidesProcesses: (await mountsOf(procRoot)).some((mount) => mount.mountPoint === procRoot && hidesProcesses(mount)),
   };
 }

@@ -5,7 +5,7 @@ import type { StoredWorker, WorkerSample } from '../contract/heartbeat.js';
 import type { Load } from '../engines/load/prober.js';
 import type { LoadCounters, LoadReading } from '../engines/load/reading.js';
 import { loadSources } from '../engines/load/table.js';
-import { round2 } from '../procfs/host.js';
+import { round2 } from '../procfs/round.js';
 
 /** What is known of the load of an engine; null: it does not say. */
 export type ServingFigures = NonNullable<StoredWorker['serving']>;

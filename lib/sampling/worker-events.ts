@@ -1,4 +1,4 @@
-import { round2 } from '../procfs/host.js';
+import { round2 } from '../procfs/round.js';
 import type { WorkerRecord } from '../workers/records.js';
 import type { WatchSet } from '../workers/watched.js';
 import type { SamplerDeps } from './deps.js';

@@ -58,6 +58,7 @@ export const callers = [
       'lib/launch/oom-watch.ts',
       'lib/launch/stop.ts',
       'lib/nats/nats-link.ts',
+      'lib/procfs/container.ts',
       'lib/procfs/pids.ts',
       'lib/procfs/process-stat.ts',
       'lib/sampling/create.ts',

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp, type Server as HttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -47,7 +47,12 @@ export interface TreeOptions {
   /** Path of a network namespace. */
   readonly namespace?: string | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** What its first process runs under; it must end in an exec. */
+  readonly under?: readonly string[] | undefined;
 }
+
+/** Starts a program under any name. */
+const named = ['bash', '-c', 'exec -a "$1" "$0" "${@:2}"'];
 
 const listening = (server: Server | HttpServer, path: string): Promise<void> =>
   new Promise((resolve, reject) => {
@@ -73,7 +78,10 @@ export class ProcessTrees {
   }
 
   static async open(harness: Pick<Harness, 'directory' | 'defer'>): Promise<ProcessTrees> {
-    const trees = new ProcessTrees(harness.directory());
+    const directory = harness.directory();
+    // Trees of other users come by here.
+    chmodSync(directory, 0o711);
+    const trees = new ProcessTrees(directory);
     harness.defer(() => trees.close());
     await trees.#serve(
       trees.#control,
@@ -85,7 +93,7 @@ export class ProcessTrees {
   }
 
   /** Starts a tree; it is whole once `started` resolves. */
-  async start(tree: FakeProcess, { cgroup, namespace, env }: TreeOptions = {}): Promise<void> {
+  async start(tree: FakeProcess, { cgroup, namespace, env, under }: TreeOptions = {}): Promise<void> {
     const before = [
       ...(cgroup ? [`cgroup ${join(cgroup, 'cgroup.procs')}`] : []),
       ...(namespace ? [`namespace ${namespace}`] : []),
@@ -93,10 +101,16 @@ export class ProcessTrees {
     const plan = await this.#plan(tree, before);
     const [argv0, ...args] = tree.argv as [string, ...string[]];
     this.#expected += count(tree);
-    const child = spawn(program, args, {
-      argv0,
+    const [file, ...words] = under ? [...under, ...named, program, ...tree.argv] : [program, ...args];
+    const child = spawn(file as string, words, {
+      ...(under ? {} : { argv0 }),
       stdio: 'ignore',
-      env: { ...env, [ownerVariable]: String(process.pid), HIVEPULSE_FAKE_PLAN: plan },
+      env: {
+        ...(under ? { PATH: process.env.PATH } : {}),
+        ...env,
+        [ownerVariable]: String(process.pid),
+        HIVEPULSE_FAKE_PLAN: plan,
+      },
     });
     child.on('error', (error) => this.#failures.push(error.message));
   }
@@ -172,6 +186,6 @@ export class ProcessTrees {
       this.#connections.add(socket);
       socket.on('error', () => undefined).on('close', () => this.#connections.delete(socket));
     });
-    return listening(server, path);
+    return listening(server, path).then(() => chmodSync(path, 0o777));
   }
 }

@@ -89,6 +89,7 @@ describe('docs', () => {
       ),
       'lib/io/namespace-connect.ts',
       'lib/procfs/host.ts',
+      'lib/procfs/container.ts',
       'lib/cgroup/block-devices.ts',
       'lib/daemon/hive.ts',
     ];

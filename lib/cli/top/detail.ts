@@ -5,6 +5,7 @@ import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import { modelsOf } from '../../contract/models.js';
+import { containerShare, throttledText } from '../../present/container.js';
 import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
 import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
@@ -123,6 +124,13 @@ const labelText = (labels: Readonly<Record<string, string>>): string =>
     .map(([key, text]) => `${key}=${text}`)
     .join('  ');
 
+function insideLine(host: HiveView['host']): Line[] {
+  const share = host.container == null ? null : containerShare(host.container);
+  const throttled = throttledText(host);
+  if (share === null) return [];
+  return [pair('container', value(share), ...(throttled === null ? [] : [span(`   ${throttled}`, ansiOf.warning)]))];
+}
+
 const pressureLine = ({ cpu, memory, io }: HiveView['host']['pressure']): Line =>
   pair(
     'pressure 10 s',
@@ -216,6 +224,7 @@ export function hiveDetail(
     ...(Object.keys(hive.labels).length > 0 ? wrapped('labels', labelText(hive.labels), width) : []),
     gaugeLine('CPU', cpu, `${formatCores(host.cpuPercent)} of ${host.cpuCount} cores`, width),
     gaugeLine('memory', fraction(used, host.memoryTotalBytes), formatGibOf(used, host.memoryTotalBytes), width),
+    ...insideLine(host),
     pressureLine(host.pressure),
     pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
     pair('GPUs by', ...reader(collection.gpuReader, collection.gpuReaderReason)),

@@ -2,6 +2,7 @@ import type { RefObject } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
+import { containerText } from '../../present/container.js';
 import { type AbsenceText, hiveGpusText } from '../../present/knowledge.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { countText, oldValuesText, plural, sentence } from '../../present/sentences.js';
@@ -34,13 +35,16 @@ import { AttentionList } from './attention.js';
 
 const minCardWidth = 420;
 const gap = 12;
-/** Heights that the style sheet gives: head, host, foot and paddings; heading of the GPUs; one GPU. */
+/** Heights that the style sheet gives: head, host, foot and paddings; what the container has; heading of the GPUs; one GPU. */
 const frameHeight = 126;
+const insideHeight = 20;
 const gpuHeadHeight = 22;
 const gpuRowHeight = 24;
 
 const cardHeight = (view: HiveView) =>
-  frameHeight + (hiveGpusText(view) === null ? gpuHeadHeight + view.gpus.length * gpuRowHeight : gpuRowHeight);
+  frameHeight +
+  (containerText(view.host) === null ? 0 : insideHeight) +
+  (hiveGpusText(view) === null ? gpuHeadHeight + view.gpus.length * gpuRowHeight : gpuRowHeight);
 
 function selectHives(): HiveView[] {
   const { liveness } = at;
@@ -134,6 +138,7 @@ function HiveCard({ id }: { readonly id: string }) {
   const workers = workersOf(id);
   const absence = hiveGpusText(view, view.collection.gpuAgeMs);
   const stateStyle = styleOf(hiveStateStyles, view.state);
+  const inside = containerText(host);
   return (
     <article class={`card${stale ? ' stale' : ''}`} aria-label={`Hive ${id}`}>
       <header>
@@ -163,6 +168,7 @@ function HiveCard({ id }: { readonly id: string }) {
           <span class="value">{formatGibOf(usedMemory, host.memoryTotalBytes)}</span>
         </span>
       </div>
+      {inside !== null && <p class="inside">{inside}</p>}
       {absence !== null ? (
         <NoGpus absence={absence} />
       ) : (

@@ -1,6 +1,7 @@
 import type { HiveView } from '../../contract/api.js';
 import { gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
+import { containerText, throttledText } from '../../present/container.js';
 import { hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
@@ -43,6 +44,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           )}
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
+        <Inside host={host} />
       </header>
       {liveness !== 'online' && <p class="note old">{livenessStyles[liveness].hint} These values are old.</p>}
       <Faults faults={view.faults} />
@@ -128,6 +130,11 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       )}
     </div>
   );
+}
+
+function Inside({ host }: Pick<HiveView, 'host'>) {
+  const texts = [containerText(host), throttledText(host)].filter((text) => text !== null);
+  return texts.length === 0 ? null : <p class="sub inside">{texts.join('; ')}</p>;
 }
 
 const because = (reason: string | null) => (reason === null ? '' : ` (${reason})`);
