@@ -146,13 +146,23 @@ export class DrmCard {
     return join(this.#directory, 'device/power/runtime_status');
   }
 
-  /** Reads what is due; what was read before and is not due stands. */
-  async read(files: Pick<GuardedReader, 'read' | 'list'>): Promise<CardReading> {
+  /** The file that is read before the others: where the driver hangs, it alone holds up a thread. */
+  get probe(): { readonly name: string; readonly path: string } {
+    const { fast } = this.#names;
+    const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
+    return { name, path: join(this.#directory, name) };
+  }
+
+  /** Reads what is due; what was read before and is not due stands. `probed` is what the file of `probe` gave. */
+  async read(files: Pick<GuardedReader, 'read' | 'list'>, probed: FileResult): Promise<CardReading> {
+    const { name: probe } = this.probe;
+    if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
     const slowDue = this.#pass % slowEvery === 0;
     this.#pass += 1;
     const { once, fast, slow } = this.#names;
     if (slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
-    const due = [...once, ...fast, ...slow].filter((name) => this.#isDue(name));
+    this.#results.set(probe, probed);
+    const due = [...once, ...fast, ...slow].filter((name) => name !== probe && this.#isDue(name));
     if (this.#hwmon === null && slowDue) await this.#findHwmon(files);
     const hwmon = this.#names.hwmon.filter((name) => this.#results.get(`hwmon/${name}`) !== ENOENT);
     await this.#readThese(files, due, hwmon);

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { defaults } from '../../contract/defaults.js';
-import { GuardedReader } from '../../io/guarded.js';
+import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
 import type { GpuReport } from '../report.js';
 import type { GpuReader, GpuReaderOptions, VendorReading } from '../vendor.js';
 import { type CardReading, cardIdentity, DrmCard } from './card.js';
@@ -17,7 +17,7 @@ export interface KernelRoots {
 }
 
 const { ETIMEDOUT } = constants.errno;
-const maxUeventBytes = 4096;
+const maxFileBytes = 4096;
 /** Cards are asked anew which they are after so many passes. */
 const slowEvery = 10;
 
@@ -38,8 +38,8 @@ interface OpenCard {
 }
 
 /** Reads one vendor's cards by the files of its kernel drivers. Nothing of a driver is kept open between passes. */
-export function openDrm(driver: DrmDriver, options: GpuReaderOptions): GpuReader {
-  return new DrmReader(driver, options);
+export function openDrm(driver: DrmDriver, options: GpuReaderOptions, openFiles?: OpenFiles): GpuReader {
+  return new DrmReader(driver, options, openFiles);
 }
 
 class DrmReader implements GpuReader {
@@ -65,7 +65,7 @@ class DrmReader implements GpuReader {
   #listHangs = false;
   #closed = false;
 
-  constructor(driver: DrmDriver, options: GpuReaderOptions) {
+  constructor(driver: DrmDriver, options: GpuReaderOptions, open?: OpenFiles) {
     this.#driver = driver;
     this.#now = options.now ?? (() => performance.now());
     this.#intervalMs = options.intervalMs ?? defaults.intervalMs;
@@ -73,6 +73,9 @@ class DrmReader implements GpuReader {
     this.#sysRoot = options.roots?.sys ?? '/sys';
     const source = 'gpu';
     this.#files = new GuardedReader({
+      open,
+      // Each card of a host may hang.
+      maxAbandoned: 16,
       fault: (what) => ({ source, code: 'TIMEOUT', message: `${what}: see dmesg for errors of the driver` }),
     });
     this.#own = driver.openCards(this.#files, this.#sysRoot);
@@ -158,7 +161,7 @@ class DrmReader implements GpuReader {
       this.#pass % slowEvery === 0 ? names : names.filter((name) => !this.#foreign.has(name) && !this.#cards.has(name));
     const texts = await this.#files.read(
       due.map((name) => join(directory, name, 'device/uevent')),
-      maxUeventBytes,
+      maxFileBytes,
     );
     for (const [i, name] of due.entries()) {
       const text = texts[i];
@@ -183,13 +186,18 @@ class DrmReader implements GpuReader {
       cards.map(({ card }) => card.statusPath),
       64,
     );
-    return await Promise.all(
-      cards.map(async ({ card }, i) => {
-        const state = states[i];
-        const text = typeof state === 'object' ? state.toString('latin1').trim() : '';
-        return ['suspended', 'suspending', 'resuming'].includes(text) ? null : card.read(this.#files);
-      }),
+    const sleeps = (i: number): boolean => {
+      const state = states[i];
+      const text = typeof state === 'object' ? state.toString('latin1').trim() : '';
+      return ['suspended', 'suspending', 'resuming'].includes(text);
+    };
+    const awake = [...cards.keys()].filter((i) => !sleeps(i));
+    const probed = await this.#files.read(
+      awake.map((i) => cards[i]?.card.probe.path ?? ''),
+      maxFileBytes,
     );
+    const readings = await Promise.all(awake.map((i, at) => cards[i]?.card.read(this.#files, probed[at] ?? ETIMEDOUT)));
+    return [...cards.keys()].map((i) => readings[awake.indexOf(i)] ?? null);
   }
 
   #report(
