@@ -196,8 +196,8 @@ function placementGpu(
   gpu: GpuRecord,
   promised: ReadonlySet<ActiveReservation> | undefined,
 ): PlacementHost['gpus'][number] {
-  const { uuid, health, memoryKind } = gpu.sample;
+  const { uuid, vendor, health, memoryKind } = gpu.sample;
   let { workerCount } = gpu;
   if (promised) for (const held of promised) if (held.gpuUuids.includes(uuid)) workerCount++;
-  return { uuid, health, isParent: gpu.isParent, memoryKind, freeBytes: gpu.freeBytes, workerCount };
+  return { uuid, vendor, health, isParent: gpu.isParent, memoryKind, freeBytes: gpu.freeBytes, workerCount };
 }

@@ -49,7 +49,12 @@ export async function checkDrm(
     const fix = `dmesg | grep -i ${driven[0]?.driver}; a reboot where the driver does not come back`;
     return [
       ...findings,
-      { check, status: 'fail', message: `Files of the ${driven[0]?.driver} driver give no answer.`, fix },
+      {
+        check: `${check}Files`,
+        status: 'fail',
+        message: `Files of the ${driven[0]?.driver} driver give no answer.`,
+        fix,
+      },
     ];
   }
   if (reading.devices.some(({ processesKnown, health }) => !processesKnown && health === 'ok'))

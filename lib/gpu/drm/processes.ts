@@ -6,6 +6,9 @@ import { type GpuReason, gpuReason } from '../reasons.js';
 import { EngineMeter, type EngineUse } from './engine-meter.js';
 import { type DrmClient, parseFdinfo } from './fdinfo.js';
 
+/** Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h). */
+const initialPidNamespace = 'pid:[4026531836]';
+
 const { EACCES, EPERM, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
 
 /** A process with a GPU open: its clients on that GPU, each counted once on the host. */
@@ -41,6 +44,10 @@ const hiddenReason = gpuReason(
   'noPermission',
   'descriptors of other users may not be read: run the hive as root or with CAP_SYS_PTRACE',
 );
+const namespacedReason = gpuReason(
+  'noPermission',
+  'only processes of this container are seen: give it the pids of the host',
+);
 const stuckReason = gpuReason('timeout', 'descriptors of a process cannot be read: it gives no answer');
 
 /** Finds the processes that have GPUs of some drivers open, by their descriptors. */
@@ -52,6 +59,7 @@ export class DrmProcesses {
   readonly #meter = new EngineMeter();
   readonly #processes = new Map<number, Looked>();
   #pass = 0;
+  #ownNamespace: boolean | null = null;
 
   constructor(options: {
     readonly files: Pick<GuardedReader, 'read' | 'list' | 'links'>;
@@ -67,6 +75,7 @@ export class DrmProcesses {
 
   async scan(): Promise<DrmHolders> {
     this.#pass += 1;
+    this.#ownNamespace ??= await this.#isNamespaced();
     const [entries] = await this.#files.list([this.#procRoot]);
     if (entries === undefined || typeof entries === 'number')
       return { byDevice: new Map(), incomplete: entries === ETIMEDOUT ? stuckReason : hiddenReason };
@@ -74,6 +83,12 @@ export class DrmProcesses {
     this.#forget(new Set(pids));
     await this.#look(pids.filter((pid) => this.#isDue(pid)));
     return this.#fold(await this.#read());
+  }
+
+  /** Whether this /proc shows the processes of one container alone. */
+  async #isNamespaced(): Promise<boolean> {
+    const [links] = await this.#files.links([join(this.#procRoot, 'self/ns')], 'pid:[');
+    return typeof links === 'object' && links.length > 0 && !links.includes(initialPidNamespace);
   }
 
   #forget(alive: ReadonlySet<number>): void {
@@ -179,13 +194,19 @@ export class DrmProcesses {
       holders.set(pid, clients);
       clients.push({ client, use: this.#meter.measure(key, client, atMs) });
     }
-    const unseen = [...this.#processes.values()].map((looked) => looked.unseen);
     return {
       byDevice: new Map(
         [...byDevice].map(([pdev, holders]) => [pdev, [...holders].map(([pid, clients]) => ({ pid, clients }))]),
       ),
-      incomplete: unseen.includes('stuck') ? stuckReason : unseen.includes('hidden') ? hiddenReason : null,
+      incomplete: this.#incomplete(),
     };
+  }
+
+  #incomplete(): GpuReason | null {
+    const unseen = new Set([...this.#processes.values()].map((looked) => looked.unseen));
+    if (unseen.has('stuck')) return stuckReason;
+    if (unseen.has('hidden')) return hiddenReason;
+    return this.#ownNamespace ? namespacedReason : null;
   }
 
   #path(pid: number, ...rest: readonly string[]): string {

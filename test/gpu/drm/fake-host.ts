@@ -184,6 +184,12 @@ export class FakeDrmHost {
     writeFileSync(at, content);
   }
 
+  link(path: string, target: string): void {
+    const at = join(this.root, path);
+    mkdirSync(dirname(at), { recursive: true });
+    symlinkSync(target, at);
+  }
+
   remove(path: string): void {
     rmSync(join(this.root, path), { recursive: true, force: true });
   }

@@ -82,6 +82,16 @@ describe('files of a driver that refuse', () => {
     expect(faults).toContainEqual(expect.objectContaining({ code: 'NO_PERMISSION', field: 'utilizationPercent' }));
   });
 
+  it('a /proc of one container alone: processes of the host are not known', async () => {
+    using host = new FakeDrmHost([radeon()]);
+    host.process(4100, [client(7)]);
+    host.link('proc/self/ns/pid', 'pid:[4026532999]');
+    using drm = drmSource(host);
+    const { devices, processes, faults } = await drm.next();
+    expect([devices[0]!.processesKnown, processes.length]).toEqual([false, 1]);
+    expect(faults).toContainEqual(expect.objectContaining({ code: 'NO_PERMISSION', field: 'processCount' }));
+  });
+
   it('fdinfo alone that may not be read', async () => {
     using host = new FakeDrmHost([apu('0000:03:00.0')]);
     host.process(4100, [client(7)]);

@@ -80,7 +80,7 @@ export function failingFiles(failing: Failing): OpenFiles {
 }
 
 /** Both vendors over files that fail. */
-export const failingVendors = (failing: Failing): GpuSourceOptions['vendors'] =>
+export const failingVendors = (failing: Failing): NonNullable<GpuSourceOptions['vendors']> =>
   [amdCards, intelCards].map((cards) => ({
     name: cards.vendor,
     open: (options) => openDrm(cards, options, failingFiles(failing)),
