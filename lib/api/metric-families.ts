@@ -226,11 +226,11 @@ const gpuFamilies: readonly Family<FleetScrape>[] = [
     name: 'hivepulse_fleet_gpu_info',
     type: 'gauge',
     help: 'What the GPU is; always 1.',
-    labels: ['hive', 'gpu', 'index', 'name', 'parent'],
+    labels: ['hive', 'gpu', 'index', 'name', 'vendor', 'parent'],
     *collect({ gpus }) {
       for (const { item, labels } of gpus) {
-        const { index, name, parentUuid } = item;
-        yield { value: 1, shared: labels, labels: knownLabels({ index, name, parent: parentUuid }) };
+        const { index, name, vendor, parentUuid } = item;
+        yield { value: 1, shared: labels, labels: knownLabels({ index, name, vendor, parent: parentUuid }) };
       }
     },
   },

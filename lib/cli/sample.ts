@@ -36,11 +36,15 @@ Examples:
         import('./snapshot.js'),
         import('../util/defined.js'),
       ]);
-    const { root, procRoot, watch, auto, commands, gpu, gpuIsolation, reader, runtimeDir } = settings;
+    const { root, procRoot, sysRoot, allGpus, watch, auto, commands, gpu, gpuIsolation, reader, runtimeDir } = settings;
     const machine = await openMachine({ root, procRoot, reader });
-    const source = createGpuSource({ ...defined({ gpu, isolation: gpuIsolation }), intervalMs: apartMs });
+    const source = createGpuSource({
+      ...defined({ gpu, isolation: gpuIsolation, allGpus }),
+      roots: defined({ sys: sysRoot, proc: procRoot }),
+      intervalMs: apartMs,
+    });
     const sampler = assembleSampler(machine, {
-      ...defined({ procRoot, watch, auto, commands, runtimeDir }),
+      ...defined({ procRoot, sysRoot, watch, auto, commands, runtimeDir }),
       gpu: source,
       intervalMs: apartMs,
     });

@@ -233,6 +233,12 @@ export const settings = {
     description: 'The proc file system of the host.',
     tradeoff: 'Set it only where /proc of the host is mounted elsewhere, as in a container without its pid namespace.',
   }),
+  sysRoot: watched({
+    type: type.path,
+    default: '/sys',
+    description: 'The sys file system of the host: AMD and Intel GPUs, and names of block devices, are read there.',
+    tradeoff: 'Set it only where /sys of the host is mounted elsewhere, as in a container.',
+  }),
   reader: watched({
     type: type.oneOf(['auto', 'native', 'files']),
     default: 'auto',
@@ -253,6 +259,12 @@ export const settings = {
     description: 'Where NVML is called: in a process of its own, or in a thread of the daemon.',
     tradeoff:
       'A driver that hangs or crashes costs only the process; the thread saves about 10 MiB, but can keep a dying daemon alive.',
+  }),
+  allGpus: watched({
+    type: type.boolean,
+    default: false,
+    description: 'Show integrated GPUs of AMD and Intel too while no process holds them.',
+    tradeoff: 'On: every GPU of the host is listed. Off: one that only drives a display, or nothing, is left out.',
   }),
   idleBelowPercent: workerState({
     flag: 'idle-below',

@@ -107,7 +107,12 @@ export const placementStrategies = ['binPack', 'spread', 'mostFree'] as const;
 export const PlacementRequest = Type.Object(
   {
     vramBytes: Type.Integer({ minimum: 0, description: 'Asked on each GPU.' }),
-    gpuCount: Type.Optional(Type.Integer({ minimum: 1, maximum: 64, default: 1 })),
+    gpuCount: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 64, default: 1, description: 'On one host, and of one vendor.' }),
+    ),
+    gpuVendor: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 32, description: 'Only GPUs of this vendor: NVIDIA, AMD, Intel.' }),
+    ),
     labels: Type.Optional(Labels),
     memoryBytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Host memory asked.' })),
     strategy: Type.Optional(OneOf(placementStrategies)),

@@ -72,6 +72,7 @@ export const gpuHealths = [
   'initializing',
   'stalled',
   'noPermission',
+  'suspended',
 ] as const;
 export const hiveEventKinds = [
   'workerStarted',
@@ -83,12 +84,13 @@ export const hiveEventKinds = [
   'gpuRecovered',
   'xid',
 ] as const;
-export const gpuReaders = ['nvml', 'nvidiaSmi', 'none'] as const;
+export const gpuReaders = ['nvml', 'nvidiaSmi', 'drm', 'none'] as const;
 export type GpuReaderName = (typeof gpuReaders)[number];
 /** What people call them. */
 export const gpuReaderLabels: Readonly<Record<GpuReaderName, string>> = {
   nvml: 'NVML',
   nvidiaSmi: 'nvidia-smi',
+  drm: 'DRM',
   none: 'none',
 };
 

@@ -125,6 +125,16 @@ async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<
   return await natsTransport(nats, id, log);
 }
 
+/** The GPUs of this host as the options say. */
+const openGpus = (options: HiveOptions, intervalMs: number): GpuSource =>
+  createGpuSource({
+    gpu: options.gpu ?? 'auto',
+    isolation: options.gpuIsolation ?? 'thread',
+    intervalMs,
+    roots: defined({ sys: options.sysRoot, proc: options.procRoot }),
+    ...defined({ allGpus: options.allGpus, logger: options.logger }),
+  });
+
 /**
  * Starts a hive: samples this host, serves it on loopback, and sends heartbeats to the queens named. Resolves once it
  * listens; the first sample follows within an interval or two. `close` sends the last beat (`stopping`) and ends all of
@@ -144,18 +154,16 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
 
   const machine = parts.machine ?? (await openMachine(options));
-  const gpu =
-    parts.gpu ??
-    createGpuSource({
-      gpu: options.gpu ?? 'auto',
-      isolation: options.gpuIsolation ?? 'thread',
-      intervalMs,
-      ...(options.logger === undefined ? {} : { logger: options.logger }),
-    });
+  const gpu = parts.gpu ?? openGpus(options, intervalMs);
   const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
   const sampler = assembleSampler(machine, {
     ...(told === null ? {} : { reported: told }),
-    ...defined({ procRoot: options.procRoot, hostRoot: parts.hostRoot, commands: options.commands }),
+    ...defined({
+      procRoot: options.procRoot,
+      sysRoot: options.sysRoot,
+      hostRoot: parts.hostRoot,
+      commands: options.commands,
+    }),
     gpu,
     watch: options.watch ?? [],
     auto: options.auto ?? true,

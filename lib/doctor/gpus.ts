@@ -23,7 +23,10 @@ export async function checkGpus(host: Host): Promise<Finding[]> {
   );
   const findings = found.flatMap((each) => each ?? []);
   if (findings.length > 0) return findings.flatMap((each) => [findingOf(each), ...unhealthy(each.reading)]);
-  const names = gpuVendors.map(({ name }) => name).join(' or ');
+  const names = gpuVendors
+    .map(({ name }) => name)
+    .join(', ')
+    .replace(/, (\w+)$/, ' or $1');
   return [ok('gpu', `There is no ${names} GPU here; CPU, memory and I/O are watched all the same.`)];
 }
 

@@ -31,12 +31,14 @@ export function blankDevice(identity: Identity, health: GpuSample['health']): Gp
 /**
  * Makes the contract's GPUs of a vendor's report. `lastXid` is not here: it outlives readers, and `vendor-gpus.ts` keeps it.
  * @param firstIndex index on the host of the vendor's first GPU
+ * @param vendor as people call it
  */
 export function assemble(
   report: GpuReport,
   identities: GpuIdentities,
   firstIndex = 0,
   isPid: PidCheck = pidsOf(),
+  vendor: string | null = null,
 ): Assembled {
   const faults: Fault[] = [];
   const processes: GpuProcess[] = [];
@@ -49,7 +51,7 @@ export function assemble(
   const names = identities.identify(report.devices);
   const answers = report.devices.some(({ unreachable }) => unreachable === null);
   const devices = report.devices.map((gpu, position) => {
-    const blank = blankOf(gpu, names[position] ?? gpu, firstIndex, answers);
+    const blank = blankOf(gpu, names[position] ?? gpu, firstIndex, answers, vendor);
     const named = new Set<string>();
     const fault: ReportFault = ({ code, text }, field) => {
       if (field !== undefined) named.add(field);
@@ -58,7 +60,8 @@ export function assemble(
     };
     if (gpu.unreachable) {
       fault(gpu.unreachable);
-      return blank;
+      // One that sleeps runs nothing, which is known; of one that does not answer nothing is.
+      return gpu.unreachable.name === 'suspended' ? { ...blank, processesKnown: gpu.processesKnown } : blank;
     }
     const own = plausibleProcesses(
       report.processes.filter(({ device }) => device === position),
@@ -76,12 +79,19 @@ export function assemble(
 
 const orNull = (text: string): string | null => (text === '' ? null : text);
 
-function blankOf(gpu: ReportedGpu, known: GpuName, firstIndex: number, answers: boolean): GpuDevice {
+function blankOf(
+  gpu: ReportedGpu,
+  known: GpuName,
+  firstIndex: number,
+  answers: boolean,
+  vendor: string | null,
+): GpuDevice {
   const { uuid, name, busId, computeCapability, unifiedMemory } = known;
   const identity = {
     uuid,
     index: firstIndex + gpu.index,
     name: orNull(name),
+    ...(vendor === null ? {} : { vendor }),
     pciBusId: orNull(busId),
     parentUuid: orNull(gpu.parentUuid),
     memoryKind: unifiedMemory ? ('unified' as const) : ('device' as const),

@@ -33,7 +33,7 @@ const deniedReasons: readonly string[] = ['noPermission', 'blockedBySystem'];
 
 /** Of a GPU to which the driver gives no access. `othersAnswer`: it gives access to another one. */
 export function healthWithout({ name }: GpuReason, othersAnswer: boolean): GpuSample['health'] {
-  if (name === 'resetRequired') return name;
+  if (name === 'resetRequired' || name === 'suspended') return name;
   if (deniedReasons.includes(name)) return 'noPermission';
   // An error without a meaning of its own, of one GPU among others that answer, is that of a GPU off the bus.
   return lostReasons.includes(name) || (othersAnswer && name === 'unknown') ? 'lost' : 'stalled';

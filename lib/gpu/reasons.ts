@@ -20,6 +20,7 @@ const words = {
   resetRequired: ['GPU_RESET_REQUIRED', 'the GPU must be reset before it is of use again: stop its workers first'],
   blockedBySystem: ['OPERATING_SYSTEM', 'the operating system blocks the GPU (cgroup device rules?)'],
   driverMismatch: ['VERSION_MISMATCH', 'library and loaded driver are of different versions; reboot after an upgrade'],
+  suspended: ['GPU_SUSPENDED', 'the card is suspended to save power, and is not woken to be read'],
   inUse: ['IN_USE', 'in use by another client'],
   outOfMemory: ['MEMORY', 'the driver is out of memory'],
   outOfResources: ['INSUFFICIENT_RESOURCES', 'the driver is out of resources'],

@@ -38,6 +38,7 @@ class JoinedSource implements GpuSource {
     this.#vendors = vendors.map(
       (vendor, i) =>
         new VendorGpus((identities) => vendor.open(options, identities), {
+          vendor: vendor.name,
           prefix: i === 0 ? '' : `${vendor.name.toLowerCase()}-`,
           logger: options.logger,
           isPid: options.isPid,

@@ -23,6 +23,7 @@ export class VendorGpus {
   readonly #events = new GpuEvents();
   readonly #logger: Logger | undefined;
   readonly #isPid: PidCheck;
+  readonly #vendor: string | null;
   #assembled: { readonly report: GpuReport; readonly result: Assembled } | null = null;
   /** Every GPU of the last answer, to be named while there is none. */
   #known: readonly GpuDevice[] = [];
@@ -35,6 +36,7 @@ export class VendorGpus {
   constructor(
     open: (identities: GpuIdentities) => GpuReader,
     options: {
+      readonly vendor?: string;
       readonly prefix?: string;
       readonly logger?: Logger | undefined;
       readonly isPid?: PidCheck | undefined;
@@ -42,6 +44,7 @@ export class VendorGpus {
   ) {
     this.#identities = new GpuIdentities(options.prefix);
     this.#logger = options.logger;
+    this.#vendor = options.vendor ?? null;
     this.#isPid = options.isPid ?? pidsOf();
     this.reader = open(this.#identities);
     this.#reading = this.#without('initializing', 'none', null, []);
@@ -90,7 +93,7 @@ export class VendorGpus {
 
   #answer({ reader, reason, report, at }: Extract<VendorReading, { status: 'working' }>): void {
     if (this.#assembled?.report !== report) {
-      const assembled = assemble(report, this.#identities, this.#firstIndex, this.#isPid);
+      const assembled = assemble(report, this.#identities, this.#firstIndex, this.#isPid, this.#vendor);
       this.#assembled = { report, result: this.#withVanished(assembled) };
       this.#known = this.#assembled.result.devices;
       this.#events.observe(this.#known, new Date().toISOString());

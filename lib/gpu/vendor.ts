@@ -24,6 +24,10 @@ export interface GpuReaderOptions {
   readonly intervalMs?: number;
   readonly now?: () => number;
   readonly spawn?: typeof spawn;
+  /** Where the kernel's file systems are (default `/sys` and `/proc`). */
+  readonly roots?: { readonly sys?: string; readonly proc?: string };
+  /** Integrated GPUs too, where no process holds them (default false). */
+  readonly allGpus?: boolean;
   readonly logger?: Logger;
 }
 

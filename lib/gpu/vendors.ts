@@ -1,3 +1,5 @@
+import { amd } from './amd/vendor.js';
+import { intel } from './intel/vendor.js';
 import { type NvidiaOptions, nvidia } from './nvidia/vendor.js';
 import type { GpuReaderOptions, GpuVendor } from './vendor.js';
 
@@ -5,4 +7,4 @@ import type { GpuReaderOptions, GpuVendor } from './vendor.js';
 export type GpuVendorOptions = GpuReaderOptions & NvidiaOptions;
 
 /** Every vendor whose GPUs are read, in the order in which a host's GPUs are counted. */
-export const gpuVendors: readonly GpuVendor<GpuVendorOptions>[] = [nvidia];
+export const gpuVendors: readonly GpuVendor<GpuVendorOptions>[] = [nvidia, amd, intel];

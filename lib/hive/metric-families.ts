@@ -291,12 +291,16 @@ const gpuFamilies = familiesOf<HiveScrape>(
         name: 'hivepulse_gpu_info',
         type: 'gauge',
         help: 'What the GPU is; always 1. Labels that are not known are left out.',
-        labels: ['gpu', 'index', 'name', 'pci_bus_id', 'parent', 'compute_capability', 'memory_kind'],
+        labels: ['gpu', 'index', 'name', 'vendor', 'pci_bus_id', 'parent', 'compute_capability', 'memory_kind'],
         *collect({ gpus }) {
           for (const { item, labels } of gpus) {
-            const { index, name, pciBusId, parentUuid, computeCapability, memoryKind } = item;
+            const { index, name, vendor, pciBusId, parentUuid, computeCapability, memoryKind } = item;
             const kind = { parent: parentUuid, compute_capability: computeCapability, memory_kind: memoryKind };
-            yield { value: 1, shared: labels, labels: knownLabels({ index, name, pci_bus_id: pciBusId, ...kind }) };
+            yield {
+              value: 1,
+              shared: labels,
+              labels: knownLabels({ index, name, vendor, pci_bus_id: pciBusId, ...kind }),
+            };
           }
         },
       },

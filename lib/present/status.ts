@@ -87,6 +87,12 @@ export const gpuHealthStyles: Readonly<Record<GpuSample['health'], StatusStyle>>
     'waiting',
     'The driver is waking it; this takes seconds on a cold start.',
   ),
+  suspended: statusStyle(
+    'suspended',
+    '◌',
+    'waiting',
+    'It sleeps to save power; the first process that uses it wakes it.',
+  ),
   stalled: statusStyle(
     'stalled',
     '◧',

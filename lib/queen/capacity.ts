@@ -215,7 +215,7 @@ function placementGpu(
   gpu: GpuRecord,
   promised: ReadonlySet<ActiveReservation> | undefined,
 ): PlacementHost['gpus'][number] {
-  const { uuid, health, memoryKind } = gpu.sample;
+  const { uuid, vendor, health, memoryKind } = gpu.sample;
   const { isParent, freeBytes } = gpu;
-  return { uuid, health, isParent, memoryKind, freeBytes, workerCount: holdersOf(gpu, promised) };
+  return { uuid, vendor, health, isParent, memoryKind, freeBytes, workerCount: holdersOf(gpu, promised) };
 }

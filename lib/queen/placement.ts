@@ -22,6 +22,7 @@ export interface PlacementHost {
 
 export interface PlacementGpu {
   readonly uuid: string;
+  readonly vendor?: string | null | undefined;
   readonly health: string;
   readonly isParent: boolean;
   readonly memoryKind: 'device' | 'unified';
@@ -60,8 +61,28 @@ function refuseWithoutGpus({ gpus, gpusKnown, gpusReason }: PlacementHost): [Ref
   return gpus.length === 0 ? ['gpusUnknown', 'its GPUs are not known: no entry of its list could be read'] : null;
 }
 
-/** How well a request fits on a host, or why it does not. */
+/**
+ * How well a request fits on a host, or why it does not. Several GPUs of one worker are of one vendor: no engine computes
+ * on two at once.
+ */
 export function fitHost(host: PlacementHost, request: PlacementRequest): Fit | Refusal {
+  const asked = request.gpuVendor?.toLowerCase();
+  const vendors = new Set(host.gpus.map(({ vendor }) => vendor ?? null));
+  if (asked === undefined && ((request.gpuCount ?? 1) === 1 || vendors.size < 2)) return fitGpus(host, request);
+  const wanted = [...vendors].filter((vendor) => asked === undefined || vendor?.toLowerCase() === asked);
+  const found = wanted.map((vendor) => {
+    const gpus = host.gpus.filter((gpu) => (gpu.vendor ?? null) === vendor);
+    return fitGpus({ ...host, gpus }, request);
+  });
+  const [best] = found.filter((each): each is Fit => 'score' in each).sort((a, b) => compareScores(a.score, b.score));
+  if (best !== undefined) return best;
+  const [refusal] = found;
+  if (refusal !== undefined) return refusal;
+  if (host.gpusKnown !== 'known') return fitGpus({ ...host, gpus: [] }, request);
+  return { hive: host.hive, reason: 'noGpu', detail: `none of its GPUs is of ${request.gpuVendor}` };
+}
+
+function fitGpus(host: PlacementHost, request: PlacementRequest): Fit | Refusal {
   const refuse = (reason: Refusal['reason'], detail: string): Refusal => ({ hive: host.hive, reason, detail });
   const asked = request.gpuCount ?? 1;
   const strategy = request.strategy ?? 'binPack';

@@ -2,6 +2,7 @@ import type { ReaderChoice } from '../cgroup/reader.js';
 import type { GpuChoice } from '../config/options.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
+import { defined } from '../util/defined.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from './create.js';
 import { openMachine } from './open-machine.js';
 
@@ -23,7 +24,11 @@ export async function createSampler(options: CreateSamplerOptions = {}): Promise
   const machine = await openMachine({ root, reader, procRoot: rest.procRoot });
   const source =
     typeof gpu === 'string'
-      ? createGpuSource({ gpu, ...(rest.intervalMs === undefined ? {} : { intervalMs: rest.intervalMs }) })
+      ? createGpuSource({
+          gpu,
+          ...defined({ intervalMs: rest.intervalMs }),
+          roots: defined({ sys: rest.sysRoot, proc: rest.procRoot }),
+        })
       : gpu;
   return assembleSampler(machine, { ...rest, gpu: source });
 }

@@ -42,6 +42,17 @@ export const words = [
       'lib/workers/redact.ts': 'the prefix of an API key',
     },
   },
+  {
+    word: /\b(?:amdgpu|rocm|kfd|i915|radeon)\b/i,
+    instead: "words that no GPU vendor owns; a vendor's own stay in its folder below lib/gpu/",
+    only: /^lib\//,
+    except: {
+      'lib/gpu/amd/': 'the vendor itself',
+      'lib/gpu/intel/': 'the vendor itself',
+      'lib/gpu/drm/fdinfo.ts': 'keys of fdinfo by driver',
+      'lib/engines/shown-options.ts': 'a value of options of engines',
+    },
+  },
 ];
 
 const covered = /^(lib|test|bench|scripts|docs|native|deploy)\/|^(README|CONTRIBUTING)\.md$/;

@@ -62,6 +62,15 @@ const gpuTree: Tree = {
   '/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1': '->libnvidia-ml.so.535.104.05',
 };
 
+const amdCard: Tree = {
+  '/sys/bus/pci/devices/0000:03:00.0/vendor': '0x1002\n',
+  '/sys/bus/pci/devices/0000:03:00.0/class': '0x030000\n',
+};
+const amdDriven: Tree = {
+  ...amdCard,
+  '/sys/class/drm/card0/device/uevent': 'DRIVER=amdgpu\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:03:00.0\n',
+};
+
 const { gpus } = settledHeartbeat({ id: 'doctor', seed: 4, workers: 0, gpus: 2 });
 const working: GpuReading = {
   reader: 'nvml',
@@ -125,7 +134,7 @@ describe('doctor: sound hosts', () => {
     const findings = await look({});
     expect(statuses(findings, 'warn')).toEqual([]);
     expect(statuses(findings, 'fail')).toEqual([]);
-    expect(the(findings, 'gpu').message).toMatch(/no NVIDIA GPU/);
+    expect(the(findings, 'gpu').message).toMatch(/no NVIDIA, AMD or Intel GPU/);
   });
 
   test('a host with GPUs is all ok', async () => {
@@ -183,6 +192,11 @@ const hosts = {
   'a driver that hangs': withGpu({}, { readGpus: async () => null }),
   'a driver that fails': withGpu({}, failed('Driver Not Loaded')),
   'a GPU that is lost': withGpu({}, { readGpus: async () => ({ ...working, devices: lostOne }) }),
+  'an AMD card without its driver': sound(amdCard),
+  'an AMD driver that hangs': sound(amdDriven, { readGpus: async () => null }),
+  'an AMD driver, and processes of others that may not be seen': sound(amdDriven, {
+    readGpus: async () => ({ ...working, devices: working.devices.map((gpu) => ({ ...gpu, processesKnown: false })) }),
+  }),
   'no nvidia-smi': withSmi(missingTool),
   'nvidia-smi that hangs': withSmi({ exitCode: null, timedOut: true }),
   'nvidia-smi without driver': withSmi({ exitCode: 9, output: noDriver }),
@@ -231,6 +245,14 @@ const expected: Record<keyof typeof hosts, readonly [string, Status, RegExp, Reg
   'a driver that hangs': ['nvml', 'fail', /has not answered for 20 s/, /nvidia-smi -pm 1/],
   'a driver that fails': ['nvml', 'fail', /NVML does not work: Driver Not Loaded/, /dmesg/],
   'a GPU that is lost': ['gpuHealth', 'fail', /GPU 1 is lost/, /reboot/],
+  'an AMD card without its driver': ['gpuAMD', 'fail', /1 AMD GPU .* no driver \(amdgpu\)/, /modprobe amdgpu/],
+  'an AMD driver that hangs': ['gpuAMDFiles', 'fail', /give no answer/, /dmesg/],
+  'an AMD driver, and processes of others that may not be seen': [
+    'gpuAMDProcesses',
+    'warn',
+    /which processes of others hold AMD GPUs/,
+    /CAP_SYS_PTRACE/,
+  ],
   'no nvidia-smi': ['nvidiaSmi', 'warn', /not installed/, /apt-get install/],
   'nvidia-smi that hangs': ['nvidiaSmi', 'fail', /did not answer within 15 s/, /dmesg/],
   'nvidia-smi without driver': ['nvidiaSmi', 'fail', /cannot reach the driver/, /modprobe nvidia/],

@@ -82,6 +82,7 @@ export function gpuOf(uuid: string, over: Partial<GpuSample> = {}): GpuSample {
     memoryTotalBytes: 24 * GiB,
     memoryUsedBytes: 8 * GiB,
     memoryReservedBytes: 0,
+    vendor: 'NVIDIA',
     memoryKind: 'device',
     utilizationPercent: 12,
     memoryBusPercent: 3,

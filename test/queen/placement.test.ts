@@ -58,6 +58,27 @@ const refusals: readonly [
   ],
   ['no GPU', host('a', [], { gpusKnown: 'none' }), ask(0), 'noGpu', 'the hive reports no GPU'],
   [
+    'another vendor',
+    host('a', [gpu('0', 24, { vendor: 'NVIDIA' }), gpu('1', 24)]),
+    ask(1, { gpuVendor: 'AMD' }),
+    'noGpu',
+    'none of its GPUs is of AMD',
+  ],
+  [
+    'another vendor, where not all GPUs are known',
+    host('a', [gpu('0', 24, { vendor: 'NVIDIA' })], { gpusKnown: 'unknown', gpusReason: 'the driver does not answer' }),
+    ask(1, { gpuVendor: 'AMD' }),
+    'gpusUnknown',
+    'its GPUs are not known: the driver does not answer',
+  ],
+  [
+    'two GPUs, each of another vendor',
+    host('a', [gpu('0', 24, { vendor: 'NVIDIA' }), gpu('1', 24, { vendor: 'AMD' })]),
+    ask(1, { gpuCount: 2 }),
+    'notEnoughGpus',
+    '1 usable, asked: 2',
+  ],
+  [
     'a list of GPUs of which nothing could be read',
     host('a', []),
     ask(0),
@@ -122,6 +143,21 @@ describe('placement', () => {
   ];
   const chosen = (request: PlacementRequest) =>
     placementCandidates(fleet, request).candidates.map((candidate) => candidate.gpus.map((one) => one.uuid).join('+'));
+
+  it('GPUs of the vendor that is asked for, and of one where several are', () => {
+    const mixed = host('a', [
+      gpu('n0', 80, { vendor: 'NVIDIA' }),
+      gpu('a0', 20, { vendor: 'AMD' }),
+      gpu('a1', 24, { vendor: 'AMD' }),
+    ]);
+    const chosen = (fields: Partial<PlacementRequest>) =>
+      placementCandidates([mixed], ask(16, { strategy: 'mostFree', ...fields })).candidates[0]?.gpus.map(
+        ({ uuid }) => uuid,
+      );
+    expect(chosen({})).toEqual(['n0']);
+    expect(chosen({ gpuVendor: 'amd' })).toEqual(['a1']);
+    expect(chosen({ gpuCount: 2 })).toEqual(['a1', 'a0']);
+  });
 
   it('binPack leaves the least room over', () => {
     expect(chosen(ask(8))).toEqual(['b0', 'a0', 'c0']);

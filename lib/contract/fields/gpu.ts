@@ -17,6 +17,13 @@ export const gpuFields = {
     column: { key: 'gpu', title: 'GPU', width: [12, 30], rank: 0, place: 10 },
   },
   name: { shape: nullable(text({ maxLength: 96 })), otherwise: notSaid, shared: true },
+  vendor: {
+    shape: nullable(text({ maxLength: 32 }, 'Who makes it. Absent from hives before this field.')),
+    otherwise: notSaid,
+    optional: true,
+    shared: true,
+    panel: { section: 'device', label: 'Vendor', omitNull: true, place: 69 },
+  },
   pciBusId: {
     shape: nullable(text({ maxLength: 32 })),
     otherwise: notSaid,

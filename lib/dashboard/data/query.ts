@@ -113,10 +113,11 @@ const rank = { bad: 0, unknown: 1, warning: 2 } as const;
 const warningCode = /ECC|DEGRADED|PERMISSION|UNSUPPORTED|FALLBACK|TIMEOUT|SLOW/;
 const toneOf = (fault: Fault): Attention['tone'] => (warningCode.test(fault.code) ? 'warning' : 'bad');
 
-/** What a health asks of a person: null where all is well, or the driver is only waking it. */
+/** What a health asks of a person: null where all is well, the driver is only waking it, or it sleeps. */
 const healthTones: Readonly<Record<GpuSample['health'], Attention['tone'] | null>> = {
   ok: null,
   initializing: null,
+  suspended: null,
   degraded: 'warning',
   noPermission: 'warning',
   // Nobody knows how it is: it may be well.
@@ -145,6 +146,8 @@ function explainedBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSamp
 
 /** One line for each GPU that has faults, a bad health, or both. */
 function gpuAttention(view: HiveView, gpu: GpuSample, isReported: boolean): Attention | null {
+  // One that sleeps asks nothing of anybody.
+  if (gpu.health === 'suspended') return null;
   const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
   const tone = healthTone(gpu.health);
   if (faults.length === 0 && (tone === null || isReported)) return null;

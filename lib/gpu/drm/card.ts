@@ -1,0 +1,203 @@
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { FileResult } from '../../io/file-reader.js';
+import type { GuardedReader } from '../../io/guarded.js';
+import { errnoText } from '../../util/errno.js';
+import { type GpuReason, gpuReason } from '../reasons.js';
+import { isPciAddress } from './fdinfo.js';
+
+const { EACCES, EPERM, EBUSY, ENOENT, ENODATA, ENODEV, ENXIO, EOPNOTSUPP, ETIMEDOUT } = constants.errno;
+/** ENOTSUPP of the kernel, which has no name for programs. */
+const kernelNotSupported = 524;
+const { ENOTDIR } = constants.errno;
+
+const maxBytes = 4096;
+
+/** Of what may be read of a card: paths below /sys/class/drm/cardN, and names below its hwmon directory. */
+export interface CardFileNames {
+  /** In each pass. */
+  readonly fast: readonly string[];
+  /** What never changes while the driver is bound. */
+  readonly once: readonly string[];
+  /** What changes rarely. */
+  readonly slow: readonly string[];
+  readonly hwmon: readonly string[];
+}
+
+/** Why a file of a driver has no value now. */
+export function reasonOfErrno(errno: number): GpuReason {
+  switch (errno) {
+    case ENOENT:
+    case ENOTDIR:
+    case EOPNOTSUPP:
+    case kernelNotSupported:
+      return gpuReason('notSupported');
+    case EACCES:
+      return gpuReason('noPermission');
+    case EPERM:
+      return gpuReason('notReady', 'the driver refuses to say it now (EPERM): the card is in reset, or about to sleep');
+    case EBUSY:
+      return gpuReason('notReady', 'the driver is busy (EBUSY): the card sleeps, or changes its state');
+    case ENODATA:
+      return gpuReason('notReady', 'the driver has no data for it now (ENODATA)');
+    case ENODEV:
+    case ENXIO:
+      return gpuReason('lost');
+    case ETIMEDOUT:
+      return gpuReason('timeout');
+    default:
+      return gpuReason('unknown', `the driver gives ${errnoText(errno)}`);
+  }
+}
+
+const malformed: GpuReason = { name: 'other', code: 'IMPLAUSIBLE', text: 'the driver gives no number' };
+
+export type Read<T> = { readonly value: T } | { readonly reason: GpuReason };
+
+/** What the files of one card said. */
+export class CardReading {
+  readonly #results: ReadonlyMap<string, FileResult>;
+  readonly #fast: readonly string[];
+
+  constructor(results: ReadonlyMap<string, FileResult>, fast: readonly string[]) {
+    this.#results = results;
+    this.#fast = fast;
+  }
+
+  text(name: string): Read<string> {
+    const result = this.#results.get(name) ?? ENOENT;
+    if (typeof result === 'number') return { reason: reasonOfErrno(result) };
+    return { value: result.toString('latin1').trim() };
+  }
+
+  /** A whole number of 0 or more, or below where `signed`; in units of `unit`. */
+  number(name: string, unit = 1, signed = false): Read<number> {
+    const read = this.text(name);
+    if ('reason' in read) return read;
+    if (!(signed ? /^-?\d{1,20}$/ : /^\d{1,20}$/).test(read.value)) return { reason: malformed };
+    return { value: Number(read.value) / unit };
+  }
+
+  /** The first of several names that has a number; else why the first has none, and where all are missing, that. */
+  first(names: readonly string[], unit = 1, signed = false): Read<number> {
+    const reads = names.map((name) => this.number(name, unit, signed));
+    const found = reads.find((read) => 'value' in read);
+    const refused = reads.find((read) => 'reason' in read && read.reason.name !== 'notSupported');
+    return found ?? refused ?? { reason: gpuReason('notSupported') };
+  }
+
+  /** One byte of a binary file; null where it has none. */
+  byte(name: string, at: number): number | null {
+    const result = this.#results.get(name);
+    return typeof result === 'object' ? (result[at] ?? null) : null;
+  }
+
+  /** The card is no longer there, or does not answer at all. */
+  get unreachable(): GpuReason | null {
+    const results = this.#fast.map((name) => this.#results.get(name) ?? ENOENT);
+    if (results.some((result) => typeof result !== 'number')) return null;
+    if (results.includes(ETIMEDOUT)) return gpuReason('timeout');
+    return results.includes(ENODEV) || results.includes(ENXIO) ? gpuReason('lost') : null;
+  }
+}
+
+/** Values of `KEY=value` lines. */
+function uevent(text: string): ReadonlyMap<string, string> {
+  return new Map(
+    text.split('\n').flatMap((line) => (line.includes('=') ? [line.split('=', 2) as [string, string]] : [])),
+  );
+}
+
+export interface CardIdentity {
+  readonly driver: string;
+  readonly pdev: string;
+  /** `1002:744c`. */
+  readonly pciId: string;
+}
+
+/** Which card it is, by its `device/uevent`; null for what is no card on PCI (a partition, a virtual display). */
+export function cardIdentity(text: string): CardIdentity | null {
+  const values = uevent(text);
+  const pdev = (values.get('PCI_SLOT_NAME') ?? '').toLowerCase();
+  if (!isPciAddress(pdev)) return null;
+  const pciId = (values.get('PCI_ID') ?? '').toLowerCase();
+  return { driver: values.get('DRIVER') ?? '', pdev, pciId: /^[0-9a-f]{4}:[0-9a-f]{4}$/.test(pciId) ? pciId : '' };
+}
+
+/** Slow files are read again after so many passes. */
+const slowEvery = 10;
+
+/** A card whose files are read in each pass. One that sleeps is not woken: its `runtime_status` is read first, and alone. */
+export class DrmCard {
+  readonly identity: CardIdentity;
+  readonly #directory: string;
+  readonly #names: CardFileNames;
+  #results = new Map<string, FileResult>();
+  #hwmon: string | null = null;
+  #pass = 0;
+
+  constructor(directory: string, identity: CardIdentity, names: CardFileNames) {
+    this.#directory = directory;
+    this.identity = identity;
+    this.#names = names;
+  }
+
+  get statusPath(): string {
+    return join(this.#directory, 'device/power/runtime_status');
+  }
+
+  /** The file that is read before the others: where the driver hangs, it alone holds up a thread. */
+  get probe(): { readonly name: string; readonly path: string } {
+    const { fast } = this.#names;
+    const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
+    return { name, path: join(this.#directory, name) };
+  }
+
+  /** Reads what is due; what was read before and is not due stands. `probed` is what the file of `probe` gave. */
+  async read(files: Pick<GuardedReader, 'read' | 'list'>, probed: FileResult): Promise<CardReading> {
+    const { name: probe } = this.probe;
+    if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
+    const slowDue = this.#pass % slowEvery === 0;
+    this.#pass += 1;
+    const { once, fast, slow } = this.#names;
+    if (slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
+    this.#results.set(probe, probed);
+    const due = [...once, ...fast, ...slow].filter((name) => name !== probe && this.#isDue(name));
+    if (this.#hwmon === null && slowDue) await this.#findHwmon(files);
+    const hwmon = this.#names.hwmon.filter((name) => this.#results.get(`hwmon/${name}`) !== ENOENT);
+    await this.#readThese(files, due, hwmon);
+    const gone = (name: string) => this.#results.get(`hwmon/${name}`) === ENOENT;
+    if (this.#hwmon !== null && hwmon.length > 0 && hwmon.every(gone)) {
+      // Its directory has another number after the driver was bound anew.
+      await this.#findHwmon(files);
+      await this.#readThese(files, [], this.#names.hwmon);
+    }
+    return new CardReading(this.#results, this.#names.fast);
+  }
+
+  /** What is missing stays so until the slow files are due; what failed in another way is tried again. */
+  #isDue(name: string): boolean {
+    const known = this.#results.get(name);
+    if (known === undefined) return true;
+    return typeof known === 'number' ? known !== ENOENT : this.#names.fast.includes(name);
+  }
+
+  async #findHwmon(files: Pick<GuardedReader, 'list'>): Promise<void> {
+    const [entries] = await files.list([join(this.#directory, 'device/hwmon')]);
+    const names = entries === undefined || typeof entries === 'number' ? [] : entries.map(({ name }) => name);
+    this.#hwmon = names.filter((name) => /^hwmon\d+$/.test(name)).sort()[0] ?? null;
+  }
+
+  async #readThese(files: Pick<GuardedReader, 'read'>, names: readonly string[], hwmon: readonly string[]) {
+    const ofHwmon = this.#hwmon === null ? [] : hwmon;
+    const results = await files.read(
+      [
+        ...names.map((name) => join(this.#directory, name)),
+        ...ofHwmon.map((name) => join(this.#directory, 'device/hwmon', this.#hwmon ?? '', name)),
+      ],
+      maxBytes,
+    );
+    for (const [i, name] of [...names, ...ofHwmon.map((each) => `hwmon/${each}`)].entries())
+      this.#results.set(name, results[i] ?? ENOENT);
+  }
+}

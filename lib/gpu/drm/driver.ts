@@ -1,0 +1,90 @@
+import type { GuardedReader } from '../../io/guarded.js';
+import type { GpuReason } from '../reasons.js';
+import type { ReportedValues } from '../report.js';
+import type { CardFileNames, CardIdentity, CardReading, Read } from './card.js';
+import type { DrmClient } from './fdinfo.js';
+import type { DrmHolder } from './processes.js';
+
+/** Memory of one process on one card, by an interface of the vendor's own. */
+export interface ComputeHolder {
+  readonly pid: number;
+  readonly bytes: number | null;
+}
+
+/** What a vendor's own interface says of processes, by PCI address. */
+export type ComputeHolders = ReadonlyMap<string, readonly ComputeHolder[]>;
+
+/** What is given to judge a card beside its files. */
+export interface CardContext {
+  /** Time of the reading, ms. */
+  readonly atMs: number;
+  readonly holders: readonly DrmHolder[];
+  readonly computeHolders: readonly ComputeHolder[];
+  /** Why some processes may be missing from both; null: none is. */
+  readonly incomplete: GpuReason | null;
+}
+
+export interface CardValues {
+  readonly name: string;
+  /** Its memory is the host's as well. */
+  readonly unifiedMemory: boolean;
+  readonly computeCapability: string;
+  readonly values: Partial<ReportedValues>;
+  readonly reasons: Readonly<Record<string, GpuReason>>;
+}
+
+/** One card: keeps what its figures need of the reading before. */
+export interface CardMeter {
+  measure(reading: CardReading, context: CardContext): CardValues;
+  /** Memory that a client holds on this card. */
+  bytesOf(client: DrmClient): number | null;
+}
+
+/** The cards of one vendor while a reader is open. */
+export interface DrmCards {
+  filesOf(identity: CardIdentity): CardFileNames;
+  open(identity: CardIdentity): CardMeter;
+  /** Processes by an interface of the vendor's own. */
+  computeHolders(): Promise<ComputeHolders>;
+}
+
+/** What the cards of one vendor have of their own; all else of `drm/` is the same for every one. */
+export interface DrmDriver {
+  readonly vendor: string;
+  /** Names of its kernel drivers. */
+  readonly drivers: readonly string[];
+  openCards(files: Pick<GuardedReader, 'read' | 'list'>, sysRoot: string): DrmCards;
+}
+
+/** Values of a card as they are filled in. */
+export class ValueSheet {
+  readonly values: Partial<Record<keyof ReportedValues, ReportedValues[keyof ReportedValues]>> = {};
+  readonly reasons: Record<string, GpuReason> = {};
+
+  set(field: keyof ReportedValues, read: Read<NonNullable<ReportedValues[keyof ReportedValues]>>): void {
+    if ('value' in read) this.values[field] = read.value;
+    else this.reasons[field] = read.reason;
+  }
+
+  refuse(field: string, reason: GpuReason): void {
+    delete this.values[field as keyof ReportedValues];
+    this.reasons[field] = reason;
+  }
+}
+
+/** Both, added; the reason of the first that has none. */
+export function sum(one: Read<number>, other: Read<number>): Read<number> {
+  if ('reason' in one) return one;
+  return 'reason' in other ? other : { value: one.value + other.value };
+}
+
+/** The largest of what the engines of one kind did for all these clients; null where one has no earlier reading. */
+export function busiest(holders: readonly DrmHolder[]): number | null {
+  const byEngine = new Map<string, number>();
+  for (const { clients } of holders)
+    for (const { use } of clients) {
+      if (use === null) return null;
+      for (const [name, percent] of use.percents) byEngine.set(name, (byEngine.get(name) ?? 0) + percent);
+    }
+  return Math.min(100, Math.max(0, ...byEngine.values()));
+}

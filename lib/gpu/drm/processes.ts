@@ -1,0 +1,215 @@
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { GuardedReader } from '../../io/guarded.js';
+import { isPidName } from '../../procfs/pids.js';
+import { type GpuReason, gpuReason } from '../reasons.js';
+import { EngineMeter, type EngineUse } from './engine-meter.js';
+import { type DrmClient, parseFdinfo } from './fdinfo.js';
+
+/** Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h). */
+const initialPidNamespace = 'pid:[4026531836]';
+
+const { EACCES, EPERM, ENOENT, ESRCH, ETIMEDOUT } = constants.errno;
+
+/** A process with a GPU open: its clients on that GPU, each counted once on the host. */
+export interface DrmHolder {
+  readonly pid: number;
+  readonly clients: readonly { readonly client: DrmClient; readonly use: EngineUse | null }[];
+}
+
+export interface DrmHolders {
+  /** By PCI address. */
+  readonly byDevice: ReadonlyMap<string, readonly DrmHolder[]>;
+  /** Why some processes may be missing; null: all that there are were looked at. */
+  readonly incomplete: GpuReason | null;
+}
+
+interface Looked {
+  /** Descriptors on a GPU, by number. */
+  descriptors: readonly string[];
+  /** What its descriptors below /dev/dri lead to. */
+  links: string;
+  unseen: 'hidden' | 'stuck' | null;
+  /** A descriptor is not what it was. */
+  changed: boolean;
+}
+
+/** Each process is looked at again after so many passes; one whose descriptors changed at the next. */
+const rounds = 10;
+/** A process with more descriptors is taken for one that cannot be read. */
+const maxDescriptors = 16_384;
+const maxFdinfoBytes = 8192;
+
+const hiddenReason = gpuReason(
+  'noPermission',
+  'descriptors of other users may not be read: run the hive as root or with CAP_SYS_PTRACE',
+);
+const namespacedReason = gpuReason(
+  'noPermission',
+  'only processes of this container are seen: give it the pids of the host',
+);
+const stuckReason = gpuReason('timeout', 'descriptors of a process cannot be read: it gives no answer');
+
+/** Finds the processes that have GPUs of some drivers open, by their descriptors. */
+export class DrmProcesses {
+  readonly #files: Pick<GuardedReader, 'read' | 'list' | 'links'>;
+  readonly #procRoot: string;
+  readonly #drivers: readonly string[];
+  readonly #now: () => number;
+  readonly #meter = new EngineMeter();
+  readonly #processes = new Map<number, Looked>();
+  #pass = 0;
+  #ownNamespace: boolean | null = null;
+
+  constructor(options: {
+    readonly files: Pick<GuardedReader, 'read' | 'list' | 'links'>;
+    readonly procRoot: string;
+    readonly drivers: readonly string[];
+    readonly now: () => number;
+  }) {
+    this.#files = options.files;
+    this.#procRoot = options.procRoot;
+    this.#drivers = options.drivers;
+    this.#now = options.now;
+  }
+
+  async scan(): Promise<DrmHolders> {
+    this.#pass += 1;
+    this.#ownNamespace ??= await this.#isNamespaced();
+    const [entries] = await this.#files.list([this.#procRoot]);
+    if (entries === undefined || typeof entries === 'number')
+      return { byDevice: new Map(), incomplete: entries === ETIMEDOUT ? stuckReason : hiddenReason };
+    const pids = entries.flatMap(({ name }) => (isPidName(name) ? [Number(name)] : []));
+    this.#forget(new Set(pids));
+    await this.#look(pids.filter((pid) => this.#isDue(pid)));
+    return this.#fold(await this.#read());
+  }
+
+  /** Whether this /proc shows the processes of one container alone. */
+  async #isNamespaced(): Promise<boolean> {
+    const [links] = await this.#files.links([join(this.#procRoot, 'self/ns')], 'pid:[');
+    return typeof links === 'object' && links.length > 0 && !links.includes(initialPidNamespace);
+  }
+
+  #forget(alive: ReadonlySet<number>): void {
+    for (const pid of this.#processes.keys()) if (!alive.has(pid)) this.#processes.delete(pid);
+  }
+
+  #isDue(pid: number): boolean {
+    const looked = this.#processes.get(pid);
+    return looked === undefined || looked.changed || pid % rounds === this.#pass % rounds;
+  }
+
+  /** Which of these processes have a GPU open, and through which descriptors where that has changed. */
+  async #look(pids: readonly number[]): Promise<void> {
+    const links = await this.#files.links(
+      pids.map((pid) => this.#path(pid, 'fd')),
+      '/dev/dri/',
+    );
+    const moved: number[] = [];
+    for (const [i, pid] of pids.entries()) {
+      const found = links[i] ?? ENOENT;
+      const earlier = this.#processes.get(pid);
+      if (typeof found === 'number') {
+        this.#unseen(pid, found);
+        continue;
+      }
+      const text = [...found].sort().join('\n');
+      if (earlier?.links === text && earlier.unseen === null && !earlier.changed) continue;
+      this.#processes.set(pid, { descriptors: [], links: text, unseen: null, changed: false });
+      if (text !== '') moved.push(pid);
+    }
+    await this.#find(moved);
+  }
+
+  async #find(pids: readonly number[]): Promise<void> {
+    const lists = await this.#files.list(pids.map((pid) => this.#path(pid, 'fdinfo')));
+    const asked: { pid: number; name: string }[] = [];
+    for (const [i, pid] of pids.entries()) {
+      const entries = lists[i] ?? ENOENT;
+      if (typeof entries === 'number') this.#unseen(pid, entries);
+      else if (entries.length > maxDescriptors) this.#unseen(pid, ETIMEDOUT);
+      else for (const { name } of entries) asked.push({ pid, name });
+    }
+    const texts = await this.#files.read(
+      asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name)),
+      maxFdinfoBytes,
+    );
+    for (const [i, { pid, name }] of asked.entries()) {
+      const text = texts[i] ?? ENOENT;
+      const looked = this.#processes.get(pid);
+      if (looked === undefined) continue;
+      if (typeof text === 'number') {
+        if (text !== ENOENT) this.#unseen(pid, text);
+      } else if (this.#clientOf(text) !== null) looked.descriptors = [...looked.descriptors, name];
+    }
+  }
+
+  #unseen(pid: number, errno: number): void {
+    if (errno === ENOENT || errno === ESRCH) {
+      this.#processes.delete(pid);
+      return;
+    }
+    const unseen = errno === EACCES || errno === EPERM ? 'hidden' : 'stuck';
+    this.#processes.set(pid, { descriptors: [], links: '', unseen, changed: false });
+  }
+
+  /** Reads the descriptors that are known. */
+  async #read(): Promise<readonly { readonly pid: number; readonly client: DrmClient }[]> {
+    const asked = [...this.#processes]
+      .sort(([a], [b]) => a - b)
+      .flatMap(([pid, { descriptors }]) => descriptors.map((name) => ({ pid, name })));
+    const texts = await this.#files.read(
+      asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name)),
+      maxFdinfoBytes,
+    );
+    return asked.flatMap(({ pid }, i) => {
+      const text = texts[i] ?? ENOENT;
+      const client = typeof text === 'number' ? null : this.#clientOf(text);
+      if (client !== null) return [{ pid, client }];
+      const looked = this.#processes.get(pid);
+      if (looked !== undefined) looked.changed = true;
+      return [];
+    });
+  }
+
+  #clientOf(text: Buffer): DrmClient | null {
+    const client = parseFdinfo(text.toString('latin1'));
+    return client !== null && this.#drivers.includes(client.driver) ? client : null;
+  }
+
+  /** A client that several processes have open is that of the one with the lowest pid: the others inherited it. */
+  #fold(found: readonly { readonly pid: number; readonly client: DrmClient }[]): DrmHolders {
+    const atMs = this.#now();
+    const byDevice = new Map<string, Map<number, DrmHolder['clients'][number][]>>();
+    const counted = new Set<string>();
+    this.#meter.begin();
+    for (const { pid, client } of found) {
+      const key = `${client.pdev} ${client.id}`;
+      if (counted.has(key)) continue;
+      counted.add(key);
+      const holders = byDevice.get(client.pdev) ?? new Map<number, DrmHolder['clients'][number][]>();
+      byDevice.set(client.pdev, holders);
+      const clients = holders.get(pid) ?? [];
+      holders.set(pid, clients);
+      clients.push({ client, use: this.#meter.measure(key, client, atMs) });
+    }
+    return {
+      byDevice: new Map(
+        [...byDevice].map(([pdev, holders]) => [pdev, [...holders].map(([pid, clients]) => ({ pid, clients }))]),
+      ),
+      incomplete: this.#incomplete(),
+    };
+  }
+
+  #incomplete(): GpuReason | null {
+    const unseen = new Set([...this.#processes.values()].map((looked) => looked.unseen));
+    if (unseen.has('stuck')) return stuckReason;
+    if (unseen.has('hidden')) return hiddenReason;
+    return this.#ownNamespace ? namespacedReason : null;
+  }
+
+  #path(pid: number, ...rest: readonly string[]): string {
+    return join(this.#procRoot, String(pid), ...rest);
+  }
+}

@@ -1,0 +1,237 @@
+import { readdirSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { defaults } from '../../contract/defaults.js';
+import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
+import type { GpuReport } from '../report.js';
+import type { GpuReader, GpuReaderOptions, VendorReading } from '../vendor.js';
+import { type CardReading, cardIdentity, DrmCard } from './card.js';
+import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js';
+import { type DrmHolders, DrmProcesses } from './processes.js';
+import { type CardReport, reportCard } from './report.js';
+
+/** Where the kernel's files are; other places in containers and tests. */
+export interface KernelRoots {
+  readonly sys?: string;
+  readonly proc?: string;
+}
+
+const { ETIMEDOUT } = constants.errno;
+const maxFileBytes = 4096;
+/** Cards are asked anew which they are after so many passes. */
+const slowEvery = 10;
+
+const isCard = (name: string): boolean => /^card\d{1,4}$/.test(name);
+
+/** Cards of whichever vendor. A listing of this directory does not enter a driver, so it does not block. */
+function anyCard(sysRoot: string): boolean {
+  try {
+    return readdirSync(join(sysRoot, 'class/drm')).some(isCard);
+  } catch {
+    return false;
+  }
+}
+
+interface OpenCard {
+  readonly card: DrmCard;
+  readonly meter: CardMeter;
+}
+
+/** Reads one vendor's cards by the files of its kernel drivers. Nothing of a driver is kept open between passes. */
+export function openDrm(driver: DrmDriver, options: GpuReaderOptions, openFiles?: OpenFiles): GpuReader {
+  return new DrmReader(driver, options, openFiles);
+}
+
+class DrmReader implements GpuReader {
+  readonly #driver: DrmDriver;
+  readonly #now: () => number;
+  readonly #intervalMs: number;
+  readonly #stalledMs = defaults.gpuStalledMs;
+  readonly #allGpus: boolean;
+  readonly #sysRoot: string;
+  readonly #files: GuardedReader;
+  readonly #own: DrmCards;
+  readonly #processes: DrmProcesses;
+  /** By the name below /sys/class/drm. */
+  readonly #cards = new Map<string, OpenCard>();
+  /** Those of other vendors. */
+  readonly #foreign = new Set<string>();
+  /** Shown once, shown for good: a GPU that is held no more has not vanished. */
+  readonly #shown = new Set<string>();
+  #pass = 0;
+  #startedAt: number | null = null;
+  #lastStartAt = Number.NEGATIVE_INFINITY;
+  #reading: VendorReading;
+  #listHangs = false;
+  #closed = false;
+
+  constructor(driver: DrmDriver, options: GpuReaderOptions, open?: OpenFiles) {
+    this.#driver = driver;
+    this.#now = options.now ?? (() => performance.now());
+    this.#intervalMs = options.intervalMs ?? defaults.intervalMs;
+    this.#allGpus = options.allGpus ?? false;
+    this.#sysRoot = options.roots?.sys ?? '/sys';
+    const source = 'gpu';
+    this.#files = new GuardedReader({
+      open,
+      // Each card of a host may hang.
+      maxAbandoned: 16,
+      fault: (what) => ({ source, code: 'TIMEOUT', message: `${what}: see dmesg for errors of the driver` }),
+    });
+    this.#own = driver.openCards(this.#files, this.#sysRoot);
+    const procRoot = options.roots?.proc ?? '/proc';
+    this.#processes = new DrmProcesses({ files: this.#files, procRoot, drivers: driver.drivers, now: this.#now });
+    this.#reading = anyCard(this.#sysRoot) ? this.#without('initializing') : this.#absent;
+  }
+
+  read(): VendorReading {
+    const now = this.#now();
+    if (this.#startedAt === null && !this.#closed && now - this.#lastStartAt >= this.#intervalMs - 1) this.#start(now);
+    if (this.#startedAt !== null && now - this.#startedAt > this.#stalledMs) return this.#without('stalled');
+    return this.#reading;
+  }
+
+  takeEvents(): readonly [] {
+    return [];
+  }
+
+  async release(): Promise<void> {}
+
+  resume(): void {}
+
+  close(): void {
+    this.#closed = true;
+    this.#files.close();
+  }
+
+  get #absent(): VendorReading {
+    return {
+      status: 'absent',
+      reader: 'none',
+      reason: `there is no ${this.#driver.vendor} GPU with a driver`,
+      faults: [],
+    };
+  }
+
+  #without(status: 'initializing' | 'stalled'): VendorReading {
+    const message = `files of the ${this.#driver.drivers.join(' and ')} driver give no answer: see dmesg`;
+    const fault = { source: 'gpu', code: 'TIMEOUT', message, field: 'gpus' };
+    return { status, reader: 'drm', reason: null, faults: status === 'stalled' ? [fault] : [] };
+  }
+
+  #start(now: number): void {
+    this.#startedAt = now;
+    this.#lastStartAt = now;
+    this.#read().then(
+      (reports) => {
+        this.#startedAt = null;
+        this.#reading = this.#readingOf(reports);
+      },
+      (error: unknown) => {
+        this.#startedAt = null;
+        if (this.#closed) return;
+        const message = error instanceof Error ? error.message : String(error);
+        const fault = { source: 'gpu', code: 'UNKNOWN_ERROR', message: message.slice(0, 1024), field: 'gpus' };
+        this.#reading = { status: 'failed', reader: 'drm', reason: null, faults: [fault] };
+      },
+    );
+  }
+
+  async #read(): Promise<readonly CardReport[]> {
+    await this.#findCards();
+    this.#pass += 1;
+    if (this.#cards.size === 0) return [];
+    const cards = [...this.#cards.values()];
+    const [awake, holders, compute] = await Promise.all([
+      this.#readCards(cards),
+      this.#processes.scan(),
+      this.#own.computeHolders(),
+    ]);
+    return this.#report(cards, awake, holders, compute);
+  }
+
+  async #findCards(): Promise<void> {
+    const directory = join(this.#sysRoot, 'class/drm');
+    const [entries] = await this.#files.list([directory]);
+    this.#listHangs = entries === ETIMEDOUT;
+    if (this.#listHangs) return;
+    const names = typeof entries === 'object' ? entries.map(({ name }) => name).filter(isCard) : [];
+    for (const name of this.#cards.keys()) if (!names.includes(name)) this.#cards.delete(name);
+    const due =
+      this.#pass % slowEvery === 0 ? names : names.filter((name) => !this.#foreign.has(name) && !this.#cards.has(name));
+    const texts = await this.#files.read(
+      due.map((name) => join(directory, name, 'device/uevent')),
+      maxFileBytes,
+    );
+    for (const [i, name] of due.entries()) {
+      const text = texts[i];
+      const identity = typeof text === 'object' ? cardIdentity(text.toString('latin1')) : null;
+      if (text === ETIMEDOUT) continue;
+      if (identity === null || !this.#driver.drivers.includes(identity.driver)) {
+        this.#cards.delete(name);
+        this.#foreign.add(name);
+        continue;
+      }
+      const known = this.#cards.get(name)?.card.identity;
+      if (known?.pdev === identity.pdev && known.driver === identity.driver) continue;
+      this.#foreign.delete(name);
+      const card = new DrmCard(join(directory, name), identity, this.#own.filesOf(identity));
+      this.#cards.set(name, { card, meter: this.#own.open(identity) });
+    }
+  }
+
+  /** null where a card sleeps: any other file of it would wake it, or give what was before. */
+  async #readCards(cards: readonly OpenCard[]): Promise<readonly (CardReading | null)[]> {
+    const states = await this.#files.read(
+      cards.map(({ card }) => card.statusPath),
+      64,
+    );
+    const sleeps = (i: number): boolean => {
+      const state = states[i];
+      const text = typeof state === 'object' ? state.toString('latin1').trim() : '';
+      return ['suspended', 'suspending', 'resuming'].includes(text);
+    };
+    const awake = [...cards.keys()].filter((i) => !sleeps(i));
+    const probed = await this.#files.read(
+      awake.map((i) => cards[i]?.card.probe.path ?? ''),
+      maxFileBytes,
+    );
+    const readings = await Promise.all(awake.map((i, at) => cards[i]?.card.read(this.#files, probed[at] ?? ETIMEDOUT)));
+    return [...cards.keys()].map((i) => readings[awake.indexOf(i)] ?? null);
+  }
+
+  #report(
+    cards: readonly OpenCard[],
+    readings: readonly (CardReading | null)[],
+    { byDevice, incomplete }: DrmHolders,
+    compute: ComputeHolders,
+  ): readonly CardReport[] {
+    const atMs = this.#now();
+    const byPlace = cards
+      .map((open, i) => ({ ...open, reading: readings[i] ?? null }))
+      .sort((a, b) => (a.card.identity.pdev < b.card.identity.pdev ? -1 : 1));
+    return byPlace.map(({ card: { identity }, meter, reading }, position) =>
+      reportCard(position, this.#driver.vendor, identity, meter, reading, {
+        atMs,
+        holders: byDevice.get(identity.pdev) ?? [],
+        computeHolders: compute.get(identity.pdev) ?? [],
+        incomplete,
+      }),
+    );
+  }
+
+  /** Integrated GPUs are shown from the first process on that holds one: on most hosts nothing ever does. */
+  #readingOf(reports: readonly CardReport[]): VendorReading {
+    if (this.#listHangs) return this.#without('stalled');
+    for (const { gpu, processes } of reports)
+      if (this.#allGpus || !gpu.unifiedMemory || processes.length > 0) this.#shown.add(gpu.uuid);
+    if (this.#shown.size === 0) return this.#absent;
+    const shown = reports.filter(({ gpu }) => this.#shown.has(gpu.uuid));
+    const report: GpuReport = {
+      unlisted: null,
+      devices: shown.map(({ gpu }, i) => ({ ...gpu, index: i })),
+      processes: shown.flatMap(({ processes }, device) => processes.map((each) => ({ ...each, device }))),
+    };
+    return { status: 'working', reader: 'drm', reason: null, report, at: this.#now() };
+  }
+}

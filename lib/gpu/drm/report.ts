@@ -1,0 +1,94 @@
+import { type GpuReason, gpuReason } from '../reasons.js';
+import type { ReportedGpu, ReportedProcess } from '../report.js';
+import type { CardIdentity, CardReading } from './card.js';
+import { busiest, type CardContext, type CardMeter, type ComputeHolder } from './driver.js';
+import type { DrmHolder } from './processes.js';
+
+export interface CardReport {
+  readonly gpu: ReportedGpu;
+  readonly processes: readonly ReportedProcess[];
+}
+
+const suspended = gpuReason('suspended');
+const notCounted = gpuReason('notSupported', 'engine time of compute queues is not counted by process');
+const noEarlier = gpuReason('notReady', 'there is no earlier reading of a process yet');
+
+/** The larger of what two interfaces say; one of them where the other says nothing. */
+const larger = (one: number | null, other: number | null): number | null =>
+  one === null || other === null ? (one ?? other) : Math.max(one, other);
+
+interface Held extends ReportedProcess {
+  /** Why its utilization is null. */
+  readonly reason: GpuReason | null;
+}
+
+/** What a process does by the engine time of its clients; `computes`: through queues whose time is not counted there. */
+function utilizationOf(holder: DrmHolder | undefined, computes: boolean): Pick<Held, 'utilization' | 'reason'> {
+  if (holder === undefined) return { utilization: null, reason: notCounted };
+  const utilization = busiest([holder]);
+  if (utilization === null) return { utilization: null, reason: noEarlier };
+  const moved = holder.clients.some(({ use }) => use?.everBusy === true);
+  return computes && !moved ? { utilization: null, reason: notCounted } : { utilization, reason: null };
+}
+
+/** Processes that hold memory of a card or have used it; those that only have it open are none. */
+function processesOf(
+  device: number,
+  holders: readonly DrmHolder[],
+  computeHolders: readonly ComputeHolder[],
+  bytesOf: CardMeter['bytesOf'],
+): readonly Held[] {
+  const pids = new Set([...holders.map(({ pid }) => pid), ...computeHolders.map(({ pid }) => pid)]);
+  return [...pids].flatMap((pid) => {
+    const holder = holders.find((each) => each.pid === pid);
+    const compute = computeHolders.find((each) => each.pid === pid);
+    const clients = holder?.clients ?? [];
+    const own = clients.map(({ client }) => bytesOf(client));
+    const drawn =
+      own.length === 0 || own.includes(null) ? null : own.reduce<number>((sum, each) => sum + (each ?? 0), 0);
+    const bytes = larger(drawn, compute?.bytes ?? null);
+    const used = clients.some(({ use }) => use === null || use.everBusy);
+    if (bytes === 0 && !used) return [];
+    return [{ device, pid, bytes, ...utilizationOf(holder, (compute?.bytes ?? 0) > 0) }];
+  });
+}
+
+/** One card as its files, its clients and the vendor's own interface show it; `reading` is null where it sleeps. */
+export function reportCard(
+  position: number,
+  vendor: string,
+  identity: CardIdentity,
+  meter: CardMeter,
+  reading: CardReading | null,
+  context: CardContext,
+): CardReport {
+  const common = {
+    index: position,
+    uuid: `${vendor}-${identity.pdev}`,
+    parentUuid: '',
+    busId: identity.pdev,
+    problems: [],
+    processesKnown: context.incomplete === null,
+  };
+  const unreachable = reading === null ? suspended : reading.unreachable;
+  if (reading === null || unreachable !== null) {
+    const name = `${vendor} GPU ${identity.pciId}`.trim();
+    const blank = { name, computeCapability: '', unifiedMemory: false, values: {}, reasons: {} };
+    return { gpu: { ...common, ...blank, unreachable }, processes: [] };
+  }
+  const { values, reasons: own, ...card } = meter.measure(reading, context);
+  const reasons = { ...own };
+  let held = processesOf(position, context.holders, context.computeHolders, (client) => meter.bytesOf(client));
+  const utilization = values.utilizationPercent ?? null;
+  const [only, ...others] = held;
+  // What the only process on a card does is what the card does.
+  if (only?.utilization === null && others.length === 0 && utilization !== null && context.incomplete === null)
+    held = [{ ...only, utilization, reason: null }];
+  const unmeasured = held.find(({ reason }) => reason !== null)?.reason;
+  if (unmeasured) reasons['workers.gpus.utilizationPercent'] = unmeasured;
+  if (context.incomplete !== null) reasons.processCount = context.incomplete;
+  return {
+    gpu: { ...common, ...card, unreachable: null, values, reasons },
+    processes: held.map(({ reason: _, ...process }) => process),
+  };
+}

@@ -1,0 +1,191 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseKfdNode } from '../../../lib/gpu/amd/kfd.js';
+import { cardIdentity } from '../../../lib/gpu/drm/card.js';
+import { EngineMeter } from '../../../lib/gpu/drm/engine-meter.js';
+import { isPciAddress, parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
+import { fdinfo } from './fake-host.js';
+
+const hex = (digits: number) =>
+  fc.integer({ min: 0, max: 16 ** digits - 1 }).map((value) => value.toString(16).padStart(digits, '0'));
+const pdev = fc
+  .tuple(hex(4), hex(2), fc.integer({ min: 0, max: 31 }), fc.integer({ min: 0, max: 7 }))
+  .map(([domain, bus, device, fn]) => `${domain}:${bus}:${device.toString(16).padStart(2, '0')}.${fn}`);
+const name = fc.stringMatching(/^[a-z][a-z0-9]{0,8}$/);
+const unit = fc.constantFrom(['', 1] as const, ['KiB', 1024] as const, ['MiB', 1024 ** 2] as const);
+
+describe('fdinfo of DRM clients', () => {
+  it('reads what a kernel writes', () => {
+    const engines = fc.dictionary(
+      name.filter((each) => each !== 'capacity'),
+      fc.nat(),
+      { maxKeys: 6 },
+    );
+    const regions = fc.dictionary(name, fc.tuple(fc.nat(), unit), { maxKeys: 6 });
+    fc.assert(
+      fc.property(pdev, fc.nat(), engines, regions, (place, id, busy, memory) => {
+        const text = fdinfo({
+          driver: 'xe',
+          pdev: place,
+          id,
+          lines: {
+            ...Object.fromEntries(Object.entries(busy).map(([each, ns]) => [`drm-engine-${each}`, `${ns} ns`])),
+            ...Object.fromEntries(
+              Object.entries(memory).map(([each, [amount, [word]]]) => [`drm-resident-${each}`, `${amount} ${word}`]),
+            ),
+          },
+        });
+        const client = parseFdinfo(text);
+        expect(client).toMatchObject({ driver: 'xe', pdev: place, id: String(id) });
+        expect([...client!.engines].map(([each, { busy: ns }]) => [each, ns]).sort()).toEqual(
+          Object.entries(busy).sort(),
+        );
+        expect(Object.fromEntries(client!.residentBytes)).toEqual(
+          Object.fromEntries(Object.entries(memory).map(([each, [amount, [, scale]]]) => [each, amount * scale])),
+        );
+      }),
+    );
+  });
+
+  it('never throws, and gives only amounts that can be', () => {
+    const line = fc.tuple(
+      fc.constantFrom(
+        'drm-pdev',
+        'pdev',
+        'drm-client-id',
+        'pasid',
+        'drm-driver',
+        'vram mem',
+        'gfx0',
+        'drm-engine-gfx',
+        'drm-engine-capacity-gfx',
+        'drm-cycles-ccs',
+        'drm-total-cycles-ccs',
+        'drm-memory-vram',
+        'drm-resident-vram',
+        '',
+      ),
+      fc.oneof(
+        fc.string(),
+        pdev,
+        fc.nat().map(String),
+        fc.constantFrom('amdgpu', '5 KiB', '-3 ns', '99999999999999999999', '1e9', ' 12.5%', '0x10'),
+      ),
+    );
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.array(line).map((all) => all.map(([key, value]) => `${key}:\t${value}`).join('\n')),
+        ),
+        (text) => {
+          const client = parseFdinfo(text);
+          if (client === null) return;
+          expect(isPciAddress(client.pdev)).toBe(true);
+          const amounts = [
+            ...client.residentBytes.values(),
+            ...[...client.engines.values()].map(({ busy }) => busy),
+            ...client.enginePercents.values(),
+          ];
+          for (const amount of amounts) expect(Number.isFinite(amount) && amount >= 0).toBe(true);
+          for (const { capacity } of client.engines.values()) expect(capacity).toBeGreaterThanOrEqual(1);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('the newer name of a region counts, whichever stands first', () => {
+    const lines = ['drm-memory-vram:\t5 KiB', 'drm-resident-vram:\t7 KiB'];
+    for (const order of [lines, lines.toReversed()]) {
+      const text = `${fdinfo({ driver: 'amdgpu', pdev: '0000:03:00.0', id: 1 })}${order.join('\n')}\n`;
+      expect(parseFdinfo(text)!.residentBytes.get('vram')).toBe(7 * 1024);
+    }
+  });
+});
+
+describe('engine time as shares of time', () => {
+  const client = (busy: number, of: number | null, capacity: number) => ({
+    driver: 'xe',
+    pdev: '0000:03:00.0',
+    id: '1',
+    engines: new Map([['ccs', { busy, of, capacity }]]),
+    enginePercents: new Map(),
+    residentBytes: new Map(),
+  });
+
+  it('lies within 0 and 100 for whatever counters, and adds up to what was counted at most', () => {
+    const reading = fc.tuple(fc.nat(2e9), fc.integer({ min: 1, max: 5000 }));
+    fc.assert(
+      fc.property(fc.array(reading, { minLength: 1 }), fc.integer({ min: 1, max: 8 }), (readings, capacity) => {
+        const meter = new EngineMeter();
+        let atMs = 0;
+        let counted = 0;
+        for (const [busy, passedMs] of readings) {
+          atMs += passedMs;
+          meter.begin();
+          const percent = meter.measure('a', client(busy, null, capacity), atMs)?.percents.get('ccs');
+          if (percent === undefined) continue;
+          expect(percent).toBeGreaterThanOrEqual(0);
+          expect(percent).toBeLessThanOrEqual(100);
+          counted += (percent / 100) * passedMs * 1e6 * capacity;
+        }
+        expect(counted).toBeLessThanOrEqual(Math.max(...readings.map(([busy]) => busy)) * (1 + 1e-9) + 1);
+      }),
+    );
+  });
+
+  it('is not known of a client that has worked before its first reading, and 0 of one that has not', () => {
+    const meter = new EngineMeter();
+    meter.begin();
+    expect(meter.measure('a', client(5, null, 1), 0)).toBeNull();
+    expect(meter.measure('b', client(0, null, 1), 0)).toEqual({ percents: new Map(), everBusy: false });
+  });
+
+  it('is 0 while the clock of cycles stands still, and not known where it steps back', () => {
+    const meter = new EngineMeter();
+    const at = (ms: number, busy: number, of: number) => {
+      meter.begin();
+      return meter.measure('a', client(busy, of, 4), ms)?.percents.get('ccs');
+    };
+    at(0, 10, 1000);
+    expect(at(1000, 10, 1000)).toBe(0);
+    expect(at(2000, 410, 1200)).toBe(50);
+    expect(at(3000, 420, 5)).toBeUndefined();
+  });
+});
+
+describe('cards and nodes', () => {
+  it('uevent and properties never throw; what they give can be', () => {
+    const key = fc.constantFrom(
+      'PCI_SLOT_NAME',
+      'DRIVER',
+      'PCI_ID',
+      'location_id',
+      'simd_count',
+      'gfx_target_version',
+      'domain',
+    );
+    const value = fc.oneof(fc.string(), fc.nat(2 ** 31 - 1).map(String), pdev);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(key, value, fc.constantFrom('=', ' '))), (lines) => {
+        const text = lines.map(([name, content, between]) => `${name}${between}${content}`).join('\n');
+        const card = cardIdentity(text);
+        if (card !== null) expect(isPciAddress(card.pdev)).toBe(true);
+        const node = parseKfdNode(text);
+        if (node !== null) expect(node.target).toMatch(/^(gfx[0-9a-f]{3,6})?$/);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('the place and the target of a node', () => {
+    const node = (location: number, target: number, domain = 0) =>
+      parseKfdNode(
+        `simd_count 8\ncpu_cores_count 0\nlocation_id ${location}\ndomain ${domain}\ngfx_target_version ${target}\n`,
+      );
+    expect(node(0x0300, 110_000)).toEqual({ pdev: '0000:03:00.0', target: 'gfx1100', hasCores: false });
+    expect(node(0xc1fb, 90_010, 1)).toMatchObject({ pdev: '0001:c1:1f.3', target: 'gfx90a' });
+    expect(parseKfdNode('simd_count 0\ncpu_cores_count 64\n')).toBeNull();
+  });
+});

@@ -1,0 +1,121 @@
+import { constants } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { apu, arcXe, FakeDrmHost, fdinfo, GiB, MiB, radeon } from './fake-host.js';
+import { drmSource, failingVendors } from './sources.js';
+
+const { EACCES, EBUSY, ENODATA, ENODEV, EPERM } = constants.errno;
+const kernelNotSupported = 524;
+const client = (id: number) =>
+  fdinfo({
+    driver: 'amdgpu',
+    pdev: '0000:03:00.0',
+    id,
+    lines: { 'drm-memory-vram': '1024 KiB', 'drm-engine-gfx': '0 ns' },
+  });
+
+describe('files of a driver that refuse', () => {
+  it.each([
+    ['EBUSY', EBUSY, 'NOT_READY'],
+    ['EPERM', EPERM, 'NOT_READY'],
+    ['ENODATA', ENODATA, 'NOT_READY'],
+    ['EACCES', EACCES, 'NO_PERMISSION'],
+  ])('%s is null with the reason, and the rest is read', async (_, errno, code) => {
+    using host = new FakeDrmHost([radeon()]);
+    const vendors = failingVendors((path) => (/gpu_busy_percent|power1_average/.test(path) ? errno : undefined));
+    using drm = drmSource(host, { vendors });
+    const { devices, faults } = await drm.next();
+    expect(devices[0]).toMatchObject({
+      utilizationPercent: null,
+      powerWatts: null,
+      temperatureCelsius: 54,
+      health: 'ok',
+    });
+    expect(faults.map((fault) => [fault.code, fault.field])).toEqual([
+      [code, 'utilizationPercent'],
+      [code, 'powerWatts'],
+    ]);
+  });
+
+  it('ENOTSUPP although the file is there is a card that cannot tell it, and no 0', async () => {
+    using host = new FakeDrmHost([radeon()]);
+    const vendors = failingVendors((path) => (path.includes('gpu_busy_percent') ? kernelNotSupported : undefined));
+    using drm = drmSource(host, { vendors });
+    const { devices, faults } = await drm.next();
+    expect(devices[0]!.utilizationPercent).toBeNull();
+    expect(devices[0]!.unsupported).toContain('utilizationPercent');
+    expect(faults).toEqual([]);
+  });
+
+  it('ENODEV of all that changes is a card off the bus', async () => {
+    using host = new FakeDrmHost([radeon(), radeon('0000:44:00.0')]);
+    let off = false;
+    const vendors = failingVendors((path) =>
+      off && path.includes('card0/') && !/uevent|runtime_status/.test(path) ? ENODEV : undefined,
+    );
+    using drm = drmSource(host, { vendors });
+    await drm.next();
+    off = true;
+    const { devices, faults } = await drm.next();
+    expect(devices.map(({ health, powerWatts }) => [health, powerWatts])).toEqual([
+      ['lost', null],
+      ['ok', 201],
+    ]);
+    expect(faults).toMatchObject([{ code: 'GPU_IS_LOST', gpuUuid: 'AMD-0000:03:00.0' }]);
+  });
+
+  it('descriptors that may not be read: processes are not known, of ROCm they are', async () => {
+    using host = new FakeDrmHost([radeon(), arcXe()]);
+    host.process(4100, [client(7)]);
+    host.process(4200, [client(8)]);
+    host.kfdNode(50_001, { location_id: 0x0300, gfx_target_version: 110_000 });
+    host.kfdProcess(4100, { 50001: 8 * GiB });
+    using drm = drmSource(host, { vendors: failingVendors((path) => (/\/4100\/fd$/.test(path) ? EACCES : undefined)) });
+    const { devices, processes, faults } = await drm.next();
+    expect(devices.map(({ processesKnown }) => processesKnown)).toEqual([false, false]);
+    expect(processes.map(({ pid, memoryUsedBytes }) => [pid, memoryUsedBytes])).toEqual([
+      [4200, MiB],
+      [4100, 8 * GiB],
+    ]);
+    expect(faults).toContainEqual(expect.objectContaining({ code: 'NO_PERMISSION', field: 'processCount' }));
+    // What Intel's engines did is the sum over all their clients, or not known.
+    expect(devices[1]!.utilizationPercent).toBeNull();
+    expect(faults).toContainEqual(expect.objectContaining({ code: 'NO_PERMISSION', field: 'utilizationPercent' }));
+  });
+
+  it('a /proc of one container alone: processes of the host are not known', async () => {
+    using host = new FakeDrmHost([radeon()]);
+    host.process(4100, [client(7)]);
+    host.link('proc/self/ns/pid', 'pid:[4026532999]');
+    using drm = drmSource(host);
+    const { devices, processes, faults } = await drm.next();
+    expect([devices[0]!.processesKnown, processes.length]).toEqual([false, 1]);
+    expect(faults).toContainEqual(expect.objectContaining({ code: 'NO_PERMISSION', field: 'processCount' }));
+  });
+
+  it('fdinfo alone that may not be read', async () => {
+    using host = new FakeDrmHost([apu('0000:03:00.0')]);
+    host.process(4100, [client(7)]);
+    using drm = drmSource(host, {
+      allGpus: true,
+      vendors: failingVendors((path) => (path.includes('/fdinfo') ? EACCES : undefined)),
+    });
+    const { devices, processes } = await drm.next();
+    expect([devices[0]!.processesKnown, processes]).toEqual([false, []]);
+  });
+
+  it('a read that hangs costs its card, and no other', async () => {
+    using host = new FakeDrmHost([radeon(), radeon('0000:44:00.0'), arcXe()]);
+    let hangs = false;
+    const stuck = (path: string) => hangs && /card0\/device\/(gpu_busy|mem_|hwmon)/.test(path);
+    using drm = drmSource(host, { vendors: failingVendors((path) => (stuck(path) ? 'hangs' : undefined)) });
+    await drm.next();
+    hangs = true;
+    const { devices, faults } = await drm.next();
+    expect(devices.map(({ vendor, health, temperatureCelsius }) => [vendor, health, temperatureCelsius])).toEqual([
+      ['AMD', 'stalled', null],
+      ['AMD', 'ok', 54],
+      ['Intel', 'ok', 51],
+    ]);
+    expect(faults).toContainEqual(expect.objectContaining({ code: 'TIMEOUT', gpuUuid: 'AMD-0000:03:00.0' }));
+  });
+});

@@ -1,0 +1,89 @@
+import { amdCards } from '../../../lib/gpu/amd/cards.js';
+import { amd } from '../../../lib/gpu/amd/vendor.js';
+import { openDrm } from '../../../lib/gpu/drm/reader.js';
+import { intelCards } from '../../../lib/gpu/intel/cards.js';
+import { intel } from '../../../lib/gpu/intel/vendor.js';
+import type { GpuReading, GpuSource } from '../../../lib/gpu/reading.js';
+import { createGpuSource, type GpuSourceOptions } from '../../../lib/gpu/source.js';
+import type { OpenFiles } from '../../../lib/io/guarded.js';
+import { openFileReader } from '../../../lib/io/open-file-reader.js';
+import { waitFor } from '../../harness/wait.js';
+import type { FakeDrmHost } from './fake-host.js';
+
+export interface DrmSource extends Disposable {
+  readonly source: GpuSource;
+  /** A reading that began after `ms` more had passed on its clock. */
+  next(ms?: number): Promise<GpuReading>;
+}
+
+/** AMD's and Intel's readers on a fixture, with a clock that stands until a pass is asked for. */
+export function drmSource(host: FakeDrmHost, options: Partial<GpuSourceOptions> = {}): DrmSource {
+  let now = 1000;
+  const source = createGpuSource({
+    vendors: [amd, intel],
+    roots: host.roots,
+    intervalMs: 1000,
+    isPid: (pid) => pid >= 1 && pid <= 2 ** 22,
+    now: () => now,
+    times: { tickMs: 100_000 },
+    ...options,
+  });
+  let began = false;
+  return {
+    source,
+    async next(ms = 1000) {
+      if (began) now += ms;
+      began = true;
+      // No vendor's answer is older than this moment.
+      const isNew = ({ status, ageMs }: GpuReading) =>
+        status !== 'initializing' && (status !== 'working' || ageMs === 0);
+      return await waitFor(
+        () => {
+          const latest = source.latest();
+          return isNew(latest) ? latest : undefined;
+        },
+        { what: 'a pass over the cards' },
+      );
+    },
+    [Symbol.dispose]: () => source.close(),
+  };
+}
+
+/** What happens to a path instead of its being read: an errno, or a read that never returns. */
+export type Failing = (path: string) => number | 'hangs' | undefined;
+
+/** Readers over real files, some of which fail as files of a driver do. */
+export function failingFiles(failing: Failing): OpenFiles {
+  return () => {
+    const inner = openFileReader();
+    let runningSince: number | null = null;
+    const over = async <T>(
+      paths: readonly string[],
+      ask: (some: readonly string[]) => Promise<readonly (T | number)[]>,
+    ) => {
+      if (paths.some((path) => failing(path) === 'hangs')) {
+        runningSince ??= performance.now();
+        return await new Promise<never>(() => {});
+      }
+      const good = paths.filter((path) => failing(path) === undefined);
+      const results = new Map((await ask(good)).map((result, i) => [good[i], result]));
+      return paths.map((path) => results.get(path) ?? (failing(path) as number));
+    };
+    return {
+      read: (paths, maxBytes) => over(paths, (some) => inner.read(some, maxBytes)),
+      list: (paths) => over(paths, (some) => inner.list(some)),
+      links: (paths, prefix) => over(paths, (some) => inner.links(some, prefix)),
+      listening: (namespaces) => inner.listening(namespaces),
+      runningMs: () => (runningSince === null ? inner.runningMs() : performance.now() - runningSince),
+      close: () => inner.close(),
+    };
+  };
+}
+
+/** Both vendors over files that fail. */
+export const failingVendors = (failing: Failing): NonNullable<GpuSourceOptions['vendors']> =>
+  [amdCards, intelCards].map((cards) => ({
+    name: cards.vendor,
+    open: (options) => openDrm(cards, options, failingFiles(failing)),
+    check: async () => null,
+  }));
