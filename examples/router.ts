@@ -1,10 +1,12 @@
 // A reverse proxy for the OpenAI API: each request goes to the worker where it costs least, and to another one while nothing of
 // the answer has come. `HIVEPULSE_URL=http://queen:7833 HIVEPULSE_TOKEN=... PORT=8080 npx tsx router.ts`
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { HivepulseClient } from 'hivepulse/client';
+import { HivepulseClient, RequestError } from 'hivepulse/client';
 import { Agent } from 'undici';
 
 interface RouterOptions {
@@ -13,6 +15,8 @@ interface RouterOptions {
   readonly tries?: number;
   /** Longest wait for the first byte of an answer, ms; then it is sent elsewhere. */
   readonly firstByteMs?: number;
+  /** Longest wait for more of an answer that has begun, ms; then it ends with an error. */
+  readonly stallMs?: number;
 }
 
 const maxBodyBytes = 16 * 1024 * 1024;
@@ -29,15 +33,27 @@ interface Asked {
   readonly prompt_cache_key?: string;
 }
 
-export function createRouter({ queen, tries = 3, firstByteMs = 30_000 }: RouterOptions): Server {
-  const agent = new Agent({ connections: 512, headersTimeout: firstByteMs, bodyTimeout: 300_000 });
+export function createRouter({ queen, tries = 3, firstByteMs = 30_000, stallMs = 60_000 }: RouterOptions): Server {
+  const agent = new Agent({ connections: 512, headersTimeout: firstByteMs, bodyTimeout: stallMs });
+
+  /** Asks once more when the queen says that it was asked too often (`requestsPerSecond`). */
+  async function best(query: Exclude<Parameters<HivepulseClient['best']>[0], string>, signal: AbortSignal) {
+    for (let left = 3; ; left--) {
+      try {
+        return await queen.best(query, { signal });
+      } catch (error) {
+        if (left === 0 || !(error instanceof RequestError && error.status === 429)) throw error;
+        await sleep(1000 * (error.retryAfterSeconds ?? 1), undefined, { signal });
+      }
+    }
+  }
 
   /** The answer of the first worker that begins one, and the pick it came by. */
   async function answered(request: IncomingMessage, body: string, asked: Asked, signal: AbortSignal) {
     const excluded: string[] = [];
     let refusal = { status: 503, text: `nobody serves ${asked.model}` };
     while (excluded.length < tries) {
-      const { picks } = await queen.best(
+      const { picks } = await best(
         {
           model: asked.model ?? '',
           promptTokens: Math.ceil(body.length / 4),
@@ -46,7 +62,7 @@ export function createRouter({ queen, tries = 3, firstByteMs = 30_000 }: RouterO
           prefixKey: asked.prompt_cache_key ?? createHash('sha1').update(body.slice(0, 4096)).digest('hex'),
           exclude: excluded,
         },
-        { signal },
+        signal,
       );
       const [pick] = picks;
       if (!pick) break;
@@ -88,10 +104,12 @@ export function createRouter({ queen, tries = 3, firstByteMs = 30_000 }: RouterO
     if (!('pick' in found)) return fail(response, found.status, found.text);
     try {
       response.writeHead(found.answer.statusCode, passedOn(found.answer.headers));
-      await pipeline(async function* () {
-        if (!found.first.done) yield found.first.value;
-        for (let next = await found.chunks.next(); !next.done; next = await found.chunks.next()) yield next.value;
-      }, response);
+      if (!found.first.done) response.write(found.first.value);
+      for (let next = await found.chunks.next(); !next.done; next = await found.chunks.next())
+        if (!response.write(next.value)) await once(response, 'drain', { signal: gone.signal });
+      response.end();
+    } catch (error) {
+      cut(response, String(found.answer.headers['content-type']), error);
     } finally {
       void queen.pickDone(found.pick.id).catch(() => {});
     }
@@ -99,10 +117,7 @@ export function createRouter({ queen, tries = 3, firstByteMs = 30_000 }: RouterO
 
   return createServer((request, response) => {
     if (request.method !== 'POST') return fail(response, 404, 'only POST is forwarded');
-    // What has begun can't be sent elsewhere: the connection ends, so that the client knows that the answer is not whole.
-    serve(request, response).catch(() =>
-      response.headersSent ? response.destroy() : fail(response, 502, 'the queen does not answer'),
-    );
+    serve(request, response).catch(() => fail(response, 502, 'the queen does not answer'));
   }).once('close', () => void agent.destroy());
 }
 
@@ -124,6 +139,14 @@ function fail(response: ServerResponse, status: number, message: string): void {
   response.end(JSON.stringify({ error: { message, type: 'router_error', code: status } }));
 }
 
+/** What has begun can't be sent elsewhere. Its connection ends, so that the client knows that the answer is not whole; a stream says why. */
+function cut(response: ServerResponse, type: string, error: unknown): void {
+  if (!type.startsWith('text/event-stream')) return void response.destroy();
+  const message = `the worker stopped within its answer: ${error instanceof Error ? error.message : error}`;
+  const event = JSON.stringify({ error: { message, type: 'router_error', code: 502 } });
+  response.write(`data: ${event}\n\n`, () => response.destroy());
+}
+
 async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -134,6 +157,11 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const { HIVEPULSE_URL: url = 'http://127.0.0.1:7833', HIVEPULSE_TOKEN: token, PORT = '8080' } = process.env;
+  const { FIRST_BYTE_MS = '30000', STALL_MS = '60000' } = process.env;
   const queen = new HivepulseClient({ url, ...(token ? { token } : {}) });
-  createRouter({ queen }).listen(Number(PORT), () => console.log(`listening on ${PORT}, routing by ${url}`));
+  const router = createRouter({ queen, firstByteMs: Number(FIRST_BYTE_MS), stallMs: Number(STALL_MS) });
+  router.listen(Number(PORT), () => {
+    const { port } = router.address() as AddressInfo;
+    console.log(`listening on ${port}, routing by ${url}`);
+  });
 }

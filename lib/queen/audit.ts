@@ -42,6 +42,7 @@ class Audit {
     const { byModel, byState, byGroup, byLabel, byReservation } = this.#indexes;
     if (hive.workers.get(id) !== worker) this.wrong.push(`${hive.id}: ${id} is not in the map`);
     this.#ring(workerKey(worker), worker.ring);
+    this.#ring(workerKey(worker), worker.servingRing);
     const member = (name: string, set: { has(worker: WorkerRecord): boolean } | undefined) => {
       if (!set?.has(worker)) this.wrong.push(`${name}: ${workerKey(worker)} is missing`);
     };

@@ -9,7 +9,7 @@ import type {
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import { audit } from './audit.js';
-import { gpuSeries, HistoryStore, hiveSeries, workerSeries } from './history.js';
+import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
 import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
@@ -20,8 +20,8 @@ import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
 
-/** 115 MB at most. */
-const defaultHistoryRings = 20_000;
+/** 175 MB at most. */
+const defaultHistoryRings = 30_000;
 
 /**
  * The questions that a registry answers about hives, workers and GPUs. Answers are views: copies of the items they hold.
@@ -174,9 +174,15 @@ export abstract class FleetQueries {
 
   /** The last hour of a hive, or of one of its workers (`group/instance`); null where it is not known. */
   history(hiveId: string, workerId?: string): History | null {
-    return workerId === undefined
-      ? this.#history((indexes) => indexes.hives.get(hiveId), hiveSeries)
-      : this.#history((indexes) => indexes.hives.get(hiveId)?.workers.get(workerId), workerSeries);
+    if (workerId === undefined) return this.#history((indexes) => indexes.hives.get(hiveId), hiveSeries);
+    return this.#one(
+      (indexes) => indexes.hives.get(hiveId)?.workers.get(workerId),
+      ({ ring, servingRing }, nowMs) => {
+        const own = this.histories.read(ring, workerSeries, nowMs);
+        if (servingRing < 0) return own;
+        return joinHistories([own, this.histories.read(servingRing, servingSeries, nowMs)]);
+      },
+    );
   }
 
   gpuHistory(uuid: string): History | null {

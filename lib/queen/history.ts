@@ -7,6 +7,8 @@ export const historySteps = 360;
 export const seriesPerRing = 4;
 
 export const workerSeries = ['cpuPercent', 'memoryBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
+/** Of workers whose engine reports its load. */
+export const servingSeries = ['running', 'waiting', 'kvPercent', 'generationTokensPerSecond'] as const;
 export const gpuSeries = ['utilizationPercent', 'memoryUsedBytes', 'powerWatts', 'temperatureCelsius'] as const;
 export const hiveSeries = ['cpuPercent', 'memoryAvailableBytes', 'load1', 'workers'] as const;
 
@@ -116,6 +118,19 @@ export class HistoryStore {
     slab.fill(0, base + pointsPerRing, base + ringLength);
     this.#steps[ring] = step;
   }
+}
+
+/** Several rings that end together, as one history: the shorter ones begin with what is not known. */
+export function joinHistories(histories: readonly History[]): History {
+  const all = Object.assign({}, ...histories.map(({ series }) => series)) as Record<string, (number | null)[]>;
+  const length = Math.max(...Object.values(all).map((points) => points.length));
+  const series = Object.fromEntries(
+    Object.entries(all).map(([name, points]) => [
+      name,
+      [...new Array<null>(length - points.length).fill(null), ...points],
+    ]),
+  );
+  return { stepMs: historyStepMs, newestAgeMs: histories[0]?.newestAgeMs ?? 0, series };
 }
 
 function addTo(slab: Float32Array, at: number, value: number | null): void {

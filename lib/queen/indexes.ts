@@ -1,6 +1,7 @@
 import type { StoredWorker } from '../contract/heartbeat.js';
 import { type ModelNames, modelsOf } from '../contract/models.js';
 import { FreeIndex } from './free-index.js';
+import { PrefixOwners } from './prefix-owners.js';
 import { compareHives, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
 import { FleetTotals } from './totals.js';
@@ -32,15 +33,45 @@ class Bucket<K> extends SortedSet<WorkerRecord> {
   }
 }
 
+/** Workers of one model, and which of them prefixes belong to: kept from the first time on that this is asked. */
+class ModelBucket extends Bucket<string | null> {
+  #owners: PrefixOwners<WorkerRecord> | null = null;
+
+  ownerOf(prefixKey: string): WorkerRecord | null {
+    if (this.#owners === null) {
+      this.#owners = new PrefixOwners();
+      for (const worker of this) this.#owners.add(worker);
+    }
+    return this.#owners.of(prefixKey);
+  }
+
+  override add(worker: WorkerRecord): boolean {
+    const isNew = super.add(worker);
+    if (isNew) this.#owners?.add(worker);
+    return isNew;
+  }
+
+  override delete(worker: WorkerRecord): boolean {
+    const wasIn = super.delete(worker);
+    if (wasIn) this.#owners?.delete(worker);
+    return wasIn;
+  }
+}
+
 /** Sets of workers by one property; a set without members is dropped. */
-class Buckets<K> {
-  readonly sets = new Map<K, Bucket<K>>();
+class Buckets<K, S extends Bucket<K> = Bucket<K>> {
+  readonly sets = new Map<K, S>();
+  readonly #make: (key: K) => S;
+
+  constructor(make: (key: K) => S) {
+    this.#make = make;
+  }
 
   /** Gives the key as the index holds it, so that equal texts need not be kept twice. */
   add(key: K, worker: WorkerRecord): K {
     let set = this.sets.get(key);
     if (!set) {
-      set = new Bucket(key);
+      set = this.#make(key);
       this.sets.set(key, set);
     }
     set.add(worker);
@@ -57,17 +88,19 @@ class Buckets<K> {
   }
 }
 
+const buckets = <K>(): Buckets<K> => new Buckets((key) => new Bucket(key));
+
 /** All ways to reach a record. Every set is in the order of lists, so a page of any of them is a walk from its cursor. */
 export class Indexes {
   readonly hives = new Map<string, HiveRecord>();
   readonly hiveOrder = new SortedSet<HiveRecord>(compareHives);
   /** By each name of the model; null: none is known. */
-  readonly byModel = new Buckets<string | null>();
-  readonly byState = new Buckets<WorkerState>();
+  readonly byModel = new Buckets<string | null, ModelBucket>((model) => new ModelBucket(model));
+  readonly byState = buckets<WorkerState>();
   /** By model and state together: the question on the hot path of routers. */
   readonly byModelState = new Map<string | null, Buckets<WorkerState>>();
-  readonly byGroup = new Buckets<string>();
-  readonly byLabel = new Buckets<string>();
+  readonly byGroup = buckets<string>();
+  readonly byLabel = buckets<string>();
   readonly byReservation = new Map<string, Set<WorkerRecord>>();
   /** Where several hives claim one GPU, the one that said so first; those after it wait in `#rivals`. */
   readonly gpus = new Map<string, GpuRecord>();
@@ -184,6 +217,11 @@ export class Indexes {
     else this.#rivals.delete(uuid);
   }
 
+  /** The worker of a model that a prefix belongs to. */
+  prefixOwner(model: string, prefixKey: string): WorkerRecord | null {
+    return this.byModel.sets.get(model)?.ownerOf(prefixKey) ?? null;
+  }
+
   modelState(model: string | null, state: WorkerState): Workers {
     return this.byModelState.get(model)?.get(state) ?? none;
   }
@@ -198,7 +236,7 @@ export class Indexes {
     for (const key of keys.values()) {
       let states = this.byModelState.get(key);
       if (!states) {
-        states = new Buckets();
+        states = buckets();
         this.byModelState.set(key, states);
       }
       states.add(sample.state, worker);

@@ -42,6 +42,7 @@ export function mergeWorkers(
         load: null,
         hash: hashText(`${hive.id}/${next.id}`),
         ring: history.open(),
+        servingRing: -1,
       };
       indexes.addWorker(worker);
       delta.appeared.push(worker);
@@ -69,6 +70,7 @@ export function mergeWorkers(
     worker.namedIn = number;
     const s = worker.sample;
     history.add(worker.ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
+    addServing(history, worker, nowMs);
   }
   if (named < hive.workers.size) {
     for (const worker of [...hive.workerOrder]) {
@@ -86,7 +88,25 @@ export function mergeWorkers(
 export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: WorkerRecord): void {
   indexes.removeWorker(worker);
   history.close(worker.ring);
-  worker.ring = -1;
+  history.close(worker.servingRing);
+  worker.ring = worker.servingRing = -1;
+}
+
+/** Only a worker whose engine reports takes a second ring. From then on both get a sample at a time, so that they end together. */
+function addServing(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
+  const serving = worker.sample.serving ?? null;
+  if (worker.servingRing < 0) {
+    if (serving === null || worker.ring < 0) return;
+    worker.servingRing = history.open();
+  }
+  history.add(
+    worker.servingRing,
+    nowMs,
+    serving?.running ?? null,
+    serving?.waiting ?? null,
+    serving?.kvPercent ?? null,
+    serving?.generationTokensPerSecond ?? null,
+  );
 }
 
 /**

@@ -34,6 +34,8 @@ export interface WorkerRecord {
   readonly hash: number;
   /** Its ring of history; -1: none. */
   ring: number;
+  /** That of what its engine reports; -1: nothing was reported yet. */
+  servingRing: number;
 }
 
 export interface GpuRecord {

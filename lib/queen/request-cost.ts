@@ -34,8 +34,11 @@ export function gateOf({ state, serving, ageMs, intervalMs }: GateFigures, reque
   return kvPercent !== null && kvPercent > fullAbovePercent ? 'full' : 'open';
 }
 
-/** A request that runs slows the next one by this share of a step. More of it fills the fast workers of a mixed fleet to the brim. */
-const runningWeight = 0.6;
+/**
+ * A request that runs slows the next one by this share of a step. With more of it a worker whose count of requests is late is sent
+ * too many while it seems empty, and too few while it seems full: an equal fleet is worse off than by turns.
+ */
+const runningWeight = 0.2;
 
 /** How long a request is likely to wait for its first token there, ms, and what the requests that run there slow it down. */
 export function requestCostMs(load: WorkerLoad, promptTokens: number, nowMs: number): number {

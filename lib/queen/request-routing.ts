@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { PickReason } from '../contract/api.js';
 import type { Indexes } from './indexes.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
-import { type Assessed, gateOf, hashText, leastCost, rendezvousWeight, requestCostMs, sticks } from './request-cost.js';
+import { type Assessed, gateOf, leastCost, requestCostMs, sticks } from './request-cost.js';
 import { load, mayServe, pickBest } from './scheduling.js';
 import type { SortedSet } from './sorted-set.js';
 import { WorkerClass } from './speeds.js';
@@ -43,7 +43,6 @@ type Assess = (worker: WorkerRecord) => Assessed<WorkerRecord> | null;
 export class RequestRouting {
   readonly #indexes: Indexes;
   readonly #random: () => number;
-  readonly #owners = new PrefixOwners();
   /** By model and GPU. */
   readonly #classes = new Map<string, WorkerClass>();
   /** Picks that may still be debited, oldest first. */
@@ -94,7 +93,7 @@ export class RequestRouting {
       const least = pickBest(this.#indexes.modelState(query.model, 'idle'), workers, this.#random);
       if (least?.sample.serving == null) best = { ...best, worker: least ?? best.worker };
     } else if (gate === 'open' && query.prefixKey !== undefined) {
-      const owner = this.#ownerOf(query, workers, best, assess);
+      const owner = this.#ownerOf(query, best, assess);
       if (owner) {
         best = owner;
         reason = 'prefix';
@@ -131,12 +130,11 @@ export class RequestRouting {
   }
 
   #ownerOf(
-    { prefixKey, promptTokens }: PickQuery,
-    workers: Workers,
+    { model, prefixKey, promptTokens }: PickQuery,
     best: Assessed<WorkerRecord>,
     assess: Assess,
   ): Assessed<WorkerRecord> | null {
-    const worker = this.#owners.of(workers, prefixKey!);
+    const worker = this.#indexes.prefixOwner(model, prefixKey!);
     const owner = worker && assess(worker);
     const itsLoad = owner?.worker.load;
     if (!owner || !itsLoad || owner.gate !== 'open') return null;
@@ -199,35 +197,4 @@ function figures(
     tokensPerSecond: Math.round(1000 * its.tokensPerMs),
     stepMs: its.speeds.stepMs,
   };
-}
-
-interface Hashed {
-  readonly changes: number;
-  readonly workers: readonly WorkerRecord[];
-  readonly hashes: Int32Array;
-}
-
-/** Which worker of a set a prefix belongs to, by rendezvous hashing over all of them. */
-class PrefixOwners {
-  readonly #of = new WeakMap<Workers, Hashed>();
-
-  of(workers: Workers, prefixKey: string): WorkerRecord | null {
-    let known = this.#of.get(workers);
-    if (known?.changes !== workers.changes) {
-      const list = [...workers];
-      known = { changes: workers.changes, workers: list, hashes: Int32Array.from(list, ({ hash }) => hash) };
-      this.#of.set(workers, known);
-    }
-    const key = hashText(prefixKey);
-    let owner = -1;
-    let most = -1;
-    for (let i = 0; i < known.hashes.length; i++) {
-      const weight = rendezvousWeight(key, known.hashes[i]!);
-      if (weight > most) {
-        most = weight;
-        owner = i;
-      }
-    }
-    return known.workers[owner] ?? null;
-  }
 }

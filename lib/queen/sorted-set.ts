@@ -9,8 +9,6 @@ export class SortedSet<T> {
   readonly #compare: (a: T, b: T) => number;
   readonly #chunks: T[][] = [];
   #size = 0;
-  /** Members added and deleted so far. */
-  changes = 0;
 
   constructor(compare: (a: T, b: T) => number) {
     this.#compare = compare;
@@ -23,7 +21,6 @@ export class SortedSet<T> {
   /** False where it was in already. */
   add(item: T): boolean {
     if (this.#chunks.length === 0) {
-      this.changes++;
       this.#chunks.push([item]);
       this.#size = 1;
       return true;
@@ -36,7 +33,6 @@ export class SortedSet<T> {
     const index = lowerBound(chunk, (other) => this.#compare(other, item));
     if (index < chunk.length && this.#compare(chunk[index]!, item) === 0) return false;
     chunk.splice(index, 0, item);
-    this.changes++;
     this.#size++;
     if (chunk.length > chunkSize) this.#chunks.splice(at + 1, 0, chunk.splice(chunkSize >> 1));
     return true;
@@ -50,7 +46,6 @@ export class SortedSet<T> {
     const index = lowerBound(chunk, (other) => this.#compare(other, item));
     if (index >= chunk.length || this.#compare(chunk[index]!, item) !== 0) return false;
     chunk.splice(index, 1);
-    this.changes++;
     this.#size--;
     if (chunk.length === 0) this.#chunks.splice(at, 1);
     return true;

@@ -171,10 +171,13 @@ export class WorkerLoad {
     for (const { tokens } of this.#debits.splice(0, count)) this.#debitTokens -= tokens;
   }
 
-  /** The queue from the last report on: each debit adds to it. */
+  /**
+   * The queue from the last report on: each debit adds to it. What a report does not show of the picks before it, it is too old
+   * for: it holds for the time of the first of these, and what came since has been computed since.
+   */
   #replay(): void {
     this.#queueTokens = this.#waitingTokens;
-    this.#queueAtMs = this.#measuredAtMs;
+    this.#queueAtMs = Math.min(this.#measuredAtMs, this.#debits[0]?.atMs ?? Number.POSITIVE_INFINITY);
     for (const { atMs, tokens } of this.#debits) {
       const from = Math.max(atMs, this.#queueAtMs);
       this.#queueTokens = this.queueTokens(from) + tokens;

@@ -1,16 +1,15 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { HivepulseClient } from '../../lib/client/client.js';
 import { startQueen } from '../../lib/daemon/queen.js';
+import { useHarness } from '../harness/harness.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
+import { startPrometheus } from '../harness/prometheus.js';
 import { waitFor } from '../harness/wait.js';
 import { hasPrometheus, withoutPrometheus } from '../metrics/tools.js';
 
 describe('metrics of a queen', () => {
+  const harness = useHarness();
+
   it.skipIf(!hasPrometheus)(
     `a real Prometheus scrapes a queen and answers queries${withoutPrometheus}`,
     async () => {
@@ -19,53 +18,13 @@ describe('metrics of a queen', () => {
       await new HivepulseClient({ url: queen.url }).sendHeartbeat(
         heartbeatOf('a', 1, { workers: [workerOf('llm/0', { model: 'say "hi"\\n' })] }),
       );
-      const directory = mkdtempSync(join(tmpdir(), 'hivepulse-prometheus-'));
-      onTestFinished(() => void rmSync(directory, { recursive: true, force: true }));
-      // The configuration that is shipped, pointed at this queen and hurried.
-      const shipped = readFileSync(
-        fileURLToPath(new URL('../../deploy/prometheus/prometheus.yml', import.meta.url)),
-        'utf8',
-      );
-      const config = shipped
-        .replace(/scrape_interval: \w+/, 'scrape_interval: 500ms')
-        .replace(/scrape_timeout: \w+/, 'scrape_timeout: 400ms')
-        .replace('queen.example:7833', new URL(queen.url).host)
-        .replace(/^ *- job_name: hivepulse-hive\n[\s\S]*/m, '')
-        .replace(/^ *authorization:\n.*credentials_file.*\n/gm, '')
-        .replace(/^rule_files:\n(?: +- .*\n)+/m, '');
-      const file = join(directory, 'prometheus.yml');
-      writeFileSync(file, config);
-      const child = spawn(
-        'prometheus',
-        [`--config.file=${file}`, `--storage.tsdb.path=${join(directory, 'data')}`, '--web.listen-address=127.0.0.1:0'],
-        { stdio: ['ignore', 'ignore', 'pipe'] },
-      );
-      const ended = new Promise((resolve) => child.once('close', resolve));
-      onTestFinished(async () => {
-        child.kill('SIGKILL');
-        await ended;
-      });
-      let log = '';
-      child.stderr.on('data', (chunk: Buffer) => {
-        log += chunk;
-      });
-      const address = await waitFor(() => /msg="Listening on" address=(\S+)/.exec(log)?.[1], {
-        timeoutMs: 30_000,
-        what: 'Prometheus to listen',
-      });
-      const query = async (expression: string) => {
-        const response = await fetch(`http://${address}/api/v1/query?query=${encodeURIComponent(expression)}`);
-        const { data } = (await response.json()) as {
-          data: { result: { metric: Record<string, string>; value: [number, string] }[] };
-        };
-        return data.result;
-      };
+      const { query, log } = await startPrometheus(harness(), queen.url);
       const [up] = await waitFor(
         async () => {
           const result = await query('up{job="hivepulse-queen"} == 1');
           return result.length > 0 && result;
         },
-        { timeoutMs: 30_000, what: `a scrape\n${log}` },
+        { timeoutMs: 30_000, what: `a scrape\n${log()}` },
       );
       expect(up?.metric.instance).toBe(new URL(queen.url).host);
       const [info] = await query('hivepulse_fleet_worker_info');

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Snapshot, WorkerSample } from '../../lib/contract/heartbeat.js';
@@ -9,6 +8,7 @@ import { parseCmdline, parseProcessStat } from '../../lib/procfs/parse.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
 import { createSampler } from '../../lib/sampling/open.js';
 import { cgroupSuite, createCgroupTree } from '../harness/cgroups.js';
+import { freePorts } from '../harness/free-ports.js';
 import { Harness } from '../harness/harness.js';
 import { createNamespace, createOtherHost } from '../harness/network.js';
 import { ProcessTrees } from '../harness/process-tree.js';
@@ -34,19 +34,6 @@ const suite = cgroupSuite('endpoints: trees of processes with real sockets, in n
 /** For so many snapshots in a row nothing may change: longer than any answer is waited for. */
 const settledAfter = 7;
 const intervalMs = 400;
-
-/** `count` ports that are free now, each another one. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<Server>((resolve) => server.listen(0, '::', () => resolve(server)));
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 /** What a row says, with real ports and addresses in its texts. */
 function fill(row: Row, places: Readonly<Record<string, string>>): Row {

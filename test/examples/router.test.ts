@@ -1,5 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { RequestError } from 'hivepulse/client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRouter } from '../../examples/router.js';
 import { Registry } from '../../lib/queen/registry.js';
@@ -123,6 +124,37 @@ describe('the router of the examples', () => {
     for (let i = 0; i < 4; i++) expect((await ask(url)).status).toBe(200);
     const alone = await listening(createRouter({ queen: queenOf([endpoints[0]!, 'http://127.0.0.1:9']) }));
     expect([502, 503]).toContain((await ask(alone)).status);
+  });
+
+  it('waits and asks again where the queen says that it was asked too often', async () => {
+    const queen = queenOf([await new FakeEngine(2, 1).start()]);
+    let refused = 0;
+    const best: typeof queen.best = (query) => {
+      if (refused++ < 2) throw new RequestError('http://queen', 429, null, 0.01);
+      return queen.best(query);
+    };
+    const url = await listening(createRouter({ queen: { ...queen, best } }));
+    expect((await ask(url)).status).toBe(200);
+    expect(refused).toBe(3);
+  });
+
+  it('an answer that has begun and stalls ends with an error that the client sees, and not as if it were whole', async () => {
+    // The first bytes, and then nothing any more.
+    const engine = new FakeEngine(8, 5, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 0\n\n');
+      return true;
+    });
+    const queen = queenOf([await engine.start()]);
+    const url = await listening(createRouter({ queen, stallMs: 300 }));
+    const response = await ask(url);
+    let text = '';
+    const read = async () => {
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) text += Buffer.from(chunk);
+    };
+    await expect(read()).rejects.toThrow('terminated');
+    expect(text).toMatch(/^data: 0\n\ndata: \{"error":\{"message":"the worker stopped within its answer: /);
+    expect(engine.received).toBe(1);
+    expect(queen.done).toHaveLength(1);
   });
 
   it('a client that goes away frees its worker', async () => {

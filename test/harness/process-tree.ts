@@ -17,8 +17,8 @@ const program = fileURLToPath(new URL('../fakes/build/process', import.meta.url)
 export interface FakeSocket {
   /** `address:port`, without brackets. */
   readonly at: string;
-  /** Who answers; `silent` accepts and never answers; null: nobody accepts. */
-  readonly site: Site | 'silent' | null;
+  /** Who answers; `silent` accepts and never answers; null: nobody accepts. `answer`: whoever does it request by request. */
+  readonly site: Site | { readonly answer: RequestListener } | 'silent' | null;
   /** With a self-signed certificate; `mutual`: it asks for one of its client. */
   readonly tls?: boolean | 'mutual';
   readonly reusePort?: boolean;
@@ -161,17 +161,20 @@ export class ProcessTrees {
     return path;
   }
 
-  async #answer(site: Site | 'silent', tls: boolean | 'mutual'): Promise<string> {
+  async #answer(site: Exclude<FakeSocket['site'], null>, tls: boolean | 'mutual'): Promise<string> {
     const path = this.#next();
     await this.#serve(path, site === 'silent' ? createServer() : this.#httpServer(site, tls));
     return path;
   }
 
-  #httpServer(site: Site, tls: boolean | 'mutual'): Server {
-    const answer: RequestListener = ({ url = '/', headers }, response) => {
-      const { status, type, body, server } = site(url, headers.authorization?.startsWith('Bearer ') === true);
-      response.writeHead(status, { 'content-type': type, ...(server ? { server } : {}) }).end(body);
-    };
+  #httpServer(site: Exclude<FakeSocket['site'], 'silent' | null>, tls: boolean | 'mutual'): Server {
+    const fromSite =
+      (pages: Site): RequestListener =>
+      ({ url = '/', headers }, response) => {
+        const { status, type, body, server } = pages(url, headers.authorization?.startsWith('Bearer ') === true);
+        response.writeHead(status, { 'content-type': type, ...(server ? { server } : {}) }).end(body);
+      };
+    const answer = typeof site === 'function' ? fromSite(site) : site.answer;
     if (!tls) return createHttp(answer);
     this.#certificate ??= selfSigned();
     return createHttps(

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HistoryStore, historyStepMs, historySteps } from '../../lib/queen/history.js';
+import { servingOf } from '../harness/heartbeats.js';
 import { gpuSample, ManualClock, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const names = ['a', 'b', 'c', 'd'];
@@ -74,6 +75,26 @@ describe('history', () => {
     });
   });
 
+  it('of a worker whose engine reports holds what it reports, from when it first did', () => {
+    const clock = new ManualClock(20_000);
+    const queen = new TestQueen({ clock: clock.read });
+    const serving = servingOf({ running: 3, waiting: 1, kvPercent: 50, generationTokensPerSecond: 90 });
+    for (const [seq, its] of [null, serving, null, { ...serving, running: 5 }].entries()) {
+      queen.hear('a', seq + 1, { workers: [workerSample('llm/1', { cpuPercent: 10, serving: its })] });
+      clock.advance(10_000);
+    }
+    expect(queen.history('a', 'llm/1')?.series).toMatchObject({
+      cpuPercent: [10, 10, 10, 10],
+      running: [null, 3, null, 5],
+      waiting: [null, 1, null, 1],
+      kvPercent: [null, 50, null, 50],
+      generationTokensPerSecond: [null, 90, null, 90],
+    });
+    expect(queen.audit()).toEqual([]);
+    queen.hear('a', 5);
+    expect(queen.audit()).toEqual([]);
+  });
+
   it('of a registry: hives, workers and GPUs by name, gone with what it was of', () => {
     const clock = new ManualClock(20_000);
     const queen = new TestQueen({ clock: clock.read, historyRings: 3 });
@@ -81,7 +102,9 @@ describe('history', () => {
       queen.hear('a', seq, {
         host: { cpuPercent: use, load1: null },
         gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
-        workers: [workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, memoryBytes: 4096 })],
+        workers: [
+          workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, memoryBytes: 4096, serving: null }),
+        ],
       });
     sendHeartbeat(1, 10);
     clock.advance(10_000);

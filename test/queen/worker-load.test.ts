@@ -105,6 +105,19 @@ describe('what the engine shows', () => {
     expect([load.picks(4000), load.debitTokens(4000)]).toEqual([0, 0]);
   });
 
+  it('late figures do not make picks wait that have been computed since', () => {
+    const load = quietWorker();
+    load.pick(1, 1000, 10);
+    load.pick(2, 1000, 3400);
+    // Measured at 3500, and as old as the first pick: 1000 tokens are computed in 200 ms.
+    load.report(idle, 3500);
+    expect(load.picks(3500)).toBe(2);
+    expect(load.queueTokens(3500)).toBeCloseTo(500);
+    // What waited then is computed before them.
+    load.report({ ...idle, waiting: 1, waitingTokens: 900 }, 3600);
+    expect(load.queueTokens(3600)).toBe(0);
+  });
+
   it('a report cannot show a pick that was made after it was measured', () => {
     const load = quietWorker();
     load.pick(1, 300, 1500);
