@@ -164,6 +164,18 @@ const totalFamilies: readonly Family<FleetScrape>[] = [
   ),
 ];
 
+const missingFamily: Family<FleetScrape> = {
+  name: 'hivepulse_fleet_missing',
+  type: 'gauge',
+  help: 'What was seen and is gone, by kind: hive, gpu or worker; in no other count. hivepulse missing lists it.',
+  labels: ['kind'],
+  collect: ({ fleet: { missing } }) => [
+    { value: missing.hives, labels: { kind: 'hive' } },
+    { value: missing.gpus, labels: { kind: 'gpu' } },
+    { value: missing.workers, labels: { kind: 'worker' } },
+  ],
+};
+
 const hiveFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_hive_info',
@@ -397,6 +409,7 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
  */
 export const familiesOfQueen: readonly Family<FleetScrape>[] = [
   ...totalFamilies,
+  missingFamily,
   ...hiveFamilies,
   ...familiesOf<FleetScrape>(hostFields, 'fleet', (scrape) => scrape.hosts, ['hive']),
   ...gpuFamilies,

@@ -24,6 +24,7 @@ import type { ServerContext } from './context.js';
 import { registerDocs, registerSchemas } from './openapi.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
+import { missingRoutes } from './routes/missing.js';
 import { pageRoutes } from './routes/page.js';
 import { placementRoutes } from './routes/placements.js';
 import { queryRoutes } from './routes/queries.js';
@@ -190,7 +191,8 @@ async function apiRoutes(app: FastifyInstance, context: ServerContext): Promise<
         field: 'content-encoding',
       });
   });
-  for (const routes of [queryRoutes, placementRoutes, eventRoutes, serviceRoutes]) await app.register(routes, context);
+  for (const routes of [queryRoutes, placementRoutes, eventRoutes, missingRoutes, serviceRoutes])
+    await app.register(routes, context);
 }
 
 const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');

@@ -159,6 +159,17 @@ export const PlacementReply = Type.Object({
 });
 export type PlacementReply = Static<typeof PlacementReply>;
 
+export const MissingCounts = Type.Object(
+  {
+    hives: Type.Integer({ minimum: 0 }),
+    gpus: Type.Integer({ minimum: 0 }),
+    workers: Type.Integer({ minimum: 0 }),
+    revision: Type.Integer({ minimum: 0, description: 'Rises with each change of `GET /v1/missing` at this queen.' }),
+  },
+  { description: 'What was seen and is gone; in no other count.' },
+);
+export type MissingCounts = Static<typeof MissingCounts>;
+
 export const Fleet = Type.Object({
   hives: Type.Object({ online: Type.Integer(), late: Type.Integer(), offline: Type.Integer() }),
   gpus: Type.Object({
@@ -184,6 +195,7 @@ export const Fleet = Type.Object({
       description: '`offline`: of hives that are not heard, whatever they said last.',
     }),
   }),
+  missing: MissingCounts,
   heartbeatsPerSecond: Type.Number(),
   queenId: Type.String(),
   bus: OneOf(['memory', 'nats', 'degraded']),

@@ -13,6 +13,8 @@ export const defaults = {
   offlineAfterIntervals: 5,
   /** A hive and all its workers are forgotten this long after the last heartbeat. */
   staleAfterMs: 90_000,
+  /** What is missing is forgotten after this. */
+  missingMs: 7 * 24 * 3_600_000,
   /** How long a started queen says `warming`. */
   warmingMs: 10_000,
 

@@ -89,6 +89,12 @@ export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: Wo
   worker.ring = -1;
 }
 
+export interface GpuDelta {
+  readonly appeared: readonly GpuRecord[];
+  readonly removed: readonly GpuRecord[];
+}
+const sameGpus: GpuDelta = { appeared: [], removed: [] };
+
 /**
  * Merges the GPUs of a heartbeat: what it does not name is gone, unless the heartbeat named it in a way that could not be read;
  * then it stays as it was. Their room is set afterwards, by who knows the reservations.
@@ -101,8 +107,10 @@ export function mergeGpus(
   replaces: boolean,
   holding: boolean,
   nowMs: number,
-): void {
+): GpuDelta {
   const number = hive.heartbeats;
+  let appeared: GpuRecord[] | null = null;
+  let removed: GpuRecord[] | null = null;
   let inOrder = heartbeat.gpus.length === hive.gpuOrder.length;
   heartbeat.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
@@ -120,6 +128,8 @@ export function mergeGpus(
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
       if (first) shareGpu(gpu.sample, first.sample);
       indexes.addGpu(gpu);
+      appeared ??= [];
+      appeared.push(gpu);
     } else mergeGpu(gpu.sample, next);
     gpu.namedIn = number;
     gpu.unseenSinceMs = null;
@@ -134,6 +144,8 @@ export function mergeGpus(
       if (gpu.namedIn === number) return;
       if (!unread(gpu.sample.uuid)) {
         forgetGpu(indexes, history, gpu);
+        removed ??= [];
+        removed.push(gpu);
         return;
       }
       gpu.unseenSinceMs ??= hive.heardAtMs;
@@ -152,6 +164,7 @@ export function mergeGpus(
     // An older hive has no migMode, and some readers do not list MIG devices: either is enough.
     gpu.isParent = gpu.sample.migMode === true || (parents?.has(gpu.sample.uuid) ?? false);
   }
+  return appeared === null && removed === null ? sameGpus : { appeared: appeared ?? [], removed: removed ?? [] };
 }
 
 /** Which GPUs the heartbeat has an entry for that could not be read: any of them, where even the name was unreadable. */

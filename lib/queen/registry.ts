@@ -16,6 +16,7 @@ import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
+import { keepHive, noteHeartbeat } from './gone.js';
 import { classifyHeartbeat, replaceRun } from './incarnations.js';
 import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
@@ -119,7 +120,8 @@ export class Registry extends FleetQueries {
     const relabelled = mergeHive(hive, heartbeat);
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
-    mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
+    const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
+    noteHeartbeat(this.missing, this.indexes, hive, arrival === 'joined', delta, gpus, nowMs);
     hive.incarnations.seq = heartbeat.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;
@@ -141,6 +143,7 @@ export class Registry extends FleetQueries {
   /** Brings liveness up to now: late, offline, removed. Cheap where nothing is due; every query does it too. */
   advance(): void {
     this.#settle();
+    this.missing.expire();
   }
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
@@ -159,10 +162,12 @@ export class Registry extends FleetQueries {
   removeHive(id: string): boolean {
     this.#settle();
     const hive = this.indexes.hives.get(id);
-    if (!hive) return false;
-    this.#capacity.releaseAll(id);
-    this.#remove(hive, 'admin');
-    return true;
+    if (hive) {
+      this.#capacity.releaseAll(id);
+      this.#remove(hive, 'admin');
+    }
+    // Also what of it was missing already.
+    return this.missing.removeHive(id) || hive !== undefined;
   }
 
   /** Totals over all that is known, whatever its liveness. */
@@ -170,6 +175,7 @@ export class Registry extends FleetQueries {
     const nowMs = this.nowMs();
     return {
       ...totals(this.indexes),
+      missing: this.missing.counts(),
       heartbeatsPerSecond: this.#heartbeatRate.perSecond(nowMs),
       queenId: this.queenId,
       bus,
@@ -342,6 +348,7 @@ export class Registry extends FleetQueries {
 
   #remove(hive: HiveRecord, reason: 'silent' | 'admin'): void {
     const workers = hive.workers.size;
+    if (reason === 'silent') keepHive(this.missing, this.indexes, hive, this.clock());
     for (const worker of [...hive.workerOrder].reverse()) forgetWorker(this.indexes, this.histories, worker);
     for (const gpu of hive.gpuOrder) forgetGpu(this.indexes, this.histories, gpu);
     hive.gpuOrder = [];

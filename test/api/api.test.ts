@@ -191,6 +191,20 @@ describe('every route answers as its OpenAPI document says', () => {
     expect((await ask('DELETE', '/v1/hives/gone')).statusCode).toBe(404);
   });
 
+  it('keeps what a hive names no longer as missing, until it is forgotten', async () => {
+    const first = heartbeatOf('part');
+    const gpu = { ...first.gpus[0]!, uuid: 'GPU-part' };
+    const [worker] = first.workers;
+    await server.post({ ...first, gpus: [gpu] });
+    await server.post({ ...heartbeatOf('part', 2), gpus: [], workers: [] });
+    const { items } = (await ask('GET', '/v1/missing?hive=part')).json();
+    expect(items.map(({ kind }: { kind: string }) => kind)).toContain('worker');
+    for (const url of [`gpus/${gpu.uuid}`, `workers/part/${worker!.id}`])
+      expect((await ask('DELETE', `/v1/${url}`)).statusCode, url).toBe(204);
+    expect((await ask('DELETE', '/v1/hives/part')).statusCode).toBe(204);
+    expect((await ask('GET', '/v1/missing?hive=part')).json().items).toEqual([]);
+  });
+
   it('queen_restart_recovers: readyz and every list say warming at first', async () => {
     expect((await ask('GET', '/readyz')).json()).toMatchObject({ status: 503, code: 'WARMING' });
     expect((await ask('GET', '/v1/hives')).json().warming).toBe(true);
