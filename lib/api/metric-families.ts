@@ -24,6 +24,7 @@ type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 /** What one scrape of a queen sees. */
 export interface FleetScrape {
   readonly fleet: Fleet;
+  readonly missing: readonly { readonly kind: string; readonly reason: string; readonly count: number }[];
   readonly hives: readonly Labelled<HiveView>[];
   /** Of hives that are not offline: what an offline hive said last is not what is now. */
   readonly heard: readonly Labelled<HiveView>[];
@@ -93,6 +94,7 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
   return {
     ...rest,
     fleet: registry.fleet(rest.bus),
+    missing: [...registry.missing.countsByReason()],
     hives,
     heard,
     hosts: heard.map(({ item, labels }) => ({ item: item.host, labels })),
@@ -167,13 +169,11 @@ const totalFamilies: readonly Family<FleetScrape>[] = [
 const missingFamily: Family<FleetScrape> = {
   name: 'hivepulse_fleet_missing',
   type: 'gauge',
-  help: 'What was seen and is gone, by kind: hive, gpu or worker; in no other count. hivepulse missing lists it.',
-  labels: ['kind'],
-  collect: ({ fleet: { missing } }) => [
-    { value: missing.hives, labels: { kind: 'hive' } },
-    { value: missing.gpus, labels: { kind: 'gpu' } },
-    { value: missing.workers, labels: { kind: 'worker' } },
-  ],
+  help: 'What was seen and is gone, by kind (hive, gpu or worker) and reason (silent: no heartbeat comes; stopped: the hive was; notReported: the hive names it no longer); in no other count. hivepulse missing lists it.',
+  labels: ['kind', 'reason'],
+  *collect({ missing }) {
+    for (const { kind, reason, count } of missing) yield { value: count, labels: { kind, reason } };
+  },
 };
 
 const hiveFamilies: readonly Family<FleetScrape>[] = [

@@ -19,6 +19,8 @@ const schemaNames = [
   'Collection',
   'Heartbeat',
   'HeartbeatReply',
+  'Cordon',
+  'CordonRequest',
   'HiveView',
   'WorkerView',
   'GpuView',

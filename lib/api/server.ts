@@ -22,6 +22,7 @@ import { answerInTurns } from '../http/request-turns.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import type { ServerContext } from './context.js';
 import { registerDocs, registerSchemas } from './openapi.js';
+import { cordonRoutes } from './routes/cordons.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
 import { missingRoutes } from './routes/missing.js';
@@ -191,7 +192,7 @@ async function apiRoutes(app: FastifyInstance, context: ServerContext): Promise<
         field: 'content-encoding',
       });
   });
-  for (const routes of [queryRoutes, placementRoutes, eventRoutes, missingRoutes, serviceRoutes])
+  for (const routes of [queryRoutes, cordonRoutes, placementRoutes, eventRoutes, missingRoutes, serviceRoutes])
     await app.register(routes, context);
 }
 

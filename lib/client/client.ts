@@ -13,6 +13,7 @@ import type {
   WorkerList,
   WorkerView,
 } from '../contract/api.js';
+import type { Cordon, CordonRequest } from '../contract/cordon.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { Missing, MissingList } from '../contract/missing.js';
 import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, MissingQuery, WorkersQuery } from '../contract/queries.js';
@@ -107,6 +108,20 @@ export class HivepulseClient {
   async forget({ kind, key }: Pick<Missing, 'kind' | 'key'>, options: CallOptions = {}): Promise<void> {
     const id = kind === 'worker' ? path(key) : segment(key);
     await this.#call(`v1/${kind}s/${id}`, { ...options, method: 'DELETE' });
+  }
+
+  /** Takes a hive out of scheduling; its workers go on. Role admin. */
+  async cordon(id: string, request: CordonRequest, options: CallOptions = {}): Promise<Cordon> {
+    return (await this.#call(`v1/hives/${segment(id)}/cordon`, {
+      ...options,
+      method: 'POST',
+      body: request,
+    })) as Cordon;
+  }
+
+  /** Takes a hive back into scheduling. Role admin. */
+  async uncordon(id: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(`v1/hives/${segment(id)}/uncordon`, { ...options, method: 'POST' });
   }
 
   workers(query: WorkersQuery = {}, options: CallOptions = {}): Promise<WorkerList> {

@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
+import { Cordon } from './cordon.js';
 import { Collection, Fault, gpuKnowledgeFields, HiveInfo, HostSample, StoredGpu, StoredWorker } from './heartbeat.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
 
@@ -22,6 +23,8 @@ export const HiveView = Type.Object({
   ...gpuKnowledgeFields,
   gpus: Type.Array(StoredGpu),
   workersComplete: Type.Boolean(),
+  /** Left out where it is not. */
+  cordon: Type.Optional(Cordon),
   faults: Type.Array(Fault),
   collection: Collection,
 });
@@ -121,6 +124,7 @@ export type PlacementRequest = Static<typeof PlacementRequest>;
 export const refusalReasons = [
   'offline',
   'notReady',
+  'cordoned',
   'labelMismatch',
   'gpusUnknown',
   'noGpu',
@@ -246,6 +250,8 @@ export const queenEventKinds = [
   'hiveOffline',
   'hiveRemoved',
   'hiveRestarted',
+  'hiveCordoned',
+  'hiveUncordoned',
   'duplicateHiveId',
   'eventsOmitted',
 ] as const;

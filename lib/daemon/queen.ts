@@ -13,6 +13,7 @@ import { memoryBus } from '../cluster/memory.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
+import { keepCordons } from '../queen/cordon-file.js';
 import { HeartbeatIntake } from '../queen/intake.js';
 import type { KeptFile } from '../queen/kept-file.js';
 import { heapLimit, memoryLimits } from '../queen/memory-limits.js';
@@ -157,6 +158,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     await app.close();
     await bus.close();
     await kept.missing?.close();
+    await kept.cordons?.close();
     await kept.reservations?.close();
   };
   return { registry, hub, app, stop };
@@ -195,16 +197,18 @@ async function openBus(
 interface KeptFiles {
   readonly reservations: KeptFile | null;
   readonly missing: KeptFile | null;
+  readonly cordons: KeptFile | null;
 }
 
 /** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */
 async function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptFiles> {
-  if (state === undefined) return { reservations: null, missing: null };
+  if (state === undefined) return { reservations: null, missing: null, cordons: null };
   const warn = (message: string) => logger?.warn(message);
   const missing = await keepMissing(registry.missing, state, warn);
-  if (nats === undefined) return { reservations: await keepReservations(registry, state, warn), missing };
+  const cordons = await keepCordons(registry.cordons, state, warn);
+  if (nats === undefined) return { reservations: await keepReservations(registry, state, warn), missing, cordons };
   logger?.info('reservations are kept in NATS, and not in the state directory');
-  return { reservations: null, missing };
+  return { reservations: null, missing, cordons };
 }
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */

@@ -126,6 +126,7 @@ export class CapacityTracker {
         hive: hive.id,
         liveness: hive.liveness,
         state: hive.info.state,
+        cordonReason: hive.cordon?.reason ?? null,
         labels: hive.info.labels,
         memoryAvailableBytes: this.#memoryLeft(hive),
         workerCount: hive.workers.size + (promised?.size ?? 0),

@@ -16,11 +16,11 @@ export function noteHeartbeat(
   gpus: GpuDelta,
   nowMs: number,
 ): void {
-  if (joined) missing.remove('hive', hive.id);
   for (const worker of workers.appeared) missing.remove('worker', workerKey(worker));
   for (const worker of workers.removed) keepWorker(missing, worker, 'notReported', nowMs);
   for (const { sample } of gpus.appeared) missing.remove('gpu', sample.uuid);
   for (const gpu of gpus.removed) keepGpu(missing, indexes, gpu, 'notReported', nowMs);
+  if (joined) missing.hiveReturned(hive.id);
 }
 
 /** Before a hive that is silent is forgotten: its last values, and those of its GPUs and workers. */

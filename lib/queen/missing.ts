@@ -8,6 +8,7 @@ import {
   type MissingReason,
   Missing as MissingSchema,
   missingKinds,
+  missingReasons,
 } from '../contract/missing.js';
 import { pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText } from './records.js';
@@ -94,6 +95,17 @@ export class MissingItems {
     return found;
   }
 
+  /** The hive is back: what of it is still missing is what it names no longer. */
+  hiveReturned(hive: string): void {
+    this.remove('hive', hive);
+    for (const kind of missingKinds)
+      for (const [key, entry] of this.#entries[kind])
+        if (entry.hive === hive && entry.reason !== 'notReported') {
+          this.#entries[kind].set(key, { ...entry, reason: 'notReported' });
+          this.#changed();
+        }
+  }
+
   /** Forgets what has been missing for long. Looks at the oldest of each kind. */
   expire(): void {
     const before = this.#wallClock() - defaults.missingMs;
@@ -114,6 +126,15 @@ export class MissingItems {
   counts(): MissingCounts {
     const { hive, gpu, worker } = this.#entries;
     return { hives: hive.size, gpus: gpu.size, workers: worker.size, revision: this.#revision };
+  }
+
+  /** How many there are of each kind and reason, those of which there is none too. */
+  *countsByReason(): Generator<{ kind: MissingKind; reason: MissingReason; count: number }, void> {
+    for (const kind of missingKinds) {
+      const counts = new Map<MissingReason, number>(missingReasons.map((reason) => [reason, 0]));
+      for (const { reason } of this.#entries[kind].values()) counts.set(reason, counts.get(reason)! + 1);
+      for (const [reason, count] of counts) yield { kind, reason, count };
+    }
   }
 
   /** Hives first, then GPUs, then workers; each by key. */

@@ -1,4 +1,5 @@
 import type { Liveness } from '../contract/api.js';
+import type { Cordon } from '../contract/cordon.js';
 import type { GpuKnowledge } from '../contract/enums.js';
 import type { Collection, Fault, HiveInfo, HostSample, StoredGpu, StoredWorker } from '../contract/heartbeat.js';
 import type { HiveCharge } from './fleet-budget.js';
@@ -55,6 +56,8 @@ export interface HiveRecord {
   intervalMs: number;
   readonly incarnations: Incarnations;
   liveness: Liveness;
+  /** An admin took it out of scheduling. */
+  cordon: Cordon | null;
   /** Time of the last heartbeat: by the clock given (for ages), and by the listening clock (for liveness). */
   heardAtMs: number;
   /** The next look at its liveness, by the listening clock. */

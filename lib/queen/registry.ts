@@ -12,6 +12,7 @@ import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { CapacityTracker } from './capacity.js';
+import { type CordonChange, Cordons } from './cordons.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
@@ -66,6 +67,7 @@ export class Registry extends FleetQueries {
   readonly #maxWorkersPerHive: number;
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
+  readonly cordons: Cordons;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
   readonly #budget: FleetBudget;
@@ -96,6 +98,7 @@ export class Registry extends FleetQueries {
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
+    this.cordons = new Cordons(this.#wallClock, (change) => this.#cordoned(change));
   }
 
   /** `cost`: what it is charged by where memory has a limit. */
@@ -144,6 +147,7 @@ export class Registry extends FleetQueries {
   advance(): void {
     this.#settle();
     this.missing.expire();
+    this.cordons.expire();
   }
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
@@ -166,6 +170,7 @@ export class Registry extends FleetQueries {
       this.#capacity.releaseAll(id);
       this.#remove(hive, 'admin');
     }
+    this.cordons.lift(id);
     // Also what of it was missing already.
     return this.missing.removeHive(id) || hive !== undefined;
   }
@@ -314,6 +319,16 @@ export class Registry extends FleetQueries {
     }
   }
 
+  #cordoned({ hive: id, cordon, before, expired }: CordonChange): void {
+    const hive = this.indexes.hives.get(id);
+    if (hive) hive.cordon = cordon;
+    if (cordon !== null) this.#publisher.publishHiveEvent('hiveCordoned', id, { ...cordon });
+    else this.#publisher.publishHiveEvent('hiveUncordoned', id, { reason: before?.reason ?? null, expired });
+    if (!hive || !this.#publisher.hasListeners) return;
+    const rows = { hive: hiveView(hive, this.clock()), workers: [], gone: [], whole: false };
+    this.#publisher.emit({ type: 'heartbeat', hiveId: id, heartbeat: rows });
+  }
+
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation, startedAt } = heartbeat.hive;
     const { seq, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs } = heartbeat;
@@ -329,6 +344,7 @@ export class Registry extends FleetQueries {
       intervalMs,
       incarnations: { current: incarnation, seq, startedAt, heardAtMs: listeningMs, retired: [] },
       liveness: 'online',
+      cordon: this.cordons.of(id),
       heardAtMs: nowMs,
       dueMs: Number.POSITIVE_INFINITY,
       heartbeats: 0,

@@ -9,6 +9,27 @@ import { grants, serverOfTest, tokens } from './build-server.js';
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}`, host: 'localhost' });
 
+describe('POST /v1/hives/:id/cordon', () => {
+  it('is for an admin alone, and is passed on', async () => {
+    const acts: Act[] = [];
+    const bus = { ...memoryBus(new Registry()), passOn: (act: Act) => void acts.push(act) };
+    const { app, registry } = await serverOfTest({ grants, bus });
+    registry.heartbeat(heartbeatOf('a'));
+    const ask = (path: string, token: string, payload?: object) =>
+      app.inject({ method: 'POST', url: `/v1/hives/a/${path}`, headers: bearer(token), ...(payload && { payload }) });
+    for (const token of [tokens.read, tokens.schedule, tokens.hive]) {
+      expect((await ask('cordon', token, { reason: 'x' })).statusCode).toBe(403);
+      expect((await ask('uncordon', token)).statusCode).toBe(403);
+    }
+    expect((await ask('cordon', tokens.admin, { reason: 'Xid 79' })).statusCode).toBe(200);
+    expect((await ask('uncordon', tokens.admin)).statusCode).toBe(204);
+    expect(acts).toMatchObject([
+      { type: 'cordon', hive: 'a', cordon: { reason: 'Xid 79' } },
+      { type: 'cordon', hive: 'a', cordon: null },
+    ]);
+  });
+});
+
 describe('/v1/missing', () => {
   it('lists what is gone to readers, and lets only an admin forget it', async () => {
     const acts: Act[] = [];

@@ -52,6 +52,8 @@ describe('what is missing', () => {
       gpus: [gpuSample('GPU-0')],
     });
     expect(keys(queen)).toEqual(['gpu GPU-1', 'worker a/llm/0']);
+    // Its host is not missing any more: it is the GPU that is.
+    expect(queen.listMissing().items.map(({ reason }) => reason)).toEqual(['notReported', 'notReported']);
     queen.hear('a', 3, { hive: { incarnation: runB, startedAt: '2026-02-01T00:00:00.000Z' }, ...two });
     expect(keys(queen)).toEqual([]);
   });
