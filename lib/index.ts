@@ -52,6 +52,7 @@ export type {
   WorkerSample,
 } from './contract/heartbeat.js';
 export * as contract from './contract/index.js';
+export type { Missing, MissingKind, MissingReason } from './contract/missing.js';
 export type { Labels } from './contract/primitives.js';
 export { type HeartbeatLimits, type HeartbeatVerdict, readHeartbeat } from './contract/validate.js';
 export { type RunningHive, startHive } from './daemon/hive.js';

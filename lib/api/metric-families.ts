@@ -24,6 +24,7 @@ type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 /** What one scrape of a queen sees. */
 export interface FleetScrape {
   readonly fleet: Fleet;
+  readonly missing: readonly { readonly kind: string; readonly reason: string; readonly count: number }[];
   readonly hives: readonly Labelled<HiveView>[];
   /** Of hives that are not offline: what an offline hive said last is not what is now. */
   readonly heard: readonly Labelled<HiveView>[];
@@ -93,6 +94,7 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
   return {
     ...rest,
     fleet: registry.fleet(rest.bus),
+    missing: [...registry.missing.countsByReason()],
     hives,
     heard,
     hosts: heard.map(({ item, labels }) => ({ item: item.host, labels })),
@@ -163,6 +165,16 @@ const totalFamilies: readonly Family<FleetScrape>[] = [
     ({ fleet }) => fleet.gpus.unknownHives,
   ),
 ];
+
+const missingFamily: Family<FleetScrape> = {
+  name: 'hivepulse_fleet_missing',
+  type: 'gauge',
+  help: 'What was seen and is gone, by kind (hive, gpu or worker) and reason (silent: no heartbeat comes; stopped: the hive was; notReported: the hive names it no longer); in no other count. hivepulse missing lists it.',
+  labels: ['kind', 'reason'],
+  *collect({ missing }) {
+    for (const { kind, reason, count } of missing) yield { value: count, labels: { kind, reason } };
+  },
+};
 
 const hiveFamilies: readonly Family<FleetScrape>[] = [
   {
@@ -397,6 +409,7 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
  */
 export const familiesOfQueen: readonly Family<FleetScrape>[] = [
   ...totalFamilies,
+  missingFamily,
   ...hiveFamilies,
   ...familiesOf<FleetScrape>(hostFields, 'fleet', (scrape) => scrape.hosts, ['hive']),
   ...gpuFamilies,

@@ -22,8 +22,10 @@ import { answerInTurns } from '../http/request-turns.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import type { ServerContext } from './context.js';
 import { registerDocs, registerSchemas } from './openapi.js';
+import { cordonRoutes } from './routes/cordons.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
+import { missingRoutes } from './routes/missing.js';
 import { pageRoutes } from './routes/page.js';
 import { placementRoutes } from './routes/placements.js';
 import { queryRoutes } from './routes/queries.js';
@@ -190,7 +192,8 @@ async function apiRoutes(app: FastifyInstance, context: ServerContext): Promise<
         field: 'content-encoding',
       });
   });
-  for (const routes of [queryRoutes, placementRoutes, eventRoutes, serviceRoutes]) await app.register(routes, context);
+  for (const routes of [queryRoutes, cordonRoutes, placementRoutes, eventRoutes, missingRoutes, serviceRoutes])
+    await app.register(routes, context);
 }
 
 const escapePattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');

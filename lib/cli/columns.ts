@@ -10,6 +10,7 @@ import { moreModels } from '../present/models.js';
 import { shortUuid } from '../present/sentences.js';
 import {
   ansiOf,
+  cordonedStyle,
   gpuHealthStyles,
   gpuStyle,
   hiveStateStyles,
@@ -103,9 +104,11 @@ const hostUsed = ({ host }: HiveView): number | null =>
 
 /** How a hive is: its liveness where it is not heard, else the state it says. */
 export const hiveStyle = (hive: HiveView): StatusStyle =>
-  hive.liveness === 'online' && hive.state !== 'ready'
-    ? styleOf(hiveStateStyles, hive.state)
-    : styleOf(livenessStyles, hive.liveness);
+  hive.liveness === 'online' && hive.cordon !== undefined
+    ? cordonedStyle
+    : hive.liveness === 'online' && hive.state !== 'ready'
+      ? styleOf(hiveStateStyles, hive.state)
+      : styleOf(livenessStyles, hive.liveness);
 
 const absenceSpan = ({ text, unknown }: AbsenceText): Span => span(text, ansiOf[unknown ? 'warning' : 'unknown']);
 

@@ -32,7 +32,7 @@ export function listCommand<T>(
   queryOf: (flags: Record<string, unknown>) => Record<string, unknown>,
   page: (client: HivepulseClient, query: object) => Promise<Page<T>>,
   rowsOf: (client: HivepulseClient, items: readonly T[]) => Promise<readonly T[]> = async (_, items) => items,
-  notesOf: (items: readonly T[]) => Promise<readonly string[]> = async () => [],
+  notesOf: (items: readonly T[], client: HivepulseClient) => Promise<readonly string[]> = async () => [],
 ): void {
   addSettings(addListOptions(command), 'client').action(async (flags: Record<string, unknown>) => {
     const limit = parseFlag('--limit', type.integer(1, 1_000_000), flags.limit) ?? Number.POSITIVE_INFINITY;
@@ -43,7 +43,7 @@ export function listCommand<T>(
     if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
     if (items.length === 0) writeNote(`no ${what} matches.`);
     else printLines(await tableOf(await columns(), () => rowsOf(client, items), client.url));
-    for (const note of await notesOf(items)) writeNote(note);
+    for (const note of await notesOf(items, client)) writeNote(note);
   });
 }
 
@@ -83,7 +83,7 @@ const labelQuery = (given: unknown): string[] | undefined => {
 interface Page<T> {
   readonly items: readonly T[];
   readonly nextCursor: string | null;
-  readonly warming: boolean;
+  readonly warming?: boolean;
 }
 
 /** All pages up to `limit` items, and whether the queen was still warming when it was asked. */
@@ -98,7 +98,7 @@ export async function collectPages<T>(
     const size = Math.min(1000, limit - items.length);
     const answer: Page<T> = checkPage(await page(cursor === null ? { limit: size } : { limit: size, cursor }), cursor);
     items.push(...answer.items);
-    warming ||= answer.warming;
+    warming ||= answer.warming ?? false;
     if (answer.nextCursor === null || items.length >= limit) return { items, warming };
     cursor = answer.nextCursor;
   }

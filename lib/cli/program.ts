@@ -3,10 +3,12 @@ import { packageVersion } from '../util/version.js';
 import { shownOption } from '../workers/shown-command.js';
 import { register as completion } from './completion.js';
 import { register as control } from './control.js';
+import { register as cordon } from './cordon.js';
 import { register as doctor } from './doctor.js';
 import { register as events } from './events.js';
 import { register as hive } from './hive.js';
 import { register as hives } from './hives.js';
+import { register as missing } from './missing.js';
 import { keepColours } from './printable.js';
 import { register as queen } from './queen.js';
 import { register as run } from './run.js';
@@ -17,7 +19,23 @@ import { register as up } from './up.js';
 import { register as workers } from './workers.js';
 
 /** In the order of the help. A command file imports what it needs in its action, so that all of them load in no time. */
-const commands = [up, queen, hive, run, stop, control, top, workers, hives, events, sample, doctor, completion];
+const commands = [
+  up,
+  queen,
+  hive,
+  run,
+  stop,
+  control,
+  top,
+  workers,
+  hives,
+  missing,
+  cordon,
+  events,
+  sample,
+  doctor,
+  completion,
+];
 
 /** An error of the parser without what was given: it may be a secret in the wrong place. */
 export const withoutValues = (text: string): string =>

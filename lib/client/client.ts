@@ -13,8 +13,10 @@ import type {
   WorkerList,
   WorkerView,
 } from '../contract/api.js';
+import type { Cordon, CordonRequest } from '../contract/cordon.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
-import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, WorkersQuery } from '../contract/queries.js';
+import type { Missing, MissingList } from '../contract/missing.js';
+import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, MissingQuery, WorkersQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
 import { requirePlainUrls } from '../util/shown-url.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
@@ -91,6 +93,35 @@ export class HivepulseClient {
   /** Forgets a hive; one that still sends comes back. Role admin. */
   async removeHive(id: string, options: CallOptions = {}): Promise<void> {
     await this.#call(`v1/hives/${segment(id)}`, { ...options, method: 'DELETE' });
+  }
+
+  /** What was seen and is gone: hives first, then GPUs, then workers. */
+  missing(query: MissingQuery = {}, options: CallOptions = {}): Promise<MissingList> {
+    return this.#get('v1/missing', options, query);
+  }
+
+  allMissing(query: MissingQuery = {}, options: CallOptions = {}): AsyncGenerator<Missing> {
+    return pages((cursor) => this.missing(cursor === null ? query : { ...query, cursor }, options));
+  }
+
+  /** Forgets what is missing: a hive with all of its own, a GPU, or a worker. Role admin. */
+  async forget({ kind, key }: Pick<Missing, 'kind' | 'key'>, options: CallOptions = {}): Promise<void> {
+    const id = kind === 'worker' ? path(key) : segment(key);
+    await this.#call(`v1/${kind}s/${id}`, { ...options, method: 'DELETE' });
+  }
+
+  /** Takes a hive out of scheduling; its workers go on. Role admin. */
+  async cordon(id: string, request: CordonRequest, options: CallOptions = {}): Promise<Cordon> {
+    return (await this.#call(`v1/hives/${segment(id)}/cordon`, {
+      ...options,
+      method: 'POST',
+      body: request,
+    })) as Cordon;
+  }
+
+  /** Takes a hive back into scheduling. Role admin. */
+  async uncordon(id: string, options: CallOptions = {}): Promise<void> {
+    await this.#call(`v1/hives/${segment(id)}/uncordon`, { ...options, method: 'POST' });
   }
 
   workers(query: WorkersQuery = {}, options: CallOptions = {}): Promise<WorkerList> {

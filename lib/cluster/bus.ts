@@ -1,5 +1,6 @@
 import type { PlacementReply, PlacementRequest } from '../contract/api.js';
 import type { Forwarder } from '../queen/intake.js';
+import type { Act } from './acts.js';
 
 /** What became of what queens share, since this one started. */
 export interface BusCounts {
@@ -41,6 +42,8 @@ export interface Bus extends Forwarder {
   release(id: string): Promise<boolean>;
   /** An admin had a hive forgotten here: the other queens forget it too. */
   removed(hive: string): void;
+  /** Something was done here: the other queens do it too, those that are reached. */
+  passOn(act: Act): void;
   /** May be called twice. */
   close(): Promise<void>;
 }

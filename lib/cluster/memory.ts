@@ -34,6 +34,7 @@ export function memoryBus(
       return released;
     },
     removed: () => undefined,
+    passOn: () => undefined,
     close: () => Promise.resolve(),
   };
 }

@@ -7,12 +7,22 @@ import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
 import { maxMessageBytes, publishHeartbeat } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
-import { allHeartbeats, allRemovals, hiveOfToken, lastToken, queenInbox, removalSubject } from '../nats/subjects.js';
+import {
+  actSubject,
+  allActs,
+  allHeartbeats,
+  allRemovals,
+  hiveOfToken,
+  lastToken,
+  queenInbox,
+  removalSubject,
+} from '../nats/subjects.js';
 import type { HeartbeatBody } from '../queen/heartbeat-body.js';
 import type { HeartbeatIntake } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { type MessageLog, silentLog } from '../util/log.js';
 import { Limiter } from '../util/rate-limiter.js';
+import { type Act, apply, cordonActs, readAct } from './acts.js';
 import type { Bus, BusCounts } from './bus.js';
 import { EventStream } from './event-stream.js';
 import { Lease } from './lease.js';
@@ -147,6 +157,10 @@ export class NatsBus implements Bus {
     this.#publish((connection) => connection.publish(removalSubject(hive)));
   }
 
+  passOn(act: Act): void {
+    this.#publish((connection) => connection.publish(actSubject(act.hive), JSON.stringify(act)));
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -219,6 +233,13 @@ export class NatsBus implements Bus {
         if (error === null && !this.#closed) this.#registry.removeHive(hiveOfToken(lastToken(subject)));
       },
     });
+    connection.subscribe(allActs, {
+      callback: (error, { data }) => {
+        const act = error !== null || this.#closed ? null : readAct(data);
+        for (const answer of act === null ? [] : apply(this.#registry, act)) this.passOn(answer);
+      },
+    });
+    for (const act of [...cordonActs(this.#registry), { type: 'hello', hive: 'all' } as const]) this.passOn(act);
     this.#session = new NatsSession({
       connection,
       packages: this.#packages,

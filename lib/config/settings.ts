@@ -289,15 +289,15 @@ export const settings = {
   }),
   state: queen({
     type: type.path,
-    without: 'reservations are lost at a restart.',
-    description: 'Directory in which the queen keeps reservations.',
+    without: 'reservations, cordons and what is missing are lost at a restart.',
+    description: 'Directory in which the queen keeps reservations, cordons and what is missing.',
     tradeoff: 'Reservations outlive a restart; each costs a synchronous write.',
   }),
   staleAfter: queen({
     type: type.duration(10_000, 86_400_000),
     option: 'staleAfterMs',
     default: defaults.staleAfterMs,
-    description: 'A hive and all its workers are forgotten this long after its last heartbeat.',
+    description: 'A hive and all its workers are missing this long after its last heartbeat.',
     tradeoff: 'Longer keeps a rebooting host in the lists; shorter clears the dead away sooner.',
   }),
   warming: queen({

@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
+import { Cordon } from './cordon.js';
 import { Collection, Fault, gpuKnowledgeFields, HiveInfo, HostSample, StoredGpu, StoredWorker } from './heartbeat.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
 
@@ -22,6 +23,8 @@ export const HiveView = Type.Object({
   ...gpuKnowledgeFields,
   gpus: Type.Array(StoredGpu),
   workersComplete: Type.Boolean(),
+  /** Left out where it is not. */
+  cordon: Type.Optional(Cordon),
   faults: Type.Array(Fault),
   collection: Collection,
 });
@@ -126,6 +129,7 @@ export type PlacementRequest = Static<typeof PlacementRequest>;
 export const refusalReasons = [
   'offline',
   'notReady',
+  'cordoned',
   'labelMismatch',
   'gpusUnknown',
   'noGpu',
@@ -164,6 +168,17 @@ export const PlacementReply = Type.Object({
 });
 export type PlacementReply = Static<typeof PlacementReply>;
 
+export const MissingCounts = Type.Object(
+  {
+    hives: Type.Integer({ minimum: 0 }),
+    gpus: Type.Integer({ minimum: 0 }),
+    workers: Type.Integer({ minimum: 0 }),
+    revision: Type.Integer({ minimum: 0, description: 'Rises with each change of `GET /v1/missing` at this queen.' }),
+  },
+  { description: 'What was seen and is gone; in no other count.' },
+);
+export type MissingCounts = Static<typeof MissingCounts>;
+
 export const Fleet = Type.Object({
   hives: Type.Object({ online: Type.Integer(), late: Type.Integer(), offline: Type.Integer() }),
   gpus: Type.Object({
@@ -189,6 +204,7 @@ export const Fleet = Type.Object({
       description: '`offline`: of hives that are not heard, whatever they said last.',
     }),
   }),
+  missing: MissingCounts,
   heartbeatsPerSecond: Type.Number(),
   queenId: Type.String(),
   bus: OneOf(['memory', 'nats', 'degraded']),
@@ -239,6 +255,8 @@ export const queenEventKinds = [
   'hiveOffline',
   'hiveRemoved',
   'hiveRestarted',
+  'hiveCordoned',
+  'hiveUncordoned',
   'duplicateHiveId',
   'eventsOmitted',
 ] as const;

@@ -11,8 +11,10 @@ export const defaults = {
   /** `offline` after max(offlineAfterMs, offlineAfterIntervals granted intervals). */
   offlineAfterMs: 10_000,
   offlineAfterIntervals: 5,
-  /** A hive and all its workers are forgotten this long after the last heartbeat. */
+  /** A hive and all its workers are missing this long after the last heartbeat. */
   staleAfterMs: 90_000,
+  /** What is missing is forgotten after this. */
+  missingMs: 7 * 24 * 3_600_000,
   /** How long a started queen says `warming`. */
   warmingMs: 10_000,
 

@@ -2,6 +2,7 @@ import { type Static, type TProperties, Type } from 'typebox';
 import { livenesses } from './api.js';
 import { workerSortNames } from './fields/sorts.js';
 import { gpuHealths, hiveStates, workerStates } from './heartbeat.js';
+import { missingKinds } from './missing.js';
 import { Id, OneOf } from './primitives.js';
 
 /** What people and programs ask in a query string. Names that are not here are refused: a misspelt filter is no filter. */
@@ -58,6 +59,9 @@ export const GpusQuery = query({
   ...paging,
 });
 export type GpusQuery = Static<typeof GpusQuery>;
+
+export const MissingQuery = query({ kind: Type.Optional(OneOf(missingKinds)), hive, ...paging });
+export type MissingQuery = Static<typeof MissingQuery>;
 
 /** `hive/group/instance` */
 const WorkerKey = Type.String({ minLength: 5, maxLength: 512 });

@@ -13,12 +13,15 @@ import { memoryBus } from '../cluster/memory.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
+import { keepCordons } from '../queen/cordon-file.js';
 import { HeartbeatIntake } from '../queen/intake.js';
+import type { KeptFile } from '../queen/kept-file.js';
 import { heapLimit, memoryLimits } from '../queen/memory-limits.js';
+import { keepMissing } from '../queen/missing-file.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
-import { type KeptReservations, keepReservations } from '../queen/state-file.js';
+import { keepReservations } from '../queen/state-file.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
@@ -121,7 +124,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   const { maxHeartbeatBytes, heartbeatsPerSecond } = settings;
   const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
   const kept = await keep(registry, options);
-  const bus = await openBus(registry, intake, options, kept);
+  const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
   const version = packageVersion();
   const metrics = queenMetrics(() => ({
@@ -154,7 +157,9 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     stopTicking();
     await app.close();
     await bus.close();
-    await kept?.close();
+    await kept.missing?.close();
+    await kept.cordons?.close();
+    await kept.reservations?.close();
   };
   return { registry, hub, app, stop };
 }
@@ -177,26 +182,33 @@ async function openBus(
   registry: Registry,
   intake: HeartbeatIntake,
   { nats, logger }: QueenOptions,
-  kept: KeptReservations | null,
+  reservations: KeptFile | null,
 ): Promise<Bus> {
   if (nats === undefined)
     return memoryBus(
       registry,
-      () => kept?.saved() ?? Promise.resolve(),
+      () => reservations?.saved() ?? Promise.resolve(),
       (error) => logger?.error({ err: error }, 'reservations are not kept over a restart'),
     );
   const { openNatsBus } = await import('../cluster/nats.js');
   return await openNatsBus({ registry, nats, intake, ...(logger === undefined ? {} : { log: logger }) });
 }
 
+interface KeptFiles {
+  readonly reservations: KeptFile | null;
+  readonly missing: KeptFile | null;
+  readonly cordons: KeptFile | null;
+}
+
 /** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */
-function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptReservations | null> {
-  if (state === undefined) return Promise.resolve(null);
-  if (nats !== undefined) {
-    logger?.info('reservations are kept in NATS; the state directory is not used');
-    return Promise.resolve(null);
-  }
-  return keepReservations(registry, state, (message) => logger?.warn(message));
+async function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptFiles> {
+  if (state === undefined) return { reservations: null, missing: null, cordons: null };
+  const warn = (message: string) => logger?.warn(message);
+  const missing = await keepMissing(registry.missing, state, warn);
+  const cordons = await keepCordons(registry.cordons, state, warn);
+  if (nats === undefined) return { reservations: await keepReservations(registry, state, warn), missing, cordons };
+  logger?.info('reservations are kept in NATS, and not in the state directory');
+  return { reservations: null, missing, cordons };
 }
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */

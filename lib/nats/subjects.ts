@@ -19,11 +19,13 @@ export const hiveInbox = (hive: string): string => `_INBOX.hive.${tokenOf(hive)}
 export const heartbeatSubject = (hive: string): string => `${root}.heartbeat.${tokenOf(hive)}`;
 export const hiveEventSubject = (hive: string): string => `${root}.event.${tokenOf(hive)}`;
 export const queenEventSubject = (hive: string): string => `${root}.liveness.${tokenOf(hive)}`;
+export const actSubject = (hive: string): string => `${root}.act.${tokenOf(hive)}`;
 export const removalSubject = (hive: string): string => `${root}.remove.${tokenOf(hive)}`;
 
 export const allHeartbeats = `${root}.heartbeat.*`;
 export const allHiveEvents = `${root}.event.*`;
 export const allQueenEvents = `${root}.liveness.*`;
+export const allActs = `${root}.act.*`;
 export const allRemovals = `${root}.remove.*`;
 
 export const isHiveEvent = (subject: string): boolean => subject.startsWith(`${root}.event.`);

@@ -62,9 +62,13 @@ export function eventText(event: EventLike): string {
     case 'hiveOffline':
       return 'is offline: no heartbeat arrives';
     case 'hiveRemoved':
-      return 'was removed with all its workers';
+      return detail.reason === 'admin' ? 'was forgotten with all its workers' : 'is missing, with all its workers';
     case 'hiveRestarted':
       return 'restarted; its workers live on';
+    case 'hiveCordoned':
+      return `was cordoned${word(detail, 'by', ' by ')}${word(detail, 'reason', ': ')}`;
+    case 'hiveUncordoned':
+      return detail.expired === true ? 'takes work again: its cordon expired' : 'takes work again: it was uncordoned';
     case 'duplicateHiveId':
       return 'is claimed by two hosts at once: give one of them another --id';
     case 'eventsOmitted':

@@ -57,6 +57,14 @@ export const hiveStateStyles: Readonly<Record<HiveInfo['state'], StatusStyle>> =
   stopping: statusStyle('stopping', '◌', 'unknown', 'The hive is ending; its workers live on.'),
 };
 
+/** Of a hive that an admin took out of scheduling at the queen. */
+export const cordonedStyle = statusStyle(
+  'cordoned',
+  '⊘',
+  'warning',
+  'An admin took it out of scheduling; its workers go on.',
+);
+
 export const workerStateStyles: Readonly<Record<WorkerSample['state'], StatusStyle>> = {
   busy: statusStyle('busy', '▲', 'active'),
   saturated: statusStyle('saturated', '◆', 'warning', 'Requests wait for others to end: it is at its limit.'),
@@ -148,6 +156,8 @@ export const eventStyles: Readonly<Record<string, StatusStyle>> = {
   hiveOffline: statusStyle('offline', '○', 'bad'),
   hiveRemoved: statusStyle('removed', '−', 'unknown'),
   hiveRestarted: statusStyle('restarted', '↻', 'waiting'),
+  hiveCordoned: statusStyle('cordoned', '⊘', 'warning'),
+  hiveUncordoned: statusStyle('uncordoned', '●', 'good'),
   duplicateHiveId: statusStyle('duplicate id', '◆', 'bad'),
   eventsOmitted: statusStyle('too many events', '…', 'warning'),
 };

@@ -53,7 +53,7 @@ export class CapacityTracker {
     const earlier = key === undefined ? undefined : this.reservations.withKey(key);
     if (earlier) return this.#placedBefore(earlier, request, nowMs);
     const hives = this.#indexes.hives.values();
-    const walk = walkRooms(hives, request, maxListed, (hive) => !('reason' in this.#fit(hive, request)));
+    const walk = walkRooms(hives, request, maxListed, (hive) => this.#fit(hive, request));
     const candidates = walk.best.map((hive) => this.#candidate(hive, request));
     const refusals = walk.refused.map((hive) => this.#fit(hive, request) as Refusal);
     const held = request.reserveSeconds === undefined || walk.fits === 0 ? null : this.#claim(request, nowMs);
@@ -71,7 +71,7 @@ export class CapacityTracker {
   #claim(request: PlacementRequest, nowMs: number): ActiveReservation {
     const { bytes } = this.reservations;
     const open = this.#hivesWithFewerReservations(maxPerHive);
-    const { best } = walkRooms(open, request, 1, (hive) => !('reason' in this.#fit(hive, request)));
+    const { best } = walkRooms(open, request, 1, (hive) => this.#fit(hive, request));
     const held = best[0] === undefined ? null : claim(this.#candidate(best[0], request), request, nowMs);
     if (held !== null && bytes + bytesOf(held) <= this.#maxBytes) return held;
     const what = held === null ? `${maxPerHive} on each host that fits` : `as much as memory allows`;
@@ -145,6 +145,7 @@ export class CapacityTracker {
       hive: hive.id,
       liveness: hive.liveness,
       state: hive.info.state,
+      cordonReason: hive.cordon?.reason ?? null,
       labels: hive.info.labels,
       memoryAvailableBytes: this.#memoryLeft(hive),
       workerCount: hive.workers.size + (promised?.size ?? 0),

@@ -12,6 +12,7 @@ import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
 import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
+import { MissingItems, type MissingQueryOptions } from './missing.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
@@ -32,12 +33,15 @@ export abstract class FleetQueries {
   protected readonly indexes = new Indexes();
   protected readonly histories: HistoryStore;
   protected readonly routing: RequestRouting;
+  /** What was seen and is gone. */
+  readonly missing: MissingItems;
   readonly #warmUntilMs: number;
 
   constructor(options: RegistryOptions) {
     this.clock = options.clock ?? (() => performance.now());
     this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
+    this.missing = new MissingItems(options.wallClock ?? Date.now, options.memory?.missingBytes);
     this.histories = new HistoryStore(options.historyRings ?? defaultHistoryRings);
   }
 
@@ -74,6 +78,11 @@ export abstract class FleetQueries {
 
   gpu(uuid: string): GpuView | null {
     return this.#one((indexes) => indexes.gpu(uuid), gpuView);
+  }
+
+  listMissing(query: MissingQueryOptions = {}): ReturnType<MissingItems['list']> {
+    this.advance();
+    return this.missing.list(query);
   }
 
   /** Idle and ready. */

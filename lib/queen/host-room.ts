@@ -1,4 +1,5 @@
 import type { PlacementRequest } from '../contract/api.js';
+import type { Fit, Refusal } from './placement.js';
 import { compareText, type GpuRecord, type HiveRecord } from './records.js';
 import type { ActiveReservation } from './reservations.js';
 import { isPlaceable, isSchedulable } from './scheduling.js';
@@ -20,6 +21,11 @@ export function setRoom(
   room.memoryBytes = memoryBytes;
   room.workerCount = hive.workers.size + (promised?.size ?? 0);
   room.unified = 0;
+  room.vendors.length = 0;
+  for (const { sample } of hive.gpuOrder) {
+    const vendor = sample.vendor?.toLowerCase() ?? null;
+    if (!room.vendors.includes(vendor)) room.vendors.push(vendor);
+  }
   let at = 0;
   if (hive.gpusKnown !== 'none')
     for (const gpu of hive.gpuOrder) {
@@ -40,10 +46,12 @@ export function holdersOf(gpu: GpuRecord, promised: ReadonlySet<ActiveReservatio
   return workerCount;
 }
 
+type Score = readonly [number, number, number, number];
+
 /** A host that fits, with its score: as `placementCandidates` scores it, number by number; lower is better. */
 interface Ranked {
   readonly hive: HiveRecord;
-  readonly score: readonly [number, number, number, number];
+  readonly score: Score;
 }
 
 function compareRanked(a: Ranked, b: Ranked): number {
@@ -101,13 +109,14 @@ export interface Walk {
 /**
  * Which hosts a request fits on, by their rows of numbers. The same as `placementCandidates` of all hosts.
  * @param most hosts of each kind that are named.
- * @param fitsExactly asked where a row does not say enough: a host whose GPUs are partly on unified memory.
+ * @param fit asked where a row does not say enough: a host whose GPUs are partly on unified memory, or of several vendors
+ *   between which the request chooses.
  */
 export function walkRooms(
   hives: Iterable<HiveRecord>,
   request: PlacementRequest,
   most: number,
-  fitsExactly: (hive: HiveRecord) => boolean,
+  fit: (hive: HiveRecord) => Fit | Refusal,
 ): Walk {
   const best = new Best(most);
   const choice = new Choice(request);
@@ -115,9 +124,10 @@ export function walkRooms(
   let fits = 0;
   let refusedCount = 0;
   for (const hive of hives) {
-    if (isSchedulable(hive) && hasLabels(hive, request) && choice.fits(hive, fitsExactly)) {
+    const score = isSchedulable(hive) && hasLabels(hive, request) ? choice.scoreOf(hive, fit) : null;
+    if (score !== null) {
       fits++;
-      best.add({ hive, score: choice.score(hive.room) });
+      best.add({ hive, score });
     } else if (refusedCount++ < most) refused.push(hive);
   }
   return { best: best.inOrder(), fits, refused, refusedCount };
@@ -133,6 +143,7 @@ class Choice {
   readonly #request: PlacementRequest;
   readonly #asked: number;
   readonly #strategy: NonNullable<PlacementRequest['strategy']>;
+  readonly #vendor: string | null;
   /** Where they begin in the row of the host. */
   readonly #chosen: number[] = [];
 
@@ -140,20 +151,33 @@ class Choice {
     this.#request = request;
     this.#asked = request.gpuCount ?? 1;
     this.#strategy = request.strategy ?? 'binPack';
+    this.#vendor = request.gpuVendor?.toLowerCase() ?? null;
   }
 
-  fits(hive: HiveRecord, fitsExactly: (hive: HiveRecord) => boolean): boolean {
-    const { gpus, memoryBytes, unified } = hive.room;
-    if (!this.#choose(gpus)) return false;
+  /** Null where it does not fit. */
+  scoreOf(hive: HiveRecord, fit: (hive: HiveRecord) => Fit | Refusal): Score | null {
+    const { gpus, unified, vendors } = hive.room;
+    if (this.#vendor !== null && !vendors.includes(this.#vendor)) return null;
+    if (!this.#choose(gpus)) return null;
+    const choosesVendor = vendors.length > 1 && (this.#vendor !== null || this.#asked > 1);
+    if (choosesVendor || (unified > 0 && unified * columns < gpus.length)) {
+      const found = fit(hive);
+      if ('reason' in found) return null;
+      const [unwell = 0, second = 0, third = 0, fourth = 0] = found.score;
+      return [unwell, second, third, fourth];
+    }
+    return this.#hasMemory(hive.room) ? this.#score(hive.room) : null;
+  }
+
+  #hasMemory({ memoryBytes, unified }: HiveRecord['room']): boolean {
     const { vramBytes, memoryBytes: memoryAsked = 0 } = this.#request;
-    if (unified > 0 && unified * columns < gpus.length) return fitsExactly(hive);
     const shared = unified > 0 ? this.#asked * vramBytes : 0;
     const needed = shared + memoryAsked;
     if (needed === 0 || (memoryAsked === 0 && shared <= vramBytes)) return true;
     return memoryBytes !== null && memoryBytes >= needed;
   }
 
-  score({ gpus, workerCount }: HiveRecord['room']): Ranked['score'] {
+  #score({ gpus, workerCount }: HiveRecord['room']): Score {
     let unwell = 0;
     let workers = 0;
     let left = 0;

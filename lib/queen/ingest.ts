@@ -109,6 +109,12 @@ function addServing(history: HistoryStore, worker: WorkerRecord, nowMs: number):
   );
 }
 
+export interface GpuDelta {
+  readonly appeared: readonly GpuRecord[];
+  readonly removed: readonly GpuRecord[];
+}
+const sameGpus: GpuDelta = { appeared: [], removed: [] };
+
 /**
  * Merges the GPUs of a heartbeat: what it does not name is gone, unless the heartbeat named it in a way that could not be read;
  * then it stays as it was. Their room is set afterwards, by who knows the reservations.
@@ -121,8 +127,10 @@ export function mergeGpus(
   replaces: boolean,
   holding: boolean,
   nowMs: number,
-): void {
+): GpuDelta {
   const number = hive.heartbeats;
+  let appeared: GpuRecord[] | null = null;
+  let removed: GpuRecord[] | null = null;
   let inOrder = heartbeat.gpus.length === hive.gpuOrder.length;
   heartbeat.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
@@ -140,6 +148,8 @@ export function mergeGpus(
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
       if (first) shareGpu(gpu.sample, first.sample);
       indexes.addGpu(gpu);
+      appeared ??= [];
+      appeared.push(gpu);
     } else mergeGpu(gpu.sample, next);
     gpu.namedIn = number;
     gpu.unseenSinceMs = null;
@@ -154,6 +164,8 @@ export function mergeGpus(
       if (gpu.namedIn === number) return;
       if (!unread(gpu.sample.uuid)) {
         forgetGpu(indexes, history, gpu);
+        removed ??= [];
+        removed.push(gpu);
         return;
       }
       gpu.unseenSinceMs ??= hive.heardAtMs;
@@ -172,6 +184,7 @@ export function mergeGpus(
     // An older hive has no migMode, and some readers do not list MIG devices: either is enough.
     gpu.isParent = gpu.sample.migMode === true || (parents?.has(gpu.sample.uuid) ?? false);
   }
+  return appeared === null && removed === null ? sameGpus : { appeared: appeared ?? [], removed: removed ?? [] };
 }
 
 /** Which GPUs the heartbeat has an entry for that could not be read: any of them, where even the name was unreadable. */

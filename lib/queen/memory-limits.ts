@@ -4,6 +4,8 @@ import type { FleetLimits } from './fleet-budget.js';
 export interface MemoryLimits extends FleetLimits {
   readonly eventBytes: number;
   readonly reservationBytes: number;
+  /** Last values of what is missing. */
+  readonly missingBytes: number;
   /** Unread by the readers of event streams, together. */
   readonly streamBytes: number;
 }
@@ -41,6 +43,7 @@ export function memoryLimits(heapBytes: number): MemoryLimits {
     hiveBytes: Math.max(16 * MiB, Math.min(64 * MiB, share(3))),
     eventBytes: share(5),
     reservationBytes: share(1),
+    missingBytes: Math.min(32 * MiB, share(2)),
     streamBytes: share(15),
   };
 }

@@ -12,6 +12,8 @@ export interface PlacementHost {
   readonly hive: string;
   readonly liveness: string;
   readonly state: string;
+  /** Why an admin took it out of scheduling; null: nobody did. */
+  readonly cordonReason: string | null;
   readonly labels: Labels;
   readonly memoryAvailableBytes: number | null;
   readonly workerCount: number;
@@ -89,6 +91,7 @@ function fitGpus(host: PlacementHost, request: PlacementRequest): Fit | Refusal 
 
   if (host.liveness !== 'online') return refuse('offline', `liveness is ${host.liveness}`);
   if (host.state !== 'ready') return refuse('notReady', `the hive is ${host.state}`);
+  if (host.cordonReason !== null) return refuse('cordoned', `an admin cordoned it: ${host.cordonReason}`);
   for (const key in request.labels) {
     const value = request.labels[key]!;
     if (host.labels[key] !== value)

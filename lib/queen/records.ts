@@ -1,4 +1,5 @@
 import type { Liveness } from '../contract/api.js';
+import type { Cordon } from '../contract/cordon.js';
 import type { GpuKnowledge } from '../contract/enums.js';
 import type {
   Collection,
@@ -66,6 +67,8 @@ export interface HostRoom {
   readonly gpus: number[];
   /** GPUs of `gpus` on unified memory. */
   unified: number;
+  /** Of all its GPUs, in small letters, each once; null stands for those whose vendor is not known. */
+  readonly vendors: (string | null)[];
 }
 
 export interface HiveRecord {
@@ -81,6 +84,8 @@ export interface HiveRecord {
   intervalMs: number;
   readonly incarnations: Incarnations;
   liveness: Liveness;
+  /** An admin took it out of scheduling. */
+  cordon: Cordon | null;
   /** Time of the last heartbeat: by the clock given (for ages), and by the listening clock (for liveness). */
   heardAtMs: number;
   /** The next look at its liveness, by the listening clock. */
@@ -108,10 +113,12 @@ export interface HiveRecord {
 /** A hive that was never heard, as its first heartbeat describes it; neither workers nor GPUs are in it yet. */
 export function hiveRecord(
   { hive: info, host, faults, collection, gpusKnown, gpusReason, workersComplete, intervalMs, seq }: Heartbeat,
-  known: Pick<HiveRecord, 'heardAtMs' | 'ackEventSeq' | 'charge' | 'ring'> & { readonly listeningMs: number },
+  known: Pick<HiveRecord, 'heardAtMs' | 'ackEventSeq' | 'charge' | 'ring' | 'cordon'> & {
+    readonly listeningMs: number;
+  },
 ): HiveRecord {
   const { id, incarnation, startedAt } = info;
-  const { listeningMs, heardAtMs, ackEventSeq, charge, ring } = known;
+  const { listeningMs, heardAtMs, ackEventSeq, charge, ring, cordon } = known;
   return {
     id,
     info,
@@ -124,6 +131,7 @@ export function hiveRecord(
     intervalMs,
     incarnations: { current: incarnation, seq, startedAt, heardAtMs: listeningMs, retired: [] },
     liveness: 'online',
+    cordon,
     heardAtMs,
     dueMs: Number.POSITIVE_INFINITY,
     heartbeats: 0,
@@ -135,7 +143,7 @@ export function hiveRecord(
     duplicateAtMs: null,
     charge,
     ring,
-    room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0 },
+    room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0, vendors: [] },
     counted: nothingCounted(),
   };
 }

@@ -12,10 +12,12 @@ import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { CapacityTracker } from './capacity.js';
+import { type CordonChange, Cordons } from './cordons.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
+import { keepHive, noteHeartbeat } from './gone.js';
 import { classifyHeartbeat, replaceRun } from './incarnations.js';
 import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
@@ -64,6 +66,7 @@ export class Registry extends FleetQueries {
   readonly #maxWorkersPerHive: number;
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
+  readonly cordons: Cordons;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
   readonly #budget: FleetBudget;
@@ -95,6 +98,7 @@ export class Registry extends FleetQueries {
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
+    this.cordons = new Cordons(this.#wallClock, (change) => this.#cordoned(change));
   }
 
   /** `cost`: what it is charged by where memory has a limit. */
@@ -119,7 +123,8 @@ export class Registry extends FleetQueries {
     const relabelled = mergeHive(hive, heartbeat);
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
-    mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
+    const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
+    noteHeartbeat(this.missing, this.indexes, hive, arrival === 'joined', delta, gpus, nowMs);
     hive.incarnations.seq = heartbeat.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;
@@ -142,6 +147,8 @@ export class Registry extends FleetQueries {
   /** Brings liveness up to now: late, offline, removed. Cheap where nothing is due; every query does it too. */
   advance(): void {
     this.#settle();
+    this.missing.expire();
+    this.cordons.expire();
   }
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
@@ -160,10 +167,13 @@ export class Registry extends FleetQueries {
   removeHive(id: string): boolean {
     this.#settle();
     const hive = this.indexes.hives.get(id);
-    if (!hive) return false;
-    this.#capacity.releaseAll(id);
-    this.#remove(hive, 'admin');
-    return true;
+    if (hive) {
+      this.#capacity.releaseAll(id);
+      this.#remove(hive, 'admin');
+    }
+    this.cordons.lift(id);
+    // Also what of it was missing already.
+    return this.missing.removeHive(id) || hive !== undefined;
   }
 
   /** Totals over all that is known, whatever its liveness. */
@@ -171,6 +181,7 @@ export class Registry extends FleetQueries {
     const nowMs = this.nowMs();
     return {
       ...this.indexes.totals.of(this.indexes),
+      missing: this.missing.counts(),
       heartbeatsPerSecond: this.#heartbeatRate.perSecond(nowMs),
       queenId: this.queenId,
       bus,
@@ -309,17 +320,29 @@ export class Registry extends FleetQueries {
     }
   }
 
+  #cordoned({ hive: id, cordon, before, expired }: CordonChange): void {
+    const hive = this.indexes.hives.get(id);
+    if (hive) hive.cordon = cordon;
+    if (cordon !== null) this.#publisher.publishHiveEvent('hiveCordoned', id, { ...cordon });
+    else this.#publisher.publishHiveEvent('hiveUncordoned', id, { reason: before?.reason ?? null, expired });
+    if (!hive || !this.#publisher.hasListeners) return;
+    const rows = { hive: hiveView(hive, this.clock()), workers: [], gone: [], whole: false };
+    this.#publisher.emit({ type: 'heartbeat', hiveId: id, heartbeat: rows });
+  }
+
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation } = heartbeat.hive;
     const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
     const ring = this.histories.open();
-    const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring });
+    const cordon = this.cordons.of(id);
+    const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
     this.indexes.addHive(hive);
     return hive;
   }
 
   #remove(hive: HiveRecord, reason: 'silent' | 'admin'): void {
     const workers = hive.workers.size;
+    if (reason === 'silent') keepHive(this.missing, this.indexes, hive, this.clock());
     for (const worker of [...hive.workerOrder].reverse()) forgetWorker(this.indexes, this.histories, worker);
     for (const gpu of hive.gpuOrder) forgetGpu(this.indexes, this.histories, gpu);
     hive.gpuOrder = [];

@@ -25,6 +25,7 @@ export function hiveView(hive: HiveRecord, nowMs: number): HiveView {
     gpusReason: hive.gpusReason,
     gpus: hive.gpuOrder.map((gpu) => copyGpu(gpu.sample)),
     workersComplete: hive.workersComplete,
+    ...(hive.cordon !== null && { cordon: hive.cordon }),
     faults: hive.faults as HiveView['faults'],
     collection: hive.collection,
   };

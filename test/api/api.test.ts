@@ -191,6 +191,35 @@ describe('every route answers as its OpenAPI document says', () => {
     expect((await ask('DELETE', '/v1/hives/gone')).statusCode).toBe(404);
   });
 
+  it('keeps what a hive names no longer as missing, until it is forgotten', async () => {
+    const first = heartbeatOf('part');
+    const gpu = { ...first.gpus[0]!, uuid: 'GPU-part' };
+    const [worker] = first.workers;
+    await server.post({ ...first, gpus: [gpu] });
+    await server.post({ ...heartbeatOf('part', 2), gpus: [], workers: [] });
+    const { items } = (await ask('GET', '/v1/missing?hive=part')).json();
+    expect(items.map(({ kind }: { kind: string }) => kind)).toContain('worker');
+    for (const url of [`gpus/${gpu.uuid}`, `workers/part/${worker!.id}`])
+      expect((await ask('DELETE', `/v1/${url}`)).statusCode, url).toBe(204);
+    expect((await ask('DELETE', '/v1/hives/part')).statusCode).toBe(204);
+    expect((await ask('GET', '/v1/missing?hive=part')).json().items).toEqual([]);
+  });
+
+  it('cordons a hive, and says of whoever may not or is not there', async () => {
+    await server.post(heartbeatOf('idle'));
+    const cordon = await ask('POST', '/v1/hives/idle/cordon', { reason: 'Xid 79', by: 'kim', expiresInSeconds: 600 });
+    expect(cordon.json()).toMatchObject({ reason: 'Xid 79', by: 'kim' });
+    expect((await ask('GET', '/v1/hives/idle')).json().cordon).toEqual(cordon.json());
+    for (const body of [{}, { reason: '' }, { reason: 'x', expiresInSeconds: 1 }, { reason: 'x', colour: 'red' }])
+      expect((await ask('POST', '/v1/hives/idle/cordon', body)).statusCode).toBe(400);
+    for (const path of ['cordon', 'uncordon'])
+      expect(
+        (await ask('POST', `/v1/hives/nobody/${path}`, path === 'cordon' ? { reason: 'x' } : undefined)).statusCode,
+      ).toBe(404);
+    for (let times = 0; times < 2; times++) expect((await ask('POST', '/v1/hives/idle/uncordon')).statusCode).toBe(204);
+    expect((await ask('GET', '/v1/hives/idle')).json()).not.toHaveProperty('cordon');
+  });
+
   it('queen_restart_recovers: readyz and every list say warming at first', async () => {
     expect((await ask('GET', '/readyz')).json()).toMatchObject({ status: 503, code: 'WARMING' });
     expect((await ask('GET', '/v1/hives')).json().warming).toBe(true);

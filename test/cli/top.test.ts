@@ -7,6 +7,7 @@ import { pageSize, render, type TopState } from '../../lib/cli/top/render.js';
 import { itemsAt } from '../../lib/cli/top/run.js';
 import { Screen } from '../../lib/cli/top/screen.js';
 import { type Items, initialUi, press, type Ui } from '../../lib/cli/top/ui.js';
+import { TestQueen } from '../queen/heartbeats.js';
 import { sampleFleet, settledHeartbeat, topState, viewsOf } from './fleet.js';
 
 const size = { columns: 140, rows: 36 };
@@ -20,7 +21,20 @@ const line = (part: string, changes: Partial<TopState> = {}) =>
     .split('\n')
     .find((candidate) => candidate.includes(part)) ?? '';
 
+const lost = new TestQueen();
+for (const id of ['host-1', 'host-2', 'host-3', 'host-4']) lost.hear(id, 1);
+lost.time.advance(90_000);
+const lostItems = lost.listMissing().items;
+
 describe('top: a frame', () => {
+  test('the head names hosts that are missing, the first of many', () => {
+    expect(text({ missing: lostItems.slice(0, 1) })).toMatch(/✕ 1 missing {2}host-1 for 1 min 30 s/);
+    expect(text({ missing: lostItems })).toMatch(
+      /✕ 4 missing {2}host-1 for .*host-3 for .* and more \(hivepulse missing\)/,
+    );
+    expect(text()).not.toMatch(/\d missing/);
+  });
+
   test('has exactly the lines of the screen, none wider than it, in every view and size', () => {
     const first = items.workers[0];
     const details = [
@@ -41,9 +55,10 @@ describe('top: a frame', () => {
           filter: fc.constantFrom('', 'alpha', 'nothing has this', '日本'),
           typing: fc.boolean(),
           colours: fc.boolean(),
+          missing: fc.constantFrom([], lostItems),
         }),
-        ({ columns: width, rows, colours, ...ui }) => {
-          const lines = screen({ ui: { ...initialUi, ...ui }, colours }, { columns: width, rows });
+        ({ columns: width, rows, colours, missing, ...ui }) => {
+          const lines = screen({ ui: { ...initialUi, ...ui }, colours, missing }, { columns: width, rows });
           expect(lines).toHaveLength(rows);
           for (const each of lines) expect(columns(each)).toBeLessThanOrEqual(width);
         },

@@ -4,7 +4,7 @@ import type { PlacementRequest } from '../../lib/contract/api.js';
 import { countFleet } from '../../lib/contract/counts.js';
 import { gpuHealths, gpuKnowledge, workerStates } from '../../lib/contract/enums.js';
 import { setRoom, walkRooms } from '../../lib/queen/host-room.js';
-import { type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
+import { fitHost, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
 import type { HiveRecord } from '../../lib/queen/records.js';
 import type { ActiveReservation } from '../../lib/queen/reservations.js';
 import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
@@ -49,13 +49,15 @@ class Fleet extends TestQueen {
         hive: hive.id,
         liveness: hive.liveness,
         state: hive.state,
+        cordonReason: hive.cordon?.reason ?? null,
         labels: hive.labels,
         memoryAvailableBytes: left,
         workerCount: at.length + held.length,
         gpusKnown: hive.gpusKnown,
         gpusReason: hive.gpusReason,
-        gpus: own.map(({ uuid, health, memoryKind, freeBytes, migMode }) => ({
+        gpus: own.map(({ uuid, vendor, health, memoryKind, freeBytes, migMode }) => ({
           uuid,
+          vendor,
           health,
           memoryKind,
           freeBytes,
@@ -70,7 +72,9 @@ class Fleet extends TestQueen {
 }
 
 const optionalGib = (max: number) => fc.option(fc.integer({ min: 0, max }).map(gib), { freq: 5 });
+const gpuVendor = fc.constantFrom('NVIDIA', 'NVIDIA', 'AMD', 'Intel', null);
 const gpuSeed = fc.record({
+  vendor: gpuVendor,
   health: fc.oneof({ weight: 3, arbitrary: fc.constant('ok' as const) }, fc.constantFrom(...gpuHealths)),
   memoryKind: fc.constantFrom('device' as const, 'device' as const, 'unified' as const),
   memoryTotalBytes: fc.option(fc.constantFrom(gib(24), gib(80)), { freq: 8 }),
@@ -106,6 +110,7 @@ const request: fc.Arbitrary<PlacementRequest> = fc.record(
     labels: fc.constantFrom<Record<string, string>>({}, { zone: 'x' }),
     memoryBytes: fc.constantFrom(0, gib(4), gib(30)),
     strategy: fc.constantFrom('binPack' as const, 'spread' as const, 'mostFree' as const),
+    gpuVendor: fc.constantFrom('nvidia', 'AMD', 'other'),
   },
   { requiredKeys: ['vramBytes'] },
 );
@@ -115,6 +120,8 @@ const step = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(1, 3000, 10_000, 90_000) }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('cordon' as const), hive: fc.constantFrom(...hiveIds) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('uncordon' as const), hive: fc.constantFrom(...hiveIds) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), hive: fc.constantFrom(...hiveIds) }) },
   {
     weight: 3,
@@ -127,6 +134,8 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 function take(queen: Fleet, runs: Map<string, { run: number; seq: number }>, one: Step): void {
   if (one.do === 'wait') return void queen.time.advance(one.ms);
   if (one.do === 'remove') return void queen.removeHive(one.hive);
+  if (one.do === 'cordon') return void queen.cordons.set(one.hive, { reason: 'a card is changed', by: 'kim' });
+  if (one.do === 'uncordon') return void queen.cordons.lift(one.hive);
   if (one.do === 'reserve') return void queen.place({ ...one.request, reserveSeconds: one.seconds });
   if (one.do === 'release') return void queen.releaseReservation(queen.reservations()[one.which]?.id ?? 'none');
   const run = runs.get(one.hive) ?? { run: 0, seq: 0 };
@@ -210,8 +219,8 @@ describe('what is kept of a fleet against a walk over all of it', () => {
               expect(refusals.toSorted((a, b) => (a.hive < b.hive ? -1 : 1))).toEqual(expected.refusals);
               expect([candidateCount, refusedCount]).toEqual([candidates.length, refusals.length]);
 
-              const fits = new Set(candidates.map(({ hive }) => hive));
-              const walk = walkRooms(queen.records, asked, most, ({ id }) => fits.has(id));
+              const hostOf = new Map(hosts.map((host) => [host.hive, host]));
+              const walk = walkRooms(queen.records, asked, most, ({ id }) => fitHost(hostOf.get(id)!, asked));
               expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
               expect([walk.fits, walk.refusedCount]).toEqual([candidateCount, refusedCount]);
               expect(walk.refused).toHaveLength(Math.min(most, refusedCount));
@@ -231,6 +240,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
     reservations: fc.nat(2),
   });
   const fleetHost = fc.record({
+    vendor: gpuVendor,
     kind: fc.constantFrom('device', 'device', 'unified'),
     gpus: fc.array(fleetGpu, { minLength: 1, maxLength: 4 }),
     workers: fc.nat(3),
@@ -244,7 +254,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
         request,
         fc.integer({ min: 1, max: 40 }),
         (seeds, asked, most) => {
-          const hives = seeds.map(({ kind, gpus, workers, memoryAvailableBytes }, h) => {
+          const hives = seeds.map(({ vendor, kind, gpus, workers, memoryAvailableBytes }, h) => {
             const promised = gpus.flatMap(({ reservations }, g) =>
               Array.from(
                 { length: reservations },
@@ -259,15 +269,17 @@ describe('what is kept of a fleet against a walk over all of it', () => {
               workers: { size: workers },
               gpuOrder: gpus.map(({ health, ...gpu }, g) => ({
                 ...gpu,
-                sample: { uuid: `GPU-${h}-${g}`, health, memoryKind: kind },
+                sample: { uuid: `GPU-${h}-${g}`, vendor, health, memoryKind: kind },
               })),
-              room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0 },
+              room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0, vendors: [] },
+              cordon: null,
             } as unknown as HiveRecord;
             setRoom(hive, memoryAvailableBytes, new Set(promised));
             const host: PlacementHost = {
               hive: hive.id,
               liveness: 'online',
               state: 'ready',
+              cordonReason: null,
               labels: hive.info.labels,
               memoryAvailableBytes,
               workerCount: workers + promised.length,
@@ -276,6 +288,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
               gpus: gpus.map(({ reservations, ...gpu }, g) => ({
                 ...gpu,
                 uuid: `GPU-${h}-${g}`,
+                vendor,
                 memoryKind: kind as 'device' | 'unified',
                 workerCount: gpu.workerCount + reservations,
               })),
@@ -286,7 +299,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
             hives.map(({ host }) => host),
             asked,
           );
-          const never = () => expect.fail('each host has one kind of memory');
+          const never = () => expect.fail('each host has one kind of memory and one vendor');
           const walk = walkRooms(
             hives.map(({ hive }) => hive),
             asked,

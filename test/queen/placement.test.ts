@@ -18,6 +18,7 @@ const host = (hive: string, gpus: readonly PlacementGpu[], fields: Partial<Place
   hive,
   liveness: 'online',
   state: 'ready',
+  cordonReason: null,
   labels: {},
   memoryAvailableBytes: gib(64),
   workerCount: 0,

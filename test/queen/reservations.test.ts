@@ -339,7 +339,7 @@ describe('reservations over a restart', () => {
     expect(await readFile(join(dir, aside!), 'utf8')).toBe(text);
     expect(queen.reservations()).toEqual([]);
     await kept.close();
-    expect(parseReservations(await readFile(file(), 'utf8'))).toEqual({ reservations: [] });
+    expect(parseReservations(await readFile(file(), 'utf8'))).toEqual({ state: [] });
   });
 
   it('a directory that cannot be one is an error that names it', async () => {
@@ -355,7 +355,7 @@ describe('reservations over a restart', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
         const parsed = parseReservations(text);
-        expect('reservations' in parsed || parsed.reason.length > 0).toBe(true);
+        expect('state' in parsed || parsed.reason.length > 0).toBe(true);
       }),
     );
   });

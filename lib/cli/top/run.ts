@@ -7,6 +7,7 @@ import { answerMs, noAnswer } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
 import { outputWidth, printLines, wantsColours, writeNote, writeText } from '../output.js';
 import { parseKeys } from './keys.js';
+import { MissingWatch } from './missing.js';
 import { plainFrame, plainUi } from './plain.js';
 import { pageSize, render, type TopState } from './render.js';
 import { Screen } from './screen.js';
@@ -42,7 +43,13 @@ export const itemsAt = (mirror: FleetMirror, nowMs: number): Items => ({
   events: mirror.events,
 });
 
-function stateOf({ client, urls }: Source, mirror: FleetMirror, ui: Ui, held: Items | null = null): TopState {
+function stateOf(
+  { client, urls }: Source,
+  mirror: FleetMirror,
+  ui: Ui,
+  missing: MissingWatch,
+  held: Items | null = null,
+): TopState {
   const nowMs = performance.now();
   return {
     ui,
@@ -50,6 +57,7 @@ function stateOf({ client, urls }: Source, mirror: FleetMirror, ui: Ui, held: It
     source: urls.length > 1 ? client.url : (urls[0] ?? ''),
     connection: mirror.connection,
     warming: mirror.warming,
+    missing: missing.items,
     history: null,
     nowMs,
     clock: new Date().toTimeString().slice(0, 8),
@@ -68,7 +76,8 @@ async function print(source: Source, { intervalMs, view, filter }: TopOptions): 
   const mirror = new FleetMirror();
   const ui = plainUi(view, filter);
   const stop = new AbortController();
-  const frame = (): void => printLines(plainFrame(stateOf(source, mirror, ui), outputWidth()));
+  const missing = new MissingWatch(source.client);
+  const frame = (): void => printLines(plainFrame(stateOf(source, mirror, ui, missing), outputWidth()));
   let timer: NodeJS.Timeout | null = null;
   const late = setTimeout(() => stop.abort(), answerMs);
   try {
@@ -78,11 +87,13 @@ async function print(source: Source, { intervalMs, view, filter }: TopOptions): 
       if (!mirror.loaded || timer !== null) continue;
       clearTimeout(late);
       if (view === 'events') await addRecentEvents(source, mirror, stop.signal);
+      await missing.refresh(stop.signal);
       frame();
       if (intervalMs === null) return;
       // By the clock, not by messages: a queen that is gone sends none, and that must be shown.
       timer = setInterval(() => {
         writeText('\n');
+        void missing.refresh(stop.signal);
         frame();
       }, intervalMs);
     }
@@ -101,6 +112,7 @@ class LiveTop {
   readonly #screen = new Screen(process.stdout);
   readonly #mirror = new FleetMirror();
   readonly #abort = new AbortController();
+  readonly #missing: MissingWatch;
   #ui: Ui;
   /** The rows while the picture is held. */
   #held: Items | null = null;
@@ -110,6 +122,7 @@ class LiveTop {
 
   constructor(source: Source, { intervalMs, view, filter }: TopOptions) {
     this.#source = source;
+    this.#missing = new MissingWatch(source.client);
     this.#drawEveryMs = intervalMs ?? drawEveryMs;
     this.#ui = { ...initialUi, view, filter };
   }
@@ -169,7 +182,7 @@ class LiveTop {
     const key = this.#ui.detail?.key;
     this.#held = this.#ui.paused ? (this.#held ?? itemsAt(this.#mirror, performance.now())) : null;
     return {
-      ...stateOf(this.#source, this.#mirror, this.#ui, this.#held),
+      ...stateOf(this.#source, this.#mirror, this.#ui, this.#missing, this.#held),
       history: this.#history?.key === key ? (this.#history?.value ?? null) : null,
       colours: !process.env.NO_COLOR,
     };
@@ -177,6 +190,7 @@ class LiveTop {
 
   #draw(): void {
     this.#lastDrawMs = performance.now();
+    if (this.#mirror.loaded) void this.#missing.refresh(this.#abort.signal, () => this.#drawSoon());
     this.#screen.draw(render(this.#state(), this.#screen.size));
     this.#schedule(1000); // Ages and the clock go on when nothing else happens.
   }

@@ -216,8 +216,11 @@ export function attentionOf(hives: Iterable<HiveView>): Attention[] {
     // The last faults of an offline host are no news.
     if (liveness !== 'offline') all.push(...hiveAttention(view));
   }
-  return all.sort((a, b) => rank[a.tone] - rank[b.tone] || compareNames(a.title, b.title));
+  return sortAttention(all);
 }
+
+export const sortAttention = (all: Attention[]): Attention[] =>
+  all.sort((a, b) => rank[a.tone] - rank[b.tone] || compareNames(a.title, b.title));
 
 /** How urgent a hive is: what is wrong comes first. */
 function urgencyOf({ liveness, faults, gpus }: HiveView): number {

@@ -1,7 +1,13 @@
-import type { StatusStyle } from '../../present/status.js';
+import { type StatusStyle, unknownStyle } from '../../present/status.js';
+import { ended, endedText } from '../data/ended.js';
+
+interface StatusProps {
+  readonly status: StatusStyle;
+  readonly plain?: boolean;
+}
 
 /** A state: symbol, word and colour together, so that none of them carries it alone. */
-export function StatusChip({ status, plain = false }: { readonly status: StatusStyle; readonly plain?: boolean }) {
+export function StatusLabel({ status, plain = false }: StatusProps) {
   return (
     <span class={`status tone-${status.tone}${plain ? ' plain' : ''}`} title={status.hint || undefined}>
       <span class="symbol" aria-hidden="true">
@@ -11,3 +17,12 @@ export function StatusChip({ status, plain = false }: { readonly status: StatusS
     </span>
   );
 }
+
+/** How something is now: unknown once the queen has not been heard for a while. */
+export const statusNow = (status: StatusStyle): StatusStyle =>
+  ended.value ? { ...unknownStyle, hint: `${endedText} It was ${status.word}.` } : status;
+
+/** The state that something is in now. */
+export const StatusChip = ({ status, plain = false }: StatusProps) => (
+  <StatusLabel status={statusNow(status)} plain={plain} />
+);

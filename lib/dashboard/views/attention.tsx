@@ -1,10 +1,25 @@
+import { effect } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { plural } from '../../present/sentences.js';
+import { attentionCount } from '../data/ended.js';
+import { hives, ordered } from '../data/fleet.js';
 import { show } from '../data/location.js';
-import type { Attention } from '../data/query.js';
+import { type Attention, attentionOf, sortAttention } from '../data/query.js';
 import { phone, useMedia } from '../parts/hooks.js';
+import { missingAttention } from './missing.js';
 
 const symbols = { bad: '✕', warning: '◆', unknown: '?' } as const;
+/** What needs attention now, the worst first: what is missing, then what the hives say. */
+export const attentionNow = (): Attention[] =>
+  sortAttention([...missingAttention(), ...attentionOf(Array.from(hives.values(), ({ view }) => view))]);
+
+/** Keeps the count in the title of the tab. */
+export const startAttention = (): (() => void) =>
+  effect(() => {
+    ordered.value;
+    attentionCount.value = attentionNow().length;
+  });
+
 const few = 4;
 const fewOnPhone = 2;
 

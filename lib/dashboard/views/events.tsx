@@ -6,7 +6,7 @@ import { eventsSeen, hives, mirror, newestEvents, ordered } from '../data/fleet.
 import { at, show } from '../data/location.js';
 import { eventGroups, matchesEvent } from '../data/query.js';
 import { phone, useMedia } from '../parts/hooks.js';
-import { StatusChip } from '../parts/status-chip.js';
+import { StatusLabel } from '../parts/status-chip.js';
 import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
 
@@ -68,7 +68,7 @@ export function EventRow({ event, brief = false, style }: EventRowProps) {
       <time dateTime={event.at} title={at.toLocaleString()}>
         {at.toLocaleTimeString('en-GB')}
       </time>
-      <StatusChip status={styleOf(eventStyles, event.kind)} plain />
+      <StatusLabel status={styleOf(eventStyles, event.kind)} plain />
       {!brief && (
         <button type="button" class="link" onClick={() => show(`hive:${event.hive}`)}>
           {event.hive}

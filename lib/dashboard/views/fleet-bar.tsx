@@ -1,14 +1,40 @@
 import type { ComponentChildren } from 'preact';
 import { gpuTotal } from '../../present/knowledge.js';
+import { missingStyle } from '../../present/missing.js';
 import { plural } from '../../present/sentences.js';
-import { gpuHealthStyles, livenessStyles, workerStateStyles } from '../../present/status.js';
+import {
+  gpuHealthStyles,
+  livenessStyles,
+  type StatusStyle,
+  unknownStyle,
+  workerStateStyles,
+} from '../../present/status.js';
 import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
+import { ended } from '../data/ended.js';
 import { hives, mirror, ordered, totals, workers } from '../data/fleet.js';
 import { fullness, Meter, Shares, Sign } from '../parts/meter.js';
 
 const { offline } = livenessStyles;
 const healthStyles = { ...gpuHealthStyles, offline };
 const stateStyles = { ...workerStateStyles, offline };
+
+type Styles = Readonly<Record<string, StatusStyle>>;
+
+/** Once the queen has not been heard for a while nobody knows the states that it told. */
+const styles = (all: Styles): Styles => (ended.value ? { unknown: unknownStyle } : all);
+function shown(counts: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  if (!ended.value) return counts;
+  return { unknown: Object.values(counts).reduce((sum, count) => sum + count, 0) };
+}
+
+const MissingSign = ({ count = 0 }: { readonly count: number | undefined }) =>
+  count === 0 ? null : (
+    <span class="legend">
+      <Sign symbol={missingStyle.symbol} tone={missingStyle.tone}>
+        {count.toLocaleString('en')} missing
+      </Sign>
+    </span>
+  );
 
 interface TileProps {
   readonly label: string;
@@ -39,10 +65,12 @@ export function FleetBar() {
   return (
     <dl class="fleet-bar" aria-label="Fleet">
       <Tile label="Hives" value={hives.size.toLocaleString('en')}>
-        <Shares styles={livenessStyles} counts={liveness} />
+        <Shares styles={styles(livenessStyles)} counts={shown(liveness)} />
+        <MissingSign count={fleet?.missing.hives} />
       </Tile>
       <Tile label="GPUs" value={gpuTotal(gpus, unknownGpuHives)?.toLocaleString('en') ?? unknownText}>
-        <Shares styles={healthStyles} counts={health} />
+        <Shares styles={styles(healthStyles)} counts={shown(health)} />
+        <MissingSign count={fleet?.missing.gpus} />
         {unknownGpuHives > 0 && (
           <span class="legend">
             <Sign symbol="?" tone="warning">
@@ -69,7 +97,8 @@ export function FleetBar() {
         </span>
       </Tile>
       <Tile label="Workers" value={workers.size.toLocaleString('en')}>
-        <Shares styles={stateStyles} counts={state} />
+        <Shares styles={styles(stateStyles)} counts={shown(state)} />
+        <MissingSign count={fleet?.missing.workers} />
       </Tile>
       <Tile
         label="Ingest"

@@ -25,13 +25,15 @@ import {
 } from '../../present/units.js';
 import { ageOf, drawn, hives, ordered, workersOf } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
-import { attentionOf, sortHives } from '../data/query.js';
+import { sortHives } from '../data/query.js';
 import { useWidth } from '../parts/hooks.js';
 import { fullness, Meter } from '../parts/meter.js';
-import { StatusChip } from '../parts/status-chip.js';
+import { StatusChip, StatusLabel, statusNow } from '../parts/status-chip.js';
 import { Choices, Toolbar } from '../parts/toolbar.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
-import { AttentionList } from './attention.js';
+import { AttentionList, attentionNow } from './attention.js';
+import { CordonChip } from './cordon.js';
+import { MissingList } from './missing.js';
 
 const minCardWidth = 420;
 const gap = 12;
@@ -77,7 +79,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
   const stacks = stackUp(found, columns);
   return (
     <section aria-label="Hives">
-      <AttentionList items={attentionOf(Array.from(hives.values(), ({ view }) => view))} />
+      <AttentionList items={attentionNow()} />
       <Toolbar
         label="Filter hives"
         placeholder="Filter by name, GPU or label"
@@ -88,7 +90,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
           param="liveness"
           options={Object.entries(livenessStyles).map(([value, status]) => [
             value,
-            <StatusChip key={value} status={status} plain />,
+            <StatusLabel key={value} status={status} plain />,
           ])}
         />
       </Toolbar>
@@ -111,6 +113,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
         )}
         {found.length === 0 && <p class="nothing">No hive matches the filter.</p>}
       </div>
+      <MissingList kinds={['hive', 'gpu']} />
     </section>
   );
 }
@@ -146,6 +149,7 @@ function HiveCard({ id }: { readonly id: string }) {
         <button type="button" class="link name" onClick={() => show(`hive:${id}`)}>
           {id}
         </button>
+        <CordonChip view={view} />
         {view.state !== 'ready' && <StatusChip status={stateStyle} />}
         <span class="summary">{gpuSummary(view.gpus)}</span>
         <span class="age" title="Since the queen heard its last heartbeat">
@@ -220,7 +224,7 @@ interface GpuRowProps {
 }
 
 function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
-  const status = gpuStyle({ health: gpu.health, liveness });
+  const status = statusNow(gpuStyle({ health: gpu.health, liveness }));
   const old = oldValuesText(liveness);
   const said = [
     `GPU ${gpu.index}`,

@@ -11,6 +11,7 @@ import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
+import { CordonChip, CordonSection } from './cordon.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList } from './panel-parts.js';
 
@@ -42,6 +43,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           ) : (
             <StatusChip status={styleOf(hiveStateStyles, view.state)} plain />
           )}
+          <CordonChip view={view} />
           <span>heard {formatAge(ageOf(hive))} ago</span>
         </p>
         <Inside host={host} />
@@ -89,6 +91,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
         </button>
       </p>
       <Gpus view={view} />
+      <CordonSection view={view} />
       <h3>Pressure</h3>
       <RowList rows={fieldRows(hostFields, 'pressure', host)} />
       <h3>Host</h3>

@@ -1,6 +1,9 @@
 import { useEffect, useRef } from 'preact/hooks';
+import type { MissingKind } from '../../contract/missing.js';
 import { connection, drawn, hives, loaded, workerOf } from '../data/fleet.js';
 import { at, go, parseShown } from '../data/location.js';
+import { missing } from '../data/missing.js';
+import { MissingPanel } from './missing.js';
 import { GpuPanel } from './panel-gpu.js';
 import { HivePanel } from './panel-hive.js';
 import { WorkerPanel } from './panel-worker.js';
@@ -32,24 +35,26 @@ function Shown() {
   if (shown === null) return null;
   if (shown.kind === 'worker') {
     const worker = workerOf(shown.key);
-    return worker ? <WorkerPanel key={shown.key} worker={worker} /> : <Gone what="worker" name={shown.key} />;
+    return worker ? <WorkerPanel key={shown.key} worker={worker} /> : <Gone kind="worker" name={shown.key} />;
   }
   if (shown.kind === 'hive') {
     const hive = hives.get(shown.id);
-    return hive ? <HivePanel key={shown.id} hive={hive} /> : <Gone what="hive" name={shown.id} />;
+    return hive ? <HivePanel key={shown.id} hive={hive} /> : <Gone kind="hive" name={shown.id} />;
   }
   const hive = hives.get(shown.hive);
   const gpu = hive?.view.gpus.find((candidate) => candidate.uuid === shown.uuid);
-  return hive && gpu ? <GpuPanel key={shown.uuid} hive={hive} gpu={gpu} /> : <Gone what="GPU" name={shown.uuid} />;
+  return hive && gpu ? <GpuPanel key={shown.uuid} hive={hive} gpu={gpu} /> : <Gone kind="gpu" name={shown.uuid} />;
 }
 
-function Gone({ what, name }: { readonly what: string; readonly name: string }) {
+function Gone({ kind, name }: { readonly kind: MissingKind; readonly name: string }) {
+  const item = missing.value.find((candidate) => candidate.kind === kind && candidate.key === name);
+  if (item) return <MissingPanel item={item} />;
   return (
     <div class="panel-body">
       <h2>{name}</h2>
       <p class="nothing">
         {loaded.value && connection.value.kind === 'live'
-          ? `This ${what} is gone from the fleet.`
+          ? `This ${kind === 'gpu' ? 'GPU' : kind} is gone from the fleet.`
           : `Waiting for the queen…`}
       </p>
     </div>

@@ -3,7 +3,8 @@ import type { PlacementReply, PlacementRequest } from '../../contract/api.js';
 import { plural } from '../../present/sentences.js';
 import { formatGib } from '../../present/units.js';
 import { client, errorText, isRefused } from '../data/client.js';
-import { hives, ordered } from '../data/fleet.js';
+import { ended, endedText } from '../data/ended.js';
+import { hives, ordered, totals } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { requestOf, strategies } from '../data/placement-request.js';
 import { fullness, Meter } from '../parts/meter.js';
@@ -14,6 +15,7 @@ const typingMs = 300;
 const reasonWords: Readonly<Record<PlacementReply['refusals'][number]['reason'], string>> = {
   offline: 'Not heard',
   notReady: 'Not ready',
+  cordoned: 'Cordoned',
   labelMismatch: 'Other labels',
   gpusUnknown: 'GPUs not known',
   noGpu: 'No GPU',
@@ -91,6 +93,16 @@ export function PlacementView() {
       {problem !== null && (
         <p class="problem" role="alert">
           {problem}
+        </p>
+      )}
+      {ended.value && (
+        <p class="note old" role="status">
+          {endedText} What fits is as it was then.
+        </p>
+      )}
+      {totals.value !== null && totals.value.missing.hives > 0 && (
+        <p class="note">
+          {plural(totals.value.missing.hives, 'hive is', 'hives are')} missing; nothing is placed there.
         </p>
       )}
       {reply !== null && <Answer reply={reply} />}

@@ -15,9 +15,10 @@ import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '
 import { filled, sparkOf } from '../data/sparks.js';
 import { phone, useMedia } from '../parts/hooks.js';
 import { Sparkline } from '../parts/sparkline.js';
-import { StatusChip } from '../parts/status-chip.js';
+import { StatusChip, StatusLabel } from '../parts/status-chip.js';
 import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
+import { MissingList } from './missing.js';
 
 const rowHeight = 44;
 const phoneRowHeight = 92;
@@ -91,7 +92,7 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
           param="state"
           options={Object.entries(stateStyles).map(([state, status]) => [
             state,
-            <StatusChip key={state} status={status} plain />,
+            <StatusLabel key={state} status={status} plain />,
           ])}
         />
         <Pick label="Model" param="model" options={[...models]} />
@@ -167,6 +168,7 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
           </button>
         </p>
       )}
+      <MissingList kinds={['worker']} />
     </section>
   );
 }

@@ -1,0 +1,50 @@
+/** Words for what was seen and is gone, the same on the page, in the terminal and in commands. Pure. */
+import type { Missing, MissingKind, MissingReason } from '../contract/missing.js';
+import type { StatusStyle } from './status.js';
+import { formatDuration } from './units.js';
+
+export const missingStyle: StatusStyle = {
+  word: 'missing',
+  symbol: '✕',
+  tone: 'bad',
+  hint: 'It was seen and is gone. These are its last values.',
+};
+
+const reasonTexts: Readonly<Record<MissingKind, Readonly<Record<MissingReason, string>>>> = {
+  hive: {
+    silent: 'it sends no heartbeats: check that the host is up and its hive runs',
+    stopped: 'its hive was stopped',
+    notReported: 'it is not reported',
+  },
+  gpu: {
+    silent: 'its host is missing',
+    stopped: 'the hive of its host was stopped',
+    notReported: 'its host is there and lists it no longer: see dmesg, then reboot or reseat it',
+  },
+  worker: {
+    silent: 'its host is missing',
+    stopped: 'the hive of its host was stopped',
+    notReported: 'it ended',
+  },
+};
+
+/** Why it is missing: a sentence without a capital and a full stop. */
+export const missingReasonText = ({ kind, reason }: Pick<Missing, 'kind' | 'reason'>): string =>
+  reasonTexts[kind]?.[reason] ?? reason;
+
+/** `GPU 2 of host-1`, `worker host-1/llm/0`. */
+export function missingName(item: Missing): string {
+  if (item.kind === 'gpu') return `GPU ${item.last.index} of ${item.hive}`;
+  return item.kind === 'hive' ? item.key : `worker ${item.key}`;
+}
+
+/** `missing for 12 min 03 s`: of a length that was measured when it was asked for. */
+export const missingForText = (missingMs: number): string => `missing for ${formatDuration(missingMs / 1000)}`;
+
+/** Behind a count: `, 1 missing`; nothing where none is. */
+export const missingCountText = (missing: number): string =>
+  missing === 0 ? '' : `, ${missing.toLocaleString('en')} missing`;
+
+/** What somebody must look at: hosts and GPUs that were lost. A worker that ended is an event, and no loss. */
+export const isLost = ({ kind, reason }: Pick<Missing, 'kind' | 'reason'>): boolean =>
+  kind === 'hive' || (kind === 'gpu' && reason === 'notReported');

@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type KeptFile, keepFile, parseJson, type WriteFile } from './kept-file.js';
+import type { MissingItems } from './missing.js';
+
+const Saved = Type.Object({
+  kind: Type.Literal('hivepulse.missing'),
+  version: Type.Literal(1),
+  items: Type.Array(Type.Unknown()),
+});
+const saved = Compile(Saved);
+
+export const missingFile = 'missing.json';
+
+/** What a state file's text holds, or why it is not one. Its items are judged one by one where they are adopted. Pure. */
+export function parseMissing(text: string): { readonly state: readonly unknown[] } | { readonly reason: string } {
+  const parsed = parseJson(text);
+  if ('reason' in parsed) return parsed;
+  if (!saved.Check(parsed.value)) return { reason: 'it is not a file of missing items of this version' };
+  return { state: (parsed.value as Static<typeof Saved>).items };
+}
+
+/** The file holds all that is missing: where workers come and go each second it is not written each time, ms. */
+const writeEveryMs = 2000;
+
+/**
+ * Keeps what is missing in `<dir>/missing.json` over restarts; a crash loses the last two seconds of it.
+ * @throws HivepulseError STATE_UNWRITABLE where the directory can't be made, read or written.
+ */
+export async function keepMissing(
+  missing: MissingItems,
+  dir: string,
+  warn: (message: string) => void,
+  { write, everyMs = writeEveryMs }: { write?: WriteFile; everyMs?: number } = {},
+): Promise<KeptFile> {
+  const path = join(dir, missingFile);
+  let timer: NodeJS.Timeout | null = null;
+  let mark: (() => void) | null = null;
+  const flush = () => {
+    if (timer === null) return;
+    clearTimeout(timer);
+    timer = null;
+    mark?.();
+  };
+  const kept = await keepFile({
+    path,
+    parse: parseMissing,
+    adopt: (items) => {
+      const malformed = missing.adopt(items);
+      if (malformed > 0) warn(`${path}: ${malformed} of ${items.length} items are of another form and are left out`);
+    },
+    text: () => `{"kind":"hivepulse.missing","version":1,"items":${missing.saved()}}`,
+    onChange: (marks) => {
+      if (marks === null) flush();
+      mark = marks;
+      missing.onChange =
+        marks &&
+        (() => {
+          timer ??= setTimeout(flush, everyMs).unref();
+        });
+    },
+    loss: 'What was missing before is not known.',
+    warn,
+    ...(write && { write }),
+  });
+  return {
+    saved: () => {
+      flush();
+      return kept.saved();
+    },
+    close: () => kept.close(),
+  };
+}

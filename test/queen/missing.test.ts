@@ -1,0 +1,198 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { Value } from 'typebox/value';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { defaults } from '../../lib/contract/defaults.js';
+import { MissingList } from '../../lib/contract/missing.js';
+import { MissingItems } from '../../lib/queen/missing.js';
+import { keepMissing, missingFile, parseMissing } from '../../lib/queen/missing-file.js';
+import { gib, gpuSample, runB, TestQueen, workerSample } from './heartbeats.js';
+
+const two = { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })], workers: [workerSample('llm/0')] };
+const keys = (queen: TestQueen, query = {}) => queen.missing.list(query).items.map(({ kind, key }) => `${kind} ${key}`);
+const silent = defaults.staleAfterMs;
+
+describe('what is missing', () => {
+  it('is a hive that was silent for long, with its GPUs and workers and what they said last', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, two);
+    queen.time.advance(silent - 1);
+    queen.advance();
+    expect(queen.fleet().missing).toMatchObject({ hives: 0, gpus: 0, workers: 0 });
+    queen.time.advance(1);
+    queen.advance();
+    expect(queen.fleet()).toMatchObject({
+      hives: { online: 0, late: 0, offline: 0 },
+      workers: { total: 0 },
+      missing: { hives: 1, gpus: 2, workers: 1 },
+    });
+    expect(keys(queen)).toEqual(['hive a', 'gpu GPU-0', 'gpu GPU-1', 'worker a/llm/0']);
+    const list = queen.missing.list({});
+    expect(Value.Errors(MissingList, list)).toEqual([]);
+    const [hive, gpu, , worker] = list.items;
+    expect(hive).toMatchObject({ reason: 'silent', last: { id: 'a', liveness: 'offline', ageMs: silent } });
+    expect(hive!.missingMs).toBeGreaterThanOrEqual(silent);
+    expect(gpu).toMatchObject({ hive: 'a', last: { uuid: 'GPU-0', memoryTotalBytes: gib(24) } });
+    expect(worker).toMatchObject({ hive: 'a', last: { id: 'llm/0', state: 'idle' } });
+  });
+
+  it('has no part in scheduling, and is back with the first heartbeat that names it', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, two);
+    queen.time.advance(silent);
+    queen.advance();
+    const reply = queen.place({ vramBytes: gib(1) });
+    expect([reply.candidateCount, reply.refusedCount]).toEqual([0, 0]);
+    expect(queen.getAllWorkers({ includeStale: true })).toEqual([]);
+    // It comes back without one of its GPUs, and without its worker.
+    queen.hear('a', 2, {
+      hive: { incarnation: runB, startedAt: '2026-02-01T00:00:00.000Z' },
+      gpus: [gpuSample('GPU-0')],
+    });
+    expect(keys(queen)).toEqual(['gpu GPU-1', 'worker a/llm/0']);
+    // Its host is not missing any more: it is the GPU that is.
+    expect(queen.listMissing().items.map(({ reason }) => reason)).toEqual(['notReported', 'notReported']);
+    queen.hear('a', 3, { hive: { incarnation: runB, startedAt: '2026-02-01T00:00:00.000Z' }, ...two });
+    expect(keys(queen)).toEqual([]);
+  });
+
+  it('is a GPU or worker that its hive names no longer, but not a MIG device and not a GPU that is in another host', () => {
+    const queen = new TestQueen();
+    const mig = gpuSample('MIG-0', { parentUuid: 'GPU-0' });
+    queen.hear('a', 1, { ...two, gpus: [...two.gpus, mig] });
+    queen.hear('b', 1, { gpus: [gpuSample('GPU-1')] });
+    queen.hear('a', 2, { gpus: [] });
+    expect(keys(queen)).toEqual(['gpu GPU-0', 'worker a/llm/0']);
+    expect(queen.missing.list({}).items.map(({ reason }) => reason)).toEqual(['notReported', 'notReported']);
+  });
+
+  it('says of a hive that was stopped in an ordinary way that it was', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, { hive: { state: 'stopping' } });
+    queen.time.advance(silent);
+    queen.advance();
+    expect(queen.missing.list({}).items).toMatchObject([{ key: 'a', reason: 'stopped' }]);
+  });
+
+  it('is forgotten with its hive, alone, and after seven days', () => {
+    let wallMs = Date.parse('2026-03-01T00:00:00Z');
+    const queen = new TestQueen({ wallClock: () => wallMs });
+    for (const id of ['a', 'b']) queen.hear(id, 1, { workers: [workerSample('llm/0')] });
+    queen.time.advance(silent);
+    queen.advance();
+    const before = queen.fleet().missing.revision;
+    expect(queen.removeHive('a')).toBe(true);
+    expect(queen.removeHive('a')).toBe(false);
+    expect(queen.missing.remove('worker', 'b/llm/0')).toBe(true);
+    expect(queen.missing.remove('worker', 'b/llm/0')).toBe(false);
+    expect(keys(queen)).toEqual(['hive b']);
+    expect(queen.fleet().missing.revision).toBeGreaterThan(before);
+    wallMs += defaults.missingMs - 1;
+    queen.advance();
+    expect(keys(queen)).toEqual(['hive b']);
+    wallMs += 1;
+    queen.advance();
+    expect(keys(queen)).toEqual([]);
+  });
+
+  it('is not what an admin removed', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, two);
+    queen.removeHive('a');
+    expect(keys(queen)).toEqual([]);
+  });
+
+  it('keeps to its bytes: workers that come and go never push out a host', () => {
+    const queen = new TestQueen({ memory: { missingBytes: 64 * 1024 } });
+    queen.hear('lost', 1, two);
+    queen.hear('busy', 1);
+    queen.time.advance(silent);
+    queen.hear('busy', 2);
+    for (let seq = 3; seq < 200; seq++) queen.hear('busy', seq, { workers: [workerSample(`llm/${seq}`)] });
+    const { hives, gpus, workers } = queen.fleet().missing;
+    expect([hives, gpus]).toEqual([1, 2]);
+    expect(workers).toBeGreaterThan(2);
+    expect(workers).toBeLessThan(30);
+    expect(keys(queen).at(-1)).toBe('worker busy/llm/198');
+  });
+
+  it('pages through all of it once, whatever the size of a page', () => {
+    const queen = new TestQueen();
+    for (const id of ['a', 'b', 'c']) queen.hear(id, 1, { workers: [workerSample('llm/0'), workerSample('llm/1')] });
+    queen.time.advance(silent);
+    queen.advance();
+    const all = keys(queen);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 12 }), (limit) => {
+        const paged: string[] = [];
+        let cursor: string | null = null;
+        do {
+          const page = queen.missing.list({ limit, ...(cursor === null ? {} : { cursor }) });
+          paged.push(...page.items.map(({ kind, key }) => `${kind} ${key}`));
+          cursor = page.nextCursor;
+        } while (cursor !== null);
+        expect(paged).toEqual(all);
+      }),
+    );
+    expect(keys(queen, { kind: 'worker', hive: 'b' })).toEqual(['worker b/llm/0', 'worker b/llm/1']);
+  });
+});
+
+describe('what is missing over a restart', () => {
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'hivepulse-missing-'));
+  });
+  afterEach(() => rm(dir, { recursive: true, force: true }));
+
+  it('is kept with its times, and forgotten at its own end', async () => {
+    let wallMs = Date.parse('2026-03-01T00:00:00Z');
+    const warnings: string[] = [];
+    const queen = new TestQueen({ wallClock: () => wallMs });
+    const kept = await keepMissing(queen.missing, dir, (text) => warnings.push(text));
+    queen.hear('a', 1, two);
+    queen.time.advance(silent);
+    queen.advance();
+    await kept.close();
+    wallMs += 3_600_000;
+    const next = new MissingItems(() => wallMs);
+    await (await keepMissing(next, dir, (text) => warnings.push(text))).close();
+    const ofBefore = queen.missing.list({}).items;
+    expect(next.list({}).items).toEqual(ofBefore);
+    expect(ofBefore[0]!.missingMs).toBe(silent + 3_600_000);
+    wallMs += defaults.missingMs;
+    const late = new MissingItems(() => wallMs);
+    await (await keepMissing(late, dir, (text) => warnings.push(text))).close();
+    expect(late.counts()).toMatchObject({ hives: 0, gpus: 0, workers: 0 });
+    expect(warnings).toEqual([]);
+  });
+
+  it('leaves out what is malformed, says so, and keeps the rest', async () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, two);
+    queen.time.advance(silent);
+    queen.advance();
+    const items = JSON.parse(queen.missing.saved()) as unknown[];
+    const text = JSON.stringify({ kind: 'hivepulse.missing', version: 1, items: [{ kind: 'hive' }, 7, ...items] });
+    await writeFile(join(dir, missingFile), text);
+    const warnings: string[] = [];
+    const next = new MissingItems(Date.now);
+    await (await keepMissing(next, dir, (warning) => warnings.push(warning))).close();
+    expect(next.counts()).toMatchObject({ hives: 1, gpus: 2, workers: 1 });
+    expect(warnings).toMatchObject([expect.stringContaining('2 of 6 items')]);
+    expect(parseMissing(await readFile(join(dir, missingFile), 'utf8'))).toMatchObject({ state: { length: 4 } });
+  });
+
+  it('reads any text as a file or as a reason', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+        const parsed = parseMissing(text);
+        expect('state' in parsed || parsed.reason.length > 0).toBe(true);
+        if ('state' in parsed) new MissingItems(Date.now).adopt(parsed.state);
+      }),
+    );
+    expect(new MissingItems(Date.now).adopt([null, {}, { kind: 'hive', key: 'a' }])).toBe(3);
+  });
+});
