@@ -199,6 +199,13 @@ export const settings = {
     tradeoff: '`run` and `hive` must name the same one, or workers lose their model, port and labels.',
     users: ['up', 'hive', 'sample'],
   }),
+  stream: hive({
+    type: type.boolean,
+    default: true,
+    description:
+      'Send heartbeats over a WebSocket that is kept (docs/stream.md); `--no-stream` sends each by a POST of its own.',
+    tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: for networks that bear no WebSocket.',
+  }),
   watch: watched({
     type: type.list(type.glob),
     default: [],
@@ -432,16 +439,6 @@ export const variableOf = (key: SettingKey): string =>
 export function flagOf(key: SettingKey): string | null {
   const { flag } = settingOf(key);
   return flag === undefined ? words(key, '-').toLowerCase() : flag;
-}
-
-/** A switch that is on has a flag that turns it off. */
-export const isOn = (key: SettingKey): boolean =>
-  settingOf(key).type.placeholder === null && settingOf(key).default === true;
-
-/** `--interval <duration>`, `--no-auto`. */
-export function flagSyntaxOf(key: SettingKey): string {
-  const { placeholder } = settingOf(key).type;
-  return `--${isOn(key) ? 'no-' : ''}${flagOf(key)}${placeholder === null ? '' : ` <${placeholder}>`}`;
 }
 
 export function defaultOf(key: SettingKey, user: SettingUser): unknown {

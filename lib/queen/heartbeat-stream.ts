@@ -31,7 +31,9 @@ export interface StreamAck {
 export type StreamOutcome =
   | StreamAck
   | { readonly kind: 'refused'; readonly refusal: RefusedHeartbeat }
-  | { readonly kind: 'resync'; readonly reason: ResyncReason };
+  | { readonly kind: 'resync'; readonly reason: ResyncReason }
+  /** It was under way when the hive was asked for a keyframe. */
+  | { readonly kind: 'ignored' };
 
 const resync = (reason: ResyncReason): StreamOutcome => ({ kind: 'resync', reason });
 
@@ -67,6 +69,8 @@ export class HeartbeatStream {
   readonly #schema: StreamSchema;
   readonly #plan: PatchPlan;
   #base: Base | null = null;
+  /** A resync was asked for, and no keyframe has come yet. */
+  #isLost = false;
   /** A keyframe is being read. */
   #isBusy = false;
 
@@ -78,9 +82,9 @@ export class HeartbeatStream {
     this.#schema = plan.schema;
   }
 
-  /** The hive that it speaks for; null: not known, or its last message was not taken in. */
-  get hive(): string | null {
-    return this.#base?.records.hive.id ?? null;
+  /** The hive that it is of; null: not known yet, or its last message was not taken in. */
+  get hive(): { readonly id: string; readonly intervalMs: number } | null {
+    return this.#base?.records.hive ?? null;
   }
 
   receive(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
@@ -97,12 +101,14 @@ export class HeartbeatStream {
 
   #lost(reason: ResyncReason): StreamOutcome {
     this.#base = null;
+    this.#isLost = true;
     return resync(reason);
   }
 
   #keyframe(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
     this.#base = null;
     const { epoch, encoding, body } = decodeKeyframe(message);
+    this.#isLost = false;
     const outcome = this.#intake.receive({ bytes: body, encoding }, this.#source, this.#hooks(epoch, 0));
     if (!(outcome instanceof Promise)) return this.#answer(outcome, epoch, 0, true);
     this.#isBusy = true;
@@ -142,6 +148,7 @@ export class HeartbeatStream {
   }
 
   #delta(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
+    if (this.#isLost) return { kind: 'ignored' };
     const base = this.#base;
     const delta = new DeltaReader(message);
     if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || delta.seq <= base.seq)

@@ -73,7 +73,8 @@ class HeadPatch {
     const stored = this.#stored[part] as Values | undefined;
     // The interval is read from the state.
     if (stored === undefined) return;
-    const copy = (this.#copy[part] ??= { ...stored }) as Values;
+    this.#copy[part] ??= { ...stored };
+    const copy = this.#copy[part] as Values;
     setValue(copy, stored, { name, path: rest, scale: 1 }, value);
   }
 
@@ -93,7 +94,10 @@ export function patchOf(
   const head = new HeadPatch(hive);
   const nextGpus: (GpuSample | undefined)[] = [];
   const nextWorkers: (WorkerSample | undefined)[] = [];
-  const ofWorker = (index: number) => (nextWorkers[index] ??= copyWorker(workers[index]!.sample));
+  const ofWorker = (index: number): WorkerSample => {
+    nextWorkers[index] ??= copyWorker(workers[index]!.sample);
+    return nextWorkers[index];
+  };
   for (let i = 0; i < changed.length; i += 2) {
     const [row, at] = [changed[i]!, changed[i + 1]!];
     const type = state.typeOf(row);

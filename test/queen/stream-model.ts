@@ -175,6 +175,7 @@ export class StreamLink {
         this.counts[index === 0 ? 'keyframes' : 'deltas']++;
         return true;
       }
+      if (outcome.kind === 'ignored') throw new Error('a keyframe was asked for and not sent');
       if (outcome.kind === 'refused') return arrived.length < bytes.length ? null : outcome.refusal.code;
       this.counts.resyncs.set(outcome.reason, (this.counts.resyncs.get(outcome.reason) ?? 0) + 1);
     }
