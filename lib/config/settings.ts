@@ -201,10 +201,9 @@ export const settings = {
   }),
   stream: hive({
     type: type.boolean,
-    default: true,
-    description:
-      'Send heartbeats over a WebSocket that is kept (docs/stream.md); `--no-stream` sends each by a POST of its own.',
-    tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: for networks that bear no WebSocket.',
+    default: false,
+    description: 'Send heartbeats over a WebSocket that is kept (docs/stream.md), by POST where that does not work.',
+    tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: one plain request for each heartbeat.',
   }),
   watch: watched({
     type: type.list(type.glob),

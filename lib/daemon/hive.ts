@@ -142,9 +142,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const overHttp =
     parts.transport ??
     ((queen: string) =>
-      options.stream === false
-        ? httpTransport(queen, { token, tls })
-        : new StreamTransport(queen, { token, tls, log, clock, ...defined({ random: parts.random }) }));
+      options.stream === true
+        ? new StreamTransport(queen, { token, tls, log, clock, ...defined({ random: parts.random }) })
+        : httpTransport(queen, { token, tls }));
   const transports = rendezvousOrder(checkQueens(options.queens ?? []), id).map((queen) => overHttp(queen));
   if (options.nats !== undefined) transports.unshift(await openNats(options.nats, id, log));
   const closeTransports = () => transports.map((transport) => transport.close());
