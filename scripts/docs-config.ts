@@ -1,7 +1,8 @@
 // `npm run docs:config` writes docs/configuration.md from the table of settings; a test fails where the two differ.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { flagOf, flagSyntaxOf, type SettingKey, settingKeys, settingOf, variableOf } from '../lib/config/settings.js';
+import { flagSyntaxOf } from '../lib/config/flags.js';
+import { flagOf, type SettingKey, settingKeys, settingOf, variableOf } from '../lib/config/settings.js';
 
 const introduction = `# Configuration
 

@@ -1,6 +1,6 @@
 // Simulated hives, each on a connection of its own with one request in flight. Requests are made beforehand, so that
 // the load costs little beside what it loads; their seq and times are written into them as they go.
-// argv: port, hives, workers of each, `gzip` or `plain`. Each message `{ beats }` sends that many from all of them.
+// argv: port, hives, workers of each, `gzip` or `plain`. Each message `{ heartbeats }` sends that many from all of them.
 import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { SimulatedHive } from '../../test/harness/simulated-fleet.js';
@@ -91,7 +91,7 @@ class Connection {
 }
 
 const connections = Array.from({ length: hives }, (_, index) => new Connection(Number(portText), index));
-process.on('message', async ({ count }: { count: number }) => {
+process.on('message', async ({ heartbeats: count }: { heartbeats: number }) => {
   const prepared = connections.map((connection) => connection.prepare(count));
   const bytes = prepared.flat().reduce((sum, body) => sum + body.length, 0);
   const from = performance.now();

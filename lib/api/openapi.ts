@@ -71,6 +71,7 @@ const descriptions: Readonly<Record<number, string>> = {
   409: 'It contradicts what the queen knows.',
   413: 'The body is too large.',
   415: 'Another media type or encoding is needed.',
+  426: 'It is spoken to in another protocol.',
   429: 'Too many requests; Retry-After says when.',
   500: 'The queen failed.',
   503: 'Not now; Retry-After says when.',
@@ -85,14 +86,15 @@ export function answers(
   return {
     // `null` is how a reply without a body is written.
     [status]: schema === undefined ? { type: 'null', description } : { description, content: { [type]: { schema } } },
-    ...Object.fromEntries(
-      [...new Set([400, 401, 403, 429, 500, ...errors])].map((code) => [
-        code,
-        problemResponse(descriptions[code] ?? ''),
-      ]),
-    ),
+    ...problemAnswers(...errors),
   };
 }
+
+/** The errors that any route can give, and its own. */
+export const problemAnswers = (...errors: readonly number[]): Record<number, unknown> =>
+  Object.fromEntries(
+    [...new Set([400, 401, 403, 429, 500, ...errors])].map((code) => [code, problemResponse(descriptions[code] ?? '')]),
+  );
 
 /** What a route says of itself. */
 export const describe = <S extends { response: unknown }>(

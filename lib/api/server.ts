@@ -20,7 +20,9 @@ import { judgeJson } from '../http/judged-json.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
 import { answerInTurns } from '../http/request-turns.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
+import { Upgrades } from '../http/upgrade.js';
 import type { ServerContext } from './context.js';
+import type { HeartbeatStreams } from './heartbeat-streams.js';
 import { registerDocs, registerSchemas } from './openapi.js';
 import { cordonRoutes } from './routes/cordons.js';
 import { eventRoutes } from './routes/events.js';
@@ -30,6 +32,7 @@ import { pageRoutes } from './routes/page.js';
 import { placementRoutes } from './routes/placements.js';
 import { queryRoutes } from './routes/queries.js';
 import { serviceRoutes } from './routes/service.js';
+import { streamRoutes } from './routes/stream.js';
 import { registerTimeShares, timeShares } from './time-shares.js';
 
 export interface ServerDeps extends Omit<ServerContext, 'secure' | 'failed' | 'time'> {
@@ -41,6 +44,8 @@ export interface ServerDeps extends Omit<ServerContext, 'secure' | 'failed' | 't
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer; readonly clientCa?: string | Buffer };
   /** Where the built page is. */
   readonly pageDirectory: string;
+  /** Hives that are connected by a stream; null: heartbeats come by POST alone. */
+  readonly streams?: HeartbeatStreams | null;
   /** How long a client may take, ms; for tests. */
   readonly timeouts?: Partial<typeof clientTimeouts>;
   /** Bytes of bodies under way; for tests. */
@@ -116,7 +121,7 @@ function fastify({ logger, tls, timeouts: given }: ServerDeps): FastifyInstance 
 
 /** The queen's server, not yet listening. Every error it gives is a problem (RFC 9457) with a stable code. */
 export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
-  const { hub, tokens, tls, loopback, allowedHosts = [] } = deps;
+  const { hub, tokens, tls, loopback, allowedHosts = [], streams = null } = deps;
   const failed = new FailedTokens();
   const time = timeShares(deps.requestsPerSecond);
   const context: ServerContext = { ...deps, failed, time, secure: tls !== undefined };
@@ -139,6 +144,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   registerGuard(app, { tokens, loopback, allowedHosts, failed, connections });
   registerBodyBudget(app, deps.bodies ?? bodyBudget);
   await app.register(heartbeatRoutes, context);
+  if (streams !== null) await app.register(streamRoutes, { ...context, streams, upgrades: new Upgrades(app.server) });
   // A scope of its own: hooks of the root reach every route, and heartbeats need none of these.
   await app.register(async (people) => {
     await registerForPeople(people, context);
@@ -149,7 +155,10 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     await people.register(pageRoutes, { directory: deps.pageDirectory });
   });
 
-  app.addHook('preClose', async () => hub.close());
+  app.addHook('preClose', async () => {
+    hub.close();
+    await streams?.close();
+  });
   return app;
 }
 

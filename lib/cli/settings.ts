@@ -1,10 +1,9 @@
 import { type Command, Option } from 'commander';
+import { flagSyntaxOf, isOn } from '../config/flags.js';
 import type { Resolved } from '../config/resolve.js';
 import {
   defaultOf,
   flagOf,
-  flagSyntaxOf,
-  isOn,
   type SettingKey,
   type SettingUser,
   settingOf,

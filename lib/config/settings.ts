@@ -199,6 +199,12 @@ export const settings = {
     tradeoff: '`run` and `hive` must name the same one, or workers lose their model, port and labels.',
     users: ['up', 'hive', 'sample'],
   }),
+  stream: hive({
+    type: type.boolean,
+    default: false,
+    description: 'Send heartbeats over a WebSocket that is kept (docs/stream.md), by POST where that does not work.',
+    tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: one plain request for each heartbeat.',
+  }),
   watch: watched({
     type: type.list(type.glob),
     default: [],
@@ -444,16 +450,6 @@ export const variableOf = (key: SettingKey): string =>
 export function flagOf(key: SettingKey): string | null {
   const { flag } = settingOf(key);
   return flag === undefined ? words(key, '-').toLowerCase() : flag;
-}
-
-/** A switch that is on has a flag that turns it off. */
-export const isOn = (key: SettingKey): boolean =>
-  settingOf(key).type.placeholder === null && settingOf(key).default === true;
-
-/** `--interval <duration>`, `--no-auto`. */
-export function flagSyntaxOf(key: SettingKey): string {
-  const { placeholder } = settingOf(key).type;
-  return `--${isOn(key) ? 'no-' : ''}${flagOf(key)}${placeholder === null ? '' : ` <${placeholder}>`}`;
 }
 
 export function defaultOf(key: SettingKey, user: SettingUser): unknown {

@@ -34,7 +34,8 @@ export interface Refusal {
 }
 
 export type HeartbeatVerdict =
-  | { readonly ok: true; readonly heartbeat: Heartbeat }
+  /** `isAltered`: some of what was sent was left out or set to null, and faults say so. */
+  | { readonly ok: true; readonly heartbeat: Heartbeat; readonly isAltered: boolean }
   | { readonly ok: false; readonly refusal: Refusal };
 
 export interface HeartbeatLimits {
@@ -158,7 +159,8 @@ const plausible = {
   serving: plausibleCheck(rules.serving),
 };
 
-function isPlausible({ host, gpus, workers }: Heartbeat): boolean {
+/** Whether each number of these items is one that some device can have. */
+export function isPlausible({ host, gpus, workers }: Pick<Heartbeat, 'host' | 'gpus' | 'workers'>): boolean {
   if (!plausible.host(host)) return false;
   for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
   for (const worker of workers) {
@@ -390,7 +392,7 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
       `${body.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
     );
   addAbsent(body);
-  if (isValidFast(body)) return { ok: true, heartbeat: body };
+  if (isValidFast(body)) return { ok: true, heartbeat: body, isAltered: false };
 
   const refused = refusalBySight(body);
   if (refused !== null) return refused;
@@ -417,5 +419,6 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
     if (list === 'workers' && !whole) workersComplete = false;
   }
   const heartbeat = { ...head, ...kept, workersComplete } as unknown as Heartbeat;
-  return { ok: true, heartbeat: { ...heartbeat, faults: [...heartbeat.faults, ...found].slice(-maxFaults) } };
+  const faults = [...heartbeat.faults, ...found].slice(-maxFaults);
+  return { ok: true, heartbeat: { ...heartbeat, faults }, isAltered: found.length > 0 };
 }

@@ -16,6 +16,7 @@ import { rendezvousOrder } from '../hive/rendezvous.js';
 import { type HiveControl, type HiveListener, serveControl, serveHive } from '../hive/server.js';
 import type { HeartbeatTransport } from '../hive/transport.js';
 import { httpTransport } from '../hive/transport-http.js';
+import { StreamTransport } from '../hive/transport-stream.js';
 import { assembleSampler, type HostReaders } from '../sampling/create.js';
 import { openMachine } from '../sampling/open-machine.js';
 import { ReportedStore } from '../sampling/reported.js';
@@ -147,7 +148,13 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const [id, address] = [checkId(options.id ?? idOfHost(hostname())), checkAddress(options.address)];
   const log: SenderLog = options.logger ?? silent;
   const tls = readTls(options.tls);
-  const overHttp = parts.transport ?? ((queen: string) => httpTransport(queen, { token: options.token, tls }));
+  const { token } = options;
+  const overHttp =
+    parts.transport ??
+    ((queen: string) =>
+      options.stream === true
+        ? new StreamTransport(queen, { token, tls, log, clock, ...defined({ random: parts.random }) })
+        : httpTransport(queen, { token, tls }));
   const transports = rendezvousOrder(checkQueens(options.queens ?? []), id).map((queen) => overHttp(queen));
   if (options.nats !== undefined) transports.unshift(await openNats(options.nats, id, log));
   const closeTransports = () => transports.map((transport) => transport.close());

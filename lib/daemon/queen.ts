@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
+import { HeartbeatStreams } from '../api/heartbeat-streams.js';
 import { queenMetrics } from '../api/metrics.js';
 import { buildServer } from '../api/server.js';
 import { StreamHub } from '../api/stream-hub.js';
@@ -65,7 +66,7 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
       host,
       `${host} is reachable from other machines, and no token is set: name a tokens file, bind to 127.0.0.1, or accept it with --insecure.`,
     );
-  const { registry, hub, app, stop } = await assemble({ ...options, host }, extras, tokens);
+  const { registry, hub, streams, app, stop } = await assemble({ ...options, host }, extras, tokens);
   const bound = await listen(app, host, port).catch(async (error) => {
     await stop();
     throw error;
@@ -73,7 +74,9 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
 
   const reloadTokens = () => {
     tokens.replace(grants());
-    if (tokens.required) hub.endWhere((caller) => !tokens.knows(caller));
+    if (!tokens.required) return;
+    hub.endWhere((caller) => !tokens.knows(caller));
+    streams?.endWhere((caller) => !tokens.knows(caller));
   };
   const onHangUp = () => reloadAndLog(reloadTokens, logger);
   if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
@@ -126,6 +129,11 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   const kept = await keep(registry, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
+  // Queens that share a fleet pass whole heartbeats on to each other.
+  const streams =
+    options.nats === undefined
+      ? new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) })
+      : null;
   const version = packageVersion();
   const metrics = queenMetrics(() => ({
     registry,
@@ -141,6 +149,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     registry,
     hub,
     intake,
+    streams,
     bus,
     tokens,
     loopback: isLoopbackAddress(options.host),
@@ -161,7 +170,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     await kept.cordons?.close();
     await kept.reservations?.close();
   };
-  return { registry, hub, app, stop };
+  return { registry, hub, streams, app, stop };
 }
 
 /** Bytes that the cgroup of this process may take; null: no limit. */

@@ -1,6 +1,7 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
-import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
+import type { Heartbeat } from '../contract/heartbeat.js';
+import { readReply } from '../contract/stream/messages.js';
 import { systemCode } from '../util/errors.js';
 import { shownUrl } from '../util/shown-url.js';
 import { encodeHeartbeat, type HeartbeatTransport, type RefusalReason, type SendOutcome } from './transport.js';
@@ -25,7 +26,6 @@ export type Exchange = (request: ExchangeRequest) => Promise<ExchangeResponse>;
 
 /** Longer than any answer to a heartbeat: what sends more is not a queen. */
 const maxReplyBytes = 64 * 1024;
-const maxIntervalMs = 600_000;
 const maxRetryAfterMs = 60_000;
 
 export interface HttpTransportOptions {
@@ -115,14 +115,14 @@ export function httpExchange(tls: HttpTransportOptions['tls'] = {}): { readonly 
 }
 
 /** What an answer means. Pure. */
-function outcomeOf({ status, retryAfter, body }: ExchangeResponse, queen: string): SendOutcome {
+export function outcomeOf({ status, retryAfter, body }: ExchangeResponse, queen: string): SendOutcome {
   const failed = (code: string, message: string, retryAfterMs: number | null = null): SendOutcome => ({
     kind: 'failed',
     failure: { code, message },
     retryAfterMs,
   });
   if (status === 200) {
-    const reply = parseReply(body);
+    const reply = readReply(parseObject(body));
     if (reply !== null) return { kind: 'ack', reply };
     return failed('INVALID_RESPONSE', `${shownUrl(queen)} answers, but not as a queen does; is it one?`);
   }
@@ -147,19 +147,6 @@ function parseObject(text: string): Record<string, unknown> {
   } catch {
     return {};
   }
-}
-
-function parseReply(body: string): HeartbeatReply | null {
-  const { accepted, queenId, ackEventSeq, intervalMs, degraded } = parseObject(body);
-  if (accepted !== true || typeof queenId !== 'string') return null;
-  if (!Number.isSafeInteger(ackEventSeq) || !Number.isFinite(intervalMs)) return null;
-  return {
-    accepted,
-    queenId,
-    ackEventSeq: ackEventSeq as number,
-    intervalMs: Math.min(intervalMs as number, maxIntervalMs),
-    ...(degraded === true ? { degraded } : {}),
-  };
 }
 
 function parseProblem(body: string): { readonly code: string | null; readonly detail: string | null } {

@@ -35,11 +35,13 @@ export interface HeartbeatTransport {
    * Delivers one heartbeat and waits for the answer. The sender calls it once at a time, except for the last heartbeat of
    * a hive that stops, which it does not let wait for one under way.
    *
-   * - `ack`: the queen (or what stands for it) has the heartbeat. `ackEventSeq` acknowledges only events that outlive that
+   * - `ack`: the queen (or what stands for it) has the heartbeat; of a stream, it is on its way over a connection whose
+   *   acknowledgements are not late. `ackEventSeq` acknowledges only events that outlive that
    *   queen's connection; it may be lower than what was sent.
    * - It may deliver a heartbeat twice, where the answer to the first was lost; the queen knows it by its `seq`.
    * - It queues nothing and tries nothing again later: a heartbeat that failed is forgotten, since the next says more.
-   * - It serializes and compresses by itself, and neither changes nor keeps the heartbeat.
+   * - It serializes and compresses by itself, and does not change the heartbeat; it may keep the newest one to see what differs in
+   *   the next, so nobody else changes it either.
    * - It ends soon after `signal` aborts, in any way. The sender does not wait for that.
    * - It may reject; that means `failed`, with the error's code.
    */

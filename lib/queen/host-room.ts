@@ -109,14 +109,14 @@ export interface Walk {
 /**
  * Which hosts a request fits on, by their rows of numbers. The same as `placementCandidates` of all hosts.
  * @param most hosts of each kind that are named.
- * @param fit asked where a row does not say enough: a host whose GPUs are partly on unified memory, or of several vendors
+ * @param fitWhole asked where a row does not say enough: a host whose GPUs are partly on unified memory, or of several vendors
  *   between which the request chooses.
  */
 export function walkRooms(
   hives: Iterable<HiveRecord>,
   request: PlacementRequest,
   most: number,
-  fit: (hive: HiveRecord) => Fit | Refusal,
+  fitWhole: (hive: HiveRecord) => Fit | Refusal,
 ): Walk {
   const best = new Best(most);
   const choice = new Choice(request);
@@ -124,7 +124,7 @@ export function walkRooms(
   let fits = 0;
   let refusedCount = 0;
   for (const hive of hives) {
-    const score = isSchedulable(hive) && hasLabels(hive, request) ? choice.scoreOf(hive, fit) : null;
+    const score = isSchedulable(hive) && hasLabels(hive, request) ? choice.scoreOf(hive, fitWhole) : null;
     if (score !== null) {
       fits++;
       best.add({ hive, score });
@@ -155,13 +155,13 @@ class Choice {
   }
 
   /** Null where it does not fit. */
-  scoreOf(hive: HiveRecord, fit: (hive: HiveRecord) => Fit | Refusal): Score | null {
+  scoreOf(hive: HiveRecord, fitWhole: (hive: HiveRecord) => Fit | Refusal): Score | null {
     const { gpus, unified, vendors } = hive.room;
     if (this.#vendor !== null && !vendors.includes(this.#vendor)) return null;
     if (!this.#choose(gpus)) return null;
     const choosesVendor = vendors.length > 1 && (this.#vendor !== null || this.#asked > 1);
     if (choosesVendor || (unified > 0 && unified * columns < gpus.length)) {
-      const found = fit(hive);
+      const found = fitWhole(hive);
       if ('reason' in found) return null;
       const [unwell = 0, second = 0, third = 0, fourth = 0] = found.score;
       return [unwell, second, third, fourth];

@@ -1,4 +1,4 @@
-import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
+import type { GpuSample, Heartbeat, WorkerSample } from '../contract/heartbeat.js';
 import type { HistoryStore } from './history.js';
 import { type Indexes, noLabels } from './indexes.js';
 import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
@@ -48,29 +48,13 @@ export function mergeWorkers(
       delta.appeared.push(worker);
       delta.changed.push(worker);
     } else {
-      const { sample } = worker;
-      const { model, models, state, reservationId, labels } = sample;
-      const change = mergeWorker(sample, next);
-      if (change === 'entries') holding = true;
-      if (change !== 'none') {
-        delta.changed.push(worker);
-        const isMoved =
-          model !== sample.model ||
-          models !== sample.models ||
-          state !== sample.state ||
-          reservationId !== sample.reservationId;
-        if (isMoved) indexes.moveWorker(worker, { model, models, state, reservationId });
-        if (state !== sample.state) delta.stateChanged.push({ worker, from: state });
-        if (labels !== sample.labels) indexes.setLabels(worker);
-      }
+      if (mergeInto(indexes, worker, next, delta)) holding = true;
       worker.picks = 0;
       worker.unseenSinceMs = null;
     }
     if (worker.namedIn !== number) named++;
     worker.namedIn = number;
-    const s = worker.sample;
-    history.add(worker.ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
-    addServing(history, worker, nowMs);
+    addWorkerHistory(history, worker, nowMs);
   }
   if (named < hive.workers.size) {
     for (const worker of [...hive.workerOrder]) {
@@ -82,6 +66,95 @@ export function mergeWorkers(
     }
   }
   if (holding || delta.appeared.length > 0 || delta.removed.length > 0) delta.gpusChanged = true;
+  return delta;
+}
+
+/** Takes over what differs; true where it holds other GPUs than before. */
+function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSample, delta: Delta): boolean {
+  const { sample } = worker;
+  const { model, models, state, reservationId, labels } = sample;
+  const change = mergeWorker(sample, next);
+  if (change === 'none') return false;
+  delta.changed.push(worker);
+  const isMoved =
+    model !== sample.model ||
+    models !== sample.models ||
+    state !== sample.state ||
+    reservationId !== sample.reservationId;
+  if (isMoved) indexes.moveWorker(worker, { model, models, state, reservationId });
+  if (state !== sample.state) delta.stateChanged.push({ worker, from: state });
+  if (labels !== sample.labels) indexes.setLabels(worker);
+  return change === 'entries';
+}
+
+function addWorkerHistory(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
+  const { ring, sample: s } = worker;
+  history.add(ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
+  addServing(history, worker, nowMs);
+}
+
+function addGpuHistory(history: HistoryStore, { ring, sample: s }: GpuRecord, nowMs: number): void {
+  history.add(ring, nowMs, s.utilizationPercent, s.memoryUsedBytes, s.powerWatts, s.temperatureCelsius);
+}
+
+/** A hive whose heartbeats come as differences, and what it lists: in its own order, and nothing that was kept from before. */
+export interface StreamBase {
+  readonly hive: HiveRecord;
+  readonly gpus: readonly GpuRecord[];
+  readonly workers: readonly WorkerRecord[];
+  /** The number of the hive's heartbeat that was merged last. Any other number: somebody else has sent one. */
+  heartbeats: number;
+}
+
+/** What a heartbeat changes of the numbers of a hive. Where a place of a list is empty, that row is as it was. */
+export interface NumericPatch {
+  readonly seq: number;
+  readonly intervalMs: number;
+  /** Null: as it was. */
+  readonly host: HiveRecord['host'] | null;
+  readonly collection: HiveRecord['collection'] | null;
+  readonly gpus: readonly (GpuSample | undefined)[];
+  readonly workers: readonly (WorkerSample | undefined)[];
+}
+
+export function streamBaseOf(hive: HiveRecord, { gpus, workers }: Pick<Heartbeat, 'gpus' | 'workers'>): StreamBase {
+  return {
+    hive,
+    gpus: gpus.map(({ uuid }) => hive.gpus.get(uuid)!),
+    workers: workers.map(({ id }) => hive.workers.get(id)!),
+    heartbeats: hive.heartbeats,
+  };
+}
+
+/** Merges what changed: the same as merging the whole heartbeat, where its rows are those of the base and no text differs. */
+export function mergePatch(
+  indexes: Indexes,
+  history: HistoryStore,
+  { hive, gpus, workers }: StreamBase,
+  patch: NumericPatch,
+  nowMs: number,
+): Delta {
+  const delta: Delta = { changed: [], appeared: [], removed: [], stateChanged: [], gpusChanged: false };
+  const number = hive.heartbeats;
+  if (patch.host !== null) hive.host = patch.host;
+  if (patch.collection !== null) hive.collection = patch.collection;
+  for (let i = 0; i < workers.length; i++) {
+    const worker = workers[i]!;
+    const next = patch.workers[i];
+    if (next !== undefined) mergeInto(indexes, worker, next, delta);
+    worker.picks = 0;
+    worker.unseenSinceMs = null;
+    worker.namedIn = number;
+    addWorkerHistory(history, worker, nowMs);
+  }
+  for (let i = 0; i < gpus.length; i++) {
+    const gpu = gpus[i]!;
+    const next = patch.gpus[i];
+    if (next !== undefined) mergeGpu(gpu.sample, next);
+    gpu.namedIn = number;
+    gpu.unseenSinceMs = null;
+    addGpuHistory(history, gpu, nowMs);
+  }
   return delta;
 }
 
@@ -154,8 +227,7 @@ export function mergeGpus(
     gpu.namedIn = number;
     gpu.unseenSinceMs = null;
     if (hive.gpuOrder[index] !== gpu) inOrder = false;
-    const s = gpu.sample;
-    history.add(gpu.ring, nowMs, s.utilizationPercent, s.memoryUsedBytes, s.powerWatts, s.temperatureCelsius);
+    addGpuHistory(history, gpu, nowMs);
   });
   if (!inOrder) {
     const order = [...new Set(heartbeat.gpus.map((gpu) => hive.gpus.get(gpu.uuid)!))];

@@ -4,6 +4,7 @@ import { type Refusal, readHeartbeat } from '../contract/validate.js';
 import { Limiter } from '../util/rate-limiter.js';
 import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
+import type { NumericPatch, StreamBase } from './ingest.js';
 import type { Registry } from './registry.js';
 import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
 import { SlowLane } from './slow-lane.js';
@@ -28,6 +29,21 @@ export interface RefusedHeartbeat {
   readonly retryAfterSeconds?: number;
   /** The hive it is of; null where it could not be read, or its sender may not speak for that hive. */
   readonly hive: string | null;
+}
+
+/** A heartbeat that was taken in, for whoever wants to send only differences to it from then on. */
+export interface TakenIn {
+  /** As it was sent, with what this version does not know. */
+  readonly sent: unknown;
+  readonly heartbeat: Heartbeat;
+  /** Some of it was left out, so that what is known is not what was sent. */
+  readonly isAltered: boolean;
+}
+
+/** Beside the outcome. `extraBytes`: memory to be charged beside its text, where it can be read; then `taken` is called. */
+export interface StreamHooks {
+  extraBytes(read: TakenIn, textBytes: number): number;
+  taken(taken: TakenIn, textBytes: number): void;
 }
 
 export type IntakeOutcome = { readonly accepted: true; readonly ack: HeartbeatReply } | RefusedHeartbeat;
@@ -116,23 +132,53 @@ export class HeartbeatIntake {
   }
 
   /** Takes in a heartbeat that a hive sent to this queen, and passes it on. Throws only where the queen itself fails. */
-  receive(body: HeartbeatBody, source: HeartbeatSource): IntakeOutcome | Promise<IntakeOutcome> {
+  receive(body: HeartbeatBody, source: HeartbeatSource, hooks?: StreamHooks): IntakeOutcome | Promise<IntakeOutcome> {
     const plain = this.#plain(body);
     return plain instanceof Promise
-      ? plain.then((bytes) => this.#inTurn(bytes, body, source))
-      : this.#inTurn(plain, body, source);
+      ? plain.then((bytes) => this.#inTurn(bytes, body, source, hooks))
+      : this.#inTurn(plain, body, source, hooks);
   }
 
-  #inTurn(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
-    const turn = this.#slowLane.run(lengthOf(plain), source.key, () => this.#timed(plain, body, source));
+  #inTurn(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource, hooks?: StreamHooks) {
+    const textBytes = lengthOf(plain);
+    const turn = this.#slowLane.run(textBytes, source.key, () =>
+      this.#timed(source, () => this.#receive(this.#read(plain, source.hive), body, textBytes, source, hooks)),
+    );
     if (turn !== null) return turn;
     const message = 'Too many large heartbeats wait to be read.';
     return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null }, source);
   }
 
-  #timed(plain: Buffer | RefusedHeartbeat, body: HeartbeatBody, source: HeartbeatSource) {
+  /**
+   * Takes in a heartbeat that was put together of what is known and what a stream has sent since, as `receive` does; `bytes`
+   * are charged for it.
+   */
+  receiveRebuilt(value: unknown, textBytes: number, source: HeartbeatSource, hooks: StreamHooks) {
+    return this.#timed(source, () => this.#receive(this.#judge(value, source.hive), null, textBytes, source, hooks));
+  }
+
+  /** Takes in what changed of the numbers of a hive. Null: only a whole heartbeat helps. */
+  receivePatch(base: StreamBase, patch: NumericPatch, source: HeartbeatSource): IntakeOutcome | null {
+    const limited = this.#overRate(base.hive.id, source);
+    if (limited !== null) return limited;
     const beganMs = this.#now();
-    const outcome = this.#receive(plain, body, source);
+    const outcome = this.#registry.patch(base, patch);
+    this.#chargeTime(source.key, this.#now() - beganMs, true);
+    if (outcome === null || !outcome.accepted) return null;
+    this.counts.accepted++;
+    return this.#accept(outcome.ackEventSeq, outcome.intervalMs);
+  }
+
+  #overRate(id: string, source: HeartbeatSource): RefusedHeartbeat | null {
+    const retryAfterSeconds = this.#perHive.take(id);
+    if (retryAfterSeconds === 0) return null;
+    const message = `${id} sends more than ${this.limits.heartbeatsPerSecond} heartbeats a second.`;
+    return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds, hive: id }, source);
+  }
+
+  #timed(source: HeartbeatSource, work: () => IntakeOutcome | Promise<IntakeOutcome>) {
+    const beganMs = this.#now();
+    const outcome = work();
     // Only one that was merged has something to wait for.
     this.#chargeTime(source.key, this.#now() - beganMs, outcome instanceof Promise || outcome.accepted);
     return outcome;
@@ -155,29 +201,30 @@ export class HeartbeatIntake {
     const plain = await this.#plain(body);
     const beganMs = this.#now();
     const read = this.#read(plain, hive);
-    const outcome = 'accepted' in read ? read : this.#merge(read, { owner: key, textBytes: lengthOf(plain) });
+    const outcome = 'accepted' in read ? read : this.#merge(read.heartbeat, { owner: key, textBytes: lengthOf(plain) });
     this.#chargeTime(key, this.#now() - beganMs, outcome.accepted);
     return outcome;
   }
 
+  /** `body`: null where it was never a whole one. */
   #receive(
-    plain: Buffer | RefusedHeartbeat,
-    body: HeartbeatBody,
+    read: TakenIn | RefusedHeartbeat,
+    body: HeartbeatBody | null,
+    textBytes: number,
     source: HeartbeatSource,
+    hooks?: StreamHooks,
   ): IntakeOutcome | Promise<IntakeOutcome> {
-    const heartbeat = this.#read(plain, source.hive);
-    if ('accepted' in heartbeat) return this.#refuse(heartbeat, source);
-    const { id } = heartbeat.hive;
-    const retryAfterSeconds = this.#perHive.take(id);
-    if (retryAfterSeconds > 0) {
-      const message = `${id} sends more than ${this.limits.heartbeatsPerSecond} heartbeats a second.`;
-      return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds, hive: id }, source);
-    }
-    const outcome = this.#merge(heartbeat, { owner: source.owner, textBytes: lengthOf(plain) });
+    if ('accepted' in read) return this.#refuse(read, source);
+    const { heartbeat } = read;
+    const limited = this.#overRate(heartbeat.hive.id, source);
+    if (limited !== null) return limited;
+    const extraBytes = hooks?.extraBytes(read, textBytes) ?? 0;
+    const outcome = this.#merge(heartbeat, { owner: source.owner, textBytes: textBytes + extraBytes });
     if (!outcome.accepted) return this.#refuse(outcome, source);
     this.counts.accepted++;
+    hooks?.taken(read, textBytes);
     const { ackEventSeq, intervalMs } = outcome;
-    const safe = this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq) ?? ackEventSeq;
+    const safe = (body && this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq)) ?? ackEventSeq;
     return typeof safe === 'number'
       ? this.#accept(safe, intervalMs)
       : safe.then((seq) => this.#accept(seq, intervalMs));
@@ -201,7 +248,7 @@ export class HeartbeatIntake {
   }
 
   /** `only`: the hive it has to be of; null: any. */
-  #read(plain: Buffer | RefusedHeartbeat, only: string | null): Heartbeat | RefusedHeartbeat {
+  #read(plain: Buffer | RefusedHeartbeat, only: string | null): TakenIn | RefusedHeartbeat {
     if ('accepted' in plain) return plain;
     let value: unknown;
     try {
@@ -209,10 +256,15 @@ export class HeartbeatIntake {
     } catch (error) {
       return unreadable(error);
     }
+    return this.#judge(value, only);
+  }
+
+  #judge(value: unknown, only: string | null): TakenIn | RefusedHeartbeat {
     const verdict = readHeartbeat(value, { maxWorkers: this.limits.maxWorkersPerHive });
     if (!verdict.ok) return { accepted: false, ...verdict.refusal, hive: null };
-    const { id } = verdict.heartbeat.hive;
-    if (only === null || only === id) return verdict.heartbeat;
+    const { heartbeat, isAltered } = verdict;
+    const { id } = heartbeat.hive;
+    if (only === null || only === id) return { sent: value, heartbeat, isAltered };
     const message = `This token speaks for ${only}, not for ${id}.`;
     return { accepted: false, code: 'WRONG_HIVE', message, field: 'hive.id', hive: null };
   }

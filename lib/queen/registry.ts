@@ -19,7 +19,18 @@ import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fl
 import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
 import { classifyHeartbeat, replaceRun } from './incarnations.js';
-import { type Delta, forgetGpu, forgetWorker, mergeGpus, mergeHive, mergeWorkers } from './ingest.js';
+import {
+  type Delta,
+  forgetGpu,
+  forgetWorker,
+  mergeGpus,
+  mergeHive,
+  mergePatch,
+  mergeWorkers,
+  type NumericPatch,
+  type StreamBase,
+  streamBaseOf,
+} from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
@@ -46,6 +57,16 @@ const rateSeconds = 10;
 const unknownCost: HeartbeatCost = { owner: '', textBytes: 0 };
 
 type Arrival = 'next' | 'recovered' | 'joined' | 'restarted';
+
+/** How a heartbeat was merged, and when. */
+interface Merge {
+  readonly arrival: Arrival;
+  /** What the hive was before it. */
+  readonly before: Liveness;
+  readonly delta: Delta;
+  readonly listeningMs: number;
+  readonly nowMs: number;
+}
 
 const livenessKinds = { online: 'hiveOnline', late: 'hiveLate', offline: 'hiveOffline' } as const;
 
@@ -125,6 +146,44 @@ export class Registry extends FleetQueries {
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
     const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
     noteHeartbeat(this.missing, this.indexes, hive, arrival === 'joined', delta, gpus, nowMs);
+    return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
+  }
+
+  /**
+   * Takes a heartbeat of which only what changed was sent; it becomes the same as with the whole one. Null: the base is not
+   * what is known of that hive any longer, so only a whole heartbeat helps.
+   */
+  patch(base: StreamBase, patch: NumericPatch): HeartbeatOutcome | null {
+    const listeningMs = this.#settle();
+    const { hive } = base;
+    if (!this.isCurrent(base) || patch.seq <= hive.incarnations.seq) return null;
+    const nowMs = this.clock();
+    const before = hive.liveness;
+    base.heartbeats = ++hive.heartbeats;
+    const delta = mergePatch(this.indexes, this.histories, base, patch, nowMs);
+    const heartbeat = { seq: patch.seq, intervalMs: patch.intervalMs, host: hive.host, events: [] };
+    const arrival = before === 'online' ? 'next' : 'recovered';
+    return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
+  }
+
+  /** Nothing else was merged into the hive since. */
+  isCurrent({ hive, heartbeats }: StreamBase): boolean {
+    return this.indexes.hives.get(hive.id) === hive && hive.heartbeats === heartbeats;
+  }
+
+  /** What deltas of a hive refer to, once this heartbeat of it was taken in; null: another was since. */
+  streamBase({ seq, hive: { id, incarnation }, ...rows }: Heartbeat): StreamBase | null {
+    const hive = this.indexes.hives.get(id);
+    if (hive === undefined || hive.incarnations.current !== incarnation || hive.incarnations.seq !== seq) return null;
+    return streamBaseOf(hive, rows);
+  }
+
+  /** What follows once the rows of a heartbeat are merged. */
+  #merged(
+    hive: HiveRecord,
+    heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'host' | 'events'>,
+    { arrival, before, delta, listeningMs, nowMs }: Merge,
+  ): HeartbeatOutcome {
     hive.incarnations.seq = heartbeat.seq;
     hive.incarnations.heardAtMs = listeningMs;
     hive.heardAtMs = nowMs;
@@ -138,7 +197,7 @@ export class Registry extends FleetQueries {
     const { cpuPercent, memoryAvailableBytes, load1 } = heartbeat.host;
     this.histories.add(hive.ring, nowMs, cpuPercent, memoryAvailableBytes, load1, hive.workers.size);
 
-    this.#publish(hive, heartbeat, arrival, before, delta);
+    this.#publish(hive, heartbeat.events, arrival, before, delta);
     // Not what the hive keeps to now: with that the interval would never become shorter again.
     const intervalMs = Math.max(shortestIntervalMs, this.requestedIntervalMs);
     return { accepted: true, ackEventSeq: hive.ackEventSeq, intervalMs };
@@ -369,14 +428,14 @@ export class Registry extends FleetQueries {
   }
 
   /** The events of a heartbeat: those of the hive first, then what follows from it, then the rows that changed. */
-  #publish(hive: HiveRecord, heartbeat: Heartbeat, arrival: Arrival, before: Liveness, delta: Delta): void {
+  #publish(hive: HiveRecord, events: readonly HiveEvent[], arrival: Arrival, before: Liveness, delta: Delta): void {
     const publisher = this.#publisher;
     const workers = hive.workers.size;
     if (arrival === 'joined') publisher.publishHiveEvent('hiveJoined', hive.id, { workers });
     else if (arrival === 'restarted') publisher.publishHiveEvent('hiveRestarted', hive.id, { workers });
     else if (arrival === 'recovered') publisher.publishHiveEvent('hiveOnline', hive.id, { from: before });
 
-    publisher.ingestHiveEvents(hive, heartbeat.events);
+    publisher.ingestHiveEvents(hive, events);
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
       for (const worker of delta.appeared)

@@ -10,7 +10,7 @@ import { answers, refTo } from '../openapi.js';
 const avoidable: ReadonlySet<number> = new Set([400, 403, 409, 413, 415]);
 
 /** A token may be a whole fleet's: one host that is wrong must not silence the others. */
-const sourceOf = ({ caller, ip }: FastifyRequest): HeartbeatSource => ({
+export const sourceOf = ({ caller, ip }: FastifyRequest): HeartbeatSource => ({
   key: `${caller?.key ?? ''} ${ip}`,
   owner: caller?.key ?? ip,
   hive: caller?.hive ?? null,

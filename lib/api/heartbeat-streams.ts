@@ -1,0 +1,280 @@
+import type { IncomingMessage } from 'node:http';
+import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import { readSchema, StreamCodecError } from '../contract/stream/codec.js';
+import { maxTextBytes, type QueenMessage, subprotocol } from '../contract/stream/messages.js';
+import { type ProblemError, problems } from '../http/problem.js';
+import type { Upgrade } from '../http/upgrade.js';
+import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
+import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
+import type { Registry } from '../queen/registry.js';
+import { type PatchPlan, planOf } from '../queen/stream-patch.js';
+import { ByteBudget } from '../util/byte-budget.js';
+
+/**
+ * Deltas that a queen answers with one acknowledgement. A hive waits three seconds for it: so it knows of a connection that
+ * leads nowhere before it is offline, after ten.
+ */
+const ackEvery = 5;
+/** Of a connection that says nothing at first. */
+const helloMs = 10_000;
+/** Longest silence, beside two intervals of the hive. */
+const idleMs = 75_000;
+const sweepMs = 5000;
+/** Unread answers of one connection. */
+const maxUnreadBytes = 64 * 1024;
+/** Different schemas at once: hives of one version share theirs. */
+const maxSchemas = 64;
+/** Messages under way, of which not all bytes are there yet: together, and of one token or one address. */
+const bytesUnderWay = { total: 96 * 1024 * 1024, perKey: 24 * 1024 * 1024 };
+/** What one connection may have under way without asking. */
+const smallBytes = 8 * 1024;
+/** Time that a queen that ends gives each connection to come back: many handshakes at once would take all of the next one's. */
+const comeBackMs = { perConnection: 2, most: 8000 };
+/** How long the ends of connections are waited for. */
+const closingMs = 500;
+
+/** Close codes of RFC 6455, and its private ones. */
+const closeCodes = { goingAway: 1001, protocolError: 1002, policy: 1008, tryAgainLater: 1013 } as const;
+
+interface HeartbeatStreamDeps {
+  readonly registry: Registry;
+  readonly intake: HeartbeatIntake;
+  readonly log?: { warn(fields: object, message: string): void };
+}
+
+interface Shared {
+  readonly plan: PatchPlan;
+  users: number;
+}
+
+/** The hives that are connected by a stream. */
+export class HeartbeatStreams {
+  readonly #deps: HeartbeatStreamDeps;
+  readonly #server: WebSocketServer;
+  readonly #open = new Set<Connection>();
+  readonly #plans = new Map<string, Shared>();
+  readonly #bytes = new ByteBudget(bytesUnderWay);
+  readonly #sweep: NodeJS.Timeout;
+  #isClosed = false;
+
+  constructor(deps: HeartbeatStreamDeps) {
+    this.#deps = deps;
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: deps.intake.limits.maxHeartbeatBytes,
+      handleProtocols: (offered) => offered.has(subprotocol) && subprotocol,
+    });
+    this.#sweep = setInterval(() => {
+      const nowMs = performance.now();
+      for (const connection of this.#open) connection.endIfIdle(nowMs);
+    }, sweepMs).unref();
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Goes on with a connection whose request was judged already. */
+  accept(request: IncomingMessage, { socket, head }: Upgrade, source: HeartbeatSource, keys: readonly string[]): void {
+    this.#server.handleUpgrade(request, socket, head, (client) => {
+      const connection = new Connection(client, request, source, {
+        ...this.#deps,
+        plan: (schema) => this.#plan(schema),
+        take: (bytes) => this.#bytes.take(keys, bytes),
+      });
+      this.#open.add(connection);
+      client.once('close', () => this.#open.delete(connection));
+    });
+  }
+
+  /** Ends the connections of callers that are no longer welcome. */
+  endWhere(isUnwelcome: (owner: string) => boolean): void {
+    for (const connection of this.#open) if (isUnwelcome(connection.owner)) connection.end(closeCodes.policy);
+  }
+
+  /** Says to all hives when to come back, and ends their connections. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#sweep);
+    const withinMs = Math.min(comeBackMs.most, this.#open.size * comeBackMs.perConnection);
+    await Promise.all([...this.#open].map((connection) => connection.goAway(withinMs)));
+  }
+
+  /** One plan for all hives with the same columns. @throws StreamCodecError */
+  #plan(schema: unknown): { readonly plan: PatchPlan; release(): void } {
+    const key = JSON.stringify(schema);
+    let shared = this.#plans.get(key);
+    if (shared === undefined) {
+      if (this.#plans.size >= maxSchemas) throw new StreamCodecError('there are too many schemas');
+      shared = { plan: planOf(readSchema(schema)), users: 0 };
+      this.#plans.set(key, shared);
+    }
+    const { plan } = shared;
+    const held = shared;
+    held.users++;
+    return {
+      plan,
+      release: () => {
+        if (--held.users === 0) this.#plans.delete(key);
+      },
+    };
+  }
+}
+
+interface ConnectionDeps extends HeartbeatStreamDeps {
+  plan(schema: unknown): { readonly plan: PatchPlan; release(): void };
+  /** Room for bytes under way; null: there is none. */
+  take(bytes: number): (() => void) | null;
+}
+
+/** One hive's connection. */
+class Connection {
+  readonly owner: string;
+  readonly #client: WebSocket;
+  readonly #source: HeartbeatSource;
+  readonly #address: string | undefined;
+  readonly #deps: ConnectionDeps;
+  #stream: HeartbeatStream | null = null;
+  #heardAtMs = performance.now();
+  /** The hive's own, ms, and what the queen said of it last. */
+  #intervalMs = 0;
+  #grantedMs = 0;
+  #underWay = 0;
+  #giveBack: (() => void) | null = null;
+  #release: (() => void) | null = null;
+
+  constructor(client: WebSocket, { socket }: IncomingMessage, source: HeartbeatSource, deps: ConnectionDeps) {
+    this.#client = client;
+    this.#source = source;
+    this.#deps = deps;
+    this.owner = source.owner;
+    this.#address = socket.remoteAddress;
+    // Before the parser of messages: it has done with what came earlier.
+    const count = (chunk: Buffer) => this.#count(chunk.length);
+    socket.prependListener('data', count);
+    client.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    client.on('error', () => client.terminate());
+    client.once('close', () => {
+      socket.off('data', count);
+      this.#giveBack?.();
+      this.#release?.();
+      this.#stream = null;
+    });
+  }
+
+  endIfIdle(nowMs: number): void {
+    const mostMs = this.#stream === null ? helloMs : idleMs + 2 * this.#intervalMs;
+    if (nowMs - this.#heardAtMs > mostMs) this.#client.terminate();
+  }
+
+  end(code: number): void {
+    this.#client.close(code);
+    setTimeout(() => this.#client.terminate(), closingMs).unref();
+  }
+
+  goAway(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const late = setTimeout(() => this.#client.terminate(), closingMs);
+      this.#client.once('close', () => {
+        clearTimeout(late);
+        resolve();
+      });
+      this.#send({ type: 'goaway', withinMs });
+      this.#client.close(closeCodes.goingAway);
+    });
+  }
+
+  #count(bytes: number): void {
+    this.#underWay += bytes;
+    if (this.#underWay <= smallBytes) return;
+    this.#giveBack?.();
+    this.#giveBack = this.#deps.take(this.#underWay);
+    if (this.#giveBack === null) this.#client.close(closeCodes.tryAgainLater);
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    this.#underWay = 0;
+    this.#giveBack?.();
+    this.#giveBack = null;
+    this.#heardAtMs = performance.now();
+    if (this.#client.readyState !== WebSocket.OPEN) return;
+    if (this.#stream === null || !isBinary) {
+      if (isBinary || this.#stream !== null) this.end(closeCodes.protocolError);
+      else this.#greet(data as Buffer);
+      return;
+    }
+    const limited = this.#deps.intake.admit(this.#source.key);
+    if (limited !== null) {
+      this.#refuse(limited);
+      return;
+    }
+    const outcome = this.#stream.receive(data as Buffer);
+    if (outcome instanceof Promise) outcome.then((done) => this.#answer(done)).catch(() => this.#client.terminate());
+    else this.#answer(outcome);
+  }
+
+  #greet(text: Buffer): void {
+    try {
+      const hello: unknown = text.length > maxTextBytes ? null : JSON.parse(text.toString());
+      const { type, schema } = (hello ?? {}) as { readonly type?: unknown; readonly schema?: unknown };
+      if (type !== 'hello') throw new StreamCodecError('it is no hello');
+      const { plan, release } = this.#deps.plan(schema);
+      this.#release = release;
+      this.#stream = new HeartbeatStream(this.#deps.registry, this.#deps.intake, this.#source, plan);
+    } catch (error) {
+      if (!(error instanceof StreamCodecError || error instanceof SyntaxError)) throw error;
+      this.#deps.intake.countRefusal(this.#source.key, 'INVALID_REQUEST', true);
+      this.end(closeCodes.protocolError);
+      return;
+    }
+    const { queenId, requestedIntervalMs } = this.#deps.registry;
+    this.#send({ type: 'welcome', queenId, intervalMs: requestedIntervalMs, ackEvery });
+  }
+
+  #answer(outcome: StreamOutcome): void {
+    if (outcome.kind === 'refused') {
+      this.#refuse(outcome.refusal);
+      return;
+    }
+    if (outcome.kind === 'resync') {
+      this.#resync(outcome);
+      return;
+    }
+    if (outcome.kind === 'ignored') return;
+    const { epoch, index, deltas, reply, isWanted } = outcome;
+    const isChanged = reply.intervalMs !== this.#grantedMs;
+    this.#grantedMs = reply.intervalMs;
+    this.#intervalMs = this.#stream?.hive?.intervalMs ?? this.#intervalMs;
+    if (isWanted) this.#send({ type: 'ack', epoch, index, deltas, reply });
+    else if (isChanged) this.#send({ type: 'interval', intervalMs: reply.intervalMs });
+  }
+
+  #resync({ reason }: Extract<StreamOutcome, { kind: 'resync' }>): void {
+    const { intake, log } = this.#deps;
+    if (reason === 'malformed' || reason === 'outOfOrder')
+      intake.countRefusal(this.#source.key, 'INVALID_HEARTBEAT', reason === 'malformed');
+    if (reason === 'checksum') {
+      intake.countRefusal(this.#source.key, 'CHECKSUM_MISMATCH', false);
+      log?.warn({ address: this.#address }, 'numbers of a hive were not those that it has: it sends all again');
+    }
+    this.#send({ type: 'resync', reason });
+  }
+
+  #refuse({ code, message, retryAfterSeconds }: { code: string; message: string; retryAfterSeconds?: number }): void {
+    const [status] = problems[code as ProblemError['code']] ?? problems.INTERNAL;
+    const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+    this.#send({ type: 'refused', status, code, message, ...retry });
+  }
+
+  #send(message: QueenMessage): void {
+    if (this.#client.readyState !== WebSocket.OPEN) return;
+    if (this.#client.bufferedAmount > maxUnreadBytes) this.#client.terminate();
+    else this.#client.send(JSON.stringify(message));
+  }
+}

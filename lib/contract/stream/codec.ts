@@ -1,0 +1,362 @@
+import { rowTypes, type StreamSchema } from './columns.js';
+import type { NumericState } from './state.js';
+
+/** Bytes that are no message of a stream. */
+export class StreamCodecError extends Error {}
+
+const fail = (what: string): never => {
+  throw new StreamCodecError(what);
+};
+
+/** First byte of a binary message. */
+export const messageTypes = { keyframe: 1, delta: 2 } as const;
+
+/** A whole heartbeat as JSON. */
+export interface Keyframe {
+  /** Rises with each keyframe of a connection; what follows names it. */
+  readonly epoch: number;
+  readonly encoding: 'gzip' | null;
+  readonly body: Buffer;
+}
+
+/** What changed since the message before. */
+export interface DeltaHeader {
+  readonly epoch: number;
+  /** 1, 2, 3... since the keyframe. */
+  readonly index: number;
+  readonly seq: number;
+  readonly wantsAck: boolean;
+  /** Of all numbers once this message is applied; null: not given. */
+  readonly checksum: number | null;
+  /** JSON of what is no number; null: none of it changed. */
+  readonly text: Buffer | null;
+}
+
+const flags = { gzip: 1, wantsAck: 1, text: 2, checksum: 4 } as const;
+
+/** Scaled values up to this are whole numbers whose differences and zigzags are exact. */
+const maxScaled = 2 ** 50;
+
+/** A value as a whole number; NaN where it is none in that scale. */
+function scaled(value: number, scale: number): number {
+  const whole = Math.round(value * scale);
+  return Math.abs(whole) <= maxScaled && whole / scale === value ? whole : Number.NaN;
+}
+
+/** How a value is written: null, eight bytes as they are, or (2 and up) the difference to the value before. */
+const token = { null: 0, raw: 1, difference: 2 } as const;
+
+class Writer {
+  #bytes = Buffer.allocUnsafe(1024);
+  #at = 0;
+
+  byte(value: number): void {
+    this.#grow(1);
+    this.#bytes[this.#at++] = value;
+  }
+
+  varint(value: number): void {
+    this.#grow(8);
+    let rest = value;
+    for (; rest > 0x7f_ff_ff_ff; rest = Math.floor(rest / 128)) this.#bytes[this.#at++] = (rest % 128) | 128;
+    for (; rest > 127; rest >>>= 7) this.#bytes[this.#at++] = (rest & 127) | 128;
+    this.#bytes[this.#at++] = rest;
+  }
+
+  double(value: number): void {
+    this.#grow(8);
+    this.#at = this.#bytes.writeDoubleLE(value, this.#at);
+  }
+
+  uint32(value: number): void {
+    this.#grow(4);
+    this.#at = this.#bytes.writeUInt32LE(value, this.#at);
+  }
+
+  bytes(more: Buffer): void {
+    this.#grow(more.length);
+    this.#at += more.copy(this.#bytes, this.#at);
+  }
+
+  /** Room for a mask of so many bits, all 0; gives where it stands. */
+  mask(bits: number): number {
+    const count = Math.ceil(bits / 8);
+    this.#grow(count);
+    this.#bytes.fill(0, this.#at, this.#at + count);
+    this.#at += count;
+    return this.#at - count;
+  }
+
+  setBit(mask: number, bit: number): void {
+    this.#bytes[mask + (bit >> 3)]! |= 1 << (bit & 7);
+  }
+
+  done(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  #grow(count: number): void {
+    if (this.#at + count <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe(2 * (this.#at + count));
+    this.#bytes.copy(larger, 0, 0, this.#at);
+    this.#bytes = larger;
+  }
+}
+
+/** Reads within its bytes: what would lie beyond them is a `StreamCodecError`. */
+class Reader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  byte(): number {
+    return this.#bytes[this.#take(1)]!;
+  }
+
+  varint(): number {
+    let value = 0;
+    let factor = 1;
+    for (let i = 0; i < 8; i++) {
+      const byte = this.byte();
+      value += (byte & 127) * factor;
+      if (byte < 128) return value <= Number.MAX_SAFE_INTEGER ? value : fail('a number is too large');
+      factor *= 128;
+    }
+    return fail('a number does not end');
+  }
+
+  double(): number {
+    const value = this.#bytes.readDoubleLE(this.#take(8));
+    return Number.isFinite(value) ? value + 0 : fail('a value is no number');
+  }
+
+  uint32(): number {
+    return this.#bytes.readUInt32LE(this.#take(4));
+  }
+
+  /** Where a mask of so many bits stands; those behind them are 0. */
+  mask(bits: number): number {
+    const count = Math.ceil(bits / 8);
+    const at = this.#take(count);
+    if (count > 0 && (bits & 7) !== 0 && this.#bytes[at + count - 1]! >> (bits & 7) !== 0) fail('a mask is too long');
+    return at;
+  }
+
+  bit(mask: number, bit: number): boolean {
+    return (this.#bytes[mask + (bit >> 3)]! & (1 << (bit & 7))) !== 0;
+  }
+
+  bytes(count: number): Buffer {
+    const at = this.#take(count);
+    return this.#bytes.subarray(at, at + count);
+  }
+
+  rest(): Buffer {
+    return this.bytes(this.#bytes.length - this.#at);
+  }
+
+  end(): void {
+    if (this.#at !== this.#bytes.length) fail('bytes are left over');
+  }
+
+  #take(count: number): number {
+    const at = this.#at;
+    if (count > this.#bytes.length - at) fail('it ends too early');
+    this.#at = at + count;
+    return at;
+  }
+}
+
+export function encodeKeyframe({ epoch, encoding, body }: Keyframe): Buffer {
+  const out = new Writer();
+  out.byte(messageTypes.keyframe);
+  out.byte(encoding === 'gzip' ? flags.gzip : 0);
+  out.varint(epoch);
+  out.bytes(body);
+  return out.done();
+}
+
+/** @throws StreamCodecError */
+export function decodeKeyframe(message: Buffer): Keyframe {
+  const input = new Reader(message);
+  if (input.byte() !== messageTypes.keyframe) fail('it is no keyframe');
+  const given = input.byte();
+  if ((given & ~flags.gzip) !== 0) fail('it has unknown flags');
+  const epoch = input.varint();
+  return { epoch, encoding: given === 0 ? null : 'gzip', body: input.rest() };
+}
+
+const differs = (a: number, b: number): boolean => a !== b && (!Number.isNaN(a) || !Number.isNaN(b));
+
+/** One row that has changed: which of its values, and those. */
+function encodeRow(out: Writer, before: NumericState, after: NumericState, row: number): void {
+  const columns = before.columnsOf(row);
+  const first = before.offsetOf(row);
+  const mask = out.mask(columns.length);
+  for (let i = 0; i < columns.length; i++) {
+    const [former, value] = [before.values[first + i]!, after.values[first + i]!];
+    if (!differs(former, value)) continue;
+    out.setBit(mask, i);
+    if (Number.isNaN(value)) {
+      out.varint(token.null);
+      continue;
+    }
+    const { scale } = columns[i]!;
+    const whole = scaled(value, scale);
+    if (Number.isNaN(whole)) {
+      out.varint(token.raw);
+      out.double(value);
+      continue;
+    }
+    const difference = whole - (scaled(former, scale) || 0);
+    out.varint(token.difference + (difference < 0 ? -2 * difference - 1 : 2 * difference));
+  }
+}
+
+function isRowChanged(before: NumericState, after: NumericState, row: number): boolean {
+  const first = before.offsetOf(row);
+  const end = first + before.columnsOf(row).length;
+  for (let at = first; at < end; at++) if (differs(before.values[at]!, after.values[at]!)) return true;
+  return false;
+}
+
+/** `isText`: rows that are in the text, so not among the numbers. Both states have the same rows. */
+export function encodeDelta(
+  header: DeltaHeader,
+  before: NumericState,
+  after: NumericState,
+  isText: (row: number) => boolean = () => false,
+): Buffer {
+  const { epoch, index, seq, wantsAck, checksum, text } = header;
+  const out = new Writer();
+  out.byte(messageTypes.delta);
+  out.byte(
+    (wantsAck ? flags.wantsAck : 0) | (text === null ? 0 : flags.text) | (checksum === null ? 0 : flags.checksum),
+  );
+  out.varint(epoch);
+  out.varint(index);
+  out.varint(seq);
+  if (checksum !== null) out.uint32(checksum);
+  const rows: number[] = [];
+  for (let row = 0; row < before.rowCount; row++) if (!isText(row) && isRowChanged(before, after, row)) rows.push(row);
+  out.varint(rows.length);
+  let next = 0;
+  for (const row of rows) {
+    out.varint(row - next);
+    next = row + 1;
+    encodeRow(out, before, after, row);
+  }
+  if (text !== null) out.bytes(text);
+  return out.done();
+}
+
+/** What a delta has changed: pairs of row and column. */
+export type ChangedCells = readonly number[];
+
+function decodeRow(input: Reader, state: NumericState, row: number, changed: number[]): void {
+  const columns = state.columnsOf(row);
+  const first = state.offsetOf(row);
+  const mask = input.mask(columns.length);
+  for (let i = 0; i < columns.length; i++) {
+    if (!input.bit(mask, i)) continue;
+    const at = first + i;
+    const { scale } = columns[i]!;
+    const read = input.varint();
+    if (read === token.null) state.values[at] = Number.NaN;
+    else if (read === token.raw) state.values[at] = input.double();
+    else {
+      const zigzag = read - token.difference;
+      const difference = zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
+      const whole = (scaled(state.values[at]!, scale) || 0) + difference;
+      if (Math.abs(whole) > maxScaled) fail('a value is too large');
+      state.values[at] = whole / scale + 0;
+    }
+    changed.push(row, i);
+  }
+}
+
+/**
+ * A delta in two steps: first its header, so that one that does not follow what is known changes nothing; then `apply`,
+ * which writes its numbers into a state. Where that throws, the state is worth nothing more.
+ */
+export class DeltaReader {
+  readonly epoch: number;
+  readonly index: number;
+  readonly seq: number;
+  readonly wantsAck: boolean;
+  readonly checksum: number | null;
+  readonly #input: Reader;
+  readonly #hasText: boolean;
+
+  /** @throws StreamCodecError */
+  constructor(message: Buffer) {
+    const input = new Reader(message);
+    if (input.byte() !== messageTypes.delta) fail('it is no delta');
+    const given = input.byte();
+    if (given > (flags.wantsAck | flags.text | flags.checksum)) fail('it has unknown flags');
+    this.epoch = input.varint();
+    this.index = input.varint();
+    this.seq = input.varint();
+    this.wantsAck = (given & flags.wantsAck) !== 0;
+    this.checksum = (given & flags.checksum) === 0 ? null : input.uint32();
+    this.#hasText = (given & flags.text) !== 0;
+    this.#input = input;
+  }
+
+  /** @throws StreamCodecError */
+  apply(state: NumericState): { readonly changed: ChangedCells; readonly text: Buffer | null } {
+    const input = this.#input;
+    const changed: number[] = [];
+    const rows = input.varint();
+    if (rows > state.rowCount) fail('it has more rows than there are');
+    let next = 0;
+    for (let i = 0; i < rows; i++) {
+      const row = next + input.varint();
+      if (row >= state.rowCount) fail('there is no such row');
+      decodeRow(input, state, row, changed);
+      next = row + 1;
+    }
+    if (this.#hasText) return { changed, text: input.rest() };
+    input.end();
+    return { changed, text: null };
+  }
+}
+
+/** As it travels: names and scales. */
+export type SentSchema = Readonly<Record<(typeof rowTypes)[number], readonly (readonly [string, number])[]>>;
+
+export const sentSchema = (schema: StreamSchema): SentSchema =>
+  Object.fromEntries(
+    rowTypes.map((type) => [type, schema[type].map(({ name, scale }) => [name, scale])]),
+  ) as unknown as SentSchema;
+
+const maxColumns = 256;
+const namePattern = /^[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,3}$/;
+
+/** @throws StreamCodecError */
+export function readSchema(sent: unknown): StreamSchema {
+  if (typeof sent !== 'object' || sent === null) return fail('it has no schema');
+  return Object.fromEntries(
+    rowTypes.map((type) => {
+      const columns = (sent as Partial<Record<string, unknown>>)[type];
+      if (!Array.isArray(columns) || columns.length > maxColumns) return fail(`its ${type} has no columns`);
+      const names = new Set<string>();
+      return [
+        type,
+        columns.map((column: unknown) => {
+          if (!Array.isArray(column) || column.length !== 2) return fail('a column is malformed');
+          const [name, scale] = column as readonly unknown[];
+          if (typeof name !== 'string' || !namePattern.test(name) || names.has(name))
+            return fail('a name is malformed');
+          if (typeof scale !== 'number' || !Number.isInteger(scale) || scale < 1 || scale > 1e6)
+            return fail('a scale is malformed');
+          names.add(name);
+          return { name, path: name.split('.'), scale };
+        }),
+      ];
+    }),
+  ) as unknown as StreamSchema;
+}

@@ -1,0 +1,138 @@
+import { crc32 } from 'node:zlib';
+import type { Column, RowType, StreamSchema } from './columns.js';
+
+/** How many rows there are of each type. There is one head. */
+export interface RowCounts {
+  readonly gpus: number;
+  readonly workers: number;
+  /** GPUs that workers hold, of each worker. */
+  readonly held: readonly number[];
+}
+
+type Values = Readonly<Record<string, unknown>>;
+
+interface Rows {
+  readonly gpus: readonly object[];
+  readonly workers: readonly { readonly gpus: readonly object[] }[];
+}
+
+export const countRows = ({ gpus, workers }: Rows): RowCounts => ({
+  gpus: gpus.length,
+  workers: workers.length,
+  held: workers.map((worker) => worker.gpus.length),
+});
+
+/** The number at a path of an item; NaN: there is none. */
+function numberAt(item: unknown, path: readonly string[]): number {
+  let value: unknown = item;
+  for (const name of path) {
+    if (typeof value !== 'object' || value === null) return Number.NaN;
+    value = (value as Values)[name];
+  }
+  // As JSON has it: neither infinities nor a zero below zero.
+  return typeof value === 'number' && Number.isFinite(value) ? value + 0 : Number.NaN;
+}
+
+/**
+ * All numbers of one heartbeat, row by row: the head, GPUs, workers, and the GPUs that workers hold, in the order of the
+ * heartbeat. Null is NaN. Both ends of a stream keep one, and a checksum shows that they are the same.
+ */
+export class NumericState {
+  readonly schema: StreamSchema;
+  readonly values: Float64Array;
+  readonly rowCount: number;
+  readonly firstGpu = 1;
+  readonly firstWorker: number;
+  readonly firstHeld: number;
+  /** The worker of each held row. */
+  readonly #workerOfHeld: Int32Array;
+  readonly #heldOfWorker: Int32Array;
+  readonly #offsets: Int32Array;
+
+  constructor(schema: StreamSchema, counts: RowCounts) {
+    this.schema = schema;
+    this.firstWorker = 1 + counts.gpus;
+    this.firstHeld = this.firstWorker + counts.workers;
+    const held = counts.held.reduce((sum, count) => sum + count, 0);
+    this.rowCount = this.firstHeld + held;
+    this.#workerOfHeld = new Int32Array(held);
+    this.#heldOfWorker = new Int32Array(counts.workers + 1);
+    let at = 0;
+    counts.held.forEach((count, worker) => {
+      this.#workerOfHeld.fill(worker, at, at + count);
+      at += count;
+      this.#heldOfWorker[worker + 1] = at;
+    });
+    this.#offsets = new Int32Array([
+      0,
+      schema.head.length,
+      schema.head.length + counts.gpus * schema.gpu.length,
+      schema.head.length + counts.gpus * schema.gpu.length + counts.workers * schema.worker.length,
+    ]);
+    this.values = new Float64Array(cellCount(schema, counts)).fill(Number.NaN);
+  }
+
+  typeOf(row: number): RowType {
+    if (row >= this.firstHeld) return 'held';
+    if (row >= this.firstWorker) return 'worker';
+    return row >= this.firstGpu ? 'gpu' : 'head';
+  }
+
+  columnsOf(row: number): readonly Column[] {
+    return this.schema[this.typeOf(row)];
+  }
+
+  /** Where the values of a row begin. */
+  offsetOf(row: number): number {
+    if (row >= this.firstHeld) return this.#offsets[3]! + (row - this.firstHeld) * this.schema.held.length;
+    if (row >= this.firstWorker) return this.#offsets[2]! + (row - this.firstWorker) * this.schema.worker.length;
+    return row >= this.firstGpu ? this.#offsets[1]! + (row - this.firstGpu) * this.schema.gpu.length : 0;
+  }
+
+  /** Of a held row: its worker, and which of its GPUs it is. */
+  holderOf(row: number): { readonly worker: number; readonly gpu: number } {
+    const held = row - this.firstHeld;
+    const worker = this.#workerOfHeld[held]!;
+    return { worker, gpu: held - this.#heldOfWorker[worker]! };
+  }
+
+  /** The held rows of a worker: the first, and the one behind the last. */
+  heldRowsOf(worker: number): readonly [first: number, end: number] {
+    return [this.firstHeld + this.#heldOfWorker[worker]!, this.firstHeld + this.#heldOfWorker[worker + 1]!];
+  }
+
+  /** Takes all numbers of a heartbeat with these rows. */
+  take(heartbeat: Rows): void {
+    this.takeRow(0, heartbeat);
+    heartbeat.gpus.forEach((gpu, index) => {
+      this.takeRow(this.firstGpu + index, gpu);
+    });
+    heartbeat.workers.forEach((worker, index) => {
+      this.takeWorker(index, worker);
+    });
+  }
+
+  /** Takes the numbers of a worker, and of what it holds. */
+  takeWorker(index: number, worker: Rows['workers'][number]): void {
+    this.takeRow(this.firstWorker + index, worker);
+    const [first] = this.heldRowsOf(index);
+    worker.gpus.forEach((held, i) => {
+      this.takeRow(first + i, held);
+    });
+  }
+
+  takeRow(row: number, item: object): void {
+    let at = this.offsetOf(row);
+    for (const { path } of this.columnsOf(row)) this.values[at++] = numberAt(item, path);
+  }
+
+  checksum(): number {
+    return crc32(Buffer.from(this.values.buffer, this.values.byteOffset, this.values.byteLength));
+  }
+}
+
+/** Values that a heartbeat has under a schema. */
+export function cellCount({ head, gpu, worker, held }: StreamSchema, counts: RowCounts): number {
+  const heldRows = counts.held.reduce((sum, count) => sum + count, 0);
+  return head.length + counts.gpus * gpu.length + counts.workers * worker.length + heldRows * held.length;
+}

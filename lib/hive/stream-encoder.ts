@@ -1,0 +1,145 @@
+import { promisify } from 'node:util';
+import { constants, gzip } from 'node:zlib';
+import type { Heartbeat } from '../contract/heartbeat.js';
+import { encodeDelta, encodeKeyframe } from '../contract/stream/codec.js';
+import { ownSchema, sameText } from '../contract/stream/columns.js';
+import { checksumEvery, type DeltaText } from '../contract/stream/messages.js';
+import { countRows, NumericState } from '../contract/stream/state.js';
+import { asciiJson } from '../util/ascii-json.js';
+
+const compress = promisify(gzip);
+
+/** Shorter ones gain little. */
+const compressAboveBytes = 1024;
+/** Longest time between two keyframes. */
+const keyframeEveryMs = 60_000;
+
+export interface StreamMessage {
+  readonly bytes: Buffer;
+  readonly epoch: number;
+  readonly index: number;
+  /** The queen answers it. */
+  readonly wantsAck: boolean;
+}
+
+/** What the queen knows once it has taken in what was sent. */
+interface Base {
+  heartbeat: Heartbeat;
+  state: NumericState;
+  epoch: number;
+  index: number;
+}
+
+/** The same rows in the same order: what is a list of other things than before is sent as a keyframe. */
+function sameRows(a: Heartbeat, b: Heartbeat): boolean {
+  if (a.workers.length !== b.workers.length || a.gpus.length !== b.gpus.length) return false;
+  return (
+    a.gpus.every(({ uuid }, i) => uuid === b.gpus[i]!.uuid) &&
+    a.workers.every(({ id, gpus }, i) => {
+      const other = b.workers[i]!;
+      return (
+        id === other.id && gpus.length === other.gpus.length && gpus.every((g, j) => g.uuid === other.gpus[j]!.uuid)
+      );
+    })
+  );
+}
+
+/**
+ * Makes the messages of one connection out of whole heartbeats: a keyframe where the queen knows nothing, where rows came
+ * or went, and each minute; else what differs from the heartbeat that was sent before. Whatever was not sent is in the next.
+ */
+export class StreamEncoder {
+  readonly #now: () => number;
+  #ackEvery = 1;
+  #base: Base | null = null;
+  #epoch = 0;
+  #keyframeDueMs: number;
+  #sinceAck = 0;
+
+  /** `random`: hives that start together send their keyframes at times of their own. */
+  constructor(now: () => number, random: () => number) {
+    this.#now = now;
+    this.#keyframeDueMs = now() + random() * keyframeEveryMs;
+  }
+
+  set ackEvery(count: number) {
+    this.#ackEvery = count;
+  }
+
+  /** The next message is a keyframe. */
+  reset(): void {
+    this.#base = null;
+  }
+
+  encode(heartbeat: Heartbeat): StreamMessage | Promise<StreamMessage> {
+    const base = this.#base;
+    const isDue = this.#now() >= this.#keyframeDueMs;
+    if (isDue) {
+      const missed = Math.floor((this.#now() - this.#keyframeDueMs) / keyframeEveryMs) + 1;
+      this.#keyframeDueMs += missed * keyframeEveryMs;
+    }
+    return base === null || isDue || !sameRows(base.heartbeat, heartbeat)
+      ? this.#keyframe(heartbeat)
+      : this.#delta(base, heartbeat);
+  }
+
+  async #keyframe(heartbeat: Heartbeat): Promise<StreamMessage> {
+    this.#base = null;
+    const epoch = ++this.#epoch;
+    const state = new NumericState(ownSchema, countRows(heartbeat));
+    state.take(heartbeat);
+    const plain = Buffer.from(asciiJson(heartbeat), 'latin1');
+    const isLong = plain.length > compressAboveBytes;
+    const body = isLong ? await compress(plain, { level: constants.Z_BEST_SPEED }) : plain;
+    this.#base = { heartbeat, state, epoch, index: 0 };
+    this.#sinceAck = 0;
+    const bytes = encodeKeyframe({ epoch, encoding: isLong ? 'gzip' : null, body });
+    return { bytes, epoch, index: 0, wantsAck: true };
+  }
+
+  #delta(base: Base, heartbeat: Heartbeat): StreamMessage {
+    const state = new NumericState(ownSchema, countRows(heartbeat));
+    state.take(heartbeat);
+    const rows = new Set<number>();
+    const text = textOf(base, heartbeat, rows);
+    const index = base.index + 1;
+    const wantsAck = text !== null || ++this.#sinceAck >= this.#ackEvery;
+    if (wantsAck) this.#sinceAck = 0;
+    const checksum = index % checksumEvery === 0 ? state.checksum() : null;
+    const header = { epoch: base.epoch, index, seq: heartbeat.seq, wantsAck, checksum, text };
+    const bytes = encodeDelta(header, base.state, state, (row) => rows.has(row));
+    this.#base = { heartbeat, state, epoch: base.epoch, index };
+    return { bytes, epoch: base.epoch, index, wantsAck };
+  }
+}
+
+/** What is no number and differs, with the rows (of `state`) that it holds in `rows`; null: nothing does. */
+function textOf({ heartbeat: before, state }: Base, heartbeat: Heartbeat, rows: Set<number>): Buffer | null {
+  const text: { -readonly [K in keyof DeltaText]: DeltaText[K] } = {};
+  if (!sameText('head', before, heartbeat)) {
+    const { intervalMs, hive, host, gpusKnown, gpusReason, workersComplete, collection } = heartbeat;
+    text.head = { intervalMs, hive, host, gpusKnown, gpusReason, workersComplete, collection };
+    rows.add(0);
+  }
+  const gpus = heartbeat.gpus.flatMap((gpu, i): [number, object][] =>
+    sameText('gpu', before.gpus[i]!, gpu) ? [] : [[i, gpu]],
+  );
+  const workers = heartbeat.workers.flatMap((worker, i): [number, object][] =>
+    sameText('worker', before.workers[i]!, worker) ? [] : [[i, worker]],
+  );
+  for (const [i] of gpus) rows.add(state.firstGpu + i);
+  for (const [i] of workers) {
+    rows.add(state.firstWorker + i);
+    const [first, end] = state.heldRowsOf(i);
+    for (let row = first; row < end; row++) rows.add(row);
+  }
+  if (gpus.length > 0) text.gpus = gpus;
+  if (workers.length > 0) text.workers = workers;
+  if (heartbeat.events.length > 0) text.events = heartbeat.events;
+  if (!sameFaults(before.faults, heartbeat.faults)) text.faults = heartbeat.faults;
+  for (const _ in text) return Buffer.from(asciiJson(text), 'latin1');
+  return null;
+}
+
+const sameFaults = (a: Heartbeat['faults'], b: Heartbeat['faults']): boolean =>
+  a === b || (a.length === 0 && b.length === 0) || JSON.stringify(a) === JSON.stringify(b);

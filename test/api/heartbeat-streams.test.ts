@@ -1,0 +1,267 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { HeartbeatStreams } from '../../lib/api/heartbeat-streams.js';
+import { buildServer } from '../../lib/api/server.js';
+import { StreamHub } from '../../lib/api/stream-hub.js';
+import { memoryBus } from '../../lib/cluster/memory.js';
+import type { TokenGrant } from '../../lib/config/options.js';
+import type { Heartbeat } from '../../lib/contract/heartbeat.js';
+import { sentSchema } from '../../lib/contract/stream/codec.js';
+import { ownSchema } from '../../lib/contract/stream/columns.js';
+import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
+import { StreamTransport } from '../../lib/hive/transport-stream.js';
+import { TokenTable } from '../../lib/http/auth.js';
+import { HeartbeatIntake } from '../../lib/queen/intake.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { SimulatedHive } from '../harness/simulated-fleet.js';
+import { grants, tokens } from './build-server.js';
+
+interface Given {
+  readonly grants?: readonly TokenGrant[];
+  readonly heartbeatsPerSecond?: number;
+  readonly hasStreams?: boolean;
+}
+
+/** A queen on a port of loopback. */
+async function serve({ grants: given = [], heartbeatsPerSecond = 1000, hasStreams = true }: Given = {}) {
+  const registry = new Registry();
+  const table = new TokenTable(given);
+  const limits = { maxHeartbeatBytes: 1024 * 1024, maxWorkersPerHive: 500, heartbeatsPerSecond };
+  const intake = new HeartbeatIntake(registry, limits);
+  const warnings: string[] = [];
+  const log = { warn: (_fields: object, message: string) => void warnings.push(message) };
+  const streams = hasStreams ? new HeartbeatStreams({ registry, intake, log }) : null;
+  const app = await buildServer({
+    registry,
+    hub: new StreamHub(registry),
+    tokens: table,
+    version: '0.0.0',
+    loopback: true,
+    pageDirectory: '/nonexistent',
+    bus: memoryBus(registry),
+    intake,
+    streams,
+    requestsPerSecond: 10_000,
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  onTestFinished(() => app.close());
+  const { port } = app.server.address() as AddressInfo;
+  return { registry, intake, streams, table, app, port, warnings, url: `http://127.0.0.1:${port}` };
+}
+
+const never = new AbortController().signal;
+
+function transportTo(url: string, token?: string) {
+  const said: string[] = [];
+  const log = { info: (_: object, message: string) => void said.push(message), warn: () => undefined };
+  const transport = new StreamTransport(url, { log, ...(token === undefined ? {} : { token }) });
+  onTestFinished(() => transport.close());
+  const send = (heartbeat: Heartbeat) => transport.send(heartbeat, never);
+  return { transport, send, said };
+}
+
+const hiveOf = (id = 'a') => new SimulatedHive({ id, workers: 4, gpus: 2, asksEngines: true });
+
+/** A client that says what it likes. */
+async function rawClient(port: number, headers: Record<string, string> = {}) {
+  const client = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, 'hivepulse.1', { headers });
+  onTestFinished(() => client.terminate());
+  const heard: { type: string; [name: string]: unknown }[] = [];
+  const waiting: (() => void)[] = [];
+  client.on('message', (data) => {
+    heard.push(JSON.parse(String(data)));
+    for (const wake of waiting.splice(0)) wake();
+  });
+  const next = async () => {
+    while (heard.length === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+    return heard.shift()!;
+  };
+  await once(client, 'open');
+  return { client, next, closed: once(client, 'close') as Promise<[number]> };
+}
+const hello = JSON.stringify({ type: 'hello', schema: sentSchema(ownSchema) });
+
+describe('heartbeats by a stream', () => {
+  it('are taken in over one connection, and queries show the newest', async () => {
+    const { registry, url, streams, intake } = await serve();
+    const { send } = transportTo(url);
+    const hive = hiveOf();
+    let heartbeat = hive.nextHeartbeat();
+    for (let i = 0; i < 40; i++) {
+      if (i > 0) heartbeat = hive.nextHeartbeat();
+      const outcome = await send(heartbeat);
+      expect(outcome).toMatchObject({ kind: 'ack', reply: { accepted: true, queenId: registry.queenId } });
+      if (outcome.kind === 'ack') hive.acknowledge(outcome.reply.ackEventSeq);
+    }
+    // Text changes, so it waits for the answer, which follows everything before.
+    await send({ ...hive.nextHeartbeat(), faults: [{ source: 'hive', code: 'X', message: 'm' }] });
+    expect(streams!.size).toBe(1);
+    expect(intake.counts.accepted).toBe(41);
+    expect(intake.counts.refused.size).toBe(0);
+    expect(registry.hive('a')).toMatchObject({ workerCount: 4, faults: [{ code: 'X' }] });
+  });
+
+  it('a hive whose queen starts anew goes on where a keyframe takes it', async () => {
+    const first = await serve();
+    const { send } = transportTo(first.url);
+    const hive = hiveOf();
+    expect(await send(hive.nextHeartbeat())).toMatchObject({ kind: 'ack' });
+    first.registry.removeHive('a');
+    // Deltas of a hive that was forgotten are not believed.
+    for (let i = 0; i < 6; i++) expect(await send(hive.nextHeartbeat())).toMatchObject({ kind: 'ack' });
+    expect(first.registry.hive('a')).not.toBeNull();
+  });
+
+  it('a queen that ends says when to come back', async () => {
+    const { app, url } = await serve();
+    const { send, said } = transportTo(url);
+    const hive = hiveOf();
+    await send(hive.nextHeartbeat());
+    await app.close();
+    await expect(
+      send(hive.nextHeartbeat()).then(
+        ({ kind }) => kind,
+        () => 'rejected',
+      ),
+    ).resolves.not.toBe('ack');
+    expect(said).toEqual([]);
+  });
+});
+
+describe('who may send', () => {
+  it('tokens are those of a POST, and a hive token speaks for its own hive alone', async () => {
+    const { url, registry } = await serve({ grants });
+    expect(await transportTo(url).send(hiveOf().nextHeartbeat())).toMatchObject({ kind: 'refused', reason: 'rights' });
+    expect(await transportTo(url, tokens.read).send(hiveOf().nextHeartbeat())).toMatchObject({
+      kind: 'refused',
+      failure: { code: 'REFUSED_403' },
+    });
+    const bound = transportTo(url, tokens.bound);
+    expect(await bound.send(hiveOf('b').nextHeartbeat())).toMatchObject({ kind: 'refused', reason: 'rights' });
+    expect(await bound.send(hiveOf('a').nextHeartbeat())).toMatchObject({ kind: 'ack' });
+    expect(registry.hiveIds()).toEqual(['a']);
+  });
+
+  it('a token that is withdrawn ends its connections', async () => {
+    const { port, table, streams } = await serve({ grants });
+    const { closed } = await rawClient(port, { authorization: `Bearer ${tokens.hive}` });
+    table.replace(grants.filter(({ token }) => token !== tokens.hive));
+    streams!.endWhere((owner) => !table.knows(owner));
+    expect((await closed)[0]).toBe(1008);
+  });
+
+  it('two hives with one id: the second is refused as with a POST', async () => {
+    const { url } = await serve();
+    const [one, two] = [hiveOf(), new SimulatedHive({ id: 'a', workers: 1, seed: 99 })];
+    const sendOne = transportTo(url).send;
+    await sendOne(one.nextHeartbeat());
+    await transportTo(url).send(two.nextHeartbeat());
+    expect(
+      await sendOne({ ...one.nextHeartbeat(), faults: [{ source: 'hive', code: 'X', message: 'm' }] }),
+    ).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringMatching(/duplicateId|overtaken/),
+    });
+  });
+});
+
+describe('messages that are none', () => {
+  it('what is no hello ends the connection', async () => {
+    const { port } = await serve();
+    for (const message of [
+      '',
+      'null',
+      '{}',
+      '{"type":"hello"}',
+      JSON.stringify({ type: 'hello', schema: {} }),
+      Buffer.from([1]),
+    ]) {
+      const { client, closed } = await rawClient(port);
+      client.send(message);
+      expect((await closed)[0]).toBe(1002);
+    }
+  });
+
+  it('what cannot be read is asked for again, and what is no heartbeat is refused', async () => {
+    const { port, intake } = await serve();
+    const { client, next } = await rawClient(port);
+    client.send(hello);
+    expect(await next()).toMatchObject({ type: 'welcome', ackEvery: 5 });
+    client.send(Buffer.from([9, 9]));
+    expect(await next()).toEqual({ type: 'resync', reason: 'malformed' });
+    client.send(Buffer.from([2, 0, 1, 1, 1, 0]));
+    expect(await next()).toEqual({ type: 'resync', reason: 'outOfOrder' });
+    client.send(Buffer.from([1, 0, 1, ...Buffer.from('{}')]));
+    expect(await next()).toMatchObject({ type: 'refused', status: 400, code: 'INVALID_HEARTBEAT' });
+    expect(intake.counts.accepted).toBe(0);
+  });
+
+  it('numbers that are not the hive’s are noticed by the checksum, and sent again', async () => {
+    const { port, registry, warnings, intake } = await serve();
+    const { client, next } = await rawClient(port);
+    client.send(hello);
+    await next();
+    const hive = hiveOf();
+    const encoder = new StreamEncoder(
+      () => 0,
+      () => 0.5,
+    );
+    encoder.ackEvery = 1000;
+    let heartbeat = hive.nextHeartbeat();
+    const send = async (changed: Partial<Heartbeat> = {}) => {
+      heartbeat = { ...heartbeat, ...changed, seq: heartbeat.seq + 1 };
+      const { bytes } = await encoder.encode(heartbeat);
+      return Buffer.from(bytes);
+    };
+    client.send(await send());
+    expect(await next()).toMatchObject({ type: 'ack', deltas: true });
+    const torn = await send({ host: { ...heartbeat.host, load1: heartbeat.host.load1! + 0.5 } });
+    torn[torn.length - 1]! ^= 2;
+    client.send(torn);
+    for (let i = 0; i < 15; i++) client.send(await send());
+    expect(await next()).toEqual({ type: 'resync', reason: 'checksum' });
+    expect(warnings).toHaveLength(1);
+    expect(intake.counts.refused.get('CHECKSUM_MISMATCH')).toBe(1);
+    encoder.reset();
+    client.send(await send());
+    expect(await next()).toMatchObject({ type: 'ack' });
+    expect(registry.hive('a')!.host.load1).toBe(heartbeat.host.load1);
+  });
+
+  it('more heartbeats than the limit are not merged', async () => {
+    const { url, intake } = await serve({ heartbeatsPerSecond: 1 });
+    const { send } = transportTo(url);
+    const hive = hiveOf();
+    const outcomes = [];
+    for (let i = 0; i < 8; i++) outcomes.push((await send(hive.nextHeartbeat())).kind);
+    expect(outcomes).toContain('failed');
+    expect(intake.counts.accepted).toBeLessThan(6);
+    expect(intake.counts.refused.get('RATE_LIMITED')).toBeGreaterThan(0);
+  });
+});
+
+describe('requests beside streams', () => {
+  it('GET without an upgrade is 426 UPGRADE_REQUIRED, and other upgrades are answered in HTTP', async () => {
+    const { url, port } = await serve();
+    const reply = await fetch(`${url}/v1/stream`);
+    expect([reply.status, reply.headers.get('upgrade')]).toEqual([426, 'websocket']);
+    expect(await reply.json()).toMatchObject({ code: 'UPGRADE_REQUIRED' });
+    const socket = connect(port, '127.0.0.1');
+    socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    expect(text).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('a queen without streams is sent heartbeats by POST, which is said once', async () => {
+    const { url, registry } = await serve({ hasStreams: false });
+    const { send, said } = transportTo(url);
+    const hive = hiveOf();
+    for (let i = 0; i < 3; i++) expect(await send(hive.nextHeartbeat())).toMatchObject({ kind: 'ack' });
+    expect(said).toEqual([expect.stringContaining('answers 404')]);
+    expect(registry.hiveIds()).toEqual(['a']);
+  });
+});

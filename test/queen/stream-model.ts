@@ -1,0 +1,197 @@
+import { expect } from 'vitest';
+import type { Heartbeat } from '../../lib/contract/heartbeat.js';
+import { readSchema, sentSchema } from '../../lib/contract/stream/codec.js';
+import { ownSchema } from '../../lib/contract/stream/columns.js';
+import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
+import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
+import { HeartbeatIntake } from '../../lib/queen/intake.js';
+import type { Registry } from '../../lib/queen/registry.js';
+import { planOf } from '../../lib/queen/stream-patch.js';
+import type { Random } from '../harness/random.js';
+import { SimulatedHive } from '../harness/simulated-fleet.js';
+
+/** As it is at the other end of a connection: no object is shared with the sender. */
+export const copyOf = (heartbeat: Heartbeat): Heartbeat => JSON.parse(JSON.stringify(heartbeat)) as Heartbeat;
+
+const pick = <T>(random: Random, list: readonly T[]): T | undefined =>
+  list.length === 0 ? undefined : random.pick(list);
+
+type Writable = { -readonly [K in keyof Heartbeat]: Heartbeat[K] };
+type Row = Record<string, unknown>;
+
+/** A value as it may come: usual, null, with many digits, huge, and at times one that no device has. */
+function anyNumber(random: Random): number | null {
+  const at = random.whole(0, 6);
+  if (at === 0) return null;
+  if (at === 1) return random.between(0, 100);
+  if (at === 2) return Math.round(random.between(0, 2 ** 36));
+  if (at === 3) return 0;
+  return Math.round(random.between(0, 10_000)) / 100;
+}
+
+/** What may become different of a heartbeat beside what the simulated host does itself: numbers, texts, lists, faults. */
+const changes: readonly ((heartbeat: Writable, random: Random) => void)[] = [
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    const fields = ['cpuPercent', 'memoryBytes', 'workingSetBytes', 'ioReadBytesPerSecond', 'cpuLimitPercent'] as const;
+    if (worker) worker[random.pick(fields)] = anyNumber(random);
+  },
+  ({ gpus }, random) => {
+    const gpu = pick(random, gpus) as Row | undefined;
+    if (gpu) gpu[random.pick(['powerWatts', 'smClockMhz', 'memoryUsedBytes', 'fanPercent'])] = anyNumber(random);
+  },
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker) worker.state = pick(random, ['idle', 'busy', 'unknown', 'saturated', 'ofTheFuture']);
+  },
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker) worker.labels = { [`k${random.whole(0, 2)}`]: `${random.whole(0, 2)}` };
+  },
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker)
+      worker.pressure = { cpu: anyNumber(random) === null ? null : 3.25, memory: null, io: random.between(0, 9) };
+  },
+  ({ workers }, random) => {
+    const held = pick(random, pick(random, workers)?.gpus ?? []) as Row | undefined;
+    if (held) held.memoryUsedBytes = anyNumber(random);
+  },
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker?.serving) (worker.serving as Row).waiting = random.whole(0, 8);
+    else if (worker) worker.serving = { engine: 'vllm', running: 1, ageMs: 12.5 };
+  },
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker) delete worker.serving;
+  },
+  (heartbeat, random) => {
+    heartbeat.faults = random.chance(0.5) ? [] : [{ source: 'gpu', code: 'STALLED', message: 'it stalls' }];
+  },
+  (heartbeat, random) => {
+    heartbeat.hive = { ...heartbeat.hive, labels: { zone: `${random.whole(0, 2)}` } };
+  },
+  (heartbeat, random) => {
+    heartbeat.workersComplete = random.chance(0.5);
+    heartbeat.workers = heartbeat.workers.slice(0, random.whole(0, heartbeat.workers.length));
+  },
+  (heartbeat, random) => {
+    heartbeat.workers = [...heartbeat.workers].sort(() => random.between(-1, 1));
+  },
+  (heartbeat, random) => {
+    (heartbeat as Row).host = { ...heartbeat.host, load1: anyNumber(random) };
+  },
+  // What no device has, and what is no value of its field: a queen leaves it out and says so.
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker) worker.cpuPercent = random.chance(0.5) ? 2 ** 32 - 1 : -5;
+  },
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker) worker.processCount = 1.5;
+  },
+];
+
+/** A hive whose state changes in every way there is; `next` gives its heartbeats. */
+export class ChangingHive {
+  readonly hive: SimulatedHive;
+  readonly #random: Random;
+  readonly #perHeartbeat: number;
+
+  constructor(id: string, seed: number, random: Random, perHeartbeat = 3) {
+    this.hive = new SimulatedHive({ id, workers: 4, gpus: 3, seed, asksEngines: true, now: () => 1_760_000_000_000 });
+    this.#random = random;
+    this.#perHeartbeat = perHeartbeat;
+  }
+
+  next(): Heartbeat {
+    const random = this.#random;
+    const rare = random.between(0, 100);
+    if (rare < 1) this.hive.restart();
+    else if (rare < 2) this.hive.addWorker({ settled: true });
+    else if (rare < 3) this.hive.killWorker(undefined, 'oom');
+    else if (rare < 4) this.hive.loseGpu(0);
+    else if (rare < 8) this.hive.recoverGpu(0);
+    const heartbeat = copyOf(this.hive.nextHeartbeat());
+    for (let i = 0; i < this.#perHeartbeat; i++) random.pick(changes)(heartbeat, random);
+    return heartbeat;
+  }
+}
+
+/** Everything that a registry answers, of a fleet. */
+export function answersOf(queen: Registry) {
+  const all = { limit: 1000 } as const;
+  const workers = queen.workers(all).items;
+  return {
+    hives: queen.hives(all).items.map((hive) => ({ ...hive, ...queen.hive(hive.id) })),
+    workers,
+    sorted: queen.workers({ ...all, sort: '-cpuPercent' }).items.map(({ key }) => key),
+    gpus: queen.gpus(all).items,
+    idle: queen.findIdleWorkers().map(({ key }) => key),
+    roomy: queen.findWorkersWithCapacity(2 ** 30).map(({ key }) => key),
+    placement: queen.place({ vramBytes: 2 ** 33, strategy: 'binPack' }),
+    fleet: { ...queen.fleet(), queenId: null, heartbeatsPerSecond: null },
+    counts: queen.counts(),
+    history: workers.map(({ hive, id }) => queen.history(hive, id)),
+  };
+}
+
+/** The hive's end of a stream and the queen's, with what lies between them: `carry` gives what arrives of a message. */
+export class StreamLink {
+  readonly #registry: Registry;
+  readonly #intake: HeartbeatIntake;
+  readonly #clock: () => number;
+  readonly #carry: (bytes: Buffer) => Buffer | null;
+  #encoder!: StreamEncoder;
+  #stream!: HeartbeatStream;
+  readonly counts = { keyframes: 0, deltas: 0, resyncs: new Map<string, number>() };
+
+  constructor(registry: Registry, clock: () => number, carry: (bytes: Buffer) => Buffer | null = (bytes) => bytes) {
+    this.#registry = registry;
+    this.#clock = clock;
+    this.#carry = carry;
+    this.#intake = intakeOf(registry);
+    this.reconnect();
+  }
+
+  reconnect(): void {
+    this.#encoder = new StreamEncoder(this.#clock, () => 0.5);
+    this.#encoder.ackEvery = 5;
+    const source = { key: 'k', owner: 'o', hive: null };
+    const plan = planOf(readSchema(JSON.parse(JSON.stringify(sentSchema(ownSchema)))));
+    this.#stream = new HeartbeatStream(this.#registry, this.#intake, source, plan);
+  }
+
+  /** Whether it was taken in; else the code of the refusal, or null where it was lost. */
+  async send(heartbeat: Heartbeat): Promise<true | string | null> {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const { bytes, index } = await this.#encoder.encode(heartbeat);
+      const arrived = this.#carry(Buffer.from(bytes));
+      if (arrived === null) return null;
+      const outcome = await this.#stream.receive(arrived);
+      if (outcome.kind !== 'ack' || !outcome.deltas) this.#encoder.reset();
+      if (outcome.kind === 'ack') {
+        this.counts[index === 0 ? 'keyframes' : 'deltas']++;
+        return true;
+      }
+      if (outcome.kind === 'ignored') throw new Error('a keyframe was asked for and not sent');
+      if (outcome.kind === 'refused') return arrived.length < bytes.length ? null : outcome.refusal.code;
+      this.counts.resyncs.set(outcome.reason, (this.counts.resyncs.get(outcome.reason) ?? 0) + 1);
+    }
+    return null;
+  }
+}
+
+export const intakeOf = (registry: Registry): HeartbeatIntake =>
+  new HeartbeatIntake(registry, {
+    maxHeartbeatBytes: 16 * 2 ** 20,
+    maxWorkersPerHive: 500,
+    heartbeatsPerSecond: 1e9,
+    refusedHeartbeatsPerSecond: 1e9,
+  });
+
+export function expectAlike(a: Registry, b: Registry): void {
+  expect(answersOf(a)).toEqual(answersOf(b));
+  expect(a.audit()).toEqual([]);
+}
