@@ -4,7 +4,7 @@
 import { WebSocket } from 'ws';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
-import { readQueenMessage, subprotocol } from '../../lib/contract/stream/messages.js';
+import { helloOf, readQueenMessage, subprotocol } from '../../lib/contract/stream/messages.js';
 import type * as Encoder from '../../lib/hive/stream-encoder.js';
 import { SimulatedHive } from '../../test/harness/simulated-fleet.js';
 import type { LoadResult } from './load.js';
@@ -55,7 +55,7 @@ class Hive {
         } else if (message?.type !== 'interval') throw new Error(`refused: ${String(data)}`);
       });
     });
-    this.#client.send(JSON.stringify({ type: 'hello', schema: sentSchema(ownSchema) }));
+    this.#client.send(helloOf(sentSchema(ownSchema)));
     await welcomed;
   }
 

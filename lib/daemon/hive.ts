@@ -120,6 +120,18 @@ function readTls(tls: HiveOptions['tls']): { ca?: string; cert?: string; key?: s
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
+function transportTo(
+  queen: string,
+  tls: ReturnType<typeof readTls>,
+  { token, stream }: HiveOptions,
+  parts: HiveDeps,
+  log: SenderLog,
+): HeartbeatTransport {
+  const access = { tls, ...defined({ token }) };
+  if (stream !== true) return httpTransport(queen, access);
+  return new StreamTransport(queen, { ...access, log, ...defined({ clock: parts.clock, random: parts.random }) });
+}
+
 /** What speaks NATS is loaded where it is asked for. */
 async function openNats(nats: NatsOptions, id: string, log: SenderLog): Promise<HeartbeatTransport> {
   const { natsTransport } = await import('../hive/transport-nats.js');
@@ -148,13 +160,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const [id, address] = [checkId(options.id ?? idOfHost(hostname())), checkAddress(options.address)];
   const log: SenderLog = options.logger ?? silent;
   const tls = readTls(options.tls);
-  const { token } = options;
-  const overHttp =
-    parts.transport ??
-    ((queen: string) =>
-      options.stream === true
-        ? new StreamTransport(queen, { token, tls, log, clock, ...defined({ random: parts.random }) })
-        : httpTransport(queen, { token, tls }));
+  const overHttp = parts.transport ?? ((queen: string) => transportTo(queen, tls, options, parts, log));
   const transports = rendezvousOrder(checkQueens(options.queens ?? []), id).map((queen) => overHttp(queen));
   if (options.nats !== undefined) transports.unshift(await openNats(options.nats, id, log));
   const closeTransports = () => transports.map((transport) => transport.close());

@@ -129,11 +129,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   const kept = await keep(registry, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
-  // Queens that share a fleet pass whole heartbeats on to each other.
-  const streams =
-    options.nats === undefined
-      ? new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) })
-      : null;
+  const streams = openStreams(registry, intake, options);
   const version = packageVersion();
   const metrics = queenMetrics(() => ({
     registry,
@@ -171,6 +167,12 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     await kept.reservations?.close();
   };
   return { registry, hub, streams, app, stop };
+}
+
+/** Null where queens share a fleet: they pass whole heartbeats on to each other. */
+function openStreams(registry: Registry, intake: HeartbeatIntake, { nats, logger }: QueenOptions) {
+  if (nats !== undefined) return null;
+  return new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) });
 }
 
 /** Bytes that the cgroup of this process may take; null: no limit. */

@@ -6,6 +6,7 @@ import { sentSchema } from '../contract/stream/codec.js';
 import { ownSchema } from '../contract/stream/columns.js';
 import {
   type Ack,
+  helloOf,
   maxTextBytes,
   type QueenMessage,
   type Refused,
@@ -138,7 +139,7 @@ export class StreamConnection {
           client.terminate();
         });
       });
-      client.once('open', () => client.send(JSON.stringify({ type: 'hello', schema: sentSchema(ownSchema) })));
+      client.once('open', () => client.send(helloOf(sentSchema(ownSchema))));
       client.once('message', (data, isBinary) => {
         settled();
         const message = isBinary ? null : readQueenMessage(String(data));

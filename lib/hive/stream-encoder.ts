@@ -121,20 +121,20 @@ function textOf({ heartbeat: before, state }: Base, heartbeat: Heartbeat, rows: 
     text.head = { intervalMs, hive, host, gpusKnown, gpusReason, workersComplete, collection };
     rows.add(0);
   }
-  const gpus = heartbeat.gpus.flatMap((gpu, i): [number, object][] =>
+  const changedGpus = heartbeat.gpus.flatMap((gpu, i): [number, object][] =>
     sameText('gpu', before.gpus[i]!, gpu) ? [] : [[i, gpu]],
   );
-  const workers = heartbeat.workers.flatMap((worker, i): [number, object][] =>
+  const changedWorkers = heartbeat.workers.flatMap((worker, i): [number, object][] =>
     sameText('worker', before.workers[i]!, worker) ? [] : [[i, worker]],
   );
-  for (const [i] of gpus) rows.add(state.firstGpu + i);
-  for (const [i] of workers) {
+  for (const [i] of changedGpus) rows.add(state.firstGpu + i);
+  for (const [i] of changedWorkers) {
     rows.add(state.firstWorker + i);
     const [first, end] = state.heldRowsOf(i);
     for (let row = first; row < end; row++) rows.add(row);
   }
-  if (gpus.length > 0) text.gpus = gpus;
-  if (workers.length > 0) text.workers = workers;
+  if (changedGpus.length > 0) text.gpus = changedGpus;
+  if (changedWorkers.length > 0) text.workers = changedWorkers;
   if (heartbeat.events.length > 0) text.events = heartbeat.events;
   if (!sameFaults(before.faults, heartbeat.faults)) text.faults = heartbeat.faults;
   for (const _ in text) return Buffer.from(asciiJson(text), 'latin1');

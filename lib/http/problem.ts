@@ -27,7 +27,7 @@ export const problems = {
   TOO_COMPLEX: [413, 'The body has more parts than this queen takes'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'The body is not application/json'],
   UNSUPPORTED_ENCODING: [415, 'The encoding of the body is not supported'],
-  UPGRADE_REQUIRED: [426, 'The resource speaks another protocol'],
+  UPGRADE_REQUIRED: [426, 'The resource has another protocol'],
   RATE_LIMITED: [429, 'Too many requests'],
   HEADERS_TOO_LARGE: [431, 'The headers are too large'],
   INTERNAL: [500, 'The queen failed'],

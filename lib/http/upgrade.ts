@@ -9,7 +9,7 @@ export interface Upgrade {
 }
 
 /**
- * Requests that ask for another protocol go the way of all others, with the same checks; the route that speaks it takes the
+ * Requests that ask for another protocol go the way of all others, with the same checks; the route of that protocol takes the
  * connection over. Everybody else is answered in HTTP, and then the connection ends.
  */
 export class Upgrades {

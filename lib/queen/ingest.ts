@@ -16,6 +16,18 @@ export interface Delta {
   gpusChanged: boolean;
 }
 
+export type Arrival = 'next' | 'recovered' | 'joined' | 'restarted';
+
+/** How a heartbeat was merged, and when. */
+export interface Merge {
+  readonly arrival: Arrival;
+  /** What the hive was before it. */
+  readonly before: HiveRecord['liveness'];
+  readonly delta: Delta;
+  readonly listeningMs: number;
+  readonly nowMs: number;
+}
+
 /** Merges the workers of a heartbeat into a hive: touches what differs, and makes nothing for a worker that did not change. */
 export function mergeWorkers(
   indexes: Indexes,

@@ -20,9 +20,11 @@ import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
 import { classifyHeartbeat, replaceRun } from './incarnations.js';
 import {
+  type Arrival,
   type Delta,
   forgetGpu,
   forgetWorker,
+  type Merge,
   mergeGpus,
   mergeHive,
   mergePatch,
@@ -55,18 +57,6 @@ const maxRemovedIds = 10_000;
 const rateSeconds = 10;
 
 const unknownCost: HeartbeatCost = { owner: '', textBytes: 0 };
-
-type Arrival = 'next' | 'recovered' | 'joined' | 'restarted';
-
-/** How a heartbeat was merged, and when. */
-interface Merge {
-  readonly arrival: Arrival;
-  /** What the hive was before it. */
-  readonly before: Liveness;
-  readonly delta: Delta;
-  readonly listeningMs: number;
-  readonly nowMs: number;
-}
 
 const livenessKinds = { online: 'hiveOnline', late: 'hiveLate', offline: 'hiveOffline' } as const;
 

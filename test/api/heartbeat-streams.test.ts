@@ -11,6 +11,7 @@ import type { TokenGrant } from '../../lib/config/options.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
+import { helloOf } from '../../lib/contract/stream/messages.js';
 import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
 import { StreamTransport } from '../../lib/hive/transport-stream.js';
 import { TokenTable } from '../../lib/http/auth.js';
@@ -82,7 +83,7 @@ async function rawClient(port: number, headers: Record<string, string> = {}) {
   await once(client, 'open');
   return { client, next, closed: once(client, 'close') as Promise<[number]> };
 }
-const hello = JSON.stringify({ type: 'hello', schema: sentSchema(ownSchema) });
+const hello = helloOf(sentSchema(ownSchema));
 
 describe('heartbeats by a stream', () => {
   it('are taken in over one connection, and queries show the newest', async () => {
@@ -132,7 +133,7 @@ describe('heartbeats by a stream', () => {
 });
 
 describe('who may send', () => {
-  it('tokens are those of a POST, and a hive token speaks for its own hive alone', async () => {
+  it('tokens are those of a POST, and a bound token is for its own hive alone', async () => {
     const { url, registry } = await serve({ grants });
     expect(await transportTo(url).send(hiveOf().nextHeartbeat())).toMatchObject({ kind: 'refused', reason: 'rights' });
     expect(await transportTo(url, tokens.read).send(hiveOf().nextHeartbeat())).toMatchObject({

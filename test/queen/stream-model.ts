@@ -7,8 +7,9 @@ import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
 import { HeartbeatIntake } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
 import { planOf } from '../../lib/queen/stream-patch.js';
-import type { Random } from '../harness/random.js';
+import { Random } from '../harness/random.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
+import { ManualClock, TestQueen } from './heartbeats.js';
 
 /** As it is at the other end of a connection: no object is shared with the sender. */
 export const copyOf = (heartbeat: Heartbeat): Heartbeat => JSON.parse(JSON.stringify(heartbeat)) as Heartbeat;
@@ -194,4 +195,63 @@ export const intakeOf = (registry: Registry): HeartbeatIntake =>
 export function expectAlike(a: Registry, b: Registry): void {
   expect(answersOf(a)).toEqual(answersOf(b));
   expect(a.audit()).toEqual([]);
+}
+
+/** Two registries on one clock: one is sent whole heartbeats, the other a stream. */
+export function pairOfQueens(startedMs: number) {
+  const time = new ManualClock(startedMs);
+  const options = { clock: time.read, wallClock: time.read, epoch: 'e', queenId: 'q', random: () => 0.5 };
+  return { time, posted: new TestQueen(options), streamed: new TestQueen(options) };
+}
+
+/** Every way in which a link can fail, a little of each. */
+export async function streamModel(seed: number, count: number, settleEvery: number) {
+  const random = new Random(seed);
+  const hives = ['a', 'b', 'c'].map((id, i) => new ChangingHive(id, seed + i, random));
+  const perHeartbeat = 3;
+  let { time, posted, streamed } = pairOfQueens(1_000_000);
+  let intake = intakeOf(posted);
+  let faulty = false;
+  const carry = (bytes: Buffer) => {
+    if (!faulty || random.chance(0.9)) return bytes;
+    return random.chance(0.5) ? null : bytes.subarray(0, random.whole(0, bytes.length - 1));
+  };
+  const linkOf = () => new StreamLink(streamed, () => time.nowMs, carry);
+  let links = hives.map(linkOf);
+  const totals = { keyframes: 0, deltas: 0, resyncs: new Set<string>() };
+  const addUp = () => {
+    for (const { counts } of links) {
+      totals.keyframes += counts.keyframes;
+      totals.deltas += counts.deltas;
+      for (const reason of counts.resyncs.keys()) totals.resyncs.add(reason);
+    }
+  };
+  const send = async (i: number) => {
+    const heartbeat = hives[i]!.next();
+    const taken = await links[i]!.send(heartbeat);
+    if (taken === null) return;
+    const body = { bytes: Buffer.from(JSON.stringify(heartbeat)), encoding: null };
+    const outcome = await intake.receive(body, { key: 'k', owner: 'o', hive: null });
+    expect(outcome.accepted ? true : outcome.code).toBe(taken);
+  };
+  for (let done = 0, round = 0; done < count; round++) {
+    for (let i = 0; i < hives.length; i++, done += perHeartbeat) await send(i);
+    time.advance(random.pick([1000, 1000, 1000, 1000, 4000]));
+    if (random.chance(0.02)) links[random.whole(0, 2)]!.reconnect();
+    if (random.chance(0.002)) {
+      addUp();
+      ({ time, posted, streamed } = pairOfQueens(time.nowMs + 1000));
+      intake = intakeOf(posted);
+      links = hives.map(linkOf);
+    }
+    if (random.chance(0.01)) for (const queen of [posted, streamed]) queen.removeHive('b');
+    faulty = !faulty && random.chance(0.3);
+    if (round % settleEvery === 0) {
+      faulty = false;
+      for (let i = 0; i < hives.length; i++) await send(i);
+      expectAlike(streamed, posted);
+    }
+  }
+  addUp();
+  return totals;
 }

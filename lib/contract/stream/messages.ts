@@ -1,7 +1,7 @@
 import type { HeartbeatReply } from '../heartbeat.js';
 import type { SentSchema } from './codec.js';
 
-/** Named in the upgrade, so that either end knows what the other speaks. */
+/** Named in the upgrade, so that either end knows which protocol the other has. */
 export const subprotocol = 'hivepulse.1';
 
 /** Longest text message, either way: a hello holds the names of all columns. */
@@ -11,10 +11,7 @@ export const maxTextBytes = 64 * 1024;
 export const checksumEvery = 16;
 
 /** First message of a hive: what its numbers are. Text messages are JSON. */
-export interface Hello {
-  readonly type: 'hello';
-  readonly schema: SentSchema;
-}
+export const helloOf = (schema: SentSchema): string => JSON.stringify({ type: 'hello', schema });
 
 /** Why a queen no longer knows what a hive's deltas refer to; the next message has to be a keyframe. */
 export const resyncReasons = [
