@@ -22,7 +22,8 @@ Examples:
     const resolved = await settingsFor(command, 'hive');
     const { readToken } = await import('../config/resolve.js');
     const options = hiveOptions(resolved.settings, readToken(resolved));
-    process.exitCode = await runDaemon('hive', resolved, async (context) => {
+    const { smallLog } = await import('./small-log.js');
+    process.exitCode = await runDaemon('hive', resolved, smallLog, async (context) => {
       // What a tick makes is dead at the next: a nursery that grows to 16 MiB would only hold more of it.
       setFlagsFromString('--semi-space-growth-factor=1');
       const { startHive } = await import('../daemon/hive.js');

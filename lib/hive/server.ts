@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
-import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { bearerOf, hostName, isLocalName, TokenTable } from '../http/auth.js';
 import { dataPolicy, isCrossSite, isolate } from '../http/browser.js';
@@ -12,6 +11,7 @@ import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
+import type { Log } from '../util/log.js';
 import { ensureDirectory } from '../workers/records.js';
 
 /** What the hive's own server shows. */
@@ -38,7 +38,7 @@ export interface HiveHttpOptions {
   readonly insecure: boolean;
   readonly view: HiveSource;
   readonly metrics: SmallRoute;
-  readonly logger?: Logger | undefined;
+  readonly logger?: Log | undefined;
 }
 
 /** Streams that may be open at once; each costs a socket and what it has not read yet. */
