@@ -1,13 +1,13 @@
-import type { Logger } from 'pino';
 import type { Running } from '../config/options.js';
 import type { Resolved } from '../config/resolve.js';
 import { defaults } from '../contract/defaults.js';
 import { HivepulseError } from '../util/errors.js';
+import type { Log } from '../util/log.js';
 import { shownUrl } from '../util/shown-url.js';
 import { exitCodeOf, exitCodes, explain } from './exit.js';
 
-export interface DaemonContext {
-  readonly logger: Logger;
+export interface DaemonContext<L extends Log> {
+  readonly logger: L;
   /** Aborts when the process is asked to end while it is still starting. */
   readonly signal: AbortSignal;
 }
@@ -16,12 +16,12 @@ export interface DaemonContext {
  * Runs a service until SIGTERM or SIGINT and gives the exit code. The service then has `shutdownMs` to close; a second
  * signal, or a service that does not close, ends the process at once.
  */
-export async function runDaemon(
+export async function runDaemon<L extends Log>(
   role: 'up' | 'queen' | 'hive',
   { settings, warnings }: Resolved,
-  start: (context: DaemonContext) => Promise<Running>,
+  createLogger: (level: string) => L,
+  start: (context: DaemonContext<L>) => Promise<Running>,
 ): Promise<number> {
-  const { createLogger } = await import('./log.js');
   const logger = createLogger(settings.logLevel ?? 'info');
   const { labelWarnings } = await import('./run.js');
   for (const warning of [...warnings, ...labelWarnings(settings.label ?? {}, 'label')]) logger.warn(warning);

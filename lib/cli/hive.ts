@@ -22,9 +22,12 @@ Examples:
     const resolved = await settingsFor(command, 'hive');
     const { readToken } = await import('../config/resolve.js');
     const options = hiveOptions(resolved.settings, readToken(resolved));
-    process.exitCode = await runDaemon('hive', resolved, async (context) => {
+    const { smallLog } = await import('./small-log.js');
+    process.exitCode = await runDaemon('hive', resolved, smallLog, async (context) => {
       // What a tick makes is dead at the next: a nursery that grows to 16 MiB would only hold more of it.
       setFlagsFromString('--semi-space-growth-factor=1');
+      // What scrapes leave in the old generation is collected once it has grown by a fifth, not by several times.
+      setFlagsFromString('--heap-growing-percent=20');
       const { startHive } = await import('../daemon/hive.js');
       return startHive({ ...options, ...context });
     });

@@ -1,4 +1,3 @@
-import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import { ansiOf } from '../present/status.js';
 import { paint, printable } from './text.js';
 
@@ -11,18 +10,13 @@ const levels: Readonly<Record<number, readonly [string, string]>> = {
   60: ['fatal', ansiOf.bad],
 };
 
-/** JSON lines on standard error for machines; one plain line each where somebody looks at a terminal. */
-export function createLogger(
-  level: string,
-  stderr: { readonly fd: number; readonly isTTY?: boolean } = process.stderr,
-): Logger {
-  // Synchronous: a daemon that ends at once must not lose the line that says why.
-  const lines = destination({ fd: stderr.fd, sync: true });
-  if (!stderr.isTTY) return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, lines);
-  const colours = !process.env.NO_COLOR;
-  const plain: DestinationStream = { write: (line) => void lines.write(`${plainLine(line, colours)}\n`) };
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, plain);
+/** Where a log goes. */
+export interface Stderr {
+  readonly fd: number;
+  readonly isTTY?: boolean;
 }
+
+export const wantsColours = (): boolean => !process.env.NO_COLOR;
 
 /** `12:04:31 info  listening  url=http://127.0.0.1:7833` from a line of JSON. */
 export function plainLine(line: string, colours: boolean): string {

@@ -18,7 +18,8 @@ Examples:
   addSettings(command, 'queen').action(async () => {
     const resolved = await settingsFor(command, 'queen');
     const options = queenOptions(resolved.settings);
-    process.exitCode = await runDaemon('queen', resolved, async (context) => {
+    const { createLogger } = await import('./pino-log.js');
+    process.exitCode = await runDaemon('queen', resolved, createLogger, async (context) => {
       const { startQueen } = await import('../daemon/queen.js');
       return startQueen({ ...options, ...context });
     });

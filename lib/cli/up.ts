@@ -27,7 +27,8 @@ Examples:
       { ...settings, host: defaults.host, port: settings.hivePort ?? defaults.hivePort, insecure: false },
       null,
     );
-    process.exitCode = await runDaemon('up', resolved, async (context) => {
+    const { createLogger } = await import('./pino-log.js');
+    process.exitCode = await runDaemon('up', resolved, createLogger, async (context) => {
       const { startUp } = await import('../daemon/up.js');
       return startUp({ queen: { ...queen, ...context }, hive: { ...hive, ...context } });
     });

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
+import type { Log } from '../util/log.js';
 import { type OptionsOf, type SettingKey, type Settings, settingOf, settingsOf } from './settings.js';
 
 /** What everything that is opened gives back. `close` may be called twice; both calls resolve when it has ended. */
@@ -34,7 +35,7 @@ export interface HiveOptions extends OptionsOf<'hive'> {
   readonly token?: string;
   /** For TLS to the queen. */
   readonly tls?: TlsFiles;
-  readonly logger?: Logger;
+  readonly logger?: Log;
   readonly signal?: AbortSignal;
 }
 

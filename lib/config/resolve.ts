@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
-import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
+import { createRequire } from 'node:module';
+import type { Document, Node, Pair, YAMLMap } from 'yaml';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { shownPath } from '../util/shown-url.js';
 import {
@@ -15,6 +16,9 @@ import {
   variableOf,
 } from './settings.js';
 import { ValueProblem } from './types.js';
+
+/** Where there is a file to read: its 84 modules take 7 MiB of a process. */
+const loadYaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
 
 /** A configuration file is settings, not data. */
 const maxFileBytes = 1024 * 1024;
@@ -123,6 +127,7 @@ function unreadable(path: string, error: unknown, fix: string): HivepulseError {
  */
 export function parseConfigFile(file: ConfigFile, user: SettingUser): Map<SettingKey, unknown> {
   const path = shownPath(file.path);
+  const { isMap, isScalar, LineCounter, parseDocument } = loadYaml();
   const lines = new LineCounter();
   const document = parseDocument(file.text, {
     lineCounter: lines,
@@ -186,7 +191,7 @@ function settingNamed(name: string, section: SettingUser | null, fail: (message:
   );
 }
 
-function plain(node: unknown, document: ReturnType<typeof parseDocument>, fail: (message: string) => never): unknown {
+function plain(node: unknown, document: Document.Parsed, fail: (message: string) => never): unknown {
   if (node === null || node === undefined) return null;
   try {
     return (node as Node).toJS(document, { maxAliasCount: 100 });

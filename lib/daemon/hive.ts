@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { FastifyInstance } from 'fastify';
 import type { HiveOptions, NatsOptions, Running } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import type { Fault, Heartbeat, HiveInfo, Snapshot } from '../contract/heartbeat.js';
@@ -37,8 +36,6 @@ export interface HiveDeps {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly hostRoot?: string;
-  /** Routes beside the hive's own. */
-  readonly extend?: (app: FastifyInstance, hive: HiveState) => void | Promise<void>;
 }
 
 /** What a hive says of itself, for its own routes. */
@@ -263,22 +260,20 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const bornMs = clock.now();
   let lastTickMs = bornMs;
   let lastSnapshotMs: number | null = null;
+  const metrics = hiveMetrics(() => ({
+    heartbeat: hiveState.snapshot(),
+    sinceSnapshotMs: lastSnapshotMs === null ? null : clock.now() - lastSnapshotMs,
+    counters: sampler.counters(),
+    sends: sender.counts,
+    oomKills: events.oomKills,
+  }));
   const served = await serveHive({
     host: options.host ?? defaults.host,
     port: options.port ?? defaults.hivePort,
     token: options.token,
     insecure: options.insecure ?? false,
     logger: options.logger,
-    extend: async (app) => {
-      hiveMetrics(app, () => ({
-        heartbeat: hiveState.snapshot(),
-        sinceSnapshotMs: lastSnapshotMs === null ? null : clock.now() - lastSnapshotMs,
-        counters: sampler.counters(),
-        sends: sender.counts,
-        oomKills: events.oomKills,
-      }));
-      await parts.extend?.(app, hiveState);
-    },
+    metrics: metrics.route,
     view: {
       snapshot: hiveState.snapshot,
       events: () => events.pending(Number.POSITIVE_INFINITY),
@@ -292,6 +287,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
       },
     },
   }).catch(async (error: unknown) => {
+    metrics.close();
     await Promise.allSettled([sampler.close(), ...closeTransports()]);
     throw error;
   });
@@ -322,7 +318,8 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const end = async (): Promise<void> => {
     state = 'stopping';
     collect();
-    const ended = [sender.stop(lastBeatMs), served.app.close(), control?.close()];
+    const ended = [sender.stop(lastBeatMs), served.close(), control?.close()];
+    metrics.close();
     await Promise.allSettled(ended);
     await Promise.allSettled([sampler.close(), ...closeTransports(), told?.flush()]);
   };

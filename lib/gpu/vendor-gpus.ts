@@ -1,6 +1,6 @@
-import type { Logger } from 'pino';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 import { type PidCheck, pidsOf } from '../procfs/pids.js';
+import type { Log } from '../util/log.js';
 import { type Assembled, assemble, blankDevice } from './assemble.js';
 import { GpuEvents } from './events.js';
 import { GpuIdentities, isUnidentified } from './identities.js';
@@ -21,7 +21,7 @@ export class VendorGpus {
   readonly reader: GpuReader;
   readonly #identities: GpuIdentities;
   readonly #events = new GpuEvents();
-  readonly #logger: Logger | undefined;
+  readonly #logger: Log | undefined;
   readonly #isPid: PidCheck;
   readonly #vendor: string | null;
   #assembled: { readonly report: GpuReport; readonly result: Assembled } | null = null;
@@ -38,7 +38,7 @@ export class VendorGpus {
     options: {
       readonly vendor?: string;
       readonly prefix?: string;
-      readonly logger?: Logger | undefined;
+      readonly logger?: Log | undefined;
       readonly isPid?: PidCheck | undefined;
     } = {},
   ) {

@@ -1,7 +1,7 @@
 import type { spawn } from 'node:child_process';
-import type { Logger } from 'pino';
 import type { GpuChoice } from '../config/options.js';
 import type { Fault } from '../contract/heartbeat.js';
+import type { Log } from '../util/log.js';
 import type { GpuIdentities } from './identities.js';
 import type { GpuEvent, GpuReading } from './reading.js';
 import type { GpuReport } from './report.js';
@@ -28,7 +28,7 @@ export interface GpuReaderOptions {
   readonly roots?: { readonly sys?: string; readonly proc?: string };
   /** Integrated GPUs too, where no process holds them (default false). */
   readonly allGpus?: boolean;
-  readonly logger?: Logger;
+  readonly logger?: Log;
 }
 
 /** One vendor's GPUs: a table of functions, listed in `vendors.ts`. All else in this room is the same for every vendor. */

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { SmallRoute } from '../http/small-server.js';
 import { contentTypes, Exposition, negotiate } from '../metrics/exposition.js';
 import { processProbe } from '../metrics/process.js';
 import { familiesOfHive, type HiveReport, type HiveScrape, hiveScrape } from './metric-families.js';
@@ -6,14 +6,16 @@ import { familiesOfHive, type HiveReport, type HiveScrape, hiveScrape } from './
 /** A hive does nearly all of its work once a second: more often would wake it more than the work does. */
 const lagEveryMs = 1000;
 
-/** GET /metrics of a hive: its own host, gathered when it is asked. */
-export function hiveMetrics(app: FastifyInstance, report: () => HiveReport): void {
+/** GET /metrics of a hive: its own host, gathered when it is asked. `close` ends its probe. */
+export function hiveMetrics(report: () => HiveReport): { readonly route: SmallRoute; close(): void } {
   const probe = processProbe(lagEveryMs);
   const exposition = new Exposition<HiveScrape>([...familiesOfHive, ...probe.families]);
-  app.get('/metrics', async (request, reply) => {
-    const format = negotiate(request.headers.accept);
-    const text = await exposition.text(format, hiveScrape(report()));
-    return reply.type(contentTypes[format]).header('vary', 'accept').send(text);
-  });
-  app.addHook('onClose', async () => probe.close());
+  return {
+    async route({ raw }) {
+      const format = negotiate(raw.headers.accept);
+      const body = await exposition.text(format, hiveScrape(report()));
+      return { type: contentTypes[format], headers: { vary: 'accept' }, body };
+    },
+    close: () => probe.close(),
+  };
 }

@@ -1,16 +1,17 @@
 import { rm } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
 import { bearerOf, hostName, isLocalName, TokenTable } from '../http/auth.js';
 import { dataPolicy, isCrossSite, isolate } from '../http/browser.js';
 import { FailedTokens } from '../http/failed-tokens.js';
-import { ProblemError, replyProblem } from '../http/problem.js';
+import { ProblemError } from '../http/problem.js';
+import { type SmallRequest, type SmallRoute, SmallServer } from '../http/small-server.js';
 import { keepAlive, sseMessage, streamHeaders } from '../http/sse.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
+import type { Log } from '../util/log.js';
 import { ensureDirectory } from '../workers/records.js';
 
 /** What the hive's own server shows. */
@@ -36,15 +37,9 @@ export interface HiveHttpOptions {
   readonly token?: string | undefined;
   readonly insecure: boolean;
   readonly view: HiveSource;
-  /** Adds routes (such as /metrics) behind the same guard. */
-  readonly extend?: ((app: FastifyInstance) => void | Promise<void>) | undefined;
-  readonly logger?: Logger | undefined;
+  readonly metrics: SmallRoute;
+  readonly logger?: Log | undefined;
 }
-
-const withoutSchemas = {
-  buildValidator: (() => () => () => true) as never,
-  buildSerializer: (() => () => JSON.stringify) as never,
-};
 
 /** Streams that may be open at once; each costs a socket and what it has not read yet. */
 const maxStreams = 32;
@@ -53,10 +48,8 @@ const maxUnreadBytes = 4 * 1024 * 1024;
 const keepAliveMs = 15_000;
 
 /** Listens and gives the server and its URL. Throws INSECURE_BIND, ADDRESS_IN_USE, ADDRESS_UNAVAILABLE. */
-export async function serveHive(
-  options: HiveHttpOptions,
-): Promise<{ readonly app: FastifyInstance; readonly url: string }> {
-  const { host, token, insecure, view, extend } = options;
+export async function serveHive(options: HiveHttpOptions): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const { host, token, insecure, view, metrics } = options;
   if (!isLoopbackAddress(host) && token === undefined && !insecure) {
     throw new HivepulseError(
       'INSECURE_BIND',
@@ -64,67 +57,68 @@ export async function serveHive(
       `Listening on ${host} lets others read what runs here: give a token, or --insecure if the network is trusted.`,
     );
   }
-  const app = Fastify({
-    logger: false,
-    // No route here has a schema: without these Fastify loads its validator, for 10 MiB and 200 ms of CPU.
-    schemaController: { compilersFactory: withoutSchemas },
-    forceCloseConnections: true,
-    requestTimeout: 10_000,
-    bodyLimit: 4096,
-    routerOptions: { maxParamLength: 64 },
+  const streams = new Streams(view);
+  const app = new SmallServer({
+    guard: guard(options),
+    notFound: 'A hive serves /v1/snapshot, /v1/events, /metrics and /healthz.',
+    routes: {
+      'GET /healthz': () => {
+        const { ok, detail } = view.healthy();
+        return { status: ok ? 200 : 503, body: { status: ok ? 'ok' : 'failing', ...detail } };
+      },
+      'GET /v1/snapshot': () => {
+        const body = view.snapshot();
+        if (body === null)
+          throw new ProblemError('WARMING', 'The first sample is not there yet; ask again in a second.');
+        return { body };
+      },
+      'GET /v1/events': (request) => streams.open(request),
+      'GET /metrics': metrics,
+    },
   });
-  app.setErrorHandler(replyProblem);
-  app.setNotFoundHandler(() => {
-    throw new ProblemError('NOT_FOUND', 'A hive serves /v1/snapshot, /v1/events, /metrics and /healthz.');
-  });
-  app.addHook('onRequest', guard(options));
-  app.get('/healthz', async (_request, reply) => {
-    const { ok, detail } = view.healthy();
-    return reply.code(ok ? 200 : 503).send({ status: ok ? 'ok' : 'failing', ...detail });
-  });
-  app.get('/v1/snapshot', async (_request, reply) => {
-    const snapshot = view.snapshot();
-    if (snapshot === null)
-      throw new ProblemError('WARMING', 'The first sample is not there yet; ask again in a second.');
-    return reply.send(snapshot);
-  });
-  registerEvents(app, view);
   endVanishedPeers(app.server);
-  await extend?.(app);
-  return { app, url: await listen(app, options) };
+  const url = await listen(app, options);
+  return {
+    url,
+    close() {
+      streams.end();
+      return app.close();
+    },
+  };
 }
 
 /** Judges every request: the name it asks for, the site it comes from, its token. */
-function guard({ host, token }: HiveHttpOptions): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+function guard({ host, token }: HiveHttpOptions): (request: IncomingMessage, response: ServerResponse) => void {
   const loopback = isLoopbackAddress(host);
   const tokens = new TokenTable(token === undefined ? [] : [{ token, role: 'read' }]);
   const failed = new FailedTokens();
   const isLocal = (name: string) => loopback && isLocalName(name, new Set());
-  return async (request, reply) => {
-    isolate(reply.raw);
-    reply.raw.setHeader('content-security-policy', dataPolicy);
-    if (isCrossSite(request))
+  return (request, response) => {
+    isolate(response);
+    response.setHeader('content-security-policy', dataPolicy);
+    const { method = '', url = '', headers } = request;
+    if (isCrossSite({ method, url, headers }))
       throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
     // A page that has its name point to 127.0.0.1 still says its own name.
-    const name = request.headers.host === undefined ? null : hostName(request.headers.host);
+    const name = headers.host === undefined ? null : hostName(headers.host);
     if (loopback && (name === null || !isLocal(name)))
       throw new ProblemError('HOST_NOT_ALLOWED', 'This hive listens on loopback and answers only to its names.');
-    const { origin } = request.headers;
+    const { origin } = headers;
     const from = origin === undefined ? null : hostName(origin.replace(/^https?:\/\//i, ''));
     if (origin !== undefined && (from === null || (from !== name && !isLocal(from))))
       throw new ProblemError('ORIGIN_NOT_ALLOWED', 'The request comes from a page of another site.');
-    if (!tokens.required || loopback || request.url === '/healthz') return;
-    const given = bearerOf(request.headers.authorization);
+    if (!tokens.required || loopback || url === '/healthz') return;
+    const given = bearerOf(headers.authorization);
     if (given === null) throw new ProblemError('UNAUTHENTICATED', 'Send `Authorization: Bearer <token>`.');
-    if (tokens.find(given) === null) throw failed.refuse(request.ip, 'The token is not that of this hive.');
+    if (tokens.find(given) === null)
+      throw failed.refuse(request.socket.remoteAddress ?? '', 'The token is not that of this hive.');
   };
 }
 
-async function listen(app: FastifyInstance, { host, port, logger }: HiveHttpOptions): Promise<string> {
+async function listen(app: SmallServer, { host, port, logger }: HiveHttpOptions): Promise<string> {
   try {
     return await app.listen({ host, port });
   } catch (cause) {
-    await app.close();
     const code = systemCode(cause);
     const where = `${host}:${port}`;
     if (code === 'EADDRINUSE') {
@@ -138,18 +132,30 @@ async function listen(app: FastifyInstance, { host, port, logger }: HiveHttpOpti
 }
 
 /** SSE: `snapshot` at once and after each pass, `event` with its number as id; Last-Event-ID replays what is still held. */
-function registerEvents(app: FastifyInstance, view: HiveSource): void {
-  const streams = new Set<() => void>();
-  app.get('/v1/events', (request, reply) => {
-    if (streams.size >= maxStreams) {
+class Streams {
+  readonly #view: HiveSource;
+  readonly #open = new Set<ServerResponse>();
+
+  constructor(view: HiveSource) {
+    this.#view = view;
+  }
+
+  end(): void {
+    for (const response of this.#open) response.end();
+  }
+
+  open({ raw: request, response }: SmallRequest): null {
+    if (this.#open.size >= maxStreams)
       throw new ProblemError('TOO_MANY_STREAMS', `${maxStreams} streams are open.`, { retryAfterSeconds: 5 });
+    response.writeHead(200, streamHeaders);
+    if (request.method === 'HEAD') {
+      response.end();
+      return null;
     }
-    reply.hijack();
-    const { raw } = reply;
-    raw.writeHead(200, streamHeaders);
+    const view = this.#view;
     const write = (message: string | Buffer): void => {
-      raw.write(message);
-      if (raw.writableLength > maxUnreadBytes) raw.destroy();
+      response.write(message);
+      if (response.writableLength > maxUnreadBytes) response.destroy();
     };
     const since = Number(request.headers['last-event-id'] ?? 0) || 0;
     const first = view.snapshot();
@@ -160,23 +166,19 @@ function registerEvents(app: FastifyInstance, view: HiveSource): void {
       event: send,
       // A reader that is behind misses snapshots, each of which is whole, and never events.
       snapshot: (heartbeat) => {
-        if (!raw.writableNeedDrain) write(sseMessage('snapshot', JSON.stringify(heartbeat)));
+        if (!response.writableNeedDrain) write(sseMessage('snapshot', JSON.stringify(heartbeat)));
       },
     });
     const timer = setInterval(() => write(keepAlive), keepAliveMs);
     timer.unref();
-    const end = () => raw.end();
-    streams.add(end);
-    raw.on('error', () => undefined);
-    raw.on('close', () => {
+    this.#open.add(response);
+    response.on('close', () => {
       clearInterval(timer);
       unsubscribe();
-      streams.delete(end);
+      this.#open.delete(response);
     });
-  });
-  app.addHook('preClose', async () => {
-    for (const end of [...streams]) end();
-  });
+    return null;
+  }
 }
 
 /** What the control socket can ask of a hive. */
@@ -192,25 +194,27 @@ export async function serveControl(path: string, control: HiveControl): Promise<
   await ensureDirectory(dirname(path));
   // One that a killed hive left behind. A living one keeps its port, so two never get here with one runtime directory and one port.
   await rm(path, { force: true });
-  const app = Fastify({ logger: false, forceCloseConnections: true, bodyLimit: 1024 });
-  app.setErrorHandler(replyProblem);
-  app.post<{ Body: { seconds?: unknown } }>('/v1/gpu/release', async (request, reply) => {
-    const seconds = request.body?.seconds;
-    if (typeof seconds !== 'number' || !Number.isFinite(seconds) || seconds <= 0 || seconds > 3600) {
-      throw new ProblemError('INVALID_REQUEST', 'seconds must be a number above 0 and at most 3600.', {
-        field: 'seconds',
-      });
-    }
-    await control.release(seconds);
-    return reply.send({ released: true, seconds });
-  });
-  app.post<{ Body: { draining?: unknown } }>('/v1/drain', async (request, reply) => {
-    const draining = request.body?.draining;
-    if (typeof draining !== 'boolean') {
-      throw new ProblemError('INVALID_REQUEST', 'draining must be true or false.', { field: 'draining' });
-    }
-    control.drain(draining);
-    return reply.send({ draining });
+  const app = new SmallServer({
+    notFound: 'The control socket of a hive takes POST /v1/gpu/release and /v1/drain.',
+    maxBodyBytes: 1024,
+    routes: {
+      'POST /v1/gpu/release': async ({ body }) => {
+        const seconds = body?.seconds;
+        if (typeof seconds !== 'number' || !Number.isFinite(seconds) || seconds <= 0 || seconds > 3600)
+          throw new ProblemError('INVALID_REQUEST', 'seconds must be a number above 0 and at most 3600.', {
+            field: 'seconds',
+          });
+        await control.release(seconds);
+        return { body: { released: true, seconds } };
+      },
+      'POST /v1/drain': ({ body }) => {
+        const draining = body?.draining;
+        if (typeof draining !== 'boolean')
+          throw new ProblemError('INVALID_REQUEST', 'draining must be true or false.', { field: 'draining' });
+        control.drain(draining);
+        return { body: { draining } };
+      },
+    },
   });
   const before = process.umask(0o177);
   try {

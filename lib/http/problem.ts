@@ -152,18 +152,32 @@ function forCaller(error: FastifyError | ProblemError | HivepulseError): Fastify
     : error;
 }
 
+/** Headers of a problem, by what it is. */
+function problemHeaders(error: Error, { status }: Problem): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (error instanceof ProblemError && error.retryAfterSeconds !== undefined)
+    headers['retry-after'] = String(error.retryAfterSeconds);
+  // The rest of a body that is refused unread must not be taken for the next request.
+  if (status === 413) headers.connection = 'close';
+  if (status === 401) headers['www-authenticate'] = 'Bearer realm="hivepulse"';
+  return headers;
+}
+
 /** The error handler of the whole server. */
 export function replyProblem(given: FastifyError | ProblemError, request: FastifyRequest, reply: FastifyReply): void {
   const error = forCaller(given);
   const problem = toProblem(error);
   if (problem.status >= 500 && !(error instanceof ProblemError))
     request.log.error({ err: error, url: request.routeOptions.url }, 'request failed');
-  if (error instanceof ProblemError && error.retryAfterSeconds !== undefined)
-    reply.header('retry-after', String(error.retryAfterSeconds));
-  // The rest of a body that is refused unread must not be taken for the next request.
-  if (problem.status === 413) reply.header('connection', 'close');
-  if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="hivepulse"');
+  reply.headers(problemHeaders(error, problem));
   reply.code(problem.status).type(problemType).serializer(JSON.stringify).send(problem);
+}
+
+/** What is answered where a route throws, for a server without the framework. */
+export function problemReply(given: Error) {
+  const error = given as FastifyError | ProblemError;
+  const problem = toProblem(error);
+  return { status: problem.status, type: problemType, headers: problemHeaders(error, problem), body: problem };
 }
 
 /** The same for what fails before there is a request: bad HTTP, slow headers. */
