@@ -162,7 +162,7 @@ export class Prober {
   #stateOf(target: ProbeTarget): State {
     const { id, identity, servers, readyUrl, processes, loadReason } = target;
     const before = this.#states.get(id);
-    const url = readyUrl?.href ?? null;
+    const url = urlOf(target);
     const same = before?.identity === identity;
     if (same && (before.processes !== processes || before.loadReason !== loadReason)) this.#hasten(before);
     if (same && before.servers === servers && before.readyUrl === url)
@@ -226,6 +226,10 @@ export class Prober {
     return examine(asker, server, known, signal, unnamed);
   }
 }
+
+/** What an answer to the operator's URL is about: asked elsewhere, another may answer. */
+const urlOf = ({ readyUrl, urlWay }: ProbeTarget): string | null =>
+  readyUrl && `${urlWay?.connect === undefined ? 'here' : urlWay.localhost} ${readyUrl.href}`;
 
 const none: ReadonlyMap<string, Finding> = new Map();
 
