@@ -76,10 +76,16 @@ describe.skipIf(suite.skip)(suite.title, () => {
       },
       { timeoutMs: 30_000, what: 'all workers' },
     );
-    expect((await best('a'))?.endpoint).toBe(`http://${here}:${port}`);
-    expect((await best('b'))?.endpoint).toBe(`http://${inside}:${port}`);
-    expect((await best('tls'))?.endpoint).toBe(`https://${here}:${tls}`);
-    expect((await best('child'))?.endpoint).toBe(`http://${here}:${elsewhere}`);
+    const expected = {
+      a: `http://${here}:${port}`,
+      b: `http://${inside}:${port}`,
+      tls: `https://${here}:${tls}`,
+      child: `http://${here}:${elsewhere}`,
+    };
+    const given = async () =>
+      Promise.all(Object.keys(expected).map(async (model) => [model, (await best(model))?.endpoint ?? null] as const));
+    await waitFor(async () => (await given()).every(([, endpoint]) => endpoint !== null), { what: 'all models' });
+    expect(Object.fromEntries(await given())).toEqual(expected);
     expect(byModel.get('deaf')).toMatchObject({ ready: false, endpoint: null, endpointReason: 'notListening' });
     expect(byModel.get('six')).toMatchObject({ ready: true, endpoint: null, endpointReason: 'loopbackOnly' });
     // Nobody outside can use them.
