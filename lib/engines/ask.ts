@@ -15,15 +15,19 @@ export interface ServerAddress {
 /** Opens a connection another way: in the server's own network namespace. */
 export type Connect = (address: ServerAddress, signal: AbortSignal) => Promise<Socket>;
 
-/** How the bytes of an answer are asked for. */
-export interface FetchOptions {
+/** What a request goes over. */
+export interface Ways {
   readonly connect?: Connect | undefined;
+  /** A connection that is used again; without one each request has its own. */
+  readonly kept?: KeptConnection | undefined;
+}
+
+/** How the bytes of an answer are asked for. */
+export interface FetchOptions extends Ways {
   /** Of a longer answer the body is null. */
   readonly maxBodyBytes: number;
   /** Sent as a bearer token. */
   readonly key?: string | null;
-  /** A connection that is used again; without one each request has its own. */
-  readonly kept?: KeptConnection | undefined;
 }
 
 /** One connection to one server, idle between requests. */
@@ -67,7 +71,7 @@ export interface Fetcher {
 
 /** Asks servers of this host. Each call ends with the signal. Errors carry the system's or the parser's code. */
 export interface Asker {
-  get(scheme: Scheme, address: ServerAddress, path: string, signal: AbortSignal, connect?: Connect): Promise<Answer>;
+  get(scheme: Scheme, address: ServerAddress, path: string, signal: AbortSignal, ways?: Ways): Promise<Answer>;
   /** Whether a TLS handshake succeeds; false where the server answers it otherwise. Rejects where none can be tried. */
   offersTls(address: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean>;
 }
@@ -84,9 +88,9 @@ export class SystemAsker implements Asker, Fetcher {
     address: ServerAddress,
     path: string,
     signal: AbortSignal,
-    connect?: Connect,
+    ways: Ways = {},
   ): Promise<Answer> {
-    const { status, body } = await this.fetch(scheme, address, path, signal, { connect, maxBodyBytes });
+    const { status, body } = await this.fetch(scheme, address, path, signal, { ...ways, maxBodyBytes });
     try {
       return { status, json: body === null ? undefined : JSON.parse(body.toString()) };
     } catch {

@@ -1,7 +1,15 @@
 import type { NullReason } from '../contract/enums.js';
 import { systemCode } from '../util/errors.js';
 import type { Answer, ModelsQuestion } from './answer.js';
-import { type Asker, type Connect, isOtherProtocol, isTlsAlert, type Scheme, type ServerAddress } from './ask.js';
+import {
+  type Asker,
+  type Connect,
+  isOtherProtocol,
+  isTlsAlert,
+  KeptConnection,
+  type Scheme,
+  type ServerAddress,
+} from './ask.js';
 import { type Engine, engineNamed } from './table.js';
 
 /** A server to be asked. */
@@ -78,11 +86,9 @@ export async function examine(
     silent: false,
   };
   for (const address of server.addresses) {
+    const examination = server.engine && new Examination(asker, server, server.engine, address, signal);
     try {
-      const found =
-        server.engine === null
-          ? await tryTls(asker, server, address, signal)
-          : await new Examination(asker, server, server.engine, address, signal).run(known, unnamed);
+      const found = await (examination?.run(known, unnamed) ?? tryTls(asker, server, address, signal));
       return { ...found, host: address.host };
     } catch (error) {
       if (signal.aborted && signal.reason !== late) throw signal.reason;
@@ -96,7 +102,8 @@ export async function examine(
           silent: false,
           host: address.host,
         };
-      if (signal.aborted) return { ...failure, reason: 'timeout', silent: true };
+      // What it has answered until then counts: the next check goes on from there, however slow server or hive are.
+      if (signal.aborted) return { ...failure, ...examination?.learned, reason: 'timeout', silent: true };
       const reason = systemCode(error) ?? (error as Error).message;
       const isOut = isUnreachable(reason);
       const ready = isOut ? null : failure.ready;
@@ -104,6 +111,8 @@ export async function examine(
       failure = { ...failure, ready, reason, unclear, silent: reason === 'ETIMEDOUT' };
       // Its other addresses are in the same namespace.
       if (ready === null && server.connect !== undefined) return failure;
+    } finally {
+      examination?.close();
     }
   }
   return failure;
@@ -130,6 +139,10 @@ class Examination {
   readonly #address: ServerAddress;
   readonly #signal: AbortSignal;
   #scheme: Scheme = 'http';
+  /** Several questions in a row share a connection: with TLS each has a handshake, which is most of the work. */
+  #kept: KeptConnection | undefined;
+  /** What answers have shown so far. */
+  learned: Partial<Pick<Finding, 'scheme' | 'own' | 'host'>> = {};
 
   constructor(asker: Asker, server: Server, engine: Engine, address: ServerAddress, signal: AbortSignal) {
     this.#asker = asker;
@@ -141,6 +154,7 @@ class Examination {
 
   async run(known: Finding, unnamed: boolean): Promise<Finding> {
     this.#scheme = known.scheme ?? 'http';
+    if (known.own !== true || unnamed) this.#kept = new KeptConnection();
     // One that was another program's may be its own by now: the answer is asked for again.
     const own = known.own === true || (await this.#isOwn());
     if (own !== true) {
@@ -148,6 +162,7 @@ class Examination {
       const found = { scheme: this.#scheme, own: own === false ? false : null, ready: false, reason } as const;
       return { ...found, unclear: null, silent: false };
     }
+    this.#learn({ own, scheme: this.#scheme });
     const answer = await this.#get(engineNamed(this.#engine).healthPath);
     const { status } = answer;
     const ready = asksForKey(answer) ? null : status >= 200 && status <= 299;
@@ -181,9 +196,18 @@ class Examination {
     return pending ?? false;
   }
 
+  close(): void {
+    this.#kept?.close();
+  }
+
+  #learn(what: Partial<Pick<Finding, 'scheme' | 'own'>>): void {
+    this.learned = { ...this.learned, ...what, host: this.#address.host };
+  }
+
   /** By the scheme that is known; without one, TLS is tried where the answer is none of HTTP. */
   async #get(path: string): Promise<Answer> {
-    const get = () => this.#asker.get(this.#scheme, this.#address, path, this.#signal, this.#server.connect);
+    const ways = { connect: this.#server.connect, kept: this.#kept };
+    const get = () => this.#asker.get(this.#scheme, this.#address, path, this.#signal, ways);
     if (this.#scheme === 'https') return get();
     try {
       const answer = await get();
@@ -193,6 +217,8 @@ class Examination {
       if (!isOtherProtocol(error) || !(await this.#offersTls())) throw error;
     }
     this.#scheme = 'https';
+    this.#learn({ scheme: 'https' });
+    this.#kept?.close();
     return get();
   }
 

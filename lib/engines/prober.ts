@@ -162,7 +162,7 @@ export class Prober {
   #stateOf(target: ProbeTarget): State {
     const { id, identity, servers, readyUrl, processes, loadReason } = target;
     const before = this.#states.get(id);
-    const url = readyUrl?.href ?? null;
+    const url = urlOf(target);
     const same = before?.identity === identity;
     if (same && (before.processes !== processes || before.loadReason !== loadReason)) this.#hasten(before);
     if (same && before.servers === servers && before.readyUrl === url)
@@ -192,7 +192,8 @@ export class Prober {
     const running = new AbortController();
     check.running = running;
     check.startedMs = now();
-    const timer = setTimeout(() => running.abort(late), timeoutMs);
+    // What has come meanwhile is read first: where this process was held up, the answer may only wait to be taken.
+    const timer = setTimeout(() => setImmediate(() => running.abort(late)), timeoutMs);
     const found = await this.#ask(target, key, check.finding, running.signal).catch(() => null);
     clearTimeout(timer);
     check.running = null;
@@ -226,6 +227,10 @@ export class Prober {
     return examine(asker, server, known, signal, unnamed);
   }
 }
+
+/** What an answer to the operator's URL is about: asked elsewhere, another may answer. */
+const urlOf = ({ readyUrl, urlWay }: ProbeTarget): string | null =>
+  readyUrl && `${urlWay?.connect === undefined ? 'here' : urlWay.localhost} ${readyUrl.href}`;
 
 const none: ReadonlyMap<string, Finding> = new Map();
 
@@ -273,7 +278,7 @@ async function askUrl(
   const port = url.port === '' ? 80 : Number(url.port);
   const ask = { ...unasked, scheme: 'http' as const, unclear: null };
   try {
-    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, signal, connect);
+    const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, signal, { connect });
     const ready = status >= 200 && status <= 299;
     return { ...ask, ready, reason: ready ? null : `status ${status}` };
   } catch (error) {

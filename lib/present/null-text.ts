@@ -71,7 +71,7 @@ export const unexplained = 'the hive does not say why';
 /** Of a field that is null, by its path: `pressure.cpu`. */
 export function workerNullText(worker: WorkerSample, path: string, context: NullContext): NullText {
   const table: FieldTable = workerFields;
-  const { absent, reasonIn, explainedBy = [] } = table[path.split('.')[0] as string] ?? {};
+  const { absent, reasonIn, otherwise, explainedBy = [] } = table[path.split('.')[0] as string] ?? {};
   const reason = worker.nullReasons?.[path];
   if (reason !== undefined) return (noValue.has(reason) ? none : because)(words[reason as NullReason] ?? reason);
   const other = reasonIn === undefined ? null : (worker as unknown as Values)[reasonIn];
@@ -95,6 +95,7 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
     ({ uuid, unsupported }) => held.has(uuid) && names.some((n) => unsupported.includes(n)),
   );
   if (lacking !== undefined) return because(`GPU ${lacking.index} cannot report it`);
+  if (otherwise !== undefined) return none(otherwise);
   return because(context.workersComplete ? unexplained : 'the tree of cgroups could not be read whole');
 }
 

@@ -182,11 +182,14 @@ export class Endpoints {
   }
 
   /** How the worker itself is reached at a port of loopback, or why it is not. */
-  wayTo(path: string, port: number): UrlWay | 'notListening' | 'serverUnreachable' {
+  wayTo(path: string, port: number): UrlWay | 'notListening' | 'serverUnreachable' | 'socketsUnknown' {
     const listening = this.#listening;
     const processes = this.#groups.get(path);
     if (listening === null || processes === undefined) return {};
-    const all = processes.map((process) => listening.of(process)?.sockets ?? null);
+    const looks = processes.map((process) => listening.of(process)).filter((look) => look !== null);
+    // Who listens there is about to be known: another one's answer would count until the next.
+    if (looks.length === 0) return 'socketsUnknown';
+    const all = looks.map(({ sockets }) => sockets);
     const own = listening.ownNamespace;
     const there = all.flatMap((sockets) => sockets?.filter((each) => each.port === port) ?? []);
     if (there.some(({ namespace }) => namespace === own)) return {};

@@ -166,23 +166,21 @@ export class Listening {
     this.#changed = false;
     this.#lookedMs = now;
     const due = this.#seen.dueAt(now, this.#unclaimed ? verifyMs : quietVerifyMs);
-    await this.#readNamespaces(this.#pids((_pid, entry) => due(entry)));
+    await this.#readNamespaces(due);
     const before = this.#namespaces;
     const tables = await this.#readTables();
     const grown = grownIn(before, tables);
-    const isDue = (pid: number, entry: Entry): boolean =>
-      due(entry) || (this.#waiting.has(pid) && entry.namespace !== null && grown.has(entry.namespace));
-    const changed = await this.#readDescriptors(this.#pids(isDue), tables);
+    const pids = grown.size === 0 ? due : new Set([...due, ...this.#waitingIn(grown)]);
+    const changed = await this.#readDescriptors([...pids], tables);
     this.#namespaces = tables;
     if (this.#seen.verifiedMs === now) this.#unclaimed = false;
     else if (grown.size > 0) this.#unclaimed ||= this.#holdsNone(grown);
     if (changed || !sameTables(before, tables)) this.#generation += 1;
   }
 
-  #pids(isWanted: (pid: number, entry: Entry) => boolean): readonly number[] {
-    const pids: number[] = [];
-    for (const [pid, entry] of this.#seen.byPid) if (isWanted(pid, entry)) pids.push(pid);
-    return pids;
+  /** Processes that are expected to listen, in namespaces where a socket came. */
+  #waitingIn(grown: ReadonlyMap<number, unknown>): readonly number[] {
+    return [...this.#waiting].filter((pid) => grown.has(this.#seen.byPid.get(pid)?.namespace ?? Number.NaN));
   }
 
   /** Whether some new socket is none of those that processes are known to hold. */
@@ -217,10 +215,9 @@ export class Listening {
   /** The tables of all namespaces in which processes are; the last one of a namespace whose files hang. */
   async #readTables(): Promise<ReadonlyMap<number, Table>> {
     const { procRoot } = this.#options;
-    const readers = new Map<number, string>();
+    const readers = new Map<number, string>(this.#own === null ? [] : [[this.#own, 'self']]);
     for (const [pid, { namespace, gone }] of this.#seen.byPid)
-      if (namespace !== null && !gone) readers.set(namespace, String(pid));
-    if (this.#own !== null) readers.set(this.#own, 'self');
+      if (namespace !== null && !gone && !readers.has(namespace)) readers.set(namespace, String(pid));
     const tables = await this.#dumpTables(readers);
     const others = [...readers].filter(([namespace]) => !tables.has(namespace));
     if (others.length === 0) return tables;

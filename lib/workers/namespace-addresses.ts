@@ -94,17 +94,18 @@ export class NamespaceAddresses {
     const now = clock.now();
     this.#changed = false;
     const due = this.#seen.dueAt(now, verifyMs);
-    await this.#readNamespaces([...this.#seen.byPid].filter(([, member]) => due(member)));
+    await this.#readNamespaces(due);
     const isDue = now - this.#lookedMs >= everyMs;
     if (isDue) this.#lookedMs = now;
     await this.#readAddresses((namespace) => isDue || !this.#addresses.has(namespace));
   }
 
-  async #readNamespaces(due: readonly (readonly [number, Member])[]): Promise<void> {
-    const found = await this.#namespacesOf(due.map(([pid]) => pid));
-    for (const [i, [, member]] of due.entries()) {
+  async #readNamespaces(due: readonly number[]): Promise<void> {
+    const found = await this.#namespacesOf(due);
+    for (const [i, pid] of due.entries()) {
       const namespace = found[i];
-      if (namespace === undefined) continue;
+      const member = this.#seen.byPid.get(pid);
+      if (namespace === undefined || member === undefined) continue;
       member.namespace = namespace;
       member.read = true;
     }

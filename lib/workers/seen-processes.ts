@@ -21,6 +21,9 @@ export class SeenProcesses<E extends SeenProcess> {
   readonly byPid = new Map<number, E>();
   readonly #entryOf: (seen: SeenProcess) => E;
   #taken: readonly ProcessIdentity[] = [];
+  #newestMs = Number.NEGATIVE_INFINITY;
+  /** Some had not been looked at when the last look began. */
+  #unread = false;
   /** When all were looked at. */
   verifiedMs = Number.NEGATIVE_INFINITY;
 
@@ -40,15 +43,24 @@ export class SeenProcesses<E extends SeenProcess> {
       if (this.byPid.get(pid)?.startTicks === startTicks) continue;
       this.byPid.set(pid, this.#entryOf({ startTicks, seenMs: nowMs, read: false }));
       hasNew = true;
+      this.#unread = true;
+      this.#newestMs = nowMs;
     }
     for (const pid of this.byPid.keys()) if (!alive.has(pid)) this.byPid.delete(pid);
     return hasNew;
   }
 
   /** Which are due in the look that begins now; all where the last look at all is `verifyMs` ago. */
-  dueAt(nowMs: number, verifyMs: number): (entry: E) => boolean {
+  dueAt(nowMs: number, verifyMs: number): readonly number[] {
     const verify = nowMs - this.verifiedMs >= verifyMs;
     if (verify) this.verifiedMs = nowMs;
-    return ({ read, seenMs }) => !read || verify || nowMs - seenMs < settleMs;
+    if (!verify && !this.#unread && nowMs - this.#newestMs >= settleMs) return [];
+    this.#unread = false;
+    const pids: number[] = [];
+    for (const [pid, { read, seenMs }] of this.byPid) {
+      if (!read) this.#unread = true;
+      if (!read || verify || nowMs - seenMs < settleMs) pids.push(pid);
+    }
+    return pids;
   }
 }

@@ -7,12 +7,14 @@ import { engines } from '../../lib/engines/table.js';
 import { parseCmdline, parseProcessStat } from '../../lib/procfs/parse.js';
 import type { RunningSampler } from '../../lib/sampling/create.js';
 import { createSampler } from '../../lib/sampling/open.js';
+import { writeRecord } from '../../lib/workers/records.js';
 import { cgroupSuite, createCgroupTree } from '../harness/cgroups.js';
 import { freePorts } from '../harness/free-ports.js';
 import { Harness } from '../harness/harness.js';
 import { createNamespace, createOtherHost } from '../harness/network.js';
 import { ProcessTrees } from '../harness/process-tree.js';
 import { waitFor } from '../harness/wait.js';
+import { workerRecord } from '../harness/worker-record.js';
 import { containerTrees } from './trees/containers.js';
 import { llamaTrees } from './trees/llama.js';
 import { otherTrees } from './trees/others.js';
@@ -46,10 +48,12 @@ function fill(row: Row, places: Readonly<Record<string, string>>): Row {
   return inside(row) as Row;
 }
 
+const pidsIn = (cgroup: string): readonly number[] =>
+  readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+
 /** The engine that the processes of a cgroup are, as /proc shows them. */
 function engineIn(cgroup: string): string | null {
-  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
-  const processes = pids.map((pid) => ({
+  const processes = pidsIn(cgroup).map((pid) => ({
     pid,
     parentPid: parseProcessStat(readFileSync(`/proc/${pid}/stat`))?.parentPid ?? 0,
     argv: parseCmdline(readFileSync(`/proc/${pid}/cmdline`)),
@@ -92,6 +96,17 @@ describe.skipIf(suite.skip)(suite.title, () => {
     );
   };
 
+  function recordOf(index: number, cgroup: string, readyUrl: string) {
+    const [group = '', instance = ''] = idOf(index).split('/');
+    const pid = pidsIn(cgroup)[0] as number;
+    const startedAt = new Date().toISOString();
+    return workerRecord({
+      ...{ group, instance, cgroup, pid, startTicks: null, parentPid: process.pid },
+      readyUrl,
+      startedAt,
+    });
+  }
+
   beforeAll(async () => {
     const cgroups = await createCgroupTree();
     harness.defer(() => cgroups.dispose());
@@ -115,9 +130,12 @@ describe.skipIf(suite.skip)(suite.title, () => {
       for (const stranger of strangers) await trees.start(stranger);
     }
     await trees.started();
+    const runtimeDir = harness.directory();
+    for (const [index, { readyUrl }] of filled.entries())
+      if (readyUrl !== undefined) await writeRecord(runtimeDir, recordOf(index, join(root, cgroupOf(index)), readyUrl));
     const sampler = await createSampler({
       root: cgroups.root,
-      runtimeDir: harness.directory(),
+      runtimeDir,
       gpu: 'none',
       address: here,
       intervalMs,

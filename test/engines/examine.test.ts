@@ -3,7 +3,7 @@ import { createServer as createTls } from 'node:https';
 import { type AddressInfo, createServer as createTcp } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { SystemAsker } from '../../lib/engines/ask.js';
+import { type Asker, SystemAsker } from '../../lib/engines/ask.js';
 import { examine, type Finding, late, type Server, unasked } from '../../lib/engines/examine.js';
 import { type Engine, engines } from '../../lib/engines/table.js';
 import { selfSigned } from '../harness/certificate.js';
@@ -232,6 +232,53 @@ describe('a server', () => {
   it('that takes the connection and does not answer is silent, not refused', async () => {
     const port = await serve(() => undefined);
     expect(await look({ port }, unasked, 50)).toMatchObject({ silent: true, reason: 'timeout', scheme: null });
+  });
+
+  it('whose every answer takes most of a check, over TLS: each goes on from what the one before has shown', async () => {
+    const answers: Pages = readyPages.vllm;
+    let known = unasked;
+    const seen: string[] = [];
+    for (let check = 0; check < 2; check += 1) {
+      const controller = new AbortController();
+      let left = 2;
+      /** Two answers fit into a check. */
+      const within = <T>(answer: () => T): Promise<T> =>
+        new Promise((resolve, reject) => {
+          controller.signal.addEventListener('abort', () => reject(controller.signal.reason));
+          left -= 1;
+          if (left < 0) controller.abort(late);
+          else
+            try {
+              resolve(answer());
+            } catch (error) {
+              reject(error);
+            }
+        });
+      const asker: Asker = {
+        get: (scheme, _address, path) =>
+          within(() => {
+            seen.push(`${scheme} ${path}`);
+            if (scheme === 'http') throw Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+            const [status, json] = answers[path] ?? [404, null];
+            return { status, json };
+          }),
+        offersTls: () => within(() => seen.push('tls') > 0),
+      };
+      const addresses = [{ host: '127.0.0.1', port: 1 }];
+      known = await examine(asker, { engine: 'vllm', held: true, addresses }, known, controller.signal);
+    }
+    expect(known).toMatchObject({ scheme: 'https', own: true, ready: true });
+    expect(seen).toEqual(['http /version', 'tls', 'https /version', 'https /health']);
+  });
+
+  it('asks what it must ask at first over one connection', async () => {
+    const connections = new Set<unknown>();
+    const port = await serve((request, response) => {
+      connections.add(request.socket);
+      pages(readyPages.vllm)(request, response);
+    }, 'http');
+    expect(await look({ port, unnamed: true })).toMatchObject({ ready: true, models: expect.any(Array) });
+    expect(connections.size).toBe(1);
   });
 
   it('is asked at its next address where the first refuses', async () => {

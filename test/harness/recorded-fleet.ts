@@ -99,7 +99,10 @@ export function recordedFleet(): readonly Heartbeat[] {
           cpuLimitPercent: 800,
           cpuPercent: 790.5,
         }),
-        workerValues('batch/one', 23, 'none', [], { state: 'starting', ready: null, memorySource: 'proc' }),
+        workerValues('batch/one', 23, 'none', [], {
+          ...{ state: 'starting', ready: null, memorySource: 'proc' },
+          nullReasons: { ready: 'serverUnknown' },
+        }),
       ],
       over: {
         host: {

@@ -95,7 +95,6 @@ export abstract class FakeReader implements FileReader {
   }
 }
 
-
 /** A tree in memory: files by absolute path; directories are what lies above them, and those in `directories`. */
 export class MemoryTree {
   readonly files = new Map<string, string>();

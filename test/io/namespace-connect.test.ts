@@ -101,13 +101,15 @@ describe.runIf(canEnter && hasAddon)('a connection inside of another network nam
       connectInNamespace({ ...target, host: to, port: at, signal });
     const { signal } = new AbortController();
     const asker = new SystemAsker();
-    expect(await asker.get('http', target, '/asked', signal, connect)).toMatchObject({ json: { inside: '/asked' } });
+    expect(await asker.get('http', target, '/asked', signal, { connect })).toMatchObject({
+      json: { inside: '/asked' },
+    });
     expect(await asker.offersTls(target, signal, connect)).toBe(false);
     const before = descriptors(process.pid);
     for (let i = 0; i < 50; i += 1) {
-      await asker.get('http', target, '/again', signal, connect);
+      await asker.get('http', target, '/again', signal, { connect });
       await asker.offersTls(target, signal, connect);
-      await expect(asker.get('https', target, '/tls', signal, connect)).rejects.toThrow();
+      await expect(asker.get('https', target, '/tls', signal, { connect })).rejects.toThrow();
     }
     await waitFor(() => descriptors(process.pid) <= before);
   });

@@ -380,6 +380,8 @@ export const workerFields = {
   },
   ready: {
     shape: nullable(boolean('null: nothing to probe, or nobody can say; nullReasons.ready says which.')),
+    // Of a hive that gives no reasons for it.
+    otherwise: 'nothing to probe, or no answer yet',
     hive: {
       name: 'hivepulse_worker_ready',
       help: '1 where its probe says ready; no sample where there is nothing to probe.',

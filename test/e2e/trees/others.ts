@@ -5,12 +5,18 @@ import {
   lmdeploy,
   metrics,
   mlxLm,
+  type Site,
   triton,
   trtllm,
   versionedApi,
   webApplication,
 } from '../../harness/fake-engines.js';
 import { on, type Row, run } from './row.js';
+
+/** Answers everything with one status. */
+const health =
+  (status: number): Site =>
+  () => ({ status, type: 'text/plain', body: '' });
 
 const llm = 'Qwen/Qwen2.5-7B-Instruct';
 const tritonserver = { engine: 'tritonserver', model: null } as const;
@@ -264,6 +270,39 @@ const unknownTrees: readonly Row[] = [
     model: null,
     endpoint: 'http://{here}:{a}',
     ready: 'serverUnknown',
+  },
+  {
+    title:
+      'a program of no known engine in a namespace of its own, with a ready URL, and a stranger on that port outside',
+    tree: run('python3 serve.py', on('127.0.0.1:{a}', health(200))),
+    apart: 'loopback',
+    readyUrl: 'http://localhost:{a}/ready',
+    strangers: [run('python3 -m http.server', on('127.0.0.1:{a}', health(503)))],
+    engine: null,
+    model: null,
+    endpoint: 'unidentified',
+    ready: true,
+  },
+  {
+    title: 'the same on ::1, and not ready',
+    tree: run('python3 serve.py', on('::1:{a}', health(503))),
+    apart: 'loopback',
+    readyUrl: 'http://localhost:{a}/ready',
+    strangers: [run('python3 -m http.server', on('::1:{a}', health(200)))],
+    engine: null,
+    model: null,
+    endpoint: 'unidentified',
+    ready: false,
+  },
+  {
+    title: 'a ready URL on whose port a stranger listens, and the worker does not',
+    tree: run('python3 serve.py', on('127.0.0.1:{b}', health(200))),
+    readyUrl: 'http://127.0.0.1:{a}/ready',
+    strangers: [run('python3 -m http.server', on('127.0.0.1:{a}', health(200)))],
+    engine: null,
+    model: null,
+    endpoint: 'unidentified',
+    ready: false,
   },
 ];
 

@@ -13,6 +13,8 @@ export interface Row {
   readonly apart?: 'loopback' | 'bridged' | 'bridgedTwice';
   /** Its cgroup is that of a container of a pod. */
   readonly pod?: true;
+  /** `run` was given it as `--ready-url`. */
+  readonly readyUrl?: string;
   /** Environment of its processes. */
   readonly env?: Readonly<Record<string, string>>;
   /** Processes outside of the worker, in the host's namespace. */
