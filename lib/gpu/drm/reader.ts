@@ -196,7 +196,16 @@ class DrmReader implements GpuReader {
       awake.map((i) => cards[i]?.card.probe.path ?? ''),
       maxFileBytes,
     );
-    const readings = await Promise.all(awake.map((i, at) => cards[i]?.card.read(this.#files, probed[at] ?? ETIMEDOUT)));
+    const paths = awake.map((i, at) => cards[i]?.card.begin(probed[at] ?? ETIMEDOUT) ?? []);
+    const results = await this.#files.read(paths.flat(), maxFileBytes);
+    let taken = 0;
+    const readings = await Promise.all(
+      awake.map((i, at) => {
+        const from = taken;
+        taken += paths[at]?.length ?? 0;
+        return cards[i]?.card.end(results.slice(from, taken), this.#files);
+      }),
+    );
     return [...cards.keys()].map((i) => readings[awake.indexOf(i)] ?? null);
   }
 
