@@ -22,6 +22,7 @@ export interface CardFileNames {
   /** What changes rarely. */
   readonly slow: readonly string[];
   readonly hwmon: readonly string[];
+  readonly slowHwmon: readonly string[];
 }
 
 /** Why a file of a driver has no value now. */
@@ -152,13 +153,13 @@ export class DrmCard {
   get probe(): { readonly name: string; readonly path: string } {
     const { fast } = this.#names;
     const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
-    return { name, path: join(this.#directory, name) };
+    return { name, path: `${this.#directory}/${name}` };
   }
 
   /** Takes what the file of `probe` gave; gives the paths of all others that are due. What is not due stands. */
   begin(probed: FileResult): readonly string[] {
     const { name: probe } = this.probe;
-    const { once, fast, slow, hwmon } = this.#names;
+    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
     this.#slowDue = this.#pass % slowEvery === 0;
     this.#pass += 1;
     if (this.#slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
@@ -167,11 +168,17 @@ export class DrmCard {
     // Of a driver that hangs nothing else is asked.
     if (probed === ETIMEDOUT) return [];
     const due = [...once, ...fast, ...slow].filter((name) => name !== probe && this.#isDue(name));
-    const sensors = this.#hwmon === null ? [] : hwmon.filter((name) => this.#sensor(name) !== ENOENT);
+    const sensors =
+      this.#hwmon === null
+        ? []
+        : [
+            ...hwmon.filter((name) => this.#sensor(name) !== ENOENT),
+            ...slowHwmon.filter((name) => this.#sensor(name) === undefined),
+          ];
     this.#asked = [...due, ...sensors.map((name) => `hwmon/${name}`)];
     return [
-      ...due.map((name) => join(this.#directory, name)),
-      ...sensors.map((name) => join(this.#directory, 'device/hwmon', this.#hwmon ?? '', name)),
+      ...due.map((name) => `${this.#directory}/${name}`),
+      ...sensors.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
     ];
   }
 
@@ -206,7 +213,7 @@ export class DrmCard {
     this.#hwmon = names.filter((name) => /^hwmon\d+$/.test(name)).sort()[0] ?? null;
     if (this.#hwmon === null) return;
     const at = join(directory, this.#hwmon);
-    const { hwmon } = this.#names;
+    const hwmon = [...this.#names.hwmon, ...this.#names.slowHwmon];
     const results = await files.read(
       hwmon.map((name) => join(at, name)),
       maxBytes,

@@ -24,9 +24,16 @@ export interface DrmHolders {
   readonly incomplete: GpuReason | null;
 }
 
+interface Descriptor {
+  readonly path: string;
+  /** The newest reading: a client that does nothing says the same again and again. */
+  text: Buffer;
+  client: DrmClient;
+}
+
 interface Looked {
-  /** Descriptors on a GPU, by number. */
-  descriptors: readonly string[];
+  /** Descriptors on a GPU, one for each client. */
+  descriptors: readonly Descriptor[];
   /** What its descriptors below /dev/dri lead to. */
   links: string;
   unseen: 'hidden' | 'stuck' | null;
@@ -165,11 +172,11 @@ export class DrmProcesses {
       // One that was duplicated says the same.
       if (client === null || found.has(key)) continue;
       found.add(key);
-      this.#keep(pid, [...looked.descriptors, name]);
+      this.#keep(pid, [...looked.descriptors, { path: this.#path(pid, 'fdinfo', name), text, client }]);
     }
   }
 
-  #keep(pid: number, descriptors: readonly string[]): void {
+  #keep(pid: number, descriptors: readonly Descriptor[]): void {
     const looked = this.#processes.get(pid);
     if (looked !== undefined) looked.descriptors = descriptors;
   }
@@ -186,20 +193,28 @@ export class DrmProcesses {
   /** Reads the descriptors that are known. */
   async #read(): Promise<readonly { readonly pid: number; readonly client: DrmClient }[]> {
     const asked = [...this.#processes]
+      .filter(([, { descriptors }]) => descriptors.length > 0)
       .sort(([a], [b]) => a - b)
-      .flatMap(([pid, { descriptors }]) => descriptors.map((name) => ({ pid, name })));
+      .flatMap(([pid, looked]) => looked.descriptors.map((descriptor) => ({ pid, looked, descriptor })));
     const texts = await this.#files.read(
-      asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name)),
+      asked.map(({ descriptor }) => descriptor.path),
       maxFdinfoBytes,
     );
-    return asked.flatMap(({ pid }, i) => {
+    const found: { readonly pid: number; readonly client: DrmClient }[] = [];
+    for (const [i, { pid, looked, descriptor }] of asked.entries()) {
       const text = texts[i] ?? ENOENT;
-      const client = typeof text === 'number' ? null : this.#clientOf(text);
-      if (client !== null) return [{ pid, client }];
-      const looked = this.#processes.get(pid);
-      if (looked !== undefined) looked.changed = true;
-      return [];
-    });
+      if (typeof text === 'number') {
+        looked.changed = true;
+        continue;
+      }
+      const client = text.equals(descriptor.text) ? descriptor.client : this.#clientOf(text);
+      if (client?.pdev !== descriptor.client.pdev || client.id !== descriptor.client.id) looked.changed = true;
+      if (client === null) continue;
+      descriptor.text = text;
+      descriptor.client = client;
+      found.push({ pid, client });
+    }
+    return found;
   }
 
   #clientOf(text: Buffer): DrmClient | null {
@@ -239,6 +254,6 @@ export class DrmProcesses {
   }
 
   #path(pid: number, ...rest: readonly string[]): string {
-    return join(this.#procRoot, String(pid), ...rest);
+    return [this.#procRoot, pid, ...rest].join('/');
   }
 }
