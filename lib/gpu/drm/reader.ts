@@ -10,12 +10,6 @@ import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js
 import { type DrmHolders, DrmProcesses } from './processes.js';
 import { type CardReport, reportCard } from './report.js';
 
-/** Where the kernel's files are; other places in containers and tests. */
-export interface KernelRoots {
-  readonly sys?: string;
-  readonly proc?: string;
-}
-
 const { ETIMEDOUT } = constants.errno;
 const maxFileBytes = 4096;
 /** Cards are asked anew which they are after so many passes. */
