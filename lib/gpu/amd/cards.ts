@@ -1,5 +1,13 @@
 import type { CardIdentity, CardReading } from '../drm/card.js';
-import { type CardContext, type CardMeter, type CardValues, type DrmDriver, sum, ValueSheet } from '../drm/driver.js';
+import {
+  type CardContext,
+  type CardMeter,
+  type CardValues,
+  type DrmDriver,
+  sum,
+  unasked,
+  ValueSheet,
+} from '../drm/driver.js';
 import type { DrmClient } from '../drm/fdinfo.js';
 import type { GpuReason } from '../reasons.js';
 import { Kfd, type KfdNode } from './kfd.js';
@@ -14,16 +22,8 @@ const files = {
     'device/current_compute_partition',
     'device/current_memory_partition',
   ],
-  hwmon: [
-    'temp1_input',
-    'temp2_input',
-    'power1_average',
-    'power1_input',
-    'power1_cap',
-    'freq1_input',
-    'fan1_input',
-    'fan1_max',
-  ],
+  hwmon: ['temp1_input', 'temp2_input', 'power1_average', 'power1_input', 'freq1_input', 'fan1_input'],
+  slowHwmon: ['power1_cap', 'fan1_max'],
 };
 
 /** So many readings in a row, at 100 % beside engines that stand still, are no coincidence. */
@@ -76,6 +76,7 @@ class AmdCard implements CardMeter {
     const [fan, most] = [reading.number('hwmon/fan1_input'), reading.number('hwmon/fan1_max')];
     if ('reason' in fan || 'reason' in most) sheet.set('fanPercent', 'reason' in fan ? fan : most);
     else if (most.value > 0) sheet.set('fanPercent', { value: Math.round((100 * fan.value) / most.value) });
+    unasked(sheet);
     return {
       name: this.#name(reading) + this.#partition(reading, sheet),
       unifiedMemory: this.#isApu,

@@ -22,6 +22,7 @@ export interface CardFileNames {
   /** What changes rarely. */
   readonly slow: readonly string[];
   readonly hwmon: readonly string[];
+  readonly slowHwmon: readonly string[];
 }
 
 /** Why a file of a driver has no value now. */
@@ -135,6 +136,8 @@ export class DrmCard {
   #results = new Map<string, FileResult>();
   #hwmon: string | null = null;
   #pass = 0;
+  #slowDue = false;
+  #asked: readonly string[] = [];
 
   constructor(directory: string, identity: CardIdentity, names: CardFileNames) {
     this.#directory = directory;
@@ -150,29 +153,50 @@ export class DrmCard {
   get probe(): { readonly name: string; readonly path: string } {
     const { fast } = this.#names;
     const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
-    return { name, path: join(this.#directory, name) };
+    return { name, path: `${this.#directory}/${name}` };
   }
 
-  /** Reads what is due; what was read before and is not due stands. `probed` is what the file of `probe` gave. */
-  async read(files: Pick<GuardedReader, 'read' | 'list'>, probed: FileResult): Promise<CardReading> {
+  /** Takes what the file of `probe` gave; gives the paths of all others that are due. What is not due stands. */
+  begin(probed: FileResult): readonly string[] {
     const { name: probe } = this.probe;
-    if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
-    const slowDue = this.#pass % slowEvery === 0;
+    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
+    this.#slowDue = this.#pass % slowEvery === 0;
     this.#pass += 1;
-    const { once, fast, slow } = this.#names;
-    if (slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
+    if (this.#slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
     this.#results.set(probe, probed);
+    this.#asked = [];
+    // Of a driver that hangs nothing else is asked.
+    if (probed === ETIMEDOUT) return [];
     const due = [...once, ...fast, ...slow].filter((name) => name !== probe && this.#isDue(name));
-    if (this.#hwmon === null && slowDue) await this.#findHwmon(files);
-    const hwmon = this.#names.hwmon.filter((name) => this.#results.get(`hwmon/${name}`) !== ENOENT);
-    await this.#readThese(files, due, hwmon);
-    const gone = (name: string) => this.#results.get(`hwmon/${name}`) === ENOENT;
-    if (this.#hwmon !== null && hwmon.length > 0 && hwmon.every(gone)) {
-      // Its directory has another number after the driver was bound anew.
-      await this.#findHwmon(files);
-      await this.#readThese(files, [], this.#names.hwmon);
-    }
+    const sensors =
+      this.#hwmon === null
+        ? []
+        : [
+            ...hwmon.filter((name) => this.#sensor(name) !== ENOENT),
+            ...slowHwmon.filter((name) => this.#sensor(name) === undefined),
+          ];
+    this.#asked = [...due, ...sensors.map((name) => `hwmon/${name}`)];
+    return [
+      ...due.map((name) => `${this.#directory}/${name}`),
+      ...sensors.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
+    ];
+  }
+
+  /** Takes what these paths gave. */
+  async end(results: readonly FileResult[], files: Pick<GuardedReader, 'read' | 'list'>): Promise<CardReading> {
+    const { name: probe } = this.probe;
+    const probed = this.#results.get(probe);
+    if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
+    for (const [i, name] of this.#asked.entries()) this.#results.set(name, results[i] ?? ENOENT);
+    const sensors = this.#asked.filter((name) => name.startsWith('hwmon/'));
+    const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
+    // Its directory has another number after the driver was bound anew.
+    if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
     return new CardReading(this.#results, this.#names.fast);
+  }
+
+  #sensor(name: string): FileResult | undefined {
+    return this.#results.get(`hwmon/${name}`);
   }
 
   /** What is missing stays so until the slow files are due; what failed in another way is tried again. */
@@ -182,22 +206,18 @@ export class DrmCard {
     return typeof known === 'number' ? known !== ENOENT : this.#names.fast.includes(name);
   }
 
-  async #findHwmon(files: Pick<GuardedReader, 'list'>): Promise<void> {
-    const [entries] = await files.list([join(this.#directory, 'device/hwmon')]);
+  async #findSensors(files: Pick<GuardedReader, 'read' | 'list'>): Promise<void> {
+    const directory = join(this.#directory, 'device/hwmon');
+    const [entries] = await files.list([directory]);
     const names = entries === undefined || typeof entries === 'number' ? [] : entries.map(({ name }) => name);
     this.#hwmon = names.filter((name) => /^hwmon\d+$/.test(name)).sort()[0] ?? null;
-  }
-
-  async #readThese(files: Pick<GuardedReader, 'read'>, names: readonly string[], hwmon: readonly string[]) {
-    const ofHwmon = this.#hwmon === null ? [] : hwmon;
+    if (this.#hwmon === null) return;
+    const at = join(directory, this.#hwmon);
+    const hwmon = [...this.#names.hwmon, ...this.#names.slowHwmon];
     const results = await files.read(
-      [
-        ...names.map((name) => join(this.#directory, name)),
-        ...ofHwmon.map((name) => join(this.#directory, 'device/hwmon', this.#hwmon ?? '', name)),
-      ],
+      hwmon.map((name) => join(at, name)),
       maxBytes,
     );
-    for (const [i, name] of [...names, ...ofHwmon.map((each) => `hwmon/${each}`)].entries())
-      this.#results.set(name, results[i] ?? ENOENT);
+    for (const [i, name] of hwmon.entries()) this.#results.set(`hwmon/${name}`, results[i] ?? ENOENT);
   }
 }

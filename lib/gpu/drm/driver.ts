@@ -1,5 +1,5 @@
 import type { GuardedReader } from '../../io/guarded.js';
-import type { GpuReason } from '../reasons.js';
+import { type GpuReason, gpuReason } from '../reasons.js';
 import type { ReportedValues } from '../report.js';
 import type { CardFileNames, CardIdentity, CardReading, Read } from './card.js';
 import type { DrmClient } from './fdinfo.js';
@@ -70,6 +70,11 @@ export class ValueSheet {
     delete this.values[field as keyof ReportedValues];
     this.reasons[field] = reason;
   }
+}
+
+/** What these drivers are not asked for, and null or an empty list would not say. */
+export function unasked(sheet: ValueSheet): void {
+  for (const field of ['throttleReasons', 'lastXid']) sheet.reasons[field] = gpuReason('notSupported');
 }
 
 /** Both, added; the reason of the first that has none. */

@@ -35,50 +35,73 @@ const units: Readonly<Record<string, number>> = {
 /** More are no driver's. */
 const maxEntries = 64;
 
+const [zero, nine] = ['0'.charCodeAt(0), '9'.charCodeAt(0)];
+
 /** `120 KiB` in the unit without a prefix; null where it is no amount. */
 function amountOf(text: string): number | null {
-  const [number = '', unit = ''] = text.trim().split(/\s+/, 2);
-  const scale = Object.hasOwn(units, unit) ? units[unit] : undefined;
-  if (scale === undefined || !/^\d{1,20}$/.test(number)) return null;
-  const value = Number(number) * scale;
+  let end = 0;
+  let number = 0;
+  for (; end < text.length; end++) {
+    const code = text.charCodeAt(end);
+    if (code < zero || code > nine) break;
+    number = number * 10 + code - zero;
+  }
+  if (end === 0) return null;
+  const unit = end === text.length ? '' : text.slice(end).trimStart();
+  // A unit is apart from its number.
+  if (unit !== '' && unit.length === text.length - end) return null;
+  const scale = Object.hasOwn(units, unit) ? (units[unit] as number) : Number.NaN;
+  const value = number * scale;
   // What no double holds exactly is all ones of 64 bits, or a torn read.
   return value <= Number.MAX_SAFE_INTEGER ? value : null;
 }
 
 /** Values of a file of `key: value` lines; the first of a key counts. */
-function linesOf(text: string): ReadonlyMap<string, string> {
+function linesOf(text: string): Map<string, string> {
   const values = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const colon = line.indexOf(':');
-    if (colon <= 0) continue;
-    const key = line.slice(0, colon);
-    if (!values.has(key)) values.set(key, line.slice(colon + 1).trim());
+  for (let from = 0; from < text.length; ) {
+    const newline = text.indexOf('\n', from);
+    const end = newline < 0 ? text.length : newline;
+    const colon = text.indexOf(':', from);
+    if (colon > from && colon < end) {
+      const key = text.slice(from, colon);
+      if (!values.has(key)) values.set(key, text.slice(colon + 1, end).trim());
+    }
+    from = end + 1;
   }
   return values;
 }
 
-/** Amounts of all keys that begin with `prefix`, by the rest of the key. */
-function amounts(values: ReadonlyMap<string, string>, prefix: string): Map<string, number> {
-  const found = new Map<string, number>();
+/** What begins the keys of amounts; a prefix of another stands behind it. */
+const prefixes = [
+  'drm-engine-capacity-',
+  'drm-engine-',
+  'drm-total-cycles-',
+  'drm-cycles-',
+  'drm-memory-',
+  'drm-resident-',
+] as const;
+type Amounts = Readonly<Record<(typeof prefixes)[number], Map<string, number>>>;
+
+/** Amounts by the prefix of their key, then by its rest. */
+function amountsOf(values: ReadonlyMap<string, string>): Amounts {
+  const found = Object.fromEntries(prefixes.map((prefix) => [prefix, new Map<string, number>()])) as Amounts;
   for (const [key, text] of values) {
-    if (!key.startsWith(prefix) || found.size >= maxEntries) continue;
-    const amount = amountOf(text);
-    if (amount !== null) found.set(key.slice(prefix.length), amount);
+    if (!key.startsWith('drm-')) continue;
+    const prefix = prefixes.find((each) => key.startsWith(each));
+    const amount = prefix === undefined ? null : amountOf(text);
+    if (prefix === undefined || amount === null || found[prefix].size >= maxEntries) continue;
+    found[prefix].set(key.slice(prefix.length), amount);
   }
   return found;
 }
 
-function enginesOf(values: ReadonlyMap<string, string>): Map<string, DrmEngine> {
+function enginesOf(amounts: Amounts): Map<string, DrmEngine> {
   const engines = new Map<string, DrmEngine>();
-  const capacities = amounts(values, 'drm-engine-capacity-');
-  const capacityOf = (name: string) => Math.max(1, capacities.get(name) ?? 1);
-  for (const [name, busy] of amounts(values, 'drm-engine-')) {
-    if (name.startsWith('capacity-')) continue;
-    engines.set(name, { busy, of: null, capacity: capacityOf(name) });
-  }
-  const totals = amounts(values, 'drm-total-cycles-');
-  for (const [name, busy] of amounts(values, 'drm-cycles-')) {
-    const of = totals.get(name);
+  const capacityOf = (name: string) => Math.max(1, amounts['drm-engine-capacity-'].get(name) ?? 1);
+  for (const [name, busy] of amounts['drm-engine-']) engines.set(name, { busy, of: null, capacity: capacityOf(name) });
+  for (const [name, busy] of amounts['drm-cycles-']) {
+    const of = amounts['drm-total-cycles-'].get(name);
     if (of !== undefined && !engines.has(name)) engines.set(name, { busy, of, capacity: capacityOf(name) });
   }
   return engines;
@@ -96,14 +119,15 @@ export function parseFdinfo(text: string): DrmClient | null {
   const pdev = values.get('drm-pdev') ?? '';
   const id = values.get('drm-client-id') ?? '';
   if (!isPciAddress(pdev) || !/^\d{1,20}$/.test(id)) return null;
+  const amounts = amountsOf(values);
   return {
     driver,
     pdev,
     id,
-    engines: enginesOf(values),
+    engines: enginesOf(amounts),
     enginePercents: new Map(),
     // The older name first, so that the newer one of the same region counts.
-    residentBytes: new Map([...amounts(values, 'drm-memory-'), ...amounts(values, 'drm-resident-')]),
+    residentBytes: new Map([...amounts['drm-memory-'], ...amounts['drm-resident-']]),
   };
 }
 

@@ -24,18 +24,31 @@ export interface DrmHolders {
   readonly incomplete: GpuReason | null;
 }
 
+interface Descriptor {
+  readonly path: string;
+  /** The newest reading: a client that does nothing says the same again and again. */
+  text: Buffer;
+  client: DrmClient;
+}
+
 interface Looked {
-  /** Descriptors on a GPU, by number. */
-  descriptors: readonly string[];
+  /** Descriptors on a GPU, one for each client. */
+  descriptors: readonly Descriptor[];
   /** What its descriptors below /dev/dri lead to. */
   links: string;
   unseen: 'hidden' | 'stuck' | null;
   /** A descriptor is not what it was. */
   changed: boolean;
+  readonly firstPass: number;
+  /** Pass of the next look. */
+  next: number;
 }
 
-/** Each process is looked at again after so many passes; one whose descriptors changed at the next. */
-const rounds = 10;
+/**
+ * A process is looked at again after a quarter of its age, in passes within these bounds: it opens its GPUs when it is
+ * young, and to list its descriptors is the costliest part of a pass. One whose descriptors changed is at the next pass.
+ */
+const [soonest, latest] = [2, 20];
 /** A process with more descriptors is taken for one that cannot be read. */
 const maxDescriptors = 16_384;
 const maxFdinfoBytes = 8192;
@@ -97,7 +110,15 @@ export class DrmProcesses {
 
   #isDue(pid: number): boolean {
     const looked = this.#processes.get(pid);
-    return looked === undefined || looked.changed || pid % rounds === this.#pass % rounds;
+    return looked === undefined || looked.changed || this.#pass >= looked.next;
+  }
+
+  #looked(pid: number, found: Pick<Looked, 'links' | 'unseen'>): void {
+    const firstPass = this.#processes.get(pid)?.firstPass ?? this.#pass;
+    const pause = Math.min(latest, Math.max(soonest, Math.ceil((this.#pass - firstPass) / 4)));
+    // Those that were found in one pass are not all looked at in one.
+    const next = this.#pass + pause + (pid % pause);
+    this.#processes.set(pid, { descriptors: [], changed: false, firstPass, next, ...found });
   }
 
   /** Which of these processes have a GPU open, and through which descriptors where that has changed. */
@@ -115,9 +136,11 @@ export class DrmProcesses {
         continue;
       }
       const text = [...found].sort().join('\n');
-      if (earlier?.links === text && earlier.unseen === null && !earlier.changed) continue;
-      this.#processes.set(pid, { descriptors: [], links: text, unseen: null, changed: false });
-      if (text !== '') moved.push(pid);
+      const same = earlier?.links === text && earlier.unseen === null && !earlier.changed;
+      const descriptors = same ? earlier.descriptors : [];
+      this.#looked(pid, { links: text, unseen: null });
+      if (same) this.#keep(pid, descriptors);
+      else if (text !== '') moved.push(pid);
     }
     await this.#find(moved);
   }
@@ -135,14 +158,27 @@ export class DrmProcesses {
       asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name)),
       maxFdinfoBytes,
     );
+    const found = new Set<string>();
     for (const [i, { pid, name }] of asked.entries()) {
       const text = texts[i] ?? ENOENT;
       const looked = this.#processes.get(pid);
       if (looked === undefined) continue;
       if (typeof text === 'number') {
         if (text !== ENOENT) this.#unseen(pid, text);
-      } else if (this.#clientOf(text) !== null) looked.descriptors = [...looked.descriptors, name];
+        continue;
+      }
+      const client = this.#clientOf(text);
+      const key = client === null ? '' : `${pid} ${client.pdev} ${client.id}`;
+      // One that was duplicated says the same.
+      if (client === null || found.has(key)) continue;
+      found.add(key);
+      this.#keep(pid, [...looked.descriptors, { path: this.#path(pid, 'fdinfo', name), text, client }]);
     }
+  }
+
+  #keep(pid: number, descriptors: readonly Descriptor[]): void {
+    const looked = this.#processes.get(pid);
+    if (looked !== undefined) looked.descriptors = descriptors;
   }
 
   #unseen(pid: number, errno: number): void {
@@ -151,26 +187,34 @@ export class DrmProcesses {
       return;
     }
     const unseen = errno === EACCES || errno === EPERM ? 'hidden' : 'stuck';
-    this.#processes.set(pid, { descriptors: [], links: '', unseen, changed: false });
+    this.#looked(pid, { links: '', unseen });
   }
 
   /** Reads the descriptors that are known. */
   async #read(): Promise<readonly { readonly pid: number; readonly client: DrmClient }[]> {
     const asked = [...this.#processes]
+      .filter(([, { descriptors }]) => descriptors.length > 0)
       .sort(([a], [b]) => a - b)
-      .flatMap(([pid, { descriptors }]) => descriptors.map((name) => ({ pid, name })));
+      .flatMap(([pid, looked]) => looked.descriptors.map((descriptor) => ({ pid, looked, descriptor })));
     const texts = await this.#files.read(
-      asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name)),
+      asked.map(({ descriptor }) => descriptor.path),
       maxFdinfoBytes,
     );
-    return asked.flatMap(({ pid }, i) => {
+    const found: { readonly pid: number; readonly client: DrmClient }[] = [];
+    for (const [i, { pid, looked, descriptor }] of asked.entries()) {
       const text = texts[i] ?? ENOENT;
-      const client = typeof text === 'number' ? null : this.#clientOf(text);
-      if (client !== null) return [{ pid, client }];
-      const looked = this.#processes.get(pid);
-      if (looked !== undefined) looked.changed = true;
-      return [];
-    });
+      if (typeof text === 'number') {
+        looked.changed = true;
+        continue;
+      }
+      const client = text.equals(descriptor.text) ? descriptor.client : this.#clientOf(text);
+      if (client?.pdev !== descriptor.client.pdev || client.id !== descriptor.client.id) looked.changed = true;
+      if (client === null) continue;
+      descriptor.text = text;
+      descriptor.client = client;
+      found.push({ pid, client });
+    }
+    return found;
   }
 
   #clientOf(text: Buffer): DrmClient | null {
@@ -210,6 +254,6 @@ export class DrmProcesses {
   }
 
   #path(pid: number, ...rest: readonly string[]): string {
-    return join(this.#procRoot, String(pid), ...rest);
+    return [this.#procRoot, pid, ...rest].join('/');
   }
 }

@@ -10,12 +10,6 @@ import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js
 import { type DrmHolders, DrmProcesses } from './processes.js';
 import { type CardReport, reportCard } from './report.js';
 
-/** Where the kernel's files are; other places in containers and tests. */
-export interface KernelRoots {
-  readonly sys?: string;
-  readonly proc?: string;
-}
-
 const { ETIMEDOUT } = constants.errno;
 const maxFileBytes = 4096;
 /** Cards are asked anew which they are after so many passes. */
@@ -196,7 +190,16 @@ class DrmReader implements GpuReader {
       awake.map((i) => cards[i]?.card.probe.path ?? ''),
       maxFileBytes,
     );
-    const readings = await Promise.all(awake.map((i, at) => cards[i]?.card.read(this.#files, probed[at] ?? ETIMEDOUT)));
+    const paths = awake.map((i, at) => cards[i]?.card.begin(probed[at] ?? ETIMEDOUT) ?? []);
+    const results = await this.#files.read(paths.flat(), maxFileBytes);
+    let taken = 0;
+    const readings = await Promise.all(
+      awake.map((i, at) => {
+        const from = taken;
+        taken += paths[at]?.length ?? 0;
+        return cards[i]?.card.end(results.slice(from, taken), this.#files);
+      }),
+    );
     return [...cards.keys()].map((i) => readings[awake.indexOf(i)] ?? null);
   }
 

@@ -5,6 +5,7 @@ import {
   type CardMeter,
   type CardValues,
   type DrmDriver,
+  unasked,
   ValueSheet,
 } from '../drm/driver.js';
 import type { DrmClient } from '../drm/fdinfo.js';
@@ -19,11 +20,14 @@ const energies = ['hwmon/energy1_input', 'hwmon/energy2_input'];
 const temperatures = ['hwmon/temp2_input', 'hwmon/temp1_input'];
 const limits = ['hwmon/power1_max', 'hwmon/power2_max'];
 
+const withoutPrefix = (name: string) => name.slice('hwmon/'.length);
+
 const files = {
   once: vramSizes,
   fast: clocks,
   slow: [],
-  hwmon: [...energies, ...temperatures, ...limits].map((name) => name.slice('hwmon/'.length)),
+  hwmon: [...energies, ...temperatures].map(withoutPrefix),
+  slowHwmon: limits.map(withoutPrefix),
 };
 
 /** A sum over clients leaves out what the kernel and firmware hold, and buffers without a client: no measure of free memory. */
@@ -62,6 +66,7 @@ class IntelCard implements CardMeter {
     sheet.set('powerLimitWatts', reading.first(limits, 1e6));
     sheet.set('smClockMhz', reading.first(clocks));
     sheet.set('migMode', { value: false });
+    unasked(sheet);
     return {
       name: `Intel ${this.#integrated ? 'integrated ' : ''}GPU ${this.#identity.pciId}`.trim(),
       unifiedMemory: this.#integrated,

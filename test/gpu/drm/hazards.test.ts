@@ -359,7 +359,7 @@ const hazards: Readonly<Record<string, Hazard>> = {
       await drm.next();
       host.process(4100, [fdinfo(vulkan(11, 3, 0)).replace('amdgpu', 'other'), vulkan(12, 5, 0)]);
       let last: unknown;
-      // Each process is looked at again within ten passes; one whose descriptors are others at once.
+      // A descriptor that is new beside others is found within some passes; one that became another at once.
       for (let pass = 0; pass < 11; pass++) last = held(await drm.next());
       expect(last).toEqual(
         [
