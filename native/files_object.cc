@@ -34,7 +34,8 @@ void FilesObject::Shut() {
   if (files_ != nullptr) files_->Close();
 }
 
-/// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths) lists.
+/// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths, true) reads what
+/// processes use; submit(paths) lists.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsArray()) {
@@ -48,6 +49,8 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   } else if (info[1].IsString()) {
     batch.work = FileWork::kLinks;
     batch.link_prefix = info[1].As<Napi::String>().Utf8Value();
+  } else if (info[1].IsBoolean()) {
+    batch.work = FileWork::kUsage;
   } else {
     batch.work = FileWork::kList;
   }

@@ -17,6 +17,11 @@ export interface FileReader {
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   /** Targets of the symbolic links in each directory that begin with `prefix`; a number is the errno. */
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]>;
+  /**
+   * What each process has used, by its directory in /proc: `usageColumns`, or the errno. Keeps descriptors from call to call.
+   * Left out by a reader that can't: its callers parse the files.
+   */
+  usage?(directories: readonly string[]): Promise<readonly (Float64Array | number)[]>;
   /** How long the batch now running has been running, in ms; 0 when none is. */
   runningMs(): number;
   /** Rejects what is outstanding with code CLOSED. May be called twice. */

@@ -67,7 +67,7 @@ export interface GuardOptions {
   readonly clock?: Clock;
 }
 
-type Result = FileResult | readonly DirectoryEntry[] | readonly string[];
+type Result = FileResult | readonly DirectoryEntry[] | readonly string[] | Float64Array;
 type Work = (reader: FileReader, paths: readonly string[]) => Promise<readonly Result[]>;
 
 /** One call of `read`, `list` or `links`. */
@@ -126,6 +126,13 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
     const work: Work = (reader, some) => reader.links(some, prefix);
     return this.#request(paths, work) as Promise<readonly (readonly string[] | number)[]>;
+  }
+
+  /** As `FileReader.usage`; null where no reader here can. */
+  async usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[] | null> {
+    if (this.#readers.current.usage === undefined) return null;
+    const work: Work = async (reader, some) => (await reader.usage?.(some)) ?? some.map(() => EIO);
+    return (await this.#request(directories, work)) as readonly (Float64Array | number)[];
   }
 
   /** Some read hangs now. */

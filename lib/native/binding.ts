@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { packageRoot } from '../util/package-root.js';
-import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerFiles } from './layout.js';
+import { processColumns, type RawReaderOptions, rowFlags, usageColumns, workerColumns, workerFiles } from './layout.js';
 
 /** What one read gave: the bytes, or the errno of the failure. */
 export type FileResult = Buffer | number;
@@ -42,15 +42,17 @@ export interface NativeCgroupReader {
 export interface NativeBatch {
   readonly id: number;
   readonly results: readonly (FileResult | readonly NativeDirectoryEntry[] | readonly string[])[];
+  /** Of processes: `usageColumns` for each. */
+  readonly usages?: Float64Array;
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */
 export interface NativeFileThread {
   /**
    * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
-   * are given. Neither: directories to list. Gives the batch's id.
+   * are given. `true`: directories of processes whose use is read. None: directories to list. Gives the batch's id.
    */
-  submit(paths: readonly (string | Buffer)[], maxBytesOrPrefix?: number | string): number;
+  submit(paths: readonly (string | Buffer)[], argument?: number | string | true): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;
@@ -100,6 +102,7 @@ export interface NativeGpuThread {
 export interface Binding {
   readonly workerColumns: readonly string[];
   readonly processColumns: readonly string[];
+  readonly usageColumns: readonly string[];
   readonly workerFiles: readonly string[];
   readonly rowFlags: Readonly<Record<string, number>>;
   readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
@@ -156,6 +159,7 @@ export function difference(binding: Partial<Binding>): string | null {
   const names = [
     ['workerColumns', workerColumns],
     ['processColumns', processColumns],
+    ['usageColumns', usageColumns],
     ['workerFiles', workerFiles],
   ] as const;
   for (const [list, expected] of names) {

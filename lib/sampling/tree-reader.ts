@@ -1,16 +1,10 @@
 /** Reads what the processes of each tree use: the rows of workers that have no cgroup of their own. */
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
-import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { type WorkerColumn, workerColumns } from '../native/layout.js';
-import {
-  type ProcessStat,
-  parseProcessIo,
-  parseProcessStat,
-  parseResidentPages,
-  parseUptime,
-} from '../procfs/parse.js';
+import { parseUptime } from '../procfs/parse.js';
+import { type ProcessUse, usageFiles, useOfFiles, useOfRow } from '../procfs/process-use.js';
 import type { Clock } from '../util/clock.js';
 import { identityKey, type ProcessIdentity } from '../workers/process-forest.js';
 import type { ProcessTree, ProcessTrees } from '../workers/tree-workers.js';
@@ -42,14 +36,13 @@ export interface TreeReaderOptions {
   readonly trees: () => ProcessTrees;
 }
 
-const files = ['stat', 'io', 'statm'] as const;
 /** What is counted; each by itself. */
 type Counter = 'cpu' | 'read' | 'write';
 
 /** What one process's files say; null: it has ended. */
 interface ReadProcess {
   readonly tree: string;
-  readonly stat: ProcessStat;
+  readonly stat: ProcessUse;
   readonly process: WorkerProcess;
 }
 
@@ -104,13 +97,12 @@ export class TreeReader {
       return;
     }
     const members = trees.flatMap(({ key, members }) => members.map((each) => ({ key, ...each })));
-    const paths = members.flatMap(({ pid }) => files.map((file) => join(procRoot, String(pid), file)));
-    const [uptime, ...results] = await this.#files.read([join(procRoot, 'uptime'), ...paths], 4096);
+    const [uptime] = await this.#files.read([join(procRoot, 'uptime')], 4096);
+    const uses = await this.#uses(members.map(({ pid }) => join(procRoot, String(pid))));
     const read: ReadProcess[] = [];
     const unread = new Map<string, ProcessIdentity[]>();
     for (const [i, { key, ...identity }] of members.entries()) {
-      const [stat, io, statm] = results.slice(i * files.length, (i + 1) * files.length);
-      const found = this.#process(key, identity, stat, io, statm);
+      const found = this.#process(key, identity, uses[i] ?? null);
       if (found === 'hangs') unread.set(key, [...(unread.get(key) ?? []), identity]);
       else if (found !== null) read.push(found);
     }
@@ -125,27 +117,35 @@ export class TreeReader {
     this.#latest = { startedMs, durationMs: endedMs - startedMs, rows };
   }
 
+  /** What each process has used, in order: read by the addon, or from its files where there is none. */
+  async #uses(directories: readonly string[]): Promise<readonly (ProcessUse | 'hangs' | null)[]> {
+    const rows = await this.#files.usage(directories);
+    if (rows !== null)
+      return rows.map((row) => (typeof row === 'number' ? (row === ETIMEDOUT ? 'hangs' : null) : useOfRow(row)));
+    const paths = directories.flatMap((directory) => usageFiles.map((file) => join(directory, file)));
+    const contents = await this.#files.read(paths, 4096);
+    return directories.map((_unused, i) => {
+      const files = contents.slice(i * usageFiles.length, (i + 1) * usageFiles.length);
+      return files[0] === ETIMEDOUT ? 'hangs' : useOfFiles(files);
+    });
+  }
+
   /** null: another process has its pid by now, or none. */
   #process(
     tree: string,
     { pid, startTicks }: ProcessIdentity,
-    stat: FileResult | undefined,
-    io: FileResult | undefined,
-    statm: FileResult | undefined,
+    use: ProcessUse | 'hangs' | null,
   ): ReadProcess | 'hangs' | null {
-    if (!(stat instanceof Buffer)) return stat === ETIMEDOUT ? 'hangs' : null;
-    const parsed = parseProcessStat(stat);
-    if (parsed === null || parsed.startTicks !== startTicks) return null;
-    const counted = io instanceof Buffer ? parseProcessIo(io) : null;
-    const pages = statm instanceof Buffer ? parseResidentPages(statm) : null;
+    if (use === 'hangs' || use === null) return use;
+    if (use.startTicks !== startTicks) return null;
     const process = {
       pid,
       startTicks,
-      residentBytes: pages === null ? Number.NaN : pages * this.#options.pageSize,
-      ioReadBytes: counted?.readBytes ?? Number.NaN,
-      ioWriteBytes: counted?.writeBytes ?? Number.NaN,
+      residentBytes: use.residentPages * this.#options.pageSize,
+      ioReadBytes: use.readBytes,
+      ioWriteBytes: use.writeBytes,
     };
-    return { tree, stat: parsed, process };
+    return { tree, stat: use, process };
   }
 
   #count(
@@ -154,7 +154,7 @@ export class TreeReader {
     atTicks: number,
     outer: ProcessTrees['outer'],
   ): void {
-    const trees = new Map(read.map(({ tree, stat }) => [stat.pid, tree]));
+    const trees = new Map(read.map(({ tree, process }) => [process.pid, tree]));
     const processes = read.map(({ tree, stat, process }) => ({
       identity: identityKey(process),
       tree,
@@ -202,7 +202,7 @@ export class TreeReader {
 
 /** The kernel keeps CPU of children that were waited for apart, and I/O not. */
 const readingsOf = (
-  stat: ProcessStat,
+  stat: ProcessUse,
   { ioReadBytes, ioWriteBytes }: WorkerProcess,
 ): Readonly<Record<Counter, UsageReading | null>> => ({
   cpu: { own: stat.cpuTicks, inherited: stat.waitedCpuTicks },
