@@ -10,7 +10,9 @@ export default defineConfig({
     setupFiles: ['test/coverage-setup.ts'],
     // Files share a process and what it has imported: a third of the CPU time. None leaves anything behind in it.
     isolate: false,
-    testTimeout: 20_000,
+    // A file at a time on each core; by itself Vitest leaves one core idle, which on two is half of the machine.
+    maxWorkers: '100%',
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     retry: secondTry.retry,
     reporters: ['default', secondTry.reporter],

@@ -8,7 +8,7 @@ export default defineConfig({
     exclude: ['test/suites/**', 'node_modules/**'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     retry: secondTry.retry,
     reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/slow.json' }]],
