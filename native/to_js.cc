@@ -161,7 +161,7 @@ Napi::Value UsagesToJs(Napi::Env env, const std::vector<ProcessUsage>& usages) {
 }  // namespace
 
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
-  Napi::Array results = Napi::Array::New(env, batch.paths.size());
+  Napi::Array results = Napi::Array::New(env, batch.work == FileWork::kUsage ? 0 : batch.paths.size());
   for (std::uint32_t i = 0; i < batch.files.size(); ++i) {
     const FileAnswer& answer = batch.files[i];
     if (answer.error != 0) {

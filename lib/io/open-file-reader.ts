@@ -97,7 +97,7 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   protected submit(paths: readonly string[], argument?: Argument): number {
-    return this.#files.submit(paths.map(bytesOfPath), argument);
+    return this.#files.submit(argument === true ? paths.join('\n') : paths.map(bytesOfPath), argument);
   }
 
   protected keepAlive(yes: boolean): void {

@@ -50,9 +50,9 @@ export interface NativeBatch {
 export interface NativeFileThread {
   /**
    * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
-   * are given. `true`: directories of processes whose use is read. None: directories to list. Gives the batch's id.
+   * are given. `true`: one text with a line for each process whose use is read, its directory. None: directories to list. Gives the batch's id.
    */
-  submit(paths: readonly (string | Buffer)[], argument?: number | string | true): number;
+  submit(paths: readonly (string | Buffer)[] | string, argument?: number | string | true): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;
