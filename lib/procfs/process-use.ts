@@ -1,5 +1,5 @@
 import type { FileResult } from '../io/file-reader.js';
-import { usageColumns } from '../native/layout.js';
+import { type UsageColumn, usageColumns } from '../native/layout.js';
 import { parseProcessIo, parseProcessStat, parseResidentPages } from './parse.js';
 
 /** What a process has used; NaN is not known. */
@@ -37,14 +37,11 @@ export function useOfFiles([stat, statm, io]: readonly (FileResult | undefined)[
   };
 }
 
-const column = Object.fromEntries(usageColumns.map((name, i) => [name, i])) as Record<
-  (typeof usageColumns)[number],
-  number
->;
+const column = Object.fromEntries(usageColumns.map((name, i) => [name, i])) as Record<UsageColumn, number>;
 
 /** From a row of the addon. */
 export function useOfRow(row: Float64Array): ProcessUse {
-  const at = (name: keyof typeof column): number => row[column[name]] as number;
+  const at = (name: UsageColumn): number => row[column[name]] as number;
   return {
     parentPid: at('parentPid'),
     state: String.fromCharCode(at('state')),
