@@ -55,6 +55,7 @@
         "native/namespace_connector.cc",
         "native/namespace_object.cc",
         "native/notifier.cc",
+        "native/process_usage.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc",
         "native/sample_thread.cc",

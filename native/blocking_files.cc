@@ -138,8 +138,12 @@ void BlockingFiles::Run() {
         case FileWork::kLinks:
           batch.links.push_back(Links(path, batch.link_prefix));
           break;
+        case FileWork::kUsage:
+          batch.usages.push_back(usage_.Read(path));
+          break;
       }
     }
+    if (batch.work == FileWork::kUsage) usage_.EndBatch();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       done_.push_back(std::move(batch));

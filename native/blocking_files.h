@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "detached_thread.h"
+#include "process_usage.h"
 
 namespace hivepulse {
 
@@ -33,9 +34,10 @@ struct LinksAnswer {
   std::vector<std::string> targets;
 };
 
-enum class FileWork { kRead, kList, kLinks, kSockets };
+enum class FileWork { kRead, kList, kLinks, kSockets, kUsage };
 
-/// Paths to read, to list, to look for links in, or of network namespaces, and, once done, the answers in the same order.
+/// Paths to read, to list, to look for links in, of network namespaces or of processes whose use is read, and, once done,
+/// the answers in the same order.
 struct FileBatch {
   std::uint32_t id = 0;
   FileWork work = FileWork::kRead;
@@ -45,6 +47,7 @@ struct FileBatch {
   std::vector<FileAnswer> files;
   std::vector<ListAnswer> lists;
   std::vector<LinksAnswer> links;
+  std::vector<ProcessUsage> usages;
 };
 
 /// Reads and lists files that may block, on a thread of its own, one batch at a time and in order. Knows nothing of
@@ -71,6 +74,7 @@ class BlockingFiles : public std::enable_shared_from_this<BlockingFiles> {
   std::atomic<bool> closed_{false};
   std::atomic<double> running_since_ms_{0};
   bool thread_started_ = false;  // JS thread only
+  ProcessUsageReader usage_;     // its thread only
 
   std::mutex mutex_;
   std::deque<FileBatch> waiting_;

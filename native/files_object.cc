@@ -1,5 +1,7 @@
 #include "files_object.h"
 
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "to_js.h"
@@ -35,10 +37,10 @@ void FilesObject::Shut() {
 }
 
 /// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths, true) gives sockets that
-/// listen in namespaces; submit(paths) lists.
+/// listen in namespaces; submit(text, false) reads what processes use, a directory of /proc a line; submit(paths) lists.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (!info[0].IsArray()) {
+  if (!info[0].IsArray() && !info[0].IsString()) {
     Napi::TypeError::New(env, "submit(paths, maxBytes or prefix)").ThrowAsJavaScriptException();
     return env.Undefined();
   }
@@ -50,13 +52,19 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
     batch.work = FileWork::kLinks;
     batch.link_prefix = info[1].As<Napi::String>().Utf8Value();
   } else if (info[1].IsBoolean()) {
-    batch.work = FileWork::kSockets;
+    batch.work = info[1].As<Napi::Boolean>().Value() ? FileWork::kSockets : FileWork::kUsage;
   } else {
     batch.work = FileWork::kList;
   }
-  const Napi::Array paths = info[0].As<Napi::Array>();
-  batch.paths.reserve(paths.Length());
-  for (std::uint32_t i = 0; i < paths.Length(); ++i) batch.paths.push_back(PathFromJs(paths.Get(i)));
+  if (info[0].IsString()) {
+    // One text: to take in a path each costs more than reading what it names.
+    std::istringstream lines(info[0].As<Napi::String>().Utf8Value());
+    for (std::string line; std::getline(lines, line);) batch.paths.push_back(line);
+  } else {
+    const Napi::Array paths = info[0].As<Napi::Array>();
+    batch.paths.reserve(paths.Length());
+    for (std::uint32_t i = 0; i < paths.Length(); ++i) batch.paths.push_back(PathFromJs(paths.Get(i)));
+  }
   const std::uint32_t id = batch.id;
   if (!files_->Submit(std::move(batch))) {
     Napi::Error::New(env, "the system gives no thread for reading files").ThrowAsJavaScriptException();

@@ -49,6 +49,10 @@ static_assert(std::size(kWorkerColumnNames) == kWorkerColumns, "a worker column 
 constexpr const char* kProcessColumnNames[] = {"pid", "startTicks", "residentBytes", "ioReadBytes", "ioWriteBytes"};
 static_assert(std::size(kProcessColumnNames) == kProcessColumns, "a process column has no name");
 
+constexpr const char* kUsageColumnNames[] = {"error",          "parentPid",     "state",     "startTicks", "cpuTicks",
+                                             "waitedCpuTicks", "residentPages", "readBytes", "writeBytes"};
+static_assert(std::size(kUsageColumnNames) == kUsageColumns, "a column of what processes use has no name");
+
 template <std::size_t N>
 Napi::Array NamesToJs(Napi::Env env, const char* const (&names)[N]) {
   Napi::Array array = Napi::Array::New(env, N);
@@ -144,8 +148,20 @@ IoStacks IoStacksFromJs(const Napi::Float64Array& table) {
   return stacks;
 }
 
+namespace {
+
+/// All rows in one array: a number each would cost more than reading them.
+Napi::Value UsagesToJs(Napi::Env env, const std::vector<ProcessUsage>& usages) {
+  static_assert(sizeof(ProcessUsage) == kUsageColumns * sizeof(double), "a row is doubles alone");
+  Napi::Float64Array rows = Napi::Float64Array::New(env, usages.size() * kUsageColumns);
+  if (!usages.empty()) std::memcpy(rows.Data(), usages.data(), usages.size() * sizeof(ProcessUsage));
+  return rows;
+}
+
+}  // namespace
+
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
-  Napi::Array results = Napi::Array::New(env, batch.paths.size());
+  Napi::Array results = Napi::Array::New(env, batch.work == FileWork::kUsage ? 0 : batch.paths.size());
   for (std::uint32_t i = 0; i < batch.files.size(); ++i) {
     const FileAnswer& answer = batch.files[i];
     if (answer.error != 0) {
@@ -183,6 +199,7 @@ Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
   }
   Napi::Object object = Napi::Object::New(env);
   object.Set("id", static_cast<double>(batch.id));
+  if (batch.work == FileWork::kUsage) object.Set("usages", UsagesToJs(env, batch.usages));
   object.Set("results", results);
   return object;
 }
@@ -203,6 +220,7 @@ Napi::Value ConnectionsToJs(Napi::Env env, std::vector<NamespaceConnection>* con
 void ExportNames(Napi::Env env, Napi::Object exports) {
   exports.Set("workerColumns", NamesToJs(env, kWorkerColumnNames));
   exports.Set("processColumns", NamesToJs(env, kProcessColumnNames));
+  exports.Set("usageColumns", NamesToJs(env, kUsageColumnNames));
   exports.Set("workerFiles", NamesToJs(env, kWorkerFileNames));
   Napi::Object flags = Napi::Object::New(env);
   flags.Set("removed", static_cast<double>(kRemoved));

@@ -10,6 +10,7 @@ import {
 import { type Finding, ok, warn } from './finding.js';
 import { checkGpus } from './gpus.js';
 import type { Host } from './host.js';
+import { checkPlace } from './place.js';
 import { checkAddon, checkClock, checkDescriptors, checkPidNamespace, checkProc } from './system.js';
 
 /** All checks of a host, in the order in which one would fix them. Never throws: a check that fails itself is a finding. */
@@ -27,6 +28,7 @@ export async function examine(host: Host): Promise<Finding[]> {
   const place = locate(host);
   const checks: readonly (readonly [string, () => Promise<readonly (Finding | null)[]>])[] = [
     ['platform', async () => [ok('platform', `Linux on ${host.arch}.`), checkKernel(host)]],
+    ['place', async () => [checkPlace(host, place)]],
     ['cgroup', async () => [checkCgroup(place), checkControllers(place), checkRights(host, place)]],
     ['systemd', async () => [checkSystemd(host, place)]],
     ['pressure', async () => [checkPressure(host)]],

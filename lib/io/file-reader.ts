@@ -22,6 +22,11 @@ export interface FileReader {
    * errno: ENOTSUP where there is no addon, EPERM where the namespace may not be entered.
    */
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]>;
+  /**
+   * What each process has used, by its directory in /proc: `usageColumns`, or the errno. Keeps descriptors from call to call.
+   * Left out by a reader that can't: its callers parse the files.
+   */
+  usage?(directories: readonly string[]): Promise<readonly (Float64Array | number)[]>;
   /** How long the batch now running has been running, in ms; 0 when none is. */
   runningMs(): number;
   /** Rejects what is outstanding with code CLOSED. May be called twice. */

@@ -67,7 +67,7 @@ export interface GuardOptions {
   readonly clock?: Clock;
 }
 
-type Result = FileResult | readonly DirectoryEntry[] | readonly string[];
+type Result = FileResult | readonly DirectoryEntry[] | readonly string[] | Float64Array;
 type Work = (reader: FileReader, paths: readonly string[]) => Promise<readonly Result[]>;
 
 /** One call of `read`, `list`, `links` or `listening`. */
@@ -130,6 +130,13 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
 
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
     return this.#request(namespaces, (reader, some) => reader.listening(some)) as Promise<readonly FileResult[]>;
+  }
+
+  /** As `FileReader.usage`; null where no reader here can. */
+  async usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[] | null> {
+    if (this.#readers.current.usage === undefined) return null;
+    const work: Work = async (reader, some) => (await reader.usage?.(some)) ?? some.map(() => EIO);
+    return (await this.#request(directories, work)) as readonly (Float64Array | number)[];
   }
 
   /** Some read hangs now. */

@@ -6,13 +6,15 @@ import {
   type NativeDirectoryEntry,
   type NativeFileThread,
 } from '../native/binding.js';
+import { usageColumns } from '../native/layout.js';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import { Pending } from '../util/pending.js';
 import { closedError } from '../util/waiters.js';
 import { WorkerThread } from '../util/worker-thread.js';
 import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
 
-type Answer = readonly (FileResult | readonly DirectoryEntry[] | readonly string[])[];
+type Answer = readonly (FileResult | readonly DirectoryEntry[] | readonly string[] | Float64Array)[];
+type Argument = FilesRequest['argument'];
 
 /** What both readers share: calls become numbered batches of a thread, and wait for its answers. */
 abstract class ThreadFileReader implements FileReader {
@@ -21,24 +23,24 @@ abstract class ThreadFileReader implements FileReader {
 
   abstract runningMs(): number;
   /** Hands a batch to the thread and returns its number; `argument` as in `NativeFileThread.submit`. */
-  protected abstract submit(paths: readonly string[], argument?: FilesRequest['argument']): number;
+  protected abstract submit(paths: readonly string[], argument?: Argument): number;
   protected abstract keepAlive(yes: boolean): void;
   protected abstract end(): void;
 
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
-    return this.#request(paths, maxBytes) as Promise<readonly FileResult[]>;
+    return this.request(paths, maxBytes) as Promise<readonly FileResult[]>;
   }
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
-    return this.#request(paths) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+    return this.request(paths) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   }
 
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
-    return this.#request(paths, prefix) as Promise<readonly (readonly string[] | number)[]>;
+    return this.request(paths, prefix) as Promise<readonly (readonly string[] | number)[]>;
   }
 
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
-    return this.#request(namespaces, true) as Promise<readonly FileResult[]>;
+    return this.request(namespaces, true) as Promise<readonly FileResult[]>;
   }
 
   close(): void {
@@ -48,7 +50,7 @@ abstract class ThreadFileReader implements FileReader {
     this.end();
   }
 
-  async #request(paths: readonly string[], argument?: FilesRequest['argument']): Promise<Answer> {
+  protected async request(paths: readonly string[], argument?: Argument): Promise<Answer> {
     if (this.#closed) throw closedError('file reader');
     return this.pending.add(this.submit(paths, argument));
   }
@@ -67,6 +69,17 @@ function named(result: NativeBatch['results'][number]): Answer[number] {
   }));
 }
 
+const errorColumn = usageColumns.indexOf('error');
+
+/** A row for each process; its errno where it has none. */
+function usageRows(usages: Float64Array): readonly (Float64Array | number)[] {
+  const width = usageColumns.length;
+  return Array.from({ length: usages.length / width }, (_unused, i) => {
+    const error = usages[i * width + errorColumn] as number;
+    return error === 0 ? usages.subarray(i * width, (i + 1) * width) : error;
+  });
+}
+
 /** Over a thread of the addon: a read that never returns does not even hold up the exit of the process. */
 export class NativeFileReader extends ThreadFileReader {
   readonly #files: NativeFileThread;
@@ -74,16 +87,21 @@ export class NativeFileReader extends ThreadFileReader {
   constructor(binding: Binding) {
     super();
     this.#files = new binding.BlockingFiles(() => {
-      for (const { id, results } of this.#files.take()) this.pending.resolve(id, results.map(named));
+      for (const { id, results, usages } of this.#files.take())
+        this.pending.resolve(id, usages === undefined ? results.map(named) : usageRows(usages));
     });
+  }
+
+  usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[]> {
+    return this.request(directories, false) as Promise<readonly (Float64Array | number)[]>;
   }
 
   runningMs(): number {
     return this.#files.runningMs();
   }
 
-  protected submit(paths: readonly string[], argument?: FilesRequest['argument']): number {
-    return this.#files.submit(paths.map(bytesOfPath), argument);
+  protected submit(paths: readonly string[], argument?: Argument): number {
+    return this.#files.submit(argument === false ? paths.join('\n') : paths.map(bytesOfPath), argument);
   }
 
   protected keepAlive(yes: boolean): void {
@@ -99,7 +117,7 @@ export interface FilesRequest {
   readonly id: number;
   readonly paths: readonly string[];
   /** As in `NativeFileThread.submit`. */
-  readonly argument: number | string | true | undefined;
+  readonly argument: number | string | boolean | undefined;
 }
 
 export interface FilesResponse {
@@ -132,7 +150,7 @@ export class WorkerFileReader extends ThreadFileReader {
     return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
   }
 
-  protected submit(paths: readonly string[], argument?: FilesRequest['argument']): number {
+  protected submit(paths: readonly string[], argument?: Argument): number {
     const id = ++this.#lastId;
     this.#thread.post({ id, paths, argument });
     return id;

@@ -58,7 +58,7 @@ function links(path: string, prefix: string): readonly string[] {
 
 function workOn(path: string, argument: FilesRequest['argument']) {
   if (argument === undefined) return list(path);
-  if (argument === true) return ENOTSUP;
+  if (typeof argument === 'boolean') return ENOTSUP;
   return typeof argument === 'number' ? readWhole(path, argument) : links(path, argument);
 }
 

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { packageRoot } from '../util/package-root.js';
-import { processColumns, type RawReaderOptions, rowFlags, workerColumns, workerFiles } from './layout.js';
+import { processColumns, type RawReaderOptions, rowFlags, usageColumns, workerColumns, workerFiles } from './layout.js';
 
 /** What one read gave: the bytes, or the errno of the failure. */
 export type FileResult = Buffer | number;
@@ -42,16 +42,18 @@ export interface NativeCgroupReader {
 export interface NativeBatch {
   readonly id: number;
   readonly results: readonly (FileResult | readonly NativeDirectoryEntry[] | readonly string[])[];
+  /** Of processes: `usageColumns` for each. */
+  readonly usages?: Float64Array;
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */
 export interface NativeFileThread {
   /**
    * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
-   * are given. true: network namespaces whose listening sockets are given (native/socket_dump.h). None: directories to list.
-   * Gives the batch's id.
+   * are given. true: network namespaces whose listening sockets are given (native/socket_dump.h). false: one text with a line for
+   * each process whose use is read, its directory. None: directories to list. Gives the batch's id.
    */
-  submit(paths: readonly (string | Buffer)[], maxBytesOrPrefix?: number | string | true): number;
+  submit(paths: readonly (string | Buffer)[] | string, argument?: number | string | boolean): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;
@@ -101,6 +103,7 @@ export interface NativeGpuThread {
 export interface Binding {
   readonly workerColumns: readonly string[];
   readonly processColumns: readonly string[];
+  readonly usageColumns: readonly string[];
   readonly workerFiles: readonly string[];
   readonly rowFlags: Readonly<Record<string, number>>;
   readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
@@ -157,6 +160,7 @@ export function difference(binding: Partial<Binding>): string | null {
   const names = [
     ['workerColumns', workerColumns],
     ['processColumns', processColumns],
+    ['usageColumns', usageColumns],
     ['workerFiles', workerFiles],
   ] as const;
   for (const [list, expected] of names) {

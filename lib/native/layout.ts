@@ -64,6 +64,24 @@ export const processColumns = [
 
 export type ProcessColumn = (typeof processColumns)[number];
 
+/** What one process has used, as its files in /proc say; NaN is not known (native/process_usage.h). */
+export const usageColumns = [
+  /** 0, or the errno of reading its stat file; then nothing else is known. */
+  'error',
+  'parentPid',
+  /** Code of the character. */
+  'state',
+  'startTicks',
+  /** User and system time, of itself, and of children that it waited for. */
+  'cpuTicks',
+  'waitedCpuTicks',
+  'residentPages',
+  'readBytes',
+  'writeBytes',
+] as const;
+
+export type UsageColumn = (typeof usageColumns)[number];
+
 /** The files of a worker, in the order of the error table. */
 export const workerFiles = [
   'cpu.stat',

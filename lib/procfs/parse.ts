@@ -147,4 +147,4 @@ export function parseProcessIo(bytes: Buffer): { readonly readBytes: number; rea
 }
 
 /** Resident pages: the second number of /proc/<pid>/statm. */
-export const parseResidentPages = (bytes: Buffer): number | null => whole(text(bytes).split(' ')[1]);
+export const parseResidentPages = (bytes: Buffer): number | null => whole(text(bytes).split(/[ \n]/)[1]);

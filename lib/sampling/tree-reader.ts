@@ -1,16 +1,10 @@
 /** Reads what the processes of each tree use: the rows of workers that have no cgroup of their own. */
 import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
-import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import { type WorkerColumn, workerColumns } from '../native/layout.js';
-import {
-  type ProcessStat,
-  parseProcessIo,
-  parseProcessStat,
-  parseResidentPages,
-  parseUptime,
-} from '../procfs/parse.js';
+import { parseUptime } from '../procfs/parse.js';
+import { type ProcessUse, usageFiles, useOfFiles, useOfRow } from '../procfs/process-use.js';
 import type { Clock } from '../util/clock.js';
 import { identityKey, type ProcessIdentity } from '../workers/process-forest.js';
 import type { ProcessTree, ProcessTrees } from '../workers/tree-workers.js';
@@ -42,15 +36,29 @@ export interface TreeReaderOptions {
   readonly trees: () => ProcessTrees;
 }
 
-const files = ['stat', 'io', 'statm'] as const;
 /** What is counted; each by itself. */
 type Counter = 'cpu' | 'read' | 'write';
 
 /** What one process's files say; null: it has ended. */
 interface ReadProcess {
   readonly tree: string;
-  readonly stat: ProcessStat;
+  readonly identity: string;
+  readonly stat: ProcessUse;
   readonly process: WorkerProcess;
+}
+
+/** A process to read, of which tree it is, and its `identityKey`. */
+interface ListedMember extends ProcessIdentity {
+  readonly tree: string;
+  readonly identity: string;
+}
+
+/** What is to be read of trees: the same from pass to pass while no process begins or ends. */
+interface Listed {
+  readonly trees: readonly ProcessTree[];
+  readonly members: readonly ListedMember[];
+  readonly directories: readonly string[];
+  readonly newestTicks: number;
 }
 
 const noValues = Object.fromEntries(workerColumns.map((name) => [name, Number.NaN])) as Record<WorkerColumn, number>;
@@ -60,6 +68,7 @@ export class TreeReader {
   readonly #files: GuardedReader;
   #counters: Readonly<Record<Counter, TreeCounters>> = { cpu: noCounters, read: noCounters, write: noCounters };
   #latest: TreePass | null = null;
+  #list: Listed = { trees: [], members: [], directories: [], newestTicks: 0 };
   #running: Promise<void> | null = null;
 
   constructor(options: TreeReaderOptions) {
@@ -103,49 +112,71 @@ export class TreeReader {
       this.#latest = { startedMs, durationMs: 0, rows: new Map() };
       return;
     }
-    const members = trees.flatMap(({ key, members }) => members.map((each) => ({ key, ...each })));
-    const paths = members.flatMap(({ pid }) => files.map((file) => join(procRoot, String(pid), file)));
-    const [uptime, ...results] = await this.#files.read([join(procRoot, 'uptime'), ...paths], 4096);
+    const { members, directories, newestTicks } = this.#listed(trees);
+    const [uptime] = await this.#files.read([join(procRoot, 'uptime')], 4096);
+    const uses = await this.#uses(directories);
     const read: ReadProcess[] = [];
+    const byTree = new Map<string, ReadProcess[]>(trees.map(({ key }) => [key, []]));
     const unread = new Map<string, ProcessIdentity[]>();
-    for (const [i, { key, ...identity }] of members.entries()) {
-      const [stat, io, statm] = results.slice(i * files.length, (i + 1) * files.length);
-      const found = this.#process(key, identity, stat, io, statm);
-      if (found === 'hangs') unread.set(key, [...(unread.get(key) ?? []), identity]);
-      else if (found !== null) read.push(found);
+    for (const [i, member] of members.entries()) {
+      const found = this.#process(member, uses[i] ?? null);
+      if (found === 'hangs') unread.set(member.tree, [...(unread.get(member.tree) ?? []), member]);
+      if (found === 'hangs' || found === null) continue;
+      read.push(found);
+      byTree.get(member.tree)?.push(found);
     }
-    const newest = Math.max(...members.map(({ startTicks }) => startTicks));
     const seconds = uptime instanceof Buffer ? parseUptime(uptime) : null;
-    this.#count(read, unread, Math.max(newest, (seconds ?? 0) * this.#options.clockTicks), outer);
+    this.#count(read, unread, Math.max(newestTicks, (seconds ?? 0) * this.#options.clockTicks), outer);
     const endedMs = clock.now();
     const monotonicMs = (startedMs + endedMs) / 2;
     const rows = new Map(
-      trees.map((tree) => [tree.key, this.#row(tree, read, unread.get(tree.key) ?? [], monotonicMs)]),
+      trees.map((tree) => [
+        tree.key,
+        this.#row(tree, byTree.get(tree.key) ?? [], unread.get(tree.key) ?? [], monotonicMs),
+      ]),
     );
     this.#latest = { startedMs, durationMs: endedMs - startedMs, rows };
   }
 
+  #listed(trees: readonly ProcessTree[]): Listed {
+    if (this.#list.trees === trees) return this.#list;
+    const members = trees.flatMap(({ key, members: own }) =>
+      own.map(({ pid, startTicks }) => ({ tree: key, pid, startTicks, identity: identityKey({ pid, startTicks }) })),
+    );
+    const directories = members.map(({ pid }) => join(this.#options.procRoot, String(pid)));
+    const newestTicks = members.reduce((newest, { startTicks }) => Math.max(newest, startTicks), 0);
+    this.#list = { trees, members, directories, newestTicks };
+    return this.#list;
+  }
+
+  /** What each process has used, in order: read by the addon, or from its files where there is none. */
+  async #uses(directories: readonly string[]): Promise<readonly (ProcessUse | 'hangs' | null)[]> {
+    const rows = await this.#files.usage(directories);
+    if (rows !== null)
+      return rows.map((row) => (typeof row === 'number' ? (row === ETIMEDOUT ? 'hangs' : null) : useOfRow(row)));
+    const paths = directories.flatMap((directory) => usageFiles.map((file) => join(directory, file)));
+    const contents = await this.#files.read(paths, 4096);
+    return directories.map((_unused, i) => {
+      const files = contents.slice(i * usageFiles.length, (i + 1) * usageFiles.length);
+      return files[0] === ETIMEDOUT ? 'hangs' : useOfFiles(files);
+    });
+  }
+
   /** null: another process has its pid by now, or none. */
   #process(
-    tree: string,
-    { pid, startTicks }: ProcessIdentity,
-    stat: FileResult | undefined,
-    io: FileResult | undefined,
-    statm: FileResult | undefined,
+    { tree, pid, startTicks, identity }: ListedMember,
+    use: ProcessUse | 'hangs' | null,
   ): ReadProcess | 'hangs' | null {
-    if (!(stat instanceof Buffer)) return stat === ETIMEDOUT ? 'hangs' : null;
-    const parsed = parseProcessStat(stat);
-    if (parsed === null || parsed.startTicks !== startTicks) return null;
-    const counted = io instanceof Buffer ? parseProcessIo(io) : null;
-    const pages = statm instanceof Buffer ? parseResidentPages(statm) : null;
+    if (use === 'hangs' || use === null) return use;
+    if (use.startTicks !== startTicks) return null;
     const process = {
       pid,
       startTicks,
-      residentBytes: pages === null ? Number.NaN : pages * this.#options.pageSize,
-      ioReadBytes: counted?.readBytes ?? Number.NaN,
-      ioWriteBytes: counted?.writeBytes ?? Number.NaN,
+      residentBytes: use.residentPages * this.#options.pageSize,
+      ioReadBytes: use.readBytes,
+      ioWriteBytes: use.writeBytes,
     };
-    return { tree, stat: parsed, process };
+    return { tree, identity, stat: use, process };
   }
 
   #count(
@@ -154,9 +185,9 @@ export class TreeReader {
     atTicks: number,
     outer: ProcessTrees['outer'],
   ): void {
-    const trees = new Map(read.map(({ tree, stat }) => [stat.pid, tree]));
-    const processes = read.map(({ tree, stat, process }) => ({
-      identity: identityKey(process),
+    const trees = new Map(read.map(({ tree, process }) => [process.pid, tree]));
+    const processes = read.map(({ tree, identity, stat, process }) => ({
+      identity,
       tree,
       startTicks: process.startTicks,
       parentTree: trees.get(stat.parentPid) ?? null,
@@ -180,7 +211,7 @@ export class TreeReader {
     unread: readonly ProcessIdentity[],
     monotonicMs: number,
   ): TreeRow {
-    const living = read.filter(({ tree, stat }) => tree === key && stat.state !== 'Z' && stat.state !== 'X');
+    const living = read.filter(({ stat }) => stat.state !== 'Z' && stat.state !== 'X');
     const processes = [...living.map(({ process }) => process), ...unread.map(unreadProcess)];
     const used = (counter: Counter): number => this.#counters[counter].totals.get(key)?.used ?? Number.NaN;
     const io = processes.some(({ ioReadBytes }) => Number.isNaN(ioReadBytes))
@@ -202,7 +233,7 @@ export class TreeReader {
 
 /** The kernel keeps CPU of children that were waited for apart, and I/O not. */
 const readingsOf = (
-  stat: ProcessStat,
+  stat: ProcessUse,
   { ioReadBytes, ioWriteBytes }: WorkerProcess,
 ): Readonly<Record<Counter, UsageReading | null>> => ({
   cpu: { own: stat.cpuTicks, inherited: stat.waitedCpuTicks },

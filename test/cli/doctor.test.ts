@@ -82,6 +82,16 @@ const working: GpuReading = {
   faults: [],
 };
 
+/** As in a container that somebody else started. */
+const containerTree: Tree = {
+  ...soundTree,
+  '/proc/self/mountinfo': mountinfo.replaceAll('rw,nosuid shared:9', 'ro,nosuid shared:9'),
+  '/proc/self/cgroup': '0::/\n',
+  '/proc/1/cgroup': '0::/\n',
+  '/proc/self/ns/pid': '->pid:[4026532451]',
+  '/proc/self/status': 'Name:\tnode\nCapEff:\t00000000a80425fb\n',
+};
+
 interface Broken {
   readonly tree?: Tree;
   readonly tools?: Readonly<Record<string, ToolResult>>;
@@ -143,6 +153,23 @@ describe('doctor: sound hosts', () => {
     expect(statuses(findings, 'fail')).toEqual([]);
     expect(the(findings, 'nvml').message).toMatch(/tells of 2 GPUs/);
     expect(the(findings, 'nvidiaSmi').message).toMatch(/2 GPUs/);
+  });
+
+  test('a container that somebody else started is named, with what each missing right costs', async () => {
+    const { status, message } = the(await look({ tree: containerTree }), 'place');
+    expect(status).toBe('warn');
+    expect(message).toMatch(/^A container without cgroup rights, on a rented machine or a pod: /);
+    for (const cost of ['limits, throttling', 'how much of a GPU', 'CAP_SYS_PTRACE (I/O', 'CAP_SYS_ADMIN (whether'])
+      expect(message).toContain(cost);
+    const all = {
+      ...containerTree,
+      '/proc/self/status': 'CapEff:\t000001ffffffffff\n',
+      '/proc/1/cgroup': '0::/../x\n',
+    };
+    const withRights = the(await look({ tree: all }), 'place').message;
+    expect(withRights).not.toContain('CAP_SYS');
+    expect(withRights).toContain('the cgroup of the first process');
+    expect((await look({})).filter(({ check }) => check === 'place')).toEqual([]);
   });
 
   test('whatever is not ok comes with a fix', async () => {

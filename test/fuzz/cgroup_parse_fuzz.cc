@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "../../native/cgroup_parse.cc"
+#include "../../native/kernel_file.cc"
+#include "../../native/process_usage.cc"
 
 namespace {
 
@@ -25,7 +27,7 @@ constexpr double kUnset = std::numeric_limits<double>::quiet_NaN();
 void Parse(unsigned choice, std::string_view text) {
   double a = kUnset;
   double b = kUnset;
-  switch (choice % 9) {
+  switch (choice % 10) {
     case 0: {
       const KeyedField fields[] = {{"usage_usec", &a}, {"nr_throttled", &b}};
       if (!ParseKeyed(text, fields, 2) && !std::isnan(a) && !std::isnan(b)) abort();
@@ -75,6 +77,14 @@ void Parse(unsigned choice, std::string_view text) {
     case 7:
       a = ParseStartTicks(text);
       break;
+    case 8: {
+      ProcessUsage usage{};
+      if (!ParseProcessStat(text, &usage)) break;
+      for (const double value : {usage.parent_pid, usage.start_ticks}) Check(value, kMost);
+      for (const double value : {usage.cpu_ticks, usage.waited_cpu_ticks}) Check(value, 2 * kMost);
+      if (std::isnan(usage.start_ticks)) abort();
+      break;
+    }
     default:
       a = ParseResidentPages(text);
       b = ParseDecimal(text);

@@ -52,7 +52,7 @@ export interface TreeOptions {
 }
 
 /** Starts a program under any name. */
-const named = ['bash', '-c', 'exec -a "$1" "$0" "${@:2}"'];
+const named = ['bash', '-c', 'name=$1; shift; exec -a "$name" "$0" "$@"'];
 
 const listening = (server: Server | HttpServer, path: string): Promise<void> =>
   new Promise((resolve, reject) => {
