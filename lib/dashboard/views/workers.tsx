@@ -18,19 +18,36 @@ import { Sparkline } from '../parts/sparkline.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
+import { ModelLoad } from './model-load.js';
+import { LoadCells, loadColumns } from './worker-load.js';
 
 const rowHeight = 44;
 const phoneRowHeight = 92;
 const headHeight = 34;
 
-const columns: readonly { readonly sort: WorkerSort; readonly label: string; readonly number?: true }[] = [
+interface Column {
+  readonly sort: WorkerSort;
+  readonly label: string;
+  readonly number?: true;
+}
+
+const nameColumns: readonly Column[] = [
   { sort: 'worker', label: 'Worker' },
   { sort: 'model', label: 'Model' },
   { sort: 'state', label: 'State' },
+];
+
+/** What processes use. */
+const useColumns: readonly Column[] = [
   { sort: 'cpu', label: 'CPU', number: true },
   { sort: 'memory', label: 'Memory', number: true },
   { sort: 'gpu', label: 'GPU', number: true },
   { sort: 'vram', label: 'VRAM', number: true },
+];
+
+const columnsOf = (isLoad: boolean): readonly Column[] => [
+  ...nameColumns,
+  ...(isLoad ? loadColumns : useColumns),
   { sort: 'uptime', label: 'Uptime', number: true },
 ];
 
@@ -40,6 +57,7 @@ const stateStyles = { ...workerStateStyles, offline: livenessStyles.offline };
 export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   ordered.value;
   const isPhone = useMedia(phone);
+  const columns = columnsOf(at.columns.value === 'load');
   const grid = useRef<HTMLDivElement>(null);
   const filter = { text: at.q.value, state: at.state.value, model: at.model.value, hive: at.hive.value };
   const listed = useListed(filter);
@@ -94,9 +112,18 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
             <StatusChip key={state} status={status} plain />,
           ])}
         />
+        <Choices
+          label="Columns"
+          param="columns"
+          options={[
+            ['', 'Use'],
+            ['load', 'Load'],
+          ]}
+        />
         <Pick label="Model" param="model" options={[...models]} />
         <Pick label="Hive" param="hive" options={[...hives.keys()]} />
       </Toolbar>
+      {filter.model !== '' && <ModelLoad model={filter.model} />}
       {isPhone && (
         <label class="phone-sort">
           Sort by{' '}
@@ -196,12 +223,9 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   if (!worker) return <div class="worker-row" role="row" style={style} />;
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
-  const gpuCount = worker.gpus.length;
-  const requests = stale ? null : requestsText(worker);
-  const view = hives.get(worker.hive)?.view;
-  const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
-  const titleOf = (path: keyof WorkerView) =>
-    worker[path] === null ? sentence(workerNullText(worker, path, view ?? noContext).text) : undefined;
+  const isLoad = at.columns.value === 'load';
+  const requests = stale || isLoad ? null : requestsText(worker);
+  const titleOf = titlesOf(worker);
   return (
     // The grid itself takes the keys; a row is only clicked.
     // biome-ignore lint/a11y/useKeyWithClickEvents: arrow keys are handled by the grid
@@ -234,6 +258,21 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         <StatusChip status={workerStyle(worker)} />
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
+      {isLoad ? <LoadCells worker={worker} /> : <UseCells worker={worker} />}
+      <div role="gridcell" class="number uptime" title={titleOf('uptimeSeconds')}>
+        {formatDuration(worker.uptimeSeconds)}
+      </div>
+    </div>
+  );
+}
+
+/** The cells of `useColumns` for one worker. */
+function UseCells({ worker }: { readonly worker: WorkerView }) {
+  const view = hives.get(worker.hive)?.view;
+  const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
+  const titleOf = titlesOf(worker);
+  return (
+    <>
       <Cell
         label="CPU"
         text={formatPercent(worker.cpuPercent)}
@@ -256,7 +295,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           text={formatPercent(worker.gpuUtilizationPercent)}
           title={titleOf('gpuUtilizationPercent')}
           values={sparkOf(worker, 'gpu')}
-          max={gpuCount * 100}
+          max={worker.gpus.length * 100}
         />
       )}
       {absence !== null ? (
@@ -270,12 +309,15 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           max={worker.vramTotalBytes}
         />
       )}
-      <div role="gridcell" class="number uptime" title={titleOf('uptimeSeconds')}>
-        {formatDuration(worker.uptimeSeconds)}
-      </div>
-    </div>
+    </>
   );
 }
+
+/** Why a value of it is not known. */
+const titlesOf = (worker: WorkerView) => (path: keyof WorkerView) =>
+  worker[path] === null
+    ? sentence(workerNullText(worker, path, hives.get(worker.hive)?.view ?? noContext).text)
+    : undefined;
 
 interface AbsentProps {
   readonly label: string;
