@@ -104,24 +104,7 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
         placeholder="Filter by id, model, name or label"
         count={countText(listed.length, workers.size, 'worker')}
       >
-        <Choices
-          label="State"
-          param="state"
-          options={Object.entries(stateStyles).map(([state, status]) => [
-            state,
-            <StatusChip key={state} status={status} plain />,
-          ])}
-        />
-        <Choices
-          label="Columns"
-          param="columns"
-          options={[
-            ['', 'Use'],
-            ['load', 'Load'],
-          ]}
-        />
-        <Pick label="Model" param="model" options={[...models]} />
-        <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+        <WorkerChoices models={models} />
       </Toolbar>
       {filter.model !== '' && <ModelLoad model={filter.model} />}
       {isPhone && (
@@ -197,6 +180,30 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
     </section>
   );
 }
+
+/** What the list is filtered by beside its text, and which columns it has. */
+const WorkerChoices = ({ models }: { readonly models: ReadonlySet<string> }) => (
+  <>
+    <Choices
+      label="State"
+      param="state"
+      options={Object.entries(stateStyles).map(([state, status]) => [
+        state,
+        <StatusChip key={state} status={status} plain />,
+      ])}
+    />
+    <Choices
+      label="Columns"
+      param="columns"
+      options={[
+        ['', 'Use'],
+        ['load', 'Load'],
+      ]}
+    />
+    <Pick label="Model" param="model" options={[...models]} />
+    <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+  </>
+);
 
 /** Names stay as they are while nobody comes or goes: their order need not be made again each second. */
 function useListed(filter: WorkerFilter): readonly WorkerView[] {
