@@ -1,5 +1,6 @@
 import { Child } from './children.js';
 import { type BenchContext, type Metric, metric } from './metric.js';
+import type { EnginePorts } from './processes/load-engines.js';
 import type { LoadProbesState } from './processes/load-probes.js';
 import { useOf } from './tick.bench.js';
 
@@ -15,7 +16,7 @@ export const rows = ['load_100_workers'] as const;
  * are kept. CPU of all threads of a process that does nothing else.
  */
 export async function run(context: BenchContext): Promise<readonly Metric[]> {
-  const engines = await Child.start<readonly number[]>(context, 'load-engines', [workers]);
+  const engines = await Child.start<EnginePorts>(context, 'load-engines', [workers]);
   const child = await Child.start<LoadProbesState>(context, 'load-probes', [engines.first.join(',')]);
   const pid = child.process.pid as number;
   await child.ask({ seconds: warmUpSeconds });

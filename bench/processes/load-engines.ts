@@ -3,6 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { quiet, vllmV1 } from '../../test/fakes/engines/pages.js';
 
+/** Where they listen. */
+export type EnginePorts = readonly number[];
+
 /** Of a vLLM that has served for a while. */
 const pageBytes = 58_000;
 
@@ -24,7 +27,7 @@ const figures = vllmV1({ ...quiet, running: 12, waiting: 3, kv: 0.4 });
 const page = Buffer.from(figures + filler(pageBytes - figures.length));
 const models = JSON.stringify({ data: [{ id: quiet.model, max_model_len: 32_768 }] });
 
-const ports = await Promise.all(
+const ports: EnginePorts = await Promise.all(
   Array.from({ length: Number(process.argv[2]) }, async () => {
     const server = createServer({ keepAliveTimeout: 60_000 }, ({ url }, response) => {
       if (url === '/metrics') response.writeHead(200, { 'content-length': page.length }).end(page);

@@ -38,7 +38,7 @@ export function gateOf({ state, serving, ageMs, intervalMs }: GateFigures, reque
  * A request that runs slows the next one by this share of a step. With more of it a worker whose count of requests is late is sent
  * too many while it seems empty, and too few while it seems full: an equal fleet is worse off than by turns.
  */
-const runningWeight = 0.2;
+const runningWeight = 0.1;
 
 /** How long a request is likely to wait for its first token there, ms, and what the requests that run there slow it down. */
 export function requestCostMs(load: WorkerLoad, promptTokens: number, nowMs: number): number {

@@ -1,5 +1,15 @@
 import { LearnedSpeeds, type Rates, type WorkerClass } from './speeds.js';
 
+/** The same work over a longer time. */
+const spread = (
+  { running, promptTokensPerSecond: prompts, generationTokensPerSecond: tokens }: Rates,
+  share: number,
+): Rates => ({
+  running,
+  promptTokensPerSecond: prompts === null ? null : prompts * share,
+  generationTokensPerSecond: tokens === null ? null : tokens * share,
+});
+
 /** What an engine reports of its load, as far as the cost of a request depends on it. Null: it does not report that. */
 export interface LoadReport extends Rates {
   readonly waiting: number | null;
@@ -45,8 +55,10 @@ export class WorkerLoad {
   #measuredAtMs = Number.NEGATIVE_INFINITY;
   /** Prompt tokens that arrived by the engine's counters and are not set against a debit yet. */
   #shownTokens = 0;
-  /** Prompt tokens of picks since the last report. */
+  /** Prompt tokens of picks since the last report that showed some arrive. */
   #pickedTokens = 0;
+  /** Since then: a cold engine reports nothing for a while, and then all of it at once. */
+  #unshownMs = 0;
   /** Prompt tokens a ms that arrive by the engine's counters, and those of our picks. */
   #arrivals = 0;
   #picked = 0;
@@ -70,8 +82,14 @@ export class WorkerLoad {
     const waitingTokens = report.waitingTokens ?? waiting * this.speeds.like.meanPromptTokens;
     if (report.promptTokensPerSecond !== null && Number.isFinite(sinceMs)) {
       const computed = (report.promptTokensPerSecond * sinceMs) / 1000;
-      this.#compare(Math.max(0, computed + waitingTokens - this.#waitingTokens), sinceMs);
-      this.speeds.learn(report, sinceMs);
+      const arrived = Math.max(0, computed + waitingTokens - this.#waitingTokens);
+      this.#unshownMs += sinceMs;
+      if (arrived > 0 || this.#pickedTokens === 0 || this.#unshownMs > foreignMs) {
+        const share = sinceMs / this.#unshownMs;
+        this.#compare(arrived, this.#unshownMs);
+        this.speeds.learn(spread(report, share), this.#unshownMs);
+        this.#unshownMs = 0;
+      }
     }
     this.#isFull = waiting > 0 && this.#waiting > 0;
     this.#running = report.running ?? 0;

@@ -105,6 +105,23 @@ describe('what the engine shows', () => {
     expect([load.picks(4000), load.debitTokens(4000)]).toEqual([0, 0]);
   });
 
+  it('an engine that is cold reports all at once what it did, and seems no faster for it', () => {
+    const load = quietWorker();
+    const working = { ...idle, running: 4, generationTokensPerSecond: 100 };
+    // Nothing for 18 s, and then the prompts of all of them in one second.
+    for (let second = 1; second <= 18; second++) {
+      load.pick(second, 1000, 1000 * second - 500);
+      load.report(idle, 1000 * second);
+    }
+    load.pick(19, 1000, 18_500);
+    load.report({ ...working, promptTokensPerSecond: 19_000 }, 19_000);
+    for (let second = 20; second <= 80; second++) {
+      load.pick(second, 1000, 1000 * second - 500);
+      load.report({ ...working, promptTokensPerSecond: 1000 }, 1000 * second);
+    }
+    expect(1000 * load.tokensPerMs).toBeLessThan(3000);
+  });
+
   it('late figures do not make picks wait that have been computed since', () => {
     const load = quietWorker();
     load.pick(1, 1000, 10);

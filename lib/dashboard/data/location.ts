@@ -12,6 +12,8 @@ const params = {
   model: '',
   hive: '',
   liveness: '',
+  /** Of the list of workers: what they use, or `load`, what their engines have to do. */
+  columns: '',
   sort: 'worker',
   dir: 'asc',
   kind: '',

@@ -59,6 +59,10 @@ export const workerSorts = {
   gpu: (worker: WorkerView) => worker.gpuUtilizationPercent,
   vram: (worker: WorkerView) => worker.vramUsedBytes,
   uptime: (worker: WorkerView) => worker.uptimeSeconds,
+  running: ({ serving }: WorkerView) => serving?.running ?? null,
+  waiting: ({ serving }: WorkerView) => serving?.waiting ?? null,
+  kv: ({ serving }: WorkerView) => serving?.kvPercent ?? null,
+  tokens: ({ serving }: WorkerView) => serving?.generationTokensPerSecond ?? null,
 } as const;
 export type WorkerSort = keyof typeof workerSorts;
 

@@ -9,8 +9,8 @@ import { client } from './client.js';
 export const stepMs = 10_000;
 export const steps = 60;
 
-export type Metric = 'cpu' | 'memory' | 'gpu' | 'vram';
-const metrics: readonly Metric[] = ['cpu', 'memory', 'gpu', 'vram'];
+const metrics = ['cpu', 'memory', 'gpu', 'vram', 'running', 'waiting', 'kv', 'tokens'] as const;
+export type Metric = (typeof metrics)[number];
 
 /** Names in the queen's history. */
 const seriesNames: Readonly<Record<Metric, string>> = {
@@ -18,6 +18,10 @@ const seriesNames: Readonly<Record<Metric, string>> = {
   memory: 'memoryBytes',
   gpu: 'gpuUtilizationPercent',
   vram: 'vramUsedBytes',
+  running: 'running',
+  waiting: 'waiting',
+  kv: 'kvPercent',
+  tokens: 'generationTokensPerSecond',
 };
 
 export class Ring {
@@ -28,7 +32,7 @@ export class Ring {
   #newest = -1;
 
   /** Takes a sample at `now` (ms, monotonic); within a step the newest stays. */
-  sample(now: number, values: Readonly<Record<Metric, number | null>>): void {
+  sample(now: number, values: Readonly<Partial<Record<Metric, number | null>>>): void {
     this.#goTo(Math.floor(now / stepMs));
     for (const metric of metrics) this.#values[metric][this.#newest % steps] = values[metric] ?? Number.NaN;
   }
@@ -84,6 +88,10 @@ export function sampleWorker(worker: WorkerView): void {
     memory: worker.memoryBytes,
     gpu: worker.gpuUtilizationPercent,
     vram: worker.vramUsedBytes,
+    running: worker.serving?.running ?? null,
+    waiting: worker.serving?.waiting ?? null,
+    kv: worker.serving?.kvPercent ?? null,
+    tokens: worker.serving?.generationTokensPerSecond ?? null,
   });
 }
 

@@ -22,6 +22,7 @@ import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
+import { ServingCharts, servingFigures } from './panel-serving.js';
 
 function readyText(worker: WorkerView): string {
   if (worker.ready !== null) return worker.ready ? 'ready' : 'not ready';
@@ -61,6 +62,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
     memoryBytes: worker.memoryBytes,
     gpuUtilizationPercent: worker.gpuUtilizationPercent,
     vramUsedBytes: worker.vramUsedBytes,
+    ...servingFigures(worker.serving),
   }));
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
   const absence = workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null);
@@ -98,6 +100,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       </div>
 
       <h3>Load of its engine</h3>
+      {worker.serving !== null && <ServingCharts serving={worker.serving} series={series} />}
       {notServing === null ? (
         <RowList rows={fieldRows(workerFields, 'serving', worker)} />
       ) : (

@@ -19,19 +19,36 @@ import { StatusChip, StatusLabel } from '../parts/status-chip.js';
 import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { evenOffsets, Virtual } from '../parts/virtual.js';
 import { MissingList } from './missing.js';
+import { ModelLoad } from './model-load.js';
+import { LoadCells, loadColumns } from './worker-load.js';
 
 const rowHeight = 44;
 const phoneRowHeight = 92;
 const headHeight = 34;
 
-const columns: readonly { readonly sort: WorkerSort; readonly label: string; readonly number?: true }[] = [
+interface Column {
+  readonly sort: WorkerSort;
+  readonly label: string;
+  readonly number?: true;
+}
+
+const nameColumns: readonly Column[] = [
   { sort: 'worker', label: 'Worker' },
   { sort: 'model', label: 'Model' },
   { sort: 'state', label: 'State' },
+];
+
+/** What processes use. */
+const useColumns: readonly Column[] = [
   { sort: 'cpu', label: 'CPU', number: true },
   { sort: 'memory', label: 'Memory', number: true },
   { sort: 'gpu', label: 'GPU', number: true },
   { sort: 'vram', label: 'VRAM', number: true },
+];
+
+const columnsOf = (isLoad: boolean): readonly Column[] => [
+  ...nameColumns,
+  ...(isLoad ? loadColumns : useColumns),
   { sort: 'uptime', label: 'Uptime', number: true },
 ];
 
@@ -41,6 +58,7 @@ const stateStyles = { ...workerStateStyles, offline: livenessStyles.offline };
 export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   ordered.value;
   const isPhone = useMedia(phone);
+  const columns = columnsOf(at.columns.value === 'load');
   const grid = useRef<HTMLDivElement>(null);
   const filter = { text: at.q.value, state: at.state.value, model: at.model.value, hive: at.hive.value };
   const listed = useListed(filter);
@@ -87,17 +105,9 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
         placeholder="Filter by id, model, name or label"
         count={countText(listed.length, workers.size, 'worker')}
       >
-        <Choices
-          label="State"
-          param="state"
-          options={Object.entries(stateStyles).map(([state, status]) => [
-            state,
-            <StatusLabel key={state} status={status} plain />,
-          ])}
-        />
-        <Pick label="Model" param="model" options={[...models]} />
-        <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+        <WorkerChoices models={models} />
       </Toolbar>
+      {filter.model !== '' && <ModelLoad model={filter.model} />}
       {isPhone && (
         <label class="phone-sort">
           Sort by{' '}
@@ -173,6 +183,30 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
   );
 }
 
+/** What the list is filtered by beside its text, and which columns it has. */
+const WorkerChoices = ({ models }: { readonly models: ReadonlySet<string> }) => (
+  <>
+    <Choices
+      label="State"
+      param="state"
+      options={Object.entries(stateStyles).map(([state, status]) => [
+        state,
+        <StatusLabel key={state} status={status} plain />,
+      ])}
+    />
+    <Choices
+      label="Columns"
+      param="columns"
+      options={[
+        ['', 'Use'],
+        ['load', 'Load'],
+      ]}
+    />
+    <Pick label="Model" param="model" options={[...models]} />
+    <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+  </>
+);
+
 /** Names stay as they are while nobody comes or goes: their order need not be made again each second. */
 function useListed(filter: WorkerFilter): readonly WorkerView[] {
   const [sort, dir] = [at.sort.value, at.dir.value];
@@ -198,12 +232,9 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   if (!worker) return <div class="worker-row" role="row" style={style} />;
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
-  const gpuCount = worker.gpus.length;
-  const requests = stale ? null : requestsText(worker);
-  const view = hives.get(worker.hive)?.view;
-  const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
-  const titleOf = (path: keyof WorkerView) =>
-    worker[path] === null ? sentence(workerNullText(worker, path, view ?? noContext).text) : undefined;
+  const isLoad = at.columns.value === 'load';
+  const requests = stale || isLoad ? null : requestsText(worker);
+  const titleOf = titlesOf(worker);
   return (
     // The grid itself takes the keys; a row is only clicked.
     // biome-ignore lint/a11y/useKeyWithClickEvents: arrow keys are handled by the grid
@@ -236,6 +267,21 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         <StatusChip status={workerStyle(worker)} />
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
+      {isLoad ? <LoadCells worker={worker} /> : <UseCells worker={worker} />}
+      <div role="gridcell" class="number uptime" title={titleOf('uptimeSeconds')}>
+        {formatDuration(worker.uptimeSeconds)}
+      </div>
+    </div>
+  );
+}
+
+/** The cells of `useColumns` for one worker. */
+function UseCells({ worker }: { readonly worker: WorkerView }) {
+  const view = hives.get(worker.hive)?.view;
+  const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
+  const titleOf = titlesOf(worker);
+  return (
+    <>
       <Cell
         label="CPU"
         text={formatPercent(worker.cpuPercent)}
@@ -258,7 +304,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           text={formatPercent(worker.gpuUtilizationPercent)}
           title={titleOf('gpuUtilizationPercent')}
           values={sparkOf(worker, 'gpu')}
-          max={gpuCount * 100}
+          max={worker.gpus.length * 100}
         />
       )}
       {absence !== null ? (
@@ -272,12 +318,15 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
           max={worker.vramTotalBytes}
         />
       )}
-      <div role="gridcell" class="number uptime" title={titleOf('uptimeSeconds')}>
-        {formatDuration(worker.uptimeSeconds)}
-      </div>
-    </div>
+    </>
   );
 }
+
+/** Why a value of it is not known. */
+const titlesOf = (worker: WorkerView) => (path: keyof WorkerView) =>
+  worker[path] === null
+    ? sentence(workerNullText(worker, path, hives.get(worker.hive)?.view ?? noContext).text)
+    : undefined;
 
 interface AbsentProps {
   readonly label: string;

@@ -216,3 +216,47 @@ describe('an engine that is asked for its load', () => {
     await ask(targetOf(server), runsSeven);
   });
 });
+
+describe.each(all)('%s %s, whatever it does wrong', (engine, version) => {
+  it('is loading, asks for a key, falls silent and starts anew: no figure is one that it has not said', async () => {
+    const { fake, server } = await serve(engine, version);
+    const target = targetOf(server);
+    const { ask } = controlled((id) => (id === 'llm/0' ? 'secret' : null));
+    fake.loading = true;
+    expect(await ask(target, ({ reason }) => reason === 'loading')).toMatchObject({ reading: null, atMs: null });
+    fake.loading = false;
+    fake.key = 'other';
+    expect((await ask(target, ({ reason }) => reason === 'keyNeeded')).reading).toBeNull();
+    fake.key = 'secret';
+    fake.show({ running: 2, waiting: 1, promptTokens: 900, generationTokens: 500, steps: 40 });
+    const before = await ask(target, known, 11_000);
+    fake.silent = true;
+    const silent = await ask(target, ({ reason }) => reason === 'silent', 11_000);
+    expect(silent.reading?.running).toBe(before.reading?.running);
+    expect(silent.atMs).toBe(before.atMs);
+    fake.silent = false;
+    fake.restart();
+    const isNew = ({ reading, reason }: Load) =>
+      reason !== 'silent' &&
+      [reading?.running, reading?.waiting, ...Object.values(reading?.counters ?? {})].every((count) => !count);
+    await ask(target, isNew, 11_000);
+  });
+});
+
+// Ollama's own server says of no request, nor does an older trtllm-serve.
+const counting = all.filter(
+  ([engine, version]) => engine !== 'ollama' && `${engine} ${version}` !== 'tensorrt-llm 1.0',
+);
+
+it.each(counting)('%s %s may show its work late', async (engine, version) => {
+  const clock = { ms: 0 };
+  const { fake, server } = await serve(engine, version, () => clock.ms);
+  const { ask } = controlled();
+  const requests = ({ reading }: Load) => (reading?.running ?? 0) + (reading?.waiting ?? 0);
+  fake.lagMs = 5000;
+  clock.ms = 1000;
+  fake.show({ running: 2, waiting: 3 });
+  expect(requests(await ask(targetOf(server), known))).toBe(0);
+  clock.ms = 7000;
+  await ask(targetOf(server), (load) => requests(load) > 0);
+});
