@@ -202,7 +202,7 @@ export const settings = {
   watch: watched({
     type: type.list(type.glob),
     default: [],
-    description: 'cgroups to watch besides those found by themselves.',
+    description: 'Extra cgroups to watch, beyond those discovered.',
     tradeoff:
       'Each one costs about 10 microseconds per sample; a pattern that is too wide shows system services as workers.',
   }),

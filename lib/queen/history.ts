@@ -6,7 +6,7 @@ export const historySteps = 360;
 /** Series of one ring. */
 export const seriesPerRing = 4;
 
-export const workerSeries = ['cpuPercent', 'memoryBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
+export const workerSeries = ['cpuPercent', 'workingSetBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
 export const gpuSeries = ['utilizationPercent', 'memoryUsedBytes', 'powerWatts', 'temperatureCelsius'] as const;
 export const hiveSeries = ['cpuPercent', 'memoryAvailableBytes', 'load1', 'workers'] as const;
 

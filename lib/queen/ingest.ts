@@ -1,4 +1,5 @@
 import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
+import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
 import { type Indexes, noLabels } from './indexes.js';
 import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
@@ -68,7 +69,7 @@ export function mergeWorkers(
     if (worker.namedIn !== number) named++;
     worker.namedIn = number;
     const s = worker.sample;
-    history.add(worker.ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
+    history.add(worker.ring, nowMs, s.cpuPercent, memoryOf(s), s.gpuUtilizationPercent, s.vramUsedBytes);
   }
   if (named < hive.workers.size) {
     for (const worker of [...hive.workerOrder]) {

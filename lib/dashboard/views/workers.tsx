@@ -8,7 +8,8 @@ import { noContext, workerNullText } from '../../present/null-text.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
 import { requestsText } from '../../present/serving.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
-import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
+import { formatDuration, formatGibOf, unknownText } from '../../present/units.js';
+import { memoryOf, workerFigures } from '../../present/worker-figures.js';
 import { drawn, hives, membership, ordered, workerOf, workers } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '../data/query.js';
@@ -28,7 +29,7 @@ const columns: readonly { readonly sort: WorkerSort; readonly label: string; rea
   { sort: 'worker', label: 'Worker' },
   { sort: 'model', label: 'Model' },
   { sort: 'state', label: 'State' },
-  { sort: 'cpu', label: 'CPU', number: true },
+  { sort: 'cpu', label: 'Cores', number: true },
   { sort: 'memory', label: 'Memory', number: true },
   { sort: 'gpu', label: 'GPU', number: true },
   { sort: 'vram', label: 'VRAM', number: true },
@@ -199,6 +200,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
   const stale = worker.liveness === 'offline';
   const old = oldValuesText(worker.liveness);
   const gpuCount = worker.gpus.length;
+  const figures = workerFigures(worker);
   const requests = stale ? null : requestsText(worker);
   const view = hives.get(worker.hive)?.view;
   const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
@@ -237,16 +239,16 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
         {old !== null && <span class="sr-only">{old}</span>}
       </div>
       <Cell
-        label="CPU"
-        text={formatPercent(worker.cpuPercent)}
+        label="Cores"
+        text={figures.cpu}
         title={titleOf('cpuPercent')}
         values={sparkOf(worker, 'cpu')}
         max={worker.cpuLimitPercent}
       />
       <Cell
         label="Memory"
-        text={formatGib(worker.memoryBytes)}
-        title={titleOf('memoryBytes')}
+        text={figures.memory}
+        title={memoryOf(worker) === null ? titleOf('memoryBytes') : undefined}
         values={sparkOf(worker, 'memory')}
         max={worker.memoryLimitBytes}
       />
@@ -255,7 +257,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
       ) : (
         <Cell
           label="GPU"
-          text={formatPercent(worker.gpuUtilizationPercent)}
+          text={figures.gpu}
           title={titleOf('gpuUtilizationPercent')}
           values={sparkOf(worker, 'gpu')}
           max={gpuCount * 100}
@@ -266,7 +268,7 @@ function WorkerRow({ index, workerKey, style, selected }: RowProps) {
       ) : (
         <Cell
           label="VRAM"
-          text={formatGib(worker.vramUsedBytes)}
+          text={figures.vram}
           title={titleOf('vramUsedBytes') ?? formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
           values={sparkOf(worker, 'vram')}
           max={worker.vramTotalBytes}
