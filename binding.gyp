@@ -71,6 +71,7 @@
       "type": "executable",
       "product_extension": "",
       "sources": [
+        "native/confine.cc",
         "native/detached_thread.cc",
         "native/gpu_helper_main.cc",
         "native/gpu_loop.cc",

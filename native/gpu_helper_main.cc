@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "confine.h"
 #include "detached_thread.h"
 #include "gpu_loop.h"
 
@@ -95,6 +96,7 @@ int main(int argc, char** argv) {
     return 2;
   }
 
+  hivepulse::Confine();
   // Never destroyed: the thread that is in the driver may outlive main.
   auto* loop = new nvml::GpuLoop(options, [lines](std::string line) { WriteLine(lines, std::move(line)); });
   auto* ended = new hivepulse::WakeEvent;

@@ -1,14 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { GpuIdentities } from '../../../lib/gpu/identities.js';
 import { findHelper } from '../../../lib/gpu/nvidia/helper.js';
 import { NvidiaSmi } from '../../../lib/gpu/nvidia/nvidia-smi.js';
 import type { GpuReading, GpuSource } from '../../../lib/gpu/reading.js';
-import { FakeGpuHost, fakeLibrary, fakeNvidiaSmi, fourH100 } from '../../fakes/scenario.js';
+import { FakeGpuHost, fakeLibrary, fakeLibraryDirectory, fakeNvidiaSmi, fourH100 } from '../../fakes/scenario.js';
 import { waitFor } from '../../harness/wait.js';
 import { reading, sourceOf, working } from './sources.js';
 
@@ -314,6 +316,44 @@ describe('hivepulse-gpu', () => {
       parent.kill('SIGKILL');
       await waitFor(() => running(findHelper()!, host).length === 0);
     }
+  });
+
+  it('hivepulse-gpu: has no rights but those by which the driver judges it, and the driver answers as before', async () => {
+    using host = new FakeGpuHost(fourH100());
+    using source = sourceOf(host);
+    await reading(source, working('nvml'));
+    const [pid] = running(findHelper()!, host);
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const value = (name: string) => new RegExp(`^${name}:\\s*(\\S+)$`, 'm').exec(status)?.[1];
+    expect(value('NoNewPrivs')).toBe('1');
+    expect(value('Seccomp')).toBe('2');
+    const sysAdmin = 1n << 21n;
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+      expect([0n, sysAdmin], set).toContain(BigInt(`0x${value(set)}`) & (process.getuid?.() === 0 ? ~0n : sysAdmin));
+  });
+
+  it('hivepulse-gpu: a library of a driver starts nothing, signals nobody, mounts nothing and has no network', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'hivepulse-prying-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const file = join(directory, 'tried');
+    const library = join(fakeLibraryDirectory(), '../prying/libnvidia-ml.so.1');
+    const env = { ...process.env, HIVEPULSE_FAKE_PRYING: file };
+    const helper = spawn(findHelper()!, ['--library', library], { stdio: ['pipe', 'ignore', 'ignore'], env });
+    onTestFinished(() => void helper.kill('SIGKILL'));
+    await waitFor(() => existsSync(file) && readFileSync(file, 'utf8').endsWith('end 0\n'));
+    const tried = Object.fromEntries(
+      readFileSync(file, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ')),
+    );
+    const { EPERM } = constants.errno;
+    const denied = ['kill', 'execve', 'unshare', 'mount', 'bpf', 'process_vm_readv', 'inet', 'inet6'];
+    const allowed = ['unix', 'read', 'end'];
+    expect(tried).toEqual({
+      ...Object.fromEntries(denied.map((name) => [name, String(EPERM)])),
+      ...Object.fromEntries(allowed.map((name) => [name, '0'])),
+    });
   });
 
   it('hivepulse-gpu: refuses what it does not understand', () => {
