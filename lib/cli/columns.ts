@@ -20,7 +20,8 @@ import {
   type Tone,
   workerStyle,
 } from '../present/status.js';
-import { formatAge, formatGibOf, formatPercent, formatWatts, unknownText } from '../present/units.js';
+import { formatAge, formatGib, formatGibOf, formatPercent, formatWatts, unknownText } from '../present/units.js';
+import { formatGpuUse, formatMemoryOf, memoryOf } from '../present/worker-figures.js';
 import { type Column, type Span, span } from './table.js';
 
 /** The columns of hives, workers and GPUs, shared by the tables that commands print and by `top`. */
@@ -152,7 +153,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
   },
   {
     key: 'age',
-    title: 'BEAT',
+    title: 'HEARD',
     align: 'right',
     min: 6,
     max: 12,
@@ -349,8 +350,6 @@ const stateOrder: readonly string[] = [
   ...['stalled', 'saturated', 'busy', 'loading', 'starting', 'idle', 'sleeping', 'unknown'],
 ];
 
-const workingBytes = (w: WorkerView): number | null => w.workingSetBytes ?? w.memoryBytes;
-
 /** `meta-llama/Llama-3-8B +1`; without its owner, and without the number of its other names, where there is no room. */
 function modelText(worker: WorkerRow, width: number): string {
   const model = worker.model ?? unknownText;
@@ -373,23 +372,20 @@ export const workerColumns = columnsOf<WorkerRow>(
       order: (w) => (w.ready === null ? null : Number(w.ready)),
     },
     memory: {
-      draw: (w) => [
-        value(
-          formatGibOf(workingBytes(w), w.memoryLimitBytes).replace(
-            w.memoryLimitBytes === null ? ` / ${unknownText}` : '',
-            '',
-          ),
-          loadTone(fraction(workingBytes(w), w.memoryLimitBytes)),
-        ),
-      ],
-      order: workingBytes,
+      draw: (w, width) => {
+        const used = memoryOf(w);
+        const text = formatMemoryOf(used, w.memoryLimitBytes);
+        // Where both do not fit, what is used stands whole.
+        return [value(text.length <= width ? text : formatGib(used), loadTone(fraction(used, w.memoryLimitBytes)))];
+      },
+      order: memoryOf,
     },
     gpu: {
       draw: (w, width) => {
         const absence = workerGpusText(w);
         if (absence !== null) return [absenceSpan(absence)];
         const busy = fraction(w.gpuUtilizationPercent, w.gpus.length * 100);
-        return gauge(busy, padded(formatPercent(w.gpuUtilizationPercent), 5), width);
+        return gauge(busy, padded(formatGpuUse(w.gpuUtilizationPercent, w.gpus.length), 5), width);
       },
     },
     vram: {

@@ -82,9 +82,9 @@ export function register(program: Command): void {
       writeText('ready\n');
     });
   withPlace(program.command('release-gpus'))
-    .summary('let go of the GPU driver for a while, so that a GPU can be reset')
+    .summary('release the GPU driver for a while, so that a GPU can be reset')
     .description(
-      'Has the hive let go of the GPU driver, so that a GPU can be reset or reconfigured, and take it up again.',
+      'Has the hive release the GPU driver, so that a GPU can be reset or reconfigured, and take it up again.',
     )
     .argument('[seconds]', 'for how long, at most 3600', '60')
     .action(async (seconds: string, flags: ControlFlags) => {

@@ -1,4 +1,5 @@
 import type { Finding, Status } from '../doctor/finding.js';
+import { plural } from '../present/sentences.js';
 import { ansiOf, type Tone } from '../present/status.js';
 import { paint, printable } from './text.js';
 
@@ -27,9 +28,9 @@ export function report(findings: readonly Finding[], width: number, colours: boo
   const count = (status: Status): number => findings.filter((finding) => finding.status === status).length;
   const sum = [
     `${count('ok')} ok`,
-    ...(count('unknown') > 0 ? [`${count('unknown')} not known`] : []),
-    `${count('warn')} to look at`,
-    `${count('fail')} to fix`,
+    ...(count('unknown') > 0 ? [`${count('unknown')} unknown`] : []),
+    plural(count('warn'), 'warning'),
+    `${count('fail')} failed`,
   ].join(', ');
   return [...lines, '', colour(sum, count('fail') > 0 ? ansiOf.bad : count('warn') > 0 ? ansiOf.warning : ansiOf.good)];
 }

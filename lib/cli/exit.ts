@@ -27,8 +27,17 @@ export function exitCodeOf(error: unknown): number {
   return exitCodes.failed;
 }
 
+/** What to do about a queen that does not answer, or lets nobody in. */
+function nextStep(error: HivepulseError): string | null {
+  const { status } = error as { readonly status?: unknown };
+  if (status === 401) return 'Give one with HIVEPULSE_TOKEN or --token-file.';
+  if (status === 403) return 'Another token may: HIVEPULSE_TOKEN or --token-file.';
+  const isAway = networkErrors.includes(error.code) && status === undefined && /^https?:/.test(error.subject);
+  return isAway ? '`hivepulse up` starts one here; --queen host:port or HIVEPULSE_QUEEN names another.' : null;
+}
+
 /** The text of an error for people: one line where it is one of ours, with its stack where it is a bug. */
 export function explain(error: unknown): string {
-  if (error instanceof HivepulseError) return error.message;
+  if (error instanceof HivepulseError) return [error.message, nextStep(error)].filter(Boolean).join(' ');
   return `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }

@@ -21,6 +21,12 @@ function addListOptions(command: Command): Command {
     )
     .addOption(filterOption('--liveness <liveness>', 'only where the hive is').choices(['online', 'late', 'offline']))
     .addOption(outputOption('--limit <number>', 'at most so many (all unless told)'))
+    .addOption(
+      outputOption(
+        '-o, --output <format>',
+        'wide: all columns; json: as --json; csv: all columns, for spreadsheets',
+      ).choices(['wide', 'json', 'csv']),
+    )
     .addOption(outputOption('--json', 'one JSON document: { items, warming }, each item whole'));
 }
 
@@ -39,23 +45,28 @@ export function listCommand<T>(
     const query = defined({ ...queryOf(flags), liveness: flags.liveness, label: labelQuery(flags.label) });
     const { client } = await openClient(command);
     const { items, warming } = await collectPages(limit, (range) => page(client, { ...query, ...range }));
-    if (flags.json) return printJson({ items, warming });
+    if (flags.json || flags.output === 'json') return printJson({ items, warming });
     if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
-    if (items.length === 0) writeNote(`no ${what} matches.`);
-    else printLines(await tableOf(await columns(), () => rowsOf(client, items), client.url));
+    if (items.length === 0 && flags.output !== 'csv') writeNote(`no ${what} matches.`);
+    else printLines(await tableOf(await columns(), () => rowsOf(client, items), client.url, flags.output));
     for (const note of await notesOf(items, client)) writeNote(note);
   });
 }
+
+/** More than all columns take. */
+const wideColumns = 1000;
 
 /** The table of what a queen answered. @throws HivepulseError INVALID_RESPONSE where an item lacks what a column shows */
 async function tableOf<T>(
   columns: readonly Column<T>[],
   rows: () => Promise<readonly T[]>,
   url: string,
+  format: unknown,
 ): Promise<readonly string[]> {
-  const { printTable } = await import('./table.js');
+  const { csvLines, printTable } = await import('./table.js');
   try {
-    return printTable(columns, await rows(), outputWidth(), wantsColours());
+    if (format === 'csv') return csvLines(columns, await rows());
+    return printTable(columns, await rows(), format === 'wide' ? wideColumns : outputWidth(), wantsColours());
   } catch (cause) {
     if (!(cause instanceof TypeError)) throw cause;
     const message = `${shownUrl(url)} answered with items of another form: is it a queen of this version?`;

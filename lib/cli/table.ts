@@ -1,3 +1,4 @@
+import { unknownText } from '../present/units.js';
 import { cut, paint, printable, columns as widthOfText } from './text.js';
 
 /** A piece of text and how it is drawn (SGR parameters); layout counts its columns without them. */
@@ -170,4 +171,26 @@ export function printTable<T>(
           .join('')
           .trimEnd(),
   );
+}
+
+/** All columns as CSV (RFC 4180), texts as a table has them; an unknown value is an empty cell. */
+export function csvLines<T>(all: readonly Column<T>[], rows: readonly T[]): string[] {
+  const cells = (row: T) =>
+    all.map((column) =>
+      column
+        .draw(row, Number.POSITIVE_INFINITY)
+        .map(({ text }) => printable(text))
+        .join('')
+        .trim(),
+    );
+  return [all.map(({ title }) => title), ...rows.map(cells)].map((line) => line.map(csvCell).join(','));
+}
+
+/** A spreadsheet takes what begins with these for a formula: names come from other hosts. */
+const formula = /^[=+@]/;
+
+function csvCell(text: string): string {
+  if (text === unknownText) return '';
+  const plain = formula.test(text) ? `'${text}` : text;
+  return /[",]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
 }

@@ -164,10 +164,10 @@ export const settings = {
   queens: hive({
     flag: 'queen',
     variable: 'HIVEPULSE_QUEEN',
-    type: type.list(type.url(['http:', 'https:'], 'http://10.0.0.1:7833'), 16),
+    type: type.list(type.urlOrHostPort(['http:', 'https:'], 'http://10.0.0.1:7833'), 16),
     defaultFor: { client: [`http://${defaults.host}:${defaults.queenPort}`] },
     without: 'the hive only samples and serves itself.',
-    description: 'Address of the queen. Several may be named; the first that answers is used.',
+    description: 'Address of the queen, also as host:port. Several may be named; the first that answers is used.',
     tradeoff: 'Several queens survive the loss of one, but need a shared bus (`nats`) to know the same fleet.',
     users: ['hive', 'client'],
   }),
@@ -208,7 +208,7 @@ export const settings = {
   watch: watched({
     type: type.list(type.glob),
     default: [],
-    description: 'cgroups to watch besides those found by themselves.',
+    description: 'Extra cgroups to watch, beyond those discovered.',
     tradeoff:
       'Each one costs about 10 microseconds per sample; a pattern that is too wide shows system services as workers.',
   }),

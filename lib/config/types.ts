@@ -89,6 +89,17 @@ export function url(protocols: readonly string[], example: string): ValueType<st
   });
 }
 
+/** As `url`; `host:port` alone is one too, over plain HTTP. */
+export function urlOrHostPort(protocols: readonly string[], example: string): ValueType<string> {
+  const type = url(protocols, example);
+  return {
+    ...type,
+    parse: (input) =>
+      type.parse(typeof input === 'string' && hostAndPort.test(input.trim()) ? `http://${input.trim()}` : input),
+  };
+}
+const hostAndPort = /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,253}):[0-9]{1,5}$/;
+
 /** A number within bounds; `read` takes it from text, NaN where the text is none. */
 function number(
   [min, max]: readonly [number, number],

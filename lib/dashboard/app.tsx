@@ -159,7 +159,7 @@ function Reconnecting({ sinceMs }: { readonly sinceMs: number }) {
   return (
     <p class="notice bad" role="alert">
       <span aria-hidden="true">○</span> The queen cannot be reached. Values are those of{' '}
-      {seconds < 1 ? 'a moment' : formatDuration(seconds)} ago; trying again by itself.{' '}
+      {seconds < 1 ? 'a moment' : formatDuration(seconds)} ago. Retrying automatically.{' '}
       <button type="button" class="link" onClick={reconnect}>
         Try now
       </button>

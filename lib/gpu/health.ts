@@ -17,7 +17,7 @@ export function memoryProblems({
   const add = (code: string, text: string) => problems.push({ code, text, health: 'degraded' });
   if (remappedRows?.failed) add('GPU_REMAP_FAILED', 'a row of its memory could not be remapped: replace the GPU');
   if (remappedRows?.pending)
-    add('GPU_REMAP_PENDING', 'rows of its memory wait to be remapped: reset the GPU once its workers have ended');
+    add('GPU_REMAP_PENDING', 'row remapping is pending: reset the GPU once its workers have ended');
   const errors = eccUncorrected ?? 0;
   if (errors > 0) {
     const counted = `${errors} uncorrected ECC error${errors === 1 ? '' : 's'}`;

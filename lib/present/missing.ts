@@ -41,10 +41,6 @@ export function missingName(item: Missing): string {
 /** `missing for 12 min 03 s`: of a length that was measured when it was asked for. */
 export const missingForText = (missingMs: number): string => `missing for ${formatDuration(missingMs / 1000)}`;
 
-/** Behind a count: `, 1 missing`; nothing where none is. */
-export const missingCountText = (missing: number): string =>
-  missing === 0 ? '' : `, ${missing.toLocaleString('en')} missing`;
-
 /** What somebody must look at: hosts and GPUs that were lost. A worker that ended is an event, and no loss. */
 export const isLost = ({ kind, reason }: Pick<Missing, 'kind' | 'reason'>): boolean =>
   kind === 'hive' || (kind === 'gpu' && reason === 'notReported');

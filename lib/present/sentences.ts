@@ -28,8 +28,9 @@ export interface EventLike {
 /** One sentence for people; never throws, whatever the detail holds. */
 export function eventText(event: EventLike): string {
   const worker = event.workerId ?? 'a worker';
-  const gpu = event.gpuUuid ? `GPU ${shortUuid(event.gpuUuid)}` : 'a GPU';
   const detail = event.detail;
+  const index = number(detail, 'index');
+  const gpu = index !== null ? `GPU ${index}` : event.gpuUuid ? `GPU ${shortUuid(event.gpuUuid)}` : 'a GPU';
   switch (event.kind) {
     case 'workerStarted':
       return `${worker} started${word(detail, 'pid', ' as pid ')}`;
@@ -38,7 +39,7 @@ export function eventText(event: EventLike): string {
     case 'workerStalled':
       return `${worker} is stalled: it has requests and computes nothing`;
     case 'workerRecovered':
-      return `${worker} goes on`;
+      return `${worker} works again`;
     case 'oomKill':
       return `${worker} hit its memory limit: the kernel killed ${plural(number(detail, 'kills') ?? 1, 'process', 'processes')}`;
     case 'gpuLost':
@@ -56,7 +57,7 @@ export function eventText(event: EventLike): string {
     case 'hiveJoined':
       return 'joined the fleet';
     case 'hiveOnline':
-      return 'is heard again';
+      return 'is back online';
     case 'hiveLate':
       return 'is late: heartbeats are missing';
     case 'hiveOffline':
@@ -83,7 +84,7 @@ function exitText(detail: Readonly<Record<string, unknown>>): string {
   if (typeof signal === 'string') return `was ended by ${signal}`;
   const code = number(detail, 'exitCode') ?? number(detail, 'code');
   if (code !== null) return `exited with code ${code}`;
-  return `exited; how is not known${word(detail, 'reason', ': ')}`;
+  return `exited, status unknown${word(detail, 'reason', ': ') || ' (not started by `hivepulse run`)'}`;
 }
 
 function number(detail: Readonly<Record<string, unknown>>, key: string): number | null {

@@ -46,7 +46,7 @@ export const livenessStyles: Readonly<Record<Liveness, StatusStyle>> = {
     'offline',
     '○',
     'bad',
-    'Not heard for 10 s: check that the hive runs and reaches the queen (hivepulse doctor).',
+    'No heartbeat arrives: check that the hive runs and reaches the queen (hivepulse doctor).',
   ),
 };
 
@@ -111,7 +111,7 @@ export const gpuHealthStyles: Readonly<Record<GpuSample['health'], StatusStyle>>
     'reset required',
     '↻',
     'bad',
-    'Stop its workers, let go of the driver (hivepulse release-gpus), then nvidia-smi --gpu-reset.',
+    'Stop its workers, release the driver (hivepulse release-gpus), then nvidia-smi --gpu-reset.',
   ),
   lost: statusStyle(
     'lost',
@@ -142,7 +142,7 @@ export const eventStyles: Readonly<Record<string, StatusStyle>> = {
   workerStarted: statusStyle('started', '+', 'active'),
   workerExited: statusStyle('exited', '−', 'unknown'),
   workerStalled: statusStyle('stalled', '✕', 'bad'),
-  workerRecovered: statusStyle('goes on', '●', 'good'),
+  workerRecovered: statusStyle('recovered', '●', 'good'),
   oomKill: statusStyle('out of memory', '✕', 'bad'),
   gpuLost: statusStyle('GPU lost', '✕', 'bad'),
   gpuRecovered: statusStyle('GPU back', '●', 'good'),

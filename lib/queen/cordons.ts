@@ -27,7 +27,7 @@ const rememberMs = 24 * 3_600_000;
 /** A decision of a clock that is ahead by more is not taken: nothing could replace it for as long, ms. */
 const maxAheadMs = 60_000;
 
-/** The hives that admins took out of scheduling. Pure but for the clock; whoever makes it is told of each change. */
+/** The hives that admins took out of scheduling. Pure but for the clock; each change is passed to whoever makes it. */
 export class Cordons {
   readonly #entries = new Map<string, CordonEntry>();
   readonly #wallClock: () => number;

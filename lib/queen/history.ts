@@ -6,7 +6,7 @@ export const historySteps = 360;
 /** Series of one ring. */
 export const seriesPerRing = 4;
 
-export const workerSeries = ['cpuPercent', 'memoryBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
+export const workerSeries = ['cpuPercent', 'workingSetBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
 /** Of workers whose engine reports its load. */
 export const servingSeries = ['running', 'waiting', 'kvPercent', 'generationTokensPerSecond'] as const;
 export const gpuSeries = ['utilizationPercent', 'memoryUsedBytes', 'powerWatts', 'temperatureCelsius'] as const;

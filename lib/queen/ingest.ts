@@ -1,4 +1,5 @@
 import type { GpuSample, Heartbeat, WorkerSample } from '../contract/heartbeat.js';
+import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
 import { type Indexes, noLabels } from './indexes.js';
 import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
@@ -101,7 +102,7 @@ function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSample, d
 
 function addWorkerHistory(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
   const { ring, sample: s } = worker;
-  history.add(ring, nowMs, s.cpuPercent, s.memoryBytes, s.gpuUtilizationPercent, s.vramUsedBytes);
+  history.add(ring, nowMs, s.cpuPercent, memoryOf(s), s.gpuUtilizationPercent, s.vramUsedBytes);
   addServing(history, worker, nowMs);
 }
 

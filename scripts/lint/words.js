@@ -26,6 +26,11 @@ export const words = [
     except: { 'lib/queen/placement.ts': 'asks `gpusKnown` first' },
   },
   {
+    word: /is heard again|how is not known|trying again by itself|Nothing is reserved by asking|no GPU read\b|Beats every|found by themselves|wait to be remapped|Not heard for|} to (?:look at|fix)`|has the hive let go of|the driver \(hivepulse release-gpus\) let go/,
+    instead: 'the plain phrase that took its place: lib/present/sentences.ts and status.ts have those of the screens',
+    only: /^(?:lib\/|docs\/|README\.md)/,
+  },
+  {
     word: /nvml|nvidia/i,
     instead: "words that no GPU vendor owns; a vendor's own stay in its folder, lib/gpu/nvidia/",
     only: /^lib\//,

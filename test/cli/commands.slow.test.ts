@@ -140,7 +140,7 @@ describe('cli: what a queen knows', () => {
     const { url } = await queenWithFleet();
     const hives = await runCli(['hives', '--queen', url]);
     expect(hives.code).toBe(0);
-    expect(hives.stdout).toMatch(/^HIVE +STATE +BEAT/);
+    expect(hives.stdout).toMatch(/^HIVE +STATE +HEARD/);
     expect(hives.stdout).toMatch(/^node-0001 +● online/m);
     expect(hives.stdout).not.toContain('\u001b');
     expect(hives.stderr).toContain('may not have heard the whole fleet');

@@ -326,7 +326,7 @@ describe('doctor: broken hosts', () => {
     expect(clock.fix).toContain('chronyc tracking');
     const lines = report([clock], 200, false);
     expect(lines[0]).toMatch(/^\? clock {2}Whether/);
-    expect(lines.at(-1)).toBe('0 ok, 1 not known, 0 to look at, 0 to fix');
+    expect(lines.at(-1)).toBe('0 ok, 1 unknown, 0 warnings, 0 failed');
   });
 
   test('a check that fails itself is a finding, and the others go on', async () => {
@@ -418,7 +418,7 @@ describe('doctor: tools and report', () => {
       '✕ nvml    bad ·[2J thing.',
       '          fix: reboot',
       '',
-      '1 ok, 0 to look at, 1 to fix',
+      '1 ok, 0 warnings, 1 failed',
     ]);
   });
 });

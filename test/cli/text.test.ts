@@ -1,10 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bar } from '../../lib/cli/columns.js';
+import { exitCodeOf, explain } from '../../lib/cli/exit.js';
 import { plainLine } from '../../lib/cli/log.js';
 import { escapeForTerminal, keepColours } from '../../lib/cli/printable.js';
-import { type Column, fitColumns, fitSpans, printTable, sortRows, span, toText } from '../../lib/cli/table.js';
+import {
+  type Column,
+  csvLines,
+  fitColumns,
+  fitSpans,
+  printTable,
+  sortRows,
+  span,
+  toText,
+} from '../../lib/cli/table.js';
 import { columns, cut, paint, plain, printable } from '../../lib/cli/text.js';
+import { HivepulseError } from '../../lib/util/errors.js';
 
 describe('terminal text: what other hosts say cannot steer the terminal', () => {
   test('escape sequences, control characters and marks of direction become dots', () => {
@@ -41,6 +52,62 @@ describe('terminal text: what other hosts say cannot steer the terminal', () => 
         expect(JSON.parse(shown)).toEqual(JSON.parse(JSON.stringify(value)));
       }),
     );
+  });
+});
+
+/** What a reader of CSV makes of one line. */
+function cellsOf(line: string): string[] {
+  return [...`,${line}`.matchAll(/,(?:"((?:[^"]|"")*)"|([^",]*))/g)].map(([, quoted, plainText]) =>
+    quoted === undefined ? (plainText ?? '') : quoted.replaceAll('""', '"'),
+  );
+}
+
+describe('csv', () => {
+  const column = (key: 'a' | 'b'): Column<Record<'a' | 'b', string>> => ({
+    key,
+    title: key.toUpperCase(),
+    min: 1,
+    max: 9,
+    rank: 0,
+    draw: (row) => [span(row[key], '1')],
+  });
+
+  test('gives back each cell, whatever stands in it, and no formula', () => {
+    const rows = [
+      { a: 'x, "y"', b: '—' },
+      { a: '=1+1', b: '-3 %' },
+    ];
+    expect(csvLines([column('a'), column('b')], rows)).toEqual(['A,B', '"x, ""y""",', "'=1+1,-3 %"]);
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (a, b) => {
+        const [, line = ''] = csvLines([column('a'), column('b')], [{ a, b }]);
+        const cells = cellsOf(line);
+        expect(cells).toHaveLength(2);
+        for (const [i, text] of [a, b].entries()) {
+          const shown = printable(text).trim();
+          expect(cells[i]).toBe(shown === '—' ? '' : /^[=+@]/.test(shown) ? `'${shown}` : shown);
+        }
+      }),
+    );
+  });
+});
+
+describe('errors of the commands', () => {
+  const failed = (subject: string, extra: object = {}) =>
+    Object.assign(new HivepulseError('REQUEST_FAILED', subject, 'It failed.'), extra);
+
+  test('say the next step where a queen is away or lets nobody in', () => {
+    expect(explain(failed('http://127.0.0.1:7833'))).toBe(
+      'It failed. `hivepulse up` starts one here; --queen host:port or HIVEPULSE_QUEEN names another.',
+    );
+    expect(explain(failed('http://q', { status: 401 }))).toBe(
+      'It failed. Give one with HIVEPULSE_TOKEN or --token-file.',
+    );
+    expect(explain(failed('http://q', { status: 403 }))).toContain('Another token may');
+    expect(exitCodeOf(failed('http://q', { status: 401 }))).toBe(3);
+    // An answer about the request, and a hive's own socket, have fixes of their own.
+    expect(explain(failed('http://q', { status: 404 }))).toBe('It failed.');
+    expect(explain(failed('/run/hivepulse/hive-7832.sock'))).toBe('It failed.');
   });
 });
 

@@ -99,8 +99,9 @@ describe('status styles', () => {
     const exited = (detail: Record<string, unknown>) =>
       eventText({ kind: 'workerExited', hive: 'h', workerId: 'llm/1', detail });
     expect(exited({ exitCode: 0 })).toBe('llm/1 exited with code 0');
+    expect(exited({ exitCode: null })).toBe('llm/1 exited, status unknown (not started by `hivepulse run`)');
     expect(exited({ exitCode: null, signal: 'SIGKILL' })).toBe('llm/1 was ended by SIGKILL');
-    expect(exited({ exitCode: null, reason: 'adopted' })).toBe('llm/1 exited; how is not known: adopted');
+    expect(exited({ exitCode: null, reason: 'adopted' })).toBe('llm/1 exited, status unknown: adopted');
   });
 
   it('any event becomes a sentence', () => {

@@ -103,7 +103,7 @@ describe('history', () => {
         host: { cpuPercent: use, load1: null },
         gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
         workers: [
-          workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, memoryBytes: 4096, serving: null }),
+          workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, workingSetBytes: 4096, serving: null }),
         ],
       });
     sendHeartbeat(1, 10);
@@ -117,7 +117,7 @@ describe('history', () => {
     });
     expect(queen.history('a', 'llm/1')?.series).toEqual({
       cpuPercent: [10, 30],
-      memoryBytes: [4096, 4096],
+      workingSetBytes: [4096, 4096],
       gpuUtilizationPercent: [10, 30],
       vramUsedBytes: [1024, 1024],
     });

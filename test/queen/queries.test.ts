@@ -433,6 +433,7 @@ describe('totals', () => {
       heartbeatsPerSecond: 0.4,
       queenId: 'q',
       bus: 'memory',
+      missing: { hives: 0, gpus: 0, workers: 0, revision: 0 },
       warming: true,
     });
     expect(queen.listOnline().map((hive) => hive.id)).toEqual(['b']);

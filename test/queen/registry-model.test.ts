@@ -108,6 +108,13 @@ function pages(queen: Registry, asked: WorkerQuery, limit: number): string[] {
   return keys;
 }
 
+/** A hive is forgotten where it is there, or is missing. */
+function remove(queen: TestQueen, naive: NaiveFleet, hive: string): void {
+  const isMissing = queen.listMissing({ hive }).items.length > 0;
+  const isThere = naive.hives.delete(hive);
+  expect(queen.removeHive(hive)).toBe(isThere || isMissing);
+}
+
 describe('the registry against a naive one', () => {
   it('answers every query alike after any heartbeats, silences and removals, and its indexes are sound', () => {
     fc.assert(
@@ -122,10 +129,8 @@ describe('the registry against a naive one', () => {
 
           for (const one of steps) {
             if (one.do === 'wait') queen.time.advance(one.ms);
-            else if (one.do === 'remove') {
-              const isMissing = queen.listMissing({ hive: one.hive }).items.length > 0;
-              expect(queen.removeHive(one.hive)).toBe(naive.hives.delete(one.hive) || isMissing);
-            } else {
+            else if (one.do === 'remove') remove(queen, naive, one.hive);
+            else {
               naive.advance(queen.time.nowMs);
               const run = runs.get(one.hive) ?? { run: 0, seq: 0 };
               run.seq++;

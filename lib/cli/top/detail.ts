@@ -13,6 +13,7 @@ import { eventText, oldValuesText, sentence, shortUuid } from '../../present/sen
 import { servingText } from '../../present/serving.js';
 import { ansiOf, eventStyles, gpuStyle, styleOf, workerStyle } from '../../present/status.js';
 import { formatAge, formatBytes, formatCores, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
+import { formatMemoryOf, memoryOf } from '../../present/worker-figures.js';
 import {
   bar,
   fraction,
@@ -380,7 +381,7 @@ export function workerDetail(
   history: History | null,
   width: number,
 ): Line[] {
-  const working = worker.workingSetBytes ?? worker.memoryBytes;
+  const working = memoryOf(worker);
   const absence = workerGpusText(worker, hive?.collection.gpuAgeMs);
   const state = workerStyle(worker);
   const held = worker.gpus.map((own) => ({
@@ -426,7 +427,7 @@ export function workerDetail(
       fraction(working, worker.memoryLimitBytes ?? hive?.host.memoryTotalBytes ?? null),
       worker.memoryLimitBytes === null
         ? `${formatBytes(working)}, no limit known`
-        : formatGibOf(working, worker.memoryLimitBytes),
+        : formatMemoryOf(working, worker.memoryLimitBytes),
       width,
     ),
     fieldLine(workerFields, 'memory', worker, span(`   from ${worker.memorySource}`, '2')),

@@ -224,7 +224,7 @@ export const workerFields = {
     unmeasured: null,
     hive: { name: 'hivepulse_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
     fleet: { name: 'hivepulse_fleet_worker_memory_working_set_bytes', help: 'Memory without inactive page cache.' },
-    column: { key: 'memory', title: 'MEMORY', right: true, width: [16, 18], rank: 2, place: 80, descending: true },
+    column: { key: 'memory', title: 'MEMORY', right: true, width: [10, 18], rank: 2, place: 80, descending: true },
     panel: { section: 'limits', label: 'Working set', format: 'gib', place: 40 },
     sort: 30,
   },

@@ -4,6 +4,8 @@ import type { Fault, GpuSample } from '../../contract/heartbeat.js';
 import { modelsOf, servesModel } from '../../contract/models.js';
 import { compareNames, hasWords, wordsOf } from '../../present/search.js';
 import { gpuHealthStyles, livenessStyles, styleOf } from '../../present/status.js';
+import { formatAge } from '../../present/units.js';
+import { memoryOf } from '../../present/worker-figures.js';
 
 export interface WorkerFilter {
   readonly text: string;
@@ -55,7 +57,7 @@ export const workerSorts = {
   model: (worker: WorkerView) => worker.model,
   state: stateOf,
   cpu: (worker: WorkerView) => worker.cpuPercent,
-  memory: (worker: WorkerView) => worker.memoryBytes,
+  memory: (worker: WorkerView) => memoryOf(worker),
   gpu: (worker: WorkerView) => worker.gpuUtilizationPercent,
   vram: (worker: WorkerView) => worker.vramUsedBytes,
   uptime: (worker: WorkerView) => worker.uptimeSeconds,
@@ -213,7 +215,7 @@ export function attentionOf(hives: Iterable<HiveView>): Attention[] {
         hive: id,
         tone: liveness === 'late' ? 'warning' : 'bad',
         title: `${id} is ${liveness}`,
-        text: livenessStyles[liveness].hint,
+        text: `No heartbeat for ${formatAge(view.ageMs)}. ${livenessStyles[liveness].hint}`,
         show: `hive:${id}`,
       });
     }

@@ -4,6 +4,7 @@
  */
 import { signal } from '@preact/signals';
 import type { History, WorkerView } from '../../contract/api.js';
+import { memoryOf } from '../../present/worker-figures.js';
 import { client } from './client.js';
 
 export const stepMs = 10_000;
@@ -15,7 +16,7 @@ export type Metric = (typeof metrics)[number];
 /** Names in the queen's history. */
 const seriesNames: Readonly<Record<Metric, string>> = {
   cpu: 'cpuPercent',
-  memory: 'memoryBytes',
+  memory: 'workingSetBytes',
   gpu: 'gpuUtilizationPercent',
   vram: 'vramUsedBytes',
   running: 'running',
@@ -85,7 +86,7 @@ const clock = () => performance.now() + 3_600_000;
 export function sampleWorker(worker: WorkerView): void {
   rings.get(worker.key)?.sample(clock(), {
     cpu: worker.cpuPercent,
-    memory: worker.memoryBytes,
+    memory: memoryOf(worker),
     gpu: worker.gpuUtilizationPercent,
     vram: worker.vramUsedBytes,
     running: worker.serving?.running ?? null,

@@ -2,7 +2,7 @@ import { effect } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { plural } from '../../present/sentences.js';
 import { attentionCount } from '../data/ended.js';
-import { hives, ordered } from '../data/fleet.js';
+import { mirror, ordered } from '../data/fleet.js';
 import { show } from '../data/location.js';
 import { type Attention, attentionOf, sortAttention } from '../data/query.js';
 import { phone, useMedia } from '../parts/hooks.js';
@@ -11,7 +11,7 @@ import { missingAttention } from './missing.js';
 const symbols = { bad: '✕', warning: '◆', unknown: '?' } as const;
 /** What needs attention now, the worst first: what is missing, then what the hives say. */
 export const attentionNow = (): Attention[] =>
-  sortAttention([...missingAttention(), ...attentionOf(Array.from(hives.values(), ({ view }) => view))]);
+  sortAttention([...missingAttention(), ...attentionOf(mirror.hivesAt(performance.now()))]);
 
 /** Keeps the count in the title of the tab. */
 export const startAttention = (): (() => void) =>

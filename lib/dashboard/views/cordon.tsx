@@ -16,7 +16,7 @@ const hours = [
 /** What only the host itself may do. */
 const hostCommands = [
   ['Drain it from its own side', 'hivepulse drain'],
-  ['Let go of the GPU driver for a reset', 'hivepulse release-gpus 60'],
+  ['Release the GPU driver for a reset', 'hivepulse release-gpus 60'],
 ] as const;
 
 export const CordonChip = ({ view }: { readonly view: HiveView }) =>

@@ -27,7 +27,7 @@ export function NoWorkers() {
         worker to see it here within three seconds:
       </p>
       <pre>{command}</pre>
-      <p class="hint">Containers, known engines and whatever holds a GPU are found by themselves; more with --watch.</p>
+      <p class="hint">Containers, known engines and whatever holds a GPU are discovered; more with --watch.</p>
     </section>
   );
 }

@@ -20,7 +20,7 @@ const stateStyles = { ...workerStateStyles, offline };
 
 type Styles = Readonly<Record<string, StatusStyle>>;
 
-/** Once the queen has not been heard for a while nobody knows the states that it told. */
+/** Once the queen has not been heard for a while its states are unknown. */
 const styles = (all: Styles): Styles => (ended.value ? { unknown: unknownStyle } : all);
 function shown(counts: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
   if (!ended.value) return counts;
@@ -87,7 +87,7 @@ export function FleetBar() {
               ? formatPercent((usedBytes / totalBytes) * 100)
               : unknownGpuHives > 0
                 ? 'not known'
-                : 'no GPU read'}
+                : 'no GPU data'}
           </span>
           {uncounted > 0 && (
             <Sign symbol="?" tone="unknown">

@@ -7,7 +7,8 @@ import type { Missing, MissingKind } from '../../contract/missing.js';
 import { isLost, missingForText, missingName, missingReasonText, missingStyle } from '../../present/missing.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { plural, sentence } from '../../present/sentences.js';
-import { formatBytes, formatGibOf } from '../../present/units.js';
+import { formatGib, formatGibOf } from '../../present/units.js';
+import { memoryOf } from '../../present/worker-figures.js';
 import { drawn } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { forget, isAdmin, missing, missingMsOf } from '../data/missing.js';
@@ -42,7 +43,7 @@ function lastText(item: Missing): string {
   if (item.kind === 'hive')
     return `${plural(item.last.gpus.length, 'GPU')}, ${plural(item.last.workerCount, 'worker')}`;
   if (item.kind === 'gpu') return item.last.name ?? 'GPU';
-  return [item.last.model, item.last.memoryBytes === null ? null : formatBytes(item.last.memoryBytes)]
+  return [item.last.model, memoryOf(item.last) === null ? null : formatGib(memoryOf(item.last))]
     .filter(Boolean)
     .join(', ');
 }

@@ -102,7 +102,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           ...fieldRows(hostFields, 'host', host),
           ['Hive started', new Date(view.startedAt).toLocaleString()],
           ['Version', view.version],
-          ['Beats every', `${view.intervalMs / 1000} s`],
+          ['Heartbeat every', `${view.intervalMs / 1000} s`],
           ['Labels', <Labels key="l" labels={view.labels} />],
         ]}
       />

@@ -15,6 +15,7 @@ import {
   formatPercent,
   unknownText,
 } from '../../present/units.js';
+import { formatGpuUse, memoryOf } from '../../present/worker-figures.js';
 import { ageOf, drawn, eventsSeen, type Hive, hives, newestEvents } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
@@ -59,7 +60,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   const hive = hives.get(worker.hive);
   const series = useHistory({ worker: worker.key }, hive, () => ({
     cpuPercent: worker.cpuPercent,
-    memoryBytes: worker.memoryBytes,
+    workingSetBytes: memoryOf(worker),
     gpuUtilizationPercent: worker.gpuUtilizationPercent,
     vramUsedBytes: worker.vramUsedBytes,
     ...servingFigures(worker.serving),
@@ -91,8 +92,8 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         />
         <Chart
           title="Memory"
-          now={formatGib(worker.memoryBytes)}
-          {...series('memoryBytes')}
+          now={formatGib(memoryOf(worker))}
+          {...series('workingSetBytes')}
           format={formatGib}
           limit={worker.memoryLimitBytes}
         />
@@ -180,7 +181,7 @@ const GpuCharts = ({ worker, series }: GpuChartsProps) => (
   <>
     <Chart
       title="GPU utilization"
-      now={formatPercent(worker.gpuUtilizationPercent)}
+      now={formatGpuUse(worker.gpuUtilizationPercent, worker.gpus.length)}
       {...series('gpuUtilizationPercent')}
       format={formatPercent}
       top={worker.gpus.length * 100}

@@ -13,7 +13,7 @@ const askEveryMs = 5000;
 const typingMs = 300;
 
 const reasonWords: Readonly<Record<PlacementReply['refusals'][number]['reason'], string>> = {
-  offline: 'Not heard',
+  offline: 'Offline',
   notReady: 'Not ready',
   cordoned: 'Cordoned',
   labelMismatch: 'Other labels',
@@ -87,7 +87,7 @@ export function PlacementView() {
           </label>
         </div>
         <p class="hint">
-          Nothing is reserved by asking. A scheduler reserves with POST v1/placements and reserveSeconds.
+          Dry run: nothing is reserved. A scheduler reserves with POST v1/placements and reserveSeconds.
         </p>
       </form>
       {problem !== null && (

@@ -8,7 +8,8 @@ import { noContext, workerNullText } from '../../present/null-text.js';
 import { countText, oldValuesText, sentence } from '../../present/sentences.js';
 import { requestsText } from '../../present/serving.js';
 import { livenessStyles, workerStateStyles, workerStyle } from '../../present/status.js';
-import { formatDuration, formatGib, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
+import { formatDuration, formatGibOf, unknownText } from '../../present/units.js';
+import { memoryOf, workerFigures } from '../../present/worker-figures.js';
 import { drawn, hives, membership, ordered, workerOf, workers } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { sortWorkers, type WorkerFilter, type WorkerSort, workerMatcher } from '../data/query.js';
@@ -40,7 +41,7 @@ const nameColumns: readonly Column[] = [
 
 /** What processes use. */
 const useColumns: readonly Column[] = [
-  { sort: 'cpu', label: 'CPU', number: true },
+  { sort: 'cpu', label: 'Cores', number: true },
   { sort: 'memory', label: 'Memory', number: true },
   { sort: 'gpu', label: 'GPU', number: true },
   { sort: 'vram', label: 'VRAM', number: true },
@@ -280,19 +281,20 @@ function UseCells({ worker }: { readonly worker: WorkerView }) {
   const view = hives.get(worker.hive)?.view;
   const absence = workerGpusText(worker, view?.collection.gpuAgeMs ?? null);
   const titleOf = titlesOf(worker);
+  const figures = workerFigures(worker);
   return (
     <>
       <Cell
-        label="CPU"
-        text={formatPercent(worker.cpuPercent)}
+        label="Cores"
+        text={figures.cpu}
         title={titleOf('cpuPercent')}
         values={sparkOf(worker, 'cpu')}
         max={worker.cpuLimitPercent}
       />
       <Cell
         label="Memory"
-        text={formatGib(worker.memoryBytes)}
-        title={titleOf('memoryBytes')}
+        text={figures.memory}
+        title={memoryOf(worker) === null ? titleOf('memoryBytes') : undefined}
         values={sparkOf(worker, 'memory')}
         max={worker.memoryLimitBytes}
       />
@@ -301,7 +303,7 @@ function UseCells({ worker }: { readonly worker: WorkerView }) {
       ) : (
         <Cell
           label="GPU"
-          text={formatPercent(worker.gpuUtilizationPercent)}
+          text={figures.gpu}
           title={titleOf('gpuUtilizationPercent')}
           values={sparkOf(worker, 'gpu')}
           max={worker.gpus.length * 100}
@@ -312,7 +314,7 @@ function UseCells({ worker }: { readonly worker: WorkerView }) {
       ) : (
         <Cell
           label="VRAM"
-          text={formatGib(worker.vramUsedBytes)}
+          text={figures.vram}
           title={titleOf('vramUsedBytes') ?? formatGibOf(worker.vramUsedBytes, worker.vramTotalBytes)}
           values={sparkOf(worker, 'vram')}
           max={worker.vramTotalBytes}
