@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
 import type { Resolved } from '../config/resolve.js';
+import type { SettingUser } from '../config/setting.js';
 import {
   defaultOf,
   flagOf,
   flagSyntaxOf,
   isOn,
   type SettingKey,
-  type SettingUser,
   settingOf,
   settingsOf,
   variableOf,

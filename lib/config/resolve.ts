@@ -2,16 +2,15 @@ import { readFileSync, statSync } from 'node:fs';
 import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { shownPath } from '../util/shown-url.js';
+import { type SettingUser, settingUsers } from './setting.js';
 import {
   defaultOf,
   flagOf,
   type SettingKey,
   type Settings,
-  type SettingUser,
   settingKeys,
   settingOf,
   settingsOf,
-  settingUsers,
   variableOf,
 } from './settings.js';
 import { ValueProblem } from './types.js';
