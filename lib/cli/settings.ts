@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
 import { flagSyntaxOf, isOn } from '../config/flags.js';
 import type { Resolved } from '../config/resolve.js';
+import type { SettingUser } from '../config/setting.js';
 import {
   defaultOf,
   flagOf,
   type SettingKey,
-  type SettingUser,
   settingOf,
   settingsOf,
   variableOf,

@@ -3,16 +3,15 @@ import { createRequire } from 'node:module';
 import type { Document, Node, Pair, YAMLMap } from 'yaml';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { shownPath } from '../util/shown-url.js';
+import { type SettingUser, settingUsers } from './setting.js';
 import {
   defaultOf,
   flagOf,
   type SettingKey,
   type Settings,
-  type SettingUser,
   settingKeys,
   settingOf,
   settingsOf,
-  settingUsers,
   variableOf,
 } from './settings.js';
 import { ValueProblem } from './types.js';

@@ -114,7 +114,7 @@ export const PlacementRequest = Type.Object(
       Type.Integer({ minimum: 1, maximum: 64, default: 1, description: 'On one host, and of one vendor.' }),
     ),
     gpuVendor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 32, description: 'Only GPUs of this vendor: NVIDIA, AMD, Intel.' }),
+      Type.String({ minLength: 1, maxLength: 32, description: 'Only GPUs whose `vendor` is this.' }),
     ),
     labels: Type.Optional(Labels),
     memoryBytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Host memory asked.' })),

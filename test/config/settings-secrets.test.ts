@@ -6,7 +6,8 @@ import { labelWarnings, parseLabels, toSpawnOptions } from '../../lib/cli/run.js
 import { parseGrace } from '../../lib/cli/stop.js';
 import { HivepulseClient } from '../../lib/client/client.js';
 import { readConfigFile, readToken, resolveSettings } from '../../lib/config/resolve.js';
-import { type SettingKey, settingKeys, settingsOf, settingUsers, variableOf } from '../../lib/config/settings.js';
+import { settingUsers } from '../../lib/config/setting.js';
+import { type SettingKey, settingKeys, settingsOf, variableOf } from '../../lib/config/settings.js';
 import { startHive } from '../../lib/daemon/hive.js';
 import { checkCommands } from '../../lib/doctor/commands.js';
 import { checkReadyUrl } from '../../lib/engines/ready-url.js';

@@ -11,15 +11,8 @@ import {
   resolveSettings,
   type Sources,
 } from '../../lib/config/resolve.js';
-import {
-  flagOf,
-  type SettingKey,
-  settingKeys,
-  settingOf,
-  settingsOf,
-  settingUsers,
-  variableOf,
-} from '../../lib/config/settings.js';
+import { settingUsers } from '../../lib/config/setting.js';
+import { flagOf, type SettingKey, settingKeys, settingOf, settingsOf, variableOf } from '../../lib/config/settings.js';
 import { ValueProblem } from '../../lib/config/types.js';
 import { defaults } from '../../lib/contract/defaults.js';
 import { HivepulseError } from '../../lib/util/errors.js';

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { createProgram } from '../../lib/cli/program.js';
-import { type SettingUser, settingsOf, variableOf } from '../../lib/config/settings.js';
+import type { SettingUser } from '../../lib/config/setting.js';
+import { settingsOf, variableOf } from '../../lib/config/settings.js';
 import { defaults } from '../../lib/contract/defaults.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
