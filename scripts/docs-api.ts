@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, InjectOptions } from 'fastify';
+import { HeartbeatStreams } from '../lib/api/heartbeat-streams.js';
 import { queenMetrics } from '../lib/api/metrics.js';
 import { buildServer } from '../lib/api/server.js';
 import { StreamHub } from '../lib/api/stream-hub.js';
@@ -107,6 +108,7 @@ async function queen(): Promise<FastifyInstance> {
     loopback: true,
     pageDirectory: '/nonexistent',
     intake,
+    streams: new HeartbeatStreams({ registry, intake }),
     requestsPerSecond: 100_000,
     plugins: [
       queenMetrics(() => ({

@@ -148,7 +148,7 @@ export class HeartbeatStream {
   }
 
   #delta(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
-    if (this.#isLost) return { kind: 'ignored' };
+    if (this.#isLost && message[0] === messageTypes.delta) return { kind: 'ignored' };
     const base = this.#base;
     const delta = new DeltaReader(message);
     if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || delta.seq <= base.seq)

@@ -5,6 +5,7 @@ import { streamModel } from './stream-model.js';
 const changes = Number(process.env.HIVEPULSE_MODEL_CHANGES ?? 100_000);
 
 it('100,000 changes by a lossy stream, with cuts and restarts, leave what POST leaves', async () => {
-  const { deltas } = await streamModel(11, changes, 50);
+  const { deltas, resyncs } = await streamModel(11, changes, 50);
   expect(deltas).toBeGreaterThan(changes / 20);
+  expect([...resyncs]).toEqual(expect.arrayContaining(['malformed', 'outOfOrder', 'replaced', 'value']));
 }, 14_400_000);

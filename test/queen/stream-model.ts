@@ -167,9 +167,13 @@ export class StreamLink {
   /** Whether it was taken in; else the code of the refusal, or null where it was lost. */
   async send(heartbeat: Heartbeat): Promise<true | string | null> {
     for (let attempt = 0; attempt < 2; attempt++) {
-      const { bytes, index } = await this.#encoder.encode(heartbeat);
+      const { bytes, index, wantsAck } = await this.#encoder.encode(heartbeat);
       const arrived = this.#carry(Buffer.from(bytes));
-      if (arrived === null) return null;
+      if (arrived === null) {
+        // No answer comes: a hive connects anew.
+        if (wantsAck) this.reconnect();
+        return null;
+      }
       const outcome = await this.#stream.receive(arrived);
       if (outcome.kind !== 'ack' || !outcome.deltas) this.#encoder.reset();
       if (outcome.kind === 'ack') {
