@@ -318,8 +318,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const end = async (): Promise<void> => {
     state = 'stopping';
     collect();
-    const ended = [sender.stop(lastBeatMs), served.close(), control?.close()];
-    metrics.close();
+    const ended = [sender.stop(lastBeatMs), served.close(), control?.close(), metrics.close()];
     await Promise.allSettled(ended);
     await Promise.allSettled([sampler.close(), ...closeTransports(), told?.flush()]);
   };

@@ -11,8 +11,8 @@ import type {
   StoredWorker,
 } from '../contract/heartbeat.js';
 import type { HiveCharge } from './fleet-budget.js';
+import { type HiveCounts, nothingCounted } from './hive-counts.js';
 import type { Incarnations } from './incarnations.js';
-import { type HiveCounts, nothingCounted } from './totals.js';
 import type { WorkerLoad } from './worker-load.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -1,14 +1,18 @@
 import type { Fleet, Liveness } from '../contract/api.js';
 import { type CountedHealth, type CountedState, countFleet } from '../contract/counts.js';
-import { gpuHealths, workerStates } from '../contract/enums.js';
+import { workerStates } from '../contract/enums.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
 import { modelsOf } from '../contract/models.js';
-import type { Indexes } from './indexes.js';
+import { type HiveCounts, healths, nothingCounted } from './hive-counts.js';
 import type { HiveRecord } from './records.js';
 import type { Counts } from './registry-options.js';
 
+interface Hives {
+  readonly hives: ReadonlyMap<string, HiveRecord>;
+}
+
 /** Numbers of what is heard, or of all. */
-export function count(indexes: Indexes, includeStale: boolean): Counts {
+export function count(indexes: Hives, includeStale: boolean): Counts {
   const hives: Record<Liveness, number> = { online: 0, late: 0, offline: 0 };
   const byState = Object.fromEntries(workerStates.map((state) => [state, 0])) as Record<WorkerSample['state'], number>;
   const models: Record<string, number> = {};
@@ -27,40 +31,10 @@ export function count(indexes: Indexes, includeStale: boolean): Counts {
   return { hives, workers, byState, gpus, models };
 }
 
-/** What one hive adds to the totals of the fleet. */
-export interface HiveCounts {
-  /** Null: nothing of it is in them. */
-  liveness: Liveness | null;
-  /** 1 where its GPUs are not known. */
-  unknownGpus: number;
-  /** GPUs by health, in the order of `healths`. */
-  readonly health: number[];
-  /** Whole bytes, so that what is taken out again is what was put in. */
-  usedBytes: number;
-  totalBytes: number;
-  /** 1 where the two are of some GPU. */
-  summed: number;
-  uncounted: number;
-  /** Of a hive that is not heard: its workers, by what they were last, in the order of `workerStates`. */
-  readonly silent: number[];
-}
-
-const healths = [...gpuHealths, 'offline'] as const;
 const placeOfHealth = new Map<CountedHealth, number>(healths.map((health, i) => [health, i]));
 const placeOfState = new Map<string, number>(workerStates.map((state, i) => [state, i]));
 const placeOfOk = healths.indexOf('ok');
 const offline = healths.length - 1;
-
-export const nothingCounted = (): HiveCounts => ({
-  liveness: null,
-  unknownGpus: 0,
-  health: healths.map(() => 0),
-  usedBytes: 0,
-  totalBytes: 0,
-  summed: 0,
-  uncounted: 0,
-  silent: [],
-});
 
 function recount(hive: HiveRecord): void {
   const { counted, gpuOrder } = hive;
@@ -107,6 +81,13 @@ function recount(hive: HiveRecord): void {
   }
 }
 
+/** What the indexes of a registry count by themselves. */
+interface Sizes {
+  readonly byState: { get(state: WorkerSample['state']): { readonly size: number } };
+  readonly workerCount: number;
+  readonly gpuCount: number;
+}
+
 /**
  * Totals over all that is known, whatever its liveness, kept up with each hive; what a hive said last that is not heard any
  * more is counted apart.
@@ -128,7 +109,7 @@ export class FleetTotals {
     hive.counted.liveness = null;
   }
 
-  of({ byState, workerCount, gpuCount }: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
+  of({ byState, workerCount, gpuCount }: Sizes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
     const { health, summed, totalBytes, usedBytes, uncounted, unknownGpus } = this.#sum;
     const states: (readonly [string, number])[] = workerStates.map((state, i) => [
       state,
@@ -178,7 +159,7 @@ const row = ({ liveness, gpusKnown, gpuOrder }: HiveRecord) => ({
 });
 
 /** The same by a walk over the fleet: what the audit compares with. */
-export function walkTotals({ hives }: Indexes): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
+export function walkTotals({ hives }: Hives): Pick<Fleet, 'hives' | 'gpus' | 'workers'> {
   const states = [...hives.values()].flatMap(({ liveness, workerOrder }) =>
     workerOrder.map(({ sample }): [CountedState, number] => [liveness === 'offline' ? 'offline' : sample.state, 1]),
   );

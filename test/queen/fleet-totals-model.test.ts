@@ -24,19 +24,19 @@ class Fleet extends TestQueen {
       const own = gpus.filter((gpu) => gpu.hive === hive.id);
       const at = workers.filter((worker) => worker.hive === hive.id);
       const held = this.reservations().filter((each) => each.hive === hive.id);
-      const carriers = (id: string) => at.filter(({ reservationId }) => reservationId === id);
+      const workersWith = (id: string) => at.filter(({ reservationId }) => reservationId === id);
       const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
       const vramUnused = (uuid: string) =>
         sum(
           held.map(({ id, gpuUuids, vramBytes }) => {
-            const used = carriers(id).flatMap((worker) => worker.gpus.filter((gpu) => gpu.uuid === uuid));
+            const used = workersWith(id).flatMap((worker) => worker.gpus.filter((gpu) => gpu.uuid === uuid));
             const usedBytes = sum(used.map(({ memoryUsedBytes }) => memoryUsedBytes ?? 0));
             return gpuUuids.includes(uuid) ? Math.max(0, vramBytes - usedBytes) : 0;
           }),
         );
       const memoryUnused = sum(
         held.map(({ id, memoryBytes }) =>
-          Math.max(0, memoryBytes - sum(carriers(id).map((w) => w.workingSetBytes ?? w.memoryBytes ?? 0))),
+          Math.max(0, memoryBytes - sum(workersWith(id).map((w) => w.workingSetBytes ?? w.memoryBytes ?? 0))),
         ),
       );
       const unified = own.filter(({ memoryKind }) => memoryKind === 'unified');
