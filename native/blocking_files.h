@@ -35,7 +35,8 @@ struct LinksAnswer {
 
 enum class FileWork { kRead, kList, kLinks, kSockets };
 
-/// Paths to read, to list, to look for links in, or of network namespaces, and, once done, the answers in the same order.
+/// Paths to read, to list, to look for links in, or of network namespaces, and, once done, the answers in the same
+/// order.
 struct FileBatch {
   std::uint32_t id = 0;
   FileWork work = FileWork::kRead;
