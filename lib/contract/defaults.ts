@@ -60,7 +60,7 @@ export const defaults = {
 
   readinessTimeoutMs: 1000,
   readinessIntervalMs: 1000,
-  /** Of a server that has answered, and about which something else has changed; else; and where nothing else speaks of it. */
+  /** Of a server that has answered, and about which something else has changed; else; and where nothing else shows a change. */
   readinessChangedIntervalMs: 5000,
   readinessSettledIntervalMs: 30_000,
   readinessAloneIntervalMs: 10_000,

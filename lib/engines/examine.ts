@@ -92,30 +92,30 @@ export async function examine(
       return { ...found, host: address.host };
     } catch (error) {
       if (signal.aborted && signal.reason !== late) throw signal.reason;
-      if (isTlsAlert(error))
-        return {
-          ...known,
-          scheme: 'https',
-          ready: null,
-          reason: 'it asks for a certificate',
-          unclear: 'certificateNeeded',
-          silent: false,
-          host: address.host,
-        };
+      if (isTlsAlert(error)) return { ...known, ...mutual, host: address.host };
       // What it has answered until then counts: the next check goes on from there, however slow server or hive are.
       if (signal.aborted) return { ...failure, ...examination?.learned, reason: 'timeout', silent: true };
-      const reason = systemCode(error) ?? (error as Error).message;
-      const isOut = isUnreachable(reason);
-      const ready = isOut ? null : failure.ready;
-      const unclear = isOut ? 'serverUnreachable' : failure.unclear;
-      failure = { ...failure, ready, reason, unclear, silent: reason === 'ETIMEDOUT' };
+      failure = failedBy(failure, systemCode(error) ?? (error as Error).message);
       // Its other addresses are in the same namespace.
-      if (ready === null && server.connect !== undefined) return failure;
+      if (failure.ready === null && server.connect !== undefined) return failure;
     } finally {
       examination?.close();
     }
   }
   return failure;
+}
+
+const mutual = {
+  scheme: 'https',
+  ready: null,
+  reason: 'it asks for a certificate',
+  unclear: 'certificateNeeded',
+  silent: false,
+} as const;
+
+function failedBy(before: Finding, reason: string): Finding {
+  const failed = { ...before, reason, silent: reason === 'ETIMEDOUT' };
+  return isUnreachable(reason) ? { ...failed, ready: null, unclear: 'serverUnreachable' } : failed;
 }
 
 async function tryTls(

@@ -42,7 +42,7 @@ export interface ProberOptions {
   readonly intervalMs?: number;
   /** Of one that is settled, about which something else has changed (default 5000). */
   readonly changedIntervalMs?: number;
-  /** Of one that is settled (default 30,000), and that nothing else speaks of: a name or a URL of the operator's (default 10,000). */
+  /** Of one that is settled (default 30,000), and of which nothing else shows a change: a name or a URL of the operator's (default 10,000). */
   readonly settledIntervalMs?: number;
   readonly aloneIntervalMs?: number;
   /** Deadline of one check in ms (default 1000), connections and answers together. */
@@ -69,6 +69,7 @@ interface State {
   readonly identity: string;
   readonly servers: ProbeTarget['servers'];
   readonly readyUrl: string | null;
+  readonly localhost: string | undefined;
   readonly checks: ReadonlyMap<string, Check>;
   processes: object | null;
   loadReason: ServingReason | null;
@@ -162,20 +163,22 @@ export class Prober {
   #stateOf(target: ProbeTarget): State {
     const { id, identity, servers, readyUrl, processes, loadReason } = target;
     const before = this.#states.get(id);
-    const url = urlOf(target);
+    const url = readyUrl?.href ?? null;
+    // Asked elsewhere, another may answer.
+    const localhost = target.urlWay?.localhost;
     const same = before?.identity === identity;
     if (same && (before.processes !== processes || before.loadReason !== loadReason)) this.#hasten(before);
-    if (same && before.servers === servers && before.readyUrl === url)
-      return Object.assign(before, { processes, loadReason });
+    const sameUrl = before?.readyUrl === url && before.localhost === localhost;
+    if (same && before.servers === servers && sameUrl) return Object.assign(before, { processes, loadReason });
     const checks = new Map<string, Check>();
     const keys = [...(readyUrl ? [urlKey] : []), ...(Array.isArray(servers) ? servers.map(({ key }) => key) : [])];
     for (const key of keys) {
-      const known = same && (key !== urlKey || before.readyUrl === url) ? before.checks.get(key) : undefined;
+      const known = same && (key !== urlKey || sameUrl) ? before.checks.get(key) : undefined;
       checks.set(key, known ?? { finding: first(target, key), silences: 0, startedMs: 0, dueMs: 0, running: null });
     }
     if (before !== undefined)
       for (const [key, check] of before.checks) if (checks.get(key) !== check) check.running?.abort();
-    const known = { identity, servers, readyUrl: url, processes, loadReason };
+    const known = { identity, servers, readyUrl: url, localhost, processes, loadReason };
     const state: State = { ...known, checks, findings: findingsIn(checks) };
     this.#states.set(id, state);
     return state;
@@ -227,10 +230,6 @@ export class Prober {
     return examine(asker, server, known, signal, unnamed);
   }
 }
-
-/** What an answer to the operator's URL is about: asked elsewhere, another may answer. */
-const urlOf = ({ readyUrl, urlWay }: ProbeTarget): string | null =>
-  readyUrl && `${urlWay?.connect === undefined ? 'here' : urlWay.localhost} ${readyUrl.href}`;
 
 const none: ReadonlyMap<string, Finding> = new Map();
 
