@@ -9,7 +9,15 @@ import { FakeGpuHost, fourH100, generations, type Scenario } from '../../fakes/s
 import { hazards } from '../../gpu/nvidia/hazards.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const sources = ['confine', 'detached_thread', 'gpu_helper_main', 'gpu_loop', 'library_probe', 'nvml_library', 'nvml_reader'];
+const sources = [
+  'confine',
+  'detached_thread',
+  'gpu_helper_main',
+  'gpu_loop',
+  'library_probe',
+  'nvml_library',
+  'nvml_reader',
+];
 const kinds = ['address,undefined', 'thread'];
 const findings = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
 
