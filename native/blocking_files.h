@@ -36,8 +36,8 @@ struct LinksAnswer {
 
 enum class FileWork { kRead, kList, kLinks, kSockets, kUsage };
 
-/// Paths to read, to list, to look for links in, of network namespaces or of processes whose use is read, and, once done,
-/// the answers in the same order.
+/// Paths to read, to list, to look for links in, of network namespaces or of processes whose use is read, and, once
+/// done, the answers in the same order.
 struct FileBatch {
   std::uint32_t id = 0;
   FileWork work = FileWork::kRead;

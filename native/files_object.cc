@@ -37,7 +37,8 @@ void FilesObject::Shut() {
 }
 
 /// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths, true) gives sockets that
-/// listen in namespaces; submit(text, false) reads what processes use, a directory of /proc a line; submit(paths) lists.
+/// listen in namespaces; submit(text, false) reads what processes use, a directory of /proc a line; submit(paths)
+/// lists.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsArray() && !info[0].IsString()) {

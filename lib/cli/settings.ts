@@ -2,14 +2,7 @@ import { type Command, Option } from 'commander';
 import { flagSyntaxOf, isOn } from '../config/flags.js';
 import type { Resolved } from '../config/resolve.js';
 import type { SettingUser } from '../config/setting.js';
-import {
-  defaultOf,
-  flagOf,
-  type SettingKey,
-  settingOf,
-  settingsOf,
-  variableOf,
-} from '../config/settings.js';
+import { defaultOf, flagOf, type SettingKey, settingOf, settingsOf, variableOf } from '../config/settings.js';
 import { HivepulseError } from '../util/errors.js';
 
 /** For a flag that may be repeated. */

@@ -162,9 +162,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     stopTicking();
     await app.close();
     await bus.close();
-    await kept.missing?.close();
-    await kept.cordons?.close();
-    await kept.reservations?.close();
+    for (const file of Object.values(kept)) await file?.close();
   };
   return { registry, hub, streams, app, stop };
 }

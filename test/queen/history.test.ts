@@ -103,7 +103,12 @@ describe('history', () => {
         host: { cpuPercent: use, load1: null },
         gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
         workers: [
-          workerSample('llm/1', { ...onGpu('GPU-0', 1024, use), cpuPercent: use, workingSetBytes: 4096, serving: null }),
+          workerSample('llm/1', {
+            ...onGpu('GPU-0', 1024, use),
+            cpuPercent: use,
+            workingSetBytes: 4096,
+            serving: null,
+          }),
         ],
       });
     sendHeartbeat(1, 10);
