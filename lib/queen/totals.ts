@@ -164,13 +164,17 @@ export function walkTotals({ hives }: Hives): Pick<Fleet, 'hives' | 'gpus' | 'wo
     workerOrder.map(({ sample }): [CountedState, number] => [liveness === 'offline' ? 'offline' : sample.state, 1]),
   );
   const counts = countFleet([...hives.values()].map(row), states);
+  // Whole bytes of each hive, as they are kept.
+  const each = [...hives.values()].map((hive) => countFleet([row(hive)], []));
+  const sum = (name: 'totalBytes' | 'usedBytes') =>
+    counts[name] === null ? null : each.reduce((all, one) => all + Math.round(one[name] ?? 0), 0);
   return {
     hives: counts.liveness,
     gpus: {
       total: counts.gpus,
       byHealth: counts.health,
-      memoryTotalBytes: counts.totalBytes,
-      memoryUsedBytes: counts.usedBytes,
+      memoryTotalBytes: sum('totalBytes'),
+      memoryUsedBytes: sum('usedBytes'),
       uncounted: counts.uncounted,
       unknownHives: counts.unknownGpuHives,
     },

@@ -402,7 +402,7 @@ describe('known faults', () => {
     const seen = await reading(source, ({ devices }) => devices[0]?.lastXid === 79);
     expect(seen.status).toBe('working');
     expect(source.takeEvents()).toEqual([
-      { kind: 'xid', gpuUuid: gpu.uuid, at: expect.stringMatching(/^\d{4}-/), detail: { xid: 79 } },
+      { kind: 'xid', gpuUuid: gpu.uuid, at: expect.stringMatching(/^\d{4}-/), detail: { xid: 79, index: 0 } },
     ]);
     expect(source.takeEvents()).toEqual([]);
   });
