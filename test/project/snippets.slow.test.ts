@@ -1,6 +1,6 @@
 /** What readers copy out of README and docs: TypeScript is compiled, shell is parsed, commands and requests are carried out. */
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -85,6 +85,7 @@ describe('snippets of README and docs', () => {
   });
 
   it('TypeScript compiles, each snippet as a file of its own', () => {
+    mkdirSync(join(root, 'test-results'), { recursive: true });
     const directory = mkdtempSync(join(root, 'test-results/snippets-'));
     try {
       const at = new Map(inLanguage('ts').map((snippet, i) => [`snippet-${i}.ts`, snippet]));
