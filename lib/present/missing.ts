@@ -10,6 +10,20 @@ export const missingStyle: StatusStyle = {
   hint: 'It was seen and is gone. These are its last values.',
 };
 
+/** A worker that its host lists no longer: it came to its end, as workers do. */
+export const endedStyle: StatusStyle = {
+  word: 'ended',
+  symbol: '−',
+  tone: 'unknown',
+  hint: 'Its hive no longer reports it. These are its last values.',
+};
+
+export const hasEnded = ({ kind, reason }: Pick<Missing, 'kind' | 'reason'>): boolean =>
+  kind === 'worker' && reason === 'notReported';
+
+export const goneStyle = (item: Pick<Missing, 'kind' | 'reason'>): StatusStyle =>
+  hasEnded(item) ? endedStyle : missingStyle;
+
 const reasonTexts: Readonly<Record<MissingKind, Readonly<Record<MissingReason, string>>>> = {
   hive: {
     silent: 'it sends no heartbeats: check that the host is up and its hive runs',
@@ -24,7 +38,7 @@ const reasonTexts: Readonly<Record<MissingKind, Readonly<Record<MissingReason, s
   worker: {
     silent: 'its host is missing',
     stopped: 'the hive of its host was stopped',
-    notReported: 'it ended',
+    notReported: 'its hive reports it no longer',
   },
 };
 

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { gpuTotal } from '../../present/knowledge.js';
-import { missingStyle } from '../../present/missing.js';
+import { endedStyle, hasEnded, missingStyle } from '../../present/missing.js';
 import { plural } from '../../present/sentences.js';
 import {
   gpuHealthStyles,
@@ -12,6 +12,7 @@ import {
 import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
 import { ended } from '../data/ended.js';
 import { hives, mirror, ordered, totals, workers } from '../data/fleet.js';
+import { missing } from '../data/missing.js';
 import { fullness, Meter, Shares, Sign } from '../parts/meter.js';
 
 const { offline } = livenessStyles;
@@ -27,14 +28,29 @@ function shown(counts: Readonly<Record<string, number>>): Readonly<Record<string
   return { unknown: Object.values(counts).reduce((sum, count) => sum + count, 0) };
 }
 
-const MissingSign = ({ count = 0 }: { readonly count: number | undefined }) =>
-  count === 0 ? null : (
+interface GoneSignProps {
+  readonly count: number | undefined;
+  readonly style?: StatusStyle;
+}
+const GoneSign = ({ count = 0, style = missingStyle }: GoneSignProps) =>
+  count <= 0 ? null : (
     <span class="legend">
-      <Sign symbol={missingStyle.symbol} tone={missingStyle.tone}>
-        {count.toLocaleString('en')} missing
+      <Sign symbol={style.symbol} tone={style.tone}>
+        {count.toLocaleString('en')} {style.word}
       </Sign>
     </span>
   );
+
+/** Workers that were seen and are gone: those that ended are no loss. */
+function GoneWorkers({ count = 0 }: { readonly count: number | undefined }) {
+  const ended = missing.value.filter(hasEnded).length;
+  return (
+    <>
+      <GoneSign count={count - ended} />
+      <GoneSign count={Math.min(count, ended)} style={endedStyle} />
+    </>
+  );
+}
 
 interface TileProps {
   readonly label: string;
@@ -66,11 +82,11 @@ export function FleetBar() {
     <dl class="fleet-bar" aria-label="Fleet">
       <Tile label="Hives" value={hives.size.toLocaleString('en')}>
         <Shares styles={styles(livenessStyles)} counts={shown(liveness)} />
-        <MissingSign count={fleet?.missing.hives} />
+        <GoneSign count={fleet?.missing.hives} />
       </Tile>
       <Tile label="GPUs" value={gpuTotal(gpus, unknownGpuHives)?.toLocaleString('en') ?? unknownText}>
         <Shares styles={styles(healthStyles)} counts={shown(health)} />
-        <MissingSign count={fleet?.missing.gpus} />
+        <GoneSign count={fleet?.missing.gpus} />
         {unknownGpuHives > 0 && (
           <span class="legend">
             <Sign symbol="?" tone="warning">
@@ -98,7 +114,7 @@ export function FleetBar() {
       </Tile>
       <Tile label="Workers" value={workers.size.toLocaleString('en')}>
         <Shares styles={styles(stateStyles)} counts={shown(state)} />
-        <MissingSign count={fleet?.missing.workers} />
+        <GoneWorkers count={fleet?.missing.workers} />
       </Tile>
       <Tile
         label="Ingest"

@@ -4,7 +4,7 @@ import { gpuFields } from '../../contract/fields/gpu.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { Missing, MissingKind } from '../../contract/missing.js';
-import { isLost, missingForText, missingName, missingReasonText, missingStyle } from '../../present/missing.js';
+import { goneStyle, hasEnded, isLost, missingForText, missingName, missingReasonText } from '../../present/missing.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { plural, sentence } from '../../present/sentences.js';
 import { formatGib, formatGibOf } from '../../present/units.js';
@@ -51,28 +51,44 @@ function lastText(item: Missing): string {
 /** GPUs of a host that is missing itself are a part of its row. */
 const isPartOfMissing = ({ kind, reason }: Missing): boolean => kind === 'gpu' && reason !== 'notReported';
 
+/** `57 min 51 s ago`, `for 12 min 03 s: its host is missing` */
+function goneText(item: Missing): string {
+  const lasting = missingForText(missingMsOf(item)).replace('missing for ', '');
+  return hasEnded(item) ? `${lasting} ago` : `for ${lasting}: ${missingReasonText(item)}`;
+}
+
+/** `2 missing, 12 ended` */
+function titleOf(found: readonly Missing[]): string {
+  const ended = found.filter(hasEnded).length;
+  const gone = found.length - ended;
+  return [gone > 0 && `${gone} missing`, ended > 0 && `${ended} ended`].filter(Boolean).join(', ');
+}
+
 /** Below the hives or the workers of now: those that were seen and are gone. Nothing where there are none. */
 export function MissingList({ kinds }: { readonly kinds: readonly MissingKind[] }) {
   const [asked, setAsked] = useState<Missing | null>(null);
   drawn.value;
   const words = wordsOf(at.q.value);
+  const hive = kinds.includes('worker') ? at.hive.value : '';
   const found = missing.value.filter(
-    (item) => kinds.includes(item.kind) && !isPartOfMissing(item) && hasWords(words, textOf(item)),
+    (item) =>
+      kinds.includes(item.kind) &&
+      !isPartOfMissing(item) &&
+      (hive === '' || item.hive === hive) &&
+      hasWords(words, textOf(item)),
   );
   if (found.length === 0) return null;
   return (
     <section class="missing" aria-labelledby="missing-title">
-      <h2 id="missing-title">{plural(found.length, 'missing', 'missing')}</h2>
+      <h2 id="missing-title">{titleOf(found)}</h2>
       <ul>
         {found.slice(0, maxShown).map((item) => (
           <li key={`${item.kind}:${item.key}`}>
-            <StatusLabel status={missingStyle} />
+            <StatusLabel status={goneStyle(item)} />
             <button type="button" class="link" onClick={() => show(shownAs(item))}>
               {missingName(item)}
             </button>
-            <span class="text">
-              {missingForText(missingMsOf(item)).replace('missing ', '')}: {missingReasonText(item)}
-            </span>
+            <span class="text">{goneText(item)}</span>
             <small>{lastText(item)}</small>
             {isAdmin() && (
               <button type="button" class="link quiet" onClick={() => setAsked(item)}>
@@ -117,7 +133,7 @@ export function MissingPanel({ item }: { readonly item: Missing }) {
       <header>
         <h2>{missingName(item)}</h2>
         <p class="sub">
-          <StatusLabel status={missingStyle} />
+          <StatusLabel status={goneStyle(item)} />
           <span>since {new Date(item.since).toLocaleString()}</span>
         </p>
       </header>
