@@ -59,6 +59,8 @@ export class SmallServer {
       server.once('error', reject);
       server.listen(where, () => {
         server.off('error', reject);
+        // An accept that fails (no descriptors left) is the loss of whoever came, not of the process.
+        server.on('error', () => undefined);
         resolve(urlOf(server.address()));
       });
     });
