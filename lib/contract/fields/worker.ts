@@ -376,7 +376,7 @@ export const workerFields = {
     shape: oneOf(workerStates),
     unmeasured: 'unknown',
     least: 'unknown',
-    column: { key: 'state', title: 'STATE', width: [10, 10], rank: 0, place: 40 },
+    column: { key: 'state', title: 'STATE', width: [11, 11], rank: 0, place: 40 },
   },
   ready: {
     shape: nullable(boolean('null: nothing to probe, or nobody can say; nullReasons.ready says which.')),
