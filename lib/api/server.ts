@@ -128,7 +128,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
   const app = fastify(deps);
   const connections = shareConnections(app.server, () => tokens.required);
   endVanishedPeers(app.server);
-  answerInTurns(app.server, ({ headers, socket }) => {
+  answerInTurns(app.server, hub.turns, ({ headers, socket }) => {
     const token = bearerOf(headers.authorization);
     return (token === null ? null : tokens.find(token)?.key) ?? socket.remoteAddress ?? '';
   });

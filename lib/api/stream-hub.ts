@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { FleetEvent } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
+import { RequestTurns } from '../http/request-turns.js';
 import {
   positionOf,
   type SlowConsumer,
@@ -39,6 +40,8 @@ const nameOf = ({ hive, model, kinds }: StreamFilter): string =>
 export class StreamHub {
   readonly #source: StreamSource;
   readonly #limits: StreamLimits;
+  /** Snapshots are written piece by piece, in the turns of requests: new connections go first, and callers take turns. */
+  readonly turns: RequestTurns;
   readonly #now: () => number;
   readonly #groups = new Map<string, StreamGroup>();
   readonly #maxClients: number;
@@ -64,10 +67,12 @@ export class StreamHub {
       maxUnreadBytes?: number;
       /** A client that did not keep up was closed; `count` such so far. */
       onEvicted?: (reader: SlowConsumer, count: number) => void;
+      turns?: RequestTurns;
     } = {},
   ) {
     this.#onEvicted = options.onEvicted ?? (() => {});
     this.#source = source;
+    this.turns = options.turns ?? new RequestTurns();
     this.#limits = { ...streamLimits, ...options.limits };
     this.#now = options.now ?? (() => performance.now());
     this.#maxClients = options.maxClients ?? defaults.maxStreams;
@@ -147,6 +152,7 @@ export class StreamHub {
       caller,
       filterName: name,
       charge,
+      inTurn: (run) => this.turns.take(() => caller, run),
       limits: this.#limits,
       wholeHive: (hive) => group.wholeHive(hive),
       newSnapshot: () => (group.rows ? group.snapshot(this.#source.lastEventId) : null),

@@ -97,8 +97,11 @@ export class RequestTurns {
 }
 
 /** Requests of a server, all but the first of a busy turn, are answered in turns of those who ask. */
-export function answerInTurns(server: Server, callerOf: (request: IncomingMessage) => string): void {
-  const turns = new RequestTurns();
+export function answerInTurns(
+  server: Server,
+  turns: RequestTurns,
+  callerOf: (request: IncomingMessage) => string,
+): void {
   const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[];
   server.removeAllListeners('request');
   server.prependListener('connection', () => turns.accepted());

@@ -98,6 +98,9 @@ export class StreamClient {
   readonly caller: string;
   readonly filterName: string;
   readonly #charge: (ms: number) => void;
+  readonly #inTurn: (run: () => void) => void;
+  /** The next piece of the snapshot waits for its turn. */
+  #waitsForTurn = false;
 
   constructor(options: {
     response: ServerResponse;
@@ -106,6 +109,8 @@ export class StreamClient {
     filterName: string;
     /** Given the time that a snapshot took. */
     charge?: (ms: number) => void;
+    /** Calls when the next piece of a snapshot may be made: at once, or once others had their turn. */
+    inTurn?: (run: () => void) => void;
     limits: StreamLimits;
     wholeHive: WholeHive;
     newSnapshot: NewSnapshot;
@@ -124,6 +129,7 @@ export class StreamClient {
     this.caller = options.caller;
     this.filterName = options.filterName;
     this.#charge = options.charge ?? (() => {});
+    this.#inTurn = options.inTurn ?? ((run) => run());
     this.#response.on('drain', () => this.#catchUp());
     this.#response.on('close', () => this.#end());
     this.#response.on('error', () => this.#end());
@@ -227,7 +233,7 @@ export class StreamClient {
    * then the newest rows of the hives that changed meanwhile.
    */
   #catchUp(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#waitsForTurn) return;
     this.#behindSinceMs = null;
     this.#sendBacklog();
     if (this.#dropped > 0 && !this.behind) {
@@ -250,24 +256,40 @@ export class StreamClient {
     if (!this.behind) this.#droppedSinceCaughtUp = 0;
   }
 
-  /** Ends with the backlog sent, or the client behind. */
+  /** Ends with the backlog sent, or the client behind: its socket is full, or others have their turn. */
   #sendBacklog(): void {
-    if (this.#backlog === null) return;
-    const beganMs = performance.now();
-    this.#sendPieces();
-    this.#charge(performance.now() - beganMs);
-  }
-
-  #sendPieces(): void {
     while (this.#backlog !== null && !this.behind) {
       if (this.#response.writableLength > backlogBytes) {
         this.#behindSinceMs = this.#now();
         return;
       }
-      const { done, value } = this.#backlog.next();
-      if (done === true) this.#backlog = null;
-      else this.#write(value);
+      this.#sendPieceInTurn();
     }
+  }
+
+  /** A socket with room takes a whole snapshot without a pause; hundreds of them would keep the queen from all else. */
+  #sendPieceInTurn(): void {
+    let hadTurn = false;
+    let isLater = false;
+    this.#inTurn(() => {
+      hadTurn = true;
+      this.#waitsForTurn = false;
+      this.#sendPiece();
+      if (isLater) this.#catchUp();
+    });
+    if (hadTurn) return;
+    isLater = true;
+    this.#waitsForTurn = true;
+    this.#behindSinceMs = this.#now();
+  }
+
+  #sendPiece(): void {
+    if (this.#backlog === null) return;
+    const beganMs = performance.now();
+    const { done, value } = this.#backlog.next();
+    if (done === true) this.#backlog = null;
+    else this.#write(value);
+    this.#charge(performance.now() - beganMs);
   }
 
   /** What a client has lost may have said that rows are gone: it gets all anew once it keeps up, but not at every turn. */

@@ -9,6 +9,8 @@ import { systemCode } from '../util/errors.js';
 export const lockSuffix = '.lock';
 const maxLockBytes = 1024;
 const retryMs = 10;
+/** Times that the directory may go while it is made, until it is taken for one that can't be made. */
+const maxVanished = 20;
 
 export const lockPath = (folder: string, instance: string) => join(folder, `${instance}${lockSuffix}`);
 
@@ -23,8 +25,14 @@ const aside = (path: string) => `${path}.${process.pid}.${randomBytes(4).toStrin
 export async function claimLock(path: string, waitMs: number, prepare: () => Promise<void>): Promise<boolean> {
   const self = `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
   const end = performance.now() + waitMs;
-  for (;;) {
-    await prepare();
+  for (let vanished = 0; ; ) {
+    try {
+      await prepare();
+    } catch (error) {
+      // Another that lets go removes the directory, which mkdir may find and then not find.
+      if (systemCode(error) !== 'ENOENT' || ++vanished > maxVanished) throw error;
+      continue;
+    }
     const own = aside(path);
     try {
       await writeFile(own, self, { mode: 0o600, flag: 'wx' });

@@ -5,6 +5,7 @@ import { StreamHub } from '../../lib/api/stream-hub.js';
 import { memoryBus } from '../../lib/cluster/memory.js';
 import type { TokenGrant } from '../../lib/config/options.js';
 import { TokenTable } from '../../lib/http/auth.js';
+import { RequestTurns } from '../../lib/http/request-turns.js';
 import { HeartbeatIntake, type IntakeLimits } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
 
@@ -88,3 +89,6 @@ export async function buildTestServer(options: TestServerOptions = {}): Promise<
       }),
   };
 }
+
+/** One turn that never ends: whatever is to be written is written at once. */
+export const endlessTurn = (): RequestTurns => new RequestTurns({ now: () => 0, soon: () => undefined });

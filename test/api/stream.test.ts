@@ -11,7 +11,7 @@ import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
-import { grants, serverOfTest, tokens } from './build-server.js';
+import { endlessTurn, grants, serverOfTest, tokens } from './build-server.js';
 
 interface Message {
   readonly event: string;
@@ -69,6 +69,7 @@ function bench(limits: Partial<StreamLimits> = {}, ringSize = 100) {
   const clock = { ms: 0 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'e', eventRingSize: ringSize });
   const hub = new StreamHub(registry, {
+    turns: endlessTurn(),
     limits: { behindBytes: 1000, ...limits },
     now: () => clock.ms,
     maxClients: 50,
@@ -377,7 +378,6 @@ describe('a client that does not keep up', () => {
     sendHeartbeat('a');
     for (let i = 1; i <= 10; i++) sendHeartbeat('a', { events: [eventOf(i)] });
     expect([lossy.destroyed, hub.clients]).toEqual([true, 0]);
-
     const response = new FakeResponse();
     const client = new StreamClient({
       response: response as unknown as ServerResponse,
@@ -404,7 +404,7 @@ describe('a client that does not keep up', () => {
       sendHeartbeat(`h${hive}`, { workers: Array.from({ length: 10 }, (_, i) => workerOf(`llm/${i}`)) });
     const response = new FakeResponse();
     response.reading = false;
-    const hub = new StreamHub(registry, { limits: { behindBytes: 64 * 1024 } });
+    const hub = new StreamHub(registry, { limits: { behindBytes: 64 * 1024 }, turns: endlessTurn() });
     hub.open(response as unknown as ServerResponse, {}, null, '');
     expect(response.writableLength).toBeLessThan(200 * 1024);
     registry.heartbeat(heartbeatOf('h7', 9, { workers: [workerOf('llm/0', { cpuPercent: 7 })], events: [eventOf(1)] }));

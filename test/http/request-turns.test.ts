@@ -121,7 +121,7 @@ test('a connection behind 300 others that ask without a pause is answered after 
     while (performance.now() < until);
     response.end(String(answers));
   });
-  answerInTurns(server, ({ socket }) => socket.remoteAddress ?? '');
+  answerInTurns(server, new RequestTurns(), ({ socket }) => socket.remoteAddress ?? '');
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -89,3 +89,40 @@ describe('a reader that is slow', () => {
     expect(evicted).toEqual([{ dropped: 10_000, unsent: 1000, behindMs: 0 }]);
   });
 });
+
+describe('a snapshot in turns', () => {
+  it('is written a piece a turn, with what happens meanwhile after it, and not at all once its reader has left', () => {
+    const turns: (() => void)[] = [];
+    const open = () => {
+      const response = Object.assign(new StuckResponse(), {
+        write: (chunk: Buffer) => response.written.push(chunk) > 0,
+      });
+      const client = new StreamClient({
+        response: response as unknown as ServerResponse,
+        caller: '',
+        filterName: '',
+        inTurn: (run) => turns.push(run),
+        limits: streamLimits,
+        wholeHive: (hive) => Buffer.from(`all of ${hive}`),
+        newSnapshot: () => null,
+        standsAt: '',
+        now: () => 0,
+        onClose: () => undefined,
+      });
+      return { client, texts: () => response.written.map(String), drain: () => response.emit('drain') };
+    };
+    const [one, other] = [open(), open()];
+    for (const { client } of [one, other]) client.begin(['1', '2', '3'].map((piece) => Buffer.from(piece)).values());
+    one.client.event(Buffer.from('event'));
+    one.client.heartbeats(Buffer.from('rows'), ['h']);
+    one.drain();
+    expect([one.texts(), other.texts(), turns.length]).toEqual([[], [], 2]);
+    turns.shift()?.();
+    turns.shift()?.();
+    expect([one.texts(), other.texts(), turns.length]).toEqual([['1'], ['1'], 2]);
+    other.client.evict();
+    while (turns.length > 0) turns.shift()?.();
+    expect([one.texts(), other.texts()]).toEqual([['1', '2', '3', 'event', 'all of h'], ['1']]);
+    expect(one.client.behind).toBe(false);
+  });
+});

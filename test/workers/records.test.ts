@@ -2,7 +2,8 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { claimLock } from '../../lib/workers/instance-lock.js';
 import {
   cleanRecords,
   defaultRuntimeDir,
@@ -266,6 +267,17 @@ describe('the lock of a name', () => {
     await Promise.all(Array.from({ length: 20 }, launch));
     expect(most).toBe(1);
     expect(await readdir(join(dir, 'workers'))).toEqual([]);
+  });
+
+  it('is made though its directory goes again and again while it is made, and not where that never ends', async () => {
+    await mkdir(join(dir, 'llm'));
+    const gone = Object.assign(new Error('gone'), { code: 'ENOENT' });
+    const prepare = vi.fn<() => Promise<void>>();
+    for (let i = 0; i < 3; i++) prepare.mockRejectedValueOnce(gone);
+    expect(await claimLock(join(dir, 'llm/0.lock'), 1000, prepare)).toBe(true);
+    expect(prepare).toHaveBeenCalledTimes(4);
+    prepare.mockRejectedValue(gone);
+    await expect(claimLock(join(dir, 'llm/1.lock'), 60_000, prepare)).rejects.toBe(gone);
   });
 
   it('in a directory that cannot be written says which and what to do', async () => {
