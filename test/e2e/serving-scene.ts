@@ -63,7 +63,8 @@ export async function startServingScene(harness: Harness): Promise<ServingScene>
     await trees.start(run(argv, on(`0.0.0.0:${ports[i]}`, engine)), { cgroup });
   }
   await trees.started();
-  const queen = await harness.queen();
+  // Router, Prometheus, terminal and test all ask from one address.
+  const queen = await harness.queen({ args: ['--requests-per-second', '20000'] });
   const place = ['--root', cgroups.root, '--runtime-dir', harness.directory()];
   await harness.hive([queen.url], { args: [...place, '--no-auto', '--gpu', 'none', '--address', '127.0.0.1'] });
   const example = fileURLToPath(new URL('../../examples/router.ts', import.meta.url));

@@ -57,10 +57,11 @@ describe.skipIf(suite.skip || !hasPrometheus)(`${suite.title}${withoutPrometheus
     expect(finished.reduce((sum, count) => sum + count)).toBe(200);
     for (const count of finished) expect(count).toBeGreaterThan(0);
 
+    // The fastest may be done between two scrapes.
     for (const [family, least] of [
-      ['hivepulse_fleet_worker_requests_running', engines.size],
+      ['hivepulse_fleet_worker_requests_running', engines.size - 1],
       ['hivepulse_fleet_worker_requests_waiting', 1],
-      ['hivepulse_fleet_worker_generation_tokens_per_second', engines.size],
+      ['hivepulse_fleet_worker_generation_tokens_per_second', engines.size - 1],
     ] as const) {
       const seen = await prometheus.query(`max_over_time(${family}[5m]) > 0`);
       expect(seen.length, family).toBeGreaterThanOrEqual(least);
