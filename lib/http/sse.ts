@@ -270,15 +270,14 @@ export class StreamClient {
   /** A socket with room takes a whole snapshot without a pause; hundreds of them would keep the queen from all else. */
   #sendPieceInTurn(): void {
     let hadTurn = false;
-    let isLater = false;
     this.#inTurn(() => {
       hadTurn = true;
+      const hasWaited = this.#waitsForTurn;
       this.#waitsForTurn = false;
       this.#sendPiece();
-      if (isLater) this.#catchUp();
+      if (hasWaited) this.#catchUp();
     });
     if (hadTurn) return;
-    isLater = true;
     this.#waitsForTurn = true;
     this.#behindSinceMs = this.#now();
   }

@@ -1,25 +1,12 @@
 import { join } from 'node:path';
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Type } from 'typebox';
 import type { Cordons } from './cordons.js';
-import { type KeptFile, keepFile, parseJson, type WriteFile } from './kept-file.js';
-
-const Saved = Type.Object({
-  kind: Type.Literal('hivepulse.cordons'),
-  version: Type.Literal(1),
-  entries: Type.Array(Type.Unknown()),
-});
-const saved = Compile(Saved);
+import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
 
 export const cordonsFile = 'cordons.json';
 
 /** What a state file's text holds, or why it is not one. Pure. */
-export function parseCordons(text: string): { readonly state: readonly unknown[] } | { readonly reason: string } {
-  const parsed = parseJson(text);
-  if ('reason' in parsed) return parsed;
-  if (!saved.Check(parsed.value)) return { reason: 'it is not a file of cordons of this version' };
-  return { state: (parsed.value as Static<typeof Saved>).entries };
-}
+export const parseCordons = listParser('hivepulse.cordons', 'entries', Type.Unknown(), 'cordons');
 
 /**
  * Keeps cordons in `<dir>/cordons.json` over restarts.

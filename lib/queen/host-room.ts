@@ -23,7 +23,7 @@ export function setRoom(
   room.unified = 0;
   room.vendors.length = 0;
   for (const { sample } of hive.gpuOrder) {
-    const vendor = sample.vendor?.toLowerCase() ?? null;
+    const vendor = sample.vendor ?? null;
     if (!room.vendors.includes(vendor)) room.vendors.push(vendor);
   }
   let at = 0;
@@ -157,7 +157,7 @@ class Choice {
   /** Null where it does not fit. */
   scoreOf(hive: HiveRecord, fitWhole: (hive: HiveRecord) => Fit | Refusal): Score | null {
     const { gpus, unified, vendors } = hive.room;
-    if (this.#vendor !== null && !vendors.includes(this.#vendor)) return null;
+    if (this.#vendor !== null && !vendors.some((vendor) => vendor?.toLowerCase() === this.#vendor)) return null;
     if (!this.#choose(gpus)) return null;
     const choosesVendor = vendors.length > 1 && (this.#vendor !== null || this.#asked > 1);
     if (choosesVendor || (unified > 0 && unified * columns < gpus.length)) {

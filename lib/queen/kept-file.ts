@@ -1,5 +1,7 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type Static, type TSchema, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { readUntrusted } from '../io/untrusted.js';
 import { sweepTemporaryFiles, writeAtomically } from '../util/atomic-file.js';
 import { settledWithin } from '../util/deadline.js';
@@ -99,12 +101,23 @@ async function read<T>({ path, parse, loss, warn }: KeptState<T>): Promise<T | n
 }
 
 /** A file's text as JSON, or why it is none. */
-export function parseJson(text: string): { readonly value: unknown } | { readonly reason: string } {
+function parseJson(text: string): { readonly value: unknown } | { readonly reason: string } {
   try {
     return { value: JSON.parse(text) };
   } catch {
     return { reason: text.trim() === '' ? 'it is empty' : 'it is not whole JSON' };
   }
+}
+
+/** How the list in a file `{"kind": ..., "version": 1, "<name>": [...]}` is read; `what` names it where a file is no such. Pure. */
+export function listParser<Item extends TSchema>(kind: string, name: string, item: Item, what: string) {
+  const saved = Compile(Type.Object({ kind: Type.Literal(kind), version: Type.Literal(1), [name]: Type.Array(item) }));
+  return (text: string): { readonly state: readonly Static<Item>[] } | { readonly reason: string } => {
+    const parsed = parseJson(text);
+    if ('reason' in parsed) return parsed;
+    if (!saved.Check(parsed.value)) return { reason: `it is not a file of ${what} of this version` };
+    return { state: (parsed.value as Readonly<Record<string, readonly Static<Item>[]>>)[name] ?? [] };
+  };
 }
 
 export type WriteFile = (path: string, text: string) => Promise<void>;

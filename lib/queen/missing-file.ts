@@ -1,25 +1,12 @@
 import { join } from 'node:path';
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
-import { type KeptFile, keepFile, parseJson, type WriteFile } from './kept-file.js';
+import { Type } from 'typebox';
+import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
 import type { MissingItems } from './missing.js';
-
-const Saved = Type.Object({
-  kind: Type.Literal('hivepulse.missing'),
-  version: Type.Literal(1),
-  items: Type.Array(Type.Unknown()),
-});
-const saved = Compile(Saved);
 
 export const missingFile = 'missing.json';
 
 /** What a state file's text holds, or why it is not one. Its items are judged one by one where they are adopted. Pure. */
-export function parseMissing(text: string): { readonly state: readonly unknown[] } | { readonly reason: string } {
-  const parsed = parseJson(text);
-  if ('reason' in parsed) return parsed;
-  if (!saved.Check(parsed.value)) return { reason: 'it is not a file of missing items of this version' };
-  return { state: (parsed.value as Static<typeof Saved>).items };
-}
+export const parseMissing = listParser('hivepulse.missing', 'items', Type.Unknown(), 'missing items');
 
 /** The file holds all that is missing: where workers come and go each second it is not written each time, ms. */
 const writeEveryMs = 2000;

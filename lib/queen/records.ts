@@ -67,7 +67,7 @@ export interface HostRoom {
   readonly gpus: number[];
   /** GPUs of `gpus` on unified memory. */
   unified: number;
-  /** Of all its GPUs, in small letters, each once; null stands for those whose vendor is not known. */
+  /** Of all its GPUs, each once; null stands for those whose vendor is not known. */
   readonly vendors: (string | null)[];
 }
 

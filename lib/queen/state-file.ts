@@ -1,28 +1,17 @@
 import { join } from 'node:path';
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
-import { type KeptFile, keepFile, parseJson, type WriteFile } from './kept-file.js';
+import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
 import type { Registry } from './registry.js';
-import { type SavedReservation, SavedReservationSchema } from './reservations.js';
-
-const Saved = Type.Object({
-  kind: Type.Literal('hivepulse.reservations'),
-  version: Type.Literal(1),
-  reservations: Type.Array(SavedReservationSchema),
-});
-const saved = Compile(Saved);
+import { SavedReservationSchema } from './reservations.js';
 
 export const reservationsFile = 'reservations.json';
 
 /** What a state file's text holds, or why it is not one. Pure. */
-export function parseReservations(
-  text: string,
-): { readonly state: readonly SavedReservation[] } | { readonly reason: string } {
-  const parsed = parseJson(text);
-  if ('reason' in parsed) return parsed;
-  if (!saved.Check(parsed.value)) return { reason: 'it is not a file of reservations of this version' };
-  return { state: (parsed.value as Static<typeof Saved>).reservations };
-}
+export const parseReservations = listParser(
+  'hivepulse.reservations',
+  'reservations',
+  SavedReservationSchema,
+  'reservations',
+);
 
 /**
  * Keeps a registry's reservations in `<dir>/reservations.json` over restarts. Room that a file held which can't be
