@@ -20,6 +20,7 @@ export const problems = {
   METHOD_NOT_ALLOWED: [405, 'The resource does not have this method'],
   REQUEST_TIMEOUT: [408, 'The request took too long to arrive'],
   STALE_SEQ: [409, 'A newer heartbeat has been heard'],
+  IMPLAUSIBLE_SEQ: [409, 'This run cannot have counted so far'],
   RETIRED_INCARNATION: [409, 'A newer run of this hive has been heard'],
   DUPLICATE_HIVE_ID: [409, 'Two hives speak under one id'],
   IDEMPOTENCY_CONFLICT: [409, 'The key was used for another request'],

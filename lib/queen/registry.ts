@@ -18,7 +18,7 @@ import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
-import { classifyHeartbeat, replaceRun } from './incarnations.js';
+import { classifyHeartbeat, maxSeqJump, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
 import {
   type Arrival,
   type Delta,
@@ -146,7 +146,8 @@ export class Registry extends FleetQueries {
   patch(base: StreamBase, patch: NumericPatch): HeartbeatOutcome | null {
     const listeningMs = this.#settle();
     const { hive } = base;
-    if (!this.isCurrent(base) || patch.seq <= hive.incarnations.seq) return null;
+    const step = patch.seq - hive.incarnations.seq;
+    if (!this.isCurrent(base) || step <= 0 || step > maxSeqJump) return null;
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
@@ -174,8 +175,7 @@ export class Registry extends FleetQueries {
     heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'host' | 'events'>,
     { arrival, before, delta, listeningMs, nowMs }: Merge,
   ): HeartbeatOutcome {
-    hive.incarnations.seq = heartbeat.seq;
-    hive.incarnations.heardAtMs = listeningMs;
+    noteSeqs(hive.incarnations, heartbeat, listeningMs);
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
@@ -343,23 +343,23 @@ export class Registry extends FleetQueries {
     listeningMs: number,
     nowMs: number,
   ): Arrival | HeartbeatOutcome {
-    const { seq, workers } = heartbeat;
-    const { incarnation, startedAt } = heartbeat.hive;
-    if (workers.length > this.#maxWorkersPerHive)
-      return refused(
-        'TOO_MANY_WORKERS',
-        `${workers.length} workers; this queen takes ${this.#maxWorkersPerHive} a hive (maxWorkersPerHive)`,
-      );
+    const numbers = numbersOf(heartbeat);
+    const workers = heartbeat.workers.length;
+    const most = this.#maxWorkersPerHive;
+    if (workers > most)
+      return refused('TOO_MANY_WORKERS', `${workers} workers; this queen takes ${most} a hive (maxWorkersPerHive)`);
     if (!hive)
       return this.indexes.hives.size < this.#maxHives
         ? 'joined'
         : refused('TOO_MANY_HIVES', `this queen takes ${this.#maxHives} hives (maxHives)`);
     const { current, seq: newest } = hive.incarnations;
-    switch (classifyHeartbeat(hive.incarnations, { incarnation, seq, startedAt }, listeningMs)) {
+    switch (classifyHeartbeat(hive.incarnations, numbers, listeningMs)) {
       case 'staleSeq':
-        return refused('STALE_SEQ', `seq ${seq} is not after ${newest}; the newer beat stands`);
+        return refused('STALE_SEQ', `seq ${numbers.seq} is not after ${newest}; the newer beat stands`);
+      case 'seqJump':
+        return refused('IMPLAUSIBLE_SEQ', `seq ${numbers.seq}, or that of an event, is too far after ${newest}`);
       case 'latePacket':
-        return refused('RETIRED_INCARNATION', `incarnation ${incarnation} was replaced by ${current}`);
+        return refused('RETIRED_INCARNATION', `incarnation ${numbers.incarnation} was replaced by ${current}`);
       case 'duplicate':
         return this.#duplicate(hive, heartbeat, nowMs);
       case 'restarted':
