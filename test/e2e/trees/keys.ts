@@ -26,7 +26,10 @@ export const keyTrees: readonly Row[] = [
   },
   {
     title: 'vLLM with a certificate that asks for a key on its lists and its health',
-    tree: run(`${serve} --ssl-certfile c --ssl-keyfile k`, on('0.0.0.0:{a}', locked(vllm(model), isList), { tls: true })),
+    tree: run(
+      `${serve} --ssl-certfile c --ssl-keyfile k`,
+      on('0.0.0.0:{a}', locked(vllm(model), isList), { tls: true }),
+    ),
     engine: 'vllm',
     model,
     endpoint: 'https://{here}:{a}',
@@ -68,7 +71,10 @@ export const keyTrees: readonly Row[] = [
     title: 'TEI whose health is open and all else asks for a key, not healthy',
     tree: run(
       'text-embeddings-router --model-id BAAI/bge-m3 --port {a} --api-key k',
-      on('0.0.0.0:{a}', locked(textEmbeddings('BAAI/bge-m3', 'unhealthy'), (path) => !isHealth(path))),
+      on(
+        '0.0.0.0:{a}',
+        locked(textEmbeddings('BAAI/bge-m3', 'unhealthy'), (path) => !isHealth(path)),
+      ),
     ),
     engine: 'text-embeddings',
     model: 'BAAI/bge-m3',
