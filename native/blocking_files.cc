@@ -139,11 +139,18 @@ void BlockingFiles::Run() {
           batch.links.push_back(Links(path, batch.link_prefix));
           break;
         case FileWork::kUsage:
-          batch.usages.push_back(usage_.Read(path));
           break;
       }
     }
-    if (batch.work == FileWork::kUsage) usage_.EndBatch();
+    if (batch.work == FileWork::kUsage) {
+      usage_.BeginBatch(batch.proc_root);
+      batch.usages.reserve(batch.pids.size());
+      for (const std::int32_t pid : batch.pids) {
+        if (closed_.load()) return;
+        batch.usages.push_back(usage_.Read(pid));
+      }
+      usage_.EndBatch();
+    }
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       done_.push_back(std::move(batch));

@@ -36,7 +36,7 @@ struct LinksAnswer {
 
 enum class FileWork { kRead, kList, kLinks, kSockets, kUsage };
 
-/// Paths to read, to list, to look for links in, of network namespaces or of processes whose use is read, and, once
+/// Paths to read, to list, to look for links in or of network namespaces, or processes whose use is read, and, once
 /// done, the answers in the same order.
 struct FileBatch {
   std::uint32_t id = 0;
@@ -44,6 +44,8 @@ struct FileBatch {
   std::size_t max_bytes = 0;
   std::string link_prefix;
   std::vector<std::string> paths;
+  std::string proc_root;
+  std::vector<std::int32_t> pids;
   std::vector<FileAnswer> files;
   std::vector<ListAnswer> lists;
   std::vector<LinksAnswer> links;

@@ -1,6 +1,5 @@
 #include "files_object.h"
 
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -37,14 +36,9 @@ void FilesObject::Shut() {
 }
 
 /// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths, true) gives sockets that
-/// listen in namespaces; submit(text, false) reads what processes use, a directory of /proc a line; submit(paths)
-/// lists.
+/// listen in namespaces; submit(procRoot, pids) reads what processes use; submit(paths) lists.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (!info[0].IsArray() && !info[0].IsString()) {
-    Napi::TypeError::New(env, "submit(paths, maxBytes or prefix)").ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
   FileBatch batch;
   batch.id = ++last_id_ == 0 ? ++last_id_ : last_id_;
   if (info[1].IsNumber()) {
@@ -53,14 +47,23 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
     batch.work = FileWork::kLinks;
     batch.link_prefix = info[1].As<Napi::String>().Utf8Value();
   } else if (info[1].IsBoolean()) {
-    batch.work = info[1].As<Napi::Boolean>().Value() ? FileWork::kSockets : FileWork::kUsage;
+    batch.work = FileWork::kSockets;
+  } else if (info[1].IsTypedArray()) {
+    batch.work = FileWork::kUsage;
   } else {
     batch.work = FileWork::kList;
   }
-  if (info[0].IsString()) {
-    // One text: to take in a path each costs more than reading what it names.
-    std::istringstream lines(info[0].As<Napi::String>().Utf8Value());
-    for (std::string line; std::getline(lines, line);) batch.paths.push_back(line);
+  if (batch.work == FileWork::kUsage) {
+    if (!info[0].IsString() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+      Napi::TypeError::New(env, "submit(procRoot, pids) takes a string and an Int32Array").ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+    batch.proc_root = info[0].As<Napi::String>().Utf8Value();
+    const Napi::Int32Array pids = info[1].As<Napi::Int32Array>();
+    batch.pids.assign(pids.Data(), pids.Data() + pids.ElementLength());
+  } else if (!info[0].IsArray()) {
+    Napi::TypeError::New(env, "submit(paths, maxBytes or prefix)").ThrowAsJavaScriptException();
+    return env.Undefined();
   } else {
     const Napi::Array paths = info[0].As<Napi::Array>();
     batch.paths.reserve(paths.Length());

@@ -50,9 +50,13 @@ abstract class ThreadFileReader implements FileReader {
     this.end();
   }
 
-  protected async request(paths: readonly string[], argument?: Argument): Promise<Answer> {
+  protected request(paths: readonly string[], argument?: Argument): Promise<Answer> {
+    return this.answerOf(() => this.submit(paths, argument));
+  }
+
+  protected async answerOf(submit: () => number): Promise<Answer> {
     if (this.#closed) throw closedError('file reader');
-    return this.pending.add(this.submit(paths, argument));
+    return this.pending.add(submit());
   }
 }
 
@@ -93,7 +97,12 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[]> {
-    return this.request(directories, false) as Promise<readonly (Float64Array | number)[]>;
+    const [first = ''] = directories;
+    const root = first.slice(0, first.lastIndexOf('/') + 1);
+    // Numbers: to take in a path each costs more than reading what it names. There is no process 0.
+    const pids = Int32Array.from(directories, (path) => (path.startsWith(root) ? Number(path.slice(root.length)) : 0));
+    const submit = () => this.#files.submit(root.slice(0, -1), pids);
+    return this.answerOf(submit) as Promise<readonly (Float64Array | number)[]>;
   }
 
   runningMs(): number {
@@ -101,7 +110,7 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   protected submit(paths: readonly string[], argument?: Argument): number {
-    return this.#files.submit(argument === false ? paths.join('\n') : paths.map(bytesOfPath), argument);
+    return this.#files.submit(paths.map(bytesOfPath), argument);
   }
 
   protected keepAlive(yes: boolean): void {

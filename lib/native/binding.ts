@@ -50,10 +50,12 @@ export interface NativeBatch {
 export interface NativeFileThread {
   /**
    * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
-   * are given. true: network namespaces whose listening sockets are given (native/socket_dump.h). false: one text with a line for
-   * each process whose use is read, its directory. None: directories to list. Gives the batch's id.
+   * are given. true: network namespaces whose listening sockets are given (native/socket_dump.h). None: directories to list.
+   * Gives the batch's id.
    */
-  submit(paths: readonly (string | Buffer)[] | string, argument?: number | string | boolean): number;
+  submit(paths: readonly (string | Buffer)[], argument?: number | string | boolean): number;
+  /** The processes below /proc, or what stands for it, whose use is read. */
+  submit(procRoot: string, pids: Int32Array): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;
