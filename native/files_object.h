@@ -9,7 +9,7 @@
 
 namespace hivepulse {
 
-/// `BlockingFiles` in JavaScript: `new BlockingFiles(onDone)`; `submit` gives a batch's id, `take` the finished
+/// `BlockingFiles` in JavaScript: `new BlockingFiles(onDone)`; `submit(work, paths, argument)` gives a batch's id, `take` the finished
 /// batches.
 class FilesObject : public Napi::ObjectWrap<FilesObject> {
  public:

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { DirectoryEntry, FileReader, FileResult } from '../../lib/io/file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidEntry } from '../../lib/io/file-reader.js';
 import { type Clock, systemClock } from '../../lib/util/clock.js';
 
 const { ENOENT, ENOTDIR, EISDIR, ENOTSUP } = constants.errno;
@@ -55,6 +55,22 @@ export abstract class FakeReader implements FileReader {
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
     return this.#inOrder(paths, (path) => this.listOne(path));
+  }
+
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    return this.read(paths, maxBytes);
+  }
+
+  pids(paths: readonly string[]): Promise<readonly (readonly PidEntry[] | number)[]> {
+    return this.#inOrder(paths, (path) => {
+      const found = this.listOne(path);
+      if (typeof found === 'number') return found;
+      return found.flatMap(({ name }) => (/^[1-9]\d*$/.test(name) ? [{ pid: Number(name), inode: 1 }] : []));
+    });
+  }
+
+  linkNames(paths: readonly string[]): Promise<readonly (readonly string[] | number)[]> {
+    return this.#inOrder(paths, () => ENOTSUP);
   }
 
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {

@@ -8,7 +8,7 @@ import {
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
-import type { DrmClient } from '../drm/fdinfo.js';
+import type { DrmClient } from '../../native/drm-clients.js';
 import type { GpuReason } from '../reasons.js';
 import { Kfd, type KfdNode } from './kfd.js';
 
