@@ -1,8 +1,11 @@
 import type { ServingReason } from '../../contract/enums.js';
-import { type Connect, type Fetcher, KeptConnection, type Scheme, type ServerAddress, SystemAsker } from '../ask.js';
+import { Cancellation } from '../../util/cancellation.js';
+import { type Connect, type Fetcher, type Scheme, type ServerAddress, SystemAsker } from '../ask.js';
+import { KeptConnection, type ReadAnswer } from '../connection.js';
 import type { Engine } from '../table.js';
 import { counts, mergeReadings, sumReadings } from './merge.js';
-import { type LoadQuestion, type LoadReading, rarelyMs } from './reading.js';
+import { PageLayout } from './metrics-page.js';
+import { type LoadQuestion, type LoadReading, type LoadWay, rarelyMs } from './reading.js';
 import { loadSources } from './table.js';
 
 /** A socket of a worker that is known to be an engine's. */
@@ -52,10 +55,22 @@ const maxBodyBytes = 2 * 1024 * 1024;
 /** What is switched off or asks for a key is asked again after so long. */
 const retryMs = 10_000;
 
+/** Why a request ends whose time is over. */
+const late = new Error('no answer in time');
+/** What has come meanwhile is read first: where this process was held up, the answer may only wait to be taken. */
+const giveUp = (request: Cancellation): void => void setImmediate(() => request.cancel(late));
+
+interface Answered {
+  readonly status: number;
+  readonly reading: LoadReading | null;
+}
+
 /** One question at one server. */
 interface Asking {
   readonly server: LoadServer;
   readonly question: LoadQuestion;
+  /** Of the page of metrics that answers it. */
+  readonly layout: PageLayout;
   dueMs: number;
   reading: LoadReading | null;
   atMs: number | null;
@@ -73,7 +88,7 @@ interface Worker {
   readonly kept: KeptConnection | undefined;
   isGone: boolean;
   /** The request under way. */
-  request: AbortController | null;
+  request: Cancellation | null;
   isAsking: boolean;
   needsKey: boolean;
   load: Load;
@@ -168,16 +183,15 @@ export class LoadProber {
     const { ways } = asking.question;
     const first = this.#options.now() < asking.wayUntilMs ? asking.way : 0;
     let failure: ServingReason = ways.some(({ path }) => path.includes('metrics')) ? 'metricsOff' : 'unreadable';
-    for (const [i, { path, read }] of ways.entries()) {
-      if (i < first) continue;
-      const answer = await this.#fetch(worker, asking.server, path);
+    for (let i = first; i < ways.length; i += 1) {
+      const way = ways[i] as LoadWay;
+      const answer = await this.#fetch(worker, asking, way);
       if (typeof answer === 'string') return answer;
-      const { status, body } = answer;
+      const { status, reading } = answer;
       if (status === 503) return 'loading';
-      if (status === 401 || status === 403) return 'keyNeeded';
-      const reading = status === 200 && body !== null ? read(body) : null;
+      if (asksForKey(status)) return 'keyNeeded';
       if (reading === null) {
-        if (status === 200 && !path.includes('metrics')) failure = 'unreadable';
+        if (status === 200 && !way.path.includes('metrics')) failure = 'unreadable';
         continue;
       }
       const atMs = this.#options.now();
@@ -189,37 +203,42 @@ export class LoadProber {
     return failure;
   }
 
-  async #fetch(worker: Worker, server: LoadServer, path: string) {
+  async #fetch(
+    worker: Worker,
+    { server, layout }: Asking,
+    { path, read }: LoadWay,
+  ): Promise<Answered | 'silent' | 'refused'> {
     const { fetcher, timeoutMs, keyOf } = this.#options;
     const { scheme, address, connect } = server;
-    const request = new AbortController();
+    const request = new Cancellation();
     worker.request = request;
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      request.abort();
-    }, timeoutMs);
+    const timer = setTimeout(giveUp, timeoutMs, request);
     const kept = server === worker.target.server ? worker.kept : undefined;
-    const get = (key: string | null) =>
-      fetcher.fetch(scheme, address, path, request.signal, { connect, maxBodyBytes, key, kept });
+    const take: ReadAnswer<Answered> = ({ status, body }) => ({
+      status,
+      reading: status === 200 && body !== null ? read(body, layout) : null,
+    });
     try {
       const key = keyOf(worker.target.id);
-      const answer = await get(worker.needsKey ? key : null);
-      if ((answer.status !== 401 && answer.status !== 403) || key === null || worker.needsKey) return answer;
+      const options = { connect, maxBodyBytes, key: worker.needsKey ? key : null, kept };
+      const answer = await fetcher.fetch(scheme, address, path, take, request, options);
+      if (!asksForKey(answer.status) || key === null || worker.needsKey) return answer;
       // Sent only to an engine that asks for it.
       worker.needsKey = true;
-      return await get(key);
+      return await fetcher.fetch(scheme, address, path, take, request, { ...options, key });
     } catch {
-      return isLate ? ('silent' as const) : ('refused' as const);
+      return request.reason === late ? 'silent' : 'refused';
     } finally {
       clearTimeout(timer);
     }
   }
 }
 
+const asksForKey = (status: number): boolean => status === 401 || status === 403;
+
 function forget(worker: Worker): void {
   worker.isGone = true;
-  worker.request?.abort();
+  worker.request?.cancel(null);
   worker.kept?.close();
 }
 
@@ -229,7 +248,7 @@ const waitsLong = (reason: ServingReason): boolean =>
 function askingsOf({ server, runners }: LoadTarget): readonly Asking[] {
   const of = (each: LoadServer): Asking[] =>
     (loadSources[each.engine]?.questions ?? []).map((question: LoadQuestion) => ({
-      ...{ server: each, question },
+      ...{ server: each, question, layout: new PageLayout() },
       ...{ dueMs: Number.NEGATIVE_INFINITY, reading: null, atMs: null, reason: null, way: 0, wayUntilMs: 0 },
     }));
   return [...of(server), ...runners.flatMap((runner) => of(runner).slice(0, 1))];

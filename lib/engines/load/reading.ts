@@ -2,7 +2,7 @@ import { maxAdapters } from '../../contract/fields/serving.js';
 import type { StoredWorker } from '../../contract/heartbeat.js';
 import { maxModelLength, maxModels } from '../../contract/limits.js';
 import { memberOf } from '../answer.js';
-import { type MetricsPage, mostOf, type Sample, sumOf } from './metrics-page.js';
+import { type MetricsPage, mostOf, type PageLayout, type Sample, sumOf } from './metrics-page.js';
 
 type Serving = NonNullable<StoredWorker['serving']>;
 
@@ -64,8 +64,11 @@ export const nothing: LoadReading = {
   counters: noCounters,
 };
 
-/** Reads one answer. Pure; null where it is no answer of the engine. */
-export type ReadLoad = (body: Buffer) => LoadReading | null;
+/**
+ * Reads one answer; null where it is no answer of the engine. Keeps nothing of its bytes. `layout`: of the pages that the same
+ * server gave before, where it is a page of metrics.
+ */
+export type ReadLoad = (body: Buffer, layout?: PageLayout) => LoadReading | null;
 
 export interface LoadWay {
   readonly path: string;

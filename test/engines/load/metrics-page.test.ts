@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { labelOf, MetricsPage, sumOf } from '../../../lib/engines/load/metrics-page.js';
+import { labelOf, MetricsPage, PageLayout, sumOf } from '../../../lib/engines/load/metrics-page.js';
 
 const name = fc.stringMatching(/^[a-z_:][a-z0-9_:]{0,12}$/);
 const labelName = fc.stringMatching(/^[a-z_][a-z0-9_]{0,6}$/);
@@ -59,6 +59,63 @@ describe('a page of metrics', () => {
     );
   });
 
+  it('behind others of its server gives the same; only a family that comes anew may come late', () => {
+    const none: Families = [];
+    /** What the pages of one server have in common: most stay, some go, come, or have other samples. */
+    const change = fc.record({ drop: fc.nat(20), swap: fc.nat(20), other: families, cut: fc.boolean() });
+    fc.assert(
+      fc.property(families, fc.array(change, { maxLength: 14 }), (first, changes) => {
+        const layout = new PageLayout();
+        const names = new Set([first, ...changes.map(({ other }) => other)].flat().map(([family]) => family));
+        const lastSeen = new Map<string, number>();
+        let groups = first;
+        for (const [turn, { drop, swap, other, cut }] of [...changes, ...changes].entries()) {
+          const text = Buffer.from(pageOf(groups, '\n'));
+          const page = cut ? text.subarray(0, text.length - swap) : text;
+          const [remembered, fresh] = [new MetricsPage(page, layout), new MetricsPage(page)];
+          for (const family of names) {
+            const [found, expected] = [remembered.samples(family), fresh.samples(family)];
+            const isLate = found.length === 0 && expected.length > 0 && lastSeen.get(family) !== turn - 1;
+            if (!isLate) expect(found).toEqual(expected);
+            if (found.length > 0) lastSeen.set(family, turn);
+          }
+          const kept = groups.filter((_, i) => i !== drop);
+          const both = new Map([...kept, ...(turn % 3 === 0 ? other.slice(0, 2) : none)].map((one) => [one[0], one]));
+          groups = [...both.values()].map(([family, group], i) => [family, i === swap ? group.toReversed() : group]);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('finds a family that comes anew at once where the page has grown, and on the fifth page in any case', () => {
+    const layout = new PageLayout();
+    const valueOf = (text: string) => sumOf(new MetricsPage(Buffer.from(text), layout).samples('new'));
+    const before = 'first 123456789\nother 1\n';
+    expect(valueOf(before)).toBeNull();
+    expect(valueOf(`${before}new 7\n`)).toBe(7);
+    expect(valueOf(`new 8\n${before}`)).toBe(8);
+    expect(valueOf(before)).toBeNull();
+    const late = Array.from({ length: 5 }, () => valueOf('first 1\nother 1\nnew 9\n'));
+    expect(late).toEqual([null, null, null, null, 9]);
+  });
+
+  it('gives the sums and counts of all ranks of a histogram, which take turns with its buckets', () => {
+    const rank = (i: number) =>
+      ['0.1', '+Inf'].map((le) => `h_bucket{rank="${i}",le="${le}"} ${i}\n`).join('') +
+      `h_count{rank="${i}"} ${i + 1}.0\nh_sum{rank="${i}"} 0.5\n`;
+    const layout = new PageLayout();
+    for (const ranks of [
+      [0, 1, 2],
+      [1, 2],
+      [0, 1, 2, 3],
+    ]) {
+      const page = new MetricsPage(Buffer.from(`# TYPE h histogram\n${ranks.map(rank).join('')}other 1\n`), layout);
+      expect(page.samples('h_count').map(({ value }) => value)).toEqual(ranks.map((i) => i + 1));
+      expect(sumOf(page.samples('h_sum'))).toBe(ranks.length / 2);
+    }
+  });
+
   it('of any bytes throws nothing, and gives finite numbers', () => {
     const pieces = fc.constantFrom(
       ...'a a{ a{x=" a{x="\\ } " \n # 1 1e9 _total{ a_total 7 \0 \u00ff'.split(' '),
@@ -72,7 +129,7 @@ describe('a page of metrics', () => {
     );
     fc.assert(
       fc.property(bytes, (page) => {
-        for (const family of ['a', 'a_total', 'x'])
+        for (const family of ['a', 'a_total', 'x', 'a_count'])
           for (const sample of new MetricsPage(page).samples(family)) {
             expect(Number.isFinite(sample.value)).toBe(true);
             labelOf(sample, 'x');
@@ -92,6 +149,7 @@ describe('a page of metrics', () => {
     const page = new MetricsPage(Buffer.from(text));
     const startedMs = performance.now();
     for (const sample of page.samples('a')) labelOf(sample, 'y');
+    page.samples('a_count');
     expect(performance.now() - startedMs).toBeLessThan(1500);
   });
 });
