@@ -1,8 +1,43 @@
+import { isAscii } from 'node:buffer';
+
 /** One sample of a family. */
 export interface Sample {
-  /** As it stands between the braces, still escaped; '' where there are none. */
-  readonly labels: string;
+  readonly labels: Labels;
   readonly value: number;
+}
+
+/** Labels of a sample. Pages of one server repeat them, so that each is taken apart once. */
+class Labels {
+  /** As it stands between the braces, still escaped. */
+  readonly #text: string;
+  readonly #values = new Map<string, string | null>();
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** Whether it is short, and each character is its own byte. */
+  get isPlain(): boolean {
+    return this.#text.length <= maxKeptLabels && isAscii(Buffer.from(this.#text));
+  }
+
+  /** null where there is none of this name. */
+  valueOf(name: string): string | null {
+    let value = this.#values.get(name);
+    if (value === undefined) {
+      value = labelIn(this.#text, name);
+      this.#values.set(name, value);
+    }
+    return value;
+  }
+
+  /** Of plain ones: where the closing brace stands, where the same labels begin at `from`; else -1. */
+  endAt(bytes: Buffer, from: number): number {
+    const { length } = this.#text;
+    if (bytes[from + length] !== close) return -1;
+    for (let i = 0; i < length; i += 1) if (this.#text.charCodeAt(i) !== bytes[from + i]) return -1;
+    return from + length;
+  }
 }
 
 const newline = 0x0a;
@@ -19,9 +54,12 @@ const point = 0x2e;
 const maxLineBytes = 16_384;
 /** An engine has a sample for each rank, model and reason of a family; what has more is none. */
 const maxSamples = 4096;
+/** So many samples of a family have labels that are kept for the next page, of so many characters at most. */
+const keptSamples = 64;
+const maxKeptLabels = 512;
 
-/** A family that a page lacks is looked for on each fifth page, and where the page has grown by a line of it. */
-const skippedPages = 4;
+/** A family that a page lacks is looked for on each tenth page, and where the page has grown by a line of it. */
+const skippedPages = 9;
 /** Counters before it have become shorter by no more than this. */
 const slackBytes = 512;
 /** Lines of one group before its first sample that is asked for: buckets. */
@@ -33,6 +71,8 @@ interface Place {
   readonly needle: Buffer;
   /** Bytes of the needle with which all lines of its group begin: members of a histogram take turns. */
   readonly groupBytes: number;
+  /** Of its samples on the page before. */
+  readonly labels: Labels[];
   /** Where its first sample began; -1: on no page yet. */
   at: number;
   /** Of the page on which it was looked for last, and of how many pages it was not since. */
@@ -48,7 +88,8 @@ export class PageLayout {
     let place = this.#places.get(family);
     if (place === undefined) {
       const groupBytes = 1 + family.replace(/_(?:bucket|count|sum)$/, '').length;
-      place = { needle: Buffer.from(`\n${family}`), groupBytes, at: -1, pageBytes: -Infinity, skipped: 0 };
+      const needle = Buffer.from(`\n${family}`);
+      place = { needle, groupBytes, labels: [], at: -1, pageBytes: -Infinity, skipped: 0 };
       this.#places.set(family, place);
     }
     return place;
@@ -78,7 +119,7 @@ export class MetricsPage {
     const found: Sample[] = [];
     for (let at = this.#find(place); at >= 0 && found.length < maxSamples; ) {
       const end = this.#endOfLine(at);
-      const sample = this.#sampleOf(at + family.length, end);
+      const sample = this.#sampleOf(place, found.length, at + family.length, end);
       if (sample !== null) found.push(sample);
       at = this.#next(place, end + 1);
     }
@@ -167,16 +208,22 @@ export class MetricsPage {
     return end < 0 ? this.#bytes.length : end;
   }
 
-  #sampleOf(from: number, end: number): Sample | null {
+  #sampleOf({ labels: kept }: Place, i: number, from: number, end: number): Sample | null {
     if (end - from > maxLineBytes) return null;
     const bytes = this.#bytes;
     let at = from;
     while (bytes[at] === blank || bytes[at] === tab) at += 1;
-    let labels = '';
+    let labels = noLabels;
     if (bytes[at] === open) {
-      const last = endOfLabels(bytes, at + 1, end);
-      if (last < 0) return null;
-      labels = bytes.toString('utf8', at + 1, last);
+      const before = kept[i];
+      let last = before?.endAt(bytes, at + 1) ?? -1;
+      if (before !== undefined && last >= 0) labels = before;
+      else {
+        last = endOfLabels(bytes, at + 1, end);
+        if (last < 0) return null;
+        labels = new Labels(bytes.toString('utf8', at + 1, last));
+        if (i < keptSamples && labels.isPlain) kept[i] = labels;
+      }
       at = last + 1;
     }
     const value = numberIn(bytes, at, end);
@@ -206,6 +253,8 @@ function numberIn(bytes: Buffer, from: number, end: number): number {
   return text === undefined || !numeric.test(text) ? Number.NaN : Number(text);
 }
 
+const noLabels = new Labels('');
+
 /** The closing brace that stands in no quotes; -1 where there is none. */
 function endOfLabels(bytes: Buffer, from: number, end: number): number {
   let quoted = false;
@@ -232,7 +281,9 @@ function unquoted(bytes: Buffer): Buffer {
 const escapes: Readonly<Record<string, string>> = { n: '\n', '"': '"', '\\': '\\' };
 
 /** The value of a label; null where the sample has none of this name. */
-export function labelOf({ labels }: Sample, name: string): string | null {
+export const labelOf = ({ labels }: Sample, name: string): string | null => labels.valueOf(name);
+
+function labelIn(labels: string, name: string): string | null {
   if (!labels.includes(name)) return null;
   for (let at = 0; at < labels.length; ) {
     const equals = labels.indexOf('=', at);

@@ -83,7 +83,10 @@ interface Asking {
 
 interface Worker {
   target: LoadTarget;
-  readonly askings: readonly Asking[];
+  /** What it is asked itself. */
+  readonly own: readonly Asking[];
+  /** What each of its runners is asked. */
+  readonly runners: readonly Asking[];
   /** To the server itself, where it likes that; runners have a connection for each request. */
   readonly kept: KeptConnection | undefined;
   isGone: boolean;
@@ -148,7 +151,8 @@ export class LoadProber {
     const isSameRun = before?.target.identity === target.identity && before.load.engine === engine;
     const worker: Worker = {
       target,
-      askings: askingsOf(target),
+      own: askingsOf(target.server),
+      runners: target.runners.flatMap((runner) => askingsOf(runner).slice(0, 1)),
       kept: loadSources[engine]?.keepsAlive ? new KeptConnection() : undefined,
       isGone: false,
       request: null,
@@ -162,7 +166,7 @@ export class LoadProber {
 
   async #askDue(worker: Worker): Promise<void> {
     worker.isAsking = true;
-    for (const asking of worker.askings) {
+    for (const asking of [...worker.own, ...worker.runners]) {
       const startedMs = this.#options.now();
       if (startedMs < asking.dueMs) continue;
       const reason = await this.#ask(worker, asking);
@@ -245,14 +249,11 @@ function forget(worker: Worker): void {
 const waitsLong = (reason: ServingReason): boolean =>
   reason === 'metricsOff' || reason === 'keyNeeded' || reason === 'unreadable';
 
-function askingsOf({ server, runners }: LoadTarget): readonly Asking[] {
-  const of = (each: LoadServer): Asking[] =>
-    (loadSources[each.engine]?.questions ?? []).map((question: LoadQuestion) => ({
-      ...{ server: each, question, layout: new PageLayout() },
-      ...{ dueMs: Number.NEGATIVE_INFINITY, reading: null, atMs: null, reason: null, way: 0, wayUntilMs: 0 },
-    }));
-  return [...of(server), ...runners.flatMap((runner) => of(runner).slice(0, 1))];
-}
+const askingsOf = (server: LoadServer): Asking[] =>
+  (loadSources[server.engine]?.questions ?? []).map((question) => ({
+    ...{ server, question, layout: new PageLayout(), dueMs: Number.NEGATIVE_INFINITY },
+    ...{ reading: null, atMs: null, reason: null, way: 0, wayUntilMs: 0 },
+  }));
 
 const isSameServer = (a: LoadServer, b: LoadServer): boolean =>
   a.engine === b.engine &&
@@ -270,25 +271,29 @@ const isSame = (a: LoadTarget, b: LoadTarget): boolean =>
 
 /** What the engine lacks of what it could say: its metrics are off, or it asks for a key. */
 function lacking(own: readonly Asking[]): ServingReason | null {
-  if (own.some(({ question, way }) => question.ways[way]?.isPartial)) return 'metricsOff';
-  return own.map(({ reason }) => reason).find((reason) => reason === 'keyNeeded' || reason === 'metricsOff') ?? null;
+  for (const { question, way } of own) if (question.ways[way]?.isPartial) return 'metricsOff';
+  for (const { reason } of own) if (reason === 'keyNeeded' || reason === 'metricsOff') return reason;
+  return null;
 }
 
 /** The engine's own answers, the most important first, and the sum of those of its runners. */
-function loadOf({ askings, load, target }: Worker): Load {
-  const own = askings.filter(({ server }) => server === target.server);
-  const runners = askings.filter(({ server }) => server !== target.server);
+function loadOf({ own, runners, load }: Worker): Load {
   const main = own[0] as Asking;
   if (main.atMs === null) return { ...load, reason: main.reason ?? load.reason };
-  const readings = own.map(({ reading }) => reading).filter((reading) => reading !== null);
+  const readings: LoadReading[] = [];
+  let countedMs: number | null = null;
+  for (const { reading, atMs } of own) {
+    if (reading === null) continue;
+    readings.push(reading);
+    if (countedMs === null && counts(reading)) countedMs = atMs;
+  }
+  // As old as the oldest of what it is made of.
+  let { atMs } = main;
   const added = sumReadings(runners.map(({ reading }) => reading));
-  const runnerTimes = added === null ? [] : runners.map(({ atMs }) => atMs as number);
-  return {
-    engine: load.engine,
-    reading: mergeReadings([...readings.slice(0, 1), ...(added === null ? [] : [added]), ...readings.slice(1)]),
-    // As old as the oldest of what it is made of.
-    atMs: runnerTimes.reduce((least, atMs) => Math.min(least, atMs), main.atMs),
-    countedMs: own.find(({ reading }) => reading !== null && counts(reading))?.atMs ?? null,
-    reason: main.reason ?? runners.find(({ atMs }) => atMs === null)?.reason ?? lacking(own),
-  };
+  if (added !== null) {
+    readings.splice(1, 0, added);
+    for (const runner of runners) atMs = Math.min(atMs, runner.atMs as number);
+  }
+  const reason = main.reason ?? runners.find((runner) => runner.atMs === null)?.reason ?? lacking(own);
+  return { engine: load.engine, reading: mergeReadings(readings), atMs, countedMs, reason };
 }

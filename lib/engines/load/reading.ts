@@ -113,8 +113,14 @@ export const nameOf = (value: unknown): string | null =>
 
 const namesUpTo =
   (most: number) =>
-  (values: readonly unknown[]): string[] =>
-    [...new Set(values.map(nameOf).filter((name) => name !== null))].slice(0, most);
+  (values: readonly unknown[]): string[] => {
+    const names: string[] = [];
+    for (const value of values) {
+      const name = nameOf(value);
+      if (name !== null && !names.includes(name) && names.push(name) === most) break;
+    }
+    return names;
+  };
 
 export const modelNames = namesUpTo(maxModels);
 export const adapterNames = namesUpTo(maxAdapters);
@@ -139,9 +145,25 @@ export const countFrom = (page: MetricsPage, ...families: readonly string[]): nu
 export const percentFrom = (page: MetricsPage, ...families: readonly string[]): number | null =>
   percentOf(mostOf(page.firstOf(...families)));
 
+const totals = new Map<string, string>();
+/** The same text each time: one that is made anew costs as much to look up as the whole sample to read. */
+function totalOf(family: string): string {
+  let name = totals.get(family);
+  if (name === undefined) {
+    name = `${family}_total`;
+    totals.set(family, name);
+  }
+  return name;
+}
+
 /** Counters with `_total` behind them, or without. */
-export const counterFrom = (page: MetricsPage, ...families: readonly string[]): number | null =>
-  sumFrom(page, ...families.flatMap((family) => [`${family}_total`, family]));
+export function counterFrom(page: MetricsPage, ...families: readonly string[]): number | null {
+  for (const family of families) {
+    const sum = sumOf(page.firstOf(totalOf(family), family));
+    if (sum !== null) return amount(sum);
+  }
+  return null;
+}
 
 /** Number of different values of what `keyOf` gives; null without samples. */
 export const distinct = (samples: readonly Sample[], keyOf: (sample: Sample) => string | null): number | null =>

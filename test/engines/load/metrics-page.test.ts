@@ -88,7 +88,7 @@ describe('a page of metrics', () => {
     );
   });
 
-  it('finds a family that comes anew at once where the page has grown, and on the fifth page in any case', () => {
+  it('finds a family that comes anew at once where the page has grown, and on the tenth page in any case', () => {
     const layout = new PageLayout();
     const valueOf = (text: string) => sumOf(new MetricsPage(Buffer.from(text), layout).samples('new'));
     const before = 'first 123456789\nother 1\n';
@@ -96,8 +96,19 @@ describe('a page of metrics', () => {
     expect(valueOf(`${before}new 7\n`)).toBe(7);
     expect(valueOf(`new 8\n${before}`)).toBe(8);
     expect(valueOf(before)).toBeNull();
-    const late = Array.from({ length: 5 }, () => valueOf('first 1\nother 1\nnew 9\n'));
-    expect(late).toEqual([null, null, null, null, 9]);
+    const late = Array.from({ length: 10 }, () => valueOf('first 1\nother 1\nnew 9\n'));
+    expect(late).toEqual([...Array(9).fill(null), 9]);
+  });
+
+  it('gives each sample the labels it has now, whatever those of the page before looked like', () => {
+    const layout = new PageLayout();
+    for (const model of ['a', 'b', 'ab', 'Ã©', 'é', 'é"}', '\ufffd', 'x'.repeat(600), 'x'.repeat(600), 'a']) {
+      const text = `m{model="${escaped(model)}",rank="0"} 1\nm{model="${escaped(model)}",rank="1"} 2\n`;
+      const samples = new MetricsPage(Buffer.from(text), layout).samples('m');
+      expect(samples.map((sample) => labelOf(sample, 'model'))).toEqual([model, model]);
+      expect(samples.map((sample) => labelOf(sample, 'rank'))).toEqual(['0', '1']);
+      expect(samples.map((sample) => labelOf(sample, 'none'))).toEqual([null, null]);
+    }
   });
 
   it('gives the sums and counts of all ranks of a histogram, which take turns with its buckets', () => {
