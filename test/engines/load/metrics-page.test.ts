@@ -108,6 +108,15 @@ describe('a page of metrics', () => {
     expect(late).toEqual([...Array(9).fill(null), 9]);
   });
 
+  it('gives all samples where another one stands first in the place of what stood there', () => {
+    const layout = new PageLayout();
+    const [comment, zero, one] = ['# comment.\n', 'a{r="0"} 1\n', 'a{r="1"} 2\n'];
+    for (const lines of [[comment, one], [zero, one], [comment, zero, one], [zero, one]]) {
+      const samples = new MetricsPage(Buffer.from(lines.join('')), layout).samples('a');
+      expect(samples).toHaveLength(lines.filter((line) => line !== comment).length);
+    }
+  });
+
   it('gives each sample the labels it has now, whatever those of the page before looked like', () => {
     const layout = new PageLayout();
     for (const model of ['a', 'b', 'ab', 'Ã©', 'é', 'é"}', '\ufffd', 'x'.repeat(600), 'x'.repeat(600), 'a']) {
