@@ -7,7 +7,7 @@ import type { Upgrade } from '../http/upgrade.js';
 import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
 import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
-import { type PatchPlan, planOf } from '../queen/stream-patch.js';
+import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
 
 /**
@@ -43,7 +43,7 @@ interface HeartbeatStreamDeps {
 }
 
 interface Shared {
-  readonly plan: PatchPlan;
+  readonly plan: StreamPlan;
   users: number;
 }
 
@@ -107,7 +107,7 @@ export class HeartbeatStreams {
   }
 
   /** One plan for all hives with the same columns. @throws StreamCodecError */
-  #plan(schema: unknown): { readonly plan: PatchPlan; release(): void } {
+  #plan(schema: unknown): { readonly plan: StreamPlan; release(): void } {
     const key = JSON.stringify(schema);
     let shared = this.#plans.get(key);
     if (shared === undefined) {
@@ -128,7 +128,7 @@ export class HeartbeatStreams {
 }
 
 interface ConnectionDeps extends HeartbeatStreamDeps {
-  plan(schema: unknown): { readonly plan: PatchPlan; release(): void };
+  plan(schema: unknown): { readonly plan: StreamPlan; release(): void };
   /** Room for bytes under way; null: there is none. */
   take(bytes: number): (() => void) | null;
 }

@@ -27,11 +27,7 @@ import {
   type Merge,
   mergeGpus,
   mergeHive,
-  mergePatch,
   mergeWorkers,
-  type NumericPatch,
-  type StreamBase,
-  streamBaseOf,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
@@ -45,6 +41,7 @@ import type {
   RegistryOptions,
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
+import { type HeartbeatChange, mergeChange, type StreamBase, streamBaseOf } from './stream-merge.js';
 import { hiveView, workerView } from './views.js';
 
 export type * from './registry-options.js';
@@ -141,18 +138,21 @@ export class Registry extends FleetQueries {
 
   /**
    * Takes a heartbeat of which only what changed was sent; it becomes the same as with the whole one. Null: the base is not
-   * what is known of that hive any longer, so only a whole heartbeat helps.
+   * what is known of that hive any longer, or memory is short, so only a whole heartbeat helps.
    */
-  patch(base: StreamBase, patch: NumericPatch): HeartbeatOutcome | null {
+  patch(base: StreamBase, change: HeartbeatChange, owner: string): HeartbeatOutcome | null {
     const listeningMs = this.#settle();
     const { hive } = base;
-    const step = patch.seq - hive.incarnations.seq;
+    const { seq, text, state, plan } = change;
+    const step = seq - hive.incarnations.seq;
     if (!this.isCurrent(base) || step <= 0 || step > maxSeqJump) return null;
+    if (text !== null && typeof this.#budget.charge(hive.charge, text.weight, owner) === 'string') return null;
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
-    const delta = mergePatch(this.indexes, this.histories, base, patch, nowMs);
-    const heartbeat = { seq: patch.seq, intervalMs: patch.intervalMs, host: hive.host, events: [] };
+    const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
+    const intervalMs = state.values[plan.interval]!;
+    const heartbeat = { seq, intervalMs, host: hive.host, events: text?.events ?? [] };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
