@@ -22,12 +22,14 @@ import { keepMissing } from '../queen/missing-file.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
+import { keepSilences } from '../queen/silence-file.js';
 import { keepReservations } from '../queen/state-file.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
 import { packageRoot } from '../util/package-root.js';
 import { packageVersion } from '../util/version.js';
+import { startNotifier } from './notifier.js';
 
 /** How often liveness is looked at: everything due is done within this time. */
 const tickMs = 250;
@@ -157,14 +159,26 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     ...(tls === undefined ? {} : { tls: readTls(tls) }),
     plugins: [metrics, ...(extras.plugins?.(registry, hub) ?? [])],
   });
+  const stopNotifier = await notify(registry, bus, options);
   const stopTicking = tick(registry);
   const stop = async () => {
     stopTicking();
+    stopNotifier();
     await app.close();
     await bus.close();
     for (const file of Object.values(kept)) await file?.close();
   };
   return { registry, hub, streams, app, stop };
+}
+
+/** Of queens that share a fleet the leader alone sends. */
+function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<() => void> {
+  const { webhook, webhookSecret, webhookSecretFile, logger } = options;
+  return startNotifier(registry, {
+    ...defined({ webhook, webhookSecret, webhookSecretFile }),
+    isLeader: () => bus.counts()?.isLeader ?? true,
+    warn: (message) => logger?.warn(message),
+  });
 }
 
 /** Null where queens share a fleet: they pass whole heartbeats on to each other. */
@@ -207,17 +221,20 @@ interface KeptFiles {
   readonly reservations: KeptFile | null;
   readonly missing: KeptFile | null;
   readonly cordons: KeptFile | null;
+  readonly silences: KeptFile | null;
 }
 
 /** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */
 async function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptFiles> {
-  if (state === undefined) return { reservations: null, missing: null, cordons: null };
+  if (state === undefined) return { reservations: null, missing: null, cordons: null, silences: null };
   const warn = (message: string) => logger?.warn(message);
   const missing = await keepMissing(registry.missing, state, warn);
   const cordons = await keepCordons(registry.cordons, state, warn);
-  if (nats === undefined) return { reservations: await keepReservations(registry, state, warn), missing, cordons };
+  const silences = await keepSilences(registry.silences, state, warn);
+  const kept = { missing, cordons, silences };
+  if (nats === undefined) return { reservations: await keepReservations(registry, state, warn), ...kept };
   logger?.info('reservations are kept in NATS, and not in the state directory');
-  return { reservations: null, missing, cordons };
+  return { reservations: null, ...kept };
 }
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */

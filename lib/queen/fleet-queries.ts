@@ -8,6 +8,8 @@ import type {
   WorkerView,
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
+import { type Attention, attentionOf, missingAttention } from '../present/attention.js';
+import { troubled } from './attention.js';
 import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
 import { Indexes } from './indexes.js';
@@ -83,6 +85,12 @@ export abstract class FleetQueries {
   listMissing(query: MissingQueryOptions = {}): ReturnType<MissingItems['list']> {
     this.advance();
     return this.missing.list(query);
+  }
+
+  /** All that needs attention now, the worst first, whether somebody looks at it already or not. */
+  attention(): Attention[] {
+    this.advance();
+    return attentionOf(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
   }
 
   /** Idle and ready. */

@@ -11,8 +11,9 @@ import type {
 import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
+import { cordonChanged, silenceChanged } from './admin-acts.js';
 import { CapacityTracker } from './capacity.js';
-import { type CordonChange, Cordons } from './cordons.js';
+import { Cordons } from './cordons.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
@@ -45,6 +46,7 @@ import type {
   RegistryOptions,
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
+import { Silences } from './silences.js';
 import { hiveView, workerView } from './views.js';
 
 export type * from './registry-options.js';
@@ -78,6 +80,7 @@ export class Registry extends FleetQueries {
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
   readonly cordons: Cordons;
+  readonly silences: Silences;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
   readonly #budget: FleetBudget;
@@ -109,7 +112,9 @@ export class Registry extends FleetQueries {
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
-    this.cordons = new Cordons(this.#wallClock, (change) => this.#cordoned(change));
+    const { indexes, clock } = this;
+    this.cordons = new Cordons(this.#wallClock, (change) => cordonChanged(this.#publisher, indexes, change, clock()));
+    this.silences = new Silences(this.#wallClock, (change) => silenceChanged(this.#publisher, change));
   }
 
   /** `cost`: what it is charged by where memory has a limit. */
@@ -198,6 +203,7 @@ export class Registry extends FleetQueries {
     this.#settle();
     this.missing.expire();
     this.cordons.expire();
+    this.silences.expire();
   }
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
@@ -367,16 +373,6 @@ export class Registry extends FleetQueries {
       case 'next':
         return hive.liveness === 'online' ? 'next' : 'recovered';
     }
-  }
-
-  #cordoned({ hive: id, cordon, before, expired }: CordonChange): void {
-    const hive = this.indexes.hives.get(id);
-    if (hive) hive.cordon = cordon;
-    if (cordon !== null) this.#publisher.publishHiveEvent('hiveCordoned', id, { ...cordon });
-    else this.#publisher.publishHiveEvent('hiveUncordoned', id, { reason: before?.reason ?? null, expired });
-    if (!hive || !this.#publisher.hasListeners) return;
-    const rows = { hive: hiveView(hive, this.clock()), workers: [], gone: [], whole: false };
-    this.#publisher.emit({ type: 'heartbeat', hiveId: id, heartbeat: rows });
   }
 
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
