@@ -66,6 +66,20 @@ export abstract class FleetQueries {
     return this.#one((indexes) => indexes.hives.get(id), hiveView);
   }
 
+  /** All of them, one after the other. */
+  *eachHive(): Generator<HiveView, void> {
+    const nowMs = this.clock();
+    for (const hive of this.indexes.hives.values()) yield hiveView(hive, nowMs);
+  }
+
+  hasHive(id: string): boolean {
+    return this.indexes.hives.has(id);
+  }
+
+  get hiveCount(): number {
+    return this.indexes.hives.size;
+  }
+
   workers(query: WorkerQuery = {}): Page<WorkerView> {
     return this.#page(query, listWorkers, workerView);
   }

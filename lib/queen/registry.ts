@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type {
   Fleet,
   FleetEvent,
+  HiveView,
   Liveness,
   PlacementReply,
   PlacementRequest,
@@ -94,8 +95,8 @@ export class Registry extends FleetQueries {
       {
         changed: (hive, from, silenceMs) => {
           this.indexes.totals.update(hive);
-          const detail = { from, silentMs: Math.round(silenceMs) };
-          this.#publisher.publishHiveEvent(livenessKinds[hive.liveness], hive.id, detail);
+          const kind = livenessKinds[hive.liveness];
+          this.#publisher.publishHiveEvent(kind, hive.id, { from, silentMs: Math.round(silenceMs) });
         },
         removed: (hive) => {
           if (this.#removed.length >= maxRemovedIds) this.#removed.shift();
@@ -231,6 +232,12 @@ export class Registry extends FleetQueries {
     return this.missing.removeHive(id) || hive !== undefined;
   }
 
+  /** A hive that was there before this queen started, and was not heard since. */
+  missDead(last: HiveView): void {
+    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last);
+    this.#publisher.publishHiveEvent('hiveRemoved', last.id, { reason: 'silent', workers: last.workerCount });
+  }
+
   /** Totals over all that is known, whatever its liveness. */
   fleet(bus: Fleet['bus'] = 'memory'): Fleet {
     const nowMs = this.nowMs();
@@ -286,12 +293,11 @@ export class Registry extends FleetQueries {
     this.#capacity.reservations.onChange = listener;
   }
 
-  /** Called for every change, in order, within the call that made it. A listener that throws does not stop the others. */
+  /** Called for every change, in order, within the call that made it. */
   subscribe(listener: RegistryListener): () => void {
     return this.#publisher.subscribe(listener);
   }
 
-  /** See `RegistryOptions.journal`. */
   set journal(journal: (draft: EventDraft) => void) {
     this.#publisher.journal = journal;
   }
