@@ -52,7 +52,7 @@ export function shownText(registry: Registry): string {
     connection: { kind: 'live' },
     warming: false,
     history: null,
-    missing: [],
+    attention: [],
     nowMs: 0,
     clock: '',
     colours: false,
