@@ -17,6 +17,7 @@ import type { Cordon, CordonRequest } from '../contract/cordon.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { Missing, MissingList } from '../contract/missing.js';
 import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, MissingQuery, WorkersQuery } from '../contract/queries.js';
+import type { AttentionList, Silence, SilenceList, SilenceRequest } from '../contract/silence.js';
 import { HivepulseError } from '../util/errors.js';
 import { requirePlainUrls } from '../util/shown-url.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
@@ -122,6 +123,26 @@ export class HivepulseClient {
   /** Takes a hive back into scheduling. Role admin. */
   async uncordon(id: string, options: CallOptions = {}): Promise<void> {
     await this.#call(`v1/hives/${segment(id)}/uncordon`, { ...options, method: 'POST' });
+  }
+
+  /** What needs attention, the worst first, equal things as one. */
+  attention(options: CallOptions = {}): Promise<AttentionList> {
+    return this.#get('v1/attention', options);
+  }
+
+  silences(options: CallOptions = {}): Promise<SilenceList> {
+    return this.#get('v1/silences', options);
+  }
+
+  /** Acknowledges or silences a cause, on some hives or on all. Role admin. */
+  async silence(request: SilenceRequest, options: CallOptions = {}): Promise<SilenceList> {
+    return (await this.#call('v1/silences', { ...options, method: 'POST', body: request })) as SilenceList;
+  }
+
+  /** Role admin. */
+  async unsilence({ cause, hive }: Pick<Silence, 'cause' | 'hive'>, options: CallOptions = {}): Promise<void> {
+    const query = { cause, ...(hive !== null && { hive }) };
+    await this.#call('v1/silences', { ...options, method: 'DELETE', query });
   }
 
   workers(query: WorkersQuery = {}, options: CallOptions = {}): Promise<WorkerList> {

@@ -257,6 +257,8 @@ export const queenEventKinds = [
   'hiveRestarted',
   'hiveCordoned',
   'hiveUncordoned',
+  'attentionSilenced',
+  'attentionUnsilenced',
   'duplicateHiveId',
   'eventsOmitted',
 ] as const;

@@ -8,6 +8,8 @@ import type {
   WorkerView,
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
+import { type Attention, attentionOf, missingAttention } from '../present/attention.js';
+import { troubled } from './attention.js';
 import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
 import { Indexes } from './indexes.js';
@@ -64,6 +66,20 @@ export abstract class FleetQueries {
     return this.#one((indexes) => indexes.hives.get(id), hiveView);
   }
 
+  /** All of them, one after the other. */
+  *eachHive(): Generator<HiveView, void> {
+    const nowMs = this.clock();
+    for (const hive of this.indexes.hives.values()) yield hiveView(hive, nowMs);
+  }
+
+  hasHive(id: string): boolean {
+    return this.indexes.hives.has(id);
+  }
+
+  get hiveCount(): number {
+    return this.indexes.hives.size;
+  }
+
   workers(query: WorkerQuery = {}): Page<WorkerView> {
     return this.#page(query, listWorkers, workerView);
   }
@@ -83,6 +99,12 @@ export abstract class FleetQueries {
   listMissing(query: MissingQueryOptions = {}): ReturnType<MissingItems['list']> {
     this.advance();
     return this.missing.list(query);
+  }
+
+  /** All that needs attention now, the worst first, whether somebody looks at it already or not. */
+  attention(): Attention[] {
+    this.advance();
+    return attentionOf(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
   }
 
   /** Idle and ready. */

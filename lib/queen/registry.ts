@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type {
   Fleet,
   FleetEvent,
+  HiveView,
   Liveness,
   PlacementReply,
   PlacementRequest,
@@ -11,8 +12,9 @@ import type {
 import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
+import { cordonChanged, silenceChanged } from './admin-acts.js';
 import { CapacityTracker } from './capacity.js';
-import { type CordonChange, Cordons } from './cordons.js';
+import { Cordons } from './cordons.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
@@ -41,6 +43,7 @@ import type {
   RegistryOptions,
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
+import { Silences } from './silences.js';
 import { type HeartbeatChange, mergeChange, type StreamBase, streamBaseOf } from './stream-merge.js';
 import { hiveView, workerView } from './views.js';
 
@@ -75,6 +78,7 @@ export class Registry extends FleetQueries {
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
   readonly cordons: Cordons;
+  readonly silences: Silences;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
   readonly #budget: FleetBudget;
@@ -88,8 +92,8 @@ export class Registry extends FleetQueries {
       {
         changed: (hive, from, silenceMs) => {
           this.indexes.totals.update(hive);
-          const detail = { from, silentMs: Math.round(silenceMs) };
-          this.#publisher.publishHiveEvent(livenessKinds[hive.liveness], hive.id, detail);
+          const kind = livenessKinds[hive.liveness];
+          this.#publisher.publishHiveEvent(kind, hive.id, { from, silentMs: Math.round(silenceMs) });
         },
         removed: (hive) => {
           if (this.#removed.length >= maxRemovedIds) this.#removed.shift();
@@ -106,7 +110,9 @@ export class Registry extends FleetQueries {
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
-    this.cordons = new Cordons(this.#wallClock, (change) => this.#cordoned(change));
+    const { indexes, clock } = this;
+    this.cordons = new Cordons(this.#wallClock, (change) => cordonChanged(this.#publisher, indexes, change, clock()));
+    this.silences = new Silences(this.#wallClock, (change) => silenceChanged(this.#publisher, change));
   }
 
   /** `cost`: what it is charged by where memory has a limit. */
@@ -198,6 +204,7 @@ export class Registry extends FleetQueries {
     this.#settle();
     this.missing.expire();
     this.cordons.expire();
+    this.silences.expire();
   }
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
@@ -223,6 +230,12 @@ export class Registry extends FleetQueries {
     this.cordons.lift(id);
     // Also what of it was missing already.
     return this.missing.removeHive(id) || hive !== undefined;
+  }
+
+  /** A hive that was there before this queen started, and was not heard since. */
+  missDead(last: HiveView): void {
+    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last);
+    this.#publisher.publishHiveEvent('hiveRemoved', last.id, { reason: 'silent', workers: last.workerCount });
   }
 
   /** Totals over all that is known, whatever its liveness. */
@@ -280,12 +293,11 @@ export class Registry extends FleetQueries {
     this.#capacity.reservations.onChange = listener;
   }
 
-  /** Called for every change, in order, within the call that made it. A listener that throws does not stop the others. */
+  /** Called for every change, in order, within the call that made it. */
   subscribe(listener: RegistryListener): () => void {
     return this.#publisher.subscribe(listener);
   }
 
-  /** See `RegistryOptions.journal`. */
   set journal(journal: (draft: EventDraft) => void) {
     this.#publisher.journal = journal;
   }
@@ -367,16 +379,6 @@ export class Registry extends FleetQueries {
       case 'next':
         return hive.liveness === 'online' ? 'next' : 'recovered';
     }
-  }
-
-  #cordoned({ hive: id, cordon, before, expired }: CordonChange): void {
-    const hive = this.indexes.hives.get(id);
-    if (hive) hive.cordon = cordon;
-    if (cordon !== null) this.#publisher.publishHiveEvent('hiveCordoned', id, { ...cordon });
-    else this.#publisher.publishHiveEvent('hiveUncordoned', id, { reason: before?.reason ?? null, expired });
-    if (!hive || !this.#publisher.hasListeners) return;
-    const rows = { hive: hiveView(hive, this.clock()), workers: [], gone: [], whole: false };
-    this.#publisher.emit({ type: 'heartbeat', hiveId: id, heartbeat: rows });
   }
 
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {

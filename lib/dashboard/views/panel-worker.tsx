@@ -21,6 +21,7 @@ import { Chart } from '../parts/chart.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
+import { CopyCommand } from './cordon.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
 import { ServingCharts, servingFigures } from './panel-serving.js';
@@ -147,6 +148,17 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
 
       <h3>Process</h3>
       <RowList rows={processRows(worker, context)} />
+      {worker.origin === 'launched' && hive && (
+        <>
+          <p class="hint">On {hive.view.hostname} only:</p>
+          <ul class="commands">
+            <li>
+              <span>Stop it</span>
+              <CopyCommand command={`hivepulse stop ${worker.id}`} />
+            </li>
+          </ul>
+        </>
+      )}
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>
