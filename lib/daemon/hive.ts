@@ -130,7 +130,6 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   if (options.nats !== undefined) transports.unshift(await openNats(options.nats, id, log));
   const closeTransports = () => transports.map((transport) => transport.close());
   const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
-
   const machine = parts.machine ?? (await openMachine(options));
   const gpu = parts.gpu ?? openGpus(options, intervalMs);
   const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
