@@ -157,8 +157,8 @@ export class HeartbeatSender {
       const outcome = await this.#attempt(transport, heartbeat, signal, tryMs);
       if (outcome.kind === 'ack') {
         accepted = best(accepted, { ...outcome, queen: transport.queen });
-        // A degraded queen cannot pass it on: the others get it too, and one that is not degraded is stayed with.
-        if (outcome.reply.degraded === true && transports.length > 1) continue;
+        // A degraded queen cannot pass it on: the others, if any, get it too, and one that is not degraded is stayed with.
+        if (outcome.reply.degraded === true) continue;
         this.#stickTo(at);
         return accepted;
       }

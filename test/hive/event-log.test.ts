@@ -48,6 +48,14 @@ describe('event log', () => {
     expect(log.pending()[0]?.seq).toBe(4);
   });
 
+  it('holds 10,000 before the first goes', () => {
+    const log = new EventLog();
+    for (let n = 1; n <= 10_000; n += 1) log.append(occurrence(n));
+    expect([log.size, log.dropped]).toEqual([10_000, 0]);
+    log.append(occurrence(10_001));
+    expect(log.dropped).toBe(626);
+  });
+
   it('counts the processes that the kernel killed for memory, acknowledged or not, and no other events', () => {
     const log = new EventLog();
     log.append({ ...occurrence(1), kind: 'workerExited', detail: { kills: 5 } });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { HeartbeatSender, type SenderOptions } from '../../lib/hive/heartbeat-sender.js';
-import type { RefusalReason, SendOutcome } from '../../lib/hive/transport.js';
+import { encodeHeartbeat, type RefusalReason, type SendOutcome } from '../../lib/hive/transport.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 
 type Answer = SendOutcome | Promise<SendOutcome>;
@@ -147,6 +147,13 @@ describe('deadlines', () => {
     expect(clock.timers).toBe(0);
   });
 
+  it('the shortest pause after a failure is 50 ms', async () => {
+    const { sender, clock, sent } = scene({ a: () => failed });
+    sender.tick();
+    await clock.advance(149);
+    expect(sent.map(({ at }) => at)).toEqual([0, 50, 100]);
+  });
+
   it('after a failure one timer waits, for the next try, and none once it has stopped', async () => {
     const { sender, clock } = scene({ a: () => failed });
     sender.tick();
@@ -250,6 +257,13 @@ describe('stop', () => {
     expect(sent).toHaveLength(1);
   });
 
+  it('nobody has to listen to replies', async () => {
+    const { sender, seconds } = scene({ a: () => ack() }, { onReply: undefined } as never);
+    await seconds(1);
+    await sender.stop(1000);
+    expect(sender.counts).toEqual({ taken: 1, failed: 0 });
+  });
+
   it('a last heartbeat that is not taken is no reply', async () => {
     const { sender, replies } = scene({ a: () => failed });
     await sender.stop(1000);
@@ -277,5 +291,14 @@ describe('stop', () => {
     await clock.advance(10_000);
     expect(sender.counts).toEqual({ taken: 0, failed: 0 });
     expect([logs, replies]).toEqual([[], [[2, 'a']]]);
+  });
+});
+
+describe('a heartbeat as bytes', () => {
+  it('up to 16 KiB goes as it is; one byte more is compressed', async () => {
+    const around = JSON.stringify({ filler: '' }).length;
+    const ofSize = (bytes: number) => encodeHeartbeat({ filler: 'x'.repeat(bytes - around) } as unknown as Heartbeat);
+    expect(await ofSize(16 * 1024)).toMatchObject({ encoding: null, bytes: { length: 16 * 1024 } });
+    expect((await ofSize(16 * 1024 + 1)).encoding).toBe('gzip');
   });
 });

@@ -54,7 +54,7 @@ Which small faults in the code the unit tests notice. Written by \`npm run docs:
     npm run test:mutation                            # every room, then the planted faults (TypeScript and C++)
     npm run test:mutation -- queen lib/io/guarded.ts # a room, a file
     npm run test:mutation -- --since HEAD^           # only lines that differ
-    npm run test:mutation -- sampling --record && npm run docs:mutation
+    npm run test:mutation -- sampling --record       # and writes the result down here
 
 Stryker changes the code in one place at a time, and the unit tests of the room (\`test/mutation/rooms.js\`) run on each change
 that they reach. Property tests draw 25 times, always the same. Not changed are texts with a space in them, which people read.

@@ -61,12 +61,11 @@ function kindOf({ status, statusReason }, isEquivalent) {
 /** The lines of a run, as plugins.js writes them, summed up. */
 export function verdictOf(entries, equivalents, sourceOf) {
   // A mutant that Stryker could not run (RuntimeError) is tried, and neither noticed nor survived.
-  const planned = entries.find((entry) => entry.planned !== undefined)?.planned ?? null;
-  const [all, files, survivors] = [emptyCounts(), {}, []];
-  let tried = 0;
+  const plan = entries.find((entry) => entry.planned !== undefined)?.planned ?? null;
+  const [all, files, survivors, triedOf] = [emptyCounts(), {}, [], {}];
   for (const mutant of entries) {
     if (mutant.file === undefined) continue;
-    if (mutant.status !== 'Ignored') tried++;
+    if (mutant.status !== 'Ignored') triedOf[mutant.file] = (triedOf[mutant.file] ?? 0) + 1;
     const row = rowOf(mutant, sourceOf(mutant.file));
     const kind = kindOf(
       mutant,
@@ -80,6 +79,9 @@ export function verdictOf(entries, equivalents, sourceOf) {
       survivors.push(`${kind} ${mutant.file}:${mutant.location.start.line} ${JSON.stringify(row)}`);
   }
   const score = scoreOf(all);
+  const total = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
+  const [planned, tried] = [total(plan ?? {}), total(triedOf)];
+  const whole = Object.keys(files).filter((file) => (triedOf[file] ?? 0) >= (plan?.[file] ?? 0));
   const parts = [
     score === null ? 'nothing was tried' : `${score} % of ${all.noticed + all.survived} mutants noticed`,
     `${all.survived} survived`,
@@ -87,7 +89,7 @@ export function verdictOf(entries, equivalents, sourceOf) {
     `${all.unreached} that no unit test of the room reaches`,
     `${all.static} static`,
   ];
-  if (planned === null) parts.push('time was over before the first');
+  if (plan === null) parts.push('time was over before the first');
   else if (tried < planned) parts.push(`${planned - tried} of ${planned} not tried: time was over`);
-  return { files, survivors, counts: all, passed: isEnough(all), summary: parts.join(', ') };
+  return { files, whole, survivors, counts: all, passed: isEnough(all), summary: parts.join(', ') };
 }

@@ -1,19 +1,20 @@
 // `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record]`: changes the code of a room in
 // every small way that Stryker knows, and runs the room's unit tests on each change. Without a name: all rooms, then the
 // planted faults (C++ among them). `--since`: only lines that differ from a commit. `--seconds`: as many mutants as fit.
-// `--record`: the result of whole files goes into measured.json, which docs/mutation.md is made of.
+// `--record`: the result of whole files goes into measured.json and docs/mutation.md.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { at, isMain, must, read } from '../../scripts/run.js';
+import { at, isMain, must, read, run } from '../../scripts/run.js';
+import { currentDocument } from './document.js';
 import { changedLines, verdictOf } from './judge.js';
 import { filesOf, roomOf, rooms } from './rooms.js';
 
 const directory = 'test-results/mutation';
 
-/** What of the tree no unit test needs: Stryker works on a copy. */
-const notCopied = ['dist', 'coverage', 'test-results', 'bench', 'release', 'docs/images'];
+/** What of the tree no unit test needs: Stryker works on a copy. What is built is needed: worker threads run it. */
+const notCopied = ['/coverage', '/test-results', '/bench', '/release', '/docs/images'];
 
 const configOf = (mutate, concurrency) => ({
   testRunner: 'vitest',
@@ -44,7 +45,13 @@ async function mutateRoom({ name, tests }, mutate, { concurrency, endsAt }) {
   const env = { ...process.env, HIVEPULSE_MUTATION_LINES: at(lines), HIVEPULSE_MUTATION_TESTS: tests.join(' ') };
   const command = `exec node node_modules/@stryker-mutator/core/bin/stryker.js run ${config} >${log} 2>&1`;
   const child = spawn('sh', ['-c', command], { cwd: at('.'), env, detached: true, stdio: 'ignore' });
-  const kill = () => process.kill(-child.pid, 'SIGKILL');
+  const kill = () => {
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  };
   const timer = Number.isFinite(endsAt) ? setTimeout(kill, Math.max(0, endsAt - Date.now())) : null;
   process.once('exit', kill);
   const { code, signal } = await new Promise((resolve) =>
@@ -53,13 +60,10 @@ async function mutateRoom({ name, tests }, mutate, { concurrency, endsAt }) {
   process.off('exit', kill);
   clearTimeout(timer);
   rmSync(at(directory, 'tree'), { recursive: true, force: true });
-  const entries = existsSync(at(lines))
-    ? readFileSync(at(lines), 'utf8')
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line))
-    : [];
-  return { entries, outOfTime: signal === 'SIGKILL', failed: signal === null && code !== 0, log };
+  // A line that was being written has no end.
+  const whole = existsSync(at(lines)) ? readFileSync(at(lines), 'utf8').split('\n').slice(0, -1) : [];
+  const entries = whole.map((line) => JSON.parse(line));
+  return { entries, failed: signal === null && code !== 0, log };
 }
 
 /** What is to be changed, by room: files, or their lines that differ. */
@@ -76,18 +80,21 @@ function targetsOf(names, since) {
   return rooms.map((room) => ({ room, mutate: mutateOf(room) })).filter(({ mutate }) => mutate.length > 0);
 }
 
-/** The result of each file as it stands in measured.json. */
-function record(verdict) {
+/** The result of each file of which every mutant was tried, as it stands in measured.json. */
+function record({ files, whole }) {
   const path = at('test/mutation/measured.json');
   const measured = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
   const commit = read('git', ['rev-parse', '--short=10', 'HEAD']).trim();
   const date = new Date().toISOString().slice(0, 10);
-  for (const [file, counts] of Object.entries(verdict.files)) measured[file] = { ...counts, commit, date };
+  for (const file of whole) measured[file] = { ...files[file], commit, date };
   const sorted = Object.fromEntries(Object.entries(measured).sort(([a], [b]) => (a < b ? -1 : 1)));
   writeFileSync(path, `${JSON.stringify(sorted, null, 2)}\n`);
+  writeFileSync(at('docs/mutation.md'), currentDocument());
 }
 
 async function main() {
+  // Stryker leads a process group of its own, so that all of it can be ended; with this process as well.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.once(signal, () => process.exit(143));
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -99,6 +106,13 @@ async function main() {
   });
   const concurrency = Number(values.concurrency ?? Math.min(2, availableParallelism()));
   const endsAt = values.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(values.seconds) * 1000;
+  if (
+    values.since !== undefined &&
+    run('git', ['rev-parse', '--verify', '--quiet', `${values.since}^{commit}`], { stdio: 'ignore' }).status !== 0
+  ) {
+    console.log(`${values.since} is not in this checkout: there is nothing to compare with, and nothing was tried`);
+    process.exit(0);
+  }
   const targets = targetsOf(positionals, values.since);
   if (targets.length === 0) {
     console.log(
@@ -112,19 +126,19 @@ async function main() {
   let failed = 0;
   for (const { room, mutate } of targets) {
     const limits = { concurrency, endsAt };
-    let run = await mutateRoom(room, mutate, limits);
+    let result = await mutateRoom(room, mutate, limits);
     // Its tests have to pass on the code as it is, which a busy machine may keep them from once.
-    if (run.failed) run = await mutateRoom(room, mutate, limits);
-    if (run.failed) {
-      console.log(`${room.name}: Stryker failed\n${readFileSync(at(run.log), 'utf8').slice(-3000)}`);
+    if (result.failed) result = await mutateRoom(room, mutate, limits);
+    if (result.failed) {
+      console.log(`${room.name}: Stryker failed\n${readFileSync(at(result.log), 'utf8').slice(-3000)}`);
       failed++;
       continue;
     }
-    const verdict = verdictOf(run.entries, equivalents, (file) => readFileSync(at(file), 'utf8'));
+    const verdict = verdictOf(result.entries, equivalents, (file) => readFileSync(at(file), 'utf8'));
     for (const line of verdict.survivors) console.log(line);
     console.log(`${verdict.passed ? 'ok  ' : 'FAIL'} ${room.name}: ${verdict.summary}`);
     if (!verdict.passed) failed++;
-    if (values.record && values.since === undefined && !run.outOfTime) record(verdict);
+    if (values.record && values.since === undefined) record(verdict);
   }
   if (positionals.length === 0 && values.since === undefined) must('node', ['test/planted/main.js']);
   console.log(`${targets.length - failed} passed, ${failed} failed`);

@@ -10,7 +10,13 @@ class LinesReporter {
   }
 
   onMutationTestingPlanReady({ mutantPlans }) {
-    this.#write({ planned: mutantPlans.filter(({ plan }) => plan === 'Run').length });
+    const planned = {};
+    for (const { plan, mutant } of mutantPlans) {
+      if (plan !== 'Run') continue;
+      const file = relative(process.cwd(), mutant.fileName);
+      planned[file] = (planned[file] ?? 0) + 1;
+    }
+    this.#write({ planned });
   }
 
   onMutantTested({ fileName, location, mutatorName, replacement, status, statusReason, static: isStatic }) {

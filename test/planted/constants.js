@@ -44,10 +44,9 @@ export const constants = [
   {
     text: 'retryMs = 2000',
     file: 'lib/queen/kept-file.ts',
-    tests: ['test/queen/reservations.test.ts', 'test/queen/cordons.test.ts'],
+    tests: ['test/queen/kept-file.test.ts'],
   },
   { text: 'duplicateEveryMs = 60_000', file: 'lib/queen/registry.ts', tests: ['test/queen/incarnations.test.ts'] },
-  { text: 'unacknowledgedMs = 60_000', file: 'lib/http/tcp-user-timeout.ts', tests: ['test/http/sse.test.ts'] },
   { text: 'exitRetentionMs = 10 * 60_000', file: 'lib/workers/records.ts', tests: ['test/workers/records.test.ts'] },
   { text: 'hungAfterMs = 2000', file: 'lib/cgroup/failover.ts', tests: ['test/cgroup/failover.test.ts'] },
   { text: 'hungAfterMs = 1000', file: 'lib/io/guarded.ts', tests: ['test/io/guarded.test.ts'] },

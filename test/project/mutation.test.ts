@@ -46,7 +46,10 @@ describe('mutants: what is changed', () => {
 });
 
 describe('mutants: the verdict', () => {
-  const entries = (...statuses: object[]) => [{ planned: 9 }, ...statuses.map((status) => ({ ...mutant, ...status }))];
+  const entries = (...statuses: object[]) => [
+    { planned: { 'lib/x.ts': 9 } },
+    ...statuses.map((status) => ({ ...mutant, ...status })),
+  ];
   const verdict = (list: object[], equivalents: object[] = []) => verdictOf(list, equivalents, () => source);
 
   test('what a mutant replaces, over several lines too', () => {
@@ -87,6 +90,12 @@ describe('mutants: the verdict', () => {
     );
     expect(verdict(list).summary).toContain('8 of 9 not tried: time was over');
     expect(verdict(list).counts).toMatchObject({ noticed: 1, static: 1 });
+    expect(verdict(list).whole).toEqual([]);
+    const all = Array.from({ length: 9 }, () => ({ status: 'Killed' }));
+    expect(verdict(entries(...all))).toMatchObject({
+      whole: ['lib/x.ts'],
+      summary: expect.not.stringContaining('tried'),
+    });
     expect(verdict([]).summary).toContain('time was over before the first');
   });
 });

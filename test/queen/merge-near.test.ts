@@ -18,7 +18,8 @@ const mergers = [
   ['by loops', loopMerger<Item>],
 ] as const;
 const cases = tables.flatMap(([what, table, schema]) =>
-  mergers.map(([how, make]) => ({ what, how, table, schema, merger: make(table, []) as Merger<Item> })),
+  // Made in each test: what makes them is to be tested as well.
+  mergers.map(([how, make]) => ({ what, how, table, schema, merging: () => make(table, []) as Merger<Item> })),
 );
 
 /** Values that differ from this one in as little as can be. */
@@ -64,18 +65,25 @@ function expectedChange({ ticks, key, rows }: FieldTable[string], before: unknow
     : 'values';
 }
 
-describe.each(cases)('merge of a $what, $how: the smallest differences', ({ table, schema, merger }) => {
+describe.each(cases)('merge of a $what, $how: the smallest differences', ({ table, schema, merging }) => {
   const sample = sampleOf(table, schema);
   const fields = Object.entries(table).filter(([, { identity }]) => !identity);
 
   it('of each field are taken over and reported, and nothing else is', () => {
+    const merger = merging();
     for (const [name, field] of fields) {
-      const others = [...near(sample[name]), ...(isNullable(field.shape) ? [null] : [])];
+      const isMap = field.shape.patternProperties !== undefined;
+      const others = [
+        ...near(sample[name]),
+        ...(isNullable(field.shape) || isMap ? [null] : []),
+        ...(isMap ? [{}, { ...(sample[name] as Item), more: 'x' }] : []),
+      ];
       expect(others.length, name).toBeGreaterThan(0);
       for (const other of others)
         for (const [from, to] of [
           [sample[name], other],
           [other, sample[name]],
+          ...(isMap && other === null ? [[null, {}]] : []),
         ]) {
           const stored = merger.copy({ ...structuredClone(sample), [name]: structuredClone(from) });
           const change = merger.merge(stored, { ...structuredClone(sample), [name]: structuredClone(to) });
@@ -88,6 +96,7 @@ describe.each(cases)('merge of a $what, $how: the smallest differences', ({ tabl
   });
 
   it('between equal samples there are none, and what was kept stays the very object', () => {
+    const merger = merging();
     const stored = merger.copy(structuredClone(sample));
     const kept = { ...stored };
     expect(merger.merge(stored, structuredClone(sample))).toBe('none');
@@ -95,7 +104,28 @@ describe.each(cases)('merge of a $what, $how: the smallest differences', ({ tabl
       if (!ticks && rows === undefined) expect(stored[name] === kept[name], name).toBe(true);
   });
 
+  it('none either between two that do not know the same', () => {
+    const merger = merging();
+    for (const [name, { shape }] of fields) {
+      if (!isNullable(shape) && shape.patternProperties === undefined) continue;
+      const unknown = { ...sample, [name]: null };
+      expect(merger.merge(merger.copy(structuredClone(unknown)), structuredClone(unknown)), name).toBe('none');
+    }
+  });
+
+  it('other entries are reported as such, whatever else differs', () => {
+    const merger = merging();
+    const [keyed] = fields.find(([, { key }]) => key !== undefined) ?? [];
+    if (keyed === undefined) return;
+    for (const [name, { ticks }] of fields) {
+      if (name === keyed || ticks) continue;
+      const next = structuredClone({ ...sample, [name]: near(sample[name])[0], [keyed]: [] });
+      expect(merger.merge(merger.copy(structuredClone(sample)), next), name).toBe('entries');
+    }
+  });
+
   it('in one part of a record leave its other lists the objects that were kept', () => {
+    const merger = merging();
     for (const [name, { rows }] of fields) {
       if (rows === undefined) continue;
       const record = sample[name] as Item;
@@ -113,6 +143,7 @@ describe.each(cases)('merge of a $what, $how: the smallest differences', ({ tabl
   });
 
   it('what samples share becomes one object where it is equal, and only there', () => {
+    const merger = merging();
     for (const [name, { shared }] of fields) {
       if (typeof sample[name] !== 'object') continue;
       const own = merger.copy(structuredClone(sample));
@@ -127,6 +158,7 @@ describe.each(cases)('merge of a $what, $how: the smallest differences', ({ tabl
   });
 
   it('no labels are one object for all; labels that are not given are null', () => {
+    const merger = merging();
     const [name] = fields.find(([, { shape }]) => shape.patternProperties !== undefined) ?? [];
     if (name === undefined) return;
     const copies = [{}, {}].map((labels) => merger.copy({ ...sample, [name]: labels })[name]);
