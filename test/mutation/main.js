@@ -92,6 +92,33 @@ function record({ files, whole }) {
   writeFileSync(at('docs/mutation.md'), currentDocument());
 }
 
+/** What became of the mutants of a room, with a line for each that was not noticed; null where its tests could not run. */
+async function tryRoom({ room, mutate }, limits, equivalents) {
+  let result = await mutateRoom(room, mutate, limits);
+  // Its tests have to pass on the code as it is, which a busy machine may keep them from once.
+  if (result.failed) result = await mutateRoom(room, mutate, limits);
+  if (result.failed) {
+    console.log(`FAIL ${room.name}: Stryker failed\n${readFileSync(at(result.log), 'utf8').slice(-3000)}`);
+    return null;
+  }
+  const verdict = verdictOf(result.entries, equivalents, (file) => readFileSync(at(file), 'utf8'));
+  for (const line of verdict.survivors) console.log(line);
+  console.log(`${verdict.passed ? 'ok  ' : 'FAIL'} ${room.name}: ${verdict.summary}`);
+  return verdict;
+}
+
+const isKnown = (ref) =>
+  run('git', ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], { stdio: 'ignore' }).status === 0;
+
+/** Nothing is to be tried: says why, and ends. */
+function endWithout(since) {
+  const names = rooms.map(({ name }) => name).join(', ');
+  if (since === undefined) console.log(`no room or file of that name; rooms are ${names}`);
+  else if (isKnown(since)) console.log(`no line of ${names} differs from ${since}: nothing to try`);
+  else console.log(`${since} is not in this checkout: there is nothing to compare with, and nothing was tried`);
+  process.exit(since === undefined ? 1 : 0);
+}
+
 async function main() {
   // Stryker leads a process group of its own, so that all of it can be ended; with this process as well.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.once(signal, () => process.exit(143));
@@ -104,43 +131,21 @@ async function main() {
       record: { type: 'boolean', default: false },
     },
   });
-  const concurrency = Number(values.concurrency ?? Math.min(2, availableParallelism()));
-  const endsAt = values.seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(values.seconds) * 1000;
-  if (
-    values.since !== undefined &&
-    run('git', ['rev-parse', '--verify', '--quiet', `${values.since}^{commit}`], { stdio: 'ignore' }).status !== 0
-  ) {
-    console.log(`${values.since} is not in this checkout: there is nothing to compare with, and nothing was tried`);
-    process.exit(0);
-  }
-  const targets = targetsOf(positionals, values.since);
-  if (targets.length === 0) {
-    console.log(
-      values.since === undefined
-        ? `no room or file of that name; rooms are ${rooms.map(({ name }) => name).join(', ')}`
-        : `no line of ${rooms.map(({ name }) => name).join(', ')} differs from ${values.since}: nothing to try`,
-    );
-    process.exit(values.since === undefined ? 1 : 0);
-  }
+  const { since, seconds } = values;
+  const limits = {
+    concurrency: Number(values.concurrency ?? Math.min(2, availableParallelism())),
+    endsAt: seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(seconds) * 1000,
+  };
+  const targets = since === undefined || isKnown(since) ? targetsOf(positionals, since) : [];
+  if (targets.length === 0) endWithout(since);
   const equivalents = JSON.parse(readFileSync(at('test/mutation/equivalents.json'), 'utf8'));
   let failed = 0;
-  for (const { room, mutate } of targets) {
-    const limits = { concurrency, endsAt };
-    let result = await mutateRoom(room, mutate, limits);
-    // Its tests have to pass on the code as it is, which a busy machine may keep them from once.
-    if (result.failed) result = await mutateRoom(room, mutate, limits);
-    if (result.failed) {
-      console.log(`${room.name}: Stryker failed\n${readFileSync(at(result.log), 'utf8').slice(-3000)}`);
-      failed++;
-      continue;
-    }
-    const verdict = verdictOf(result.entries, equivalents, (file) => readFileSync(at(file), 'utf8'));
-    for (const line of verdict.survivors) console.log(line);
-    console.log(`${verdict.passed ? 'ok  ' : 'FAIL'} ${room.name}: ${verdict.summary}`);
-    if (!verdict.passed) failed++;
-    if (values.record && values.since === undefined) record(verdict);
+  for (const target of targets) {
+    const verdict = await tryRoom(target, limits, equivalents);
+    if (!verdict?.passed) failed++;
+    if (values.record && since === undefined && verdict !== null) record(verdict);
   }
-  if (positionals.length === 0 && values.since === undefined) must('node', ['test/planted/main.js']);
+  if (positionals.length === 0 && since === undefined) must('node', ['test/planted/main.js']);
   console.log(`${targets.length - failed} passed, ${failed} failed`);
   process.exit(failed === 0 ? 0 : 1);
 }
