@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HivepulseClient } from '../../lib/client/client.js';
 import { checkHiveOptions, checkQueenOptions, checkUpOptions } from '../../lib/config/check-options.js';
 import { hiveOptions, queenOptions } from '../../lib/config/options.js';
 import { resolveSettings } from '../../lib/config/resolve.js';
@@ -7,6 +8,7 @@ import { settingOf, settingsOf } from '../../lib/config/settings.js';
 import { startHive } from '../../lib/daemon/hive.js';
 import { startQueen } from '../../lib/daemon/queen.js';
 import { startUp } from '../../lib/daemon/up.js';
+import { createSampler } from '../../lib/sampling/open.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 
 type Check = (options: unknown) => void;
@@ -150,4 +152,49 @@ test('startHive, startQueen and startUp check theirs before anything is opened',
 test('an address that this machine has not is an error of this package, with Node’s own as its cause', async () => {
   const error = await startQueen({ host: '192.0.2.1', port: 0, insecure: true }).catch((error) => error);
   expect(error).toMatchObject({ code: 'ADDRESS_UNAVAILABLE', cause: { code: 'EADDRNOTAVAIL' } });
+});
+
+describe('options of createSampler and HivepulseClient', () => {
+  const sampler = (options: object) => createSampler(loose(options));
+  const client = (options: unknown) => new HivepulseClient(options as never);
+
+  test.each([
+    [{ wach: ['a'] }, 'wach', 'did you mean watch'],
+    [{ watch: 'a' }, 'watch', 'expected'],
+    [{ auto: 'no' }, 'auto', 'expected true or false'],
+    [{ gpu: 'cuda' }, 'gpu', 'expected one of'],
+    [{ gpu: { latest: 1 } }, 'gpu', 'expected one of'],
+    [{ reader: 'fast' }, 'reader', 'expected one of'],
+    [{ intervalMs: 0 }, 'intervalMs', 'at least 1'],
+    [{ intervalMs: Number.NaN }, 'intervalMs', 'milliseconds'],
+    [{ idleBelowPercent: 101 }, 'idleBelowPercent', 'from 0 to 100'],
+    [{ address: '' }, 'address', 'a host, or null'],
+    [{ root: 5 }, 'root', 'a text'],
+  ])('createSampler %j', async (options, subject, message) => {
+    const error = await sampler(options).catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: 'INVALID_OPTION', subject, message: expect.stringContaining(message) });
+  });
+
+  test.each([
+    [{ url: 'http://a:1', tokn: 'x' }, 'tokn', 'did you mean token'],
+    [{ url: 5 }, 'url', 'expected an address'],
+    [{ url: ['http://a:1', 5] }, 'url', 'expected an address'],
+    [{ url: 'http://a:1', timeoutMs: 0 }, 'timeoutMs', 'at least 1'],
+    [{ url: 'http://a:1', timeoutMs: '5s' }, 'timeoutMs', 'milliseconds'],
+    [{ url: 'http://a:1', fetch: {} }, 'fetch', 'a function'],
+    [null, 'options', 'an object'],
+  ])('HivepulseClient %j', (options, subject, message) => {
+    const error = refusal(client, options);
+    expect(error.subject).toBe(subject);
+    expect(error.message).toContain(message);
+  });
+
+  test('what fits is taken', () => {
+    for (const options of [
+      'http://a:1',
+      { url: '' },
+      { url: ['http://a:1'], token: 't', timeoutMs: 50, fetch, random: () => 0 },
+    ])
+      expect(client(options)).toBeInstanceOf(HivepulseClient);
+  });
 });

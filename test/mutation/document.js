@@ -1,7 +1,7 @@
 // `npm run docs:mutation`: docs/mutation.md, from what was measured.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { at, isMain } from '../../scripts/run.js';
-import { leastPercent, scoreOf } from './judge.js';
+import { countsOf, leastPercent, scoreOf } from './judge.js';
 import { roomOf, rooms } from './rooms.js';
 
 const kinds = ['noticed', 'survived', 'equivalent', 'unreached', 'static'];
@@ -18,25 +18,27 @@ const row = (cells) => `| ${cells.join(' | ')} |`;
 const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
 const code = (text) => (text === '' ? 'nothing' : `\`${text.replaceAll('|', '\\|').replaceAll('`', "'")}\``);
 
-/** Sizes and formats of a file are no mutants: a file of types has none. */
+/** A file of types has none. */
 const hasMutants = (counts) => kinds.some((kind) => counts[kind] > 0);
 
 export function mutationDocument(measured, equivalents) {
   const byRoom = rooms.map((room) => ({ room, done: Object.keys(measured).filter((file) => roomOf(file) === room) }));
-  const counted = (done) => sum(done.map((file) => measured[file]));
+  const counts = Object.fromEntries(
+    Object.entries(measured).map(([file, found]) => [file, countsOf(file, found, equivalents)]),
+  );
   const roomRows = byRoom.map(({ room, done }) => {
-    const counts = counted(done);
+    const all = sum(done.map((file) => counts[file]));
     return done.length === 0
       ? [room.name, 0, 'not measured', ...kinds.map(() => '')]
-      : [room.name, done.length, percent(counts), ...kinds.map((kind) => counts[kind])];
+      : [room.name, done.length, percent(all), ...kinds.map((kind) => all[kind])];
   });
   const fileRows = byRoom.flatMap(({ done }) =>
     done
-      .filter((file) => hasMutants(measured[file]))
+      .filter((file) => hasMutants(counts[file]))
       .map((file) => [
         `\`${file}\``,
-        percent(measured[file]),
-        ...kinds.map((kind) => measured[file][kind]),
+        percent(counts[file]),
+        ...kinds.map((kind) => counts[file][kind]),
         measured[file].commit,
         measured[file].date,
       ]),
@@ -73,7 +75,8 @@ room is tried whole.
 
 ## Rooms
 
-A file that is not in the second table has not been measured, and nothing is known of it.
+A file that is not in the second table has not been measured, and nothing is known of it. What survived, or was not reached, stands
+in \`test/mutation/measured.json\`.
 
 ${table(['room', 'files measured', 'score', ...kinds], roomRows)}
 

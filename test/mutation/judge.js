@@ -40,6 +40,16 @@ export function rowOf({ file, location, replacement }, source) {
 
 export const isSame = (a, b) => a.file === b.file && a.line === b.line && a.from === b.from && a.to === b.to;
 
+/** How often each kind stands in what measured.json has of a file; which survivors are equivalent may be known only later. */
+export function countsOf(file, { noticed, static: once, left }, equivalents) {
+  const counts = { ...emptyCounts(), noticed, static: once };
+  for (const { reached, ...row } of left) {
+    const isEquivalent = equivalents.some((known) => isSame(known, { file, ...row }));
+    counts[isEquivalent ? 'equivalent' : reached ? 'survived' : 'unreached']++;
+  }
+  return counts;
+}
+
 const emptyCounts = () => ({ noticed: 0, survived: 0, equivalent: 0, unreached: 0, static: 0 });
 
 /** Percent of `tried` that was noticed, rounded down: 89.99 is not 90. Null where nothing was tried. */
@@ -63,6 +73,11 @@ export function verdictOf(entries, equivalents, sourceOf) {
   // A mutant that Stryker could not run (RuntimeError) is tried, and neither noticed nor survived.
   const plan = entries.find((entry) => entry.planned !== undefined)?.planned ?? null;
   const [all, files, survivors, triedOf] = [emptyCounts(), {}, [], {}];
+  const count = (file, kind) => {
+    files[file] ??= { noticed: 0, static: 0, left: [] };
+    if (kind in files[file]) files[file][kind]++;
+    all[kind]++;
+  };
   for (const mutant of entries) {
     if (mutant.file === undefined) continue;
     if (mutant.status !== 'Ignored') triedOf[mutant.file] = (triedOf[mutant.file] ?? 0) + 1;
@@ -72,9 +87,10 @@ export function verdictOf(entries, equivalents, sourceOf) {
       equivalents.some((known) => isSame(known, row)),
     );
     if (kind === null) continue;
-    files[mutant.file] ??= emptyCounts();
-    files[mutant.file][kind]++;
-    all[kind]++;
+    count(mutant.file, kind);
+    const { file, ...left } = row;
+    if (kind !== 'noticed' && kind !== 'static')
+      files[file].left.push({ ...left, reached: mutant.status === 'Survived' });
     if (kind === 'survived' || kind === 'unreached')
       survivors.push(`${kind} ${mutant.file}:${mutant.location.start.line} ${JSON.stringify(row)}`);
   }
