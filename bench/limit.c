@@ -5,10 +5,10 @@
  *   limit read < paths    opens each path; then for each number on standard input reads all files so many times and
  *                         prints of each pass the nanoseconds on the clock and on the CPU, on one line. Paths end at an
  *                         empty line.
- *   limit trees < line  as many trees of five processes as the line says, which wake up ten times a second: prints the pid
- *                       of each root and of its children, a tree a line. Ends with its standard input.
- *   limit tick < paths    for each path of a cgroup.procs starts a process there that wakes up ten times a second, so
- *                         that the kernel has something to add up. Ends with its standard input.
+ *   limit trees < line  as many trees of five processes as the line says, which wake up ten times a second: prints the
+ * pid of each root and of its children, a tree a line. Ends with its standard input. limit tick < paths    for each
+ * path of a cgroup.procs starts a process there that wakes up ten times a second, so that the kernel has something to
+ * add up. Ends with its standard input.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -112,7 +112,7 @@ ProcessUsage ProcessUsageReader::ReadKept(std::int32_t pid, Kept* kept) {
     const ReadResult statm = buffer_.Read(kept->statm, FileShape::kRecord);
     if (statm.error == 0) usage.resident_pages = ParseResidentPages(statm.text);
   }
-  // Each time, also where stat stands still: O_DIRECT moves much in less time than a tick.
+  // Each time, also where stat stands still: what waits for a disk uses little CPU, so a tick may be long in coming.
   if (Open(pid, "io", &kept->io) == 0) {
     const ReadResult io = buffer_.Read(kept->io, FileShape::kRecord);
     const KeyedField fields[] = {{"read_bytes:", &usage.read_bytes}, {"write_bytes:", &usage.write_bytes}};

@@ -1,14 +1,12 @@
 /** Workers where no cgroup can be made: each is the tree of processes below the one that is started. */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { defaults } from '../contract/defaults.js';
 import { workerEnvironment } from '../util/child-environment.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { markerVariable } from '../workers/tree-workers.js';
 import { type Efforts, effortsFor } from './best-effort.js';
-import type { CommandOptions } from './launcher.js';
+import { allowedCpus, type CommandOptions } from './launcher.js';
 import { type Limits, limitFlags, parseCpuList } from './limits.js';
 import { describeLeft, type StopOptions, type Stopped } from './stop.js';
 import { stopTree } from './stop-tree.js';
@@ -44,17 +42,6 @@ export function effortsWithout(
     `${asked} cannot be enforced here; give --best-effort to start the worker all the same. ${problem.message}`,
     { cause: problem },
   );
-}
-
-/** CPUs on which this process may run, and so what it starts. */
-function allowedCpus(procRoot = '/proc'): readonly number[] {
-  const all = Array.from({ length: availableParallelism() }, (_unused, cpu) => cpu);
-  try {
-    const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync(`${procRoot}/self/status`, 'latin1'))?.[1];
-    return (list === undefined ? null : parseCpuList(list)) ?? all;
-  } catch {
-    return all;
-  }
 }
 
 /** What is started, with a mark by which all that descends from it is known. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
-import { constants as os } from 'node:os';
+import { availableParallelism, constants as os } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { findExecutable } from '../native/prebuilt.js';
@@ -9,6 +9,7 @@ import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { shownProgram } from '../workers/shown-command.js';
 import type { BoundName, ProcessBounds } from './best-effort.js';
+import { parseCpuList } from './limits.js';
 
 /** What is to run, apart from where. */
 export interface CommandOptions {
@@ -38,6 +39,17 @@ export function originalDescriptorLimit(procRoot = '/proc', parent = process.ppi
     return soft === undefined ? null : Number(soft);
   } catch {
     return null;
+  }
+}
+
+/** CPUs on which this process may run, and so what it starts. */
+export function allowedCpus(procRoot = '/proc'): readonly number[] {
+  const all = Array.from({ length: availableParallelism() }, (_unused, cpu) => cpu);
+  try {
+    const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync(`${procRoot}/self/status`, 'latin1'))?.[1];
+    return (list === undefined ? null : parseCpuList(list)) ?? all;
+  } catch {
+    return all;
   }
 }
 

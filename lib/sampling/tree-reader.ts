@@ -45,6 +45,8 @@ interface Member extends ProcessIdentity {
   readonly identity: string;
   readonly tree: string;
   use: ProcessUse | null;
+  /** The same as the addon said it; null: not by the addon, or not in the last pass. */
+  row: Float64Array | null;
   /** Its part of the tree's row; null: it has ended. */
   process: WorkerProcess | null;
 }
@@ -64,6 +66,9 @@ interface Listed {
   readonly directories: readonly string[];
   readonly newestTicks: number;
 }
+
+/** What a process said in a pass; null: it has ended. */
+type Said = ProcessUse | 'same' | 'hangs' | null;
 
 /** What a pass has to count, and which trees have processes. */
 interface Changes {
@@ -130,7 +135,7 @@ export class TreeReader {
     const before = this.#list;
     const list = this.#listed(trees);
     const [uptime] = await this.#files.read([join(procRoot, 'uptime')], 4096);
-    const uses = await this.#uses(list.directories);
+    const uses = await this.#uses(list);
     const changes: Changes = {
       changed: { cpu: [], read: [], write: [] },
       ended: before === list ? [] : leftOut(before, list),
@@ -157,7 +162,15 @@ export class TreeReader {
         const before = known.get(pid);
         const same = before !== undefined && before.startTicks === startTicks ? before : null;
         const identity = same?.identity ?? identityKey({ pid, startTicks });
-        return { pid, startTicks, identity, tree: key, use: same?.use ?? null, process: same?.process ?? null };
+        return {
+          pid,
+          startTicks,
+          identity,
+          tree: key,
+          use: same?.use ?? null,
+          row: null,
+          process: same?.process ?? null,
+        };
       }),
     }));
     const members = listed.flatMap((tree) => tree.members);
@@ -173,10 +186,9 @@ export class TreeReader {
   }
 
   /** What each process has used, in order: read by the addon, or from its files where there is none. */
-  async #uses(directories: readonly string[]): Promise<readonly (ProcessUse | 'hangs' | null)[]> {
+  async #uses({ members, directories }: Listed): Promise<readonly Said[]> {
     const rows = await this.#files.usage(directories);
-    if (rows !== null)
-      return rows.map((row) => (typeof row === 'number' ? (row === ETIMEDOUT ? 'hangs' : null) : useOfRow(row)));
+    if (rows !== null) return rows.map((row, i) => saidOf(members[i] as Member, row));
     const paths = directories.flatMap((directory) => usageFiles.map((file) => join(directory, file)));
     const contents = await this.#files.read(paths, 4096);
     return directories.map((_unused, i) => {
@@ -186,7 +198,11 @@ export class TreeReader {
   }
 
   /** Takes what a process says now. A use of which the start is another is of another process, which has its pid by now. */
-  #take(member: Member, use: ProcessUse | 'hangs' | null, list: Listed, isOtherList: boolean, changes: Changes): void {
+  #take(member: Member, use: Said, list: Listed, isOtherList: boolean, changes: Changes): void {
+    if (use === 'same') {
+      changes.trees.add(member.tree);
+      return;
+    }
     if (use === 'hangs') {
       member.process = unreadProcess(member);
       member.use = null;
@@ -196,6 +212,7 @@ export class TreeReader {
     if (use === null || use.startTicks !== member.startTicks) {
       changes.ended.push(member.identity);
       member.use = null;
+      member.row = null;
       member.process = null;
       return;
     }
@@ -246,6 +263,17 @@ export class TreeReader {
     };
     return { row, processes };
   }
+}
+
+/** What a row says of its process, for which nothing is made where it is as before. */
+function saidOf(member: Member, row: Float64Array | number): Said {
+  const last = member.row;
+  member.row = typeof row === 'number' ? null : row;
+  if (typeof row === 'number') return row === ETIMEDOUT ? 'hangs' : null;
+  if (last === null) return useOfRow(row);
+  // Without an iterator: this is done for each process in each pass.
+  for (let i = 0; i < row.length; i += 1) if (!Object.is(row[i], last[i])) return useOfRow(row);
+  return 'same';
 }
 
 /** Identities that are in the list before and not in the one after. */

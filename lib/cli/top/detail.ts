@@ -351,8 +351,10 @@ function endpointSpan(worker: WorkerView, hive: HiveView | null): Span {
   return value([port, unknown ? '' : text].filter(Boolean).join(', ') || unknownText);
 }
 
-const limitLines = ({ limitNotes }: WorkerView, width: number): Line[] =>
-  (limitNotes ?? []).flatMap((note, i) => wrapped(i === 0 ? 'limits' : '', note, width));
+const givenLines = ({ labels, limitNotes }: WorkerView, width: number): Line[] => [
+  ...(Object.keys(labels).length > 0 ? wrapped('labels', labelText(labels), width) : []),
+  ...(limitNotes ?? []).flatMap((note, i) => wrapped(i === 0 ? 'limits' : '', note, width)),
+];
 
 /** Values that are not known, and why; then the faults of the worker. */
 function unknownLines(worker: WorkerView, hive: HiveView | null, width: number): Line[] {
@@ -416,8 +418,7 @@ export function workerDetail(
     pair('endpoint', endpointSpan(worker, hive)),
     fieldLine(workerFields, 'process', worker, span(`   ${worker.origin}`)),
     ...wrapped('command', worker.command ?? unknownText, width),
-    ...(Object.keys(worker.labels).length > 0 ? wrapped('labels', labelText(worker.labels), width) : []),
-    ...limitLines(worker, width),
+    ...givenLines(worker, width),
     [],
     gaugeLine(
       'CPU',
