@@ -3,11 +3,8 @@ import type { DrmClientResult } from '../native/drm-clients.js';
 
 export type { DirectoryEntry, FileResult };
 
-/** A process as its directory in /proc shows it; another process that has its pid has another inode. */
-export interface PidEntry {
-  readonly pid: number;
-  readonly inode: number;
-}
+/** Inodes of the directories that processes have in /proc, by pid. Another process that has a pid has another one. */
+export type PidInodes = ReadonlyMap<number, number>;
 
 /**
  * File reads that may block on somebody else's lock (/proc, cgroupfs), done off the event loop and outside libuv's pool:
@@ -28,7 +25,7 @@ export interface FileReader {
   /** Lists each directory; a number is the errno. */
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   /** The processes that each directory, as /proc is one, shows; a number is the errno. */
-  pids(paths: readonly string[]): Promise<readonly (readonly PidEntry[] | number)[]>;
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]>;
   /** Targets of the symbolic links in each directory that begin with `prefix`; a number is the errno. */
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]>;
   /** The names of those links. */

@@ -4,7 +4,7 @@ import type { DrmClientResult } from '../native/drm-clients.js';
 import { printablePath } from '../util/byte-path.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { closedError } from '../util/waiters.js';
-import type { DirectoryEntry, FileReader, FileResult, PidEntry } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidInodes } from './file-reader.js';
 import { openFileReader } from './open-file-reader.js';
 
 /** A read that has not returned for so long is taken to hang, ms. */
@@ -126,7 +126,7 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
     return this.#request(paths, (reader, some) => reader.list(some));
   }
 
-  pids(paths: readonly string[]): Promise<readonly (readonly PidEntry[] | number)[]> {
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
     return this.#request(paths, (reader, some) => reader.pids(some));
   }
 

@@ -12,7 +12,7 @@ import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import { Pending } from '../util/pending.js';
 import { closedError } from '../util/waiters.js';
 import { WorkerThread } from '../util/worker-thread.js';
-import type { DirectoryEntry, FileReader, FileResult, PidEntry } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidInodes } from './file-reader.js';
 
 type Answer = readonly unknown[];
 type Argument = FilesRequest['argument'];
@@ -40,7 +40,7 @@ abstract class ThreadFileReader implements FileReader {
     return this.request('list', paths);
   }
 
-  pids(paths: readonly string[]): Promise<readonly (readonly PidEntry[] | number)[]> {
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
     return this.request('pids', paths);
   }
 
@@ -109,16 +109,13 @@ function keptFiles({ rows, bytes }: Packed): readonly FileResult[] {
   });
 }
 
-function pidLists({ rows }: Packed): readonly (readonly PidEntry[] | number)[] {
-  const lists: (readonly PidEntry[] | number)[] = [];
+function pidLists({ rows }: Packed): readonly (PidInodes | number)[] {
+  const lists: (PidInodes | number)[] = [];
   for (let at = 0; at < rows.length; ) {
     const [error, count] = [rows[at] as number, rows[at + 1] as number];
-    const entry = (_: unknown, i: number) => ({
-      pid: rows[at + 2 + 2 * i] as number,
-      inode: rows[at + 3 + 2 * i] as number,
-    });
-    lists.push(error === 0 ? Array.from({ length: count }, entry) : error);
-    at += 2 + 2 * count;
+    const inodes = new Map<number, number>();
+    for (const end = at + 2 + 2 * count; (at += 2) < end; ) inodes.set(rows[at] as number, rows[at + 1] as number);
+    lists.push(error === 0 ? inodes : error);
   }
   return lists;
 }
@@ -190,7 +187,7 @@ export interface FilesResponse {
     | Uint8Array
     | number
     | readonly DirectoryEntry[]
-    | readonly PidEntry[]
+    | PidInodes
     | readonly string[]
   )[];
 }

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
-import type { DirectoryEntry, PidEntry } from './file-reader.js';
+import type { DirectoryEntry, PidInodes } from './file-reader.js';
 import type { FilesRequest, FilesResponse } from './open-file-reader.js';
 import { openRegularFileSync } from './untrusted.js';
 
@@ -56,10 +56,9 @@ function links(path: string, prefix: string): readonly { readonly name: string; 
     .filter((link): link is { name: string; target: string } => String(link.target).startsWith(prefix));
 }
 
-function pids(path: string): readonly PidEntry[] {
-  return readdirSync(path)
-    .filter((name) => /^[1-9]\d*$/.test(name))
-    .map((name) => ({ pid: Number(name), inode: orErrno(() => lstatSync(join(path, name)).ino) }));
+function pids(path: string): PidInodes {
+  const names = readdirSync(path).filter((name) => /^[1-9]\d*$/.test(name));
+  return new Map(names.map((name) => [Number(name), orErrno(() => lstatSync(join(path, name)).ino)]));
 }
 
 function workOn(path: string, { work, argument }: FilesRequest) {

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { DirectoryEntry, FileReader, FileResult, PidEntry } from '../../lib/io/file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidInodes } from '../../lib/io/file-reader.js';
 import { type Clock, systemClock } from '../../lib/util/clock.js';
 
 const { ENOENT, ENOTDIR, EISDIR, ENOTSUP } = constants.errno;
@@ -61,11 +61,11 @@ export abstract class FakeReader implements FileReader {
     return this.read(paths, maxBytes);
   }
 
-  pids(paths: readonly string[]): Promise<readonly (readonly PidEntry[] | number)[]> {
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
     return this.#inOrder(paths, (path) => {
       const found = this.listOne(path);
       if (typeof found === 'number') return found;
-      return found.flatMap(({ name }) => (/^[1-9]\d*$/.test(name) ? [{ pid: Number(name), inode: 1 }] : []));
+      return new Map(found.flatMap(({ name }) => (/^[1-9]\d*$/.test(name) ? [[Number(name), 1]] : [])));
     });
   }
 

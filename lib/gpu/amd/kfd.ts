@@ -79,7 +79,7 @@ export class Kfd {
     if (this.#nodes.size === 0) return new Map();
     const [entries] = await this.#files.pids([join(this.#root, 'proc')]);
     if (entries === undefined || typeof entries === 'number') return new Map();
-    const pids = entries.map(({ pid }) => pid);
+    const pids = [...entries.keys()];
     await this.#findFiles(pids, slowDue);
     const asked = pids.flatMap((pid) => (this.#vramFiles.get(pid) ?? []).map((name) => ({ pid, name })));
     const results = await this.#files.readKept(

@@ -116,10 +116,9 @@ export class DrmProcesses {
   async #walk(): Promise<DrmHolders> {
     this.#pass += 1;
     this.#ownNamespace ??= await this.#isNamespaced();
-    const [entries] = await this.#files.pids([this.#procRoot]);
-    if (entries === undefined || typeof entries === 'number')
-      return { byDevice: new Map(), incomplete: entries === ETIMEDOUT ? stuckReason : hiddenReason };
-    const inodes = new Map(entries.map(({ pid, inode }) => [pid, inode]));
+    const [inodes] = await this.#files.pids([this.#procRoot]);
+    if (inodes === undefined || typeof inodes === 'number')
+      return { byDevice: new Map(), incomplete: inodes === ETIMEDOUT ? stuckReason : hiddenReason };
     for (const [pid, { inode }] of this.#processes) if (inodes.get(pid) !== inode) this.#processes.delete(pid);
     await this.#look(inodes);
     return this.#fold(await this.#read());
