@@ -242,7 +242,7 @@ describe('history over a restart', () => {
     adoptHistory(after, parsed.state, 1_600_000);
     // What nobody asked for yet is not lost at the next restart.
     const again = parseHistory(historyText(after, 1_600_000));
-    expect('state' in again && again.state).toHaveLength(4);
+    expect('state' in again && again.state).toHaveLength(5);
     for (let next = 1; next <= 30; next++) {
       after.hear('a', next, fields(80));
       later.advance(10_000);
