@@ -16,7 +16,15 @@ import type {
 import type { Cordon, CordonRequest } from '../contract/cordon.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { Missing, MissingList } from '../contract/missing.js';
-import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, MissingQuery, WorkersQuery } from '../contract/queries.js';
+import type {
+  BestQuery,
+  EventsQuery,
+  GpusQuery,
+  HistoryQuery,
+  HivesQuery,
+  MissingQuery,
+  WorkersQuery,
+} from '../contract/queries.js';
 import type { AttentionList, Silence, SilenceList, SilenceRequest } from '../contract/silence.js';
 import { HivepulseError } from '../util/errors.js';
 import { callback, checkOptions, expected, numberFrom, type OptionTable, text, texts } from '../util/options.js';
@@ -218,18 +226,19 @@ export class HivepulseClient {
     return this.#get('v1/fleet', options);
   }
 
-  /** The last hour of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
+  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
   history(
     of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string },
-    options: CallOptions = {},
+    options: CallOptions & HistoryQuery = {},
   ): Promise<History> {
+    const { span, ...call } = options;
     const resource =
       'hive' in of
         ? `v1/hives/${segment(of.hive)}`
         : 'worker' in of
           ? `v1/workers/${path(of.worker)}`
           : `v1/gpus/${segment(of.gpu)}`;
-    return this.#get(`${resource}/history`, options);
+    return this.#get(`${resource}/history`, call, span === undefined ? {} : { span });
   }
 
   /**

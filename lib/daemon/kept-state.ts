@@ -1,5 +1,6 @@
 import type { QueenOptions } from '../config/options.js';
 import { keepCordons } from '../queen/cordon-file.js';
+import { keepHistory } from '../queen/history-file.js';
 import type { KeptFile } from '../queen/kept-file.js';
 import { keepMissing } from '../queen/missing-file.js';
 import type { Registry } from '../queen/registry.js';
@@ -32,16 +33,19 @@ export async function keepState(
   const silences = await keepSilences(registry.silences, state, warn);
   const roster = new Roster(registry, { staleAfterMs });
   const hives = await keepRoster(roster, state, warn);
+  const history = await keepHistory(registry, state, warn);
   const reservations = nats === undefined ? await keepReservations(registry, state, warn) : null;
   if (nats !== undefined) logger?.info('reservations are kept in NATS, and not in the state directory');
   return {
     reservations,
     look() {
       roster.check();
-      hives.look(registry.hiveCount, performance.now());
+      const nowMs = performance.now();
+      hives.look(registry.hiveCount, nowMs);
+      history.look(nowMs);
     },
     async close() {
-      for (const file of [missing, cordons, silences, hives, reservations]) await file?.close();
+      for (const file of [missing, cordons, silences, hives, history, reservations]) await file?.close();
     },
   };
 }

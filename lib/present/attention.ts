@@ -108,7 +108,10 @@ function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[]
     ? { title: `${hive}/${fault.workerId}`, show: `worker:${hive}/${fault.workerId}` }
     : gpu && gpus.length === 1
       ? placeOf(view, gpu)
-      : { title: `${hive} ${fault.source}`, show: `hive:${hive}` };
+      : {
+          title: gpus.length > 0 ? `${hive}: ${plural(gpus.length, 'GPU')}` : `${hive} ${fault.source}`,
+          show: `hive:${hive}`,
+        };
   const about = fault.workerId ?? fault.gpuUuid ?? fault.field ?? '';
   const at = { hive, id: `${hive}:${fault.source}:${fault.code}:${about}`, ...place, text: fault.message };
   const name = gpu && causeOfHealth(gpu.health);
@@ -221,7 +224,7 @@ function groupOf(items: readonly Attention[]): AttentionGroup {
   return {
     ...common,
     title: subject,
-    text: `${row?.subject === 'host' ? '' : 'On '}${hostsText(hives)}. ${text.replace(/[^.]$/, '$&.')}`,
+    text: `${row?.subject === 'host' ? '' : 'On '}${hostsText(hives)}. ${sentence(text.replace(/\.$/, ''))}`,
   };
 }
 

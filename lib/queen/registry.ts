@@ -20,6 +20,7 @@ import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
+import { historyKey } from './history-keys.js';
 import { classifyHeartbeat, maxSeqJump, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
 import {
   type Arrival,
@@ -307,7 +308,6 @@ export class Registry extends FleetQueries {
     return this.#publisher.ring;
   }
 
-  /** The newest event of the stream. */
   get lastEventId(): string {
     return this.events.lastId;
   }
@@ -384,7 +384,7 @@ export class Registry extends FleetQueries {
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation } = heartbeat.hive;
     const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
-    const ring = this.histories.open();
+    const ring = this.histories.open(historyKey.hive(id));
     const cordon = this.cordons.of(id);
     const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
     this.indexes.addHive(hive);

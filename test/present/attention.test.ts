@@ -82,7 +82,7 @@ describe('attention', () => {
     const faults = [{ source: 'gpu', code: 'NVML_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
     const of = (liveness: Liveness, rest: Partial<HiveView>) =>
       attentionIn([{ ...view, ...rest, liveness }]).map(({ title, tone }) => [title, tone]);
-    expect(of('online', { gpus, faults })).toEqual([['b gpu', 'unknown']]);
+    expect(of('online', { gpus, faults })).toEqual([['b: 2 GPUs', 'unknown']]);
     expect(of('online', { gpus, faults: [] })).toEqual([
       ['b GPU 0', 'unknown'],
       ['b GPU 1', 'unknown'],
