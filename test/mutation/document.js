@@ -67,6 +67,8 @@ that they reach. Property tests draw 25 times, always the same. Not changed are 
 - **unreached**: only tests of daemons, processes or other rooms run this code.
 - **static**: runs once, as the module is loaded: tables and patterns. Not tried.
 
+Some files were measured with a few of their room's tests (\`--tests\`), so that all of the room's find no less than is said here.
+
 The score is noticed of noticed and survived; ${leastPercent} % is the least for a room.
 
 \`.ci/run\` tries the lines that a change touches, for two and a half minutes. It fails where more than one survives and those are

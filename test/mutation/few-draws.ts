@@ -1,14 +1,14 @@
 import fc, { type IProperty, type Parameters } from '../../node_modules/fast-check/lib/fast-check.js';
 
-export * from '../../node_modules/fast-check/lib/fast-check.js';
+import { drawn } from '../harness/draws.js';
 
-const draws = Number(process.env.HIVEPULSE_MUTATION_DRAWS ?? 25);
+export * from '../../node_modules/fast-check/lib/fast-check.js';
 
 /** The parameters of a property under mutation: always the same few draws, and no search for a smaller example. */
 const few = <T>(parameters: Parameters<T> = {}): Parameters<T> => ({
   seed: 20,
   ...parameters,
-  numRuns: Math.min(parameters.numRuns ?? draws, draws),
+  numRuns: drawn(parameters.numRuns ?? 100),
   endOnFailure: true,
 });
 

@@ -1,7 +1,8 @@
-// `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record]`: changes the code of a room in
+// `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record] [--dry] [--tests FILE]`: changes the code of a room in
 // every small way that Stryker knows, and runs the room's unit tests on each change. Without a name: all rooms, then the
 // planted faults (C++ among them). `--since`: only lines that differ from a commit. `--seconds`: as many mutants as fit.
-// `--record`: the result of whole files goes into measured.json and docs/mutation.md.
+// `--record`: the result of whole files goes into measured.json and docs/mutation.md. `--dry`: only whether the tests pass on the copy.
+// `--tests FILE` (may be repeated): these tests instead of the room's, which is faster, and finds no more.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -12,11 +13,13 @@ import { changedLines, verdictOf } from './judge.js';
 import { filesOf, roomOf, rooms } from './rooms.js';
 
 const directory = 'test-results/mutation';
+/** Where Stryker puts its copy of the tree; another run has another. */
+const copy = `${directory}/tree-${process.pid}`;
 
 /** What of the tree no unit test needs: Stryker works on a copy. What is built is needed: worker threads run it. */
 const notCopied = ['/coverage', '/test-results', '/bench', '/release', '/docs/images'];
 
-const configOf = (mutate, concurrency) => ({
+const configOf = (mutate, { concurrency, dry }) => ({
   testRunner: 'vitest',
   vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
   plugins: ['@stryker-mutator/vitest-runner', './test/mutation/plugins.js'],
@@ -31,18 +34,25 @@ const configOf = (mutate, concurrency) => ({
   concurrency,
   timeoutMS: 3000,
   timeoutFactor: 2,
-  tempDirName: `${directory}/tree`,
+  tempDirName: copy,
   ignorePatterns: notCopied,
   allowConsoleColors: false,
+  dryRunOnly: dry,
 });
 
 /** Runs Stryker on the files (or `FILE:FROM-TO`) of a room; the lines that it wrote, and why it ended. */
-async function mutateRoom({ name, tests }, mutate, { concurrency, endsAt }) {
+async function mutateRoom({ name, tests: all }, mutate, limits) {
+  const tests = limits.tests ?? all;
   const [config, lines, log] = ['config.json', 'lines', 'log'].map((kind) => `${directory}/${name}.${kind}`);
   mkdirSync(at(directory), { recursive: true });
-  writeFileSync(at(config), JSON.stringify(configOf(mutate, concurrency), null, 2));
+  writeFileSync(at(config), JSON.stringify(configOf(mutate, limits), null, 2));
   rmSync(at(lines), { force: true });
-  const env = { ...process.env, HIVEPULSE_MUTATION_LINES: at(lines), HIVEPULSE_MUTATION_TESTS: tests.join(' ') };
+  const env = {
+    ...process.env,
+    HIVEPULSE_MUTATION_DRAWS: '25',
+    HIVEPULSE_MUTATION_LINES: at(lines),
+    HIVEPULSE_MUTATION_TESTS: tests.join(' '),
+  };
   const command = `exec node node_modules/@stryker-mutator/core/bin/stryker.js run ${config} >${log} 2>&1`;
   const child = spawn('sh', ['-c', command], { cwd: at('.'), env, detached: true, stdio: 'ignore' });
   const kill = () => {
@@ -52,14 +62,14 @@ async function mutateRoom({ name, tests }, mutate, { concurrency, endsAt }) {
       // It has ended by itself.
     }
   };
-  const timer = Number.isFinite(endsAt) ? setTimeout(kill, Math.max(0, endsAt - Date.now())) : null;
+  const timer = Number.isFinite(limits.endsAt) ? setTimeout(kill, Math.max(0, limits.endsAt - Date.now())) : null;
   process.once('exit', kill);
   const { code, signal } = await new Promise((resolve) =>
     child.once('close', (code, signal) => resolve({ code, signal })),
   );
   process.off('exit', kill);
   clearTimeout(timer);
-  rmSync(at(directory, 'tree'), { recursive: true, force: true });
+  rmSync(at(copy), { recursive: true, force: true });
   // A line that was being written has no end.
   const whole = existsSync(at(lines)) ? readFileSync(at(lines), 'utf8').split('\n').slice(0, -1) : [];
   const entries = whole.map((line) => JSON.parse(line));
@@ -101,6 +111,10 @@ async function tryRoom({ room, mutate }, limits, equivalents) {
     console.log(`FAIL ${room.name}: Stryker failed\n${readFileSync(at(result.log), 'utf8').slice(-3000)}`);
     return null;
   }
+  if (limits.dry) {
+    console.log(`ok   ${room.name}: its tests pass on the copy`);
+    return { passed: true, files: {}, whole: [] };
+  }
   const verdict = verdictOf(result.entries, equivalents, (file) => readFileSync(at(file), 'utf8'));
   for (const line of verdict.survivors) console.log(line);
   console.log(`${verdict.passed ? 'ok  ' : 'FAIL'} ${room.name}: ${verdict.summary}`);
@@ -129,10 +143,14 @@ async function main() {
       seconds: { type: 'string' },
       concurrency: { type: 'string' },
       record: { type: 'boolean', default: false },
+      dry: { type: 'boolean', default: false },
+      tests: { type: 'string', multiple: true },
     },
   });
-  const { since, seconds } = values;
+  const { since, seconds, dry, tests } = values;
   const limits = {
+    dry,
+    tests,
     concurrency: Number(values.concurrency ?? Math.min(2, availableParallelism())),
     endsAt: seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(seconds) * 1000,
   };
@@ -145,7 +163,7 @@ async function main() {
     if (!verdict?.passed) failed++;
     if (values.record && since === undefined && verdict !== null) record(verdict);
   }
-  if (positionals.length === 0 && since === undefined) must('node', ['test/planted/main.js']);
+  if (positionals.length === 0 && since === undefined && !dry) must('node', ['test/planted/main.js']);
   console.log(`${targets.length - failed} passed, ${failed} failed`);
   process.exit(failed === 0 ? 0 : 1);
 }

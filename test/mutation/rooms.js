@@ -10,7 +10,7 @@ export const rooms = [
     tests: ['test/contract/**/*.test.ts', 'test/queen/merge*.test.ts'],
   },
   { name: 'sampling', changes: /^lib\/sampling\//, tests: ['test/sampling/*.test.ts'] },
-  { name: 'queen', changes: /^lib\/queen\//, tests: ['test/queen/*.test.ts'] },
+  { name: 'queen', changes: /^lib\/queen\//, tests: ['test/queen/!(merge*).test.ts'] },
   { name: 'engines', changes: /^lib\/engines\//, tests: ['test/engines/**/*.test.ts'] },
   { name: 'gpu', changes: /^lib\/gpu\//, tests: ['test/gpu/**/*.test.ts'] },
   { name: 'io', changes: /^lib\/io\//, tests: ['test/io/*.test.ts'] },

@@ -17,8 +17,8 @@ export default defineConfig({
     // A room's tests that measure time fail where each line counts its mutants.
     exclude: ['test/**/*.slow.test.ts', 'test/**/*linear.test.ts', 'test/suites/**', 'node_modules/**'],
     isolate: false,
-    testTimeout: 10_000,
-    hookTimeout: 10_000,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
     teardownTimeout: 1_000,
   },
 });

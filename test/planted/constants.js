@@ -18,7 +18,7 @@ export const constants = [
   { text: 'refusedRetryMs = 10_000', file: 'lib/hive/heartbeat-sender.ts', tests: sender },
   { text: 'homeAfterMs = 30_000', file: 'lib/hive/heartbeat-sender.ts', tests: sender },
   { text: 'minRetryMs = 50', file: 'lib/hive/heartbeat-sender.ts', tests: sender },
-  { text: 'compressAboveBytes: 16 * 1024', file: defaults, tests: ['test/hive/transport-http.test.ts'] },
+  { text: 'compressAboveBytes: 16 * 1024', file: defaults, tests: sender },
   { text: 'eventLogSize: 10_000', file: defaults, tests: ['test/hive/event-log.test.ts'] },
   { text: 'idleBelowCpuPercent: 5', file: defaults, tests: ['test/sampling/state.test.ts'] },
   { text: 'idleForMs: 3000', file: defaults, tests: ['test/sampling/state.test.ts'] },

@@ -3,12 +3,14 @@ import { describe, expect, it } from 'vitest';
 import {
   type ActiveReservation,
   bytesOf,
+  claim,
   Reservations,
   requestText,
+  reservationView,
   unusedMemory,
   unusedVram,
 } from '../../lib/queen/reservations.js';
-import { gib, gpuSample, mib, onGpu, TestQueen, workerSample } from './heartbeats.js';
+import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const held = (fields: Partial<ActiveReservation> = {}): ActiveReservation => ({
   id: 'r1',
@@ -42,6 +44,32 @@ describe('room that is promised and not yet used', () => {
     const all = [held(), held({ gpuUuids: ['GPU-0', 'GPU-1'], vramBytes: 7, memoryBytes: 11 }), held({ gpuUuids: [] })];
     expect(['GPU-0', 'GPU-1', 'GPU-2'].map((uuid) => unusedVram(all, uuid, used({}, 0)))).toEqual([12, 7, 0]);
     expect(unusedMemory(all, used({}, 0))).toBe(17);
+  });
+});
+
+describe('what is said of a reservation', () => {
+  it('what it holds, and how long it still lasts', () => {
+    const { hive, gpuUuids, vramBytes, memoryBytes } = held();
+    const said = { id: 'r1', hive, gpuUuids, vramBytes, memoryBytes };
+    expect(reservationView(held(), 400)).toEqual({ ...said, expiresInMs: 600 });
+    expect(reservationView(held(), 1001)).toEqual({ ...said, expiresInMs: 0 });
+  });
+
+  it('it lasts as many seconds as were asked for', () => {
+    const candidate = { hive: 'a', gpus: [{ uuid: 'GPU-7', freeBytes: 9 }], memoryAvailableBytes: null };
+    const granted = claim(candidate, { vramBytes: 5, reserveSeconds: 60, idempotencyKey: 'k' }, 1000);
+    expect(granted).toMatchObject({
+      hive: 'a',
+      gpuUuids: ['GPU-7'],
+      vramBytes: 5,
+      memoryBytes: 0,
+      idempotencyKey: 'k',
+    });
+    expect(granted.expiresAtMs).toBe(61_000);
+    expect(claim(candidate, { vramBytes: 5, memoryBytes: 3 }, 1000)).toMatchObject({
+      memoryBytes: 3,
+      expiresAtMs: 1000,
+    });
   });
 });
 
@@ -191,17 +219,5 @@ describe('room of a host with reservations, of which workers use some', () => {
     queen.hear('a', 2, { gpus, host: { memoryAvailableBytes: gib(64) }, workers });
     expect(queen.gpu('GPU-0')?.freeBytes).toBe(gib(77 - 28));
     expect(queen.place({ vramBytes: 1 }).candidates[0]?.memoryAvailableBytes).toBe(gib(64 - 27));
-  });
-
-  it('of a host that is not known an earlier request has its reservation and no candidate', () => {
-    const queen = new TestQueen();
-    queen.hear('a', 1, { gpus: [gpuSample('GPU-0', { memoryTotalBytes: mib(9000) })] });
-    const ask = { vramBytes: mib(100), reserveSeconds: 3600, idempotencyKey: 'k' };
-    const first = queen.place(ask).reservation;
-    queen.time.advance(95_000);
-    queen.hear('b', 1);
-    const again = queen.place(ask);
-    if (again.reservation?.id !== first?.id) expect(queen.reservations()).toHaveLength(0);
-    else expect(again).toMatchObject({ candidates: [], candidateCount: 0, refusals: [], refusedCount: 0 });
   });
 });

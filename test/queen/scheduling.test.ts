@@ -6,6 +6,7 @@ import {
   canServe,
   freeBytes,
   isReady,
+  isSchedulable,
   leastLoaded,
   load,
   mayServe,
@@ -67,6 +68,22 @@ describe('which workers may be sent requests', () => {
   ] as [Given, boolean, boolean][])('%j: can %s, and where all others cannot either %s', (given, can, may) => {
     expect([canServe(worker(given)), mayServe(worker(given))]).toEqual([can, may]);
     if (given.online !== false && given.endpoint !== null) expect(isReady(worker(given).sample)).toBe(can);
+  });
+});
+
+describe('a hive that may be scheduled', () => {
+  const hive = { liveness: 'online', info: { state: 'ready' }, cordon: null } as const;
+
+  it.each([
+    [{}, true],
+    [{ liveness: 'late' }, false],
+    [{ liveness: 'offline' }, false],
+    [{ info: { state: 'starting' } }, false],
+    [{ info: { state: 'draining' } }, false],
+    [{ info: { state: 'stopping' } }, false],
+    [{ cordon: { reason: 'a card is changed' } }, false],
+  ])('%j: %s', (given, expected) => {
+    expect(isSchedulable({ ...hive, ...given } as never)).toBe(expected);
   });
 });
 
