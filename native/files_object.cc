@@ -36,8 +36,8 @@ void FilesObject::Shut() {
   if (files_ != nullptr) files_->Close();
 }
 
-/// submit(work, paths, argument): `paths` is an array, or one text with a path a line; `argument` is how much is read of
-/// a file at most, or how links begin. submit("usage", procRoot, pids) takes an Int32Array.
+/// submit(work, paths, argument): `paths` is an array, or one text with a path a line; `argument` is how much is read
+/// of a file at most, or how links begin. submit("usage", procRoot, pids) takes an Int32Array.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   FileBatch batch;

@@ -24,6 +24,7 @@ export const problems = {
   RETIRED_INCARNATION: [409, 'A newer run of this hive has been heard'],
   DUPLICATE_HIVE_ID: [409, 'Two hives speak under one id'],
   IDEMPOTENCY_CONFLICT: [409, 'The key was used for another request'],
+  LENGTH_REQUIRED: [411, 'The body has no content-length'],
   PAYLOAD_TOO_LARGE: [413, 'The body is too large'],
   TOO_COMPLEX: [413, 'The body has more parts than this queen takes'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'The body is not application/json'],

@@ -183,13 +183,7 @@ export interface FilesRequest {
 
 export interface FilesResponse {
   readonly id: number;
-  readonly results: readonly (
-    | Uint8Array
-    | number
-    | readonly DirectoryEntry[]
-    | PidInodes
-    | readonly string[]
-  )[];
+  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[] | PidInodes | readonly string[])[];
 }
 
 /** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */
