@@ -148,6 +148,7 @@ export function mergeChange(
 
 function mergeText({ hive, gpus }: StreamBase, text: ChangedText): void {
   if (text.faults !== null) hive.faults = text.faults;
-  for (const [i, row] of text.gpus) mergeGpu(gpus[i]!.sample, row);
-  if (text.gpus.length > 0) markParents(hive);
+  const { gpus: changed } = text;
+  for (const [i, row] of changed) mergeGpu(gpus[i]!.sample, row);
+  if (changed.length > 0) markParents(hive);
 }
