@@ -135,7 +135,7 @@ function leastTaken(from: Cpus, count: number, taken: readonly Cpus[]): Cpus {
 
 const byAffinity = (cpus: string): Part => ({
   bound: 'cpus',
-  says: `its processes run on CPUs ${cpus} (affinity), which they may change`,
+  says: `its processes run on ${/^\d+$/.test(cpus) ? 'CPU' : 'CPUs'} ${cpus} (affinity), which they may change`,
 });
 
 function cpuEffort({ cpus, nice }: ProcessBounds): Effort {

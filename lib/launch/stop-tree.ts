@@ -33,9 +33,7 @@ const pollMs = 10;
  * the race, since those that are stopped keep theirs.
  */
 export async function stopTree(handle: TreeHandle, { signal, graceMs, killMs }: TreeStop): Promise<TreeStopped> {
-  const asked = await handle.scan();
-  for (const each of asked) handle.signal(each, signal);
-  const signalled = asked.length;
+  const signalled = signalEach(handle, await handle.scan(), signal);
   if ((await waitGone(handle, graceMs)).length === 0) return { signalled, killed: false, left: [] };
   const endMs = handle.nowMs() + killMs;
   await freeze(handle, endMs);
@@ -43,9 +41,26 @@ export async function stopTree(handle: TreeHandle, { signal, graceMs, killMs }: 
   for (;;) {
     const left = await handle.scan();
     if (left.length === 0 || handle.nowMs() >= endMs) return { signalled, killed: true, left };
-    for (const each of left) handle.signal(each, 'SIGKILL');
+    signalEach(handle, left, 'SIGKILL');
     await handle.delay(pollMs);
   }
+}
+
+/**
+ * Signals each, and gives how many it reached. One that may not be signalled (a program of another user, by its set-user-id
+ * bit) is no reason to leave the others; throws why where it is all that there is.
+ */
+function signalEach(handle: TreeHandle, targets: readonly ProcessIdentity[], signal: NodeJS.Signals): number {
+  const refusals: unknown[] = [];
+  for (const each of targets) {
+    try {
+      handle.signal(each, signal);
+    } catch (error) {
+      refusals.push(error);
+    }
+  }
+  if (refusals.length > 0 && refusals.length === targets.length) throw refusals[0];
+  return targets.length - refusals.length;
 }
 
 async function waitGone({ scan, delay, nowMs }: TreeHandle, forMs: number): Promise<readonly ProcessIdentity[]> {
@@ -58,15 +73,15 @@ async function waitGone({ scan, delay, nowMs }: TreeHandle, forMs: number): Prom
 }
 
 /** Stops all, newcomers too, until there are none; half of the time at most, since a kill may end it as well. */
-async function freeze({ scan, signal, nowMs }: TreeHandle, endMs: number): Promise<void> {
+async function freeze(handle: TreeHandle, endMs: number): Promise<void> {
+  const { scan, nowMs } = handle;
   const untilMs = (nowMs() + endMs) / 2;
   const stopped = new Set<string>();
   while (nowMs() < untilMs) {
-    const newcomers = (await scan()).filter((each) => !stopped.has(identityKey(each)));
-    if (newcomers.length === 0) return;
-    for (const each of newcomers) {
-      stopped.add(identityKey(each));
-      signal(each, 'SIGSTOP');
-    }
+    const all = await scan();
+    if (all.every((each) => stopped.has(identityKey(each)))) return;
+    // Those that are stopped are stopped again, which is nothing, so that a newcomer of another user is never all there is.
+    signalEach(handle, all, 'SIGSTOP');
+    for (const each of all) stopped.add(identityKey(each));
   }
 }

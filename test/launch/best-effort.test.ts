@@ -44,8 +44,8 @@ describe('limits where no cgroup holds them', () => {
       messages({ cpu: '25%', memory: '2G', memoryHigh: '1G', swap: 0, io, pids: 9, cpuset: '7-9', oomGroup: true }),
     ).toMatchInlineSnapshot(`
         [
-          "LIMIT_IN_PART --cpu holds in part: its processes run on CPUs 7 (affinity), which they may change; they give way to others (nice 5)",
-          "LIMIT_IN_PART --cpuset holds in part: its processes run on CPUs 7 (affinity), which they may change; others of 7-9 are not allowed here",
+          "LIMIT_IN_PART --cpu holds in part: its processes run on CPU 7 (affinity), which they may change; they give way to others (nice 5)",
+          "LIMIT_IN_PART --cpuset holds in part: its processes run on CPU 7 (affinity), which they may change; others of 7-9 are not allowed here",
           "LIMIT_IN_PART --memory holds in part: each of its processes by itself gets at most 2.0 GiB of private memory (RLIMIT_DATA); more is refused to it, and nothing is killed",
           "LIMIT_NOT_APPLIED --memory-high is not applied: no cgroup can be made here",
           "LIMIT_NOT_APPLIED --swap is not applied: no cgroup can be made here",

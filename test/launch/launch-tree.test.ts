@@ -38,6 +38,9 @@ describe('where no cgroup can be made', () => {
 /** A shell that ignores SIGTERM, with a daemon that forked twice into a session of its own and ignores it too. */
 const stubborn = `trap '' TERM; (setsid sh -c "trap '' TERM; while :; do sleep 1; done" &) ; while :; do sleep 1; done`;
 
+/** A daemon in a session of its own every 50 ms, none of which ends by itself or at SIGTERM. */
+const forking = `trap '' TERM; while :; do (setsid sh -c "trap '' TERM; while :; do sleep 100; done" &); sleep 0.05; done`;
+
 describe('a tree of real processes', () => {
   it('is stopped whole, with what forked twice and what ignores the signal', async () => {
     const { options, marker } = marked({ env: process.env });
@@ -54,6 +57,20 @@ describe('a tree of real processes', () => {
     expect(stopped).toMatchObject({ id: 'g/i', killed: true });
     if (child.signalCode === null) await once(child, 'exit');
     expect(await tree.scan()).toEqual([]);
+    expect(withMarker(marker)).toEqual([]);
+  });
+
+  it('leaves nothing of what forks daemons all the while it is stopped', async () => {
+    const { options, marker } = marked({ env: process.env });
+    const child = spawn('sh', ['-c', forking], { env: options.env, detached: true, stdio: 'ignore' });
+    onTestFinished(() => void killMarked(marker));
+    const pid = child.pid as number;
+    const startTicks = (await processStat(pid))?.startTicks ?? null;
+    const tree = treeOf({ cgroup: null, pid, startTicks, marker });
+    if (tree === null) throw new Error('no tree');
+    await waitFor(async () => (await tree.scan()).length > 5);
+    expect(await stopWorkerTree(tree, 'g/i', { graceMs: 100, killMs: 20_000 })).toMatchObject({ killed: true });
+    if (child.signalCode === null) await once(child, 'exit');
     expect(withMarker(marker)).toEqual([]);
   });
 

@@ -11,6 +11,8 @@ interface Fighter {
   readonly forks: boolean;
   /** Waits in the kernel: no signal reaches it. */
   readonly wedged: boolean;
+  /** It may not be signalled. */
+  readonly foreign: boolean;
   stopped: boolean;
 }
 
@@ -39,6 +41,7 @@ class Tree implements TreeHandle {
   readonly signal: TreeHandle['signal'] = ({ pid }, signal) => {
     this.sent.push(signal);
     const fighter = this.alive.get(pid);
+    if (fighter?.foreign) throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
     if (fighter === undefined || fighter.wedged) return;
     if (signal === 'SIGSTOP') fighter.stopped = true;
     if (signal === 'SIGKILL' || (signal === 'SIGTERM' && fighter.polite)) this.alive.delete(pid);
@@ -58,7 +61,7 @@ class Tree implements TreeHandle {
 
   #add(fighter: Partial<Fighter>): void {
     this.#pid += 1;
-    const defaults = { polite: false, forks: false, wedged: false, stopped: false };
+    const defaults = { polite: false, forks: false, wedged: false, foreign: false, stopped: false };
     this.alive.set(this.#pid, { ...defaults, ...fighter, pid: this.#pid, startTicks: this.#pid });
   }
 }
@@ -98,6 +101,19 @@ describe('a tree of processes that is stopped', () => {
         expect(tree.nowMs()).toBeLessThanOrEqual(limits.graceMs + limits.killMs + 4 * (lookMs + 10));
       }),
     );
+  });
+
+  it('ends all but a process of another user, and says that', async () => {
+    const tree = new Tree([{ foreign: true }, {}, { forks: true }]);
+    await expect(stopTree(tree, limits)).rejects.toMatchObject({ code: 'EPERM' });
+    expect([...tree.alive.values()]).toMatchObject([{ foreign: true }]);
+    expect(tree.nowMs()).toBeLessThan(1200);
+  });
+
+  it('is refused at once where all of it is of another user', async () => {
+    const tree = new Tree([{ foreign: true }, { foreign: true }]);
+    await expect(stopTree(tree, limits)).rejects.toMatchObject({ code: 'EPERM' });
+    expect(tree.nowMs()).toBeLessThan(limits.graceMs);
   });
 
   it('loses no race against processes that fork while they are swept', async () => {

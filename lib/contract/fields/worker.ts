@@ -439,6 +439,6 @@ export const workerFields = {
     ),
     absent: 'all limits that it was launched with hold',
     optional: true,
-    panel: { section: 'process', label: 'Limits', format: 'sentences', omitNull: true, place: 66 },
+    panel: { section: 'limits', label: 'Limits asked for', format: 'sentences', omitNull: true, place: 10 },
   },
 } as const satisfies FieldTable;

@@ -117,18 +117,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
 
       <h3>Limits and pressure</h3>
-      <RowList
-        rows={fieldRows(
-          workerFields,
-          'limits',
-          worker,
-          {
-            cpuThrottledPercent:
-              worker.cpuLimitPercent === null && worker.cpuThrottledPercent === null ? 'no limit to throttle at' : null,
-          },
-          (path) => workerNullText(worker, path, context),
-        )}
-      />
+      <RowList rows={limitRows(worker, context)} />
 
       <AbsenceNote absence={absence} />
       {absence === null && (
@@ -184,6 +173,14 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       )}
     </div>
   );
+}
+
+function limitRows(worker: WorkerView, context: NullContext) {
+  const nullText = (path: string) => workerNullText(worker, path, context);
+  const { cpuLimitPercent, cpuThrottledPercent } = worker;
+  const isLimited = cpuLimitPercent !== null || cpuThrottledPercent !== null || nullText('cpuLimitPercent').unknown;
+  const drawn = { cpuThrottledPercent: isLimited ? null : 'no limit to throttle at' };
+  return fieldRows(workerFields, 'limits', worker, drawn, nullText);
 }
 
 const processRows = (worker: WorkerView, context: NullContext) => [
