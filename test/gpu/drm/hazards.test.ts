@@ -378,7 +378,22 @@ const hazards: Readonly<Record<string, Hazard>> = {
       expect([processes, devices[0]!.processesKnown]).toEqual([[], true]);
     },
   },
-  '22 a host without a card of theirs': {
+  '22 a pid that another process has by now is looked at at once, however old the first one was': {
+    host: () => new FakeDrmHost([radeon(at)]),
+    async check(drm, host) {
+      host.process(4100, []);
+      host.process(4200, [vulkan(8, 10, 1)]);
+      // By now both are looked at every third pass or less often.
+      for (let pass = 0; pass < 12; pass++) await drm.next();
+      host.process(4100, [vulkan(7, 1000, 0)]);
+      host.process(4200, []);
+      expect(held(await drm.next())).toEqual([[4100, 1000 * MiB, 0]]);
+      host.process(4200, [vulkan(7, 1000, 0)]);
+      host.end(4100);
+      expect(held(await drm.next())).toEqual([[4200, 1000 * MiB, 0]]);
+    },
+  },
+  '23 a host without a card of theirs': {
     host: () => new FakeDrmHost(),
     async check(drm) {
       expect(await drm.next()).toMatchObject({ status: 'absent', devices: [], faults: [] });

@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { DrmProcesses } from '../../../lib/gpu/drm/processes.js';
+import type { OpenFiles } from '../../../lib/io/guarded.js';
+import { openFileReader } from '../../../lib/io/open-file-reader.js';
+import { FakeDrmHost, fdinfo } from './fake-host.js';
+
+it('walks /proc once for all who ask in one pass, and anew in the next', async () => {
+  using host = new FakeDrmHost();
+  host.process(4100, [fdinfo({ driver: 'amdgpu', pdev: '0000:03:00.0', id: 7 })]);
+  host.process(4200, [fdinfo({ driver: 'xe', pdev: '0000:07:00.0', id: 7 })]);
+  let walks = 0;
+  const open: OpenFiles = () => {
+    const reader = openFileReader();
+    const pids = reader.pids.bind(reader);
+    reader.pids = (paths) => {
+      walks += 1;
+      return pids(paths);
+    };
+    return reader;
+  };
+  let now = 0;
+  const processes = new DrmProcesses({ procRoot: host.roots.proc, now: () => now, sharedMs: 500, open });
+  const scan = async () => [...(await processes.scan()).byDevice.keys()];
+  expect(await Promise.all([scan(), scan()])).toEqual(
+    Array.from({ length: 2 }, () => ['amdgpu 0000:03:00.0', 'xe 0000:07:00.0']),
+  );
+  now += 500;
+  await scan();
+  expect(walks).toBe(1);
+  host.end(4100);
+  now += 500;
+  expect(await scan()).toEqual(['xe 0000:07:00.0']);
+  expect(walks).toBe(2);
+  processes.close();
+});
