@@ -111,7 +111,12 @@ describe('a page of metrics', () => {
   it('gives all samples where another one stands first in the place of what stood there', () => {
     const layout = new PageLayout();
     const [comment, zero, one] = ['# comment.\n', 'a{r="0"} 1\n', 'a{r="1"} 2\n'];
-    for (const lines of [[comment, one], [zero, one], [comment, zero, one], [zero, one]]) {
+    for (const lines of [
+      [comment, one],
+      [zero, one],
+      [comment, zero, one],
+      [zero, one],
+    ]) {
       const samples = new MetricsPage(Buffer.from(lines.join('')), layout).samples('a');
       expect(samples).toHaveLength(lines.filter((line) => line !== comment).length);
     }
