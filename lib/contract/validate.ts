@@ -321,6 +321,7 @@ function isValidFast(body: Readonly<Record<string, unknown>>): body is Heartbeat
  */
 export function areRightItems(given: Readonly<Record<List, readonly unknown[]>>): given is Pick<Heartbeat, List> {
   if (given.events.length > maxEvents || given.faults.length > maxFaults || hasOversizedRecord(given)) return false;
+  // A hive that sends them so says what it knows of GPUs.
   addAbsent({ ...given, gpusKnown: 'known' });
   for (const list of ['workers', 'gpus', 'events', 'faults'] as const) {
     const seen = new Set<string>();

@@ -1,5 +1,11 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { startQueen } from '../../lib/daemon/queen.js';
+import { StreamTransport } from '../../lib/hive/transport-stream.js';
+import { selfSigned } from '../harness/certificate.js';
+import { temporaryDirectory } from '../harness/leftovers.js';
+import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost } from '../sampling/fake-host.js';
 
@@ -14,4 +20,40 @@ it('a hive with `stream` is heard over one connection, and its queen ends in goo
   expect(hive.sendFailure()).toBeNull();
   await hive.close();
   expect(queen.registry.hive('a')?.state).toBe('stopping');
+});
+
+it('over TLS only those who show a certificate of the client authority may connect, with a token as well', async () => {
+  const { path, remove } = temporaryDirectory('stream');
+  onTestFinished(remove);
+  const { key, cert } = selfSigned();
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(path, name), text, { mode: 0o600 });
+    return join(path, name);
+  };
+  const files = { cert: file('cert', cert), key: file('key', key) };
+  const queen = await startQueen({
+    port: 0,
+    tls: { ...files, clientCa: files.cert },
+    tokens: [{ role: 'hive', token: 'a'.repeat(40), hive: 'a' }],
+  });
+  onTestFinished(() => queen.close());
+  const url = queen.url.replace('127.0.0.1', 'localhost');
+  const log = { info: () => undefined, warn: () => undefined };
+  const send = async (tls: { ca: string; cert?: string; key?: string }, token?: string, id = 'a') => {
+    const transport = new StreamTransport(url, { log, tls, ...(token === undefined ? {} : { token }) });
+    onTestFinished(() => transport.close());
+    return await transport
+      .send(new SimulatedHive({ id, workers: 1 }).nextHeartbeat(), new AbortController().signal)
+      .then(
+        ({ kind }) => kind,
+        () => 'failed',
+      );
+  };
+  const shown = { ca: cert, cert, key };
+  expect(await send({ ca: cert }, 'a'.repeat(40))).toBe('failed');
+  expect(await send(shown)).toBe('refused');
+  expect(await send(shown, 'a'.repeat(40), 'b')).toBe('refused');
+  expect(queen.registry.hiveIds()).toEqual([]);
+  expect(await send(shown, 'a'.repeat(40))).toBe('ack');
+  expect(queen.registry.hiveIds()).toEqual(['a']);
 });

@@ -19,7 +19,10 @@ export class FaultyProxy {
   readonly #target: { readonly host: string; readonly port: number };
   readonly #sockets = new Set<Socket>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** Undoes the connection of both ends, for each that stands. */
+  readonly #stalls = new Set<() => void>();
   #fault: ProxyFault = { kind: 'none' };
+  #flips = false;
   #port = 0;
   /** Connections taken so far. */
   accepted = 0;
@@ -55,6 +58,16 @@ export class FaultyProxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Connections that stand stay, and lead nowhere from now on; those to come are passed on. */
+  stall(): void {
+    for (const stall of this.#stalls) stall();
+  }
+
+  /** One bit of what clients send next is another one at the server. */
+  flipBit(): void {
+    this.#flips = true;
+  }
+
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     for (const socket of this.#sockets) socket.destroy();
@@ -72,8 +85,24 @@ export class FaultyProxy {
     }
     const server = connect(this.#target);
     this.#keep(server);
+    // Before it is passed on.
+    client.on('data', (chunk: Buffer) => {
+      if (this.#flips) chunk[chunk.length - 1]! ^= 1;
+      this.#flips = false;
+    });
     client.pipe(server);
-    client.on('close', () => server.destroy());
+    const stall = () => {
+      for (const [from, to] of [
+        [client, server],
+        [server, client],
+      ] as const)
+        from.unpipe(to).pause();
+    };
+    this.#stalls.add(stall);
+    client.on('close', () => {
+      this.#stalls.delete(stall);
+      server.destroy();
+    });
     server.on('close', () => client.destroy());
     if (fault.kind === 'none') server.pipe(client);
     else if (fault.kind === 'slow') this.#trickle(server, client, fault.bytesPerSecond);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { Random } from '../harness/random.js';
 import { ChangingHive, copyOf, expectAlike, intakeOf, pairOfQueens, StreamLink, streamModel } from './stream-model.js';
 
@@ -26,5 +27,29 @@ describe('a registry by a stream, and one by POST', () => {
     }
     expect(link.counts.resyncs.size).toBe(0);
     expect(link.counts.keyframes).toBeLessThanOrEqual(6);
+  });
+
+  it.each([
+    ['all ones', (hive: Heartbeat) => Object.assign(hive.workers[0]!, { memoryBytes: 2 ** 32 - 1 })],
+    ['what is below nothing', (hive: Heartbeat) => Object.assign(hive.workers[0]!.serving!, { running: -2 })],
+    ['a part of something', (hive: Heartbeat) => Object.assign(hive.workers[0]!, { processCount: 1.5 })],
+    ['more than the whole', (hive: Heartbeat) => Object.assign(hive.gpus[0]!, { memoryUsedBytes: 2 ** 45 })],
+    ['a null where none can be', (hive: Heartbeat) => Object.assign(hive.gpus[0]!, { index: null })],
+  ])('of a number that no device has (%s) nothing is merged before it is judged whole', async (_, change) => {
+    const { time, posted, streamed } = pairOfQueens(0);
+    const hive = new ChangingHive('a', 1, new Random(1), 0).hive;
+    const link = new StreamLink(streamed, () => time.nowMs);
+    const intake = intakeOf(posted);
+    for (let i = 0; i < 3; i++) {
+      const heartbeat = copyOf(hive.nextHeartbeat());
+      if (i === 2) change(heartbeat);
+      const body = { bytes: Buffer.from(JSON.stringify(heartbeat)), encoding: null };
+      const taken = await link.send(heartbeat);
+      const outcome = await intake.receive(body, { key: 'k', owner: 'o', hive: null });
+      expect(outcome.accepted ? true : outcome.code).toBe(taken);
+      time.advance(1000);
+      expectAlike(streamed, posted);
+    }
+    expect([...link.counts.resyncs]).toEqual([['value', 1]]);
   });
 });
