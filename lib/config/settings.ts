@@ -249,7 +249,8 @@ export const settings = {
   state: queen({
     type: type.path,
     without: 'reservations, cordons, silences, history and what is missing are lost at a restart.',
-    description: 'Directory in which the queen keeps reservations, cordons, silences, the history of a day and what is missing.',
+    description:
+      'Directory in which the queen keeps reservations, cordons, silences, the history of a day and what is missing.',
     tradeoff: 'Reservations outlive a restart; each costs a synchronous write.',
   }),
   webhook: queen({
