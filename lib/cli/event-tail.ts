@@ -14,12 +14,15 @@ interface Wanted {
   readonly hive: string | undefined;
   readonly kinds: readonly string[] | undefined;
   readonly worker: string | undefined;
+  /** By the queen's clock, ms. */
+  readonly fromMs: number | undefined;
 }
 
-const wants = ({ hive, kinds, worker }: Wanted, event: FleetEvent): boolean =>
+const wants = ({ hive, kinds, worker, fromMs }: Wanted, event: FleetEvent): boolean =>
   (hive === undefined || event.hive === hive) &&
   (kinds === undefined || kinds.includes(event.kind)) &&
-  (worker === undefined || event.workerId === worker);
+  (worker === undefined || event.workerId === worker) &&
+  (fromMs === undefined || Date.parse(event.at) >= fromMs);
 
 type Print = (events: readonly FleetEvent[]) => void;
 

@@ -15,7 +15,8 @@ export function register(program: Command): void {
     .addOption(
       filterOption('--kind <kinds>', `only these, with commas between: ${Object.keys(eventStyles).join(', ')}`),
     )
-    .addOption(outputOption('-n, --last <number>', 'how many that have been').default('20'))
+    .addOption(filterOption('--since <duration>', 'only those of the last 15m, 6h, ...: as many as the queen keeps'))
+    .addOption(outputOption('-n, --last <number>', 'how many that have been (default: 20, with --since all)'))
     .addOption(outputOption('-f, --follow', 'go on with those to come, until Ctrl-C'))
     .addOption(outputOption('--json', 'one JSON object a line'))
     .addHelpText(
@@ -27,10 +28,12 @@ Examples:
   $ hivepulse events --follow --json | jq -r 'select(.kind == "hiveOffline") | .hive'`,
     );
   addSettings(command, 'client').action(async (flags: Record<string, unknown>) => {
-    const last = parseFlag('--last', type.integer(0, 10_000), flags.last) ?? 20;
+    const sinceMs = parseFlag('--since', type.duration(1000, 30 * 86_400_000), flags.since);
+    const last = parseFlag('--last', type.integer(0, 10_000), flags.last) ?? (sinceMs === undefined ? 20 : 10_000);
     const wanted = {
       hive: parseFlag('--hive', type.id, flags.hive),
       worker: flags.worker as string | undefined,
+      fromMs: sinceMs === undefined ? undefined : Date.now() - sinceMs,
       kinds: parseFlag('--kind', type.list(type.oneOf(Object.keys(eventStyles))), flags.kind),
     };
     const { client } = await openClient(command);

@@ -124,8 +124,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   const hub = new StreamHub(registry, {
     maxClients: settings.maxStreams,
     maxUnreadBytes: memory.streamBytes,
-    onEvicted: (reader, count) =>
-      logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
+    onEvicted: logEvicted(logger),
   });
   const { maxHeartbeatBytes } = settings;
   const { heartbeatsPerSecond = defaults.heartbeatsPerSecond } = extras;
@@ -172,6 +171,9 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   };
   return { registry, hub, streams, app, stop };
 }
+
+const logEvicted = (logger: Logger | undefined) => (reader: object, count: number) =>
+  logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up');
 
 /** Of queens that share a fleet the leader alone sends. */
 function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<() => void> {

@@ -167,6 +167,14 @@ function Reconnecting({ sinceMs }: { readonly sinceMs: number }) {
   );
 }
 
+/** Escape: first what was typed to filter by goes, then the field is left, then the panel. */
+function leave(target: HTMLElement, typing: boolean): void {
+  if (document.querySelector('dialog[open]')) return;
+  if (target.matches('.filter') && at.q.value !== '') go({ q: '' });
+  else if (typing) target.blur();
+  else if (at.show.value) closePanel();
+}
+
 /** Keys that work everywhere but in fields. */
 function useKeys(setHelp: (open: boolean) => void): void {
   useEffect(() => {
@@ -174,9 +182,7 @@ function useKeys(setHelp: (open: boolean) => void): void {
       const target = event.target as HTMLElement;
       const typing = target.matches('input, textarea, select');
       if (event.key === 'Escape') {
-        if (document.querySelector('dialog[open]')) return;
-        if (typing) target.blur();
-        else if (at.show.value) closePanel();
+        leave(target, typing);
         return;
       }
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -4,8 +4,6 @@ import { DayStore, dayStepMs, daySteps, fromHalf, meanOfHour } from './history-d
 import { type KeptDay, KeptDays, restoreDay, type SavedDay, saveDay } from './history-saved.js';
 import { historyStepMs, historySteps, seriesPerRing, stepsPerDayStep } from './history-sizes.js';
 
-export { historyStepMs, historySteps, seriesPerRing } from './history-sizes.js';
-
 export const workerSeries = ['cpuPercent', 'workingSetBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
 /** Of workers whose engine reports its load. */
 export const servingSeries = ['running', 'waiting', 'kvPercent', 'generationTokensPerSecond'] as const;

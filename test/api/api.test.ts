@@ -220,6 +220,15 @@ describe('every route answers as its OpenAPI document says', () => {
     expect((await ask('GET', '/v1/hives/idle')).json()).not.toHaveProperty('cordon');
   });
 
+  it('silences a cause, lists it beside what needs attention, and lifts it', async () => {
+    const request = { kind: 'silenced', cause: 'gpuLost', hives: ['idle'], reason: 'ordered', by: 'kim' };
+    const done = await ask('POST', '/v1/silences', request);
+    expect(done.json().items).toMatchObject([{ cause: 'gpuLost', hive: 'idle', by: 'kim' }]);
+    expect((await ask('GET', '/v1/silences')).json()).toEqual(done.json());
+    expect((await ask('GET', '/v1/attention')).json()).toHaveProperty('items');
+    expect((await ask('DELETE', '/v1/silences?cause=gpuLost&hive=idle')).statusCode).toBe(204);
+  });
+
   it('queen_restart_recovers: readyz and every list say warming at first', async () => {
     expect((await ask('GET', '/readyz')).json()).toMatchObject({ status: 503, code: 'WARMING' });
     expect((await ask('GET', '/v1/hives')).json().warming).toBe(true);

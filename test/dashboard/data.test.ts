@@ -123,6 +123,20 @@ describe('the page, without a browser', () => {
     ]);
   });
 
+  it('events are found by what the screen says of them, with every word', () => {
+    const exited = {
+      id: 'e-1',
+      at: '2026-03-01T00:00:00Z',
+      kind: 'workerExited',
+      hive: 'a',
+      workerId: 'llm/0',
+      detail: { exitCode: 137 },
+    };
+    const find = (text: string) => matchesEvent(exited, { text, hive: '', kind: '' });
+    expect(['code 137', 'LLM exited', '137 llm/0 a'].map(find)).toEqual([true, true, true]);
+    expect(find('code 1 oom')).toBe(false);
+  });
+
   it('a ring keeps ten minutes; what the stream said stands over what history says', () => {
     const ring = new Ring();
     const now = 3_605_000;

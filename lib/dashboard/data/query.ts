@@ -2,7 +2,9 @@
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import { modelsOf, servesModel } from '../../contract/models.js';
 import { compareNames, hasWords, wordsOf } from '../../present/search.js';
+import { eventText } from '../../present/sentences.js';
 import { causeOfHealth } from '../../present/severity.js';
+import { eventStyles, styleOf } from '../../present/status.js';
 import { memoryOf } from '../../present/worker-figures.js';
 
 export interface WorkerFilter {
@@ -150,5 +152,9 @@ export function matchesEvent(event: FleetEvent, filter: EventFilter): boolean {
     const group = eventGroups[filter.kind]?.kinds;
     if (group ? !group.includes(event.kind) : event.kind !== filter.kind) return false;
   } else if (event.kind === seldom) return false;
-  return hasWords(wordsOf(filter.text), [event.hive, event.workerId, event.gpuUuid, event.kind]);
+  const words = wordsOf(filter.text);
+  if (words.length === 0) return true;
+  // What the screen says of it as well.
+  const shown = [styleOf(eventStyles, event.kind).word, eventText(event)];
+  return hasWords(words, [event.hive, event.workerId, event.gpuUuid, event.kind, ...shown]);
 }

@@ -4,6 +4,10 @@ import { go } from '../data/location.js';
 const time = (ms: number) =>
   new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
+const showAll = () => {
+  zoom.value = null;
+};
+
 /** Chooses how far back the charts below go; while a part is looked at closer it says which, and leads back. */
 export function ChartWindow() {
   const chosen = windowSeconds();
@@ -27,7 +31,7 @@ export function ChartWindow() {
       {part === null ? (
         <small>Drag over a chart to look closer</small>
       ) : (
-        <button type="button" class="link quiet" onClick={() => void (zoom.value = null)}>
+        <button type="button" class="link quiet" onClick={showAll}>
           {time(part.fromMs)} to {time(part.toMs)}: show all
         </button>
       )}

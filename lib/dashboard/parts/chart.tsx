@@ -47,6 +47,18 @@ function ticksOf(low: number, high: number): number[] {
   return timeTicks(now + low * 1000, now + high * 1000, zoneMs).map((at) => (at - now) / 1000);
 }
 
+function zoomToSelected(u: uPlot): void {
+  const { left, width } = u.select;
+  if (width < 4) return;
+  zoomTo(wallMs(u.posToVal(left, 'x')), wallMs(u.posToVal(left + width, 'x')));
+  u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+}
+
+function showAll(): null {
+  zoom.value = null;
+  return null;
+}
+
 /** A dashed line at the limit, and a mark at each event. */
 function drawOver(u: uPlot, limit: number | null, marks: readonly number[]): void {
   const { ctx, bbox } = u;
@@ -100,12 +112,7 @@ export function Chart(props: ChartProps) {
           sync: { key: 'history' },
           y: false,
           points: { size: 6 },
-          bind: {
-            dblclick: () => () => {
-              zoom.value = null;
-              return null;
-            },
-          },
+          bind: { dblclick: () => showAll },
         },
         scales: {
           x: { time: false, range: shownAges },
@@ -147,14 +154,7 @@ export function Chart(props: ChartProps) {
         ],
         hooks: {
           draw: [(u) => drawOver(u, latest.current.limit, latest.current.marks)],
-          setSelect: [
-            (u) => {
-              const { left, width } = u.select;
-              if (width < 4) return;
-              zoomTo(wallMs(u.posToVal(left, 'x')), wallMs(u.posToVal(left + width, 'x')));
-              u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-            },
-          ],
+          setSelect: [zoomToSelected],
           setCursor: [
             (u) => {
               const tip = box.current?.querySelector<HTMLElement>('.tip');

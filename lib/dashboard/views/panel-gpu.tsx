@@ -12,23 +12,19 @@ import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { Faults, fieldRows, LinkTo, RowList, unknownRows } from './panel-parts.js';
 
+function useGpuSeries(hiveId: string, hive: Hive, gpu: GpuSample) {
+  const own = newestEvents((event) => event.hive === hiveId && event.gpuUuid === gpu.uuid, 20);
+  const { utilizationPercent, memoryUsedBytes, powerWatts, temperatureCelsius } = gpu;
+  const sample = () => ({ utilizationPercent, memoryUsedBytes, powerWatts, temperatureCelsius });
+  return useHistory({ gpu: gpu.uuid }, hive, sample, own);
+}
+
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
   eventsSeen.value;
   drawn.value;
   const { view } = hive;
   const [liveness, old] = [view.liveness, oldValuesText(view.liveness)];
-  const own = newestEvents((event) => event.hive === view.id && event.gpuUuid === gpu.uuid, 20);
-  const series = useHistory(
-    { gpu: gpu.uuid },
-    hive,
-    () => ({
-      utilizationPercent: gpu.utilizationPercent,
-      memoryUsedBytes: gpu.memoryUsedBytes,
-      powerWatts: gpu.powerWatts,
-      temperatureCelsius: gpu.temperatureCelsius,
-    }),
-    own,
-  );
+  const series = useGpuSeries(view.id, hive, gpu);
   const said = styleOf(gpuHealthStyles, gpu.health);
   const status = gpuStyle({ health: gpu.health, liveness });
   const nullText = (path: string) => gpuNullText(gpu, path, view);

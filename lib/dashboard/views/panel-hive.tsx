@@ -1,4 +1,4 @@
-import type { HiveView } from '../../contract/api.js';
+import type { FleetEvent, HiveView } from '../../contract/api.js';
 import { gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerText, throttledText } from '../../present/container.js';
@@ -18,6 +18,12 @@ import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList } from './panel
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
 
+function useHiveSeries(hive: Hive, workers: number, own: readonly FleetEvent[]) {
+  const { id, host } = hive.view;
+  const { cpuPercent, memoryAvailableBytes, load1 } = host;
+  return useHistory({ hive: id }, hive, () => ({ cpuPercent, memoryAvailableBytes, load1, workers }), own);
+}
+
 export function HivePanel({ hive }: { readonly hive: Hive }) {
   eventsSeen.value;
   drawn.value;
@@ -25,17 +31,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   const { host, collection, liveness } = view;
   const workers = workersOf(view.id);
   const own = newestEvents((event) => event.hive === view.id, 20);
-  const series = useHistory(
-    { hive: view.id },
-    hive,
-    () => ({
-      cpuPercent: host.cpuPercent,
-      memoryAvailableBytes: host.memoryAvailableBytes,
-      load1: host.load1,
-      workers: workers.length,
-    }),
-    own,
-  );
+  const series = useHiveSeries(hive, workers.length, own);
   const total = host.memoryTotalBytes;
   const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
   return (

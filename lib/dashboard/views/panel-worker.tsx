@@ -1,4 +1,4 @@
-import type { WorkerView } from '../../contract/api.js';
+import type { FleetEvent, WorkerView } from '../../contract/api.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import { modelsOf } from '../../contract/models.js';
 import { workerGpusText } from '../../present/knowledge.js';
@@ -56,23 +56,23 @@ function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly 
   );
 }
 
+function useWorkerSeries(worker: WorkerView, hive: Hive | undefined, own: readonly FleetEvent[]) {
+  const sample = () => ({
+    cpuPercent: worker.cpuPercent,
+    workingSetBytes: memoryOf(worker),
+    gpuUtilizationPercent: worker.gpuUtilizationPercent,
+    vramUsedBytes: worker.vramUsedBytes,
+    ...servingFigures(worker.serving),
+  });
+  return useHistory({ worker: worker.key }, hive, sample, own);
+}
+
 export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
   drawn.value;
   const hive = hives.get(worker.hive);
   const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
-  const series = useHistory(
-    { worker: worker.key },
-    hive,
-    () => ({
-      cpuPercent: worker.cpuPercent,
-      workingSetBytes: memoryOf(worker),
-      gpuUtilizationPercent: worker.gpuUtilizationPercent,
-      vramUsedBytes: worker.vramUsedBytes,
-      ...servingFigures(worker.serving),
-    }),
-    own,
-  );
+  const series = useWorkerSeries(worker, hive, own);
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
   const absence = workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null);
   const faults = (hive?.view.faults ?? []).filter(
