@@ -187,7 +187,7 @@ function settingNamed(name: string, section: SettingUser | null, fail: (message:
   const key = known.find((candidate) => candidate === name) ?? fail(unknownSetting(name, section));
   if (settingOf(key).inFile !== false) return key;
   return fail(
-    `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (tokenFile)`,
+    `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (${key}File)`,
   );
 }
 

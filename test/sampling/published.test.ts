@@ -11,6 +11,7 @@ const socket = (namespace: number, address: string, port: number, inode: number)
   address,
   port,
   inode,
+  cgroup: null,
 });
 
 const proxy = (hostAddress: string, hostPort: number, containerAddress: string, inode: number): PortProxy => ({
