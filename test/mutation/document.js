@@ -71,9 +71,9 @@ Some files were measured with a few of their room's tests (\`--tests\`), so that
 
 The score is noticed of noticed and survived; ${leastPercent} % is the least for a room.
 
-\`.ci/run\` tries the lines that a change touches, for two and a half minutes. It fails where more than one survives and those are
-more than ${100 - leastPercent} % of what was tried, and says how many were not tried; a change that touches none of these rooms says that. Every week each
-room is tried whole.
+\`.ci/run\` tries the lines that a change touches, for two and a half minutes, and lists what survives. It fails where, in files that were
+measured at ${leastPercent} % or more, more than one survives and those are more than ${100 - leastPercent} % of what was tried there; a file below that, or never measured,
+fails no change. It says how many were not tried, and a change that touches none of these rooms says that. Every week each room is tried whole.
 
 ## Rooms
 

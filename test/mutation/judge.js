@@ -60,6 +60,24 @@ export const scoreOf = ({ noticed, survived }) =>
 export const isEnough = ({ noticed, survived }) =>
   survived <= 1 || survived * 100 <= (noticed + survived) * (100 - leastPercent);
 
+/**
+ * Whether a change is good enough: of the files that were measured at 90 % or more, as many mutants are noticed still. A file
+ * that never was cannot fail a change; what survives there is only listed.
+ */
+export function changeVerdict(files, measured, equivalents) {
+  const held = Object.keys(files).filter(
+    (file) =>
+      measured[file] !== undefined && (scoreOf(countsOf(file, measured[file], equivalents)) ?? 0) >= leastPercent,
+  );
+  const sum = { noticed: 0, survived: 0 };
+  for (const file of held) {
+    const { noticed, survived } = countsOf(file, files[file], equivalents);
+    sum.noticed += noticed;
+    sum.survived += survived;
+  }
+  return { passed: isEnough(sum), held };
+}
+
 function kindOf({ status, statusReason }, isEquivalent) {
   if (status === 'Killed' || status === 'Timeout') return 'noticed';
   if (status === 'Survived') return isEquivalent ? 'equivalent' : 'survived';

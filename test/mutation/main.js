@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { at, isMain, must, read, run } from '../../scripts/run.js';
 import { currentDocument } from './document.js';
-import { changedLines, verdictOf } from './judge.js';
+import { changedLines, changeVerdict, verdictOf } from './judge.js';
 import { filesOf, roomOf, rooms } from './rooms.js';
 
 const directory = 'test-results/mutation';
@@ -102,6 +102,8 @@ function record({ files, whole }) {
   writeFileSync(at('docs/mutation.md'), currentDocument());
 }
 
+const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));
+
 /** What became of the mutants of a room, with a line for each that was not noticed; null where its tests could not run. */
 async function tryRoom({ room, mutate }, limits, equivalents) {
   let result = await mutateRoom(room, mutate, limits);
@@ -117,6 +119,13 @@ async function tryRoom({ room, mutate }, limits, equivalents) {
   }
   const verdict = verdictOf(result.entries, equivalents, (file) => readFileSync(at(file), 'utf8'));
   for (const line of verdict.survivors) console.log(line);
+  if (limits.isChange) {
+    const { passed, held } = changeVerdict(verdict.files, json('measured.json'), equivalents);
+    console.log(
+      `held to what they had: ${held.join(', ') || 'no file, since none of these was measured at 90 % or more'}`,
+    );
+    verdict.passed = passed;
+  }
   console.log(`${verdict.passed ? 'ok  ' : 'FAIL'} ${room.name}: ${verdict.summary}`);
   return verdict;
 }
@@ -151,12 +160,13 @@ async function main() {
   const limits = {
     dry,
     tests,
+    isChange: since !== undefined,
     concurrency: Number(values.concurrency ?? Math.min(2, availableParallelism())),
     endsAt: seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(seconds) * 1000,
   };
   const targets = since === undefined || isKnown(since) ? targetsOf(positionals, since) : [];
   if (targets.length === 0) endWithout(since);
-  const equivalents = JSON.parse(readFileSync(at('test/mutation/equivalents.json'), 'utf8'));
+  const equivalents = json('equivalents.json');
   let failed = 0;
   for (const target of targets) {
     const verdict = await tryRoom(target, limits, equivalents);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
 const load = (name: string) => import(new URL(`../mutation/${name}.js`, import.meta.url).href);
-const { changedLines, isEnough, isSame, originalOf, rowOf, scoreOf, verdictOf } = await load('judge');
+const { changedLines, changeVerdict, isEnough, isSame, originalOf, rowOf, scoreOf, verdictOf } = await load('judge');
 const { currentDocument, mutationDocument } = await load('document');
 const { filesOf, roomOf, rooms } = await load('rooms');
 
@@ -97,6 +97,26 @@ describe('mutants: the verdict', () => {
       summary: expect.not.stringContaining('tried'),
     });
     expect(verdict([]).summary).toContain('time was over before the first');
+  });
+});
+
+describe('mutants: the verdict on a change', () => {
+  const left = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ line: `${i}`, from: 'a', to: 'b', reached: true }));
+  const found = (noticed: number, survived: number) => ({ noticed, static: 0, left: left(survived) });
+  const measured = { 'lib/good.ts': found(95, 5), 'lib/poor.ts': found(60, 40) };
+
+  test('a file that was measured well is held to it', () => {
+    expect(changeVerdict({ 'lib/good.ts': found(8, 2) }, measured, [])).toEqual({
+      passed: false,
+      held: ['lib/good.ts'],
+    });
+    expect(changeVerdict({ 'lib/good.ts': found(18, 2) }, measured, []).passed).toBe(true);
+  });
+
+  test('one that was not, or never was measured, fails no change', () => {
+    const files = { 'lib/poor.ts': found(0, 9), 'lib/new.ts': found(0, 9) };
+    expect(changeVerdict(files, measured, [])).toEqual({ passed: true, held: [] });
   });
 });
 

@@ -163,6 +163,59 @@ describe('rates', () => {
     expect(cpuPercents(cpu(0, 0), cpu(5e-324, 1e15), cpu(1000, 500_000))).toEqual([null, null, 50]);
   });
 
+  it('a counter that stands still is a rate of 0, not an unknown one', () => {
+    const still = {
+      usageUsec: 7,
+      nrPeriods: 4,
+      nrThrottled: 1,
+      ioReadBytes: 5,
+      ioWriteBytes: 6,
+      ioDevices: 1,
+      oomKill: 2,
+    };
+    const [, rate] = series([row({ monotonicMs: 1000, ...still }), row({ monotonicMs: 2000, ...still })]);
+    expect(rate).toEqual({
+      cpuPercent: 0,
+      cpuThrottledPercent: 0,
+      ioReadBytesPerSecond: 0,
+      ioWriteBytesPerSecond: 0,
+      oomKillsSince: 0,
+    });
+  });
+
+  it('what is not known for a sample is compared with the last that was', () => {
+    const known = (at: number, n: number) => ({
+      monotonicMs: at,
+      nrPeriods: 10 * n,
+      nrThrottled: 3 * n,
+      ioReadBytes: 100 * n,
+      ioWriteBytes: 200 * n,
+      ioDevices: 1,
+      oomKill: n,
+    });
+    const [, gap, after] = series([row(known(1000, 1)), row({ monotonicMs: 2000 }), row(known(3000, 3))]);
+    expect(Object.values(gap as object)).toEqual([null, null, null, null, null]);
+    expect(after).toMatchObject({
+      cpuThrottledPercent: 30,
+      ioReadBytesPerSecond: 100,
+      ioWriteBytesPerSecond: 200,
+      oomKillsSince: 2,
+    });
+  });
+
+  it('another cgroup is one although its inode was not known in between', () => {
+    expect(cpuPercents(cpu(1000, 0), cpu(2000, 10_000, Number.NaN), cpu(3000, 20_000, 8))).toEqual([null, 1, null]);
+    expect(cpuPercents(cpu(1000, 0), cpu(2000, 10_000, Number.NaN), cpu(3000, 20_000, 7))).toEqual([null, 1, 1]);
+  });
+
+  it('a device that is back within ten seconds goes on, however long the machine has run', () => {
+    const up = 5e9;
+    const gone = (after: number) =>
+      readRates(io(up, 100, 2), io(up + after, 60, 1), io(up + after + 1000, 100 + after + 1000, 2));
+    expect(gone(9000)).toEqual([null, null, 1000]);
+    expect(gone(10_001)).toEqual([null, null, null]);
+  });
+
   it('never gives a negative or non-finite rate, whatever the counters do', () => {
     const value = fc.oneof(fc.constant(Number.NaN), fc.double({ min: 0, max: 2 ** 64, noNaN: true }));
     const anyRow = fc.record({
