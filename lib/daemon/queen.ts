@@ -108,9 +108,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     ...defaults,
     ...defined(options),
   };
-  const heap = heapLimit(getHeapStatistics().heap_size_limit, cgroupLimit());
-  if (heap.warning !== null) logger?.warn(heap.warning);
-  const memory = memoryLimits(heap.bytes);
+  const memory = memoryOf(logger);
   const registry = new Registry({
     tickMs,
     staleAfterMs,
@@ -126,9 +124,11 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     maxUnreadBytes: memory.streamBytes,
     onEvicted: logEvicted(logger),
   });
-  const { maxHeartbeatBytes } = settings;
-  const { heartbeatsPerSecond = defaults.heartbeatsPerSecond } = extras;
-  const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
+  const intake = new HeartbeatIntake(registry, {
+    maxHeartbeatBytes: settings.maxHeartbeatBytes,
+    maxWorkersPerHive,
+    heartbeatsPerSecond: extras.heartbeatsPerSecond ?? defaults.heartbeatsPerSecond,
+  });
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
@@ -189,6 +189,13 @@ function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<()
 function openStreams(registry: Registry, intake: HeartbeatIntake, { nats, logger }: QueenOptions) {
   if (nats !== undefined) return null;
   return new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) });
+}
+
+/** What each part may take of this process's heap; where that does not fit the cgroup, the log says so. */
+function memoryOf(logger: QueenOptions['logger']) {
+  const heap = heapLimit(getHeapStatistics().heap_size_limit, cgroupLimit());
+  if (heap.warning !== null) logger?.warn(heap.warning);
+  return memoryLimits(heap.bytes);
 }
 
 /** Bytes that the cgroup of this process may take; null: no limit. */

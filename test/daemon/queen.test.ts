@@ -39,7 +39,7 @@ describe('startQueen', () => {
     await expect(fetch(`${queen.url}/healthz`)).rejects.toThrow();
   });
 
-  it('refuses to listen beyond loopback without a token, unless told to', async () => {
+  it('refuses to listen beyond loopback without a token, unless that is accepted', async () => {
     await expect(start({ host: '0.0.0.0' })).rejects.toMatchObject({ code: 'INSECURE_BIND', subject: '0.0.0.0' });
     const open = await start({ host: '0.0.0.0', insecure: true });
     expect((await fetch(`${open.url}/v1/fleet`, { headers: { host: 'gpu.example' } })).status).toBe(200);

@@ -72,7 +72,7 @@ describe('tokens and roles', () => {
     }
   });
 
-  it('a bound hive token speaks for its hive alone', async () => {
+  it('a bound hive token sends for its hive alone', async () => {
     const server = await serverOfTest({ grants });
     expect((await server.post(heartbeatOf('a'), authorization('bound'))).statusCode).toBe(200);
     const other = await server.post(heartbeatOf('b'), authorization('bound'));

@@ -36,7 +36,7 @@ function certificates(at: string) {
   return (name: string) => join(at, name);
 }
 
-test('TLS and credentials: queens and hives share with the rights documented, and a hive speaks for itself alone', async () => {
+test('TLS and credentials: queens and hives share with the rights documented, and a hive sends for itself alone', async () => {
   const directory = harness().directory();
   const path = certificates(directory);
   const authority = new Authority();
