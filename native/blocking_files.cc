@@ -160,7 +160,6 @@ void BlockingFiles::Work(const std::string& path, FileBatch* batch) {
       break;
     }
     case FileWork::kUsage:
-      batch->usages.push_back(usage_.Read(path));
       break;
     case FileWork::kDrmClients: {
       const ReadResult file = kept_.Read(path);
@@ -189,7 +188,15 @@ void BlockingFiles::Run() {
       if (closed_.load()) return;
       Work(path, &batch);
     }
-    if (batch.work == FileWork::kUsage) usage_.EndBatch();
+    if (batch.work == FileWork::kUsage) {
+      usage_.BeginBatch(batch.proc_root);
+      batch.usages.reserve(batch.pids.size());
+      for (const std::int32_t pid : batch.pids) {
+        if (closed_.load()) return;
+        batch.usages.push_back(usage_.Read(pid));
+      }
+      usage_.EndBatch();
+    }
     if (batch.work == FileWork::kReadKept || batch.work == FileWork::kDrmClients) kept_.EndBatch();
     {
       const std::lock_guard<std::mutex> lock(mutex_);

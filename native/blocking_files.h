@@ -51,7 +51,7 @@ enum class FileWork {
   kLinkNames,
   /// Network namespaces.
   kSockets,
-  /// Directories of processes.
+  /// Processes.
   kUsage,
   /// fdinfo of DRM clients, by descriptors that are kept.
   kDrmClients,
@@ -66,13 +66,15 @@ struct PackedAnswer {
   std::string bytes;
 };
 
-/// What is asked of each of some paths and, once done, the answers in the same order.
+/// What is asked of each of some paths or processes and, once done, the answers in the same order.
 struct FileBatch {
   std::uint32_t id = 0;
   FileWork work = FileWork::kRead;
   std::size_t max_bytes = 0;
   std::string link_prefix;
   std::vector<std::string> paths;
+  std::string proc_root;
+  std::vector<std::int32_t> pids;
   PackedAnswer packed;
   /// kDrmClients: what its rows name.
   NameTable names;

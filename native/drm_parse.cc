@@ -102,7 +102,8 @@ struct Amounts {
   std::vector<DrmAmount> found;
 
   const DrmAmount* Find(std::string_view name) const {
-    const auto at = std::find_if(found.begin(), found.end(), [name](const DrmAmount& each) { return each.name == name; });
+    const auto at =
+        std::find_if(found.begin(), found.end(), [name](const DrmAmount& each) { return each.name == name; });
     return at == found.end() ? nullptr : &*at;
   }
 };

@@ -15,10 +15,10 @@ void AppendDrmClient(int error, std::string_view text, std::vector<double>* rows
   const bool found = error == 0 && ParseFdinfo(text, &client);
   rows->insert(rows->end(), {static_cast<double>(error), found ? 1.0 : 0.0});
   if (!found) return;
-  rows->insert(rows->end(), {names->IndexOf(client.driver), names->IndexOf(client.pdev), names->IndexOf(client.id),
-                             static_cast<double>(client.engines.size()),
-                             static_cast<double>(client.engine_percents.size()),
-                             static_cast<double>(client.resident_bytes.size())});
+  rows->insert(rows->end(),
+               {names->IndexOf(client.driver), names->IndexOf(client.pdev), names->IndexOf(client.id),
+                static_cast<double>(client.engines.size()), static_cast<double>(client.engine_percents.size()),
+                static_cast<double>(client.resident_bytes.size())});
   for (const DrmEngine& engine : client.engines) {
     rows->insert(rows->end(), {names->IndexOf(engine.name), engine.busy, engine.of, engine.capacity});
   }

@@ -36,8 +36,8 @@ void FilesObject::Shut() {
   if (files_ != nullptr) files_->Close();
 }
 
-/// submit(work, paths, argument): `paths` is an array, or one text with a path a line; `argument` is how much is read of
-/// a file at most, or how links begin.
+/// submit(work, paths, argument): `paths` is an array, or one text with a path a line; `argument` is how much is read
+/// of a file at most, or how links begin. submit("usage", procRoot, pids) takes an Int32Array.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   FileBatch batch;
@@ -48,7 +48,16 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   batch.id = ++last_id_ == 0 ? ++last_id_ : last_id_;
   if (info[2].IsNumber()) batch.max_bytes = static_cast<std::size_t>(info[2].As<Napi::Number>().Int64Value());
   if (info[2].IsString()) batch.link_prefix = info[2].As<Napi::String>().Utf8Value();
-  if (info[1].IsString()) {
+  if (batch.work == FileWork::kUsage) {
+    if (!info[1].IsString() || !info[2].IsTypedArray() ||
+        info[2].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+      Napi::TypeError::New(env, "submit(\"usage\", procRoot, pids)").ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+    batch.proc_root = info[1].As<Napi::String>().Utf8Value();
+    const Napi::Int32Array pids = info[2].As<Napi::Int32Array>();
+    batch.pids.assign(pids.Data(), pids.Data() + pids.ElementLength());
+  } else if (info[1].IsString()) {
     // One text: to take in a path each costs more than reading what it names.
     std::istringstream lines(info[1].As<Napi::String>().Utf8Value());
     for (std::string line; std::getline(lines, line);) batch.paths.push_back(line);

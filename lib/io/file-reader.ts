@@ -36,7 +36,7 @@ export interface FileReader {
    */
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]>;
   /**
-   * What each process has used, by its directory in /proc: `usageColumns`, or the errno. Keeps descriptors from call to call.
+   * What each process has used, by its directory, all in one /proc: `usageColumns`, or the errno. Keeps descriptors from call to call.
    * Left out by a reader that can't: its callers parse the files.
    */
   usage?(directories: readonly string[]): Promise<readonly (Float64Array | number)[]>;

@@ -151,7 +151,10 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
   /** As `FileReader.drmClients`; null where no reader here can. */
   async drmClients(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[] | null> {
     if (this.#readers.current.drmClients === undefined) return null;
-    return this.#request(paths, async (reader, some) => (await reader.drmClients?.(some, maxBytes)) ?? some.map(() => EIO));
+    return this.#request(
+      paths,
+      async (reader, some) => (await reader.drmClients?.(some, maxBytes)) ?? some.map(() => EIO),
+    );
   }
 
   /** Some read hangs now. */

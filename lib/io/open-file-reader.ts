@@ -64,8 +64,12 @@ abstract class ThreadFileReader implements FileReader {
   }
 
   protected async request<T>(work: FileWork, paths: readonly string[], argument?: Argument): Promise<readonly T[]> {
+    return this.answerOf(() => this.submit(work, paths, argument));
+  }
+
+  protected async answerOf<T>(submit: () => number): Promise<readonly T[]> {
     if (this.#closed) throw closedError('file reader');
-    return (await this.pending.add(this.submit(work, paths, argument))) as readonly T[];
+    return (await this.pending.add(submit())) as readonly T[];
   }
 }
 
@@ -139,7 +143,11 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[]> {
-    return this.request('usage', directories);
+    const [first = ''] = directories;
+    const root = first.slice(0, first.lastIndexOf('/') + 1);
+    // Numbers: to take in a path each costs more than reading what it names. There is no process 0.
+    const pids = Int32Array.from(directories, (path) => (path.startsWith(root) ? Number(path.slice(root.length)) : 0));
+    return this.answerOf(() => this.#files.submit('usage', root.slice(0, -1), pids));
   }
 
   drmClients(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[]> {
@@ -152,7 +160,7 @@ export class NativeFileReader extends ThreadFileReader {
 
   protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
     // One text: to hand over a string for each costs more than reading what it names.
-    const asText = unpack[work] !== undefined || work === 'usage';
+    const asText = unpack[work] !== undefined;
     return this.#files.submit(work, asText ? paths.join('\n') : paths.map(bytesOfPath), argument);
   }
 
@@ -175,13 +183,7 @@ export interface FilesRequest {
 
 export interface FilesResponse {
   readonly id: number;
-  readonly results: readonly (
-    | Uint8Array
-    | number
-    | readonly DirectoryEntry[]
-    | PidInodes
-    | readonly string[]
-  )[];
+  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[] | PidInodes | readonly string[])[];
 }
 
 /** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */

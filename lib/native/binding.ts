@@ -69,6 +69,8 @@ export interface NativeFileThread {
    * they begin. Gives the batch's id.
    */
   submit(work: FileWork, paths: readonly (string | Buffer)[] | string, argument?: number | string): number;
+  /** The processes below /proc, or what stands for it, whose use is read. */
+  submit(work: 'usage', procRoot: string, pids: Int32Array): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;

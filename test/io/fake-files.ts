@@ -81,7 +81,11 @@ export abstract class FakeReader implements FileReader {
   }
 
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
-    return this.#inOrder(namespaces, () => ENOTSUP);
+    return this.#inOrder(namespaces, (path) => this.listeningOne(path));
+  }
+
+  protected listeningOne(_path: string): FileResult {
+    return ENOTSUP;
   }
 
   runningMs(): number {
@@ -117,6 +121,8 @@ export class MemoryTree {
   readonly directories = new Set<string>();
   /** Targets of the symbolic links in a directory. */
   readonly links = new Map<string, readonly string[]>();
+  /** The sockets that listen in a namespace, by its path. */
+  readonly dumps = new Map<string, Buffer>();
   readonly hangs = new Hangs();
   readonly readers: MemoryReader[] = [];
 
@@ -166,6 +172,10 @@ class MemoryReader extends FakeReader {
   protected listOne(path: string): readonly DirectoryEntry[] | number {
     if (this.#tree.directories.has(path)) return this.#tree.entries(path);
     return this.#tree.files.has(path) ? ENOTDIR : ENOENT;
+  }
+
+  protected override listeningOne(path: string): FileResult {
+    return this.#tree.dumps.get(path) ?? ENOTSUP;
   }
 
   protected linksOne(path: string): readonly string[] | number {

@@ -43,9 +43,7 @@ const line = fc
   .map((parts) => parts.join(''));
 /** Beginnings that make a client of what follows, of either generation of kernels, or not. */
 const head = fc.oneof(
-  fc
-    .tuple(place, fc.nat())
-    .map(([pdev, id]) => `drm-driver:\tamdgpu\ndrm-client-id:\t${id}\ndrm-pdev:\t${pdev}\n`),
+  fc.tuple(place, fc.nat()).map(([pdev, id]) => `drm-driver:\tamdgpu\ndrm-client-id:\t${id}\ndrm-pdev:\t${pdev}\n`),
   fc.tuple(place, fc.nat()).map(([pdev, id]) => `pdev:\t${pdev}\npasid:\t${id}\nvram mem:\t5 kB\n`),
   fc.constant(''),
 );

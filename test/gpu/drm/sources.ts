@@ -57,10 +57,7 @@ export function failingFiles(failing: Failing): OpenFiles {
   return () => {
     const inner = openFileReader();
     let runningSince: number | null = null;
-    const over = async <T>(
-      paths: readonly string[],
-      ask: (some: readonly string[]) => Promise<readonly T[]>,
-    ) => {
+    const over = async <T>(paths: readonly string[], ask: (some: readonly string[]) => Promise<readonly T[]>) => {
       if (paths.some((path) => failing(path) === 'hangs')) {
         runningSince ??= performance.now();
         return await new Promise<never>(() => {});
