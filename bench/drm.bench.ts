@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { amdCards } from '../lib/gpu/amd/cards.js';
 import { openDrm } from '../lib/gpu/drm/reader.js';
-import { type OpenFiles } from '../lib/io/guarded.js';
+import type { OpenFiles } from '../lib/io/guarded.js';
 import { WorkerFileReader } from '../lib/io/open-file-reader.js';
 import { FakeDrmHost, fdinfo, radeon } from '../test/gpu/drm/fake-host.js';
 import { buildLimit, limitReader } from './limit.js';

@@ -11,14 +11,14 @@ export interface DrmEngine {
 
 /** One client of a device, as /proc/PID/fdinfo/FD shows it. */
 export interface DrmClient {
-  /** `amdgpu`, `i915`, `xe`. */
+  /** Name of its kernel driver. */
   readonly driver: string;
   /** PCI address of the device: `0000:03:00.0`. */
   readonly pdev: string;
   /** Unique on the device; descriptors that were duplicated or inherited have the same. */
   readonly id: string;
   readonly engines: ReadonlyMap<string, DrmEngine>;
-  /** By engine, of drivers that give a share of time and no counter (amdgpu before 5.19). */
+  /** By engine, of drivers that give a share of time and no counter. */
   readonly enginePercents: ReadonlyMap<string, number>;
   /** Memory that it has backed, by region: `vram`, `gtt`, `local0`... */
   readonly residentBytes: ReadonlyMap<string, number>;

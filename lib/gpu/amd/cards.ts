@@ -1,3 +1,4 @@
+import type { DrmClient } from '../../native/drm-clients.js';
 import type { CardIdentity, CardReading } from '../drm/card.js';
 import {
   type CardContext,
@@ -8,7 +9,6 @@ import {
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
-import type { DrmClient } from '../../native/drm-clients.js';
 import type { GpuReason } from '../reasons.js';
 import { Kfd, type KfdNode } from './kfd.js';
 

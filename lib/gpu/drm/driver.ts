@@ -1,8 +1,8 @@
 import type { GuardedReader } from '../../io/guarded.js';
+import type { DrmClient } from '../../native/drm-clients.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
 import type { ReportedValues } from '../report.js';
 import type { CardFileNames, CardIdentity, CardReading, Read } from './card.js';
-import type { DrmClient } from '../../native/drm-clients.js';
 import type { DrmHolder } from './processes.js';
 
 /** Memory of one process on one card, by an interface of the vendor's own. */

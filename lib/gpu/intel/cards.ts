@@ -1,3 +1,4 @@
+import type { DrmClient } from '../../native/drm-clients.js';
 import type { CardIdentity, CardReading, Read } from '../drm/card.js';
 import {
   busiest,
@@ -8,7 +9,6 @@ import {
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
-import type { DrmClient } from '../../native/drm-clients.js';
 import { gpuReason } from '../reasons.js';
 
 const tiles = ['tile0', 'tile1'];
