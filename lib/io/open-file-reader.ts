@@ -114,8 +114,8 @@ function pidLists({ rows }: Packed): readonly (PidInodes | number)[] {
   for (let at = 0; at < rows.length; ) {
     const [error, count] = [rows[at] as number, rows[at + 1] as number];
     const inodes = new Map<number, number>();
-    const end = at + 2 + 2 * count;
-    for (at += 2; at < end; at += 2) inodes.set(rows[at] as number, rows[at + 1] as number);
+    at += 2;
+    for (const end = at + 2 * count; at < end; at += 2) inodes.set(rows[at] as number, rows[at + 1] as number);
     lists.push(error === 0 ? inodes : error);
   }
   return lists;

@@ -11,7 +11,7 @@ export interface DrmEngine {
 
 /** One client of a device, as /proc/PID/fdinfo/FD shows it. */
 export interface DrmClient {
-  /** As the kernel names its driver. */
+  /** Name of its kernel driver. */
   readonly driver: string;
   /** PCI address of the device: `0000:03:00.0`. */
   readonly pdev: string;
