@@ -96,8 +96,10 @@ const launchers = [
 describe.each(launchers)('a command started by $name', ({ name, launcher }) => {
   const bounds: ProcessBounds = { cpus: '0', nice: 15, ioPriority: 7, dataBytes: 2 ** 31 };
 
-  it.skipIf(name !== 'sh' && launcher === null)(
-    'begins under what was asked for in place of limits (needs the launcher)',
+  const skip = name !== 'sh' && launcher === null;
+
+  it.skipIf(skip)(
+    `begins under what was asked for in place of limits${skip ? ' (needs the launcher built)' : ''}`,
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'hivepulse-bounds-'));
       onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -122,16 +124,13 @@ describe.each(launchers)('a command started by $name', ({ name, launcher }) => {
     },
   );
 
-  it.skipIf(name !== 'sh' && launcher === null)(
-    'says nothing of what the kernel refuses (needs the launcher)',
-    async () => {
-      const none = { ...bounds, cpus: '8191', nice: null, ioPriority: null, dataBytes: null };
-      const started = await start(
-        { wrapper: [], command: ['true'], cgroup: null, launcher, nofile: null, bounds: none },
-        {},
-      );
-      if ('step' in started) throw new Error(started.reason);
-      expect([...started.held]).toEqual([]);
-    },
-  );
+  it.skipIf(skip)(`says nothing of what the kernel refuses${skip ? ' (needs the launcher built)' : ''}`, async () => {
+    const none = { ...bounds, cpus: '8191', nice: null, ioPriority: null, dataBytes: null };
+    const started = await start(
+      { wrapper: [], command: ['true'], cgroup: null, launcher, nofile: null, bounds: none },
+      {},
+    );
+    if ('step' in started) throw new Error(started.reason);
+    expect([...started.held]).toEqual([]);
+  });
 });
