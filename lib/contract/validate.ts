@@ -159,9 +159,7 @@ const plausible = {
   serving: plausibleCheck(rules.serving),
 };
 
-/** Whether each number of these items is one that some device can have. */
-export function isPlausible({ host, gpus, workers }: Pick<Heartbeat, 'host' | 'gpus' | 'workers'>): boolean {
-  if (!plausible.host(host)) return false;
+function arePlausible({ gpus, workers }: Pick<Heartbeat, 'gpus' | 'workers'>): boolean {
   for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
   for (const worker of workers) {
     if (!plausible.workers(worker)) return false;
@@ -314,7 +312,22 @@ function isValidFast(body: Readonly<Record<string, unknown>>): body is Heartbeat
     const seen = new Set<string>();
     for (const item of heartbeat[list]) if (semanticError(list, item, seen) !== null) return false;
   }
-  return isPlausible(heartbeat);
+  return plausible.host(heartbeat.host) && arePlausible(heartbeat);
+}
+
+/**
+ * Whether entries of a heartbeat that come without it are right as they are, so that nothing of them would be left out or set
+ * to null. What their sender left out is null then.
+ */
+export function areRightItems(given: Readonly<Record<List, readonly unknown[]>>): given is Pick<Heartbeat, List> {
+  if (given.events.length > maxEvents || given.faults.length > maxFaults || hasOversizedRecord(given)) return false;
+  addAbsent({ ...given, gpusKnown: 'known' });
+  for (const list of ['workers', 'gpus', 'events', 'faults'] as const) {
+    const seen = new Set<string>();
+    for (const item of given[list])
+      if (!items[list].Check(item) || semanticError(list, item, seen) !== null) return false;
+  }
+  return arePlausible(given as Pick<Heartbeat, List>);
 }
 
 /** The items of one list that are right; each other one becomes a fault. `whole`: nothing that the list names is missing. */
