@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Cancellation } from '../util/cancellation.js';
 import type { Answer } from './answer.js';
@@ -13,8 +13,8 @@ export interface ServerAddress {
   readonly port: number;
 }
 
-/** Opens a connection another way: in the server's own network namespace. */
-export type Connect = (address: ServerAddress, signal: AbortSignal) => Promise<Socket>;
+/** Opens a connection another way: in the server's own network namespace. With `onread` it reads so. */
+export type Connect = (address: ServerAddress, signal: AbortSignal, onread?: OnReadOpts) => Promise<Socket>;
 
 /** What a request goes over. */
 export interface Ways {
@@ -94,12 +94,12 @@ export class SystemAsker implements Asker, Fetcher {
         if (cancellation.isCancelled || !isOtherProtocol(error)) throw error;
       }
     }
-    const socket = connect && (await connect(address, cancellation.signal));
+    const connection = await opened(scheme, address, cancellation, connect);
     if (cancellation.isCancelled) {
-      socket?.destroy();
+      connection.close();
       throw cancellation.reason;
     }
-    return opened(scheme, address, socket).exchange(request);
+    return connection.exchange(request);
   }
 
   async offersTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
@@ -148,11 +148,21 @@ const answerOf: ReadAnswer<Answer> = ({ status, body }) => {
   }
 };
 
-/** A connection that is being made; over `socket` where that is given. */
-function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | undefined): Connection {
+/** A connection that is being made. */
+async function opened(
+  scheme: Scheme,
+  { host, port }: ServerAddress,
+  cancellation: Cancellation,
+  connect: Connect | undefined,
+): Promise<Connection> {
   const target = { host, port, lookup: loopbackLookup };
-  if (scheme === 'https') return new Connection(connectTls({ ...tls, ...(socket ? { socket } : target) }));
-  return socket ? new Connection(socket) : Connection.open(target);
+  if (scheme === 'https') {
+    const socket = connect && (await connect({ host, port }, cancellation.signal));
+    return new Connection(connectTls({ ...tls, ...(socket ? { socket } : target) }));
+  }
+  return connect
+    ? Connection.over((onread) => connect({ host, port }, cancellation.signal, onread))
+    : Connection.open(target);
 }
 
 function getRequest({ host, port }: ServerAddress, path: string, key: string | null = null, keeps = false): string {

@@ -1,4 +1,4 @@
-import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Cancellation } from '../util/cancellation.js';
 import { type HttpAnswer, HttpAnswerReader, NotHttp } from './http-answer.js';
 
@@ -26,6 +26,23 @@ interface Exchange {
 /** Where all plain connections read into: without it each read has 64 KiB of its own. */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
+/** Reads of one socket into the buffer of all. */
+class SharedReads {
+  #connection: Connection | null = null;
+  readonly onread: OnReadOpts = {
+    buffer: readBuffer,
+    callback: (bytes) => {
+      this.#connection?.take(readBuffer.subarray(0, bytes));
+      return true;
+    },
+  };
+
+  to(connection: Connection): Connection {
+    this.#connection = connection;
+    return connection;
+  }
+}
+
 /** One connection to a server. One request is under way at a time; what comes while there is none ends it. */
 export class Connection {
   readonly #socket: Socket;
@@ -33,19 +50,21 @@ export class Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    socket.on('data', (chunk: Buffer) => this.take(chunk));
     socket.on('end', () => this.#end());
     socket.on('error', (error) => this.#fail(error));
     socket.on('close', () => this.#fail(new NotHttp('the connection ended')));
   }
 
   static open(target: TcpNetConnectOpts): Connection {
-    const callback = (bytes: number): boolean => {
-      connection.#take(readBuffer.subarray(0, bytes));
-      return true;
-    };
-    const connection = new Connection(connect({ ...target, onread: { buffer: readBuffer, callback } }));
-    return connection;
+    const reads = new SharedReads();
+    return reads.to(new Connection(connect({ ...target, onread: reads.onread })));
+  }
+
+  /** Over a socket that is opened another way, and reads as `onread` has it. */
+  static async over(open: (onread: OnReadOpts) => Promise<Socket>): Promise<Connection> {
+    const reads = new SharedReads();
+    return reads.to(new Connection(await open(reads.onread)));
   }
 
   get isOpen(): boolean {
@@ -65,7 +84,7 @@ export class Connection {
     this.#socket.destroy();
   }
 
-  #take(chunk: Buffer): void {
+  take(chunk: Buffer): void {
     const exchange = this.#exchange;
     if (exchange === null) {
       this.close();

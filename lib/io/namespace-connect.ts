@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { type OnReadOpts, Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Fault } from '../contract/heartbeat.js';
 import { type BindingResult, loadBinding, type NativeNamespaceConnector } from '../native/binding.js';
@@ -19,6 +19,8 @@ export interface NamespaceTarget {
   /** How long the server may take to accept. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** How the connection reads, where not by `data`. */
+  readonly onread?: OnReadOpts | undefined;
 }
 
 export interface NamespaceConnectorOptions {
@@ -168,7 +170,8 @@ export class NamespaceConnector {
       const request = this.#running.get(id);
       this.#running.delete(id);
       if (request !== undefined) this.#noteRight(request.target.namespace, error);
-      if (request?.settle) request.settle(error === 0 ? socketOf(fd) : failedWith(error, request.target));
+      if (request?.settle)
+        request.settle(error === 0 ? socketOf(fd, request.target) : failedWith(error, request.target));
       else if (fd >= 0) closeSync(fd);
     }
     if (!this.#closed) this.#start();
@@ -192,9 +195,9 @@ function failedWith(errno: number, target: NamespaceTarget): Error {
   return failed(codes.get(errno) ?? 'EIO', `connect: ${what}.`, target);
 }
 
-function socketOf(fd: number): Socket | Error {
+function socketOf(fd: number, { onread }: NamespaceTarget): Socket | Error {
   try {
-    return new Socket({ fd, readable: true, writable: true });
+    return new Socket({ fd, readable: true, writable: true, ...(onread && { onread }) });
   } catch (error) {
     closeSync(fd);
     return error as Error;

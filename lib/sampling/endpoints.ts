@@ -283,11 +283,11 @@ export class Endpoints {
 
   #connectIn(namespace: number, listening: ListeningSource): Connect {
     const namespaces = this.#namespaces;
-    return async (address, signal) => {
+    return async (address, signal, onread) => {
       const pid = listening.processIn(namespace);
       if (pid === null || namespaces === null)
         throw Object.assign(new Error('No process is known in its network namespace.'), { code: 'ESTALE' });
-      return namespaces.connect({ ...address, pid, namespace, timeoutMs: connectMs, signal });
+      return namespaces.connect({ ...address, pid, namespace, timeoutMs: connectMs, signal, onread });
     };
   }
 

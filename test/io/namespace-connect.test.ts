@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SystemAsker } from '../../lib/engines/ask.js';
+import { type Connect, SystemAsker } from '../../lib/engines/ask.js';
 import { NamespaceConnector, type NamespaceTarget } from '../../lib/io/namespace-connect.js';
 import {
   type Binding,
@@ -97,8 +97,8 @@ describe.runIf(canEnter && hasAddon)('a connection in another network namespace 
   });
 
   it('is what servers are asked by', async () => {
-    const connect = ({ host: to, port: at }: { host: string; port: number }, signal: AbortSignal) =>
-      connectInNamespace({ ...target, host: to, port: at, signal });
+    const connect: Connect = ({ host: to, port: at }, signal, onread) =>
+      connectInNamespace({ ...target, host: to, port: at, signal, onread });
     const { signal } = new AbortController();
     const asker = new SystemAsker();
     expect(await asker.get('http', target, '/asked', signal, { connect })).toMatchObject({
