@@ -149,5 +149,5 @@ export function mergeChange(
 function mergeText({ hive, gpus }: StreamBase, text: ChangedText): void {
   if (text.faults !== null) hive.faults = text.faults;
   for (const [i, row] of text.gpus) mergeGpu(gpus[i]!.sample, row);
-  if (text.gpus.length > 0) markParents(hive);
+  markParents(hive);
 }
