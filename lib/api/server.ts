@@ -19,11 +19,13 @@ import { registerGuard } from '../http/guard.js';
 import { judgeJson } from '../http/judged-json.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
 import { answerInTurns } from '../http/request-turns.js';
+import { requireLength } from '../http/require-length.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { Upgrades } from '../http/upgrade.js';
 import type { ServerContext } from './context.js';
 import type { HeartbeatStreams } from './heartbeat-streams.js';
 import { registerDocs, registerSchemas } from './openapi.js';
+import { attentionRoutes } from './routes/attention.js';
 import { cordonRoutes } from './routes/cordons.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
@@ -132,6 +134,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     const token = bearerOf(headers.authorization);
     return (token === null ? null : tokens.find(token)?.key) ?? socket.remoteAddress ?? '';
   });
+  requireLength(app.server);
 
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(TypeBoxValidatorCompiler as never);
@@ -201,7 +204,15 @@ async function apiRoutes(app: FastifyInstance, context: ServerContext): Promise<
         field: 'content-encoding',
       });
   });
-  for (const routes of [queryRoutes, cordonRoutes, placementRoutes, eventRoutes, missingRoutes, serviceRoutes])
+  for (const routes of [
+    queryRoutes,
+    cordonRoutes,
+    attentionRoutes,
+    placementRoutes,
+    eventRoutes,
+    missingRoutes,
+    serviceRoutes,
+  ])
     await app.register(routes, context);
 }
 

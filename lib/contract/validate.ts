@@ -367,13 +367,13 @@ const olderHive = 'the hive is of an older version, which does not say whether i
 function addAbsent({ gpus, workers, gpusKnown }: Readonly<Record<string, unknown>>): void {
   const isOlder = gpusKnown === undefined;
   if (Array.isArray(workers))
-    for (const worker of workers) {
+    for (const [i, worker] of workers.entries()) {
       if (!isObject(worker)) continue;
       if (isOlder && worker.gpusReason === undefined && Array.isArray(worker.gpus) && worker.gpus.length === 0)
         worker.gpusReason = olderHive;
-      addAbsentOfWorker(worker);
+      workers[i] = addAbsentOfWorker(worker);
     }
-  if (Array.isArray(gpus)) for (const gpu of gpus) if (isObject(gpu)) addAbsentOfGpu(gpu);
+  if (Array.isArray(gpus)) for (const [i, gpu] of gpus.entries()) if (isObject(gpu)) gpus[i] = addAbsentOfGpu(gpu);
 }
 
 /** What an older hive does not say: whether its list of GPUs is all there is. An empty one may be one that it could not read. */

@@ -1,9 +1,10 @@
 import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
 import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
+import { historyKey } from './history-keys.js';
 import { type Indexes, noLabels } from './indexes.js';
 import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
-import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import { hashText } from './request-cost.js';
 
 /** What a merge found to be different. */
@@ -54,7 +55,7 @@ export function mergeWorkers(
         picks: 0,
         load: null,
         hash: hashText(`${hive.id}/${next.id}`),
-        ring: history.open(),
+        ring: history.open(historyKey.worker(`${hive.id}/${next.id}`)),
         servingRing: -1,
       };
       indexes.addWorker(worker);
@@ -122,7 +123,7 @@ function addServing(history: HistoryStore, worker: WorkerRecord, nowMs: number):
   const serving = worker.sample.serving ?? null;
   if (worker.servingRing < 0) {
     if (serving === null || worker.ring < 0) return;
-    worker.servingRing = history.open();
+    worker.servingRing = history.open(historyKey.serving(workerKey(worker)));
   }
   history.add(
     worker.servingRing,
@@ -168,7 +169,7 @@ export function mergeGpus(
         workerCount: 0,
         namedIn: number,
         unseenSinceMs: null,
-        ring: history.open(),
+        ring: history.open(historyKey.gpu(next.uuid)),
       };
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
       if (first) shareGpu(gpu.sample, first.sample);
