@@ -148,7 +148,6 @@ export function mergeChange(
 
 function mergeText({ hive, gpus }: StreamBase, text: ChangedText): void {
   if (text.faults !== null) hive.faults = text.faults;
-  const { gpus: changed } = text;
-  for (const [i, row] of changed) mergeGpu(gpus[i]!.sample, row);
-  if (changed.length > 0) markParents(hive);
+  for (const [i, row] of text.gpus) mergeGpu(gpus[i]!.sample, row);
+  markParents(hive);
 }

@@ -32,15 +32,15 @@ class StreamedHive {
   }
 
   /** Sends the next one; ends as a hive's own deadline does. */
-  async heartbeat(changes: Partial<Heartbeat> = {}): Promise<SendOutcome> {
+  async sendNext(changes: Partial<Heartbeat> = {}): Promise<SendOutcome> {
     this.last = { ...this.hive.nextHeartbeat(), ...changes };
     const outcome = await this.#transport.send(this.last, AbortSignal.timeout(8000)).catch(failed);
     if (outcome.kind === 'ack') this.hive.acknowledge(outcome.reply.ackEventSeq);
     return outcome;
   }
 
-  async heartbeats(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) expect(await this.heartbeat()).toMatchObject({ kind: 'ack' });
+  async sendSeveral(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) expect(await this.sendNext()).toMatchObject({ kind: 'ack' });
   }
 
   /** Sends until the queen answers that it has one, as a hive would go on; then the queen knows just what was sent. */
@@ -50,7 +50,7 @@ class StreamedHive {
     await waitFor(
       async () => {
         const message = `m${++count}`;
-        return (await this.heartbeat({ faults: [{ source: 'hive', code: 'X', message }] })).kind === 'ack';
+        return (await this.sendNext({ faults: [{ source: 'hive', code: 'X', message }] })).kind === 'ack';
       },
       { timeoutMs: 30_000, what: 'a heartbeat to be taken again' },
     );
@@ -95,7 +95,7 @@ describe('the heartbeat stream', () => {
     const proxy = await FaultyProxy.before(queen.url);
     harness().defer(() => proxy.close());
     const hive = new StreamedHive(harness(), proxy.url);
-    await hive.heartbeats(7);
+    await hive.sendSeveral(7);
     expect(proxy.accepted).toBe(1);
     return { queen, proxy, hive };
   };
@@ -105,7 +105,7 @@ describe('the heartbeat stream', () => {
     proxy.stall();
     const begun = performance.now();
     // What wants an answer gets none: it says so long before a queen would call the hive offline.
-    await waitFor(async () => (await hive.heartbeat()).kind === 'failed', {
+    await waitFor(async () => (await hive.sendNext()).kind === 'failed', {
       timeoutMs: 10_000,
       what: 'a missing answer',
     });
@@ -123,7 +123,7 @@ describe('the heartbeat stream', () => {
       await hive.recovers(queen);
     }
     expect(hive.said).toEqual([expect.stringContaining('by POST for ten minutes')]);
-    await hive.heartbeats(5);
+    await hive.sendSeveral(5);
     expect(hive.said).toHaveLength(1);
   });
 
@@ -132,7 +132,7 @@ describe('the heartbeat stream', () => {
     expect(await notFollowed(queen)).toBe(0);
     proxy.flipBit();
     // A checksum comes with each 16th delta.
-    for (let i = 0; i < 40; i++) await hive.heartbeat();
+    for (let i = 0; i < 40; i++) await hive.sendNext();
     await hive.recovers(queen);
     expect(await notFollowed(queen)).toBe(1);
   });
@@ -141,7 +141,7 @@ describe('the heartbeat stream', () => {
     const queen = await harness().queen({ args: ['--warming', '0'] });
     const hive = new StreamedHive(harness(), await refusesUpgrades(harness(), queen, status));
     await hive.recovers(queen);
-    await hive.heartbeats(3);
+    await hive.sendSeveral(3);
     expect(hive.said).toEqual([expect.stringContaining(`answers ${status}`)]);
   });
 
@@ -149,7 +149,7 @@ describe('the heartbeat stream', () => {
     const { queen, hive, proxy } = await behindProxy();
     const { port } = new URL(queen.url);
     await queen.process.stop();
-    expect((await hive.heartbeat()).kind).toBe('failed');
+    expect((await hive.sendNext()).kind).toBe('failed');
     const next = await harness().queen({ args: ['--warming', '0', '--port', port] });
     await hive.recovers(next);
     expect(proxy.accepted).toBeGreaterThan(1);
@@ -160,25 +160,25 @@ describe('the heartbeat stream', () => {
     const queen = await harness().queen({ args: ['--warming', '0'] });
     const { port } = new URL(queen.url);
     const hive = new StreamedHive(harness(), queen.url);
-    await hive.heartbeats(7);
+    await hive.sendSeveral(7);
     queen.process.signalGroup('SIGKILL');
     await queen.process.ended();
-    expect((await hive.heartbeat()).kind).toBe('failed');
+    expect((await hive.sendNext()).kind).toBe('failed');
     await hive.recovers(await harness().queen({ args: ['--warming', '0', '--port', port] }));
   });
 
   test('stream_queen_stopped: what a queen does not read is not queued, and is sent as what it is by then', async () => {
     const queen = await harness().queen({ args: ['--warming', '0'] });
     const hive = new StreamedHive(harness(), queen.url);
-    await hive.heartbeats(7);
+    await hive.sendSeveral(7);
     const before = residentMiB(process.pid);
     process.kill(queen.process.pid, 'SIGSTOP');
     try {
-      await waitFor(async () => (await hive.heartbeat()).kind === 'failed', {
+      await waitFor(async () => (await hive.sendNext()).kind === 'failed', {
         timeoutMs: 12_000,
         what: 'a missing answer',
       });
-      await hive.heartbeat();
+      await hive.sendNext();
       expect(residentMiB(process.pid)).toBeLessThan(before + 64);
     } finally {
       process.kill(queen.process.pid, 'SIGCONT');
