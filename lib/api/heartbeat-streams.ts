@@ -7,8 +7,10 @@ import type { Upgrade } from '../http/upgrade.js';
 import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
 import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
-import { type PatchPlan, planOf } from '../queen/stream-patch.js';
+import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
+import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
+import { Limiter } from '../util/rate-limiter.js';
 
 /**
  * Deltas that a queen answers with one acknowledgement. A hive waits three seconds for it: so it knows of a connection that
@@ -22,8 +24,13 @@ const idleMs = 75_000;
 const sweepMs = 5000;
 /** Unread answers of one connection. */
 const maxUnreadBytes = 64 * 1024;
-/** Different schemas at once: hives of one version share theirs. */
+/** Different schemas at once: hives of one version share theirs. One caller has at most so many times what is left of them. */
 const maxSchemas = 64;
+const shareOfFree = 4;
+/** A hello names the columns of each kind of row, with their scales. */
+const helloBudget: JsonBudget = { depth: 8, nodes: 4096, keys: 16, stringBytes: 320 };
+/** Messages and pings of one connection: a hive sends one each interval, and each interval has its shortest. */
+const messageRate = { perSecond: 100, burst: 300 };
 /** Messages under way, of which not all bytes are there yet: together, and of one token or one address. */
 const bytesUnderWay = { total: 96 * 1024 * 1024, perKey: 24 * 1024 * 1024 };
 /** What one connection may have under way without asking. */
@@ -43,8 +50,15 @@ interface HeartbeatStreamDeps {
 }
 
 interface Shared {
-  readonly plan: PatchPlan;
+  readonly plan: StreamPlan;
+  /** Who named this schema first. */
+  readonly owner: string;
   users: number;
+}
+
+interface HeldPlan {
+  readonly plan: StreamPlan;
+  release(): void;
 }
 
 /** The hives that are connected by a stream. */
@@ -64,6 +78,8 @@ export class HeartbeatStreams {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: deps.intake.limits.maxHeartbeatBytes,
+      // A message of each connection in a turn of the event loop, however many have come.
+      allowSynchronousEvents: false,
       handleProtocols: (offered) => offered.has(subprotocol) && subprotocol,
     });
     this.#sweep = setInterval(() => {
@@ -85,7 +101,7 @@ export class HeartbeatStreams {
     this.#server.handleUpgrade(request, socket, head, (client) => {
       const connection = new Connection(client, request, source, {
         ...this.#deps,
-        plan: (schema) => this.#plan(schema),
+        plan: (schema) => this.#plan(schema, source.owner),
         take: (bytes) => this.#bytes.take(keys, bytes),
       });
       this.#open.add(connection);
@@ -106,29 +122,32 @@ export class HeartbeatStreams {
     await Promise.all([...this.#open].map((connection) => connection.goAway(withinMs)));
   }
 
-  /** One plan for all hives with the same columns. @throws StreamCodecError */
-  #plan(schema: unknown): { readonly plan: PatchPlan; release(): void } {
+  /** One plan for all hives with the same columns; null: there are too many already. @throws StreamCodecError */
+  #plan(schema: unknown, owner: string): HeldPlan | null {
     const key = JSON.stringify(schema);
-    let shared = this.#plans.get(key);
-    if (shared === undefined) {
-      if (this.#plans.size >= maxSchemas) throw new StreamCodecError('there are too many schemas');
-      shared = { plan: planOf(readSchema(schema)), users: 0 };
-      this.#plans.set(key, shared);
-    }
-    const { plan } = shared;
-    const held = shared;
+    const held = this.#plans.get(key) ?? this.#newPlan(key, schema, owner);
+    if (held === null) return null;
     held.users++;
     return {
-      plan,
+      plan: held.plan,
       release: () => {
         if (--held.users === 0) this.#plans.delete(key);
       },
     };
   }
+
+  #newPlan(key: string, schema: unknown, owner: string): Shared | null {
+    let own = 0;
+    for (const plan of this.#plans.values()) if (plan.owner === owner) own++;
+    if (own >= (maxSchemas - this.#plans.size) * shareOfFree) return null;
+    const shared = { plan: planOf(readSchema(schema)), owner, users: 0 };
+    this.#plans.set(key, shared);
+    return shared;
+  }
 }
 
 interface ConnectionDeps extends HeartbeatStreamDeps {
-  plan(schema: unknown): { readonly plan: PatchPlan; release(): void };
+  plan(schema: unknown): HeldPlan | null;
   /** Room for bytes under way; null: there is none. */
   take(bytes: number): (() => void) | null;
 }
@@ -148,6 +167,7 @@ class Connection {
   #underWay = 0;
   #giveBack: (() => void) | null = null;
   #release: (() => void) | null = null;
+  readonly #messages = new Limiter(messageRate);
 
   constructor(client: WebSocket, { socket }: IncomingMessage, source: HeartbeatSource, deps: ConnectionDeps) {
     this.#client = client;
@@ -158,7 +178,9 @@ class Connection {
     // Before the parser of messages: it has done with what came earlier.
     const count = (chunk: Buffer) => this.#count(chunk.length);
     socket.prependListener('data', count);
-    client.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    client.on('message', (data, isBinary) => this.#isTooFast() || this.#receive(data, isBinary));
+    client.on('ping', () => this.#isTooFast());
+    client.on('pong', () => this.#isTooFast());
     client.on('error', () => client.terminate());
     client.once('close', () => {
       socket.off('data', count);
@@ -195,7 +217,19 @@ class Connection {
     if (this.#underWay <= smallBytes) return;
     this.#giveBack?.();
     this.#giveBack = this.#deps.take(this.#underWay);
-    if (this.#giveBack === null) this.#client.close(closeCodes.tryAgainLater);
+    if (this.#giveBack !== null) return;
+    this.end(closeCodes.tryAgainLater);
+    // Whoever does not close and goes on sending is not read any more.
+    this.#client.pause();
+  }
+
+  /** Ends a connection on which more comes than any hive sends. */
+  #isTooFast(): boolean {
+    if (this.#client.readyState !== WebSocket.OPEN) return true;
+    if (this.#messages.take('') === 0) return false;
+    this.#deps.intake.countRefusal(this.#source.key, 'RATE_LIMITED', true);
+    this.#client.terminate();
+    return true;
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -203,7 +237,6 @@ class Connection {
     this.#giveBack?.();
     this.#giveBack = null;
     this.#heardAtMs = performance.now();
-    if (this.#client.readyState !== WebSocket.OPEN) return;
     if (this.#stream === null || !isBinary) {
       if (isBinary || this.#stream !== null) this.end(closeCodes.protocolError);
       else this.#greet(data as Buffer);
@@ -221,12 +254,17 @@ class Connection {
 
   #greet(text: Buffer): void {
     try {
-      const hello: unknown = text.length > maxTextBytes ? null : JSON.parse(text.toString());
+      const isHello = text.length <= maxTextBytes && exceededBudget(text, helloBudget) === null;
+      const hello: unknown = isHello ? JSON.parse(text.toString()) : null;
       const { type, schema } = (hello ?? {}) as { readonly type?: unknown; readonly schema?: unknown };
       if (type !== 'hello') throw new StreamCodecError('it is no hello');
-      const { plan, release } = this.#deps.plan(schema);
-      this.#release = release;
-      this.#stream = new HeartbeatStream(this.#deps.registry, this.#deps.intake, this.#source, plan);
+      const held = this.#deps.plan(schema);
+      if (held === null) {
+        this.end(closeCodes.tryAgainLater);
+        return;
+      }
+      this.#release = held.release;
+      this.#stream = new HeartbeatStream(this.#deps.registry, this.#deps.intake, this.#source, held.plan);
     } catch (error) {
       if (!(error instanceof StreamCodecError || error instanceof SyntaxError)) throw error;
       this.#deps.intake.countRefusal(this.#source.key, 'INVALID_REQUEST', true);

@@ -27,6 +27,7 @@ import type {
 } from '../contract/queries.js';
 import type { AttentionList, Silence, SilenceList, SilenceRequest } from '../contract/silence.js';
 import { HivepulseError } from '../util/errors.js';
+import { callback, checkOptions, expected, numberFrom, type OptionTable, text, texts } from '../util/options.js';
 import { requirePlainUrls } from '../util/shown-url.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
 import { type Call, drawOrder, segment, Transport } from './transport.js';
@@ -57,6 +58,14 @@ export interface ClientOptions {
   readonly random?: () => number;
 }
 
+const optionTable: OptionTable = {
+  url: expected('an address, or a list of addresses', (value) => typeof value === 'string' || texts(value) === null),
+  token: text,
+  timeoutMs: numberFrom(1, 'a number of milliseconds'),
+  fetch: callback,
+  random: callback,
+};
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
 }
@@ -71,7 +80,9 @@ type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | nul
 export class HivepulseClient {
   readonly #transport: Transport;
 
+  /** @throws HivepulseError INVALID_OPTION */
   constructor(options: ClientOptions | string) {
+    if (typeof options !== 'string') checkOptions('', options, optionTable);
     const { url, token, timeoutMs, random, fetch: own } = typeof options === 'string' ? { url: options } : options;
     const urls = typeof url === 'string' ? [url] : url;
     requirePlainUrls('url', urls, 'give a token for access');

@@ -80,7 +80,7 @@ export class EventStream {
     this.#sequence = message.seq;
     const id = `${this.#epoch}-${message.seq}`;
     const received = this.#isTooFast(message.subject) ? null : readMessage(message.data, message.subject, id);
-    if (received === null || !this.#isFirst(received)) {
+    if (received === null || !this.#isFirst(received, message)) {
       this.#registry.events.skip(id);
       return;
     }
@@ -93,12 +93,16 @@ export class EventStream {
     return isHiveEvent(subject) && this.#rates.take(lastToken(subject)) > 0;
   }
 
-  /** Notes an event of a hive. False for one that two queens have published, since the answer to the first was lost. */
-  #isFirst(received: Received): boolean {
+  /**
+   * Notes an event of a hive. False for one that two queens have published, since the answer to the first was lost, and for one
+   * with a seq that its run cannot have reached: no queen would store what follows.
+   */
+  #isFirst(received: Received, stored: JsMsg): boolean {
     if (received.type !== 'event') return true;
     const { event, incarnation, seq } = received;
-    this.#acked.set(event.hive, incarnation, seq);
-    return this.#recent.add(event.hive, incarnation, seq);
+    const verdict = this.#recent.add(event.hive, incarnation, seq, stored.time.getTime());
+    if (verdict !== 'jump') this.#acked.set(event.hive, incarnation, seq);
+    return verdict === 'first';
   }
 
   /** Stores a hive's events that are not stored yet (`js` null: none can be). Gives the seq up to which all are. */

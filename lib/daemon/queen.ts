@@ -11,6 +11,7 @@ import { buildServer } from '../api/server.js';
 import { StreamHub } from '../api/stream-hub.js';
 import type { Bus } from '../cluster/bus.js';
 import { memoryBus } from '../cluster/memory.js';
+import { checkQueenOptions } from '../config/check-options.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
@@ -47,6 +48,8 @@ interface QueenExtras {
   readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[];
   /** Over what the options say: clocks, the name of the stream. */
   readonly registry?: RegistryOptions;
+  /** Of one hive; a benchmark sends more than any hive. */
+  readonly heartbeatsPerSecond?: number;
 }
 
 /**
@@ -55,6 +58,7 @@ interface QueenExtras {
  * INVALID_OPTION, CLOSED
  */
 export async function startQueen(options: QueenOptions = {}, extras: QueenExtras = {}): Promise<Queen> {
+  checkQueenOptions(options);
   const { host = defaults.host, port = defaults.queenPort, logger, signal } = options;
   throwIfAborted(signal);
   const grants = grantsOf(options);
@@ -122,7 +126,8 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     maxUnreadBytes: memory.streamBytes,
     onEvicted: logEvicted(logger),
   });
-  const { maxHeartbeatBytes, heartbeatsPerSecond } = settings;
+  const { maxHeartbeatBytes } = settings;
+  const { heartbeatsPerSecond = defaults.heartbeatsPerSecond } = extras;
   const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
@@ -289,11 +294,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
         `${where} is taken, perhaps by another queen: end it, or choose another port with --port.`,
         { cause: error },
       );
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES' || code === 'EAI_AGAIN')
-      throw new HivepulseError('ADDRESS_UNAVAILABLE', where, `The queen cannot listen on ${where}: ${code}.`, {
-        cause: error,
-      });
-    throw error;
+    throw new HivepulseError('ADDRESS_UNAVAILABLE', where, `The queen cannot listen on ${where}: ${code ?? error}.`, {
+      cause: error,
+    });
   }
   const address = app.server.address();
   return typeof address === 'object' && address !== null ? address.port : port;

@@ -10,15 +10,15 @@ const smallBytes = 1024;
 
 /**
  * Room for a body is taken before its first byte is read and given back with the answer, so that slow senders hold no
- * more memory than the budget. One that does not say its length is counted with the most it may have.
+ * more memory than the budget.
  */
 export function registerBodyBudget(app: FastifyInstance, limits: typeof bodyBudget = bodyBudget): void {
   const budget = new ByteBudget(limits);
   app.addHook('onRequest', (request, reply, done) => {
-    const { 'content-length': length, 'transfer-encoding': chunked } = request.headers;
-    if (length === undefined && chunked === undefined) return done();
+    const { 'content-length': length } = request.headers;
+    if (length === undefined) return done();
     const most = request.routeOptions.bodyLimit ?? app.initialConfig.bodyLimit ?? 0;
-    const bytes = length === undefined ? most : Number(length);
+    const bytes = Number(length);
     // What is longer than its limit is refused unread.
     if (bytes <= smallBytes || bytes > most) return done();
     const keys = request.caller === null ? [request.ip] : [request.ip, request.caller.key];

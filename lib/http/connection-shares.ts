@@ -15,11 +15,14 @@ export const connectionLimit = (descriptors: number | null): number =>
 
 /**
  * Who may have how many connections. One address leaves room for the others. Where tokens are asked for, those that have not
- * shown a right one have an eighth of all, and the oldest of them goes for a new one: whoever has a token shows it at once.
+ * shown a right one have an eighth of all, and one goes for a new one: the oldest of the address that has most of them, so that
+ * whoever connects beside a flood has the time to show a token, however far away or busy it is.
  */
 export class ConnectionShares {
   readonly max: number;
-  readonly #unknown = new Set<Socket>();
+  /** By address, oldest first. */
+  readonly #unknown = new Map<string, Set<Socket>>();
+  #unknownCount = 0;
   readonly #byAddress = new Map<string, number>();
   #open = 0;
 
@@ -38,10 +41,10 @@ export class ConnectionShares {
     if (ofAddress >= (this.max - this.#open) * shareOfFree) return false;
     this.#open++;
     this.#byAddress.set(address, ofAddress + 1);
-    if (isAsked) this.#addUnknown(socket);
+    if (isAsked) this.#addUnknown(address, socket);
     socket.once('close', () => {
       this.#open--;
-      this.#unknown.delete(socket);
+      this.#forgetUnknown(address, socket);
       const left = (this.#byAddress.get(address) ?? 1) - 1;
       if (left === 0) this.#byAddress.delete(address);
       else this.#byAddress.set(address, left);
@@ -51,15 +54,26 @@ export class ConnectionShares {
 
   /** It has shown a token that is right. */
   prove(socket: Socket): void {
-    this.#unknown.delete(socket);
+    this.#forgetUnknown(socket.remoteAddress ?? '', socket);
   }
 
-  #addUnknown(socket: Socket): void {
-    this.#unknown.add(socket);
-    if (this.#unknown.size <= Math.max(1, this.max / partUnknown)) return;
-    const [oldest] = this.#unknown;
+  #forgetUnknown(address: string, socket: Socket): void {
+    const own = this.#unknown.get(address);
+    if (!own?.delete(socket)) return;
+    this.#unknownCount--;
+    if (own.size === 0) this.#unknown.delete(address);
+  }
+
+  #addUnknown(address: string, socket: Socket): void {
+    const own = this.#unknown.get(address) ?? new Set();
+    this.#unknown.set(address, own.add(socket));
+    this.#unknownCount++;
+    if (this.#unknownCount <= Math.max(1, this.max / partUnknown)) return;
+    let [from, most] = [address, own];
+    for (const [each, sockets] of this.#unknown) if (sockets.size > most.size) [from, most] = [each, sockets];
+    const [oldest] = most;
     if (oldest === undefined) return;
-    this.#unknown.delete(oldest);
+    this.#forgetUnknown(from, oldest);
     oldest.destroy();
   }
 }

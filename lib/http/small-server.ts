@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import { ProblemError, problemReply } from './problem.js';
+import { refuseChunked } from './require-length.js';
 
 /** What a route gives; null: it has taken the response over. */
 export type SmallAnswer = {
@@ -75,6 +76,7 @@ export class SmallServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (refuseChunked(request, response)) return;
     response.on('error', () => undefined);
     try {
       this.#options.guard?.(request, response);

@@ -129,7 +129,7 @@ export function hiveRecord(
     gpusReason,
     workersComplete,
     intervalMs,
-    incarnations: { current: incarnation, seq, startedAt, heardAtMs: listeningMs, retired: [] },
+    incarnations: { current: incarnation, seq, eventSeq: 0, startedAt, heardAtMs: listeningMs, retired: [] },
     liveness: 'online',
     cordon,
     heardAtMs,

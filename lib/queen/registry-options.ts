@@ -6,6 +6,7 @@ import type { MemoryLimits } from './memory-limits.js';
 
 export type RefusalCode =
   | 'STALE_SEQ'
+  | 'IMPLAUSIBLE_SEQ'
   | 'RETIRED_INCARNATION'
   | 'DUPLICATE_HIVE_ID'
   | 'TOO_MANY_HIVES'

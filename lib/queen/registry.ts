@@ -21,7 +21,7 @@ import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fl
 import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
 import { historyKey } from './history-keys.js';
-import { classifyHeartbeat, replaceRun } from './incarnations.js';
+import { classifyHeartbeat, maxSeqJump, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
 import {
   type Arrival,
   type Delta,
@@ -30,11 +30,7 @@ import {
   type Merge,
   mergeGpus,
   mergeHive,
-  mergePatch,
   mergeWorkers,
-  type NumericPatch,
-  type StreamBase,
-  streamBaseOf,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
@@ -49,6 +45,7 @@ import type {
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
 import { Silences } from './silences.js';
+import { type HeartbeatChange, mergeChange, type StreamBase, streamBaseOf } from './stream-merge.js';
 import { hiveView, workerView } from './views.js';
 
 export type * from './registry-options.js';
@@ -148,17 +145,21 @@ export class Registry extends FleetQueries {
 
   /**
    * Takes a heartbeat of which only what changed was sent; it becomes the same as with the whole one. Null: the base is not
-   * what is known of that hive any longer, so only a whole heartbeat helps.
+   * what is known of that hive any longer, or memory is short, so only a whole heartbeat helps.
    */
-  patch(base: StreamBase, patch: NumericPatch): HeartbeatOutcome | null {
+  patch(base: StreamBase, change: HeartbeatChange, owner: string): HeartbeatOutcome | null {
     const listeningMs = this.#settle();
     const { hive } = base;
-    if (!this.isCurrent(base) || patch.seq <= hive.incarnations.seq) return null;
+    const { seq, text, state, plan } = change;
+    const step = seq - hive.incarnations.seq;
+    if (!this.isCurrent(base) || step <= 0 || step > maxSeqJump) return null;
+    if (text !== null && typeof this.#budget.charge(hive.charge, text.weight, owner) === 'string') return null;
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
-    const delta = mergePatch(this.indexes, this.histories, base, patch, nowMs);
-    const heartbeat = { seq: patch.seq, intervalMs: patch.intervalMs, host: hive.host, events: [] };
+    const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
+    const intervalMs = state.values[plan.interval]!;
+    const heartbeat = { seq, intervalMs, host: hive.host, events: text?.events ?? [] };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
@@ -181,8 +182,7 @@ export class Registry extends FleetQueries {
     heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'host' | 'events'>,
     { arrival, before, delta, listeningMs, nowMs }: Merge,
   ): HeartbeatOutcome {
-    hive.incarnations.seq = heartbeat.seq;
-    hive.incarnations.heardAtMs = listeningMs;
+    noteSeqs(hive.incarnations, heartbeat, listeningMs);
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
@@ -355,23 +355,23 @@ export class Registry extends FleetQueries {
     listeningMs: number,
     nowMs: number,
   ): Arrival | HeartbeatOutcome {
-    const { seq, workers } = heartbeat;
-    const { incarnation, startedAt } = heartbeat.hive;
-    if (workers.length > this.#maxWorkersPerHive)
-      return refused(
-        'TOO_MANY_WORKERS',
-        `${workers.length} workers; this queen takes ${this.#maxWorkersPerHive} a hive (maxWorkersPerHive)`,
-      );
+    const numbers = numbersOf(heartbeat);
+    const workers = heartbeat.workers.length;
+    const most = this.#maxWorkersPerHive;
+    if (workers > most)
+      return refused('TOO_MANY_WORKERS', `${workers} workers; this queen takes ${most} a hive (maxWorkersPerHive)`);
     if (!hive)
       return this.indexes.hives.size < this.#maxHives
         ? 'joined'
         : refused('TOO_MANY_HIVES', `this queen takes ${this.#maxHives} hives (maxHives)`);
     const { current, seq: newest } = hive.incarnations;
-    switch (classifyHeartbeat(hive.incarnations, { incarnation, seq, startedAt }, listeningMs)) {
+    switch (classifyHeartbeat(hive.incarnations, numbers, listeningMs)) {
       case 'staleSeq':
-        return refused('STALE_SEQ', `seq ${seq} is not after ${newest}; the newer beat stands`);
+        return refused('STALE_SEQ', `seq ${numbers.seq} is not after ${newest}; the newer beat stands`);
+      case 'seqJump':
+        return refused('IMPLAUSIBLE_SEQ', `seq ${numbers.seq}, or that of an event, is too far after ${newest}`);
       case 'latePacket':
-        return refused('RETIRED_INCARNATION', `incarnation ${incarnation} was replaced by ${current}`);
+        return refused('RETIRED_INCARNATION', `incarnation ${numbers.incarnation} was replaced by ${current}`);
       case 'duplicate':
         return this.#duplicate(hive, heartbeat, nowMs);
       case 'restarted':

@@ -253,6 +253,52 @@ describe('messages that are none', () => {
   });
 });
 
+describe('what a connection may cost', () => {
+  it('a hello of other form or size than any is refused before it is parsed, however it is nested', async () => {
+    const { port, streams } = await serve();
+    for (const schema of [
+      `${'['.repeat(30_000)}${']'.repeat(30_000)}`,
+      `{"worker":[${'["a",1],'.repeat(7000)}0]}`,
+      `{"worker":[["${'a'.repeat(60_000)}",1]]}`,
+    ]) {
+      const { client, closed } = await rawClient(port);
+      client.send(`{"type":"hello","schema":${schema}}`);
+      expect((await closed)[0]).toBe(1002);
+    }
+    await expect.poll(() => streams!.size).toBe(0);
+  });
+
+  it.each([
+    ['messages', (client: WebSocket) => client.send(Buffer.from([2]))],
+    ['pings', (client: WebSocket) => client.ping()],
+    ['pongs', (client: WebSocket) => client.pong()],
+  ])('more %s than a hive sends end it, and count as refused', async (_what, send) => {
+    const { port, intake } = await serve();
+    const { client, next, closed } = await rawClient(port);
+    client.send(hello);
+    await next();
+    client.on('error', () => undefined);
+    for (let i = 0; i < 400 && client.readyState === WebSocket.OPEN; i++) send(client);
+    await closed;
+    expect(intake.counts.refused.get('RATE_LIMITED')).toBe(1);
+  });
+
+  it('a caller with schemas of its own leaves room for those of others', async () => {
+    const { port } = await serve({ grants });
+    const greet = async (token: string, name: string) => {
+      const { client, next, closed } = await rawClient(port, { authorization: `Bearer ${token}` });
+      client.send(helloOf({ ...sentSchema(ownSchema), worker: [[name, 1]] }));
+      return Promise.race([next().then(({ type }) => type), closed.then(([code]) => code)]);
+    };
+    const answers = [];
+    for (let i = 0; i < 60; i++)
+      answers.push(await greet(tokens.hive, `made.up${String.fromCharCode(97 + (i % 26), 97 + i / 26)}`));
+    expect(answers.filter((answer) => answer === 'welcome')).toHaveLength(52);
+    expect(answers.at(-1)).toBe(1013);
+    expect(await greet(tokens.bound, 'another')).toBe('welcome');
+  });
+});
+
 describe('requests beside streams', () => {
   it('GET without an upgrade is 426 UPGRADE_REQUIRED, and other upgrades are answered in HTTP', async () => {
     const { url, port } = await serve();

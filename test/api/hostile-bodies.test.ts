@@ -176,6 +176,15 @@ describe('slow and broken connections', () => {
     expect(await closed(body)).toContain('REQUEST_TIMEOUT');
   });
 
+  it('does not read a body that comes in chunks, and answers what was asked before it', async () => {
+    const chunked = 'POST /v1/session HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n';
+    expect(await closed(`${chunked}${'1\r\n[\r\n'.repeat(20_000)}`)).toContain('LENGTH_REQUIRED');
+    const answers = await closed(`GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n${chunked}1\r\n[\r\n`);
+    expect(answers).toMatch(/^HTTP\/1\.1 200[\s\S]*HTTP\/1\.1 411/);
+    const upgraded = chunked.replace('\r\n\r\n', '\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+    expect(await closed(`${upgraded}1\r\n[\r\n`)).toContain('LENGTH_REQUIRED');
+  });
+
   it('bodies that are cut off are no refused heartbeats: hives behind the same address are heard', async () => {
     const strict = await serverOfTest({
       limits: { refusedHeartbeatsPerSecond: 0.1 },

@@ -55,6 +55,20 @@ describe('shares of connections', () => {
     expect(shares.open).toBe(11);
   });
 
+  it('without a token a flood of one address ends its own, never the only one of another, however late that shows its token', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 1, max: 500 }), (before, after) => {
+        const shares = new ConnectionShares(80);
+        for (let i = 0; i < before; i++) shares.accept(socketFrom('flood'), true);
+        const slow = socketFrom('far away');
+        expect(shares.accept(slow, true)).toBe(true);
+        for (let i = 0; i < after; i++) shares.accept(socketFrom('flood'), true);
+        expect(slow.destroyed).toBe(false);
+        expect(shares.open).toBeLessThanOrEqual(11);
+      }),
+    );
+  });
+
   it('are of as many as there may be descriptors', () => {
     expect(connectionLimit(1024)).toBe(768);
     expect(connectionLimit(1_000_000)).toBe(20_000);

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { classifyHeartbeat, type Incarnations, replaceRun, retiredKept } from '../../lib/queen/incarnations.js';
+import {
+  classifyHeartbeat,
+  type Incarnations,
+  maxEventSeqJump,
+  maxSeqJump,
+  replaceRun,
+  retiredKept,
+  seqResyncMs,
+} from '../../lib/queen/incarnations.js';
 import { runA, runB, runC, TestQueen, workerSample } from './heartbeats.js';
 
 const t1 = '2026-01-02T03:00:00.000Z';
@@ -8,6 +16,7 @@ const t2 = '2026-01-02T03:10:00.000Z';
 const known = (): Incarnations => ({
   current: runB,
   seq: 10,
+  eventSeq: 7,
   startedAt: t2,
   heardAtMs: 100_000,
   retired: [{ incarnation: runA, atMs: 100_000 }],
@@ -25,6 +34,9 @@ const cases: readonly [
   ['a heartbeat after a gap', runB, 500, t2, 101_000, 'next'],
   ['the same heartbeat again', runB, 10, t2, 101_000, 'staleSeq'],
   ['an older heartbeat', runB, 3, t2, 101_000, 'staleSeq'],
+  ['a heartbeat after the longest gap', runB, 10 + maxSeqJump, t2, 101_000, 'next'],
+  ['a seq that the run cannot have reached', runB, 11 + maxSeqJump, t2, 101_000, 'seqJump'],
+  ['the same once the run was silent', runB, 11 + maxSeqJump, t2, 100_000 + seqResyncMs, 'next'],
   ['a retired run within the deadline', runA, 99, t1, 105_000, 'latePacket'],
   ['a retired run after the deadline', runA, 99, t1, 105_001, 'duplicate'],
   ['a new run', runC, 1, '2026-01-02T03:20:00.000Z', 101_000, 'restarted'],
@@ -34,7 +46,15 @@ const cases: readonly [
 
 describe('incarnations', () => {
   it.each(cases)('%s', (_, incarnation, seq, startedAt, nowMs, verdict) => {
-    expect(classifyHeartbeat(known(), { incarnation, seq, startedAt }, nowMs)).toBe(verdict);
+    expect(classifyHeartbeat(known(), { incarnation, seq, startedAt, eventSeq: 0 }, nowMs)).toBe(verdict);
+  });
+
+  it.each([
+    ['the most that events may rise by', 7 + maxEventSeqJump, 101_000, 'next'],
+    ['one more', 8 + maxEventSeqJump, 101_000, 'seqJump'],
+    ['one more after a silence', 8 + maxEventSeqJump, 100_000 + seqResyncMs, 'next'],
+  ])('events of the current run: %s', (_, eventSeq, nowMs, verdict) => {
+    expect(classifyHeartbeat(known(), { incarnation: runB, seq: 11, startedAt: t2, eventSeq }, nowMs)).toBe(verdict);
   });
 
   it('remembers a bounded number of retired runs, the newest', () => {
@@ -85,6 +105,23 @@ describe('a registry and the runs of a hive', () => {
     }
     expect(clones()).toHaveLength(1);
     expect(clones()[0]?.detail).toMatchObject({ hostname: 'clone', currentIncarnation: runB });
+  });
+
+  it('one that goes on is said again after a minute, and not before', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 5);
+    queen.hear('a', 1, { hive: { incarnation: runB, startedAt: t2 } });
+    const saidAt: number[] = [];
+    let before = 0;
+    for (let second = 1; second < 140; second++) {
+      queen.time.advance(1000);
+      queen.hear('a', 1 + second, { hive: { incarnation: runB, startedAt: t2 } });
+      queen.hear('a', 6 + second);
+      const count = queen.events.recent().filter((event) => event.kind === 'duplicateHiveId').length;
+      if (count > before) saidAt.push(second);
+      before = count;
+    }
+    expect(saidAt.slice(1).map((second, i) => second - (saidAt[i] as number))).toEqual([60, 60]);
   });
 
   it('refuses more hives and more workers than it was told to take, and says how many that is', () => {

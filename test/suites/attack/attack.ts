@@ -83,7 +83,7 @@ export class Attacker {
   async send(
     path: string,
     options: {
-      readonly method?: 'GET' | 'POST' | 'DELETE' | 'OPTIONS';
+      readonly method?: 'GET' | 'POST' | 'DELETE' | 'OPTIONS' | 'HEAD';
       readonly body?: Body;
       readonly headers?: Readonly<Record<string, string>>;
       readonly as?: AttackerToken;

@@ -3,6 +3,7 @@ import { identityAttacks } from './identity.js';
 import { inputAttacks } from './input.js';
 import { memoryAttacks } from './memory.js';
 import { shareAttacks, siteAttacks } from './shares.js';
+import { streamAttacks } from './streams.js';
 
 export const attacks: readonly Attack[] = [
   ...inputAttacks,
@@ -10,4 +11,5 @@ export const attacks: readonly Attack[] = [
   ...memoryAttacks,
   ...shareAttacks,
   ...siteAttacks,
+  ...streamAttacks,
 ];

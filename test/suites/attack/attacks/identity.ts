@@ -1,7 +1,7 @@
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { heartbeatSubject, hiveEventSubject, queenEventSubject } from '../../../../lib/nats/subjects.js';
 import { eventOf, gpuOf, heartbeatOf } from '../../../harness/heartbeats.js';
-import { type Attack, type Attacker, boundHive, honestHive } from '../attack.js';
+import { type Attack, type Attacker, boundHive, gzipped, honestHive } from '../attack.js';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -142,5 +142,62 @@ export const identityAttacks: readonly Attack[] = [
         ];
         for (let i = 0; i < 300; i++) nats.publish(queenEventSubject(boundHive), JSON.stringify(wrong[i % 3]));
       }),
+  },
+  {
+    name: 'NATS: heartbeats of 20,000 headers, and gzip that inflates to a gigabyte',
+    kind: 'identity',
+    nats: true,
+    run: (attacker) =>
+      overNats(attacker, async (nats) => {
+        const set = headers();
+        for (let i = 0; i < 20_000; i++) set.append(`x-${i}`, 'value');
+        const packed = headers();
+        packed.set('content-encoding', 'gzip');
+        const bomb = await gzipped(Buffer.alloc(512 * 1024 * 1024, 0x20), { level: 9 });
+        while (!attacker.over) {
+          for (let i = 0; i < 4; i++) {
+            nats.publish(heartbeatSubject(boundHive), '{}', { headers: set });
+            nats.publish(heartbeatSubject(boundHive), bomb, { headers: packed });
+          }
+          await nats.flush();
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      }),
+  },
+  {
+    name: 'NATS: events of another run each, and seqs that jump',
+    kind: 'identity',
+    nats: true,
+    run: (attacker) =>
+      overNats(attacker, async (nats) => {
+        for (let turn = 1; !attacker.over; turn++) {
+          for (let i = 0; i < 100; i++)
+            nats.publish(
+              hiveEventSubject(boundHive),
+              event(boundHive, turn * 2 ** 32 + i, { incarnation: `run-${turn % 2 ? 0 : turn}-${i}` }),
+            );
+          await nats.flush();
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      }),
+  },
+  {
+    name: 'what only an admin may, of the honest hive, with every token there is',
+    kind: 'identity',
+    run: (attacker) => {
+      const roles = ['boundHive', 'anyHive', 'read', 'schedule', 'none'] as const;
+      const acts = [
+        ['DELETE', `/v1/hives/${honestHive}`],
+        ['POST', `/v1/hives/${honestHive}/cordon`],
+        ['DELETE', `/v1/gpus/${attacker.target.gpu}`],
+        ['DELETE', `/v1/workers/${honestHive}/llm/0`],
+        ['GET', '/v1/audit'],
+      ] as const;
+      return attacker.flood(8, (turn) => {
+        const [method, path] = acts[turn % acts.length] as (typeof acts)[number];
+        const body = method === 'POST' ? { body: JSON.stringify({ reason: 'x' }) } : {};
+        return attacker.send(path, { method, as: roles[turn % 4] ?? 'none', ...body });
+      });
+    },
   },
 ];

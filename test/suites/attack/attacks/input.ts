@@ -1,5 +1,9 @@
+import { promisify } from 'node:util';
+import { brotliCompress, constants } from 'node:zlib';
 import { eventOf, gpuOf, heartbeatOf, workerOf } from '../../../harness/heartbeats.js';
 import { type Attack, gzipped } from '../attack.js';
+
+const brotli = promisify(brotliCompress);
 
 const keys = (count: number): string => Array.from({ length: count }, (_, i) => `"k${i}":0`).join(',');
 
@@ -73,6 +77,42 @@ export const inputAttacks: readonly Attack[] = [
     run: async (attacker) => {
       const bomb = await gzipped(Buffer.alloc(256 * 1024 * 1024, 0x20));
       await attacker.flood(16, () => attacker.packed(bomb));
+    },
+  },
+  {
+    name: 'Brotli that inflates to 256 MB, and encodings that nobody knows',
+    kind: 'input',
+    run: async (attacker) => {
+      const bomb = await brotli(Buffer.alloc(256 * 1024 * 1024, 0x20), {
+        params: { [constants.BROTLI_PARAM_QUALITY]: 1 },
+      });
+      const encodings = ['br', 'br', 'zstd', 'gzip, br', 'x'.repeat(8000)];
+      await attacker.flood(16, (turn) =>
+        attacker.send('/v1/heartbeats', {
+          body: bomb,
+          as: 'anyHive',
+          connections: 16,
+          headers: { 'content-encoding': encodings[turn % encodings.length] as string },
+        }),
+      );
+    },
+  },
+  {
+    name: 'bodies in chunks of a byte, with trailers without end',
+    kind: 'input',
+    run: async (attacker) => {
+      const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' };
+      const head = attacker.head('/v1/heartbeats', { method: 'POST', as: 'anyHive', headers });
+      const chunks = '1\r\n[\r\n'.repeat(20_000);
+      const trailers = `0\r\n${'x-trailer: value\r\n'.repeat(20_000)}`;
+      await attacker.flood(32, async () => {
+        const socket = await attacker.socket(head, { reads: true });
+        for (let i = 0; i < 8 && socket !== null && !socket.destroyed && !attacker.over; i++) {
+          socket.write(i < 6 ? chunks : trailers);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        socket?.destroy();
+      });
     },
   },
   {

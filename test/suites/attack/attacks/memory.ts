@@ -111,4 +111,51 @@ export const memoryAttacks: readonly Attack[] = [
         await attacker.packed(await gzipped(JSON.stringify(heartbeatOf('attacker', 1, over)), { level: 1 }));
       }),
   },
+  {
+    name: 'hives of 2,000 workers with 16 models each, and whoever asks for totals and metrics',
+    kind: 'memory',
+    run: async (attacker) => {
+      await attacker.times(12, 4, async (turn) => {
+        const workers = Array.from({ length: 2000 }, (_, i) =>
+          workerOf(`llm/${i}`, {
+            command: null,
+            labels: {},
+            model: `m-${turn}-${i}`,
+            models: Array.from({ length: 16 }, (__, k) => `m-${turn}-${i}-${k}`.padEnd(60, 'x')),
+          } as never),
+        );
+        await attacker.packed(
+          await gzipped(JSON.stringify(heartbeatOf(`models-${turn}`, 1, { workers })), { level: 1 }),
+        );
+      });
+      await attacker.flood(4, (turn) => attacker.send(turn % 2 ? '/v1/fleet' : '/metrics', { as: 'read' }));
+    },
+  },
+  {
+    name: 'picks of 64 that are never done, each with a prefix of its own',
+    kind: 'memory',
+    run: async (attacker) => {
+      const workers = Array.from({ length: 300 }, (_, i) => workerOf(`llm/${i}`, { model: 'picked', state: 'idle' }));
+      await attacker.heartbeat(heartbeatOf('picked', 1, { workers }));
+      await attacker.flood(64, (turn) =>
+        attacker.send(
+          `/v1/workers/best?model=picked&count=64&promptTokens=1&prefixKey=${String(turn).padEnd(200, 'x')}`,
+          {
+            as: 'schedule',
+            connections: 64,
+          },
+        ),
+      );
+    },
+  },
+  {
+    name: '256 other GPUs with each heartbeat, so that as many are missing',
+    kind: 'memory',
+    run: async (attacker) => {
+      await attacker.flood(2, async (turn) => {
+        const gpus = Array.from({ length: 256 }, (_, i) => gpuOf(`GPU-${turn}-${i}`.padEnd(90, 'x')));
+        await attacker.packed(await gzipped(JSON.stringify(heartbeatOf('swapping', turn + 1, { gpus })), { level: 1 }));
+      });
+    },
+  },
 ];

@@ -175,7 +175,67 @@ export const shareAttacks: readonly Attack[] = [
         attacker.send(`/v1/workers/best?model=m${turn}`, { as: 'schedule', connections: 64 }),
       ),
   },
+  overFleet({
+    name: 'streams that ask for all events there are, opened and closed',
+    kind: 'shares',
+    run: async (attacker) => {
+      let seq = 0;
+      await attacker.times(20, 1, async (turn) => {
+        const events = Array.from({ length: 400 }, () => eventNumber(++seq));
+        await attacker.packed(await gzipped(JSON.stringify(heartbeatOf(`full-${turn}`, 1, { events })), { level: 1 }));
+      });
+      const epoch = await epochOf(attacker);
+      const ids = [`${epoch}-1`, `${epoch}-99999999999`, '-', '%00', `${epoch}-${'9'.repeat(100)}`];
+      await attacker.flood(16, async (turn) => {
+        const path = `/v1/events?lastEventId=${ids[turn % 2 ? 0 : turn % ids.length]}`;
+        const socket = await attacker.socket(attacker.head(path, { as: 'read' }), { reads: true });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        socket?.destroy();
+      });
+    },
+  }),
+  overFleet(
+    asking(
+      'listings in every order, from the last page back',
+      (turn) => `/v1/workers?limit=1000&sort=${turn % 2 ? '-' : ''}vramFree&cursor=${'x'.repeat(turn % 2000)}`,
+      'read',
+    ),
+  ),
+  overFleet({
+    name: '1,000 requests at once on each of 64 connections',
+    kind: 'shares',
+    run: async (attacker) => {
+      const requests = attacker.head('/v1/workers?limit=1000', { as: 'read' }).repeat(1000);
+      await attacker.flood(64, async () => {
+        const socket = await attacker.socket(requests, { reads: true });
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        socket?.destroy();
+      });
+    },
+  }),
+  overFleet({
+    name: 'methods that routes do not have, and heads of everything',
+    kind: 'shares',
+    run: (attacker) =>
+      attacker.flood(64, (turn) =>
+        attacker.send(['/v1/hives?limit=1000', '/docs/yaml', '/v1/events', '/metrics'][turn % 4] as string, {
+          method: (['HEAD', 'OPTIONS', 'DELETE', 'POST'] as const)[(turn >> 2) % 4] as 'OPTIONS',
+          as: 'read',
+          connections: 64,
+        }),
+      ),
+  }),
 ];
+
+/** The name of the queen's stream of events, which every reader sees. */
+async function epochOf(attacker: Attacker): Promise<string> {
+  const socket = await attacker.socket(attacker.head('/v1/events', { as: 'read' }));
+  let text = '';
+  while (socket !== null && !/"lastEventId":"([^"]+)-\d+"/.test(text) && !attacker.over)
+    text += String(await new Promise((resolve) => socket.once('data', resolve)));
+  socket?.destroy();
+  return /"lastEventId":"([^"]+)-\d+"/.exec(text)?.[1] ?? '';
+}
 
 const eventNumber = (seq: number) => ({
   seq,
@@ -198,5 +258,20 @@ export const siteAttacks: readonly Attack[] = [
           headers: turn % 2 ? { 'sec-fetch-site': 'cross-site', 'sec-fetch-dest': 'iframe' } : { host: 'evil.example' },
         }),
       ),
+  },
+  {
+    name: 'WebSockets and heartbeats of another site, in the browser of somebody who may ask',
+    kind: 'site',
+    run: (attacker) =>
+      attacker.flood(48, (turn) => {
+        const headers = { origin: 'http://evil.example', ...(turn % 2 ? { 'sec-fetch-site': 'cross-site' } : {}) };
+        if (turn % 3 === 0)
+          return attacker.send('/v1/heartbeats', {
+            body: JSON.stringify(heartbeatOf(`site-${turn}`, 1)),
+            headers: { ...headers, 'content-type': 'text/plain' },
+            connections: 48,
+          });
+        return attacker.send('/v1/stream', { as: 'read', headers, connections: 48 });
+      }),
   },
 ];
