@@ -94,7 +94,7 @@ class Bodies {
 /** From the bytes of a heartbeat to the registry. */
 function takeIn(hives: number, workers: number): Hot {
   const bodies = new Bodies(hives, workers);
-  const queen = new Registry({ warmingMs: 0, staleAfterMs: 1e9, maxHives: 1e5 });
+  const queen = new Registry({ warmingMs: 0, staleAfterMs: 86_400_000, maxHives: 1e5 });
   return {
     prepare: (calls) => bodies.prepare(calls),
     call: () => {
@@ -106,7 +106,7 @@ function takeIn(hives: number, workers: number): Hot {
 
 /** The same with HTTP before and after it, one beat after the other; who sends is part of it, and the same in all trees. */
 async function overHttp(): Promise<Hot> {
-  const queen = await startQueen({ port: 0, warmingMs: 0, staleAfterMs: 1e9, maxHives: 1e5 });
+  const queen = await startQueen({ port: 0, warmingMs: 0, staleAfterMs: 86_400_000, maxHives: 1e5 });
   const socket: Socket = connect(queen.port, '127.0.0.1').setNoDelay(true);
   process.once('disconnect', () => {
     socket.destroy();
@@ -133,7 +133,7 @@ async function overHttp(): Promise<Hot> {
 }
 
 function query(): Hot {
-  const queen = new Registry({ warmingMs: 0, staleAfterMs: 1e9, maxHives: 1e5 });
+  const queen = new Registry({ warmingMs: 0, staleAfterMs: 86_400_000, maxHives: 1e5 });
   for (let i = 0; i < 1000; i++)
     queen.heartbeat(new SimulatedHive({ id: `q-${i}`, seed: (i % 50) + 1, workers: 8, gpus: 8 }).nextHeartbeat());
   const asked = queen.workers({ limit: 100 }).items.find(({ model }) => model !== null);

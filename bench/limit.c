@@ -5,8 +5,10 @@
  *   limit read < paths    opens each path; then for each number on standard input reads all files so many times and
  *                         prints of each pass the nanoseconds on the clock and on the CPU, on one line. Paths end at an
  *                         empty line.
- *   limit tick < paths    for each path of a cgroup.procs starts a process there that wakes up ten times a second, so
- *                         that the kernel has something to add up. Ends with its standard input.
+ *   limit trees < line  as many trees of five processes as the line says, which wake up ten times a second: prints the
+ * pid of each root and of its children, a tree a line. Ends with its standard input. limit tick < paths    for each
+ * path of a cgroup.procs starts a process there that wakes up ten times a second, so that the kernel has something to
+ * add up. Ends with its standard input.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -87,9 +89,40 @@ static int tick(void) {
   return 0;
 }
 
+static void wake(void) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (;;) usleep(100 * 1000);
+}
+
+static int trees(void) {
+  enum { kChildren = 4 };
+  int pids[2];
+  if (!next_line() || pipe(pids) != 0) return 1;
+  for (int left = atoi(line); left > 0; --left) {
+    if (fork() != 0) {
+      const ssize_t length = read(pids[0], line, sizeof line);
+      if (length <= 0 || write(STDOUT_FILENO, line, (size_t)length) != length) return 1;
+      continue;
+    }
+    int length = snprintf(line, sizeof line, "%d", getpid());
+    for (int i = 0; i < kChildren; ++i) {
+      const pid_t child = fork();
+      if (child == 0) wake();
+      length += snprintf(line + length, sizeof line - (size_t)length, " %d", child);
+    }
+    length += snprintf(line + length, sizeof line - (size_t)length, "\n");
+    if (write(pids[1], line, (size_t)length) != length) return 1;
+    wake();
+  }
+  while (getchar() != EOF) {
+  }
+  return 0;
+}
+
 int main(int argc, char** argv) {
   if (argc == 2 && strcmp(argv[1], "read") == 0) return read_files();
   if (argc == 2 && strcmp(argv[1], "tick") == 0) return tick();
-  fprintf(stderr, "usage: limit read|tick\n");
+  if (argc == 2 && strcmp(argv[1], "trees") == 0) return trees();
+  fprintf(stderr, "usage: limit read|tick|trees\n");
   return 2;
 }

@@ -23,7 +23,7 @@ export function buildLimit({ defer }: BenchContext): string {
   return program;
 }
 
-function start({ defer }: BenchContext, program: string, mode: 'read' | 'tick', paths: readonly string[]) {
+function start({ defer }: BenchContext, program: string, mode: 'read' | 'tick' | 'trees', paths: readonly string[]) {
   const child = spawn(program, [mode], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
   const end = async () => {
@@ -64,4 +64,12 @@ export async function tickers(context: BenchContext, program: string, procs: rea
   const { line, end } = start(context, program, 'tick', procs);
   await line();
   return { end };
+}
+
+/** Trees of five processes that wake up ten times a second: their pids, the root of each first. */
+export async function wakingTrees(context: BenchContext, program: string, count: number) {
+  const { line } = start(context, program, 'trees', [String(count)]);
+  const trees: (readonly number[])[] = [];
+  while (trees.length < count) trees.push((await line()).split(' ').map(Number));
+  return trees;
 }

@@ -175,7 +175,7 @@ async function overHttp(
     warmingMs: 0,
     maxHives: workers,
     requestsPerSecond: 1e6,
-    staleAfterMs: 1e9,
+    staleAfterMs: 86_400_000,
   });
   context.defer(() => queen.close());
   for (let hive = 0; hive < workers / workersPerHive; hive++) queen.registry.heartbeat(heartbeats.heartbeat(hive, 1));

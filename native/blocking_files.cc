@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <utility>
 
+#include "cgroup_parse.h"
 #include "clock.h"
 #include "kernel_file.h"
 #include "socket_dump.h"
@@ -62,8 +64,9 @@ ListAnswer List(const std::string& path) {
   return answer;
 }
 
-/// Targets of the symbolic links of a directory that begin with `prefix`. A link that goes away meanwhile is none.
-LinksAnswer Links(const std::string& path, const std::string& prefix) {
+/// Symbolic links of a directory whose target begins with `prefix`: that, or their names. One that goes away meanwhile
+/// is none.
+LinksAnswer Links(const std::string& path, const std::string& prefix, bool names) {
   LinksAnswer answer;
   const std::unique_ptr<DIR, DirectoryCloser> directory(opendir(path.c_str()));
   if (directory == nullptr) {
@@ -78,11 +81,33 @@ LinksAnswer Links(const std::string& path, const std::string& prefix) {
     if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) continue;
     const ssize_t length = readlinkat(dirfd(directory.get()), entry->d_name, target, sizeof target);
     if (length >= static_cast<ssize_t>(prefix.size()) && prefix.compare(0, prefix.size(), target, prefix.size()) == 0) {
-      answer.targets.emplace_back(target, static_cast<std::size_t>(length));
+      answer.targets.emplace_back(names ? std::string(entry->d_name)
+                                        : std::string(target, static_cast<std::size_t>(length)));
     }
   }
   answer.error = errno;
   return answer;
+}
+
+/// The names of a directory that are numbers, each with its inode: another process that has a pid has another inode.
+void Pids(const std::string& path, std::vector<double>* rows) {
+  const std::size_t head = rows->size();
+  rows->insert(rows->end(), {0, 0});
+  const std::unique_ptr<DIR, DirectoryCloser> directory(opendir(path.c_str()));
+  if (directory == nullptr) {
+    (*rows)[head] = errno;
+    return;
+  }
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(directory.get());
+    if (entry == nullptr) break;
+    const double pid = ParseUnsigned(entry->d_name);
+    if (std::isnan(pid) || entry->d_name[0] == '0') continue;
+    rows->insert(rows->end(), {pid, static_cast<double>(entry->d_ino)});
+    (*rows)[head + 1] += 1;
+  }
+  (*rows)[head] = errno;
 }
 
 }  // namespace
@@ -105,6 +130,45 @@ bool BlockingFiles::Submit(FileBatch batch) {
   return true;
 }
 
+void BlockingFiles::Work(const std::string& path, FileBatch* batch) {
+  PackedAnswer& packed = batch->packed;
+  switch (batch->work) {
+    case FileWork::kRead:
+      batch->files.push_back(ReadWhole(path, batch->max_bytes));
+      break;
+    case FileWork::kReadKept: {
+      const ReadResult file = kept_.Read(path);
+      const std::string_view text = file.text.substr(0, batch->max_bytes);
+      packed.rows.push_back(file.error != 0 ? -file.error : static_cast<double>(text.size()));
+      packed.bytes.append(text);
+      break;
+    }
+    case FileWork::kList:
+      batch->lists.push_back(List(path));
+      break;
+    case FileWork::kPids:
+      Pids(path, &packed.rows);
+      break;
+    case FileWork::kLinks:
+    case FileWork::kLinkNames:
+      batch->links.push_back(Links(path, batch->link_prefix, batch->work == FileWork::kLinkNames));
+      break;
+    case FileWork::kSockets: {
+      FileAnswer answer;
+      answer.error = DumpListening(path, &answer.bytes);
+      batch->files.push_back(std::move(answer));
+      break;
+    }
+    case FileWork::kUsage:
+      break;
+    case FileWork::kDrmClients: {
+      const ReadResult file = kept_.Read(path);
+      AppendDrmClient(file.error, file.text.substr(0, batch->max_bytes), &packed.rows, &batch->names);
+      break;
+    }
+  }
+}
+
 void BlockingFiles::Run() {
   while (!closed_.load()) {
     FileBatch batch;
@@ -122,28 +186,18 @@ void BlockingFiles::Run() {
     running_since_ms_.store(MonotonicMs());
     for (const std::string& path : batch.paths) {
       if (closed_.load()) return;
-      switch (batch.work) {
-        case FileWork::kRead:
-          batch.files.push_back(ReadWhole(path, batch.max_bytes));
-          break;
-        case FileWork::kList:
-          batch.lists.push_back(List(path));
-          break;
-        case FileWork::kSockets: {
-          FileAnswer answer;
-          answer.error = DumpListening(path, &answer.bytes);
-          batch.files.push_back(std::move(answer));
-          break;
-        }
-        case FileWork::kLinks:
-          batch.links.push_back(Links(path, batch.link_prefix));
-          break;
-        case FileWork::kUsage:
-          batch.usages.push_back(usage_.Read(path));
-          break;
-      }
+      Work(path, &batch);
     }
-    if (batch.work == FileWork::kUsage) usage_.EndBatch();
+    if (batch.work == FileWork::kUsage) {
+      usage_.BeginBatch(batch.proc_root);
+      batch.usages.reserve(batch.pids.size());
+      for (const std::int32_t pid : batch.pids) {
+        if (closed_.load()) return;
+        batch.usages.push_back(usage_.Read(pid));
+      }
+      usage_.EndBatch();
+    }
+    if (batch.work == FileWork::kReadKept || batch.work == FileWork::kDrmClients) kept_.EndBatch();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       done_.push_back(std::move(batch));

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "detached_thread.h"
+#include "drm_rows.h"
+#include "kept_files.h"
 #include "process_usage.h"
 
 namespace hivepulse {
@@ -34,16 +36,48 @@ struct LinksAnswer {
   std::vector<std::string> targets;
 };
 
-enum class FileWork { kRead, kList, kLinks, kSockets, kUsage };
+enum class FileWork {
+  /// Files, opened for it and closed again.
+  kRead,
+  /// Files, by descriptors that are kept.
+  kReadKept,
+  /// Directories.
+  kList,
+  /// Directories below whose names that are numbers processes are shown.
+  kPids,
+  /// Directories in which targets of links are looked for, by their beginning.
+  kLinks,
+  /// The same, and their names are wanted.
+  kLinkNames,
+  /// Network namespaces.
+  kSockets,
+  /// Processes.
+  kUsage,
+  /// fdinfo of DRM clients, by descriptors that are kept.
+  kDrmClients,
+};
 
-/// Paths to read, to list, to look for links in, of network namespaces or of processes whose use is read, and, once
-/// done, the answers in the same order.
+/// Answers without an object for each: to make one costs more than reading what it stands for.
+struct PackedAnswer {
+  /// kReadKept: of each file its length, or its errno below 0. kPids: of each directory an errno and a count, then a
+  /// pid and an inode for each. kDrmClients: as lib/native/drm-clients.ts reads it.
+  std::vector<double> rows;
+  /// kReadKept: all files, one behind the other.
+  std::string bytes;
+};
+
+/// What is asked of each of some paths or processes and, once done, the answers in the same order.
 struct FileBatch {
   std::uint32_t id = 0;
   FileWork work = FileWork::kRead;
   std::size_t max_bytes = 0;
   std::string link_prefix;
   std::vector<std::string> paths;
+  std::string proc_root;
+  std::vector<std::int32_t> pids;
+  PackedAnswer packed;
+  /// kDrmClients: what its rows name.
+  NameTable names;
   std::vector<FileAnswer> files;
   std::vector<ListAnswer> lists;
   std::vector<LinksAnswer> links;
@@ -68,6 +102,7 @@ class BlockingFiles : public std::enable_shared_from_this<BlockingFiles> {
  private:
   explicit BlockingFiles(std::function<void()> finished) : finished_(std::move(finished)) {}
   void Run();
+  void Work(const std::string& path, FileBatch* batch);
 
   const std::function<void()> finished_;
   WakeEvent wake_;
@@ -75,6 +110,7 @@ class BlockingFiles : public std::enable_shared_from_this<BlockingFiles> {
   std::atomic<double> running_since_ms_{0};
   bool thread_started_ = false;  // JS thread only
   ProcessUsageReader usage_;     // its thread only
+  KeptFiles kept_;               // its thread only
 
   std::mutex mutex_;
   std::deque<FileBatch> waiting_;

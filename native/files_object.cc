@@ -36,33 +36,33 @@ void FilesObject::Shut() {
   if (files_ != nullptr) files_->Close();
 }
 
-/// submit(paths, maxBytes) reads; submit(paths, prefix) gives targets of links; submit(paths, true) gives sockets that
-/// listen in namespaces; submit(text, false) reads what processes use, a directory of /proc a line; submit(paths)
-/// lists.
+/// submit(work, paths, argument): `paths` is an array, or one text with a path a line; `argument` is how much is read
+/// of a file at most, or how links begin. submit("usage", procRoot, pids) takes an Int32Array.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (!info[0].IsArray() && !info[0].IsString()) {
-    Napi::TypeError::New(env, "submit(paths, maxBytes or prefix)").ThrowAsJavaScriptException();
+  FileBatch batch;
+  if (!FileWorkFromJs(info[0], &batch.work) || (!info[1].IsArray() && !info[1].IsString())) {
+    Napi::TypeError::New(env, "submit(work, paths, argument)").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  FileBatch batch;
   batch.id = ++last_id_ == 0 ? ++last_id_ : last_id_;
-  if (info[1].IsNumber()) {
-    batch.max_bytes = static_cast<std::size_t>(info[1].As<Napi::Number>().Int64Value());
+  if (info[2].IsNumber()) batch.max_bytes = static_cast<std::size_t>(info[2].As<Napi::Number>().Int64Value());
+  if (info[2].IsString()) batch.link_prefix = info[2].As<Napi::String>().Utf8Value();
+  if (batch.work == FileWork::kUsage) {
+    if (!info[1].IsString() || !info[2].IsTypedArray() ||
+        info[2].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+      Napi::TypeError::New(env, "submit(\"usage\", procRoot, pids)").ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+    batch.proc_root = info[1].As<Napi::String>().Utf8Value();
+    const Napi::Int32Array pids = info[2].As<Napi::Int32Array>();
+    batch.pids.assign(pids.Data(), pids.Data() + pids.ElementLength());
   } else if (info[1].IsString()) {
-    batch.work = FileWork::kLinks;
-    batch.link_prefix = info[1].As<Napi::String>().Utf8Value();
-  } else if (info[1].IsBoolean()) {
-    batch.work = info[1].As<Napi::Boolean>().Value() ? FileWork::kSockets : FileWork::kUsage;
-  } else {
-    batch.work = FileWork::kList;
-  }
-  if (info[0].IsString()) {
     // One text: to take in a path each costs more than reading what it names.
-    std::istringstream lines(info[0].As<Napi::String>().Utf8Value());
+    std::istringstream lines(info[1].As<Napi::String>().Utf8Value());
     for (std::string line; std::getline(lines, line);) batch.paths.push_back(line);
   } else {
-    const Napi::Array paths = info[0].As<Napi::Array>();
+    const Napi::Array paths = info[1].As<Napi::Array>();
     batch.paths.reserve(paths.Length());
     for (std::uint32_t i = 0; i < paths.Length(); ++i) batch.paths.push_back(PathFromJs(paths.Get(i)));
   }

@@ -9,8 +9,8 @@
 
 namespace hivepulse {
 
-/// `BlockingFiles` in JavaScript: `new BlockingFiles(onDone)`; `submit` gives a batch's id, `take` the finished
-/// batches.
+/// `BlockingFiles` in JavaScript: `new BlockingFiles(onDone)`; `submit(work, paths, argument)` gives a batch's id,
+/// `take` the finished batches.
 class FilesObject : public Napi::ObjectWrap<FilesObject> {
  public:
   static Napi::Function Class(Napi::Env env);

@@ -31,11 +31,20 @@ ProcessUsage Failed(int error) {
   return usage;
 }
 
-std::string_view TakeWord(std::string_view* rest) {
-  const std::size_t end = rest->find_first_of(" \n");
-  const std::string_view word = rest->substr(0, end);
-  rest->remove_prefix(end == std::string_view::npos ? rest->size() : end + 1);
-  return word;
+/// The number at `*at`, which goes behind it and the blank that ends it; NaN: there is none, or it does not end in one.
+double TakeNumber(const char** at, const char* end) {
+  const char* const begin = *at;
+  const char* digit = begin;
+  while (digit < end && *digit >= '0' && *digit <= '9') ++digit;
+  const std::string_view text(begin, static_cast<std::size_t>(digit - begin));
+  if (digit < end && *digit != ' ' && *digit != '\n') return kNotKnown;
+  *at = digit < end ? digit + 1 : digit;
+  return ParseUnsigned(text);
+}
+
+void SkipWord(const char** at, const char* end) {
+  while (*at < end && **at != ' ') ++*at;
+  if (*at < end) ++*at;
 }
 
 }  // namespace
@@ -44,19 +53,23 @@ bool ParseProcessStat(std::string_view text, ProcessUsage* usage) {
   const std::size_t name = text.find('(');
   const std::size_t name_end = text.rfind(')');
   if (name == std::string_view::npos || name_end == std::string_view::npos || name_end < name) return false;
-  text.remove_prefix(std::min(name_end + 2, text.size()));
-  const std::string_view state = TakeWord(&text);
-  if (state.empty()) return false;
-  // Fields 4 (parent) to 22 (start time); 6 is the session, which is nobody's here but must be there.
-  double fields[23];
-  for (std::size_t i = 4; i <= 22; ++i) fields[i] = ParseUnsigned(TakeWord(&text));
-  usage->state = static_cast<unsigned char>(state.front());
-  usage->parent_pid = fields[4];
-  usage->cpu_ticks = fields[14] + fields[15];
-  usage->waited_cpu_ticks = fields[16] + fields[17];
-  usage->start_ticks = fields[22];
-  const double needed = usage->parent_pid + fields[6] + usage->cpu_ticks + usage->waited_cpu_ticks + usage->start_ticks;
-  return !std::isnan(needed);
+  const char* at = text.data() + std::min(name_end + 2, text.size());
+  const char* const end = text.data() + text.size();
+  if (at == end || *at == ' ' || *at == '\n') return false;
+  usage->state = static_cast<unsigned char>(*at);
+  SkipWord(&at, end);
+  usage->parent_pid = TakeNumber(&at, end);
+  SkipWord(&at, end);
+  // Nobody's here, but it must be there.
+  const double session = TakeNumber(&at, end);
+  for (int field = 7; field < 14; ++field) SkipWord(&at, end);
+  const double user = TakeNumber(&at, end);
+  usage->cpu_ticks = user + TakeNumber(&at, end);
+  const double waited_user = TakeNumber(&at, end);
+  usage->waited_cpu_ticks = waited_user + TakeNumber(&at, end);
+  for (int field = 18; field < 22; ++field) SkipWord(&at, end);
+  usage->start_ticks = TakeNumber(&at, end);
+  return !std::isnan(usage->parent_pid + session + usage->cpu_ticks + usage->waited_cpu_ticks + usage->start_ticks);
 }
 
 ProcessUsageReader::ProcessUsageReader() {
@@ -66,48 +79,59 @@ ProcessUsageReader::ProcessUsageReader() {
   most_kept_ = std::min(kMostKept, descriptors / kShareOfDescriptors);
 }
 
-int ProcessUsageReader::Open(const std::string& path, FileDescriptor* file) {
-  return file->get() >= 0 ? 0 : OpenRegularFile(path.c_str(), file);
+void ProcessUsageReader::BeginBatch(const std::string& proc_root) {
+  if (proc_root == proc_root_) return;
+  kept_.clear();
+  proc_root_ = proc_root;
 }
 
-int ProcessUsageReader::ReadStat(const std::string& directory, Kept* kept, ProcessUsage* usage) {
-  if (const int error = Open(directory + "/stat", &kept->stat)) return error;
+int ProcessUsageReader::Open(std::int32_t pid, const char* name, FileDescriptor* file) {
+  if (file->get() >= 0) return 0;
+  return OpenRegularFile((proc_root_ + '/' + std::to_string(pid) + '/' + name).c_str(), file);
+}
+
+int ProcessUsageReader::ReadStat(std::int32_t pid, Kept* kept, ProcessUsage* usage) {
+  if (const int error = Open(pid, "stat", &kept->stat)) return error;
   const ReadResult stat = buffer_.Read(kept->stat, FileShape::kRecord);
   if (stat.error != 0) return stat.error;
   return ParseProcessStat(stat.text, usage) ? 0 : EIO;
 }
 
-ProcessUsage ProcessUsageReader::Read(const std::string& directory) {
-  const auto found = kept_.find(directory);
-  Kept kept = found == kept_.end() ? Kept{} : std::move(found->second);
-  const bool opened = kept.stat.get() >= 0;
+ProcessUsage ProcessUsageReader::ReadKept(std::int32_t pid, Kept* kept) {
+  const bool opened = kept->stat.get() >= 0;
   ProcessUsage usage = kUnknown;
-  int error = ReadStat(directory, &kept, &usage);
+  int error = ReadStat(pid, kept, &usage);
   if (error != 0 && opened) {
     // The process has ended; another may have its pid.
-    kept = Kept{};
+    *kept = Kept{};
     usage = kUnknown;
-    error = ReadStat(directory, &kept, &usage);
+    error = ReadStat(pid, kept, &usage);
   }
-  if (error != 0) {
-    if (found != kept_.end()) kept_.erase(found);
-    return Failed(error);
-  }
-  if (Open(directory + "/statm", &kept.statm) == 0) {
-    const ReadResult statm = buffer_.Read(kept.statm, FileShape::kRecord);
+  if (error != 0) return Failed(error);
+  if (Open(pid, "statm", &kept->statm) == 0) {
+    const ReadResult statm = buffer_.Read(kept->statm, FileShape::kRecord);
     if (statm.error == 0) usage.resident_pages = ParseResidentPages(statm.text);
   }
-  if (Open(directory + "/io", &kept.io) == 0) {
-    const ReadResult io = buffer_.Read(kept.io, FileShape::kRecord);
+  // Each time, also where stat stands still: what waits for a disk uses little CPU, so a tick may be long in coming.
+  if (Open(pid, "io", &kept->io) == 0) {
+    const ReadResult io = buffer_.Read(kept->io, FileShape::kRecord);
     const KeyedField fields[] = {{"read_bytes:", &usage.read_bytes}, {"write_bytes:", &usage.write_bytes}};
     const bool whole = io.error == 0 && ParseKeyed(io.text, fields, 2);
     if (!whole || std::isnan(usage.read_bytes + usage.write_bytes)) usage.read_bytes = usage.write_bytes = kNotKnown;
   }
-  kept.batch = batch_;
-  if (found != kept_.end()) {
-    found->second = std::move(kept);
-  } else if (kept_.size() < most_kept_) {
-    kept_.emplace(directory, std::move(kept));
+  return usage;
+}
+
+ProcessUsage ProcessUsageReader::Read(std::int32_t pid) {
+  const auto found = kept_.find(pid);
+  Kept once;
+  Kept* const kept = found == kept_.end() ? &once : &found->second;
+  const ProcessUsage usage = ReadKept(pid, kept);
+  kept->batch = batch_;
+  if (usage.error != 0) {
+    if (found != kept_.end()) kept_.erase(found);
+  } else if (found == kept_.end() && kept_.size() < most_kept_) {
+    kept_.emplace(pid, std::move(once));
   }
   return usage;
 }

@@ -36,8 +36,10 @@ class ProcessUsageReader {
  public:
   ProcessUsageReader();
 
-  /// `directory` is /proc/<pid>. Another process that has the pid by now is read as itself.
-  ProcessUsage Read(const std::string& directory);
+  /// Reads from this directory on, /proc but for tests; what was kept of another one is closed.
+  void BeginBatch(const std::string& proc_root);
+  /// Another process that has the pid by now is read as itself.
+  ProcessUsage Read(std::int32_t pid);
   /// Closes what was not read for some batches.
   void EndBatch();
 
@@ -49,10 +51,12 @@ class ProcessUsageReader {
     std::uint64_t batch = 0;
   };
 
-  int ReadStat(const std::string& directory, Kept* kept, ProcessUsage* usage);
-  int Open(const std::string& path, FileDescriptor* file);
+  ProcessUsage ReadKept(std::int32_t pid, Kept* kept);
+  int ReadStat(std::int32_t pid, Kept* kept, ProcessUsage* usage);
+  int Open(std::int32_t pid, const char* name, FileDescriptor* file);
 
-  std::unordered_map<std::string, Kept> kept_;
+  std::string proc_root_;
+  std::unordered_map<std::int32_t, Kept> kept_;
   std::size_t most_kept_;
   std::uint64_t batch_ = 0;
   ReadBuffer buffer_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -27,6 +28,8 @@ namespace {
 constexpr std::size_t kReceived = 32 * 1024;
 /// As `maxTableBytes` of lib/workers/listening.ts.
 constexpr std::size_t kMaxBytes = 256 * 1024;
+/// INET_DIAG_CGROUP_ID of linux/inet_diag.h, which older headers lack.
+constexpr std::uint16_t kCgroupId = 21;
 
 int OpenNetlink(FileDescriptor* made) {
   FileDescriptor netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
@@ -63,6 +66,23 @@ int Send(int netlink, int family) {
   return send(netlink, &request, sizeof request, 0) == static_cast<ssize_t>(sizeof request) ? 0 : errno;
 }
 
+/// The cgroup in which a socket was made, of the attributes behind its message; 0 where the kernel does not say it.
+std::uint64_t CgroupOf(const char* attributes, std::size_t length) {
+  std::uint64_t id = 0;
+  while (length >= sizeof(rtattr)) {
+    rtattr attribute{};
+    std::memcpy(&attribute, attributes, sizeof attribute);
+    if (attribute.rta_len < RTA_LENGTH(0) || attribute.rta_len > length) break;
+    if (attribute.rta_type == kCgroupId && attribute.rta_len == RTA_LENGTH(sizeof id))
+      std::memcpy(&id, attributes + RTA_LENGTH(0), sizeof id);
+    const std::size_t used = RTA_ALIGN(attribute.rta_len);
+    if (used >= length) break;
+    attributes += used;
+    length -= used;
+  }
+  return id;
+}
+
 /// Adds what one datagram holds. 0 with `*ended` where the dump is over, or the errno.
 int Append(const char* received, std::size_t length, std::string* bytes, bool* ended) {
   while (length >= sizeof(nlmsghdr)) {
@@ -79,8 +99,10 @@ int Append(const char* received, std::size_t length, std::string* bytes, bool* e
     }
     if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
       if (size < sizeof(inet_diag_msg)) return EBADMSG;
-      if (bytes->size() + sizeof(inet_diag_msg) > kMaxBytes) return EFBIG;
+      const std::uint64_t cgroup = CgroupOf(payload + sizeof(inet_diag_msg), size - sizeof(inet_diag_msg));
+      if (bytes->size() + sizeof(inet_diag_msg) + sizeof cgroup > kMaxBytes) return EFBIG;
       bytes->append(payload, sizeof(inet_diag_msg));
+      bytes->append(reinterpret_cast<const char*>(&cgroup), sizeof cgroup);
     }
     const std::size_t used = NLMSG_ALIGN(header.nlmsg_len);
     if (used >= length) break;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 namespace hivepulse {
 
@@ -52,6 +53,12 @@ static_assert(std::size(kProcessColumnNames) == kProcessColumns, "a process colu
 constexpr const char* kUsageColumnNames[] = {"error",          "parentPid",     "state",     "startTicks", "cpuTicks",
                                              "waitedCpuTicks", "residentPages", "readBytes", "writeBytes"};
 static_assert(std::size(kUsageColumnNames) == kUsageColumns, "a column of what processes use has no name");
+
+/// In the order of `FileWork`.
+constexpr const char* kFileWorkNames[] = {"read",      "readKept", "list",  "pids",      "links",
+                                          "linkNames", "sockets",  "usage", "drmClients"};
+static_assert(std::size(kFileWorkNames) == static_cast<std::size_t>(FileWork::kDrmClients) + 1,
+              "a work of files has no name");
 
 template <std::size_t N>
 Napi::Array NamesToJs(Napi::Env env, const char* const (&names)[N]) {
@@ -126,6 +133,14 @@ nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options) {
   return result;
 }
 
+bool FileWorkFromJs(const Napi::Value& name, FileWork* work) {
+  const std::string asked = name.IsString() ? name.As<Napi::String>().Utf8Value() : "";
+  const auto* const found = std::find(std::begin(kFileWorkNames), std::end(kFileWorkNames), asked);
+  if (found == std::end(kFileWorkNames)) return false;
+  *work = static_cast<FileWork>(found - std::begin(kFileWorkNames));
+  return true;
+}
+
 std::string PathFromJs(const Napi::Value& path) {
   if (!path.IsBuffer()) return path.ToString().Utf8Value();
   const auto bytes = path.As<Napi::Buffer<char>>();
@@ -158,10 +173,30 @@ Napi::Value UsagesToJs(Napi::Env env, const std::vector<ProcessUsage>& usages) {
   return rows;
 }
 
+bool IsPacked(FileWork work) {
+  return work == FileWork::kReadKept || work == FileWork::kPids || work == FileWork::kDrmClients;
+}
+
+Napi::Value PackedToJs(Napi::Env env, const FileBatch& batch) {
+  const PackedAnswer& packed = batch.packed;
+  Napi::Float64Array rows = Napi::Float64Array::New(env, packed.rows.size());
+  if (!packed.rows.empty()) std::memcpy(rows.Data(), packed.rows.data(), packed.rows.size() * sizeof(double));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("work", kFileWorkNames[static_cast<std::size_t>(batch.work)]);
+  object.Set("rows", rows);
+  object.Set("bytes", Napi::Buffer<char>::Copy(env, packed.bytes.data(), packed.bytes.size()));
+  // As lib/gpu/drm/fdinfo.ts reads a file: a character for each byte.
+  napi_value names = nullptr;
+  const std::string& lines = batch.names.lines();
+  if (napi_create_string_latin1(env, lines.data(), lines.size(), &names) == napi_ok) object.Set("names", names);
+  return object;
+}
+
 }  // namespace
 
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
-  Napi::Array results = Napi::Array::New(env, batch.work == FileWork::kUsage ? 0 : batch.paths.size());
+  const bool in_rows = batch.work == FileWork::kUsage || IsPacked(batch.work);
+  Napi::Array results = Napi::Array::New(env, in_rows ? 0 : batch.paths.size());
   for (std::uint32_t i = 0; i < batch.files.size(); ++i) {
     const FileAnswer& answer = batch.files[i];
     if (answer.error != 0) {
@@ -200,6 +235,7 @@ Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("id", static_cast<double>(batch.id));
   if (batch.work == FileWork::kUsage) object.Set("usages", UsagesToJs(env, batch.usages));
+  if (IsPacked(batch.work)) object.Set("packed", PackedToJs(env, batch));
   object.Set("results", results);
   return object;
 }
@@ -222,6 +258,7 @@ void ExportNames(Napi::Env env, Napi::Object exports) {
   exports.Set("processColumns", NamesToJs(env, kProcessColumnNames));
   exports.Set("usageColumns", NamesToJs(env, kUsageColumnNames));
   exports.Set("workerFiles", NamesToJs(env, kWorkerFileNames));
+  exports.Set("fileWorks", NamesToJs(env, kFileWorkNames));
   Napi::Object flags = Napi::Object::New(env);
   flags.Set("removed", static_cast<double>(kRemoved));
   flags.Set("partial", static_cast<double>(kPartial));

@@ -25,21 +25,24 @@ ReaderOptions ReaderOptionsFromJs(const Napi::Object& options);
 /// `NativeGpuOptions` of lib/native/binding.ts. What is missing keeps its default.
 nvml::LoopOptions LoopOptionsFromJs(const Napi::Object& options);
 
+/// By its name of `fileWorks` (lib/native/layout.ts). False: there is none of that name.
+bool FileWorkFromJs(const Napi::Value& name, FileWork* work);
+
 /// A path given as a string, or as a Buffer where it is not UTF-8.
 std::string PathFromJs(const Napi::Value& path);
 
 /// For each block device, in any order: its number, how many devices are on top of it, and their numbers.
 IoStacks IoStacksFromJs(const Napi::Float64Array& table);
 
-/// `{ id, results }`: a Buffer or an errno for each path; of a listing `{ name, isDirectory }[]` or an errno. A name
-/// that is not ASCII is a Buffer: the kernel allows any bytes.
+/// `NativeBatch` of lib/native/binding.ts. `results`: a Buffer or an errno for each path; of a listing `{ name,
+/// isDirectory }[]` or an errno. A name that is not ASCII is a Buffer: the kernel allows any bytes.
 Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);
 
 /// `{ id, fd, error }`: the descriptor is JavaScript's now, and -1 where `error`, an errno, is not 0.
 Napi::Value ConnectionsToJs(Napi::Env env, std::vector<NamespaceConnection>* connections);
 
-/// Adds `workerColumns`, `processColumns`, `workerFiles` and `rowFlags`, by which the loader recognizes an addon of
-/// another version.
+/// Adds `workerColumns`, `processColumns`, `workerFiles`, `fileWorks` and `rowFlags`, by which the loader recognizes an
+/// addon of another version.
 void ExportNames(Napi::Env env, Napi::Object exports);
 
 }  // namespace hivepulse

@@ -34,8 +34,8 @@ async function queen(): Promise<number> {
   // As built: what runs TypeScript for the benchmarks gives each function its name at every call.
   const { startQueen } = (await import(new URL('../../dist/daemon/queen.js', import.meta.url).href)) as typeof Queen;
   // A load sends heartbeats as fast as they are taken; no setting allows one hive that.
-  const limits = { maxHives: 100_000, maxStreams: 2000, heartbeatsPerSecond: 1000 };
-  const started = await startQueen({ port: 0, warmingMs: 0, ...limits });
+  const limits = { heartbeatsPerSecond: 1000 };
+  const started = await startQueen({ port: 0, warmingMs: 0, maxHives: 100_000, maxStreams: 2000 }, limits);
   process.once('disconnect', () => void started.close());
   return started.port;
 }

@@ -1,11 +1,12 @@
 // Simulated hives, each with a stream of its own. argv: port, hives, workers of each. Each message `{ heartbeats }` sends at
-// least that many from all of them and waits until the queen has taken them in. A second passes between two of one hive, so
-// that keyframes are as many as they are in a fleet.
+// least that many from all of them, made beforehand, and waits until the queen has taken them in. A second passes between two
+// of one hive, so that keyframes are as many as they are in a fleet.
 import { WebSocket } from 'ws';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { helloOf, readQueenMessage, subprotocol } from '../../lib/contract/stream/messages.js';
 import type * as Encoder from '../../lib/hive/stream-encoder.js';
+import type { StreamMessage } from '../../lib/hive/stream-encoder.js';
 import { SimulatedHive } from '../../test/harness/simulated-fleet.js';
 import type { LoadResult } from './load.js';
 
@@ -50,7 +51,6 @@ class Hive {
           this.#encoder.ackEvery = message.ackEvery;
           resolve();
         } else if (message?.type === 'ack') {
-          this.#hive.acknowledge(message.reply.ackEventSeq);
           this.#answered?.();
         } else if (message?.type !== 'interval') throw new Error(`refused: ${String(data)}`);
       });
@@ -59,23 +59,51 @@ class Hive {
     await welcomed;
   }
 
-  async send(least: number): Promise<void> {
-    for (let i = 0, isAnswered = false; i < least || !isAnswered; i++) {
+  /** The next messages, made before time is measured: at least so many, the last of which is answered. */
+  async prepare(least: number): Promise<readonly StreamMessage[]> {
+    const messages: StreamMessage[] = [];
+    while (messages.length < least || !messages.at(-1)!.wantsAck) {
       this.#nowMs += 1000;
       const heartbeat = this.#hive.nextHeartbeat();
+      // The queen takes them in when they are sent.
+      this.#hive.acknowledge(Number.POSITIVE_INFINITY);
       const beganMs = performance.now();
       const encoded = this.#encoder.encode(heartbeat);
       this.encodeMs += performance.now() - beganMs;
-      const { bytes, wantsAck } = encoded instanceof Promise ? await encoded : encoded;
-      this.bytes += bytes.length + messageHeaderBytes;
+      const message = encoded instanceof Promise ? await encoded : encoded;
+      messages.push(message);
+      this.bytes += message.bytes.length + messageHeaderBytes;
       this.sent++;
-      isAnswered = wantsAck;
-      const answered = new Promise<void>((resolve) => {
-        this.#answered = resolve;
-      });
-      this.#client.send(bytes);
-      if (wantsAck) await answered;
     }
+    return messages;
+  }
+
+  /** Resolves once it is answered, where an answer is wanted. */
+  async send({ bytes, wantsAck }: StreamMessage): Promise<void> {
+    const answered = new Promise<void>((resolve) => {
+      this.#answered = resolve;
+    });
+    this.#client.send(bytes);
+    if (wantsAck) await answered;
+  }
+
+  /** Resolves once the queen has read what came before. */
+  async ping(): Promise<void> {
+    const answered = new Promise((resolve) => this.#client.once('pong', resolve));
+    this.#client.ping();
+    await answered;
+  }
+}
+
+/** One message of each hive after the other, as they come in a fleet: the queen reads each for itself. */
+async function sendAll(prepared: readonly (readonly StreamMessage[])[]): Promise<void> {
+  const rounds = Math.max(...prepared.map(({ length }) => length));
+  for (let round = 0; round < rounds; round++) {
+    const sent = hives.map((hive, i) => {
+      const message = prepared[i]![round];
+      return message && hive.send(message);
+    });
+    await Promise.all([...sent, hives.at(-1)!.ping()]);
   }
 }
 
@@ -88,8 +116,11 @@ process.on('message', async ({ heartbeats }: { heartbeats: number }) => {
     bytes: sum(({ bytes }) => bytes),
     encodeMs: sum(({ encodeMs }) => encodeMs),
   });
-  const [before, fromMs] = [totals(), performance.now()];
-  await Promise.all(hives.map((hive) => hive.send(heartbeats)));
+  const before = totals();
+  const prepared: (readonly StreamMessage[])[] = [];
+  for (const hive of hives) prepared.push(await hive.prepare(heartbeats));
+  const fromMs = performance.now();
+  await sendAll(prepared);
   const after = totals();
   const count = after.sent - before.sent;
   process.send?.({

@@ -7,7 +7,7 @@ import type { Upgrade } from '../http/upgrade.js';
 import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
 import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
-import { type PatchPlan, planOf } from '../queen/stream-patch.js';
+import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
 import { Limiter } from '../util/rate-limiter.js';
@@ -50,14 +50,14 @@ interface HeartbeatStreamDeps {
 }
 
 interface Shared {
-  readonly plan: PatchPlan;
+  readonly plan: StreamPlan;
   /** Who named this schema first. */
   readonly owner: string;
   users: number;
 }
 
 interface HeldPlan {
-  readonly plan: PatchPlan;
+  readonly plan: StreamPlan;
   release(): void;
 }
 

@@ -25,6 +25,7 @@ import { Upgrades } from '../http/upgrade.js';
 import type { ServerContext } from './context.js';
 import type { HeartbeatStreams } from './heartbeat-streams.js';
 import { registerDocs, registerSchemas } from './openapi.js';
+import { attentionRoutes } from './routes/attention.js';
 import { cordonRoutes } from './routes/cordons.js';
 import { eventRoutes } from './routes/events.js';
 import { heartbeatRoutes } from './routes/heartbeats.js';
@@ -203,7 +204,15 @@ async function apiRoutes(app: FastifyInstance, context: ServerContext): Promise<
         field: 'content-encoding',
       });
   });
-  for (const routes of [queryRoutes, cordonRoutes, placementRoutes, eventRoutes, missingRoutes, serviceRoutes])
+  for (const routes of [
+    queryRoutes,
+    cordonRoutes,
+    attentionRoutes,
+    placementRoutes,
+    eventRoutes,
+    missingRoutes,
+    serviceRoutes,
+  ])
     await app.register(routes, context);
 }
 

@@ -7,7 +7,7 @@ import { writeText } from './output.js';
 import { addSettings } from './settings.js';
 
 /** Who asks, as an audit reads it; a user without a name has a number. */
-function caller(): string {
+export function caller(): string {
   try {
     return `${userInfo().username}@${hostname()}`;
   } catch {

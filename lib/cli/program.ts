@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { packageVersion } from '../util/version.js';
 import { shownOption } from '../workers/shown-command.js';
+import { register as attention } from './attention.js';
 import { register as completion } from './completion.js';
 import { register as control } from './control.js';
 import { register as cordon } from './cordon.js';
@@ -31,6 +32,7 @@ const commands = [
   hives,
   missing,
   cordon,
+  attention,
   events,
   sample,
   doctor,

@@ -75,7 +75,7 @@ export const labelWarnings = (labels: Labels, where: string): readonly string[] 
 
 /** What a worker without a cgroup lacks, in one line. */
 const placeNote = (reason: string): string =>
-  `note: it runs without a cgroup, as a tree of processes: no limits, pressure, peak or OOM kills of its own. ${reason}`;
+  `note: it runs without a cgroup, as a tree of processes: no limits of a cgroup, no pressure, peak or OOM kills of its own. ${reason}`;
 
 async function run(command: readonly string[], flags: RunFlags): Promise<void> {
   const say = writeNote;
@@ -137,7 +137,10 @@ export function register(program: Command): void {
     .option('--pids <number>', 'most processes and threads')
     .option('--cpuset <list>', 'CPUs it may run on ("0-3,8")')
     .option('--oom-group', 'out of memory ends the worker whole, not one of its processes')
-    .option('--best-effort', 'where no cgroup can be made, start without the limits that were asked for')
+    .option(
+      '--best-effort',
+      'where no cgroup can be made, do for limits what affinity, nice, I/O priority and rlimits can',
+    )
     .option('--model <name>', 'model it serves (default: found in its command line)')
     .option('--port <port>', 'port it serves on (default: found in its command line)')
     .option('--label <key=value>', 'label (repeatable)', collect)

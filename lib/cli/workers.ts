@@ -61,9 +61,12 @@ Examples:
     },
     async (workers) => {
       const { unknownColumns } = await import('../present/null-text.js');
-      return unknownColumns(workers).map(
-        ({ labels, reason }) => `not known: ${printable(labels)}: ${printable(reason)}.`,
-      );
+      return [
+        ...unknownColumns(workers).map(
+          ({ labels, reason }) => `not known: ${printable(labels)}: ${printable(reason)}.`,
+        ),
+        ...workers.flatMap(({ id, limitNotes }) => (limitNotes ?? []).map((note) => `${id}: ${printable(note)}.`)),
+      ];
     },
   );
 }

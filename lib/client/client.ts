@@ -16,8 +16,18 @@ import type {
 import type { Cordon, CordonRequest } from '../contract/cordon.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import type { Missing, MissingList } from '../contract/missing.js';
-import type { BestQuery, EventsQuery, GpusQuery, HivesQuery, MissingQuery, WorkersQuery } from '../contract/queries.js';
+import type {
+  BestQuery,
+  EventsQuery,
+  GpusQuery,
+  HistoryQuery,
+  HivesQuery,
+  MissingQuery,
+  WorkersQuery,
+} from '../contract/queries.js';
+import type { AttentionList, Silence, SilenceList, SilenceRequest } from '../contract/silence.js';
 import { HivepulseError } from '../util/errors.js';
+import { callback, checkOptions, expected, numberFrom, type OptionTable, text, texts } from '../util/options.js';
 import { requirePlainUrls } from '../util/shown-url.js';
 import { type StreamMessage, type StreamOptions, streamOf } from './stream.js';
 import { type Call, drawOrder, segment, Transport } from './transport.js';
@@ -48,6 +58,14 @@ export interface ClientOptions {
   readonly random?: () => number;
 }
 
+const optionTable: OptionTable = {
+  url: expected('an address, or a list of addresses', (value) => typeof value === 'string' || texts(value) === null),
+  token: text,
+  timeoutMs: numberFrom(1, 'a number of milliseconds'),
+  fetch: callback,
+  random: callback,
+};
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
 }
@@ -62,7 +80,9 @@ type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | nul
 export class HivepulseClient {
   readonly #transport: Transport;
 
+  /** @throws HivepulseError INVALID_OPTION */
   constructor(options: ClientOptions | string) {
+    if (typeof options !== 'string') checkOptions('', options, optionTable);
     const { url, token, timeoutMs, random, fetch: own } = typeof options === 'string' ? { url: options } : options;
     const urls = typeof url === 'string' ? [url] : url;
     requirePlainUrls('url', urls, 'give a token for access');
@@ -122,6 +142,26 @@ export class HivepulseClient {
   /** Takes a hive back into scheduling. Role admin. */
   async uncordon(id: string, options: CallOptions = {}): Promise<void> {
     await this.#call(`v1/hives/${segment(id)}/uncordon`, { ...options, method: 'POST' });
+  }
+
+  /** What needs attention, the worst first, equal things as one. */
+  attention(options: CallOptions = {}): Promise<AttentionList> {
+    return this.#get('v1/attention', options);
+  }
+
+  silences(options: CallOptions = {}): Promise<SilenceList> {
+    return this.#get('v1/silences', options);
+  }
+
+  /** Acknowledges or silences a cause, on some hives or on all. Role admin. */
+  async silence(request: SilenceRequest, options: CallOptions = {}): Promise<SilenceList> {
+    return (await this.#call('v1/silences', { ...options, method: 'POST', body: request })) as SilenceList;
+  }
+
+  /** Role admin. */
+  async unsilence({ cause, hive }: Pick<Silence, 'cause' | 'hive'>, options: CallOptions = {}): Promise<void> {
+    const query = { cause, ...(hive !== null && { hive }) };
+    await this.#call('v1/silences', { ...options, method: 'DELETE', query });
   }
 
   workers(query: WorkersQuery = {}, options: CallOptions = {}): Promise<WorkerList> {
@@ -186,18 +226,19 @@ export class HivepulseClient {
     return this.#get('v1/fleet', options);
   }
 
-  /** The last hour of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
+  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
   history(
     of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string },
-    options: CallOptions = {},
+    options: CallOptions & HistoryQuery = {},
   ): Promise<History> {
+    const { span, ...call } = options;
     const resource =
       'hive' in of
         ? `v1/hives/${segment(of.hive)}`
         : 'worker' in of
           ? `v1/workers/${path(of.worker)}`
           : `v1/gpus/${segment(of.gpu)}`;
-    return this.#get(`${resource}/history`, options);
+    return this.#get(`${resource}/history`, call, span === undefined ? {} : { span });
   }
 
   /**

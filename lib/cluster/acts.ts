@@ -6,6 +6,7 @@ import { missingKinds } from '../contract/missing.js';
 import { Id, OneOf } from '../contract/primitives.js';
 import { CordonEntry } from '../queen/cordons.js';
 import type { Registry } from '../queen/registry.js';
+import { SilenceEntry, targetOf } from '../queen/silences.js';
 
 const Forget = Type.Object({
   type: Type.Literal('forget'),
@@ -15,9 +16,15 @@ const Forget = Type.Object({
 });
 /** A hive was cordoned, or is no longer. */
 const CordonAct = Type.Object({ type: Type.Literal('cordon'), ...CordonEntry.properties });
+/** Something was acknowledged or silenced, or is no longer. */
+const SilenceAct = Type.Object({
+  type: Type.Literal('silence'),
+  hive: Id('The hive; `all` for the whole fleet.'),
+  ...SilenceEntry.properties,
+});
 /** A queen has just come: the others say what holds. */
 const Hello = Type.Object({ type: Type.Literal('hello'), hive: Id('Stands for none.') });
-export const Act = Type.Union([Forget, CordonAct, Hello]);
+export const Act = Type.Union([Forget, CordonAct, SilenceAct, Hello]);
 export type Act = Static<typeof Act>;
 const act = Compile(Act);
 
@@ -44,11 +51,22 @@ export function apply(registry: Registry, done: Act): readonly Act[] {
     case 'cordon':
       registry.cordons.adopt({ hive: done.hive, atMs: done.atMs, cordon: done.cordon });
       return [];
+    case 'silence':
+      registry.silences.adopt({ key: done.key, atMs: done.atMs, silence: done.silence });
+      return [];
     case 'hello':
-      return cordonActs(registry);
+      return decisionActs(registry);
   }
 }
 
 /** All that was decided here, for queens that were away. */
-export const cordonActs = (registry: Registry): readonly Act[] =>
-  registry.cordons.entries().map((entry) => ({ type: 'cordon', ...entry }));
+export const decisionActs = (registry: Registry): readonly Act[] => [
+  ...registry.cordons.entries().map((entry) => ({ type: 'cordon' as const, ...entry })),
+  ...registry.silences.entries().map(silenceAct),
+];
+
+export const silenceAct = (entry: SilenceEntry): Act => ({
+  type: 'silence',
+  hive: targetOf(entry.key).hive ?? 'all',
+  ...entry,
+});

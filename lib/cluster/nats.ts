@@ -22,7 +22,7 @@ import type { HeartbeatIntake } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { type MessageLog, silentLog } from '../util/log.js';
 import { Limiter } from '../util/rate-limiter.js';
-import { type Act, apply, cordonActs, readAct } from './acts.js';
+import { type Act, apply, decisionActs, readAct } from './acts.js';
 import type { Bus, BusCounts } from './bus.js';
 import { EventStream } from './event-stream.js';
 import { Lease } from './lease.js';
@@ -239,7 +239,7 @@ export class NatsBus implements Bus {
         for (const answer of act === null ? [] : apply(this.#registry, act)) this.passOn(answer);
       },
     });
-    for (const act of [...cordonActs(this.#registry), { type: 'hello', hive: 'all' } as const]) this.passOn(act);
+    for (const act of [...decisionActs(this.#registry), { type: 'hello', hive: 'all' } as const]) this.passOn(act);
     this.#session = new NatsSession({
       connection,
       packages: this.#packages,

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Document, Node, Pair, YAMLMap } from 'yaml';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { closest } from '../util/options.js';
 import { shownPath } from '../util/shown-url.js';
 import { type SettingUser, settingUsers } from './setting.js';
 import {
@@ -186,7 +187,7 @@ function settingNamed(name: string, section: SettingUser | null, fail: (message:
   const key = known.find((candidate) => candidate === name) ?? fail(unknownSetting(name, section));
   if (settingOf(key).inFile !== false) return key;
   return fail(
-    `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (tokenFile)`,
+    `${key} must not stand here, where it is copied and committed; set ${variableOf(key)}, or name a file of its own (${key}File)`,
   );
 }
 
@@ -221,36 +222,6 @@ function unknownSetting(name: string, section: SettingUser | null): string {
   const close = closest(name, names);
   const advice = close ? `did you mean ${close}?` : `known are ${[...names].sort().join(', ')}`;
   return `the name here is no setting${section ? ` of ${section}` : ''}; ${advice}`.replace(/\?$/, '');
-}
-
-/** The candidate at most a third of its letters away from `word`; null where none is near. */
-export function closest(word: string, candidates: readonly string[]): string | null {
-  const plainWord = word.toLowerCase().replace(/[-_]/g, '').slice(0, 60);
-  let best: string | null = null;
-  let least = Number.POSITIVE_INFINITY;
-  for (const candidate of candidates) {
-    const other = candidate.toLowerCase().replace(/[-_]/g, '');
-    const steps = distance(plainWord, other);
-    if (steps <= Math.max(1, Math.floor(other.length / 3)) && steps < least) {
-      best = candidate;
-      least = steps;
-    }
-  }
-  return best;
-}
-
-/** Levenshtein's distance: letters to insert, delete or replace. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }
 
 /** Variables that look like a mistyped setting. Others under the same prefix may belong to somebody else. */

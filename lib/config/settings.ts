@@ -248,9 +248,32 @@ export const settings = {
   }),
   state: queen({
     type: type.path,
-    without: 'reservations, cordons and what is missing are lost at a restart.',
-    description: 'Directory in which the queen keeps reservations, cordons and what is missing.',
+    without: 'reservations, cordons, silences, history and what is missing are lost at a restart.',
+    description:
+      'Directory in which the queen keeps reservations, cordons, silences, the history of a day and what is missing.',
     tradeoff: 'Reservations outlive a restart; each costs a synchronous write.',
+  }),
+  webhook: queen({
+    type: type.url(['http:', 'https:'], 'https://chat.example/hooks/1'),
+    without: 'nothing is sent.',
+    description:
+      'Address that is sent what comes to need attention and what no longer does: JSON with a text for people, tried again for up to an hour.',
+    tradeoff: 'Somebody hears of trouble without looking; the receiver learns names of hosts and workers.',
+  }),
+  webhookSecret: queen({
+    flag: null,
+    type: type.string('secret', 'a secret of 1 to 255 characters without white space or control characters'),
+    without: 'see `webhookSecretFile`.',
+    description:
+      'Secret that signs what the webhook is sent (HMAC-SHA256, header `webhook-signature`). There is no flag for it: it would show in the list of processes.',
+    tradeoff: 'A variable is seen by every child process; a file (`webhookSecretFile`) only by whoever may read it.',
+    inFile: false,
+  }),
+  webhookSecretFile: queen({
+    type: type.path,
+    without: 'what the webhook is sent is not signed.',
+    description: 'File that holds `webhookSecret`.',
+    tradeoff: 'Keep it readable for the queen alone; a change takes effect at the next start.',
   }),
   staleAfter: queen({
     type: type.duration(10_000, 86_400_000),

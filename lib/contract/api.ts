@@ -212,7 +212,7 @@ export const Fleet = Type.Object({
 });
 export type Fleet = Static<typeof Fleet>;
 
-/** One series per name; times are ages, so that no clock needs to agree. 10 s steps, oldest first. */
+/** One series per name; times are ages, so that no clock needs to agree. Steps of 10 s or two minutes, oldest first. */
 export const History = Type.Object({
   stepMs: Type.Integer(),
   newestAgeMs: Type.Number({ description: 'Age of the last step.' }),
@@ -257,6 +257,8 @@ export const queenEventKinds = [
   'hiveRestarted',
   'hiveCordoned',
   'hiveUncordoned',
+  'attentionSilenced',
+  'attentionUnsilenced',
   'duplicateHiveId',
   'eventsOmitted',
 ] as const;

@@ -4,3 +4,4 @@ export * from './heartbeat.js';
 export * from './missing.js';
 export * from './primitives.js';
 export * from './queries.js';
+export * from './silence.js';

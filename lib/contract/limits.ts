@@ -11,3 +11,8 @@ export const maxDetailLength = 4096;
 /** Names of one worker's model, and characters of each. */
 export const maxModels = 16;
 export const maxModelLength = 512;
+/** Notes about the limits of one worker, and characters of each. */
+export const maxNotes = 16;
+export const maxNoteLength = 512;
+/** Hives that one request may acknowledge or silence something of. */
+export const maxSilencedHives = 1000;

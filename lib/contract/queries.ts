@@ -63,6 +63,13 @@ export type GpusQuery = Static<typeof GpusQuery>;
 export const MissingQuery = query({ kind: Type.Optional(OneOf(missingKinds)), hive, ...paging });
 export type MissingQuery = Static<typeof MissingQuery>;
 
+export const HistoryQuery = query({
+  span: Type.Optional(
+    OneOf(['hour', 'day'] as const, 'hour: steps of 10 s. day: steps of two minutes. By default the hour.'),
+  ),
+});
+export type HistoryQuery = Static<typeof HistoryQuery>;
+
 /** `hive/group/instance` */
 const WorkerKey = Type.String({ minLength: 5, maxLength: 512 });
 

@@ -159,9 +159,7 @@ const plausible = {
   serving: plausibleCheck(rules.serving),
 };
 
-/** Whether each number of these items is one that some device can have. */
-export function isPlausible({ host, gpus, workers }: Pick<Heartbeat, 'host' | 'gpus' | 'workers'>): boolean {
-  if (!plausible.host(host)) return false;
+function arePlausible({ gpus, workers }: Pick<Heartbeat, 'gpus' | 'workers'>): boolean {
   for (const gpu of gpus) if (!plausible.gpus(gpu)) return false;
   for (const worker of workers) {
     if (!plausible.workers(worker)) return false;
@@ -314,7 +312,22 @@ function isValidFast(body: Readonly<Record<string, unknown>>): body is Heartbeat
     const seen = new Set<string>();
     for (const item of heartbeat[list]) if (semanticError(list, item, seen) !== null) return false;
   }
-  return isPlausible(heartbeat);
+  return plausible.host(heartbeat.host) && arePlausible(heartbeat);
+}
+
+/**
+ * Whether entries of a heartbeat that come without it are right as they are, so that nothing of them would be left out or set
+ * to null. What their sender left out is null then.
+ */
+export function areRightItems(given: Readonly<Record<List, readonly unknown[]>>): given is Pick<Heartbeat, List> {
+  if (given.events.length > maxEvents || given.faults.length > maxFaults || hasOversizedRecord(given)) return false;
+  addAbsent({ ...given, gpusKnown: 'known' });
+  for (const list of ['workers', 'gpus', 'events', 'faults'] as const) {
+    const seen = new Set<string>();
+    for (const item of given[list])
+      if (!items[list].Check(item) || semanticError(list, item, seen) !== null) return false;
+  }
+  return arePlausible(given as Pick<Heartbeat, List>);
 }
 
 /** The items of one list that are right; each other one becomes a fault. `whole`: nothing that the list names is missing. */
@@ -353,13 +366,13 @@ const olderHive = 'the hive is of an older version, which does not say whether i
 function addAbsent({ gpus, workers, gpusKnown }: Readonly<Record<string, unknown>>): void {
   const isOlder = gpusKnown === undefined;
   if (Array.isArray(workers))
-    for (const worker of workers) {
+    for (const [i, worker] of workers.entries()) {
       if (!isObject(worker)) continue;
       if (isOlder && worker.gpusReason === undefined && Array.isArray(worker.gpus) && worker.gpus.length === 0)
         worker.gpusReason = olderHive;
-      addAbsentOfWorker(worker);
+      workers[i] = addAbsentOfWorker(worker);
     }
-  if (Array.isArray(gpus)) for (const gpu of gpus) if (isObject(gpu)) addAbsentOfGpu(gpu);
+  if (Array.isArray(gpus)) for (const [i, gpu] of gpus.entries()) if (isObject(gpu)) gpus[i] = addAbsentOfGpu(gpu);
 }
 
 /** What an older hive does not say: whether its list of GPUs is all there is. An empty one may be one that it could not read. */

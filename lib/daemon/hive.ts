@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { checkHiveOptions } from '../config/check-options.js';
 import type { HiveOptions, NatsOptions, Running } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import type { Fault, Heartbeat, HiveInfo, Snapshot } from '../contract/heartbeat.js';
-import { idPattern } from '../contract/limits.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
 import { EventLog } from '../hive/event-log.js';
@@ -22,8 +22,7 @@ import { ReportedStore } from '../sampling/reported.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
-import { hostAddressExpects, isHostAddress } from '../util/host-address.js';
-import { requirePlainUrls, shownPath } from '../util/shown-url.js';
+import { shownPath } from '../util/shown-url.js';
 import { packageVersion } from '../util/version.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 
@@ -69,38 +68,6 @@ const startingAtMost = 10;
 const lastBeatMs = 1200;
 
 const silent: SenderLog = { info: () => undefined, warn: () => undefined };
-
-function checkId(id: string): string {
-  if (new RegExp(idPattern).test(id)) return id;
-  throw new HivepulseError(
-    'INVALID_OPTION',
-    'id',
-    `id: a hive id is 1 to 128 letters, digits and _ . : @ + -, beginning with a letter or digit.`,
-  );
-}
-
-function checkQueens(queens: readonly string[]): readonly string[] {
-  requirePlainUrls('queens', queens, 'give a token for access');
-  for (const [i, queen] of queens.entries()) {
-    const url = URL.canParse(queen) ? new URL(queen) : null;
-    if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-      throw new HivepulseError(
-        'INVALID_OPTION',
-        'queens',
-        `queens: address ${i + 1} is not the URL of a queen; write http://host:${defaults.queenPort}.`,
-      );
-    }
-  }
-  return queens;
-}
-
-/** What endpoints are made from; the value is not repeated. */
-function checkAddress(address: string | undefined): string | null {
-  if (address === undefined) return null;
-  if (!isHostAddress(address))
-    throw new HivepulseError('INVALID_OPTION', 'address', `address: expected ${hostAddressExpects}.`);
-  return address;
-}
 
 function readPem(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
@@ -151,18 +118,18 @@ const openGpus = (options: HiveOptions, intervalMs: number): GpuSource =>
  * it within two seconds, whatever hangs.
  */
 export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {}): Promise<RunningHive> {
+  checkHiveOptions(options);
   options.signal?.throwIfAborted();
   const intervalMs = options.intervalMs ?? defaults.intervalMs;
   const clock = parts.clock ?? systemClock;
-  const [id, address] = [checkId(options.id ?? idOfHost(hostname())), checkAddress(options.address)];
+  const [id, address] = [options.id ?? idOfHost(hostname()), options.address ?? null];
   const log: SenderLog = options.logger ?? silent;
   const tls = readTls(options.tls);
   const overHttp = parts.transport ?? ((queen: string) => transportTo(queen, tls, options, parts, log));
-  const transports = rendezvousOrder(checkQueens(options.queens ?? []), id).map((queen) => overHttp(queen));
+  const transports = rendezvousOrder(options.queens ?? [], id).map((queen) => overHttp(queen));
   if (options.nats !== undefined) transports.unshift(await openNats(options.nats, id, log));
   const closeTransports = () => transports.map((transport) => transport.close());
   const runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
-
   const machine = parts.machine ?? (await openMachine(options));
   const gpu = parts.gpu ?? openGpus(options, intervalMs);
   const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);

@@ -11,23 +11,23 @@ import { buildServer } from '../api/server.js';
 import { StreamHub } from '../api/stream-hub.js';
 import type { Bus } from '../cluster/bus.js';
 import { memoryBus } from '../cluster/memory.js';
+import { checkQueenOptions } from '../config/check-options.js';
 import type { QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { readableByAll, readTokens, TokenTable } from '../http/auth.js';
-import { keepCordons } from '../queen/cordon-file.js';
 import { HeartbeatIntake } from '../queen/intake.js';
 import type { KeptFile } from '../queen/kept-file.js';
 import { heapLimit, memoryLimits } from '../queen/memory-limits.js';
-import { keepMissing } from '../queen/missing-file.js';
 import { Registry } from '../queen/registry.js';
 import type { RegistryOptions } from '../queen/registry-options.js';
 import { nextRequestedInterval } from '../queen/requested-interval.js';
-import { keepReservations } from '../queen/state-file.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
 import { packageRoot } from '../util/package-root.js';
 import { packageVersion } from '../util/version.js';
+import { keepState } from './kept-state.js';
+import { startNotifier } from './notifier.js';
 
 /** How often liveness is looked at: everything due is done within this time. */
 const tickMs = 250;
@@ -48,6 +48,8 @@ interface QueenExtras {
   readonly plugins?: (registry: Registry, hub: StreamHub) => readonly FastifyPluginAsync[];
   /** Over what the options say: clocks, the name of the stream. */
   readonly registry?: RegistryOptions;
+  /** Of one hive; a benchmark sends more than any hive. */
+  readonly heartbeatsPerSecond?: number;
 }
 
 /**
@@ -56,6 +58,7 @@ interface QueenExtras {
  * INVALID_OPTION, CLOSED
  */
 export async function startQueen(options: QueenOptions = {}, extras: QueenExtras = {}): Promise<Queen> {
+  checkQueenOptions(options);
   const { host = defaults.host, port = defaults.queenPort, logger, signal } = options;
   throwIfAborted(signal);
   const grants = grantsOf(options);
@@ -124,9 +127,10 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     onEvicted: (reader, count) =>
       logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
   });
-  const { maxHeartbeatBytes, heartbeatsPerSecond } = settings;
+  const { maxHeartbeatBytes } = settings;
+  const { heartbeatsPerSecond = defaults.heartbeatsPerSecond } = extras;
   const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
-  const kept = await keep(registry, options);
+  const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
   const streams = openStreams(registry, intake, options);
@@ -157,14 +161,26 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     ...(tls === undefined ? {} : { tls: readTls(tls) }),
     plugins: [metrics, ...(extras.plugins?.(registry, hub) ?? [])],
   });
-  const stopTicking = tick(registry);
+  const stopNotifier = await notify(registry, bus, options);
+  const stopTicking = tick(registry, kept.look);
   const stop = async () => {
     stopTicking();
+    stopNotifier();
     await app.close();
     await bus.close();
-    for (const file of Object.values(kept)) await file?.close();
+    await kept.close();
   };
   return { registry, hub, streams, app, stop };
+}
+
+/** Of queens that share a fleet the leader alone sends. */
+function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<() => void> {
+  const { webhook, webhookSecret, webhookSecretFile, logger } = options;
+  return startNotifier(registry, {
+    ...defined({ webhook, webhookSecret, webhookSecretFile }),
+    isLeader: () => bus.counts()?.isLeader ?? true,
+    warn: (message) => logger?.warn(message),
+  });
 }
 
 /** Null where queens share a fleet: they pass whole heartbeats on to each other. */
@@ -201,23 +217,6 @@ async function openBus(
     );
   const { openNatsBus } = await import('../cluster/nats.js');
   return await openNatsBus({ registry, nats, intake, ...(logger === undefined ? {} : { log: logger }) });
-}
-
-interface KeptFiles {
-  readonly reservations: KeptFile | null;
-  readonly missing: KeptFile | null;
-  readonly cordons: KeptFile | null;
-}
-
-/** Where queens share their reservations those are kept there: a file of one of them would bring back what another released. */
-async function keep(registry: Registry, { state, nats, logger }: QueenOptions): Promise<KeptFiles> {
-  if (state === undefined) return { reservations: null, missing: null, cordons: null };
-  const warn = (message: string) => logger?.warn(message);
-  const missing = await keepMissing(registry.missing, state, warn);
-  const cordons = await keepCordons(registry.cordons, state, warn);
-  if (nats === undefined) return { reservations: await keepReservations(registry, state, warn), missing, cordons };
-  logger?.info('reservations are kept in NATS, and not in the state directory');
-  return { reservations: null, missing, cordons };
 }
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */
@@ -259,11 +258,12 @@ function readTls(tls: NonNullable<QueenOptions['tls']>) {
 }
 
 /** Re-armed after each look, so that a stalled loop is looked at once, not many times; never keeps the process alive. */
-function tick(registry: Registry): () => void {
+function tick(registry: Registry, look: () => void): () => void {
   let lookedAt = performance.now();
   let used = process.cpuUsage();
   const timer = setTimeout(() => {
     registry.advance();
+    look();
     const elapsedMs = performance.now() - lookedAt;
     if (elapsedMs >= paceEveryMs) {
       const { user, system } = process.cpuUsage(used);
@@ -292,11 +292,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
         `${where} is taken, perhaps by another queen: end it, or choose another port with --port.`,
         { cause: error },
       );
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES' || code === 'EAI_AGAIN')
-      throw new HivepulseError('ADDRESS_UNAVAILABLE', where, `The queen cannot listen on ${where}: ${code}.`, {
-        cause: error,
-      });
-    throw error;
+    throw new HivepulseError('ADDRESS_UNAVAILABLE', where, `The queen cannot listen on ${where}: ${code ?? error}.`, {
+      cause: error,
+    });
   }
   const address = app.server.address();
   return typeof address === 'object' && address !== null ? address.port : port;

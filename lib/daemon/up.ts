@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { checkUpOptions } from '../config/check-options.js';
 import type { HiveOptions, QueenOptions, Running, TokenGrant } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import { HivepulseError } from '../util/errors.js';
@@ -26,6 +27,7 @@ export interface Up extends Running {
  * @throws HivepulseError as startQueen and startHive; nothing stays open then
  */
 export async function startUp(options: UpOptions = {}): Promise<Up> {
+  checkUpOptions(options);
   const { signal: queenSignal, ...queenOptions } = options.queen ?? {};
   // Its hive speaks to its own queen, which passes on to the others what they share.
   const { signal: hiveSignal, nats: _, ...hiveOptions } = options.hive ?? {};

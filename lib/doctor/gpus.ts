@@ -1,6 +1,7 @@
 import type { GpuReading } from '../gpu/reading.js';
 import type { GpuFinding } from '../gpu/vendor.js';
 import { gpuVendors } from '../gpu/vendors.js';
+import { causeOfHealth, causes } from '../present/severity.js';
 import { gpuHealthStyles, styleOf } from '../present/status.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 import { allowed, exists, type Host, list, realPath, textOf } from './host.js';
@@ -35,10 +36,11 @@ function findingOf({ check, status, message, fix }: GpuFinding): Finding {
 }
 
 function unhealthy(reading: GpuReading | undefined): Finding[] {
-  const sick = reading?.devices.filter(({ health }) => health !== 'ok') ?? [];
+  const sick = reading?.devices.filter(({ health }) => health !== 'ok' && health !== 'suspended') ?? [];
   return sick.map(({ index, health }) => {
     const style = styleOf(gpuHealthStyles, health);
-    const make = health === 'degraded' || health === 'initializing' ? warn : fail;
+    const cause = causeOfHealth(health);
+    const make = cause !== null && causes[cause].severity === 'critical' ? fail : warn;
     return make('gpuHealth', `GPU ${index} is ${style.word}.`, style.hint);
   });
 }

@@ -1,7 +1,8 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { Cancellation } from '../util/cancellation.js';
 import type { Answer } from './answer.js';
-import { type HttpAnswer, HttpAnswerReader, NotHttp } from './http-answer.js';
+import { Connection, type KeptConnection, type ReadAnswer } from './connection.js';
 
 export type Scheme = 'http' | 'https';
 
@@ -30,43 +31,16 @@ export interface FetchOptions extends Ways {
   readonly key?: string | null;
 }
 
-/** One connection to one server, idle between requests. */
-export class KeptConnection {
-  #idle: Socket | null = null;
-  readonly #drop = (): void => this.close();
-
-  /** null where none is open. */
-  take(): Socket | null {
-    const socket = this.#idle;
-    this.#idle = null;
-    for (const event of idleEvents) socket?.off(event, this.#drop);
-    return socket?.destroyed === false ? socket : null;
-  }
-
-  give(socket: Socket): void {
-    this.close();
-    this.#idle = socket;
-    for (const event of idleEvents) socket.on(event, this.#drop);
-  }
-
-  close(): void {
-    this.#idle?.destroy();
-    this.#idle = null;
-  }
-}
-
-/** Nothing is expected of an idle connection: whatever comes, it is given up. */
-const idleEvents = ['error', 'end', 'close', 'data'] as const;
-
-/** One GET and the bytes of its answer. Ends with the signal; errors carry the system's or the parser's code. */
+/** One GET, of whose answer `read` takes what is wanted. Rejects when it is cancelled; errors carry the system's or the parser's code. */
 export interface Fetcher {
-  fetch(
+  fetch<T>(
     scheme: Scheme,
     address: ServerAddress,
     path: string,
-    signal: AbortSignal,
+    read: ReadAnswer<T>,
+    cancellation: Cancellation,
     options: FetchOptions,
-  ): Promise<Pick<HttpAnswer, 'status' | 'body'>>;
+  ): Promise<T>;
 }
 
 /** Asks servers of this host. Each call ends with the signal. Errors carry the system's or the parser's code. */
@@ -90,38 +64,42 @@ export class SystemAsker implements Asker, Fetcher {
     signal: AbortSignal,
     ways: Ways = {},
   ): Promise<Answer> {
-    const { status, body } = await this.fetch(scheme, address, path, signal, { ...ways, maxBodyBytes });
+    signal.throwIfAborted();
+    const cancellation = new Cancellation();
+    const cancel = (): void => cancellation.cancel(signal.reason);
+    signal.addEventListener('abort', cancel, { once: true });
     try {
-      return { status, json: body === null ? undefined : JSON.parse(body.toString()) };
-    } catch {
-      return { status, json: undefined };
+      return await this.fetch(scheme, address, path, answerOf, cancellation, { ...ways, maxBodyBytes });
+    } finally {
+      signal.removeEventListener('abort', cancel);
     }
   }
 
-  async fetch(
+  async fetch<T>(
     scheme: Scheme,
     address: ServerAddress,
     path: string,
-    signal: AbortSignal,
+    read: ReadAnswer<T>,
+    cancellation: Cancellation,
     { connect, maxBodyBytes: most, key, kept }: FetchOptions,
-  ): Promise<HttpAnswer> {
-    const request = getRequest(address, path, key, kept !== undefined);
+  ): Promise<T> {
+    const head = getRequest(address, path, key, kept !== undefined);
+    const request = { head, maxBodyBytes: most, read, cancellation, kept };
     const idle = kept?.take() ?? null;
     if (idle !== null) {
       try {
-        return await exchange(idle, request, signal, most, kept);
+        return await idle.exchange(request);
       } catch (error) {
-        signal.throwIfAborted();
         // The server may have closed it meanwhile.
-        if (!isOtherProtocol(error)) throw error;
+        if (cancellation.isCancelled || !isOtherProtocol(error)) throw error;
       }
     }
-    const socket = connect && (await connect(address, signal));
-    if (signal.aborted) {
+    const socket = connect && (await connect(address, cancellation.signal));
+    if (cancellation.isCancelled) {
       socket?.destroy();
-      throw signal.reason;
+      throw cancellation.reason;
     }
-    return exchange(opened(scheme, address, socket), request, signal, most, kept);
+    return opened(scheme, address, socket).exchange(request);
   }
 
   async offersTls({ host, port }: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean> {
@@ -161,72 +139,26 @@ export const isOtherProtocol = (error: unknown): boolean => {
   return code === 'NOT_HTTP' || code === 'ECONNRESET' || code === 'EPIPE';
 };
 
+/** The body as JSON, where it is that. */
+const answerOf: ReadAnswer<Answer> = ({ status, body }) => {
+  try {
+    return { status, json: body === null ? undefined : JSON.parse(body.toString()) };
+  } catch {
+    return { status, json: undefined };
+  }
+};
+
 /** A connection that is being made; over `socket` where that is given. */
-function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | undefined): Socket {
+function opened(scheme: Scheme, { host, port }: ServerAddress, socket: Socket | undefined): Connection {
   const target = { host, port, lookup: loopbackLookup };
-  if (scheme === 'https') return connectTls({ ...tls, ...(socket ? { socket } : target) });
-  return socket ?? connectPlain(target);
-}
-
-/** Where all plain connections read into: without it each read has 64 KiB of its own. */
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
-
-function connectPlain(target: { host: string; port: number; lookup: typeof loopbackLookup }): Socket {
-  const callback = (bytes: number): boolean => {
-    socket.emit('data', Buffer.from(readBuffer.subarray(0, bytes)));
-    return true;
-  };
-  const socket = connectTcp({ ...target, onread: { buffer: readBuffer, callback } });
-  return socket;
+  if (scheme === 'https') return new Connection(connectTls({ ...tls, ...(socket ? { socket } : target) }));
+  return socket ? new Connection(socket) : Connection.open(target);
 }
 
 function getRequest({ host, port }: ServerAddress, path: string, key: string | null = null, keeps = false): string {
   const name = host.includes(':') ? `[${host}]` : host;
   const authorization = key === null ? '' : `Authorization: Bearer ${key}\r\n`;
   return `GET ${path} HTTP/1.1\r\nHost: ${name}:${port}\r\nUser-Agent: hivepulse\r\nAccept: */*\r\n${authorization}Connection: ${keeps ? 'keep-alive' : 'close'}\r\n\r\n`;
-}
-
-/** Sends a request and reads the one answer to it. The socket is destroyed in the end, or kept where it can be. */
-function exchange(
-  socket: Socket,
-  request: string,
-  signal: AbortSignal,
-  most: number,
-  kept?: KeptConnection,
-): Promise<HttpAnswer> {
-  const reader = new HttpAnswerReader(most);
-  return new Promise<HttpAnswer>((resolve, reject) => {
-    const fail = (error: unknown): void => {
-      release();
-      // What it says when it is destroyed is no news.
-      socket.on('error', () => undefined);
-      socket.destroy();
-      reject(error);
-    };
-    const read = (next: () => HttpAnswer | null): void => {
-      try {
-        const answer = next();
-        if (answer === null) return;
-        release();
-        if (kept !== undefined && answer.reusable) kept.give(socket);
-        else socket.on('error', () => undefined).destroy();
-        resolve(answer);
-      } catch (error) {
-        fail(error);
-      }
-    };
-    const onAbort = (): void => fail(signal.reason);
-    const onData = (chunk: Buffer): void => read(() => reader.push(chunk));
-    const onEnd = (): void => read(() => reader.end());
-    const onClose = (): void => fail(new NotHttp('the connection ended'));
-    const release = (): void => {
-      signal.removeEventListener('abort', onAbort);
-      socket.off('error', fail).off('data', onData).off('end', onEnd).off('close', onClose);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    socket.on('error', fail).on('data', onData).on('end', onEnd).on('close', onClose);
-    socket.write(request, 'latin1');
-  });
 }
 
 /** `localhost` is a loopback address, whatever a resolver says. */

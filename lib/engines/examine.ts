@@ -1,15 +1,8 @@
 import type { NullReason } from '../contract/enums.js';
 import { systemCode } from '../util/errors.js';
 import type { Answer, ModelsQuestion } from './answer.js';
-import {
-  type Asker,
-  type Connect,
-  isOtherProtocol,
-  isTlsAlert,
-  KeptConnection,
-  type Scheme,
-  type ServerAddress,
-} from './ask.js';
+import { type Asker, type Connect, isOtherProtocol, isTlsAlert, type Scheme, type ServerAddress } from './ask.js';
+import { KeptConnection } from './connection.js';
 import { type Engine, engineNamed } from './table.js';
 
 /** A server to be asked. */

@@ -6,6 +6,7 @@
 /** One answer; `body` is null where it is longer than asked for. */
 export interface HttpAnswer {
   readonly status: number;
+  /** Where the answer came in one piece, a part of that. */
   readonly body: Buffer | null;
   /** The connection can be used again. */
   readonly reusable: boolean;
@@ -20,8 +21,9 @@ const maxHeadBytes = 16 * 1024;
 /** A chunk's size, with room for extensions that nobody uses. */
 const maxChunkLineBytes = 256;
 const headEnd = Buffer.from('\r\n\r\n');
-const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: |$)/;
 const httpStart = Buffer.from('HTTP/1.');
+const nothing = Buffer.alloc(0);
+const [cr, lf, colon] = [0x0d, 0x0a, 0x3a];
 
 interface Head {
   readonly status: number;
@@ -34,8 +36,10 @@ export class HttpAnswerReader {
   readonly #maxBodyBytes: number;
   #head: Head | null = null;
   /** Bytes that no part has used yet. */
-  #rest: Buffer = Buffer.alloc(0);
+  #rest: Buffer = nothing;
   readonly #body: Buffer[] = [];
+  /** Parts of the body that are no part of a piece that came. */
+  #ownParts = 0;
   #bodyBytes = 0;
   /** Of the chunk at hand; null: its size is still to come. */
   #chunkLeft: number | null = null;
@@ -45,9 +49,22 @@ export class HttpAnswerReader {
     this.#maxBodyBytes = maxBodyBytes;
   }
 
-  /** Takes what came; the answer once it is whole, or longer than is wanted. Throws `NotHttp`. */
+  /** Takes what came, of which it keeps nothing; the answer once it is whole, or longer than is wanted. Throws `NotHttp`. */
   push(chunk: Buffer): HttpAnswer | null {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const answer = this.#read();
+    if (answer === null) this.#copyViews();
+    return answer;
+  }
+
+  /** The bytes of a piece may be used anew before the next one comes. */
+  #copyViews(): void {
+    this.#rest = this.#rest.length === 0 ? nothing : Buffer.from(this.#rest);
+    for (; this.#ownParts < this.#body.length; this.#ownParts += 1)
+      this.#body[this.#ownParts] = Buffer.from(this.#body[this.#ownParts] as Buffer);
+  }
+
+  #read(): HttpAnswer | null {
     while (this.#head === null) if (!this.#readHead()) return null;
     const { framing } = this.#head;
     if (framing === 'none') return this.#done();
@@ -70,7 +87,7 @@ export class HttpAnswerReader {
     const at = this.#rest.indexOf(headEnd);
     if (at < 0 ? this.#rest.length > maxHeadBytes : at > maxHeadBytes) throw new NotHttp('the head is too long');
     if (at < 0) return false;
-    const head = headOf(this.#rest.toString('latin1', 0, at));
+    const head = headOf(this.#rest, at);
     this.#rest = this.#rest.subarray(at + headEnd.length);
     // Informational answers come before the one that counts.
     if (head.status >= 200) this.#head = head;
@@ -137,22 +154,40 @@ export class HttpAnswerReader {
   }
 }
 
-function headOf(text: string): Head {
-  const lines = text.split('\r\n');
-  const first = statusLine.exec(lines[0] ?? '');
-  if (first === null) throw new NotHttp('the first line is no status');
-  const status = Number(first[2]);
-  let keepsAlive = first[1] === '1';
+/** Where the line at `from` ends. */
+function endOfLine(bytes: Buffer, from: number, end: number): number {
+  let at = from;
+  while (at < end && (bytes[at] !== cr || bytes[at + 1] !== lf)) at += 1;
+  return at;
+}
+
+const statusLine = /^([01]) ([1-9]\d\d)(?: |$)/;
+
+/** The fields that are looked at have names of other lengths than most; no text is made of those that are not. */
+const lengthsOfNames: ReadonlySet<number> = new Set(
+  ['connection', 'content-length', 'transfer-encoding'].map(({ length }) => length),
+);
+
+const textOf = (bytes: Buffer, from: number, end: number): string => bytes.toString('latin1', from, end).toLowerCase();
+
+/** What its bytes up to `end` say. */
+function headOf(bytes: Buffer, end: number): Head {
+  const first = endOfLine(bytes, 0, end);
+  // Only the beginning of `1.1 200 OK` is looked at; what stands before has been compared.
+  const start = statusLine.exec(bytes.toString('latin1', httpStart.length, Math.min(first, httpStart.length + 6)));
+  if (start === null) throw new NotHttp('the first line is no status');
+  const status = Number(start[2]);
+  let keepsAlive = start[1] === '1';
   let length: number | null = null;
   let chunked = false;
-  for (const line of lines.slice(1)) {
-    const colon = line.indexOf(':');
-    if (colon <= 0) throw new NotHttp('a header field has no name');
-    const value = line
-      .slice(colon + 1)
-      .trim()
-      .toLowerCase();
-    switch (line.slice(0, colon).toLowerCase()) {
+  for (let from = first + 2, last = first; from <= end; from = last + 2) {
+    last = endOfLine(bytes, from, end);
+    let behind = from;
+    while (behind < last && bytes[behind] !== colon) behind += 1;
+    if (behind === from || behind === last) throw new NotHttp('a header field has no name');
+    if (!lengthsOfNames.has(behind - from)) continue;
+    const value = textOf(bytes, behind + 1, last).trim();
+    switch (textOf(bytes, from, behind)) {
       case 'connection':
         keepsAlive = value === 'keep-alive' || (keepsAlive && !value.includes('close'));
         break;

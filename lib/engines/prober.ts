@@ -207,15 +207,18 @@ export class Prober {
     check.finding = believed ? { ...found, ready: true, unclear: null } : found;
     const settled =
       !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
-    check.dueMs = check.startedMs + (settled ? this.#settledMs(target, key) : this.#options.intervalMs);
+    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + this.#options.intervalMs;
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
     if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
   }
 
-  #settledMs({ unnamed }: ProbeTarget, key: string): number {
+  /** In groups, five to the interval: nothing hurries, and of many checks in a row each costs a fraction of one alone. */
+  #settledDue({ unnamed }: ProbeTarget, key: string, { startedMs }: Check): number {
     const { settledIntervalMs, aloneIntervalMs, random } = this.#options;
-    return (key === urlKey || unnamed ? aloneIntervalMs : settledIntervalMs) * (0.75 + random() / 2);
+    const intervalMs = key === urlKey || unnamed ? aloneIntervalMs : settledIntervalMs;
+    const groupMs = intervalMs / 5;
+    return Math.round((startedMs + intervalMs * (0.75 + random() / 2)) / groupMs) * groupMs;
   }
 
   async #ask(

@@ -1,5 +1,7 @@
+import { defaults } from '../contract/defaults.js';
 import type { PidCheck } from '../procfs/pids.js';
 import { HivepulseError } from '../util/errors.js';
+import { DrmProcesses } from './drm/processes.js';
 import { type GpuEvent, type GpuReading, type GpuSource, noGpuSource } from './reading.js';
 import type { GpuVendor } from './vendor.js';
 import { VendorGpus } from './vendor-gpus.js';
@@ -28,6 +30,7 @@ class JoinedSource implements GpuSource {
   readonly #now: () => number;
   readonly #vendors: readonly VendorGpus[];
   readonly #tickMs: number;
+  readonly #drmProcesses: DrmProcesses;
   #timer: NodeJS.Timeout | null = null;
   #isIdle = false;
   #releasedUntil: number | null = null;
@@ -35,9 +38,15 @@ class JoinedSource implements GpuSource {
 
   constructor({ vendors = gpuVendors, ...options }: GpuSourceOptions) {
     this.#now = options.now ?? (() => performance.now());
+    this.#drmProcesses = new DrmProcesses({
+      procRoot: options.roots?.proc ?? '/proc',
+      now: this.#now,
+      sharedMs: (options.intervalMs ?? defaults.intervalMs) / 2,
+    });
+    const shared = { drmProcesses: this.#drmProcesses, ...options };
     this.#vendors = vendors.map(
       (vendor, i) =>
-        new VendorGpus((identities) => vendor.open(options, identities), {
+        new VendorGpus((identities) => vendor.open(shared, identities), {
           vendor: vendor.name,
           prefix: i === 0 ? '' : `${vendor.name.toLowerCase()}-`,
           logger: options.logger,
@@ -79,6 +88,7 @@ class JoinedSource implements GpuSource {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const { reader } of this.#vendors) reader.close();
+    this.#drmProcesses.close();
   }
 
   /** Sets the time of the next look. Each reading asked for is one as well. */

@@ -2,6 +2,7 @@ import type { spawn } from 'node:child_process';
 import type { GpuChoice } from '../config/options.js';
 import type { Fault } from '../contract/heartbeat.js';
 import type { Log } from '../util/log.js';
+import type { DrmProcesses } from './drm/processes.js';
 import type { GpuIdentities } from './identities.js';
 import type { GpuEvent, GpuReading } from './reading.js';
 import type { GpuReport } from './report.js';
@@ -28,6 +29,8 @@ export interface GpuReaderOptions {
   readonly roots?: { readonly sys?: string; readonly proc?: string };
   /** Integrated GPUs too, where no process holds them (default false). */
   readonly allGpus?: boolean;
+  /** The processes of drivers that share one interface, for all their vendors; a reader without them opens its own. */
+  readonly drmProcesses?: DrmProcesses;
   readonly logger?: Log;
 }
 

@@ -96,7 +96,7 @@ export class HeartbeatSender {
     const early = this.#dueMs - this.#clock.now();
     // Ticks come with the passes and jitter with them: one that is a little early is not put off for a whole interval.
     if (early > this.#options.intervalMs / 10) {
-      if (this.#failures > 0 || early < this.#options.intervalMs) this.#armRetry(early);
+      if (early < this.#options.intervalMs) this.#armRetry(early);
       return;
     }
     this.#send();
@@ -123,7 +123,7 @@ export class HeartbeatSender {
     if (this.#cancelRetry !== null) return;
     this.#cancelRetry = this.#clock.after(ms, () => {
       this.#cancelRetry = null;
-      if (!this.#stopped && this.#inFlight === null) this.#send();
+      this.#send();
     });
   }
 
@@ -157,8 +157,8 @@ export class HeartbeatSender {
       const outcome = await this.#attempt(transport, heartbeat, signal, tryMs);
       if (outcome.kind === 'ack') {
         accepted = best(accepted, { ...outcome, queen: transport.queen });
-        // A degraded queen cannot pass it on: the others get it too, and one that is not degraded is stayed with.
-        if (outcome.reply.degraded === true && transports.length > 1) continue;
+        // A degraded queen cannot pass it on: the others, if any, get it too, and one that is not degraded is stayed with.
+        if (outcome.reply.degraded === true) continue;
         this.#stickTo(at);
         return accepted;
       }
@@ -263,11 +263,10 @@ export function isLogged(failures: number): boolean {
   return false;
 }
 
-/** Settles when the work does or the signal aborts: a transport that ignores its signal must not hold a heartbeat. */
+/** Settles when the work does or the signal, which has not yet, aborts: a transport that ignores its signal must not hold a heartbeat. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const abort = () => reject(new Error('aborted'));
-    if (signal.aborted) abort();
+    const abort = () => reject(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });

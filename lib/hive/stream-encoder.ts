@@ -30,9 +30,9 @@ interface Base {
   index: number;
 }
 
-/** The same rows in the same order: what is a list of other things than before is sent as a keyframe. */
+/** The same rows in the same order, of a host that is described alike: all else is sent as a keyframe. */
 function sameRows(a: Heartbeat, b: Heartbeat): boolean {
-  if (a.workers.length !== b.workers.length || a.gpus.length !== b.gpus.length) return false;
+  if (!sameText('head', a, b) || a.workers.length !== b.workers.length || a.gpus.length !== b.gpus.length) return false;
   return (
     a.gpus.every(({ uuid }, i) => uuid === b.gpus[i]!.uuid) &&
     a.workers.every(({ id, gpus }, i) => {
@@ -46,7 +46,7 @@ function sameRows(a: Heartbeat, b: Heartbeat): boolean {
 
 /**
  * Makes the messages of one connection out of whole heartbeats: a keyframe where the queen knows nothing, where rows came
- * or went, and each minute; else what differs from the heartbeat that was sent before. Whatever was not sent is in the next.
+ * or went or what is said of the host in words is different, and each minute; else what differs from the heartbeat that was sent before. Whatever was not sent is in the next.
  */
 export class StreamEncoder {
   readonly #now: () => number;
@@ -116,11 +116,6 @@ export class StreamEncoder {
 /** What is no number and differs, with the rows (of `state`) that it holds in `rows`; null: nothing does. */
 function textOf({ heartbeat: before, state }: Base, heartbeat: Heartbeat, rows: Set<number>): Buffer | null {
   const text: { -readonly [K in keyof DeltaText]: DeltaText[K] } = {};
-  if (!sameText('head', before, heartbeat)) {
-    const { intervalMs, hive, host, gpusKnown, gpusReason, workersComplete, collection } = heartbeat;
-    text.head = { intervalMs, hive, host, gpusKnown, gpusReason, workersComplete, collection };
-    rows.add(0);
-  }
   const changedGpus = heartbeat.gpus.flatMap((gpu, i): [number, object][] =>
     sameText('gpu', before.gpus[i]!, gpu) ? [] : [[i, gpu]],
   );

@@ -36,6 +36,7 @@ export const problems = {
   TOO_MANY_HIVES: [503, 'The queen has as many hives as it takes'],
   TOO_MUCH_MEMORY: [503, 'The queen keeps as much as it takes'],
   TOO_MANY_RESERVATIONS: [503, 'As much room is reserved as the queen keeps in mind'],
+  TOO_MANY_SILENCES: [503, 'As much is silenced as the queen keeps in mind'],
   TOO_MANY_STREAMS: [503, 'The queen has as many streams as it takes'],
   TOO_MANY_BYTES: [503, 'The queen reads as many bytes at once as it takes'],
   CLOSING: [503, 'The queen is shutting down'],

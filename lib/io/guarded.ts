@@ -1,9 +1,10 @@
 import { constants } from 'node:os';
 import type { Fault } from '../contract/heartbeat.js';
+import type { DrmClientResult } from '../native/drm-clients.js';
 import { printablePath } from '../util/byte-path.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { closedError } from '../util/waiters.js';
-import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidInodes } from './file-reader.js';
 import { openFileReader } from './open-file-reader.js';
 
 /** A read that has not returned for so long is taken to hang, ms. */
@@ -67,13 +68,12 @@ export interface GuardOptions {
   readonly clock?: Clock;
 }
 
-type Result = FileResult | readonly DirectoryEntry[] | readonly string[] | Float64Array;
-type Work = (reader: FileReader, paths: readonly string[]) => Promise<readonly Result[]>;
+type Work<T = unknown> = (reader: FileReader, paths: readonly string[]) => Promise<readonly T[]>;
 
-/** One call of `read`, `list`, `links` or `listening`. */
+/** One call of a method of `FileReader`. */
 interface Request {
   readonly work: Work;
-  readonly results: Result[];
+  readonly results: unknown[];
   waiting: number;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
@@ -97,7 +97,7 @@ interface Hung {
  * another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT until one of them returns.
  * Calls reject only after `close`.
  */
-export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links' | 'listening' | 'close'> {
+export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 'runningMs'> {
   readonly #options: Required<Omit<GuardOptions, 'open'>>;
   readonly #readers: Replaceable<FileReader>;
   /** What the current reader has not answered yet, in its order. */
@@ -115,28 +115,46 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
   }
 
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
-    return this.#request(paths, (reader, some) => reader.read(some, maxBytes)) as Promise<readonly FileResult[]>;
+    return this.#request(paths, (reader, some) => reader.read(some, maxBytes));
+  }
+
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    return this.#request(paths, (reader, some) => reader.readKept(some, maxBytes));
   }
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
-    const work: Work = (reader, some) => reader.list(some);
-    return this.#request(paths, work) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+    return this.#request(paths, (reader, some) => reader.list(some));
+  }
+
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
+    return this.#request(paths, (reader, some) => reader.pids(some));
   }
 
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
-    const work: Work = (reader, some) => reader.links(some, prefix);
-    return this.#request(paths, work) as Promise<readonly (readonly string[] | number)[]>;
+    return this.#request(paths, (reader, some) => reader.links(some, prefix));
+  }
+
+  linkNames(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
+    return this.#request(paths, (reader, some) => reader.linkNames(some, prefix));
   }
 
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
-    return this.#request(namespaces, (reader, some) => reader.listening(some)) as Promise<readonly FileResult[]>;
+    return this.#request(namespaces, (reader, some) => reader.listening(some));
   }
 
   /** As `FileReader.usage`; null where no reader here can. */
   async usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[] | null> {
     if (this.#readers.current.usage === undefined) return null;
-    const work: Work = async (reader, some) => (await reader.usage?.(some)) ?? some.map(() => EIO);
-    return (await this.#request(directories, work)) as readonly (Float64Array | number)[];
+    return this.#request(directories, async (reader, some) => (await reader.usage?.(some)) ?? some.map(() => EIO));
+  }
+
+  /** As `FileReader.drmClients`; null where no reader here can. */
+  async drmClients(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[] | null> {
+    if (this.#readers.current.drmClients === undefined) return null;
+    return this.#request(
+      paths,
+      async (reader, some) => (await reader.drmClients?.(some, maxBytes)) ?? some.map(() => EIO),
+    );
   }
 
   /** Some read hangs now. */
@@ -191,10 +209,10 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
     return this.#queue.length > 0 && this.#readers.current.runningMs() > hungAfterMs;
   }
 
-  async #request(paths: readonly string[], work: Work): Promise<readonly Result[]> {
+  async #request<T>(paths: readonly string[], work: Work<T>): Promise<readonly (T | typeof ETIMEDOUT)[]> {
     if (this.#closed) throw closedError('file reader');
     const { batchSize } = this.#options;
-    const results: Result[] = paths.map(() => ETIMEDOUT);
+    const results: (T | number)[] = paths.map(() => ETIMEDOUT);
     const at = [...paths.keys()].filter((i) => !this.#hangs(paths[i] as string));
     await new Promise<void>((resolve, reject) => {
       const request: Request = { work, results, waiting: at.length, resolve, reject };
@@ -234,7 +252,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
     );
   }
 
-  #returned(reader: FileReader, batch: Batch, results: readonly Result[]): void {
+  #returned(reader: FileReader, batch: Batch, results: readonly unknown[]): void {
     if (this.#closed) return;
     if (this.#hung.get(reader)?.batch === batch) {
       this.#recovered(reader);
@@ -251,7 +269,7 @@ export class GuardedReader implements Pick<FileReader, 'read' | 'list' | 'links'
   }
 
   /** null: the batch hangs. */
-  #answer({ request, at, paths }: Batch, results: readonly Result[] | null): void {
+  #answer({ request, at, paths }: Batch, results: readonly unknown[] | null): void {
     for (const [i, place] of at.entries()) request.results[place] = results?.[i] ?? ETIMEDOUT;
     for (const { suspects } of this.#hung.values()) for (const path of paths) suspects.delete(path);
     request.waiting -= at.length;

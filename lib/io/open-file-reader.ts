@@ -6,14 +6,15 @@ import {
   type NativeDirectoryEntry,
   type NativeFileThread,
 } from '../native/binding.js';
-import { usageColumns } from '../native/layout.js';
+import { type DrmClientResult, drmClientsOf } from '../native/drm-clients.js';
+import { type FileWork, usageColumns } from '../native/layout.js';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import { Pending } from '../util/pending.js';
 import { closedError } from '../util/waiters.js';
 import { WorkerThread } from '../util/worker-thread.js';
-import type { DirectoryEntry, FileReader, FileResult } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidInodes } from './file-reader.js';
 
-type Answer = readonly (FileResult | readonly DirectoryEntry[] | readonly string[] | Float64Array)[];
+type Answer = readonly unknown[];
 type Argument = FilesRequest['argument'];
 
 /** What both readers share: calls become numbered batches of a thread, and wait for its answers. */
@@ -22,25 +23,37 @@ abstract class ThreadFileReader implements FileReader {
   #closed = false;
 
   abstract runningMs(): number;
-  /** Hands a batch to the thread and returns its number; `argument` as in `NativeFileThread.submit`. */
-  protected abstract submit(paths: readonly string[], argument?: Argument): number;
+  /** Hands a batch to the thread and returns its number; as `NativeFileThread.submit`. */
+  protected abstract submit(work: FileWork, paths: readonly string[], argument?: Argument): number;
   protected abstract keepAlive(yes: boolean): void;
   protected abstract end(): void;
 
   read(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
-    return this.request(paths, maxBytes) as Promise<readonly FileResult[]>;
+    return this.request('read', paths, maxBytes);
+  }
+
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    return this.request('readKept', paths, maxBytes);
   }
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
-    return this.request(paths) as Promise<readonly (readonly DirectoryEntry[] | number)[]>;
+    return this.request('list', paths);
+  }
+
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
+    return this.request('pids', paths);
   }
 
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
-    return this.request(paths, prefix) as Promise<readonly (readonly string[] | number)[]>;
+    return this.request('links', paths, prefix);
+  }
+
+  linkNames(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
+    return this.request('linkNames', paths, prefix);
   }
 
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
-    return this.request(namespaces, true) as Promise<readonly FileResult[]>;
+    return this.request('sockets', namespaces);
   }
 
   close(): void {
@@ -50,9 +63,13 @@ abstract class ThreadFileReader implements FileReader {
     this.end();
   }
 
-  protected async request(paths: readonly string[], argument?: Argument): Promise<Answer> {
+  protected async request<T>(work: FileWork, paths: readonly string[], argument?: Argument): Promise<readonly T[]> {
+    return this.answerOf(() => this.submit(work, paths, argument));
+  }
+
+  protected async answerOf<T>(submit: () => number): Promise<readonly T[]> {
     if (this.#closed) throw closedError('file reader');
-    return this.pending.add(this.submit(paths, argument));
+    return (await this.pending.add(submit())) as readonly T[];
   }
 }
 
@@ -60,7 +77,7 @@ const isTargets = (result: readonly NativeDirectoryEntry[] | readonly string[]):
   typeof result[0] === 'string';
 
 /** A listing of the addon with its names as strings. */
-function named(result: NativeBatch['results'][number]): Answer[number] {
+function named(result: NativeBatch['results'][number]): unknown {
   if (typeof result === 'number' || Buffer.isBuffer(result)) return result;
   if (isTargets(result)) return result;
   return result.map(({ name, isDirectory }) => ({
@@ -80,6 +97,40 @@ function usageRows(usages: Float64Array): readonly (Float64Array | number)[] {
   });
 }
 
+type Packed = NonNullable<NativeBatch['packed']>;
+
+/** Views of one buffer. */
+function keptFiles({ rows, bytes }: Packed): readonly FileResult[] {
+  let from = 0;
+  return Array.from(rows, (length) => {
+    if (length < 0) return -length;
+    from += length;
+    return bytes.subarray(from - length, from);
+  });
+}
+
+function pidLists({ rows }: Packed): readonly (PidInodes | number)[] {
+  const lists: (PidInodes | number)[] = [];
+  for (let at = 0; at < rows.length; ) {
+    const [error, count] = [rows[at] as number, rows[at + 1] as number];
+    const inodes = new Map<number, number>();
+    for (const end = at + 2 + 2 * count; (at += 2) < end; ) inodes.set(rows[at] as number, rows[at + 1] as number);
+    lists.push(error === 0 ? inodes : error);
+  }
+  return lists;
+}
+
+const unpack: Readonly<Partial<Record<FileWork, (packed: Packed) => Answer>>> = {
+  readKept: keptFiles,
+  pids: pidLists,
+  drmClients: ({ rows, names }) => drmClientsOf(rows, names),
+};
+
+function answerOf({ results, usages, packed }: NativeBatch): Answer {
+  if (usages !== undefined) return usageRows(usages);
+  return packed === undefined ? results.map(named) : (unpack[packed.work]?.(packed) ?? []);
+}
+
 /** Over a thread of the addon: a read that never returns does not even hold up the exit of the process. */
 export class NativeFileReader extends ThreadFileReader {
   readonly #files: NativeFileThread;
@@ -87,21 +138,30 @@ export class NativeFileReader extends ThreadFileReader {
   constructor(binding: Binding) {
     super();
     this.#files = new binding.BlockingFiles(() => {
-      for (const { id, results, usages } of this.#files.take())
-        this.pending.resolve(id, usages === undefined ? results.map(named) : usageRows(usages));
+      for (const batch of this.#files.take()) this.pending.resolve(batch.id, answerOf(batch));
     });
   }
 
   usage(directories: readonly string[]): Promise<readonly (Float64Array | number)[]> {
-    return this.request(directories, false) as Promise<readonly (Float64Array | number)[]>;
+    const [first = ''] = directories;
+    const root = first.slice(0, first.lastIndexOf('/') + 1);
+    // Numbers: to take in a path each costs more than reading what it names. There is no process 0.
+    const pids = Int32Array.from(directories, (path) => (path.startsWith(root) ? Number(path.slice(root.length)) : 0));
+    return this.answerOf(() => this.#files.submit('usage', root.slice(0, -1), pids));
+  }
+
+  drmClients(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[]> {
+    return this.request('drmClients', paths, maxBytes);
   }
 
   runningMs(): number {
     return this.#files.runningMs();
   }
 
-  protected submit(paths: readonly string[], argument?: Argument): number {
-    return this.#files.submit(argument === false ? paths.join('\n') : paths.map(bytesOfPath), argument);
+  protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
+    // One text: to hand over a string for each costs more than reading what it names.
+    const asText = unpack[work] !== undefined;
+    return this.#files.submit(work, asText ? paths.join('\n') : paths.map(bytesOfPath), argument);
   }
 
   protected keepAlive(yes: boolean): void {
@@ -115,14 +175,15 @@ export class NativeFileReader extends ThreadFileReader {
 
 export interface FilesRequest {
   readonly id: number;
+  readonly work: FileWork;
   readonly paths: readonly string[];
   /** As in `NativeFileThread.submit`. */
-  readonly argument: number | string | boolean | undefined;
+  readonly argument: number | string | undefined;
 }
 
 export interface FilesResponse {
   readonly id: number;
-  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[] | readonly string[])[];
+  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[] | PidInodes | readonly string[])[];
 }
 
 /** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */
@@ -150,9 +211,9 @@ export class WorkerFileReader extends ThreadFileReader {
     return since === 0n ? 0 : Number(process.hrtime.bigint() - since) / 1e6;
   }
 
-  protected submit(paths: readonly string[], argument?: Argument): number {
+  protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
     const id = ++this.#lastId;
-    this.#thread.post({ id, paths, argument });
+    this.#thread.post({ id, work, paths, argument });
     return id;
   }
 

@@ -1,10 +1,10 @@
 // The thread of WorkerFileReader: one batch at a time, in order.
-import { closeSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, lstatSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
-import type { DirectoryEntry } from './file-reader.js';
+import type { DirectoryEntry, PidInodes } from './file-reader.js';
 import type { FilesRequest, FilesResponse } from './open-file-reader.js';
 import { openRegularFileSync } from './untrusted.js';
 
@@ -49,22 +49,40 @@ function list(path: string): readonly DirectoryEntry[] {
 }
 
 /** A link that goes away meanwhile is none. */
-function links(path: string, prefix: string): readonly string[] {
+function links(path: string, prefix: string): readonly { readonly name: string; readonly target: string }[] {
   return readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isSymbolicLink())
-    .map(({ name }) => orErrno(() => readlinkSync(join(path, name))))
-    .filter((target): target is string => typeof target === 'string' && target.startsWith(prefix));
+    .map(({ name }) => ({ name, target: orErrno(() => readlinkSync(join(path, name))) }))
+    .filter((link): link is { name: string; target: string } => String(link.target).startsWith(prefix));
 }
 
-function workOn(path: string, argument: FilesRequest['argument']) {
-  if (argument === undefined) return list(path);
-  if (typeof argument === 'boolean') return ENOTSUP;
-  return typeof argument === 'number' ? readWhole(path, argument) : links(path, argument);
+function pids(path: string): PidInodes {
+  const names = readdirSync(path).filter((name) => /^[1-9]\d*$/.test(name));
+  return new Map(names.map((name) => [Number(name), orErrno(() => lstatSync(join(path, name)).ino)]));
 }
 
-port.on('message', ({ id, paths, argument }: FilesRequest) => {
+function workOn(path: string, { work, argument }: FilesRequest) {
+  switch (work) {
+    case 'read':
+    case 'readKept':
+      return readWhole(path, Number(argument));
+    case 'list':
+      return list(path);
+    case 'pids':
+      return pids(path);
+    case 'links':
+      return links(path, String(argument)).map(({ target }) => target);
+    case 'linkNames':
+      return links(path, String(argument)).map(({ name }) => name);
+    default:
+      return ENOTSUP;
+  }
+}
+
+port.on('message', (request: FilesRequest) => {
+  const { id, paths } = request;
   Atomics.store(runningSince, 0, process.hrtime.bigint());
-  const results = paths.map((path) => orErrno(() => workOn(path, argument)));
+  const results = paths.map((path) => orErrno(() => workOn(path, request)));
   Atomics.store(runningSince, 0, 0n);
   port.postMessage({ id, results } satisfies FilesResponse);
 });

@@ -5,8 +5,9 @@ import { workerEnvironment } from '../util/child-environment.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import type { WorkerRecord } from '../workers/records.js';
 import { markerVariable } from '../workers/tree-workers.js';
-import type { CommandOptions } from './launcher.js';
-import { type LimitOptions, limitFlags, limitNames, type NotApplied, notApplied } from './limits.js';
+import { type Efforts, effortsFor } from './best-effort.js';
+import { allowedCpus, type CommandOptions } from './launcher.js';
+import { type Limits, limitFlags, parseCpuList } from './limits.js';
 import { describeLeft, type StopOptions, type Stopped } from './stop.js';
 import { stopTree } from './stop-tree.js';
 import { WorkerTree } from './worker-tree.js';
@@ -17,23 +18,30 @@ export function placeProblem(error: unknown, root: string | undefined): Hivepuls
   return error.code === 'CGROUP_UNAVAILABLE' || error.code === 'CGROUP_PERMISSION_DENIED' ? error : null;
 }
 
-/** Limits that were asked for; all of them need a cgroup. Throws the problem unless the worker is to start without them. */
-export function limitsWithout(
+/** How the worker is to start where limits were asked for. */
+export interface WithoutCgroup {
+  readonly limits: Limits;
+  readonly bestEffort?: boolean;
+  /** CPUs that other workers were given in the same way, as lists. */
+  readonly takenCpus?: readonly string[];
+}
+
+/** What is done for limits that need a cgroup. Throws the problem where some were asked for and not as far as it goes. */
+export function effortsWithout(
   problem: HivepulseError,
-  options: LimitOptions,
-  bestEffort: boolean,
-): readonly NotApplied[] {
-  const names = limitNames(options);
-  if (names.length > 0 && !bestEffort) {
-    const asked = names.map((name) => limitFlags[name]).join(', ');
-    throw new HivepulseError(
-      problem.code,
-      problem.subject,
-      `${asked} cannot be enforced here; give --best-effort to start the worker all the same. ${problem.message}`,
-      { cause: problem },
-    );
-  }
-  return names.map((name) => notApplied(name, 'no cgroup can be made here'));
+  { limits, bestEffort = false, takenCpus = [] }: WithoutCgroup,
+  allowed: readonly number[] = allowedCpus(),
+): Efforts {
+  const taken = takenCpus.map((list) => parseCpuList(list) ?? []);
+  const efforts = effortsFor(limits, allowed, taken);
+  if (efforts.names.length === 0 || bestEffort) return efforts;
+  const asked = efforts.names.map((name) => limitFlags[name]).join(', ');
+  throw new HivepulseError(
+    problem.code,
+    problem.subject,
+    `${asked} cannot be enforced here; give --best-effort to start the worker all the same. ${problem.message}`,
+    { cause: problem },
+  );
 }
 
 /** What is started, with a mark by which all that descends from it is known. */

@@ -9,8 +9,9 @@ import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { checkWorkerId } from '../workers/worker-id.js';
 import { applyLimits, isDenied, verifyLimits, writesFor } from './apply-limits.js';
+import { type BoundName, holding, type ProcessBounds } from './best-effort.js';
 import { enableControllers, inodeOf, isPopulated, makeCgroup, removeEmptyParents, removeTree } from './cgroup-tree.js';
-import { limitsWithout, marked } from './launch-tree.js';
+import { effortsWithout, marked, type WithoutCgroup } from './launch-tree.js';
 import {
   type CommandOptions,
   execError,
@@ -52,8 +53,8 @@ export interface Launched extends Started {
   readonly cgroup: string | null;
   readonly cgroupInode: number | null;
   readonly unit: string | null;
-  /** Of a worker without a cgroup: the mark in the environment of its processes, and why it has none. */
-  readonly tree: { readonly marker: string; readonly reason: string } | null;
+  /** Of a worker without a cgroup: the mark in the environment of its processes, why it has none, and what holds instead. */
+  readonly tree: { readonly marker: string; readonly reason: string; readonly bounds: ProcessBounds } | null;
   readonly notApplied: readonly NotApplied[];
 }
 
@@ -225,7 +226,7 @@ export async function launchPlain(options: CommandOptions & LimitOptions, platfo
     child.once('error', (error) => reject(unstarted(error)));
   });
   const refused = limitNames(options).map((name) => notApplied(name, `limits need cgroup v2, which ${platform} lacks`));
-  const started = { child, pid: child.pid as number, stdin: child.stdin, stdout, stderr };
+  const started = { held: new Set<BoundName>(), child, pid: child.pid as number, stdin: child.stdin, stdout, stderr };
   return { ...started, ...nowhere, tree: null, notApplied: refused };
 }
 
@@ -234,16 +235,17 @@ const nowhere = { owner: 'none', cgroup: null, cgroupInode: null, unit: null } a
 /** Starts the command without a cgroup, which the place has none for. Throws `problem` where a limit was asked for. */
 export async function launchInPlace(
   problem: HivepulseError,
-  request: LaunchRequest & LimitOptions & { readonly bestEffort?: boolean },
+  request: LaunchRequest & WithoutCgroup,
   environment: LaunchEnvironment = {},
 ): Promise<Launched> {
-  const refused = limitsWithout(problem, request, request.bestEffort ?? false);
+  const { bounds, notes } = effortsWithout(problem, request);
   await checkCommand(request);
   const { options, marker } = marked(request);
   const command = [request.command, ...(request.args ?? [])];
-  const started = await start({ wrapper: [], command, cgroup: null, ...planned(environment) }, options);
+  const started = await start({ wrapper: [], command, cgroup: null, bounds, ...planned(environment) }, options);
   if ('step' in started) throw failed(request, started, request.command);
-  return { ...started, ...nowhere, tree: { marker, reason: problem.message }, notApplied: refused };
+  const tree = { marker, reason: problem.message, bounds: holding(bounds, started.held) };
+  return { ...started, ...nowhere, tree, notApplied: notes(started.held) };
 }
 
 async function launchInTree(root: string, request: LaunchRequest, environment: LaunchEnvironment): Promise<Launched> {

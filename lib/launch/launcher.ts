@@ -1,6 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
-import { constants as os } from 'node:os';
+import { availableParallelism, constants as os } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { findExecutable } from '../native/prebuilt.js';
@@ -8,6 +8,8 @@ import { workerEnvironment } from '../util/child-environment.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { shownProgram } from '../workers/shown-command.js';
+import type { BoundName, ProcessBounds } from './best-effort.js';
+import { parseCpuList } from './limits.js';
 
 /** What is to run, apart from where. */
 export interface CommandOptions {
@@ -37,6 +39,17 @@ export function originalDescriptorLimit(procRoot = '/proc', parent = process.ppi
     return soft === undefined ? null : Number(soft);
   } catch {
     return null;
+  }
+}
+
+/** CPUs on which this process may run, and so what it starts. */
+export function allowedCpus(procRoot = '/proc'): readonly number[] {
+  const all = Array.from({ length: availableParallelism() }, (_unused, cpu) => cpu);
+  try {
+    const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync(`${procRoot}/self/status`, 'latin1'))?.[1];
+    return (list === undefined ? null : parseCpuList(list)) ?? all;
+  } catch {
+    return all;
   }
 }
 
@@ -108,6 +121,8 @@ export interface LaunchPlan {
   readonly launcher: string | null;
   /** Soft RLIMIT_NOFILE of the command. */
   readonly nofile: number | null;
+  /** What stands for limits without a cgroup. */
+  readonly bounds?: ProcessBounds;
 }
 
 /**
@@ -115,26 +130,38 @@ export interface LaunchPlan {
  * runs it (dash and busybox do, bash does not); `execProblem` has looked for the common ones beforehand.
  */
 const shellLauncher = (report: number, stderr: number | null) => `
-cgroup=$1; nofile=$2; shift 2
+cgroup=$1; nofile=$2; cpus=$3; nice=$4; io=$5; data=$6; shift 6
 if [ -n "$cgroup" ]; then
   { echo 0 >"$cgroup/cgroup.procs"; } 2>/dev/null || { echo "cgroup 13" >&${report}; exit 126; }
 fi
 [ -z "$nofile" ] || ulimit -S -n "$nofile" 2>/dev/null || :
+hold() {
+  name=$1; shift
+  "$@" >/dev/null 2>&1 && echo "held $name" >&${report} || :
+}
+[ -z "$cpus" ] || hold cpus taskset -cp "$cpus" $$
+[ -z "$nice" ] || hold nice renice -n "$nice" -p $$
+[ -z "$io" ] || hold ioPriority ionice -c 2 -n "$io" -p $$
+[ -z "$data" ] || hold dataBytes ulimit -d "$((data / 1024))"
 echo start >&${report}
 trap 'case $? in 127) echo "exec 2";; 126) echo "exec 13";; esac >&${report}' EXIT
 exec "$@" ${stderr === null ? '' : `2>&${stderr} ${stderr}>&- `}${report}>&-`;
 
 /** The argument vector that carries out `plan`, reporting on descriptor `report`. */
 export function launchArguments(plan: LaunchPlan, report: number, stderr: number | null): readonly string[] {
-  const { wrapper, command, cgroup, launcher, nofile } = plan;
+  const { wrapper, command, cgroup, launcher, nofile, bounds } = plan;
+  const asked = [bounds?.cpus, bounds?.nice, bounds?.ioPriority, bounds?.dataBytes];
   if (launcher === null) {
     const script = shellLauncher(report, stderr);
-    return [...wrapper, '/bin/sh', '-c', script, 'hivepulse-launch', cgroup ?? '', String(nofile ?? ''), ...command];
+    const values = [cgroup, nofile, ...asked].map((value) => String(value ?? ''));
+    return [...wrapper, '/bin/sh', '-c', script, 'hivepulse-launch', ...values, ...command];
   }
   const flags = ['--report', String(report)];
   if (stderr !== null) flags.push('--stderr', String(stderr));
   if (cgroup !== null) flags.push('--cgroup', cgroup);
   if (nofile !== null) flags.push('--nofile', String(nofile));
+  for (const [i, flag] of ['--cpus', '--nice', '--io-priority', '--data'].entries())
+    if (asked[i] != null) flags.push(flag, String(asked[i]));
   return [...wrapper, launcher, ...flags, '--', ...command];
 }
 
@@ -142,6 +169,8 @@ const errnoName = (errno: number): string =>
   Object.entries(os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
 
 export interface Started {
+  /** Bounds of the plan that the kernel took. */
+  readonly held: ReadonlySet<BoundName>;
   readonly child: ChildProcess;
   readonly pid: number;
   readonly stdin: Writable | null;
@@ -235,7 +264,8 @@ export async function start(
 
   const failure = /^(cgroup|exec|usage) (\d+)$/m.exec(reported());
   if (failure === null && /^start$/m.test(reported())) {
-    return { child, pid, stdin: child.stdin, stdout, stderr: stderrStream };
+    const held = new Set([...reported().matchAll(/^held (\w+)$/gm)].map(([, name]) => name as BoundName));
+    return { held, child, pid, stdin: child.stdin, stdout, stderr: stderrStream };
   }
   if (child.exitCode === null && child.signalCode === null) {
     await new Promise((resolve) => child.once('close', resolve));

@@ -301,10 +301,10 @@ export function unitProperties(limits: Limits): readonly UnitProperty[] {
   return properties;
 }
 
-/** A limit that was asked for and does not hold, and why. */
+/** A limit that was asked for and does not hold, or only in part, and why. */
 export interface NotApplied {
   readonly name: LimitName;
-  readonly code: 'LIMIT_NOT_APPLIED';
+  readonly code: 'LIMIT_NOT_APPLIED' | 'LIMIT_IN_PART';
   readonly message: string;
 }
 

@@ -13,6 +13,7 @@ import {
   defaultRuntimeDir,
   lockInstance,
   readRecord,
+  readRecords,
   recordExit,
   removeRecord,
   type WorkerExit,
@@ -161,14 +162,23 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
   ): Promise<Launched> {
     const { root, launch } = this.#options;
     if (home === null) return launchPlain(request, this.#platform);
-    if (home instanceof HivepulseError) return launchInPlace(home, request, launch);
+    const inPlace = async (problem: HivepulseError) =>
+      launchInPlace(problem, { ...request, takenCpus: await this.#takenCpus(request) }, launch);
+    if (home instanceof HivepulseError) return inPlace(home);
     try {
       return await launchWorker(home, request, launch);
     } catch (error) {
       const problem = placeProblem(error, root);
       if (problem === null) throw error;
-      return launchInPlace(problem, request, launch);
+      return inPlace(problem);
     }
+  }
+
+  /** CPUs that workers without a cgroup were given; looked up only where one more is to get some. */
+  async #takenCpus({ limits, bestEffort }: SpawnOptions & { limits: Limits }): Promise<readonly string[]> {
+    if (limits.cpu === null || bestEffort !== true) return [];
+    const { running } = await readRecords(this.runtimeDir);
+    return running.map(({ bounds }) => bounds?.cpus ?? null).filter((cpus) => cpus !== null);
   }
 
   /** A record whose worker lives is an occupied name, wherever the worker lives; others are swept away. */
@@ -254,7 +264,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
       readyUrl: options.readyUrl ?? null,
       reservationId: options.reservationId ?? null,
       shown: safeCommand([options.command, ...(options.args ?? [])]),
-      ...(launched.tree === null ? {} : { marker: launched.tree.marker }),
+      ...(launched.tree === null ? {} : { marker: launched.tree.marker, bounds: launched.tree.bounds }),
       command: [],
       limits: Object.fromEntries(limitNames(options).map((name) => [name, options[name]])),
       notApplied: launched.notApplied.map(({ name, message }) => ({ name, message })),

@@ -16,7 +16,7 @@ export interface SpawnOptions extends CommandOptions, LimitOptions {
   /** Loopback URL that answers 2xx once it is ready. */
   readonly readyUrl?: string;
   readonly reservationId?: string;
-  /** Where no cgroup can be made, start without the limits that were asked for. */
+  /** Where no cgroup can be made, start under what affinity, nice, I/O priority and RLIMIT_DATA can do for limits. */
   readonly bestEffort?: boolean;
   /** Gives up before the start; a started worker is stopped with `stop`. */
   readonly signal?: AbortSignal;

@@ -1,6 +1,15 @@
 import { createRequire } from 'node:module';
 import { packageRoot } from '../util/package-root.js';
-import { processColumns, type RawReaderOptions, rowFlags, usageColumns, workerColumns, workerFiles } from './layout.js';
+import {
+  type FileWork,
+  fileWorks,
+  processColumns,
+  type RawReaderOptions,
+  rowFlags,
+  usageColumns,
+  workerColumns,
+  workerFiles,
+} from './layout.js';
 
 /** What one read gave: the bytes, or the errno of the failure. */
 export type FileResult = Buffer | number;
@@ -44,16 +53,24 @@ export interface NativeBatch {
   readonly results: readonly (FileResult | readonly NativeDirectoryEntry[] | readonly string[])[];
   /** Of processes: `usageColumns` for each. */
   readonly usages?: Float64Array;
+  /** Of `readKept`, `pids` and `drmClients`, as native/blocking_files.h says. */
+  readonly packed?: {
+    readonly work: FileWork;
+    readonly rows: Float64Array;
+    readonly bytes: Buffer;
+    readonly names: string;
+  };
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */
 export interface NativeFileThread {
   /**
-   * A number: files to read, up to so many bytes each. A text: directories of whose links the targets that begin with it
-   * are given. true: network namespaces whose listening sockets are given (native/socket_dump.h). false: one text with a line for
-   * each process whose use is read, its directory. None: directories to list. Gives the batch's id.
+   * `paths`: an array, or one text with a path a line. `argument`: of files how many bytes are read at most, of links how
+   * they begin. Gives the batch's id.
    */
-  submit(paths: readonly (string | Buffer)[] | string, argument?: number | string | boolean): number;
+  submit(work: FileWork, paths: readonly (string | Buffer)[] | string, argument?: number | string): number;
+  /** The processes below /proc, or what stands for it, whose use is read. */
+  submit(work: 'usage', procRoot: string, pids: Int32Array): number;
   /** The batches finished since the last call. */
   take(): readonly NativeBatch[];
   runningMs(): number;
@@ -105,6 +122,7 @@ export interface Binding {
   readonly processColumns: readonly string[];
   readonly usageColumns: readonly string[];
   readonly workerFiles: readonly string[];
+  readonly fileWorks: readonly string[];
   readonly rowFlags: Readonly<Record<string, number>>;
   readonly CgroupReader: new (options: RawReaderOptions, onPass: () => void) => NativeCgroupReader;
   readonly BlockingFiles: new (onDone: () => void) => NativeFileThread;
@@ -162,6 +180,7 @@ export function difference(binding: Partial<Binding>): string | null {
     ['processColumns', processColumns],
     ['usageColumns', usageColumns],
     ['workerFiles', workerFiles],
+    ['fileWorks', fileWorks],
   ] as const;
   for (const [list, expected] of names) {
     const found = binding[list] ?? [];

@@ -82,6 +82,30 @@ export const usageColumns = [
 
 export type UsageColumn = (typeof usageColumns)[number];
 
+/** What a thread that reads files can be asked for (native/blocking_files.h), in the order of the addon. */
+export const fileWorks = [
+  /** Files, up to so many bytes each. */
+  'read',
+  /** The same, with descriptors that are kept from call to call. */
+  'readKept',
+  /** Directories. */
+  'list',
+  /** Directories whose entries are processes. */
+  'pids',
+  /** Directories in which targets of links are looked for that begin with a text. */
+  'links',
+  /** The same, and the names of those links are given. */
+  'linkNames',
+  /** Network namespaces whose listening sockets are given (native/socket_dump.h). */
+  'sockets',
+  /** Directories of processes, whose use is given: `usageColumns`. */
+  'usage',
+  /** fdinfo of DRM clients, up to so many bytes each, with descriptors that are kept. */
+  'drmClients',
+] as const;
+
+export type FileWork = (typeof fileWorks)[number];
+
 /** The files of a worker, in the order of the error table. */
 export const workerFiles = [
   'cpu.stat',

@@ -27,6 +27,7 @@ const formats: Readonly<Record<FormatName, Format>> = {
   gib: formatGib,
   gibOf: formatGibOf,
   list: (values: readonly string[]) => values.join(', '),
+  sentences: (values: readonly string[]) => `${values.join('. ')}.`,
   localTime: (time: string) => new Date(time).toLocaleString(),
   megahertz: (value: number) => `${value} MHz`,
   percent: formatPercent,

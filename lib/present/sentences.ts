@@ -1,5 +1,6 @@
 /** Sentences about events and old values, the same on the page and in the terminal. Pure. */
 import type { Liveness } from '../contract/api.js';
+import { type CauseName, causes } from './severity.js';
 
 /** Shown beside the values of a hive that is not online; null where they are current. */
 export const oldValuesText = (liveness: Liveness): string | null =>
@@ -70,6 +71,10 @@ export function eventText(event: EventLike): string {
       return `was cordoned${word(detail, 'by', ' by ')}${word(detail, 'reason', ': ')}`;
     case 'hiveUncordoned':
       return detail.expired === true ? 'takes work again: its cordon expired' : 'takes work again: it was uncordoned';
+    case 'attentionSilenced':
+      return `${causeText(detail)} ${detail.kind === 'silenced' ? 'silenced' : 'acknowledged'}${word(detail, 'by', ' by ')}${word(detail, 'reason', ': ')}`;
+    case 'attentionUnsilenced':
+      return `${causeText(detail)} needs attention again${detail.expired === true ? ': the time is over' : ''}`;
     case 'duplicateHiveId':
       return 'is claimed by two hosts at once: give one of them another --id';
     case 'eventsOmitted':
@@ -77,6 +82,14 @@ export function eventText(event: EventLike): string {
     default:
       return `${event.kind}${event.workerId ? ` ${event.workerId}` : ''}`;
   }
+}
+
+/** `GPU stalled`; a fault has its code. */
+function causeText(detail: Readonly<Record<string, unknown>>): string {
+  const name = typeof detail.cause === 'string' ? detail.cause : 'something';
+  if (!Object.hasOwn(causes, name)) return name.replace(/^fault:/, '').replace(':', ' ');
+  const { subject, words } = causes[name as CauseName];
+  return `${subject} ${words}`;
 }
 
 function exitText(detail: Readonly<Record<string, unknown>>): string {

@@ -158,6 +158,8 @@ export const eventStyles: Readonly<Record<string, StatusStyle>> = {
   hiveRestarted: statusStyle('restarted', '↻', 'waiting'),
   hiveCordoned: statusStyle('cordoned', '⊘', 'warning'),
   hiveUncordoned: statusStyle('uncordoned', '●', 'good'),
+  attentionSilenced: statusStyle('acknowledged', '–', 'unknown'),
+  attentionUnsilenced: statusStyle('open again', '◆', 'warning'),
   duplicateHiveId: statusStyle('duplicate id', '◆', 'bad'),
   eventsOmitted: statusStyle('too many events', '…', 'warning'),
 };

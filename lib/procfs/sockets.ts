@@ -9,6 +9,8 @@ export interface ListeningSocket {
   /** Without brackets; IPv4 also where an IPv6 socket is bound to a mapped address. */
   readonly address: string;
   readonly port: number;
+  /** The id of the cgroup in which it was made; null where the kernel does not say it. */
+  readonly cgroup: number | null;
 }
 
 const listening = ' 0A ';
@@ -23,7 +25,7 @@ export function parseListening(bytes: Buffer): readonly ListeningSocket[] {
     const inode = Number(fields[9]);
     const address = host.length === 8 ? ipv4(host) : host.length === 32 ? ipv6(host) : null;
     if (fields[3] !== '0A' || address === null || !/^[0-9A-F]{4}$/.test(port) || !(inode > 0)) continue;
-    found.push({ inode, address, port: Number.parseInt(port, 16) });
+    found.push({ inode, address, port: Number.parseInt(port, 16), cgroup: null });
   }
   return found;
 }
@@ -61,9 +63,9 @@ export function ipv6Text(numbers: readonly number[]): string {
   return `${groups.slice(0, best.at).join(':')}::${groups.slice(best.at + best.length).join(':')}`;
 }
 
-/** Sizes and places of `inet_diag_msg` (linux/inet_diag.h), before which the inode of the namespace comes. */
+/** Sizes and places of `inet_diag_msg` (linux/inet_diag.h) with a cgroup's id behind it (native/socket_dump.h). */
 const headBytes = 8;
-const diag = { bytes: 72, state: 1, port: 4, address: 8, inode: 68 } as const;
+const diag = { bytes: 80, state: 1, port: 4, address: 8, inode: 68, cgroup: 72 } as const;
 const families = { ipv4: 2, ipv6: 10 } as const;
 const listenState = 10;
 
@@ -76,7 +78,8 @@ export function parseSocketDump(bytes: Buffer, namespace: number): readonly List
     const address = addressIn(bytes, at);
     const inode = bytes.readUInt32LE(at + diag.inode);
     if (address === null || inode === 0 || bytes[at + diag.state] !== listenState) continue;
-    found.push({ inode, address, port: bytes.readUInt16BE(at + diag.port) });
+    const cgroup = Number(bytes.readBigUInt64LE(at + diag.cgroup)) || null;
+    found.push({ inode, address, port: bytes.readUInt16BE(at + diag.port), cgroup });
   }
   return found;
 }

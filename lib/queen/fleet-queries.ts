@@ -8,8 +8,13 @@ import type {
   WorkerView,
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
+import type { HistoryQuery } from '../contract/queries.js';
+import { type Attention, attentionOf, missingAttention } from '../present/attention.js';
+import { troubled } from './attention.js';
 import { audit } from './audit.js';
 import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
+import { ringsOf } from './history-keys.js';
+import type { SavedDay } from './history-saved.js';
 import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import { MissingItems, type MissingQueryOptions } from './missing.js';
@@ -21,8 +26,10 @@ import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
 
-/** 175 MB at most. */
+/** 175 MB at most, and as much for their days. */
 const defaultHistoryRings = 30_000;
+
+export type HistorySpan = NonNullable<HistoryQuery['span']>;
 
 /**
  * The questions that a registry answers about hives, workers and GPUs. Answers are views: copies of the items they hold.
@@ -42,7 +49,8 @@ export abstract class FleetQueries {
     this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
     this.missing = new MissingItems(options.wallClock ?? Date.now, options.memory?.missingBytes);
-    this.histories = new HistoryStore(options.historyRings ?? defaultHistoryRings);
+    const rings = options.historyRings ?? defaultHistoryRings;
+    this.histories = new HistoryStore(rings, rings, this.clock);
   }
 
   /** Brings liveness and reservations up to now. */
@@ -64,6 +72,20 @@ export abstract class FleetQueries {
     return this.#one((indexes) => indexes.hives.get(id), hiveView);
   }
 
+  /** All of them, one after the other. */
+  *eachHive(): Generator<HiveView, void> {
+    const nowMs = this.clock();
+    for (const hive of this.indexes.hives.values()) yield hiveView(hive, nowMs);
+  }
+
+  hasHive(id: string): boolean {
+    return this.indexes.hives.has(id);
+  }
+
+  get hiveCount(): number {
+    return this.indexes.hives.size;
+  }
+
   workers(query: WorkerQuery = {}): Page<WorkerView> {
     return this.#page(query, listWorkers, workerView);
   }
@@ -83,6 +105,12 @@ export abstract class FleetQueries {
   listMissing(query: MissingQueryOptions = {}): ReturnType<MissingItems['list']> {
     this.advance();
     return this.missing.list(query);
+  }
+
+  /** All that needs attention now, the worst first, whether somebody looks at it already or not. */
+  attention(): Attention[] {
+    this.advance();
+    return attentionOf(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
   }
 
   /** Idle and ready. */
@@ -181,21 +209,36 @@ export abstract class FleetQueries {
     return this.indexes.hives.get(hiveId)?.workerOrder.map((worker) => workerView(worker, nowMs)) ?? [];
   }
 
-  /** The last hour of a hive, or of one of its workers (`group/instance`); null where it is not known. */
-  history(hiveId: string, workerId?: string): History | null {
-    if (workerId === undefined) return this.#history((indexes) => indexes.hives.get(hiveId), hiveSeries);
+  /** The last hour or day of a hive, or of one of its workers (`group/instance`); null where it is not known. */
+  history(hiveId: string, workerId?: string, span: HistorySpan = 'hour'): History | null {
+    if (workerId === undefined) return this.#history((indexes) => indexes.hives.get(hiveId), hiveSeries, span);
     return this.#one(
       (indexes) => indexes.hives.get(hiveId)?.workers.get(workerId),
       ({ ring, servingRing }, nowMs) => {
-        const own = this.histories.read(ring, workerSeries, nowMs);
+        const own = this.#read(span, ring, workerSeries, nowMs);
         if (servingRing < 0) return own;
-        return joinHistories([own, this.histories.read(servingRing, servingSeries, nowMs)]);
+        return joinHistories([own, this.#read(span, servingRing, servingSeries, nowMs)]);
       },
     );
   }
 
-  gpuHistory(uuid: string): History | null {
-    return this.#history((indexes) => indexes.gpu(uuid), gpuSeries);
+  gpuHistory(uuid: string, span: HistorySpan = 'hour'): History | null {
+    return this.#history((indexes) => indexes.gpu(uuid), gpuSeries, span);
+  }
+
+  /** The days of all there is as they outlive this process: hosts first, then GPUs, then workers. */
+  *savedHistories(): Generator<SavedDay & { readonly key: string }, void> {
+    const nowMs = this.clock();
+    for (const [key, ring] of ringsOf(this.indexes)) {
+      const saved = this.histories.save(ring, nowMs);
+      if (saved !== null) yield { key, ...saved };
+    }
+    yield* this.histories.kept.left();
+  }
+
+  /** Of a run before this one, written `ageMs` ago. */
+  adoptHistories(rings: readonly unknown[], ageMs: number): void {
+    this.histories.kept.adopt(rings, ageMs);
   }
 
   /** Everything that is wrong with the indexes, in words; empty: nothing. Walks all there is. */
@@ -225,8 +268,16 @@ export abstract class FleetQueries {
     return record ? view(record, nowMs) : null;
   }
 
-  #history(find: (indexes: Indexes) => { readonly ring: number } | undefined, series: readonly string[]) {
-    return this.#one(find, ({ ring }, nowMs) => this.histories.read(ring, series, nowMs));
+  #history(
+    find: (indexes: Indexes) => { readonly ring: number } | undefined,
+    series: readonly string[],
+    span: HistorySpan,
+  ) {
+    return this.#one(find, ({ ring }, nowMs) => this.#read(span, ring, series, nowMs));
+  }
+
+  #read(span: HistorySpan, ring: number, series: readonly string[], nowMs: number): History {
+    return span === 'day' ? this.histories.readDay(ring, series, nowMs) : this.histories.read(ring, series, nowMs);
   }
 
   #find(

@@ -1,10 +1,10 @@
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
-import { DeltaReader, decodeKeyframe, messageTypes, StreamCodecError } from '../contract/stream/codec.js';
-import type { StreamSchema } from '../contract/stream/columns.js';
-import type { DeltaText, ResyncReason } from '../contract/stream/messages.js';
+import { ChangedCells, DeltaReader, decodeKeyframe, messageTypes, StreamCodecError } from '../contract/stream/codec.js';
+import type { ResyncReason } from '../contract/stream/messages.js';
 import { cellCount, countRows, NumericState } from '../contract/stream/state.js';
+import { areRightItems } from '../contract/validate.js';
+import { weightOf } from './fleet-budget.js';
 import { parseJson, UnreadableBody } from './heartbeat-body.js';
-import type { StreamBase } from './ingest.js';
 import type {
   HeartbeatIntake,
   HeartbeatSource,
@@ -13,8 +13,10 @@ import type {
   StreamHooks,
   TakenIn,
 } from './intake.js';
+import type { GpuRecord, WorkerRecord } from './records.js';
 import type { Registry } from './registry.js';
-import { ImplausibleDelta, type PatchPlan, patchOf } from './stream-patch.js';
+import { type ChangedText, checkCells, type StreamBase } from './stream-merge.js';
+import { ImplausibleDelta, type StreamPlan } from './stream-plan.js';
 
 export interface StreamAck {
   readonly kind: 'ack';
@@ -35,6 +37,7 @@ export type StreamOutcome =
   /** It was under way when the hive was asked for a keyframe. */
   | { readonly kind: 'ignored' };
 
+const isTaken = ({ kind }: StreamOutcome): boolean => kind === 'ack';
 const resync = (reason: ResyncReason): StreamOutcome => ({ kind: 'resync', reason });
 
 /** What the deltas of a hive refer to. */
@@ -51,35 +54,37 @@ interface Base {
 /** Bytes of text that a number takes in a heartbeat, at least: more numbers than that are no heartbeat's. */
 const leastTextBytesPerNumber = 2;
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+type Values = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is Values =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** A heartbeat has one, for people who look at messages; a queen does not keep it. */
-const sentAt = new Date(0).toISOString();
+/** Of the delta that is being read: there is one at a time. */
+const cells = new ChangedCells();
+
+const bytesOf = ({ values, rowCount }: NumericState): number => values.byteLength + 16 * rowCount;
 
 /**
- * The heartbeats of one connection, which belong to one hive from keyframe to keyframe. A keyframe goes the way of a POST. A
- * delta of numbers alone is merged row by row; one that also changes text is put together to a whole heartbeat, which goes
- * that way too. What does not fit makes the hive send a keyframe: nothing is ever guessed.
+ * The heartbeats of one connection, which belong to one hive from keyframe to keyframe. A keyframe goes the way of a POST. Of a
+ * delta all is checked first, and then written to where it is kept: what is not in it is not touched. What does not fit makes
+ * the hive send a keyframe: nothing is ever guessed.
  */
 export class HeartbeatStream {
   readonly #registry: Registry;
   readonly #intake: HeartbeatIntake;
   readonly #source: HeartbeatSource;
-  readonly #schema: StreamSchema;
-  readonly #plan: PatchPlan;
+  readonly #plan: StreamPlan;
   #base: Base | null = null;
   /** A resync was asked for, and no keyframe has come yet. */
   #isLost = false;
   /** A keyframe is being read. */
   #isBusy = false;
 
-  constructor(registry: Registry, intake: HeartbeatIntake, source: HeartbeatSource, plan: PatchPlan) {
+  constructor(registry: Registry, intake: HeartbeatIntake, source: HeartbeatSource, plan: StreamPlan) {
     this.#registry = registry;
     this.#intake = intake;
     this.#source = source;
     this.#plan = plan;
-    this.#schema = plan.schema;
   }
 
   /** The hive that it is of; null: not known yet, or its last message was not taken in. */
@@ -91,7 +96,8 @@ export class HeartbeatStream {
     // A hive waits for the answer to a keyframe before it goes on.
     if (this.#isBusy) return this.#lost('outOfOrder');
     try {
-      return message[0] === messageTypes.keyframe ? this.#keyframe(message) : this.#delta(message);
+      if (message[0] === messageTypes.keyframe) return this.#keyframe(message);
+      return this.#intake.charged(this.#source, () => this.#delta(message), isTaken);
     } catch (error) {
       if (error instanceof StreamCodecError || error instanceof UnreadableBody) return this.#lost('malformed');
       if (error instanceof ImplausibleDelta) return this.#lost('value');
@@ -126,10 +132,11 @@ export class HeartbeatStream {
       extraBytes: ({ sent, heartbeat, isAltered }, textBytes) => {
         if (isAltered) return 0;
         const counts = countRows(heartbeat);
-        if (cellCount(this.#schema, counts) * leastTextBytesPerNumber > textBytes) return 0;
-        state = new NumericState(this.#schema, counts);
+        const { schema } = this.#plan;
+        if (cellCount(schema, counts) * leastTextBytesPerNumber > textBytes) return 0;
+        state = new NumericState(schema, counts);
         state.take(sent as Heartbeat);
-        return state.values.byteLength + 16 * state.rowCount;
+        return bytesOf(state);
       },
       taken: ({ heartbeat }: TakenIn, textBytes) => {
         const records = state === null ? null : this.#registry.streamBase(heartbeat);
@@ -147,139 +154,86 @@ export class HeartbeatStream {
     return { kind: 'ack', epoch, index, deltas: this.#base !== null, reply: outcome.ack, isWanted };
   }
 
-  #delta(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
+  #delta(message: Buffer): StreamOutcome {
     if (this.#isLost && message[0] === messageTypes.delta) return { kind: 'ignored' };
     const base = this.#base;
     const delta = new DeltaReader(message);
     if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || delta.seq <= base.seq)
       return this.#lost('outOfOrder');
-    const { changed, text } = delta.apply(base.state);
-    const values = patchOf(this.#plan, base.records, base.state, changed, delta.seq);
-    if (text !== null) return this.#withText(base, delta, values, readText(text, base), text.length);
-    if (delta.checksum !== null && delta.checksum !== base.state.checksum()) return this.#lost('checksum');
-    const outcome = this.#intake.receivePatch(base.records, values, this.#source);
+    const { records, state } = base;
+    const bytes = delta.apply(state, cells);
+    checkCells(records, this.#plan, state, cells);
+    const text = bytes === null ? null : readText(bytes, base);
+    if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
+    const change = { plan: this.#plan, state, cells, seq: delta.seq, text };
+    const outcome = this.#intake.receiveChange(records, change, this.#source);
     if (outcome === null) return this.#lost('replaced');
     if (!outcome.accepted) return this.#lost('rate');
     base.index = delta.index;
     base.seq = delta.seq;
+    if (bytes !== null) base.textBytes += bytes.length;
     return this.#answer(outcome, delta.epoch, delta.index, delta.wantsAck);
   }
-
-  /** The whole heartbeat, of what is known, with what the delta says over it. */
-  #withText(
-    base: Base,
-    delta: DeltaReader,
-    patch: ReturnType<typeof patchOf>,
-    text: DeltaText,
-    length: number,
-  ): StreamOutcome | Promise<StreamOutcome> {
-    const { hive, gpus, workers } = base.records;
-    if (!this.#registry.isCurrent(base.records)) return this.#lost('replaced');
-    const rows = {
-      gpus: gpus.map((gpu, i): unknown => patch.gpus[i] ?? gpu.sample),
-      workers: workers.map((worker, i): unknown => patch.workers[i] ?? worker.sample),
-    };
-    const { state } = base;
-    for (const [i, gpu] of text.gpus ?? []) {
-      rows.gpus[i] = gpu;
-      state.takeRow(state.firstGpu + i, gpu);
-    }
-    for (const [i, worker] of text.workers ?? []) {
-      rows.workers[i] = worker;
-      state.takeWorker(i, worker as Heartbeat['workers'][number]);
-    }
-    const value = {
-      schema: 1,
-      seq: delta.seq,
-      sentAt,
-      intervalMs: patch.intervalMs,
-      hive: hive.info,
-      host: patch.host ?? hive.host,
-      gpusKnown: hive.gpusKnown,
-      gpusReason: hive.gpusReason,
-      workersComplete: hive.workersComplete,
-      collection: patch.collection ?? hive.collection,
-      ...rows,
-      events: text.events ?? [],
-      faults: text.faults ?? hive.faults,
-      ...text.head,
-    };
-    if (text.head !== undefined) state.takeRow(0, value);
-    if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
-    if ((value.hive as { id?: unknown }).id !== hive.id) return this.#lost('malformed');
-    this.#base = null;
-    const outcome = this.#intake.receiveRebuilt(
-      value,
-      base.textBytes + length,
-      this.#source,
-      this.#rebuiltHooks(base, delta.index),
-    );
-    const answer = (done: IntakeOutcome) => this.#answer(done, delta.epoch, delta.index, true);
-    return outcome instanceof Promise ? outcome.then(answer) : answer(outcome);
-  }
-
-  #rebuiltHooks({ epoch, state }: Base, index: number): StreamHooks {
-    return {
-      extraBytes: () => state.values.byteLength + 16 * state.rowCount,
-      taken: ({ heartbeat, isAltered }, textBytes) => {
-        const records = isAltered ? null : this.#registry.streamBase(heartbeat);
-        this.#base = records === null ? null : { records, state, epoch, index, seq: heartbeat.seq, textBytes };
-      },
-    };
-  }
 }
 
-/** The text of a delta; rows are those that its place already has. @throws StreamCodecError, UnreadableBody */
-function readText(bytes: Buffer, { records: { gpus, workers } }: Base): DeltaText {
+/** The text of a delta, with its numbers taken into the state. @throws StreamCodecError, UnreadableBody, ImplausibleDelta */
+function readText(bytes: Buffer, { records, state, textBytes }: Base): ChangedText {
   const value = parseJson(bytes);
   if (!isObject(value)) throw new StreamCodecError('its text is no object');
-  const rowsOf = (
-    given: unknown,
-    isSame: (i: number, row: Readonly<Record<string, unknown>>) => boolean,
-  ): [number, object][] => {
-    if (given === undefined) return [];
-    if (!Array.isArray(given)) throw new StreamCodecError('its rows are no list');
-    return given.map((entry: unknown) => {
-      const [i, row] = Array.isArray(entry) ? entry : [];
-      if (!Number.isInteger(i) || !isObject(row) || !isSame(i, row)) throw new StreamCodecError('a row has no place');
-      return [i, row];
-    });
+  for (const name in value) if (!textNames.has(name)) throw new StreamCodecError('its text has an unknown part');
+  const { gpus, workers } = value;
+  const places = {
+    gpus: placesOf(gpus, records.gpus, isSameGpu),
+    workers: placesOf(workers, records.workers, isSameWorker),
   };
-  const list = (given: unknown): { readonly list?: readonly unknown[] } => {
-    if (given === undefined) return {};
-    if (!Array.isArray(given)) throw new StreamCodecError('it has no list');
-    return { list: given };
+  const items = {
+    gpus: places.gpus.map(([, row]) => row),
+    workers: places.workers.map(([, row]) => row),
+    events: listOf(value.events) ?? [],
+    faults: listOf(value.faults) ?? [],
   };
-  const head = value.head;
-  if (head !== undefined && (!isObject(head) || !isObject(head.hive)))
-    throw new StreamCodecError('its head is no object');
-  const [faults, events] = [list(value.faults).list, list(value.events).list];
+  if (!areRightItems(items)) throw new ImplausibleDelta();
+  for (const [i, row] of places.gpus) state.takeRow(state.firstGpu + i, row);
+  for (const [i, row] of places.workers) state.takeWorker(i, row as Heartbeat['workers'][number]);
+  const known = records.workers.map(({ sample }) => sample as Heartbeat['workers'][number]);
+  for (const [i, row] of places.workers) known[i] = row as Heartbeat['workers'][number];
   return {
-    ...(head === undefined ? {} : { head: pickHead(head) }),
-    ...(faults === undefined ? {} : { faults }),
-    ...(events === undefined ? {} : { events }),
-    gpus: rowsOf(value.gpus, (i, row) => gpus[i] !== undefined && gpus[i].sample.uuid === row.uuid),
-    workers: rowsOf(value.workers, (i, row) => {
-      const worker = workers[i];
-      if (worker === undefined || worker.sample.id !== row.id || !Array.isArray(row.gpus)) return false;
-      const held = worker.sample.gpus;
-      return (
-        held.length === row.gpus.length &&
-        held.every(({ uuid }, j) => (row.gpus as { uuid?: unknown }[])[j]?.uuid === uuid)
-      );
-    }),
+    gpus: places.gpus as ChangedText['gpus'],
+    workers: places.workers as ChangedText['workers'],
+    events: items.events,
+    faults: value.faults === undefined ? null : items.faults,
+    weight: weightOf({ hive: records.hive.info, workers: known }, textBytes + bytes.length + bytesOf(state)),
   };
 }
 
-/** Only what belongs to the head: its lists and its number have places of their own. */
-function pickHead({
-  intervalMs,
-  hive,
-  host,
-  gpusKnown,
-  gpusReason,
-  workersComplete,
-  collection,
-}: Readonly<Record<string, unknown>>): object {
-  return { intervalMs, hive, host, gpusKnown, gpusReason, workersComplete, collection };
+const textNames: ReadonlySet<string> = new Set(['gpus', 'workers', 'events', 'faults']);
+
+function listOf(given: unknown): readonly unknown[] | null {
+  if (given === undefined) return null;
+  if (!Array.isArray(given)) throw new StreamCodecError('it has no list');
+  return given;
+}
+
+/** Pairs of place and row, in order; each row is the one that its place already has. */
+function placesOf<R>(
+  given: unknown,
+  records: readonly R[],
+  isSame: (record: R, row: Values) => boolean,
+): (readonly [number, object])[] {
+  let least = 0;
+  return (listOf(given) ?? []).map((entry) => {
+    const [i, row] = Array.isArray(entry) ? (entry as readonly unknown[]) : [];
+    const record = Number.isInteger(i) && (i as number) >= least ? records[i as number] : undefined;
+    if (record === undefined || !isObject(row) || !isSame(record, row))
+      throw new StreamCodecError('a row has no place');
+    least = (i as number) + 1;
+    return [i as number, row];
+  });
+}
+
+const isSameGpu = ({ sample }: GpuRecord, { uuid }: Values): boolean => sample.uuid === uuid;
+
+function isSameWorker({ sample }: WorkerRecord, { id, gpus }: Values): boolean {
+  if (sample.id !== id || !Array.isArray(gpus) || gpus.length !== sample.gpus.length) return false;
+  return sample.gpus.every(({ uuid }, i) => (gpus as readonly { uuid?: unknown }[])[i]?.uuid === uuid);
 }

@@ -1,10 +1,10 @@
 import type { History } from '../contract/api.js';
 
-export const historyStepMs = 10_000;
-/** One hour. */
-export const historySteps = 360;
-/** Series of one ring. */
-export const seriesPerRing = 4;
+import { DayStore, dayStepMs, daySteps, fromHalf, meanOfHour } from './history-day.js';
+import { type KeptDay, KeptDays, restoreDay, type SavedDay, saveDay } from './history-saved.js';
+import { historyStepMs, historySteps, seriesPerRing, stepsPerDayStep } from './history-sizes.js';
+
+export { historyStepMs, historySteps, seriesPerRing } from './history-sizes.js';
 
 export const workerSeries = ['cpuPercent', 'workingSetBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
 /** Of workers whose engine reports its load. */
@@ -19,28 +19,51 @@ const pointsPerRing = historySteps * seriesPerRing;
 const openPerRing = seriesPerRing * 2;
 const ringLength = pointsPerRing + openPerRing;
 
+/** So that steps before the start of the clock, of a run before this one, are positive: ten days, whole steps of a day, ms. */
+export const originMs = 864_000_000;
+
 /**
  * The last hour of many things, four series each, in fixed rings of Float32 (5792 bytes a ring): a point is the mean of
- * what was added in its 10 s, NaN where nothing was. Rings are handed out by number, `capacity` at most.
+ * what was added in its 10 s, NaN where nothing was. Rings are handed out by number, `capacity` at most. Those that live for two
+ * minutes have their last day as well (`DayStore`), as long as there is room for it.
  */
 export class HistoryStore {
   readonly capacity: number;
   readonly #slabs: Float32Array[] = [];
   /** The step that each ring has open; -1: none yet. */
   #steps = new Int32Array(0);
+  /** The day of each ring; -1: none. */
+  #days = new Int32Array(0);
+  readonly #dayStore: DayStore;
+  /** What a run before this one kept, until it is asked for. */
+  readonly kept: KeptDays;
   readonly #free: number[] = [];
   #made = 0;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, dayCapacity = capacity, now: () => number = () => 0) {
+    this.kept = new KeptDays(now);
     this.capacity = capacity;
+    this.#dayStore = new DayStore(dayCapacity);
   }
 
   get used(): number {
     return this.#made - this.#free.length;
   }
 
-  /** A fresh ring, or -1 where all are in use. */
-  open(): number {
+  /** Rings that have a day. */
+  get days(): number {
+    return this.#dayStore.used;
+  }
+
+  /** A ring, or -1 where all are in use: blank, or with the day that was kept under `key` before a restart. */
+  open(key?: string): number {
+    const ring = this.#openBlank();
+    const kept = key === undefined || ring < 0 ? undefined : this.kept.take(key);
+    if (kept !== undefined) this.#restore(ring, kept);
+    return ring;
+  }
+
+  #openBlank(): number {
     let ring = this.#free.pop();
     if (ring === undefined) {
       if (this.#made >= this.capacity) return -1;
@@ -50,6 +73,9 @@ export class HistoryStore {
         const steps = new Int32Array(this.#slabs.length * ringsPerSlab);
         steps.set(this.#steps);
         this.#steps = steps;
+        const days = new Int32Array(steps.length).fill(-1);
+        days.set(this.#days);
+        this.#days = days;
       }
     }
     const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
@@ -61,14 +87,17 @@ export class HistoryStore {
   }
 
   close(ring: number): void {
-    if (ring >= 0) this.#free.push(ring);
+    if (ring < 0) return;
+    this.#free.push(ring);
+    this.#dayStore.close(this.#days[ring]!);
+    this.#days[ring] = -1;
   }
 
   add(ring: number, nowMs: number, a: number | null, b: number | null, c: number | null, d: number | null): void {
     if (ring < 0) return;
     const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
     const base = (ring % ringsPerSlab) * ringLength;
-    const step = Math.floor(nowMs / historyStepMs);
+    const step = Math.floor((nowMs + originMs) / historyStepMs);
     if (this.#steps[ring] !== step) this.#turn(slab, base, ring, step);
     const sums = base + pointsPerRing;
     addTo(slab, sums, a);
@@ -101,7 +130,76 @@ export class HistoryStore {
     // All series begin together, where the first of them does.
     const begin = Math.min(...names.map((name) => firstKnown(series[name]!)));
     for (const name of names) series[name] = series[name]!.slice(begin);
-    return { stepMs: historyStepMs, newestAgeMs: Math.max(0, nowMs - step * historyStepMs), series };
+    return { stepMs: historyStepMs, newestAgeMs: Math.max(0, nowMs + originMs - step * historyStepMs), series };
+  }
+
+  /** The day of a ring as it outlives this process; null: it has none yet. */
+  save(ring: number, nowMs: number): SavedDay | null {
+    const step = ring < 0 ? -1 : this.#steps[ring]!;
+    if (step < 0 || this.#days[ring]! < 0) return null;
+    const last = Math.floor(step / stepsPerDayStep) - 1;
+    const ageMs = nowMs + originMs - (last + 1) * dayStepMs;
+    return saveDay(this.#dayStore.points(this.#days[ring]!), last, ageMs);
+  }
+
+  /** Goes on where a run before this one ended: the day as it was, and the hour from it. */
+  #restore(ring: number, { ageMs, points }: KeptDay): void {
+    const day = this.#dayStore.open();
+    if (day < 0) return;
+    this.#days[ring] = day;
+    // Its newest step of a day ended `ageMs` ago.
+    const nowMs = this.kept.nowMs() + originMs;
+    const last = Math.min(Math.round((nowMs - ageMs) / dayStepMs), Math.floor(nowMs / dayStepMs)) - 1;
+    restoreDay(this.#dayStore.points(day), points, last);
+    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
+    const base = (ring % ringsPerSlab) * ringLength;
+    const own = this.#dayStore.points(day);
+    const step = (last + 1) * stepsPerDayStep - 1;
+    for (let series = 0; series < seriesPerRing; series++)
+      for (let at = step - historySteps + 1; at <= step; at++)
+        slab[base + series * historySteps + (at % historySteps)] = fromHalf(
+          own[series * daySteps + (Math.floor(at / stepsPerDayStep) % daySteps)]!,
+        );
+    this.#steps[ring] = step;
+    this.#open(slab, base + pointsPerRing, step);
+  }
+
+  /** The step under way goes on with what is known of it. */
+  #open(slab: Float32Array, sums: number, step: number): void {
+    for (let series = 0; series < seriesPerRing; series++) {
+      const value = slab[sums - pointsPerRing + series * historySteps + (step % historySteps)]!;
+      if (!Number.isNaN(value)) addTo(slab, sums + series * 2, value);
+    }
+  }
+
+  /** The last day, in steps of two minutes; the newest is of what it has so far. */
+  readDay(ring: number, names: readonly string[], nowMs: number): History {
+    const series: History['series'] = Object.fromEntries(names.map((name) => [name, []]));
+    const step = ring < 0 ? -1 : this.#steps[ring]!;
+    if (step < 0) return { stepMs: dayStepMs, newestAgeMs: 0, series };
+    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
+    const base = (ring % ringsPerSlab) * ringLength;
+    const hour = slab.subarray(base, base + pointsPerRing);
+    const day = this.#days[ring]! < 0 ? null : this.#dayStore.points(this.#days[ring]!);
+    const last = Math.floor(step / stepsPerDayStep);
+    names.forEach((name, index) => {
+      const points: (number | null)[] = [];
+      for (let at = last - daySteps + 1; at < last; at++) {
+        const value = day === null ? Number.NaN : fromHalf(day[index * daySteps + (at % daySteps)]!);
+        points.push(Number.isNaN(value) ? null : value);
+      }
+      const open = meanOfHour(hour, index, last, step);
+      points.push(Number.isNaN(open) ? mean(slab, base + pointsPerRing + index * 2) : open);
+      series[name] = points;
+    });
+    const begin = Math.min(...names.map((name) => firstKnown(series[name]!)));
+    for (const name of names) series[name] = series[name]!.slice(begin);
+    return { stepMs: dayStepMs, newestAgeMs: Math.max(0, nowMs + originMs - last * dayStepMs), series };
+  }
+
+  #fold(hour: Float32Array, ring: number, open: number, step: number): void {
+    if (this.#days[ring]! < 0) this.#days[ring] = this.#dayStore.open();
+    if (this.#days[ring]! >= 0) this.#dayStore.fold(this.#days[ring]!, hour, open, step);
   }
 
   /** Closes the step under way, and blanks those that nothing was added in. */
@@ -111,6 +209,12 @@ export class HistoryStore {
       for (let index = 0; index < seriesPerRing; index++) {
         const points = base + index * historySteps;
         slab[points + (open % historySteps)] = mean(slab, base + pointsPerRing + index * 2) ?? Number.NaN;
+      }
+      // Before what is of more than an hour ago goes.
+      if (Math.floor(step / stepsPerDayStep) !== Math.floor(open / stepsPerDayStep))
+        this.#fold(slab.subarray(base, base + pointsPerRing), ring, open, step);
+      for (let index = 0; index < seriesPerRing; index++) {
+        const points = base + index * historySteps;
         const blank = Math.max(open + 1, step - historySteps);
         for (let at = blank; at <= step; at++) slab[points + (at % historySteps)] = Number.NaN;
       }
@@ -130,7 +234,8 @@ export function joinHistories(histories: readonly History[]): History {
       [...new Array<null>(length - points.length).fill(null), ...points],
     ]),
   );
-  return { stepMs: historyStepMs, newestAgeMs: histories[0]?.newestAgeMs ?? 0, series };
+  const [first] = histories;
+  return { stepMs: first?.stepMs ?? historyStepMs, newestAgeMs: first?.newestAgeMs ?? 0, series };
 }
 
 function addTo(slab: Float32Array, at: number, value: number | null): void {

@@ -17,7 +17,7 @@ export const noLabels: readonly string[] = [];
 /** The keys of a worker in the index by model. */
 export function namesOf(sample: ModelNames): readonly (string | null)[] {
   const names = modelsOf(sample);
-  return names.length === 0 ? [null] : [...new Set(names)];
+  return names.length === 0 ? [null] : names.length === 1 ? names : [...new Set(names)];
 }
 
 /** How a label stands in the index and in `WorkerRecord.labels`. */
@@ -155,10 +155,10 @@ export class Indexes {
   /** After a merge: moves the worker from where its former values had put it. */
   moveWorker(worker: WorkerRecord, former: ModelNames & Pick<StoredWorker, 'state' | 'reservationId'>): void {
     const { sample } = worker;
-    if (former.model !== sample.model || former.models !== sample.models || former.state !== sample.state) {
+    if (former.model !== sample.model || former.models !== sample.models) {
       this.#deleteModelState(worker, former);
       this.#addModelState(worker);
-    }
+    } else if (former.state !== sample.state) this.#moveState(worker, former.state);
     if (former.reservationId !== sample.reservationId) {
       this.#deleteReservation(worker, former.reservationId);
       this.#addReservation(worker);
@@ -250,6 +250,18 @@ export class Indexes {
       const states = this.byModelState.get(name);
       states?.delete(former.state, worker);
       if (states?.sets.size === 0) this.byModelState.delete(name);
+    }
+  }
+
+  /** The usual move: of the same models. */
+  #moveState(worker: WorkerRecord, former: WorkerState): void {
+    const { sample } = worker;
+    this.byState.delete(former, worker);
+    this.byState.add(sample.state, worker);
+    for (const name of namesOf(sample)) {
+      const states = this.byModelState.get(name);
+      states?.delete(former, worker);
+      states?.add(sample.state, worker);
     }
   }
 

@@ -1,9 +1,10 @@
-import type { GpuSample, Heartbeat, WorkerSample } from '../contract/heartbeat.js';
+import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
 import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
+import { historyKey } from './history-keys.js';
 import { type Indexes, noLabels } from './indexes.js';
 import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
-import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
+import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import { hashText } from './request-cost.js';
 
 /** What a merge found to be different. */
@@ -54,7 +55,7 @@ export function mergeWorkers(
         picks: 0,
         load: null,
         hash: hashText(`${hive.id}/${next.id}`),
-        ring: history.open(),
+        ring: history.open(historyKey.worker(`${hive.id}/${next.id}`)),
         servingRing: -1,
       };
       indexes.addWorker(worker);
@@ -83,7 +84,7 @@ export function mergeWorkers(
 }
 
 /** Takes over what differs; true where it holds other GPUs than before. */
-function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSample, delta: Delta): boolean {
+export function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSample, delta: Delta): boolean {
   const { sample } = worker;
   const { model, models, state, reservationId, labels } = sample;
   const change = mergeWorker(sample, next);
@@ -100,75 +101,14 @@ function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSample, d
   return change === 'entries';
 }
 
-function addWorkerHistory(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
+export function addWorkerHistory(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
   const { ring, sample: s } = worker;
   history.add(ring, nowMs, s.cpuPercent, memoryOf(s), s.gpuUtilizationPercent, s.vramUsedBytes);
   addServing(history, worker, nowMs);
 }
 
-function addGpuHistory(history: HistoryStore, { ring, sample: s }: GpuRecord, nowMs: number): void {
+export function addGpuHistory(history: HistoryStore, { ring, sample: s }: GpuRecord, nowMs: number): void {
   history.add(ring, nowMs, s.utilizationPercent, s.memoryUsedBytes, s.powerWatts, s.temperatureCelsius);
-}
-
-/** A hive whose heartbeats come as differences, and what it lists: in its own order, and nothing that was kept from before. */
-export interface StreamBase {
-  readonly hive: HiveRecord;
-  readonly gpus: readonly GpuRecord[];
-  readonly workers: readonly WorkerRecord[];
-  /** The number of the hive's heartbeat that was merged last. Any other number: somebody else has sent one. */
-  heartbeats: number;
-}
-
-/** What a heartbeat changes of the numbers of a hive. Where a place of a list is empty, that row is as it was. */
-export interface NumericPatch {
-  readonly seq: number;
-  readonly intervalMs: number;
-  /** Null: as it was. */
-  readonly host: HiveRecord['host'] | null;
-  readonly collection: HiveRecord['collection'] | null;
-  readonly gpus: readonly (GpuSample | undefined)[];
-  readonly workers: readonly (WorkerSample | undefined)[];
-}
-
-export function streamBaseOf(hive: HiveRecord, { gpus, workers }: Pick<Heartbeat, 'gpus' | 'workers'>): StreamBase {
-  return {
-    hive,
-    gpus: gpus.map(({ uuid }) => hive.gpus.get(uuid)!),
-    workers: workers.map(({ id }) => hive.workers.get(id)!),
-    heartbeats: hive.heartbeats,
-  };
-}
-
-/** Merges what changed: the same as merging the whole heartbeat, where its rows are those of the base and no text differs. */
-export function mergePatch(
-  indexes: Indexes,
-  history: HistoryStore,
-  { hive, gpus, workers }: StreamBase,
-  patch: NumericPatch,
-  nowMs: number,
-): Delta {
-  const delta: Delta = { changed: [], appeared: [], removed: [], stateChanged: [], gpusChanged: false };
-  const number = hive.heartbeats;
-  if (patch.host !== null) hive.host = patch.host;
-  if (patch.collection !== null) hive.collection = patch.collection;
-  for (let i = 0; i < workers.length; i++) {
-    const worker = workers[i]!;
-    const next = patch.workers[i];
-    if (next !== undefined) mergeInto(indexes, worker, next, delta);
-    worker.picks = 0;
-    worker.unseenSinceMs = null;
-    worker.namedIn = number;
-    addWorkerHistory(history, worker, nowMs);
-  }
-  for (let i = 0; i < gpus.length; i++) {
-    const gpu = gpus[i]!;
-    const next = patch.gpus[i];
-    if (next !== undefined) mergeGpu(gpu.sample, next);
-    gpu.namedIn = number;
-    gpu.unseenSinceMs = null;
-    addGpuHistory(history, gpu, nowMs);
-  }
-  return delta;
 }
 
 export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: WorkerRecord): void {
@@ -183,7 +123,7 @@ function addServing(history: HistoryStore, worker: WorkerRecord, nowMs: number):
   const serving = worker.sample.serving ?? null;
   if (worker.servingRing < 0) {
     if (serving === null || worker.ring < 0) return;
-    worker.servingRing = history.open();
+    worker.servingRing = history.open(historyKey.serving(workerKey(worker)));
   }
   history.add(
     worker.servingRing,
@@ -229,7 +169,7 @@ export function mergeGpus(
         workerCount: 0,
         namedIn: number,
         unseenSinceMs: null,
-        ring: history.open(),
+        ring: history.open(historyKey.gpu(next.uuid)),
       };
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
       if (first) shareGpu(gpu.sample, first.sample);
@@ -259,6 +199,12 @@ export function mergeGpus(
     hive.gpuOrder = order;
   }
   if (holding || !inOrder) countHolders(hive);
+  markParents(hive);
+  return appeared === null && removed === null ? sameGpus : { appeared: appeared ?? [], removed: removed ?? [] };
+}
+
+/** Which GPUs are cut into MIG devices, listed or not. */
+export function markParents(hive: HiveRecord): void {
   let parents: Set<string> | null = null;
   for (const { sample } of hive.gpuOrder)
     if (sample.parentUuid !== null) {
@@ -269,7 +215,6 @@ export function mergeGpus(
     // An older hive has no migMode, and some readers do not list MIG devices: either is enough.
     gpu.isParent = gpu.sample.migMode === true || (parents?.has(gpu.sample.uuid) ?? false);
   }
-  return appeared === null && removed === null ? sameGpus : { appeared: appeared ?? [], removed: removed ?? [] };
 }
 
 /** Which GPUs the heartbeat has an entry for that could not be read: any of them, where even the name was unreadable. */

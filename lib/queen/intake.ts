@@ -4,10 +4,10 @@ import { type Refusal, readHeartbeat } from '../contract/validate.js';
 import { Limiter } from '../util/rate-limiter.js';
 import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
-import type { NumericPatch, StreamBase } from './ingest.js';
 import type { Registry } from './registry.js';
 import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
 import { SlowLane } from './slow-lane.js';
+import type { HeartbeatChange, StreamBase } from './stream-merge.js';
 
 /** Who sent a heartbeat, and what it may do. */
 export interface HeartbeatSource {
@@ -149,24 +149,27 @@ export class HeartbeatIntake {
     return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null }, source);
   }
 
-  /**
-   * Takes in a heartbeat that was put together of what is known and what a stream has sent since, as `receive` does; `bytes`
-   * are charged for it.
-   */
-  receiveRebuilt(value: unknown, textBytes: number, source: HeartbeatSource, hooks: StreamHooks) {
-    return this.#timed(source, () => this.#receive(this.#judge(value, source.hive), null, textBytes, source, hooks));
-  }
-
-  /** Takes in what changed of the numbers of a hive. Null: only a whole heartbeat helps. */
-  receivePatch(base: StreamBase, patch: NumericPatch, source: HeartbeatSource): IntakeOutcome | null {
+  /** Takes in what changed of a hive. Null: only a whole heartbeat helps. */
+  receiveChange(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): IntakeOutcome | null {
     const limited = this.#overRate(base.hive.id, source);
     if (limited !== null) return limited;
-    const beganMs = this.#now();
-    const outcome = this.#registry.patch(base, patch);
-    this.#chargeTime(source.key, this.#now() - beganMs, true);
+    const outcome = this.#registry.patch(base, change, source.owner);
     if (outcome === null || !outcome.accepted) return null;
     this.counts.accepted++;
     return this.#accept(outcome.ackEventSeq, outcome.intervalMs);
+  }
+
+  /** Charges a source for the time that a message of a stream takes, as `receive` does for a heartbeat. */
+  charged<T>(source: HeartbeatSource, work: () => T, isAccepted: (result: T) => boolean): T {
+    const beganMs = this.#now();
+    let accepted = false;
+    try {
+      const result = work();
+      accepted = isAccepted(result);
+      return result;
+    } finally {
+      this.#chargeTime(source.key, this.#now() - beganMs, accepted);
+    }
   }
 
   #overRate(id: string, source: HeartbeatSource): RefusedHeartbeat | null {
@@ -206,10 +209,9 @@ export class HeartbeatIntake {
     return outcome;
   }
 
-  /** `body`: null where it was never a whole one. */
   #receive(
     read: TakenIn | RefusedHeartbeat,
-    body: HeartbeatBody | null,
+    body: HeartbeatBody,
     textBytes: number,
     source: HeartbeatSource,
     hooks?: StreamHooks,
@@ -224,7 +226,7 @@ export class HeartbeatIntake {
     this.counts.accepted++;
     hooks?.taken(read, textBytes);
     const { ackEventSeq, intervalMs } = outcome;
-    const safe = (body && this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq)) ?? ackEventSeq;
+    const safe = this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq) ?? ackEventSeq;
     return typeof safe === 'number'
       ? this.#accept(safe, intervalMs)
       : safe.then((seq) => this.#accept(seq, intervalMs));
@@ -256,10 +258,6 @@ export class HeartbeatIntake {
     } catch (error) {
       return unreadable(error);
     }
-    return this.#judge(value, only);
-  }
-
-  #judge(value: unknown, only: string | null): TakenIn | RefusedHeartbeat {
     const verdict = readHeartbeat(value, { maxWorkers: this.limits.maxWorkersPerHive });
     if (!verdict.ok) return { accepted: false, ...verdict.refusal, hive: null };
     const { heartbeat, isAltered } = verdict;

@@ -189,6 +189,7 @@ class Writer {
         this.#tryLater();
         throw unwritable(this.#path, error);
       }
+      if (this.#retry) clearTimeout(this.#retry);
       if (this.#failed || performance.now() - startedMs >= this.#slowMs) this.#warn('the state is kept again');
       this.#failed = false;
     }

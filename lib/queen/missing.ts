@@ -10,9 +10,11 @@ import {
   missingKinds,
   missingReasons,
 } from '../contract/missing.js';
+import { isLost } from '../present/missing.js';
 import { pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText } from './records.js';
 
+const maxLost = 1000;
 /** Of an entry beside its text. */
 const entryBytes = 512;
 
@@ -135,6 +137,13 @@ export class MissingItems {
       for (const { reason } of this.#entries[kind].values()) counts.set(reason, counts.get(reason)! + 1);
       for (const [reason, count] of counts) yield { kind, reason, count };
     }
+  }
+
+  /** Hosts, and GPUs that their hosts list no longer: what somebody must look at. At most a thousand of each. */
+  lost(): Missing[] {
+    const { hive, gpu } = this.#entries;
+    const lost = [hive, gpu].flatMap((kind) => [...kind.values()].filter(isLost).slice(0, maxLost));
+    return lost.map((entry) => this.#view(entry));
   }
 
   /** Hives first, then GPUs, then workers; each by key. */

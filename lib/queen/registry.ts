@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type {
   Fleet,
   FleetEvent,
+  HiveView,
   Liveness,
   PlacementReply,
   PlacementRequest,
@@ -11,13 +12,15 @@ import type {
 import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat, HiveEvent } from '../contract/heartbeat.js';
+import { cordonChanged, silenceChanged } from './admin-acts.js';
 import { CapacityTracker } from './capacity.js';
-import { type CordonChange, Cordons } from './cordons.js';
+import { Cordons } from './cordons.js';
 import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
+import { historyKey } from './history-keys.js';
 import { classifyHeartbeat, maxSeqJump, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
 import {
   type Arrival,
@@ -27,11 +30,7 @@ import {
   type Merge,
   mergeGpus,
   mergeHive,
-  mergePatch,
   mergeWorkers,
-  type NumericPatch,
-  type StreamBase,
-  streamBaseOf,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
@@ -45,6 +44,8 @@ import type {
   RegistryOptions,
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
+import { Silences } from './silences.js';
+import { type HeartbeatChange, mergeChange, type StreamBase, streamBaseOf } from './stream-merge.js';
 import { hiveView, workerView } from './views.js';
 
 export type * from './registry-options.js';
@@ -78,6 +79,7 @@ export class Registry extends FleetQueries {
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
   readonly cordons: Cordons;
+  readonly silences: Silences;
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
   readonly #budget: FleetBudget;
@@ -91,8 +93,8 @@ export class Registry extends FleetQueries {
       {
         changed: (hive, from, silenceMs) => {
           this.indexes.totals.update(hive);
-          const detail = { from, silentMs: Math.round(silenceMs) };
-          this.#publisher.publishHiveEvent(livenessKinds[hive.liveness], hive.id, detail);
+          const kind = livenessKinds[hive.liveness];
+          this.#publisher.publishHiveEvent(kind, hive.id, { from, silentMs: Math.round(silenceMs) });
         },
         removed: (hive) => {
           if (this.#removed.length >= maxRemovedIds) this.#removed.shift();
@@ -109,7 +111,9 @@ export class Registry extends FleetQueries {
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
-    this.cordons = new Cordons(this.#wallClock, (change) => this.#cordoned(change));
+    const { indexes, clock } = this;
+    this.cordons = new Cordons(this.#wallClock, (change) => cordonChanged(this.#publisher, indexes, change, clock()));
+    this.silences = new Silences(this.#wallClock, (change) => silenceChanged(this.#publisher, change));
   }
 
   /** `cost`: what it is charged by where memory has a limit. */
@@ -141,18 +145,21 @@ export class Registry extends FleetQueries {
 
   /**
    * Takes a heartbeat of which only what changed was sent; it becomes the same as with the whole one. Null: the base is not
-   * what is known of that hive any longer, so only a whole heartbeat helps.
+   * what is known of that hive any longer, or memory is short, so only a whole heartbeat helps.
    */
-  patch(base: StreamBase, patch: NumericPatch): HeartbeatOutcome | null {
+  patch(base: StreamBase, change: HeartbeatChange, owner: string): HeartbeatOutcome | null {
     const listeningMs = this.#settle();
     const { hive } = base;
-    const step = patch.seq - hive.incarnations.seq;
+    const { seq, text, state, plan } = change;
+    const step = seq - hive.incarnations.seq;
     if (!this.isCurrent(base) || step <= 0 || step > maxSeqJump) return null;
+    if (text !== null && typeof this.#budget.charge(hive.charge, text.weight, owner) === 'string') return null;
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
-    const delta = mergePatch(this.indexes, this.histories, base, patch, nowMs);
-    const heartbeat = { seq: patch.seq, intervalMs: patch.intervalMs, host: hive.host, events: [] };
+    const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
+    const intervalMs = state.values[plan.interval]!;
+    const heartbeat = { seq, intervalMs, host: hive.host, events: text?.events ?? [] };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
@@ -198,6 +205,7 @@ export class Registry extends FleetQueries {
     this.#settle();
     this.missing.expire();
     this.cordons.expire();
+    this.silences.expire();
   }
 
   /** When something is due next, ms by the clock given; null: nothing is. It may turn out that it was not due yet. */
@@ -223,6 +231,12 @@ export class Registry extends FleetQueries {
     this.cordons.lift(id);
     // Also what of it was missing already.
     return this.missing.removeHive(id) || hive !== undefined;
+  }
+
+  /** A hive that was there before this queen started, and was not heard since. */
+  missDead(last: HiveView): void {
+    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last);
+    this.#publisher.publishHiveEvent('hiveRemoved', last.id, { reason: 'silent', workers: last.workerCount });
   }
 
   /** Totals over all that is known, whatever its liveness. */
@@ -280,12 +294,11 @@ export class Registry extends FleetQueries {
     this.#capacity.reservations.onChange = listener;
   }
 
-  /** Called for every change, in order, within the call that made it. A listener that throws does not stop the others. */
+  /** Called for every change, in order, within the call that made it. */
   subscribe(listener: RegistryListener): () => void {
     return this.#publisher.subscribe(listener);
   }
 
-  /** See `RegistryOptions.journal`. */
   set journal(journal: (draft: EventDraft) => void) {
     this.#publisher.journal = journal;
   }
@@ -295,7 +308,6 @@ export class Registry extends FleetQueries {
     return this.#publisher.ring;
   }
 
-  /** The newest event of the stream. */
   get lastEventId(): string {
     return this.events.lastId;
   }
@@ -369,20 +381,10 @@ export class Registry extends FleetQueries {
     }
   }
 
-  #cordoned({ hive: id, cordon, before, expired }: CordonChange): void {
-    const hive = this.indexes.hives.get(id);
-    if (hive) hive.cordon = cordon;
-    if (cordon !== null) this.#publisher.publishHiveEvent('hiveCordoned', id, { ...cordon });
-    else this.#publisher.publishHiveEvent('hiveUncordoned', id, { reason: before?.reason ?? null, expired });
-    if (!hive || !this.#publisher.hasListeners) return;
-    const rows = { hive: hiveView(hive, this.clock()), workers: [], gone: [], whole: false };
-    this.#publisher.emit({ type: 'heartbeat', hiveId: id, heartbeat: rows });
-  }
-
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation } = heartbeat.hive;
     const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
-    const ring = this.histories.open();
+    const ring = this.histories.open(historyKey.hive(id));
     const cordon = this.cordons.of(id);
     const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
     this.indexes.addHive(hive);

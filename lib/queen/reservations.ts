@@ -36,17 +36,9 @@ export class Reservations {
   /** Told after every change: where they are kept on disk, or shared. */
   onChange: (() => void) | null = null;
 
-  get size(): number {
-    return this.#byId.size;
-  }
-
   /** Memory that they take. */
   get bytes(): number {
     return this.#bytes;
-  }
-
-  get(id: string): ActiveReservation | undefined {
-    return this.#byId.get(id);
   }
 
   withKey(key: string): ActiveReservation | undefined {

@@ -25,6 +25,7 @@ import { isPodPath, type PublishedPlace, publishedAt } from './published.js';
 export type ListeningSource = Pick<
   Listening,
   | 'generation'
+  | 'changedIn'
   | 'ownNamespace'
   | 'hostNamespace'
   | 'of'
@@ -69,8 +70,10 @@ const maxAsked = 8;
 
 interface Known {
   readonly processes: readonly KnownProcess[];
-  /** Of sockets and addresses. */
-  readonly generation: number;
+  /** Of sockets, up to which nothing about those of the worker has changed since. */
+  generation: number;
+  /** Of addresses and forwarders. */
+  readonly containers: number;
   readonly recordPort: number | null;
   readonly hidden: boolean;
   readonly choice: Choice;
@@ -149,21 +152,33 @@ export class Endpoints {
       if (this.#known.delete(path)) this.#expected = null;
       return unknownServer;
     }
-    const generation = listening.generation + (this.#containers?.generation ?? 0);
+    const { generation } = listening;
+    const containers = this.#containers?.generation ?? 0;
     const findings = this.#prober?.findingsOf(id) ?? null;
     const before = this.#known.get(path);
     const same =
       before?.processes === processes &&
-      before.generation === generation &&
+      before.containers === containers &&
+      !this.#isOutdated(before, listening) &&
       before.recordPort === recordPort &&
       before.hidden === hidden;
     if (same && before.findings === findings) return before.server;
-    const key = { processes, generation, recordPort, hidden };
+    const key = { processes, generation, containers, recordPort, hidden };
     const { choice, asked, unasked } = same ? before : this.#choose(processes, recordPort, hidden, listening);
     const server = this.#serverOf(path, { choice, hidden }, findings, listening);
     this.#expected = null;
     this.#known.set(path, { ...key, choice, asked: sameAsked(before?.asked, asked), unasked, findings, server });
     return server;
+  }
+
+  /** Something about the worker's sockets, or who else listens on its ports, has changed. */
+  #isOutdated(known: Known, listening: ListeningSource): boolean {
+    const { generation } = listening;
+    if (known.generation === generation) return false;
+    const changed = Math.max(listening.changedIn(known.processes), listening.changedIn(this.#forwarders));
+    if (changed > known.generation) return true;
+    known.generation = generation;
+    return false;
   }
 
   /** What is to be asked of the worker; the same list as long as it is about the same sockets. */

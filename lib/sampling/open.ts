@@ -1,8 +1,19 @@
 import type { ReaderChoice } from '../cgroup/reader.js';
+import { ofSetting } from '../config/check-options.js';
 import type { GpuChoice } from '../config/options.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
 import { defined } from '../util/defined.js';
+import {
+  checkOptions,
+  expected,
+  flag,
+  hasMethods,
+  isText,
+  numberFrom,
+  type OptionTable,
+  text,
+} from '../util/options.js';
 import { assembleSampler, type RunningSampler, type SamplerOptions } from './create.js';
 import { openMachine } from './open-machine.js';
 
@@ -15,11 +26,36 @@ export interface CreateSamplerOptions extends Omit<SamplerOptions, 'gpu'> {
   readonly gpu?: GpuChoice | GpuSource;
 }
 
+const gpuChoice = ofSetting('gpu');
+const optionTable: OptionTable = {
+  root: text,
+  procRoot: text,
+  sysRoot: text,
+  hostRoot: text,
+  runtimeDir: text,
+  pidNamespace: text,
+  address: expected('a host, or null', (value) => value === null || isText(value)),
+  watch: ofSetting('watch'),
+  auto: flag,
+  readiness: flag,
+  engineLoad: flag,
+  reader: ofSetting('reader'),
+  commands: ofSetting('commands'),
+  gpu: (value) => (hasMethods(value, 'latest', 'close') ? null : gpuChoice(value)),
+  reported: expected('what was reported', (value) => typeof value === 'object' && value !== null),
+  intervalMs: numberFrom(1, 'a number of milliseconds'),
+  idleForMs: ofSetting('idleFor'),
+  idleBelowPercent: ofSetting('idleBelowPercent'),
+  idleBelowCpuPercent: ofSetting('idleBelowCpuPercent'),
+  ownPid: numberFrom(1, 'a pid'),
+};
+
 /**
  * A sampler of this machine. `sample()` reads once; for figures over time call it again, or `start` it.
- * @throws HivepulseError UNSUPPORTED_PLATFORM where `reader` is `native` and the addon does not load
+ * @throws HivepulseError INVALID_OPTION; UNSUPPORTED_PLATFORM where `reader` is `native` and the addon does not load
  */
 export async function createSampler(options: CreateSamplerOptions = {}): Promise<RunningSampler> {
+  checkOptions('', options, optionTable);
   const { gpu = 'auto', root, reader, ...rest } = options;
   const machine = await openMachine({ root, reader, procRoot: rest.procRoot });
   const source =

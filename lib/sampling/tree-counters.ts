@@ -1,5 +1,5 @@
 /**
- * Counters of a tree of processes (CPU, I/O) that never step back, also where processes end between two readings. Pure.
+ * Counters of a tree of processes (CPU, I/O) that never step back, also where processes end between two readings.
  *
  * When a process is waited for, the kernel adds what it used to its parent (`cutime` and `cstime` for CPU; /proc/<pid>/io
  * has no second figure, and grows by it). What is new in there is counted but for what was counted of those that ended
@@ -7,7 +7,8 @@
  * tree waited for it: where the parent ignores SIGCHLD, or where it was an orphan.
  *
  * Readings of a pass must be in an order in which parents come before their children: a child that ends between the two is
- * then in neither, instead of in both.
+ * then in neither, instead of in both. Only what has changed is counted again: most processes have used nothing since the last
+ * pass.
  */
 
 /** What one process has used since it began. */
@@ -26,30 +27,34 @@ export interface CountedProcess {
   readonly startTicks: number;
   /** Tree of its parent now; null: nobody in a tree will wait for it. */
   readonly parentTree: string | null;
-  /** null: it lives and could not be read in this pass. */
-  readonly reading: UsageReading | null;
+  readonly reading: UsageReading;
 }
 
-interface Known extends CountedProcess {
-  readonly reading: UsageReading;
-  /** It ended in the last pass, after whoever waited for it was read: what that inherits is seen in the next one. */
-  readonly ended?: true;
+interface Ended extends CountedProcess {
+  /** A pass has looked for who waited for it. That may have been read before it ended: the next one sees what it inherits. */
+  isOld: boolean;
+}
+
+/** What is new since the pass before. */
+export interface TreeChanges {
+  /** Processes that are new or whose reading, tree or parent is another. */
+  readonly changed: Iterable<CountedProcess>;
+  /** By identity: processes that have ended. */
+  readonly ended: Iterable<string>;
+  /** Trees that have processes now. */
+  readonly trees: Iterable<string>;
+  /** When the pass began, clock ticks since boot. */
+  readonly atTicks: number;
+  /** The tree around each tree, whose processes may wait for those of the inner one. */
+  readonly outer: ReadonlyMap<string, string | null>;
 }
 
 export interface TreeTotal {
   /** What the tree has used since it was first read. */
-  readonly used: number;
+  used: number;
   /** When the first pass over it began, clock ticks since boot: what started later has used all of it since. */
   readonly sinceTicks: number;
 }
-
-export interface TreeCounters {
-  readonly processes: ReadonlyMap<string, Known>;
-  /** As long as the tree has processes. */
-  readonly totals: ReadonlyMap<string, TreeTotal>;
-}
-
-export const noCounters: TreeCounters = { processes: new Map(), totals: new Map() };
 
 /** What was used since the pass before. */
 interface Growth {
@@ -63,62 +68,81 @@ interface Growth {
 
 const nothing: UsageReading = { own: 0, inherited: 0 };
 
-/**
- * The counters after a pass that began at `atTicks`. `outer`: the tree around each tree, whose processes may wait for those
- * of the inner one.
- */
-export function countTrees(
-  before: TreeCounters,
-  processes: readonly CountedProcess[],
-  atTicks: number,
-  outer: ReadonlyMap<string, string | null>,
-): TreeCounters {
-  const growths = new Map<string, Growth>();
-  const growthOf = (tree: string): Growth => {
-    const growth = growths.get(tree) ?? { own: 0, inherited: 0, largest: 0, ended: 0 };
-    growths.set(tree, growth);
-    return growth;
-  };
-  const known = new Map<string, Known>();
-  const living = new Set<string>();
-  for (const process of processes) {
+/** One counter of all trees. */
+export class TreeCounter {
+  readonly #living = new Map<string, CountedProcess>();
+  /** Those that ended in this pass or the last and have been inherited by nobody yet. */
+  readonly #ended = new Map<string, Ended>();
+  #totals = new Map<string, TreeTotal>();
+  #growths = new Map<string, Growth>();
+
+  /** Of each tree, as long as it has processes. */
+  get totals(): ReadonlyMap<string, TreeTotal> {
+    return this.#totals;
+  }
+
+  /** Counts a pass. */
+  update({ changed, ended, trees, atTicks, outer }: TreeChanges): void {
+    this.#growths = new Map();
+    for (const identity of ended) {
+      const process = this.#living.get(identity);
+      if (process === undefined) continue;
+      this.#living.delete(identity);
+      this.#ended.set(identity, { ...process, isOld: false });
+    }
+    for (const process of changed) this.#grow(process, atTicks);
+    for (const [identity, process] of this.#ended) {
+      if (this.#isInherited(process, outer) || process.isOld) this.#ended.delete(identity);
+      else process.isOld = true;
+    }
+    const before = this.#totals;
+    this.#totals = new Map();
+    for (const tree of trees) {
+      const total = before.get(tree) ?? { used: 0, sinceTicks: atTicks };
+      const growth = this.#growths.get(tree);
+      if (growth !== undefined) total.used += growth.own + Math.max(0, growth.inherited - growth.ended);
+      this.#totals.set(tree, total);
+    }
+  }
+
+  #grow(process: CountedProcess, atTicks: number): void {
     const { identity, tree, startTicks, reading } = process;
-    living.add(identity);
-    const last = before.processes.get(identity);
-    const now = reading ?? last?.reading;
-    if (now === undefined) continue;
-    known.set(identity, { ...process, reading: now });
+    // One that could not be read in the last pass was taken to have ended.
+    const last = this.#living.get(identity) ?? this.#ended.get(identity);
+    this.#ended.delete(identity);
+    this.#living.set(identity, process);
     // What it used before the tree was first read is not counted.
-    const isNew = startTicks > (before.totals.get(tree)?.sinceTicks ?? atTicks);
-    const from = last?.reading ?? (isNew ? nothing : now);
+    const isNew = startTicks > (this.#totals.get(tree)?.sinceTicks ?? atTicks);
+    const from = last?.reading ?? (isNew ? nothing : reading);
     // Until now it was of the tree in which it was read before.
-    const growth = growthOf(last?.tree ?? tree);
-    growth.own += Math.max(0, now.own - from.own);
-    const inherited = Math.max(0, now.inherited - from.inherited);
+    const growth = this.#growthOf(last?.tree ?? tree);
+    growth.own += Math.max(0, reading.own - from.own);
+    const inherited = Math.max(0, reading.inherited - from.inherited);
     growth.inherited += inherited;
     growth.largest = Math.max(growth.largest, inherited);
   }
-  for (const process of before.processes.values()) {
-    const { identity, tree, parentTree, reading, ended } = process;
-    if (living.has(identity) || parentTree === null) continue;
+
+  /** Whether what an ended process has used is in what others of its tree, or of one around it, inherited. */
+  #isInherited({ tree, parentTree, reading }: CountedProcess, outer: TreeChanges['outer']): boolean {
+    // Nobody will wait for it.
+    if (parentTree === null) return true;
     const used = reading.own + reading.inherited;
     let inherited = false;
     for (const each of treesAround(tree, outer)) {
-      const growth = growthOf(each);
+      const growth = this.#growths.get(each);
       // Nobody who inherited less has waited for it.
-      if (used > growth.largest) continue;
-      growth.ended += used;
+      if (growth === undefined ? used > 0 : used > growth.largest) continue;
+      if (growth !== undefined) growth.ended += used;
       inherited = true;
     }
-    if (!inherited && !ended) known.set(identity, { ...process, ended: true });
+    return inherited;
   }
-  const totals = new Map<string, TreeTotal>();
-  for (const tree of new Set(processes.map((process) => process.tree))) {
-    const { own, inherited, ended } = growthOf(tree);
-    const { used, sinceTicks } = before.totals.get(tree) ?? { used: 0, sinceTicks: atTicks };
-    totals.set(tree, { used: used + own + Math.max(0, inherited - ended), sinceTicks });
+
+  #growthOf(tree: string): Growth {
+    const growth = this.#growths.get(tree) ?? { own: 0, inherited: 0, largest: 0, ended: 0 };
+    this.#growths.set(tree, growth);
+    return growth;
   }
-  return { processes: known, totals };
 }
 
 /** The tree and all around it. */

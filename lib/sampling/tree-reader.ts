@@ -9,7 +9,7 @@ import type { Clock } from '../util/clock.js';
 import { identityKey, type ProcessIdentity } from '../workers/process-forest.js';
 import type { ProcessTree, ProcessTrees } from '../workers/tree-workers.js';
 import type { RawRow } from './rates.js';
-import { type CountedProcess, countTrees, noCounters, type TreeCounters, type UsageReading } from './tree-counters.js';
+import { type CountedProcess, TreeCounter, type UsageReading } from './tree-counters.js';
 import { unreadProcess, type WorkerProcess } from './worker.js';
 
 export interface TreeRow {
@@ -37,28 +37,44 @@ export interface TreeReaderOptions {
 }
 
 /** What is counted; each by itself. */
-type Counter = 'cpu' | 'read' | 'write';
+const counters = ['cpu', 'read', 'write'] as const;
+type Counter = (typeof counters)[number];
 
-/** What one process's files say; null: it has ended. */
-interface ReadProcess {
-  readonly tree: string;
+/** A process to read, and what it said in the last pass. */
+interface Member extends ProcessIdentity {
   readonly identity: string;
-  readonly stat: ProcessUse;
-  readonly process: WorkerProcess;
+  readonly tree: string;
+  use: ProcessUse | null;
+  /** The same as the addon said it; null: not by the addon, or not in the last pass. */
+  row: Float64Array | null;
+  /** Its part of the tree's row; null: it has ended. */
+  process: WorkerProcess | null;
 }
 
-/** A process to read, of which tree it is, and its `identityKey`. */
-interface ListedMember extends ProcessIdentity {
-  readonly tree: string;
-  readonly identity: string;
+/** A tree with the processes to read of it. */
+interface ListedTree {
+  readonly key: string;
+  readonly members: readonly Member[];
 }
 
 /** What is to be read of trees: the same from pass to pass while no process begins or ends. */
 interface Listed {
-  readonly trees: readonly ProcessTree[];
-  readonly members: readonly ListedMember[];
+  readonly of: readonly ProcessTree[];
+  readonly trees: readonly ListedTree[];
+  readonly members: readonly Member[];
+  readonly byPid: ReadonlyMap<number, Member>;
   readonly directories: readonly string[];
   readonly newestTicks: number;
+}
+
+/** What a process said in a pass; null: it has ended. */
+type Said = ProcessUse | 'same' | 'hangs' | null;
+
+/** What a pass has to count, and which trees have processes. */
+interface Changes {
+  readonly changed: Readonly<Record<Counter, CountedProcess[]>>;
+  readonly ended: string[];
+  readonly trees: Set<string>;
 }
 
 const noValues = Object.fromEntries(workerColumns.map((name) => [name, Number.NaN])) as Record<WorkerColumn, number>;
@@ -66,9 +82,13 @@ const noValues = Object.fromEntries(workerColumns.map((name) => [name, Number.Na
 export class TreeReader {
   readonly #options: TreeReaderOptions;
   readonly #files: GuardedReader;
-  #counters: Readonly<Record<Counter, TreeCounters>> = { cpu: noCounters, read: noCounters, write: noCounters };
+  readonly #counters: Readonly<Record<Counter, TreeCounter>> = {
+    cpu: new TreeCounter(),
+    read: new TreeCounter(),
+    write: new TreeCounter(),
+  };
   #latest: TreePass | null = null;
-  #list: Listed = { trees: [], members: [], directories: [], newestTicks: 0 };
+  #list: Listed = { of: [], trees: [], members: [], byPid: new Map(), directories: [], newestTicks: 0 };
   #running: Promise<void> | null = null;
 
   constructor(options: TreeReaderOptions) {
@@ -106,54 +126,69 @@ export class TreeReader {
   }
 
   async #read({ trees, outer }: ProcessTrees): Promise<void> {
-    const { clock, procRoot } = this.#options;
+    const { clock, procRoot, clockTicks } = this.#options;
     const startedMs = clock.now();
-    if (trees.length === 0) {
+    if (trees.length === 0 && this.#list.trees.length === 0) {
       this.#latest = { startedMs, durationMs: 0, rows: new Map() };
       return;
     }
-    const { members, directories, newestTicks } = this.#listed(trees);
+    const before = this.#list;
+    const list = this.#listed(trees);
     const [uptime] = await this.#files.read([join(procRoot, 'uptime')], 4096);
-    const uses = await this.#uses(directories);
-    const read: ReadProcess[] = [];
-    const byTree = new Map<string, ReadProcess[]>(trees.map(({ key }) => [key, []]));
-    const unread = new Map<string, ProcessIdentity[]>();
-    for (const [i, member] of members.entries()) {
-      const found = this.#process(member, uses[i] ?? null);
-      if (found === 'hangs') unread.set(member.tree, [...(unread.get(member.tree) ?? []), member]);
-      if (found === 'hangs' || found === null) continue;
-      read.push(found);
-      byTree.get(member.tree)?.push(found);
-    }
+    const uses = await this.#uses(list);
+    const changes: Changes = {
+      changed: { cpu: [], read: [], write: [] },
+      ended: before === list ? [] : leftOut(before, list),
+      trees: new Set(),
+    };
+    for (const [i, member] of list.members.entries())
+      this.#take(member, uses[i] ?? null, list, before !== list, changes);
     const seconds = uptime instanceof Buffer ? parseUptime(uptime) : null;
-    this.#count(read, unread, Math.max(newestTicks, (seconds ?? 0) * this.#options.clockTicks), outer);
+    const atTicks = Math.max(list.newestTicks, (seconds ?? 0) * clockTicks);
+    for (const counter of counters)
+      this.#counters[counter].update({ ...changes, changed: changes.changed[counter], atTicks, outer });
     const endedMs = clock.now();
     const monotonicMs = (startedMs + endedMs) / 2;
-    const rows = new Map(
-      trees.map((tree) => [
-        tree.key,
-        this.#row(tree, byTree.get(tree.key) ?? [], unread.get(tree.key) ?? [], monotonicMs),
-      ]),
-    );
+    const rows = new Map(list.trees.map((tree) => [tree.key, this.#row(tree, monotonicMs)]));
     this.#latest = { startedMs, durationMs: endedMs - startedMs, rows };
   }
 
   #listed(trees: readonly ProcessTree[]): Listed {
-    if (this.#list.trees === trees) return this.#list;
-    const members = trees.flatMap(({ key, members: own }) =>
-      own.map(({ pid, startTicks }) => ({ tree: key, pid, startTicks, identity: identityKey({ pid, startTicks }) })),
-    );
-    const directories = members.map(({ pid }) => join(this.#options.procRoot, String(pid)));
-    const newestTicks = members.reduce((newest, { startTicks }) => Math.max(newest, startTicks), 0);
-    this.#list = { trees, members, directories, newestTicks };
+    if (this.#list.of === trees) return this.#list;
+    const known = this.#list.byPid;
+    const listed = trees.map(({ key, members }) => ({
+      key,
+      members: members.map(({ pid, startTicks }): Member => {
+        const before = known.get(pid);
+        const same = before !== undefined && before.startTicks === startTicks ? before : null;
+        const identity = same?.identity ?? identityKey({ pid, startTicks });
+        return {
+          pid,
+          startTicks,
+          identity,
+          tree: key,
+          use: same?.use ?? null,
+          row: null,
+          process: same?.process ?? null,
+        };
+      }),
+    }));
+    const members = listed.flatMap((tree) => tree.members);
+    this.#list = {
+      of: trees,
+      trees: listed,
+      members,
+      byPid: new Map(members.map((member) => [member.pid, member])),
+      directories: members.map(({ pid }) => join(this.#options.procRoot, String(pid))),
+      newestTicks: members.reduce((newest, { startTicks }) => Math.max(newest, startTicks), 0),
+    };
     return this.#list;
   }
 
   /** What each process has used, in order: read by the addon, or from its files where there is none. */
-  async #uses(directories: readonly string[]): Promise<readonly (ProcessUse | 'hangs' | null)[]> {
+  async #uses({ members, directories }: Listed): Promise<readonly Said[]> {
     const rows = await this.#files.usage(directories);
-    if (rows !== null)
-      return rows.map((row) => (typeof row === 'number' ? (row === ETIMEDOUT ? 'hangs' : null) : useOfRow(row)));
+    if (rows !== null) return rows.map((row, i) => saidOf(members[i] as Member, row));
     const paths = directories.flatMap((directory) => usageFiles.map((file) => join(directory, file)));
     const contents = await this.#files.read(paths, 4096);
     return directories.map((_unused, i) => {
@@ -162,64 +197,63 @@ export class TreeReader {
     });
   }
 
-  /** null: another process has its pid by now, or none. */
-  #process(
-    { tree, pid, startTicks, identity }: ListedMember,
-    use: ProcessUse | 'hangs' | null,
-  ): ReadProcess | 'hangs' | null {
-    if (use === 'hangs' || use === null) return use;
-    if (use.startTicks !== startTicks) return null;
-    const process = {
+  /** Takes what a process says now. A use of which the start is another is of another process, which has its pid by now. */
+  #take(member: Member, use: Said, list: Listed, isOtherList: boolean, changes: Changes): void {
+    if (use === 'same') {
+      changes.trees.add(member.tree);
+      return;
+    }
+    if (use === 'hangs') {
+      member.process = unreadProcess(member);
+      member.use = null;
+      changes.trees.add(member.tree);
+      return;
+    }
+    if (use === null || use.startTicks !== member.startTicks) {
+      changes.ended.push(member.identity);
+      member.use = null;
+      member.row = null;
+      member.process = null;
+      return;
+    }
+    changes.trees.add(member.tree);
+    const last = member.use;
+    if (last !== null && !isOtherList && isSameUse(last, use)) return;
+    member.use = use;
+    member.process = isOver(use) ? null : this.#processOf(member, use);
+    const { identity, tree, startTicks } = member;
+    const parent = list.byPid.get(use.parentPid);
+    const parentTree = parent?.use == null ? null : parent.tree;
+    for (const counter of counters) {
+      const reading = readingOf[counter](use);
+      if (reading !== null) changes.changed[counter].push({ identity, tree, startTicks, parentTree, reading });
+    }
+  }
+
+  #processOf({ pid, startTicks }: Member, use: ProcessUse): WorkerProcess {
+    return {
       pid,
       startTicks,
       residentBytes: use.residentPages * this.#options.pageSize,
       ioReadBytes: use.readBytes,
       ioWriteBytes: use.writeBytes,
     };
-    return { tree, identity, stat: use, process };
   }
 
-  #count(
-    read: readonly ReadProcess[],
-    unread: ReadonlyMap<string, readonly ProcessIdentity[]>,
-    atTicks: number,
-    outer: ProcessTrees['outer'],
-  ): void {
-    const trees = new Map(read.map(({ tree, process }) => [process.pid, tree]));
-    const processes = read.map(({ tree, identity, stat, process }) => ({
-      identity,
-      tree,
-      startTicks: process.startTicks,
-      parentTree: trees.get(stat.parentPid) ?? null,
-      readings: readingsOf(stat, process),
-    }));
-    const hanging = [...unread].flatMap(([tree, identities]) =>
-      identities.map((each) => ({ identity: identityKey(each), tree, startTicks: each.startTicks, parentTree: null })),
-    );
-    const counted = (counter: Counter): readonly CountedProcess[] => [
-      ...processes.map(({ readings, ...process }) => ({ ...process, reading: readings[counter] })),
-      ...hanging.map((process) => ({ ...process, reading: null })),
-    ];
-    const before = this.#counters;
-    const after = (counter: Counter) => countTrees(before[counter], counted(counter), atTicks, outer);
-    this.#counters = { cpu: after('cpu'), read: after('read'), write: after('write') };
-  }
-
-  #row(
-    { key }: ProcessTree,
-    read: readonly ReadProcess[],
-    unread: readonly ProcessIdentity[],
-    monotonicMs: number,
-  ): TreeRow {
-    const living = read.filter(({ stat }) => stat.state !== 'Z' && stat.state !== 'X');
-    const processes = [...living.map(({ process }) => process), ...unread.map(unreadProcess)];
+  #row({ key, members }: ListedTree, monotonicMs: number): TreeRow {
+    const processes: WorkerProcess[] = [];
+    let isIoKnown = true;
+    for (const { process } of members) {
+      if (process === null) continue;
+      processes.push(process);
+      if (Number.isNaN(process.ioReadBytes)) isIoKnown = false;
+    }
     const used = (counter: Counter): number => this.#counters[counter].totals.get(key)?.used ?? Number.NaN;
-    const io = processes.some(({ ioReadBytes }) => Number.isNaN(ioReadBytes))
-      ? { ioReadBytes: Number.NaN, ioWriteBytes: Number.NaN }
-      : { ioReadBytes: used('read'), ioWriteBytes: used('write'), ioDevices: 1 };
     const row = {
       ...noValues,
-      ...io,
+      ioReadBytes: isIoKnown ? used('read') : Number.NaN,
+      ioWriteBytes: isIoKnown ? used('write') : Number.NaN,
+      ioDevices: isIoKnown ? 1 : noValues.ioDevices,
       flags: 0,
       monotonicMs,
       usageUsec: (used('cpu') * 1e6) / this.#options.clockTicks,
@@ -231,12 +265,38 @@ export class TreeReader {
   }
 }
 
-/** The kernel keeps CPU of children that were waited for apart, and I/O not. */
-const readingsOf = (
-  stat: ProcessUse,
-  { ioReadBytes, ioWriteBytes }: WorkerProcess,
-): Readonly<Record<Counter, UsageReading | null>> => ({
-  cpu: { own: stat.cpuTicks, inherited: stat.waitedCpuTicks },
-  read: Number.isNaN(ioReadBytes) ? null : { own: 0, inherited: ioReadBytes },
-  write: Number.isNaN(ioWriteBytes) ? null : { own: 0, inherited: ioWriteBytes },
-});
+/** What a row says of its process, for which nothing is made where it is as before. */
+function saidOf(member: Member, row: Float64Array | number): Said {
+  const last = member.row;
+  member.row = typeof row === 'number' ? null : row;
+  if (typeof row === 'number') return row === ETIMEDOUT ? 'hangs' : null;
+  if (last === null) return useOfRow(row);
+  // Without an iterator: this is done for each process in each pass.
+  for (let i = 0; i < row.length; i += 1) if (!Object.is(row[i], last[i])) return useOfRow(row);
+  return 'same';
+}
+
+/** Identities that are in the list before and not in the one after. */
+function leftOut(before: Listed, { byPid }: Listed): string[] {
+  const gone = before.members.filter(({ pid, startTicks }) => byPid.get(pid)?.startTicks !== startTicks);
+  return gone.map(({ identity }) => identity);
+}
+
+const isOver = ({ state }: ProcessUse): boolean => state === 'Z' || state === 'X';
+
+/** NaN stays NaN: what can't be read is the same as before. */
+const isSameUse = (a: ProcessUse, b: ProcessUse): boolean =>
+  a.cpuTicks === b.cpuTicks &&
+  a.waitedCpuTicks === b.waitedCpuTicks &&
+  Object.is(a.residentPages, b.residentPages) &&
+  Object.is(a.readBytes, b.readBytes) &&
+  Object.is(a.writeBytes, b.writeBytes) &&
+  a.parentPid === b.parentPid &&
+  isOver(a) === isOver(b);
+
+/** The kernel keeps CPU of children that were waited for apart, and I/O not. null: it can't be read. */
+const readingOf: Readonly<Record<Counter, (use: ProcessUse) => UsageReading | null>> = {
+  cpu: ({ cpuTicks, waitedCpuTicks }) => ({ own: cpuTicks, inherited: waitedCpuTicks }),
+  read: ({ readBytes }) => (Number.isNaN(readBytes) ? null : { own: 0, inherited: readBytes }),
+  write: ({ writeBytes }) => (Number.isNaN(writeBytes) ? null : { own: 0, inherited: writeBytes }),
+};

@@ -1,7 +1,7 @@
 import { type FieldTable, unmeasured } from '../contract/fields/field.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
-import { maxModels } from '../contract/limits.js';
+import { maxModels, maxNoteLength, maxNotes } from '../contract/limits.js';
 import { type Serving, type ServingProcess, serving } from '../engines/recognize.js';
 import { processColumn, processColumns, type RawPass, rowFlags, type WorkerFile } from '../native/layout.js';
 import type { PidCheck } from '../procfs/pids.js';
@@ -355,11 +355,19 @@ export function workerSample(input: WorkerInput): WorkerSample {
     state: input.state,
     ready: input.ready,
     reservationId: record?.reservationId ?? undefined,
+    limitNotes: limitNotesOf(record),
     origin: watched.origin,
     scope: watched.scope === 'processes' ? watched.scope : undefined,
     // Without a cgroup all that one alone can tell is null for that reason.
     ...(watched.scope === 'processes' && withoutCgroup()),
   });
+}
+
+/** undefined: every limit that it was launched with holds. */
+function limitNotesOf(record: WorkerRecord | null): string[] | undefined {
+  if (record === null || record.notApplied.length === 0) return undefined;
+  const notes = record.notApplied.map(({ message }) => message.slice(0, maxNoteLength)).filter(Boolean);
+  return notes.length > 0 ? notes.slice(0, maxNotes) : undefined;
 }
 
 /** Without the cpu controller cpu.stat is there and has no periods. */

@@ -3,15 +3,26 @@ import { join } from 'node:path';
 import type { Fault } from '../contract/heartbeat.js';
 import type { FileResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
-import { inodesOf, type ListeningSocket, parseListening, parseSocketDump } from '../procfs/sockets.js';
+import { inodesOf, parseSocketDump } from '../procfs/sockets.js';
 import type { Clock } from '../util/clock.js';
 import { oneAtATime } from '../util/one-at-a-time.js';
 import { type ProcessIdentity, type SeenProcess, SeenProcesses } from './seen-processes.js';
+import {
+  changesBetween,
+  type NamespaceSocket,
+  SocketMakers,
+  type SocketTable,
+  type SocketTables,
+  type TableChanges,
+  tableIn,
+  tableOf,
+} from './socket-tables.js';
 
-/** A socket that listens, in its network namespace. */
-export interface NamespaceSocket extends ListeningSocket {
-  /** Inode of the network namespace. */
-  readonly namespace: number;
+export type { NamespaceSocket } from './socket-tables.js';
+
+/** A process whose sockets count, and its cgroup where that is known. */
+export interface SocketProcess extends ProcessIdentity {
+  readonly cgroup?: string | null;
 }
 
 /** What is known of the sockets of a process; `null`: /proc does not show them. */
@@ -27,9 +38,9 @@ export interface ListeningOptions {
   /** How often each namespace's sockets are read (default 5000), and while a process is expected to listen (default 1000). */
   readonly everyMs?: number;
   readonly waitingEveryMs?: number;
-  /** How often all descriptors are read where some socket listens that no process is known to hold, ms (default 60,000). */
+  /** How often all descriptors are read where a socket listens that any process may hold, ms (default 60,000). */
   readonly verifyMs?: number;
-  /** How often they are where no socket came since: one that was there may have been handed on (default 600,000). */
+  /** How often they are where none such came since: one that was there may have been handed on (default 600,000). */
   readonly quietVerifyMs?: number;
 }
 
@@ -47,27 +58,32 @@ interface Entry extends SeenProcess {
   gone: boolean;
   /** The hive has no right to see its namespace or descriptors. */
   denied: boolean;
+  /** The generation in which its sockets changed last, or who else listens on their ports. */
+  changedIn: number;
 }
-
-type Table = ReadonlyMap<number, NamespaceSocket>;
 
 /** A dump as the kernel gave it, with what was read from it. */
 interface Dumped {
   readonly bytes: Buffer;
-  readonly table: Table;
+  readonly table: SocketTable;
 }
 
 /**
  * The TCP sockets on which processes listen. Each namespace's table is read once, not once for each process; descriptors
- * are read for a new process, and for all of a namespace where a socket listens there that was not seen before.
+ * are read for a new process, and where a socket comes for those that are expected to listen or whose cgroup it was made in;
+ * where it is not known in which, for all a little later.
  */
 export class Listening {
   readonly #options: Required<Omit<ListeningOptions, 'openFiles'>>;
   readonly #files: GuardedReader;
   readonly #seen: SeenProcesses<Entry>;
-  #namespaces: ReadonlyMap<number, Table> = new Map();
+  readonly #makers = new SocketMakers();
+  #processes: readonly SocketProcess[] = [];
+  /** Of each process; what stands for it where it is not known. */
+  #cgroups: ReadonlyMap<number, string> = new Map();
+  #namespaces: SocketTables = new Map();
   #dumps: ReadonlyMap<number, Dumped> = new Map();
-  /** A socket has come since all descriptors were read, and none of those that are known holds it. */
+  /** A socket has come since all descriptors were read that any process may hold. */
   #unclaimed = false;
   #waiting: ReadonlySet<number> = new Set();
   #own: number | null = null;
@@ -81,7 +97,7 @@ export class Listening {
     this.#options = { everyMs: 5000, waitingEveryMs: 1000, verifyMs: 60_000, quietVerifyMs: 600_000, ...options };
     this.#seen = new SeenProcesses<Entry>((seen) => ({
       ...seen,
-      ...{ namespace: null, inodes: null, gone: false, denied: false },
+      ...{ namespace: null, inodes: null, gone: false, denied: false, changedIn: 0 },
     }));
     this.#files = new GuardedReader({
       open,
@@ -95,9 +111,16 @@ export class Listening {
     });
   }
 
-  /** Rises with each look that found something else. */
+  /** Rises with each look that found something else about some process. */
   get generation(): number {
     return this.#generation;
+  }
+
+  /** The generation in which something about the sockets of these, or who else listens on their ports, changed last. */
+  changedIn(processes: readonly ProcessIdentity[]): number {
+    let latest = 0;
+    for (const { pid } of processes) latest = Math.max(latest, this.#seen.byPid.get(pid)?.changedIn ?? 0);
+    return latest;
   }
 
   /** The network namespace in which the hive itself is; null where it is not known. */
@@ -145,9 +168,10 @@ export class Listening {
    * Takes the processes of all workers, and begins a look where one is due. `waiting`: processes that are expected to
    * listen soon. Nobody waits for the look; a call during one changes nothing.
    */
-  update(processes: readonly ProcessIdentity[], waiting: ReadonlySet<number>): void {
+  update(processes: readonly SocketProcess[], waiting: ReadonlySet<number>): void {
     const { clock, everyMs, waitingEveryMs } = this.#options;
     this.#waiting = waiting;
+    this.#take(processes);
     if (this.#seen.take(processes, clock.now())) this.#changed = true;
     const sinceMs = clock.now() - this.#lookedMs;
     if (this.#changed || sinceMs >= (waiting.size > 0 ? waitingEveryMs : everyMs)) void this.look();
@@ -160,34 +184,76 @@ export class Listening {
     this.#files.close();
   }
 
+  #take(processes: readonly SocketProcess[]): void {
+    if (processes === this.#processes) return;
+    this.#processes = processes;
+    const before = new Set(this.#cgroups.values());
+    this.#cgroups = new Map(processes.map(({ pid, cgroup }) => [pid, cgroup ?? String(pid)]));
+    if ([...this.#cgroups.values()].some((cgroup) => !before.has(cgroup))) this.#makers.forgetStrangers();
+  }
+
   async #look(): Promise<void> {
     const { clock, verifyMs, quietVerifyMs } = this.#options;
     const now = clock.now();
     this.#changed = false;
     this.#lookedMs = now;
     const due = this.#seen.dueAt(now, this.#unclaimed ? verifyMs : quietVerifyMs);
+    const places = `${this.#own}/${this.#host}`;
     await this.#readNamespaces(due);
-    const before = this.#namespaces;
+    const isMoved = places !== `${this.#own}/${this.#host}`;
     const tables = await this.#readTables();
-    const grown = grownIn(before, tables);
-    const pids = grown.size === 0 ? due : new Set([...due, ...this.#waitingIn(grown)]);
-    const changed = await this.#readDescriptors([...pids], tables);
+    const changes = changesBetween(this.#namespaces, tables);
+    const came = changes?.came ?? [];
+    const { changed, whole } = await this.#readDescriptors([...new Set([...due, ...this.#mayHold(came)])], tables);
+    this.#mark((pid, entry) => isMoved || changed.has(pid) || this.#isTouched(entry, changes, tables));
     this.#namespaces = tables;
-    if (this.#seen.verifiedMs === now) this.#unclaimed = false;
-    else if (grown.size > 0) this.#unclaimed ||= this.#holdsNone(grown);
-    if (changed || !sameTables(before, tables)) this.#generation += 1;
+    const verified = this.#seen.verifiedMs === now;
+    if (verified || came.length > 0) this.#claim(came, verified);
+    if (!whole) this.#unclaimed = true;
   }
 
-  /** Processes that are expected to listen, in namespaces where a socket came. */
-  #waitingIn(grown: ReadonlyMap<number, unknown>): readonly number[] {
-    return [...this.#waiting].filter((pid) => grown.has(this.#seen.byPid.get(pid)?.namespace ?? Number.NaN));
+  /** Whether all descriptors are to be read soon for the sockets that came. */
+  #claim(came: readonly NamespaceSocket[], verified: boolean): void {
+    const held = new Map<number, string>();
+    for (const [pid, { inodes }] of this.#seen.byPid)
+      for (const inode of inodes ?? []) held.set(inode, this.#cgroupOf(pid));
+    if (verified) this.#makers.learn(this.#namespaces, held);
+    const isOpen = came.some((socket) => !held.has(socket.inode) && this.#makers.holdersOf(socket) === null);
+    this.#unclaimed = !verified && (this.#unclaimed || isOpen);
   }
 
-  /** Whether some new socket is none of those that processes are known to hold. */
-  #holdsNone(grown: ReadonlyMap<number, readonly number[]>): boolean {
-    const held = new Set<number>();
-    for (const { inodes } of this.#seen.byPid.values()) for (const inode of inodes ?? []) held.add(inode);
-    return [...grown.values()].some((inodes) => inodes.some((inode) => !held.has(inode)));
+  /** Processes that are expected to listen, and those of the cgroups in which the sockets were made. */
+  #mayHold(came: readonly NamespaceSocket[]): readonly number[] {
+    if (came.length === 0) return [];
+    const namespaces = new Set(came.map(({ namespace }) => namespace));
+    const cgroups = new Set(came.flatMap((socket) => [...(this.#makers.holdersOf(socket) ?? [])]));
+    return [...this.#seen.byPid].flatMap(([pid, { namespace }]) => {
+      const may = this.#waiting.has(pid) || cgroups.has(this.#cgroupOf(pid));
+      return may && namespaces.has(namespace ?? Number.NaN) ? [pid] : [];
+    });
+  }
+
+  #cgroupOf(pid: number): string {
+    return this.#cgroups.get(pid) ?? String(pid);
+  }
+
+  /** Whether a socket came or went at one of its ports. */
+  #isTouched({ namespace, inodes }: Entry, changes: TableChanges | null, tables: SocketTables): boolean {
+    if (changes === null || namespace === null) return false;
+    if (changes.isNew(namespace)) return true;
+    return (inodes ?? []).some((inode) => {
+      const socket = tables.get(namespace)?.get(inode) ?? this.#namespaces.get(namespace)?.get(inode);
+      return socket !== undefined && changes.touches(socket);
+    });
+  }
+
+  #mark(isChanged: (pid: number, entry: Entry) => boolean): void {
+    const next = this.#generation + 1;
+    for (const [pid, entry] of this.#seen.byPid) {
+      if (!isChanged(pid, entry)) continue;
+      entry.changedIn = next;
+      this.#generation = next;
+    }
   }
 
   /** The namespaces of processes, of the hive, and of the host. */
@@ -213,7 +279,7 @@ export class Listening {
   }
 
   /** The tables of all namespaces in which processes are; the last one of a namespace whose files hang. */
-  async #readTables(): Promise<ReadonlyMap<number, Table>> {
+  async #readTables(): Promise<SocketTables> {
     const { procRoot } = this.#options;
     const readers = new Map<number, string>(this.#own === null ? [] : [[this.#own, 'self']]);
     for (const [pid, { namespace, gone }] of this.#seen.byPid)
@@ -233,7 +299,7 @@ export class Listening {
   }
 
   /** Of the namespaces that the kernel says it of. What it says as before is not read again. */
-  async #dumpTables(readers: ReadonlyMap<number, string>): Promise<Map<number, Table>> {
+  async #dumpTables(readers: ReadonlyMap<number, string>): Promise<Map<number, SocketTable>> {
     const { procRoot } = this.#options;
     const found = await this.#files.listening([...readers.values()].map((name) => join(procRoot, name, 'ns/net')));
     const dumps = new Map<number, Dumped>();
@@ -251,61 +317,34 @@ export class Listening {
     return new Map([...dumps].map(([namespace, { table }]) => [namespace, table]));
   }
 
-  /** Whether anything was found that was not known. */
-  async #readDescriptors(pids: readonly number[], tables: ReadonlyMap<number, Table>): Promise<boolean> {
-    if (pids.length === 0) return false;
+  /** Of which processes something was found that was not known; `whole`: no read hung. */
+  async #readDescriptors(
+    pids: readonly number[],
+    tables: SocketTables,
+  ): Promise<{ readonly changed: ReadonlySet<number>; readonly whole: boolean }> {
+    const changed = new Set<number>();
+    let whole = true;
+    if (pids.length === 0) return { changed, whole };
     const { procRoot } = this.#options;
     const found = await this.#files.links(
       pids.map((pid) => join(procRoot, String(pid), 'fd')),
       'socket:[',
     );
-    let changed = false;
     for (const [i, pid] of pids.entries()) {
       const entry = this.#seen.byPid.get(pid);
       const links = found[i];
+      if (links === ETIMEDOUT) whole = false;
       if (entry === undefined || links === undefined || links === ETIMEDOUT) continue;
       const table = entry.namespace === null ? undefined : tables.get(entry.namespace);
       const before = entry.inodes;
       if (typeof links === 'object') entry.inodes = inodesOf(links).filter((inode) => table?.has(inode));
       else entry.inodes = over.has(links) ? [] : null;
       if (typeof links === 'number' && refused.has(links)) entry.denied = true;
-      changed ||= !entry.read || before?.join() !== entry.inodes?.join();
+      if (!entry.read || before?.join() !== entry.inodes?.join()) changed.add(pid);
       entry.read = true;
+      for (const inode of entry.inodes ?? [])
+        this.#makers.note(table?.get(inode) as NamespaceSocket, this.#cgroupOf(pid));
     }
-    return changed;
+    return { changed, whole };
   }
-}
-
-function tableOf(namespace: number, tcp: Buffer, tcp6: FileResult): Table {
-  // Without IPv6 there is no tcp6.
-  return tableIn(namespace, [...parseListening(tcp), ...(tcp6 instanceof Buffer ? parseListening(tcp6) : [])]);
-}
-
-const tableIn = (namespace: number, sockets: readonly ListeningSocket[]): Table =>
-  new Map(sockets.map((socket) => [socket.inode, { ...socket, namespace }]));
-
-/** The inodes that are new, by namespace. */
-function grownIn(
-  before: ReadonlyMap<number, Table>,
-  tables: ReadonlyMap<number, Table>,
-): ReadonlyMap<number, readonly number[]> {
-  const grown = new Map<number, readonly number[]>();
-  for (const [namespace, table] of tables) {
-    const last = before.get(namespace);
-    if (last === table) continue;
-    const inodes = [...table.keys()].filter((inode) => last?.has(inode) !== true);
-    if (inodes.length > 0) grown.set(namespace, inodes);
-  }
-  return grown;
-}
-
-function sameTables(a: ReadonlyMap<number, Table>, b: ReadonlyMap<number, Table>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [namespace, table] of b) {
-    const before = a.get(namespace);
-    if (before === table) continue;
-    if (before === undefined || before.size !== table.size) return false;
-    for (const inode of table.keys()) if (!before.has(inode)) return false;
-  }
-  return true;
 }

@@ -60,7 +60,7 @@ const required = record({
   command: list(text({}), 1_000_000),
   /** Limits as they were asked for, by name. */
   limits: anyObject,
-  /** Limits that do not hold, with the reason. */
+  /** Limits that do not hold, or only in part, with the reason. */
   notApplied: list(record({ name: text({}), message: text({}) }), 1000),
   /** null while it runs. */
   exit: nullable(exitShape),
@@ -70,16 +70,30 @@ const required = record({
 const shown = text({ maxLength: 256 });
 /** Of a worker without a cgroup: the mark of its processes, in their environment. Absent of others. */
 const marker = text({ maxLength: 64 });
+/** Of a worker without a cgroup: what each of its processes began with in place of limits. Absent of others. */
+const bounds = record({
+  /** CPUs of its affinity: `0-3,8`. */
+  cpus: nullable(text({ maxLength: 4096 })),
+  nice: nullable(integer(0)),
+  /** Level of the best-effort class. */
+  ioPriority: nullable(integer(0)),
+  /** RLIMIT_DATA. */
+  dataBytes: nullable(integer(0)),
+});
 
 /**
  * What `run` leaves of a worker, so that a hive started later knows it again. Checked without the schema library, which
  * takes a hive 14 MiB, and a second of a slow CPU before the first record is known.
  */
-export const recordShape: Shape<unknown> = { ...required, properties: { ...required.properties, shown, marker } };
+export const recordShape: Shape<unknown> = {
+  ...required,
+  properties: { ...required.properties, shown, marker, bounds },
+};
 export type WorkerRecord = Omit<ValueOfShape<typeof required>, 'schema'> & {
   schema: 1;
   shown?: string;
   marker?: string;
+  bounds?: ValueOfShape<typeof bounds>;
 };
 
 /** The record that a file holds, or why it is none. */

@@ -1,6 +1,7 @@
-// The project's own rules (`npm run lint` runs them): rooms, callers, words, error codes, sizes. `--lower` lowers the ceilings in allowed.json.
+// The project's own rules (`npm run lint` runs them): rooms, callers, words, error codes, assertions, sizes. `--lower` lowers the ceilings in allowed.json.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { at, root } from '../run.js';
+import { checkAssertions } from './assertions.js';
 import { checkCallers } from './callers.js';
 import { checkErrorCodes } from './error-codes.js';
 import { checkRooms } from './rooms.js';
@@ -25,6 +26,7 @@ const problems = [
   checkCallers(files),
   checkWords(files),
   checkErrorCodes(files),
+  checkAssertions(files),
   checkSizes(found, allowed),
 ].flat();
 for (const problem of problems) console.error(problem);

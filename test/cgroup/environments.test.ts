@@ -116,7 +116,7 @@ describe('environments of the addon', () => {
     const [path] = trees(1) as [string];
     wedged(path, 'memory.current');
     const script = `${reading([path], 1)}
-      new binding.BlockingFiles(() => {}).submit([${JSON.stringify(join(path, 'memory.current'))}], 10);
+      new binding.BlockingFiles(() => {}).submit('read', [${JSON.stringify(join(path, 'memory.current'))}], 10);
       const timer = setInterval(() => { if (reader.runningMs() > 30) { console.log('stuck'); process.exit(7); } }, 5);`;
     // process.exit() frees nothing of V8's; a leak sanitizer would report that alone.
     const env = { ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:detect_leaks=0` };

@@ -104,6 +104,19 @@ function openFailover() {
 }
 
 describe('a reader that is stuck is relieved', () => {
+  it('after two seconds', () => {
+    const { relay, readers, last } = openFailover();
+    relay.add('/a');
+    relay.start(1000);
+    last().stick('/a');
+    last().stuckMs = 2000;
+    relay.latest();
+    expect(readers).toHaveLength(1);
+    last().stuckMs = 2001;
+    relay.latest();
+    expect(readers).toHaveLength(2);
+  });
+
   it('hands on what the reader gives, slot for slot, while nothing is stuck', () => {
     const { relay, readers, last, seen } = openFailover();
     for (const path of ['/a', '/b', '/c']) relay.add(path);

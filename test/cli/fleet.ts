@@ -114,7 +114,7 @@ export function topState(items: Items, changes: Partial<TopState> = {}): TopStat
     connection: { kind: 'live' },
     warming: false,
     history: null,
-    missing: [],
+    attention: [],
     nowMs: 0,
     clock: '10:00:09',
     colours: false,

@@ -7,6 +7,8 @@ import { pageSize, render, type TopState } from '../../lib/cli/top/render.js';
 import { itemsAt } from '../../lib/cli/top/run.js';
 import { Screen } from '../../lib/cli/top/screen.js';
 import { type Items, initialUi, press, type Ui } from '../../lib/cli/top/ui.js';
+import type { AttentionLine } from '../../lib/contract/silence.js';
+import { attentionLines } from '../../lib/present/silence.js';
 import { TestQueen } from '../queen/heartbeats.js';
 import { sampleFleet, settledHeartbeat, topState, viewsOf } from './fleet.js';
 
@@ -24,14 +26,23 @@ const line = (part: string, changes: Partial<TopState> = {}) =>
 const lost = new TestQueen();
 for (const id of ['host-1', 'host-2', 'host-3', 'host-4']) lost.hear(id, 1);
 lost.time.advance(90_000);
-const lostItems = lost.listMissing().items;
+const lostLines = attentionLines(lost.attention(), []);
+const many: AttentionLine[] = Array.from({ length: 5 }, (_, i) => ({
+  ...lostLines[0]!,
+  severity: 'warning',
+  title: `trouble ${i}`,
+}));
 
 describe('top: a frame', () => {
-  test('the head names hosts that are missing, the first of many', () => {
-    expect(text({ missing: lostItems.slice(0, 1) })).toMatch(/✕ 1 missing {2}host-1 for 1 min 30 s/);
-    expect(text({ missing: lostItems })).toMatch(
-      /✕ 4 missing {2}host-1 for .*host-3 for .* and more \(hivepulse missing\)/,
+  test('the head says what needs attention: all that is critical, and of the rest what has room', () => {
+    expect(text({ attention: lostLines })).toMatch(
+      /✕ 4 hosts missing {2}host-1, host-2, host-3 and 1 more\. It sends no/,
     );
+    expect(text({ attention: many })).toMatch(/◆ trouble 2[\s\S]*and 2 more: hivepulse attention/);
+    expect(text({ attention: many })).not.toMatch(/trouble 3/);
+    expect(
+      text({ attention: [...lostLines, ...lostLines, ...lostLines, ...lostLines] }).match(/✕ 4 hosts/g),
+    ).toHaveLength(4);
     expect(text()).not.toMatch(/\d missing/);
   });
 
@@ -55,10 +66,10 @@ describe('top: a frame', () => {
           filter: fc.constantFrom('', 'alpha', 'nothing has this', '日本'),
           typing: fc.boolean(),
           colours: fc.boolean(),
-          missing: fc.constantFrom([], lostItems),
+          attention: fc.constantFrom([], lostLines, many),
         }),
-        ({ columns: width, rows, colours, missing, ...ui }) => {
-          const lines = screen({ ui: { ...initialUi, ...ui }, colours, missing }, { columns: width, rows });
+        ({ columns: width, rows, colours, attention, ...ui }) => {
+          const lines = screen({ ui: { ...initialUi, ...ui }, colours, attention }, { columns: width, rows });
           expect(lines).toHaveLength(rows);
           for (const each of lines) expect(columns(each)).toBeLessThanOrEqual(width);
         },

@@ -3,19 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import {
-  closest,
-  parseConfigFile,
-  readConfigFile,
-  readToken,
-  resolveSettings,
-  type Sources,
-} from '../../lib/config/resolve.js';
+import { parseConfigFile, readConfigFile, readToken, resolveSettings, type Sources } from '../../lib/config/resolve.js';
 import { settingUsers } from '../../lib/config/setting.js';
 import { flagOf, type SettingKey, settingKeys, settingOf, settingsOf, variableOf } from '../../lib/config/settings.js';
 import { ValueProblem } from '../../lib/config/types.js';
 import { defaults } from '../../lib/contract/defaults.js';
 import { HivepulseError } from '../../lib/util/errors.js';
+import { closest } from '../../lib/util/options.js';
 import { configurationDocument } from '../../scripts/docs-config.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hivepulse-config-'));

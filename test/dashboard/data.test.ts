@@ -1,34 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { countRows } from '../../lib/client/mirror.js';
-import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../lib/contract/api.js';
-import { storedGpu, storedWorker } from '../../lib/contract/stored.js';
+import type { FleetEvent, WorkerView } from '../../lib/contract/api.js';
 import { LiveSamples } from '../../lib/dashboard/data/live-samples.js';
 import { requestOf } from '../../lib/dashboard/data/placement-request.js';
-import { attentionOf, matchesEvent, sortHives, sortWorkers, workerMatcher } from '../../lib/dashboard/data/query.js';
+import { matchesEvent, sortWorkers, workerMatcher } from '../../lib/dashboard/data/query.js';
 import { Ring, stepMs, steps } from '../../lib/dashboard/data/sparks.js';
 import { offsetsOf, rowAt } from '../../lib/dashboard/parts/virtual.js';
 import { gpuStyle, workerStyle } from '../../lib/present/status.js';
-import { SimulatedHive } from '../harness/simulated-fleet.js';
-
-const sampleViews = (id: string, hive = new SimulatedHive({ id, seed: 4, workers: 6, gpus: ['h100', 'a100'] })) => {
-  hive.nextHeartbeat();
-  const heartbeat = hive.nextHeartbeat();
-  const provenance = { hive: id, liveness: 'online' as Liveness, ageMs: 0 };
-  const view: HiveView = {
-    ...heartbeat,
-    ...heartbeat.hive,
-    ...provenance,
-    gpus: heartbeat.gpus.map(storedGpu),
-    workerCount: heartbeat.workers.length,
-  };
-  const workers: WorkerView[] = heartbeat.workers.map((worker) => ({
-    ...storedWorker(worker),
-    ...provenance,
-    key: `${id}/${worker.id}`,
-  }));
-  return { view, workers, hive };
-};
+import { sampleViews } from '../harness/sample-views.js';
 
 describe('the page, without a browser', () => {
   it('what an offline hive said last counts as offline, and its memory in no sum', () => {
@@ -91,89 +71,6 @@ describe('the page, without a browser', () => {
     expect(find('tier=gold', { ...worker, labels: { tier: 'gold' } })).toBe(true);
     expect(find('tier=gold', worker)).toBe(false);
     expect(workerMatcher({ text: '', state: 'unknown', model: '', hive: '' })(worker)).toBe(false);
-  });
-
-  it('what needs attention: the worst first; of an offline host only that it is offline', () => {
-    const { hive } = sampleViews('b');
-    hive.stallGpu(0);
-    hive.loseGpu(1);
-    const { view } = sampleViews('b', hive);
-    const all = attentionOf([
-      view,
-      { ...view, id: 'gone', liveness: 'offline' },
-      { ...sampleViews('slow').view, liveness: 'late' },
-    ]);
-    expect(all.map(({ title, tone }) => [title, tone])).toEqual([
-      ['b GPU 1', 'bad'],
-      ['gone is offline', 'bad'],
-      ['b GPU 0', 'unknown'],
-      ['slow is late', 'warning'],
-    ]);
-    expect(all[0]?.show).toBe(`gpu:b/${view.gpus[1]?.uuid}`);
-    const well = sampleViews('b').view;
-    const order = sortHives([
-      { ...well, id: 'n10' },
-      { ...well, id: 'n9' },
-      { ...view, liveness: 'offline' },
-    ]);
-    expect(order.map(({ id }) => id)).toEqual(['b', 'n9', 'n10']);
-  });
-
-  it.each([
-    ['stalled', 'unknown', 'driver does not answer'],
-    ['lost', 'bad', 'fell off the bus'],
-    ['resetRequired', 'bad', '--gpu-reset'],
-    ['degraded', 'warning', 'plan a reset'],
-    ['noPermission', 'warning', 'group video'],
-    ['ofANewerVersion', 'unknown', ''],
-  ])('a GPU whose health is %s needs attention though no fault names it', (health, tone, fix) => {
-    const { view } = sampleViews('b');
-    const gpus = view.gpus.map((gpu, index) => (index === 1 ? { ...gpu, health: health as typeof gpu.health } : gpu));
-    const sick: HiveView = { ...view, gpus, faults: [] };
-    const all = attentionOf([sick]);
-    expect(all).toMatchObject([{ title: 'b GPU 1', tone, show: `gpu:b/${gpus[1]?.uuid}` }]);
-    expect(all[0]?.text).toContain(fix);
-    expect(sortHives([sampleViews('a').view, sick]).map(({ id }) => id)).toEqual(['b', 'a']);
-    // A fault of a single value stands beside the fix for the health; one of the whole GPU instead of it.
-    const fault = { source: 'gpu', code: 'TIMEOUT', message: 'Power: no answer.', gpuUuid: gpus[1]!.uuid };
-    const texts = (faults: readonly (typeof fault & { field?: string })[]) =>
-      attentionOf([{ ...sick, faults: [...faults] }]).map(({ text }) => text);
-    expect(texts([{ ...fault, field: 'powerWatts' }])).toEqual([
-      [all[0]?.text, fault.message].filter(Boolean).join(' '),
-    ]);
-    expect(texts([fault, fault])).toEqual([fault.message]);
-    expect(
-      texts([fault, { ...fault, message: 'one' }, { ...fault, message: 'two' }, { ...fault, message: 'x' }]),
-    ).toEqual(['Power: no answer. one. two. And 1 more.']);
-  });
-
-  it('a driver that stalls is said once, by the reader, and as not known', () => {
-    const { view } = sampleViews('b');
-    const gpus = view.gpus.map((gpu) => ({ ...gpu, health: 'stalled' as const }));
-    const faults = [{ source: 'gpu', code: 'NVML_STALLED', message: 'No answer for 2 s.', field: 'gpus' }];
-    const of = (liveness: Liveness, rest: Partial<HiveView>) =>
-      attentionOf([{ ...view, ...rest, liveness }]).map(({ title, tone }) => [title, tone]);
-    expect(of('online', { gpus, faults })).toEqual([['b gpu', 'unknown']]);
-    expect(of('online', { gpus, faults: [] })).toEqual([
-      ['b GPU 0', 'unknown'],
-      ['b GPU 1', 'unknown'],
-    ]);
-    // Of one GPU of several it is said once as well, at that GPU; another one's trouble stays its own.
-    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults })).toEqual([['b GPU 1', 'unknown']]);
-    expect(of('online', { gpus: [{ ...gpus[0]!, health: 'lost' }, gpus[1]!], faults })).toEqual([
-      ['b GPU 0', 'bad'],
-      ['b GPU 1', 'unknown'],
-    ]);
-    // A fault that says something else of the reader stands beside them.
-    const crashed = [{ source: 'gpu', code: 'GPU_READER_CRASHED', message: 'It ended.' }];
-    expect(of('online', { gpus: [view.gpus[0]!, gpus[1]!], faults: crashed })).toEqual([
-      ['b gpu', 'bad'],
-      ['b GPU 1', 'unknown'],
-    ]);
-    expect(of('online', { faults: [] })).toEqual([]);
-    expect(
-      of('online', { gpus: gpus.map((gpu) => ({ ...gpu, health: 'initializing' as const })), faults: [] }),
-    ).toEqual([]);
   });
 
   it('a silence is a gap: what was said last is not said again', () => {

@@ -16,6 +16,8 @@ import { ProcessTrees } from '../harness/process-tree.js';
 import { waitFor } from '../harness/wait.js';
 import { workerRecord } from '../harness/worker-record.js';
 import { containerTrees } from './trees/containers.js';
+import { keyTrees } from './trees/keys.js';
+import { kindTrees } from './trees/kinds.js';
 import { llamaTrees } from './trees/llama.js';
 import { otherTrees } from './trees/others.js';
 import type { Row } from './trees/row.js';
@@ -30,6 +32,8 @@ const rows: readonly Row[] = [
   ...textTrees,
   ...otherTrees,
   ...containerTrees,
+  ...keyTrees,
+  ...kindTrees,
 ];
 const suite = cgroupSuite('endpoints: trees of processes with real sockets, in namespaces of their own');
 

@@ -112,7 +112,7 @@ describe('command lines are read as the library of the engine reads them', () =>
   it.skipIf(!hasPython).each([
     ['argparse', argparse, false],
     ['argparse with `_` read as `-`, as vLLM does', { ...argparse, underscores: true } as const, true],
-  ] as const)('%s: what it accepts is understood in the same way', (_, rules, underscores) => {
+  ] as const)('%s: what it accepts is understood in the same way (needs python3)', (_, rules, underscores) => {
     const many = fc.sample(cases, 2000);
     const expected = argparseOf(many, underscores);
     for (const [i, each] of many.entries())

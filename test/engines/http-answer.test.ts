@@ -4,11 +4,13 @@ import { type HttpAnswer, HttpAnswerReader, NotHttp } from '../../lib/engines/ht
 
 const maxBodyBytes = 2000;
 
-/** Feeds bytes in pieces; null: no answer yet. */
+/** Feeds bytes in pieces, each in the same memory as the one before; null: no answer yet. */
 function readIn(pieces: readonly Buffer[], ended = false): HttpAnswer | null {
   const reader = new HttpAnswerReader(maxBodyBytes);
+  const memory = Buffer.alloc(Math.max(0, ...pieces.map(({ length }) => length)));
   for (const piece of pieces) {
-    const answer = reader.push(piece);
+    piece.copy(memory.fill(0xff));
+    const answer = reader.push(memory.subarray(0, piece.length));
     if (answer !== null) return answer;
   }
   return ended ? reader.end() : null;
@@ -74,6 +76,20 @@ describe('HttpAnswerReader', () => {
         expect(answer?.reusable).toBe(!closes && keeps);
       }),
       { numRuns: 500 },
+    );
+  });
+
+  it('reads an answer that comes byte by byte', () => {
+    fc.assert(
+      fc.property(answers, (made) => {
+        const bytes = bytesOf(made);
+        const answer = readIn(
+          Array.from(bytes, (_, i) => bytes.subarray(i, i + 1)),
+          made.framing === 'close',
+        );
+        expect(answer).toMatchObject({ status: made.status, body: Buffer.concat(made.parts) });
+      }),
+      { numRuns: 50 },
     );
   });
 

@@ -31,7 +31,7 @@ interface Asked {
 }
 
 /** A prober whose clock and answers the test gives. Each question waits until it is answered. */
-function controlled() {
+function controlled(random = (): number => 0.5) {
   const asked: Asked[] = [];
   const clock = { ms: 0 };
   const question = <T>(url: string, signal: AbortSignal, of: (answer: Answer) => T) =>
@@ -45,7 +45,7 @@ function controlled() {
     });
   const prober = new Prober({
     now: () => clock.ms,
-    random: () => 0.5,
+    random,
     timeoutMs: 60_000,
     asker: {
       get: (scheme, { host, port }, path, signal) => question(`${scheme}://${host}:${port}${path}`, signal, (a) => a),
@@ -89,13 +89,14 @@ describe('the operator’s URL', () => {
     expect(asked).toHaveLength(2);
     await answerLast(200);
     expect(prober.readyOf('llm/8080')).toBe(true);
-    await tick(10_999);
+    // In groups of two seconds.
+    await tick(11_999);
     expect(asked).toHaveLength(2);
-    await tick(11_000);
+    await tick(12_000);
     expect(asked).toHaveLength(3);
     await answerLast(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
     expect(prober.readyOf('llm/8080')).toBe(false);
-    await tick(12_000);
+    await tick(13_000);
     expect(asked).toHaveLength(4);
   });
 
@@ -328,6 +329,31 @@ describe('a server that is settled', () => {
     await answerLast(200);
     await tick(21_000, change);
     expect(asked).toHaveLength(before + 2);
+  });
+
+  it('many are asked in groups, and each about every 30 s', async () => {
+    let drawn = 0;
+    const { asked, clock, prober, settle } = controlled(() => (drawn++ % 40) / 40);
+    const all = Array.from({ length: 40 }, (_unused, i) => ({ ...ofServers(vllm(8000 + i)), id: `llm/${i}` }));
+    const times = new Map<string, number[]>();
+    let answered = 0;
+    for (let ms = 0; ms <= 300_000; ms += 1000) {
+      clock.ms = ms;
+      prober.update(all);
+      for (; answered < asked.length; answered += 1) {
+        const { url, answer } = asked[answered] as Asked;
+        answer(url.endsWith('/version') ? { status: 200, json: { version: '0.11.0' } } : 200);
+        if (url.endsWith('/health') && ms > 0) times.set(url, [...(times.get(url) ?? []), ms]);
+        await settle();
+      }
+    }
+    expect(times.size).toBe(40);
+    expect(new Set([...times.values()].flat()).size).toBeLessThanOrEqual(300 / 6 + 1);
+    for (const each of times.values())
+      for (const [i, ms] of each.slice(1).entries()) {
+        expect(ms - (each[i] as number)).toBeGreaterThanOrEqual(18_000);
+        expect(ms - (each[i] as number)).toBeLessThanOrEqual(42_000);
+      }
   });
 
   it('nothing names its model: it is asked each 10 s, since it may have loaded another', async () => {

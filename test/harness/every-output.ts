@@ -4,7 +4,7 @@ import { printTable } from '../../lib/cli/table.js';
 import { plain } from '../../lib/cli/text.js';
 import { render, type TopState } from '../../lib/cli/top/render.js';
 import { initialUi, views } from '../../lib/cli/top/ui.js';
-import { attentionOf } from '../../lib/dashboard/data/query.js';
+import { attentionOf } from '../../lib/present/attention.js';
 import { hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
@@ -52,7 +52,7 @@ export function shownText(registry: Registry): string {
     connection: { kind: 'live' },
     warming: false,
     history: null,
-    missing: [],
+    attention: [],
     nowMs: 0,
     clock: '',
     colours: false,
@@ -71,6 +71,6 @@ export function shownText(registry: Registry): string {
     ...printTable(workerColumns, workerRows(workers, hives), 200, false),
     ...render({ ...state, ui: { ...initialUi, ...screen } }, { columns: 160, rows: 50 }).map(plain),
     ...texts.map((text) => `${text?.text ?? ''} ${text?.reason ?? ''}`),
-    ...attentionOf(hives).map(({ title, text }) => `${title} ${text}`),
+    ...attentionOf(hives.map((view) => ({ view, workers: [] }))).map(({ title, text }) => `${title} ${text}`),
   ].join('\n');
 }

@@ -251,5 +251,10 @@ export const versionedApi = (): Site =>
   byPath({ '/version': json({ name: 'registry', version: 3 }), '/health': json({ status: 'ok' }) }, noSuchPath);
 /** Sends everyone to its page for signing in. */
 export const redirecting = (): Site => () => html('<a href="/login">Found</a>', 302);
+/** The same server behind a middleware of its own that answers nothing without a key; `only`: that guards some paths. */
+export const locked =
+  (site: Site, only: (path: string) => boolean = () => true, status = 401): Site =>
+  (path, key) =>
+    !key && only(path) ? json({ error: { message: 'Missing bearer token' } }, status) : site(path, key);
 /** Asks for a name and password, whatever is asked. */
 export const guarded = (): Site => () => html('<title>401 Authorization Required</title>', 401);

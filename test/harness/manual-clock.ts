@@ -12,6 +12,10 @@ export class ManualClock implements Clock {
       this.#timers = this.#timers.filter((other) => other !== timer);
     };
   }
+  /** Timers that wait. */
+  get timers(): number {
+    return this.#timers.length;
+  }
   /** Runs what is due in its order; promises settle in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { DirectoryEntry, FileReader, FileResult } from '../../lib/io/file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, PidInodes } from '../../lib/io/file-reader.js';
 import { type Clock, systemClock } from '../../lib/util/clock.js';
 
 const { ENOENT, ENOTDIR, EISDIR, ENOTSUP } = constants.errno;
@@ -57,6 +57,22 @@ export abstract class FakeReader implements FileReader {
     return this.#inOrder(paths, (path) => this.listOne(path));
   }
 
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+    return this.read(paths, maxBytes);
+  }
+
+  pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
+    return this.#inOrder(paths, (path) => {
+      const found = this.listOne(path);
+      if (typeof found === 'number') return found;
+      return new Map(found.flatMap(({ name }) => (/^[1-9]\d*$/.test(name) ? [[Number(name), 1]] : [])));
+    });
+  }
+
+  linkNames(paths: readonly string[]): Promise<readonly (readonly string[] | number)[]> {
+    return this.#inOrder(paths, () => ENOTSUP);
+  }
+
   links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
     return this.#inOrder(paths, (path) => {
       const found = this.linksOne(path);
@@ -65,7 +81,11 @@ export abstract class FakeReader implements FileReader {
   }
 
   listening(namespaces: readonly string[]): Promise<readonly FileResult[]> {
-    return this.#inOrder(namespaces, () => ENOTSUP);
+    return this.#inOrder(namespaces, (path) => this.listeningOne(path));
+  }
+
+  protected listeningOne(_path: string): FileResult {
+    return ENOTSUP;
   }
 
   runningMs(): number {
@@ -101,6 +121,8 @@ export class MemoryTree {
   readonly directories = new Set<string>();
   /** Targets of the symbolic links in a directory. */
   readonly links = new Map<string, readonly string[]>();
+  /** The sockets that listen in a namespace, by its path. */
+  readonly dumps = new Map<string, Buffer>();
   readonly hangs = new Hangs();
   readonly readers: MemoryReader[] = [];
 
@@ -150,6 +172,10 @@ class MemoryReader extends FakeReader {
   protected listOne(path: string): readonly DirectoryEntry[] | number {
     if (this.#tree.directories.has(path)) return this.#tree.entries(path);
     return this.#tree.files.has(path) ? ENOTDIR : ENOENT;
+  }
+
+  protected override listeningOne(path: string): FileResult {
+    return this.#tree.dumps.get(path) ?? ENOTSUP;
   }
 
   protected linksOne(path: string): readonly string[] | number {

@@ -45,9 +45,9 @@ describe('a guarded reader', () => {
     const { clock, tree, reader, paths, read, codes, openReaders } = prepared();
     tree.hangs.add('/d1/f21');
     const first = read();
-    await clock.advance(900);
+    await clock.advance(999);
     expect(codes()).toEqual([]);
-    await clock.advance(101);
+    await clock.advance(2);
     expect(codes()).toEqual(['NO_PATH']);
     expect(reader.faults()[0]?.message).toMatch(/one of 39 paths read with it/);
     for (let ms = 0; ms < 2000; ms += 250) {
@@ -176,6 +176,19 @@ describe('a guarded task', () => {
     const next = task.run();
     waiting[1]?.('in time');
     expect(await next).toEqual({ value: 'in time', beganMs: clock.now() });
+  });
+
+  it('is waited for three seconds, and a quarter of one for what may only wait to be delivered', async () => {
+    const clock = new ManualClock();
+    const task = new GuardedTask(() => new Promise<string>(() => undefined), clock);
+    let answered = false;
+    void task.run().then(() => {
+      answered = true;
+    });
+    await clock.advance(3249);
+    expect([answered, task.stalled]).toEqual([false, false]);
+    await clock.advance(1);
+    expect([answered, task.stalled]).toEqual([true, true]);
   });
 
   it('passes on an error, in time or late, and is begun again', async () => {

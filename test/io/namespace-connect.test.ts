@@ -63,7 +63,7 @@ function textOf(socket: Socket, path: string): Promise<string> {
   });
 }
 
-describe.runIf(canEnter && hasAddon)('a connection inside of another network namespace', () => {
+describe.runIf(canEnter && hasAddon)('a connection in another network namespace (needs the addon and rights)', () => {
   let host: Server;
   let other: Managed;
   let port = 0;
@@ -139,7 +139,9 @@ describe.runIf(canEnter && hasAddon)('a connection inside of another network nam
   it('is refused where the pid is in another namespace than it was: another process has it', async () => {
     const reused = connectInNamespace({ ...target, pid: process.pid });
     await expect(reused).rejects.toMatchObject({ code: 'ESTALE' });
-    await expect(connectInNamespace({ ...target, namespace: inode('self') })).rejects.toMatchObject({ code: 'ESTALE' });
+    await expect(connectInNamespace({ ...target, namespace: inode('self') })).rejects.toMatchObject({
+      code: 'ESTALE',
+    });
   });
 
   it('connects to a server that never answers, and ends with its socket', async () => {

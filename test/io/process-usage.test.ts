@@ -13,7 +13,7 @@ import { waitFor } from '../harness/wait.js';
 
 const { binding } = loadBinding();
 
-describe.skipIf(binding === undefined)('what processes use, by the addon and by TypeScript', () => {
+describe.skipIf(binding === undefined)('what processes use, by the addon and by TypeScript (needs the addon)', () => {
   const native = binding ? new NativeFileReader(binding) : null;
   const worker = new WorkerFileReader();
   const { path: directory, remove } = temporaryDirectory();

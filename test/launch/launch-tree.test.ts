@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { limitsWithout, marked, placeProblem, stopWorkerTree, treeOf } from '../../lib/launch/launch-tree.js';
+import { effortsWithout, marked, placeProblem, stopWorkerTree, treeOf } from '../../lib/launch/launch-tree.js';
+import { parseLimits } from '../../lib/launch/limits.js';
 import { processStat } from '../../lib/procfs/process-stat.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 import { waitFor } from '../harness/wait.js';
@@ -17,13 +18,19 @@ describe('where no cgroup can be made', () => {
     expect(placeProblem(new Error('x'), undefined)).toBeNull();
   });
 
-  it('limits that were asked for are refused by their flags, or said not to hold with --best-effort', () => {
-    expect(limitsWithout(readOnly, {}, false)).toEqual([]);
-    expect(() => limitsWithout(readOnly, { cpu: '1', memoryHigh: '1G' }, false)).toThrow(
+  it('limits that were asked for are refused by their flags, and done as far as it goes with --best-effort', () => {
+    const allowed = [0, 1];
+    const none = effortsWithout(readOnly, { limits: parseLimits({ cpu: 'max', memory: 'max' }) }, allowed);
+    expect(none.names).toEqual([]);
+    const limits = parseLimits({ cpu: '1', memoryHigh: '1G' });
+    expect(() => effortsWithout(readOnly, { limits }, allowed)).toThrow(
       '--cpu, --memory-high cannot be enforced here; give --best-effort',
     );
-    expect(limitsWithout(readOnly, { cpu: '1' }, true)).toEqual([
-      expect.objectContaining({ name: 'cpu', message: expect.stringContaining('no cgroup can be made here') }),
+    const { bounds, notes } = effortsWithout(readOnly, { limits, bestEffort: true, takenCpus: ['0'] }, allowed);
+    expect(bounds.cpus).toBe('1');
+    expect(notes(new Set(['cpus']))).toMatchObject([
+      { name: 'cpu', code: 'LIMIT_IN_PART' },
+      { name: 'memoryHigh', code: 'LIMIT_NOT_APPLIED' },
     ]);
   });
 });

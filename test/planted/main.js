@@ -1,12 +1,15 @@
-// `npm run test:planted [-- NAME...]`: plants each fault of faults.js in a copy of the tree and runs the tests that must notice
-// it. A fault that no test notices fails the run, as does one whose text is no longer in the file.
+// `npm run test:planted [-- NAME...]`: plants faults in a copy of the tree and runs the tests that must notice
+// it: those of faults.js, and each figure of constants.js a tenth more and a tenth less. A fault that no test notices fails the
+// run, as does one whose text is no longer in the file.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../scripts/run.js';
-import { faults } from './faults.js';
+import { constantFaults } from './constants.js';
+import { faults as named } from './faults.js';
 
+const faults = [...named, ...constantFaults];
 const only = process.argv.slice(2);
 const chosen = only.length === 0 ? faults : faults.filter(({ name }) => only.some((word) => name.includes(word)));
 const linked = ['node_modules', 'build', 'dist', '.git'];

@@ -1,16 +1,28 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { locateCgroups } from '../../lib/cgroup/locate.js';
 import { NativeFileReader, WorkerFileReader } from '../../lib/io/open-file-reader.js';
 import { loadBinding } from '../../lib/native/binding.js';
+import { parseProcessCgroup } from '../../lib/procfs/parse.js';
 import { type ListeningSocket, parseListening, parseSocketDump } from '../../lib/procfs/sockets.js';
 
 const namespace = 4_026_531_840;
 const { binding } = loadBinding();
 const canEnter = process.platform === 'linux' && spawnSync('unshare', ['-n', 'true']).status === 0;
+
+/** The id of the cgroup of this process: the inode of its directory; null where there is no cgroup v2. */
+function cgroupOfSelf(): number | null {
+  const { root } = locateCgroups();
+  const path = parseProcessCgroup(readFileSync('/proc/self/cgroup'));
+  if (!root || path === null || !existsSync(join(root, path))) return null;
+  return statSync(join(root, path)).ino;
+}
+const ownCgroup = process.platform === 'linux' ? cgroupOfSelf() : null;
 
 interface Row {
   readonly family: 2 | 10;
@@ -18,20 +30,22 @@ interface Row {
   readonly port: number;
   readonly address: readonly number[];
   readonly inode: number;
+  readonly cgroup?: number;
 }
 
-/** As linux/inet_diag.h lays it out. */
+/** As linux/inet_diag.h lays it out, with the cgroup's id behind it. */
 function dumpOf(inode: number, rows: readonly Row[]): Buffer {
   const head = Buffer.alloc(8);
   head.writeBigUInt64LE(BigInt(inode));
-  const messages = rows.map(({ family, state, port, address, inode: of }) => {
-    const message = Buffer.alloc(72, 0xee);
+  const messages = rows.map(({ family, state, port, address, inode: of, cgroup = 0 }) => {
+    const message = Buffer.alloc(80, 0xee);
     message[0] = family;
     message[1] = state;
     message.writeUInt16BE(port, 4);
     message.fill(0, 8, 24);
     Buffer.from(address).copy(message, 8);
     message.writeUInt32LE(of, 68);
+    message.writeBigUInt64LE(BigInt(cgroup), 72);
     return message;
   });
   return Buffer.concat([head, ...messages]);
@@ -45,6 +59,7 @@ const row: fc.Arbitrary<Row> = fc.constantFrom<2 | 10>(2, 10).chain((family) =>
     port: fc.integer({ min: 0, max: 65_535 }),
     address: fc.array(byte, { minLength: family === 2 ? 4 : 16, maxLength: family === 2 ? 4 : 16 }),
     inode: fc.integer({ min: 0, max: 0xffff_ffff }),
+    cgroup: fc.maxSafeNat(),
   }),
 );
 
@@ -63,8 +78,8 @@ describe('a dump of the sockets that listen', () => {
       fc.property(fc.array(row, { maxLength: 8 }), (rows) => {
         const listening = rows.filter(({ state, inode }) => state === 10 && inode > 0);
         const found = parseSocketDump(dumpOf(namespace, rows), namespace) ?? [];
-        expect(found.map(({ port, inode }) => [port, inode])).toEqual(
-          listening.map(({ port, inode }) => [port, inode]),
+        expect(found.map(({ port, inode, cgroup }) => [port, inode, cgroup])).toEqual(
+          listening.map(({ port, inode, cgroup }) => [port, inode, cgroup || null]),
         );
         for (const [i, { family, address }] of listening.entries())
           if (family === 2) expect(found[i]?.address).toBe(address.join('.'));
@@ -78,7 +93,7 @@ describe('a dump of the sockets that listen', () => {
     [[0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd], 'fd00::abcd'],
   ])('%j is %s', (address, text) => {
     const dump = dumpOf(namespace, [{ family: 10, state: 10, port: 8000, address, inode: 7 }]);
-    expect(parseSocketDump(dump, namespace)).toEqual([{ inode: 7, address: text, port: 8000 }]);
+    expect(parseSocketDump(dump, namespace)).toEqual([{ inode: 7, address: text, port: 8000, cgroup: null }]);
   });
 
   it('of another namespace, or cut, it is none', () => {
@@ -111,7 +126,17 @@ describe.skipIf(binding === undefined)(`the kernel’s own${binding ? '' : ' (no
       all.filter(({ port }) => ports.includes(port)).sort((a, b) => a.inode - b.inode);
     const found = parseSocketDump(dump as Buffer, statSync('/proc/self/ns/net').ino) ?? [];
     expect(own(found)).toHaveLength(4);
-    expect(own(found)).toEqual(own(inProc));
+    expect(own(found).map((socket) => ({ ...socket, cgroup: null }))).toEqual(own(inProc));
+  });
+
+  it.skipIf(ownCgroup === null)('and the cgroup in which each was made', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    servers.push(server);
+    const { port } = server.address() as AddressInfo;
+    const [dump] = (await reader?.listening(['/proc/self/ns/net'])) ?? [];
+    const found = parseSocketDump(dump as Buffer, statSync('/proc/self/ns/net').ino) ?? [];
+    expect(found.find((socket) => socket.port === port)?.cgroup).toBe(ownCgroup);
   });
 
   it.skipIf(!canEnter)('another namespace says its own sockets, and this thread stays where it is', async () => {

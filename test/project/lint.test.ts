@@ -5,6 +5,7 @@ type Sizes = Readonly<Record<string, Readonly<Record<string, readonly number[]>>
 interface Rules {
   readonly checkRooms: (files: Files) => readonly string[];
   readonly checkCallers: (files: Files, rules?: readonly object[]) => readonly string[];
+  readonly checkAssertions: (files: Files) => readonly string[];
   readonly checkWords: (files: Files, rules?: readonly object[]) => readonly string[];
   readonly retiredWords: (files: Files) => Sizes[string];
   readonly checkSizes: (found: Sizes, allowed: Sizes) => readonly string[];
@@ -16,6 +17,7 @@ const { checkRooms } = await load('rooms');
 const { checkCallers } = await load('callers');
 const { checkWords, retiredWords } = await load('words');
 const { checkSizes, lowerCeilings } = await load('sizes');
+const { checkAssertions } = await load('assertions');
 
 describe('rooms', () => {
   const later = { 'lib/util/clock.ts': '', 'lib/queen/registry.ts': 'export interface Registry {}\n' };
@@ -148,5 +150,36 @@ describe('sizes', () => {
     expect(lowerCeilings({ ...none, fileLines: { 'lib/b.ts': [800] } }, allowed).fileLines).toEqual({
       'lib/b.ts': [700],
     });
+  });
+});
+
+describe('assertions', () => {
+  const found = (text: string) => checkAssertions(new Map([['test/a.test.ts', text]]));
+
+  test.each([
+    'expect(list.length).toBeGreaterThanOrEqual(0);',
+    'expect(map.size).toBeGreaterThan(-1);',
+    'expect(true).toBe(true);',
+    "it.skip('a', f);",
+    "describe.todo('a', f);",
+    "it.only('a', f);",
+  ])('%s cannot fail, or leaves something out', (text) => {
+    expect(found(`\n${text}`).join()).toMatch(/^test\/a\.test\.ts:2: /);
+  });
+
+  test.each([
+    ['one that says nothing', "it.skipIf(!able)('works', f);", 1],
+    ['of each', "it.skipIf(!able).each([\n['a', 'needs']])('%s works', f);", 1],
+    ['on the next line', "it.skipIf(!able)(\n  'works',\n  async () => { needs(1); });", 1],
+    ['a need', "it.runIf(able(1))('works (needs root)', f);", 0],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the text of a test
+    ['a reason that is inserted', 'it.skipIf(!able)(`works${why}`, f);', 0],
+    ['a suite that has one', 'describe.skipIf(suite.skip)(suite.title, f);', 0],
+  ])('the title of a test that may be skipped: %s', (_, text, count) => {
+    expect(found(text)).toHaveLength(count);
+  });
+
+  test('figures that may be negative are bounded as they like', () => {
+    expect(found('expect(share).toBeGreaterThanOrEqual(0);')).toEqual([]);
   });
 });

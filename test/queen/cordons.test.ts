@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Act, apply, cordonActs, readAct } from '../../lib/cluster/acts.js';
+import { type Act, apply, decisionActs, readAct } from '../../lib/cluster/acts.js';
 import { cordonsFile, keepCordons, parseCordons } from '../../lib/queen/cordon-file.js';
 import { type CordonEntry, Cordons } from '../../lib/queen/cordons.js';
 import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
@@ -121,7 +121,7 @@ describe('cordons of several queens', () => {
           for (const act of apply(queens[0]!, { type: 'hello', hive: 'all' })) apply(late, act);
           const held = [...queens, late].map((queen) => ['a', 'b'].map((id) => queen.hive(id)?.cordon ?? null));
           for (const each of held) expect(each).toEqual(held[0]);
-          expect(cordonActs(late)).toHaveLength(queens[0]!.cordons.entries().length);
+          expect(decisionActs(late)).toHaveLength(queens[0]!.cordons.entries().length);
         },
       ),
       { numRuns: 60 },

@@ -7,7 +7,7 @@ import { setRoom, walkRooms } from '../../lib/queen/host-room.js';
 import { fitHost, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
 import type { HiveRecord } from '../../lib/queen/records.js';
 import type { ActiveReservation } from '../../lib/queen/reservations.js';
-import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
+import { gib, gpuSample, mib, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const hiveIds = ['a', 'b', 'c', 'd'];
 
@@ -55,12 +55,16 @@ class Fleet extends TestQueen {
         workerCount: at.length + held.length,
         gpusKnown: hive.gpusKnown,
         gpusReason: hive.gpusReason,
-        gpus: own.map(({ uuid, vendor, health, memoryKind, freeBytes, migMode }) => ({
+        gpus: own.map(({ uuid, vendor, health, memoryKind, freeBytes, migMode, ...memory }) => ({
           uuid,
           vendor,
           health,
           memoryKind,
-          freeBytes,
+          // What was said of a GPU that cannot be read now is not room.
+          freeBytes:
+            hive.gpusKnown !== 'known'
+              ? freeBytes
+              : roomOf(memory, memoryKind, available, vramUnused(uuid), held.length === 0 ? 0 : memoryUnused),
           isParent: migMode === true || own.some(({ parentUuid }) => parentUuid === uuid),
           workerCount:
             at.filter((worker) => worker.gpus.some((gpu) => gpu.uuid === uuid)).length +
@@ -71,13 +75,31 @@ class Fleet extends TestQueen {
   }
 }
 
+/** Room on a GPU: what it has left, less what is promised; on unified memory no more than the host has. */
+function roomOf(
+  {
+    memoryTotalBytes: total,
+    memoryUsedBytes: used,
+    memoryReservedBytes: reserved,
+  }: Record<'memoryTotalBytes' | 'memoryUsedBytes' | 'memoryReservedBytes', number | null>,
+  kind: 'device' | 'unified',
+  available: number | null,
+  vramUnused: number,
+  memoryUnused: number,
+): number | null {
+  const own = total === null || used === null ? null : Math.max(0, total - used - (reserved ?? 0));
+  const room = kind === 'device' || available === null ? own : own === null ? available : Math.min(own, available);
+  return room === null ? null : Math.max(0, room - vramUnused - (kind === 'unified' ? memoryUnused : 0));
+}
+
 const optionalGib = (max: number) => fc.option(fc.integer({ min: 0, max }).map(gib), { freq: 5 });
 const gpuVendor = fc.constantFrom('NVIDIA', 'NVIDIA', 'AMD', 'Intel', null);
 const gpuSeed = fc.record({
   vendor: gpuVendor,
   health: fc.oneof({ weight: 3, arbitrary: fc.constant('ok' as const) }, fc.constantFrom(...gpuHealths)),
   memoryKind: fc.constantFrom('device' as const, 'device' as const, 'unified' as const),
-  memoryTotalBytes: fc.option(fc.constantFrom(gib(24), gib(80)), { freq: 8 }),
+  memoryTotalBytes: fc.option(fc.constantFrom(gib(24), gib(48), gib(80), gib(141)), { freq: 8 }),
+  memoryReservedBytes: fc.option(fc.constantFrom(0, mib(500), gib(2)), { freq: 4 }),
   memoryUsedBytes: optionalGib(24),
   /** Of which GPU before it this is a part. */
   partOf: fc.option(fc.nat(2), { freq: 1, nil: null }).map((of) => (of === 0 ? null : of)),

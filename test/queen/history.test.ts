@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HistoryStore, historyStepMs, historySteps } from '../../lib/queen/history.js';
+import { fromHalf, toHalf } from '../../lib/queen/history-day.js';
+import { adoptHistory, historyText, parseHistory } from '../../lib/queen/history-file.js';
 import { servingOf } from '../harness/heartbeats.js';
 import { gpuSample, ManualClock, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
@@ -131,5 +133,160 @@ describe('history', () => {
     queen.hear('a', 3);
     expect(queen.history('a', 'llm/1')).toBeNull();
     expect(queen.audit()).toEqual([]);
+  });
+});
+
+describe('history of a day', () => {
+  const values = fc.option(fc.integer({ min: 0, max: 1_000_000 }), { freq: 4 });
+  const samples = fc.array(fc.tuple(fc.constantFrom(1000, 10_000, 60_000, 125_000, 4_000_000), values), {
+    maxLength: 200,
+  });
+
+  it('is the mean of the 10 s steps of each two minutes, whatever comes when, within half a percent', () => {
+    fc.assert(
+      fc.property(samples, (list) => {
+        const store = new HistoryStore(1);
+        const ring = store.open();
+        const steps = new Map<number, number[]>();
+        let now = 0;
+        for (const [ms, value] of list) {
+          now += ms;
+          store.add(ring, now, value, null, null, null);
+          const step = Math.floor(now / historyStepMs);
+          steps.set(step, [...(steps.get(step) ?? []), ...(value === null ? [] : [value])]);
+        }
+        const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
+        const days = new Map<number, number[]>();
+        for (const [step, numbers] of steps) {
+          const day = Math.floor(step / 12);
+          if (numbers.length > 0) days.set(day, [...(days.get(day) ?? []), mean(numbers)]);
+        }
+        const { series, stepMs, newestAgeMs } = store.readDay(ring, names, now);
+        if (list.length === 0) {
+          expect(series.a).toEqual([]);
+          return;
+        }
+        const last = Math.floor(now / stepMs);
+        expect(newestAgeMs).toBe(now - last * stepMs);
+        const found = series.a!;
+        for (const [index, value] of found.entries()) {
+          const day = last - (found.length - 1 - index);
+          const expected = days.get(day);
+          if (day === last && expected !== undefined) continue;
+          if (expected === undefined) expect(value).toBeNull();
+          else expect(Math.abs(value! - mean(expected))).toBeLessThanOrEqual(0.005 * mean(expected));
+        }
+        const oldest = Math.min(...[...days.keys()].filter((day) => day > last - 720 && day < last));
+        if (Number.isFinite(oldest)) expect(found.length).toBeGreaterThanOrEqual(last - oldest + 1);
+      }),
+    );
+  });
+
+  it('half a Float32 keeps every value within 0.4 %, and what is not known', () => {
+    fc.assert(
+      fc.property(fc.float({ noNaN: true, noDefaultInfinity: true, min: 0 }), (value) => {
+        const kept = fromHalf(toHalf(value));
+        expect(Number.isFinite(kept)).toBe(true);
+        expect(Math.abs(kept - value)).toBeLessThanOrEqual(Math.max(0.008 * value, 1e-38));
+      }),
+    );
+    expect(fromHalf(toHalf(Number.NaN))).toBeNaN();
+  });
+
+  it('is kept only of what lives for two minutes, as far as there is room, and comes back blank', () => {
+    const store = new HistoryStore(3, 1);
+    const rings = [store.open(), store.open(), store.open()];
+    const run = (ring: number, fromMs: number, toMs: number) => {
+      for (let at = fromMs; at < toMs; at += 10_000) store.add(ring, at, 1, 1, 1, 1);
+    };
+    run(rings[0]!, 0, 110_000);
+    expect(store.days).toBe(0);
+    run(rings[1]!, 0, 4_200_000);
+    run(rings[2]!, 0, 4_200_000);
+    expect(store.days).toBe(1);
+    // More than the hour, and with no room for a day no more than the hour's own last step.
+    expect(store.readDay(rings[1]!, names, 4_200_000).series.a).toHaveLength(35);
+    expect(store.readDay(rings[2]!, names, 4_200_000).series.a).toEqual([1]);
+    store.close(rings[1]!);
+    expect(store.days).toBe(0);
+    const again = store.open();
+    run(again, 4_200_000, 4_500_000);
+    expect(store.readDay(again, names, 4_500_000).series.a!.length).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('history over a restart', () => {
+  const fields = (use: number) => ({
+    host: { cpuPercent: use },
+    gpus: [gpuSample('GPU-0', { utilizationPercent: use })],
+    workers: [workerSample('llm/1', { cpuPercent: use })],
+  });
+
+  it('goes on: the day as it was, the hour in steps of the day, a gap where nothing ran', () => {
+    const clock = new ManualClock(20_000);
+    const before = new TestQueen({ clock: clock.read });
+    let seq = 0;
+    // Two hours, of which the second is busier.
+    for (let at = 0; at < 7_200_000; at += 10_000) {
+      before.hear('a', ++seq, fields(at < 3_600_000 ? 10 : 40));
+      clock.advance(10_000);
+    }
+    const text = historyText(before, 1_000_000);
+    expect(text.length).toBeLessThan(10_000);
+    const parsed = parseHistory(text);
+    if ('reason' in parsed) throw new Error(parsed.reason);
+
+    // Another run has another clock; ten minutes passed meanwhile.
+    const later = new ManualClock(5);
+    const after = new TestQueen({ clock: later.read });
+    adoptHistory(after, parsed.state, 1_600_000);
+    // What nobody asked for yet is not lost at the next restart.
+    const again = parseHistory(historyText(after, 1_600_000));
+    expect('state' in again && again.state).toHaveLength(5);
+    for (let next = 1; next <= 30; next++) {
+      after.hear('a', next, fields(80));
+      later.advance(10_000);
+    }
+    for (const history of [after.history('a', undefined, 'day'), after.history('a', 'llm/1', 'day')]) {
+      const points = history!.series.cpuPercent!;
+      expect(points.slice(0, 25).every((value) => value === 10)).toBe(true);
+      expect(points.at(-1)).toBe(80);
+      const gap = points.filter((value) => value === null).length;
+      expect(gap).toBeGreaterThanOrEqual(4);
+      expect(gap).toBeLessThanOrEqual(6);
+      expect(points.length).toBeGreaterThanOrEqual(60);
+    }
+    expect(
+      after.gpuHistory('GPU-0', 'day')!.series.utilizationPercent!.filter((value) => value === 40).length,
+    ).toBeGreaterThan(25);
+    const hour = after.history('a')!.series.cpuPercent!;
+    expect(hour.filter((value) => value === 40).length).toBeGreaterThan(200);
+    expect(hour.slice(-25).every((value) => value === 80)).toBe(true);
+    expect(after.audit()).toEqual([]);
+    // Of a file that is old, or no history at all, nothing is taken.
+    for (const rings of [parsed.state, [{ writtenAtMs: 0 }, {}, null, { key: 'h a', ageMs: 0, points: '!' }], []]) {
+      const fresh = new TestQueen({ clock: new ManualClock(5).read });
+      adoptHistory(fresh, rings, 1_000_000 + 100_000_000);
+      fresh.hear('a', 1, fields(1));
+      expect(fresh.history('a', undefined, 'day')!.series.cpuPercent).toEqual([1]);
+    }
+  });
+
+  it('any text that is taken for points leaves a history that can be read', () => {
+    fc.assert(
+      fc.property(fc.base64String({ maxLength: 7000 }), fc.nat(90_000_000), (points, ageMs) => {
+        const clock = new ManualClock(5);
+        const queen = new TestQueen({ clock: clock.read });
+        adoptHistory(queen, [{ writtenAtMs: 0 }, { key: 'h a', ageMs, points }], 0);
+        queen.hear('a', 1, fields(1));
+        clock.advance(300_000);
+        queen.hear('a', 2, fields(2));
+        const { series } = queen.history('a', undefined, 'day')!;
+        expect(series.cpuPercent!.length).toBeLessThanOrEqual(720);
+        expect(series.cpuPercent!.at(-1)).toBe(2);
+        for (const value of queen.history('a')!.series.cpuPercent!) expect(value).not.toBeNaN();
+      }),
+      { numRuns: 40 },
+    );
   });
 });

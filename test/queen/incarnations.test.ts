@@ -107,6 +107,23 @@ describe('a registry and the runs of a hive', () => {
     expect(clones()[0]?.detail).toMatchObject({ hostname: 'clone', currentIncarnation: runB });
   });
 
+  it('one that goes on is said again after a minute, and not before', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 5);
+    queen.hear('a', 1, { hive: { incarnation: runB, startedAt: t2 } });
+    const saidAt: number[] = [];
+    let before = 0;
+    for (let second = 1; second < 140; second++) {
+      queen.time.advance(1000);
+      queen.hear('a', 1 + second, { hive: { incarnation: runB, startedAt: t2 } });
+      queen.hear('a', 6 + second);
+      const count = queen.events.recent().filter((event) => event.kind === 'duplicateHiveId').length;
+      if (count > before) saidAt.push(second);
+      before = count;
+    }
+    expect(saidAt.slice(1).map((second, i) => second - (saidAt[i] as number))).toEqual([60, 60]);
+  });
+
   it('refuses more hives and more workers than it was told to take, and says how many that is', () => {
     const queen = new TestQueen({ clock: () => 0, maxHives: 1, maxWorkersPerHive: 2 });
     expect(queen.hear('a', 1).accepted).toBe(true);

@@ -206,7 +206,9 @@ describe('a registry and time', () => {
     const queen = new TestQueen();
     queen.hear('a', 1);
     expect([queen.warming, queen.workers().warming, queen.fleet().warming]).toEqual([true, true, true]);
-    queen.time.advance(10_000);
+    queen.time.advance(9999);
+    expect(queen.warming).toBe(true);
+    queen.time.advance(1);
     expect([queen.warming, queen.workers().warming, queen.place({ vramBytes: 1 }).warming]).toEqual([
       false,
       false,

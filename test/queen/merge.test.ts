@@ -44,7 +44,7 @@ function unmerged({ table, schema }: (typeof tables)[number], merger: Merger<Ite
 }
 
 /** Fields that can be measured, from the schema: what is a number or a list, or made of numbers, and may be unknown. */
-const settings = ['pid', 'models', 'port', 'cpuLimitPercent', 'memoryLimitBytes'];
+const settings = ['pid', 'models', 'limitNotes', 'port', 'cpuLimitPercent', 'memoryLimitBytes'];
 function stillMeasured(table: FieldTable): string[] {
   const worker = sampleValue<WorkerSample>(WorkerSample, 'worker', 1);
   const after = unmeasuredWorker(worker, table) as unknown as Item;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { WorkerQuery } from '../../lib/queen/queries.js';
 import type { Registry } from '../../lib/queen/registry.js';
-import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
+import { gib, gpuSample, mib, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 /** What a registry would be with neither indexes nor merging: lists of what was said last, searched from end to end. */
 class NaiveFleet {
@@ -90,7 +90,7 @@ const query: fc.Arbitrary<WorkerQuery> = fc.record(
     group: fc.constantFrom('llm', 'embed', 'none'),
     hive: fc.constantFrom(...hiveIds, 'd'),
     labels,
-    minFreeVramBytes: fc.constantFrom(0, gib(4), gib(12), gib(24)),
+    minFreeVramBytes: fc.constantFrom(0, gib(4), gib(12), gib(24), gib(39), gib(50)),
     liveness: fc.constantFrom('online' as const, 'late' as const, 'offline' as const),
   },
   { requiredKeys: [] },
@@ -139,8 +139,10 @@ describe('the registry against a naive one', () => {
               const gpus = [0, 1].slice(0, one.gpuCount).map((index) =>
                 gpuSample(`GPU-${one.hive}-${index}`, {
                   index,
-                  memoryTotalBytes: gib(24),
+                  // No two alike, so that none is taken for another.
+                  memoryTotalBytes: gib(24 + 24 * index + 8 * hiveIds.indexOf(one.hive)),
                   memoryUsedBytes: gib(one.used[index]!),
+                  memoryReservedBytes: mib(300 + 500 * index),
                 }),
               );
               const workers = one.workers.map(({ id, model, state, gpu, labels: own }) =>
@@ -169,7 +171,12 @@ describe('the registry against a naive one', () => {
               naive.sendHeartbeat(one.hive, {
                 heardAtMs: queen.time.nowMs,
                 labels: one.labels,
-                free: new Map(gpus.map((gpu) => [gpu.uuid, gpu.memoryTotalBytes! - gpu.memoryUsedBytes!])),
+                free: new Map(
+                  gpus.map(({ uuid, memoryTotalBytes, memoryUsedBytes, memoryReservedBytes }) => [
+                    uuid,
+                    Math.max(0, memoryTotalBytes! - memoryUsedBytes! - memoryReservedBytes!),
+                  ]),
+                ),
                 workers: [...workers, ...kept],
               });
             }

@@ -270,7 +270,7 @@ describe('reservations over a restart', () => {
     expect(await readdir(dir)).toEqual(['reservations.json']);
   });
 
-  it('a disk that hangs holds neither an answer nor the end of the queen for ever, and what it wrote at last is told', async () => {
+  it('a disk that hangs holds neither an answer nor the end of the queen for ever, and what it wrote at last is said', async () => {
     const queen = new TestQueen({ clock: () => 0 });
     let hang: Promise<void> | null = null;
     const write = async (path: string, text: string) => {

@@ -6,7 +6,7 @@ import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
 import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
 import { HeartbeatIntake } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
-import { planOf } from '../../lib/queen/stream-patch.js';
+import { planOf } from '../../lib/queen/stream-plan.js';
 import { Random } from '../harness/random.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { ManualClock, TestQueen } from './heartbeats.js';
@@ -30,8 +30,10 @@ function anyNumber(random: Random): number | null {
   return Math.round(random.between(0, 10_000)) / 100;
 }
 
-/** What may become different of a heartbeat beside what the simulated host does itself: numbers, texts, lists, faults. */
-const changes: readonly ((heartbeat: Writable, random: Random) => void)[] = [
+type Change = (heartbeat: Writable, random: Random) => void;
+
+/** What may become different of a heartbeat beside what the simulated host does itself, of which deltas are made. */
+const changes: readonly Change[] = [
   ({ workers }, random) => {
     const worker = pick(random, workers) as Row | undefined;
     const fields = ['cpuPercent', 'memoryBytes', 'workingSetBytes', 'ioReadBytesPerSecond', 'cpuLimitPercent'] as const;
@@ -43,7 +45,7 @@ const changes: readonly ((heartbeat: Writable, random: Random) => void)[] = [
   },
   ({ workers }, random) => {
     const worker = pick(random, workers) as Row | undefined;
-    if (worker) worker.state = pick(random, ['idle', 'busy', 'unknown', 'saturated', 'ofTheFuture']);
+    if (worker) worker.state = pick(random, ['idle', 'busy', 'unknown', 'saturated']);
   },
   ({ workers }, random) => {
     const worker = pick(random, workers) as Row | undefined;
@@ -63,12 +65,19 @@ const changes: readonly ((heartbeat: Writable, random: Random) => void)[] = [
     if (worker?.serving) (worker.serving as Row).waiting = random.whole(0, 8);
     else if (worker) worker.serving = { engine: 'vllm', running: 1, ageMs: 12.5 };
   },
+  (heartbeat, random) => {
+    heartbeat.faults = random.chance(0.5) ? [] : [{ source: 'gpu', code: 'STALLED', message: 'it stalls' }];
+  },
+  (heartbeat, random) => {
+    (heartbeat as Row).host = { ...heartbeat.host, load1: anyNumber(random) };
+  },
+];
+
+/** What makes a keyframe of it. */
+const rareChanges: readonly Change[] = [
   ({ workers }, random) => {
     const worker = pick(random, workers) as Row | undefined;
     if (worker) delete worker.serving;
-  },
-  (heartbeat, random) => {
-    heartbeat.faults = random.chance(0.5) ? [] : [{ source: 'gpu', code: 'STALLED', message: 'it stalls' }];
   },
   (heartbeat, random) => {
     heartbeat.hive = { ...heartbeat.hive, labels: { zone: `${random.whole(0, 2)}` } };
@@ -80,8 +89,9 @@ const changes: readonly ((heartbeat: Writable, random: Random) => void)[] = [
   (heartbeat, random) => {
     heartbeat.workers = [...heartbeat.workers].sort(() => random.between(-1, 1));
   },
-  (heartbeat, random) => {
-    (heartbeat as Row).host = { ...heartbeat.host, load1: anyNumber(random) };
+  ({ workers }, random) => {
+    const worker = pick(random, workers) as Row | undefined;
+    if (worker) worker.state = 'ofTheFuture';
   },
   // What no device has, and what is no value of its field: a queen leaves it out and says so.
   ({ workers }, random) => {
@@ -115,7 +125,8 @@ export class ChangingHive {
     else if (rare < 4) this.hive.loseGpu(0);
     else if (rare < 8) this.hive.recoverGpu(0);
     const heartbeat = copyOf(this.hive.nextHeartbeat());
-    for (let i = 0; i < this.#perHeartbeat; i++) random.pick(changes)(heartbeat, random);
+    for (let i = 0; i < this.#perHeartbeat; i++)
+      random.pick(random.chance(0.9) ? changes : rareChanges)(heartbeat, random);
     return heartbeat;
   }
 }
@@ -217,7 +228,7 @@ export async function streamModel(seed: number, count: number, settleEvery: numb
   let intake = intakeOf(posted);
   let faulty = false;
   const carry = (bytes: Buffer) => {
-    if (!faulty || random.chance(0.9)) return bytes;
+    if (!faulty || random.chance(0.8)) return bytes;
     return random.chance(0.5) ? null : bytes.subarray(0, random.whole(0, bytes.length - 1));
   };
   const linkOf = () => new StreamLink(streamed, () => time.nowMs, carry);

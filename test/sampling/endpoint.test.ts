@@ -12,7 +12,7 @@ let inodes = 100;
 function socket(text: string, namespace = host): NamespaceSocket {
   const [, address = '0.0.0.0', port] = /^(?:\[?(.*?)\]?:)?(\d+)$/.exec(text) as unknown as [string, string?, string?];
   inodes += 1;
-  return { inode: inodes, address, port: Number(port), namespace };
+  return { inode: inodes, address, port: Number(port), cgroup: null, namespace };
 }
 
 type Line = readonly [pid: number, parent: number, command: string, ...listens: (string | NamespaceSocket | null)[]];

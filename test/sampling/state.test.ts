@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { defaults } from '../../lib/contract/defaults.js';
 import { type StateInput, type StateMemory, workerState } from '../../lib/sampling/state.js';
 
 const options = { idleBelowPercent: 0, idleBelowCpuPercent: 5, idleForMs: 3000 };
@@ -46,6 +47,19 @@ describe('worker state', () => {
       'busy',
       'busy',
     ]);
+  });
+
+  it('by default: idle at 5 % of a core for 3 s', () => {
+    const stateAt = (cpuPercent: number, lastMs: number) => {
+      let memory: StateMemory | null = null;
+      let state = '';
+      for (const nowMs of [-1000, 0, lastMs]) {
+        const next = workerState(memory, { ...base, cpuPercent: nowMs < 0 ? 80 : cpuPercent }, nowMs, defaults);
+        ({ memory, state } = next);
+      }
+      return state;
+    };
+    expect([stateAt(5, 2999), stateAt(5, 3000), stateAt(5.1, 3000)]).toEqual(['busy', 'idle', 'busy']);
   });
 
   it('idle by CPU only after idleForMs, busy at once', () => {

@@ -1,10 +1,36 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CountedProcess, countTrees, noCounters, type TreeCounters } from '../../lib/sampling/tree-counters.js';
+import { type CountedProcess, TreeCounter, type TreeTotal } from '../../lib/sampling/tree-counters.js';
 import { emptyForest, type Forest, growForest, identityKey } from '../../lib/workers/process-forest.js';
 import { birthLine, histories, ModelHost, type ModelProcess, type Step } from '../workers/process-history.js';
 
-const counted = (pid: number, own: number, inherited: number, more: Partial<CountedProcess> = {}): CountedProcess => ({
+/** As one pass read it; a reading that is null: it lives and could not be read. */
+type ReadProcess = Omit<CountedProcess, 'reading'> & { readonly reading: CountedProcess['reading'] | null };
+type Totals = ReadonlyMap<string, TreeTotal>;
+
+const isRead = (process: ReadProcess): process is CountedProcess => process.reading !== null;
+
+/** Counts whole passes, of which the counter gets what has changed. */
+class Passes {
+  readonly #counter = new TreeCounter();
+  #last: ReadonlyMap<string, ReadProcess> = new Map();
+
+  count(processes: readonly ReadProcess[], atTicks: number, outer: ReadonlyMap<string, string | null>): Totals {
+    const now = new Map(processes.map((each) => [each.identity, each]));
+    this.#counter.update({
+      changed: processes.filter(isRead).filter((each) => !isDeepStrictEqual(each, this.#last.get(each.identity))),
+      ended: [...this.#last.keys()].filter((identity) => !now.has(identity)),
+      trees: new Set(processes.map(({ tree }) => tree)),
+      atTicks,
+      outer,
+    });
+    this.#last = now;
+    return new Map([...this.#counter.totals].map(([tree, total]) => [tree, { ...total }]));
+  }
+}
+
+const counted = (pid: number, own: number, inherited: number, more: Partial<ReadProcess> = {}): ReadProcess => ({
   identity: `${pid}/${pid}`,
   startTicks: pid,
   tree: 'a',
@@ -14,12 +40,9 @@ const counted = (pid: number, own: number, inherited: number, more: Partial<Coun
 });
 const flat = new Map([['a', null]]);
 /** What tree `a` has used after each pass; a pass begins at ticks 100, 200... */
-const used = (...passes: readonly (readonly CountedProcess[])[]) => {
-  let counters = noCounters;
-  return passes.map((pass, i) => {
-    counters = countTrees(counters, pass, (i + 1) * 100, flat);
-    return counters.totals.get('a')?.used;
-  });
+const used = (...passes: readonly (readonly ReadProcess[])[]) => {
+  const counter = new Passes();
+  return passes.map((pass, i) => counter.count(pass, (i + 1) * 100, flat).get('a')?.used);
 };
 
 describe('what a tree has used', () => {
@@ -83,8 +106,8 @@ function* around(tree: string, { outer }: Forest): Iterable<string> {
 interface Pass {
   readonly host: ModelHost;
   readonly forest: Forest;
-  readonly before: TreeCounters;
-  readonly counters: TreeCounters;
+  readonly before: Totals;
+  readonly totals: Totals;
   /** Trees read for the first time at this pass or before, and what each had burned when that pass began. */
   readonly burnedBefore: ReadonlyMap<string, number>;
 }
@@ -93,12 +116,13 @@ interface Pass {
 function run(history: readonly Step[], check: (pass: Pass) => void, host = new ModelHost()): void {
   const steps = [...history];
   let forest = emptyForest;
-  let counters = noCounters;
+  const counter = new Passes();
+  let totals: Totals = new Map();
   const burnedBefore = new Map<string, number>();
   /** Trees that were read, as themselves or around another, whatever is around what by now. */
   const read = new Set<string>();
   const markRead = () => {
-    for (const tree of counters.totals.keys()) for (const each of around(tree, forest)) read.add(each);
+    for (const tree of totals.keys()) for (const each of around(tree, forest)) read.add(each);
   };
   for (let step = steps.shift(); step !== undefined; step = steps.shift()) {
     host.step(step);
@@ -118,13 +142,13 @@ function run(history: readonly Step[], check: (pass: Pass) => void, host = new M
         processes.push({ identity, tree, startTicks, parentTree, reading });
       }
       // What ends while its tree is first read was never read: what it used before cannot be left out of what it leaves.
-      const isFirst = [...forest.members.values()].some((member) => !counters.totals.has(member.tree));
+      const isFirst = [...forest.members.values()].some((member) => !totals.has(member.tree));
       if (step.slow && !isFirst && steps[0] !== undefined && steps[0].kind !== 'scan') host.step(steps.shift() as Step);
     }
-    const before = counters;
-    counters = countTrees(before, processes, atTicks, forest.outer);
+    const before = totals;
+    totals = counter.count(processes, atTicks, forest.outer);
     markRead();
-    check({ host, forest, before, counters, burnedBefore });
+    check({ host, forest, before, totals, burnedBefore });
   }
 }
 
@@ -136,16 +160,15 @@ const everyPass = (check: (pass: Pass) => void): void =>
 
 describe('for any history of processes, also where they fork and end while a pass reads them', () => {
   it('no counter steps back', () => {
-    everyPass(({ before, counters }) => {
-      for (const [tree, { used }] of counters.totals)
-        expect(used).toBeGreaterThanOrEqual(before.totals.get(tree)?.used ?? 0);
+    everyPass(({ before, totals }) => {
+      for (const [tree, { used }] of totals) expect(used).toBeGreaterThanOrEqual(before.get(tree)?.used ?? 0);
     });
   });
 
   it('nothing is counted twice: a tree with all inside of it never has more than they burned', () => {
-    everyPass(({ host, forest, counters, burnedBefore }) => {
+    everyPass(({ host, forest, totals, burnedBefore }) => {
       const sums = new Map<string, number>();
-      for (const [tree, { used }] of counters.totals)
+      for (const [tree, { used }] of totals)
         for (const each of around(tree, forest)) sums.set(each, (sums.get(each) ?? 0) + used);
       for (const [tree, sum] of sums)
         expect(sum).toBeLessThanOrEqual(burned(host, tree) - (burnedBefore.get(tree) ?? 0));
@@ -163,16 +186,16 @@ describe('for any history of processes, also where they fork and end while a pas
         host.step({ kind: 'launch', who: 0 });
         const root = host.alive.get(host.roots[0]?.pid as number) as ModelProcess;
         let forest = emptyForest;
-        let counters = noCounters;
+        const counter = new Passes();
         const pass = () => {
           forest = growForest(forest, host.alive.values(), host.roots);
           const readings = [...forest.members].map(([identity, { tree }]): CountedProcess => {
             const { startTicks, cpuTicks, waitedTicks } = host.alive.get(Number.parseInt(identity, 10)) as ModelProcess;
             return { identity, tree, startTicks, parentTree: tree, reading: { own: cpuTicks, inherited: waitedTicks } };
           });
-          counters = countTrees(counters, readings, host.ticks, forest.outer);
+          const totals = counter.count(readings, host.ticks, forest.outer);
           host.tick();
-          return counters.totals.get(identityKey(root))?.used;
+          return totals.get(identityKey(root))?.used;
         };
         pass();
         for (const [what, who] of [...history, ['pass', 0] as const]) {

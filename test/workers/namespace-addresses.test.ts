@@ -93,7 +93,7 @@ describe('addresses of namespaces', () => {
 
 const canMake = spawnSync('unshare', ['-n', 'true']).status === 0;
 
-it.runIf(canMake)('a real namespace has the addresses that it was given', async () => {
+it.runIf(canMake)('a real namespace has the addresses that it was given (needs the right to make one)', async () => {
   const network =
     'ip link set lo up && ip link add eth0 type veth peer name peer0 && ip addr add 10.9.0.1/24 dev eth0 && ' +
     'ip addr add fd09::1/64 dev eth0 nodad && ip link set eth0 up && ip link set peer0 up && echo up && exec sleep 60';

@@ -14,7 +14,7 @@ const asleep = '600.25';
 const script = `sleep ${asleep} & setsid sh -c 'sleep ${asleep} & :' & wait`;
 
 it.skipIf(!existsSync('/proc/self/stat'))(
-  'real processes that fork twice into a session of their own are held',
+  'real processes that fork twice into a session of their own are held (needs Linux)',
   async () => {
     const table = new ProcessTable({ procRoot: '/proc', clock: systemClock, markerVariable });
     table.readMarkers();

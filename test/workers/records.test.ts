@@ -158,6 +158,19 @@ describe('records', () => {
   });
 });
 
+describe('what is kept of workers that have ended', () => {
+  it('is kept for ten minutes', async () => {
+    const endedMs = Date.now();
+    await recordExit(dir, record(), exit);
+    const endedAfter = async (ms: number) => {
+      await cleanRecords(dir, async () => true, ms);
+      return (await readRecords(dir)).ended.length;
+    };
+    expect(await endedAfter(endedMs + 600_000)).toBe(1);
+    expect(await endedAfter(Date.now() + 600_001)).toBe(0);
+  });
+});
+
 describe('a runtime directory that others can reach', () => {
   it('of another mode or behind a link is believed in nothing: no record, no worker, one problem', async () => {
     await writeRecord(dir, record());

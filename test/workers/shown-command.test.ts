@@ -4,6 +4,16 @@ import { engines } from '../../lib/engines/table.js';
 import { commandDisplay, safeCommand, shownModel, shownOption, shownProgram } from '../../lib/workers/shown-command.js';
 
 describe('what of a command line is shown', () => {
+  it('is at most 256 characters', () => {
+    const shown = safeCommand([
+      'vllm',
+      'serve',
+      'acme/m',
+      ...Array.from({ length: 60 }, () => ['--port', '8000']).flat(),
+    ]);
+    expect(shown).toHaveLength(256);
+  });
+
   it.each([
     [['vllm', 'serve', 'acme/m', '--api-key', 'x', '--port', '8000'], 'vllm serve acme/m --api-key … --port 8000'],
     [['vllm', 'serve', '--model=acme/m', '--port=80 x', '-tp', '2'], 'vllm serve --model=acme/m --port=… -tp 2'],

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { Id } from '../../contract/primitives.js';
-import { BestQuery, GpusQuery, HivesQuery, WorkersQuery } from '../../contract/queries.js';
+import { BestQuery, GpusQuery, HistoryQuery, HivesQuery, WorkersQuery } from '../../contract/queries.js';
 import { isForeignPage } from '../../http/browser.js';
 import { ProblemError } from '../../http/problem.js';
 import type { GpuQuery, HiveQuery, WorkerQuery } from '../../queen/queries.js';
@@ -70,8 +70,12 @@ const hiveRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { regis
   );
   app.get(
     '/v1/hives/:id/history',
-    describe('getHiveHistory', 'The last hour of a hive', 'hives', { params: hiveParams, ...history }),
-    async ({ params: { id } }) => present(registry.history(id), 'hive', id),
+    describe('getHiveHistory', 'The last hour or day of a hive', 'hives', {
+      params: hiveParams,
+      querystring: HistoryQuery,
+      ...history,
+    }),
+    async ({ params: { id }, query: { span } }) => present(registry.history(id, undefined, span), 'hive', id),
   );
 };
 
@@ -130,9 +134,13 @@ const workerRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { reg
   );
   app.get(
     '/v1/workers/:hive/:group/:instance/history',
-    describe('getWorkerHistory', 'The last hour of a worker', 'workers', { params: workerParams, ...history }),
-    async ({ params: { hive, group, instance } }) =>
-      present(registry.history(hive, `${group}/${instance}`), 'worker', `${hive}/${group}/${instance}`),
+    describe('getWorkerHistory', 'The last hour or day of a worker', 'workers', {
+      params: workerParams,
+      querystring: HistoryQuery,
+      ...history,
+    }),
+    async ({ params: { hive, group, instance }, query: { span } }) =>
+      present(registry.history(hive, `${group}/${instance}`, span), 'worker', `${hive}/${group}/${instance}`),
   );
 };
 
@@ -152,8 +160,12 @@ const gpuAndFleetRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, 
   );
   app.get(
     '/v1/gpus/:uuid/history',
-    describe('getGpuHistory', 'The last hour of a GPU', 'gpus', { params: gpuParams, ...history }),
-    async ({ params: { uuid } }) => present(registry.gpuHistory(uuid), 'GPU', uuid),
+    describe('getGpuHistory', 'The last hour or day of a GPU', 'gpus', {
+      params: gpuParams,
+      querystring: HistoryQuery,
+      ...history,
+    }),
+    async ({ params: { uuid }, query: { span } }) => present(registry.gpuHistory(uuid, span), 'GPU', uuid),
   );
   app.get('/v1/fleet', describe('getFleet', 'Totals', 'fleet', ok('Totals over all hives known.', 'Fleet')), async () =>
     registry.fleet(bus.state()),

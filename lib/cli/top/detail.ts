@@ -351,6 +351,11 @@ function endpointSpan(worker: WorkerView, hive: HiveView | null): Span {
   return value([port, unknown ? '' : text].filter(Boolean).join(', ') || unknownText);
 }
 
+const givenLines = ({ labels, limitNotes }: WorkerView, width: number): Line[] => [
+  ...(Object.keys(labels).length > 0 ? wrapped('labels', labelText(labels), width) : []),
+  ...(limitNotes ?? []).flatMap((note, i) => wrapped(i === 0 ? 'limits' : '', note, width)),
+];
+
 /** Values that are not known, and why; then the faults of the worker. */
 function unknownLines(worker: WorkerView, hive: HiveView | null, width: number): Line[] {
   const values = unknownOfWorker(worker, hive ?? noContext);
@@ -413,7 +418,7 @@ export function workerDetail(
     pair('endpoint', endpointSpan(worker, hive)),
     fieldLine(workerFields, 'process', worker, span(`   ${worker.origin}`)),
     ...wrapped('command', worker.command ?? unknownText, width),
-    ...(Object.keys(worker.labels).length > 0 ? wrapped('labels', labelText(worker.labels), width) : []),
+    ...givenLines(worker, width),
     [],
     gaugeLine(
       'CPU',

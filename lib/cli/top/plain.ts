@@ -1,8 +1,8 @@
 import type { FleetEvent } from '../../contract/api.js';
 import { fitSpans, printTable, type Span, span, toText } from '../table.js';
 import { columns, plain, printable } from '../text.js';
+import { attentionLines } from './attention.js';
 import { eventLine } from './detail.js';
-import { missingLines } from './missing.js';
 import { connectionSpans, emptyText, fleetLines, type TopState } from './render.js';
 import { initialUi, type Row, type TableView, type Ui, type View, viewColumns, visibleRows } from './ui.js';
 
@@ -30,7 +30,7 @@ export function plainFrame(state: TopState, width: number): string[] {
   const head = [
     draw([span('hivepulse', '1'), span(`  ${state.source}  `), ...connectionSpans(state), span(`  ${state.clock}`)]),
     ...fleetLines(items, Math.min(width, 160)).map(draw),
-    ...missingLines(state.missing, width).map(draw),
+    ...attentionLines(state.attention, width).map(draw),
   ];
   const table = (view: TableView): string[] => {
     const rows = visibleRows({ ...ui, view }, items);

@@ -1,6 +1,6 @@
 import { type Connection, countRows } from '../../client/mirror.js';
 import type { History } from '../../contract/api.js';
-import type { Missing } from '../../contract/missing.js';
+import type { AttentionLine } from '../../contract/silence.js';
 import { fleetGpusText, gpuTotal } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import {
@@ -15,8 +15,8 @@ import { formatAge, formatGibOf, formatPercent, unknownText } from '../../presen
 import { bar, fraction, loadTone, value } from '../columns.js';
 import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
+import { attentionLines } from './attention.js';
 import { eventLine, hiveDetail, type Line, workerDetail } from './detail.js';
-import { missingLines } from './missing.js';
 
 import { type Items, type Row, selectedIndex, type Ui, type View, viewColumns, views, visibleRows } from './ui.js';
 
@@ -34,7 +34,7 @@ export interface TopState {
   readonly connection: Connection;
   readonly warming: boolean;
   /** Hosts and GPUs that were lost. */
-  readonly missing: readonly Missing[];
+  readonly attention: readonly AttentionLine[];
   /** History of the worker whose detail is open; null: none, or not yet had. */
   readonly history: History | null;
   readonly nowMs: number;
@@ -173,7 +173,7 @@ function layout(state: TopState, size: Size): { head: Line[]; body: number; even
       size.columns,
     ),
     ...fleetLines(state.items, size.columns),
-    ...missingLines(state.missing, size.columns),
+    ...attentionLines(state.attention, size.columns),
   ];
   const rest = size.rows - head.length - 2; // tabs, keys
   const events = state.ui.view === 'events' || state.ui.detail || state.ui.help || rest < 16 ? 0 : 5;

@@ -6,8 +6,8 @@ import { HivepulseError } from '../../util/errors.js';
 import { answerMs, noAnswer } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
 import { outputWidth, printLines, wantsColours, writeNote, writeText } from '../output.js';
+import { AttentionWatch } from './attention.js';
 import { parseKeys } from './keys.js';
-import { MissingWatch } from './missing.js';
 import { plainFrame, plainUi } from './plain.js';
 import { pageSize, render, type TopState } from './render.js';
 import { Screen } from './screen.js';
@@ -47,7 +47,7 @@ function stateOf(
   { client, urls }: Source,
   mirror: FleetMirror,
   ui: Ui,
-  missing: MissingWatch,
+  attention: AttentionWatch,
   held: Items | null = null,
 ): TopState {
   const nowMs = performance.now();
@@ -57,7 +57,7 @@ function stateOf(
     source: urls.length > 1 ? client.url : (urls[0] ?? ''),
     connection: mirror.connection,
     warming: mirror.warming,
-    missing: missing.items,
+    attention: attention.lines,
     history: null,
     nowMs,
     clock: new Date().toTimeString().slice(0, 8),
@@ -76,8 +76,8 @@ async function print(source: Source, { intervalMs, view, filter }: TopOptions): 
   const mirror = new FleetMirror();
   const ui = plainUi(view, filter);
   const stop = new AbortController();
-  const missing = new MissingWatch(source.client);
-  const frame = (): void => printLines(plainFrame(stateOf(source, mirror, ui, missing), outputWidth()));
+  const attention = new AttentionWatch(source.client);
+  const frame = (): void => printLines(plainFrame(stateOf(source, mirror, ui, attention), outputWidth()));
   let timer: NodeJS.Timeout | null = null;
   const late = setTimeout(() => stop.abort(), answerMs);
   try {
@@ -87,13 +87,13 @@ async function print(source: Source, { intervalMs, view, filter }: TopOptions): 
       if (!mirror.loaded || timer !== null) continue;
       clearTimeout(late);
       if (view === 'events') await addRecentEvents(source, mirror, stop.signal);
-      await missing.refresh(stop.signal);
+      await attention.refresh(stop.signal);
       frame();
       if (intervalMs === null) return;
       // By the clock, not by messages: a queen that is gone sends none, and that must be shown.
       timer = setInterval(() => {
         writeText('\n');
-        void missing.refresh(stop.signal);
+        void attention.refresh(stop.signal);
         frame();
       }, intervalMs);
     }
@@ -112,7 +112,7 @@ class LiveTop {
   readonly #screen = new Screen(process.stdout);
   readonly #mirror = new FleetMirror();
   readonly #abort = new AbortController();
-  readonly #missing: MissingWatch;
+  readonly #attention: AttentionWatch;
   #ui: Ui;
   /** The rows while the picture is held. */
   #held: Items | null = null;
@@ -122,7 +122,7 @@ class LiveTop {
 
   constructor(source: Source, { intervalMs, view, filter }: TopOptions) {
     this.#source = source;
-    this.#missing = new MissingWatch(source.client);
+    this.#attention = new AttentionWatch(source.client);
     this.#drawEveryMs = intervalMs ?? drawEveryMs;
     this.#ui = { ...initialUi, view, filter };
   }
@@ -182,7 +182,7 @@ class LiveTop {
     const key = this.#ui.detail?.key;
     this.#held = this.#ui.paused ? (this.#held ?? itemsAt(this.#mirror, performance.now())) : null;
     return {
-      ...stateOf(this.#source, this.#mirror, this.#ui, this.#missing, this.#held),
+      ...stateOf(this.#source, this.#mirror, this.#ui, this.#attention, this.#held),
       history: this.#history?.key === key ? (this.#history?.value ?? null) : null,
       colours: !process.env.NO_COLOR,
     };
@@ -190,7 +190,7 @@ class LiveTop {
 
   #draw(): void {
     this.#lastDrawMs = performance.now();
-    if (this.#mirror.loaded) void this.#missing.refresh(this.#abort.signal, () => this.#drawSoon());
+    if (this.#mirror.loaded) void this.#attention.refresh(this.#abort.signal, () => this.#drawSoon());
     this.#screen.draw(render(this.#state(), this.#screen.size));
     this.#schedule(1000); // Ages and the clock go on when nothing else happens.
   }

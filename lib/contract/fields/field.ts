@@ -17,6 +17,7 @@ export type FormatName =
   | 'percent'
   | 'perSecond'
   | 'rate'
+  | 'sentences'
   | 'text'
   | 'watts';
 

@@ -60,6 +60,10 @@ function isBeyond({ least, most, of, slack = 0, width }: Rule, value: number, va
 
 const onesOf = (width: Plausible['width']): number => (width === undefined ? Number.NaN : 2 ** width - 1);
 
+/** Values within the bounds of a rule that no device measures. */
+export const forbiddenBy = ({ least, most, width }: Plausible): readonly number[] =>
+  [...allOnes, onesOf(width)].filter((ones) => ones >= least && ones <= most);
+
 /** Where a rule's value stands: the item, or a nested value of it; null where that is not known. */
 const holderOf = ({ name, part }: Rule, item: Values): Values | null =>
   part === undefined ? item : ((item[name] ?? null) as Values | null);
@@ -103,15 +107,15 @@ export function plausibleCheck(rules: readonly Rule[]): (item: object) => boolea
 
 function plausibleSource(rules: readonly Rule[]): string {
   const lines = ['let value;'];
-  for (const { name, part, wholeIsNull, least, most, of, slack = 0, width } of rules) {
+  for (const rule of rules) {
+    const { name, part, wholeIsNull, least, most, of, slack = 0 } = rule;
     for (const each of [name, part ?? name, of ?? name])
       if (!/^[A-Za-z]\w*$/.test(each)) throw new Error(`${each} is no name of a field`);
     const holder = part === undefined ? 'item' : `item.${name}`;
-    const forbidden = [...allOnes, onesOf(width)].filter((ones) => ones >= least && ones <= most);
     const holds = [
       `value >= ${least}`,
       `value <= ${most}`,
-      ...forbidden.map((ones) => `value !== ${ones}`),
+      ...forbiddenBy(rule).map((ones) => `value !== ${ones}`),
       ...(of === undefined ? [] : [`(${holder}.${of} == null || value <= ${holder}.${of} + ${slack})`]),
     ];
     const there = wholeIsNull ? `item.${name} == null ? null : ` : '';

@@ -1,5 +1,5 @@
 import { endpointReasons, nullReasons, workerScopes, workerStates } from '../enums.js';
-import { idPattern, maxModelLength, maxModels } from '../limits.js';
+import { idPattern, maxModelLength, maxModels, maxNoteLength, maxNotes } from '../limits.js';
 import { type FieldTable, recordOf } from './field.js';
 import { pressureShape, unmeasuredPressure } from './host.js';
 import { bytes, count, cpuPercent, pid, seconds } from './plausible.js';
@@ -428,5 +428,17 @@ export const workerFields = {
       words: { cgroup: 'its cgroup', processes: 'its tree of processes, without a cgroup of its own' },
       place: 65,
     },
+  },
+  limitNotes: {
+    shape: nullable(
+      list(
+        text({ minLength: 1, maxLength: maxNoteLength }),
+        maxNotes,
+        'Limits that it was launched with and that do not hold, or only in part, each in a sentence.',
+      ),
+    ),
+    absent: 'all limits that it was launched with hold',
+    optional: true,
+    panel: { section: 'process', label: 'Limits', format: 'sentences', omitNull: true, place: 66 },
   },
 } as const satisfies FieldTable;

@@ -117,9 +117,11 @@ class Reader {
   }
 
   varint(): number {
-    let value = 0;
-    let factor = 1;
-    for (let i = 0; i < 8; i++) {
+    const first = this.byte();
+    if (first < 128) return first;
+    let value = first & 127;
+    let factor = 128;
+    for (let i = 1; i < 8; i++) {
       const byte = this.byte();
       value += (byte & 127) * factor;
       if (byte < 128) return value <= Number.MAX_SAFE_INTEGER ? value : fail('a number is too large');
@@ -145,8 +147,9 @@ class Reader {
     return at;
   }
 
-  bit(mask: number, bit: number): boolean {
-    return (this.#bytes[mask + (bit >> 3)]! & (1 << (bit & 7))) !== 0;
+  /** The eight bits of a mask from a multiple of eight on. */
+  bits(mask: number, from: number): number {
+    return this.#bytes[mask + (from >> 3)]!;
   }
 
   bytes(count: number): Buffer {
@@ -253,28 +256,66 @@ export function encodeDelta(
   return out.done();
 }
 
-/** What a delta has changed: pairs of row and column. */
-export type ChangedCells = readonly number[];
+/** The cells that a delta has changed, by rows: filled anew with each, so that nothing is made for it. */
+export class ChangedCells {
+  #rows = new Int32Array(256);
+  #columns = new Int32Array(256);
+  #length = 0;
 
-function decodeRow(input: Reader, state: NumericState, row: number, changed: number[]): void {
+  get length(): number {
+    return this.#length;
+  }
+
+  row(i: number): number {
+    return this.#rows[i]!;
+  }
+
+  column(i: number): number {
+    return this.#columns[i]!;
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  add(row: number, column: number): void {
+    if (this.#length === this.#rows.length) {
+      const [rows, columns] = [this.#rows, this.#columns];
+      this.#rows = new Int32Array(2 * this.#length);
+      this.#columns = new Int32Array(2 * this.#length);
+      this.#rows.set(rows);
+      this.#columns.set(columns);
+    }
+    this.#rows[this.#length] = row;
+    this.#columns[this.#length++] = column;
+  }
+}
+
+function decodeValue(input: Reader, before: number, scale: number): number {
+  const read = input.varint();
+  if (read === token.null) return Number.NaN;
+  if (read === token.raw) return input.double();
+  const zigzag = read - token.difference;
+  const difference = zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
+  const whole = (scaled(before, scale) || 0) + difference;
+  if (Math.abs(whole) > maxScaled) fail('a value is too large');
+  return whole / scale + 0;
+}
+
+function decodeRow(input: Reader, state: NumericState, row: number, changed: ChangedCells): void {
   const columns = state.columnsOf(row);
+  const { values } = state;
   const first = state.offsetOf(row);
   const mask = input.mask(columns.length);
-  for (let i = 0; i < columns.length; i++) {
-    if (!input.bit(mask, i)) continue;
-    const at = first + i;
-    const { scale } = columns[i]!;
-    const read = input.varint();
-    if (read === token.null) state.values[at] = Number.NaN;
-    else if (read === token.raw) state.values[at] = input.double();
-    else {
-      const zigzag = read - token.difference;
-      const difference = zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
-      const whole = (scaled(state.values[at]!, scale) || 0) + difference;
-      if (Math.abs(whole) > maxScaled) fail('a value is too large');
-      state.values[at] = whole / scale + 0;
+  for (let at = 0; at < columns.length; at += 8) {
+    for (let bits = input.bits(mask, at); bits !== 0; bits &= bits - 1) {
+      const column = at + (31 - Math.clz32(bits & -bits));
+      const before = values[first + column]!;
+      const value = decodeValue(input, before, columns[column]!.scale);
+      if (!differs(before, value)) continue;
+      values[first + column] = value;
+      changed.add(row, column);
     }
-    changed.push(row, i);
   }
 }
 
@@ -306,10 +347,10 @@ export class DeltaReader {
     this.#input = input;
   }
 
-  /** @throws StreamCodecError */
-  apply(state: NumericState): { readonly changed: ChangedCells; readonly text: Buffer | null } {
+  /** Gives its text; `changed` holds the cells that are different from then on. @throws StreamCodecError */
+  apply(state: NumericState, changed: ChangedCells): Buffer | null {
     const input = this.#input;
-    const changed: number[] = [];
+    changed.clear();
     const rows = input.varint();
     if (rows > state.rowCount) fail('it has more rows than there are');
     let next = 0;
@@ -319,9 +360,9 @@ export class DeltaReader {
       decodeRow(input, state, row, changed);
       next = row + 1;
     }
-    if (this.#hasText) return { changed, text: input.rest() };
+    if (this.#hasText) return input.rest();
     input.end();
-    return { changed, text: null };
+    return null;
   }
 }
 

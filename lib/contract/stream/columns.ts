@@ -2,9 +2,10 @@
  * The numbers of a heartbeat as rows and columns: what a stream sends of them is only what changed. Everything else of a
  * heartbeat is text, which travels as JSON.
  */
-import type { FieldTable } from '../fields/field.js';
+import { type FieldTable, type Plausible, rowsOf } from '../fields/field.js';
 import { gpuFields } from '../fields/gpu.js';
 import { hostFields } from '../fields/host.js';
+import { forbiddenBy, plausibleRules, type Rule } from '../fields/plausible.js';
 import { isNullable, known, type Shape } from '../fields/shape.js';
 import { workerFields } from '../fields/worker.js';
 import { workerGpuFields } from '../fields/worker-gpu.js';
@@ -25,12 +26,16 @@ export interface Column {
 
 export type StreamSchema = Readonly<Record<RowType, readonly Column[]>>;
 
-/** What a value of a column may be. */
+/** What a value of a column may be: by the schema, and on any device. */
 export interface ColumnBounds {
   readonly least: number;
   readonly most: number;
   readonly whole: boolean;
   readonly mayBeNull: boolean;
+  readonly forbidden: readonly number[];
+  /** The column of the same row that it can't pass by more than `slack`; null: there is none. */
+  readonly of: string | null;
+  readonly slack: number;
 }
 
 interface Described extends Column {
@@ -41,25 +46,48 @@ interface Described extends Column {
 const scaleOf = (name: string, { type }: Shape<unknown>): number =>
   type === 'integer' || name.endsWith('Bytes') ? 1 : 100;
 
-function columnsOf(shape: Shape<unknown>, path: readonly string[]): Described[] {
+const unlimited: Plausible = { least: Number.NEGATIVE_INFINITY, most: Number.POSITIVE_INFINITY };
+
+function columnsOf(shape: Shape<unknown>, path: readonly string[], rules: ReadonlyMap<string, Rule>): Described[] {
   const value = known(shape);
   if (value.properties !== undefined)
-    return Object.entries(value.properties).flatMap(([name, part]) => columnsOf(part, [...path, name]));
+    return Object.entries(value.properties).flatMap(([name, part]) => columnsOf(part, [...path, name], rules));
   if (value.type !== 'number' && value.type !== 'integer') return [];
   const name = path.join('.');
-  const { minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = value;
-  const bounds = { least: minimum, most: maximum, whole: value.type === 'integer', mayBeNull: isNullable(shape) };
+  const { minimum = unlimited.least, maximum = unlimited.most } = value;
+  const rule = rules.get(name);
+  const { least, most, of, slack = 0 } = rule ?? unlimited;
+  const bounds: ColumnBounds = {
+    least: Math.max(minimum, least),
+    most: Math.min(maximum, most),
+    whole: value.type === 'integer',
+    mayBeNull: isNullable(shape),
+    forbidden: rule === undefined ? [] : forbiddenBy(rule),
+    of: of === undefined ? null : [...path.slice(0, -1), of].join('.'),
+    slack,
+  };
   return [{ name, path, scale: scaleOf(name, value), bounds }];
 }
 
-const columnsOfTable = (table: FieldTable, path: readonly string[] = []): Described[] =>
-  Object.entries(table).flatMap(([name, { shape }]) => columnsOf(shape, [...path, name]));
+/** The rules of a table, and of the tables within it, by the names of columns. */
+const rulesOf = (table: FieldTable, path: string): [string, Rule][] => [
+  ...plausibleRules(table).map((rule): [string, Rule] => [
+    path + (rule.part === undefined ? rule.name : `${rule.name}.${rule.part}`),
+    rule,
+  ]),
+  ...Object.entries(table).flatMap(([name, { rows }]) => (rows === undefined ? [] : rulesOf(rows, `${path}${name}.`))),
+];
+
+function columnsOfTable(table: FieldTable, path: readonly string[] = []): Described[] {
+  const rules = new Map(rulesOf(table, path.map((name) => `${name}.`).join('')));
+  return Object.entries(table).flatMap(([name, { shape }]) => columnsOf(shape, [...path, name], rules));
+}
 
 const described: Readonly<Record<RowType, readonly Described[]>> = {
   head: [
-    ...columnsOf(Heartbeat.properties.intervalMs as Shape<unknown>, ['intervalMs']),
+    ...columnsOf(Heartbeat.properties.intervalMs as Shape<unknown>, ['intervalMs'], new Map()),
     ...columnsOfTable(hostFields, ['host']),
-    ...columnsOf(Collection as Shape<unknown>, ['collection']),
+    ...columnsOf(Collection as Shape<unknown>, ['collection'], new Map()),
   ],
   gpu: columnsOfTable(gpuFields),
   worker: columnsOfTable(workerFields),
@@ -69,12 +97,14 @@ const described: Readonly<Record<RowType, readonly Described[]>> = {
 /** The columns of this version. */
 export const ownSchema: StreamSchema = described;
 
+const byName = (type: RowType, name: string): string => `${type}.${name}`;
 const bounds = new Map(
-  rowTypes.flatMap((type) => described[type].map((column) => [`${type}.${column.name}`, column.bounds] as const)),
+  rowTypes.flatMap((type) => described[type].map((column) => [byName(type, column.name), column.bounds] as const)),
 );
 
 /** What a value may be; null: this version does not know the column. */
-export const boundsOf = (type: RowType, { name }: Column): ColumnBounds | null => bounds.get(`${type}.${name}`) ?? null;
+export const boundsOf = (type: RowType, { name }: Column): ColumnBounds | null =>
+  bounds.get(byName(type, name)) ?? null;
 
 /** Names of the fields of a row that are no numbers. */
 const textOf = (table: FieldTable): readonly string[] =>
@@ -107,3 +137,7 @@ function sameValue(a: unknown, b: unknown): boolean {
   for (const name in b) if ((a as Values)[name] === undefined && (b as Values)[name] != null) return false;
   return true;
 }
+
+/** Columns that change by themselves with time: a difference is no change worth telling of. */
+const ticks = new Set(rowsOf(workerFields).flatMap(({ name, field }) => (field.ticks ? [byName('worker', name)] : [])));
+export const isTick = (type: RowType, { name }: Column): boolean => ticks.has(byName(type, name));

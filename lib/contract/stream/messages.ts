@@ -129,9 +129,8 @@ export function readQueenMessage(text: string): QueenMessage | null {
   }
 }
 
-/** What of a delta is no number. Rows are whole, with the numbers that they have now. */
+/** What of a delta is no number. Rows are whole, with the numbers that they have now, in the order of their places. */
 export interface DeltaText {
-  readonly head?: object;
   readonly faults?: readonly unknown[];
   readonly events?: readonly unknown[];
   readonly gpus?: readonly (readonly [index: number, row: object])[];

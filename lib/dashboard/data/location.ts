@@ -17,6 +17,8 @@ const params = {
   sort: 'worker',
   dir: 'asc',
   kind: '',
+  /** How far back charts go, seconds. */
+  window: '3600',
   /** What the panel shows: `worker:<key>`, `hive:<id>` or `gpu:<hive>/<uuid>`. */
   show: '',
   /** Placement: GiB on each GPU, number of GPUs, labels, host memory in GiB, strategy. */

@@ -1,10 +1,8 @@
 /** Which workers and hives are shown, and in which order. Pure. */
 import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
-import type { Fault, GpuSample } from '../../contract/heartbeat.js';
 import { modelsOf, servesModel } from '../../contract/models.js';
 import { compareNames, hasWords, wordsOf } from '../../present/search.js';
-import { gpuHealthStyles, livenessStyles, styleOf } from '../../present/status.js';
-import { formatAge } from '../../present/units.js';
+import { causeOfHealth } from '../../present/severity.js';
 import { memoryOf } from '../../present/worker-figures.js';
 
 export interface WorkerFilter {
@@ -101,138 +99,11 @@ export function sortWorkers(workers: readonly WorkerView[], sort: string, direct
 
 const textSorts: ReadonlySet<WorkerSort> = new Set(['worker', 'model', 'state']);
 
-/** Something that a person should look at, in words. */
-export interface Attention {
-  readonly id: string;
-  readonly hive: string;
-  readonly tone: 'warning' | 'bad' | 'unknown';
-  readonly title: string;
-  /** What is wrong, and the fix. */
-  readonly text: string;
-  /** What the panel shows of it. */
-  readonly show: string;
-}
-
-const rank = { bad: 0, unknown: 1, warning: 2 } as const;
-
-/** Faults that the hive can live with. */
-const warningCode = /ECC|DEGRADED|PERMISSION|UNSUPPORTED|FALLBACK|TIMEOUT|SLOW/;
-const toneOf = (fault: Fault): Attention['tone'] => (warningCode.test(fault.code) ? 'warning' : 'bad');
-
-/** What a health asks of a person: null where all is well, the driver is only waking it, or it sleeps. */
-const healthTones: Readonly<Record<GpuSample['health'], Attention['tone'] | null>> = {
-  ok: null,
-  initializing: null,
-  suspended: null,
-  degraded: 'warning',
-  noPermission: 'warning',
-  // Nobody knows how it is: it may be well.
-  stalled: 'unknown',
-  resetRequired: 'bad',
-  lost: 'bad',
-};
-/** A health of a newer version is not known to be good. */
-const healthTone = (health: string): Attention['tone'] | null =>
-  Object.hasOwn(healthTones, health) ? healthTones[health as GpuSample['health']] : 'unknown';
-
-/** What a fault of the whole GPU reader says of the GPUs that it makes unreadable. */
-const readerCodes: Readonly<Partial<Record<GpuSample['health'], RegExp>>> = {
-  stalled: /STALLED|TIMEOUT/,
-  noPermission: /PERMISSION/,
-};
-
-/** The GPUs whose health a fault of the reader explains: those its code fits, or all where they are all alike. */
-function explainedBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSample[] {
-  const [first] = gpus;
-  if (fault.source !== 'gpu' || fault.gpuUuid || first === undefined) return [];
-  const sick = gpus.filter(({ health }) => healthTone(health) !== null);
-  if (sick.length === gpus.length && gpus.every(({ health }) => health === first.health)) return gpus;
-  return sick.filter(({ health }) => readerCodes[health]?.test(fault.code));
-}
-
-/** One line for each GPU that has faults, a bad health, or both. */
-function gpuAttention(view: HiveView, gpu: GpuSample, isReported: boolean): Attention | null {
-  // One that sleeps asks nothing of anybody.
-  if (gpu.health === 'suspended') return null;
-  const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
-  const tone = healthTone(gpu.health);
-  if (faults.length === 0 && (tone === null || isReported)) return null;
-  const isExplained = isReported || faults.some(({ field }) => field === undefined || field === 'gpus');
-  const texts = [
-    ...(tone === null || isExplained ? [] : [styleOf(gpuHealthStyles, gpu.health).hint]),
-    ...new Set(faults.map(({ message }) => message)),
-  ];
-  const few = texts.slice(0, 3);
-  if (texts.length > few.length) few.push(`And ${texts.length - few.length} more.`);
-  return {
-    id: `${view.id}:gpu:${gpu.uuid}`,
-    hive: view.id,
-    // What is wrong with single values of a GPU that works is no outage.
-    tone: tone ?? 'warning',
-    ...placeOf(view, gpu),
-    text: few.length === 1 ? few[0]! : few.map((text) => text.replace(/[^.]$/, '$&.')).join(' '),
-  };
-}
-
-const placeOf = (view: HiveView, gpu: GpuSample) => ({
-  title: `${view.id} GPU ${gpu.index}`,
-  show: `gpu:${view.id}/${gpu.uuid}`,
-});
-
-function hiveAttention(view: HiveView): Attention[] {
-  const reported = new Set<GpuSample>();
-  const others = view.faults.flatMap((fault, index): Attention[] => {
-    if (fault.gpuUuid && view.gpus.some(({ uuid }) => uuid === fault.gpuUuid)) return [];
-    const [gpu, ...more] = explainedBy(fault, view.gpus);
-    for (const each of gpu ? [gpu, ...more] : []) reported.add(each);
-    const place = fault.workerId
-      ? { title: `${view.id}/${fault.workerId}`, show: `worker:${view.id}/${fault.workerId}` }
-      : gpu && more.length === 0
-        ? placeOf(view, gpu)
-        : { title: `${view.id} ${fault.source}`, show: `hive:${view.id}` };
-    return [
-      {
-        id: `${view.id}:${index}:${fault.code}`,
-        hive: view.id,
-        tone: (gpu && healthTone(gpu.health)) ?? toneOf(fault),
-        ...place,
-        text: fault.message,
-      },
-    ];
-  });
-  const gpus = view.gpus.map((gpu) => gpuAttention(view, gpu, reported.has(gpu))).filter((item) => item !== null);
-  return [...gpus, ...others];
-}
-
-/** The worst first. */
-export function attentionOf(hives: Iterable<HiveView>): Attention[] {
-  const all: Attention[] = [];
-  for (const view of hives) {
-    const { id, liveness } = view;
-    if (liveness !== 'online') {
-      all.push({
-        id: `${id}:liveness`,
-        hive: id,
-        tone: liveness === 'late' ? 'warning' : 'bad',
-        title: `${id} is ${liveness}`,
-        text: `No heartbeat for ${formatAge(view.ageMs)}. ${livenessStyles[liveness].hint}`,
-        show: `hive:${id}`,
-      });
-    }
-    // The last faults of an offline host are no news.
-    if (liveness !== 'offline') all.push(...hiveAttention(view));
-  }
-  return sortAttention(all);
-}
-
-export const sortAttention = (all: Attention[]): Attention[] =>
-  all.sort((a, b) => rank[a.tone] - rank[b.tone] || compareNames(a.title, b.title));
-
 /** How urgent a hive is: what is wrong comes first. */
 function urgencyOf({ liveness, faults, gpus }: HiveView): number {
   if (liveness === 'offline') return 0;
   if (liveness === 'late') return 1;
-  return faults.length > 0 || gpus.some(({ health }) => healthTone(health) !== null) ? 2 : 3;
+  return faults.length > 0 || gpus.some(({ health }) => causeOfHealth(health) !== null) ? 2 : 3;
 }
 
 export function sortHives(hives: HiveView[]): HiveView[] {

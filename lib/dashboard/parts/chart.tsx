@@ -1,7 +1,9 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { formatAge, unknownText } from '../../present/units.js';
+import { windowSeconds, zoom, zoomTo } from '../data/chart-window.js';
 import { drawnTheme } from './theme.js';
+import { roundTop, timeTicks } from './ticks.js';
 
 export interface ChartProps {
   readonly title: string;
@@ -19,20 +21,66 @@ export interface ChartProps {
   /** Least top of the scale. */
   readonly top?: number;
   readonly tone?: 'active' | 'good' | 'warning' | 'waiting';
+  /** Ages of events, drawn as marks. */
+  readonly marks?: readonly number[];
 }
 
 const height = 92;
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-const ageText = (seconds: number) => (seconds > -30 ? 'now' : `${Math.round(seconds / 60)} min`);
+const wallMs = (age: number): number => Date.now() + age * 1000;
+const clockText = (atMs: number): string =>
+  new Date(atMs).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
+const momentText = (atMs: number): string =>
+  new Date(atMs).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
+
+/** Ages that are drawn: the window, or the part of it that is looked at closer. */
+function shownAges(): [number, number] {
+  const part = zoom.peek();
+  if (part === null) return [-windowSeconds(), 0];
+  return [(part.fromMs - Date.now()) / 1000, (part.toMs - Date.now()) / 1000];
+}
+
+function ticksOf(low: number, high: number): number[] {
+  const now = Date.now();
+  const zoneMs = -new Date(now).getTimezoneOffset() * 60_000;
+  return timeTicks(now + low * 1000, now + high * 1000, zoneMs).map((at) => (at - now) / 1000);
+}
+
+/** A dashed line at the limit, and a mark at each event. */
+function drawOver(u: uPlot, limit: number | null, marks: readonly number[]): void {
+  const { ctx, bbox } = u;
+  const line = (color: string, dash: number[], from: [number, number], to: [number, number]) => {
+    ctx.strokeStyle = color;
+    ctx.setLineDash(dash);
+    ctx.beginPath();
+    ctx.moveTo(...from);
+    ctx.lineTo(...to);
+    ctx.stroke();
+  };
+  ctx.save();
+  if (limit !== null) {
+    const y = Math.round(u.valToPos(limit, 'y', true));
+    line(css('--bad'), [4, 4], [bbox.left, y], [bbox.left + bbox.width, y]);
+  }
+  const [low, high] = shownAges();
+  for (const age of marks) {
+    if (age < low || age > high) continue;
+    const x = Math.round(u.valToPos(age, 'x', true));
+    line(css('--warning'), [2, 3], [x, bbox.top], [x, bbox.top + bbox.height]);
+  }
+  ctx.restore();
+}
 
 export function Chart(props: ChartProps) {
-  const { title, now, ages, values, silentMs, format, limit = null, top = 0, tone = 'active' } = props;
+  const { title, now, ages, values, silentMs, format, limit = null, top = 0, tone = 'active', marks = [] } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const theme = drawnTheme.value;
-  const latest = useRef({ format, limit, top });
-  latest.current = { format, limit, top };
+  const latest = useRef({ format, limit, top, marks });
+  latest.current = { format, limit, top, marks };
+  const seconds = windowSeconds();
+  const part = zoom.value;
 
   useEffect(() => {
     if (!box.current) return;
@@ -46,14 +94,23 @@ export function Chart(props: ChartProps) {
         height,
         padding: [6, 18, 0, 0],
         legend: { show: false },
-        cursor: { drag: { x: false, y: false }, y: false, points: { size: 6 } },
+        // One crosshair over all charts that are shown; dragging looks closer, a double click at the whole window again.
+        cursor: {
+          drag: { x: true, y: false, setScale: false },
+          sync: { key: 'history' },
+          y: false,
+          points: { size: 6 },
+          bind: {
+            dblclick: () => () => {
+              zoom.value = null;
+              return null;
+            },
+          },
+        },
         scales: {
-          x: { time: false, range: () => [-3600, 0] },
+          x: { time: false, range: shownAges },
           y: {
-            range: (_, __, most) => [
-              0,
-              Math.max(latest.current.top, latest.current.limit ?? 0, (most ?? 0) * 1.08, 1e-9),
-            ],
+            range: (_, __, most) => [0, roundTop(Math.max(latest.current.top, latest.current.limit ?? 0, most ?? 0))],
           },
         },
         axes: [
@@ -64,8 +121,8 @@ export function Chart(props: ChartProps) {
             gap: 5,
             grid: { show: false },
             ticks: { show: false },
-            splits: () => [-2700, -1800, -900, 0],
-            values: (_, splits) => splits.map(ageText),
+            splits: (_, __, low, high) => ticksOf(low, high),
+            values: (_, splits) => splits.map((age) => clockText(wallMs(age))),
           },
           {
             stroke: text,
@@ -89,19 +146,13 @@ export function Chart(props: ChartProps) {
           },
         ],
         hooks: {
-          draw: [
+          draw: [(u) => drawOver(u, latest.current.limit, latest.current.marks)],
+          setSelect: [
             (u) => {
-              const value = latest.current.limit;
-              if (value === null) return;
-              const y = Math.round(u.valToPos(value, 'y', true));
-              u.ctx.save();
-              u.ctx.strokeStyle = css('--bad');
-              u.ctx.setLineDash([4, 4]);
-              u.ctx.beginPath();
-              u.ctx.moveTo(u.bbox.left, y);
-              u.ctx.lineTo(u.bbox.left + u.bbox.width, y);
-              u.ctx.stroke();
-              u.ctx.restore();
+              const { left, width } = u.select;
+              if (width < 4) return;
+              zoomTo(wallMs(u.posToVal(left, 'x')), wallMs(u.posToVal(left + width, 'x')));
+              u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
             },
           ],
           setCursor: [
@@ -114,7 +165,7 @@ export function Chart(props: ChartProps) {
               tip.textContent =
                 age === undefined
                   ? ''
-                  : `${ageText(age)}: ${value === null ? 'not known' : latest.current.format(value)}`;
+                  : `${momentText(wallMs(age))}: ${value === null ? 'not known' : latest.current.format(value)}`;
             },
           ],
         },
@@ -137,13 +188,13 @@ export function Chart(props: ChartProps) {
 
   useEffect(() => {
     plot.current?.setData([[...ages], [...values]] as uPlot.AlignedData);
-  }, [ages, values, limit, top]);
+  }, [ages, values, limit, top, seconds, part]);
 
   const known = values.filter((value) => value !== null);
   const summary =
     known.length === 0
-      ? 'nothing is known of the last hour'
-      : `last hour from ${format(Math.min(...known))} to ${format(Math.max(...known))}`;
+      ? 'nothing is known of this time'
+      : `from ${format(Math.min(...known))} to ${format(Math.max(...known))}`;
   return (
     <figure class="chart">
       <figcaption>

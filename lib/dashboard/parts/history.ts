@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { History } from '../../contract/api.js';
+import type { FleetEvent, History } from '../../contract/api.js';
+import { windowSeconds } from '../data/chart-window.js';
 import { client } from '../data/client.js';
 import { type Hive, quietAfterMs } from '../data/fleet.js';
 import { LiveSamples, type Point } from '../data/live-samples.js';
@@ -11,21 +12,26 @@ export interface Series {
   readonly values: readonly (number | null)[];
   /** Age of the last heartbeat where heartbeats are missing, so that its values are old; else null. */
   readonly silentMs: number | null;
+  /** Ages of events that happened to it, as those of `ages`. */
+  readonly marks: readonly number[];
 }
 
 const refreshMs = 30_000;
 
 /**
- * The last hour of a hive, worker or GPU: the queen's history, continued from the stream. `sample` gives the values of the
+ * The last hour or day of a hive, worker or GPU: the queen's history, continued from the stream. `sample` gives the values of the
  * newest heartbeat of `hive`. Silence is a gap: the last value is not repeated.
  */
 export function useHistory(
   of: Parameters<typeof client.history>[0],
   hive: Hive | undefined,
   sample: () => Readonly<Record<string, number | null>>,
+  events: readonly FleetEvent[] = [],
 ): (name: string, from?: (value: number | null) => number | null) => Series {
   const [past, setPast] = useState<{ readonly history: History; readonly at: number } | null>(null);
   const live = useRef(new LiveSamples());
+  const seconds = windowSeconds();
+  const span = seconds > 3600 ? 'day' : 'hour';
 
   useEffect(() => {
     let gone = false;
@@ -35,7 +41,7 @@ export function useHistory(
     const load = async () => {
       clearTimeout(timer);
       try {
-        const history = await client.history(of);
+        const history = await client.history(of, { span });
         if (gone) return;
         const at = performance.now();
         // Samples that the history now holds would be drawn twice.
@@ -58,7 +64,7 @@ export function useHistory(
       clearTimeout(timer);
       document.removeEventListener('visibilitychange', onVisible);
     };
-  }, [JSON.stringify(of)]);
+  }, [JSON.stringify(of), span]);
 
   useEffect(() => {
     if (hive) live.current.take(hive.heardAtMs, sample());
@@ -84,11 +90,12 @@ export function useHistory(
     const silent = hive ? now - hive.heardAtMs : Number.POSITIVE_INFINITY;
     const silentMs = silent > quietMs ? silent : null;
     if (silentMs !== null) points.push({ at: now, value: null });
-    const shown = points.filter(({ at }) => now - at <= 3_600_000);
+    const shown = points.filter(({ at }) => now - at <= seconds * 1000);
     return {
       ages: shown.map(({ at }) => (at - now) / 1000),
       values: shown.map(({ value }) => (value === null ? null : from(value))),
       silentMs,
+      marks: events.map((event) => (Date.parse(event.at) - Date.now()) / 1000),
     };
   };
 }

@@ -71,7 +71,7 @@ export function EventRow({ event, brief = false, style }: EventRowProps) {
       <StatusLabel status={styleOf(eventStyles, event.kind)} plain />
       {!brief && (
         <button type="button" class="link" onClick={() => show(`hive:${event.hive}`)}>
-          {event.hive}
+          {event.hive === '*' ? 'all hosts' : event.hive}
         </button>
       )}
       <span class="text">

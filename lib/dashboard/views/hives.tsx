@@ -31,7 +31,7 @@ import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip, StatusLabel, statusNow } from '../parts/status-chip.js';
 import { Choices, Toolbar } from '../parts/toolbar.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
-import { AttentionList, attentionNow } from './attention.js';
+import { AttentionList } from './attention.js';
 import { CordonChip } from './cordon.js';
 import { MissingList } from './missing.js';
 
@@ -79,7 +79,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
   const stacks = stackUp(found, columns);
   return (
     <section aria-label="Hives">
-      <AttentionList items={attentionNow()} />
+      <AttentionList />
       <Toolbar
         label="Filter hives"
         placeholder="Filter by name, GPU or label"

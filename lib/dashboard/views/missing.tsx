@@ -4,7 +4,8 @@ import { gpuFields } from '../../contract/fields/gpu.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { Missing, MissingKind } from '../../contract/missing.js';
-import { goneStyle, hasEnded, isLost, missingForText, missingName, missingReasonText } from '../../present/missing.js';
+import { missingShown } from '../../present/attention.js';
+import { goneStyle, hasEnded, missingForText, missingName, missingReasonText } from '../../present/missing.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { plural, sentence } from '../../present/sentences.js';
 import { formatGib, formatGibOf } from '../../present/units.js';
@@ -12,26 +13,11 @@ import { memoryOf } from '../../present/worker-figures.js';
 import { drawn } from '../data/fleet.js';
 import { at, go, show } from '../data/location.js';
 import { forget, isAdmin, missing, missingMsOf } from '../data/missing.js';
-import type { Attention } from '../data/query.js';
 import { Confirm } from '../parts/confirm.js';
 import { StatusLabel } from '../parts/status-chip.js';
 import { fieldRows, Labels, RowList } from './panel-parts.js';
 
 const maxShown = 200;
-const shownAs = (item: Missing): string =>
-  item.kind === 'gpu' ? `gpu:${item.hive}/${item.key}` : `${item.kind}:${item.key}`;
-
-/** Hosts and GPUs that were lost, among what needs attention. */
-export const missingAttention = (): Attention[] =>
-  missing.value.filter(isLost).map((item) => ({
-    id: `missing:${item.kind}:${item.key}`,
-    hive: item.hive,
-    tone: item.reason === 'stopped' ? 'warning' : 'bad',
-    title: `${missingName(item)} is missing`,
-    text: `${sentence(missingReasonText(item))} ${sentence(missingForText(missingMsOf(item)))}`,
-    show: shownAs(item),
-  }));
-
 const textOf = (item: Missing): readonly unknown[] => [
   item.key,
   item.kind === 'worker' ? item.last.model : item.kind === 'gpu' ? item.last.name : item.last.hostname,
@@ -85,7 +71,7 @@ export function MissingList({ kinds }: { readonly kinds: readonly MissingKind[] 
         {found.slice(0, maxShown).map((item) => (
           <li key={`${item.kind}:${item.key}`}>
             <StatusLabel status={goneStyle(item)} />
-            <button type="button" class="link" onClick={() => show(shownAs(item))}>
+            <button type="button" class="link" onClick={() => show(missingShown(item))}>
               {missingName(item)}
             </button>
             <span class="text">{goneText(item)}</span>

@@ -4,23 +4,31 @@ import { gpuNullText, unknownOfGpu } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { gpuHealthStyles, gpuStyle, styleOf } from '../../present/status.js';
 import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
-import { drawn, type Hive, workersOf } from '../data/fleet.js';
+import { drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
+import { ChartWindow } from '../parts/chart-window.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { Faults, fieldRows, LinkTo, RowList, unknownRows } from './panel-parts.js';
 
 export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: GpuSample }) {
+  eventsSeen.value;
   drawn.value;
   const { view } = hive;
   const [liveness, old] = [view.liveness, oldValuesText(view.liveness)];
-  const series = useHistory({ gpu: gpu.uuid }, hive, () => ({
-    utilizationPercent: gpu.utilizationPercent,
-    memoryUsedBytes: gpu.memoryUsedBytes,
-    powerWatts: gpu.powerWatts,
-    temperatureCelsius: gpu.temperatureCelsius,
-  }));
+  const own = newestEvents((event) => event.hive === view.id && event.gpuUuid === gpu.uuid, 20);
+  const series = useHistory(
+    { gpu: gpu.uuid },
+    hive,
+    () => ({
+      utilizationPercent: gpu.utilizationPercent,
+      memoryUsedBytes: gpu.memoryUsedBytes,
+      powerWatts: gpu.powerWatts,
+      temperatureCelsius: gpu.temperatureCelsius,
+    }),
+    own,
+  );
   const said = styleOf(gpuHealthStyles, gpu.health);
   const status = gpuStyle({ health: gpu.health, liveness });
   const nullText = (path: string) => gpuNullText(gpu, path, view);
@@ -46,6 +54,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
       {old !== null && <p class="note old">{sentence(old)}</p>}
       {gpu.health !== 'ok' && <p class="note">{said.hint}</p>}
       <Faults faults={view.faults.filter((fault) => fault.gpuUuid === gpu.uuid)} />
+      <ChartWindow />
       <div class="charts">
         <Chart
           title="Utilization"

@@ -9,6 +9,7 @@ import { formatAge, formatCores, formatGib, formatGibOf, unknownText } from '../
 import { ageOf, drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
+import { ChartWindow } from '../parts/chart-window.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { CordonChip, CordonSection } from './cordon.js';
@@ -23,15 +24,20 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   const { view } = hive;
   const { host, collection, liveness } = view;
   const workers = workersOf(view.id);
-  const series = useHistory({ hive: view.id }, hive, () => ({
-    cpuPercent: host.cpuPercent,
-    memoryAvailableBytes: host.memoryAvailableBytes,
-    load1: host.load1,
-    workers: workers.length,
-  }));
+  const own = newestEvents((event) => event.hive === view.id, 20);
+  const series = useHistory(
+    { hive: view.id },
+    hive,
+    () => ({
+      cpuPercent: host.cpuPercent,
+      memoryAvailableBytes: host.memoryAvailableBytes,
+      load1: host.load1,
+      workers: workers.length,
+    }),
+    own,
+  );
   const total = host.memoryTotalBytes;
   const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
-  const own = newestEvents((event) => event.hive === view.id, 20);
   return (
     <div class="panel-body">
       <header>
@@ -50,6 +56,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       </header>
       {liveness !== 'online' && <p class="note old">{livenessStyles[liveness].hint} These values are old.</p>}
       <Faults faults={view.faults} />
+      <ChartWindow />
       <div class="charts">
         <Chart
           title="CPU, cores"

@@ -18,9 +18,11 @@ import {
 import { formatGpuUse, memoryOf } from '../../present/worker-figures.js';
 import { ageOf, drawn, eventsSeen, type Hive, hives, newestEvents } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
+import { ChartWindow } from '../parts/chart-window.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
+import { CopyCommand } from './cordon.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
 import { ServingCharts, servingFigures } from './panel-serving.js';
@@ -58,16 +60,21 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
   eventsSeen.value;
   drawn.value;
   const hive = hives.get(worker.hive);
-  const series = useHistory({ worker: worker.key }, hive, () => ({
-    cpuPercent: worker.cpuPercent,
-    workingSetBytes: memoryOf(worker),
-    gpuUtilizationPercent: worker.gpuUtilizationPercent,
-    vramUsedBytes: worker.vramUsedBytes,
-    ...servingFigures(worker.serving),
-  }));
+  const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
+  const series = useHistory(
+    { worker: worker.key },
+    hive,
+    () => ({
+      cpuPercent: worker.cpuPercent,
+      workingSetBytes: memoryOf(worker),
+      gpuUtilizationPercent: worker.gpuUtilizationPercent,
+      vramUsedBytes: worker.vramUsedBytes,
+      ...servingFigures(worker.serving),
+    }),
+    own,
+  );
   const gpus = worker.gpus.map((held) => ({ held, gpu: hive?.view.gpus.find((gpu) => gpu.uuid === held.uuid) }));
   const absence = workerGpusText(worker, hive?.view.collection.gpuAgeMs ?? null);
-  const own = newestEvents((event) => event.hive === worker.hive && event.workerId === worker.id, 20);
   const faults = (hive?.view.faults ?? []).filter(
     (fault) => fault.workerId === worker.id || worker.gpus.some((gpu) => gpu.uuid === fault.gpuUuid),
   );
@@ -81,6 +88,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       {worker.state === 'unknown' && <p class="note">{workerStateStyles.unknown.hint}</p>}
       <Faults faults={faults} />
 
+      <ChartWindow />
       <div class="charts">
         <Chart
           title="CPU, cores"
@@ -147,6 +155,17 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
 
       <h3>Process</h3>
       <RowList rows={processRows(worker, context)} />
+      {worker.origin === 'launched' && hive && (
+        <>
+          <p class="hint">On {hive.view.hostname} only:</p>
+          <ul class="commands">
+            <li>
+              <span>Stop it</span>
+              <CopyCommand command={`hivepulse stop ${worker.id}`} />
+            </li>
+          </ul>
+        </>
+      )}
       <h3>Command</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command scrolls, by keyboard as well */}
       <pre class="command" tabIndex={0}>

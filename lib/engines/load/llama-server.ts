@@ -1,5 +1,5 @@
 import { memberOf } from '../answer.js';
-import { MetricsPage } from './metrics-page.js';
+import { MetricsPage, type PageLayout } from './metrics-page.js';
 import {
   count,
   counterFrom,
@@ -23,8 +23,8 @@ import {
  * Only counters, and gauges of now: its two gauges of tokens a second are averages since the last reader, whoever that was.
  * `n_decode_total` moves with each batch; the tokens generated only when a request ends.
  */
-export function readLlamaMetrics(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readLlamaMetrics(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const running = countFrom(page, 'llamacpp:requests_processing');
   if (running === null) return null;
   const promptTokens = counterFrom(page, 'llamacpp:prompt_tokens');

@@ -1,5 +1,5 @@
 import { memberOf } from '../answer.js';
-import { labelOf, MetricsPage, type Sample } from './metrics-page.js';
+import { labelOf, MetricsPage, type PageLayout, type Sample } from './metrics-page.js';
 import {
   askModels,
   counterFrom,
@@ -19,8 +19,8 @@ import {
 const engineOf = (sample: Sample): string => labelOf(sample, 'engine') ?? '';
 
 /** Requests that its own server still holds back wait as well. */
-export function readLmdeploy(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readLmdeploy(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const running = page.samples('lmdeploy:num_requests_running');
   if (running.length === 0) return null;
   const waiting = countFrom(page, 'lmdeploy:num_requests_waiting');

@@ -2,16 +2,23 @@ import { type LoadReading, noCounters, nothing } from './reading.js';
 
 const names = Object.keys(nothing) as (keyof LoadReading)[];
 
-export const counts = ({ counters }: LoadReading): boolean => Object.values(counters).some((value) => value !== null);
+export const counts = ({ counters }: LoadReading): boolean =>
+  counters.promptTokens !== null ||
+  counters.generationTokens !== null ||
+  counters.prefixQueries !== null ||
+  counters.prefixHits !== null;
 
 /** One reading of several answers: each figure of the first that has it, and the counters of one that counts. */
 export function mergeReadings(readings: readonly LoadReading[]): LoadReading {
-  const [first = nothing, ...others] = readings;
-  if (others.length === 0) return first;
+  const [first = nothing] = readings;
+  if (readings.length < 2) return first;
   const merged: Record<string, unknown> = { ...first };
-  for (const name of names)
-    if (name !== 'counters') merged[name] ??= others.find((each) => each[name] !== null)?.[name] ?? null;
-  return { ...merged, counters: readings.find(counts)?.counters ?? noCounters } as unknown as LoadReading;
+  for (const name of names) {
+    if (merged[name] !== null || name === 'counters') continue;
+    for (const reading of readings) merged[name] ??= reading[name];
+  }
+  merged.counters = readings.find(counts)?.counters ?? noCounters;
+  return merged as unknown as LoadReading;
 }
 
 const sum = (values: readonly (number | null)[]): number | null =>

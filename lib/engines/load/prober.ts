@@ -1,8 +1,11 @@
 import type { ServingReason } from '../../contract/enums.js';
-import { type Connect, type Fetcher, KeptConnection, type Scheme, type ServerAddress, SystemAsker } from '../ask.js';
+import { Cancellation } from '../../util/cancellation.js';
+import { type Connect, type Fetcher, type Scheme, type ServerAddress, SystemAsker } from '../ask.js';
+import { KeptConnection, type ReadAnswer } from '../connection.js';
 import type { Engine } from '../table.js';
 import { counts, mergeReadings, sumReadings } from './merge.js';
-import { type LoadQuestion, type LoadReading, rarelyMs } from './reading.js';
+import { PageLayout } from './metrics-page.js';
+import { type LoadQuestion, type LoadReading, type LoadWay, rarelyMs } from './reading.js';
 import { loadSources } from './table.js';
 
 /** A socket of a worker that is known to be an engine's. */
@@ -52,10 +55,22 @@ const maxBodyBytes = 2 * 1024 * 1024;
 /** What is switched off or asks for a key is asked again after so long. */
 const retryMs = 10_000;
 
+/** Why a request ends whose time is over. */
+const late = new Error('no answer in time');
+/** What has come meanwhile is read first: where this process was held up, the answer may only wait to be taken. */
+const giveUp = (request: Cancellation): void => void setImmediate(() => request.cancel(late));
+
+interface Answered {
+  readonly status: number;
+  readonly reading: LoadReading | null;
+}
+
 /** One question at one server. */
 interface Asking {
   readonly server: LoadServer;
   readonly question: LoadQuestion;
+  /** Of the page of metrics that answers it. */
+  readonly layout: PageLayout;
   dueMs: number;
   reading: LoadReading | null;
   atMs: number | null;
@@ -68,12 +83,15 @@ interface Asking {
 
 interface Worker {
   target: LoadTarget;
-  readonly askings: readonly Asking[];
+  /** What it is asked itself. */
+  readonly own: readonly Asking[];
+  /** What each of its runners is asked. */
+  readonly runners: readonly Asking[];
   /** To the server itself, where it likes that; runners have a connection for each request. */
   readonly kept: KeptConnection | undefined;
   isGone: boolean;
   /** The request under way. */
-  request: AbortController | null;
+  request: Cancellation | null;
   isAsking: boolean;
   needsKey: boolean;
   load: Load;
@@ -133,7 +151,8 @@ export class LoadProber {
     const isSameRun = before?.target.identity === target.identity && before.load.engine === engine;
     const worker: Worker = {
       target,
-      askings: askingsOf(target),
+      own: askingsOf(target.server),
+      runners: target.runners.flatMap((runner) => askingsOf(runner).slice(0, 1)),
       kept: loadSources[engine]?.keepsAlive ? new KeptConnection() : undefined,
       isGone: false,
       request: null,
@@ -147,7 +166,7 @@ export class LoadProber {
 
   async #askDue(worker: Worker): Promise<void> {
     worker.isAsking = true;
-    for (const asking of worker.askings) {
+    for (const asking of [...worker.own, ...worker.runners]) {
       const startedMs = this.#options.now();
       if (startedMs < asking.dueMs) continue;
       const reason = await this.#ask(worker, asking);
@@ -168,16 +187,15 @@ export class LoadProber {
     const { ways } = asking.question;
     const first = this.#options.now() < asking.wayUntilMs ? asking.way : 0;
     let failure: ServingReason = ways.some(({ path }) => path.includes('metrics')) ? 'metricsOff' : 'unreadable';
-    for (const [i, { path, read }] of ways.entries()) {
-      if (i < first) continue;
-      const answer = await this.#fetch(worker, asking.server, path);
+    for (let i = first; i < ways.length; i += 1) {
+      const way = ways[i] as LoadWay;
+      const answer = await this.#fetch(worker, asking, way);
       if (typeof answer === 'string') return answer;
-      const { status, body } = answer;
+      const { status, reading } = answer;
       if (status === 503) return 'loading';
-      if (status === 401 || status === 403) return 'keyNeeded';
-      const reading = status === 200 && body !== null ? read(body) : null;
+      if (asksForKey(status)) return 'keyNeeded';
       if (reading === null) {
-        if (status === 200 && !path.includes('metrics')) failure = 'unreadable';
+        if (status === 200 && !way.path.includes('metrics')) failure = 'unreadable';
         continue;
       }
       const atMs = this.#options.now();
@@ -189,51 +207,53 @@ export class LoadProber {
     return failure;
   }
 
-  async #fetch(worker: Worker, server: LoadServer, path: string) {
+  async #fetch(
+    worker: Worker,
+    { server, layout }: Asking,
+    { path, read }: LoadWay,
+  ): Promise<Answered | 'silent' | 'refused'> {
     const { fetcher, timeoutMs, keyOf } = this.#options;
     const { scheme, address, connect } = server;
-    const request = new AbortController();
+    const request = new Cancellation();
     worker.request = request;
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      request.abort();
-    }, timeoutMs);
+    const timer = setTimeout(giveUp, timeoutMs, request);
     const kept = server === worker.target.server ? worker.kept : undefined;
-    const get = (key: string | null) =>
-      fetcher.fetch(scheme, address, path, request.signal, { connect, maxBodyBytes, key, kept });
+    const take: ReadAnswer<Answered> = ({ status, body }) => ({
+      status,
+      reading: status === 200 && body !== null ? read(body, layout) : null,
+    });
     try {
       const key = keyOf(worker.target.id);
-      const answer = await get(worker.needsKey ? key : null);
-      if ((answer.status !== 401 && answer.status !== 403) || key === null || worker.needsKey) return answer;
+      const options = { connect, maxBodyBytes, key: worker.needsKey ? key : null, kept };
+      const answer = await fetcher.fetch(scheme, address, path, take, request, options);
+      if (!asksForKey(answer.status) || key === null || worker.needsKey) return answer;
       // Sent only to an engine that asks for it.
       worker.needsKey = true;
-      return await get(key);
+      return await fetcher.fetch(scheme, address, path, take, request, { ...options, key });
     } catch {
-      return isLate ? ('silent' as const) : ('refused' as const);
+      return request.reason === late ? 'silent' : 'refused';
     } finally {
       clearTimeout(timer);
     }
   }
 }
 
+const asksForKey = (status: number): boolean => status === 401 || status === 403;
+
 function forget(worker: Worker): void {
   worker.isGone = true;
-  worker.request?.abort();
+  worker.request?.cancel(null);
   worker.kept?.close();
 }
 
 const waitsLong = (reason: ServingReason): boolean =>
   reason === 'metricsOff' || reason === 'keyNeeded' || reason === 'unreadable';
 
-function askingsOf({ server, runners }: LoadTarget): readonly Asking[] {
-  const of = (each: LoadServer): Asking[] =>
-    (loadSources[each.engine]?.questions ?? []).map((question: LoadQuestion) => ({
-      ...{ server: each, question },
-      ...{ dueMs: Number.NEGATIVE_INFINITY, reading: null, atMs: null, reason: null, way: 0, wayUntilMs: 0 },
-    }));
-  return [...of(server), ...runners.flatMap((runner) => of(runner).slice(0, 1))];
-}
+const askingsOf = (server: LoadServer): Asking[] =>
+  (loadSources[server.engine]?.questions ?? []).map((question) => ({
+    ...{ server, question, layout: new PageLayout(), dueMs: Number.NEGATIVE_INFINITY },
+    ...{ reading: null, atMs: null, reason: null, way: 0, wayUntilMs: 0 },
+  }));
 
 const isSameServer = (a: LoadServer, b: LoadServer): boolean =>
   a.engine === b.engine &&
@@ -251,25 +271,29 @@ const isSame = (a: LoadTarget, b: LoadTarget): boolean =>
 
 /** What the engine lacks of what it could say: its metrics are off, or it asks for a key. */
 function lacking(own: readonly Asking[]): ServingReason | null {
-  if (own.some(({ question, way }) => question.ways[way]?.isPartial)) return 'metricsOff';
-  return own.map(({ reason }) => reason).find((reason) => reason === 'keyNeeded' || reason === 'metricsOff') ?? null;
+  for (const { question, way } of own) if (question.ways[way]?.isPartial) return 'metricsOff';
+  for (const { reason } of own) if (reason === 'keyNeeded' || reason === 'metricsOff') return reason;
+  return null;
 }
 
 /** The engine's own answers, the most important first, and the sum of those of its runners. */
-function loadOf({ askings, load, target }: Worker): Load {
-  const own = askings.filter(({ server }) => server === target.server);
-  const runners = askings.filter(({ server }) => server !== target.server);
+function loadOf({ own, runners, load }: Worker): Load {
   const main = own[0] as Asking;
   if (main.atMs === null) return { ...load, reason: main.reason ?? load.reason };
-  const readings = own.map(({ reading }) => reading).filter((reading) => reading !== null);
+  const readings: LoadReading[] = [];
+  let countedMs: number | null = null;
+  for (const { reading, atMs } of own) {
+    if (reading === null) continue;
+    readings.push(reading);
+    if (countedMs === null && counts(reading)) countedMs = atMs;
+  }
+  // As old as the oldest of what it is made of.
+  let { atMs } = main;
   const added = sumReadings(runners.map(({ reading }) => reading));
-  const runnerTimes = added === null ? [] : runners.map(({ atMs }) => atMs as number);
-  return {
-    engine: load.engine,
-    reading: mergeReadings([...readings.slice(0, 1), ...(added === null ? [] : [added]), ...readings.slice(1)]),
-    // As old as the oldest of what it is made of.
-    atMs: runnerTimes.reduce((least, atMs) => Math.min(least, atMs), main.atMs),
-    countedMs: own.find(({ reading }) => reading !== null && counts(reading))?.atMs ?? null,
-    reason: main.reason ?? runners.find(({ atMs }) => atMs === null)?.reason ?? lacking(own),
-  };
+  if (added !== null) {
+    readings.splice(1, 0, added);
+    for (const runner of runners) atMs = Math.min(atMs, runner.atMs as number);
+  }
+  const reason = main.reason ?? runners.find((runner) => runner.atMs === null)?.reason ?? lacking(own);
+  return { engine: load.engine, reading: mergeReadings(readings), atMs, countedMs, reason };
 }

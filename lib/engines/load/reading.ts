@@ -2,7 +2,7 @@ import { maxAdapters } from '../../contract/fields/serving.js';
 import type { StoredWorker } from '../../contract/heartbeat.js';
 import { maxModelLength, maxModels } from '../../contract/limits.js';
 import { memberOf } from '../answer.js';
-import { type MetricsPage, mostOf, type Sample, sumOf } from './metrics-page.js';
+import { type MetricsPage, mostOf, type PageLayout, type Sample, sumOf } from './metrics-page.js';
 
 type Serving = NonNullable<StoredWorker['serving']>;
 
@@ -64,8 +64,11 @@ export const nothing: LoadReading = {
   counters: noCounters,
 };
 
-/** Reads one answer. Pure; null where it is no answer of the engine. */
-export type ReadLoad = (body: Buffer) => LoadReading | null;
+/**
+ * Reads one answer; null where it is no answer of the engine. Keeps nothing of its bytes. `layout`: of the pages that the same
+ * server gave before, where it is a page of metrics.
+ */
+export type ReadLoad = (body: Buffer, layout?: PageLayout) => LoadReading | null;
 
 export interface LoadWay {
   readonly path: string;
@@ -110,8 +113,14 @@ export const nameOf = (value: unknown): string | null =>
 
 const namesUpTo =
   (most: number) =>
-  (values: readonly unknown[]): string[] =>
-    [...new Set(values.map(nameOf).filter((name) => name !== null))].slice(0, most);
+  (values: readonly unknown[]): string[] => {
+    const names: string[] = [];
+    for (const value of values) {
+      const name = nameOf(value);
+      if (name !== null && !names.includes(name) && names.push(name) === most) break;
+    }
+    return names;
+  };
 
 export const modelNames = namesUpTo(maxModels);
 export const adapterNames = namesUpTo(maxAdapters);
@@ -136,9 +145,25 @@ export const countFrom = (page: MetricsPage, ...families: readonly string[]): nu
 export const percentFrom = (page: MetricsPage, ...families: readonly string[]): number | null =>
   percentOf(mostOf(page.firstOf(...families)));
 
+const totals = new Map<string, string>();
+/** The same text each time: one that is made anew costs as much to look up as the whole sample to read. */
+function totalOf(family: string): string {
+  let name = totals.get(family);
+  if (name === undefined) {
+    name = `${family}_total`;
+    totals.set(family, name);
+  }
+  return name;
+}
+
 /** Counters with `_total` behind them, or without. */
-export const counterFrom = (page: MetricsPage, ...families: readonly string[]): number | null =>
-  sumFrom(page, ...families.flatMap((family) => [`${family}_total`, family]));
+export function counterFrom(page: MetricsPage, ...families: readonly string[]): number | null {
+  for (const family of families) {
+    const sum = sumOf(page.firstOf(totalOf(family), family));
+    if (sum !== null) return amount(sum);
+  }
+  return null;
+}
 
 /** Number of different values of what `keyOf` gives; null without samples. */
 export const distinct = (samples: readonly Sample[], keyOf: (sample: Sample) => string | null): number | null =>

@@ -1,5 +1,5 @@
 import { memberOf } from '../answer.js';
-import { labelOf, MetricsPage, mostOf, type Sample } from './metrics-page.js';
+import { labelOf, MetricsPage, mostOf, type PageLayout, type Sample } from './metrics-page.js';
 import {
   amount,
   askModels,
@@ -97,8 +97,8 @@ function overRanks(page: MetricsPage, ...families: readonly string[]): number | 
 
 const totalOverRanks = (page: MetricsPage, family: string) => overRanks(page, `${family}_total`, family);
 
-export function readSglangMetrics(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readSglangMetrics(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const running = page.samples('sglang:num_running_reqs');
   if (running.length === 0) return null;
   const promptTokens = totalOverRanks(page, 'sglang:prompt_tokens');

@@ -1,4 +1,4 @@
-import { labelOf, MetricsPage } from './metrics-page.js';
+import { labelOf, MetricsPage, type PageLayout } from './metrics-page.js';
 import {
   askModels,
   askVersion,
@@ -14,8 +14,8 @@ import {
 } from './reading.js';
 
 /** `/prometheus/metrics` of trtllm-serve. Its `/metrics` hands out what its iterations were and forgets it: never asked. */
-export function readTensorrtLlm(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readTensorrtLlm(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const running = countFrom(page, 'trtllm_num_requests_running');
   const kvPercent = percentFrom(page, 'trtllm_kv_cache_utilization');
   if (running === null && kvPercent === null) return null;

@@ -1,5 +1,5 @@
 import { memberOf } from '../answer.js';
-import { MetricsPage } from './metrics-page.js';
+import { MetricsPage, type PageLayout } from './metrics-page.js';
 import {
   count,
   counterFrom,
@@ -17,8 +17,8 @@ import {
 } from './reading.js';
 
 /** Tokens are counted when a request ends; the batch counts each of its steps. */
-export function readTextGeneration(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readTextGeneration(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const running = countFrom(page, 'tgi_batch_current_size');
   const waiting = countFrom(page, 'tgi_queue_size');
   if (running === null && waiting === null) return null;

@@ -1,4 +1,4 @@
-import { labelOf, MetricsPage, sumOf, withLabel } from './metrics-page.js';
+import { labelOf, MetricsPage, type PageLayout, sumOf, withLabel } from './metrics-page.js';
 import {
   amount,
   count,
@@ -12,8 +12,8 @@ import {
 } from './reading.js';
 
 /** Triton with its TensorRT-LLM backend, at its port of metrics. `scheduled` are those that it computes. */
-export function readTriton(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readTriton(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const requests = page.samples('nv_trt_llm_request_metrics');
   if (requests.length === 0) return null;
   const of = (type: string) => count(sumOf(withLabel(requests, 'request_type', type)));

@@ -1,4 +1,4 @@
-import { labelOf, MetricsPage, type Sample, sumOf, withLabel } from './metrics-page.js';
+import { labelOf, MetricsPage, type PageLayout, type Sample, sumOf, withLabel } from './metrics-page.js';
 import {
   adapterNames,
   askModels,
@@ -44,8 +44,8 @@ function adaptersOf(page: MetricsPage): string[] | null {
 }
 
 /** V0 and V1, by the newer name of each figure, then the older one. */
-export function readVllm(body: Buffer): LoadReading | null {
-  const page = new MetricsPage(body);
+export function readVllm(body: Buffer, layout?: PageLayout): LoadReading | null {
+  const page = new MetricsPage(body, layout);
   const running = page.samples('vllm:num_requests_running');
   if (running.length === 0) return null;
   const promptTokens = counterFrom(page, 'vllm:prompt_tokens');

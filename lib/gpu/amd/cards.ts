@@ -8,7 +8,7 @@ import {
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
-import type { DrmClient } from '../drm/fdinfo.js';
+import type { DrmClient } from '../../native/drm-clients.js';
 import type { GpuReason } from '../reasons.js';
 import { Kfd, type KfdNode } from './kfd.js';
 
@@ -95,12 +95,12 @@ class AmdCard implements CardMeter {
 
   /** Stuck at 100: engines of all processes are known, and none of them moves. */
   #isSuspect({ values }: ValueSheet, { holders, computeHolders, incomplete }: CardContext): boolean {
-    const uses = holders.flatMap(({ clients }) => clients.map(({ use }) => use));
-    const moves = uses.some((use) => use === null || [...use.percents.values()].some((percent) => percent > 0));
     // Engine time of ROCm's queues is counted nowhere.
     const uncounted = computeHolders.some(({ bytes }) => bytes !== 0);
-    const still = values.utilizationPercent === 100 && incomplete === null && !uncounted && !moves;
-    this.#stoodStill = still ? this.#stoodStill + 1 : 0;
+    const atMost = values.utilizationPercent === 100 && incomplete === null && !uncounted;
+    const uses = atMost ? holders.flatMap(({ clients }) => clients.map(({ use }) => use)) : [];
+    const moves = uses.some((use) => use === null || [...use.percents.values()].some((percent) => percent > 0));
+    this.#stoodStill = atMost && !moves ? this.#stoodStill + 1 : 0;
     return this.#stoodStill >= suspectAfter;
   }
 

@@ -2,10 +2,9 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { GuardedReader } from '../../io/guarded.js';
-import { isPidName } from '../../procfs/pids.js';
 import type { ComputeHolder, ComputeHolders } from '../drm/driver.js';
 
-type Files = Pick<GuardedReader, 'read' | 'list'>;
+type Files = Pick<GuardedReader, 'read' | 'readKept' | 'list' | 'pids'>;
 
 const { ENOENT } = constants.errno;
 
@@ -78,12 +77,12 @@ export class Kfd {
     this.#pass += 1;
     if (slowDue) await this.#readTopology();
     if (this.#nodes.size === 0) return new Map();
-    const [entries] = await this.#files.list([join(this.#root, 'proc')]);
+    const [entries] = await this.#files.pids([join(this.#root, 'proc')]);
     if (entries === undefined || typeof entries === 'number') return new Map();
-    const pids = entries.flatMap(({ name }) => (isPidName(name) ? [Number(name)] : []));
+    const pids = [...entries.keys()];
     await this.#findFiles(pids, slowDue);
     const asked = pids.flatMap((pid) => (this.#vramFiles.get(pid) ?? []).map((name) => ({ pid, name })));
-    const results = await this.#files.read(
+    const results = await this.#files.readKept(
       asked.map(({ pid, name }) => join(this.#root, 'proc', String(pid), name)),
       maxBytes,
     );

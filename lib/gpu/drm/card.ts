@@ -183,7 +183,7 @@ export class DrmCard {
   }
 
   /** Takes what these paths gave. */
-  async end(results: readonly FileResult[], files: Pick<GuardedReader, 'read' | 'list'>): Promise<CardReading> {
+  async end(results: readonly FileResult[], files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<CardReading> {
     const { name: probe } = this.probe;
     const probed = this.#results.get(probe);
     if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
@@ -206,7 +206,7 @@ export class DrmCard {
     return typeof known === 'number' ? known !== ENOENT : this.#names.fast.includes(name);
   }
 
-  async #findSensors(files: Pick<GuardedReader, 'read' | 'list'>): Promise<void> {
+  async #findSensors(files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<void> {
     const directory = join(this.#directory, 'device/hwmon');
     const [entries] = await files.list([directory]);
     const names = entries === undefined || typeof entries === 'number' ? [] : entries.map(({ name }) => name);
@@ -214,7 +214,7 @@ export class DrmCard {
     if (this.#hwmon === null) return;
     const at = join(directory, this.#hwmon);
     const hwmon = [...this.#names.hwmon, ...this.#names.slowHwmon];
-    const results = await files.read(
+    const results = await files.readKept(
       hwmon.map((name) => join(at, name)),
       maxBytes,
     );

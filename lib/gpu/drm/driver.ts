@@ -2,7 +2,7 @@ import type { GuardedReader } from '../../io/guarded.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
 import type { ReportedValues } from '../report.js';
 import type { CardFileNames, CardIdentity, CardReading, Read } from './card.js';
-import type { DrmClient } from './fdinfo.js';
+import type { DrmClient } from '../../native/drm-clients.js';
 import type { DrmHolder } from './processes.js';
 
 /** Memory of one process on one card, by an interface of the vendor's own. */
@@ -53,7 +53,7 @@ export interface DrmDriver {
   readonly vendor: string;
   /** Names of its kernel drivers. */
   readonly drivers: readonly string[];
-  openCards(files: Pick<GuardedReader, 'read' | 'list'>, sysRoot: string): DrmCards;
+  openCards(files: Pick<GuardedReader, 'read' | 'readKept' | 'list' | 'pids'>, sysRoot: string): DrmCards;
 }
 
 /** Values of a card as they are filled in. */

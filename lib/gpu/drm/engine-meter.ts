@@ -1,4 +1,4 @@
-import type { DrmClient, DrmEngine } from './fdinfo.js';
+import type { DrmClient, DrmEngine } from '../../native/drm-clients.js';
 
 interface Counter {
   readonly busy: number;

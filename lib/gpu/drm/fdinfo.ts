@@ -1,27 +1,6 @@
-// One DRM client as /proc/PID/fdinfo/FD shows it (Documentation/gpu/drm-usage-stats.rst). Pure.
-
-export interface DrmEngine {
-  /** Time that it worked for this client, ns; cycles where `of` is given. */
-  readonly busy: number;
-  /** Cycles that passed for the engine; null where `busy` is a time. */
-  readonly of: number | null;
-  /** So many engines of this kind count together. */
-  readonly capacity: number;
-}
-
-export interface DrmClient {
-  /** `amdgpu`, `i915`, `xe`. */
-  readonly driver: string;
-  /** PCI address of the device: `0000:03:00.0`. */
-  readonly pdev: string;
-  /** Unique on the device; descriptors that were duplicated or inherited have the same. */
-  readonly id: string;
-  readonly engines: ReadonlyMap<string, DrmEngine>;
-  /** By engine, of drivers that give a share of time and no counter (amdgpu before 5.19). */
-  readonly enginePercents: ReadonlyMap<string, number>;
-  /** Memory that it has backed, by region: `vram`, `gtt`, `local0`... */
-  readonly residentBytes: ReadonlyMap<string, number>;
-}
+// One DRM client as /proc/PID/fdinfo/FD shows it (Documentation/gpu/drm-usage-stats.rst). Pure; native/drm_parse.cc is the
+// same in C++, and test/gpu/drm/parity.test.ts compares both.
+import type { DrmClient, DrmEngine } from '../../native/drm-clients.js';
 
 const units: Readonly<Record<string, number>> = {
   '': 1,

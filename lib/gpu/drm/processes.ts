@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { GuardedReader } from '../../io/guarded.js';
-import { isPidName } from '../../procfs/pids.js';
+import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
+import type { DrmClient, DrmClientResult } from '../../native/drm-clients.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
 import { EngineMeter, type EngineUse } from './engine-meter.js';
-import { type DrmClient, parseFdinfo } from './fdinfo.js';
+import { parseFdinfo } from './fdinfo.js';
 
 /** Inode of the first pid namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h). */
 const initialPidNamespace = 'pid:[4026531836]';
@@ -18,7 +18,7 @@ export interface DrmHolder {
 }
 
 export interface DrmHolders {
-  /** By PCI address. */
+  /** By driver and PCI address: `deviceKey`. */
   readonly byDevice: ReadonlyMap<string, readonly DrmHolder[]>;
   /** Why some processes may be missing; null: all that there are were looked at. */
   readonly incomplete: GpuReason | null;
@@ -26,22 +26,23 @@ export interface DrmHolders {
 
 interface Descriptor {
   readonly path: string;
-  /** The newest reading: a client that does nothing says the same again and again. */
-  text: Buffer;
-  client: DrmClient;
+  /** Which client it was of when it was found. */
+  readonly client: string;
 }
 
 interface Looked {
+  /** Another process has the same pid where this is another. */
+  readonly inode: number;
   /** Descriptors on a GPU, one for each client. */
   descriptors: readonly Descriptor[];
-  /** What its descriptors below /dev/dri lead to. */
-  links: string;
-  unseen: 'hidden' | 'stuck' | null;
+  /** Names of its descriptors below /dev/dri. */
+  readonly names: string;
+  readonly unseen: 'hidden' | 'stuck' | null;
   /** A descriptor is not what it was. */
   changed: boolean;
   readonly firstPass: number;
   /** Pass of the next look. */
-  next: number;
+  readonly next: number;
 }
 
 /**
@@ -49,8 +50,8 @@ interface Looked {
  * young, and to list its descriptors is the costliest part of a pass. One whose descriptors changed is at the next pass.
  */
 const [soonest, latest] = [2, 20];
-/** A process with more descriptors is taken for one that cannot be read. */
-const maxDescriptors = 16_384;
+/** A process with more descriptors of GPUs is taken for one that cannot be read. */
+const maxDescriptors = 4096;
 const maxFdinfoBytes = 8192;
 
 const hiddenReason = gpuReason(
@@ -63,38 +64,63 @@ const namespacedReason = gpuReason(
 );
 const stuckReason = gpuReason('timeout', 'descriptors of a process cannot be read: it gives no answer');
 
-/** Finds the processes that have GPUs of some drivers open, by their descriptors. */
+export const deviceKey = ({ driver, pdev }: { readonly driver: string; readonly pdev: string }): string =>
+  `${driver} ${pdev}`;
+const keyOf = (client: DrmClient): string => `${deviceKey(client)} ${client.id}`;
+
+export interface DrmProcessesOptions {
+  readonly procRoot: string;
+  readonly now: () => number;
+  /** A scan that began within so many ms is that of whoever asks meanwhile. */
+  readonly sharedMs?: number;
+  readonly open?: OpenFiles | undefined;
+}
+
+/** Finds the processes that have GPUs of any driver open, by their descriptors. One for all vendors: /proc is walked once. */
 export class DrmProcesses {
-  readonly #files: Pick<GuardedReader, 'read' | 'list' | 'links'>;
+  readonly #files: GuardedReader;
   readonly #procRoot: string;
-  readonly #drivers: readonly string[];
   readonly #now: () => number;
+  readonly #sharedMs: number;
   readonly #meter = new EngineMeter();
   readonly #processes = new Map<number, Looked>();
+  #scan: { readonly beganMs: number; readonly holders: Promise<DrmHolders> } | null = null;
   #pass = 0;
   #ownNamespace: boolean | null = null;
 
-  constructor(options: {
-    readonly files: Pick<GuardedReader, 'read' | 'list' | 'links'>;
-    readonly procRoot: string;
-    readonly drivers: readonly string[];
-    readonly now: () => number;
-  }) {
-    this.#files = options.files;
-    this.#procRoot = options.procRoot;
-    this.#drivers = options.drivers;
-    this.#now = options.now;
+  constructor({ procRoot, now, sharedMs = 0, open }: DrmProcessesOptions) {
+    const message = (what: string) => `${what}: a driver does not answer for the process`;
+    // Each process of a host may hang.
+    this.#files = new GuardedReader({
+      open,
+      maxAbandoned: 16,
+      fault: (what) => ({ source: 'gpu', code: 'TIMEOUT', message: message(what) }),
+    });
+    this.#procRoot = procRoot;
+    this.#now = now;
+    this.#sharedMs = sharedMs;
   }
 
-  async scan(): Promise<DrmHolders> {
+  /** Rejects only after `close`. */
+  scan(): Promise<DrmHolders> {
+    const now = this.#now();
+    if (this.#scan !== null && now - this.#scan.beganMs <= this.#sharedMs) return this.#scan.holders;
+    this.#scan = { beganMs: now, holders: this.#walk() };
+    return this.#scan.holders;
+  }
+
+  close(): void {
+    this.#files.close();
+  }
+
+  async #walk(): Promise<DrmHolders> {
     this.#pass += 1;
     this.#ownNamespace ??= await this.#isNamespaced();
-    const [entries] = await this.#files.list([this.#procRoot]);
-    if (entries === undefined || typeof entries === 'number')
-      return { byDevice: new Map(), incomplete: entries === ETIMEDOUT ? stuckReason : hiddenReason };
-    const pids = entries.flatMap(({ name }) => (isPidName(name) ? [Number(name)] : []));
-    this.#forget(new Set(pids));
-    await this.#look(pids.filter((pid) => this.#isDue(pid)));
+    const [inodes] = await this.#files.pids([this.#procRoot]);
+    if (inodes === undefined || typeof inodes === 'number')
+      return { byDevice: new Map(), incomplete: inodes === ETIMEDOUT ? stuckReason : hiddenReason };
+    for (const [pid, { inode }] of this.#processes) if (inodes.get(pid) !== inode) this.#processes.delete(pid);
+    await this.#look(inodes);
     return this.#fold(await this.#read());
   }
 
@@ -104,90 +130,73 @@ export class DrmProcesses {
     return typeof links === 'object' && links.length > 0 && !links.includes(initialPidNamespace);
   }
 
-  #forget(alive: ReadonlySet<number>): void {
-    for (const pid of this.#processes.keys()) if (!alive.has(pid)) this.#processes.delete(pid);
-  }
-
   #isDue(pid: number): boolean {
     const looked = this.#processes.get(pid);
     return looked === undefined || looked.changed || this.#pass >= looked.next;
   }
 
-  #looked(pid: number, found: Pick<Looked, 'links' | 'unseen'>): void {
-    const firstPass = this.#processes.get(pid)?.firstPass ?? this.#pass;
-    const pause = Math.min(latest, Math.max(soonest, Math.ceil((this.#pass - firstPass) / 4)));
-    // Those that were found in one pass are not all looked at in one.
-    const next = this.#pass + pause + (pid % pause);
-    this.#processes.set(pid, { descriptors: [], changed: false, firstPass, next, ...found });
-  }
-
-  /** Which of these processes have a GPU open, and through which descriptors where that has changed. */
-  async #look(pids: readonly number[]): Promise<void> {
-    const links = await this.#files.links(
+  /** Which processes have a GPU open, and through which descriptors where that has changed. */
+  async #look(inodes: ReadonlyMap<number, number>): Promise<void> {
+    const pids = [...inodes.keys()].filter((pid) => this.#isDue(pid));
+    const names = await this.#files.linkNames(
       pids.map((pid) => this.#path(pid, 'fd')),
       '/dev/dri/',
     );
-    const moved: number[] = [];
+    const moved: { readonly pid: number; readonly name: string }[] = [];
     for (const [i, pid] of pids.entries()) {
-      const found = links[i] ?? ENOENT;
-      const earlier = this.#processes.get(pid);
-      if (typeof found === 'number') {
-        this.#unseen(pid, found);
+      const found = names[i] ?? ENOENT;
+      const inode = inodes.get(pid) as number;
+      if (typeof found === 'number' || found.length > maxDescriptors) {
+        this.#unseen(pid, inode, typeof found === 'number' ? found : ETIMEDOUT);
         continue;
       }
-      const text = [...found].sort().join('\n');
-      const same = earlier?.links === text && earlier.unseen === null && !earlier.changed;
-      const descriptors = same ? earlier.descriptors : [];
-      this.#looked(pid, { links: text, unseen: null });
-      if (same) this.#keep(pid, descriptors);
-      else if (text !== '') moved.push(pid);
+      const sorted = [...found].sort();
+      const earlier = this.#processes.get(pid);
+      const same = earlier !== undefined && !earlier.changed && earlier.names === sorted.join(' ');
+      this.#looked(pid, { inode, names: sorted.join(' '), unseen: null }, same ? earlier.descriptors : []);
+      if (!same) moved.push(...sorted.map((name) => ({ pid, name })));
     }
     await this.#find(moved);
   }
 
-  async #find(pids: readonly number[]): Promise<void> {
-    const lists = await this.#files.list(pids.map((pid) => this.#path(pid, 'fdinfo')));
-    const asked: { pid: number; name: string }[] = [];
-    for (const [i, pid] of pids.entries()) {
-      const entries = lists[i] ?? ENOENT;
-      if (typeof entries === 'number') this.#unseen(pid, entries);
-      else if (entries.length > maxDescriptors) this.#unseen(pid, ETIMEDOUT);
-      else for (const { name } of entries) asked.push({ pid, name });
-    }
-    const texts = await this.#files.read(
-      asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name)),
-      maxFdinfoBytes,
-    );
-    const found = new Set<string>();
-    for (const [i, { pid, name }] of asked.entries()) {
-      const text = texts[i] ?? ENOENT;
+  #looked(pid: number, found: Pick<Looked, 'inode' | 'names' | 'unseen'>, descriptors: readonly Descriptor[]): void {
+    const firstPass = this.#processes.get(pid)?.firstPass ?? this.#pass;
+    const pause = Math.min(latest, Math.max(soonest, Math.ceil((this.#pass - firstPass) / 4)));
+    // Those that were found in one pass are not all looked at in one.
+    const next = this.#pass + pause + (pid % pause);
+    this.#processes.set(pid, { ...found, descriptors, changed: false, firstPass, next });
+  }
+
+  #unseen(pid: number, inode: number, errno: number): void {
+    if (errno === ENOENT || errno === ESRCH) this.#processes.delete(pid);
+    else this.#looked(pid, { inode, names: '', unseen: isRefusal(errno) ? 'hidden' : 'stuck' }, []);
+  }
+
+  /** Which of these descriptors are of clients, and of which: one for each. */
+  async #find(asked: readonly { readonly pid: number; readonly name: string }[]): Promise<void> {
+    const paths = asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name));
+    const clients = await this.#clients(paths);
+    for (const [i, { pid }] of asked.entries()) {
+      const client = clients[i] ?? null;
       const looked = this.#processes.get(pid);
-      if (looked === undefined) continue;
-      if (typeof text === 'number') {
-        if (text !== ENOENT) this.#unseen(pid, text);
+      if (looked === undefined || client === null || client === ENOENT) continue;
+      if (typeof client === 'number') {
+        this.#unseen(pid, looked.inode, client);
         continue;
       }
-      const client = this.#clientOf(text);
-      const key = client === null ? '' : `${pid} ${client.pdev} ${client.id}`;
+      const key = keyOf(client);
       // One that was duplicated says the same.
-      if (client === null || found.has(key)) continue;
-      found.add(key);
-      this.#keep(pid, [...looked.descriptors, { path: this.#path(pid, 'fdinfo', name), text, client }]);
+      if (looked.descriptors.some((each) => each.client === key)) continue;
+      looked.descriptors = [...looked.descriptors, { path: paths[i] as string, client: key }];
     }
   }
 
-  #keep(pid: number, descriptors: readonly Descriptor[]): void {
-    const looked = this.#processes.get(pid);
-    if (looked !== undefined) looked.descriptors = descriptors;
-  }
-
-  #unseen(pid: number, errno: number): void {
-    if (errno === ENOENT || errno === ESRCH) {
-      this.#processes.delete(pid);
-      return;
-    }
-    const unseen = errno === EACCES || errno === EPERM ? 'hidden' : 'stuck';
-    this.#looked(pid, { links: '', unseen });
+  /** The addon parses them where there is one. */
+  async #clients(paths: readonly string[]): Promise<readonly DrmClientResult[]> {
+    const parsed = await this.#files.drmClients(paths, maxFdinfoBytes);
+    if (parsed !== null) return parsed;
+    const texts = await this.#files.readKept(paths, maxFdinfoBytes);
+    return texts.map((text) => (typeof text === 'number' ? text : parseFdinfo(text.toString('latin1'))));
   }
 
   /** Reads the descriptors that are known. */
@@ -196,30 +205,15 @@ export class DrmProcesses {
       .filter(([, { descriptors }]) => descriptors.length > 0)
       .sort(([a], [b]) => a - b)
       .flatMap(([pid, looked]) => looked.descriptors.map((descriptor) => ({ pid, looked, descriptor })));
-    const texts = await this.#files.read(
-      asked.map(({ descriptor }) => descriptor.path),
-      maxFdinfoBytes,
-    );
+    const clients: readonly DrmClientResult[] = await this.#clients(asked.map(({ descriptor }) => descriptor.path));
     const found: { readonly pid: number; readonly client: DrmClient }[] = [];
     for (const [i, { pid, looked, descriptor }] of asked.entries()) {
-      const text = texts[i] ?? ENOENT;
-      if (typeof text === 'number') {
-        looked.changed = true;
-        continue;
-      }
-      const client = text.equals(descriptor.text) ? descriptor.client : this.#clientOf(text);
-      if (client?.pdev !== descriptor.client.pdev || client.id !== descriptor.client.id) looked.changed = true;
-      if (client === null) continue;
-      descriptor.text = text;
-      descriptor.client = client;
-      found.push({ pid, client });
+      const client = clients[i] ?? null;
+      const isClient = client !== null && typeof client !== 'number';
+      if (!isClient || keyOf(client) !== descriptor.client) looked.changed = true;
+      if (isClient) found.push({ pid, client });
     }
     return found;
-  }
-
-  #clientOf(text: Buffer): DrmClient | null {
-    const client = parseFdinfo(text.toString('latin1'));
-    return client !== null && this.#drivers.includes(client.driver) ? client : null;
   }
 
   /** A client that several processes have open is that of the one with the lowest pid: the others inherited it. */
@@ -229,18 +223,19 @@ export class DrmProcesses {
     const counted = new Set<string>();
     this.#meter.begin();
     for (const { pid, client } of found) {
-      const key = `${client.pdev} ${client.id}`;
+      const key = keyOf(client);
       if (counted.has(key)) continue;
       counted.add(key);
-      const holders = byDevice.get(client.pdev) ?? new Map<number, DrmHolder['clients'][number][]>();
-      byDevice.set(client.pdev, holders);
+      const device = deviceKey(client);
+      const holders = byDevice.get(device) ?? new Map<number, DrmHolder['clients'][number][]>();
+      byDevice.set(device, holders);
       const clients = holders.get(pid) ?? [];
       holders.set(pid, clients);
       clients.push({ client, use: this.#meter.measure(key, client, atMs) });
     }
     return {
       byDevice: new Map(
-        [...byDevice].map(([pdev, holders]) => [pdev, [...holders].map(([pid, clients]) => ({ pid, clients }))]),
+        [...byDevice].map(([device, holders]) => [device, [...holders].map(([pid, clients]) => ({ pid, clients }))]),
       ),
       incomplete: this.#incomplete(),
     };
@@ -257,3 +252,5 @@ export class DrmProcesses {
     return [this.#procRoot, pid, ...rest].join('/');
   }
 }
+
+const isRefusal = (errno: number): boolean => errno === EACCES || errno === EPERM;

@@ -7,7 +7,7 @@ import type { GpuReport } from '../report.js';
 import type { GpuReader, GpuReaderOptions, VendorReading } from '../vendor.js';
 import { type CardReading, cardIdentity, DrmCard } from './card.js';
 import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js';
-import { type DrmHolders, DrmProcesses } from './processes.js';
+import { type DrmHolders, DrmProcesses, deviceKey } from './processes.js';
 import { type CardReport, reportCard } from './report.js';
 
 const { ETIMEDOUT } = constants.errno;
@@ -31,7 +31,10 @@ interface OpenCard {
   readonly meter: CardMeter;
 }
 
-/** Reads one vendor's cards by the files of its kernel drivers. Nothing of a driver is kept open between passes. */
+/**
+ * Reads one vendor's cards by the files of its kernel drivers. What is kept open of them between passes holds up neither
+ * sleep nor reset nor removal of a card: these are files of sysfs, not of the device.
+ */
 export function openDrm(driver: DrmDriver, options: GpuReaderOptions, openFiles?: OpenFiles): GpuReader {
   return new DrmReader(driver, options, openFiles);
 }
@@ -46,6 +49,7 @@ class DrmReader implements GpuReader {
   readonly #files: GuardedReader;
   readonly #own: DrmCards;
   readonly #processes: DrmProcesses;
+  readonly #ownProcesses: boolean;
   /** By the name below /sys/class/drm. */
   readonly #cards = new Map<string, OpenCard>();
   /** Those of other vendors. */
@@ -73,8 +77,9 @@ class DrmReader implements GpuReader {
       fault: (what) => ({ source, code: 'TIMEOUT', message: `${what}: see dmesg for errors of the driver` }),
     });
     this.#own = driver.openCards(this.#files, this.#sysRoot);
-    const procRoot = options.roots?.proc ?? '/proc';
-    this.#processes = new DrmProcesses({ files: this.#files, procRoot, drivers: driver.drivers, now: this.#now });
+    const { drmProcesses, roots } = options;
+    this.#ownProcesses = drmProcesses === undefined;
+    this.#processes = drmProcesses ?? new DrmProcesses({ procRoot: roots?.proc ?? '/proc', now: this.#now, open });
     this.#reading = anyCard(this.#sysRoot) ? this.#without('initializing') : this.#absent;
   }
 
@@ -96,6 +101,7 @@ class DrmReader implements GpuReader {
   close(): void {
     this.#closed = true;
     this.#files.close();
+    if (this.#ownProcesses) this.#processes.close();
   }
 
   get #absent(): VendorReading {
@@ -176,7 +182,7 @@ class DrmReader implements GpuReader {
 
   /** null where a card sleeps: any other file of it would wake it, or give what was before. */
   async #readCards(cards: readonly OpenCard[]): Promise<readonly (CardReading | null)[]> {
-    const states = await this.#files.read(
+    const states = await this.#files.readKept(
       cards.map(({ card }) => card.statusPath),
       64,
     );
@@ -186,12 +192,12 @@ class DrmReader implements GpuReader {
       return ['suspended', 'suspending', 'resuming'].includes(text);
     };
     const awake = [...cards.keys()].filter((i) => !sleeps(i));
-    const probed = await this.#files.read(
+    const probed = await this.#files.readKept(
       awake.map((i) => cards[i]?.card.probe.path ?? ''),
       maxFileBytes,
     );
     const paths = awake.map((i, at) => cards[i]?.card.begin(probed[at] ?? ETIMEDOUT) ?? []);
-    const results = await this.#files.read(paths.flat(), maxFileBytes);
+    const results = await this.#files.readKept(paths.flat(), maxFileBytes);
     let taken = 0;
     const readings = await Promise.all(
       awake.map((i, at) => {
@@ -216,7 +222,7 @@ class DrmReader implements GpuReader {
     return byPlace.map(({ card: { identity }, meter, reading }, position) =>
       reportCard(position, this.#driver.vendor, identity, meter, reading, {
         atMs,
-        holders: byDevice.get(identity.pdev) ?? [],
+        holders: byDevice.get(deviceKey(identity)) ?? [],
         computeHolders: compute.get(identity.pdev) ?? [],
         incomplete,
       }),

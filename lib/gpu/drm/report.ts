@@ -38,10 +38,11 @@ function processesOf(
   computeHolders: readonly ComputeHolder[],
   bytesOf: CardMeter['bytesOf'],
 ): readonly Held[] {
-  const pids = new Set([...holders.map(({ pid }) => pid), ...computeHolders.map(({ pid }) => pid)]);
-  return [...pids].flatMap((pid) => {
-    const holder = holders.find((each) => each.pid === pid);
-    const compute = computeHolders.find((each) => each.pid === pid);
+  const byPid = new Map(holders.map((holder) => [holder.pid, holder]));
+  const computeByPid = new Map(computeHolders.map((compute) => [compute.pid, compute]));
+  return [...new Set([...byPid.keys(), ...computeByPid.keys()])].flatMap((pid) => {
+    const holder = byPid.get(pid);
+    const compute = computeByPid.get(pid);
     const clients = holder?.clients ?? [];
     const own = clients.map(({ client }) => bytesOf(client));
     const drawn =

@@ -8,7 +8,7 @@ import {
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
-import type { DrmClient } from '../drm/fdinfo.js';
+import type { DrmClient } from '../../native/drm-clients.js';
 import { gpuReason } from '../reasons.js';
 
 const tiles = ['tile0', 'tile1'];

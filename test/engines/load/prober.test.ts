@@ -142,10 +142,10 @@ describe('an engine that is asked for its load', () => {
     const prober = new LoadProber({
       now: () => clock.ms,
       fetcher: {
-        fetch: async () => {
+        fetch: async (_scheme, _address, _path, read) => {
           asked.push(clock.ms);
           clock.ms += 700;
-          return { status: 404, body: Buffer.alloc(0) };
+          return read({ status: 404, body: Buffer.alloc(0), reusable: true });
         },
       },
     });

@@ -1,5 +1,5 @@
 // A host's GPUs as the kernel shows them below /sys and /proc, written to a directory.
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { temporaryDirectory } from '../../harness/leftovers.js';
 
@@ -219,10 +219,11 @@ export class FakeDrmHost {
     if (Object.keys(files).length > 0) this.#setAll(`sys/class/drm/${card}/device/hwmon/hwmon${number}`, files);
   }
 
-  /** As after the driver was bound anew. */
+  /** As after the driver was bound anew: with files of its own. */
   renumberHwmon(card: string, from: number, to: number): void {
     const at = join(this.root, `sys/class/drm/${card}/device/hwmon`);
-    renameSync(join(at, `hwmon${from}`), join(at, `hwmon${to}`));
+    cpSync(join(at, `hwmon${from}`), join(at, `hwmon${to}`), { recursive: true });
+    this.remove(`sys/class/drm/${card}/device/hwmon/hwmon${from}`);
   }
 
   unplug(card: string): void {
@@ -231,8 +232,11 @@ export class FakeDrmHost {
 
   /** A process whose descriptors are these, from number 3 on; those of other files stand before them. */
   process(pid: number, descriptors: readonly (string | FakeClient)[]): void {
-    this.remove(`proc/${pid}`);
+    // What was there goes when its successor is there: else the same inode may be given again.
+    const before = join(this.root, `before-${pid}`);
+    if (existsSync(join(this.root, `proc/${pid}`))) renameSync(join(this.root, `proc/${pid}`), before);
     mkdirSync(join(this.root, `proc/${pid}/fd`), { recursive: true });
+    rmSync(before, { recursive: true, force: true });
     this.write(`proc/${pid}/fdinfo/0`, 'pos:\t0\nflags:\t0100000\nmnt_id:\t27\n');
     symlinkSync('/dev/null', join(this.root, `proc/${pid}/fd/0`));
     for (const [i, each] of descriptors.entries()) {

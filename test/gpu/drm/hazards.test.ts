@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GpuReading } from '../../../lib/gpu/reading.js';
+import { WorkerFileReader } from '../../../lib/io/open-file-reader.js';
 import {
   apu,
   arcI915,
@@ -13,7 +14,7 @@ import {
   MiB,
   radeon,
 } from './fake-host.js';
-import { type DrmSource, drmSource } from './sources.js';
+import { type DrmSource, drmSource, vendorsOver } from './sources.js';
 
 const at = '0000:03:00.0';
 const xeAt = '0000:07:00.0';
@@ -385,11 +386,14 @@ const hazards: Readonly<Record<string, Hazard>> = {
   },
 };
 
-describe('hazards of AMD and Intel cards', () => {
+describe.each([
+  { reader: 'the addon', vendors: undefined },
+  { reader: 'TypeScript', vendors: vendorsOver(() => new WorkerFileReader()) },
+])('hazards of AMD and Intel cards, by $reader', ({ vendors }) => {
   for (const [name, { host: build, check, options }] of Object.entries(hazards)) {
     it(name, async () => {
       using host = build();
-      using drm = drmSource(host, options);
+      using drm = drmSource(host, { ...options, ...(vendors === undefined ? {} : { vendors }) });
       await check(drm, host);
     });
   }

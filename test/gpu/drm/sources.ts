@@ -57,10 +57,7 @@ export function failingFiles(failing: Failing): OpenFiles {
   return () => {
     const inner = openFileReader();
     let runningSince: number | null = null;
-    const over = async <T>(
-      paths: readonly string[],
-      ask: (some: readonly string[]) => Promise<readonly (T | number)[]>,
-    ) => {
+    const over = async <T>(paths: readonly string[], ask: (some: readonly string[]) => Promise<readonly T[]>) => {
       if (paths.some((path) => failing(path) === 'hangs')) {
         runningSince ??= performance.now();
         return await new Promise<never>(() => {});
@@ -71,8 +68,17 @@ export function failingFiles(failing: Failing): OpenFiles {
     };
     return {
       read: (paths, maxBytes) => over(paths, (some) => inner.read(some, maxBytes)),
+      readKept: (paths, maxBytes) => over(paths, (some) => inner.readKept(some, maxBytes)),
+      pids: (paths) => over(paths, (some) => inner.pids(some)),
       list: (paths) => over(paths, (some) => inner.list(some)),
       links: (paths, prefix) => over(paths, (some) => inner.links(some, prefix)),
+      linkNames: (paths, prefix) => over(paths, (some) => inner.linkNames(some, prefix)),
+      ...(inner.drmClients === undefined
+        ? {}
+        : {
+            drmClients: (paths: readonly string[], maxBytes: number) =>
+              over(paths, async (some) => (await inner.drmClients?.(some, maxBytes)) ?? []),
+          }),
       listening: (namespaces) => inner.listening(namespaces),
       runningMs: () => (runningSince === null ? inner.runningMs() : performance.now() - runningSince),
       close: () => inner.close(),
@@ -80,10 +86,14 @@ export function failingFiles(failing: Failing): OpenFiles {
   };
 }
 
-/** Both vendors over files that fail. */
-export const failingVendors = (failing: Failing): NonNullable<GpuSourceOptions['vendors']> =>
+/** Both vendors, each over files of its own. */
+export const vendorsOver = (open: OpenFiles): NonNullable<GpuSourceOptions['vendors']> =>
   [amdCards, intelCards].map((cards) => ({
     name: cards.vendor,
-    open: (options) => openDrm(cards, options, failingFiles(failing)),
+    open: ({ drmProcesses: _, ...options }) => openDrm(cards, options, open),
     check: async () => null,
   }));
+
+/** Both vendors over files that fail. */
+export const failingVendors = (failing: Failing): NonNullable<GpuSourceOptions['vendors']> =>
+  vendorsOver(failingFiles(failing));

@@ -108,11 +108,19 @@ describe('runs of nvidia-smi', () => {
 
   it('the output of nvidia-smi has a bound: what comes after 4 MiB is not read', async () => {
     smi.start();
-    await newest().say(`${'x'.repeat(1023)}\n`.repeat(4 * 1024 + 512));
+    await newest().say(`${'x'.repeat(1023)}\n`.repeat(4 * 1024));
     await newest().say(rowOf(newest(), 23_034));
     await newest().end(0);
     expect(smi.state.report).toBeNull();
     expect(smi.state.failure?.message).toContain('no rows');
+  });
+
+  it('what comes before that is', async () => {
+    smi.start();
+    await newest().say(`${'x'.repeat(1023)}\n`.repeat(4 * 1024 - 1));
+    await newest().say(rowOf(newest(), 23_034));
+    for (let run = 0; run < 3; run++) await newest().end(0);
+    expect(smi.state.report?.devices).toHaveLength(1);
   });
 
   it.each([23_034, 11_264, 81_559, 143_771])('a GPU of %i MiB has that and no other size', async (memoryMib) => {

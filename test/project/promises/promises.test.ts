@@ -21,7 +21,7 @@ describe('docs/promises.md', () => {
 describe('the table of promises', () => {
   const files: Record<string, string> = {
     'docs/a.md':
-      '# A\n\n- **Nothing** is\n  lost. All is kept.\n\n| what | how |\n| --- | --- |\n| sums | at most once |\n',
+      '# A\n\n- **Nothing** is\n  lost. All is kept.\n\n| what | how |\n| --- | --- |\n| heartbeats | at most once |\n',
     'test/a.test.ts':
       "it('loses nothing', () => {});\nit.skip('keeps all', () => {});\nit.each([1])('each %s', () => {});",
   };
@@ -32,11 +32,11 @@ describe('the table of promises', () => {
     const promises = table(
       '- Nothing is lost.',
       '  - `test/a.test.ts`: loses nothing',
-      '- sums | at most',
+      '- heartbeats | at most',
       '  once',
       '  - `test/a.test.ts`: each %s',
     );
-    expect(promises.rows.map(({ quote }) => quote)).toEqual(['Nothing is lost.', 'sums | at most once']);
+    expect(promises.rows.map(({ quote }) => quote)).toEqual(['Nothing is lost.', 'heartbeats | at most once']);
     expect(problemsOf(promises, { read })).toEqual([]);
   });
 
@@ -64,7 +64,7 @@ describe('the table of promises', () => {
     expect(problemsOf(promises, { read }).map((problem) => problem.split('"')[1])).toEqual([
       'All is kept.',
       '| what | how |',
-      '| sums | at most once |',
+      '| heartbeats | at most once |',
     ]);
   });
 

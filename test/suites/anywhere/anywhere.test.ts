@@ -51,7 +51,8 @@ describe.each(places)('a container with a read-only cgroup tree, $title', ({ who
       });
       await load.line(/at work/);
       const token = `anywhere-${process.pid}-${who}`;
-      const daemon = harness().worker('llm', 'a', ['sh', '-c', stubborn(token)], { under, args: inside });
+      const limited = [...inside, '--memory', '8G', '--swap', '0', '--best-effort'];
+      const daemon = harness().worker('llm', 'a', ['sh', '-c', stubborn(token)], { under, args: limited });
       await daemon.line(/note: it runs without a cgroup, as a tree of processes/);
 
       const workers = async () =>
@@ -73,6 +74,16 @@ describe.each(places)('a container with a read-only cgroup tree, $title', ({ who
         expect(launched).toMatchObject({ scope: 'processes', origin: 'launched', memorySource: 'proc' });
         expect(launched?.nullReasons).toMatchObject({ memoryPeakBytes: 'noCgroup', oomKills: 'noCgroup' });
       }
+
+      expect(seen.launched?.limitNotes).toEqual([
+        expect.stringMatching(/^--memory holds in part: .* 8\.0 GiB .*RLIMIT_DATA/),
+        expect.stringMatching(/^--swap is not applied: /),
+      ]);
+      // Both shells; `run` itself has none.
+      const bounded = withToken(token).filter((pid) =>
+        /^Max data size +8589934592 +8589934592 /m.test(readFileSync(`/proc/${pid}/limits`, 'latin1')),
+      );
+      expect(bounded).toHaveLength(2);
 
       await holdsLoads(`http://127.0.0.1:${hivePort}`, directory);
       await saysLimits(url, place.limits);

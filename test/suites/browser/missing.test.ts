@@ -25,7 +25,7 @@ const overflows = (page: Page, width: number) =>
 
 describe('a host that dies', () => {
   it('stays as missing, with its last values, until it is forgotten', async () => {
-    const queen = await use.queen({ staleAfterMs: 1000 });
+    const queen = await use.queen({}, { staleAfterMs: 1000 });
     const fleet = await use.fleet(queen, [lost, heard]);
     const page = await use.open(`${queen.url}/?view=hives`, desktop);
     await expect.poll(() => page.locator('.card').count()).toBe(2);

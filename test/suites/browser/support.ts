@@ -5,6 +5,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import type { QueenOptions } from '../../../lib/config/options.js';
 import { type Queen, startQueen } from '../../../lib/daemon/queen.js';
+import type { RegistryOptions } from '../../../lib/queen/registry-options.js';
 import { desktop, openBrowser, openPage } from '../../harness/browser.js';
 import { SimulatedFleet, SimulatedHive, type SimulatedHiveOptions } from '../../harness/simulated-fleet.js';
 
@@ -34,8 +35,9 @@ export function useBrowser() {
     get browser() {
       return browser;
     },
-    async queen(options: QueenOptions = {}): Promise<Queen> {
-      const queen = await startQueen({ port: 0, warmingMs: 0, ...options });
+    /** `limits`: shorter than those that a queen may be given. */
+    async queen(options: QueenOptions = {}, limits: RegistryOptions = {}): Promise<Queen> {
+      const queen = await startQueen({ port: 0, warmingMs: 0, ...options }, { registry: limits });
       defer(() => queen.close());
       return queen;
     },

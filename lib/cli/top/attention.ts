@@ -1,0 +1,61 @@
+import type { HivepulseClient } from '../../client/client.js';
+import type { AttentionLine } from '../../contract/silence.js';
+import { ansiOf } from '../../present/status.js';
+import { fitSpans, span } from '../table.js';
+import type { Line } from './detail.js';
+
+const askEveryMs = 5000;
+const maxLines = 3;
+
+/** What needs attention, as the queen has it; nothing where it does not answer, or is an older one. */
+export class AttentionWatch {
+  readonly #client: HivepulseClient;
+  readonly #now: () => number;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #asking: Promise<void> | null = null;
+  lines: readonly AttentionLine[] = [];
+
+  constructor(client: HivepulseClient, now: () => number = () => performance.now()) {
+    this.#client = client;
+    this.#now = now;
+  }
+
+  /** Asks again where the last answer is old; `then` is called after an answer. */
+  refresh(signal: AbortSignal, then: () => void = () => undefined): Promise<void> {
+    if (this.#asking !== null) return this.#asking;
+    if (this.#now() - this.#askedAtMs < askEveryMs) return Promise.resolve();
+    this.#askedAtMs = this.#now();
+    this.#asking = this.#ask(signal).finally(() => {
+      this.#asking = null;
+      then();
+    });
+    return this.#asking;
+  }
+
+  async #ask(signal: AbortSignal): Promise<void> {
+    this.lines = await this.#client.attention({ signal }).then(
+      ({ items }) => items.filter(({ silence, severity }) => silence === null && severity !== 'note'),
+      () => [],
+    );
+  }
+}
+
+/** `✕ 13 GPUs stalled  On host-1, host-2. ...`: what is critical, and as many warnings as there is room for. */
+export function attentionLines(lines: readonly AttentionLine[], total: number): Line[] {
+  const critical = lines.filter(({ severity }) => severity === 'critical').length;
+  const shown = lines.slice(0, Math.max(critical, maxLines));
+  const left = lines.length - shown.length;
+  const drawn = shown.map(({ severity, title, text }) =>
+    fitSpans(
+      [
+        severity === 'critical' ? span('✕ ', ansiOf.bad) : span('◆ ', ansiOf.warning),
+        span(title, '1'),
+        span(`  ${text}`),
+      ],
+      total,
+    ),
+  );
+  return left === 0
+    ? drawn
+    : [...drawn, fitSpans([span(`and ${left} more: hivepulse attention`, ansiOf.unknown)], total)];
+}

@@ -1,0 +1,36 @@
+import { windowSeconds, windows, zoom } from '../data/chart-window.js';
+import { go } from '../data/location.js';
+
+const time = (ms: number) =>
+  new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+
+/** Chooses how far back the charts below go; while a part is looked at closer it says which, and leads back. */
+export function ChartWindow() {
+  const chosen = windowSeconds();
+  const part = zoom.value;
+  return (
+    <div class="chart-window" role="group" aria-label="Time shown">
+      {windows.map(([seconds, label]) => (
+        <button
+          key={seconds}
+          type="button"
+          class="button small"
+          aria-pressed={part === null && Number(seconds) === chosen}
+          onClick={() => {
+            zoom.value = null;
+            go({ window: seconds });
+          }}
+        >
+          {label}
+        </button>
+      ))}
+      {part === null ? (
+        <small>Drag over a chart to look closer</small>
+      ) : (
+        <button type="button" class="link quiet" onClick={() => void (zoom.value = null)}>
+          {time(part.fromMs)} to {time(part.toMs)}: show all
+        </button>
+      )}
+    </div>
+  );
+}

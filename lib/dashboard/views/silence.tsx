@@ -1,0 +1,76 @@
+import { useState } from 'preact/hooks';
+import { maxSilencedHives } from '../../contract/limits.js';
+import type { SilenceKind } from '../../contract/silence.js';
+import type { AttentionGroup } from '../../present/attention.js';
+import { plural } from '../../present/sentences.js';
+import { client } from '../data/client.js';
+import { refreshSilences } from '../data/silences.js';
+import { Confirm } from '../parts/confirm.js';
+
+const times = [
+  ['3600', '1 hour'],
+  ['28800', '8 hours'],
+  ['86400', '24 hours'],
+  ['604800', '7 days'],
+] as const;
+
+const kinds: readonly (readonly [SilenceKind, string])[] = [
+  ['acknowledged', 'Acknowledge: until it is over'],
+  ['silenced', 'Silence: also if it comes again'],
+];
+
+/** Who looks at it, why, and until when. */
+export function SilenceDialog({ group, close }: { readonly group: AttentionGroup; readonly close: () => void }) {
+  const [kind, setKind] = useState<SilenceKind>('acknowledged');
+  const [reason, setReason] = useState('');
+  const [by, setBy] = useState('');
+  const [seconds, setSeconds] = useState('86400');
+  const { cause, hives, title } = group;
+  const run = async () => {
+    await client.silence({
+      kind,
+      cause,
+      hives: hives.slice(0, maxSilencedHives),
+      reason: reason.trim(),
+      by: by.trim(),
+      expiresInSeconds: Number(seconds),
+    });
+    await refreshSilences();
+  };
+  return (
+    <Confirm title={`Acknowledge ${title}?`} action="Acknowledge" run={run} close={close}>
+      <p>
+        For {hives.length === 1 ? hives[0] : plural(hives.length, 'host')}, at all who look at this fleet. It is left
+        out of counts and notifications, and listed below them.
+      </p>
+      <label>
+        <span>How</span>
+        <select value={kind} onChange={(e) => setKind(e.currentTarget.value as SilenceKind)}>
+          {kinds.map(([value, label]) => (
+            <option key={value} value={value}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        <span>Reason</span>
+        <input type="text" required maxLength={256} value={reason} onInput={(e) => setReason(e.currentTarget.value)} />
+      </label>
+      <label>
+        <span>Your name</span>
+        <input type="text" required maxLength={128} value={by} onInput={(e) => setBy(e.currentTarget.value)} />
+      </label>
+      <label>
+        <span>For at most</span>
+        <select value={seconds} onChange={(e) => setSeconds(e.currentTarget.value)}>
+          {times.map(([value, label]) => (
+            <option key={value} value={value}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+    </Confirm>
+  );
+}

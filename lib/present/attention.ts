@@ -1,0 +1,251 @@
+/** What a person should look at, worst first, and equal things as one: the same at the queen, on the page and in commands. Pure. */
+import type { HiveView, WorkerView } from '../contract/api.js';
+import type { Fault, GpuSample } from '../contract/heartbeat.js';
+import type { Missing } from '../contract/missing.js';
+import { isLost, missingForText, missingName, missingReasonText } from './missing.js';
+import { compareNames } from './search.js';
+import { plural, sentence } from './sentences.js';
+import {
+  type Cause,
+  type CauseName,
+  causeOfHealth,
+  causes,
+  faultSeverity,
+  type Severity,
+  severityRank,
+} from './severity.js';
+import { gpuHealthStyles, livenessStyles, styleOf, workerStateStyles } from './status.js';
+import { formatAge } from './units.js';
+
+/** One thing that is wrong, in words. */
+export interface Attention {
+  readonly id: string;
+  /** A name of `causes`, or `fault:<source>:<CODE>`. With the hive it says what an acknowledgement is of. */
+  readonly cause: string;
+  readonly hive: string;
+  readonly severity: Severity;
+  readonly tone: Cause['tone'];
+  /** Hosts, GPUs or workers that it is about. */
+  readonly count: number;
+  readonly title: string;
+  /** What is wrong, and the fix. */
+  readonly text: string;
+  /** What the panel shows of it. */
+  readonly show: string;
+}
+
+/** Equal things: one line for people. */
+export interface AttentionGroup {
+  readonly cause: string;
+  readonly severity: Severity;
+  readonly tone: Cause['tone'];
+  readonly count: number;
+  readonly hives: readonly string[];
+  readonly title: string;
+  readonly text: string;
+  readonly items: readonly Attention[];
+}
+
+type WorkerOf = Pick<WorkerView, 'key' | 'id' | 'hive' | 'state' | 'liveness'>;
+export interface AttentionSource {
+  readonly view: HiveView;
+  /** Those that are stalled are looked for. */
+  readonly workers: Iterable<WorkerOf>;
+}
+
+const item = (
+  name: CauseName,
+  { hive, id, title, text, show }: Pick<Attention, 'hive' | 'id' | 'title' | 'text' | 'show'>,
+  count = 1,
+): Attention => {
+  const { severity, tone } = causes[name];
+  return { id, cause: name, hive, severity, tone, count, title, text, show };
+};
+
+/** What a fault of the whole GPU reader says of the GPUs that it makes unreadable. */
+const readerCodes: Readonly<Partial<Record<GpuSample['health'], RegExp>>> = {
+  stalled: /STALLED|TIMEOUT/,
+  noPermission: /PERMISSION/,
+};
+
+/** The GPUs whose health a fault of the reader explains: those its code fits, or all where they are all alike. */
+function explainedBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSample[] {
+  const [first] = gpus;
+  if (fault.source !== 'gpu' || fault.gpuUuid || first === undefined) return [];
+  const sick = gpus.filter(({ health }) => causeOfHealth(health) !== null);
+  if (sick.length === gpus.length && gpus.every(({ health }) => health === first.health)) return gpus;
+  return sick.filter(({ health }) => readerCodes[health]?.test(fault.code));
+}
+
+const placeOf = (view: HiveView, gpu: GpuSample) => ({
+  title: `${view.id} GPU ${gpu.index}`,
+  show: `gpu:${view.id}/${gpu.uuid}`,
+});
+
+/** One line for each GPU that has faults, a bad health, or both. */
+function gpuAttention(view: HiveView, gpu: GpuSample, isReported: boolean): Attention | null {
+  // One that sleeps asks nothing of anybody.
+  if (gpu.health === 'suspended') return null;
+  const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
+  const name = causeOfHealth(gpu.health);
+  if (faults.length === 0 && (name === null || isReported)) return null;
+  const isExplained = isReported || faults.some(({ field }) => field === undefined || field === 'gpus');
+  const texts = [
+    ...(name === null || isExplained ? [] : [styleOf(gpuHealthStyles, gpu.health).hint]),
+    ...new Set(faults.map(({ message }) => message)),
+  ];
+  const few = texts.slice(0, 3);
+  if (texts.length > few.length) few.push(`And ${texts.length - few.length} more.`);
+  const text = few.length === 1 ? few[0]! : few.map((each) => each.replace(/[^.]$/, '$&.')).join(' ');
+  // What is wrong with single values of a GPU that works is no outage.
+  return item(name ?? 'gpuReadings', { hive: view.id, id: `${view.id}:gpu:${gpu.uuid}`, ...placeOf(view, gpu), text });
+}
+
+function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[]): Attention {
+  const { id: hive } = view;
+  const [gpu] = gpus;
+  const place = fault.workerId
+    ? { title: `${hive}/${fault.workerId}`, show: `worker:${hive}/${fault.workerId}` }
+    : gpu && gpus.length === 1
+      ? placeOf(view, gpu)
+      : {
+          title: gpus.length > 0 ? `${hive}: ${plural(gpus.length, 'GPU')}` : `${hive} ${fault.source}`,
+          show: `hive:${hive}`,
+        };
+  const about = fault.workerId ?? fault.gpuUuid ?? fault.field ?? '';
+  const at = { hive, id: `${hive}:${fault.source}:${fault.code}:${about}`, ...place, text: fault.message };
+  const name = gpu && causeOfHealth(gpu.health);
+  if (name) return item(name, at, gpus.length);
+  const severity = faultSeverity(fault.code);
+  const tone = severity === 'critical' ? 'bad' : 'warning';
+  return { ...at, cause: `fault:${fault.source}:${fault.code}`, severity, tone, count: 1 };
+}
+
+function hiveAttention(view: HiveView, workers: Iterable<WorkerOf>): Attention[] {
+  const reported = new Set<GpuSample>();
+  const named = new Set<string>();
+  const others = view.faults.flatMap((fault): Attention[] => {
+    if (fault.gpuUuid && view.gpus.some(({ uuid }) => uuid === fault.gpuUuid)) return [];
+    const gpus = explainedBy(fault, view.gpus);
+    for (const gpu of gpus) reported.add(gpu);
+    if (fault.workerId !== undefined && fault.code === 'ENGINE_STALLED') {
+      named.add(fault.workerId);
+      const key = `${view.id}/${fault.workerId}`;
+      return [stalledWorker(view.id, key, fault.message)];
+    }
+    return [faultAttention(view, fault, gpus)];
+  });
+  const gpus = view.gpus.map((gpu) => gpuAttention(view, gpu, reported.has(gpu))).filter((each) => each !== null);
+  for (const { id, key, state } of workers)
+    if (state === 'stalled' && !named.has(id)) others.push(stalledWorker(view.id, key, workerStateStyles.stalled.hint));
+  return [...gpus, ...others];
+}
+
+const stalledWorker = (hive: string, key: string, text: string): Attention =>
+  item('workerStalled', { hive, id: `worker:${key}`, title: `${key} is stalled`, text, show: `worker:${key}` });
+
+function livenessAttention({ id, hive, liveness, ageMs }: HiveView): Attention {
+  return item(liveness === 'late' ? 'hiveLate' : 'hiveOffline', {
+    hive,
+    id: `${id}:liveness`,
+    title: `${id} is ${liveness}`,
+    text: `No heartbeat for ${formatAge(ageMs)}. ${livenessStyles[liveness].hint}`,
+    show: `hive:${id}`,
+  });
+}
+
+const ofHive = (view: HiveView, workers: Iterable<WorkerOf>): Attention[] => [
+  ...(view.liveness === 'online' ? [] : [livenessAttention(view)]),
+  // The last faults of an offline host are no news.
+  ...(view.liveness === 'offline' ? [] : hiveAttention(view, workers)),
+];
+
+export const missingShown = (item: Missing): string =>
+  item.kind === 'gpu' ? `gpu:${item.hive}/${item.key}` : `${item.kind}:${item.key}`;
+
+/** Hosts and GPUs that were lost. `missingMs`: by now, where the list is not of now. */
+function ofMissing(lost: Missing, missingMs: number): Attention {
+  const name = lost.kind === 'gpu' ? 'gpuMissing' : lost.reason === 'stopped' ? 'hiveStopped' : 'hiveMissing';
+  return item(name, {
+    id: `missing:${lost.kind}:${lost.key}`,
+    hive: lost.hive,
+    title: `${missingName(lost)} is missing`,
+    text: `${sentence(missingReasonText(lost))} ${sentence(missingForText(missingMs))}`,
+    show: missingShown(lost),
+  });
+}
+
+export const missingAttention = (
+  missing: Iterable<Missing>,
+  missingMs = (item: Missing): number => item.missingMs,
+): Attention[] =>
+  Array.from(missing)
+    .filter(isLost)
+    .map((each) => ofMissing(each, missingMs(each)));
+
+/** All that is wrong, the worst first. */
+export const attentionOf = (sources: Iterable<AttentionSource>, missing: readonly Attention[] = []): Attention[] => {
+  const all = [...missing];
+  for (const { view, workers } of sources) all.push(...ofHive(view, workers));
+  return sortAttention(all);
+};
+
+const toneRank = { bad: 0, unknown: 1, warning: 2 } as const;
+const rankOf = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
+  severityRank(severity) * 3 + toneRank[tone];
+
+const sortAttention = (all: Attention[]): Attention[] =>
+  all.sort((a, b) => rankOf(a) - rankOf(b) || compareNames(a.title, b.title));
+
+/** The cause as people know it; null: a fault, which has only its own message. */
+const causeOf = (name: string): Cause | null =>
+  Object.hasOwn(causes, name) ? (causes as Readonly<Record<string, Cause>>)[name]! : null;
+
+const hostsText = (hives: readonly string[]): string => {
+  const named = hives.slice(0, 3).join(', ');
+  return hives.length > 3 ? `${named} and ${hives.length - 3} more` : named;
+};
+
+function groupOf(items: readonly Attention[]): AttentionGroup {
+  const [first] = items as readonly [Attention, ...Attention[]];
+  const { cause: name, severity, tone, title, text } = first;
+  const count = items.reduce((sum, each) => sum + each.count, 0);
+  const hives = [...new Set(items.map(({ hive }) => hive))].sort(compareNames);
+  const common = { cause: name, severity, tone, count, hives, items };
+  const row = causeOf(name);
+  if (items.length === 1) {
+    const what =
+      row !== null && first.count > 1 ? `${plural(count, row.subject)} ${row.words} on ${first.hive}` : title;
+    return { ...common, title: what, text };
+  }
+  const subject = row
+    ? `${plural(count, row.subject)} ${row.words}`
+    : `${plural(hives.length, 'host')}: ${name.split(':').slice(1).join(' ')}`;
+  return {
+    ...common,
+    title: subject,
+    text: `${row?.subject === 'host' ? '' : 'On '}${hostsText(hives)}. ${sentence(text.replace(/\.$/, ''))}`,
+  };
+}
+
+/** Equal causes as one, the worst first, then those about most. */
+export function groupAttention(all: readonly Attention[]): AttentionGroup[] {
+  const byCause = new Map<string, Attention[]>();
+  for (const each of all) {
+    const known = byCause.get(each.cause);
+    if (known) known.push(each);
+    else byCause.set(each.cause, [each]);
+  }
+  return Array.from(byCause.values(), groupOf).sort(
+    (a, b) => rankOf(a) - rankOf(b) || b.count - a.count || compareNames(a.title, b.title),
+  );
+}
+
+/** `2 critical, 1 warning` */
+export function severityText(groups: readonly Pick<AttentionGroup, 'severity'>[]): string {
+  const count = (severity: Severity) => groups.filter((group) => group.severity === severity).length;
+  const [critical, warnings] = [count('critical'), count('warning')];
+  return [critical > 0 && `${critical} critical`, warnings > 0 && plural(warnings, 'warning')]
+    .filter(Boolean)
+    .join(', ');
+}

@@ -1,0 +1,23 @@
+import type { AttentionSource } from '../present/attention.js';
+import { causeOfHealth } from '../present/severity.js';
+import type { Indexes } from './indexes.js';
+import type { HiveRecord, WorkerRecord } from './records.js';
+import { hiveView, workerView } from './views.js';
+
+const isTroubled = ({ liveness, faults, gpuOrder }: HiveRecord): boolean =>
+  liveness !== 'online' || faults.length > 0 || gpuOrder.some(({ sample }) => causeOfHealth(sample.health) !== null);
+
+/** The hives of which something is wrong: of all others nothing is copied. */
+export function* troubled(indexes: Indexes, nowMs: number): Generator<AttentionSource, void> {
+  const stalled = new Map<HiveRecord, WorkerRecord[]>();
+  for (const worker of indexes.byState.get('stalled')) {
+    const known = stalled.get(worker.hive);
+    if (known) known.push(worker);
+    else stalled.set(worker.hive, [worker]);
+  }
+  for (const hive of indexes.hives.values()) {
+    const workers = stalled.get(hive);
+    if (workers === undefined && !isTroubled(hive)) continue;
+    yield { view: hiveView(hive, nowMs), workers: (workers ?? []).map((worker) => workerView(worker, nowMs)) };
+  }
+}

@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { Type } from 'typebox';
+import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
+import type { Registry } from './registry.js';
+
+export const historyFile = 'history.json';
+
+/** Characters of the file at most: hosts come first, then GPUs, then workers. */
+const maxChars = 32 * 1024 * 1024;
+const writeEveryMs = 600_000;
+
+/** What a state file's text holds, or why it is not one. Its rings are judged one by one where they are adopted. Pure. */
+export const parseHistory = listParser('hivepulse.history', 'rings', Type.Unknown(), 'histories');
+
+export interface KeptHistory extends KeptFile {
+  /** Writes it every ten minutes. */
+  look(nowMs: number): void;
+}
+
+export function historyText(registry: Registry, wallMs: number): string {
+  const parts: string[] = [];
+  let chars = 0;
+  for (const ring of registry.savedHistories()) {
+    const text = JSON.stringify(ring);
+    chars += text.length + 1;
+    if (chars > maxChars) break;
+    parts.push(text);
+  }
+  return `{"kind":"hivepulse.history","version":1,"rings":[${[JSON.stringify({ writtenAtMs: wallMs }), ...parts].join(',')}]}`;
+}
+
+export function adoptHistory(registry: Registry, rings: readonly unknown[], wallMs: number): void {
+  const [head, ...rest] = rings as readonly [{ readonly writtenAtMs?: unknown } | undefined];
+  const at = head?.writtenAtMs;
+  if (typeof at === 'number' && Number.isFinite(at)) registry.adoptHistories(rest, wallMs - at);
+}
+
+/**
+ * Keeps the last day of hosts, GPUs and workers in `<dir>/history.json` over restarts; a crash loses the last ten minutes of it.
+ * @throws HivepulseError STATE_UNWRITABLE where the directory can't be made, read or written.
+ */
+export async function keepHistory(
+  registry: Registry,
+  dir: string,
+  warn: (message: string) => void,
+  { write, wallClock = Date.now }: { write?: WriteFile; wallClock?: () => number } = {},
+): Promise<KeptHistory> {
+  let mark: (() => void) | null = null;
+  const kept = await keepFile({
+    path: join(dir, historyFile),
+    parse: parseHistory,
+    adopt: (rings) => adoptHistory(registry, rings, wallClock()),
+    text: () => historyText(registry, wallClock()),
+    onChange: (marker) => {
+      mark = marker;
+    },
+    loss: 'Charts begin anew.',
+    warn,
+    ...(write && { write }),
+  });
+  let writtenAtMs: number | null = null;
+  return {
+    saved: kept.saved,
+    close() {
+      mark?.();
+      return kept.close();
+    },
+    look(nowMs) {
+      writtenAtMs ??= nowMs;
+      if (nowMs - writtenAtMs < writeEveryMs) return;
+      writtenAtMs = nowMs;
+      mark?.();
+    },
+  };
+}

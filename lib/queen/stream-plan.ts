@@ -1,0 +1,178 @@
+import { type ChangedCells, StreamCodecError } from '../contract/stream/codec.js';
+import {
+  boundsOf,
+  type Column,
+  type ColumnBounds,
+  isTick,
+  type RowType,
+  rowTypes,
+  type StreamSchema,
+} from '../contract/stream/columns.js';
+
+/** A value that no device has, or that its field can't have: a whole heartbeat is judged with it. */
+export class ImplausibleDelta extends Error {}
+
+type Item = Record<string, unknown>;
+
+/** Plain code where it may be generated: one function for all names would look each of them up at every call. */
+function compiled<F extends (...given: never[]) => unknown>(parameters: string, body: string, otherwise: F): F {
+  try {
+    return new Function(parameters, body) as unknown as F;
+  } catch (error) {
+    if (error instanceof EvalError) return otherwise;
+    throw error;
+  }
+}
+
+/**
+ * A record within an item (`host`, `host.pressure`). Views share it, so it is never written: the first change of a row puts a
+ * copy in its place.
+ */
+class Holder {
+  readonly #parent: Holder | null;
+  readonly #get: (item: Item) => unknown;
+  readonly #replace: (item: Item) => Item;
+  #own: Item | null = null;
+  #ownOf: object | null = null;
+
+  constructor(parent: Holder | null, name: string) {
+    this.#parent = parent;
+    this.#get = compiled('item', `return item.${name};`, (item: Item) => item[name]);
+    this.#replace = compiled('item', `return item.${name} = { ...item.${name} };`, (item: Item) => {
+      const own = { ...(item[name] as Item) };
+      item[name] = own;
+      return own;
+    });
+  }
+
+  /** The record as it is now; null: there is none. */
+  recordOf(item: Item): Item | null {
+    const within = this.#parent === null ? item : this.#parent.recordOf(item);
+    return within === null ? null : ((this.#get(within) ?? null) as Item | null);
+  }
+
+  /** The item's own copy; one until `close`. */
+  open(item: Item): Item {
+    if (this.#own !== null && this.#ownOf === item) return this.#own;
+    this.#own = this.#replace(this.#parent === null ? item : this.#parent.open(item));
+    this.#ownOf = item;
+    return this.#own;
+  }
+
+  close(): void {
+    this.#own = null;
+    this.#ownOf = null;
+  }
+}
+
+/** What this queen knows of a column of a hive, and how it writes a value of it. */
+interface KnownColumn {
+  readonly bounds: ColumnBounds;
+  /** Null: the value stands in the item itself. */
+  readonly holder: Holder | null;
+  readonly isTick: boolean;
+  set(item: Item, value: number | null): void;
+}
+
+/** A column that can't pass another one of its row. */
+interface Limited {
+  readonly at: number;
+  readonly of: number;
+  readonly slack: number;
+}
+
+/** All columns of one type of row. */
+export class RowPlan {
+  /** Null: this queen does not know the column. */
+  readonly #columns: readonly (KnownColumn | null)[];
+  readonly #limited: readonly Limited[];
+  readonly #holders: readonly Holder[];
+
+  constructor(type: RowType, columns: readonly Column[]) {
+    const holders = new Map<string, Holder>();
+    const holderOf = (path: readonly string[]): Holder | null => {
+      if (path.length === 0) return null;
+      const key = path.join('.');
+      const holder = holders.get(key) ?? new Holder(holderOf(path.slice(0, -1)), path.at(-1)!);
+      holders.set(key, holder);
+      return holder;
+    };
+    const places = new Map(columns.map(({ name }, at) => [name, at]));
+    const limited: Limited[] = [];
+    this.#columns = columns.map((column, at) => {
+      const bounds = boundsOf(type, column);
+      if (bounds === null) return null;
+      const of = bounds.of === null ? undefined : places.get(bounds.of);
+      if (of !== undefined) limited.push({ at, of, slack: bounds.slack });
+      const name = column.path.at(-1)!;
+      const set = compiled('item, value', `item.${name} = value;`, (item: Item, value: number | null) => {
+        item[name] = value;
+      });
+      return { bounds, holder: holderOf(column.path.slice(0, -1)), isTick: isTick(type, column), set };
+    });
+    this.#limited = limited;
+    this.#holders = [...holders.values()];
+  }
+
+  /**
+   * Whether the cells of one row that changed (those from `begin` to `end`) can be what they are now. `item`: what they will
+   * be written to. @throws ImplausibleDelta, StreamCodecError
+   */
+  check(item: object, values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number): void {
+    let holder: Holder | null = null;
+    for (let i = begin; i < end; i++) {
+      const at = cells.column(i);
+      const column = this.#columns[at]!;
+      if (column === null) continue;
+      if (column.holder !== null && column.holder !== holder) {
+        holder = column.holder;
+        if (holder.recordOf(item as Item) === null) throw new StreamCodecError('a value of what is not there');
+      }
+      if (!isWithin(column.bounds, values[first + at]!)) throw new ImplausibleDelta();
+    }
+    for (const { at, of, slack } of this.#limited)
+      if (values[first + at]! > values[first + of]! + slack) throw new ImplausibleDelta();
+  }
+
+  /** Writes those cells into the item. True where more than what changes by itself is different. */
+  write(item: object, values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number): boolean {
+    let isChanged = false;
+    for (let i = begin; i < end; i++) {
+      const at = cells.column(i);
+      const column = this.#columns[at]!;
+      if (column === null) continue;
+      const value = values[first + at]!;
+      const { holder } = column;
+      const target = holder === null ? (item as Item) : holder.open(item as Item);
+      column.set(target, Number.isNaN(value) ? null : value);
+      if (!column.isTick) isChanged = true;
+    }
+    for (const holder of this.#holders) holder.close();
+    return isChanged;
+  }
+}
+
+function isWithin({ least, most, whole, mayBeNull, forbidden }: ColumnBounds, value: number): boolean {
+  if (Number.isNaN(value)) return mayBeNull;
+  if (value < least || value > most || (whole && !Number.isSafeInteger(value))) return false;
+  for (const each of forbidden) if (value === each) return false;
+  return true;
+}
+
+/** The schema of a hive, with what this queen knows of each column. */
+export interface StreamPlan {
+  readonly schema: StreamSchema;
+  readonly rows: Readonly<Record<RowType, RowPlan>>;
+  /** Place of `intervalMs` in the head. */
+  readonly interval: number;
+}
+
+const intervalName = 'intervalMs';
+
+/** @throws StreamCodecError */
+export function planOf(schema: StreamSchema): StreamPlan {
+  const rows = Object.fromEntries(rowTypes.map((type) => [type, new RowPlan(type, schema[type])]));
+  const interval = schema.head.findIndex(({ name }) => name === intervalName);
+  if (interval < 0) throw new StreamCodecError(`its head has no ${intervalName}`);
+  return { schema, rows: rows as unknown as StreamPlan['rows'], interval };
+}

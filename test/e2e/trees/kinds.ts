@@ -1,0 +1,86 @@
+import { llamaServer, metrics, ollama, vllm, webApplication } from '../../harness/fake-engines.js';
+import { on, type Row, run } from './row.js';
+
+const model = 'Qwen/Qwen3-8B';
+const serve = `/usr/bin/python3 /usr/local/bin/vllm serve ${model}`;
+
+/** Draws from kinds of which another one came out wrong: sockets that are not the public one, and managers with their engines. */
+export const kindTrees: readonly Row[] = [
+  {
+    title: 'vLLM whose port stands in a file, with sockets of its own for messages and metrics',
+    tree: run(
+      `${serve} --config c.yaml`,
+      on('0.0.0.0:{a}', vllm(model)),
+      on('{here}:{b}', 'silent'),
+      on('0.0.0.0:{c}', metrics()),
+      run('VLLM::EngineCore_0'),
+    ),
+    engine: 'vllm',
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'vLLM on an IPv4 address of loopback written as IPv6',
+    tree: run(`${serve} --host ::ffff:127.0.0.1 --port {a}`, on('::ffff:127.0.0.1:{a}', vllm(model))),
+    engine: 'vllm',
+    model,
+    endpoint: 'loopbackOnly',
+    ready: true,
+  },
+  {
+    title: 'vLLM on all addresses, where a stranger has its port on the address of the host',
+    tree: run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model), { reusePort: true })),
+    strangers: [run('python3 app.py', on('{here}:{a}', webApplication(), { reusePort: true }))],
+    engine: 'vllm',
+    model,
+    endpoint: 'addressUnknown',
+    ready: true,
+  },
+  {
+    title: 'a router of llama.cpp by a preset, with the two servers that it has started on loopback',
+    tree: run(
+      'llama-server --models-preset /etc/models.ini --host 0.0.0.0 --port {a}',
+      on('0.0.0.0:{a}', llamaServer('qwen')),
+      run(
+        'llama-server --host 127.0.0.1 --port {b} --alias qwen -m /m/q.gguf',
+        on('127.0.0.1:{b}', llamaServer('qwen')),
+      ),
+      run('llama-server --host 127.0.0.1 --port {c} --alias phi -m /m/p.gguf', on('127.0.0.1:{c}', llamaServer('phi'))),
+    ),
+    engine: 'llama-server',
+    model: 'qwen',
+    models: ['qwen', 'phi'],
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'Ollama with two models loaded, and a runner of each kind',
+    tree: run(
+      '/usr/bin/ollama serve',
+      on('0.0.0.0:{a}', ollama('qwen3:8b', 'nomic-embed-text:latest')),
+      run('/usr/lib/ollama/llama-server --model /m/blobs/sha256-0a --port {b}', on('127.0.0.1:{b}', llamaServer('x'))),
+      run('/usr/bin/ollama runner --ollama-engine --port {c}', on('127.0.0.1:{c}', 'silent')),
+    ),
+    env: { OLLAMA_HOST: '{a}' },
+    engine: 'ollama',
+    model: 'qwen3:8b',
+    models: ['qwen3:8b', 'nomic-embed-text:latest'],
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'a swap proxy with engines of two kinds, of which one still loads',
+    tree: run(
+      '/usr/local/bin/llama-swap --listen 0.0.0.0:{a}',
+      on('0.0.0.0:{a}', webApplication()),
+      run('llama-server --alias small --port {b} -m /m/s.gguf', on('127.0.0.1:{b}', llamaServer('small', 'loading'))),
+      run(`${serve} --served-model-name large --port {c}`, on('127.0.0.1:{c}', vllm('large'))),
+    ),
+    engine: null,
+    model: 'small',
+    models: ['small', 'large'],
+    endpoint: 'http://{here}:{a}',
+    ready: 'serverUnknown',
+  },
+];

@@ -1,0 +1,157 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
+import { NativeFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
+import { loadBinding } from '../../../lib/native/binding.js';
+import { temporaryDirectory } from '../../harness/leftovers.js';
+import { FakeDrmHost, fdinfo, radeon } from './fake-host.js';
+import { drmSource, vendorsOver } from './sources.js';
+
+const { EISDIR, ENOENT } = constants.errno;
+const { binding } = loadBinding();
+
+const place = fc.constantFrom('0000:03:00.0', '0000:44:00.0', '0000:07:00.0');
+const amount = fc.oneof(
+  fc.nat().map(String),
+  fc.tuple(fc.nat(), fc.constantFrom('ns', 'KiB', 'MiB', 'GiB', 'kB', 'TiB', 'K')).map(([n, unit]) => `${n} ${unit}`),
+  fc.constantFrom('', '-3 ns', '1e9', '0x10', '5KiB', '18446744073709551615', '99999999999999999999999', ' 12.50%'),
+  fc.string({ unit: 'binary-ascii', maxLength: 8 }),
+);
+const engine = fc.constantFrom('gfx', 'compute', 'ccs', 'render', 'capacity-gfx', '', 'video-enhance');
+const region = fc.constantFrom('vram', 'gtt', 'cpu', 'local0', 'vram0', 'system0', 'stolen-system0');
+const key = fc.oneof(
+  fc.constantFrom('drm-driver', 'drm-pdev', 'drm-client-id', 'pdev', 'pasid', 'vram mem', 'gtt mem', 'cpu mem'),
+  fc.constantFrom('gfx0', 'compute12', 'enc_1', 'enc_10', 'enc_123', 'jpeg0', 'dma', 'gfx0 '),
+  fc
+    .tuple(fc.constantFrom('engine', 'engine-capacity', 'cycles', 'total-cycles'), engine)
+    .map(([kind, name]) => `drm-${kind}-${name}`),
+  fc
+    .tuple(fc.constantFrom('memory', 'resident', 'total', 'shared'), region)
+    .map(([kind, name]) => `drm-${kind}-${name}`),
+  fc.string({ unit: 'binary-ascii', maxLength: 12 }),
+);
+const value = fc.oneof(
+  amount,
+  place,
+  fc.constantFrom('amdgpu', 'xe', 'i915', '0000:03:00', '0000:03:2f.0', '\xa07\x0b', '3.14159%', '100%', '.5%', '7.%'),
+);
+const line = fc
+  .tuple(key, fc.constantFrom(':\t', ':', ' :  ', ': \xa0', '=', '::'), value)
+  .map((parts) => parts.join(''));
+/** Beginnings that make a client of what follows, of either generation of kernels, or not. */
+const head = fc.oneof(
+  fc.tuple(place, fc.nat()).map(([pdev, id]) => `drm-driver:\tamdgpu\ndrm-client-id:\t${id}\ndrm-pdev:\t${pdev}\n`),
+  fc.tuple(place, fc.nat()).map(([pdev, id]) => `pdev:\t${pdev}\npasid:\t${id}\nvram mem:\t5 kB\n`),
+  fc.constant(''),
+);
+const text = fc.oneof(
+  fc.tuple(head, fc.array(line, { maxLength: 30 })).map(([before, lines]) => `${before}${lines.join('\n')}`),
+  fc.string({ unit: 'binary', maxLength: 200 }),
+);
+
+describe.skipIf(binding === undefined)('clients by the addon and by TypeScript', () => {
+  const native = binding ? new NativeFileReader(binding) : null;
+  const worker = new WorkerFileReader();
+  const { path: directory, remove } = temporaryDirectory('parity');
+  afterAll(() => {
+    native?.close();
+    worker.close();
+    remove();
+  });
+
+  it('are the same of any text', async () => {
+    const at = join(directory, 'fdinfo');
+    await fc.assert(
+      fc.asyncProperty(fc.array(text, { minLength: 1, maxLength: 8 }), async (texts) => {
+        mkdirSync(at, { recursive: true });
+        const paths = texts.map((_, i) => join(at, String(i)));
+        for (const [i, each] of texts.entries()) writeFileSync(paths[i]!, each, 'latin1');
+        const expected = texts.map((each) => parseFdinfo(Buffer.from(each, 'latin1').toString('latin1')));
+        expect(await native?.drmClients(paths, 8192)).toEqual(expected);
+        expect(await native?.drmClients(paths, 8192)).toEqual(expected);
+      }),
+      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? 400) },
+    );
+  });
+
+  it('are the same of more entries than a driver has, and of a text that is cut', async () => {
+    const many = Array.from({ length: 80 }, (_, i) => `drm-engine-e${i}:\t${i} ns\ndrm-resident-r${i}:\t${i} KiB`);
+    const whole = `${fdinfo({ driver: 'xe', pdev: '0000:03:00.0', id: 1 })}${many.join('\n')}\n`;
+    const path = join(directory, 'many');
+    writeFileSync(path, whole);
+    for (const most of [8192, 1000, 150, 1, 0])
+      expect(await native?.drmClients([path], most)).toEqual([parseFdinfo(whole.slice(0, most))]);
+  });
+
+  it('files that are kept are those of now: changed, made anew, gone, and never there', async () => {
+    const path = join(directory, 'kept');
+    const said = async () => {
+      const both = await Promise.all([native?.readKept([path, directory], 10), worker.readKept([path, directory], 10)]);
+      const shown = both.map((results) => results?.map((each) => (typeof each === 'number' ? each : String(each))));
+      expect(shown[0]).toEqual(shown[1]);
+      expect(shown[0]![1]).toBe(EISDIR);
+      return shown[0]![0];
+    };
+    expect(await said()).toBe(ENOENT);
+    writeFileSync(path, 'one');
+    expect(await said()).toBe('one');
+    writeFileSync(path, 'a longer text');
+    expect(await said()).toBe('a longer t');
+    rmSync(path);
+    expect(await said()).toBe(ENOENT);
+    writeFileSync(path, '');
+    expect(await said()).toBe('');
+  });
+
+  it('processes and links are the same of the real /proc', async () => {
+    const [mine] = (await native?.pids(['/proc', join(directory, 'none')])) ?? [];
+    const [theirs, missing] = await worker.pids(['/proc', join(directory, 'none')]);
+    const inodeOf = (pids: typeof mine) => (typeof pids === 'object' ? pids.get(process.pid) : pids);
+    expect(inodeOf(mine)).toEqual(expect.any(Number));
+    expect(inodeOf(mine)).toBe(inodeOf(theirs));
+    expect(missing).toBe(ENOENT);
+    const namespaces = ['/proc/self/ns', '/proc/0/ns'];
+    const sorted = (lists: readonly (readonly string[] | number)[] | undefined) =>
+      lists?.map((list) => (typeof list === 'number' ? list : [...list].sort()));
+    for (const prefix of ['pid:[', 'net:['])
+      expect(sorted(await native?.linkNames(namespaces, prefix))).toEqual(
+        sorted(await worker.linkNames(namespaces, prefix)),
+      );
+    expect(sorted(await native?.linkNames(namespaces, 'net:['))).toEqual([['net'], ENOENT]);
+  });
+
+  const client = fc.record({ pdev: place, id: fc.integer({ min: 1, max: 4 }), vram: fc.nat(4096), busy: fc.nat(2e9) });
+  const processes = fc.dictionary(fc.constantFrom('4100', '4200', '4300'), fc.array(client, { maxLength: 4 }));
+
+  it('readings of whole hosts are the same while processes come, change and go', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(processes, { minLength: 1, maxLength: 4 }), async (steps) => {
+        using host = new FakeDrmHost([radeon('0000:03:00.0'), radeon('0000:44:00.0')]);
+        using byAddon = drmSource(host);
+        using byFiles = drmSource(host, { vendors: vendorsOver(() => new WorkerFileReader()) });
+        for (const step of steps) {
+          for (const pid of ['4100', '4200', '4300']) {
+            const clients = step[pid];
+            if (clients === undefined) host.end(Number(pid));
+            else
+              host.process(
+                Number(pid),
+                clients.map(({ pdev, id, vram, busy }) => ({
+                  driver: 'amdgpu',
+                  pdev,
+                  id,
+                  lines: { 'drm-resident-vram': `${vram} KiB`, 'drm-engine-compute': `${busy} ns` },
+                })),
+              );
+          }
+          const [one, other] = [await byAddon.next(), await byFiles.next()];
+          expect(one).toEqual(other);
+        }
+      }),
+      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? 40) / 4 },
+    );
+  });
+});

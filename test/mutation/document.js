@@ -1,0 +1,99 @@
+// `npm run docs:mutation`: docs/mutation.md, from what was measured.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { at, isMain } from '../../scripts/run.js';
+import { countsOf, leastPercent, scoreOf } from './judge.js';
+import { roomOf, rooms } from './rooms.js';
+
+const kinds = ['noticed', 'survived', 'equivalent', 'unreached', 'static'];
+
+const sum = (counts) =>
+  Object.fromEntries(kinds.map((kind) => [kind, counts.reduce((total, count) => total + count[kind], 0)]));
+
+const percent = (counts) => {
+  const score = scoreOf(counts);
+  return score === null ? '-' : `${score} %`;
+};
+
+const row = (cells) => `| ${cells.join(' | ')} |`;
+const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
+const code = (text) => (text === '' ? 'nothing' : `\`${text.replaceAll('|', '\\|').replaceAll('`', "'")}\``);
+
+/** A file of types has none. */
+const hasMutants = (counts) => kinds.some((kind) => counts[kind] > 0);
+
+export function mutationDocument(measured, equivalents) {
+  const byRoom = rooms.map((room) => ({ room, done: Object.keys(measured).filter((file) => roomOf(file) === room) }));
+  const counts = Object.fromEntries(
+    Object.entries(measured).map(([file, found]) => [file, countsOf(file, found, equivalents)]),
+  );
+  const roomRows = byRoom.map(({ room, done }) => {
+    const all = sum(done.map((file) => counts[file]));
+    return done.length === 0
+      ? [room.name, 0, 'not measured', ...kinds.map(() => '')]
+      : [room.name, done.length, percent(all), ...kinds.map((kind) => all[kind])];
+  });
+  const fileRows = byRoom.flatMap(({ done }) =>
+    done
+      .filter((file) => hasMutants(counts[file]))
+      .map((file) => [
+        `\`${file}\``,
+        percent(counts[file]),
+        ...kinds.map((kind) => counts[file][kind]),
+        measured[file].commit,
+        measured[file].date,
+      ]),
+  );
+  const equivalentRows = equivalents.map(({ file, line, from, to, reason }) => [
+    `\`${file}\``,
+    code(line),
+    `${code(from)} to ${code(to)}`,
+    reason,
+  ]);
+  return `# Mutation testing
+
+Which small faults in the code the unit tests notice. Written by \`npm run docs:mutation\` from \`test/mutation/measured.json\`.
+
+    npm run test:mutation                            # every room, then the planted faults (TypeScript and C++)
+    npm run test:mutation -- queen lib/io/guarded.ts # a room, a file
+    npm run test:mutation -- --since HEAD^           # only lines that differ
+    npm run test:mutation -- sampling --record       # and writes the result down here
+
+Stryker changes the code in one place at a time, and the unit tests of the room (\`test/mutation/rooms.js\`) run on each change
+that they reach. Property tests draw 25 times, always the same. Not changed are texts with a space in them, which people read.
+
+- **noticed**: a test fails, or no longer ends.
+- **survived**: all tests that reach it pass.
+- **equivalent**: survived, since no input can tell it from the code; \`test/mutation/equivalents.json\` says why.
+- **unreached**: only tests of daemons, processes or other rooms run this code.
+- **static**: runs once, as the module is loaded: tables and patterns. Not tried.
+
+Some files were measured with a few of their room's tests (\`--tests\`), so that all of the room's find no less than is said here.
+
+The score is noticed of noticed and survived; ${leastPercent} % is the least for a room.
+
+\`.ci/run\` tries the lines that a change touches, for two and a half minutes. It fails where more than one survives and those are
+more than ${100 - leastPercent} % of what was tried, and says how many were not tried; a change that touches none of these rooms says that. Every week each
+room is tried whole.
+
+## Rooms
+
+A file that is not in the second table has not been measured, and nothing is known of it. What survived, or was not reached, stands
+in \`test/mutation/measured.json\`.
+
+${table(['room', 'files measured', 'score', ...kinds], roomRows)}
+
+## Files
+
+${table(['file', 'score', ...kinds, 'commit', 'date'], fileRows)}
+
+## Equivalent mutants
+
+${table(['file', 'line', 'change', 'why nothing can tell'], equivalentRows)}
+`;
+}
+
+const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));
+
+export const currentDocument = () => mutationDocument(json('measured.json'), json('equivalents.json'));
+
+if (isMain(import.meta)) writeFileSync(at('docs/mutation.md'), currentDocument());

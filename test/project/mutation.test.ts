@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+
+const load = (name: string) => import(new URL(`../mutation/${name}.js`, import.meta.url).href);
+const { changedLines, isEnough, isSame, originalOf, rowOf, scoreOf, verdictOf } = await load('judge');
+const { currentDocument, mutationDocument } = await load('document');
+const { filesOf, roomOf, rooms } = await load('rooms');
+
+const at = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const source = 'const a = 1;\nif (a > 1) {\n  b();\n}\n';
+const location = { start: { line: 2, column: 5 }, end: { line: 2, column: 10 } };
+const mutant = { file: 'lib/x.ts', location, mutator: 'EqualityOperator', replacement: 'a >= 1', status: 'Survived' };
+const known = { file: 'lib/x.ts', line: 'if (a > 1) {', from: 'a > 1', to: 'a >= 1', reason: 'a is 1' };
+
+describe('mutants: what is changed', () => {
+  test('the lines of a diff that stand in the file now; none of those that are gone', () => {
+    const diff = [
+      'diff --git a/lib/a.ts b/lib/a.ts',
+      '--- a/lib/a.ts',
+      '+++ b/lib/a.ts',
+      '@@ -3,0 +4,2 @@ function f() {',
+      '+x',
+      '+y',
+      '@@ -9 +12 @@',
+      '@@ -20,3 +22,0 @@',
+      '--- a/lib/gone.ts',
+      '+++ /dev/null',
+      '@@ -1,5 +0,0 @@',
+      '+++ b/lib/page.css',
+      '@@ -0,0 +1,5 @@',
+    ].join('\n');
+    expect(changedLines(diff)).toEqual([
+      { file: 'lib/a.ts', text: 'lib/a.ts:4-5' },
+      { file: 'lib/a.ts', text: 'lib/a.ts:12-12' },
+    ]);
+  });
+
+  test('each room has sources and tests of its own', () => {
+    for (const room of rooms) {
+      expect(filesOf(room).length, room.name).toBeGreaterThan(0);
+      for (const file of filesOf(room)) expect(roomOf(file)).toBe(room);
+    }
+    expect(roomOf('lib/queen/merge.ts').name).toBe('contract');
+    expect(roomOf('lib/cli/main.ts')).toBeUndefined();
+  });
+});
+
+describe('mutants: the verdict', () => {
+  const entries = (...statuses: object[]) => [
+    { planned: { 'lib/x.ts': 9 } },
+    ...statuses.map((status) => ({ ...mutant, ...status })),
+  ];
+  const verdict = (list: object[], equivalents: object[] = []) => verdictOf(list, equivalents, () => source);
+
+  test('what a mutant replaces, over several lines too', () => {
+    expect(originalOf(source, location)).toBe('a > 1');
+    expect(originalOf(source, { start: { line: 2, column: 12 }, end: { line: 4, column: 2 } })).toBe('{\n  b();\n}');
+    expect(isSame(rowOf(mutant, source), known)).toBe(true);
+  });
+
+  test.each([
+    [89, 11, false],
+    [90, 10, true],
+    [1, 1, true],
+    [1, 2, false],
+    [0, 0, true],
+  ])('%i noticed and %i survived is enough: %s', (noticed, survived, enough) => {
+    expect(isEnough({ noticed, survived })).toBe(enough);
+  });
+
+  test('the score is rounded down', () => {
+    expect(scoreOf({ noticed: 8999, survived: 1001 })).toBe(89.9);
+    expect(scoreOf({ noticed: 0, survived: 0 })).toBeNull();
+  });
+
+  test('a survivor is named with its place and as a row for the list of equivalents; one that is listed is none', () => {
+    const list = entries({ status: 'Killed' }, { status: 'Timeout' }, {}, { status: 'NoCoverage' });
+    expect(verdict(list).survivors[0]).toBe(
+      `survived lib/x.ts:2 {"file":"lib/x.ts","line":"if (a > 1) {","from":"a > 1","to":"a >= 1"}`,
+    );
+    expect(verdict(list).counts).toEqual({ noticed: 2, survived: 1, equivalent: 0, unreached: 1, static: 0 });
+    expect(verdict(list, [known]).counts).toMatchObject({ survived: 0, equivalent: 2, unreached: 0 });
+    expect(verdict(list, [{ ...known, to: 'a < 1' }]).counts).toMatchObject({ survived: 1 });
+  });
+
+  test('what was not tried is said, and static mutants are not counted', () => {
+    const list = entries(
+      { status: 'Killed' },
+      { status: 'Ignored', statusReason: 'Static mutant (and "ignoreStatic" was enabled)' },
+    );
+    expect(verdict(list).summary).toContain('8 of 9 not tried: time was over');
+    expect(verdict(list).counts).toMatchObject({ noticed: 1, static: 1 });
+    expect(verdict(list).whole).toEqual([]);
+    const all = Array.from({ length: 9 }, () => ({ status: 'Killed' }));
+    expect(verdict(entries(...all))).toMatchObject({
+      whole: ['lib/x.ts'],
+      summary: expect.not.stringContaining('tried'),
+    });
+    expect(verdict([]).summary).toContain('time was over before the first');
+  });
+});
+
+describe('docs/mutation.md', () => {
+  test('is up to date (npm run docs:mutation)', () => {
+    expect(at('docs/mutation.md')).toBe(currentDocument());
+  });
+
+  test('a room without figures says so', () => {
+    expect(mutationDocument({}, [])).toContain('| queen | 0 | not measured |');
+  });
+
+  test('each equivalent is still in the code, with a reason', () => {
+    for (const { file, line, from, to, reason } of JSON.parse(at('test/mutation/equivalents.json'))) {
+      const lines = at(file)
+        .split('\n')
+        .map((text) => text.replace(/\s+/g, ' ').trim());
+      expect(lines, `${file} has no line ${line}`).toContain(line);
+      expect(at(file).replace(/\s+/g, ' '), file).toContain(from);
+      expect(from).not.toBe(to);
+      expect(reason.length, `${file}: ${line}`).toBeGreaterThan(15);
+    }
+  });
+});

@@ -1,0 +1,96 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Roster } from '../../lib/queen/roster.js';
+import { keepRoster, parseRoster, rosterFile } from '../../lib/queen/roster-file.js';
+import { gpuSample, TestQueen } from './heartbeats.js';
+
+const start = Date.parse('2026-03-01T00:00:00Z');
+const staleAfterMs = 90_000;
+
+function queenAt(wall: { ms: number }) {
+  const queen = new TestQueen({ wallClock: () => wall.ms });
+  const roster = new Roster(queen, { staleAfterMs, clock: queen.time.read, wallClock: () => wall.ms });
+  return { queen, roster };
+}
+const hear = (queen: TestQueen, id: string, seq = 1) =>
+  queen.hear(id, seq, { gpus: [gpuSample(`GPU-${id}`)], hive: { labels: { rack: 'r1' } } });
+const adopted = (text: string): readonly unknown[] => {
+  const parsed = parseRoster(text);
+  if ('reason' in parsed) throw new Error(parsed.reason);
+  return parsed.state;
+};
+
+describe('the roster of hives', () => {
+  it('a host that died while the queen was down becomes missing; one that is heard again does not', () => {
+    const wall = { ms: start };
+    const before = queenAt(wall);
+    for (const id of ['alive', 'dead', 'forgotten']) hear(before.queen, id);
+    before.queen.time.advance(2000);
+    const text = before.roster.text();
+
+    wall.ms += 600_000;
+    const { queen, roster } = queenAt(wall);
+    roster.adopt(adopted(text));
+    // What is still waited for is not lost where the queen restarts again.
+    expect(adopted(roster.text())).toHaveLength(3);
+    hear(queen, 'alive');
+    hear(queen, 'forgotten');
+    roster.check();
+    queen.removeHive('forgotten');
+    queen.time.advance(staleAfterMs - 1);
+    wall.ms += staleAfterMs - 1;
+    hear(queen, 'alive', 2);
+    roster.check();
+    expect(queen.listMissing().items).toEqual([]);
+    queen.time.advance(1);
+    wall.ms += 1;
+    roster.check();
+    expect(queen.listMissing().items).toMatchObject([
+      {
+        kind: 'hive',
+        key: 'dead',
+        reason: 'silent',
+        since: new Date(start - 2000).toISOString(),
+        last: { labels: { rack: 'r1' }, gpus: [{ uuid: 'GPU-dead' }], liveness: 'offline' },
+      },
+    ]);
+    expect(queen.events.recent().at(-1)).toMatchObject({ kind: 'hiveRemoved', hive: 'dead' });
+    expect(queen.attention()).toMatchObject([{ cause: 'hiveMissing', hive: 'dead' }]);
+    // Once, whatever comes later.
+    queen.missing.removeHive('dead');
+    roster.check();
+    expect(queen.listMissing().items).toEqual([]);
+  });
+
+  it('is written when hives come or go, and once a minute; what is no hive in it is left out', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'hivepulse-roster-'));
+    onTestFinished(() => rm(dir, { recursive: true, force: true }));
+    const { queen, roster } = queenAt({ ms: start });
+    let writes = 0;
+    const kept = await keepRoster(roster, dir, expect.unreachable, async () => void writes++);
+    const look = async (nowMs: number) => {
+      kept.look(queen.hiveCount, nowMs);
+      await kept.saved();
+      return writes;
+    };
+    const first = await look(0);
+    hear(queen, 'a');
+    expect(await look(4999)).toBe(first);
+    expect(await look(5000)).toBe(first + 1);
+    expect(await look(64_999)).toBe(first + 1);
+    expect(await look(65_000)).toBe(first + 2);
+    await kept.close();
+
+    const real = await keepRoster(roster, dir, expect.unreachable);
+    await real.close();
+    const text = await readFile(join(dir, rosterFile), 'utf8');
+    expect(adopted(text)).toHaveLength(1);
+    const file = JSON.parse(text) as { hives: object[] };
+    expect(parseRoster(JSON.stringify({ ...file, version: 2 }))).toHaveProperty('reason');
+    const later = queenAt({ ms: start });
+    later.roster.adopt([...file.hives, {}, null, { ...file.hives[0], heardAtMs: -1 }]);
+    expect(adopted(later.roster.text())).toHaveLength(1);
+  });
+});
