@@ -8,8 +8,8 @@ import { type Attack, type Attacker, boundHive, gzipped } from '../attack.js';
 
 const opcodes = { more: 0, text: 1, binary: 2, ping: 9 } as const;
 
-/** What a client sends (RFC 6455), with a mask that changes nothing. `isLast`: of its message. */
-function sent(kind: keyof typeof opcodes, payload: Buffer | string = '', isLast = true): Buffer {
+/** A message of a client, or a part of one, as RFC 6455 has it on the wire, with a mask that changes nothing. `isLast`: of its message. */
+function onWire(kind: keyof typeof opcodes, payload: Buffer | string = '', isLast = true): Buffer {
   const body = Buffer.from(payload);
   const head = Buffer.alloc(14);
   head[0] = (isLast ? 0x80 : 0) | opcodes[kind];
@@ -80,10 +80,10 @@ const pouring = (
   },
 });
 
-const hello = sent('text', helloOf(sentSchema(ownSchema)));
-const many = (bytes: Buffer, count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => bytes));
+const hello = onWire('text', helloOf(sentSchema(ownSchema)));
+const many = (part: Buffer, count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => part));
 
-/** A hive that uses a WebSocket as no hive does. */
+/** A hive that sends over a WebSocket what no hive does. */
 export const streamAttacks: readonly Attack[] = [
   {
     name: 'stream: a hello whose schema is nested 30,000 deep',
@@ -92,29 +92,29 @@ export const streamAttacks: readonly Attack[] = [
       attacker.flood(4, async () => {
         const socket = await webSocket(attacker);
         const schema = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
-        socket?.write(sent('text', `{"type":"hello","schema":${schema}}`));
+        socket?.write(onWire('text', `{"type":"hello","schema":${schema}}`));
         await new Promise((resolve) => setTimeout(resolve, 20));
         socket?.destroy();
       }),
   },
-  pouring('stream: pings as fast as they go, with the answers read', 32, () => many(sent('ping'), 10_000)),
+  pouring('stream: pings as fast as they go, with the answers read', 32, () => many(onWire('ping'), 10_000)),
   pouring(
     'stream: pings of 125 bytes, and none of the answers read',
     16,
-    () => many(sent('ping', 'x'.repeat(125)), 500),
+    () => many(onWire('ping', 'x'.repeat(125)), 500),
     {
       reads: false,
     },
   ),
-  pouring('stream: empty messages as fast as they go', 32, () => many(sent('binary', Buffer.of(2)), 8000), {
+  pouring('stream: empty messages as fast as they go', 32, () => many(onWire('binary', Buffer.of(2)), 8000), {
     greets: true,
   }),
-  pouring('stream: fragments of a byte, of messages without end', 32, () => many(sent('more', 'x', false), 8000)),
+  pouring('stream: fragments of a byte, of messages without end', 32, () => many(onWire('more', 'x', false), 8000)),
   {
     name: 'stream: 200 messages of 8 MB that arrive slowly, on connections that are asked to close and do not',
     kind: 'memory',
     run: async (attacker) => {
-      const whole = sent('text', Buffer.alloc(8 * 1024 * 1024 - 64));
+      const whole = onWire('text', Buffer.alloc(8 * 1024 * 1024 - 64));
       const start = whole.subarray(0, whole.length - 4096);
       await attacker.times(200, 32, async () => void (await webSocket(attacker))?.write(start));
       await attacker.hold();
@@ -126,7 +126,7 @@ export const streamAttacks: readonly Attack[] = [
     run: async (attacker) => {
       await attacker.times(200, 16, async (turn) => {
         const schema = { ...sentSchema(ownSchema), worker: [[`made.up${turn}`, 1]] };
-        (await webSocket(attacker))?.write(sent('text', helloOf(schema as never)));
+        (await webSocket(attacker))?.write(onWire('text', helloOf(schema as never)));
       });
       await attacker.hold();
     },
@@ -171,7 +171,7 @@ export const streamAttacks: readonly Attack[] = [
       await attacker.flood(16, async () => {
         const socket = await webSocket(attacker);
         socket?.write(hello);
-        await pour(attacker, socket, sent('binary', keyframe));
+        await pour(attacker, socket, onWire('binary', keyframe));
         socket?.destroy();
       });
     },
