@@ -103,8 +103,8 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
 
 /** All parts of a queen, not yet listening. `stop` ends them in order. */
 async function assemble(options: QueenOptions & { host: string }, extras: QueenExtras, tokens: TokenTable) {
-  const { logger, tls } = options;
-  const { staleAfterMs, warmingMs, eventRingSize, maxHives, maxWorkersPerHive, ...settings } = {
+  const [{ logger, tls }, { heartbeatsPerSecond = defaults.heartbeatsPerSecond }] = [options, extras];
+  const { staleAfterMs, warmingMs, eventRingSize, maxHives, maxWorkersPerHive, maxHeartbeatBytes, ...settings } = {
     ...defaults,
     ...defined(options),
   };
@@ -127,8 +127,6 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     onEvicted: (reader, count) =>
       logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up'),
   });
-  const { maxHeartbeatBytes } = settings;
-  const { heartbeatsPerSecond = defaults.heartbeatsPerSecond } = extras;
   const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);

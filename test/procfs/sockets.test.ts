@@ -129,7 +129,7 @@ describe.skipIf(binding === undefined)(`the kernel’s own${binding ? '' : ' (no
     expect(own(found).map((socket) => ({ ...socket, cgroup: null }))).toEqual(own(inProc));
   });
 
-  it.skipIf(ownCgroup === null)('and the cgroup in which each was made', async () => {
+  it.skipIf(ownCgroup === null)('and the cgroup in which each was made (needs a kernel that says it)', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     servers.push(server);

@@ -52,7 +52,7 @@ const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 200 }),
 );
 
-describe.skipIf(binding === undefined)('clients by the addon and by TypeScript', () => {
+describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (needs the addon)', () => {
   const native = binding ? new NativeFileReader(binding) : null;
   const worker = new WorkerFileReader();
   const { path: directory, remove } = temporaryDirectory('parity');
