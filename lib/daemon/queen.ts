@@ -103,8 +103,8 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
 
 /** All parts of a queen, not yet listening. `stop` ends them in order. */
 async function assemble(options: QueenOptions & { host: string }, extras: QueenExtras, tokens: TokenTable) {
-  const { logger, tls } = options;
-  const { staleAfterMs, warmingMs, eventRingSize, maxHives, maxWorkersPerHive, ...settings } = {
+  const [{ logger, tls }, { heartbeatsPerSecond = defaults.heartbeatsPerSecond }] = [options, extras];
+  const { staleAfterMs, warmingMs, eventRingSize, maxHives, maxWorkersPerHive, maxHeartbeatBytes, ...settings } = {
     ...defaults,
     ...defined(options),
   };
