@@ -103,7 +103,8 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
 
 /** All parts of a queen, not yet listening. `stop` ends them in order. */
 async function assemble(options: QueenOptions & { host: string }, extras: QueenExtras, tokens: TokenTable) {
-  const [{ logger, tls }, { heartbeatsPerSecond = defaults.heartbeatsPerSecond }] = [options, extras];
+  const { logger, tls } = options;
+  const { heartbeatsPerSecond = defaults.heartbeatsPerSecond } = extras;
   const { staleAfterMs, warmingMs, eventRingSize, maxHives, maxWorkersPerHive, maxHeartbeatBytes, ...settings } = {
     ...defaults,
     ...defined(options),
@@ -124,11 +125,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     maxUnreadBytes: memory.streamBytes,
     onEvicted: logEvicted(logger),
   });
-  const intake = new HeartbeatIntake(registry, {
-    maxHeartbeatBytes: settings.maxHeartbeatBytes,
-    maxWorkersPerHive,
-    heartbeatsPerSecond: extras.heartbeatsPerSecond ?? defaults.heartbeatsPerSecond,
-  });
+  const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
