@@ -124,11 +124,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     maxUnreadBytes: memory.streamBytes,
     onEvicted: logEvicted(logger),
   });
-  const intake = new HeartbeatIntake(registry, {
-    maxHeartbeatBytes: settings.maxHeartbeatBytes,
-    maxWorkersPerHive,
-    heartbeatsPerSecond: extras.heartbeatsPerSecond ?? defaults.heartbeatsPerSecond,
-  });
+  const intake = new HeartbeatIntake(registry, { maxHeartbeatBytes, maxWorkersPerHive, heartbeatsPerSecond });
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
