@@ -192,14 +192,18 @@ function readText(bytes: Buffer, { records, state, textBytes }: Base): ChangedTe
     events: listOf(value.events) ?? [],
     faults: listOf(value.faults) ?? [],
   };
+  // It puts rows in their place that have all fields.
   if (!areRightItems(items)) throw new ImplausibleDelta();
-  for (const [i, row] of places.gpus) state.takeRow(state.firstGpu + i, row);
-  for (const [i, row] of places.workers) state.takeWorker(i, row as Heartbeat['workers'][number]);
+  const changed = {
+    gpus: items.gpus.map((row, i) => [places.gpus[i]![0], row] as const),
+    workers: items.workers.map((row, i) => [places.workers[i]![0], row] as const),
+  };
+  for (const [i, row] of changed.gpus) state.takeRow(state.firstGpu + i, row);
+  for (const [i, row] of changed.workers) state.takeWorker(i, row);
   const known = records.workers.map(({ sample }) => sample as Heartbeat['workers'][number]);
-  for (const [i, row] of places.workers) known[i] = row as Heartbeat['workers'][number];
+  for (const [i, row] of changed.workers) known[i] = row;
   return {
-    gpus: places.gpus as ChangedText['gpus'],
-    workers: places.workers as ChangedText['workers'],
+    ...changed,
     events: items.events,
     faults: value.faults === undefined ? null : items.faults,
     weight: weightOf({ hive: records.hive.info, workers: known }, textBytes + bytes.length + bytesOf(state)),

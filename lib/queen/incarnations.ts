@@ -48,7 +48,8 @@ export const numbersOf = ({ hive, seq, events }: Pick<Heartbeat, 'hive' | 'seq' 
   eventSeq: lastEventSeq(events),
 });
 
-const lastEventSeq = (events: Heartbeat['events']): number => events.reduce((last, { seq }) => Math.max(last, seq), 0);
+export const lastEventSeq = (events: Heartbeat['events']): number =>
+  events.reduce((last, { seq }) => Math.max(last, seq), 0);
 
 /**
  * What a heartbeat is, given what is known of its hive. Pure.
@@ -63,19 +64,25 @@ export function classifyHeartbeat(
   nowMs: number,
   senderDeadlineMs: number = defaults.sendTimeoutMs,
 ): Verdict {
-  if (heartbeat.incarnation === known.current) {
-    if (heartbeat.seq <= known.seq) return 'staleSeq';
-    const silentMs = nowMs - known.heardAtMs;
-    const jumps =
-      isSeqJump(known.seq, heartbeat.seq, maxSeqJump, silentMs) ||
-      isSeqJump(known.eventSeq, heartbeat.eventSeq, maxEventSeqJump, silentMs);
-    return jumps ? 'seqJump' : 'next';
-  }
+  if (heartbeat.incarnation === known.current) return classifyOfRun(known, heartbeat, nowMs);
   const retired = known.retired.find((run) => run.incarnation === heartbeat.incarnation);
   if (retired) return nowMs - retired.atMs <= senderDeadlineMs ? 'latePacket' : 'duplicate';
   // A clock that was set back between two runs looks the same; then the new run waits out the deadline, once.
   const older = Date.parse(heartbeat.startedAt) < Date.parse(known.startedAt);
   return older && nowMs - known.heardAtMs <= senderDeadlineMs ? 'latePacket' : 'restarted';
+}
+
+/** What a heartbeat of the current run is. */
+export function classifyOfRun(
+  known: Readonly<Incarnations>,
+  { seq, eventSeq }: Pick<HeartbeatNumbers, 'seq' | 'eventSeq'>,
+  nowMs: number,
+): 'next' | 'staleSeq' | 'seqJump' {
+  if (seq <= known.seq) return 'staleSeq';
+  const silentMs = nowMs - known.heardAtMs;
+  const jumps =
+    isSeqJump(known.seq, seq, maxSeqJump, silentMs) || isSeqJump(known.eventSeq, eventSeq, maxEventSeqJump, silentMs);
+  return jumps ? 'seqJump' : 'next';
 }
 
 /** The current run was heard. */

@@ -21,7 +21,7 @@ import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fl
 import { FleetQueries } from './fleet-queries.js';
 import { keepHive, noteHeartbeat } from './gone.js';
 import { historyKey } from './history-keys.js';
-import { classifyHeartbeat, maxSeqJump, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
+import { classifyHeartbeat, classifyOfRun, lastEventSeq, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
 import {
   type Arrival,
   type Delta,
@@ -151,15 +151,16 @@ export class Registry extends FleetQueries {
     const listeningMs = this.#settle();
     const { hive } = base;
     const { seq, text, state, plan } = change;
-    const step = seq - hive.incarnations.seq;
-    if (!this.isCurrent(base) || step <= 0 || step > maxSeqJump) return null;
+    const events = text?.events ?? [];
+    if (!this.isCurrent(base)) return null;
+    if (classifyOfRun(hive.incarnations, { seq, eventSeq: lastEventSeq(events) }, listeningMs) !== 'next') return null;
     if (text !== null && typeof this.#budget.charge(hive.charge, text.weight, owner) === 'string') return null;
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
     const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
     const intervalMs = state.values[plan.interval]!;
-    const heartbeat = { seq, intervalMs, host: hive.host, events: text?.events ?? [] };
+    const heartbeat = { seq, intervalMs, host: hive.host, events };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
