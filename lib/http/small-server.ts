@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import { ProblemError, problemReply } from './problem.js';
-import { refuseChunked } from './require-length.js';
+import { requireLength } from './require-length.js';
 
 /** What a route gives; null: it has taken the response over. */
 export type SmallAnswer = {
@@ -51,6 +51,7 @@ export class SmallServer {
       { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, keepAliveTimeout: keptMs },
       (request, response) => void this.#handle(request, response),
     );
+    requireLength(this.server);
   }
 
   /** Listens and gives the URL; on a path, the path. */
@@ -76,7 +77,6 @@ export class SmallServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (refuseChunked(request, response)) return;
     response.on('error', () => undefined);
     try {
       this.#options.guard?.(request, response);

@@ -105,7 +105,7 @@ export const inputAttacks: readonly Attack[] = [
       const head = attacker.head('/v1/heartbeats', { method: 'POST', as: 'anyHive', headers });
       const chunks = '1\r\n[\r\n'.repeat(20_000);
       const trailers = `0\r\n${'x-trailer: value\r\n'.repeat(20_000)}`;
-      await attacker.flood(8, async () => {
+      await attacker.flood(32, async () => {
         const socket = await attacker.socket(head, { reads: true });
         for (let i = 0; i < 8 && socket !== null && !socket.destroyed && !attacker.over; i++) {
           socket.write(i < 6 ? chunks : trailers);
