@@ -40,9 +40,12 @@ function isApu(reading: CardReading, node: KfdNode | undefined): boolean {
   if (node?.hasCores) return true;
   const format = reading.byte('device/gpu_metrics', 2);
   if (format !== null) return format === 2 || format === 3;
-  // Of an older kernel: APUs do not count how busy their memory is.
-  const busy = reading.number('device/mem_busy_percent');
-  return 'reason' in busy && busy.reason.name === 'notSupported';
+  // Of an older kernel: APUs do not count how busy their memory is, and have neither a fan nor a limit of power. Vega 10
+  // does not count it either.
+  return ['device/mem_busy_percent', 'hwmon/fan1_input', 'hwmon/power1_cap'].every((name) => {
+    const read = reading.number(name);
+    return 'reason' in read && read.reason.name === 'notSupported';
+  });
 }
 
 class AmdCard implements CardMeter {
@@ -54,6 +57,10 @@ class AmdCard implements CardMeter {
   constructor(identity: CardIdentity, kfd: Kfd) {
     this.#identity = identity;
     this.#kfd = kfd;
+  }
+
+  get unifiedMemory(): boolean {
+    return this.#isApu || this.#kfd.nodeAt(this.#identity.pdev)?.hasCores === true;
   }
 
   measure(reading: CardReading, context: CardContext): CardValues {
@@ -79,7 +86,6 @@ class AmdCard implements CardMeter {
     unasked(sheet);
     return {
       name: this.#name(reading) + this.#partition(reading, sheet),
-      unifiedMemory: this.#isApu,
       computeCapability: node?.target ?? '',
       values: sheet.values as CardValues['values'],
       reasons: sheet.reasons,

@@ -190,9 +190,17 @@ export class DrmCard {
     for (const [i, name] of this.#asked.entries()) this.#results.set(name, results[i] ?? ENOENT);
     const sensors = this.#asked.filter((name) => name.startsWith('hwmon/'));
     const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
+    const all = [probe, ...this.#asked].map((name) => this.#results.get(name));
+    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
     // Its directory has another number after the driver was bound anew.
     if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
     return new CardReading(this.#results, this.#names.fast);
+  }
+
+  /** A card that is pulled while it is read is not one without files. */
+  async #checkGone(probe: string, files: Pick<GuardedReader, 'readKept'>): Promise<void> {
+    const [known] = await files.readKept([join(this.#directory, 'device/uevent')], maxBytes);
+    if (known === ENOENT || known === ENODEV) this.#results.set(probe, ENODEV);
   }
 
   #sensor(name: string): FileResult | undefined {
