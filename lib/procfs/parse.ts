@@ -155,7 +155,7 @@ export const parseResidentPages = (bytes: Buffer): number | null => whole(text(b
  */
 export function parseMappedPaths(bytes: Buffer, directory: string): ReadonlySet<string> {
   const paths = new Set<string>();
-  const wanted = Buffer.from(` ${directory}`, 'latin1');
+  const wanted = Buffer.from(directory, 'latin1');
   for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at)) {
     const start = bytes.lastIndexOf(0x0a, at) + 1;
     const end = bytes.indexOf(0x0a, at);
