@@ -279,6 +279,22 @@ describe('DNS rebinding and other sites', () => {
     expect(missing.headers['content-security-policy']).toContain("script-src 'self'");
   });
 
+  it('lets the page run no script but its own, and ask no other host for anything', async () => {
+    const server = await serverOfTest();
+    const page = await ask(server, 'GET', '/', {});
+    const policy = new Map(
+      String(page.headers['content-security-policy'])
+        .split(';')
+        .map((directive) => directive.trim().split(/ +/))
+        .map(([name = '', ...sources]) => [name, sources]),
+    );
+    expect(policy.get('default-src')).toEqual(["'self'"]);
+    expect(policy.get('script-src')).toEqual(["'self'"]);
+    // Whatever else is named: the queen itself, nothing, or what stands in the page.
+    for (const [name, sources] of policy)
+      for (const source of sources) expect(["'self'", "'none'", 'data:'], name).toContain(source);
+  });
+
   it('runs none of that for a heartbeat of a fleet, which no browser sends', async () => {
     const server = await serverOfTest();
     const { headers } = await server.app.inject({
