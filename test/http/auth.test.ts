@@ -85,6 +85,25 @@ describe('tokens and roles', () => {
     for (const route of Object.values(routes)) expect([401, 403]).not.toContain((await route(server, {})).statusCode);
   });
 
+  it('what is open to anyone says nothing of the fleet', async () => {
+    const server = await serverOfTest({ grants });
+    const heartbeat = heartbeatOf('planted-hive');
+    expect((await server.post(heartbeat, authorization('hive'))).statusCode).toBe(200);
+    const [{ model } = { model: null }] = heartbeat.workers;
+    const answers = async (path: string) => (await ask(server, 'GET', path, {})).body;
+    expect(JSON.parse(await answers('/healthz'))).toEqual({ status: 'ok' });
+    expect(JSON.parse(await answers('/readyz'))).toMatchObject({ code: 'WARMING' });
+    server.clock.ms += 60_000;
+    expect(JSON.parse(await answers('/readyz'))).toEqual({ status: 'ready' });
+    expect(JSON.parse(await answers('/v1/session'))).toEqual({ required: true, role: null });
+    for (const path of ['/', '/docs', '/docs/json', '/docs/yaml', '/openapi.json']) {
+      const { statusCode, body } = await ask(server, 'GET', path, {});
+      expect(statusCode, path).toBe(200);
+      expect(body, path).not.toContain('planted-hive');
+      expect(body, path).not.toContain(String(model));
+    }
+  });
+
   it('says how to authenticate, and slows down who guesses', async () => {
     const server = await serverOfTest({ grants });
     const none = await routes.read(server, {});
