@@ -206,6 +206,15 @@ describe('a stream', () => {
     expect(names(open({}, 'e-5'))).toEqual(['snapshot', 'event']);
   });
 
+  it('where the ring has moved on, what is still kept of what does not come with every change follows the snapshot', () => {
+    const { open, sendHeartbeat } = bench({}, 2);
+    sendHeartbeat('a', { events: [eventOf(1, { kind: 'oomKill' })] });
+    for (let i = 2; i <= 6; i++) sendHeartbeat('a', { events: [eventOf(i, { kind: 'workerStarted' })] });
+    const { messages } = open({}, 'e-1');
+    expect(messages.map(({ event }) => event)).toEqual(['reset', 'snapshot', 'event', 'position']);
+    expect(messages[2]?.data).toMatchObject({ kind: 'oomKill', hive: 'a' });
+  });
+
   it('with a filter tells where it stands: at its beginning, after what is replayed, and as what passes it by goes on', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const { open, sendHeartbeat, registry, hub } = bench({ behindBytes: 1 }, 3);

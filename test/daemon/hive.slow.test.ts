@@ -221,6 +221,22 @@ describe('hive', () => {
     await expect(new FakeHost().startHive({ host: '0.0.0.0' })).rejects.toMatchObject({ code: 'INSECURE_BIND' });
   });
 
+  it('beyond loopback it asks for its token, and slows down who guesses; health is open', async () => {
+    const hive = await new FakeHost().startHive({ host: '0.0.0.0', token: 'the-token-of-this-hive' });
+    const { port } = new URL(hive.url);
+    const ask = async (path: string, token?: string) => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      return (await visit(`http://127.0.0.1:${port}${path}`, headers)).statusCode;
+    };
+    for (const path of ['/metrics', '/v1/snapshot', '/v1/events']) expect(await ask(path), path).toBe(401);
+    expect(await ask('/healthz')).toBe(200);
+    expect(await ask('/metrics', 'the-token-of-this-hive')).toBe(200);
+    const guesses = new Set<number | undefined>();
+    for (let i = 0; i < 12; i++) guesses.add(await ask('/metrics', `another-token-number-${i}`));
+    expect(guesses).toEqual(new Set([401, 429]));
+    expect(await ask('/metrics', 'the-token-of-this-hive')).toBe(200);
+  });
+
   it('a port that is taken is one clear error, and nothing stays open', async () => {
     const first = await new FakeHost().startHive();
     await expect(new FakeHost().startHive({ port: Number(new URL(first.url).port) })).rejects.toMatchObject({

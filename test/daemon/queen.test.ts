@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { HivepulseClient } from '../../lib/client/client.js';
 import type { QueenOptions } from '../../lib/config/options.js';
@@ -194,6 +195,30 @@ describe('TLS', () => {
     await expect(get(mutual.url, { ca: files.read('ca.pem') })).rejects.toThrow();
     const shown = { ca: files.read('ca.pem'), cert: files.read('client.pem'), key: files.read('client.key') };
     expect(await get(mutual.url, shown)).toBe(200);
+  });
+
+  it('speaks no TLS older than 1.2', async () => {
+    const files = certificates();
+    const { url } = await start({ tls: { cert: files.path('queen.pem'), key: files.path('queen.key') } });
+    const spoken = (version: 'TLSv1.1' | 'TLSv1.2') =>
+      new Promise<string | null>((resolve) => {
+        const socket = connectTls({
+          host: '127.0.0.1',
+          port: Number(new URL(url).port),
+          ca: files.read('ca.pem'),
+          minVersion: version,
+          maxVersion: version,
+          // The library offers nothing older than 1.2 unless its own level is lowered.
+          ciphers: 'DEFAULT@SECLEVEL=0',
+        });
+        socket.once('secureConnect', () => {
+          resolve(socket.getProtocol());
+          socket.destroy();
+        });
+        socket.once('error', () => resolve(null));
+      });
+    expect(await spoken('TLSv1.2')).toBe('TLSv1.2');
+    expect(await spoken('TLSv1.1')).toBeNull();
   });
 
   it('names the file that it cannot read', async () => {

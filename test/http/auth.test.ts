@@ -85,6 +85,25 @@ describe('tokens and roles', () => {
     for (const route of Object.values(routes)) expect([401, 403]).not.toContain((await route(server, {})).statusCode);
   });
 
+  it('what is open to anyone says nothing of the fleet', async () => {
+    const server = await serverOfTest({ grants });
+    const heartbeat = heartbeatOf('planted-hive');
+    expect((await server.post(heartbeat, authorization('hive'))).statusCode).toBe(200);
+    const [{ model } = { model: null }] = heartbeat.workers;
+    const answers = async (path: string) => (await ask(server, 'GET', path, {})).body;
+    expect(JSON.parse(await answers('/healthz'))).toEqual({ status: 'ok' });
+    expect(JSON.parse(await answers('/readyz'))).toMatchObject({ code: 'WARMING' });
+    server.clock.ms += 60_000;
+    expect(JSON.parse(await answers('/readyz'))).toEqual({ status: 'ready' });
+    expect(JSON.parse(await answers('/v1/session'))).toEqual({ required: true, role: null });
+    for (const path of ['/', '/docs', '/docs/json', '/docs/yaml', '/openapi.json']) {
+      const { statusCode, body } = await ask(server, 'GET', path, {});
+      expect(statusCode, path).toBe(200);
+      expect(body, path).not.toContain('planted-hive');
+      expect(body, path).not.toContain(String(model));
+    }
+  });
+
   it('says how to authenticate, and slows down who guesses', async () => {
     const server = await serverOfTest({ grants });
     const none = await routes.read(server, {});
@@ -277,6 +296,22 @@ describe('DNS rebinding and other sites', () => {
     expect(headers['strict-transport-security']).toBeUndefined();
     const missing = await ask(server, 'GET', '/v2', {});
     expect(missing.headers['content-security-policy']).toContain("script-src 'self'");
+  });
+
+  it('lets the page run no script but its own, and ask no other host for anything', async () => {
+    const server = await serverOfTest();
+    const page = await ask(server, 'GET', '/', {});
+    const policy = new Map(
+      String(page.headers['content-security-policy'])
+        .split(';')
+        .map((directive) => directive.trim().split(/ +/))
+        .map(([name = '', ...sources]) => [name, sources]),
+    );
+    expect(policy.get('default-src')).toEqual(["'self'"]);
+    expect(policy.get('script-src')).toEqual(["'self'"]);
+    // Whatever else is named: the queen itself, nothing, or what stands in the page.
+    for (const [name, sources] of policy)
+      for (const source of sources) expect(["'self'", "'none'", 'data:'], name).toContain(source);
   });
 
   it('runs none of that for a heartbeat of a fleet, which no browser sends', async () => {

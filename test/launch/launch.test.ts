@@ -53,6 +53,20 @@ describe.skipIf(skip).each([
     expect(await bench().monitor.stop(worker.id)).toMatchObject({ signalled: 1, killed: false });
   });
 
+  it('the command has the rights of who launched it: nothing is taken, nothing given', async () => {
+    const rights = /^(?:Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp):.*$/gm;
+    const worker = await monitor().spawn({
+      group: 'test',
+      instance: 'rights',
+      command: 'cat',
+      args: ['/proc/self/status'],
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const own = (await readFile('/proc/self/status', 'utf8')).match(rights);
+    expect(own?.length).toBeGreaterThan(8);
+    expect((await textOf(worker.stdout)).match(rights)).toEqual(own);
+  });
+
   it('the command gets its arguments, environment, directory, stdio and descriptor limit, and nothing of ours', async () => {
     const worker = await monitor().spawn({
       group: 'test',

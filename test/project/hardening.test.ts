@@ -40,4 +40,11 @@ describe('binaries', () => {
   ])('without %s', (_what, flags, dynamic, names, wrong) => {
     expect(scripts.judgeHardening('hivepulse-gpu', flags, dynamic, names)).toEqual(wrong);
   });
+
+  test('the launcher may be one static file at a fixed address, and still has what can be had there', () => {
+    const judged = (headers: string) =>
+      scripts.judgeHardening('prebuilds/linux-x64/hivepulse-launch', 'flags 0x00000112:\nEXEC_P, HAS_SYMS', headers, '');
+    expect(judged('   RELRO off    0x1\n')).toEqual([]);
+    expect(judged('   LOAD off    0x1\n')).toEqual(['no RELRO']);
+  });
 });

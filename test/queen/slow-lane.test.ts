@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { SlowLane } from '../../lib/queen/slow-lane.js';
 
 const large = 1024 * 1024;
@@ -27,6 +27,25 @@ it('short heartbeats never wait; large ones that take long are followed by a pau
   const turns = [300, 20, 20, 5000, 1].map((ms) => lane.run(large, 'a', work(ms)));
   expect(await Promise.all(turns)).toEqual([300, 20, 20, 5000, 1]);
   expect(waits).toEqual([0, 900, 0, 0, 1000]);
+});
+
+it('those of 256 KiB and more are read one after the other, shorter ones beside them', async () => {
+  const { lane } = laneOfTest();
+  const began: string[] = [];
+  const ends: (() => void)[] = [];
+  const slow = (name: string) => () => {
+    began.push(name);
+    return new Promise<void>((resolve) => void ends.push(resolve));
+  };
+  const border = 256 * 1024;
+  const turns = [lane.run(border, 'a', slow('first')), lane.run(border, 'b', slow('second'))];
+  void lane.run(border - 1, 'c', slow('short'));
+  await vi.waitFor(() => expect(began).toEqual(['short', 'first']));
+  ends[1]?.();
+  await turns[0];
+  await vi.waitFor(() => expect(began).toEqual(['short', 'first', 'second']));
+  ends[2]?.();
+  await turns[1];
 });
 
 it('what waits has a limit in bytes, of all and of one sender; the lane goes on after an error', async () => {
