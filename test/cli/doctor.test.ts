@@ -172,6 +172,13 @@ describe('doctor: sound hosts', () => {
     expect((await look({})).filter(({ check }) => check === 'place')).toEqual([]);
   });
 
+  test('cards of two vendors are both spoken of', async () => {
+    const findings = await look({ ...withSmi({ output: '0\n1\n' }), tree: { ...gpuTree, ...amdDriven } });
+    expect(statuses(findings, 'fail')).toEqual([]);
+    expect(the(findings, 'nvml').status).toBe('ok');
+    expect(the(findings, 'gpuAMD').message).toBe('amdgpu drives 1 AMD GPU.');
+  });
+
   test('whatever is not ok comes with a fix', async () => {
     for (const broken of [{ tree: {} }, withGpu({ '/dev/nvidiactl': null }), { host: { uid: 1000 } }]) {
       for (const { status, fix, check } of await look(broken)) {

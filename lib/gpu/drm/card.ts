@@ -79,6 +79,16 @@ export class CardReading {
     return { value: Number(read.value) / unit };
   }
 
+  /** The whole number of a line `label: N`; a driver in reset gives a sentence in its place. */
+  labelled(name: string, label: string): Read<number> {
+    const read = this.text(name);
+    if ('reason' in read) return read;
+    const line = read.value.split('\n').find((each) => each.startsWith(`${label}: `));
+    if (line === undefined) return { reason: gpuReason('notReady', 'the driver gives no count now') };
+    const value = line.slice(label.length + 2);
+    return /^\d{1,15}$/.test(value) ? { value: Number(value) } : { reason: malformed };
+  }
+
   /** The first of several names that has a number; else why the first has none, and where all are missing, that. */
   first(names: readonly string[], unit = 1, signed = false): Read<number> {
     const reads = names.map((name) => this.number(name, unit, signed));

@@ -333,6 +333,34 @@ const hazards: Readonly<Record<string, Hazard>> = {
       expect((await drm.next()).devices[0]!.powerWatts).toBe(75);
     },
   },
+  '32 memory errors of cards that count them, and of one in reset, which is not 0': {
+    host: () =>
+      new FakeDrmHost([
+        radeon(at),
+        instinct('0000:c1:00.0', 'SPX', { 'device/ras/umc_err_count': 'ue: 0\nce: 14\nde: 0' }),
+        instinct('0000:c2:00.0', 'SPX', { 'device/ras/umc_err_count': 'ue: 2\nce: 9' }),
+        instinct('0000:c3:00.0', 'SPX', { 'device/ras/umc_err_count': 'Query currently inaccessible' }),
+      ]),
+    async check(drm) {
+      const { devices, faults } = await drm.next();
+      expect(devices.map(({ eccUncorrected, health }) => [eccUncorrected, health])).toEqual([
+        [null, 'ok'],
+        [0, 'ok'],
+        [2, 'degraded'],
+        [null, 'ok'],
+      ]);
+      expect(devices.map(({ unsupported }) => unsupported.includes('eccUncorrected'))).toEqual([
+        true,
+        false,
+        false,
+        false,
+      ]);
+      expect(faults.map(({ code, gpuUuid }) => [code, gpuUuid])).toEqual([
+        ['GPU_ECC_UNCORRECTED', 'AMD-0000:c2:00.0'],
+        ['NOT_READY', 'AMD-0000:c3:00.0'],
+      ]);
+    },
+  },
 };
 
 describe.each([
