@@ -40,7 +40,7 @@ let membershipDirty = false;
 let eventsDirty = false;
 let scheduled = false;
 let lastDrawMs = 0;
-/** Of the clock of frames, which begins with the page. */
+/** By the clock of requestAnimationFrame, which begins with the page. */
 let lastOrderMs = Number.NEGATIVE_INFINITY;
 
 const drawEveryMs = () => (workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100);
