@@ -26,7 +26,7 @@ A running queen describes every route with its schemas at \`/docs\` and \`/opena
 
 - JSON, camelCase, units in the name: \`Bytes\`, \`Percent\` (100 is one whole CPU core or GPU), \`Seconds\`, \`Watts\`, \`Celsius\`.
   \`null\` is what is not known, with an entry in the hive's \`faults\`; it is never 0.
-- Every item says whose it is (\`hive\`), that hive's \`liveness\` and how old it is (\`ageMs\`). While \`warming\` is true the
+- Every hive, worker and GPU says whose it is (\`hive\`), that hive's \`liveness\` and how old it is (\`ageMs\`). While \`warming\` is true the
   queen has just started, and what is missing may only not have spoken yet.
 - Lists are paged: pass \`nextCursor\` as \`cursor\`, with the same query, until it is \`null\`. A query parameter that does not
   exist is refused, since a misspelt filter would be none.

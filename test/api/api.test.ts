@@ -84,6 +84,26 @@ describe('every route answers as its OpenAPI document says', () => {
     expect(ids).not.toContain(undefined);
   });
 
+  it('has names in camelCase with their unit last; each hive, worker and GPU says whose and how old it is', () => {
+    const names = new Set<string>();
+    const collect = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return;
+      const { properties } = value as { properties?: object };
+      if (!Array.isArray(value) && properties !== undefined) for (const name of Object.keys(properties)) names.add(name);
+      for (const inner of Object.values(value)) collect(inner);
+    };
+    collect(document);
+    expect(names.size).toBeGreaterThan(100);
+    const unit = /(?:Bytes|Percent|Seconds|Watts|Celsius)(?:PerSecond)?$/;
+    for (const name of names) {
+      expect(name).toMatch(/^[a-z][a-zA-Z0-9]*$/);
+      if (/bytes|percent|seconds|watts|celsius/i.test(name)) expect(name).toMatch(unit);
+    }
+    const { schemas } = document.components as unknown as Record<string, Record<string, { required: string[] }>>;
+    for (const view of ['HiveView', 'WorkerView', 'GpuView'])
+      expect(schemas?.[view]?.required, view).toEqual(expect.arrayContaining(['hive', 'liveness', 'ageMs']));
+  });
+
   it('lists and finds', async () => {
     expect((await ask('GET', '/v1/hives')).json().items.length).toBe(2);
     expect((await ask('GET', '/v1/hives/a')).json().faults.length).toBe(1);

@@ -138,10 +138,19 @@ export function problemsOf({ rows, inFull }: Promises, { read }: Sources): strin
   return [...untrue, ...inFull.flatMap((name) => sentencesWithoutRow(name, rows, read))];
 }
 
-function sentencesWithoutRow(name: string, rows: readonly Promised[], read: Sources['read']): string[] {
-  const quotes = rows.filter((row) => row.document === name).map(({ quote }) => normalized(quote));
+/** Without the tables of which a row with tests quotes the head: that row is held for all of the table. */
+function withoutHeldTables(markdown: string, held: readonly string[]): string {
+  return markdown.replaceAll(/^(\|.*)\n\| *:?-.*\n(?:\|.*\n?)*/gm, (table, head: string) =>
+    held.includes(normalized(head)) ? '' : table,
+  );
+}
+
+function sentencesWithoutRow(name: string, all: readonly Promised[], read: Sources['read']): string[] {
+  const rows = all.filter((row) => row.document === name);
+  const quotes = rows.map(({ quote }) => normalized(quote));
+  const held = rows.filter(({ tests }) => tests.length > 0).map(({ quote }) => normalized(`| ${quote} |`));
   const isKnown = (sentence: string) => quotes.some((quote) => quote.includes(sentence) || sentence.includes(quote));
-  return sentencesOf(read(`docs/${name}`) ?? '')
+  return sentencesOf(withoutHeldTables(read(`docs/${name}`) ?? '', held))
     .filter((sentence) => !isKnown(sentence))
     .map((sentence) => `${name}: "${sentence}" has no row in promises.md`);
 }
