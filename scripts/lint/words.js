@@ -61,8 +61,8 @@ export const words = [
 ];
 
 const covered = /^(lib|test|bench|scripts|docs|native|deploy)\/|^(README|CONTRIBUTING)\.md$/;
-/** Recorded input, and these rules themselves. */
-const excluded = /^(test\/fixtures|docs\/images|scripts\/lint)\/|^test\/project\/lint\.test\.ts$/;
+/** Recorded input, these rules themselves, and titles of tests that are quoted: they count where they stand. */
+const excluded = /^(test\/fixtures|docs\/images|scripts\/lint)\/|^test\/project\/lint\.test\.ts$|^docs\/promises\.md$/;
 
 /** What breaks `rules` in path -> text. */
 export function checkWords(files, rules = words) {

@@ -197,7 +197,7 @@ describe('TLS', () => {
     expect(await get(mutual.url, shown)).toBe(200);
   });
 
-  it('speaks no TLS older than 1.2', async () => {
+  it('takes no TLS older than 1.2', async () => {
     const files = certificates();
     const { url } = await start({ tls: { cert: files.path('queen.pem'), key: files.path('queen.key') } });
     const spoken = (version: 'TLSv1.1' | 'TLSv1.2') =>
