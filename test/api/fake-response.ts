@@ -8,7 +8,7 @@ export interface Message {
 }
 
 /** What a browser would make of the bytes. */
-function messagesOf(text: string): Message[] {
+export function messagesOf(text: string): Message[] {
   const messages: Message[] = [];
   const parser = createParser({
     onEvent: ({ event, id, data }) => messages.push({ event: event ?? 'message', id, data: JSON.parse(data) }),

@@ -10,7 +10,7 @@ import { eventOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartb
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 import { endlessTurn, grants, serverOfTest, tokens } from './build-server.js';
-import { FakeResponse, type Message } from './fake-response.js';
+import { FakeResponse, type Message, messagesOf } from './fake-response.js';
 
 function bench(limits: Partial<StreamLimits> = {}, ringSize = 100) {
   const clock = { ms: 0 };
