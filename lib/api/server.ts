@@ -18,8 +18,8 @@ import { FailedTokens } from '../http/failed-tokens.js';
 import { registerGuard } from '../http/guard.js';
 import { judgeJson } from '../http/judged-json.js';
 import { type ProblemCode, ProblemError, rawProblem, replyProblem } from '../http/problem.js';
+import { limitRequests } from '../http/request-limits.js';
 import { answerInTurns } from '../http/request-turns.js';
-import { requireLength } from '../http/require-length.js';
 import { endVanishedPeers } from '../http/tcp-user-timeout.js';
 import { Upgrades } from '../http/upgrade.js';
 import type { ServerContext } from './context.js';
@@ -134,7 +134,7 @@ export async function buildServer(deps: ServerDeps): Promise<FastifyInstance> {
     const token = bearerOf(headers.authorization);
     return (token === null ? null : tokens.find(token)?.key) ?? socket.remoteAddress ?? '';
   });
-  requireLength(app.server);
+  limitRequests(app.server);
 
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(TypeBoxValidatorCompiler as never);

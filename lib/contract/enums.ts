@@ -14,6 +14,9 @@ export const workerStates = [
 /** What holds a worker together. */
 export const workerScopes = ['cgroup', 'processes'] as const;
 export type WorkerScope = (typeof workerScopes)[number];
+/** By what the GPUs of a worker are inferred: all cards are mapped by its processes, or the only one is open in them. */
+export const gpuEvidence = ['deviceMapped', 'deviceOpen'] as const;
+export type GpuEvidence = (typeof gpuEvidence)[number];
 /** Why a worker has no endpoint that others can use. */
 export const endpointReasons = [
   'notListening',

@@ -41,6 +41,6 @@ function unhealthy(reading: GpuReading | undefined): Finding[] {
     const style = styleOf(gpuHealthStyles, health);
     const cause = causeOfHealth(health);
     const make = cause !== null && causes[cause].severity === 'critical' ? fail : warn;
-    return make('gpuHealth', `GPU ${index} is ${style.word}.`, style.hint);
+    return make('gpuHealth', `GPU ${index}: ${style.word}.`, style.hint);
   });
 }

@@ -43,6 +43,8 @@ export interface GpuVendor<Options extends GpuReaderOptions = GpuReaderOptions> 
    * @param identities which GPU the source saw at which index
    */
   open(options: Options, identities: GpuIdentities): GpuReader;
+  /** Device files, one for each card: a process that computes on a card has that of this card mapped. Left out: there are none such. */
+  readonly deviceFile?: RegExp;
   /** What the doctor has to say of cards, driver and readers; null where the host has neither card nor driver. */
   check(host: GpuCheckHost): Promise<readonly GpuFinding[] | null>;
 }

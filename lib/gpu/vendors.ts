@@ -8,3 +8,6 @@ export type GpuVendorOptions = GpuReaderOptions & NvidiaOptions;
 
 /** Every vendor whose GPUs are read, in the order in which a host's GPUs are counted. */
 export const gpuVendors: readonly GpuVendor<GpuVendorOptions>[] = [nvidia, amd, intel];
+
+/** Whether the path is that of a card of some vendor, as its processes have it open and mapped. */
+export const isCardFile = (path: string): boolean => gpuVendors.some(({ deviceFile }) => deviceFile?.test(path));

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import { ProblemError, problemReply } from './problem.js';
-import { requireLength } from './require-length.js';
+import { limitRequests } from './request-limits.js';
 
 /** What a route gives; null: it has taken the response over. */
 export type SmallAnswer = {
@@ -51,7 +51,7 @@ export class SmallServer {
       { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, keepAliveTimeout: keptMs },
       (request, response) => void this.#handle(request, response),
     );
-    requireLength(this.server);
+    limitRequests(this.server);
   }
 
   /** Listens and gives the URL; on a path, the path. */

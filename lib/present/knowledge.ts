@@ -25,11 +25,13 @@ export function hiveGpusText(
   return unknownGpus(gpusReason, ageMs);
 }
 
-/** Of a worker of which no GPU is known; null where it holds some. */
+/** Of a worker of which no GPU is known, or only inferred; null where it holds some. */
 export function workerGpusText(
-  { gpus, gpusReason }: Pick<WorkerSample, 'gpus' | 'gpusReason'>,
+  { gpus, gpusReason, gpusInferred }: Pick<WorkerSample, 'gpus' | 'gpusReason' | 'gpusInferred'>,
   ageMs: number | null = null,
 ): AbsenceText | null {
+  if (gpusInferred != null && gpus.length > 0)
+    return { text: `${gpus.length} inferred`, reason: gpusReason ?? null, unknown: true, since: null };
   if (gpus.length > 0) return null;
   if (gpusReason == null) return { text: 'no GPU', reason: null, unknown: false, since: null };
   return unknownGpus(gpusReason, ageMs);

@@ -110,7 +110,8 @@ function word(detail: Readonly<Record<string, unknown>>, key: string, before: st
   return typeof value === 'string' || typeof value === 'number' ? `${before}${value}` : '';
 }
 
-/** `GPU-1a2b3c4d-...` -> `1a2b3c4d` */
+/** `GPU-1a2b3c4d-...` -> `1a2b3c4d`; of one that is named by its place, that: `AMD-0000:03:00.0` -> `03:00.0` */
 export function shortUuid(uuid: string): string {
-  return uuid.replace(/^(GPU|MIG)-/, '').slice(0, 8);
+  const place = /:([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])$/.exec(uuid)?.[1];
+  return place ?? uuid.replace(/^(GPU|MIG)-/, '').slice(0, 8);
 }

@@ -148,3 +148,24 @@ export function parseProcessIo(bytes: Buffer): { readonly readBytes: number; rea
 
 /** Resident pages: the second number of /proc/<pid>/statm. */
 export const parseResidentPages = (bytes: Buffer): number | null => whole(text(bytes).split(/[ \n]/)[1]);
+
+/**
+ * Paths below `directory` (with its slash) that /proc/<pid>/maps names: `start-end perms offset device inode   path`. The file
+ * may be cut anywhere: a line without its end is left out. MiB of lines are searched for the path, not split.
+ */
+export function parseMappedPaths(bytes: Buffer, directory: string): ReadonlySet<string> {
+  const paths = new Set<string>();
+  const wanted = Buffer.from(directory, 'latin1');
+  for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at)) {
+    const start = bytes.lastIndexOf(0x0a, at) + 1;
+    const end = bytes.indexOf(0x0a, at);
+    if (end < 0) break;
+    const path = mappedPath.exec(bytes.toString('latin1', start, end))?.[1];
+    if (path?.startsWith(directory)) paths.add(path);
+    at = end;
+  }
+  return paths;
+}
+
+/** Only what follows the inode is the path, which may hold blanks itself. */
+const mappedPath = /^[0-9a-f]+-[0-9a-f]+ [rwxsp-]{4} [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+ +(\/.*)$/;

@@ -152,15 +152,14 @@ export class Registry extends FleetQueries {
     const { hive } = base;
     const { seq, text, state, plan } = change;
     const events = text?.events ?? [];
-    if (!this.isCurrent(base)) return null;
-    if (classifyOfRun(hive.incarnations, { seq, eventSeq: lastEventSeq(events) }, listeningMs) !== 'next') return null;
+    const verdict = classifyOfRun(hive.incarnations, { seq, eventSeq: lastEventSeq(events) }, listeningMs);
+    if (verdict !== 'next' || !this.isCurrent(base)) return null;
     if (text !== null && typeof this.#budget.charge(hive.charge, text.weight, owner) === 'string') return null;
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
     const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
-    const intervalMs = state.values[plan.interval]!;
-    const heartbeat = { seq, intervalMs, host: hive.host, events };
+    const heartbeat = { seq, intervalMs: state.values[plan.interval]!, host: hive.host, events };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }

@@ -24,9 +24,11 @@ import { commandDisplay } from '../workers/shown-command.js';
 import { markerVariable } from '../workers/tree-workers.js';
 import { sharesPidNamespace } from './attribution.js';
 import { Containers } from './containers.js';
+import { DeviceFiles } from './device-files.js';
 import { type RunningSampler, SamplerLoop } from './loop.js';
 import type { ReportedEnds } from './reported.js';
 import { Sampler } from './sampler.js';
+import type { StateOptions } from './state.js';
 import { TreeReader } from './tree-reader.js';
 
 export type { RunningSampler } from './loop.js';
@@ -57,6 +59,8 @@ export interface HostReaders {
   readonly hidesProcesses?: boolean;
   /** What is shown as the host, with its limits; null: the machine itself. */
   readonly container?: Container | null;
+  /** Where device files are (default `/dev`). */
+  readonly devRoot?: string;
   readonly clock?: Clock;
   readonly wallMs?: () => number;
 }
@@ -156,6 +160,15 @@ const openTrees = ({ openFiles, clockTicks }: HostReaders, procRoot: string, clo
     trees: () => discovery.trees,
   });
 
+const openDeviceFiles = ({ openFiles, devRoot }: HostReaders, procRoot: string, clock: Clock) =>
+  new DeviceFiles({ procRoot, devRoot, openFiles, clock });
+
+const stateOptions = ({ idleBelowPercent, idleBelowCpuPercent, idleForMs }: SamplerOptions): StateOptions => ({
+  idleBelowPercent: idleBelowPercent ?? defaults.idleBelowPercent,
+  idleBelowCpuPercent: idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
+  idleForMs: idleForMs ?? defaults.idleForMs,
+});
+
 /** Puts a sampler together. Opens threads; `close` ends them. */
 export function assembleSampler(machine: HostReaders, options: SamplerOptions = {}): RunningSampler {
   const clock = machine.clock ?? systemClock;
@@ -172,6 +185,8 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   const loads = prober !== null && (options.engineLoad ?? true) ? new LoadProber({ now: nowMs }) : null;
   const listening = linux ? new Listening({ procRoot, openFiles: machine.openFiles, clock }) : null;
   const addresses = linux ? new NamespaceAddresses({ procRoot, openFiles: machine.openFiles, clock }) : null;
+  const gpuPidsKnown = sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot));
+  const deviceFiles = linux && !gpuPidsKnown ? openDeviceFiles(machine, procRoot, clock) : null;
   const namespaces = linux ? new NamespaceConnector({ procRoot, clock }) : null;
   const sampler = new Sampler({
     reader,
@@ -188,15 +203,12 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
     loads,
     namespaces,
     containers: addresses && new Containers({ processes, addresses }),
-    state: {
-      idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
-      idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
-      idleForMs: options.idleForMs ?? defaults.idleForMs,
-    },
+    state: stateOptions(options),
     clockTicks: machine.clockTicks,
     fromProc: missing,
     isPid: pidsOf(procRoot),
-    gpuPidsKnown: sharesPidNamespace(options.pidNamespace ?? pidNamespaceLink(procRoot)),
+    gpuPidsKnown,
+    deviceFiles,
     address: options.address ?? null,
     reported: options.reported ?? null,
     root: machine.place.root,
@@ -206,8 +218,8 @@ export function assembleSampler(machine: HostReaders, options: SamplerOptions = 
   });
   const close = async (): Promise<void> => {
     reader?.close();
-    for (const part of [discovery, trees, names, processes, listening, addresses, namespaces, host, blockDevices])
-      part?.close();
+    const files = [listening, addresses, namespaces, deviceFiles];
+    for (const part of [discovery, trees, names, processes, ...files, host, blockDevices]) part?.close();
     gpu.close();
     loads?.close();
     await prober?.close();

@@ -8,6 +8,7 @@ import type { PidCheck } from '../procfs/pids.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { ProcessTable } from '../workers/process-table.js';
 import type { Containers } from './containers.js';
+import type { DeviceFiles } from './device-files.js';
 import type { EndpointDeps, ListeningSource } from './endpoints.js';
 import type { ReportedEnds } from './reported.js';
 import type { StateOptions } from './state.js';
@@ -48,6 +49,8 @@ export interface SamplerDeps {
   readonly isPid: PidCheck;
   /** Whether the GPU driver's pids are those of our /proc. */
   readonly gpuPidsKnown: boolean;
+  /** Device files of GPUs that processes hold; null where the driver's pids say more. */
+  readonly deviceFiles: Pick<DeviceFiles, 'update' | 'held' | 'faults'> | null;
   /** Where workers' ports are reached; null: endpoints are not given. */
   readonly address: string | null;
   /** What earlier runs of this hive have reported; this one reports the rest. null: only exits of workers that were seen. */

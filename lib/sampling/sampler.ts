@@ -272,6 +272,7 @@ export class Sampler {
     tracked.server = this.#endpoints.of(watched.path, watched.id, record?.port ?? null, tracked.hidden > 0);
     const gpus = this.#gpus.of(watched.path);
     const gpuDoubt = this.#gpus.inDoubt(tracked, gpus);
+    const inferred = this.#gpus.inferredOf(watched.path);
     const ready = this.#deps.prober?.readyOf(watched.id) ?? null;
     const load = this.#loads.of(tracked);
     const { cpuPercent } = measured.rates;
@@ -291,7 +292,8 @@ export class Sampler {
       uptimeSeconds: tracked.uptimeSeconds,
       gpus,
       gpuDoubt,
-      gpusReason: this.#gpus.reasonOf(gpus, gpuDoubt),
+      inferred,
+      gpusReason: inferred?.reason ?? this.#gpus.reasonOf(gpus, gpuDoubt),
       gpuTotals: this.#gpus.totals,
       ready: ready ?? this.#unclear(tracked),
       state,

@@ -3,10 +3,11 @@ import { gpuKnowledge } from '../gpu/knowledge.js';
 import type { GpuReading } from '../gpu/reading.js';
 import { type Attribution, attribute, holderOf } from './attribution.js';
 import type { SamplerDeps } from './deps.js';
+import { type InferredGpus, inferGpus } from './inferred-gpus.js';
 import type { Tracked } from './tracked.js';
 import { UnobservedGpus } from './unobserved-gpus.js';
 
-type Deps = Pick<SamplerDeps, 'discovery' | 'processes' | 'gpuPidsKnown'>;
+type Deps = Pick<SamplerDeps, 'discovery' | 'processes' | 'gpuPidsKnown' | 'deviceFiles'>;
 
 /** Why no GPU can be attributed to a worker; null where there is none, or where it can. */
 function unattributedReason(reading: GpuReading, pidsKnown: boolean): string | null {
@@ -21,6 +22,7 @@ export class WorkerGpus {
   readonly #deps: Deps;
   readonly #unobserved = new UnobservedGpus();
   #attribution: Attribution | null = null;
+  #inferred: { readonly path: string; readonly gpus: InferredGpus } | null = null;
   #reason: string | null = 'the GPUs have not been read yet';
   /** GPUs whose health is `ok` or `degraded`. */
   healthy: ReadonlySet<string> = new Set();
@@ -48,12 +50,18 @@ export class WorkerGpus {
     this.#attribution = null;
     this.#reason = unattributedReason(reading, gpuPidsKnown);
     if (status !== 'working' || (gpuPidsKnown && this.#unobserved.becameUnobserved)) discovery.keepHeld();
+    this.#inferred = this.#infer(reading, tracked);
     if (status === 'working' && gpuPidsKnown) this.#attribution = this.#attribute(reading, tracked, pidPaths);
   }
 
   /** null where nothing can be said about GPUs of workers. */
   of(path: string): readonly WorkerGpu[] | null {
     return this.#attribution && [...(this.#attribution.byWorker.get(path) ?? [])];
+  }
+
+  /** The GPUs that a worker seems to hold, where nothing can be said about GPUs of workers by the driver's pids. */
+  inferredOf(path: string): InferredGpus | null {
+    return this.#inferred?.path === path ? this.#inferred.gpus : null;
   }
 
   /** Whether the worker may hold a GPU that does not report its processes. */
@@ -75,7 +83,7 @@ export class WorkerGpus {
 
   /** Faults about GPUs that some worker may hold since the last `update`. */
   doubts(): readonly Fault[] {
-    return this.#unobserved.faults();
+    return [...this.#unobserved.faults(), ...(this.#deps.deviceFiles?.faults() ?? [])];
   }
 
   samples({ status, devices, processes, faults: known }: GpuReading): {
@@ -105,6 +113,19 @@ export class WorkerGpus {
         working && processesKnown && (unattributed !== null || !counts.has(device.uuid)) ? bytesOf(device.uuid) : null,
     }));
     return { gpus, faults };
+  }
+
+  /** Of the only engine; of several none can be preferred. */
+  #infer({ status, devices }: GpuReading, tracked: ReadonlyMap<string, Tracked>) {
+    const { deviceFiles } = this.#deps;
+    if (deviceFiles === null) return null;
+    const isRead = status === 'working' && devices.length > 0;
+    const engines = isRead ? [...tracked].filter(([, { described }]) => described?.serving.engine != null) : [];
+    const [only] = engines.length === 1 ? engines : [];
+    deviceFiles.update(only === undefined ? [] : only[1].identity.filter((process) => process !== null));
+    const held = deviceFiles.held();
+    const gpus = held && inferGpus({ devices, ...held });
+    return only === undefined || gpus === null ? null : { path: only[0], gpus };
   }
 
   #attribute(

@@ -11,6 +11,7 @@ import type { WorkerRecord } from '../workers/records.js';
 import { shownModel } from '../workers/shown-command.js';
 import type { Watched } from '../workers/watched.js';
 import type { Server } from './endpoints.js';
+import type { InferredGpus } from './inferred-gpus.js';
 import type { ProcessCounters, RawRow, WorkerRates } from './rates.js';
 import { type ServingLoad, sentServing } from './serving.js';
 import { saidElsewhere, settle, Unknown, unknown, type WorkerDraft, withoutCgroup } from './unknown.js';
@@ -140,6 +141,8 @@ export interface WorkerInput {
   readonly gpus: readonly WorkerGpu[] | null;
   /** It may hold another GPU, which does not report: no sum over its GPUs is known. */
   readonly gpuDoubt: boolean;
+  /** Where `gpus` is null: the GPUs that it seems to hold. */
+  readonly inferred: InferredGpus | null;
   /** Why it is not known which GPUs it holds. */
   readonly gpusReason: string | null;
   readonly gpuTotals: ReadonlyMap<string, number | null>;
@@ -278,13 +281,14 @@ function memoryOf(input: WorkerInput) {
   } satisfies Draft;
 }
 
-function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerInput) {
+function gpusOf({ gpus, gpuDoubt, gpusReason, inferred, gpuTotals, gpuExplains }: WorkerInput) {
   const summed = gpuDoubt ? null : gpus;
   // Where its GPUs are not known, `gpusReason` says why.
   if (summed === null)
     return {
-      gpus: [...(gpus ?? [])],
+      gpus: [...(gpus ?? inferred?.gpus ?? [])],
       gpusReason: gpusReason ?? undefined,
+      gpusInferred: inferred?.evidence,
       gpuUtilizationPercent: null,
       vramUsedBytes: null,
       vramTotalBytes: null,
@@ -298,6 +302,7 @@ function gpusOf({ gpus, gpuDoubt, gpusReason, gpuTotals, gpuExplains }: WorkerIn
   return {
     gpus: [...summed],
     gpusReason: gpusReason ?? undefined,
+    gpusInferred: undefined,
     gpuUtilizationPercent: utilization instanceof Unknown ? utilization : round2(utilization),
     vramUsedBytes: over('memoryUsedBytes', ({ memoryUsedBytes }) => memoryUsedBytes),
     // A GPU always says why its total is not known.
@@ -349,6 +354,7 @@ export function workerSample(input: WorkerInput): WorkerSample {
     },
     gpus: held.gpus,
     gpusReason: held.gpusReason,
+    gpusInferred: held.gpusInferred,
     gpuUtilizationPercent: held.gpuUtilizationPercent,
     vramUsedBytes: held.vramUsedBytes,
     vramTotalBytes: held.vramTotalBytes,

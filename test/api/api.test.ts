@@ -89,7 +89,8 @@ describe('every route answers as its OpenAPI document says', () => {
     const collect = (value: unknown): void => {
       if (typeof value !== 'object' || value === null) return;
       const { properties } = value as { properties?: object };
-      if (!Array.isArray(value) && properties !== undefined) for (const name of Object.keys(properties)) names.add(name);
+      if (!Array.isArray(value) && properties !== undefined)
+        for (const name of Object.keys(properties)) names.add(name);
       for (const inner of Object.values(value)) collect(inner);
     };
     collect(document);
@@ -99,9 +100,11 @@ describe('every route answers as its OpenAPI document says', () => {
       expect(name).toMatch(/^[a-z][a-zA-Z0-9]*$/);
       if (/bytes|percent|seconds|watts|celsius/i.test(name)) expect(name).toMatch(unit);
     }
-    const { schemas } = document.components as unknown as Record<string, Record<string, { required: string[] }>>;
+    const { components } = document as unknown as {
+      readonly components: { readonly schemas: Readonly<Record<string, { readonly required: readonly string[] }>> };
+    };
     for (const view of ['HiveView', 'WorkerView', 'GpuView'])
-      expect(schemas?.[view]?.required, view).toEqual(expect.arrayContaining(['hive', 'liveness', 'ageMs']));
+      expect(components.schemas[view]?.required, view).toEqual(expect.arrayContaining(['hive', 'liveness', 'ageMs']));
   });
 
   it('lists and finds', async () => {

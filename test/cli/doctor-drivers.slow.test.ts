@@ -60,12 +60,12 @@ describe('doctor: real tools on a sick driver', () => {
     const findings = await examine(host);
     const health = of(findings, 'gpuHealth').map(({ status, message, fix }) => [status, message, fix]);
     expect(health).toEqual([
-      ['fail', 'GPU 1 is lost.', expect.stringContaining('drain')],
-      ['fail', 'GPU 2 is reset required.', expect.stringContaining('--gpu-reset')],
-      ['fail', 'GPU 3 is no permission.', expect.stringContaining('group video')],
+      ['fail', 'GPU 1: lost.', expect.stringContaining('drain')],
+      ['fail', 'GPU 2: reset required.', expect.stringContaining('--gpu-reset')],
+      ['warn', 'GPU 3: no permission.', expect.stringContaining('group video')],
     ]);
     const text = report(findings, 100, false).join('\n');
-    expect(text).toMatch(/✕ gpuHealth +GPU 1 is lost/);
+    expect(text).toMatch(/✕ gpuHealth +GPU 1: lost/);
     expect(text).toMatch(/[1-9]\d* failed$/);
   });
 

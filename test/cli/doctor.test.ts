@@ -172,6 +172,13 @@ describe('doctor: sound hosts', () => {
     expect((await look({})).filter(({ check }) => check === 'place')).toEqual([]);
   });
 
+  test('cards of two vendors are both spoken of', async () => {
+    const findings = await look({ ...withSmi({ output: '0\n1\n' }), tree: { ...gpuTree, ...amdDriven } });
+    expect(statuses(findings, 'fail')).toEqual([]);
+    expect(the(findings, 'nvml').status).toBe('ok');
+    expect(the(findings, 'gpuAMD').message).toBe('amdgpu drives 1 AMD GPU.');
+  });
+
   test('whatever is not ok comes with a fix', async () => {
     for (const broken of [{ tree: {} }, withGpu({ '/dev/nvidiactl': null }), { host: { uid: 1000 } }]) {
       for (const { status, fix, check } of await look(broken)) {
@@ -271,7 +278,7 @@ const expected: Record<keyof typeof hosts, readonly [string, Status, RegExp, Reg
   ],
   'a driver that hangs': ['nvml', 'fail', /has not answered for 20 s/, /nvidia-smi -pm 1/],
   'a driver that fails': ['nvml', 'fail', /NVML does not work: Driver Not Loaded/, /dmesg/],
-  'a GPU that is lost': ['gpuHealth', 'fail', /GPU 1 is lost/, /reboot/],
+  'a GPU that is lost': ['gpuHealth', 'fail', /GPU 1: lost/, /reboot/],
   'an AMD card without its driver': ['gpuAMD', 'fail', /1 AMD GPU .* no driver \(amdgpu\)/, /modprobe amdgpu/],
   'an AMD driver that hangs': ['gpuAMDFiles', 'fail', /give no answer/, /dmesg/],
   'an AMD driver, and processes of others that may not be seen': [

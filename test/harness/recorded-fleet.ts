@@ -72,6 +72,10 @@ function heartbeatOf({ id, seed, nulls, gpus, workers, over: { hive, ...over } =
   };
 }
 
+/** Its GPUs are those that the driver lists. */
+const measured: typeof workerValues = (id, seed, nulls, uuids, over) =>
+  workerValues(id, seed, nulls, uuids, { gpusInferred: null, ...over });
+
 /** Four hives with MIG and unified memory, nulls, faults, every state and health. No two values are alike. */
 export function recordedFleet(): readonly Heartbeat[] {
   const uuid = (n: number) => `GPU-${String(n).padStart(8, '0')}-1111-2222-3333-444444444444`;
@@ -89,8 +93,8 @@ export function recordedFleet(): readonly Heartbeat[] {
         gpuValues(uuid(4), 4, 'none', { memoryKind: 'unified', memoryTotalBytes: null, health: 'degraded' }),
       ],
       workers: [
-        workerValues('llm/8080', 21, 'none', [uuid(1), uuid(4)], { state: 'busy', ready: true }),
-        workerValues('llm/8081', 22, 'none', [mig], {
+        measured('llm/8080', 21, 'none', [uuid(1), uuid(4)], { state: 'busy', ready: true }),
+        measured('llm/8081', 22, 'none', [mig], {
           state: 'idle',
           ready: false,
           memoryLimitBytes: 64 * gib,
@@ -99,7 +103,7 @@ export function recordedFleet(): readonly Heartbeat[] {
           cpuLimitPercent: 800,
           cpuPercent: 790.5,
         }),
-        workerValues('batch/one', 23, 'none', [], {
+        measured('batch/one', 23, 'none', [], {
           ...{ state: 'starting', ready: null, memorySource: 'proc' },
           nullReasons: { ready: 'serverUnknown' },
         }),
@@ -131,8 +135,11 @@ export function recordedFleet(): readonly Heartbeat[] {
       nulls: 'all',
       gpus: [gpuValues(uuid(5), 5, 'all', { health: 'stalled' }), gpuValues(uuid(6), 6, 'all', { health: 'lost' })],
       workers: [
-        workerValues('llm/9090', 24, 'all', [uuid(5)], { state: 'unknown' }),
-        workerValues('llm/9091', 25, 'all', []),
+        workerValues('llm/9090', 24, 'all', [uuid(5)], {
+          ...{ state: 'unknown', gpusInferred: 'deviceMapped' },
+          gpusReason: 'inferred from what its processes map',
+        }),
+        measured('llm/9091', 25, 'all', []),
       ],
       over: { workersComplete: false, hive: { state: 'draining', labels: {} } },
     }),
@@ -141,14 +148,14 @@ export function recordedFleet(): readonly Heartbeat[] {
       seed: 13,
       nulls: 'some',
       gpus: [gpuValues(uuid(7), 7, 'some', { health: 'resetRequired' }), gpuValues(uuid(8), 8, 'some')],
-      workers: [workerValues('llm/7070', 26, 'some', [uuid(7), uuid(8)]), workerValues('llm/7071', 27, 'some', [])],
+      workers: [measured('llm/7070', 26, 'some', [uuid(7), uuid(8)]), measured('llm/7071', 27, 'some', [])],
     }),
     heartbeatOf({
       id: 'omega',
       seed: 14,
       nulls: 'none',
       gpus: [gpuValues(uuid(9), 9, 'none', known)],
-      workers: [workerValues('llm/6060', 28, 'none', [uuid(9)])],
+      workers: [measured('llm/6060', 28, 'none', [uuid(9)])],
     }),
   ];
 }

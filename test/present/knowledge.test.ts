@@ -19,5 +19,8 @@ describe('words for GPUs that are not there or not known', () => {
     expect(hiveGpusText({ gpus: [], gpusKnown: 'unknown', gpusReason: null })?.reason).not.toBeNull();
     expect(workerGpusText({ gpus: [], gpusReason: 'no answer' }, 14_000)?.text).toBe('unknown since 14 s');
     expect(workerGpusText({ gpus: [], gpusReason: null })).toMatchObject({ text: 'no GPU', unknown: false });
+    const held = { uuid: 'GPU-0', memoryUsedBytes: null, utilizationPercent: null };
+    const inferred = { gpus: [held], gpusReason: 'by its files', gpusInferred: 'deviceMapped' as const };
+    expect(workerGpusText(inferred)).toMatchObject({ text: '1 inferred', reason: 'by its files', unknown: true });
   });
 });

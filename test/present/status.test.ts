@@ -118,5 +118,7 @@ describe('status styles', () => {
   it('counts and ids read well', () => {
     expect([plural(1, 'worker'), plural(10_000, 'worker')]).toEqual(['1 worker', '10,000 workers']);
     expect(shortUuid('GPU-1a2b3c4d-5e6f-7081-92a3-b4c5d6e7f809')).toBe('1a2b3c4d');
+    expect(shortUuid('AMD-0000:c1:00.0')).toBe('c1:00.0');
+    expect(shortUuid('Intel-0001:07:00.1')).toBe('07:00.1');
   });
 });

@@ -5,6 +5,7 @@ import {
   parseEnvironmentVariable,
   parseHostCpu,
   parseLoadavg,
+  parseMappedPaths,
   parseMeminfo,
   parsePressure,
   parseProcessCgroup,
@@ -158,6 +159,52 @@ describe('host files', () => {
           parse(Buffer.from(any));
           parse(bytes(stat.slice(0, cut)));
         }
+      }),
+    );
+  });
+});
+
+describe('mappings of a process', () => {
+  const head = '7f6dd0a00000-7f6dd0a10000 rw-s 00000000 00:06 512                        ';
+  const maps = [
+    '200000000-200200000 ---p 00000000 00:00 0 ',
+    '200200000-200400000 rw-s 00000000 00:06 510                              /dev/nvidiactl',
+    '55d0c8e00000-55d0c8e21000 rw-p 00000000 00:00 0                          [heap]',
+    '7f6dd0a00000-7f6dd0a10000 rw-s f0000000 00:06 512                        /dev/nvidia0',
+    '7f6dd0a10000-7f6dd0a20000 rw-s f0010000 00:06 512                        /dev/nvidia0',
+    '7f6dd0b00000-7f6dd0b10000 r--p 00000000 08:01 77                         /tmp/a /dev/nvidia1',
+    '7f6dd0c00000-7f6dd0c10000 rw-s 00000000 00:06 513                        /dev/nvidia10',
+  ];
+
+  it('only what follows the inode is a path, and a path may hold blanks', () => {
+    const found = parseMappedPaths(bytes(`${maps.join('\n')}\n`), '/dev/');
+    expect([...found]).toEqual(['/dev/nvidiactl', '/dev/nvidia0', '/dev/nvidia10']);
+  });
+
+  it('cut anywhere, a path is whole or not there', () => {
+    const whole = `${maps.join('\n')}\n`;
+    for (let length = 0; length <= whole.length; length++)
+      for (const path of parseMappedPaths(bytes(whole.slice(0, length)), '/dev/'))
+        expect(['/dev/nvidiactl', '/dev/nvidia0', '/dev/nvidia10']).toContain(path);
+  });
+
+  it('finds exactly the paths below the directory, among any others', () => {
+    const path = fc.oneof(
+      fc.constantFrom('', '[stack]', '/dev/zero (deleted)', '/usr/lib/x /dev/y', '/device'),
+      fc.integer({ min: 0, max: 20 }).map((card) => `/dev/card${card}`),
+    );
+    fc.assert(
+      fc.property(fc.array(path), (paths) => {
+        const found = parseMappedPaths(bytes(paths.map((each) => `${head}${each}\n`).join('')), '/dev/');
+        expect([...found].sort()).toEqual([...new Set(paths.filter((each) => each.startsWith('/dev/')))].sort());
+      }),
+    );
+  });
+
+  it('bytes of any kind are no error', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (drawn) => {
+        expect(parseMappedPaths(Buffer.concat([Buffer.from(drawn), bytes(' /dev/')]), '/dev/').size).toBe(0);
       }),
     );
   });

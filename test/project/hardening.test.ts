@@ -43,7 +43,12 @@ describe('binaries', () => {
 
   test('the launcher may be one static file at a fixed address, and still has what can be had there', () => {
     const judged = (headers: string) =>
-      scripts.judgeHardening('prebuilds/linux-x64/hivepulse-launch', 'flags 0x00000112:\nEXEC_P, HAS_SYMS', headers, '');
+      scripts.judgeHardening(
+        'prebuilds/linux-x64/hivepulse-launch',
+        'flags 0x00000112:\nEXEC_P, HAS_SYMS',
+        headers,
+        '',
+      );
     expect(judged('   RELRO off    0x1\n')).toEqual([]);
     expect(judged('   LOAD off    0x1\n')).toEqual(['no RELRO']);
   });

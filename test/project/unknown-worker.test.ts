@@ -257,6 +257,7 @@ class Bench {
         release: async () => undefined,
         close: nothing,
       },
+      deviceFiles: null,
       discovery: { current: () => set, trees: noTrees, holdsGpu: nothing, keepHeld: nothing, changed: nothing },
       processes: {
         generation: 0,

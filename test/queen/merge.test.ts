@@ -140,7 +140,7 @@ describe('every field that a hive sends', () => {
   it('that is measured is null for a stalled worker, and one whose row is missing is found out', () => {
     expect(stillMeasured(workerFields)).toEqual([]);
     for (const [name, { unmeasured }] of Object.entries(workerFields as FieldTable))
-      if (unmeasured !== undefined && !['state', 'gpusReason', 'servingReason'].includes(name))
+      if (unmeasured !== undefined && !['state', 'gpusReason', 'gpusInferred', 'servingReason'].includes(name))
         expect(stillMeasured(without(workerFields, name))).toEqual([name]);
     expect(unmeasuredWorker(sampleValue<WorkerSample>(WorkerSample, 'worker', 2)).state).toBe('unknown');
     // What is said of a host that cannot be read.

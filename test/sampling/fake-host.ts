@@ -265,6 +265,24 @@ export class FakeHost {
     this.write('proc/loadavg', `0.50 0.40 0.30 1/100 ${this.#lastPid}\n`);
   }
 
+  /** Device files that the hive sees itself. */
+  devices(...names: readonly string[]): void {
+    for (const name of names) this.write(`dev/${name}`, '');
+  }
+
+  /** Has the process hold device files; `maps` of it is as the kernel writes it. */
+  holds(pid: number, open: readonly string[], mapped: readonly string[]): void {
+    const fds = join(this.procRoot, String(pid), 'fd');
+    for (const [i, path] of open.entries()) symlinkSync(path, join(fds, String(i + 20)));
+    const lines = mapped.map(
+      (path) => `7f6dd0a00000-7f6dd0a10000 rw-s 00000000 00:06 512                        ${path}\n`,
+    );
+    this.write(
+      `proc/${pid}/maps`,
+      `55d0c8e00000-55d0c8e21000 rw-p 00000000 00:00 0                          [heap]\n${lines.join('')}`,
+    );
+  }
+
   /** Closed after the test. */
   sampler(
     options: SamplerOptions & {
@@ -280,6 +298,7 @@ export class FakeHost {
         openReader: ({ memory, io }) =>
           openReader(reader, { procRoot: this.procRoot, processMemory: memory, processIo: io, memoryStatEvery: 1 }),
         openFiles: () => new PlainFiles(),
+        devRoot: join(this.dir, 'dev'),
         clockTicks: 100,
         hidesProcesses,
       },

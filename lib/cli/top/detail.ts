@@ -181,10 +181,10 @@ const newestEvents = (
   return lines.length > 0 ? lines : [[span('none since this view was opened', '2')]];
 };
 
-const gpuLines = (absence: AbsenceText | null, count: number, rows: () => Line[]): Line[] =>
-  absence === null
-    ? [title(`GPUs ${count}`), ...rows()]
-    : [[span(absenceLine(absence), absence.unknown ? ansiOf.warning : '2')]];
+const gpuLines = (absence: AbsenceText | null, count: number, rows: () => Line[]): Line[] => [
+  ...(absence === null ? [] : [[span(absenceLine(absence), absence.unknown ? ansiOf.warning : '2')]]),
+  ...(absence === null || count > 0 ? [title(`GPUs ${count}`), ...rows()] : []),
+];
 
 const byName = (rows: readonly WorkerRow[]): readonly WorkerRow[] =>
   sortRows(rows, workerColumns[0] as Column<WorkerRow>, false);

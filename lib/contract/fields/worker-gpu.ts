@@ -1,6 +1,7 @@
-import type { FieldTable } from './field.js';
+import { gpuEvidence } from '../enums.js';
+import type { Field, FieldTable } from './field.js';
 import { gpuBytes } from './plausible.js';
-import { amount, text } from './shape.js';
+import { amount, nullable, oneOf, text } from './shape.js';
 
 /** What a worker has of one GPU. */
 export const workerGpuFields = {
@@ -20,3 +21,15 @@ export const workerGpuFields = {
     },
   },
 } as const satisfies FieldTable;
+
+export const gpusInferred = {
+  shape: nullable({
+    ...oneOf(gpuEvidence),
+    description:
+      'Evidence from which `gpus` is inferred where the pids of the driver are not those of the hive; `gpusReason` says it in a sentence, and what the worker has of them is null. deviceMapped: it is the only engine there, and its processes map the device files of all GPUs. deviceOpen: they have that of the only GPU open. null: nothing is inferred.',
+  }),
+  absent: 'nothing is inferred',
+  optional: true,
+  unmeasured: null,
+  least: 'deviceOpen',
+} as const satisfies Field;

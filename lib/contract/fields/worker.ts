@@ -5,7 +5,7 @@ import { pressureShape, unmeasuredPressure } from './host.js';
 import { bytes, count, cpuPercent, pid, seconds } from './plausible.js';
 import { servingFields, servingReason } from './serving.js';
 import { amount, boolean, integer, labels, list, nullable, oneOf, reasonsByField, share, text, time } from './shape.js';
-import { workerGpuFields } from './worker-gpu.js';
+import { gpusInferred, workerGpuFields } from './worker-gpu.js';
 
 export const workerFields = {
   id: {
@@ -328,6 +328,7 @@ export const workerFields = {
     optional: true,
     unmeasured: 'its cgroup cannot be read now',
   },
+  gpusInferred,
   gpuUtilizationPercent: {
     shape: amount('Sum over its GPUs.'),
     reasonIn: 'gpusReason',

@@ -120,7 +120,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       <RowList rows={limitRows(worker, context)} />
 
       <AbsenceNote absence={absence} />
-      {absence === null && (
+      {(absence === null || worker.gpusInferred !== null) && (
         <>
           <h3>GPUs</h3>
           <ul class="held">

@@ -12,7 +12,8 @@ import {
 import type { GpuReason } from '../reasons.js';
 import { Kfd, type KfdNode } from './kfd.js';
 
-// Never `pcie_bw`, which sleeps for a second.
+// Never `pcie_bw`, which sleeps for a second. What `gpu_metrics` says of throttling is not shown: on some cards a limit of
+// temperature is set in it nearly always, at the highest clock too.
 const files = {
   once: ['device/gpu_metrics', 'device/product_name'],
   fast: ['device/gpu_busy_percent', 'device/mem_busy_percent', 'device/mem_info_vram_used', 'device/mem_info_gtt_used'],
@@ -21,6 +22,7 @@ const files = {
     'device/mem_info_gtt_total',
     'device/current_compute_partition',
     'device/current_memory_partition',
+    'device/ras/umc_err_count',
   ],
   hwmon: ['temp1_input', 'temp2_input', 'power1_average', 'power1_input', 'freq1_input', 'fan1_input'],
   slowHwmon: ['power1_cap', 'fan1_max'],
@@ -40,9 +42,12 @@ function isApu(reading: CardReading, node: KfdNode | undefined): boolean {
   if (node?.hasCores) return true;
   const format = reading.byte('device/gpu_metrics', 2);
   if (format !== null) return format === 2 || format === 3;
-  // Of an older kernel: APUs do not count how busy their memory is.
-  const busy = reading.number('device/mem_busy_percent');
-  return 'reason' in busy && busy.reason.name === 'notSupported';
+  // Of an older kernel: APUs do not count how busy their memory is, and have neither a fan nor a limit of power. Vega 10
+  // does not count it either.
+  return ['device/mem_busy_percent', 'hwmon/fan1_input', 'hwmon/power1_cap'].every((name) => {
+    const read = reading.number(name);
+    return 'reason' in read && read.reason.name === 'notSupported';
+  });
 }
 
 class AmdCard implements CardMeter {
@@ -54,6 +59,10 @@ class AmdCard implements CardMeter {
   constructor(identity: CardIdentity, kfd: Kfd) {
     this.#identity = identity;
     this.#kfd = kfd;
+  }
+
+  get unifiedMemory(): boolean {
+    return this.#isApu || this.#kfd.nodeAt(this.#identity.pdev)?.hasCores === true;
   }
 
   measure(reading: CardReading, context: CardContext): CardValues {
@@ -73,13 +82,13 @@ class AmdCard implements CardMeter {
     sheet.set('powerWatts', reading.first(['hwmon/power1_average', 'hwmon/power1_input'], 1e6));
     sheet.set('powerLimitWatts', reading.number('hwmon/power1_cap', 1e6));
     sheet.set('smClockMhz', reading.number('hwmon/freq1_input', 1e6));
+    sheet.set('eccUncorrected', reading.labelled('device/ras/umc_err_count', 'ue'));
     const [fan, most] = [reading.number('hwmon/fan1_input'), reading.number('hwmon/fan1_max')];
     if ('reason' in fan || 'reason' in most) sheet.set('fanPercent', 'reason' in fan ? fan : most);
     else if (most.value > 0) sheet.set('fanPercent', { value: Math.round((100 * fan.value) / most.value) });
     unasked(sheet);
     return {
       name: this.#name(reading) + this.#partition(reading, sheet),
-      unifiedMemory: this.#isApu,
       computeCapability: node?.target ?? '',
       values: sheet.values as CardValues['values'],
       reasons: sheet.reasons,

@@ -79,6 +79,16 @@ export class CardReading {
     return { value: Number(read.value) / unit };
   }
 
+  /** The whole number of a line `label: N`; a driver in reset gives a sentence in its place. */
+  labelled(name: string, label: string): Read<number> {
+    const read = this.text(name);
+    if ('reason' in read) return read;
+    const line = read.value.split('\n').find((each) => each.startsWith(`${label}: `));
+    if (line === undefined) return { reason: gpuReason('notReady', 'the driver gives no count now') };
+    const value = line.slice(label.length + 2);
+    return /^\d{1,15}$/.test(value) ? { value: Number(value) } : { reason: malformed };
+  }
+
   /** The first of several names that has a number; else why the first has none, and where all are missing, that. */
   first(names: readonly string[], unit = 1, signed = false): Read<number> {
     const reads = names.map((name) => this.number(name, unit, signed));
@@ -190,9 +200,17 @@ export class DrmCard {
     for (const [i, name] of this.#asked.entries()) this.#results.set(name, results[i] ?? ENOENT);
     const sensors = this.#asked.filter((name) => name.startsWith('hwmon/'));
     const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
+    const all = [probe, ...this.#asked].map((name) => this.#results.get(name));
+    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
     // Its directory has another number after the driver was bound anew.
     if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
     return new CardReading(this.#results, this.#names.fast);
+  }
+
+  /** A card that is pulled while it is read is not one without files. */
+  async #checkGone(probe: string, files: Pick<GuardedReader, 'readKept'>): Promise<void> {
+    const [known] = await files.readKept([join(this.#directory, 'device/uevent')], maxBytes);
+    if (known === ENOENT || known === ENODEV) this.#results.set(probe, ENODEV);
   }
 
   #sensor(name: string): FileResult | undefined {

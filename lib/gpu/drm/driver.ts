@@ -26,8 +26,6 @@ export interface CardContext {
 
 export interface CardValues {
   readonly name: string;
-  /** Its memory is the host's as well. */
-  readonly unifiedMemory: boolean;
   readonly computeCapability: string;
   readonly values: Partial<ReportedValues>;
   readonly reasons: Readonly<Record<string, GpuReason>>;
@@ -35,6 +33,8 @@ export interface CardValues {
 
 /** One card: keeps what its figures need of the reading before. */
 export interface CardMeter {
+  /** Its memory is the host's, as far as that is known while it cannot be read. */
+  readonly unifiedMemory: boolean;
   measure(reading: CardReading, context: CardContext): CardValues;
   /** Memory that a client holds on this card. */
   bytesOf(client: DrmClient): number | null;

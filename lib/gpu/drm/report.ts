@@ -74,7 +74,8 @@ export function reportCard(
   const unreachable = reading === null ? suspended : reading.unreachable;
   if (reading === null || unreachable !== null) {
     const name = `${vendor} GPU ${identity.pciId}`.trim();
-    const blank = { name, computeCapability: '', unifiedMemory: false, values: {}, reasons: {} };
+    const { unifiedMemory } = meter;
+    const blank = { name, computeCapability: '', unifiedMemory, values: {}, reasons: {} };
     return { gpu: { ...common, ...blank, unreachable }, processes: [] };
   }
   const { values, reasons: own, ...card } = meter.measure(reading, context);
@@ -89,7 +90,7 @@ export function reportCard(
   if (unmeasured) reasons['workers.gpus.utilizationPercent'] = unmeasured;
   if (context.incomplete !== null) reasons.processCount = context.incomplete;
   return {
-    gpu: { ...common, ...card, unreachable: null, values, reasons },
+    gpu: { ...common, ...card, unifiedMemory: meter.unifiedMemory, unreachable: null, values, reasons },
     processes: held.map(({ reason: _, ...process }) => process),
   };
 }

@@ -49,7 +49,7 @@ class IntelCard implements CardMeter {
     this.#identity = identity;
   }
 
-  get #integrated(): boolean {
+  get unifiedMemory(): boolean {
     return this.#identity.pdev === integratedAt;
   }
 
@@ -58,7 +58,7 @@ class IntelCard implements CardMeter {
     const total = this.#total(reading);
     sheet.set('memoryTotalBytes', total);
     // On unified memory what its processes hold is counted, as the driver has none of its own.
-    sheet.set('memoryUsedBytes', { reason: this.#integrated ? gpuReason('notSupported') : lowerBound });
+    sheet.set('memoryUsedBytes', { reason: this.unifiedMemory ? gpuReason('notSupported') : lowerBound });
     const busy = context.incomplete === null ? busiest(context.holders) : null;
     sheet.set('utilizationPercent', busy === null ? { reason: context.incomplete ?? first } : { value: busy });
     sheet.set('temperatureCelsius', reading.first(temperatures, 1e3, true));
@@ -68,8 +68,7 @@ class IntelCard implements CardMeter {
     sheet.set('migMode', { value: false });
     unasked(sheet);
     return {
-      name: `Intel ${this.#integrated ? 'integrated ' : ''}GPU ${this.#identity.pciId}`.trim(),
-      unifiedMemory: this.#integrated,
+      name: `Intel ${this.unifiedMemory ? 'integrated ' : ''}GPU ${this.#identity.pciId}`.trim(),
       computeCapability: '',
       values: sheet.values as CardValues['values'],
       reasons: sheet.reasons,
@@ -77,13 +76,13 @@ class IntelCard implements CardMeter {
   }
 
   bytesOf({ residentBytes }: DrmClient): number | null {
-    const region = this.#integrated ? hostRegion : deviceRegion;
+    const region = this.unifiedMemory ? hostRegion : deviceRegion;
     const held = [...residentBytes].filter(([name]) => region.test(name));
     return held.length === 0 ? null : held.reduce((total, [, bytes]) => total + bytes, 0);
   }
 
   #total(reading: CardReading): Read<number> {
-    if (this.#integrated) return { reason: gpuReason('notSupported') };
+    if (this.unifiedMemory) return { reason: gpuReason('notSupported') };
     const sizes = vramSizes.map((name) => reading.number(name));
     const refused = sizes.find((size) => 'reason' in size && size.reason.name !== 'notSupported');
     if (refused !== undefined) return refused;

@@ -31,6 +31,9 @@ export const libraryPaths = (root = '/'): readonly string[] => [
   ...libraryDirectories.map((directory) => join(root, directory, file)),
 ];
 
+/** Device files of cards; `/dev/nvidiactl` and others are of the driver. */
+export const deviceFile = /^\/dev\/nvidia[0-9]+$/;
+
 /** GPUs that the kernel module lists. A listing of /proc does not enter the driver, so it does not block. */
 export function moduleGpus(procDriver: string): readonly string[] {
   try {

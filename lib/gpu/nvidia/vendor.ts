@@ -8,7 +8,7 @@ import { checkNvidia } from './doctor.js';
 import { openHelper } from './helper.js';
 import { NvidiaSmi, type NvidiaSmiState } from './nvidia-smi.js';
 import { NvmlSession, type NvmlState, openThread, stillInside } from './nvml.js';
-import { libraryPaths, moduleGpus } from './places.js';
+import { deviceFile, libraryPaths, moduleGpus } from './places.js';
 
 export interface NvidiaOptions extends GpuReaderOptions {
   readonly paths?: {
@@ -36,6 +36,7 @@ export interface NvidiaOptions extends GpuReaderOptions {
 /** NVIDIA's GPUs, read through NVML, and through nvidia-smi while NVML does not work. */
 export const nvidia: GpuVendor<NvidiaOptions> = {
   name: 'NVIDIA',
+  deviceFile,
   open: (options, identities) => new NvidiaReader(options, identities),
   check: checkNvidia,
 };

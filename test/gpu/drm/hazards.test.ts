@@ -1,66 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { GpuReading } from '../../../lib/gpu/reading.js';
 import { WorkerFileReader } from '../../../lib/io/open-file-reader.js';
-import {
-  apu,
-  arcI915,
-  arcXe,
-  type FakeClient,
-  FakeDrmHost,
-  fdinfo,
-  GiB,
-  instinct,
-  integrated,
-  MiB,
-  radeon,
-} from './fake-host.js';
-import { type DrmSource, drmSource, vendorsOver } from './sources.js';
+import { arcI915, arcXe, FakeDrmHost, fdinfo, GiB, instinct, MiB, radeon } from './fake-host.js';
+import { at, codes, type Hazard, held, i915, sycl, vulkan, xeAt } from './hazard.js';
+import { integratedHazards } from './integrated-hazards.js';
+import { drmSource, vendorsOver } from './sources.js';
 
-const at = '0000:03:00.0';
-const xeAt = '0000:07:00.0';
-
-/** A Vulkan process on an AMD card. */
-const vulkan = (id: number, vramMiB: number, computeNs: number, more: FakeClient['lines'] = {}): FakeClient => ({
-  driver: 'amdgpu',
-  pdev: at,
-  id,
-  lines: {
-    'drm-memory-vram': `${vramMiB * 1024} KiB`,
-    'drm-memory-gtt': '2048 KiB',
-    'drm-engine-gfx': '0 ns',
-    'drm-engine-compute': `${computeNs} ns`,
-    ...more,
-  },
-});
-
-/** A SYCL process on an Arc with xe, as the kernel writes it. */
-const sycl = (id: number, ccs: number, total: number): FakeClient => ({
-  driver: 'xe',
-  pdev: xeAt,
-  id,
-  lines: {
-    'drm-total-vram0': '5065216 KiB',
-    'drm-resident-vram0': '5064648 KiB',
-    'drm-resident-system': '0',
-    'drm-cycles-rcs': '0',
-    'drm-total-cycles-rcs': String(total),
-    'drm-cycles-ccs': String(ccs),
-    'drm-total-cycles-ccs': String(total),
-    'drm-engine-capacity-ccs': '4',
-  },
-});
-
-const codes = ({ faults }: GpuReading) => faults.map(({ code, field }) => [code, field ?? null]);
-const held = ({ processes }: GpuReading) =>
-  processes.map(({ pid, memoryUsedBytes, utilizationPercent }) => [pid, memoryUsedBytes, utilizationPercent]);
-
-interface Hazard {
-  readonly host: () => FakeDrmHost;
-  readonly check: (drm: DrmSource, host: FakeDrmHost) => Promise<void>;
-  readonly options?: Parameters<typeof drmSource>[1];
-}
-
-/** A file of a driver that fails with an errno: a tree on disk has no such file, so the reader is given one. */
+/** What trees of files can show. Files that fail with an errno, or hang, are in refusals.test.ts. */
 const hazards: Readonly<Record<string, Hazard>> = {
   '01 descriptors that were duplicated and inherited are one client': {
     host: () => new FakeDrmHost([radeon(at)]),
@@ -135,21 +80,6 @@ const hazards: Readonly<Record<string, Hazard>> = {
         [4100, 8 * GiB, null],
         [4200, 4 * MiB, null],
       ]);
-    },
-  },
-  '07 Vulkan on an APU lives in GTT': {
-    host: () => new FakeDrmHost([{ ...apu(at) }]),
-    async check(drm, host) {
-      host.process(4100, [vulkan(7, 100, 0, { 'drm-memory-gtt': `${8 * 1024 * 1024} KiB` })]);
-      const reading = await drm.next();
-      expect(held(reading)).toEqual([[4100, 8 * GiB + 100 * MiB, 0]]);
-      expect(reading.devices[0]).toMatchObject({
-        memoryKind: 'unified',
-        memoryTotalBytes: 60.5 * GiB,
-        memoryUsedBytes: 20 * GiB + 400 * MiB,
-      });
-      // APUs do not count how busy memory is: ENOENT.
-      expect(reading.devices[0]!.unsupported).toContain('memoryBusPercent');
     },
   },
   '08 a card that sleeps is not woken': {
@@ -281,44 +211,6 @@ const hazards: Readonly<Record<string, Hazard>> = {
       ]);
     },
   },
-  '17 an integrated GPU is shown from the first process on that holds it': {
-    host: () => new FakeDrmHost([arcXe(xeAt), integrated()]),
-    async check(drm, host) {
-      const names = ({ devices }: GpuReading) => devices.map(({ uuid, index }) => [uuid, index]);
-      expect(names(await drm.next())).toEqual([[`Intel-${xeAt}`, 0]]);
-      host.process(4100, [
-        {
-          driver: 'i915',
-          pdev: '0000:00:02.0',
-          id: 5,
-          lines: { 'drm-resident-system0': '40 MiB', 'drm-resident-stolen-system0': '0', 'drm-engine-render': '0 ns' },
-        },
-      ]);
-      const heldNow = await drm.next();
-      expect(names(heldNow)).toContainEqual(['Intel-0000:00:02.0', 0]);
-      expect(heldNow.devices.find(({ pciBusId }) => pciBusId === '0000:00:02.0')).toMatchObject({
-        memoryKind: 'unified',
-        memoryTotalBytes: null,
-        memoryUsedBytes: 40 * MiB,
-      });
-      // Held no more, it is neither gone nor lost.
-      host.end(4100);
-      const after = await drm.next();
-      expect(after.devices.map(({ health }) => health)).toEqual(['ok', 'ok']);
-      expect(after.faults.filter(({ code }) => code === 'GPU_VANISHED')).toEqual([]);
-    },
-  },
-  '18 an integrated GPU that nothing holds, asked for': {
-    host: () => new FakeDrmHost([integrated(), apu()]),
-    options: { allGpus: true },
-    async check(drm) {
-      const { devices } = await drm.next();
-      expect(devices.map(({ vendor, memoryKind }) => [vendor, memoryKind])).toEqual([
-        ['AMD', 'unified'],
-        ['Intel', 'unified'],
-      ]);
-    },
-  },
   '19 values that are none: torn, all ones, empty, words': {
     host: () =>
       new FakeDrmHost([
@@ -399,13 +291,83 @@ const hazards: Readonly<Record<string, Hazard>> = {
       expect(await drm.next()).toMatchObject({ status: 'absent', devices: [], faults: [] });
     },
   },
+  '24 client ids are those of a card: the same one on another card is another client': {
+    host: () => new FakeDrmHost([radeon(at), radeon('0000:44:00.0')]),
+    async check(drm, host) {
+      host.process(4100, [vulkan(7, 1000, 0), { ...vulkan(7, 24, 0), pdev: '0000:44:00.0' }]);
+      const { processes } = await drm.next();
+      expect(processes.map(({ gpuUuid, memoryUsedBytes }) => [gpuUuid, memoryUsedBytes])).toEqual([
+        [`AMD-${at}`, 1000 * MiB],
+        ['AMD-0000:44:00.0', 24 * MiB],
+      ]);
+    },
+  },
+  '25 host memory that a card with memory of its own reaches is no VRAM': {
+    host: () => new FakeDrmHost([radeon(at), arcI915()]),
+    async check(drm, host) {
+      host.process(4100, [vulkan(7, 1000, 0, { 'drm-memory-gtt': '9000 MiB', 'drm-memory-cpu': '10 MiB' })]);
+      host.process(4200, [i915(3, { 'drm-resident-local0': '2048 MiB', 'drm-resident-system0': '512 MiB' })]);
+      expect(held(await drm.next())).toEqual([
+        [4100, 1000 * MiB, 0],
+        [4200, 2 * GiB, 0],
+      ]);
+    },
+  },
+  '26 i915 before it counted memory: use is known, VRAM is not, and is not 0': {
+    host: () => new FakeDrmHost([arcI915()]),
+    async check(drm, host) {
+      host.process(4100, [i915(3, { 'drm-engine-compute': '1000000 ns' })]);
+      await drm.next();
+      host.process(4100, [i915(3, { 'drm-engine-compute': '601000000 ns' })]);
+      const { devices, processes } = await drm.next();
+      expect(processes).toMatchObject([{ pid: 4100, memoryUsedBytes: null, utilizationPercent: 60 }]);
+      expect(devices[0]).toMatchObject({ utilizationPercent: 60, memoryUsedBytes: null });
+      expect(devices[0]!.unsupported).toContain('workers.gpus.memoryUsedBytes');
+    },
+  },
+  '27 xe that counts the energy of the package alone': {
+    host: () => new FakeDrmHost([arcXe(xeAt, {}, { energy1_input: null })]),
+    async check(drm, host) {
+      await drm.next();
+      host.setHwmon('card0', 0, { energy2_input: 800_000 + 75_000_000 });
+      expect((await drm.next()).devices[0]!.powerWatts).toBe(75);
+    },
+  },
+  '32 memory errors of cards that count them, and of one in reset, which is not 0': {
+    host: () =>
+      new FakeDrmHost([
+        radeon(at),
+        instinct('0000:c1:00.0', 'SPX', { 'device/ras/umc_err_count': 'ue: 0\nce: 14\nde: 0' }),
+        instinct('0000:c2:00.0', 'SPX', { 'device/ras/umc_err_count': 'ue: 2\nce: 9' }),
+        instinct('0000:c3:00.0', 'SPX', { 'device/ras/umc_err_count': 'Query currently inaccessible' }),
+      ]),
+    async check(drm) {
+      const { devices, faults } = await drm.next();
+      expect(devices.map(({ eccUncorrected, health }) => [eccUncorrected, health])).toEqual([
+        [null, 'ok'],
+        [0, 'ok'],
+        [2, 'degraded'],
+        [null, 'ok'],
+      ]);
+      expect(devices.map(({ unsupported }) => unsupported.includes('eccUncorrected'))).toEqual([
+        true,
+        false,
+        false,
+        false,
+      ]);
+      expect(faults.map(({ code, gpuUuid }) => [code, gpuUuid])).toEqual([
+        ['GPU_ECC_UNCORRECTED', 'AMD-0000:c2:00.0'],
+        ['NOT_READY', 'AMD-0000:c3:00.0'],
+      ]);
+    },
+  },
 };
 
 describe.each([
   { reader: 'the addon', vendors: undefined },
   { reader: 'TypeScript', vendors: vendorsOver(() => new WorkerFileReader()) },
 ])('hazards of AMD and Intel cards, by $reader', ({ vendors }) => {
-  for (const [name, { host: build, check, options }] of Object.entries(hazards)) {
+  for (const [name, { host: build, check, options }] of Object.entries({ ...hazards, ...integratedHazards })) {
     it(name, async () => {
       using host = build();
       using drm = drmSource(host, { ...options, ...(vendors === undefined ? {} : { vendors }) });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseKfdNode } from '../../../lib/gpu/amd/kfd.js';
-import { cardIdentity } from '../../../lib/gpu/drm/card.js';
+import { CardReading, cardIdentity } from '../../../lib/gpu/drm/card.js';
 import { EngineMeter } from '../../../lib/gpu/drm/engine-meter.js';
 import { isPciAddress, parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
 import { fdinfo } from './fake-host.js';
@@ -176,6 +176,23 @@ describe('cards and nodes', () => {
         if (node !== null) expect(node.target).toMatch(/^(gfx[0-9a-f]{3,6})?$/);
       }),
       { numRuns: 500 },
+    );
+  });
+
+  it('labelled counts of a file are whole numbers or have a reason, whatever stands around them', () => {
+    const count = fc.oneof(
+      fc.nat().map(String),
+      fc.constantFrom('-1', '1e9', '', '0x1', '99999999999999999999', 'N/A'),
+    );
+    const line = fc.tuple(fc.constantFrom('ue', 'ce', 'de', 'queue'), count);
+    fc.assert(
+      fc.property(fc.array(line), fc.string(), (lines, rest) => {
+        const text = [...lines.map(([label, value]) => `${label}: ${value}`), rest.replace(/^ue/, '')].join('\n');
+        const read = new CardReading(new Map([['errors', Buffer.from(text)]]), []).labelled('errors', 'ue');
+        const first = lines.find(([label]) => label === 'ue')?.[1];
+        if (first !== undefined && /^\d{1,15}$/.test(first)) expect(read).toEqual({ value: Number(first) });
+        else expect(read).toHaveProperty('reason');
+      }),
     );
   });
 

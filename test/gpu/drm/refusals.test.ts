@@ -1,9 +1,9 @@
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { apu, arcXe, FakeDrmHost, fdinfo, GiB, MiB, radeon } from './fake-host.js';
+import { apu, arcXe, FakeDrmHost, fdinfo, GiB, instinct, MiB, radeon } from './fake-host.js';
 import { drmSource, failingVendors } from './sources.js';
 
-const { EACCES, EBUSY, ENODATA, ENODEV, EPERM } = constants.errno;
+const { EACCES, EBUSY, ENODATA, ENODEV, ENOENT, EPERM, ESRCH } = constants.errno;
 const kernelNotSupported = 524;
 const client = (id: number) =>
   fdinfo({
@@ -44,6 +44,58 @@ describe('files of a driver that refuse', () => {
     expect(devices[0]!.utilizationPercent).toBeNull();
     expect(devices[0]!.unsupported).toContain('utilizationPercent');
     expect(faults).toEqual([]);
+  });
+
+  it('EPERM of a card in reset: whether it is cut into partitions is not known', async () => {
+    using host = new FakeDrmHost([instinct()]);
+    const vendors = failingVendors((path) => (path.includes('compute_partition') ? EPERM : undefined));
+    using drm = drmSource(host, { vendors });
+    const { devices, faults } = await drm.next();
+    expect(devices[0]).toMatchObject({ migMode: null, powerWatts: 611, health: 'ok' });
+    expect(faults.map(({ code, field }) => [code, field])).toEqual([['NOT_READY', 'migMode']]);
+  });
+
+  it('of a card that sleeps its runtime status is read and nothing else; of none what holds up its reader', async () => {
+    using host = new FakeDrmHost([
+      radeon('0000:03:00.0', { 'device/pcie_bw': '1 2 256' }),
+      { ...radeon('0000:44:00.0'), runtimeStatus: 'suspended' },
+    ]);
+    const asked = new Set<string>();
+    const vendors = failingVendors((path) => {
+      asked.add(path.slice(host.root.length));
+      return undefined;
+    });
+    using drm = drmSource(host, { vendors });
+    // Slow files are due once among these.
+    for (let pass = 0; pass < 12; pass++) await drm.next();
+    expect(asked).toContain('/sys/class/drm/card0/device/gpu_busy_percent');
+    expect([...asked].filter((path) => path.includes('pcie_bw'))).toEqual([]);
+    expect([...asked].filter((path) => path.includes('card1/')).sort()).toEqual([
+      '/sys/class/drm/card1/device/power/runtime_status',
+      '/sys/class/drm/card1/device/uevent',
+    ]);
+  });
+
+  it('a card whose files go while they are read is lost, and not one without files', async () => {
+    using host = new FakeDrmHost([radeon(), radeon('0000:44:00.0')]);
+    let gone = false;
+    const vendors = failingVendors((path) => (gone && path.includes('card0/') ? ENOENT : undefined));
+    using drm = drmSource(host, { vendors });
+    await drm.next();
+    gone = true;
+    const { devices, faults } = await drm.next();
+    expect(devices.map(({ health }) => health)).toEqual(['lost', 'ok']);
+    expect(faults).toMatchObject([{ code: 'GPU_IS_LOST', gpuUuid: 'AMD-0000:03:00.0' }]);
+  });
+
+  it.each([ENOENT, ESRCH])('errno %s of descriptors: the process has ended, and none is missing', async (errno) => {
+    using host = new FakeDrmHost([radeon()]);
+    host.process(4100, [client(7)]);
+    host.process(4200, [client(8)]);
+    using drm = drmSource(host, { vendors: failingVendors((path) => (/\/4100\/fd/.test(path) ? errno : undefined)) });
+    const { devices, processes } = await drm.next();
+    expect(devices[0]!.processesKnown).toBe(true);
+    expect(processes.map(({ pid }) => pid)).toEqual([4200]);
   });
 
   it('ENODEV of all that changes is a card off the bus', async () => {

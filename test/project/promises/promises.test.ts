@@ -71,9 +71,14 @@ describe('the table of promises', () => {
   it('takes the head of a table with a test for all of it, and without one for the head alone', () => {
     const missing = (...lines: string[]) => {
       const promises = readPromises(['## a.md, in full', '- Nothing is lost. All is kept.', ...lines].join('\n'));
-      return problemsOf({ ...promises, rows: promises.rows.slice(1) }, { read }).map((problem) => problem.split('"')[1]);
+      return problemsOf({ ...promises, rows: promises.rows.slice(1) }, { read }).map(
+        (problem) => problem.split('"')[1],
+      );
     };
-    expect(missing('- what | how', '  - `test/a.test.ts`: loses nothing')).toEqual(['Nothing is lost.', 'All is kept.']);
+    expect(missing('- what | how', '  - `test/a.test.ts`: loses nothing')).toEqual([
+      'Nothing is lost.',
+      'All is kept.',
+    ]);
     expect(missing('- what | how', '  - no promise: a head')).toContain('| heartbeats | at most once |');
   });
 

@@ -43,8 +43,8 @@ class Operator {
   async sees(what: RegExp): Promise<void> {
     for (const page of [this.page, this.small])
       await expect.poll(() => page.locator('.attention').innerText(), within).toMatch(what);
-    expect(await this.cli('attention')).toMatch(what);
-    expect(await this.cli('top')).toMatch(what);
+    await expect.poll(() => this.cli('attention'), within).toMatch(what);
+    await expect.poll(() => this.cli('top'), within).toMatch(what);
   }
 
   async cli(...words: string[]): Promise<string> {

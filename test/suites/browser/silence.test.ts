@@ -31,17 +31,17 @@ describe('a hive that is not heard', () => {
       const page = await use.open(`${queen.url}/?view=${kind === 'worker' ? 'workers' : 'hives'}`);
       await page.locator(opening).first().click();
       await page.waitForSelector('.panel .u-over');
-      await expect.poll(() => tipOfNow(page)).toMatch(/^now: \d/);
+      await expect.poll(() => tipOfNow(page)).toMatch(/: \d[^:]*$/);
       expect((await figures(page))[0]).toMatch(/^\d/);
       fleet.hive('serial').mute();
-      await expect.poll(() => tipOfNow(page), offlineWithin).toBe('now: not known');
+      await expect.poll(() => tipOfNow(page), offlineWithin).toMatch(/: not known$/);
       for (const figure of await figures(page)) expect(figure).toMatch(/^—.*was .+ ago/s);
       await page.waitForSelector('.panel .status:has-text("offline")', offlineWithin);
       await page.waitForSelector('.panel .note.old:has-text("values are old")');
       // It goes on as it was before: silence alone draws nothing.
-      expect(await tipOfNow(page)).toBe('now: not known');
+      expect(await tipOfNow(page)).toMatch(/: not known$/);
       fleet.hive('serial').mute(false);
-      await expect.poll(() => tipOfNow(page), offlineWithin).toMatch(/^now: \d/);
+      await expect.poll(() => tipOfNow(page), offlineWithin).toMatch(/: \d[^:]*$/);
       await expect.poll(() => page.locator('.panel .note.old').count()).toBe(0);
     });
   }

@@ -1,9 +1,10 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { requireLength } from '../../lib/http/require-length.js';
+import { limitRequests, maxUnanswered } from '../../lib/http/request-limits.js';
 import { selfSigned } from '../harness/certificate.js';
 
 const chunked = `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\n[\r\n'.repeat(2000)}`;
@@ -12,7 +13,7 @@ afterEach(() => new Promise((resolve) => server.close(resolve)));
 
 async function serve(made: Server): Promise<number> {
   server = made;
-  requireLength(server);
+  limitRequests(server);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   return (server.address() as AddressInfo).port;
 }
@@ -66,5 +67,36 @@ describe('a body', () => {
     const posted = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]';
     expect(await answerTo(connect(port, '127.0.0.1'), posted)).toContain('read');
     expect(Buffer.concat(parts).toString()).toBe('[]');
+  });
+});
+
+describe('requests of one connection', () => {
+  const request = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+
+  it('that come one after the other are answered, however many', async () => {
+    const port = await serve(createServer((_request, response) => response.end('read')));
+    const socket = connect(port, '127.0.0.1');
+    for (let i = 0; i < 5 * maxUnanswered; i++) {
+      socket.write(request);
+      expect(String((await once(socket, 'data'))[0])).toContain('read');
+    }
+    socket.destroy();
+  });
+
+  it('that all wait are as many as the limit: one more ends it, and no handler sees it or what follows', async () => {
+    const waiting: ServerResponse[] = [];
+    const port = await serve(createServer((_request, response) => void waiting.push(response)));
+    const within = connect(port, '127.0.0.1');
+    within.write(request.repeat(maxUnanswered));
+    await vi.waitFor(() => expect(waiting).toHaveLength(maxUnanswered), 10_000);
+    for (const response of waiting.splice(0)) response.end('read');
+    let answers = '';
+    within.on('data', (bytes: Buffer) => {
+      answers += String(bytes);
+    });
+    await vi.waitFor(() => expect(answers.match(/read/g)).toHaveLength(maxUnanswered), 10_000);
+    within.destroy();
+    expect(await answerTo(connect(port, '127.0.0.1'), request.repeat(1000))).toBe('');
+    expect(waiting).toHaveLength(maxUnanswered);
   });
 });

@@ -2,6 +2,9 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ProblemError, problemReply } from './problem.js';
 
+/** Requests of one connection that wait for their answers; who sends them one after the other has one. */
+export const maxUnanswered = 16;
+
 /** Answers a request whose body comes in chunks, and reads no more of its connection. */
 function refuse({ socket }: IncomingMessage, response: ServerResponse): void {
   const { status, type, body } = problemReply(
@@ -22,9 +25,9 @@ type OnIncoming = (request: IncomingMessage, keepAlive: boolean) => number;
 const parsesNothingMore = 2;
 
 /**
- * 64 KiB, one read, may be ten thousand chunks, and the parser hands over each before a pause of the socket is heeded, whoever
- * sent it and whether anybody wants it or not: 29 ms of a core. Node.js has no documented way to say no at the headers;
- * where its parser is another one day, such a body costs that much again, and is refused all the same.
+ * 64 KiB, one read, may be ten thousand chunks or a thousand requests, and the parser hands over each before a pause or the end
+ * of the socket is heeded, whoever sent it and whether anybody wants it or not: 29 ms of a core. Node.js has no documented way
+ * to say no at the headers; where its parser is another one day, they cost that much again, and are refused all the same.
  */
 function endAtHeaders(socket: Socket & { readonly parser?: { onIncoming?: OnIncoming | null } | null }): void {
   const { parser } = socket;
@@ -32,15 +35,27 @@ function endAtHeaders(socket: Socket & { readonly parser?: { onIncoming?: OnInco
   if (parser === undefined || parser === null || typeof onIncoming !== 'function') return;
   parser.onIncoming = (request, keepAlive) => {
     const next = onIncoming(request, keepAlive);
-    return isChunked(request) ? parsesNothingMore : next;
+    return isChunked(request) || socket.destroyed ? parsesNothingMore : next;
   };
 }
 
-/** A server that parses no body in chunks, and of which no handler sees a request with one. */
-export function requireLength(server: Server): void {
+/**
+ * A server that parses no body in chunks, and of which no handler sees a request with one. A connection with more than
+ * `maxUnanswered` requests that wait is ended.
+ */
+export function limitRequests(server: Server): void {
   const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[];
+  const unanswered = new WeakMap<Socket, number>();
   server.removeAllListeners('request');
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    const waiting = (unanswered.get(socket) ?? 0) + 1;
+    if (waiting > maxUnanswered) {
+      socket.destroy();
+      return;
+    }
+    unanswered.set(socket, waiting);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) as number) - 1));
     if (isChunked(request)) return refuse(request, response);
     for (const handle of handlers) handle.call(server, request, response);
   });
