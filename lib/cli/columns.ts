@@ -433,7 +433,12 @@ export const gpuColumns = columnsOf<GpuRow>(
       ],
     },
     throttle: {
-      draw: (g) => [value(g.throttleReasons.filter((reason) => reason !== 'idle').join(' '), 'warning')],
+      // A blank is no throttling: of a GPU that cannot tell it is not known.
+      draw: (g) => [
+        g.unsupported.includes('throttleReasons')
+          ? value(unknownText)
+          : value(g.throttleReasons.filter((reason) => reason !== 'idle').join(' '), 'warning'),
+      ],
       order: null,
     },
     uuid: { draw: (g) => [span(shortUuid(g.uuid), '2')] },

@@ -185,7 +185,8 @@ describe.skipIf(skip)(`${suite.title} (needs root for its mounts)`, () => {
       ['intel', `?show=gpu:mixed/Intel-${arcAt}`, arcAt],
     ] as const) {
       await page.goto(`${url}/${search}`);
-      await page.getByText(shown, { exact: true }).first().waitFor();
+      // The notes of hosts, folded, name them too.
+      await page.getByText(shown).filter({ visible: true }).first().waitFor();
       if (pictures !== undefined) await page.screenshot({ path: join(pictures, `${file}.png`) });
     }
     expect(errors).toEqual([]);

@@ -40,7 +40,8 @@ let membershipDirty = false;
 let eventsDirty = false;
 let scheduled = false;
 let lastDrawMs = 0;
-let lastOrderMs = 0;
+/** By the clock of requestAnimationFrame, which begins with the page. */
+let lastOrderMs = Number.NEGATIVE_INFINITY;
 
 const drawEveryMs = () => (workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100);
 const orderEveryMs = 1000;
@@ -53,7 +54,7 @@ mirror.subscribe((change) => {
   eventsDirty ||= change.events;
   membershipDirty ||= change.membership;
   // Lists are ordered again at once, unless they are long.
-  if (change.membership && workers.size <= 2000) lastOrderMs = 0;
+  if (change.membership && workers.size <= 2000) lastOrderMs = Number.NEGATIVE_INFINITY;
   redraw();
 });
 

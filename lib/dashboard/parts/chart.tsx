@@ -47,6 +47,16 @@ function ticksOf(low: number, high: number): number[] {
   return timeTicks(now + low * 1000, now + high * 1000, zoneMs).map((at) => (at - now) / 1000);
 }
 
+/** Nothing where neither a value nor a limit says what the scale is of. */
+function scaleTexts(
+  u: uPlot,
+  splits: number[],
+  { format, limit, top }: Required<Pick<ChartProps, 'format' | 'limit' | 'top'>>,
+): string[] {
+  const isEmpty = top === 0 && limit === null && (u.data[1] ?? []).every((value) => value == null);
+  return splits.map((value) => (isEmpty ? '' : format(value)));
+}
+
 function zoomToSelected(u: uPlot): void {
   const { left, width } = u.select;
   if (width < 4) return;
@@ -139,7 +149,7 @@ export function Chart(props: ChartProps) {
             grid: { stroke: grid, width: 1 },
             ticks: { show: false },
             splits: (_, __, low, high) => [low, (low + high) / 2, high],
-            values: (_, splits) => splits.map((value) => latest.current.format(value)),
+            values: (u, splits) => scaleTexts(u, splits, latest.current),
           },
         ],
         series: [
