@@ -17,6 +17,8 @@ const maxFileBytes = 64 * 1024 * 1024;
 /** A disk that wakes up may take long to read the file, ms. */
 const openMs = 60_000;
 
+const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+
 export interface KeptFile {
   /** Resolves when all that was marked so far is on the disk. @throws HivepulseError STATE_UNWRITABLE */
   saved(): Promise<void>;
@@ -43,7 +45,7 @@ export interface KeptState<T> {
 /**
  * Keeps a state in a file over restarts: reads it, then writes the file after each change, one write at a time, the newest
  * state always. The file is replaced whole (written beside, synced, renamed), so a crash leaves the former one. A file that
- * can't be understood is set aside under another name, with a line to `warn`.
+ * can't be understood is set aside under another name, with a line to `warn`. A disk that is full is written once it has room.
  * @throws HivepulseError STATE_UNWRITABLE where the directory can't be made, read or written.
  */
 export async function keepFile<T>(kept: KeptState<T>): Promise<KeptFile> {
@@ -61,7 +63,10 @@ export async function keepFile<T>(kept: KeptState<T>): Promise<KeptFile> {
   onChange(() => writer.mark());
   // The first write finds out now, and not at the first change, whether the directory can be written.
   writer.mark();
-  await writer.settled().catch((error: unknown) => {
+  await writer.settled().catch((error: HivepulseError) => {
+    // A disk may have room again; a directory that nobody may write stays as it is.
+    if (fullCodes.has(systemCode(error.cause) ?? ''))
+      return warnOf(`${error.message} Tried again until there is room.`);
     writer.close();
     throw error;
   });

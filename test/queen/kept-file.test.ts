@@ -53,6 +53,38 @@ describe('a state that is kept in a file', () => {
     return { kept, waiting, warnings, change, answer, written: () => waiting.map((write) => write.text) };
   }
 
+  it.each([
+    ['ENOSPC', true],
+    ['EDQUOT', true],
+    ['EROFS', false],
+    ['EACCES', false],
+  ])('at its start a disk that answers %s is waited for: %s', async (code, isWaitedFor) => {
+    const warnings: string[] = [];
+    const writes: string[] = [];
+    let problem: Error | null = Object.assign(new Error(`${code}: no`), { code });
+    const opening = keepFile<string>({
+      path: join(dir, 'state.json'),
+      parse: (state) => ({ state }),
+      adopt: () => undefined,
+      text: () => 'first',
+      onChange: () => undefined,
+      loss: 'All of it.',
+      warn: (message) => warnings.push(message),
+      write: async (_path, text) => {
+        if (problem !== null) throw problem;
+        writes.push(text);
+      },
+    });
+    if (!isWaitedFor) return expect(opening).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
+    const kept = await opening;
+    expect(warnings).toEqual([expect.stringContaining(code)]);
+    problem = null;
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(writes).toEqual(['first']);
+    expect(warnings).toHaveLength(2);
+    await kept.close();
+  });
+
   it('a write that failed is tried again after two seconds, with the newest state, and that it works again is said', async () => {
     const { kept, change, answer, written, warnings } = await open();
     await change('second');

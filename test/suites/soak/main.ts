@@ -60,7 +60,7 @@ const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url)
 function smallDisk(): string | null {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return null;
   const { path } = temporaryDirectory('state');
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=700', 'hivepulse-test', path]);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=700', 'hivepulse-test', path]);
   return mounted.status === 0 ? path : null;
 }
 const state = smallDisk();
