@@ -471,7 +471,8 @@ export class SimulatedHost {
         memoryUsedBytes: isReadable(gpu) ? Math.round(this.#vramOf(worker)) : null,
         utilizationPercent: isReadable(gpu) && share !== null ? round(share) : null,
       })),
-      gpusReason: undefined,
+      // A hive leaves out what has nothing to say.
+      ...{ gpusReason: undefined, gpusInferred: undefined, limitNotes: undefined },
       gpuUtilizationPercent: gpus.length === 0 ? null : share === null ? null : round(share * gpus.length),
       vramUsedBytes: gpus.length === 0 ? null : readable ? Math.round(this.#vramOf(worker) * gpus.length) : null,
       vramTotalBytes: gpus.length === 0 ? null : gpus.reduce((sum, gpu) => sum + this.#totalOf(gpu), 0),
