@@ -471,7 +471,6 @@ export class SimulatedHost {
         memoryUsedBytes: isReadable(gpu) ? Math.round(this.#vramOf(worker)) : null,
         utilizationPercent: isReadable(gpu) && share !== null ? round(share) : null,
       })),
-      // A hive leaves out what has nothing to say.
       ...{ gpusReason: undefined, gpusInferred: undefined, limitNotes: undefined },
       gpuUtilizationPercent: gpus.length === 0 ? null : share === null ? null : round(share * gpus.length),
       vramUsedBytes: gpus.length === 0 ? null : readable ? Math.round(this.#vramOf(worker) * gpus.length) : null,
