@@ -1,5 +1,6 @@
 import { idPattern, labelKeyPattern, maxLabelLength, maxLabels } from '../contract/limits.js';
 import { hostAddressExpects, isHostAddress } from '../util/host-address.js';
+import { isObject } from '../util/is-object.js';
 
 /**
  * One type of setting. `parse` takes what a flag or a variable (text), a repeated flag (an array of texts) or a YAML file
@@ -248,8 +249,7 @@ export const labels: ValueType<Readonly<Record<string, string>>> = {
   expects: `key=value, the key 1 to 63 characters of A-Z a-z 0-9 _ . / -, the value at most ${maxLabelLength}; at most ${maxLabels} labels`,
   repeatable: true,
   parse(input) {
-    const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
-    const pairs: [string, unknown][] = isObject
+    const pairs: [string, unknown][] = isObject(input)
       ? Object.entries(input)
       : partsOf(input).map((part) => pairOf(part) ?? reject(this.expects));
     const result: Record<string, string> = {};

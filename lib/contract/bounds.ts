@@ -1,10 +1,8 @@
+import { isObject } from '../util/is-object.js';
 import { maxLabels } from './limits.js';
 
 /** Entries of a list within an item, and members of a record, that are looked at; none that is right has as many. */
 const maxEntries = 1024;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export const hasTooManyLabels = (labels: unknown): boolean =>
   isObject(labels) && Object.keys(labels).length > maxLabels;

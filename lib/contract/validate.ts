@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
+import { isObject } from '../util/is-object.js';
 import { queenEventKinds } from './api.js';
 import { hasOversizedRecord, hasTooManyLabels, oversizedField } from './bounds.js';
 import type { FieldTable } from './fields/field.js';
@@ -200,10 +201,6 @@ function subjectOf(list: List, item: unknown): Pick<Fault, 'workerId' | 'gpuUuid
   const name = list === 'workers' ? item.id : item.uuid;
   if (typeof name !== 'string' || name.length === 0 || name.length > 96) return {};
   return list === 'workers' ? { workerId: name } : { gpuUuid: name };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A copy that holds only what the schema names, with unknown enum values replaced. Wrong types are left for the check. */

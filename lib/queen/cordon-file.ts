@@ -1,12 +1,13 @@
-import { join } from 'node:path';
-import { Type } from 'typebox';
 import type { Cordons } from './cordons.js';
-import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
+import { decisionsParser, keepDecisions } from './decisions-file.js';
+import type { KeptFile, WriteFile } from './kept-file.js';
 
 export const cordonsFile = 'cordons.json';
 
-/** What a state file's text holds, or why it is not one. Pure. */
-export const parseCordons = listParser('hivepulse.cordons', 'entries', Type.Unknown(), 'cordons');
+const kind = 'hivepulse.cordons';
+
+/** What a state file's text holds, or why it is not one. Its entries are judged one by one where they are adopted. Pure. */
+export const parseCordons = decisionsParser(kind, 'cordons');
 
 /**
  * Keeps cordons in `<dir>/cordons.json` over restarts.
@@ -18,17 +19,10 @@ export const keepCordons = (
   warn: (message: string) => void,
   write?: WriteFile,
 ): Promise<KeptFile> =>
-  keepFile({
-    path: join(dir, cordonsFile),
-    parse: parseCordons,
-    adopt: (entries) => {
-      for (const entry of entries) cordons.adopt(entry);
-    },
-    text: () => JSON.stringify({ kind: 'hivepulse.cordons', version: 1, entries: cordons.entries() }),
-    onChange: (mark) => {
-      cordons.onChange = mark;
-    },
-    loss: 'Hives that were cordoned take work again.',
+  keepDecisions(
+    cordons,
+    { file: cordonsFile, kind, parse: parseCordons, loss: 'Hives that were cordoned take work again.' },
+    dir,
     warn,
-    ...(write && { write }),
-  });
+    write,
+  );

@@ -3,6 +3,7 @@ import { ChangedCells, DeltaReader, decodeKeyframe, messageTypes, StreamCodecErr
 import type { ResyncReason } from '../contract/stream/messages.js';
 import { cellCount, countRows, NumericState } from '../contract/stream/state.js';
 import { areRightItems } from '../contract/validate.js';
+import { isObject } from '../util/is-object.js';
 import { weightOf } from './fleet-budget.js';
 import { parseJson, UnreadableBody } from './heartbeat-body.js';
 import type {
@@ -55,9 +56,6 @@ interface Base {
 const leastTextBytesPerNumber = 2;
 
 type Values = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is Values =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Of the delta that is being read: there is one at a time. */
 const cells = new ChangedCells();

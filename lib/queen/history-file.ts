@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
+import { type KeptFile, keepMarked, listParser, type WriteFile } from './kept-file.js';
 import type { Registry } from './registry.js';
 
 export const historyFile = 'history.json';
@@ -45,31 +45,23 @@ export async function keepHistory(
   warn: (message: string) => void,
   { write, wallClock = Date.now }: { write?: WriteFile; wallClock?: () => number } = {},
 ): Promise<KeptHistory> {
-  let mark: (() => void) | null = null;
-  const kept = await keepFile({
+  const kept = await keepMarked({
     path: join(dir, historyFile),
     parse: parseHistory,
     adopt: (rings) => adoptHistory(registry, rings, wallClock()),
     text: () => historyText(registry, wallClock()),
-    onChange: (marker) => {
-      mark = marker;
-    },
     loss: 'Charts begin anew.',
     warn,
     ...(write && { write }),
   });
   let writtenAtMs: number | null = null;
   return {
-    saved: kept.saved,
-    close() {
-      mark?.();
-      return kept.close();
-    },
+    ...kept,
     look(nowMs) {
       writtenAtMs ??= nowMs;
       if (nowMs - writtenAtMs < writeEveryMs) return;
       writtenAtMs = nowMs;
-      mark?.();
+      kept.mark();
     },
   };
 }

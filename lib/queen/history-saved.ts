@@ -15,11 +15,6 @@ export type SavedDay = Static<typeof SavedDay>;
 const SavedRing = Type.Intersect([SavedDay, Type.Object({ key: Type.String({ minLength: 1, maxLength: 512 }) })]);
 const valid = Compile(SavedRing);
 
-export interface KeptDay {
-  readonly ageMs: number;
-  readonly points: string;
-}
-
 const littleEndian = (halves: Uint16Array): Buffer => {
   const bytes = Buffer.alloc(halves.length * 2);
   halves.forEach((half, index) => {
@@ -63,7 +58,7 @@ const keptForMs = 3_600_000;
 
 /** Days of a run before this one, by the key of what they are of. */
 export class KeptDays {
-  readonly #days = new Map<string, KeptDay & { readonly adoptedAtMs: number }>();
+  readonly #days = new Map<string, SavedDay & { readonly adoptedAtMs: number }>();
   readonly nowMs: () => number;
 
   constructor(nowMs: () => number) {
@@ -77,7 +72,7 @@ export class KeptDays {
         this.#days.set(ring.key, { ageMs: ring.ageMs + ageMs, points: ring.points, adoptedAtMs: this.nowMs() });
   }
 
-  take(key: string): KeptDay | undefined {
+  take(key: string): SavedDay | undefined {
     const kept = this.#days.get(key);
     if (kept === undefined) return undefined;
     this.#days.delete(key);
@@ -91,7 +86,7 @@ export class KeptDays {
       else yield { key, ...this.#aged(kept) };
   }
 
-  #aged({ ageMs, points, adoptedAtMs }: KeptDay & { readonly adoptedAtMs: number }): KeptDay {
+  #aged({ ageMs, points, adoptedAtMs }: SavedDay & { readonly adoptedAtMs: number }): SavedDay {
     return { ageMs: ageMs + this.nowMs() - adoptedAtMs, points };
   }
 }

@@ -1,7 +1,7 @@
 import type { History } from '../contract/api.js';
 
 import { DayStore, dayStepMs, daySteps, fromHalf, meanOfHour } from './history-day.js';
-import { type KeptDay, KeptDays, restoreDay, type SavedDay, saveDay } from './history-saved.js';
+import { KeptDays, restoreDay, type SavedDay, saveDay } from './history-saved.js';
 import { historyStepMs, historySteps, seriesPerRing, stepsPerDayStep } from './history-sizes.js';
 
 export const workerSeries = ['cpuPercent', 'workingSetBytes', 'gpuUtilizationPercent', 'vramUsedBytes'] as const;
@@ -141,7 +141,7 @@ export class HistoryStore {
   }
 
   /** Goes on where a run before this one ended: the day as it was, and the hour from it. */
-  #restore(ring: number, { ageMs, points }: KeptDay): void {
+  #restore(ring: number, { ageMs, points }: SavedDay): void {
     const day = this.#dayStore.open();
     if (day < 0) return;
     this.#days[ring] = day;

@@ -89,6 +89,26 @@ export async function keepFile<T>(kept: KeptState<T>): Promise<KeptFile> {
   };
 }
 
+/** As `keepFile`, of what changes all the time: it is written where it is marked, and once more when it is closed. */
+export async function keepMarked<T>(kept: Omit<KeptState<T>, 'onChange'>): Promise<KeptFile & { mark(): void }> {
+  let marker: (() => void) | null = null;
+  const file = await keepFile({
+    ...kept,
+    onChange: (mark) => {
+      marker = mark;
+    },
+  });
+  const mark = () => marker?.();
+  return {
+    saved: file.saved,
+    mark,
+    close() {
+      mark();
+      return file.close();
+    },
+  };
+}
+
 async function read<T>({ path, parse, loss, warn }: KeptState<T>): Promise<T | null> {
   let text: string;
   try {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
+import { type KeptFile, keepMarked, listParser, type WriteFile } from './kept-file.js';
 import type { Roster } from './roster.js';
 
 export const rosterFile = 'roster.json';
@@ -26,31 +26,23 @@ export async function keepRoster(
   warn: (message: string) => void,
   write?: WriteFile,
 ): Promise<KeptRoster> {
-  let mark: (() => void) | null = null;
-  const kept = await keepFile({
+  const kept = await keepMarked({
     path: join(dir, rosterFile),
     parse: parseRoster,
     adopt: (hives) => roster.adopt(hives),
     text: () => roster.text(),
-    onChange: (marker) => {
-      mark = marker;
-    },
     loss: 'Hosts that died meanwhile are not shown as missing.',
     warn,
     ...(write && { write }),
   });
   let written = { hives: 0, atMs: Number.NEGATIVE_INFINITY };
   return {
-    saved: kept.saved,
-    close() {
-      mark?.();
-      return kept.close();
-    },
+    ...kept,
     look(hives, nowMs) {
       const since = nowMs - written.atMs;
       if (since < (hives === written.hives ? laterMs : soonMs)) return;
       written = { hives, atMs: nowMs };
-      mark?.();
+      kept.mark();
     },
   };
 }

@@ -1,12 +1,13 @@
-import { join } from 'node:path';
-import { Type } from 'typebox';
-import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
+import { decisionsParser, keepDecisions } from './decisions-file.js';
+import type { KeptFile, WriteFile } from './kept-file.js';
 import type { Silences } from './silences.js';
 
 export const silencesFile = 'silences.json';
 
+const kind = 'hivepulse.silences';
+
 /** What a state file's text holds, or why it is not one. Its entries are judged one by one where they are adopted. Pure. */
-export const parseSilences = listParser('hivepulse.silences', 'entries', Type.Unknown(), 'silences');
+export const parseSilences = decisionsParser(kind, 'silences');
 
 /**
  * Keeps silences in `<dir>/silences.json` over restarts.
@@ -18,17 +19,15 @@ export const keepSilences = (
   warn: (message: string) => void,
   write?: WriteFile,
 ): Promise<KeptFile> =>
-  keepFile({
-    path: join(dir, silencesFile),
-    parse: parseSilences,
-    adopt: (entries) => {
-      for (const entry of entries) silences.adopt(entry);
+  keepDecisions(
+    silences,
+    {
+      file: silencesFile,
+      kind,
+      parse: parseSilences,
+      loss: 'What was acknowledged or silenced needs attention again.',
     },
-    text: () => JSON.stringify({ kind: 'hivepulse.silences', version: 1, entries: silences.entries() }),
-    onChange: (mark) => {
-      silences.onChange = mark;
-    },
-    loss: 'What was acknowledged or silenced needs attention again.',
+    dir,
     warn,
-    ...(write && { write }),
-  });
+    write,
+  );

@@ -1,4 +1,5 @@
 import { HivepulseError } from './errors.js';
+import { isObject } from './is-object.js';
 
 /** What is wrong with a value, as the end of a sentence; null where it fits. */
 export type Check = (value: unknown) => string | null;
@@ -12,9 +13,6 @@ export const expected =
   (what: string, fits: (value: unknown) => boolean): Check =>
   (value) =>
     fits(value) ? null : `the value does not fit: expected ${what}`;
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 export const hasMethods = (value: unknown, ...names: string[]): boolean =>
   typeof value === 'object' && value !== null && names.every((name) => typeof Reflect.get(value, name) === 'function');

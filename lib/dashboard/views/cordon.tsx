@@ -4,6 +4,7 @@ import { cordonedStyle } from '../../present/status.js';
 import { client } from '../data/client.js';
 import { isAdmin } from '../data/missing.js';
 import { Confirm } from '../parts/confirm.js';
+import { ChoiceField, TextField } from '../parts/fields.js';
 import { StatusChip } from '../parts/status-chip.js';
 
 const hours = [
@@ -84,7 +85,7 @@ export function CopyCommand({ command }: { readonly command: string }) {
 function Cordon({ id, close }: { readonly id: string; readonly close: () => void }) {
   const [reason, setReason] = useState('');
   const [by, setBy] = useState('');
-  const [seconds, setSeconds] = useState('');
+  const [seconds, setSeconds] = useState<(typeof hours)[number][0]>('');
   const run = async () => {
     await client.cordon(id, {
       reason: reason.trim(),
@@ -95,24 +96,9 @@ function Cordon({ id, close }: { readonly id: string; readonly close: () => void
   return (
     <Confirm title={`Cordon ${id}?`} action="Cordon" run={run} close={close}>
       <p>Nothing new is placed there and no request is sent there. Its workers go on.</p>
-      <label>
-        <span>Reason</span>
-        <input type="text" required maxLength={256} value={reason} onInput={(e) => setReason(e.currentTarget.value)} />
-      </label>
-      <label>
-        <span>Your name</span>
-        <input type="text" maxLength={128} value={by} onInput={(e) => setBy(e.currentTarget.value)} />
-      </label>
-      <label>
-        <span>For</span>
-        <select value={seconds} onChange={(e) => setSeconds(e.currentTarget.value)}>
-          {hours.map(([value, label]) => (
-            <option key={value} value={value}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <TextField label="Reason" maxLength={256} value={reason} set={setReason} />
+      <TextField label="Your name" maxLength={128} required={false} value={by} set={setBy} />
+      <ChoiceField label="For" choices={hours} value={seconds} set={setSeconds} />
     </Confirm>
   );
 }

@@ -6,6 +6,7 @@ import { plural } from '../../present/sentences.js';
 import { client } from '../data/client.js';
 import { refreshSilences } from '../data/silences.js';
 import { Confirm } from '../parts/confirm.js';
+import { ChoiceField, TextField } from '../parts/fields.js';
 
 const times = [
   ['3600', '1 hour'],
@@ -24,7 +25,7 @@ export function SilenceDialog({ group, close }: { readonly group: AttentionGroup
   const [kind, setKind] = useState<SilenceKind>('acknowledged');
   const [reason, setReason] = useState('');
   const [by, setBy] = useState('');
-  const [seconds, setSeconds] = useState('86400');
+  const [seconds, setSeconds] = useState<(typeof times)[number][0]>('86400');
   const { cause, hives, title } = group;
   const run = async () => {
     await client.silence({
@@ -43,34 +44,10 @@ export function SilenceDialog({ group, close }: { readonly group: AttentionGroup
         For {hives.length === 1 ? hives[0] : plural(hives.length, 'host')}, at all who look at this fleet. It is left
         out of counts and notifications, and listed below them.
       </p>
-      <label>
-        <span>How</span>
-        <select value={kind} onChange={(e) => setKind(e.currentTarget.value as SilenceKind)}>
-          {kinds.map(([value, label]) => (
-            <option key={value} value={value}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label>
-        <span>Reason</span>
-        <input type="text" required maxLength={256} value={reason} onInput={(e) => setReason(e.currentTarget.value)} />
-      </label>
-      <label>
-        <span>Your name</span>
-        <input type="text" required maxLength={128} value={by} onInput={(e) => setBy(e.currentTarget.value)} />
-      </label>
-      <label>
-        <span>For at most</span>
-        <select value={seconds} onChange={(e) => setSeconds(e.currentTarget.value)}>
-          {times.map(([value, label]) => (
-            <option key={value} value={value}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <ChoiceField label="How" choices={kinds} value={kind} set={setKind} />
+      <TextField label="Reason" maxLength={256} value={reason} set={setReason} />
+      <TextField label="Your name" maxLength={128} value={by} set={setBy} />
+      <ChoiceField label="For at most" choices={times} value={seconds} set={setSeconds} />
     </Confirm>
   );
 }
