@@ -7,7 +7,7 @@ import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import { modelsOf } from '../../contract/models.js';
 import { containerShare, throttledText } from '../../present/container.js';
 import { formatField } from '../../present/format-field.js';
-import { type AbsenceText, absenceLine, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
+import { type AbsenceText, absenceLine, gpuReadersOf, hiveGpusText, workerGpusText } from '../../present/knowledge.js';
 import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { eventText, oldValuesText, sentence, shortUuid } from '../../present/sentences.js';
 import { servingText } from '../../present/serving.js';
@@ -228,7 +228,7 @@ export function hiveDetail(
     ...insideLine(host),
     pressureLine(host.pressure),
     pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
-    pair('GPUs by', ...reader(collection.gpuReader, collection.gpuReaderReason)),
+    pair('GPUs by', ...reader(gpuReadersOf(collection).join(', '), collection.gpuReaderReason)),
     pair('pass', value(collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`)),
     [],
     ...gpuLines(absence, gpus.length, () => table(gpuColumns, ['hive'], gpus, width)),
