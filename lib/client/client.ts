@@ -244,7 +244,8 @@ export class HivepulseClient {
   /**
    * Everything that happens, for as long as the loop runs: a snapshot first, then what changes (`FleetMirror` folds it). A
    * stream that ends is opened again (at the next address, where several are given) with the id of its last event, after a
-   * growing, jittered pause. Throws only where another try would not help: a refused token, a malformed query.
+   * growing, jittered pause. Throws only where another try would not help: an option that is none, a refused token, a
+   * malformed query.
    */
   events(query: EventsQuery = {}, options: StreamOptions = {}): AsyncGenerator<StreamMessage, void, undefined> {
     return streamOf(this.#transport, query, options);

@@ -20,7 +20,13 @@ import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from 
 import { MissingItems, type MissingQueryOptions } from './missing.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
-import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
+import {
+  type Counts,
+  checkRegistryOptions,
+  type FindOptions,
+  type ModelOptions,
+  type RegistryOptions,
+} from './registry-options.js';
 import { type PickQuery, RequestRouting } from './request-routing.js';
 import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
@@ -45,6 +51,7 @@ export abstract class FleetQueries {
   readonly #warmUntilMs: number;
 
   constructor(options: RegistryOptions) {
+    checkRegistryOptions(options);
     this.clock = options.clock ?? (() => performance.now());
     this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);

@@ -1,4 +1,5 @@
 import { defaults } from '../../contract/defaults.js';
+import { expected, isText, numberFrom, type TableOf, texts } from '../../util/options.js';
 import type { GpuIdentities } from '../identities.js';
 import type { GpuEvent, GpuReading } from '../reading.js';
 import type { GpuReport } from '../report.js';
@@ -32,6 +33,30 @@ export interface NvidiaOptions extends GpuReaderOptions {
     readonly nvidiaSmiFirstTimeoutMs?: number;
   };
 }
+
+const path = expected('a path', isText);
+const milliseconds = numberFrom(0, 'a number of milliseconds');
+
+/** What is checked of the options that only this vendor has. */
+export const nvidiaOptionTable: TableOf<Pick<NvidiaOptions, 'paths' | 'times'>> = {
+  paths: {
+    nvml: texts,
+    root: path,
+    nvidiaSmi: path,
+    helper: path,
+    procDriver: path,
+  } satisfies TableOf<NonNullable<NvidiaOptions['paths']>>,
+  times: {
+    stalledMs: milliseconds,
+    initializingMs: milliseconds,
+    killAfterMs: milliseconds,
+    missingRetryMs: milliseconds,
+    slowIntervalMs: milliseconds,
+    retryMs: milliseconds,
+    nvidiaSmiTimeoutMs: milliseconds,
+    nvidiaSmiFirstTimeoutMs: milliseconds,
+  } satisfies TableOf<NonNullable<NvidiaOptions['times']>>,
+};
 
 /** NVIDIA's GPUs, read through NVML, and through nvidia-smi while NVML does not work. */
 export const nvidia: GpuVendor<NvidiaOptions> = {
