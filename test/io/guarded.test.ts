@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { FileReader } from '../../lib/io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, GuardedTask, taskHungAfterMs } from '../../lib/io/guarded.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 import { MemoryTree } from './fake-files.js';
@@ -251,5 +252,51 @@ describe('a guarded task', () => {
     await expect(task.run()).rejects.toThrow('second');
     void task.run();
     expect(waiting).toHaveLength(3);
+  });
+});
+
+describe('each call of a reader', () => {
+  const calls = {
+    read: [100],
+    readKept: [200],
+    list: [],
+    pids: [],
+    links: ['socket:['],
+    linkNames: ['net:['],
+    listening: [],
+    usage: [],
+    drmClients: [4096],
+  } as const satisfies Partial<Record<keyof FileReader, readonly unknown[]>>;
+  const names = Object.keys(calls) as (keyof typeof calls)[];
+
+  /** A reader that answers each path with what it was asked, and what `more` says. */
+  function guarded(more: Partial<FileReader> = {}) {
+    const answer = (name: string) => async (paths: readonly string[], argument: unknown) =>
+      paths.map((path) => `${name} ${path} ${argument}`);
+    const reader = { ...Object.fromEntries(names.map((name) => [name, answer(name)])), runningMs: () => 0, ...more };
+    return new GuardedReader({
+      open: () => reader as unknown as FileReader,
+      clock: new ManualClock(),
+      fault: (message) => ({ source: 'proc', code: 'NONE', message }),
+      batchSize: 1,
+    });
+  }
+
+  it.each(names)('%s is passed on with its argument', async (name) => {
+    const [argument] = calls[name];
+    const call = guarded()[name] as (paths: readonly string[], argument: unknown) => Promise<unknown>;
+    expect(await call.call(guarded(), ['/a', '/b'], argument)).toEqual(
+      ['/a', '/b'].map((path) => `${name} ${path} ${argument}`),
+    );
+  });
+
+  it('what only some readers can is null where this one cannot, and unreadable where it no longer can', async () => {
+    const without = guarded({ usage: undefined, drmClients: undefined } as unknown as Partial<FileReader>);
+    expect(await without.usage(['/a'])).toBeNull();
+    expect(await without.drmClients(['/a'], 100)).toBeNull();
+    const none = () => Promise.resolve(null);
+    const losing = guarded({ usage: none, drmClients: none } as unknown as Partial<FileReader>);
+    expect(await losing.usage(['/a', '/b'])).toEqual([5, 5]);
+    expect(await losing.drmClients(['/a', '/b'], 100)).toEqual([5, 5]);
   });
 });

@@ -13,7 +13,11 @@ export const rooms = [
   { name: 'queen', changes: /^lib\/queen\//, tests: ['test/queen/!(merge*).test.ts'] },
   { name: 'engines', changes: /^lib\/engines\//, tests: ['test/engines/**/*.test.ts'] },
   { name: 'gpu', changes: /^lib\/gpu\//, tests: ['test/gpu/**/*.test.ts'] },
-  { name: 'io', changes: /^lib\/io\//, tests: ['test/io/*.test.ts'] },
+  {
+    name: 'io',
+    changes: /^lib\/io\//,
+    tests: ['test/io/*.test.ts', 'test/gpu/drm/parity.test.ts', 'test/procfs/sockets.test.ts'],
+  },
   { name: 'workers', changes: /^lib\/workers\//, tests: ['test/workers/*.test.ts'] },
   {
     name: 'hive',
