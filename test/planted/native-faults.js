@@ -23,7 +23,11 @@ const drm = addon(
       'of != nullptr',
     ],
     ['the older name of a region counts', 'resident == nullptr ? memory : *resident', 'memory'],
-    ['regions are counted by both names', 'if (amounts[kMemory].Find(resident.name) == nullptr) ', ''],
+    [
+      'a region without its older name is left out',
+      'if (amounts[kMemory].Find(resident.name) == nullptr) client',
+      'if (false) client',
+    ],
     ['more entries than any driver has', 'kMostEntries = 64', 'kMostEntries = 63'],
     ['percent may have five digits behind the point', 'part.size() > 4', 'part.size() > 5'],
     ['percent are tenths', 'scale *= 10;', 'scale = 10;'],

@@ -52,7 +52,9 @@ const id = fc.oneof(
   fc.constantFrom('', '7a', '1'.repeat(20), '1'.repeat(21)),
 );
 const units = ['', ' ns', ' KiB', ' kB', ' MiB', ' GiB', ' TiB', 'KiB'];
-const counted = fc.tuple(fc.nat(5000), fc.constantFrom(...units)).map(([n, unit]) => `${n}${unit}`);
+const counted = fc
+  .tuple(fc.oneof(fc.nat(5000), fc.nat(1)), fc.constantFrom(...units))
+  .map(([n, unit]) => `${n}${unit}`);
 const percent = fc
   .tuple(fc.nat(1200), fc.constantFrom('', '.', '.0', '.25', '.125', '.0625', '.03125'))
   .map(([whole, part]) => `${whole}${part}%`);
