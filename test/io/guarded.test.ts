@@ -139,6 +139,16 @@ describe('a guarded reader', () => {
     expect(openReaders()).toBe(1);
   });
 
+  it('eight readers are given up at most, beside the one that is in use', async () => {
+    const { clock, tree, reader, paths, read } = prepared({ batchSize: 1 });
+    for (const path of paths.slice(0, 9)) tree.hangs.add(path);
+    const reading = read();
+    await clock.advance(15_000);
+    expect(tree.readers).toHaveLength(9);
+    expect(reader.faults().map(({ message }) => message)).toContainEqual(expect.stringMatching(/^9 readers hang/));
+    expect(await reading).toEqual(whole.map(() => ETIMEDOUT));
+  });
+
   it('where the system gives no further thread it waits with the one it has', async () => {
     let opened = 0;
     const { clock, tree, reader, read } = prepared({

@@ -257,15 +257,18 @@ describe('NVML session', () => {
     pass(250);
     expect(channels).toHaveLength(2);
     const mismatch = () => newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 18, replaced: false });
+    const finely = (ms: number) => pass(ms, undefined, 50);
     mismatch();
-    pass(750);
+    finely(50); // it is heard and ended
+    finely(950);
     expect(channels).toHaveLength(2);
-    pass(500);
+    finely(50);
     expect(channels).toHaveLength(3);
     mismatch();
-    pass(1750);
+    finely(50);
+    finely(1950);
     expect(channels).toHaveLength(3);
-    pass(500);
+    finely(50);
     expect(channels).toHaveLength(4);
     expect(session.state).toMatchObject({ kind: 'failed', code: 'VERSION_MISMATCH' });
     newest().report();
