@@ -12,7 +12,16 @@ export const rooms = [
   { name: 'sampling', changes: /^lib\/sampling\//, tests: ['test/sampling/*.test.ts'] },
   { name: 'queen', changes: /^lib\/queen\//, tests: ['test/queen/!(merge*).test.ts'] },
   { name: 'engines', changes: /^lib\/engines\//, tests: ['test/engines/**/*.test.ts'] },
-  { name: 'gpu', changes: /^lib\/gpu\//, tests: ['test/gpu/**/*.test.ts'] },
+  {
+    name: 'gpu',
+    changes: /^lib\/gpu\//,
+    // None that reads on a thread of the addon: what a test puts into its environment it does not see in a thread of Node.
+    tests: [
+      'test/gpu/*.test.ts',
+      'test/gpu/drm/*.test.ts',
+      'test/gpu/nvidia/{impossible,nvidia-smi-csv,nvidia-smi-exit,nvidia-smi-run,nvml,places,report}.test.ts',
+    ],
+  },
   {
     name: 'io',
     changes: /^lib\/io\//,
