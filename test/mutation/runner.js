@@ -17,11 +17,9 @@ const timesFile = `${process.env.HIVEPULSE_MUTATION_LINES}.times`;
 /** Longer than a test takes on the code as it is, on a machine that has more to do by then. */
 const limitOf = (usualMs) => 2000 + 5 * usualMs;
 
-/** Whether a mutant is of a sample of so many percent. The same ones for one seed, and of a larger sample those of a smaller one. */
-export function isSampled({ fileName, location: { start, end }, replacement }, { percent, seed }) {
-  const file = fileName.slice(fileName.lastIndexOf('/lib/') + 1);
-  const place = [file, start.line, start.column, end.line, end.column, replacement, seed].join('\n');
-  const [draw] = new Uint32Array(createHash('sha256').update(place).digest().buffer.slice(0, 4));
+/** Whether a mutant is of a sample of so many percent: of one tree and seed always the same, and a larger sample has those of a smaller one. */
+export function isSampled({ id }, { percent, seed }) {
+  const [draw] = new Uint32Array(createHash('sha256').update(`${seed} ${id}`).digest().buffer.slice(0, 4));
   return draw < (percent / 100) * 2 ** 32;
 }
 

@@ -118,7 +118,7 @@ const sockets = addon(
   ],
 );
 
-const nvmlTests = ['test/gpu/nvidia/nvml.test.ts', 'test/gpu/nvidia/hazards.test.ts', 'test/gpu/nvidia/parity.test.ts'];
+const nvmlTests = ['test/gpu/nvidia/hazards.test.ts', 'test/gpu/nvidia/parity.test.ts'];
 const nvml = [
   ...addon('nvml_reader.cc', nvmlTests, [
     [
