@@ -36,7 +36,7 @@ export const rooms = [
   {
     name: 'api',
     changes: /^lib\/api\/stream-(group|hub)\./,
-    tests: ['test/api/stream.test.ts', 'test/api/shares.test.ts'],
+    tests: ['test/api/stream*.test.ts', 'test/api/shares.test.ts'],
   },
 ];
 
