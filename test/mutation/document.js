@@ -21,7 +21,28 @@ const code = (text) => (text === '' ? 'nothing' : `\`${text.replaceAll('|', '\\|
 /** A file of types has none. */
 const hasMutants = (counts) => kinds.some((kind) => counts[kind] > 0);
 
-export function mutationDocument(measured, equivalents) {
+/** Of a share that was found in a sample, how far that of all may be from it in 19 of 20 samples; in percent. */
+const marginOf = ({ noticed, survived }) => {
+  const [tried, share] = [noticed + survived, noticed / (noticed + survived)];
+  return Math.ceil((196 * Math.sqrt((share * (1 - share)) / tried) + 50 / tried) * 10) / 10;
+};
+
+function sampleRow(room, sample, equivalents) {
+  const counts = countsOf(null, sample, equivalents);
+  const tried = counts.noticed + counts.survived;
+  const score = tried === 0 ? '-' : `${percent(counts)} ± ${marginOf(counts)}`;
+  return [
+    room,
+    sample.mutants,
+    kinds.reduce((total, kind) => total + counts[kind], 0),
+    score,
+    ...kinds.map((kind) => counts[kind]),
+    sample.commit,
+    sample.date,
+  ];
+}
+
+export function mutationDocument(measured, equivalents, sampled = {}) {
   const byRoom = rooms.map((room) => ({ room, done: Object.keys(measured).filter((file) => roomOf(file) === room) }));
   const counts = Object.fromEntries(
     Object.entries(measured).map(([file, found]) => [file, countsOf(file, found, equivalents)]),
@@ -49,6 +70,9 @@ export function mutationDocument(measured, equivalents) {
     `${code(from)} to ${code(to)}`,
     reason,
   ]);
+  const sampleRows = rooms.map(({ name }) =>
+    sampled[name] === undefined ? [name, 'not sampled'] : sampleRow(name, sampled[name], equivalents),
+  );
   return `# Mutation testing
 
 Which small faults in the code the unit tests notice. Written by \`npm run docs:mutation\` from \`test/mutation/measured.json\`.
@@ -57,6 +81,7 @@ Which small faults in the code the unit tests notice. Written by \`npm run docs:
     npm run test:mutation -- queen lib/io/guarded.ts # a room, a file
     npm run test:mutation -- --since HEAD^           # only lines that differ
     npm run test:mutation -- sampling --record       # and writes the result down here
+    npm run test:mutation -- queen --sample 10 --record
 
 Stryker changes the code in one place at a time, and the unit tests of the room (\`test/mutation/rooms.js\`) run on each change
 that they reach. Property tests draw 25 times, always the same. Not changed are texts with a space in them, which people read.
@@ -75,7 +100,14 @@ The score is noticed of noticed and survived; ${leastPercent} % is the least for
 measured at ${leastPercent} % or more, more than one survives and those are more than ${100 - leastPercent} % of what was tried there; a file below that, or never measured,
 fails no change. It says how many were not tried, and a change that touches none of these rooms says that. Every week each room is tried whole.
 
-## Rooms
+## Samples
+
+Of each room so many of its mutants were drawn, whatever their file, and tried with all its tests. The score of all of them lies within the
+figure behind ± in 19 of 20 samples. What of the sample survived stands in \`test/mutation/sampled.json\`.
+
+${table(['room', 'mutants', 'drawn', 'score', ...kinds, 'commit', 'date'], sampleRows)}
+
+## Files that were measured whole, by room
 
 A file that is not in the second table has not been measured, and nothing is known of it. What survived, or was not reached, stands
 in \`test/mutation/measured.json\`.
@@ -94,6 +126,7 @@ ${table(['file', 'line', 'change', 'why nothing can tell'], equivalentRows)}
 
 const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));
 
-export const currentDocument = () => mutationDocument(json('measured.json'), json('equivalents.json'));
+export const currentDocument = () =>
+  mutationDocument(json('measured.json'), json('equivalents.json'), json('sampled.json'));
 
 if (isMain(import.meta)) writeFileSync(at('docs/mutation.md'), currentDocument());
