@@ -8,6 +8,8 @@ import { examine, type Finding, isUnreachable, late, type Server, type Unclear, 
 export interface Candidate extends Server {
   /** Other sockets have another key. */
   readonly key: string;
+  /** It may be another program's: it is not asked as often. */
+  readonly guessed?: true | undefined;
 }
 
 /** Inside of another network namespace. */
@@ -207,7 +209,7 @@ export class Prober {
     check.finding = believed ? { ...found, ready: true, unclear: null } : found;
     const settled =
       !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
-    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + this.#options.intervalMs;
+    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + this.#pendingMs(target, key);
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
     if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
@@ -221,6 +223,11 @@ export class Prober {
     return Math.round((startedMs + intervalMs * (0.75 + random() / 2)) / groupMs) * groupMs;
   }
 
+  #pendingMs({ servers }: ProbeTarget, key: string): number {
+    const { intervalMs, changedIntervalMs } = this.#options;
+    return serverNamed(servers, key)?.guessed ? changedIntervalMs : intervalMs;
+  }
+
   async #ask(
     { readyUrl, urlWay, servers, unnamed }: ProbeTarget,
     key: string,
@@ -229,12 +236,14 @@ export class Prober {
   ): Promise<Finding> {
     const { asker } = this.#options;
     if (key === urlKey) return askUrl(asker, readyUrl as URL, urlWay ?? {}, signal);
-    const server = (servers as readonly Candidate[]).find((each) => each.key === key) as Candidate;
-    return examine(asker, server, known, signal, unnamed);
+    return examine(asker, serverNamed(servers, key) as Candidate, known, signal, unnamed);
   }
 }
 
 const none: ReadonlyMap<string, Finding> = new Map();
+
+const serverNamed = (servers: ProbeTarget['servers'], key: string): Candidate | undefined =>
+  servers === null || servers === 'none' ? undefined : servers.find((each) => each.key === key);
 
 /** Nothing has changed that endpoints and names are made of. */
 const isSamePlace = (a: Finding, b: Finding): boolean =>
@@ -245,7 +254,7 @@ const isSamePlace = (a: Finding, b: Finding): boolean =>
   a.models?.join('\n') === b.models?.join('\n');
 
 const first = ({ servers, urlWay }: ProbeTarget, key: string): Finding => {
-  const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
+  const server = serverNamed(servers, key);
   // Whether it can be asked in another network namespace shows when it is.
   const isAsked = key === urlKey ? urlWay?.connect === undefined : server?.engine && server.connect === undefined;
   return isAsked ? { ...unasked, ready: false, unclear: null } : unasked;

@@ -271,14 +271,16 @@ export class Endpoints {
   }
 
   /** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
-  #askedOf({ key, sockets, process, held }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
+  #askedOf({ key, sockets, process, held, guessed }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
     const { namespace } = sockets[0] as (typeof sockets)[number];
     const namespaces = this.#namespaces;
     const isOwn = namespace === listening.ownNamespace;
     const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
     if (addresses.length === 0 || !(isOwn || namespaces)) return [];
     const { engine } = process.role;
-    return [{ key, engine, held, addresses, ...(isOwn ? {} : { connect: this.#connectIn(namespace, listening) }) }];
+    return [
+      { key, engine, held, guessed, addresses, ...(isOwn ? {} : { connect: this.#connectIn(namespace, listening) }) },
+    ];
   }
 
   #connectIn(namespace: number, listening: ListeningSource): Connect {

@@ -1,5 +1,5 @@
 import { llamaServer, metrics, ollama, vllm, webApplication } from '../../harness/fake-engines.js';
-import { on, type Row, run } from './row.js';
+import { leaving, on, type Row, run, spawned } from './row.js';
 
 const model = 'Qwen/Qwen3-8B';
 const serve = `/usr/bin/python3 /usr/local/bin/vllm serve ${model}`;
@@ -82,5 +82,33 @@ export const kindTrees: readonly Row[] = [
     models: ['small', 'large'],
     endpoint: 'http://{here}:{a}',
     ready: 'serverUnknown',
+  },
+  {
+    title: 'vLLM whose server is what multiprocessing started',
+    tree: run(`${serve} --port {a}`, spawned(on('0.0.0.0:{a}', vllm(model))), spawned(on('127.0.0.1:{b}', 'silent'))),
+    engine: 'vllm',
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'vLLM whose server lost its parent, has another name and another port',
+    tree: run(
+      'bash start.sh',
+      run(`${serve} --port {a}`),
+      leaving('python3 launch.py', run('http-worker 1', on('0.0.0.0:{b}', vllm(model)))),
+    ),
+    engine: 'vllm',
+    model,
+    endpoint: 'http://{here}:{b}',
+    ready: true,
+  },
+  {
+    title: 'vLLM that loads, with a web application beside it in its worker on its port',
+    tree: run('bash start.sh', run(`${serve} --port {a}`), run('node app.js', on('0.0.0.0:{a}', webApplication()))),
+    engine: 'vllm',
+    model,
+    endpoint: 'notListening',
+    ready: false,
   },
 ];
