@@ -94,6 +94,7 @@ describe('the intake', () => {
         forwarded.push(seq);
         return 7;
       },
+      publishDelta: () => 7,
     };
     expect(await send(heartbeat(1))).toMatchObject({ ack: { ackEventSeq: 7, degraded: true } });
     expect(await intake.receiveShared(bodyOf(heartbeat(2)), 'a')).toMatchObject({ accepted: true });
