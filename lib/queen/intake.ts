@@ -2,6 +2,7 @@ import type { Fleet } from '../contract/api.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { type Refusal, readHeartbeat } from '../contract/validate.js';
 import { Limiter } from '../util/rate-limiter.js';
+import { WorkClock } from '../util/work-clock.js';
 import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
 import type { Registry } from './registry.js';
@@ -114,7 +115,7 @@ export class HeartbeatCounts {
 /** A hive has at most one request in flight; more come at once only after a pause of the network. */
 const burstSeconds = 2;
 const refusedBurstSeconds = 10;
-/** Milliseconds of the event loop, a second, that heartbeats of one source may cost beyond the work of a good one. */
+/** Milliseconds of the event loop's own work, a second, that heartbeats of one source may cost beyond the work of a good one. */
 const wastedMs = { perSecond: 200, burst: 2000 };
 /** What reading and merging the largest good heartbeat takes at most; the rest of a longer one is charged. */
 const goodHeartbeatMs = 50;
@@ -133,10 +134,15 @@ export class HeartbeatIntake implements StreamIntake {
   readonly #perHive: Limiter;
   readonly #refused: Limiter;
   readonly #wasted: Limiter;
-  readonly #now: () => number;
+  readonly #work: WorkClock;
   readonly #slowLane = new SlowLane();
 
-  constructor(registry: Registry, limits: IntakeLimits, now: () => number = () => performance.now()) {
+  constructor(
+    registry: Registry,
+    limits: IntakeLimits,
+    now: () => number = () => performance.now(),
+    cpu?: () => number,
+  ) {
     const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
     this.#registry = registry;
     this.limits = limits;
@@ -149,7 +155,7 @@ export class HeartbeatIntake implements StreamIntake {
       burst: refusedHeartbeatsPerSecond * refusedBurstSeconds,
     });
     this.#wasted = new Limiter({ ...wastedMs, now });
-    this.#now = now;
+    this.#work = new WorkClock(now, cpu);
   }
 
   /** Whether to read a body from this sender at all: not from one that sent too many that were refused. Null: read it. */
@@ -221,14 +227,14 @@ export class HeartbeatIntake implements StreamIntake {
 
   /** Charges a source for the time that a message of a stream takes, as `receive` does for a heartbeat. */
   charged<T>(source: HeartbeatSource, work: () => T, isAccepted: (result: T) => boolean): T {
-    const beganMs = this.#now();
+    const began = this.#work.begin();
     let accepted = false;
     try {
       const result = work();
       accepted = isAccepted(result);
       return result;
     } finally {
-      this.#chargeTime(source.key, this.#now() - beganMs, accepted);
+      this.#chargeTime(source.key, this.#work.spentMs(began), accepted);
     }
   }
 
@@ -240,10 +246,10 @@ export class HeartbeatIntake implements StreamIntake {
   }
 
   #timed(source: HeartbeatSource, work: () => IntakeOutcome | Promise<IntakeOutcome>) {
-    const beganMs = this.#now();
+    const began = this.#work.begin();
     const outcome = work();
     // Only one that was merged has something to wait for.
-    this.#chargeTime(source.key, this.#now() - beganMs, outcome instanceof Promise || outcome.accepted);
+    this.#chargeTime(source.key, this.#work.spentMs(began), outcome instanceof Promise || outcome.accepted);
     return outcome;
   }
 
@@ -262,10 +268,10 @@ export class HeartbeatIntake implements StreamIntake {
     const limited = this.admit(key);
     if (limited !== null) return limited;
     const plain = await this.#plain(body);
-    const beganMs = this.#now();
+    const began = this.#work.begin();
     const read = this.#read(plain, hive);
     const outcome = 'accepted' in read ? read : this.#mergeRead(read, lengthOf(plain), key, hooks);
-    this.#chargeTime(key, this.#now() - beganMs, outcome.accepted);
+    this.#chargeTime(key, this.#work.spentMs(began), outcome.accepted);
     return outcome;
   }
 
