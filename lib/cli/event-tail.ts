@@ -5,7 +5,7 @@ import { answerMs, newestEventId, noAnswer } from './event-ids.js';
 import { outputWidth, printJsonLines, printLines, wantsColours, writeNote } from './output.js';
 import { fitSpans, toText } from './table.js';
 import { columns, printable } from './text.js';
-import { eventLine } from './top/detail.js';
+import { eventLine } from './top/lines.js';
 
 /** With a filter so many events are looked through for those that match. */
 const searched = 1000;

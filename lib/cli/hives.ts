@@ -35,7 +35,7 @@ Examples:
   listCommand(
     command,
     'hive',
-    async () => (await import('./columns.js')).hiveColumns,
+    async () => (await import('./hive-columns.js')).hiveColumns,
     ({ state }) => ({ state }),
     (client, query) => client.hives(query),
     undefined,

@@ -191,11 +191,12 @@ export const attentionOf = (sources: Iterable<AttentionSource>, missing: readonl
 };
 
 const toneRank = { bad: 0, unknown: 1, warning: 2 } as const;
-const rankOf = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
+/** The lower, the worse. */
+export const attentionRank = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
   severityRank(severity) * 3 + toneRank[tone];
 
 const sortAttention = (all: Attention[]): Attention[] =>
-  all.sort((a, b) => rankOf(a) - rankOf(b) || compareNames(a.title, b.title));
+  all.sort((a, b) => attentionRank(a) - attentionRank(b) || compareNames(a.title, b.title));
 
 /** The cause as people know it; null: a fault, which has only its own message. */
 const causeOf = (name: string): Cause | null =>
@@ -237,7 +238,7 @@ export function groupAttention(all: readonly Attention[]): AttentionGroup[] {
     else byCause.set(each.cause, [each]);
   }
   return Array.from(byCause.values(), groupOf).sort(
-    (a, b) => rankOf(a) - rankOf(b) || b.count - a.count || compareNames(a.title, b.title),
+    (a, b) => attentionRank(a) - attentionRank(b) || b.count - a.count || compareNames(a.title, b.title),
   );
 }
 
