@@ -37,7 +37,7 @@ interface Looked {
   descriptors: readonly Descriptor[];
   /** Names of its descriptors below /dev/dri. */
   readonly names: string;
-  readonly unseen: 'hidden' | 'stuck' | null;
+  unseen: 'hidden' | 'stuck' | null;
   /** A descriptor is not what it was. */
   changed: boolean;
   readonly firstPass: number;
@@ -168,8 +168,8 @@ export class DrmProcesses {
   }
 
   #unseen(pid: number, inode: number, errno: number): void {
-    if (errno === ENOENT || errno === ESRCH) this.#processes.delete(pid);
-    else this.#looked(pid, { inode, names: '', unseen: isRefusal(errno) ? 'hidden' : 'stuck' }, []);
+    if (isGone(errno)) this.#processes.delete(pid);
+    else this.#looked(pid, { inode, names: '', unseen: unseenBy(errno) }, []);
   }
 
   /** Which of these descriptors are of clients, and of which: one for each. */
@@ -211,6 +211,8 @@ export class DrmProcesses {
       const client = clients[i] ?? null;
       const isClient = client !== null && typeof client !== 'number';
       if (!isClient || keyOf(client) !== descriptor.client) looked.changed = true;
+      // What it holds is not known from now on, rather than nothing until the next look.
+      if (typeof client === 'number' && !isGone(client)) looked.unseen = unseenBy(client);
       if (isClient) found.push({ pid, client });
     }
     return found;
@@ -253,4 +255,6 @@ export class DrmProcesses {
   }
 }
 
+const isGone = (errno: number): boolean => errno === ENOENT || errno === ESRCH;
 const isRefusal = (errno: number): boolean => errno === EACCES || errno === EPERM;
+const unseenBy = (errno: number): 'hidden' | 'stuck' => (isRefusal(errno) ? 'hidden' : 'stuck');

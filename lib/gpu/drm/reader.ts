@@ -223,8 +223,8 @@ class DrmReader implements GpuReader {
       reportCard(position, this.#driver.vendor, identity, meter, reading, {
         atMs,
         holders: byDevice.get(deviceKey(identity)) ?? [],
-        computeHolders: compute.get(identity.pdev) ?? [],
-        incomplete,
+        computeHolders: compute.byPlace.get(identity.pdev) ?? [],
+        incomplete: incomplete ?? compute.incomplete,
       }),
     );
   }
