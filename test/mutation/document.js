@@ -70,9 +70,11 @@ export function mutationDocument(measured, equivalents, sampled = {}) {
     `${code(from)} to ${code(to)}`,
     reason,
   ]);
-  const sampleRows = rooms.map(({ name }) =>
-    sampled[name] === undefined ? [name, 'not sampled'] : sampleRow(name, sampled[name], equivalents),
-  );
+  const sampleRows = rooms.flatMap(({ name }) => {
+    const own = Object.keys(sampled).filter((of) => of === name || of.startsWith(`${name}: `));
+    if (own.length === 0) return [[name, 'not sampled', ...Array.from({ length: kinds.length + 4 }, () => '')]];
+    return own.map((of) => sampleRow(of, sampled[of], equivalents));
+  });
   return `# Mutation testing
 
 Which small faults in the code the unit tests notice. Written by \`npm run docs:mutation\` from \`test/mutation/measured.json\`.
@@ -102,7 +104,7 @@ fails no change. It says how many were not tried, and a change that touches none
 
 ## Samples
 
-Of each room so many of its mutants were drawn, whatever their file, and tried with all its tests. The score of all of them lies within the
+Of a room, or some of its files, so many mutants were drawn and tried with all tests of the room. The score of all of them lies within the
 figure behind ± in 19 of 20 samples. What of the sample survived stands in \`test/mutation/sampled.json\`.
 
 ${table(['room', 'mutants', 'drawn', 'score', ...kinds, 'commit', 'date'], sampleRows)}
