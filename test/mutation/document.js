@@ -1,6 +1,9 @@
 // `npm run docs:mutation`: docs/mutation.md, from what was measured.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { at, isMain } from '../../scripts/run.js';
+import { constants } from '../planted/constants.js';
+import { faults } from '../planted/faults.js';
+import { nativeFaults } from '../planted/native-faults.js';
 import { countsOf, leastPercent, scoreOf } from './judge.js';
 import { roomOf, rooms } from './rooms.js';
 
@@ -120,10 +123,43 @@ ${table(['room', 'files measured', 'score', ...kinds], roomRows)}
 
 ${table(['file', 'score', ...kinds, 'commit', 'date'], fileRows)}
 
+## Planted faults
+
+\`npm run test:planted\` plants each of these in a copy of the tree, those of \`native/\` in a copy of the addon that is built for it, and
+fails where none of the tests beside it notices: ${faults.length} in TypeScript, ${nativeFaults.length} in C++ (\`test/planted/faults.js\`, \`native-faults.js\`).
+
+${table(['file', 'faults', 'noticed by'], plantedRows())}
+
+## Figures
+
+It also makes each of these a tenth more and a tenth less. They are those that are promised in [reliability.md](reliability.md) and the
+defaults of times and bounds.
+
+${table(
+  ['figure', 'file', 'noticed by'],
+  constants.map(({ text, file, tests }) => [code(text), code(file), testsOf(tests)]),
+)}
+
 ## Equivalent mutants
 
 ${table(['file', 'line', 'change', 'why nothing can tell'], equivalentRows)}
 `;
+}
+
+const testsOf = (tests) => tests.map(code).join(', ');
+
+/** Each file with the number of faults that are planted in it, and the tests that must notice them. */
+function plantedRows() {
+  const files = new Map();
+  for (const { file, tests } of [...faults, ...nativeFaults]) {
+    const row = files.get(file) ?? { count: 0, tests: new Set() };
+    row.count++;
+    for (const test of tests) row.tests.add(test);
+    files.set(file, row);
+  }
+  return [...files]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([file, { count, tests }]) => [code(file), count, testsOf([...tests])]);
 }
 
 const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));
