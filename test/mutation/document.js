@@ -1,6 +1,9 @@
 // `npm run docs:mutation`: docs/mutation.md, from what was measured.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { at, isMain } from '../../scripts/run.js';
+import { constants } from '../planted/constants.js';
+import { faults } from '../planted/faults.js';
+import { nativeFaults } from '../planted/native-faults.js';
 import { countsOf, leastPercent, scoreOf } from './judge.js';
 import { roomOf, rooms } from './rooms.js';
 
@@ -70,9 +73,11 @@ export function mutationDocument(measured, equivalents, sampled = {}) {
     `${code(from)} to ${code(to)}`,
     reason,
   ]);
-  const sampleRows = rooms.map(({ name }) =>
-    sampled[name] === undefined ? [name, 'not sampled'] : sampleRow(name, sampled[name], equivalents),
-  );
+  const sampleRows = rooms.flatMap(({ name }) => {
+    const own = Object.keys(sampled).filter((of) => of === name || of.startsWith(`${name}: `));
+    if (own.length === 0) return [[name, 'not sampled', ...Array.from({ length: kinds.length + 4 }, () => '')]];
+    return own.map((of) => sampleRow(of, sampled[of], equivalents));
+  });
   return `# Mutation testing
 
 Which small faults in the code the unit tests notice. Written by \`npm run docs:mutation\` from \`test/mutation/measured.json\`.
@@ -102,7 +107,7 @@ fails no change. It says how many were not tried, and a change that touches none
 
 ## Samples
 
-Of each room so many of its mutants were drawn, whatever their file, and tried with all its tests. The score of all of them lies within the
+Of a room, or some of its files, so many mutants were drawn and tried with all tests of the room. The score of all of them lies within the
 figure behind ± in 19 of 20 samples. What of the sample survived stands in \`test/mutation/sampled.json\`.
 
 ${table(['room', 'mutants', 'drawn', 'score', ...kinds, 'commit', 'date'], sampleRows)}
@@ -118,10 +123,43 @@ ${table(['room', 'files measured', 'score', ...kinds], roomRows)}
 
 ${table(['file', 'score', ...kinds, 'commit', 'date'], fileRows)}
 
+## Planted faults
+
+\`npm run test:planted\` plants each of these in a copy of the tree, those of \`native/\` in a copy of the addon that is built for it, and
+fails where none of the tests beside it notices: ${faults.length} in TypeScript, ${nativeFaults.length} in C++ (\`test/planted/faults.js\`, \`native-faults.js\`).
+
+${table(['file', 'faults', 'noticed by'], plantedRows())}
+
+## Figures
+
+It also makes each of these a tenth more and a tenth less. They are those that are promised in [reliability.md](reliability.md) and the
+defaults of times and bounds.
+
+${table(
+  ['figure', 'file', 'noticed by'],
+  constants.map(({ text, file, tests }) => [code(text), code(file), testsOf(tests)]),
+)}
+
 ## Equivalent mutants
 
 ${table(['file', 'line', 'change', 'why nothing can tell'], equivalentRows)}
 `;
+}
+
+const testsOf = (tests) => tests.map(code).join(', ');
+
+/** Each file with the number of faults that are planted in it, and the tests that must notice them. */
+function plantedRows() {
+  const files = new Map();
+  for (const { file, tests } of [...faults, ...nativeFaults]) {
+    const row = files.get(file) ?? { count: 0, tests: new Set() };
+    row.count++;
+    for (const test of tests) row.tests.add(test);
+    files.set(file, row);
+  }
+  return [...files]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([file, { count, tests }]) => [code(file), count, testsOf([...tests])]);
 }
 
 const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));

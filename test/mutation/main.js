@@ -104,14 +104,17 @@ function keep(name, found) {
   writeFileSync(at('docs/mutation.md'), currentDocument());
 }
 
-/** The result of each file of which every mutant was tried into measured.json, that of a room's sample into sampled.json. */
-function record({ room, verdict, sample, isWholeRoom }) {
+/** The result of each file of which every mutant was tried into measured.json, that of a sample into sampled.json. */
+function record({ room, mutate, verdict, sample, isWholeRoom }) {
   if (sample === null)
     keep(
       'measured.json',
       verdict.whole.map((file) => [file, verdict.files[file]]),
     );
-  else if (isWholeRoom && verdict.isComplete) keep('sampled.json', [[room.name, sampleOf(verdict, sample)]]);
+  else if (verdict.isComplete) {
+    const of = isWholeRoom ? room.name : `${room.name}: ${mutate.join(', ')}`;
+    keep('sampled.json', [[of, sampleOf(verdict, sample)]]);
+  }
 }
 
 const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));
@@ -188,7 +191,7 @@ async function main() {
     if (!verdict?.passed) failed++;
     const isWholeRoom = target.mutate.length === filesOf(target.room).length;
     if (values.record && since === undefined && verdict !== null)
-      record({ room: target.room, verdict, sample: limits.sample, isWholeRoom });
+      record({ ...target, verdict, sample: limits.sample, isWholeRoom });
   }
   if (positionals.length === 0 && since === undefined && !dry) must('node', ['test/planted/main.js']);
   console.log(`${targets.length - failed} passed, ${failed} failed`);

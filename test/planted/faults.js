@@ -79,8 +79,8 @@ export const faults = [
   },
   {
     name: 'spread does not count reservations on a GPU',
-    file: 'lib/queen/capacity.ts',
-    from: 'if (promised) for (const held of promised) if (held.gpuUuids.includes(uuid)) workerCount++;',
+    file: 'lib/queen/host-room.ts',
+    from: 'if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.sample.uuid)) workerCount++;',
     to: '',
     tests: ['test/queen/reservations.test.ts'],
   },
@@ -185,8 +185,8 @@ export const faults = [
   {
     name: 'values of workers are null for no reason',
     file: 'lib/sampling/unknown.ts',
-    from: 'if (some) values.nullReasons = reasons;',
-    to: 'if (some && values === null) values.nullReasons = reasons;',
+    from: 'if (settleIn(pressure, pressureFields, reasons) || some) values.nullReasons = reasons;',
+    to: 'if (settleIn(pressure, pressureFields, reasons) && values === null) values.nullReasons = reasons;',
     tests: ['test/project/unknown-worker.test.ts'],
   },
 ];

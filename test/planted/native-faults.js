@@ -39,7 +39,7 @@ const drm = addon(
 
 const cgroup = addon(
   'cgroup_parse.cc',
-  ['test/cgroup/parity-random.test.ts', 'test/cgroup/parity-fixtures.test.ts'],
+  ['test/cgroup/io-stacks.test.ts', 'test/cgroup/parity-random.test.ts', 'test/cgroup/parity-fixtures.test.ts'],
   [
     ['an overflow wraps', 'if (i >= kSafeDigits && (value', 'if (i > kSafeDigits && (value'],
     ['no number is 0', 'if (text.empty()) return kNaN;\n  // 19', 'if (text.empty()) return 0;\n  // 19'],
