@@ -226,9 +226,9 @@ export class HivepulseClient {
     return this.#get('v1/fleet', options);
   }
 
-  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
+  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`), a GPU (`uuid`) or the whole fleet. */
   history(
-    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string },
+    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string } | { readonly fleet: true },
     options: CallOptions & HistoryQuery = {},
   ): Promise<History> {
     const { span, ...call } = options;
@@ -237,7 +237,9 @@ export class HivepulseClient {
         ? `v1/hives/${segment(of.hive)}`
         : 'worker' in of
           ? `v1/workers/${path(of.worker)}`
-          : `v1/gpus/${segment(of.gpu)}`;
+          : 'gpu' in of
+            ? `v1/gpus/${segment(of.gpu)}`
+            : 'v1/fleet';
     return this.#get(`${resource}/history`, call, span === undefined ? {} : { span });
   }
 

@@ -7,10 +7,12 @@ import type {
   GpuView,
   HiveView,
   Liveness,
+  StreamChanges,
   StreamHeartbeat,
   StreamSnapshot,
   WorkerView,
 } from '../contract/api.js';
+import { withChange } from '../contract/changes.js';
 import { type CountedState, countFleet, type FleetCounts } from '../contract/counts.js';
 import { isUpTo } from '../contract/event-ids.js';
 import { checkOptions, type TableOf, wholeFrom } from '../util/options.js';
@@ -174,6 +176,7 @@ export class FleetMirror {
     if (message.type !== 'open' && message.type !== 'closed') this.#connection = { kind: 'live' };
     if (message.type === 'snapshot') this.#takeSnapshot(message.data, nowMs);
     else if (message.type === 'heartbeat') this.#takeHeartbeat(message.data, nowMs);
+    else if (message.type === 'changes') this.#takeChanges(message.data, nowMs);
     else if (message.type === 'event' || message.type === 'queenEvent') this.addEvent(message.data);
     else if (message.type === 'closed') this.disconnected(message.error, nowMs);
     else if (message.type === 'lagged') {
@@ -251,6 +254,22 @@ export class FleetMirror {
         if (!reported.has(key)) membership = this.#removeWorker(hive.id, key) || membership;
     }
     this.#changed({ workers, membership });
+  }
+
+  /** Changes of a hive that is not known are of one that was removed: what comes next of it is whole. */
+  #takeChanges({ hive, ageMs, liveness, change = {}, workers, added, gone }: StreamChanges, nowMs: number): void {
+    const known = this.#hives.get(hive);
+    if (known === undefined) return;
+    this.#putHive({ ...withChange(known.view, change), ageMs, liveness }, nowMs);
+    const changed = [...added];
+    for (const [id, its] of Object.entries(workers)) {
+      const worker = this.#workers.get(`${hive}/${id}`);
+      if (worker !== undefined) changed.push({ ...withChange(worker, its), ageMs, liveness });
+    }
+    let membership = false;
+    for (const worker of changed) membership = this.#putWorker(worker) || membership;
+    for (const key of gone) membership = this.#removeWorker(hive, key) || membership;
+    this.#changed({ workers: changed, membership });
   }
 
   #applyEvent({ kind, hive, workerId }: FleetEvent): void {

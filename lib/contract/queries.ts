@@ -119,6 +119,13 @@ export const EventsQuery = query({
         'Without `heartbeat` in it the stream has no rows, and so no `snapshot`.',
     }),
   ),
+  changes: Type.Optional(
+    Type.Boolean({
+      description:
+        'true: once a row was sent only what changes of it is, as `changes`, gathered over a tenth of a second; gzip for whom `Accept-Encoding` says it. ' +
+        'For streams of all rows; one of a hive or a model keeps to `heartbeat`.',
+    }),
+  ),
   lastEventId: Type.Optional(
     Type.String({
       maxLength: 128,

@@ -264,6 +264,7 @@ function tick(registry: Registry, look: () => void): () => void {
   let used = process.cpuUsage();
   const timer = setTimeout(() => {
     registry.advance();
+    registry.sampleFleet();
     look();
     const elapsedMs = performance.now() - lookedAt;
     if (elapsedMs >= paceEveryMs) {

@@ -5,8 +5,9 @@ import { containerText, throttledText } from '../../present/container.js';
 import { hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
-import { formatAge, formatCores, formatGib, formatGibOf, unknownText } from '../../present/units.js';
+import { formatAge, formatCores, formatCount, formatGib, formatGibOf, unknownText } from '../../present/units.js';
 import { ageOf, drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
+import { cpusOf } from '../data/fleet-rows.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
 import { ChartWindow } from '../parts/chart-window.js';
@@ -56,10 +57,10 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       <div class="charts">
         <Chart
           title="CPU, cores"
-          now={`${formatCores(host.cpuPercent)} of ${host.cpuCount}`}
+          now={`${formatCores(host.cpuPercent)} of ${formatCount(cpusOf(view))}`}
           {...series('cpuPercent')}
           format={formatCores}
-          top={host.cpuCount * 100}
+          top={cpusOf(view) * 100}
         />
         <Chart
           title="Memory in use"

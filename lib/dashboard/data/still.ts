@@ -1,0 +1,7 @@
+/** Whether rows hold still: while a mouse is over them, or from one press of Space to the next. */
+import { signal } from '@preact/signals';
+
+export const isOver = signal(false);
+export const isPinned = signal(false);
+
+export const holdsStill = (): boolean => isOver.value || isPinned.value;
