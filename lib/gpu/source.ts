@@ -167,8 +167,10 @@ export function joinReadings(all: readonly GpuReading[]): GpuReading {
   const statuses = (answering.some(({ status }) => status === 'working') ? answering : readings).map((r) => r.status);
   const ages = readings.flatMap(({ ageMs }) => ageMs ?? []);
   const reasons = readings.flatMap(({ reason }) => reason ?? []);
+  const readers = [...new Set(readings.map(({ reader }) => reader))].filter((reader) => reader !== 'none');
   return {
-    reader: readings.find(({ reader }) => reader !== 'none')?.reader ?? 'none',
+    reader: readers[0] ?? 'none',
+    ...(readers.length > 1 ? { readers } : {}),
     reason: reasons.length > 0 ? reasons.join('; ') : null,
     ageMs: ages.length > 0 ? Math.max(...ages) : null,
     status: severity.findLast((status) => statuses.includes(status)) ?? 'absent',

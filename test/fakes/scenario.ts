@@ -29,9 +29,9 @@ export interface FakeMig {
   readonly uuid: string;
   readonly gpuInstance: number;
   readonly computeInstance: number;
-  readonly totalBytes: number;
-  readonly reservedBytes: number;
-  readonly usedBytes: number;
+  readonly totalBytes: Amount;
+  readonly reservedBytes: Amount;
+  readonly usedBytes: Amount;
 }
 
 export interface FakeGpu {

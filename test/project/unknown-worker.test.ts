@@ -395,7 +395,7 @@ describe('of a worker, what is not known is null with its reason', () => {
   it.each(drawnReaders)(
     `$name: ${share} draws of the files of cgroups, processes, the host and GPUs, on every output`,
     {
-      timeout: 120_000,
+      timeout: 6 * draws,
     },
     async ({ open }) => {
       const page = await drawnPage();

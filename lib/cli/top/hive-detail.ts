@@ -2,7 +2,7 @@ import type { GpuItem } from '../../client/mirror.js';
 import type { HiveView, WorkerView } from '../../contract/api.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerShare, throttledText } from '../../present/container.js';
-import { hiveGpusText } from '../../present/knowledge.js';
+import { gpuReadersOf, hiveGpusText } from '../../present/knowledge.js';
 import { ansiOf } from '../../present/status.js';
 import { formatAge, formatCores, formatGibOf, unknownText } from '../../present/units.js';
 import { fraction, statusSpan, value } from '../cells.js';
@@ -74,7 +74,7 @@ export function hiveDetail(
     ...insideLine(host),
     pressureLine(host.pressure),
     pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
-    pair('GPUs by', ...reader(collection.gpuReader, collection.gpuReaderReason)),
+    pair('GPUs by', ...reader(gpuReadersOf(collection).join(', '), collection.gpuReaderReason)),
     pair('pass', value(collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`)),
     [],
     ...gpuLines(absence, gpus.length, () => table(gpuColumns, ['hive'], gpus, width)),

@@ -1,8 +1,8 @@
 import type { FleetEvent, HiveView } from '../../contract/api.js';
-import { gpuReaderLabels } from '../../contract/enums.js';
+import { type GpuReaderName, gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerText, throttledText } from '../../present/container.js';
-import { hiveGpusText } from '../../present/knowledge.js';
+import { gpuReadersOf, hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatCount, formatGib, formatGibOf, unknownText } from '../../present/units.js';
@@ -17,6 +17,7 @@ import { CordonChip, CordonSection } from './cordon.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList } from './panel-parts.js';
 
+const readerLabel = (name: GpuReaderName): string => gpuReaderLabels[name];
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
 
 function useHiveSeries(hive: Hive, workers: number, own: readonly FleetEvent[]) {
@@ -119,7 +120,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
           ],
           [
             'GPU reader',
-            `${gpuReaderLabels[collection.gpuReader] ?? collection.gpuReader}${because(collection.gpuReaderReason)}`,
+            `${gpuReadersOf(collection).map(readerLabel).join(', ')}${because(collection.gpuReaderReason)}`,
           ],
           ['Last pass took', collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`],
           ['GPU values are', collection.gpuAgeMs === null ? unknownText : `${formatAge(collection.gpuAgeMs)} old`],

@@ -125,7 +125,7 @@ it.each<{ reader: string; open: OpenFiles }>([
 ])(
   'implausible_value: whatever the files of AMD and Intel cards hold or refuse, on every output: by $reader',
   {
-    timeout: 120_000,
+    timeout: 120_000 * factor,
   },
   async ({ open }) => {
     let draws = 0;

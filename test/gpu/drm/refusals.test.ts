@@ -1,9 +1,11 @@
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
+import { gpuKnowledge } from '../../../lib/gpu/knowledge.js';
+import { waitFor } from '../../harness/wait.js';
 import { apu, arcXe, FakeDrmHost, fdinfo, GiB, instinct, MiB, radeon } from './fake-host.js';
 import { drmSource, failingVendors } from './sources.js';
 
-const { EACCES, EBUSY, ENODATA, ENODEV, ENOENT, EPERM, ESRCH } = constants.errno;
+const { EACCES, EBUSY, EMFILE, ENODATA, ENODEV, ENOENT, EPERM, ESRCH } = constants.errno;
 const kernelNotSupported = 524;
 const client = (id: number) =>
   fdinfo({
@@ -100,6 +102,30 @@ describe('files of a driver that refuse', () => {
     const { devices, processes } = await drm.next();
     expect(devices[0]!.processesKnown).toBe(true);
     expect(processes.map(({ pid }) => pid)).toEqual([4200]);
+  });
+
+  it.each([
+    ['the list of cards', 1, /class\/drm$/, 'failed', 'unknown'],
+    // It is asked anew once among these.
+    ['what a card is', 11, /card0\/device\/uevent$/, 'working', 'known'],
+  ])('%s that cannot be had for want of descriptors: no card is lost', async (_, passes, path, status, gpusKnown) => {
+    using host = new FakeDrmHost([radeon(), radeon('0000:44:00.0')]);
+    let fails = false;
+    using drm = drmSource(host, { vendors: failingVendors((each) => (fails && path.test(each) ? EMFILE : undefined)) });
+    await drm.next();
+    fails = true;
+    for (let pass = 0; pass < passes; pass++) {
+      const reading = await drm.next();
+      expect(reading.status).toBe(status);
+      expect(gpuKnowledge(reading).gpusKnown).toBe(gpusKnown);
+      expect(reading.devices.map(({ health }) => health)).toEqual(
+        Array(2).fill(status === 'failed' ? 'stalled' : 'ok'),
+      );
+    }
+    fails = false;
+    const isWell = async () => (await drm.next()).devices.every(({ health }) => health === 'ok');
+    await waitFor(isWell, { what: 'cards that are listed again' });
+    expect(drm.source.takeEvents()).toEqual([]);
   });
 
   it('ENODEV of all that changes is a card off the bus', async () => {
