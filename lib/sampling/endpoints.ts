@@ -100,6 +100,13 @@ interface Expected {
   readonly onUnix: ReadonlySet<number>;
 }
 
+/** Of a server whose port another one has too, of another worker or of the same. */
+function sharingFault({ sockets, guessed }: Candidate, listening: ListeningSource): Fault | null {
+  const { namespace, port } = sockets[0] as NamespaceSocket;
+  if (guessed || !isShared(sockets, strangersOf(sockets, listening.inNamespace(namespace)))) return null;
+  return sharedPort(port);
+}
+
 export interface EndpointDeps {
   /** null where no sockets can be read. */
   readonly listening: ListeningSource | null;
@@ -315,8 +322,11 @@ export class Endpoints {
     listening: ListeningSource,
   ): Server {
     const { server, scheme, reason } = decide(choice, findings);
-    if (server === null)
-      return { ...unknownServer, reason: hidden && reason === 'notListening' ? 'socketsUnknown' : reason };
+    if (server === null) {
+      const fault =
+        choice.candidates.map((each) => sharingFault(each, listening)).find((each) => each !== null) ?? null;
+      return { ...unknownServer, reason: hidden && reason === 'notListening' ? 'socketsUnknown' : reason, fault };
+    }
     const { sockets } = server;
     const { namespace, port } = sockets[0] as (typeof sockets)[number];
     const all = listening.inNamespace(namespace);
@@ -328,7 +338,7 @@ export class Endpoints {
       port,
       endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${place.port}` : null,
       reason: place.reason ?? (isUnentered ? 'otherNamespace' : reason),
-      fault: isShared(sockets, strangersOf(sockets, all)) ? sharedPort(port) : null,
+      fault: sharingFault(server, listening),
       models: finding?.own === true ? (finding.models ?? []) : [],
     };
   }
