@@ -17,7 +17,7 @@ export function mayServeOnUnix(processes: readonly KnownProcess[]): readonly Kno
   return processes.some(can) ? processes.filter(may) : [];
 }
 
-/** Whether an engine was told to serve on a Unix socket by its command line, or holds one, by whatever it was told. */
+/** Whether the command line of an engine names a Unix socket, or it holds one, whatever named it: a variable, a file. */
 export function servesOnUnix(
   processes: readonly KnownProcess[],
   pathsOf: (process: KnownProcess) => readonly string[],
