@@ -9,8 +9,6 @@ import { engineNamed } from './table.js';
 export interface Candidate extends Server {
   /** Other sockets have another key. */
   readonly key: string;
-  /** It may be another program's: it is not asked as often. */
-  readonly guessed?: true | undefined;
 }
 
 /** Inside of another network namespace. */
@@ -257,9 +255,15 @@ export class Prober {
     const believed = found.silent && check.finding.ready === true && (target.working || check.silences <= tolerated);
     const before = check.finding;
     check.finding = believed ? { ...found, ready: true, unclear: null } : found;
+    const isOpen = found.own !== true && serverNamed(target.servers, key)?.guessed === true;
     const settled =
-      !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
-    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + this.#pendingMs(target, key);
+      !isOpen &&
+      !found.silent &&
+      (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
+    const { intervalMs, changedIntervalMs } = this.#options;
+    // What may be another program's is not asked as often.
+    const pendingMs = isOpen ? changedIntervalMs : intervalMs;
+    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + pendingMs;
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
     if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
@@ -271,11 +275,6 @@ export class Prober {
     const intervalMs = key === urlKey || unnamed ? aloneIntervalMs : settledIntervalMs;
     const groupMs = intervalMs / 5;
     return Math.round((startedMs + intervalMs * (0.75 + random() / 2)) / groupMs) * groupMs;
-  }
-
-  #pendingMs({ servers }: ProbeTarget, key: string): number {
-    const { intervalMs, changedIntervalMs } = this.#options;
-    return serverNamed(servers, key)?.guessed ? changedIntervalMs : intervalMs;
   }
 
   async #ask(

@@ -3,6 +3,31 @@ import type { PathQuestion } from '../../lib/engines/ask.js';
 import type { ProbeTarget } from '../../lib/engines/prober.js';
 import { controlled, ofServers, vllm } from './prober-support.js';
 
+describe('a server for which nothing but its answer speaks', () => {
+  it.each([
+    ['lists models', { data: [{ id: 'a/b' }] }, true],
+    ['lists none', { data: [] }, false],
+    ['knows no such list', { detail: 'Not Found' }, false],
+  ])('and that %s: asked each five seconds until it is the engine’s', async (_what, json, own) => {
+    const { asked, clock, prober, answerLast } = controlled();
+    const all = [ofServers(vllm(8000, { guessed: true, held: false }))];
+    prober.update(all);
+    await answerLast({ status: 200, json: { version: '1.0' } });
+    expect(asked.at(-1)?.url).toBe('http://127.0.0.1:8000/v1/models');
+    await answerLast({ status: 200, json });
+    if (own) await answerLast(200);
+    expect(prober.findingsOf('llm/8080').get('8000')?.own).toBe(own);
+    expect(prober.readyOf('llm/8080')).toBe(own);
+    const before = asked.length;
+    clock.ms = 4999;
+    prober.update(all);
+    expect(asked).toHaveLength(before);
+    clock.ms = 5000;
+    prober.update(all);
+    expect(asked).toHaveLength(before + (own ? 0 : 1));
+  });
+});
+
 describe('servers that were ready', () => {
   /** Two that are ready, and the questions about many at once, each of which the test answers. */
   async function readyPair() {

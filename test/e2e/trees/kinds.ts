@@ -1,8 +1,14 @@
-import { llamaServer, metrics, ollama, sglang, vllm, webApplication } from '../../harness/fake-engines.js';
+import { llamaServer, metrics, ollama, type Site, sglang, vllm, webApplication } from '../../harness/fake-engines.js';
 import { leaving, on, type Row, run, spawned } from './row.js';
 
 const model = 'Qwen/Qwen3-8B';
 const serve = `/usr/bin/python3 /usr/local/bin/vllm serve ${model}`;
+
+/** Says a version as vLLM does, and is another program. */
+const versioned: Site = (path) =>
+  path === '/version' || path === '/health'
+    ? { status: 200, type: 'application/json', body: '{"version":"2.1.0"}' }
+    : { status: 404, type: 'application/json', body: '{"detail":"Not Found"}' };
 
 /** Draws from kinds of which another one came out wrong: sockets that are not the public one, and managers with their engines. */
 export const kindTrees: readonly Row[] = [
@@ -165,5 +171,13 @@ export const kindTrees: readonly Row[] = [
     model,
     endpoint: 'loopbackOnly',
     ready: true,
+  },
+  {
+    title: 'vLLM that loads, with a program beside it that has a version',
+    tree: run('bash start.sh', run(`${serve} --port {a}`), run('node app.js', on('0.0.0.0:{b}', versioned))),
+    engine: 'vllm',
+    model,
+    endpoint: 'notListening',
+    ready: false,
   },
 ];
