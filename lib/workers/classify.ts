@@ -93,6 +93,15 @@ function classifyFargate(parts: readonly string[]): Classified | null {
   return { kind: 'container', group: 'ecs', instance, runtime: 'ecs', containerId, podUid: null, name: null };
 }
 
+/** The runtime of a cgroup that is named after its container alone, by the cgroup above. */
+function runtimeAbove(parts: readonly string[]): Runtime {
+  const parent = parts.at(-2) ?? '';
+  // On hosts of one's own the agent of ECS starts containers by Docker.
+  if (/^(?:docker|moby)(?:\.slice)?$/.test(parent) || isInEcsTask(parts)) return 'docker';
+  if (/^libpod(?:_parent|_pod_.*)?$/.test(parent)) return 'podman';
+  return /^(?:default|k8s\.io|containerd|buildkit)$/.test(parent) ? 'containerd' : 'container';
+}
+
 function classifyContainer(parts: readonly string[]): Classified | null {
   const last = parts[parts.length - 1] ?? '';
   const nomad = nomadTask.exec(last);
@@ -123,16 +132,7 @@ function classifyContainer(parts: readonly string[]): Classified | null {
     // cgroupfs drivers name the cgroup after the container alone; its parent names the runtime.
     if (!bareId.test(last)) return null;
     containerId = last;
-    const parent = parts[parts.length - 2] ?? '';
-    // On hosts of one's own the agent of ECS starts containers by Docker.
-    runtime =
-      /^(?:docker|moby)(?:\.slice)?$/.test(parent) || isInEcsTask(parts)
-        ? 'docker'
-        : /^libpod(?:_parent|_pod_.*)?$/.test(parent)
-          ? 'podman'
-          : /^(?:default|k8s\.io|containerd|buildkit)$/.test(parent)
-            ? 'containerd'
-            : 'container';
+    runtime = runtimeAbove(parts);
   }
   const podUid = podUidOf(parts.slice(0, -1)) ?? (last.includes(':') ? podUidOf([last]) : null);
   const kubernetes = podUid !== null || parts.some((part) => /^(?:kubelet-)?kubepods\b/.test(part));
