@@ -5,7 +5,7 @@ import type { NatsOptions } from '../config/options.js';
 import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
-import { maxMessageBytes, publishHeartbeat } from '../nats/messages.js';
+import { encodingOfHeartbeat, maxMessageBytes, publishHeartbeat } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
 import {
   actSubject,
@@ -221,10 +221,12 @@ export class NatsBus implements Bus {
 
   #up(connection: NatsConnection): void {
     connection.subscribe(allHeartbeats, {
-      callback: (error, { subject, data, headers }) => {
+      callback: (error, message) => {
         if (error !== null || this.#closed) return;
+        const { subject, data } = message;
+        const encoding = encodingOfHeartbeat(message);
+        if (encoding === undefined) return void this.#received.malformed++;
         const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-        const encoding = headers?.get('content-encoding') || null;
         this.#received.add(hiveOfToken(lastToken(subject)), { bytes, encoding });
       },
     });

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type FleetEvent, queenEventKinds } from '../contract/api.js';
@@ -59,6 +59,24 @@ export function publishHeartbeat(
   const headers = transport.headers();
   if (encoding !== null) headers.set('content-encoding', encoding);
   connection.publish(heartbeatSubject(hive), bytes, encoding === null ? {} : { headers });
+}
+
+/** Room for the one header that a heartbeat has. The client takes the square of their number to read them: 20,000 were 9 s. */
+const maxHeaderBytes = 256;
+
+/** How a heartbeat that came is compressed, null: not at all; undefined: it has other headers than one has, which stay unread. */
+export function encodingOfHeartbeat(
+  message: Pick<Msg, 'subject' | 'reply' | 'data' | 'headers'>,
+): string | null | undefined {
+  const { subject, reply = '', data } = message;
+  // The client knows it, and its types do not.
+  const bytes = (message as unknown as { size(): number }).size();
+  if (bytes - Buffer.byteLength(subject) - Buffer.byteLength(reply) - data.length > maxHeaderBytes) return undefined;
+  try {
+    return message.headers?.get('content-encoding') || null;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Of this process. Ids of messages are those of the whole stream: one that others could guess they could take first. */

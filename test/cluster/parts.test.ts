@@ -4,7 +4,7 @@ import { explain } from '../../lib/cluster/nats-store.js';
 import { StandbyEvents } from '../../lib/cluster/standby-events.js';
 import { idPattern } from '../../lib/contract/primitives.js';
 import { rendezvousOrder } from '../../lib/hive/rendezvous.js';
-import { messageId, readMessage } from '../../lib/nats/messages.js';
+import { encodingOfHeartbeat, messageId, readMessage } from '../../lib/nats/messages.js';
 import { connectionOptions, identityAmong, versionNotes } from '../../lib/nats/nats-link.js';
 import {
   claimKey,
@@ -20,6 +20,35 @@ import {
 import { AckedSeqs } from '../../lib/queen/acked-seqs.js';
 
 const ids = fc.stringMatching(new RegExp(idPattern));
+
+describe('a heartbeat on the bus', () => {
+  const subject = heartbeatSubject('a');
+  const data = Buffer.from('{}');
+  const message = (headerBytes: number, read: () => unknown) => ({
+    subject,
+    data,
+    size: () => subject.length + data.length + headerBytes,
+    get headers() {
+      return read() as never;
+    },
+  });
+
+  it('of a heartbeat with more headers than one has none is read', () => {
+    expect(encodingOfHeartbeat(message(257, () => expect.unreachable()))).toBeUndefined();
+    expect(encodingOfHeartbeat(message(0, () => undefined))).toBeNull();
+    expect(encodingOfHeartbeat(message(40, () => ({ get: () => '' })))).toBeNull();
+    expect(encodingOfHeartbeat(message(256, () => ({ get: (name: string) => `${name}: gzip` })))).toBe(
+      'content-encoding: gzip',
+    );
+  });
+
+  it('one whose headers cannot be read is none', () => {
+    const bad = message(40, () => {
+      throw new Error('bad name');
+    });
+    expect(encodingOfHeartbeat(bad)).toBeUndefined();
+  });
+});
 
 describe('names on the bus', () => {
   it('an id is one token of a subject, whatever it holds, and comes back as it was', () => {
