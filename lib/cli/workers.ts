@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import * as type from '../config/types.js';
 import { workerStates } from '../contract/enums.js';
 import type { WorkerSort } from '../contract/fields/sorts.js';
+import { printable } from '../present/printable.js';
 import { collectPages, filterOption, listCommand, outputOption, parseFlag } from './filters.js';
-import { printable } from './printable.js';
 
 /** As a person writes them, and as the queen's query names them. */
 const sorts: Readonly<Record<string, WorkerSort>> = {

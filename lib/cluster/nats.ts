@@ -256,8 +256,9 @@ export class NatsBus implements Bus {
     connection.subscribe(allHeartbeats, {
       callback: (error, message) => {
         if (error !== null || this.#closed) return;
-        const { body, origin } = readHeartbeatMessage(message);
-        this.#received.add(hiveOfToken(lastToken(message.subject)), body, origin);
+        const read = readHeartbeatMessage(message);
+        if (read === null) return void this.#received.malformed++;
+        this.#received.add(hiveOfToken(lastToken(message.subject)), read.body, read.origin);
       },
     });
     connection.subscribe(allDeltas, {

@@ -86,11 +86,29 @@ export function publishHeartbeat(
   connection.publish(heartbeatSubject(hive), bytes, encoding === null && origin === null ? {} : { headers });
 }
 
-/** A heartbeat that was published, and where its deltas come from; null: none follow. */
-export function readHeartbeatMessage({ data, headers }: Pick<Msg, 'data' | 'headers'>): {
-  readonly body: Body;
-  readonly origin: Origin | null;
-} {
+/** Room for the headers of a heartbeat, of which the columns take the most. The client takes the square of their number to read them: 20,000 were 9 s. */
+const maxHeaderBytes = 4096;
+
+type Message = Pick<Msg, 'subject' | 'reply' | 'data' | 'headers'>;
+
+/** The headers, none of which are read where they are more than a heartbeat has; undefined: they are more, or broken. */
+function headersOf(message: Message): Msg['headers'] | null {
+  const { subject, reply = '', data } = message;
+  // The client knows it, and its types do not.
+  const bytes = (message as unknown as { size(): number }).size();
+  if (bytes - Buffer.byteLength(subject) - Buffer.byteLength(reply) - data.length > maxHeaderBytes) return null;
+  try {
+    return message.headers;
+  } catch {
+    return null;
+  }
+}
+
+/** A heartbeat that was published, and where its deltas come from (null: none follow); null where its headers are no heartbeat's. */
+export function readHeartbeatMessage(message: Message): { readonly body: Body; readonly origin: Origin | null } | null {
+  const headers = headersOf(message);
+  if (headers === null) return null;
+  const { data } = message;
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   const body = { bytes, encoding: headers?.get(header.encoding) || null };
   const stream = headers?.get(header.stream) ?? '';

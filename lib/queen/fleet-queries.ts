@@ -9,7 +9,7 @@ import type {
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import type { HistoryQuery } from '../contract/queries.js';
-import { type Attention, attentionOf, missingAttention } from '../present/attention.js';
+import { type AttentionList, attentionWithin, missingAttention } from '../present/attention.js';
 import { troubled } from './attention.js';
 import { audit } from './audit.js';
 import { FleetHistory } from './fleet-history.js';
@@ -117,10 +117,10 @@ export abstract class FleetQueries {
     return this.missing.list(query);
   }
 
-  /** All that needs attention now, the worst first, whether somebody looks at it already or not. */
-  attention(): Attention[] {
+  /** What needs attention now, the worst first, whether somebody looks at it already or not. */
+  attention(): AttentionList {
     this.advance();
-    return attentionOf(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
+    return attentionWithin(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
   }
 
   /** Idle and ready. */

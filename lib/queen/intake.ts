@@ -128,6 +128,8 @@ const goodHeartbeatMs = 50;
 export class HeartbeatIntake implements StreamIntake {
   readonly limits: IntakeLimits;
   readonly counts = new HeartbeatCounts();
+  /** Time of the event loop that heartbeats which were taken in have used, ms; of one at most what a good one may take. */
+  acceptedMs = 0;
   /** Where accepted heartbeats go on to; null: this queen is alone. */
   forwarder: Forwarder | null = null;
   readonly #registry: Registry;
@@ -255,6 +257,7 @@ export class HeartbeatIntake implements StreamIntake {
 
   /** Of a heartbeat that was refused all its time is charged, of a good one what is beyond the usual. */
   #chargeTime(key: string, ms: number, accepted: boolean): void {
+    if (accepted) this.acceptedMs += Math.min(ms, goodHeartbeatMs);
     const wasted = accepted ? ms - goodHeartbeatMs : ms;
     if (wasted > 0) this.#wasted.charge(key, wasted);
   }

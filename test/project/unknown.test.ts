@@ -202,45 +202,49 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
 }
 
 describe('unknown is never none, and garbage is never a value', () => {
-  it(`${draws} draws of values, failures and recoveries of GPU readers, held to every output`, () => {
-    let count = 0;
-    fc.assert(
-      fc.property(fc.array(step, { minLength: stepsPerRun, maxLength: stepsPerRun }), (steps) => {
-        const report = chain();
-        let known = false;
-        let lost = new Set<number>();
-        for (const next of steps) {
-          const { heartbeat, queen, events } = report(next);
-          if (typeof next === 'string') {
-            // The reader failed: its GPUs stay, nothing of them is known, and none is lost for that.
-            expect(heartbeat.gpusKnown).toBe('unknown');
-            expect(heartbeat.gpus).toHaveLength(known ? gpuCount : 0);
-            for (const gpu of heartbeat.gpus) {
-              expect(gpu.health).not.toBe('lost');
-              for (const { name } of rules) expect(numberOf(gpu, name)).toBeNull();
+  it(
+    `${draws} draws of values, failures and recoveries of GPU readers, held to every output`,
+    () => {
+      let count = 0;
+      fc.assert(
+        fc.property(fc.array(step, { minLength: stepsPerRun, maxLength: stepsPerRun }), (steps) => {
+          const report = chain();
+          let known = false;
+          let lost = new Set<number>();
+          for (const next of steps) {
+            const { heartbeat, queen, events } = report(next);
+            if (typeof next === 'string') {
+              // The reader failed: its GPUs stay, nothing of them is known, and none is lost for that.
+              expect(heartbeat.gpusKnown).toBe('unknown');
+              expect(heartbeat.gpus).toHaveLength(known ? gpuCount : 0);
+              for (const gpu of heartbeat.gpus) {
+                expect(gpu.health).not.toBe('lost');
+                for (const { name } of rules) expect(numberOf(gpu, name)).toBeNull();
+              }
+              expect(events).toEqual([]);
+            } else {
+              const nowLost = new Set(
+                next.flatMap(({ unreachable }, i) =>
+                  unreachable === 'lost' || unreachable === 'resetRequired' ? [i] : [],
+                ),
+              );
+              expect(events).toHaveLength(
+                [...nowLost].filter((i) => !lost.has(i)).length + [...lost].filter((i) => !nowLost.has(i)).length,
+              );
+              lost = nowLost;
+              known = true;
+              holdValues(heartbeat, next);
+              count += next.filter(({ unreachable }) => unreachable === null).length * rules.length;
             }
-            expect(events).toEqual([]);
-          } else {
-            const nowLost = new Set(
-              next.flatMap(({ unreachable }, i) =>
-                unreachable === 'lost' || unreachable === 'resetRequired' ? [i] : [],
-              ),
-            );
-            expect(events).toHaveLength(
-              [...nowLost].filter((i) => !lost.has(i)).length + [...lost].filter((i) => !nowLost.has(i)).length,
-            );
-            lost = nowLost;
-            known = true;
-            holdValues(heartbeat, next);
-            count += next.filter(({ unreachable }) => unreachable === null).length * rules.length;
+            holdOutputs(heartbeat, queen);
           }
-          holdOutputs(heartbeat, queen);
-        }
-      }),
-      { numRuns: runs, endOnFailure: true },
-    );
-    expect(count).toBeGreaterThanOrEqual(draws);
-  }, 3 * draws);
+        }),
+        { numRuns: runs, endOnFailure: true },
+      );
+      expect(count).toBeGreaterThanOrEqual(draws);
+    },
+    3 * draws,
+  );
 
   it.each([
     ['off', 'unknown', 'gpusUnknown'],

@@ -66,8 +66,8 @@ const isObject = (value: unknown): value is Values => typeof value === 'object' 
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const shorten = (value: unknown, length: number): string => (typeof value === 'string' ? value.slice(0, length) : '');
 
-/** No queen asks for more. */
-const maxIntervalMs = 600_000;
+/** Some times what a busy queen asks for: nobody who takes its port once silences a hive for longer. */
+const maxIntervalMs = 60_000;
 
 /** An answer to a heartbeat; null: it is none. */
 export function readReply(value: unknown): HeartbeatReply | null {
