@@ -224,4 +224,11 @@ export const faults = [
     to: 'const shared = unified > 0 ? vramBytes : 0;',
     tests: ['test/queen/fleet-totals-model.test.ts'],
   },
+  {
+    name: 'nvidia-smi runs again at once',
+    file: 'lib/gpu/nvidia/nvidia-smi.ts',
+    from: 'const wait = Math.max(every - took, took, 10);',
+    to: 'const wait = Math.max(every - took, 0.9 * took, 10);',
+    tests: ['test/gpu/nvidia/nvidia-smi-run.test.ts'],
+  },
 ];
