@@ -53,7 +53,6 @@ export const constants = [
   { text: 'hungAfterMs = 2000', file: 'lib/cgroup/failover.ts', tests: ['test/cgroup/failover.test.ts'] },
   { text: 'hungAfterMs = 1000', file: 'lib/io/guarded.ts', tests: ['test/io/guarded.test.ts'] },
   { text: 'taskHungAfterMs = 3000', file: 'lib/io/guarded.ts', tests: ['test/io/guarded.test.ts'] },
-  { text: 'maxAbandoned: 8', file: 'lib/io/guarded.ts', tests: ['test/io/guarded.test.ts'] },
   { text: 'gpuInitializingMs: 60_000', file: defaults, tests: nvml },
   { text: 'gpuStalledMs: 2000', file: defaults, tests: nvml },
   { text: 'killAfterMs: 10_000', file: session, tests: nvml },
