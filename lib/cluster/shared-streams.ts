@@ -17,6 +17,9 @@ const schemaBudget: JsonBudget = { depth: 8, nodes: 4096, keys: 16, stringBytes:
 const wishRate = { perSecond: 0.2, burst: 1 };
 const wishesOfAllRate = { perSecond: 500, burst: 500 };
 
+/** What a delta comes to that refers to nothing known. */
+const isLost: ReadonlySet<StreamOutcome['kind']> = new Set(['resync', 'refused', 'ignored']);
+
 interface Followed {
   readonly plan: StreamPlan;
   readonly stream: HeartbeatStream;
@@ -72,7 +75,7 @@ export class SharedStreams {
       return null;
     }
     const outcome = await followed.stream.receive(bytes);
-    if (outcome.kind !== 'ack') this.lose(hive);
+    if (isLost.has(outcome.kind)) this.lose(hive);
     return outcome;
   }
 

@@ -55,7 +55,7 @@ interface Body {
 }
 
 /** Which deltas refer to a heartbeat: their stream, their epoch, and the columns of their numbers as JSON. */
-export interface Origin {
+interface Origin {
   readonly stream: string;
   readonly epoch: number;
   readonly schema: string;
