@@ -1,4 +1,5 @@
 import { defaults } from '../../contract/defaults.js';
+import { plural } from '../../util/plural.js';
 import type { GpuIdentities } from '../identities.js';
 import type { GpuEvent, GpuReading } from '../reading.js';
 import type { GpuReport } from '../report.js';
@@ -58,7 +59,7 @@ const gpuFault = ({ code, message }: { readonly code: string; readonly message: 
 /** The driver is there, and nothing to read it with. */
 const unreadable = (listed: number, reasons: string) => ({
   code: reasonOf(nvmlCode.libraryMissing).code,
-  message: `the driver lists ${listed} GPU${listed === 1 ? '' : 's'} that cannot be read: ${reasonOf(nvmlCode.libraryMissing).text}; ${reasons}`,
+  message: `the driver lists ${plural(listed, 'GPU')} that cannot be read: ${reasonOf(nvmlCode.libraryMissing).text}; ${reasons}`,
 });
 
 const listedForMs = 1000;
