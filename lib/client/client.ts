@@ -130,7 +130,7 @@ export class HivepulseClient {
     await this.#call(`v1/${kind}s/${id}`, { ...options, method: 'DELETE' });
   }
 
-  /** Takes a hive out of scheduling; its workers go on. Role admin. */
+  /** Takes a hive out of scheduling; its workers keep running. Role admin. */
   async cordon(id: string, request: CordonRequest, options: CallOptions = {}): Promise<Cordon> {
     return (await this.#call(`v1/hives/${segment(id)}/cordon`, {
       ...options,

@@ -14,7 +14,7 @@ import {
   type Severity,
   severityRank,
 } from './severity.js';
-import { gpuHealthStyles, livenessStyles, styleOf, workerStateStyles } from './status.js';
+import { gpuHealthStyles, styleOf, workerStateStyles } from './status.js';
 import { formatAge } from './units.js';
 
 /** One thing that is wrong, in words. */
@@ -155,12 +155,14 @@ function hiveAttention(view: HiveView, faults: readonly Fault[], workers: readon
 const stalledWorker = (hive: string, key: string, text: string): Attention =>
   item('workerStalled', { hive, id: `worker:${key}`, title: `${key} is stalled`, text, show: `worker:${key}` });
 
+const checkHive = 'check that the hive runs and reaches the queen (hivepulse doctor)';
+
 function livenessAttention({ id, hive, liveness, ageMs }: HiveView): Attention {
   return item(liveness === 'late' ? 'hiveLate' : 'hiveOffline', {
     hive,
     id: `${id}:liveness`,
     title: `${id} is ${liveness}`,
-    text: `No heartbeat for ${formatAge(ageMs)}. ${livenessStyles[liveness].hint}`,
+    text: `No heartbeat for ${formatAge(ageMs)}: ${liveness === 'late' ? 'it may only be slow' : checkHive}.`,
     show: `hive:${id}`,
   });
 }

@@ -42,7 +42,7 @@ describe('top: what has room', () => {
   test('keys at the foot are whole at every width', () => {
     for (let width = 20; width <= 140; width += 10)
       expect(lines({}, at(width)).at(-1)).toMatch(
-        /^(?:(?:↑↓ move|Enter detail|\/ filter|s sort|\? help|q quit|r reverse|Space hold) +)*\d* ?o?f? ?\d*$/,
+        /^(?:(?:↑↓ move|Enter detail|\/ filter|s sort|\? help|q quit|r reverse|Space pause) +)*\d* ?o?f? ?\d*$/,
       );
   });
 });

@@ -46,13 +46,13 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     terminal.keys('-l', 'beta');
     terminal.keys('Enter');
     const filtered = await terminal.shows(/filter "beta" {2}3 of 6/);
-    expect(filtered).not.toMatch(/^\S+ +alpha/m);
+    expect(filtered).not.toMatch(/^\S+\/\S+ +alpha/m);
     terminal.keys('Enter');
     await terminal.shows(/working set/);
     terminal.keys('Escape');
     await terminal.shows(/filter "beta"/);
     terminal.keys('?');
-    await terminal.shows(/hold the picture still/);
+    await terminal.shows(/pause the screen/);
     terminal.keys('x');
 
     const worker = fleet.hive('beta').workerIds[0] as string;
@@ -82,7 +82,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     mouse(65, 3, 20);
     await terminal.shows(/lines 4 to/);
     mouse(0, 20, lineOf(opened, ' 1 Hives'));
-    const workers = await terminal.shows(/^WORKER /m);
+    const workers = await terminal.shows(/^WORKER +HIVE/m);
     mouse(0, 3, lineOf(workers, 'WORKER '));
     await terminal.shows(/sorted by worker ↑/);
 
@@ -97,7 +97,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     expect(terminal.format('alternate_on')).toBe('0');
     terminal.keys('-l', 'fg');
     terminal.keys('Enter');
-    await terminal.shows(/^WORKER /m);
+    await terminal.shows(/^WORKER +HIVE/m);
     expect(terminal.format('mouse_sgr_flag')).toBe('1');
     terminal.keys('q');
     await terminal.shows(/ended with 0/);
@@ -135,7 +135,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     const terminal = openTerminal(['--queen', queen.url]);
     await terminal.shows(/2 hives/);
     await queen.process.stop();
-    await terminal.shows(/○ cut off .* trying again/);
+    await terminal.shows(/○ disconnected .* retrying/);
     const { port } = new URL(queen.url);
     const again = harness().cli(['queen', '--port', port]);
     await again.line(/"msg":"listening"/);

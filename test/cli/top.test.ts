@@ -100,7 +100,7 @@ describe('top: a frame', () => {
       topState(later, { nowMs: 65_000, connection: { kind: 'lost', reason: 'refused', sinceMs: 5000 } }),
       size,
     ).map(plain);
-    expect(shown[0]).toContain('cut off 1 min 00 s: refused; trying again');
+    expect(shown[0]).toContain('disconnected 1 min 00 s: refused; retrying');
     expect(shown.find((row) => row.startsWith('alpha'))).toMatch(/1 min( 05 s)?/);
   });
 
@@ -148,7 +148,7 @@ describe('top: details', () => {
     expect(shown).toMatch(/GPUs 4/);
     expect(shown).toMatch(/◧ stalled/);
     expect(shown).toMatch(/NVML_STALLED/);
-    expect(shown).toMatch(/a GPU reset or\s+a reboot fixes it/);
+    expect(shown).toMatch(/reset\s+the GPU or reboot the host/);
     expect(shown).toMatch(/Workers 4/);
     expect(shown).toMatch(/GPU 1a2b3c4d is lost/);
   });

@@ -2,7 +2,7 @@ import type { GpuItem } from '../../client/mirror.js';
 import type { HiveView, WorkerView } from '../../contract/api.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerShare, throttledText } from '../../present/container.js';
-import { gpuReadersOf, hiveGpusText } from '../../present/knowledge.js';
+import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
 import { ansiOf } from '../../present/status.js';
 import { formatAge, formatCores, formatGibOf, unknownText } from '../../present/units.js';
 import { fraction, statusSpan, value } from '../cells.js';
@@ -74,13 +74,15 @@ export function hiveDetail(
     ...insideLine(host),
     pressureLine(host.pressure),
     pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
-    pair('GPUs by', ...reader(gpuReadersOf(collection).join(', '), collection.gpuReaderReason)),
+    pair('GPUs by', ...reader(gpuReadersText(collection), collection.gpuReaderReason)),
     pair('pass', value(collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`)),
     [],
     ...gpuLines(absence, gpus.length, () => table(gpuColumns, ['hive'], gpus, width)),
     [],
     ...(hive.faults.length > 0 ? [title(`Faults ${hive.faults.length}`), ...faultLines(hive.faults, width), []] : []),
-    title(`Workers ${hive.workerCount}${hive.workersComplete ? '' : ' (the tree could not be read whole)'}`),
+    title(
+      `Workers ${hive.workerCount}${hive.workersComplete ? '' : ' (incomplete: part of the cgroup tree could not be read)'}`,
+    ),
     ...(workers.length > 0
       ? table(workerColumns, ['hive'], byName(workerRows(workers, [hive])), width)
       : [[span('none', '2')]]),

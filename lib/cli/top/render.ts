@@ -11,7 +11,7 @@ import {
   styleOf,
   workerStateStyles,
 } from '../../present/status.js';
-import { formatAge, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
+import { formatAge, formatBytes, formatPercent, unknownText } from '../../present/units.js';
 import { bar, fraction, loadTone, value } from '../cells.js';
 import { type Column, drawRow, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
@@ -83,7 +83,7 @@ function spansOf(connection: Connection, warming: boolean, nowMs: number): Span[
       ];
     case 'lost': {
       const age = formatAge(nowMs - connection.sinceMs);
-      return [span(`\u25cb cut off ${age}: ${connection.reason.replace(/\.$/, '')}; trying again`, ansiOf.bad)];
+      return [span(`\u25cb disconnected ${age}: ${connection.reason.replace(/\.$/, '')}; retrying`, ansiOf.bad)];
     }
     case 'unauthorized':
       return [span('\u25cb signed out', ansiOf.bad)];
@@ -131,7 +131,7 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   }
   const used = fraction(counts.usedBytes, counts.totalBytes);
   const percent = formatPercent(used === null ? null : used * 100);
-  const text = `${formatGibOf(counts.usedBytes, counts.totalBytes)}  ${percent}`;
+  const text = `${formatBytes(counts.usedBytes)} of ${formatBytes(counts.totalBytes)}  ${percent}`;
   if (counts.gpus > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([
@@ -235,7 +235,7 @@ const helpLines: readonly (readonly [string, string])[] = [
   ['r', 'sort the other way'],
   ['t', 'in a detail: the last hour or the last 24 hours'],
   ['Mouse', 'click: select, open, sort by a heading; wheel: scroll; m turns it off, to select text'],
-  ['Space, p', 'hold the picture still, go on'],
+  ['Space, p', 'pause the screen, and resume'],
   ['?', 'this help'],
   ['q, Ctrl-C', 'quit'],
 ];
@@ -367,7 +367,7 @@ function footer(state: TopState, position: string, total: number): Span[] {
         ['?', 'help'],
         ['q', 'quit'],
         ['r', 'reverse'],
-        ['Space', 'hold'],
+        ['Space', 'pause'],
       ];
   // Whole keys only: what has no room is in the help.
   const room = total - columns(position) - 1;

@@ -1,8 +1,7 @@
 import type { FleetEvent, HiveView } from '../../contract/api.js';
-import { type GpuReaderName, gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerText, throttledText } from '../../present/container.js';
-import { gpuReadersOf, hiveGpusText } from '../../present/knowledge.js';
+import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatCount, formatGib, formatGibOf, unknownText } from '../../present/units.js';
@@ -17,7 +16,6 @@ import { CordonChip, CordonSection } from './cordon.js';
 import { EventRow } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList } from './panel-parts.js';
 
-const readerLabel = (name: GpuReaderName): string => gpuReaderLabels[name];
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
 
 function useHiveSeries(hive: Hive, workers: number, own: readonly FleetEvent[]) {
@@ -118,10 +116,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
             'cgroup reader',
             `${readers[collection.cgroupReader] ?? collection.cgroupReader}${because(collection.cgroupReaderReason)}`,
           ],
-          [
-            'GPU reader',
-            `${gpuReadersOf(collection).map(readerLabel).join(', ')}${because(collection.gpuReaderReason)}`,
-          ],
+          ['GPU reader', `${gpuReadersText(collection)}${because(collection.gpuReaderReason)}`],
           ['Last pass took', collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`],
           ['GPU values are', collection.gpuAgeMs === null ? unknownText : `${formatAge(collection.gpuAgeMs)} old`],
         ]}

@@ -1,5 +1,6 @@
 import { defaults } from '../../contract/defaults.js';
 import { expected, isText, numberFrom, type TableOf, texts } from '../../util/options.js';
+import { plural } from '../../util/plural.js';
 import type { GpuIdentities } from '../identities.js';
 import type { GpuEvent, GpuReading } from '../reading.js';
 import type { GpuReport } from '../report.js';
@@ -219,7 +220,7 @@ class NvidiaReader implements GpuReader {
     const now = this.#now();
     if (now >= this.#foundUntil) {
       const listed = moduleGpus(this.#procDriver).length;
-      if (listed > 0) this.#found = `the driver lists ${listed} GPU${listed === 1 ? '' : 's'} that`;
+      if (listed > 0) this.#found = `the driver lists ${plural(listed, 'GPU')} that`;
       else this.#found = tegraDriver(this.#sysRoot) ? tegraGpu : null;
       this.#foundUntil = now + foundForMs;
     }

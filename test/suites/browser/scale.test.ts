@@ -169,6 +169,9 @@ describe('scale', () => {
       // Only what is in view is there: hosts and cells, not all of them.
       expect(await page.locator(row).count(), name).toBeLessThan(900);
     }
-    writeFileSync('test-results/browser-scroll-dense.json', `${JSON.stringify({ hives: hiveCount, dense }, null, 2)}\n`);
+    writeFileSync(
+      'test-results/browser-scroll-dense.json',
+      `${JSON.stringify({ hives: hiveCount, dense }, null, 2)}\n`,
+    );
   }, 240_000);
 });
