@@ -8,7 +8,7 @@ const seconds = 5;
 /** Snapshots are large, and come in the time of many heartbeats. */
 const settleMs = 1500;
 
-/** kB a second of `hives` hosts with four GPUs and four workers each, which beat once a second. */
+/** kB a second of `hives` hosts with four GPUs and four workers each, each of which sends a heartbeat a second. */
 export async function bandwidthOf(context: BenchContext, hives: number, search: string): Promise<number> {
   const queen = await startQueen({ port: 0, warmingMs: 0, maxHives: hives });
   context.defer(() => queen.close());

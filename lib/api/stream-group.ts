@@ -6,7 +6,8 @@ import {
   type StreamHeartbeat,
   type WorkerView,
 } from '../contract/api.js';
-import { type Change, changesOf } from '../contract/changes.js';
+import { type Change, changesOf, type LeftOut } from '../contract/changes.js';
+import { hiveDetails, workerDetails } from '../contract/details.js';
 import { servesModel } from '../contract/models.js';
 import { type StreamClient, sseMessage } from '../http/sse.js';
 import type { Registry } from '../queen/registry.js';
@@ -19,6 +20,8 @@ export interface StreamFilter {
   readonly kinds?: readonly string[];
   /** Rows that were sent before as what changes of them. */
   readonly changes?: boolean;
+  /** Of these, only figures that lists show. */
+  readonly lists?: boolean;
 }
 
 /** What streams ask of the registry. */
@@ -82,7 +85,7 @@ interface SentRows {
   readonly workers: Map<string, WorkerView>;
 }
 /** What a reader may know better by an event, or by its clock: it is in each message. */
-const always: ReadonlySet<string> = new Set(['ageMs', 'liveness']);
+const always = { ageMs: true, liveness: true } as const;
 
 /** All clients that see the same: each message is built once for them. */
 export class StreamGroup {
@@ -97,12 +100,16 @@ export class StreamGroup {
   readonly #shown = new Set<string>();
   /** By hive, where changes are sent. A reader that has a newer row takes the same change without harm. */
   readonly #sent = new Map<string, SentRows>();
+  readonly #leftOut: { readonly hive: LeftOut; readonly worker: LeftOut };
   /** Rows that wait for others, to be compressed together. */
   readonly held = new Map<string, PendingRows>();
 
   constructor(source: StreamSource, filter: StreamFilter) {
     this.#source = source;
     this.filter = filter;
+    this.#leftOut = filter.lists
+      ? { hive: { ...always, ...hiveDetails }, worker: { ...always, ...workerDetails } }
+      : { hive: always, worker: always };
     this.rows = filter.kinds?.includes('heartbeat') ?? true;
     this.filtered = filter.hive !== undefined || filter.model !== undefined || filter.kinds !== undefined;
   }
@@ -223,14 +230,14 @@ export class StreamGroup {
   #changesText(pending: PendingRows, text: RowText): string {
     const { hive } = pending;
     const sent = this.#sent.get(hive.id);
-    const change = sent === undefined ? null : changesOf(sent.hive, hive, always);
+    const change = sent === undefined ? null : changesOf(sent.hive, hive, this.#leftOut.hive);
     if (sent === undefined || change === null) return this.#wholeText(hive, text);
     sent.hive = hive;
     const workers: [string, Change][] = [];
     const added: string[] = [];
     for (const row of pending.changed.values()) {
       const before = sent.workers.get(row.key);
-      const its = before === undefined ? null : changesOf(before, row, always);
+      const its = before === undefined ? null : changesOf(before, row, this.#leftOut.worker);
       if (its === null) added.push(text.of(row));
       else if (its !== undefined) workers.push([row.id, its]);
       sent.workers.set(row.key, row);

@@ -32,8 +32,8 @@ const shareOfFree = 4;
 /** Each filter is looked at for every change. */
 const maxFiltersOfCaller = 64;
 
-const nameOf = ({ hive, model, kinds, changes }: StreamFilter): string =>
-  JSON.stringify([hive, model, kinds && [...new Set(kinds)].sort(), changes]);
+const nameOf = ({ hive, model, kinds, changes, lists }: StreamFilter): string =>
+  JSON.stringify([hive, model, kinds && [...new Set(kinds)].sort(), changes, lists]);
 
 /**
  * Fans the registry's changes out. Everything that happened in one turn of the event loop goes out as one write per

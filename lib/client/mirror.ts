@@ -12,8 +12,9 @@ import type {
   StreamSnapshot,
   WorkerView,
 } from '../contract/api.js';
-import { withChange } from '../contract/changes.js';
+import { withChange, withLeftOut } from '../contract/changes.js';
 import { type CountedState, countFleet, type FleetCounts } from '../contract/counts.js';
+import { hiveDetails, workerDetails } from '../contract/details.js';
 import { isUpTo } from '../contract/event-ids.js';
 import { checkOptions, type TableOf, wholeFrom } from '../util/options.js';
 import type { StreamMessage } from './stream.js';
@@ -195,6 +196,16 @@ export class FleetMirror {
   disconnected(error: unknown, nowMs: number): void {
     const sinceMs = this.#connection.kind === 'lost' ? this.#connection.sinceMs : nowMs;
     this.#connection = { kind: 'lost', reason: error instanceof Error ? error.message : String(error), sinceMs };
+    this.#changed({});
+  }
+
+  /** Takes figures of one host, and of one worker of it, that a stream for lists leaves out. */
+  addDetails(view: HiveView, worker: WorkerView | null): void {
+    const entry = this.#hives.get(view.id);
+    if (entry === undefined) return;
+    this.#hives.set(view.id, { ...entry, view: withLeftOut(entry.view, view, hiveDetails) });
+    const row = worker === null ? undefined : this.#workers.get(worker.key);
+    if (worker !== null && row !== undefined) this.#workers.set(row.key, withLeftOut(row, worker, workerDetails));
     this.#changed({});
   }
 

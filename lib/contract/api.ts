@@ -298,7 +298,7 @@ export interface StreamHeartbeat {
 
 /**
  * SSE `changes`, of streams that ask for it: what differs of rows that were sent before (`changes.ts` says how that is written), and
- * whole rows of workers that are new. `heartbeat` comes in its place where a hive is new or cannot be told so.
+ * whole rows of workers that are new. `heartbeat` comes in its place where a hive is new or its change cannot be put so.
  */
 export interface StreamChanges {
   readonly hive: string;

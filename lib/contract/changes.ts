@@ -14,27 +14,31 @@ const isObjects = (value: unknown): value is readonly Members[] => Array.isArray
 /** A label may be called `__proto__`. */
 const memberOf = (value: Members, key: string): unknown => (Object.hasOwn(value, key) ? value[key] : undefined);
 
+/** Names of members that are left out: `true`, or those inside of a member, or of each item of a list. */
+export type LeftOut = { readonly [key: string]: true | LeftOut };
+
 /** undefined: nothing differs; null: a member is gone, which only the whole can say. */
 export function changesOf(
   before: object,
   after: object,
-  except: ReadonlySet<string> = new Set(),
+  except: LeftOut = {},
 ): { readonly [key: string]: Change } | undefined | null {
   const [old, now] = [before as Members, after as Members];
   for (const key of Object.keys(old)) if (memberOf(now, key) === undefined && old[key] !== undefined) return null;
   const changed: [string, Change][] = [];
   for (const key of Object.keys(now)) {
-    if (except.has(key) || now[key] === undefined) continue;
-    const change = changeOf(memberOf(old, key), now[key]);
+    const left = memberOf(except, key) as LeftOut[string] | undefined;
+    if (left === true || now[key] === undefined) continue;
+    const change = changeOf(memberOf(old, key), now[key], left);
     if (change !== undefined) changed.push([key, change]);
   }
   return changed.length === 0 ? undefined : Object.fromEntries(changed);
 }
 
-function changeOf(before: unknown, after: unknown): Change | undefined {
+function changeOf(before: unknown, after: unknown, except?: LeftOut): Change | undefined {
   if (before === after) return undefined;
   if (isMembers(after)) {
-    const inside = isMembers(before) ? changesOf(before, after) : null;
+    const inside = isMembers(before) ? changesOf(before, after, except) : null;
     return inside === null ? [after] : inside;
   }
   if (!Array.isArray(after)) return after as Change;
@@ -42,7 +46,7 @@ function changeOf(before: unknown, after: unknown): Change | undefined {
   if (before.length !== after.length || !isObjects(before) || !isObjects(after))
     return JSON.stringify(before) === JSON.stringify(after) ? undefined : [after];
   const changed = after.flatMap((item, index): [string, Change][] => {
-    const change = changeOf(before[index], item);
+    const change = changeOf(before[index], item, except);
     return change === undefined ? [] : [[String(index), change]];
   });
   return changed.length === 0 ? undefined : Object.fromEntries(changed);
@@ -65,4 +69,21 @@ function applied(value: unknown, change: Change): unknown {
     ...members,
     ...Object.fromEntries(inside.map(([key, each]) => [key, applied(memberOf(members, key), each)])),
   };
+}
+
+/** The value with what is left out elsewhere taken from another, newer or older, of the same thing. */
+export const withLeftOut = <T>(value: T, other: unknown, left: LeftOut): T => taken(value, other, left) as T;
+
+function taken(value: unknown, other: unknown, left: LeftOut): unknown {
+  if (Array.isArray(value))
+    return Array.isArray(other) && other.length === value.length
+      ? value.map((item, index) => taken(item, other[index], left))
+      : value;
+  if (!isMembers(value) || !isMembers(other)) return value;
+  const members = Object.entries(left).flatMap(([key, inside]): [string, unknown][] => {
+    const its = memberOf(other, key);
+    if (its === undefined || !Object.hasOwn(value, key)) return [];
+    return [[key, inside === true ? its : taken(value[key], its, inside)]];
+  });
+  return { ...value, ...Object.fromEntries(members) };
 }

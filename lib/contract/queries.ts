@@ -126,6 +126,12 @@ export const EventsQuery = query({
         'For streams of all rows; one of a hive or a model keeps to `heartbeat`.',
     }),
   ),
+  lists: Type.Optional(
+    Type.Boolean({
+      description:
+        'true, with `changes`: figures that no list shows (I/O, pressure, peaks, clocks) are those of the snapshot; ask for the one host or worker for them.',
+    }),
+  ),
   lastEventId: Type.Optional(
     Type.String({
       maxLength: 128,

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatDuration } from '../present/units.js';
 import { connection, drawn, hives, loaded, warming, workers } from './data/fleet.js';
 import { at, go, type View, views } from './data/location.js';
-import { isPinned } from './data/still.js';
+import { isOver, isPinned } from './data/still.js';
 import { reconnect } from './data/stream.js';
 import { Logo } from './parts/logo.js';
 import { nextTheme, theme } from './parts/theme.js';
@@ -104,8 +104,11 @@ export function App() {
 }
 
 /** To another view: a text, a state and an order are those of one list. */
-const goTo = (view: View, changes: Parameters<typeof go>[0] = {}) =>
+const goTo = (view: View, changes: Parameters<typeof go>[0] = {}) => {
+  // What the mouse was over is no longer there.
+  isOver.value = false;
   go({ view, q: '', state: '', sort: '', dir: '', ...changes }, 'step');
+};
 
 interface ContentProps {
   readonly view: View;
@@ -198,6 +201,27 @@ function leave(target: HTMLElement, typing: boolean): void {
   else if (at.q.value !== '') go({ q: '' });
 }
 
+/** What a key does where no field has it; what it does on the page alone comes with `onPage`. */
+const actions: Readonly<
+  Record<string, { readonly onPage?: true; readonly run: (setHelp: (open: boolean) => void) => void }>
+> = {
+  '/': { run: () => document.querySelector<HTMLInputElement>('.filter')?.focus() },
+  t: { run: nextTheme },
+  '?': { run: (setHelp) => setHelp(true) },
+  ArrowDown: { onPage: true, run: focusRows },
+  j: { onPage: true, run: focusRows },
+  ' ': {
+    onPage: true,
+    run: () => {
+      isPinned.value = !isPinned.value;
+    },
+  },
+};
+
+function focusRows(): void {
+  document.querySelector<HTMLElement>('.data-grid, .heat-map')?.focus();
+}
+
 /** Keys that work everywhere but in fields. */
 function useKeys(setHelp: (open: boolean) => void): void {
   useEffect(() => {
@@ -209,19 +233,12 @@ function useKeys(setHelp: (open: boolean) => void): void {
         return;
       }
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      const number = Number(event.key);
-      if (number >= 1 && number <= views.length) goTo(views[number - 1]!);
-      else if (event.key === '/') {
-        event.preventDefault();
-        document.querySelector<HTMLInputElement>('.filter')?.focus();
-      } else if (event.key === 't') nextTheme();
-      else if (event.key === '?') setHelp(true);
-      else if ((event.key === 'ArrowDown' || event.key === 'j') && target === document.body) {
-        document.querySelector<HTMLElement>('.data-grid, .heat-map')?.focus();
-      } else if (event.key === ' ' && target === document.body) {
-        event.preventDefault();
-        isPinned.value = !isPinned.value;
-      }
+      const view = views[Number(event.key) - 1];
+      if (view !== undefined) goTo(view);
+      const action = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined;
+      if (action === undefined || (action.onPage && target !== document.body)) return;
+      event.preventDefault();
+      action.run(setHelp);
     };
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);

@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { App } from './app.js';
 import { startAttention } from './data/attention.js';
+import { startDetails } from './data/details.js';
 import { startEnded } from './data/ended.js';
 import { startAging } from './data/fleet.js';
 import { startFleetHistory } from './data/fleet-history.js';
@@ -18,3 +19,4 @@ startSilences();
 startAttention();
 startAging();
 startFleetHistory();
+startDetails();

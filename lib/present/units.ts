@@ -50,6 +50,9 @@ export const formatCores = orUnknown((percent) => {
   return cores.toFixed(cores < 1 ? 2 : cores < 10 ? 1 : 0);
 });
 
+/** `16,318` */
+export const formatWhole = orUnknown((count) => Math.round(count).toLocaleString('en'));
+
 /** `64`, `1.5`: CPUs, of which there can be a part. */
 export const formatCount = orUnknown((count) => String(Math.round(count * 10) / 10));
 

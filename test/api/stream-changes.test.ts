@@ -17,9 +17,14 @@ function streams() {
   const clock = { ms: 1000 };
   const registry = new Registry({ clock: () => clock.ms, epoch: 'e', staleAfterMs: 40_000 });
   const hub = new StreamHub(registry, { turns: endlessTurn(), now: () => clock.ms });
-  const open = (changes: boolean) => {
+  const open = (changes: boolean, lists = false) => {
     const response = new FakeResponse();
-    hub.open(response as unknown as ServerResponse, changes ? { changes } : {}, null, 'someone');
+    hub.open(
+      response as unknown as ServerResponse,
+      changes ? { changes, ...(lists ? { lists } : {}) } : {},
+      null,
+      'someone',
+    );
     return response;
   };
   return { clock, registry, hub, open };
@@ -41,23 +46,31 @@ const shown = (mirror: FleetMirror) => ({
   workers: Object.fromEntries(Array.from(mirror.workers, ([key, worker]) => [key, { ...worker, ageMs: 0 }])),
 });
 
+interface Scene {
+  readonly hive: SimulatedHive;
+  readonly registry: Registry;
+  readonly hub: StreamHub;
+  readonly join: () => void;
+}
+
+const acts = {
+  send: ({ hive, registry }: Scene) => void registry.heartbeat(hive.nextHeartbeat()),
+  kill: ({ hive }: Scene) => void hive.killWorker(),
+  add: ({ hive }: Scene) => void hive.addWorker(),
+  stall: ({ hive }: Scene) => hive.stallGpu(0),
+  lose: ({ hive }: Scene) => hive.loseGpu(1),
+  recover: ({ hive }: Scene) => [0, 1].forEach((gpu) => void hive.recoverGpu(gpu)),
+  cordon: ({ hive, registry }: Scene) =>
+    void (registry.hasHive(hive.id) && registry.cordons.set(hive.id, { reason: 'r', by: 'me' })),
+  uncordon: ({ hive, registry }: Scene) => void registry.cordons.lift(hive.id),
+  join: ({ join }: Scene) => join(),
+  flush: ({ hub }: Scene) => hub.flush(),
+};
+
 const steps = fc.array(
   fc.record({
     hive: fc.nat(2),
-    act: fc.constantFrom(
-      'beat',
-      'beat',
-      'beat',
-      'kill',
-      'add',
-      'stall',
-      'recover',
-      'lose',
-      'cordon',
-      'uncordon',
-      'join',
-      'flush',
-    ),
+    act: fc.constantFrom('send', 'send', ...(Object.keys(acts) as (keyof typeof acts)[])),
     waitMs: fc.constantFrom(0, 200, 1000, 5000, 60_000),
   }),
   { minLength: 1, maxLength: 40 },
@@ -74,17 +87,7 @@ describe('changes in place of rows', () => {
         const readers = [open(false), open(true)];
         for (const { hive: number, act, waitMs } of list) {
           const hive = hives[number]!;
-          if (act === 'kill') hive.killWorker();
-          else if (act === 'add') hive.addWorker();
-          else if (act === 'stall') hive.stallGpu(0);
-          else if (act === 'lose') hive.loseGpu(1);
-          else if (act === 'recover') for (const gpu of [0, 1]) hive.recoverGpu(gpu);
-          else if (act === 'cordon' && registry.hasHive(hive.id))
-            registry.cordons.set(hive.id, { reason: 'r', by: 'me' });
-          else if (act === 'uncordon') registry.cordons.lift(hive.id);
-          else if (act === 'join') readers.push(open(true));
-          else if (act === 'flush') hub.flush();
-          else registry.heartbeat(hive.nextHeartbeat());
+          acts[act]({ hive, registry, hub, join: () => readers.push(open(true)) });
           clock.ms += waitMs;
           registry.advance();
         }
@@ -97,16 +100,34 @@ describe('changes in place of rows', () => {
     );
   });
 
+  it('for lists leave out what no list shows, and a host that is asked for brings it', () => {
+    const { clock, registry, hub, open } = streams();
+    const hive = new SimulatedHive({ id: 'h', seed: 3, workers: 3, gpus: ['h100'] });
+    registry.heartbeat(hive.nextHeartbeat());
+    const [all, lists] = [open(true), open(true, true)];
+    for (let i = 0; i < 3; i++) {
+      clock.ms += 1000;
+      registry.heartbeat(hive.nextHeartbeat());
+      hub.flush();
+    }
+    const [whole, part] = [mirrorOf(all, clock.ms), mirrorOf(lists, clock.ms)];
+    expect(lists.text.length).toBeLessThan(all.text.length);
+    expect(shown(part)).not.toEqual(shown(whole));
+    const view = registry.hive('h')!;
+    for (const worker of registry.workersOf('h')) part.addDetails(view, worker);
+    expect(shown(part)).toEqual(shown(whole));
+  });
+
   it('hold what differs and no more, gathered over a tenth of a second', () => {
     const { registry, hub, open } = streams();
-    const beat = (seq: number, cpuPercent: number) =>
+    const send = (seq: number, cpuPercent: number) =>
       registry.heartbeat(
         heartbeatOf('a', seq, { workers: [workerOf('llm/0', { cpuPercent }), workerOf('llm/1')], events: [] }),
       );
-    beat(1, 1);
+    send(1, 1);
     const response = open(true);
-    beat(2, 2);
-    beat(3, 3);
+    send(2, 2);
+    send(3, 3);
     hub.flush();
     const changes = response.messages
       .filter(({ event }) => event === 'changes')

@@ -46,7 +46,7 @@ describe('changes of rows', () => {
       host: { ...view.host, load1: 7 },
       gpus: [first, { ...second, powerWatts: 99, temperatureCelsius: null }],
     };
-    expect(changesOf(view, after, new Set(['ageMs']))).toEqual({
+    expect(changesOf(view, after, { ageMs: true, gpus: { uuid: true } })).toEqual({
       host: { load1: 7 },
       gpus: { 1: { powerWatts: 99, temperatureCelsius: null } },
     });

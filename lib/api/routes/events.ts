@@ -4,6 +4,18 @@ import { takesGzip } from '../../http/gzip-stream.js';
 import { ProblemError } from '../../http/problem.js';
 import type { ServerContext } from '../context.js';
 import { answers } from '../openapi.js';
+import type { StreamFilter } from '../stream-group.js';
+
+function filterOf({ hive, model, kind, changes, lists }: EventsQuery): StreamFilter {
+  // Where rows are a few they are sent whole.
+  const isOfAll = hive === undefined && model === undefined;
+  return {
+    ...(hive === undefined ? {} : { hive }),
+    ...(model === undefined ? {} : { model }),
+    ...(kind === undefined ? {} : { kinds: kind.split(',') }),
+    ...(changes === true && isOfAll ? { changes, ...(lists === true ? { lists } : {}) } : {}),
+  };
+}
 
 export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, { hub, time }) => {
   app.get(
@@ -27,14 +39,8 @@ export const eventRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app,
     },
     (request, reply) => {
       if (hub.closed) throw new ProblemError('CLOSING', 'The queen is shutting down.', { retryAfterSeconds: 1 });
-      const { hive, model, kind, changes, lastEventId } = request.query;
-      const filter = {
-        ...(hive === undefined ? {} : { hive }),
-        ...(model === undefined ? {} : { model }),
-        ...(kind === undefined ? {} : { kinds: kind.split(',') }),
-        // Where rows are a few they are sent whole.
-        ...(changes === true && hive === undefined && model === undefined ? { changes } : {}),
-      };
+      const { changes, lastEventId } = request.query;
+      const filter = filterOf(request.query);
       const gzip = changes === true && takesGzip(request.headers['accept-encoding']);
       const caller = request.caller?.key ?? request.ip;
       const refusal = hub.refusal(caller, filter);

@@ -144,6 +144,13 @@ function modelRow(name: string, all: readonly WorkerView[]): ModelRow {
   };
 }
 
+/** Hosts below one heading; a name of '' is that of all, where they are not grouped. */
+export interface HiveGroup {
+  readonly name: string;
+  readonly text: string;
+  readonly views: readonly HiveView[];
+}
+
 /** `model`, `gpu`, or `label:zone`. */
 export type GroupBy = string;
 const maxLabelKeys = 30;

@@ -69,6 +69,35 @@ export interface Place {
   readonly gpu: number;
 }
 
+type Count = (place: Place) => number;
+
+/** The nearest host with GPUs in this direction, through all lines; `from` where there is none. */
+function nextHost(lines: readonly HeatLine[], countAt: Count, from: Place, step: 1 | -1): Place {
+  let { line, host } = from;
+  for (;;) {
+    host += step;
+    const hosts = lines[line]?.hosts;
+    if (hosts === undefined) return from;
+    if (host < 0 || host >= hosts.length) {
+      line += step;
+      host = step > 0 ? -1 : (lines[line]?.hosts.length ?? 0);
+      continue;
+    }
+    const count = countAt({ line, host, gpu: 0 });
+    if (count > 0) return { line, host, gpu: step > 0 ? 0 : count - 1 };
+  }
+}
+
+/** The host in about the same place of the next line that has GPUs there. */
+function nextLine(lines: readonly HeatLine[], countAt: Count, from: Place, step: 1 | -1): Place {
+  for (let line = from.line + step; line >= 0 && line < lines.length; line += step) {
+    const host = Math.min(from.host, lines[line]!.hosts.length - 1);
+    const count = countAt({ line, host, gpu: 0 });
+    if (count > 0) return { line, host, gpu: Math.min(from.gpu, count - 1) };
+  }
+  return from;
+}
+
 /** Where an arrow key leads from a place. `gpusOf`: how many a host has; hosts without any are passed over. */
 export function moveHeat(
   lines: readonly HeatLine[],
@@ -76,32 +105,12 @@ export function moveHeat(
   from: Place,
   key: 'ArrowLeft' | 'ArrowRight' | 'ArrowUp' | 'ArrowDown',
 ): Place {
-  const hostAt = ({ line, host }: Place) => lines[line]?.hosts[host];
-  const countAt = (place: Place) => {
-    const id = hostAt(place);
+  const countAt: Count = ({ line, host }) => {
+    const id = lines[line]?.hosts[host];
     return id === undefined ? 0 : gpusOf(id);
   };
-  if (key === 'ArrowLeft' || key === 'ArrowRight') {
-    const step = key === 'ArrowRight' ? 1 : -1;
-    const inHost = from.gpu + step;
-    if (inHost >= 0 && inHost < countAt(from)) return { ...from, gpu: inHost };
-    let [line, host] = [from.line, from.host + step];
-    while (line >= 0 && line < lines.length) {
-      const hosts = lines[line]!.hosts;
-      for (; host >= 0 && host < hosts.length; host += step) {
-        const count = countAt({ line, host, gpu: 0 });
-        if (count > 0) return { line, host, gpu: step > 0 ? 0 : count - 1 };
-      }
-      line += step;
-      host = step > 0 ? 0 : (lines[line]?.hosts.length ?? 0) - 1;
-    }
-    return from;
-  }
-  const step = key === 'ArrowDown' ? 1 : -1;
-  for (let line = from.line + step; line >= 0 && line < lines.length; line += step) {
-    const host = Math.min(from.host, lines[line]!.hosts.length - 1);
-    const count = countAt({ line, host, gpu: 0 });
-    if (count > 0) return { line, host, gpu: Math.min(from.gpu, count - 1) };
-  }
-  return from;
+  const step = key === 'ArrowRight' || key === 'ArrowDown' ? 1 : -1;
+  if (key === 'ArrowUp' || key === 'ArrowDown') return nextLine(lines, countAt, from, step);
+  const gpu = from.gpu + step;
+  return gpu >= 0 && gpu < countAt(from) ? { ...from, gpu } : nextHost(lines, countAt, from, step);
 }

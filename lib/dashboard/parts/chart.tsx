@@ -25,6 +25,8 @@ export interface ChartProps {
   readonly marks?: readonly number[];
   /** Several things in place of `values`, each with a line of its own. */
   readonly lines?: readonly ChartLine[] | undefined;
+  /** px */
+  readonly height?: number;
 }
 
 export interface ChartLine {
@@ -69,7 +71,7 @@ function tipText(u: uPlot, lines: readonly ChartLine[] | undefined, format: Char
   return `${momentText(wallMs(age))}: ${parts.join(', ')}`;
 }
 
-const height = 92;
+const leastHeight = 92;
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const wallMs = (age: number): number => Date.now() + age * 1000;
@@ -152,6 +154,7 @@ export function Chart(props: ChartProps) {
     tone = 'active',
     marks = [],
     lines,
+    height = leastHeight,
   } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -265,6 +268,7 @@ export function Chart(props: ChartProps) {
       <div
         ref={box}
         class="plot"
+        style={{ height: `${height}px` }}
         role="img"
         aria-label={`${title}: ${summary}${silentMs === null ? '' : ', not known now'}${limit === null ? '' : `, limit ${format(limit)}`}`}
       >

@@ -4,7 +4,7 @@ import { unknownText } from '../../present/units.js';
 import { drawn } from '../data/fleet.js';
 import { type ColumnRoom, columnTemplate, fitColumns, type SortKey } from '../data/rows.js';
 import { filled } from '../data/sparks.js';
-import { isOver, isPinned } from '../data/still.js';
+import { holdsWhileOver, isPinned } from '../data/still.js';
 import { phone, useMedia, useWidth } from './hooks.js';
 import { Sparkline } from './sparkline.js';
 import { offsetsOf, Virtual } from './virtual.js';
@@ -87,13 +87,7 @@ export function Grid<Row>(props: GridProps<Row>) {
       aria-activedescendant={selected >= 0 ? `${kind}-row-${selected}` : undefined}
       style={template === undefined ? {} : { '--columns': template }}
       onKeyDown={(event) => walkByKey(event, props, selected, height)}
-      // A finger does not stay over rows.
-      onPointerEnter={(event) => {
-        isOver.value = event.pointerType === 'mouse';
-      }}
-      onPointerLeave={() => {
-        isOver.value = false;
-      }}
+      {...holdsWhileOver}
     >
       <Head {...props} columns={columns} />
       <Virtual

@@ -1,11 +1,4 @@
-import {
-  formatCelsius,
-  formatCores,
-  formatGib,
-  formatPercent,
-  formatTokensPerSecond,
-  formatWatts,
-} from '../../present/units.js';
+import { formatCelsius, formatCores, formatGib, formatPercent, formatWatts, formatWhole } from '../../present/units.js';
 import { memoryOf } from '../../present/worker-figures.js';
 import { windowSeconds } from '../data/chart-window.js';
 import {
@@ -42,10 +35,16 @@ const figures: Readonly<Record<string, Figure>> = {
   vram: { label: 'VRAM', worker: 'vramUsedBytes', gpu: 'memoryUsedBytes', format: formatGib },
   cpu: { label: 'Cores', worker: 'cpuPercent', format: formatCores },
   memory: { label: 'Memory', worker: 'workingSetBytes', format: formatGib },
-  tokens: { label: 'Tokens generated', worker: 'generationTokensPerSecond', format: formatTokensPerSecond },
+  tokens: { label: 'Tokens/s', worker: 'generationTokensPerSecond', format: formatWhole },
   power: { label: 'Power', gpu: 'powerWatts', format: formatWatts },
   temperature: { label: 'Temperature', gpu: 'temperatureCelsius', format: formatCelsius },
 };
+
+/** Of a worker on several GPUs: on average over them, as everywhere. */
+function perGpu(shown: Compared, name: string | undefined): (value: number | null) => number | null {
+  const gpus = shown.kind === 'worker' && name === 'gpuUtilizationPercent' ? workerOf(shown.key)?.gpus.length : 1;
+  return (value) => (value === null ? null : value / Math.max(1, gpus ?? 1));
+}
 
 /** What of it is known now, by the names of its history. */
 function sampleOf(shown: Compared | undefined): Readonly<Record<string, number | null>> {
@@ -71,6 +70,9 @@ function nameOf(shown: Compared): string {
   const gpu = hives.get(shown.hive)?.view.gpus.find(({ uuid }) => uuid === shown.uuid);
   return `${shown.hive} GPU ${gpu?.index ?? shown.uuid}`;
 }
+
+const nowOf = (shown: Compared, figure: Figure): number | null =>
+  perGpu(shown, figure[shown.kind])(sampleOf(shown)[figure[shown.kind] ?? ''] ?? null);
 
 function useOne(shown: Compared | undefined) {
   const of = shown === undefined ? null : shown.kind === 'worker' ? { worker: shown.key } : { gpu: shown.uuid };
@@ -100,7 +102,7 @@ function ComparedChart({ compared }: { readonly compared: readonly Compared[] })
   const figure = asked !== undefined && isOf(asked) ? asked : figures['']!;
   const measured = compared.map((each, index) => {
     const name = figure[each.kind];
-    return name === undefined ? { ages: [], values: [] } : series[index]!(name);
+    return name === undefined ? { ages: [], values: [] } : series[index]!(name, perGpu(each, name));
   });
   const { ages, lines } = alignSeries(measured, windowSeconds(), steps);
   const named = compared.map((each, index) => ({ name: nameOf(each), values: lines[index]! }));
@@ -132,6 +134,7 @@ function ComparedChart({ compared }: { readonly compared: readonly Compared[] })
         ages={ages}
         values={[]}
         lines={named}
+        height={180}
         silentMs={null}
         format={figure.format}
         {...(figure.top === undefined ? {} : { top: figure.top })}
@@ -143,7 +146,7 @@ function ComparedChart({ compared }: { readonly compared: readonly Compared[] })
             <button type="button" class="link" onClick={() => show(comparedText(each))}>
               {named[index]!.name}
             </button>
-            <span class="number">{figure.format(sampleOf(each)[figure[each.kind] ?? ''] ?? null)}</span>
+            <span class="number">{figure.format(nowOf(each, figure))}</span>
             <button
               type="button"
               class="icon small"

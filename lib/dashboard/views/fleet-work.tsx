@@ -1,4 +1,4 @@
-import { formatKilowatts, formatPercent, formatTokensPerSecond } from '../../present/units.js';
+import { formatKilowatts, formatPercent, formatWhole } from '../../present/units.js';
 import { windowSeconds } from '../data/chart-window.js';
 import { ordered } from '../data/fleet.js';
 import { fleetNow, fleetPast, type PastFleet } from '../data/fleet-history.js';
@@ -18,10 +18,10 @@ const figures = [
   },
   { label: 'GPU power', name: 'powerWatts', now: 'watts', format: formatKilowatts, top: 0 },
   {
-    label: 'Tokens generated',
+    label: 'Tokens/s',
     name: 'generationTokensPerSecond',
     now: 'tokens',
-    format: formatTokensPerSecond,
+    format: formatWhole,
     top: 0,
   },
 ] as const;

@@ -6,6 +6,7 @@ import { gpuHealthStyles, gpuStyle, livenessStyles } from '../../present/status.
 import { formatCelsius, formatGibOf, formatPercent } from '../../present/units.js';
 import { ended } from '../data/ended.js';
 import { drawn, type Hive, hives } from '../data/fleet.js';
+import type { HiveGroup } from '../data/fleet-rows.js';
 import {
   type HeatLine,
   heatLegend,
@@ -18,11 +19,10 @@ import {
   type Place,
 } from '../data/heat.js';
 import { at, go, show } from '../data/location.js';
-import { isOver } from '../data/still.js';
+import { holdsWhileOver } from '../data/still.js';
 import { Sign } from '../parts/meter.js';
 import { StatusChip, statusNow } from '../parts/status-chip.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
-import type { HiveGroup } from './hives.js';
 
 const cellWidth = 28;
 const cellHeight = 22;
@@ -80,7 +80,7 @@ interface HeatMapProps {
   readonly scroller: RefObject<HTMLElement>;
 }
 
-const gpusOf = (id: string) => hives.get(id)?.view.gpus.length ?? 0;
+const gpusOf = (id: string) => (hives.get(id)?.view.gpus ?? []).length;
 const isArrow = (key: string): key is Parameters<typeof moveHeat>[3] => /^Arrow(Left|Right|Up|Down)$/.test(key);
 
 /** One cell for each GPU: a number or a symbol, and a colour that says the same. */
@@ -123,12 +123,7 @@ export function HeatMap({ groups, width, scroller }: HeatMapProps) {
         aria-activedescendant={place === null ? undefined : cellId(place)}
         style={{ '--cells': cells, '--host-width': `${hostWidth - hostGap}px` }}
         onKeyDown={onKeyDown}
-        onPointerEnter={(event) => {
-          isOver.value = event.pointerType === 'mouse';
-        }}
-        onPointerLeave={() => {
-          isOver.value = false;
-        }}
+        {...holdsWhileOver}
       >
         <Virtual
           offsets={offsetsOf(lines.map(heightOf))}

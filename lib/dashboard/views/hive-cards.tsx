@@ -24,13 +24,12 @@ import {
   unknownText,
 } from '../../present/units.js';
 import { ageOf, drawn, hives, workersOf } from '../data/fleet.js';
-import { cpusOf, usedMemoryOf } from '../data/fleet-rows.js';
+import { cpusOf, type HiveGroup, usedMemoryOf } from '../data/fleet-rows.js';
 import { go, show } from '../data/location.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip, statusNow } from '../parts/status-chip.js';
 import { offsetsOf, Virtual } from '../parts/virtual.js';
 import { CordonChip } from './cordon.js';
-import type { HiveGroup } from './hives.js';
 
 const minCardWidth = 420;
 const gap = 12;

@@ -16,7 +16,7 @@ import {
   formatWatts,
 } from '../../present/units.js';
 import { ageOf, hives, workersOf } from '../data/fleet.js';
-import { cpusOf, gpuTotals, sumOf, usedMemoryOf } from '../data/fleet-rows.js';
+import { cpusOf, gpuTotals, type HiveGroup, sumOf, usedMemoryOf } from '../data/fleet-rows.js';
 import { at, show } from '../data/location.js';
 import { sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
@@ -24,7 +24,6 @@ import { phone, useMedia } from '../parts/hooks.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { ColumnChoice, orderOf, sortTable, useColumns } from '../parts/table-choices.js';
 import { CordonChip } from './cordon.js';
-import type { HiveGroup } from './hives.js';
 import { PhoneSort } from './workers.js';
 
 type HiveColumn = GridColumn<HiveView>;

@@ -5,10 +5,11 @@ import { wordsOf } from '../../present/search.js';
 import { countText } from '../../present/sentences.js';
 import { livenessStyles } from '../../present/status.js';
 import { hives, ordered, workersOf } from '../data/fleet.js';
-import { groupNamesOf, hiveHasWords, noGroupText } from '../data/fleet-rows.js';
+import { groupNamesOf, type HiveGroup, hiveHasWords, noGroupText } from '../data/fleet-rows.js';
 import { at, go } from '../data/location.js';
 import { sortHives } from '../data/query.js';
 import { groupRows } from '../data/rows.js';
+import { holdsWhileOver } from '../data/still.js';
 import { useWidth } from '../parts/hooks.js';
 import { StatusLabel } from '../parts/status-chip.js';
 import { useStill } from '../parts/table-choices.js';
@@ -19,13 +20,6 @@ import { HeatChoice, HeatMap } from './heat-map.js';
 import { HiveCards } from './hive-cards.js';
 import { HiveColumns, HiveTable } from './hive-table.js';
 import { MissingList } from './missing.js';
-
-/** Hosts below one heading; a name of '' is that of all, where they are not grouped. */
-export interface HiveGroup {
-  readonly name: string;
-  readonly text: string;
-  readonly views: readonly HiveView[];
-}
 
 function selectHives(): HiveView[] {
   const liveness = at.liveness.value;
@@ -84,7 +78,7 @@ export function HivesView({ scroller }: { readonly scroller: RefObject<HTMLEleme
         {as === 'heat' && <HeatChoice />}
         {as === 'table' && <HiveColumns />}
       </Toolbar>
-      <div ref={box}>
+      <div ref={box} {...holdsWhileOver}>
         {as === 'table' ? (
           <HiveTable {...shared} />
         ) : (

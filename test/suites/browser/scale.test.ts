@@ -151,7 +151,7 @@ describe('scale', () => {
     // Cards hold much more than rows do, and nobody promised them a time: only that they do not stall.
     expect(hives.longestTaskCpuMs).toBeLessThanOrEqual(250);
 
-    const dense: Record<string, Frames> = {};
+    const dense: Record<string, Awaited<ReturnType<typeof scroll>>> = {};
     for (const [name, search, row] of [
       ['heat map', 'as=heat', '.heat-cell'],
       ['table', 'as=table', '.hive-row'],
@@ -160,10 +160,10 @@ describe('scale', () => {
     ] as const) {
       await page.goto(`${queen.url}/?${search}`);
       await page.waitForSelector(row, { timeout: 30_000 });
-      const frames: Frames[] = [];
-      for (let run = 0; run < 3 && !frames.some(({ longestTaskCpuMs: ms }) => ms <= 100); run++)
-        frames.push(await scroll(use.browser, page, 3000));
-      dense[name] = frames.reduce((a, b) => (b.longestTaskCpuMs < a.longestTaskCpuMs ? b : a));
+      const tries: (typeof dense)[string][] = [];
+      for (let run = 0; run < 2 && !tries.some(({ longestTaskCpuMs: ms }) => ms <= 100); run++)
+        tries.push(await scroll(use.browser, page, 2000));
+      dense[name] = tries.reduce((a, b) => (b.longestTaskCpuMs < a.longestTaskCpuMs ? b : a));
       console.log(`scroll, ${name}: ${JSON.stringify(dense[name])}`);
       expect(dense[name].longestTaskCpuMs, name).toBeLessThanOrEqual(250);
       // Only what is in view is there: hosts and cells, not all of them.
