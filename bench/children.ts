@@ -17,18 +17,16 @@ export class Child<First> {
     this.stop = stop;
   }
 
-  /** Starts `processes/<name>.ts`, or the program at that path (in `cwd`), and waits for its first word. It ends with the suite. */
+  /** Starts `processes/<name>.ts`, or the program at that path, and waits for its first word. It ends with the suite. */
   static async start<First>(
     context: BenchContext,
     name: string,
     args: readonly (string | number)[],
     execArgv: readonly string[] = [],
-    cwd?: string,
   ): Promise<Child<First>> {
     const path = isAbsolute(name) ? name : fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
     const child = fork(path, args.map(String), {
-      execArgv: ['--import', 'tsx', ...execArgv],
-      ...(cwd === undefined ? {} : { cwd }),
+      execArgv: [...(path.endsWith('.ts') ? ['--import', 'tsx'] : []), ...execArgv],
     });
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const stop = async () => {

@@ -8,7 +8,6 @@ import { type FakeProcess, ProcessTrees } from '../test/harness/process-tree.js'
 import { BenchCgroups } from './cgroups.js';
 import { Child } from './children.js';
 import { type BenchContext, type Metric, metric } from './metric.js';
-import type { EndpointsState } from './processes/endpoints.js';
 import { useOf } from './tick.bench.js';
 
 const workers = 100;
@@ -45,14 +44,22 @@ async function startTrees(context: BenchContext, cgroups: BenchCgroups): Promise
 
 export const rows = ['endpoints_100_workers'] as const;
 
+interface EndpointsState {
+  readonly processes: number;
+  readonly endpoints: number;
+  readonly ready: number;
+}
+
 /** CPU time a second. */
 interface Spent {
   readonly allMs: number;
   readonly loopMs: number;
 }
 
-async function measure(context: BenchContext, program: string, prefix: string, cwd?: string): Promise<Spent> {
-  const child = await Child.start<EndpointsState>(context, program, [prefix, workers], [], cwd);
+/** Of a checkout that is built. */
+async function measure(context: BenchContext, prefix: string, checkout: string): Promise<Spent> {
+  const program = fileURLToPath(new URL('processes/endpoints.js', import.meta.url));
+  const child = await Child.start<EndpointsState>(context, program, [prefix, workers, join(checkout, 'dist')]);
   const pid = child.process.pid as number;
   await child.ask({ seconds: warmUpSeconds });
   const from = useOf(pid);
@@ -77,10 +84,8 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
   const prefix = cgroups.root.slice(cgroups.root.lastIndexOf('/'));
   // Beside each other: what else the machine does meets both.
   const [spent, base] = await Promise.all([
-    measure(context, 'endpoints', prefix),
-    context.against === null
-      ? null
-      : measure(context, join(context.against, 'bench/processes/endpoints.ts'), prefix, context.against),
+    measure(context, prefix, fileURLToPath(new URL('..', import.meta.url))),
+    context.against === null ? null : measure(context, prefix, context.against),
   ]);
   const said = ({ allMs, loopMs }: Spent) =>
     `${allMs.toFixed(2)} ms of CPU a second, ${loopMs.toFixed(2)} ms on the event loop`;

@@ -18,7 +18,7 @@ export interface BenchContext {
   defer(work: () => void | Promise<void>): void;
   /** Whether this row was asked for: by its name, by its suite's, or by none. */
   readonly wants: (row: string) => boolean;
-  /** Another checkout to be compared with; null: none. */
+  /** Another checkout, built, to be compared with; null: none. */
   readonly against: string | null;
 }
 
