@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
 import { isObject } from '../util/is-object.js';
+import { plural } from '../util/plural.js';
 import { queenEventKinds } from './api.js';
 import { hasOversizedRecord, hasTooManyLabels, oversizedField } from './bounds.js';
 import type { FieldTable } from './fields/field.js';
@@ -401,7 +402,7 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
     return refuse(
       'TOO_MANY_WORKERS',
       'workers',
-      `${body.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
+      `${plural(body.workers.length, 'worker')}, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
     );
   addAbsent(body);
   if (isValidFast(body)) return { ok: true, heartbeat: body, isAltered: false };

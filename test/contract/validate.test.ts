@@ -112,6 +112,7 @@ describe('readHeartbeat', () => {
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), 'not a worker'] }],
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0', { id: 'llm/1' })] }],
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), workerOf('llm/0')] }],
+    // Both alike, also by name: the second is what is left out.
     ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), gpuOf('GPU-0')] }],
     ['events', 'MALFORMED_EVENT', { events: [eventOf(1, { detail: { big: 'x'.repeat(5000) } })] }],
   ])('leaves out a malformed entry of %s as %s', (list, code, over) => {

@@ -1,5 +1,6 @@
 import { expect, it, vi } from 'vitest';
-import { hiveColumns, workerColumns, workerRows } from '../../lib/cli/columns.js';
+import { workerColumns, workerRows } from '../../lib/cli/columns.js';
+import { hiveColumns } from '../../lib/cli/hive-columns.js';
 import { snapshotLines } from '../../lib/cli/snapshot.js';
 import { printTable } from '../../lib/cli/table.js';
 import { plain } from '../../lib/cli/text.js';
@@ -54,6 +55,7 @@ it('a worker that held VRAM, and whose reader then failed, is "unknown since 14 
       warming: false,
       history: null,
       attention: [],
+      past: null,
     } as const;
     const state = { ui: { ...initialUi, ...ui }, items, ...rest, nowMs: 0, clock: '', colours: false };
     return render(state, { columns: 160, rows: 50 }).map(plain).join('\n');

@@ -1,3 +1,4 @@
+import { plural } from '../../util/plural.js';
 import type { GpuCheckHost, GpuFinding } from '../vendor.js';
 import { libraryDirectories } from './places.js';
 
@@ -6,7 +7,7 @@ const pciVendor = '0x10de';
 const ok = (check: string, message: string): GpuFinding => ({ check, status: 'ok', message, fix: '' });
 const warn = (check: string, message: string, fix: string): GpuFinding => ({ check, status: 'warn', message, fix });
 const fail = (check: string, message: string, fix: string): GpuFinding => ({ check, status: 'fail', message, fix });
-const gpus = (count: number) => `${count} GPU${count === 1 ? '' : 's'}`;
+const gpus = (count: number) => plural(count, 'GPU');
 
 /** PCI devices of NVIDIA that are displays or accelerators (class 0x03....). */
 function pciGpus(host: GpuCheckHost): readonly string[] {
@@ -44,7 +45,7 @@ export async function checkNvidia(host: GpuCheckHost): Promise<readonly GpuFindi
   if (driver === null && !wsl) {
     if (host.exists('/sys/module/nvgpu')) return [ok('gpu', tegra), ...(await checkLibrary(host, null))];
     if (cards === 0) return null;
-    const found = `${cards} NVIDIA GPU${cards === 1 ? '' : 's'}`;
+    const found = plural(cards, 'NVIDIA GPU');
     const fix = 'modprobe nvidia, or install the driver (Debian: apt-get install nvidia-driver) and reboot';
     return [fail('gpu', `${found} on the PCI bus, but the kernel module is not loaded.`, fix)];
   }

@@ -309,7 +309,7 @@ export class NvidiaSmi {
     throw new Failure({
       kind: 'stalled',
       code: 'NVIDIA_SMI_TIMEOUT',
-      message: `nvidia-smi gave no answer in ${limit / 1000} s and was killed; the driver may be stuck (see dmesg)`,
+      message: `nvidia-smi did not answer within ${limit / 1000} s and was killed; the driver may be stuck (see dmesg)`,
     });
   }
 

@@ -1,4 +1,6 @@
 import { defaults } from '../../contract/defaults.js';
+import { expected, isText, numberFrom, type TableOf, texts } from '../../util/options.js';
+import { plural } from '../../util/plural.js';
 import type { GpuIdentities } from '../identities.js';
 import type { GpuEvent, GpuReading } from '../reading.js';
 import type { GpuReport } from '../report.js';
@@ -32,6 +34,30 @@ export interface NvidiaOptions extends GpuReaderOptions {
     readonly nvidiaSmiFirstTimeoutMs?: number;
   };
 }
+
+const path = expected('a path', isText);
+const milliseconds = numberFrom(0, 'a number of milliseconds');
+
+/** What is checked of the options that only this vendor has. */
+export const nvidiaOptionTable: TableOf<Pick<NvidiaOptions, 'paths' | 'times'>> = {
+  paths: {
+    nvml: texts,
+    root: path,
+    nvidiaSmi: path,
+    helper: path,
+    procDriver: path,
+  } satisfies TableOf<NonNullable<NvidiaOptions['paths']>>,
+  times: {
+    stalledMs: milliseconds,
+    initializingMs: milliseconds,
+    killAfterMs: milliseconds,
+    missingRetryMs: milliseconds,
+    slowIntervalMs: milliseconds,
+    retryMs: milliseconds,
+    nvidiaSmiTimeoutMs: milliseconds,
+    nvidiaSmiFirstTimeoutMs: milliseconds,
+  } satisfies TableOf<NonNullable<NvidiaOptions['times']>>,
+};
 
 /** NVIDIA's GPUs, read through NVML, and through nvidia-smi while NVML does not work. */
 export const nvidia: GpuVendor<NvidiaOptions> = {
@@ -194,7 +220,7 @@ class NvidiaReader implements GpuReader {
     const now = this.#now();
     if (now >= this.#foundUntil) {
       const listed = moduleGpus(this.#procDriver).length;
-      if (listed > 0) this.#found = `the driver lists ${listed} GPU${listed === 1 ? '' : 's'} that`;
+      if (listed > 0) this.#found = `the driver lists ${plural(listed, 'GPU')} that`;
       else this.#found = tegraDriver(this.#sysRoot) ? tegraGpu : null;
       this.#foundUntil = now + foundForMs;
     }
