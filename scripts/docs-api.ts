@@ -28,7 +28,8 @@ A running queen describes every route with its schemas at \`/docs\` and \`/opena
   \`null\` is what is not known, with an entry in the hive's \`faults\`; it is never 0.
 - Every hive, worker and GPU says whose it is (\`hive\`), that hive's \`liveness\` and how old it is (\`ageMs\`). While \`warming\` is true the
   queen has just started, and what is missing may only not have spoken yet.
-- Lists are paged: pass \`nextCursor\` as \`cursor\`, with the same query, until it is \`null\`. A query parameter that does not
+- Lists are paged: pass \`nextCursor\` as \`cursor\`, with the same query, until it is \`null\`. Of items that are
+  large a page has fewer than its \`limit\`: about 10 MiB in all. A query parameter that does not
   exist is refused, since a misspelt filter would be none.
 - Where the queen has tokens, send \`Authorization: Bearer <token>\`; the roles are \`hive\`, \`read\`, \`schedule\` and \`admin\`
   ([security](security.md)). The table says which of them a route lets in.

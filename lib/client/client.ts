@@ -130,7 +130,7 @@ export class HivepulseClient {
     await this.#call(`v1/${kind}s/${id}`, { ...options, method: 'DELETE' });
   }
 
-  /** Takes a hive out of scheduling; its workers go on. Role admin. */
+  /** Takes a hive out of scheduling; its workers keep running. Role admin. */
   async cordon(id: string, request: CordonRequest, options: CallOptions = {}): Promise<Cordon> {
     return (await this.#call(`v1/hives/${segment(id)}/cordon`, {
       ...options,
@@ -246,7 +246,8 @@ export class HivepulseClient {
   /**
    * Everything that happens, for as long as the loop runs: a snapshot first, then what changes (`FleetMirror` folds it). A
    * stream that ends is opened again (at the next address, where several are given) with the id of its last event, after a
-   * growing, jittered pause. Throws only where another try would not help: a refused token, a malformed query.
+   * growing, jittered pause. Throws only where another try would not help: an option that is none, a refused token, a
+   * malformed query.
    */
   events(query: EventsQuery = {}, options: StreamOptions = {}): AsyncGenerator<StreamMessage, void, undefined> {
     return streamOf(this.#transport, query, options);

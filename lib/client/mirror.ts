@@ -16,6 +16,7 @@ import { withChange, withLeftOut } from '../contract/changes.js';
 import { type CountedState, countFleet, type FleetCounts } from '../contract/counts.js';
 import { hiveDetails, workerDetails } from '../contract/details.js';
 import { isUpTo } from '../contract/event-ids.js';
+import { checkOptions, type TableOf, wholeFrom } from '../util/options.js';
 import type { StreamMessage } from './stream.js';
 
 export interface MirroredHive {
@@ -49,6 +50,8 @@ export interface MirrorOptions {
   /** Events that are kept (default 1000). */
   readonly maxEvents?: number;
 }
+
+const optionTable: TableOf<MirrorOptions> = { maxEvents: wholeFrom(0, 'a number of events') };
 
 const livenessOfKind: Readonly<Record<string, Liveness>> = {
   hiveJoined: 'online',
@@ -88,8 +91,10 @@ export class FleetMirror {
   #snapshotId = '';
   #lastEventId = '';
 
-  constructor({ maxEvents = 1000 }: MirrorOptions = {}) {
-    this.#maxEvents = maxEvents;
+  /** @throws HivepulseError INVALID_OPTION */
+  constructor(options: MirrorOptions = {}) {
+    checkOptions('', options, optionTable);
+    this.#maxEvents = options.maxEvents ?? 1000;
   }
 
   get connection(): Connection {

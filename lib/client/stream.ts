@@ -10,6 +10,7 @@ import type {
 import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
 import { isObject } from '../util/is-object.js';
+import { signal as aborting, callback, checkOptions, expected, numberFrom, type TableOf } from '../util/options.js';
 import { shownUrl } from '../util/shown-url.js';
 import { endOnAbort, joinUrl, maxAnswerBytes, RequestError, type Transport, unreachable } from './transport.js';
 
@@ -39,6 +40,15 @@ export interface StreamOptions {
   readonly random?: () => number;
 }
 
+const milliseconds = numberFrom(1, 'a number of milliseconds');
+const optionTable: TableOf<StreamOptions> = {
+  signal: aborting,
+  lastEventId: expected('the id of an event', (value) => typeof value === 'string'),
+  maxBackoffMs: milliseconds,
+  silentMs: milliseconds,
+  random: callback,
+};
+
 const minBackoffMs = 250;
 /** Answers that another try will not change. */
 const final = new Set([400, 401, 403, 404, 405]);
@@ -54,7 +64,16 @@ const messages: ReadonlySet<string> = new Set([
 ]);
 
 /** The stream, opened again from its last event whenever it ends. It stops only by `signal`, `return` or a final answer. */
-export async function* streamOf(
+export function streamOf(
+  transport: Transport,
+  query: EventsQuery,
+  options: StreamOptions,
+): AsyncGenerator<StreamMessage, void, undefined> {
+  checkOptions('', options, optionTable);
+  return messagesOf(transport, query, options);
+}
+
+async function* messagesOf(
   transport: Transport,
   query: EventsQuery,
   options: StreamOptions,

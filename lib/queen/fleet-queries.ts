@@ -9,7 +9,7 @@ import type {
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import type { HistoryQuery } from '../contract/queries.js';
-import { type Attention, attentionOf, missingAttention } from '../present/attention.js';
+import { type AttentionList, attentionWithin, missingAttention } from '../present/attention.js';
 import { troubled } from './attention.js';
 import { audit } from './audit.js';
 import { FleetHistory } from './fleet-history.js';
@@ -21,7 +21,13 @@ import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from 
 import { MissingItems, type MissingQueryOptions } from './missing.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
-import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
+import {
+  type Counts,
+  checkRegistryOptions,
+  type FindOptions,
+  type ModelOptions,
+  type RegistryOptions,
+} from './registry-options.js';
 import { type PickQuery, RequestRouting } from './request-routing.js';
 import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
@@ -47,6 +53,7 @@ export abstract class FleetQueries {
   readonly #warmUntilMs: number;
 
   constructor(options: RegistryOptions) {
+    checkRegistryOptions(options);
     this.clock = options.clock ?? (() => performance.now());
     this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
@@ -110,10 +117,10 @@ export abstract class FleetQueries {
     return this.missing.list(query);
   }
 
-  /** All that needs attention now, the worst first, whether somebody looks at it already or not. */
-  attention(): Attention[] {
+  /** What needs attention now, the worst first, whether somebody looks at it already or not. */
+  attention(): AttentionList {
     this.advance();
-    return attentionOf(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
+    return attentionWithin(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
   }
 
   /** Idle and ready. */

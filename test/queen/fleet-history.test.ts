@@ -68,7 +68,7 @@ describe('the history of a fleet', () => {
     });
 
     const second = new TestQueen({ clock: clock.read });
-    const kept = parseHistory(historyText(first, 1000));
+    const kept = parseHistory([...historyText(first, 1000)].join(''));
     if (!('state' in kept)) throw new Error(kept.reason);
     adoptHistory(second, kept.state, 1000);
     second.hear('a', 1);

@@ -72,7 +72,7 @@ export function MissingList({ kinds }: { readonly kinds: readonly MissingKind[] 
       <h2 id="missing-title">{titleOf(found)}</h2>
       <ul>
         {found.slice(0, maxShown).map((item) => (
-          <li key={`${item.kind}:${item.key}`}>
+          <li key={`${item.kind}:${item.hive}:${item.key}`}>
             <StatusLabel status={goneStyle(item)} />
             <button type="button" class="link" onClick={() => show(missingShown(item))}>
               {missingName(item)}
