@@ -175,6 +175,16 @@ describe('metrics of a queen', () => {
     expect((await none.parsed()).get('hivepulse_fleet_worker_info')?.samples).toEqual([]);
   });
 
+  it('a hive with codes of faults without end has series of some, and of the others one', async () => {
+    const { registry, parsed } = fleet(3);
+    const faults = Array.from({ length: 900 }, (_, i) => ({ source: 'x', code: `C${i % 300}`, message: 'x' }));
+    registry.heartbeat(heartbeatOf('a', 1, { faults: faults as never }));
+    const samples = (await parsed()).get('hivepulse_fleet_hive_faults')?.samples ?? [];
+    expect(samples).toHaveLength(33);
+    expect(samples.reduce((sum, { value }) => sum + value, 0)).toBe(900);
+    expect(samples.find(({ labels }) => labels.code === 'OTHER')?.value).toBe(900 - 32 * 3);
+  });
+
   it('a running queen counts heartbeats taken and refused, by code', async () => {
     const queen = await queenOf();
     expect((await postHeartbeat(queen, heartbeatOf('a', 5))).status).toBe(200);

@@ -49,6 +49,7 @@ describe('a connection to a queen', () => {
       {
         clock,
         onResync: () => undefined,
+        onKeyframeWanted: () => undefined,
         onGoAway: () => undefined,
         onEnd: (end) => ends.push(end),
       },

@@ -272,7 +272,8 @@ const everything = (hive: string) =>
         reservation: fc.nat(1),
       }),
     ),
-    memoryAvailableBytes: gibBetween(20, 63),
+    // Room for both claims also where they land on unified memory.
+    memoryAvailableBytes: gibBetween(40, 90),
   });
 const claim = fc.record({
   do: fc.constant('reserve' as const),

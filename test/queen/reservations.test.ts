@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -250,6 +250,16 @@ describe('reservations over a restart', () => {
   });
   afterEach(() => rm(dir, { recursive: true, force: true }));
   const file = () => join(dir, 'reservations.json');
+
+  it('a file that is longer than any of ours is set aside, and the queen starts', async () => {
+    const long = await open(file(), 'w');
+    await long.truncate(300 * 2 ** 20);
+    await long.close();
+    const kept = await keepReservations(new TestQueen({ clock: () => 0 }), dir, warn);
+    await kept.close();
+    expect(warnings).toEqual([expect.stringContaining('it is too long')]);
+    expect((await readdir(dir)).filter((name) => name.includes('unreadable'))).toHaveLength(1);
+  });
 
   it('are there again with what is left of their time', async () => {
     const wall = new ManualClock(1_772_366_400_000);
