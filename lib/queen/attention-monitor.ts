@@ -112,7 +112,10 @@ export class AttentionMonitor {
   #endAcknowledged(all: readonly Attention[], cut: ReadonlySet<string>, nowMs: number): void {
     const { silences } = this.#registry;
     const held = silences.list().filter(({ kind }) => kind === 'acknowledged');
-    if (held.length === 0) return this.#acknowledged.clear();
+    if (held.length === 0) {
+      this.#acknowledged.clear();
+      return;
+    }
     const keys = new Set<string>();
     const there = new Set(all.flatMap(({ cause, hive }) => [silenceKey(cause, hive), silenceKey(cause, null)]));
     for (const { cause, hive } of held)

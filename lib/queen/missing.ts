@@ -187,7 +187,9 @@ export class MissingItems {
     }
     const last = items.at(-1);
     const nextCursor =
-      last !== undefined && from + items.length < found.length ? writeCursor(['missing', rank[last.kind], last.id]) : null;
+      last !== undefined && from + items.length < found.length
+        ? writeCursor(['missing', rank[last.kind], last.id])
+        : null;
     return { items: items.map((entry) => this.#view(entry)), nextCursor };
   }
 
