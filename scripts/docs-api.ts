@@ -53,6 +53,7 @@ messages and kinds of events, and without \`heartbeat\` in it the stream has no 
 |---|---|---|
 | \`snapshot\` | all hives and workers, first of all and after \`reset\` and \`lagged\` | |
 | \`heartbeat\` | a hive, its workers that changed, and the keys of those that are \`gone\`; \`whole\`: these are all it has | |
+| \`changes\` | with \`?changes=true\`, in place of \`heartbeat\`: what differs of the rows sent before, of the hive as \`change\` and of its \`workers\` by id, whole rows that are \`added\`, and keys that are \`gone\`; a value stands for itself, a list of one holds a list or an object that takes the place of what was, an object has changes by name or by place | |
 | \`event\` | an event that a hive reported: ${hiveEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`queenEvent\` | an event that the queen found out: ${queenEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`reset\` | the id that was asked for is no longer known; a \`snapshot\` follows, then what is still kept since then of events that do not come with every change | |

@@ -24,14 +24,14 @@ export const settings = {
     type: type.port,
     default: defaults.queenPort,
     defaultFor: { hive: defaults.hivePort },
-    description: 'Port to listen on. 0: one that is free, written to the log.',
+    description: 'Port to listen on. 0: any free port, written to the log.',
     tradeoff: 'A fixed port is found by everyone; a free one never collides, but has to be read from the log.',
   }),
   hivePort: listening({
     type: type.port,
     option: null,
     default: defaults.hivePort,
-    description: 'Port on which the hive part of `up` listens. 0: one that is free.',
+    description: 'Port on which the hive part of `up` listens. 0: any free port.',
     tradeoff: 'As for `port`.',
     users: ['up'],
   }),
@@ -47,7 +47,7 @@ export const settings = {
   insecure: listening({
     type: type.boolean,
     default: false,
-    description: 'Listen on other addresses than loopback without asking for a token.',
+    description: 'Listen on addresses other than loopback without requiring a token.',
     tradeoff:
       'Without it nobody reads command lines or claims GPUs unasked; with it everyone who reaches the port may.',
   }),
@@ -156,7 +156,7 @@ export const settings = {
   stream: hive({
     type: type.boolean,
     default: false,
-    description: 'Send heartbeats over a WebSocket that is kept (docs/stream.md), by POST where that does not work.',
+    description: 'Send heartbeats over one lasting WebSocket (docs/stream.md), falling back to POST.',
     tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: one plain request for each heartbeat.',
   }),
   watch: watched({
@@ -243,7 +243,7 @@ export const settings = {
     type: type.duration(0, 3_600_000),
     option: 'idleForMs',
     default: defaults.idleForMs,
-    description: 'How long a worker must be below before it is called idle.',
+    description: 'How long a worker must stay below the threshold before it counts as idle.',
     tradeoff: 'Longer bridges pauses between requests; shorter frees a worker for scheduling sooner.',
   }),
   state: queen({
@@ -288,7 +288,7 @@ export const settings = {
     type: type.duration(0, 600_000),
     option: 'warmingMs',
     default: defaults.warmingMs,
-    description: 'How long a started queen says `warming`, because it has not yet heard the whole fleet.',
+    description: 'How long a queen reports `warming` after its start, while it may not have heard the whole fleet yet.',
     tradeoff:
       'Shorter than the longest interval and backoff of the hives, schedulers see half a fleet; longer delays them after a restart.',
   }),
@@ -301,7 +301,7 @@ export const settings = {
   maxHives: queen({
     type: type.integer(1, 1_000_000),
     default: defaults.maxHives,
-    description: 'Hives beyond this are refused.',
+    description: 'Hives beyond this number are refused.',
     tradeoff: 'Too low keeps new hosts out. It does not bound memory, which has budgets in bytes (docs/security.md).',
   }),
   maxWorkersPerHive: queen({
@@ -385,7 +385,7 @@ export const settings = {
     type: type.oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'level'),
     option: null,
     default: 'info',
-    description: 'Least severe messages that are logged, to standard error: JSON lines, or plain lines on a terminal.',
+    description: 'Lowest level that is logged, to standard error: JSON lines, or plain lines on a terminal.',
     tradeoff: '`debug` explains decisions at some lines a second; `warn` leaves only what needs somebody.',
   }),
 };

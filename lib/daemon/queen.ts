@@ -79,7 +79,7 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
     tokens.replace(grants());
     if (!tokens.required) return;
     hub.endWhere((caller) => !tokens.knows(caller));
-    streams?.endWhere((caller) => !tokens.knows(caller));
+    streams.endWhere((caller) => !tokens.knows(caller));
   };
   const onHangUp = () => reloadAndLog(reloadTokens, logger);
   if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
@@ -129,7 +129,8 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
-  const streams = openStreams(registry, intake, options);
+  const streams = new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) });
+  bus.keyframeWanted = (hive) => streams.askForKeyframe(hive);
   const version = packageVersion();
   const metrics = queenMetrics(() => ({
     registry,
@@ -181,12 +182,6 @@ function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<()
     isLeader: () => bus.counts()?.isLeader ?? true,
     warn: (message) => logger?.warn(message),
   });
-}
-
-/** Null where queens share a fleet: they pass whole heartbeats on to each other. */
-function openStreams(registry: Registry, intake: HeartbeatIntake, { nats, logger }: QueenOptions) {
-  if (nats !== undefined) return null;
-  return new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) });
 }
 
 /** What each part may take of this process's heap; where that does not fit the cgroup, the log says so. */
@@ -271,6 +266,7 @@ function tick(registry: Registry, intake: HeartbeatIntake, look: () => void): ()
   let used = process.cpuUsage();
   const timer = setTimeout(() => {
     registry.advance();
+    registry.sampleFleet();
     look();
     const elapsedMs = performance.now() - lookedAt;
     if (elapsedMs >= paceEveryMs) {

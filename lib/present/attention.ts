@@ -14,7 +14,7 @@ import {
   type Severity,
   severityRank,
 } from './severity.js';
-import { gpuHealthStyles, livenessStyles, styleOf, workerStateStyles } from './status.js';
+import { gpuHealthStyles, styleOf, workerStateStyles } from './status.js';
 import { formatAge } from './units.js';
 
 /** One thing that is wrong, in words. */
@@ -155,12 +155,14 @@ function hiveAttention(view: HiveView, faults: readonly Fault[], workers: readon
 const stalledWorker = (hive: string, key: string, text: string): Attention =>
   item('workerStalled', { hive, id: `worker:${key}`, title: `${key} is stalled`, text, show: `worker:${key}` });
 
+const checkHive = 'check that the hive runs and reaches the queen (hivepulse doctor)';
+
 function livenessAttention({ id, hive, liveness, ageMs }: HiveView): Attention {
   return item(liveness === 'late' ? 'hiveLate' : 'hiveOffline', {
     hive,
     id: `${id}:liveness`,
     title: `${id} is ${liveness}`,
-    text: `No heartbeat for ${formatAge(ageMs)}. ${livenessStyles[liveness].hint}`,
+    text: `No heartbeat for ${formatAge(ageMs)}: ${liveness === 'late' ? 'it may only be slow' : checkHive}.`,
     show: `hive:${id}`,
   });
 }
@@ -185,7 +187,7 @@ function ofHive({ view, workers }: AttentionSource, most: number): readonly Atte
   if (view.liveness === 'offline') return silent;
   const faults = worst(view.faults, most, ({ code }) => severityRank(faultSeverity(code)));
   const all = hiveAttention(view, faults, workers.slice(0, most));
-  return worst([...silent, ...all], most, rankOf);
+  return worst([...silent, ...all], most, attentionRank);
 }
 
 /** No fewer than the things that a host has to be looked at for. */
@@ -250,11 +252,12 @@ export const attentionOf = (
 ): readonly Attention[] => attentionWithin(sources, missing).items;
 
 const toneRank = { bad: 0, unknown: 1, warning: 2 } as const;
-const rankOf = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
+/** The lower, the worse. */
+export const attentionRank = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
   severityRank(severity) * 3 + toneRank[tone];
 
 const sortAttention = (all: Attention[]): Attention[] =>
-  all.sort((a, b) => rankOf(a) - rankOf(b) || compareNames(a.title, b.title));
+  all.sort((a, b) => attentionRank(a) - attentionRank(b) || compareNames(a.title, b.title));
 
 /** The cause as people know it; null: a fault, which has only its own message. */
 const causeOf = (name: string): Cause | null =>
@@ -296,7 +299,7 @@ export function groupAttention(all: readonly Attention[]): AttentionGroup[] {
     else byCause.set(each.cause, [each]);
   }
   return Array.from(byCause.values(), groupOf).sort(
-    (a, b) => rankOf(a) - rankOf(b) || b.count - a.count || compareNames(a.title, b.title),
+    (a, b) => attentionRank(a) - attentionRank(b) || b.count - a.count || compareNames(a.title, b.title),
   );
 }
 

@@ -405,6 +405,7 @@ export class Sampler {
         cgroupReader: reader?.kind ?? 'none',
         cgroupReaderReason: readerReason?.slice(0, 512) ?? null,
         gpuReader: reading.reader,
+        ...(reading.readers === undefined ? {} : { gpuReaders: [...reading.readers] }),
         gpuReaderReason: reading.reason?.slice(0, 512) ?? null,
         gpuAgeMs: reading.ageMs === null ? null : round3(reading.ageMs),
       },

@@ -143,7 +143,7 @@ describe('metrics of a queen', () => {
         gpus: [{ uuid, memoryUsedBytes: 1, utilizationPercent: 40 }],
         serving: servingOf({ generationTokensPerSecond: 100 }),
       });
-    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200 })];
+    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200, memoryTotalBytes: 48 * 2 ** 30 })];
     registry.heartbeat(heartbeatOf('a', 1, { gpus, workers: [worker('llm/0', 'A'), worker('llm/1', 'B')] }));
     const own = await parsed();
     expect(sampleOf(own, 'hivepulse_fleet_worker_joules_per_token', { worker: 'llm/0', gpus: 'own' })?.value).toBe(3);

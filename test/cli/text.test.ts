@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bar } from '../../lib/cli/columns.js';
+import { bar } from '../../lib/cli/cells.js';
 import { exitCodeOf, explain } from '../../lib/cli/exit.js';
 import { plainLine } from '../../lib/cli/log.js';
 import {

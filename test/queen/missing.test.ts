@@ -10,7 +10,10 @@ import { MissingItems } from '../../lib/queen/missing.js';
 import { keepMissing, missingFile, parseMissing } from '../../lib/queen/missing-file.js';
 import { gib, gpuSample, runB, TestQueen, workerSample } from './heartbeats.js';
 
-const two = { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })], workers: [workerSample('llm/0')] };
+const two = {
+  gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1, memoryTotalBytes: gib(48) })],
+  workers: [workerSample('llm/0')],
+};
 const keys = (queen: TestQueen, query = {}) => queen.missing.list(query).items.map(({ kind, key }) => `${kind} ${key}`);
 const silent = defaults.staleAfterMs;
 

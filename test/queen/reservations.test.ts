@@ -187,7 +187,9 @@ describe('reservations', () => {
           offlineAfterMs: 10_000_000,
           lateAfterIntervals: 10_000,
         });
-        queen.hear('a', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })] });
+        queen.hear('a', 1, {
+          gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1, memoryTotalBytes: mib(16_000) })],
+        });
         for (const step of list) {
           if (step.do === 'place') queen.place({ vramBytes: mib(step.mib), gpuCount: step.n, reserveSeconds: 30 });
           else if (step.do === 'wait') clock.advance(step.ms);
@@ -195,11 +197,14 @@ describe('reservations', () => {
             const all = queen.reservations();
             if (all.length > 0) queen.releaseReservation(all[step.which % all.length]!.id);
           }
-          for (const uuid of ['GPU-0', 'GPU-1']) {
+          for (const [uuid, totalBytes] of [
+            ['GPU-0', mib(24_576)],
+            ['GPU-1', mib(16_000)],
+          ] as const) {
             const held = queen.reservations().filter((one) => one.gpuUuids.includes(uuid));
             const sum = held.reduce((bytes, one) => bytes + one.vramBytes, 0);
-            expect(sum).toBeLessThanOrEqual(mib(24_576));
-            expect(queen.gpu(uuid)?.freeBytes).toBe(mib(24_576) - sum);
+            expect(sum).toBeLessThanOrEqual(totalBytes);
+            expect(queen.gpu(uuid)?.freeBytes).toBe(totalBytes - sum);
           }
           expect(queen.audit()).toEqual([]);
         }

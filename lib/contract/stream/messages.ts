@@ -44,6 +44,8 @@ export type QueenMessage =
     }
   | { readonly type: 'interval'; readonly intervalMs: number }
   | { readonly type: 'resync'; readonly reason: ResyncReason }
+  /** The next message is to be a keyframe: another queen needs it. Until then all goes on. */
+  | { readonly type: 'keyframe' }
   /** The newest keyframe or delta was not taken in, as a POST is refused with this status. */
   | {
       readonly type: 'refused';
@@ -107,6 +109,8 @@ export function readQueenMessage(text: string): QueenMessage | null {
       return isWhole(value.intervalMs)
         ? { type: 'interval', intervalMs: Math.min(value.intervalMs, maxIntervalMs) }
         : null;
+    case 'keyframe':
+      return { type: 'keyframe' };
     case 'resync': {
       const reason = resyncReasons.find((each) => each === value.reason);
       return { type: 'resync', reason: reason ?? 'malformed' };

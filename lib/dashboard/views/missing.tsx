@@ -20,6 +20,9 @@ import { fieldRows, Labels, RowList } from './panel-parts.js';
 const maxShown = 200;
 const textOf = (item: Missing): readonly unknown[] => [
   item.key,
+  missingName(item),
+  goneStyle(item).word,
+  missingReasonText(item),
   item.kind === 'worker' ? item.last.model : item.kind === 'gpu' ? item.last.name : item.last.hostname,
   ...(item.kind === 'gpu' ? [] : labelTexts(item.last.labels)),
 ];

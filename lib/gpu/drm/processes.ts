@@ -38,7 +38,7 @@ interface Looked {
   /** Names of its descriptors below /dev/dri, and how many they are. */
   readonly names: string;
   readonly count: number;
-  readonly unseen: 'hidden' | 'stuck' | 'crowded' | null;
+  unseen: 'hidden' | 'stuck' | 'crowded' | null;
   /** A descriptor is not what it was. */
   changed: boolean;
   readonly firstPass: number;
@@ -200,8 +200,8 @@ export class DrmProcesses {
   }
 
   #unseen(pid: number, inode: number, errno: number): void {
-    if (errno === ENOENT || errno === ESRCH) this.#processes.delete(pid);
-    else this.#looked(pid, { inode, names: '', count: 0, unseen: isRefusal(errno) ? 'hidden' : 'stuck' }, []);
+    if (isGone(errno)) this.#processes.delete(pid);
+    else this.#looked(pid, { inode, names: '', count: 0, unseen: unseenBy(errno) }, []);
   }
 
   /** Which of these descriptors are of clients, and of which: one for each. */
@@ -248,6 +248,8 @@ export class DrmProcesses {
       const client = clients[i] ?? null;
       const isClient = client !== null && typeof client !== 'number';
       if (!isClient || keyOf(client) !== descriptor.client) looked.changed = true;
+      // What it holds is not known from now on, rather than nothing until the next look.
+      if (typeof client === 'number' && !isGone(client)) looked.unseen = unseenBy(client);
       if (isClient) found.push({ pid, client });
     }
     return found;
@@ -293,4 +295,6 @@ export class DrmProcesses {
 
 const lengthOf = (names: readonly string[] | number | undefined): number => (Array.isArray(names) ? names.length : 0);
 
+const isGone = (errno: number): boolean => errno === ENOENT || errno === ESRCH;
 const isRefusal = (errno: number): boolean => errno === EACCES || errno === EPERM;
+const unseenBy = (errno: number): 'hidden' | 'stuck' => (isRefusal(errno) ? 'hidden' : 'stuck');
