@@ -17,7 +17,10 @@ export async function recentEvents(
     const options = { lastEventId: before(lastEventId, wanted), ...(signal ? { signal } : {}) };
     let isKept = true;
     // Without rows: a stream of nothing but the events since then.
-    for await (const message of client.events({ kind: 'event,queenEvent', ...(hive !== undefined && { hive }) }, options)) {
+    for await (const message of client.events(
+      { kind: 'event,queenEvent', ...(hive !== undefined && { hive }) },
+      options,
+    )) {
       if (message.type === 'open') continue;
       isKept = message.type !== 'reset';
       if (message.type !== 'event' && message.type !== 'queenEvent') break;
