@@ -37,7 +37,13 @@ function fleet() {
   const heartbeat = heartbeatOf('a', 1, { gpus: [gpu] });
   registry.heartbeat({
     ...heartbeat,
-    host: { ...heartbeat.host, cpuCount: 8, cpuPercent: 341.5, memoryTotalBytes: 64 * GiB, memoryAvailableBytes: 48 * GiB },
+    host: {
+      ...heartbeat.host,
+      cpuCount: 8,
+      cpuPercent: 341.5,
+      memoryTotalBytes: 64 * GiB,
+      memoryAvailableBytes: 48 * GiB,
+    },
   });
   const hives = registry.hives({}).items;
   const gpus = registry.gpus({}).items;
