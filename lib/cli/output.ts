@@ -1,5 +1,5 @@
 // The one way to standard output and standard error for every command but `run`, whose worker owns both.
-import { escapeForTerminal, keepColours, printable } from './printable.js';
+import { escapeForTerminal, keepColours, printable } from '../present/printable.js';
 
 /** Colours only where somebody looks, and does not mind them. */
 export const wantsColours = (stream: { readonly isTTY?: boolean } = process.stdout): boolean =>

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { keepColours } from '../present/printable.js';
 import { packageVersion } from '../util/version.js';
 import { shownOption } from '../workers/shown-command.js';
 import { register as attention } from './attention.js';
@@ -12,7 +13,6 @@ import { register as hive } from './hive.js';
 import { register as hives } from './hives.js';
 import { register as missing } from './missing.js';
 import { register as models } from './models.js';
-import { keepColours } from './printable.js';
 import { register as queen } from './queen.js';
 import { register as run } from './run.js';
 import { register as sample } from './sample.js';

@@ -34,7 +34,7 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
     `${bold('memory')}    ${formatGibOf(used, host.memoryTotalBytes)}`,
     ...(host.container == null ? [] : [`${bold('container')} ${containerShare(host.container)}`]),
     `${bold('pressure')}  cpu ${formatPercent(cpu)}, memory ${formatPercent(memory)}, I/O ${formatPercent(io)}`,
-    `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(gpuReadersText(collection, gpus), collection.gpuReaderReason)}`,
+    `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(gpuReadersText(collection), collection.gpuReaderReason)}`,
     '',
     bold(absence?.unknown ? `GPUs ${absence.text}` : plural(gpus.length, 'GPU')),
     ...(absence?.reason ? [printable(sentence(absence.reason))] : []),

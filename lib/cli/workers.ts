@@ -5,12 +5,12 @@ import type { WorkerView } from '../contract/api.js';
 import { workerStates } from '../contract/enums.js';
 import type { WorkerSort } from '../contract/fields/sorts.js';
 import type { WorkersQuery } from '../contract/queries.js';
+import { printable } from '../present/printable.js';
 import { defined } from '../util/defined.js';
 import type { WorkerRow } from './columns.js';
 import { completedBy } from './completes.js';
 import { addFleetFilters, collectPages, filterOption, labelQuery, limitOf, parseFlag } from './filters.js';
 import { listCommand } from './listing.js';
-import { printable } from './printable.js';
 
 /** As a person writes them, and as the queen's query names them. */
 const sorts: Readonly<Record<string, WorkerSort>> = {

@@ -226,9 +226,9 @@ export class HivepulseClient {
     return this.#get('v1/fleet', options);
   }
 
-  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
+  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`), a GPU (`uuid`) or the whole fleet. */
   history(
-    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string },
+    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string } | { readonly fleet: true },
     options: CallOptions & HistoryQuery = {},
   ): Promise<History> {
     const { span, ...call } = options;
@@ -237,14 +237,17 @@ export class HivepulseClient {
         ? `v1/hives/${segment(of.hive)}`
         : 'worker' in of
           ? `v1/workers/${path(of.worker)}`
-          : `v1/gpus/${segment(of.gpu)}`;
+          : 'gpu' in of
+            ? `v1/gpus/${segment(of.gpu)}`
+            : 'v1/fleet';
     return this.#get(`${resource}/history`, call, span === undefined ? {} : { span });
   }
 
   /**
    * Everything that happens, for as long as the loop runs: a snapshot first, then what changes (`FleetMirror` folds it). A
    * stream that ends is opened again (at the next address, where several are given) with the id of its last event, after a
-   * growing, jittered pause. Throws only where another try would not help: a refused token, a malformed query.
+   * growing, jittered pause. Throws only where another try would not help: an option that is none, a refused token, a
+   * malformed query.
    */
   events(query: EventsQuery = {}, options: StreamOptions = {}): AsyncGenerator<StreamMessage, void, undefined> {
     return streamOf(this.#transport, query, options);

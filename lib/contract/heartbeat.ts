@@ -110,6 +110,12 @@ export const Collection = Type.Object({
   cgroupReader: OneOf(['native', 'files', 'none']),
   cgroupReaderReason: Nullable(Type.String({ maxLength: 512, description: 'Why it is not `native`.' })),
   gpuReader: OneOf(gpuReaders),
+  gpuReaders: Type.Optional(
+    Type.Array(OneOf(gpuReaders), {
+      maxItems: 8,
+      description: 'All of them, where GPUs of several vendors are read in different ways; else left out.',
+    }),
+  ),
   gpuReaderReason: Nullable(Type.String({ maxLength: 512, description: 'Why it is not `nvml`.' })),
   gpuAgeMs: Amount('Age of the last GPU reading.'),
 });

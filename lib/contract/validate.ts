@@ -69,6 +69,7 @@ const unknownValues = new Map<unknown, string>([
   ...leastValues(gpuFields, GpuSample),
   [Collection.properties.cgroupReader, 'none'],
   [Collection.properties.gpuReader, 'none'],
+  [Collection.properties.gpuReaders.items, 'none'],
 ]);
 
 function leastValues(table: FieldTable, schema: { readonly properties: object }): [unknown, string][] {

@@ -1,7 +1,7 @@
 /** Words for GPUs that are not there, or not known: the one place that distinguishes the two for people. Pure. */
 import type { HiveView } from '../contract/api.js';
-import { gpuReaderLabels } from '../contract/enums.js';
-import type { GpuSample, Snapshot, WorkerSample } from '../contract/heartbeat.js';
+import { type GpuReaderName, gpuReaderLabels } from '../contract/enums.js';
+import type { Collection, WorkerSample } from '../contract/heartbeat.js';
 import { formatAge } from './units.js';
 
 export interface AbsenceText {
@@ -50,23 +50,18 @@ export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, '
   return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
 }
 
+/** Names of the readers at work: one, or that of each vendor whose GPUs are read in another way. */
+export const gpuReadersOf = ({ gpuReader, gpuReaders }: Collection): readonly GpuReaderName[] =>
+  gpuReaders !== undefined && gpuReaders.length > 0 ? gpuReaders : [gpuReader];
+
+export const gpuReadersText = (collection: Collection): string =>
+  gpuReadersOf(collection)
+    .map((name) => gpuReaderLabels[name] ?? name)
+    .join(', ');
+
 /** How many GPUs there are; unknown, not 0, where those that are listed are none and a hive may have some. */
 export const gpuTotal = (listed: number, unknownHives: number): number | null =>
   listed === 0 && unknownHives > 0 ? null : listed;
-
-/**
- * What reads the GPUs of a host: one reader, or of several makers each with its own. A hive names its first reader, of the
- * GPUs that it lists first; all others are read from the files of DRM.
- */
-export function gpuReadersText(
-  { gpuReader }: Pick<Snapshot['collection'], 'gpuReader'>,
-  gpus: readonly Pick<GpuSample, 'vendor'>[],
-): string {
-  const first = gpuReaderLabels[gpuReader] ?? gpuReader;
-  const [vendor, ...others] = new Set(gpus.map((gpu) => gpu.vendor ?? null).filter((name) => name !== null));
-  if (others.length === 0 || gpuReader === 'drm') return first;
-  return `${first} (${vendor}), ${gpuReaderLabels.drm} (${others.join(', ')})`;
-}
 
 /** One line of it: `GPUs: unknown since 14 s (the driver does not answer)`. */
 export const absenceLine = ({ text, reason }: AbsenceText): string =>

@@ -48,7 +48,7 @@ export const words = [
       'lib/cli/sample.ts': 'an example of the setting `gpu`',
       'lib/native/binding.ts': 'the type of what the addon exports',
       'lib/present/status.ts': 'the command that people type to reset a GPU',
-      'lib/dashboard/views/hives.tsx': 'the brand is left out of names of cards',
+      'lib/present/gpu-names.ts': 'the brand is left out of names on the page',
       'lib/workers/redact.ts': 'the prefix of an API key',
     },
   },

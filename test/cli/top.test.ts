@@ -28,7 +28,7 @@ const line = (part: string, changes: Partial<TopState> = {}) =>
 const lost = new TestQueen();
 for (const id of ['host-1', 'host-2', 'host-3', 'host-4']) lost.hear(id, 1);
 lost.time.advance(90_000);
-const lostLines = attentionLines(lost.attention(), []);
+const lostLines = attentionLines(lost.attention().items, []);
 const many: AttentionLine[] = Array.from({ length: 5 }, (_, i) => ({
   ...lostLines[0]!,
   severity: 'warning',

@@ -1,5 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { gpuReadersText, hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
+import { gpuReadersOf, gpuReadersText, hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
+import { heartbeatOf } from '../harness/heartbeats.js';
+
+it('names each reader at work, of older hives the one that they name', () => {
+  const { collection } = heartbeatOf('h', 1);
+  expect(gpuReadersOf({ ...collection, gpuReader: 'nvml' })).toEqual(['nvml']);
+  expect(gpuReadersOf({ ...collection, gpuReader: 'nvml', gpuReaders: [] })).toEqual(['nvml']);
+  expect(gpuReadersOf({ ...collection, gpuReader: 'nvml', gpuReaders: ['nvml', 'drm'] })).toEqual(['nvml', 'drm']);
+  expect(gpuReadersText({ ...collection, gpuReader: 'nvml', gpuReaders: ['nvidiaSmi', 'drm'] })).toBe(
+    'nvidia-smi, DRM',
+  );
+});
 
 describe('words for GPUs that are not there or not known', () => {
   it('say unknown with its reason and since when, and no GPU only where that is known', () => {
@@ -22,18 +33,5 @@ describe('words for GPUs that are not there or not known', () => {
     const held = { uuid: 'GPU-0', memoryUsedBytes: null, utilizationPercent: null };
     const inferred = { gpus: [held], gpusReason: 'by its files', gpusInferred: 'deviceMapped' as const };
     expect(workerGpusText(inferred)).toMatchObject({ text: '1 inferred', reason: 'by its files', unknown: true });
-  });
-});
-
-describe('what reads the GPUs of a host', () => {
-  const of = (...vendors: (string | null)[]) => vendors.map((vendor) => ({ vendor }));
-  it('is one reader, or each with the makers whose GPUs it reads', () => {
-    expect(gpuReadersText({ gpuReader: 'nvml' }, of('NVIDIA', 'NVIDIA'))).toBe('NVML');
-    expect(gpuReadersText({ gpuReader: 'nvidiaSmi' }, of('NVIDIA', 'AMD', 'NVIDIA', 'Intel'))).toBe(
-      'nvidia-smi (NVIDIA), DRM (AMD, Intel)',
-    );
-    expect(gpuReadersText({ gpuReader: 'drm' }, of('AMD', 'Intel'))).toBe('DRM');
-    expect(gpuReadersText({ gpuReader: 'nvml' }, of(null))).toBe('NVML');
-    expect(gpuReadersText({ gpuReader: 'none' }, [])).toBe('none');
   });
 });

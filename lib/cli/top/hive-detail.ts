@@ -74,7 +74,7 @@ export function hiveDetail(
     ...insideLine(host),
     pressureLine(host.pressure),
     pair('cgroups by', ...reader(collection.cgroupReader, collection.cgroupReaderReason)),
-    pair('GPUs by', ...reader(gpuReadersText(collection, hive.gpus), collection.gpuReaderReason)),
+    pair('GPUs by', ...reader(gpuReadersText(collection), collection.gpuReaderReason)),
     pair('pass', value(collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`)),
     [],
     ...gpuLines(absence, gpus.length, () => table(gpuColumns, ['hive'], gpus, width)),

@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { keepColours } from '../printable.js';
+import { keepColours } from '../../present/printable.js';
 import { columns } from '../text.js';
 
 /** The part of a TTY stream that is used. */

@@ -123,7 +123,7 @@ async function read(): Promise<void> {
   lastMessageMs = performance.now();
   const from = mirror.lastEventId === '' ? {} : { lastEventId: mirror.lastEventId };
   try {
-    for await (const message of client.events({}, { ...from, signal, maxBackoffMs })) {
+    for await (const message of client.events({ changes: true, lists: true }, { ...from, signal, maxBackoffMs })) {
       lastMessageMs = performance.now();
       isOpen = message.type !== 'closed';
       const isFirst = message.type === 'snapshot' && !mirror.loaded;

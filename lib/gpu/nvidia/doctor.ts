@@ -35,12 +35,15 @@ export function moduleVersion(text: string): string | null {
   return after.flatMap((word) => /^\d+\.\d+(?:\.\d+)?/.exec(word)?.[0] ?? [])[0] ?? null;
 }
 
+const tegra = 'The GPU is part of a Tegra (driver nvgpu).';
+
 /** All about the driver, in the order in which its parts need each other; the first that is missing explains the rest. */
 export async function checkNvidia(host: GpuCheckHost): Promise<readonly GpuFinding[] | null> {
   const cards = pciGpus(host).length;
   const driver = host.text('/proc/driver/nvidia/version');
   const wsl = host.exists('/dev/dxg');
   if (driver === null && !wsl) {
+    if (host.exists('/sys/module/nvgpu')) return [ok('gpu', tegra), ...(await checkLibrary(host, null))];
     if (cards === 0) return null;
     const found = plural(cards, 'NVIDIA GPU');
     const fix = 'modprobe nvidia, or install the driver (Debian: apt-get install nvidia-driver) and reboot';
@@ -73,7 +76,7 @@ async function checkLibrary(host: GpuCheckHost, module: string | null): Promise<
   const found = library(host);
   if (found === null) {
     const fix =
-      'install the part of the driver that has it (Debian: apt-get install libnvidia-ml1; a container: NVIDIA_DRIVER_CAPABILITIES=utility)';
+      'install the part of the driver that has it (Debian: apt-get install libnvidia-ml1; a container: NVIDIA_DRIVER_CAPABILITIES=utility; a Jetson: JetPack 6 or newer)';
     return [fail('nvml', 'libnvidia-ml.so.1 is nowhere: GPUs cannot be read directly.', fix)];
   }
   const { path, version } = found;

@@ -189,9 +189,12 @@ export class NvidiaSmi {
     ]);
     const { apps, refused } = parseComputeApps(listed.text);
     // No processes is empty text, and so is a run that failed.
-    const unlisted = listFailure(listed.text, listed.exitCode, rows.lost);
     const devices = this.#withLost(rows);
-    const of = (uuid: string) => devices.findIndex((gpu) => gpu.uuid !== '' && sameUuid(gpu.uuid, uuid));
+    const named = (uuid: string) => devices.filter((gpu) => gpu.uuid !== '' && sameUuid(gpu.uuid, uuid));
+    const of = (uuid: string) => (named(uuid).length === 1 ? devices.findIndex((gpu) => gpu === named(uuid)[0]) : -1);
+    // A process of a GPU that has no row, or of one of several with the same name, may be of any of them.
+    const isUnplaced = rows.lost.length === 0 && apps.some(({ uuid }) => named(uuid).length !== 1);
+    const unlisted = listFailure(listed.text, listed.exitCode, rows.lost) ?? (isUnplaced ? nvmlCode.notFound : null);
     let processes: ReportedProcess[] = [];
     for (const { uuid, pid, bytes } of apps) {
       const device = of(uuid);
