@@ -14,7 +14,7 @@ export interface Server {
   /** Ways to the socket and to no other, first what is to be tried first. */
   readonly addresses: readonly ServerAddress[];
   readonly connect?: Connect | undefined;
-  /** Nothing but its answer speaks for it: it has to list models too, since many programs have a version. */
+  /** Only its answer can show that it is the engine: it has to list models too, since many programs have a version. */
   readonly guessed?: true | undefined;
 }
 

@@ -3,7 +3,7 @@ import type { PathQuestion } from '../../lib/engines/ask.js';
 import type { ProbeTarget } from '../../lib/engines/prober.js';
 import { controlled, ofServers, vllm } from './prober-support.js';
 
-describe('a server for which nothing but its answer speaks', () => {
+describe('a server of which only its answer can show what it is', () => {
   it.each([
     ['lists models', { data: [{ id: 'a/b' }] }, true],
     ['lists none', { data: [] }, false],
