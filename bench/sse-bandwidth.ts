@@ -28,6 +28,9 @@ export async function bandwidthOf(context: BenchContext, hives: number, search: 
   opened.on('error', () => {});
   opened.end();
   await new Promise((resolve) => setTimeout(resolve, settleMs));
+  // What is sent first of each host is whole.
+  for (const hive of fleet) send(hive);
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
   bytes = 0;
   const started = performance.now();
   let sent = 0;

@@ -11,6 +11,9 @@ namespace nvml {
 /// Pids that a 64-bit kernel gives out (PID_MAX_LIMIT, include/linux/threads.h).
 inline bool IsPid(uint32_t pid) { return pid >= 1 && pid <= 4u * 1024 * 1024; }
 
+/// Codes of a list that this driver does not have for this GPU.
+inline bool IsNever(int code) { return code == kNotSupported || code == kFunctionNotFound || code == kInvalidArgument; }
+
 /// Asks for a list by `call(capacity, entries)`, first without room, then with what the driver says it takes, and with
 /// four times the room where it says no larger count. A handful of questions at most; on success all entries had room.
 template <typename Call>

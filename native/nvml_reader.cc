@@ -23,9 +23,6 @@ namespace {
 /// Codes after which the whole library has to be initialized again.
 bool IsLifecycle(int code) { return code == kUninitialized || code == kDriverNotLoaded || code == kVersionMismatch; }
 
-/// Codes of a list that this driver does not have for this GPU.
-bool IsNever(int code) { return code == kNotSupported || code == kFunctionNotFound || code == kInvalidArgument; }
-
 /// Codes of a GPU that can't be used until it is reset.
 bool IsGone(int code) { return code == kGpuIsLost || code == kResetRequired; }
 
@@ -484,25 +481,21 @@ int NvmlReader::ListProcesses(Device device, int (*v3)(Device, uint32_t*, void*)
 std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool slow) {
   std::vector<Process> found;
   if (!state.unsupported.test(kProcesses)) {
-    const int code = ListProcesses(state.handle, nvml_.computeProcessesV3, nvml_.computeProcessesV2,
-                                   nvml_.computeProcessesV1, found);
-    Set(state, kProcesses, code, static_cast<double>(found.size()));
+    Set(state, kProcesses,
+        ListProcesses(state.handle, nvml_.computeProcessesV3, nvml_.computeProcessesV2, nvml_.computeProcessesV1,
+                      found));
   }
-  if (!IsNever(state.mps_code)) {
+  if (!IsNever(state.mps_code))
     state.mps_code =
         ListProcesses(state.handle, nvml_.mpsProcessesV3, nvml_.mpsProcessesV2, nvml_.mpsProcessesV1, found);
-  }
   if (slow && !IsNever(state.graphics_code)) {
     state.graphics.clear();
     state.graphics_code = ListProcesses(state.handle, nvml_.graphicsProcessesV3, nvml_.graphicsProcessesV2,
                                         nvml_.graphicsProcessesV1, state.graphics);
   }
   // One list that fails leaves open which processes there are.
-  for (const int code : {state.mps_code, state.graphics_code}) {
-    if (code != kSuccess && !IsNever(code) && state.report.fields[kProcesses].code == kSuccess) {
-      Set(state, kProcesses, code);
-    }
-  }
+  for (const int code : {state.mps_code, state.graphics_code})
+    if (!IsNever(code) && state.report.fields[kProcesses].code == kSuccess) Set(state, kProcesses, code);
   found.insert(found.end(), state.graphics.begin(), state.graphics.end());
 
   // A process may be in several lists, each time with all its memory: the largest counts, not the sum. Entries of

@@ -138,8 +138,8 @@ export class StreamGroup {
   /** A hive's pending rows as a message, or null where this group sees none of them. */
   heartbeat(pending: PendingRows, text: RowText): string | null {
     const { model } = this.filter;
-    if (pending.whole || this.filter.hive !== undefined) return this.#wholeText(pending.hive, text);
     if (this.filter.changes) return this.#changesText(pending, text);
+    if (pending.whole || this.filter.hive !== undefined) return this.#wholeText(pending.hive, text);
     const rows: string[] = [];
     const gone = [...pending.gone];
     for (const row of pending.changed.values()) {
@@ -188,10 +188,7 @@ export class StreamGroup {
     };
     for (const id of ids) {
       const hive = source.hive(id);
-      if (hive !== null) {
-        add(hive);
-        this.#note(hive, []);
-      }
+      if (hive !== null) add(hive);
       if (piece.length < pieceLength) continue;
       yield Buffer.from(piece);
       piece = '';
@@ -200,10 +197,7 @@ export class StreamGroup {
     first = true;
     for (const id of ids) {
       for (const row of source.workersOf(id)) {
-        if (this.#shows(row)) {
-          add(row);
-          this.#sent.get(id)?.workers.set(row.key, row);
-        }
+        if (this.#shows(row)) add(row);
         if (piece.length < pieceLength) continue;
         yield Buffer.from(piece);
         piece = '';
@@ -221,17 +215,16 @@ export class StreamGroup {
     return true;
   }
 
-  /** Keeps what is sent of a hive first. */
-  #note(hive: HiveView, rows: readonly WorkerView[]): void {
-    if (!this.filter.changes || this.#sent.has(hive.id)) return;
-    this.#sent.set(hive.id, { hive, workers: new Map(rows.map((row) => [row.key, row])) });
-  }
-
   #changesText(pending: PendingRows, text: RowText): string {
     const { hive } = pending;
-    const sent = this.#sent.get(hive.id);
+    const sent = pending.whole ? undefined : this.#sent.get(hive.id);
     const change = sent === undefined ? null : changesOf(sent.hive, hive, this.#leftOut.hive);
-    if (sent === undefined || change === null) return this.#wholeText(hive, text);
+    if (sent === undefined || change === null) {
+      // Only what all readers were sent: the snapshot of one of them may hold more.
+      const rows = this.#source.workersOf(hive.id);
+      this.#sent.set(hive.id, { hive, workers: new Map(rows.map((row) => [row.key, row])) });
+      return this.#wholeText(hive, text);
+    }
     sent.hive = hive;
     const workers: [string, Change][] = [];
     const added: string[] = [];
@@ -257,8 +250,6 @@ export class StreamGroup {
 
   #wholeText(hive: HiveView, text: RowText): string {
     const rows = this.#source.workersOf(hive.id).filter((row) => this.#shows(row));
-    this.#sent.delete(hive.id);
-    this.#note(hive, rows);
     return heartbeatMessage(text.of(hive), rows.map((row) => JSON.stringify(row)).join(','), [], true);
   }
 }

@@ -1,5 +1,6 @@
 import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
+import { maxStoredBytes } from '../nats/messages.js';
 import type { NatsPackages } from '../nats/nats-link.js';
 import { allHiveEvents, allQueenEvents, eventStream, leaseKey, reservationBucket } from '../nats/subjects.js';
 import type { LeaseStore } from './lease.js';
@@ -54,6 +55,7 @@ export async function makeEventStream(
     max_age: nanos(eventAgeMs),
     max_msgs: maxEvents,
     max_bytes: maxEventBytes,
+    max_msg_size: maxStoredBytes,
     duplicate_window: nanos(dedupMs),
     num_replicas: replicas,
     ...(compress ? { compression: StoreCompression.S2 } : {}),

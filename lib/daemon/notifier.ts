@@ -10,6 +10,8 @@ const lookEveryMs = 2000;
 /** Of the event loop, looks take a twentieth at most, however much is wrong. */
 const restFactor = 20;
 const settledByMs = 5000;
+/** After news: what comes meanwhile is in the next message, so that a host whose trouble comes and goes fills no chat. */
+const afterNewsMs = 10_000;
 
 export interface NotifierOptions {
   readonly webhook?: string;
@@ -59,14 +61,16 @@ export async function startNotifier(registry: Registry, options: NotifierOptions
   let timer: NodeJS.Timeout;
   const look = () => {
     const beganMs = now();
+    let restMs = lookEveryMs;
     if (webhook !== null || registry.silences.list().length > 0) {
       const news = monitor.look();
       if (news !== null) {
         if (isLeader()) webhook?.send(newsMessage(news, registry.queenId, Date.now()));
         changed();
+        restMs = afterNewsMs;
       }
     }
-    arm(Math.max(lookEveryMs, restFactor * (now() - beganMs)));
+    arm(Math.max(restMs, restFactor * (now() - beganMs)));
   };
   const arm = (ms: number) => {
     timer = setTimeout(look, ms).unref();

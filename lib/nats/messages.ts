@@ -38,6 +38,8 @@ const queenEvent = Compile(QueenEventMessage);
 
 /** A longer message is not one of a queen or hive. */
 const maxBytes = 64 * 1024;
+/** With its headers: the server stores no longer one. */
+export const maxStoredBytes = maxBytes + 8 * 1024;
 const eventBudget = { depth: 16, nodes: 8192, keys: 1024, stringBytes: maxBytes };
 
 const queenKinds: ReadonlySet<string> = new Set(queenEventKinds);

@@ -31,18 +31,30 @@ const eventOverhead = 512;
 
 interface Kept {
   readonly sequence: number;
-  readonly event: StoredEvent;
+  /** Null once it was dropped: its place in the order goes later, with others. */
+  event: StoredEvent | null;
+}
+type Held = Kept & { readonly event: StoredEvent };
+
+/** Events of one hive, oldest first; those before `first` are dropped. */
+interface OfHive {
+  kept: Kept[];
+  first: number;
 }
 
-/** Events in their order, of bounded number and bytes; the oldest make room. */
+/** Places of dropped events that may stand in a list before it is made anew. */
+const maxDropped = 1024;
+
+/** Events in their order, of bounded number and bytes; the oldest make room. To drop one costs the same whosever it is. */
 class Lane {
   readonly #capacity: number;
   readonly #maxBytes: number;
-  readonly #byHive = new Map<string, number>();
+  readonly #byHive = new Map<string, OfHive>();
   #kept: Kept[] = [];
-  /** Those before it are gone: dropping one must not move all. */
-  #first = 0;
+  #size = 0;
   #bytes = 0;
+  /** The place of the oldest. */
+  #first = 0;
   /** The newest sequence that was dropped. */
   floor = 0;
 
@@ -54,52 +66,62 @@ class Lane {
   clear(floor: number): void {
     this.#kept = [];
     this.#first = 0;
+    this.#size = 0;
     this.#bytes = 0;
     this.#byHive.clear();
     this.floor = floor;
   }
 
   get size(): number {
-    return this.#kept.length - this.#first;
+    return this.#size;
   }
 
   add(sequence: number, event: StoredEvent): void {
-    this.#kept.push({ sequence, event });
-    this.#count(event, 1);
-    while (this.size > 1 && (this.size > this.#capacity || this.#bytes > this.#maxBytes)) this.#dropFor(event.hive);
+    const kept: Kept = { sequence, event };
+    this.#kept.push(kept);
+    const own = this.#byHive.get(event.hive);
+    if (own === undefined) this.#byHive.set(event.hive, { kept: [kept], first: 0 });
+    else own.kept.push(kept);
+    this.#size++;
+    this.#bytes += bytesOf(event);
+    while (this.#size > 1 && (this.#size > this.#capacity || this.#bytes > this.#maxBytes)) this.#dropFor(event.hive);
   }
 
   /** Those after a sequence. */
-  after(sequence: number): readonly Kept[] {
-    return this.#kept.slice(
-      Math.max(
-        this.#first,
-        lowerBound(this.#kept, (kept) => kept.sequence - sequence - 0.5),
-      ),
-    );
+  after(sequence: number): readonly Held[] {
+    const from = lowerBound(this.#kept, (kept) => kept.sequence - sequence - 0.5);
+    return this.#kept.slice(Math.max(this.#first, from)).filter((kept): kept is Held => kept.event !== null);
   }
 
   /** A hive that fills the lane makes room by its own oldest. */
   #dropFor(hive: string): void {
-    const fills = (this.#byHive.get(hive) ?? 0) > this.size / partOfOneHive;
-    const at = fills ? this.#kept.findIndex((kept, i) => i >= this.#first && kept.event.hive === hive) : this.#first;
-    const dropped = this.#kept[at] as Kept;
-    this.#count(dropped.event, -1);
+    const own = this.#byHive.get(hive)!;
+    const fills = own.kept.length - own.first > this.#size / partOfOneHive;
+    // The oldest of all is the oldest of its hive too.
+    const dropped = (fills ? own.kept[own.first] : this.#kept[this.#first]) as Held;
+    this.#takeFrom(dropped.event.hive);
+    this.#size--;
+    this.#bytes -= bytesOf(dropped.event);
     this.floor = Math.max(this.floor, dropped.sequence);
-    if (at !== this.#first) this.#kept.splice(at, 1);
-    else if (++this.#first >= 1024) {
-      this.#kept.splice(0, this.#first);
-      this.#first = 0;
-    }
+    (dropped as Kept).event = null;
+    while (this.#kept[this.#first]?.event === null) this.#first++;
+    if (this.#kept.length - this.#size <= Math.max(maxDropped, this.#size)) return;
+    this.#kept = this.#kept.filter(({ event }) => event !== null);
+    this.#first = 0;
   }
 
-  #count({ hive, json }: StoredEvent, by: 1 | -1): void {
-    this.#bytes += by * (json.length + eventOverhead);
-    const count = (this.#byHive.get(hive) ?? 0) + by;
-    if (count === 0) this.#byHive.delete(hive);
-    else this.#byHive.set(hive, count);
+  #takeFrom(hive: string): void {
+    const own = this.#byHive.get(hive)!;
+    own.first++;
+    if (own.first === own.kept.length) this.#byHive.delete(hive);
+    else if (own.first > maxDropped && own.first > own.kept.length / 2) {
+      own.kept = own.kept.slice(own.first);
+      own.first = 0;
+    }
   }
 }
+
+const bytesOf = ({ json }: StoredEvent): number => json.length + eventOverhead;
 
 /**
  * The newest events of a stream. Ids are `epoch-sequence`: the epoch names the stream, so that an id of another stream

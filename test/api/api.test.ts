@@ -119,6 +119,7 @@ describe('every route answers as its OpenAPI document says', () => {
     for (const resource of ['hives/a', 'workers/a/llm/0', 'gpus/GPU-1'])
       expect((await ask('GET', `/v1/${resource}/history`)).json().stepMs).toBe(10_000);
     expect((await ask('GET', '/v1/fleet')).json().workers.total).toBe(4);
+    expect((await ask('GET', '/v1/fleet/history?span=day')).json().stepMs).toBe(120_000);
     expect((await ask('GET', '/v1/audit')).json().findings).toEqual([]);
     expect((await ask('GET', '/v1/session')).json()).toEqual({ required: false, role: null });
     expect((await ask('POST', '/v1/session', { token: 'x' })).json().required).toBe(false);

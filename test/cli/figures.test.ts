@@ -34,10 +34,16 @@ const gpu = gpuOf('GPU-7', {
 
 function fleet() {
   const registry = new TestQueen();
-  const beat = heartbeatOf('a', 1, { gpus: [gpu] });
+  const heartbeat = heartbeatOf('a', 1, { gpus: [gpu] });
   registry.heartbeat({
-    ...beat,
-    host: { ...beat.host, cpuCount: 8, cpuPercent: 341.5, memoryTotalBytes: 64 * GiB, memoryAvailableBytes: 48 * GiB },
+    ...heartbeat,
+    host: {
+      ...heartbeat.host,
+      cpuCount: 8,
+      cpuPercent: 341.5,
+      memoryTotalBytes: 64 * GiB,
+      memoryAvailableBytes: 48 * GiB,
+    },
   });
   const hives = registry.hives({}).items;
   const gpus = registry.gpus({}).items;

@@ -100,7 +100,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     await terminal.shows(/^WORKER +HIVE/m);
     expect(terminal.format('mouse_sgr_flag')).toBe('1');
     terminal.keys('q');
-    await terminal.shows(/ended with 0/);
+    await waitFor(() => terminal.format('alternate_on') === '0', { what: 'the screen of the shell' });
     expect(terminal.format('mouse_sgr_flag')).toBe('0');
   });
 

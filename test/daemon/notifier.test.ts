@@ -77,3 +77,31 @@ it('rests twenty times as long as a look took', async () => {
   await stop();
   expect(looksIn(60_000)).toBe(0);
 });
+
+it('a host whose trouble comes and goes is a message each ten seconds at most', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const queen = new TestQueen({ warmingMs: 0 });
+  const sent: unknown[] = [];
+  vi.stubGlobal('fetch', async (_url: string, { body }: { body: string }) => {
+    sent.push(JSON.parse(body));
+    return new Response(null, { status: 204 });
+  });
+  onTestFinished(() => void vi.unstubAllGlobals());
+  const stop = await startNotifier(queen, {
+    webhook: 'http://chat.example/',
+    staleAfterMs: 90_000,
+    isLeader: () => true,
+    warn: expect.unreachable,
+  });
+  for (let second = 1; second <= 100; second++) {
+    queen.time.advance(1000);
+    // Another one begins in each second, and stays.
+    const faults = Array.from({ length: second }, (_, i) => ({ source: 'x', code: `C${i}`, message: 'x' }));
+    queen.hear('a', second, { faults: faults as never });
+    await vi.advanceTimersByTimeAsync(1000);
+  }
+  await stop();
+  expect(sent.length).toBeGreaterThan(4);
+  expect(sent.length).toBeLessThanOrEqual(9);
+});

@@ -36,10 +36,13 @@ describe('where no cgroup can be made', () => {
 });
 
 /** A shell that ignores SIGTERM, with a daemon that forked twice into a session of its own and ignores it too. */
-const stubborn = `trap '' TERM; (setsid sh -c "trap '' TERM; while :; do sleep 1; done" &) ; while :; do sleep 1; done`;
+const stubborn = `trap '' TERM; (setsid sh -c "trap '' TERM; for i in \\$(seq 120); do sleep 1; done" &); for i in $(seq 120); do sleep 1; done`;
 
-/** A daemon in a session of its own every 50 ms, none of which ends by itself or at SIGTERM. */
-const forking = `trap '' TERM; while :; do (setsid sh -c "trap '' TERM; while :; do sleep 100; done" &); sleep 0.05; done`;
+/**
+ * A daemon in a session of its own every 50 ms, none of which ends at SIGTERM. All end by themselves after minutes, so that a run
+ * that is killed meanwhile leaves no machine without processes.
+ */
+const forking = `trap '' TERM; for i in $(seq 1200); do (setsid sh -c "trap '' TERM; exec sleep 120" &); sleep 0.05; done`;
 
 describe('a tree of real processes', () => {
   it('is stopped whole, with what forked twice and what ignores the signal', async () => {

@@ -87,9 +87,10 @@ function kindOf({ status, statusReason }, isEquivalent) {
 }
 
 /** What a sample of a room found; `mutants`: of all its files. */
-export const sampleOf = ({ files, mutants }, { percent, seed }) => ({
+export const sampleOf = ({ files, mutants, isComplete }, { percent, seed }) => ({
   percent,
   seed,
+  isComplete,
   mutants,
   noticed: Object.values(files).reduce((sum, { noticed }) => sum + noticed, 0),
   static: Object.values(files).reduce((sum, { static: once }) => sum + once, 0),

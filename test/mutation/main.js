@@ -111,7 +111,7 @@ function record({ room, mutate, verdict, sample, isWholeRoom }) {
       'measured.json',
       verdict.whole.map((file) => [file, verdict.files[file]]),
     );
-  else if (verdict.isComplete) {
+  else {
     const of = isWholeRoom ? room.name : `${room.name}: ${mutate.join(', ')}`;
     keep('sampled.json', [[of, sampleOf(verdict, sample)]]);
   }

@@ -70,9 +70,8 @@ export const constants = [
   { text: 'headersMs: 10_000', file: 'lib/api/server.ts', tests: ['test/api/hostile-bodies.test.ts'] },
   { text: 'requestMs: 30_000', file: 'lib/api/server.ts', tests: ['test/api/hostile-bodies.test.ts'] },
   { text: 'maxUnanswered = 16', file: 'lib/http/request-limits.ts', tests: ['test/http/request-limits.test.ts'] },
-  { text: 'movedShare = 1 / 8', file: 'lib/gpu/assemble.ts', tests: ['test/gpu/assemble.test.ts'] },
   { text: 'slowMs = 2000', file: 'lib/queen/kept-file.ts', tests: ['test/queen/kept-file.test.ts'] },
-  { text: 'diskWaitMs = 2000', file: 'lib/cluster/memory.ts', tests: ['test/queen/reservations.test.ts'] },
+  { text: 'diskWaitMs = 2000', file: 'lib/cluster/memory.ts', tests: ['test/cluster/memory.test.ts'] },
   { text: 'rediscoverEvery = 60', file: 'lib/cgroup/files-pass.ts', tests: ['test/cgroup/parity-fixtures.test.ts'] },
 ];
 

@@ -231,4 +231,32 @@ export const faults = [
     to: 'const wait = Math.max(every - took, 0.9 * took, 10);',
     tests: ['test/gpu/nvidia/nvidia-smi-run.test.ts'],
   },
+  {
+    name: 'a card that sleeps is read',
+    file: 'lib/gpu/drm/reader.ts',
+    from: "['suspended', 'suspending', 'resuming'].includes(text)",
+    to: "['suspending', 'resuming'].includes(text)",
+    tests: ['test/gpu/drm/hazards.test.ts', 'test/gpu/drm/refusals.test.ts'],
+  },
+  {
+    name: 'cards of other drivers are of this vendor too',
+    file: 'lib/gpu/drm/reader.ts',
+    from: 'if (identity === null || !this.#driver.drivers.includes(identity.driver)) {',
+    to: 'if (identity === null) {',
+    tests: ['test/gpu/drm/hazards.test.ts', 'test/gpu/drm/refusals.test.ts'],
+  },
+  {
+    name: 'sockets that do not listen do',
+    file: 'lib/procfs/sockets.ts',
+    from: 'inode === 0 || bytes[at + diag.state] !== listenState',
+    to: 'inode === 0',
+    tests: ['test/procfs/sockets.test.ts'],
+  },
+  {
+    name: 'sockets of another namespace are of this one',
+    file: 'lib/procfs/sockets.ts',
+    from: 'if (Number(bytes.readBigUInt64LE(0)) !== namespace) return null;',
+    to: '',
+    tests: ['test/procfs/sockets.test.ts'],
+  },
 ];

@@ -118,77 +118,16 @@ const sockets = addon(
   ],
 );
 
-const nvmlTests = ['test/gpu/nvidia/hazards.test.ts', 'test/gpu/nvidia/parity.test.ts'];
-const nvml = [
-  ...addon('nvml_reader.cc', nvmlTests, [
-    [
-      'power is 1,024ths',
-      'deviceGetPowerUsage(handle, &milliwatts);\n    value = milliwatts / 1000.0',
-      'deviceGetPowerUsage(handle, &milliwatts);\n    value = milliwatts / 1024.0',
-    ],
-    [
-      'the limit is milliwatts',
-      'deviceGetEnforcedPowerLimit(handle, &milliwatts);\n    value = milliwatts / 1000.0',
-      'deviceGetEnforcedPowerLimit(handle, &milliwatts);\n    value = milliwatts',
-    ],
+const nvml = addon(
+  'nvml_reader.cc',
+  ['test/gpu/nvidia/hazards.test.ts', 'test/gpu/nvidia/parity.test.ts'],
+  [
     [
       'reserved memory is unknown',
       'Set(state, kMemoryReservedBytes, code, static_cast<double>(memory.reserved));',
       'Set(state, kMemoryReservedBytes, kNotSupported);',
     ],
-    [
-      'used is total',
-      'kMemoryUsedBytes, code, static_cast<double>(memory.used));\n      Set',
-      'kMemoryUsedBytes, code, static_cast<double>(memory.total));\n      Set',
-    ],
-    ['no memory of its own is 0 bytes', 'if (code == kSuccess && memory.total == 0) code = kNotSupported;', ''],
-    ['a lost GPU keeps its values', 'if (IsGone(memory) || IsLifecycle(memory)) {', 'if (IsLifecycle(memory)) {'],
-    ['all silent is no failure', 'silent == states_.size()) report', 'silent > states_.size()) report'],
-    [
-      'MIG devices that come late are not seen',
-      'if (mig.code == kSuccess && mig.value == 1) EnumerateMig',
-      'if (mig.code == kSuccess && mig.value == 2) EnumerateMig',
-    ],
-    ['an empty slot ends the list', '&mig) != kSuccess) continue;', '&mig) != kSuccess) break;'],
-    [
-      'processes of MIG are counted on the GPU too',
-      'if (!state.is_mig && in_mig.count({i, process.pid}) > 0) continue;',
-      '',
-    ],
-    ['memory of a process in two lists is summed', 'std::max(bytes, process.bytes)', 'bytes + process.bytes'],
-    [
-      'unknown memory is a size',
-      'if (is_new || process.bytes == kValueNotAvailable) continue;',
-      'if (is_new) continue;',
-    ],
-    [
-      'processes of graphics are not listed',
-      'found.insert(found.end(), state.graphics.begin(), state.graphics.end());',
-      '',
-    ],
-    ['the layout of 535.43 is the usual one', 'stride = sizeof(ProcessInfoCc);', 'stride = sizeof(ProcessInfoV2);'],
-    ['samples of padding count', 'if (!IsPid(pid) || percent > 100) return;', 'if (!IsPid(pid)) return;'],
-    ['the oldest sample counts', 'place->second.at <= at', 'place->second.at > at'],
-    ['load of all time is asked for', 'const uint64_t since = state.utilization_seen;', 'const uint64_t since = 0;'],
-    ['no samples are a failure', 'if (code == kNotFound) code = kSuccess;', ''],
-    [
-      'XIDs are not taken',
-      'if (state.handle == data.device && !state.is_mig) report',
-      'if (state.handle == data.device && state.is_mig) report',
-    ],
-    ['a GPU without a handle takes the place of the next', 'lost.report.index = index;', 'lost.report.index = 0;'],
-    ['a link that is down ends the list', 'up = is_state ? up + active : active;', 'up = active;'],
-    ['rows to be remapped are those that failed', 'value = pending;', 'value = failed;'],
-    [
-      'an old driver is asked for ever',
-      'if (state.report.fields[kRecoveryAction].code == kInvalidArgument) Set',
-      'if (false) Set',
-    ],
-  ]),
-  ...addon('nvml_lists.h', nvmlTests, [
-    ['a list that fills its room is whole', 'count <= capacity)) return code;', 'count <= capacity + 1)) return code;'],
-    ['pids have no end', 'pid <= 4u * 1024 * 1024', 'pid <= 0xffffffffu'],
-  ]),
-];
+  ],
+);
 
 export const nativeFaults = [...drm, ...cgroup, ...usage, ...sockets, ...nvml];

@@ -28,6 +28,39 @@ describe('the ring of events', () => {
     expect(whole(replay)).toEqual([oom]);
   });
 
+  it('keeps what a plain list with the same rule would, whoever reports how much in whatever order', () => {
+    const capacity = 16;
+    const bursts = fc.array(
+      fc.record({ hive: fc.constantFrom('a', 'b', 'c', 'd'), count: fc.integer({ min: 1, max: 60 }) }),
+      { maxLength: 12 },
+    );
+    fc.assert(
+      fc.property(bursts, (all) => {
+        const ring = new EventRing('e', capacity);
+        const plain: { readonly id: string; readonly hive: string }[] = [];
+        for (const { hive, count } of all)
+          for (let n = 0; n < count; n++) {
+            plain.push({ id: ring.append({ ...draft(n), hive }).id, hive });
+            const own = plain.filter((each) => each.hive === hive).length;
+            const fills = own > plain.length / 8;
+            if (plain.length > capacity) plain.splice(fills ? plain.findIndex((each) => each.hive === hive) : 0, 1);
+          }
+        expect(ring.recent().map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+        expect(ring.size).toBe(plain.length);
+      }),
+    );
+  });
+
+  it('of 3,000 events of a hive in a ring that others have filled keeps its newest', () => {
+    const ring = new EventRing('e', 2000);
+    for (let n = 0; n < 2000; n++) ring.append({ ...draft(n), hive: 'others' });
+    for (let n = 0; n < 3000; n++) ring.append({ ...draft(n), hive: 'late' });
+    const late = ring.recent().filter(({ hive }) => hive === 'late');
+    expect(ring.size).toBe(2000);
+    expect(late.at(-1)?.detail).toEqual({ n: 2999 });
+    expect(late.map(({ detail }) => detail.n)).toEqual(late.map((_, i) => 3000 - late.length + i));
+  });
+
   it('lets no hive push out what others report, once it fills the ring', () => {
     const ring = new EventRing('e', 16);
     const others = ['b', 'c', 'd'].map((hive) => ring.append({ ...draft(1), kind: 'oomKill', hive }));

@@ -145,6 +145,7 @@ export interface GpuRows {
 const uuidPattern = /^[a-z0-9][a-z0-9._:/-]{3,95}$/i;
 /** What stands for a name that a GPU does not have. */
 const noName = /^(?:\[.{1,64}\]|N\/A)$/i;
+const nameOf = (cell: string): string => (noName.test(cell) ? '' : cell);
 /** `GPU 0000:02:00.0: ...`, `GPU0000:CF:00.0: ...` and `GPU1: 0000:34:00.0: ...`, by release. */
 const lostPattern =
   /Unable to determine the device handle for GPU(?:\d{1,4}:)?\s?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s?:(.*)/i;
@@ -177,7 +178,7 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
     if (cells.length < asked.length + 4) continue;
     const [index, uuid, busId] = cells as [string, string, string];
     const isNamed = uuidPattern.test(uuid);
-    if (!/^\d{1,4}$/.test(index) || !(isNamed || noName.test(uuid))) continue;
+    if (!/^\d{1,4}$/.test(index) || !(isNamed || nameOf(uuid) === '')) continue;
     const values: Partial<Record<NvidiaField, number>> = {};
     const codes: Partial<Record<NvidiaField, number>> = {};
     let computeCapability = '';
@@ -211,8 +212,8 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
       // Without one it is known by its bus id, or by being the only one that is missing.
       uuid: isNamed ? uuid : '',
       parentUuid: '',
-      name: noName.test(name) ? '' : name,
-      busId: noName.test(busId) ? '' : busId,
+      name: nameOf(name),
+      busId: nameOf(busId),
       computeCapability,
       values,
       codes,

@@ -48,7 +48,8 @@ export function parsePmon(text: string): Pmon | null {
 const messagesOf = (text: string): string =>
   text
     .split('\n')
-    .filter((line) => !/^\s*(?:#|\d+\s+(?:\d+|-)\s)/.test(line))
+    .map((line) => line.trim())
+    .filter((line) => !/^(?:#|\d+\s+(?:\d+|-)\s)/.test(line))
     .join('\n');
 
 export interface PmonAnswer extends Pmon {
@@ -78,7 +79,7 @@ export async function readPmon(run: Run, devices: readonly OpenGpu[], only: read
       continue;
     }
     const messages = messagesOf(text);
-    const unsupported = /^\s*not supported/im.test(messages);
+    const unsupported = /^not supported/im.test(messages);
     return {
       rows,
       listed,

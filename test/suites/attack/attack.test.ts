@@ -12,9 +12,9 @@ import { attacks } from './attacks/all.js';
 import { Honest } from './honest.js';
 
 /** How long each attack lasts, s. */
-const attackSeconds = Number(process.env.HIVEPULSE_ATTACK_SECONDS ?? 1.2);
+const attackSeconds = Number(process.env.HIVEPULSE_ATTACK_SECONDS ?? 1);
 /** What fills memory takes a little longer. */
-const secondsOf = ({ kind }: Attack): number => attackSeconds * (kind === 'memory' ? 1.25 : 1);
+const secondsOf = ({ kind }: Attack): number => attackSeconds * (kind === 'memory' ? 1.5 : 1);
 /** Of the queen's heap, MiB: a quarter of what the shipped limit gives it, so that it is full within seconds. */
 const heapMiB = 512;
 

@@ -246,6 +246,8 @@ export class Honest {
     this.#churn = null;
     await this.hive.stop();
     const until = this.#moment();
+    // From now on it is late, should the rest take long.
+    const untrueOfIt = [...this.#reader.untrue];
     this.#ended = true;
     await this.#asking;
     if (!this.#queen.process.running) return [`the queen ended with ${child.exitCode ?? child.signalCode}`];
@@ -257,7 +259,10 @@ export class Honest {
       ...this.#tooLong('queries took too long', this.#queries, promised.queryMs),
       ...(peak > promised.rssMiB ? [`${Math.round(peak)} MiB of memory`] : []),
     ];
-    return [...found, ...(await this.#whatIsMissing())];
+    const missing = await this.#whatIsMissing();
+    untrueOfIt.push(...this.#reader.untrue.slice(untrueOfIt.length).filter((kind) => kind !== 'hiveLate'));
+    if (untrueOfIt.length > 0) found.push(`said of it: ${[...new Set(untrueOfIt)].join(', ')}`);
+    return [...found, ...missing];
   }
 
   /** After a last heartbeat: every worker is there, every event was read, once and in order. */
@@ -275,7 +280,6 @@ export class Honest {
     if (acked.length === 0) found.push('no event was acknowledged');
     if (lost.length > 0) found.push(`${lost.length} of ${acked.length} events were never read`);
     if (read.size !== this.#reader.marks.length) found.push('events were read twice');
-    if (this.#reader.untrue.length > 0) found.push(`said of it: ${[...new Set(this.#reader.untrue)].join(', ')}`);
     return found;
   }
 

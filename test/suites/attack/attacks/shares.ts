@@ -165,6 +165,17 @@ export const shareAttacks: readonly Attack[] = [
     },
   },
   {
+    name: 'events of one hive after the other, each in a ring that those before have filled',
+    kind: 'shares',
+    run: (attacker) =>
+      attacker.flood(1, async (turn) => {
+        const seq = (turn % 4) + 1;
+        const events = Array.from({ length: 1000 }, (_, i) => eventNumber((seq - 1) * 1000 + i + 1));
+        const heartbeat = heartbeatOf(`ring-${Math.floor(turn / 4)}`, seq, { events });
+        await attacker.packed(await gzipped(JSON.stringify(heartbeat), { level: 1 }));
+      }),
+  },
+  {
     name: 'good heartbeats of one hive as fast as they go',
     kind: 'shares',
     run: (attacker) => attacker.flood(32, (turn) => attacker.heartbeat(heartbeatOf('fast', turn + 1))),
