@@ -16,7 +16,13 @@ const documents = ['README.md', ...readdirSync(join(root, 'docs')).map((file) =>
   file.endsWith('.md'),
 );
 /** Of development and tests, where a document names them; no settings. */
-const otherVariables = ['HIVEPULSE_CONFIG', 'HIVEPULSE_NO_NATIVE', 'HIVEPULSE_NVML_HEADER', 'HIVEPULSE_BENCH_ROOT'];
+const otherVariables = [
+  'HIVEPULSE_CONFIG',
+  'HIVEPULSE_NO_NATIVE',
+  'HIVEPULSE_NVML_HEADER',
+  'HIVEPULSE_BENCH_ROOT',
+  'HIVEPULSE_FLEET_HIVES',
+];
 
 /** Headings as GitHub names them in links. */
 const anchorsOf = (text: string) =>
