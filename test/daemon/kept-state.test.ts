@@ -19,6 +19,7 @@ it('each part of it has a file of its own', async () => {
   const kept = await keepState(queen, 90_000, { state });
   const stop = await startNotifier(queen, {
     state,
+    // The default: nothing here waits for it.
     staleAfterMs: 90_000,
     webhook: 'http://127.0.0.1:1/',
     isLeader: () => true,

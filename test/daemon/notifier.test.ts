@@ -12,6 +12,7 @@ it('a secret is read of its file, without the end of its line; a file without on
   const dir = await mkdtemp(join(tmpdir(), 'hivepulse-notifier-'));
   onTestFinished(() => rm(dir, { recursive: true, force: true }));
   const webhookSecretFile = join(dir, 'secret');
+  // The default of staleAfterMs: nothing here waits for it.
   const options = { staleAfterMs: 90_000, isLeader: () => true, warn: expect.unreachable, webhookSecretFile };
   const started = (webhook: string) => startNotifier(new TestQueen(), { ...options, webhook });
   await expect(started('http://127.0.0.1:1/')).rejects.toMatchObject({ code: 'CONFIG_UNREADABLE' });
@@ -59,6 +60,7 @@ it('rests twenty times as long as a look took', async () => {
     return attention();
   });
   const stop = await startNotifier(queen, {
+    // The default: nothing here waits for it.
     staleAfterMs: 90_000,
     isLeader: () => true,
     warn: expect.unreachable,
