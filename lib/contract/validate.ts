@@ -4,6 +4,7 @@ import type { TValidationError } from 'typebox/error';
 import { isObject } from '../util/is-object.js';
 import { queenEventKinds } from './api.js';
 import { hasOversizedRecord, hasTooManyLabels, oversizedField } from './bounds.js';
+import { collectionFields } from './fields/collection.js';
 import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
@@ -66,8 +67,7 @@ const unknownValues = new Map<unknown, string>([
   [HeartbeatSchema.properties.gpusKnown, 'unknown'],
   ...leastValues(workerFields, WorkerSample),
   ...leastValues(gpuFields, GpuSample),
-  [Collection.properties.cgroupReader, 'none'],
-  [Collection.properties.gpuReader, 'none'],
+  ...leastValues(collectionFields, Collection),
 ]);
 
 function leastValues(table: FieldTable, schema: { readonly properties: object }): [unknown, string][] {

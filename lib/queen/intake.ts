@@ -159,6 +159,12 @@ export class HeartbeatIntake {
     return this.#accept(outcome.ackEventSeq, outcome.intervalMs);
   }
 
+  /** Takes in what engines say of their load between two heartbeats. Not null: why only a whole heartbeat helps. */
+  receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null {
+    if (this.#overRate(base.hive.id, source) !== null) return 'rate';
+    return this.#registry.patchLoads(base, change) ? null : 'replaced';
+  }
+
   /** Charges a source for the time that a message of a stream takes, as `receive` does for a heartbeat. */
   charged<T>(source: HeartbeatSource, work: () => T, isAccepted: (result: T) => boolean): T {
     const beganMs = this.#now();
