@@ -154,8 +154,9 @@ export const settings = {
   }),
   stream: hive({
     type: type.boolean,
-    default: false,
-    description: 'Send heartbeats over a WebSocket that is kept (docs/stream.md), by POST where that does not work.',
+    default: true,
+    description:
+      'Send heartbeats over a WebSocket that is kept (docs/stream.md), by POST where that does not work. `--no-stream` sends each by POST.',
     tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: one plain request for each heartbeat.',
   }),
   watch: watched({
