@@ -202,6 +202,11 @@ export class StreamConnection {
   /** Sends a message and waits for what the queen says to it. Where that takes too long the connection is ended. */
   ask(bytes: Buffer, epoch: number, index: number): Promise<StreamAnswer> {
     return new Promise((resolve, reject) => {
+      // It may have ended while a keyframe was compressed: nobody would say so a second time.
+      if (this.#client.readyState === WebSocket.CLOSED) {
+        reject(new Error('the connection ended'));
+        return;
+      }
       this.#waiter?.reject(new Error('overtaken'));
       this.#waiter = { epoch, index, resolve, reject };
       this.#cancelLate?.();

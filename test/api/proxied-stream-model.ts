@@ -185,7 +185,9 @@ class ModelHive {
       await Promise.race([sending, new Promise((resolve) => setTimeout(resolve, 50))]);
       if (outcome !== null) break;
       await this.#clock.advance(ackMs);
-      if (tries > 2) abort.abort();
+      if (tries === 3) abort.abort();
+      // As the sender does, that waits for nothing that it has given up.
+      if (tries > 3) outcome = 'failed';
     }
     const done = outcome as SendOutcome | 'failed';
     if (done === 'failed' || done.kind !== 'ack') return false;
@@ -233,7 +235,11 @@ export async function proxiedStreamModel(seed: number, changes: number, settleEv
     counts.queenRestarts++;
     // One half end in good order, the others without a word.
     if (random.chance(0.5)) bytes.cut();
-    await queens.stop();
+    const stopped = queens.stop();
+    // A request of which nothing more arrives has longer than this test.
+    const late = setTimeout(() => bytes.cut(), 1000);
+    await stopped;
+    clearTimeout(late);
     queens = await new QueenPair(clock, sent, counts).start();
     bytes.retarget(queens.url);
   };
@@ -275,6 +281,7 @@ export async function proxiedStreamModel(seed: number, changes: number, settleEv
     await settleAll();
   } finally {
     await Promise.all(hives.map((hive) => hive.close()));
+    bytes.cut();
     await queens.stop();
     await messages.close();
     await bytes.close();
