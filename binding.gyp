@@ -63,6 +63,7 @@
         "native/nvml_reader.cc",
         "native/sample_thread.cc",
         "native/socket_dump.cc",
+        "native/status_questions.cc",
         "native/to_js.cc"
       ],
       "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],

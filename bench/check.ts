@@ -46,6 +46,7 @@ const context: BenchContext = {
   log: (line) => console.log(`  ${line}`),
   defer: (work) => void cleanups.push(work),
   wants: () => true,
+  against: null,
 };
 async function cleanup(): Promise<void> {
   for (let work = cleanups.pop(); work; work = cleanups.pop()) await work();

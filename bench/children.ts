@@ -26,7 +26,7 @@ export class Child<First> {
   ): Promise<Child<First>> {
     const path = isAbsolute(name) ? name : fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
     const child = fork(path, args.map(String), {
-      execArgv: ['--import', 'tsx', ...execArgv],
+      execArgv: [...(path.endsWith('.ts') ? ['--import', 'tsx'] : []), ...execArgv],
     });
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const stop = async () => {

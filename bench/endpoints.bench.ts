@@ -8,7 +8,6 @@ import { type FakeProcess, ProcessTrees } from '../test/harness/process-tree.js'
 import { BenchCgroups } from './cgroups.js';
 import { Child } from './children.js';
 import { type BenchContext, type Metric, metric } from './metric.js';
-import type { EndpointsState } from './processes/endpoints.js';
 import { useOf } from './tick.bench.js';
 
 const workers = 100;
@@ -45,6 +44,35 @@ async function startTrees(context: BenchContext, cgroups: BenchCgroups): Promise
 
 export const rows = ['endpoints_100_workers'] as const;
 
+interface EndpointsState {
+  readonly processes: number;
+  readonly endpoints: number;
+  readonly ready: number;
+}
+
+/** CPU time a second. */
+interface Spent {
+  readonly allMs: number;
+  readonly loopMs: number;
+}
+
+/** Of a checkout that is built. */
+async function measure(context: BenchContext, prefix: string, checkout: string): Promise<Spent> {
+  const program = fileURLToPath(new URL('processes/endpoints.js', import.meta.url));
+  const child = await Child.start<EndpointsState>(context, program, [prefix, workers, join(checkout, 'dist')]);
+  const pid = child.process.pid as number;
+  await child.ask({ seconds: warmUpSeconds });
+  const from = useOf(pid);
+  const { processes, endpoints, ready } = await child.ask<EndpointsState>({ seconds: measuredSeconds });
+  const to = useOf(pid);
+  if (processes !== workers * processesOfEach || endpoints !== workers || ready !== workers)
+    throw new Error(`of ${processes} processes ${endpoints} endpoints are known, and ${ready} workers ready`);
+  return {
+    allMs: (to.allMs - from.allMs) / measuredSeconds,
+    loopMs: (to.loopMs - from.loopMs) / measuredSeconds,
+  };
+}
+
 /**
  * Where 100 workers of ten processes each serve, and whether they are ready, kept up to date each second: their sockets from
  * the kernel, their own answers over TCP. CPU of all threads of a process that does nothing else, once all are ready and
@@ -54,20 +82,20 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
   const cgroups = new BenchCgroups(context);
   await startTrees(context, cgroups);
   const prefix = cgroups.root.slice(cgroups.root.lastIndexOf('/'));
-  const child = await Child.start<EndpointsState>(context, 'endpoints', [prefix, workers]);
-  const pid = child.process.pid as number;
-  await child.ask({ seconds: warmUpSeconds });
-  const from = useOf(pid);
-  const { processes, endpoints, ready } = await child.ask<EndpointsState>({ seconds: measuredSeconds });
-  const to = useOf(pid);
-  if (processes !== workers * processesOfEach || endpoints !== workers || ready !== workers)
-    throw new Error(`of ${processes} processes ${endpoints} endpoints are known, and ${ready} workers ready`);
-  const [allMs, loopMs] = [(to.allMs - from.allMs) / measuredSeconds, (to.loopMs - from.loopMs) / measuredSeconds];
+  // Beside each other: what else the machine does meets both.
+  const [spent, base] = await Promise.all([
+    measure(context, prefix, fileURLToPath(new URL('..', import.meta.url))),
+    context.against === null ? null : measure(context, prefix, context.against),
+  ]);
+  const said = ({ allMs, loopMs }: Spent) =>
+    `${allMs.toFixed(2)} ms of CPU a second, ${loopMs.toFixed(2)} ms on the event loop`;
   context.log(
-    `${processes} processes: ${allMs.toFixed(2)} ms of CPU a second, ${loopMs.toFixed(2)} ms on the event loop`,
+    `${workers * processesOfEach} processes: ${said(spent)}${base ? `; ${context.against}: ${said(base)}` : ''}`,
   );
+  const to = base && { ratioTo: context.against as string };
   return [
-    metric('endpoints_100_workers all threads', allMs, 'ms CPU', { atMost: 3 }),
-    metric('endpoints_100_workers event loop', loopMs, 'ms CPU'),
+    metric('endpoints_100_workers all threads', spent.allMs, 'ms CPU', { atMost: 3 }),
+    metric('endpoints_100_workers event loop', spent.loopMs, 'ms CPU'),
+    ...(to ? [metric('endpoints_100_workers compared', spent.allMs / (base as Spent).allMs, 'times', to)] : []),
   ];
 }

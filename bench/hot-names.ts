@@ -7,6 +7,7 @@ export const hotNames = [
   'heartbeat take in 8 workers',
   'heartbeat take in 100 workers',
   'ingest_8 over HTTP',
+  'sse to 20 subscribers',
   'query of a model and a state',
 ] as const;
 export type HotName = (typeof hotNames)[number];

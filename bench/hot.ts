@@ -104,12 +104,44 @@ function takeIn(hives: number, workers: number): Hot {
   };
 }
 
-/** The same with HTTP before and after it, one beat after the other; who sends is part of it, and the same in all trees. */
-async function overHttp(): Promise<Hot> {
+/** A reader of the queen's event stream: `received` counts the heartbeats that it has. */
+async function subscribe(
+  port: number,
+): Promise<{ readonly socket: Socket; readonly received: (count: number) => Promise<void> }> {
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+  socket.write('GET /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n');
+  let seen = 0;
+  let rest = '';
+  let wanted = { count: 0, reached: () => {} };
+  const begun = new Promise<void>((resolve) => socket.once('data', () => resolve()));
+  socket.setEncoding('latin1').on('data', (text: string) => {
+    const parts = (rest + text).split('event: heartbeat\n');
+    seen += parts.length - 1;
+    rest = (parts.at(-1) ?? '').slice(-20);
+    if (seen >= wanted.count) wanted.reached();
+  });
+  await begun;
+  return {
+    socket,
+    received: (count) =>
+      new Promise((resolve) => {
+        if (seen >= count) resolve();
+        else wanted = { count, reached: resolve };
+      }),
+  };
+}
+
+/**
+ * The same with HTTP before and after it, one heartbeat after the other, each until all readers of events have it; who sends and
+ * reads is part of it, and the same in all trees.
+ */
+async function overHttp(readerCount = 0): Promise<Hot> {
   const queen = await startQueen({ port: 0, warmingMs: 0, staleAfterMs: 86_400_000, maxHives: 1e5 });
   const socket: Socket = connect(queen.port, '127.0.0.1').setNoDelay(true);
+  const subscribers = await Promise.all(Array.from({ length: readerCount }, () => subscribe(queen.port)));
+  let sent = 0;
   process.once('disconnect', () => {
-    socket.destroy();
+    for (const each of [socket, ...subscribers.map((subscriber) => subscriber.socket)]) each.destroy();
     void queen.close();
   });
   // Each hive may send a few beats a second.
@@ -128,6 +160,8 @@ async function overHttp(): Promise<Hot> {
       socket.write(Buffer.concat([Buffer.from(head), body]));
       const text = await answer;
       if (!text.startsWith('HTTP/1.1 200')) throw new Error(`a beat was refused: ${text}`);
+      sent++;
+      for (const { received } of subscribers) await received(sent);
     },
   };
 }
@@ -166,7 +200,8 @@ const makers: Readonly<Record<HotName, () => Hot | Promise<Hot>>> = {
   'tick_100_workers sample': sampling,
   'heartbeat take in 8 workers': () => takeIn(64, 8),
   'heartbeat take in 100 workers': () => takeIn(16, 100),
-  'ingest_8 over HTTP': overHttp,
+  'ingest_8 over HTTP': () => overHttp(),
+  'sse to 20 subscribers': () => overHttp(20),
   'query of a model and a state': query,
 };
 

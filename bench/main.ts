@@ -1,6 +1,7 @@
-// `npm run bench -- [name...] [--json] [--out FILE] [--keep] [--strict]`: runs each suite whose name, or the name of one of whose
+// `npm run bench -- [name...] [--against DIR] [--json] [--out FILE] [--keep] [--strict]`: runs each suite whose name, or the name of one of whose
 // rows, contains one of the words (all without one), and prints what it measured against its targets. `--json` writes the
 // result to bench/results/latest.json or to FILE; with `--keep` figures there of suites that did not run stay. `--strict`: a missed target is exit status 1.
+// `--against`: another checkout, built, beside which suites that can be compared (endpoints) run at the same time.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
@@ -17,6 +18,7 @@ const { values: options, positionals: words } = parseArgs({
     out: { type: 'string', default: join(directory, 'results/latest.json') },
     keep: { type: 'boolean', default: false },
     strict: { type: 'boolean', default: false },
+    against: { type: 'string' },
   },
 });
 
@@ -97,6 +99,7 @@ for (const { name, suite } of suites) {
       log: (line) => console.log(`  ${line}`),
       defer: (work) => void cleanups.push(work),
       wants: (row) => all || named(row),
+      against: options.against === undefined ? null : resolve(options.against),
     });
     const stray = metrics.find((metric) => !suite.rows.some((row) => metric.name.startsWith(row)));
     if (stray) throw new Error(`${stray.name} begins with none of the suite's rows`);

@@ -18,6 +18,8 @@ export interface BenchContext {
   defer(work: () => void | Promise<void>): void;
   /** Whether this row was asked for: by its name, by its suite's, or by none. */
   readonly wants: (row: string) => boolean;
+  /** Another checkout, built, to be compared with; null: none. */
+  readonly against: string | null;
 }
 
 /** What each `*.bench.ts` exports as `run`. */

@@ -35,36 +35,37 @@ export function measuredTable({ commit, node, kernel, cpu, cpuCount, load1, when
 const fleets = [1000, 10_000, 100_000];
 const gigabit = 125e6;
 
-/** What a queen of such fleets would use at a beat a second from hives of 8 workers, computed from what one beat costs. */
+/** What a queen of such fleets would use at a heartbeat a second from hives of 8 workers, computed from what one heartbeat costs. */
 export function limitsTable({ metrics }: Results): string {
   const value = (name: string): number => metrics[name]?.value ?? Number.NaN;
-  const coresPerHeartbeat = 1 / value('ingest/ingest_8 by CPU');
-  const bytesPerHeartbeat = value('ingest/ingest_8 body') * 1000;
+  const coresOf = { request: 1 / value('ingest/ingest_8 by CPU'), stream: 1 / value('stream/stream_8 by CPU') };
+  const bytesOf = { request: value('ingest/ingest_8 body') * 1000, stream: value('stream/stream_8 message') };
   const bytesPerWorker = value('registry/queen_bytes_per_worker');
-  const slowest = (hives: number): string => {
-    const seconds = Math.max(1, Math.ceil(hives * coresPerHeartbeat));
-    if (Number.isNaN(seconds)) return '–';
-    return seconds === 1 ? '1 s' : `${seconds} s`;
-  };
+  const seconds = (cores: number): string =>
+    Number.isNaN(cores) ? '–' : `${Math.max(1, Math.ceil(cores)).toLocaleString('en-US')} s`;
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  const rows = fleets.map((hives) =>
-    line([
-      hives.toLocaleString('en-US'),
-      `${number(hives * coresPerHeartbeat)} cores`,
-      `${number((hives * 8 * bytesPerWorker) / 2 ** 20)} MiB`,
-      `${number((hives * bytesPerHeartbeat) / 1e6)} MB/s (${number((hives * bytesPerHeartbeat * 100) / gigabit)} % of 1 Gbit/s)`,
-      slowest(hives),
-    ]),
+  const rows = fleets.flatMap((hives) =>
+    (['request', 'stream'] as const).map((by) =>
+      line([
+        hives.toLocaleString('en-US'),
+        by === 'request' ? 'POST' : 'stream',
+        `${number(hives * coresOf[by])} cores`,
+        `${number((hives * 8 * bytesPerWorker) / 2 ** 20)} MiB`,
+        `${number((hives * bytesOf[by]) / 1e6)} MB/s (${number((hives * bytesOf[by] * 100) / gigabit)} % of 1 Gbit/s)`,
+        seconds(hives * coresOf[by]),
+      ]),
+    ),
   );
   return [
     line([
       'hives of 8 workers',
-      'CPU at a beat a second',
+      'by',
+      'CPU at a heartbeat a second',
       'heap without history',
       'network',
       'shortest interval one core bears',
     ]),
-    line(['-', '-', '-', '-', '-']),
+    line(['-', '-', '-', '-', '-', '-']),
     ...rows,
     '',
   ].join('\n');

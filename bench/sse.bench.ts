@@ -4,6 +4,7 @@ import { SimulatedHive } from '../test/harness/simulated-fleet.js';
 import { Child } from './children.js';
 import { type BenchContext, type Metric, metric } from './metric.js';
 import type { Arrivals } from './processes/subscribers.js';
+import { bandwidthOf } from './sse-bandwidth.js';
 
 interface Case {
   readonly name: string;
@@ -61,7 +62,14 @@ async function measure(context: BenchContext, { subscribers, perSecond, heartbea
   return { p50: percentile(settled, 0.5), p99: percentile(settled, 0.99) };
 }
 
-export const rows = ['bench_sse_latency', ...cases.map(({ name }) => name)] as const;
+/** One open page, hosts that send a heartbeat a second. */
+const pages = [
+  { name: 'sse_bandwidth_240', hives: 240, search: '?changes=true&lists=true', atMost: 150 },
+  { name: 'sse_bandwidth_1000', hives: 1000, search: '?changes=true&lists=true', atMost: 500 },
+  { name: 'sse_bandwidth_whole_240', hives: 240, search: '' },
+] as const;
+
+export const rows = ['bench_sse_latency', ...cases.map(({ name }) => name), ...pages.map(({ name }) => name)] as const;
 
 /**
  * From a heartbeat in the registry to its event in the hands of each subscriber. The subscribers share a process of their own,
@@ -81,6 +89,12 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
       metric(`${each.name} p99`, p99, 'ms', each.atMost === undefined ? {} : { atMost: each.atMost }),
     );
     if (seed) metrics.push(metric('bench_sse_latency p99', p99, 'ms', { atMost: 100 }));
+  }
+  for (const { name, hives, search, ...goal } of pages) {
+    if (!context.wants(name)) continue;
+    const rate = await bandwidthOf(context, hives, search);
+    context.log(`a page of ${hives} hives at 1 Hz${search}: ${rate.toFixed(1)} kB/s`);
+    metrics.push(metric(name, rate, 'kB/s', 'atMost' in goal ? { atMost: goal.atMost } : undefined));
   }
   return metrics;
 }

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "kernel_file.h"
 #include "socket_dump.h"
+#include "status_questions.h"
 
 namespace hivepulse {
 
@@ -160,6 +161,7 @@ void BlockingFiles::Work(const std::string& path, FileBatch* batch) {
       break;
     }
     case FileWork::kUsage:
+    case FileWork::kStatuses:
       break;
     case FileWork::kDrmClients: {
       const ReadResult file = kept_.Read(path);
@@ -187,6 +189,10 @@ void BlockingFiles::Run() {
     for (const std::string& path : batch.paths) {
       if (closed_.load()) return;
       Work(path, &batch);
+    }
+    if (batch.work == FileWork::kStatuses) {
+      const std::vector<int> statuses = AskStatuses(batch.paths, static_cast<int>(batch.max_bytes));
+      batch.packed.rows.assign(statuses.begin(), statuses.end());
     }
     if (batch.work == FileWork::kUsage) {
       usage_.BeginBatch(batch.proc_root);

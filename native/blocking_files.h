@@ -55,12 +55,14 @@ enum class FileWork {
   kUsage,
   /// fdinfo of DRM clients, by descriptors that are kept.
   kDrmClients,
+  /// HTTP servers, as native/status_questions.h says.
+  kStatuses,
 };
 
 /// Answers without an object for each: to make one costs more than reading what it stands for.
 struct PackedAnswer {
   /// kReadKept: of each file its length, or its errno below 0. kPids: of each directory an errno and a count, then a
-  /// pid and an inode for each. kDrmClients: as lib/native/drm-clients.ts reads it.
+  /// pid and an inode for each. kDrmClients: as lib/native/drm-clients.ts reads it. kStatuses: the status of each.
   std::vector<double> rows;
   /// kReadKept: all files, one behind the other.
   std::string bytes;
@@ -70,6 +72,7 @@ struct PackedAnswer {
 struct FileBatch {
   std::uint32_t id = 0;
   FileWork work = FileWork::kRead;
+  /// Of files; of servers how long they may take, ms.
   std::size_t max_bytes = 0;
   std::string link_prefix;
   std::vector<std::string> paths;

@@ -23,6 +23,9 @@ namespace {
 /// Codes after which the whole library has to be initialized again.
 bool IsLifecycle(int code) { return code == kUninitialized || code == kDriverNotLoaded || code == kVersionMismatch; }
 
+/// Codes of a list that this driver does not have for this GPU.
+bool IsNever(int code) { return code == kNotSupported || code == kFunctionNotFound || code == kInvalidArgument; }
+
 /// Codes of a GPU that can't be used until it is reset.
 bool IsGone(int code) { return code == kGpuIsLost || code == kResetRequired; }
 
@@ -485,16 +488,20 @@ std::vector<NvmlReader::Process> NvmlReader::SampleProcesses(State& state, bool 
                                    nvml_.computeProcessesV1, found);
     Set(state, kProcesses, code, static_cast<double>(found.size()));
   }
-  if (!state.mps_unsupported) {
-    const int code =
+  if (!IsNever(state.mps_code)) {
+    state.mps_code =
         ListProcesses(state.handle, nvml_.mpsProcessesV3, nvml_.mpsProcessesV2, nvml_.mpsProcessesV1, found);
-    state.mps_unsupported = code == kNotSupported || code == kFunctionNotFound;
   }
-  if (slow && !state.graphics_unsupported) {
+  if (slow && !IsNever(state.graphics_code)) {
     state.graphics.clear();
-    const int code = ListProcesses(state.handle, nvml_.graphicsProcessesV3, nvml_.graphicsProcessesV2,
-                                   nvml_.graphicsProcessesV1, state.graphics);
-    state.graphics_unsupported = code == kNotSupported || code == kFunctionNotFound;
+    state.graphics_code = ListProcesses(state.handle, nvml_.graphicsProcessesV3, nvml_.graphicsProcessesV2,
+                                        nvml_.graphicsProcessesV1, state.graphics);
+  }
+  // One list that fails leaves open which processes there are.
+  for (const int code : {state.mps_code, state.graphics_code}) {
+    if (code != kSuccess && !IsNever(code) && state.report.fields[kProcesses].code == kSuccess) {
+      Set(state, kProcesses, code);
+    }
   }
   found.insert(found.end(), state.graphics.begin(), state.graphics.end());
 

@@ -109,8 +109,8 @@ class NvmlReader {
     /// Answered NOT_SUPPORTED: not asked again until the next Init, or a change of MIG mode.
     std::bitset<kFieldCount> unsupported;
     bool memory_v2_broken = false;
-    bool graphics_unsupported = false;
-    bool mps_unsupported = false;
+    int graphics_code = kSuccess;  ///< of its last answer, as `mps_code`
+    int mps_code = kSuccess;
     bool new_utilization_broken = false;
     bool is_mig = false;
     size_t parent = 0;

@@ -55,9 +55,9 @@ constexpr const char* kUsageColumnNames[] = {"error",          "parentPid",     
 static_assert(std::size(kUsageColumnNames) == kUsageColumns, "a column of what processes use has no name");
 
 /// In the order of `FileWork`.
-constexpr const char* kFileWorkNames[] = {"read",      "readKept", "list",  "pids",      "links",
-                                          "linkNames", "sockets",  "usage", "drmClients"};
-static_assert(std::size(kFileWorkNames) == static_cast<std::size_t>(FileWork::kDrmClients) + 1,
+constexpr const char* kFileWorkNames[] = {"read",      "readKept", "list",  "pids",       "links",
+                                          "linkNames", "sockets",  "usage", "drmClients", "statuses"};
+static_assert(std::size(kFileWorkNames) == static_cast<std::size_t>(FileWork::kStatuses) + 1,
               "a work of files has no name");
 
 template <std::size_t N>
@@ -174,7 +174,8 @@ Napi::Value UsagesToJs(Napi::Env env, const std::vector<ProcessUsage>& usages) {
 }
 
 bool IsPacked(FileWork work) {
-  return work == FileWork::kReadKept || work == FileWork::kPids || work == FileWork::kDrmClients;
+  return work == FileWork::kReadKept || work == FileWork::kPids || work == FileWork::kDrmClients ||
+         work == FileWork::kStatuses;
 }
 
 Napi::Value PackedToJs(Napi::Env env, const FileBatch& batch) {

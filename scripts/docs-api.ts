@@ -28,7 +28,8 @@ A running queen describes every route with its schemas at \`/docs\` and \`/opena
   \`null\` is what is not known, with an entry in the hive's \`faults\`; it is never 0.
 - Every hive, worker and GPU says whose it is (\`hive\`), that hive's \`liveness\` and how old it is (\`ageMs\`). While \`warming\` is true the
   queen has just started, and what is missing may only not have spoken yet.
-- Lists are paged: pass \`nextCursor\` as \`cursor\`, with the same query, until it is \`null\`. A query parameter that does not
+- Lists are paged: pass \`nextCursor\` as \`cursor\`, with the same query, until it is \`null\`. Of items that are
+  large a page has fewer than its \`limit\`: about 10 MiB in all. A query parameter that does not
   exist is refused, since a misspelt filter would be none.
 - Where the queen has tokens, send \`Authorization: Bearer <token>\`; the roles are \`hive\`, \`read\`, \`schedule\` and \`admin\`
   ([security](security.md)). The table says which of them a route lets in.
@@ -52,6 +53,7 @@ messages and kinds of events, and without \`heartbeat\` in it the stream has no 
 |---|---|---|
 | \`snapshot\` | all hives and workers, first of all and after \`reset\` and \`lagged\` | |
 | \`heartbeat\` | a hive, its workers that changed, and the keys of those that are \`gone\`; \`whole\`: these are all it has | |
+| \`changes\` | with \`?changes=true\`, in place of \`heartbeat\`: what differs of the rows sent before, of the hive as \`change\` and of its \`workers\` by id, whole rows that are \`added\`, and keys that are \`gone\`; a value stands for itself, a list of one holds a list or an object that takes the place of what was, an object has changes by name or by place | |
 | \`event\` | an event that a hive reported: ${hiveEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`queenEvent\` | an event that the queen found out: ${queenEventKinds.map((kind) => `\`${kind}\``).join(', ')} | yes |
 | \`reset\` | the id that was asked for is no longer known; a \`snapshot\` follows, then what is still kept since then of events that do not come with every change | |

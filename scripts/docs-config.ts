@@ -33,8 +33,8 @@ hive: # only for \`hivepulse hive\`
   tokenFile: /etc/hivepulse/token
 \`\`\`
 
-The sections \`up\`, \`queen\`, \`hive\`, \`sample\` and \`client\` (top, workers, hives, events, doctor) hold what is meant for one command
-alone, and go before what stands outside of them.
+The sections \`up\`, \`queen\`, \`hive\`, \`sample\` and \`client\` (all commands that ask a queen: \`top\`, \`workers\`, \`events\`, \`attention\`, ...) hold what is
+meant for those commands alone, and go before what stands outside of them.
 
 Values:
 
@@ -52,7 +52,7 @@ const userWords = {
   queen: '`queen`',
   hive: '`hive`',
   sample: '`sample`',
-  client: '`top`, `workers`, `hives`, `events`, `doctor`',
+  client: 'commands that ask a queen',
 } as const;
 
 function entry(key: SettingKey): string {
@@ -83,7 +83,7 @@ function entry(key: SettingKey): string {
     '',
     `*Trade-off:* ${setting.tradeoff}`,
     '',
-    '| | |',
+    '| what | value |',
     '|---|---|',
     ...table,
     '',

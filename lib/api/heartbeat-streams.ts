@@ -17,6 +17,8 @@ import { Limiter } from '../util/rate-limiter.js';
  * leads nowhere before it is offline, after ten.
  */
 const ackEvery = 5;
+/** Shortest time between two keyframes that other queens ask one hive for. */
+const keyframeEveryMs = 2000;
 /** Of a connection that says nothing at first. */
 const helloMs = 10_000;
 /** Longest silence, beside two intervals of the hive. */
@@ -68,6 +70,7 @@ export class HeartbeatStreams {
   readonly #deps: HeartbeatStreamDeps;
   readonly #server: WebSocketServer;
   readonly #open = new Set<Connection>();
+  readonly #byHive = new Map<string, Connection>();
   readonly #plans = new Map<string, Shared>();
   readonly #bytes = new ByteBudget(bytesUnderWay);
   readonly #sweep: NodeJS.Timeout;
@@ -105,10 +108,22 @@ export class HeartbeatStreams {
         ...this.#deps,
         plan: (schema) => this.#plan(schema, source.owner),
         take: (bytes) => this.#bytes.take(keys, bytes),
+        isOf: (hive, before) => {
+          this.#forget(before, connection);
+          this.#byHive.set(hive, connection);
+        },
       });
       this.#open.add(connection);
-      client.once('close', () => this.#open.delete(connection));
+      client.once('close', () => {
+        this.#open.delete(connection);
+        this.#forget(connection.hive, connection);
+      });
     });
+  }
+
+  /** Another queen needs a whole heartbeat of a hive, which may be connected here. */
+  askForKeyframe(hive: string): void {
+    this.#byHive.get(hive)?.askForKeyframe(performance.now());
   }
 
   /** Ends the connections of callers that are no longer welcome. */
@@ -122,6 +137,10 @@ export class HeartbeatStreams {
     clearInterval(this.#sweep);
     const withinMs = Math.min(comeBackMs.most, this.#open.size * comeBackMs.perConnection);
     await Promise.all([...this.#open].map((connection) => connection.goAway(withinMs)));
+  }
+
+  #forget(hive: string | null, connection: Connection): void {
+    if (hive !== null && this.#byHive.get(hive) === connection) this.#byHive.delete(hive);
   }
 
   /** One plan for all hives with the same columns; null: there are too many already. @throws StreamCodecError */
@@ -150,6 +169,8 @@ export class HeartbeatStreams {
 
 interface ConnectionDeps extends HeartbeatStreamDeps {
   plan(schema: unknown): HeldPlan | null;
+  /** The connection is of this hive, and was of another. */
+  isOf(hive: string, before: string | null): void;
   /** Room for bytes under way; null: there is none. */
   take(bytes: number): (() => void) | null;
 }
@@ -157,6 +178,8 @@ interface ConnectionDeps extends HeartbeatStreamDeps {
 /** One hive's connection. */
 class Connection {
   readonly owner: string;
+  /** Null: not known yet. */
+  hive: string | null = null;
   readonly #client: WebSocket;
   readonly #source: HeartbeatSource;
   readonly #address: string | undefined;
@@ -166,6 +189,7 @@ class Connection {
   /** The hive's own, ms, and what the queen said of it last. */
   #intervalMs = 0;
   #grantedMs = 0;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
   #underWay = 0;
   #giveBack: (() => void) | null = null;
   #release: (() => void) | null = null;
@@ -191,6 +215,12 @@ class Connection {
       this.#release?.();
       this.#stream = null;
     });
+  }
+
+  askForKeyframe(nowMs: number): void {
+    if (nowMs - this.#askedAtMs < keyframeEveryMs) return;
+    this.#askedAtMs = nowMs;
+    this.#send({ type: 'keyframe' });
   }
 
   endIfIdle(nowMs: number): void {
@@ -275,7 +305,7 @@ class Connection {
       return;
     }
     const { queenId, requestedIntervalMs } = this.#deps.registry;
-    this.#send({ type: 'welcome', queenId, intervalMs: requestedIntervalMs, ackEvery, takesLoads: true });
+    this.#send({ type: 'welcome', queenId, intervalMs: requestedIntervalMs, ackEvery, takesLoads: this.#deps.intake.forwarder === null });
   }
 
   #answer(outcome: StreamOutcome): void {
@@ -291,7 +321,12 @@ class Connection {
     const { epoch, index, deltas, reply, isWanted } = outcome;
     const isChanged = reply.intervalMs !== this.#grantedMs;
     this.#grantedMs = reply.intervalMs;
-    this.#intervalMs = this.#stream?.hive?.intervalMs ?? this.#intervalMs;
+    const hive = this.#stream?.hive ?? null;
+    if (hive !== null) {
+      this.#intervalMs = hive.intervalMs;
+      if (this.hive !== hive.id) this.#deps.isOf(hive.id, this.hive);
+      this.hive = hive.id;
+    }
     if (isWanted) this.#send({ type: 'ack', epoch, index, deltas, reply });
     else if (isChanged) this.#send({ type: 'interval', intervalMs: reply.intervalMs });
   }

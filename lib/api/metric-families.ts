@@ -62,6 +62,12 @@ export interface FleetSource {
   readonly shared: BusCounts | null;
 }
 
+/** Models with series of their own, and codes of faults of one hive: who makes names up does not fill whoever scrapes. */
+const maxModels = 1000;
+const maxCodes = 32;
+/** What stands for the codes beyond. */
+const otherCode = 'OTHER';
+
 export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): FleetScrape {
   const hives: Labelled<HiveView>[] = [];
   const gpus: Labelled<GpuSample>[] = [];
@@ -86,7 +92,7 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
       if (worker.model === null) continue;
       const ofModel = energiesOfModels.get(worker.model);
       if (ofModel) ofModel.push(energy);
-      else energiesOfModels.set(worker.model, [energy]);
+      else if (energiesOfModels.size < maxModels) energiesOfModels.set(worker.model, [energy]);
     }
     leftOut += Math.max(0, item.workerCount - Math.max(0, room));
   }
@@ -221,12 +227,15 @@ const hiveFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_fleet_hive_faults',
     type: 'gauge',
-    help: 'Faults that stand on the hive, by code; docs/troubleshooting.md explains them.',
+    help: `Faults that stand on the hive, by code, at most ${maxCodes} (the others are ${otherCode}); docs/troubleshooting.md explains them.`,
     labels: ['hive', 'code'],
     *collect({ heard }) {
       for (const { item, labels } of heard) {
         const counts = new Map<string, number>();
-        for (const { code } of item.faults) counts.set(code, (counts.get(code) ?? 0) + 1);
+        for (const { code } of item.faults) {
+          const name = counts.has(code) || counts.size < maxCodes ? code : otherCode;
+          counts.set(name, (counts.get(name) ?? 0) + 1);
+        }
         for (const [code, value] of counts) yield { value, labels: { code }, shared: labels };
       }
     },

@@ -2,9 +2,12 @@ import {
   type FleetEvent,
   type HiveView,
   queenEventKinds,
+  type StreamChanges,
   type StreamHeartbeat,
   type WorkerView,
 } from '../contract/api.js';
+import { type Change, changesOf, type LeftOut } from '../contract/changes.js';
+import { hiveDetails, workerDetails } from '../contract/details.js';
 import { servesModel } from '../contract/models.js';
 import { type StreamClient, sseMessage } from '../http/sse.js';
 import type { Registry } from '../queen/registry.js';
@@ -15,6 +18,10 @@ export interface StreamFilter {
   readonly model?: string;
   /** Names of messages (`heartbeat`, `event`, `queenEvent`) or kinds of events. Without `heartbeat` there are no rows. */
   readonly kinds?: readonly string[];
+  /** Rows that were sent before as what changes of them. */
+  readonly changes?: boolean;
+  /** Of these, only figures that lists show. */
+  readonly lists?: boolean;
 }
 
 /** What streams ask of the registry. */
@@ -72,6 +79,14 @@ export const eventMessage = (event: Pick<FleetEvent, 'kind' | 'id'>, json = JSON
 /** Bytes of a snapshot that are built at once; between two pieces the socket is asked whether there is room. */
 const pieceLength = 64 * 1024;
 
+/** The rows of one hive as they were sent last. */
+interface SentRows {
+  hive: HiveView;
+  readonly workers: Map<string, WorkerView>;
+}
+/** What a reader may know better by an event, or by its clock: it is in each message. */
+const always = { ageMs: true, liveness: true } as const;
+
 /** All clients that see the same: each message is built once for them. */
 export class StreamGroup {
   readonly clients = new Set<StreamClient>();
@@ -83,10 +98,18 @@ export class StreamGroup {
   readonly #whole = new Map<string, Buffer | null>();
   /** Keys shown to clients that filter by model, so that a worker whose model changes can be taken back. */
   readonly #shown = new Set<string>();
+  /** By hive, where changes are sent. A reader that has a newer row takes the same change without harm. */
+  readonly #sent = new Map<string, SentRows>();
+  readonly #leftOut: { readonly hive: LeftOut; readonly worker: LeftOut };
+  /** Rows that wait for others, to be compressed together. */
+  readonly held = new Map<string, PendingRows>();
 
   constructor(source: StreamSource, filter: StreamFilter) {
     this.#source = source;
     this.filter = filter;
+    this.#leftOut = filter.lists
+      ? { hive: { ...always, ...hiveDetails }, worker: { ...always, ...workerDetails } }
+      : { hive: always, worker: always };
     this.rows = filter.kinds?.includes('heartbeat') ?? true;
     this.filtered = filter.hive !== undefined || filter.model !== undefined || filter.kinds !== undefined;
   }
@@ -116,6 +139,7 @@ export class StreamGroup {
   heartbeat(pending: PendingRows, text: RowText): string | null {
     const { model } = this.filter;
     if (pending.whole || this.filter.hive !== undefined) return this.#wholeText(pending.hive, text);
+    if (this.filter.changes) return this.#changesText(pending, text);
     const rows: string[] = [];
     const gone = [...pending.gone];
     for (const row of pending.changed.values()) {
@@ -140,7 +164,12 @@ export class StreamGroup {
   /** What was built of these hives is old. */
   forget(hives: Iterable<string>, events: readonly FleetEvent[]): void {
     for (const hive of hives) this.#whole.delete(hive);
-    for (const event of events) this.#whole.delete(event.hive);
+    for (const event of events) {
+      this.#whole.delete(event.hive);
+      if (event.kind !== 'hiveRemoved') continue;
+      this.#sent.delete(event.hive);
+      this.held.delete(event.hive);
+    }
   }
 
   /** Nothing is kept longer than the clients that needed it. */
@@ -159,7 +188,10 @@ export class StreamGroup {
     };
     for (const id of ids) {
       const hive = source.hive(id);
-      if (hive !== null) add(hive);
+      if (hive !== null) {
+        add(hive);
+        this.#note(hive, []);
+      }
       if (piece.length < pieceLength) continue;
       yield Buffer.from(piece);
       piece = '';
@@ -168,7 +200,10 @@ export class StreamGroup {
     first = true;
     for (const id of ids) {
       for (const row of source.workersOf(id)) {
-        if (this.#shows(row)) add(row);
+        if (this.#shows(row)) {
+          add(row);
+          this.#sent.get(id)?.workers.set(row.key, row);
+        }
         if (piece.length < pieceLength) continue;
         yield Buffer.from(piece);
         piece = '';
@@ -186,8 +221,44 @@ export class StreamGroup {
     return true;
   }
 
+  /** Keeps what is sent of a hive first. */
+  #note(hive: HiveView, rows: readonly WorkerView[]): void {
+    if (!this.filter.changes || this.#sent.has(hive.id)) return;
+    this.#sent.set(hive.id, { hive, workers: new Map(rows.map((row) => [row.key, row])) });
+  }
+
+  #changesText(pending: PendingRows, text: RowText): string {
+    const { hive } = pending;
+    const sent = this.#sent.get(hive.id);
+    const change = sent === undefined ? null : changesOf(sent.hive, hive, this.#leftOut.hive);
+    if (sent === undefined || change === null) return this.#wholeText(hive, text);
+    sent.hive = hive;
+    const workers: [string, Change][] = [];
+    const added: string[] = [];
+    for (const row of pending.changed.values()) {
+      const before = sent.workers.get(row.key);
+      const its = before === undefined ? null : changesOf(before, row, this.#leftOut.worker);
+      if (its === null) added.push(text.of(row));
+      else if (its !== undefined) workers.push([row.id, its]);
+      sent.workers.set(row.key, row);
+    }
+    for (const key of pending.gone) sent.workers.delete(key);
+    const { ageMs, liveness } = hive;
+    const head: Omit<StreamChanges, 'added'> = {
+      hive: hive.id,
+      ageMs,
+      liveness,
+      ...(change === undefined ? {} : { change }),
+      workers: Object.fromEntries(workers),
+      gone: [...pending.gone],
+    };
+    return sseMessage('changes', `${JSON.stringify(head).slice(0, -1)},"added":[${added.join(',')}]}`);
+  }
+
   #wholeText(hive: HiveView, text: RowText): string {
     const rows = this.#source.workersOf(hive.id).filter((row) => this.#shows(row));
+    this.#sent.delete(hive.id);
+    this.#note(hive, rows);
     return heartbeatMessage(text.of(hive), rows.map((row) => JSON.stringify(row)).join(','), [], true);
   }
 }

@@ -1,10 +1,12 @@
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import * as type from '../config/types.js';
-import type { SilenceKind } from '../contract/silence.js';
+import type { AttentionLine, Silence, SilenceKind } from '../contract/silence.js';
 import { openClient } from './client.js';
+import { completedBy } from './completes.js';
 import { caller } from './cordon.js';
-import { filterOption, outputOption, parseFlag } from './filters.js';
-import { outputWidth, printJson, printLines, wantsColours, writeNote, writeText } from './output.js';
+import { filterOption, parseFlag } from './filters.js';
+import { listCommand } from './listing.js';
+import { writeText } from './output.js';
 import { addSettings } from './settings.js';
 
 interface SilenceFlags {
@@ -14,7 +16,7 @@ interface SilenceFlags {
   readonly by?: string;
 }
 
-/** Adds `hivepulse attention`, `acknowledge`, `silence` and `unsilence`. */
+/** Adds `hivepulse attention`, `silences`, `acknowledge`, `silence` and `unsilence`. */
 export function register(program: Command): void {
   const attention = program
     .command('attention')
@@ -22,7 +24,6 @@ export function register(program: Command): void {
     .description(
       'Lists what needs attention, the worst first, equal things on several hosts as one. What is acknowledged or silenced comes last.',
     )
-    .addOption(outputOption('--json', 'one JSON document: { items, warming }'))
     .addHelpText(
       'after',
       `
@@ -31,31 +32,45 @@ Examples:
   $ hivepulse attention --json | jq -r '.items[] | select(.severity == "critical").title'
   $ hivepulse acknowledge gpuStalled --hive host-7 --reason 'rebooting it at noon'`,
     );
-  addSettings(attention, 'client').action(async ({ json }: { json?: boolean }) => {
-    const { client } = await openClient(attention);
-    const list = await client.attention();
-    if (json) return printJson(list);
-    if (list.warming) writeNote('the queen has just started and may not have heard all its hives yet.');
-    if (list.items.length === 0) return writeNote('nothing needs attention.');
-    const [{ printTable }, { attentionColumns }] = await Promise.all([
-      import('./table.js'),
-      import('./attention-columns.js'),
-    ]);
-    printLines(printTable(attentionColumns, list.items, outputWidth(), wantsColours()));
+  listCommand<AttentionLine>(attention, {
+    none: 'nothing needs attention.',
+    sorts: ['severity', 'title', 'cause'],
+    columns: async () => (await import('./attention-columns.js')).attentionColumns,
+    query: () => async (client) => {
+      const list = await client.attention();
+      return { document: list, rows: list.items };
+    },
   });
-  addKind(program, 'acknowledge', 'acknowledged', 'say that somebody looks at it, until it is over');
-  addKind(program, 'silence', 'silenced', 'say nothing of it for a while, also if it comes again');
+  addSilences(program);
+  addKind(program, 'acknowledge', 'acknowledged', 'mark a cause as being looked at, until it is resolved');
+  addKind(program, 'silence', 'silenced', 'mute a cause for a while, even if it recurs');
 
   const unsilence = program
     .command('unsilence')
-    .summary('take back what was acknowledged or silenced')
-    .description('Has a queen list a cause as open again. Needs a token of role admin.')
-    .argument('<cause>', 'as `hivepulse attention` lists it')
-    .addOption(filterOption('--hive <hive>', 'of this hive (by default of the whole fleet)'));
+    .summary('undo acknowledge or silence')
+    .description('Lists a cause as open again. Needs a token of role admin.')
+    .addArgument(completedBy(new Argument('<cause>', 'as `hivepulse attention` lists it'), 'causes'))
+    .addOption(completedBy(filterOption('--hive <hive>', 'of this hive (by default of the whole fleet)'), 'hives'));
   addSettings(unsilence, 'client').action(async (cause: string, { hive }: { hive?: string }) => {
     const { client } = await openClient(unsilence);
     await client.unsilence({ cause, hive: hive ?? null });
     writeText(`${cause} is open again\n`);
+  });
+}
+
+function addSilences(program: Command): void {
+  const silences = program
+    .command('silences')
+    .summary('list what is acknowledged or silenced')
+    .description('Lists what is acknowledged or silenced, by whom, why and until when.');
+  listCommand<Silence>(silences, {
+    none: 'nothing is acknowledged or silenced.',
+    sorts: ['cause', 'hive', 'kind', 'by', 'expiresAt'],
+    columns: async () => (await import('./silence-columns.js')).silenceColumns,
+    query: () => async (client) => {
+      const list = await client.silences();
+      return { document: list, rows: list.items };
+    },
   });
 }
 
@@ -64,12 +79,12 @@ function addKind(program: Command, name: string, kind: SilenceKind, summary: str
     .command(name)
     .summary(summary)
     .description(
-      `Has all queens of the fleet leave a cause out of counts, notifications and the webhook: ${summary}. Needs a token of role admin.`,
+      `Leaves a cause out of counts, notifications and the webhook, at all queens of the fleet: ${summary}. Needs a token of role admin.`,
     )
-    .argument('<cause>', 'as `hivepulse attention` lists it')
-    .addOption(filterOption('--hive <hive>', 'on this hive (by default on all)'))
-    .requiredOption('--reason <text>', 'why, for whoever finds it')
-    .option('--for <seconds>', 'it ends by itself after so many seconds (default: 86400)')
+    .addArgument(completedBy(new Argument('<cause>', 'as `hivepulse attention` lists it'), 'causes'))
+    .addOption(completedBy(filterOption('--hive <hive>', 'on this hive (by default on all)'), 'hives'))
+    .requiredOption('--reason <text>', 'why, for others to read')
+    .option('--for <seconds>', 'expires after this many seconds (default: 86400)')
     .option('--by <name>', 'who does it (default: user@host)');
   addSettings(command, 'client').action(async (cause: string, flags: SilenceFlags) => {
     const seconds = parseFlag('--for', type.integer(60, 30 * 24 * 3600), flags.for);

@@ -68,8 +68,10 @@ const withPlace = (command: Command): Command =>
 /** Adds `hivepulse drain`, `hivepulse undrain` and `hivepulse release-gpus`. */
 export function register(program: Command): void {
   withPlace(program.command('drain'))
-    .summary('take this host out of scheduling; its workers go on')
-    .description('Takes the host of a running hive out of all scheduling. Its workers go on, and are still shown.')
+    .summary('take this host out of scheduling; its workers keep running')
+    .description(
+      'Takes the host of a running hive out of all scheduling. Its workers keep running and are still shown.',
+    )
     .action(async (flags: ControlFlags) => {
       await ask(flags, '/v1/drain', { draining: true });
       writeText('draining: no new work comes here; hivepulse undrain takes it back\n');

@@ -1,7 +1,8 @@
 import { hostname, userInfo } from 'node:os';
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import * as type from '../config/types.js';
 import { openClient } from './client.js';
+import { completedBy } from './completes.js';
 import { parseFlag } from './filters.js';
 import { writeText } from './output.js';
 import { addSettings } from './settings.js';
@@ -27,11 +28,11 @@ export function register(program: Command): void {
     .command('cordon')
     .summary('take hives out of scheduling, from anywhere')
     .description(
-      'Has a queen place nothing on these hives and send no request to their workers, until they are uncordoned. Their workers go on. Needs a token of role admin.',
+      'Has a queen place nothing on these hives and send no request to their workers, until they are uncordoned. Their workers keep running. Needs a token of role admin.',
     )
-    .argument('<hive...>', 'ids of hives')
-    .requiredOption('--reason <text>', 'why, for whoever finds it')
-    .option('--for <seconds>', 'it ends by itself after so many seconds (by default it does not)')
+    .addArgument(completedBy(new Argument('<hive...>', 'ids of hives'), 'hives'))
+    .requiredOption('--reason <text>', 'why, for others to read')
+    .option('--for <seconds>', 'expires after this many seconds (default: never)')
     .option('--by <name>', 'who does it (default: user@host)')
     .addHelpText(
       'after',
@@ -57,7 +58,7 @@ Examples:
     .command('uncordon')
     .summary('take hives back into scheduling')
     .description('Has a queen schedule on these hives again. Needs a token of role admin.')
-    .argument('<hive...>', 'ids of hives');
+    .addArgument(completedBy(new Argument('<hive...>', 'ids of hives'), 'hives'));
   addSettings(uncordon, 'client').action(async (hives: readonly string[]) => {
     const { client } = await openClient(uncordon);
     for (const hive of hives) {

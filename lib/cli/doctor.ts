@@ -29,12 +29,12 @@ Examples:
       import('../doctor/queen.js'),
       import('./doctor-report.js'),
     ]);
-    const [findings, queen] = await Promise.all([
-      examine(thisHost()),
-      checkQueen(urls.join(', '), client, resolved.origins.queens !== 'default'),
-    ]);
     // As a hive that is started with the same file and environment would have it.
     const hive = await settingsFor(command, 'hive').catch(() => null);
+    const [findings, queen] = await Promise.all([
+      examine(thisHost(process.env, hive?.settings.allGpus)),
+      checkQueen(urls.join(', '), client, resolved.origins.queens !== 'default'),
+    ]);
     const commands = hive?.settings.commands === undefined ? [] : [checkCommands(hive.settings.commands)];
     const all = [...findings, ...commands, queen];
     const sound = all.every(({ status }) => status !== 'fail');

@@ -2,10 +2,10 @@ import type { HivepulseClient, StreamMessage } from '../client/client.js';
 import type { FleetEvent } from '../contract/api.js';
 import { before, isUpTo, splitId } from '../contract/event-ids.js';
 import { answerMs, newestEventId, noAnswer } from './event-ids.js';
-import { outputWidth, printJsonLines, printLines, wantsColours, writeNote } from './output.js';
+import { outputWidth, printLines, wantsColours, writeNote } from './output.js';
 import { fitSpans, toText } from './table.js';
 import { columns, printable } from './text.js';
-import { eventLine } from './top/detail.js';
+import { eventLine } from './top/lines.js';
 
 /** With a filter so many events are looked through for those that match. */
 const searched = 1000;
@@ -24,16 +24,14 @@ const wants = ({ hive, kinds, worker, fromMs }: Wanted, event: FleetEvent): bool
   (worker === undefined || event.workerId === worker) &&
   (fromMs === undefined || Date.parse(event.at) >= fromMs);
 
-type Print = (events: readonly FleetEvent[]) => void;
+export type Print = (events: readonly FleetEvent[]) => void;
 
-/** Prints lines for people; the column of hives is as wide as the longest name so far. */
-function linePrinter(): Print {
+/** Prints lines for people, cut to `width`; the column of hives is as wide as the longest name so far. */
+export function linePrinter(width = outputWidth): Print {
   let hiveWidth = 8;
   return (events) => {
     for (const { hive } of events) hiveWidth = Math.max(hiveWidth, Math.min(24, columns(printable(hive))));
-    printLines(
-      events.map((event) => toText(fitSpans(eventLine(event, hiveWidth), outputWidth()), wantsColours()).trimEnd()),
-    );
+    printLines(events.map((event) => toText(fitSpans(eventLine(event, hiveWidth), width()), wantsColours()).trimEnd()));
   };
 }
 
@@ -76,12 +74,12 @@ export async function showEvents(
   wanted: Wanted,
   last: number,
   follow: boolean,
-  json: boolean,
+  print: Print,
 ): Promise<void> {
   const newest = await newestEventId(client);
   const [, sequence] = splitId(newest);
   const filtered = Object.values(wanted).some((filter) => filter !== undefined);
-  const tail = new Tail(newest, last, wanted, json ? printJsonLines : linePrinter());
+  const tail = new Tail(newest, last, wanted, print);
   let back = last === 0 ? 0 : Math.min(sequence, filtered ? Math.max(searched, last) : last);
   while (back > 0 || follow) {
     tail.replaying = back > 0;
@@ -135,5 +133,5 @@ async function readMessages(
 
 function reportCut({ error, retryInMs }: Extract<StreamMessage, { type: 'closed' }>): void {
   const why = error instanceof Error ? error.message : String(error);
-  writeNote(`cut off (${why}); trying again in ${(retryInMs / 1000).toFixed(1)} s.`);
+  writeNote(`disconnected (${why}); retrying in ${(retryInMs / 1000).toFixed(1)} s.`);
 }

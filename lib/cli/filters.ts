@@ -1,78 +1,31 @@
 import { type Command, Option } from 'commander';
-import type { HivepulseClient } from '../client/client.js';
 import * as type from '../config/types.js';
 import { ValueProblem } from '../config/types.js';
-import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
-import { shownUrl } from '../util/shown-url.js';
-import { openClient } from './client.js';
-import { outputWidth, printJson, printLines, wantsColours, writeNote } from './output.js';
-import { addSettings, collect } from './settings.js';
-import type { Column } from './table.js';
+import { completedBy } from './completes.js';
+import { collect } from './settings.js';
 
 export const filterOption = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Filters:');
 export const outputOption = (flags: string, text: string): Option => new Option(flags, text).helpGroup('Output:');
 
-/** Options that the lists of hives and workers have in common. */
-function addListOptions(command: Command): Command {
-  return command
+/** Filters that lists of hives and workers have in common. */
+export const addFleetFilters = (command: Command): Command =>
+  command
     .addOption(
-      filterOption('--label <key=value>', 'only with this label; may be repeated, all must match').argParser(collect),
+      completedBy(
+        filterOption('--label <key=value>', 'only with this label; may be repeated, all must match').argParser(collect),
+        'labels',
+      ),
     )
-    .addOption(filterOption('--liveness <liveness>', 'only where the hive is').choices(['online', 'late', 'offline']))
-    .addOption(outputOption('--limit <number>', 'at most so many (all unless told)'))
-    .addOption(
-      outputOption(
-        '-o, --output <format>',
-        'wide: all columns; json: as --json; csv: all columns, for spreadsheets',
-      ).choices(['wide', 'json', 'csv']),
-    )
-    .addOption(outputOption('--json', 'one JSON document: { items, warming }, each item whole'));
-}
+    .addOption(livenessOption())
+    .addOption(limitOption());
 
-/** Makes `command` list what a queen answers, page by page; `queryOf` reads the flags that only it has, `rowsOf` adds what rows show beside. */
-export function listCommand<T>(
-  command: Command,
-  what: string,
-  columns: () => Promise<readonly Column<T>[]>,
-  queryOf: (flags: Record<string, unknown>) => Record<string, unknown>,
-  page: (client: HivepulseClient, query: object) => Promise<Page<T>>,
-  rowsOf: (client: HivepulseClient, items: readonly T[]) => Promise<readonly T[]> = async (_, items) => items,
-  notesOf: (items: readonly T[], client: HivepulseClient) => Promise<readonly string[]> = async () => [],
-): void {
-  addSettings(addListOptions(command), 'client').action(async (flags: Record<string, unknown>) => {
-    const limit = parseFlag('--limit', type.integer(1, 1_000_000), flags.limit) ?? Number.POSITIVE_INFINITY;
-    const query = defined({ ...queryOf(flags), liveness: flags.liveness, label: labelQuery(flags.label) });
-    const { client } = await openClient(command);
-    const { items, warming } = await collectPages(limit, (range) => page(client, { ...query, ...range }));
-    if (flags.json || flags.output === 'json') return printJson({ items, warming });
-    if (warming) writeNote('the queen has just started and may not have heard the whole fleet yet.');
-    if (items.length === 0 && flags.output !== 'csv') writeNote(`no ${what} matches.`);
-    else printLines(await tableOf(await columns(), () => rowsOf(client, items), client.url, flags.output));
-    for (const note of await notesOf(items, client)) writeNote(note);
-  });
-}
+export const livenessOption = (): Option =>
+  filterOption('--liveness <liveness>', 'only where the hive is').choices(['online', 'late', 'offline']);
+export const limitOption = (): Option => outputOption('--limit <number>', 'at most this many (default: all)');
 
-/** More than all columns take. */
-const wideColumns = 1000;
-
-/** The table of what a queen answered. @throws HivepulseError INVALID_RESPONSE where an item lacks what a column shows */
-async function tableOf<T>(
-  columns: readonly Column<T>[],
-  rows: () => Promise<readonly T[]>,
-  url: string,
-  format: unknown,
-): Promise<readonly string[]> {
-  const { csvLines, printTable } = await import('./table.js');
-  try {
-    if (format === 'csv') return csvLines(columns, await rows());
-    return printTable(columns, await rows(), format === 'wide' ? wideColumns : outputWidth(), wantsColours());
-  } catch (cause) {
-    if (!(cause instanceof TypeError)) throw cause;
-    const message = `${shownUrl(url)} answered with items of another form: is it a queen of this version?`;
-    throw new HivepulseError('INVALID_RESPONSE', shownUrl(url), message, { cause });
-  }
-}
+export const limitOf = (flags: Readonly<Record<string, unknown>>): number =>
+  parseFlag('--limit', type.integer(1, 1_000_000), flags.limit) ?? Number.POSITIVE_INFINITY;
 
 /** The value of a flag that is no setting. Throws INVALID_OPTION naming the flag. */
 export function parseFlag<T>(flag: string, of: type.ValueType<T>, input: unknown): T | undefined {
@@ -86,7 +39,7 @@ export function parseFlag<T>(flag: string, of: type.ValueType<T>, input: unknown
 }
 
 /** `key=value` as the queen's queries want it, `key:value`. */
-const labelQuery = (given: unknown): string[] | undefined => {
+export const labelQuery = (given: unknown): string[] | undefined => {
   const labels = parseFlag('--label', type.labels, given);
   return labels && Object.entries(labels).map(([key, text]) => `${key}:${text}`);
 };

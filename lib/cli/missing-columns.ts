@@ -6,8 +6,16 @@ import { type Column, span } from './table.js';
 
 /** The columns of what is missing. */
 export const missingColumns: readonly Column<Missing>[] = [
-  { key: 'kind', title: 'KIND', min: 6, max: 6, rank: 2, draw: ({ kind }) => [span(kind === 'gpu' ? 'GPU' : kind)] },
-  { key: 'key', title: 'KEY', min: 16, max: 64, rank: 0, draw: ({ key }) => [span(key)] },
+  {
+    key: 'kind',
+    title: 'KIND',
+    min: 6,
+    max: 6,
+    rank: 2,
+    draw: ({ kind }) => [span(kind === 'gpu' ? 'GPU' : kind)],
+    order: ({ kind }) => kind,
+  },
+  { key: 'key', title: 'KEY', min: 16, max: 64, rank: 0, draw: ({ key }) => [span(key)], order: ({ key }) => key },
   {
     key: 'name',
     title: 'WAS',
@@ -23,8 +31,18 @@ export const missingColumns: readonly Column<Missing>[] = [
     max: 16,
     rank: 0,
     draw: ({ missingMs }) => [span(formatDuration(missingMs / 1000), ansiOf.warning)],
+    order: ({ missingMs }) => missingMs,
+    descending: true,
   },
-  { key: 'why', title: 'WHY', min: 10, max: 80, rank: 1, draw: (item) => [span(missingReasonText(item))] },
+  {
+    key: 'why',
+    title: 'WHY',
+    min: 10,
+    max: 80,
+    rank: 1,
+    draw: (item) => [span(missingReasonText(item))],
+    order: missingReasonText,
+  },
 ];
 
 /** What it was, in a word or two. */

@@ -1,9 +1,12 @@
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import type { Missing, MissingKind } from '../contract/missing.js';
+import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
 import { openClient } from './client.js';
-import { collectPages, filterOption, outputOption } from './filters.js';
-import { outputWidth, printJson, printLines, wantsColours, writeNote, writeText } from './output.js';
+import { completedBy } from './completes.js';
+import { collectPages, filterOption } from './filters.js';
+import { listCommand } from './listing.js';
+import { writeText } from './output.js';
 import { addSettings } from './settings.js';
 
 /** What `forget` is given: a worker by key, else a GPU by uuid, else a hive by id. */
@@ -16,13 +19,12 @@ export function kindOfKey(key: string): MissingKind {
 export function register(program: Command): void {
   const missing = program
     .command('missing')
-    .summary('list what was seen and is gone')
+    .summary('list the hives, GPUs and workers that are missing')
     .description(
-      'Lists hives, GPUs and workers that were seen and are gone, since when and why. They are kept for seven days, or until they are forgotten.',
+      'Lists hives, GPUs and workers that the queen has seen and that are missing: since when, and why. They are kept for seven days, or until they are forgotten.',
     )
     .addOption(filterOption('--kind <kind>', 'only of this kind').choices(['hive', 'gpu', 'worker']))
-    .addOption(filterOption('--hive <hive>', 'only of this hive'))
-    .addOption(outputOption('--json', 'one JSON document: { items }, each with its last values'))
+    .addOption(completedBy(filterOption('--hive <hive>', 'only of this hive'), 'hives'))
     .addHelpText(
       'after',
       `
@@ -31,22 +33,20 @@ Examples:
   $ hivepulse missing --kind gpu --json | jq -r '.items[].key'
   $ hivepulse forget host-7`,
     );
-  addSettings(missing, 'client').action(
-    async ({ kind, hive, json }: { kind?: MissingKind; hive?: string; json?: boolean }) => {
-      const { client } = await openClient(missing);
-      const query = { ...(kind && { kind }), ...(hive !== undefined && { hive }) };
-      const { items } = await collectPages<Missing>(Number.POSITIVE_INFINITY, (range) =>
-        client.missing({ ...query, ...range }),
-      );
-      if (json) return printJson({ items });
-      if (items.length === 0) return writeNote('nothing is missing.');
-      const [{ printTable }, { missingColumns }] = await Promise.all([
-        import('./table.js'),
-        import('./missing-columns.js'),
-      ]);
-      printLines(printTable(missingColumns, items, outputWidth(), wantsColours()));
+  listCommand<Missing>(missing, {
+    none: 'nothing is missing.',
+    sorts: ['kind', 'key', 'missing', 'why'],
+    columns: async () => (await import('./missing-columns.js')).missingColumns,
+    query: (flags) => {
+      const query = defined({ kind: flags.kind as MissingKind | undefined, hive: flags.hive as string | undefined });
+      return async (client) => {
+        const { items } = await collectPages<Missing>(Number.POSITIVE_INFINITY, (range) =>
+          client.missing({ ...query, ...range }),
+        );
+        return { document: { items }, rows: items };
+      };
     },
-  );
+  });
 
   const forget = program
     .command('forget')
@@ -54,7 +54,7 @@ Examples:
     .description(
       'Has a queen forget a hive with all of its own (by id), or a GPU (by uuid) or worker (hive/group/instance) that is missing. Needs a token of role admin. A hive that still sends comes back.',
     )
-    .argument('<key...>', 'as `hivepulse missing` lists them');
+    .addArgument(completedBy(new Argument('<key...>', 'as `hivepulse missing` lists them'), 'missing'));
   addSettings(forget, 'client').action(async (keys: readonly string[]) => {
     const { client } = await openClient(forget);
     for (const key of keys) {

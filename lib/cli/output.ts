@@ -1,5 +1,5 @@
 // The one way to standard output and standard error for every command but `run`, whose worker owns both.
-import { escapeForTerminal, keepColours, printable } from './printable.js';
+import { escapeForTerminal, keepColours, printable } from '../present/printable.js';
 
 /** Colours only where somebody looks, and does not mind them. */
 export const wantsColours = (stream: { readonly isTTY?: boolean } = process.stdout): boolean =>
@@ -13,6 +13,14 @@ export const writeText = (text: string): void => void process.stdout.write(keepC
 
 export function printLines(lines: readonly string[]): void {
   if (lines.length > 0) writeText(`${lines.join('\n')}\n`);
+}
+
+/** Draws lines over those that were drawn before, on a terminal; what has no room is counted. */
+export function redraw(lines: readonly string[]): void {
+  const room = (process.stdout.rows ?? 24) - 1;
+  const left = lines.length - room;
+  const shown = left > 0 ? [...lines.slice(0, room - 1), `and ${left + 1} more lines`] : lines;
+  process.stdout.write(`\u001b[H${shown.map((line) => `${keepColours(line)}\u001b[K\n`).join('')}\u001b[J`);
 }
 
 /** Writes JSON: what a terminal would obey is escaped, which leaves every value as it is. */

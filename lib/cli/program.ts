@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { keepColours } from '../present/printable.js';
 import { packageVersion } from '../util/version.js';
 import { shownOption } from '../workers/shown-command.js';
 import { register as attention } from './attention.js';
@@ -7,10 +8,11 @@ import { register as control } from './control.js';
 import { register as cordon } from './cordon.js';
 import { register as doctor } from './doctor.js';
 import { register as events } from './events.js';
+import { register as gpus } from './gpus.js';
 import { register as hive } from './hive.js';
 import { register as hives } from './hives.js';
 import { register as missing } from './missing.js';
-import { keepColours } from './printable.js';
+import { register as models } from './models.js';
 import { register as queen } from './queen.js';
 import { register as run } from './run.js';
 import { register as sample } from './sample.js';
@@ -30,6 +32,8 @@ const commands = [
   top,
   workers,
   hives,
+  gpus,
+  models,
   missing,
   cordon,
   attention,
@@ -53,7 +57,7 @@ export function createProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .configureHelp({ subcommandTerm: (command) => command.name() })
-    .showHelpAfterError('Run with --help to see what is understood.')
+    .showHelpAfterError('Run with --help for usage.')
     .showSuggestionAfterError(true)
     .enablePositionalOptions()
     .configureOutput({

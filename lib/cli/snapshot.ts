@@ -1,7 +1,7 @@
 import type { Snapshot } from '../contract/heartbeat.js';
 import { storedGpu, storedWorker } from '../contract/stored.js';
 import { containerShare } from '../present/container.js';
-import { hiveGpusText } from '../present/knowledge.js';
+import { gpuReadersText, hiveGpusText } from '../present/knowledge.js';
 import { unknownOfWorkers } from '../present/null-text.js';
 import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
@@ -34,13 +34,15 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
     `${bold('memory')}    ${formatGibOf(used, host.memoryTotalBytes)}`,
     ...(host.container == null ? [] : [`${bold('container')} ${containerShare(host.container)}`]),
     `${bold('pressure')}  cpu ${formatPercent(cpu)}, memory ${formatPercent(memory)}, I/O ${formatPercent(io)}`,
-    `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(collection.gpuReader, collection.gpuReaderReason)}`,
+    `${bold('read by')}   cgroups: ${reader(collection.cgroupReader, collection.cgroupReaderReason)}; GPUs: ${reader(gpuReadersText(collection), collection.gpuReaderReason)}`,
     '',
     bold(absence?.unknown ? `GPUs ${absence.text}` : plural(gpus.length, 'GPU')),
     ...(absence?.reason ? [printable(sentence(absence.reason))] : []),
     ...(absence === null ? printTable(without(gpuColumns), gpuRows, width, colours) : []),
     '',
-    bold(`${plural(workers.length, 'worker')}${workersComplete ? '' : ' (the tree could not be read whole)'}`),
+    bold(
+      `${plural(workers.length, 'worker')}${workersComplete ? '' : ' (incomplete: part of the cgroup tree could not be read)'}`,
+    ),
     ...(workers.length > 0
       ? printTable(without(workerColumns), sortRows(rows, workerColumns[0] as Column<WorkerRow>, false), width, colours)
       : []),

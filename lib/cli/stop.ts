@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
+import { plural } from '../util/plural.js';
 import { writeText } from './output.js';
 
 interface StopFlags {
@@ -24,7 +25,7 @@ async function stop(id: string, flags: StopFlags): Promise<void> {
   const monitor = new ProcessMonitor(defined({ root: flags.root, runtimeDir: flags.runtimeDir }));
   const { signalled, killed } = await monitor.stop(id, { graceMs: parseGrace(flags.grace), signal: flags.signal });
   const how = killed ? 'killed after the grace' : signalled > 0 ? 'ended' : 'had ended already';
-  writeText(`${id} stopped: ${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled, ${how}\n`);
+  writeText(`${id} stopped: ${plural(signalled, 'process', 'processes')} signalled, ${how}\n`);
 }
 
 /** Adds `hivepulse stop`. */

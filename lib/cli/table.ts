@@ -17,6 +17,8 @@ export interface Column<T> {
   readonly min: number;
   /** Columns beyond which it gains nothing. */
   readonly max: number;
+  /** Of one that draws a bar: the columns that it takes without. */
+  readonly compact?: number;
   /** 0 is never left out. */
   readonly rank: number;
   readonly draw: (row: T, width: number) => readonly Span[];
@@ -33,24 +35,44 @@ export interface Fitted<T> {
 
 const gap = 2;
 
+/** Columns of a higher rank go before the bars do, those up to it stay and the bars go. */
+const barRank = 3;
+
+interface Wanted<T> extends Fitted<T> {
+  readonly max: number;
+}
+
+const taken = (list: readonly { readonly width: number }[]): number =>
+  list.reduce((sum, { width }) => sum + width, gap * (list.length - 1));
+
+/** Leaves out the last of the highest rank until the others fit; one of a rank up to `least` stays. */
+function leaveOut<T>(all: readonly Wanted<T>[], width: number, least: number): readonly Wanted<T>[] {
+  const kept = [...all];
+  while (kept.length > 1 && taken(kept) > width) {
+    const worst = Math.max(...kept.map(({ column }) => column.rank));
+    if (worst <= least) break;
+    kept.splice(
+      kept.findLastIndex(({ column }) => column.rank === worst),
+      1,
+    );
+  }
+  return kept;
+}
+
 /**
- * Chooses columns and widths for `width` columns of terminal: least ranks first out, then each column gets its minimum,
- * and what is left goes evenly to those that still gain by it. `natural` caps each column (the widest content).
+ * Chooses columns and widths for `width` columns of terminal: those of the highest ranks are left out first, then bars, then
+ * more columns; each gets its minimum, and what is left goes evenly to those that still gain by it. `natural` caps each
+ * column (the widest content).
  */
 export function fitColumns<T>(all: readonly Column<T>[], width: number, natural?: readonly number[]): Fitted<T>[] {
-  const wanted = all.map((column, i) => {
+  const wanted = all.map((column, i): Wanted<T> => {
     const max = natural ? Math.max(widthOfText(column.title), Math.min(column.max, natural[i] ?? 0)) : column.max;
     return { column, max, width: Math.min(column.min, max) };
   });
-  const taken = (list: typeof wanted): number => list.reduce((sum, { width: w }) => sum + w, gap * (list.length - 1));
-  let kept = wanted;
-  while (kept.length > 1 && taken(kept) > width) {
-    const worst = Math.max(...kept.map(({ column }) => column.rank));
-    if (worst === 0) break;
-    kept = kept.filter(
-      ({ column }, i) => column.rank !== worst || kept.some((other, j) => j > i && other.column.rank === worst),
-    );
-  }
+  const withBars = leaveOut(wanted, width, barRank);
+  const kept = (taken(withBars) <= width ? withBars : leaveOut(wanted.map(withoutBar), width, 0)).map((entry) => ({
+    ...entry,
+  }));
   for (let left = width - taken(kept); left > 0; ) {
     const growing = kept.filter((entry) => entry.width < entry.max);
     if (growing.length === 0) break;
@@ -61,6 +83,11 @@ export function fitColumns<T>(all: readonly Column<T>[], width: number, natural?
     }
   }
   return kept.map(({ column, width: w }) => ({ column, width: w }));
+}
+
+function withoutBar<T>(entry: Wanted<T>): Wanted<T> {
+  const { compact } = entry.column;
+  return compact === undefined || compact >= entry.width ? entry : { ...entry, width: compact, max: compact };
 }
 
 /** The spans in exactly `width` columns: cut with an ellipsis, or padded on the side that `align` says. */
@@ -121,7 +148,7 @@ const emphasis = /^[147](;[147])*$/;
 const bars = /^[\u2581-\u258f\u00b7\u254c]+$/;
 
 /** Rows by a column; null last whatever the direction, equals in the order given. */
-export function sortRows<T>(rows: readonly T[], column: Column<T>, descending: boolean): T[] {
+export function sortRows<T>(rows: readonly T[], column: Pick<Column<T>, 'order'>, descending: boolean): T[] {
   const { order } = column;
   if (!order) return [...rows];
   const keyed = rows.map((row) => ({ row, by: order(row) }));

@@ -1,11 +1,11 @@
 /**
  * Text on a terminal: its width in columns, cut and padded to it, and without anything that would control the terminal.
- * Names, commands and models come from other hosts and may hold escape sequences (printable.ts).
+ * Names, commands and models come from other hosts and may hold escape sequences (present/printable.ts).
  */
 import { stripVTControlCharacters } from 'node:util';
 import truncatedWidth from 'fast-string-truncated-width';
 
-export { printable } from './printable.js';
+export { printable } from '../present/printable.js';
 
 export const paint = (text: string, sgr: string): string => `\u001b[${sgr}m${text}\u001b[0m`;
 

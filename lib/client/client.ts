@@ -130,7 +130,7 @@ export class HivepulseClient {
     await this.#call(`v1/${kind}s/${id}`, { ...options, method: 'DELETE' });
   }
 
-  /** Takes a hive out of scheduling; its workers go on. Role admin. */
+  /** Takes a hive out of scheduling; its workers keep running. Role admin. */
   async cordon(id: string, request: CordonRequest, options: CallOptions = {}): Promise<Cordon> {
     return (await this.#call(`v1/hives/${segment(id)}/cordon`, {
       ...options,
@@ -226,9 +226,9 @@ export class HivepulseClient {
     return this.#get('v1/fleet', options);
   }
 
-  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`) or a GPU (`uuid`). */
+  /** The last hour, or day, of a hive (`id`), a worker (`hive/group/instance`), a GPU (`uuid`) or the whole fleet. */
   history(
-    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string },
+    of: { readonly hive: string } | { readonly worker: string } | { readonly gpu: string } | { readonly fleet: true },
     options: CallOptions & HistoryQuery = {},
   ): Promise<History> {
     const { span, ...call } = options;
@@ -237,14 +237,17 @@ export class HivepulseClient {
         ? `v1/hives/${segment(of.hive)}`
         : 'worker' in of
           ? `v1/workers/${path(of.worker)}`
-          : `v1/gpus/${segment(of.gpu)}`;
+          : 'gpu' in of
+            ? `v1/gpus/${segment(of.gpu)}`
+            : 'v1/fleet';
     return this.#get(`${resource}/history`, call, span === undefined ? {} : { span });
   }
 
   /**
    * Everything that happens, for as long as the loop runs: a snapshot first, then what changes (`FleetMirror` folds it). A
    * stream that ends is opened again (at the next address, where several are given) with the id of its last event, after a
-   * growing, jittered pause. Throws only where another try would not help: a refused token, a malformed query.
+   * growing, jittered pause. Throws only where another try would not help: an option that is none, a refused token, a
+   * malformed query.
    */
   events(query: EventsQuery = {}, options: StreamOptions = {}): AsyncGenerator<StreamMessage, void, undefined> {
     return streamOf(this.#transport, query, options);

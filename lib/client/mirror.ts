@@ -7,12 +7,16 @@ import type {
   GpuView,
   HiveView,
   Liveness,
+  StreamChanges,
   StreamHeartbeat,
   StreamSnapshot,
   WorkerView,
 } from '../contract/api.js';
+import { withChange, withLeftOut } from '../contract/changes.js';
 import { type CountedState, countFleet, type FleetCounts } from '../contract/counts.js';
+import { hiveDetails, workerDetails } from '../contract/details.js';
 import { isUpTo } from '../contract/event-ids.js';
+import { checkOptions, type TableOf, wholeFrom } from '../util/options.js';
 import type { StreamMessage } from './stream.js';
 
 export interface MirroredHive {
@@ -46,6 +50,8 @@ export interface MirrorOptions {
   /** Events that are kept (default 1000). */
   readonly maxEvents?: number;
 }
+
+const optionTable: TableOf<MirrorOptions> = { maxEvents: wholeFrom(0, 'a number of events') };
 
 const livenessOfKind: Readonly<Record<string, Liveness>> = {
   hiveJoined: 'online',
@@ -85,8 +91,10 @@ export class FleetMirror {
   #snapshotId = '';
   #lastEventId = '';
 
-  constructor({ maxEvents = 1000 }: MirrorOptions = {}) {
-    this.#maxEvents = maxEvents;
+  /** @throws HivepulseError INVALID_OPTION */
+  constructor(options: MirrorOptions = {}) {
+    checkOptions('', options, optionTable);
+    this.#maxEvents = options.maxEvents ?? 1000;
   }
 
   get connection(): Connection {
@@ -169,6 +177,7 @@ export class FleetMirror {
     if (message.type !== 'open' && message.type !== 'closed') this.#connection = { kind: 'live' };
     if (message.type === 'snapshot') this.#takeSnapshot(message.data, nowMs);
     else if (message.type === 'heartbeat') this.#takeHeartbeat(message.data, nowMs);
+    else if (message.type === 'changes') this.#takeChanges(message.data, nowMs);
     else if (message.type === 'event' || message.type === 'queenEvent') this.addEvent(message.data);
     else if (message.type === 'closed') this.disconnected(message.error, nowMs);
     else if (message.type === 'lagged') {
@@ -187,6 +196,16 @@ export class FleetMirror {
   disconnected(error: unknown, nowMs: number): void {
     const sinceMs = this.#connection.kind === 'lost' ? this.#connection.sinceMs : nowMs;
     this.#connection = { kind: 'lost', reason: error instanceof Error ? error.message : String(error), sinceMs };
+    this.#changed({});
+  }
+
+  /** Takes figures of one host, and of one worker of it, that a stream for lists leaves out. */
+  addDetails(view: HiveView, worker: WorkerView | null): void {
+    const entry = this.#hives.get(view.id);
+    if (entry === undefined) return;
+    this.#hives.set(view.id, { ...entry, view: withLeftOut(entry.view, view, hiveDetails) });
+    const row = worker === null ? undefined : this.#workers.get(worker.key);
+    if (worker !== null && row !== undefined) this.#workers.set(row.key, withLeftOut(row, worker, workerDetails));
     this.#changed({});
   }
 
@@ -246,6 +265,22 @@ export class FleetMirror {
         if (!reported.has(key)) membership = this.#removeWorker(hive.id, key) || membership;
     }
     this.#changed({ workers, membership });
+  }
+
+  /** Changes of a hive that is not known are of one that was removed: what comes next of it is whole. */
+  #takeChanges({ hive, ageMs, liveness, change = {}, workers, added, gone }: StreamChanges, nowMs: number): void {
+    const known = this.#hives.get(hive);
+    if (known === undefined) return;
+    this.#putHive({ ...withChange(known.view, change), ageMs, liveness }, nowMs);
+    const changed = [...added];
+    for (const [id, its] of Object.entries(workers)) {
+      const worker = this.#workers.get(`${hive}/${id}`);
+      if (worker !== undefined) changed.push({ ...withChange(worker, its), ageMs, liveness });
+    }
+    let membership = false;
+    for (const worker of changed) membership = this.#putWorker(worker) || membership;
+    for (const key of gone) membership = this.#removeWorker(hive, key) || membership;
+    this.#changed({ workers: changed, membership });
   }
 
   #applyEvent({ kind, hive, workerId }: FleetEvent): void {

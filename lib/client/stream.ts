@@ -1,7 +1,16 @@
 import { createParser } from 'eventsource-parser';
-import type { FleetEvent, StreamHeartbeat, StreamLagged, StreamPosition, StreamSnapshot } from '../contract/api.js';
+import type {
+  FleetEvent,
+  StreamChanges,
+  StreamHeartbeat,
+  StreamLagged,
+  StreamPosition,
+  StreamSnapshot,
+} from '../contract/api.js';
 import type { EventsQuery } from '../contract/queries.js';
 import { HivepulseError } from '../util/errors.js';
+import { isObject } from '../util/is-object.js';
+import { signal as aborting, callback, checkOptions, expected, numberFrom, type TableOf } from '../util/options.js';
 import { shownUrl } from '../util/shown-url.js';
 import { endOnAbort, joinUrl, maxAnswerBytes, RequestError, type Transport, unreachable } from './transport.js';
 
@@ -11,6 +20,8 @@ export type StreamMessage =
   | { readonly type: 'closed'; readonly error: unknown; readonly retryInMs: number }
   | { readonly type: 'snapshot'; readonly data: StreamSnapshot }
   | { readonly type: 'heartbeat'; readonly data: StreamHeartbeat }
+  /** Where `changes` was asked for. */
+  | { readonly type: 'changes'; readonly data: StreamChanges }
   | { readonly type: 'event'; readonly id: string; readonly data: FleetEvent }
   | { readonly type: 'queenEvent'; readonly id: string; readonly data: FleetEvent }
   | { readonly type: 'reset'; readonly data: { readonly lastEventId: string } }
@@ -29,12 +40,22 @@ export interface StreamOptions {
   readonly random?: () => number;
 }
 
+const milliseconds = numberFrom(1, 'a number of milliseconds');
+const optionTable: TableOf<StreamOptions> = {
+  signal: aborting,
+  lastEventId: expected('the id of an event', (value) => typeof value === 'string'),
+  maxBackoffMs: milliseconds,
+  silentMs: milliseconds,
+  random: callback,
+};
+
 const minBackoffMs = 250;
 /** Answers that another try will not change. */
 const final = new Set([400, 401, 403, 404, 405]);
 const messages: ReadonlySet<string> = new Set([
   'snapshot',
   'heartbeat',
+  'changes',
   'event',
   'queenEvent',
   'reset',
@@ -43,7 +64,16 @@ const messages: ReadonlySet<string> = new Set([
 ]);
 
 /** The stream, opened again from its last event whenever it ends. It stops only by `signal`, `return` or a final answer. */
-export async function* streamOf(
+export function streamOf(
+  transport: Transport,
+  query: EventsQuery,
+  options: StreamOptions,
+): AsyncGenerator<StreamMessage, void, undefined> {
+  checkOptions('', options, optionTable);
+  return messagesOf(transport, query, options);
+}
+
+async function* messagesOf(
   transport: Transport,
   query: EventsQuery,
   options: StreamOptions,
@@ -163,12 +193,14 @@ const malformed = (url: string, what: string): HivepulseError =>
 /** What a reader walks or waits for is there; the rest is shown as it comes. */
 function isWhole({ type, data }: StreamMessage & { readonly data?: unknown }): boolean {
   if (typeof data !== 'object' || data === null) return false;
-  const { lastEventId, hives, workers, hive, gone } = data as Record<string, unknown>;
+  const { lastEventId, hives, workers, hive, gone, added } = data as Record<string, unknown>;
   switch (type) {
     case 'snapshot':
       return typeof lastEventId === 'string' && Array.isArray(hives) && Array.isArray(workers);
     case 'heartbeat':
       return typeof hive === 'object' && hive !== null && Array.isArray(workers) && Array.isArray(gone);
+    case 'changes':
+      return typeof hive === 'string' && isObject(workers) && Array.isArray(added) && Array.isArray(gone);
     case 'reset':
     case 'position':
       return typeof lastEventId === 'string';

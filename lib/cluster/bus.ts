@@ -4,7 +4,7 @@ import type { Act } from './acts.js';
 
 /** What became of what queens share, since this one started. */
 export interface BusCounts {
-  /** Heartbeats that this queen heard over HTTP and gave to the others. */
+  /** Heartbeats that this queen heard from hives and gave to the others. */
   readonly forwarded: number;
   /** Heartbeats of others that its registry was given. */
   readonly received: number;
@@ -24,7 +24,8 @@ export interface BusCounts {
  * What the queens of one fleet share. With one queen (`memory`) it is that queen's own memory. What it promises:
  *
  * - **Heartbeats** reach every other queen at most once; none is stored or replayed, and a queen that falls behind takes the
- *   newest of each hive. Losing one costs an interval.
+ *   newest of each hive. Losing one costs an interval; of a stream, the time until the hive has sent the next whole one, which a
+ *   queen that cannot follow asks for.
  * - **Hive events** are stored before they are acknowledged: at least once from the hive, exactly once in the stream.
  * - **Queen events** (`hiveOffline`, ...) are published by one queen at a time, the leader. When the leader changes, none is lost
  *   that another queen found too; one may come twice if the leader dies before it hears that it was written.
@@ -34,6 +35,8 @@ export interface BusCounts {
  *   this queen hears itself; hive events are not acknowledged and nothing is reserved. It ends by itself.
  */
 export interface Bus extends Forwarder {
+  /** Called where another queen cannot follow the deltas of a hive, and the hive may be connected here. */
+  keyframeWanted: ((hive: string) => void) | null;
   /** Null where there is nobody to share with. */
   counts(): BusCounts | null;
   /** @throws HivepulseError IDEMPOTENCY_CONFLICT, BUS_UNAVAILABLE */

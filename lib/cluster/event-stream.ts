@@ -106,8 +106,12 @@ export class EventStream {
   }
 
   /** Stores a hive's events that are not stored yet (`js` null: none can be). Gives the seq up to which all are. */
-  ingest(js: JetStreamClient | null, { hive, events, workers }: Heartbeat): number | Promise<number> {
-    const { id, incarnation } = hive;
+  ingest(
+    js: JetStreamClient | null,
+    { id, incarnation }: Pick<Heartbeat['hive'], 'id' | 'incarnation'>,
+    events: Heartbeat['events'],
+    modelOf: (workerId: string) => string | null | undefined,
+  ): number | Promise<number> {
     const acked = this.#acked.get(id, incarnation);
     if (js === null) return acked;
     const fresh = this.#registry.withinEventRate(
@@ -115,8 +119,7 @@ export class EventStream {
       events.filter(({ seq }) => seq > acked),
     );
     if (fresh.length === 0) return acked;
-    const models = new Map(workers.map((worker) => [worker.id, worker.model]));
-    return publishHiveEvents(js, id, incarnation, fresh, (worker) => models.get(worker)).then((written) => {
+    return publishHiveEvents(js, id, incarnation, fresh, modelOf).then((written) => {
       if (written > 0) this.#acked.set(id, incarnation, written);
       return this.#acked.get(id, incarnation);
     });

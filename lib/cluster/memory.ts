@@ -21,7 +21,9 @@ export function memoryBus(
   return {
     state: () => 'memory',
     counts: () => null,
+    keyframeWanted: null,
     publishHeartbeat: (_heartbeat, _body, acknowledged) => acknowledged,
+    publishDelta: (_delta, acknowledged) => acknowledged,
     // Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk.
     async place(request) {
       const reply = registry.place(request);

@@ -5,20 +5,25 @@ import type { NatsOptions } from '../config/options.js';
 import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
-import { maxMessageBytes, publishHeartbeat } from '../nats/messages.js';
+import { maxMessageBytes, publishHeartbeat, readHeartbeatMessage } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
 import {
   actSubject,
   allActs,
+  allDeltas,
   allHeartbeats,
+  allKeyframeWishes,
   allRemovals,
+  deltaOf,
+  deltaSubject,
   hiveOfToken,
+  keyframeSubject,
   lastToken,
   queenInbox,
   removalSubject,
 } from '../nats/subjects.js';
 import type { HeartbeatBody } from '../queen/heartbeat-body.js';
-import type { HeartbeatIntake } from '../queen/intake.js';
+import type { AcceptedDelta, HeartbeatIntake, StreamOrigin } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { type MessageLog, silentLog } from '../util/log.js';
 import { Limiter } from '../util/rate-limiter.js';
@@ -30,6 +35,7 @@ import { NatsSession } from './nats-session.js';
 import { explain } from './nats-store.js';
 import { ReceivedHeartbeats } from './received-heartbeats.js';
 import { SharedReservations } from './shared-reservations.js';
+import { SharedStreams } from './shared-streams.js';
 import { StandbyEvents } from './standby-events.js';
 
 const compress = promisify(gzip);
@@ -62,10 +68,12 @@ export async function openNatsBus(options: NatsBusOptions): Promise<NatsBus> {
 }
 
 export class NatsBus implements Bus {
+  keyframeWanted: ((hive: string) => void) | null = null;
   readonly #registry: Registry;
   readonly #log: MessageLog;
   readonly #link: NatsLink;
   readonly #received: ReceivedHeartbeats;
+  readonly #streams: SharedStreams;
   readonly #events: EventStream;
   readonly #reservations: SharedReservations;
   readonly #lease: Lease;
@@ -91,7 +99,10 @@ export class NatsBus implements Bus {
     this.#log = log;
     this.#packages = packages;
     this.#replicas = nats.replicas ?? 1;
-    this.#received = new ReceivedHeartbeats(intake);
+    this.#streams = new SharedStreams(registry, intake, (hive) =>
+      this.#publish((connection) => connection.publish(keyframeSubject(hive))),
+    );
+    this.#received = new ReceivedHeartbeats(intake, this.#streams);
     this.#standby = new StandbyEvents(clock, standbyMs);
     this.#events = new EventStream(registry, (event) => this.#standby.markPublished(event));
     this.#reservations = new SharedReservations(registry, {
@@ -139,10 +150,31 @@ export class NatsBus implements Bus {
     };
   }
 
-  publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody): number | Promise<number> {
-    this.#forward(heartbeat.hive.id, body);
-    const js = this.#readySinceMs === null ? null : (this.#session?.js ?? null);
-    return this.#events.ingest(js, heartbeat);
+  publishHeartbeat(
+    heartbeat: Heartbeat,
+    body: HeartbeatBody,
+    _acknowledged: number,
+    origin: StreamOrigin | null,
+  ): number | Promise<number> {
+    this.#forward(heartbeat.hive.id, body, origin);
+    const { hive, events, workers } = heartbeat;
+    const models = new Map(workers.map((worker) => [worker.id, worker.model]));
+    return this.#events.ingest(this.#store, hive, events, (worker) => models.get(worker));
+  }
+
+  publishDelta({ base, events, stream, bytes }: AcceptedDelta): number | Promise<number> {
+    const { id, incarnations, workers } = base.hive;
+    this.#publish((connection) => {
+      connection.publish(deltaSubject(id, stream), bytes);
+      this.#forwarded++;
+    });
+    const run = { id, incarnation: incarnations.current };
+    return this.#events.ingest(this.#store, run, events, (worker) => workers.get(worker)?.sample.model);
+  }
+
+  /** Where events are stored; null: nowhere, for now. */
+  get #store() {
+    return this.#readySinceMs === null ? null : (this.#session?.js ?? null);
   }
 
   place(request: PlacementRequest): Promise<PlacementReply> {
@@ -176,26 +208,27 @@ export class NatsBus implements Bus {
   }
 
   /** Passes a heartbeat on to the other queens. */
-  #forward(hive: string, body: HeartbeatBody): void {
+  #forward(hive: string, body: HeartbeatBody, origin: StreamOrigin | null): void {
     const { connection } = this.#link;
     if (connection === null) return;
     const { length } = body.bytes;
     const limit = maxMessageBytes(connection);
-    if (length < limit) this.#send(hive, body);
+    const schemaBytes = origin?.schema.length ?? 0;
+    if (length + schemaBytes < limit) this.#send(hive, body, origin);
     else if (body.encoding !== null || length >= 16 * limit) this.#tooLarge(hive, length);
     else
       compress(body.bytes, { level: constants.Z_BEST_SPEED }).then(
         (bytes) => {
-          if (bytes.length < limit) this.#send(hive, { bytes, encoding: 'gzip' });
+          if (bytes.length + schemaBytes < limit) this.#send(hive, { bytes, encoding: 'gzip' }, origin);
           else this.#tooLarge(hive, bytes.length);
         },
         () => undefined,
       );
   }
 
-  #send(hive: string, body: HeartbeatBody): void {
+  #send(hive: string, body: HeartbeatBody, origin: StreamOrigin | null): void {
     this.#publish((connection) => {
-      publishHeartbeat(this.#packages, connection, hive, body);
+      publishHeartbeat(this.#packages, connection, hive, body, origin);
       this.#forwarded++;
     });
   }
@@ -221,11 +254,23 @@ export class NatsBus implements Bus {
 
   #up(connection: NatsConnection): void {
     connection.subscribe(allHeartbeats, {
-      callback: (error, { subject, data, headers }) => {
+      callback: (error, message) => {
         if (error !== null || this.#closed) return;
-        const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-        const encoding = headers?.get('content-encoding') || null;
-        this.#received.add(hiveOfToken(lastToken(subject)), { bytes, encoding });
+        const read = readHeartbeatMessage(message);
+        if (read === null) return void this.#received.malformed++;
+        this.#received.add(hiveOfToken(lastToken(message.subject)), read.body, read.origin);
+      },
+    });
+    connection.subscribe(allDeltas, {
+      callback: (error, { subject, data }) => {
+        if (error !== null || this.#closed) return;
+        const { hive, stream } = deltaOf(subject);
+        this.#received.addDelta(hive, { stream, bytes: Buffer.from(data.buffer, data.byteOffset, data.byteLength) });
+      },
+    });
+    connection.subscribe(allKeyframeWishes, {
+      callback: (error, { subject }) => {
+        if (error === null && !this.#closed) this.keyframeWanted?.(hiveOfToken(lastToken(subject)));
       },
     });
     connection.subscribe(allRemovals, {
@@ -301,7 +346,9 @@ export class NatsBus implements Bus {
     if (this.#session !== session) return;
     this.#events.send(session.js);
     this.#ticks++;
-    if (this.#ticks % sweepEvery === 0) this.#reservations.sweep(this.#lease.held);
+    if (this.#ticks % sweepEvery !== 0) return;
+    this.#reservations.sweep(this.#lease.held);
+    this.#streams.sweep();
   }
 
   #enter(): void {

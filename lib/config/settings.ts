@@ -24,14 +24,14 @@ export const settings = {
     type: type.port,
     default: defaults.queenPort,
     defaultFor: { hive: defaults.hivePort },
-    description: 'Port to listen on. 0: one that is free, written to the log.',
+    description: 'Port to listen on. 0: any free port, written to the log.',
     tradeoff: 'A fixed port is found by everyone; a free one never collides, but has to be read from the log.',
   }),
   hivePort: listening({
     type: type.port,
     option: null,
     default: defaults.hivePort,
-    description: 'Port on which the hive part of `up` listens. 0: one that is free.',
+    description: 'Port on which the hive part of `up` listens. 0: any free port.',
     tradeoff: 'As for `port`.',
     users: ['up'],
   }),
@@ -47,7 +47,7 @@ export const settings = {
   insecure: listening({
     type: type.boolean,
     default: false,
-    description: 'Listen on other addresses than loopback without asking for a token.',
+    description: 'Listen on addresses other than loopback without requiring a token.',
     tradeoff:
       'Without it nobody reads command lines or claims GPUs unasked; with it everyone who reaches the port may.',
   }),
@@ -61,11 +61,12 @@ export const settings = {
   }),
   token: access({
     flag: null,
-    type: type.string('token', 'a token of 1 to 255 characters without white space or control characters'),
+    type: type.secret('token'),
     option: null,
     without: 'requests carry no token.',
     description: 'Token sent to the queen. There is no flag for it: it would show in the list of processes.',
-    tradeoff: 'A variable is seen by every child process; a file (`tokenFile`) only by whoever may read it.',
+    tradeoff:
+      'A variable is seen by whoever may read the environment of the process, which is its user and root, and reaches no worker; a file (`tokenFile`) by whoever may read it.',
     users: ['hive', 'client'],
     inFile: false,
   }),
@@ -156,15 +157,14 @@ export const settings = {
     type: type.boolean,
     default: true,
     description:
-      'Send heartbeats over a WebSocket that is kept (docs/stream.md), by POST where that does not work. `--no-stream` sends each by POST.',
+      'Send heartbeats over one lasting WebSocket (docs/stream.md), falling back to POST. `--no-stream` sends each by POST.',
     tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: one plain request for each heartbeat.',
   }),
   watch: watched({
     type: type.list(type.glob),
     default: [],
     description: 'Extra cgroups to watch, beyond those discovered.',
-    tradeoff:
-      'Each one costs about 10 microseconds per sample; a pattern that is too wide shows system services as workers.',
+    tradeoff: 'Each one costs a little of every sample; a pattern that is too wide shows system services as workers.',
   }),
   auto: watched({
     type: type.boolean,
@@ -218,7 +218,7 @@ export const settings = {
     default: 'process',
     description: 'Where NVML is called: in a process of its own, or in a thread of the daemon.',
     tradeoff:
-      'A driver that hangs or crashes costs only the process; the thread saves about 10 MiB, but can keep a dying daemon alive.',
+      'A driver that hangs or crashes costs only the process; the thread saves its memory, but can keep a dying daemon alive.',
   }),
   allGpus: watched({
     type: type.boolean,
@@ -244,30 +244,32 @@ export const settings = {
     type: type.duration(0, 3_600_000),
     option: 'idleForMs',
     default: defaults.idleForMs,
-    description: 'How long a worker must be below before it is called idle.',
+    description: 'How long a worker must stay below the threshold before it counts as idle.',
     tradeoff: 'Longer bridges pauses between requests; shorter frees a worker for scheduling sooner.',
   }),
   state: queen({
     type: type.path,
-    without: 'reservations, cordons, silences, history and what is missing are lost at a restart.',
+    without: 'all of that is lost at a restart.',
     description:
-      'Directory in which the queen keeps reservations, cordons, silences, the history of a day and what is missing.',
-    tradeoff: 'Reservations outlive a restart; each costs a synchronous write.',
+      'Directory in which the queen keeps reservations, cordons, silences, the history of a day, which hives there are, what is missing and what the webhook was sent.',
+    tradeoff: 'All of it outlives a restart; each reservation waits for a write to the disk.',
   }),
   webhook: queen({
     type: type.url(['http:', 'https:'], 'https://chat.example/hooks/1'),
     without: 'nothing is sent.',
     description:
       'Address that is sent what comes to need attention and what no longer does: JSON with a text for people, tried again for up to an hour.',
-    tradeoff: 'Somebody hears of trouble without looking; the receiver learns names of hosts and workers.',
+    tradeoff:
+      'Somebody hears of trouble without looking; the receiver learns names of hosts and workers. An address that holds a secret is given by the variable or the file.',
   }),
   webhookSecret: queen({
     flag: null,
-    type: type.string('secret', 'a secret of 1 to 255 characters without white space or control characters'),
+    type: type.secret('secret'),
     without: 'see `webhookSecretFile`.',
     description:
       'Secret that signs what the webhook is sent (HMAC-SHA256, header `webhook-signature`). There is no flag for it: it would show in the list of processes.',
-    tradeoff: 'A variable is seen by every child process; a file (`webhookSecretFile`) only by whoever may read it.',
+    tradeoff:
+      'A variable is seen by whoever may read the environment of the process, which is its user and root; a file (`webhookSecretFile`) by whoever may read it.',
     inFile: false,
   }),
   webhookSecretFile: queen({
@@ -287,7 +289,7 @@ export const settings = {
     type: type.duration(0, 600_000),
     option: 'warmingMs',
     default: defaults.warmingMs,
-    description: 'How long a started queen says `warming`, because it has not yet heard the whole fleet.',
+    description: 'How long a queen reports `warming` after its start, while it may not have heard the whole fleet yet.',
     tradeoff:
       'Shorter than the longest interval and backoff of the hives, schedulers see half a fleet; longer delays them after a restart.',
   }),
@@ -300,7 +302,7 @@ export const settings = {
   maxHives: queen({
     type: type.integer(1, 1_000_000),
     default: defaults.maxHives,
-    description: 'Hives beyond this are refused.',
+    description: 'Hives beyond this number are refused.',
     tradeoff: 'Too low keeps new hosts out. It does not bound memory, which has budgets in bytes (docs/security.md).',
   }),
   maxWorkersPerHive: queen({
@@ -313,7 +315,8 @@ export const settings = {
     type: type.bytes(64 * 1024, 256 * 1024 ** 2),
     default: defaults.maxHeartbeatBytes,
     description: 'Largest heartbeat that is read, counted after decompression.',
-    tradeoff: 'Bounds what a request may cost: ten times as much memory while it is read; 100 workers take 100 KiB.',
+    tradeoff:
+      'Bounds what a request may cost, which is some times as much memory while it is read; 100 workers take 100 KiB.',
   }),
   requestsPerSecond: queen({
     type: type.integer(1, 1_000_000),
@@ -325,14 +328,15 @@ export const settings = {
     type: type.integer(1, 100_000),
     default: defaults.maxStreams,
     description: 'Event streams that may be open at one time.',
-    tradeoff: 'Each costs 10 KiB (1.5 MiB with a slow reader) and a share of heartbeats; too low keeps pages out.',
+    tradeoff:
+      'Each costs memory, most where its reader is slow, and a share of the time of each heartbeat; too low keeps pages out.',
   }),
   metricsWorkers: queen({
     type: type.integer(0, 100_000),
     default: defaults.metricsWorkers,
     description: 'Workers that have series of their own at /metrics of the queen; 0: none.',
     tradeoff:
-      'Each one is some 15 series; where Prometheus scrapes the hives as well, it has them from there, and 0 saves them here.',
+      'Each one has series of its own; where Prometheus scrapes the hives as well, it has them from there, and 0 saves them here.',
   }),
   nats: nats({
     type: type.list(type.url(['nats:', 'tls:'], 'nats://10.0.0.1:4222'), 16),
@@ -371,10 +375,10 @@ export const settings = {
     tradeoff: 'Keep it readable for the daemon alone.',
   }),
   natsReplicas: nats({
-    type: type.integer(1, 5),
+    type: type.wholeOneOf(1, 3, 5),
     option: 'nats.replicas',
     default: 1,
-    description: 'Copies of events, reservations and the lease that NATS keeps, where it has to make them: 1, 3 or 5.',
+    description: 'Copies of events, reservations and the lease that NATS keeps, where it has to make them.',
     tradeoff: '3 survive the loss of a NATS server and need a cluster of three; each write then waits for two of them.',
     users: ['up', 'queen'],
   }),
@@ -382,7 +386,7 @@ export const settings = {
     type: type.oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'level'),
     option: null,
     default: 'info',
-    description: 'Least severe messages that are logged, to standard error: JSON lines, or plain lines on a terminal.',
+    description: 'Lowest level that is logged, to standard error: JSON lines, or plain lines on a terminal.',
     tradeoff: '`debug` explains decisions at some lines a second; `warn` leaves only what needs somebody.',
   }),
 };

@@ -49,8 +49,12 @@ function text(placeholder: string, expects: string, accept: (value: string) => b
   };
 }
 
-export const string = (placeholder: string, expects: string): ValueType<string> =>
-  text(placeholder, expects, (value) => value.length <= 255);
+/** What goes into a header as it is. */
+export const secret = (placeholder: string): ValueType<string> =>
+  text(placeholder, `a ${placeholder} of 1 to ${maxSecretLength} visible ASCII characters`, isSecret);
+
+const maxSecretLength = 512;
+export const isSecret = (value: string): boolean => value.length <= maxSecretLength && /^[!-~]+$/.test(value);
 
 export const path = text('path', 'a path', (value) => value.length <= 4096);
 
@@ -126,6 +130,20 @@ export const integer = (min: number, max: number): ValueType<number> =>
     Number.isInteger,
     (input) => (/^[0-9]{1,15}$/.test(input) ? Number(input) : Number.NaN),
   );
+
+/** One of a few whole numbers. */
+export const wholeOneOf = (...choices: readonly number[]): ValueType<number> => {
+  const type = integer(Math.min(...choices), Math.max(...choices));
+  const expects = `one of ${choices.join(', ')}`;
+  return {
+    ...type,
+    expects,
+    parse(input) {
+      const value = typeof input === 'string' ? Number(input) : input;
+      return choices.find((choice) => choice === value && input !== '') ?? reject(expects);
+    },
+  };
+};
 
 export const port: ValueType<number> = { ...integer(0, 65535), placeholder: 'port', expects: 'a port from 0 to 65535' };
 

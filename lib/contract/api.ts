@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
+import type { Change } from './changes.js';
 import { Cordon } from './cordon.js';
 import { Collection, Fault, gpuKnowledgeFields, HiveInfo, HostSample, StoredGpu, StoredWorker } from './heartbeat.js';
 import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
@@ -293,6 +294,23 @@ export interface StreamHeartbeat {
   readonly gone: readonly string[];
   /** true: `workers` are all that the hive has (or all that pass the filter); forget its others. */
   readonly whole: boolean;
+}
+
+/**
+ * SSE `changes`, of streams that ask for it: what differs of rows that were sent before (`changes.ts` says how that is written), and
+ * whole rows of workers that are new. `heartbeat` comes in its place where a hive is new or its change cannot be put so.
+ */
+export interface StreamChanges {
+  readonly hive: string;
+  readonly ageMs: number;
+  readonly liveness: Liveness;
+  /** Of the hive; left out where nothing of it changed. */
+  readonly change?: Change;
+  /** By `group/instance`. */
+  readonly workers: Readonly<Record<string, Change>>;
+  readonly added: readonly WorkerView[];
+  /** Keys of workers that are gone. */
+  readonly gone: readonly string[];
 }
 
 /** SSE `lagged`: events that this client lost by reading too slowly. Where it has rows, a `snapshot` makes them right again. */

@@ -119,6 +119,19 @@ export const EventsQuery = query({
         'Without `heartbeat` in it the stream has no rows, and so no `snapshot`.',
     }),
   ),
+  changes: Type.Optional(
+    Type.Boolean({
+      description:
+        'true: once a row was sent only what changes of it is, as `changes`, gathered over a tenth of a second; gzip for whom `Accept-Encoding` says it. ' +
+        'For streams of all rows; one of a hive or a model keeps to `heartbeat`.',
+    }),
+  ),
+  lists: Type.Optional(
+    Type.Boolean({
+      description:
+        'true, with `changes`: figures that no list shows (I/O, pressure, peaks, clocks) are those of the snapshot; ask for the one host or worker for them.',
+    }),
+  ),
   lastEventId: Type.Optional(
     Type.String({
       maxLength: 128,

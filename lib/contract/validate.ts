@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { TValidationError } from 'typebox/error';
 import { isObject } from '../util/is-object.js';
+import { plural } from '../util/plural.js';
 import { queenEventKinds } from './api.js';
 import { hasOversizedRecord, hasTooManyLabels, oversizedField } from './bounds.js';
 import { collectionFields } from './fields/collection.js';
@@ -68,6 +69,7 @@ const unknownValues = new Map<unknown, string>([
   ...leastValues(workerFields, WorkerSample),
   ...leastValues(gpuFields, GpuSample),
   ...leastValues(collectionFields, Collection),
+  [(Collection.properties.gpuReaders as unknown as { items: unknown }).items, 'none'],
 ]);
 
 function leastValues(table: FieldTable, schema: { readonly properties: object }): [unknown, string][] {
@@ -400,7 +402,7 @@ export function readHeartbeat(body: unknown, limits: HeartbeatLimits): Heartbeat
     return refuse(
       'TOO_MANY_WORKERS',
       'workers',
-      `${body.workers.length} workers, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
+      `${plural(body.workers.length, 'worker')}, and this queen takes ${limits.maxWorkers} of one hive: raise maxWorkersPerHive.`,
     );
   addAbsent(body);
   if (isValidFast(body)) return { ok: true, heartbeat: body, isAltered: false };

@@ -45,7 +45,10 @@ export async function keepState(
       history.look(nowMs);
     },
     async close() {
-      for (const file of [missing, cordons, silences, hives, history, reservations]) await file?.close();
+      // Each waits for its disk by itself, and one that fails leaves no other unwritten.
+      const files = [missing, cordons, silences, hives, history, reservations];
+      const closed = await Promise.allSettled(files.map((file) => file?.close()));
+      for (const each of closed) if (each.status === 'rejected') throw each.reason;
     },
   };
 }

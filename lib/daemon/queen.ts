@@ -79,7 +79,7 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
     tokens.replace(grants());
     if (!tokens.required) return;
     hub.endWhere((caller) => !tokens.knows(caller));
-    streams?.endWhere((caller) => !tokens.knows(caller));
+    streams.endWhere((caller) => !tokens.knows(caller));
   };
   const onHangUp = () => reloadAndLog(reloadTokens, logger);
   if (options.tokensFile !== undefined) process.on('SIGHUP', onHangUp);
@@ -129,7 +129,8 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
   const kept = await keepState(registry, staleAfterMs, options);
   const bus = await openBus(registry, intake, options, kept.reservations);
   intake.forwarder = bus;
-  const streams = openStreams(registry, intake, options);
+  const streams = new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) });
+  bus.keyframeWanted = (hive) => streams.askForKeyframe(hive);
   const version = packageVersion();
   const metrics = queenMetrics(() => ({
     registry,
@@ -158,10 +159,10 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     plugins: [metrics, ...(extras.plugins?.(registry, hub) ?? [])],
   });
   const stopNotifier = await notify(registry, bus, options);
-  const stopTicking = tick(registry, kept.look);
+  const stopTicking = tick(registry, intake, kept.look);
   const stop = async () => {
     stopTicking();
-    stopNotifier();
+    await stopNotifier();
     await app.close();
     await bus.close();
     await kept.close();
@@ -173,19 +174,14 @@ const logEvicted = (logger: Logger | undefined) => (reader: object, count: numbe
   logger?.warn({ ...reader, count }, 'an event stream was closed: its reader did not keep up');
 
 /** Of queens that share a fleet the leader alone sends. */
-function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<() => void> {
-  const { webhook, webhookSecret, webhookSecretFile, logger } = options;
+function notify(registry: Registry, bus: Bus, options: QueenOptions): Promise<() => Promise<void>> {
+  const { webhook, webhookSecret, webhookSecretFile, state, staleAfterMs = defaults.staleAfterMs, logger } = options;
   return startNotifier(registry, {
-    ...defined({ webhook, webhookSecret, webhookSecretFile }),
+    ...defined({ webhook, webhookSecret, webhookSecretFile, state }),
+    staleAfterMs,
     isLeader: () => bus.counts()?.isLeader ?? true,
     warn: (message) => logger?.warn(message),
   });
-}
-
-/** Null where queens share a fleet: they pass whole heartbeats on to each other. */
-function openStreams(registry: Registry, intake: HeartbeatIntake, { nats, logger }: QueenOptions) {
-  if (nats !== undefined) return null;
-  return new HeartbeatStreams({ registry, intake, ...(logger === undefined ? {} : { log: logger }) });
 }
 
 /** What each part may take of this process's heap; where that does not fit the cgroup, the log says so. */
@@ -264,19 +260,22 @@ function readTls(tls: NonNullable<QueenOptions['tls']>) {
 }
 
 /** Re-armed after each look, so that a stalled loop is looked at once, not many times; never keeps the process alive. */
-function tick(registry: Registry, look: () => void): () => void {
+function tick(registry: Registry, intake: HeartbeatIntake, look: () => void): () => void {
   let lookedAt = performance.now();
+  let { acceptedMs } = intake;
   let used = process.cpuUsage();
   const timer = setTimeout(() => {
     registry.advance();
+    registry.sampleFleet();
     look();
     const elapsedMs = performance.now() - lookedAt;
     if (elapsedMs >= paceEveryMs) {
       const { user, system } = process.cpuUsage(used);
-      registry.requestedIntervalMs = nextRequestedInterval(
-        registry.requestedIntervalMs,
-        (user + system) / 1000 / elapsedMs,
-      );
+      registry.requestedIntervalMs = nextRequestedInterval(registry.requestedIntervalMs, {
+        all: (user + system) / 1000 / elapsedMs,
+        heartbeats: (intake.acceptedMs - acceptedMs) / elapsedMs,
+      });
+      ({ acceptedMs } = intake);
       lookedAt = performance.now();
       used = process.cpuUsage();
     }

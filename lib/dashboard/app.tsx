@@ -1,23 +1,31 @@
+import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatDuration } from '../present/units.js';
 import { connection, drawn, hives, loaded, warming, workers } from './data/fleet.js';
 import { at, go, type View, views } from './data/location.js';
+import { isOver, isPinned } from './data/still.js';
 import { reconnect } from './data/stream.js';
 import { Logo } from './parts/logo.js';
 import { nextTheme, theme } from './parts/theme.js';
+import { Compare } from './views/compare.js';
 import { EmptyFleet, NoWorkers } from './views/empty.js';
 import { EventsView } from './views/events.js';
 import { FleetBar } from './views/fleet-bar.js';
+import { FleetWork } from './views/fleet-work.js';
+import { GpusView } from './views/gpus.js';
 import { Help } from './views/help.js';
 import { HivesView } from './views/hives.js';
 import { Login } from './views/login.js';
+import { ModelsView } from './views/models.js';
 import { closePanel, Panel } from './views/panel.js';
 import { PlacementView } from './views/placement.js';
 import { WorkersView } from './views/workers.js';
 
 const viewWords: Readonly<Record<View, string>> = {
   hives: 'Hives',
+  gpus: 'GPUs',
   workers: 'Workers',
+  models: 'Models',
   events: 'Events',
   place: 'Placement',
 };
@@ -31,9 +39,8 @@ export function App() {
   useKeys(setHelp);
   if (connection.value.kind === 'unauthorized') return <Login />;
   const view = views.find((name) => name === at.view.value) ?? 'hives';
-  const isEmpty = loaded.value && isFleetEmpty();
   return (
-    <div class={`shell${at.show.value ? ' with-panel' : ''}`}>
+    <div class={`shell view-${view}${at.show.value ? ' with-panel' : ''}`}>
       <a class="skip" href="#main">
         Skip to the content
       </a>
@@ -43,7 +50,7 @@ export function App() {
           href="."
           onClick={(event) => {
             event.preventDefault();
-            go({ view: 'hives', q: '', hive: '', state: '', model: '', liveness: '', show: '' }, 'step');
+            goTo('hives', { hive: '', model: '', liveness: '', show: '' });
           }}
         >
           <Logo size={22} />
@@ -59,7 +66,7 @@ export function App() {
               onClick={(event) => {
                 if (event.metaKey || event.ctrlKey || event.shiftKey) return;
                 event.preventDefault();
-                go({ view: name, q: '' }, 'step');
+                goTo(name);
               }}
             >
               {viewWords[name]}
@@ -85,34 +92,50 @@ export function App() {
         <main id="main" ref={scroller} tabIndex={-1}>
           <h1 class="sr-only">{viewWords[view]}</h1>
           <FleetBar />
-          {!loaded.value ? (
-            <p class="nothing" role="status">
-              Waiting for the queen…
-            </p>
-          ) : view === 'place' ? (
-            <PlacementView />
-          ) : view === 'events' ? (
-            <EventsView scroller={scroller} />
-          ) : isEmpty === 'hives' ? (
-            <EmptyFleet />
-          ) : view === 'workers' ? (
-            isEmpty === 'workers' ? (
-              <NoWorkers />
-            ) : (
-              <WorkersView scroller={scroller} />
-            )
-          ) : (
-            <>
-              <HivesView scroller={scroller} />
-              {isEmpty === 'workers' && <NoWorkers />}
-            </>
-          )}
+          {loaded.value && view === 'hives' && <FleetWork />}
+          {loaded.value && view !== 'place' && view !== 'events' && <Compare />}
+          <Content view={view} scroller={scroller} />
         </main>
         <Panel />
       </div>
       {help && <Help close={() => setHelp(false)} />}
     </div>
   );
+}
+
+/** To another view: a text, a state and an order are those of one list. */
+const goTo = (view: View, changes: Parameters<typeof go>[0] = {}) => {
+  // What the mouse was over is no longer there.
+  isOver.value = false;
+  go({ view, q: '', state: '', sort: '', dir: '', ...changes }, 'step');
+};
+
+interface ContentProps {
+  readonly view: View;
+  readonly scroller: RefObject<HTMLElement>;
+}
+
+function Content({ view, scroller }: ContentProps) {
+  if (!loaded.value)
+    return (
+      <p class="nothing" role="status">
+        Waiting for the queen…
+      </p>
+    );
+  if (view === 'place') return <PlacementView />;
+  if (view === 'events') return <EventsView scroller={scroller} />;
+  const empty = isFleetEmpty();
+  if (empty === 'hives') return <EmptyFleet />;
+  if (view === 'gpus') return <GpusView scroller={scroller} />;
+  if (view === 'hives')
+    return (
+      <>
+        <HivesView scroller={scroller} />
+        {empty === 'workers' && <NoWorkers />}
+      </>
+    );
+  if (empty === 'workers') return <NoWorkers />;
+  return view === 'models' ? <ModelsView scroller={scroller} /> : <WorkersView scroller={scroller} />;
 }
 
 function isFleetEmpty(): 'hives' | 'workers' | null {
@@ -139,7 +162,9 @@ function ConnectionMark() {
 function Notices() {
   const state = connection.value;
   if (state.kind === 'lost') return <Reconnecting sinceMs={state.sinceMs} />;
-  if (state.kind === 'live' && warming.value) {
+  drawn.value;
+  // One host that is heard is most often all there is.
+  if (state.kind === 'live' && warming.value && hives.size !== 1) {
     return (
       <p class="notice warming" role="status">
         <span aria-hidden="true">◔</span> The queen has just started and is hearing from its hives again: what is shown
@@ -167,12 +192,34 @@ function Reconnecting({ sinceMs }: { readonly sinceMs: number }) {
   );
 }
 
-/** Escape: first what was typed to filter by goes, then the field is left, then the panel. */
+/** Escape: in a field what was typed to filter by goes first, then the field is left; elsewhere the panel, then the filter. */
 function leave(target: HTMLElement, typing: boolean): void {
   if (document.querySelector('dialog[open]')) return;
   if (target.matches('.filter') && at.q.value !== '') go({ q: '' });
   else if (typing) target.blur();
   else if (at.show.value) closePanel();
+  else if (at.q.value !== '') go({ q: '' });
+}
+
+/** What a key does where no field has it; what it does on the page alone comes with `onPage`. */
+const actions: Readonly<
+  Record<string, { readonly onPage?: true; readonly run: (setHelp: (open: boolean) => void) => void }>
+> = {
+  '/': { run: () => document.querySelector<HTMLInputElement>('.filter')?.focus() },
+  t: { run: nextTheme },
+  '?': { run: (setHelp) => setHelp(true) },
+  ArrowDown: { onPage: true, run: focusRows },
+  j: { onPage: true, run: focusRows },
+  ' ': {
+    onPage: true,
+    run: () => {
+      isPinned.value = !isPinned.value;
+    },
+  },
+};
+
+function focusRows(): void {
+  document.querySelector<HTMLElement>('.data-grid, .heat-map')?.focus();
 }
 
 /** Keys that work everywhere but in fields. */
@@ -186,16 +233,12 @@ function useKeys(setHelp: (open: boolean) => void): void {
         return;
       }
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      const number = Number(event.key);
-      if (number >= 1 && number <= views.length) go({ view: views[number - 1]!, q: '' }, 'step');
-      else if (event.key === '/') {
-        event.preventDefault();
-        document.querySelector<HTMLInputElement>('.filter')?.focus();
-      } else if (event.key === 't') nextTheme();
-      else if (event.key === '?') setHelp(true);
-      else if ((event.key === 'ArrowDown' || event.key === 'j') && target === document.body) {
-        document.querySelector<HTMLElement>('.worker-grid')?.focus();
-      }
+      const view = views[Number(event.key) - 1];
+      if (view !== undefined) goTo(view);
+      const action = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined;
+      if (action === undefined || (action.onPage && target !== document.body)) return;
+      event.preventDefault();
+      action.run(setHelp);
     };
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);

@@ -1,8 +1,10 @@
 import { render } from 'preact';
 import { App } from './app.js';
 import { startAttention } from './data/attention.js';
+import { startDetails } from './data/details.js';
 import { startEnded } from './data/ended.js';
 import { startAging } from './data/fleet.js';
+import { startFleetHistory } from './data/fleet-history.js';
 import { startMissing } from './data/missing.js';
 import { startSilences } from './data/silences.js';
 import { startStream } from './data/stream.js';
@@ -16,3 +18,5 @@ startMissing();
 startSilences();
 startAttention();
 startAging();
+startFleetHistory();
+startDetails();

@@ -80,8 +80,11 @@ export function linkOf({ root }: Host, path: string): string | null {
   }
 }
 
-/** The machine that this process runs on; `env` for its tools and the reader of its GPUs. */
-export function thisHost(env: NodeJS.ProcessEnv = process.env): Host {
+/**
+ * The machine that this process runs on; `env` for its tools and the reader of its GPUs, `allGpus` as a hive here would
+ * have it.
+ */
+export function thisHost(env: NodeJS.ProcessEnv = process.env, allGpus = false): Host {
   return {
     platform: process.platform,
     arch: process.arch,
@@ -89,7 +92,7 @@ export function thisHost(env: NodeJS.ProcessEnv = process.env): Host {
     root: '',
     run: (file, args, timeoutMs) => runTool(file, args, timeoutMs, env),
     addonReason: async () => (await import('../native/binding.js')).loadBinding().reason ?? null,
-    readGpus: (timeoutMs, vendor) => readGpus(timeoutMs, vendor, env),
+    readGpus: (timeoutMs, vendor) => readGpus(timeoutMs, vendor, { env, allGpus }),
   };
 }
 
@@ -126,10 +129,14 @@ export function runTool(
   });
 }
 
-async function readGpus(timeoutMs: number, vendor: GpuVendor, env: NodeJS.ProcessEnv): Promise<GpuReading | null> {
+async function readGpus(
+  timeoutMs: number,
+  vendor: GpuVendor,
+  options: { readonly env: NodeJS.ProcessEnv; readonly allGpus: boolean },
+): Promise<GpuReading | null> {
   const { createGpuSource } = await import('../gpu/source.js');
   const isolation = findExecutable('hivepulse-gpu') === null ? 'thread' : 'process';
-  const source = createGpuSource({ vendors: [vendor], fallback: false, isolation, env });
+  const source = createGpuSource({ vendors: [vendor], fallback: false, isolation, ...options });
   try {
     const deadline = performance.now() + timeoutMs;
     for (;;) {

@@ -1,5 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { StatusThread } from '../io/status-thread.js';
 import { Cancellation } from '../util/cancellation.js';
 import type { Answer } from './answer.js';
 import { Connection, type KeptConnection, type ReadAnswer } from './connection.js';
@@ -48,6 +49,18 @@ export interface Asker {
   get(scheme: Scheme, address: ServerAddress, path: string, signal: AbortSignal, ways?: Ways): Promise<Answer>;
   /** Whether a TLS handshake succeeds; false where the server answers it otherwise. Rejects where none can be tried. */
   offersTls(address: ServerAddress, signal: AbortSignal, connect?: Connect): Promise<boolean>;
+  /**
+   * The statuses of answers without TLS, all asked for at once; 0 where there is none in time, or what came is no HTTP. Left
+   * out where that costs as much as asking each.
+   */
+  readonly statuses?: ((questions: readonly PathQuestion[], timeoutMs: number) => Promise<readonly number[]>) | null;
+  close?(): void;
+}
+
+/** `address` is one of IP. */
+export interface PathQuestion {
+  readonly address: ServerAddress;
+  readonly path: string;
 }
 
 /** No answer that is looked at is longer; of a longer one only the status counts. */
@@ -57,6 +70,21 @@ const maxBodyBytes = 64 * 1024;
 const tls = { rejectUnauthorized: false } as const;
 
 export class SystemAsker implements Asker, Fetcher {
+  readonly #thread = new StatusThread();
+
+  get statuses() {
+    if (!this.#thread.isThere) return null;
+    return (questions: readonly PathQuestion[], timeoutMs: number): Promise<readonly number[]> =>
+      this.#thread.ask(
+        questions.map(({ address, path }) => ({ ...address, request: getRequest(address, path) })),
+        timeoutMs,
+      );
+  }
+
+  close(): void {
+    this.#thread.close();
+  }
+
   async get(
     scheme: Scheme,
     address: ServerAddress,

@@ -14,6 +14,8 @@ export interface EngineRow {
   /** Options whose values are known to be harmless, with the shape that a value must have to be shown. */
   readonly shown: ShownOptions;
   readonly defaultPort: number;
+  /** Whether it serves on a Unix socket at this path, and its parts do not; left out where it never does. */
+  readonly isUnixServer?: (path: string) => boolean;
   /** Answers 200 once it can serve. */
   readonly healthPath: string;
   /** Answers by which it is known; asked in order until one is its own. */

@@ -14,6 +14,8 @@ export interface Server {
   /** Ways to the socket and to no other, first what is to be tried first. */
   readonly addresses: readonly ServerAddress[];
   readonly connect?: Connect | undefined;
+  /** Nothing but its answer speaks for it: it has to list models too, since many programs have a version. */
+  readonly guessed?: true | undefined;
 }
 
 export type Unclear = Extract<
@@ -181,7 +183,7 @@ class Examination {
     let pending: Answer | null = null;
     for (const { path, is } of engineNamed(this.#engine).identity) {
       const answer = await this.#get(path);
-      if (is(answer)) return true;
+      if (is(answer)) return this.#server.guessed !== true || ((await this.#models()) ?? []).length > 0;
       // Then its process is the evidence.
       if (asksForKey(answer) && this.#server.held) return true;
       if (answer.status >= 500) pending = answer;

@@ -49,6 +49,7 @@ export const llamaServer = {
     word: '-fa --flash-attn -ctk --cache-type-k -ctv --cache-type-v -sm --split-mode --pooling --numa',
   }),
   defaultPort: 8080,
+  isUnixServer: () => true,
   healthPath: '/health',
   identity: [{ path: '/v1/models', is: isLlamaServer }],
   models: openAiModels,

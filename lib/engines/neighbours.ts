@@ -7,8 +7,11 @@ const helpers =
 const helperModules =
   /(?:^|[./])(?:ray[./](?:dashboard|_private|scripts)|debugpy|tensorboard|prometheus_client)(?:[./]|$)/;
 
-/** What Python's multiprocessing and compilers start beside a server, whose sockets are theirs alone. */
+/** What Python's multiprocessing and compilers start beside a server, whose sockets are mostly theirs alone. */
 const parts = /multiprocessing\.(?:spawn|forkserver|resource_tracker|semaphore_tracker)|compile_worker/;
+
+/** Of these, those that run any function of their program, the server itself too. */
+const runners = /multiprocessing\.(?:spawn|forkserver)\b/;
 
 /** They pass requests on to engines that they start or know. */
 const routers =
@@ -47,6 +50,9 @@ const matches = (words: readonly string[], programs: RegExp, modules: RegExp | n
 
 export const isHelper = (words: readonly string[]): boolean =>
   matches(words, helpers, helperModules) || words.slice(1, 6).some((word) => parts.test(word));
+
+/** A helper that runs what its program handed to it. */
+export const isRunner = (words: readonly string[]): boolean => words.slice(1, 6).some((word) => runners.test(word));
 
 export const isModelSwap = (words: readonly string[]): boolean => matches(words, swaps, null);
 

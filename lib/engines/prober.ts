@@ -1,8 +1,9 @@
 import { defaults } from '../contract/defaults.js';
 import type { ServingReason } from '../contract/enums.js';
 import { systemCode } from '../util/errors.js';
-import { type Asker, type Connect, SystemAsker } from './ask.js';
+import { type Asker, type Connect, type PathQuestion, SystemAsker } from './ask.js';
 import { examine, type Finding, isUnreachable, late, type Server, type Unclear, unasked } from './examine.js';
+import { engineNamed } from './table.js';
 
 /** A server of a worker that may be its public one. */
 export interface Candidate extends Server {
@@ -62,8 +63,19 @@ interface Check {
   silences: number;
   startedMs: number;
   dueMs: number;
-  running: AbortController | null;
+  running: Pick<AbortController, 'abort'> | null;
 }
+
+/** A check that most likely finds what it found before. */
+interface Recheck {
+  readonly target: ProbeTarget;
+  readonly key: string;
+  readonly check: Check;
+  readonly question: PathQuestion;
+}
+
+/** Its answer comes soon by itself. */
+const unstoppable = { abort: () => undefined } as const;
 
 interface State {
   readonly identity: string;
@@ -74,6 +86,8 @@ interface State {
   processes: object | null;
   loadReason: ServingReason | null;
   findings: ReadonlyMap<string, Finding>;
+  /** In which it was there last. */
+  update: number;
 }
 
 const urlKey = 'url';
@@ -86,6 +100,7 @@ const urlKey = 'url';
 export class Prober {
   readonly #states = new Map<string, State>();
   readonly #options: Required<ProberOptions>;
+  #updates = 0;
   #closed = false;
 
   constructor(options: ProberOptions = {}) {
@@ -105,17 +120,26 @@ export class Prober {
   /** Takes the workers that there are now, at each tick. Starts the checks that are due, and forgets workers that are gone. */
   update(workers: readonly ProbeTarget[]): void {
     if (this.#closed) return;
-    const seen = new Set<string>();
+    this.#updates += 1;
+    let known = 0;
     const now = this.#options.now();
+    const rechecks: Recheck[] = [];
     for (const target of workers) {
       if (target.readyUrl === null && target.servers === null) continue;
-      seen.add(target.id);
       const state = this.#stateOf(target);
-      for (const [key, check] of state.checks)
-        if (check.running === null && now >= check.dueMs) void this.#check(target, key, check);
+      if (state.update !== this.#updates) known += 1;
+      state.update = this.#updates;
+      for (const [key, check] of state.checks) {
+        if (check.running !== null || now < check.dueMs) continue;
+        const question = questionOf(target, key, check);
+        if (question === null) void this.#check(target, key, check);
+        else rechecks.push({ target, key, check, question });
+      }
     }
+    this.#recheck(rechecks);
+    if (known === this.#states.size) return;
     for (const [id, state] of this.#states) {
-      if (seen.has(id)) continue;
+      if (state.update === this.#updates) continue;
       abort(state);
       this.#states.delete(id);
     }
@@ -158,6 +182,28 @@ export class Prober {
     this.#closed = true;
     for (const state of this.#states.values()) abort(state);
     this.#states.clear();
+    this.#options.asker.close?.();
+  }
+
+  /** Whether servers that were ready still are, all at once; of those that do not say so all is asked anew. */
+  #recheck(rechecks: readonly Recheck[]): void {
+    const { now, timeoutMs, asker } = this.#options;
+    if (rechecks.length === 0) return;
+    const statuses = asker.statuses ?? null;
+    if (statuses === null) {
+      for (const { target, key, check } of rechecks) void this.#check(target, key, check);
+      return;
+    }
+    for (const { check } of rechecks) Object.assign(check, { running: unstoppable, startedMs: now() });
+    const take = (found: readonly number[]): void => {
+      for (const [i, { target, key, check }] of rechecks.entries()) {
+        check.running = null;
+        if (isSuccess(found[i] ?? 0)) check.dueMs = this.#settledDue(target, key, check);
+        else if (this.#states.get(target.id)?.checks.get(key) === check) void this.#check(target, key, check);
+      }
+    };
+    const questions = rechecks.map(({ question }) => question);
+    statuses(questions, timeoutMs).then(take, () => take([]));
   }
 
   #stateOf(target: ProbeTarget): State {
@@ -169,7 +215,11 @@ export class Prober {
     const same = before?.identity === identity;
     if (same && (before.processes !== processes || before.loadReason !== loadReason)) this.#hasten(before);
     const sameUrl = before?.readyUrl === url && before.localhost === localhost;
-    if (same && before.servers === servers && sameUrl) return Object.assign(before, { processes, loadReason });
+    if (same && before.servers === servers && sameUrl) {
+      before.processes = processes;
+      before.loadReason = loadReason;
+      return before;
+    }
     const checks = new Map<string, Check>();
     const keys = [...(readyUrl ? [urlKey] : []), ...(Array.isArray(servers) ? servers.map(({ key }) => key) : [])];
     for (const key of keys) {
@@ -179,7 +229,7 @@ export class Prober {
     if (before !== undefined)
       for (const [key, check] of before.checks) if (checks.get(key) !== check) check.running?.abort();
     const known = { identity, servers, readyUrl: url, localhost, processes, loadReason };
-    const state: State = { ...known, checks, findings: findingsIn(checks) };
+    const state: State = { ...known, checks, findings: findingsIn(checks), update: 0 };
     this.#states.set(id, state);
     return state;
   }
@@ -205,9 +255,15 @@ export class Prober {
     const believed = found.silent && check.finding.ready === true && (target.working || check.silences <= tolerated);
     const before = check.finding;
     check.finding = believed ? { ...found, ready: true, unclear: null } : found;
+    const isOpen = found.own !== true && serverNamed(target.servers, key)?.guessed === true;
     const settled =
-      !found.silent && (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
-    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + this.#options.intervalMs;
+      !isOpen &&
+      !found.silent &&
+      (found.ready === true || found.own === false || (found.ready === null && found.scheme !== null));
+    const { intervalMs, changedIntervalMs } = this.#options;
+    // What may be another program's is not asked as often.
+    const pendingMs = isOpen ? changedIntervalMs : intervalMs;
+    check.dueMs = settled ? this.#settledDue(target, key, check) : check.startedMs + pendingMs;
     const current = this.#states.get(target.id);
     if (current?.checks.get(key) !== check) return;
     if (!isSamePlace(before, check.finding)) current.findings = findingsIn(current.checks);
@@ -229,12 +285,26 @@ export class Prober {
   ): Promise<Finding> {
     const { asker } = this.#options;
     if (key === urlKey) return askUrl(asker, readyUrl as URL, urlWay ?? {}, signal);
-    const server = (servers as readonly Candidate[]).find((each) => each.key === key) as Candidate;
-    return examine(asker, server, known, signal, unnamed);
+    return examine(asker, serverNamed(servers, key) as Candidate, known, signal, unnamed);
   }
 }
 
 const none: ReadonlyMap<string, Finding> = new Map();
+
+const serverNamed = (servers: ProbeTarget['servers'], key: string): Candidate | undefined =>
+  servers === null || servers === 'none' ? undefined : servers.find((each) => each.key === key);
+
+const isSuccess = (status: number): boolean => status >= 200 && status <= 299;
+
+/** What shows at the least cost that a server is as ready as it was; null where more is to be asked of it. */
+function questionOf({ servers, unnamed }: ProbeTarget, key: string, { finding, silences }: Check): PathQuestion | null {
+  const server = serverNamed(servers, key);
+  if (server === undefined || server.engine === null || server.connect !== undefined || unnamed) return null;
+  const { own, ready, scheme, host } = finding;
+  if (own !== true || ready !== true || scheme !== 'http' || silences > 0) return null;
+  const address = server.addresses.find((each) => each.host === host);
+  return address === undefined ? null : { address, path: engineNamed(server.engine).healthPath };
+}
 
 /** Nothing has changed that endpoints and names are made of. */
 const isSamePlace = (a: Finding, b: Finding): boolean =>
@@ -245,7 +315,7 @@ const isSamePlace = (a: Finding, b: Finding): boolean =>
   a.models?.join('\n') === b.models?.join('\n');
 
 const first = ({ servers, urlWay }: ProbeTarget, key: string): Finding => {
-  const server = Array.isArray(servers) ? servers.find((each: Candidate) => each.key === key) : undefined;
+  const server = serverNamed(servers, key);
   // Whether it can be asked in another network namespace shows when it is.
   const isAsked = key === urlKey ? urlWay?.connect === undefined : server?.engine && server.connect === undefined;
   return isAsked ? { ...unasked, ready: false, unclear: null } : unasked;
@@ -281,7 +351,7 @@ async function askUrl(
   const ask = { ...unasked, scheme: 'http' as const, unclear: null };
   try {
     const { status } = await asker.get('http', { host, port }, `${url.pathname}${url.search}`, signal, { connect });
-    const ready = status >= 200 && status <= 299;
+    const ready = isSuccess(status);
     return { ...ask, ready, reason: ready ? null : `status ${status}` };
   } catch (error) {
     if (signal.reason === late) return { ...ask, ready: false, reason: 'timeout', silent: true };

@@ -1,6 +1,6 @@
 import { ancestorsOf } from './ancestors.js';
 import { type Command, readCommand } from './command.js';
-import { isHelper, isModelSwap, isRouter } from './neighbours.js';
+import { isHelper, isModelSwap, isRouter, isRunner } from './neighbours.js';
 import { type Engine, engineNamed } from './table.js';
 
 /** The part of a process in its worker, and the port that its command line names. */
@@ -16,6 +16,8 @@ export interface ProcessRole {
   readonly loadPort?: number;
   /** It listens on a Unix socket, and on no port. */
   readonly unixSocket?: true;
+  /** A helper that may serve after all: it runs what its program handed to it. */
+  readonly isRunner?: true;
 }
 
 const serverTitle = /(?:api|http)_?server|router/i;
@@ -28,7 +30,8 @@ export function roleOf(argv: readonly string[]): ProcessRole {
     const more = { ...(loadPort && { loadPort }), ...(unixSocket && { unixSocket }) };
     return { role: isServer ? 'engine' : 'helper', engine, port, defaultPort, ...more };
   }
-  if (isHelper(argv)) return { role: 'helper', engine: null, port: null, defaultPort: null };
+  if (isHelper(argv))
+    return { role: 'helper', engine: null, port: null, defaultPort: null, ...(isRunner(argv) && { isRunner: true }) };
   return { role: isRouter(argv) ? 'router' : 'other', engine: null, port, defaultPort: null };
 }
 

@@ -3,6 +3,9 @@ import { argparse } from './arguments.js';
 import type { EngineRow } from './engine.js';
 import { shownOptions } from './shown-options.js';
 
+/** What its parts talk over: sockets of ZeroMQ named by a UUID, and of multiprocessing. */
+const ofParts = /\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}[^/]*$|\/pymp-[^/]+\/|\/(?:ray|torch)[^/]*\//;
+
 export const vllm = {
   name: 'vllm',
   starts: [
@@ -45,6 +48,7 @@ export const vllm = {
     word: '--dtype --quantization -q --kv-cache-dtype --load-format --device --distributed-executor-backend --tokenizer-mode --scheduling-policy',
   }),
   defaultPort: 8000,
+  isUnixServer: (path) => !ofParts.test(path),
   healthPath: '/health',
   identity: [{ path: '/version', is: hasText('version') }],
   models: openAiModels,

@@ -103,7 +103,10 @@ function blankOf(
 type ReportFault = (what: Pick<GpuReason, 'code' | 'text'>, field?: string) => void;
 
 const rules = plausibleRules(gpuFields);
-const processRules = plausibleRules(workerGpuFields);
+/** A worker may have several processes on a GPU; one has no more than all of it. */
+const processRules = plausibleRules(workerGpuFields).map((rule) =>
+  rule.name === 'utilizationPercent' ? { ...rule, most: 100 } : rule,
+);
 
 /** Share of a GPU's memory that may come or go between the reading of what is in use and that of its processes. */
 const movedShare = 1 / 8;
@@ -169,7 +172,9 @@ function measure(
   }
   let used = values.memoryUsedBytes ?? null;
   const givesNone = (raw.memoryUsedBytes ?? null) === null;
-  if (givesNone && reasons.memoryTotalBytes?.name === 'notSupported' && gpu.processesKnown) {
+  const noTotal = reasons.memoryTotalBytes?.name === 'notSupported';
+  const noUsed = givesNone && (reasons.memoryUsedBytes === undefined || isUnsupported(reasons.memoryUsedBytes));
+  if (blank.memoryKind === 'unified' && noTotal && noUsed && gpu.processesKnown) {
     // It has no memory of its own. What its processes hold is known all the same; the host's memory is not the GPU's.
     used = own.reduce<number | null>((sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes), 0);
     if (used !== null) unsupported.delete('memoryUsedBytes');

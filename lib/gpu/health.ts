@@ -1,4 +1,5 @@
 import type { GpuSample } from '../contract/heartbeat.js';
+import { plural } from '../util/plural.js';
 import type { GpuReason } from './reasons.js';
 
 /** Something that is wrong with a GPU which answers, with the fix. */
@@ -20,7 +21,7 @@ export function memoryProblems({
     add('GPU_REMAP_PENDING', 'row remapping is pending: reset the GPU once its workers have ended');
   const errors = eccUncorrected ?? 0;
   if (errors > 0) {
-    const counted = `${errors} uncorrected ECC error${errors === 1 ? '' : 's'}`;
+    const counted = plural(errors, 'uncorrected ECC error');
     const fix = 'plan a reset of the GPU, and replace it if errors come back';
     add('GPU_ECC_UNCORRECTED', `${counted} since the driver loaded: ${fix}`);
   }

@@ -21,12 +21,19 @@ export class GpuIdentities {
 
   /** Which GPU each of `devices` is; no uuid stands twice. */
   identify(devices: readonly ReportedGpu[]): readonly GpuName[] {
-    for (const gpu of devices)
-      if (gpu.unreachable === null && gpu.uuid !== '' && gpu.parentUuid === '') this.#seen.set(gpu.uuid, gpu);
-    const answers = (gpu: ReportedGpu) => gpu.unreachable === null && gpu.uuid !== '';
-    const taken = new Set(devices.filter(answers).map(({ uuid }) => uuid));
-    const named = devices.map((gpu) => {
-      if (answers(gpu)) return gpu;
+    const taken = new Set<string>();
+    // Boards and virtual GPUs exist that all have one uuid: only the first of them has it.
+    const isNamed = devices.map((gpu) => {
+      const isFirst = gpu.unreachable === null && gpu.uuid !== '' && !taken.has(gpu.uuid);
+      if (!isFirst) return false;
+      taken.add(gpu.uuid);
+      if (gpu.parentUuid === '') this.#seen.set(gpu.uuid, gpu);
+      return true;
+    });
+    const isSecond = (gpu: ReportedGpu) => gpu.unreachable === null && gpu.uuid !== '';
+    const named = devices.map((gpu, i) => {
+      if (isNamed[i]) return gpu;
+      if (isSecond(gpu)) return null;
       const known = gpu.uuid === '' ? this.#at(gpu.busId) : gpu;
       // The name of a GPU that answers in another place is not its own.
       if (known === undefined || taken.has(known.uuid)) return null;
@@ -38,7 +45,7 @@ export class GpuIdentities {
     return devices.map((gpu, i) => {
       const known = named[i];
       if (known) return known;
-      if (gpu.busId === '') return missing.shift() ?? this.#unidentified(gpu);
+      if (gpu.busId === '' && !isSecond(gpu)) return missing.shift() ?? this.#unidentified(gpu);
       return this.#unidentified(gpu);
     });
   }

@@ -10,7 +10,7 @@ const reasons: Readonly<Record<Exclude<GpuReading['status'], 'working'>, string>
   initializing: 'the driver has not answered yet',
   stalled: 'the driver does not answer',
   failed: 'the driver cannot be read',
-  released: 'the driver was let go of on request',
+  released: 'the driver was released on request',
 };
 
 /** Whether the GPUs of a reading are all that the host has, and if not, why. */

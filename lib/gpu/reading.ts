@@ -27,6 +27,8 @@ export interface GpuEvent {
 /** The last answer of the GPU readers; `ageMs` says how old it is. */
 export interface GpuReading {
   readonly reader: GpuReaderName;
+  /** All of them, where vendors are read in different ways. */
+  readonly readers?: readonly GpuReaderName[];
   /** Why it is not the vendor's first choice of reader; null when it is. */
   readonly reason: string | null;
   /** null before the first answer. */

@@ -11,7 +11,7 @@ const words = {
   listGrew: ['INSUFFICIENT_SIZE', 'the list grew faster than it could be read'],
   insufficientPower: ['INSUFFICIENT_POWER', 'the GPU lacks power; check its power cables'],
   driverNotLoaded: ['DRIVER_NOT_LOADED', 'the driver is not loaded; see dmesg'],
-  timeout: ['TIMEOUT', 'the driver gave no answer in time'],
+  timeout: ['TIMEOUT', 'the driver did not answer within time'],
   interruptProblem: ['IRQ_ISSUE', 'the GPU has an interrupt problem; see dmesg'],
   libraryMissing: ['LIBRARY_NOT_FOUND', "the driver's library is missing; install the driver"],
   driverTooOld: ['FUNCTION_NOT_FOUND', 'this driver is too old to tell it'],

@@ -1,7 +1,10 @@
+import { ofSetting } from '../config/check-options.js';
 import { defaults } from '../contract/defaults.js';
 import type { PidCheck } from '../procfs/pids.js';
 import { HivepulseError } from '../util/errors.js';
+import { callback, checkOptions, expected, flag, isText, numberFrom, type TableOf } from '../util/options.js';
 import { DrmProcesses } from './drm/processes.js';
+import { nvidiaOptionTable } from './nvidia/vendor.js';
 import { type GpuEvent, type GpuReading, type GpuSource, noGpuSource } from './reading.js';
 import type { GpuVendor } from './vendor.js';
 import { VendorGpus } from './vendor-gpus.js';
@@ -15,11 +18,35 @@ export type GpuSourceOptions = GpuVendorOptions & {
   readonly times?: { readonly tickMs?: number };
 };
 
+const path = expected('a path', isText);
+const object = expected('an object', (value) => typeof value === 'object' && value !== null);
+const optionTable: TableOf<GpuSourceOptions> = {
+  ...nvidiaOptionTable,
+  times: { ...nvidiaOptionTable.times, tickMs: numberFrom(1, 'a number of milliseconds') },
+  gpu: ofSetting('gpu'),
+  fallback: flag,
+  isolation: ofSetting('gpuIsolation'),
+  env: object,
+  intervalMs: numberFrom(1, 'a number of milliseconds'),
+  now: callback,
+  spawn: callback,
+  roots: { sys: path, proc: path },
+  allGpus: flag,
+  drmProcesses: object,
+  logger: object,
+  vendors: expected('a list of vendors', Array.isArray),
+  isPid: callback,
+};
+
 /** Where no vendor has a driver the source looks so many times more seldom: each time wakes the process. */
 const idleFactor = 8;
 
-/** A source of GPU readings that never blocks and never ends: readers change as drivers come and go. */
+/**
+ * A source of GPU readings that never blocks and never ends: readers change as drivers come and go.
+ * @throws HivepulseError INVALID_OPTION
+ */
 export function createGpuSource(options: GpuSourceOptions = {}): GpuSource {
+  checkOptions('', options, optionTable);
   if (options.gpu === 'none') return noGpuSource('they are not read: switched off (gpu: none)');
   if (process.platform !== 'linux') return noGpuSource(`there is no GPU reader for ${process.platform}`);
   return new JoinedSource(options);
@@ -140,8 +167,10 @@ export function joinReadings(all: readonly GpuReading[]): GpuReading {
   const statuses = (answering.some(({ status }) => status === 'working') ? answering : readings).map((r) => r.status);
   const ages = readings.flatMap(({ ageMs }) => ageMs ?? []);
   const reasons = readings.flatMap(({ reason }) => reason ?? []);
+  const readers = [...new Set(readings.map(({ reader }) => reader))].filter((reader) => reader !== 'none');
   return {
-    reader: readings.find(({ reader }) => reader !== 'none')?.reader ?? 'none',
+    reader: readers[0] ?? 'none',
+    ...(readers.length > 1 ? { readers } : {}),
     reason: reasons.length > 0 ? reasons.join('; ') : null,
     ageMs: ages.length > 0 ? Math.max(...ages) : null,
     status: severity.findLast((status) => statuses.includes(status)) ?? 'absent',

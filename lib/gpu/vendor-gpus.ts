@@ -12,7 +12,7 @@ import type { GpuReader, VendorReading } from './vendor.js';
 const releasedFault: Fault = {
   source: 'gpu',
   code: 'GPU_RELEASED',
-  message: 'the driver was let go of on request, so that it can be reset; values come back by themselves',
+  message: 'the driver was released on request, so that it can be reset; values return on their own',
   field: 'gpus',
 };
 
@@ -113,7 +113,7 @@ export class VendorGpus {
     const faults = vanished.map(({ uuid, index }) => ({
       source: 'gpu',
       code: 'GPU_VANISHED',
-      message: `GPU ${index}: the driver no longer lists it; if it was taken away on purpose, restart the hive`,
+      message: `GPU ${index}: the driver no longer lists it; if it was removed on purpose, restart the hive`,
       gpuUuid: uuid,
     }));
     return {

@@ -15,6 +15,7 @@ import {
   stateSet,
 } from '../metrics/exposition.js';
 import { familiesOf, type PlacedFamily } from '../metrics/field-families.js';
+import { gpuReadersOf } from '../present/knowledge.js';
 
 /** A worker's counters as the kernel gives them; NaN = not known. */
 export interface WorkerCounters {
@@ -168,7 +169,10 @@ const hiveFamilies: readonly Family<HiveScrape>[] = [
         : [
             {
               value: 1,
-              labels: { cgroup_reader: heartbeat.collection.cgroupReader, gpu_reader: heartbeat.collection.gpuReader },
+              labels: {
+                cgroup_reader: heartbeat.collection.cgroupReader,
+                gpu_reader: gpuReadersOf(heartbeat.collection).join(','),
+              },
             },
           ],
   },

@@ -185,7 +185,7 @@ class Streams {
 export interface HiveControl {
   /** Lets go of the GPU driver. */
   readonly release: (seconds: number) => Promise<void>;
-  /** Out of all scheduling, or back into it; workers go on. */
+  /** Out of all scheduling, or back into it; workers keep running. */
   readonly drain: (draining: boolean) => void;
 }
 

@@ -232,6 +232,9 @@ export class StreamConnection {
       case 'interval':
         this.#reply = { ...this.#reply, intervalMs: message.intervalMs };
         return;
+      case 'keyframe':
+        hooks.onKeyframeWanted();
+        return;
       case 'resync':
         this.#onResync(message.reason);
         this.#answer(message);
@@ -259,6 +262,7 @@ export class StreamConnection {
 export interface StreamHooks {
   readonly clock: Clock;
   readonly onResync: (reason: string) => void;
+  readonly onKeyframeWanted: () => void;
   readonly onGoAway: (withinMs: number) => void;
   readonly onEnd: (end: StreamEnd) => void;
 }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { GzipStream } from './gzip-stream.js';
 
 /** One message of an event stream. JSON has no raw line breaks, so data is always one line and can't forge a field. */
 export function sseMessage(event: string, json: string, id?: string): string {
@@ -19,12 +20,13 @@ export const positionOf = (id: string): Position => ({
   message: Buffer.from(sseMessage('position', JSON.stringify({ lastEventId: id }), id)),
 });
 
-/** Headers that keep proxies from buffering, compressing or caching a stream. */
+/** Headers that keep proxies from buffering, compressing or caching a stream. One in gzip says so besides. */
 export const streamHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-store, no-transform',
   'x-accel-buffering': 'no',
 } as const;
+export const gzipHeaders = { 'content-encoding': 'gzip', vary: 'accept-encoding' } as const;
 
 export interface StreamLimits {
   /** Bytes that may wait in a client's socket before it counts as behind. */
@@ -99,6 +101,7 @@ export class StreamClient {
   readonly filterName: string;
   readonly #charge: (ms: number) => void;
   readonly #inTurn: (run: () => void) => void;
+  readonly #gzip: GzipStream | null;
   /** The next piece of the snapshot waits for its turn. */
   #waitsForTurn = false;
 
@@ -114,6 +117,8 @@ export class StreamClient {
     limits: StreamLimits;
     wholeHive: WholeHive;
     newSnapshot: NewSnapshot;
+    /** Its reader takes it compressed. */
+    gzip?: boolean;
     /** Where it stands once what it begins with is read. */
     standsAt: string;
     now: () => number;
@@ -130,6 +135,7 @@ export class StreamClient {
     this.filterName = options.filterName;
     this.#charge = options.charge ?? (() => {});
     this.#inTurn = options.inTurn ?? ((run) => run());
+    this.#gzip = options.gzip ? new GzipStream() : null;
     this.#response.on('drain', () => this.#catchUp());
     this.#response.on('close', () => this.#end());
     this.#response.on('error', () => this.#end());
@@ -199,7 +205,8 @@ export class StreamClient {
   close(): void {
     if (this.#closed) return;
     this.#end();
-    this.#response.end();
+    if (this.#gzip === null) this.#response.end();
+    else this.#response.end(this.#gzip.end());
   }
 
   /** Evicts a slow consumer. Without a last message: its socket is full. */
@@ -224,7 +231,7 @@ export class StreamClient {
 
   #write(message: Buffer): void {
     if (this.#response.destroyed) return;
-    this.#response.write(message);
+    this.#response.write(this.#gzip?.pack(message) ?? message);
     if (this.#response.writableLength > this.#limits.behindBytes) this.#behindSinceMs ??= this.#now();
   }
 

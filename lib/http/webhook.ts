@@ -1,7 +1,10 @@
 import { createHmac, randomUUID } from 'node:crypto';
+import { type Static, Type } from 'typebox';
 
 /** Messages that wait at most; the oldest goes first where more come. */
 export const maxWaiting = 100;
+/** As many characters. */
+const maxWaitingChars = 4 * 1024 * 1024;
 /** A message is given up after so long, ms: what it says is old by then. */
 const giveUpMs = 3_600_000;
 const deadlineMs = 10_000;
@@ -19,13 +22,17 @@ export interface WebhookOptions {
   readonly random?: () => number;
   /** Gives what ends the wait. */
   readonly wait?: (ms: number, then: () => void) => () => void;
+  /** Called where other messages wait than before. */
+  readonly onChange?: () => void;
 }
 
-interface Message {
-  readonly id: string;
-  readonly body: string;
-  readonly madeAtMs: number;
-}
+/** A message that waits. `madeAtMs`: wall clock. */
+export const WebhookMessage = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 64 }),
+  body: Type.String({ maxLength: maxWaitingChars }),
+  madeAtMs: Type.Number({ minimum: 0 }),
+});
+export type WebhookMessage = Static<typeof WebhookMessage>;
 
 /** `v1,<base64 of HMAC-SHA256>` over `id.timestamp.body`, as standardwebhooks.com has it; a secret `whsec_...` is Base64. Pure. */
 export function signatureOf(secret: string, id: string, timestampSeconds: number, body: string): string {
@@ -44,8 +51,9 @@ const waitUnref = (ms: number, then: () => void): (() => void) => {
  * receiver knows a repeated one. An answer of 4xx is final, but 408 and 429.
  */
 export class Webhook {
-  readonly #options: WebhookOptions & Required<Pick<WebhookOptions, 'fetch' | 'wallClock' | 'random' | 'wait'>>;
-  readonly #waiting: Message[] = [];
+  readonly #options: WebhookOptions &
+    Required<Pick<WebhookOptions, 'fetch' | 'wallClock' | 'random' | 'wait' | 'onChange'>>;
+  readonly #waiting: WebhookMessage[] = [];
   readonly #abort = new AbortController();
   #endWait: (() => void) | null = null;
   #sending = false;
@@ -58,31 +66,47 @@ export class Webhook {
       wallClock: Date.now,
       random: Math.random,
       wait: waitUnref,
+      onChange: () => undefined,
       ...options,
     };
   }
 
-  get waiting(): number {
-    return this.#waiting.length;
+  get waiting(): readonly WebhookMessage[] {
+    return this.#waiting;
+  }
+
+  /** Takes over what waited before a restart: the receiver knows by its id what it has had. */
+  adopt(messages: readonly WebhookMessage[]): void {
+    this.#waiting.unshift(...messages);
+    this.#start();
   }
 
   send(message: object): void {
     if (this.#abort.signal.aborted) return;
-    if (this.#waiting.length >= maxWaiting) {
-      // The one under way may be taken already.
-      this.#waiting.splice(this.#sending ? 1 : 0, 1);
-      this.#dropped++;
-    }
     const madeAtMs = this.#options.wallClock();
     this.#waiting.push({ id: randomUUID(), body: JSON.stringify(message), madeAtMs });
-    if (!this.#sending && this.#endWait === null) void this.#run();
+    // The one under way may be taken already.
+    const first = this.#sending ? 1 : 0;
+    for (let chars = this.#chars(); this.#waiting.length > first + 1; this.#dropped++) {
+      if (this.#waiting.length <= maxWaiting && chars <= maxWaitingChars) break;
+      chars -= this.#waiting.splice(first, 1)[0]!.body.length;
+    }
+    this.#options.onChange();
+    this.#start();
+  }
+
+  #chars(): number {
+    return this.#waiting.reduce((sum, { body }) => sum + body.length, 0);
+  }
+
+  #start(): void {
+    if (!this.#sending && this.#endWait === null && this.#waiting.length > 0) void this.#run();
   }
 
   /** What still waits is not sent. */
   close(): void {
     this.#abort.abort();
     this.#endWait?.();
-    this.#waiting.length = 0;
   }
 
   async #run(): Promise<void> {
@@ -94,6 +118,7 @@ export class Webhook {
       if (this.#abort.signal.aborted) return;
       if (problem === null || problem.final || this.#options.wallClock() - message.madeAtMs >= giveUpMs) {
         this.#waiting.shift();
+        this.#options.onChange();
         if (problem !== null) this.#options.warn(`a message to the webhook was given up: ${problem.text}`);
         this.#recovered(problem === null);
         continue;
@@ -116,7 +141,7 @@ export class Webhook {
   }
 
   /** Null where it was taken. The address may be a secret, so no text has it. */
-  async #post({ id, body }: Message): Promise<{ readonly text: string; readonly final: boolean } | null> {
+  async #post({ id, body }: WebhookMessage): Promise<{ readonly text: string; readonly final: boolean } | null> {
     const { url, secret, fetch, wallClock } = this.#options;
     const timestamp = Math.floor(wallClock() / 1000);
     try {
@@ -132,8 +157,8 @@ export class Webhook {
         },
         signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(deadlineMs)]),
       });
-      // Unread bodies keep their connection.
-      await reply.body?.cancel();
+      // Unread bodies keep their connection. However that ends, it was answered.
+      await reply.body?.cancel().catch(() => undefined);
       const { status } = reply;
       if (status >= 200 && status < 300) return null;
       return {

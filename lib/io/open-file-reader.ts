@@ -125,6 +125,7 @@ const unpack: Readonly<Partial<Record<FileWork, (packed: Packed) => Answer>>> = 
   readKept: keptFiles,
   pids: pidLists,
   drmClients: ({ rows, names }) => drmClientsOf(rows, names),
+  statuses: ({ rows }) => Array.from(rows),
 };
 
 function answerOf({ results, usages, packed }: NativeBatch): Answer {
@@ -155,13 +156,18 @@ export class NativeFileReader extends ThreadFileReader {
     return this.request('drmClients', paths, maxBytes);
   }
 
+  /** As native/status_questions.h says. */
+  statuses(questions: readonly string[], timeoutMs: number): Promise<readonly number[]> {
+    return this.request('statuses', questions, timeoutMs);
+  }
+
   runningMs(): number {
     return this.#files.runningMs();
   }
 
   protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
     // One text: to hand over a string for each costs more than reading what it names.
-    const asText = unpack[work] !== undefined;
+    const asText = unpack[work] !== undefined && work !== 'statuses';
     return this.#files.submit(work, asText ? paths.join('\n') : paths.map(bytesOfPath), argument);
   }
 

@@ -309,7 +309,7 @@ export interface NotApplied {
 }
 
 export function notApplied(name: LimitName, reason: string): NotApplied {
-  return { name, code: 'LIMIT_NOT_APPLIED', message: `${limitFlags[name]} is not applied: ${reason}` };
+  return { name, code: 'LIMIT_NOT_APPLIED', message: `${limitFlags[name]} requested, not applied: ${reason}` };
 }
 
 /** The names of the limits that `options` asks for. */

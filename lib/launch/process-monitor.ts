@@ -8,6 +8,8 @@ import type { RunningSampler } from '../sampling/create.js';
 import type { CreateSamplerOptions } from '../sampling/open.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError } from '../util/errors.js';
+import { isObject } from '../util/is-object.js';
+import { checkOptions, expected, isText, numberFrom, type TableOf, text } from '../util/options.js';
 import {
   cleanRecords,
   defaultRuntimeDir,
@@ -41,8 +43,8 @@ import {
 import { placeProblem, stopWorkerTree, treeOf } from './launch-tree.js';
 import { type Limits, limitNames, type NotApplied, parseLimits } from './limits.js';
 import { OomWatch } from './oom-watch.js';
-import { checkDescription, type SpawnOptions } from './spawn-options.js';
-import { type StopOptions, type Stopped, stopCgroup, stopProcess } from './stop.js';
+import { checkDescription, checkSpawnOptions, type SpawnOptions } from './spawn-options.js';
+import { checkStopOptions, type StopOptions, type Stopped, stopCgroup, stopProcess } from './stop.js';
 
 export type { SpawnOptions } from './spawn-options.js';
 
@@ -87,6 +89,21 @@ export interface ProcessMonitorEvents {
   fault: [HivepulseError];
 }
 
+const path = expected('a path', isText);
+const monitorTable: TableOf<ProcessMonitorOptions> = {
+  root: path,
+  runtimeDir: path,
+  platform: text,
+  procRoot: path,
+  oomIntervalMs: numberFrom(1, 'a number of milliseconds'),
+  launch: {
+    launcher: expected('a path, or null', (value) => value === null || isText(value)),
+    nofile: expected('a number of descriptors, or null', (value) => value === null || Number.isSafeInteger(value)),
+    procRoot: path,
+  } satisfies TableOf<LaunchEnvironment>,
+  sampler: expected('a sampler, or options for one', isObject),
+};
+
 export interface ProcessMonitorOptions {
   /** A delegated cgroup to make workers in; else as `findWorkerHome` decides. */
   readonly root?: string;
@@ -116,6 +133,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
 
   constructor(options: ProcessMonitorOptions = {}) {
     super();
+    checkOptions('', options, monitorTable);
     this.#options = options;
     this.#platform = options.platform ?? process.platform;
     this.runtimeDir = options.runtimeDir ?? defaultRuntimeDir();
@@ -130,6 +148,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
    * CGROUP_PERMISSION_DENIED, STATE_UNWRITABLE, LAUNCH_FAILED; nothing is left behind then.
    */
   async spawn(options: SpawnOptions): Promise<SpawnedWorker> {
+    checkSpawnOptions(options);
     checkWorkerId(options.group, options.instance);
     checkDescription(options);
     const limits = parseLimits(options);
@@ -306,6 +325,7 @@ export class ProcessMonitor extends EventEmitter<ProcessMonitorEvents> implement
    * Throws WORKER_NOT_FOUND, STOP_TIMEOUT, CGROUP_PERMISSION_DENIED, DIRECTORY_UNTRUSTED, PROCESS_UNVERIFIED.
    */
   async stop(id: string, options: StopOptions = {}): Promise<Stopped> {
+    checkStopOptions(options);
     const { group, instance } = parseWorkerId(id);
     const record = await readRecord(this.runtimeDir, group, instance);
     const worker = this.#workers.get(id);

@@ -2,6 +2,8 @@ import { maxLabelLength, maxLabels } from '../contract/limits.js';
 import type { Labels } from '../contract/primitives.js';
 import { checkReadyUrl } from '../engines/ready-url.js';
 import { HivepulseError } from '../util/errors.js';
+import { isObject } from '../util/is-object.js';
+import { type Check, checkOptions, expected, flag, hasMethods, signal, type TableOf } from '../util/options.js';
 import { shownModel } from '../workers/shown-command.js';
 import type { CommandOptions } from './launcher.js';
 import type { LimitOptions } from './limits.js';
@@ -20,6 +22,60 @@ export interface SpawnOptions extends CommandOptions, LimitOptions {
   readonly bestEffort?: boolean;
   /** Gives up before the start; a started worker is stopped with `stop`. */
   readonly signal?: AbortSignal;
+}
+
+const isList = (value: unknown): value is unknown[] => Array.isArray(value);
+const isString = (value: unknown): boolean => typeof value === 'string';
+/** Its own check says what a text must hold. */
+const anyText = expected('a text', isString);
+const textOrNumber: Check = expected('a text or a number', (value) => isString(value) || typeof value === 'number');
+const textList = expected('a list of texts', (value) => isList(value) && value.every(isString));
+const textsByName = expected('texts by name', (value) => isObject(value) && Object.values(value).every(isString));
+
+const isStream = (value: unknown): boolean =>
+  value === null ||
+  value === undefined ||
+  isString(value) ||
+  Number.isInteger(value) ||
+  hasMethods(value, 'on', 'pipe') ||
+  hasMethods(value, 'on', 'write');
+
+const spawnTable: TableOf<SpawnOptions> = {
+  command: anyText,
+  args: textList,
+  env: expected(
+    'texts by name',
+    (value) => isObject(value) && Object.values(value).every((text) => text === undefined || isString(text)),
+  ),
+  cwd: expected('a path', (value) => typeof value === 'string' && value !== '' && !value.includes('\0')),
+  stdio: expected('stdio as for child_process.spawn', (value) =>
+    isList(value) ? value.every(isStream) : isString(value),
+  ),
+  detached: flag,
+  cpu: textOrNumber,
+  memory: textOrNumber,
+  memoryHigh: textOrNumber,
+  swap: textOrNumber,
+  io: textList,
+  pids: textOrNumber,
+  cpuset: anyText,
+  oomGroup: flag,
+  group: anyText,
+  instance: anyText,
+  model: anyText,
+  port: expected('a port, from 1 to 65535', (value) => typeof value === 'number'),
+  labels: textsByName,
+  readyUrl: anyText,
+  reservationId: anyText,
+  bestEffort: flag,
+  signal,
+};
+
+/** Throws INVALID_OPTION where a name is unknown, a needed one is missing, or a value is of another type. */
+export function checkSpawnOptions(options: SpawnOptions): void {
+  checkOptions('', options, spawnTable);
+  for (const name of ['group', 'instance', 'command'] as const)
+    if (options[name] === undefined) throw new HivepulseError('INVALID_OPTION', name, `${name}: it is missing.`);
 }
 
 /** What is said of a worker, its name and its limits apart. Throws INVALID_OPTION with the flag as subject. */

@@ -1,9 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { defaults } from '../contract/defaults.js';
 import { processLives, processStat } from '../procfs/process-stat.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
+import { checkOptions, numberFrom, oneOf, type TableOf } from '../util/options.js';
 import { isPopulated, killAll, processesIn, removeTree, signalAll, waitEmpty } from './cgroup-tree.js';
 
 export interface StopOptions {
@@ -14,6 +16,16 @@ export interface StopOptions {
   /** How long SIGKILL may take in ms (default 5 s); a process in an uninterruptible wait outlives it. */
   readonly killMs?: number;
 }
+
+const milliseconds = numberFrom(0, 'a number of milliseconds');
+const stopTable: TableOf<StopOptions> = {
+  graceMs: milliseconds,
+  signal: oneOf(Object.keys(constants.signals)),
+  killMs: milliseconds,
+};
+
+/** @throws HivepulseError INVALID_OPTION */
+export const checkStopOptions = (options: StopOptions): void => checkOptions('', options, stopTable);
 
 export interface Stopped {
   readonly id: string;

@@ -53,7 +53,7 @@ export interface NativeBatch {
   readonly results: readonly (FileResult | readonly NativeDirectoryEntry[] | readonly string[])[];
   /** Of processes: `usageColumns` for each. */
   readonly usages?: Float64Array;
-  /** Of `readKept`, `pids` and `drmClients`, as native/blocking_files.h says. */
+  /** Of `readKept`, `pids`, `drmClients` and `statuses`, as native/blocking_files.h says. */
   readonly packed?: {
     readonly work: FileWork;
     readonly rows: Float64Array;
@@ -66,7 +66,7 @@ export interface NativeBatch {
 export interface NativeFileThread {
   /**
    * `paths`: an array, or one text with a path a line. `argument`: of files how many bytes are read at most, of links how
-   * they begin. Gives the batch's id.
+   * they begin, of servers how long they may take. Gives the batch's id.
    */
   submit(work: FileWork, paths: readonly (string | Buffer)[] | string, argument?: number | string): number;
   /** The processes below /proc, or what stands for it, whose use is read. */

@@ -102,6 +102,8 @@ export const fileWorks = [
   'usage',
   /** fdinfo of DRM clients, up to so many bytes each, with descriptors that are kept. */
   'drmClients',
+  /** HTTP servers whose status is asked for (native/status_questions.h), each with so many ms. */
+  'statuses',
 ] as const;
 
 export type FileWork = (typeof fileWorks)[number];

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type FleetEvent, queenEventKinds } from '../contract/api.js';
@@ -49,16 +49,73 @@ export const publishTimeoutMs = 700;
 export const maxMessageBytes = ({ info }: NatsConnection): number =>
   (info?.max_payload ?? Number.POSITIVE_INFINITY) - 1024;
 
-/** @throws where the connection is ending */
+interface Body {
+  readonly bytes: Buffer;
+  readonly encoding: string | null;
+}
+
+/** Which deltas refer to a heartbeat: their stream, their epoch, and the columns of their numbers as JSON. */
+interface Origin {
+  readonly stream: string;
+  readonly epoch: number;
+  readonly schema: string;
+}
+
+const header = {
+  encoding: 'content-encoding',
+  stream: 'hivepulse-stream',
+  epoch: 'hivepulse-epoch',
+  schema: 'hivepulse-schema',
+} as const;
+
+/** `origin`: deltas may follow. @throws where the connection is ending */
 export function publishHeartbeat(
   { transport }: Pick<NatsPackages, 'transport'>,
   connection: NatsConnection,
   hive: string,
-  { bytes, encoding }: { readonly bytes: Buffer; readonly encoding: string | null },
+  { bytes, encoding }: Body,
+  origin: Origin | null = null,
 ): void {
   const headers = transport.headers();
-  if (encoding !== null) headers.set('content-encoding', encoding);
-  connection.publish(heartbeatSubject(hive), bytes, encoding === null ? {} : { headers });
+  if (encoding !== null) headers.set(header.encoding, encoding);
+  if (origin !== null) {
+    headers.set(header.stream, origin.stream);
+    headers.set(header.epoch, String(origin.epoch));
+    headers.set(header.schema, origin.schema);
+  }
+  connection.publish(heartbeatSubject(hive), bytes, encoding === null && origin === null ? {} : { headers });
+}
+
+/** Room for the headers of a heartbeat, of which the columns take the most. The client takes the square of their number to read them: 20,000 were 9 s. */
+const maxHeaderBytes = 4096;
+
+type Message = Pick<Msg, 'subject' | 'reply' | 'data' | 'headers'>;
+
+/** The headers, none of which are read where they are more than a heartbeat has; undefined: they are more, or broken. */
+function headersOf(message: Message): Msg['headers'] | null {
+  const { subject, reply = '', data } = message;
+  // The client knows it, and its types do not.
+  const bytes = (message as unknown as { size(): number }).size();
+  if (bytes - Buffer.byteLength(subject) - Buffer.byteLength(reply) - data.length > maxHeaderBytes) return null;
+  try {
+    return message.headers;
+  } catch {
+    return null;
+  }
+}
+
+/** A heartbeat that was published, and where its deltas come from (null: none follow); null where its headers are no heartbeat's. */
+export function readHeartbeatMessage(message: Message): { readonly body: Body; readonly origin: Origin | null } | null {
+  const headers = headersOf(message);
+  if (headers === null) return null;
+  const { data } = message;
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const body = { bytes, encoding: headers?.get(header.encoding) || null };
+  const stream = headers?.get(header.stream) ?? '';
+  const epoch = Number(headers?.get(header.epoch));
+  const schema = headers?.get(header.schema) ?? '';
+  const isStream = stream !== '' && schema !== '' && Number.isSafeInteger(epoch);
+  return { body, origin: isStream ? { stream, epoch, schema } : null };
 }
 
 /** Of this process. Ids of messages are those of the whole stream: one that others could guess they could take first. */

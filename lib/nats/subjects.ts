@@ -22,13 +22,26 @@ export const queenEventSubject = (hive: string): string => `${root}.liveness.${t
 export const actSubject = (hive: string): string => `${root}.act.${tokenOf(hive)}`;
 export const removalSubject = (hive: string): string => `${root}.remove.${tokenOf(hive)}`;
 
+/** What changed since the whole heartbeat of a stream, as its hive sent it. */
+export const deltaSubject = (hive: string, stream: string): string => `${root}.delta.${tokenOf(hive)}.${stream}`;
+/** A queen asks whoever has the stream of a hive for a whole heartbeat. */
+export const keyframeSubject = (hive: string): string => `${root}.keyframe.${tokenOf(hive)}`;
+
 export const allHeartbeats = `${root}.heartbeat.*`;
 export const allHiveEvents = `${root}.event.*`;
 export const allQueenEvents = `${root}.liveness.*`;
+export const allDeltas = `${root}.delta.*.*`;
+export const allKeyframeWishes = `${root}.keyframe.*`;
 export const allActs = `${root}.act.*`;
 export const allRemovals = `${root}.remove.*`;
 
 export const isHiveEvent = (subject: string): boolean => subject.startsWith(`${root}.event.`);
+/** Hive and stream of a delta. */
+export function deltaOf(subject: string): { readonly hive: string; readonly stream: string } {
+  const [hive = '', stream = ''] = subject.slice(`${root}.delta.`.length).split('.');
+  return { hive: hiveOfToken(hive), stream };
+}
+
 export const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
 
 /** The key of a hive's reservations. Keys allow fewer characters than ids do. */

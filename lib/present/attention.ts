@@ -14,7 +14,7 @@ import {
   type Severity,
   severityRank,
 } from './severity.js';
-import { gpuHealthStyles, livenessStyles, styleOf, workerStateStyles } from './status.js';
+import { gpuHealthStyles, styleOf, workerStateStyles } from './status.js';
 import { formatAge } from './units.js';
 
 /** One thing that is wrong, in words. */
@@ -50,8 +50,13 @@ type WorkerOf = Pick<WorkerView, 'key' | 'id' | 'hive' | 'state' | 'liveness'>;
 export interface AttentionSource {
   readonly view: HiveView;
   /** Those that are stalled are looked for. */
-  readonly workers: Iterable<WorkerOf>;
+  readonly workers: readonly WorkerOf[];
 }
+
+/** Of one host at most so many things are named, the worst first; of each the same, less where all hosts together have more. */
+export const maxOfHive = 100;
+const maxInAll = 4000;
+const leastOfHive = 1;
 
 const item = (
   name: CauseName,
@@ -83,10 +88,9 @@ const placeOf = (view: HiveView, gpu: GpuSample) => ({
 });
 
 /** One line for each GPU that has faults, a bad health, or both. */
-function gpuAttention(view: HiveView, gpu: GpuSample, isReported: boolean): Attention | null {
+function gpuAttention(view: HiveView, gpu: GpuSample, faults: readonly Fault[], isReported: boolean): Attention | null {
   // One that sleeps asks nothing of anybody.
   if (gpu.health === 'suspended') return null;
-  const faults = view.faults.filter((fault) => fault.gpuUuid === gpu.uuid);
   const name = causeOfHealth(gpu.health);
   if (faults.length === 0 && (name === null || isReported)) return null;
   const isExplained = isReported || faults.some(({ field }) => field === undefined || field === 'gpus');
@@ -121,11 +125,16 @@ function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[]
   return { ...at, cause: `fault:${fault.source}:${fault.code}`, severity, tone, count: 1 };
 }
 
-function hiveAttention(view: HiveView, workers: Iterable<WorkerOf>): Attention[] {
+function hiveAttention(view: HiveView, faults: readonly Fault[], workers: readonly WorkerOf[]): Attention[] {
   const reported = new Set<GpuSample>();
   const named = new Set<string>();
-  const others = view.faults.flatMap((fault): Attention[] => {
-    if (fault.gpuUuid && view.gpus.some(({ uuid }) => uuid === fault.gpuUuid)) return [];
+  const ofGpu = new Map<string, Fault[]>(view.gpus.map(({ uuid }) => [uuid, []]));
+  const others = faults.flatMap((fault): Attention[] => {
+    const own = fault.gpuUuid === undefined ? undefined : ofGpu.get(fault.gpuUuid);
+    if (own !== undefined) {
+      own.push(fault);
+      return [];
+    }
     const gpus = explainedBy(fault, view.gpus);
     for (const gpu of gpus) reported.add(gpu);
     if (fault.workerId !== undefined && fault.code === 'ENGINE_STALLED') {
@@ -135,7 +144,9 @@ function hiveAttention(view: HiveView, workers: Iterable<WorkerOf>): Attention[]
     }
     return [faultAttention(view, fault, gpus)];
   });
-  const gpus = view.gpus.map((gpu) => gpuAttention(view, gpu, reported.has(gpu))).filter((each) => each !== null);
+  const gpus = view.gpus
+    .map((gpu) => gpuAttention(view, gpu, ofGpu.get(gpu.uuid) ?? [], reported.has(gpu)))
+    .filter((each) => each !== null);
   for (const { id, key, state } of workers)
     if (state === 'stalled' && !named.has(id)) others.push(stalledWorker(view.id, key, workerStateStyles.stalled.hint));
   return [...gpus, ...others];
@@ -144,21 +155,55 @@ function hiveAttention(view: HiveView, workers: Iterable<WorkerOf>): Attention[]
 const stalledWorker = (hive: string, key: string, text: string): Attention =>
   item('workerStalled', { hive, id: `worker:${key}`, title: `${key} is stalled`, text, show: `worker:${key}` });
 
+const checkHive = 'check that the hive runs and reaches the queen (hivepulse doctor)';
+
 function livenessAttention({ id, hive, liveness, ageMs }: HiveView): Attention {
   return item(liveness === 'late' ? 'hiveLate' : 'hiveOffline', {
     hive,
     id: `${id}:liveness`,
     title: `${id} is ${liveness}`,
-    text: `No heartbeat for ${formatAge(ageMs)}. ${livenessStyles[liveness].hint}`,
+    text: `No heartbeat for ${formatAge(ageMs)}: ${liveness === 'late' ? 'it may only be slow' : checkHive}.`,
     show: `hive:${id}`,
   });
 }
 
-const ofHive = (view: HiveView, workers: Iterable<WorkerOf>): Attention[] => [
-  ...(view.liveness === 'online' ? [] : [livenessAttention(view)]),
+/** The worst `most`; where there are no more, all as they stand. Each rank is looked for once, since a sort costs more. */
+function worst<T>(all: readonly T[], most: number, rank: (item: T) => number): readonly T[] {
+  if (all.length <= most) return all;
+  const byRank = new Map<number, T[]>();
+  for (const each of all) {
+    const at = rank(each);
+    const known = byRank.get(at);
+    if (known === undefined) byRank.set(at, [each]);
+    else if (known.length < most) known.push(each);
+  }
+  const ranks = [...byRank.keys()].sort((a, b) => a - b);
+  return ranks.flatMap((at) => byRank.get(at)!).slice(0, most);
+}
+
+function ofHive({ view, workers }: AttentionSource, most: number): readonly Attention[] {
+  const silent = view.liveness === 'online' ? [] : [livenessAttention(view)];
   // The last faults of an offline host are no news.
-  ...(view.liveness === 'offline' ? [] : hiveAttention(view, workers)),
-];
+  if (view.liveness === 'offline') return silent;
+  const faults = worst(view.faults, most, ({ code }) => severityRank(faultSeverity(code)));
+  const all = hiveAttention(view, faults, workers.slice(0, most));
+  return worst([...silent, ...all], most, attentionRank);
+}
+
+/** No fewer than the things that a host has to be looked at for. */
+function mostOf({ view, workers }: AttentionSource): number {
+  if (view.liveness === 'offline') return 1;
+  const sick = view.gpus.reduce((sum, { health }) => sum + (causeOfHealth(health) === null ? 0 : 1), 0);
+  return (view.liveness === 'online' ? 0 : 1) + view.faults.length + workers.length + sick;
+}
+
+/** As many of one host that of all together there are no more than may be: those that have most have less, and all others all. */
+function shareOf(counts: readonly number[]): number {
+  let share = maxOfHive;
+  const inAll = () => counts.reduce((sum, count) => sum + Math.min(count, share), 0);
+  while (share > leastOfHive && inAll() > maxInAll) share = Math.max(leastOfHive, Math.floor(share / 2));
+  return share;
+}
 
 export const missingShown = (item: Missing): string =>
   item.kind === 'gpu' ? `gpu:${item.hive}/${item.key}` : `${item.kind}:${item.key}`;
@@ -167,7 +212,7 @@ export const missingShown = (item: Missing): string =>
 function ofMissing(lost: Missing, missingMs: number): Attention {
   const name = lost.kind === 'gpu' ? 'gpuMissing' : lost.reason === 'stopped' ? 'hiveStopped' : 'hiveMissing';
   return item(name, {
-    id: `missing:${lost.kind}:${lost.key}`,
+    id: `missing:${lost.kind}:${lost.hive}:${lost.key}`,
     hive: lost.hive,
     title: `${missingName(lost)} is missing`,
     text: `${sentence(missingReasonText(lost))} ${sentence(missingForText(missingMs))}`,
@@ -183,19 +228,36 @@ export const missingAttention = (
     .filter(isLost)
     .map((each) => ofMissing(each, missingMs(each)));
 
-/** All that is wrong, the worst first. */
-export const attentionOf = (sources: Iterable<AttentionSource>, missing: readonly Attention[] = []): Attention[] => {
-  const all = [...missing];
-  for (const { view, workers } of sources) all.push(...ofHive(view, workers));
-  return sortAttention(all);
-};
+export interface AttentionList {
+  /** The worst first. */
+  readonly items: readonly Attention[];
+  /** Hosts of which more is wrong than is listed: what is not there may be wrong still. */
+  readonly cut: ReadonlySet<string>;
+}
+
+/** What is wrong, within bounds: no host makes it longer than a person or a queen has time for, or hides what is wrong with another. */
+export function attentionWithin(given: Iterable<AttentionSource>, missing: readonly Attention[] = []): AttentionList {
+  const sources = [...given];
+  const counts = sources.map(mostOf);
+  const share = shareOf(counts);
+  const all = sources.flatMap((source) => ofHive(source, share));
+  const cut = new Set(sources.filter((_source, at) => counts[at]! > share).map(({ view }) => view.id));
+  return { items: sortAttention([...missing, ...all]), cut };
+}
+
+/** What is wrong, the worst first. */
+export const attentionOf = (
+  sources: Iterable<AttentionSource>,
+  missing: readonly Attention[] = [],
+): readonly Attention[] => attentionWithin(sources, missing).items;
 
 const toneRank = { bad: 0, unknown: 1, warning: 2 } as const;
-const rankOf = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
+/** The lower, the worse. */
+export const attentionRank = ({ severity, tone }: Pick<Attention, 'severity' | 'tone'>): number =>
   severityRank(severity) * 3 + toneRank[tone];
 
 const sortAttention = (all: Attention[]): Attention[] =>
-  all.sort((a, b) => rankOf(a) - rankOf(b) || compareNames(a.title, b.title));
+  all.sort((a, b) => attentionRank(a) - attentionRank(b) || compareNames(a.title, b.title));
 
 /** The cause as people know it; null: a fault, which has only its own message. */
 const causeOf = (name: string): Cause | null =>
@@ -237,7 +299,7 @@ export function groupAttention(all: readonly Attention[]): AttentionGroup[] {
     else byCause.set(each.cause, [each]);
   }
   return Array.from(byCause.values(), groupOf).sort(
-    (a, b) => rankOf(a) - rankOf(b) || b.count - a.count || compareNames(a.title, b.title),
+    (a, b) => attentionRank(a) - attentionRank(b) || b.count - a.count || compareNames(a.title, b.title),
   );
 }
 

@@ -1,6 +1,7 @@
 /** Words for GPUs that are not there, or not known: the one place that distinguishes the two for people. Pure. */
 import type { HiveView } from '../contract/api.js';
-import type { WorkerSample } from '../contract/heartbeat.js';
+import { type GpuReaderName, gpuReaderLabels } from '../contract/enums.js';
+import type { Collection, WorkerSample } from '../contract/heartbeat.js';
 import { formatAge } from './units.js';
 
 export interface AbsenceText {
@@ -48,6 +49,15 @@ export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, '
   const more = others.length === 0 ? '' : `, and of ${others.length} more`;
   return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
 }
+
+/** Names of the readers at work: one, or that of each vendor whose GPUs are read in another way. */
+export const gpuReadersOf = ({ gpuReader, gpuReaders }: Collection): readonly GpuReaderName[] =>
+  gpuReaders !== undefined && gpuReaders.length > 0 ? gpuReaders : [gpuReader];
+
+export const gpuReadersText = (collection: Collection): string =>
+  gpuReadersOf(collection)
+    .map((name) => gpuReaderLabels[name] ?? name)
+    .join(', ');
 
 /** How many GPUs there are; unknown, not 0, where those that are listed are none and a hive may have some. */
 export const gpuTotal = (listed: number, unknownHives: number): number | null =>

@@ -1,5 +1,7 @@
 /** Sentences about events and old values, the same on the page and in the terminal. Pure. */
+
 import type { Liveness } from '../contract/api.js';
+import { plural } from '../util/plural.js';
 import { type CauseName, causes } from './severity.js';
 
 /** Shown beside the values of a hive that is not online; null where they are current. */
@@ -9,10 +11,7 @@ export const oldValuesText = (liveness: Liveness): string | null =>
 /** The text with a capital and a full stop. */
 export const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
-/** `1 worker`, `3 workers` */
-export function plural(count: number, one: string, many = `${one}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
-}
+export { plural };
 
 /** `10 workers`, or `3 of 10 workers` where a filter leaves some out. */
 export const countText = (shown: number, all: number, one: string): string =>
@@ -38,15 +37,15 @@ export function eventText(event: EventLike): string {
     case 'workerExited':
       return `${worker} ${exitText(detail)}`;
     case 'workerStalled':
-      return `${worker} is stalled: it has requests and computes nothing`;
+      return `${worker} is stalled: it has requests and makes no progress`;
     case 'workerRecovered':
-      return `${worker} works again`;
+      return `${worker} is working again`;
     case 'oomKill':
       return `${worker} hit its memory limit: the kernel killed ${plural(number(detail, 'kills') ?? 1, 'process', 'processes')}`;
     case 'gpuLost':
       return `${gpu} is lost${word(detail, 'message', ': ')}`;
     case 'gpuRecovered':
-      return `${gpu} answers again`;
+      return `${gpu} responds again`;
     case 'xid':
       return `${gpu} reported Xid${word(detail, 'xid', ' ')}${word(detail, 'message', ': ')}`;
     case 'workerAppeared':
@@ -54,7 +53,7 @@ export function eventText(event: EventLike): string {
     case 'workerGone':
       return `${worker} is gone${word(detail, 'reason', ': ')}`;
     case 'workerStateChanged':
-      return `${worker} went${word(detail, 'from', ' from ')}${word(detail, 'to', ' to ')}`;
+      return `${worker} changed${word(detail, 'from', ' from ')}${word(detail, 'to', ' to ')}`;
     case 'hiveJoined':
       return 'joined the fleet';
     case 'hiveOnline':
@@ -62,11 +61,11 @@ export function eventText(event: EventLike): string {
     case 'hiveLate':
       return 'is late: heartbeats are missing';
     case 'hiveOffline':
-      return 'is offline: no heartbeat arrives';
+      return 'is offline: its heartbeats have stopped';
     case 'hiveRemoved':
       return detail.reason === 'admin' ? 'was forgotten with all its workers' : 'is missing, with all its workers';
     case 'hiveRestarted':
-      return 'restarted; its workers live on';
+      return 'restarted; its workers kept running';
     case 'hiveCordoned':
       return `was cordoned${word(detail, 'by', ' by ')}${word(detail, 'reason', ': ')}`;
     case 'hiveUncordoned':

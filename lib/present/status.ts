@@ -46,7 +46,7 @@ export const livenessStyles: Readonly<Record<Liveness, StatusStyle>> = {
     'offline',
     '○',
     'bad',
-    'No heartbeat arrives: check that the hive runs and reaches the queen (hivepulse doctor).',
+    'Its heartbeats have stopped: check that the hive runs and reaches the queen (hivepulse doctor).',
   ),
 };
 
@@ -54,7 +54,7 @@ export const hiveStateStyles: Readonly<Record<HiveInfo['state'], StatusStyle>> =
   starting: statusStyle('starting', '◔', 'waiting', 'Its first samples are on their way.'),
   ready: statusStyle('ready', '●', 'good'),
   draining: statusStyle('draining', '◒', 'warning', 'It takes no new workers.'),
-  stopping: statusStyle('stopping', '◌', 'unknown', 'The hive is ending; its workers live on.'),
+  stopping: statusStyle('stopping', '◌', 'unknown', 'The hive is shutting down; its workers keep running.'),
 };
 
 /** Of a hive that an admin took out of scheduling at the queen. */
@@ -62,7 +62,7 @@ export const cordonedStyle = statusStyle(
   'cordoned',
   '⊘',
   'warning',
-  'An admin took it out of scheduling; its workers go on.',
+  'An admin took it out of scheduling; its workers keep running.',
 );
 
 export const workerStateStyles: Readonly<Record<WorkerSample['state'], StatusStyle>> = {
@@ -74,9 +74,9 @@ export const workerStateStyles: Readonly<Record<WorkerSample['state'], StatusSty
     'stalled',
     '✕',
     'bad',
-    'It has requests and computes nothing: see its log, then restart it. It gets no more requests until it goes on.',
+    'It has requests and makes no progress: check its log, then restart it. It gets no new requests until it recovers.',
   ),
-  loading: statusStyle('loading', '◒', 'waiting', 'Its engine loads the model.'),
+  loading: statusStyle('loading', '◒', 'waiting', 'Its engine is loading the model.'),
   starting: statusStyle('starting', '◔', 'waiting', 'Not ready yet.'),
   unknown: statusStyle('unknown', '?', 'unknown', 'Its GPU cannot be read, so busy and idle cannot be told apart.'),
 };
@@ -87,25 +87,25 @@ export const gpuHealthStyles: Readonly<Record<GpuSample['health'], StatusStyle>>
     'degraded',
     '◆',
     'warning',
-    'It works, with errors: look at its ECC, Xid and link values and plan a reset.',
+    'It works, with errors: check its ECC, Xid and NVLink values and plan a reset.',
   ),
   initializing: statusStyle(
     'initializing',
     '◔',
     'waiting',
-    'The driver is waking it; this takes seconds on a cold start.',
+    'The driver is initializing it, which takes seconds after a cold start.',
   ),
   suspended: statusStyle(
     'suspended',
     '◌',
     'waiting',
-    'It sleeps to save power; the first process that uses it wakes it.',
+    'It is suspended to save power; the first process that uses it wakes it.',
   ),
   stalled: statusStyle(
     'stalled',
     '◧',
     'unknown',
-    'The driver does not answer: see dmesg for Xid or GSP time-outs; a reset of the GPU or a reboot fixes it.',
+    'The driver does not answer: see dmesg for Xid or GSP timeouts; reset the GPU or reboot the host.',
   ),
   resetRequired: statusStyle(
     'reset required',

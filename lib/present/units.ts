@@ -50,8 +50,19 @@ export const formatCores = orUnknown((percent) => {
   return cores.toFixed(cores < 1 ? 2 : cores < 10 ? 1 : 0);
 });
 
+/** `16,318` */
+export const formatWhole = orUnknown((count) => Math.round(count).toLocaleString('en'));
+
+/** `64`, `1.5`: CPUs, of which there can be a part. */
+export const formatCount = orUnknown((count) => String(Math.round(count * 10) / 10));
+
 /** `64 °C` */
 export const formatCelsius = orUnknown((celsius) => `${celsius.toFixed(0)} °C`);
+
+/** `412 W`, `12.4 kW`: of a fleet. */
+export const formatKilowatts = orUnknown((watts) =>
+  watts < 1000 ? `${watts.toFixed(0)} W` : `${(watts / 1000).toFixed(watts < 99_950 ? 1 : 0)} kW`,
+);
 
 /** `412 W` */
 export const formatWatts = orUnknown((watts) => `${watts.toFixed(0)} W`);

@@ -1,4 +1,4 @@
-import type { AttentionSource } from '../present/attention.js';
+import { type AttentionSource, maxOfHive } from '../present/attention.js';
 import { causeOfHealth } from '../present/severity.js';
 import type { Indexes } from './indexes.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
@@ -12,8 +12,9 @@ export function* troubled(indexes: Indexes, nowMs: number): Generator<AttentionS
   const stalled = new Map<HiveRecord, WorkerRecord[]>();
   for (const worker of indexes.byState.get('stalled')) {
     const known = stalled.get(worker.hive);
-    if (known) known.push(worker);
-    else stalled.set(worker.hive, [worker]);
+    if (known === undefined) stalled.set(worker.hive, [worker]);
+    // Of no host more are shown.
+    else if (known.length <= maxOfHive) known.push(worker);
   }
   for (const hive of indexes.hives.values()) {
     const workers = stalled.get(hive);

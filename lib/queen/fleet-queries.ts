@@ -9,9 +9,10 @@ import type {
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
 import type { HistoryQuery } from '../contract/queries.js';
-import { type Attention, attentionOf, missingAttention } from '../present/attention.js';
+import { type AttentionList, attentionWithin, missingAttention } from '../present/attention.js';
 import { troubled } from './attention.js';
 import { audit } from './audit.js';
+import { FleetHistory } from './fleet-history.js';
 import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
 import { ringsOf } from './history-keys.js';
 import type { SavedDay } from './history-saved.js';
@@ -20,7 +21,13 @@ import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from 
 import { MissingItems, type MissingQueryOptions } from './missing.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
 import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
-import type { Counts, FindOptions, ModelOptions, RegistryOptions } from './registry-options.js';
+import {
+  type Counts,
+  checkRegistryOptions,
+  type FindOptions,
+  type ModelOptions,
+  type RegistryOptions,
+} from './registry-options.js';
 import { type PickQuery, RequestRouting } from './request-routing.js';
 import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
@@ -39,18 +46,21 @@ export abstract class FleetQueries {
   protected readonly clock: () => number;
   protected readonly indexes = new Indexes();
   protected readonly histories: HistoryStore;
+  readonly #fleetHistory: FleetHistory;
   protected readonly routing: RequestRouting;
   /** What was seen and is gone. */
   readonly missing: MissingItems;
   readonly #warmUntilMs: number;
 
   constructor(options: RegistryOptions) {
+    checkRegistryOptions(options);
     this.clock = options.clock ?? (() => performance.now());
     this.routing = new RequestRouting(this.indexes, options.random ?? Math.random);
     this.#warmUntilMs = this.clock() + (options.warmingMs ?? defaults.warmingMs);
     this.missing = new MissingItems(options.wallClock ?? Date.now, options.memory?.missingBytes);
     const rings = options.historyRings ?? defaultHistoryRings;
     this.histories = new HistoryStore(rings, rings, this.clock);
+    this.#fleetHistory = new FleetHistory(this.clock);
   }
 
   /** Brings liveness and reservations up to now. */
@@ -107,10 +117,10 @@ export abstract class FleetQueries {
     return this.missing.list(query);
   }
 
-  /** All that needs attention now, the worst first, whether somebody looks at it already or not. */
-  attention(): Attention[] {
+  /** What needs attention now, the worst first, whether somebody looks at it already or not. */
+  attention(): AttentionList {
     this.advance();
-    return attentionOf(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
+    return attentionWithin(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
   }
 
   /** Idle and ready. */
@@ -226,9 +236,21 @@ export abstract class FleetQueries {
     return this.#history((indexes) => indexes.gpu(uuid), gpuSeries, span);
   }
 
-  /** The days of all there is as they outlive this process: hosts first, then GPUs, then workers. */
+  /** Adds to the history of the fleet where that is due. */
+  sampleFleet(): void {
+    this.#fleetHistory.sample(this.indexes.hives, this.clock());
+  }
+
+  fleetHistory(span: HistorySpan = 'hour'): History {
+    const nowMs = this.nowMs();
+    this.sampleFleet();
+    return this.#fleetHistory.read(span, nowMs);
+  }
+
+  /** The days of all there is as they outlive this process: the fleet and hosts first, then GPUs, then workers. */
   *savedHistories(): Generator<SavedDay & { readonly key: string }, void> {
     const nowMs = this.clock();
+    yield* this.#fleetHistory.saved(nowMs);
     for (const [key, ring] of ringsOf(this.indexes)) {
       const saved = this.histories.save(ring, nowMs);
       if (saved !== null) yield { key, ...saved };
@@ -238,7 +260,7 @@ export abstract class FleetQueries {
 
   /** Of a run before this one, written `ageMs` ago. */
   adoptHistories(rings: readonly unknown[], ageMs: number): void {
-    this.histories.kept.adopt(rings, ageMs);
+    this.histories.kept.adopt(this.#fleetHistory.adopt(rings, ageMs), ageMs);
   }
 
   /** Everything that is wrong with the indexes, in words; empty: nothing. Walks all there is. */

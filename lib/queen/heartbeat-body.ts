@@ -30,7 +30,9 @@ const unscannedBytes = 112 * 1024;
 
 /** Smaller bodies are decompressed on the spot: a trip to the thread pool would cost more than it saves. */
 const inPlaceBytes = 64 * 1024;
-const chunkBytes = 128 * 1024;
+const chunkBytes = { least: 16 * 1024, most: 128 * 1024 } as const;
+/** What a compressed heartbeat becomes, at the most common: one piece then holds it, and is no larger than it has to be. */
+const usualRatio = 10;
 
 const decoders = {
   gzip: { sync: gunzipSync, async: promisify(gunzip) },
@@ -57,7 +59,7 @@ export async function decompress(bytes: Buffer, encoding: string, maxBytes: numb
     );
   try {
     // In few pieces: with Node's default of 16 KiB there would be many, which have to be joined.
-    const chunkSize = bytes.length < chunkBytes / 8 ? chunkBytes / 2 : chunkBytes;
+    const chunkSize = Math.min(chunkBytes.most, Math.max(chunkBytes.least, bytes.length * usualRatio));
     const options = { maxOutputLength: maxBytes, chunkSize };
     const decoder = decoders[known];
     return bytes.length <= inPlaceBytes ? decoder.sync(bytes, options) : await decoder.async(bytes, options);

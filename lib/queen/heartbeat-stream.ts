@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { ChangedCells, DeltaReader, decodeKeyframe, messageTypes, StreamCodecError } from '../contract/stream/codec.js';
 import type { ResyncReason } from '../contract/stream/messages.js';
@@ -5,15 +6,8 @@ import { cellCount, countRows, NumericState } from '../contract/stream/state.js'
 import { areRightItems } from '../contract/validate.js';
 import { isObject } from '../util/is-object.js';
 import { weightOf } from './fleet-budget.js';
-import { parseJson, UnreadableBody } from './heartbeat-body.js';
-import type {
-  HeartbeatIntake,
-  HeartbeatSource,
-  IntakeOutcome,
-  RefusedHeartbeat,
-  StreamHooks,
-  TakenIn,
-} from './intake.js';
+import { type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
+import type { HeartbeatSource, IntakeOutcome, RefusedHeartbeat, StreamHooks, StreamIntake, TakenIn } from './intake.js';
 import type { GpuRecord, WorkerRecord } from './records.js';
 import type { Registry } from './registry.js';
 import { type ChangedText, checkCells, type HeartbeatChange, type StreamBase } from './stream-merge.js';
@@ -40,7 +34,8 @@ export type StreamOutcome =
   /** It was under way when the hive was asked for a keyframe. */
   | { readonly kind: 'ignored' };
 
-const isTaken = ({ kind }: StreamOutcome): boolean => kind === 'ack' || kind === 'load';
+const isTaken = (outcome: StreamOutcome | Promise<StreamOutcome>): boolean =>
+  outcome instanceof Promise || outcome.kind === 'ack' || outcome.kind === 'load';
 const resync = (reason: ResyncReason): StreamOutcome => ({ kind: 'resync', reason });
 
 /** What the deltas of a hive refer to. */
@@ -70,17 +65,26 @@ const bytesOf = ({ values, rowCount }: NumericState): number => values.byteLengt
  * the hive send a keyframe: nothing is ever guessed.
  */
 export class HeartbeatStream {
+  /** No other stream has it. */
+  readonly name: string;
   readonly #registry: Registry;
-  readonly #intake: HeartbeatIntake;
+  readonly #intake: StreamIntake;
   readonly #source: HeartbeatSource;
   readonly #plan: StreamPlan;
   #base: Base | null = null;
   /** A resync was asked for, and no keyframe has come yet. */
   #isLost = false;
-  /** A keyframe is being read. */
+  /** A message is being taken in. */
   #isBusy = false;
 
-  constructor(registry: Registry, intake: HeartbeatIntake, source: HeartbeatSource, plan: StreamPlan) {
+  constructor(
+    registry: Registry,
+    intake: StreamIntake,
+    source: HeartbeatSource,
+    plan: StreamPlan,
+    name: string = randomUUID(),
+  ) {
+    this.name = name;
     this.#registry = registry;
     this.#intake = intake;
     this.#source = source;
@@ -92,11 +96,19 @@ export class HeartbeatStream {
     return this.#base?.records.hive ?? null;
   }
 
+  /** Deltas can be taken in: what they refer to is what is known of the hive. */
+  get isFollowing(): boolean {
+    return this.#base !== null && this.#registry.isCurrent(this.#base.records);
+  }
+
   receive(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
-    // A hive waits for the answer to a keyframe before it goes on.
+    // A hive waits for the answer to a keyframe, and to events, before it goes on.
     if (this.#isBusy) return this.#lost('outOfOrder');
     try {
-      if (message[0] === messageTypes.keyframe) return this.#keyframe(message);
+      if (message[0] === messageTypes.keyframe) {
+        const { epoch, encoding, body } = decodeKeyframe(message);
+        return this.receiveKeyframe(epoch, { bytes: body, encoding });
+      }
       return this.#intake.charged(this.#source, () => this.#delta(message), isTaken);
     } catch (error) {
       if (error instanceof StreamCodecError || error instanceof UnreadableBody) return this.#lost('malformed');
@@ -111,24 +123,28 @@ export class HeartbeatStream {
     return resync(reason);
   }
 
-  #keyframe(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
+  receiveKeyframe(epoch: number, body: HeartbeatBody): StreamOutcome | Promise<StreamOutcome> {
     this.#base = null;
-    const { epoch, encoding, body } = decodeKeyframe(message);
     this.#isLost = false;
-    const outcome = this.#intake.receive({ bytes: body, encoding }, this.#source, this.#hooks(epoch, 0));
-    if (!(outcome instanceof Promise)) return this.#answer(outcome, epoch, 0, true);
+    const outcome = this.#intake.receive(body, this.#source, this.#hooks(epoch));
+    return this.#whenDone(outcome, epoch, 0, true);
+  }
+
+  #whenDone(outcome: IntakeOutcome | Promise<IntakeOutcome>, epoch: number, index: number, isWanted: boolean) {
+    if (!(outcome instanceof Promise)) return this.#answer(outcome, epoch, index, isWanted);
     this.#isBusy = true;
     return outcome
-      .then((done) => this.#answer(done, epoch, 0, true))
+      .then((done) => this.#answer(done, epoch, index, isWanted))
       .finally(() => {
         this.#isBusy = false;
       });
   }
 
   /** Whoever takes a heartbeat in also keeps what the next delta refers to, where it was taken in as it was sent. */
-  #hooks(epoch: number, index: number): StreamHooks {
+  #hooks(epoch: number): StreamHooks {
     let state: NumericState | null = null;
     return {
+      origin: { stream: this.name, epoch, schema: this.#plan.text },
       extraBytes: ({ sent, heartbeat, isAltered }, textBytes) => {
         if (isAltered) return 0;
         const counts = countRows(heartbeat);
@@ -141,7 +157,9 @@ export class HeartbeatStream {
       taken: ({ heartbeat }: TakenIn, textBytes) => {
         const records = state === null ? null : this.#registry.streamBase(heartbeat);
         this.#base =
-          records === null || state === null ? null : { records, state, epoch, index, seq: heartbeat.seq, textBytes };
+          records === null || state === null
+            ? null
+            : { records, state, epoch, index: 0, seq: heartbeat.seq, textBytes };
       },
     };
   }
@@ -154,7 +172,7 @@ export class HeartbeatStream {
     return { kind: 'ack', epoch, index, deltas: this.#base !== null, reply: outcome.ack, isWanted };
   }
 
-  #delta(message: Buffer): StreamOutcome {
+  #delta(message: Buffer): StreamOutcome | Promise<StreamOutcome> {
     if (this.#isLost && message[0] === messageTypes.delta) return { kind: 'ignored' };
     const base = this.#base;
     const delta = new DeltaReader(message);
@@ -167,13 +185,13 @@ export class HeartbeatStream {
     if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
     const change = { plan: this.#plan, state, cells, seq: delta.seq, text };
     if (delta.isLoad) return this.#load(base, change);
-    const outcome = this.#intake.receiveChange(records, change, this.#source);
+    const outcome = this.#intake.receiveChange(records, change, this.#source, { stream: this.name, bytes: message });
     if (outcome === null) return this.#lost('replaced');
-    if (!outcome.accepted) return this.#lost('rate');
+    if ('accepted' in outcome && !outcome.accepted) return this.#lost('rate');
     base.index = delta.index;
     base.seq = delta.seq;
     if (bytes !== null) base.textBytes += bytes.length;
-    return this.#answer(outcome, delta.epoch, delta.index, delta.wantsAck);
+    return this.#whenDone(outcome, delta.epoch, delta.index, delta.wantsAck);
   }
 
   #load(base: Base, change: HeartbeatChange): StreamOutcome {

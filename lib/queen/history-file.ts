@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { type KeptFile, keepMarked, listParser, type WriteFile } from './kept-file.js';
+import { type KeptFile, keepMarked, listParser, listPieces, type WriteFile } from './kept-file.js';
 import type { Registry } from './registry.js';
 
 export const historyFile = 'history.json';
@@ -17,17 +17,21 @@ export interface KeptHistory extends KeptFile {
   look(nowMs: number): void;
 }
 
-export function historyText(registry: Registry, wallMs: number): string {
-  const parts: string[] = [];
+/** Entries of the file, as JSON. */
+function* entriesOf(registry: Registry, wallMs: number): Generator<string, void> {
+  yield JSON.stringify({ writtenAtMs: wallMs });
   let chars = 0;
   for (const ring of registry.savedHistories()) {
     const text = JSON.stringify(ring);
     chars += text.length + 1;
-    if (chars > maxChars) break;
-    parts.push(text);
+    if (chars > maxChars) return;
+    yield text;
   }
-  return `{"kind":"hivepulse.history","version":1,"rings":[${[JSON.stringify({ writtenAtMs: wallMs }), ...parts].join(',')}]}`;
 }
+
+/** The text of the file, in pieces. */
+export const historyText = (registry: Registry, wallMs: number): Iterable<string> =>
+  listPieces('hivepulse.history', 'rings', entriesOf(registry, wallMs));
 
 export function adoptHistory(registry: Registry, rings: readonly unknown[], wallMs: number): void {
   const [head, ...rest] = rings as readonly [{ readonly writtenAtMs?: unknown } | undefined];

@@ -2,6 +2,7 @@ import type { Fleet } from '../contract/api.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { type Refusal, readHeartbeat } from '../contract/validate.js';
 import { Limiter } from '../util/rate-limiter.js';
+import { WorkClock } from '../util/work-clock.js';
 import type { HeartbeatCost } from './fleet-budget.js';
 import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
 import type { Registry } from './registry.js';
@@ -40,8 +41,18 @@ export interface TakenIn {
   readonly isAltered: boolean;
 }
 
+/** Which keyframe deltas refer to, for whoever reads them elsewhere. */
+export interface StreamOrigin {
+  /** Of one connection: no other has it. */
+  readonly stream: string;
+  readonly epoch: number;
+  /** Columns of the hive, as its hello had them. */
+  readonly schema: string;
+}
+
 /** Beside the outcome. `extraBytes`: memory to be charged beside its text, where it can be read; then `taken` is called. */
 export interface StreamHooks {
+  readonly origin: StreamOrigin;
   extraBytes(read: TakenIn, textBytes: number): number;
   taken(taken: TakenIn, textBytes: number): void;
 }
@@ -60,11 +71,40 @@ export interface IntakeLimits {
   readonly refusedHeartbeatsPerSecond?: number;
 }
 
-/** Passes accepted heartbeats on to the other queens. */
+/** A delta that was taken in, as it came. */
+export interface AcceptedDelta {
+  readonly base: StreamBase;
+  readonly events: Heartbeat['events'];
+  readonly stream: string;
+  readonly bytes: Buffer;
+}
+
+/** Passes accepted heartbeats on to the other queens. Either resolves with the number up to which the hive's events are safe, and never rejects. */
 export interface Forwarder {
   state(): Fleet['bus'];
-  /** Resolves with the number up to which the hive's events are safe. Never rejects. */
-  publishHeartbeat(heartbeat: Heartbeat, body: HeartbeatBody, acknowledged: number): number | Promise<number>;
+  /** `origin`: deltas to it may follow; null: it stands by itself. */
+  publishHeartbeat(
+    heartbeat: Heartbeat,
+    body: HeartbeatBody,
+    acknowledged: number,
+    origin: StreamOrigin | null,
+  ): number | Promise<number>;
+  publishDelta(delta: AcceptedDelta, acknowledged: number): number | Promise<number>;
+}
+
+/** Takes in what comes by a stream: of a hive's own connection, or from the queen that has it. */
+export interface StreamIntake {
+  charged<T>(source: HeartbeatSource, work: () => T, isAccepted: (result: T) => boolean): T;
+  receive(body: HeartbeatBody, source: HeartbeatSource, hooks: StreamHooks): IntakeOutcome | Promise<IntakeOutcome>;
+  /** Null: only a whole heartbeat helps. */
+  receiveChange(
+    base: StreamBase,
+    change: HeartbeatChange,
+    source: HeartbeatSource,
+    delta: Pick<AcceptedDelta, 'stream' | 'bytes'>,
+  ): IntakeOutcome | Promise<IntakeOutcome> | null;
+  /** What engines say of their load between two heartbeats. Not null: why only a whole heartbeat helps. */
+  receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null;
 }
 
 /** Heartbeats since the queen started that hives sent to this queen itself. */
@@ -77,7 +117,7 @@ export class HeartbeatCounts {
 /** A hive has at most one request in flight; more come at once only after a pause of the network. */
 const burstSeconds = 2;
 const refusedBurstSeconds = 10;
-/** Milliseconds of the event loop, a second, that heartbeats of one source may cost beyond the work of a good one. */
+/** Milliseconds of the event loop's own work, a second, that heartbeats of one source may cost beyond the work of a good one. */
 const wastedMs = { perSecond: 200, burst: 2000 };
 /** What reading and merging the largest good heartbeat takes at most; the rest of a longer one is charged. */
 const goodHeartbeatMs = 50;
@@ -87,19 +127,26 @@ const goodHeartbeatMs = 50;
  * sender's hive and rates, merges, counts. `admit` runs before the body is read, `receive` after; limits on what a
  * sender may cost (nesting, members, CPU time) are here, those on bytes under way where the transport reads them.
  */
-export class HeartbeatIntake {
+export class HeartbeatIntake implements StreamIntake {
   readonly limits: IntakeLimits;
   readonly counts = new HeartbeatCounts();
+  /** Time of the event loop that heartbeats which were taken in have used, ms; of one at most what a good one may take. */
+  acceptedMs = 0;
   /** Where accepted heartbeats go on to; null: this queen is alone. */
   forwarder: Forwarder | null = null;
   readonly #registry: Registry;
   readonly #perHive: Limiter;
   readonly #refused: Limiter;
   readonly #wasted: Limiter;
-  readonly #now: () => number;
+  readonly #work: WorkClock;
   readonly #slowLane = new SlowLane();
 
-  constructor(registry: Registry, limits: IntakeLimits, now: () => number = () => performance.now()) {
+  constructor(
+    registry: Registry,
+    limits: IntakeLimits,
+    now: () => number = () => performance.now(),
+    cpu?: () => number,
+  ) {
     const { heartbeatsPerSecond, refusedHeartbeatsPerSecond = 10 } = limits;
     this.#registry = registry;
     this.limits = limits;
@@ -112,7 +159,7 @@ export class HeartbeatIntake {
       burst: refusedHeartbeatsPerSecond * refusedBurstSeconds,
     });
     this.#wasted = new Limiter({ ...wastedMs, now });
-    this.#now = now;
+    this.#work = new WorkClock(now, cpu);
   }
 
   /** Whether to read a body from this sender at all: not from one that sent too many that were refused. Null: read it. */
@@ -149,32 +196,56 @@ export class HeartbeatIntake {
     return this.#refuse({ accepted: false, code: 'RATE_LIMITED', message, retryAfterSeconds: 1, hive: null }, source);
   }
 
-  /** Takes in what changed of a hive. Null: only a whole heartbeat helps. */
-  receiveChange(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): IntakeOutcome | null {
+  receiveChange(
+    base: StreamBase,
+    change: HeartbeatChange,
+    source: HeartbeatSource,
+    delta: Pick<AcceptedDelta, 'stream' | 'bytes'>,
+  ): IntakeOutcome | Promise<IntakeOutcome> | null {
     const limited = this.#overRate(base.hive.id, source);
     if (limited !== null) return limited;
     const outcome = this.#registry.patch(base, change, source.owner);
     if (outcome === null || !outcome.accepted) return null;
     this.counts.accepted++;
-    return this.#accept(outcome.ackEventSeq, outcome.intervalMs);
+    const { ackEventSeq, intervalMs } = outcome;
+    if (this.forwarder === null) return this.#accept(ackEventSeq, intervalMs);
+    const safe = this.forwarder.publishDelta({ base, events: change.text?.events ?? [], ...delta }, ackEventSeq);
+    return this.#whenSafe(safe, intervalMs);
   }
 
-  /** Takes in what engines say of their load between two heartbeats. Not null: why only a whole heartbeat helps. */
   receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null {
     if (this.#overRate(base.hive.id, source) !== null) return 'rate';
     return this.#registry.patchLoads(base, change) ? null : 'replaced';
   }
 
+  /**
+   * What another queen has taken in from a stream and passed on. As `receiveShared`: without limits of rate, neither counted
+   * nor passed on.
+   */
+  readonly shared: StreamIntake = {
+    charged: (source, work, isAccepted) => this.charged(source, work, isAccepted),
+    receive: async (body, source, hooks) => {
+      const outcome = await this.receiveShared(body, source.hive!, hooks);
+      return outcome.accepted ? this.#accept(outcome.ackEventSeq, outcome.intervalMs) : outcome;
+    },
+    receiveChange: (base, change, { owner }) => {
+      const outcome = this.#registry.patch(base, change, owner);
+      return outcome?.accepted ? this.#accept(outcome.ackEventSeq, outcome.intervalMs) : null;
+    },
+    // A queen that passes deltas on takes no loads.
+    receiveLoads: () => 'replaced',
+  };
+
   /** Charges a source for the time that a message of a stream takes, as `receive` does for a heartbeat. */
   charged<T>(source: HeartbeatSource, work: () => T, isAccepted: (result: T) => boolean): T {
-    const beganMs = this.#now();
+    const began = this.#work.begin();
     let accepted = false;
     try {
       const result = work();
       accepted = isAccepted(result);
       return result;
     } finally {
-      this.#chargeTime(source.key, this.#now() - beganMs, accepted);
+      this.#chargeTime(source.key, this.#work.spentMs(began), accepted);
     }
   }
 
@@ -186,15 +257,16 @@ export class HeartbeatIntake {
   }
 
   #timed(source: HeartbeatSource, work: () => IntakeOutcome | Promise<IntakeOutcome>) {
-    const beganMs = this.#now();
+    const began = this.#work.begin();
     const outcome = work();
     // Only one that was merged has something to wait for.
-    this.#chargeTime(source.key, this.#now() - beganMs, outcome instanceof Promise || outcome.accepted);
+    this.#chargeTime(source.key, this.#work.spentMs(began), outcome instanceof Promise || outcome.accepted);
     return outcome;
   }
 
   /** Of a heartbeat that was refused all its time is charged, of a good one what is beyond the usual. */
   #chargeTime(key: string, ms: number, accepted: boolean): void {
+    if (accepted) this.acceptedMs += Math.min(ms, goodHeartbeatMs);
     const wasted = accepted ? ms - goodHeartbeatMs : ms;
     if (wasted > 0) this.#wasted.charge(key, wasted);
   }
@@ -203,15 +275,15 @@ export class HeartbeatIntake {
    * Takes in a heartbeat of this hive that reached the other queens too. The transport decides who may send for which
    * hive and keeps only the newest of each, so it has no limit of rate here, and is neither counted nor passed on.
    */
-  async receiveShared(body: HeartbeatBody, hive: string): Promise<Merged | RefusedHeartbeat> {
-    const key = `shared ${hive}`;
+  async receiveShared(body: HeartbeatBody, hive: string, hooks?: StreamHooks): Promise<Merged | RefusedHeartbeat> {
+    const key = sharedKey(hive);
     const limited = this.admit(key);
     if (limited !== null) return limited;
     const plain = await this.#plain(body);
-    const beganMs = this.#now();
+    const began = this.#work.begin();
     const read = this.#read(plain, hive);
-    const outcome = 'accepted' in read ? read : this.#merge(read.heartbeat, { owner: key, textBytes: lengthOf(plain) });
-    this.#chargeTime(key, this.#now() - beganMs, outcome.accepted);
+    const outcome = 'accepted' in read ? read : this.#mergeRead(read, lengthOf(plain), key, hooks);
+    this.#chargeTime(key, this.#work.spentMs(began), outcome.accepted);
     return outcome;
   }
 
@@ -226,13 +298,23 @@ export class HeartbeatIntake {
     const { heartbeat } = read;
     const limited = this.#overRate(heartbeat.hive.id, source);
     if (limited !== null) return limited;
-    const extraBytes = hooks?.extraBytes(read, textBytes) ?? 0;
-    const outcome = this.#merge(heartbeat, { owner: source.owner, textBytes: textBytes + extraBytes });
+    const outcome = this.#mergeRead(read, textBytes, source.owner, hooks);
     if (!outcome.accepted) return this.#refuse(outcome, source);
     this.counts.accepted++;
-    hooks?.taken(read, textBytes);
     const { ackEventSeq, intervalMs } = outcome;
-    const safe = this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq) ?? ackEventSeq;
+    const origin = hooks?.origin ?? null;
+    const safe = this.forwarder?.publishHeartbeat(heartbeat, body, ackEventSeq, origin) ?? ackEventSeq;
+    return this.#whenSafe(safe, intervalMs);
+  }
+
+  #mergeRead(read: TakenIn, textBytes: number, owner: string, hooks?: StreamHooks): Merged | RefusedHeartbeat {
+    const extraBytes = hooks?.extraBytes(read, textBytes) ?? 0;
+    const outcome = this.#merge(read.heartbeat, { owner, textBytes: textBytes + extraBytes });
+    if (outcome.accepted) hooks?.taken(read, textBytes);
+    return outcome;
+  }
+
+  #whenSafe(safe: number | Promise<number>, intervalMs: number): IntakeOutcome | Promise<IntakeOutcome> {
     return typeof safe === 'number'
       ? this.#accept(safe, intervalMs)
       : safe.then((seq) => this.#accept(seq, intervalMs));
@@ -281,6 +363,9 @@ export class HeartbeatIntake {
     return { ...outcome, ...retry, hive: heartbeat.hive.id };
   }
 }
+
+/** Whom the heartbeats of a hive are charged to that another queen has passed on. */
+export const sharedKey = (hive: string): string => `shared ${hive}`;
 
 const lengthOf = (plain: Buffer | RefusedHeartbeat): number => ('accepted' in plain ? 0 : plain.length);
 

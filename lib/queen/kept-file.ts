@@ -12,8 +12,8 @@ const retryMs = 2000;
 /** A write that takes longer is logged once it is done, and a queen that ends does not wait longer for it, ms. */
 const slowMs = 2000;
 
-/** Far above the largest state: 20,000 reservations of a kilobyte. */
-const maxFileBytes = 64 * 1024 * 1024;
+/** No state is longer: each has a bound of its own in characters, of which one may take three bytes. */
+const maxFileBytes = 192 * 1024 * 1024;
 /** A disk that wakes up may take long to read the file, ms. */
 const openMs = 60_000;
 
@@ -31,8 +31,8 @@ export interface KeptState<T> {
   /** What the text of the file holds, or why it is not one of this kind. */
   readonly parse: (text: string) => { readonly state: T } | { readonly reason: string };
   readonly adopt: (state: T) => void;
-  /** The text to write now. */
-  readonly text: () => string;
+  /** The text to write now. In pieces where it may be long: they are made while it is written. */
+  readonly text: () => string | Iterable<string>;
   /** Has `mark` called at each change; null ends that. */
   readonly onChange: (mark: (() => void) | null) => void;
   /** What is lost with a file that is left out, in a sentence. */
@@ -49,7 +49,7 @@ export interface KeptState<T> {
  * @throws HivepulseError STATE_UNWRITABLE where the directory can't be made, read or written.
  */
 export async function keepFile<T>(kept: KeptState<T>): Promise<KeptFile> {
-  const { path, warn, onChange, write = writeDurably, slow = slowMs } = kept;
+  const { path, warn, onChange, write, slow = slowMs } = kept;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await sweepTemporaryFiles(dirname(path));
@@ -59,7 +59,7 @@ export async function keepFile<T>(kept: KeptState<T>): Promise<KeptFile> {
     throw unwritable(path, error);
   }
   const warnOf = (message: string) => warn(`${path}: ${message}`);
-  const writer = new Writer(path, kept.text, warnOf, write, slow);
+  const writer = new Writer(path, kept.text, warnOf, write === undefined ? replaceDurably : replaceBy(write), slow);
   onChange(() => writer.mark());
   // The first write finds out now, and not at the first change, whether the directory can be written.
   writer.mark();
@@ -110,14 +110,15 @@ export async function keepMarked<T>(kept: Omit<KeptState<T>, 'onChange'>): Promi
 }
 
 async function read<T>({ path, parse, loss, warn }: KeptState<T>): Promise<T | null> {
-  let text: string;
+  let parsed: ReturnType<typeof parse>;
   try {
-    text = await readUntrusted(path, { maxBytes: maxFileBytes, deadlineMs: openMs });
+    parsed = parse(await readUntrusted(path, { maxBytes: maxFileBytes, deadlineMs: openMs }));
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null;
-    throw error;
+    // It is no file of ours, which are shorter; a queen that does not start for it would be worse than one without it.
+    if (systemCode(error) !== 'EFBIG') throw error;
+    parsed = { reason: 'it is too long' };
   }
-  const parsed = parse(text);
   if ('state' in parsed) return parsed.state;
   const aside = `${path}.unreadable-${new Date().toISOString().replaceAll(':', '')}`;
   await rename(path, aside);
@@ -145,15 +146,31 @@ export function listParser<Item extends TSchema>(kind: string, name: string, ite
   };
 }
 
+/** The text of such a file in pieces; `items` are JSON. */
+export function* listPieces(kind: string, name: string, items: Iterable<string>): Generator<string, void> {
+  yield `{"kind":"${kind}","version":1,"${name}":[`;
+  let separator = '';
+  for (const item of items) {
+    yield `${separator}${item}`;
+    separator = ',';
+  }
+  yield ']}';
+}
+
 export type WriteFile = (path: string, text: string) => Promise<void>;
-const writeDurably: WriteFile = (path, text) => writeAtomically(path, text, { durable: true });
+type Replace = (path: string, text: string | Iterable<string>) => Promise<void>;
+const replaceDurably: Replace = (path, text) => writeAtomically(path, text, { durable: true });
+const replaceBy =
+  (write: WriteFile): Replace =>
+  (path, text) =>
+    write(path, typeof text === 'string' ? text : [...text].join(''));
 
 /** Writes the newest state, one write at a time; changes during a write make one more. */
 class Writer {
   readonly #path: string;
-  readonly #text: () => string;
+  readonly #text: KeptState<unknown>['text'];
   readonly #warn: (message: string) => void;
-  readonly #replace: WriteFile;
+  readonly #replace: Replace;
   readonly #slowMs: number;
   #dirty = false;
   #writing: Promise<void> | null = null;
@@ -161,7 +178,13 @@ class Writer {
   #failed = false;
   #closed = false;
 
-  constructor(path: string, text: () => string, warn: (message: string) => void, replace: WriteFile, slowMs: number) {
+  constructor(
+    path: string,
+    text: KeptState<unknown>['text'],
+    warn: (message: string) => void,
+    replace: Replace,
+    slowMs: number,
+  ) {
     this.#path = path;
     this.#text = text;
     this.#warn = warn;

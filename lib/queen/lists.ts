@@ -3,7 +3,7 @@ import { servesModel } from '../contract/models.js';
 import { holds } from './capacity.js';
 import { type Indexes, labelPair } from './indexes.js';
 import type { GpuQuery, HiveQuery, WorkerQuery } from './queries.js';
-import { type CursorKey, pageSize, readCursor, writeCursor } from './queries.js';
+import { type CursorKey, maxPageChars, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
 import { lowerBound, type SortedSet } from './sorted-set.js';
 
@@ -18,15 +18,27 @@ function take<T>(
   limit: number,
   matches: (item: T) => boolean,
   place: (item: T) => CursorKey,
+  charsOf: (item: T) => number,
 ): Slice<T> {
   const items: T[] = [];
+  let chars = 0;
   for (const item of walk) {
     if (!matches(item)) continue;
-    if (items.length === limit) return { items, nextCursor: writeCursor(place(items[limit - 1]!)) };
+    if (items.length === limit || chars > maxPageChars) return { items, nextCursor: writeCursor(place(items.at(-1)!)) };
     items.push(item);
+    chars += charsOf(item);
   }
   return { items, nextCursor: null };
 }
+
+/** About as many characters as an item has in an answer. What bounds no page is counted roughly. */
+const charsOf = {
+  hive: ({ faults, gpuOrder }: HiveRecord): number =>
+    faults.reduce((sum, { message }) => sum + message.length + 150, 2000 + 800 * gpuOrder.length),
+  gpu: (): number => 1000,
+  worker: ({ sample: { labels, models } }: WorkerRecord): number =>
+    2000 + 200 * Object.keys(labels).length + 150 * (models?.length ?? 0),
+};
 
 export function listHives(indexes: Indexes, query: HiveQuery): Slice<HiveRecord> {
   const limit = pageSize(query.limit);
@@ -40,6 +52,7 @@ export function listHives(indexes: Indexes, query: HiveQuery): Slice<HiveRecord>
       (query.state === undefined || hive.info.state === query.state) &&
       labels.every(([key, value]) => hive.info.labels[key] === value),
     (hive) => ['hive', null, hive.id],
+    charsOf.hive,
   );
 }
 
@@ -54,6 +67,7 @@ export function listGpus(indexes: Indexes, query: GpuQuery): Slice<GpuRecord> {
       (query.health === undefined || gpu.sample.health === query.health) &&
       (query.minFreeBytes === undefined || (gpu.freeBytes !== null && gpu.freeBytes >= query.minFreeBytes)),
     (gpu) => ['gpu', null, gpu.hive.id, gpu.sample.uuid],
+    charsOf.gpu,
   );
 }
 
@@ -103,12 +117,13 @@ export function listWorkers(indexes: Indexes, query: WorkerQuery): Slice<WorkerR
   if (sort !== 'key') return listSorted(indexes, query, pairs, sort, limit, matches);
 
   const after = query.cursor ? readCursor(query.cursor, 'key', 2) : null;
-  return take(walkWorkers(indexes, query, pairs, after), limit, matches, (worker) => [
-    'key',
-    null,
-    worker.hive.id,
-    worker.sample.id,
-  ]);
+  return take(
+    walkWorkers(indexes, query, pairs, after),
+    limit,
+    matches,
+    (worker) => ['key', null, worker.hive.id, worker.sample.id],
+    charsOf.worker,
+  );
 }
 
 /** Walks the smallest set that holds all matches, from the cursor on. */
@@ -184,10 +199,13 @@ function listSorted(
     );
     if (best.length > limit + 1) best.pop();
   }
-  if (best.length <= limit) return { items: best, nextCursor: null };
-  best.pop();
-  const last = best[limit - 1]!;
-  return { items: best, nextCursor: writeCursor([sort, keyOf(last.sample), last.hive.id, last.sample.id]) };
+  return take(
+    best,
+    limit,
+    () => true,
+    ({ sample, hive }) => [sort, keyOf(sample), hive.id, sample.id],
+    charsOf.worker,
+  );
 }
 
 /** Workers that hold a GPU with this much room, those on the emptiest first (to within 256 MiB). */

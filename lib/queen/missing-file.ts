@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { type KeptFile, keepFile, listParser, type WriteFile } from './kept-file.js';
+import { type KeptFile, keepFile, listParser, listPieces, type WriteFile } from './kept-file.js';
 import type { MissingItems } from './missing.js';
 
 export const missingFile = 'missing.json';
@@ -37,7 +37,7 @@ export async function keepMissing(
       const malformed = missing.adopt(items);
       if (malformed > 0) warn(`${path}: ${malformed} of ${items.length} items are of another form and are left out`);
     },
-    text: () => `{"kind":"hivepulse.missing","version":1,"items":${missing.saved()}}`,
+    text: () => listPieces('hivepulse.missing', 'items', missing.saved()),
     onChange: (marks) => {
       if (marks === null) flush();
       mark = marks;

@@ -11,7 +11,7 @@ import {
   missingReasons,
 } from '../contract/missing.js';
 import { isLost } from '../present/missing.js';
-import { pageSize, readCursor, writeCursor } from './queries.js';
+import { maxPageChars, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText } from './records.js';
 
 const maxLost = 1000;
@@ -29,6 +29,8 @@ const saved = Compile(SavedMissing);
 type Last = HiveView | GpuView | WorkerView;
 
 interface Entry {
+  /** Of its kind. Two hives may have said of one GPU that it is theirs: each says so for itself alone. */
+  readonly id: string;
   readonly kind: MissingKind;
   readonly key: string;
   readonly hive: string;
@@ -48,11 +50,13 @@ export interface MissingQueryOptions {
 }
 
 const bytesOf = ({ last }: Entry): number => 2 * last.length + entryBytes;
+const idOf = (kind: MissingKind, key: string, hive: string): string => (kind === 'gpu' ? `${hive} ${key}` : key);
 const rank: Readonly<Record<MissingKind, number>> = { hive: 0, gpu: 1, worker: 2 };
 
 /**
  * What was seen and is gone. It has no part in any index, so nothing is scheduled by it. Over its budget of bytes the oldest
- * workers are forgotten first, then GPUs, then hives: many workers that come and go never push out a lost host.
+ * workers are forgotten first, then GPUs, then hives: many workers that come and go never push out a lost host. A hive that has
+ * an eighth of it pushes out nothing but its own.
  */
 export class MissingItems {
   readonly #entries: Readonly<Record<MissingKind, Map<string, Entry>>> = {
@@ -60,6 +64,8 @@ export class MissingItems {
     gpu: new Map(),
     worker: new Map(),
   };
+  /** Ids of each hive, oldest first, and their bytes. */
+  readonly #byHive = new Map<string, { bytes: number; readonly ids: Readonly<Record<MissingKind, Set<string>>> }>();
   readonly #wallClock: () => number;
   readonly #maxBytes: number;
   #bytes = 0;
@@ -76,36 +82,51 @@ export class MissingItems {
   add(kind: MissingKind, key: string, reason: MissingReason, last: Last): void {
     const goneAtMs = this.#wallClock();
     const sinceMs = Math.max(0, goneAtMs - last.ageMs);
-    this.#put({ kind, key, hive: last.hive, reason, sinceMs, goneAtMs, last: JSON.stringify(last) });
+    const { hive } = last;
+    const id = idOf(kind, key, hive);
+    this.#put({ id, kind, key, hive, reason, sinceMs, goneAtMs, last: JSON.stringify(last) });
     this.#changed();
   }
 
-  /** It is back, or is to be forgotten. False where it was not missing. */
+  /** It is to be forgotten, whoever had it. False where it was not missing. */
   remove(kind: MissingKind, key: string): boolean {
-    if (!this.#drop(kind, key)) return false;
-    this.#changed();
-    return true;
+    const found = this.#named(kind, key).map(({ id }) => this.#drop(kind, id));
+    if (found.length > 0) this.#changed();
+    return found.length > 0;
+  }
+
+  /** The hive that had it names it again. */
+  returned(kind: MissingKind, key: string, hive: string): void {
+    if (this.#drop(kind, idOf(kind, key, hive))) this.#changed();
   }
 
   /** A hive and all of its GPUs and workers. False where nothing of it was missing. */
   removeHive(hive: string): boolean {
-    let found = false;
-    for (const kind of missingKinds)
-      for (const entry of this.#entries[kind].values())
-        if (entry.hive === hive) found = this.#drop(kind, entry.key) || found;
-    if (found) this.#changed();
-    return found;
+    const own = this.#byHive.get(hive);
+    if (own === undefined) return false;
+    for (const kind of missingKinds) for (const id of own.ids[kind]) this.#drop(kind, id);
+    this.#changed();
+    return true;
   }
 
   /** The hive is back: what of it is still missing is what it names no longer. */
   hiveReturned(hive: string): void {
-    this.remove('hive', hive);
+    this.returned('hive', hive, hive);
+    const own = this.#byHive.get(hive);
+    if (own === undefined) return;
     for (const kind of missingKinds)
-      for (const [key, entry] of this.#entries[kind])
-        if (entry.hive === hive && entry.reason !== 'notReported') {
-          this.#entries[kind].set(key, { ...entry, reason: 'notReported' });
-          this.#changed();
-        }
+      for (const id of own.ids[kind]) {
+        const entry = this.#entries[kind].get(id)!;
+        if (entry.reason === 'notReported') continue;
+        this.#entries[kind].set(id, { ...entry, reason: 'notReported' });
+        this.#changed();
+      }
+  }
+
+  #named(kind: MissingKind, key: string): readonly Entry[] {
+    if (kind === 'gpu') return [...this.#entries.gpu.values()].filter((entry) => entry.key === key);
+    const entry = this.#entries[kind].get(key);
+    return entry === undefined ? [] : [entry];
   }
 
   /** Forgets what has been missing for long. Looks at the oldest of each kind. */
@@ -115,14 +136,14 @@ export class MissingItems {
     for (const kind of missingKinds)
       for (const entry of this.#entries[kind].values()) {
         if (entry.goneAtMs > before) break;
-        expired = this.#drop(kind, entry.key);
+        expired = this.#drop(kind, entry.id);
       }
     if (expired) this.#changed();
   }
 
   /** The hive of what is missing. */
   hiveOf(kind: MissingKind, key: string): string | null {
-    return this.#entries[kind].get(key)?.hive ?? null;
+    return this.#named(kind, key)[0]?.hive ?? null;
   }
 
   counts(): MissingCounts {
@@ -146,7 +167,7 @@ export class MissingItems {
     return lost.map((entry) => this.#view(entry));
   }
 
-  /** Hives first, then GPUs, then workers; each by key. */
+  /** Hives first, then GPUs, then workers; each by hive and key. */
   list(query: MissingQueryOptions): { items: Missing[]; nextCursor: string | null } {
     const limit = pageSize(query.limit);
     const after = query.cursor ? readCursor(query.cursor, 'missing', 1) : null;
@@ -155,25 +176,30 @@ export class MissingItems {
       .flatMap((kind) => [...this.#entries[kind].values()])
       .filter((entry) => query.hive === undefined || entry.hive === query.hive)
       .sort(compareEntries);
-    const [, kindRank, key] = after ?? ['', -1, ''];
-    const from = found.findIndex((entry) => after === null || isAfter(entry, kindRank ?? -1, key ?? ''));
-    const items = from < 0 ? [] : found.slice(from, from + limit);
+    const [, kindRank, id] = after ?? ['', -1, ''];
+    const from = found.findIndex((entry) => after === null || isAfter(entry, kindRank ?? -1, id ?? ''));
+    const items: Entry[] = [];
+    for (let chars = 0; from >= 0 && items.length < limit && chars <= maxPageChars; ) {
+      const entry = found[from + items.length];
+      if (entry === undefined) break;
+      items.push(entry);
+      chars += entry.last.length;
+    }
     const last = items.at(-1);
     const nextCursor =
-      last !== undefined && from + limit < found.length ? writeCursor(['missing', rank[last.kind], last.key]) : null;
+      last !== undefined && from + items.length < found.length
+        ? writeCursor(['missing', rank[last.kind], last.id])
+        : null;
     return { items: items.map((entry) => this.#view(entry)), nextCursor };
   }
 
-  /** All of them as JSON, oldest first of each kind. */
-  saved(): string {
-    const parts = missingKinds.flatMap((kind) =>
-      Array.from(this.#entries[kind].values(), ({ last, ...entry }) => {
-        const { sinceMs, ...rest } = entry;
+  /** Each of them as JSON, oldest first of each kind. */
+  *saved(): Generator<string, void> {
+    for (const kind of missingKinds)
+      for (const { id: _, last, sinceMs, ...rest } of this.#entries[kind].values()) {
         const head = JSON.stringify({ ...rest, since: new Date(sinceMs).toISOString(), missingMs: 0 });
-        return `${head.slice(0, -1)},"last":${last}}`;
-      }),
-    );
-    return `[${parts.join(',')}]`;
+        yield `${head.slice(0, -1)},"last":${last}}`;
+      }
   }
 
   /** Takes over what was missing before a restart. Gives how many could not be understood; those are left out. */
@@ -188,7 +214,9 @@ export class MissingItems {
       const { kind, key, hive, reason, since, goneAtMs, last } = item as SavedMissing;
       // A clock that was set back must not keep it for ever.
       const goneAt = Math.min(goneAtMs, nowMs);
-      this.#put({ kind, key, hive, reason, sinceMs: Date.parse(since), goneAtMs: goneAt, last: JSON.stringify(last) });
+      const id = idOf(kind, key, hive);
+      const sinceMs = Date.parse(since);
+      this.#put({ id, kind, key, hive, reason, sinceMs, goneAtMs: goneAt, last: JSON.stringify(last) });
     }
     this.expire();
     return malformed;
@@ -201,22 +229,41 @@ export class MissingItems {
   }
 
   #put(entry: Entry): void {
-    this.#drop(entry.kind, entry.key);
-    this.#entries[entry.kind].set(entry.key, entry);
-    this.#bytes += bytesOf(entry);
-    for (const kind of missingKinds.toReversed())
-      for (const { key } of this.#entries[kind].values()) {
+    const { id, kind, hive } = entry;
+    this.#drop(kind, id);
+    this.#entries[kind].set(id, entry);
+    this.#count(entry, bytesOf(entry));
+    if (this.#bytes <= this.#maxBytes) return;
+    const own = this.#byHive.get(hive)!;
+    for (const each of missingKinds.toReversed())
+      for (const other of own.ids[each]) {
+        if (own.bytes <= this.#maxBytes / 8 || this.#bytes <= this.#maxBytes) break;
+        this.#drop(each, other);
+      }
+    for (const each of missingKinds.toReversed())
+      for (const other of this.#entries[each].keys()) {
         if (this.#bytes <= this.#maxBytes) return;
-        this.#drop(kind, key);
+        this.#drop(each, other);
       }
   }
 
-  #drop(kind: MissingKind, key: string): boolean {
-    const entry = this.#entries[kind].get(key);
+  #drop(kind: MissingKind, id: string): boolean {
+    const entry = this.#entries[kind].get(id);
     if (entry === undefined) return false;
-    this.#entries[kind].delete(key);
-    this.#bytes -= bytesOf(entry);
+    this.#entries[kind].delete(id);
+    this.#count(entry, -bytesOf(entry));
     return true;
+  }
+
+  /** Adds an entry to those of its hive, or where `bytes` is less than 0 takes it from them. */
+  #count({ id, kind, hive }: Entry, bytes: number): void {
+    this.#bytes += bytes;
+    const own = this.#byHive.get(hive) ?? { bytes: 0, ids: { hive: new Set(), gpu: new Set(), worker: new Set() } };
+    own.bytes += bytes;
+    if (bytes > 0) own.ids[kind].add(id);
+    else own.ids[kind].delete(id);
+    if (own.bytes === 0) this.#byHive.delete(hive);
+    else this.#byHive.set(hive, own);
   }
 
   #changed(): void {
@@ -225,6 +272,6 @@ export class MissingItems {
   }
 }
 
-const compareEntries = (a: Entry, b: Entry): number => rank[a.kind] - rank[b.kind] || compareText(a.key, b.key);
-const isAfter = ({ kind, key }: Entry, kindRank: number, afterKey: string): boolean =>
-  rank[kind] > kindRank || (rank[kind] === kindRank && compareText(key, afterKey) > 0);
+const compareEntries = (a: Entry, b: Entry): number => rank[a.kind] - rank[b.kind] || compareText(a.id, b.id);
+const isAfter = ({ kind, id }: Entry, kindRank: number, afterId: string): boolean =>
+  rank[kind] > kindRank || (rank[kind] === kindRank && compareText(id, afterId) > 0);

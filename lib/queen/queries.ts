@@ -6,6 +6,8 @@ import { HivepulseError } from '../util/errors.js';
 
 /** Most items of one page. */
 export const maxPageSize = 1000;
+/** Characters of a page, about: of items that are larger than any of an honest fleet it has fewer, and a cursor as ever. */
+export const maxPageChars = 10 * 1024 * 1024;
 export const defaultPageSize = 100;
 
 /** `limit`: 1 to 1000, 100 by default. `cursor`: `nextCursor` of the page before, with the same query. */

@@ -1,6 +1,16 @@
 import type { FleetEvent, Liveness, StreamHeartbeat } from '../contract/api.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { WorkerSample } from '../contract/heartbeat.js';
+import {
+  type Check,
+  callback,
+  checkOptions,
+  expected,
+  numberFrom,
+  type TableOf,
+  text,
+  wholeFrom,
+} from '../util/options.js';
 import type { LivenessLimits } from './liveness.js';
 import type { MemoryLimits } from './memory-limits.js';
 
@@ -63,6 +73,49 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
    */
   readonly journal?: (draft: EventDraft) => void;
 }
+
+const milliseconds = numberFrom(0, 'a number of milliseconds');
+const intervals = numberFrom(0, 'a number of intervals');
+/** Infinity: no limit. */
+const bytes = expected('a number of bytes, at least 0', (value) => typeof value === 'number' && value >= 0);
+const orNull =
+  (check: Check): Check =>
+  (value) =>
+    value === null ? null : check(value);
+
+const memoryTable: TableOf<MemoryLimits> = {
+  fleetBytes: bytes,
+  hiveBytes: bytes,
+  eventBytes: bytes,
+  reservationBytes: bytes,
+  missingBytes: bytes,
+  streamBytes: bytes,
+};
+
+const optionTable: TableOf<RegistryOptions> = {
+  lateAfterIntervals: intervals,
+  offlineAfterMs: milliseconds,
+  offlineAfterIntervals: intervals,
+  staleAfterMs: milliseconds,
+  clock: callback,
+  wallClock: callback,
+  random: callback,
+  tickMs: orNull(milliseconds),
+  queenId: text,
+  epoch: text,
+  warmingMs: milliseconds,
+  eventRingSize: wholeFrom(1, 'a number of events'),
+  maxHives: wholeFrom(1, 'a number of hives'),
+  maxWorkersPerHive: wholeFrom(1, 'a number of workers'),
+  memory: memoryTable,
+  historyRings: wholeFrom(0, 'a number of rows'),
+  onListenerError: callback,
+  concludes: callback,
+  journal: callback,
+};
+
+/** @throws HivepulseError INVALID_OPTION */
+export const checkRegistryOptions = (options: RegistryOptions): void => checkOptions('', options, optionTable);
 
 export interface FindOptions {
   /** Also those of hives that are late, offline, or not in state `ready`. */

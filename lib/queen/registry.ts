@@ -137,7 +137,7 @@ export class Registry extends FleetQueries {
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
     const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
-    noteHeartbeat(this.missing, this.indexes, hive, arrival === 'joined', delta, gpus, nowMs);
+    noteHeartbeat(this.missing, hive, arrival === 'joined', delta, gpus, nowMs);
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
 
@@ -402,7 +402,7 @@ export class Registry extends FleetQueries {
 
   #remove(hive: HiveRecord, reason: 'silent' | 'admin'): void {
     const workers = hive.workers.size;
-    if (reason === 'silent') keepHive(this.missing, this.indexes, hive, this.clock());
+    if (reason === 'silent') keepHive(this.missing, hive, this.clock());
     for (const worker of [...hive.workerOrder].reverse()) forgetWorker(this.indexes, this.histories, worker);
     for (const gpu of hive.gpuOrder) forgetGpu(this.indexes, this.histories, gpu);
     hive.gpuOrder = [];

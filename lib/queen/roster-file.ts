@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { type KeptFile, keepMarked, listParser, type WriteFile } from './kept-file.js';
+import { type KeptFile, keepMarked, listParser, listPieces, type WriteFile } from './kept-file.js';
 import type { Roster } from './roster.js';
 
 export const rosterFile = 'roster.json';
@@ -30,7 +30,7 @@ export async function keepRoster(
     path: join(dir, rosterFile),
     parse: parseRoster,
     adopt: (hives) => roster.adopt(hives),
-    text: () => roster.text(),
+    text: () => listPieces('hivepulse.roster', 'hives', roster.entries()),
     loss: 'Hosts that died meanwhile are not shown as missing.',
     warn,
     ...(write && { write }),

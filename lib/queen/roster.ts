@@ -9,6 +9,8 @@ type SavedHive = Static<typeof SavedHive>;
 const saved = Compile(SavedHive);
 
 interface RosterOptions {
+  /** Characters of all that hives said last; what is beyond has neither GPUs nor labels. */
+  readonly maxChars?: number;
   /** How long hives of before have to be heard again, ms. */
   readonly staleAfterMs: number;
   readonly clock?: () => number;
@@ -17,6 +19,7 @@ interface RosterOptions {
 
 /** At most so many: those of a fleet that a queen takes. */
 const maxHives = 20_000;
+const defaultMaxChars = 32 * 1024 * 1024;
 
 /**
  * The hives that were there when this queen ran last. Those that are not heard within the time in which silent hives become
@@ -30,7 +33,7 @@ export class Roster {
 
   constructor(registry: Registry, options: RosterOptions) {
     this.#registry = registry;
-    this.#options = { clock: () => performance.now(), wallClock: Date.now, ...options };
+    this.#options = { clock: () => performance.now(), wallClock: Date.now, maxChars: defaultMaxChars, ...options };
     this.#startedAtMs = this.#options.clock();
   }
 
@@ -50,13 +53,21 @@ export class Roster {
     this.#expected.clear();
   }
 
-  /** Of the hives that are there, and of those that are still waited for. */
-  text(): string {
-    const nowMs = this.#options.wallClock();
-    const parts: string[] = [];
+  /** Of the hives that are there, and of those that are still waited for: entries of its file, as JSON. */
+  *entries(): Generator<string, void> {
+    const { maxChars, wallClock } = this.#options;
+    const nowMs = wallClock();
+    let chars = 0;
+    const entry = (saved: SavedHive): string => {
+      // Where there is no room for all that each said last, it is kept that they were there.
+      const whole = chars < maxChars ? JSON.stringify(saved) : null;
+      const isWhole = whole !== null && chars + whole.length <= maxChars;
+      const text = isWhole ? whole : JSON.stringify({ ...saved, last: { ...saved.last, gpus: [], labels: {} } });
+      chars += text.length;
+      return text;
+    };
     for (const view of this.#registry.eachHive())
-      parts.push(JSON.stringify({ heardAtMs: nowMs - view.ageMs, last: { ...view, faults: [] } }));
-    for (const [id, each] of this.#expected) if (!this.#registry.hasHive(id)) parts.push(JSON.stringify(each));
-    return `{"kind":"hivepulse.roster","version":1,"hives":[${parts.join(',')}]}`;
+      yield entry({ heardAtMs: nowMs - view.ageMs, last: { ...view, faults: [] } });
+    for (const [id, each] of this.#expected) if (!this.#registry.hasHive(id)) yield entry(each);
   }
 }

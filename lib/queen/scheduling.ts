@@ -20,21 +20,25 @@ export function freeBytes(
     memoryUsedBytes: number | null;
     memoryReservedBytes: number | null;
     memoryKind: 'device' | 'unified';
+    health: string;
   },
   host: Pick<HostSample, 'memoryAvailableBytes'>,
 ): number | null {
   const { memoryTotalBytes: total, memoryUsedBytes: used } = gpu;
   const own = total === null || used === null ? null : Math.max(0, total - used - (gpu.memoryReservedBytes ?? 0));
-  if (gpu.memoryKind === 'device') return own;
+  // One that gives no answer has no room that is known, whatever the host has.
+  if (gpu.memoryKind === 'device' || !answers(gpu)) return own;
   // Unified memory is the host's: what others hold of it is gone for the GPU too, and some drivers tell only the host's side.
   const available = host.memoryAvailableBytes;
   if (available === null) return own;
   return own === null ? available : Math.min(own, available);
 }
 
+const answers = ({ health }: { readonly health: string }): boolean => health === 'ok' || health === 'degraded';
+
 /** Something can be placed on it: healthy enough to compute, and not cut into MIG devices. */
 export const isPlaceable = (gpu: { readonly isParent: boolean; readonly health: string }): boolean =>
-  !gpu.isParent && (gpu.health === 'ok' || gpu.health === 'degraded');
+  !gpu.isParent && answers(gpu);
 
 /** What a pick weighs until the worker's next heartbeat, in percent of load. */
 export const pickWeight = 25;

@@ -1,4 +1,4 @@
-import { type ChangedCells, StreamCodecError } from '../contract/stream/codec.js';
+import { type ChangedCells, StreamCodecError, sentSchema } from '../contract/stream/codec.js';
 import {
   boundsOf,
   type Column,
@@ -153,6 +153,8 @@ function isWithin({ least, most, whole, mayBeNull, forbidden }: ColumnBounds, va
 /** The schema of a hive, with what this queen knows of each column. */
 export interface StreamPlan {
   readonly schema: StreamSchema;
+  /** As it travels, as JSON. */
+  readonly text: string;
   readonly rows: Readonly<Record<RowType, RowPlan>>;
   /** Place of `intervalMs` in the head. */
   readonly interval: number;
@@ -165,5 +167,5 @@ export function planOf(schema: StreamSchema): StreamPlan {
   const rows = Object.fromEntries(rowTypes.map((type) => [type, new RowPlan(type, schema[type])]));
   const interval = schema.head.findIndex(({ name }) => name === intervalName);
   if (interval < 0) throw new StreamCodecError(`its head has no ${intervalName}`);
-  return { schema, rows: rows as unknown as StreamPlan['rows'], interval };
+  return { schema, text: JSON.stringify(sentSchema(schema)), rows: rows as unknown as StreamPlan['rows'], interval };
 }

@@ -27,6 +27,8 @@ export interface Candidate {
   readonly named: boolean;
   /** Processes that were started as this engine hold all of the sockets. */
   readonly held: boolean;
+  /** Nothing but its answer can show that it is the engine. */
+  readonly guessed?: true;
 }
 
 /** Where a worker may serve, named ports first; `reason`: why nowhere. */
@@ -166,7 +168,25 @@ export function chooseServer(processes: readonly ListeningProcess[], recordPort:
   if (engines.length === 0 && programs.candidates.length > 0) return programs;
   if (engines.length === 0) return tops.length > 0 ? nowhere('notListening') : unnamed(serving);
   const found = either(engines.map((top) => servedBy(tree, top)));
+  if (found.reason === 'notListening' && programs.candidates.length === 0) return guessed(tree, tops);
   return onLoopbackAlone(found) && programs.candidates.length > 0 && !onLoopbackAlone(programs) ? programs : found;
+}
+
+/**
+ * Where no process listens that was started as the engine or by one that was: sockets of what runs anything, and of what
+ * lost its parent. Only by an answer is one the engine's.
+ */
+function guessed(tree: Tree, engines: readonly ListeningProcess[]): Choice {
+  const [first] = engines;
+  const others = tree.all.filter(({ role }) => role.role === 'other' || role.isRunner === true);
+  if (first === undefined || engines.some(({ role }) => role.engine !== first.role.engine))
+    return nowhere('notListening');
+  const named = first.role.port ?? first.role.defaultPort;
+  const found = candidatesOf(listening(others), first, named, []);
+  return choiceOf(
+    found.map((each) => ({ ...each, guessed: true })),
+    'notListening',
+  );
 }
 
 /** Of programs that are no known engine and name no port. */
@@ -176,6 +196,10 @@ function unnamed(processes: readonly ListeningProcess[]): Choice {
     processes.map((process) => choiceOf(candidatesOf(process.sockets ?? [], process, null), 'notListening')),
   );
 }
+
+/** Nobody is known to listen for the engine. */
+export const isGuessed = (candidates: readonly Candidate[]): boolean =>
+  candidates.every((each) => each.guessed === true);
 
 export type Decision =
   | { readonly server: Candidate; readonly scheme: Scheme; readonly reason: null }
@@ -189,6 +213,7 @@ export function decide({ candidates, reason }: Choice, findings: ReadonlyMap<str
   if (reason !== null) return { server: null, scheme: null, reason };
   const of = ({ key }: Candidate): Finding | undefined => findings?.get(key);
   const own = candidates.filter((each) => of(each)?.own === true);
+  if (own.length === 0 && isGuessed(candidates)) return { server: null, scheme: null, reason: 'notListening' };
   const left = own.length > 0 ? own : candidates.filter((each) => of(each)?.own !== false);
   const named = left.filter((each) => each.named);
   const [server, ...rest] = named.length > 0 ? named : left;

@@ -15,12 +15,14 @@ import {
   chooseServer,
   decide,
   hostInUrl,
+  isGuessed,
   isShared,
   placeOf,
   probeAddresses,
   strangersOf,
 } from './endpoint.js';
 import { isPodPath, type PublishedPlace, publishedAt } from './published.js';
+import { mayServeOnUnix, servesOnUnix } from './unix-server.js';
 
 export type ListeningSource = Pick<
   Listening,
@@ -29,6 +31,7 @@ export type ListeningSource = Pick<
   | 'ownNamespace'
   | 'hostNamespace'
   | 'of'
+  | 'unixPathsOf'
   | 'inNamespace'
   | 'processIn'
   | 'denied'
@@ -91,6 +94,19 @@ const sharedPort = (port: number): Fault => ({
   field: 'endpoint',
 });
 
+/** Processes that are expected to listen soon, and those that may do so on a Unix socket, by pid. */
+interface Expected {
+  readonly waiting: ReadonlySet<number>;
+  readonly onUnix: ReadonlySet<number>;
+}
+
+/** Of a server whose port another one has too, of another worker or of the same. */
+function sharingFault({ sockets, guessed }: Candidate, listening: ListeningSource): Fault | null {
+  const { namespace, port } = sockets[0] as NamespaceSocket;
+  if (guessed || !isShared(sockets, strangersOf(sockets, listening.inNamespace(namespace)))) return null;
+  return sharedPort(port);
+}
+
 export interface EndpointDeps {
   /** null where no sockets can be read. */
   readonly listening: ListeningSource | null;
@@ -114,7 +130,7 @@ export class Endpoints {
   #forwarders: readonly KnownProcess[] = none;
   #all: readonly KnownProcess[] = [];
   /** null: to be found again. */
-  #expected: ReadonlySet<number> | null = null;
+  #expected: Expected | null = null;
 
   constructor({ listening, prober, namespaces, containers, address }: EndpointDeps) {
     this.#listening = listening;
@@ -134,7 +150,8 @@ export class Endpoints {
       for (const path of this.#known.keys()) if (!groups.has(path)) this.#known.delete(path);
       this.#expected = null;
     }
-    this.#listening?.update(this.#all, this.#waiting());
+    this.#expected ??= this.#findExpected();
+    this.#listening?.update(this.#all, this.#expected.waiting, this.#expected.onUnix);
     this.#containers?.update(this.#all);
   }
 
@@ -227,17 +244,18 @@ export class Endpoints {
     return [{ source: 'proc', code: 'SOCKETS_UNREADABLE', field: 'endpoint', message }, ...faults];
   }
 
-  /** Processes of workers that are expected to listen soon; found again only where something about a worker has changed. */
-  #waiting(): ReadonlySet<number> {
-    this.#expected ??= new Set(
-      [...this.#known.values()]
-        .filter(({ server, recordPort, processes }) => {
-          if (server.port !== null) return false;
-          return recordPort !== null || processes.some(({ role }) => role.role === 'engine');
-        })
-        .flatMap(({ processes }) => processes.map(({ pid }) => pid)),
-    );
-    return this.#expected;
+  /** Found again only where something about a worker has changed. */
+  #findExpected(): Expected {
+    const silent = [...this.#known.values()].filter(({ server, recordPort, processes }) => {
+      if (server.port !== null) return false;
+      return recordPort !== null || processes.some(({ role }) => role.role === 'engine');
+    });
+    const pids = (processes: readonly KnownProcess[]) => processes.map(({ pid }) => pid);
+    const waiting = silent.filter(({ unasked }) => unasked !== 'onUnixSocket');
+    return {
+      waiting: new Set(waiting.flatMap(({ processes }) => pids(processes))),
+      onUnix: new Set(silent.flatMap(({ processes }) => pids(mayServeOnUnix(processes)))),
+    };
   }
 
   #choose(
@@ -257,8 +275,8 @@ export class Endpoints {
     );
     const isEngine = processes.some(({ role }) => role.role === 'engine');
     // On a Unix socket it cannot be asked.
-    if (choice.reason === 'notListening' && processes.some(({ role }) => role.unixSocket))
-      return { choice, asked: null, unasked: 'onUnixSocket' };
+    if ((choice.reason === 'notListening' || isGuessed(choice.candidates)) && this.#isOnUnix(processes, listening))
+      return { choice: { candidates: [], reason: 'notListening' }, asked: null, unasked: 'onUnixSocket' };
     if (choice.reason === 'notListening')
       return {
         choice,
@@ -270,15 +288,21 @@ export class Endpoints {
     return { choice, asked: asked.length === 0 ? null : asked, unasked };
   }
 
+  #isOnUnix(processes: readonly KnownProcess[], listening: ListeningSource): boolean {
+    return servesOnUnix(processes, (process) => listening.unixPathsOf(process));
+  }
+
   /** Ways to ask a candidate; none where the hive cannot reach its sockets, or would reach others. */
-  #askedOf({ key, sockets, process, held }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
+  #askedOf({ key, sockets, process, held, guessed }: Candidate, listening: ListeningSource): readonly ProbedServer[] {
     const { namespace } = sockets[0] as (typeof sockets)[number];
     const namespaces = this.#namespaces;
     const isOwn = namespace === listening.ownNamespace;
     const addresses = probeAddresses(sockets, listening.inNamespace(namespace));
     if (addresses.length === 0 || !(isOwn || namespaces)) return [];
     const { engine } = process.role;
-    return [{ key, engine, held, addresses, ...(isOwn ? {} : { connect: this.#connectIn(namespace, listening) }) }];
+    return [
+      { key, engine, held, guessed, addresses, ...(isOwn ? {} : { connect: this.#connectIn(namespace, listening) }) },
+    ];
   }
 
   #connectIn(namespace: number, listening: ListeningSource): Connect {
@@ -298,8 +322,11 @@ export class Endpoints {
     listening: ListeningSource,
   ): Server {
     const { server, scheme, reason } = decide(choice, findings);
-    if (server === null)
-      return { ...unknownServer, reason: hidden && reason === 'notListening' ? 'socketsUnknown' : reason };
+    if (server === null) {
+      const fault =
+        choice.candidates.map((each) => sharingFault(each, listening)).find((each) => each !== null) ?? null;
+      return { ...unknownServer, reason: hidden && reason === 'notListening' ? 'socketsUnknown' : reason, fault };
+    }
     const { sockets } = server;
     const { namespace, port } = sockets[0] as (typeof sockets)[number];
     const all = listening.inNamespace(namespace);
@@ -311,7 +338,7 @@ export class Endpoints {
       port,
       endpoint: isKnown ? `${scheme}://${hostInUrl(place.host)}:${place.port}` : null,
       reason: place.reason ?? (isUnentered ? 'otherNamespace' : reason),
-      fault: isShared(sockets, strangersOf(sockets, all)) ? sharedPort(port) : null,
+      fault: sharingFault(server, listening),
       models: finding?.own === true ? (finding.models ?? []) : [],
     };
   }

@@ -24,6 +24,8 @@ export interface CreateSamplerOptions extends Omit<SamplerOptions, 'gpu'> {
   readonly reader?: ReaderChoice;
   /** Which reader of GPUs (default `auto`), or a source of one's own, which `close` closes. */
   readonly gpu?: GpuChoice | GpuSource;
+  /** Integrated GPUs too, where no process holds them (default false). */
+  readonly allGpus?: boolean;
 }
 
 const gpuChoice = ofSetting('gpu');
@@ -37,6 +39,7 @@ const optionTable: OptionTable = {
   address: expected('a host, or null', (value) => value === null || isText(value)),
   watch: ofSetting('watch'),
   auto: flag,
+  allGpus: flag,
   readiness: flag,
   engineLoad: flag,
   reader: ofSetting('reader'),
@@ -56,13 +59,13 @@ const optionTable: OptionTable = {
  */
 export async function createSampler(options: CreateSamplerOptions = {}): Promise<RunningSampler> {
   checkOptions('', options, optionTable);
-  const { gpu = 'auto', root, reader, ...rest } = options;
+  const { gpu = 'auto', allGpus, root, reader, ...rest } = options;
   const machine = await openMachine({ root, reader, procRoot: rest.procRoot });
   const source =
     typeof gpu === 'string'
       ? createGpuSource({
           gpu,
-          ...defined({ intervalMs: rest.intervalMs }),
+          ...defined({ intervalMs: rest.intervalMs, allGpus }),
           roots: defined({ sys: rest.sysRoot, proc: rest.procRoot }),
         })
       : gpu;

@@ -11,6 +11,7 @@ import { Endpoints } from './endpoints.js';
 import type { HiveEventDraft } from './events.js';
 import { implausible } from './implausible.js';
 import { type RawRow, rates, rawRow } from './rates.js';
+import { shownWorkers } from './shown-workers.js';
 import { StartClock } from './start-clock.js';
 import { type StateInput, workerState } from './state.js';
 import { clear, probeTarget, type Tracked, track } from './tracked.js';
@@ -393,12 +394,15 @@ export class Sampler {
     const { gpus, faults: gpuFaults } = this.#gpus.samples(reading);
     const hostReading = host.latest();
     const allRead = [...this.#tracked.values()].every(({ read }) => read);
+    const { workers, fault } = shownWorkers(this.#workers);
+    if (fault !== null) faults.push(fault);
     return {
       host: hostReading?.host ?? emptyHost,
       ...gpuKnowledge(reading),
       gpus,
-      workersComplete: (reader ?? trees) !== null && set.complete && allRead && this.#pass !== null && !stale,
-      workers: stale ? this.#workers.map((worker) => unmeasuredWorker(worker)) : [...this.#workers],
+      workersComplete:
+        (reader ?? trees) !== null && set.complete && allRead && this.#pass !== null && !stale && fault === null,
+      workers: stale ? workers.map((worker) => unmeasuredWorker(worker)) : [...workers],
       faults: [...faults, ...gpuFaults, ...(hostReading?.faults ?? []), ...this.#workerFaults].slice(0, maxFaults),
       collection: {
         durationMs: this.#pass === null ? null : round3(this.#pass.durationMs),
@@ -406,6 +410,7 @@ export class Sampler {
         cgroupReader: reader?.kind ?? 'none',
         cgroupReaderReason: readerReason?.slice(0, 512) ?? null,
         gpuReader: reading.reader,
+        ...(reading.readers === undefined ? {} : { gpuReaders: [...reading.readers] }),
         gpuReaderReason: reading.reason?.slice(0, 512) ?? null,
         gpuAgeMs: reading.ageMs === null ? null : round3(reading.ageMs),
       },

@@ -51,7 +51,7 @@ export class UnobservedGpus {
     return [...this.#suspected.values()].map(({ uuid, index }) => ({
       source: 'gpu',
       code: 'GPU_PROCESSES_UNKNOWN',
-      message: `GPU ${index} does not tell which processes use it: VRAM, GPU utilization and state of workers that may hold it are unknown.`,
+      message: `GPU ${index} does not report which processes use it: VRAM, GPU utilization and state of workers that may hold it are unknown.`,
       field: 'workers.gpus',
       gpuUuid: uuid,
     }));

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /** Names of temporary files, those of 0.1 included: what is written, the process, and a random part. */
@@ -7,16 +7,38 @@ const temporaryName = /\.[0-9]{1,10}(?:-[0-9a-f]{8}|\.[0-9a-f]{8}\.tmp)$/;
 /** A younger one may be in use by another process, ms. */
 const leftOverAfterMs = 60_000;
 
+/** Characters of a text in pieces that are made and written in one go; between two of them others have their turn. */
+const pieceChars = 128 * 1024;
+
+async function write(file: FileHandle, text: string | Iterable<string>): Promise<void> {
+  if (typeof text === 'string') return file.writeFile(text);
+  let parts: string[] = [];
+  let chars = 0;
+  for (const part of text) {
+    parts.push(part);
+    chars += part.length;
+    if (chars < pieceChars) continue;
+    await file.writeFile(parts.join(''));
+    parts = [];
+    chars = 0;
+  }
+  await file.writeFile(parts.join(''));
+}
+
 /**
  * Replaces a file whole: readers see the old one or the new one, never half of one, and nobody else may read it. `durable`:
- * it outlives a crash of the host once this resolves.
+ * it outlives a crash of the host once this resolves. A text in pieces is made as it is written, a little at a time.
  */
-export async function writeAtomically(path: string, text: string, { durable = false } = {}): Promise<void> {
+export async function writeAtomically(
+  path: string,
+  text: string | Iterable<string>,
+  { durable = false } = {},
+): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', 0o600);
     try {
-      await file.writeFile(text);
+      await write(file, text);
       if (durable) await file.sync();
     } finally {
       await file.close();

@@ -9,6 +9,9 @@ export interface OptionTable {
   readonly [name: string]: Check | OptionTable;
 }
 
+/** A table that has a row for each option of `T`: one that is forgotten does not compile. */
+export type TableOf<T> = { readonly [K in keyof Required<T>]: Check | OptionTable };
+
 export const expected =
   (what: string, fits: (value: unknown) => boolean): Check =>
   (value) =>
@@ -28,6 +31,12 @@ export const numberFrom = (least: number, what: string): Check =>
   expected(
     `${what}, at least ${least}`,
     (value) => typeof value === 'number' && Number.isFinite(value) && value >= least,
+  );
+/** A whole number from `least` to `most`. */
+export const wholeFrom = (least: number, what: string, most = Number.MAX_SAFE_INTEGER): Check =>
+  expected(
+    most === Number.MAX_SAFE_INTEGER ? `${what}, at least ${least}` : `${what} from ${least} to ${most}`,
+    (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
   );
 export const oneOf = (choices: readonly string[]): Check =>
   expected(`one of ${choices.join(', ')}`, (value) => choices.some((choice) => choice === value));

@@ -52,8 +52,11 @@ const own = (group: string, instance: string): Classified | null =>
   idShape.test(group) && idShape.test(instance) ? { kind: 'own', group, instance } : null;
 
 const bareId = new RegExp(`^${id64}$`);
-/** A container of an ECS task, in the cgroup of the task: `/ecs/<task>/<task>-<number>`. */
-const ecsContainer = /^([0-9a-f]{32})-([0-9]+)$/;
+/** A container of a Fargate task: `<task>-<number>`. */
+const fargateContainer = /^([0-9a-f]{32})-([0-9]+)$/;
+const ecsTask = `(?:[0-9a-f]{32}|${uuid})`;
+/** The cgroup of an ECS task: `/ecs/<task>`, of older agents below the cluster's; `ecstasks-<task>.slice` of the systemd driver. */
+const ecsTaskPath = new RegExp(`(?:^|/)(?:ecs/(?:[^/]+/)?${ecsTask}|ecstasks\\.slice/ecstasks-${ecsTask}\\.slice)$`);
 const nomadTask = new RegExp(`^(${uuid})[._](.+?)(?:\\.scope)?$`);
 
 /** Prefixes of a container's own cgroup, by runtime. `conmon` and pods are none. */
@@ -79,13 +82,24 @@ function podUidOf(parts: readonly string[]): string | null {
   return null;
 }
 
-function classifyEcs(parts: readonly string[]): Classified | null {
-  const [root, above, containerId = ''] = parts.slice(-3);
-  const ecs = ecsContainer.exec(containerId);
-  if (ecs === null || root !== 'ecs' || !/^[0-9a-f]{32}$/.test(above ?? '')) return null;
+const isInEcsTask = (parts: readonly string[]): boolean => ecsTaskPath.test(parts.slice(0, -1).join('/'));
+
+function classifyFargate(parts: readonly string[]): Classified | null {
+  const containerId = parts.at(-1) ?? '';
+  const [, task, number] = fargateContainer.exec(containerId) ?? [];
+  if (task === undefined || !isInEcsTask(parts)) return null;
   // All containers of a task begin with the task's id.
-  const instance = idOf(`${ecs[1]?.slice(0, 12)}-${ecs[2]}`);
+  const instance = idOf(`${task.slice(0, 12)}-${number}`);
   return { kind: 'container', group: 'ecs', instance, runtime: 'ecs', containerId, podUid: null, name: null };
+}
+
+/** The runtime of a cgroup that is named after its container alone, by the cgroup above. */
+function runtimeAbove(parts: readonly string[]): Runtime {
+  const parent = parts.at(-2) ?? '';
+  // On hosts of one's own the agent of ECS starts containers by Docker.
+  if (/^(?:docker|moby)(?:\.slice)?$/.test(parent) || isInEcsTask(parts)) return 'docker';
+  if (/^libpod(?:_parent|_pod_.*)?$/.test(parent)) return 'podman';
+  return /^(?:default|k8s\.io|containerd|buildkit)$/.test(parent) ? 'containerd' : 'container';
 }
 
 function classifyContainer(parts: readonly string[]): Classified | null {
@@ -118,20 +132,13 @@ function classifyContainer(parts: readonly string[]): Classified | null {
     // cgroupfs drivers name the cgroup after the container alone; its parent names the runtime.
     if (!bareId.test(last)) return null;
     containerId = last;
-    const parent = parts[parts.length - 2] ?? '';
-    runtime = /^(?:docker|moby)(?:\.slice)?$/.test(parent)
-      ? 'docker'
-      : /^libpod(?:_parent|_pod_.*)?$/.test(parent)
-        ? 'podman'
-        : /^(?:default|k8s\.io|containerd|buildkit)$/.test(parent)
-          ? 'containerd'
-          : 'container';
+    runtime = runtimeAbove(parts);
   }
   const podUid = podUidOf(parts.slice(0, -1)) ?? (last.includes(':') ? podUidOf([last]) : null);
   const kubernetes = podUid !== null || parts.some((part) => /^(?:kubelet-)?kubepods\b/.test(part));
   return {
     kind: 'container',
-    group: kubernetes ? 'kubepods' : runtime,
+    group: kubernetes ? 'kubepods' : isInEcsTask(parts) ? 'ecs' : runtime,
     instance: containerId.slice(0, 12),
     runtime,
     containerId,
@@ -143,7 +150,7 @@ function classifyContainer(parts: readonly string[]): Classified | null {
 /** What the cgroup at `path` (relative to the cgroup root, `/a/b`) is by its name; null where the name says nothing. */
 export function classify(path: string): Classified | null {
   const parts = partsOf(path);
-  return parts.length === 0 ? null : (classifyOwn(parts) ?? classifyEcs(parts) ?? classifyContainer(parts));
+  return parts.length === 0 ? null : (classifyOwn(parts) ?? classifyFargate(parts) ?? classifyContainer(parts));
 }
 
 /** The outermost worker that holds `path`: a container inside a container belongs to the outer one. */

@@ -17,6 +17,7 @@ import {
   tableIn,
   tableOf,
 } from './socket-tables.js';
+import { UnixListening } from './unix-listening.js';
 
 export type { NamespaceSocket } from './socket-tables.js';
 
@@ -47,6 +48,7 @@ export interface ListeningOptions {
 /** About 1700 sockets that listen; connections come after them. */
 const maxTableBytes = 256 * 1024;
 const { ENOENT, ESRCH, EACCES, EPERM } = constants.errno;
+const nobody: ReadonlySet<number> = new Set();
 const over = new Set<number>([ENOENT, ESRCH]);
 const refused = new Set<number>([EACCES, EPERM]);
 
@@ -78,14 +80,18 @@ export class Listening {
   readonly #files: GuardedReader;
   readonly #seen: SeenProcesses<Entry>;
   readonly #makers = new SocketMakers();
+  readonly #unix: UnixListening;
   #processes: readonly SocketProcess[] = [];
   /** Of each process; what stands for it where it is not known. */
   #cgroups: ReadonlyMap<number, string> = new Map();
   #namespaces: SocketTables = new Map();
+  /** Processes by which namespaces are read; null: to be found again. */
+  #readers: ReadonlyMap<number, string> | null = null;
   #dumps: ReadonlyMap<number, Dumped> = new Map();
   /** A socket has come since all descriptors were read that any process may hold. */
   #unclaimed = false;
-  #waiting: ReadonlySet<number> = new Set();
+  #waiting: ReadonlySet<number> = nobody;
+  #onUnix: ReadonlySet<number> = nobody;
   #own: number | null = null;
   #host: number | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -109,6 +115,7 @@ export class Listening {
         field: 'endpoint',
       }),
     });
+    this.#unix = new UnixListening(options.procRoot, this.#files);
   }
 
   /** Rises with each look that found something else about some process. */
@@ -144,6 +151,11 @@ export class Listening {
     return { namespace: entry.namespace, sockets };
   }
 
+  /** Paths of Unix sockets on which it takes connections, of one that may serve on such; as of the last look. */
+  unixPathsOf({ pid, startTicks }: ProcessIdentity): readonly string[] {
+    return this.#seen.byPid.get(pid)?.startTicks === startTicks ? this.#unix.pathsOf(pid) : [];
+  }
+
   /** All sockets that listen in a namespace, whoever's they are. */
   inNamespace(namespace: number): readonly NamespaceSocket[] {
     return [...(this.#namespaces.get(namespace)?.values() ?? [])];
@@ -166,11 +178,16 @@ export class Listening {
 
   /**
    * Takes the processes of all workers, and begins a look where one is due. `waiting`: processes that are expected to
-   * listen soon. Nobody waits for the look; a call during one changes nothing.
+   * listen soon; `onUnix`: those that may do so on a Unix socket. Nobody waits for the look; a call during one changes nothing.
    */
-  update(processes: readonly SocketProcess[], waiting: ReadonlySet<number>): void {
+  update(
+    processes: readonly SocketProcess[],
+    waiting: ReadonlySet<number>,
+    onUnix: ReadonlySet<number> = nobody,
+  ): void {
     const { clock, everyMs, waitingEveryMs } = this.#options;
     this.#waiting = waiting;
+    this.#onUnix = onUnix;
     this.#take(processes);
     if (this.#seen.take(processes, clock.now())) this.#changed = true;
     const sinceMs = clock.now() - this.#lookedMs;
@@ -187,6 +204,7 @@ export class Listening {
   #take(processes: readonly SocketProcess[]): void {
     if (processes === this.#processes) return;
     this.#processes = processes;
+    this.#readers = null;
     const before = new Set(this.#cgroups.values());
     this.#cgroups = new Map(processes.map(({ pid, cgroup }) => [pid, cgroup ?? String(pid)]));
     if ([...this.#cgroups.values()].some((cgroup) => !before.has(cgroup))) this.#makers.forgetStrangers();
@@ -205,11 +223,22 @@ export class Listening {
     const changes = changesBetween(this.#namespaces, tables);
     const came = changes?.came ?? [];
     const { changed, whole } = await this.#readDescriptors([...new Set([...due, ...this.#mayHold(came)])], tables);
-    this.#mark((pid, entry) => isMoved || changed.has(pid) || this.#isTouched(entry, changes, tables));
+    for (const pid of await this.#unix.look(this.#namespacesOf(this.#onUnix))) changed.add(pid);
+    if (isMoved || changed.size > 0 || changes !== null)
+      this.#mark((pid, entry) => isMoved || changed.has(pid) || this.#isTouched(entry, changes, tables));
     this.#namespaces = tables;
     const verified = this.#seen.verifiedMs === now;
     if (verified || came.length > 0) this.#claim(came, verified);
     if (!whole) this.#unclaimed = true;
+  }
+
+  #namespacesOf(pids: ReadonlySet<number>): ReadonlyMap<number, number> {
+    const found = new Map<number, number>();
+    for (const pid of pids) {
+      const entry = this.#seen.byPid.get(pid);
+      if (entry !== undefined && entry.namespace !== null && !entry.gone) found.set(pid, entry.namespace);
+    }
+    return found;
   }
 
   /** Whether all descriptors are to be read soon for the sockets that came. */
@@ -260,6 +289,7 @@ export class Listening {
   async #readNamespaces(due: readonly number[]): Promise<void> {
     const names = [...(this.#own === null ? ['self', '1'] : []), ...due.map(String)];
     if (names.length === 0) return;
+    this.#readers = null;
     const { procRoot } = this.#options;
     const found = await this.#files.links(
       names.map((name) => join(procRoot, name, 'ns')),
@@ -278,12 +308,19 @@ export class Listening {
     }
   }
 
-  /** The tables of all namespaces in which processes are; the last one of a namespace whose files hang. */
-  async #readTables(): Promise<SocketTables> {
-    const { procRoot } = this.#options;
+  /** A process in each namespace in which some is. */
+  #readersOf(): ReadonlyMap<number, string> {
     const readers = new Map<number, string>(this.#own === null ? [] : [[this.#own, 'self']]);
     for (const [pid, { namespace, gone }] of this.#seen.byPid)
       if (namespace !== null && !gone && !readers.has(namespace)) readers.set(namespace, String(pid));
+    return readers;
+  }
+
+  /** The tables of all namespaces in which processes are; the last one of a namespace whose files hang. */
+  async #readTables(): Promise<SocketTables> {
+    const { procRoot } = this.#options;
+    this.#readers ??= this.#readersOf();
+    const readers = this.#readers;
     const tables = await this.#dumpTables(readers);
     const others = [...readers].filter(([namespace]) => !tables.has(namespace));
     if (others.length === 0) return tables;
@@ -321,7 +358,7 @@ export class Listening {
   async #readDescriptors(
     pids: readonly number[],
     tables: SocketTables,
-  ): Promise<{ readonly changed: ReadonlySet<number>; readonly whole: boolean }> {
+  ): Promise<{ readonly changed: Set<number>; readonly whole: boolean }> {
     const changed = new Set<number>();
     let whole = true;
     if (pids.length === 0) return { changed, whole };

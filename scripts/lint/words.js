@@ -26,9 +26,14 @@ export const words = [
     except: { 'lib/queen/placement.ts': 'asks `gpusKnown` first' },
   },
   {
-    word: /is heard again|how is not known|trying again by itself|Nothing is reserved by asking|no GPU read\b|Beats every|found by themselves|wait to be remapped|Not heard for|} to (?:look at|fix)`|has the hive let go of|the driver \(hivepulse release-gpus\) let go/,
+    word: /is heard again|how is not known|trying again by itself|Nothing is reserved by asking|no GPU read\b|Beats every|found by themselves|wait to be remapped|Not heard for|} to (?:look at|fix)`|has the hive let go of|the driver \(hivepulse release-gpus\) let go|(?:was|is) let go of on request|come back by themselves'|taken away on purpose|does not tell which processes|gave no answer in|NVIDIA driver gives no answer|hold the picture|the tree could not be read whole|loads the model\.|is waking it|workers live on[.'`]|workers go on[.'`]|went\$\{word|computes nothing[:'`]|what was seen and is gone'|how many that have been|to see what is understood|all unless (?:told|given)\)|No heartbeat arrives|(?:no|each) heartbeat arrives|say nothing of it|for whoever finds it'|ends by itself after so many|cut off \(\$|one that is free[.,]|below before it is called/,
     instead: 'the plain phrase that took its place: lib/present/sentences.ts and status.ts have those of the screens',
     only: /^(?:lib\/|docs\/|README\.md)/,
+  },
+  {
+    word: /=== 1 \? '' : 's'/,
+    instead: '`plural` of lib/util/plural.ts',
+    only: /^lib\//,
   },
   {
     word: /nvml|nvidia/i,
@@ -43,7 +48,7 @@ export const words = [
       'lib/cli/sample.ts': 'an example of the setting `gpu`',
       'lib/native/binding.ts': 'the type of what the addon exports',
       'lib/present/status.ts': 'the command that people type to reset a GPU',
-      'lib/dashboard/views/hives.tsx': 'the brand is left out of names of cards',
+      'lib/present/gpu-names.ts': 'the brand is left out of names on the page',
       'lib/workers/redact.ts': 'the prefix of an API key',
     },
   },

@@ -11,6 +11,10 @@ const plain = [
   /^(sudo )?apt-get install -y --no-install-recommends [\w .+-]+$/,
   // Publishing is for the workflow alone: it is the identity that npm trusts.
   /^npm publish \S+\.tgz --provenance --access public$/,
+  // So is committing what it measured.
+  /^npm run bench:plot -- --add "\$\{GITHUB_REF_NAME#v\}"$/,
+  /^git config (--global --add safe\.directory "\$GITHUB_WORKSPACE"|user\.(name|email) [\w.@-]+)$/,
+  /^git (add bench\/history\.jsonl docs|commit -m "Figures of \$GITHUB_REF_NAME"|push)$/,
   /^gh release create "\$GITHUB_REF_NAME" --verify-tag --notes-file [\w./-]+( [\w./-]+)+$/,
 ];
 

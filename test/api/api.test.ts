@@ -27,7 +27,10 @@ beforeAll(async () => {
     workerOf('llm/1', { state: 'busy', model: null, pid: null, gpus: [], ready: null, command: null }),
     workerOf('llm/2', { pressure: { cpu: null, memory: null, io: null }, cpuPercent: null, oomKills: null }),
   ];
-  const gpus = [gpuOf('GPU-0'), gpuOf('GPU-1', { remappedRows: null, health: 'lost', memoryUsedBytes: null })];
+  const gpus = [
+    gpuOf('GPU-0'),
+    gpuOf('GPU-1', { remappedRows: null, health: 'lost', memoryTotalBytes: 48 * 2 ** 30, memoryUsedBytes: null }),
+  ];
   const events = [eventOf(1), eventOf(2, { kind: 'xid', gpuUuid: 'GPU-0', detail: { xid: 79 } })];
   const faults = [{ source: 'gpu', code: 'LOST', message: 'm', gpuUuid: 'GPU-1' }];
   expect((await server.post(heartbeatOf('a', 1, { workers, gpus, events, faults }))).statusCode).toBe(200);

@@ -239,9 +239,10 @@ describe('who may send', () => {
     const sendOne = transportTo(url).send;
     await sendOne(one.nextHeartbeat());
     await transportTo(url).send(two.nextHeartbeat());
-    expect(
-      await sendOne({ ...one.nextHeartbeat(), faults: [{ source: 'hive', code: 'X', message: 'm' }] }),
-    ).toMatchObject({
+    one.loseGpu(0);
+    const withEvents = one.nextHeartbeat();
+    expect(withEvents.events).not.toEqual([]);
+    expect(await sendOne(withEvents)).toMatchObject({
       kind: 'refused',
       reason: expect.stringMatching(/duplicateId|overtaken/),
     });

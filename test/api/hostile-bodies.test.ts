@@ -185,6 +185,12 @@ describe('slow and broken connections', () => {
     expect(await closed(`${upgraded}1\r\n[\r\n`)).toContain('LENGTH_REQUIRED');
   });
 
+  it('a request has ten seconds for its headers and thirty for all of it', async () => {
+    const { app } = await serverOfTest();
+    expect([app.server.headersTimeout, app.server.requestTimeout]).toEqual([10_000, 30_000]);
+    await app.close();
+  });
+
   it('bodies that are cut off are no refused heartbeats: hives behind the same address are heard', async () => {
     const strict = await serverOfTest({
       limits: { refusedHeartbeatsPerSecond: 0.1 },

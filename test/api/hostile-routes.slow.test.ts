@@ -48,7 +48,7 @@ const rawNumbers = ['1e400', '-1e400', '9007199254740993', '12345678901234567890
 
 const good = (id: string, seq: number): Heartbeat =>
   heartbeatOf(id, seq, {
-    gpus: [gpuOf('GPU-0'), gpuOf('GPU-1', { index: 1 })],
+    gpus: [gpuOf('GPU-0'), gpuOf('GPU-1', { index: 1, memoryTotalBytes: 48 * 2 ** 30 })],
     workers: [workerOf('llm/0'), workerOf('llm/1')],
     events: [eventOf(1)],
     faults: [{ source: 'gpu', code: 'NVML_STALLED', message: 'm', field: 'gpus' }],

@@ -143,7 +143,7 @@ describe('metrics of a queen', () => {
         gpus: [{ uuid, memoryUsedBytes: 1, utilizationPercent: 40 }],
         serving: servingOf({ generationTokensPerSecond: 100 }),
       });
-    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200 })];
+    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200, memoryTotalBytes: 48 * 2 ** 30 })];
     registry.heartbeat(heartbeatOf('a', 1, { gpus, workers: [worker('llm/0', 'A'), worker('llm/1', 'B')] }));
     const own = await parsed();
     expect(sampleOf(own, 'hivepulse_fleet_worker_joules_per_token', { worker: 'llm/0', gpus: 'own' })?.value).toBe(3);
@@ -173,6 +173,16 @@ describe('metrics of a queen', () => {
     const none = fleet(0);
     none.registry.heartbeat(heartbeatOf('a'));
     expect((await none.parsed()).get('hivepulse_fleet_worker_info')?.samples).toEqual([]);
+  });
+
+  it('a hive with codes of faults without end has series of some, and of the others one', async () => {
+    const { registry, parsed } = fleet(3);
+    const faults = Array.from({ length: 900 }, (_, i) => ({ source: 'x', code: `C${i % 300}`, message: 'x' }));
+    registry.heartbeat(heartbeatOf('a', 1, { faults: faults as never }));
+    const samples = (await parsed()).get('hivepulse_fleet_hive_faults')?.samples ?? [];
+    expect(samples).toHaveLength(33);
+    expect(samples.reduce((sum, { value }) => sum + value, 0)).toBe(900);
+    expect(samples.find(({ labels }) => labels.code === 'OTHER')?.value).toBe(900 - 32 * 3);
   });
 
   it('a running queen counts heartbeats taken and refused, by code', async () => {

@@ -8,9 +8,8 @@ import { ackMs } from '../../lib/hive/stream-connection.js';
 import type { SendOutcome } from '../../lib/hive/transport.js';
 import { StreamTransport } from '../../lib/hive/transport-stream.js';
 import { TokenTable } from '../../lib/http/auth.js';
-import { HeartbeatIntake, type HeartbeatSource, type IntakeOutcome, type StreamHooks } from '../../lib/queen/intake.js';
+import { HeartbeatIntake, type HeartbeatSource, type StreamHooks } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
-import type { HeartbeatChange, StreamBase } from '../../lib/queen/stream-merge.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 import { type Carry, MessageProxy, passOn } from '../harness/message-proxy.js';
 import { Random } from '../harness/random.js';
@@ -39,6 +38,8 @@ class WatchedIntake extends HeartbeatIntake {
 
   override receive(body: Parameters<HeartbeatIntake['receive']>[0], source: HeartbeatSource, hooks?: StreamHooks) {
     return super.receive(body, source, {
+      // Of a POST there is none; only who passes heartbeats on asks for it.
+      origin: hooks?.origin as StreamHooks['origin'],
       extraBytes: (read, bytes) => hooks?.extraBytes(read, bytes) ?? 0,
       taken: (read, bytes) => {
         hooks?.taken(read, bytes);
@@ -47,9 +48,12 @@ class WatchedIntake extends HeartbeatIntake {
     });
   }
 
-  override receiveChange(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): IntakeOutcome | null {
-    const outcome = super.receiveChange(base, change, source);
-    if (outcome?.accepted) this.#onTaken(keyOf(base.hive.info, change.seq), true);
+  override receiveChange(...given: Parameters<HeartbeatIntake['receiveChange']>) {
+    const outcome = super.receiveChange(...given);
+    const [base, change] = given;
+    // What waits for something was taken in already.
+    const isTaken = outcome instanceof Promise || outcome?.accepted === true;
+    if (isTaken) this.#onTaken(keyOf(base.hive.info, change.seq), true);
     return outcome;
   }
 }

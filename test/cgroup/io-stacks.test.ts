@@ -75,6 +75,9 @@ test('stacked I/O is counted at the top, unrelated devices are summed, by both r
     [raid + diskA + diskB, 101, 3],
     [diskA + diskB, 110, 2],
     [fs + diskA, 100, 2],
+    // Bare devices in the line of one that has counters.
+    [`7:0 7:1 ${fs}${diskA}`, 100, 2],
+    [line('259:600000', 9), 9, 1],
     [`${fs}garbage\n${diskA.replace('60', 'x')}${other}`, 1100, 2],
   ];
   for (const [text, sum, devices] of cases) {

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { locateCgroups } from '../../lib/cgroup/locate.js';
 import { waitFor } from '../harness/wait.js';
 
 let count = 0;
@@ -55,15 +54,4 @@ export class LiveCgroups {
     for (const child of this.#children) await this.end(child);
     for (const path of [...this.#made].reverse()) await this.removeCgroup(path);
   }
-}
-
-/** Where live cgroups can be made, or why not (a test that needs them then says so). */
-export function liveRoot():
-  | { readonly root: string; readonly reason?: undefined }
-  | { readonly root?: undefined; readonly reason: string } {
-  const { root, systemd, readOnly, reason } = locateCgroups();
-  if (!root) return { reason: reason ?? 'no cgroup v2' };
-  if (systemd !== 'none') return { reason: 'systemd owns the tree; run in a scope with Delegate=yes' };
-  if (readOnly || process.getuid?.() !== 0) return { reason: `${root} may not be written; run as root` };
-  return { root };
 }

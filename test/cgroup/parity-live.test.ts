@@ -2,17 +2,18 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rowFlags } from '../../lib/native/layout.js';
+import { cgroupSuite, cgroupTestBase } from '../harness/cgroups.js';
 import { waitFor } from '../harness/wait.js';
-import { LiveCgroups, liveRoot } from './live-cgroups.js';
+import { LiveCgroups } from './live-cgroups.js';
 import { decode, type Row, readers, timeless } from './reader-pair.js';
 
-const place = liveRoot();
-const reason = place.reason ? ` (skipped: ${place.reason})` : '';
+const place = cgroupTestBase();
+const { title, skip } = cgroupSuite('live cgroups of this machine');
 
-describe.skipIf(place.reason !== undefined)(`live cgroups of this machine${reason}`, () => {
+describe.skipIf(skip)(title, () => {
   let cgroups: LiveCgroups;
   beforeEach(() => {
-    cgroups = new LiveCgroups(place.root as string);
+    cgroups = new LiveCgroups('base' in place ? place.base : '');
   });
   afterEach(() => cgroups.remove());
 

@@ -270,10 +270,10 @@ describe('cli: what a queen knows', () => {
     await waitFor(() => heads().length >= 2, { what: 'two frames' });
     expect(heads().every((line) => line.includes('● live'))).toBe(true);
     queen.process.signal('SIGKILL');
-    await waitFor(() => heads().filter((line) => /○ cut off .*trying again/.test(line)).length >= 3, {
+    await waitFor(() => heads().filter((line) => /○ disconnected .*retrying/.test(line)).length >= 3, {
       what: 'three frames that say that the queen is gone',
     });
-    expect(heads().at(-1)).toMatch(/cut off/);
+    expect(heads().at(-1)).toMatch(/disconnected/);
   });
 
   test('a reader that has seen enough is no failure', async () => {
@@ -284,7 +284,7 @@ describe('cli: what a queen knows', () => {
 
   test('a queen that is not there is 3, and doctor then ends with 1', async () => {
     const url = 'http://127.0.0.1:9';
-    for (const args of [['hives'], ['workers'], ['events'], ['top']]) {
+    for (const args of [['hives'], ['workers'], ['gpus'], ['models'], ['silences'], ['events'], ['top']]) {
       const { code, stderr, stdout } = await runCli([...args, '--queen', url]);
       expect(code, args[0]).toBe(3);
       expect(stderr, args[0]).toContain('cannot be reached');
@@ -331,7 +331,8 @@ describe('cli: completion', () => {
   const complete = (...words: string[]): string[] => {
     const script = completionScript(createProgram(), 'bash');
     const list = words.map((word) => `'${word}'`).join(' ');
-    const run = `${script}\nCOMP_WORDS=(${list}); COMP_CWORD=${words.length - 1}; compopt() { :; }; _hivepulse; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const own = `hivepulse() { '${process.execPath}' '${mainFile}' "$@"; }`;
+    const run = `${script}\n${own}\nwords=(${list}); COMP_LINE="\${words[*]}"; COMP_POINT=\${#COMP_LINE}; compopt() { :; }; _hivepulse; printf '%s\\n' "\${COMPREPLY[@]}"`;
     return execFileSync('bash', ['-c', run], { encoding: 'utf8' }).split('\n').filter(Boolean);
   };
 
@@ -341,7 +342,42 @@ describe('cli: completion', () => {
     expect(complete('hivepulse', 'hive', '--reader', '')).toEqual(['auto', 'native', 'files']);
     expect(complete('hivepulse', 'workers', '--state', 'b')).toEqual(['busy']);
     expect(complete('hivepulse', 'completion', '')).toEqual(expect.arrayContaining(['bash', 'zsh', 'fish']));
-    expect(complete('hivepulse', 'workers', '--model', '')).toEqual([]);
+    expect(complete('hivepulse', 'workers', '--sort=v')).toEqual(['vram']);
+    expect(complete('hivepulse', 'events', '--kind', 'gpuL')).toEqual(['gpuLost']);
+  });
+
+  test('names that the queen knows are completed: hives, models, labels, also behind = and :', async () => {
+    const { url } = await harness().queen();
+    const fleet = new SimulatedFleet((agent) =>
+      ['east', 'west'].map(
+        (zone) => new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent }),
+      ),
+    );
+    harness().defer(() => fleet.close());
+    await fleet.sendHeartbeat();
+    const queen = ['--queen', url];
+    expect(complete('hivepulse', 'cordon', ...queen, 'host-w')).toEqual(['host-west']);
+    expect(complete('hivepulse', 'events', ...queen, '--hive', '')).toEqual(['host-east', 'host-west']);
+    // Bash replaces what is behind the last = or : alone.
+    expect(complete('hivepulse', 'hives', ...queen, '--label', 'zone=e')).toEqual(['east']);
+    const models = complete('hivepulse', 'workers', ...queen, '--model', '');
+    expect(models.length).toBeGreaterThan(0);
+  });
+
+  test('a queen that is not there, or never answers, completes nothing and does not keep the line waiting', async () => {
+    const server = createServer(() => undefined);
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    harness().defer(() => void server.close());
+    const { port } = server.address() as { port: number };
+    for (const queen of ['127.0.0.1:9', `127.0.0.1:${port}`, '$(touch /tmp/never)', 'no address'])
+      expect(await runCli(['completion', 'bash', '--names', 'hives', '--', 'hives', '--queen', queen])).toEqual({
+        ...{ code: 0, stdout: '', stderr: '' },
+      });
+  });
+
+  test('what is typed is never evaluated', () => {
+    expect(complete('hivepulse', 'hives', '--label', '$(echo zone)')).toEqual([]);
+    expect(complete('hivepulse', 'workers', '--state', '`echo busy`')).toEqual([]);
   });
 
   test.each(shells)('%s knows every command and offers no hidden flag', (shell) => {

@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { showEvents } from '../../lib/cli/event-tail.js';
+import { printJsonLines } from '../../lib/cli/output.js';
 import type { HivepulseClient } from '../../lib/client/client.js';
 
 it('events since a time are those from it on, whatever was before', async () => {
@@ -25,6 +26,6 @@ it('events since a time are those from it on, whatever was before', async () => 
   const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => written.push(String(text)) > 0);
   onTestFinished(() => spy.mockRestore());
   const wanted = { hive: undefined, kinds: undefined, worker: undefined, fromMs: start + 2 * 3_600_000 };
-  await showEvents(client, wanted, 10_000, false, true);
+  await showEvents(client, wanted, 10_000, false, printJsonLines);
   expect(written.join('').match(/host-\d/g)).toEqual(['host-2', 'host-3']);
 });

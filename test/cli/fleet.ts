@@ -1,6 +1,7 @@
 import type { TopState } from '../../lib/cli/top/render.js';
+import type { Items } from '../../lib/cli/top/rows.js';
 import { itemsAt } from '../../lib/cli/top/run.js';
-import { type Items, initialUi } from '../../lib/cli/top/ui.js';
+import { initialUi } from '../../lib/cli/top/ui.js';
 import { FleetMirror } from '../../lib/client/mirror.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
@@ -114,6 +115,7 @@ export function topState(items: Items, changes: Partial<TopState> = {}): TopStat
     connection: { kind: 'live' },
     warming: false,
     history: null,
+    past: null,
     attention: [],
     nowMs: 0,
     clock: '10:00:09',

@@ -161,7 +161,7 @@ describe('a malformed answer ends in an error', () => {
       },
     } as unknown as HivepulseClient;
     const wanted = { hive: undefined, kinds: undefined, worker: undefined, fromMs: undefined };
-    const shown = showEvents(client, wanted, 5, true, false).catch((error: unknown) => error);
+    const shown = showEvents(client, wanted, 5, true, () => undefined).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(20_000);
     expect(await shown).toMatchObject({ code: 'REQUEST_TIMEOUT' });
   });

@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bar } from '../../lib/cli/columns.js';
+import { bar } from '../../lib/cli/cells.js';
 import { exitCodeOf, explain } from '../../lib/cli/exit.js';
 import { plainLine } from '../../lib/cli/log.js';
-import { escapeForTerminal, keepColours } from '../../lib/cli/printable.js';
 import {
   type Column,
   csvLines,
@@ -15,6 +14,7 @@ import {
   toText,
 } from '../../lib/cli/table.js';
 import { columns, cut, paint, plain, printable } from '../../lib/cli/text.js';
+import { escapeForTerminal, keepColours } from '../../lib/present/printable.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 
 describe('terminal text: what other hosts say cannot steer the terminal', () => {

@@ -46,23 +46,62 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     terminal.keys('-l', 'beta');
     terminal.keys('Enter');
     const filtered = await terminal.shows(/filter "beta" {2}3 of 6/);
-    expect(filtered).not.toMatch(/^\S+ +alpha/m);
+    expect(filtered).not.toMatch(/^\S+\/\S+ +alpha/m);
     terminal.keys('Enter');
     await terminal.shows(/working set/);
     terminal.keys('Escape');
     await terminal.shows(/filter "beta"/);
     terminal.keys('?');
-    await terminal.shows(/hold the picture still/);
+    await terminal.shows(/pause the screen/);
     terminal.keys('x');
 
     const worker = fleet.hive('beta').workerIds[0] as string;
     fleet.hive('beta').killWorker(worker, 'exit');
     await terminal.shows(/filter "beta" {2}2 of 5/);
 
+    expect(terminal.format('mouse_sgr_flag')).toBe('1');
     terminal.keys('q');
     await terminal.shows(/ended with 0/);
     expect(terminal.format('alternate_on')).toBe('0');
+    expect(terminal.format('mouse_sgr_flag')).toBe('0');
     expect(terminal.format('cursor_flag')).toBe('1');
+  });
+
+  test("the mouse selects, opens, sorts and scrolls; suspended, and turned off with m, it is the terminal's own", async () => {
+    const queen = await harness().queen();
+    await fleetOn(queen);
+    const terminal = openTerminal(['--queen', queen.url]);
+    const first = await terminal.shows(/^beta /m);
+    const mouse = (button: number, column: number, line: number) =>
+      terminal.keys('-l', `\u001b[<${button};${column};${line}M`);
+    const lineOf = (text: string, start: string) => text.split('\n').findIndex((line) => line.startsWith(start)) + 1;
+    mouse(0, 3, lineOf(first, 'beta '));
+    await terminal.shows(/2 of 2$/m);
+    mouse(0, 3, lineOf(first, 'beta '));
+    const opened = await terminal.shows(/last heartbeat/);
+    mouse(65, 3, 20);
+    await terminal.shows(/lines 4 to/);
+    mouse(0, 20, lineOf(opened, ' 1 Hives'));
+    const workers = await terminal.shows(/^WORKER +HIVE/m);
+    mouse(0, 3, lineOf(workers, 'WORKER '));
+    await terminal.shows(/sorted by worker ↑/);
+
+    terminal.keys('m');
+    await waitFor(() => terminal.format('mouse_sgr_flag') === '0', { what: 'the mouse to be off' });
+    terminal.keys('m');
+    await waitFor(() => terminal.format('mouse_sgr_flag') === '1', { what: 'the mouse to be on' });
+    terminal.keys('C-z');
+    await waitFor(() => terminal.format('mouse_sgr_flag') === '0', {
+      what: 'the mouse to be off while top is stopped',
+    });
+    expect(terminal.format('alternate_on')).toBe('0');
+    terminal.keys('-l', 'fg');
+    terminal.keys('Enter');
+    await terminal.shows(/^WORKER +HIVE/m);
+    expect(terminal.format('mouse_sgr_flag')).toBe('1');
+    terminal.keys('q');
+    await terminal.shows(/ended with 0/);
+    expect(terminal.format('mouse_sgr_flag')).toBe('0');
   });
 
   test('a resize is drawn to the new size, and nothing is cleared between frames', async () => {
@@ -96,7 +135,7 @@ describe.skipIf(!hasTmux)('top in a real terminal (skipped where tmux is not ins
     const terminal = openTerminal(['--queen', queen.url]);
     await terminal.shows(/2 hives/);
     await queen.process.stop();
-    await terminal.shows(/○ cut off .* trying again/);
+    await terminal.shows(/○ disconnected .* retrying/);
     const { port } = new URL(queen.url);
     const again = harness().cli(['queen', '--port', port]);
     await again.line(/"msg":"listening"/);

@@ -256,7 +256,7 @@ describe('calls', () => {
       const imports = [...source.matchAll(/^import (?!type)[^;]*from '([^']+)'/gm)].map((match) => match[1]);
       for (const name of imports)
         expect(name, file).toMatch(
-          /^(\.\/|\.\.\/util\/(errors|options|shown-url|trim)\.js|\.\.\/contract\/(counts|event-ids)\.js|eventsource-parser)/,
+          /^(\.\/|\.\.\/util\/(errors|is-object|options|shown-url|trim)\.js|\.\.\/contract\/(changes|counts|details|event-ids)\.js|eventsource-parser)/,
         );
     }
   });

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { explain } from '../../lib/cluster/nats-store.js';
 import { StandbyEvents } from '../../lib/cluster/standby-events.js';
 import { idPattern } from '../../lib/contract/primitives.js';
+import { sentSchema } from '../../lib/contract/stream/codec.js';
+import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { rendezvousOrder } from '../../lib/hive/rendezvous.js';
-import { messageId, readMessage } from '../../lib/nats/messages.js';
+import { messageId, readHeartbeatMessage, readMessage } from '../../lib/nats/messages.js';
 import { connectionOptions, identityAmong, versionNotes } from '../../lib/nats/nats-link.js';
 import {
   claimKey,
@@ -20,6 +22,39 @@ import {
 import { AckedSeqs } from '../../lib/queen/acked-seqs.js';
 
 const ids = fc.stringMatching(new RegExp(idPattern));
+
+describe('a heartbeat on the bus', () => {
+  const subject = heartbeatSubject('a');
+  const data = Buffer.from('{}');
+  const message = (headerBytes: number, read: () => unknown) => ({
+    subject,
+    data,
+    size: () => subject.length + data.length + headerBytes,
+    get headers() {
+      return read() as never;
+    },
+  });
+
+  it('of a heartbeat with more headers than one has none is read', () => {
+    const encodingOf = (headerBytes: number, read: () => unknown) =>
+      readHeartbeatMessage(message(headerBytes, read))?.body.encoding;
+    expect(encodingOf(4097, () => expect.unreachable())).toBeUndefined();
+    expect(encodingOf(0, () => undefined)).toBeNull();
+    expect(encodingOf(40, () => ({ get: () => '' }))).toBeNull();
+    expect(encodingOf(4096, () => ({ get: (name: string) => `${name}: gzip` }))).toBe('content-encoding: gzip');
+  });
+
+  it('there is room for the columns of a stream', () => {
+    expect(JSON.stringify(sentSchema(ownSchema)).length + 256).toBeLessThan(4096);
+  });
+
+  it('one whose headers cannot be read is none', () => {
+    const bad = message(40, () => {
+      throw new Error('bad name');
+    });
+    expect(readHeartbeatMessage(bad)).toBeNull();
+  });
+});
 
 describe('names on the bus', () => {
   it('an id is one token of a subject, whatever it holds, and comes back as it was', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { HivepulseClient } from '../../lib/client/client.js';
+import { FleetMirror, HivepulseClient } from '../../lib/client/client.js';
 import { checkHiveOptions, checkQueenOptions, checkUpOptions } from '../../lib/config/check-options.js';
 import { hiveOptions, queenOptions } from '../../lib/config/options.js';
 import { resolveSettings } from '../../lib/config/resolve.js';
@@ -8,6 +8,9 @@ import { settingOf, settingsOf } from '../../lib/config/settings.js';
 import { startHive } from '../../lib/daemon/hive.js';
 import { startQueen } from '../../lib/daemon/queen.js';
 import { startUp } from '../../lib/daemon/up.js';
+import { createGpuSource } from '../../lib/gpu/source.js';
+import { ProcessMonitor } from '../../lib/launch/process-monitor.js';
+import { Registry } from '../../lib/queen/registry.js';
 import { createSampler } from '../../lib/sampling/open.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 
@@ -196,5 +199,129 @@ describe('options of createSampler and HivepulseClient', () => {
       { url: ['http://a:1'], token: 't', timeoutMs: 50, fetch, random: () => 0 },
     ])
       expect(client(options)).toBeInstanceOf(HivepulseClient);
+  });
+});
+
+/** Whatever takes options, with what it needs and the names of all that it takes. */
+const doors: readonly {
+  readonly name: string;
+  readonly check: Check;
+  readonly needed: object;
+  readonly known: string[];
+}[] = [
+  {
+    name: 'ProcessMonitor',
+    check: (options) => new ProcessMonitor(loose(options as object)),
+    needed: {},
+    known: ['root', 'runtimeDir', 'platform', 'procRoot', 'oomIntervalMs', 'launch.nofile', 'sampler'],
+  },
+  {
+    name: 'Registry',
+    check: (options) => new Registry(loose(options as object)),
+    needed: {},
+    known: [
+      'lateAfterIntervals',
+      'staleAfterMs',
+      'clock',
+      'tickMs',
+      'queenId',
+      'warmingMs',
+      'maxHives',
+      'memory.eventBytes',
+    ],
+  },
+  {
+    name: 'FleetMirror',
+    check: (options) => new FleetMirror(loose(options as object)),
+    needed: {},
+    known: ['maxEvents'],
+  },
+  {
+    name: 'HivepulseClient.events',
+    check: (options) => new HivepulseClient('http://127.0.0.1:1').events({}, loose(options as object)),
+    needed: {},
+    known: ['signal', 'maxBackoffMs', 'silentMs', 'random'],
+  },
+  {
+    name: 'createGpuSource',
+    check: (options) => createGpuSource(loose(options as object)).close(),
+    needed: { gpu: 'none' },
+    known: ['isolation', 'intervalMs', 'roots.sys', 'paths.nvidiaSmi', 'times.killAfterMs', 'times.tickMs', 'allGpus'],
+  },
+];
+
+describe.each(doors)('options of $name', ({ check, needed, known }) => {
+  test('a name with one letter too many or too few is refused with the one that was meant', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...known), fc.nat(), fc.boolean(), (name, at, longer) => {
+        const last = name.split('.').at(-1) as string;
+        const i = at % last.length;
+        const slip = longer ? `${last.slice(0, i)}q${last.slice(i)}` : last.slice(0, i) + last.slice(i + 1);
+        const path = [...name.split('.').slice(0, -1), slip].join('.');
+        fc.pre(slip.length > 2 && !known.includes(path));
+        const error = refusal(check, { ...needed, ...nested(path, 1) });
+        expect(error.subject).toBe(path);
+        if (last.length > 5) expect(error.message).toContain(`did you mean ${last}`);
+      }),
+    );
+  });
+
+  test('a value of another type is refused by name', () => {
+    const wrong = fc.constantFrom<unknown>(Number.NaN, Symbol('s'), [[1]], -1, '', true);
+    fc.assert(
+      fc.property(fc.constantFrom(...known), wrong, (name, value) => {
+        fc.pre(!(typeof value === 'boolean' && name === 'allGpus'));
+        fc.pre(!(Array.isArray(value) && name === 'sampler') && !(value === -1 && name === 'launch.nofile'));
+        const error = refusal(check, { ...needed, ...nested(name, value) });
+        expect(error.subject).toBe(name);
+        expect(error.message).toMatch(/expected|between|from/);
+      }),
+    );
+  });
+
+  test.each([1, 'text', [], () => ({})])('%s is no object of options', (options) => {
+    expect(refusal(check, options).subject).toBe('options');
+  });
+});
+
+describe('ProcessMonitor.spawn and stop', () => {
+  const monitor = new ProcessMonitor({ runtimeDir: '/nonexistent/hivepulse' });
+  const worker = { group: 'llm', instance: 'a', command: 'true' };
+
+  test.each([
+    [{ ...worker, labls: { a: 'b' } }, 'labls', 'did you mean labels'],
+    [{ ...worker, memroy: '1G' }, 'memroy', 'did you mean memory'],
+    [{ ...worker, memory: true }, 'memory', 'a text or a number'],
+    [{ ...worker, args: '-x' }, 'args', 'a list of texts'],
+    [{ ...worker, args: ['-x', 5] }, 'args', 'a list of texts'],
+    [{ ...worker, env: { A: 1 } }, 'env', 'texts by name'],
+    [{ ...worker, labels: ['a'] }, 'labels', 'texts by name'],
+    [{ ...worker, labels: { a: 1 } }, 'labels', 'texts by name'],
+    [{ ...worker, cwd: '' }, 'cwd', 'a path'],
+    [{ ...worker, port: '8000' }, 'port', 'a port'],
+    [{ ...worker, port: 65_536 }, '--port', 'between 1 and 65535'],
+    [{ ...worker, oomGroup: 'yes' }, 'oomGroup', 'true or false'],
+    [{ ...worker, signal: 'SIGTERM' }, 'signal', 'an AbortSignal'],
+    [{ ...worker, stdio: { in: 1 } }, 'stdio', 'child_process.spawn'],
+    [{ ...worker, command: ['true'] }, 'command', 'a text'],
+    [{ group: 'llm', instance: 'a' }, 'command', 'missing'],
+    [{ group: 'llm', command: 'true' }, 'instance', 'missing'],
+    [{ instance: 'a', command: 'true' }, 'group', 'missing'],
+    [undefined, 'options', 'an object'],
+    ['true', 'options', 'an object'],
+  ])('spawn %j', async (options, subject, message) => {
+    const error = await monitor.spawn(loose(options as object)).catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: 'INVALID_OPTION', subject, message: expect.stringContaining(message) });
+  });
+
+  test.each([
+    [{ grace: 1 }, 'grace', 'did you mean graceMs'],
+    [{ graceMs: -1 }, 'graceMs', 'at least 0'],
+    [{ killMs: '5s' }, 'killMs', 'milliseconds'],
+    [{ signal: 'TERM' }, 'signal', 'one of'],
+    [{ signal: 15 }, 'signal', 'one of'],
+  ])('stop %j', async (options, subject, message) => {
+    const error = await monitor.stop('llm/a', loose(options)).catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: 'INVALID_OPTION', subject, message: expect.stringContaining(message) });
   });
 });

@@ -7,7 +7,6 @@ import { parseConfigFile, readConfigFile, readToken, resolveSettings, type Sourc
 import { settingUsers } from '../../lib/config/setting.js';
 import { flagOf, type SettingKey, settingKeys, settingOf, settingsOf, variableOf } from '../../lib/config/settings.js';
 import { ValueProblem } from '../../lib/config/types.js';
-import { defaults } from '../../lib/contract/defaults.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 import { closest } from '../../lib/util/options.js';
 import { configurationDocument } from '../../scripts/docs-config.js';
@@ -37,7 +36,7 @@ describe('configuration: precedence', () => {
     expect(resolve({ flags, environment, file }).settings.interval).toBe(1000);
     expect(resolve({ environment, file }).settings.interval).toBe(2000);
     expect(resolve({ file }).settings.interval).toBe(3000);
-    expect(resolve().settings.interval).toBe(defaults.intervalMs);
+    expect(resolve().settings.interval).toBe(1000);
     expect(resolve({ environment, file }).origins.interval).toBe('environment');
   });
 
@@ -53,8 +52,8 @@ describe('configuration: precedence', () => {
   });
 
   test('a default may differ by command', () => {
-    expect(resolve().settings.port).toBe(defaults.hivePort);
-    expect(resolve({ user: 'queen' }).settings.port).toBe(defaults.queenPort);
+    expect(resolve().settings.port).toBe(7835);
+    expect(resolve({ user: 'queen' }).settings.port).toBe(7833);
     expect(resolve().settings.queens).toBeUndefined();
     expect(resolve({ user: 'client' }).settings.queens).toEqual(['http://127.0.0.1:7833']);
   });

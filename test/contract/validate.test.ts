@@ -112,6 +112,7 @@ describe('readHeartbeat', () => {
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), 'not a worker'] }],
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0', { id: 'llm/1' })] }],
     ['workers', 'MALFORMED_WORKER', { workers: [workerOf('llm/0'), workerOf('llm/0')] }],
+    // Both alike, also by name: the second is what is left out.
     ['gpus', 'MALFORMED_GPU', { gpus: [gpuOf('GPU-0'), gpuOf('GPU-0')] }],
     ['events', 'MALFORMED_EVENT', { events: [eventOf(1, { detail: { big: 'x'.repeat(5000) } })] }],
   ])('leaves out a malformed entry of %s as %s', (list, code, over) => {
@@ -214,14 +215,23 @@ describe('readHeartbeat', () => {
         gpus: [{ ...gpuOf('GPU-0'), health: 'sleepy', memoryKind: 'holographic' }],
         workers: [{ ...workerOf('llm/0'), state: 'thinking', origin: 'cloned', memorySource: 'ebpf' }],
         events: [{ ...eventOf(1), kind: 'nvlinkDown' }],
-        collection: { ...(sent.collection as object), cgroupReader: 'ebpf', gpuReader: 'dcgm' },
+        collection: {
+          ...(sent.collection as object),
+          cgroupReader: 'ebpf',
+          gpuReader: 'dcgm',
+          gpuReaders: ['dcgm', 'drm'],
+        },
       }),
     );
     expect(heartbeat.hive.state).toBe('draining');
     expect(heartbeat.gpus[0]).toMatchObject({ health: 'degraded', memoryKind: 'device' });
     expect(heartbeat.workers[0]).toMatchObject({ state: 'unknown', origin: 'adopted', memorySource: 'cgroup' });
     expect(heartbeat.events[0]?.kind).toBe('nvlinkDown');
-    expect(heartbeat.collection).toMatchObject({ cgroupReader: 'none', gpuReader: 'none' });
+    expect(heartbeat.collection).toMatchObject({
+      cgroupReader: 'none',
+      gpuReader: 'none',
+      gpuReaders: ['none', 'drm'],
+    });
     expect(heartbeat.faults).toEqual([]);
   });
 

@@ -9,7 +9,7 @@ class FakeQueen {
   #stream: ReadableStreamDefaultController<Uint8Array> | null = null;
 
   readonly fetch = (url: string): Promise<Response> => {
-    if (url !== './v1/events') return Promise.reject(new TypeError('no network'));
+    if (url !== './v1/events?changes=true&lists=true') return Promise.reject(new TypeError('no network'));
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#stream = controller;

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { GpuList } from '../../lib/contract/api.js';
+import type { GpuList, HiveList } from '../../lib/contract/api.js';
 import { FakeGpuHost, h100With } from '../fakes/scenario.js';
 import {
   apu,
@@ -227,6 +227,8 @@ describe.skipIf(skip)(`${suite.title} (needs root for its mounts)`, () => {
     expect(unified[0]?.freeBytes).toBeLessThan(totalmem());
     // The only process on a card does what the card does.
     expect(workers[2]?.gpuUtilizationPercent).toBe(91);
+    const [hive] = (await getJson<HiveList>(`${up.url}/v1/hives`)).items;
+    expect(hive?.collection).toMatchObject({ gpuReader: 'nvml', gpuReaders: ['nvml', 'drm'] });
     const metrics = await (await fetch(`${up.url}/metrics`)).text();
     expect(metrics).toContain('vendor="Intel"');
 

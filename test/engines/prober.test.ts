@@ -1,74 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { Answer } from '../../lib/engines/answer.js';
-import { type Candidate, Prober, type ProbeTarget } from '../../lib/engines/prober.js';
+import { describe, expect, it } from 'vitest';
+import { Prober, type ProbeTarget } from '../../lib/engines/prober.js';
 import { waitFor } from '../harness/wait.js';
-
-const opened: { close: () => unknown }[] = [];
-afterEach(async () => {
-  for (const thing of opened.splice(0)) await thing.close();
-});
-
-const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
-  id: 'llm/8080',
-  identity: '1:1',
-  readyUrl: new URL('http://127.0.0.1:1/health'),
-  servers: null,
-  working: false,
-  unnamed: false,
-  urlWay: null,
-  processes: null,
-  loadReason: null,
-  ...over,
-});
-
-interface Asked {
-  readonly url: string;
-  readonly signal: AbortSignal;
-  readonly answer: (what: number | Error | Answer) => void;
-}
-
-/** A prober whose clock and answers the test gives. Each question waits until it is answered. */
-function controlled(random = (): number => 0.5) {
-  const asked: Asked[] = [];
-  const clock = { ms: 0 };
-  const question = <T>(url: string, signal: AbortSignal, of: (answer: Answer) => T) =>
-    new Promise<T>((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason));
-      const answer: Asked['answer'] = (what) =>
-        what instanceof Error
-          ? reject(what)
-          : resolve(of(typeof what === 'number' ? { status: what, json: null } : what));
-      asked.push({ url, signal, answer });
-    });
-  const prober = new Prober({
-    now: () => clock.ms,
-    random,
-    timeoutMs: 60_000,
-    asker: {
-      get: (scheme, { host, port }, path, signal) => question(`${scheme}://${host}:${port}${path}`, signal, (a) => a),
-      offersTls: ({ host, port }, signal) => question(`tls ${host}:${port}`, signal, ({ status }) => status === 200),
-    },
-  });
-  opened.push(prober);
-  const settle = () => new Promise((resolve) => setImmediate(resolve));
-  const answerLast = async (what: number | Error | Answer) => {
-    asked.at(-1)?.answer(what);
-    await settle();
-  };
-  return { asked, clock, prober, settle, answerLast };
-}
-
-const vllm = (port: number, over: Partial<Candidate> = {}): Candidate => ({
-  key: String(port),
-  engine: 'vllm',
-  held: true,
-  addresses: [{ host: '127.0.0.1', port }],
-  ...over,
-});
-const ofServers = (...servers: Candidate[]) => target({ readyUrl: null, servers });
+import { type Asked, controlled, ofServers, opened, target, vllm } from './prober-support.js';
 
 describe('the operator’s URL', () => {
   it('is asked each second until it is ready, then each ten', async () => {

@@ -15,7 +15,7 @@ export interface FakeProcess {
   readonly pid: number;
   /** C compute, G graphics, CG both, M a client of MPS. */
   readonly kind?: 'C' | 'G' | 'CG' | 'M';
-  readonly bytes: number | null;
+  readonly bytes: Amount | null;
   /** null: no sample, that is idle. */
   readonly utilization?: number | null;
   /** Of a MIG device. */
@@ -29,9 +29,9 @@ export interface FakeMig {
   readonly uuid: string;
   readonly gpuInstance: number;
   readonly computeInstance: number;
-  readonly totalBytes: number;
-  readonly reservedBytes: number;
-  readonly usedBytes: number;
+  readonly totalBytes: Amount;
+  readonly reservedBytes: Amount;
+  readonly usedBytes: Amount;
 }
 
 export interface FakeGpu {
@@ -237,7 +237,7 @@ export function h100(index: number, changes: Partial<FakeGpu> = {}): FakeGpu {
 
 /** `h100` with processes, its memory in use being theirs and its utilization the busiest's. */
 export function h100With(index: number, processes: readonly FakeProcess[], changes: Partial<FakeGpu> = {}): FakeGpu {
-  const used = processes.reduce((sum, process) => sum + (process.bytes ?? 0), 0);
+  const used = processes.reduce((sum, process) => sum + Number(process.bytes ?? 0), 0);
   const busy = Math.max(0, ...processes.map((process) => process.utilization ?? 0));
   return h100(index, {
     memory: { total: 81559 * MiB, reserved: 501481472, used },

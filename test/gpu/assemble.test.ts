@@ -61,6 +61,17 @@ it('implausible_value: a process that is counted twice, with the figure that sho
   expect(faults[0]?.message).toContain(`its processes hold ${80 * GiB} bytes, and ${41 * GiB} are in use`);
 });
 
+it.each([100.5, 255, 2 ** 32 - 1])('a process that does %s percent of a GPU does what is not known', (utilization) => {
+  const report: GpuReport = {
+    unlisted: null,
+    devices: [gpu({ memoryTotalBytes: 80 * GiB })],
+    processes: [{ device: 0, pid: 100, bytes: GiB, utilization }],
+  };
+  const { processes, faults } = assemble(report, new GpuIdentities());
+  expect(processes).toMatchObject([{ memoryUsedBytes: GiB, utilizationPercent: null }]);
+  expect(faults).toMatchObject([{ code: 'IMPLAUSIBLE', field: 'workers.gpus.utilizationPercent' }]);
+});
+
 it('where it is not known what is in use, processes are held against the whole GPU', () => {
   const { processes } = read({ memoryTotalBytes: 80 * GiB }, [40 * GiB, null, 39 * GiB]);
   expect(processes.map(({ memoryUsedBytes }) => memoryUsedBytes)).toEqual([40 * GiB, null, 39 * GiB]);

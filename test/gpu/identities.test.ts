@@ -36,7 +36,44 @@ function listing(count: number, lost: ReadonlySet<number>, nameless = 0, guesses
   return [...rows, ...gone];
 }
 
+const readerOf = (read: () => VendorReading) =>
+  new VendorGpus(() => ({
+    read,
+    takeEvents: () => [],
+    release: async () => undefined,
+    resume: () => undefined,
+    close: () => undefined,
+  }));
+
 describe('which GPU is which', () => {
+  it('boards and virtual GPUs that all have one uuid, or none: no uuid stands twice, and none is lost by the next pass', () => {
+    const uuids = fc.array(fc.constantFrom('GPU-00000000-0000-0000-0000-000000000000', 'GPU-a', ''), { maxLength: 6 });
+    fc.assert(
+      fc.property(uuids, fc.boolean(), (names, placed) => {
+        const devices = names.map((uuid, index) => ({
+          ...listing(6, new Set())[index]!,
+          uuid,
+          ...(placed ? {} : { busId: '' }),
+        }));
+        const report = { unlisted: null, devices, processes: [] };
+        const vendor = readerOf(() => ({
+          status: 'working',
+          reader: 'none',
+          reason: null,
+          at: 0,
+          report: { ...report },
+        }));
+        for (let pass = 0; pass < 3; pass++) {
+          vendor.update();
+          const found = vendor.reading(0).devices;
+          expect(new Set(found.map(({ uuid }) => uuid)).size).toBe(names.length);
+          expect(found.map(({ health }) => health)).toEqual(names.map(() => 'ok'));
+        }
+        expect(vendor.takeEvents()).toEqual([]);
+      }),
+    );
+  });
+
   it('by uuid, else by bus id, however the others are renumbered: no uuid twice, one event for each loss and return', () => {
     const lostGpus = fc.tuple(fc.uniqueArray(fc.nat(7), { maxLength: 7 }), fc.nat(7), fc.boolean());
     const lostSets = fc.array(lostGpus, { minLength: 1, maxLength: 12 });

@@ -23,8 +23,8 @@ export interface CgroupTestTree {
 let count = 0;
 
 /**
- * Where tests may make cgroups, or why nowhere. `HIVEPULSE_TEST_CGROUP` names a delegated cgroup (`npm run test:cgroup`
- * sets it); without it the v2 mount, unless systemd owns the tree.
+ * Where tests may make cgroups, or why nowhere. `HIVEPULSE_TEST_CGROUP` names a delegated cgroup (where systemd owns the tree
+ * and gave a scope, the setup of a run sets it); without it the v2 mount, unless systemd owns the tree.
  */
 export function cgroupTestBase(): { readonly base: string } | { readonly reason: string } {
   const given = process.env.HIVEPULSE_TEST_CGROUP;
@@ -33,7 +33,7 @@ export function cgroupTestBase(): { readonly base: string } | { readonly reason:
   const place = locateCgroups();
   if (place.root === null) return { reason: place.reason ?? 'no cgroup v2' };
   if (place.systemd !== 'none')
-    return { reason: 'systemd owns the tree: run npm run test:cgroup, which asks it for a part' };
+    return { reason: 'systemd owns the tree and gave no scope; npm run test:cgroup runs it in a virtual machine' };
   if (place.readOnly) return { reason: 'the cgroup tree is mounted read-only' };
   if (process.getuid?.() !== 0) return { reason: 'making cgroups takes root here' };
   return { base: place.root };

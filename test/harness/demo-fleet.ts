@@ -102,6 +102,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       hive.acknowledge(outcome.ackEventSeq);
     }
     queen.registry.advance();
+    queen.registry.sampleFleet();
   }
   resumed = performance.now();
   if (historyMs === 0) goWrong(fleet);

@@ -1,5 +1,6 @@
 import { type FleetSource, familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
-import { gpuColumns, hiveColumns, workerColumns, workerRows } from '../../lib/cli/columns.js';
+import { gpuColumns, workerColumns, workerRows } from '../../lib/cli/columns.js';
+import { hiveColumns } from '../../lib/cli/hive-columns.js';
 import { printTable } from '../../lib/cli/table.js';
 import { plain } from '../../lib/cli/text.js';
 import { render, type TopState } from '../../lib/cli/top/render.js';
@@ -52,6 +53,7 @@ export function shownText(registry: Registry): string {
     connection: { kind: 'live' },
     warming: false,
     history: null,
+    past: null,
     attention: [],
     nowMs: 0,
     clock: '',

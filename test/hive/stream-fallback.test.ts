@@ -33,3 +33,11 @@ it('where streams are not known they are left at once, and tried again after ten
   expect(fallback.usesPost(300_000)).toBe(true);
   expect(fallback.usesPost(601_000)).toBe(false);
 });
+
+it('a stream is kept where a minute lies between two failures, however many there are', () => {
+  const fallback = new StreamFallback();
+  for (let n = 0; n < 20; n += 1) {
+    fallback.failed(n * 60_000);
+    expect(fallback.usesPost(n * 60_000)).toBe(false);
+  }
+});

@@ -84,7 +84,7 @@ describe('what an answer means', () => {
     [
       200,
       { ...reply, intervalMs: 1e9, degraded: true },
-      { kind: 'ack', reply: { intervalMs: 600_000, degraded: true } },
+      { kind: 'ack', reply: { intervalMs: 60_000, degraded: true } },
     ],
     [200, { accepted: true }, { kind: 'failed', failure: { code: 'INVALID_RESPONSE' } }],
     [401, {}, { kind: 'refused', reason: 'rights', failure: { code: 'REFUSED_401' } }],

@@ -64,7 +64,7 @@ describe('webhook', () => {
     waits[0]!.then();
     await until(() => waits.length === 2);
     waits[1]!.then();
-    await until(() => taken.length === 4 && webhook.waiting === 0);
+    await until(() => taken.length === 4 && webhook.waiting.length === 0);
     expect(waits.map(({ ms }) => ms)).toEqual([1000, 2000]);
     expect(taken.map(({ body }) => JSON.parse(body).text)).toEqual(['one', 'one', 'one', 'two']);
     const ids = taken.map(({ headers }) => headers['webhook-id']);
@@ -85,7 +85,7 @@ describe('webhook', () => {
     const { taken, url } = await receiver([400, 302]);
     const { webhook, warnings } = webhookTo(url, { secret: null });
     for (const text of ['one', 'two', 'three']) webhook.send({ text });
-    await until(() => webhook.waiting === 0);
+    await until(() => webhook.waiting.length === 0);
     expect(taken).toHaveLength(3);
     expect(taken[0]!.headers).not.toHaveProperty('webhook-signature');
     expect(warnings).toEqual([
@@ -100,14 +100,32 @@ describe('webhook', () => {
     });
     for (let i = 0; i < maxWaiting + 5; i++) webhook.send({ i });
     await until(() => waits.length === 1);
-    expect(webhook.waiting).toBe(maxWaiting);
+    expect(webhook.waiting.length).toBe(maxWaiting);
     clock.wallMs += 3_600_000;
     waits[0]!.then();
-    await until(() => webhook.waiting === 0);
+    await until(() => webhook.waiting.length === 0);
     expect(warnings[0]).toBe('the webhook does not take messages, trying on: it cannot be reached');
     expect(warnings).toHaveLength(1 + maxWaiting);
     webhook.close();
     webhook.send({ late: true });
-    expect(webhook.waiting).toBe(0);
+    expect(webhook.waiting.length).toBe(0);
+  });
+
+  it('of long messages it keeps fewer, the newest', async () => {
+    const { webhook, waits } = webhookTo('http://127.0.0.1:1/', { fetch: () => Promise.reject(new TypeError('no')) });
+    for (let i = 0; i < 20; i++) webhook.send({ i, text: 'x'.repeat(1024 * 1024) });
+    await until(() => waits.length === 1);
+    expect(webhook.waiting.reduce((sum, { body }) => sum + body.length, 0)).toBeLessThan(4 * 1024 * 1024);
+    expect((JSON.parse(webhook.waiting.at(-1)!.body) as { i: number }).i).toBe(19);
+  });
+
+  it('what waited before a restart is sent with the id that it had, before what is new', async () => {
+    const { taken, url } = await receiver();
+    const { webhook } = webhookTo(url);
+    webhook.adopt([{ id: 'before', body: '{"text":"old"}', madeAtMs: 1_772_323_200_000 }]);
+    webhook.send({ text: 'new' });
+    await until(() => taken.length === 2);
+    expect(taken.map(({ body }) => body)).toEqual(['{"text":"old"}', '{"text":"new"}']);
+    expect(taken[0]?.headers['webhook-id']).toBe('before');
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { FileReader } from '../../lib/io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, GuardedTask, taskHungAfterMs } from '../../lib/io/guarded.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 import { MemoryTree } from './fake-files.js';
@@ -30,7 +31,7 @@ const without = (...hung: readonly number[]) => whole.map((text, i) => (hung.inc
 
 describe('a guarded reader', () => {
   it('gives what the reader gives, in the order asked for, with one reader', async () => {
-    const { reader, read, tree } = prepared();
+    const { clock, reader, read, tree } = prepared();
     expect(await read()).toEqual(whole);
     expect(await reader.list(['/d1', '/nowhere'])).toEqual([
       expect.arrayContaining([{ name: 'f1', isDirectory: false }]),
@@ -39,15 +40,16 @@ describe('a guarded reader', () => {
     expect(await reader.read([], 10)).toEqual([]);
     expect(tree.readers).toHaveLength(1);
     expect(reader.stalled).toBe(false);
+    expect(clock.timers).toBe(0);
   });
 
   it('a read that hangs costs its path alone: named after a second, left out of later reads, read again when it returns', async () => {
     const { clock, tree, reader, paths, read, codes, openReaders } = prepared();
     tree.hangs.add('/d1/f21');
     const first = read();
-    await clock.advance(999);
+    await clock.advance(1000);
     expect(codes()).toEqual([]);
-    await clock.advance(2);
+    await clock.advance(1);
     expect(codes()).toEqual(['NO_PATH']);
     expect(reader.faults()[0]?.message).toMatch(/one of 39 paths read with it/);
     for (let ms = 0; ms < 2000; ms += 250) {
@@ -57,6 +59,7 @@ describe('a guarded reader', () => {
     }
     expect(await first).toEqual(without(21));
     expect(codes()).toEqual(['/d1/f21']);
+    expect(clock.timers).toBe(0);
 
     const readers = tree.readers.length;
     expect(await read()).toEqual(without(21));
@@ -84,6 +87,38 @@ describe('a guarded reader', () => {
     expect(tree.readers).toHaveLength(2);
   });
 
+  it('a path that is read alone is named as soon as it is late', async () => {
+    const { clock, tree, reader, read } = prepared();
+    tree.hangs.add('/d0/f0');
+    void read(['/d0/f0']);
+    await clock.advance(1001);
+    expect(reader.faults()).toEqual([{ source: 'proc', code: '/d0/f0', message: 'Reading /d0/f0 does not return' }]);
+  });
+
+  it('reads of the path that hangs wait behind it: alone they cost no other reader, with others they cost these nothing', async () => {
+    const { clock, tree, read } = prepared();
+    tree.hangs.add('/d0/f0');
+    const waiting = [read(['/d0/f0']), read(['/d0/f0']), read(['/d0/f0', '/d1/f1', '/d2/f2'])];
+    await clock.advance(1500);
+    expect(tree.readers).toHaveLength(2);
+    await clock.advance(5000);
+    expect(await Promise.all(waiting)).toEqual([[ETIMEDOUT], [ETIMEDOUT], [ETIMEDOUT, 'text 1', 'text 2']]);
+  });
+
+  it('what an abandoned reader answers in the end is not what another one has still to read', async () => {
+    const { clock, tree, read } = prepared({ batchSize: 1 });
+    tree.hangs.add('/d0/f0');
+    tree.hangs.add('/d2/f2');
+    void read(['/d0/f0']);
+    const second = read(['/d1/f1', '/d2/f2']);
+    await clock.advance(1500);
+    // The first reader goes on to what waited behind it, of which the other has read one half.
+    tree.hangs.release('/d0/f0');
+    await settle();
+    tree.hangs.clear();
+    expect(await second).toEqual(['text 1', 'text 2']);
+  });
+
   it('at the bound everything gives ETIMEDOUT at once and the fault says so, until a reader returns', async () => {
     const { clock, tree, reader, read, openReaders } = prepared({ batchSize: 1, maxAbandoned: 2 });
     for (const path of ['/d0/f0', '/d1/f1', '/d2/f2']) tree.hangs.add(path);
@@ -102,6 +137,16 @@ describe('a guarded reader', () => {
     await settle();
     expect(await read()).toEqual(whole);
     expect(openReaders()).toBe(1);
+  });
+
+  it('eight readers are given up at most, beside the one that is in use', async () => {
+    const { clock, tree, reader, paths, read } = prepared({ batchSize: 1 });
+    for (const path of paths.slice(0, 9)) tree.hangs.add(path);
+    const reading = read();
+    await clock.advance(15_000);
+    expect(tree.readers).toHaveLength(9);
+    expect(reader.faults().map(({ message }) => message)).toContainEqual(expect.stringMatching(/^9 readers hang/));
+    expect(await reading).toEqual(whole.map(() => ETIMEDOUT));
   });
 
   it('where the system gives no further thread it waits with the one it has', async () => {
@@ -127,10 +172,9 @@ describe('a guarded reader', () => {
     tree.hangs.add('/d0/f0');
     const first = read();
     await settle();
-    // The timer of the watch comes due before the answer, which waits already, is delivered.
-    const pause = clock.advance(1200);
+    // When it goes on the timer of the watch is due, and the answer waits to be delivered.
     tree.hangs.clear();
-    await pause;
+    clock.jump(5000);
     expect(await first).toEqual(whole);
     expect(tree.readers).toHaveLength(1);
   });
@@ -146,6 +190,16 @@ describe('a guarded reader', () => {
     await failed;
     await expect(read()).rejects.toMatchObject({ code: 'CLOSED' });
     expect(openReaders()).toBe(0);
+  });
+
+  it('once closed it opens no reader, whichever returns', async () => {
+    const { clock, tree, reader, read, openReaders } = prepared({ batchSize: 1, maxAbandoned: 1 });
+    for (const path of ['/d0/f0', '/d1/f1']) tree.hangs.add(path);
+    await Promise.all([read(['/d0/f0']), read(['/d1/f1']), clock.advance(10_000)]);
+    reader.close();
+    tree.hangs.release('/d0/f0');
+    await settle();
+    expect([tree.readers.length, openReaders()]).toEqual([2, 0]);
   });
 
   it('a reader whose thread dies makes its paths unreadable, not the call', async () => {
@@ -176,6 +230,8 @@ describe('a guarded task', () => {
     const next = task.run();
     waiting[1]?.('in time');
     expect(await next).toEqual({ value: 'in time', beganMs: clock.now() });
+    await clock.advance(10_000);
+    expect(task.stalled).toBe(false);
   });
 
   it('is waited for three seconds, and a quarter of one for what may only wait to be delivered', async () => {
@@ -206,5 +262,51 @@ describe('a guarded task', () => {
     await expect(task.run()).rejects.toThrow('second');
     void task.run();
     expect(waiting).toHaveLength(3);
+  });
+});
+
+describe('each call of a reader', () => {
+  const calls = {
+    read: [100],
+    readKept: [200],
+    list: [],
+    pids: [],
+    links: ['socket:['],
+    linkNames: ['net:['],
+    listening: [],
+    usage: [],
+    drmClients: [4096],
+  } as const satisfies Partial<Record<keyof FileReader, readonly unknown[]>>;
+  const names = Object.keys(calls) as (keyof typeof calls)[];
+
+  /** A reader that answers each path with what it was asked, and what `more` says. */
+  function guarded(more: Partial<FileReader> = {}) {
+    const answer = (name: string) => async (paths: readonly string[], argument: unknown) =>
+      paths.map((path) => `${name} ${path} ${argument}`);
+    const reader = { ...Object.fromEntries(names.map((name) => [name, answer(name)])), runningMs: () => 0, ...more };
+    return new GuardedReader({
+      open: () => reader as unknown as FileReader,
+      clock: new ManualClock(),
+      fault: (message) => ({ source: 'proc', code: 'NONE', message }),
+      batchSize: 1,
+    });
+  }
+
+  it.each(names)('%s is passed on with its argument', async (name) => {
+    const [argument] = calls[name];
+    const call = guarded()[name] as (paths: readonly string[], argument: unknown) => Promise<unknown>;
+    expect(await call.call(guarded(), ['/a', '/b'], argument)).toEqual(
+      ['/a', '/b'].map((path) => `${name} ${path} ${argument}`),
+    );
+  });
+
+  it('what only some readers can is null where this one cannot, and unreadable where it no longer can', async () => {
+    const without = guarded({ usage: undefined, drmClients: undefined } as unknown as Partial<FileReader>);
+    expect(await without.usage(['/a'])).toBeNull();
+    expect(await without.drmClients(['/a'], 100)).toBeNull();
+    const none = () => Promise.resolve(null);
+    const losing = guarded({ usage: none, drmClients: none } as unknown as Partial<FileReader>);
+    expect(await losing.usage(['/a', '/b'])).toEqual([5, 5]);
+    expect(await losing.drmClients(['/a', '/b'], 100)).toEqual([5, 5]);
   });
 });

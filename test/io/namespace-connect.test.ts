@@ -1,6 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { setMaxListeners } from 'node:events';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { getEventListeners, setMaxListeners } from 'node:events';
+import { fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { get } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { constants } from 'node:os';
@@ -50,9 +50,9 @@ const connector = new NamespaceConnector({ procRoot: '/proc' });
 const connectInNamespace = (to: NamespaceTarget): Promise<Socket> => connector.connect(to);
 const threads = (): number => readdirSync('/proc/self/task').length;
 
-function textOf(socket: Socket, path: string): Promise<string> {
+function textOf(socket: Socket, path: string, limitMs = 10_000): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = get({ path, createConnection: () => socket, signal: AbortSignal.timeout(500) }, (response) => {
+    const asked = get({ path, createConnection: () => socket, signal: AbortSignal.timeout(limitMs) }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (part: string) => {
         text += part;
@@ -147,7 +147,7 @@ describe.runIf(canEnter && hasAddon)('a connection in another network namespace 
   it('connects to a server that never answers, and ends with its socket', async () => {
     const socket = await connectInNamespace({ ...target, host: '::1', port: silentPort });
     expect(socket.remotePort).toBe(silentPort);
-    await expect(textOf(socket, '/')).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(textOf(socket, '/', 200)).rejects.toMatchObject({ name: 'AbortError' });
     expect(socket.destroyed).toBe(true);
   });
 
@@ -246,9 +246,9 @@ class FakeThreads implements NativeNamespaceConnector {
     this.running.add(this.paths.length);
     return this.paths.length;
   }
-  end(id: number, error: number): void {
+  end(id: number, error: number, fd = -1): void {
     this.running.delete(id);
-    this.#done.push({ id, fd: -1, error });
+    this.#done.push({ id, fd, error });
     this.onDone();
   }
   cancel(id: number): void {
@@ -306,6 +306,87 @@ describe('threads that enter namespaces', () => {
     expect(codes.at(-1)).toBe('ECONNREFUSED');
   });
 
+  it('that hang are named with the process of the first, and how many more', async () => {
+    const { clock, made, start } = prepared();
+    const messages = () => made.faults();
+    start({ timeoutMs: 50 });
+    start({ pid: 8, timeoutMs: 5000 });
+    const named = (who: string) => ({
+      source: 'proc',
+      code: 'NAMESPACE_STALLED',
+      message: `Entering the network namespace of process ${who} does not return: whether some workers are ready is not known.`,
+      field: 'ready',
+    });
+    await clock.advance(5249);
+    expect(messages()).toEqual([named('7')]);
+    await clock.advance(1);
+    expect(messages()).toEqual([named('7 and 1 more')]);
+    expect(() => made.close()).not.toThrow();
+  });
+
+  it('keep the process alive as long as one of their callers waits, and leave nothing on its signal', async () => {
+    const { made, threads: native } = prepared();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const both = [first, second].map(({ signal }) => made.connect({ ...someTarget, signal }));
+    first.abort(new Error('enough'));
+    await expect(both[0]).rejects.toThrow('enough');
+    expect([native().canceled, native().alive]).toEqual([[1], true]);
+    native().end(2, constants.errno.ECONNREFUSED);
+    await expect(both[1]).rejects.toMatchObject({
+      ...{ code: 'ECONNREFUSED', syscall: 'connect', address: '127.0.0.1', port: 1 },
+      message: expect.stringMatching(/^connect: (?!the process is in another)/),
+    });
+    expect(native().alive).toBe(false);
+    expect(getEventListeners(second.signal, 'abort')).toEqual([]);
+  });
+
+  it('whose connection nobody waits for any more close it, before and after the end', async () => {
+    const { clock, made, start, threads: native } = prepared();
+    const [late, later] = [openSync('/dev/null', 'r'), openSync('/dev/null', 'r')];
+    start();
+    start();
+    await clock.advance(350);
+    native().end(1, 0, late);
+    made.close();
+    native().end(2, 0, later);
+    for (const fd of [late, later]) expect(() => fstatSync(fd)).toThrow('EBADF');
+  });
+
+  it('say by what code a namespace refuses, and that the process is in another one', async () => {
+    const { made, threads: native } = prepared();
+    const failure = (errno: number) => {
+      const connecting = made.connect(someTarget).catch((error) => error);
+      native().end(native().paths.length, errno);
+      return connecting;
+    };
+    expect(await failure(constants.errno.ESTALE)).toMatchObject({
+      code: 'ESTALE',
+      message: 'connect: the process is in another network namespace.',
+    });
+    expect(await failure(constants.errno.EACCES)).toMatchObject({ code: 'EACCES' });
+    expect(faultsOf(made)).toEqual(['NAMESPACE_REFUSED']);
+  });
+
+  it('that may not enter are one fault, which counts the namespaces', async () => {
+    const { clock, made, start, threads: native } = prepared();
+    const refused = (what: string, it: string) => ({
+      source: 'proc',
+      code: 'NAMESPACE_REFUSED',
+      message: `${what} of workers may not be entered: whether the servers in ${it} are ready, and their endpoints, are not known. Give the hive CAP_SYS_ADMIN and CAP_SYS_PTRACE, or start the workers in the host's network.`,
+      field: 'ready',
+    });
+    start();
+    native().end(1, constants.errno.EPERM);
+    expect(made.faults()).toEqual([refused('A network namespace', 'it')]);
+    await clock.advance(1);
+    start({ namespace: 2 });
+    native().end(2, constants.errno.EPERM);
+    await clock.advance(29_998);
+    expect(made.faults()).toEqual([refused('2 network namespaces', 'them')]);
+    await clock.advance(1);
+    expect(made.faults()).toEqual([refused('A network namespace', 'it')]);
+  });
+
   it('are not started again for ten seconds where a namespace may not be entered', async () => {
     const { clock, made, codes, start, threads: native } = prepared();
     start();
@@ -333,5 +414,6 @@ describe('threads that enter namespaces', () => {
     start();
     await settle();
     expect([codes, native().closed]).toEqual([Array(4).fill('CLOSED'), true]);
+    expect(() => new NamespaceConnector({ procRoot: '/proc' }).close()).not.toThrow();
   });
 });

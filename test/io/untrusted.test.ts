@@ -146,6 +146,38 @@ describe('a directory whose files are believed', () => {
 });
 
 describe('files that are replaced whole', () => {
+  it('are written a little at a time where their text is made in pieces, and others have their turn in between', async () => {
+    let turns = 0;
+    let isOver = false;
+    const count = () => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const seen: number[] = [];
+    function* pieces() {
+      for (let i = 0; i < 40; i++) {
+        seen.push(turns);
+        yield 'x'.repeat(64 * 1024);
+      }
+    }
+    await writeAtomically(join(dir, 'long.txt'), pieces());
+    isOver = true;
+    expect((await readFile(join(dir, 'long.txt'), 'utf8')).length).toBe(40 * 64 * 1024);
+    // At most so many pieces in one turn.
+    expect(new Set(seen).size).toBeGreaterThanOrEqual(15);
+  });
+
+  it('that cannot be made whole stay as they were', async () => {
+    await writeAtomically(join(dir, 'half.txt'), 'before');
+    function* failing() {
+      yield 'x'.repeat(300_000);
+      throw new Error('no');
+    }
+    await expect(writeAtomically(join(dir, 'half.txt'), failing())).rejects.toThrow('no');
+    expect(await readFile(join(dir, 'half.txt'), 'utf8')).toBe('before');
+  });
+
   it('leave no temporary file, and those of a killed process are removed after a minute, whatever else is there', async () => {
     await writeAtomically(join(dir, 'a.json'), 'one', { durable: true });
     await writeAtomically(join(dir, 'a.json'), 'two');

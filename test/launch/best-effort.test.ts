@@ -34,7 +34,7 @@ describe('limits where no cgroup holds them', () => {
     expect(efforts({ cpu: '10%' }).bounds.nice).toBe(10);
     expect(efforts({ cpu: '50%' }).bounds.nice).toBeNull();
     expect(messages({ cpu: '1.9' }, all, [0, 1])).toEqual([
-      'LIMIT_NOT_APPLIED --cpu is not applied: no cgroup can be made here, and affinity holds whole CPUs alone',
+      'LIMIT_NOT_APPLIED --cpu requested, not applied: no cgroup can be made here, and affinity holds whole CPUs alone',
     ]);
   });
 
@@ -47,22 +47,22 @@ describe('limits where no cgroup holds them', () => {
           "LIMIT_IN_PART --cpu holds in part: its processes run on CPU 7 (affinity), which they may change; they give way to others (nice 5)",
           "LIMIT_IN_PART --cpuset holds in part: its processes run on CPU 7 (affinity), which they may change; others of 7-9 are not allowed here",
           "LIMIT_IN_PART --memory holds in part: each of its processes by itself gets at most 2.0 GiB of private memory (RLIMIT_DATA); more is refused to it, and nothing is killed",
-          "LIMIT_NOT_APPLIED --memory-high is not applied: no cgroup can be made here",
-          "LIMIT_NOT_APPLIED --swap is not applied: no cgroup can be made here",
+          "LIMIT_NOT_APPLIED --memory-high requested, not applied: no cgroup can be made here",
+          "LIMIT_NOT_APPLIED --swap requested, not applied: no cgroup can be made here",
           "LIMIT_IN_PART --io holds in part: its requests come after those of others (I/O priority 7) where the disk's scheduler heeds it (BFQ)",
-          "LIMIT_NOT_APPLIED --pids is not applied: without a cgroup only all processes of a user can be counted together",
-          "LIMIT_NOT_APPLIED --oom-group is not applied: no cgroup can be made here",
+          "LIMIT_NOT_APPLIED --pids requested, not applied: without a cgroup only all processes of a user can be counted together",
+          "LIMIT_NOT_APPLIED --oom-group requested, not applied: no cgroup can be made here",
         ]
       `);
     expect(messages({ cpu: 'max', memory: 'max', pids: 'max', io: ['/dev/sda rbps=max'] })).toEqual([]);
     expect(messages({ cpuset: '64' })).toEqual([
-      'LIMIT_NOT_APPLIED --cpuset is not applied: none of these CPUs is allowed here',
+      'LIMIT_NOT_APPLIED --cpuset requested, not applied: none of these CPUs is allowed here',
     ]);
   });
 
   it('what the kernel did not take is not said to hold', () => {
     expect(messages({ memory: '2G' }, new Set(['cpus']))).toEqual([
-      'LIMIT_NOT_APPLIED --memory is not applied: no cgroup can be made here',
+      'LIMIT_NOT_APPLIED --memory requested, not applied: no cgroup can be made here',
     ]);
     const { bounds } = efforts({ cpu: '25%', memory: '2G' });
     expect(holding(bounds, new Set<BoundName>(['nice']))).toEqual({

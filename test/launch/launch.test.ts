@@ -291,7 +291,7 @@ describe.skipIf(skip)(`${title}: names, stopping and records`, () => {
     );
     for (const { code, message } of worker.notApplied) {
       expect(code).toBe('LIMIT_NOT_APPLIED');
-      expect(message).toMatch(/^--(cpu|memory|pids) is not applied: the \1 controller is not available in /);
+      expect(message).toMatch(/^--(cpu|memory|pids) requested, not applied: the \1 controller is not available in /);
     }
     expect(worker.record.limits).toEqual({ cpu: '50%', memory: '1G', pids: 100 });
     expect(worker.record.notApplied).toHaveLength(worker.notApplied.length);

@@ -40,11 +40,11 @@ export function rowOf({ file, location, replacement }, source) {
 
 export const isSame = (a, b) => a.file === b.file && a.line === b.line && a.from === b.from && a.to === b.to;
 
-/** How often each kind stands in what measured.json has of a file; which survivors are equivalent may be known only later. */
+/** How often each kind stands in what was kept of a file, or (`file` null) of a sample; which are equivalent may be known only later. */
 export function countsOf(file, { noticed, static: once, left }, equivalents) {
   const counts = { ...emptyCounts(), noticed, static: once };
   for (const { reached, ...row } of left) {
-    const isEquivalent = equivalents.some((known) => isSame(known, { file, ...row }));
+    const isEquivalent = equivalents.some((known) => isSame(known, file === null ? row : { file, ...row }));
     counts[isEquivalent ? 'equivalent' : reached ? 'survived' : 'unreached']++;
   }
   return counts;
@@ -86,10 +86,21 @@ function kindOf({ status, statusReason }, isEquivalent) {
   return null;
 }
 
+/** What a sample of a room found; `mutants`: of all its files. */
+export const sampleOf = ({ files, mutants }, { percent, seed }) => ({
+  percent,
+  seed,
+  mutants,
+  noticed: Object.values(files).reduce((sum, { noticed }) => sum + noticed, 0),
+  static: Object.values(files).reduce((sum, { static: once }) => sum + once, 0),
+  left: Object.entries(files).flatMap(([file, { left }]) => left.map((row) => ({ file, ...row }))),
+});
+
 /** The lines of a run, as plugins.js writes them, summed up. */
 export function verdictOf(entries, equivalents, sourceOf) {
   // A mutant that Stryker could not run (RuntimeError) is tried, and neither noticed nor survived.
-  const plan = entries.find((entry) => entry.planned !== undefined)?.planned ?? null;
+  const { planned: plan = null, mutants = 0 } = entries.find((entry) => entry.planned !== undefined) ?? {};
+  const isComplete = entries.some((entry) => entry.isComplete);
   const [all, files, survivors, triedOf] = [emptyCounts(), {}, [], {}];
   const count = (file, kind) => {
     files[file] ??= { noticed: 0, static: 0, left: [] };
@@ -124,6 +135,16 @@ export function verdictOf(entries, equivalents, sourceOf) {
     `${all.static} static`,
   ];
   if (plan === null) parts.push('time was over before the first');
-  else if (tried < planned) parts.push(`${planned - tried} of ${planned} not tried: time was over`);
-  return { files, whole, survivors, counts: all, passed: isEnough(all), summary: parts.join(', ') };
+  else if (tried < planned)
+    parts.push(`${planned - tried} of ${planned} not tried${isComplete ? '' : ': time was over'}`);
+  return {
+    files,
+    whole,
+    survivors,
+    counts: all,
+    mutants,
+    isComplete,
+    passed: isEnough(all),
+    summary: parts.join(', '),
+  };
 }

@@ -1,15 +1,16 @@
-// `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record] [--dry] [--tests FILE]`: changes the code of a room in
+// `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record] [--dry] [--tests FILE] [--sample PERCENT [--seed N]]`: changes the code of a room in
 // every small way that Stryker knows, and runs the room's unit tests on each change. Without a name: all rooms, then the
 // planted faults (C++ among them). `--since`: only lines that differ from a commit. `--seconds`: as many mutants as fit.
 // `--record`: the result of whole files goes into measured.json and docs/mutation.md. `--dry`: only whether the tests pass on the copy.
-// `--tests FILE` (may be repeated): these tests instead of the room's, which is faster, and finds no more.
+// `--tests FILE` (may be repeated): these tests instead of the room's, which is faster, and finds no more. `--sample`: so many
+// percent of the mutants, drawn from a seed.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { at, isMain, must, read, run } from '../../scripts/run.js';
 import { currentDocument } from './document.js';
-import { changedLines, changeVerdict, verdictOf } from './judge.js';
+import { changedLines, changeVerdict, sampleOf, verdictOf } from './judge.js';
 import { filesOf, roomOf, rooms } from './rooms.js';
 
 const directory = 'test-results/mutation';
@@ -20,7 +21,7 @@ const copy = `${directory}/tree-${process.pid}`;
 const notCopied = ['/coverage', '/test-results', '/bench', '/release', '/docs/images'];
 
 const configOf = (mutate, { concurrency, dry }) => ({
-  testRunner: 'vitest',
+  testRunner: 'mutation',
   vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
   plugins: ['@stryker-mutator/vitest-runner', './test/mutation/plugins.js'],
   reporters: ['lines'],
@@ -52,6 +53,7 @@ async function mutateRoom({ name, tests: all }, mutate, limits) {
     HIVEPULSE_MUTATION_DRAWS: '25',
     HIVEPULSE_MUTATION_LINES: at(lines),
     HIVEPULSE_MUTATION_TESTS: tests.join(' '),
+    HIVEPULSE_MUTATION_SAMPLE: JSON.stringify(limits.sample),
   };
   const command = `exec node node_modules/@stryker-mutator/core/bin/stryker.js run ${config} >${log} 2>&1`;
   const child = spawn('sh', ['-c', command], { cwd: at('.'), env, detached: true, stdio: 'ignore' });
@@ -90,16 +92,29 @@ function targetsOf(names, since) {
   return rooms.map((room) => ({ room, mutate: mutateOf(room) })).filter(({ mutate }) => mutate.length > 0);
 }
 
-/** The result of each file of which every mutant was tried, as it stands in measured.json. */
-function record({ files, whole }) {
-  const path = at('test/mutation/measured.json');
-  const measured = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+/** Adds results to a file of them. */
+function keep(name, found) {
+  const path = at('test/mutation', name);
+  const kept = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
   const commit = read('git', ['rev-parse', '--short=10', 'HEAD']).trim();
   const date = new Date().toISOString().slice(0, 10);
-  for (const file of whole) measured[file] = { ...files[file], commit, date };
-  const sorted = Object.fromEntries(Object.entries(measured).sort(([a], [b]) => (a < b ? -1 : 1)));
+  for (const [key, result] of found) kept[key] = { ...result, commit, date };
+  const sorted = Object.fromEntries(Object.entries(kept).sort(([a], [b]) => (a < b ? -1 : 1)));
   writeFileSync(path, `${JSON.stringify(sorted, null, 2)}\n`);
   writeFileSync(at('docs/mutation.md'), currentDocument());
+}
+
+/** The result of each file of which every mutant was tried into measured.json, that of a sample into sampled.json. */
+function record({ room, mutate, verdict, sample, isWholeRoom }) {
+  if (sample === null)
+    keep(
+      'measured.json',
+      verdict.whole.map((file) => [file, verdict.files[file]]),
+    );
+  else if (verdict.isComplete) {
+    const of = isWholeRoom ? room.name : `${room.name}: ${mutate.join(', ')}`;
+    keep('sampled.json', [[of, sampleOf(verdict, sample)]]);
+  }
 }
 
 const json = (name) => JSON.parse(readFileSync(at('test/mutation', name), 'utf8'));
@@ -154,12 +169,15 @@ async function main() {
       record: { type: 'boolean', default: false },
       dry: { type: 'boolean', default: false },
       tests: { type: 'string', multiple: true },
+      sample: { type: 'string' },
+      seed: { type: 'string', default: '1' },
     },
   });
   const { since, seconds, dry, tests } = values;
   const limits = {
     dry,
     tests,
+    sample: values.sample === undefined ? null : { percent: Number(values.sample), seed: values.seed },
     isChange: since !== undefined,
     concurrency: Number(values.concurrency ?? Math.min(2, availableParallelism())),
     endsAt: seconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + Number(seconds) * 1000,
@@ -171,7 +189,9 @@ async function main() {
   for (const target of targets) {
     const verdict = await tryRoom(target, limits, equivalents);
     if (!verdict?.passed) failed++;
-    if (values.record && since === undefined && verdict !== null) record(verdict);
+    const isWholeRoom = target.mutate.length === filesOf(target.room).length;
+    if (values.record && since === undefined && verdict !== null)
+      record({ ...target, verdict, sample: limits.sample, isWholeRoom });
   }
   if (positionals.length === 0 && since === undefined && !dry) must('node', ['test/planted/main.js']);
   console.log(`${targets.length - failed} passed, ${failed} failed`);

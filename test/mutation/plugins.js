@@ -2,7 +2,8 @@
 // ended by its time is still worth what it did; and no mutants of texts that people read.
 import { appendFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import { declareClassPlugin, declareValuePlugin, PluginKind } from '@stryker-mutator/api/plugin';
+import { declareClassPlugin, declareFactoryPlugin, declareValuePlugin, PluginKind } from '@stryker-mutator/api/plugin';
+import { isSampled, mutationRunner, sample } from './runner.js';
 
 class LinesReporter {
   #write(entry) {
@@ -11,17 +12,25 @@ class LinesReporter {
 
   onMutationTestingPlanReady({ mutantPlans }) {
     const planned = {};
+    let mutants = 0;
     for (const { plan, mutant } of mutantPlans) {
+      if (mutant.status !== 'Ignored' || mutant.static) mutants++;
       if (plan !== 'Run') continue;
       const file = relative(process.cwd(), mutant.fileName);
       planned[file] = (planned[file] ?? 0) + 1;
     }
-    this.#write({ planned });
+    this.#write({ planned, mutants });
   }
 
-  onMutantTested({ fileName, location, mutatorName, replacement, status, statusReason, static: isStatic }) {
+  onMutantTested(mutant) {
+    if (sample !== null && !isSampled(mutant, sample)) return;
+    const { fileName, location, mutatorName, replacement, status, statusReason, static: isStatic } = mutant;
     const file = relative(process.cwd(), fileName);
     this.#write({ file, location, mutator: mutatorName, replacement, status, statusReason, static: isStatic === true });
+  }
+
+  onMutationTestReportReady() {
+    this.#write({ isComplete: true });
   }
 }
 
@@ -39,5 +48,6 @@ const messages = {
 
 export const strykerPlugins = [
   declareClassPlugin(PluginKind.Reporter, 'lines', LinesReporter),
+  declareFactoryPlugin(PluginKind.TestRunner, 'mutation', mutationRunner),
   declareValuePlugin(PluginKind.Ignore, 'messages', messages),
 ];

@@ -12,8 +12,21 @@ export const rooms = [
   { name: 'sampling', changes: /^lib\/sampling\//, tests: ['test/sampling/*.test.ts'] },
   { name: 'queen', changes: /^lib\/queen\//, tests: ['test/queen/!(merge*).test.ts'] },
   { name: 'engines', changes: /^lib\/engines\//, tests: ['test/engines/**/*.test.ts'] },
-  { name: 'gpu', changes: /^lib\/gpu\//, tests: ['test/gpu/**/*.test.ts'] },
-  { name: 'io', changes: /^lib\/io\//, tests: ['test/io/*.test.ts'] },
+  {
+    name: 'gpu',
+    changes: /^lib\/gpu\//,
+    // None that reads on a thread of the addon: what a test puts into its environment it does not see in a thread of Node.
+    tests: [
+      'test/gpu/*.test.ts',
+      'test/gpu/drm/*.test.ts',
+      'test/gpu/nvidia/{impossible,nvidia-smi-csv,nvidia-smi-exit,nvidia-smi-run,nvml,places,report}.test.ts',
+    ],
+  },
+  {
+    name: 'io',
+    changes: /^lib\/io\//,
+    tests: ['test/io/*.test.ts', 'test/gpu/drm/parity.test.ts', 'test/procfs/sockets.test.ts'],
+  },
   { name: 'workers', changes: /^lib\/workers\//, tests: ['test/workers/*.test.ts'] },
   {
     name: 'hive',
@@ -23,7 +36,7 @@ export const rooms = [
   {
     name: 'api',
     changes: /^lib\/api\/stream-(group|hub)\./,
-    tests: ['test/api/stream.test.ts', 'test/api/shares.test.ts'],
+    tests: ['test/api/stream*.test.ts', 'test/api/shares.test.ts'],
   },
 ];
 

@@ -2,6 +2,8 @@
 // tenth more or less. `text` stands once in `file` and ends in the number, or in a product of numbers.
 const sender = ['test/hive/heartbeat-sender.test.ts', 'test/hive/sender-queens.test.ts'];
 const liveness = ['test/queen/liveness.test.ts'];
+const nvml = ['test/gpu/nvidia/nvml.test.ts'];
+const session = 'lib/gpu/nvidia/nvml.ts';
 const defaults = 'lib/contract/defaults.ts';
 
 export const constants = [
@@ -51,6 +53,27 @@ export const constants = [
   { text: 'hungAfterMs = 2000', file: 'lib/cgroup/failover.ts', tests: ['test/cgroup/failover.test.ts'] },
   { text: 'hungAfterMs = 1000', file: 'lib/io/guarded.ts', tests: ['test/io/guarded.test.ts'] },
   { text: 'taskHungAfterMs = 3000', file: 'lib/io/guarded.ts', tests: ['test/io/guarded.test.ts'] },
+  { text: 'gpuInitializingMs: 60_000', file: defaults, tests: nvml },
+  { text: 'gpuStalledMs: 2000', file: defaults, tests: nvml },
+  { text: 'killAfterMs: 10_000', file: session, tests: nvml },
+  { text: 'missingRetryMs: 60_000', file: session, tests: nvml },
+  { text: 'replaceRetryMs: 1000', file: session, tests: nvml },
+  { text: 'replaceRetryMaxMs = 30_000', file: session, tests: nvml },
+  { text: 'crashWindowMs = 60_000', file: session, tests: nvml },
+  { text: 'crashRetryMs = 30_000', file: session, tests: nvml },
+  { text: 'queenPort: 7833', file: defaults, tests: ['test/config/settings.test.ts'] },
+  { text: 'hivePort: 7835', file: defaults, tests: ['test/config/settings.test.ts'] },
+  { text: 'intervalMs: 1000', file: defaults, tests: ['test/config/settings.test.ts'] },
+  { text: 'ackMs = 3000', file: 'lib/hive/stream-connection.ts', tests: ['test/hive/stream-connection.test.ts'] },
+  { text: 'countedMs = 60_000', file: 'lib/hive/stream-fallback.ts', tests: ['test/hive/stream-fallback.test.ts'] },
+  { text: 'awayMs = 600_000', file: 'lib/hive/stream-fallback.ts', tests: ['test/hive/stream-fallback.test.ts'] },
+  { text: 'headersMs: 10_000', file: 'lib/api/server.ts', tests: ['test/api/hostile-bodies.test.ts'] },
+  { text: 'requestMs: 30_000', file: 'lib/api/server.ts', tests: ['test/api/hostile-bodies.test.ts'] },
+  { text: 'maxUnanswered = 16', file: 'lib/http/request-limits.ts', tests: ['test/http/request-limits.test.ts'] },
+  { text: 'movedShare = 1 / 8', file: 'lib/gpu/assemble.ts', tests: ['test/gpu/assemble.test.ts'] },
+  { text: 'slowMs = 2000', file: 'lib/queen/kept-file.ts', tests: ['test/queen/kept-file.test.ts'] },
+  { text: 'diskWaitMs = 2000', file: 'lib/cluster/memory.ts', tests: ['test/queen/reservations.test.ts'] },
+  { text: 'rediscoverEvery = 60', file: 'lib/cgroup/files-pass.ts', tests: ['test/cgroup/parity-fixtures.test.ts'] },
 ];
 
 const tenth = [

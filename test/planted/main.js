@@ -1,6 +1,6 @@
 // `npm run test:planted [-- NAME...]`: plants faults in a copy of the tree and runs the tests that must notice
-// it: those of faults.js, and each figure of constants.js a tenth more and a tenth less. A fault that no test notices fails the
-// run, as does one whose text is no longer in the file.
+// it: those of faults.js, those of native-faults.js built into a copy of the addon, and each figure of constants.js a tenth more
+// and a tenth less. A fault that no test notices fails the run, as does one whose text is no longer in the file.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import { root } from '../../scripts/run.js';
 import { constantFaults } from './constants.js';
 import { faults as named } from './faults.js';
+import { nativeFaults } from './native-faults.js';
 
-const faults = [...named, ...constantFaults];
+const faults = [...named, ...constantFaults, ...nativeFaults];
 const only = process.argv.slice(2);
 const chosen = only.length === 0 ? faults : faults.filter(({ name }) => only.some((word) => name.includes(word)));
-const linked = ['node_modules', 'build', 'dist', '.git'];
+const linked = ['node_modules', '.git'];
 const left = [...linked, 'test-results', 'coverage'];
 const tree = mkdtempSync(join(tmpdir(), 'hivepulse-planted-'));
 const limitMs = 300_000;
@@ -26,6 +27,20 @@ const run = (tests) =>
     env: { ...process.env, CI: 'true', NO_COLOR: '1', GITHUB_ACTIONS: '' },
   });
 
+/** Warnings are not what a fault is noticed by, and the addon is built often. */
+const flags = { CXXFLAGS: '-O1 -Wno-error' };
+
+/** Builds the addon and its executables, or what is older than its sources. A fault has to compile. */
+function build(command, args) {
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: tree,
+    encoding: 'utf8',
+    env: { ...process.env, ...flags },
+  });
+  if (status !== 0) throw new Error(`the addon does not build:\n${stdout}${stderr}`);
+}
+const isNative = ({ file }) => file.startsWith('native/');
+
 /** The test that failed, as vitest names it. */
 const noticedBy = (output) => /^ FAIL {2}(.*)$/m.exec(output)?.[1] ?? null;
 
@@ -34,8 +49,10 @@ try {
   for (const name of readdirSync(root))
     if (!left.includes(name)) cpSync(join(root, name), join(tree, name), { recursive: true, preserveTimestamps: true });
   for (const name of linked) symlinkSync(join(root, name), join(tree, name));
-  // What is built is of the tree without faults: the tests of faults.js import the sources.
+  // What is built of TypeScript is of the tree without faults: the tests of faults.js import the sources.
   writeFileSync(join(tree, 'test/global-setup.ts'), 'export default () => {};\n');
+  // Anew, since the build of the tree it was copied from names the places there.
+  if (chosen.some(isNative)) build('npm', ['run', '--silent', 'build:native', '--', '--loglevel=warn']);
   const suites = [...new Set(chosen.flatMap(({ tests }) => tests))];
   const before = run(suites);
   if (before.status !== 0) throw new Error(`the tests fail without any fault:\n${before.stdout}${before.stderr}`);
@@ -47,6 +64,7 @@ try {
       path,
       text.replace(from, () => to),
     );
+    if (isNative({ file })) build('make', ['-C', 'build', 'BUILDTYPE=Release']);
     const { status, stdout, stderr, error } = run(tests);
     writeFileSync(path, text);
     const by = error?.code === 'ETIMEDOUT' ? 'a test that never ends' : noticedBy(`${stdout}${stderr}`);

@@ -7,7 +7,14 @@ import type { Missing } from '../../lib/contract/missing.js';
 import type { Silence } from '../../lib/contract/silence.js';
 import { newlyCritical } from '../../lib/dashboard/data/newly-critical.js';
 import { sortHives } from '../../lib/dashboard/data/query.js';
-import { attentionOf, groupAttention, missingAttention, severityText } from '../../lib/present/attention.js';
+import {
+  attentionOf,
+  attentionWithin,
+  groupAttention,
+  maxOfHive,
+  missingAttention,
+  severityText,
+} from '../../lib/present/attention.js';
 import { type Cause, causes, faultSeverity } from '../../lib/present/severity.js';
 import { attentionLines, silenceText, sortedAttention } from '../../lib/present/silence.js';
 import { sampleViews } from '../harness/sample-views.js';
@@ -132,6 +139,34 @@ describe('attention', () => {
       [one!, two!].map(({ key }) => ['workerStalled', 'critical', `worker:${key}`]).sort(),
     );
     expect(groupAttention(all)[0]?.title).toBe('2 workers stalled');
+  });
+
+  it('a host with faults without end has its worst named, and hides nothing that is wrong with another', () => {
+    const { view } = sampleViews('a');
+    const noisy = Array.from({ length: 400 }, (_, host) => ({
+      ...view,
+      id: `noisy-${host}`,
+      faults: Array.from({ length: 1000 }, (_each, at) => ({
+        source: 'gpu' as const,
+        code: at === 999 ? 'GPU_READER_CRASHED' : `MADE_UP_${at}`,
+        message: 'x',
+      })),
+    }));
+    const sick = sickHost('honest', 'lost');
+    const all = attentionWithin(
+      [...noisy, sick, { ...view, id: 'silent', liveness: 'offline' as const }].map((each) => ({
+        view: each,
+        workers: [],
+      })),
+    );
+    expect(all.items.length).toBeLessThanOrEqual(4000);
+    const titles = new Set(all.items.map(({ title }) => title));
+    for (const title of ['honest: 2 GPUs', 'silent is offline', 'noisy-0 gpu', 'noisy-399 gpu'])
+      expect(titles).toContain(title);
+    expect(all.items.filter(({ cause }) => cause === 'fault:gpu:GPU_READER_CRASHED')).toHaveLength(400);
+    expect([all.cut.has('noisy-7'), all.cut.has('honest'), all.cut.has('silent')]).toEqual([true, false, false]);
+    const alone = attentionWithin([{ view: noisy[0]!, workers: [] }]);
+    expect(alone.items).toHaveLength(maxOfHive);
   });
 
   it('limits of hosts are notes: said once for all hosts, and nothing that somebody must look at', () => {

@@ -1,5 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
+import { gpuReadersOf, gpuReadersText, hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
+import { heartbeatOf } from '../harness/heartbeats.js';
+
+it('names each reader at work, of older hives the one that they name', () => {
+  const { collection } = heartbeatOf('h', 1);
+  expect(gpuReadersOf({ ...collection, gpuReader: 'nvml' })).toEqual(['nvml']);
+  expect(gpuReadersOf({ ...collection, gpuReader: 'nvml', gpuReaders: [] })).toEqual(['nvml']);
+  expect(gpuReadersOf({ ...collection, gpuReader: 'nvml', gpuReaders: ['nvml', 'drm'] })).toEqual(['nvml', 'drm']);
+  expect(gpuReadersText({ ...collection, gpuReader: 'nvml', gpuReaders: ['nvidiaSmi', 'drm'] })).toBe(
+    'nvidia-smi, DRM',
+  );
+});
 
 describe('words for GPUs that are not there or not known', () => {
   it('say unknown with its reason and since when, and no GPU only where that is known', () => {

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -104,69 +105,76 @@ describe('a dump of the sockets that listen', () => {
   });
 });
 
-describe.skipIf(binding === undefined)(`the kernel’s own${binding ? '' : ' (no addon)'}`, () => {
-  const reader = binding && new NativeFileReader(binding);
-  const servers: Server[] = [];
-  afterAll(() => {
-    reader?.close();
-    for (const server of servers) server.close();
-  });
+const reader = binding && new NativeFileReader(binding);
+/** The kernel may lack tcp_diag, or may not load it. Any other errno is a defect. */
+const [answer] = (await reader?.listening(['/proc/self/ns/net'])) ?? [];
+const lacksDiag = answer === constants.errno.ENOENT;
 
-  it('is what /proc says', async () => {
-    const ports: number[] = [];
-    for (const host of ['127.0.0.1', '0.0.0.0', '::1', '::']) {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen({ port: 0, host, ipv6Only: host === '::' }, resolve));
-      servers.push(server);
-      ports.push((server.address() as AddressInfo).port);
-    }
-    const [dump] = (await reader?.listening(['/proc/self/ns/net'])) ?? [];
-    const inProc = ['tcp', 'tcp6'].flatMap((file) => parseListening(readFileSync(`/proc/self/net/${file}`)));
-    const own = (all: readonly ListeningSocket[]) =>
-      all.filter(({ port }) => ports.includes(port)).sort((a, b) => a.inode - b.inode);
-    const found = parseSocketDump(dump as Buffer, statSync('/proc/self/ns/net').ino) ?? [];
-    expect(own(found)).toHaveLength(4);
-    expect(own(found).map((socket) => ({ ...socket, cgroup: null }))).toEqual(own(inProc));
-  });
+describe.skipIf(reader === undefined || lacksDiag)(
+  'the kernel’s own (needs the addon, and tcp_diag in the kernel)',
+  () => {
+    const servers: Server[] = [];
+    afterAll(() => {
+      reader?.close();
+      for (const server of servers) server.close();
+    });
 
-  it.skipIf(ownCgroup === null)(
-    'and the cgroup in which each was made (needs a kernel that says it, 5.9)',
-    async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      servers.push(server);
-      const { port } = server.address() as AddressInfo;
+    it('is what /proc says', async () => {
+      const ports: number[] = [];
+      for (const host of ['127.0.0.1', '0.0.0.0', '::1', '::']) {
+        const server = createServer();
+        await new Promise<void>((resolve) => server.listen({ port: 0, host, ipv6Only: host === '::' }, resolve));
+        servers.push(server);
+        ports.push((server.address() as AddressInfo).port);
+      }
       const [dump] = (await reader?.listening(['/proc/self/ns/net'])) ?? [];
+      const inProc = ['tcp', 'tcp6'].flatMap((file) => parseListening(readFileSync(`/proc/self/net/${file}`)));
+      const own = (all: readonly ListeningSocket[]) =>
+        all.filter(({ port }) => ports.includes(port)).sort((a, b) => a.inode - b.inode);
       const found = parseSocketDump(dump as Buffer, statSync('/proc/self/ns/net').ino) ?? [];
-      expect(found.find((socket) => socket.port === port)?.cgroup).toBe(ownCgroup);
-    },
-  );
+      expect(own(found)).toHaveLength(4);
+      expect(own(found).map((socket) => ({ ...socket, cgroup: null }))).toEqual(own(inProc));
+    });
 
-  it.skipIf(!canEnter)('another namespace says its own sockets, and this thread stays where it is', async () => {
-    const script = `require('node:net').createServer().listen(4321, '127.0.0.1', () => console.log('up'));`;
-    const lo = 'ip link set lo up && exec "$@"';
-    const child = spawn('unshare', ['-n', 'sh', '-c', lo, 'sh', process.execPath, '-e', script]);
-    try {
-      await once(child.stdout, 'data');
-      const paths = [`/proc/${child.pid}/ns/net`, '/proc/self/ns/net'];
-      const [inside, outside] = (await reader?.listening(paths)) ?? [];
-      const socketsOf = (dump: unknown, path: string) => parseSocketDump(dump as Buffer, statSync(path).ino) ?? [];
-      expect(socketsOf(inside, paths[0] as string).map(({ port, address }) => [address, port])).toEqual([
-        ['127.0.0.1', 4321],
+    it.skipIf(ownCgroup === null)(
+      'and the cgroup in which each was made (needs a kernel that says it, 5.9)',
+      async () => {
+        const server = createServer();
+        await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+        servers.push(server);
+        const { port } = server.address() as AddressInfo;
+        const [dump] = (await reader?.listening(['/proc/self/ns/net'])) ?? [];
+        const found = parseSocketDump(dump as Buffer, statSync('/proc/self/ns/net').ino) ?? [];
+        expect(found.find((socket) => socket.port === port)?.cgroup).toBe(ownCgroup);
+      },
+    );
+
+    it.skipIf(!canEnter)('another namespace says its own sockets, and this thread stays where it is', async () => {
+      const script = `require('node:net').createServer().listen(4321, '127.0.0.1', () => console.log('up'));`;
+      const lo = 'ip link set lo up && exec "$@"';
+      const child = spawn('unshare', ['-n', 'sh', '-c', lo, 'sh', process.execPath, '-e', script]);
+      try {
+        await once(child.stdout, 'data');
+        const paths = [`/proc/${child.pid}/ns/net`, '/proc/self/ns/net'];
+        const [inside, outside] = (await reader?.listening(paths)) ?? [];
+        const socketsOf = (dump: unknown, path: string) => parseSocketDump(dump as Buffer, statSync(path).ino) ?? [];
+        expect(socketsOf(inside, paths[0] as string).map(({ port, address }) => [address, port])).toEqual([
+          ['127.0.0.1', 4321],
+        ]);
+        expect(socketsOf(outside, paths[1] as string).some(({ port }) => port === 4321)).toBe(false);
+      } finally {
+        child.kill('SIGKILL');
+      }
+    });
+
+    it('a path that is no namespace is an errno', async () => {
+      expect(await reader?.listening(['/nowhere', '/proc/self/status'])).toEqual([
+        expect.any(Number),
+        expect.any(Number),
       ]);
-      expect(socketsOf(outside, paths[1] as string).some(({ port }) => port === 4321)).toBe(false);
-    } finally {
-      child.kill('SIGKILL');
-    }
-  });
-
-  it('a path that is no namespace is an errno', async () => {
-    expect(await reader?.listening(['/nowhere', '/proc/self/status'])).toEqual([
-      expect.any(Number),
-      expect.any(Number),
-    ]);
-  });
-});
+    });
+  },
+);
 
 it('without the addon it is not to be had, which is no answer of no sockets', async () => {
   const reader = new WorkerFileReader();

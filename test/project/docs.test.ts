@@ -79,9 +79,16 @@ describe('docs', () => {
     const text = read('docs/troubleshooting.md');
     const explained = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code = '']) => code);
     const sources = [
-      ...['worker', 'worker-faults', 'sampler', 'start-clock', 'worker-gpus', 'unobserved-gpus', 'endpoints'].map(
-        (name) => `lib/sampling/${name}.ts`,
-      ),
+      ...[
+        'worker',
+        'worker-faults',
+        'shown-workers',
+        'sampler',
+        'start-clock',
+        'worker-gpus',
+        'unobserved-gpus',
+        'endpoints',
+      ].map((name) => `lib/sampling/${name}.ts`),
       ...['assemble', 'health', 'vendor-gpus'].map((name) => `lib/gpu/${name}.ts`),
       ...['codes', 'nvidia-smi', 'nvml', 'vendor'].map((name) => `lib/gpu/nvidia/${name}.ts`),
       ...['process-table', 'discovery', 'selection', 'container-names', 'listening', 'namespace-addresses'].map(

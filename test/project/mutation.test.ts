@@ -1,10 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
 const load = (name: string) => import(new URL(`../mutation/${name}.js`, import.meta.url).href);
 const { changedLines, changeVerdict, isEnough, isSame, originalOf, rowOf, scoreOf, verdictOf } = await load('judge');
 const { currentDocument, mutationDocument } = await load('document');
 const { filesOf, roomOf, rooms } = await load('rooms');
+const { constantFaults } = await load('../planted/constants');
+const { faults } = await load('../planted/faults');
+const { nativeFaults } = await load('../planted/native-faults');
+const { isSampled } = await load('runner');
 
 const at = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const source = 'const a = 1;\nif (a > 1) {\n  b();\n}\n';
@@ -117,6 +121,42 @@ describe('mutants: the verdict on a change', () => {
   test('one that was not, or never was measured, fails no change', () => {
     const files = { 'lib/poor.ts': found(0, 9), 'lib/new.ts': found(0, 9) };
     expect(changeVerdict(files, measured, [])).toEqual({ passed: true, held: [] });
+  });
+});
+
+describe('mutants: a sample', () => {
+  const drawn = (percent: number, seed = '1') =>
+    Array.from({ length: 2000 }, (_, id) => String(id)).filter((id) => isSampled({ id }, { percent, seed }));
+
+  test('is of about as many as are asked for; a larger one has those of a smaller one, another seed has others', () => {
+    expect(drawn(0)).toEqual([]);
+    expect(drawn(100)).toHaveLength(2000);
+    expect(Math.abs(drawn(10).length - 200)).toBeLessThan(60);
+    expect(drawn(20)).toEqual(expect.arrayContaining(drawn(10)));
+    expect(drawn(10, '2')).not.toEqual(drawn(10));
+  });
+});
+
+describe('planted faults', () => {
+  const all = [...faults, ...constantFaults, ...nativeFaults] as readonly {
+    readonly [key in 'name' | 'file' | 'from' | 'to']: string;
+  }[] &
+    readonly { readonly tests: readonly string[] }[];
+
+  test('each changes what stands once in its file, and names tests that there are', () => {
+    for (const { name, file, from, to, tests } of all) {
+      expect(at(file).split(from), `${name}: ${file}`).toHaveLength(2);
+      expect(to, name).not.toBe(from);
+      expect(
+        tests.filter((test) => !existsSync(new URL(`../../${test}`, import.meta.url))),
+        name,
+      ).toEqual([]);
+    }
+  });
+
+  test('no two have one name, and more than forty are in C++', () => {
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+    expect(nativeFaults.length).toBeGreaterThan(40);
   });
 });
 

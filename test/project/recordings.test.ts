@@ -2,14 +2,17 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
-import { hiveColumns, workerColumns } from '../../lib/cli/columns.js';
+import { workerColumns } from '../../lib/cli/columns.js';
+import { hiveColumns } from '../../lib/cli/hive-columns.js';
 import { snapshotLines } from '../../lib/cli/snapshot.js';
 import { printTable } from '../../lib/cli/table.js';
-import { hiveDetail, workerDetail } from '../../lib/cli/top/detail.js';
+import { noPast } from '../../lib/cli/top/history.js';
+import { hiveDetail } from '../../lib/cli/top/hive-detail.js';
 import { plainFrame, plainUi } from '../../lib/cli/top/plain.js';
 import { render } from '../../lib/cli/top/render.js';
 import { itemsAt } from '../../lib/cli/top/run.js';
 import { initialUi, views } from '../../lib/cli/top/ui.js';
+import { workerDetail } from '../../lib/cli/top/worker-detail.js';
 import { FleetMirror } from '../../lib/client/mirror.js';
 import type { History, HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
@@ -167,7 +170,7 @@ describe('what every output shows of one fixed fleet is as recorded', () => {
     const history: History = {
       stepMs: 10_000,
       newestAgeMs: 500,
-      series: { cpuPercent: [1, null, 55.5, 120], memoryBytes: [2 ** 31, 2 ** 32, null], vramUsedBytes: [null] },
+      series: { cpuPercent: [1, null, 55.5, 120], workingSetBytes: [2 ** 31, 2 ** 32, null], vramUsedBytes: [null] },
     };
     const text: string[] = [];
     for (const width of [100, 220]) {
@@ -185,14 +188,14 @@ describe('what every output shows of one fixed fleet is as recorded', () => {
             hiveDetail(
               hive,
               workers.filter((w) => w.hive === hive.id),
-              [],
+              noPast,
               width,
             ),
           ),
         );
       for (const worker of workers) {
         const hive = hives.find(({ id }) => id === worker.hive) ?? null;
-        text.push(`== worker ${width}`, ...spans(workerDetail(worker, hive, [], history, width)));
+        text.push(`== worker ${width}`, ...spans(workerDetail(worker, hive, { ...noPast, history }, width)));
       }
     }
     expectRecorded('top.txt', `${text.join('\n')}\n`);

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { parserOf } from '../../lib/cgroup/file-parsers.js';
 import type { HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { FieldTable } from '../../lib/contract/fields/field.js';
 import { gpuFields } from '../../lib/contract/fields/gpu.js';
@@ -10,15 +9,7 @@ import { readHeartbeat } from '../../lib/contract/validate.js';
 import type { ReportedGpu } from '../../lib/gpu/report.js';
 import type { GpuReader, VendorReading } from '../../lib/gpu/vendor.js';
 import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
-import {
-  processColumns,
-  type RawPass,
-  type RawReader,
-  stalledFlag,
-  workerColumn,
-  workerColumns,
-  workerFiles,
-} from '../../lib/native/layout.js';
+import { type RawPass, type RawReader, workerFiles } from '../../lib/native/layout.js';
 import { gpuNullText, nullPaths, unexplained, workerNullText } from '../../lib/present/null-text.js';
 import { hostSample } from '../../lib/procfs/host.js';
 import { pidCheck } from '../../lib/procfs/pids.js';
@@ -28,6 +19,7 @@ import type { KnownProcess } from '../../lib/workers/process-table.js';
 import { noTrees } from '../../lib/workers/tree-workers.js';
 import type { Watched } from '../../lib/workers/watched.js';
 import { drawnPage } from '../harness/drawn-page.js';
+import { type Content, type DrawnPasses, drawnReaders } from '../harness/drawn-passes.js';
 import { monstrous, shownText } from '../harness/every-output.js';
 import { heartbeatOf, wire } from '../harness/heartbeats.js';
 import { TestQueen } from '../queen/heartbeats.js';
@@ -50,10 +42,10 @@ const pidMax = 40_000;
 const enoent = 2;
 const files = workerFiles.filter((name) => name !== 'cgroup.procs');
 const hostFiles = 7;
+/** Of one way in which cgroups are read. */
+const share = Math.ceil(draws / drawnReaders.length);
 const perStep = count * (workerFiles.length + 3) + hostFiles;
 
-/** What stands in a file: its text, or the errno of the read. */
-type Content = string | number;
 const number = fc.integer({ min: 0, max: 2 ** 31 });
 const good: Readonly<Record<string, fc.Arbitrary<string>>> = {
   'cpu.stat': fc
@@ -170,6 +162,7 @@ class Bench {
   pass: RawPass | null = null;
   step: Step | null = null;
   readonly queen = new TestQueen();
+  readonly passes: DrawnPasses;
   readonly #fromProc: SamplerDeps['fromProc'];
   readonly #sampler: Sampler;
   #host = hostSample([], null, 1);
@@ -178,7 +171,8 @@ class Bench {
   readonly #hasDriver: boolean;
   readonly #vendor: VendorGpus;
 
-  constructor(fromProc: SamplerDeps['fromProc'], hasDriver: boolean) {
+  constructor(fromProc: SamplerDeps['fromProc'], hasDriver: boolean, passes: DrawnPasses) {
+    this.passes = passes;
     this.#fromProc = fromProc;
     this.#hasDriver = hasDriver;
     const idle = {
@@ -302,7 +296,7 @@ class Bench {
   take(step: Step): { readonly heartbeat: Heartbeat; readonly snapshot: Snapshot } {
     this.step = step;
     this.nowMs += step.reader === 'stuck' ? 60_000 : 1000;
-    if (step.reader === 'reads') this.pass = passOf(step, this.nowMs, (this.pass?.sequence ?? 0) + 1);
+    if (step.reader === 'reads') this.pass = this.passes.pass(step.workers, this.nowMs, (this.pass?.sequence ?? 0) + 1);
     const contents = step.host.map((content, i) =>
       typeof content === 'number' ? content : Buffer.from(content || (goodHost[i] as string)),
     );
@@ -317,33 +311,6 @@ class Bench {
     this.queen.heartbeat(verdict.heartbeat);
     return { heartbeat: verdict.heartbeat, snapshot };
   }
-}
-
-function passOf({ workers }: Step, nowMs: number, sequence: number): RawPass {
-  const cells = new Float64Array(count * workerColumns.length).fill(Number.NaN);
-  const errors = new Int16Array(count * workerFiles.length);
-  const processes: number[] = [];
-  for (const [slot, { files: contents, procs, hung }] of workers.entries()) {
-    const base = slot * workerColumns.length;
-    cells[base + workerColumn('flags')] = hung ? stalledFlag : 0;
-    cells[base + workerColumn('monotonicMs')] = nowMs;
-    cells[base + workerColumn('inode')] = slot + 1;
-    for (const [i, file] of workerFiles.entries()) {
-      const content = file === 'cgroup.procs' ? (Array.isArray(procs) ? null : procs) : (contents[file] as Content);
-      if (content === null) continue;
-      const at = slot * workerFiles.length + i;
-      if (typeof content === 'number') errors[at] = content;
-      else {
-        const bytes = Buffer.from(content);
-        errors[at] = parserOf[i]?.(bytes, bytes.length, cells, base, null) ? 0 : -1;
-      }
-    }
-    if (!Array.isArray(procs)) continue;
-    cells[base + workerColumn('processOffset')] = processes.length / processColumns.length;
-    cells[base + workerColumn('processCount')] = procs.length;
-    for (const { pid, start, bytes } of procs) processes.push(pid, start, bytes, bytes, bytes);
-  }
-  return { sequence, startedMs: nowMs, durationMs: 1, workers: cells, processes: Float64Array.from(processes), errors };
 }
 
 function holdReasons(worker: StoredWorker, hive: HiveView): void {
@@ -391,7 +358,10 @@ const fine: Step = {
 
 /** All is well again: after a second reading no value is null for a reason, and no fault is left. */
 function holdRecovery(bench: Bench, memoryMissing: boolean): void {
-  for (let i = 0; i < 2; i++) bench.take(fine);
+  for (let i = 0; i < 2; i++) {
+    bench.take(fine);
+    bench.passes.rediscover();
+  }
   const { faults, workers } = bench.take(fine).heartbeat;
   expect(faults.filter(({ source, code }) => source === 'cgroup' && !/MISSING/.test(code))).toEqual([]);
   const table: FieldTable = workerFields;
@@ -404,39 +374,50 @@ function holdRecovery(bench: Bench, memoryMissing: boolean): void {
   }
 }
 
+/** Every output of the hive and its workers. `page` is drawn for some steps: it takes longer than all else. */
+function holdShown(queen: TestQueen, page: Awaited<ReturnType<typeof drawnPage>> | null): void {
+  const hive = queen.hive('h') as HiveView;
+  const workers = queen.workers({}).items as readonly WorkerView[];
+  for (const worker of workers) holdReasons(worker, hive);
+  for (const gpu of hive.gpus)
+    for (const name of nullPaths(gpuFields, gpu))
+      expect(gpuNullText(gpu, name, hive).text, `${name} of a GPU`).not.toBe(unexplained);
+  expect(shownText(queen)).not.toMatch(monstrous);
+  if (page === null) return;
+  const calm = { ...hive, faults: hive.faults.filter(({ code }) => code !== 'IMPLAUSIBLE') };
+  const text = page([calm], workers.slice(0, 3));
+  expect(text).not.toMatch(monstrous);
+  expect(text).not.toMatch(/NaN|undefined|\[object/);
+  if (hive.gpusKnown === 'unknown') expect(text).not.toMatch(/no GPU/i);
+}
+
 describe('of a worker, what is not known is null with its reason', () => {
-  it(`${draws} draws of the files of cgroups, processes, the host and GPUs, held to every output`, async () => {
-    const draw = await drawnPage();
-    let counted = 0;
-    let turn = 0;
-    const machine = fc.constantFrom({ memory: false, io: false }, { memory: true, io: true });
-    const driver = fc.integer({ min: 0, max: 5 }).map((n) => n > 0);
-    fc.assert(
-      fc.property(machine, driver, fc.array(stepDraw, { minLength: steps, maxLength: steps }), (fromProc, has, all) => {
-        const bench = new Bench(fromProc, has);
-        for (const step of all) {
-          bench.take(step);
-          const hive = bench.queen.hive('h') as HiveView;
-          const workers = bench.queen.workers({}).items as readonly WorkerView[];
-          for (const worker of workers) holdReasons(worker, hive);
-          for (const gpu of hive.gpus)
-            for (const name of nullPaths(gpuFields, gpu))
-              expect(gpuNullText(gpu, name, hive).text, `${name} of a GPU`).not.toBe(unexplained);
-          expect(shownText(bench.queen)).not.toMatch(monstrous);
-          // Drawing the page takes longer than all else.
-          if (turn++ % 4 === 0) {
-            const calm = { ...hive, faults: hive.faults.filter(({ code }) => code !== 'IMPLAUSIBLE') };
-            const text = draw([calm], workers.slice(0, 3));
-            expect(text).not.toMatch(monstrous);
-            expect(text).not.toMatch(/NaN|undefined|\[object/);
-            if (hive.gpusKnown === 'unknown') expect(text).not.toMatch(/no GPU/i);
+  it.each(drawnReaders)(
+    `$name: ${share} draws of the files of cgroups, processes, the host and GPUs, on every output`,
+    {
+      timeout: 6 * draws,
+    },
+    async ({ open }) => {
+      const page = await drawnPage();
+      let counted = 0;
+      let turn = 0;
+      const machine = fc.constantFrom({ memory: false, io: false }, { memory: true, io: true });
+      const drawnSteps = fc.array(stepDraw, { minLength: steps, maxLength: steps });
+      const driver = fc.integer({ min: 0, max: 5 }).map((n) => n > 0);
+      fc.assert(
+        fc.property(machine, driver, drawnSteps, (fromProc, has, all) => {
+          using passes = open(count, fromProc);
+          const bench = new Bench(fromProc, has, passes);
+          for (const step of all) {
+            bench.take(step);
+            holdShown(bench.queen, turn++ % 4 === 0 ? page : null);
+            counted += perStep;
           }
-          counted += perStep;
-        }
-        holdRecovery(bench, fromProc.memory);
-      }),
-      { numRuns: Math.ceil(draws / (perStep * steps)), endOnFailure: true },
-    );
-    expect(counted).toBeGreaterThanOrEqual(draws);
-  }, 120_000);
+          holdRecovery(bench, fromProc.memory);
+        }),
+        { numRuns: Math.ceil(share / (perStep * steps)), endOnFailure: true },
+      );
+      expect(counted).toBeGreaterThanOrEqual(share);
+    },
+  );
 });

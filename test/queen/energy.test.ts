@@ -14,7 +14,7 @@ const serves = (id: string, gpus: ReturnType<typeof held>[], generationTokensPer
 describe('energy of a token', () => {
   it('is the power of the GPUs that a worker holds alone, over the tokens that it generates', () => {
     const worker = serves('llm/0', [held('A'), held('B')]);
-    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200 })];
+    const gpus = [gpuOf('A', { powerWatts: 300 }), gpuOf('B', { powerWatts: 200, memoryTotalBytes: 48 * 2 ** 30 })];
     const energies = energyOfHost(gpus, [worker]);
     expect(energies.get(worker)).toEqual({ watts: 500, tokensPerSecond: 100, isShared: false });
     expect(joulesPerToken(energies.values())).toEqual({ joules: 5, isShared: false });

@@ -195,62 +195,134 @@ function take(queen: Fleet, runs: Map<string, { run: number; seq: number }>, one
   expect(outcome.accepted).toBe(true);
 }
 
+/** Totals and placements are those of a walk over all that the queen answers. */
+function checkAgainstWalk(queen: Fleet, requests: readonly PlacementRequest[], most: number): void {
+  expect(queen.audit()).toEqual([]);
+  const hosts = queen.hosts();
+  const gpus = queen.gpus({ limit: 1000 }).items;
+  const counts = countFleet(
+    hosts.map(({ hive, ...host }) => ({
+      liveness: host.liveness as 'online' | 'late' | 'offline',
+      gpusKnown: host.gpusKnown,
+      gpus: gpus.filter((gpu) => gpu.hive === hive),
+    })),
+    queen
+      .workers({ limit: 1000 })
+      .items.map(({ state, liveness }) => [liveness === 'offline' ? 'offline' : state, 1] as const),
+  );
+  expect(queen.fleet()).toMatchObject({
+    hives: counts.liveness,
+    gpus: {
+      total: counts.gpus,
+      memoryTotalBytes: counts.totalBytes,
+      memoryUsedBytes: counts.usedBytes,
+      uncounted: counts.uncounted,
+      unknownHives: counts.unknownGpuHives,
+    },
+    workers: { total: counts.workers },
+  });
+  expect(queen.fleet().gpus.byHealth).toEqual(counts.health);
+  expect(queen.fleet().workers.byState).toEqual(counts.state);
+
+  for (const asked of requests) {
+    const expected = placementCandidates(hosts, asked);
+    const { candidates, candidateCount, refusals, refusedCount } = queen.place(asked);
+    expect(candidates).toEqual(expected.candidates);
+    expect(refusals.toSorted((a, b) => (a.hive < b.hive ? -1 : 1))).toEqual(expected.refusals);
+    expect([candidateCount, refusedCount]).toEqual([candidates.length, refusals.length]);
+
+    const hostOf = new Map(hosts.map((host) => [host.hive, host]));
+    const walk = walkRooms(queen.records, asked, most, ({ id }) => fitHost(hostOf.get(id)!, asked));
+    expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
+    expect([walk.fits, walk.refusedCount]).toEqual([candidateCount, refusedCount]);
+    expect(walk.refused).toHaveLength(Math.min(most, refusedCount));
+  }
+}
+
+const gibBetween = (min: number, max: number) => fc.integer({ min, max }).map(gib);
+const soundGpu = (kind: 'device' | 'unified', totalGib: number) =>
+  fc.record({
+    ...{
+      vendor: fc.constant('NVIDIA' as const),
+      health: fc.constant('ok' as const),
+      partOf: fc.constant(null),
+    },
+    memoryKind: fc.constant(kind),
+    memoryTotalBytes: fc.constant(gib(totalGib)),
+    memoryReservedBytes: fc.integer({ min: 300, max: 4000 }).map(mib),
+    memoryUsedBytes: gibBetween(1, 9),
+  });
+/** A host that has a GPU with reserved memory, one on unified memory, and one cut into MIG devices, and a worker on the first. */
+const everything = (hive: string) =>
+  fc.record({
+    ...{ do: fc.constant('heartbeat' as const), hive: fc.constant(hive), state: fc.constant('ready' as const) },
+    ...{ labels: fc.constant({ zone: 'x' }), gpusKnown: fc.constant('known' as const), complete: fc.constant(true) },
+    restart: fc.constant(false),
+    gpus: fc.tuple(
+      soundGpu('device', hive === 'a' ? 80 : 48),
+      soundGpu('unified', hive === 'a' ? 120 : 64),
+      soundGpu('device', hive === 'a' ? 141 : 96),
+      soundGpu('device', hive === 'a' ? 35 : 24).map((gpu) => ({ ...gpu, partOf: 3 })),
+    ),
+    workers: fc.tuple(
+      fc.record({
+        ...{ id: fc.constant('llm/1'), state: fc.constant('busy' as const), gpu: fc.nat(1) },
+        usedBytes: gibBetween(1, 6),
+        workingSetBytes: gibBetween(1, 5),
+        reservation: fc.nat(1),
+      }),
+    ),
+    // Room for both claims also where they land on unified memory.
+    memoryAvailableBytes: gibBetween(40, 90),
+  });
+const claim = fc.record({
+  do: fc.constant('reserve' as const),
+  seconds: fc.constant(60),
+  request: fc.record({
+    vramBytes: gibBetween(2, 8),
+    memoryBytes: gibBetween(3, 9),
+    strategy: fc.constantFrom('binPack' as const, 'spread' as const, 'mostFree' as const),
+  }),
+});
+
 describe('what is kept of a fleet against a walk over all of it', () => {
+  const requests = fc.array(request, { minLength: 1, maxLength: 3 });
+  const most = fc.integer({ min: 1, max: 3 });
+
   it('totals and placements are those of the whole fleet after any heartbeats, silences, removals and reservations', () => {
     fc.assert(
-      fc.property(
-        fc.array(step, { maxLength: 25 }),
-        fc.array(request, { minLength: 1, maxLength: 3 }),
-        fc.integer({ min: 1, max: 3 }),
-        (steps, requests, most) => {
-          const queen = new Fleet();
-          const runs = new Map<string, { run: number; seq: number }>();
-          for (const one of steps) {
-            take(queen, runs, one);
-            expect(queen.audit()).toEqual([]);
-            const hosts = queen.hosts();
-            const gpus = queen.gpus({ limit: 1000 }).items;
-            const counts = countFleet(
-              hosts.map(({ hive, ...host }) => ({
-                liveness: host.liveness as 'online' | 'late' | 'offline',
-                gpusKnown: host.gpusKnown,
-                gpus: gpus.filter((gpu) => gpu.hive === hive),
-              })),
-              queen
-                .workers({ limit: 1000 })
-                .items.map(({ state, liveness }) => [liveness === 'offline' ? 'offline' : state, 1] as const),
-            );
-            expect(queen.fleet()).toMatchObject({
-              hives: counts.liveness,
-              gpus: {
-                total: counts.gpus,
-                memoryTotalBytes: counts.totalBytes,
-                memoryUsedBytes: counts.usedBytes,
-                uncounted: counts.uncounted,
-                unknownHives: counts.unknownGpuHives,
-              },
-              workers: { total: counts.workers },
-            });
-            expect(queen.fleet().gpus.byHealth).toEqual(counts.health);
-            expect(queen.fleet().workers.byState).toEqual(counts.state);
-
-            for (const asked of requests) {
-              const expected = placementCandidates(hosts, asked);
-              const { candidates, candidateCount, refusals, refusedCount } = queen.place(asked);
-              expect(candidates).toEqual(expected.candidates);
-              expect(refusals.toSorted((a, b) => (a.hive < b.hive ? -1 : 1))).toEqual(expected.refusals);
-              expect([candidateCount, refusedCount]).toEqual([candidates.length, refusals.length]);
-
-              const hostOf = new Map(hosts.map((host) => [host.hive, host]));
-              const walk = walkRooms(queen.records, asked, most, ({ id }) => fitHost(hostOf.get(id)!, asked));
-              expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
-              expect([walk.fits, walk.refusedCount]).toEqual([candidateCount, refusedCount]);
-              expect(walk.refused).toHaveLength(Math.min(most, refusedCount));
-            }
-          }
-        },
-      ),
+      fc.property(fc.array(step, { maxLength: 25 }), requests, most, (steps, asked, listed) => {
+        const queen = new Fleet();
+        const runs = new Map<string, { run: number; seq: number }>();
+        for (const one of steps) {
+          take(queen, runs, one);
+          checkAgainstWalk(queen, asked, listed);
+        }
+      }),
       { numRuns: 120 },
+    );
+  });
+
+  it('also where hosts have reserved and unified memory, MIG devices and claims at once, and one is cordoned', () => {
+    const beats = fc.tuple(everything('a'), everything('b'), claim, claim, everything('a'), everything('b'));
+    fc.assert(
+      fc.property(beats, requests, fc.nat(6), (steps, asked, cordonAt) => {
+        const queen = new Fleet();
+        const runs = new Map<string, { run: number; seq: number }>();
+        for (const [i, one] of steps.entries()) {
+          if (i === cordonAt) take(queen, runs, { do: 'cordon', hive: 'b' });
+          take(queen, runs, one);
+          checkAgainstWalk(queen, asked, 2);
+        }
+        const parent = queen.gpu('GPU-a-2');
+        expect(parent).toMatchObject({ memoryTotalBytes: gib(141) });
+        expect(queen.reservations()).toHaveLength(2);
+        const anything = queen.place({ vramBytes: 1, strategy: 'mostFree' });
+        const chosen = anything.candidates.flatMap(({ gpus }) => gpus.map(({ uuid }) => uuid));
+        expect(chosen).not.toContain('GPU-a-2');
+        expect(anything.candidates.some(({ hive }) => hive === 'b')).toBe(cordonAt === 6);
+      }),
+      { numRuns: 60 },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { gpuHealths } from '../../lib/contract/enums.js';
 import { freeBytes } from '../../lib/queen/scheduling.js';
 
 const GiB = 1024 ** 3;
@@ -19,7 +20,7 @@ describe('room on a GPU', () => {
     ['never below nothing', 16, 15.5, 1, 0],
   ])('%s', (_, total, used, reserved, free) => {
     const [memoryTotalBytes, memoryUsedBytes, memoryReservedBytes] = [total * GiB, used * GiB, reserved * GiB];
-    const one = { memoryTotalBytes, memoryUsedBytes, memoryReservedBytes, memoryKind: 'device' as const };
+    const one = { memoryTotalBytes, memoryUsedBytes, memoryReservedBytes, memoryKind: 'device' as const, health: 'ok' };
     expect(freeBytes(one, { memoryAvailableBytes: 1 })).toBe(free * GiB);
   });
 
@@ -27,18 +28,28 @@ describe('room on a GPU', () => {
     fc.assert(
       fc.property(gpu, maybe(bytes), (given, memoryAvailableBytes) => {
         const { memoryTotalBytes: total, memoryUsedBytes: used, memoryReservedBytes: reserved } = given;
-        const free = freeBytes({ ...given, memoryKind: 'device' }, { memoryAvailableBytes });
+        const free = freeBytes({ ...given, memoryKind: 'device', health: 'ok' }, { memoryAvailableBytes });
         if (total === null || used === null) expect(free).toBeNull();
         else expect(free).toBe(Math.max(0, total - used - (reserved ?? 0)));
       }),
     );
   });
 
+  it('of a GPU that gives no answer is not known, whatever the host has left', () => {
+    const blank = { memoryTotalBytes: null, memoryUsedBytes: null, memoryReservedBytes: null } as const;
+    for (const health of gpuHealths)
+      for (const memoryKind of ['device', 'unified'] as const) {
+        const isRead = memoryKind === 'unified' && (health === 'ok' || health === 'degraded');
+        const free = freeBytes({ ...blank, memoryKind, health }, { memoryAvailableBytes: GiB });
+        expect(free, `${memoryKind} ${health}`).toBe(isRead ? GiB : null);
+      }
+  });
+
   it('on unified memory is never more than the host has left', () => {
     fc.assert(
       fc.property(gpu, bytes, (given, memoryAvailableBytes) => {
-        const device = freeBytes({ ...given, memoryKind: 'device' }, { memoryAvailableBytes });
-        const unified = freeBytes({ ...given, memoryKind: 'unified' }, { memoryAvailableBytes });
+        const device = freeBytes({ ...given, memoryKind: 'device', health: 'ok' }, { memoryAvailableBytes });
+        const unified = freeBytes({ ...given, memoryKind: 'unified', health: 'degraded' }, { memoryAvailableBytes });
         expect(unified).toBe(Math.min(memoryAvailableBytes, device ?? memoryAvailableBytes));
       }),
     );

@@ -235,7 +235,7 @@ describe('history over a restart', () => {
       before.hear('a', ++seq, fields(at < 3_600_000 ? 10 : 40));
       clock.advance(10_000);
     }
-    const text = historyText(before, 1_000_000);
+    const text = [...historyText(before, 1_000_000)].join('');
     expect(text.length).toBeLessThan(10_000);
     const parsed = parseHistory(text);
     if ('reason' in parsed) throw new Error(parsed.reason);
@@ -245,7 +245,7 @@ describe('history over a restart', () => {
     const after = new TestQueen({ clock: later.read });
     adoptHistory(after, parsed.state, 1_600_000);
     // What nobody asked for yet is not lost at the next restart.
-    const again = parseHistory(historyText(after, 1_600_000));
+    const again = parseHistory([...historyText(after, 1_600_000)].join(''));
     expect('state' in again && again.state).toHaveLength(5);
     for (let next = 1; next <= 30; next++) {
       after.hear('a', next, fields(80));

@@ -94,6 +94,7 @@ describe('the intake', () => {
         forwarded.push(seq);
         return 7;
       },
+      publishDelta: () => 7,
     };
     expect(await send(heartbeat(1))).toMatchObject({ ack: { ackEventSeq: 7, degraded: true } });
     expect(await intake.receiveShared(bodyOf(heartbeat(2)), 'a')).toMatchObject({ accepted: true });
@@ -118,10 +119,11 @@ describe('the intake', () => {
     const registry = new Registry({ clock: () => 0, queenId: 'q' });
     const limits = { maxHeartbeatBytes, maxWorkersPerHive: 1, heartbeatsPerSecond: 1000 };
     // Each look at the clock is a second later.
-    const intake = new HeartbeatIntake(registry, limits, () => {
+    const now = () => {
       nowMs += 1000;
       return nowMs;
-    });
+    };
+    const intake = new HeartbeatIntake(registry, limits, now, () => nowMs);
     const send = (key: string, value: unknown) =>
       intake.receive({ bytes: Buffer.from(JSON.stringify(value)), encoding: null }, { key, owner: key, hive: null });
     for (let sent = 0; sent < 8; sent++) send('costly', {});
@@ -129,5 +131,22 @@ describe('the intake', () => {
     expect(intake.admit('other')).toBeNull();
     nowMs += 60_000;
     expect(intake.admit('costly')).toBeNull();
+  });
+
+  it('charges nobody for the time in which others had the core', async () => {
+    let nowMs = 0;
+    const now = () => {
+      nowMs += 4000;
+      return nowMs;
+    };
+    const limits = { maxHeartbeatBytes, maxWorkersPerHive: 1, heartbeatsPerSecond: 1000 };
+    const intake = new HeartbeatIntake(new Registry({ clock: () => 0 }), limits, now, () => 0);
+    const send = (value: unknown) =>
+      intake.receive(
+        { bytes: Buffer.from(JSON.stringify(value)), encoding: null },
+        { key: 'k', owner: 'k', hive: null },
+      );
+    for (let seq = 1; seq <= 8; seq++) expect(await send(heartbeat(seq))).toMatchObject({ accepted: true });
+    expect(intake.admit('k')).toBeNull();
   });
 });

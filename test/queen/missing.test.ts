@@ -10,7 +10,10 @@ import { MissingItems } from '../../lib/queen/missing.js';
 import { keepMissing, missingFile, parseMissing } from '../../lib/queen/missing-file.js';
 import { gib, gpuSample, runB, TestQueen, workerSample } from './heartbeats.js';
 
-const two = { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })], workers: [workerSample('llm/0')] };
+const two = {
+  gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1, memoryTotalBytes: gib(48) })],
+  workers: [workerSample('llm/0')],
+};
 const keys = (queen: TestQueen, query = {}) => queen.missing.list(query).items.map(({ kind, key }) => `${kind} ${key}`);
 const silent = defaults.staleAfterMs;
 
@@ -58,14 +61,37 @@ describe('what is missing', () => {
     expect(keys(queen)).toEqual([]);
   });
 
-  it('is a GPU or worker that its hive names no longer, but not a MIG device and not a GPU that is in another host', () => {
+  it('is a GPU or worker that its hive names no longer, but not a MIG device; what another hive says of it hides nothing', () => {
     const queen = new TestQueen();
     const mig = gpuSample('MIG-0', { parentUuid: 'GPU-0' });
     queen.hear('a', 1, { ...two, gpus: [...two.gpus, mig] });
     queen.hear('b', 1, { gpus: [gpuSample('GPU-1')] });
     queen.hear('a', 2, { gpus: [] });
-    expect(keys(queen)).toEqual(['gpu GPU-0', 'worker a/llm/0']);
-    expect(queen.missing.list({}).items.map(({ reason }) => reason)).toEqual(['notReported', 'notReported']);
+    expect(keys(queen)).toEqual(['gpu GPU-0', 'gpu GPU-1', 'worker a/llm/0']);
+    expect(queen.missing.list({}).items.map(({ reason }) => reason)).toEqual(Array(3).fill('notReported'));
+    // Neither is it back, nor somebody else's, where another hive claims it and lets go of it.
+    queen.hear('b', 2, { gpus: [gpuSample('GPU-0')] });
+    queen.hear('b', 3, { gpus: [] });
+    const items = queen.missing.list({ kind: 'gpu' }).items.map(({ hive, key }) => `${hive} ${key}`);
+    expect(items).toEqual(['a GPU-0', 'a GPU-1', 'b GPU-0', 'b GPU-1']);
+    queen.hear('a', 3, two);
+    expect(queen.missing.list({}).items.map(({ hive, key }) => `${hive} ${key}`)).toEqual(['b GPU-0', 'b GPU-1']);
+    expect(queen.missing.remove('gpu', 'GPU-0')).toBe(true);
+    expect(keys(queen)).toEqual(['gpu GPU-1']);
+  });
+
+  it('a hive with GPUs without end pushes out its own, and not what others lost', () => {
+    const missing = new MissingItems(() => 0, 200_000);
+    const lose = (hive: string, uuid: string) =>
+      missing.add('gpu', uuid, 'notReported', { ...gpuSample(uuid), hive, ageMs: 0 } as never);
+    for (let i = 0; i < 8; i++) lose('honest', `GPU-${i}`);
+    for (let i = 0; i < 1000; i++) lose('noisy', `GPU-${i}`);
+    const of = (hive: string) => missing.list({ hive, limit: 1000 }).items.length;
+    expect(of('honest')).toBe(8);
+    expect(of('noisy')).toBeGreaterThan(8);
+    expect(of('noisy')).toBeLessThan(200);
+    expect(missing.removeHive('noisy')).toBe(true);
+    expect(missing.counts()).toMatchObject({ gpus: 8 });
   });
 
   it('says of a hive that was stopped in an ordinary way that it was', () => {
@@ -115,7 +141,8 @@ describe('what is missing', () => {
     expect([hives, gpus]).toEqual([1, 2]);
     expect(workers).toBeGreaterThan(2);
     expect(workers).toBeLessThan(30);
-    expect(keys(queen).at(-1)).toBe('worker busy/llm/198');
+    // Neither do they push out a worker that another hive lost.
+    expect(keys(queen)).toEqual(expect.arrayContaining(['worker busy/llm/198', 'worker lost/llm/0']));
   });
 
   it('pages through all of it once, whatever the size of a page', () => {
@@ -174,7 +201,7 @@ describe('what is missing over a restart', () => {
     queen.hear('a', 1, two);
     queen.time.advance(silent);
     queen.advance();
-    const items = JSON.parse(queen.missing.saved()) as unknown[];
+    const items = Array.from(queen.missing.saved(), (text) => JSON.parse(text) as unknown);
     const text = JSON.stringify({ kind: 'hivepulse.missing', version: 1, items: [{ kind: 'hive' }, 7, ...items] });
     await writeFile(join(dir, missingFile), text);
     const warnings: string[] = [];

@@ -177,7 +177,7 @@ describe('placement', () => {
     ['that says so, with nothing cut from it', [gpuSample('0', { migMode: true })]],
     [
       'of an older hive, known by its part alone',
-      [gpuSample('0'), gpuSample('MIG-1', { parentUuid: '0', health: 'lost' })],
+      [gpuSample('0'), gpuSample('MIG-1', { parentUuid: '0', health: 'lost', memoryTotalBytes: gib(10) })],
     ],
   ])('nothing is placed on a GPU in MIG mode %s', (_, gpus) => {
     const queen = new TestQueen({ queenId: 'q' });

@@ -83,7 +83,10 @@ describe('lists', () => {
   it('lists GPUs by room and health, in the order of their hosts', () => {
     const queen = new TestQueen({ clock: () => 0 });
     queen.hear('b', 1, {
-      gpus: [gpuSample('GPU-b1'), gpuSample('GPU-b0', { index: 1, memoryUsedBytes: mib(20_000) })],
+      gpus: [
+        gpuSample('GPU-b1'),
+        gpuSample('GPU-b0', { index: 1, memoryTotalBytes: mib(48_576), memoryUsedBytes: mib(44_000) }),
+      ],
     });
     queen.hear('a', 1, { gpus: [gpuSample('GPU-a', { health: 'lost', memoryUsedBytes: null })] });
     const uuids = (asked: Parameters<Registry['gpus']>[0]) => queen.gpus(asked).items.map((gpu) => gpu.uuid);
@@ -373,8 +376,12 @@ describe('totals', () => {
       queen.hear(id, at, {
         gpus: [
           gpuSample(`GPU-${id}`, { memoryUsedBytes: mib(5) }),
-          gpuSample(`MIG-${id}`, { index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(5) }),
-          gpuSample(`GPU-${id}2`, { index: 2, health: 'stalled', memoryUsedBytes: null }),
+          gpuSample(`MIG-${id}`, {
+            ...{ index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(3), memoryTotalBytes: mib(9000) },
+          }),
+          gpuSample(`GPU-${id}2`, {
+            ...{ index: 2, health: 'stalled', memoryUsedBytes: null, memoryTotalBytes: mib(48_000) },
+          }),
         ],
         workers: [workerSample('llm/1'), workerSample('llm/2', { state: 'busy' })],
       });

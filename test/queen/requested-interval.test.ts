@@ -18,18 +18,35 @@ it.each([
   [2000, 0.1, 0],
   [1250, 0.1, 0],
 ])('asked %d ms at a share of %d: %d ms', (asked, share, next) => {
-  expect(nextRequestedInterval(asked, share)).toBe(next);
+  expect(nextRequestedInterval(asked, { all: share, heartbeats: share / 2 })).toBe(next);
 });
+
+it.each([0, 2000, 10_000])(
+  'hives are not slowed down for what others ask, however busy the queen is: %d ms',
+  (asked) => {
+    expect(nextRequestedInterval(asked, { all: 1.2, heartbeats: 0.05 })).toBe(asked <= 2000 ? 0 : asked / 2);
+    expect(nextRequestedInterval(asked, { all: 1.2, heartbeats: 0.2 })).toBe(asked);
+  },
+);
 
 it('under any steady load it comes to rest, and does not swing', () => {
   fc.assert(
-    fc.property(fc.double({ min: 0, max: 20, noNaN: true }), fc.constantFrom(0, 2000, 5000, 10_000), (cores, start) => {
-      // `cores` is what hives that send heartbeats each second would take.
-      const after = (asked: number) => nextRequestedInterval(asked, (cores * 1000) / Math.max(1000, asked));
-      let asked: number = start;
-      for (let look = 0; look < 6; look++) asked = after(asked);
-      expect(after(asked)).toBe(asked);
-    }),
+    fc.property(
+      fc.double({ min: 0, max: 20, noNaN: true }),
+      fc.double({ min: 0, max: 2, noNaN: true }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.constantFrom(0, 2000, 5000, 10_000),
+      (cores, others, part, start) => {
+        // `cores` is what hives that send heartbeats each second would take, and `part` of it is what is counted as theirs.
+        const after = (asked: number) => {
+          const share = (cores * 1000) / Math.max(1000, asked);
+          return nextRequestedInterval(asked, { all: share + others, heartbeats: share * part });
+        };
+        let asked: number = start;
+        for (let look = 0; look < 6; look++) asked = after(asked);
+        expect(after(asked)).toBe(asked);
+      },
+    ),
   );
 });
 
@@ -38,11 +55,11 @@ it('a queen that stays idle asks for nothing after a few looks, whatever it aske
     fc.property(fc.array(fc.double({ min: 0, max: 2, noNaN: true })), (shares) => {
       let asked = 0;
       for (const share of shares) {
-        asked = nextRequestedInterval(asked, share);
+        asked = nextRequestedInterval(asked, { all: share, heartbeats: share });
         expect(asked).toBeGreaterThanOrEqual(0);
         expect(asked).toBeLessThanOrEqual(10_000);
       }
-      for (let look = 0; look < 4; look++) asked = nextRequestedInterval(asked, 0);
+      for (let look = 0; look < 4; look++) asked = nextRequestedInterval(asked, { all: 0, heartbeats: 0 });
       expect(asked).toBe(0);
     }),
   );

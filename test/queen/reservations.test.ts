@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -187,7 +187,9 @@ describe('reservations', () => {
           offlineAfterMs: 10_000_000,
           lateAfterIntervals: 10_000,
         });
-        queen.hear('a', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1 })] });
+        queen.hear('a', 1, {
+          gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1, memoryTotalBytes: mib(16_000) })],
+        });
         for (const step of list) {
           if (step.do === 'place') queen.place({ vramBytes: mib(step.mib), gpuCount: step.n, reserveSeconds: 30 });
           else if (step.do === 'wait') clock.advance(step.ms);
@@ -195,11 +197,14 @@ describe('reservations', () => {
             const all = queen.reservations();
             if (all.length > 0) queen.releaseReservation(all[step.which % all.length]!.id);
           }
-          for (const uuid of ['GPU-0', 'GPU-1']) {
+          for (const [uuid, totalBytes] of [
+            ['GPU-0', mib(24_576)],
+            ['GPU-1', mib(16_000)],
+          ] as const) {
             const held = queen.reservations().filter((one) => one.gpuUuids.includes(uuid));
             const sum = held.reduce((bytes, one) => bytes + one.vramBytes, 0);
-            expect(sum).toBeLessThanOrEqual(mib(24_576));
-            expect(queen.gpu(uuid)?.freeBytes).toBe(mib(24_576) - sum);
+            expect(sum).toBeLessThanOrEqual(totalBytes);
+            expect(queen.gpu(uuid)?.freeBytes).toBe(totalBytes - sum);
           }
           expect(queen.audit()).toEqual([]);
         }
@@ -245,6 +250,16 @@ describe('reservations over a restart', () => {
   });
   afterEach(() => rm(dir, { recursive: true, force: true }));
   const file = () => join(dir, 'reservations.json');
+
+  it('a file that is longer than any of ours is set aside, and the queen starts', async () => {
+    const long = await open(file(), 'w');
+    await long.truncate(300 * 2 ** 20);
+    await long.close();
+    const kept = await keepReservations(new TestQueen({ clock: () => 0 }), dir, warn);
+    await kept.close();
+    expect(warnings).toEqual([expect.stringContaining('it is too long')]);
+    expect((await readdir(dir)).filter((name) => name.includes('unreadable'))).toHaveLength(1);
+  });
 
   it('are there again with what is left of their time', async () => {
     const wall = new ManualClock(1_772_366_400_000);

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { listPieces } from '../../lib/queen/kept-file.js';
 import { Roster } from '../../lib/queen/roster.js';
 import { keepRoster, parseRoster, rosterFile } from '../../lib/queen/roster-file.js';
 import { gpuSample, TestQueen } from './heartbeats.js';
@@ -16,6 +17,7 @@ function queenAt(wall: { ms: number }) {
 }
 const hear = (queen: TestQueen, id: string, seq = 1) =>
   queen.hear(id, seq, { gpus: [gpuSample(`GPU-${id}`)], hive: { labels: { rack: 'r1' } } });
+const textOf = (roster: Roster): string => [...listPieces('hivepulse.roster', 'hives', roster.entries())].join('');
 const adopted = (text: string): readonly unknown[] => {
   const parsed = parseRoster(text);
   if ('reason' in parsed) throw new Error(parsed.reason);
@@ -28,13 +30,13 @@ describe('the roster of hives', () => {
     const before = queenAt(wall);
     for (const id of ['alive', 'dead', 'forgotten']) hear(before.queen, id);
     before.queen.time.advance(2000);
-    const text = before.roster.text();
+    const text = textOf(before.roster);
 
     wall.ms += 600_000;
     const { queen, roster } = queenAt(wall);
     roster.adopt(adopted(text));
     // What is still waited for is not lost where the queen restarts again.
-    expect(adopted(roster.text())).toHaveLength(3);
+    expect(adopted(textOf(roster))).toHaveLength(3);
     hear(queen, 'alive');
     hear(queen, 'forgotten');
     roster.check();
@@ -57,11 +59,28 @@ describe('the roster of hives', () => {
       },
     ]);
     expect(queen.events.recent().at(-1)).toMatchObject({ kind: 'hiveRemoved', hive: 'dead' });
-    expect(queen.attention()).toMatchObject([{ cause: 'hiveMissing', hive: 'dead' }]);
+    expect(queen.attention().items).toMatchObject([{ cause: 'hiveMissing', hive: 'dead' }]);
     // Once, whatever comes later.
     queen.missing.removeHive('dead');
     roster.check();
     expect(queen.listMissing().items).toEqual([]);
+  });
+
+  it('has a bound: of more than it has room for it keeps that they were there', () => {
+    const wall = { ms: start };
+    const { queen } = queenAt(wall);
+    for (let host = 0; host < 30; host++)
+      queen.hear(`host-${host}`, 1, { gpus: Array.from({ length: 16 }, (_, i) => gpuSample(`GPU-${host}-${i}`)) });
+    const roster = new Roster(queen, { staleAfterMs, wallClock: () => wall.ms, maxChars: 100_000 });
+    const text = textOf(roster);
+    const hives = adopted(text) as { last: { id: string; gpus: unknown[] } }[];
+    expect(new Set(hives.map(({ last }) => last.id)).size).toBe(30);
+    const whole = hives.filter(({ last }) => last.gpus.length === 16);
+    expect(whole.length).toBeGreaterThan(2);
+    expect(text.length).toBeLessThan(100_000 + 30 * 2000);
+    const later = queenAt(wall);
+    later.roster.adopt(hives);
+    expect(adopted(textOf(later.roster))).toHaveLength(30);
   });
 
   it('is written when hives come or go, and once a minute; what is no hive in it is left out', async () => {
@@ -91,6 +110,6 @@ describe('the roster of hives', () => {
     expect(parseRoster(JSON.stringify({ ...file, version: 2 }))).toHaveProperty('reason');
     const later = queenAt({ ms: start });
     later.roster.adopt([...file.hives, {}, null, { ...file.hives[0], heardAtMs: -1 }]);
-    expect(adopted(later.roster.text())).toHaveLength(1);
+    expect(adopted(textOf(later.roster))).toHaveLength(1);
   });
 });

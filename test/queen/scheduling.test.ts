@@ -203,6 +203,7 @@ describe('room on a GPU', () => {
     memoryUsedBytes: 11 * gib,
     memoryReservedBytes: gib,
     memoryKind: 'device',
+    health: 'ok',
   } as const;
   const host = { memoryAvailableBytes: 7 * gib };
   const unified = { ...gpu, memoryKind: 'unified' } as const;

@@ -177,6 +177,54 @@ describe('news of what needs attention', () => {
     expect(look(true, 30)).toMatchObject([{ opened: [{ title: 'a GPU 0' }] }]);
   });
 
+  it('what a host has no room to say is not said to be over, nor what is acknowledged of it', () => {
+    const queen = queenAt({ wallMs: start });
+    const monitor = new AttentionMonitor(queen, () => queen.time.nowMs);
+    const faults = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({ source: 'gpu', code: 'GPU_IS_LOST', message: 'x', field: `f${i}` }));
+    let seq = 0;
+    const look = (count: number, isLost: boolean) => {
+      queen.time.advance(1000);
+      const gpus = [{ ...gpuSample('GPU-a'), ...(isLost && { health: 'lost' as const }) }];
+      queen.hear('a', ++seq, { gpus, faults: faults(count) as never });
+      return monitor.look();
+    };
+    queen.silences.set({ ...acknowledge, cause: 'gpuDegraded' });
+    const opened = Array.from({ length: 20 }, () => look(0, true)).filter((news) => news !== null);
+    expect(opened).toHaveLength(1);
+    for (let seconds = 0; seconds < 100; seconds++) expect(look(1000, true)?.closed ?? []).toEqual([]);
+    expect(queen.silences.list()).toHaveLength(1);
+    const closed = Array.from({ length: 20 }, () => look(0, false)).flatMap((news) => news?.closed ?? []);
+    expect(closed.flatMap(({ items }) => items.map(({ title }) => title))).toContain('a GPU 0');
+  });
+
+  it('a message is bounded, and nothing in it is a mention, a link or markup where it is shown', () => {
+    const queen = queenAt({ wallMs: start });
+    const monitor = new AttentionMonitor(queen, () => queen.time.nowMs);
+    for (let seq = 1; seq < 12; seq++) {
+      queen.time.advance(1000);
+      for (let host = 0; host < 20; host++)
+        queen.hear(`host-${host}`, seq, {
+          faults: Array.from({ length: 50 }, (_, i) => ({
+            source: 'gpu',
+            code: `MADE_UP_${host}_${i}`,
+            message: `<!channel> <https://evil.example|look> @everyone \u202e\u001b]8;;x ${'x'.repeat(900)}`,
+          })) as never,
+        });
+      const news = monitor.look();
+      if (news === null) continue;
+      expect(news.opened).toHaveLength(1000);
+      const message = newsMessage(news, 'q1', start) as { text: string; data: { text: string; opened: unknown[] } };
+      expect(message.data.opened).toHaveLength(100);
+      expect(message.text.split('\n')).toHaveLength(101);
+      expect(message.text).toContain('and 900 more');
+      for (const mark of ['<', '>', '@', '\u202e', '\u001b']) expect(message.text).not.toContain(mark);
+      expect(JSON.stringify(message).length).toBeLessThan(400_000);
+      return;
+    }
+    expect.fail('there was no news');
+  });
+
   it('has a text for people in the words of the page, and lines for programs', () => {
     const queen = queenAt({ wallMs: start });
     const monitor = new AttentionMonitor(queen, () => queen.time.nowMs);

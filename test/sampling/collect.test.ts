@@ -417,11 +417,11 @@ describe('GPUs of workers', () => {
     const { processCount: _, unattributedBytes: __, ...gpu } = gpuOf(uuid, { memoryTotalBytes: 24 * GiB, ...over });
     return { ...gpu, processesKnown: true };
   };
-  const holds = (gpuUuid: string, pid: number, gib: number) => ({
+  const holds = (gpuUuid: string, pid: number, gib: number, utilizationPercent = 10) => ({
     gpuUuid,
     pid,
     memoryUsedBytes: gib * GiB,
-    utilizationPercent: 10,
+    utilizationPercent,
   });
 
   async function prepared(reading: Parameters<typeof fakeGpu>[0], options: SamplerOptions = {}) {
@@ -438,7 +438,7 @@ describe('GPUs of workers', () => {
       devices: [device('G0'), device('G1', { index: 1 })],
       processes: [
         holds('G0', 100, 4),
-        holds('G1', 100, 2),
+        holds('G1', 100, 2, 25),
         holds('G0', 300, 8),
         holds('G0', 400, 2),
         holds('G0', 900, 1),
@@ -448,9 +448,9 @@ describe('GPUs of workers', () => {
     expect(workerOf(snapshot, 'llm/a')).toMatchObject({
       gpus: [
         { uuid: 'G0', memoryUsedBytes: 4 * GiB, utilizationPercent: 10 },
-        { uuid: 'G1', memoryUsedBytes: 2 * GiB, utilizationPercent: 10 },
+        { uuid: 'G1', memoryUsedBytes: 2 * GiB, utilizationPercent: 25 },
       ],
-      gpuUtilizationPercent: 20,
+      gpuUtilizationPercent: 35,
       vramUsedBytes: 6 * GiB,
       vramTotalBytes: 48 * GiB,
     });

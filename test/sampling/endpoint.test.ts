@@ -39,13 +39,14 @@ const findingOf = (answer: Answers[number]): Finding => ({
   silent: false,
 });
 
-/** The candidates in the order in which they are asked: the port, `!` where it is named. */
+/** The candidates in the order in which they are asked: the port, `!` where it is named, `?` where only its answer counts. */
 function candidates(lines: readonly Line[], recordPort: number | null = null): string {
   const choice = chooseServer(lines.map(processOf), recordPort);
   if (choice.reason !== null) return choice.reason;
   return choice.candidates
     .map(
-      ({ sockets, named }) => sockets.map(({ address, port }) => `${address}:${port}`).join('+') + (named ? '!' : ''),
+      ({ sockets, named, guessed }) =>
+        sockets.map(({ address, port }) => `${address}:${port}`).join('+') + (named ? '!' : '') + (guessed ? '?' : ''),
     )
     .join(' ');
 }
@@ -171,7 +172,41 @@ describe('where a worker may serve', () => {
         [1, 0, 'vllm serve a'],
         [2, 1, 'ray::IDLE', '8000'],
         [3, 1, 'VLLM::EngineCore_0', '29500'],
-        [4, 1, 'python -c from multiprocessing.spawn import spawn_main', '29501'],
+        [4, 1, 'python -c from multiprocessing.resource_tracker import main', '29501'],
+      ],
+      'notListening',
+    ],
+    [
+      'what multiprocessing started beside a socket of the engine',
+      [
+        [1, 0, 'vllm serve a', '8000'],
+        [2, 1, 'python -c from multiprocessing.spawn import spawn_main', '29501'],
+      ],
+      '0.0.0.0:8000!',
+    ],
+    [
+      'what multiprocessing started, where nothing else listens',
+      [
+        [1, 0, 'vllm serve a'],
+        [2, 1, 'python -c from multiprocessing.spawn import spawn_main', '29501', '8000'],
+        [3, 1, 'ray::IDLE', '7000'],
+      ],
+      '0.0.0.0:8000!? 0.0.0.0:29501?',
+    ],
+    [
+      'a child under another name that lost its parent',
+      [
+        [10, 0, 'vllm serve a --port 81'],
+        [11, 1, 'api-worker', '8000'],
+      ],
+      '0.0.0.0:8000?',
+    ],
+    [
+      'whose child it is cannot be said where engines differ',
+      [
+        [10, 0, 'vllm serve a'],
+        [11, 0, 'ollama serve'],
+        [12, 1, 'api-worker', '8000'],
       ],
       'notListening',
     ],
@@ -195,6 +230,19 @@ describe('where a worker may serve', () => {
       '0.0.0.0:8000!',
     ],
   ] as [string, Line[], string][])('%s', (_title, lines, expected) => expect(candidates(lines)).toBe(expected));
+
+  it.each([
+    ['own', 'http 8000'],
+    ['other', 'notListening'],
+    ['http', 'notListening'],
+    [null, 'notListening'],
+  ] as const)('a socket of what may be anything: it answers as %s, so %s', (answer, expected) => {
+    const lines: Line[] = [
+      [10, 0, 'vllm serve a'],
+      [11, 1, 'python -c from multiprocessing.spawn import spawn_main', '8000'],
+    ];
+    expect(served(lines, answer === null ? null : { 8000: answer })).toBe(expected);
+  });
 
   it('the port of the record wins where it listens', () => {
     const lines: Line[] = [[1, 0, 'vllm serve a --port 9', '9', '10']];

@@ -25,6 +25,7 @@ it('where it does, no command line is shown unless that is said', async () => {
   const commandOf = async (options: Parameters<FakeHost['sampler']>[0]) =>
     (await host.sampler(options).sample()).workers.map(({ command }) => command);
   expect(await commandOf({ hidesProcesses: true })).toEqual([null]);
+  // Asked for by name, the default shows what it shows elsewhere.
   expect(await commandOf({ hidesProcesses: true, commands: 'safe' })).toEqual(['python3 vllm serve x']);
   expect(await commandOf({})).toEqual(['python3 vllm serve x']);
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type EngineEvidence, loadVerdict } from '../../lib/sampling/load-state.js';
 import { type StateInput, type StateMemory, workerState } from '../../lib/sampling/state.js';
 
-const options = { idleBelowPercent: 0, idleBelowCpuPercent: 5, idleForMs: 3000 };
+const options = { idleBelowPercent: 0.5, idleBelowCpuPercent: 5.5, idleForMs: 2900 };
 const engine = (over: Partial<EngineEvidence> = {}): EngineEvidence => ({
   ...{ running: 0, waiting: 0, kvPercent: 0, sleeping: false, progressAgeMs: 60_000, ageMs: 200, capacity: null },
   stepwise: true,
@@ -127,7 +127,7 @@ describe('a stall', () => {
       ...{ sleeping: fc.option(fc.boolean()), progressAgeMs: fc.option(fc.nat()), ageMs: fc.option(fc.nat()) },
       ...{ capacity: fc.option(fc.nat(9)), stepwise: fc.boolean() },
     });
-    const limits = { stalledAfterMs: 30_000, spinningAfterMs: 120_000, staleAfterMs: 5000 };
+    const limits = { stalledAfterMs: 29_000, spinningAfterMs: 110_000, staleAfterMs: 4000 };
     fc.assert(
       fc.property(evidence, hardware, (of, does) => {
         expect(['stalled', 'saturated']).not.toContain(loadVerdict(of, does, limits));
@@ -137,7 +137,7 @@ describe('a stall', () => {
 
   it('that is one stays one the longer it lasts', () => {
     const ages = fc.tuple(fc.integer({ min: 30_000, max: 1e6 }), fc.nat(1e6));
-    const limits = { stalledAfterMs: 30_000, spinningAfterMs: 120_000, staleAfterMs: 5000 };
+    const limits = { stalledAfterMs: 29_000, spinningAfterMs: 110_000, staleAfterMs: 4000 };
     fc.assert(
       fc.property(ages, fc.boolean(), ([ms, more], stepwise) => {
         const at = (age: number) =>

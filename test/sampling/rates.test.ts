@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { workerColumns } from '../../lib/native/layout.js';
-import { type ProcessCounters, type RateBaseline, type RawRow, rates } from '../../lib/sampling/rates.js';
+import { type ProcessCounters, type RateBaseline, type RawRow, rates, rawRow } from '../../lib/sampling/rates.js';
 
 const row = (values: Partial<RawRow>): RawRow => ({
   ...(Object.fromEntries(workerColumns.map((name) => [name, Number.NaN])) as unknown as RawRow),
@@ -213,7 +213,61 @@ describe('rates', () => {
     const gone = (after: number) =>
       readRates(io(up, 100, 2), io(up + after, 60, 1), io(up + after + 1000, 100 + after + 1000, 2));
     expect(gone(9000)).toEqual([null, null, 1000]);
+    expect(gone(10_000)).toEqual([null, null, 1000]);
     expect(gone(10_001)).toEqual([null, null, null]);
+  });
+
+  it('each is from the sample before it, reading and writing apart', () => {
+    const at = (monotonicMs: number, ioReadBytes: number, ioWriteBytes: number) =>
+      row({ monotonicMs, ioReadBytes, ioWriteBytes, ioDevices: 1 });
+    const both = series([at(0, 100, 50), at(1000, 600, 90), at(3000, 700, 390)]).map(
+      ({ ioReadBytesPerSecond, ioWriteBytesPerSecond }) => [ioReadBytesPerSecond, ioWriteBytesPerSecond],
+    );
+    expect(both).toEqual([
+      [null, null],
+      [500, 40],
+      [50, 150],
+    ]);
+  });
+
+  it('two readings a thousandth of a millisecond apart are two', () => {
+    expect(cpuPercents(cpu(0, 0), cpu(0.001, 10))).toEqual([null, 1000]);
+  });
+
+  describe('of processes', () => {
+    const of = (pid: number, ioReadBytes: number) => ({ pid, startTicks: pid, ioReadBytes, ioWriteBytes: 0 });
+    const reads = (...samples: readonly (readonly [number, readonly ProcessCounters[] | null])[]) =>
+      series(
+        samples.map(([monotonicMs]) =>
+          row({ monotonicMs, ioReadBytes: 1000 + monotonicMs, ioWriteBytes: 0, ioDevices: 1 }),
+        ),
+        samples.map(([, processes]) => processes),
+      ).map(({ ioReadBytesPerSecond }) => ioReadBytesPerSecond);
+
+    it('and those of devices begin anew where one takes the place of the other', () => {
+      expect(reads([0, [of(1, 5)]], [1000, [of(1, 9)]], [2000, null], [3000, null])).toEqual([null, 4, null, 1000]);
+      expect(reads([0, null], [1000, null], [2000, [of(1, 9)]], [3000, [of(1, 12)]])).toEqual([null, 1000, null, 3]);
+    });
+
+    it('that do nothing are 0, and of the same pass not known', () => {
+      expect(reads([0, [of(1, 7)]], [1000, [of(1, 7)]], [1000, [of(1, 7)]])).toEqual([null, 0, null]);
+    });
+
+    it('one that ends as another begins leaves its counts to its parent, to the last byte', () => {
+      expect(reads([0, [of(1, 100), of(2, 70e9)]], [1000, [of(1, 100 + 70e9)]])).toEqual([null, 0]);
+      expect(reads([0, [of(1, 100), of(2, 9000)]], [1000, [of(1, 9400), of(3, 20)]])).toEqual([null, 320]);
+    });
+  });
+
+  it('a row of a pass has the columns of its slot, and a slot beyond the pass none', () => {
+    const width = workerColumns.length;
+    const workers = Float64Array.from({ length: 3 * width }, (_, i) => i);
+    const pass = { workers } as unknown as Parameters<typeof rawRow>[0];
+    for (const slot of [0, 2])
+      expect(workerColumns.map((name) => rawRow(pass, slot)?.[name])).toEqual(
+        workerColumns.map((_, i) => slot * width + i),
+      );
+    expect(rawRow(pass, 3)).toBeNull();
   });
 
   it('never gives a negative or non-finite rate, whatever the counters do', () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { defaults } from '../../lib/contract/defaults.js';
 import { type StateInput, type StateMemory, workerState } from '../../lib/sampling/state.js';
 
-const options = { idleBelowPercent: 0, idleBelowCpuPercent: 5, idleForMs: 3000 };
+const options = { idleBelowPercent: 0.5, idleBelowCpuPercent: 5.5, idleForMs: 2400 };
 const base: StateInput = {
   probed: false,
   ready: null,
@@ -16,11 +16,11 @@ const base: StateInput = {
   isLoading: false,
 };
 
-/** States at one sample a second. */
+/** States at a sample each 800 ms: idle after three. */
 function run(inputs: readonly Partial<StateInput>[]): string[] {
   let memory: StateMemory | null = null;
-  return inputs.map((input, second) => {
-    const next = workerState(memory, { ...base, ...input }, second * 1000, options);
+  return inputs.map((input, place) => {
+    const next = workerState(memory, { ...base, ...input }, place * 800, options);
     memory = next.memory;
     return next.state;
   });
@@ -64,7 +64,7 @@ describe('worker state', () => {
 
   it('idle by CPU only after idleForMs, busy at once', () => {
     const cpu = (cpuPercent: number) => ({ cpuPercent });
-    expect(run([cpu(80), cpu(5), cpu(5), cpu(5), cpu(5), cpu(6), cpu(0)])).toEqual([
+    expect(run([cpu(80), cpu(5.5), cpu(5.5), cpu(5.5), cpu(5.5), cpu(5.6), cpu(0)])).toEqual([
       'starting',
       'busy',
       'busy',
@@ -76,8 +76,13 @@ describe('worker state', () => {
   });
 
   it('holding a GPU it is judged by that alone: no CPU makes it busy, no idle CPU makes it idle', () => {
-    expect(run([gpu(0), gpu(0), gpu(0), gpu(0, { cpuPercent: 100 })])).toEqual(['starting', 'busy', 'busy', 'idle']);
-    expect(run([gpu(1), gpu(1), gpu(1), gpu(1), gpu(1)]).at(-1)).toBe('busy');
+    expect(run([gpu(0.5), gpu(0.5), gpu(0.5), gpu(0.5, { cpuPercent: 100 })])).toEqual([
+      'starting',
+      'busy',
+      'busy',
+      'idle',
+    ]);
+    expect(run([gpu(0.6), gpu(0.6), gpu(0.6), gpu(0.6), gpu(0.6)]).at(-1)).toBe('busy');
   });
 
   it.each(['initializing', 'stalled', 'failed', 'released'] as const)(

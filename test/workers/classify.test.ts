@@ -67,8 +67,13 @@ describe('the default watch set', () => {
     [`/nomad.slice/share.slice/${alloc}.web.scope`, 'nomad', '2f1a6e3a.web'],
     [`/nomad.slice/reserve.slice/${alloc}.llm-server.scope`, 'nomad', '2f1a6e3a.llm-server'],
     [`/nomad.slice/${alloc}.web.scope`, 'nomad', '2f1a6e3a.web'],
-    // ECS
+    // ECS: Fargate; hosts of one's own with the cgroupfs driver (task ids old and new, below the cluster) and the systemd driver
     [`/ecs/${id.slice(0, 32)}/${id.slice(0, 32)}-3412345678`, 'ecs', `${id.slice(0, 12)}-3412345678`],
+    [`/ecs/${id.slice(0, 32)}/${id}`, 'ecs', id.slice(0, 12)],
+    [`/ecs/${alloc}/${id}`, 'ecs', id.slice(0, 12)],
+    [`/ecs/web/${id.slice(0, 32)}/${id}`, 'ecs', id.slice(0, 12)],
+    [`/ecs/web/${id.slice(0, 32)}/${id.slice(0, 32)}-7`, 'ecs', `${id.slice(0, 12)}-7`],
+    [`/ecstasks.slice/ecstasks-${id.slice(0, 32)}.slice/docker-${id}.scope`, 'ecs', id.slice(0, 12)],
   ])('%s', (path, group, instance) => {
     expect(classify(path)).toMatchObject({ group, instance });
     expect(instance).toMatch(new RegExp(idPattern));

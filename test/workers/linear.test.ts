@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { keepColours, printable } from '../../lib/cli/printable.js';
 import { joinUrl } from '../../lib/client/transport.js';
 import { bearerOf, hostName } from '../../lib/http/auth.js';
+import { keepColours, printable } from '../../lib/present/printable.js';
 import { shownUrl } from '../../lib/util/shown-url.js';
 import { isSecretName, redactText } from '../../lib/workers/redact.js';
 import { safeCommand, shownModel, shownProgram } from '../../lib/workers/shown-command.js';

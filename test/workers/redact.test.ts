@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cut, isSecretName, redactCommand, redacted } from '../../lib/workers/redact.js';
+import { cut, isSecretName, redactCommand, redacted, redactText } from '../../lib/workers/redact.js';
 
 const R = redacted;
 
@@ -135,5 +135,123 @@ describe('redaction of command lines', () => {
       }),
     );
     expect(redactCommand(['x', 'wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY9aB3'])).toBe(`x ${R}`);
+  });
+});
+
+describe('what is hidden in a text, and the nearest that is not', () => {
+  const hex = '0123456789abcdef0123456789abcdef';
+
+  it.each([
+    // JWT: six characters at least behind the beginning, and in the next part.
+    ['eyJabcdef.ghijkl', R],
+    ['a.b.eyJabcdef.ghijkl.mno', `a.b.${R}`],
+    ['xeyJabcdef.ghijkl', `x${R}`],
+    // Users of addresses.
+    ['https://me@host/p', `https://${R}@host/p`],
+    ['git+ssh://me:pw@host', `git+ssh://${R}@host`],
+    ['a://u:p@h,b://v:q@k', `a://${R}@k`],
+    // Options within a script, with the quotes of their values.
+    ['run --token abc; x --port 1', `run --token ${R} x --port 1`],
+    ['run --token "a b" x', `run --token ${R} x`],
+    ["run --token 'a b' x", `run --token ${R} x`],
+    ['Bearer abc', `Bearer ${R}`],
+    ['Digest%20abc', `Digest%20${R}`],
+    ['Basic  abc,def', `Basic  ${R},def`],
+    // What looks drawn at random.
+    [hex, R],
+    [hex.toUpperCase(), R],
+    [`models/snapshot/${hex}`, `models/snapshot/${R}`],
+    ['aB3dE5gH7jK9mN1pQ3sT5vW7', R],
+    ['aB3dE5gH7jK9mN1pQ3sT-word', R],
+    ['aaa111BBB222ccc333DD44eF', R],
+    // Values behind names.
+    ['api_key : abc', `api_key : ${R}`],
+    ['set token: now', `set token: ${R}`],
+    ['"api_key":"x y"', `"api_key":${R}`],
+    ["'api_key'='x'", `'api_key'=${R}`],
+    ['token="a b" c', `token=${R} c`],
+    ["token='a b' c", `token=${R} c`],
+    ['token=Bearer abc d', `token=${R} d`],
+    ['token=abc&n=1', `token=${R}&n=1`],
+    ['token=abc;n', `token=${R};n`],
+    ['token=abc,n', `token=${R},n`],
+    ['{token=abc}', `{token=${R}}`],
+    ['token=a secret=b', `token=${R} secret=${R}`],
+    ['-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY----- x', `${R} x`],
+    ['-----BEGIN PRIVATE KEY-----\nabc x', R],
+  ])('%j becomes %j', (text, shown) => expect(redactText(text)).toBe(shown));
+
+  it.each([
+    ['a JWT whose first part is short', 'eyJabcde.ghijkl'],
+    ['a JWT whose second part is short', 'eyJabcdef.ghijk'],
+    ['an address of mail', 'mailto:me@host'],
+    ['an @ behind the host', 'https://h/p?x=a@b'],
+    ['an address without a scheme', '://me@host'],
+    ['a word that only begins as a scheme', 'Bearers abc'],
+    ['31 digits of hex', hex.slice(1)],
+    ['digits alone', '12345678901234567890123456789012'],
+    ['letters alone', 'abcdefabcdefabcdefabcdefabcdefab'],
+    ['a UUID', '8932F937-D72C-4106-C12F-20BD9FAED9F6'],
+    ['the digest of a blob', `sha256-${hex}${hex}`],
+    ['the same with what base64 ends in', `sha256-${hex}${hex}=`],
+    ['the revision of a model', `models/snapshots/${hex}01234567`],
+    ['23 characters that look random', 'aB3dE5gH7jK9mN1pQ3sT5vW'],
+    ['19 that do, with a word', 'aB3dE5gH7jK9mN1pQ3s-word'],
+    ['a kind for each third character', 'aaa111BBB222ccc333DDD44e'],
+    ['words and numbers', 'Abcdefghij1234567890klmnop'],
+    ['a name that is a scheme', 'token://abc'],
+    ['a value without a name', '=abc'],
+    ['a name without a value', 'set token= now'],
+    ['names of nothing', 'a=b=c'],
+  ])('%s stays: %j', (_what, text) => expect(redactText(text)).toBe(text));
+
+  const keys: readonly (readonly [begin: string, least: number])[] = [
+    ...['sk-', 'pk-', 'rk-', 'ak-', 'sk_live_', 'pk_test_', 'xoxb-'].map((begin) => [begin, 8] as const),
+    ...['hf_', 'api_org_', 'gsk_', 'r8_', 'npm_', 'shpat_', 'lsv2_pt_'].map((begin) => [begin, 12] as const),
+    ...['nvapi-', 'xai-', 'glpat-', 'pypi-', 'tvly-', 'pplx-'].map((begin) => [begin, 12] as const),
+    ...['AKIA', 'ASIA', 'AGPA', 'AROA', 'AIDA'].map((begin) => [begin, 12] as const),
+    ...['ghp_', 'gho_', 'ghs_', 'ghu_', 'ghr_', 'github_pat_', 'ya29.'].map((begin) => [begin, 16] as const),
+    ['AIza', 20],
+  ];
+
+  it.each(keys)('a key that begins with %s is one from %i characters on', (begin, least) => {
+    expect(redactText(`x ${begin}${'A'.repeat(least)} y`)).toBe(`x ${R} y`);
+    const short = `x ${begin}${'A'.repeat(least - 1)} y`;
+    expect(redactText(short)).toBe(short);
+    const within = `x${begin}${'A'.repeat(least)}`;
+    expect(redactText(within)).toBe(within);
+  });
+});
+
+describe('arguments', () => {
+  it.each([
+    [['mysql', '-p', 'x'], `mysql -p ${R}`],
+    [['/usr/bin/mysql', '-p', 'x'], `/usr/bin/mysql -p ${R}`],
+    [['redis-cli', '-a', 'pw'], `redis-cli -a ${R}`],
+    [['redis-server', '-a', 'pw'], `redis-server -a ${R}`],
+    [['sshpass', '-p', 'pw', 'ssh'], `sshpass -p ${R} ssh`],
+    [['curl', '-b', 'c=1'], `curl -b ${R}`],
+    [['curl', '-U', 'a:b'], `curl -U ${R}`],
+    [['other', '-p', 'x'], 'other -p x'],
+    [['x', '--token'], 'x --token'],
+    [['x', '=y'], 'x =y'],
+    [['x', 'token='], `x token=${R}`],
+    [['x', '-token=y'], `x -token=${R}`],
+    [['x', 'Authorization:', 'Bearer', 'y', '--port', '1'], `x Authorization: ${R} --port 1`],
+    [['x', 'Host:', 'y'], 'x Host: y'],
+    [['x', '--api-keys', 'a', 'b', '--y'], `x --api-keys ${R} --y`],
+    [['x', '--api-key', 'a', 'b'], `x --api-key ${R}`],
+    [['x', '--password', 'a', 'b'], `x --password ${R} b`],
+    [['a\u0000b\u001b\u001bc\u009fd'], 'a b c d'],
+  ])('%j', (argv, shown) => expect(redactCommand(argv)).toBe(shown));
+
+  it('are cut to so many characters, and no pair of two is halved', () => {
+    expect(cut('abcde', 4)).toBe('abc…');
+    expect(cut('a😀bcd', 4)).toBe('a😀…');
+    expect(cut('ab\u{10000}cd', 4)).toBe('ab…');
+    expect(cut('ab\u{10FFFF}cd', 4)).toBe('ab…');
+    // Beside the first halves of pairs.
+    expect(cut('ab\ud7ffcd', 4)).toBe('ab\ud7ff…');
+    expect(cut('ab\udc00cd', 4)).toBe('ab\udc00…');
   });
 });

@@ -6,10 +6,11 @@ import { describe, expect, it } from 'vitest';
 import { workerColumns } from '../../lib/cli/columns.js';
 import { snapshotLines } from '../../lib/cli/snapshot.js';
 import { printTable } from '../../lib/cli/table.js';
-import { workerDetail } from '../../lib/cli/top/detail.js';
+import { noPast } from '../../lib/cli/top/history.js';
 import { render } from '../../lib/cli/top/render.js';
 import { itemsAt } from '../../lib/cli/top/run.js';
 import { initialUi } from '../../lib/cli/top/ui.js';
+import { workerDetail } from '../../lib/cli/top/worker-detail.js';
 import { FleetMirror } from '../../lib/client/mirror.js';
 import type { HiveView, WorkerView } from '../../lib/contract/api.js';
 import type { Heartbeat, WorkerSample } from '../../lib/contract/heartbeat.js';
@@ -119,7 +120,7 @@ function drawn(hives: readonly HiveView[], workers: readonly WorkerView[]): stri
     ...render(topState(items, { ui: { ...initialUi, view: 'workers' } }), { columns: 400, rows: 500 }),
     ...printTable(workerColumns, workers, Number.POSITIVE_INFINITY, false),
     ...workers.slice(0, 40).flatMap((worker) =>
-      workerDetail(worker, null, [], null, 200)
+      workerDetail(worker, null, noPast, 200)
         .flat()
         .map(({ text }) => text),
     ),

@@ -101,3 +101,111 @@ describe('what of a command line is shown', () => {
     );
   });
 });
+
+describe('what of a word is shown, at the edges of its shape', () => {
+  const served = (...options: string[]) =>
+    safeCommand(['vllm', 'serve', 'a/b', ...options]).slice('vllm serve a/b '.length);
+
+  it.each([
+    ['--port 65535', '--port 65535'],
+    ['--port 65536', '--port …'],
+    ['--port 123456', '--port …'],
+    ['--port -1', '--port …'],
+    ['--port=0', '--port=0'],
+    ['--port --host h', '--port --host h'],
+    ['--port', '--port'],
+    ['--gpu-memory-utilization 0.95', '--gpu-memory-utilization 0.95'],
+    ['--gpu-memory-utilization 1.12345', '--gpu-memory-utilization …'],
+    ['--max-model-len 32k', '--max-model-len 32k'],
+    ['--max-model-len 4Ki', '--max-model-len 4Ki'],
+    ['--max-model-len auto', '--max-model-len auto'],
+    ['--max-model-len -1', '--max-model-len -1'],
+    ['--max-model-len 32x', '--max-model-len …'],
+    ['--max-model-len 1234567890', '--max-model-len …'],
+    ['--host 0.0.0.0', '--host 0.0.0.0'],
+    ['--host ::1', '--host ::1'],
+    ['--host [::1]', '--host [::1]'],
+    ['--host *', '--host *'],
+    ['--host fe80::1%eth0', '--host fe80::1%eth0'],
+    ['--host a-', '--host …'],
+    ['--dtype bfloat16', '--dtype bfloat16'],
+    ['--dtype BFLOAT16', '--dtype BFLOAT16'],
+    ['--dtype hunter2', '--dtype …'],
+    ['x y --port 1', '… --port 1'],
+    ['--api-key a --api-key b', '--api-key … --api-key …'],
+    ['-tp 2 -tp=4', '-tp 2 -tp=4'],
+    ['--', '--'],
+    ['-- x', '-- …'],
+  ])('vllm serve a/b %s', (options, shown) => expect(served(...options.split(' '))).toBe(shown));
+
+  it.each([
+    [['VLLM::Worker_TP0_DP12'], 'VLLM::Worker_TP0_DP12'],
+    [['VLLM::Worker_TP1234'], 'VLLM::Worker_TP123…'],
+    [['VLLM::EngineCore x'], 'VLLM::EngineCore…'],
+    [['python3', '/opt/vllm/entrypoints/openai/api_server.py', '--port', '1'], 'python3 api_server.py --port 1'],
+    [['uv', 'run', 'vllm', 'serve', 'a/b'], 'uv … vllm serve a/b'],
+    [
+      ['python3.11', '-u', '-m', 'sglang.launch_server', '--model-path', 'a/b'],
+      'python3.11 -u -m sglang.launch_server --model-path a/b',
+    ],
+    [['/usr/bin/env', 'python3', '/usr/local/bin/vllm', 'serve', 'm'], 'env python3 vllm serve m'],
+    [['vllm', 'serve', '-x'], 'vllm serve -x'],
+    [['vllm', 'serve', ''], 'vllm serve …'],
+    [['vllm', 'serve', 'a b'], 'vllm serve …'],
+    [['ollama', 'serve'], 'ollama serve'],
+    [['sh', '-c', 'x', '-c'], 'sh -c … -c'],
+    [[], '…'],
+  ])('%j', (argv, shown) => expect(safeCommand(argv)).toBe(shown));
+
+  it.each([
+    ['--port=', '--port=…'],
+    ['--port', '--port'],
+    ['--max_model_len', '--max_model_len'],
+    ['--max-model-lenx', '--…'],
+    ['--hunter-port', '--…'],
+    ['--port-port', '--port-port'],
+    ['-p', '-p'],
+    ['-ngl', '-ngl'],
+    ['-nglx', '-n…'],
+    ['--', '…'],
+    ['-', '…'],
+    ['-é', '…'],
+    ['x', '…'],
+  ])('the option %j is %j', (word, shown) => expect(shownOption(word)).toBe(shown));
+
+  it.each([
+    ['~/m', '~/m'],
+    ['../m', '../m'],
+    ['.hidden/m', '.hidden/m'],
+    ['C:\\m', 'C:\\m'],
+    ['org/m@rev/x', 'org/m@rev/x'],
+    ['m@main', null],
+    ['s3://b', 's3://b'],
+    ['https://h:8080/m', 'https://h:8080/m'],
+    ['https://h:80a/m', null],
+    ['https://h:123456/m', null],
+    ['https://a:b:1/m', null],
+    ['-x', null],
+    ['', null],
+    ['a'.repeat(512), 'a'.repeat(512)],
+    ['a'.repeat(513), `${'a'.repeat(511)}…`],
+  ])('the model %j is %j', (text, shown) => expect(shownModel(text)).toBe(shown));
+
+  it.each([
+    ['a b', 'a …'],
+    ['/x/y: z', 'y …'],
+    ['srv:\tworker', 'srv …'],
+    ['a: ', 'a …'],
+    ['./x', 'x'],
+    ['../bin/x', 'x'],
+    ['/opt/é/x', 'x'],
+    ['a'.repeat(64), 'a'.repeat(64)],
+    ['a'.repeat(65), '…'],
+    [`${'a'.repeat(65)} x`, '…'],
+    ['@x', '…'],
+    [': x', '…'],
+    ['x:y z', '…'],
+    ['--bash', '…'],
+    ['-', '…'],
+  ])('the program of %j is %j', (text, shown) => expect(shownProgram(text)).toBe(shown));
+});

@@ -16,7 +16,7 @@ export const attentionRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (
       response: answers({ description: 'All of it.', schema: refTo('AttentionList') }),
     }),
     async () => ({
-      items: attentionLines(registry.attention(), registry.silences.list()),
+      items: attentionLines(registry.attention().items, registry.silences.list()),
       warming: registry.warming,
     }),
   );

@@ -171,6 +171,16 @@ const gpuAndFleetRoutes: FastifyPluginAsyncTypebox<ServerContext> = async (app, 
     registry.fleet(bus.state()),
   );
   app.get(
+    '/v1/fleet/history',
+    describe('getFleetHistory', 'The last hour or day of the fleet as a whole', 'fleet', {
+      description:
+        'Over hosts that are online: `gpuUtilizationPercent`, the mean over GPUs; `powerWatts` of GPUs; `generationTokensPerSecond`; `workers`.',
+      querystring: HistoryQuery,
+      ...ok('The history.', 'History'),
+    }),
+    async ({ query: { span } }) => registry.fleetHistory(span),
+  );
+  app.get(
     '/v1/audit',
     {
       config: { need: 'admin' },

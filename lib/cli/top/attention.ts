@@ -2,7 +2,7 @@ import type { HivepulseClient } from '../../client/client.js';
 import type { AttentionLine } from '../../contract/silence.js';
 import { ansiOf } from '../../present/status.js';
 import { fitSpans, span } from '../table.js';
-import type { Line } from './detail.js';
+import type { Line } from './lines.js';
 
 const askEveryMs = 5000;
 const maxLines = 3;

@@ -2,16 +2,21 @@ import type { FleetEvent } from '../../contract/api.js';
 import { fitSpans, printTable, type Span, span, toText } from '../table.js';
 import { columns, plain, printable } from '../text.js';
 import { attentionLines } from './attention.js';
-import { eventLine } from './detail.js';
+import { eventLine } from './lines.js';
 import { connectionSpans, emptyText, fleetLines, type TopState } from './render.js';
-import { initialUi, type Row, type TableView, type Ui, type View, viewColumns, visibleRows } from './ui.js';
+import { type Row, viewColumns, visibleRows } from './rows.js';
+import { initialUi, type TableView, type Ui, type View } from './ui.js';
 
 /** What a pipe gets: the same rows as the screen, by name, since nobody can sort them. */
 export const plainUi = (view: View, filter: string): Ui => ({
   ...initialUi,
   view,
   filter,
-  sort: { ...initialUi.sort, workers: { key: 'worker', descending: false } },
+  sort: {
+    hives: { key: 'hive', descending: false },
+    workers: { key: 'worker', descending: false },
+    gpus: { key: 'hive', descending: false },
+  },
 });
 
 const nouns: Readonly<Record<View, string>> = { hives: 'hive', workers: 'worker', gpus: 'GPU', events: 'event' };

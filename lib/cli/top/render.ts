@@ -1,5 +1,5 @@
 import { type Connection, countRows } from '../../client/mirror.js';
-import type { History } from '../../contract/api.js';
+import type { FleetEvent, History } from '../../contract/api.js';
 import type { AttentionLine } from '../../contract/silence.js';
 import { fleetGpusText, gpuTotal } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
@@ -11,14 +11,17 @@ import {
   styleOf,
   workerStateStyles,
 } from '../../present/status.js';
-import { formatAge, formatGibOf, formatPercent, unknownText } from '../../present/units.js';
-import { bar, fraction, loadTone, value } from '../columns.js';
-import { type Column, drawRow, fitColumns, fitSpans, type Span, span, toText } from '../table.js';
+import { formatAge, formatBytes, formatPercent, unknownText } from '../../present/units.js';
+import { bar, fraction, loadTone, value } from '../cells.js';
+import { type Column, drawRow, fitSpans, type Span, span, toText } from '../table.js';
 import { columns, printable } from '../text.js';
 import { attentionLines } from './attention.js';
-import { eventLine, hiveDetail, type Line, workerDetail } from './detail.js';
-
-import { type Items, type Row, selectedIndex, type Ui, type View, viewColumns, views, visibleRows } from './ui.js';
+import { hiveDetail } from './hive-detail.js';
+import { eventLine, type Line } from './lines.js';
+import type { Shown, Target } from './press.js';
+import { type Items, type Row, selectedIndex, shownColumns, viewColumns, visibleRows } from './rows.js';
+import { troubleKey, type Ui, type View, views } from './ui.js';
+import { workerDetail } from './worker-detail.js';
 
 export interface Size {
   readonly columns: number;
@@ -35,8 +38,10 @@ export interface TopState {
   readonly warming: boolean;
   /** Hosts and GPUs that were lost. */
   readonly attention: readonly AttentionLine[];
-  /** History of the worker whose detail is open; null: none, or not yet had. */
+  /** History of the hive or worker whose detail is open; null: none, or not yet had. */
   readonly history: History | null;
+  /** Its events that the queen keeps; null: not yet had. */
+  readonly past: readonly FleetEvent[] | null;
   readonly nowMs: number;
   /** Wall clock as the person reads it. */
   readonly clock: string;
@@ -78,7 +83,7 @@ function spansOf(connection: Connection, warming: boolean, nowMs: number): Span[
       ];
     case 'lost': {
       const age = formatAge(nowMs - connection.sinceMs);
-      return [span(`\u25cb cut off ${age}: ${connection.reason.replace(/\.$/, '')}; trying again`, ansiOf.bad)];
+      return [span(`\u25cb disconnected ${age}: ${connection.reason.replace(/\.$/, '')}; retrying`, ansiOf.bad)];
     }
     case 'unauthorized':
       return [span('\u25cb signed out', ansiOf.bad)];
@@ -126,7 +131,7 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   }
   const used = fraction(counts.usedBytes, counts.totalBytes);
   const percent = formatPercent(used === null ? null : used * 100);
-  const text = `${formatGibOf(counts.usedBytes, counts.totalBytes)}  ${percent}`;
+  const text = `${formatBytes(counts.usedBytes)} of ${formatBytes(counts.totalBytes)}  ${percent}`;
   if (counts.gpus > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([
@@ -139,11 +144,10 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   return lines;
 }
 
+const tabText = (view: View, i: number): string => ` ${i + 1} ${viewTitles[view]} `;
+
 function tabs({ ui }: TopState): Span[] {
-  return views.flatMap((view, i) => [
-    span(` ${i + 1} ${viewTitles[view]} `, view === ui.view && !ui.detail ? '7;1' : '2'),
-    span(' '),
-  ]);
+  return views.flatMap((view, i) => [span(tabText(view, i), view === ui.view && !ui.detail ? '7;1' : '2'), span(' ')]);
 }
 
 function sortSpans({ ui }: TopState, shown: number, total: number): Span[] {
@@ -152,6 +156,7 @@ function sortSpans({ ui }: TopState, shown: number, total: number): Span[] {
     : [];
   if (ui.view === 'events' || ui.detail) return filter;
   const { key, descending } = ui.sort[ui.view];
+  if (key === troubleKey) return [...filter, span(descending ? 'the worst last' : 'the worst first', '2')];
   const column = viewColumns(ui.view).find((candidate) => candidate.key === key);
   return [
     ...filter,
@@ -160,9 +165,49 @@ function sortSpans({ ui }: TopState, shown: number, total: number): Span[] {
   ];
 }
 
-/** Lines that a page of rows has on a screen of this size; `press` needs it too. */
-export function pageSize(state: TopState, size: Size): number {
-  return Math.max(1, layout(state, size).body - 1);
+/** What keys and the mouse depend on, on a screen of this size. */
+export function shownOf(state: TopState, size: Size): Shown {
+  const { ui } = state;
+  const columnsShown = ui.view === 'events' ? [] : shownColumns(ui, ui.view, size.columns);
+  return { page: Math.max(1, layout(state, size).body - 1), columns: columnsShown.map(({ column }) => column.key) };
+}
+
+/** What is at a place of the screen (both count from 0); null: nothing that can be clicked. */
+export function targetAt(
+  state: TopState,
+  size: Size,
+  at: { readonly column: number; readonly line: number },
+): Target | null {
+  const { ui } = state;
+  const { head, body } = layout(state, size);
+  if (at.line === head.length) return tabAt(at.column);
+  const line = at.line - head.length - 1;
+  if (ui.detail || ui.help || line < 0 || line >= body) return null;
+  if (ui.view !== 'events' && line === 0) return headingAt(ui, ui.view, size.columns, at.column);
+  const rows = visibleRows(ui, state.items);
+  const { first, visible } = windowOf(ui, rows, body);
+  const index = first + line - (ui.view === 'events' ? 0 : 1);
+  return index < rows.length && index < first + visible ? { kind: 'row', index } : null;
+}
+
+function tabAt(column: number): Target | null {
+  let begin = 0;
+  for (const [i, view] of views.entries()) {
+    const end = begin + columns(tabText(view, i));
+    if (column >= begin && column < end) return { kind: 'tab', view };
+    begin = end + 1;
+  }
+  return null;
+}
+
+function headingAt(ui: Ui, view: Exclude<View, 'events'>, total: number, at: number): Target | null {
+  let begin = 0;
+  for (const { column, width: own } of shownColumns(ui, view, total)) {
+    // What is between two columns is of the one before it.
+    if (at >= begin && at < begin + own + 2) return column.order ? { kind: 'heading', column: column.key } : null;
+    begin += own + 2;
+  }
+  return null;
 }
 
 function layout(state: TopState, size: Size): { head: Line[]; body: number; events: number } {
@@ -188,7 +233,9 @@ const helpLines: readonly (readonly [string, string])[] = [
   ['/', 'filter: every word must occur (id, model, state, label, ...); Esc clears it'],
   ['s S, \u2192 \u2190', 'sort by the next or previous column'],
   ['r', 'sort the other way'],
-  ['Space, p', 'hold the picture still, go on'],
+  ['t', 'in a detail: the last hour or the last 24 hours'],
+  ['Mouse', 'click: select, open, sort by a heading; wheel: scroll; m turns it off, to select text'],
+  ['Space, p', 'pause the screen, and resume'],
   ['?', 'this help'],
   ['q, Ctrl-C', 'quit'],
 ];
@@ -222,25 +269,20 @@ function detailBody(state: TopState, total: number): Line[] {
   const { ui, items } = state;
   if (!ui.detail) return [];
   const { kind, key } = ui.detail;
+  const past = { events: items.events, past: state.past, history: state.history, span: ui.span };
   if (kind === 'hive') {
     const hive = items.hives.find((candidate) => candidate.id === key);
     if (!hive) return [[span(`${key} is gone`, ansiOf.unknown)]];
     return hiveDetail(
       hive,
       items.workers.filter((worker) => worker.hive === key),
-      items.events,
+      past,
       total,
     );
   }
   const worker = items.workers.find((candidate) => candidate.key === key);
   if (!worker) return [[span(`${key} is gone`, ansiOf.unknown)]];
-  return workerDetail(
-    worker,
-    items.hives.find((hive) => hive.id === worker.hive) ?? null,
-    items.events,
-    state.history,
-    total,
-  );
+  return workerDetail(worker, items.hives.find((hive) => hive.id === worker.hive) ?? null, past, total);
 }
 
 export function emptyText(state: TopState): string {
@@ -262,11 +304,16 @@ export function emptyText(state: TopState): string {
   }
 }
 
-function tableBody(state: TopState, rows: readonly Row[], height: number, total: number): string[] {
-  const { ui, colours } = state;
+/** The rows that have room: the selected one is among them. */
+function windowOf(ui: Ui, rows: readonly Row[], height: number): { at: number; first: number; visible: number } {
   const at = selectedIndex(ui, rows);
   const visible = height - (ui.view === 'events' ? 0 : 1);
-  const first = Math.max(0, Math.min(at - Math.floor(visible / 2), rows.length - visible));
+  return { at, visible, first: Math.max(0, Math.min(at - Math.floor(visible / 2), rows.length - visible)) };
+}
+
+function tableBody(state: TopState, rows: readonly Row[], height: number, total: number): string[] {
+  const { ui, colours } = state;
+  const { at, first, visible } = windowOf(ui, rows, height);
   const shown = rows.slice(first, first + visible);
   if (rows.length === 0) return [toText(fitSpans([span(emptyText(state), '2')], total), colours)];
   if (ui.view === 'events') {
@@ -279,7 +326,7 @@ function tableBody(state: TopState, rows: readonly Row[], height: number, total:
       ),
     );
   }
-  const fitted = fitColumns(viewColumns(ui.view), total);
+  const fitted = shownColumns(ui, ui.view, total);
   const sort = ui.sort[ui.view];
   const heading = fitted.flatMap(({ column, width: w }: { column: Column<Row>; width: number }, i) => [
     ...(i > 0 ? [span('  ', '4')] : []),
@@ -308,6 +355,7 @@ function footer(state: TopState, position: string, total: number): Span[] {
     ? [
         ['Esc', 'back'],
         ['\u2191\u2193', 'scroll'],
+        ['t', ui.span === 'hour' ? '24 h' : '1 h'],
         ...(ui.detail.kind === 'hive' ? [['w', 'workers'] as const] : []),
         ['q', 'quit'],
       ]
@@ -316,16 +364,20 @@ function footer(state: TopState, position: string, total: number): Span[] {
         ['Enter', 'detail'],
         ['/', 'filter'],
         ['s', 'sort'],
-        ['r', 'reverse'],
-        ['Space', 'hold'],
         ['?', 'help'],
         ['q', 'quit'],
+        ['r', 'reverse'],
+        ['Space', 'pause'],
       ];
-  return ends(
-    keys.flatMap(([key, text]) => [span(key, '1'), span(` ${text}   `, '2')]),
-    [span(position, '2')],
-    total,
-  );
+  // Whole keys only: what has no room is in the help.
+  const room = total - columns(position) - 1;
+  const spans: Span[] = [];
+  for (const [key, text] of keys) {
+    const next = [span(spans.length === 0 ? '' : '   '), span(key, '1'), span(` ${text}`, '2')];
+    if (width(spans) + width(next) > room) break;
+    spans.push(...next);
+  }
+  return ends(spans, [span(position, '2')], total);
 }
 
 /** The frame: exactly `size.rows` lines of at most `size.columns` columns. A pure function of its arguments. */

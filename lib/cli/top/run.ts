@@ -1,17 +1,19 @@
 import type { HivepulseClient } from '../../client/client.js';
 import { FleetMirror } from '../../client/mirror.js';
 import { recentEvents } from '../../client/recent-events.js';
-import type { History } from '../../contract/api.js';
 import { HivepulseError } from '../../util/errors.js';
 import { answerMs, noAnswer } from '../event-ids.js';
 import { exitCodeOf, exitCodes, explain } from '../exit.js';
 import { outputWidth, printLines, wantsColours, writeNote, writeText } from '../output.js';
 import { AttentionWatch } from './attention.js';
-import { parseKeys } from './keys.js';
+import { type Key, type Mouse, parseInput } from './keys.js';
+import { PastOfDetail } from './past.js';
 import { plainFrame, plainUi } from './plain.js';
-import { pageSize, render, type TopState } from './render.js';
+import { click, press, scroll } from './press.js';
+import { render, shownOf, type TopState, targetAt } from './render.js';
+import type { Items } from './rows.js';
 import { Screen } from './screen.js';
-import { type Items, initialUi, press, type Ui, type View } from './ui.js';
+import { initialUi, type Ui, type View } from './ui.js';
 
 export interface TopOptions {
   readonly intervalMs: number | null;
@@ -28,7 +30,6 @@ interface Source {
 const drawEveryMs = 250;
 /** A queen keeps at least as many. */
 const eventsBefore = 100;
-const historyEveryMs = 10_000;
 
 export async function runTop(client: HivepulseClient, urls: readonly string[], options: TopOptions): Promise<void> {
   const terminal = process.stdin.isTTY && process.stdout.isTTY && process.env.TERM !== 'dumb';
@@ -59,6 +60,7 @@ function stateOf(
     warming: mirror.warming,
     attention: attention.lines,
     history: null,
+    past: null,
     nowMs,
     clock: new Date().toTimeString().slice(0, 8),
     colours: wantsColours(),
@@ -67,7 +69,7 @@ function stateOf(
 
 /** Lists the newest events from before the stream was opened. Where they cannot be had, the list begins empty. */
 async function addRecentEvents({ client }: Source, mirror: FleetMirror, signal: AbortSignal): Promise<void> {
-  const events = await recentEvents(client, mirror.lastEventId, eventsBefore, signal).catch(() => []);
+  const events = await recentEvents(client, mirror.lastEventId, eventsBefore, { signal }).catch(() => []);
   for (const event of events) mirror.addEvent(event);
 }
 
@@ -116,13 +118,16 @@ class LiveTop {
   #ui: Ui;
   /** The rows while the picture is held. */
   #held: Items | null = null;
-  #history: { key: string; value: History | null; atMs: number } | null = null;
+  readonly #past: PastOfDetail;
+  /** The beginning of a sequence of the terminal whose end has not come. */
+  #typed = '';
   #timer: NodeJS.Timeout | null = null;
   #lastDrawMs = Number.NEGATIVE_INFINITY;
 
   constructor(source: Source, { intervalMs, view, filter }: TopOptions) {
     this.#source = source;
     this.#attention = new AttentionWatch(source.client);
+    this.#past = new PastOfDetail(source.client, () => this.#drawSoon());
     this.#drawEveryMs = intervalMs ?? drawEveryMs;
     this.#ui = { ...initialUi, view, filter };
   }
@@ -137,7 +142,7 @@ class LiveTop {
         const isFirst = message.type === 'snapshot' && !this.#mirror.loaded;
         this.#mirror.apply(message, performance.now());
         if (isFirst) void addRecentEvents(this.#source, this.#mirror, signal);
-        this.#refreshHistory();
+        this.#refreshPast();
       }
     } catch (error) {
       if (!(error instanceof HivepulseError)) throw error;
@@ -146,6 +151,7 @@ class LiveTop {
       process.exitCode = exitCodeOf(error);
     } finally {
       this.#abort.abort();
+      this.#past.close();
       if (this.#timer !== null) clearTimeout(this.#timer);
       this.#screen.leave();
       process.stdin.setRawMode(false).pause();
@@ -167,6 +173,7 @@ class LiveTop {
     process.on('SIGCONT', () => {
       process.stdin.setRawMode(true);
       this.#screen.enter();
+      this.#screen.reportMouse(this.#ui.mouse);
       this.#redraw();
     });
     process.stdout.on('resize', () => this.#redraw());
@@ -176,14 +183,15 @@ class LiveTop {
       .on('data', (data: string) => this.#press(data))
       .resume();
     this.#screen.enter();
+    this.#screen.reportMouse(this.#ui.mouse);
   }
 
   #state(): TopState {
-    const key = this.#ui.detail?.key;
     this.#held = this.#ui.paused ? (this.#held ?? itemsAt(this.#mirror, performance.now())) : null;
     return {
       ...stateOf(this.#source, this.#mirror, this.#ui, this.#attention, this.#held),
-      history: this.#history?.key === key ? (this.#history?.value ?? null) : null,
+      history: this.#past.history,
+      past: this.#past.events,
       colours: !process.env.NO_COLOR,
     };
   }
@@ -210,17 +218,26 @@ class LiveTop {
   }
 
   #press(data: string): void {
-    for (const key of parseKeys(data)) {
+    const { keys, rest } = parseInput(this.#typed + data);
+    this.#typed = rest;
+    for (const key of keys) {
       if (key === 'suspend') this.#suspend();
       else if (key === 'redraw') this.#screen.invalidate();
-      else {
-        const state = this.#state();
-        this.#ui = press(this.#ui, key, state.items, pageSize(state, this.#screen.size));
-      }
+      else this.#ui = this.#after(key);
     }
+    this.#screen.reportMouse(this.#ui.mouse);
     if (this.#ui.quit) this.#abort.abort();
-    this.#refreshHistory();
+    this.#refreshPast();
     this.#schedule(0);
+  }
+
+  #after(key: Key | Mouse): Ui {
+    const state = this.#state();
+    const { size } = this.#screen;
+    const shown = shownOf(state, size);
+    if (typeof key === 'string') return press(this.#ui, key, state.items, shown);
+    if (key.kind === 'click') return click(this.#ui, targetAt(state, size, key), state.items, shown);
+    return scroll(this.#ui, key.kind === 'wheelDown' ? 1 : -1, state.items);
   }
 
   #suspend(): void {
@@ -229,19 +246,7 @@ class LiveTop {
     process.kill(process.pid, 'SIGSTOP');
   }
 
-  /** Asks for the history of the worker whose detail is open. Where it cannot be had, the detail has no curves. */
-  #refreshHistory(): void {
-    if (this.#ui.detail?.kind !== 'worker') return;
-    const { key } = this.#ui.detail;
-    const known = this.#history?.key === key ? this.#history : null;
-    if (known && performance.now() - known.atMs < historyEveryMs) return;
-    this.#history = { key, value: known?.value ?? null, atMs: performance.now() };
-    this.#source.client.history({ worker: key }, { signal: this.#abort.signal }).then(
-      (value) => {
-        if (this.#history?.key === key) this.#history = { key, value, atMs: performance.now() };
-        this.#drawSoon();
-      },
-      () => undefined,
-    );
+  #refreshPast(): void {
+    if (this.#mirror.loaded) this.#past.refresh(this.#ui, this.#mirror.lastEventId);
   }
 }

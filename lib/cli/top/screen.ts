@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { keepColours } from '../printable.js';
+import { keepColours } from '../../present/printable.js';
 import { columns } from '../text.js';
 
 /** The part of a TTY stream that is used. */
@@ -12,6 +12,9 @@ export interface TerminalOutput {
 
 // Alternate screen, no cursor, no wrapping at the right edge (a character too wide must not scroll the picture).
 const enterSequence = '\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[2J';
+// Presses of buttons and the wheel (mode 1000), with columns beyond 223 (SGR, mode 1006).
+const mouseOn = '\u001b[?1000h\u001b[?1006h';
+const mouseOff = '\u001b[?1006l\u001b[?1000l';
 const leaveSequence = '\u001b[0m\u001b[?7h\u001b[?25h\u001b[?1049l';
 
 /**
@@ -22,6 +25,7 @@ const leaveSequence = '\u001b[0m\u001b[?7h\u001b[?25h\u001b[?1049l';
 export class Screen {
   private shown: readonly string[] = [];
   private active = false;
+  private mouse = false;
   private readonly output: TerminalOutput;
   private readonly writeNow: (text: string) => void;
 
@@ -46,11 +50,20 @@ export class Screen {
   leave(): void {
     if (!this.active) return;
     this.active = false;
+    const mouse = this.mouse;
+    this.mouse = false;
     try {
-      this.writeNow(leaveSequence);
+      this.writeNow(`${mouse ? mouseOff : ''}${leaveSequence}`);
     } catch {
       // The terminal is gone: there is nothing to give back.
     }
+  }
+
+  /** Whether the terminal reports the mouse: while it does, people select text with Shift held. */
+  reportMouse(wanted: boolean): void {
+    if (!this.active || wanted === this.mouse) return;
+    this.mouse = wanted;
+    this.output.write(wanted ? mouseOn : mouseOff);
   }
 
   /** The next frame is drawn whole: after a resize, or where something else wrote on the screen. */

@@ -1,7 +1,7 @@
 import { shortestIntervalMs } from '../defaults.js';
 import { gpuReaders } from '../enums.js';
 import type { FieldTable } from './field.js';
-import { amount, integer, nullable, oneOf, text } from './shape.js';
+import { amount, integer, list, nullable, oneOf, text } from './shape.js';
 
 export const intervalShape = integer(
   shortestIntervalMs,
@@ -16,6 +16,14 @@ export const collectionFields = {
   cgroupReader: { shape: oneOf(['native', 'files', 'none']), least: 'none' },
   cgroupReaderReason: { shape: nullable(text({ maxLength: 512 }, 'Why it is not `native`.')) },
   gpuReader: { shape: oneOf(gpuReaders), least: 'none' },
+  gpuReaders: {
+    optional: true,
+    shape: list(
+      oneOf(gpuReaders),
+      8,
+      'All of them, where GPUs of several vendors are read in different ways; else left out.',
+    ),
+  },
   gpuReaderReason: { shape: nullable(text({ maxLength: 512 }, 'Why it is not `nvml`.')) },
   gpuAgeMs: { shape: amount('Age of the last GPU reading.') },
 } as const satisfies FieldTable;

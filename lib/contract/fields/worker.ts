@@ -71,7 +71,7 @@ export const workerFields = {
   model: {
     shape: nullable(text({ maxLength: maxModelLength }, 'First of the names that clients may ask for.')),
     explainedBy: ['command'],
-    column: { key: 'model', title: 'MODEL', width: [10, 34], rank: 3, place: 30 },
+    column: { key: 'model', title: 'MODEL', width: [14, 34], rank: 1, place: 30 },
   },
   models: {
     shape: nullable(
@@ -341,7 +341,7 @@ export const workerFields = {
       scale: 'ratio',
       unlessEmpty: 'gpus',
     },
-    column: { key: 'gpu', title: 'GPU', width: [12, 18], rank: 1, place: 90, descending: true },
+    column: { key: 'gpu', title: 'GPU', width: [16, 22], rank: 1, place: 90, descending: true },
     sort: 40,
   },
   vramUsedBytes: {

@@ -53,6 +53,8 @@ export type QueenMessage =
     }
   | { readonly type: 'interval'; readonly intervalMs: number }
   | { readonly type: 'resync'; readonly reason: ResyncReason }
+  /** The next message is to be a keyframe: another queen needs it. Until then all goes on. */
+  | { readonly type: 'keyframe' }
   /** The newest keyframe or delta was not taken in, as a POST is refused with this status. */
   | {
       readonly type: 'refused';
@@ -73,8 +75,8 @@ const isObject = (value: unknown): value is Values => typeof value === 'object' 
 const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const shorten = (value: unknown, length: number): string => (typeof value === 'string' ? value.slice(0, length) : '');
 
-/** No queen asks for more. */
-const maxIntervalMs = 600_000;
+/** Some times what a busy queen asks for: nobody who takes its port once silences a hive for longer. */
+const maxIntervalMs = 60_000;
 
 /** An answer to a heartbeat; null: it is none. */
 export function readReply(value: unknown): HeartbeatReply | null {
@@ -117,6 +119,8 @@ export function readQueenMessage(text: string): QueenMessage | null {
       return isWhole(value.intervalMs)
         ? { type: 'interval', intervalMs: Math.min(value.intervalMs, maxIntervalMs) }
         : null;
+    case 'keyframe':
+      return { type: 'keyframe' };
     case 'resync': {
       const reason = resyncReasons.find((each) => each === value.reason);
       return { type: 'resync', reason: reason ?? 'malformed' };

@@ -1,7 +1,7 @@
 /** What is looked at, kept in the address: a link shows the same to whoever opens it. */
 import { type Signal, signal } from '@preact/signals';
 
-export const views = ['hives', 'workers', 'events', 'place'] as const;
+export const views = ['hives', 'gpus', 'workers', 'models', 'events', 'place'] as const;
 export type View = (typeof views)[number];
 
 const params = {
@@ -14,11 +14,20 @@ const params = {
   liveness: '',
   /** Of the list of workers: what they use, or `load`, what their engines have to do. */
   columns: '',
-  sort: 'worker',
-  dir: 'asc',
+  /** Empty: as it was chosen last in this list. */
+  sort: '',
+  dir: '',
+  /** Hosts as cards (empty), `table` or `heat`; what colours a heat map; `model`, `gpu` or `label:zone`. */
+  as: '',
+  color: '',
+  group: '',
   kind: '',
   /** How far back charts go, seconds. */
   window: '3600',
+  /** Up to six of what the panel shows, in one chart, and the figure that is drawn; `fleet=open`: charts of the whole fleet. */
+  compare: '',
+  figure: '',
+  fleet: '',
   /** What the panel shows: `worker:<key>`, `hive:<id>` or `gpu:<hive>/<uuid>`. */
   show: '',
   /** Placement: GiB on each GPU, number of GPUs, labels, host memory in GiB, strategy. */

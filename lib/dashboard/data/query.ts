@@ -4,8 +4,9 @@ import { modelsOf, servesModel } from '../../contract/models.js';
 import { compareNames, hasWords, wordsOf } from '../../present/search.js';
 import { eventText } from '../../present/sentences.js';
 import { causeOfHealth } from '../../present/severity.js';
-import { eventStyles, styleOf } from '../../present/status.js';
+import { eventStyles, styleOf, workerStyle } from '../../present/status.js';
 import { memoryOf } from '../../present/worker-figures.js';
+import { sortRows } from './rows.js';
 
 export interface WorkerFilter {
   readonly text: string;
@@ -47,7 +48,7 @@ export function workerMatcher(filter: WorkerFilter): (worker: WorkerView) => boo
     if (filter.model !== '' && !servesModel(worker, filter.model)) return false;
     if (filter.hive !== '' && worker.hive !== filter.hive) return false;
     if (words.length === 0) return true;
-    const text = haystackOf(worker);
+    const text = `${haystackOf(worker)}\n${workerStyle(worker).word}`;
     return words.every((word) => text.includes(word));
   };
 }
@@ -68,38 +69,11 @@ export const workerSorts = {
 } as const;
 export type WorkerSort = keyof typeof workerSorts;
 
-/**
- * What is not known comes last in either direction; ties keep the order of names. Ten thousand rows are sorted each second,
- * so keys are taken out once, and numbers are compared in a typed array.
- */
 export function sortWorkers(workers: readonly WorkerView[], sort: string, direction: string): WorkerView[] {
   const name = Object.hasOwn(workerSorts, sort) ? (sort as WorkerSort) : 'worker';
-  const sign = direction === 'desc' ? -1 : 1;
   const keyOf: (worker: WorkerView) => string | number | null = workerSorts[name];
-  const keys = workers.map(keyOf);
-  const order = Uint32Array.from(keys, (_, index) => index);
-  const byName = (a: number, b: number) => (workers[a]!.key < workers[b]!.key ? -1 : 1);
-  if (textSorts.has(name)) {
-    order.sort((a, b) => {
-      const [left, right] = [keys[a] as string | null, keys[b] as string | null];
-      if (left === right) return byName(a, b);
-      if (left === null || right === null) return left === null ? 1 : -1;
-      return compareNames(left, right) * sign || byName(a, b);
-    });
-  } else {
-    // Unknown is beyond the last number in either direction.
-    const numbers = Float64Array.from(keys, (key) =>
-      key === null ? Number.POSITIVE_INFINITY : (key as number) * sign,
-    );
-    order.sort((a, b) => {
-      const [left, right] = [numbers[a]!, numbers[b]!];
-      return left === right ? byName(a, b) : left < right ? -1 : 1;
-    });
-  }
-  return Array.from(order, (index) => workers[index]!);
+  return sortRows(workers, keyOf, ({ key }) => key, direction);
 }
-
-const textSorts: ReadonlySet<WorkerSort> = new Set(['worker', 'model', 'state']);
 
 /** How urgent a hive is: what is wrong comes first. */
 function urgencyOf({ liveness, faults, gpus }: HiveView): number {
@@ -156,5 +130,11 @@ export function matchesEvent(event: FleetEvent, filter: EventFilter): boolean {
   if (words.length === 0) return true;
   // What the screen says of it as well.
   const shown = [styleOf(eventStyles, event.kind).word, eventText(event)];
-  return hasWords(words, [event.hive, event.workerId, event.gpuUuid, event.kind, ...shown]);
+  return hasWords(words, [
+    event.hive === '*' ? 'all hosts' : event.hive,
+    event.workerId,
+    event.gpuUuid,
+    event.kind,
+    ...shown,
+  ]);
 }

@@ -65,6 +65,13 @@ export class Ring {
     return values;
   }
 
+  /** The highest that is known; 0 where nothing is. */
+  peak(metric: Metric): number {
+    let most = 0;
+    for (const value of this.#values[metric]) if (value > most) most = value;
+    return most;
+  }
+
   #goTo(step: number): void {
     if (this.#newest < 0 || step - this.#newest >= steps)
       for (const metric of metrics) this.#values[metric].fill(Number.NaN);
@@ -109,6 +116,10 @@ export function sparkOf(worker: WorkerView, metric: Metric): readonly (number | 
   }
   return ring.read(metric, clock());
 }
+
+/** The highest of ten minutes over those of the workers that somebody looked at: the top of a scale that they share. */
+export const peakOf = (metric: Metric, workers: readonly WorkerView[]): number =>
+  workers.reduce((most, { key }) => Math.max(most, rings.get(key)?.peak(metric) ?? 0), 0);
 
 const wanted: string[] = [];
 let inFlight = 0;

@@ -123,7 +123,7 @@ async function read(): Promise<void> {
   lastMessageMs = performance.now();
   const from = mirror.lastEventId === '' ? {} : { lastEventId: mirror.lastEventId };
   try {
-    for await (const message of client.events({}, { ...from, signal, maxBackoffMs })) {
+    for await (const message of client.events({ changes: true, lists: true }, { ...from, signal, maxBackoffMs })) {
       lastMessageMs = performance.now();
       isOpen = message.type !== 'closed';
       const isFirst = message.type === 'snapshot' && !mirror.loaded;
@@ -151,7 +151,7 @@ async function read(): Promise<void> {
 /** A stream begins with the present state: what happened before is asked for once. */
 async function listRecentEvents(): Promise<void> {
   const signal = AbortSignal.timeout(eventsDeadlineMs);
-  const events = await recentEvents(client, mirror.lastEventId, eventsBefore, signal).catch(() => []);
+  const events = await recentEvents(client, mirror.lastEventId, eventsBefore, { signal }).catch(() => []);
   for (const event of events) mirror.addEvent(event);
   send({ kind: 'events', events });
 }

@@ -23,9 +23,55 @@ export interface ChartProps {
   readonly tone?: 'active' | 'good' | 'warning' | 'waiting';
   /** Ages of events, drawn as marks. */
   readonly marks?: readonly number[];
+  /** Several things in place of `values`, each with a line of its own. */
+  readonly lines?: readonly ChartLine[] | undefined;
+  /** px */
+  readonly height?: number;
 }
 
-const height = 92;
+export interface ChartLine {
+  readonly name: string;
+  readonly values: readonly (number | null)[];
+}
+
+/** Lines differ by colour and by their dashes. */
+export const lineLooks = [
+  { color: '--active', dash: [] },
+  { color: '--warning', dash: [6, 3] },
+  { color: '--good', dash: [2, 2] },
+  { color: '--bad', dash: [8, 3, 2, 3] },
+  { color: '--waiting', dash: [12, 4] },
+  { color: '--unknown', dash: [4, 4] },
+] as const;
+
+/** One line with an area below it, or a line for each of several. */
+function seriesOf(lines: readonly ChartLine[] | undefined, tone: string): uPlot.Series[] {
+  const shared = { width: 1.5, spanGaps: false, points: { show: false } };
+  if (lines === undefined) {
+    const stroke = css(`--${tone}`);
+    return [{}, { ...shared, stroke, fill: `color-mix(in srgb, ${stroke} 16%, transparent)` }];
+  }
+  const looks = lines.map((_, index) => lineLooks[index % lineLooks.length]!);
+  return [{}, ...looks.map(({ color, dash }) => ({ ...shared, stroke: css(color), dash: [...dash] }))];
+}
+
+const dataOf = ({ ages, values, lines }: Pick<ChartProps, 'ages' | 'values' | 'lines'>): uPlot.AlignedData =>
+  [[...ages], ...(lines === undefined ? [[...values]] : lines.map((line) => [...line.values]))] as uPlot.AlignedData;
+
+/** What the cursor is at, in words. */
+function tipText(u: uPlot, lines: readonly ChartLine[] | undefined, format: ChartProps['format']): string {
+  const index = u.cursor.idx;
+  const age = index == null ? undefined : u.data[0]?.[index];
+  if (index == null || age === undefined) return '';
+  const said = (values: ArrayLike<number | null | undefined> | undefined) => {
+    const value = values?.[index] ?? null;
+    return value === null ? 'not known' : format(value);
+  };
+  const parts = lines?.map(({ name }, line) => `${name} ${said(u.data[line + 1])}`) ?? [said(u.data[1])];
+  return `${momentText(wallMs(age))}: ${parts.join(', ')}`;
+}
+
+const leastHeight = 92;
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const wallMs = (age: number): number => Date.now() + age * 1000;
@@ -53,7 +99,8 @@ function scaleTexts(
   splits: number[],
   { format, limit, top }: Required<Pick<ChartProps, 'format' | 'limit' | 'top'>>,
 ): string[] {
-  const isEmpty = top === 0 && limit === null && (u.data[1] ?? []).every((value) => value == null);
+  const isEmpty =
+    top === 0 && limit === null && u.data.slice(1).every((line) => [...line].every((value) => value == null));
   return splits.map((value) => (isEmpty ? '' : format(value)));
 }
 
@@ -95,18 +142,30 @@ function drawOver(u: uPlot, limit: number | null, marks: readonly number[]): voi
 }
 
 export function Chart(props: ChartProps) {
-  const { title, now, ages, values, silentMs, format, limit = null, top = 0, tone = 'active', marks = [] } = props;
+  const {
+    title,
+    now,
+    ages,
+    values,
+    silentMs,
+    format,
+    limit = null,
+    top = 0,
+    tone = 'active',
+    marks = [],
+    lines,
+    height = leastHeight,
+  } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const theme = drawnTheme.value;
-  const latest = useRef({ format, limit, top, marks });
-  latest.current = { format, limit, top, marks };
+  const latest = useRef({ format, limit, top, marks, lines });
+  latest.current = { format, limit, top, marks, lines };
   const seconds = windowSeconds();
   const part = zoom.value;
 
   useEffect(() => {
     if (!box.current) return;
-    const line = css(`--${tone}`);
     const grid = css('--line');
     const text = css('--muted');
     const font = `11px ${css('--font')}`;
@@ -152,16 +211,7 @@ export function Chart(props: ChartProps) {
             values: (u, splits) => scaleTexts(u, splits, latest.current),
           },
         ],
-        series: [
-          {},
-          {
-            stroke: line,
-            width: 1.5,
-            fill: `color-mix(in srgb, ${line} 16%, transparent)`,
-            spanGaps: false,
-            points: { show: false },
-          },
-        ],
+        series: seriesOf(lines, tone),
         hooks: {
           draw: [(u) => drawOver(u, latest.current.limit, latest.current.marks)],
           setSelect: [zoomToSelected],
@@ -169,18 +219,12 @@ export function Chart(props: ChartProps) {
             (u) => {
               const tip = box.current?.querySelector<HTMLElement>('.tip');
               if (!tip) return;
-              const index = u.cursor.idx;
-              const age = index == null ? undefined : u.data[0]?.[index];
-              const value = index == null ? null : (u.data[1]?.[index] ?? null);
-              tip.textContent =
-                age === undefined
-                  ? ''
-                  : `${momentText(wallMs(age))}: ${value === null ? 'not known' : latest.current.format(value)}`;
+              tip.textContent = tipText(u, latest.current.lines, latest.current.format);
             },
           ],
         },
       },
-      [[...ages], [...values]] as uPlot.AlignedData,
+      dataOf({ ages, values, lines }),
       box.current,
     );
     plot.current = drawn;
@@ -194,13 +238,13 @@ export function Chart(props: ChartProps) {
       drawn.destroy();
       plot.current = null;
     };
-  }, [theme, tone]);
+  }, [theme, tone, lines?.length]);
 
   useEffect(() => {
-    plot.current?.setData([[...ages], [...values]] as uPlot.AlignedData);
-  }, [ages, values, limit, top, seconds, part]);
+    plot.current?.setData(dataOf({ ages, values, lines }));
+  }, [ages, values, lines, limit, top, seconds, part]);
 
-  const known = values.filter((value) => value !== null);
+  const known = (lines?.flatMap((line) => line.values) ?? values).filter((value) => value !== null);
   const summary =
     known.length === 0
       ? 'nothing is known of this time'
@@ -224,6 +268,7 @@ export function Chart(props: ChartProps) {
       <div
         ref={box}
         class="plot"
+        style={{ height: `${height}px` }}
         role="img"
         aria-label={`${title}: ${summary}${silentMs === null ? '' : ', not known now'}${limit === null ? '' : `, limit ${format(limit)}`}`}
       >

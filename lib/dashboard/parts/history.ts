@@ -20,10 +20,10 @@ const refreshMs = 30_000;
 
 /**
  * The last hour or day of a hive, worker or GPU: the queen's history, continued from the stream. `sample` gives the values of the
- * newest heartbeat of `hive`. Silence is a gap: the last value is not repeated.
+ * newest heartbeat of `hive`. Silence is a gap: the last value is not repeated. `of` null: of nothing.
  */
 export function useHistory(
-  of: Parameters<typeof client.history>[0],
+  of: Parameters<typeof client.history>[0] | null,
   hive: Hive | undefined,
   sample: () => Readonly<Record<string, number | null>>,
   events: readonly FleetEvent[] = [],
@@ -38,6 +38,7 @@ export function useHistory(
     let timer = 0;
     live.current.forget();
     setPast(null);
+    if (of === null) return;
     const load = async () => {
       clearTimeout(timer);
       try {

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { at, go, type Param } from '../data/location.js';
+import { isPinned } from '../data/still.js';
 
 interface ToolbarProps {
   /** Said of the text filter: what it filters. */
@@ -23,7 +24,10 @@ export function Toolbar({ label, placeholder, count, children }: ToolbarProps) {
         onInput={(event) => go({ q: event.currentTarget.value })}
       />
       {children}
-      <output class="count">{count}</output>
+      <output class="count">
+        {isPinned.value && <span class="still">⏸ order held: Space lets it go</span>}
+        {count}
+      </output>
     </div>
   );
 }

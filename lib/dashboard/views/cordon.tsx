@@ -95,7 +95,7 @@ function Cordon({ id, close }: { readonly id: string; readonly close: () => void
   };
   return (
     <Confirm title={`Cordon ${id}?`} action="Cordon" run={run} close={close}>
-      <p>Nothing new is placed there and no request is sent there. Its workers go on.</p>
+      <p>Nothing new is placed there and no request is sent there. Its workers keep running.</p>
       <TextField label="Reason" maxLength={256} value={reason} set={setReason} />
       <TextField label="Your name" maxLength={128} required={false} value={by} set={setBy} />
       <ChoiceField label="For" choices={hours} value={seconds} set={setSeconds} />

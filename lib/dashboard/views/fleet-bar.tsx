@@ -11,7 +11,7 @@ import {
 } from '../../present/status.js';
 import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
 import { ended } from '../data/ended.js';
-import { hives, mirror, ordered, totals, workers } from '../data/fleet.js';
+import { drawn, hives, mirror, ordered, totals, workers } from '../data/fleet.js';
 import { missing } from '../data/missing.js';
 import { fullness, Meter, Shares, Sign } from '../parts/meter.js';
 
@@ -73,6 +73,8 @@ const Tile = ({ label, value, unit = null, children }: TileProps) => (
 );
 
 export function FleetBar() {
+  // With the rows: the same moment in both.
+  drawn.value;
   ordered.value;
   const { liveness, health, state, gpus, usedBytes, totalBytes, uncounted, unknownGpuHives } = mirror.counts();
   const fleet = totals.value;

@@ -1,11 +1,13 @@
 import { useEffect, useRef } from 'preact/hooks';
 
 const keys: readonly (readonly [string, string])[] = [
-  ['1 2 3 4', 'Hives, workers, events, placement'],
+  ['1 … 6', 'Hives, GPUs, workers, models, events, placement'],
   ['/', 'Filter'],
-  ['↑ ↓  j k', 'Walk through the workers'],
-  ['Page, Home, End', 'Leap through the workers'],
-  ['Esc', 'Close the details, leave a field'],
+  ['↑ ↓  j k', 'Walk through the rows'],
+  ['Page, Home, End', 'Leap through the rows'],
+  ['↑ ↓ ← →  Enter', 'Walk through a heat map, open a GPU'],
+  ['Space', 'Rows hold still, or move again'],
+  ['Esc', 'Clear the filter, leave a field, close the details'],
   ['t', 'Theme: automatic, light, dark'],
   ['?', 'This help'],
 ];

@@ -20,6 +20,9 @@ import { fieldRows, Labels, RowList } from './panel-parts.js';
 const maxShown = 200;
 const textOf = (item: Missing): readonly unknown[] => [
   item.key,
+  missingName(item),
+  goneStyle(item).word,
+  missingReasonText(item),
   item.kind === 'worker' ? item.last.model : item.kind === 'gpu' ? item.last.name : item.last.hostname,
   ...(item.kind === 'gpu' ? [] : labelTexts(item.last.labels)),
 ];
@@ -69,7 +72,7 @@ export function MissingList({ kinds }: { readonly kinds: readonly MissingKind[] 
       <h2 id="missing-title">{titleOf(found)}</h2>
       <ul>
         {found.slice(0, maxShown).map((item) => (
-          <li key={`${item.kind}:${item.key}`}>
+          <li key={`${item.kind}:${item.hive}:${item.key}`}>
             <StatusLabel status={goneStyle(item)} />
             <button type="button" class="link" onClick={() => show(missingShown(item))}>
               {missingName(item)}

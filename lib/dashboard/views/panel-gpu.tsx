@@ -7,6 +7,7 @@ import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts } fro
 import { drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { ChartWindow } from '../parts/chart-window.js';
+import { CompareButton } from '../parts/compare-button.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
@@ -45,6 +46,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
           <span>
             on <LinkTo to={`hive:${view.id}`}>{view.id}</LinkTo>
           </span>
+          <CompareButton of={`gpu:${view.id}/${gpu.uuid}`} />
           {gpu.memoryKind === 'unified' && <span>memory shared with the host</span>}
         </p>
       </header>

@@ -1,12 +1,12 @@
 import type { FleetEvent, HiveView } from '../../contract/api.js';
-import { gpuReaderLabels } from '../../contract/enums.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerText, throttledText } from '../../present/container.js';
-import { hiveGpusText } from '../../present/knowledge.js';
+import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
-import { formatAge, formatCores, formatGib, formatGibOf, unknownText } from '../../present/units.js';
+import { formatAge, formatCores, formatCount, formatGib, formatGibOf, unknownText } from '../../present/units.js';
 import { ageOf, drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
+import { cpusOf } from '../data/fleet-rows.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
 import { ChartWindow } from '../parts/chart-window.js';
@@ -56,10 +56,10 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       <div class="charts">
         <Chart
           title="CPU, cores"
-          now={`${formatCores(host.cpuPercent)} of ${host.cpuCount}`}
+          now={`${formatCores(host.cpuPercent)} of ${formatCount(cpusOf(view))}`}
           {...series('cpuPercent')}
           format={formatCores}
-          top={host.cpuCount * 100}
+          top={cpusOf(view) * 100}
         />
         <Chart
           title="Memory in use"
@@ -116,10 +116,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
             'cgroup reader',
             `${readers[collection.cgroupReader] ?? collection.cgroupReader}${because(collection.cgroupReaderReason)}`,
           ],
-          [
-            'GPU reader',
-            `${gpuReaderLabels[collection.gpuReader] ?? collection.gpuReader}${because(collection.gpuReaderReason)}`,
-          ],
+          ['GPU reader', `${gpuReadersText(collection)}${because(collection.gpuReaderReason)}`],
           ['Last pass took', collection.durationMs === null ? unknownText : `${collection.durationMs.toFixed(1)} ms`],
           ['GPU values are', collection.gpuAgeMs === null ? unknownText : `${formatAge(collection.gpuAgeMs)} old`],
         ]}

@@ -19,6 +19,7 @@ import { formatGpuUse, memoryOf } from '../../present/worker-figures.js';
 import { ageOf, drawn, eventsSeen, type Hive, hives, newestEvents } from '../data/fleet.js';
 import { Chart } from '../parts/chart.js';
 import { ChartWindow } from '../parts/chart-window.js';
+import { CompareButton } from '../parts/compare-button.js';
 import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
@@ -50,6 +51,7 @@ function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly 
           on <LinkTo to={`hive:${worker.hive}`}>{worker.hive}</LinkTo>
         </span>
         {hive && <span>heard {formatAge(ageOf(hive))} ago</span>}
+        <CompareButton of={`worker:${worker.key}`} />
       </p>
       {worker.model !== null && <p class="model-name">{modelsOf(worker).join(', ')}</p>}
     </header>
@@ -179,7 +181,13 @@ function limitRows(worker: WorkerView, context: NullContext) {
   const nullText = (path: string) => workerNullText(worker, path, context);
   const { cpuLimitPercent, cpuThrottledPercent } = worker;
   const isLimited = cpuLimitPercent !== null || cpuThrottledPercent !== null || nullText('cpuLimitPercent').unknown;
-  const drawn = { cpuThrottledPercent: isLimited ? null : 'no limit to throttle at' };
+  const { workingSetBytes, memoryBytes } = worker;
+  const drawn = {
+    cpuThrottledPercent: isLimited ? null : 'no limit to throttle at',
+    // Without a cgroup nobody knows which of it is inactive cache.
+    workingSetBytes:
+      workingSetBytes === null && memoryBytes !== null ? `${formatGib(memoryBytes)} resident in its processes` : null,
+  };
   return fieldRows(workerFields, 'limits', worker, drawn, nullText);
 }
 

@@ -1,5 +1,5 @@
 import type { DrmClient } from '../../native/drm-clients.js';
-import type { CardIdentity, CardReading } from '../drm/card.js';
+import type { CardIdentity, CardReading, Read } from '../drm/card.js';
 import {
   type CardContext,
   type CardMeter,
@@ -9,8 +9,14 @@ import {
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
-import type { GpuReason } from '../reasons.js';
+import { type GpuReason, gpuReason } from '../reasons.js';
 import { Kfd, type KfdNode } from './kfd.js';
+
+/** Parts of a card that may count errors; which of them do, the kernel says by their files (amdgpu_ras.c). */
+const errorCounts = [
+  ...['umc', 'sdma', 'gfx', 'mmhub', 'athub', 'pcie_bif', 'hdp', 'xgmi_wafl', 'df', 'smn', 'sem', 'mp0', 'mp1', 'fuse'],
+  ...['mca', 'vcn', 'jpeg', 'ih', 'mpio', 'mmsch'],
+].map((part) => `device/ras/${part}_err_count`);
 
 // Never `pcie_bw`, which sleeps for a second. What `gpu_metrics` says of throttling is not shown: on some cards a limit of
 // temperature is set in it nearly always, at the highest clock too.
@@ -22,7 +28,7 @@ const files = {
     'device/mem_info_gtt_total',
     'device/current_compute_partition',
     'device/current_memory_partition',
-    'device/ras/umc_err_count',
+    ...errorCounts,
   ],
   hwmon: ['temp1_input', 'temp2_input', 'power1_average', 'power1_input', 'freq1_input', 'fan1_input'],
   slowHwmon: ['power1_cap', 'fan1_max'],
@@ -48,6 +54,15 @@ function isApu(reading: CardReading, node: KfdNode | undefined): boolean {
     const read = reading.number(name);
     return 'reason' in read && read.reason.name === 'notSupported';
   });
+}
+
+/** Of all parts that count them; of a sum with one that is not known nothing is known. */
+function uncorrected(reading: CardReading): Read<number> {
+  const counts = errorCounts
+    .map((name) => reading.labelled(name, 'ue'))
+    .filter((read) => 'value' in read || read.reason.name !== 'notSupported');
+  const [first, ...others] = counts;
+  return first === undefined ? { reason: gpuReason('notSupported') } : others.reduce(sum, first);
 }
 
 class AmdCard implements CardMeter {
@@ -82,7 +97,7 @@ class AmdCard implements CardMeter {
     sheet.set('powerWatts', reading.first(['hwmon/power1_average', 'hwmon/power1_input'], 1e6));
     sheet.set('powerLimitWatts', reading.number('hwmon/power1_cap', 1e6));
     sheet.set('smClockMhz', reading.number('hwmon/freq1_input', 1e6));
-    sheet.set('eccUncorrected', reading.labelled('device/ras/umc_err_count', 'ue'));
+    sheet.set('eccUncorrected', uncorrected(reading));
     const [fan, most] = [reading.number('hwmon/fan1_input'), reading.number('hwmon/fan1_max')];
     if ('reason' in fan || 'reason' in most) sheet.set('fanPercent', 'reason' in fan ? fan : most);
     else if (most.value > 0) sheet.set('fanPercent', { value: Math.round((100 * fan.value) / most.value) });

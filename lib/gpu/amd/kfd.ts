@@ -2,7 +2,9 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { GuardedReader } from '../../io/guarded.js';
+import { reasonOfErrno } from '../drm/card.js';
 import type { ComputeHolder, ComputeHolders } from '../drm/driver.js';
+import type { GpuReason } from '../reasons.js';
 
 type Files = Pick<GuardedReader, 'read' | 'readKept' | 'list' | 'pids'>;
 
@@ -53,6 +55,12 @@ const numberOf = (result: Buffer | number | undefined): number | null => {
   return /^\d{1,20}$/.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : null;
 };
 
+/** A directory that is missing hides nothing: a kernel without KFD, or a process that has ended. */
+function whyIncomplete(errno: number): GpuReason | null {
+  const reason = reasonOfErrno(errno);
+  return reason.name === 'notSupported' ? null : reason;
+}
+
 /** ROCm's processes and the nodes of its topology. */
 export class Kfd {
   readonly #files: Files;
@@ -60,6 +68,8 @@ export class Kfd {
   #nodes = new Map<string, KfdNode>();
   /** Files of memory of each process, `vram_GPUID`. */
   readonly #vramFiles = new Map<number, readonly string[]>();
+  /** Why the topology is not known. */
+  #unlisted: GpuReason | null = null;
   #pass = 0;
 
   constructor(files: Files, sysRoot: string) {
@@ -73,14 +83,14 @@ export class Kfd {
   }
 
   async read(): Promise<ComputeHolders> {
-    const slowDue = this.#pass % slowEvery === 0;
+    const slowDue = this.#pass % slowEvery === 0 || this.#unlisted !== null;
     this.#pass += 1;
-    if (slowDue) await this.#readTopology();
-    if (this.#nodes.size === 0) return new Map();
-    const [entries] = await this.#files.pids([join(this.#root, 'proc')]);
-    if (entries === undefined || typeof entries === 'number') return new Map();
+    if (slowDue) this.#unlisted = await this.#readTopology();
+    if (this.#nodes.size === 0) return { byPlace: new Map(), incomplete: this.#unlisted };
+    const [entries = ENOENT] = await this.#files.pids([join(this.#root, 'proc')]);
+    if (typeof entries === 'number') return { byPlace: new Map(), incomplete: whyIncomplete(entries) };
     const pids = [...entries.keys()];
-    await this.#findFiles(pids, slowDue);
+    const hidden = await this.#findFiles(pids, slowDue);
     const asked = pids.flatMap((pid) => (this.#vramFiles.get(pid) ?? []).map((name) => ({ pid, name })));
     const results = await this.#files.readKept(
       asked.map(({ pid, name }) => join(this.#root, 'proc', String(pid), name)),
@@ -88,13 +98,16 @@ export class Kfd {
     );
     // A file that is missing is that of a process which has ended meanwhile.
     const found = asked.flatMap((each, i) => (results[i] === ENOENT ? [] : [{ ...each, bytes: numberOf(results[i]) }]));
-    return this.#fold(found);
+    return { byPlace: this.#fold(found), incomplete: this.#unlisted ?? hidden };
   }
 
-  async #readTopology(): Promise<void> {
+  /** Gives why it is not known; then what was known of it stands. */
+  async #readTopology(): Promise<GpuReason | null> {
     const nodes = join(this.#root, 'topology/nodes');
-    const [entries] = await this.#files.list([nodes]);
-    const names = entries === undefined || typeof entries === 'number' ? [] : entries.map(({ name }) => name);
+    const [entries = ENOENT] = await this.#files.list([nodes]);
+    const reason = typeof entries === 'number' ? whyIncomplete(entries) : null;
+    if (reason !== null) return reason;
+    const names = typeof entries === 'number' ? [] : entries.map(({ name }) => name);
     const results = await this.#files.read(
       names.flatMap((name) => [join(nodes, name, 'gpu_id'), join(nodes, name, 'properties')]),
       maxBytes,
@@ -107,27 +120,34 @@ export class Kfd {
       const node = parseKfdNode(properties.toString('latin1'));
       if (node !== null) this.#nodes.set(String(id), node);
     }
+    return null;
   }
 
-  async #findFiles(pids: readonly number[], all: boolean): Promise<void> {
+  /** Gives why those of some process are not known. */
+  async #findFiles(pids: readonly number[], all: boolean): Promise<GpuReason | null> {
     const alive = new Set(pids);
     for (const pid of this.#vramFiles.keys()) if (!alive.has(pid)) this.#vramFiles.delete(pid);
     const asked = pids.filter((pid) => all || !this.#vramFiles.has(pid));
     const lists = await this.#files.list(asked.map((pid) => join(this.#root, 'proc', String(pid))));
+    let incomplete: GpuReason | null = null;
     for (const [i, pid] of asked.entries()) {
-      const entries = lists[i];
-      if (entries === undefined || typeof entries === 'number') continue;
+      const entries = lists[i] ?? ENOENT;
+      if (typeof entries === 'number') {
+        incomplete ??= whyIncomplete(entries);
+        continue;
+      }
       this.#vramFiles.set(
         pid,
         entries.flatMap(({ name }) => (/^vram_\d{1,10}$/.test(name) ? [name] : [])),
       );
     }
+    return incomplete;
   }
 
   /** Partitions of a card are counted together. */
   #fold(
     found: readonly { readonly pid: number; readonly name: string; readonly bytes: number | null }[],
-  ): ComputeHolders {
+  ): ComputeHolders['byPlace'] {
     const byDevice = new Map<string, Map<number, number | null>>();
     for (const { pid, name, bytes } of found) {
       const node = this.#nodes.get(name.slice('vram_'.length));

@@ -53,6 +53,10 @@ export function reasonOfErrno(errno: number): GpuReason {
 
 const malformed: GpuReason = { name: 'other', code: 'IMPLAUSIBLE', text: 'the driver gives no number' };
 
+/** All ones of 32 or 64 bits, before they are turned into another unit and look like a value. */
+const isAllOnes = (value: number): boolean => value === 2 ** 32 - 1 || value >= 2 ** 64 - 1;
+const allOnes = (text: string): GpuReason => ({ ...malformed, text: `the driver says ${text}` });
+
 export type Read<T> = { readonly value: T } | { readonly reason: GpuReason };
 
 /** What the files of one card said. */
@@ -76,6 +80,7 @@ export class CardReading {
     const read = this.text(name);
     if ('reason' in read) return read;
     if (!(signed ? /^-?\d{1,20}$/ : /^\d{1,20}$/).test(read.value)) return { reason: malformed };
+    if (isAllOnes(Number(read.value))) return { reason: allOnes(read.value) };
     return { value: Number(read.value) / unit };
   }
 

@@ -1,10 +1,10 @@
+import { plural } from '../../util/plural.js';
 import type { GpuReading } from '../reading.js';
 import type { GpuCheckHost, GpuFinding } from '../vendor.js';
 import { cardIdentity } from './card.js';
 import type { DrmDriver } from './driver.js';
 
 const ok = (check: string, message: string): GpuFinding => ({ check, status: 'ok', message, fix: '' });
-const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`;
 
 /** Of Intel's integrated GPUs. */
 const integratedAt = '0000:00:02.0';
@@ -38,7 +38,7 @@ function found(driver: string, vendor: string, cards: number, reading: GpuReadin
   const hidden = isHidden
     ? ' It is integrated: shown from the first process on that holds it (--all-gpus: always).'
     : '';
-  return `${driver} drives ${count(cards, `${vendor} GPU`)}.${sleeps}${hidden}`;
+  return `${driver} drives ${plural(cards, `${vendor} GPU`)}.${sleeps}${hidden}`;
 }
 
 /** Why the reader has nothing to say of them; null: it has. */
@@ -65,7 +65,7 @@ export async function checkDrm(own: DrmDriver, host: GpuCheckHost): Promise<read
     findings.push({
       check: driven.length === 0 ? check : `${check}Driver`,
       status: driven.length === 0 ? 'fail' : 'warn',
-      message: `${count(lacking, `${vendor} GPU`)} on the PCI bus, but no driver (${drivers.join(' or ')}) is bound to ${lacking === 1 ? 'it' : 'them'}.`,
+      message: `${plural(lacking, `${vendor} GPU`)} on the PCI bus, but no driver (${drivers.join(' or ')}) is bound to ${lacking === 1 ? 'it' : 'them'}.`,
       fix: `modprobe ${module}; dmesg | grep -i ${module} says why it does not start`,
     });
   if (module === undefined || driven.length === 0) return findings.length === 0 ? null : findings;

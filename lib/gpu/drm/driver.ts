@@ -11,8 +11,15 @@ export interface ComputeHolder {
   readonly bytes: number | null;
 }
 
-/** What a vendor's own interface says of processes, by PCI address. */
-export type ComputeHolders = ReadonlyMap<string, readonly ComputeHolder[]>;
+/** What a vendor's own interface says of processes. */
+export interface ComputeHolders {
+  /** By PCI address. */
+  readonly byPlace: ReadonlyMap<string, readonly ComputeHolder[]>;
+  /** Why some may be missing; null: none is. */
+  readonly incomplete: GpuReason | null;
+}
+
+export const noComputeHolders: ComputeHolders = { byPlace: new Map(), incomplete: null };
 
 /** What is given to judge a card beside its files. */
 export interface CardContext {

@@ -35,9 +35,10 @@ interface Looked {
   readonly inode: number;
   /** Descriptors on a GPU, one for each client. */
   descriptors: readonly Descriptor[];
-  /** Names of its descriptors below /dev/dri. */
+  /** Names of its descriptors below /dev/dri, and how many they are. */
   readonly names: string;
-  readonly unseen: 'hidden' | 'stuck' | null;
+  readonly count: number;
+  unseen: 'hidden' | 'stuck' | 'crowded' | null;
   /** A descriptor is not what it was. */
   changed: boolean;
   readonly firstPass: number;
@@ -50,8 +51,8 @@ interface Looked {
  * young, and to list its descriptors is the costliest part of a pass. One whose descriptors changed is at the next pass.
  */
 const [soonest, latest] = [2, 20];
-/** A process with more descriptors of GPUs is taken for one that cannot be read. */
-const maxDescriptors = 4096;
+/** A process with more descriptors of GPUs is left out; where all together have more, those that have most. */
+const maxDescriptors = { ofOne: 4096, inAll: 16_384 };
 const maxFdinfoBytes = 8192;
 
 const hiddenReason = gpuReason(
@@ -62,6 +63,7 @@ const namespacedReason = gpuReason(
   'noPermission',
   'only processes of this container are seen: give it the pids of the host',
 );
+const crowdedReason = gpuReason('timeout', 'processes have more descriptors of GPUs than are looked at');
 const stuckReason = gpuReason('timeout', 'descriptors of a process cannot be read: it gives no answer');
 
 export const deviceKey = ({ driver, pdev }: { readonly driver: string; readonly pdev: string }): string =>
@@ -74,6 +76,7 @@ export interface DrmProcessesOptions {
   /** A scan that began within so many ms is that of whoever asks meanwhile. */
   readonly sharedMs?: number;
   readonly open?: OpenFiles | undefined;
+  readonly descriptors?: typeof maxDescriptors;
 }
 
 /** Finds the processes that have GPUs of any driver open, by their descriptors. One for all vendors: /proc is walked once. */
@@ -82,13 +85,15 @@ export class DrmProcesses {
   readonly #procRoot: string;
   readonly #now: () => number;
   readonly #sharedMs: number;
+  readonly #most: typeof maxDescriptors;
   readonly #meter = new EngineMeter();
   readonly #processes = new Map<number, Looked>();
   #scan: { readonly beganMs: number; readonly holders: Promise<DrmHolders> } | null = null;
   #pass = 0;
   #ownNamespace: boolean | null = null;
 
-  constructor({ procRoot, now, sharedMs = 0, open }: DrmProcessesOptions) {
+  constructor({ procRoot, now, sharedMs = 0, open, descriptors = maxDescriptors }: DrmProcessesOptions) {
+    this.#most = descriptors;
     const message = (what: string) => `${what}: a driver does not answer for the process`;
     // Each process of a host may hang.
     this.#files = new GuardedReader({
@@ -143,23 +148,50 @@ export class DrmProcesses {
       '/dev/dri/',
     );
     const moved: { readonly pid: number; readonly name: string }[] = [];
+    const most = this.#mostOfOne(new Map(pids.map((pid, i) => [pid, lengthOf(names[i])])));
     for (const [i, pid] of pids.entries()) {
       const found = names[i] ?? ENOENT;
       const inode = inodes.get(pid) as number;
-      if (typeof found === 'number' || found.length > maxDescriptors) {
-        this.#unseen(pid, inode, typeof found === 'number' ? found : ETIMEDOUT);
+      if (typeof found === 'number') {
+        this.#unseen(pid, inode, found);
+        continue;
+      }
+      if (found.length > most) {
+        this.#looked(pid, { inode, names: '', count: 0, unseen: 'crowded' }, []);
         continue;
       }
       const sorted = [...found].sort();
       const earlier = this.#processes.get(pid);
       const same = earlier !== undefined && !earlier.changed && earlier.names === sorted.join(' ');
-      this.#looked(pid, { inode, names: sorted.join(' '), unseen: null }, same ? earlier.descriptors : []);
+      this.#looked(
+        pid,
+        { inode, names: sorted.join(' '), count: sorted.length, unseen: null },
+        same ? earlier.descriptors : [],
+      );
       if (!same) moved.push(...sorted.map((name) => ({ pid, name })));
     }
     await this.#find(moved);
   }
 
-  #looked(pid: number, found: Pick<Looked, 'inode' | 'names' | 'unseen'>, descriptors: readonly Descriptor[]): void {
+  /** How many descriptors a process that is looked at now may have, so that all have no more than may be. */
+  #mostOfOne(counts: ReadonlyMap<number, number>): number {
+    let inAll = 0;
+    for (const [pid, { count }] of this.#processes) if (!counts.has(pid)) inAll += count;
+    let most = this.#most.ofOne;
+    const sorted = [...counts.values()].filter((count) => count > 0 && count <= most).sort((a, b) => a - b);
+    for (const count of sorted) {
+      inAll += count;
+      // Of those that have as many some may have had room; who has fewer had.
+      if (inAll > this.#most.inAll) most = Math.min(most, count - 1);
+    }
+    return most;
+  }
+
+  #looked(
+    pid: number,
+    found: Pick<Looked, 'inode' | 'names' | 'count' | 'unseen'>,
+    descriptors: readonly Descriptor[],
+  ): void {
     const firstPass = this.#processes.get(pid)?.firstPass ?? this.#pass;
     const pause = Math.min(latest, Math.max(soonest, Math.ceil((this.#pass - firstPass) / 4)));
     // Those that were found in one pass are not all looked at in one.
@@ -168,14 +200,15 @@ export class DrmProcesses {
   }
 
   #unseen(pid: number, inode: number, errno: number): void {
-    if (errno === ENOENT || errno === ESRCH) this.#processes.delete(pid);
-    else this.#looked(pid, { inode, names: '', unseen: isRefusal(errno) ? 'hidden' : 'stuck' }, []);
+    if (isGone(errno)) this.#processes.delete(pid);
+    else this.#looked(pid, { inode, names: '', count: 0, unseen: unseenBy(errno) }, []);
   }
 
   /** Which of these descriptors are of clients, and of which: one for each. */
   async #find(asked: readonly { readonly pid: number; readonly name: string }[]): Promise<void> {
     const paths = asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name));
     const clients = await this.#clients(paths);
+    const known = new Map<number, { seen: Set<string>; descriptors: Descriptor[] }>();
     for (const [i, { pid }] of asked.entries()) {
       const client = clients[i] ?? null;
       const looked = this.#processes.get(pid);
@@ -185,9 +218,13 @@ export class DrmProcesses {
         continue;
       }
       const key = keyOf(client);
+      const own = known.get(pid) ?? { seen: new Set(), descriptors: [] };
+      known.set(pid, own);
       // One that was duplicated says the same.
-      if (looked.descriptors.some((each) => each.client === key)) continue;
-      looked.descriptors = [...looked.descriptors, { path: paths[i] as string, client: key }];
+      if (own.seen.has(key)) continue;
+      own.seen.add(key);
+      own.descriptors.push({ path: paths[i] as string, client: key });
+      looked.descriptors = own.descriptors;
     }
   }
 
@@ -211,6 +248,8 @@ export class DrmProcesses {
       const client = clients[i] ?? null;
       const isClient = client !== null && typeof client !== 'number';
       if (!isClient || keyOf(client) !== descriptor.client) looked.changed = true;
+      // What it holds is not known from now on, rather than nothing until the next look.
+      if (typeof client === 'number' && !isGone(client)) looked.unseen = unseenBy(client);
       if (isClient) found.push({ pid, client });
     }
     return found;
@@ -245,6 +284,7 @@ export class DrmProcesses {
     const unseen = new Set([...this.#processes.values()].map((looked) => looked.unseen));
     if (unseen.has('stuck')) return stuckReason;
     if (unseen.has('hidden')) return hiddenReason;
+    if (unseen.has('crowded')) return crowdedReason;
     return this.#ownNamespace ? namespacedReason : null;
   }
 
@@ -253,4 +293,8 @@ export class DrmProcesses {
   }
 }
 
+const lengthOf = (names: readonly string[] | number | undefined): number => (Array.isArray(names) ? names.length : 0);
+
+const isGone = (errno: number): boolean => errno === ENOENT || errno === ESRCH;
 const isRefusal = (errno: number): boolean => errno === EACCES || errno === EPERM;
+const unseenBy = (errno: number): 'hidden' | 'stuck' => (isRefusal(errno) ? 'hidden' : 'stuck');

@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { defaults } from '../../contract/defaults.js';
 import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
+import { errnoText } from '../../util/errno.js';
 import type { GpuReport } from '../report.js';
 import type { GpuReader, GpuReaderOptions, VendorReading } from '../vendor.js';
 import { type CardReading, cardIdentity, DrmCard } from './card.js';
@@ -10,7 +11,7 @@ import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js
 import { type DrmHolders, DrmProcesses, deviceKey } from './processes.js';
 import { type CardReport, reportCard } from './report.js';
 
-const { ETIMEDOUT } = constants.errno;
+const { ENODEV, ENOENT, ETIMEDOUT } = constants.errno;
 const maxFileBytes = 4096;
 /** Cards are asked anew which they are after so many passes. */
 const slowEvery = 10;
@@ -61,6 +62,7 @@ class DrmReader implements GpuReader {
   #lastStartAt = Number.NEGATIVE_INFINITY;
   #reading: VendorReading;
   #listHangs = false;
+  #wasListed = false;
   #closed = false;
 
   constructor(driver: DrmDriver, options: GpuReaderOptions, open?: OpenFiles) {
@@ -152,10 +154,16 @@ class DrmReader implements GpuReader {
 
   async #findCards(): Promise<void> {
     const directory = join(this.#sysRoot, 'class/drm');
-    const [entries] = await this.#files.list([directory]);
+    const [entries = ENOENT] = await this.#files.list([directory]);
     this.#listHangs = entries === ETIMEDOUT;
     if (this.#listHangs) return;
-    const names = typeof entries === 'object' ? entries.map(({ name }) => name).filter(isCard) : [];
+    // That the list cannot be had (no descriptor is left, no right) is no evidence about any card.
+    if (typeof entries === 'number' && entries !== ENOENT) {
+      if (this.#wasListed && this.#cards.size === 0) return;
+      throw new Error(`${directory} cannot be listed: ${errnoText(entries)}`);
+    }
+    this.#wasListed = true;
+    const names = typeof entries === 'number' ? [] : entries.map(({ name }) => name).filter(isCard);
     for (const name of this.#cards.keys()) if (!names.includes(name)) this.#cards.delete(name);
     const due =
       this.#pass % slowEvery === 0 ? names : names.filter((name) => !this.#foreign.has(name) && !this.#cards.has(name));
@@ -166,7 +174,7 @@ class DrmReader implements GpuReader {
     for (const [i, name] of due.entries()) {
       const text = texts[i];
       const identity = typeof text === 'object' ? cardIdentity(text.toString('latin1')) : null;
-      if (text === ETIMEDOUT) continue;
+      if (typeof text === 'number' && text !== ENOENT && text !== ENODEV) continue;
       if (identity === null || !this.#driver.drivers.includes(identity.driver)) {
         this.#cards.delete(name);
         this.#foreign.add(name);
@@ -223,8 +231,8 @@ class DrmReader implements GpuReader {
       reportCard(position, this.#driver.vendor, identity, meter, reading, {
         atMs,
         holders: byDevice.get(deviceKey(identity)) ?? [],
-        computeHolders: compute.get(identity.pdev) ?? [],
-        incomplete,
+        computeHolders: compute.byPlace.get(identity.pdev) ?? [],
+        incomplete: incomplete ?? compute.incomplete,
       }),
     );
   }

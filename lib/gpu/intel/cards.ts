@@ -6,6 +6,7 @@ import {
   type CardMeter,
   type CardValues,
   type DrmDriver,
+  noComputeHolders,
   unasked,
   ValueSheet,
 } from '../drm/driver.js';
@@ -23,9 +24,9 @@ const limits = ['hwmon/power1_max', 'hwmon/power2_max'];
 const withoutPrefix = (name: string) => name.slice('hwmon/'.length);
 
 const files = {
-  once: vramSizes,
+  once: [],
   fast: clocks,
-  slow: [],
+  slow: vramSizes,
   hwmon: [...energies, ...temperatures].map(withoutPrefix),
   slowHwmon: limits.map(withoutPrefix),
 };
@@ -108,6 +109,6 @@ export const intelCards: DrmDriver = {
   openCards: () => ({
     filesOf: () => files,
     open: (identity) => new IntelCard(identity),
-    computeHolders: async () => new Map(),
+    computeHolders: async () => noComputeHolders,
   }),
 };

@@ -1,3 +1,4 @@
+import { plural } from '../../util/plural.js';
 import type { GpuCheckHost, GpuFinding } from '../vendor.js';
 import { libraryDirectories } from './places.js';
 
@@ -6,7 +7,7 @@ const pciVendor = '0x10de';
 const ok = (check: string, message: string): GpuFinding => ({ check, status: 'ok', message, fix: '' });
 const warn = (check: string, message: string, fix: string): GpuFinding => ({ check, status: 'warn', message, fix });
 const fail = (check: string, message: string, fix: string): GpuFinding => ({ check, status: 'fail', message, fix });
-const gpus = (count: number) => `${count} GPU${count === 1 ? '' : 's'}`;
+const gpus = (count: number) => plural(count, 'GPU');
 
 /** PCI devices of NVIDIA that are displays or accelerators (class 0x03....). */
 function pciGpus(host: GpuCheckHost): readonly string[] {
@@ -34,14 +35,17 @@ export function moduleVersion(text: string): string | null {
   return after.flatMap((word) => /^\d+\.\d+(?:\.\d+)?/.exec(word)?.[0] ?? [])[0] ?? null;
 }
 
+const tegra = 'The GPU is part of a Tegra (driver nvgpu).';
+
 /** All about the driver, in the order in which its parts need each other; the first that is missing explains the rest. */
 export async function checkNvidia(host: GpuCheckHost): Promise<readonly GpuFinding[] | null> {
   const cards = pciGpus(host).length;
   const driver = host.text('/proc/driver/nvidia/version');
   const wsl = host.exists('/dev/dxg');
   if (driver === null && !wsl) {
+    if (host.exists('/sys/module/nvgpu')) return [ok('gpu', tegra), ...(await checkLibrary(host, null))];
     if (cards === 0) return null;
-    const found = `${cards} NVIDIA GPU${cards === 1 ? '' : 's'}`;
+    const found = plural(cards, 'NVIDIA GPU');
     const fix = 'modprobe nvidia, or install the driver (Debian: apt-get install nvidia-driver) and reboot';
     return [fail('gpu', `${found} on the PCI bus, but the kernel module is not loaded.`, fix)];
   }
@@ -72,7 +76,7 @@ async function checkLibrary(host: GpuCheckHost, module: string | null): Promise<
   const found = library(host);
   if (found === null) {
     const fix =
-      'install the part of the driver that has it (Debian: apt-get install libnvidia-ml1; a container: NVIDIA_DRIVER_CAPABILITIES=utility)';
+      'install the part of the driver that has it (Debian: apt-get install libnvidia-ml1; a container: NVIDIA_DRIVER_CAPABILITIES=utility; a Jetson: JetPack 6 or newer)';
     return [fail('nvml', 'libnvidia-ml.so.1 is nowhere: GPUs cannot be read directly.', fix)];
   }
   const { path, version } = found;

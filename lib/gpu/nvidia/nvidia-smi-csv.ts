@@ -143,6 +143,8 @@ export interface GpuRows {
 
 /** Boards that are no cards and virtual GPUs have names of other forms; a cell in brackets is no name. */
 const uuidPattern = /^[a-z0-9][a-z0-9._:/-]{3,95}$/i;
+/** What stands for a name that a GPU does not have. */
+const noName = /^(?:\[.{1,64}\]|N\/A)$/i;
 /** `GPU 0000:02:00.0: ...`, `GPU0000:CF:00.0: ...` and `GPU1: 0000:34:00.0: ...`, by release. */
 const lostPattern =
   /Unable to determine the device handle for GPU(?:\d{1,4}:)?\s?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])\s?:(.*)/i;
@@ -174,7 +176,8 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
     const asked = query.asked;
     if (cells.length < asked.length + 4) continue;
     const [index, uuid, busId] = cells as [string, string, string];
-    if (!/^\d+$/.test(index) || !uuidPattern.test(uuid)) continue;
+    const isNamed = uuidPattern.test(uuid);
+    if (!/^\d{1,4}$/.test(index) || !(isNamed || noName.test(uuid))) continue;
     const values: Partial<Record<NvidiaField, number>> = {};
     const codes: Partial<Record<NvidiaField, number>> = {};
     let computeCapability = '';
@@ -205,10 +208,11 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
     rows.push({
       index: Number(index),
       handleCode: nvmlCode.success,
-      uuid,
+      // Without one it is known by its bus id, or by being the only one that is missing.
+      uuid: isNamed ? uuid : '',
       parentUuid: '',
-      name: name.startsWith('[') ? '' : name,
-      busId: busId.startsWith('[') ? '' : busId,
+      name: noName.test(name) ? '' : name,
+      busId: noName.test(busId) ? '' : busId,
       computeCapability,
       values,
       codes,

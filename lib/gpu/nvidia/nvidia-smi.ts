@@ -189,9 +189,12 @@ export class NvidiaSmi {
     ]);
     const { apps, refused } = parseComputeApps(listed.text);
     // No processes is empty text, and so is a run that failed.
-    const unlisted = listFailure(listed.text, listed.exitCode, rows.lost);
     const devices = this.#withLost(rows);
-    const of = (uuid: string) => devices.findIndex((gpu) => gpu.uuid !== '' && sameUuid(gpu.uuid, uuid));
+    const named = (uuid: string) => devices.filter((gpu) => gpu.uuid !== '' && sameUuid(gpu.uuid, uuid));
+    const of = (uuid: string) => (named(uuid).length === 1 ? devices.findIndex((gpu) => gpu === named(uuid)[0]) : -1);
+    // A process of a GPU that has no row, or of one of several with the same name, may be of any of them.
+    const isUnplaced = rows.lost.length === 0 && apps.some(({ uuid }) => named(uuid).length !== 1);
+    const unlisted = listFailure(listed.text, listed.exitCode, rows.lost) ?? (isUnplaced ? nvmlCode.notFound : null);
     let processes: ReportedProcess[] = [];
     for (const { uuid, pid, bytes } of apps) {
       const device = of(uuid);
@@ -306,7 +309,7 @@ export class NvidiaSmi {
     throw new Failure({
       kind: 'stalled',
       code: 'NVIDIA_SMI_TIMEOUT',
-      message: `nvidia-smi gave no answer in ${limit / 1000} s and was killed; the driver may be stuck (see dmesg)`,
+      message: `nvidia-smi did not answer within ${limit / 1000} s and was killed; the driver may be stuck (see dmesg)`,
     });
   }
 

@@ -63,7 +63,7 @@ export type NvmlState =
 
 /** Of `NVML_STALLED`. */
 export const stalledText =
-  'the NVIDIA driver gives no answer; GPU values are unknown until it does: see dmesg for Xid or GSP errors; a GPU reset or a reboot fixes it where it does not come back';
+  'the NVIDIA driver does not answer; GPU values are unknown until it does: see dmesg for Xid or GSP errors; if it does not recover, reset the GPU or reboot the host';
 
 /** The driver was not let go of; `who` is still inside it ("2 readers are"). */
 export const stillInside = (who: string): HivepulseError =>

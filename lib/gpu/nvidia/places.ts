@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Directories in which libnvidia-ml.so.1 may be where the loader does not find it. */
@@ -33,6 +33,12 @@ export const libraryPaths = (root = '/'): readonly string[] => [
 
 /** Device files of cards; `/dev/nvidiactl` and others are of the driver. */
 export const deviceFile = /^\/dev\/nvidia[0-9]+$/;
+
+/**
+ * The driver of the GPU that is part of a Tegra (Jetson boards). It lists nothing below /proc/driver/nvidia, and before
+ * JetPack 6 no libnvidia-ml comes with it.
+ */
+export const tegraDriver = (sysRoot: string): boolean => existsSync(join(sysRoot, 'module/nvgpu'));
 
 /** GPUs that the kernel module lists. A listing of /proc does not enter the driver, so it does not block. */
 export function moduleGpus(procDriver: string): readonly string[] {

@@ -44,6 +44,13 @@ export function parsePmon(text: string): Pmon | null {
   return heading === null ? null : { rows, listed };
 }
 
+/** Without the rows: a command may be called like a message. */
+const messagesOf = (text: string): string =>
+  text
+    .split('\n')
+    .filter((line) => !/^\s*(?:#|\d+\s+(?:\d+|-)\s)/.test(line))
+    .join('\n');
+
 export interface PmonAnswer extends Pmon {
   /** Why the other GPUs are not listed, by NVML's return code. */
   readonly code: number;
@@ -70,11 +77,12 @@ export async function readPmon(run: Run, devices: readonly OpenGpu[], only: read
       chosen = ['-i', left.map(({ busId, index }) => busId || String(index)).join(',')];
       continue;
     }
-    const unsupported = /not supported/i.test(text);
+    const messages = messagesOf(text);
+    const unsupported = /^\s*not supported/im.test(messages);
     return {
       rows,
       listed,
-      code: unsupported ? nvmlCode.notSupported : (listFailure(text, exitCode, []) ?? nvmlCode.unknown),
+      code: unsupported ? nvmlCode.notSupported : (listFailure(messages, exitCode, []) ?? nvmlCode.unknown),
     };
   }
 }

@@ -1,4 +1,6 @@
 import { defaults } from '../../contract/defaults.js';
+import { expected, isText, numberFrom, type TableOf, texts } from '../../util/options.js';
+import { plural } from '../../util/plural.js';
 import type { GpuIdentities } from '../identities.js';
 import type { GpuEvent, GpuReading } from '../reading.js';
 import type { GpuReport } from '../report.js';
@@ -8,7 +10,7 @@ import { checkNvidia } from './doctor.js';
 import { openHelper } from './helper.js';
 import { NvidiaSmi, type NvidiaSmiState } from './nvidia-smi.js';
 import { NvmlSession, type NvmlState, openThread, stillInside } from './nvml.js';
-import { deviceFile, libraryPaths, moduleGpus } from './places.js';
+import { deviceFile, libraryPaths, moduleGpus, tegraDriver } from './places.js';
 
 export interface NvidiaOptions extends GpuReaderOptions {
   readonly paths?: {
@@ -33,6 +35,30 @@ export interface NvidiaOptions extends GpuReaderOptions {
   };
 }
 
+const path = expected('a path', isText);
+const milliseconds = numberFrom(0, 'a number of milliseconds');
+
+/** What is checked of the options that only this vendor has. */
+export const nvidiaOptionTable: TableOf<Pick<NvidiaOptions, 'paths' | 'times'>> = {
+  paths: {
+    nvml: texts,
+    root: path,
+    nvidiaSmi: path,
+    helper: path,
+    procDriver: path,
+  } satisfies TableOf<NonNullable<NvidiaOptions['paths']>>,
+  times: {
+    stalledMs: milliseconds,
+    initializingMs: milliseconds,
+    killAfterMs: milliseconds,
+    missingRetryMs: milliseconds,
+    slowIntervalMs: milliseconds,
+    retryMs: milliseconds,
+    nvidiaSmiTimeoutMs: milliseconds,
+    nvidiaSmiFirstTimeoutMs: milliseconds,
+  } satisfies TableOf<NonNullable<NvidiaOptions['times']>>,
+};
+
 /** NVIDIA's GPUs, read through NVML, and through nvidia-smi while NVML does not work. */
 export const nvidia: GpuVendor<NvidiaOptions> = {
   name: 'NVIDIA',
@@ -55,13 +81,15 @@ const gpuFault = ({ code, message }: { readonly code: string; readonly message: 
   field: 'gpus',
 });
 
-/** The driver is there, and nothing to read it with. */
-const unreadable = (listed: number, reasons: string) => ({
+/** GPUs that the host has for sure, and nothing to read them with. */
+const unreadable = (found: string, reasons: string) => ({
   code: reasonOf(nvmlCode.libraryMissing).code,
-  message: `the driver lists ${listed} GPU${listed === 1 ? '' : 's'} that cannot be read: ${reasonOf(nvmlCode.libraryMissing).text}; ${reasons}`,
+  message: `${found} cannot be read: ${reasonOf(nvmlCode.libraryMissing).text}; ${reasons}`,
 });
 
-const listedForMs = 1000;
+const tegraGpu = 'the GPU of this Tegra board (driver nvgpu; libnvidia-ml comes with JetPack 6 and newer)';
+
+const foundForMs = 1000;
 
 class NvidiaReader implements GpuReader {
   readonly #now: () => number;
@@ -74,14 +102,16 @@ class NvidiaReader implements GpuReader {
   #last: Extract<VendorReading, { status: 'working' }> | null = null;
   /** GPUs have been seen: without an answer they are missing, not absent. */
   #sawGpus = false;
-  #listed = 0;
-  #listedUntil = Number.NEGATIVE_INFINITY;
+  readonly #sysRoot: string;
+  #found: string | null = null;
+  #foundUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: NvidiaOptions, identities: GpuIdentities) {
     const { times = {}, paths = {}, intervalMs = defaults.intervalMs, env, spawn } = options;
     const gpu = options.fallback === false ? 'nvml' : options.gpu;
     this.#asked = gpu === 'nvml' || gpu === 'nvidia-smi';
     this.#now = options.now ?? (() => performance.now());
+    this.#sysRoot = options.roots?.sys ?? '/sys';
     this.#procDriver = paths.procDriver ?? '/proc/driver/nvidia';
     this.#holdMs = (times.stalledMs ?? defaults.gpuStalledMs) + intervalMs;
     const common = { now: this.#now, intervalMs };
@@ -166,13 +196,13 @@ class NvidiaReader implements GpuReader {
     const reasons = [reason, failure?.message].filter((text) => text !== null && text !== undefined).join('; ');
     const unavailable = nvml === null || nvml.kind === 'unavailable';
     const missing = failure === null || failure.kind === 'absent';
-    const listed = unavailable && missing ? this.#countListed() : 0;
-    if (unavailable && missing && !this.#asked && !this.#sawGpus && listed === 0) {
+    const found = unavailable && missing ? this.#findGpus() : null;
+    if (unavailable && missing && !this.#asked && !this.#sawGpus && found === null) {
       // Where the library was looked for is of use only to a host with a GPU; this travels with each heartbeat.
       return { status: 'absent', reader: 'none', reason: reasons.replace(/; looked for in [^;]*/, ''), faults: [] };
     }
     const causes = [
-      ...(listed > 0 ? [unreadable(listed, reasons)] : []),
+      ...(found === null ? [] : [unreadable(found, reasons)]),
       ...(nvml && 'message' in nvml ? [{ code: 'NVML_UNAVAILABLE', ...nvml }] : []),
       ...(failure && (!missing || this.#asked) ? [failure] : []),
     ];
@@ -185,14 +215,16 @@ class NvidiaReader implements GpuReader {
     };
   }
 
-  /** GPUs that the kernel module lists, counted again each second: readings are taken more often than that. */
-  #countListed(): number {
+  /** GPUs that a kernel module has, in words; null: none. Looked for again each second: readings are taken more often than that. */
+  #findGpus(): string | null {
     const now = this.#now();
-    if (now >= this.#listedUntil) {
-      this.#listed = moduleGpus(this.#procDriver).length;
-      this.#listedUntil = now + listedForMs;
+    if (now >= this.#foundUntil) {
+      const listed = moduleGpus(this.#procDriver).length;
+      if (listed > 0) this.#found = `the driver lists ${plural(listed, 'GPU')} that`;
+      else this.#found = tegraDriver(this.#sysRoot) ? tegraGpu : null;
+      this.#foundUntil = now + foundForMs;
     }
-    return this.#listed;
+    return this.#found;
   }
 
   #working(reader: GpuReading['reader'], reason: string | null, report: GpuReport, at: number): VendorReading {

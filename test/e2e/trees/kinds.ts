@@ -1,8 +1,14 @@
-import { llamaServer, metrics, ollama, vllm, webApplication } from '../../harness/fake-engines.js';
-import { on, type Row, run } from './row.js';
+import { llamaServer, metrics, ollama, type Site, sglang, vllm, webApplication } from '../../harness/fake-engines.js';
+import { leaving, on, type Row, run, spawned } from './row.js';
 
 const model = 'Qwen/Qwen3-8B';
 const serve = `/usr/bin/python3 /usr/local/bin/vllm serve ${model}`;
+
+/** Says a version as vLLM does, and is another program. */
+const versioned: Site = (path) =>
+  path === '/version' || path === '/health'
+    ? { status: 200, type: 'application/json', body: '{"version":"2.1.0"}' }
+    : { status: 404, type: 'application/json', body: '{"detail":"Not Found"}' };
 
 /** Draws from kinds of which another one came out wrong: sockets that are not the public one, and managers with their engines. */
 export const kindTrees: readonly Row[] = [
@@ -82,5 +88,96 @@ export const kindTrees: readonly Row[] = [
     models: ['small', 'large'],
     endpoint: 'http://{here}:{a}',
     ready: 'serverUnknown',
+  },
+  {
+    title: 'vLLM whose server is what multiprocessing started',
+    tree: run(`${serve} --port {a}`, spawned(on('0.0.0.0:{a}', vllm(model))), spawned(on('127.0.0.1:{b}', 'silent'))),
+    engine: 'vllm',
+    model,
+    endpoint: 'http://{here}:{a}',
+    ready: true,
+  },
+  {
+    title: 'vLLM whose server lost its parent, has another name and another port',
+    tree: run(
+      'bash start.sh',
+      run(`${serve} --port {a}`),
+      leaving('python3 launch.py', run('http-worker 1', on('0.0.0.0:{b}', vllm(model)))),
+    ),
+    engine: 'vllm',
+    model,
+    endpoint: 'http://{here}:{b}',
+    ready: true,
+  },
+  {
+    title: 'vLLM that loads, with a web application beside it in its worker on its port',
+    tree: run('bash start.sh', run(`${serve} --port {a}`), run('node app.js', on('0.0.0.0:{a}', webApplication()))),
+    engine: 'vllm',
+    model,
+    endpoint: 'notListening',
+    ready: false,
+  },
+  {
+    title: 'vLLM on :: for IPv6 alone, where a stranger has its port on all IPv4 addresses',
+    tree: run(`${serve} --host :: --port {a}`, on(':::{a}', vllm(model), { v6Only: true })),
+    strangers: [run('nginx', on('0.0.0.0:{a}', webApplication()))],
+    engine: 'vllm',
+    model,
+    endpoint: 'addressUnknown',
+    ready: true,
+  },
+  {
+    title: 'SGLang behind a router that it has started itself',
+    tree: run(
+      'python3 -m sglang.launch_server --model-path m --host 127.0.0.1 --port {b}',
+      on('127.0.0.1:{b}', sglang('m')),
+      run('python3 -m sglang_router.launch_router --host 0.0.0.0 --port {a}', on('0.0.0.0:{a}', webApplication())),
+    ),
+    engine: 'sglang',
+    model: 'm',
+    endpoint: 'http://{here}:{a}',
+    ready: 'serverUnknown',
+  },
+  {
+    title: 'two servers of one model in one worker, which share their port',
+    tree: run(
+      'supervisord -n',
+      run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model), { reusePort: true })),
+      run(`${serve} --port {a}`, on('0.0.0.0:{a}', vllm(model), { reusePort: true })),
+    ),
+    engine: 'vllm',
+    model,
+    endpoint: 'severalCandidates',
+    ready: 'serverUnreachable',
+    faults: ['PORT_SHARED'],
+  },
+  {
+    title: 'vLLM whose server lost its parent, with a certificate, beside a web application that answers all',
+    tree: run(
+      'bash start.sh',
+      run(`${serve} --config c.yaml`),
+      leaving('python3 launch.py', run('serve-worker', on('0.0.0.0:{b}', vllm(model), { tls: true }))),
+      run('node app.js', on('0.0.0.0:{a}', webApplication())),
+    ),
+    engine: 'vllm',
+    model,
+    endpoint: 'https://{here}:{b}',
+    ready: true,
+  },
+  {
+    title: 'vLLM whose server is what multiprocessing started, on loopback alone',
+    tree: run(serve, spawned(on('127.0.0.1:{a}', vllm(model)))),
+    engine: 'vllm',
+    model,
+    endpoint: 'loopbackOnly',
+    ready: true,
+  },
+  {
+    title: 'vLLM that loads, with a program beside it that has a version',
+    tree: run('bash start.sh', run(`${serve} --port {a}`), run('node app.js', on('0.0.0.0:{b}', versioned))),
+    engine: 'vllm',
+    model,
+    endpoint: 'notListening',
+    ready: false,
   },
 ];

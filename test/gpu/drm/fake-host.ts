@@ -1,4 +1,5 @@
 // A host's GPUs as the kernel shows them below /sys and /proc, written to a directory.
+import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { temporaryDirectory } from '../../harness/leftovers.js';
@@ -182,6 +183,12 @@ export class FakeDrmHost {
     const at = join(this.root, path);
     mkdirSync(dirname(at), { recursive: true });
     writeFileSync(at, content);
+  }
+
+  /** Puts a pipe without a writer in the place of a file. */
+  pipe(path: string): void {
+    this.remove(path);
+    execFileSync('mkfifo', [join(this.root, path)]);
   }
 
   link(path: string, target: string): void {

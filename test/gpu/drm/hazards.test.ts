@@ -333,13 +333,34 @@ const hazards: Readonly<Record<string, Hazard>> = {
       expect((await drm.next()).devices[0]!.powerWatts).toBe(75);
     },
   },
-  '32 memory errors of cards that count them, and of one in reset, which is not 0': {
+  '33 KFD that says 0 of every process: what fdinfo says counts': {
+    host: () => new FakeDrmHost([radeon(at)]),
+    async check(drm, host) {
+      host.kfdNode(50_001, { location_id: 0x0300, gfx_target_version: 110_000 });
+      host.process(4100, [vulkan(7, 1000, 0)]);
+      host.kfdProcess(4100, { 50001: 0 });
+      host.kfdProcess(4200, { 50001: 0 });
+      // One that only opened the card holds nothing, by either.
+      expect(held(await drm.next())).toEqual([[4100, 1000 * MiB, 0]]);
+    },
+  },
+  '32 errors of cards that count them, and of one in reset, which is not 0': {
     host: () =>
       new FakeDrmHost([
         radeon(at),
         instinct('0000:c1:00.0', 'SPX', { 'device/ras/umc_err_count': 'ue: 0\nce: 14\nde: 0' }),
         instinct('0000:c2:00.0', 'SPX', { 'device/ras/umc_err_count': 'ue: 2\nce: 9' }),
         instinct('0000:c3:00.0', 'SPX', { 'device/ras/umc_err_count': 'Query currently inaccessible' }),
+        // Errors of any part count; none of a part that says nothing of its own.
+        instinct('0000:c4:00.0', 'SPX', {
+          'device/ras/umc_err_count': 'ue: 1\nce: 9',
+          'device/ras/gfx_err_count': 'ue: 3\nce: 0',
+          'device/ras/xgmi_wafl_err_count': 'ue: 0\nce: 7',
+        }),
+        instinct('0000:c5:00.0', 'SPX', {
+          'device/ras/umc_err_count': 'ue: 1\nce: 9',
+          'device/ras/sdma_err_count': 'Query currently inaccessible',
+        }),
       ]),
     async check(drm) {
       const { devices, faults } = await drm.next();
@@ -348,16 +369,16 @@ const hazards: Readonly<Record<string, Hazard>> = {
         [0, 'ok'],
         [2, 'degraded'],
         [null, 'ok'],
+        [4, 'degraded'],
+        [null, 'ok'],
       ]);
-      expect(devices.map(({ unsupported }) => unsupported.includes('eccUncorrected'))).toEqual([
-        true,
-        false,
-        false,
-        false,
-      ]);
+      const cannot = devices.filter(({ unsupported }) => unsupported.includes('eccUncorrected'));
+      expect(cannot.map(({ uuid }) => uuid)).toEqual([`AMD-${at}`]);
       expect(faults.map(({ code, gpuUuid }) => [code, gpuUuid])).toEqual([
         ['GPU_ECC_UNCORRECTED', 'AMD-0000:c2:00.0'],
         ['NOT_READY', 'AMD-0000:c3:00.0'],
+        ['GPU_ECC_UNCORRECTED', 'AMD-0000:c4:00.0'],
+        ['NOT_READY', 'AMD-0000:c5:00.0'],
       ]);
     },
   },

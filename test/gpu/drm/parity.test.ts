@@ -41,6 +41,54 @@ const value = fc.oneof(
 const line = fc
   .tuple(key, fc.constantFrom(':\t', ':', ' :  ', ': \xa0', '=', '::'), value)
   .map((parts) => parts.join(''));
+const hexOf = (min: number, max: number) =>
+  fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: min, maxLength: max });
+/** A place, or what is nearly one. */
+const nearlyPlace = fc
+  .tuple(hexOf(3, 9), hexOf(2, 2), fc.constantFrom('0', '1', '2'), hexOf(1, 1), fc.nat(8))
+  .map(([domain, bus, half, device, part]) => `${domain}:${bus}:${half}${device}.${part}`);
+const id = fc.oneof(
+  { weight: 3, arbitrary: fc.nat().map(String) },
+  fc.constantFrom('', '7a', '1'.repeat(20), '1'.repeat(21)),
+);
+const units = ['', ' ns', ' KiB', ' kB', ' MiB', ' GiB', ' TiB', 'KiB'];
+const counted = fc
+  .tuple(fc.oneof(fc.nat(5000), fc.nat(1)), fc.constantFrom(...units))
+  .map(([n, unit]) => `${n}${unit}`);
+const percent = fc
+  .tuple(fc.nat(1200), fc.constantFrom('', '.', '.0', '.25', '.125', '.0625', '.03125'))
+  .map(([whole, part]) => `${whole}${part}%`);
+
+const linesOf = (keys: readonly string[], values: fc.Arbitrary<string>) =>
+  fc.array(
+    fc.tuple(fc.constantFrom(...keys), values).map(([name, of]) => `${name}:\t${of}`),
+    { maxLength: 12, size: 'max' },
+  );
+const everyKey = (kinds: readonly string[], names: readonly string[]) =>
+  kinds.flatMap((kind) => names.map((name) => `drm-${kind}-${name}`));
+const kernelLines = fc
+  .tuple(
+    linesOf(everyKey(['engine', 'engine-capacity', 'cycles', 'total-cycles'], ['gfx', 'ccs']), counted),
+    linesOf(everyKey(['memory', 'resident', 'total'], ['vram', 'gtt']), counted),
+  )
+  .map((parts) => parts.flat());
+const oldLines = fc
+  .tuple(
+    linesOf(['vram mem', 'gtt mem', 'cpu mem'], counted),
+    linesOf(['gfx0', 'compute12', 'enc_1', 'enc_10', 'enc_123', 'jpeg0', 'dma'], percent),
+  )
+  .map((parts) => parts.flat());
+/** What a kernel might write of one client, key by key: some are there twice, some not at all. */
+const likely = fc.oneof(
+  fc
+    .tuple(fc.oneof(place, nearlyPlace), id, kernelLines)
+    .map(([pdev, of, lines]) =>
+      [`drm-driver:\txe`, `drm-pdev:\t${pdev}`, `drm-client-id:\t${of}`, ...lines].join('\n'),
+    ),
+  fc
+    .tuple(fc.oneof(place, nearlyPlace), id, oldLines)
+    .map(([pdev, of, lines]) => [`pdev:\t${pdev}`, `pasid:\t${of}`, ...lines].join('\n')),
+);
 /** Beginnings that make a client of what follows, of either generation of kernels, or not. */
 const head = fc.oneof(
   fc.tuple(place, fc.nat()).map(([pdev, id]) => `drm-driver:\tamdgpu\ndrm-client-id:\t${id}\ndrm-pdev:\t${pdev}\n`),
@@ -48,6 +96,7 @@ const head = fc.oneof(
   fc.constant(''),
 );
 const text = fc.oneof(
+  { weight: 3, arbitrary: likely },
   fc.tuple(head, fc.array(line, { maxLength: 30 })).map(([before, lines]) => `${before}${lines.join('\n')}`),
   fc.string({ unit: 'binary', maxLength: 200 }),
 );

@@ -179,6 +179,43 @@ describe('cards and nodes', () => {
     );
   });
 
+  it('numbers of a file are whole, in their unit, and of 0 or more unless they have a sign, or have a reason', () => {
+    const content = fc.oneof(
+      fc.bigInt({ min: -(2n ** 64n), max: 2n ** 64n }).map(String),
+      fc.constantFrom(
+        '4294967295',
+        '18446744073709551615',
+        '-4294967295',
+        '',
+        ' 7 ',
+        '+7',
+        '1e9',
+        '0x10',
+        '7.5',
+        'N/A',
+        '7 8',
+        '999999999999999999999',
+        '\n7\n',
+        '-0',
+      ),
+      fc.string(),
+    );
+    fc.assert(
+      fc.property(content, fc.constantFrom(1, 1e3, 1e6), fc.boolean(), (text, unit, signed) => {
+        const reading = new CardReading(new Map([['file', Buffer.from(text, 'latin1')]]), []);
+        const read = reading.number('file', unit, signed);
+        const plain = Buffer.from(text, 'latin1').toString('latin1').trim();
+        const isNumber = (signed ? /^-?[0-9]{1,20}$/ : /^[0-9]{1,20}$/).test(plain);
+        const isAllOnes = ['4294967295', '18446744073709551615'].includes(plain) || Number(plain) >= 2 ** 64 - 1;
+        if (isNumber && !isAllOnes) expect(read).toEqual({ value: Number(plain) / unit });
+        else expect(read).toMatchObject({ reason: { code: 'IMPLAUSIBLE' } });
+        expect(reading.number('missing', unit, signed)).toMatchObject({ reason: { name: 'notSupported' } });
+        expect(reading.first(['missing', 'file'], unit, signed)).toEqual(read);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('labelled counts of a file are whole numbers or have a reason, whatever stands around them', () => {
     const count = fc.oneof(
       fc.nat().map(String),

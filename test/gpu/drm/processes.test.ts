@@ -33,3 +33,26 @@ it('walks /proc once for all who ask in one pass, and anew in the next', async (
   expect(walks).toBe(2);
   processes.close();
 });
+
+it('of a crowd of descriptors those with most are left out, and all others are read', async () => {
+  using host = new FakeDrmHost();
+  const client = (id: number) => fdinfo({ driver: 'xe', pdev: '0000:07:00.0', id });
+  const crowd = (pid: number, count: number) =>
+    host.process(
+      pid,
+      Array.from({ length: count }, (_, i) => client(pid * 10_000 + i)),
+    );
+  host.process(4000, [client(1)]);
+  crowd(4100, 41);
+  for (const pid of [4200, 4300, 4400, 4500]) crowd(pid, 40);
+  crowd(4600, 10);
+  const descriptors = { ofOne: 40, inAll: 160 };
+  const processes = new DrmProcesses({ procRoot: host.roots.proc, now: () => 0, descriptors });
+  const { byDevice, incomplete } = await processes.scan();
+  const holders = byDevice.get('xe 0000:07:00.0') ?? [];
+  const counts = new Map(holders.map(({ pid, clients }) => [pid, clients.length]));
+  expect([counts.get(4000), counts.get(4600), counts.get(4100)]).toEqual([1, 10, undefined]);
+  expect(counts.size).toBe(2);
+  expect(incomplete?.text).toContain('more descriptors of GPUs');
+  processes.close();
+});

@@ -1,9 +1,11 @@
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
+import { gpuKnowledge } from '../../../lib/gpu/knowledge.js';
+import { waitFor } from '../../harness/wait.js';
 import { apu, arcXe, FakeDrmHost, fdinfo, GiB, instinct, MiB, radeon } from './fake-host.js';
 import { drmSource, failingVendors } from './sources.js';
 
-const { EACCES, EBUSY, ENODATA, ENODEV, ENOENT, EPERM, ESRCH } = constants.errno;
+const { EACCES, EBUSY, EMFILE, ENODATA, ENODEV, ENOENT, EPERM, ESRCH } = constants.errno;
 const kernelNotSupported = 524;
 const client = (id: number) =>
   fdinfo({
@@ -65,11 +67,15 @@ describe('files of a driver that refuse', () => {
       asked.add(path.slice(host.root.length));
       return undefined;
     });
+    host.kfdNode(50_001, { location_id: 0x0300, gfx_target_version: 110_000 });
+    host.kfdProcess(4100, { 50001: 8 * GiB });
     using drm = drmSource(host, { vendors });
     // Slow files are due once among these.
     for (let pass = 0; pass < 12; pass++) await drm.next();
     expect(asked).toContain('/sys/class/drm/card0/device/gpu_busy_percent');
-    expect([...asked].filter((path) => path.includes('pcie_bw'))).toEqual([]);
+    expect([...asked].some((path) => path.endsWith('/4100/vram_50001'))).toBe(true);
+    // One sleeps for a second; the others are of an instant, or of one part of the card.
+    expect([...asked].filter((path) => /pcie_bw|cu_occupancy|sdma_\d/.test(path))).toEqual([]);
     expect([...asked].filter((path) => path.includes('card1/')).sort()).toEqual([
       '/sys/class/drm/card1/device/power/runtime_status',
       '/sys/class/drm/card1/device/uevent',
@@ -96,6 +102,30 @@ describe('files of a driver that refuse', () => {
     const { devices, processes } = await drm.next();
     expect(devices[0]!.processesKnown).toBe(true);
     expect(processes.map(({ pid }) => pid)).toEqual([4200]);
+  });
+
+  it.each([
+    ['the list of cards', 1, /class\/drm$/, 'failed', 'unknown'],
+    // It is asked anew once among these.
+    ['what a card is', 11, /card0\/device\/uevent$/, 'working', 'known'],
+  ])('%s that cannot be had for want of descriptors: no card is lost', async (_, passes, path, status, gpusKnown) => {
+    using host = new FakeDrmHost([radeon(), radeon('0000:44:00.0')]);
+    let fails = false;
+    using drm = drmSource(host, { vendors: failingVendors((each) => (fails && path.test(each) ? EMFILE : undefined)) });
+    await drm.next();
+    fails = true;
+    for (let pass = 0; pass < passes; pass++) {
+      const reading = await drm.next();
+      expect(reading.status).toBe(status);
+      expect(gpuKnowledge(reading).gpusKnown).toBe(gpusKnown);
+      expect(reading.devices.map(({ health }) => health)).toEqual(
+        Array(2).fill(status === 'failed' ? 'stalled' : 'ok'),
+      );
+    }
+    fails = false;
+    const isWell = async () => (await drm.next()).devices.every(({ health }) => health === 'ok');
+    await waitFor(isWell, { what: 'cards that are listed again' });
+    expect(drm.source.takeEvents()).toEqual([]);
   });
 
   it('ENODEV of all that changes is a card off the bus', async () => {
@@ -144,6 +174,25 @@ describe('files of a driver that refuse', () => {
     expect(faults).toContainEqual(expect.objectContaining({ code: 'NO_PERMISSION', field: 'processCount' }));
   });
 
+  it.each([
+    ['/kfd/kfd/proc', EACCES, 'NO_PERMISSION'],
+    ['/kfd/kfd/proc/4100', EACCES, 'NO_PERMISSION'],
+    ['/kfd/kfd/topology/nodes', EBUSY, 'NOT_READY'],
+  ])(
+    '%s that may not be listed: processes of AMD cards are not known, of others they are',
+    async (end, errno, code) => {
+      using host = new FakeDrmHost([radeon(), arcXe()]);
+      host.kfdNode(50_001, { location_id: 0x0300, gfx_target_version: 110_000 });
+      host.kfdProcess(4100, { 50001: 8 * GiB });
+      using drm = drmSource(host, { vendors: failingVendors((path) => (path.endsWith(end) ? errno : undefined)) });
+      const { devices, processes, faults } = await drm.next();
+      expect([devices.map(({ processesKnown }) => processesKnown), processes]).toEqual([[false, true], []]);
+      expect(faults.filter(({ field }) => field === 'processCount')).toMatchObject([
+        { code, gpuUuid: 'AMD-0000:03:00.0' },
+      ]);
+    },
+  );
+
   it('fdinfo alone that may not be read', async () => {
     using host = new FakeDrmHost([apu('0000:03:00.0')]);
     host.process(4100, [client(7)]);
@@ -169,5 +218,6 @@ describe('files of a driver that refuse', () => {
       ['Intel', 'ok', 51],
     ]);
     expect(faults).toContainEqual(expect.objectContaining({ code: 'TIMEOUT', gpuUuid: 'AMD-0000:03:00.0' }));
+    hangs = false;
   });
 });

@@ -49,19 +49,19 @@ export function drmSource(host: FakeDrmHost, options: Partial<GpuSourceOptions> 
   };
 }
 
-/** What happens to a path instead of its being read: an errno, or a read that never returns. */
+/** What happens to a path instead of its being read: an errno, or a read that does not return as long as this is so. */
 export type Failing = (path: string) => number | 'hangs' | undefined;
 
+const pause = () => new Promise((resolve) => setTimeout(resolve, 20).unref());
+
 /** Readers over real files, some of which fail as files of a driver do. */
-export function failingFiles(failing: Failing): OpenFiles {
+export function failingFiles(failing: Failing, open: OpenFiles = openFileReader): OpenFiles {
   return () => {
-    const inner = openFileReader();
+    const inner = open();
     let runningSince: number | null = null;
     const over = async <T>(paths: readonly string[], ask: (some: readonly string[]) => Promise<readonly T[]>) => {
-      if (paths.some((path) => failing(path) === 'hangs')) {
-        runningSince ??= performance.now();
-        return await new Promise<never>(() => {});
-      }
+      for (; paths.some((path) => failing(path) === 'hangs'); await pause()) runningSince ??= performance.now();
+      runningSince = null;
       const good = paths.filter((path) => failing(path) === undefined);
       const results = new Map((await ask(good)).map((result, i) => [good[i], result]));
       return paths.map((path) => results.get(path) ?? (failing(path) as number));

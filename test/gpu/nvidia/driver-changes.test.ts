@@ -85,6 +85,18 @@ describe('a driver without a library', () => {
     expect(found.faults).toEqual([]);
   });
 
+  it('a Jetson, whose driver lists nothing: its GPU is unknown with the reason, not none', async () => {
+    using host = new FakeGpuHost({ gpus: [] });
+    mkdirSync(join(host.directory, 'sys/module/nvgpu'), { recursive: true });
+    using source = sourceOf(host, { paths: nowhere(host), roots: { sys: join(host.directory, 'sys') } });
+    const failed = await reading(source, ({ status }) => status === 'failed');
+    expect(failed.faults[0]).toMatchObject({ code: 'LIBRARY_NOT_FOUND', field: 'gpus' });
+    expect(gpuKnowledge(failed)).toEqual({
+      gpusKnown: 'unknown',
+      gpusReason: expect.stringMatching(/^the GPU of this Tegra board \(driver nvgpu.*JetPack 6/),
+    });
+  });
+
   it('a module that lists no GPU is a host without GPUs', async () => {
     using host = new FakeGpuHost({ gpus: [] });
     mkdirSync(join(host.procDriver, 'gpus'), { recursive: true });

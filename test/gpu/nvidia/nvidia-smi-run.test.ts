@@ -106,6 +106,18 @@ describe('runs of nvidia-smi', () => {
     expect(killed).toEqual([[-pid, 'SIGKILL']]);
   });
 
+  it('the next run begins no sooner than twice what the last one took', async () => {
+    smi.start();
+    await newest().say(rowOf(newest(), 23_034));
+    await vi.advanceTimersByTimeAsync(3000);
+    for (let run = 0; run < 3; run++) await newest().end(0);
+    const before = children.length;
+    await vi.advanceTimersByTimeAsync(2999);
+    expect(children).toHaveLength(before);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(children).toHaveLength(before + 1);
+  });
+
   it('the output of nvidia-smi has a bound: what comes after 4 MiB is not read', async () => {
     smi.start();
     await newest().say(`${'x'.repeat(1023)}\n`.repeat(4 * 1024));

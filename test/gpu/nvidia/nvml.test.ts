@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type NvmlChannel, NvmlSession } from '../../../lib/gpu/nvidia/nvml.js';
+import { type NvmlChannel, NvmlSession, type NvmlSessionOptions } from '../../../lib/gpu/nvidia/nvml.js';
 
 /** A reader under the test's control. */
 class FakeChannel implements NvmlChannel {
@@ -33,10 +33,11 @@ class FakeChannel implements NvmlChannel {
   }
 }
 
-function started(configure: (channel: FakeChannel) => void = () => {}) {
+function started(configure: (channel: FakeChannel) => void = () => {}, options: Partial<NvmlSessionOptions> = {}) {
   const clock = { now: 1000 };
   const channels: FakeChannel[] = [];
   const session = new NvmlSession({
+    ...options,
     now: () => clock.now,
     open: () => {
       const channel = new FakeChannel();
@@ -53,9 +54,9 @@ function started(configure: (channel: FakeChannel) => void = () => {}) {
     channels,
     newest: () => channels.at(-1)!,
     /** Lets time pass, ticking four times a second. */
-    pass: (ms: number, each: () => void = () => {}) => {
-      for (let spent = 0; spent < ms; spent += 250) {
-        clock.now += 250;
+    pass: (ms: number, each: () => void = () => {}, stepMs = 250) => {
+      for (let spent = 0; spent < ms; spent += stepMs) {
+        clock.now += stepMs;
         each();
         session.tick();
       }
@@ -89,6 +90,91 @@ describe('NVML session', () => {
     newest().report();
     pass(250);
     expect(session.state.kind).toBe('working');
+  });
+
+  it('is stalled after more than two seconds, and after more than ten the reader is killed', () => {
+    const { session, newest, pass } = started(undefined, { intervalMs: 500 });
+    newest().report();
+    pass(50);
+    const silent = (ms: number) => pass(ms, undefined, 50);
+    silent(2000);
+    expect(session.state.kind).toBe('working');
+    silent(50);
+    expect(session.state.kind).toBe('stalled');
+    const reader = newest();
+    silent(7950);
+    expect(reader.killed).toBe(0);
+    silent(50);
+    expect(reader.killed).toBe(1);
+  });
+
+  it('with long intervals it is stalled after two of them', () => {
+    const { session, newest, pass } = started(undefined, { intervalMs: 3000 });
+    newest().report();
+    pass(250);
+    pass(6000);
+    expect(session.state.kind).toBe('working');
+    pass(250);
+    expect(session.state.kind).toBe('stalled');
+  });
+
+  it.each([
+    [
+      'that cannot be loaded',
+      () => {
+        throw new Error('no addon');
+      },
+      'no addon',
+    ],
+    ['that is nowhere', (channel: FakeChannel) => channel.say({ type: 'unavailable', reason: 'nowhere' }), 'nowhere'],
+  ])('a library %s is looked for again after a minute', (_what, configure, message) => {
+    let opened = 0;
+    const { session, channels, pass } = started((channel) => {
+      opened += 1;
+      configure(channel);
+    });
+    pass(250);
+    if (channels[0] !== undefined) channels[0].ended = '';
+    expect(session.state).toEqual({ kind: 'unavailable', message });
+    const before = channels.length === 0 ? 250 : 0;
+    pass(59_750 - before);
+    expect(opened).toBe(1);
+    pass(500);
+    expect(opened).toBe(2);
+  });
+
+  it('what it knew stands while another reader begins, as long as it is fresh', () => {
+    const { session, newest, pass } = started();
+    newest().report();
+    pass(250);
+    newest().ended = 'SIGSEGV';
+    pass(250);
+    const reportAt = 1250;
+    expect(session.state).toMatchObject({ kind: 'initializing', report: { devices: [] }, reportAt });
+    pass(2750);
+    expect(session.state).toMatchObject({ kind: 'initializing', report: { devices: [] }, reportAt });
+    pass(250);
+    expect(session.state).toEqual({ kind: 'initializing', report: null, reportAt });
+  });
+
+  it('Xid events are given once', () => {
+    const { session, newest, pass } = started();
+    newest().say({ type: 'xid', uuid: 'GPU-7', xid: 79 });
+    pass(250);
+    expect(session.takeEvents()).toEqual([
+      { kind: 'xid', gpuUuid: 'GPU-7', at: expect.any(String), detail: { xid: 79 } },
+    ]);
+    expect(session.takeEvents()).toEqual([]);
+  });
+
+  it('close lets go and ends the reader, and no other is opened', () => {
+    const { session, channels, newest, pass } = started((channel) => {
+      channel.killable = false;
+    });
+    session.close();
+    expect([newest().closed, newest().killed]).toEqual([true, 1]);
+    pass(120_000);
+    expect(channels).toHaveLength(1);
   });
 
   it('does not take a pause of its own event loop for silence of the driver', () => {
@@ -153,7 +239,9 @@ describe('NVML session', () => {
     expect(session.state).toMatchObject({ kind: 'failed', code: 'GPU_READER_CRASHED' });
     expect(session.state).toMatchObject({ message: expect.stringContaining('SIGSEGV') });
     expect(channels).toHaveLength(3);
-    pass(31_000);
+    pass(29_750);
+    expect(channels).toHaveLength(3);
+    pass(250);
     expect(channels).toHaveLength(4);
     expect(session.state.kind).toBe('failed'); // until it has answered
     newest().report();
@@ -169,15 +257,18 @@ describe('NVML session', () => {
     pass(250);
     expect(channels).toHaveLength(2);
     const mismatch = () => newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 18, replaced: false });
+    const finely = (ms: number) => pass(ms, undefined, 50);
     mismatch();
-    pass(750);
+    finely(50); // it is heard and ended
+    finely(950);
     expect(channels).toHaveLength(2);
-    pass(500);
+    finely(50);
     expect(channels).toHaveLength(3);
     mismatch();
-    pass(1750);
+    finely(50);
+    finely(1950);
     expect(channels).toHaveLength(3);
-    pass(500);
+    finely(50);
     expect(channels).toHaveLength(4);
     expect(session.state).toMatchObject({ kind: 'failed', code: 'VERSION_MISMATCH' });
     newest().report();
@@ -186,6 +277,37 @@ describe('NVML session', () => {
     mismatch();
     pass(500);
     expect(channels).toHaveLength(5);
+  });
+
+  it.each([
+    ['within a minute', 59_000, 'failed'],
+    ['over a longer time', 60_500, 'initializing'],
+  ] as const)('three crashes %s', (_what, ms, kind) => {
+    const { session, newest, pass } = started();
+    for (const pauseMs of [0, 250, ms - 250]) {
+      pass(pauseMs, () => newest().report());
+      newest().ended = 'SIGSEGV';
+      pass(250);
+    }
+    expect(session.state.kind).toBe(kind);
+  });
+
+  it('a driver that stays another: the reader is replaced each half minute at last', () => {
+    const { channels, newest, pass } = started();
+    const mismatch = () => {
+      if (newest().ended === null) newest().say({ type: 'failed', call: 'nvmlInit_v2', code: 18, replaced: false });
+    };
+    const untilReplaced = () => {
+      const before = channels.length;
+      let waitedMs = 0;
+      for (; channels.length === before; waitedMs += 250) pass(250, mismatch);
+      return waitedMs;
+    };
+    pass(200_000, mismatch);
+    untilReplaced();
+    const waitedMs = untilReplaced();
+    expect(waitedMs).toBeGreaterThanOrEqual(30_000);
+    expect(waitedMs).toBeLessThan(31_500);
   });
 
   it('a driver that was upgraded under a thread: it goes on trying, and says what it needs', () => {

@@ -8,7 +8,8 @@ import { familiesOfQueen, fleetScrape } from '../../../lib/api/metric-families.j
 import { openReader } from '../../../lib/cgroup/reader.js';
 import { workerColumns } from '../../../lib/cli/columns.js';
 import { printTable } from '../../../lib/cli/table.js';
-import { workerDetail } from '../../../lib/cli/top/detail.js';
+import { noPast } from '../../../lib/cli/top/history.js';
+import { workerDetail } from '../../../lib/cli/top/worker-detail.js';
 import type { Field } from '../../../lib/contract/fields/field.js';
 import { workerFields } from '../../../lib/contract/fields/worker.js';
 import { familiesOfHive, hiveScrape } from '../../../lib/hive/metric-families.js';
@@ -68,7 +69,7 @@ for (const [text, metric] of [
 
 const table = printTable(workerColumns, [sample], Number.POSITIVE_INFINITY, false).join('\n');
 assert(table.includes(field.column?.title ?? '?') && table.includes('5.5 GiB'), 'it has a column');
-const detail = workerDetail(sample, null, [], null, 100).map((line) => line.map(({ text }) => text).join(''));
+const detail = workerDetail(sample, null, noPast, 100).map((line) => line.map(({ text }) => text).join(''));
 assert(
   detail.some((line) => line.includes(`${field.detail?.label} 5.5 GiB`)),
   'the detail of top has it',

@@ -77,7 +77,7 @@ describe.each(places)('a container with a read-only cgroup tree, $title', ({ who
 
       expect(seen.launched?.limitNotes).toEqual([
         expect.stringMatching(/^--memory holds in part: .* 8\.0 GiB .*RLIMIT_DATA/),
-        expect.stringMatching(/^--swap is not applied: /),
+        expect.stringMatching(/^--swap requested, not applied: /),
       ]);
       // Both shells; `run` itself has none.
       const bounded = withToken(token).filter((pid) =>

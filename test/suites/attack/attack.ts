@@ -2,30 +2,73 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { constants, deflateRaw, gzip } from 'node:zlib';
 import { Agent, request } from 'undici';
 
 export const gzipped = promisify(gzip);
+const deflated = promisify(deflateRaw);
 
-/** Attackers come from another address of loopback than the honest ones, so that shares of addresses can be seen. */
-export const attackerAddress = '127.0.0.66';
+/** Gzip that inflates to so many MiB of spaces. One block is made, and repeated; nobody should get as far as to the sum at the end. */
+export async function bomb(mebibytes: number): Promise<Buffer> {
+  const header = Buffer.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3);
+  const block = await deflated(Buffer.alloc(1024 * 1024, 0x20), { finishFlush: constants.Z_FULL_FLUSH, level: 9 });
+  return Buffer.concat([header, ...Array.from({ length: mebibytes }, () => block), Buffer.of(3, 0), Buffer.alloc(8)]);
+}
 
+/**
+ * Who takes part in an attack. A queen is attacked several times, each time by others and beside others, so that nobody pays
+ * for what those before did.
+ */
+export interface Parties {
+  /** Of the attackers: another one of loopback than that of the honest ones, so that shares of addresses can be seen. */
+  readonly address: string;
+  readonly honestHive: string;
+  /** The hive that `boundHive` may speak for. */
+  readonly boundHive: string;
+  readonly tokens: Readonly<Record<'honestHive' | 'honestReader' | Exclude<AttackerToken, 'none'>, string>>;
+}
 /** Tokens of the queen under attack; `none` sends none. */
-export const tokens = {
-  honestHive: 'honest-hive-token-0001',
-  honestReader: 'honest-reader-token-01',
-  anyHive: 'attacking-hive-token-1',
-  boundHive: 'attacking-bound-token1',
-  read: 'attacking-read-token-1',
-  schedule: 'attacking-sched-token1',
-} as const;
 export type AttackerToken = 'anyHive' | 'boundHive' | 'read' | 'schedule' | 'none';
 
-export const honestHive = 'honest';
-/** The hive that `boundHive` may speak for. */
-export const boundHive = 'attacker';
+/** So often a queen is attacked at most. */
+export const turnsOfQueen = 20;
+
+export const partiesOf = (turn: number): Parties => {
+  const token = (name: string) => `${name}-token-`.padEnd(30, '0') + turn;
+  return {
+    address: `127.0.0.${100 + turn}`,
+    honestHive: `honest-${turn}`,
+    boundHive: `attacker-${turn}`,
+    tokens: {
+      honestHive: token('honest-hive'),
+      honestReader: token('honest-reader'),
+      anyHive: token('attacking-hive'),
+      boundHive: token('attacking-bound'),
+      read: token('attacking-read'),
+      schedule: token('attacking-schedule'),
+    },
+  };
+};
+
+/** Lines of the tokens file of a queen. */
+export const tokensFile = (): string =>
+  Array.from({ length: turnsOfQueen }, (_, turn) => {
+    const { tokens, honestHive, boundHive } = partiesOf(turn);
+    return [
+      `hive ${tokens.honestHive} ${honestHive}`,
+      `read ${tokens.honestReader}`,
+      `hive ${tokens.anyHive}`,
+      `hive ${tokens.boundHive} ${boundHive}`,
+      `read ${tokens.read}`,
+      `schedule ${tokens.schedule}`,
+    ];
+  })
+    .flat()
+    .join('\n');
 
 export interface Target {
+  /** Whose turn it is; see `partiesOf`. */
+  readonly turn: number;
   readonly url: string;
   /** Where the queen shares a NATS server. */
   readonly natsUrl: string | null;
@@ -46,8 +89,8 @@ export interface Attack {
   readonly descriptors?: number;
   /** Arguments of the queen. */
   readonly args?: readonly string[];
-  /** Why it is still lost. */
-  readonly lostBecause?: string;
+  /** It has a queen for itself: it fills what all attackers of one share. So has every one of kind `memory`. */
+  readonly isAlone?: true;
 }
 
 type Body = string | Buffer;
@@ -55,6 +98,9 @@ type Body = string | Buffer;
 /** One who attacks, for a limited time. */
 export class Attacker {
   readonly target: Target;
+  readonly honestHive: string;
+  readonly boundHive: string;
+  readonly #parties: Parties;
   readonly #agents = new Map<number, Agent>();
   readonly #sockets = new Set<Socket>();
   readonly #until: number;
@@ -64,6 +110,8 @@ export class Attacker {
 
   constructor(target: Target, seconds: number) {
     this.target = target;
+    this.#parties = partiesOf(target.turn);
+    ({ honestHive: this.honestHive, boundHive: this.boundHive } = this.#parties);
     this.#until = performance.now() + seconds * 1000;
   }
 
@@ -74,7 +122,7 @@ export class Attacker {
   #agentOf(connections: number): Agent {
     const known = this.#agents.get(connections);
     if (known !== undefined) return known;
-    const agent = new Agent({ connections, pipelining: 1, connect: { localAddress: attackerAddress } });
+    const agent = new Agent({ connections, pipelining: 1, connect: { localAddress: this.#parties.address } });
     this.#agents.set(connections, agent);
     return agent;
   }
@@ -98,7 +146,7 @@ export class Attacker {
         dispatcher: this.#agentOf(options.connections ?? 8),
         headers: {
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(as === 'none' ? {} : { authorization: `Bearer ${tokens[as]}` }),
+          ...(as === 'none' ? {} : { authorization: `Bearer ${this.#parties.tokens[as]}` }),
           ...headers,
         },
         ...(body === undefined ? {} : { body }),
@@ -145,9 +193,9 @@ export class Attacker {
   }
 
   /** A connection that says `text` and is then held. Null where it was refused. */
-  async socket(text: Body = '', { reads = false, from = attackerAddress } = {}): Promise<Socket | null> {
+  async socket(text: Body = '', { reads = false } = {}): Promise<Socket | null> {
     const { hostname, port } = new URL(this.target.url);
-    const socket = connect({ host: hostname, port: Number(port), localAddress: from });
+    const socket = connect({ host: hostname, port: Number(port), localAddress: this.#parties.address });
     socket.on('error', () => {});
     socket.once('close', () => this.#isClosing || this.#count('ended'));
     this.#sockets.add(socket);
@@ -168,7 +216,7 @@ export class Attacker {
     { as = 'none' as AttackerToken, method = 'GET', headers = {} as Record<string, string> } = {},
   ): string {
     const lines = { host: new URL(this.target.url).host, ...headers };
-    const token = as === 'none' ? {} : { authorization: `Bearer ${tokens[as]}` };
+    const token = as === 'none' ? {} : { authorization: `Bearer ${this.#parties.tokens[as]}` };
     const fields = Object.entries({ ...lines, ...token }).map(([name, value]) => `${name}: ${value}\r\n`);
     return `${method} ${path} HTTP/1.1\r\n${fields.join('')}\r\n`;
   }

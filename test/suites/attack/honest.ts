@@ -1,6 +1,7 @@
 /** Those who do nothing wrong: a hive at 1 Hz, a reader of the stream, somebody who asks. What an attack costs them. */
 import { randomInt } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { createParser } from 'eventsource-parser';
 import { Agent, type Dispatcher, request } from 'undici';
 import type { FleetEvent, GpuView, HiveView, WorkerList } from '../../../lib/contract/api.js';
@@ -9,7 +10,7 @@ import type { Control } from '../../harness/control.js';
 import type { Daemon } from '../../harness/harness.js';
 import { SimulatedHive } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
-import { honestHive, tokens } from './attack.js';
+import { type Parties, partiesOf } from './attack.js';
 
 /** What the honest are promised beside every attack. */
 export const promised = { heartbeatMs: 3000, queryMs: 1000, rssMiB: 1024 } as const;
@@ -45,7 +46,7 @@ class MarkedHive extends SimulatedHive {
 
   override nextHeartbeat(): Heartbeat {
     const heartbeat = super.nextHeartbeat();
-    const marked = (seq: number) => `${honestHive}#${seq}`;
+    const marked = (seq: number) => `${this.id}#${seq}`;
     for (const { seq } of heartbeat.events) if (seq > this.marks.length) this.marks.push(marked(seq));
     return {
       ...heartbeat,
@@ -72,21 +73,23 @@ class Reader {
   #lastId: string | undefined;
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
+  readonly #parties: Parties;
 
-  constructor(url: string) {
+  constructor(url: string, parties: Parties) {
+    this.#parties = parties;
     this.#done = this.#follow(url);
   }
 
   async #follow(url: string): Promise<void> {
     while (!this.#abort.signal.aborted) {
       await this.#read(url).catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await setTimeout(200, undefined, { signal: this.#abort.signal }).catch(() => undefined);
     }
   }
 
   async #read(url: string): Promise<void> {
     const headers = {
-      authorization: `Bearer ${tokens.honestReader}`,
+      authorization: `Bearer ${this.#parties.tokens.honestReader}`,
       ...(this.#lastId === undefined ? {} : { 'last-event-id': this.#lastId }),
     };
     const parser = createParser({ onEvent: (message) => this.#take(message.event, message.id, message.data) });
@@ -99,9 +102,9 @@ class Reader {
   #take(kind: string | undefined, id: string | undefined, data: string): void {
     if (id !== undefined) this.#lastId = id;
     if (kind === 'snapshot') this.snapshots++;
-    if ((kind !== 'event' && kind !== 'queenEvent') || !data.includes(`"${honestHive}"`)) return;
+    if ((kind !== 'event' && kind !== 'queenEvent') || !data.includes(`"${this.#parties.honestHive}"`)) return;
     const event = JSON.parse(data) as FleetEvent;
-    if (event.hive !== honestHive) return;
+    if (event.hive !== this.#parties.honestHive) return;
     if (typeof event.detail.mark === 'string') this.marks.push(event.detail.mark);
     else if (untrue.has(event.kind)) this.untrue.push(event.kind);
   }
@@ -126,6 +129,7 @@ export class Honest {
   readonly hive: MarkedHive;
   readonly #reader: Reader;
   readonly #queen: Daemon;
+  readonly #parties: Parties;
   readonly #control: Control;
   readonly #agent = new Agent({ connections: 4, pipelining: 1, headersTimeout: 10_000 });
   readonly #problems = new Set<string>();
@@ -138,13 +142,15 @@ export class Honest {
   #ended = false;
   #from: Moment;
 
-  constructor(queen: Daemon, control: Control) {
+  constructor(queen: Daemon, control: Control, turn: number) {
+    this.#parties = partiesOf(turn);
+    if (queen.process.running) forgetPeak(queen.process.pid);
     this.#queen = queen;
     this.#control = control;
     this.hive = new MarkedHive({
-      id: honestHive,
+      id: this.#parties.honestHive,
       queenUrls: [queen.url],
-      token: tokens.honestHive,
+      token: this.#parties.tokens.honestHive,
       // The stream of a shared NATS server holds the events of hives before it.
       seed: randomInt(2 ** 31),
       workers: 4,
@@ -153,7 +159,7 @@ export class Honest {
     this.hive.moment = () => this.#moment();
     this.#from = this.#moment();
     this.gpu = this.hive.host.snapshot().gpus[0]?.uuid ?? '';
-    this.#reader = new Reader(queen.url);
+    this.#reader = new Reader(queen.url, this.#parties);
   }
 
   #moment(): Moment {
@@ -185,7 +191,7 @@ export class Honest {
       const answer = await request(`${this.#queen.url}${path}`, {
         dispatcher: this.#agent,
         reset: true,
-        headers: { authorization: `Bearer ${tokens.honestReader}` },
+        headers: { authorization: `Bearer ${this.#parties.tokens.honestReader}` },
       });
       if (answer.statusCode === 200) return await read(answer.body);
       const { code = '' } = (await answer.body.json()) as { readonly code?: string };
@@ -201,18 +207,18 @@ export class Honest {
   async #ask(): Promise<void> {
     while (!this.#ended) {
       await this.#askOnce();
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await setTimeout(100);
     }
   }
 
   async #askOnce(): Promise<void> {
     const [hive, gpu] = await Promise.all([
-      this.#get<HiveView>(`/v1/hives/${honestHive}`),
+      this.#get<HiveView>(`/v1/hives/${this.hive.id}`),
       this.#get<GpuView>(`/v1/gpus/${this.gpu}`),
-      this.#get<unknown>(`/v1/events?hive=${honestHive}`, beginning),
+      this.#get<unknown>(`/v1/events?hive=${this.hive.id}`, beginning),
     ]);
     if (hive !== null && hive.liveness === 'offline') this.#problems.add('the honest hive was said to be offline');
-    if (gpu !== null && gpu.hive !== honestHive) this.#problems.add(`its GPU was said to be of ${gpu.hive}`);
+    if (gpu !== null && gpu.hive !== this.hive.id) this.#problems.add(`its GPU was said to be of ${gpu.hive}`);
   }
 
   /**
@@ -259,7 +265,7 @@ export class Honest {
     const found: string[] = [];
     const sent = await waitFor(() => this.hive.sendHeartbeat(), { timeoutMs: 5000, everyMs: 300 }).catch(() => null);
     if (sent === null) return ['its last heartbeat was not accepted'];
-    const list = await this.#get<WorkerList>(`/v1/workers?hive=${honestHive}&limit=1000`);
+    const list = await this.#get<WorkerList>(`/v1/workers?hive=${this.hive.id}&limit=1000`);
     const ids = (list?.items ?? []).map(({ id }) => id).toSorted();
     if (JSON.stringify(ids) !== JSON.stringify(this.hive.workerIds.toSorted())) found.push('its workers are others');
     const { acked } = this.hive;
@@ -283,6 +289,15 @@ export class Honest {
 /** The most memory that a process has held, MiB. */
 const peakMiB = (pid: number): number =>
   Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+
+/** What it held before does not count. Where the kernel knows no way to, it does. */
+function forgetPeak(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // What an attack before it took counts too: the judgement is harder, not easier.
+  }
+}
 
 /** How long a process, or rather its main thread, has been ready to run and had no core, ms; 0 where the kernel does not say. */
 function withoutCoreMs(pid: string): number {

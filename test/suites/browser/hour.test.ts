@@ -31,11 +31,14 @@ async function shot(page: Page, name: string): Promise<void> {
 class Operator {
   readonly page: Page;
   readonly small: Page;
+  /** The narrowest of phones: it is looked at, and says what the others say. */
+  readonly narrow: Page;
   readonly #queen: () => Queen;
 
-  constructor(page: Page, small: Page, queen: () => Queen) {
+  constructor(page: Page, small: Page, narrow: Page, queen: () => Queen) {
     this.page = page;
     this.small = small;
+    this.narrow = narrow;
     this.#queen = queen;
   }
 
@@ -56,7 +59,8 @@ class Operator {
   async draw(name: string): Promise<void> {
     await shot(this.page, name);
     await shot(this.small, `${name}-phone`);
-    for (const page of [this.page, this.small]) expect(await seriousFaults(page)).toEqual([]);
+    await shot(this.narrow, `${name}-320`);
+    for (const page of [this.page, this.small, this.narrow]) expect(await seriousFaults(page)).toEqual([]);
   }
 }
 
@@ -85,7 +89,12 @@ describe('an operator’s hour', () => {
     const gone = /ERR_|Failed to load|503/;
     const page = await use.open(`${queen.url}/?view=hives`, desktop, gone);
     const small = await use.open(`${queen.url}/?view=hives`, phone, gone);
-    const operator = new Operator(page, small, () => queen);
+    const narrow = await use.open(
+      `${queen.url}/?view=hives`,
+      { ...phone, viewport: { width: 320, height: 640 } },
+      gone,
+    );
+    const operator = new Operator(page, small, narrow, () => queen);
 
     // All is well.
     await expect.poll(() => page.locator('.fleet-bar').innerText(), within).toMatch(/Hives\s+240/);
@@ -156,6 +165,8 @@ describe('an operator’s hour', () => {
     await page.waitForSelector(`.event-row:has-text("${worker}"):has-text("memory limit")`, within);
     await small.goto(`${queen.url}/?view=events&kind=trouble`);
     await small.waitForSelector('.event-row', within);
+    await narrow.goto(`${queen.url}/?view=events&kind=trouble`);
+    await narrow.waitForSelector('.event-row', within);
     await operator.draw('7-events');
     expect(await operator.cli('events', '--kind', 'oomKill', '--last', '50')).toContain(worker);
     await page.goto(`${queen.url}/?view=workers&show=worker:gpu-0200/${worker}`);

@@ -100,7 +100,7 @@ describe('a page whose queen is gone', () => {
     expect(await page.title()).toBe('? no connection – hivepulse');
     expect(await seriousFaults(page)).toEqual([]);
     await shot(page, 'ended');
-    await page.keyboard.press('4');
+    await page.keyboard.press('6');
     await page.waitForSelector('.note:has-text("What fits is as it was then")');
   });
 });

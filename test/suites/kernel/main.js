@@ -66,13 +66,9 @@ const vitestArguments = (files, json) => [
   ...files,
 ];
 
-const run = (command, args, env) =>
+const run = (command, args) =>
   new Promise((resolve) => {
-    const child = spawn(command, args, {
-      cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, ...env },
-    });
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
     child.once('error', (error) => {
       console.error(error.message);
       resolve(1);
@@ -80,20 +76,22 @@ const run = (command, args, env) =>
     child.once('exit', (code) => resolve(code ?? 1));
   });
 
-/** On this host. Where systemd owns the tree it is asked for a part of it, from which the tests' processes then move out. */
+/** On this host, where it has what the suite needs. */
 async function runHere(suite, files, json) {
-  const booted = existsSync('/run/systemd/system');
-  if (suite.systemd && !booted) return null;
-  if (suite.systemd || !booted) return run(process.execPath, vitestArguments(files, json), {});
-  const inLeaf =
-    'cgroup=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup) && mkdir "$cgroup/runner" "$cgroup/tests" && ' +
-    'echo $$ >"$cgroup/runner/cgroup.procs" && echo "+cpu +memory +io +pids +cpuset" >"$cgroup/cgroup.subtree_control" && ' +
-    'HIVEPULSE_TEST_CGROUP="$cgroup/tests" exec "$@"';
-  const scope = ['--scope', '--quiet', '--collect', '-p', 'Delegate=yes', '--', 'sh', '-c', inLeaf, 'sh'];
-  return run('systemd-run', [...scope, process.execPath, ...vitestArguments(files, json)], {});
+  if (suite.systemd && !existsSync('/run/systemd/system')) return null;
+  return run(process.execPath, vitestArguments(files, json));
 }
 
+/** Compiles the test files and what they import on this host, for vitest in the guest; without it they are only slower. */
+const compileForGuest = (files) =>
+  spawnSync(process.execPath, [vitest, 'list', '--config', 'vitest.cgroup.config.ts', ...files], {
+    cwd: root,
+    stdio: 'ignore',
+    timeout: 120_000,
+  });
+
 async function runInGuest(suite, files, out) {
+  compileForGuest(files);
   const names = ['PATH', 'HOME', 'LANG', 'TERM', 'CI', 'HIVEPULSE_FAULT_SECONDS', 'HIVEPULSE_TEST_RETRY'];
   const env = Object.fromEntries(names.map((name) => [name, process.env[name]]));
   const command = [process.execPath, ...vitestArguments(files, '/run/vm/out/result.json')];

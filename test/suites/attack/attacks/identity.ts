@@ -1,7 +1,7 @@
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { heartbeatSubject, hiveEventSubject, queenEventSubject } from '../../../../lib/nats/subjects.js';
 import { eventOf, gpuOf, heartbeatOf } from '../../../harness/heartbeats.js';
-import { type Attack, type Attacker, boundHive, gzipped, honestHive } from '../attack.js';
+import { type Attack, type Attacker, bomb } from '../attack.js';
 
 const at = '2026-01-02T03:04:05.000Z';
 
@@ -27,7 +27,7 @@ export const identityAttacks: readonly Attack[] = [
     kind: 'identity',
     run: (attacker) =>
       attacker.flood(2, (turn) =>
-        attacker.heartbeat(heartbeatOf(honestHive, 1_000_000 + turn, { workers: [], gpus: [] }), 'boundHive'),
+        attacker.heartbeat(heartbeatOf(attacker.honestHive, 1_000_000 + turn, { workers: [], gpus: [] }), 'boundHive'),
       ),
   },
   {
@@ -36,9 +36,9 @@ export const identityAttacks: readonly Attack[] = [
     run: (attacker) =>
       attacker.flood(1, (turn) =>
         attacker.heartbeat(
-          heartbeatOf(boundHive, turn + 1, {
+          heartbeatOf(attacker.boundHive, turn + 1, {
             events: (['hiveRemoved', 'hiveOffline', 'duplicateHiveId', 'workerGone'] as const).map((kind, i) =>
-              eventOf(turn * 4 + i + 1, { kind: kind as never, detail: { hive: honestHive } }),
+              eventOf(turn * 4 + i + 1, { kind: kind as never, detail: { hive: attacker.honestHive } }),
             ),
           }),
           'boundHive',
@@ -51,18 +51,30 @@ export const identityAttacks: readonly Attack[] = [
     run: (attacker) =>
       attacker.flood(1, (turn) =>
         attacker.heartbeat(
-          heartbeatOf(boundHive, turn + 1, { gpus: turn % 2 ? [] : [gpuOf(attacker.target.gpu)] }),
+          heartbeatOf(attacker.boundHive, turn + 1, { gpus: turn % 2 ? [] : [gpuOf(attacker.target.gpu)] }),
           'boundHive',
         ),
       ),
+  },
+  {
+    name: 'what was lost hidden: GPUs of the honest hive claimed and let go of, and all that is missing read',
+    kind: 'identity',
+    run: async (attacker) => {
+      const own = (turn: number) => Array.from({ length: 100 }, (_, i) => gpuOf(`GPU-${turn % 7}-${i}`));
+      await attacker.flood(2, async (turn) => {
+        const gpus = turn % 2 ? [] : [gpuOf(attacker.target.gpu), ...own(turn)];
+        await attacker.heartbeat(heartbeatOf(attacker.boundHive, turn + 1, { gpus }), 'boundHive');
+        await attacker.send('/v1/missing?limit=1000', { as: 'read' });
+      });
+    },
   },
   {
     name: 'a seq of 2^53 - 1, of heartbeat and event',
     kind: 'identity',
     run: async (attacker) => {
       const last = Number.MAX_SAFE_INTEGER;
-      await attacker.heartbeat(heartbeatOf(boundHive, last, { events: [eventOf(last)] }), 'boundHive');
-      await attacker.flood(1, () => attacker.heartbeat(heartbeatOf(boundHive, 1), 'boundHive'));
+      await attacker.heartbeat(heartbeatOf(attacker.boundHive, last, { events: [eventOf(last)] }), 'boundHive');
+      await attacker.flood(1, () => attacker.heartbeat(heartbeatOf(attacker.boundHive, 1), 'boundHive'));
     },
   },
   {
@@ -72,7 +84,10 @@ export const identityAttacks: readonly Attack[] = [
     run: (attacker) =>
       overNats(attacker, (nats) => {
         const nested = `${'{"a":'.repeat(15_000)}1${'}'.repeat(15_000)}`;
-        nats.publish(hiveEventSubject(boundHive), event(boundHive, 1, { detail: 'RAW' }).replace('"RAW"', nested));
+        nats.publish(
+          hiveEventSubject(attacker.boundHive),
+          event(attacker.boundHive, 1, { detail: 'RAW' }).replace('"RAW"', nested),
+        );
       }),
   },
   {
@@ -83,9 +98,12 @@ export const identityAttacks: readonly Attack[] = [
       overNats(attacker, (nats) => {
         const { incarnation } = attacker.target;
         const last = Number.MAX_SAFE_INTEGER;
-        nats.publish(hiveEventSubject(boundHive), event(honestHive, last, { incarnation }));
-        nats.publish(hiveEventSubject(boundHive), event(boundHive, last, { kind: 'hiveRemoved' }));
-        nats.publish(heartbeatSubject(boundHive), JSON.stringify(heartbeatOf(honestHive, last, { workers: [] })));
+        nats.publish(hiveEventSubject(attacker.boundHive), event(attacker.honestHive, last, { incarnation }));
+        nats.publish(hiveEventSubject(attacker.boundHive), event(attacker.boundHive, last, { kind: 'hiveRemoved' }));
+        nats.publish(
+          heartbeatSubject(attacker.boundHive),
+          JSON.stringify(heartbeatOf(attacker.honestHive, last, { workers: [] })),
+        );
       }),
   },
   {
@@ -96,8 +114,8 @@ export const identityAttacks: readonly Attack[] = [
       overNats(attacker, (nats) => {
         for (let seq = 1; seq <= 300; seq++) {
           const set = headers();
-          set.set('Nats-Msg-Id', `${honestHive}/${attacker.target.incarnation}/${seq}`);
-          nats.publish(hiveEventSubject(boundHive), event(boundHive, seq), { headers: set });
+          set.set('Nats-Msg-Id', `${attacker.honestHive}/${attacker.target.incarnation}/${seq}`);
+          nats.publish(hiveEventSubject(attacker.boundHive), event(attacker.boundHive, seq), { headers: set });
         }
       }),
   },
@@ -107,9 +125,9 @@ export const identityAttacks: readonly Attack[] = [
     nats: true,
     run: (attacker) =>
       overNats(attacker, async (nats) => {
-        const text = JSON.stringify({ ...heartbeatOf(boundHive, 1), filler: 'x'.repeat(900_000) });
+        const text = JSON.stringify({ ...heartbeatOf(attacker.boundHive, 1), filler: 'x'.repeat(900_000) });
         while (!attacker.over) {
-          for (let i = 0; i < 8; i++) nats.publish(heartbeatSubject(boundHive), text);
+          for (let i = 0; i < 8; i++) nats.publish(heartbeatSubject(attacker.boundHive), text);
           await nats.flush();
         }
       }),
@@ -122,7 +140,8 @@ export const identityAttacks: readonly Attack[] = [
       overNats(attacker, async (nats) => {
         let seq = 0;
         while (!attacker.over) {
-          for (let i = 0; i < 500; i++) nats.publish(hiveEventSubject(boundHive), event(boundHive, ++seq));
+          for (let i = 0; i < 500; i++)
+            nats.publish(hiveEventSubject(attacker.boundHive), event(attacker.boundHive, ++seq));
           await nats.flush();
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
@@ -134,30 +153,32 @@ export const identityAttacks: readonly Attack[] = [
     nats: true,
     run: (attacker) =>
       overNats(attacker, (nats) => {
-        const message = { at, kind: 'workerGone', hive: boundHive, detail: {} };
+        const message = { at, kind: 'workerGone', hive: attacker.boundHive, detail: {} };
         const wrong = [
-          { ...message, hive: honestHive },
+          { ...message, hive: attacker.honestHive },
           { ...message, detail: null },
           { ...message, kind: '__proto__' },
         ];
-        for (let i = 0; i < 300; i++) nats.publish(queenEventSubject(boundHive), JSON.stringify(wrong[i % 3]));
+        for (let i = 0; i < 300; i++) nats.publish(queenEventSubject(attacker.boundHive), JSON.stringify(wrong[i % 3]));
       }),
   },
   {
-    name: 'NATS: heartbeats of 20,000 headers, and gzip that inflates to a gigabyte',
+    name: 'NATS: heartbeats and events of 20,000 headers, and gzip that inflates to a gigabyte',
     kind: 'identity',
     nats: true,
     run: (attacker) =>
       overNats(attacker, async (nats) => {
-        const set = headers();
-        for (let i = 0; i < 20_000; i++) set.append(`x-${i}`, 'value');
+        // As they stand on the wire: the client takes seconds to make them one by one.
+        const lines = Array.from({ length: 20_000 }, (_, i) => `x-${i}: value\r\n`).join('');
+        const many = { encode: () => Buffer.from(`NATS/1.0\r\n${lines}\r\n`) } as never;
         const packed = headers();
         packed.set('content-encoding', 'gzip');
-        const bomb = await gzipped(Buffer.alloc(512 * 1024 * 1024, 0x20), { level: 9 });
+        const gigabyte = await bomb(512);
         while (!attacker.over) {
           for (let i = 0; i < 4; i++) {
-            nats.publish(heartbeatSubject(boundHive), '{}', { headers: set });
-            nats.publish(heartbeatSubject(boundHive), bomb, { headers: packed });
+            nats.publish(heartbeatSubject(attacker.boundHive), '{}', { headers: many });
+            nats.publish(hiveEventSubject(attacker.boundHive), event(attacker.boundHive, 1), { headers: many });
+            nats.publish(heartbeatSubject(attacker.boundHive), gigabyte, { headers: packed });
           }
           await nats.flush();
           await new Promise((resolve) => setTimeout(resolve, 5));
@@ -173,8 +194,8 @@ export const identityAttacks: readonly Attack[] = [
         for (let turn = 1; !attacker.over; turn++) {
           for (let i = 0; i < 100; i++)
             nats.publish(
-              hiveEventSubject(boundHive),
-              event(boundHive, turn * 2 ** 32 + i, { incarnation: `run-${turn % 2 ? 0 : turn}-${i}` }),
+              hiveEventSubject(attacker.boundHive),
+              event(attacker.boundHive, turn * 2 ** 32 + i, { incarnation: `run-${turn % 2 ? 0 : turn}-${i}` }),
             );
           await nats.flush();
           await new Promise((resolve) => setTimeout(resolve, 20));
@@ -187,16 +208,24 @@ export const identityAttacks: readonly Attack[] = [
     run: (attacker) => {
       const roles = ['boundHive', 'anyHive', 'read', 'schedule', 'none'] as const;
       const acts = [
-        ['DELETE', `/v1/hives/${honestHive}`],
-        ['POST', `/v1/hives/${honestHive}/cordon`],
+        ['DELETE', `/v1/hives/${attacker.honestHive}`],
+        ['POST', `/v1/hives/${attacker.honestHive}/cordon`],
         ['DELETE', `/v1/gpus/${attacker.target.gpu}`],
-        ['DELETE', `/v1/workers/${honestHive}/llm/0`],
+        ['DELETE', `/v1/workers/${attacker.honestHive}/llm/0`],
+        ['POST', `/v1/hives/${attacker.honestHive}/uncordon`],
+        ['POST', '/v1/silences'],
+        ['DELETE', `/v1/silences?cause=hiveOffline&hive=${attacker.honestHive}`],
         ['GET', '/v1/audit'],
       ] as const;
+      const decision = { kind: 'silenced', cause: 'hiveOffline', reason: 'x', by: 'x' };
       return attacker.flood(8, (turn) => {
         const [method, path] = acts[turn % acts.length] as (typeof acts)[number];
-        const body = method === 'POST' ? { body: JSON.stringify({ reason: 'x' }) } : {};
-        return attacker.send(path, { method, as: roles[turn % 4] ?? 'none', ...body });
+        const body = method === 'POST' ? { body: JSON.stringify(decision) } : {};
+        return attacker.send(path, {
+          method,
+          as: roles[Math.floor(turn / acts.length) % roles.length] ?? 'none',
+          ...body,
+        });
       });
     },
   },

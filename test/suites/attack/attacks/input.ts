@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { brotliCompress, constants } from 'node:zlib';
 import { eventOf, gpuOf, heartbeatOf, workerOf } from '../../../harness/heartbeats.js';
-import { type Attack, gzipped } from '../attack.js';
+import { type Attack, bomb, gzipped } from '../attack.js';
 
 const brotli = promisify(brotliCompress);
 
@@ -9,7 +9,7 @@ const keys = (count: number): string => Array.from({ length: count }, (_, i) => 
 
 /** The text of a heartbeat with one part written by hand. */
 const withRaw = (raw: string, over: Parameters<typeof heartbeatOf>[2] = {}): string =>
-  JSON.stringify(heartbeatOf('attacker', 1, { ...over, faults: ['RAW'] as never })).replace('["RAW"]', raw);
+  JSON.stringify(heartbeatOf('nested-string', 1, { ...over, faults: ['RAW'] as never })).replace('["RAW"]', raw);
 
 const repeated = (name: string, body: () => string, atOnce = 4): Attack => ({
   name,
@@ -23,13 +23,13 @@ const repeated = (name: string, body: () => string, atOnce = 4): Attack => ({
 /** Texts that cost whoever reads them more than their length says. */
 export const inputAttacks: readonly Attack[] = [
   repeated('an event whose detail has 400,000 members', () =>
-    JSON.stringify(heartbeatOf('attacker', 1, { events: [eventOf(1, { detail: { RAW: 1 } })] })).replace(
+    JSON.stringify(heartbeatOf('with-members', 1, { events: [eventOf(1, { detail: { RAW: 1 } })] })).replace(
       '"RAW":1',
       keys(400_000),
     ),
   ),
   repeated('500,000 labels of a hive', () =>
-    JSON.stringify(heartbeatOf('attacker', 1, { hive: { labels: { RAW: '1' } } })).replace(
+    JSON.stringify(heartbeatOf('with-labels', 1, { hive: { labels: { RAW: '1' } } })).replace(
       '"RAW":"1"',
       Array.from({ length: 500_000 }, (_, i) => `"k${i}":""`).join(','),
     ),
@@ -42,7 +42,7 @@ export const inputAttacks: readonly Attack[] = [
   repeated('a string of 7 MB', () => withRaw(`[{"source":"${'\\u0041'.repeat(1_200_000)}"}]`)),
   repeated('2,000 workers, each wrong in another way', () =>
     JSON.stringify(
-      heartbeatOf('attacker', 1, {
+      heartbeatOf('wrong-workers', 1, {
         workers: Array.from({ length: 2000 }, (_, i) => ({
           ...workerOf(`llm/${i}`),
           pid: 'x',
@@ -53,7 +53,7 @@ export const inputAttacks: readonly Attack[] = [
   ),
   repeated('256 GPUs with numbers that no device has', () =>
     JSON.stringify(
-      heartbeatOf('attacker', 1, {
+      heartbeatOf('wrong-gpus', 1, {
         gpus: Array.from({ length: 256 }, (_, i) => ({
           ...gpuOf(`GPU-${i}`),
           memoryUsedBytes: 1e300,
@@ -75,21 +75,21 @@ export const inputAttacks: readonly Attack[] = [
     name: 'gzip that inflates to a gigabyte',
     kind: 'input',
     run: async (attacker) => {
-      const bomb = await gzipped(Buffer.alloc(256 * 1024 * 1024, 0x20));
-      await attacker.flood(16, () => attacker.packed(bomb));
+      const packed = await bomb(1024);
+      await attacker.flood(16, () => attacker.packed(packed));
     },
   },
   {
     name: 'Brotli that inflates to 256 MB, and encodings that nobody knows',
     kind: 'input',
     run: async (attacker) => {
-      const bomb = await brotli(Buffer.alloc(256 * 1024 * 1024, 0x20), {
+      const packed = await brotli(Buffer.alloc(256 * 1024 * 1024, 0x20), {
         params: { [constants.BROTLI_PARAM_QUALITY]: 1 },
       });
       const encodings = ['br', 'br', 'zstd', 'gzip, br', 'x'.repeat(8000)];
       await attacker.flood(16, (turn) =>
         attacker.send('/v1/heartbeats', {
-          body: bomb,
+          body: packed,
           as: 'anyHive',
           connections: 16,
           headers: { 'content-encoding': encodings[turn % encodings.length] as string },
@@ -138,7 +138,7 @@ export const inputAttacks: readonly Attack[] = [
       const body = (seq: number) =>
         gzipped(
           JSON.stringify(
-            heartbeatOf('attacker', seq, {
+            heartbeatOf('stale', seq, {
               events: Array.from({ length: 1000 }, (_, i) => eventOf(i + 1, { detail })),
             }),
           ),

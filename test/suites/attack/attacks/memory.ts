@@ -108,7 +108,7 @@ export const memoryAttacks: readonly Attack[] = [
           },
           workers: Array.from({ length: 1000 }, (_, i) => workerOf(`g${turn}/${i}`, { model: `m-${turn}-${i}` })),
         };
-        await attacker.packed(await gzipped(JSON.stringify(heartbeatOf('attacker', 1, over)), { level: 1 }));
+        await attacker.packed(await gzipped(JSON.stringify(heartbeatOf('restarting', 1, over)), { level: 1 }));
       }),
   },
   {
@@ -146,6 +146,37 @@ export const memoryAttacks: readonly Attack[] = [
           },
         ),
       );
+    },
+  },
+  {
+    name: 'listings of hives with 1,000 faults of a kilobyte each',
+    kind: 'memory',
+    run: async (attacker) => {
+      await attacker.times(150, 6, async (turn) => {
+        const faults = Array.from({ length: 1000 }, (_, i) => ({
+          source: 'gpu' as const,
+          code: `C${i}`,
+          message: `${turn} ${i}`.padEnd(1000, 'x'),
+        }));
+        await attacker.packed(await gzipped(JSON.stringify(heartbeatOf(`wordy-${turn}`, 1, { faults })), { level: 1 }));
+      });
+      await attacker.send('/v1/hives?limit=1000', { as: 'read' });
+      await attacker.flood(2, () => attacker.send('/v1/hives?limit=1000', { as: 'read' }));
+    },
+  },
+  {
+    name: '100 hives with 1,000 faults each, and whoever asks what needs attention',
+    kind: 'memory',
+    run: async (attacker) => {
+      await attacker.times(100, 6, async (turn) => {
+        const faults = Array.from({ length: 1000 }, (_, i) => ({
+          source: 'gpu' as const,
+          code: `C${turn}_${i}`,
+          message: `${i}`.padEnd(100, 'x'),
+        }));
+        await attacker.packed(await gzipped(JSON.stringify(heartbeatOf(`ill-${turn}`, 1, { faults })), { level: 1 }));
+      });
+      await attacker.flood(4, () => attacker.send('/v1/attention', { as: 'read' }));
     },
   },
   {

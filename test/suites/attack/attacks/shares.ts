@@ -8,10 +8,11 @@ const asking = (name: string, path: (turn: number) => string, as: AttackerToken,
   run: (attacker) => attacker.flood(connections, (turn) => attacker.send(path(turn), { as, connections })),
 });
 
-/** A fleet, so that answers about it have a size. */
+/** A fleet, so that answers about it have a size; heard anew where an attack before had one. */
 async function fleet(attacker: Attacker, count = 400): Promise<void> {
+  const workers = [0, 1, 2, 3].map((i) => workerOf(`llm/${i}`));
   await attacker.times(count, 16, (turn) =>
-    attacker.heartbeat(heartbeatOf(`fleet-${turn}`, 1, { workers: [0, 1, 2, 3].map((i) => workerOf(`llm/${i}`)) })),
+    attacker.heartbeat(heartbeatOf(`fleet-${turn}`, attacker.target.turn + 1, { workers })),
   );
 }
 
@@ -51,6 +52,7 @@ export const shareAttacks: readonly Attack[] = [
   overFleet(asking('listings of 1,000 hives', () => '/v1/hives?limit=1000', 'read')),
   overFleet(asking('listings of 1,000 workers by a label', () => '/v1/workers?limit=1000&label=team:search', 'read')),
   overFleet(asking('histories', (turn) => `/v1/hives/fleet-${turn % 400}/history`, 'read')),
+  overFleet(asking('histories of a day', (turn) => `/v1/hives/fleet-${turn % 400}/history?span=day`, 'read')),
   overFleet(asking('/metrics', () => '/metrics', 'read')),
   overFleet({
     name: 'placements over the whole fleet',

@@ -4,7 +4,7 @@ import { encodeKeyframe, sentSchema } from '../../../../lib/contract/stream/code
 import { ownSchema } from '../../../../lib/contract/stream/columns.js';
 import { helloOf, subprotocol } from '../../../../lib/contract/stream/messages.js';
 import { heartbeatOf, workerOf } from '../../../harness/heartbeats.js';
-import { type Attack, type Attacker, boundHive, gzipped } from '../attack.js';
+import { type Attack, type Attacker, gzipped } from '../attack.js';
 
 const opcodes = { more: 0, text: 1, binary: 2, ping: 9 } as const;
 
@@ -166,7 +166,8 @@ export const streamAttacks: readonly Attack[] = [
     run: async (attacker) => {
       let seq = 0;
       const workers = Array.from({ length: 2000 }, (_, i) => workerOf(`llm/${i}`));
-      const packed = async () => gzipped(JSON.stringify(heartbeatOf(boundHive, ++seq, { workers })), { level: 1 });
+      const packed = async () =>
+        gzipped(JSON.stringify(heartbeatOf(attacker.boundHive, ++seq, { workers })), { level: 1 });
       const keyframe = encodeKeyframe({ epoch: 1, encoding: 'gzip', body: await packed() });
       await attacker.flood(16, async () => {
         const socket = await webSocket(attacker);

@@ -1,30 +1,28 @@
 // What a hive does each second to know where workers serve and whether they are ready, and nothing else: sockets, endpoints
-// and probes. argv: prefix of the workers' cgroup paths, their number. First it says when all are known and ready; each
-// message is answered once so many seconds have passed.
+// and probes. argv: prefix of the workers' cgroup paths, their number, the dist/ that does it: what is installed, without what
+// compiles TypeScript here. First it says when all are known and ready; each message is answered once so many seconds
+// have passed.
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Prober, type ProbeTarget } from '../../lib/engines/prober.js';
-import { Endpoints } from '../../lib/sampling/endpoints.js';
-import { systemClock } from '../../lib/util/clock.js';
-import { Listening } from '../../lib/workers/listening.js';
-import { type KnownProcess, ProcessTable } from '../../lib/workers/process-table.js';
 
-export interface EndpointsState {
-  readonly processes: number;
-  readonly endpoints: number;
-  readonly ready: number;
-}
+const [prefix, count, dist] = process.argv.slice(2);
+const load = (file) => import(join(dist, file));
+const { Prober } = await load('engines/prober.js');
+const { Endpoints } = await load('sampling/endpoints.js');
+const { systemClock } = await load('util/clock.js');
+const { Listening } = await load('workers/listening.js');
+const { ProcessTable } = await load('workers/process-table.js');
 
-const [prefix, count] = process.argv.slice(2) as [string, string];
 const options = { procRoot: '/proc', clock: systemClock };
 const listening = new Listening(options);
 const prober = new Prober({ now: systemClock.now });
 const endpoints = new Endpoints({ listening, prober, namespaces: null, containers: null, address: '127.0.0.1' });
 
 /** Processes of the workers by cgroup. They do not change while this runs, so they are read once. */
-async function readProcesses(): Promise<ReadonlyMap<string, readonly KnownProcess[]>> {
+async function readProcesses() {
   const table = new ProcessTable(options);
   await table.scan();
-  const groups = new Map<string, KnownProcess[]>();
+  const groups = new Map();
   for (const known of table.all()) {
     if (!known.cgroup?.startsWith(prefix)) continue;
     groups.set(known.cgroup, [...(groups.get(known.cgroup) ?? []), known]);
@@ -38,9 +36,9 @@ const groups = await readProcesses();
 const paths = [...groups.keys()];
 
 /** What the sampler does at each pass. */
-function tick(): void {
+function tick() {
   endpoints.update(groups);
-  const targets: ProbeTarget[] = [];
+  const targets = [];
   for (const path of paths) {
     endpoints.of(path, path, null, false);
     const servers = endpoints.askedOf(path);
@@ -51,13 +49,13 @@ function tick(): void {
   prober.update(targets);
 }
 
-const stateNow = (): EndpointsState => ({
+const stateNow = () => ({
   processes: [...groups.values()].flat().length,
   endpoints: paths.filter((path) => endpoints.of(path, path, null, false).endpoint !== null).length,
   ready: paths.filter((path) => prober.readyOf(path) === true).length,
 });
 
-async function ticks(seconds: number): Promise<EndpointsState> {
+async function ticks(seconds) {
   for (let i = 0; i < seconds; i += 1) {
     tick();
     await sleep(1000);
@@ -75,7 +73,7 @@ process.once('disconnect', () => {
   listening.close();
   void prober.close();
 });
-process.on('message', ({ seconds }: { readonly seconds: number }) => {
+process.on('message', ({ seconds }) => {
   void ticks(seconds).then((now) => process.send?.(now));
 });
 process.send?.(state);

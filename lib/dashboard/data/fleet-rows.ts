@@ -1,0 +1,181 @@
+/** Hosts, GPUs and models as rows of tables, and by what they are grouped. Pure. */
+import type { HiveView, Liveness, WorkerView } from '../../contract/api.js';
+import { countVram } from '../../contract/counts.js';
+import type { GpuSample } from '../../contract/heartbeat.js';
+import { modelsOf } from '../../contract/models.js';
+import { gpuKind } from '../../present/gpu-names.js';
+import { hasWords, labelTexts } from '../../present/search.js';
+import { cordonedStyle, gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
+
+const known = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+/** null where nothing is known: never 0. */
+export const sumOf = (values: readonly (number | null)[]): number | null => {
+  const all = known(values);
+  return all.length === 0 ? null : sum(all);
+};
+const meanOf = (values: readonly (number | null)[]): number | null => {
+  const all = known(values);
+  return all.length === 0 ? null : sum(all) / all.length;
+};
+
+export interface GpuTotals {
+  readonly gpus: number;
+  /** Mean over those that say it. */
+  readonly utilizationPercent: number | null;
+  readonly usedBytes: number | null;
+  readonly totalBytes: number | null;
+  readonly watts: number | null;
+}
+
+/** Over GPUs of hosts that are heard: a MIG device is a part of its GPU. */
+export function gpuTotals(views: readonly Pick<HiveView, 'gpus' | 'liveness'>[]): GpuTotals {
+  const heard = views.filter(({ liveness }) => liveness !== 'offline');
+  const whole = heard.flatMap(({ gpus }) => gpus.filter(({ parentUuid }) => parentUuid === null));
+  const vram = heard.map(({ gpus }) => countVram(gpus));
+  return {
+    gpus: sum(views.map(({ gpus }) => gpus.length)),
+    utilizationPercent: meanOf(whole.map((gpu) => gpu.utilizationPercent)),
+    usedBytes: sumOf(vram.map(({ usedBytes }) => usedBytes)),
+    totalBytes: sumOf(vram.map(({ totalBytes }) => totalBytes)),
+    watts: sumOf(whole.map(({ powerWatts }) => powerWatts)),
+  };
+}
+
+/** Memory of a host that is not available. */
+export const usedMemoryOf = ({ host }: Pick<HiveView, 'host'>): number | null =>
+  host.memoryTotalBytes === null || host.memoryAvailableBytes === null
+    ? null
+    : host.memoryTotalBytes - host.memoryAvailableBytes;
+
+/** What its processes may use: less than the machine has where it is a container with a limit. */
+export const cpusOf = ({ host }: Pick<HiveView, 'host'>): number => host.container?.cpus ?? host.cpuCount;
+
+/** Whether the words of a filter are in what the screen says of a host. */
+export const hiveHasWords = (words: readonly string[], view: HiveView): boolean =>
+  words.length === 0 ||
+  hasWords(words, [
+    view.id,
+    view.hostname,
+    ...new Set(view.gpus.map(({ name }) => name)),
+    ...labelTexts(view.labels),
+    livenessStyles[view.liveness].word,
+    ...(view.state === 'ready' ? [] : [styleOf(hiveStateStyles, view.state).word]),
+    ...(view.cordon === undefined ? [] : [cordonedStyle.word]),
+  ]);
+
+export interface GpuRow {
+  /** `hive/uuid` */
+  readonly key: string;
+  readonly hive: string;
+  readonly labels: HiveView['labels'];
+  readonly gpu: HiveView['gpus'][number];
+  readonly liveness: Liveness;
+  /** Those that hold it. */
+  readonly workers: readonly WorkerView[];
+}
+
+export const gpuRowsOf = (view: HiveView, workers: readonly WorkerView[]): GpuRow[] =>
+  view.gpus.map((gpu) => ({
+    key: `${view.id}/${gpu.uuid}`,
+    hive: view.id,
+    labels: view.labels,
+    gpu,
+    liveness: view.liveness,
+    workers: workers.filter(({ gpus }) => gpus.some(({ uuid }) => uuid === gpu.uuid)),
+  }));
+
+export const gpuHasWords = (words: readonly string[], row: GpuRow): boolean =>
+  words.length === 0 ||
+  hasWords(words, [
+    row.hive,
+    `GPU ${row.gpu.index}`,
+    row.gpu.uuid,
+    row.gpu.name,
+    gpuStyle({ health: row.gpu.health, liveness: row.liveness }).word,
+    ...labelTexts(row.labels),
+    ...row.workers.flatMap((worker) => [worker.id, ...modelsOf(worker)]),
+  ]);
+
+export interface ModelRow {
+  readonly name: string;
+  readonly replicas: number;
+  /** Of those that are probed. */
+  readonly ready: number;
+  readonly hosts: number;
+  /** What follows is over those that are heard and say it; null: none does. */
+  readonly running: number | null;
+  readonly waiting: number | null;
+  readonly tokensPerSecond: number | null;
+  readonly vramBytes: number | null;
+  /** Share of their KV caches that is free, on average. */
+  readonly freePercent: number | null;
+  /** Replicas that say what they have to do. */
+  readonly reporting: number;
+}
+
+/** One row for each name that clients may ask for. */
+export function modelRows(workers: Iterable<WorkerView>): ModelRow[] {
+  const byName = new Map<string, WorkerView[]>();
+  for (const worker of workers)
+    for (const name of modelsOf(worker)) {
+      const serving = byName.get(name);
+      if (serving) serving.push(worker);
+      else byName.set(name, [worker]);
+    }
+  return Array.from(byName, ([name, all]) => modelRow(name, all));
+}
+
+function modelRow(name: string, all: readonly WorkerView[]): ModelRow {
+  const heard = all.filter(({ liveness }) => liveness !== 'offline');
+  const said = heard.flatMap(({ serving }) => (serving === null ? [] : [serving]));
+  const kv = meanOf(said.map(({ kvPercent }) => kvPercent));
+  return {
+    name,
+    replicas: all.length,
+    ready: heard.filter(({ ready }) => ready === true).length,
+    hosts: new Set(all.map(({ hive }) => hive)).size,
+    running: sumOf(said.map(({ running }) => running)),
+    waiting: sumOf(said.map(({ waiting }) => waiting)),
+    tokensPerSecond: sumOf(said.map(({ generationTokensPerSecond }) => generationTokensPerSecond)),
+    vramBytes: sumOf(heard.map(({ vramUsedBytes }) => vramUsedBytes)),
+    freePercent: kv === null ? null : Math.max(0, 100 - kv),
+    reporting: said.length,
+  };
+}
+
+/** Hosts below one heading; a name of '' is that of all, where they are not grouped. */
+export interface HiveGroup {
+  readonly name: string;
+  readonly text: string;
+  readonly views: readonly HiveView[];
+}
+
+/** `model`, `gpu`, or `label:zone`. */
+export type GroupBy = string;
+const maxLabelKeys = 30;
+
+/** What rows can be grouped by: keys of labels that any host has. */
+export function labelKeysOf(views: Iterable<Pick<HiveView, 'labels'>>): string[] {
+  const keys = new Set<string>();
+  for (const { labels } of views) for (const key in labels) keys.add(key);
+  return [...keys].sort().slice(0, maxLabelKeys);
+}
+
+interface Grouped {
+  readonly labels: HiveView['labels'];
+  readonly gpus: readonly Pick<GpuSample, 'name'>[];
+  readonly workers: readonly WorkerView[];
+}
+
+/** The groups that a host or a GPU is in. */
+export function groupNamesOf(by: GroupBy, { labels, gpus, workers }: Grouped): readonly string[] {
+  if (by === 'gpu') return gpus.map(gpuKind);
+  if (by === 'model') return workers.flatMap(modelsOf);
+  const value = by.startsWith('label:') ? labels[by.slice(6)] : undefined;
+  return value === undefined ? [] : [`${by.slice(6)}=${value}`];
+}
+
+/** Of rows that are in no group. */
+export const noGroupText = (by: GroupBy): string =>
+  by === 'gpu' ? 'No GPU' : by === 'model' ? 'No model' : `Without the label ${by.slice(6)}`;

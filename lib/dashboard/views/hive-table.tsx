@@ -1,0 +1,186 @@
+import type { RefObject } from 'preact';
+import { useMemo } from 'preact/hooks';
+import type { HiveView } from '../../contract/api.js';
+import { gpuSummary } from '../../present/gpu-names.js';
+import { hiveGpusText } from '../../present/knowledge.js';
+import { labelTexts } from '../../present/search.js';
+import { oldValuesText, sentence } from '../../present/sentences.js';
+import { livenessStyles } from '../../present/status.js';
+import {
+  formatAge,
+  formatBytes,
+  formatCores,
+  formatCount,
+  formatGibOf,
+  formatPercent,
+  formatWatts,
+} from '../../present/units.js';
+import { ageOf, hives, workersOf } from '../data/fleet.js';
+import { cpusOf, gpuTotals, type HiveGroup, sumOf, usedMemoryOf } from '../data/fleet-rows.js';
+import { at, show } from '../data/location.js';
+import { sortRows } from '../data/rows.js';
+import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
+import { phone, useMedia } from '../parts/hooks.js';
+import { StatusChip } from '../parts/status-chip.js';
+import { ColumnChoice, orderOf, sortTable, useColumns } from '../parts/table-choices.js';
+import { CordonChip } from './cordon.js';
+import { PhoneSort } from './workers.js';
+
+type HiveColumn = GridColumn<HiveView>;
+const ageMs = (view: HiveView): number | null => {
+  const hive = hives.get(view.id);
+  return hive === undefined ? null : ageOf(hive);
+};
+const ranks = { offline: '0', late: '1', online: '2' } as const;
+const tokensOf = ({ id }: HiveView) =>
+  sumOf(workersOf(id).map(({ serving }) => serving?.generationTokensPerSecond ?? null));
+
+const figure = (
+  id: string,
+  label: string,
+  width: number,
+  rank: number,
+  key: (view: HiveView) => number | null,
+  text: (view: HiveView) => string,
+): HiveColumn => ({ id, label, number: true, width, rank, key, text });
+
+const columns: readonly HiveColumn[] = [
+  {
+    id: 'hive',
+    label: 'Hive',
+    width: 130,
+    grow: 1.4,
+    rank: 0,
+    key: ({ id }) => id,
+    class: 'who',
+    cell: (view) => (
+      <>
+        <strong>{view.id}</strong>
+        <small>{labelTexts(view.labels).join(' ') || view.hostname}</small>
+      </>
+    ),
+  },
+  {
+    id: 'liveness',
+    label: 'State',
+    width: 92,
+    rank: 0,
+    key: ({ liveness }) => ranks[liveness],
+    class: 'state',
+    cell: (view) => (
+      <>
+        <StatusChip status={livenessStyles[view.liveness]} />
+        <CordonChip view={view} />
+      </>
+    ),
+  },
+  {
+    id: 'gpus',
+    label: 'GPUs',
+    width: 130,
+    grow: 1.2,
+    rank: 2,
+    key: ({ gpus }) => gpuSummary(gpus),
+    class: 'model',
+    cell: (view) => <span>{hiveGpusText(view)?.text ?? gpuSummary(view.gpus)}</span>,
+    title: (view) => hiveGpusText(view)?.reason ?? undefined,
+  },
+  figure(
+    'gpu',
+    'GPU',
+    60,
+    1,
+    (view) => gpuTotals([view]).utilizationPercent,
+    (view) => formatPercent(gpuTotals([view]).utilizationPercent),
+  ),
+  figure(
+    'vram',
+    'VRAM',
+    140,
+    1,
+    (view) => gpuTotals([view]).usedBytes,
+    (view) => {
+      const { usedBytes, totalBytes } = gpuTotals([view]);
+      return usedBytes === null ? formatBytes(null) : formatGibOf(usedBytes, totalBytes);
+    },
+  ),
+  figure(
+    'power',
+    'Power',
+    64,
+    4,
+    (view) => gpuTotals([view]).watts,
+    (view) => formatWatts(gpuTotals([view]).watts),
+  ),
+  figure(
+    'cpu',
+    'Cores',
+    84,
+    3,
+    ({ host }) => host.cpuPercent,
+    (view) => `${formatCores(view.host.cpuPercent)} / ${formatCount(cpusOf(view))}`,
+  ),
+  figure('memory', 'Memory', 140, 3, usedMemoryOf, (view) =>
+    formatGibOf(usedMemoryOf(view), view.host.memoryTotalBytes),
+  ),
+  figure(
+    'workers',
+    'Workers',
+    70,
+    2,
+    ({ workerCount }) => workerCount,
+    ({ workerCount }) => String(workerCount),
+  ),
+  figure('tokens', 'Tokens/s', 76, 4, tokensOf, (view) => tokensOf(view)?.toFixed(0) ?? formatBytes(null)),
+  figure('age', 'Heard', 70, 5, ageMs, (view) => formatAge(ageMs(view))),
+];
+const first = ['gpus', 'gpu', 'vram', 'power', 'cpu', 'memory', 'workers', 'age'];
+
+export const HiveColumns = () => (
+  <ColumnChoice name="hives" all={columns} chosen={useColumns('hives', columns, first)} first={first} />
+);
+
+interface TableProps {
+  readonly groups: readonly HiveGroup[];
+  readonly scroller: RefObject<HTMLElement>;
+}
+
+export function HiveTable({ groups, scroller }: TableProps) {
+  const isPhone = useMedia(phone);
+  const chosen = useColumns('hives', columns, first);
+  const order = orderOf('hives', '');
+  const sortKey = columns.find(({ id }) => id === order.sort)?.key;
+  const items = useMemo(
+    () =>
+      groups.flatMap(({ name, text, views }): GridItem<HiveView>[] => [
+        ...(name === '' ? [] : [{ kind: 'heading' as const, name, text }]),
+        // Without a choice what is wrong comes first, as for cards.
+        ...(sortKey ? sortRows(views, sortKey, ({ id }) => id, order.dir) : views).map((row) => ({
+          kind: 'row' as const,
+          key: row.id,
+          row,
+        })),
+      ]),
+    [groups, sortKey, order.dir],
+  );
+  return (
+    <>
+      {isPhone && <PhoneSort name="hives" columns={chosen} order={order} />}
+      <Grid
+        kind="hive"
+        label="Hives"
+        columns={chosen}
+        items={items}
+        rowOf={(id) => hives.get(id)?.view}
+        rowClass={({ liveness }) => (liveness === 'offline' ? ' stale' : '')}
+        rowTitle={({ liveness }) => (liveness === 'online' ? undefined : sentence(oldValuesText(liveness) ?? ''))}
+        scroller={scroller}
+        selectedKey={at.show.value.startsWith('hive:') ? at.show.value.slice(5) : ''}
+        open={(id) => show(`hive:${id}`)}
+        walk={(id) => show(`hive:${id}`)}
+        {...order}
+        sortBy={(column) => sortTable('hives', order, column)}
+      />
+    </>
+  );
+}

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { FleetHistory, fleetFigures } from '../../lib/queen/fleet-history.js';
+import { adoptHistory, historyText, parseHistory } from '../../lib/queen/history-file.js';
+import { servingOf } from '../harness/heartbeats.js';
+import { gpuSample, ManualClock, TestQueen, workerSample } from './heartbeats.js';
+
+type Hive = Parameters<typeof fleetFigures>[0] extends Iterable<infer H> ? H : never;
+const gpus = (...figures: { utilizationPercent: number | null; powerWatts: number | null; parentUuid?: string }[]) =>
+  figures.map((figure) => ({ sample: { parentUuid: null, ...figure } })) as unknown as Hive['gpuOrder'];
+const workers = (...tokens: (number | null)[]) =>
+  tokens.map((value) => ({
+    sample: { serving: value === null ? null : { generationTokensPerSecond: value } },
+  })) as unknown as Hive['workerOrder'];
+
+describe('the history of a fleet', () => {
+  it('counts each GPU once, what is not heard not at all, and what nobody says as unknown', () => {
+    const hive = (liveness: Hive['liveness'], gpuOrder: Hive['gpuOrder'], workerOrder: Hive['workerOrder']): Hive => ({
+      liveness,
+      gpuOrder,
+      workerOrder,
+    });
+    const part = { utilizationPercent: 5, powerWatts: 5, parentUuid: 'whole' };
+    expect(
+      fleetFigures([
+        hive('online', gpus({ utilizationPercent: 80, powerWatts: 300 }, part), workers(10, null)),
+        hive('late', gpus({ utilizationPercent: 40, powerWatts: null }), workers(5)),
+        hive('offline', gpus({ utilizationPercent: 100, powerWatts: 900 }), workers(99)),
+      ]),
+    ).toEqual({ utilizationPercent: 60, watts: 300, tokensPerSecond: 15, workers: 3 });
+    expect(fleetFigures([hive('online', gpus(), workers(null))])).toEqual({
+      utilizationPercent: null,
+      watts: null,
+      tokensPerSecond: null,
+      workers: 1,
+    });
+  });
+
+  it('walks the fleet no more often than it has steps for', () => {
+    let walks = 0;
+    const hives = {
+      size: 1,
+      values: () => {
+        walks++;
+        return [].values();
+      },
+    } as unknown as Parameters<FleetHistory['sample']>[0];
+    const history = new FleetHistory(() => 0);
+    for (let ms = 0; ms < 10_000; ms += 100) history.sample(hives, ms);
+    expect(walks).toBe(3);
+  });
+
+  it('is that of the hosts, and is there again after a restart', () => {
+    const clock = new ManualClock(20_000);
+    const first = new TestQueen({ clock: clock.read });
+    for (let seq = 1; seq <= 40; seq++) {
+      clock.advance(10_000);
+      first.hear('a', seq, {
+        gpus: [gpuSample('g', { utilizationPercent: 50, powerWatts: 200 })],
+        workers: [workerSample('llm/0', { serving: servingOf({ generationTokensPerSecond: 7 }) })],
+      });
+      first.sampleFleet();
+    }
+    expect(first.fleetHistory().series).toMatchObject({
+      gpuUtilizationPercent: Array(40).fill(50),
+      powerWatts: Array(40).fill(200),
+      generationTokensPerSecond: Array(40).fill(7),
+      workers: Array(40).fill(1),
+    });
+
+    const second = new TestQueen({ clock: clock.read });
+    const kept = parseHistory([...historyText(first, 1000)].join(''));
+    if (!('state' in kept)) throw new Error(kept.reason);
+    adoptHistory(second, kept.state, 1000);
+    second.hear('a', 1);
+    second.sampleFleet();
+    expect(second.fleetHistory('day').series.powerWatts!.filter((value) => value === 200).length).toBeGreaterThan(1);
+  });
+});

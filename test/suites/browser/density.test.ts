@@ -1,0 +1,141 @@
+/** Hosts, GPUs and models as lists: chosen columns, groups, order that holds still, and a map of all GPUs. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { desktop, phone } from '../../harness/browser.js';
+import { type Demo, startDemo } from '../../harness/demo-fleet.js';
+import { seriousFaults, useBrowser } from './support.js';
+
+const use = useBrowser();
+const narrow = { ...phone, viewport: { width: 320, height: 640 } };
+
+describe('a dense fleet', () => {
+  let demo: Demo;
+  beforeAll(async () => {
+    demo = await startDemo({ events: false, historyMs: 300_000 });
+  });
+  afterAll(() => demo.close());
+
+  const views = [
+    ['?as=table', '.hive-row'],
+    ['?as=table&group=gpu', '.group-heading'],
+    ['?as=heat', '.heat-cell'],
+    ['?as=heat&color=state&group=label:zone', '.group-heading'],
+    ['?group=model', '.group-heading'],
+    ['?view=gpus&group=model', '.group-heading'],
+    ['?view=models', '.model-row'],
+  ] as const;
+  it.each([
+    ['light', { ...desktop, colorScheme: 'light' }],
+    ['dark', { ...desktop, colorScheme: 'dark' }],
+    ['phone', phone],
+    ['320 px', narrow],
+  ] as const)(
+    'has no serious fault and no sideways scrolling: %s',
+    async (_, context) => {
+      const page = await use.open(demo.url, context);
+      for (const [search, ready] of views) {
+        await page.goto(`${demo.url}/${search}`);
+        await page.waitForSelector(ready, { timeout: 30_000 });
+        expect(await seriousFaults(page), search).toEqual([]);
+        const wide = await page.evaluate(() => {
+          const main = document.querySelector('main')!;
+          return (
+            Math.max(window.innerWidth, document.documentElement.scrollWidth) > screen.width ||
+            main.scrollWidth > main.clientWidth
+          );
+        });
+        expect(wide, search).toBe(false);
+        const head = await page.evaluate(
+          () => document.querySelector('.top')!.getBoundingClientRect().height / innerHeight,
+        );
+        expect(head, search).toBeLessThan(0.2);
+      }
+    },
+    180_000,
+  );
+
+  it('one cell a GPU is walked through by keys, says itself, and opens', async () => {
+    const page = await use.open(`${demo.url}/?as=heat&group=gpu`);
+    await page.waitForSelector('.heat-cell');
+    expect(await page.locator('.heat-cell').count()).toBe(40);
+    const map = page.locator('.heat-map');
+    await map.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    const marked = page.locator('.heat-cell[aria-selected=true]');
+    expect(await marked.getAttribute('id')).toBe(await map.getAttribute('aria-activedescendant'));
+    expect(await marked.getAttribute('aria-label')).toMatch(/^GPU 1 of boreas-01: stalled, utilization unknown/);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.panel h2:has-text("GPU 1")');
+    // A value that is not known is no number.
+    expect(await marked.innerText()).not.toMatch(/\d/);
+    await page.locator('select').nth(1).selectOption('temperature');
+    await page.waitForSelector('.heat-legend:has-text("80 °C and more")');
+  });
+
+  it('columns that are chosen and the order last a reload, in each list its own', async () => {
+    const page = await use.open(`${demo.url}/?view=gpus`);
+    await page.waitForSelector('.gpu-table-row');
+    await page.locator('.column-choice summary').click();
+    await page.getByLabel('Temp', { exact: true }).click();
+    await expect.poll(() => page.locator('.metric-cell[data-label=Temp]').count()).toBe(0);
+    await page.locator('.data-head button', { hasText: 'Power' }).click();
+    await page.goto(`${demo.url}/?view=gpus`);
+    await page.waitForSelector('.gpu-table-row');
+    expect(await page.locator('.metric-cell[data-label=Temp]').count()).toBe(0);
+    expect(await page.locator('[role=columnheader][aria-sort=descending]').innerText()).toContain('Power');
+    const watts = (await page.locator('.metric-cell[data-label=Power]').allInnerTexts()).map(Number.parseFloat);
+    expect(watts[0]).toBeGreaterThan(watts.at(-1) ?? Number.NaN);
+    await page.goto(`${demo.url}/?as=table`);
+    await page.waitForSelector('.hive-row');
+    expect(await page.locator('.metric-cell[data-label=Power]').count()).toBe(12);
+    expect(await page.locator('[aria-sort=descending]').count()).toBe(0);
+  });
+
+  it('rows hold still while a mouse is over them, and from one Space to the next', async () => {
+    const page = await use.open(`${demo.url}/?view=workers&sort=cpu&dir=desc`);
+    await page.waitForSelector('.worker-row');
+    const order = async () =>
+      page.locator('.worker-row').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-key')));
+    await page.mouse.move(2, 2);
+    const moves = async () => {
+      const before = await order();
+      await expect.poll(order, { timeout: 20_000 }).not.toEqual(before);
+    };
+    /** Many heartbeats of each hive, in which the order changed elsewhere: another page says so. */
+    const other = await use.open(`${demo.url}/?view=workers&sort=cpu&dir=desc`);
+    await other.waitForSelector('.worker-row');
+    const otherOrder = async () =>
+      other.locator('.worker-row').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-key')));
+    const staysWhileOthersMove = async () => {
+      const [here, there] = [await order(), await otherOrder()];
+      await expect.poll(otherOrder, { timeout: 20_000 }).not.toEqual(there);
+      expect(await order()).toEqual(here);
+    };
+    await moves();
+    await page.locator('.worker-row').first().hover();
+    await staysWhileOthersMove();
+    await page.mouse.move(2, 2);
+    await moves();
+    await page.keyboard.press(' ');
+    await page.waitForSelector('.still');
+    await staysWhileOthersMove();
+    // Something else that is asked for is answered all the same.
+    await page.locator('.filter').fill('atlas-01');
+    await expect.poll(() => page.locator('.worker-row').count()).toBe(9);
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press(' ');
+    await page.waitForSelector('.still', { state: 'detached' });
+    await moves();
+  });
+
+  it('a model leads to its workers', async () => {
+    const page = await use.open(`${demo.url}/?view=models`);
+    const row = page.locator('.model-row', { hasText: 'Qwen/Qwen3-32B' });
+    await row.waitFor();
+    const replicas = await row.locator('[data-label=Replicas]').innerText();
+    await row.click();
+    await page.waitForSelector('.model-load');
+    expect(await page.locator('.count').innerText()).toMatch(new RegExp(`^${replicas} of`));
+  });
+});
