@@ -49,6 +49,8 @@ interface HeartbeatStreamDeps {
   readonly registry: Registry;
   readonly intake: HeartbeatIntake;
   readonly log?: { warn(fields: object, message: string): void };
+  /** Of one connection; `messageRate` where none is given. */
+  readonly messageRate?: { readonly perSecond: number; readonly burst: number };
 }
 
 interface Shared {
@@ -191,12 +193,13 @@ class Connection {
   #underWay = 0;
   #giveBack: (() => void) | null = null;
   #release: (() => void) | null = null;
-  readonly #messages = new Limiter(messageRate);
+  readonly #messages: Limiter;
 
   constructor(client: WebSocket, { socket }: IncomingMessage, source: HeartbeatSource, deps: ConnectionDeps) {
     this.#client = client;
     this.#source = source;
     this.#deps = deps;
+    this.#messages = new Limiter(deps.messageRate ?? messageRate);
     this.owner = source.owner;
     this.#address = socket.remoteAddress;
     // Before the parser of messages: it has done with what came earlier.
@@ -302,7 +305,7 @@ class Connection {
       return;
     }
     const { queenId, requestedIntervalMs } = this.#deps.registry;
-    this.#send({ type: 'welcome', queenId, intervalMs: requestedIntervalMs, ackEvery });
+    this.#send({ type: 'welcome', queenId, intervalMs: requestedIntervalMs, ackEvery, takesLoads: this.#deps.intake.forwarder === null });
   }
 
   #answer(outcome: StreamOutcome): void {
@@ -314,7 +317,7 @@ class Connection {
       this.#resync(outcome);
       return;
     }
-    if (outcome.kind === 'ignored') return;
+    if (outcome.kind === 'ignored' || outcome.kind === 'load') return;
     const { epoch, index, deltas, reply, isWanted } = outcome;
     const isChanged = reply.intervalMs !== this.#grantedMs;
     this.#grantedMs = reply.intervalMs;

@@ -1,13 +1,14 @@
 import { type Static, type TObject, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { shortestIntervalMs } from './defaults.js';
-import { gpuKnowledge, gpuReaders, hiveEventKinds, hiveStates } from './enums.js';
+import { gpuKnowledge, hiveEventKinds, hiveStates } from './enums.js';
+import { collectionFields, intervalShape } from './fields/collection.js';
 import type { Field, FieldTable, ValueOf } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
 import type { Shape } from './fields/shape.js';
 import { workerFields } from './fields/worker.js';
 import { workerGpuFields } from './fields/worker-gpu.js';
-import { Amount, Id, Labels, Nullable, OneOf } from './primitives.js';
+import { Id, Labels, Nullable, OneOf } from './primitives.js';
 
 export { gpuHealths, hiveEventKinds, hiveStates, workerStates } from './enums.js';
 
@@ -104,21 +105,7 @@ export const Fault = Type.Object({
 });
 export type Fault = Static<typeof Fault>;
 
-export const Collection = Type.Object({
-  durationMs: Amount('Time that the last pass took.'),
-  ageMs: Amount('Age of the last pass when the heartbeat was built.'),
-  cgroupReader: OneOf(['native', 'files', 'none']),
-  cgroupReaderReason: Nullable(Type.String({ maxLength: 512, description: 'Why it is not `native`.' })),
-  gpuReader: OneOf(gpuReaders),
-  gpuReaders: Type.Optional(
-    Type.Array(OneOf(gpuReaders), {
-      maxItems: 8,
-      description: 'All of them, where GPUs of several vendors are read in different ways; else left out.',
-    }),
-  ),
-  gpuReaderReason: Nullable(Type.String({ maxLength: 512, description: 'Why it is not `nvml`.' })),
-  gpuAgeMs: Amount('Age of the last GPU reading.'),
-});
+export const Collection = objectOf(collectionFields);
 export type Collection = Static<typeof Collection>;
 
 /** Whether the list of GPUs says what the host has. Never judge by an empty list: it may be one that could not be read. */
@@ -136,11 +123,7 @@ export const Heartbeat = Type.Object({
   schema: Type.Literal(1),
   seq: Type.Integer({ minimum: 1, description: 'Rises within an incarnation.' }),
   sentAt: Type.String({ format: 'date-time', description: 'For people, never for liveness.' }),
-  intervalMs: Type.Integer({
-    minimum: shortestIntervalMs,
-    maximum: 600_000,
-    description: 'The interval that the hive keeps to now: its own, or the longer one that it was asked for.',
-  }),
+  intervalMs: Type.Unsafe<number>(intervalShape as TSchema),
   hive: HiveInfo,
   host: HostSample,
   ...gpuKnowledgeFields,

@@ -5,6 +5,7 @@ import { isObject } from '../util/is-object.js';
 import { plural } from '../util/plural.js';
 import { queenEventKinds } from './api.js';
 import { hasOversizedRecord, hasTooManyLabels, oversizedField } from './bounds.js';
+import { collectionFields } from './fields/collection.js';
 import type { FieldTable } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { hostFields } from './fields/host.js';
@@ -67,9 +68,8 @@ const unknownValues = new Map<unknown, string>([
   [HeartbeatSchema.properties.gpusKnown, 'unknown'],
   ...leastValues(workerFields, WorkerSample),
   ...leastValues(gpuFields, GpuSample),
-  [Collection.properties.cgroupReader, 'none'],
-  [Collection.properties.gpuReader, 'none'],
-  [Collection.properties.gpuReaders.items, 'none'],
+  ...leastValues(collectionFields, Collection),
+  [(Collection.properties.gpuReaders as unknown as { items: unknown }).items, 'none'],
 ]);
 
 function leastValues(table: FieldTable, schema: { readonly properties: object }): [unknown, string][] {

@@ -10,13 +10,14 @@ import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
 import { EventLog } from '../hive/event-log.js';
 import { HeartbeatSender, type SenderLog } from '../hive/heartbeat-sender.js';
+import { LoadReporter } from '../hive/load-reporter.js';
 import { hiveMetrics } from '../hive/metrics.js';
 import { rendezvousOrder } from '../hive/rendezvous.js';
 import { type HiveControl, type HiveListener, serveControl, serveHive } from '../hive/server.js';
 import type { HeartbeatTransport } from '../hive/transport.js';
 import { httpTransport } from '../hive/transport-http.js';
 import { StreamTransport } from '../hive/transport-stream.js';
-import { assembleSampler, type HostReaders } from '../sampling/create.js';
+import { assembleSampler, type HostReaders, type SamplerOptions } from '../sampling/create.js';
 import { openMachine } from '../sampling/open-machine.js';
 import { ReportedStore } from '../sampling/reported.js';
 import { type Clock, systemClock } from '../util/clock.js';
@@ -92,7 +93,7 @@ function transportTo(
   log: SenderLog,
 ): HeartbeatTransport {
   const access = { tls, ...defined({ token }) };
-  if (stream !== true) return httpTransport(queen, access);
+  if (stream === false) return httpTransport(queen, access);
   return new StreamTransport(queen, { ...access, log, ...defined({ clock: parts.clock, random: parts.random }) });
 }
 
@@ -111,6 +112,21 @@ const openGpus = (options: HiveOptions, intervalMs: number): GpuSource =>
     roots: defined({ sys: options.sysRoot, proc: options.procRoot }),
     ...defined({ allGpus: options.allGpus, logger: options.logger }),
   });
+
+/** What of the options is for sampling alone. */
+const samplerOptions = (options: HiveOptions, { hostRoot }: HiveDeps): SamplerOptions => ({
+  ...defined({
+    procRoot: options.procRoot,
+    sysRoot: options.sysRoot,
+    hostRoot,
+    commands: options.commands,
+  }),
+  watch: options.watch ?? [],
+  auto: options.auto ?? true,
+  idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
+  idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
+  idleForMs: options.idleForMs ?? defaults.idleForMs,
+});
 
 /**
  * Starts a hive: samples this host, serves it on loopback, and sends heartbeats to the queens named. Resolves once it
@@ -134,22 +150,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   const gpu = parts.gpu ?? openGpus(options, intervalMs);
   const told = machine.place.root === null ? null : await openTold(runtimeDir, id, log);
   const sampler = assembleSampler(machine, {
+    ...samplerOptions(options, parts),
     ...(told === null ? {} : { reported: told }),
-    ...defined({
-      procRoot: options.procRoot,
-      sysRoot: options.sysRoot,
-      hostRoot: parts.hostRoot,
-      commands: options.commands,
-    }),
-    gpu,
-    watch: options.watch ?? [],
-    auto: options.auto ?? true,
-    intervalMs,
-    idleBelowPercent: options.idleBelowPercent ?? defaults.idleBelowPercent,
-    idleBelowCpuPercent: options.idleBelowCpuPercent ?? defaults.idleBelowCpuPercent,
-    idleForMs: options.idleForMs ?? defaults.idleForMs,
-    runtimeDir,
-    address,
+    ...{ gpu, intervalMs, runtimeDir, address },
   });
 
   const incarnation = randomUUID();
@@ -266,6 +269,9 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     },
   });
 
+  const granted = () => sender.intervalMs;
+  const loads = new LoadReporter(clock, granted, (newest) => sender.sendLoads(newest));
+  sampler.onLoad((worker, serving) => loads.report(worker, serving));
   sampler.start((snapshot) => {
     lastTickMs = clock.now();
     lastSnapshotMs = lastTickMs;
@@ -284,6 +290,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
   let closing: Promise<void> | null = null;
   const end = async (): Promise<void> => {
     state = 'stopping';
+    loads.close();
     collect();
     const ended = [sender.stop(lastBeatMs), served.close(), control?.close(), metrics.close()];
     await Promise.allSettled(ended);

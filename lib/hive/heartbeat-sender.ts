@@ -3,7 +3,7 @@ import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { systemCode } from '../util/errors.js';
 import { shownUrl } from '../util/shown-url.js';
-import type { HeartbeatTransport, RefusalReason, SendFailure, SendOutcome } from './transport.js';
+import type { EngineLoads, HeartbeatTransport, RefusalReason, SendFailure, SendOutcome } from './transport.js';
 
 /** What a sender logs to; a pino logger is one. */
 export interface SenderLog {
@@ -100,6 +100,12 @@ export class HeartbeatSender {
       return;
     }
     this.#send();
+  }
+
+  /** Sends what engines say between two heartbeats, to the queen that took the last one. */
+  sendLoads(loads: EngineLoads): void {
+    if (this.#stopped || this.#inFlight !== null || this.#failure !== null) return;
+    this.#options.transports[this.#preferred]?.sendLoads?.(loads);
   }
 
   /** Sends one last heartbeat, whatever is in flight or backed off, and is done. Resolves within `deadlineMs`. */

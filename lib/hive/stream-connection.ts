@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { WebSocket } from 'ws';
+import { createRequire } from 'node:module';
+import type * as ws from 'ws';
 import type { HeartbeatReply } from '../contract/heartbeat.js';
 import { sentSchema } from '../contract/stream/codec.js';
 import { ownSchema } from '../contract/stream/columns.js';
@@ -16,13 +17,21 @@ import {
 import type { Clock } from '../util/clock.js';
 import type { ExchangeResponse } from './transport-http.js';
 
+/** As an ES module it takes 6 MiB more of a process: its parts are looked through for names that they export. */
+const { WebSocket } = createRequire(import.meta.url)('ws') as typeof ws;
+
 /** An acknowledgement that is late by this shows that nobody is there any longer. */
 export const ackMs = 3000;
+
+/** What waits to be encrypted, or for a turn of the event loop, is no sign of a slow queen: some deltas of a hive of 100 workers. */
+const mostHeldBytes = 16 * 1024;
 
 export interface StreamTarget {
   readonly url: string;
   readonly agent: HttpAgent;
   readonly token: string | undefined;
+  /** Of the newest connection over TLS. The agent's own would be lost with a connection that breaks. */
+  session?: Buffer;
 }
 
 type Tls = { readonly ca?: string; readonly cert?: string; readonly key?: string };
@@ -79,7 +88,9 @@ function refusalOf(response: IncomingMessage): Promise<UpgradeRefused> {
 /** One connection to a queen that has welcomed this hive. */
 export class StreamConnection {
   readonly ackEvery: number;
-  readonly #client: WebSocket;
+  /** The queen takes what engines say between two heartbeats. */
+  readonly takesLoads: boolean;
+  readonly #client: ws.WebSocket;
   readonly #clock: Clock;
   readonly #onResync: (reason: string) => void;
   #reply: HeartbeatReply;
@@ -87,11 +98,12 @@ export class StreamConnection {
   #cancelLate: (() => void) | null = null;
   #end: StreamEnd | null = null;
 
-  private constructor(client: WebSocket, welcome: Extract<QueenMessage, { type: 'welcome' }>, hooks: StreamHooks) {
+  private constructor(client: ws.WebSocket, welcome: Extract<QueenMessage, { type: 'welcome' }>, hooks: StreamHooks) {
     this.#client = client;
     this.#clock = hooks.clock;
     this.#onResync = hooks.onResync;
     this.ackEvery = welcome.ackEvery;
+    this.takesLoads = welcome.takesLoads;
     const { queenId, intervalMs } = welcome;
     this.#reply = { accepted: true, queenId, ackEventSeq: 0, intervalMs };
     client.on('message', (data, isBinary) => {
@@ -108,16 +120,31 @@ export class StreamConnection {
   }
 
   /** Connects, and resolves once the queen has welcomed the hive. @throws UpgradeRefused, and errors of the connection */
-  static open({ url, agent, token }: StreamTarget, signal: AbortSignal, hooks: StreamHooks): Promise<StreamConnection> {
+  static open(target: StreamTarget, signal: AbortSignal, hooks: StreamHooks): Promise<StreamConnection> {
+    const { url, agent, token, session } = target;
     return new Promise((resolve, reject) => {
+      let isReached = false;
       const client = new WebSocket(url, subprotocol, {
         agent,
+        finishRequest: (request) => {
+          request.once('socket', (socket) => {
+            socket.once('connect', () => {
+              isReached = true;
+            });
+            socket.on('session', (newest: Buffer) => {
+              target.session = newest;
+            });
+          });
+          request.end();
+        },
         perMessageDeflate: false,
         maxPayload: maxTextBytes,
+        ...(session === undefined ? {} : { session }),
         ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
       });
       const abort = () => {
-        reject(new Error('aborted'));
+        // A queen whose host does not answer is no failure of the stream.
+        reject(Object.assign(new Error('no answer in time'), isReached ? {} : { code: 'ETIMEDOUT' }));
         client.terminate();
       };
       const settled = () => {
@@ -158,9 +185,14 @@ export class StreamConnection {
     return this.#reply;
   }
 
-  /** What was sent before is still here: the queen reads more slowly than this hive sends. */
+  /** More than what was just sent is still here: the queen reads more slowly than this hive sends. */
   get isBehind(): boolean {
-    return this.#client.bufferedAmount > 0;
+    return this.#client.bufferedAmount > mostHeldBytes;
+  }
+
+  /** An answer is due. */
+  get isWaiting(): boolean {
+    return this.#waiter !== null;
   }
 
   send(bytes: Buffer): void {
@@ -170,6 +202,11 @@ export class StreamConnection {
   /** Sends a message and waits for what the queen says to it. Where that takes too long the connection is ended. */
   ask(bytes: Buffer, epoch: number, index: number): Promise<StreamAnswer> {
     return new Promise((resolve, reject) => {
+      // It may have ended while a keyframe was compressed: nobody would say so a second time.
+      if (this.#client.readyState === WebSocket.CLOSED) {
+        reject(new Error('the connection ended'));
+        return;
+      }
       this.#waiter?.reject(new Error('overtaken'));
       this.#waiter = { epoch, index, resolve, reject };
       this.#cancelLate?.();

@@ -6,6 +6,7 @@ import { ownSchema, sameText } from '../contract/stream/columns.js';
 import { checksumEvery, type DeltaText } from '../contract/stream/messages.js';
 import { countRows, NumericState } from '../contract/stream/state.js';
 import { asciiJson } from '../util/ascii-json.js';
+import type { EngineLoads } from './transport.js';
 
 const compress = promisify(gzip);
 
@@ -29,6 +30,11 @@ interface Base {
   epoch: number;
   index: number;
 }
+
+/** Where the numbers are that requests are sent by: one of them has to be different. */
+const loadPlaces = ['running', 'waiting', 'waitingTokens', 'kvPercent'].map((name) =>
+  ownSchema.worker.findIndex((column) => column.name === `serving.${name}`),
+);
 
 /** The same rows in the same order, of a host that is described alike: all else is sent as a keyframe. */
 function sameRows(a: Heartbeat, b: Heartbeat): boolean {
@@ -55,6 +61,8 @@ export class StreamEncoder {
   #epoch = 0;
   #keyframeDueMs: number;
   #sinceAck = 0;
+  /** With the rows of `#base`: what it was before, to be written anew. */
+  #spare: NumericState | null = null;
 
   /** `random`: hives that start together send their keyframes at times of their own. */
   constructor(now: () => number, random: () => number) {
@@ -83,8 +91,43 @@ export class StreamEncoder {
       : this.#delta(base, heartbeat);
   }
 
+  /** What engines say by now of their load; null: nothing else, or the queen knows nothing that it could be compared with. */
+  encodeLoads(loads: EngineLoads): Buffer | null {
+    const base = this.#base;
+    if (base === null) return null;
+    const state = this.#spareOf(base);
+    state.values.set(base.state.values);
+    let isChanged = false;
+    for (const [i, worker] of base.heartbeat.workers.entries()) {
+      const serving = loads.get(worker.id);
+      // Another engine, or the first answer of one, is text.
+      if (serving === undefined || worker.serving?.engine !== serving.engine) continue;
+      const row = state.firstWorker + i;
+      state.takeRow(row, { ...worker, serving });
+      const at = state.offsetOf(row);
+      const { values } = base.state;
+      if (loadPlaces.some((place) => !Object.is(values[at + place], state.values[at + place]))) isChanged = true;
+      else state.values.set(values.subarray(at, at + state.schema.worker.length), at);
+    }
+    if (!isChanged) return null;
+    const { heartbeat, epoch } = base;
+    const index = base.index + 1;
+    const checksum = index % checksumEvery === 0 ? state.checksum() : null;
+    const header = { epoch, index, seq: heartbeat.seq, wantsAck: false, checksum, text: null, isLoad: true };
+    const bytes = encodeDelta(header, base.state, state);
+    this.#spare = base.state;
+    this.#base = { heartbeat, state, epoch, index };
+    return bytes;
+  }
+
+  /** Deltas follow each other for a minute: two states are enough for them. */
+  #spareOf({ state }: Base): NumericState {
+    this.#spare ??= state.likewise();
+    return this.#spare;
+  }
+
   async #keyframe(heartbeat: Heartbeat): Promise<StreamMessage> {
-    this.#base = null;
+    this.#base = this.#spare = null;
     const epoch = ++this.#epoch;
     const state = new NumericState(ownSchema, countRows(heartbeat));
     state.take(heartbeat);
@@ -98,7 +141,7 @@ export class StreamEncoder {
   }
 
   #delta(base: Base, heartbeat: Heartbeat): StreamMessage {
-    const state = new NumericState(ownSchema, countRows(heartbeat));
+    const state = this.#spareOf(base);
     state.take(heartbeat);
     const rows = new Set<number>();
     const text = textOf(base, heartbeat, rows);
@@ -108,6 +151,7 @@ export class StreamEncoder {
     const checksum = index % checksumEvery === 0 ? state.checksum() : null;
     const header = { epoch: base.epoch, index, seq: heartbeat.seq, wantsAck, checksum, text };
     const bytes = encodeDelta(header, base.state, state, (row) => rows.has(row));
+    this.#spare = base.state;
     this.#base = { heartbeat, state, epoch: base.epoch, index };
     return { bytes, epoch: base.epoch, index, wantsAck };
   }

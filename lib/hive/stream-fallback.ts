@@ -1,4 +1,4 @@
-/** Failures of a stream within this time mean that something on the way does not bear it. */
+/** Failures of a stream within this time mean that something on the way may not bear it. */
 const countedMs = 60_000;
 const mostFailures = 2;
 /** How long heartbeats are then sent by POST before the stream is tried again. */
@@ -8,17 +8,29 @@ const awayMs = 600_000;
 export class StreamFallback {
   #failedAtMs: number[] = [];
   #awayUntilMs = Number.NEGATIVE_INFINITY;
+  /** The stream failed so often that a POST has to show whether it is to blame. */
+  #isSuspected = false;
 
-  isAway(nowMs: number): boolean {
-    return nowMs < this.#awayUntilMs;
+  usesPost(nowMs: number): boolean {
+    return this.#isSuspected || nowMs < this.#awayUntilMs;
   }
 
-  /** The stream failed where a POST might have worked. True where it is not used for a while from now on. */
-  failed(nowMs: number): boolean {
+  /** The stream failed where a POST might have worked. */
+  failed(nowMs: number): void {
     this.#failedAtMs = [...this.#failedAtMs.filter((atMs) => nowMs - atMs < countedMs), nowMs];
-    if (this.#failedAtMs.length < mostFailures) return false;
-    this.unsupported(nowMs);
-    return true;
+    if (this.#failedAtMs.length >= mostFailures) this.#isSuspected = true;
+  }
+
+  /**
+   * What became of a POST. True where it shows that the stream is to blame, which is then not used for a while; where a POST
+   * fails as well it is not.
+   */
+  posted(isAnswered: boolean, nowMs: number): boolean {
+    if (!this.#isSuspected) return false;
+    if (isAnswered) this.unsupported(nowMs);
+    this.#failedAtMs = [];
+    this.#isSuspected = false;
+    return isAnswered;
   }
 
   /** The queen, or what stands before it, knows no streams. */

@@ -6,7 +6,7 @@ import type { SenderLog } from './heartbeat-sender.js';
 import { StreamConnection, streamTarget, UpgradeRefused } from './stream-connection.js';
 import { StreamEncoder } from './stream-encoder.js';
 import { StreamFallback } from './stream-fallback.js';
-import type { HeartbeatTransport, SendOutcome } from './transport.js';
+import type { EngineLoads, HeartbeatTransport, SendOutcome } from './transport.js';
 import { type HttpTransportOptions, httpTransport, outcomeOf } from './transport-http.js';
 
 export interface StreamTransportOptions extends Pick<HttpTransportOptions, 'token' | 'tls'> {
@@ -40,7 +40,7 @@ interface OpenStream {
 
 /**
  * Heartbeats over a connection that is kept: keyframes, and what differs from them. Where streams are not known, or fail
- * twice in a minute, heartbeats go by POST for ten minutes.
+ * twice in a minute and a POST does not, heartbeats go by POST for ten minutes.
  *
  * `send` resolves at once while no acknowledgement is due: the queen then has the heartbeat, or the connection ends within
  * some seconds and the next is sent whole. Each keyframe, each `ackEvery`th delta, and each with events waits for the
@@ -57,6 +57,8 @@ export class StreamTransport implements HeartbeatTransport {
   #open: OpenStream | null = null;
   /** The queen asked to be left alone until then. */
   #notBeforeMs = Number.NEGATIVE_INFINITY;
+  /** Why the stream failed last. */
+  #why = '';
   #hasSaid = false;
 
   constructor(queen: string, options: StreamTransportOptions) {
@@ -69,7 +71,7 @@ export class StreamTransport implements HeartbeatTransport {
   }
 
   async send(heartbeat: Heartbeat, signal: AbortSignal): Promise<SendOutcome> {
-    if (this.#fallback.isAway(this.#clock.now())) return this.#post.send(heartbeat, signal);
+    if (this.#fallback.usesPost(this.#clock.now())) return await this.#sendByPost(heartbeat, signal);
     const waitMs = this.#notBeforeMs - this.#clock.now();
     if (waitMs > 0) return failed('QUEEN_ENDS', `${shownUrl(this.queen)} is shutting down`, waitMs);
     try {
@@ -79,6 +81,15 @@ export class StreamTransport implements HeartbeatTransport {
       if (error instanceof UpgradeRefused) return this.#refusedUpgrade(error, heartbeat, signal);
       throw error;
     }
+  }
+
+  /** Never while an answer is due: what follows a message that the queen cannot follow would be for nothing. */
+  sendLoads(loads: EngineLoads): void {
+    if (this.#open === null) return;
+    const { connection, encoder } = this.#open;
+    if (!connection.takesLoads || connection.isWaiting || connection.isBehind) return;
+    const bytes = encoder.encodeLoads(loads);
+    if (bytes !== null) connection.send(bytes);
   }
 
   async close(): Promise<void> {
@@ -143,8 +154,9 @@ export class StreamTransport implements HeartbeatTransport {
     const { status } = response;
     if (unsupported.has(status)) {
       this.#fallback.unsupported(this.#clock.now());
-      this.#say(`answers ${status}`);
-      return this.#post.send(heartbeat, signal);
+      this.#why = `answers ${status}`;
+      this.#say();
+      return this.#sendByPost(heartbeat, signal);
     }
     // Refusals of the hive itself would be the same for a POST.
     if (status !== 401 && status !== 403 && status !== 409) this.#failed(`answers ${status}`);
@@ -152,18 +164,28 @@ export class StreamTransport implements HeartbeatTransport {
     return outcomeOf(response, this.queen);
   }
 
-  #failed(why: string): void {
-    if (this.#fallback.failed(this.#clock.now())) this.#say(why);
+  async #sendByPost(heartbeat: Heartbeat, signal: AbortSignal): Promise<SendOutcome> {
+    this.#open?.connection.close();
+    this.#open = null;
+    let isAnswered = false;
+    try {
+      const outcome = await this.#post.send(heartbeat, signal);
+      isAnswered = outcome.kind !== 'failed';
+      return outcome;
+    } finally {
+      if (this.#fallback.posted(isAnswered, this.#clock.now())) this.#say();
+    }
   }
 
-  #say(why: string): void {
-    if (this.#open !== null) {
-      this.#open.connection.close();
-      this.#open = null;
-    }
+  #failed(why: string): void {
+    this.#why = why;
+    this.#fallback.failed(this.#clock.now());
+  }
+
+  #say(): void {
     if (this.#hasSaid) return;
     this.#hasSaid = true;
-    const message = `heartbeats are sent to ${shownUrl(this.queen)} by POST for ten minutes at a time; its stream: ${why}`;
+    const message = `heartbeats are sent to ${shownUrl(this.queen)} by POST for ten minutes at a time; its stream: ${this.#why}`;
     this.#options.log.info({}, message);
   }
 }

@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { defaults } from '../contract/defaults.js';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
+import type { ServingFigures } from '../sampling/serving.js';
 import { asciiJson } from '../util/ascii-json.js';
 
 const compress = promisify(gzip);
@@ -26,6 +27,9 @@ export type SendOutcome =
   /** This queen cannot take it now; another may. `retryAfterMs`: when this one wants to be asked again; null: not said. */
   | { readonly kind: 'failed'; readonly failure: SendFailure; readonly retryAfterMs: number | null };
 
+/** What engines say of their load, by the id of the worker. */
+export type EngineLoads = ReadonlyMap<string, ServingFigures>;
+
 /** A way to one queen. The sender knows queens only through this. */
 export interface HeartbeatTransport {
   /** Where it sends to, for logs and faults. Constant. */
@@ -46,6 +50,12 @@ export interface HeartbeatTransport {
    * - It may reject; that means `failed`, with the error's code.
    */
   send(heartbeat: Heartbeat, signal: AbortSignal): Promise<SendOutcome>;
+
+  /**
+   * Sends what the engines of some workers say by now, between two heartbeats, where it can at once: whatever is not sent is in the next
+   * heartbeat. Never fails.
+   */
+  sendLoads?(loads: EngineLoads): void;
 
   /** Lets go of its connections. What is under way may fail. */
   close(): Promise<void>;

@@ -6,8 +6,9 @@ import { defined } from '../util/defined.js';
 import { Limiter } from '../util/rate-limiter.js';
 import { AckedSeqs } from './acked-seqs.js';
 import { EventRing } from './events.js';
-import type { HiveRecord, WorkerRecord } from './records.js';
+import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import type { EventType, RegistryChange, RegistryListener, RegistryOptions } from './registry-options.js';
+import { hiveView, workerView } from './views.js';
 
 export type QueenEventKind = (typeof queenEventKinds)[number];
 
@@ -57,6 +58,23 @@ export class EventPublisher {
     return () => {
       this.#listeners.delete(listener);
     };
+  }
+
+  /** Rows of a hive that are different, those that are gone, and whether they are all there are. */
+  publishRows(
+    hive: HiveRecord,
+    changed: readonly WorkerRecord[],
+    gone: readonly WorkerRecord[] = [],
+    whole = false,
+  ): void {
+    if (!this.hasListeners) return;
+    const heartbeat = {
+      hive: hiveView(hive, hive.heardAtMs),
+      workers: changed.map((worker) => workerView(worker, hive.heardAtMs)),
+      gone: gone.map(workerKey),
+      whole,
+    };
+    this.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat });
   }
 
   publishHiveEvent(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {

@@ -10,7 +10,7 @@ import { type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.
 import type { HeartbeatSource, IntakeOutcome, RefusedHeartbeat, StreamHooks, StreamIntake, TakenIn } from './intake.js';
 import type { GpuRecord, WorkerRecord } from './records.js';
 import type { Registry } from './registry.js';
-import { type ChangedText, checkCells, type StreamBase } from './stream-merge.js';
+import { type ChangedText, checkCells, type HeartbeatChange, type StreamBase } from './stream-merge.js';
 import { ImplausibleDelta, type StreamPlan } from './stream-plan.js';
 
 export interface StreamAck {
@@ -29,11 +29,13 @@ export type StreamOutcome =
   | StreamAck
   | { readonly kind: 'refused'; readonly refusal: RefusedHeartbeat }
   | { readonly kind: 'resync'; readonly reason: ResyncReason }
+  /** What engines say of their load was taken in. Nobody waits for that. */
+  | { readonly kind: 'load' }
   /** It was under way when the hive was asked for a keyframe. */
   | { readonly kind: 'ignored' };
 
 const isTaken = (outcome: StreamOutcome | Promise<StreamOutcome>): boolean =>
-  outcome instanceof Promise || outcome.kind === 'ack';
+  outcome instanceof Promise || outcome.kind === 'ack' || outcome.kind === 'load';
 const resync = (reason: ResyncReason): StreamOutcome => ({ kind: 'resync', reason });
 
 /** What the deltas of a hive refer to. */
@@ -174,7 +176,7 @@ export class HeartbeatStream {
     if (this.#isLost && message[0] === messageTypes.delta) return { kind: 'ignored' };
     const base = this.#base;
     const delta = new DeltaReader(message);
-    if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || delta.seq <= base.seq)
+    if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || !isNext(delta, base.seq))
       return this.#lost('outOfOrder');
     const { records, state } = base;
     const bytes = delta.apply(state, cells);
@@ -182,6 +184,7 @@ export class HeartbeatStream {
     const text = bytes === null ? null : readText(bytes, base);
     if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
     const change = { plan: this.#plan, state, cells, seq: delta.seq, text };
+    if (delta.isLoad) return this.#load(base, change);
     const outcome = this.#intake.receiveChange(records, change, this.#source, { stream: this.name, bytes: message });
     if (outcome === null) return this.#lost('replaced');
     if ('accepted' in outcome && !outcome.accepted) return this.#lost('rate');
@@ -190,6 +193,25 @@ export class HeartbeatStream {
     if (bytes !== null) base.textBytes += bytes.length;
     return this.#whenDone(outcome, delta.epoch, delta.index, delta.wantsAck);
   }
+
+  #load(base: Base, change: HeartbeatChange): StreamOutcome {
+    if (!isOfLoads(change)) throw new StreamCodecError('it is no load');
+    const lost = this.#intake.receiveLoads(base.records, change, this.#source);
+    if (lost !== null) return this.#lost(lost);
+    base.index++;
+    return { kind: 'load' };
+  }
+}
+
+/** A load belongs to the heartbeat that was taken in last. */
+const isNext = ({ seq, isLoad }: DeltaReader, last: number): boolean => (isLoad ? seq === last : seq > last);
+
+/** Nothing else changes than what engines say. */
+function isOfLoads({ state, cells }: HeartbeatChange): boolean {
+  const { worker } = state.schema;
+  for (let i = 0; i < cells.length; i++)
+    if (state.typeOf(cells.row(i)) !== 'worker' || worker[cells.column(i)]!.path[0] !== 'serving') return false;
+  return true;
 }
 
 /** The text of a delta, with its numbers taken into the state. @throws StreamCodecError, UnreadableBody, ImplausibleDelta */

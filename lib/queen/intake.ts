@@ -103,6 +103,8 @@ export interface StreamIntake {
     source: HeartbeatSource,
     delta: Pick<AcceptedDelta, 'stream' | 'bytes'>,
   ): IntakeOutcome | Promise<IntakeOutcome> | null;
+  /** What engines say of their load between two heartbeats. Not null: why only a whole heartbeat helps. */
+  receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null;
 }
 
 /** Heartbeats since the queen started that hives sent to this queen itself. */
@@ -211,6 +213,11 @@ export class HeartbeatIntake implements StreamIntake {
     return this.#whenSafe(safe, intervalMs);
   }
 
+  receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null {
+    if (this.#overRate(base.hive.id, source) !== null) return 'rate';
+    return this.#registry.patchLoads(base, change) ? null : 'replaced';
+  }
+
   /**
    * What another queen has taken in from a stream and passed on. As `receiveShared`: without limits of rate, neither counted
    * nor passed on.
@@ -225,6 +232,8 @@ export class HeartbeatIntake implements StreamIntake {
       const outcome = this.#registry.patch(base, change, owner);
       return outcome?.accepted ? this.#accept(outcome.ackEventSeq, outcome.intervalMs) : null;
     },
+    // A queen that passes deltas on takes no loads.
+    receiveLoads: () => 'replaced',
   };
 
   /** Charges a source for the time that a message of a stream takes, as `receive` does for a heartbeat. */

@@ -7,7 +7,6 @@ import type {
   PlacementReply,
   PlacementRequest,
   Reservation,
-  StreamHeartbeat,
 } from '../contract/api.js';
 import { defaults, shortestIntervalMs } from '../contract/defaults.js';
 import type { EventDraft } from '../contract/event-draft.js';
@@ -35,7 +34,7 @@ import {
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
-import { type HiveRecord, hiveRecord, workerKey } from './records.js';
+import { type HiveRecord, hiveRecord } from './records.js';
 import type {
   EventType,
   HeartbeatOutcome,
@@ -45,8 +44,7 @@ import type {
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
 import { Silences } from './silences.js';
-import { type HeartbeatChange, mergeChange, type StreamBase, streamBaseOf } from './stream-merge.js';
-import { hiveView, workerView } from './views.js';
+import { type HeartbeatChange, mergeChange, mergeLoads, type StreamBase, streamBaseOf } from './stream-merge.js';
 
 export type * from './registry-options.js';
 
@@ -164,6 +162,17 @@ export class Registry extends FleetQueries {
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
 
+  /** Takes what engines say of their load between two heartbeats: no sign of life, and no sample of a history. False: as null of `patch`. */
+  patchLoads(base: StreamBase, change: HeartbeatChange): boolean {
+    this.#settle();
+    if (!this.isCurrent(base)) return false;
+    const changed = mergeLoads(base, change);
+    this.routing.observe(changed, this.clock());
+    this.indexes.totals.update(base.hive);
+    if (changed.length > 0) this.#publisher.publishRows(base.hive, changed);
+    return true;
+  }
+
   /** Nothing else was merged into the hive since. */
   isCurrent({ hive, heartbeats }: StreamBase): boolean {
     return this.indexes.hives.get(hive.id) === hive && hive.heartbeats === heartbeats;
@@ -186,7 +195,7 @@ export class Registry extends FleetQueries {
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
-    this.routing.observe(hive, nowMs);
+    this.routing.observe(hive.workerOrder, nowMs);
     this.#capacity.refresh(hive);
     this.indexes.totals.update(hive);
     this.#monitor.touch(hive);
@@ -426,7 +435,6 @@ export class Registry extends FleetQueries {
     if (arrival === 'joined') publisher.publishHiveEvent('hiveJoined', hive.id, { workers });
     else if (arrival === 'restarted') publisher.publishHiveEvent('hiveRestarted', hive.id, { workers });
     else if (arrival === 'recovered') publisher.publishHiveEvent('hiveOnline', hive.id, { from: before });
-
     publisher.ingestHiveEvents(hive, events);
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
@@ -437,14 +445,6 @@ export class Registry extends FleetQueries {
     for (const { worker, from } of delta.stateChanged)
       publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
     publisher.publishOmitted(hive.id);
-
-    if (!publisher.hasListeners) return;
-    const rows: StreamHeartbeat = {
-      hive: hiveView(hive, hive.heardAtMs),
-      workers: delta.changed.map((worker) => workerView(worker, hive.heardAtMs)),
-      gone: delta.removed.map(workerKey),
-      whole: arrival === 'joined' || arrival === 'restarted',
-    };
-    publisher.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat: rows });
+    publisher.publishRows(hive, delta.changed, delta.removed, arrival === 'joined' || arrival === 'restarted');
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { PickReason } from '../contract/api.js';
 import type { Indexes } from './indexes.js';
-import type { HiveRecord, WorkerRecord } from './records.js';
+import type { WorkerRecord } from './records.js';
 import { type Assessed, gateOf, leastCost, requestCostMs, sticks } from './request-cost.js';
 import { load, mayServe, pickBest } from './scheduling.js';
 import type { SortedSet } from './sorted-set.js';
@@ -55,9 +55,9 @@ export class RequestRouting {
     this.#random = random;
   }
 
-  /** Takes what the engines of a hive report, after its heartbeat was merged. */
-  observe(hive: HiveRecord, nowMs: number): void {
-    for (const worker of hive.workerOrder) {
+  /** Takes what the engines of workers report, after that was merged. */
+  observe(workers: Iterable<WorkerRecord>, nowMs: number): void {
+    for (const worker of workers) {
       const { serving, startedAt } = worker.sample;
       if (serving == null) {
         // A worker of which nothing is said for once keeps what was known; its figures only grow old.

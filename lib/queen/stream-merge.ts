@@ -111,6 +111,16 @@ function writeCells(base: StreamBase, { plan, state, cells }: HeartbeatChange): 
   }
 }
 
+/** Merges what engines say of their load; the workers of which something is different. */
+export function mergeLoads(base: StreamBase, change: HeartbeatChange): WorkerRecord[] {
+  const { workers } = base;
+  if (isChanged.length < workers.length) isChanged = new Uint8Array(2 * workers.length);
+  writeCells(base, change);
+  const changed = workers.filter((_, i) => isChanged[i] === 1);
+  isChanged.fill(0, 0, workers.length);
+  return changed;
+}
+
 /** Merges what changed: the same as merging the whole heartbeat. */
 export function mergeChange(
   indexes: Indexes,

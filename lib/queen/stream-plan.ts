@@ -8,21 +8,12 @@ import {
   rowTypes,
   type StreamSchema,
 } from '../contract/stream/columns.js';
+import { compiled } from '../util/compiled.js';
 
 /** A value that no device has, or that its field can't have: a whole heartbeat is judged with it. */
 export class ImplausibleDelta extends Error {}
 
 type Item = Record<string, unknown>;
-
-/** Plain code where it may be generated: one function for all names would look each of them up at every call. */
-function compiled<F extends (...given: never[]) => unknown>(parameters: string, body: string, otherwise: F): F {
-  try {
-    return new Function(parameters, body) as unknown as F;
-  } catch (error) {
-    if (error instanceof EvalError) return otherwise;
-    throw error;
-  }
-}
 
 /**
  * A record within an item (`host`, `host.pressure`). Views share it, so it is never written: the first change of a row puts a

@@ -33,7 +33,7 @@ export interface SamplerDeps {
   /** null: no worker is asked. */
   readonly prober: Pick<Prober, 'update' | 'readyOf' | 'unclearOf' | 'findingsOf'> | null;
   /** null: no engine is asked for its load. */
-  readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
+  readonly loads: Pick<LoadProber, 'update' | 'loadOf' | 'onAnswer'> | null;
   /** null: servers in other network namespaces are not asked. */
   readonly namespaces: EndpointDeps['namespaces'];
   /** null: workers in other network namespaces have no endpoint. */

@@ -7,6 +7,7 @@ import { HivepulseError } from '../util/errors.js';
 import type { Discovery } from '../workers/discovery.js';
 import type { HiveEventDraft } from './events.js';
 import type { RawCounters, Sampler } from './sampler.js';
+import type { ServingFigures } from './serving.js';
 import type { TreeReader } from './tree-reader.js';
 
 /** A sampler with everything that it reads from. */
@@ -30,6 +31,8 @@ export interface RunningSampler {
    * is known.
    */
   start(onSnapshot: (snapshot: Snapshot) => void): void;
+  /** Calls with what an engine says of its load as soon as it has said it. */
+  onLoad(listener: (id: string, serving: ServingFigures) => void): void;
   readonly gpu: GpuSource;
   close(): Promise<void>;
 }
@@ -109,6 +112,10 @@ export class SamplerLoop implements RunningSampler {
     if (this.#started || this.#closing.signal.aborted) return;
     this.#started = true;
     void this.#run(onSnapshot);
+  }
+
+  onLoad(listener: Parameters<RunningSampler['onLoad']>[0]): void {
+    this.#parts.sampler.onLoad(listener);
   }
 
   async close(): Promise<void> {

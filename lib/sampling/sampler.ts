@@ -86,6 +86,11 @@ export class Sampler {
     return this.#latest;
   }
 
+  /** Calls with what an engine says between two snapshots. */
+  onLoad(listener: Parameters<WorkerLoads['listen']>[0]): void {
+    this.#loads.listen(listener);
+  }
+
   /** Raw counters by worker id, from the newest pass; none where that pass is too old. */
   counters(): ReadonlyMap<string, RawCounters> {
     const counters = new Map<string, RawCounters>();

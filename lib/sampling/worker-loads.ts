@@ -9,12 +9,12 @@ import type { KnownProcess } from '../workers/process-table.js';
 import { probeAddresses } from './endpoint.js';
 import type { Asked, ListeningSource } from './endpoints.js';
 import type { EngineEvidence } from './load-state.js';
-import { type ServingLoad, servingOf } from './serving.js';
+import { type ServingFigures, type ServingLoad, servingOf } from './serving.js';
 import type { Tracked } from './tracked.js';
 
 interface Deps {
   /** null: no engine is asked. */
-  readonly loads: Pick<LoadProber, 'update' | 'loadOf'> | null;
+  readonly loads: Pick<LoadProber, 'update' | 'loadOf' | 'onAnswer'> | null;
   readonly prober: Pick<Prober, 'findingsOf'> | null;
   readonly listening: ListeningSource | null;
   readonly nowMs: () => number;
@@ -33,6 +33,9 @@ const unknownLoad = (reason: ServingReason): WorkerLoad => ({
 export class WorkerLoads {
   readonly #deps: Deps;
   #targets: LoadTarget[] = [];
+  /** Those that are asked since the last tick. */
+  #asked = new Map<string, Tracked>();
+  #asking = new Map<string, Tracked>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -53,9 +56,21 @@ export class WorkerLoads {
     };
   }
 
+  /** Calls with what an engine says as soon as it has said it; ticks come when they come. */
+  listen(onLoad: (id: string, serving: ServingFigures) => void): void {
+    const { loads } = this.#deps;
+    if (loads === null) return;
+    loads.onAnswer = (id) => {
+      const tracked = this.#asked.get(id);
+      const serving = tracked === undefined ? null : this.of(tracked).serving;
+      if (serving !== null) onLoad(id, serving);
+    };
+  }
+
   /** Notes a worker as one to be asked, where its engine has answered as itself at one of its sockets. */
-  add({ watched: { id }, main }: Tracked, processes: readonly KnownProcess[], asked: Asked): void {
+  add(tracked: Tracked, processes: readonly KnownProcess[], asked: Asked): void {
     const { loads, prober, listening } = this.#deps;
+    const { id } = tracked.watched;
     if (loads === null || prober === null || listening === null || !Array.isArray(asked)) return;
     const own = ownServer(asked, prober.findingsOf(id));
     if (own === null) return;
@@ -64,11 +79,14 @@ export class WorkerLoads {
     if (server === null) return;
     // It starts a llama-server for each model that is loaded.
     const runners = own.server.engine === 'ollama' ? others.of('llama-server') : [];
-    this.#targets.push({ id, identity: main?.key ?? '', server, runners });
+    this.#asking.set(id, tracked);
+    this.#targets.push({ id, identity: tracked.main?.key ?? '', server, runners });
   }
 
   /** Asks all that were noted since the last call. */
   ask(): void {
+    this.#asked = this.#asking;
+    this.#asking = new Map();
     this.#deps.loads?.update(this.#targets);
     this.#targets = [];
   }

@@ -17,6 +17,7 @@ import { StreamTransport } from '../../lib/hive/transport-stream.js';
 import { TokenTable } from '../../lib/http/auth.js';
 import { HeartbeatIntake } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
+import type { ServingFigures } from '../../lib/sampling/serving.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { grants, tokens } from './build-server.js';
 
@@ -24,11 +25,12 @@ interface Given {
   readonly grants?: readonly TokenGrant[];
   readonly heartbeatsPerSecond?: number;
   readonly hasStreams?: boolean;
+  readonly clock?: () => number;
 }
 
 /** A queen on a port of loopback. */
-async function serve({ grants: given = [], heartbeatsPerSecond = 1000, hasStreams = true }: Given = {}) {
-  const registry = new Registry();
+async function serve({ grants: given = [], heartbeatsPerSecond = 1000, hasStreams = true, clock }: Given = {}) {
+  const registry = new Registry(clock === undefined ? {} : { clock });
   const table = new TokenTable(given);
   const limits = { maxHeartbeatBytes: 1024 * 1024, maxWorkersPerHive: 500, heartbeatsPerSecond };
   const intake = new HeartbeatIntake(registry, limits);
@@ -129,6 +131,83 @@ describe('heartbeats by a stream', () => {
       ),
     ).resolves.not.toBe('ack');
     expect(said).toEqual([]);
+  });
+});
+
+describe('what engines say between two heartbeats', () => {
+  const heavy = { running: 31, waiting: 7, kvPercent: 98.5, ageMs: 3 };
+
+  async function loaded(given: Given = {}) {
+    const served = await serve(given);
+    const { registry, url } = served;
+    const { send, transport } = transportTo(url);
+    const hive = hiveOf();
+    let last = hive.nextHeartbeat();
+    await send(last);
+    const ids = last.workers.filter(({ serving }) => serving?.running != null).map(({ id }) => id);
+    const [id] = ids;
+    if (id === undefined) throw new Error('no engine is asked');
+    const figures = () => last.workers.find((worker) => worker.id === id)!.serving as ServingFigures;
+    const report = (changes: Partial<ServingFigures>) =>
+      transport.sendLoads(new Map([[id, { ...figures(), ...changes }]]));
+    const next = async () => {
+      last = hive.nextHeartbeat();
+      return await send({ ...last, faults: [{ source: 'hive', code: 'X', message: `${last.seq}` }] });
+    };
+    const servingOf = () => registry.workers({}).items.find((worker) => worker.id === id)?.serving;
+    return { ...served, id, report, next, servingOf, figures };
+  }
+
+  it('reaches queries, subscribers, totals and best at once, and the next heartbeat says what is then', async () => {
+    const { registry, intake, id, report, next, servingOf, figures } = await loaded();
+    const rows: (readonly string[])[] = [];
+    registry.subscribe((change) => {
+      if (change.type === 'heartbeat') rows.push(change.heartbeat.workers.map((worker) => worker.id));
+    });
+    const { model } = registry.workers({}).items.find((worker) => worker.id === id)!;
+    const others = registry.workers({ model: model! }).items.filter((each) => each.id !== id);
+    const gateOf = () =>
+      registry.pickWorkers({ model: model!, exclude: others.map(({ key }) => key) }).picks[0]?.why.gate;
+    expect(gateOf()).toBe('open');
+    report(heavy);
+    await expect.poll(servingOf).toMatchObject(heavy);
+    expect(rows).toEqual([[id]]);
+    expect(intake.counts.accepted).toBe(1);
+    expect(gateOf()).toBe('full');
+    expect(await next()).toMatchObject({ kind: 'ack' });
+    const { running, waiting, kvPercent } = figures();
+    expect(servingOf()).toMatchObject({ running, waiting, kvPercent });
+    expect(intake.counts.refused.size).toBe(0);
+  });
+
+  it('is no sign of life, and no sample of a history', async () => {
+    let nowMs = 1_000_000;
+    const { registry, id, report, servingOf } = await loaded({ clock: () => nowMs });
+    const samples = () => registry.history('a', id)?.series.running?.filter((value) => value !== null);
+    const before = samples();
+    expect(before).toHaveLength(1);
+    nowMs += 1500;
+    report(heavy);
+    await expect.poll(servingOf).toMatchObject(heavy);
+    expect(registry.hive('a')).toMatchObject({ ageMs: 1500 });
+    expect(samples()).toEqual(before);
+  });
+
+  it('is not sent where nothing that counts is different, nor of an engine of which the queen knows nothing', async () => {
+    const { report, next, servingOf, figures, intake } = await loaded();
+    report({ ageMs: 500, generationTokensPerSecond: 1 });
+    report({ engine: 'another', running: 99 });
+    expect(await next()).toMatchObject({ kind: 'ack' });
+    expect(servingOf()).toMatchObject({ running: figures().running });
+    expect(intake.counts.refused.size).toBe(0);
+  });
+
+  it('many in a row keep the checksum right', async () => {
+    const { report, next, servingOf, intake } = await loaded();
+    for (let i = 0; i < 40; i++) report({ running: i });
+    await expect.poll(servingOf).toMatchObject({ running: 39 });
+    expect(await next()).toMatchObject({ kind: 'ack' });
+    expect(intake.counts.refused.size).toBe(0);
   });
 });
 

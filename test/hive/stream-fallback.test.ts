@@ -1,34 +1,43 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { StreamFallback } from '../../lib/hive/stream-fallback.js';
 
-const minute = 60_000;
+it('a stream that fails twice in a minute is left for ten, where a POST then works', () => {
+  const fallback = new StreamFallback();
+  fallback.failed(0);
+  fallback.failed(60_000);
+  expect(fallback.usesPost(60_000)).toBe(false);
+  fallback.failed(119_999);
+  expect(fallback.usesPost(119_999)).toBe(true);
+  expect(fallback.posted(true, 120_000)).toBe(true);
+  // Said once: later ones only go the way that was chosen.
+  expect(fallback.posted(true, 121_000)).toBe(false);
+  expect(fallback.usesPost(719_999)).toBe(true);
+  expect(fallback.usesPost(720_000)).toBe(false);
+});
 
-describe('a stream that something on the way does not bear', () => {
-  it('is left for ten minutes after it has failed twice in a minute', () => {
-    const fallback = new StreamFallback();
-    expect(fallback.failed(1000)).toBe(false);
-    expect(fallback.isAway(1000)).toBe(false);
-    expect(fallback.failed(1000 + minute - 1)).toBe(true);
-    const leftAt = 1000 + minute - 1;
-    expect([leftAt, leftAt + 10 * minute - 1, leftAt + 10 * minute].map((ms) => fallback.isAway(ms))).toEqual([
-      true,
-      true,
-      false,
-    ]);
-  });
+it('where a POST fails as well the stream is not to blame, and what failed before no longer counts', () => {
+  const fallback = new StreamFallback();
+  fallback.failed(0);
+  fallback.failed(1000);
+  expect(fallback.posted(false, 2000)).toBe(false);
+  expect(fallback.usesPost(2000)).toBe(false);
+  fallback.failed(3000);
+  expect(fallback.usesPost(3000)).toBe(false);
+});
 
-  it('is kept where a minute lies between two failures, however many there are', () => {
-    const fallback = new StreamFallback();
-    for (let n = 0; n < 20; n += 1) expect(fallback.failed(n * minute)).toBe(false);
-    expect(fallback.isAway(20 * minute)).toBe(false);
-  });
+it('where streams are not known they are left at once, and tried again after ten minutes', () => {
+  const fallback = new StreamFallback();
+  fallback.unsupported(1000);
+  expect(fallback.usesPost(600_999)).toBe(true);
+  expect(fallback.posted(false, 300_000)).toBe(false);
+  expect(fallback.usesPost(300_000)).toBe(true);
+  expect(fallback.usesPost(601_000)).toBe(false);
+});
 
-  it('is left at once where it is not known there, and failures are counted anew afterwards', () => {
-    const fallback = new StreamFallback();
-    fallback.failed(0);
-    fallback.unsupported(1);
-    expect(fallback.isAway(10 * minute)).toBe(true);
-    expect(fallback.isAway(10 * minute + 1)).toBe(false);
-    expect(fallback.failed(10 * minute + 2)).toBe(false);
-  });
+it('a stream is kept where a minute lies between two failures, however many there are', () => {
+  const fallback = new StreamFallback();
+  for (let n = 0; n < 20; n += 1) {
+    fallback.failed(n * 60_000);
+    expect(fallback.usesPost(n * 60_000)).toBe(false);
+  }
 });

@@ -3,10 +3,12 @@ import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { readSchema, sentSchema } from '../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
+import type { EngineLoads } from '../../lib/hive/transport.js';
 import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
 import { HeartbeatIntake } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
 import { planOf } from '../../lib/queen/stream-plan.js';
+import type { ServingFigures } from '../../lib/sampling/serving.js';
 import { Random } from '../harness/random.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { ManualClock, TestQueen } from './heartbeats.js';
@@ -157,7 +159,7 @@ export class StreamLink {
   readonly #carry: (bytes: Buffer) => Buffer | null;
   #encoder!: StreamEncoder;
   #stream!: HeartbeatStream;
-  readonly counts = { keyframes: 0, deltas: 0, resyncs: new Map<string, number>() };
+  readonly counts = { keyframes: 0, deltas: 0, loads: 0, resyncs: new Map<string, number>() };
 
   constructor(registry: Registry, clock: () => number, carry: (bytes: Buffer) => Buffer | null = (bytes) => bytes) {
     this.#registry = registry;
@@ -173,6 +175,18 @@ export class StreamLink {
     const source = { key: 'k', owner: 'o', hive: null };
     const plan = planOf(readSchema(JSON.parse(JSON.stringify(sentSchema(ownSchema)))));
     this.#stream = new HeartbeatStream(this.#registry, this.#intake, source, plan);
+  }
+
+  /** Sends what engines say now; where that is lost the next heartbeat does not follow. */
+  async load(loads: EngineLoads): Promise<void> {
+    const bytes = this.#encoder.encodeLoads(loads);
+    const arrived = bytes === null ? null : this.#carry(Buffer.from(bytes));
+    if (arrived === null) return;
+    const outcome = await this.#stream.receive(arrived);
+    if (outcome.kind === 'load') this.counts.loads++;
+    else this.#encoder.reset();
+    if (outcome.kind === 'resync')
+      this.counts.resyncs.set(outcome.reason, (this.counts.resyncs.get(outcome.reason) ?? 0) + 1);
   }
 
   /** Whether it was taken in; else the code of the refusal, or null where it was lost. */
@@ -191,7 +205,8 @@ export class StreamLink {
         this.counts[index === 0 ? 'keyframes' : 'deltas']++;
         return true;
       }
-      if (outcome.kind === 'ignored') throw new Error('a keyframe was asked for and not sent');
+      if (outcome.kind === 'ignored' || outcome.kind === 'load')
+        throw new Error('a keyframe was asked for and not sent');
       if (outcome.kind === 'refused') return arrived.length < bytes.length ? null : outcome.refusal.code;
       this.counts.resyncs.set(outcome.reason, (this.counts.resyncs.get(outcome.reason) ?? 0) + 1);
     }
@@ -219,6 +234,20 @@ export function pairOfQueens(startedMs: number) {
   return { time, posted: new TestQueen(options), streamed: new TestQueen(options) };
 }
 
+/** What its engines say a little later. */
+function loadsOf({ workers }: Heartbeat, random: Random): EngineLoads {
+  const loads = new Map<string, ServingFigures>();
+  for (const { id, serving } of workers)
+    if (serving != null && random.chance(0.7))
+      loads.set(id, {
+        ...(serving as ServingFigures),
+        running: random.whole(0, 40),
+        kvPercent: anyNumber(random),
+        ageMs: random.whole(0, 300),
+      });
+  return loads;
+}
+
 /** Every way in which a link can fail, a little of each. */
 export async function streamModel(seed: number, count: number, settleEvery: number) {
   const random = new Random(seed);
@@ -227,22 +256,25 @@ export async function streamModel(seed: number, count: number, settleEvery: numb
   let { time, posted, streamed } = pairOfQueens(1_000_000);
   let intake = intakeOf(posted);
   let faulty = false;
+  const lasts: Heartbeat[] = [];
   const carry = (bytes: Buffer) => {
     if (!faulty || random.chance(0.8)) return bytes;
     return random.chance(0.5) ? null : bytes.subarray(0, random.whole(0, bytes.length - 1));
   };
   const linkOf = () => new StreamLink(streamed, () => time.nowMs, carry);
   let links = hives.map(linkOf);
-  const totals = { keyframes: 0, deltas: 0, resyncs: new Set<string>() };
+  const totals = { keyframes: 0, deltas: 0, loads: 0, resyncs: new Set<string>() };
   const addUp = () => {
     for (const { counts } of links) {
       totals.keyframes += counts.keyframes;
       totals.deltas += counts.deltas;
+      totals.loads += counts.loads;
       for (const reason of counts.resyncs.keys()) totals.resyncs.add(reason);
     }
   };
   const send = async (i: number) => {
     const heartbeat = hives[i]!.next();
+    lasts[i] = heartbeat;
     const taken = await links[i]!.send(heartbeat);
     if (taken === null) return;
     const body = { bytes: Buffer.from(JSON.stringify(heartbeat)), encoding: null };
@@ -251,7 +283,12 @@ export async function streamModel(seed: number, count: number, settleEvery: numb
   };
   for (let done = 0, round = 0; done < count; round++) {
     for (let i = 0; i < hives.length; i++, done += perHeartbeat) await send(i);
-    time.advance(random.pick([1000, 1000, 1000, 1000, 4000]));
+    time.advance(random.pick([300, 300, 1000, 4000]));
+    if (random.chance(0.3)) {
+      const i = random.whole(0, 2);
+      await links[i]!.load(loadsOf(lasts[i]!, random));
+      time.advance(700);
+    }
     if (random.chance(0.02)) links[random.whole(0, 2)]!.reconnect();
     if (random.chance(0.002)) {
       addUp();

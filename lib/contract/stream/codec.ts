@@ -30,9 +30,12 @@ export interface DeltaHeader {
   readonly checksum: number | null;
   /** JSON of what is no number; null: none of it changed. */
   readonly text: Buffer | null;
+  /** No heartbeat, but what engines say of their load since the one with this `seq`. */
+  readonly isLoad?: boolean;
 }
 
-const flags = { gzip: 1, wantsAck: 1, text: 2, checksum: 4 } as const;
+const flags = { gzip: 1, wantsAck: 1, text: 2, checksum: 4, load: 8 } as const;
+const deltaFlags = flags.wantsAck | flags.text | flags.checksum | flags.load;
 
 /** Scaled values up to this are whole numbers whose differences and zigzags are exact. */
 const maxScaled = 2 ** 50;
@@ -233,11 +236,14 @@ export function encodeDelta(
   after: NumericState,
   isText: (row: number) => boolean = () => false,
 ): Buffer {
-  const { epoch, index, seq, wantsAck, checksum, text } = header;
+  const { epoch, index, seq, wantsAck, checksum, text, isLoad = false } = header;
   const out = new Writer();
   out.byte(messageTypes.delta);
   out.byte(
-    (wantsAck ? flags.wantsAck : 0) | (text === null ? 0 : flags.text) | (checksum === null ? 0 : flags.checksum),
+    (wantsAck ? flags.wantsAck : 0) |
+      (text === null ? 0 : flags.text) |
+      (checksum === null ? 0 : flags.checksum) |
+      (isLoad ? flags.load : 0),
   );
   out.varint(epoch);
   out.varint(index);
@@ -329,6 +335,7 @@ export class DeltaReader {
   readonly seq: number;
   readonly wantsAck: boolean;
   readonly checksum: number | null;
+  readonly isLoad: boolean;
   readonly #input: Reader;
   readonly #hasText: boolean;
 
@@ -337,13 +344,15 @@ export class DeltaReader {
     const input = new Reader(message);
     if (input.byte() !== messageTypes.delta) fail('it is no delta');
     const given = input.byte();
-    if (given > (flags.wantsAck | flags.text | flags.checksum)) fail('it has unknown flags');
+    if ((given & ~deltaFlags) !== 0) fail('it has unknown flags');
     this.epoch = input.varint();
     this.index = input.varint();
     this.seq = input.varint();
     this.wantsAck = (given & flags.wantsAck) !== 0;
     this.checksum = (given & flags.checksum) === 0 ? null : input.uint32();
+    this.isLoad = (given & flags.load) !== 0;
     this.#hasText = (given & flags.text) !== 0;
+    if (this.isLoad && (given & (flags.wantsAck | flags.text)) !== 0) fail('it is no load');
     this.#input = input;
   }
 

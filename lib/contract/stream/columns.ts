@@ -2,6 +2,8 @@
  * The numbers of a heartbeat as rows and columns: what a stream sends of them is only what changed. Everything else of a
  * heartbeat is text, which travels as JSON.
  */
+import { compiled } from '../../util/compiled.js';
+import { collectionFields, intervalShape } from '../fields/collection.js';
 import { type FieldTable, type Plausible, rowsOf } from '../fields/field.js';
 import { gpuFields } from '../fields/gpu.js';
 import { hostFields } from '../fields/host.js';
@@ -9,7 +11,6 @@ import { forbiddenBy, plausibleRules, type Rule } from '../fields/plausible.js';
 import { isNullable, known, type Shape } from '../fields/shape.js';
 import { workerFields } from '../fields/worker.js';
 import { workerGpuFields } from '../fields/worker-gpu.js';
-import { Collection, Heartbeat } from '../heartbeat.js';
 
 /** `head`: what is not of one GPU or worker. `held`: what a worker has of one GPU. */
 export const rowTypes = ['head', 'gpu', 'worker', 'held'] as const;
@@ -85,9 +86,9 @@ function columnsOfTable(table: FieldTable, path: readonly string[] = []): Descri
 
 const described: Readonly<Record<RowType, readonly Described[]>> = {
   head: [
-    ...columnsOf(Heartbeat.properties.intervalMs as Shape<unknown>, ['intervalMs'], new Map()),
+    ...columnsOf(intervalShape, ['intervalMs'], new Map()),
     ...columnsOfTable(hostFields, ['host']),
-    ...columnsOf(Collection as Shape<unknown>, ['collection'], new Map()),
+    ...columnsOfTable(collectionFields, ['collection']),
   ],
   gpu: columnsOfTable(gpuFields),
   worker: columnsOfTable(workerFields),
@@ -106,27 +107,61 @@ const bounds = new Map(
 export const boundsOf = (type: RowType, { name }: Column): ColumnBounds | null =>
   bounds.get(byName(type, name)) ?? null;
 
-/** Names of the fields of a row that are no numbers. */
-const textOf = (table: FieldTable): readonly string[] =>
-  Object.entries(table).flatMap(([name, { shape }]) => {
-    const { type } = known(shape);
-    return type === 'number' || type === 'integer' ? [] : [name];
-  });
+/** Fields of a row that are no numbers, or hold some that are none. */
+type TextFields = Readonly<Record<string, Shape<unknown>>>;
 
+const textOf = (table: FieldTable): TextFields =>
+  Object.fromEntries(
+    Object.entries(table).flatMap(([name, { shape }]) => (isNumber(shape) ? [] : [[name, shape] as const])),
+  );
+
+const isNumber = (shape: Shape<unknown>): boolean => {
+  const { type } = known(shape);
+  return type === 'number' || type === 'integer';
+};
+
+// What a worker has of GPUs are rows of their own.
+const { gpus: _, ...workerText } = textOf(workerFields);
 const textFields = {
-  head: ['hive', 'gpusKnown', 'gpusReason', 'workersComplete', 'collection'],
+  // Of the schemas of the others nothing is needed: without the library that they are made of a hive takes 14 MiB less.
+  head: {
+    ...{ hive: {}, gpusKnown: {}, gpusReason: {}, workersComplete: {} },
+    collection: { properties: textOf(collectionFields) },
+  } as TextFields,
   gpu: textOf(gpuFields),
-  // What a worker has of GPUs are rows of their own.
-  worker: textOf(workerFields).filter((name) => name !== 'gpus'),
+  worker: workerText,
 } as const;
+type TextRow = keyof typeof textFields;
 
 type Values = Readonly<Record<string, unknown>>;
+type Same = (a: object, b: object, same: typeof sameValue) => boolean;
+
+/** An expression that is true where no text of these fields of `a` and `b` differs. */
+const sameSource = (fields: TextFields, a: string, b: string): string =>
+  Object.entries(fields)
+    .filter(([, shape]) => !isNumber(shape))
+    .map(([name, shape]) => {
+      const [one, other] = [`${a}.${name}`, `${b}.${name}`];
+      const { properties } = known(shape);
+      if (properties === undefined) return `(${one} === ${other} || same(${one}, ${other}))`;
+      const within = sameSource(properties, one, other);
+      return `(${one} == null ? ${other} == null : ${other} != null && ${within})`;
+    })
+    .join(' && ') || 'true';
+
+const sameOf = (fields: TextFields): Same =>
+  compiled<Same>('a, b, same', `return ${sameSource(fields, 'a', 'b')};`, (a, b) => {
+    for (const name in fields) if (!sameValue((a as Values)[name], (b as Values)[name])) return false;
+    return true;
+  });
+const sames: Readonly<Record<TextRow, Same>> = {
+  head: sameOf(textFields.head),
+  gpu: sameOf(textFields.gpu),
+  worker: sameOf(textFields.worker),
+};
 
 /** Whether two rows differ in nothing but numbers. What is left out is null. */
-export function sameText(type: 'head' | 'gpu' | 'worker', a: object, b: object): boolean {
-  for (const name of textFields[type]) if (!sameValue((a as Values)[name], (b as Values)[name])) return false;
-  return true;
-}
+export const sameText = (type: TextRow, a: object, b: object): boolean => sames[type](a, b, sameValue);
 
 const isNumberOrNull = (value: unknown): boolean => value == null || typeof value === 'number';
 

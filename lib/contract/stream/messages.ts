@@ -32,8 +32,17 @@ export type ResyncReason = (typeof resyncReasons)[number];
 
 /** What a queen sends. */
 export type QueenMessage =
-  /** Answers the hello. An acknowledgement follows each `ackEvery`th delta at the latest. */
-  | { readonly type: 'welcome'; readonly queenId: string; readonly intervalMs: number; readonly ackEvery: number }
+  /**
+   * Answers the hello. An acknowledgement follows each `ackEvery`th delta at the latest. `takesLoads`: what engines say between
+   * two heartbeats is taken too.
+   */
+  | {
+      readonly type: 'welcome';
+      readonly queenId: string;
+      readonly intervalMs: number;
+      readonly ackEvery: number;
+      readonly takesLoads: boolean;
+    }
   /** Everything up to this message of the hive has been taken in. `deltas`: they may follow; else keyframes alone. */
   | {
       readonly type: 'ack';
@@ -95,9 +104,10 @@ export function readQueenMessage(text: string): QueenMessage | null {
   if (!isObject(value)) return null;
   switch (value.type) {
     case 'welcome': {
-      const { queenId, intervalMs, ackEvery } = value;
+      const { queenId, intervalMs, ackEvery, takesLoads } = value;
       if (typeof queenId !== 'string' || !isWhole(intervalMs) || !isWhole(ackEvery) || ackEvery === 0) return null;
-      return { type: 'welcome', queenId, intervalMs: Math.min(intervalMs, maxIntervalMs), ackEvery };
+      const least = Math.min(intervalMs, maxIntervalMs);
+      return { type: 'welcome', queenId, intervalMs: least, ackEvery, takesLoads: takesLoads === true };
     }
     case 'ack': {
       const { epoch, index, deltas } = value;

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { compiled } from '../../util/compiled.js';
 import type { Column, RowType, StreamSchema } from './columns.js';
 
 /** How many rows there are of each type. There is one head. */
@@ -22,15 +23,31 @@ export const countRows = ({ gpus, workers }: Rows): RowCounts => ({
   held: workers.map((worker) => worker.gpus.length),
 });
 
-/** The number at a path of an item; NaN: there is none. */
-function numberAt(item: unknown, path: readonly string[]): number {
+/** As JSON has it: neither infinities nor a zero below zero. NaN: it is no number. */
+const numberOf = (value: unknown): number =>
+  typeof value === 'number' && Number.isFinite(value) ? value + 0 : Number.NaN;
+
+function valueAt(item: unknown, path: readonly string[]): unknown {
   let value: unknown = item;
-  for (const name of path) {
-    if (typeof value !== 'object' || value === null) return Number.NaN;
-    value = (value as Values)[name];
-  }
-  // As JSON has it: neither infinities nor a zero below zero.
-  return typeof value === 'number' && Number.isFinite(value) ? value + 0 : Number.NaN;
+  for (const name of path) value = (value as Values | null | undefined)?.[name];
+  return value;
+}
+
+/** Writes all numbers of a row, from a place on. */
+type Take = (item: object, values: Float64Array, at: number, number: typeof numberOf) => void;
+
+const takes = new WeakMap<readonly Column[], Take>();
+
+/** One function for the columns of a type of row, whatever number of rows there is. Names are those that a schema may have. */
+function takeOf(columns: readonly Column[]): Take {
+  const known = takes.get(columns);
+  if (known !== undefined) return known;
+  const body = columns.map(({ path }, i) => `values[at + ${i}] = number(item.${path.join('?.')});`).join('\n');
+  const take = compiled<Take>('item, values, at, number', body, (item, values, at) => {
+    for (const [i, { path }] of columns.entries()) values[at + i] = numberOf(valueAt(item, path));
+  });
+  takes.set(columns, take);
+  return take;
 }
 
 /**
@@ -101,6 +118,12 @@ export class NumericState {
     return [this.firstHeld + this.#heldOfWorker[worker]!, this.firstHeld + this.#heldOfWorker[worker + 1]!];
   }
 
+  /** One with the same rows. */
+  likewise(): NumericState {
+    const held = Array.from(this.#heldOfWorker.subarray(1), (end, worker) => end - this.#heldOfWorker[worker]!);
+    return new NumericState(this.schema, { gpus: this.firstWorker - 1, workers: held.length, held });
+  }
+
   /** Takes all numbers of a heartbeat with these rows. */
   take(heartbeat: Rows): void {
     this.takeRow(0, heartbeat);
@@ -122,8 +145,7 @@ export class NumericState {
   }
 
   takeRow(row: number, item: object): void {
-    let at = this.offsetOf(row);
-    for (const { path } of this.columnsOf(row)) this.values[at++] = numberAt(item, path);
+    takeOf(this.columnsOf(row))(item, this.values, this.offsetOf(row), numberOf);
   }
 
   checksum(): number {

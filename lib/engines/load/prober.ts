@@ -101,6 +101,8 @@ interface Worker {
 export class LoadProber {
   readonly #workers = new Map<string, Worker>();
   readonly #options: Required<LoadProberOptions>;
+  /** Called with each worker whose engine has just answered. */
+  onAnswer: ((id: string) => void) | null = null;
   #closed = false;
 
   constructor(options: LoadProberOptions = {}) {
@@ -176,6 +178,7 @@ export class LoadProber {
       const everyMs = reason === null ? (asking.question.everyMs ?? 0) : waitsLong(reason) ? retryMs : 0;
       asking.dueMs = startedMs + Math.max(this.#options.intervalMs, 2 * tookMs, everyMs);
       worker.load = loadOf(worker);
+      if (reason === null) this.onAnswer?.(worker.target.id);
       // Where it does not answer, nothing else is asked of it now.
       if (reason === 'silent' || reason === 'refused') break;
     }

@@ -49,7 +49,7 @@ describe('deltas', () => {
         const text = words === null ? null : Buffer.from(words);
         const given = { epoch: 2 ** 40, index: 7, seq, wantsAck, checksum: after.checksum(), text };
         const delta = new DeltaReader(encodeDelta(given, before, after));
-        expect(delta).toMatchObject({ epoch: 2 ** 40, index: 7, seq, wantsAck });
+        expect(delta).toMatchObject({ epoch: 2 ** 40, index: 7, seq, wantsAck, isLoad: false });
         const changed = new ChangedCells();
         const differing = before.values.filter((each, i) => !Object.is(each, after.values[i])).length;
         expect(delta.apply(before, changed)).toEqual(text);

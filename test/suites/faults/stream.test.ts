@@ -1,91 +1,10 @@
-import { createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import type { HiveView, WorkerView } from '../../../lib/contract/api.js';
-import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
-import type { SendOutcome } from '../../../lib/hive/transport.js';
-import { StreamTransport } from '../../../lib/hive/transport-stream.js';
-import { type Daemon, getJson, type Harness, useHarness } from '../../harness/harness.js';
+import { useHarness } from '../../harness/harness.js';
+import { MessageProxy } from '../../harness/message-proxy.js';
 import { FaultyProxy } from '../../harness/proxy.js';
 import { residentMiB } from '../../harness/resources.js';
-import { SimulatedHive } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
-
-/** What a hive does where one heartbeat could not be sent, in short. */
-const failed = (error: unknown): SendOutcome => ({
-  kind: 'failed',
-  failure: { code: 'FAILED', message: String(error) },
-  retryAfterMs: null,
-});
-
-/** A hive that sends by a stream, one heartbeat at a time. */
-class StreamedHive {
-  readonly said: string[] = [];
-  readonly hive = new SimulatedHive({ id: 'alpha', workers: 4, gpus: 2, asksEngines: true });
-  readonly #transport: StreamTransport;
-  last!: Heartbeat;
-
-  constructor(harness: Harness, url: string) {
-    const log = { info: (_: object, message: string) => void this.said.push(message), warn: () => undefined };
-    this.#transport = new StreamTransport(url, { log });
-    harness.defer(() => this.#transport.close());
-  }
-
-  /** Sends the next one; ends as a hive's own deadline does. */
-  async sendNext(changes: Partial<Heartbeat> = {}): Promise<SendOutcome> {
-    this.last = { ...this.hive.nextHeartbeat(), ...changes };
-    const outcome = await this.#transport.send(this.last, AbortSignal.timeout(8000)).catch(failed);
-    if (outcome.kind === 'ack') this.hive.acknowledge(outcome.reply.ackEventSeq);
-    return outcome;
-  }
-
-  async sendSeveral(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) expect(await this.sendNext()).toMatchObject({ kind: 'ack' });
-  }
-
-  /** Sends until the queen answers that it has one, as a hive would go on; then the queen knows just what was sent. */
-  async recovers(queen: Daemon): Promise<void> {
-    // Text, so that its answer is waited for.
-    let count = 0;
-    await waitFor(
-      async () => {
-        const message = `m${++count}`;
-        return (await this.sendNext({ faults: [{ source: 'hive', code: 'X', message }] })).kind === 'ack';
-      },
-      { timeoutMs: 30_000, what: 'a heartbeat to be taken again' },
-    );
-    const { host, faults, liveness } = await getJson<HiveView>(`${queen.url}/v1/hives/alpha`);
-    expect({ host, faults, liveness }).toEqual({ host: this.last.host, faults: this.last.faults, liveness: 'online' });
-    const { items } = await getJson<{ items: WorkerView[] }>(`${queen.url}/v1/workers`);
-    expect(items.map(({ id, cpuPercent }) => [id, cpuPercent]).toSorted()).toEqual(
-      this.last.workers.map(({ id, cpuPercent }) => [id, cpuPercent]).toSorted(),
-    );
-  }
-}
-
-/** Passes requests on, and answers each upgrade by itself. */
-async function refusesUpgrades(harness: Harness, queen: Daemon, status: number): Promise<string> {
-  const { hostname, port } = new URL(queen.url);
-  const server = createServer((incoming, outgoing) => {
-    const { method, url, headers } = incoming;
-    const onward = request({ host: hostname, port, method, path: url, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
-    });
-    incoming.pipe(onward);
-  });
-  server.on('upgrade', (_, socket) => socket.end(`HTTP/1.1 ${status} No\r\nConnection: close\r\n\r\n`));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  harness.defer(() => new Promise<void>((resolve) => void server.close(() => resolve()).closeAllConnections()));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-/** Messages of streams that a queen could not follow, by its own count. */
-const notFollowed = async (queen: Daemon): Promise<number> => {
-  const text = await (await fetch(`${queen.url}/metrics`)).text();
-  const counts = text.matchAll(/_refused_total\{[^}]*"(?:CHECKSUM_MISMATCH|INVALID_HEARTBEAT)"[^}]*\} (\d+)/g);
-  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
-};
+import { notFollowed, StreamedHive } from './streamed-hive.js';
 
 describe('the heartbeat stream', () => {
   const harness = useHarness();
@@ -139,7 +58,10 @@ describe('the heartbeat stream', () => {
 
   test.each([404, 405, 426, 501])('stream_refused: a proxy that answers %i to upgrades', async (status) => {
     const queen = await harness().queen({ args: ['--warming', '0'] });
-    const hive = new StreamedHive(harness(), await refusesUpgrades(harness(), queen, status));
+    const proxy = await MessageProxy.before(queen.url);
+    harness().defer(() => proxy.close());
+    proxy.refusesUpgrades = status;
+    const hive = new StreamedHive(harness(), proxy.url);
     await hive.recovers(queen);
     await hive.sendSeveral(3);
     expect(hive.said).toEqual([expect.stringContaining(`answers ${status}`)]);
