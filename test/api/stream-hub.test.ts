@@ -44,7 +44,7 @@ describe('a reader of one model', () => {
     hear('a', { workers: [of('m', 0), of('n', 1, 50)] });
     hub.flush();
     expect(said(one)).toEqual(['snapshot', 'position']);
-    // Who sees all hives is told that this one is still there.
+    // Who sees all hives sees that this one is still there.
     expect(all.messages.at(-1)?.data).toMatchObject({ workers: [], gone: [], whole: false });
     hear('a', { workers: [of('m', 0, 70), of('n', 1, 50)] });
     hub.flush();

@@ -304,9 +304,9 @@ describe('what is kept of a fleet against a walk over all of it', () => {
   });
 
   it('also where hosts have reserved and unified memory, MIG devices and claims at once, and one is cordoned', () => {
-    const beats = fc.tuple(everything('a'), everything('b'), claim, claim, everything('a'), everything('b'));
+    const heard = fc.tuple(everything('a'), everything('b'), claim, claim, everything('a'), everything('b'));
     fc.assert(
-      fc.property(beats, requests, fc.nat(6), (steps, asked, cordonAt) => {
+      fc.property(heard, requests, fc.nat(6), (steps, asked, cordonAt) => {
         const queen = new Fleet();
         const runs = new Map<string, { run: number; seq: number }>();
         for (const [i, one] of steps.entries()) {

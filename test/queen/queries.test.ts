@@ -376,9 +376,7 @@ describe('totals', () => {
       queen.hear(id, at, {
         gpus: [
           gpuSample(`GPU-${id}`, { memoryUsedBytes: mib(5) }),
-          gpuSample(`MIG-${id}`, {
-            ...{ index: 1, parentUuid: `GPU-${id}`, memoryUsedBytes: mib(3), memoryTotalBytes: mib(9000) },
-          }),
+          gpuSample(`MIG-${id}`, { index: 1, parentUuid: `GPU-${id}`, memoryTotalBytes: mib(9000) }),
           gpuSample(`GPU-${id}2`, {
             ...{ index: 2, health: 'stalled', memoryUsedBytes: null, memoryTotalBytes: mib(48_000) },
           }),
