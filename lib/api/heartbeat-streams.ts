@@ -305,7 +305,13 @@ class Connection {
       return;
     }
     const { queenId, requestedIntervalMs } = this.#deps.registry;
-    this.#send({ type: 'welcome', queenId, intervalMs: requestedIntervalMs, ackEvery, takesLoads: this.#deps.intake.forwarder === null });
+    this.#send({
+      type: 'welcome',
+      queenId,
+      intervalMs: requestedIntervalMs,
+      ackEvery,
+      takesLoads: this.#deps.intake.forwarder === null,
+    });
   }
 
   #answer(outcome: StreamOutcome): void {

@@ -4,11 +4,10 @@ import type { PidCheck } from '../procfs/pids.js';
 import { HivepulseError } from '../util/errors.js';
 import { callback, checkOptions, expected, flag, isText, numberFrom, type TableOf } from '../util/options.js';
 import { DrmProcesses } from './drm/processes.js';
-import { nvidiaOptionTable } from './nvidia/vendor.js';
 import { type GpuEvent, type GpuReading, type GpuSource, noGpuSource } from './reading.js';
 import type { GpuVendor } from './vendor.js';
 import { VendorGpus } from './vendor-gpus.js';
-import { type GpuVendorOptions, gpuVendors } from './vendors.js';
+import { type GpuVendorOptions, gpuVendors, vendorOptionTable } from './vendors.js';
 
 export type GpuSourceOptions = GpuVendorOptions & {
   /** Whose GPUs are read; all that there is a reader for unless it is given. */
@@ -21,8 +20,8 @@ export type GpuSourceOptions = GpuVendorOptions & {
 const path = expected('a path', isText);
 const object = expected('an object', (value) => typeof value === 'object' && value !== null);
 const optionTable: TableOf<GpuSourceOptions> = {
-  ...nvidiaOptionTable,
-  times: { ...nvidiaOptionTable.times, tickMs: numberFrom(1, 'a number of milliseconds') },
+  ...vendorOptionTable,
+  times: { ...vendorOptionTable.times, tickMs: numberFrom(1, 'a number of milliseconds') },
   gpu: ofSetting('gpu'),
   fallback: flag,
   isolation: ofSetting('gpuIsolation'),

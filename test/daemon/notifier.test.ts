@@ -92,7 +92,7 @@ it('a host whose trouble comes and goes is a message each ten seconds at most', 
   onTestFinished(() => void vi.unstubAllGlobals());
   const stop = await startNotifier(queen, {
     webhook: 'http://chat.example/',
-    staleAfterMs: 90_000,
+    staleAfterMs: 90_000, // its default
     isLeader: () => true,
     warn: expect.unreachable,
   });

@@ -159,7 +159,13 @@ describe('what GitHub runs', () => {
   const workflows = readdirSync(directory).filter((name) => name.endsWith('.yml'));
 
   test('the workflows that there are', () => {
-    expect(workflows.toSorted()).toEqual(['bench.yml', 'nightly.yml', 'release.yml', 'sanitize.yml', 'telemetry-tests.yml']);
+    expect(workflows.toSorted()).toEqual([
+      'bench.yml',
+      'nightly.yml',
+      'release.yml',
+      'sanitize.yml',
+      'telemetry-tests.yml',
+    ]);
   });
 
   test.each(workflows)('%s: each step is a script of package.json or a step of .ci/run', async (name) => {

@@ -24,6 +24,6 @@ export const collectionFields = {
       'All of them, where GPUs of several vendors are read in different ways; else left out.',
     ),
   },
-  gpuReaderReason: { shape: nullable(text({ maxLength: 512 }, 'Why it is not `nvml`.')) },
+  gpuReaderReason: { shape: nullable(text({ maxLength: 512 }, 'Why it is not the first choice.')) },
   gpuAgeMs: { shape: amount('Age of the last GPU reading.') },
 } as const satisfies FieldTable;

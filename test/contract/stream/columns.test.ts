@@ -27,7 +27,10 @@ function changed(row: object, path: string, value: unknown): object {
   const copy = structuredClone(row);
   const names = path.split('.');
   let item = copy as Record<string, unknown>;
-  for (const name of names.slice(0, -1)) item = (item[name] ??= {}) as Record<string, unknown>;
+  for (const name of names.slice(0, -1)) {
+    item[name] ??= {};
+    item = item[name] as Record<string, unknown>;
+  }
   item[names.at(-1)!] = value;
   return copy;
 }
