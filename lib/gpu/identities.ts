@@ -38,6 +38,8 @@ export class GpuIdentities {
       // The name of a GPU that answers in another place is not its own.
       if (known === undefined || taken.has(known.uuid)) return null;
       taken.add(known.uuid);
+      // One that has never answered in full is still the one with that uuid once it does not say it any more.
+      if (!this.#seen.has(known.uuid) && gpu.parentUuid === '') this.#seen.set(known.uuid, known);
       return known;
     });
     // Those that are left are the ones that are missing.

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { GpuIdentities } from '../../lib/gpu/identities.js';
 import { gpuReason } from '../../lib/gpu/reasons.js';
 import type { ReportedGpu } from '../../lib/gpu/report.js';
 import type { VendorReading } from '../../lib/gpu/vendor.js';
@@ -46,6 +47,17 @@ const readerOf = (read: () => VendorReading) =>
   }));
 
 describe('which GPU is which', () => {
+  it('one that never answered in full is the same once it does not say its uuid any more', () => {
+    const [first] = listing(1, new Set());
+    const half = { ...first!, unreachable: gpuReason('lost') };
+    for (const then of [first!, half]) {
+      const identities = new GpuIdentities();
+      expect(identities.identify([half])[0]?.uuid).toBe('GPU-0');
+      expect(identities.identify([{ ...then, uuid: '' }])[0]?.uuid).toBe('GPU-0');
+      expect(identities.busIds()).toEqual([busId(0)]);
+    }
+  });
+
   it('boards and virtual GPUs that all have one uuid, or none: no uuid stands twice, and none is lost by the next pass', () => {
     const uuids = fc.array(fc.constantFrom('GPU-00000000-0000-0000-0000-000000000000', 'GPU-a', ''), { maxLength: 6 });
     fc.assert(

@@ -10,8 +10,8 @@ import { hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
 
-/** Numbers with more digits than any value has: an impossible one that got through. */
-export const monstrous = /\d{17,}|e\+\d{2,}|4294967295/;
+/** Numbers with more digits than any value has before its decimal point: an impossible one that got through. */
+export const monstrous = /(?<!\.\d*)(?:\d{17,}|4294967295)|e\+\d{2,}/;
 
 const heartbeats = new HeartbeatCounts();
 
