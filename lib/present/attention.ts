@@ -105,7 +105,8 @@ function gpuAttention(view: HiveView, gpu: GpuSample, faults: readonly Fault[], 
   return item(name ?? 'gpuReadings', { hive: view.id, id: `${view.id}:gpu:${gpu.uuid}`, ...placeOf(view, gpu), text });
 }
 
-function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[]): Attention {
+/** `counted`: of `gpus` those that no fault before it has counted. */
+function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[], counted: number): Attention {
   const { id: hive } = view;
   const [gpu] = gpus;
   const place = fault.workerId
@@ -119,7 +120,7 @@ function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[]
   const about = fault.workerId ?? fault.gpuUuid ?? fault.field ?? '';
   const at = { hive, id: `${hive}:${fault.source}:${fault.code}:${about}`, ...place, text: fault.message };
   const name = gpu && causeOfHealth(gpu.health);
-  if (name) return item(name, at, gpus.length);
+  if (name) return item(name, at, counted);
   const severity = faultSeverity(fault.code);
   const tone = severity === 'critical' ? 'bad' : 'warning';
   return { ...at, cause: `fault:${fault.source}:${fault.code}`, severity, tone, count: 1 };
@@ -136,13 +137,15 @@ function hiveAttention(view: HiveView, faults: readonly Fault[], workers: readon
       return [];
     }
     const gpus = explainedBy(fault, view.gpus);
+    // Two readers that fail make the same GPUs unreadable.
+    const counted = gpus.filter((gpu) => !reported.has(gpu)).length;
     for (const gpu of gpus) reported.add(gpu);
     if (fault.workerId !== undefined && fault.code === 'ENGINE_STALLED') {
       named.add(fault.workerId);
       const key = `${view.id}/${fault.workerId}`;
       return [stalledWorker(view.id, key, fault.message)];
     }
-    return [faultAttention(view, fault, gpus)];
+    return [faultAttention(view, fault, gpus, counted)];
   });
   const gpus = view.gpus
     .map((gpu) => gpuAttention(view, gpu, ofGpu.get(gpu.uuid) ?? [], reported.has(gpu)))

@@ -127,6 +127,15 @@ describe('attention', () => {
     expect(groupAttention(attentionIn([hosts[0]!]))[0]?.title).toBe('2 GPUs stalled on h10');
   });
 
+  it('GPUs that two readers cannot read count once', () => {
+    const host = sickHost('h', 'stalled');
+    const [fault] = host.faults;
+    const faults = [fault!, { ...fault!, code: 'NVIDIA_SMI_TIMEOUT', message: 'nvidia-smi did not end within 10 s.' }];
+    const [group, ...others] = groupAttention(attentionIn([{ ...host, faults }]));
+    expect(group).toMatchObject({ title: `${host.gpus.length} GPUs stalled`, count: host.gpus.length });
+    expect(others).toEqual([]);
+  });
+
   it('stalled workers need attention, by their fault or by their state, once each', () => {
     const { view, workers } = sampleViews('a');
     const [one, two] = workers;
