@@ -111,7 +111,8 @@ async function takeTurns(
   for (const name of names) {
     const pairs = await turns(
       async () => (await ask(current, name)).micros,
-      async () => (await ask(base, name)).micros,
+      // What the base does not have yet is NaN there, which comes over as null.
+      async () => (await ask(base, name)).micros ?? Number.NaN,
     );
     found.set(name, compare(pairs));
   }
