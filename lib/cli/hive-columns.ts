@@ -12,6 +12,7 @@ import {
   type StatusStyle,
   styleOf,
 } from '../present/status.js';
+import { meanOf } from '../present/totals.js';
 import { formatAge, formatGibOf, formatPercent } from '../present/units.js';
 import {
   absenceSpan,
@@ -32,10 +33,8 @@ export function hiveVram(hive: Pick<HiveView, 'gpus'>): { used: number | null; t
   return { used: usedBytes, total: totalBytes };
 }
 
-export function hiveGpuPercent(hive: Pick<HiveView, 'gpus'>): number | null {
-  const known = hive.gpus.map((gpu) => gpu.utilizationPercent).filter((entry): entry is number => entry !== null);
-  return known.length === 0 ? null : known.reduce((total, entry) => total + entry, 0) / known.length;
-}
+export const hiveGpuPercent = (hive: Pick<HiveView, 'gpus'>): number | null =>
+  meanOf(hive.gpus.map((gpu) => gpu.utilizationPercent));
 
 const hostCpu = ({ host }: HiveView): number | null => fraction(host.cpuPercent, host.cpuCount * 100);
 const hostUsed = ({ host }: HiveView): number | null =>

@@ -1,6 +1,7 @@
 /** Workers by model: what the fleet has of each name that clients may ask for. Pure. */
 import type { WorkerView } from '../contract/api.js';
 import { modelsOf } from '../contract/models.js';
+import { meanOf, sumOf } from './totals.js';
 
 export interface ModelRow {
   readonly name: string;
@@ -16,17 +17,8 @@ export interface ModelRow {
   readonly freePercent: number | null;
 }
 
-const sumOf = (values: readonly (number | null)[]): number | null => {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
-};
-const meanOf = (values: readonly (number | null)[]): number | null => {
-  const total = sumOf(values);
-  return total === null ? null : total / values.filter((value) => value !== null).length;
-};
-
-/** One row for each name. */
-export function modelRows(workers: Iterable<WorkerView>): ModelRow[] {
+/** Workers by each name that clients may ask for. */
+export function workersByModel(workers: Iterable<WorkerView>): ReadonlyMap<string, readonly WorkerView[]> {
   const byName = new Map<string, WorkerView[]>();
   for (const worker of workers)
     for (const name of modelsOf(worker)) {
@@ -34,12 +26,20 @@ export function modelRows(workers: Iterable<WorkerView>): ModelRow[] {
       if (serving) serving.push(worker);
       else byName.set(name, [worker]);
     }
-  return Array.from(byName, ([name, all]) => modelRow(name, all));
+  return byName;
 }
 
-function modelRow(name: string, all: readonly WorkerView[]): ModelRow {
+/** One row for each name. */
+export const modelRows = (workers: Iterable<WorkerView>): ModelRow[] =>
+  Array.from(workersByModel(workers), ([name, all]) => modelRow(name, all));
+
+/** What those that are heard say of their load. */
+export const saidBy = (workers: readonly WorkerView[]) =>
+  workers.flatMap(({ liveness, serving }) => (liveness === 'offline' || serving === null ? [] : [serving]));
+
+export function modelRow(name: string, all: readonly WorkerView[]): ModelRow {
   const heard = all.filter(({ liveness }) => liveness !== 'offline');
-  const said = heard.flatMap(({ serving }) => (serving === null ? [] : [serving]));
+  const said = saidBy(all);
   const kvPercent = meanOf(said.map((serving) => serving.kvPercent));
   return {
     name,

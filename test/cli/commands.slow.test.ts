@@ -21,6 +21,18 @@ async function queenWithFleet(): Promise<{ url: string; fleet: SimulatedFleet }>
   return { url, fleet };
 }
 
+/** A heartbeat of a host in each of two zones. */
+async function sendFromTwoZones(url: string): Promise<SimulatedFleet> {
+  const fleet = new SimulatedFleet((agent) =>
+    ['east', 'west'].map(
+      (zone) => new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent }),
+    ),
+  );
+  harness().defer(() => fleet.close());
+  await fleet.sendHeartbeat();
+  return fleet;
+}
+
 const items = <T>(json: string): T[] => (JSON.parse(json) as { items: T[] }).items;
 
 describe('cli: start', () => {
@@ -241,13 +253,7 @@ describe('cli: what a queen knows', () => {
 
   test('top into a pipe filters what it knows, not what it prints', async () => {
     const { url } = await harness().queen();
-    const fleet = new SimulatedFleet((agent) =>
-      ['east', 'west'].map(
-        (zone) => new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent }),
-      ),
-    );
-    harness().defer(() => fleet.close());
-    await fleet.sendHeartbeat();
+    const fleet = await sendFromTwoZones(url);
     const { stdout } = await runCli(['top', '--filter', 'zone=east', '--queen', url]);
     expect(stdout).toMatch(/^host-east /m);
     expect(stdout).not.toMatch(/host-west/);
@@ -348,13 +354,7 @@ describe('cli: completion', () => {
 
   test('names that the queen knows are completed: hives, models, labels, also behind = and :', async () => {
     const { url } = await harness().queen();
-    const fleet = new SimulatedFleet((agent) =>
-      ['east', 'west'].map(
-        (zone) => new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent }),
-      ),
-    );
-    harness().defer(() => fleet.close());
-    await fleet.sendHeartbeat();
+    await sendFromTwoZones(url);
     const queen = ['--queen', url];
     expect(complete('hivepulse', 'cordon', ...queen, 'host-w')).toEqual(['host-west']);
     expect(complete('hivepulse', 'events', ...queen, '--hive', '')).toEqual(['host-east', 'host-west']);

@@ -1,10 +1,11 @@
 /** The last hour or day of the whole fleet, asked for each half minute while somebody looks. */
 import { effect, signal } from '@preact/signals';
 import type { History } from '../../contract/api.js';
+import { sumOf } from '../../present/totals.js';
 import { windowSeconds } from './chart-window.js';
 import { client } from './client.js';
 import { connection, hives, ordered, workers } from './fleet.js';
-import { gpuTotals, sumOf } from './fleet-rows.js';
+import { gpuTotals } from './fleet-rows.js';
 
 export interface PastFleet {
   readonly history: History;

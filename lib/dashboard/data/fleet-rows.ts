@@ -4,20 +4,10 @@ import { countVram } from '../../contract/counts.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import { modelsOf } from '../../contract/models.js';
 import { gpuKind } from '../../present/gpu-names.js';
+import { type ModelRow as ModelRowOf, modelRow, saidBy, workersByModel } from '../../present/model-rows.js';
 import { hasWords, labelTexts } from '../../present/search.js';
 import { cordonedStyle, gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
-
-const known = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-/** null where nothing is known: never 0. */
-export const sumOf = (values: readonly (number | null)[]): number | null => {
-  const all = known(values);
-  return all.length === 0 ? null : sum(all);
-};
-const meanOf = (values: readonly (number | null)[]): number | null => {
-  const all = known(values);
-  return all.length === 0 ? null : sum(all) / all.length;
-};
+import { meanOf, sumOf } from '../../present/totals.js';
 
 export interface GpuTotals {
   readonly gpus: number;
@@ -34,7 +24,7 @@ export function gpuTotals(views: readonly Pick<HiveView, 'gpus' | 'liveness'>[])
   const whole = heard.flatMap(({ gpus }) => gpus.filter(({ parentUuid }) => parentUuid === null));
   const vram = heard.map(({ gpus }) => countVram(gpus));
   return {
-    gpus: sum(views.map(({ gpus }) => gpus.length)),
+    gpus: views.reduce((total, { gpus }) => total + gpus.length, 0),
     utilizationPercent: meanOf(whole.map((gpu) => gpu.utilizationPercent)),
     usedBytes: sumOf(vram.map(({ usedBytes }) => usedBytes)),
     totalBytes: sumOf(vram.map(({ totalBytes }) => totalBytes)),
@@ -97,52 +87,14 @@ export const gpuHasWords = (words: readonly string[], row: GpuRow): boolean =>
     ...row.workers.flatMap((worker) => [worker.id, ...modelsOf(worker)]),
   ]);
 
-export interface ModelRow {
-  readonly name: string;
-  readonly replicas: number;
-  /** Of those that are probed. */
-  readonly ready: number;
-  readonly hosts: number;
-  /** What follows is over those that are heard and say it; null: none does. */
-  readonly running: number | null;
-  readonly waiting: number | null;
-  readonly tokensPerSecond: number | null;
-  readonly vramBytes: number | null;
-  /** Share of their KV caches that is free, on average. */
-  readonly freePercent: number | null;
+export interface ModelRow extends ModelRowOf {
   /** Replicas that say what they have to do. */
   readonly reporting: number;
 }
 
 /** One row for each name that clients may ask for. */
-export function modelRows(workers: Iterable<WorkerView>): ModelRow[] {
-  const byName = new Map<string, WorkerView[]>();
-  for (const worker of workers)
-    for (const name of modelsOf(worker)) {
-      const serving = byName.get(name);
-      if (serving) serving.push(worker);
-      else byName.set(name, [worker]);
-    }
-  return Array.from(byName, ([name, all]) => modelRow(name, all));
-}
-
-function modelRow(name: string, all: readonly WorkerView[]): ModelRow {
-  const heard = all.filter(({ liveness }) => liveness !== 'offline');
-  const said = heard.flatMap(({ serving }) => (serving === null ? [] : [serving]));
-  const kv = meanOf(said.map(({ kvPercent }) => kvPercent));
-  return {
-    name,
-    replicas: all.length,
-    ready: heard.filter(({ ready }) => ready === true).length,
-    hosts: new Set(all.map(({ hive }) => hive)).size,
-    running: sumOf(said.map(({ running }) => running)),
-    waiting: sumOf(said.map(({ waiting }) => waiting)),
-    tokensPerSecond: sumOf(said.map(({ generationTokensPerSecond }) => generationTokensPerSecond)),
-    vramBytes: sumOf(heard.map(({ vramUsedBytes }) => vramUsedBytes)),
-    freePercent: kv === null ? null : Math.max(0, 100 - kv),
-    reporting: said.length,
-  };
-}
+export const modelRows = (workers: Iterable<WorkerView>): ModelRow[] =>
+  Array.from(workersByModel(workers), ([name, all]) => ({ ...modelRow(name, all), reporting: saidBy(all).length }));
 
 /** Hosts below one heading; a name of '' is that of all, where they are not grouped. */
 export interface HiveGroup {

@@ -6,6 +6,7 @@ import { hiveGpusText } from '../../present/knowledge.js';
 import { labelTexts } from '../../present/search.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles } from '../../present/status.js';
+import { sumOf } from '../../present/totals.js';
 import {
   formatAge,
   formatBytes,
@@ -16,7 +17,7 @@ import {
   formatWatts,
 } from '../../present/units.js';
 import { ageOf, hives, workersOf } from '../data/fleet.js';
-import { cpusOf, gpuTotals, type HiveGroup, sumOf, usedMemoryOf } from '../data/fleet-rows.js';
+import { cpusOf, gpuTotals, type HiveGroup, usedMemoryOf } from '../data/fleet-rows.js';
 import { at, show } from '../data/location.js';
 import { sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';

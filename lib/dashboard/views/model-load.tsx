@@ -3,6 +3,7 @@ import type { WorkerView } from '../../contract/api.js';
 import { servesModel } from '../../contract/models.js';
 import { countText } from '../../present/sentences.js';
 import { workerStyle } from '../../present/status.js';
+import { sumOf } from '../../present/totals.js';
 import { formatPercent, formatTokensPerSecond, unknownText } from '../../present/units.js';
 import { drawn, membership, workerOf, workers } from '../data/fleet.js';
 import { show } from '../data/location.js';
@@ -19,10 +20,8 @@ type Figure = 'running' | 'waiting' | 'kvPercent' | 'generationTokensPerSecond';
 const valuesOf = (all: readonly Serving[], figure: Figure): readonly number[] =>
   all.map((serving) => serving[figure]).filter((value) => value !== null);
 
-function sumOf(all: readonly Serving[], figure: Figure): number | null {
-  const values = valuesOf(all, figure);
-  return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0);
-}
+const totalOf = (all: readonly Serving[], figure: Figure): number | null =>
+  sumOf(all.map((serving) => serving[figure]));
 
 const requestsOf = ({ serving }: WorkerView): number => (serving?.running ?? 0) + (serving?.waiting ?? 0);
 
@@ -39,8 +38,8 @@ export function ModelLoad({ model }: { readonly model: string }) {
   const fresh = all.filter(({ liveness, serving }) => liveness !== 'offline' && serving !== null);
   if (fresh.length === 0) return null;
   const said = fresh.map(({ serving }) => serving as Serving);
-  const [running, waiting] = [sumOf(said, 'running'), sumOf(said, 'waiting')];
-  const tokens = sumOf(said, 'generationTokensPerSecond');
+  const [running, waiting] = [totalOf(said, 'running'), totalOf(said, 'waiting')];
+  const tokens = totalOf(said, 'generationTokensPerSecond');
   const fullest = valuesOf(said, 'kvPercent').reduce<number | null>((most, kv) => Math.max(most ?? 0, kv), null);
   const listed = [...fresh].sort((a, b) => requestsOf(b) - requestsOf(a) || (a.key < b.key ? -1 : 1));
   const most = Math.max(1, ...fresh.map(requestsOf));

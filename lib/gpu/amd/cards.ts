@@ -59,6 +59,7 @@ function isApu(reading: CardReading, node: KfdNode | undefined): boolean {
 /** Of all parts that count them; of a sum with one that is not known nothing is known. */
 function uncorrected(reading: CardReading): Read<number> {
   const counts = errorCounts
+    .filter((name) => !reading.lacks(name))
     .map((name) => reading.labelled(name, 'ue'))
     .filter((read) => 'value' in read || read.reason.name !== 'notSupported');
   const [first, ...others] = counts;

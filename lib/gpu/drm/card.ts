@@ -69,6 +69,11 @@ export class CardReading {
     this.#fast = fast;
   }
 
+  /** The kernel has no such file for the card. */
+  lacks(name: string): boolean {
+    return (this.#results.get(name) ?? ENOENT) === ENOENT;
+  }
+
   text(name: string): Read<string> {
     const result = this.#results.get(name) ?? ENOENT;
     if (typeof result === 'number') return { reason: reasonOfErrno(result) };
