@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { startQueen } from '../../lib/daemon/queen.js';
@@ -9,17 +11,36 @@ import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost } from '../sampling/fake-host.js';
 
-it('a hive with `stream` is heard over one connection, and its queen ends in good time', async () => {
+/** A queen, and the paths of what it was asked. */
+async function listened() {
+  const routes = new Set<string>();
+  const count = (message: unknown) => void routes.add((message as { request: IncomingMessage }).request.url ?? '');
+  subscribe('http.server.request.start', count);
+  onTestFinished(() => void unsubscribe('http.server.request.start', count));
   const queen = await startQueen({ port: 0 });
   onTestFinished(() => queen.close());
+  return { queen, routes };
+}
+
+it('a hive is heard over one connection, and its queen ends in good time', async () => {
+  const { queen, routes } = await listened();
   const host = new FakeHost();
   host.worker('/hivepulse.slice/g/1', { pid: 100, argv: ['node', 'x.js'] });
-  const hive = await host.startHive({ queens: [queen.url], id: 'a', stream: true });
+  const hive = await host.startHive({ queens: [queen.url], id: 'a' });
   await waitFor(() => queen.registry.hive('a')?.workerCount === 1);
   await waitFor(() => queen.registry.hive('a')?.state === 'ready');
   expect(hive.sendFailure()).toBeNull();
+  expect(routes.has('/v1/heartbeats')).toBe(false);
   await hive.close();
   expect(queen.registry.hive('a')?.state).toBe('stopping');
+});
+
+it('a hive with `stream: false` sends each heartbeat by POST, and asks for no stream', async () => {
+  const { queen, routes } = await listened();
+  const host = new FakeHost();
+  await host.startHive({ queens: [queen.url], id: 'a', stream: false });
+  await waitFor(() => queen.registry.hive('a')?.state === 'ready');
+  expect([...routes]).toEqual(['/v1/heartbeats']);
 });
 
 it('over TLS only those who show a certificate of the client authority may connect, with a token as well', async () => {
