@@ -310,7 +310,7 @@ class Connection {
       queenId,
       intervalMs: requestedIntervalMs,
       ackEvery,
-      takesLoads: this.#deps.intake.forwarder === null,
+      takesLoads: true,
     });
   }
 
