@@ -76,7 +76,7 @@ export class StreamTransport implements HeartbeatTransport {
     if (waitMs > 0) return failed('QUEEN_ENDS', `${shownUrl(this.queen)} is shutting down`, waitMs);
     try {
       const open = this.#open ?? (await this.#connect(signal));
-      return await this.#sendOver(open, heartbeat);
+      return await this.#sendOver(open, heartbeat, signal);
     } catch (error) {
       if (error instanceof UpgradeRefused) return this.#refusedUpgrade(error, heartbeat, signal);
       throw error;
@@ -125,12 +125,21 @@ export class StreamTransport implements HeartbeatTransport {
     return this.#open;
   }
 
-  async #sendOver({ connection, encoder }: OpenStream, heartbeat: Heartbeat): Promise<SendOutcome> {
+  async #sendOver(
+    { connection, encoder }: OpenStream,
+    heartbeat: Heartbeat,
+    signal: AbortSignal,
+  ): Promise<SendOutcome> {
     // A queen that has lost the thread is sent the same heartbeat again, whole; one that then loses it again has failed.
     for (let attempt = 0; attempt < 2; attempt++) {
       if (connection.isBehind)
         return failed('QUEEN_SLOW', `${shownUrl(this.queen)} reads more slowly than it is sent to`);
       const { bytes, epoch, index, wantsAck } = await encoder.encode(heartbeat);
+      if (signal.aborted) {
+        // The last heartbeat of a hive that stops has overtaken it: the queen must not be sent an older one after that.
+        encoder.reset();
+        return failed('ABORTED', 'aborted');
+      }
       if (!wantsAck) {
         connection.send(bytes);
         return { kind: 'ack', reply: connection.reply };
