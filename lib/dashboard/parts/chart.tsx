@@ -203,7 +203,8 @@ export function Chart(props: ChartProps) {
           {
             stroke: text,
             font,
-            size: 58,
+            // Room for the longest of its labels.
+            size: (_, texts) => Math.max(58, 12 + 6.5 * Math.max(0, ...(texts ?? []).map(({ length }) => length))),
             gap: 4,
             grid: { stroke: grid, width: 1 },
             ticks: { show: false },
