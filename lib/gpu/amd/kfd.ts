@@ -49,9 +49,9 @@ export function parseKfdNode(properties: string): KfdNode | null {
   };
 }
 
-const numberOf = (result: Buffer | number | undefined): number | null => {
+const numberOf = (result: Buffer | string | number | undefined): number | null => {
   if (result === undefined || typeof result === 'number') return null;
-  const text = result.toString('latin1').trim();
+  const text = (typeof result === 'string' ? result : result.toString('latin1')).trim();
   return /^\d{1,20}$/.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : null;
 };
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { FileResult } from '../../io/file-reader.js';
+import type { KeptResult } from '../../io/file-reader.js';
 import type { GuardedReader } from '../../io/guarded.js';
 import { errnoText } from '../../util/errno.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
@@ -61,10 +61,10 @@ export type Read<T> = { readonly value: T } | { readonly reason: GpuReason };
 
 /** What the files of one card said. */
 export class CardReading {
-  readonly #results: ReadonlyMap<string, FileResult>;
+  readonly #results: ReadonlyMap<string, KeptResult>;
   readonly #fast: readonly string[];
 
-  constructor(results: ReadonlyMap<string, FileResult>, fast: readonly string[]) {
+  constructor(results: ReadonlyMap<string, KeptResult>, fast: readonly string[]) {
     this.#results = results;
     this.#fast = fast;
   }
@@ -77,7 +77,7 @@ export class CardReading {
   text(name: string): Read<string> {
     const result = this.#results.get(name) ?? ENOENT;
     if (typeof result === 'number') return { reason: reasonOfErrno(result) };
-    return { value: result.toString('latin1').trim() };
+    return { value: result.trim() };
   }
 
   /** A whole number of 0 or more, or below where `signed`; in units of `unit`. */
@@ -110,7 +110,7 @@ export class CardReading {
   /** One byte of a binary file; null where it has none. */
   byte(name: string, at: number): number | null {
     const result = this.#results.get(name);
-    return typeof result === 'object' ? (result[at] ?? null) : null;
+    return typeof result === 'string' && at < result.length ? result.charCodeAt(at) : null;
   }
 
   /** The card is no longer there, or does not answer at all. */
@@ -153,7 +153,7 @@ export class DrmCard {
   readonly identity: CardIdentity;
   readonly #directory: string;
   readonly #names: CardFileNames;
-  #results = new Map<string, FileResult>();
+  #results = new Map<string, KeptResult>();
   #hwmon: string | null = null;
   #pass = 0;
   #slowDue = false;
@@ -177,7 +177,7 @@ export class DrmCard {
   }
 
   /** Takes what the file of `probe` gave; gives the paths of all others that are due. What is not due stands. */
-  begin(probed: FileResult): readonly string[] {
+  begin(probed: KeptResult): readonly string[] {
     const { name: probe } = this.probe;
     const { once, fast, slow, hwmon, slowHwmon } = this.#names;
     this.#slowDue = this.#pass % slowEvery === 0;
@@ -203,7 +203,7 @@ export class DrmCard {
   }
 
   /** Takes what these paths gave. */
-  async end(results: readonly FileResult[], files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<CardReading> {
+  async end(results: readonly KeptResult[], files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<CardReading> {
     const { name: probe } = this.probe;
     const probed = this.#results.get(probe);
     if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
@@ -223,7 +223,7 @@ export class DrmCard {
     if (known === ENOENT || known === ENODEV) this.#results.set(probe, ENODEV);
   }
 
-  #sensor(name: string): FileResult | undefined {
+  #sensor(name: string): KeptResult | undefined {
     return this.#results.get(`hwmon/${name}`);
   }
 

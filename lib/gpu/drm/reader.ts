@@ -196,7 +196,7 @@ class DrmReader implements GpuReader {
     );
     const sleeps = (i: number): boolean => {
       const state = states[i];
-      const text = typeof state === 'object' ? state.toString('latin1').trim() : '';
+      const text = typeof state === 'string' ? state.trim() : '';
       return ['suspended', 'suspending', 'resuming'].includes(text);
     };
     const awake = [...cards.keys()].filter((i) => !sleeps(i));
