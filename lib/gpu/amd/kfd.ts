@@ -89,7 +89,7 @@ export class Kfd {
     if (this.#nodes.size === 0) return { byPlace: new Map(), incomplete: this.#unlisted };
     const [entries = ENOENT] = await this.#files.pids([join(this.#root, 'proc')]);
     if (typeof entries === 'number') return { byPlace: new Map(), incomplete: whyIncomplete(entries) };
-    const pids = [...entries.keys()];
+    const pids = [...entries.keys()].sort((a, b) => a - b);
     const hidden = await this.#findFiles(pids, slowDue);
     const asked = pids.flatMap((pid) => (this.#vramFiles.get(pid) ?? []).map((name) => ({ pid, name })));
     const results = await this.#files.readKept(

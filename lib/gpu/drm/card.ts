@@ -148,58 +148,84 @@ export function cardIdentity(text: string): CardIdentity | null {
 /** Slow files are read again after so many passes. */
 const slowEvery = 10;
 
+/** Files that are read in one pass. */
+interface Asked {
+  readonly names: readonly string[];
+  readonly paths: readonly string[];
+}
+
+const nothing: Asked = { names: [], paths: [] };
+
 /** A card whose files are read in each pass. One that sleeps is not woken: its `runtime_status` is read first, and alone. */
 export class DrmCard {
   readonly identity: CardIdentity;
+  readonly statusPath: string;
   readonly #directory: string;
   readonly #names: CardFileNames;
   #results = new Map<string, KeptResult>();
   #hwmon: string | null = null;
   #pass = 0;
+  /** Pass of the next slow reading. */
+  #nextSlow: number;
   #slowDue = false;
-  #asked: readonly string[] = [];
+  #asked = nothing;
+  #probe: { readonly name: string; readonly path: string } | null = null;
+  /** What changes alone, as long as all of it has an answer. */
+  #steady: Asked | null = null;
 
-  constructor(directory: string, identity: CardIdentity, names: CardFileNames) {
+  /** `place` among the cards of a host: not all read their slow files in one pass. */
+  constructor(directory: string, identity: CardIdentity, names: CardFileNames, place = 0) {
     this.#directory = directory;
+    this.statusPath = join(directory, 'device/power/runtime_status');
     this.identity = identity;
     this.#names = names;
-  }
-
-  get statusPath(): string {
-    return join(this.#directory, 'device/power/runtime_status');
+    this.#nextSlow = -(place % slowEvery);
   }
 
   /** The file that is read before the others: where the driver hangs, it alone holds up a thread. */
   get probe(): { readonly name: string; readonly path: string } {
     const { fast } = this.#names;
     const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
-    return { name, path: `${this.#directory}/${name}` };
+    if (this.#probe?.name !== name) this.#probe = { name, path: `${this.#directory}/${name}` };
+    return this.#probe;
   }
 
   /** Takes what the file of `probe` gave; gives the paths of all others that are due. What is not due stands. */
   begin(probed: KeptResult): readonly string[] {
     const { name: probe } = this.probe;
-    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
-    this.#slowDue = this.#pass % slowEvery === 0;
+    this.#slowDue = this.#pass >= this.#nextSlow;
+    if (this.#slowDue) {
+      this.#nextSlow += slowEvery;
+      const { once } = this.#names;
+      this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
+      this.#steady = null;
+    }
     this.#pass += 1;
-    if (this.#slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
     this.#results.set(probe, probed);
-    this.#asked = [];
     // Of a driver that hangs nothing else is asked.
-    if (probed === ETIMEDOUT) return [];
-    const due = [...once, ...fast, ...slow].filter((name) => name !== probe && this.#isDue(name));
-    const sensors =
-      this.#hwmon === null
-        ? []
-        : [
-            ...hwmon.filter((name) => this.#sensor(name) !== ENOENT),
-            ...slowHwmon.filter((name) => this.#sensor(name) === undefined),
-          ];
-    this.#asked = [...due, ...sensors.map((name) => `hwmon/${name}`)];
-    return [
-      ...due.map((name) => `${this.#directory}/${name}`),
-      ...sensors.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
-    ];
+    if (probed === ETIMEDOUT) this.#asked = nothing;
+    else this.#asked = this.#steady ?? this.#due(probe);
+    return this.#asked.paths;
+  }
+
+  #due(probe: string): Asked {
+    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
+    const isDue = (name: string) => name !== probe && this.#isDue(name);
+    const changing = fast.filter(isDue);
+    const rare = [...once, ...slow].filter(isDue);
+    const sensors = this.#hwmon === null ? [] : hwmon.filter((name) => this.#sensor(name) !== ENOENT);
+    const rareSensors = this.#hwmon === null ? [] : slowHwmon.filter((name) => this.#sensor(name) === undefined);
+    const files = [...changing, ...rare];
+    const named = [...sensors, ...rareSensors];
+    const asked = {
+      names: [...files, ...named.map((name) => `hwmon/${name}`)],
+      paths: [
+        ...files.map((name) => `${this.#directory}/${name}`),
+        ...named.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
+      ],
+    };
+    this.#steady = rare.length + rareSensors.length === 0 ? asked : null;
+    return asked;
   }
 
   /** Takes what these paths gave. */
@@ -207,14 +233,28 @@ export class DrmCard {
     const { name: probe } = this.probe;
     const probed = this.#results.get(probe);
     if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
-    for (const [i, name] of this.#asked.entries()) this.#results.set(name, results[i] ?? ENOENT);
-    const sensors = this.#asked.filter((name) => name.startsWith('hwmon/'));
-    const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
-    const all = [probe, ...this.#asked].map((name) => this.#results.get(name));
-    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
+    const { names } = this.#asked;
+    let answered = typeof probed === 'string';
+    for (const [i, name] of names.entries()) {
+      const result = results[i] ?? ENOENT;
+      this.#results.set(name, result);
+      answered &&= typeof result === 'string';
+    }
+    if (!answered) await this.#missed(probe, files);
     // Its directory has another number after the driver was bound anew.
-    if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
+    else if (this.#hwmon === null && this.#slowDue) await this.#findSensors(files);
     return new CardReading(this.#results, this.#names.fast);
+  }
+
+  /** Some file gave no answer. */
+  async #missed(probe: string, files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<void> {
+    this.#steady = null;
+    const { names } = this.#asked;
+    const sensors = names.filter((name) => name.startsWith('hwmon/'));
+    const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
+    const all = [probe, ...names].map((name) => this.#results.get(name));
+    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
+    if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
   }
 
   /** A card that is pulled while it is read is not one without files. */

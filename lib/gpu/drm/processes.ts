@@ -230,11 +230,12 @@ export class DrmProcesses {
     const pause = Math.min(latest, Math.max(soonest, Math.ceil((this.#pass - firstPass) / 4)));
     // Those that were found in one pass are not all looked at in one.
     const next = this.#pass + pause + (pid % pause);
-    this.#processes.set(pid, { ...found, descriptors, changed: false, firstPass, next });
+    const { inode, names, count } = found;
+    this.#processes.set(pid, { inode, names, count, descriptors, changed: false, firstPass, next });
     const due = this.#due.get(next) ?? [];
     this.#due.set(next, due);
     due.push(pid);
-    this.#count += found.count - (earlier?.count ?? 0);
+    this.#count += count - (earlier?.count ?? 0);
     if (descriptors !== (earlier?.descriptors ?? noDescriptors)) this.#asked = null;
     if (unseen === null) this.#unseenPids.delete(pid);
     else this.#unseenPids.set(pid, unseen);

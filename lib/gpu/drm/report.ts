@@ -54,7 +54,9 @@ function processesOf(
     const clients = holder?.clients ?? [];
     const bytes = larger(drawnBytes(clients, bytesOf), compute?.bytes ?? null);
     const isUsed = bytes !== 0 || clients.some(({ use }) => use === null || use.everBusy);
-    if (isUsed) held.push({ device, pid, bytes, ...utilizationOf(holder, (compute?.bytes ?? 0) > 0) });
+    if (!isUsed) return;
+    const { utilization, reason } = utilizationOf(holder, (compute?.bytes ?? 0) > 0);
+    held.push({ device, pid, bytes, utilization, reason });
   };
   const computeByPid = new Map(computeHolders.map((compute) => [compute.pid, compute]));
   for (const holder of holders) {
@@ -102,6 +104,11 @@ export function reportCard(
   if (context.incomplete !== null) reasons.processCount = context.incomplete;
   return {
     gpu: { ...common, ...card, unifiedMemory: meter.unifiedMemory, unreachable: null, values, reasons },
-    processes: held.map(({ reason: _, ...process }) => process),
+    processes: held.map(({ pid, bytes, utilization: percent }) => ({
+      device: position,
+      pid,
+      bytes,
+      utilization: percent,
+    })),
   };
 }
