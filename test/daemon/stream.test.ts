@@ -7,6 +7,7 @@ import { startQueen } from '../../lib/daemon/queen.js';
 import { StreamTransport } from '../../lib/hive/transport-stream.js';
 import { selfSigned } from '../harness/certificate.js';
 import { temporaryDirectory } from '../harness/leftovers.js';
+import { ManualClock } from '../harness/manual-clock.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost } from '../sampling/fake-host.js';
@@ -41,6 +42,37 @@ it('a hive with `stream: false` sends each heartbeat by POST, and asks for no st
   await host.startHive({ queens: [queen.url], id: 'a', stream: false });
   await waitFor(() => queen.registry.hive('a')?.state === 'ready');
   expect([...routes]).toEqual(['/v1/heartbeats']);
+});
+
+it('over TLS a connection is made anew after some hours, before its session is too old to be taken up, with nothing lost', async () => {
+  let connections = 0;
+  const count = () => void connections++;
+  subscribe('net.server.socket', count);
+  onTestFinished(() => void unsubscribe('net.server.socket', count));
+  const { path, remove } = temporaryDirectory('stream');
+  onTestFinished(remove);
+  const { key, cert } = selfSigned();
+  const files = { key: join(path, 'key'), cert: join(path, 'cert') };
+  writeFileSync(files.key, key, { mode: 0o600 });
+  writeFileSync(files.cert, cert);
+  const queen = await startQueen({ port: 0, tls: files });
+  onTestFinished(() => queen.close());
+  const said: string[] = [];
+  const log = { info: (_: object, message: string) => void said.push(message), warn: () => undefined };
+  const clock = new ManualClock();
+  const url = queen.url.replace('127.0.0.1', 'localhost');
+  const transport = new StreamTransport(url, { log, clock, random: () => 0.5, tls: { ca: cert } });
+  onTestFinished(() => transport.close());
+  const hive = new SimulatedHive({ id: 'a', workers: 1 });
+  const after = async (hours: number) => {
+    clock.jump(hours * 3600_000);
+    // A keyframe, which is answered.
+    const outcome = await transport.send(hive.nextHeartbeat(), new AbortController().signal);
+    expect(outcome).toMatchObject({ kind: 'ack', reply: { queenId: queen.registry.queenId } });
+    return connections;
+  };
+  expect([await after(0), await after(3), await after(2), await after(2), await after(3)]).toEqual([1, 1, 1, 2, 2]);
+  expect(said).toEqual([]);
 });
 
 it('over TLS only those who show a certificate of the client authority may connect, with a token as well', async () => {
