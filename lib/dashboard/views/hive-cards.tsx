@@ -157,7 +157,7 @@ export function HiveCard({ id }: { readonly id: string }) {
     <article class={`card${stale ? ' stale' : ''}`} aria-label={`Hive ${id}`}>
       <header>
         <StatusChip status={livenessStyles[liveness]} />
-        <button type="button" class="link name" onClick={() => show(`hive:${id}`)}>
+        <button type="button" class="link name" data-opens={`hive:${id}`} onClick={() => show(`hive:${id}`)}>
           {id}
         </button>
         <CordonChip view={view} />
@@ -241,6 +241,7 @@ function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
     <button
       type="button"
       class="gpu-row"
+      data-opens={`gpu:${hive}/${gpu.uuid}`}
       title={[old === null ? '' : sentence(old), status.hint].filter(Boolean).join(' ') || undefined}
       onClick={() => show(`gpu:${hive}/${gpu.uuid}`)}
     >

@@ -11,7 +11,7 @@ import { sumOf } from '../../present/totals.js';
 import { formatAge, formatBytes, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
 import { ageOf, hives, workersOf } from '../data/fleet.js';
 import type { HiveGroup } from '../data/fleet-rows.js';
-import { at, show } from '../data/location.js';
+import { at, go, show } from '../data/location.js';
 import { sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
 import { phone, useMedia } from '../parts/hooks.js';
@@ -176,7 +176,7 @@ export function HiveTable({ groups, scroller }: TableProps) {
         scroller={scroller}
         selectedKey={at.show.value.startsWith('hive:') ? at.show.value.slice(5) : ''}
         open={(id) => show(`hive:${id}`)}
-        walk={(id) => show(`hive:${id}`)}
+        walk={(id) => go({ show: `hive:${id}` })}
         {...order}
         sortBy={(column) => sortTable('hives', order, column)}
       />
