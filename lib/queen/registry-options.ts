@@ -61,7 +61,7 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
   readonly maxWorkersPerHive?: number;
   /** Bytes that each part may keep. Default: no limit. */
   readonly memory?: Partial<MemoryLimits>;
-  /** Hives, workers and GPUs whose last hour and day are kept, 5.7 KiB for each of both; what comes later has no history. Default 30000. */
+  /** Hives, workers and GPUs whose last hour and day are kept, in up to 5.7 KiB for each of both as they fill; what comes later has no history. Default 30000. */
   readonly historyRings?: number;
   /** Told of a listener that threw. Default: the error is thrown on its own, as one of an event handler is. */
   readonly onListenerError?: (error: unknown) => void;
