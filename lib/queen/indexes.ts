@@ -197,6 +197,12 @@ export class Indexes {
     return this.#rivals.get(uuid)?.find(({ hive }) => hive.liveness === 'online') ?? owner;
   }
 
+  /** All that hives say of one GPU. */
+  claimsOf(uuid: string): readonly GpuRecord[] {
+    const first = this.gpus.get(uuid);
+    return first === undefined ? [] : [first, ...(this.#rivals.get(uuid) ?? [])];
+  }
+
   #claim(gpu: GpuRecord): void {
     const { uuid } = gpu.sample;
     const rivals = this.#rivals.get(uuid);
