@@ -94,7 +94,7 @@ function transportTo(
   log: SenderLog,
 ): HeartbeatTransport {
   const access = { tls, ...defined({ token }) };
-  if (stream !== true) return httpTransport(queen, access);
+  if (stream === false) return httpTransport(queen, access);
   return new StreamTransport(queen, { ...access, log, ...defined({ clock: parts.clock, random: parts.random }) });
 }
 
