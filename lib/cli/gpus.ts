@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
+import type { HivepulseClient } from '../client/client.js';
 import * as type from '../config/types.js';
 import type { GpuView } from '../contract/api.js';
 import { gpuHealths } from '../contract/enums.js';
 import type { GpusQuery } from '../contract/queries.js';
+import { fleetGpusText } from '../present/knowledge.js';
+import { printable } from '../present/printable.js';
 import { defined } from '../util/defined.js';
 import { completedBy } from './completes.js';
 import { collectPages, filterOption, limitOf, limitOption, livenessOption, parseFlag } from './filters.js';
@@ -41,8 +44,17 @@ Examples:
       return async (client, sort) => {
         const most = sort === undefined ? limit : Number.POSITIVE_INFINITY;
         const { items, warming } = await collectPages(most, (range) => client.gpus({ ...query, ...range }));
-        return { document: { items, warming }, rows: items, limit };
+        return { document: { items, warming }, rows: items, limit, notes: await notesOf(client, query.hive) };
       };
     },
   });
+}
+
+/** GPUs that cannot be read are none that do not match. */
+async function notesOf(client: HivepulseClient, hive: string | undefined): Promise<readonly string[]> {
+  const { gpus } = await client.fleet();
+  if (gpus.unknownHives === 0) return [];
+  const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
+  const text = fleetGpusText(items.filter(({ id }) => hive === undefined || id === hive));
+  return text === null ? [] : [`${printable(text)}.`];
 }

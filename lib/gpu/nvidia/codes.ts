@@ -74,6 +74,9 @@ const recoveryProblems: readonly (GpuProblem | null)[] = [
   },
 ];
 
+/** Actions that there may be: five in 2026. All ones of any width are none. */
+export const isRecoveryAction = (value: number): boolean => value >= 0 && value < 255;
+
 export function recoveryProblem(action: number): GpuProblem | null {
   const known = recoveryProblems[action];
   if (known !== undefined) return known;

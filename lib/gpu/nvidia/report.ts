@@ -1,7 +1,7 @@
 import { type GpuProblem, memoryProblems } from '../health.js';
 import type { GpuReason } from '../reasons.js';
 import type { GpuReport, ReportedGpu, ReportedProcess, ReportedValues } from '../report.js';
-import { isUnsupported, nvmlCode, reasonOf, recoveryProblem, throttleReasons } from './codes.js';
+import { isRecoveryAction, isUnsupported, nvmlCode, reasonOf, recoveryProblem, throttleReasons } from './codes.js';
 
 /** Fields that are not called as in the contract, with their name there; null: for our own use. */
 const renamed = {
@@ -102,6 +102,8 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
   };
   const isBits = throttleBits !== undefined && throttleBits < allOnes32;
   if (throttleBits !== undefined && !isBits) reasons.throttleReasons = implausible(throttleBits);
+  const isAction = recoveryAction !== undefined && isRecoveryAction(recoveryAction);
+  if (recoveryAction !== undefined && !isAction) reasons.recoveryAction = implausible(recoveryAction);
   const pending = remapPending === undefined ? null : flag('remappedRows', remapPending);
   const failed = remapFailed === undefined ? null : flag('remappedRows', remapFailed);
   const isWhole = pending !== null && failed !== null;
@@ -122,7 +124,7 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     },
     reasons,
     problems: [
-      ...problemsOf(gpu, recoveryAction),
+      ...problemsOf(gpu, isAction ? recoveryAction : 0),
       // One of both may be known alone.
       ...(isWhole ? [] : memoryProblems({ remappedRows: { pending: pending === true, failed: failed === true } })),
     ],

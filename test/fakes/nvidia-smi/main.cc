@@ -42,7 +42,9 @@ int CodeOf(const Gpu& gpu, const char* function) {
   return found == gpu.codes.end() ? 0 : found->second;
 }
 
-std::string Mebibytes(uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20); }
+std::string Mebibytes(uint64_t bytes) {
+  return std::to_string((bytes >> 20) + ((bytes & ((1 << 20) - 1)) != 0 ? 1 : 0));
+}
 
 /// A value, or the token of why there is none.
 

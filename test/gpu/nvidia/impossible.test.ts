@@ -95,6 +95,7 @@ const changes = fc.record({
   throttle: fc.oneof(fc.integer({ min: 0, max: 0x1ff }), garbage(64)),
   ecc: fc.oneof({ weight: 2, arbitrary: fc.bigInt(0n, 999n) }, { weight: 1, arbitrary: garbage(64) }),
   remap: fc.option(fc.record({ pending: flag, failed: flag })),
+  recovery: fc.constantFrom(0, null, 2 ** 32 - 1),
   nvlinks: fc.record({
     up: fc.constant(18),
     total: fc.constant(18),

@@ -46,3 +46,14 @@ it.each([
   expect(faults.map(([code]) => code)).toEqual(expected);
   expect(gpu?.unsupported.includes('remappedRows')).toBe(expected.length === 1 && health === 'degraded');
 });
+
+it.each([255, 2 ** 32 - 1, 2 ** 64])(
+  'a recovery action of %d is none, and no damage to the health',
+  (recoveryAction) => {
+    const { gpu, faults } = deviceOf({ recoveryAction });
+    expect(gpu?.health).toBe('ok');
+    expect(faults).toEqual([['IMPLAUSIBLE', 'recoveryAction']]);
+    expect(deviceOf({ recoveryAction: 1 }).gpu?.health).toBe('resetRequired');
+    expect(deviceOf({ recoveryAction: 7 }).gpu?.health).toBe('degraded');
+  },
+);
