@@ -332,8 +332,8 @@ export class DrmProcesses {
       const { key, device } = client.shape;
       if (counted.has(key)) continue;
       counted.add(key);
-      let holders = byDevice.get(device);
-      if (holders === undefined) byDevice.set(device, (holders = []));
+      const holders = byDevice.get(device) ?? [];
+      if (holders.length === 0) byDevice.set(device, holders);
       const each = { client, use: this.#meter.measure(client, atMs) };
       // In the order of pids.
       const last = holders.at(-1);
