@@ -80,7 +80,7 @@ export class ValueSheet {
   }
 }
 
-/** What these drivers are not asked for, and null or an empty list would not say. */
+/** What these drivers are not asked for, and null alone would not say. */
 export function unasked(sheet: ValueSheet): void {
   for (const field of ['throttleReasons', 'lastXid']) sheet.reasons[field] = gpuReason('notSupported');
 }
