@@ -332,8 +332,11 @@ export class DrmProcesses {
       const { key, device } = client.shape;
       if (counted.has(key)) continue;
       counted.add(key);
-      const holders = byDevice.get(device) ?? [];
-      if (holders.length === 0) byDevice.set(device, holders);
+      let holders = byDevice.get(device);
+      if (holders === undefined) {
+        holders = [];
+        byDevice.set(device, holders);
+      }
       const each = { client, use: this.#meter.measure(client, atMs) };
       // In the order of pids.
       const last = holders.at(-1);
