@@ -37,7 +37,7 @@ export class Child<First> {
     return new Child(child, await answer<First>(child, name), stop);
   }
 
-  ask<Answer>(question: object = {}): Promise<Answer> {
+  ask<Answer>(question: object | number = {}): Promise<Answer> {
     const answered = answer<Answer>(this.process, 'it');
     this.process.send(question);
     return answered;

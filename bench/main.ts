@@ -1,7 +1,7 @@
 // `npm run bench -- [name...] [--against DIR] [--json] [--out FILE] [--keep] [--strict]`: runs each suite whose name, or the name of one of whose
 // rows, contains one of the words (all without one), and prints what it measured against its targets. `--json` writes the
 // result to bench/results/latest.json or to FILE; with `--keep` figures there of suites that did not run stay. `--strict`: a missed target is exit status 1.
-// `--against`: another checkout, built, beside which suites that can be compared (endpoints) run at the same time.
+// `--against`: another checkout, built, beside which suites that can be compared (endpoints, drm) run at the same time.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';

@@ -37,8 +37,8 @@ struct DrmClient {
   }
 };
 
-/// Parses /proc/<pid>/fdinfo/<fd> (Documentation/gpu/drm-usage-stats.rst) as lib/gpu/drm/fdinfo.ts does. Keeps its memory
-/// from one text to the next.
+/// Parses /proc/<pid>/fdinfo/<fd> (Documentation/gpu/drm-usage-stats.rst) as lib/gpu/drm/fdinfo.ts does. Keeps its
+/// memory from one text to the next.
 class DrmParser {
  public:
   /// False: no descriptor of a GPU, or none whose driver says on which device it is.

@@ -186,7 +186,8 @@ Napi::Value PackedToJs(Napi::Env env, const FileBatch& batch) {
   object.Set("rows", rows);
   // As lib/gpu/drm/fdinfo.ts reads a file: a character for each byte.
   napi_value text = nullptr;
-  if (napi_create_string_latin1(env, packed.text.data(), packed.text.size(), &text) == napi_ok) object.Set("text", text);
+  if (napi_create_string_latin1(env, packed.text.data(), packed.text.size(), &text) == napi_ok)
+    object.Set("text", text);
   return object;
 }
 

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -187,6 +189,20 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
     expect(await said()).toBe(ENOENT);
     writeFileSync(path, '');
     expect(await said()).toBe('');
+  });
+
+  it('files of the kernel that are kept are of their process, and end with it', async () => {
+    const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const path = `/proc/${child.pid}/status`;
+    const said = async () =>
+      (await Promise.all([native?.readKept([path], 4096), worker.readKept([path], 4096)])).map((results) => {
+        const [text] = results ?? [];
+        return typeof text === 'string' ? /^Pid:\t(\d+)$/m.exec(text)?.[1] : text;
+      });
+    for (let pass = 0; pass < 2; pass++) expect(await said()).toEqual([String(child.pid), String(child.pid)]);
+    child.stdin.end();
+    await once(child, 'exit');
+    for (let pass = 0; pass < 2; pass++) expect(await said()).toEqual([ENOENT, ENOENT]);
   });
 
   it('processes and links are the same of the real /proc', async () => {
