@@ -32,7 +32,7 @@ import {
   mergeWorkers,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
-import { LivenessMonitor } from './liveness-monitor.js';
+import { LivenessMonitor, rowsAtOnce } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
 import { type HiveRecord, hiveRecord } from './records.js';
 import type {
@@ -207,9 +207,9 @@ export class Registry extends FleetQueries {
     return { accepted: true, ackEventSeq: hive.ackEventSeq, intervalMs };
   }
 
-  /** Brings liveness up to now: late, offline, removed. Cheap where nothing is due; every query does it too. */
+  /** Brings liveness up to now: late, offline, removed (of many a part, see `nextDueMs`). Cheap where nothing is due; every query does it too. */
   advance(): void {
-    this.#settle();
+    this.#settle(rowsAtOnce);
     this.missing.expire();
     this.cordons.expire();
     this.silences.expire();
@@ -223,7 +223,7 @@ export class Registry extends FleetQueries {
 
   /** Forgets hives that were silent for `staleAfterMs`; the ids of those forgotten since the last call. */
   cleanupStale(): string[] {
-    this.#settle();
+    this.#settle(Number.POSITIVE_INFINITY);
     return this.#removed.splice(0);
   }
 
@@ -349,8 +349,8 @@ export class Registry extends FleetQueries {
   }
 
   /** Does what is due, and gives the listening clock's time. */
-  #settle(): number {
-    const listeningMs = this.#monitor.advance();
+  #settle(maxRows?: number): number {
+    const listeningMs = this.#monitor.advance(maxRows);
     this.#capacity.expire(this.clock());
     return listeningMs;
   }
