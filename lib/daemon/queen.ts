@@ -271,8 +271,13 @@ function tick(registry: Registry, intake: HeartbeatIntake, look: () => void): ()
   let lookedAt = performance.now();
   let { acceptedMs } = intake;
   let used = process.cpuUsage();
-  const timer = setTimeout(() => {
+  /** Of many hives that fall silent together a part is removed at a time: whoever waits comes in between. */
+  const advance = () => {
     registry.advance();
+    if ((registry.nextDueMs() ?? Infinity) <= performance.now()) setImmediate(advance);
+  };
+  const timer = setTimeout(() => {
+    advance();
     registry.sampleFleet();
     look();
     const elapsedMs = performance.now() - lookedAt;

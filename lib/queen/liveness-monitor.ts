@@ -10,12 +10,20 @@ export interface LivenessHandlers {
   removed(hive: HiveRecord): void;
 }
 
+/** Of hives that are removed, workers and GPUs at one look: some milliseconds, however many hives fall silent together. */
+export const rowsAtOnce = 250;
+/** Its time is over, and it waits to be removed. */
+const overdue = Number.NEGATIVE_INFINITY;
+
 /** Looks at each hive when its liveness may change: a heartbeat costs nothing here unless its interval became shorter. */
 export class LivenessMonitor {
   readonly #clock: ListeningClock;
   readonly #limits: LivenessLimits;
   readonly #handlers: LivenessHandlers;
   readonly #deadlines = new Deadlines<HiveRecord>();
+  /** Those that are overdue, first come first. */
+  readonly #overdue = new Set<HiveRecord>();
+  #advancedMs = 0;
 
   constructor(clock: ListeningClock, limits: LivenessLimits, handlers: LivenessHandlers) {
     this.#clock = clock;
@@ -23,9 +31,13 @@ export class LivenessMonitor {
     this.#handlers = handlers;
   }
 
-  /** Does what is due, and gives the listening clock's time. */
-  advance(): number {
+  /**
+   * Does what is due, and gives the listening clock's time. Of hives to be removed it does one, and more until they had `maxRows`
+   * workers and GPUs; the others follow at the next look.
+   */
+  advance(maxRows = 1): number {
     const nowMs = this.#clock.now();
+    this.#advancedMs = nowMs;
     for (let due = this.#deadlines.popDue(nowMs); due; due = this.#deadlines.popDue(nowMs)) {
       const hive = due.item;
       // Of several entries for one hive, the one that it stands by counts.
@@ -33,6 +45,19 @@ export class LivenessMonitor {
       hive.dueMs = Number.POSITIVE_INFINITY;
       this.#evaluate(hive, nowMs);
     }
+    let rows = 0;
+    for (const hive of this.#overdue) {
+      if (rows >= maxRows) break;
+      this.#overdue.delete(hive);
+      hive.dueMs = Number.POSITIVE_INFINITY;
+      // It may have been heard meanwhile.
+      if (this.#livenessOf(hive, nowMs) !== 'removed') this.#evaluate(hive, nowMs);
+      else {
+        rows += 1 + hive.workers.size + hive.gpus.size;
+        this.#handlers.removed(hive);
+      }
+    }
+    for (const hive of this.#overdue) this.#set(hive, 'offline', nowMs);
     return nowMs;
   }
 
@@ -46,25 +71,35 @@ export class LivenessMonitor {
 
   /** Stops looking at it. */
   untrack(hive: HiveRecord): void {
+    this.#overdue.delete(hive);
     hive.dueMs = Number.POSITIVE_INFINITY;
   }
 
   /** When the next look is due, by the clock given; null: never. */
   nextDueMs(): number | null {
-    const atMs = this.#deadlines.nextMs();
+    const atMs = this.#overdue.size > 0 ? this.#advancedMs : this.#deadlines.nextMs();
     return atMs === null ? null : atMs + this.#clock.forgivenMs;
   }
 
+  #livenessOf(hive: HiveRecord, nowMs: number) {
+    return livenessAfter(nowMs - hive.incarnations.heardAtMs, thresholds(hive.intervalMs, this.#limits));
+  }
+
   #evaluate(hive: HiveRecord, nowMs: number): void {
-    const silenceMs = nowMs - hive.incarnations.heardAtMs;
-    const now = livenessAfter(silenceMs, thresholds(hive.intervalMs, this.#limits));
+    const now = this.#livenessOf(hive, nowMs);
     if (now === 'removed') {
-      this.#handlers.removed(hive);
+      hive.dueMs = overdue;
+      this.#overdue.add(hive);
       return;
     }
-    const before = hive.liveness;
-    hive.liveness = now;
+    this.#set(hive, now, nowMs);
     this.touch(hive);
-    if (now !== before) this.#handlers.changed(hive, before, silenceMs);
+  }
+
+  #set(hive: HiveRecord, liveness: Liveness, nowMs: number): void {
+    const before = hive.liveness;
+    if (liveness === before) return;
+    hive.liveness = liveness;
+    this.#handlers.changed(hive, before, nowMs - hive.incarnations.heardAtMs);
   }
 }

@@ -33,7 +33,7 @@ import {
   takeFigures,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
-import { LivenessMonitor } from './liveness-monitor.js';
+import { LivenessMonitor, rowsAtOnce } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
 import { HiveRecord } from './records.js';
 import type {
@@ -212,9 +212,9 @@ export class Registry extends FleetQueries {
     return { accepted: true, ackEventSeq: hive.ackEventSeq, intervalMs };
   }
 
-  /** Brings liveness up to now: late, offline, removed. Cheap where nothing is due; every query does it too. */
+  /** Brings liveness up to now: late, offline, removed (of many a part, see `nextDueMs`). Cheap where nothing is due; every query does it too. */
   advance(): void {
-    this.#settle();
+    this.#settle(rowsAtOnce);
     this.missing.expire();
     this.cordons.expire();
     this.silences.expire();
@@ -228,7 +228,7 @@ export class Registry extends FleetQueries {
 
   /** Forgets hives that were silent for `staleAfterMs`; the ids of those forgotten since the last call. */
   cleanupStale(): string[] {
-    this.#settle();
+    this.#settle(Number.POSITIVE_INFINITY);
     return this.#removed.splice(0);
   }
 
@@ -354,8 +354,8 @@ export class Registry extends FleetQueries {
   }
 
   /** Does what is due, and gives the listening clock's time. */
-  #settle(): number {
-    const listeningMs = this.#monitor.advance();
+  #settle(maxRows?: number): number {
+    const listeningMs = this.#monitor.advance(maxRows);
     this.#capacity.expire(this.clock());
     return listeningMs;
   }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { defaults } from '../../lib/contract/defaults.js';
 import { ListeningClock, livenessAfter, livenessLimits, nextChangeMs, thresholds } from '../../lib/queen/liveness.js';
 import type { Registry } from '../../lib/queen/registry.js';
 import { ManualClock, runB, TestQueen, workerSample } from './heartbeats.js';
@@ -214,5 +215,32 @@ describe('a registry and time', () => {
       false,
       false,
     ]);
+  });
+});
+
+describe('many hives that fall silent together', () => {
+  it('are removed a part at a time, those that are heard meanwhile not, and what others are is not late by it', () => {
+    const queen = new TestQueen();
+    const count = 4000;
+    for (let i = 0; i < count; i++) queen.hear(`dead-${i}`, 1);
+    queen.time.advance(defaults.staleAfterMs - 20_000);
+    queen.hear('silent', 1);
+    queen.time.advance(20_000);
+    queen.advance();
+    expect(queen.hive('silent')?.liveness).toBe('offline');
+    const left = queen.hiveCount;
+    expect(left).toBeGreaterThan(count / 2);
+    expect(left).toBeLessThan(count);
+    expect(queen.nextDueMs()).toBeLessThanOrEqual(queen.time.nowMs);
+    expect(queen.fleet().hives.online).toBe(0);
+    // The last of them is heard, the one before is removed by an admin.
+    queen.hear(`dead-${count - 1}`, 2);
+    expect(queen.removeHive(`dead-${count - 2}`)).toBe(true);
+    const removed = new Set(queen.cleanupStale());
+    expect(removed.size).toBe(count - 2);
+    expect(queen.hiveIds()).toEqual([`dead-${count - 1}`, 'silent']);
+    expect(queen.hive(`dead-${count - 1}`)?.liveness).toBe('online');
+    expect(queen.nextDueMs()).toBeGreaterThan(queen.time.nowMs);
+    expect(queen.audit()).toEqual([]);
   });
 });
