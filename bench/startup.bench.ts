@@ -46,7 +46,7 @@ export async function run(context: BenchContext): Promise<readonly Metric[]> {
   const waits: number[] = [];
   for (let i = 0; i < 3; i++) {
     const from = performance.now();
-    const before = queen.heartbeats.length;
+    const before = queen.heard.length;
     const hive = startHive(context, queen.url, cgroups.root);
     await queen.reach(before + 1);
     waits.push(performance.now() - from);

@@ -6,8 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gunzipSync } from 'node:zlib';
-import type { Heartbeat } from '../lib/contract/heartbeat.js';
+import { HeartbeatSink } from '../test/harness/heartbeat-sink.js';
 import { BenchCgroups } from './cgroups.js';
 import { buildLimit, tickers } from './limit.js';
 import { type BenchContext, type Metric, median, metric } from './metric.js';
@@ -15,41 +14,11 @@ import { type BenchContext, type Metric, median, metric } from './metric.js';
 const warmUpHeartbeats = 15;
 const measuredHeartbeats = 25;
 
-interface ReceivedHeartbeat {
-  readonly heartbeat: Heartbeat;
-  readonly wireBytes: number;
-  readonly rawBytes: number;
-}
-
-/** The least that a queen could be: takes each beat and says so. */
-export async function sink(context: BenchContext) {
-  const heartbeats: ReceivedHeartbeat[] = [];
-  const waiting: { count: number; resolve: () => void }[] = [];
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const body = Buffer.concat(chunks);
-      const raw = request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
-      const heartbeat = JSON.parse(raw.toString()) as Heartbeat;
-      heartbeats.push({ heartbeat, wireBytes: body.length, rawBytes: raw.length });
-      const ackEventSeq = heartbeat.events.at(-1)?.seq ?? 0;
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ accepted: true, queenId: 'sink', ackEventSeq, intervalMs: 1000 }));
-      for (const each of waiting) if (heartbeats.length >= each.count) each.resolve();
-    });
-  });
-  server.keepAliveTimeout = 75_000;
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  context.defer(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    heartbeats,
-    reach: (count: number) => new Promise<void>((resolve) => waiting.push({ count, resolve })),
-  };
+/** The least that a queen could be. */
+export async function sink(context: BenchContext): Promise<HeartbeatSink> {
+  const queen = await HeartbeatSink.start();
+  context.defer(() => queen.close());
+  return queen;
 }
 
 interface Use {
@@ -148,24 +117,23 @@ async function measure(context: BenchContext, program: string, cgroups: BenchCgr
   await Promise.race([queen.reach(warmUpHeartbeats), ended]);
   const pid = hive.pid as number;
   const from = useOf(pid);
-  const first = queen.heartbeats.length;
+  const first = queen.heard.length;
   await Promise.race([queen.reach(first + measuredHeartbeats), ended]);
   const to = useOf(pid);
-  const heartbeats = queen.heartbeats.slice(first);
+  const heartbeats = queen.heard.slice(first);
   const scrape = await scrapes(pid, port);
   hive.kill('SIGTERM');
   await once(hive, 'exit');
   await running.end();
   await cgroups.empty();
-  const newest = heartbeats.at(-1) as ReceivedHeartbeat;
-  const seen = newest.heartbeat.workers.filter(({ cpuPercent }) => cpuPercent !== null).length;
+  const seen = heartbeats.at(-1)?.measuredWorkers ?? 0;
   if (seen < count) throw new Error(`the hive sees ${seen} of ${count} workers`);
   return {
     allMs: (to.allMs - from.allMs) / heartbeats.length,
     loopMs: (to.loopMs - from.loopMs) / heartbeats.length,
     rssMib: to.rssBytes / 1024 ** 2,
-    passMs: median(heartbeats.map(({ heartbeat }) => heartbeat.collection.durationMs ?? Number.NaN)),
-    wireKb: newest.wireBytes / 1000,
+    passMs: median(heartbeats.map(({ passMs }) => passMs)),
+    wireKb: heartbeats.reduce((sum, { wireBytes }) => sum + wireBytes, 0) / heartbeats.length / 1000,
     scrape,
   };
 }

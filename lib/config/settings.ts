@@ -251,7 +251,7 @@ export const settings = {
     type: type.path,
     without: 'all of that is lost at a restart.',
     description:
-      'Directory in which the queen keeps reservations, cordons, silences, the history of a day, which hives there are, what is missing and what the webhook was sent.',
+      'Directory in which the queen keeps reservations, cordons, silences, the history of a day, which hives there are, what is missing, what the webhook was sent and, over TLS, the key of the day by which hives take up their sessions.',
     tradeoff: 'All of it outlives a restart; each reservation waits for a write to the disk.',
   }),
   webhook: queen({

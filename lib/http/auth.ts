@@ -88,6 +88,7 @@ interface Entry {
 export class TokenTable {
   readonly #key = randomBytes(32);
   #entries = new Map<string, Entry>();
+  #callers: ReadonlySet<string> = new Set();
 
   constructor(grants: readonly TokenGrant[]) {
     this.replace(grants);
@@ -109,21 +110,24 @@ export class TokenTable {
           `Token ${index + 1} (${role}) must be ${minTokenLength} to ${maxTokenLength} printable characters without spaces.`,
         );
       const digest = this.#digest(token);
-      const key = digest.toString('base64');
-      if (entries.has(key))
+      const name = digest.toString('base64');
+      if (entries.has(name))
         throw new HivepulseError(
           'INVALID_OPTION',
           `tokens.${index}`,
           `Token ${index + 1} (${role}) is given twice, and only one role could hold.`,
         );
-      entries.set(key, { digest, caller: { role, hive: hive ?? null, key } });
+      // With other rights it is another caller: what was opened under the former ones ends with them.
+      const key = [name, role, hive ?? ''].join(' ');
+      entries.set(name, { digest, caller: { role, hive: hive ?? null, key } });
     }
     this.#entries = entries;
+    this.#callers = new Set(Array.from(entries.values(), ({ caller }) => caller.key));
   }
 
-  /** A caller key that `find` gave is still one of a token in force. */
+  /** A caller key that `find` gave is still one of a token in force, with the rights that it had. */
   knows(key: string): boolean {
-    return this.#entries.has(key);
+    return this.#callers.has(key);
   }
 
   find(token: string): Caller | null {

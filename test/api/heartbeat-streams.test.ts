@@ -250,6 +250,24 @@ describe('who may send', () => {
     expect((await closed)[0]).toBe(1008);
   });
 
+  it('a token that is bound to another hive, or has another role, ends its connections', async () => {
+    const { port, table, streams } = await serve({ grants });
+    const changed: readonly TokenGrant[] = [
+      { role: 'hive', token: tokens.hive, hive: 'b' },
+      { role: 'read', token: tokens.hive },
+    ];
+    for (const grant of changed) {
+      table.replace(grants);
+      const { client, closed } = await rawClient(port, { authorization: `Bearer ${tokens.hive}` });
+      table.replace(grants);
+      streams!.endWhere((owner) => !table.knows(owner));
+      expect(client.readyState).toBe(WebSocket.OPEN);
+      table.replace([...grants.filter(({ token }) => token !== tokens.hive), grant]);
+      streams!.endWhere((owner) => !table.knows(owner));
+      expect((await closed)[0]).toBe(1008);
+    }
+  });
+
   it('two hives with one id: the second is refused as with a POST', async () => {
     let nowMs = 1_000_000;
     const { url, warnings } = await serve({ clock: () => nowMs });
