@@ -11,6 +11,7 @@ import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
 import { Limiter } from '../util/rate-limiter.js';
+import { DuplicateIds } from './duplicate-ids.js';
 
 /**
  * Deltas that a queen answers with one acknowledgement. A hive waits three seconds for it: so it knows of a connection that
@@ -69,6 +70,7 @@ interface HeldPlan {
 export class HeartbeatStreams {
   readonly #deps: HeartbeatStreamDeps;
   readonly #server: WebSocketServer;
+  readonly #duplicates = new DuplicateIds();
   readonly #open = new Set<Connection>();
   readonly #byHive = new Map<string, Connection>();
   readonly #plans = new Map<string, Shared>();
@@ -107,6 +109,7 @@ export class HeartbeatStreams {
       const connection = new Connection(client, request, source, {
         ...this.#deps,
         plan: (schema) => this.#plan(schema, source.owner),
+        duplicates: this.#duplicates,
         take: (bytes) => this.#bytes.take(keys, bytes),
         isOf: (hive, before) => {
           this.#forget(before, connection);
@@ -168,6 +171,7 @@ export class HeartbeatStreams {
 }
 
 interface ConnectionDeps extends HeartbeatStreamDeps {
+  readonly duplicates: DuplicateIds;
   plan(schema: unknown): HeldPlan | null;
   /** The connection is of this hive, and was of another. */
   isOf(hive: string, before: string | null): void;
@@ -310,12 +314,13 @@ class Connection {
       queenId,
       intervalMs: requestedIntervalMs,
       ackEvery,
-      takesLoads: this.#deps.intake.forwarder === null,
+      takesLoads: true,
     });
   }
 
   #answer(outcome: StreamOutcome): void {
     if (outcome.kind === 'refused') {
+      this.#deps.duplicates.refused(outcome.refusal, this.#deps.log, this.#address);
       this.#refuse(outcome.refusal);
       return;
     }

@@ -33,7 +33,7 @@ import { isReady, isSchedulable } from './scheduling.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
 
-/** 175 MB at most, and as much for their days. */
+/** 175 MB at most, and as much for their days; both as they fill. */
 const defaultHistoryRings = 30_000;
 
 export type HistorySpan = NonNullable<HistoryQuery['span']>;

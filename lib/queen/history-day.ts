@@ -1,10 +1,9 @@
+import { RingPoints } from './history-points.js';
 import { historySteps, seriesPerRing, stepsPerDayStep } from './history-sizes.js';
 
 /** Two minutes each. */
 export const dayStepMs = 120_000;
 export const daySteps = 720;
-const ringsPerSlab = 32;
-export const pointsPerDay = daySteps * seriesPerRing;
 
 /** NaN, as the half of a Float32 that is kept. */
 const unknown = 0x7fc0;
@@ -25,13 +24,24 @@ export function fromHalf(half: number): number {
   return float[0]!;
 }
 
+/** Halves by series and step. */
+export interface DayPoints {
+  get(series: number, step: number): number;
+  set(series: number, step: number, half: number): void;
+}
+
 /**
- * The last day of rings that have lived for two minutes or more: 5760 bytes each, in slabs that come as they are needed. Points
- * are means of the 10 s steps of their time; which time a point is of follows from its place, as in the ring of the hour.
+ * The last day of rings that have lived for two minutes or more: 5760 bytes each once it is full. Points are means of the 10 s
+ * steps of their time, as the upper halves of Float32.
  */
 export class DayStore {
   readonly capacity: number;
-  readonly #slabs: Uint16Array[] = [];
+  readonly #points = new RingPoints({
+    steps: daySteps,
+    stepsPerPiece: 36,
+    unknown,
+    make: (length) => new Uint16Array(length),
+  });
   readonly #free: number[] = [];
   #made = 0;
 
@@ -43,53 +53,55 @@ export class DayStore {
     return this.#made - this.#free.length;
   }
 
+  get usedBytes(): number {
+    return this.#points.usedBytes;
+  }
+
   /** A blank day, or -1 where all are in use. */
   open(): number {
-    let day = this.#free.pop();
-    if (day === undefined) {
-      if (this.#made >= this.capacity) return -1;
-      day = this.#made++;
-      if (day % ringsPerSlab === 0)
-        this.#slabs.push(new Uint16Array(Math.min(ringsPerSlab, this.capacity - day) * pointsPerDay));
-    }
-    this.points(day).fill(unknown);
-    return day;
+    const day = this.#free.pop();
+    if (day !== undefined) return day;
+    return this.#made < this.capacity ? this.#made++ : -1;
   }
 
   close(day: number): void {
-    if (day >= 0) this.#free.push(day);
+    if (day < 0) return;
+    this.#points.clear(day);
+    this.#free.push(day);
   }
 
-  /** Series after series; the step of a point modulo `daySteps` is its place. */
-  points(day: number): Uint16Array {
-    const base = (day % ringsPerSlab) * pointsPerDay;
-    return this.#slabs[Math.floor(day / ringsPerSlab)]!.subarray(base, base + pointsPerDay);
+  /** The points of one day. */
+  points(day: number): DayPoints {
+    return {
+      get: (series, step) => this.#points.get(day, series, step),
+      set: (series, step, half) => this.#points.set(day, series, step, half),
+    };
   }
 
   /**
-   * Closes the step of the day in which the 10 s step `open` was the last with anything in it, from the ring of the hour as it was
-   * then; those between it and that of `step` are not known.
+   * Closes the step of the day in which the 10 s step `open` was the last with anything in it, from the hour as it was then;
+   * those between it and that of `step` are not known.
    */
-  fold(day: number, hour: Float32Array, open: number, step: number): void {
-    const points = this.points(day);
+  fold(day: number, hour: HourPoints, open: number, step: number): void {
     const closing = Math.floor(open / stepsPerDayStep);
     const last = Math.floor(step / stepsPerDayStep);
-    for (let series = 0; series < seriesPerRing; series++) {
-      const base = series * daySteps;
-      for (let at = Math.max(closing + 1, last - daySteps); at <= last; at++) points[base + (at % daySteps)] = unknown;
-      if (last - closing < daySteps)
-        points[base + (closing % daySteps)] = toHalf(meanOfHour(hour, series, closing, open + 1));
-    }
+    for (let at = Math.max(closing + 1, last - daySteps); at <= last; at++) this.#points.blank(day, at);
+    if (last - closing >= daySteps) return;
+    for (let series = 0; series < seriesPerRing; series++)
+      this.#points.set(day, series, closing, toHalf(meanOfHour(hour, series, closing, open + 1)));
   }
 }
 
+/** Of the hour of one ring: the value of a 10 s step; NaN where none is known. */
+export type HourPoints = (series: number, step: number) => number;
+
 /** The mean of the 10 s steps of one step of a day; NaN where none is known, or they are of more than an hour ago. */
-export function meanOfHour(hour: Float32Array, series: number, dayStep: number, before: number): number {
+export function meanOfHour(hour: HourPoints, series: number, dayStep: number, before: number): number {
   let sum = 0;
   let count = 0;
   const first = Math.max(dayStep * stepsPerDayStep, before - historySteps);
   for (let at = first; at < Math.min((dayStep + 1) * stepsPerDayStep, before); at++) {
-    const value = hour[series * historySteps + (at % historySteps)]!;
+    const value = hour(series, at);
     if (Number.isNaN(value)) continue;
     sum += value;
     count++;

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { dayStepMs, daySteps, toHalf } from './history-day.js';
+import { type DayPoints, dayStepMs, daySteps, toHalf } from './history-day.js';
 import { seriesPerRing } from './history-sizes.js';
 
 const unknown = toHalf(Number.NaN);
@@ -24,10 +24,9 @@ const littleEndian = (halves: Uint16Array): Buffer => {
 };
 
 /** From the first step of which anything is known to `last`; null where nothing is. */
-export function saveDay(points: Uint16Array, last: number, ageMs: number): SavedDay | null {
+export function saveDay(points: DayPoints, last: number, ageMs: number): SavedDay | null {
   const known = (at: number) => {
-    for (let series = 0; series < seriesPerRing; series++)
-      if (points[series * daySteps + (at % daySteps)] !== unknown) return true;
+    for (let series = 0; series < seriesPerRing; series++) if (points.get(series, at) !== unknown) return true;
     return false;
   };
   let first = last - daySteps + 1;
@@ -36,21 +35,18 @@ export function saveDay(points: Uint16Array, last: number, ageMs: number): Saved
   if (length <= 0) return null;
   const halves = new Uint16Array(length * seriesPerRing);
   for (let series = 0; series < seriesPerRing; series++)
-    for (let at = 0; at < length; at++)
-      halves[series * length + at] = points[series * daySteps + ((first + at) % daySteps)]!;
+    for (let at = 0; at < length; at++) halves[series * length + at] = points.get(series, first + at);
   return { ageMs, points: littleEndian(halves).toString('base64') };
 }
 
 /** Writes what was saved so that its newest step is `last`; what is no such text changes nothing. */
-export function restoreDay(points: Uint16Array, saved: string, last: number): void {
+export function restoreDay(points: DayPoints, saved: string, last: number): void {
   const bytes = Buffer.from(saved, 'base64');
   const length = bytes.length / (2 * seriesPerRing);
   if (!Number.isInteger(length) || length > daySteps) return;
   for (let series = 0; series < seriesPerRing; series++)
     for (let at = 0; at < length; at++)
-      points[series * daySteps + ((last - length + 1 + at) % daySteps)] = bytes.readUInt16LE(
-        (series * length + at) * 2,
-      );
+      points.set(series, last - length + 1 + at, bytes.readUInt16LE((series * length + at) * 2));
 }
 
 /** Whoever is not heard within an hour has no history of before, ms. */

@@ -1,6 +1,7 @@
 import type { History } from '../contract/api.js';
 
-import { DayStore, dayStepMs, daySteps, fromHalf, meanOfHour } from './history-day.js';
+import { DayStore, dayStepMs, daySteps, fromHalf, type HourPoints, meanOfHour } from './history-day.js';
+import { RingPoints } from './history-points.js';
 import { KeptDays, restoreDay, type SavedDay, saveDay } from './history-saved.js';
 import { historyStepMs, historySteps, seriesPerRing, stepsPerDayStep } from './history-sizes.js';
 
@@ -10,28 +11,32 @@ export const servingSeries = ['running', 'waiting', 'kvPercent', 'generationToke
 export const gpuSeries = ['utilizationPercent', 'memoryUsedBytes', 'powerWatts', 'temperatureCelsius'] as const;
 export const hiveSeries = ['cpuPercent', 'memoryAvailableBytes', 'load1', 'workers'] as const;
 
-/** Rings of one slab: slabs of 185 KB come as they are needed. */
-const ringsPerSlab = 32;
-const pointsPerRing = historySteps * seriesPerRing;
 /** Sum and count of the step under way, for each series. */
 const openPerRing = seriesPerRing * 2;
-const ringLength = pointsPerRing + openPerRing;
+const ringsPerSlab = 256;
 
 /** So that steps before the start of the clock, of a run before this one, are positive: ten days, whole steps of a day, ms. */
 export const originMs = 864_000_000;
 
 /**
- * The last hour of many things, four series each, in fixed rings of Float32 (5792 bytes a ring): a point is the mean of
- * what was added in its 10 s, NaN where nothing was. Rings are handed out by number, `capacity` at most. Those that live for two
- * minutes have their last day as well (`DayStore`), as long as there is room for it.
+ * The last hour of many things, four series each, as Float32: a point is the mean of what was added in its 10 s, NaN where
+ * nothing was. Rings are handed out by number, `capacity` at most; one takes more room as its hour fills, up to 5760 bytes. Those
+ * that live for two minutes have their last day as well (`DayStore`), as long as there is room for it.
  */
 export class HistoryStore {
   readonly capacity: number;
-  readonly #slabs: Float32Array[] = [];
+  readonly #points = new RingPoints({
+    steps: historySteps,
+    stepsPerPiece: 20,
+    unknown: Number.NaN,
+    make: (length) => new Float32Array(length),
+  });
+  /** Of the step under way. */
+  readonly #sums: Float32Array[] = [];
   /** The step that each ring has open; -1: none yet. */
-  #steps = new Int32Array(0);
+  readonly #steps: Int32Array;
   /** The day of each ring; -1: none. */
-  #days = new Int32Array(0);
+  readonly #days: Int32Array;
   readonly #dayStore: DayStore;
   /** What a run before this one kept, until it is asked for. */
   readonly kept: KeptDays;
@@ -41,6 +46,8 @@ export class HistoryStore {
   constructor(capacity: number, dayCapacity = capacity, now: () => number = () => 0) {
     this.kept = new KeptDays(now);
     this.capacity = capacity;
+    this.#steps = new Int32Array(capacity).fill(-1);
+    this.#days = new Int32Array(capacity).fill(-1);
     this.#dayStore = new DayStore(dayCapacity);
   }
 
@@ -53,6 +60,11 @@ export class HistoryStore {
     return this.#dayStore.used;
   }
 
+  /** Bytes of what is known of all of them. */
+  get usedBytes(): number {
+    return this.#points.usedBytes + this.#dayStore.usedBytes;
+  }
+
   /** A ring, or -1 where all are in use: blank, or with the day that was kept under `key` before a restart. */
   open(key?: string): number {
     const ring = this.#openBlank();
@@ -62,67 +74,65 @@ export class HistoryStore {
   }
 
   #openBlank(): number {
-    let ring = this.#free.pop();
-    if (ring === undefined) {
-      if (this.#made >= this.capacity) return -1;
-      ring = this.#made++;
-      if (ring % ringsPerSlab === 0) {
-        this.#slabs.push(new Float32Array(Math.min(ringsPerSlab, this.capacity - ring) * ringLength));
-        const steps = new Int32Array(this.#slabs.length * ringsPerSlab);
-        steps.set(this.#steps);
-        this.#steps = steps;
-        const days = new Int32Array(steps.length).fill(-1);
-        days.set(this.#days);
-        this.#days = days;
-      }
-    }
-    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
-    const base = (ring % ringsPerSlab) * ringLength;
-    slab.fill(Number.NaN, base, base + pointsPerRing);
-    slab.fill(0, base + pointsPerRing, base + ringLength);
-    this.#steps[ring] = -1;
-    return ring;
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#made >= this.capacity) return -1;
+    if (this.#made % ringsPerSlab === 0) this.#sums.push(new Float32Array(ringsPerSlab * openPerRing));
+    return this.#made++;
   }
 
   close(ring: number): void {
     if (ring < 0) return;
-    this.#free.push(ring);
+    this.#points.clear(ring);
+    this.#sumsOf(ring).fill(0, sumAt(ring), sumAt(ring) + openPerRing);
+    this.#steps[ring] = -1;
     this.#dayStore.close(this.#days[ring]!);
     this.#days[ring] = -1;
+    this.#free.push(ring);
   }
 
   add(ring: number, nowMs: number, a: number | null, b: number | null, c: number | null, d: number | null): void {
     if (ring < 0) return;
-    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
-    const base = (ring % ringsPerSlab) * ringLength;
     const step = Math.floor((nowMs + originMs) / historyStepMs);
-    if (this.#steps[ring] !== step) this.#turn(slab, base, ring, step);
-    const sums = base + pointsPerRing;
-    addTo(slab, sums, a);
-    addTo(slab, sums + 2, b);
-    addTo(slab, sums + 4, c);
-    addTo(slab, sums + 6, d);
+    if (this.#steps[ring] !== step) this.#turn(ring, step);
+    const sums = this.#sumsOf(ring);
+    const at = sumAt(ring);
+    addTo(sums, at, a);
+    addTo(sums, at + 2, b);
+    addTo(sums, at + 4, c);
+    addTo(sums, at + 6, d);
+  }
+
+  #sumsOf(ring: number): Float32Array {
+    return this.#sums[Math.floor(ring / ringsPerSlab)]!;
+  }
+
+  /** Of the step under way. */
+  #mean(ring: number, series: number): number | null {
+    return mean(this.#sumsOf(ring), sumAt(ring) + series * 2);
+  }
+
+  #hourOf(ring: number): HourPoints {
+    return (series, step) => this.#points.get(ring, series, step);
   }
 
   /** The series by name, oldest first, up to the newest step that holds anything. */
   read(ring: number, names: readonly string[], nowMs: number): History {
     const series: History['series'] = {};
     const step = ring < 0 ? -1 : this.#steps[ring]!;
-    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)];
-    if (step < 0 || !slab) {
+    if (step < 0) {
       for (const name of names) series[name] = [];
       return { stepMs: historyStepMs, newestAgeMs: 0, series };
     }
-    const base = (ring % ringsPerSlab) * ringLength;
     names.forEach((name, index) => {
       const points: (number | null)[] = [];
       const first = Math.max(0, step - historySteps + 1);
       for (let at = first; at < step; at++) {
-        const value = slab[base + index * historySteps + (at % historySteps)]!;
+        const value = this.#points.get(ring, index, at);
         if (points.length > 0 || !Number.isNaN(value)) points.push(Number.isNaN(value) ? null : value);
         else points.push(null);
       }
-      points.push(mean(slab, base + pointsPerRing + index * 2));
+      points.push(this.#mean(ring, index));
       series[name] = points;
     });
     // All series begin together, where the first of them does.
@@ -149,25 +159,16 @@ export class HistoryStore {
     const nowMs = this.kept.nowMs() + originMs;
     const last = Math.min(Math.round((nowMs - ageMs) / dayStepMs), Math.floor(nowMs / dayStepMs)) - 1;
     restoreDay(this.#dayStore.points(day), points, last);
-    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
-    const base = (ring % ringsPerSlab) * ringLength;
     const own = this.#dayStore.points(day);
     const step = (last + 1) * stepsPerDayStep - 1;
-    for (let series = 0; series < seriesPerRing; series++)
-      for (let at = step - historySteps + 1; at <= step; at++)
-        slab[base + series * historySteps + (at % historySteps)] = fromHalf(
-          own[series * daySteps + (Math.floor(at / stepsPerDayStep) % daySteps)]!,
-        );
-    this.#steps[ring] = step;
-    this.#open(slab, base + pointsPerRing, step);
-  }
-
-  /** The step under way goes on with what is known of it. */
-  #open(slab: Float32Array, sums: number, step: number): void {
     for (let series = 0; series < seriesPerRing; series++) {
-      const value = slab[sums - pointsPerRing + series * historySteps + (step % historySteps)]!;
-      if (!Number.isNaN(value)) addTo(slab, sums + series * 2, value);
+      for (let at = step - historySteps + 1; at <= step; at++)
+        this.#points.set(ring, series, at, fromHalf(own.get(series, Math.floor(at / stepsPerDayStep))));
+      // The step under way goes on with what is known of it.
+      const value = this.#points.get(ring, series, step);
+      if (!Number.isNaN(value)) addTo(this.#sumsOf(ring), sumAt(ring) + series * 2, value);
     }
+    this.#steps[ring] = step;
   }
 
   /** The last day, in steps of two minutes; the newest is of what it has so far. */
@@ -175,19 +176,17 @@ export class HistoryStore {
     const series: History['series'] = Object.fromEntries(names.map((name) => [name, []]));
     const step = ring < 0 ? -1 : this.#steps[ring]!;
     if (step < 0) return { stepMs: dayStepMs, newestAgeMs: 0, series };
-    const slab = this.#slabs[Math.floor(ring / ringsPerSlab)]!;
-    const base = (ring % ringsPerSlab) * ringLength;
-    const hour = slab.subarray(base, base + pointsPerRing);
+    const hour = this.#hourOf(ring);
     const day = this.#days[ring]! < 0 ? null : this.#dayStore.points(this.#days[ring]!);
     const last = Math.floor(step / stepsPerDayStep);
     names.forEach((name, index) => {
       const points: (number | null)[] = [];
       for (let at = last - daySteps + 1; at < last; at++) {
-        const value = day === null ? Number.NaN : fromHalf(day[index * daySteps + (at % daySteps)]!);
+        const value = day === null ? Number.NaN : fromHalf(day.get(index, at));
         points.push(Number.isNaN(value) ? null : value);
       }
       const open = meanOfHour(hour, index, last, step);
-      points.push(Number.isNaN(open) ? mean(slab, base + pointsPerRing + index * 2) : open);
+      points.push(Number.isNaN(open) ? this.#mean(ring, index) : open);
       series[name] = points;
     });
     const begin = Math.min(...names.map((name) => firstKnown(series[name]!)));
@@ -195,32 +194,27 @@ export class HistoryStore {
     return { stepMs: dayStepMs, newestAgeMs: Math.max(0, nowMs + originMs - last * dayStepMs), series };
   }
 
-  #fold(hour: Float32Array, ring: number, open: number, step: number): void {
-    if (this.#days[ring]! < 0) this.#days[ring] = this.#dayStore.open();
-    if (this.#days[ring]! >= 0) this.#dayStore.fold(this.#days[ring]!, hour, open, step);
-  }
-
   /** Closes the step under way, and blanks those that nothing was added in. */
-  #turn(slab: Float32Array, base: number, ring: number, step: number): void {
+  #turn(ring: number, step: number): void {
     const open = this.#steps[ring]!;
     if (open >= 0) {
-      for (let index = 0; index < seriesPerRing; index++) {
-        const points = base + index * historySteps;
-        slab[points + (open % historySteps)] = mean(slab, base + pointsPerRing + index * 2) ?? Number.NaN;
-      }
+      for (let series = 0; series < seriesPerRing; series++)
+        this.#points.set(ring, series, open, this.#mean(ring, series) ?? Number.NaN);
       // Before what is of more than an hour ago goes.
-      if (Math.floor(step / stepsPerDayStep) !== Math.floor(open / stepsPerDayStep))
-        this.#fold(slab.subarray(base, base + pointsPerRing), ring, open, step);
-      for (let index = 0; index < seriesPerRing; index++) {
-        const points = base + index * historySteps;
-        const blank = Math.max(open + 1, step - historySteps);
-        for (let at = blank; at <= step; at++) slab[points + (at % historySteps)] = Number.NaN;
-      }
+      if (Math.floor(step / stepsPerDayStep) !== Math.floor(open / stepsPerDayStep)) this.#fold(ring, open, step);
+      for (let at = Math.max(open + 1, step - historySteps); at <= step; at++) this.#points.blank(ring, at);
     }
-    slab.fill(0, base + pointsPerRing, base + ringLength);
+    this.#sumsOf(ring).fill(0, sumAt(ring), sumAt(ring) + openPerRing);
     this.#steps[ring] = step;
   }
+
+  #fold(ring: number, open: number, step: number): void {
+    if (this.#days[ring]! < 0) this.#days[ring] = this.#dayStore.open();
+    if (this.#days[ring]! >= 0) this.#dayStore.fold(this.#days[ring]!, this.#hourOf(ring), open, step);
+  }
 }
+
+const sumAt = (ring: number): number => (ring % ringsPerSlab) * openPerRing;
 
 /** Several rings that end together, as one history: the shorter ones begin with what is not known. */
 export function joinHistories(histories: readonly History[]): History {

@@ -31,7 +31,7 @@ export type HeartbeatOutcome =
 /** `event`: reported by a hive. `queenEvent`: found out by the queen. */
 export type EventType = 'event' | 'queenEvent';
 
-/** One change, the same object for every listener, so that it is serialized once. */
+/** One change, the same object for every listener. Its rows are as they are when they are first looked at: within the call. */
 export type RegistryChange =
   | { readonly type: 'heartbeat'; readonly hiveId: string; readonly heartbeat: StreamHeartbeat }
   | { readonly type: EventType; readonly event: FleetEvent };
@@ -61,7 +61,7 @@ export interface RegistryOptions extends Partial<LivenessLimits> {
   readonly maxWorkersPerHive?: number;
   /** Bytes that each part may keep. Default: no limit. */
   readonly memory?: Partial<MemoryLimits>;
-  /** Hives, workers and GPUs whose last hour and day are kept, 5.7 KiB for each of both; what comes later has no history. Default 30000. */
+  /** Hives, workers and GPUs whose last hour and day are kept, in up to 5.7 KiB for each of both as they fill; what comes later has no history. Default 30000. */
   readonly historyRings?: number;
   /** Told of a listener that threw. Default: the error is thrown on its own, as one of an event handler is. */
   readonly onListenerError?: (error: unknown) => void;

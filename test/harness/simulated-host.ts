@@ -400,7 +400,7 @@ export class SimulatedHost {
       powerLimitWatts: counted(spec.limitWatts),
       smClockMhz: known(utilization > 1 ? spec.clockMhz : Math.round(spec.clockMhz * 0.17)),
       fanPercent: spec.fan ? known(Math.round(Math.max(0, (gpu.temperature - 35) * 1.6))) : null,
-      throttleReasons: readable && utilization > 97 ? ['powerCap'] : [],
+      throttleReasons: known(utilization > 97 ? ['powerCap'] : []),
       eccUncorrected: spec.ecc ? known(gpu.eccErrors) : null,
       remappedRows: spec.ecc ? known({ pending: degraded, failed: false }) : null,
       nvlinks: spec.nvlinks > 0 ? known({ up: spec.nvlinks, total: spec.nvlinks }) : null,

@@ -78,6 +78,25 @@ describe('history', () => {
     });
   });
 
+  it('takes room as it fills, none for what is not known, and gives it back', () => {
+    const store = new HistoryStore(100);
+    const rings = Array.from({ length: 100 }, () => store.open());
+    const run = (ring: number, steps: number, value: number | null) => {
+      for (let at = 0; at < steps; at++) store.add(ring, at * historyStepMs, value, value, value, value);
+    };
+    for (const ring of rings) run(ring, 4, null);
+    expect(store.usedBytes).toBe(0);
+    for (const ring of rings.slice(0, 10)) run(ring, 4, 1);
+    const few = store.usedBytes;
+    expect(few).toBeGreaterThan(0);
+    expect(few).toBeLessThanOrEqual(10 * 400);
+    for (const ring of rings.slice(0, 10)) run(ring, 2 * 8640, 1);
+    // Each an hour of Float32 and a day of halves.
+    expect(store.usedBytes).toBe(10 * (360 * 4 * 4 + 720 * 4 * 2));
+    for (const ring of rings) store.close(ring);
+    expect(store.usedBytes).toBe(0);
+  });
+
   it('of a worker whose engine reports holds what it reports, from when it first did', () => {
     const clock = new ManualClock(20_000);
     const queen = new TestQueen({ clock: clock.read });
