@@ -62,7 +62,7 @@ messages and kinds of events, and without \`heartbeat\` in it the stream has no 
 
 Events are delivered at least once and carry ids: a client that reconnects with \`Last-Event-ID\` (or \`?lastEventId=\`) gets what
 it missed, of the last ${defaults.eventRingSize} events of workers that start, appear, go and change and of as many others,
-as far as [memory](security.md) allows. A stream with a filter may be quiet while the fleet is not, so it tells its \`position\`
+as far as [memory](security.md) allows. A stream with a filter may be quiet while the fleet is not, so it sends its \`position\`
 when it begins, and each 15 s where that has moved: resume from it, not from the last event that passed. \`HivepulseClient\`
 and a browser's \`EventSource\` do so by themselves.
 
@@ -75,7 +75,7 @@ Events of a hive wait there until a queen has acknowledged them, so they outlive
 ## Problems
 
 Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\`; match on that, never on the text. \`field\` names
-what was wrong where that can be told, \`Retry-After\` says when to come back.
+what was wrong where that is known, \`Retry-After\` says when to come back.
 `;
 
 const tail = `## Of a hive

@@ -10,7 +10,7 @@ const introduction = `# Metrics
 
 <!-- Written by \`npm run docs:metrics\` from the metric families of lib/hive and lib/api; change it there. -->
 
-\`GET /metrics\` of a queen tells the fleet, that of a hive its own host, both in the Prometheus text format or, where the
+\`GET /metrics\` of a queen has the fleet, that of a hive its own host, both in the Prometheus text format or, where the
 \`Accept\` header asks for it, in OpenMetrics 1.0. Values are gathered when they are asked for; nothing is kept between two
 scrapes.
 

@@ -106,7 +106,7 @@ function scaleTexts(
 
 /** Room for the longest label of the axis of values, px. */
 const labelRoom = (_: uPlot, labels: readonly string[] | null): number =>
-  Math.max(58, 12 + 6.5 * Math.max(0, ...(labels ?? []).map(({ length }) => length)));
+  Math.max(58, 6 + 6.5 * Math.max(0, ...(labels ?? []).map(({ length }) => length)));
 
 function zoomToSelected(u: uPlot): void {
   const { left, width } = u.select;

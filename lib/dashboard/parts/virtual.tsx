@@ -34,6 +34,8 @@ function useSame(offsets: Offsets): Offsets {
 }
 
 const overscan = 240;
+/** For so long the box is believed to be where it was, though what is above it may have grown. */
+const placedForMs = 250;
 
 interface VirtualProps {
   readonly offsets: Offsets;
@@ -64,20 +66,32 @@ export function Virtual({ offsets: given, scroller, row, reveal = -1, covered = 
   useLayoutEffect(() => {
     const outer = scroller.current;
     if (!outer) return;
-    const measure = () => {
+    let boxTop = 0;
+    let placedMs = Number.NEGATIVE_INFINITY;
+    /** Where the box is asks for a layout, which is dear: once in a while as it scrolls. */
+    const place = () => {
       if (!box.current) return;
-      const top = outer.getBoundingClientRect().top - box.current.getBoundingClientRect().top;
+      placedMs = performance.now();
+      boxTop = box.current.getBoundingClientRect().top - outer.getBoundingClientRect().top + outer.scrollTop;
+    };
+    const onScroll = () => {
+      if (performance.now() - placedMs > placedForMs) place();
+      const top = outer.scrollTop - boxTop;
       const first = rowAt(offsets, Math.max(0, top - overscan));
       const last = rowAt(offsets, Math.max(0, top + outer.clientHeight + overscan));
       setRange((old) => (old[0] === first && old[1] === last ? old : [first, last]));
     };
+    const measure = () => {
+      place();
+      onScroll();
+    };
     measure();
-    outer.addEventListener('scroll', measure, { passive: true });
+    outer.addEventListener('scroll', onScroll, { passive: true });
     const observer = new ResizeObserver(measure);
     observer.observe(outer);
     if (box.current) observer.observe(box.current);
     return () => {
-      outer.removeEventListener('scroll', measure);
+      outer.removeEventListener('scroll', onScroll);
       observer.disconnect();
     };
   }, [offsets, scroller]);

@@ -123,6 +123,7 @@ export function HeatMap({ groups, width, scroller }: HeatMapProps) {
         aria-activedescendant={place === null ? undefined : cellId(place)}
         style={{ '--cells': cells, '--host-width': `${hostWidth - hostGap}px` }}
         onKeyDown={onKeyDown}
+        onMouseOver={nameCell}
         {...holdsWhileOver}
       >
         <Virtual
@@ -158,6 +159,12 @@ export function HeatMap({ groups, width, scroller }: HeatMapProps) {
       </div>
     </>
   );
+}
+
+/** What a cell says, for the mouse: set where it is, since there are thousands of them. */
+function nameCell({ target }: MouseEvent): void {
+  const cell = (target as Element).closest<HTMLElement>('.heat-cell');
+  if (cell !== null) cell.title = cell.getAttribute('aria-label') ?? '';
 }
 
 const cellId = ({ line, host, gpu }: Place) => `heat-${line}-${host}-${gpu}`;
@@ -201,7 +208,8 @@ function HeatCells({ id, hive, color, line, host, marked }: HeatHostProps & { re
       )}
       {view.gpus.map((gpu, index) => (
         <HeatCell
-          key={gpu.uuid}
+          // By its place, so that scrolling makes no elements.
+          key={index}
           cell={cellId({ line, host, gpu: index })}
           hive={hive}
           gpu={gpu}
@@ -246,7 +254,6 @@ function HeatCell({ cell, hive, gpu, color, isMarked }: HeatCellProps) {
       class={`heat-cell ${look}${isMarked ? ' marked' : ''}`}
       aria-label={said}
       aria-selected={isMarked}
-      title={said}
       onClick={() => show(`gpu:${id}/${gpu.uuid}`)}
     >
       {isHeat(color) && value !== null ? value.toFixed(0) : status.symbol}
