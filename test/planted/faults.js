@@ -80,14 +80,14 @@ export const faults = [
   {
     name: 'spread does not count reservations on a GPU',
     file: 'lib/queen/host-room.ts',
-    from: 'if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.sample.uuid)) workerCount++;',
+    from: 'if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.current.uuid)) workerCount++;',
     to: '',
     tests: ['test/queen/reservations.test.ts'],
   },
   {
     name: 'room that a reservation holds is given away',
     file: 'lib/queen/capacity.ts',
-    from: 'free -= unusedVram(held, gpu.sample.uuid, used);',
+    from: 'free -= unusedVram(held, gpu.current.uuid, used);',
     to: '',
     tests: ['test/queen/reservations.test.ts'],
   },
