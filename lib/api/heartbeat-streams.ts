@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { readSchema, StreamCodecError } from '../contract/stream/codec.js';
 import { maxTextBytes, type QueenMessage, subprotocol } from '../contract/stream/messages.js';
@@ -10,7 +11,7 @@ import type { Registry } from '../queen/registry.js';
 import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
-import { Limiter } from '../util/rate-limiter.js';
+import { TokenBucket } from '../util/rate-limiter.js';
 import { DuplicateIds } from './duplicate-ids.js';
 
 /**
@@ -54,32 +55,41 @@ interface HeartbeatStreamDeps {
   readonly messageRate?: { readonly perSecond: number; readonly burst: number };
 }
 
-interface Shared {
+interface HeldPlan {
   readonly plan: StreamPlan;
+  /** Once by each of its users. */
+  release(): void;
+}
+
+interface Shared extends HeldPlan {
   /** Who named this schema first. */
   readonly owner: string;
   users: number;
 }
 
-interface HeldPlan {
-  readonly plan: StreamPlan;
-  release(): void;
-}
-
 /** The hives that are connected by a stream. */
 export class HeartbeatStreams {
-  readonly #deps: HeartbeatStreamDeps;
   readonly #server: WebSocketServer;
-  readonly #duplicates = new DuplicateIds();
   readonly #open = new Set<Connection>();
   readonly #byHive = new Map<string, Connection>();
   readonly #plans = new Map<string, Shared>();
   readonly #bytes = new ByteBudget(bytesUnderWay);
   readonly #sweep: NodeJS.Timeout;
+  /** What all connections share. */
+  readonly #host: ConnectionHost;
   #isClosed = false;
 
   constructor(deps: HeartbeatStreamDeps) {
-    this.#deps = deps;
+    this.#host = {
+      ...deps,
+      duplicates: new DuplicateIds(),
+      plan: (schema, owner) => this.#plan(schema, owner),
+      take: (keys, bytes) => this.#bytes.take(keys, bytes),
+      isOf: (connection, hive, before) => {
+        this.#forget(before, connection);
+        this.#byHive.set(hive, connection);
+      },
+    };
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -105,22 +115,16 @@ export class HeartbeatStreams {
 
   /** Goes on with a connection whose request was judged already. */
   accept(request: IncomingMessage, { socket, head }: Upgrade, source: HeartbeatSource, keys: readonly string[]): void {
-    this.#server.handleUpgrade(request, socket, head, (client) => {
-      const connection = new Connection(client, request, source, {
-        ...this.#deps,
-        plan: (schema) => this.#plan(schema, source.owner),
-        duplicates: this.#duplicates,
-        take: (bytes) => this.#bytes.take(keys, bytes),
-        isOf: (hive, before) => {
-          this.#forget(before, connection);
-          this.#byHive.set(hive, connection);
-        },
-      });
-      this.#open.add(connection);
-      client.once('close', () => {
-        this.#open.delete(connection);
-        this.#forget(connection.hive, connection);
-      });
+    this.#server.handleUpgrade(request, socket, head, (client) => this.#add(client, request.socket, source, keys));
+  }
+
+  /** Nothing of it may keep the request, for as long as the connection lives. */
+  #add(client: WebSocket, socket: Socket, source: HeartbeatSource, keys: readonly string[]): void {
+    const connection = new Connection(client, socket, source, keys, this.#host);
+    this.#open.add(connection);
+    client.once('close', () => {
+      this.#open.delete(connection);
+      this.#forget(connection.hive, connection);
     });
   }
 
@@ -149,34 +153,35 @@ export class HeartbeatStreams {
   /** One plan for all hives with the same columns; null: there are too many already. @throws StreamCodecError */
   #plan(schema: unknown, owner: string): HeldPlan | null {
     const key = JSON.stringify(schema);
-    const held = this.#plans.get(key) ?? this.#newPlan(key, schema, owner);
-    if (held === null) return null;
-    held.users++;
-    return {
-      plan: held.plan,
-      release: () => {
-        if (--held.users === 0) this.#plans.delete(key);
-      },
-    };
+    const shared = this.#plans.get(key) ?? this.#newPlan(key, schema, owner);
+    if (shared !== null) shared.users++;
+    return shared;
   }
 
   #newPlan(key: string, schema: unknown, owner: string): Shared | null {
     let own = 0;
     for (const plan of this.#plans.values()) if (plan.owner === owner) own++;
     if (own >= (maxSchemas - this.#plans.size) * shareOfFree) return null;
-    const shared = { plan: planOf(readSchema(schema)), owner, users: 0 };
+    const shared: Shared = {
+      plan: planOf(readSchema(schema)),
+      owner,
+      users: 0,
+      release: () => {
+        if (--shared.users === 0) this.#plans.delete(key);
+      },
+    };
     this.#plans.set(key, shared);
     return shared;
   }
 }
 
-interface ConnectionDeps extends HeartbeatStreamDeps {
+interface ConnectionHost extends HeartbeatStreamDeps {
   readonly duplicates: DuplicateIds;
-  plan(schema: unknown): HeldPlan | null;
+  plan(schema: unknown, owner: string): HeldPlan | null;
   /** The connection is of this hive, and was of another. */
-  isOf(hive: string, before: string | null): void;
+  isOf(connection: Connection, hive: string, before: string | null): void;
   /** Room for bytes under way; null: there is none. */
-  take(bytes: number): (() => void) | null;
+  take(keys: readonly string[], bytes: number): (() => void) | null;
 }
 
 /** One hive's connection. */
@@ -187,7 +192,8 @@ class Connection {
   readonly #client: WebSocket;
   readonly #source: HeartbeatSource;
   readonly #address: string | undefined;
-  readonly #deps: ConnectionDeps;
+  readonly #keys: readonly string[];
+  readonly #host: ConnectionHost;
   #stream: HeartbeatStream | null = null;
   #heardAtMs = performance.now();
   /** The hive's own, ms, and what the queen said of it last. */
@@ -196,14 +202,21 @@ class Connection {
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #underWay = 0;
   #giveBack: (() => void) | null = null;
-  #release: (() => void) | null = null;
-  readonly #messages: Limiter;
+  #plan: HeldPlan | null = null;
+  readonly #messages: TokenBucket;
 
-  constructor(client: WebSocket, { socket }: IncomingMessage, source: HeartbeatSource, deps: ConnectionDeps) {
+  constructor(
+    client: WebSocket,
+    socket: Socket,
+    source: HeartbeatSource,
+    keys: readonly string[],
+    host: ConnectionHost,
+  ) {
     this.#client = client;
     this.#source = source;
-    this.#deps = deps;
-    this.#messages = new Limiter(deps.messageRate ?? messageRate);
+    this.#keys = keys;
+    this.#host = host;
+    this.#messages = new TokenBucket(host.messageRate ?? messageRate, performance.now());
     this.owner = source.owner;
     this.#address = socket.remoteAddress;
     // Before the parser of messages: it has done with what came earlier.
@@ -216,7 +229,7 @@ class Connection {
     client.once('close', () => {
       socket.off('data', count);
       this.#giveBack?.();
-      this.#release?.();
+      this.#plan?.release();
       this.#stream = null;
     });
   }
@@ -253,7 +266,7 @@ class Connection {
     this.#underWay += bytes;
     if (this.#underWay <= smallBytes) return;
     this.#giveBack?.();
-    this.#giveBack = this.#deps.take(this.#underWay);
+    this.#giveBack = this.#host.take(this.#keys, this.#underWay);
     if (this.#giveBack !== null) return;
     this.end(closeCodes.tryAgainLater);
     // Whoever does not close and goes on sending is not read any more.
@@ -263,8 +276,8 @@ class Connection {
   /** Ends a connection on which more comes than any hive sends. */
   #isTooFast(): boolean {
     if (this.#client.readyState !== WebSocket.OPEN) return true;
-    if (this.#messages.take('') === 0) return false;
-    this.#deps.intake.countRefusal(this.#source.key, 'RATE_LIMITED', true);
+    if (this.#messages.take(this.#host.messageRate ?? messageRate, performance.now()) === 0) return false;
+    this.#host.intake.countRefusal(this.#source.key, 'RATE_LIMITED', true);
     this.#client.terminate();
     return true;
   }
@@ -279,7 +292,7 @@ class Connection {
       else this.#greet(data as Buffer);
       return;
     }
-    const limited = this.#deps.intake.admit(this.#source.key);
+    const limited = this.#host.intake.admit(this.#source.key);
     if (limited !== null) {
       this.#refuse(limited);
       return;
@@ -295,20 +308,20 @@ class Connection {
       const hello: unknown = isHello ? JSON.parse(text.toString()) : null;
       const { type, schema } = (hello ?? {}) as { readonly type?: unknown; readonly schema?: unknown };
       if (type !== 'hello') throw new StreamCodecError('it is no hello');
-      const held = this.#deps.plan(schema);
+      const held = this.#host.plan(schema, this.owner);
       if (held === null) {
         this.end(closeCodes.tryAgainLater);
         return;
       }
-      this.#release = held.release;
-      this.#stream = new HeartbeatStream(this.#deps.registry, this.#deps.intake, this.#source, held.plan);
+      this.#plan = held;
+      this.#stream = new HeartbeatStream(this.#host.registry, this.#host.intake, this.#source, held.plan);
     } catch (error) {
       if (!(error instanceof StreamCodecError || error instanceof SyntaxError)) throw error;
-      this.#deps.intake.countRefusal(this.#source.key, 'INVALID_REQUEST', true);
+      this.#host.intake.countRefusal(this.#source.key, 'INVALID_REQUEST', true);
       this.end(closeCodes.protocolError);
       return;
     }
-    const { queenId, requestedIntervalMs } = this.#deps.registry;
+    const { queenId, requestedIntervalMs } = this.#host.registry;
     this.#send({
       type: 'welcome',
       queenId,
@@ -320,7 +333,7 @@ class Connection {
 
   #answer(outcome: StreamOutcome): void {
     if (outcome.kind === 'refused') {
-      this.#deps.duplicates.refused(outcome.refusal, this.#deps.log, this.#address);
+      this.#host.duplicates.refused(outcome.refusal, this.#host.log, this.#address);
       this.#refuse(outcome.refusal);
       return;
     }
@@ -335,7 +348,7 @@ class Connection {
     const hive = this.#stream?.hive ?? null;
     if (hive !== null) {
       this.#intervalMs = hive.intervalMs;
-      if (this.hive !== hive.id) this.#deps.isOf(hive.id, this.hive);
+      if (this.hive !== hive.id) this.#host.isOf(this, hive.id, this.hive);
       this.hive = hive.id;
     }
     if (isWanted) this.#send({ type: 'ack', epoch, index, deltas, reply });
@@ -343,7 +356,7 @@ class Connection {
   }
 
   #resync({ reason }: Extract<StreamOutcome, { kind: 'resync' }>): void {
-    const { intake, log } = this.#deps;
+    const { intake, log } = this.#host;
     if (reason === 'malformed' || reason === 'outOfOrder')
       intake.countRefusal(this.#source.key, 'INVALID_HEARTBEAT', reason === 'malformed');
     if (reason === 'checksum') {

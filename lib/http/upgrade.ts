@@ -8,6 +8,9 @@ export interface Upgrade {
   readonly head: Buffer;
 }
 
+/** Errors of a connection are followed by its end, which is all there is to know. No closure: it would keep the request. */
+const ignoreError = (): void => undefined;
+
 /**
  * Requests that ask for another protocol go the way of all others, with the same checks; the route of that protocol takes the
  * connection over. Everybody else is answered in HTTP, and then the connection ends.
@@ -19,8 +22,7 @@ export class Upgrades {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const response = new ServerResponse(request);
       response.shouldKeepAlive = false;
-      // Its errors are followed by its end, which is all there is to know.
-      socket.on('error', () => undefined);
+      socket.on('error', ignoreError);
       response.assignSocket(socket as never);
       response.once('finish', () => socket.end());
       this.#pending.set(request, { head, response });

@@ -30,11 +30,12 @@ import {
   mergeGpus,
   mergeHive,
   mergeWorkers,
+  takeFigures,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
-import { type HiveRecord, hiveRecord } from './records.js';
+import { HiveRecord } from './records.js';
 import type {
   EventType,
   HeartbeatOutcome,
@@ -44,7 +45,8 @@ import type {
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
 import { Silences } from './silences.js';
-import { type HeartbeatChange, mergeChange, mergeLoads, type StreamBase, streamBaseOf } from './stream-merge.js';
+import { StreamBase, type StreamTable } from './stream-base.js';
+import { figuresOfHost, type HeartbeatChange, type HostFigures, mergeChange, mergeLoads } from './stream-merge.js';
 
 export type * from './registry-options.js';
 
@@ -72,7 +74,6 @@ export class Registry extends FleetQueries {
 
   readonly #wallClock: () => number;
   readonly #monitor: LivenessMonitor;
-  readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
@@ -101,12 +102,11 @@ export class Registry extends FleetQueries {
         },
       },
     );
-    this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#heartbeatRate = new RateCounter(rateSeconds, this.clock());
     const { fleetBytes = Infinity, hiveBytes = Infinity, reservationBytes } = options.memory ?? {};
     this.#capacity = new CapacityTracker(this.indexes, reservationBytes);
-    this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
+    this.#budget = new FleetBudget({ fleetBytes, hiveBytes, maxHives: options.maxHives ?? defaults.maxHives });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
     const { indexes, clock } = this;
@@ -119,7 +119,7 @@ export class Registry extends FleetQueries {
     const listeningMs = this.#settle();
     const nowMs = this.clock();
     const known = this.indexes.hives.get(heartbeat.hive.id);
-    const arrival = this.#arrivalOf(known, heartbeat, listeningMs, nowMs);
+    const arrival = this.#arrivalOf(known, heartbeat, cost.owner, listeningMs, nowMs);
     if (typeof arrival !== 'string') return arrival;
     const charge = this.#budget.charge(known?.charge ?? null, weightOf(heartbeat, cost.textBytes), cost.owner);
     if (typeof charge === 'string')
@@ -133,11 +133,13 @@ export class Registry extends FleetQueries {
 
     const before = hive.liveness;
     hive.heartbeats++;
+    hive.endStream();
     const relabelled = mergeHive(hive, heartbeat);
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
     const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
-    noteHeartbeat(this.missing, hive, arrival === 'joined', delta, gpus, nowMs);
+    noteHeartbeat(this.missing, this.indexes, hive, arrival === 'joined', delta, gpus, nowMs);
+    takeFigures(hive, this.routing, nowMs);
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
 
@@ -147,8 +149,8 @@ export class Registry extends FleetQueries {
    */
   patch(base: StreamBase, change: HeartbeatChange, owner: string): HeartbeatOutcome | null {
     const listeningMs = this.#settle();
-    const { hive } = base;
-    const { seq, text, state, plan } = change;
+    const { hive, state, plan } = base;
+    const { seq, text } = change;
     const events = text?.events ?? [];
     const verdict = classifyOfRun(hive.incarnations, { seq, eventSeq: lastEventSeq(events) }, listeningMs);
     if (verdict !== 'next' || !this.isCurrent(base)) return null;
@@ -156,8 +158,8 @@ export class Registry extends FleetQueries {
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
-    const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
-    const heartbeat = { seq, intervalMs: state.values[plan.interval]!, host: hive.host, events };
+    const delta = mergeChange(base, change, this.kept, nowMs);
+    const heartbeat = { seq, intervalMs: state.values[plan.interval]!, host: figuresOfHost(base), events };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
@@ -166,9 +168,7 @@ export class Registry extends FleetQueries {
   patchLoads(base: StreamBase, change: HeartbeatChange): boolean {
     this.#settle();
     if (!this.isCurrent(base)) return false;
-    const changed = mergeLoads(base, change);
-    this.routing.observe(changed, this.clock());
-    this.indexes.totals.update(base.hive);
+    const changed = mergeLoads(base, change, this.kept, this.clock());
     if (changed.length > 0) this.#publisher.publishRows(base.hive, changed);
     return true;
   }
@@ -179,25 +179,28 @@ export class Registry extends FleetQueries {
   }
 
   /** What deltas of a hive refer to, once this heartbeat of it was taken in; null: another was since. */
-  streamBase({ seq, hive: { id, incarnation }, ...rows }: Heartbeat): StreamBase | null {
+  streamBase(heartbeat: Heartbeat, table: StreamTable): StreamBase | null {
+    const { id, incarnation } = heartbeat.hive;
     const hive = this.indexes.hives.get(id);
-    if (hive === undefined || hive.incarnations.current !== incarnation || hive.incarnations.seq !== seq) return null;
-    return streamBaseOf(hive, rows);
+    if (hive === undefined || hive.incarnations.current !== incarnation || hive.incarnations.seq !== heartbeat.seq)
+      return null;
+    return new StreamBase(hive, heartbeat, table);
   }
 
   /** What follows once the rows of a heartbeat are merged. */
   #merged(
     hive: HiveRecord,
-    heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'host' | 'events'>,
+    heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'events'> & { readonly host: HostFigures },
     { arrival, before, delta, listeningMs, nowMs }: Merge,
   ): HeartbeatOutcome {
     noteSeqs(hive.incarnations, heartbeat, listeningMs);
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
-    this.routing.observe(hive.workerOrder, nowMs);
-    this.#capacity.refresh(hive);
-    this.indexes.totals.update(hive);
+    if (arrival !== 'next' || !delta.isRoomSame || this.#capacity.isReservedOn(hive)) {
+      this.#capacity.refresh(hive);
+      this.indexes.totals.update(hive);
+    }
     this.#monitor.touch(hive);
     this.#heartbeatRate.add(nowMs);
     const { cpuPercent, memoryAvailableBytes, load1 } = heartbeat.host;
@@ -243,8 +246,8 @@ export class Registry extends FleetQueries {
   }
 
   /** A hive that was there before this queen started, and was not heard since. */
-  missDead(last: HiveView): void {
-    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last);
+  missDead(last: HiveView, owner: string): void {
+    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last, owner);
     this.#publisher.publishHiveEvent('hiveRemoved', last.id, { reason: 'silent', workers: last.workerCount });
   }
 
@@ -361,6 +364,7 @@ export class Registry extends FleetQueries {
   #arrivalOf(
     hive: HiveRecord | undefined,
     heartbeat: Heartbeat,
+    owner: string,
     listeningMs: number,
     nowMs: number,
   ): Arrival | HeartbeatOutcome {
@@ -369,10 +373,10 @@ export class Registry extends FleetQueries {
     const most = this.#maxWorkersPerHive;
     if (workers > most)
       return refused('TOO_MANY_WORKERS', `${workers} workers; this queen takes ${most} a hive (maxWorkersPerHive)`);
-    if (!hive)
-      return this.indexes.hives.size < this.#maxHives
-        ? 'joined'
-        : refused('TOO_MANY_HIVES', `this queen takes ${this.#maxHives} hives (maxHives)`);
+    if (!hive) {
+      const noPlace = this.#budget.noPlace(owner);
+      return noPlace === null ? 'joined' : refused('TOO_MANY_HIVES', noPlace);
+    }
     const { current, seq: newest } = hive.incarnations;
     switch (classifyHeartbeat(hive.incarnations, numbers, listeningMs)) {
       case 'staleSeq':
@@ -395,14 +399,14 @@ export class Registry extends FleetQueries {
     const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
     const ring = this.histories.open(historyKey.hive(id));
     const cordon = this.cordons.of(id);
-    const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
+    const hive = new HiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
     this.indexes.addHive(hive);
     return hive;
   }
 
   #remove(hive: HiveRecord, reason: 'silent' | 'admin'): void {
     const workers = hive.workers.size;
-    if (reason === 'silent') keepHive(this.missing, hive, this.clock());
+    if (reason === 'silent') keepHive(this.missing, this.indexes, hive, this.clock());
     for (const worker of [...hive.workerOrder].reverse()) forgetWorker(this.indexes, this.histories, worker);
     for (const gpu of hive.gpuOrder) forgetGpu(this.indexes, this.histories, gpu);
     hive.gpuOrder = [];
@@ -418,12 +422,7 @@ export class Registry extends FleetQueries {
     const message = `another hive speaks as ${hive.id}, from ${hive.info.hostname}; give one of them another --id`;
     if (hive.duplicateAtMs === null || nowMs - hive.duplicateAtMs >= duplicateEveryMs) {
       hive.duplicateAtMs = nowMs;
-      this.#publisher.publishHiveEvent('duplicateHiveId', hive.id, {
-        hostname: heartbeat.hive.hostname,
-        incarnation: heartbeat.hive.incarnation,
-        currentHostname: hive.info.hostname,
-        currentIncarnation: hive.incarnations.current,
-      });
+      this.#publisher.publishDuplicate(hive, heartbeat.hive);
     }
     return refused('DUPLICATE_HIVE_ID', message);
   }
@@ -439,11 +438,11 @@ export class Registry extends FleetQueries {
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
       for (const worker of delta.appeared)
-        publisher.publishWorkerEvent('workerAppeared', worker, { state: worker.sample.state });
+        publisher.publishWorkerEvent('workerAppeared', worker, { state: worker.current.state });
     for (const worker of delta.removed)
-      publisher.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
+      publisher.publishWorkerEvent('workerGone', worker, { state: worker.current.state });
     for (const { worker, from } of delta.stateChanged)
-      publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
+      publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.current.state });
     publisher.publishOmitted(hive.id);
     publisher.publishRows(hive, delta.changed, delta.removed, arrival === 'joined' || arrival === 'restarted');
   }

@@ -61,10 +61,14 @@ export class NumericState {
   readonly firstGpu = 1;
   readonly firstWorker: number;
   readonly firstHeld: number;
+  // Plain lists: a typed array takes 200 bytes beside its numbers, and there is one state for each hive.
   /** The worker of each held row. */
-  readonly #workerOfHeld: Int32Array;
-  readonly #heldOfWorker: Int32Array;
-  readonly #offsets: Int32Array;
+  readonly #workerOfHeld: readonly number[];
+  /** Held rows before those of each worker, and then all of them. */
+  readonly #heldOfWorker: readonly number[];
+  /** Where the values of the first row begin. */
+  readonly #atWorkers: number;
+  readonly #atHeld: number;
 
   constructor(schema: StreamSchema, counts: RowCounts) {
     this.schema = schema;
@@ -72,20 +76,11 @@ export class NumericState {
     this.firstHeld = this.firstWorker + counts.workers;
     const held = counts.held.reduce((sum, count) => sum + count, 0);
     this.rowCount = this.firstHeld + held;
-    this.#workerOfHeld = new Int32Array(held);
-    this.#heldOfWorker = new Int32Array(counts.workers + 1);
-    let at = 0;
-    counts.held.forEach((count, worker) => {
-      this.#workerOfHeld.fill(worker, at, at + count);
-      at += count;
-      this.#heldOfWorker[worker + 1] = at;
-    });
-    this.#offsets = new Int32Array([
-      0,
-      schema.head.length,
-      schema.head.length + counts.gpus * schema.gpu.length,
-      schema.head.length + counts.gpus * schema.gpu.length + counts.workers * schema.worker.length,
-    ]);
+    this.#workerOfHeld = counts.held.flatMap((count, worker) => new Array<number>(count).fill(worker));
+    let before = 0;
+    this.#heldOfWorker = [0, ...counts.held.map((count) => (before += count))];
+    this.#atWorkers = schema.head.length + counts.gpus * schema.gpu.length;
+    this.#atHeld = this.#atWorkers + counts.workers * schema.worker.length;
     this.values = new Float64Array(cellCount(schema, counts)).fill(Number.NaN);
   }
 
@@ -101,9 +96,9 @@ export class NumericState {
 
   /** Where the values of a row begin. */
   offsetOf(row: number): number {
-    if (row >= this.firstHeld) return this.#offsets[3]! + (row - this.firstHeld) * this.schema.held.length;
-    if (row >= this.firstWorker) return this.#offsets[2]! + (row - this.firstWorker) * this.schema.worker.length;
-    return row >= this.firstGpu ? this.#offsets[1]! + (row - this.firstGpu) * this.schema.gpu.length : 0;
+    if (row >= this.firstHeld) return this.#atHeld + (row - this.firstHeld) * this.schema.held.length;
+    if (row >= this.firstWorker) return this.#atWorkers + (row - this.firstWorker) * this.schema.worker.length;
+    return row >= this.firstGpu ? this.schema.head.length + (row - this.firstGpu) * this.schema.gpu.length : 0;
   }
 
   /** Of a held row: its worker, and which of its GPUs it is. */
@@ -113,6 +108,11 @@ export class NumericState {
     return { worker, gpu: held - this.#heldOfWorker[worker]! };
   }
 
+  /** The first of the held rows of a worker; those of the last end where one behind it would begin. */
+  firstHeldOf(worker: number): number {
+    return this.firstHeld + this.#heldOfWorker[worker]!;
+  }
+
   /** The held rows of a worker: the first, and the one behind the last. */
   heldRowsOf(worker: number): readonly [first: number, end: number] {
     return [this.firstHeld + this.#heldOfWorker[worker]!, this.firstHeld + this.#heldOfWorker[worker + 1]!];
@@ -120,7 +120,7 @@ export class NumericState {
 
   /** One with the same rows. */
   likewise(): NumericState {
-    const held = Array.from(this.#heldOfWorker.subarray(1), (end, worker) => end - this.#heldOfWorker[worker]!);
+    const held = this.#heldOfWorker.slice(1).map((end, worker) => end - this.#heldOfWorker[worker]!);
     return new NumericState(this.schema, { gpus: this.firstWorker - 1, workers: held.length, held });
   }
 
