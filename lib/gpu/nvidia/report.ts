@@ -102,8 +102,6 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
   };
   const isBits = throttleBits !== undefined && throttleBits < allOnes32;
   if (throttleBits !== undefined && !isBits) reasons.throttleReasons = implausible(throttleBits);
-  const isAction = recoveryAction !== undefined && isRecoveryAction(recoveryAction);
-  if (recoveryAction !== undefined && !isAction) reasons.recoveryAction = implausible(recoveryAction);
   const pending = remapPending === undefined ? null : flag('remappedRows', remapPending);
   const failed = remapFailed === undefined ? null : flag('remappedRows', remapFailed);
   const isWhole = pending !== null && failed !== null;
@@ -124,7 +122,7 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     },
     reasons,
     problems: [
-      ...problemsOf(gpu, isAction ? recoveryAction : 0),
+      ...problemsOf(gpu, recoveryAction, reasons),
       // One of both may be known alone.
       ...(isWhole ? [] : memoryProblems({ remappedRows: { pending: pending === true, failed: failed === true } })),
     ],
@@ -142,8 +140,14 @@ function linksOf(
   return {};
 }
 
-function problemsOf(gpu: NvidiaGpu, recoveryAction = 0): readonly GpuProblem[] {
-  const recovery = recoveryProblem(recoveryAction);
+function problemsOf(
+  gpu: NvidiaGpu,
+  recoveryAction = 0,
+  reasons: Record<string, GpuReason> = {},
+): readonly GpuProblem[] {
+  const isAction = isRecoveryAction(recoveryAction);
+  if (!isAction) reasons.recoveryAction = implausible(recoveryAction);
+  const recovery = isAction ? recoveryProblem(recoveryAction) : null;
   const inforom = { ...reasonOf(nvmlCode.needsService), health: 'degraded' } as const;
   return [...(recovery ? [recovery] : []), ...(gpu.inforomCorrupted ? [inforom] : [])];
 }
