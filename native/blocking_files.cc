@@ -141,7 +141,7 @@ void BlockingFiles::Work(const std::string& path, FileBatch* batch) {
       const ReadResult file = kept_.Read(path);
       const std::string_view text = file.text.substr(0, batch->max_bytes);
       packed.rows.push_back(file.error != 0 ? -file.error : static_cast<double>(text.size()));
-      packed.bytes.append(text);
+      packed.text.append(text);
       break;
     }
     case FileWork::kList:
@@ -165,7 +165,7 @@ void BlockingFiles::Work(const std::string& path, FileBatch* batch) {
       break;
     case FileWork::kDrmClients: {
       const ReadResult file = kept_.Read(path);
-      AppendDrmClient(file.error, file.text.substr(0, batch->max_bytes), &packed.rows, &batch->names);
+      drm_.Append(file.error, file.text.substr(0, batch->max_bytes), &packed.rows, &packed.text);
       break;
     }
   }

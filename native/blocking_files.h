@@ -64,8 +64,8 @@ struct PackedAnswer {
   /// kReadKept: of each file its length, or its errno below 0. kPids: of each directory an errno and a count, then a
   /// pid and an inode for each. kDrmClients: as lib/native/drm-clients.ts reads it. kStatuses: the status of each.
   std::vector<double> rows;
-  /// kReadKept: all files, one behind the other.
-  std::string bytes;
+  /// kReadKept: all files, one behind the other. kDrmClients: what its rows name.
+  std::string text;
 };
 
 /// What is asked of each of some paths or processes and, once done, the answers in the same order.
@@ -79,8 +79,6 @@ struct FileBatch {
   std::string proc_root;
   std::vector<std::int32_t> pids;
   PackedAnswer packed;
-  /// kDrmClients: what its rows name.
-  NameTable names;
   std::vector<FileAnswer> files;
   std::vector<ListAnswer> lists;
   std::vector<LinksAnswer> links;
@@ -114,6 +112,7 @@ class BlockingFiles : public std::enable_shared_from_this<BlockingFiles> {
   bool thread_started_ = false;  // JS thread only
   ProcessUsageReader usage_;     // its thread only
   KeptFiles kept_;               // its thread only
+  DrmRows drm_;                  // its thread only
 
   std::mutex mutex_;
   std::deque<FileBatch> waiting_;

@@ -16,10 +16,7 @@ constexpr double kMostExact = 9007199254740991.0;
 /// More are no driver's.
 constexpr std::size_t kMostEntries = 64;
 
-struct Line {
-  std::string_view key;
-  std::string_view value;
-};
+using Line = DrmParser::Line;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsHex(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f'); }
@@ -43,21 +40,20 @@ std::string_view ValueOf(const std::vector<Line>& lines, std::string_view key) {
   return line == nullptr ? std::string_view{} : line->value;
 }
 
-/// Lines of `key: value` that can matter; the first of a key counts.
-std::vector<Line> LinesOf(std::string_view text) {
-  std::vector<Line> lines;
-  lines.reserve(32);
+/// Lines of `key: value` whose keys begin with `prefix`; the first of a key counts.
+void LinesOf(std::string_view text, std::string_view prefix, std::vector<Line>* found) {
+  std::vector<Line>& lines = *found;
+  lines.clear();
   for (std::size_t from = 0; from < text.size();) {
     const std::size_t end = std::min(text.find('\n', from), text.size());
     const std::string_view line = text.substr(from, end - from);
-    const std::size_t colon = line.find(':');
-    if (colon != std::string_view::npos && colon > 0) {
-      const std::string_view key = line.substr(0, colon);
-      if (Find(lines, key) == nullptr) lines.push_back({key, Trim(line.substr(colon + 1))});
-    }
     from = end + 1;
+    if (!StartsWith(line, prefix)) continue;
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || colon == 0) continue;
+    const std::string_view key = line.substr(0, colon);
+    if (Find(lines, key) == nullptr) lines.push_back({key, Trim(line.substr(colon + 1))});
   }
-  return lines;
 }
 
 double ScaleOf(std::string_view unit) {
@@ -98,8 +94,7 @@ bool IsId(std::string_view text) {
 
 /// Amounts of keys with one prefix, by the rest of the key.
 struct Amounts {
-  std::string_view prefix;
-  std::vector<DrmAmount> found;
+  std::vector<DrmAmount>& found;
 
   const DrmAmount* Find(std::string_view name) const {
     const auto at =
@@ -110,6 +105,8 @@ struct Amounts {
 
 /// A prefix of another stands behind it.
 enum Prefix { kCapacity, kEngine, kTotalCycles, kCycles, kMemory, kResident, kPrefixes };
+constexpr std::string_view kPrefixTexts[kPrefixes] = {"drm-engine-capacity-", "drm-engine-", "drm-total-cycles-",
+                                                      "drm-cycles-",          "drm-memory-", "drm-resident-"};
 
 void FillEngines(const Amounts (&amounts)[kPrefixes], std::vector<DrmEngine>* engines) {
   const auto add = [&](const DrmAmount& busy, double of) {
@@ -123,16 +120,16 @@ void FillEngines(const Amounts (&amounts)[kPrefixes], std::vector<DrmEngine>* en
   }
 }
 
-void FillAmounts(const std::vector<Line>& lines, DrmClient* client) {
-  Amounts amounts[kPrefixes] = {{"drm-engine-capacity-", {}}, {"drm-engine-", {}}, {"drm-total-cycles-", {}},
-                                {"drm-cycles-", {}},          {"drm-memory-", {}}, {"drm-resident-", {}}};
+void FillAmounts(const std::vector<Line>& lines, const Amounts (&amounts)[kPrefixes], DrmClient* client) {
+  for (const Amounts& each : amounts) each.found.clear();
   for (const Line& line : lines) {
-    if (!StartsWith(line.key, "drm-")) continue;
-    const auto of = std::find_if(std::begin(amounts), std::end(amounts),
-                                 [&line](const Amounts& each) { return StartsWith(line.key, each.prefix); });
-    if (of == std::end(amounts) || of->found.size() >= kMostEntries) continue;
+    const auto* const of = std::find_if(std::begin(kPrefixTexts), std::end(kPrefixTexts),
+                                        [&line](std::string_view prefix) { return StartsWith(line.key, prefix); });
+    if (of == std::end(kPrefixTexts)) continue;
+    std::vector<DrmAmount>& found = amounts[of - std::begin(kPrefixTexts)].found;
+    if (found.size() >= kMostEntries) continue;
     const double amount = AmountOf(line.value);
-    if (!std::isnan(amount)) of->found.push_back({line.key.substr(of->prefix.size()), amount});
+    if (!std::isnan(amount)) found.push_back({line.key.substr(of->size()), amount});
   }
   FillEngines(amounts, &client->engines);
   // The newer name of a region counts.
@@ -198,17 +195,21 @@ bool ParseOld(const std::vector<Line>& lines, DrmClient* client) {
 
 }  // namespace
 
-bool ParseFdinfo(std::string_view text, DrmClient* client) {
-  *client = DrmClient{};
+bool DrmParser::Parse(std::string_view text, DrmClient* client) {
+  client->Clear();
   if (text.find("pdev:") == std::string_view::npos) return false;
-  const std::vector<Line> lines = LinesOf(text);
-  const Line* driver = Find(lines, "drm-driver");
-  if (driver == nullptr) return ParseOld(lines, client);
+  LinesOf(text, "drm-", &lines_);
+  const Line* driver = Find(lines_, "drm-driver");
+  if (driver == nullptr) {
+    LinesOf(text, "", &lines_);
+    return ParseOld(lines_, client);
+  }
   client->driver = driver->value;
-  client->pdev = ValueOf(lines, "drm-pdev");
-  client->id = ValueOf(lines, "drm-client-id");
+  client->pdev = ValueOf(lines_, "drm-pdev");
+  client->id = ValueOf(lines_, "drm-client-id");
   if (!IsPciAddress(client->pdev) || !IsId(client->id)) return false;
-  FillAmounts(lines, client);
+  auto& [capacity, engine, total_cycles, cycles, memory, resident] = amounts_;
+  FillAmounts(lines_, {{capacity}, {engine}, {total_cycles}, {cycles}, {memory}, {resident}}, client);
   return true;
 }
 

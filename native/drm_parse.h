@@ -28,10 +28,31 @@ struct DrmClient {
   std::vector<DrmEngine> engines;
   std::vector<DrmAmount> engine_percents;
   std::vector<DrmAmount> resident_bytes;
+
+  void Clear() {
+    driver = pdev = id = {};
+    engines.clear();
+    engine_percents.clear();
+    resident_bytes.clear();
+  }
 };
 
-/// Parses /proc/<pid>/fdinfo/<fd> (Documentation/gpu/drm-usage-stats.rst) as lib/gpu/drm/fdinfo.ts does. False: no
-/// descriptor of a GPU, or none whose driver says on which device it is.
-bool ParseFdinfo(std::string_view text, DrmClient* client);
+/// Parses /proc/<pid>/fdinfo/<fd> (Documentation/gpu/drm-usage-stats.rst) as lib/gpu/drm/fdinfo.ts does. Keeps its memory
+/// from one text to the next.
+class DrmParser {
+ public:
+  /// False: no descriptor of a GPU, or none whose driver says on which device it is.
+  bool Parse(std::string_view text, DrmClient* client);
+
+  struct Line {
+    std::string_view key;
+    std::string_view value;
+  };
+
+ private:
+  std::vector<Line> lines_;
+  /// By prefix of their keys.
+  std::vector<DrmAmount> amounts_[6];
+};
 
 }  // namespace hivepulse

@@ -2,23 +2,21 @@
 
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "drm_parse.h"
 
 namespace hivepulse {
 
-/// Texts by their number: a line each, in the order in which they first came. None has a newline.
-class NameTable {
+/// Packs what fdinfo say, in the layout that lib/native/drm-clients.ts reads. Keeps its memory from one to the next.
+class DrmRows {
  public:
-  double IndexOf(std::string_view name);
-  const std::string& lines() const { return lines_; }
+  /// Appends an errno, or a client, or none; to `names` a line for each name of a client. None has a newline.
+  void Append(int error, std::string_view text, std::vector<double>* rows, std::string* names);
 
  private:
-  std::unordered_map<std::string, double> known_;
-  std::string lines_;
+  DrmParser parser_;
+  DrmClient client_;
 };
-
-/// Appends what one fdinfo says, in the layout that lib/native/drm-clients.ts reads: an errno, or a client, or none.
-void AppendDrmClient(int error, std::string_view text, std::vector<double>* rows, NameTable* names);
 
 }  // namespace hivepulse

@@ -1,7 +1,9 @@
 #include "kept_files.h"
 
+#include <linux/magic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <iterator>
@@ -17,7 +19,12 @@ constexpr std::size_t kShareOfDescriptors = 6;
 /// A pass takes some batches, and rare files come in every tenth.
 constexpr std::uint64_t kBatchesKept = 256;
 
-/// A file on disk can be read after it was removed; one of the kernel can't.
+/// A file on disk can be read after it was removed; one of the kernel can't, so that nothing else is asked of it.
+bool IsOfKernel(const FileDescriptor& file) {
+  struct statfs system {};
+  return fstatfs(file.get(), &system) == 0 && (system.f_type == SYSFS_MAGIC || system.f_type == PROC_SUPER_MAGIC);
+}
+
 bool IsRemoved(const FileDescriptor& file) {
   struct stat status {};
   return fstat(file.get(), &status) != 0 || status.st_nlink == 0;
@@ -35,7 +42,7 @@ KeptFiles::KeptFiles() {
 ReadResult KeptFiles::Read(const std::string& path) {
   const auto found = kept_.find(path);
   if (found != kept_.end()) {
-    if (!IsRemoved(found->second.file)) {
+    if (found->second.of_kernel || !IsRemoved(found->second.file)) {
       const ReadResult result = buffer_.Read(found->second.file, FileShape::kRecord);
       if (result.error == 0) {
         found->second.batch = batch_;
@@ -47,7 +54,10 @@ ReadResult KeptFiles::Read(const std::string& path) {
   FileDescriptor file;
   if (const int error = OpenRegularFile(path.c_str(), &file)) return {{}, error};
   const ReadResult result = buffer_.Read(file, FileShape::kRecord);
-  if (result.error == 0 && kept_.size() < most_kept_) kept_.emplace(path, Kept{std::move(file), batch_});
+  if (result.error == 0 && kept_.size() < most_kept_) {
+    const bool of_kernel = IsOfKernel(file);
+    kept_.emplace(path, Kept{std::move(file), of_kernel, batch_});
+  }
   return result;
 }
 

@@ -24,6 +24,7 @@ class KeptFiles {
  private:
   struct Kept {
     FileDescriptor file;
+    bool of_kernel = false;
     std::uint64_t batch = 0;
   };
 

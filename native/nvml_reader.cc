@@ -16,6 +16,7 @@ const std::array<const char*, kFieldCount> kFieldNames = {
     "temperatureCelsius", "powerWatts",      "powerLimitWatts",     "smClockMhz",         "fanPercent",
     "throttleBits",       "eccUncorrected",  "remapPending",        "remapFailed",        "nvlinksUp",
     "nvlinksTotal",       "migEnabled",      "recoveryAction",      "processes",          "processUtilization",
+    "xidEvents",
 };
 
 namespace {
@@ -25,6 +26,9 @@ bool IsLifecycle(int code) { return code == kUninitialized || code == kDriverNot
 
 /// Codes of a GPU that can't be used until it is reset.
 bool IsGone(int code) { return code == kGpuIsLost || code == kResetRequired; }
+
+/// Asked where GPUs are enumerated, whatever a pass finds of them.
+bool IsOfEnumeration(size_t field) { return field == kMigEnabled || field == kXidEvents; }
 
 std::string BusId(const PciInfo& info) {
   char text[32];
@@ -84,9 +88,12 @@ Report NvmlReader::Pass(bool slow) {
   for (size_t i = 0; i < states_.size(); i++) {
     State& state = states_[i];
     if (state.report.handle_code == kSuccess) {
-      if (SampleFast(state)) {
-        if (slow) SampleSlow(state);
-        lists[i] = SampleProcesses(state, slow);
+      const bool anew = state.was_gone;
+      if (anew) Forget(state);
+      state.was_gone = !SampleFast(state);
+      if (!state.was_gone) {
+        if (slow || anew) SampleSlow(state);
+        lists[i] = SampleProcesses(state, slow || anew);
       }
       alive_();
     }
@@ -170,7 +177,7 @@ void NvmlReader::Enumerate() {
     if (mig.code == kSuccess && mig.value == 1) EnumerateMig(position, found);
   }
   states_ = std::move(found);
-  if (events_ == nullptr) RegisterEvents();
+  RegisterEvents();
 }
 
 void NvmlReader::EnumerateMig(size_t parent, std::vector<State>& found) {
@@ -234,20 +241,28 @@ void NvmlReader::Describe(State& state) {
 }
 
 void NvmlReader::RegisterEvents() {
-  if (nvml_.eventSetCreate == nullptr || nvml_.deviceRegisterEvents == nullptr || nvml_.eventSetWait == nullptr ||
-      nvml_.eventSetFree == nullptr || nvml_.deviceGetSupportedEventTypes == nullptr) {
-    return;
-  }
-  if (nvml_.eventSetCreate(&events_) != kSuccess) {
+  if (nvml_.eventSetCreate != nullptr && nvml_.deviceRegisterEvents != nullptr && nvml_.eventSetWait != nullptr &&
+      nvml_.eventSetFree != nullptr && nvml_.deviceGetSupportedEventTypes != nullptr && events_ == nullptr &&
+      nvml_.eventSetCreate(&events_) != kSuccess) {
     events_ = nullptr;
-    return;
   }
-  for (const State& state : states_) {
-    if (state.is_mig || state.report.handle_code != kSuccess) continue;
-    uint64_t supported = 0;
-    if (nvml_.deviceGetSupportedEventTypes(state.handle, &supported) != kSuccess) continue;
-    if ((supported & kEventXid) != 0) nvml_.deviceRegisterEvents(state.handle, kEventXid, events_);
+  for (State& state : states_) {
+    if (state.report.handle_code != kSuccess) continue;
+    const int code = state.hears_xids ? static_cast<int>(kSuccess) : RegisterXids(state);
+    state.hears_xids = code == kSuccess;
+    Set(state, kXidEvents, code, 1);
   }
+}
+
+int NvmlReader::RegisterXids(const State& state) {
+  // Events of a MIG device are its GPU's.
+  if (state.is_mig || state.unsupported.test(kXidEvents)) return kNotSupported;
+  if (events_ == nullptr) return nvml_.eventSetCreate == nullptr ? kFunctionNotFound : kUnknown;
+  uint64_t supported = 0;
+  const int code = nvml_.deviceGetSupportedEventTypes(state.handle, &supported);
+  if (code != kSuccess) return code;
+  return (supported & kEventXid) == 0 ? static_cast<int>(kNotSupported)
+                                      : nvml_.deviceRegisterEvents(state.handle, kEventXid, events_);
 }
 
 void NvmlReader::TakeEvents(Report& report) {
@@ -260,6 +275,14 @@ void NvmlReader::TakeEvents(Report& report) {
     for (const State& state : states_) {
       if (state.handle == data.device && !state.is_mig) report.xids.push_back({state.report.uuid, data.eventData});
     }
+  }
+}
+
+void NvmlReader::Forget(State& state) {
+  for (size_t field = 0; field < kFieldCount; field++) {
+    if (IsOfEnumeration(field)) continue;
+    state.report.fields[field] = {};
+    state.unsupported.reset(field);
   }
 }
 
@@ -317,7 +340,9 @@ bool NvmlReader::SampleFast(State& state) {
   SampleMemory(state);
   const int memory = state.report.fields[kMemoryTotalBytes].code;
   if (IsGone(memory) || IsLifecycle(memory)) {
-    for (size_t field = 0; field < kFieldCount; field++) state.report.fields[field] = {memory, 0};
+    for (size_t field = 0; field < kFieldCount; field++) {
+      if (!IsOfEnumeration(field)) state.report.fields[field] = {memory, 0};
+    }
     return false;
   }
   if (state.is_mig) {

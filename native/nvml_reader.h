@@ -36,6 +36,7 @@ enum Field : size_t {
   kRecoveryAction,
   kProcesses,
   kProcessUtilization,
+  kXidEvents,
   kFieldCount,
 };
 extern const std::array<const char*, kFieldCount> kFieldNames;
@@ -81,7 +82,7 @@ struct Report {
   int count_code = kSuccess;
   /// Not kSuccess: the driver has gone as a whole, and only a new nvmlInit can find it again.
   int lifecycle_code = kSuccess;
-  /// Some GPU is lost or wants a reset: it comes back, if at all, through a new nvmlInit.
+  /// Some GPU is lost or wants a reset: if it does not come back by itself, a new nvmlInit may find it.
   bool sick = false;
 };
 
@@ -112,6 +113,8 @@ class NvmlReader {
     int graphics_code = kSuccess;  ///< of its last answer, as `mps_code`
     int mps_code = kSuccess;
     bool new_utilization_broken = false;
+    bool hears_xids = false;  ///< its events are in the set
+    bool was_gone = false;    ///< in its last pass
     bool is_mig = false;
     size_t parent = 0;
     uint64_t utilization_seen = 0;  ///< newest time stamp of a utilization sample, microseconds
@@ -123,7 +126,10 @@ class NvmlReader {
   void Describe(State& state);
   State Adopt(Device handle, const std::string& uuid, bool is_mig);
   void RegisterEvents();
+  int RegisterXids(const State& state);
 
+  /// Of one that was gone, each field says so: all are asked anew, also those that it did not have.
+  void Forget(State& state);
   /// False where the GPU no longer answers: the rest of its pass is skipped.
   bool SampleFast(State& state);
   void SampleSlow(State& state);

@@ -183,13 +183,10 @@ Napi::Value PackedToJs(Napi::Env env, const FileBatch& batch) {
   Napi::Float64Array rows = Napi::Float64Array::New(env, packed.rows.size());
   if (!packed.rows.empty()) std::memcpy(rows.Data(), packed.rows.data(), packed.rows.size() * sizeof(double));
   Napi::Object object = Napi::Object::New(env);
-  object.Set("work", kFileWorkNames[static_cast<std::size_t>(batch.work)]);
   object.Set("rows", rows);
-  object.Set("bytes", Napi::Buffer<char>::Copy(env, packed.bytes.data(), packed.bytes.size()));
   // As lib/gpu/drm/fdinfo.ts reads a file: a character for each byte.
-  napi_value names = nullptr;
-  const std::string& lines = batch.names.lines();
-  if (napi_create_string_latin1(env, lines.data(), lines.size(), &names) == napi_ok) object.Set("names", names);
+  napi_value text = nullptr;
+  if (napi_create_string_latin1(env, packed.text.data(), packed.text.size(), &text) == napi_ok) object.Set("text", text);
   return object;
 }
 

@@ -12,6 +12,7 @@ import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
 import { TokenBucket } from '../util/rate-limiter.js';
+import { DuplicateIds } from './duplicate-ids.js';
 
 /**
  * Deltas that a queen answers with one acknowledgement. A hive waits three seconds for it: so it knows of a connection that
@@ -69,6 +70,7 @@ interface Shared extends HeldPlan {
 /** The hives that are connected by a stream. */
 export class HeartbeatStreams {
   readonly #server: WebSocketServer;
+  readonly #duplicates = new DuplicateIds();
   readonly #open = new Set<Connection>();
   readonly #byHive = new Map<string, Connection>();
   readonly #plans = new Map<string, Shared>();
@@ -81,6 +83,7 @@ export class HeartbeatStreams {
   constructor(deps: HeartbeatStreamDeps) {
     this.#host = {
       ...deps,
+      duplicates: this.#duplicates,
       plan: (schema, owner) => this.#plan(schema, owner),
       take: (keys, bytes) => this.#bytes.take(keys, bytes),
       isOf: (connection, hive, before) => {
@@ -174,6 +177,7 @@ export class HeartbeatStreams {
 }
 
 interface ConnectionHost extends HeartbeatStreamDeps {
+  readonly duplicates: DuplicateIds;
   plan(schema: unknown, owner: string): HeldPlan | null;
   /** The connection is of this hive, and was of another. */
   isOf(connection: Connection, hive: string, before: string | null): void;
@@ -324,12 +328,13 @@ class Connection {
       queenId,
       intervalMs: requestedIntervalMs,
       ackEvery,
-      takesLoads: this.#host.intake.forwarder === null,
+      takesLoads: true,
     });
   }
 
   #answer(outcome: StreamOutcome): void {
     if (outcome.kind === 'refused') {
+      this.#host.duplicates.refused(outcome.refusal, this.#host.log, this.#address);
       this.#refuse(outcome.refusal);
       return;
     }

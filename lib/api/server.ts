@@ -43,7 +43,14 @@ export interface ServerDeps extends Omit<ServerContext, 'secure' | 'failed' | 't
   /** It will listen on loopback alone: Host is checked. */
   readonly loopback: boolean;
   readonly allowedHosts?: readonly string[];
-  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer; readonly clientCa?: string | Buffer };
+  readonly tls?: {
+    readonly cert: string | Buffer;
+    readonly key: string | Buffer;
+    readonly clientCa?: string | Buffer;
+    /** Which sessions may be taken up, and for how long, s. */
+    readonly sessionIdContext?: string;
+    readonly sessionTimeout?: number;
+  };
   /** Where the built page is. */
   readonly pageDirectory: string;
   /** Hives that are connected by a stream; null: heartbeats come by POST alone. */
@@ -79,12 +86,11 @@ const clientErrors: Readonly<Record<string, ProblemCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
 };
 
-function tlsOptions(tls: NonNullable<ServerDeps['tls']>) {
+function tlsOptions({ clientCa, ...tls }: NonNullable<ServerDeps['tls']>) {
   return {
-    cert: tls.cert,
-    key: tls.key,
+    ...tls,
     minVersion: 'TLSv1.2' as const,
-    ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+    ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
   };
 }
 

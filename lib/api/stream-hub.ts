@@ -121,7 +121,9 @@ export class StreamHub {
 
   #take(change: RegistryChange): void {
     if (change.type === 'heartbeat') {
-      const { hiveId, heartbeat } = change;
+      const { hiveId } = change;
+      if (!this.#isWanted(hiveId)) return;
+      const { heartbeat } = change;
       const pending = this.#pending.get(hiveId) ?? new PendingRows(heartbeat.hive);
       this.#pending.set(hiveId, pending);
       pending.add(heartbeat);
@@ -131,6 +133,12 @@ export class StreamHub {
       this.#events.push(change.event);
     }
     this.#schedule();
+  }
+
+  /** Some reader sees rows of this hive. */
+  #isWanted(hive: string): boolean {
+    for (const group of this.#groups.values()) if (group.wantsHive(hive)) return true;
+    return false;
   }
 
   /**

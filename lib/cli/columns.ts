@@ -195,11 +195,11 @@ export const gpuColumns = columnsOf<GpuRow>(
       ],
     },
     throttle: {
-      // A blank is no throttling: of a GPU that cannot tell it is not known.
-      draw: (g) => [
-        g.unsupported.includes('throttleReasons')
+      // A blank is no throttling.
+      draw: ({ throttleReasons }) => [
+        throttleReasons === null
           ? value(unknownText)
-          : value(g.throttleReasons.filter((reason) => reason !== 'idle').join(' '), 'warning'),
+          : value(throttleReasons.filter((reason) => reason !== 'idle').join(' '), 'warning'),
       ],
       order: null,
     },

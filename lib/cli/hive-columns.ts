@@ -1,6 +1,6 @@
 import type { HiveView } from '../contract/api.js';
-import { countVram } from '../contract/counts.js';
 import { containerShare } from '../present/container.js';
+import { coresOf, cpusOf, gpuTotals, usedMemoryOf } from '../present/host-figures.js';
 import { hiveGpusText } from '../present/knowledge.js';
 import {
   ansiOf,
@@ -12,7 +12,6 @@ import {
   type StatusStyle,
   styleOf,
 } from '../present/status.js';
-import { meanOf } from '../present/totals.js';
 import { formatAge, formatGibOf, formatPercent } from '../present/units.js';
 import {
   absenceSpan,
@@ -27,20 +26,14 @@ import {
 } from './cells.js';
 import { type Column, type Span, span } from './table.js';
 
-/** VRAM of all GPUs of a hive; those whose use is not known count in neither. Slices of a GPU are in their parent. */
-export function hiveVram(hive: Pick<HiveView, 'gpus'>): { used: number | null; total: number | null } {
-  const { usedBytes, totalBytes } = countVram(hive.gpus);
-  return { used: usedBytes, total: totalBytes };
-}
+const hiveGpuPercent = (hive: HiveView): number | null => gpuTotals([hive]).utilizationPercent;
+const hiveVramShare = (hive: HiveView): number | null => {
+  const { usedBytes, totalBytes } = gpuTotals([hive]);
+  return fraction(usedBytes, totalBytes);
+};
 
-export const hiveGpuPercent = (hive: Pick<HiveView, 'gpus'>): number | null =>
-  meanOf(hive.gpus.map((gpu) => gpu.utilizationPercent));
-
-const hostCpu = ({ host }: HiveView): number | null => fraction(host.cpuPercent, host.cpuCount * 100);
-const hostUsed = ({ host }: HiveView): number | null =>
-  host.memoryTotalBytes === null || host.memoryAvailableBytes === null
-    ? null
-    : host.memoryTotalBytes - host.memoryAvailableBytes;
+export const hostCpu = ({ host }: Pick<HiveView, 'host'>): number | null =>
+  fraction(host.cpuPercent, cpusOf(host) * 100);
 
 /** How a hive is: its liveness where it is not heard, else the state it says. */
 export const hiveStyle = (hive: HiveView): StatusStyle =>
@@ -141,43 +134,40 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     compact: 18,
     rank: 1,
     draw: (h, width) => {
-      const { used, total } = hiveVram(h);
-      return gauge(
-        fraction(used, total),
-        padded(formatGibOf(used, total), 18),
-        width,
-        loadTone(fraction(used, total), 0.95, 1.01),
-      );
+      const { usedBytes, totalBytes } = gpuTotals([h]);
+      const share = hiveVramShare(h);
+      return gauge(share, padded(formatGibOf(usedBytes, totalBytes), 18), width, loadTone(share, 0.95, 1.01));
     },
-    order: (h) => fraction(hiveVram(h).used, hiveVram(h).total),
+    order: hiveVramShare,
     descending: true,
   },
   {
     key: 'cpu',
     title: 'CPU',
-    min: 12,
-    max: 18,
-    compact: 5,
+    min: 14,
+    max: 20,
+    compact: 9,
     rank: 2,
-    draw: (h, width) => {
-      const used = hostCpu(h);
-      return gauge(used, padded(formatPercent(used === null ? null : used * 100), 5), width, loadTone(used));
-    },
+    draw: (h, width) => gauge(hostCpu(h), padded(coresOf(h.host), 9), width, loadTone(hostCpu(h))),
     order: hostCpu,
     descending: true,
   },
   {
     key: 'memory',
     title: 'MEMORY',
-    min: 12,
-    max: 18,
+    min: 18,
+    max: 32,
     compact: 6,
     rank: 3,
-    draw: (h, width) => {
-      const used = fraction(hostUsed(h), h.host.memoryTotalBytes);
-      return gauge(used, padded(formatPercent(used === null ? null : used * 100), 5), width, loadTone(used));
+    draw: ({ host }, width) => {
+      const used = usedMemoryOf(host);
+      const share = fraction(used, host.memoryTotalBytes);
+      // Where there is no room for both numbers, what they come to.
+      const text =
+        width < 18 ? formatPercent(share === null ? null : share * 100) : formatGibOf(used, host.memoryTotalBytes);
+      return gauge(share, padded(text, Math.min(18, width)), width, loadTone(share));
     },
-    order: (h) => fraction(hostUsed(h), h.host.memoryTotalBytes),
+    order: ({ host }) => fraction(usedMemoryOf(host), host.memoryTotalBytes),
     descending: true,
   },
   {

@@ -1,11 +1,12 @@
 import type { Snapshot } from '../contract/heartbeat.js';
 import { storedGpu, storedWorker } from '../contract/stored.js';
 import { containerShare } from '../present/container.js';
+import { coresOf, usedMemoryOf } from '../present/host-figures.js';
 import { gpuReadersText, hiveGpusText } from '../present/knowledge.js';
 import { unknownOfWorkers } from '../present/null-text.js';
 import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
-import { formatCores, formatDuration, formatGibOf, formatPercent } from '../present/units.js';
+import { formatDuration, formatGibOf, formatPercent } from '../present/units.js';
 import { type GpuRow, gpuColumns, type WorkerRow, workerColumns } from './columns.js';
 import { type Column, printTable, sortRows } from './table.js';
 import { paint, printable } from './text.js';
@@ -16,10 +17,7 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
   const absence = hiveGpusText(snapshot, collection.gpuAgeMs);
   const bold = (text: string): string => (colours ? paint(text, '1') : text);
   const here = { hive: '', liveness: 'online', ageMs: 0 } as const;
-  const used =
-    host.memoryTotalBytes === null || host.memoryAvailableBytes === null
-      ? null
-      : host.memoryTotalBytes - host.memoryAvailableBytes;
+  const used = usedMemoryOf(host);
   const without = <T>(all: readonly Column<T>[]): Column<T>[] => all.filter(({ key }) => key !== 'hive');
   const rows: WorkerRow[] = workers.map((worker) => ({
     ...storedWorker(worker),
@@ -30,7 +28,7 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
   const gpuRows: GpuRow[] = gpus.map((gpu) => ({ ...storedGpu(gpu), ...here }));
   const { cpu, memory, io } = host.pressure;
   const lines = [
-    `${bold('cpu')}       ${formatCores(host.cpuPercent)} of ${plural(host.cpuCount, 'core')}, load ${host.load1?.toFixed(2) ?? '—'}, up ${formatDuration(host.uptimeSeconds)}`,
+    `${bold('cpu')}       ${coresOf(host)} cores, load ${host.load1?.toFixed(2) ?? '—'}, up ${formatDuration(host.uptimeSeconds)}`,
     `${bold('memory')}    ${formatGibOf(used, host.memoryTotalBytes)}`,
     ...(host.container == null ? [] : [`${bold('container')} ${containerShare(host.container)}`]),
     `${bold('pressure')}  cpu ${formatPercent(cpu)}, memory ${formatPercent(memory)}, I/O ${formatPercent(io)}`,

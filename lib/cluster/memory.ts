@@ -24,6 +24,7 @@ export function memoryBus(
     keyframeWanted: null,
     publishHeartbeat: (_heartbeat, _body, acknowledged) => acknowledged,
     publishDelta: (_delta, acknowledged) => acknowledged,
+    publishLoads: () => undefined,
     // Room that was granted must not be granted again by a queen that starts anew: the answer waits for the disk.
     async place(request) {
       const reply = registry.place(request);

@@ -23,7 +23,7 @@ import {
   removalSubject,
 } from '../nats/subjects.js';
 import type { HeartbeatBody } from '../queen/heartbeat-body.js';
-import type { AcceptedDelta, HeartbeatIntake, StreamOrigin } from '../queen/intake.js';
+import type { AcceptedDelta, AcceptedLoads, HeartbeatIntake, StreamOrigin } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { type MessageLog, silentLog } from '../util/log.js';
 import { Limiter } from '../util/rate-limiter.js';
@@ -170,6 +170,11 @@ export class NatsBus implements Bus {
     });
     const run = { id, incarnation: incarnations.current };
     return this.#events.ingest(this.#store, run, events, (worker) => workers.get(worker)?.sample.model);
+  }
+
+  /** In the order of deltas: each has a place among them. */
+  publishLoads({ base, stream, bytes }: AcceptedLoads): void {
+    this.#publish((connection) => connection.publish(deltaSubject(base.hive.id, stream), bytes));
   }
 
   /** Where events are stored; null: nowhere, for now. */

@@ -7,8 +7,8 @@ import type { SharedStreams } from './shared-streams.js';
 const sliceMs = 8;
 /** Bytes that wait at most; what comes beyond them is not taken, and the hive's next heartbeat is as good. */
 const maxWaitingBytes = 128 * 1024 * 1024;
-/** Deltas of one hive that wait at most: a whole heartbeat then costs less than all of them. */
-const maxWaitingDeltas = 10;
+/** Deltas of one hive that wait at most, ten seconds of them with what engines say meanwhile: a whole heartbeat then costs less. */
+const maxWaitingDeltas = 50;
 
 interface Delta {
   readonly stream: string;

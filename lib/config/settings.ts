@@ -155,8 +155,9 @@ export const settings = {
   }),
   stream: hive({
     type: type.boolean,
-    default: false,
-    description: 'Send heartbeats over one lasting WebSocket (docs/stream.md), falling back to POST.',
+    default: true,
+    description:
+      'Send heartbeats over one lasting WebSocket (docs/stream.md), falling back to POST. `--no-stream` sends each by POST.',
     tradeoff: 'On: a small part of the bytes and of the CPU of the queen. Off: one plain request for each heartbeat.',
   }),
   watch: watched({

@@ -1,7 +1,7 @@
 import { type FieldTable, optionalFields } from './fields/field.js';
 import { gpuFields } from './fields/gpu.js';
 import { workerFields } from './fields/worker.js';
-import type { GpuSample, StoredGpu, StoredWorker, WorkerSample } from './heartbeat.js';
+import type { GpuSample, Heartbeat, StoredGpu, StoredWorker, WorkerSample } from './heartbeat.js';
 
 type Item = Record<string, unknown>;
 
@@ -58,7 +58,38 @@ export function addAbsentOfWorker(worker: Item): Item {
   }
   return whole;
 }
-export const addAbsentOfGpu: (gpu: Item) => Item = completer(gpuFields);
+
+const completeGpu = completer(gpuFields);
+/** Fields of which a hive sends something else in place of null. */
+const sentNulls = Object.entries(gpuFields as FieldTable).flatMap(([name, { nullSentAs }]) =>
+  nullSentAs === undefined ? [] : [{ name, nullSentAs }],
+);
+
+/** The GPU with every field: what a hive leaves out, or sends something else in place of, is null. */
+export function addAbsentOfGpu(gpu: Item): Item {
+  const whole = completeGpu(gpu);
+  for (const { name, nullSentAs } of sentNulls) {
+    const value = whole[name];
+    if (!Array.isArray(value)) continue;
+    // Hives of 0.1 send an empty list of a device that cannot tell.
+    const isNull =
+      value.length === 0
+        ? Array.isArray(whole.unsupported) && whole.unsupported.includes(name)
+        : value.length === nullSentAs.length && nullSentAs.every((entry, i) => entry === value[i]);
+    if (isNull) whole[name] = null;
+  }
+  return whole;
+}
+
+/** The heartbeat as a hive sends it, so that a queen of 0.1 takes it too. */
+export const asSent = (heartbeat: Heartbeat): Heartbeat => ({ ...heartbeat, gpus: heartbeat.gpus.map(sentGpu) });
+
+function sentGpu(gpu: GpuSample): GpuSample {
+  const values = gpu as unknown as Item;
+  const nulls = sentNulls.filter(({ name }) => values[name] === null);
+  if (nulls.length === 0) return gpu;
+  return { ...gpu, ...Object.fromEntries(nulls.map(({ name, nullSentAs }) => [name, [...nullSentAs]])) };
+}
 
 /** Copies with every field. */
 export function storedWorker(worker: WorkerSample): StoredWorker {

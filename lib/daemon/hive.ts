@@ -6,6 +6,7 @@ import { checkHiveOptions } from '../config/check-options.js';
 import type { HiveOptions, NatsOptions, Running } from '../config/options.js';
 import { defaults } from '../contract/defaults.js';
 import type { Fault, Heartbeat, HiveInfo, Snapshot } from '../contract/heartbeat.js';
+import { asSent } from '../contract/stored.js';
 import type { GpuSource } from '../gpu/reading.js';
 import { createGpuSource } from '../gpu/source.js';
 import { EventLog } from '../hive/event-log.js';
@@ -93,7 +94,7 @@ function transportTo(
   log: SenderLog,
 ): HeartbeatTransport {
   const access = { tls, ...defined({ token }) };
-  if (stream !== true) return httpTransport(queen, access);
+  if (stream === false) return httpTransport(queen, access);
   return new StreamTransport(queen, { ...access, log, ...defined({ clock: parts.clock, random: parts.random }) });
 }
 
@@ -210,7 +211,7 @@ export async function startHive(options: HiveOptions = {}, parts: HiveDeps = {})
     intervalMs,
     build: () => {
       seq += 1;
-      return beatOf(sampler.latest() ?? sampler.snapshot(), seq);
+      return asSent(beatOf(sampler.latest() ?? sampler.snapshot(), seq));
     },
     onReply: ({ ackEventSeq }) => {
       if (events.acknowledge(ackEventSeq)) told?.acknowledged(ackEventSeq);

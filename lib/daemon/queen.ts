@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { Server } from 'node:tls';
 import { getHeapStatistics } from 'node:v8';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import type { Logger } from 'pino';
@@ -28,6 +29,7 @@ import { packageRoot } from '../util/package-root.js';
 import { packageVersion } from '../util/version.js';
 import { keepState } from './kept-state.js';
 import { startNotifier } from './notifier.js';
+import { sessionContextOf, ticketSeconds } from './ticket-keys.js';
 
 /** How often liveness is looked at: everything due is done within this time. */
 const tickMs = 250;
@@ -69,7 +71,8 @@ export async function startQueen(options: QueenOptions = {}, extras: QueenExtras
       host,
       `${host} is reachable from other machines, and no token is set: name a tokens file, bind to 127.0.0.1, or accept it with --insecure.`,
     );
-  const { registry, hub, streams, app, stop } = await assemble({ ...options, host }, extras, tokens);
+  const { registry, hub, streams, app, tickets, stop } = await assemble({ ...options, host }, extras, tokens);
+  tickets?.attach(app.server as unknown as Server);
   const bound = await listen(app, host, port).catch(async (error) => {
     await stop();
     throw error;
@@ -167,7 +170,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     await bus.close();
     await kept.close();
   };
-  return { registry, hub, streams, app, stop };
+  return { registry, hub, streams, app, tickets: kept.tickets, stop };
 }
 
 const logEvicted = (logger: Logger | undefined) => (reader: object, count: number) =>
@@ -252,10 +255,14 @@ function readTls(tls: NonNullable<QueenOptions['tls']>) {
       throw new HivepulseError('CONFIG_UNREADABLE', path, message, { cause: error });
     }
   };
+  const cert = read(tls.cert);
+  const clientCa = tls.clientCa === undefined ? undefined : read(tls.clientCa);
   return {
-    cert: read(tls.cert),
+    cert,
     key: read(tls.key),
-    ...(tls.clientCa === undefined ? {} : { clientCa: read(tls.clientCa) }),
+    ...defined({ clientCa }),
+    sessionIdContext: sessionContextOf(cert, clientCa),
+    sessionTimeout: ticketSeconds,
   };
 }
 

@@ -19,6 +19,7 @@ import { Login } from './views/login.js';
 import { ModelsView } from './views/models.js';
 import { closePanel, Panel } from './views/panel.js';
 import { PlacementView } from './views/placement.js';
+import { SignOut } from './views/sign-out.js';
 import { WorkersView } from './views/workers.js';
 
 const viewWords: Readonly<Record<View, string>> = {
@@ -74,6 +75,7 @@ export function App() {
           ))}
         </nav>
         <ConnectionMark />
+        <SignOut />
         <button
           type="button"
           class="icon"

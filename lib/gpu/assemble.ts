@@ -16,7 +16,7 @@ export interface Assembled {
   readonly faults: readonly Fault[];
 }
 
-/** What a driver may say of a GPU, each as not known: a list is empty, all else null. */
+/** What a driver may say of a GPU, each as not known. */
 const unmeasured = unmeasuredOf(gpuFields) as unknown as ReportedValues;
 
 const givenByDriver = Object.keys(unmeasured) as (keyof ReportedValues)[];

@@ -24,6 +24,11 @@ const unsupported: ReadonlySet<number> = new Set([400, 404, 405, 426, 501]);
 const unreachable: ReadonlySet<string> = new Set(
   'ECONNREFUSED EHOSTUNREACH EHOSTDOWN ENETUNREACH ETIMEDOUT ENOTFOUND EAI_AGAIN'.split(' '),
 );
+/**
+ * Over TLS a connection is made anew after so long, half as much to half as much more: sessions of the last day are taken up by a queen
+ * that has started anew, and those of before are not.
+ */
+const renewMs = 6 * 3600_000;
 /** Reasons of a resync that something on the way is to blame for. */
 const suspicious: ReadonlySet<string> = new Set(['malformed', 'outOfOrder', 'checksum']);
 
@@ -54,7 +59,9 @@ export class StreamTransport implements HeartbeatTransport {
   readonly #post: HeartbeatTransport;
   readonly #target: ReturnType<typeof streamTarget>;
   readonly #fallback = new StreamFallback();
+  readonly #isSecure: boolean;
   #open: OpenStream | null = null;
+  #renewAtMs = Number.POSITIVE_INFINITY;
   /** The queen asked to be left alone until then. */
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   /** Why the stream failed last. */
@@ -67,6 +74,7 @@ export class StreamTransport implements HeartbeatTransport {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#post = options.post ?? httpTransport(queen, options);
+    this.#isSecure = new URL(queen).protocol === 'https:';
     this.#target = streamTarget(queen, options.token, options.tls);
   }
 
@@ -74,9 +82,10 @@ export class StreamTransport implements HeartbeatTransport {
     if (this.#fallback.usesPost(this.#clock.now())) return await this.#sendByPost(heartbeat, signal);
     const waitMs = this.#notBeforeMs - this.#clock.now();
     if (waitMs > 0) return failed('QUEEN_ENDS', `${shownUrl(this.queen)} is shutting down`, waitMs);
+    if (this.#clock.now() >= this.#renewAtMs) this.#leave();
     try {
       const open = this.#open ?? (await this.#connect(signal));
-      return await this.#sendOver(open, heartbeat);
+      return await this.#sendOver(open, heartbeat, signal);
     } catch (error) {
       if (error instanceof UpgradeRefused) return this.#refusedUpgrade(error, heartbeat, signal);
       throw error;
@@ -93,10 +102,14 @@ export class StreamTransport implements HeartbeatTransport {
   }
 
   async close(): Promise<void> {
-    this.#open?.connection.close();
-    this.#open = null;
+    this.#leave();
     this.#target.agent.destroy();
     await this.#post.close();
+  }
+
+  #leave(): void {
+    this.#open?.connection.close();
+    this.#open = null;
   }
 
   async #connect(signal: AbortSignal): Promise<OpenStream> {
@@ -121,16 +134,26 @@ export class StreamTransport implements HeartbeatTransport {
       throw error;
     });
     encoder.ackEvery = connection.ackEvery;
+    if (this.#isSecure) this.#renewAtMs = this.#clock.now() + (0.5 + this.#random()) * renewMs;
     this.#open = { connection, encoder };
     return this.#open;
   }
 
-  async #sendOver({ connection, encoder }: OpenStream, heartbeat: Heartbeat): Promise<SendOutcome> {
+  async #sendOver(
+    { connection, encoder }: OpenStream,
+    heartbeat: Heartbeat,
+    signal: AbortSignal,
+  ): Promise<SendOutcome> {
     // A queen that has lost the thread is sent the same heartbeat again, whole; one that then loses it again has failed.
     for (let attempt = 0; attempt < 2; attempt++) {
       if (connection.isBehind)
         return failed('QUEEN_SLOW', `${shownUrl(this.queen)} reads more slowly than it is sent to`);
       const { bytes, epoch, index, wantsAck } = await encoder.encode(heartbeat);
+      if (signal.aborted) {
+        // The last heartbeat of a hive that stops has overtaken it: the queen must not be sent an older one after that.
+        encoder.reset();
+        return failed('ABORTED', 'aborted');
+      }
       if (!wantsAck) {
         connection.send(bytes);
         return { kind: 'ack', reply: connection.reply };
@@ -165,8 +188,7 @@ export class StreamTransport implements HeartbeatTransport {
   }
 
   async #sendByPost(heartbeat: Heartbeat, signal: AbortSignal): Promise<SendOutcome> {
-    this.#open?.connection.close();
-    this.#open = null;
+    this.#leave();
     let isAnswered = false;
     try {
       const outcome = await this.#post.send(heartbeat, signal);

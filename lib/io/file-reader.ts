@@ -6,6 +6,9 @@ export type { DirectoryEntry, FileResult };
 /** Inodes of the directories that processes have in /proc, by pid. Another process that has a pid has another one. */
 export type PidInodes = ReadonlyMap<number, number>;
 
+/** A file of the kernel, a character for each byte; a number is the errno. */
+export type KeptResult = string | number;
+
 /**
  * File reads that may block on somebody else's lock (/proc, cgroupfs), done off the event loop and outside libuv's pool:
  * on a thread of the addon, or in a worker thread where there is no addon. One batch at a time, in order. A read that
@@ -21,7 +24,7 @@ export interface FileReader {
    * As `read`, of files of the kernel that are read again and again: descriptors are kept from call to call where the
    * reader can. Of a file that was removed and made anew the new one is read.
    */
-  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]>;
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]>;
   /** Lists each directory; a number is the errno. */
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   /** The processes that each directory, as /proc is one, shows; a number is the errno. */

@@ -4,7 +4,7 @@ import type { DrmClientResult } from '../native/drm-clients.js';
 import { printablePath } from '../util/byte-path.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { closedError } from '../util/waiters.js';
-import type { DirectoryEntry, FileReader, FileResult, PidInodes } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, KeptResult, PidInodes } from './file-reader.js';
 import { openFileReader } from './open-file-reader.js';
 
 /** A read that has not returned for so long is taken to hang, ms. */
@@ -79,11 +79,15 @@ interface Request {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Some paths of a request, as one reader has them; `at`: their places in the results. */
-interface Batch {
-  readonly request: Request;
+/** Some paths of a request; `at`: their places in the results. */
+interface Part {
   readonly paths: readonly string[];
   readonly at: readonly number[];
+}
+
+/** As one reader has them. */
+interface Batch extends Part {
+  readonly request: Request;
 }
 
 interface Hung {
@@ -103,6 +107,7 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
   /** What the current reader has not answered yet, in its order. */
   #queue: Batch[] = [];
   readonly #hung = new Map<FileReader, Hung>();
+  readonly #parts = new WeakMap<readonly string[], readonly Part[]>();
   #suspect: Batch | null = null;
   #stopWatch: (() => void) | null = null;
   #recoveries = 0;
@@ -118,7 +123,7 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
     return this.#request(paths, (reader, some) => reader.read(some, maxBytes));
   }
 
-  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]> {
     return this.#request(paths, (reader, some) => reader.readKept(some, maxBytes));
   }
 
@@ -211,18 +216,33 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
 
   async #request<T>(paths: readonly string[], work: Work<T>): Promise<readonly (T | typeof ETIMEDOUT)[]> {
     if (this.#closed) throw closedError('file reader');
-    const { batchSize } = this.#options;
     const results: (T | number)[] = paths.map(() => ETIMEDOUT);
-    const at = [...paths.keys()].filter((i) => !this.#hangs(paths[i] as string));
+    const parts = this.#partsOf(paths);
+    const waiting = parts.reduce((sum, { at }) => sum + at.length, 0);
+    if (waiting === 0) return results;
     await new Promise<void>((resolve, reject) => {
-      const request: Request = { work, results, waiting: at.length, resolve, reject };
-      if (at.length === 0) resolve();
-      for (let i = 0; i < at.length; i += batchSize) {
-        const some = at.slice(i, i + batchSize);
-        this.#submit({ request, at: some, paths: some.map((place) => paths[place] as string) });
-      }
+      const request: Request = { work, results, waiting, resolve, reject };
+      for (const { paths: some, at } of parts) this.#submit({ request, paths: some, at });
     });
     return results;
+  }
+
+  /** Where nothing hangs those of paths that stay what they are (`Object.freeze`) are the same from call to call. */
+  #partsOf(paths: readonly string[]): readonly Part[] {
+    const stays = this.#hung.size === 0 && Object.isFrozen(paths);
+    const known = stays ? this.#parts.get(paths) : undefined;
+    if (known !== undefined) return known;
+    const { batchSize } = this.#options;
+    const at = [...paths.keys()].filter((i) => !this.#hangs(paths[i] as string));
+    const parts: Part[] = [];
+    for (let i = 0; i < at.length; i += batchSize) {
+      const places = at.slice(i, i + batchSize);
+      const whole = places.length === paths.length;
+      const some = whole ? paths : places.map((place) => paths[place] as string);
+      parts.push({ paths: stays ? Object.freeze(some) : some, at: places });
+    }
+    if (stays) this.#parts.set(paths, parts);
+    return parts;
   }
 
   #hangs(path: string): boolean {

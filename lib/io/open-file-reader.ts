@@ -5,14 +5,15 @@ import {
   type NativeBatch,
   type NativeDirectoryEntry,
   type NativeFileThread,
+  type NativePacked,
 } from '../native/binding.js';
-import { type DrmClientResult, drmClientsOf } from '../native/drm-clients.js';
+import { type DrmClientResult, type DrmShapes, drmClientsOf } from '../native/drm-clients.js';
 import { type FileWork, usageColumns } from '../native/layout.js';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import { Pending } from '../util/pending.js';
 import { closedError } from '../util/waiters.js';
 import { WorkerThread } from '../util/worker-thread.js';
-import type { DirectoryEntry, FileReader, FileResult, PidInodes } from './file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, KeptResult, PidInodes } from './file-reader.js';
 
 type Answer = readonly unknown[];
 type Argument = FilesRequest['argument'];
@@ -32,7 +33,7 @@ abstract class ThreadFileReader implements FileReader {
     return this.request('read', paths, maxBytes);
   }
 
-  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]> {
     return this.request('readKept', paths, maxBytes);
   }
 
@@ -97,19 +98,17 @@ function usageRows(usages: Float64Array): readonly (Float64Array | number)[] {
   });
 }
 
-type Packed = NonNullable<NativeBatch['packed']>;
-
-/** Views of one buffer. */
-function keptFiles({ rows, bytes }: Packed): readonly FileResult[] {
+/** Parts of one text. */
+function keptFiles({ rows, text }: NativePacked): readonly KeptResult[] {
   let from = 0;
   return Array.from(rows, (length) => {
     if (length < 0) return -length;
     from += length;
-    return bytes.subarray(from - length, from);
+    return text.slice(from - length, from);
   });
 }
 
-function pidLists({ rows }: Packed): readonly (PidInodes | number)[] {
+function pidLists({ rows }: NativePacked): readonly (PidInodes | number)[] {
   const lists: (PidInodes | number)[] = [];
   for (let at = 0; at < rows.length; ) {
     const [error, count] = [rows[at] as number, rows[at + 1] as number];
@@ -121,21 +120,25 @@ function pidLists({ rows }: Packed): readonly (PidInodes | number)[] {
   return lists;
 }
 
-const unpack: Readonly<Partial<Record<FileWork, (packed: Packed) => Answer>>> = {
-  readKept: keptFiles,
-  pids: pidLists,
-  drmClients: ({ rows, names }) => drmClientsOf(rows, names),
-  statuses: ({ rows }) => Array.from(rows),
-};
+function sameRows(one: Float64Array, other: Float64Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}
 
+/** Of works that are packed that alone: who asked unpacks it. */
 function answerOf({ results, usages, packed }: NativeBatch): Answer {
   if (usages !== undefined) return usageRows(usages);
-  return packed === undefined ? results.map(named) : (unpack[packed.work]?.(packed) ?? []);
+  return packed === undefined ? results.map(named) : [packed];
 }
 
 /** Over a thread of the addon: a read that never returns does not even hold up the exit of the process. */
 export class NativeFileReader extends ThreadFileReader {
   readonly #files: NativeFileThread;
+  /** Of paths that are asked for again and again: `Object.freeze` says that they stay what they are. */
+  readonly #texts = new WeakMap<readonly string[], string>();
+  readonly #shapes = new WeakMap<readonly string[], DrmShapes>();
+  #pids: { readonly rows: Float64Array; readonly lists: readonly (PidInodes | number)[] } | null = null;
 
   constructor(binding: Binding) {
     super();
@@ -152,13 +155,28 @@ export class NativeFileReader extends ThreadFileReader {
     return this.answerOf(() => this.#files.submit('usage', root.slice(0, -1), pids));
   }
 
-  drmClients(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[]> {
-    return this.request('drmClients', paths, maxBytes);
+  override async readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]> {
+    return keptFiles(await this.#packed('readKept', this.#textOf(paths), maxBytes));
+  }
+
+  /** The same objects where nothing has changed. */
+  override async pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
+    const packed = await this.#packed('pids', this.#textOf(paths));
+    if (this.#pids === null || !sameRows(this.#pids.rows, packed.rows))
+      this.#pids = { rows: packed.rows, lists: pidLists(packed) };
+    return this.#pids.lists;
+  }
+
+  async drmClients(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[]> {
+    const { rows, text } = await this.#packed('drmClients', this.#textOf(paths), maxBytes);
+    const { results, known } = drmClientsOf(rows, text, this.#shapes.get(paths));
+    if (Object.isFrozen(paths)) this.#shapes.set(paths, known);
+    return results;
   }
 
   /** As native/status_questions.h says. */
-  statuses(questions: readonly string[], timeoutMs: number): Promise<readonly number[]> {
-    return this.request('statuses', questions, timeoutMs);
+  async statuses(questions: readonly string[], timeoutMs: number): Promise<readonly number[]> {
+    return Array.from((await this.#packed('statuses', questions.map(bytesOfPath), timeoutMs)).rows);
   }
 
   runningMs(): number {
@@ -166,9 +184,25 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
-    // One text: to hand over a string for each costs more than reading what it names.
-    const asText = unpack[work] !== undefined && work !== 'statuses';
-    return this.#files.submit(work, asText ? paths.join('\n') : paths.map(bytesOfPath), argument);
+    return this.#files.submit(work, paths.map(bytesOfPath), argument);
+  }
+
+  async #packed(
+    work: FileWork,
+    paths: string | readonly (string | Buffer)[],
+    argument?: Argument,
+  ): Promise<NativePacked> {
+    const [packed] = await this.answerOf<NativePacked>(() => this.#files.submit(work, paths, argument));
+    return packed as NativePacked;
+  }
+
+  /** One text: to hand over a string for each costs more than reading what it names. */
+  #textOf(paths: readonly string[]): string {
+    const known = this.#texts.get(paths);
+    if (known !== undefined) return known;
+    const text = paths.join('\n');
+    if (Object.isFrozen(paths)) this.#texts.set(paths, text);
+    return text;
   }
 
   protected keepAlive(yes: boolean): void {
@@ -190,7 +224,14 @@ export interface FilesRequest {
 
 export interface FilesResponse {
   readonly id: number;
-  readonly results: readonly (Uint8Array | number | readonly DirectoryEntry[] | PidInodes | readonly string[])[];
+  readonly results: readonly (
+    | Uint8Array
+    | string
+    | number
+    | readonly DirectoryEntry[]
+    | PidInodes
+    | readonly string[]
+  )[];
 }
 
 /** Over a worker thread, where there is no addon. A read that never returns holds up the exit of the process. */

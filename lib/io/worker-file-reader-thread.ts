@@ -23,7 +23,7 @@ function orErrno<T>(work: () => T): T | number {
   }
 }
 
-function readWhole(path: string, maxBytes: number): Uint8Array {
+function readWhole(path: string, maxBytes: number): Buffer {
   const descriptor = openRegularFileSync(bytesOfPath(path));
   try {
     const parts: Buffer[] = [];
@@ -64,8 +64,9 @@ function pids(path: string): PidInodes {
 function workOn(path: string, { work, argument }: FilesRequest) {
   switch (work) {
     case 'read':
-    case 'readKept':
       return readWhole(path, Number(argument));
+    case 'readKept':
+      return readWhole(path, Number(argument)).toString('latin1');
     case 'list':
       return list(path);
     case 'pids':

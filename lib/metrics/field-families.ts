@@ -57,7 +57,7 @@ function collector(name: string, metric: MetricOfField): (items: Iterable<Labell
       const values = item[name];
       const entries = Array.isArray(values)
         ? [...new Set(values)].map((each) => [each, 1])
-        : Object.entries(values as Item);
+        : Object.entries((values ?? {}) as Item);
       for (const [key, entry] of entries) {
         const value = scaled(entry);
         if (value !== null) samples.push({ value, labels: { [label]: key }, shared: labels });

@@ -54,12 +54,13 @@ export interface NativeBatch {
   /** Of processes: `usageColumns` for each. */
   readonly usages?: Float64Array;
   /** Of `readKept`, `pids`, `drmClients` and `statuses`, as native/blocking_files.h says. */
-  readonly packed?: {
-    readonly work: FileWork;
-    readonly rows: Float64Array;
-    readonly bytes: Buffer;
-    readonly names: string;
-  };
+  readonly packed?: NativePacked;
+}
+
+/** As `PackedAnswer` of native/blocking_files.h: numbers, and what is text, a character for each byte. */
+export interface NativePacked {
+  readonly rows: Float64Array;
+  readonly text: string;
 }
 
 /** A thread that reads files which may block (native/blocking_files.h). */

@@ -82,6 +82,8 @@ function explainedBy(fault: Fault, gpus: readonly GpuSample[]): readonly GpuSamp
   return sick.filter(({ health }) => readerCodes[health]?.test(fault.code));
 }
 
+const asSentence = (text: string): string => sentence(text.replace(/\.$/, ''));
+
 const placeOf = (view: HiveView, gpu: GpuSample) => ({
   title: `${view.id} GPU ${gpu.index}`,
   show: `gpu:${view.id}/${gpu.uuid}`,
@@ -96,11 +98,11 @@ function gpuAttention(view: HiveView, gpu: GpuSample, faults: readonly Fault[], 
   const isExplained = isReported || faults.some(({ field }) => field === undefined || field === 'gpus');
   const texts = [
     ...(name === null || isExplained ? [] : [styleOf(gpuHealthStyles, gpu.health).hint]),
-    ...new Set(faults.map(({ message }) => message)),
+    ...new Set(faults.map(({ message }) => message.replace(`GPU ${gpu.index}: `, ''))),
   ];
   const few = texts.slice(0, 3);
   if (texts.length > few.length) few.push(`And ${texts.length - few.length} more.`);
-  const text = few.length === 1 ? few[0]! : few.map((each) => each.replace(/[^.]$/, '$&.')).join(' ');
+  const text = few.map(asSentence).join(' ');
   // What is wrong with single values of a GPU that works is no outage.
   return item(name ?? 'gpuReadings', { hive: view.id, id: `${view.id}:gpu:${gpu.uuid}`, ...placeOf(view, gpu), text });
 }
@@ -118,7 +120,7 @@ function faultAttention(view: HiveView, fault: Fault, gpus: readonly GpuSample[]
           show: `hive:${hive}`,
         };
   const about = fault.workerId ?? fault.gpuUuid ?? fault.field ?? '';
-  const at = { hive, id: `${hive}:${fault.source}:${fault.code}:${about}`, ...place, text: fault.message };
+  const at = { hive, id: `${hive}:${fault.source}:${fault.code}:${about}`, ...place, text: asSentence(fault.message) };
   const name = gpu && causeOfHealth(gpu.health);
   if (name) return item(name, at, counted);
   const severity = faultSeverity(fault.code);
@@ -289,7 +291,7 @@ function groupOf(items: readonly Attention[]): AttentionGroup {
   return {
     ...common,
     title: subject,
-    text: `${row?.subject === 'host' ? '' : 'On '}${hostsText(hives)}. ${sentence(text.replace(/\.$/, ''))}`,
+    text: `${row?.subject === 'host' ? '' : 'On '}${hostsText(hives)}. ${asSentence(text)}`,
   };
 }
 

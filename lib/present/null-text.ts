@@ -125,12 +125,6 @@ export function gpuNullText(gpu: GpuSample, name: string, { faults, gpusReason }
   return because(ofIt?.message ?? styleOf(gpuHealthStyles, gpu.health).hint);
 }
 
-/** Why an empty list of a GPU says nothing; null: it is known to be empty. */
-export function gpuEmptyText(gpu: GpuSample, name: string, context: NullContext): NullText | null {
-  const reason = gpuNullText(gpu, name, context);
-  return reason.text === unexplained ? null : reason;
-}
-
 const acronyms: Readonly<Record<string, string>> = {
   cpu: 'CPU',
   gpu: 'GPU',

@@ -47,7 +47,7 @@ export const formatPercent = orUnknown((percent) => `${percent.toFixed(percent >
 /** A percentage of whole cores (100 = one) as cores: `0.34`, `8.1`, `64`. */
 export const formatCores = orUnknown((percent) => {
   const cores = percent / 100;
-  return cores.toFixed(cores < 1 ? 2 : cores < 10 ? 1 : 0);
+  return cores.toFixed(cores < 0.995 ? 2 : cores < 9.95 ? 1 : 0);
 });
 
 /** `16,318` */

@@ -1,4 +1,4 @@
-import { type FleetEvent, queenEventKinds } from '../contract/api.js';
+import { type FleetEvent, queenEventKinds, type StreamHeartbeat } from '../contract/api.js';
 import { hiveEventKinds } from '../contract/enums.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { HiveEvent } from '../contract/heartbeat.js';
@@ -18,6 +18,36 @@ const hiveEventRate = { perSecond: 200, burst: 4000 };
 const workerEventRate = { perSecond: 200, burst: 8000 };
 /** Forgotten hives of which the acknowledged events are still known, at most. */
 const maxForgottenHives = 10_000;
+
+/** Views are made for the first listener that looks at them: most streams show no rows, or those of one hive. */
+class ChangedRows {
+  readonly type = 'heartbeat';
+  readonly hiveId: string;
+  readonly #hive: HiveRecord;
+  readonly #changed: readonly WorkerRecord[];
+  readonly #gone: readonly WorkerRecord[];
+  readonly #whole: boolean;
+  #heartbeat: StreamHeartbeat | null = null;
+
+  constructor(hive: HiveRecord, changed: readonly WorkerRecord[], gone: readonly WorkerRecord[], whole: boolean) {
+    this.hiveId = hive.id;
+    this.#hive = hive;
+    this.#changed = changed;
+    this.#gone = gone;
+    this.#whole = whole;
+  }
+
+  get heartbeat(): StreamHeartbeat {
+    const hive = this.#hive;
+    this.#heartbeat ??= {
+      hive: hiveView(hive, hive.heardAtMs),
+      workers: this.#changed.map((worker) => workerView(worker, hive.heardAtMs)),
+      gone: this.#gone.map(workerKey),
+      whole: this.#whole,
+    };
+    return this.#heartbeat;
+  }
+}
 
 /** Publishes hive events and queen events: to the event stream, and to listeners. */
 export class EventPublisher {
@@ -67,14 +97,7 @@ export class EventPublisher {
     gone: readonly WorkerRecord[] = [],
     whole = false,
   ): void {
-    if (!this.hasListeners) return;
-    const heartbeat = {
-      hive: hiveView(hive, hive.heardAtMs),
-      workers: changed.map((worker) => workerView(worker, hive.heardAtMs)),
-      gone: gone.map(workerKey),
-      whole,
-    };
-    this.emit({ type: 'heartbeat', hiveId: hive.id, heartbeat });
+    if (this.hasListeners) this.emit(new ChangedRows(hive, changed, gone, whole));
   }
 
   publishHiveEvent(kind: QueenEventKind, hive: string, detail: Record<string, unknown>): void {

@@ -7,7 +7,15 @@ import { areRightItems } from '../contract/validate.js';
 import { isObject } from '../util/is-object.js';
 import { weightOf } from './fleet-budget.js';
 import { type HeartbeatBody, parseJson, UnreadableBody } from './heartbeat-body.js';
-import type { HeartbeatSource, IntakeOutcome, RefusedHeartbeat, StreamHooks, StreamIntake, TakenIn } from './intake.js';
+import type {
+  AcceptedDelta,
+  HeartbeatSource,
+  IntakeOutcome,
+  RefusedHeartbeat,
+  StreamHooks,
+  StreamIntake,
+  TakenIn,
+} from './intake.js';
 import type { GpuRecord, WorkerRecord } from './records.js';
 import type { Registry } from './registry.js';
 import { type ChangedText, checkCells, type HeartbeatChange, type StreamBase } from './stream-merge.js';
@@ -184,8 +192,9 @@ export class HeartbeatStream {
     const text = bytes === null ? null : readText(bytes, base);
     if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
     const change = { plan: this.#plan, state, cells, seq: delta.seq, text };
-    if (delta.isLoad) return this.#load(base, change);
-    const outcome = this.#intake.receiveChange(records, change, this.#source, { stream: this.name, bytes: message });
+    const passedOn = { stream: this.name, bytes: message };
+    if (delta.isLoad) return this.#load(base, change, passedOn);
+    const outcome = this.#intake.receiveChange(records, change, this.#source, passedOn);
     if (outcome === null) return this.#lost('replaced');
     if ('accepted' in outcome && !outcome.accepted) return this.#lost('rate');
     base.index = delta.index;
@@ -194,9 +203,9 @@ export class HeartbeatStream {
     return this.#whenDone(outcome, delta.epoch, delta.index, delta.wantsAck);
   }
 
-  #load(base: Base, change: HeartbeatChange): StreamOutcome {
+  #load(base: Base, change: HeartbeatChange, passedOn: Pick<AcceptedDelta, 'stream' | 'bytes'>): StreamOutcome {
     if (!isOfLoads(change)) throw new StreamCodecError('it is no load');
-    const lost = this.#intake.receiveLoads(base.records, change, this.#source);
+    const lost = this.#intake.receiveLoads(base.records, change, this.#source, passedOn);
     if (lost !== null) return this.#lost(lost);
     base.index++;
     return { kind: 'load' };

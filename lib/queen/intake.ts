@@ -79,6 +79,9 @@ export interface AcceptedDelta {
   readonly bytes: Buffer;
 }
 
+/** What engines say of their load between two heartbeats, taken in and as it came. */
+export type AcceptedLoads = Omit<AcceptedDelta, 'events'>;
+
 /** Passes accepted heartbeats on to the other queens. Either resolves with the number up to which the hive's events are safe, and never rejects. */
 export interface Forwarder {
   state(): Fleet['bus'];
@@ -90,6 +93,7 @@ export interface Forwarder {
     origin: StreamOrigin | null,
   ): number | Promise<number>;
   publishDelta(delta: AcceptedDelta, acknowledged: number): number | Promise<number>;
+  publishLoads(loads: AcceptedLoads): void;
 }
 
 /** Takes in what comes by a stream: of a hive's own connection, or from the queen that has it. */
@@ -104,7 +108,12 @@ export interface StreamIntake {
     delta: Pick<AcceptedDelta, 'stream' | 'bytes'>,
   ): IntakeOutcome | Promise<IntakeOutcome> | null;
   /** What engines say of their load between two heartbeats. Not null: why only a whole heartbeat helps. */
-  receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null;
+  receiveLoads(
+    base: StreamBase,
+    change: HeartbeatChange,
+    source: HeartbeatSource,
+    delta: Pick<AcceptedDelta, 'stream' | 'bytes'>,
+  ): 'rate' | 'replaced' | null;
 }
 
 /** Heartbeats since the queen started that hives sent to this queen itself. */
@@ -213,14 +222,21 @@ export class HeartbeatIntake implements StreamIntake {
     return this.#whenSafe(safe, intervalMs);
   }
 
-  receiveLoads(base: StreamBase, change: HeartbeatChange, source: HeartbeatSource): 'rate' | 'replaced' | null {
+  receiveLoads(
+    base: StreamBase,
+    change: HeartbeatChange,
+    source: HeartbeatSource,
+    delta: Pick<AcceptedDelta, 'stream' | 'bytes'>,
+  ): 'rate' | 'replaced' | null {
     if (this.#overRate(base.hive.id, source) !== null) return 'rate';
-    return this.#registry.patchLoads(base, change) ? null : 'replaced';
+    if (!this.#registry.patchLoads(base, change)) return 'replaced';
+    this.forwarder?.publishLoads({ base, ...delta });
+    return null;
   }
 
   /**
-   * What another queen has taken in from a stream and passed on. As `receiveShared`: without limits of rate, neither counted
-   * nor passed on.
+   * What another queen has taken in from a stream and passed on: neither counted nor passed on again. What differs is limited as
+   * that of the queen's own hives, since each is taken in; of whole heartbeats only the newest is.
    */
   readonly shared: StreamIntake = {
     charged: (source, work, isAccepted) => this.charged(source, work, isAccepted),
@@ -228,12 +244,15 @@ export class HeartbeatIntake implements StreamIntake {
       const outcome = await this.receiveShared(body, source.hive!, hooks);
       return outcome.accepted ? this.#accept(outcome.ackEventSeq, outcome.intervalMs) : outcome;
     },
-    receiveChange: (base, change, { owner }) => {
+    receiveChange: (base, change, { owner, key }) => {
+      if (this.#perHive.take(key) > 0) return null;
       const outcome = this.#registry.patch(base, change, owner);
       return outcome?.accepted ? this.#accept(outcome.ackEventSeq, outcome.intervalMs) : null;
     },
-    // A queen that passes deltas on takes no loads.
-    receiveLoads: () => 'replaced',
+    receiveLoads: (base, change, { key }) => {
+      if (this.#perHive.take(key) > 0) return 'rate';
+      return this.#registry.patchLoads(base, change) ? null : 'replaced';
+    },
   };
 
   /** Charges a source for the time that a message of a stream takes, as `receive` does for a heartbeat. */

@@ -31,7 +31,7 @@ export type HeartbeatOutcome =
 /** `event`: reported by a hive. `queenEvent`: found out by the queen. */
 export type EventType = 'event' | 'queenEvent';
 
-/** One change, the same object for every listener, so that it is serialized once. */
+/** One change, the same object for every listener. Its rows are as they are when they are first looked at: within the call. */
 export type RegistryChange =
   | { readonly type: 'heartbeat'; readonly hiveId: string; readonly heartbeat: StreamHeartbeat }
   | { readonly type: EventType; readonly event: FleetEvent };

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { unmeasured } from '../contract/fields/field.js';
 import { hostFields } from '../contract/fields/host.js';
 import type { Fault, HostSample, Snapshot, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
@@ -40,8 +41,8 @@ export interface RawCounters {
   readonly ioWhole: boolean;
 }
 
-/** A host of which nothing could be read. */
-const emptyHost: HostSample = { ...(unmeasured(hostFields) as HostSample), cpuCount: 1 };
+/** A host of which nothing could be read yet. */
+const emptyHost: HostSample = { ...(unmeasured(hostFields) as HostSample), cpuCount: availableParallelism() };
 
 /** A row of a pass in which its worker lives. */
 interface LiveRow {

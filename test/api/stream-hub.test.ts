@@ -55,6 +55,34 @@ describe('a reader of one model', () => {
   });
 });
 
+describe('rows that nobody sees', () => {
+  it('are not made: most readers want events alone, or one hive', () => {
+    const { registry, hub, open, hear, said } = bench();
+    const looked: string[] = [];
+    vi.spyOn(registry, 'subscribe').mockImplementation((listener) =>
+      Registry.prototype.subscribe.call(registry, (change) => {
+        if (change.type !== 'heartbeat') return listener(change);
+        const { type, hiveId } = change;
+        const made = () => looked.push(hiveId) && change.heartbeat;
+        listener({
+          type,
+          hiveId,
+          get heartbeat() {
+            return made();
+          },
+        } as typeof change);
+      }),
+    );
+    const [events, one] = [open({ kinds: ['event', 'queenEvent'] }), open({ hive: 'a' })];
+    hear('b');
+    hear('a');
+    hub.flush();
+    expect(looked).toEqual(['a']);
+    expect(said(events)).toEqual(['position', 'hiveJoined', 'hiveJoined']);
+    expect(said(one)).toEqual(['snapshot', 'position', 'hiveJoined', 'heartbeat']);
+  });
+});
+
 describe('what happens in one turn', () => {
   it('a hive that is removed after its heartbeat is gone, and comes by no late row', () => {
     const { registry, hub, open, hear, said } = bench();

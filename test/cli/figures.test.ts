@@ -1,7 +1,7 @@
 /** One GPU and one host at one moment: the registry, the tables of the commands, `top` and /metrics have the same figures. */
 import { describe, expect, test } from 'vitest';
 import { gpuColumns } from '../../lib/cli/columns.js';
-import { hiveColumns } from '../../lib/cli/hive-columns.js';
+import { hiveColumns, hostCpu } from '../../lib/cli/hive-columns.js';
 import { type Column, csvLines, printTable } from '../../lib/cli/table.js';
 import { plain } from '../../lib/cli/text.js';
 import { render } from '../../lib/cli/top/render.js';
@@ -99,12 +99,29 @@ describe('a host at one moment', () => {
     expect(formatCores(of('hive_cpu_used_cores')! * 100)).toBe('3.4');
     expect(of('hive_memory_total_bytes')! - of('hive_memory_available_bytes')!).toBe(used);
     const detail = screen({ detail: { kind: 'hive', key: 'a' } });
-    expect(detail).toContain('3.4 of 8 cores');
-    expect(detail).toContain('16.0 / 64.0 GiB');
-    for (const [where, text] of [...texts(hiveColumns, hives), ['top', screen({ view: 'hives' })] as const]) {
-      expect(text, where).toContain(formatPercent((host.cpuPercent! / host.cpuCount / 100) * 100));
-      expect(text, where).toContain(formatPercent((used / host.memoryTotalBytes!) * 100));
+    for (const [where, text] of [
+      ...texts(hiveColumns, hives),
+      ['top', screen({ view: 'hives' })] as const,
+      ['its details in top', detail] as const,
+    ]) {
+      expect(text, where).toMatch(/\b3\.4 \/ 8\b/);
+      expect(text, where).toContain('16.0 / 64.0 GiB');
     }
+  });
+
+  test('a host inside a container is measured by the CPUs that its limit leaves it', () => {
+    const { hives } = fleet();
+    const container = {
+      ...{ cpus: 1.5, machineCpuCount: 8, throttledPercent: null },
+      ...{ memoryBytes: null, machineMemoryTotalBytes: 64 * GiB, machineMemoryAvailableBytes: null },
+    };
+    const [hive] = hives.map((view) => ({ ...view, host: { ...view.host, cpuPercent: 75, container } }));
+    const items = { hives: [hive!], workers: [], gpus: [], events: [] };
+    const ui = { ...initialUi, detail: { kind: 'hive' as const, key: 'a' } };
+    const detail = render(topState(items, { ui }), { columns: 100, rows: 60 }).map(plain);
+    expect(detail.find((line) => line.includes('CPU'))).toContain('0.75 / 1.5 cores');
+    expect(hostCpu(hive!)).toBe(0.5);
+    for (const [where, text] of texts(hiveColumns, [hive!])) expect(text, where).toContain('0.75 / 1.5');
   });
 
   test('bytes go by size', () => {

@@ -1,25 +1,27 @@
 import { expect, it } from 'vitest';
 import { ReceivedHeartbeats } from '../../lib/cluster/received-heartbeats.js';
 import { SharedStreams } from '../../lib/cluster/shared-streams.js';
+import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
 import type { HeartbeatBody } from '../../lib/queen/heartbeat-body.js';
 import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
-import type { AcceptedDelta, StreamOrigin } from '../../lib/queen/intake.js';
+import { type AcceptedLoads, HeartbeatIntake, type StreamOrigin } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
 import { planOf } from '../../lib/queen/stream-plan.js';
+import type { ServingFigures } from '../../lib/sampling/serving.js';
 import { Random } from '../harness/random.js';
 import { waitFor } from '../harness/wait.js';
-import { answersOf, ChangingHive, expectAlike, intakeOf, pairOfQueens } from '../queen/stream-model.js';
+import { answersOf, ChangingHive, expectAlike, intakeOf, loadsOf, pairOfQueens } from '../queen/stream-model.js';
 
 interface Passed {
   readonly hive: string;
   readonly whole?: readonly [HeartbeatBody, StreamOrigin | null];
-  readonly delta?: AcceptedDelta;
+  readonly delta?: AcceptedLoads;
 }
 
 /** A queen that has the streams of hives, another that hears of them, and what lies between: what is passed on, and wishes. */
-function twoQueens(ids: readonly string[], seed: number) {
+function twoQueens(ids: readonly string[], seed: number, rate = 1e9) {
   const { time, streamed: near, posted: far } = pairOfQueens(1_000_000);
   const random = new Random(seed);
   const passed: Passed[] = [];
@@ -35,25 +37,39 @@ function twoQueens(ids: readonly string[], seed: number) {
       passed.push({ hive: delta.base.hive.id, delta });
       return acknowledged;
     },
+    publishLoads: (delta) => void passed.push({ hive: delta.base.hive.id, delta }),
   };
-  const farIntake = intakeOf(far);
+  const farIntake = new HeartbeatIntake(far, { ...intakeOf(far).limits, heartbeatsPerSecond: rate });
   const streams = new SharedStreams(far, farIntake, (hive) => wishes.push(hive), time.read);
   const received = new ReceivedHeartbeats(farIntake, streams);
   const hives = ids.map((id, i) => {
     const encoder = new StreamEncoder(time.read, () => 0.5);
     encoder.ackEvery = 5;
     const stream = new HeartbeatStream(near, nearIntake, { key: id, owner: 'o', hive: null }, planOf(ownSchema));
-    return { id, changing: new ChangingHive(id, seed + i, random), encoder, stream };
+    return { id, changing: new ChangingHive(id, seed + i, random), encoder, stream, last: null as Heartbeat | null };
   });
   /** Each hive sends once. */
   const round = async () => {
     time.advance(1000);
-    for (const { changing, encoder, stream } of hives)
+    for (const hive of hives)
       for (let isTaken = false; !isTaken; ) {
-        const outcome = await stream.receive((await encoder.encode(changing.next())).bytes);
+        hive.last = hive.changing.next();
+        const outcome = await hive.stream.receive((await hive.encoder.encode(hive.last)).bytes);
         isTaken = outcome.kind !== 'resync';
-        if (outcome.kind !== 'ack' || !outcome.deltas) encoder.reset();
+        if (outcome.kind !== 'ack' || !outcome.deltas) hive.encoder.reset();
       }
+  };
+  /** Each hive sends what its engines say since; gives how many had something to say. */
+  const load = async (says = (last: Heartbeat) => loadsOf(last, random)) => {
+    time.advance(100);
+    let sent = 0;
+    for (const { last, encoder, stream } of hives) {
+      const bytes = last === null ? null : encoder.encodeLoads(says(last));
+      if (bytes === null) continue;
+      sent++;
+      if ((await stream.receive(bytes)).kind !== 'load') encoder.reset();
+    }
+    return sent;
   };
   /** What was passed on arrives; what `isLost` does not. Gives when all of it has had its turn. */
   const arrive = async (isLost: () => boolean = () => false) => {
@@ -68,7 +84,7 @@ function twoQueens(ids: readonly string[], seed: number) {
   const grant = () => {
     for (const hive of wishes.splice(0)) hives.find(({ id }) => id === hive)?.encoder.reset();
   };
-  return { near, far, streams, received, wishes, random, round, arrive, grant };
+  return { near, far, streams, received, wishes, random, round, load, arrive, grant };
 }
 
 /** What there is now, whatever was missed on the way. */
@@ -80,9 +96,10 @@ function expectSameState(far: Registry, near: Registry): void {
 }
 
 it('a queen that is passed keyframes and deltas answers as the one that has the streams, whatever was lost on the way', async () => {
-  const { near, far, random, round, arrive, grant } = twoQueens(['a', 'b', 'c'], 7);
+  const { near, far, random, round, load, arrive, grant } = twoQueens(['a', 'b', 'c'], 7);
   for (let turn = 0; turn < 40; turn++) {
     await round();
+    if (random.chance(0.5)) await load();
     await arrive(() => random.chance(0.05));
     grant();
     if (turn % 20 !== 19) continue;
@@ -106,6 +123,46 @@ it('without a loss it answers the same in everything', async () => {
   expectAlike(far, near);
 });
 
+it('what engines say between two heartbeats it knows as soon, and it is no heartbeat', async () => {
+  const { near, far, received, wishes, round, load, arrive } = twoQueens(['a', 'b'], 17);
+  await round();
+  await arrive();
+  const { received: before } = received;
+  const servings = () => far.workers({ limit: 1000 }).items.map(({ serving }) => serving);
+  const known = servings();
+  expect(await load()).toBeGreaterThan(0);
+  await arrive();
+  expect(servings()).not.toEqual(known);
+  expectAlike(far, near);
+  expect(received.received).toBe(before);
+  expect(wishes).toEqual([]);
+});
+
+it('of one hive no more is taken in than a hive may send: the rest costs nothing, and a keyframe is asked for', async () => {
+  const { far, near, received, wishes, round, load, arrive, grant } = twoQueens(['a'], 19, 5);
+  await round();
+  await arrive();
+  const versions: unknown[] = [];
+  far.subscribe((change) => {
+    if (change.type === 'heartbeat') versions.push(change);
+  });
+  const isRunning = (running: number) => (last: Heartbeat) =>
+    new Map(
+      last.workers.flatMap(({ id, serving }) =>
+        serving == null ? [] : [[id, { ...(serving as ServingFigures), running }]],
+      ),
+    );
+  for (let i = 0; i < 40; i++) expect(await load(isRunning(100 + i))).toBe(1);
+  await arrive();
+  expect(received.superseded).toBe(0);
+  expect(versions.length).toBeLessThan(20);
+  expect(wishes).toEqual(['a']);
+  grant();
+  await round();
+  await arrive();
+  expectSameState(far, near);
+});
+
 it('a queen that joins late asks for a keyframe of each hive, once in a while, and then follows', async () => {
   const { near, far, received, wishes, round, arrive, grant } = twoQueens(['a', 'b'], 11);
   await round();
@@ -127,8 +184,8 @@ it('deltas that wait too long are given up for a keyframe', async () => {
   const { far, near, received, wishes, round, arrive, grant } = twoQueens(['a'], 3);
   await round();
   await arrive();
-  for (let i = 0; i < 11; i++) received.addDelta('a', { stream: 's', bytes: Buffer.alloc(8) });
-  expect(received.superseded).toBe(11);
+  for (let i = 0; i < 51; i++) received.addDelta('a', { stream: 's', bytes: Buffer.alloc(8) });
+  expect(received.superseded).toBe(51);
   expect(wishes).toEqual(['a']);
   grant();
   await round();

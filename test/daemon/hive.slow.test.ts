@@ -10,7 +10,7 @@ import { idOfHost } from '../../lib/daemon/hive.js';
 import { waitFor } from '../harness/wait.js';
 import { FakeHost, fakeGpu, PlainFiles } from '../sampling/fake-host.js';
 
-/** A queen that keeps what it is told. */
+/** A queen of before streams, that keeps what it is told. */
 async function queenOf(
   answer: (heartbeat: Heartbeat) => { status: number; body: unknown } | null = (heartbeat) => ({
     status: 200,
@@ -19,6 +19,10 @@ async function queenOf(
 ) {
   const heartbeats: Heartbeat[] = [];
   const server: Server = createServer(async (request: IncomingMessage, response) => {
+    if (request.method !== 'POST') {
+      response.writeHead(404).end();
+      return;
+    }
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const raw = Buffer.concat(chunks);

@@ -4,8 +4,8 @@ import type { WorkerView } from '../../lib/contract/api.js';
 import {
   gpuHasWords,
   gpuRowsOf,
-  gpuTotals,
   groupNamesOf,
+  heardGpuTotals,
   hiveHasWords,
   labelKeysOf,
   modelRows,
@@ -23,16 +23,14 @@ describe('hosts, GPUs and models as rows', () => {
       { ...first, utilizationPercent: 80, powerWatts: 300 },
       { ...second, utilizationPercent: null, powerWatts: null, memoryUsedBytes: null },
     ];
-    const totals = gpuTotals([{ ...view, gpus }]);
+    const totals = heardGpuTotals([{ ...view, gpus }]);
     expect(totals).toEqual({
-      gpus: 2,
       utilizationPercent: 80,
       watts: 300,
       usedBytes: first.memoryUsedBytes,
       totalBytes: first.memoryTotalBytes,
     });
-    expect(gpuTotals([{ ...view, gpus, liveness: 'offline' }])).toMatchObject({
-      gpus: 2,
+    expect(heardGpuTotals([{ ...view, gpus, liveness: 'offline' }])).toMatchObject({
       utilizationPercent: null,
       watts: null,
       usedBytes: null,

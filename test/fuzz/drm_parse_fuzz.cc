@@ -20,8 +20,9 @@ void Check(double value, double least, double most) {
 }
 
 void Parse(std::string_view text) {
+  DrmParser parser;
   DrmClient client;
-  if (ParseFdinfo(text, &client)) {
+  if (parser.Parse(text, &client)) {
     if (client.pdev.size() < 12 || client.pdev.size() > 16 || client.id.empty() || client.id.size() > 20) abort();
     if (client.engines.size() > 128 || client.resident_bytes.size() > 128) abort();
     for (const DrmEngine& engine : client.engines) {
@@ -33,21 +34,18 @@ void Parse(std::string_view text) {
     for (const DrmAmount& bytes : client.resident_bytes) Check(bytes.amount, 0, kMostExactAmount);
   }
   std::vector<double> rows;
-  NameTable names;
-  AppendDrmClient(0, text, &rows, &names);
-  // Whoever unpacks them finds as many as are said to be there, each with a name of the table.
-  const auto named = static_cast<double>(std::count(names.lines().begin(), names.lines().end(), '\n'));
+  std::string names;
+  DrmRows packer;
+  packer.Append(0, text, &rows, &names);
+  // Whoever unpacks them finds as many as are said to be there, and a line for each name.
+  const auto named = static_cast<double>(std::count(names.begin(), names.end(), '\n'));
   if (rows.size() < 2 || rows[0] != 0) abort();
   if (rows[1] == 0) {
-    if (rows.size() != 2) abort();
+    if (rows.size() != 2 || !names.empty()) abort();
     return;
   }
-  if (rows.size() < 8 || static_cast<double>(rows.size()) != 8 + 4 * rows[5] + 2 * rows[6] + 2 * rows[7]) abort();
-  for (std::size_t i = 2; i < 5; ++i) Check(rows[i], 0, named - 1);
-  for (std::size_t i = 8; i < rows.size();) {
-    Check(rows[i], 0, named - 1);
-    i += static_cast<double>(i) < 8 + 4 * rows[5] ? 4 : 2;
-  }
+  if (rows.size() < 5 || static_cast<double>(rows.size()) != 5 + 3 * rows[2] + rows[3] + rows[4]) abort();
+  if (named != 3 + rows[2] + rows[3] + rows[4]) abort();
 }
 
 }  // namespace

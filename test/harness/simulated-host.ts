@@ -271,15 +271,15 @@ export class SimulatedHost {
     if (gpu.health === health) return;
     if (health === 'lost') {
       gpu.lastXid = 79;
-      this.#note('xid', { gpuUuid: gpu.uuid, detail: { xid: 79, message: 'GPU has fallen off the bus' } });
-      this.#note('gpuLost', { gpuUuid: gpu.uuid, detail: { message: 'GPU is lost' } });
+      this.#note('xid', { gpuUuid: gpu.uuid, detail: { index, xid: 79 } });
+      this.#note('gpuLost', { gpuUuid: gpu.uuid, detail: { index, health } });
     } else if (health === 'degraded') {
       gpu.lastXid = 94;
       gpu.eccErrors += 1;
-      this.#note('xid', { gpuUuid: gpu.uuid, detail: { xid: 94, message: 'Contained ECC error' } });
+      this.#note('xid', { gpuUuid: gpu.uuid, detail: { index, xid: 94 } });
     } else if (health === 'ok') {
       gpu.eccErrors = 0;
-      this.#note('gpuRecovered', { gpuUuid: gpu.uuid, detail: {} });
+      this.#note('gpuRecovered', { gpuUuid: gpu.uuid, detail: { index, health } });
     }
     gpu.health = health;
   }
@@ -400,7 +400,7 @@ export class SimulatedHost {
       powerLimitWatts: counted(spec.limitWatts),
       smClockMhz: known(utilization > 1 ? spec.clockMhz : Math.round(spec.clockMhz * 0.17)),
       fanPercent: spec.fan ? known(Math.round(Math.max(0, (gpu.temperature - 35) * 1.6))) : null,
-      throttleReasons: readable && utilization > 97 ? ['powerCap'] : [],
+      throttleReasons: known(utilization > 97 ? ['powerCap'] : []),
       eccUncorrected: spec.ecc ? known(gpu.eccErrors) : null,
       remappedRows: spec.ecc ? known({ pending: degraded, failed: false }) : null,
       nvlinks: spec.nvlinks > 0 ? known({ up: spec.nvlinks, total: spec.nvlinks }) : null,

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { DirectoryEntry, FileReader, FileResult, PidInodes } from '../../lib/io/file-reader.js';
+import type { DirectoryEntry, FileReader, FileResult, KeptResult, PidInodes } from '../../lib/io/file-reader.js';
 import { type Clock, systemClock } from '../../lib/util/clock.js';
 
 const { ENOENT, ENOTDIR, EISDIR, ENOTSUP } = constants.errno;
@@ -57,8 +57,11 @@ export abstract class FakeReader implements FileReader {
     return this.#inOrder(paths, (path) => this.listOne(path));
   }
 
-  readKept(paths: readonly string[], maxBytes: number): Promise<readonly FileResult[]> {
-    return this.read(paths, maxBytes);
+  readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]> {
+    return this.#inOrder(paths, (path) => {
+      const found = this.readOne(path, maxBytes);
+      return typeof found === 'number' ? found : found.toString('latin1');
+    });
   }
 
   pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {

@@ -80,7 +80,7 @@ describe('attention', () => {
     expect(texts([fault, fault])).toEqual([fault.message]);
     expect(
       texts([fault, { ...fault, message: 'one' }, { ...fault, message: 'two' }, { ...fault, message: 'x' }]),
-    ).toEqual(['Power: no answer. one. two. And 1 more.']);
+    ).toEqual(['Power: no answer. One. Two. And 1 more.']);
   });
 
   it('a driver that stalls is said once, by the reader, and as not known', () => {

@@ -1,17 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { gpuEmptyText, noContext } from '../../lib/present/null-text.js';
+import { gpuNullText, noContext, unknownOfGpu } from '../../lib/present/null-text.js';
 import { gpuSample } from '../queen/heartbeats.js';
 
-describe('an empty list of a GPU', () => {
-  const gpu = gpuSample('GPU-1', { throttleReasons: [] });
+describe('reasons of a GPU that are not known', () => {
+  const gpu = gpuSample('GPU-1', { throttleReasons: null });
   const fault = { source: 'gpu', code: 'NOT_READY', message: 'not yet', gpuUuid: gpu.uuid, field: 'throttleReasons' };
 
   it.each([
-    ['is empty where the driver was asked and answered', gpu, noContext, null],
-    ['is none of a device that cannot tell', { ...gpu, unsupported: ['throttleReasons'] }, noContext, false],
-    ['is not known of one that sleeps', { ...gpu, health: 'suspended' as const }, noContext, true],
-    ['is not known where a fault names it', gpu, { ...noContext, faults: [fault] }, true],
-  ])('%s', (_, of, context, unknown) => {
-    expect(gpuEmptyText(of, 'throttleReasons', context)?.unknown ?? null).toBe(unknown);
+    ['has none', { ...gpu, unsupported: ['throttleReasons'] }, noContext, false],
+    ['that sleeps has words for it', { ...gpu, health: 'suspended' as const }, noContext, true],
+    ['has the words of a fault that names them', gpu, { ...noContext, faults: [fault] }, true],
+  ])('a device %s', (_, of, context, unknown) => {
+    const text = gpuNullText(of, 'throttleReasons', context);
+    expect(text.unknown).toBe(unknown);
+    const shown = unknownOfGpu(of, context).filter(({ labels }) => labels.includes('throttle reasons'));
+    expect(shown.map(({ reason }) => reason)).toEqual(unknown ? [text.text] : []);
   });
 });

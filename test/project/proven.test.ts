@@ -39,6 +39,11 @@ describe('docs/proven.md', () => {
     } else expect(['by hand', 'never yet']).toContain(runs);
   });
 
+  test('the README leads to it, and to what has been run on real cards', () => {
+    for (const document of ['docs/proven.md', 'docs/gpu-verification.md'])
+      expect(at('README.md'), document).toContain(`](${document})`);
+  });
+
   test('what no card has proven is said where GPUs are claimed, and is no longer once one has', () => {
     const onCard = rows.find(({ script }) => script === 'verify:gpu');
     for (const [document, sentence] of [

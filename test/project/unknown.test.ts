@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Field } from '../../lib/contract/fields/field.js';
 import { gpuFields } from '../../lib/contract/fields/gpu.js';
 import { plausibleRules, roundingBytes } from '../../lib/contract/fields/plausible.js';
+import { known } from '../../lib/contract/fields/shape.js';
 import type { GpuSample, Heartbeat } from '../../lib/contract/heartbeat.js';
 import { gpuKnowledge } from '../../lib/gpu/knowledge.js';
 import { type GpuReasonName, gpuReason } from '../../lib/gpu/reasons.js';
@@ -12,6 +14,7 @@ import { gpuNullText, nullPaths, unexplained } from '../../lib/present/null-text
 import { fleetSamples, shownText } from '../harness/every-output.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { heartbeatOfReading, holdOutputs } from '../harness/held-outputs.js';
+import { type SchemaNode, schemaValue } from '../harness/schema-values.js';
 import { TestQueen } from '../queen/heartbeats.js';
 
 const gpuCount = 8;
@@ -20,6 +23,12 @@ const rules = plausibleRules(gpuFields).filter(
   ({ name, part }) => part === undefined && !['processCount', 'unattributedBytes', 'lastXid'].includes(name),
 );
 const nested = plausibleRules(gpuFields).filter(({ part }) => part !== undefined);
+/** All else that a driver may say: lists, flags and records of them; derived as well. */
+const others = Object.entries<Field>(gpuFields).flatMap(([name, { shape, unmeasured }]) =>
+  unmeasured === undefined || [...rules, ...nested].some((rule) => rule.name === name) ? [] : [{ name, shape }],
+);
+/** The last two are cut from the one before them. */
+const parentOf = (index: number): string => (index < gpuCount - 2 ? '' : `GPU-${gpuCount - 3}`);
 /** Draws of one field of a GPU that answers, in `npm test`; HIVEPULSE_DRAWS asks for more. */
 const draws = Math.max(20_000, Number(process.env.HIVEPULSE_DRAWS ?? 0));
 const stepsPerRun = 5;
@@ -27,7 +36,7 @@ const stepsPerRun = 5;
 const runs = Math.ceil((1.75 * draws) / (stepsPerRun * gpuCount * rules.length));
 
 type Draw =
-  | { readonly value: number }
+  | { readonly value: unknown }
   | { readonly impossible: number }
   | { readonly reason: GpuReasonName }
   | 'absent';
@@ -52,8 +61,25 @@ const drawOf = ({ least, most }: (typeof rules)[number]): fc.Arbitrary<Draw> =>
     },
     { weight: 1, arbitrary: fc.constant<Draw>('absent') },
   );
+const otherDraw = ({ name, shape }: (typeof others)[number]): fc.Arbitrary<Draw> => {
+  const { items } = known(shape);
+  const drawn = fc.integer({ min: 1, max: 9 }).map((seed) => schemaValue(known(shape) as SchemaNode, name, seed));
+  return fc.oneof(
+    {
+      weight: 3,
+      arbitrary: (items === undefined ? drawn : fc.oneof(drawn, fc.constant([]))).map((value) => ({ value })),
+    },
+    { weight: 1, arbitrary: fc.constantFrom<GpuReasonName>('unknown', 'notSupported').map((reason) => ({ reason })) },
+    { weight: 1, arbitrary: fc.constant<Draw>('absent') },
+  );
+};
 const gpuDraw = fc.record({
-  fields: fc.record(Object.fromEntries(rules.map((rule) => [rule.name, drawOf(rule)]))),
+  fields: fc.record(
+    Object.fromEntries([
+      ...rules.map((rule) => [rule.name, drawOf(rule)] as const),
+      ...others.map((other) => [other.name, otherDraw(other)] as const),
+    ]),
+  ),
   nested: fc.record(
     Object.fromEntries(nested.map(({ part }) => [part, fc.constantFrom(0, 4, 18, 255, 2 ** 16 - 1, 2 ** 32 - 1, -1)])),
   ),
@@ -87,7 +113,7 @@ const reported = ({ fields, nested: links, unreachable }: GpuDraw, index: number
   return {
     index,
     uuid: `GPU-${index}`,
-    parentUuid: '',
+    parentUuid: parentOf(index),
     name: 'card',
     busId: '',
     computeCapability: '',
@@ -153,10 +179,17 @@ function holdBounds(gpu: GpuSample, { least, most, of }: (typeof rules)[number],
   if (limit !== null) expect(value).toBeLessThanOrEqual(limit + roundingBytes);
 }
 
-/** `links`: NVLinks that were drawn, null of a GPU that does not answer. Each null has words. */
-function holdNulls(gpu: GpuSample, heartbeat: Heartbeat, links: Readonly<Record<string, number>> | null): void {
+/** What is no number is what was drawn, or null with words; of a GPU that does not answer nothing is known. */
+function holdNulls(gpu: GpuSample, heartbeat: Heartbeat, { fields, nested, unreachable }: GpuDraw): void {
+  const links = unreachable === null ? nested : null;
   const possible = links !== null && Object.values(links).every((value) => value >= 0 && value <= 254);
   expect(gpu.nvlinks).toEqual(possible ? links : null);
+  // An empty list is known to be empty.
+  for (const { name } of others) {
+    const draw = fields[name] as Draw;
+    const isSaid = links !== null && draw !== 'absent' && 'value' in draw;
+    expect((gpu as unknown as Readonly<Record<string, unknown>>)[name], name).toEqual(isSaid ? draw.value : null);
+  }
   for (const name of nullPaths(gpuFields, gpu)) {
     if (name === 'processCount' || name === 'unattributedBytes') continue; // not of the reader
     expect(gpuNullText(gpu, name, heartbeat).text, name).not.toBe(unexplained);
@@ -167,7 +200,7 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
   expect(new Set(heartbeat.gpus.map(({ uuid }) => uuid)).size).toBe(gpuCount);
   for (const gpu of heartbeat.gpus) {
     const i = Number(gpu.uuid.slice('GPU-'.length));
-    const { fields, nested: links, unreachable } = drawn[i] as GpuDraw;
+    const { fields, unreachable } = drawn[i] as GpuDraw;
     if (gpu.health === 'lost') expect(unreachable).toBe('lost');
     for (const rule of rules) {
       const { name } = rule;
@@ -193,7 +226,7 @@ function holdValues(heartbeat: Heartbeat, drawn: readonly GpuDraw[]): void {
       const explained = why.length > 0 || gpu.unsupported.includes(name);
       expect(explained, `${name} of GPU ${i}: ${JSON.stringify(draw)}`).toBe(true);
     }
-    holdNulls(gpu, heartbeat, unreachable === null ? links : null);
+    holdNulls(gpu, heartbeat, drawn[i] as GpuDraw);
     // No fault of a value that is well now.
     for (const { code, field, gpuUuid } of heartbeat.faults)
       if (gpuUuid === gpu.uuid && code === 'IMPLAUSIBLE')
@@ -219,7 +252,7 @@ describe('unknown is never none, and garbage is never a value', () => {
               expect(heartbeat.gpus).toHaveLength(known ? gpuCount : 0);
               for (const gpu of heartbeat.gpus) {
                 expect(gpu.health).not.toBe('lost');
-                for (const { name } of rules) expect(numberOf(gpu, name)).toBeNull();
+                for (const { name } of [...rules, ...others]) expect(numberOf(gpu, name)).toBeNull();
               }
               expect(events).toEqual([]);
             } else {

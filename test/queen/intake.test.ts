@@ -95,6 +95,7 @@ describe('the intake', () => {
         return 7;
       },
       publishDelta: () => 7,
+      publishLoads: () => undefined,
     };
     expect(await send(heartbeat(1))).toMatchObject({ ack: { ackEventSeq: 7, degraded: true } });
     expect(await intake.receiveShared(bodyOf(heartbeat(2)), 'a')).toMatchObject({ accepted: true });

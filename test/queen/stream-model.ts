@@ -235,7 +235,7 @@ export function pairOfQueens(startedMs: number) {
 }
 
 /** What its engines say a little later. */
-function loadsOf({ workers }: Heartbeat, random: Random): EngineLoads {
+export function loadsOf({ workers }: Heartbeat, random: Random): EngineLoads {
   const loads = new Map<string, ServingFigures>();
   for (const { id, serving } of workers)
     if (serving != null && random.chance(0.7))

@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ProblemError, toProblem } from '../../http/problem.js';
 import type { HeartbeatBody } from '../../queen/heartbeat-body.js';
 import type { HeartbeatSource, IntakeOutcome, RefusedHeartbeat } from '../../queen/intake.js';
-import { Limiter } from '../../util/rate-limiter.js';
 import type { ServerContext } from '../context.js';
+import { DuplicateIds } from '../duplicate-ids.js';
 import { answers, refTo } from '../openapi.js';
 
 /** Statuses of refusals that the sender could have known. */
@@ -26,8 +26,7 @@ class RefusalProblem extends ProblemError {
 /** Heartbeats over HTTP. What may come in is decided by the intake; here it gets its status. */
 export async function heartbeatRoutes(app: FastifyInstance, { intake }: ServerContext): Promise<void> {
   const { maxHeartbeatBytes: bodyLimit } = intake.limits;
-  /** That two hives have one id is logged once a minute, not at each of their heartbeats. */
-  const duplicates = new Limiter({ perSecond: 1 / 60, burst: 1 });
+  const duplicates = new DuplicateIds();
 
   app.addHook('onRequest', (request, _reply, done) => {
     const refused = intake.admit(sourceOf(request).key);
@@ -52,9 +51,7 @@ export async function heartbeatRoutes(app: FastifyInstance, { intake }: ServerCo
       reply.type('application/json; charset=utf-8').send(JSON.stringify(outcome.ack));
       return;
     }
-    const { code, hive, message } = outcome;
-    if (code === 'DUPLICATE_HIVE_ID' && hive !== null && duplicates.take(hive) === 0)
-      request.log.warn({ code, hive, address: request.ip }, message);
+    duplicates.refused(outcome, request.log, request.ip);
     reply.send(new RefusalProblem(outcome));
   };
 

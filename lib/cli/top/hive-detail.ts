@@ -2,12 +2,13 @@ import type { GpuItem } from '../../client/mirror.js';
 import type { HiveView, WorkerView } from '../../contract/api.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerShare, throttledText } from '../../present/container.js';
+import { coresOf, usedMemoryOf } from '../../present/host-figures.js';
 import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
 import { ansiOf } from '../../present/status.js';
-import { formatAge, formatCores, formatGibOf, unknownText } from '../../present/units.js';
+import { formatAge, formatGibOf, unknownText } from '../../present/units.js';
 import { fraction, statusSpan, value } from '../cells.js';
 import { gpuColumns, type WorkerRow, workerColumns, workerRows } from '../columns.js';
-import { hiveStyle } from '../hive-columns.js';
+import { hiveStyle, hostCpu } from '../hive-columns.js';
 import { type Column, type Span, sortRows, span } from '../table.js';
 import { historyLines, hiveGraphs, type Past } from './history.js';
 import {
@@ -42,11 +43,7 @@ export function hiveDetail(
   width: number,
 ): Line[] {
   const { host, collection } = hive;
-  const used =
-    host.memoryTotalBytes === null || host.memoryAvailableBytes === null
-      ? null
-      : host.memoryTotalBytes - host.memoryAvailableBytes;
-  const cpu = fraction(host.cpuPercent, host.cpuCount * 100);
+  const used = usedMemoryOf(host);
   const gpus: GpuItem[] = hive.gpus.map((gpu) => ({
     ...gpu,
     hive: hive.id,
@@ -69,7 +66,7 @@ export function hiveDetail(
     pair('host', span(`${hive.hostname}${hive.address ? `  ${hive.address}` : ''}  hivepulse ${hive.version}`)),
     fieldLine(hostFields, 'up', host),
     ...(Object.keys(hive.labels).length > 0 ? wrapped('labels', labelText(hive.labels), width) : []),
-    gaugeLine('CPU', cpu, `${formatCores(host.cpuPercent)} of ${host.cpuCount} cores`, width),
+    gaugeLine('CPU', hostCpu(hive), `${coresOf(host)} cores`, width),
     gaugeLine('memory', fraction(used, host.memoryTotalBytes), formatGibOf(used, host.memoryTotalBytes), width),
     ...insideLine(host),
     pressureLine(host.pressure),

@@ -3,6 +3,7 @@ import { placed } from '../../contract/fields/field.js';
 import { workerFields } from '../../contract/fields/worker.js';
 import type { GpuSample, WorkerGpu } from '../../contract/heartbeat.js';
 import { modelsOf } from '../../contract/models.js';
+import { cpusOf } from '../../present/host-figures.js';
 import { workerGpusText } from '../../present/knowledge.js';
 import { noContext, unknownOfWorker, workerNullText } from '../../present/null-text.js';
 import { oldValuesText, sentence, shortUuid } from '../../present/sentences.js';
@@ -172,7 +173,7 @@ export function workerDetail(
     [],
     gaugeLine(
       'CPU',
-      fraction(worker.cpuPercent, worker.cpuLimitPercent ?? (hive ? hive.host.cpuCount * 100 : null)),
+      fraction(worker.cpuPercent, worker.cpuLimitPercent ?? (hive ? cpusOf(hive.host) * 100 : null)),
       cpuText,
       width,
     ),

@@ -119,6 +119,8 @@ export interface Field<T = unknown> {
   readonly shape: Shape<T>;
   /** A hive leaves it out where it would be null, as hives of before this field do; a queen stores and shows null. */
   readonly optional?: true;
+  /** What a hive sends in place of null, for queens of before, whose schema takes no null here; a queen reads it as null. */
+  readonly nullSentAs?: readonly string[];
   /** Says which item it is: never merged. */
   readonly identity?: true;
   /** It changes by itself with time: a difference is taken over and is no change worth telling of. */

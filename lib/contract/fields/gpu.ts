@@ -167,8 +167,15 @@ export const gpuFields = {
     panel: { section: 'device', label: 'Fan', format: 'percent' },
   },
   throttleReasons: {
-    shape: list(text({ maxLength: 64 }), 16),
-    unmeasured: [],
+    shape: nullable(
+      list(
+        text({ maxLength: 64 }),
+        16,
+        'Why its clocks are held down now; empty: they are not. null: not known, for which a hive sends the one entry `unknown`, since queens of 0.1 take no null here.',
+      ),
+    ),
+    unmeasured: null,
+    nullSentAs: ['unknown'],
     shared: true,
     hive: {
       name: 'hivepulse_gpu_throttled',

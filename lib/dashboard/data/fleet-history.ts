@@ -5,7 +5,7 @@ import { sumOf } from '../../present/totals.js';
 import { windowSeconds } from './chart-window.js';
 import { client } from './client.js';
 import { connection, hives, ordered, workers } from './fleet.js';
-import { gpuTotals } from './fleet-rows.js';
+import { heardGpuTotals } from './fleet-rows.js';
 
 export interface PastFleet {
   readonly history: History;
@@ -38,7 +38,7 @@ export function startFleetHistory(): void {
 
 /** What the fleet does now, over hosts that are heard. */
 export function fleetNow() {
-  const { utilizationPercent, watts } = gpuTotals(Array.from(hives.values(), ({ view }) => view));
+  const { utilizationPercent, watts } = heardGpuTotals(Array.from(hives.values(), ({ view }) => view));
   const heard = [...workers.values()].filter(({ liveness }) => liveness !== 'offline');
   const tokens = sumOf(heard.map(({ serving }) => serving?.generationTokensPerSecond ?? null));
   return { utilizationPercent, watts, tokens };

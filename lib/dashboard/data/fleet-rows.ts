@@ -1,45 +1,16 @@
 /** Hosts, GPUs and models as rows of tables, and by what they are grouped. Pure. */
 import type { HiveView, Liveness, WorkerView } from '../../contract/api.js';
-import { countVram } from '../../contract/counts.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import { modelsOf } from '../../contract/models.js';
 import { gpuKind } from '../../present/gpu-names.js';
+import { type GpuTotals, gpuTotals } from '../../present/host-figures.js';
 import { type ModelRow as ModelRowOf, modelRow, saidBy, workersByModel } from '../../present/model-rows.js';
 import { hasWords, labelTexts } from '../../present/search.js';
 import { cordonedStyle, gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
-import { meanOf, sumOf } from '../../present/totals.js';
 
-export interface GpuTotals {
-  readonly gpus: number;
-  /** Mean over those that say it. */
-  readonly utilizationPercent: number | null;
-  readonly usedBytes: number | null;
-  readonly totalBytes: number | null;
-  readonly watts: number | null;
-}
-
-/** Over GPUs of hosts that are heard: a MIG device is a part of its GPU. */
-export function gpuTotals(views: readonly Pick<HiveView, 'gpus' | 'liveness'>[]): GpuTotals {
-  const heard = views.filter(({ liveness }) => liveness !== 'offline');
-  const whole = heard.flatMap(({ gpus }) => gpus.filter(({ parentUuid }) => parentUuid === null));
-  const vram = heard.map(({ gpus }) => countVram(gpus));
-  return {
-    gpus: views.reduce((total, { gpus }) => total + gpus.length, 0),
-    utilizationPercent: meanOf(whole.map((gpu) => gpu.utilizationPercent)),
-    usedBytes: sumOf(vram.map(({ usedBytes }) => usedBytes)),
-    totalBytes: sumOf(vram.map(({ totalBytes }) => totalBytes)),
-    watts: sumOf(whole.map(({ powerWatts }) => powerWatts)),
-  };
-}
-
-/** Memory of a host that is not available. */
-export const usedMemoryOf = ({ host }: Pick<HiveView, 'host'>): number | null =>
-  host.memoryTotalBytes === null || host.memoryAvailableBytes === null
-    ? null
-    : host.memoryTotalBytes - host.memoryAvailableBytes;
-
-/** What its processes may use: less than the machine has where it is a container with a limit. */
-export const cpusOf = ({ host }: Pick<HiveView, 'host'>): number => host.container?.cpus ?? host.cpuCount;
+/** What the GPUs of hosts that are heard do together. */
+export const heardGpuTotals = (views: readonly Pick<HiveView, 'gpus' | 'liveness'>[]): GpuTotals =>
+  gpuTotals(views.filter(({ liveness }) => liveness !== 'offline'));
 
 /** Whether the words of a filter are in what the screen says of a host. */
 export const hiveHasWords = (words: readonly string[], view: HiveView): boolean =>

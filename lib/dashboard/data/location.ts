@@ -82,4 +82,9 @@ export function parseShown(text: string): Shown | null {
   return kind === 'gpu' && slash > 0 ? { kind, hive: rest.slice(0, slash), uuid: rest.slice(slash + 1) } : null;
 }
 
-export const show = (text: string) => go({ show: text }, 'step');
+/** Rises each time that details are opened to be looked at: walking through rows only shows them beside. */
+export const opened = signal(0);
+export function show(text: string): void {
+  go({ show: text }, 'step');
+  opened.value++;
+}

@@ -55,6 +55,17 @@ export function reconnect(): void {
   void poll();
 }
 
+/** The cookie is gone: no tab reads on by a stream that was opened with it. */
+export function signedOut(): void {
+  send({ kind: 'connection', connection: 'unauthorized' });
+  endSession();
+}
+
+function endSession(): void {
+  stream.abort();
+  mirror.setConnection('unauthorized');
+}
+
 function lead(steal: boolean): void {
   const held = () => {
     leading = true;
@@ -98,6 +109,7 @@ function receive(message: TabMessage): void {
     send({ kind: 'connection', connection: mirror.connection.kind });
     return;
   }
+  if (message.kind === 'connection' && message.connection === 'unauthorized') endSession();
   if (leading) return;
   lastMessageMs = performance.now();
   if (message.kind === 'message') mirror.apply(message.message, lastMessageMs);

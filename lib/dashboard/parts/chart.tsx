@@ -104,6 +104,10 @@ function scaleTexts(
   return splits.map((value) => (isEmpty ? '' : format(value)));
 }
 
+/** Room for the longest label of the axis of values, px. */
+const labelRoom = (_: uPlot, labels: readonly string[] | null): number =>
+  Math.max(58, 12 + 6.5 * Math.max(0, ...(labels ?? []).map(({ length }) => length)));
+
 function zoomToSelected(u: uPlot): void {
   const { left, width } = u.select;
   if (width < 4) return;
@@ -203,7 +207,7 @@ export function Chart(props: ChartProps) {
           {
             stroke: text,
             font,
-            size: 58,
+            size: labelRoom,
             gap: 4,
             grid: { stroke: grid, width: 1 },
             ticks: { show: false },

@@ -7,7 +7,7 @@ import { countText, oldValuesText, plural, sentence } from '../../present/senten
 import { gpuHealthStyles, gpuStyle, livenessStyles } from '../../present/status.js';
 import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts, unknownText } from '../../present/units.js';
 import { hives, ordered, workersOf } from '../data/fleet.js';
-import { type GpuRow, gpuHasWords, gpuRowsOf, gpuTotals, groupNamesOf, noGroupText } from '../data/fleet-rows.js';
+import { type GpuRow, gpuHasWords, gpuRowsOf, groupNamesOf, heardGpuTotals, noGroupText } from '../data/fleet-rows.js';
 import { at, go, show } from '../data/location.js';
 import { groupRows, sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
@@ -131,7 +131,7 @@ function rowOf(key: string): GpuRow | undefined {
 
 /** `8 GPUs, 63 % busy` */
 function groupText(rows: readonly GpuRow[]): string {
-  const busy = gpuTotals(rows.map(({ gpu, liveness }) => ({ gpus: [gpu], liveness }))).utilizationPercent;
+  const busy = heardGpuTotals(rows.map(({ gpu, liveness }) => ({ gpus: [gpu], liveness }))).utilizationPercent;
   return `${plural(rows.length, 'GPU')}${busy === null ? '' : `, ${formatPercent(busy)} busy`}`;
 }
 

@@ -3,12 +3,13 @@ import type { HiveView } from '../../contract/api.js';
 import { plural } from '../../present/sentences.js';
 import { formatBytes, formatPercent } from '../../present/units.js';
 import { hives, membership } from '../data/fleet.js';
-import { gpuTotals, labelKeysOf } from '../data/fleet-rows.js';
+import { heardGpuTotals, labelKeysOf } from '../data/fleet-rows.js';
 import { at, go } from '../data/location.js';
 
 /** `12 hives, 48 GPUs, 63 % busy, 2.1 TiB of 3.8 TiB VRAM`: what a group has. */
 export function groupText(views: readonly HiveView[]): string {
-  const { gpus, utilizationPercent, usedBytes, totalBytes } = gpuTotals(views);
+  const { utilizationPercent, usedBytes, totalBytes } = heardGpuTotals(views);
+  const gpus = views.reduce((total, view) => total + view.gpus.length, 0);
   return [
     plural(views.length, 'hive'),
     ...(gpus === 0 ? [] : [plural(gpus, 'GPU')]),

@@ -3,6 +3,7 @@ import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import { containerText } from '../../present/container.js';
 import { gpuSummary } from '../../present/gpu-names.js';
+import { cpusOf, usedMemoryOf } from '../../present/host-figures.js';
 import { type AbsenceText, hiveGpusText } from '../../present/knowledge.js';
 import { oldValuesText, plural, sentence } from '../../present/sentences.js';
 import {
@@ -24,7 +25,7 @@ import {
   unknownText,
 } from '../../present/units.js';
 import { ageOf, drawn, hives, workersOf } from '../data/fleet.js';
-import { cpusOf, type HiveGroup, usedMemoryOf } from '../data/fleet-rows.js';
+import type { HiveGroup } from '../data/fleet-rows.js';
 import { go, show } from '../data/location.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip, statusNow } from '../parts/status-chip.js';
@@ -147,7 +148,7 @@ export function HiveCard({ id }: { readonly id: string }) {
   const { host, liveness } = view;
   const age = ageOf(hive);
   const stale = liveness === 'offline';
-  const usedMemory = usedMemoryOf(view);
+  const usedMemory = usedMemoryOf(host);
   const workers = workersOf(id);
   const absence = hiveGpusText(view, view.collection.gpuAgeMs);
   const stateStyle = styleOf(hiveStateStyles, view.state);
@@ -156,7 +157,7 @@ export function HiveCard({ id }: { readonly id: string }) {
     <article class={`card${stale ? ' stale' : ''}`} aria-label={`Hive ${id}`}>
       <header>
         <StatusChip status={livenessStyles[liveness]} />
-        <button type="button" class="link name" onClick={() => show(`hive:${id}`)}>
+        <button type="button" class="link name" data-opens={`hive:${id}`} onClick={() => show(`hive:${id}`)}>
           {id}
         </button>
         <CordonChip view={view} />
@@ -171,9 +172,9 @@ export function HiveCard({ id }: { readonly id: string }) {
       <div class="host">
         <span class="metric">
           <span class="label">CPU</span>
-          <Meter value={host.cpuPercent} max={cpusOf(view) * 100} />
+          <Meter value={host.cpuPercent} max={cpusOf(host) * 100} />
           <span class="value">
-            {formatCores(host.cpuPercent)} <small>/ {formatCount(cpusOf(view))} cores</small>
+            {formatCores(host.cpuPercent)} <small>/ {formatCount(cpusOf(host))} cores</small>
           </span>
         </span>
         <span class="metric">
@@ -240,6 +241,7 @@ function GpuRow({ hive, gpu, liveness }: GpuRowProps) {
     <button
       type="button"
       class="gpu-row"
+      data-opens={`gpu:${hive}/${gpu.uuid}`}
       title={[old === null ? '' : sentence(old), status.hint].filter(Boolean).join(' ') || undefined}
       onClick={() => show(`gpu:${hive}/${gpu.uuid}`)}
     >

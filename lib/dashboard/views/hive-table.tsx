@@ -2,23 +2,16 @@ import type { RefObject } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { HiveView } from '../../contract/api.js';
 import { gpuSummary } from '../../present/gpu-names.js';
+import { coresOf, gpuTotals, usedMemoryOf } from '../../present/host-figures.js';
 import { hiveGpusText } from '../../present/knowledge.js';
 import { labelTexts } from '../../present/search.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles } from '../../present/status.js';
 import { sumOf } from '../../present/totals.js';
-import {
-  formatAge,
-  formatBytes,
-  formatCores,
-  formatCount,
-  formatGibOf,
-  formatPercent,
-  formatWatts,
-} from '../../present/units.js';
+import { formatAge, formatBytes, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
 import { ageOf, hives, workersOf } from '../data/fleet.js';
-import { cpusOf, gpuTotals, type HiveGroup, usedMemoryOf } from '../data/fleet-rows.js';
-import { at, show } from '../data/location.js';
+import type { HiveGroup } from '../data/fleet-rows.js';
+import { at, go, show } from '../data/location.js';
 import { sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
 import { phone, useMedia } from '../parts/hooks.js';
@@ -119,10 +112,15 @@ const columns: readonly HiveColumn[] = [
     84,
     3,
     ({ host }) => host.cpuPercent,
-    (view) => `${formatCores(view.host.cpuPercent)} / ${formatCount(cpusOf(view))}`,
+    ({ host }) => coresOf(host),
   ),
-  figure('memory', 'Memory', 140, 3, usedMemoryOf, (view) =>
-    formatGibOf(usedMemoryOf(view), view.host.memoryTotalBytes),
+  figure(
+    'memory',
+    'Memory',
+    140,
+    3,
+    ({ host }) => usedMemoryOf(host),
+    ({ host }) => formatGibOf(usedMemoryOf(host), host.memoryTotalBytes),
   ),
   figure(
     'workers',
@@ -178,7 +176,7 @@ export function HiveTable({ groups, scroller }: TableProps) {
         scroller={scroller}
         selectedKey={at.show.value.startsWith('hive:') ? at.show.value.slice(5) : ''}
         open={(id) => show(`hive:${id}`)}
-        walk={(id) => show(`hive:${id}`)}
+        walk={(id) => go({ show: `hive:${id}` })}
         {...order}
         sortBy={(column) => sortTable('hives', order, column)}
       />

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { RequestError } from '../../client/client.js';
 import { client, errorText, isRefused } from '../data/client.js';
 import { reconnect } from '../data/stream.js';
@@ -9,6 +9,8 @@ export function Login() {
   const [token, setToken] = useState('');
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
@@ -38,6 +40,7 @@ export function Login() {
         <label>
           <span>Token</span>
           <input
+            ref={field}
             type="password"
             name="token"
             autocomplete="current-password"

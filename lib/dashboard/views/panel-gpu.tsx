@@ -1,6 +1,6 @@
 import { gpuFields } from '../../contract/fields/gpu.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
-import { gpuEmptyText, gpuNullText, unknownOfGpu } from '../../present/null-text.js';
+import { gpuNullText, unknownOfGpu } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { gpuHealthStyles, gpuStyle, styleOf } from '../../present/status.js';
 import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
@@ -28,8 +28,7 @@ export function GpuPanel({ hive, gpu }: { readonly hive: Hive; readonly gpu: Gpu
   const series = useGpuSeries(view.id, hive, gpu);
   const said = styleOf(gpuHealthStyles, gpu.health);
   const status = gpuStyle({ health: gpu.health, liveness });
-  const nullText = (path: string) =>
-    path === 'throttleReasons' ? gpuEmptyText(gpu, path, view) : gpuNullText(gpu, path, view);
+  const nullText = (path: string) => gpuNullText(gpu, path, view);
   const holders = workersOf(view.id).flatMap((worker) => {
     const held = worker.gpus.find((candidate) => candidate.uuid === gpu.uuid);
     return held ? [{ worker, held }] : [];

@@ -1,12 +1,12 @@
 import type { FleetEvent, HiveView } from '../../contract/api.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerText, throttledText } from '../../present/container.js';
+import { cpusOf, usedMemoryOf } from '../../present/host-figures.js';
 import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatCount, formatGib, formatGibOf, unknownText } from '../../present/units.js';
 import { ageOf, drawn, eventsSeen, type Hive, newestEvents, workersOf } from '../data/fleet.js';
-import { cpusOf } from '../data/fleet-rows.js';
 import { go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
 import { ChartWindow } from '../parts/chart-window.js';
@@ -33,7 +33,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
   const own = newestEvents((event) => event.hive === view.id, 20);
   const series = useHiveSeries(hive, workers.length, own);
   const total = host.memoryTotalBytes;
-  const used = total === null || host.memoryAvailableBytes === null ? null : total - host.memoryAvailableBytes;
+  const used = usedMemoryOf(host);
   return (
     <div class="panel-body">
       <header>
@@ -56,10 +56,11 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       <div class="charts">
         <Chart
           title="CPU, cores"
-          now={`${formatCores(host.cpuPercent)} of ${formatCount(cpusOf(view))}`}
+          now={`${formatCores(host.cpuPercent)} of ${formatCount(cpusOf(host))}`}
           {...series('cpuPercent')}
           format={formatCores}
-          top={cpusOf(view) * 100}
+          top={cpusOf(host) * 100}
+          limit={host.container?.cpus == null ? null : host.container.cpus * 100}
         />
         <Chart
           title="Memory in use"
@@ -98,17 +99,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       <h3>Pressure</h3>
       <RowList rows={fieldRows(hostFields, 'pressure', host)} />
       <h3>Host</h3>
-      <RowList
-        rows={[
-          ['Hostname', view.hostname],
-          ['Address', view.address ?? unknownText],
-          ...fieldRows(hostFields, 'host', host),
-          ['Hive started', new Date(view.startedAt).toLocaleString()],
-          ['Version', view.version],
-          ['Heartbeat every', `${view.intervalMs / 1000} s`],
-          ['Labels', <Labels key="l" labels={view.labels} />],
-        ]}
-      />
+      <HostRows view={view} />
       <h3>Collection</h3>
       <RowList
         rows={[
@@ -134,6 +125,20 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
     </div>
   );
 }
+
+const HostRows = ({ view }: { readonly view: HiveView }) => (
+  <RowList
+    rows={[
+      ['Hostname', view.hostname],
+      ['Address', view.address ?? unknownText],
+      ...fieldRows(hostFields, 'host', view.host),
+      ['Hive started', new Date(view.startedAt).toLocaleString()],
+      ['Version', view.version],
+      ['Heartbeat every', `${view.intervalMs / 1000} s`],
+      ['Labels', <Labels key="l" labels={view.labels} />],
+    ]}
+  />
+);
 
 function Inside({ host }: Pick<HiveView, 'host'>) {
   const texts = [containerText(host), throttledText(host)].filter((text) => text !== null);

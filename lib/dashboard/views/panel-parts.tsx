@@ -76,23 +76,20 @@ export function PercentBar({ value, bad }: { readonly value: number | null; read
 
 /** What a row says of a value; a device that can't have it is distinguished from a value that is not known now. */
 function fieldValue(spec: PanelOfField, value: unknown, nullText: NullText | null): ComponentChildren {
-  const isEmpty = Array.isArray(value) && value.length === 0;
-  if ((value === null || isEmpty) && nullText?.unknown === false) return nullText.text;
+  if (value === null && nullText?.unknown === false) return nullText.text;
   if (spec.barWarn !== undefined) return <PercentBar value={value as number | null} bad={spec.barWarn} />;
-  if (value === null || (isEmpty && nullText !== null)) return unknownText;
-  if (isEmpty && spec.ifEmpty !== undefined) return spec.ifEmpty;
+  if (value === null) return unknownText;
+  if (spec.ifEmpty !== undefined && Array.isArray(value) && value.length === 0) return spec.ifEmpty;
   const text = spec.words?.[String(value)] ?? `${formatField(spec.format, value)}${spec.after ?? ''}`;
   return spec.code ? <code>{text}</code> : text;
 }
-
-const isNothing = (value: unknown): boolean => value === null || (Array.isArray(value) && value.length === 0);
 
 /** Rows for values that are not known, and why. */
 export const unknownRows = (values: readonly UnknownValues[]): readonly FactRow[] =>
   values.map(({ labels, reason }) => [`Not known: ${labels}`, sentence(reason)]);
 
 /**
- * The rows that a table of fields has in one section of a panel; `nullText` says what null means, or an empty list, `drawn` holds what a
+ * The rows that a table of fields has in one section of a panel; `nullText` says what null means, `drawn` holds what a
  * format does not say.
  */
 export function fieldRows(
@@ -111,7 +108,7 @@ export function fieldRows(
         label,
         <PercentBar key={part} value={(value as Readonly<Record<string, number | null>>)[part]!} bad={barWarn} />,
       ]);
-    return [[spec.label, drawn[name] ?? fieldValue(spec, value, isNothing(value) ? nullText(name) : null)]];
+    return [[spec.label, drawn[name] ?? fieldValue(spec, value, value === null ? nullText(name) : null)]];
   });
 }
 

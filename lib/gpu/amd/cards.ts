@@ -1,6 +1,7 @@
 import type { DrmClient } from '../../native/drm-clients.js';
 import type { CardIdentity, CardReading, Read } from '../drm/card.js';
 import {
+  busiest,
   type CardContext,
   type CardMeter,
   type CardValues,
@@ -111,10 +112,10 @@ class AmdCard implements CardMeter {
     };
   }
 
-  bytesOf({ residentBytes }: DrmClient): number | null {
-    const vram = residentBytes.get('vram') ?? null;
+  bytesOf(client: DrmClient): number | null {
+    const vram = client.bytesIn('vram');
     if (!this.#isApu) return vram;
-    const gtt = residentBytes.get('gtt') ?? null;
+    const gtt = client.bytesIn('gtt');
     return vram === null || gtt === null ? (vram ?? gtt) : vram + gtt;
   }
 
@@ -123,8 +124,7 @@ class AmdCard implements CardMeter {
     // Engine time of ROCm's queues is counted nowhere.
     const uncounted = computeHolders.some(({ bytes }) => bytes !== 0);
     const atMost = values.utilizationPercent === 100 && incomplete === null && !uncounted;
-    const uses = atMost ? holders.flatMap(({ clients }) => clients.map(({ use }) => use)) : [];
-    const moves = uses.some((use) => use === null || [...use.percents.values()].some((percent) => percent > 0));
+    const moves = atMost && busiest(holders) !== 0;
     this.#stoodStill = atMost && !moves ? this.#stoodStill + 1 : 0;
     return this.#stoodStill >= suspectAfter;
   }

@@ -49,9 +49,9 @@ export function parseKfdNode(properties: string): KfdNode | null {
   };
 }
 
-const numberOf = (result: Buffer | number | undefined): number | null => {
+const numberOf = (result: Buffer | string | number | undefined): number | null => {
   if (result === undefined || typeof result === 'number') return null;
-  const text = result.toString('latin1').trim();
+  const text = (typeof result === 'string' ? result : result.toString('latin1')).trim();
   return /^\d{1,20}$/.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER ? Number(text) : null;
 };
 
@@ -89,7 +89,7 @@ export class Kfd {
     if (this.#nodes.size === 0) return { byPlace: new Map(), incomplete: this.#unlisted };
     const [entries = ENOENT] = await this.#files.pids([join(this.#root, 'proc')]);
     if (typeof entries === 'number') return { byPlace: new Map(), incomplete: whyIncomplete(entries) };
-    const pids = [...entries.keys()];
+    const pids = [...entries.keys()].sort((a, b) => a - b);
     const hidden = await this.#findFiles(pids, slowDue);
     const asked = pids.flatMap((pid) => (this.#vramFiles.get(pid) ?? []).map((name) => ({ pid, name })));
     const results = await this.#files.readKept(

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { FileResult } from '../../io/file-reader.js';
+import type { KeptResult } from '../../io/file-reader.js';
 import type { GuardedReader } from '../../io/guarded.js';
 import { errnoText } from '../../util/errno.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
@@ -61,10 +61,10 @@ export type Read<T> = { readonly value: T } | { readonly reason: GpuReason };
 
 /** What the files of one card said. */
 export class CardReading {
-  readonly #results: ReadonlyMap<string, FileResult>;
+  readonly #results: ReadonlyMap<string, KeptResult>;
   readonly #fast: readonly string[];
 
-  constructor(results: ReadonlyMap<string, FileResult>, fast: readonly string[]) {
+  constructor(results: ReadonlyMap<string, KeptResult>, fast: readonly string[]) {
     this.#results = results;
     this.#fast = fast;
   }
@@ -77,7 +77,7 @@ export class CardReading {
   text(name: string): Read<string> {
     const result = this.#results.get(name) ?? ENOENT;
     if (typeof result === 'number') return { reason: reasonOfErrno(result) };
-    return { value: result.toString('latin1').trim() };
+    return { value: result.trim() };
   }
 
   /** A whole number of 0 or more, or below where `signed`; in units of `unit`. */
@@ -110,7 +110,7 @@ export class CardReading {
   /** One byte of a binary file; null where it has none. */
   byte(name: string, at: number): number | null {
     const result = this.#results.get(name);
-    return typeof result === 'object' ? (result[at] ?? null) : null;
+    return typeof result === 'string' && at < result.length ? result.charCodeAt(at) : null;
   }
 
   /** The card is no longer there, or does not answer at all. */
@@ -148,73 +148,113 @@ export function cardIdentity(text: string): CardIdentity | null {
 /** Slow files are read again after so many passes. */
 const slowEvery = 10;
 
+/** Files that are read in one pass. */
+interface Asked {
+  readonly names: readonly string[];
+  readonly paths: readonly string[];
+}
+
+const nothing: Asked = { names: [], paths: [] };
+
 /** A card whose files are read in each pass. One that sleeps is not woken: its `runtime_status` is read first, and alone. */
 export class DrmCard {
   readonly identity: CardIdentity;
+  readonly statusPath: string;
   readonly #directory: string;
   readonly #names: CardFileNames;
-  #results = new Map<string, FileResult>();
+  #results = new Map<string, KeptResult>();
   #hwmon: string | null = null;
   #pass = 0;
+  /** Pass of the next slow reading. */
+  #nextSlow: number;
   #slowDue = false;
-  #asked: readonly string[] = [];
+  #asked = nothing;
+  #probe: { readonly name: string; readonly path: string } | null = null;
+  /** What changes alone, as long as all of it has an answer. */
+  #steady: Asked | null = null;
 
-  constructor(directory: string, identity: CardIdentity, names: CardFileNames) {
+  /** `place` among the cards of a host: not all read their slow files in one pass. */
+  constructor(directory: string, identity: CardIdentity, names: CardFileNames, place = 0) {
     this.#directory = directory;
+    this.statusPath = join(directory, 'device/power/runtime_status');
     this.identity = identity;
     this.#names = names;
-  }
-
-  get statusPath(): string {
-    return join(this.#directory, 'device/power/runtime_status');
+    this.#nextSlow = -(place % slowEvery);
   }
 
   /** The file that is read before the others: where the driver hangs, it alone holds up a thread. */
   get probe(): { readonly name: string; readonly path: string } {
     const { fast } = this.#names;
     const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
-    return { name, path: `${this.#directory}/${name}` };
+    if (this.#probe?.name !== name) this.#probe = { name, path: `${this.#directory}/${name}` };
+    return this.#probe;
   }
 
   /** Takes what the file of `probe` gave; gives the paths of all others that are due. What is not due stands. */
-  begin(probed: FileResult): readonly string[] {
+  begin(probed: KeptResult): readonly string[] {
     const { name: probe } = this.probe;
-    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
-    this.#slowDue = this.#pass % slowEvery === 0;
+    this.#slowDue = this.#pass >= this.#nextSlow;
+    if (this.#slowDue) {
+      this.#nextSlow += slowEvery;
+      const { once } = this.#names;
+      this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
+      this.#steady = null;
+    }
     this.#pass += 1;
-    if (this.#slowDue) this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
     this.#results.set(probe, probed);
-    this.#asked = [];
     // Of a driver that hangs nothing else is asked.
-    if (probed === ETIMEDOUT) return [];
-    const due = [...once, ...fast, ...slow].filter((name) => name !== probe && this.#isDue(name));
-    const sensors =
-      this.#hwmon === null
-        ? []
-        : [
-            ...hwmon.filter((name) => this.#sensor(name) !== ENOENT),
-            ...slowHwmon.filter((name) => this.#sensor(name) === undefined),
-          ];
-    this.#asked = [...due, ...sensors.map((name) => `hwmon/${name}`)];
-    return [
-      ...due.map((name) => `${this.#directory}/${name}`),
-      ...sensors.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
-    ];
+    if (probed === ETIMEDOUT) this.#asked = nothing;
+    else this.#asked = this.#steady ?? this.#due(probe);
+    return this.#asked.paths;
+  }
+
+  #due(probe: string): Asked {
+    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
+    const isDue = (name: string) => name !== probe && this.#isDue(name);
+    const changing = fast.filter(isDue);
+    const rare = [...once, ...slow].filter(isDue);
+    const sensors = this.#hwmon === null ? [] : hwmon.filter((name) => this.#sensor(name) !== ENOENT);
+    const rareSensors = this.#hwmon === null ? [] : slowHwmon.filter((name) => this.#sensor(name) === undefined);
+    const files = [...changing, ...rare];
+    const named = [...sensors, ...rareSensors];
+    const asked = {
+      names: [...files, ...named.map((name) => `hwmon/${name}`)],
+      paths: [
+        ...files.map((name) => `${this.#directory}/${name}`),
+        ...named.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
+      ],
+    };
+    this.#steady = rare.length + rareSensors.length === 0 ? asked : null;
+    return asked;
   }
 
   /** Takes what these paths gave. */
-  async end(results: readonly FileResult[], files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<CardReading> {
+  async end(results: readonly KeptResult[], files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<CardReading> {
     const { name: probe } = this.probe;
     const probed = this.#results.get(probe);
     if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
-    for (const [i, name] of this.#asked.entries()) this.#results.set(name, results[i] ?? ENOENT);
-    const sensors = this.#asked.filter((name) => name.startsWith('hwmon/'));
-    const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
-    const all = [probe, ...this.#asked].map((name) => this.#results.get(name));
-    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
+    const { names } = this.#asked;
+    let answered = typeof probed === 'string';
+    for (const [i, name] of names.entries()) {
+      const result = results[i] ?? ENOENT;
+      this.#results.set(name, result);
+      answered &&= typeof result === 'string';
+    }
+    if (!answered) await this.#missed(probe, files);
     // Its directory has another number after the driver was bound anew.
-    if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
+    else if (this.#hwmon === null && this.#slowDue) await this.#findSensors(files);
     return new CardReading(this.#results, this.#names.fast);
+  }
+
+  /** Some file gave no answer. */
+  async #missed(probe: string, files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<void> {
+    this.#steady = null;
+    const { names } = this.#asked;
+    const sensors = names.filter((name) => name.startsWith('hwmon/'));
+    const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
+    const all = [probe, ...names].map((name) => this.#results.get(name));
+    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
+    if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
   }
 
   /** A card that is pulled while it is read is not one without files. */
@@ -223,7 +263,7 @@ export class DrmCard {
     if (known === ENOENT || known === ENODEV) this.#results.set(probe, ENODEV);
   }
 
-  #sensor(name: string): FileResult | undefined {
+  #sensor(name: string): KeptResult | undefined {
     return this.#results.get(`hwmon/${name}`);
   }
 

@@ -3,6 +3,7 @@ import type { DrmClient } from '../../native/drm-clients.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
 import type { ReportedValues } from '../report.js';
 import type { CardFileNames, CardIdentity, CardReading, Read } from './card.js';
+import type { EngineUse } from './engine-meter.js';
 import type { DrmHolder } from './processes.js';
 
 /** Memory of one process on one card, by an interface of the vendor's own. */
@@ -79,7 +80,7 @@ export class ValueSheet {
   }
 }
 
-/** What these drivers are not asked for, and null or an empty list would not say. */
+/** What these drivers are not asked for, and null alone would not say. */
 export function unasked(sheet: ValueSheet): void {
   for (const field of ['throttleReasons', 'lastXid']) sheet.reasons[field] = gpuReason('notSupported');
 }
@@ -90,13 +91,26 @@ export function sum(one: Read<number>, other: Read<number>): Read<number> {
   return 'reason' in other ? other : { value: one.value + other.value };
 }
 
+function largest({ percents }: EngineUse): number {
+  let most = 0;
+  // NaN is larger than nothing.
+  for (let i = 0; i < percents.length; i++) if ((percents[i] as number) > most) most = percents[i] as number;
+  return most;
+}
+
 /** The largest of what the engines of one kind did for all these clients; null where one has no earlier reading. */
 export function busiest(holders: readonly DrmHolder[]): number | null {
+  const [only] = holders;
+  if (only !== undefined && holders.length === 1 && only.clients.length === 1) {
+    const use = only.clients[0]?.use ?? null;
+    return use === null ? null : Math.min(100, largest(use));
+  }
   const byEngine = new Map<string, number>();
   for (const { clients } of holders)
     for (const { use } of clients) {
       if (use === null) return null;
-      for (const [name, percent] of use.percents) byEngine.set(name, (byEngine.get(name) ?? 0) + percent);
+      for (const [i, name] of use.engines.entries())
+        byEngine.set(name, (byEngine.get(name) ?? 0) + ((use.percents[i] as number) || 0));
     }
   return Math.min(100, Math.max(0, ...byEngine.values()));
 }

@@ -1,6 +1,6 @@
 // One DRM client as /proc/PID/fdinfo/FD shows it (Documentation/gpu/drm-usage-stats.rst). Pure; native/drm_parse.cc is the
 // same in C++, and test/gpu/drm/parity.test.ts compares both.
-import type { DrmClient, DrmEngine } from '../../native/drm-clients.js';
+import { DrmClient, DrmShape } from '../../native/drm-clients.js';
 
 const units: Readonly<Record<string, number>> = {
   '': 1,
@@ -75,15 +75,24 @@ function amountsOf(values: ReadonlyMap<string, string>): Amounts {
   return found;
 }
 
-function enginesOf(amounts: Amounts): Map<string, DrmEngine> {
-  const engines = new Map<string, DrmEngine>();
-  const capacityOf = (name: string) => Math.max(1, amounts['drm-engine-capacity-'].get(name) ?? 1);
-  for (const [name, busy] of amounts['drm-engine-']) engines.set(name, { busy, of: null, capacity: capacityOf(name) });
+interface Engines {
+  readonly names: string[];
+  /** As `DrmClient` has them. */
+  readonly numbers: number[];
+}
+
+function enginesOf(amounts: Amounts): Engines {
+  const [names, numbers]: [string[], number[]] = [[], []];
+  const add = (name: string, busy: number, of: number): void => {
+    names.push(name);
+    numbers.push(busy, of, Math.max(1, amounts['drm-engine-capacity-'].get(name) ?? 1));
+  };
+  for (const [name, busy] of amounts['drm-engine-']) add(name, busy, Number.NaN);
   for (const [name, busy] of amounts['drm-cycles-']) {
     const of = amounts['drm-total-cycles-'].get(name);
-    if (of !== undefined && !engines.has(name)) engines.set(name, { busy, of, capacity: capacityOf(name) });
+    if (of !== undefined && !amounts['drm-engine-'].has(name)) add(name, busy, of);
   }
-  return engines;
+  return { names, numbers };
 }
 
 /** A PCI address as sysfs spells it. */
@@ -99,15 +108,11 @@ export function parseFdinfo(text: string): DrmClient | null {
   const id = values.get('drm-client-id') ?? '';
   if (!isPciAddress(pdev) || !/^\d{1,20}$/.test(id)) return null;
   const amounts = amountsOf(values);
-  return {
-    driver,
-    pdev,
-    id,
-    engines: enginesOf(amounts),
-    enginePercents: new Map(),
-    // The older name first, so that the newer one of the same region counts.
-    residentBytes: new Map([...amounts['drm-memory-'], ...amounts['drm-resident-']]),
-  };
+  const { names, numbers } = enginesOf(amounts);
+  // The older name first, so that the newer one of the same region counts.
+  const regions = new Map([...amounts['drm-memory-'], ...amounts['drm-resident-']]);
+  const shape = new DrmShape([driver, pdev, id], names, [], [...regions.keys()]);
+  return new DrmClient(shape, [...numbers, ...regions.values()]);
 }
 
 /** Of amdgpu before 5.19: `vram mem: 120 kB`, `gfx0: 12.50%`; the pasid is one for each open file of the device. */
@@ -127,5 +132,6 @@ function parseOld(values: ReadonlyMap<string, string>): DrmClient | null {
       : null;
     if (percent !== null) enginePercents.set(key, Number(percent[1]));
   }
-  return { driver: 'amdgpu', pdev, id, engines: new Map(), enginePercents, residentBytes };
+  const shape = new DrmShape(['amdgpu', pdev, id], [], [...enginePercents.keys()], [...residentBytes.keys()]);
+  return new DrmClient(shape, [...enginePercents.values(), ...residentBytes.values()]);
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import type { PidInodes } from '../../io/file-reader.js';
 import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
 import type { DrmClient, DrmClientResult } from '../../native/drm-clients.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
@@ -26,8 +27,15 @@ export interface DrmHolders {
 
 interface Descriptor {
   readonly path: string;
-  /** Which client it was of when it was found. */
+  /** Which client it was of when it was found: `DrmShape.key`. */
   readonly client: string;
+}
+
+type Unseen = 'hidden' | 'stuck' | 'crowded';
+
+interface Found {
+  readonly pid: number;
+  readonly client: DrmClient;
 }
 
 interface Looked {
@@ -38,12 +46,19 @@ interface Looked {
   /** Names of its descriptors below /dev/dri, and how many they are. */
   readonly names: string;
   readonly count: number;
-  unseen: 'hidden' | 'stuck' | 'crowded' | null;
   /** A descriptor is not what it was. */
   changed: boolean;
   readonly firstPass: number;
   /** Pass of the next look. */
   readonly next: number;
+}
+
+const noDescriptors: readonly Descriptor[] = [];
+
+/** All descriptors that are read in a pass: the same from pass to pass as long as no process has others. */
+interface Asked {
+  readonly paths: readonly string[];
+  readonly of: readonly (Descriptor & { readonly pid: number })[];
 }
 
 /**
@@ -68,7 +83,6 @@ const stuckReason = gpuReason('timeout', 'descriptors of a process cannot be rea
 
 export const deviceKey = ({ driver, pdev }: { readonly driver: string; readonly pdev: string }): string =>
   `${driver} ${pdev}`;
-const keyOf = (client: DrmClient): string => `${deviceKey(client)} ${client.id}`;
 
 export interface DrmProcessesOptions {
   readonly procRoot: string;
@@ -88,6 +102,15 @@ export class DrmProcesses {
   readonly #most: typeof maxDescriptors;
   readonly #meter = new EngineMeter();
   readonly #processes = new Map<number, Looked>();
+  /** By the pass in which they are looked at again. */
+  readonly #due = new Map<number, number[]>();
+  /** To be looked at in the next pass. */
+  readonly #soon = new Set<number>();
+  readonly #unseenPids = new Map<number, Unseen>();
+  /** Descriptors of all processes. */
+  #count = 0;
+  #asked: Asked | null = null;
+  #inodes: PidInodes = new Map();
   #scan: { readonly beganMs: number; readonly holders: Promise<DrmHolders> } | null = null;
   #pass = 0;
   #ownNamespace: boolean | null = null;
@@ -124,8 +147,7 @@ export class DrmProcesses {
     const [inodes] = await this.#files.pids([this.#procRoot]);
     if (inodes === undefined || typeof inodes === 'number')
       return { byDevice: new Map(), incomplete: inodes === ETIMEDOUT ? stuckReason : hiddenReason };
-    for (const [pid, { inode }] of this.#processes) if (inodes.get(pid) !== inode) this.#processes.delete(pid);
-    await this.#look(inodes);
+    await this.#look(inodes, this.#takeDue(inodes));
     return this.#fold(await this.#read());
   }
 
@@ -135,14 +157,27 @@ export class DrmProcesses {
     return typeof links === 'object' && links.length > 0 && !links.includes(initialPidNamespace);
   }
 
-  #isDue(pid: number): boolean {
-    const looked = this.#processes.get(pid);
-    return looked === undefined || looked.changed || this.#pass >= looked.next;
+  /** Forgets processes that have ended; gives those that are to be looked at in this pass. */
+  #takeDue(inodes: PidInodes): readonly number[] {
+    const due = new Set(this.#soon);
+    this.#soon.clear();
+    for (const [pass, pids] of this.#due) {
+      if (pass > this.#pass) continue;
+      this.#due.delete(pass);
+      for (const pid of pids) if ((this.#processes.get(pid)?.next ?? 0) <= this.#pass) due.add(pid);
+    }
+    // A reader gives the same list where nothing has changed.
+    if (inodes !== this.#inodes) {
+      for (const [pid, { inode }] of this.#processes) if (inodes.get(pid) !== inode) this.#forget(pid);
+      for (const pid of inodes.keys()) if (!this.#processes.has(pid)) due.add(pid);
+      this.#inodes = inodes;
+    }
+    return [...due].filter((pid) => inodes.has(pid));
   }
 
   /** Which processes have a GPU open, and through which descriptors where that has changed. */
-  async #look(inodes: ReadonlyMap<number, number>): Promise<void> {
-    const pids = [...inodes.keys()].filter((pid) => this.#isDue(pid));
+  async #look(inodes: PidInodes, pids: readonly number[]): Promise<void> {
+    if (pids.length === 0) return;
     const names = await this.#files.linkNames(
       pids.map((pid) => this.#path(pid, 'fd')),
       '/dev/dri/',
@@ -157,17 +192,14 @@ export class DrmProcesses {
         continue;
       }
       if (found.length > most) {
-        this.#looked(pid, { inode, names: '', count: 0, unseen: 'crowded' }, []);
+        this.#looked(pid, { inode, names: '', count: 0 }, noDescriptors, 'crowded');
         continue;
       }
       const sorted = [...found].sort();
+      const all = sorted.join(' ');
       const earlier = this.#processes.get(pid);
-      const same = earlier !== undefined && !earlier.changed && earlier.names === sorted.join(' ');
-      this.#looked(
-        pid,
-        { inode, names: sorted.join(' '), count: sorted.length, unseen: null },
-        same ? earlier.descriptors : [],
-      );
+      const same = earlier !== undefined && !earlier.changed && earlier.names === all;
+      this.#looked(pid, { inode, names: all, count: sorted.length }, same ? earlier.descriptors : noDescriptors);
       if (!same) moved.push(...sorted.map((name) => ({ pid, name })));
     }
     await this.#find(moved);
@@ -175,8 +207,8 @@ export class DrmProcesses {
 
   /** How many descriptors a process that is looked at now may have, so that all have no more than may be. */
   #mostOfOne(counts: ReadonlyMap<number, number>): number {
-    let inAll = 0;
-    for (const [pid, { count }] of this.#processes) if (!counts.has(pid)) inAll += count;
+    let inAll = this.#count;
+    for (const pid of counts.keys()) inAll -= this.#processes.get(pid)?.count ?? 0;
     let most = this.#most.ofOne;
     const sorted = [...counts.values()].filter((count) => count > 0 && count <= most).sort((a, b) => a - b);
     for (const count of sorted) {
@@ -189,23 +221,47 @@ export class DrmProcesses {
 
   #looked(
     pid: number,
-    found: Pick<Looked, 'inode' | 'names' | 'count' | 'unseen'>,
+    found: Pick<Looked, 'inode' | 'names' | 'count'>,
     descriptors: readonly Descriptor[],
+    unseen: Unseen | null = null,
   ): void {
-    const firstPass = this.#processes.get(pid)?.firstPass ?? this.#pass;
+    const earlier = this.#processes.get(pid);
+    const firstPass = earlier?.firstPass ?? this.#pass;
     const pause = Math.min(latest, Math.max(soonest, Math.ceil((this.#pass - firstPass) / 4)));
     // Those that were found in one pass are not all looked at in one.
     const next = this.#pass + pause + (pid % pause);
-    this.#processes.set(pid, { ...found, descriptors, changed: false, firstPass, next });
+    const { inode, names, count } = found;
+    this.#processes.set(pid, { inode, names, count, descriptors, changed: false, firstPass, next });
+    const due = this.#due.get(next) ?? [];
+    this.#due.set(next, due);
+    due.push(pid);
+    this.#count += count - (earlier?.count ?? 0);
+    if (descriptors !== (earlier?.descriptors ?? noDescriptors)) this.#asked = null;
+    if (unseen === null) this.#unseenPids.delete(pid);
+    else this.#unseenPids.set(pid, unseen);
+  }
+
+  #forget(pid: number): void {
+    const known = this.#processes.get(pid);
+    this.#count -= known?.count ?? 0;
+    if (known?.descriptors !== noDescriptors) this.#asked = null;
+    this.#processes.delete(pid);
+    this.#unseenPids.delete(pid);
   }
 
   #unseen(pid: number, inode: number, errno: number): void {
-    if (isGone(errno)) this.#processes.delete(pid);
-    else this.#looked(pid, { inode, names: '', count: 0, unseen: unseenBy(errno) }, []);
+    if (!isGone(errno)) {
+      this.#looked(pid, { inode, names: '', count: 0 }, noDescriptors, unseenBy(errno));
+      return;
+    }
+    this.#forget(pid);
+    // It may stand in the list of processes for longer.
+    this.#soon.add(pid);
   }
 
   /** Which of these descriptors are of clients, and of which: one for each. */
   async #find(asked: readonly { readonly pid: number; readonly name: string }[]): Promise<void> {
+    if (asked.length === 0) return;
     const paths = asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name));
     const clients = await this.#clients(paths);
     const known = new Map<number, { seen: Set<string>; descriptors: Descriptor[] }>();
@@ -217,7 +273,7 @@ export class DrmProcesses {
         this.#unseen(pid, looked.inode, client);
         continue;
       }
-      const key = keyOf(client);
+      const { key } = client.shape;
       const own = known.get(pid) ?? { seen: new Set(), descriptors: [] };
       known.set(pid, own);
       // One that was duplicated says the same.
@@ -225,6 +281,7 @@ export class DrmProcesses {
       own.seen.add(key);
       own.descriptors.push({ path: paths[i] as string, client: key });
       looked.descriptors = own.descriptors;
+      this.#asked = null;
     }
   }
 
@@ -233,55 +290,61 @@ export class DrmProcesses {
     const parsed = await this.#files.drmClients(paths, maxFdinfoBytes);
     if (parsed !== null) return parsed;
     const texts = await this.#files.readKept(paths, maxFdinfoBytes);
-    return texts.map((text) => (typeof text === 'number' ? text : parseFdinfo(text.toString('latin1'))));
+    return texts.map((text) => (typeof text === 'number' ? text : parseFdinfo(text)));
+  }
+
+  #allDescriptors(): Asked {
+    const of = [...this.#processes]
+      .filter(([, { descriptors }]) => descriptors.length > 0)
+      .sort(([a], [b]) => a - b)
+      .flatMap(([pid, { descriptors }]) => descriptors.map((descriptor) => ({ ...descriptor, pid })));
+    return { paths: Object.freeze(of.map(({ path }) => path)), of };
   }
 
   /** Reads the descriptors that are known. */
-  async #read(): Promise<readonly { readonly pid: number; readonly client: DrmClient }[]> {
-    const asked = [...this.#processes]
-      .filter(([, { descriptors }]) => descriptors.length > 0)
-      .sort(([a], [b]) => a - b)
-      .flatMap(([pid, looked]) => looked.descriptors.map((descriptor) => ({ pid, looked, descriptor })));
-    const clients: readonly DrmClientResult[] = await this.#clients(asked.map(({ descriptor }) => descriptor.path));
-    const found: { readonly pid: number; readonly client: DrmClient }[] = [];
-    for (const [i, { pid, looked, descriptor }] of asked.entries()) {
+  async #read(): Promise<readonly Found[]> {
+    this.#asked ??= this.#allDescriptors();
+    const { paths, of } = this.#asked;
+    const clients = await this.#clients(paths);
+    const found: Found[] = [];
+    for (let i = 0; i < of.length; i++) {
+      const { pid, client: known } = of[i] as Asked['of'][number];
       const client = clients[i] ?? null;
       const isClient = client !== null && typeof client !== 'number';
-      if (!isClient || keyOf(client) !== descriptor.client) looked.changed = true;
-      // What it holds is not known from now on, rather than nothing until the next look.
-      if (typeof client === 'number' && !isGone(client)) looked.unseen = unseenBy(client);
       if (isClient) found.push({ pid, client });
+      if (isClient && client.shape.key === known) continue;
+      const looked = this.#processes.get(pid);
+      if (looked !== undefined) looked.changed = true;
+      this.#soon.add(pid);
+      // What it holds is not known from now on, rather than nothing until the next look.
+      if (typeof client === 'number' && !isGone(client)) this.#unseenPids.set(pid, unseenBy(client));
     }
     return found;
   }
 
   /** A client that several processes have open is that of the one with the lowest pid: the others inherited it. */
-  #fold(found: readonly { readonly pid: number; readonly client: DrmClient }[]): DrmHolders {
+  #fold(found: readonly Found[]): DrmHolders {
     const atMs = this.#now();
-    const byDevice = new Map<string, Map<number, DrmHolder['clients'][number][]>>();
+    const byDevice = new Map<string, { pid: number; clients: DrmHolder['clients'][number][] }[]>();
     const counted = new Set<string>();
     this.#meter.begin();
     for (const { pid, client } of found) {
-      const key = keyOf(client);
+      const { key, device } = client.shape;
       if (counted.has(key)) continue;
       counted.add(key);
-      const device = deviceKey(client);
-      const holders = byDevice.get(device) ?? new Map<number, DrmHolder['clients'][number][]>();
-      byDevice.set(device, holders);
-      const clients = holders.get(pid) ?? [];
-      holders.set(pid, clients);
-      clients.push({ client, use: this.#meter.measure(key, client, atMs) });
+      let holders = byDevice.get(device);
+      if (holders === undefined) byDevice.set(device, (holders = []));
+      const each = { client, use: this.#meter.measure(client, atMs) };
+      // In the order of pids.
+      const last = holders.at(-1);
+      if (last?.pid === pid) last.clients.push(each);
+      else holders.push({ pid, clients: [each] });
     }
-    return {
-      byDevice: new Map(
-        [...byDevice].map(([device, holders]) => [device, [...holders].map(([pid, clients]) => ({ pid, clients }))]),
-      ),
-      incomplete: this.#incomplete(),
-    };
+    return { byDevice, incomplete: this.#incomplete() };
   }
 
   #incomplete(): GpuReason | null {
-    const unseen = new Set([...this.#processes.values()].map((looked) => looked.unseen));
+    const unseen = new Set(this.#unseenPids.values());
     if (unseen.has('stuck')) return stuckReason;
     if (unseen.has('hidden')) return hiddenReason;
     if (unseen.has('crowded')) return crowdedReason;

@@ -27,6 +27,17 @@ function anyCard(sysRoot: string): boolean {
   }
 }
 
+/** Gives the array of the pass before where this one has the same paths: a reader does less for one that it knows. */
+class SamePaths {
+  #last: readonly string[] = [];
+
+  of(paths: string[]): readonly string[] {
+    const last = this.#last;
+    if (paths.length !== last.length || paths.some((path, i) => path !== last[i])) this.#last = Object.freeze(paths);
+    return this.#last;
+  }
+}
+
 interface OpenCard {
   readonly card: DrmCard;
   readonly meter: CardMeter;
@@ -57,6 +68,9 @@ class DrmReader implements GpuReader {
   readonly #foreign = new Set<string>();
   /** Shown once, shown for good: a GPU that is held no more has not vanished. */
   readonly #shown = new Set<string>();
+  readonly #statusPaths = new SamePaths();
+  readonly #probePaths = new SamePaths();
+  readonly #otherPaths = new SamePaths();
   #pass = 0;
   #startedAt: number | null = null;
   #lastStartAt = Number.NEGATIVE_INFINITY;
@@ -183,29 +197,26 @@ class DrmReader implements GpuReader {
       const known = this.#cards.get(name)?.card.identity;
       if (known?.pdev === identity.pdev && known.driver === identity.driver) continue;
       this.#foreign.delete(name);
-      const card = new DrmCard(join(directory, name), identity, this.#own.filesOf(identity));
+      const card = new DrmCard(join(directory, name), identity, this.#own.filesOf(identity), this.#cards.size);
       this.#cards.set(name, { card, meter: this.#own.open(identity) });
     }
   }
 
   /** null where a card sleeps: any other file of it would wake it, or give what was before. */
   async #readCards(cards: readonly OpenCard[]): Promise<readonly (CardReading | null)[]> {
-    const states = await this.#files.readKept(
-      cards.map(({ card }) => card.statusPath),
-      64,
-    );
+    const states = await this.#files.readKept(this.#statusPaths.of(cards.map(({ card }) => card.statusPath)), 64);
     const sleeps = (i: number): boolean => {
       const state = states[i];
-      const text = typeof state === 'object' ? state.toString('latin1').trim() : '';
+      const text = typeof state === 'string' ? state.trim() : '';
       return ['suspended', 'suspending', 'resuming'].includes(text);
     };
     const awake = [...cards.keys()].filter((i) => !sleeps(i));
     const probed = await this.#files.readKept(
-      awake.map((i) => cards[i]?.card.probe.path ?? ''),
+      this.#probePaths.of(awake.map((i) => cards[i]?.card.probe.path ?? '')),
       maxFileBytes,
     );
     const paths = awake.map((i, at) => cards[i]?.card.begin(probed[at] ?? ETIMEDOUT) ?? []);
-    const results = await this.#files.readKept(paths.flat(), maxFileBytes);
+    const results = await this.#files.readKept(this.#otherPaths.of(paths.flat()), maxFileBytes);
     let taken = 0;
     const readings = await Promise.all(
       awake.map((i, at) => {
@@ -247,7 +258,9 @@ class DrmReader implements GpuReader {
     const report: GpuReport = {
       unlisted: null,
       devices: shown.map(({ gpu }, i) => ({ ...gpu, index: i })),
-      processes: shown.flatMap(({ processes }, device) => processes.map((each) => ({ ...each, device }))),
+      processes: shown.flatMap(({ processes }, device) =>
+        processes.map(({ pid, bytes, utilization }) => ({ device, pid, bytes, utilization })),
+      ),
     };
     return { status: 'working', reader: 'drm', reason: null, report, at: this.#now() };
   }

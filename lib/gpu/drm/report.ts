@@ -31,27 +31,40 @@ function utilizationOf(holder: DrmHolder | undefined, computes: boolean): Pick<H
   return computes && !moved ? { utilization: null, reason: notCounted } : { utilization, reason: null };
 }
 
+/** What the clients of a process hold; null where one does not say it. */
+function drawnBytes(clients: DrmHolder['clients'], bytesOf: CardMeter['bytesOf']): number | null {
+  let total: number | null = null;
+  for (const { client } of clients) {
+    const bytes = bytesOf(client);
+    if (bytes === null) return null;
+    total = (total ?? 0) + bytes;
+  }
+  return total;
+}
+
 /** Processes that hold memory of a card or have used it; those that only have it open are none. */
 function processesOf(
   device: number,
   holders: readonly DrmHolder[],
   computeHolders: readonly ComputeHolder[],
   bytesOf: CardMeter['bytesOf'],
-): readonly Held[] {
-  const byPid = new Map(holders.map((holder) => [holder.pid, holder]));
-  const computeByPid = new Map(computeHolders.map((compute) => [compute.pid, compute]));
-  return [...new Set([...byPid.keys(), ...computeByPid.keys()])].flatMap((pid) => {
-    const holder = byPid.get(pid);
-    const compute = computeByPid.get(pid);
+): Held[] {
+  const held: Held[] = [];
+  const add = (pid: number, holder: DrmHolder | undefined, compute: ComputeHolder | undefined): void => {
     const clients = holder?.clients ?? [];
-    const own = clients.map(({ client }) => bytesOf(client));
-    const drawn =
-      own.length === 0 || own.includes(null) ? null : own.reduce<number>((sum, each) => sum + (each ?? 0), 0);
-    const bytes = larger(drawn, compute?.bytes ?? null);
-    const used = clients.some(({ use }) => use === null || use.everBusy);
-    if (bytes === 0 && !used) return [];
-    return [{ device, pid, bytes, ...utilizationOf(holder, (compute?.bytes ?? 0) > 0) }];
-  });
+    const bytes = larger(drawnBytes(clients, bytesOf), compute?.bytes ?? null);
+    const isUsed = bytes !== 0 || clients.some(({ use }) => use === null || use.everBusy);
+    if (!isUsed) return;
+    const { utilization, reason } = utilizationOf(holder, (compute?.bytes ?? 0) > 0);
+    held.push({ device, pid, bytes, utilization, reason });
+  };
+  const computeByPid = new Map(computeHolders.map((compute) => [compute.pid, compute]));
+  for (const holder of holders) {
+    add(holder.pid, holder, computeByPid.get(holder.pid));
+    computeByPid.delete(holder.pid);
+  }
+  for (const compute of computeByPid.values()) add(compute.pid, undefined, compute);
+  return held;
 }
 
 /** One card as its files, its clients and the vendor's own interface show it; `reading` is null where it sleeps. */
@@ -91,6 +104,11 @@ export function reportCard(
   if (context.incomplete !== null) reasons.processCount = context.incomplete;
   return {
     gpu: { ...common, ...card, unifiedMemory: meter.unifiedMemory, unreachable: null, values, reasons },
-    processes: held.map(({ reason: _, ...process }) => process),
+    processes: held.map(({ pid, bytes, utilization: percent }) => ({
+      device: position,
+      pid,
+      bytes,
+      utilization: percent,
+    })),
   };
 }

@@ -76,10 +76,12 @@ class IntelCard implements CardMeter {
     };
   }
 
-  bytesOf({ residentBytes }: DrmClient): number | null {
-    const region = this.unifiedMemory ? hostRegion : deviceRegion;
-    const held = [...residentBytes].filter(([name]) => region.test(name));
-    return held.length === 0 ? null : held.reduce((total, [, bytes]) => total + bytes, 0);
+  bytesOf(client: DrmClient): number | null {
+    const counted = this.unifiedMemory ? hostRegion : deviceRegion;
+    let bytes: number | null = null;
+    for (const [i, region] of client.shape.regions.entries())
+      if (counted.test(region)) bytes = (bytes ?? 0) + client.bytes(i);
+    return bytes;
   }
 
   #total(reading: CardReading): Read<number> {

@@ -198,6 +198,7 @@ export function parseGpuRows(text: string, query: GpuQuery): GpuRows {
     // No query of nvidia-smi tells them in CSV.
     codes.nvlinksUp = nvmlCode.driverTooOld;
     codes.nvlinksTotal = nvmlCode.driverTooOld;
+    codes.xidEvents = nvmlCode.driverTooOld;
     if (values.memoryTotalBytes === 0) {
       // A GPU without memory is a GPU that does not tell.
       delete values.memoryTotalBytes;

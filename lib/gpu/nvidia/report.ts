@@ -1,4 +1,4 @@
-import type { GpuProblem } from '../health.js';
+import { type GpuProblem, memoryProblems } from '../health.js';
 import type { GpuReason } from '../reasons.js';
 import type { GpuReport, ReportedGpu, ReportedProcess, ReportedValues } from '../report.js';
 import { isUnsupported, nvmlCode, reasonOf, recoveryProblem, throttleReasons } from './codes.js';
@@ -7,13 +7,14 @@ import { isUnsupported, nvmlCode, reasonOf, recoveryProblem, throttleReasons } f
 const renamed = {
   throttleBits: 'throttleReasons',
   remapPending: 'remappedRows',
-  remapFailed: null,
+  remapFailed: 'remappedRows',
   nvlinksUp: null,
   nvlinksTotal: 'nvlinks',
   migEnabled: 'migMode',
   recoveryAction: null,
   processes: 'processCount',
   processUtilization: 'workers.gpus.utilizationPercent',
+  xidEvents: 'lastXid',
 } as const;
 /** What both readers fill in (native/nvml_reader.h). */
 export type NvidiaField =
@@ -86,6 +87,7 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     recoveryAction,
     processes,
     processUtilization: _,
+    xidEvents: _events,
     ...values
   } = gpu.values;
   const reasons: Record<string, GpuReason> = {};
@@ -98,9 +100,11 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     reasons[field] = implausible(value);
     return null;
   };
-  if (throttleBits !== undefined && !(throttleBits < allOnes32)) reasons.throttleReasons = implausible(throttleBits);
+  const isBits = throttleBits !== undefined && throttleBits < allOnes32;
+  if (throttleBits !== undefined && !isBits) reasons.throttleReasons = implausible(throttleBits);
   const pending = remapPending === undefined ? null : flag('remappedRows', remapPending);
-  const failed = remapFailed === undefined ? false : flag('remappedRows', remapFailed);
+  const failed = remapFailed === undefined ? null : flag('remappedRows', remapFailed);
+  const isWhole = pending !== null && failed !== null;
   // A card, or a driver, that knows of no MIG; and MIG devices, of which nobody asks.
   const noMig = parentUuid !== '' || isUnsupported(codes.migEnabled);
   if (isUnsupported(codes.migEnabled)) delete reasons.migMode;
@@ -111,13 +115,17 @@ function toGpu(gpu: NvidiaGpu): ReportedGpu {
     unreachable: gone === nvmlCode.success ? null : reasonOf(gone),
     values: {
       ...values,
-      throttleReasons: 'throttleReasons' in reasons ? [] : throttleReasons(throttleBits ?? 0),
+      throttleReasons: isBits ? throttleReasons(throttleBits) : null,
       migMode: migEnabled === undefined ? (noMig ? false : null) : flag('migMode', migEnabled),
-      ...(pending === null || failed === null ? {} : { remappedRows: { pending, failed } }),
+      ...(isWhole ? { remappedRows: { pending, failed } } : {}),
       ...linksOf(gpu.values, reasons),
     },
     reasons,
-    problems: problemsOf(gpu, recoveryAction),
+    problems: [
+      ...problemsOf(gpu, recoveryAction),
+      // One of both may be known alone.
+      ...(isWhole ? [] : memoryProblems({ remappedRows: { pending: pending === true, failed: failed === true } })),
+    ],
     processesKnown: processes !== undefined,
   };
 }

@@ -201,11 +201,12 @@ class NvidiaReader implements GpuReader {
       // Where the library was looked for is of use only to a host with a GPU; this travels with each heartbeat.
       return { status: 'absent', reader: 'none', reason: reasons.replace(/; looked for in [^;]*/, ''), faults: [] };
     }
-    const causes = [
-      ...(found === null ? [] : [unreadable(found, reasons)]),
+    const each = [
       ...(nvml && 'message' in nvml ? [{ code: 'NVML_UNAVAILABLE', ...nvml }] : []),
       ...(failure && (!missing || this.#asked) ? [failure] : []),
     ];
+    // One fault that has the reasons of both readers in it.
+    const causes = found === null ? each : [unreadable(found, reasons)];
     const stalled = failure?.kind === 'stalled';
     return {
       status: stalled ? 'stalled' : 'failed',

@@ -6,12 +6,16 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
 import { NativeFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
 import { loadBinding } from '../../../lib/native/binding.js';
+import { DrmClient, type DrmClientResult } from '../../../lib/native/drm-clients.js';
 import { temporaryDirectory } from '../../harness/leftovers.js';
 import { FakeDrmHost, fdinfo, radeon } from './fake-host.js';
+import { plain } from './plain-client.js';
 import { drmSource, vendorsOver } from './sources.js';
 
 const { EISDIR, ENOENT } = constants.errno;
 const { binding } = loadBinding();
+
+const shown = (result: DrmClientResult) => (result instanceof DrmClient ? plain(result) : result);
 
 const place = fc.constantFrom('0000:03:00.0', '0000:44:00.0', '0000:07:00.0');
 const amount = fc.oneof(
@@ -118,11 +122,41 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
         mkdirSync(at, { recursive: true });
         const paths = texts.map((_, i) => join(at, String(i)));
         for (const [i, each] of texts.entries()) writeFileSync(paths[i]!, each, 'latin1');
-        const expected = texts.map((each) => parseFdinfo(Buffer.from(each, 'latin1').toString('latin1')));
-        expect(await native?.drmClients(paths, 8192)).toEqual(expected);
-        expect(await native?.drmClients(paths, 8192)).toEqual(expected);
+        Object.freeze(paths);
+        const expected = texts.map((each) => shown(parseFdinfo(Buffer.from(each, 'latin1').toString('latin1'))));
+        for (let pass = 0; pass < 2; pass++)
+          expect((await native?.drmClients(paths, 8192))?.map(shown)).toEqual(expected);
       }),
       { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? 400) },
+    );
+  });
+
+  it('are those of now where the same paths are asked for again, whatever names and counts they have had before', async () => {
+    const at = join(directory, 'again');
+    mkdirSync(at, { recursive: true });
+    const paths = Object.freeze([join(at, '0'), join(at, '1'), join(at, '2')]);
+    const names = fc.subarray(['engine-a', 'engine-b', 'resident-a', 'resident-b', 'memory-a'], { minLength: 0 });
+    const said = fc.record({ id: fc.nat(1), names, amount: fc.nat(9) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(said, fc.option(said), said), { minLength: 1 }), async (passes) => {
+        for (const pass of passes) {
+          const texts = pass.map((each) =>
+            each === null
+              ? 'pos:\t0\n'
+              : fdinfo({
+                  driver: 'xe',
+                  pdev: '0000:07:00.0',
+                  id: each.id,
+                  lines: Object.fromEntries(each.names.map((name) => [`drm-${name}`, String(each.amount)])),
+                }),
+          );
+          for (const [i, each] of texts.entries()) writeFileSync(paths[i]!, each);
+          expect((await native?.drmClients(paths, 8192))?.map(shown)).toEqual(
+            texts.map((each) => shown(parseFdinfo(each))),
+          );
+        }
+      }),
+      { numRuns: 60 },
     );
   });
 
@@ -132,7 +166,7 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
     const path = join(directory, 'many');
     writeFileSync(path, whole);
     for (const most of [8192, 1000, 150, 1, 0])
-      expect(await native?.drmClients([path], most)).toEqual([parseFdinfo(whole.slice(0, most))]);
+      expect((await native?.drmClients([path], most))?.map(shown)).toEqual([shown(parseFdinfo(whole.slice(0, most)))]);
   });
 
   it('files that are kept are those of now: changed, made anew, gone, and never there', async () => {

@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseKfdNode } from '../../../lib/gpu/amd/kfd.js';
 import { CardReading, cardIdentity } from '../../../lib/gpu/drm/card.js';
-import { EngineMeter } from '../../../lib/gpu/drm/engine-meter.js';
+import { EngineMeter, type EngineUse } from '../../../lib/gpu/drm/engine-meter.js';
 import { isPciAddress, parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
+import { DrmClient, DrmShape } from '../../../lib/native/drm-clients.js';
 import { fdinfo } from './fake-host.js';
+import { plain } from './plain-client.js';
 
 const hex = (digits: number) =>
   fc.integer({ min: 0, max: 16 ** digits - 1 }).map((value) => value.toString(16).padStart(digits, '0'));
@@ -35,12 +37,12 @@ describe('fdinfo of DRM clients', () => {
             ),
           },
         });
-        const client = parseFdinfo(text);
+        const client = plain(parseFdinfo(text)!);
         expect(client).toMatchObject({ driver: 'xe', pdev: place, id: String(id) });
-        expect([...client!.engines].map(([each, { busy: ns }]) => [each, ns]).sort()).toEqual(
+        expect([...client.engines].map(([each, { busy: ns }]) => [each, ns]).sort()).toEqual(
           Object.entries(busy).sort(),
         );
-        expect(Object.fromEntries(client!.residentBytes)).toEqual(
+        expect(Object.fromEntries(client.residentBytes)).toEqual(
           Object.fromEntries(Object.entries(memory).map(([each, [amount, [, scale]]]) => [each, amount * scale])),
         );
       }),
@@ -79,8 +81,9 @@ describe('fdinfo of DRM clients', () => {
           fc.array(line).map((all) => all.map(([key, value]) => `${key}:\t${value}`).join('\n')),
         ),
         (text) => {
-          const client = parseFdinfo(text);
-          if (client === null) return;
+          const parsed = parseFdinfo(text);
+          if (parsed === null) return;
+          const client = plain(parsed);
           expect(isPciAddress(client.pdev)).toBe(true);
           const amounts = [
             ...client.residentBytes.values(),
@@ -99,20 +102,15 @@ describe('fdinfo of DRM clients', () => {
     const lines = ['drm-memory-vram:\t5 KiB', 'drm-resident-vram:\t7 KiB'];
     for (const order of [lines, lines.toReversed()]) {
       const text = `${fdinfo({ driver: 'amdgpu', pdev: '0000:03:00.0', id: 1 })}${order.join('\n')}\n`;
-      expect(parseFdinfo(text)!.residentBytes.get('vram')).toBe(7 * 1024);
+      expect(parseFdinfo(text)!.bytesIn('vram')).toBe(7 * 1024);
     }
   });
 });
 
 describe('engine time as shares of time', () => {
-  const client = (busy: number, of: number | null, capacity: number) => ({
-    driver: 'xe',
-    pdev: '0000:03:00.0',
-    id: '1',
-    engines: new Map([['ccs', { busy, of, capacity }]]),
-    enginePercents: new Map(),
-    residentBytes: new Map(),
-  });
+  const client = (busy: number, of: number, capacity: number, id = 'a') =>
+    new DrmClient(new DrmShape(['xe', '0000:03:00.0', id], ['ccs'], [], []), [busy, of, capacity]);
+  const shareOf = (use: EngineUse | null): number => use?.percents[0] ?? Number.NaN;
 
   it('lies within 0 and 100 for whatever counters, and adds up to what was counted at most', () => {
     const reading = fc.tuple(fc.nat(2e9), fc.integer({ min: 1, max: 5000 }));
@@ -124,8 +122,8 @@ describe('engine time as shares of time', () => {
         for (const [busy, passedMs] of readings) {
           atMs += passedMs;
           meter.begin();
-          const percent = meter.measure('a', client(busy, null, capacity), atMs)?.percents.get('ccs');
-          if (percent === undefined) continue;
+          const percent = shareOf(meter.measure(client(busy, Number.NaN, capacity), atMs));
+          if (Number.isNaN(percent)) continue;
           expect(percent).toBeGreaterThanOrEqual(0);
           expect(percent).toBeLessThanOrEqual(100);
           counted += (percent / 100) * passedMs * 1e6 * capacity;
@@ -138,20 +136,40 @@ describe('engine time as shares of time', () => {
   it('is not known of a client that has worked before its first reading, and 0 of one that has not', () => {
     const meter = new EngineMeter();
     meter.begin();
-    expect(meter.measure('a', client(5, null, 1), 0)).toBeNull();
-    expect(meter.measure('b', client(0, null, 1), 0)).toEqual({ percents: new Map(), everBusy: false });
+    expect(meter.measure(client(5, Number.NaN, 1), 0)).toBeNull();
+    expect(meter.measure(client(0, Number.NaN, 1, 'b'), 0)).toEqual({ engines: [], percents: [], everBusy: false });
   });
 
   it('is 0 while the clock of cycles stands still, and not known where it steps back', () => {
     const meter = new EngineMeter();
     const at = (ms: number, busy: number, of: number) => {
       meter.begin();
-      return meter.measure('a', client(busy, of, 4), ms)?.percents.get('ccs');
+      return shareOf(meter.measure(client(busy, of, 4), ms));
     };
     at(0, 10, 1000);
     expect(at(1000, 10, 1000)).toBe(0);
     expect(at(2000, 410, 1200)).toBe(50);
-    expect(at(3000, 420, 5)).toBeUndefined();
+    expect(at(3000, 420, 5)).toBeNaN();
+  });
+
+  it('goes by the names of engines where a kernel says more of a client, or in another order', () => {
+    const meter = new EngineMeter();
+    const at = (ms: number, busy: Readonly<Record<string, number>>) => {
+      const names = Object.keys(busy);
+      const shape = new DrmShape(['xe', '0000:03:00.0', '1'], names, [], []);
+      meter.begin();
+      const use = meter.measure(
+        new DrmClient(
+          shape,
+          names.flatMap((name) => [busy[name]!, Number.NaN, 1]),
+        ),
+        ms,
+      );
+      return use && Object.fromEntries(use.engines.map((name, i) => [name, use.percents[i]]));
+    };
+    expect(at(0, { render: 1e6, copy: 5e6 })).toBeNull();
+    expect(at(10, { video: 7e6, copy: 6e6, render: 6e6 })).toEqual({ video: Number.NaN, copy: 10, render: 50 });
+    expect(at(20, { copy: 6e6, render: 7e6, video: 9e6 })).toEqual({ copy: 0, render: 10, video: 20 });
   });
 });
 
@@ -202,7 +220,7 @@ describe('cards and nodes', () => {
     );
     fc.assert(
       fc.property(content, fc.constantFrom(1, 1e3, 1e6), fc.boolean(), (text, unit, signed) => {
-        const reading = new CardReading(new Map([['file', Buffer.from(text, 'latin1')]]), []);
+        const reading = new CardReading(new Map([['file', Buffer.from(text, 'latin1').toString('latin1')]]), []);
         const read = reading.number('file', unit, signed);
         const plain = Buffer.from(text, 'latin1').toString('latin1').trim();
         const isNumber = (signed ? /^-?[0-9]{1,20}$/ : /^[0-9]{1,20}$/).test(plain);
@@ -225,7 +243,7 @@ describe('cards and nodes', () => {
     fc.assert(
       fc.property(fc.array(line), fc.string(), (lines, rest) => {
         const text = [...lines.map(([label, value]) => `${label}: ${value}`), rest.replace(/^ue/, '')].join('\n');
-        const read = new CardReading(new Map([['errors', Buffer.from(text)]]), []).labelled('errors', 'ue');
+        const read = new CardReading(new Map([['errors', text]]), []).labelled('errors', 'ue');
         const first = lines.find(([label]) => label === 'ue')?.[1];
         if (first !== undefined && /^\d{1,15}$/.test(first)) expect(read).toEqual({ value: Number(first) });
         else expect(read).toHaveProperty('reason');

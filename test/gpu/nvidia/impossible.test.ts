@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { gpuFields } from '../../../lib/contract/fields/gpu.js';
 import { plausibleRules } from '../../../lib/contract/fields/plausible.js';
-import type { GpuDevice, GpuReading } from '../../../lib/gpu/reading.js';
+import type { GpuDevice, GpuEvent, GpuReading } from '../../../lib/gpu/reading.js';
 import { type FakeGpu, FakeGpuHost, type FakeProcess, generations, h100, type Scenario } from '../../fakes/scenario.js';
 import { heartbeatOfReading, holdOutputs, holdValues, notOfReaders } from '../../harness/held-outputs.js';
 import { TestQueen } from '../../queen/heartbeats.js';
@@ -72,8 +72,17 @@ const lists = [
   'nvmlDeviceGetGraphicsRunningProcesses_v2',
   'nvmlDeviceGetMPSComputeRunningProcesses_v2',
 ] as const;
-/** Not that the GPU is lost or must be reset (15, 16): it stays so beyond the step. */
 const failure = fc.constantFrom(3, 4, 10, 999);
+/** GPU_IS_LOST and RESET_REQUIRED, which one answer is enough for. */
+const goneCodes = [15, 16] as const;
+/** Of the functions only those that both readers ask in each of their passes; without a handle none is asked. */
+const handle = 'nvmlDeviceGetHandleByIndex_v2';
+const goneDraw = fc
+  .tuple(
+    fc.constantFrom(handle, 'nvmlDeviceGetMemoryInfo_v2', 'nvmlDeviceGetFanSpeed', ...lists),
+    fc.constantFrom(...goneCodes),
+  )
+  .map(([name, code]) => ({ [name]: code }));
 
 const changes = fc.record({
   memory: fc.option(fc.record({ total: bytes, reserved: bytes, used: bytes }), { freq: 6 }),
@@ -102,6 +111,7 @@ const changes = fc.record({
         failure.filter((code) => code !== 3),
       ),
     },
+    { weight: 1, arbitrary: goneDraw },
   ),
 });
 
@@ -137,12 +147,73 @@ function holdDrawn(device: GpuDevice, drawn: Partial<FakeGpu>, byNvml: boolean):
   expect(['ok', 'degraded']).toContain(device.health);
 }
 
+/** A GPU that is cut into MIG devices, of which one has what was drawn. */
+function cut({ memory, processes = [], codes = {} }: Partial<FakeGpu> = {}): FakeGpu {
+  const { total = 0, reserved = 0, used = 0 } = memory ?? {};
+  const place = { gpuInstance: 1, computeInstance: 0 };
+  const part = { slot: 1, uuid: 'MIG-drawn', totalBytes: total, reservedBytes: reserved, usedBytes: used, ...place };
+  const known = { totalBytes: 2 ** 34, reservedBytes: 0, usedBytes: 0 };
+  const other = { ...part, ...known, slot: 0, uuid: 'MIG-other', gpuInstance: 2 };
+  return h100(0, {
+    uuid: 'GPU-cut',
+    bus: '00000000:FD:00.0',
+    mig: { enabled: true, devices: [other, part] },
+    processes: processes.map((each) => ({ ...each, ...place })),
+    codes,
+  });
+}
+
+/** Lost is the GPU that says so, and no other; it is back as soon as it no longer does. */
+function holdGone({ health }: GpuDevice, { codes = {} }: Partial<FakeGpu>): void {
+  const drawn = Object.values(codes);
+  if (health === 'resetRequired') expect(drawn).toContain(16);
+  if (health === 'lost') expect(drawn.includes(15) || drawn.includes(999)).toBe(true);
+  if (codes[handle] === 15) expect(health).toBe('lost');
+  if (codes[handle] === 16) expect(health).toBe('resetRequired');
+}
+
+/** By its name, else by its place in the machine, which one that never answered has of nvidia-smi alone. */
+const deviceOf = (devices: readonly GpuDevice[], { uuid, bus }: FakeGpu): GpuDevice | undefined =>
+  devices.find((device) => device.uuid === uuid) ?? devices.find(({ pciBusId }) => pciBusId === bus);
+
+/** Which GPUs were said to be lost: each once, and back once. */
+class HeldEvents {
+  readonly #lost = new Set<string>();
+
+  take(events: readonly GpuEvent[], devices: readonly GpuDevice[]): void {
+    for (const { kind, gpuUuid } of events) {
+      expect(this.#lost.has(gpuUuid), `${kind} of ${gpuUuid}`).toBe(kind === 'gpuRecovered');
+      if (kind === 'gpuLost') this.#lost.add(gpuUuid);
+      else this.#lost.delete(gpuUuid);
+    }
+    for (const { uuid, health } of devices)
+      expect(this.#lost.has(uuid), uuid).toBe(health === 'lost' || health === 'resetRequired');
+  }
+}
+
 /** Where NVML says that all processes are known, they are those that there are. */
 function holdListed({ processes }: GpuReading, { uuid, processesKnown }: GpuDevice, drawn: Partial<FakeGpu>): void {
   if (!processesKnown) return;
   const pids = processes.filter(({ gpuUuid }) => gpuUuid === uuid).map(({ pid }) => pid);
   const there = (drawn.processes ?? []).map(({ pid }) => pid).filter(isPid);
   expect([...pids].sort()).toEqual([...new Set(there)].sort());
+}
+
+/** What was drawn of each GPU, by its name. `seen`: those that have answered once, and so have one. */
+function holdGpus(latest: GpuReading, drawn: readonly Partial<FakeGpu>[], seen: Set<number>, byNvml: boolean): void {
+  for (const [at, changes] of drawn.entries()) {
+    const device = deviceOf(latest.devices, h100(at));
+    if (device === undefined) {
+      expect(seen.has(at)).toBe(false);
+      continue;
+    }
+    seen.add(at);
+    holdGone(device, changes);
+    holdDrawn(device, changes, byNvml);
+    if (byNvml) holdListed(latest, device, changes);
+  }
+  for (const part of latest.devices.filter(({ uuid }) => /^(?:MIG-|GPU-(?:cut|step))/.test(uuid)))
+    holdGone(part, part.uuid === 'GPU-step' ? {} : (drawn[0] ?? {}));
 }
 
 /** Processes that can be, each once on its GPU. */
@@ -174,31 +245,39 @@ it.each([
       fc.asyncProperty(machine, async ({ generation, steps }) => {
         const scenarioOf = (drawn: (typeof steps)[number] | undefined, at: number): Scenario => ({
           generation,
-          // The errors of the GPU that is asked first, which are asked last, say which step a reading is of.
+          // Of the GPU that comes first the mode is asked before any other, and the errors last: they say which step a reading is of.
           gpus: [
-            h100(0, { uuid: 'GPU-step', bus: '00000000:FE:00.0', ecc: at }),
+            h100(0, {
+              ...{ uuid: 'GPU-step', bus: '00000000:FE:00.0', ecc: at },
+              mig: { enabled: at % 2 === 1, devices: [] },
+            }),
             ...Array.from({ length: gpuCount }, (_, i) => h100(i, Array.isArray(drawn) ? drawn[i] : {})),
+            cut(Array.isArray(drawn) ? drawn[0] : {}),
           ],
           ...(Array.isArray(drawn) ? {} : drawn),
         });
         using host = new FakeGpuHost(scenarioOf(steps[0], 1));
         using source = sourceOf(host, { gpu, isPid, ...more });
         const queen = new TestQueen();
+        const seen = new Set<number>();
+        const events = new HeldEvents();
         for (const [i, drawn] of steps.entries()) {
           host.become(scenarioOf(drawn, i + 1));
           const fails = !Array.isArray(drawn);
           const latest = await reading(source, ({ status, devices }) =>
-            fails ? status === 'failed' : status === 'working' && devices[0]?.eccUncorrected === i + 1,
+            fails
+              ? status === 'failed'
+              : status === 'working' &&
+                devices[0]?.eccUncorrected === i + 1 &&
+                devices[0].migMode === ((i + 1) % 2 === 1),
           );
           const heartbeat = heartbeatOfReading(latest, i + 1);
           if (fails) expect(heartbeat).toMatchObject({ gpusKnown: 'unknown', gpusReason: expect.any(String) });
           else {
-            for (const [at, device] of latest.devices.slice(1).entries()) {
-              holdDrawn(device, drawn[at] ?? {}, gpu === 'nvml');
-              if (gpu === 'nvml') holdListed(latest, device, drawn[at] ?? {});
-            }
+            holdGpus(latest, drawn, seen, gpu === 'nvml');
             draws += gpuCount * fields.length;
           }
+          events.take(source.takeEvents(), fails ? [] : latest.devices);
           holdProcesses(latest);
           holdValues(heartbeat);
           queen.heartbeat(heartbeat);

@@ -33,7 +33,7 @@ function comparable({ devices, processes, faults }: Assembled) {
     devices: whole.map(({ nvlinks: _, lastXid: __, unsupported, ...device }) => ({
       ...device,
       unsupported: unsupported
-        .filter((name) => name !== 'nvlinks' && name !== 'workers.gpus.utilizationPercent')
+        .filter((name) => !['nvlinks', 'lastXid', 'workers.gpus.utilizationPercent'].includes(name))
         .sort(),
     })),
     held,

@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cgroupSuite } from '../../e2e/fleet.js';
-import { type Daemon, useHarness } from '../../harness/harness.js';
+import { type Daemon, type DaemonOptions, useHarness } from '../../harness/harness.js';
 import { createOtherHost, createResolver } from '../../harness/network.js';
 import { FaultyProxy, type ProxyFault } from '../../harness/proxy.js';
 import { startFaultScenario, survive } from './fault-scenario.js';
@@ -25,14 +25,22 @@ function certificate(directory: string, name: string): { readonly cert: string; 
   return { cert, key };
 }
 
-describe.skipIf(suite.skip)(suite.title, () => {
+/** How the hive sends: its stream, which it tries first, and requests alone. */
+const ways = [
+  ['by its stream', []],
+  ['by POST', ['--no-stream']],
+] as const;
+
+describe.skipIf(suite.skip).each(ways)(`${suite.title}, %s`, (_way, flags) => {
   const harness = useHarness();
+  const start = (urls: readonly string[], options: DaemonOptions = {}) =>
+    startFaultScenario(harness(), urls, { ...options, args: [...flags, ...(options.args ?? [])] });
 
   const behindProxy = async (fault: ProxyFault, code: RegExp): Promise<void> => {
     const queen = await harness().queen();
     const proxy = await FaultyProxy.before(queen.url);
     harness().defer(() => proxy.close());
-    const scenario = await startFaultScenario(harness(), [proxy.url]);
+    const scenario = await start([proxy.url]);
     await survive(harness(), scenario, {
       direct: queen,
       breakIt: () => proxy.become(fault),
@@ -46,7 +54,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
   test('queen_unreachable: refused', async () => {
     const queen = await harness().queen();
     const { port } = new URL(queen.url);
-    const scenario = await startFaultScenario(harness(), [queen.url]);
+    const scenario = await start([queen.url]);
     await survive(harness(), scenario, {
       direct: queen,
       breakIt: async () => {
@@ -64,7 +72,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
       under: other.under,
       args: ['--host', other.address, '--insecure', '--allowed-host', other.address],
     });
-    const scenario = await startFaultScenario(harness(), [queen.url]);
+    const scenario = await start([queen.url]);
     await survive(harness(), scenario, {
       direct: queen,
       breakIt: () => other.blackHole(true),
@@ -109,7 +117,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const env = { NODE_TLS_REJECT_UNAUTHORIZED: undefined };
     const queen = await proper();
     const { port } = new URL(queen.url);
-    const scenario = await startFaultScenario(harness(), [queen.url], { args: ['--tls-ca', right.cert], env });
+    const scenario = await start([queen.url], { args: ['--tls-ca', right.cert], env });
     let impostor: Daemon | null = null;
     await survive(harness(), scenario, {
       direct: queen,
@@ -143,7 +151,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     harness().defer(() => proxy.close());
     const { port } = new URL(proxy.url);
     resolver.know('127.0.0.1 queen.example\n');
-    const scenario = await startFaultScenario(harness(), [`http://queen.example:${port}`], { under: resolver.under });
+    const scenario = await start([`http://queen.example:${port}`], { under: resolver.under });
     await survive(harness(), scenario, {
       direct: queen,
       // The connection that stands is cut, so that the name is asked for again.

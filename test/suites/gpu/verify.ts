@@ -71,7 +71,7 @@ function line(device: GpuDevice): string {
     `${temperatureCelsius ?? '-'} C`,
     `${device.powerWatts ?? '-'} of ${device.powerLimitWatts ?? '-'} W`,
     `${device.smClockMhz ?? '-'} MHz`,
-    device.throttleReasons.join('+') || 'not throttled',
+    device.throttleReasons === null ? 'throttling unknown' : device.throttleReasons.join('+') || 'not throttled',
   ].join(' | ');
 }
 

@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
-import type { FleetEvent } from '../../../lib/contract/api.js';
+import type { FleetEvent, WorkerView } from '../../../lib/contract/api.js';
+import type { Heartbeat } from '../../../lib/contract/heartbeat.js';
 import type { HeartbeatTransport } from '../../../lib/hive/transport.js';
 import { StreamTransport } from '../../../lib/hive/transport-stream.js';
-import { type Harness, useHarness } from '../../harness/harness.js';
+import type { ServingFigures } from '../../../lib/sampling/serving.js';
+import { getJson, type Harness, useHarness } from '../../harness/harness.js';
 import { SimulatedHive } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
 import { agree, natsServer, queenOn, whole } from './cluster-of-queens.js';
@@ -23,9 +25,10 @@ class StreamedHive {
   #timer: NodeJS.Timeout | null = null;
   #sending: Promise<void> = Promise.resolve();
   failures: unknown[] = [];
+  #last: Heartbeat | null = null;
 
   constructor(harness: Harness, url: string, index: number) {
-    this.hive = new SimulatedHive({ id: `streamed.${index}`, seed: index + 1, workers: 3, gpus: 2 });
+    this.hive = new SimulatedHive({ id: `streamed.${index}`, seed: index + 1, workers: 3, gpus: 2, asksEngines: true });
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
     this.#transport = new StreamTransport(url, { log, post: noPost });
     harness.defer(() => this.close());
@@ -39,7 +42,8 @@ class StreamedHive {
   step(): Promise<void> {
     this.#sending = this.#sending.then(async () => {
       try {
-        const outcome = await this.#transport.send(this.hive.nextHeartbeat(), this.#ended.signal);
+        this.#last = this.hive.nextHeartbeat();
+        const outcome = await this.#transport.send(this.#last, this.#ended.signal);
         if (outcome.kind === 'ack') this.hive.acknowledge(outcome.reply.ackEventSeq);
         else this.failures.push(outcome);
       } catch (error) {
@@ -47,6 +51,15 @@ class StreamedHive {
       }
     });
     return this.#sending;
+  }
+
+  /** So many requests run at each of its engines by now, which is said between two heartbeats. Gives at how many. */
+  reportRunning(running: number): number {
+    const asked = (this.#last?.workers ?? []).filter(({ serving }) => serving?.running != null);
+    this.#transport.sendLoads(
+      new Map(asked.map(({ id, serving }) => [id, { ...(serving as ServingFigures), running }] as const)),
+    );
+    return asked.length;
   }
 
   /** Sends nothing more by itself. */
@@ -90,5 +103,16 @@ test('queens pass on what streams bring: all know the same, one that joins late 
   await Promise.all(hives.map((hive) => hive.step()));
   await agree(urls, 8);
   expect(readers.map(({ messages }) => exits(messages))).toEqual([1, 1, 1]);
+
+  const asked = hives.reduce((sum, hive) => sum + hive.reportRunning(77), 0);
+  expect(asked).toBeGreaterThan(0);
+  for (const url of urls)
+    await waitFor(
+      async () => {
+        const { items } = await getJson<{ items: readonly WorkerView[] }>(`${url}/v1/workers?limit=100`);
+        return items.filter(({ serving }) => serving?.running === 77).length === asked;
+      },
+      { what: 'the load at each queen' },
+    );
   expect(hives.flatMap(({ failures }) => failures)).toEqual([]);
 });
