@@ -3,7 +3,7 @@ import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
 import { historyKey } from './history-keys.js';
 import { type Indexes, noLabels } from './indexes.js';
-import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
+import { keepGpu, keepWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
 import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
 import { hashText } from './request-cost.js';
 
@@ -48,7 +48,7 @@ export function mergeWorkers(
     if (!worker) {
       worker = {
         hive,
-        sample: copyWorker(next),
+        sample: keepWorker(next),
         labels: noLabels,
         namedIn: number - 1,
         unseenSinceMs: null,
@@ -163,7 +163,7 @@ export function mergeGpus(
     if (!gpu) {
       gpu = {
         hive,
-        sample: copyGpu(next),
+        sample: keepGpu(next),
         freeBytes: null,
         isParent: false,
         workerCount: 0,
