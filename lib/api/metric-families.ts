@@ -18,6 +18,7 @@ import { familiesOf } from '../metrics/field-families.js';
 import { type Energy, energyOfHost, joulesOf, joulesPerToken } from '../queen/energy.js';
 import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
+import { atOnce } from '../util/slices.js';
 
 type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 
@@ -68,7 +69,11 @@ const maxCodes = 32;
 /** What stands for the codes beyond. */
 const otherCode = 'OTHER';
 
-export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): FleetScrape {
+/** What a scrape sees, in one piece. */
+export const fleetScrape = (source: FleetSource): FleetScrape => atOnce(scrapeSteps(source));
+
+/** A hive each step: of one that comes or goes in between, a scrape sees all or nothing. */
+export function* scrapeSteps({ registry, maxWorkers, ...rest }: FleetSource): Generator<void, FleetScrape> {
   const hives: Labelled<HiveView>[] = [];
   const gpus: Labelled<GpuSample>[] = [];
   const workers: Labelled<WorkerView>[] = [];
@@ -76,6 +81,7 @@ export function fleetScrape({ registry, maxWorkers, ...rest }: FleetSource): Fle
   const energiesOfModels = new Map<string, Energy[]>();
   let leftOut = 0;
   for (const id of registry.hiveIds()) {
+    yield;
     const item = registry.hive(id);
     if (item === null) continue;
     hives.push({ item, labels: { hive: id } });

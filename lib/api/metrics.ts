@@ -2,7 +2,8 @@ import type { FastifyPluginAsync } from 'fastify';
 import { Type } from 'typebox';
 import { contentTypes, Exposition, negotiate } from '../metrics/exposition.js';
 import { processProbe } from '../metrics/process.js';
-import { type FleetScrape, type FleetSource, familiesOfQueen, fleetScrape } from './metric-families.js';
+import { inSlices } from '../util/slices.js';
+import { type FleetScrape, type FleetSource, familiesOfQueen, scrapeSteps } from './metric-families.js';
 import { answers } from './openapi.js';
 
 /** GET /metrics of a queen: the fleet, gathered when it is asked. Needs a token of role `read` where tokens are. */
@@ -26,7 +27,7 @@ export function queenMetrics(source: () => FleetSource): FastifyPluginAsync {
       },
       async (request, reply) => {
         const format = negotiate(request.headers.accept);
-        const text = await exposition.text(format, fleetScrape(source()));
+        const text = await exposition.text(format, () => inSlices(scrapeSteps(source())));
         return reply.type(contentTypes[format]).header('vary', 'accept').serializer(String).send(text);
       },
     );

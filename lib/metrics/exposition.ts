@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Metric, Registry, RegistryContentType } from 'prom-client';
+import { Slices } from '../util/slices.js';
 
 /** Of the library the part that writes text; the whole, with what it traces with, takes 9 MiB of a process. */
 const TextRegistry = createRequire(import.meta.url)('prom-client/lib/registry.js') as typeof Registry;
@@ -43,52 +44,94 @@ export function negotiate(accept: string | undefined): Format {
   return open > 0 && open >= plain ? 'openMetrics' : 'prometheus';
 }
 
+/** Under which name prom-client finds what is written next. */
+const pieceName = 'piece';
+/** Samples that are written at once. */
+const samplesTogether = 500;
+
+interface WrittenSample {
+  readonly value: number;
+  readonly labels: LabelValues | undefined;
+  readonly sharedLabels: LabelValues | undefined;
+}
+
 /**
  * Text of families in both formats. Nothing is kept between scrapes: what is gone has no series at the next one.
- * `paced`: other work gets its turn between two families, for scrapes of a large fleet.
+ * `paced`: other work gets its turn in between, for scrapes of a large fleet.
  */
 export class Exposition<Scrape> {
-  readonly #registries: Readonly<Record<Format, Registry>>;
-  #current: Scrape | null = null;
-  #turn: Promise<void> = Promise.resolve();
+  readonly #families: readonly Family<Scrape>[];
+  readonly #paced: boolean;
+  readonly #writers: Readonly<Record<Format, Registry>>;
+  /** What is written next. */
+  #piece: object | null = null;
+  /** Scrapes that overlap follow each other. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(families: readonly Family<Scrape>[], options: { readonly paced?: boolean } = {}) {
-    const registryOf = (format: Format): Registry => {
-      const registry = new TextRegistry();
-      (registry as Registry<RegistryContentType>).setContentType(contentTypes[format]);
-      for (const family of families) registry.registerMetric(this.#metric(family, format, options.paced ?? false));
-      return registry;
+    this.#families = families;
+    this.#paced = options.paced ?? false;
+    const writerOf = (format: Format): Registry => {
+      const writer = new TextRegistry();
+      (writer as Registry<RegistryContentType>).setContentType(contentTypes[format]);
+      writer.registerMetric({ name: pieceName, get: () => this.#piece } as unknown as Metric);
+      return writer;
     };
-    this.#registries = { prometheus: registryOf('prometheus'), openMetrics: registryOf('openMetrics') };
+    this.#writers = { prometheus: writerOf('prometheus'), openMetrics: writerOf('openMetrics') };
   }
 
-  async text(format: Format, scrape: Scrape): Promise<string> {
-    // `metrics` asks every family before it first waits, so scrapes that overlap do not see each other's.
-    this.#current = scrape;
-    const text = this.#registries[format].metrics();
-    this.#current = null;
+  /** `scrape`: what it sees, or what gives that once those before are done. */
+  text(format: Format, scrape: Scrape | (() => Promise<Scrape>)): Promise<string> {
+    const text = this.#last.then(async () =>
+      this.#text(format, typeof scrape === 'function' ? await (scrape as () => Promise<Scrape>)() : scrape),
+    );
+    this.#last = text.catch(() => undefined);
     return text;
   }
 
-  /** What prom-client asks of a metric, without its store of hashed labels. */
-  #metric(family: Family<Scrape>, format: Format, paced: boolean): Metric {
-    const { type, help } = family;
-    // prom-client writes the suffix of counters itself in OpenMetrics.
-    const name = format === 'openMetrics' && type === 'counter' ? family.name.replace(/_total$/, '') : family.name;
-    const values = (scrape: Scrape) => {
-      const samples: { value: number; labels: LabelValues | undefined; sharedLabels: LabelValues | undefined }[] = [];
-      for (const { value, labels, shared } of family.collect(scrape))
-        samples.push({ value, labels, sharedLabels: shared });
-      return { name, help, type, values: samples, aggregator: 'sum' };
-    };
-    const get = () => {
-      const scrape = this.#current as Scrape;
-      if (!paced) return values(scrape);
-      this.#turn = this.#turn.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
-      return this.#turn.then(() => values(scrape));
-    };
-    return { name, get } as unknown as Metric;
+  async #text(format: Format, scrape: Scrape): Promise<string> {
+    const slices = this.#paced ? new Slices() : null;
+    const texts: string[] = [];
+    for (const family of this.#families) {
+      const pieces: string[] = [];
+      for (const samples of piecesOf(family.collect(scrape))) {
+        const text = await this.#write(family, format, samples);
+        // The head of a family stands before its first piece.
+        pieces.push(pieces.length === 0 ? text : text.slice(text.indexOf('\n', text.indexOf('\n') + 1) + 1));
+        if (slices?.isOver) await slices.rest();
+      }
+      texts.push(pieces.join('\n'));
+    }
+    return format === 'openMetrics' ? `${texts.join('\n')}\n# EOF\n` : `${texts.join('\n\n')}\n`;
   }
+
+  /** By what prom-client asks of a metric, without its store of hashed labels. */
+  #write(
+    { name: full, type, help }: Family<Scrape>,
+    format: Format,
+    values: readonly WrittenSample[],
+  ): Promise<string> {
+    // prom-client writes the suffix of counters itself in OpenMetrics.
+    const name = format === 'openMetrics' && type === 'counter' ? full.replace(/_total$/, '') : full;
+    this.#piece = { name, help, type, values, aggregator: 'sum' };
+    // It is asked for before this returns.
+    return this.#writers[format].getSingleMetricAsString(pieceName);
+  }
+}
+
+/** At least one piece. */
+function* piecesOf(samples: Iterable<MetricSample>): Generator<readonly WrittenSample[], void> {
+  let piece: WrittenSample[] = [];
+  let isFirst = true;
+  for (const { value, labels, shared } of samples) {
+    if (piece.length === samplesTogether) {
+      yield piece;
+      piece = [];
+      isFirst = false;
+    }
+    piece.push({ value, labels, sharedLabels: shared });
+  }
+  if (isFirst || piece.length > 0) yield piece;
 }
 
 /** Gauge or counter of one value without labels. */

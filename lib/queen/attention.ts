@@ -5,7 +5,7 @@ import type { HiveRecord, WorkerRecord } from './records.js';
 import { hiveView, workerView } from './views.js';
 
 const isTroubled = ({ liveness, faults, gpuOrder }: HiveRecord): boolean =>
-  liveness !== 'online' || faults.length > 0 || gpuOrder.some(({ sample }) => causeOfHealth(sample.health) !== null);
+  liveness !== 'online' || faults.length > 0 || gpuOrder.some(({ current }) => causeOfHealth(current.health) !== null);
 
 /** The hives of which something is wrong: of all others nothing is copied. */
 export function* troubled(indexes: Indexes, nowMs: number): Generator<AttentionSource, void> {

@@ -39,10 +39,14 @@ export class CapacityTracker {
     return this.#nextExpiryMs;
   }
 
+  isReservedOn(hive: HiveRecord): boolean {
+    return this.reservations.ofHive(hive.id) !== undefined;
+  }
+
   /** After each heartbeat of a hive: ends reservations whose worker is ready, and sets what is free. */
   refresh(hive: HiveRecord): void {
     for (const held of [...(this.reservations.ofHive(hive.id) ?? [])])
-      if (this.#workersOfReservation(hive, held).some((worker) => worker.sample.ready === true))
+      if (this.#workersOfReservation(hive, held).some((worker) => worker.current.ready === true))
         this.reservations.remove(held.id);
     this.#setFree(hive);
   }
@@ -165,10 +169,10 @@ export class CapacityTracker {
     const used = held ? this.#usedOf(hive) : null;
     for (const gpu of hive.gpuOrder) {
       // What could not be read now may be full by now.
-      let free = gpu.unseenSinceMs === null ? freeBytes(gpu.sample, hive.host) : null;
+      let free = gpu.unseenSinceMs === null ? freeBytes(gpu.current, hive) : null;
       if (free !== null && held && used) {
-        free -= unusedVram(held, gpu.sample.uuid, used);
-        if (gpu.sample.memoryKind === 'unified') free -= unusedMemory(held, used);
+        free -= unusedVram(held, gpu.current.uuid, used);
+        if (gpu.current.memoryKind === 'unified') free -= unusedMemory(held, used);
         free = Math.max(0, free);
       }
       this.#indexes.gpusByFree.set(gpu, free);
@@ -178,13 +182,13 @@ export class CapacityTracker {
 
   /** Host memory less what reservations hold of it; on unified memory that is also what they hold of the GPU. */
   #memoryLeft(hive: HiveRecord): number | null {
-    const available = hive.host.memoryAvailableBytes;
+    const available = hive.memoryAvailableBytes;
     const held = this.reservations.ofHive(hive.id);
     if (available === null || !held) return available;
     const used = this.#usedOf(hive);
     let left = available - unusedMemory(held, used);
     for (const gpu of hive.gpuOrder)
-      if (gpu.sample.memoryKind === 'unified') left -= unusedVram(held, gpu.sample.uuid, used);
+      if (gpu.current.memoryKind === 'unified') left -= unusedVram(held, gpu.current.uuid, used);
     return Math.max(0, left);
   }
 
@@ -208,7 +212,7 @@ const vramOn = (worker: WorkerRecord, uuid: string): number =>
   worker.sample.gpus.reduce((sum, gpu) => sum + (gpu.uuid === uuid ? (gpu.memoryUsedBytes ?? 0) : 0), 0);
 
 export const holds = (worker: WorkerRecord, uuid: string): boolean => {
-  for (const gpu of worker.sample.gpus) if (gpu.uuid === uuid) return true;
+  for (const gpu of worker.current.gpus) if (gpu.uuid === uuid) return true;
   return false;
 };
 
@@ -216,7 +220,7 @@ function placementGpu(
   gpu: GpuRecord,
   promised: ReadonlySet<ActiveReservation> | undefined,
 ): PlacementHost['gpus'][number] {
-  const { uuid, vendor, health, memoryKind } = gpu.sample;
+  const { uuid, vendor, health, memoryKind } = gpu.current;
   const { isParent, freeBytes } = gpu;
   return { uuid, vendor, health, isParent, memoryKind, freeBytes, workerCount: holdersOf(gpu, promised) };
 }

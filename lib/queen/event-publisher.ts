@@ -1,7 +1,7 @@
 import { type FleetEvent, queenEventKinds, type StreamHeartbeat } from '../contract/api.js';
 import { hiveEventKinds } from '../contract/enums.js';
 import type { EventDraft } from '../contract/event-draft.js';
-import type { HiveEvent } from '../contract/heartbeat.js';
+import type { HiveEvent, HiveInfo } from '../contract/heartbeat.js';
 import { defined } from '../util/defined.js';
 import { Limiter } from '../util/rate-limiter.js';
 import { AckedSeqs } from './acked-seqs.js';
@@ -104,9 +104,14 @@ export class EventPublisher {
     if (this.#isLeader()) this.#publish('queenEvent', { at: this.#at(), kind, hive, detail });
   }
 
+  publishDuplicate({ id, info, incarnations }: HiveRecord, { hostname, incarnation }: HiveInfo): void {
+    const current = { currentHostname: info.hostname, currentIncarnation: incarnations.current };
+    this.publishHiveEvent('duplicateHiveId', id, { hostname, incarnation, ...current });
+  }
+
   publishWorkerEvent(kind: QueenEventKind, worker: WorkerRecord, detail: Record<string, unknown>): void {
     if (!this.#isLeader()) return;
-    const { id, model } = worker.sample;
+    const { id, model } = worker.current;
     if (this.#workerEvents.take(worker.hive.id) > 0) {
       this.#omitted.set(worker.hive.id, (this.#omitted.get(worker.hive.id) ?? 0) + 1);
       return;
@@ -139,7 +144,7 @@ export class EventPublisher {
       if (event.seq <= hive.ackEventSeq) continue;
       hive.ackEventSeq = event.seq;
       const { at, kind, workerId, gpuUuid, detail } = event;
-      const model = workerId === undefined ? undefined : hive.workers.get(workerId)?.sample.model;
+      const model = workerId === undefined ? undefined : hive.workers.get(workerId)?.current.model;
       this.#publish('event', defined({ at, kind, hive: hive.id, workerId, gpuUuid, model, detail }) as EventDraft);
     }
   }

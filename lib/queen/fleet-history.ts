@@ -3,6 +3,7 @@ import { isObject } from '../util/is-object.js';
 import { HistoryStore } from './history.js';
 import type { SavedDay } from './history-saved.js';
 import { historyStepMs } from './history-sizes.js';
+import { HiveSums } from './hive-counts.js';
 import type { HiveRecord } from './records.js';
 
 /** Over hosts that are online: mean over GPUs, watts of GPUs, tokens generated a second, workers. */
@@ -19,37 +20,21 @@ interface Figures {
   readonly workers: number;
 }
 
-class Sum {
-  total = 0;
-  count = 0;
-  add(value: number | null | undefined): void {
-    if (value === null || value === undefined) return;
-    this.total += value;
-    this.count++;
-  }
-  get sum(): number | null {
-    return this.count === 0 ? null : this.total;
-  }
-  get mean(): number | null {
-    return this.count === 0 ? null : this.total / this.count;
-  }
-}
-
-/** What a fleet does now; null where nobody says it. A MIG device is a part of its GPU. */
-export function fleetFigures(hives: Iterable<Pick<HiveRecord, 'liveness' | 'gpuOrder' | 'workerOrder'>>): Figures {
-  const [utilization, watts, tokens] = [new Sum(), new Sum(), new Sum()];
+/** What a fleet does now; null where nobody says it. */
+export function fleetFigures(hives: Iterable<Pick<HiveRecord, 'liveness' | 'sums' | 'workerOrder'>>): Figures {
+  const all = new HiveSums();
   let workers = 0;
-  for (const { liveness, gpuOrder, workerOrder } of hives) {
+  for (const { liveness, sums, workerOrder } of hives) {
     if (liveness === 'offline') continue;
     workers += workerOrder.length;
-    for (const { sample } of gpuOrder) {
-      if (sample.parentUuid !== null) continue;
-      utilization.add(sample.utilizationPercent);
-      watts.add(sample.powerWatts);
-    }
-    for (const { sample } of workerOrder) tokens.add(sample.serving?.generationTokensPerSecond);
+    all.add(sums);
   }
-  return { utilizationPercent: utilization.mean, watts: watts.sum, tokensPerSecond: tokens.sum, workers };
+  return {
+    utilizationPercent: all.utilizationCount === 0 ? null : all.utilization / all.utilizationCount,
+    watts: all.wattsCount === 0 ? null : all.watts,
+    tokensPerSecond: all.tokensCount === 0 ? null : all.tokens,
+    workers,
+  };
 }
 
 /** The last hour and day of the fleet as a whole. */

@@ -30,6 +30,7 @@ import {
 } from './registry-options.js';
 import { type PickQuery, RequestRouting } from './request-routing.js';
 import { isReady, isSchedulable } from './scheduling.js';
+import type { Kept } from './stream-merge.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';
 
@@ -48,6 +49,8 @@ export abstract class FleetQueries {
   protected readonly histories: HistoryStore;
   readonly #fleetHistory: FleetHistory;
   protected readonly routing: RequestRouting;
+  /** Where rows are merged into. */
+  protected readonly kept: Kept;
   /** What was seen and is gone. */
   readonly missing: MissingItems;
   readonly #warmUntilMs: number;
@@ -60,6 +63,8 @@ export abstract class FleetQueries {
     this.missing = new MissingItems(options.wallClock ?? Date.now, options.memory?.missingBytes);
     const rings = options.historyRings ?? defaultHistoryRings;
     this.histories = new HistoryStore(rings, rings, this.clock);
+    const { indexes, histories, routing } = this;
+    this.kept = { indexes, histories, routing };
     this.#fleetHistory = new FleetHistory(this.clock);
   }
 
@@ -125,7 +130,7 @@ export abstract class FleetQueries {
 
   /** Idle and ready. */
   findIdleWorkers(options: FindOptions = {}): WorkerView[] {
-    return this.#find(this.indexes.byState.get('idle'), options, (worker) => isReady(worker.sample));
+    return this.#find(this.indexes.byState.get('idle'), options, (worker) => isReady(worker.current));
   }
 
   /** Workers that serve a model, by any of its names. */
@@ -164,7 +169,7 @@ export abstract class FleetQueries {
       if (picked === null) break;
       worker ??= workerView(picked.worker, nowMs);
       const { id, why } = picked;
-      picks.push({ id, key: workerKey(picked.worker), endpoint: picked.worker.sample.endpoint ?? '', why });
+      picks.push({ id, key: workerKey(picked.worker), endpoint: picked.worker.current.endpoint ?? '', why });
     }
     return { worker, picks, warming: this.warming };
   }
@@ -188,7 +193,7 @@ export abstract class FleetQueries {
 
   /** Workers that requests can be sent to. */
   listAvailable(options: FindOptions = {}): WorkerView[] {
-    return this.#find(allWorkers(this.indexes), options, (worker) => isReady(worker.sample));
+    return this.#find(allWorkers(this.indexes), options, (worker) => isReady(worker.current));
   }
 
   /** Numbers of what is fresh, or with `includeStale` of all. */

@@ -18,7 +18,8 @@ import type {
 } from './intake.js';
 import type { GpuRecord, WorkerRecord } from './records.js';
 import type { Registry } from './registry.js';
-import { type ChangedText, checkCells, type HeartbeatChange, type StreamBase } from './stream-merge.js';
+import type { StreamBase } from './stream-base.js';
+import { type ChangedText, checkCells, type HeartbeatChange } from './stream-merge.js';
 import { ImplausibleDelta, type StreamPlan } from './stream-plan.js';
 
 export interface StreamAck {
@@ -49,7 +50,6 @@ const resync = (reason: ResyncReason): StreamOutcome => ({ kind: 'resync', reaso
 /** What the deltas of a hive refer to. */
 interface Base {
   readonly records: StreamBase;
-  readonly state: NumericState;
   readonly epoch: number;
   index: number;
   seq: number;
@@ -163,11 +163,9 @@ export class HeartbeatStream {
         return bytesOf(state);
       },
       taken: ({ heartbeat }: TakenIn, textBytes) => {
-        const records = state === null ? null : this.#registry.streamBase(heartbeat);
+        const records = state === null ? null : this.#registry.streamBase(heartbeat, { plan: this.#plan, state });
         this.#base =
-          records === null || state === null
-            ? null
-            : { records, state, epoch, index: 0, seq: heartbeat.seq, textBytes };
+          records === null || state === null ? null : { records, epoch, index: 0, seq: heartbeat.seq, textBytes };
       },
     };
   }
@@ -186,12 +184,26 @@ export class HeartbeatStream {
     const delta = new DeltaReader(message);
     if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || !isNext(delta, base.seq))
       return this.#lost('outOfOrder');
-    const { records, state } = base;
+    // Rows of text are compared with what is written.
+    if (delta.hasText) base.records.writeAll();
+    let outcome: StreamOutcome | Promise<StreamOutcome> | null = null;
+    try {
+      outcome = this.#apply(base, delta, message);
+      return outcome;
+    } finally {
+      // What of the numbers before is not written yet is still to be.
+      if (outcome === null || !isTaken(outcome)) cells.restore(base.records.state);
+    }
+  }
+
+  #apply(base: Base, delta: DeltaReader, message: Buffer): StreamOutcome | Promise<StreamOutcome> {
+    const { records } = base;
+    const { state } = records;
     const bytes = delta.apply(state, cells);
-    checkCells(records, this.#plan, state, cells);
+    checkCells(records, cells);
     const text = bytes === null ? null : readText(bytes, base);
     if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
-    const change = { plan: this.#plan, state, cells, seq: delta.seq, text };
+    const change = { cells, seq: delta.seq, text };
     const passedOn = { stream: this.name, bytes: message };
     if (delta.isLoad) return this.#load(base, change, passedOn);
     const outcome = this.#intake.receiveChange(records, change, this.#source, passedOn);
@@ -204,7 +216,7 @@ export class HeartbeatStream {
   }
 
   #load(base: Base, change: HeartbeatChange, passedOn: Pick<AcceptedDelta, 'stream' | 'bytes'>): StreamOutcome {
-    if (!isOfLoads(change)) throw new StreamCodecError('it is no load');
+    if (!isOfLoads(base.records.state, change.cells)) throw new StreamCodecError('it is no load');
     const lost = this.#intake.receiveLoads(base.records, change, this.#source, passedOn);
     if (lost !== null) return this.#lost(lost);
     base.index++;
@@ -216,7 +228,7 @@ export class HeartbeatStream {
 const isNext = ({ seq, isLoad }: DeltaReader, last: number): boolean => (isLoad ? seq === last : seq > last);
 
 /** Nothing else changes than what engines say. */
-function isOfLoads({ state, cells }: HeartbeatChange): boolean {
+function isOfLoads(state: NumericState, cells: ChangedCells): boolean {
   const { worker } = state.schema;
   for (let i = 0; i < cells.length; i++)
     if (state.typeOf(cells.row(i)) !== 'worker' || worker[cells.column(i)]!.path[0] !== 'serving') return false;
@@ -224,7 +236,8 @@ function isOfLoads({ state, cells }: HeartbeatChange): boolean {
 }
 
 /** The text of a delta, with its numbers taken into the state. @throws StreamCodecError, UnreadableBody, ImplausibleDelta */
-function readText(bytes: Buffer, { records, state, textBytes }: Base): ChangedText {
+function readText(bytes: Buffer, { records, textBytes }: Base): ChangedText {
+  const { state } = records;
   const value = parseJson(bytes);
   if (!isObject(value)) throw new StreamCodecError('its text is no object');
   for (const name in value) if (!textNames.has(name)) throw new StreamCodecError('its text has an unknown part');
@@ -247,7 +260,7 @@ function readText(bytes: Buffer, { records, state, textBytes }: Base): ChangedTe
   };
   for (const [i, row] of changed.gpus) state.takeRow(state.firstGpu + i, row);
   for (const [i, row] of changed.workers) state.takeWorker(i, row);
-  const known = records.workers.map(({ sample }) => sample as Heartbeat['workers'][number]);
+  const known = records.workers.map(({ current }) => current as Heartbeat['workers'][number]);
   for (const [i, row] of changed.workers) known[i] = row;
   return {
     ...changed,
@@ -282,9 +295,9 @@ function placesOf<R>(
   });
 }
 
-const isSameGpu = ({ sample }: GpuRecord, { uuid }: Values): boolean => sample.uuid === uuid;
+const isSameGpu = ({ current }: GpuRecord, { uuid }: Values): boolean => current.uuid === uuid;
 
-function isSameWorker({ sample }: WorkerRecord, { id, gpus }: Values): boolean {
-  if (sample.id !== id || !Array.isArray(gpus) || gpus.length !== sample.gpus.length) return false;
-  return sample.gpus.every(({ uuid }, i) => (gpus as readonly { uuid?: unknown }[])[i]?.uuid === uuid);
+function isSameWorker({ current }: WorkerRecord, { id, gpus }: Values): boolean {
+  if (current.id !== id || !Array.isArray(gpus) || gpus.length !== current.gpus.length) return false;
+  return current.gpus.every(({ uuid }, i) => (gpus as readonly { uuid?: unknown }[])[i]?.uuid === uuid);
 }

@@ -14,7 +14,7 @@ export const historyKey = {
 export function* ringsOf(indexes: Indexes): Generator<readonly [key: string, ring: number], void> {
   for (const { id, ring } of indexes.hives.values()) yield [historyKey.hive(id), ring];
   for (const { gpuOrder } of indexes.hives.values())
-    for (const { sample, ring } of gpuOrder) yield [historyKey.gpu(sample.uuid), ring];
+    for (const { current, ring } of gpuOrder) yield [historyKey.gpu(current.uuid), ring];
   for (const { workerOrder } of indexes.hives.values())
     for (const worker of workerOrder) {
       const key = workerKey(worker);

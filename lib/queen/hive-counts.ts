@@ -32,3 +32,48 @@ export const nothingCounted = (): HiveCounts => ({
   uncounted: 0,
   silent: [],
 });
+
+/** What the GPUs and workers of one hive do now, as sums over those of which it is known. A MIG device is a part of its GPU. */
+export class HiveSums {
+  utilization = 0;
+  utilizationCount = 0;
+  watts = 0;
+  wattsCount = 0;
+  tokens = 0;
+  tokensCount = 0;
+
+  clearGpus(): void {
+    this.utilization = this.utilizationCount = this.watts = this.wattsCount = 0;
+  }
+
+  clearWorkers(): void {
+    this.tokens = this.tokensCount = 0;
+  }
+
+  addGpu(parentUuid: string | null, utilizationPercent: number | null, watts: number | null): void {
+    if (parentUuid !== null) return;
+    if (utilizationPercent !== null) {
+      this.utilization += utilizationPercent;
+      this.utilizationCount++;
+    }
+    if (watts !== null) {
+      this.watts += watts;
+      this.wattsCount++;
+    }
+  }
+
+  add(other: HiveSums): void {
+    this.utilization += other.utilization;
+    this.utilizationCount += other.utilizationCount;
+    this.watts += other.watts;
+    this.wattsCount += other.wattsCount;
+    this.tokens += other.tokens;
+    this.tokensCount += other.tokensCount;
+  }
+
+  addWorker(tokensPerSecond: number | null): void {
+    if (tokensPerSecond === null) return;
+    this.tokens += tokensPerSecond;
+    this.tokensCount++;
+  }
+}

@@ -22,14 +22,14 @@ export function setRoom(
   room.workerCount = hive.workers.size + (promised?.size ?? 0);
   room.unified = 0;
   room.vendors.length = 0;
-  for (const { sample } of hive.gpuOrder) {
-    const vendor = sample.vendor ?? null;
+  for (const { current } of hive.gpuOrder) {
+    const vendor = current.vendor ?? null;
     if (!room.vendors.includes(vendor)) room.vendors.push(vendor);
   }
   let at = 0;
   if (hive.gpusKnown !== 'none')
     for (const gpu of hive.gpuOrder) {
-      const { health, memoryKind } = gpu.sample;
+      const { health, memoryKind } = gpu.current;
       if (gpu.freeBytes === null || !isPlaceable({ isParent: gpu.isParent, health })) continue;
       room.gpus[at++] = gpu.freeBytes;
       room.gpus[at++] = holdersOf(gpu, promised);
@@ -42,7 +42,7 @@ export function setRoom(
 /** Workers that hold a GPU, or that it is reserved for. */
 export function holdersOf(gpu: GpuRecord, promised: ReadonlySet<ActiveReservation> | undefined): number {
   let { workerCount } = gpu;
-  if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.sample.uuid)) workerCount++;
+  if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.current.uuid)) workerCount++;
   return workerCount;
 }
 

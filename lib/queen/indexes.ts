@@ -2,7 +2,14 @@ import type { StoredWorker } from '../contract/heartbeat.js';
 import { type ModelNames, modelsOf } from '../contract/models.js';
 import { FreeIndex } from './free-index.js';
 import { PrefixOwners } from './prefix-owners.js';
-import { compareHives, compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord } from './records.js';
+import {
+  compareHives,
+  compareWorkers,
+  type GpuRecord,
+  type HiveRecord,
+  noLabels,
+  type WorkerRecord,
+} from './records.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
 import { FleetTotals } from './totals.js';
 
@@ -10,9 +17,6 @@ type WorkerState = StoredWorker['state'];
 type Workers = SortedSet<WorkerRecord>;
 
 const none: Workers = new SortedSet(compareWorkers);
-
-/** Shared by all workers without labels. */
-export const noLabels: readonly string[] = [];
 
 /** The keys of a worker in the index by model. */
 export function namesOf(sample: ModelNames): readonly (string | null)[] {
@@ -124,7 +128,7 @@ export class Indexes {
   }
 
   addWorker(worker: WorkerRecord): void {
-    const { hive, sample } = worker;
+    const { hive, current: sample } = worker;
     hive.workers.set(sample.id, worker);
     const order = hive.workerOrder;
     order.splice(
@@ -140,7 +144,7 @@ export class Indexes {
   }
 
   removeWorker(worker: WorkerRecord): void {
-    const { hive, sample } = worker;
+    const { hive, current: sample } = worker;
     hive.workers.delete(sample.id);
     const at = hive.workerOrder.indexOf(worker);
     if (at >= 0) hive.workerOrder.splice(at, 1);
@@ -154,7 +158,7 @@ export class Indexes {
 
   /** After a merge: moves the worker from where its former values had put it. */
   moveWorker(worker: WorkerRecord, former: ModelNames & Pick<StoredWorker, 'state' | 'reservationId'>): void {
-    const { sample } = worker;
+    const { current: sample } = worker;
     if (former.model !== sample.model || former.models !== sample.models) {
       this.#deleteModelState(worker, former);
       this.#addModelState(worker);
@@ -168,7 +172,7 @@ export class Indexes {
   /** Own labels win over those of the hive; both are searched alike. */
   setLabels(worker: WorkerRecord): void {
     const pairs: string[] = [];
-    const own = worker.sample.labels;
+    const own = worker.current.labels;
     const shared = worker.hive.info.labels;
     for (const key in own) pairs.push(labelPair(key, own[key]!));
     for (const key in shared) if (own[key] === undefined) pairs.push(labelPair(key, shared[key]!));
@@ -177,14 +181,14 @@ export class Indexes {
   }
 
   addGpu(gpu: GpuRecord): void {
-    gpu.hive.gpus.set(gpu.sample.uuid, gpu);
+    gpu.hive.gpus.set(gpu.current.uuid, gpu);
     this.#claim(gpu);
     this.gpusByFree.add(gpu);
     this.gpuCount++;
   }
 
   removeGpu(gpu: GpuRecord): void {
-    gpu.hive.gpus.delete(gpu.sample.uuid);
+    gpu.hive.gpus.delete(gpu.current.uuid);
     this.#abandon(gpu);
     this.gpusByFree.delete(gpu);
     this.gpuCount--;
@@ -198,7 +202,7 @@ export class Indexes {
   }
 
   #claim(gpu: GpuRecord): void {
-    const { uuid } = gpu.sample;
+    const { uuid } = gpu.current;
     const rivals = this.#rivals.get(uuid);
     if (!this.gpus.has(uuid)) this.gpus.set(uuid, gpu);
     else if (rivals) rivals.push(gpu);
@@ -206,7 +210,7 @@ export class Indexes {
   }
 
   #abandon(gpu: GpuRecord): void {
-    const { uuid } = gpu.sample;
+    const { uuid } = gpu.current;
     const rivals = (this.#rivals.get(uuid) ?? []).filter((other) => other !== gpu);
     if (this.gpus.get(uuid) === gpu) {
       const next = rivals.shift();
@@ -227,7 +231,7 @@ export class Indexes {
   }
 
   #addModelState(worker: WorkerRecord): void {
-    const { sample } = worker;
+    const { current: sample } = worker;
     // Equal texts are kept once, as the keys of the index.
     const keys = new Map(namesOf(sample).map((name) => [name, this.byModel.add(name, worker)]));
     sample.model = keys.get(sample.model) ?? null;
@@ -255,7 +259,7 @@ export class Indexes {
 
   /** The usual move: of the same models. */
   #moveState(worker: WorkerRecord, former: WorkerState): void {
-    const { sample } = worker;
+    const { current: sample } = worker;
     this.byState.delete(former, worker);
     this.byState.add(sample.state, worker);
     for (const name of namesOf(sample)) {
@@ -266,7 +270,7 @@ export class Indexes {
   }
 
   #addReservation(worker: WorkerRecord): void {
-    const id = worker.sample.reservationId;
+    const id = worker.current.reservationId;
     if (id === null) return;
     const workers = this.byReservation.get(id);
     if (workers) workers.add(worker);

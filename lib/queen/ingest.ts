@@ -2,10 +2,12 @@ import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
 import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
 import { historyKey } from './history-keys.js';
-import { type Indexes, noLabels } from './indexes.js';
+import type { Indexes } from './indexes.js';
 import { keepGpu, keepWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
-import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
+import { GpuRecord, type HiveRecord, WorkerRecord, workerKey } from './records.js';
 import { hashText } from './request-cost.js';
+import type { RequestRouting } from './request-routing.js';
+import type { LoadReport } from './worker-load.js';
 
 /** What a merge found to be different. */
 export interface Delta {
@@ -16,6 +18,8 @@ export interface Delta {
   readonly stateChanged: { readonly worker: WorkerRecord; readonly from: WorkerSample['state'] }[];
   /** Some worker holds other GPUs than before. */
   gpusChanged: boolean;
+  /** Nothing changed that a placement or a total goes by. */
+  isRoomSame?: boolean;
 }
 
 export type Arrival = 'next' | 'recovered' | 'joined' | 'restarted';
@@ -46,18 +50,9 @@ export function mergeWorkers(
   for (const next of heartbeat.workers) {
     let worker = hive.workers.get(next.id);
     if (!worker) {
-      worker = {
-        hive,
-        sample: keepWorker(next),
-        labels: noLabels,
-        namedIn: number - 1,
-        unseenSinceMs: null,
-        picks: 0,
-        load: null,
-        hash: hashText(`${hive.id}/${next.id}`),
-        ring: history.open(historyKey.worker(`${hive.id}/${next.id}`)),
-        servingRing: -1,
-      };
+      const key = `${hive.id}/${next.id}`;
+      const ring = history.open(historyKey.worker(key));
+      worker = new WorkerRecord(hive, keepWorker(next), { namedIn: number - 1, hash: hashText(key), ring });
       indexes.addWorker(worker);
       delta.appeared.push(worker);
       delta.changed.push(worker);
@@ -104,7 +99,7 @@ export function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSa
 export function addWorkerHistory(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
   const { ring, sample: s } = worker;
   history.add(ring, nowMs, s.cpuPercent, memoryOf(s), s.gpuUtilizationPercent, s.vramUsedBytes);
-  addServing(history, worker, nowMs);
+  addServing(history, worker, s.serving ?? null, nowMs);
 }
 
 export function addGpuHistory(history: HistoryStore, { ring, sample: s }: GpuRecord, nowMs: number): void {
@@ -118,9 +113,20 @@ export function forgetWorker(indexes: Indexes, history: HistoryStore, worker: Wo
   worker.ring = worker.servingRing = -1;
 }
 
+/** What an engine reports of its load. */
+export interface Serving extends LoadReport {
+  readonly kvPercent: number | null;
+  /** Of the report. */
+  readonly ageMs: number | null;
+}
+
 /** Only a worker whose engine reports takes a second ring. From then on both get a sample at a time, so that they end together. */
-function addServing(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {
-  const serving = worker.sample.serving ?? null;
+export function addServing(
+  history: HistoryStore,
+  worker: WorkerRecord,
+  serving: Omit<Serving, 'ageMs'> | null,
+  nowMs: number,
+): void {
   if (worker.servingRing < 0) {
     if (serving === null || worker.ring < 0) return;
     worker.servingRing = history.open(historyKey.serving(workerKey(worker)));
@@ -161,16 +167,7 @@ export function mergeGpus(
   heartbeat.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
     if (!gpu) {
-      gpu = {
-        hive,
-        sample: keepGpu(next),
-        freeBytes: null,
-        isParent: false,
-        workerCount: 0,
-        namedIn: number,
-        unseenSinceMs: null,
-        ring: history.open(historyKey.gpu(next.uuid)),
-      };
+      gpu = new GpuRecord(hive, keepGpu(next), { namedIn: number, ring: history.open(historyKey.gpu(next.uuid)) });
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
       if (first) shareGpu(gpu.sample, first.sample);
       indexes.addGpu(gpu);
@@ -206,14 +203,14 @@ export function mergeGpus(
 /** Which GPUs are cut into MIG devices, listed or not. */
 export function markParents(hive: HiveRecord): void {
   let parents: Set<string> | null = null;
-  for (const { sample } of hive.gpuOrder)
-    if (sample.parentUuid !== null) {
+  for (const { current } of hive.gpuOrder)
+    if (current.parentUuid !== null) {
       parents ??= new Set();
-      parents.add(sample.parentUuid);
+      parents.add(current.parentUuid);
     }
   for (const gpu of hive.gpuOrder) {
     // An older hive has no migMode, and some readers do not list MIG devices: either is enough.
-    gpu.isParent = gpu.sample.migMode === true || (parents?.has(gpu.sample.uuid) ?? false);
+    gpu.isParent = gpu.current.migMode === true || (parents?.has(gpu.current.uuid) ?? false);
   }
 }
 
@@ -242,13 +239,26 @@ export function forgetGpu(indexes: Indexes, history: HistoryStore, gpu: GpuRecor
   gpu.ring = -1;
 }
 
+/** Once its rows are merged: what they do now, as the history of the fleet has it, and what engines report. */
+export function takeFigures({ sums, gpuOrder, workerOrder }: HiveRecord, routing: RequestRouting, nowMs: number): void {
+  sums.clearGpus();
+  sums.clearWorkers();
+  for (const { sample } of gpuOrder) sums.addGpu(sample.parentUuid, sample.utilizationPercent, sample.powerWatts);
+  for (const worker of workerOrder) {
+    const serving = worker.sample.serving ?? null;
+    sums.addWorker(serving?.generationTokensPerSecond ?? null);
+    routing.observe(worker, serving, nowMs);
+  }
+}
+
 /** Takes the hive's own part of a heartbeat; true where its labels changed, which every worker of it inherits. */
 export function mergeHive(hive: HiveRecord, heartbeat: Heartbeat): boolean {
   const relabelled = !sameLabels(hive.info.labels, heartbeat.hive.labels);
   hive.info = heartbeat.hive;
-  hive.host = heartbeat.host;
+  hive.head.host = heartbeat.host;
+  hive.memoryAvailableBytes = heartbeat.host.memoryAvailableBytes;
   hive.faults = heartbeat.faults;
-  hive.collection = heartbeat.collection;
+  hive.head.collection = heartbeat.collection;
   hive.gpusKnown = heartbeat.gpusKnown;
   hive.gpusReason = heartbeat.gpusReason;
   hive.workersComplete = heartbeat.workersComplete;

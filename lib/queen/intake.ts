@@ -8,7 +8,8 @@ import { decompress, encodingOf, type HeartbeatBody, parseJson, UnreadableBody }
 import type { Registry } from './registry.js';
 import type { HeartbeatOutcome, RefusalCode } from './registry-options.js';
 import { SlowLane } from './slow-lane.js';
-import type { HeartbeatChange, StreamBase } from './stream-merge.js';
+import type { StreamBase } from './stream-base.js';
+import type { HeartbeatChange } from './stream-merge.js';
 
 /** Who sent a heartbeat, and what it may do. */
 export interface HeartbeatSource {

@@ -36,7 +36,7 @@ const charsOf = {
   hive: ({ faults, gpuOrder }: HiveRecord): number =>
     faults.reduce((sum, { message }) => sum + message.length + 150, 2000 + 800 * gpuOrder.length),
   gpu: (): number => 1000,
-  worker: ({ sample: { labels, models } }: WorkerRecord): number =>
+  worker: ({ current: { labels, models } }: WorkerRecord): number =>
     2000 + 200 * Object.keys(labels).length + 150 * (models?.length ?? 0),
 };
 
@@ -64,9 +64,9 @@ export function listGpus(indexes: Indexes, query: GpuQuery): Slice<GpuRecord> {
     limit,
     (gpu) =>
       (query.liveness === undefined || gpu.hive.liveness === query.liveness) &&
-      (query.health === undefined || gpu.sample.health === query.health) &&
+      (query.health === undefined || gpu.current.health === query.health) &&
       (query.minFreeBytes === undefined || (gpu.freeBytes !== null && gpu.freeBytes >= query.minFreeBytes)),
-    (gpu) => ['gpu', null, gpu.hive.id, gpu.sample.uuid],
+    (gpu) => ['gpu', null, gpu.hive.id, gpu.current.uuid],
     charsOf.gpu,
   );
 }
@@ -83,14 +83,14 @@ function* walkGpus(indexes: Indexes, only: string | undefined, after: CursorKey 
   for (const hive of hives) {
     const order = hive.gpuOrder;
     // A GPU that left since then makes its host's list begin anew: shown twice rather than not at all.
-    const begin = hive.id === hiveId ? order.findIndex((gpu) => gpu.sample.uuid === uuid) + 1 : 0;
+    const begin = hive.id === hiveId ? order.findIndex((gpu) => gpu.current.uuid === uuid) + 1 : 0;
     for (let i = begin; i < order.length; i++) yield order[i]!;
   }
 }
 
 /** Some GPU that the worker holds has this much room left. */
 export function hasRoom(worker: WorkerRecord, bytes: number): boolean {
-  for (const { uuid } of worker.sample.gpus) {
+  for (const { uuid } of worker.current.gpus) {
     const free = worker.hive.gpus.get(uuid)?.freeBytes;
     if (free !== undefined && free !== null && free >= bytes) return true;
   }
@@ -102,7 +102,7 @@ export function listWorkers(indexes: Indexes, query: WorkerQuery): Slice<WorkerR
   const pairs = Object.entries(query.labels ?? {}).map(([key, value]) => labelPair(key, value));
   const { model } = query;
   const matches = (worker: WorkerRecord): boolean => {
-    const { sample, hive } = worker;
+    const { current: sample, hive } = worker;
     return (
       (model === undefined || (model === null ? sample.model === null : servesModel(sample, model))) &&
       (query.state === undefined || sample.state === query.state) &&
@@ -121,7 +121,7 @@ export function listWorkers(indexes: Indexes, query: WorkerQuery): Slice<WorkerR
     walkWorkers(indexes, query, pairs, after),
     limit,
     matches,
-    (worker) => ['key', null, worker.hive.id, worker.sample.id],
+    (worker) => ['key', null, worker.hive.id, worker.current.id],
     charsOf.worker,
   );
 }
@@ -148,14 +148,14 @@ function walkWorkers(
   if (!after) return smallest.from();
   const [, , hiveId, id] = after;
   return smallest.from((worker) =>
-    (compareText(worker.hive.id, hiveId!) || compareText(worker.sample.id, id!)) <= 0 ? -1 : 0,
+    (compareText(worker.hive.id, hiveId!) || compareText(worker.current.id, id!)) <= 0 ? -1 : 0,
   );
 }
 
 function* ofHive(hive: HiveRecord, after: CursorKey | null): Generator<WorkerRecord, void> {
   const [, , hiveId, id] = after ?? [];
   for (const worker of hive.workerOrder)
-    if (hiveId === undefined || hive.id > hiveId || worker.sample.id > id!) yield worker;
+    if (hiveId === undefined || hive.id > hiveId || worker.current.id > id!) yield worker;
 }
 
 /** Every worker, in order of hive and id. */
@@ -185,7 +185,7 @@ function listSorted(
     if (!after) return true;
     const [, value, hiveId, id] = after;
     const order = compareValues(keyOf(worker.sample), value);
-    return (order || compareText(worker.hive.id, hiveId!) || compareText(worker.sample.id, id!)) > 0;
+    return (order || compareText(worker.hive.id, hiveId!) || compareText(worker.current.id, id!)) > 0;
   };
   // One more than the page, sorted, so that the rest is only compared with its last.
   const best: WorkerRecord[] = [];
@@ -214,7 +214,7 @@ export function* workersByFreeVram(indexes: Indexes, bytes: number): Generator<W
   for (const gpu of indexes.gpusByFree.atLeast(bytes)) {
     if (gpu.workerCount === 0) continue;
     for (const worker of gpu.hive.workerOrder) {
-      if (!holds(worker, gpu.sample.uuid) || seen.has(worker)) continue;
+      if (!holds(worker, gpu.current.uuid) || seen.has(worker)) continue;
       seen.add(worker);
       yield worker;
     }

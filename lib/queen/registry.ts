@@ -30,11 +30,12 @@ import {
   mergeGpus,
   mergeHive,
   mergeWorkers,
+  takeFigures,
 } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
-import { type HiveRecord, hiveRecord } from './records.js';
+import { HiveRecord } from './records.js';
 import type {
   EventType,
   HeartbeatOutcome,
@@ -44,7 +45,8 @@ import type {
 } from './registry-options.js';
 import { reservationView, restore, type SavedReservation, save } from './reservations.js';
 import { Silences } from './silences.js';
-import { type HeartbeatChange, mergeChange, mergeLoads, type StreamBase, streamBaseOf } from './stream-merge.js';
+import { StreamBase, type StreamTable } from './stream-base.js';
+import { figuresOfHost, type HeartbeatChange, type HostFigures, mergeChange, mergeLoads } from './stream-merge.js';
 
 export type * from './registry-options.js';
 
@@ -133,11 +135,13 @@ export class Registry extends FleetQueries {
 
     const before = hive.liveness;
     hive.heartbeats++;
+    hive.endStream();
     const relabelled = mergeHive(hive, heartbeat);
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
     const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
     noteHeartbeat(this.missing, hive, arrival === 'joined', delta, gpus, nowMs);
+    takeFigures(hive, this.routing, nowMs);
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
 
@@ -147,8 +151,8 @@ export class Registry extends FleetQueries {
    */
   patch(base: StreamBase, change: HeartbeatChange, owner: string): HeartbeatOutcome | null {
     const listeningMs = this.#settle();
-    const { hive } = base;
-    const { seq, text, state, plan } = change;
+    const { hive, state, plan } = base;
+    const { seq, text } = change;
     const events = text?.events ?? [];
     const verdict = classifyOfRun(hive.incarnations, { seq, eventSeq: lastEventSeq(events) }, listeningMs);
     if (verdict !== 'next' || !this.isCurrent(base)) return null;
@@ -156,8 +160,8 @@ export class Registry extends FleetQueries {
     const nowMs = this.clock();
     const before = hive.liveness;
     base.heartbeats = ++hive.heartbeats;
-    const delta = mergeChange(this.indexes, this.histories, base, change, nowMs);
-    const heartbeat = { seq, intervalMs: state.values[plan.interval]!, host: hive.host, events };
+    const delta = mergeChange(base, change, this.kept, nowMs);
+    const heartbeat = { seq, intervalMs: state.values[plan.interval]!, host: figuresOfHost(base), events };
     const arrival = before === 'online' ? 'next' : 'recovered';
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
@@ -166,9 +170,7 @@ export class Registry extends FleetQueries {
   patchLoads(base: StreamBase, change: HeartbeatChange): boolean {
     this.#settle();
     if (!this.isCurrent(base)) return false;
-    const changed = mergeLoads(base, change);
-    this.routing.observe(changed, this.clock());
-    this.indexes.totals.update(base.hive);
+    const changed = mergeLoads(base, change, this.kept, this.clock());
     if (changed.length > 0) this.#publisher.publishRows(base.hive, changed);
     return true;
   }
@@ -179,25 +181,28 @@ export class Registry extends FleetQueries {
   }
 
   /** What deltas of a hive refer to, once this heartbeat of it was taken in; null: another was since. */
-  streamBase({ seq, hive: { id, incarnation }, ...rows }: Heartbeat): StreamBase | null {
+  streamBase(heartbeat: Heartbeat, table: StreamTable): StreamBase | null {
+    const { id, incarnation } = heartbeat.hive;
     const hive = this.indexes.hives.get(id);
-    if (hive === undefined || hive.incarnations.current !== incarnation || hive.incarnations.seq !== seq) return null;
-    return streamBaseOf(hive, rows);
+    if (hive === undefined || hive.incarnations.current !== incarnation || hive.incarnations.seq !== heartbeat.seq)
+      return null;
+    return new StreamBase(hive, heartbeat, table);
   }
 
   /** What follows once the rows of a heartbeat are merged. */
   #merged(
     hive: HiveRecord,
-    heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'host' | 'events'>,
+    heartbeat: Pick<Heartbeat, 'seq' | 'intervalMs' | 'events'> & { readonly host: HostFigures },
     { arrival, before, delta, listeningMs, nowMs }: Merge,
   ): HeartbeatOutcome {
     noteSeqs(hive.incarnations, heartbeat, listeningMs);
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
-    this.routing.observe(hive.workerOrder, nowMs);
-    this.#capacity.refresh(hive);
-    this.indexes.totals.update(hive);
+    if (arrival !== 'next' || !delta.isRoomSame || this.#capacity.isReservedOn(hive)) {
+      this.#capacity.refresh(hive);
+      this.indexes.totals.update(hive);
+    }
     this.#monitor.touch(hive);
     this.#heartbeatRate.add(nowMs);
     const { cpuPercent, memoryAvailableBytes, load1 } = heartbeat.host;
@@ -395,7 +400,7 @@ export class Registry extends FleetQueries {
     const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
     const ring = this.histories.open(historyKey.hive(id));
     const cordon = this.cordons.of(id);
-    const hive = hiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
+    const hive = new HiveRecord(heartbeat, { heardAtMs: nowMs, listeningMs, ackEventSeq, charge, ring, cordon });
     this.indexes.addHive(hive);
     return hive;
   }
@@ -418,12 +423,7 @@ export class Registry extends FleetQueries {
     const message = `another hive speaks as ${hive.id}, from ${hive.info.hostname}; give one of them another --id`;
     if (hive.duplicateAtMs === null || nowMs - hive.duplicateAtMs >= duplicateEveryMs) {
       hive.duplicateAtMs = nowMs;
-      this.#publisher.publishHiveEvent('duplicateHiveId', hive.id, {
-        hostname: heartbeat.hive.hostname,
-        incarnation: heartbeat.hive.incarnation,
-        currentHostname: hive.info.hostname,
-        currentIncarnation: hive.incarnations.current,
-      });
+      this.#publisher.publishDuplicate(hive, heartbeat.hive);
     }
     return refused('DUPLICATE_HIVE_ID', message);
   }
@@ -439,11 +439,11 @@ export class Registry extends FleetQueries {
     // A hive that joins brings its workers along; one event says so.
     if (arrival !== 'joined')
       for (const worker of delta.appeared)
-        publisher.publishWorkerEvent('workerAppeared', worker, { state: worker.sample.state });
+        publisher.publishWorkerEvent('workerAppeared', worker, { state: worker.current.state });
     for (const worker of delta.removed)
-      publisher.publishWorkerEvent('workerGone', worker, { state: worker.sample.state });
+      publisher.publishWorkerEvent('workerGone', worker, { state: worker.current.state });
     for (const { worker, from } of delta.stateChanged)
-      publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.sample.state });
+      publisher.publishWorkerEvent('workerStateChanged', worker, { from, to: worker.current.state });
     publisher.publishOmitted(hive.id);
     publisher.publishRows(hive, delta.changed, delta.removed, arrival === 'joined' || arrival === 'restarted');
   }

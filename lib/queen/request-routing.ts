@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { PickReason } from '../contract/api.js';
 import type { Indexes } from './indexes.js';
-import type { WorkerRecord } from './records.js';
+import { type WorkerRecord, workerKey } from './records.js';
 import { type Assessed, gateOf, leastCost, requestCostMs, sticks } from './request-cost.js';
 import { load, mayServe, pickBest } from './scheduling.js';
 import type { SortedSet } from './sorted-set.js';
 import { WorkerClass } from './speeds.js';
-import { debitMs, WorkerLoad } from './worker-load.js';
+import { debitMs, type LoadReport, WorkerLoad } from './worker-load.js';
 
 /** A request that is to be sent somewhere. */
 export interface PickQuery {
@@ -55,22 +55,20 @@ export class RequestRouting {
     this.#random = random;
   }
 
-  /** Takes what the engines of workers report, after that was merged. */
-  observe(workers: Iterable<WorkerRecord>, nowMs: number): void {
-    for (const worker of workers) {
-      const { serving, startedAt } = worker.sample;
-      if (serving == null) {
-        // A worker of which nothing is said for once keeps what was known; its figures only grow old.
-        if (worker.load !== null && worker.load.startedAt !== startedAt) worker.load = null;
-        continue;
-      }
-      if (worker.load === null || worker.load.startedAt !== startedAt)
-        worker.load = new WorkerLoad(this.#classOf(worker), startedAt);
-      // The first heartbeats of a host may come before its GPUs were read.
-      const { speeds } = worker.load;
-      if (speeds.like.gpuName === null) speeds.like = this.#classOf(worker);
-      worker.load.report(serving, nowMs - (serving.ageMs ?? 0));
+  /** Takes what the engine of a worker reports, after the worker was merged. */
+  observe(worker: WorkerRecord, serving: (LoadReport & { readonly ageMs: number | null }) | null, nowMs: number): void {
+    const { startedAt } = worker.current;
+    if (serving === null) {
+      // A worker of which nothing is said for once keeps what was known; its figures only grow old.
+      if (worker.load !== null && worker.load.startedAt !== startedAt) worker.load = null;
+      return;
     }
+    if (worker.load === null || worker.load.startedAt !== startedAt)
+      worker.load = new WorkerLoad(this.#classOf(worker), startedAt);
+    // The first heartbeats of a host may come before its GPUs were read.
+    const { speeds } = worker.load;
+    if (speeds.like.gpuName === null) speeds.like = this.#classOf(worker);
+    worker.load.report(serving, nowMs - (serving.ageMs ?? 0));
   }
 
   pick(query: PickQuery, nowMs: number): Picked | null {
@@ -79,8 +77,7 @@ export class RequestRouting {
     const excluded = new Set(typeof exclude === 'string' ? [exclude] : exclude);
     let compared = 0;
     const assess: Assess = (worker) => {
-      if (!mayServe(worker) || (excluded.size > 0 && excluded.has(`${worker.hive.id}/${worker.sample.id}`)))
-        return null;
+      if (!mayServe(worker) || (excluded.size > 0 && excluded.has(workerKey(worker)))) return null;
       compared++;
       return assessed(worker, query, nowMs);
     };
@@ -91,7 +88,7 @@ export class RequestRouting {
     if (reason === 'utilization' && excluded.size === 0 && workers.size > exactUpTo) {
       // Of many, an idle one while there are some: few of those drawn may be.
       const least = pickBest(this.#indexes.modelState(query.model, 'idle'), workers, this.#random);
-      if (least?.sample.serving == null) best = { ...best, worker: least ?? best.worker };
+      if (least?.current.serving == null) best = { ...best, worker: least ?? best.worker };
     } else if (gate === 'open' && query.prefixKey !== undefined) {
       const owner = this.#ownerOf(query, best, assess);
       if (owner) {
@@ -157,10 +154,10 @@ export class RequestRouting {
     return `${this.#run}-${pick}`;
   }
 
-  #classOf({ sample, hive }: WorkerRecord): WorkerClass {
-    const gpu = sample.gpus[0] && hive.gpus.get(sample.gpus[0].uuid);
-    const gpuName = gpu?.sample.name ?? null;
-    const key = `${sample.model}\u0000${gpuName}`;
+  #classOf({ current, hive }: WorkerRecord): WorkerClass {
+    const gpu = current.gpus[0] && hive.gpus.get(current.gpus[0].uuid);
+    const gpuName = gpu?.current.name ?? null;
+    const key = `${current.model}\u0000${gpuName}`;
     let found = this.#classes.get(key);
     if (!found) {
       found = new WorkerClass(gpuName);

@@ -108,9 +108,9 @@ function* some(
 }
 
 /** Whether a request can be sent to it: there is an address to send it to. */
-export const canServe = ({ hive, sample }: WorkerRecord): boolean =>
+export const canServe = ({ hive, current: sample }: WorkerRecord): boolean =>
   isSchedulable(hive) && isReady(sample) && sample.endpoint !== null;
 
 /** The same, or it sleeps or stalls: a request goes there only where every worker does. */
-export const mayServe = ({ hive, sample }: WorkerRecord): boolean =>
+export const mayServe = ({ hive, current: sample }: WorkerRecord): boolean =>
   isSchedulable(hive) && sample.ready !== false && !notUp.includes(sample.state) && sample.endpoint !== null;

@@ -1,30 +1,12 @@
 import type { Heartbeat } from '../contract/heartbeat.js';
 import type { ChangedCells } from '../contract/stream/codec.js';
-import type { NumericState } from '../contract/stream/state.js';
 import type { HistoryStore } from './history.js';
 import type { Indexes } from './indexes.js';
-import { addGpuHistory, addWorkerHistory, type Delta, markParents, mergeInto } from './ingest.js';
+import { addServing, type Delta, markParents, mergeInto, type Serving } from './ingest.js';
 import { mergeGpu } from './merge.js';
-import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
-import type { StreamPlan } from './stream-plan.js';
-
-/** A hive whose heartbeats come as differences, and what it lists: in its own order, and nothing that was kept from before. */
-export interface StreamBase {
-  readonly hive: HiveRecord;
-  readonly gpus: readonly GpuRecord[];
-  readonly workers: readonly WorkerRecord[];
-  /** The number of the hive's heartbeat that was merged last. Any other number: somebody else has sent one. */
-  heartbeats: number;
-}
-
-export function streamBaseOf(hive: HiveRecord, { gpus, workers }: Pick<Heartbeat, 'gpus' | 'workers'>): StreamBase {
-  return {
-    hive,
-    gpus: gpus.map(({ uuid }) => hive.gpus.get(uuid)!),
-    workers: workers.map(({ id }) => hive.workers.get(id)!),
-    heartbeats: hive.heartbeats,
-  };
-}
+import type { WorkerRecord } from './records.js';
+import type { RequestRouting } from './request-routing.js';
+import type { StreamBase } from './stream-base.js';
 
 /** What of a heartbeat is no number and differs. Rows are whole, and each is that of its place. */
 export interface ChangedText {
@@ -39,8 +21,6 @@ export interface ChangedText {
 
 /** What a heartbeat changes, where it lists what the one before did. All of it was checked already. */
 export interface HeartbeatChange {
-  readonly plan: StreamPlan;
-  readonly state: NumericState;
   /** Those of rows that are in the text are not among them. */
   readonly cells: ChangedCells;
   readonly seq: number;
@@ -52,11 +32,12 @@ export interface HeartbeatChange {
 let isChanged = new Uint8Array(64);
 
 /** Checks the numbers that changed, row by row, before anything is written. @throws ImplausibleDelta, StreamCodecError */
-export function checkCells(base: StreamBase, plan: StreamPlan, state: NumericState, cells: ChangedCells): void {
+export function checkCells(base: StreamBase, cells: ChangedCells): void {
+  const { plan, state } = base;
   for (let i = 0; i < cells.length; ) {
     const row = cells.row(i);
     const end = endOfRow(cells, i);
-    plan.rows[state.typeOf(row)].check(itemOf(base, state, row), state.values, state.offsetOf(row), cells, i, end);
+    plan.rows[state.typeOf(row)].check(base.itemOf(row), state.values, state.offsetOf(row), cells, i, end);
     i = end;
   }
 }
@@ -68,74 +49,67 @@ function endOfRow(cells: ChangedCells, from: number): number {
   return end;
 }
 
-/** What the numbers of a row are written to. */
-function itemOf({ hive, gpus, workers }: StreamBase, state: NumericState, row: number): object {
-  switch (state.typeOf(row)) {
-    case 'head':
-      return hive;
-    case 'gpu':
-      return gpus[row - state.firstGpu]!.sample;
-    case 'worker':
-      return workers[row - state.firstWorker]!.sample;
-    case 'held': {
-      const { worker, gpu } = state.holderOf(row);
-      return workers[worker]!.sample.gpus[gpu]!;
-    }
-  }
+/** What engines report of the load of a worker now; null: nothing. */
+function servingOf({ plan, state }: StreamBase, { current }: WorkerRecord, i: number): Serving | null {
+  if (current.serving == null) return null;
+  const { running, waiting, waitingTokens, kvPercent, ...figures } = plan.figures.worker;
+  const { values } = state;
+  const first = state.offsetOf(state.firstWorker + i);
+  return {
+    running: running.of(values, first, current),
+    waiting: waiting.of(values, first, current),
+    waitingTokens: waitingTokens.of(values, first, current),
+    kvPercent: kvPercent.of(values, first, current),
+    promptTokensPerSecond: figures.promptTokensPerSecond.of(values, first, current),
+    generationTokensPerSecond: figures.generationTokensPerSecond.of(values, first, current),
+    ageMs: figures.ageMs.of(values, first, current),
+  };
 }
 
-/** Writes the numbers that changed into the records, and nothing else. Marks workers in `isChanged`. */
-function writeCells(base: StreamBase, { plan, state, cells }: HeartbeatChange): void {
-  const { values } = state;
-  let listed = -1;
-  for (let i = 0; i < cells.length; ) {
-    const row = cells.row(i);
-    const end = endOfRow(cells, i);
-    const type = state.typeOf(row);
-    const rowPlan = plan.rows[type];
-    const first = state.offsetOf(row);
-    if (type === 'held') {
-      const { worker, gpu } = state.holderOf(row);
-      const { sample } = base.workers[worker]!;
-      // Views share the list and what is in it.
-      if (worker !== listed) sample.gpus = sample.gpus.slice();
-      listed = worker;
-      const held = { ...sample.gpus[gpu]! };
-      sample.gpus[gpu] = held;
-      if (rowPlan.write(held, values, first, cells, i, end)) isChanged[worker] = 1;
-    } else {
-      const differs = rowPlan.write(itemOf(base, state, row), values, first, cells, i, end);
-      if (differs && type === 'worker') isChanged[row - state.firstWorker] = 1;
-    }
-    i = end;
-  }
+/** Where the rows of a hive are merged into. */
+export interface Kept {
+  readonly indexes: Indexes;
+  readonly histories: HistoryStore;
+  readonly routing: RequestRouting;
 }
 
 /** Merges what engines say of their load; the workers of which something is different. */
-export function mergeLoads(base: StreamBase, change: HeartbeatChange): WorkerRecord[] {
-  const { workers } = base;
+export function mergeLoads(base: StreamBase, { cells }: HeartbeatChange, { routing }: Kept, nowMs: number) {
+  const { workers, hive } = base;
   if (isChanged.length < workers.length) isChanged = new Uint8Array(2 * workers.length);
-  writeCells(base, change);
-  const changed = workers.filter((_, i) => isChanged[i] === 1);
+  base.keep(cells, isChanged);
+  const changed: WorkerRecord[] = [];
+  hive.sums.clearWorkers();
+  workers.forEach((worker, i) => {
+    const serving = servingOf(base, worker, i);
+    hive.sums.addWorker(serving?.generationTokensPerSecond ?? null);
+    if (isChanged[i] !== 1) return;
+    changed.push(worker);
+    routing.observe(worker, serving, nowMs);
+  });
   isChanged.fill(0, 0, workers.length);
   return changed;
 }
 
 /** Merges what changed: the same as merging the whole heartbeat. */
 export function mergeChange(
-  indexes: Indexes,
-  history: HistoryStore,
   base: StreamBase,
   change: HeartbeatChange,
+  { indexes, histories, routing }: Kept,
   nowMs: number,
 ): Delta {
-  const { hive, gpus, workers } = base;
+  const { hive, workers } = base;
+  const { text, cells } = change;
   const delta: Delta = { changed: [], appeared: [], removed: [], stateChanged: [], gpusChanged: false };
   const number = hive.heartbeats;
   if (isChanged.length < workers.length) isChanged = new Uint8Array(2 * workers.length);
-  writeCells(base, change);
-  const rows = change.text?.workers ?? [];
+  const isRoomChanged = base.keep(cells, isChanged);
+  const memoryAvailableBytes = figuresOfHost(base).memoryAvailableBytes;
+  delta.isRoomSame = !isRoomChanged && text === null && memoryAvailableBytes === hive.memoryAvailableBytes;
+  hive.memoryAvailableBytes = memoryAvailableBytes;
+  const rows = text?.workers ?? [];
   let next = 0;
+  hive.sums.clearWorkers();
   for (let i = 0; i < workers.length; i++) {
     const worker = workers[i]!;
     if (rows[next]?.[0] === i) mergeInto(indexes, worker, rows[next++]![1], delta);
@@ -144,16 +118,69 @@ export function mergeChange(
     worker.picks = 0;
     worker.unseenSinceMs = null;
     worker.namedIn = number;
-    addWorkerHistory(history, worker, nowMs);
+    addWorker(base, i, histories, routing, nowMs);
   }
-  if (change.text !== null) mergeText(base, change.text);
+  if (text !== null) mergeText(base, text);
+  addGpus(base, histories, number, nowMs);
+  return delta;
+}
+
+export type HostFigures = Pick<Heartbeat['host'], 'cpuPercent' | 'memoryAvailableBytes' | 'load1'>;
+
+export function figuresOfHost({ plan, state, hive }: StreamBase): HostFigures {
+  const { cpuPercent, memoryAvailableBytes, load1 } = plan.figures.head;
+  const { values } = state;
+  const { head } = hive;
+  return {
+    cpuPercent: cpuPercent.of(values, 0, head),
+    memoryAvailableBytes: memoryAvailableBytes.of(values, 0, head),
+    load1: load1.of(values, 0, head),
+  };
+}
+
+function addWorker(base: StreamBase, i: number, histories: HistoryStore, routing: RequestRouting, nowMs: number): void {
+  const { plan, state, hive, workers } = base;
+  const worker = workers[i]!;
+  const { current } = worker;
+  const { cpuPercent, workingSetBytes, memoryBytes, gpuUtilizationPercent, vramUsedBytes } = plan.figures.worker;
+  const { values } = state;
+  const first = state.offsetOf(state.firstWorker + i);
+  histories.add(
+    worker.ring,
+    nowMs,
+    cpuPercent.of(values, first, current),
+    workingSetBytes.of(values, first, current) ?? memoryBytes.of(values, first, current),
+    gpuUtilizationPercent.of(values, first, current),
+    vramUsedBytes.of(values, first, current),
+  );
+  const serving = servingOf(base, worker, i);
+  addServing(histories, worker, serving, nowMs);
+  hive.sums.addWorker(serving?.generationTokensPerSecond ?? null);
+  routing.observe(worker, serving, nowMs);
+}
+
+function addGpus({ plan, state, hive, gpus }: StreamBase, histories: HistoryStore, number: number, nowMs: number) {
+  const { utilizationPercent, memoryUsedBytes, powerWatts, temperatureCelsius } = plan.figures.gpu;
+  const { values } = state;
+  hive.sums.clearGpus();
   for (let i = 0; i < gpus.length; i++) {
     const gpu = gpus[i]!;
+    const { current, ring } = gpu;
     gpu.namedIn = number;
     gpu.unseenSinceMs = null;
-    addGpuHistory(history, gpu, nowMs);
+    const first = state.offsetOf(state.firstGpu + i);
+    const utilization = utilizationPercent.of(values, first, current);
+    const watts = powerWatts.of(values, first, current);
+    histories.add(
+      ring,
+      nowMs,
+      utilization,
+      memoryUsedBytes.of(values, first, current),
+      watts,
+      temperatureCelsius.of(values, first, current),
+    );
+    hive.sums.addGpu(current.parentUuid, utilization, watts);
   }
-  return delta;
 }
 
 function mergeText({ hive, gpus }: StreamBase, text: ChangedText): void {

@@ -9,6 +9,7 @@ import {
   type StreamSchema,
 } from '../contract/stream/columns.js';
 import { compiled } from '../util/compiled.js';
+import type { GpuNumbers } from './records.js';
 
 /** A value that no device has, or that its field can't have: a whole heartbeat is judged with it. */
 export class ImplausibleDelta extends Error {}
@@ -59,6 +60,8 @@ class Holder {
 /** What this queen knows of a column of a hive, and how it writes a value of it. */
 interface KnownColumn {
   readonly bounds: ColumnBounds;
+  /** Written at once: what is free on a host depends on it with each heartbeat. */
+  readonly isCurrent: boolean;
   /** Null: the value stands in the item itself. */
   readonly holder: Holder | null;
   readonly isTick: boolean;
@@ -99,7 +102,8 @@ export class RowPlan {
       const set = compiled('item, value', `item.${name} = value;`, (item: Item, value: number | null) => {
         item[name] = value;
       });
-      return { bounds, holder: holderOf(column.path.slice(0, -1)), isTick: isTick(type, column), set };
+      const isCurrent = type === 'gpu' && currentNumbers.has(column.name);
+      return { bounds, isCurrent, holder: holderOf(column.path.slice(0, -1)), isTick: isTick(type, column), set };
     });
     this.#limited = limited;
     this.#holders = [...holders.values()];
@@ -125,23 +129,105 @@ export class RowPlan {
       if (values[first + at]! > values[first + of]! + slack) throw new ImplausibleDelta();
   }
 
-  /** Writes those cells into the item. True where more than what changes by itself is different. */
-  write(item: object, values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number): boolean {
-    let isChanged = false;
-    for (let i = begin; i < end; i++) {
-      const at = cells.column(i);
-      const column = this.#columns[at]!;
-      if (column === null) continue;
-      const value = values[first + at]!;
-      const { holder } = column;
-      const target = holder === null ? (item as Item) : holder.open(item as Item);
-      column.set(target, Number.isNaN(value) ? null : value);
-      if (!column.isTick) isChanged = true;
-    }
+  get width(): number {
+    return this.#columns.length;
+  }
+
+  /** More than what changes by itself is different where this column is. */
+  reports(at: number): boolean {
+    return this.#columns[at]?.isTick === false;
+  }
+
+  isCurrent(at: number): boolean {
+    return this.#columns[at]?.isCurrent === true;
+  }
+
+  /** Writes the value of a column into the item; `close` follows. */
+  write(item: object, at: number, value: number): void {
+    const column = this.#columns[at]!;
+    if (column === null) return;
+    const { holder } = column;
+    const target = holder === null ? (item as Item) : holder.open(item as Item);
+    column.set(target, Number.isNaN(value) ? null : value);
+  }
+
+  /** The item is written. */
+  close(): void {
     for (const holder of this.#holders) holder.close();
-    return isChanged;
   }
 }
+
+/** Of a GPU; `GpuRecord.current` has them. */
+const currentNumbers: ReadonlySet<string> = new Set<keyof GpuNumbers>([
+  'memoryTotalBytes',
+  'memoryUsedBytes',
+  'memoryReservedBytes',
+]);
+
+/** A number of a row that is needed with each heartbeat, though it is not written into the record each time. */
+class Figure {
+  readonly #at: number;
+  readonly #path: readonly string[];
+
+  constructor(columns: readonly Column[], name: string) {
+    this.#at = columns.findIndex((column) => column.name === name);
+    this.#path = name.split('.');
+  }
+
+  /** `first`: where the row begins. `item`: has it where the hive has no such column. */
+  of(values: Float64Array, first: number, item: object): number | null {
+    if (this.#at < 0) return this.#read(item);
+    const value = values[first + this.#at]!;
+    return Number.isNaN(value) ? null : value;
+  }
+
+  #read(item: unknown): number | null {
+    let value = item;
+    for (const name of this.#path) value = (value as Item | null | undefined)?.[name];
+    return (value ?? null) as number | null;
+  }
+}
+
+const figureNames = {
+  head: {
+    cpuPercent: 'host.cpuPercent',
+    memoryAvailableBytes: 'host.memoryAvailableBytes',
+    load1: 'host.load1',
+  },
+  gpu: {
+    utilizationPercent: 'utilizationPercent',
+    memoryUsedBytes: 'memoryUsedBytes',
+    powerWatts: 'powerWatts',
+    temperatureCelsius: 'temperatureCelsius',
+  },
+  worker: {
+    cpuPercent: 'cpuPercent',
+    workingSetBytes: 'workingSetBytes',
+    memoryBytes: 'memoryBytes',
+    gpuUtilizationPercent: 'gpuUtilizationPercent',
+    vramUsedBytes: 'vramUsedBytes',
+    running: 'serving.running',
+    waiting: 'serving.waiting',
+    waitingTokens: 'serving.waitingTokens',
+    kvPercent: 'serving.kvPercent',
+    promptTokensPerSecond: 'serving.promptTokensPerSecond',
+    generationTokensPerSecond: 'serving.generationTokensPerSecond',
+    ageMs: 'serving.ageMs',
+  },
+} as const;
+
+type FiguresOf<T extends keyof typeof figureNames> = Readonly<Record<keyof (typeof figureNames)[T], Figure>>;
+export type Figures = { readonly [T in keyof typeof figureNames]: FiguresOf<T> };
+
+const figuresOf = (schema: StreamSchema): Figures =>
+  Object.fromEntries(
+    Object.entries(figureNames).map(([type, names]) => [
+      type,
+      Object.fromEntries(
+        Object.entries(names).map(([name, path]) => [name, new Figure(schema[type as keyof Figures], path)]),
+      ),
+    ]),
+  ) as unknown as Figures;
 
 function isWithin({ least, most, whole, mayBeNull, forbidden }: ColumnBounds, value: number): boolean {
   if (Number.isNaN(value)) return mayBeNull;
@@ -156,6 +242,7 @@ export interface StreamPlan {
   /** As it travels, as JSON. */
   readonly text: string;
   readonly rows: Readonly<Record<RowType, RowPlan>>;
+  readonly figures: Figures;
   /** Place of `intervalMs` in the head. */
   readonly interval: number;
 }
@@ -167,5 +254,6 @@ export function planOf(schema: StreamSchema): StreamPlan {
   const rows = Object.fromEntries(rowTypes.map((type) => [type, new RowPlan(type, schema[type])]));
   const interval = schema.head.findIndex(({ name }) => name === intervalName);
   if (interval < 0) throw new StreamCodecError(`its head has no ${intervalName}`);
-  return { schema, text: JSON.stringify(sentSchema(schema)), rows: rows as unknown as StreamPlan['rows'], interval };
+  const text = JSON.stringify(sentSchema(schema));
+  return { schema, text, rows: rows as unknown as StreamPlan['rows'], figures: figuresOf(schema), interval };
 }

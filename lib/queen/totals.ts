@@ -23,9 +23,9 @@ export function count(indexes: Hives, includeStale: boolean): Counts {
     if (!includeStale && hive.liveness !== 'online') continue;
     gpus += hive.gpus.size;
     workers += hive.workers.size;
-    for (const { sample } of hive.workerOrder) {
-      byState[sample.state]++;
-      for (const name of modelsOf(sample)) models[name] = (models[name] ?? 0) + 1;
+    for (const { current } of hive.workerOrder) {
+      byState[current.state]++;
+      for (const name of modelsOf(current)) models[name] = (models[name] ?? 0) + 1;
     }
   }
   return { hives, workers, byState, gpus, models };
@@ -47,17 +47,17 @@ function recount(hive: HiveRecord): void {
   let uncounted = 0;
   let isCut = false;
   let ok = 0;
-  for (const { sample } of gpuOrder) {
-    if (heard && sample.health === 'ok') ok++;
+  for (const { current } of gpuOrder) {
+    if (heard && current.health === 'ok') ok++;
     else {
-      const at = heard ? (placeOfHealth.get(sample.health) as number) : offline;
+      const at = heard ? (placeOfHealth.get(current.health) as number) : offline;
       counted.health[at] = (counted.health[at] as number) + 1;
     }
-    if (sample.parentUuid !== null) isCut = true;
-    if (!heard || sample.memoryUsedBytes === null || sample.memoryTotalBytes === null) uncounted++;
+    if (current.parentUuid !== null) isCut = true;
+    if (!heard || current.memoryUsedBytes === null || current.memoryTotalBytes === null) uncounted++;
     else {
-      used += sample.memoryUsedBytes;
-      total += sample.memoryTotalBytes;
+      used += current.memoryUsedBytes;
+      total += current.memoryTotalBytes;
     }
   }
   counted.health[placeOfOk] = ok;
@@ -75,8 +75,8 @@ function recount(hive: HiveRecord): void {
   counted.silent.length = 0;
   if (heard) return;
   for (const _ of workerStates) counted.silent.push(0);
-  for (const { sample } of hive.workerOrder) {
-    const at = placeOfState.get(sample.state) as number;
+  for (const { current } of hive.workerOrder) {
+    const at = placeOfState.get(current.state) as number;
     counted.silent[at] = (counted.silent[at] as number) + 1;
   }
 }

@@ -3,7 +3,7 @@ import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
 import type { BusCounts } from '../../lib/cluster/bus.js';
 import type { QueenOptions } from '../../lib/config/options.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
-import { Exposition } from '../../lib/metrics/exposition.js';
+import { Exposition, type Family } from '../../lib/metrics/exposition.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, gpuOf, heartbeatOf, servingOf, workerOf } from '../harness/heartbeats.js';
@@ -49,6 +49,29 @@ function fleet(maxWorkers = 1000, shared: BusCounts | null = null) {
 }
 
 describe('metrics of a queen', () => {
+  it('families of any length are written in pieces with one head, and scrapes that overlap follow each other', async () => {
+    const family: Family<number> = {
+      ...{ name: 'm', type: 'gauge', help: 'Of many.', labels: ['i'] },
+      *collect(count) {
+        for (let i = 0; i < count; i++) yield { value: i, labels: { i } };
+      },
+    };
+    const written = new Exposition([family, { ...family, name: 'n' }], { paced: true });
+    const whole = (count: number) => {
+      const lines = (name: string) => Array.from({ length: count }, (_, i) => `${name}{i="${i}"} ${i}`);
+      const of = (name: string) => [`# HELP ${name} Of many.`, `# TYPE ${name} gauge`, ...lines(name)].join('\n');
+      return `${of('m')}\n\n${of('n')}\n`;
+    };
+    const began: number[] = [];
+    const scrape = (count: number) => written.text('prometheus', async () => began.push(count) && count);
+    const failed = written.text('prometheus', () => Promise.reject(new Error('no scrape')));
+    const counts = [0, 1, 499, 500, 501, 1000, 1723];
+    const texts = counts.map(scrape);
+    await expect(failed).rejects.toThrow('no scrape');
+    expect(await Promise.all(texts)).toEqual(counts.map(whole));
+    expect(began).toEqual(counts);
+  });
+
   it('hives by liveness, the age of their last heartbeat, GPUs and workers; never under the names of a hive', async () => {
     const { clock, registry, parsed } = fleet();
     registry.heartbeat(heartbeatOf('a'));

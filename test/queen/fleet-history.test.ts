@@ -1,33 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import { FleetHistory, fleetFigures } from '../../lib/queen/fleet-history.js';
+import { HiveSums } from '../../lib/queen/hive-counts.js';
 import { adoptHistory, historyText, parseHistory } from '../../lib/queen/history-file.js';
 import { servingOf } from '../harness/heartbeats.js';
 import { gpuSample, ManualClock, TestQueen, workerSample } from './heartbeats.js';
 
 type Hive = Parameters<typeof fleetFigures>[0] extends Iterable<infer H> ? H : never;
-const gpus = (...figures: { utilizationPercent: number | null; powerWatts: number | null; parentUuid?: string }[]) =>
-  figures.map((figure) => ({ sample: { parentUuid: null, ...figure } })) as unknown as Hive['gpuOrder'];
-const workers = (...tokens: (number | null)[]) =>
-  tokens.map((value) => ({
-    sample: { serving: value === null ? null : { generationTokensPerSecond: value } },
-  })) as unknown as Hive['workerOrder'];
+type Gpu = { utilizationPercent: number | null; powerWatts: number | null; parentUuid?: string };
+const hive = (liveness: Hive['liveness'], gpus: readonly Gpu[], tokens: readonly (number | null)[]): Hive => {
+  const sums = new HiveSums();
+  for (const gpu of gpus) sums.addGpu(gpu.parentUuid ?? null, gpu.utilizationPercent, gpu.powerWatts);
+  for (const each of tokens) sums.addWorker(each);
+  return { liveness, sums, workerOrder: { length: tokens.length } as unknown as Hive['workerOrder'] };
+};
 
 describe('the history of a fleet', () => {
   it('counts each GPU once, what is not heard not at all, and what nobody says as unknown', () => {
-    const hive = (liveness: Hive['liveness'], gpuOrder: Hive['gpuOrder'], workerOrder: Hive['workerOrder']): Hive => ({
-      liveness,
-      gpuOrder,
-      workerOrder,
-    });
     const part = { utilizationPercent: 5, powerWatts: 5, parentUuid: 'whole' };
     expect(
       fleetFigures([
-        hive('online', gpus({ utilizationPercent: 80, powerWatts: 300 }, part), workers(10, null)),
-        hive('late', gpus({ utilizationPercent: 40, powerWatts: null }), workers(5)),
-        hive('offline', gpus({ utilizationPercent: 100, powerWatts: 900 }), workers(99)),
+        hive('online', [{ utilizationPercent: 80, powerWatts: 300 }, part], [10, null]),
+        hive('late', [{ utilizationPercent: 40, powerWatts: null }], [5]),
+        hive('offline', [{ utilizationPercent: 100, powerWatts: 900 }], [99]),
       ]),
     ).toEqual({ utilizationPercent: 60, watts: 300, tokensPerSecond: 15, workers: 3 });
-    expect(fleetFigures([hive('online', gpus(), workers(null))])).toEqual({
+    expect(fleetFigures([hive('online', [], [null])])).toEqual({
       utilizationPercent: null,
       watts: null,
       tokensPerSecond: null,

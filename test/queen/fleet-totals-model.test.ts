@@ -363,7 +363,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
               workers: { size: workers },
               gpuOrder: gpus.map(({ health, ...gpu }, g) => ({
                 ...gpu,
-                sample: { uuid: `GPU-${h}-${g}`, vendor, health, memoryKind: kind },
+                current: { uuid: `GPU-${h}-${g}`, vendor, health, memoryKind: kind },
               })),
               room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0, vendors: [] },
               cordon: null,

@@ -266,6 +266,7 @@ export function encodeDelta(
 export class ChangedCells {
   #rows = new Int32Array(256);
   #columns = new Int32Array(256);
+  #before = new Float64Array(256);
   #length = 0;
 
   get length(): number {
@@ -284,16 +285,27 @@ export class ChangedCells {
     this.#length = 0;
   }
 
-  add(row: number, column: number): void {
-    if (this.#length === this.#rows.length) {
-      const [rows, columns] = [this.#rows, this.#columns];
-      this.#rows = new Int32Array(2 * this.#length);
-      this.#columns = new Int32Array(2 * this.#length);
-      this.#rows.set(rows);
-      this.#columns.set(columns);
-    }
+  add(row: number, column: number, before: number): void {
+    if (this.#length === this.#rows.length) this.#grow();
     this.#rows[this.#length] = row;
+    this.#before[this.#length] = before;
     this.#columns[this.#length++] = column;
+  }
+
+  /** Takes all of it back. */
+  restore(state: NumericState): void {
+    for (let i = 0; i < this.#length; i++)
+      state.values[state.offsetOf(this.#rows[i]!) + this.#columns[i]!] = this.#before[i]!;
+  }
+
+  #grow(): void {
+    const [rows, columns, before] = [this.#rows, this.#columns, this.#before];
+    this.#rows = new Int32Array(2 * this.#length);
+    this.#columns = new Int32Array(2 * this.#length);
+    this.#before = new Float64Array(2 * this.#length);
+    this.#rows.set(rows);
+    this.#columns.set(columns);
+    this.#before.set(before);
   }
 }
 
@@ -320,14 +332,14 @@ function decodeRow(input: Reader, state: NumericState, row: number, changed: Cha
       const value = decodeValue(input, before, columns[column]!.scale);
       if (!differs(before, value)) continue;
       values[first + column] = value;
-      changed.add(row, column);
+      changed.add(row, column, before);
     }
   }
 }
 
 /**
  * A delta in two steps: first its header, so that one that does not follow what is known changes nothing; then `apply`,
- * which writes its numbers into a state. Where that throws, the state is worth nothing more.
+ * which writes its numbers into a state. Where that throws, `changed` holds what was written until then.
  */
 export class DeltaReader {
   readonly epoch: number;
@@ -337,7 +349,7 @@ export class DeltaReader {
   readonly checksum: number | null;
   readonly isLoad: boolean;
   readonly #input: Reader;
-  readonly #hasText: boolean;
+  readonly hasText: boolean;
 
   /** @throws StreamCodecError */
   constructor(message: Buffer) {
@@ -351,7 +363,7 @@ export class DeltaReader {
     this.wantsAck = (given & flags.wantsAck) !== 0;
     this.checksum = (given & flags.checksum) === 0 ? null : input.uint32();
     this.isLoad = (given & flags.load) !== 0;
-    this.#hasText = (given & flags.text) !== 0;
+    this.hasText = (given & flags.text) !== 0;
     if (this.isLoad && (given & (flags.wantsAck | flags.text)) !== 0) fail('it is no load');
     this.#input = input;
   }
@@ -369,7 +381,7 @@ export class DeltaReader {
       decodeRow(input, state, row, changed);
       next = row + 1;
     }
-    if (this.#hasText) return input.rest();
+    if (this.hasText) return input.rest();
     input.end();
     return null;
   }

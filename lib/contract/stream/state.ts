@@ -108,6 +108,11 @@ export class NumericState {
     return { worker, gpu: held - this.#heldOfWorker[worker]! };
   }
 
+  /** The first of the held rows of a worker; those of the last end where one behind it would begin. */
+  firstHeldOf(worker: number): number {
+    return this.firstHeld + this.#heldOfWorker[worker]!;
+  }
+
   /** The held rows of a worker: the first, and the one behind the last. */
   heldRowsOf(worker: number): readonly [first: number, end: number] {
     return [this.firstHeld + this.#heldOfWorker[worker]!, this.firstHeld + this.#heldOfWorker[worker + 1]!];

@@ -56,6 +56,8 @@ describe('deltas', () => {
         expect(changed.length).toBe(differing);
         expect(before.values).toEqual(after.values);
         expect(before.checksum()).toBe(delta.checksum);
+        changed.restore(before);
+        expect(before.values).toEqual(stateOf(from).values);
       }),
       { numRuns: 500 },
     );
