@@ -59,6 +59,7 @@
         "native/namespace_object.cc",
         "native/notifier.cc",
         "native/process_usage.cc",
+        "native/nvml_events.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc",
         "native/sample_thread.cc",
@@ -82,6 +83,7 @@
         "native/gpu_helper_main.cc",
         "native/gpu_loop.cc",
         "native/library_probe.cc",
+        "native/nvml_events.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc"
       ],

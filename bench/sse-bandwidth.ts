@@ -10,7 +10,7 @@ const settleMs = 1500;
 
 /** kB a second of `hives` hosts with four GPUs and four workers each, each of which sends a heartbeat a second. */
 export async function bandwidthOf(context: BenchContext, hives: number, search: string): Promise<number> {
-  const queen = await startQueen({ port: 0, warmingMs: 0, maxHives: hives });
+  const queen = await startQueen({ port: 0, warmingMs: 0, maxHives: 2 * hives });
   context.defer(() => queen.close());
   const fleet = Array.from(
     { length: hives },

@@ -70,7 +70,6 @@ interface Shared extends HeldPlan {
 /** The hives that are connected by a stream. */
 export class HeartbeatStreams {
   readonly #server: WebSocketServer;
-  readonly #duplicates = new DuplicateIds();
   readonly #open = new Set<Connection>();
   readonly #byHive = new Map<string, Connection>();
   readonly #plans = new Map<string, Shared>();
@@ -83,7 +82,7 @@ export class HeartbeatStreams {
   constructor(deps: HeartbeatStreamDeps) {
     this.#host = {
       ...deps,
-      duplicates: this.#duplicates,
+      duplicates: new DuplicateIds(),
       plan: (schema, owner) => this.#plan(schema, owner),
       take: (keys, bytes) => this.#bytes.take(keys, bytes),
       isOf: (connection, hive, before) => {

@@ -380,7 +380,7 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
   single(
     'gauge',
     'hivepulse_queen_bus_speaks',
-    '1 at the queen whose conclusions (hiveOffline, ...) enter the shared stream; one of them at most.',
+    '1 at the queen whose own events (hiveOffline, ...) enter the shared stream; one of them at most.',
     ({ shared }) => (shared === null ? null : flag(shared.isLeader)),
   ),
   single(
@@ -392,7 +392,7 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
   {
     name: 'hivepulse_queen_events_total',
     type: 'counter',
-    help: 'Events told since the queen started, by kind: facts of hives (oomKill, also of a worker that ended with it, ...) and conclusions of the queen (hiveOffline, ...).',
+    help: 'Events published since the queen started, by kind: those of hives (oomKill, also of a worker that ended with it, ...) and those of the queen itself (hiveOffline, ...).',
     labels: ['kind'],
     *collect({ eventCounts }) {
       for (const [kind, value] of eventCounts) yield { value, labels: { kind } };

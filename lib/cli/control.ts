@@ -86,7 +86,7 @@ export function register(program: Command): void {
   withPlace(program.command('release-gpus'))
     .summary('release the GPU driver for a while, so that a GPU can be reset')
     .description(
-      'Has the hive release the GPU driver, so that a GPU can be reset or reconfigured, and take it up again.',
+      'Has the hive release the GPU driver, so that a GPU can be reset or reconfigured, and open it again afterwards.',
     )
     .argument('[seconds]', 'for how long, at most 3600', '60')
     .action(async (seconds: string, flags: ControlFlags) => {

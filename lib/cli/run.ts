@@ -136,10 +136,10 @@ export function register(program: Command): void {
     )
     .option('--pids <number>', 'most processes and threads')
     .option('--cpuset <list>', 'CPUs it may run on ("0-3,8")')
-    .option('--oom-group', 'out of memory ends the worker whole, not one of its processes')
+    .option('--oom-group', 'out of memory kills the whole worker, not one of its processes')
     .option(
       '--best-effort',
-      'where no cgroup can be made, do for limits what affinity, nice, I/O priority and rlimits can',
+      'where no cgroup can be created, approximate limits by affinity, nice, I/O priority and rlimits',
     )
     .option('--model <name>', 'model it serves (default: found in its command line)')
     .option('--port <port>', 'port it serves on (default: found in its command line)')
@@ -147,7 +147,7 @@ export function register(program: Command): void {
     .option('--ready-url <url>', 'loopback URL that answers 2xx once it is ready')
     .option('--reservation <id>', 'reservation of a placement that this worker takes')
     .option('--root <dir>', 'delegated cgroup v2 directory to make the worker in (default: found)')
-    .option('--runtime-dir <dir>', 'where the record of the worker is left (default: /run/hivepulse, else per user)')
+    .option('--runtime-dir <dir>', 'where the record of the worker is kept (default: /run/hivepulse, else per user)')
     .argument('<command...>', 'the command, after --')
     .passThroughOptions()
     .action(run);

@@ -10,18 +10,15 @@ export function register(program: Command): void {
       'Watches a fleet live: hives, workers, GPUs and events, with details of each. ? shows the keys. Into a pipe or file it prints the tables once, or each --interval.',
     )
     .addOption(
-      outputOption(
-        '--interval <duration>',
-        'print each so often instead of once (into a pipe), or draw at most so often',
-      ),
+      outputOption('--interval <duration>', 'how often to print into a pipe (once unless given), or to redraw at most'),
     )
     .addOption(
-      new Option('--view <view>', 'what is shown first')
+      new Option('--view <view>', 'view to start with')
         .choices(['hives', 'workers', 'gpus', 'events'])
         .default('hives')
         .helpGroup('Output:'),
     )
-    .addOption(new Option('--filter <text>', 'filter to begin with').helpGroup('Output:'))
+    .addOption(new Option('--filter <text>', 'initial filter').helpGroup('Output:'))
     .addHelpText(
       'after',
       `

@@ -302,7 +302,8 @@ export const settings = {
   maxHives: queen({
     type: type.integer(1, 1_000_000),
     default: defaults.maxHives,
-    description: 'Hives beyond this number are refused.',
+    description:
+      'Hives beyond this number are refused. Those of one token (without tokens: of one address) are four fifths of it at most.',
     tradeoff: 'Too low keeps new hosts out. It does not bound memory, which has budgets in bytes (docs/security.md).',
   }),
   maxWorkersPerHive: queen({

@@ -31,7 +31,8 @@ export const defaults = {
   eventLogSize: 10_000,
   /** Events a queen keeps for replay. */
   eventRingSize: 10_000,
-  maxHives: 10_000,
+  /** Those of one token are four fifths of them at most. */
+  maxHives: 12_500,
   maxWorkersPerHive: 2000,
   /** Requests of one token or address. */
   requestsPerSecond: 2000,

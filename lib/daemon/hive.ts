@@ -322,7 +322,7 @@ async function openTold(dir: string, id: string, log: SenderLog): Promise<Report
   const failed = (error: unknown) =>
     log.warn(
       { err: error },
-      `what this hive has told of exits cannot be kept in ${dir}; after a restart of it some may be told twice or not at all`,
+      `which exits this hive has reported cannot be saved in ${dir}; after its restart some may be reported twice or not at all`,
     );
   try {
     return await ReportedStore.open(dir, id, failed);

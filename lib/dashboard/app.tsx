@@ -169,7 +169,7 @@ function Notices() {
   if (state.kind === 'live' && warming.value && hives.size !== 1) {
     return (
       <p class="notice warming" role="status">
-        <span aria-hidden="true">◔</span> The queen has just started and is hearing from its hives again: what is shown
+        <span aria-hidden="true">◔</span> The queen has just started, and not all hives have reported yet: what is shown
         may not be the whole fleet yet.
       </p>
     );

@@ -41,9 +41,9 @@ const uses: Readonly<Record<string, string>> = {
 export function checkControllers(place: CgroupPlace): Finding | null {
   if (place.root === null) return null;
   const missing = Object.keys(uses).filter((name) => !place.controllers.includes(name));
-  if (missing.length === 0) return ok('controllers', `${Object.keys(uses).join(', ')} are there.`);
+  if (missing.length === 0) return ok('controllers', `${Object.keys(uses).join(', ')} are available.`);
   const lost = missing.map((name) => uses[name]).join('; ');
-  const message = `cgroup v2 lacks ${missing.join(', ')}. What is lost: ${lost}. What can be is summed over /proc.`;
+  const message = `cgroup v2 lacks ${missing.join(', ')}. Not available: ${lost}. Where possible, values are summed over /proc instead.`;
   return place.kind === 'hybrid'
     ? warn('controllers', `${message} Version 1 holds them.`, unified)
     : warn('controllers', message, 'ask whoever runs the host or container to delegate them (systemd: Delegate=yes)');
@@ -66,7 +66,7 @@ export function checkRights(host: Host, place: CgroupPlace): Finding | null {
     return ok('rights', `${own} is delegated to this user.`);
   return warn(
     'rights',
-    `User ${host.uid} may not make cgroups: workers can be watched, but none can be put under limits.`,
+    `User ${host.uid} may not create cgroups: workers can be watched, but none can be put under limits.`,
     place.systemd === 'system' ? `${fix}; for a user: loginctl enable-linger $USER` : fix,
   );
 }
@@ -82,7 +82,7 @@ export function checkSystemd(host: Host, place: CgroupPlace): Finding {
   return warn(
     'systemd',
     `systemd runs this machine, but user ${host.uid} has no manager of its own: workers run as trees of processes, without limits.`,
-    'loginctl enable-linger $USER, then log in anew; or run as root',
+    'loginctl enable-linger $USER, then log in again; or run as root',
   );
 }
 
@@ -92,7 +92,7 @@ export function checkPressure(host: Host): Finding {
   const why = 'code' in result && result.code === 'ENOENT' ? 'this kernel has none' : 'it is switched off';
   return warn(
     'pressure',
-    `Pressure (PSI) cannot be had: ${why}. Everything else works; pressure is unknown.`,
+    `Pressure (PSI) is not available: ${why}. Everything else works; pressure is unknown.`,
     'add psi=1 to the kernel command line and reboot (needs CONFIG_PSI)',
   );
 }

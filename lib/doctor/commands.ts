@@ -8,7 +8,7 @@ export function checkCommands(mode: CommandMode): Finding {
     return ok('commands', 'Of command lines only what is known to be harmless leaves this host (commands: safe).');
   return warn(
     'commands',
-    'commands is full: a secret on a command line that does not look like one is shown to everybody who reads the fleet.',
+    'commands is full: a secret on a command line that does not look like one is shown to everyone who can read the fleet.',
     'set commands: safe (HIVEPULSE_COMMANDS, --commands), or give secrets to workers by files and variables',
   );
 }

@@ -19,7 +19,7 @@ export async function examine(host: Host): Promise<Finding[]> {
     return [
       warn(
         'platform',
-        `${host.platform} has no cgroups: processes are watched by what the system tells.`,
+        `${host.platform} has no cgroups: processes are watched through what the system reports.`,
         'run it on Linux',
       ),
       await checkAddon(host),

@@ -28,7 +28,7 @@ export async function checkGpus(host: Host): Promise<Finding[]> {
     .map(({ name }) => name)
     .join(', ')
     .replace(/, (\w+)$/, ' or $1');
-  return [ok('gpu', `There is no ${names} GPU here; CPU, memory and I/O are watched all the same.`)];
+  return [ok('gpu', `There is no ${names} GPU here; CPU, memory and I/O are still watched.`)];
 }
 
 function findingOf({ check, status, message, fix }: GpuFinding): Finding {

@@ -25,7 +25,7 @@ export async function checkQueen(url: string, calls: QueenCalls, given: boolean)
     if (status === 401 || status === 403) {
       return fail(
         'queen',
-        `${shownUrl(url)} does not let us in: ${message}.`,
+        `${shownUrl(url)} refuses access: ${message}.`,
         'set HIVEPULSE_TOKEN or --token-file to a token that is in its tokens file',
       );
     }
@@ -39,7 +39,7 @@ export async function checkQueen(url: string, calls: QueenCalls, given: boolean)
     return fail(
       'queen',
       `${message}.`,
-      'check that the queen runs and listens there (ss -ltn), and that no firewall is between',
+      'check that the queen runs and listens there (ss -ltn), and that no firewall is in the way',
     );
   }
 }

@@ -51,14 +51,14 @@ export async function checkClock(host: Host): Promise<Finding> {
   if (exitCode === 0 && answer === 'no') {
     return warn(
       'clock',
-      'The clock is not synchronized: liveness does not mind, but times of events and logs are wrong.',
+      'The clock is not synchronized: liveness is not affected, but times of events and logs are wrong.',
       'timedatectl set-ntp true',
     );
   }
   return unknown(
     'clock',
-    'Whether the clock is synchronized cannot be told here: timedatectl does not say. Liveness does not depend on it.',
-    'ask what keeps the time: chronyc tracking, ntpq -p, or timedatectl on the host of a container',
+    'Whether the clock is synchronized is unknown: timedatectl does not say. Liveness does not depend on it.',
+    'check the time service: chronyc tracking, ntpq -p, or timedatectl on the host of a container',
   );
 }
 

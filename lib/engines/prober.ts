@@ -34,7 +34,7 @@ export interface ProbeTarget {
   readonly unnamed: boolean;
   /** Its processes, the same list as long as they are the same. */
   readonly processes: object | null;
-  /** Why its engine does not say its load; null where it does. */
+  /** Why its engine does not report its load; null where it does. */
   readonly loadReason: ServingReason | null;
 }
 

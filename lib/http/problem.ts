@@ -33,7 +33,7 @@ export const problems = {
   RATE_LIMITED: [429, 'Too many requests'],
   HEADERS_TOO_LARGE: [431, 'The headers are too large'],
   INTERNAL: [500, 'The queen failed'],
-  TOO_MANY_HIVES: [503, 'The queen has as many hives as it takes'],
+  TOO_MANY_HIVES: [503, 'The queen has as many hives as it takes, in all or of one token'],
   TOO_MUCH_MEMORY: [503, 'The queen keeps as much as it takes'],
   TOO_MANY_RESERVATIONS: [503, 'As much room is reserved as the queen keeps in mind'],
   TOO_MANY_SILENCES: [503, 'As much is silenced as the queen keeps in mind'],

@@ -5,11 +5,15 @@ import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
 import type { DirectoryEntry, PidInodes } from './file-reader.js';
+import { KeptFiles } from './kept-files.js';
 import type { FilesRequest, FilesResponse } from './open-file-reader.js';
 import { openRegularFileSync } from './untrusted.js';
 
 const port = parentPort as MessagePort;
 const runningSince = new BigInt64Array(workerData as SharedArrayBuffer);
+const kept = new KeptFiles();
+// Files that are missing are asked for all the time, and where in this file is of no use.
+Error.stackTraceLimit = 0;
 const chunk = 64 * 1024;
 const { ENOTSUP } = constants.errno;
 
@@ -23,7 +27,7 @@ function orErrno<T>(work: () => T): T | number {
   }
 }
 
-function readWhole(path: string, maxBytes: number): Buffer {
+function readWhole(path: string, maxBytes: number): Uint8Array {
   const descriptor = openRegularFileSync(bytesOfPath(path));
   try {
     const parts: Buffer[] = [];
@@ -66,7 +70,7 @@ function workOn(path: string, { work, argument }: FilesRequest) {
     case 'read':
       return readWhole(path, Number(argument));
     case 'readKept':
-      return readWhole(path, Number(argument)).toString('latin1');
+      return kept.read(path, Number(argument));
     case 'list':
       return list(path);
     case 'pids':
@@ -84,6 +88,7 @@ port.on('message', (request: FilesRequest) => {
   const { id, paths } = request;
   Atomics.store(runningSince, 0, process.hrtime.bigint());
   const results = paths.map((path) => orErrno(() => workOn(path, request)));
+  if (request.work === 'readKept') kept.endBatch();
   Atomics.store(runningSince, 0, 0n);
   port.postMessage({ id, results } satisfies FilesResponse);
 });

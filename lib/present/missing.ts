@@ -33,12 +33,12 @@ const reasonTexts: Readonly<Record<MissingKind, Readonly<Record<MissingReason, s
   gpu: {
     silent: 'its host is missing',
     stopped: 'the hive of its host was stopped',
-    notReported: 'its host is there and lists it no longer: see dmesg, then reboot or reseat it',
+    notReported: 'its host is up but no longer lists it: see dmesg, then reboot or reseat it',
   },
   worker: {
     silent: 'its host is missing',
     stopped: 'the hive of its host was stopped',
-    notReported: 'its hive reports it no longer',
+    notReported: 'its hive no longer reports it',
   },
 };
 

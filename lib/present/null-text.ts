@@ -9,27 +9,27 @@ import { workerGpusText } from './knowledge.js';
 import { gpuHealthStyles, styleOf } from './status.js';
 
 const words: Readonly<Record<NullReason, string>> = {
-  noEarlierReading: 'there is no earlier reading to compare with: it is new, or its counter began anew',
+  noEarlierReading: 'there is no earlier reading to compare with: it is new, or its counter was reset',
   processesHidden: 'it is summed over processes, and some of them cannot be read',
   processEnded: 'its main process ended while it was read',
   noProcess: 'none of its processes was found',
   uptimeUnknown: 'how long the host is up is not known',
-  notInFile: 'the file of its cgroup does not hold it',
+  notInFile: 'the file of its cgroup does not contain it',
   commandUnread: 'its command lines have not been read yet',
   commandWithheld: 'nothing of its command line may be shown',
   engineUnknown: 'no engine is recognized among its processes',
   modelUnnamed: 'the command line of its engine names no model, or several engines name different ones',
-  notByGpu: 'a GPU that it holds does not say it of each process',
-  noCgroup: 'it has no cgroup of its own, which alone would tell it',
-  keyNeeded: 'its server answers only with a key, which the hive does not have',
+  notByGpu: 'a GPU that it holds does not report it per process',
+  noCgroup: 'only a worker with a cgroup of its own has it',
+  keyNeeded: 'its server asks for a key, which the hive does not have',
   certificateNeeded: 'its server asks for a certificate of its client, which the hive does not have',
   serverUnreachable: 'the hive cannot reach its server, or not it alone',
-  serverUnknown: 'its server is none of a known engine, so how to ask it is not known',
+  serverUnknown: 'its server is not that of a known engine, so the hive cannot ask it',
   socketsUnknown: 'where it listens is not known',
-  notListening: 'it listens nowhere, so nothing can be asked',
+  notListening: 'it listens on no port, so there is nothing to ask',
   onUnixSocket: 'its engine listens on a Unix socket, which is not asked',
   noAnswerYet: 'its server has not answered yet',
-  notProbed: 'readiness is not asked for',
+  notProbed: 'its readiness is not checked',
 };
 
 /** Reasons for which there is no value at all. */
@@ -96,7 +96,7 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
   );
   if (lacking !== undefined) return because(`GPU ${lacking.index} cannot report it`);
   if (otherwise !== undefined) return none(otherwise);
-  return because(context.workersComplete ? unexplained : 'the tree of cgroups could not be read whole');
+  return because(context.workersComplete ? unexplained : 'part of the cgroup tree could not be read');
 }
 
 /** Reasons for which a worker has no endpoint; the others leave it open. */
@@ -117,7 +117,7 @@ export function gpuNullText(gpu: GpuSample, name: string, { faults, gpusReason }
   const fault = own.find(({ field }) => isAbout(field, names));
   if (fault !== undefined) return because(fault.message);
   if (absent !== undefined) return none(absent);
-  if (names.some((each) => gpu.unsupported.includes(each))) return because('its processes do not all say it');
+  if (names.some((each) => gpu.unsupported.includes(each))) return because('not all of its processes report it');
   if (gpusReason !== null) return because(gpusReason);
   if (gpu.health === 'ok' || gpu.health === 'degraded') return because(otherwise);
   // Nothing is known of a GPU that does not answer.

@@ -51,7 +51,7 @@ export const livenessStyles: Readonly<Record<Liveness, StatusStyle>> = {
 };
 
 export const hiveStateStyles: Readonly<Record<HiveInfo['state'], StatusStyle>> = {
-  starting: statusStyle('starting', '◔', 'waiting', 'Its first samples are on their way.'),
+  starting: statusStyle('starting', '◔', 'waiting', 'It waits for its first samples.'),
   ready: statusStyle('ready', '●', 'good'),
   draining: statusStyle('draining', '◒', 'warning', 'It takes no new workers.'),
   stopping: statusStyle('stopping', '◌', 'unknown', 'The hive is shutting down; its workers keep running.'),
@@ -67,7 +67,7 @@ export const cordonedStyle = statusStyle(
 
 export const workerStateStyles: Readonly<Record<WorkerSample['state'], StatusStyle>> = {
   busy: statusStyle('busy', '▲', 'active'),
-  saturated: statusStyle('saturated', '◆', 'warning', 'Requests wait for others to end: it is at its limit.'),
+  saturated: statusStyle('saturated', '◆', 'warning', 'It is at its limit: new requests wait.'),
   idle: statusStyle('idle', '●', 'good'),
   sleeping: statusStyle('sleeping', '◌', 'unknown', 'Its weights are out of the GPU until its engine is woken.'),
   stalled: statusStyle(

@@ -13,6 +13,10 @@ export interface FleetLimits {
   readonly hiveBytes: number;
 }
 
+interface Limits extends FleetLimits {
+  readonly maxHives?: number;
+}
+
 /** What is charged for a hive. */
 export interface HiveCharge {
   owner: string;
@@ -47,16 +51,26 @@ export function weightOf({ hive, workers }: Pick<Heartbeat, 'hive' | 'workers'>,
 const shareOfFree = 4;
 
 /**
- * Memory of the fleet in bytes: in all, of one owner, of one hive. What a hive already has is never taken from it, and what
- * does not make it larger is never refused.
+ * Memory of the fleet in bytes: in all, of one owner, of one hive; and places for hives. What a hive already has is never taken
+ * from it, and what does not make it larger is never refused.
  */
 export class FleetBudget {
-  readonly #limits: FleetLimits;
-  readonly #byOwner = new Map<string, number>();
+  readonly #limits: Required<Limits>;
+  readonly #byOwner = new Map<string, { bytes: number; hives: number }>();
   #held = 0;
+  #hives = 0;
 
-  constructor(limits: FleetLimits) {
-    this.#limits = limits;
+  constructor(limits: Limits) {
+    this.#limits = { maxHives: Number.POSITIVE_INFINITY, ...limits };
+  }
+
+  /** Why one hive more of an owner finds no place, in words; null: it does. An owner of whom nothing is known has no share. */
+  noPlace(owner: string): string | null {
+    const { maxHives } = this.#limits;
+    const free = maxHives - this.#hives;
+    if (free <= 0) return `this queen takes ${maxHives} hives (maxHives)`;
+    if (owner === '' || (this.#byOwner.get(owner)?.hives ?? 0) < free * shareOfFree) return null;
+    return `this queen takes ${maxHives} hives (maxHives), and those of its token or address are as many as is their share`;
   }
 
   get held(): number {
@@ -72,12 +86,12 @@ export class FleetBudget {
         return `it would take ${inMiB(bytes)} of memory, and one hive may take ${inMiB(hiveBytes)}`;
       const free = fleetBytes - this.#held;
       if (grown > free) return `the fleet takes the ${inMiB(fleetBytes)} of memory that it may`;
-      const ofOwner = (this.#byOwner.get(owner) ?? 0) + (charge?.owner === owner ? grown : bytes);
+      const ofOwner = (this.#byOwner.get(owner)?.bytes ?? 0) + (charge?.owner === owner ? grown : bytes);
       if (ofOwner > (free - grown) * shareOfFree)
         return `the hives of its token or address take as much memory as is their share`;
     }
-    this.#add(charge?.owner ?? owner, -(charge?.bytes ?? 0));
-    this.#add(owner, bytes);
+    if (charge !== null) this.#add(charge.owner, -charge.bytes, -1);
+    this.#add(owner, bytes, 1);
     if (charge === null) return { owner, bytes };
     charge.owner = owner;
     charge.bytes = bytes;
@@ -85,15 +99,18 @@ export class FleetBudget {
   }
 
   release(charge: HiveCharge): void {
-    this.#add(charge.owner, -charge.bytes);
+    this.#add(charge.owner, -charge.bytes, -1);
     charge.bytes = 0;
   }
 
-  #add(owner: string, bytes: number): void {
+  #add(owner: string, bytes: number, hives: 1 | -1): void {
     this.#held += bytes;
-    const now = (this.#byOwner.get(owner) ?? 0) + bytes;
-    if (now === 0) this.#byOwner.delete(owner);
-    else this.#byOwner.set(owner, now);
+    this.#hives += hives;
+    const own = this.#byOwner.get(owner) ?? { bytes: 0, hives: 0 };
+    own.bytes += bytes;
+    own.hives += hives;
+    if (own.hives === 0) this.#byOwner.delete(owner);
+    else this.#byOwner.set(owner, own);
   }
 }
 

@@ -97,6 +97,11 @@ export abstract class FleetQueries {
     return this.indexes.hives.has(id);
   }
 
+  /** The token, or address, that a hive is charged to. */
+  ownerOf(id: string): string | null {
+    return this.indexes.hives.get(id)?.charge.owner ?? null;
+  }
+
   get hiveCount(): number {
     return this.indexes.hives.size;
   }

@@ -1,5 +1,6 @@
 /** What becomes missing, and what is missing no longer, as heartbeats come or stay away. */
 import type { MissingReason } from '../contract/missing.js';
+import type { Indexes } from './indexes.js';
 import type { Delta, GpuDelta } from './ingest.js';
 import type { MissingItems } from './missing.js';
 import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
@@ -8,6 +9,7 @@ import { gpuView, hiveView, workerView } from './views.js';
 /** After a heartbeat: what it brings back is missing no longer, and what it leaves out is. */
 export function noteHeartbeat(
   missing: MissingItems,
+  indexes: Indexes,
   hive: HiveRecord,
   joined: boolean,
   workers: Delta,
@@ -16,25 +18,42 @@ export function noteHeartbeat(
 ): void {
   for (const worker of workers.appeared) missing.returned('worker', workerKey(worker), hive.id);
   for (const worker of workers.removed) keepWorker(missing, worker, 'notReported', nowMs);
-  for (const { sample } of gpus.appeared) missing.returned('gpu', sample.uuid, hive.id);
-  for (const gpu of gpus.removed) keepGpu(missing, gpu, 'notReported', nowMs);
-  if (joined) missing.hiveReturned(hive.id);
+  const { owner } = hive.charge;
+  for (const { sample } of gpus.appeared) {
+    missing.returned('gpu', sample.uuid, hive.id);
+    missing.moved(sample.uuid, hive.id, owner);
+  }
+  for (const gpu of gpus.removed) keepGpu(missing, indexes, gpu, 'notReported', nowMs);
+  if (joined) missing.hiveReturned(hive.id, owner, (uuid) => isElsewhere(indexes, uuid, hive));
 }
 
 /** Before a hive that is silent is forgotten: its last values, and those of its GPUs and workers. */
-export function keepHive(missing: MissingItems, hive: HiveRecord, nowMs: number): void {
+export function keepHive(missing: MissingItems, indexes: Indexes, hive: HiveRecord, nowMs: number): void {
   const reason = hive.info.state === 'stopping' ? 'stopped' : 'silent';
-  missing.add('hive', hive.id, reason, hiveView(hive, nowMs));
-  for (const gpu of hive.gpuOrder) keepGpu(missing, gpu, reason, nowMs);
+  missing.add('hive', hive.id, reason, hiveView(hive, nowMs), hive.charge.owner);
+  for (const gpu of hive.gpuOrder) keepGpu(missing, indexes, gpu, reason, nowMs);
   for (const worker of hive.workerOrder) keepWorker(missing, worker, reason, nowMs);
 }
 
 function keepWorker(missing: MissingItems, worker: WorkerRecord, reason: MissingReason, nowMs: number): void {
-  missing.add('worker', workerKey(worker), reason, workerView(worker, nowMs));
+  missing.add('worker', workerKey(worker), reason, workerView(worker, nowMs), worker.hive.charge.owner);
 }
 
-/** A MIG device goes whenever its GPU is cut anew: it is not lost. What another hive says of the same GPU changes nothing. */
-function keepGpu(missing: MissingItems, gpu: GpuRecord, reason: MissingReason, nowMs: number): void {
+/**
+ * A MIG device goes whenever its GPU is cut anew: it is not lost. A card that the same token reports from another host was moved
+ * there; what the hive of another token says of it changes nothing.
+ */
+function keepGpu(missing: MissingItems, indexes: Indexes, gpu: GpuRecord, reason: MissingReason, nowMs: number): void {
   const { uuid, parentUuid } = gpu.sample;
-  if (parentUuid === null) missing.add('gpu', uuid, reason, gpuView(gpu, nowMs));
+  if (parentUuid !== null || isElsewhere(indexes, uuid, gpu.hive)) return;
+  missing.add('gpu', uuid, reason, gpuView(gpu, nowMs), gpu.hive.charge.owner);
 }
+
+/** Another hive that is heard, of the same token (without tokens: address), has this GPU. */
+const isElsewhere = (indexes: Indexes, uuid: string, hive: HiveRecord): boolean =>
+  indexes
+    .claimsOf(uuid)
+    .some(
+      (other) =>
+        other.hive !== hive && other.hive.liveness !== 'offline' && other.hive.charge.owner === hive.charge.owner,
+    );

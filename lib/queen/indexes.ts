@@ -201,6 +201,12 @@ export class Indexes {
     return this.#rivals.get(uuid)?.find(({ hive }) => hive.liveness === 'online') ?? owner;
   }
 
+  /** All that hives say of one GPU. */
+  claimsOf(uuid: string): readonly GpuRecord[] {
+    const first = this.gpus.get(uuid);
+    return first === undefined ? [] : [first, ...(this.#rivals.get(uuid) ?? [])];
+  }
+
   #claim(gpu: GpuRecord): void {
     const { uuid } = gpu.current;
     const rivals = this.#rivals.get(uuid);

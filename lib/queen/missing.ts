@@ -21,7 +21,12 @@ const entryBytes = 512;
 /** An item as it outlives this process. */
 const SavedMissing = Type.Intersect([
   MissingSchema,
-  Type.Object({ goneAtMs: Type.Number({ minimum: 0 }), since: Type.String({ format: 'date-time' }) }),
+  Type.Object({
+    goneAtMs: Type.Number({ minimum: 0 }),
+    since: Type.String({ format: 'date-time' }),
+    /** Items of one owner have the same number; which token that was is not written. */
+    owner: Type.Optional(Type.Integer({ minimum: 0 })),
+  }),
 ]);
 export type SavedMissing = Static<typeof SavedMissing>;
 const saved = Compile(SavedMissing);
@@ -34,6 +39,8 @@ interface Entry {
   readonly kind: MissingKind;
   readonly key: string;
   readonly hive: string;
+  /** The token, or address, that its hive was charged to. */
+  readonly owner: string;
   readonly reason: MissingReason;
   /** When it was last heard of, and when it was found to be gone; wall clock. */
   readonly sinceMs: number;
@@ -51,12 +58,23 @@ export interface MissingQueryOptions {
 
 const bytesOf = ({ last }: Entry): number => 2 * last.length + entryBytes;
 const idOf = (kind: MissingKind, key: string, hive: string): string => (kind === 'gpu' ? `${hive} ${key}` : key);
+/** What one hive, or one owner, has: ids oldest first, and their bytes. */
+interface Share {
+  bytes: number;
+  readonly ids: Readonly<Record<MissingKind, Set<string>>>;
+}
+const emptyShare = (): Share => ({ bytes: 0, ids: { hive: new Set(), gpu: new Set(), worker: new Set() } });
+/** Who has such a part of the budget pushes out nothing but its own. */
+const guardedPart = 1 / 8;
+/** Once it is full so much is made free at once, so that whose the most is need not be asked for each item. */
+const freedPart = 1 / 64;
+
 const rank: Readonly<Record<MissingKind, number>> = { hive: 0, gpu: 1, worker: 2 };
 
 /**
  * What was seen and is gone. It has no part in any index, so nothing is scheduled by it. Over its budget of bytes the oldest
- * workers are forgotten first, then GPUs, then hives: many workers that come and go never push out a lost host. A hive that has
- * an eighth of it pushes out nothing but its own.
+ * workers are forgotten first, then GPUs, then hives: many workers that come and go never push out a lost host. Those of the
+ * owner go that has most; a hive or owner that has an eighth of the budget pushes out nothing but its own.
  */
 export class MissingItems {
   readonly #entries: Readonly<Record<MissingKind, Map<string, Entry>>> = {
@@ -64,8 +82,10 @@ export class MissingItems {
     gpu: new Map(),
     worker: new Map(),
   };
-  /** Ids of each hive, oldest first, and their bytes. */
-  readonly #byHive = new Map<string, { bytes: number; readonly ids: Readonly<Record<MissingKind, Set<string>>> }>();
+  readonly #byHive = new Map<string, Share>();
+  readonly #byOwner = new Map<string, Share>();
+  /** Hives that miss a GPU, by its uuid. */
+  readonly #hivesOfGpu = new Map<string, Set<string>>();
   readonly #wallClock: () => number;
   readonly #maxBytes: number;
   #bytes = 0;
@@ -78,13 +98,16 @@ export class MissingItems {
     this.#maxBytes = maxBytes;
   }
 
-  /** @param last what it said last; `ageMs` in it says when. */
-  add(kind: MissingKind, key: string, reason: MissingReason, last: Last): void {
+  /**
+   * @param last what it said last; `ageMs` in it says when.
+   * @param owner the token or address that its hive was charged to.
+   */
+  add(kind: MissingKind, key: string, reason: MissingReason, last: Last, owner = ''): void {
     const goneAtMs = this.#wallClock();
     const sinceMs = Math.max(0, goneAtMs - last.ageMs);
     const { hive } = last;
     const id = idOf(kind, key, hive);
-    this.#put({ id, kind, key, hive, reason, sinceMs, goneAtMs, last: JSON.stringify(last) });
+    this.#put({ id, kind, key, hive, owner, reason, sinceMs, goneAtMs, last: JSON.stringify(last) });
     this.#changed();
   }
 
@@ -100,6 +123,14 @@ export class MissingItems {
     if (this.#drop(kind, idOf(kind, key, hive))) this.#changed();
   }
 
+  /** A GPU is on this hive now: one that the same owner's token could say of another is missing there no longer. */
+  moved(uuid: string, hive: string, owner: string): void {
+    for (const from of [...(this.#hivesOfGpu.get(uuid) ?? [])]) {
+      const entry = this.#entries.gpu.get(idOf('gpu', uuid, from))!;
+      if (from !== hive && entry.owner === owner && this.#drop('gpu', entry.id)) this.#changed();
+    }
+  }
+
   /** A hive and all of its GPUs and workers. False where nothing of it was missing. */
   removeHive(hive: string): boolean {
     const own = this.#byHive.get(hive);
@@ -109,22 +140,31 @@ export class MissingItems {
     return true;
   }
 
-  /** The hive is back: what of it is still missing is what it names no longer. */
-  hiveReturned(hive: string): void {
+  /** The hive is back: what of it is still missing is what it names no longer, and what its owner has on no other hive. */
+  hiveReturned(hive: string, owner: string, isElsewhere: (uuid: string) => boolean): void {
     this.returned('hive', hive, hive);
     const own = this.#byHive.get(hive);
     if (own === undefined) return;
     for (const kind of missingKinds)
-      for (const id of own.ids[kind]) {
+      for (const id of [...own.ids[kind]]) {
         const entry = this.#entries[kind].get(id)!;
-        if (entry.reason === 'notReported') continue;
-        this.#entries[kind].set(id, { ...entry, reason: 'notReported' });
+        if (entry.reason === 'notReported' && entry.owner === owner) continue;
+        const bytes = bytesOf(entry);
+        this.#count(entry, -bytes);
+        if (kind === 'gpu' && isElsewhere(entry.key)) this.#entries[kind].delete(id);
+        else {
+          // In its place: the oldest come first.
+          const next: Entry = { ...entry, owner, reason: 'notReported' };
+          this.#entries[kind].set(id, next);
+          this.#count(next, bytes);
+        }
         this.#changed();
       }
   }
 
   #named(kind: MissingKind, key: string): readonly Entry[] {
-    if (kind === 'gpu') return [...this.#entries.gpu.values()].filter((entry) => entry.key === key);
+    if (kind === 'gpu')
+      return Array.from(this.#hivesOfGpu.get(key) ?? [], (hive) => this.#entries.gpu.get(idOf(kind, key, hive))!);
     const entry = this.#entries[kind].get(key);
     return entry === undefined ? [] : [entry];
   }
@@ -195,9 +235,11 @@ export class MissingItems {
 
   /** Each of them as JSON, oldest first of each kind. */
   *saved(): Generator<string, void> {
+    const numbers = new Map<string, number>();
     for (const kind of missingKinds)
-      for (const { id: _, last, sinceMs, ...rest } of this.#entries[kind].values()) {
-        const head = JSON.stringify({ ...rest, since: new Date(sinceMs).toISOString(), missingMs: 0 });
+      for (const { id: _, last, sinceMs, owner, ...rest } of this.#entries[kind].values()) {
+        const number = numberOf(numbers, owner);
+        const head = JSON.stringify({ ...rest, owner: number, since: new Date(sinceMs).toISOString(), missingMs: 0 });
         yield `${head.slice(0, -1)},"last":${last}}`;
       }
   }
@@ -211,12 +253,13 @@ export class MissingItems {
         malformed++;
         continue;
       }
-      const { kind, key, hive, reason, since, goneAtMs, last } = item as SavedMissing;
+      const { kind, key, hive, owner: number = 0, reason, since, goneAtMs, last } = item as SavedMissing;
       // A clock that was set back must not keep it for ever.
       const goneAt = Math.min(goneAtMs, nowMs);
       const id = idOf(kind, key, hive);
       const sinceMs = Date.parse(since);
-      this.#put({ id, kind, key, hive, reason, sinceMs, goneAtMs: goneAt, last: JSON.stringify(last) });
+      const owner = formerOwner(number);
+      this.#put({ id, kind, key, hive, owner, reason, sinceMs, goneAtMs: goneAt, last: JSON.stringify(last) });
     }
     this.expire();
     return malformed;
@@ -229,21 +272,29 @@ export class MissingItems {
   }
 
   #put(entry: Entry): void {
-    const { id, kind, hive } = entry;
+    const { id, kind, hive, owner } = entry;
     this.#drop(kind, id);
     this.#entries[kind].set(id, entry);
     this.#count(entry, bytesOf(entry));
     if (this.#bytes <= this.#maxBytes) return;
-    const own = this.#byHive.get(hive)!;
-    for (const each of missingKinds.toReversed())
-      for (const other of own.ids[each]) {
-        if (own.bytes <= this.#maxBytes / 8 || this.#bytes <= this.#maxBytes) break;
-        this.#drop(each, other);
-      }
-    for (const each of missingKinds.toReversed())
-      for (const other of this.#entries[each].keys()) {
-        if (this.#bytes <= this.#maxBytes) return;
-        this.#drop(each, other);
+    const guarded = this.#maxBytes * guardedPart;
+    this.#shrink(this.#byHive.get(hive)!, guarded, this.#maxBytes);
+    this.#shrink(this.#byOwner.get(owner), guarded, this.#maxBytes);
+    while (this.#bytes > this.#maxBytes) {
+      let most: Share | undefined;
+      for (const share of this.#byOwner.values()) if (share.bytes > (most?.bytes ?? 0)) most = share;
+      if (most === undefined) return;
+      this.#shrink(most, 0, this.#maxBytes - Math.min(this.#maxBytes * freedPart, most.bytes / 2));
+    }
+  }
+
+  /** Forgets of a share until all have so many bytes, or it has `keptBytes`. */
+  #shrink(share: Share | undefined, keptBytes: number, allBytes: number): void {
+    if (share === undefined) return;
+    for (const kind of missingKinds.toReversed())
+      for (const id of share.ids[kind]) {
+        if (share.bytes <= keptBytes || this.#bytes <= allBytes) return;
+        this.#drop(kind, id);
       }
   }
 
@@ -255,15 +306,16 @@ export class MissingItems {
     return true;
   }
 
-  /** Adds an entry to those of its hive, or where `bytes` is less than 0 takes it from them. */
-  #count({ id, kind, hive }: Entry, bytes: number): void {
+  /** Adds an entry to those of its hive and owner, or where `bytes` is less than 0 takes it from them. */
+  #count(entry: Entry, bytes: number): void {
+    const { kind, key, hive, owner } = entry;
     this.#bytes += bytes;
-    const own = this.#byHive.get(hive) ?? { bytes: 0, ids: { hive: new Set(), gpu: new Set(), worker: new Set() } };
-    own.bytes += bytes;
-    if (bytes > 0) own.ids[kind].add(id);
-    else own.ids[kind].delete(id);
-    if (own.bytes === 0) this.#byHive.delete(hive);
-    else this.#byHive.set(hive, own);
+    countIn(this.#byHive, hive, entry, bytes);
+    countIn(this.#byOwner, owner, entry, bytes);
+    if (kind !== 'gpu') return;
+    const hives = this.#hivesOfGpu.get(key) ?? new Set();
+    if (bytes > 0) this.#hivesOfGpu.set(key, hives.add(hive));
+    else if (hives.delete(hive) && hives.size === 0) this.#hivesOfGpu.delete(key);
   }
 
   #changed(): void {
@@ -271,6 +323,25 @@ export class MissingItems {
     this.onChange?.();
   }
 }
+
+function countIn(shares: Map<string, Share>, name: string, { id, kind }: Entry, bytes: number): void {
+  const share = shares.get(name) ?? emptyShare();
+  share.bytes += bytes;
+  if (bytes > 0) share.ids[kind].add(id);
+  else share.ids[kind].delete(id);
+  if (share.bytes === 0) shares.delete(name);
+  else shares.set(name, share);
+}
+
+/** The number of an owner in a file. */
+export function numberOf(numbers: Map<string, number>, owner: string): number {
+  const number = numbers.get(owner) ?? numbers.size;
+  numbers.set(owner, number);
+  return number;
+}
+
+/** Whose something of a file is: of nobody who is heard now. */
+export const formerOwner = (number: number): string => `former ${number}`;
 
 const compareEntries = (a: Entry, b: Entry): number => rank[a.kind] - rank[b.kind] || compareText(a.id, b.id);
 const isAfter = ({ kind, id }: Entry, kindRank: number, afterId: string): boolean =>

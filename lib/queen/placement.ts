@@ -89,7 +89,7 @@ function fitGpus(host: PlacementHost, request: PlacementRequest): Fit | Refusal 
   const asked = request.gpuCount ?? 1;
   const strategy = request.strategy ?? 'binPack';
 
-  if (host.liveness !== 'online') return refuse('offline', `liveness is ${host.liveness}`);
+  if (host.liveness !== 'online') return refuse('offline', `the hive is ${host.liveness}`);
   if (host.state !== 'ready') return refuse('notReady', `the hive is ${host.state}`);
   if (host.cordonReason !== null) return refuse('cordoned', `an admin cordoned it: ${host.cordonReason}`);
   for (const key in request.labels) {

@@ -74,7 +74,6 @@ export class Registry extends FleetQueries {
 
   readonly #wallClock: () => number;
   readonly #monitor: LivenessMonitor;
-  readonly #maxHives: number;
   readonly #maxWorkersPerHive: number;
   readonly #capacity: CapacityTracker;
   readonly #publisher: EventPublisher;
@@ -103,12 +102,11 @@ export class Registry extends FleetQueries {
         },
       },
     );
-    this.#maxHives = options.maxHives ?? defaults.maxHives;
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
     this.#heartbeatRate = new RateCounter(rateSeconds, this.clock());
     const { fleetBytes = Infinity, hiveBytes = Infinity, reservationBytes } = options.memory ?? {};
     this.#capacity = new CapacityTracker(this.indexes, reservationBytes);
-    this.#budget = new FleetBudget({ fleetBytes, hiveBytes });
+    this.#budget = new FleetBudget({ fleetBytes, hiveBytes, maxHives: options.maxHives ?? defaults.maxHives });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
     const { indexes, clock } = this;
@@ -121,7 +119,7 @@ export class Registry extends FleetQueries {
     const listeningMs = this.#settle();
     const nowMs = this.clock();
     const known = this.indexes.hives.get(heartbeat.hive.id);
-    const arrival = this.#arrivalOf(known, heartbeat, listeningMs, nowMs);
+    const arrival = this.#arrivalOf(known, heartbeat, cost.owner, listeningMs, nowMs);
     if (typeof arrival !== 'string') return arrival;
     const charge = this.#budget.charge(known?.charge ?? null, weightOf(heartbeat, cost.textBytes), cost.owner);
     if (typeof charge === 'string')
@@ -140,7 +138,7 @@ export class Registry extends FleetQueries {
     const delta = mergeWorkers(this.indexes, this.histories, hive, heartbeat, restarted, nowMs);
     if (relabelled) for (const worker of hive.workerOrder) this.indexes.setLabels(worker);
     const gpus = mergeGpus(this.indexes, this.histories, hive, heartbeat, restarted, delta.gpusChanged, nowMs);
-    noteHeartbeat(this.missing, hive, arrival === 'joined', delta, gpus, nowMs);
+    noteHeartbeat(this.missing, this.indexes, hive, arrival === 'joined', delta, gpus, nowMs);
     takeFigures(hive, this.routing, nowMs);
     return this.#merged(hive, heartbeat, { arrival, before, delta, listeningMs, nowMs });
   }
@@ -248,8 +246,8 @@ export class Registry extends FleetQueries {
   }
 
   /** A hive that was there before this queen started, and was not heard since. */
-  missDead(last: HiveView): void {
-    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last);
+  missDead(last: HiveView, owner: string): void {
+    this.missing.add('hive', last.id, last.state === 'stopping' ? 'stopped' : 'silent', last, owner);
     this.#publisher.publishHiveEvent('hiveRemoved', last.id, { reason: 'silent', workers: last.workerCount });
   }
 
@@ -366,6 +364,7 @@ export class Registry extends FleetQueries {
   #arrivalOf(
     hive: HiveRecord | undefined,
     heartbeat: Heartbeat,
+    owner: string,
     listeningMs: number,
     nowMs: number,
   ): Arrival | HeartbeatOutcome {
@@ -374,10 +373,10 @@ export class Registry extends FleetQueries {
     const most = this.#maxWorkersPerHive;
     if (workers > most)
       return refused('TOO_MANY_WORKERS', `${workers} workers; this queen takes ${most} a hive (maxWorkersPerHive)`);
-    if (!hive)
-      return this.indexes.hives.size < this.#maxHives
-        ? 'joined'
-        : refused('TOO_MANY_HIVES', `this queen takes ${this.#maxHives} hives (maxHives)`);
+    if (!hive) {
+      const noPlace = this.#budget.noPlace(owner);
+      return noPlace === null ? 'joined' : refused('TOO_MANY_HIVES', noPlace);
+    }
     const { current, seq: newest } = hive.incarnations;
     switch (classifyHeartbeat(hive.incarnations, numbers, listeningMs)) {
       case 'staleSeq':
@@ -407,7 +406,7 @@ export class Registry extends FleetQueries {
 
   #remove(hive: HiveRecord, reason: 'silent' | 'admin'): void {
     const workers = hive.workers.size;
-    if (reason === 'silent') keepHive(this.missing, hive, this.clock());
+    if (reason === 'silent') keepHive(this.missing, this.indexes, hive, this.clock());
     for (const worker of [...hive.workerOrder].reverse()) forgetWorker(this.indexes, this.histories, worker);
     for (const gpu of hive.gpuOrder) forgetGpu(this.indexes, this.histories, gpu);
     hive.gpuOrder = [];

@@ -1,10 +1,16 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { HiveView } from '../contract/api.js';
+import { formerOwner, numberOf } from './missing.js';
 import type { Registry } from './registry.js';
 
 /** A hive that was there, as it outlives this process. */
-const SavedHive = Type.Object({ heardAtMs: Type.Number({ minimum: 0 }), last: HiveView });
+const SavedHive = Type.Object({
+  heardAtMs: Type.Number({ minimum: 0 }),
+  last: HiveView,
+  /** Hives of one token, or address, have the same number. */
+  owner: Type.Optional(Type.Integer({ minimum: 0 })),
+});
 type SavedHive = Static<typeof SavedHive>;
 const saved = Compile(SavedHive);
 
@@ -20,6 +26,8 @@ interface RosterOptions {
 /** At most so many: those of a fleet that a queen takes. */
 const maxHives = 20_000;
 const defaultMaxChars = 32 * 1024 * 1024;
+/** Of what is free, the hives of one owner may take so many times as much. */
+const shareOfFree = 4;
 
 /**
  * The hives that were there when this queen ran last. Those that are not heard within the time in which silent hives become
@@ -48,8 +56,11 @@ export class Roster {
     for (const id of this.#expected.keys()) if (this.#registry.hasHive(id)) this.#expected.delete(id);
     const { clock, wallClock, staleAfterMs } = this.#options;
     if (clock() - this.#startedAtMs < staleAfterMs) return;
-    for (const { heardAtMs, last } of this.#expected.values())
-      this.#registry.missDead({ ...last, ageMs: Math.max(0, wallClock() - heardAtMs), liveness: 'offline' });
+    for (const { heardAtMs, last, owner = 0 } of this.#expected.values())
+      this.#registry.missDead(
+        { ...last, ageMs: Math.max(0, wallClock() - heardAtMs), liveness: 'offline' },
+        formerOwner(owner),
+      );
     this.#expected.clear();
   }
 
@@ -57,17 +68,24 @@ export class Roster {
   *entries(): Generator<string, void> {
     const { maxChars, wallClock } = this.#options;
     const nowMs = wallClock();
+    const numbers = new Map<string, number>();
+    const charsOf: number[] = [];
     let chars = 0;
-    const entry = (saved: SavedHive): string => {
+    const entry = (last: HiveView, heardAtMs: number, by: string): string => {
+      const owner = numberOf(numbers, by);
+      const own = charsOf[owner] ?? 0;
       // Where there is no room for all that each said last, it is kept that they were there.
-      const whole = chars < maxChars ? JSON.stringify(saved) : null;
-      const isWhole = whole !== null && chars + whole.length <= maxChars;
-      const text = isWhole ? whole : JSON.stringify({ ...saved, last: { ...saved.last, gpus: [], labels: {} } });
-      chars += text.length;
-      return text;
+      const whole = own < (maxChars - chars) * shareOfFree ? JSON.stringify({ heardAtMs, last, owner }) : null;
+      const left = maxChars - chars - (whole?.length ?? 0);
+      if (whole === null || own + whole.length > left * shareOfFree)
+        return JSON.stringify({ heardAtMs, last: { ...last, gpus: [], labels: {} }, owner });
+      charsOf[owner] = own + whole.length;
+      chars += whole.length;
+      return whole;
     };
     for (const view of this.#registry.eachHive())
-      yield entry({ heardAtMs: nowMs - view.ageMs, last: { ...view, faults: [] } });
-    for (const [id, each] of this.#expected) if (!this.#registry.hasHive(id)) yield entry(each);
+      yield entry({ ...view, faults: [] }, nowMs - view.ageMs, this.#registry.ownerOf(view.id) ?? '');
+    for (const [id, { last, heardAtMs, owner = 0 }] of this.#expected)
+      if (!this.#registry.hasHive(id)) yield entry(last, heardAtMs, formerOwner(owner));
   }
 }

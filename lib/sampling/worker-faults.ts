@@ -18,7 +18,7 @@ export const hiddenFault = (workerId: string, hidden: number, of: number): Fault
 export const stalledFault = ({ id, serving }: Pick<WorkerSample, 'id' | 'serving'>): Fault => ({
   source: 'engine',
   code: 'ENGINE_STALLED',
-  message: `Its engine (${serving?.engine ?? 'unknown'}) has ${(serving?.running ?? 0) + (serving?.waiting ?? 0)} requests and has computed nothing for ${Math.round((serving?.progressAgeMs ?? serving?.ageMs ?? 0) / 1000)} s: look at its log, then restart it. It is given no requests until it goes on.`,
+  message: `Its engine (${serving?.engine ?? 'unknown'}) has ${(serving?.running ?? 0) + (serving?.waiting ?? 0)} requests and has computed nothing for ${Math.round((serving?.progressAgeMs ?? serving?.ageMs ?? 0) / 1000)} s: look at its log, then restart it. It gets no new requests until it recovers.`,
   field: 'state',
   workerId: id,
 });

@@ -31,6 +31,11 @@ export const words = [
     only: /^(?:lib\/|docs\/|README\.md)/,
   },
   {
+    word: /its counter began anew|how to ask it is not known|listens nowhere, so|readiness is not asked for|do not all say it|lists it no longer|reports it no longer|samples are on their way|is hearing from its hives again|(?:Leap|Walk) through|Space lets it go|Nothing of late|Load of its engine|of its workers says it|until it is over'|if it comes again|from its own side|to look closer'|that run and that wait|generated a second'|Work of the fleet|read too slowly for|Nothing has happened yet|how it is now is|Compare nothing|go for all who look|What can be is summed|\(PSI\) cannot be had|may not make cgroups|does not let us in|liveness does not mind|what keeps the time|watched all the same|by what the system tells|log in anew|no firewall is between|take it up again|filter to begin with|ends the worker whole, not|does not tell it'|too old to tell it|no longer tells it|within time'|before it is of use|has told of exits|until it goes on\.|Events told since|is still told|none that the queen keeps/,
+    instead: 'the plain phrase that took its place',
+    only: /^(?:lib\/|docs\/|README\.md)/,
+  },
+  {
     word: /=== 1 \? '' : 's'/,
     instead: '`plural` of lib/util/plural.ts',
     only: /^lib\//,

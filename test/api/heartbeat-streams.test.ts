@@ -266,7 +266,7 @@ describe('who may send', () => {
       expect(withEvents.events).not.toEqual([]);
       expect(await sendOne(withEvents)).toMatchObject({ kind: 'refused', reason: 'duplicateId' });
     }
-    expect(warnings).toEqual([expect.stringContaining('another hive speaks as a')]);
+    expect(warnings).toEqual([expect.stringContaining('give one of them another --id')]);
   });
 });
 

@@ -251,7 +251,7 @@ const expected: Record<keyof typeof hosts, readonly [string, Status, RegExp, Reg
   ],
   'controllers not delegated': ['controllers', 'warn', /lacks cpu, io\./, /Delegate=yes/],
   'a read-only tree': ['rights', 'warn', /read-only/, /remount,rw/],
-  'no right to make cgroups': ['rights', 'warn', /User 65534 may not make cgroups/, /run the hive as root/],
+  'no right to make cgroups': ['rights', 'warn', /User 65534 may not create cgroups/, /run the hive as root/],
   'no user manager': ['systemd', 'warn', /no manager of its own/, /enable-linger/],
   'no pressure': ['pressure', 'warn', /this kernel has none/, /psi=1/],
   'pressure switched off': ['pressure', 'warn', /switched off/, /psi=1/],

@@ -314,6 +314,6 @@ describe('top: what the queen keeps of what is open', () => {
     const worker = items.workers.find(({ hive }) => hive === 'gamma')?.key ?? '';
     const open: Partial<Ui> = { detail: { kind: 'worker', key: worker } };
     expect(lines(open, at(120, 90)).join('\n')).toMatch(/asking the queen/);
-    expect(lines(open, at(120, 90), { past: [] }).join('\n')).toMatch(/none that the queen keeps/);
+    expect(lines(open, at(120, 90), { past: [] }).join('\n')).toMatch(/none kept by the queen/);
   });
 });

@@ -252,7 +252,7 @@ describe('a server that is settled', () => {
 
   it.each([
     ['a process came or went', { processes: [2] }],
-    ['its engine does not say its load any more', { loadReason: 'silent' }],
+    ['its engine does not report its load any more', { loadReason: 'silent' }],
   ] as const)('%s: it is asked at once, but not twice in 5 s', async (_what, change) => {
     const { asked, tick, before, answerLast } = await settled();
     await tick(3000, change);

@@ -11,6 +11,7 @@
 #include "../../native/gpu_loop.cc"
 #include "../../native/library_probe.cc"
 #include "../../native/nvml_library.cc"
+#include "../../native/nvml_events.cc"
 #include "../../native/nvml_reader.cc"
 
 namespace {

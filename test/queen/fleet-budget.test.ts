@@ -49,6 +49,24 @@ describe('the memory of a fleet', () => {
     expect(budget.charge(null, 160, 'b')).toMatchObject({ bytes: 160 });
   });
 
+  it('has places for hives too, of which one token takes four fifths', () => {
+    const budget = new FleetBudget({ fleetBytes: Infinity, hiveBytes: Infinity, maxHives: 100 });
+    const held: HiveCharge[] = [];
+    while (budget.noPlace('a') === null) held.push(budget.charge(null, 1, 'a') as HiveCharge);
+    expect(held).toHaveLength(80);
+    expect(budget.noPlace('a')).toMatch(/their share/);
+    expect(budget.noPlace('b')).toBeNull();
+    // A hive that goes over to another token takes its place along.
+    budget.charge(held[0]!, 1, 'b');
+    expect(budget.noPlace('a')).toBeNull();
+    for (const each of held) budget.release(each);
+    while (budget.noPlace('') === null) budget.charge(null, 1, '');
+    expect(budget.noPlace('a')).toMatch(/takes 100 hives/);
+    // Of so few that a fifth is none, all may be of one.
+    const small = new FleetBudget({ fleetBytes: Infinity, hiveBytes: Infinity, maxHives: 1 });
+    expect(small.noPlace('a')).toBeNull();
+  });
+
   it('refuses what is over it with its name, and the hive stays as it was', () => {
     const registry = new Registry({ warmingMs: 0, memory: { hiveBytes: 100_000 } });
     const cost = { owner: 'a', textBytes: 5000 };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FleetHistory, fleetFigures } from '../../lib/queen/fleet-history.js';
-import { HiveSums } from '../../lib/queen/hive-counts.js';
 import { adoptHistory, historyText, parseHistory } from '../../lib/queen/history-file.js';
+import { HiveSums } from '../../lib/queen/hive-counts.js';
 import { servingOf } from '../harness/heartbeats.js';
 import { gpuSample, ManualClock, TestQueen, workerSample } from './heartbeats.js';
 

@@ -8,13 +8,20 @@ import { defaults } from '../../lib/contract/defaults.js';
 import { MissingList } from '../../lib/contract/missing.js';
 import { MissingItems } from '../../lib/queen/missing.js';
 import { keepMissing, missingFile, parseMissing } from '../../lib/queen/missing-file.js';
-import { gib, gpuSample, runB, TestQueen, workerSample } from './heartbeats.js';
+import { bareHeartbeat, gib, gpuSample, type HeartbeatFields, runB, TestQueen, workerSample } from './heartbeats.js';
 
 const two = {
   gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1, memoryTotalBytes: gib(48) })],
   workers: [workerSample('llm/0')],
 };
 const keys = (queen: TestQueen, query = {}) => queen.missing.list(query).items.map(({ kind, key }) => `${kind} ${key}`);
+/** GPUs of a hive that were missing before a restart. */
+function missingOf(hive: string, gpus: ReturnType<typeof gpuSample>[]): unknown[] {
+  const before = new TestQueen();
+  before.hear(hive, 1, { gpus });
+  before.hear(hive, 2);
+  return Array.from(before.missing.saved(), (text) => JSON.parse(text) as unknown);
+}
 const silent = defaults.staleAfterMs;
 
 describe('what is missing', () => {
@@ -63,21 +70,86 @@ describe('what is missing', () => {
 
   it('is a GPU or worker that its hive names no longer, but not a MIG device; what another hive says of it hides nothing', () => {
     const queen = new TestQueen();
+    const hear = (id: string, seq: number, fields: HeartbeatFields) =>
+      queen.heartbeat(bareHeartbeat(id, seq, fields), { owner: `token of ${id}`, textBytes: 0 });
     const mig = gpuSample('MIG-0', { parentUuid: 'GPU-0' });
-    queen.hear('a', 1, { ...two, gpus: [...two.gpus, mig] });
-    queen.hear('b', 1, { gpus: [gpuSample('GPU-1')] });
-    queen.hear('a', 2, { gpus: [] });
+    hear('a', 1, { ...two, gpus: [...two.gpus, mig] });
+    hear('b', 1, { gpus: [gpuSample('GPU-1')] });
+    hear('a', 2, { gpus: [] });
     expect(keys(queen)).toEqual(['gpu GPU-0', 'gpu GPU-1', 'worker a/llm/0']);
     expect(queen.missing.list({}).items.map(({ reason }) => reason)).toEqual(Array(3).fill('notReported'));
     // Neither is it back, nor somebody else's, where another hive claims it and lets go of it.
-    queen.hear('b', 2, { gpus: [gpuSample('GPU-0')] });
-    queen.hear('b', 3, { gpus: [] });
+    hear('b', 2, { gpus: [gpuSample('GPU-0')] });
+    hear('b', 3, { gpus: [] });
     const items = queen.missing.list({ kind: 'gpu' }).items.map(({ hive, key }) => `${hive} ${key}`);
     expect(items).toEqual(['a GPU-0', 'a GPU-1', 'b GPU-0', 'b GPU-1']);
-    queen.hear('a', 3, two);
+    hear('a', 3, two);
     expect(queen.missing.list({}).items.map(({ hive, key }) => `${hive} ${key}`)).toEqual(['b GPU-0', 'b GPU-1']);
     expect(queen.missing.remove('gpu', 'GPU-0')).toBe(true);
     expect(keys(queen)).toEqual(['gpu GPU-1']);
+  });
+
+  it('ends where a card was moved to another host of the same token, whichever of the two is heard first', () => {
+    const card = { gpus: [gpuSample('GPU-0')] };
+    const missing = (queen: TestQueen) => queen.missing.list({ kind: 'gpu' }).items.map(({ hive }) => hive);
+    const lostFirst = new TestQueen();
+    lostFirst.hear('a', 1, card);
+    lostFirst.hear('a', 2);
+    expect(missing(lostFirst)).toEqual(['a']);
+    lostFirst.hear('b', 1, card);
+    expect(missing(lostFirst)).toEqual([]);
+
+    const foundFirst = new TestQueen();
+    foundFirst.hear('a', 1, card);
+    foundFirst.hear('b', 1, card);
+    foundFirst.hear('a', 2);
+    expect(missing(foundFirst)).toEqual([]);
+
+    const hostGone = new TestQueen();
+    hostGone.hear('a', 1, card);
+    hostGone.time.advance(silent - 1);
+    hostGone.hear('b', 1, card);
+    hostGone.time.advance(1);
+    hostGone.advance();
+    expect(keys(hostGone)).toEqual(['hive a']);
+
+    // After a restart of the queen nobody knows whose it was until its host is heard.
+    const restarted = new TestQueen();
+    restarted.missing.adopt(missingOf('a', card.gpus));
+    restarted.hear('b', 1, card);
+    expect(missing(restarted)).toEqual(['a']);
+    restarted.hear('a', 9);
+    expect(missing(restarted)).toEqual([]);
+  });
+
+  it('of one owner pushes out nothing of another, before and after a restart, in any order', () => {
+    const owners = fc.constantFrom('honest', 'noisy');
+    const queen = new TestQueen();
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-0')] });
+    const last = queen.gpu('GPU-0')!;
+    fc.assert(
+      fc.property(fc.array(fc.tuple(owners, fc.nat(400)), { minLength: 40, maxLength: 120 }), (order) => {
+        const maxBytes = 200_000;
+        let missing = new MissingItems(() => 0, maxBytes);
+        const lose = (owner: string, hive: string) =>
+          missing.add('gpu', `GPU-${hive}`, 'notReported', { ...last, hive }, owner);
+        const of = (prefix: string) =>
+          missing.list({ limit: 1000 }).items.filter(({ hive }) => hive.startsWith(prefix));
+        for (let i = 0; i < 8; i++) lose('token 1', `honest-${i}`);
+        for (const [owner, i] of order)
+          lose(owner === 'honest' ? 'token 1' : 'token 2', `${owner}-${i % (owner === 'honest' ? 8 : 401)}`);
+        for (let i = 0; i < 300; i++) lose('token 2', `noisy-${i}`);
+        expect(of('honest')).toHaveLength(8);
+        expect(of('noisy').length).toBeGreaterThan(20);
+        const saved = Array.from(missing.saved(), (text) => JSON.parse(text) as unknown);
+        missing = new MissingItems(() => 0, maxBytes);
+        expect(missing.adopt(saved)).toBe(0);
+        for (let i = 0; i < 300; i++) lose('token 2', `noisy-again-${i}`);
+        expect(of('honest')).toHaveLength(8);
+        expect(of('noisy-again').length).toBeGreaterThan(8);
+      }),
+      { numRuns: 20 },
+    );
   });
 
   it('a hive with GPUs without end pushes out its own, and not what others lost', () => {

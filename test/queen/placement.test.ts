@@ -40,8 +40,8 @@ const refusals: readonly [
   reason: string,
   detail: string,
 ][] = [
-  ['offline', host('a', [gpu('0', 24)], { liveness: 'offline' }), ask(1), 'offline', 'liveness is offline'],
-  ['late', host('a', [gpu('0', 24)], { liveness: 'late' }), ask(1), 'offline', 'liveness is late'],
+  ['offline', host('a', [gpu('0', 24)], { liveness: 'offline' }), ask(1), 'offline', 'the hive is offline'],
+  ['late', host('a', [gpu('0', 24)], { liveness: 'late' }), ask(1), 'offline', 'the hive is late'],
   ['draining', host('a', [gpu('0', 24)], { state: 'draining' }), ask(1), 'notReady', 'the hive is draining'],
   [
     'another zone',

@@ -3,15 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { listPieces } from '../../lib/queen/kept-file.js';
+import type { RegistryOptions } from '../../lib/queen/registry-options.js';
 import { Roster } from '../../lib/queen/roster.js';
 import { keepRoster, parseRoster, rosterFile } from '../../lib/queen/roster-file.js';
-import { gpuSample, TestQueen } from './heartbeats.js';
+import { bareHeartbeat, gpuSample, TestQueen } from './heartbeats.js';
 
 const start = Date.parse('2026-03-01T00:00:00Z');
 const staleAfterMs = 90_000;
 
-function queenAt(wall: { ms: number }) {
-  const queen = new TestQueen({ wallClock: () => wall.ms });
+function queenAt(wall: { ms: number }, options: RegistryOptions = {}) {
+  const queen = new TestQueen({ wallClock: () => wall.ms, ...options });
   const roster = new Roster(queen, { staleAfterMs, clock: queen.time.read, wallClock: () => wall.ms });
   return { queen, roster };
 }
@@ -81,6 +82,31 @@ describe('the roster of hives', () => {
     const later = queenAt(wall);
     later.roster.adopt(hives);
     expect(adopted(textOf(later.roster))).toHaveLength(30);
+  });
+
+  it('of one token with many hives takes neither the room nor the place in the list of another, over a restart', () => {
+    const wall = { ms: start };
+    const { queen } = queenAt(wall);
+    const labels = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`, 'x'.repeat(200)]));
+    const hearOf = (owner: string, id: string) =>
+      queen.heartbeat(bareHeartbeat(id, 1, { gpus: [gpuSample(`GPU-${id}`)], hive: { labels } }), {
+        owner,
+        textBytes: 0,
+      });
+    for (let i = 0; i < 60; i++) hearOf('noisy', `a-${i}`);
+    hearOf('honest', 'z');
+    const roster = new Roster(queen, { staleAfterMs, wallClock: () => wall.ms, maxChars: 100_000 });
+    const file = adopted(textOf(roster)) as { last: { id: string; gpus: unknown[] } }[];
+    expect(file.find(({ last }) => last.id === 'z')?.last.gpus).toHaveLength(1);
+    expect(JSON.stringify(file)).not.toContain('honest');
+
+    const later = queenAt(wall, { memory: { missingBytes: 100_000 } });
+    later.roster.adopt(file.toReversed());
+    later.queen.time.advance(staleAfterMs);
+    later.roster.check();
+    const missing = later.queen.listMissing({ limit: 1000 }).items.map(({ hive }) => hive);
+    expect(missing).toContain('z');
+    expect(missing.length).toBeLessThan(60);
   });
 
   it('is written when hives come or go, and once a minute; what is no hive in it is left out', async () => {

@@ -26,20 +26,22 @@ interface Given extends Partial<Omit<WorkerSample, 'id'>> {
 
 /** A worker that a request can be sent to, but for what is given. */
 function worker({ id = 0, picks = 0, online = true, ...sample }: Given = {}): WorkerRecord {
+  const current = {
+    id: String(id).padStart(6, '0'),
+    state: 'busy',
+    ready: null,
+    endpoint: 'http://10.0.0.1:8000',
+    gpus: [{ uuid: 'GPU-0' }],
+    gpusReason: null,
+    gpuUtilizationPercent: 50,
+    cpuPercent: 70,
+    ...sample,
+  };
   return {
     picks,
     hive: { liveness: online ? 'online' : 'late', cordon: null, info: { state: 'ready' } },
-    sample: {
-      id: String(id).padStart(6, '0'),
-      state: 'busy',
-      ready: null,
-      endpoint: 'http://10.0.0.1:8000',
-      gpus: [{ uuid: 'GPU-0' }],
-      gpusReason: null,
-      gpuUtilizationPercent: 50,
-      cpuPercent: 70,
-      ...sample,
-    },
+    current,
+    sample: current,
   } as unknown as WorkerRecord;
 }
 

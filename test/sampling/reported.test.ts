@@ -187,7 +187,7 @@ describe('what a hive has reported of its workers', () => {
     await recordExit(host.runtimeDir, recordOf(), killed);
     const now = await run({ workers: 0 });
     await now.later();
-    expect(now.lines.join('\n')).toMatch(/told of exits cannot be kept in/);
+    expect(now.lines.join('\n')).toMatch(/exits this hive has reported cannot be saved in/);
     expect(now.events()).toEqual([]);
   });
 });

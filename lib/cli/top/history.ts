@@ -113,7 +113,7 @@ export function historyLines(
   const heading = [
     ...title(name),
     span(
-      `  ${steps === 0 ? 'nothing is kept yet' : `${kept} are kept`}; t: ${historySpan === 'hour' ? 'the last 24 h' : 'the last hour'}`,
+      `  ${steps === 0 ? 'no history yet' : `${kept} are kept`}; t: ${historySpan === 'hour' ? 'the last 24 h' : 'the last hour'}`,
       '2',
     ),
   ];

@@ -154,5 +154,5 @@ export function eventLines(
   const byId = new Map([...(past ?? []), ...events].filter(keep).map((event) => [event.id, event]));
   const newest = [...byId.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0)).slice(0, shownEvents);
   if (newest.length > 0) return newest.map((event) => eventLine(event, 0));
-  return [[span(past === null ? 'asking the queen ...' : 'none that the queen keeps', '2')]];
+  return [[span(past === null ? 'asking the queen ...' : 'none kept by the queen', '2')]];
 }

@@ -78,7 +78,7 @@ function spansOf(connection: Connection, warming: boolean, nowMs: number): Span[
       return [span('\u25d4 connecting', ansiOf.waiting)];
     case 'live':
       return [
-        ...(warming ? [span('\u25d4 warming: not all hives heard yet', ansiOf.waiting), span('  ')] : []),
+        ...(warming ? [span('\u25d4 warming: not all hives have reported yet', ansiOf.waiting), span('  ')] : []),
         span('\u25cf live', ansiOf.good),
       ];
     case 'lost': {

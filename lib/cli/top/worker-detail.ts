@@ -147,7 +147,7 @@ export function workerDetail(
   }));
   const ready =
     worker.ready === null
-      ? span(workerNullText(worker, 'ready', noContext).unknown ? 'readiness not known' : 'not probed', '2')
+      ? span(workerNullText(worker, 'ready', noContext).unknown ? 'readiness unknown' : 'not probed', '2')
       : worker.ready
         ? value('ready', 'good')
         : value('not ready', 'warning');

@@ -148,16 +148,16 @@ export const servingFields = {
   },
   generationTokensPerSecond: {
     optional: true,
-    shape: amount('Tokens generated a second, since the probe before.'),
+    shape: amount('Tokens generated per second, since the probe before.'),
     plausible: tokens,
     hive: {
       name: 'hivepulse_worker_generation_tokens_per_second',
-      help: 'Tokens generated a second.',
+      help: 'Tokens generated per second.',
       place: 80,
     },
     fleet: {
       name: 'hivepulse_fleet_worker_generation_tokens_per_second',
-      help: 'Tokens generated a second.',
+      help: 'Tokens generated per second.',
       place: 80,
     },
     column: {

@@ -131,7 +131,7 @@ export const workerFields = {
     rows: servingFields,
     unmeasured: null,
     reasonIn: 'servingReason',
-    absent: 'its engine does not say it',
+    absent: 'its engine does not report it',
   },
   servingReason,
   labels: { shape: labels, panel: { section: 'process', label: 'Labels', place: 90 } },

@@ -15,7 +15,7 @@ const title = 'hivepulse';
 export const titleOf = (isEnded: boolean, count: number): string =>
   isEnded ? `? no connection – ${title}` : count > 0 ? `(${count > 99 ? '99+' : count}) ${title}` : title;
 
-export const endedText = 'The queen cannot be reached: how it is now is not known.';
+export const endedText = 'The queen cannot be reached: its current state is unknown.';
 
 export function startEnded(): void {
   effect(() => {

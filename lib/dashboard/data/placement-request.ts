@@ -18,15 +18,16 @@ export function requestOf(form: {
 }): PlacementRequest | string {
   const vram = Number(form.vram);
   if (form.vram.trim() === '' || !Number.isFinite(vram) || vram < 0)
-    return 'VRAM is a number of GiB, such as 20 or 7.5.';
+    return 'VRAM must be a number of GiB, such as 20 or 7.5.';
   const gpuCount = Number(form.gpus);
-  if (!Number.isInteger(gpuCount) || gpuCount < 1 || gpuCount > 64) return 'GPUs is a whole number from 1 to 64.';
+  if (!Number.isInteger(gpuCount) || gpuCount < 1 || gpuCount > 64) return 'GPUs must be a whole number from 1 to 64.';
   const memory = form.memory.trim() === '' ? null : Number(form.memory);
-  if (memory !== null && (!Number.isFinite(memory) || memory < 0)) return 'Host memory is a number of GiB, or empty.';
+  if (memory !== null && (!Number.isFinite(memory) || memory < 0))
+    return 'Host memory must be a number of GiB, or empty.';
   const labels: Record<string, string> = {};
   for (const pair of form.labels.split(/[\s,]+/).filter(Boolean)) {
     const equals = pair.indexOf('=');
-    if (equals < 1) return `Labels are written key=value; “${pair}” is not.`;
+    if (equals < 1) return `Labels must be written key=value; “${pair}” is not.`;
     labels[pair.slice(0, equals)] = pair.slice(equals + 1);
   }
   const strategy = strategies.find(({ value }) => value === form.strategy)?.value ?? 'binPack';

@@ -29,7 +29,7 @@ export function ChartWindow() {
         </button>
       ))}
       {part === null ? (
-        <small>Drag over a chart to look closer</small>
+        <small>Drag across a chart to zoom in</small>
       ) : (
         <button type="button" class="link quiet" onClick={showAll}>
           {time(part.fromMs)} to {time(part.toMs)}: show all

@@ -71,7 +71,7 @@ export function ColumnChoice<Row>({ name, all, chosen, first, onChoice }: Column
             onChoice?.();
           }}
         >
-          As at first
+          Default columns
         </button>
       </fieldset>
     </details>

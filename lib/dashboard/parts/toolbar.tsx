@@ -25,7 +25,7 @@ export function Toolbar({ label, placeholder, count, children }: ToolbarProps) {
       />
       {children}
       <output class="count">
-        {isPinned.value && <span class="still">⏸ order held: Space lets it go</span>}
+        {isPinned.value && <span class="still">⏸ order held: press Space to release it</span>}
         {count}
       </output>
     </div>

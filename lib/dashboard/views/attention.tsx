@@ -48,7 +48,7 @@ export function AttentionList() {
         </ul>
       )}
       <Folded label={`${plural(silenced.length, 'line')} acknowledged or silenced`} groups={silenced} />
-      <Folded label={`${plural(notes.length, 'note')} on limits of hosts`} groups={notes} />
+      <Folded label={`${plural(notes.length, 'note')} about limits of hosts`} groups={notes} />
       {asked && <SilenceDialog group={asked} close={() => setAsked(null)} />}
     </section>
   );
@@ -144,7 +144,7 @@ export const NotifyButton = () =>
       type="button"
       class="link quiet"
       aria-pressed={notifies.value}
-      title="Has this browser say what turns critical while the page is open"
+      title="Shows a notification when something becomes critical, while this page is open"
       onClick={() => void setNotifies(!notifies.value)}
     >
       {notifies.value ? 'Notifications on' : 'Notify me'}

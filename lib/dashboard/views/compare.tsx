@@ -124,7 +124,7 @@ function ComparedChart({ compared }: { readonly compared: readonly Compared[] })
         </label>
         <ChartWindow />
         <button type="button" class="link quiet" onClick={() => go({ compare: '' })}>
-          Compare nothing
+          Clear the comparison
         </button>
       </header>
       <Chart

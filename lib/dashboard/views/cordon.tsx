@@ -16,7 +16,7 @@ const hours = [
 
 /** What only the host itself may do. */
 const hostCommands = [
-  ['Drain it from its own side', 'hivepulse drain'],
+  ['Drain it on the host itself', 'hivepulse drain'],
   ['Release the GPU driver for a reset', 'hivepulse release-gpus 60'],
 ] as const;
 

@@ -28,13 +28,11 @@ export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElem
       </Toolbar>
       {mirror.lostEvents > 0 && (
         <p class="note" role="status">
-          This page read too slowly for the stream: {plural(mirror.lostEvents, 'event was', 'events were')} left out.
+          This page could not keep up with the stream: {plural(mirror.lostEvents, 'event was', 'events were')} left out.
         </p>
       )}
       {found.length === 0 ? (
-        <p class="nothing">
-          {mirror.events.length === 0 ? 'Nothing has happened yet.' : 'No event matches the filter.'}
-        </p>
+        <p class="nothing">{mirror.events.length === 0 ? 'No events yet.' : 'No event matches the filter.'}</p>
       ) : (
         <div class="event-list" role="list">
           <Virtual

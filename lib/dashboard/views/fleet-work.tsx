@@ -52,12 +52,12 @@ export function FleetWork() {
   const past = fleetPast.value;
   const isOpen = at.fleet.value === 'open';
   return (
-    <section class="fleet-work" aria-label="Work of the fleet">
+    <section class="fleet-work" aria-label="Fleet activity">
       <button
         type="button"
         class="headlines"
         aria-expanded={isOpen}
-        title={isOpen ? 'Hide the charts' : 'Show its history as charts'}
+        title={isOpen ? 'Hide the charts' : 'Show charts of its history'}
         onClick={() => go({ fleet: isOpen ? '' : 'open' })}
       >
         {figures.map(({ label, name, now: key, format, top }) => {

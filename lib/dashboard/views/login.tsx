@@ -22,7 +22,7 @@ export function Login() {
     } catch (error) {
       setProblem(
         isRefused(error)
-          ? 'The queen does not know this token, or it may not read.'
+          ? 'The queen does not know this token, or it is not allowed to read.'
           : error instanceof RequestError
             ? errorText(error)
             : 'The queen cannot be reached. Try again in a moment.',

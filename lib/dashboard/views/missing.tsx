@@ -95,7 +95,7 @@ export function MissingList({ kinds }: { readonly kinds: readonly MissingKind[] 
 const ForgetDialog = ({ item, close }: { readonly item: Missing; readonly close: () => void }) => (
   <Confirm title={`Forget ${missingName(item)}?`} action="Forget" run={() => forget(item)} close={close}>
     <p>
-      Its last values go for all who look at this fleet. {item.kind === 'hive' && 'So do its GPUs and workers. '}
+      Its last values are deleted for everyone. {item.kind === 'hive' && 'So are those of its GPUs and workers. '}
       If it comes back, it is shown again.
     </p>
   </Confirm>

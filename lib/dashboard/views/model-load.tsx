@@ -95,7 +95,7 @@ function WorkerLoad({ worker, most, fastest }: WorkerLoadProps) {
         <strong>{worker.id}</strong> <small>{worker.hive}</small>
       </button>
       <StatusChip status={workerStyle(worker)} />
-      <span class="requests" title="Requests that run and that wait">
+      <span class="requests" title="Requests running and waiting">
         <span class="shares" aria-hidden="true">
           {(running ?? 0) > 0 && <span class="tone-active fill" style={{ width: share(running) }} />}
           {(waiting ?? 0) > 0 && <span class="tone-warning fill" style={{ width: share(waiting) }} />}
@@ -110,7 +110,7 @@ function WorkerLoad({ worker, most, fastest }: WorkerLoadProps) {
           {formatPercent(kvPercent)} <small>KV</small>
         </span>
       </span>
-      <span class="tokens" title="Tokens generated a second">
+      <span class="tokens" title="Tokens generated per second">
         {tokens !== null && <Meter value={tokens} max={fastest} tone="good" />}
         <span class="number">{formatTokensPerSecond(tokens)}</span>
       </span>

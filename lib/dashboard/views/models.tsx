@@ -30,7 +30,7 @@ const figure = (
   rank,
   key,
   text,
-  title: (row) => (key(row) === null ? 'None of its workers says it.' : undefined),
+  title: (row) => (key(row) === null ? 'None of its workers reports it.' : undefined),
 });
 
 const columns: readonly GridColumn<ModelRow>[] = [

@@ -114,7 +114,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       />
       <h3>Events</h3>
       {own.length === 0 ? (
-        <p class="nothing small">Nothing of late.</p>
+        <p class="nothing small">No recent events.</p>
       ) : (
         <ul class="event-list">
           {own.map((event) => (

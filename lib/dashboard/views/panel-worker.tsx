@@ -30,7 +30,7 @@ import { ServingCharts, servingFigures } from './panel-serving.js';
 
 function readyText(worker: WorkerView): string {
   if (worker.ready !== null) return worker.ready ? 'ready' : 'not ready';
-  return workerNullText(worker, 'ready', noContext).unknown ? 'readiness not known' : 'not probed';
+  return workerNullText(worker, 'ready', noContext).unknown ? 'readiness unknown' : 'not probed';
 }
 
 function WorkerHeader({ worker, hive }: { readonly worker: WorkerView; readonly hive: Hive | undefined }) {
@@ -110,7 +110,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
         {absence === null && <GpuCharts worker={worker} series={series} />}
       </div>
 
-      <h3>Load of its engine</h3>
+      <h3>Engine load</h3>
       {worker.serving !== null && <ServingCharts serving={worker.serving} series={series} />}
       {notServing === null ? (
         <RowList rows={fieldRows(workerFields, 'serving', worker)} />
@@ -165,7 +165,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
 
       <h3>Events</h3>
       {own.length === 0 ? (
-        <p class="nothing small">Nothing of late.</p>
+        <p class="nothing small">No recent events.</p>
       ) : (
         <ul class="event-list">
           {own.map((event) => (

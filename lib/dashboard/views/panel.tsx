@@ -9,13 +9,13 @@ import { GpuPanel } from './panel-gpu.js';
 import { HivePanel } from './panel-hive.js';
 import { WorkerPanel } from './panel-worker.js';
 
-/** Frames in which the lists beside closed details may be laid out anew. */
-const layoutFrames = 10;
+/** Repaints in which the lists beside closed details may be laid out anew. */
+const layoutRepaints = 10;
 
 /** Cards are made anew where their columns change, so what had the focus is looked for by what it opens. */
 function focusOpener(opener: HTMLElement | null, opens: string): void {
   const view = at.view.value;
-  let frames = layoutFrames;
+  let repaints = layoutRepaints;
   const look = () => {
     const { activeElement, body } = document;
     // Elsewhere somebody has put it meanwhile, or looks at something else.
@@ -25,7 +25,7 @@ function focusOpener(opener: HTMLElement | null, opens: string): void {
       const target = opener?.isConnected && opener !== body ? opener : again;
       target?.focus({ preventScroll: true });
     }
-    if (--frames > 0) requestAnimationFrame(look);
+    if (--repaints > 0) requestAnimationFrame(look);
   };
   look();
 }

@@ -16,8 +16,8 @@ const times = [
 ] as const;
 
 const kinds: readonly (readonly [SilenceKind, string])[] = [
-  ['acknowledged', 'Acknowledge: until it is over'],
-  ['silenced', 'Silence: also if it comes again'],
+  ['acknowledged', 'Acknowledge: until it is resolved'],
+  ['silenced', 'Silence: even if it recurs'],
 ];
 
 /** Who looks at it, why, and until when. */

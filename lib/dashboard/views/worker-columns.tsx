@@ -191,7 +191,7 @@ function loadColumn(
     title: (worker) => {
       if (figureOf(worker) !== null) return undefined;
       const reason = servingText(worker);
-      return sentence(reason === null ? 'its engine does not say' : `not known: ${reason}`);
+      return sentence(reason === null ? 'its engine does not report it' : `not known: ${reason}`);
     },
     spark: (worker) => (figureOf(worker) === null ? null : sparkOf(worker, id)),
     top: top === undefined ? topOf(id) : () => top,

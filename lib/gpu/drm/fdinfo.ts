@@ -35,13 +35,13 @@ function amountOf(text: string): number | null {
   return value <= Number.MAX_SAFE_INTEGER ? value : null;
 }
 
-/** Values of a file of `key: value` lines; the first of a key counts. */
-function linesOf(text: string): Map<string, string> {
+/** Values of a file of `key: value` lines whose keys begin with `prefix`; the first of a key counts. */
+function linesOf(text: string, prefix: string): Map<string, string> {
   const values = new Map<string, string>();
   for (let from = 0; from < text.length; ) {
     const newline = text.indexOf('\n', from);
     const end = newline < 0 ? text.length : newline;
-    const colon = text.indexOf(':', from);
+    const colon = text.startsWith(prefix, from) ? text.indexOf(':', from) : -1;
     if (colon > from && colon < end) {
       const key = text.slice(from, colon);
       if (!values.has(key)) values.set(key, text.slice(colon + 1, end).trim());
@@ -64,9 +64,15 @@ type Amounts = Readonly<Record<(typeof prefixes)[number], Map<string, number>>>;
 
 /** Amounts by the prefix of their key, then by its rest. */
 function amountsOf(values: ReadonlyMap<string, string>): Amounts {
-  const found = Object.fromEntries(prefixes.map((prefix) => [prefix, new Map<string, number>()])) as Amounts;
+  const found: Amounts = {
+    'drm-engine-capacity-': new Map(),
+    'drm-engine-': new Map(),
+    'drm-total-cycles-': new Map(),
+    'drm-cycles-': new Map(),
+    'drm-memory-': new Map(),
+    'drm-resident-': new Map(),
+  };
   for (const [key, text] of values) {
-    if (!key.startsWith('drm-')) continue;
     const prefix = prefixes.find((each) => key.startsWith(each));
     const amount = prefix === undefined ? null : amountOf(text);
     if (prefix === undefined || amount === null || found[prefix].size >= maxEntries) continue;
@@ -101,9 +107,9 @@ export const isPciAddress = (text: string): boolean => /^[0-9a-f]{4,8}:[0-9a-f]{
 /** null: no descriptor of a GPU, or none whose driver says on which device it is. */
 export function parseFdinfo(text: string): DrmClient | null {
   if (!text.includes('pdev:')) return null;
-  const values = linesOf(text);
+  const values = linesOf(text, 'drm-');
   const driver = values.get('drm-driver');
-  if (driver === undefined) return parseOld(values);
+  if (driver === undefined) return parseOld(linesOf(text, ''));
   const pdev = values.get('drm-pdev') ?? '';
   const id = values.get('drm-client-id') ?? '';
   if (!isPciAddress(pdev) || !/^\d{1,20}$/.test(id)) return null;

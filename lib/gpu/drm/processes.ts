@@ -333,7 +333,10 @@ export class DrmProcesses {
       if (counted.has(key)) continue;
       counted.add(key);
       let holders = byDevice.get(device);
-      if (holders === undefined) byDevice.set(device, (holders = []));
+      if (holders === undefined) {
+        holders = [];
+        byDevice.set(device, holders);
+      }
       const each = { client, use: this.#meter.measure(client, atMs) };
       // In the order of pids.
       const last = holders.at(-1);

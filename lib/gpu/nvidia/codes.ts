@@ -23,7 +23,7 @@ const codes: readonly (readonly [code: number, name: GpuReasonName, text?: strin
   [
     16,
     'resetRequired',
-    'the GPU must be reset before it is of use again: stop its workers, then `hivepulse release-gpus 120` and `nvidia-smi --gpu-reset`',
+    'the GPU must be reset before it can be used again: stop its workers, then `hivepulse release-gpus 120` and `nvidia-smi --gpu-reset`',
   ],
   [17, 'blockedBySystem'],
   [

@@ -68,7 +68,7 @@ function checkDevices(host: GpuCheckHost): GpuFinding {
   const paths = devices.map((name) => `/dev/${name}`);
   const closed = paths.filter((path) => !host.writable(path));
   if (closed.length === 0) return ok(check, `${paths.join(', ')} may be used.`);
-  const fix = 'usermod -aG video $USER, then log in anew; or run the hive as root';
+  const fix = 'usermod -aG video $USER, then log in again; or run the hive as root';
   return fail(check, `User ${host.uid} may not open ${closed.join(', ')}.`, fix);
 }
 

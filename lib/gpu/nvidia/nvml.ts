@@ -70,7 +70,7 @@ export const stillInside = (who: string): HivepulseError =>
   new HivepulseError(
     'REQUEST_TIMEOUT',
     'gpu',
-    `the driver was not let go of: ${who} stuck in a call of it, and a reset would find it in use; see dmesg for Xid or GSP errors, and reboot where it does not end`,
+    `the driver was not released: ${who} stuck in a call of it, and a reset would find it in use; see dmesg for Xid or GSP errors, and reboot where it does not end`,
   );
 
 /** Replacements left behind, stuck in the driver, before no more are started. */

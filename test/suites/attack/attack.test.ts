@@ -31,7 +31,9 @@ beforeAll(async () => {
   control = await Control.start(suite);
 });
 afterAll(async () => {
-  await queen?.harness.cleanup();
+  const left = await Promise.allSettled(queens.values());
+  for (const each of left) if (each.status === 'fulfilled') giveBack(each.value, false);
+  await Promise.allSettled(ending);
   await nats?.close();
   await suite.cleanup();
 });
@@ -52,12 +54,11 @@ interface Queen extends Daemon {
   turns: number;
 }
 
+const hasOwnQueen = ({ kind, isAlone, args, descriptors }: Attack): boolean =>
+  kind === 'memory' || isAlone === true || args !== undefined || descriptors !== undefined;
+
 /** Attacks of one shape may follow each other on one queen. */
-const shapeOf = (attack: Attack): string => {
-  if (attack.kind === 'memory' || attack.isAlone || attack.args !== undefined || attack.descriptors !== undefined)
-    return attack.name;
-  return attack.nats ? 'with NATS' : 'alone';
-};
+const shapeOf = (attack: Attack): string => (hasOwnQueen(attack) ? attack.name : attack.nats ? 'with NATS' : 'alone');
 
 async function startQueen(attack: Attack): Promise<Queen> {
   const own = new Harness();
@@ -73,28 +74,57 @@ async function startQueen(attack: Attack): Promise<Queen> {
   return { ...daemon, harness: own, shape: shapeOf(attack), turns: 0 };
 }
 
-let queen: Queen | null = null;
+/** Queens by shape, of the attacks that are next; those that come to their end. */
+const queens = new Map<string, Promise<Queen>>();
+const ending = new Set<Promise<void>>();
 
-/** The queen of the attack before where that held and was of the same shape, else a new one. */
-async function queenFor(attack: Attack): Promise<Queen> {
-  const isFit = queen?.process.running && queen.shape === shapeOf(attack) && queen.turns < turnsOfQueen;
-  if (isFit && queen !== null) return queen;
-  await queen?.harness.cleanup();
-  queen = null;
-  queen = await startQueen(attack);
+function prepareQueen(attack: Attack): void {
+  const shape = shapeOf(attack);
+  if (queens.has(shape)) return;
+  const started = startQueen(attack);
+  // Whoever takes it hears of it.
+  started.catch(() => {});
+  queens.set(shape, started);
+}
+
+/** For whom it was taken it is the only one of its shape: until that has held, nobody else is to be judged by it. */
+function takeQueen(attack: Attack): Promise<Queen> {
+  prepareQueen(attack);
+  const shape = shapeOf(attack);
+  const queen = queens.get(shape) as Promise<Queen>;
+  queens.delete(shape);
   return queen;
 }
 
-const byShape = attacks.toSorted((a, b) => (shapeOf(a) < shapeOf(b) ? -1 : shapeOf(a) > shapeOf(b) ? 1 : 0));
+function giveBack(queen: Queen, held: boolean): void {
+  const { shape, harness, turns } = queen;
+  const isFit = held && queen.process.running && turns < turnsOfQueen && ['alone', 'with NATS'].includes(shape);
+  if (isFit) return void queens.set(shape, Promise.resolve(queen));
+  const ended: Promise<void> = harness.cleanup().finally(() => ending.delete(ended));
+  ended.catch(() => {});
+  ending.add(ended);
+}
 
-describe.each(byShape)('$kind: $name', (attack) => {
+/** Those that wait come by turns with those that need a queen of their own, which is started meanwhile. */
+function inOrder(): readonly Attack[] {
+  const own = attacks.filter(hasOwnQueen);
+  const others = attacks.filter((attack) => !hasOwnQueen(attack));
+  const waiting = others.filter(({ waits }) => waits);
+  const pairs = Array.from({ length: Math.max(own.length, waiting.length) }, (_, i) => [waiting[i], own[i]]);
+  return [...pairs.flat(), ...others.filter(({ waits }) => !waits)].filter((attack) => attack !== undefined);
+}
+const ordered = inOrder();
+
+describe.each(ordered)('$kind: $name', (attack) => {
   test('the honest are served', async () => {
-    const under = await queenFor(attack);
+    const under = await takeQueen(attack);
     onTestFailed(() => console.error(under.harness.report()));
+    const at = ordered.indexOf(attack);
+    if (attack.waits)
+      for (const next of ordered.slice(at + 1, at + 3)) if (shapeOf(next) !== under.shape) prepareQueen(next);
     const turn = under.turns++;
     const honest = new Honest(under, control, turn);
-    // Until it has held nobody else is to be judged by this queen.
-    queen = null;
+    let held = false;
     try {
       await honest.start();
       const natsUrl = attack.nats && nats !== null ? nats.url : null;
@@ -106,10 +136,10 @@ describe.each(byShape)('$kind: $name', (attack) => {
       );
       expect(error).toBeNull();
       expect(broken).toEqual([]);
-      queen = under;
+      held = true;
     } finally {
       await honest.close();
-      if (queen === null) await under.harness.cleanup();
+      giveBack(under, held);
     }
   });
 });

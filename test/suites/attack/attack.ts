@@ -23,25 +23,29 @@ export interface Parties {
   /** Of the attackers: another one of loopback than that of the honest ones, so that shares of addresses can be seen. */
   readonly address: string;
   readonly honestHive: string;
+  /** An honest hive too, which comes after the attack has begun. */
+  readonly newHive: string;
   /** The hive that `boundHive` may speak for. */
   readonly boundHive: string;
-  readonly tokens: Readonly<Record<'honestHive' | 'honestReader' | Exclude<AttackerToken, 'none'>, string>>;
+  readonly tokens: Readonly<Record<'honestHive' | 'honestReader' | 'newHive' | Exclude<AttackerToken, 'none'>, string>>;
 }
 /** Tokens of the queen under attack; `none` sends none. */
 export type AttackerToken = 'anyHive' | 'boundHive' | 'read' | 'schedule' | 'none';
 
 /** So often a queen is attacked at most. */
-export const turnsOfQueen = 20;
+export const turnsOfQueen = 28;
 
 export const partiesOf = (turn: number): Parties => {
   const token = (name: string) => `${name}-token-`.padEnd(30, '0') + turn;
   return {
     address: `127.0.0.${100 + turn}`,
     honestHive: `honest-${turn}`,
+    newHive: `new-${turn}`,
     boundHive: `attacker-${turn}`,
     tokens: {
       honestHive: token('honest-hive'),
       honestReader: token('honest-reader'),
+      newHive: token('honest-new-hive'),
       anyHive: token('attacking-hive'),
       boundHive: token('attacking-bound'),
       read: token('attacking-read'),
@@ -53,9 +57,10 @@ export const partiesOf = (turn: number): Parties => {
 /** Lines of the tokens file of a queen. */
 export const tokensFile = (): string =>
   Array.from({ length: turnsOfQueen }, (_, turn) => {
-    const { tokens, honestHive, boundHive } = partiesOf(turn);
+    const { tokens, honestHive, newHive, boundHive } = partiesOf(turn);
     return [
       `hive ${tokens.honestHive} ${honestHive}`,
+      `hive ${tokens.newHive} ${newHive}`,
       `read ${tokens.honestReader}`,
       `hive ${tokens.anyHive}`,
       `hive ${tokens.boundHive} ${boundHive}`,
@@ -91,9 +96,14 @@ export interface Attack {
   readonly args?: readonly string[];
   /** It has a queen for itself: it fills what all attackers of one share. So has every one of kind `memory`. */
   readonly isAlone?: true;
+  /** It keeps no core busy: meanwhile the queen of the next is started. */
+  readonly waits?: true;
 }
 
 type Body = string | Buffer;
+
+/** For so long beyond its time an attack may go on; what is unanswered then is let go of, as by a client that leaves. */
+const graceMs = 200;
 
 /** One who attacks, for a limited time. */
 export class Attacker {
@@ -194,6 +204,7 @@ export class Attacker {
 
   /** A connection that says `text` and is then held. Null where it was refused. */
   async socket(text: Body = '', { reads = false } = {}): Promise<Socket | null> {
+    if (this.#isClosing) return null;
     const { hostname, port } = new URL(this.target.url);
     const socket = connect({ host: hostname, port: Number(port), localAddress: this.#parties.address });
     socket.on('error', () => {});
@@ -219,6 +230,11 @@ export class Attacker {
     const token = as === 'none' ? {} : { authorization: `Bearer ${this.#parties.tokens[as]}` };
     const fields = Object.entries({ ...lines, ...token }).map(([name, value]) => `${name}: ${value}\r\n`);
     return `${method} ${path} HTTP/1.1\r\n${fields.join('')}\r\n`;
+  }
+
+  /** When the time is over, and a little more, for what is under way. */
+  end(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.#until - performance.now() + graceMs));
   }
 
   /** Waits until the time is over. */

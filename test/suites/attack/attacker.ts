@@ -17,10 +17,11 @@ async function obey({ name, seconds, target }: Order): Promise<Done> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) return { answers: {}, error: `no attack is called ${name}` };
   const attacker = new Attacker(target, seconds);
-  const error = await attack.run(attacker).then(
+  const ran = attack.run(attacker).then(
     () => null,
     (thrown: Error) => String(thrown.stack),
   );
+  const error = await Promise.race([ran, attacker.end().then(() => null)]);
   await attacker.close();
   return { answers: attacker.answers, error };
 }

@@ -280,7 +280,20 @@ export class Honest {
     if (acked.length === 0) found.push('no event was acknowledged');
     if (lost.length > 0) found.push(`${lost.length} of ${acked.length} events were never read`);
     if (read.size !== this.#reader.marks.length) found.push('events were read twice');
-    return found;
+    return [...found, ...(await this.#whoIsKeptOut())];
+  }
+
+  /** A host that comes anew finds its place. */
+  async #whoIsKeptOut(): Promise<string[]> {
+    const hive = new SimulatedHive({
+      id: this.#parties.newHive,
+      queenUrls: [this.#queen.url],
+      token: this.#parties.tokens.newHive,
+      seed: randomInt(2 ** 31),
+    });
+    const isIn = await waitFor(() => hive.sendHeartbeat(), { timeoutMs: 3000, everyMs: 300 }).catch(() => null);
+    await hive.close();
+    return isIn === null ? ['a new hive was not let in'] : [];
   }
 
   async close(): Promise<void> {

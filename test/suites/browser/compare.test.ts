@@ -34,7 +34,7 @@ describe('one chart of several', () => {
     expect(await seriousFaults(page)).toEqual([]);
     await page.locator('.compared .icon').first().click();
     await expect.poll(() => page.locator('.compared li').count()).toBe(1);
-    await page.locator('.compare .link', { hasText: 'Compare nothing' }).click();
+    await page.locator('.compare .link', { hasText: 'Clear the comparison' }).click();
     await page.waitForSelector('.compare', { state: 'detached' });
   });
 

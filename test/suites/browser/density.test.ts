@@ -25,7 +25,7 @@ describe('a dense fleet', () => {
     ['?view=gpus&group=model', '.group-heading'],
     ['?view=workers', '.worker-row'],
     ['?view=workers&columns=load', '.worker-row'],
-    ['?view=workers&compare=worker:WORKER', '.compared .u-over'],
+    ['?view=workers&compare=worker:WORKER', '.compare .u-over'],
     ['?view=models', '.model-row'],
     ['?view=events', '.event-row'],
     ['?view=place&vram=40', '.candidates li'],

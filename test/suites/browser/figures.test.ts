@@ -34,7 +34,7 @@ const worker = workerOf('llm/0', {
   state: 'busy',
 });
 
-/** Told apart from each other by all that they show. */
+/** Kept apart by all that they show. */
 const gpus = uuids.map((uuid, index) =>
   gpuOf(uuid, {
     index,

@@ -15,6 +15,7 @@ const sources = [
   'gpu_helper_main',
   'gpu_loop',
   'library_probe',
+  'nvml_events',
   'nvml_library',
   'nvml_reader',
 ];

@@ -25,6 +25,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'heartbeats of the honest hive with a token of another one',
     kind: 'identity',
+    waits: true,
     run: (attacker) =>
       attacker.flood(2, (turn) =>
         attacker.heartbeat(heartbeatOf(attacker.honestHive, 1_000_000 + turn, { workers: [], gpus: [] }), 'boundHive'),
@@ -33,6 +34,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'events that only a queen may report, about the honest hive',
     kind: 'identity',
+    waits: true,
     run: (attacker) =>
       attacker.flood(1, (turn) =>
         attacker.heartbeat(
@@ -48,6 +50,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'the GPU of the honest hive claimed, and let go of',
     kind: 'identity',
+    waits: true,
     run: (attacker) =>
       attacker.flood(1, (turn) =>
         attacker.heartbeat(
@@ -59,6 +62,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'what was lost hidden: GPUs of the honest hive claimed and let go of, and all that is missing read',
     kind: 'identity',
+    waits: true,
     run: async (attacker) => {
       const own = (turn: number) => Array.from({ length: 100 }, (_, i) => gpuOf(`GPU-${turn % 7}-${i}`));
       await attacker.flood(2, async (turn) => {
@@ -71,6 +75,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'a seq of 2^53 - 1, of heartbeat and event',
     kind: 'identity',
+    waits: true,
     run: async (attacker) => {
       const last = Number.MAX_SAFE_INTEGER;
       await attacker.heartbeat(heartbeatOf(attacker.boundHive, last, { events: [eventOf(last)] }), 'boundHive');
@@ -80,6 +85,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'NATS: an event whose detail is nested 15,000 deep',
     kind: 'identity',
+    waits: true,
     nats: true,
     run: (attacker) =>
       overNats(attacker, (nats) => {
@@ -93,6 +99,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'NATS: events and a seq of 2^53 - 1 in the name of the honest hive, under its own subject',
     kind: 'identity',
+    waits: true,
     nats: true,
     run: (attacker) =>
       overNats(attacker, (nats) => {
@@ -109,6 +116,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'NATS: message ids of events that the honest hive has yet to publish',
     kind: 'identity',
+    waits: true,
     nats: true,
     run: (attacker) =>
       overNats(attacker, (nats) => {
@@ -150,6 +158,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'NATS: queen events of a kind and form that no queen has',
     kind: 'identity',
+    waits: true,
     nats: true,
     run: (attacker) =>
       overNats(attacker, (nats) => {
@@ -188,6 +197,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'NATS: events of another run each, and seqs that jump',
     kind: 'identity',
+    waits: true,
     nats: true,
     run: (attacker) =>
       overNats(attacker, async (nats) => {
@@ -205,6 +215,7 @@ export const identityAttacks: readonly Attack[] = [
   {
     name: 'what only an admin may, of the honest hive, with every token there is',
     kind: 'identity',
+    waits: true,
     run: (attacker) => {
       const roles = ['boundHive', 'anyHive', 'read', 'schedule', 'none'] as const;
       const acts = [

@@ -118,6 +118,7 @@ export const inputAttacks: readonly Attack[] = [
   {
     name: '200 bodies of 8 MB that arrive slowly',
     kind: 'input',
+    waits: true,
     run: async (attacker) => {
       const bytes = 8 * 1024 * 1024;
       const head = attacker.head('/v1/heartbeats', {

@@ -97,6 +97,17 @@ export const memoryAttacks: readonly Attack[] = [
       ),
   },
   {
+    name: 'all places for hives, taken by one token',
+    kind: 'memory',
+    args: ['--max-hives', '500'],
+    run: async (attacker) => {
+      await attacker.times(600, 16, (turn) =>
+        attacker.heartbeat(heartbeatOf(`place-${turn}`, 1, { workers: [], gpus: [] })),
+      );
+      await attacker.hold();
+    },
+  },
+  {
     name: 'one hive that is restarted at each heartbeat, with other names for all',
     kind: 'memory',
     run: (attacker) =>

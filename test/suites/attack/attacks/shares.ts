@@ -38,6 +38,7 @@ export const shareAttacks: readonly Attack[] = [
   {
     name: 'headers that never end, on 3,000 connections',
     kind: 'shares',
+    waits: true,
     run: async (attacker) => {
       await attacker.times(3000, 256, () => attacker.socket('GET /v1/hives HTTP/1.1\r\nhost: x\r\nx-a: '));
       await attacker.hold();

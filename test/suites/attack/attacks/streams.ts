@@ -88,6 +88,7 @@ export const streamAttacks: readonly Attack[] = [
   {
     name: 'stream: a hello whose schema is nested 30,000 deep',
     kind: 'input',
+    waits: true,
     run: (attacker) =>
       attacker.flood(4, async () => {
         const socket = await webSocket(attacker);
@@ -123,6 +124,7 @@ export const streamAttacks: readonly Attack[] = [
   {
     name: 'stream: hellos of 64 schemas of its own, held',
     kind: 'shares',
+    waits: true,
     run: async (attacker) => {
       await attacker.times(200, 16, async (turn) => {
         const schema = { ...sentSchema(ownSchema), worker: [[`made.up${turn}`, 1]] };
@@ -146,6 +148,7 @@ export const streamAttacks: readonly Attack[] = [
   {
     name: 'stream: bodies of 8 MB announced with an upgrade, and never sent',
     kind: 'input',
+    waits: true,
     run: async (attacker) => {
       const headers = {
         connection: 'upgrade',
