@@ -3,7 +3,7 @@ import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
 import { historyKey } from './history-keys.js';
 import type { Indexes } from './indexes.js';
-import { copyGpu, copyWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
+import { keepGpu, keepWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
 import { GpuRecord, type HiveRecord, WorkerRecord, workerKey } from './records.js';
 import { hashText } from './request-cost.js';
 import type { RequestRouting } from './request-routing.js';
@@ -52,7 +52,7 @@ export function mergeWorkers(
     if (!worker) {
       const key = `${hive.id}/${next.id}`;
       const ring = history.open(historyKey.worker(key));
-      worker = new WorkerRecord(hive, copyWorker(next), { namedIn: number - 1, hash: hashText(key), ring });
+      worker = new WorkerRecord(hive, keepWorker(next), { namedIn: number - 1, hash: hashText(key), ring });
       indexes.addWorker(worker);
       delta.appeared.push(worker);
       delta.changed.push(worker);
@@ -167,7 +167,7 @@ export function mergeGpus(
   heartbeat.gpus.forEach((next, index) => {
     let gpu = hive.gpus.get(next.uuid);
     if (!gpu) {
-      gpu = new GpuRecord(hive, copyGpu(next), { namedIn: number, ring: history.open(historyKey.gpu(next.uuid)) });
+      gpu = new GpuRecord(hive, keepGpu(next), { namedIn: number, ring: history.open(historyKey.gpu(next.uuid)) });
       const first = hive.gpuOrder[0] ?? [...hive.gpus.values()][0];
       if (first) shareGpu(gpu.sample, first.sample);
       indexes.addGpu(gpu);

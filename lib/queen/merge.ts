@@ -4,6 +4,7 @@ import { isNullable, known, type Shape } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { GpuSample, StoredGpu, StoredWorker, WorkerSample } from '../contract/heartbeat.js';
 import type { Labels } from '../contract/primitives.js';
+import { SharedValues } from './shared-values.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -224,14 +225,14 @@ export function compiledMerger<T, S extends T = T>(
 const mergerOf = <T, S extends T>(table: FieldTable, viewFields: readonly string[]): Merger<T, S> =>
   compiledMerger<T, S>(table, viewFields) ?? loopMerger<T, S>(table, viewFields);
 
-export const {
-  merge: mergeWorker,
-  copy: copyWorker,
-  view: viewWorker,
-} = mergerOf<WorkerSample, StoredWorker>(workerFields, ['hive', 'liveness', 'ageMs', 'key']);
-export const {
-  merge: mergeGpu,
-  copy: copyGpu,
-  share: shareGpu,
-  view: viewGpu,
-} = mergerOf<GpuSample, StoredGpu>(gpuFields, ['hive', 'liveness', 'ageMs', 'freeBytes']);
+const workers = mergerOf<WorkerSample, StoredWorker>(workerFields, ['hive', 'liveness', 'ageMs', 'key']);
+const gpus = mergerOf<GpuSample, StoredGpu>(gpuFields, ['hive', 'liveness', 'ageMs', 'freeBytes']);
+const workerValues = new SharedValues(workerFields);
+const gpuValues = new SharedValues(gpuFields);
+
+export const { merge: mergeWorker, view: viewWorker } = workers;
+export const { merge: mergeGpu, share: shareGpu, view: viewGpu, copy: copyGpu } = gpus;
+
+/** Of a sample that came with a heartbeat, to be kept. */
+export const keepWorker = (sample: WorkerSample) => workerValues.share(workers.copy(sample));
+export const keepGpu = (sample: GpuSample) => gpuValues.share(gpus.copy(sample));

@@ -177,10 +177,10 @@ describe('merge', () => {
   it('is the compiled one; where no code may be generated it goes by loops', () => {
     for (const merge of [mergeWorker, mergeGpu])
       expect(String(merge)).toContain('stored.processCount === next.processCount');
-    const program = `import { mergeWorker, copyWorker } from ${JSON.stringify(
+    const program = `import { mergeWorker, keepWorker } from ${JSON.stringify(
       fileURLToPath(new URL('../../lib/queen/merge.ts', import.meta.url)),
     )};
-      const worker = copyWorker({ cpuPercent: 1, labels: {}, gpus: [] });
+      const worker = keepWorker({ cpuPercent: 1, labels: {}, gpus: [] });
       const change = mergeWorker(worker, { ...worker, cpuPercent: 2 });
       process.stdout.write(JSON.stringify([String(mergeWorker).includes('processCount'), change, worker.cpuPercent]));`;
     const { stdout, stderr } = spawnSync(
