@@ -18,7 +18,6 @@ import { familiesOf } from '../metrics/field-families.js';
 import { type Energy, energyOfHost, joulesOf, joulesPerToken } from '../queen/energy.js';
 import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
-import { atOnce } from '../util/slices.js';
 
 type Labelled<T> = { readonly item: T; readonly labels: LabelValues };
 
@@ -68,9 +67,6 @@ const maxModels = 1000;
 const maxCodes = 32;
 /** What stands for the codes beyond. */
 const otherCode = 'OTHER';
-
-/** What a scrape sees, in one piece. */
-export const fleetScrape = (source: FleetSource): FleetScrape => atOnce(scrapeSteps(source));
 
 /** A hive each step: of one that comes or goes in between, a scrape sees all or nothing. */
 export function* scrapeSteps({ registry, maxWorkers, ...rest }: FleetSource): Generator<void, FleetScrape> {

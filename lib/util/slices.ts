@@ -24,11 +24,3 @@ export async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
     if (slices.isOver) await slices.rest();
   }
 }
-
-/** Runs all steps, one after the other. */
-export function atOnce<T>(steps: Generator<void, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
-}

@@ -1,11 +1,12 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
+import { familiesOfQueen } from '../../lib/api/metric-families.js';
 import type { BusCounts } from '../../lib/cluster/bus.js';
 import type { QueenOptions } from '../../lib/config/options.js';
 import { type Queen, startQueen } from '../../lib/daemon/queen.js';
 import { Exposition, type Family } from '../../lib/metrics/exposition.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import { Registry } from '../../lib/queen/registry.js';
+import { fleetScrape } from '../harness/fleet-scrape.js';
 import { eventOf, gpuOf, heartbeatOf, servingOf, workerOf } from '../harness/heartbeats.js';
 import { parseExposition, sampleOf } from '../metrics/parse.js';
 import { hasPromtool, promtool, withoutPromtool } from '../metrics/tools.js';

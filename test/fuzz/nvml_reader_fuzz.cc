@@ -10,8 +10,8 @@
 #include "../../native/detached_thread.cc"
 #include "../../native/gpu_loop.cc"
 #include "../../native/library_probe.cc"
-#include "../../native/nvml_library.cc"
 #include "../../native/nvml_events.cc"
+#include "../../native/nvml_library.cc"
 #include "../../native/nvml_reader.cc"
 
 namespace {

@@ -1,4 +1,4 @@
-import { type FleetSource, familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
+import { type FleetSource, familiesOfQueen } from '../../lib/api/metric-families.js';
 import { gpuColumns, workerColumns, workerRows } from '../../lib/cli/columns.js';
 import { hiveColumns } from '../../lib/cli/hive-columns.js';
 import { printTable } from '../../lib/cli/table.js';
@@ -9,6 +9,7 @@ import { attentionOf } from '../../lib/present/attention.js';
 import { hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
 import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
+import { fleetScrape } from './fleet-scrape.js';
 
 /** Numbers with more digits than any value has before its decimal point: an impossible one that got through. */
 export const monstrous = /(?<!\.\d*)(?:\d{17,}|4294967295)|e\+\d{2,}/;

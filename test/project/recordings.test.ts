@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
-import { familiesOfQueen, fleetScrape } from '../../lib/api/metric-families.js';
+import { familiesOfQueen } from '../../lib/api/metric-families.js';
 import { workerColumns } from '../../lib/cli/columns.js';
 import { hiveColumns } from '../../lib/cli/hive-columns.js';
 import { snapshotLines } from '../../lib/cli/snapshot.js';
@@ -22,6 +22,7 @@ import { HeartbeatCounts } from '../../lib/queen/intake.js';
 import { buildTestServer } from '../api/build-server.js';
 import { topState } from '../cli/fleet.js';
 import { drawnLines } from '../harness/drawn-page.js';
+import { fleetScrape } from '../harness/fleet-scrape.js';
 import { recordedFleet } from '../harness/recorded-fleet.js';
 
 // Components are called without a renderer: what hooks would do later plays no part in what a panel says.

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { familiesOfQueen, fleetScrape } from '../../../lib/api/metric-families.js';
+import { familiesOfQueen } from '../../../lib/api/metric-families.js';
 import { openReader } from '../../../lib/cgroup/reader.js';
 import { workerColumns } from '../../../lib/cli/columns.js';
 import { printTable } from '../../../lib/cli/table.js';
@@ -18,6 +18,7 @@ import { workerColumns as rawColumns } from '../../../lib/native/layout.js';
 import { HeartbeatCounts } from '../../../lib/queen/intake.js';
 import { unmeasuredWorker } from '../../../lib/sampling/worker.js';
 import { buildTestServer } from '../../api/build-server.js';
+import { fleetScrape } from '../../harness/fleet-scrape.js';
 import { heartbeatOf, workerOf } from '../../harness/heartbeats.js';
 
 const [file = '', name = ''] = process.argv.slice(2);
