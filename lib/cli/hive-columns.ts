@@ -1,6 +1,6 @@
 import type { HiveView } from '../contract/api.js';
 import { containerShare } from '../present/container.js';
-import { coresOf, cpusOf, gpuTotals, usedMemoryOf } from '../present/host-figures.js';
+import { coresOf, cpusOf, gpuTotals, usedMemoryOf, vramOf } from '../present/host-figures.js';
 import { hiveGpusText } from '../present/knowledge.js';
 import {
   ansiOf,
@@ -134,9 +134,8 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     compact: 18,
     rank: 1,
     draw: (h, width) => {
-      const { usedBytes, totalBytes } = gpuTotals([h]);
       const share = hiveVramShare(h);
-      return gauge(share, padded(formatGibOf(usedBytes, totalBytes), 18), width, loadTone(share, 0.95, 1.01));
+      return gauge(share, padded(vramOf(gpuTotals([h])), 18), width, loadTone(share, 0.95, 1.01));
     },
     order: hiveVramShare,
     descending: true,

@@ -1,6 +1,6 @@
 import { unmeasured as unmeasuredOf } from '../contract/fields/field.js';
 import { gpuFields } from '../contract/fields/gpu.js';
-import { gpuBytes, nullImplausible, plausibleRules, roundingBytes } from '../contract/fields/plausible.js';
+import { gpuBytes, nullImplausible, plausibleRules, rawText, roundingBytes } from '../contract/fields/plausible.js';
 import { workerGpuFields } from '../contract/fields/worker-gpu.js';
 import type { Fault, GpuSample } from '../contract/heartbeat.js';
 import { type PidCheck, pidsOf } from '../procfs/pids.js';
@@ -138,7 +138,7 @@ function plausibleProcesses(
     const held = { memoryUsedBytes: each.bytes, utilizationPercent: utilization };
     nullImplausible(processRules, held, (name, value) =>
       fault(
-        { code: 'IMPLAUSIBLE', text: `${name} of pid ${each.pid}: the driver says ${value}` },
+        { code: 'IMPLAUSIBLE', text: `${name} of pid ${each.pid}: the driver says ${rawText(value)}` },
         `workers.gpus.${name}`,
       ),
     );
@@ -161,7 +161,7 @@ function measure(
 ): GpuDevice {
   const values = { ...raw };
   nullImplausible(rules, values, (field, value) =>
-    fault({ code: 'IMPLAUSIBLE', text: `${field}: the driver says ${value}` }, field),
+    fault({ code: 'IMPLAUSIBLE', text: `${field}: the driver says ${rawText(value)}` }, field),
   );
   const problems = [...gpu.problems, ...memoryProblems(values)];
   for (const problem of problems) fault(problem);

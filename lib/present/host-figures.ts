@@ -2,7 +2,7 @@
 import { countVram } from '../contract/counts.js';
 import type { GpuSample, HostSample } from '../contract/heartbeat.js';
 import { meanOf, sumOf } from './totals.js';
-import { formatCores, formatCount } from './units.js';
+import { formatBytes, formatCores, formatCount, formatGibOf } from './units.js';
 
 type Host = Pick<HostSample, 'cpuCount' | 'cpuPercent' | 'container' | 'memoryTotalBytes' | 'memoryAvailableBytes'>;
 
@@ -22,6 +22,8 @@ export interface GpuTotals {
   readonly utilizationPercent: number | null;
   readonly usedBytes: number | null;
   readonly totalBytes: number | null;
+  /** GPUs whose memory is not known, and is in neither. */
+  readonly uncounted: number;
   readonly watts: number | null;
 }
 
@@ -33,6 +35,11 @@ export function gpuTotals(hosts: readonly { readonly gpus: readonly GpuSample[] 
     utilizationPercent: meanOf(whole.map((gpu) => gpu.utilizationPercent)),
     usedBytes: sumOf(vram.map(({ usedBytes }) => usedBytes)),
     totalBytes: sumOf(vram.map(({ totalBytes }) => totalBytes)),
+    uncounted: vram.reduce((sum, { uncounted }) => sum + uncounted, 0),
     watts: sumOf(whole.map(({ powerWatts }) => powerWatts)),
   };
 }
+
+/** `68.4 / 159.3 GiB`, with a question mark where the memory of some GPU is not known. */
+export const vramOf = ({ usedBytes, totalBytes, uncounted }: GpuTotals): string =>
+  usedBytes === null ? formatBytes(null) : `${formatGibOf(usedBytes, totalBytes)}${uncounted > 0 ? '?' : ''}`;

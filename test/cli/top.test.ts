@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { columns, plain } from '../../lib/cli/text.js';
+import { AttentionWatch } from '../../lib/cli/top/attention.js';
 import { type Key, parseInput } from '../../lib/cli/top/keys.js';
 import { wrap } from '../../lib/cli/top/lines.js';
 import { press } from '../../lib/cli/top/press.js';
@@ -322,5 +323,27 @@ describe('top: the screen', () => {
     own.leave();
     expect(written.slice(1)).toEqual(['\u001b[0m\u001b[?7h\u001b[?25h\u001b[?1049l']);
     expect(own.draw(['a'])).toBe(false);
+  });
+});
+
+describe('whether the queen has heard its whole fleet', () => {
+  test('is taken from what needs attention: a stream says it only as it begins', async () => {
+    const said: boolean[] = [];
+    const answers = [true, false, null];
+    let nowMs = 0;
+    const client = {
+      attention: () => {
+        const warming = answers.shift();
+        return typeof warming === 'boolean'
+          ? Promise.resolve({ items: [], warming })
+          : Promise.reject(new Error('gone'));
+      },
+    };
+    const watch = new AttentionWatch(client as never, { setWarming: (warming) => said.push(warming) }, () => nowMs);
+    for (let turn = 0; turn < 3; turn++) {
+      await watch.refresh(new AbortController().signal);
+      nowMs += 5000;
+    }
+    expect(said).toEqual([true, false]);
   });
 });

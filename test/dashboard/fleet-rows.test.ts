@@ -29,6 +29,7 @@ describe('hosts, GPUs and models as rows', () => {
       watts: 300,
       usedBytes: first.memoryUsedBytes,
       totalBytes: first.memoryTotalBytes,
+      uncounted: 1,
     });
     expect(heardGpuTotals([{ ...view, gpus, liveness: 'offline' }])).toMatchObject({
       utilizationPercent: null,

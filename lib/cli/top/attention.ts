@@ -1,4 +1,5 @@
 import type { HivepulseClient } from '../../client/client.js';
+import type { FleetMirror } from '../../client/mirror.js';
 import type { AttentionLine } from '../../contract/silence.js';
 import { ansiOf } from '../../present/status.js';
 import { fitSpans, span } from '../table.js';
@@ -7,16 +8,25 @@ import type { Line } from './lines.js';
 const askEveryMs = 5000;
 const maxLines = 3;
 
-/** What needs attention, as the queen has it; nothing where it does not answer, or is an older one. */
+/**
+ * What needs attention, as the queen has it; nothing where it does not answer, or is an older one. It also says whether the
+ * queen has heard its whole fleet by now, which a stream says only as it begins.
+ */
 export class AttentionWatch {
-  readonly #client: HivepulseClient;
+  readonly #client: Pick<HivepulseClient, 'attention'>;
+  readonly #mirror: Pick<FleetMirror, 'setWarming'>;
   readonly #now: () => number;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | null = null;
   lines: readonly AttentionLine[] = [];
 
-  constructor(client: HivepulseClient, now: () => number = () => performance.now()) {
+  constructor(
+    client: Pick<HivepulseClient, 'attention'>,
+    mirror: Pick<FleetMirror, 'setWarming'>,
+    now: () => number = () => performance.now(),
+  ) {
     this.#client = client;
+    this.#mirror = mirror;
     this.#now = now;
   }
 
@@ -33,10 +43,13 @@ export class AttentionWatch {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    this.lines = await this.#client.attention({ signal }).then(
-      ({ items }) => items.filter(({ silence, severity }) => silence === null && severity !== 'note'),
-      () => [],
-    );
+    try {
+      const { items, warming } = await this.#client.attention({ signal });
+      this.lines = items.filter(({ silence, severity }) => silence === null && severity !== 'note');
+      this.#mirror.setWarming(warming);
+    } catch {
+      this.lines = [];
+    }
   }
 }
 

@@ -131,7 +131,8 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   }
   const used = fraction(counts.usedBytes, counts.totalBytes);
   const percent = formatPercent(used === null ? null : used * 100);
-  const text = `${formatBytes(counts.usedBytes)} of ${formatBytes(counts.totalBytes)}  ${percent}`;
+  const notCounted = counts.uncounted > 0 && counts.totalBytes !== null ? `  ${counts.uncounted} not counted` : '';
+  const text = `${formatBytes(counts.usedBytes)} of ${formatBytes(counts.totalBytes)}  ${percent}${notCounted}`;
   if (counts.gpus > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([

@@ -78,7 +78,7 @@ async function print(source: Source, { intervalMs, view, filter }: TopOptions): 
   const mirror = new FleetMirror();
   const ui = plainUi(view, filter);
   const stop = new AbortController();
-  const attention = new AttentionWatch(source.client);
+  const attention = new AttentionWatch(source.client, mirror);
   const frame = (): void => printLines(plainFrame(stateOf(source, mirror, ui, attention), outputWidth()));
   let timer: NodeJS.Timeout | null = null;
   const late = setTimeout(() => stop.abort(), answerMs);
@@ -126,7 +126,7 @@ class LiveTop {
 
   constructor(source: Source, { intervalMs, view, filter }: TopOptions) {
     this.#source = source;
-    this.#attention = new AttentionWatch(source.client);
+    this.#attention = new AttentionWatch(source.client, this.#mirror);
     this.#past = new PastOfDetail(source.client, () => this.#drawSoon());
     this.#drawEveryMs = intervalMs ?? drawEveryMs;
     this.#ui = { ...initialUi, view, filter };

@@ -68,6 +68,9 @@ export const forbiddenBy = ({ least, most, width }: Plausible): readonly number[
 const holderOf = ({ name, part }: Rule, item: Values): Values | null =>
   part === undefined ? item : ((item[name] ?? null) as Values | null);
 
+/** A number as the driver gave it: all ones of 64 bits have no double of their own. */
+export const rawText = (value: number): string => (value === 2 ** 64 ? '18446744073709551615' : String(value));
+
 /** The one check of numbers before they are values: sets to null what can't be, and calls `report` with what stood there. */
 export function nullImplausible(
   rules: readonly Rule[],

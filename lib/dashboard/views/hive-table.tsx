@@ -2,7 +2,7 @@ import type { RefObject } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { HiveView } from '../../contract/api.js';
 import { gpuSummary } from '../../present/gpu-names.js';
-import { coresOf, gpuTotals, usedMemoryOf } from '../../present/host-figures.js';
+import { coresOf, gpuTotals, usedMemoryOf, vramOf } from '../../present/host-figures.js';
 import { hiveGpusText } from '../../present/knowledge.js';
 import { labelTexts } from '../../present/search.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
@@ -93,10 +93,7 @@ const columns: readonly HiveColumn[] = [
     140,
     1,
     (view) => gpuTotals([view]).usedBytes,
-    (view) => {
-      const { usedBytes, totalBytes } = gpuTotals([view]);
-      return usedBytes === null ? formatBytes(null) : formatGibOf(usedBytes, totalBytes);
-    },
+    (view) => vramOf(gpuTotals([view])),
   ),
   figure(
     'power',

@@ -1,3 +1,4 @@
+import { rawText } from '../../contract/fields/plausible.js';
 import { type GpuProblem, memoryProblems } from '../health.js';
 import type { GpuReason } from '../reasons.js';
 import type { GpuReport, ReportedGpu, ReportedProcess, ReportedValues } from '../report.js';
@@ -72,7 +73,7 @@ const allOnes32 = 2 ** 32 - 1;
 const implausible = (value: number): GpuReason => ({
   name: 'other',
   code: 'IMPLAUSIBLE',
-  text: `the driver says ${value}`,
+  text: `the driver says ${rawText(value)}`,
 });
 
 function toGpu(gpu: NvidiaGpu): ReportedGpu {
