@@ -37,6 +37,7 @@ export type {
   WorkerView,
 } from './contract/api.js';
 export { defaults } from './contract/defaults.js';
+export { freeBytes } from './contract/free-bytes.js';
 export type {
   Collection,
   Fault,
@@ -94,7 +95,6 @@ export {
 } from './queen/registry.js';
 export {
   canServe,
-  freeBytes,
   isPlaceable,
   isReady,
   isSchedulable,

@@ -1,4 +1,5 @@
 import type { PlacementReply, PlacementRequest } from '../contract/api.js';
+import { freeBytes } from '../contract/free-bytes.js';
 import { HivepulseError } from '../util/errors.js';
 import { holdersOf, setRoom, walkRooms } from './host-room.js';
 import type { Indexes } from './indexes.js';
@@ -15,7 +16,6 @@ import {
   unusedMemory,
   unusedVram,
 } from './reservations.js';
-import { freeBytes } from './scheduling.js';
 
 /** Candidates and refusals that a placement lists, each. */
 const maxListed = 1000;

@@ -1,4 +1,4 @@
-import type { HostSample } from '../contract/heartbeat.js';
+import { answers } from '../contract/free-bytes.js';
 import type { HiveRecord, WorkerRecord } from './records.js';
 import type { SortedSet } from './sorted-set.js';
 
@@ -12,29 +12,6 @@ export const isReady = (sample: { ready: boolean | null; state: string }): boole
 
 const notUp: readonly string[] = ['starting', 'loading'];
 const unready: ReadonlySet<string> = new Set([...notUp, 'sleeping', 'stalled']);
-
-/** Room left on a GPU: total - used - reserved (where reserved is unknown: total - used). Null where it can't be known. */
-export function freeBytes(
-  gpu: {
-    memoryTotalBytes: number | null;
-    memoryUsedBytes: number | null;
-    memoryReservedBytes: number | null;
-    memoryKind: 'device' | 'unified';
-    health: string;
-  },
-  host: Pick<HostSample, 'memoryAvailableBytes'>,
-): number | null {
-  const { memoryTotalBytes: total, memoryUsedBytes: used } = gpu;
-  const own = total === null || used === null ? null : Math.max(0, total - used - (gpu.memoryReservedBytes ?? 0));
-  // One that gives no answer has no room that is known, whatever the host has.
-  if (gpu.memoryKind === 'device' || !answers(gpu)) return own;
-  // Unified memory is the host's: what others hold of it is gone for the GPU too, and some drivers tell only the host's side.
-  const available = host.memoryAvailableBytes;
-  if (available === null) return own;
-  return own === null ? available : Math.min(own, available);
-}
-
-const answers = ({ health }: { readonly health: string }): boolean => health === 'ok' || health === 'degraded';
 
 /** Something can be placed on it: healthy enough to compute, and not cut into MIG devices. */
 export const isPlaceable = (gpu: { readonly isParent: boolean; readonly health: string }): boolean =>

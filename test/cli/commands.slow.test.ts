@@ -329,7 +329,7 @@ describe('cli: sample', () => {
     expect(collection.gpuReader).toBe('none');
     expect(gpus).toEqual([]);
     const table = await runCli(['sample', '--gpu', 'none']);
-    expect(table.stdout).toMatch(/^cpu {7}\S+ of \d+ cores?/);
+    expect(table.stdout).toMatch(/^cpu {7}\S+ \/ \d+(?:\.\d+)? cores?,/);
   });
 });
 

@@ -7,6 +7,7 @@ import {
   groupNamesOf,
   heardGpuTotals,
   hiveHasWords,
+  holdersOf,
   labelKeysOf,
   modelRows,
   noGroupText,
@@ -66,6 +67,15 @@ describe('hosts, GPUs and models as rows', () => {
     expect(found('ok')).toEqual([0, 1]);
     expect(found('lost')).toEqual([]);
     expect(found(workers.find(({ gpus }) => gpus.length > 0)!.id.toLowerCase()).length).toBeGreaterThan(0);
+  });
+
+  it('a GPU whose processes are not known has no count of workers, and no 0', () => {
+    const { view, workers } = sampleViews('a');
+    const holder = workers.find(({ gpus }) => gpus.length > 0)!;
+    const held = view.gpus.findIndex(({ uuid }) => holder.gpus.some((gpu) => gpu.uuid === uuid));
+    const counts = (processCount: number | null, from: typeof workers) =>
+      gpuRowsOf({ ...view, gpus: view.gpus.map((gpu) => ({ ...gpu, processCount })) }, from).map(holdersOf)[held];
+    expect([counts(2, [holder]), counts(null, [holder]), counts(0, []), counts(null, [])]).toEqual([1, 1, 0, null]);
   });
 
   it('groups are labels, kinds of GPUs or models', () => {

@@ -30,10 +30,10 @@ export const faults = [
   },
   {
     name: 'every GPU has 24 GiB, at the queen',
-    file: 'lib/queen/scheduling.ts',
+    file: 'lib/contract/free-bytes.ts',
     from: 'const { memoryTotalBytes: total, memoryUsedBytes: used } = gpu;',
     to: 'const { memoryUsedBytes: used } = gpu;\n  const total = gpu.memoryTotalBytes === null ? null : 24 * 2 ** 30;',
-    tests: ['test/queen/free-bytes.test.ts'],
+    tests: ['test/contract/free-bytes.test.ts'],
   },
   {
     name: 'the deadline of nvidia-smi is 45 s',
@@ -58,10 +58,10 @@ export const faults = [
   },
   {
     name: 'reserved VRAM is free',
-    file: 'lib/queen/scheduling.ts',
+    file: 'lib/contract/free-bytes.ts',
     from: 'total - used - (gpu.memoryReservedBytes ?? 0)',
     to: 'total - used',
-    tests: ['test/queen/free-bytes.test.ts'],
+    tests: ['test/contract/free-bytes.test.ts'],
   },
   {
     name: 'one expiry stops all others',

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { freeBytes } from '../../lib/contract/free-bytes.js';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { WorkerRecord } from '../../lib/queen/records.js';
 import {
   canServe,
-  freeBytes,
   isReady,
   isSchedulable,
   leastLoaded,

@@ -31,6 +31,7 @@ export interface GpuRow {
   readonly hive: string;
   readonly labels: HiveView['labels'];
   readonly gpu: HiveView['gpus'][number];
+  readonly host: HiveView['host'];
   readonly liveness: Liveness;
   /** Those that hold it. */
   readonly workers: readonly WorkerView[];
@@ -42,9 +43,14 @@ export const gpuRowsOf = (view: HiveView, workers: readonly WorkerView[]): GpuRo
     hive: view.id,
     labels: view.labels,
     gpu,
+    host: view.host,
     liveness: view.liveness,
     workers: workers.filter(({ gpus }) => gpus.some(({ uuid }) => uuid === gpu.uuid)),
   }));
+
+/** How many workers hold it; null where its driver does not list its processes now. */
+export const holdersOf = ({ gpu, workers }: GpuRow): number | null =>
+  workers.length === 0 && gpu.processCount === null ? null : workers.length;
 
 export const gpuHasWords = (words: readonly string[], row: GpuRow): boolean =>
   words.length === 0 ||

@@ -1,13 +1,30 @@
 import type { RefObject } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { HiveView } from '../../contract/api.js';
+import { freeBytes } from '../../contract/free-bytes.js';
 import { gpuKind } from '../../present/gpu-names.js';
 import { wordsOf } from '../../present/search.js';
 import { countText, oldValuesText, plural, sentence } from '../../present/sentences.js';
 import { gpuHealthStyles, gpuStyle, livenessStyles } from '../../present/status.js';
-import { formatCelsius, formatGib, formatGibOf, formatPercent, formatWatts, unknownText } from '../../present/units.js';
+import {
+  formatCelsius,
+  formatCount,
+  formatGib,
+  formatGibOf,
+  formatPercent,
+  formatWatts,
+  unknownText,
+} from '../../present/units.js';
 import { hives, ordered, workersOf } from '../data/fleet.js';
-import { type GpuRow, gpuHasWords, gpuRowsOf, groupNamesOf, heardGpuTotals, noGroupText } from '../data/fleet-rows.js';
+import {
+  type GpuRow,
+  gpuHasWords,
+  gpuRowsOf,
+  groupNamesOf,
+  heardGpuTotals,
+  holdersOf,
+  noGroupText,
+} from '../data/fleet-rows.js';
 import { at, go, show } from '../data/location.js';
 import { groupRows, sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
@@ -20,11 +37,7 @@ import { MissingList } from './missing.js';
 import { PhoneSort } from './workers.js';
 
 type GpuColumn = GridColumn<GpuRow>;
-const freeOf = ({ gpu }: GpuRow): number | null =>
-  gpu.memoryTotalBytes === null || gpu.memoryUsedBytes === null
-    ? null
-    : Math.max(0, gpu.memoryTotalBytes - gpu.memoryUsedBytes);
-const countOf = (value: number): string => value.toLocaleString('en');
+const freeOf = ({ gpu, host }: GpuRow): number | null => freeBytes(gpu, host);
 
 const figure = (
   id: string,
@@ -103,14 +116,7 @@ const columns: readonly GpuColumn[] = [
     ({ gpu }) => gpu.powerWatts,
     ({ gpu }) => formatWatts(gpu.powerWatts),
   ),
-  figure(
-    'workers',
-    'Workers',
-    70,
-    2,
-    ({ workers }) => workers.length,
-    ({ workers }) => countOf(workers.length),
-  ),
+  figure('workers', 'Workers', 70, 2, holdersOf, (row) => formatCount(holdersOf(row))),
 ];
 const first = ['kind', 'gpu', 'vram', 'free', 'temperature', 'power', 'workers'];
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gpuHealths } from '../../lib/contract/enums.js';
-import { freeBytes } from '../../lib/queen/scheduling.js';
+import { freeBytes } from '../../lib/contract/free-bytes.js';
 
 const GiB = 1024 ** 3;
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null, freq: 5 });
