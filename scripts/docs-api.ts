@@ -118,6 +118,7 @@ async function queen(): Promise<FastifyInstance> {
         streams: 0,
         streamsParted: 0,
         maxWorkers: 0,
+        maxGpus: 100,
         heartbeats: intake.counts,
         version: '0.0.0',
         bus: 'memory',

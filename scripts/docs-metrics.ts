@@ -21,8 +21,9 @@ scrapes.
 - States (\`_state\`, \`_health\`, \`_liveness\`) have a sample for each value at a hive, 1 for the one that holds; at a
   queen, which may have thousands of each, only the one that holds. \`_info\` is always 1 and carries what would cost too
   many series elsewhere: join it with \`* on (hive, worker) group_left (model)\`.
-- A queen gives series of their own to the first \`metricsWorkers\` workers
-  ([configuration](configuration.md#metricsworkers)); \`hivepulse_queen_workers_without_series\` counts the others.
+- A queen gives series of their own to the first \`metricsWorkers\` workers and \`metricsGpus\` GPUs
+  ([configuration](configuration.md#metricsworkers)), and to as many GPUs beyond that are not \`ok\`;
+  \`hivepulse_queen_workers_without_series\` and \`hivepulse_queen_gpus_without_series\` count the others.
 - Where a queen asks for tokens, scrape it with one of role \`read\`; a hive that listens beyond loopback, with its own.
 
 [deploy/prometheus](../deploy/prometheus/prometheus.yml) holds a scrape configuration and alerts (hive offline, GPU lost or

@@ -37,6 +37,7 @@ export interface FleetScrape {
   readonly energiesOfModels: ReadonlyMap<string, readonly Energy[]>;
   /** Workers beyond the cap. */
   readonly leftOut: number;
+  readonly gpusLeftOut: number;
   readonly reservations: ReturnType<Registry['reservations']>;
   readonly eventsKept: number;
   readonly eventCounts: ReadonlyMap<string, number>;
@@ -53,6 +54,8 @@ export interface FleetSource {
   readonly registry: Registry;
   /** Workers that have series of their own, at most. */
   readonly maxWorkers: number;
+  /** GPUs that have, at most; beyond them as many that are not healthy. */
+  readonly maxGpus: number;
   readonly streams: number;
   /** Closed because their readers did not keep up. */
   readonly streamsParted: number;
@@ -69,21 +72,25 @@ const maxCodes = 32;
 const otherCode = 'OTHER';
 
 /** A hive each step: of one that comes or goes in between, a scrape sees all or nothing. */
-export function* scrapeSteps({ registry, maxWorkers, ...rest }: FleetSource): Generator<void, FleetScrape> {
+export function* scrapeSteps({ registry, maxWorkers, maxGpus, ...rest }: FleetSource): Generator<void, FleetScrape> {
   const hives: Labelled<HiveView>[] = [];
   const gpus: Labelled<GpuSample>[] = [];
   const workers: Labelled<WorkerView>[] = [];
   const energies: Labelled<Energy>[] = [];
   const energiesOfModels = new Map<string, Energy[]>();
-  let leftOut = 0;
+  let [leftOut, gpusLeftOut] = [0, 0];
   for (const id of registry.hiveIds()) {
     yield;
     const item = registry.hive(id);
     if (item === null) continue;
     hives.push({ item, labels: { hive: id } });
     if (item.liveness === 'offline') continue;
-    for (const gpu of item.gpus) gpus.push({ item: gpu, labels: { hive: id, gpu: gpu.uuid } });
-    // In the order of the lists, so that the same workers have series at each scrape.
+    // In the order of the lists, so that the same GPUs and workers have series at each scrape.
+    for (const gpu of item.gpus) {
+      const most = gpu.health === 'ok' ? maxGpus : 2 * maxGpus;
+      if (gpus.length < most) gpus.push({ item: gpu, labels: { hive: id, gpu: gpu.uuid } });
+      else gpusLeftOut++;
+    }
     const room = maxWorkers - workers.length;
     const all = registry.workersOf(id);
     const shown = new Map(all.slice(0, Math.max(0, room)).map((each) => [each, { hive: id, worker: each.id }]));
@@ -111,6 +118,7 @@ export function* scrapeSteps({ registry, maxWorkers, ...rest }: FleetSource): Ge
     energies,
     energiesOfModels,
     leftOut,
+    gpusLeftOut,
     reservations: registry.reservations(),
     eventsKept: registry.events.size,
     eventCounts: registry.eventCounts,
@@ -411,6 +419,12 @@ const queenFamilies: readonly Family<FleetScrape>[] = [
     'hivepulse_queen_workers_without_series',
     'Workers beyond metricsWorkers, which have no series of their own here.',
     ({ leftOut }) => leftOut,
+  ),
+  single(
+    'gauge',
+    'hivepulse_queen_gpus_without_series',
+    'GPUs beyond metricsGpus, which have no series of their own here.',
+    ({ gpusLeftOut }) => gpusLeftOut,
   ),
 ];
 

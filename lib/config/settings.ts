@@ -339,6 +339,13 @@ export const settings = {
     tradeoff:
       'Each one has series of its own; where Prometheus scrapes the hives as well, it has them from there, and 0 saves them here.',
   }),
+  metricsGpus: queen({
+    type: type.integer(0, 1_000_000),
+    default: defaults.metricsGpus,
+    description: 'GPUs that have series of their own at /metrics of the queen; 0: none.',
+    tradeoff:
+      'Each one costs some 3 kB of a scrape. Beyond them as many that are not `ok` have series too, so that alerts go on; scrape the hives of a larger fleet.',
+  }),
   nats: nats({
     type: type.list(type.url(['nats:', 'tls:'], 'nats://10.0.0.1:4222'), 16),
     option: 'nats.servers',

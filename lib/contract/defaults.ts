@@ -41,6 +41,8 @@ export const defaults = {
   maxStreams: 2000,
   /** Workers that have series of their own at a queen's /metrics. */
   metricsWorkers: 1000,
+  /** GPUs that have. */
+  metricsGpus: 10_000,
 
   idleBelowPercent: 0,
   idleBelowCpuPercent: 5,

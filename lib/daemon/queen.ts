@@ -141,6 +141,7 @@ async function assemble(options: QueenOptions & { host: string }, extras: QueenE
     streams: hub.clients,
     streamsParted: hub.evicted,
     maxWorkers: settings.metricsWorkers,
+    maxGpus: settings.metricsGpus,
     version,
     bus: bus.state(),
     shared: bus.counts(),

@@ -27,7 +27,7 @@ const postHeartbeat = (queen: Queen, heartbeat: unknown, token?: string) =>
 const scrape = async (queen: Queen) => parseExposition(await (await fetch(`${queen.url}/metrics`)).text());
 
 /** A registry on a clock that tests move, and what a scrape of it says. */
-function fleet(maxWorkers = 1000, shared: BusCounts | null = null) {
+function fleet(maxWorkers = 1000, shared: BusCounts | null = null, maxGpus = 1000) {
   const clock = { ms: 0 };
   const registry = new Registry({ clock: () => clock.ms, warmingMs: 0, epoch: 'e' });
   const exposition = new Exposition(familiesOfQueen, { paced: true });
@@ -38,6 +38,7 @@ function fleet(maxWorkers = 1000, shared: BusCounts | null = null) {
       fleetScrape({
         registry,
         maxWorkers,
+        maxGpus,
         heartbeats,
         streams: 2,
         streamsParted: 0,
@@ -197,6 +198,22 @@ describe('metrics of a queen', () => {
     const none = fleet(0);
     none.registry.heartbeat(heartbeatOf('a'));
     expect((await none.parsed()).get('hivepulse_fleet_worker_info')?.samples).toEqual([]);
+  });
+
+  it('GPUs beyond metricsGpus have no series, but as many that are not healthy do, and the others are counted', async () => {
+    const { registry, parsed } = fleet(0, null, 3);
+    for (const id of ['a', 'b', 'c'])
+      registry.heartbeat(
+        heartbeatOf(id, 1, {
+          workers: [],
+          gpus: ['0', '1'].map((each) => gpuOf(`GPU-${id}-${each}`, { health: id === 'c' ? 'lost' : 'ok' })),
+        }),
+      );
+    const families = await parsed();
+    const listed = families.get('hivepulse_fleet_gpu_health')?.samples.map(({ labels }) => labels.gpu);
+    expect(listed).toEqual(['GPU-a-0', 'GPU-a-1', 'GPU-b-0', 'GPU-c-0', 'GPU-c-1']);
+    expect(sampleOf(families, 'hivepulse_queen_gpus_without_series')?.value).toBe(1);
+    expect(sampleOf(families, 'hivepulse_queen_workers_without_series')?.value).toBe(0);
   });
 
   it('a hive with codes of faults without end has series of some, and of the others one', async () => {

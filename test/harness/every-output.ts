@@ -22,6 +22,7 @@ export function fleetSamples(registry: Registry): (readonly [name: string, value
     ...{
       registry,
       maxWorkers: 100,
+      maxGpus: 100,
       heartbeats,
       streams: 0,
       version: '1',

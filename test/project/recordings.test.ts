@@ -93,6 +93,7 @@ describe('what every output shows of one fixed fleet is as recorded', () => {
     const scrape = fleetScrape({
       registry,
       maxWorkers: 100,
+      maxGpus: 100,
       heartbeats: new HeartbeatCounts(),
       streams: 3,
       streamsParted: 5,
