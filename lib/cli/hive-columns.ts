@@ -1,7 +1,7 @@
 import type { HiveView } from '../contract/api.js';
 import { containerShare } from '../present/container.js';
 import { coresOf, cpusOf, gpuTotals, usedMemoryOf, vramOf } from '../present/host-figures.js';
-import { hiveGpusText } from '../present/knowledge.js';
+import { hiveGpusText, missingWorkersText, workerCountText } from '../present/knowledge.js';
 import {
   ansiOf,
   cordonedStyle,
@@ -101,7 +101,7 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     min: 7,
     max: 7,
     rank: 3,
-    draw: (h) => [value(`${h.workerCount}${h.workersComplete ? '' : '+'}`, h.workersComplete ? undefined : 'warning')],
+    draw: (h) => [value(workerCountText(h), missingWorkersText(h) === null ? undefined : 'warning')],
     order: (h) => h.workerCount,
     descending: true,
   },

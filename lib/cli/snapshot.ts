@@ -2,7 +2,7 @@ import type { Snapshot } from '../contract/heartbeat.js';
 import { storedGpu, storedWorker } from '../contract/stored.js';
 import { containerShare } from '../present/container.js';
 import { coresOf, usedMemoryOf } from '../present/host-figures.js';
-import { gpuReadersText, hiveGpusText } from '../present/knowledge.js';
+import { gpuReadersText, hiveGpusText, incompleteText } from '../present/knowledge.js';
 import { unknownOfWorkers } from '../present/null-text.js';
 import { plural, sentence } from '../present/sentences.js';
 import { ansiOf } from '../present/status.js';
@@ -13,7 +13,7 @@ import { paint, printable } from './text.js';
 
 /** A snapshot of one host for a person: the host, its GPUs, its workers, and what could not be had. */
 export function snapshotLines(snapshot: Snapshot, width: number, colours: boolean): string[] {
-  const { host, gpus, workers, workersComplete, faults, collection } = snapshot;
+  const { host, gpus, workers, faults, collection } = snapshot;
   const absence = hiveGpusText(snapshot, collection.gpuAgeMs);
   const bold = (text: string): string => (colours ? paint(text, '1') : text);
   const here = { hive: '', liveness: 'online', ageMs: 0 } as const;
@@ -38,9 +38,7 @@ export function snapshotLines(snapshot: Snapshot, width: number, colours: boolea
     ...(absence?.reason ? [printable(sentence(absence.reason))] : []),
     ...(absence === null ? printTable(without(gpuColumns), gpuRows, width, colours) : []),
     '',
-    bold(
-      `${plural(workers.length, 'worker')}${workersComplete ? '' : ' (incomplete: part of the cgroup tree could not be read)'}`,
-    ),
+    bold(`${plural(workers.length, 'worker')}${incompleteText(snapshot)}`),
     ...(workers.length > 0
       ? printTable(without(workerColumns), sortRows(rows, workerColumns[0] as Column<WorkerRow>, false), width, colours)
       : []),

@@ -50,6 +50,25 @@ export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, '
   return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
 }
 
+/** Why a list of workers may lack some: a sentence without a capital and a full stop; null where it is whole. */
+export function missingWorkersText({
+  workersComplete,
+  gpusKnown,
+}: Pick<HiveView, 'workersComplete' | 'gpusKnown'>): string | null {
+  if (!workersComplete) return 'part of the cgroup tree could not be read';
+  return gpusKnown === 'unknown' ? 'workers that only their GPUs show cannot be found' : null;
+}
+
+/** `3`, or `3+` where there may be more. */
+export const workerCountText = (hive: Pick<HiveView, 'workerCount' | 'workersComplete' | 'gpusKnown'>): string =>
+  `${hive.workerCount}${missingWorkersText(hive) === null ? '' : '+'}`;
+
+/** Behind the heading of a list of workers. */
+export function incompleteText(list: Pick<HiveView, 'workersComplete' | 'gpusKnown'>): string {
+  const missing = missingWorkersText(list);
+  return missing === null ? '' : ` (incomplete: ${missing})`;
+}
+
 /** Names of the readers at work: one, or that of each vendor whose GPUs are read in another way. */
 export const gpuReadersOf = ({ gpuReader, gpuReaders }: Collection): readonly GpuReaderName[] =>
   gpuReaders !== undefined && gpuReaders.length > 0 ? gpuReaders : [gpuReader];

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { gpuReadersOf, gpuReadersText, hiveGpusText, workerGpusText } from '../../lib/present/knowledge.js';
+import {
+  gpuReadersOf,
+  gpuReadersText,
+  hiveGpusText,
+  incompleteText,
+  workerCountText,
+  workerGpusText,
+} from '../../lib/present/knowledge.js';
 import { heartbeatOf } from '../harness/heartbeats.js';
 
 it('names each reader at work, of older hives the one that they name', () => {
@@ -33,5 +40,19 @@ describe('words for GPUs that are not there or not known', () => {
     const held = { uuid: 'GPU-0', memoryUsedBytes: null, utilizationPercent: null };
     const inferred = { gpus: [held], gpusReason: 'by its files', gpusInferred: 'deviceMapped' as const };
     expect(workerGpusText(inferred)).toMatchObject({ text: '1 inferred', reason: 'by its files', unknown: true });
+  });
+});
+
+describe('a list of workers', () => {
+  const of = (workersComplete: boolean, gpusKnown: 'known' | 'none' | 'unknown') => {
+    const hive = { workerCount: 0, workersComplete, gpusKnown };
+    return [workerCountText(hive), incompleteText(hive)];
+  };
+
+  it('may lack some where the tree, or what GPUs the host has, is not known', () => {
+    expect(of(true, 'known')).toEqual(['0', '']);
+    expect(of(true, 'none')).toEqual(['0', '']);
+    expect(of(true, 'unknown')).toEqual(['0+', ' (incomplete: workers that only their GPUs show cannot be found)']);
+    expect(of(false, 'known')).toEqual(['0+', ' (incomplete: part of the cgroup tree could not be read)']);
   });
 });

@@ -3,7 +3,7 @@ import type { HiveView, WorkerView } from '../../contract/api.js';
 import { hostFields } from '../../contract/fields/host.js';
 import { containerShare, throttledText } from '../../present/container.js';
 import { coresOf, usedMemoryOf } from '../../present/host-figures.js';
-import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
+import { gpuReadersText, hiveGpusText, incompleteText } from '../../present/knowledge.js';
 import { ansiOf } from '../../present/status.js';
 import { formatAge, formatGibOf, unknownText } from '../../present/units.js';
 import { fraction, statusSpan, value } from '../cells.js';
@@ -77,9 +77,7 @@ export function hiveDetail(
     ...gpuLines(absence, gpus.length, () => table(gpuColumns, ['hive'], gpus, width)),
     [],
     ...(hive.faults.length > 0 ? [title(`Faults ${hive.faults.length}`), ...faultLines(hive.faults, width), []] : []),
-    title(
-      `Workers ${hive.workerCount}${hive.workersComplete ? '' : ' (incomplete: part of the cgroup tree could not be read)'}`,
-    ),
+    title(`Workers ${hive.workerCount}${incompleteText(hive)}`),
     ...(workers.length > 0
       ? table(workerColumns, ['hive'], byName(workerRows(workers, [hive])), width)
       : [[span('none', '2')]]),

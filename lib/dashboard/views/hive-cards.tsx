@@ -4,7 +4,7 @@ import type { GpuSample } from '../../contract/heartbeat.js';
 import { containerText } from '../../present/container.js';
 import { gpuSummary } from '../../present/gpu-names.js';
 import { cpusOf, usedMemoryOf } from '../../present/host-figures.js';
-import { type AbsenceText, hiveGpusText } from '../../present/knowledge.js';
+import { type AbsenceText, hiveGpusText, missingWorkersText } from '../../present/knowledge.js';
 import { oldValuesText, plural, sentence } from '../../present/sentences.js';
 import {
   gpuHealthStyles,
@@ -151,6 +151,7 @@ export function HiveCard({ id }: { readonly id: string }) {
   const usedMemory = usedMemoryOf(host);
   const workers = workersOf(id);
   const absence = hiveGpusText(view, view.collection.gpuAgeMs);
+  const missing = missingWorkersText(view);
   const stateStyle = styleOf(hiveStateStyles, view.state);
   const inside = containerText(host);
   return (
@@ -212,7 +213,11 @@ export function HiveCard({ id }: { readonly id: string }) {
           {plural(workers.length, 'worker')}
         </button>
         {stale && <span class="status tone-bad plain">○ these values are old</span>}
-        {!view.workersComplete && <span class="status tone-warning plain">◆ list incomplete</span>}
+        {missing !== null && (
+          <span class="status tone-warning plain" title={sentence(missing)}>
+            ◆ list incomplete
+          </span>
+        )}
       </footer>
     </article>
   );

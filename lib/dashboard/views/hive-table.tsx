@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks';
 import type { HiveView } from '../../contract/api.js';
 import { gpuSummary } from '../../present/gpu-names.js';
 import { coresOf, gpuTotals, usedMemoryOf, vramOf } from '../../present/host-figures.js';
-import { hiveGpusText } from '../../present/knowledge.js';
+import { hiveGpusText, workerCountText } from '../../present/knowledge.js';
 import { labelTexts } from '../../present/search.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { livenessStyles } from '../../present/status.js';
@@ -125,7 +125,7 @@ const columns: readonly HiveColumn[] = [
     70,
     2,
     ({ workerCount }) => workerCount,
-    ({ workerCount }) => String(workerCount),
+    (view) => workerCountText(view),
   ),
   figure('tokens', 'Tokens/s', 76, 4, tokensOf, (view) => tokensOf(view)?.toFixed(0) ?? formatBytes(null)),
   figure('age', 'Heard', 70, 5, ageMs, (view) => formatAge(ageMs(view))),
