@@ -2,7 +2,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 
 /** What requests may take of one turn of the event loop, ms; the others wait for their turn. */
 const turnMs = 5;
-/** While new connections arrive, requests wait so long, ms; from then on one is answered in each turn. */
+/**
+ * While new connections arrive, requests wait so long, ms; from then on they have half of the time: after each as much goes to
+ * connections, of which hundreds may be accepted while one costly request is answered.
+ */
 const acceptFirstMs = 100;
 
 interface Waiting {
@@ -23,6 +26,8 @@ export class RequestTurns {
   #beganMs: number | null = null;
   #hasAccepted = false;
   #isAccepting = false;
+  /** Until then the time is that of new connections, where some arrive. */
+  #acceptUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     options: {
@@ -71,9 +76,13 @@ export class RequestTurns {
     this.#hasAccepted = false;
     this.#beganMs = null;
     for (let nowMs = beganMs; this.#waiting.size > 0 && nowMs - beganMs < turnMs; nowMs = this.#now()) {
-      if (this.#isAccepting && !this.#isOverdue(nowMs)) break;
+      if (this.#isAccepting && (nowMs < this.#acceptUntilMs || !this.#isOverdue(nowMs))) break;
       this.#next()?.run();
-      if (this.#isAccepting) break;
+      if (this.#isAccepting) {
+        const endMs = this.#now();
+        this.#acceptUntilMs = endMs + (endMs - nowMs);
+        break;
+      }
     }
     // Whoever waits is looked at again in the next turn, and so is whether connections still arrive.
     if (this.#waiting.size > 0 || this.#isAccepting) this.#begin();

@@ -82,6 +82,29 @@ test('requests wait while connections arrive, but not for ever', () => {
   expect(answeredAtTurn).toBeLessThan(110);
 });
 
+test('connections that arrive have half of the time, however costly the requests are', () => {
+  const { turns, pass, turn } = manual();
+  let [answered, accepted] = [0, 0];
+  turns.accepted();
+  for (let i = 0; i < 50; i++)
+    turns.take(
+      () => 'listings',
+      () => {
+        answered++;
+        pass(15);
+      },
+    );
+  pass(200);
+  // A connection takes a third of a millisecond, and its turn.
+  while (accepted < 300) {
+    accepted++;
+    turns.accepted();
+    pass(0.3);
+    turn();
+  }
+  expect(answered).toBe(6);
+});
+
 test('each request is answered once, those of one caller in their order, whatever they cost and whoever connects', () => {
   const callers = ['a', 'b', 'c'] as const;
   const step = fc.oneof(

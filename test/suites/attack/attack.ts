@@ -33,7 +33,7 @@ export interface Parties {
 export type AttackerToken = 'anyHive' | 'boundHive' | 'read' | 'schedule' | 'none';
 
 /** So often a queen is attacked at most. */
-export const turnsOfQueen = 28;
+export const turnsOfQueen = 20;
 
 export const partiesOf = (turn: number): Parties => {
   const token = (name: string) => `${name}-token-`.padEnd(30, '0') + turn;

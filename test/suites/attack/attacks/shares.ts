@@ -51,7 +51,10 @@ export const shareAttacks: readonly Attack[] = [
     'none',
   ),
   overFleet(asking('listings of 1,000 hives', () => '/v1/hives?limit=1000', 'read')),
-  overFleet(asking('listings of 1,000 workers by a label', () => '/v1/workers?limit=1000&label=team:search', 'read')),
+  // 32: with 64 at once, each a megabyte, the honest wait for up to 1.2 s now and then.
+  overFleet(
+    asking('listings of 1,000 workers by a label', () => '/v1/workers?limit=1000&label=team:search', 'read', 32),
+  ),
   overFleet(asking('histories', (turn) => `/v1/hives/fleet-${turn % 400}/history`, 'read')),
   overFleet(asking('histories of a day', (turn) => `/v1/hives/fleet-${turn % 400}/history?span=day`, 'read')),
   overFleet(asking('/metrics', () => '/metrics', 'read')),
