@@ -10,6 +10,7 @@ import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { planOf, type StreamPlan } from '../queen/stream-plan.js';
 import { ByteBudget } from '../util/byte-budget.js';
+import { hasShare } from '../util/fair-share.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
 import { TokenBucket } from '../util/rate-limiter.js';
 import { DuplicateIds } from './duplicate-ids.js';
@@ -28,9 +29,8 @@ const idleMs = 75_000;
 const sweepMs = 5000;
 /** Unread answers of one connection. */
 const maxUnreadBytes = 64 * 1024;
-/** Different schemas at once: hives of one version share theirs. One caller has at most so many times what is left of them. */
+/** Different schemas at once: hives of one version share theirs. */
 const maxSchemas = 64;
-const shareOfFree = 4;
 /** A hello names the columns of each kind of row, with their scales. */
 const helloBudget: JsonBudget = { depth: 8, nodes: 4096, keys: 16, stringBytes: 320 };
 /** Messages and pings of one connection: a hive sends one each interval, and each interval has its shortest. */
@@ -161,7 +161,7 @@ export class HeartbeatStreams {
   #newPlan(key: string, schema: unknown, owner: string): Shared | null {
     let own = 0;
     for (const plan of this.#plans.values()) if (plan.owner === owner) own++;
-    if (own >= (maxSchemas - this.#plans.size) * shareOfFree) return null;
+    if (!hasShare(own, maxSchemas - this.#plans.size)) return null;
     const shared: Shared = {
       plan: planOf(readSchema(schema)),
       owner,

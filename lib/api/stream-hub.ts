@@ -14,6 +14,7 @@ import {
 } from '../http/sse.js';
 import type { Replay } from '../queen/events.js';
 import type { RegistryChange } from '../queen/registry-options.js';
+import { hasShare } from '../util/fair-share.js';
 import {
   eventMessage,
   PendingRows,
@@ -27,8 +28,6 @@ const keepAliveMs = 15_000;
 const maxFlushDelayMs = 500;
 /** Changes are gathered for so long: together they are compressed to a third of what they are one by one. */
 const holdMs = 100;
-/** Of what is free, one caller may have so many times as many streams: four fifths of all. */
-const shareOfFree = 4;
 /** Each filter is looked at for every change. */
 const maxFiltersOfCaller = 64;
 
@@ -95,7 +94,7 @@ export class StreamHub {
   /** Why another stream of this caller is refused, in words; null: it is not. */
   refusal(caller: string, filter: StreamFilter): string | null {
     const own = this.#all().filter((client) => client.caller === caller);
-    if (own.length >= (this.#maxClients - this.#clients) * shareOfFree)
+    if (!hasShare(own.length, this.#maxClients - this.#clients))
       return 'Too many streams are open, or as many of this token or address as is its share.';
     const isNew = !this.#groups.has(nameOf(filter));
     return isNew && new Set(own.map(({ filterName }) => filterName)).size >= maxFiltersOfCaller

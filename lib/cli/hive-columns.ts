@@ -1,6 +1,6 @@
 import type { HiveView } from '../contract/api.js';
 import { containerShare } from '../present/container.js';
-import { coresOf, cpusOf, gpuTotals, usedMemoryOf, vramOf } from '../present/host-figures.js';
+import { coresOf, cpusOf, type GpuTotals, gpuTotals, usedMemoryOf, vramOf } from '../present/host-figures.js';
 import { hiveGpusText, missingWorkersText, workerCountText } from '../present/knowledge.js';
 import {
   ansiOf,
@@ -27,10 +27,7 @@ import {
 import { type Column, type Span, span } from './table.js';
 
 const hiveGpuPercent = (hive: HiveView): number | null => gpuTotals([hive]).utilizationPercent;
-const hiveVramShare = (hive: HiveView): number | null => {
-  const { usedBytes, totalBytes } = gpuTotals([hive]);
-  return fraction(usedBytes, totalBytes);
-};
+const vramShare = ({ usedBytes, totalBytes }: GpuTotals): number | null => fraction(usedBytes, totalBytes);
 
 export const hostCpu = ({ host }: Pick<HiveView, 'host'>): number | null =>
   fraction(host.cpuPercent, cpusOf(host) * 100);
@@ -134,10 +131,11 @@ export const hiveColumns: readonly Column<HiveView>[] = [
     compact: 18,
     rank: 1,
     draw: (h, width) => {
-      const share = hiveVramShare(h);
-      return gauge(share, padded(vramOf(gpuTotals([h])), 18), width, loadTone(share, 0.95, 1.01));
+      const totals = gpuTotals([h]);
+      const share = vramShare(totals);
+      return gauge(share, padded(vramOf(totals), 18), width, loadTone(share, 0.95, 1.01));
     },
-    order: hiveVramShare,
+    order: (h) => vramShare(gpuTotals([h])),
     descending: true,
   },
   {

@@ -1,12 +1,11 @@
 import type { Server, Socket } from 'node:net';
+import { hasShare } from '../util/fair-share.js';
 import { openFilesLimit } from '../util/open-files.js';
 
 /** Connections that a server may have where the system allows it. */
 const mostConnections = 20_000;
 /** Descriptors for all else: files, other servers, what the runtime needs. */
 const otherDescriptors = 256;
-/** Of what is free, one address may hold so many times as much: four fifths of all, and there is always room for another. */
-const shareOfFree = 4;
 /** Part of all connections that may be open without a token that is right, where tokens are asked for. */
 const partUnknown = 8;
 
@@ -38,7 +37,7 @@ export class ConnectionShares {
   accept(socket: Socket, isAsked: boolean): boolean {
     const address = socket.remoteAddress ?? '';
     const ofAddress = this.#byAddress.get(address) ?? 0;
-    if (ofAddress >= (this.max - this.#open) * shareOfFree) return false;
+    if (!hasShare(ofAddress, this.max - this.#open)) return false;
     this.#open++;
     this.#byAddress.set(address, ofAddress + 1);
     if (isAsked) this.#addUnknown(address, socket);

@@ -50,12 +50,15 @@ export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, '
   return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
 }
 
+/** Why something of workers is not known where their list is not whole. */
+export const unreadTreeText = 'part of the cgroup tree could not be read';
+
 /** Why a list of workers may lack some: a sentence without a capital and a full stop; null where it is whole. */
 export function missingWorkersText({
   workersComplete,
   gpusKnown,
 }: Pick<HiveView, 'workersComplete' | 'gpusKnown'>): string | null {
-  if (!workersComplete) return 'part of the cgroup tree could not be read';
+  if (!workersComplete) return unreadTreeText;
   return gpusKnown === 'unknown' ? 'workers that only their GPUs show cannot be found' : null;
 }
 

@@ -5,7 +5,7 @@ import { gpuFields } from '../contract/fields/gpu.js';
 import { isNullable, known } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Fault, GpuSample, WorkerSample } from '../contract/heartbeat.js';
-import { workerGpusText } from './knowledge.js';
+import { unreadTreeText, workerGpusText } from './knowledge.js';
 import { gpuHealthStyles, styleOf } from './status.js';
 
 const words: Readonly<Record<NullReason, string>> = {
@@ -96,7 +96,7 @@ export function workerNullText(worker: WorkerSample, path: string, context: Null
   );
   if (lacking !== undefined) return because(`GPU ${lacking.index} cannot report it`);
   if (otherwise !== undefined) return none(otherwise);
-  return because(context.workersComplete ? unexplained : 'part of the cgroup tree could not be read');
+  return because(context.workersComplete ? unexplained : unreadTreeText);
 }
 
 /** Reasons for which a worker has no endpoint; the others leave it open. */

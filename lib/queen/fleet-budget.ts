@@ -1,4 +1,5 @@
 import type { Heartbeat } from '../contract/heartbeat.js';
+import { hasShare, isWithinShare } from '../util/fair-share.js';
 
 /** Who sent a heartbeat, and how large its text was: what it is charged by. */
 export interface HeartbeatCost {
@@ -47,9 +48,6 @@ export function weightOf({ hive, workers }: Pick<Heartbeat, 'hive' | 'workers'>,
   return Math.ceil(textBytes * perTextByte + labels * perLabel + shared * perSharedLabel + models * perModel);
 }
 
-/** Of what is free, an owner may hold so many times as much: one takes four fifths of all, and there is always room for another. */
-const shareOfFree = 4;
-
 /**
  * Memory of the fleet in bytes: in all, of one owner, of one hive; and places for hives. What a hive already has is never taken
  * from it, and what does not make it larger is never refused.
@@ -69,7 +67,7 @@ export class FleetBudget {
     const { maxHives } = this.#limits;
     const free = maxHives - this.#hives;
     if (free <= 0) return `this queen takes ${maxHives} hives (maxHives)`;
-    if (owner === '' || (this.#byOwner.get(owner)?.hives ?? 0) < free * shareOfFree) return null;
+    if (owner === '' || hasShare(this.#byOwner.get(owner)?.hives ?? 0, free)) return null;
     return `this queen takes ${maxHives} hives (maxHives), and those of its token or address are as many as is their share`;
   }
 
@@ -87,7 +85,7 @@ export class FleetBudget {
       const free = fleetBytes - this.#held;
       if (grown > free) return `the fleet takes the ${inMiB(fleetBytes)} of memory that it may`;
       const ofOwner = (this.#byOwner.get(owner)?.bytes ?? 0) + (charge?.owner === owner ? grown : bytes);
-      if (ofOwner > (free - grown) * shareOfFree)
+      if (!isWithinShare(ofOwner, free - grown))
         return `the hives of its token or address take as much memory as is their share`;
     }
     if (charge !== null) this.#add(charge.owner, -charge.bytes, -1);

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { HiveView } from '../contract/api.js';
+import { hasShare, isWithinShare } from '../util/fair-share.js';
 import { formerOwner, numberOf } from './missing.js';
 import type { Registry } from './registry.js';
 
@@ -26,8 +27,6 @@ interface RosterOptions {
 /** At most so many: those of a fleet that a queen takes. */
 const maxHives = 20_000;
 const defaultMaxChars = 32 * 1024 * 1024;
-/** Of what is free, the hives of one owner may take so many times as much. */
-const shareOfFree = 4;
 
 /**
  * The hives that were there when this queen ran last. Those that are not heard within the time in which silent hives become
@@ -75,9 +74,9 @@ export class Roster {
       const owner = numberOf(numbers, by);
       const own = charsOf[owner] ?? 0;
       // Where there is no room for all that each said last, it is kept that they were there.
-      const whole = own < (maxChars - chars) * shareOfFree ? JSON.stringify({ heardAtMs, last, owner }) : null;
+      const whole = hasShare(own, maxChars - chars) ? JSON.stringify({ heardAtMs, last, owner }) : null;
       const left = maxChars - chars - (whole?.length ?? 0);
-      if (whole === null || own + whole.length > left * shareOfFree)
+      if (whole === null || !isWithinShare(own + whole.length, left))
         return JSON.stringify({ heardAtMs, last: { ...last, gpus: [], labels: {} }, owner });
       charsOf[owner] = own + whole.length;
       chars += whole.length;

@@ -119,14 +119,7 @@ const columns: readonly HiveColumn[] = [
     ({ host }) => usedMemoryOf(host),
     ({ host }) => formatGibOf(usedMemoryOf(host), host.memoryTotalBytes),
   ),
-  figure(
-    'workers',
-    'Workers',
-    70,
-    2,
-    ({ workerCount }) => workerCount,
-    (view) => workerCountText(view),
-  ),
+  figure('workers', 'Workers', 70, 2, ({ workerCount }) => workerCount, workerCountText),
   figure('tokens', 'Tokens/s', 76, 4, tokensOf, (view) => tokensOf(view)?.toFixed(0) ?? formatBytes(null)),
   figure('age', 'Heard', 70, 5, ageMs, (view) => formatAge(ageMs(view))),
 ];
