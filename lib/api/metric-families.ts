@@ -83,7 +83,8 @@ export function* scrapeSteps({ registry, maxWorkers, maxGpus, ...rest }: FleetSo
     yield;
     const item = registry.hive(id);
     if (item === null) continue;
-    hives.push({ item, labels: { hive: id } });
+    // Those of its GPUs that have series are kept on their own.
+    hives.push({ item: { ...item, gpus: [] }, labels: { hive: id } });
     if (item.liveness === 'offline') continue;
     // In the order of the lists, so that the same GPUs and workers have series at each scrape.
     for (const gpu of item.gpus) {

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { FastifyPluginAsync } from 'fastify';
 import { Type } from 'typebox';
 import { contentTypes, Exposition, negotiate } from '../metrics/exposition.js';
@@ -27,8 +28,8 @@ export function queenMetrics(source: () => FleetSource): FastifyPluginAsync {
       },
       async (request, reply) => {
         const format = negotiate(request.headers.accept);
-        const text = await exposition.text(format, () => inSlices(scrapeSteps(source())));
-        return reply.type(contentTypes[format]).header('vary', 'accept').serializer(String).send(text);
+        const pieces = await exposition.pieces(format, () => inSlices(scrapeSteps(source())));
+        return reply.type(contentTypes[format]).header('vary', 'accept').send(Readable.from(pieces));
       },
     );
   };

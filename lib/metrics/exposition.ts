@@ -1,9 +1,4 @@
-import { createRequire } from 'node:module';
-import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { Slices } from '../util/slices.js';
-
-/** Of the library the part that writes text; the whole, with what it traces with, takes 9 MiB of a process. */
-const TextRegistry = createRequire(import.meta.url)('prom-client/lib/registry.js') as typeof Registry;
 
 export type LabelValues = Readonly<Record<string, string | number>>;
 
@@ -26,9 +21,9 @@ export interface Family<Scrape> {
 
 export type Format = 'prometheus' | 'openMetrics';
 
-export const contentTypes: Readonly<Record<Format, RegistryContentType>> = {
-  prometheus: TextRegistry.PROMETHEUS_CONTENT_TYPE,
-  openMetrics: TextRegistry.OPENMETRICS_CONTENT_TYPE,
+export const contentTypes: Readonly<Record<Format, string>> = {
+  prometheus: 'text/plain; version=0.0.4; charset=utf-8',
+  openMetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
 };
 
 /** The format that an Accept header likes best; the older one where it has no wish. */
@@ -44,15 +39,47 @@ export function negotiate(accept: string | undefined): Format {
   return open > 0 && open >= plain ? 'openMetrics' : 'prometheus';
 }
 
-/** Under which name prom-client finds what is written next. */
-const pieceName = 'piece';
-/** Samples that are written at once. */
-const samplesTogether = 500;
+/** A piece of the text that is written at once: neither held up for long, nor many of them. */
+const pieceChars = 64 * 1024;
 
-interface WrittenSample {
-  readonly value: number;
-  readonly labels: LabelValues | undefined;
-  readonly sharedLabels: LabelValues | undefined;
+const escapeText = (text: string): string => text.replace(/\\/g, '\\\\').replace(/\n/g, '\\n');
+const escapeLabel = (text: string): string => (/[\\\n"]/.test(text) ? escapeText(text).replace(/"/g, '\\"') : text);
+
+function valueText(value: number): string {
+  if (Number.isFinite(value)) return `${value}`;
+  return Number.isNaN(value) ? 'NaN' : value < 0 ? '-Inf' : '+Inf';
+}
+
+/** `a="1",b="2"`, without those names that `but` has. */
+function labelsText(labels: LabelValues, but?: LabelValues): string {
+  let text = '';
+  for (const name in labels) {
+    if (but !== undefined && Object.hasOwn(but, name)) continue;
+    const value = labels[name]!;
+    text += `${text === '' ? '' : ','}${name}="${typeof value === 'string' ? escapeLabel(value) : value}"`;
+  }
+  return text;
+}
+
+/** The text of samples; labels that many of one scrape share are written once. */
+class SampleWriter {
+  readonly #shared = new Map<LabelValues, string>();
+
+  line(name: string, { value, labels, shared }: MetricSample): string {
+    const own = labels === undefined ? '' : labelsText(labels, shared);
+    const others = shared === undefined ? '' : this.#sharedText(shared);
+    const both = own !== '' && others !== '' ? `${own},${others}` : own + others;
+    return both === '' ? `${name} ${valueText(value)}\n` : `${name}{${both}} ${valueText(value)}\n`;
+  }
+
+  #sharedText(shared: LabelValues): string {
+    let text = this.#shared.get(shared);
+    if (text === undefined) {
+      text = labelsText(shared);
+      this.#shared.set(shared, text);
+    }
+    return text;
+  }
 }
 
 /**
@@ -62,76 +89,50 @@ interface WrittenSample {
 export class Exposition<Scrape> {
   readonly #families: readonly Family<Scrape>[];
   readonly #paced: boolean;
-  readonly #writers: Readonly<Record<Format, Registry>>;
-  /** What is written next. */
-  #piece: object | null = null;
   /** Scrapes that overlap follow each other. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(families: readonly Family<Scrape>[], options: { readonly paced?: boolean } = {}) {
     this.#families = families;
     this.#paced = options.paced ?? false;
-    const writerOf = (format: Format): Registry => {
-      const writer = new TextRegistry();
-      (writer as Registry<RegistryContentType>).setContentType(contentTypes[format]);
-      writer.registerMetric({ name: pieceName, get: () => this.#piece } as unknown as Metric);
-      return writer;
-    };
-    this.#writers = { prometheus: writerOf('prometheus'), openMetrics: writerOf('openMetrics') };
   }
 
-  /** `scrape`: what it sees, or what gives that once those before are done. */
-  text(format: Format, scrape: Scrape | (() => Promise<Scrape>)): Promise<string> {
-    const text = this.#last.then(async () =>
-      this.#text(format, typeof scrape === 'function' ? await (scrape as () => Promise<Scrape>)() : scrape),
+  async text(format: Format, scrape: Scrape | (() => Promise<Scrape>)): Promise<string> {
+    return Buffer.concat(await this.pieces(format, scrape)).toString();
+  }
+
+  /** The text as bytes: that of a large fleet is some megabytes. `scrape`: what it sees, or what gives that once those before are done. */
+  pieces(format: Format, scrape: Scrape | (() => Promise<Scrape>)): Promise<readonly Buffer[]> {
+    const pieces = this.#last.then(async () =>
+      this.#pieces(format, typeof scrape === 'function' ? await (scrape as () => Promise<Scrape>)() : scrape),
     );
-    this.#last = text.catch(() => undefined);
-    return text;
+    this.#last = pieces.catch(() => undefined);
+    return pieces;
   }
 
-  async #text(format: Format, scrape: Scrape): Promise<string> {
+  async #pieces(format: Format, scrape: Scrape): Promise<readonly Buffer[]> {
     const slices = this.#paced ? new Slices() : null;
-    const texts: string[] = [];
-    for (const family of this.#families) {
-      const pieces: string[] = [];
-      for (const samples of piecesOf(family.collect(scrape))) {
-        const text = await this.#write(family, format, samples);
-        // The head of a family stands before its first piece.
-        pieces.push(pieces.length === 0 ? text : text.slice(text.indexOf('\n', text.indexOf('\n') + 1) + 1));
+    const writer = new SampleWriter();
+    const pieces: Buffer[] = [];
+    let text = '';
+    for (const [i, { name, type, help, collect }] of this.#families.entries()) {
+      // OpenMetrics names a counter without the suffix of its samples.
+      const isBare = format === 'openMetrics' && type === 'counter';
+      const head = isBare ? name.replace(/_total$/, '') : name;
+      const sample = isBare ? `${head}_total` : name;
+      if (i > 0 && format === 'prometheus') text += '\n';
+      text += `# HELP ${head} ${escapeText(help)}\n# TYPE ${head} ${type}\n`;
+      for (const each of collect(scrape)) {
+        text += writer.line(sample, each);
+        if (text.length < pieceChars) continue;
+        pieces.push(Buffer.from(text));
+        text = '';
         if (slices?.isOver) await slices.rest();
       }
-      texts.push(pieces.join('\n'));
     }
-    return format === 'openMetrics' ? `${texts.join('\n')}\n# EOF\n` : `${texts.join('\n\n')}\n`;
+    pieces.push(Buffer.from(format === 'openMetrics' ? `${text}# EOF\n` : text));
+    return pieces;
   }
-
-  /** By what prom-client asks of a metric, without its store of hashed labels. */
-  #write(
-    { name: full, type, help }: Family<Scrape>,
-    format: Format,
-    values: readonly WrittenSample[],
-  ): Promise<string> {
-    // prom-client writes the suffix of counters itself in OpenMetrics.
-    const name = format === 'openMetrics' && type === 'counter' ? full.replace(/_total$/, '') : full;
-    this.#piece = { name, help, type, values, aggregator: 'sum' };
-    // It is asked for before this returns.
-    return this.#writers[format].getSingleMetricAsString(pieceName);
-  }
-}
-
-/** At least one piece. */
-function* piecesOf(samples: Iterable<MetricSample>): Generator<readonly WrittenSample[], void> {
-  let piece: WrittenSample[] = [];
-  let isFirst = true;
-  for (const { value, labels, shared } of samples) {
-    if (piece.length === samplesTogether) {
-      yield piece;
-      piece = [];
-      isFirst = false;
-    }
-    piece.push({ value, labels, sharedLabels: shared });
-  }
-  if (isFirst || piece.length > 0) yield piece;
 }
 
 /** Gauge or counter of one value without labels. */

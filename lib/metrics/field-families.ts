@@ -36,23 +36,20 @@ function scaler(scale: Scale | undefined): (value: unknown) => number | null {
 }
 
 /** Gives the samples of one field of many items. */
-function collector(name: string, metric: MetricOfField): (items: Iterable<Labelled>) => MetricSample[] {
+function collector(name: string, metric: MetricOfField): (items: Iterable<Labelled>) => Iterable<MetricSample> {
   const { label, part, unlessEmpty } = metric;
   const scaled = scaler(metric.scale);
   const read = readerOf(name);
   const isLeftOut = (item: Item) => unlessEmpty !== undefined && (item[unlessEmpty] as readonly unknown[]).length === 0;
   if (label === undefined)
-    return (items) => {
-      const samples: MetricSample[] = [];
+    return function* (items) {
       for (const { item, labels } of items) {
         if (isLeftOut(item)) continue;
         const value = scaled(part === undefined ? read(item) : (item[name] as Item | null)?.[part]);
-        if (value !== null) samples.push({ value, shared: labels });
+        if (value !== null) yield { value, shared: labels };
       }
-      return samples;
     };
-  return (items) => {
-    const samples: MetricSample[] = [];
+  return function* (items) {
     for (const { item, labels } of items) {
       const values = item[name];
       const entries = Array.isArray(values)
@@ -60,10 +57,9 @@ function collector(name: string, metric: MetricOfField): (items: Iterable<Labell
         : Object.entries((values ?? {}) as Item);
       for (const [key, entry] of entries) {
         const value = scaled(entry);
-        if (value !== null) samples.push({ value, labels: { [label]: key }, shared: labels });
+        if (value !== null) yield { value, labels: { [label]: key }, shared: labels };
       }
     }
-    return samples;
   };
 }
 
