@@ -55,6 +55,29 @@ describe('a reader of one model', () => {
   });
 });
 
+describe('events of one moment', () => {
+  it('go to each reader in one write, and one by one where it is behind', () => {
+    const { hub, open, hear } = bench({ limits: { behindBytes: 1 } });
+    const [quick, slow] = [open({ kinds: ['queenEvent'] }), open({ kinds: ['queenEvent'] })];
+    hear('a');
+    slow.reading = false;
+    hub.flush();
+    quick.reading = false;
+    for (const hive of ['b', 'c', 'd']) hear(hive);
+    hub.flush();
+    expect(quick.waiting).toHaveLength(1);
+    expect(slow.waiting).toHaveLength(1);
+    for (const each of [quick, slow]) each.read();
+    const joined = ['a', 'b', 'c', 'd'];
+    const hives = (response: typeof quick) =>
+      response.messages
+        .filter(({ event }) => event === 'queenEvent')
+        .map(({ data }) => (data as { hive: string }).hive);
+    expect(hives(quick)).toEqual(joined);
+    expect(hives(slow)).toEqual(joined);
+  });
+});
+
 describe('rows that nobody sees', () => {
   it('are not made: most readers want events alone, or one hive', () => {
     const { registry, hub, open, hear, said } = bench();
