@@ -202,45 +202,51 @@ const shortSecrets: Readonly<Record<string, string>> = {
   'redis-cli': 'a',
 };
 
+/** An option whose value is a secret by its name, or a name and its password: `--proxy-user bob:x`. */
+const isSecretOption = (option: string, value = ''): boolean =>
+  /^--?[A-Za-z]/.test(option) &&
+  (isSecretName(option) || (/^--(?:[a-z-]+-)?user$/i.test(option) && value.includes(':')));
+
+/** How an argument carries a secret: in itself behind so many characters, or in those that follow. */
+function secretOf(
+  argv: readonly string[],
+  i: number,
+  letters: string,
+): { readonly kept: number } | 'next' | 'all' | null {
+  const argument = argv[i] as string;
+  const equals = argument.indexOf('=');
+  const isLetter = /^-[A-Za-z]/.test(argument) && letters.includes(argument[1] as string);
+  if (isLetter && argument.length > 2 && !isSecretName(argument)) return { kept: 2 };
+  const name = argument.slice(0, Math.max(0, equals));
+  if (/^-{0,2}[A-Za-z][A-Za-z0-9_.-]*$/.test(name) && isSecretName(name)) return { kept: equals + 1 };
+  // A header given as several arguments: `Authorization: Bearer x`.
+  if (/^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1))) return 'all';
+  return equals < 0 && (isLetter || isSecretOption(argument, argv[i + 1])) ? 'next' : null;
+}
+
 /**
  * The command line as it may leave the host: each secret replaced, then cut to `length` characters. Arguments are joined
  * by one blank. Cut last, so that no half of a secret slips under a shape.
  */
 export function redactCommand(argv: readonly string[], length: number = defaults.commandLength): string {
-  const short = shortSecrets[basename(argv[0] ?? '')] ?? '';
+  const letters = shortSecrets[basename(argv[0] ?? '')] ?? '';
   const shown: string[] = [];
   for (let i = 0; i < argv.length; i += 1) {
     const argument = argv[i] as string;
-    const equals = argument.indexOf('=');
-    const name = equals > 0 ? argument.slice(0, equals) : argument;
-    const isHeader = /^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1));
-    const isShort = /^-[A-Za-z]/.test(argument) && short.includes(argument[1] as string);
-    const isOption =
-      equals < 0 &&
-      /^--?[A-Za-z]/.test(argument) &&
-      (isSecretName(argument) || (isShort && argument.length === 2) || isUserOption(argument, argv[i + 1]));
-    if (isShort && argument.length > 2 && !isSecretName(argument)) {
-      shown.push(`${argument.slice(0, 2)}${redacted}`);
-    } else if (equals > 0 && /^-{0,2}[A-Za-z][A-Za-z0-9_.-]*$/.test(name) && isSecretName(name)) {
-      shown.push(`${name}=${redacted}`);
-    } else if (isHeader) {
-      // A header given as several arguments: `Authorization: Bearer x`.
-      shown.push(argument, redacted);
-      i = endOfValues(argv, i + 1) - 1;
-    } else if (isOption) {
+    const secret = secretOf(argv, i, letters);
+    if (secret === null) shown.push(redactText(argument));
+    else if (typeof secret === 'object') shown.push(argument.slice(0, secret.kept) + redacted);
+    else {
       shown.push(argument);
-      if (i + 1 === argv.length) break;
+      if (secret === 'next' && i + 1 === argv.length) break;
       shown.push(redacted);
       // The secret itself may begin with `-`. Keys of an API may be several (vLLM: `--api-key A B`): all up to the next.
-      i = /keys?$/i.test(argument) ? endOfValues(argv, i + 2) - 1 : i + 1;
-    } else shown.push(redactText(argument));
+      if (secret === 'all') i = endOfValues(argv, i + 1) - 1;
+      else i = /keys?$/i.test(argument) ? endOfValues(argv, i + 2) - 1 : i + 1;
+    }
   }
   return cut(shown.join(' ').replace(controls, ' '), length);
 }
-
-/** `--proxy-user bob:x`: a name and its password, of any program. */
-const isUserOption = (option: string, value = ''): boolean =>
-  /^--(?:[a-z-]+-)?user$/i.test(option) && value.includes(':');
 
 /** Where the next option begins. */
 function endOfValues(argv: readonly string[], from: number): number {
