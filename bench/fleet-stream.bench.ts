@@ -61,8 +61,10 @@ function sizeOf(context: BenchContext, name: string, hives: number) {
   return { count, goal: (atMost: number) => (count === hives ? { atMost } : {}) };
 }
 
+/** As the shipped units start it. */
+const queenFlags = ['--max-semi-space-size=32'];
 const startQueen = (context: BenchContext, port = 0) =>
-  Child.start<{ port: number }>(context, 'queen', ['queen', 'watched', port]);
+  Child.start<{ port: number }>(context, 'queen', ['queen', 'watched', port], queenFlags);
 
 async function measure(context: BenchContext, { name, hives, workers, readers }: Case): Promise<readonly Metric[]> {
   const { count, goal } = sizeOf(context, name, hives);

@@ -14,7 +14,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 
 /** Variables of a command's settings; a typing error in one would be passed over in silence by whoever deploys it. */
-const variables = (user: SettingUser) => settingsOf(user).map(variableOf);
+const variables = (user: SettingUser) => [
+  ...settingsOf(user).map(variableOf),
+  // Every queen has the nursery that the benchmarks were made with.
+  ...(user === 'queen' ? ['NODE_OPTIONS'] : []),
+];
+const queenOptions = '--max-semi-space-size=32';
 const commands = createProgram().commands.map((command) => command.name());
 
 interface Mount {
@@ -97,6 +102,8 @@ function checkPod({ spec: { selector, template } }: Manifest): void {
   const user = container.args[0] as 'queen' | 'hive';
   expect(commands).toContain(user);
   for (const { name } of container.env) expect(variables(user), name).toContain(name);
+  if (user === 'queen')
+    expect(container.env).toContainEqual(expect.objectContaining({ name: 'NODE_OPTIONS', value: queenOptions }));
   expect(container.volumeMounts.map(({ name }) => name).toSorted()).toEqual(volumes.map(({ name }) => name).toSorted());
   expect(container.livenessProbe.httpGet.path).toBe('/healthz');
   expect(container.ports.map(({ name }) => name)).toContain(container.livenessProbe.httpGet.port);
@@ -316,6 +323,7 @@ describe('deploy: Docker', () => {
       expect(command).toHaveLength(1);
       expect(commands).toContain(user);
       for (const variable of Object.keys(environment)) expect(variables(user), variable).toContain(variable);
+      if (user === 'queen') expect(environment).toMatchObject({ NODE_OPTIONS: queenOptions });
       expect(existsSync(join(root, 'deploy/docker', build.context, build.dockerfile))).toBe(true);
       const port = user === 'queen' ? defaults.queenPort : defaults.hivePort;
       const asked = environment.HIVEPULSE_PORT ? "' + process.env.HIVEPULSE_PORT + '" : port;
@@ -376,4 +384,9 @@ describe('deploy: Docker', () => {
     const image = Number(/^FROM node:(\d+)/m.exec(dockerfile)?.[1]);
     expect(image).toBeGreaterThanOrEqual(Number(/\d+/.exec(engines.node)?.[0]));
   });
+});
+
+it('a benchmark of a fleet measures the queen that the units start', () => {
+  expect(read('deploy/hivepulse-queen.service')).toContain(`\nEnvironment=NODE_OPTIONS=${queenOptions}\n`);
+  expect(read('bench/fleet-stream.bench.ts')).toContain(`['${queenOptions}']`);
 });
