@@ -4,7 +4,7 @@ import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { readSchema, StreamCodecError } from '../contract/stream/codec.js';
 import { maxTextBytes, type QueenMessage, subprotocol } from '../contract/stream/messages.js';
 import { type ProblemError, problems } from '../http/problem.js';
-import { textFrame } from '../http/text-frame.js';
+import { serverMessage } from '../http/text-message.js';
 import type { Upgrade } from '../http/upgrade.js';
 import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
 import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
@@ -397,6 +397,6 @@ class Connection {
   #send(message: QueenMessage): void {
     if (this.#client.readyState !== WebSocket.OPEN) return;
     if (this.#client.bufferedAmount > maxUnreadBytes) this.#client.terminate();
-    else this.#socket.write(textFrame(asciiJson(message)), 'latin1');
+    else this.#socket.write(serverMessage(asciiJson(message)), 'latin1');
   }
 }

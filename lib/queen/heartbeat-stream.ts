@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Heartbeat, HeartbeatReply } from '../contract/heartbeat.js';
-import { ChangedCells, DeltaReader, decodeKeyframe, messageTypes, StreamCodecError } from '../contract/stream/codec.js';
+import { ChangedCells } from '../contract/stream/cells.js';
+import { DeltaReader, decodeKeyframe, messageTypes, StreamCodecError } from '../contract/stream/codec.js';
 import type { ResyncReason } from '../contract/stream/messages.js';
 import { cellCount, countRows, NumericState } from '../contract/stream/state.js';
 import { areRightItems } from '../contract/validate.js';

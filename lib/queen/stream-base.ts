@@ -1,4 +1,4 @@
-import type { ChangedCells } from '../contract/stream/codec.js';
+import type { ChangedCells } from '../contract/stream/cells.js';
 import type { NumericState } from '../contract/stream/state.js';
 import type { GpuRecord, HiveRecord, Unwritten, WorkerRecord } from './records.js';
 import type { RowPlan, StreamPlan } from './stream-plan.js';

@@ -1,5 +1,5 @@
 import type { Heartbeat } from '../contract/heartbeat.js';
-import type { ChangedCells } from '../contract/stream/codec.js';
+import type { ChangedCells } from '../contract/stream/cells.js';
 import type { HistoryStore } from './history.js';
 import type { Indexes } from './indexes.js';
 import { addServing, type Delta, markParents, mergeInto, type Serving } from './ingest.js';

@@ -1,4 +1,5 @@
-import { type ChangedCells, StreamCodecError, sentSchema } from '../contract/stream/codec.js';
+import type { ChangedCells } from '../contract/stream/cells.js';
+import { StreamCodecError, sentSchema } from '../contract/stream/codec.js';
 import {
   boundsOf,
   type Column,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ChangedCells } from '../../../lib/contract/stream/cells.js';
 import {
-  ChangedCells,
   DeltaReader,
   decodeKeyframe,
   encodeDelta,
