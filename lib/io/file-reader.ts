@@ -16,7 +16,8 @@ export const filesOfDevice = (files: readonly string[]): string => files.join(se
 export const splitDevice = (device: string): readonly string[] => device.split(separator);
 
 /** What power/runtime_status says of a device that is not to be touched; native/blocking_files.cc says it too. */
-export const sleeps = (status: string): boolean => /^(?:suspended|suspending|resuming)$/.test(status.split('\n', 1)[0] ?? '');
+export const sleeps = (status: string): boolean =>
+  /^(?:suspended|suspending|resuming)$/.test(status.split('\n', 1)[0] ?? '');
 
 /**
  * File reads that may block on somebody else's lock (/proc, cgroupfs), done off the event loop and outside libuv's pool:
