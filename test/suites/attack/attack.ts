@@ -124,7 +124,7 @@ export class Attacker {
   /** Answers by status, `failed` for none; connections by what became of them. */
   readonly answers: Record<string, number> = {};
 
-  constructor(target: Target, { sharesAddress = false }: Pick<Attack, 'sharesAddress'>) {
+  constructor(target: Target, { sharesAddress }: Pick<Attack, 'sharesAddress'>) {
     this.target = target;
     this.#parties = partiesOf(target.turn);
     this.#from = sharesAddress ? {} : { localAddress: this.#parties.address };
