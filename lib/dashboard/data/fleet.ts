@@ -46,16 +46,26 @@ let lastDrawMs = 0;
 /** By the clock of requestAnimationFrame, which begins with the page. */
 let lastOrderMs = Number.NEGATIVE_INFINITY;
 
-/** For so long after a scroll event more of them are expected. */
+/** Whether one scrolls: so long after a scroll event more of them are expected. */
+export const scrolling = signal(false);
 const scrollingMs = 150;
-let lastScrollMs = Number.NEGATIVE_INFINITY;
-/** Rows that come into view are drawn as they are now; those in view wait while frames are wanted for scrolling. */
-export const noteScroll = (): void => {
-  lastScrollMs = performance.now();
-};
+let lastScrollMs = 0;
 
-function drawEveryMs(nowMs: number): number {
-  if (nowMs - lastScrollMs < scrollingMs && workers.size > 300) return 1000;
+/** Rows that come into view are drawn as they are now; those in view wait while frames are wanted for scrolling. */
+export function noteScroll(): void {
+  lastScrollMs = performance.now();
+  if (scrolling.value) return;
+  scrolling.value = true;
+  const settle = () => {
+    const leftMs = lastScrollMs + scrollingMs - performance.now();
+    if (leftMs > 0) setTimeout(settle, leftMs);
+    else scrolling.value = false;
+  };
+  setTimeout(settle, scrollingMs);
+}
+
+function drawEveryMs(): number {
+  if (scrolling.value && workers.size > 300) return 1000;
   return workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100;
 }
 const orderEveryMs = 1000;
@@ -103,7 +113,7 @@ function flush(nowMs: number): void {
       membershipDirty = false;
       membership.value++;
     }
-  } else if (dirty && nowMs - lastDrawMs >= drawEveryMs(nowMs)) {
+  } else if (dirty && nowMs - lastDrawMs >= drawEveryMs()) {
     dirty = false;
     lastDrawMs = nowMs;
     drawn.value++;

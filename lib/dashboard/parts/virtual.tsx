@@ -1,5 +1,6 @@
 import type { ComponentChildren, RefObject } from 'preact';
 import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { scrolling } from '../data/fleet.js';
 import { viewportOf } from './viewport.js';
 
 /** Where rows begin. `offsets[n]` is the height of all n rows. */
@@ -94,7 +95,7 @@ export function Virtual({ offsets: given, scroller, row, reveal = -1, part, cove
     else if (bottom > outer.scrollTop + outer.clientHeight) outer.scrollTop = bottom - outer.clientHeight;
   }, [reveal, part?.[0]]);
 
-  const rows: ComponentChildren[] = [];
+  const rows = new Map<number, ComponentChildren>();
   const last = Math.min(range[1], count - 1);
   // It only grows: a number that changed with each step would give every row another element.
   slots.current = Math.max(slots.current, last - range[0] + 2);
@@ -103,11 +104,27 @@ export function Virtual({ offsets: given, scroller, row, reveal = -1, part, cove
       transform: `translateY(${offsets[index]}px)`,
       height: `${offsets[index + 1]! - offsets[index]!}px`,
     };
-    rows.push(row(index, style, index % slots.current));
+    rows.set(index % slots.current, row(index, style, index % slots.current));
   }
+  const order = useElementOrder(box, [...rows.keys()]);
   return (
     <div ref={box} class="virtual" role="presentation" style={{ height: `${total}px` }}>
-      {rows}
+      {order.map((slot) => rows.get(slot))}
     </div>
   );
+}
+
+/**
+ * The order of elements, by slot. An element that moves among others is laid out anew with all that is in it, so they stay
+ * where they are while one scrolls, and are put in the order in which they are read afterwards; not under the focus, which
+ * a move would take away.
+ */
+function useElementOrder(box: RefObject<HTMLElement>, read: readonly number[]): readonly number[] {
+  const order = useRef<readonly number[]>(read);
+  const hasFocus = box.current?.contains(document.activeElement) ?? false;
+  if (scrolling.value || hasFocus) {
+    const kept = order.current.filter((slot) => read.includes(slot));
+    order.current = [...kept, ...read.filter((slot) => !kept.includes(slot))];
+  } else order.current = read;
+  return order.current;
 }
