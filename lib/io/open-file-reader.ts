@@ -137,6 +137,7 @@ export class NativeFileReader extends ThreadFileReader {
   readonly #files: NativeFileThread;
   /** Of paths that are asked for again and again: `Object.freeze` says that they stay what they are. */
   readonly #texts = new WeakMap<readonly string[], string>();
+  readonly #bytes = new WeakMap<readonly string[], readonly (string | Buffer)[]>();
   readonly #shapes = new WeakMap<readonly string[], DrmShapes>();
   #pids: { readonly rows: Float64Array; readonly lists: readonly (PidInodes | number)[] } | null = null;
 
@@ -184,7 +185,15 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
-    return this.#files.submit(work, paths.map(bytesOfPath), argument);
+    return this.#files.submit(work, this.#bytesOf(paths), argument);
+  }
+
+  #bytesOf(paths: readonly string[]): readonly (string | Buffer)[] {
+    const known = this.#bytes.get(paths);
+    if (known !== undefined) return known;
+    const bytes = paths.map(bytesOfPath);
+    if (Object.isFrozen(paths)) this.#bytes.set(paths, bytes);
+    return bytes;
   }
 
   async #packed(
