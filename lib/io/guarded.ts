@@ -301,17 +301,18 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
 
   /** null: the batch hangs. */
   #answer({ request, at, paths }: Batch, results: readonly unknown[] | null): void {
-    for (const [i, place] of at.entries()) request.results[place] = results?.[i] ?? ETIMEDOUT;
+    for (let i = 0; i < at.length; i++) request.results[at[i]!] = results?.[i] ?? ETIMEDOUT;
     for (const { suspects } of this.#hung.values()) for (const path of paths) suspects.delete(path);
     request.waiting -= at.length;
     if (request.waiting === 0) request.resolve();
   }
 
-  #watch(): void {
-    this.#stopWatch ??= this.#options.clock.after(hungAfterMs / 4, () => {
+  /** Nearly every read returns before the first look, and a timer wakes the process even where it was taken back. */
+  #watch(afterMs = hungAfterMs): void {
+    this.#stopWatch ??= this.#options.clock.after(afterMs, () => {
       this.#stopWatch = null;
       this.#check();
-      if (this.#queue.length > 0 && !this.#closed) this.#watch();
+      if (this.#queue.length > 0 && !this.#closed) this.#watch(hungAfterMs / 4);
     });
   }
 
