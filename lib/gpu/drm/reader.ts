@@ -39,6 +39,12 @@ class SamePaths {
   }
 }
 
+/** A report as that of the device at another place. */
+const placedAt = ({ gpu, processes }: CardReport, index: number): CardReport => ({
+  gpu: { ...gpu, index },
+  processes: processes.map((each) => ({ ...each, device: index })),
+});
+
 interface OpenCard {
   readonly card: DrmCard;
   readonly meter: CardMeter;
@@ -268,12 +274,11 @@ class DrmReader implements GpuReader {
       if (this.#allGpus || !gpu.unifiedMemory || processes.length > 0) this.#shown.add(gpu.uuid);
     if (this.#shown.size === 0) return this.#absent;
     const shown = reports.filter(({ gpu }) => this.#shown.has(gpu.uuid));
+    const placed = shown.length === reports.length ? shown : shown.map(placedAt);
     const report: GpuReport = {
       unlisted: null,
-      devices: shown.map(({ gpu }, i) => ({ ...gpu, index: i })),
-      processes: shown.flatMap(({ processes }, device) =>
-        processes.map(({ pid, bytes, utilization }) => ({ device, pid, bytes, utilization })),
-      ),
+      devices: placed.map(({ gpu }) => gpu),
+      processes: placed.flatMap(({ processes }) => processes),
     };
     return { status: 'working', reader: 'drm', reason: null, report, at: this.#now() };
   }

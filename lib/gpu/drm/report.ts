@@ -17,18 +17,22 @@ const noEarlier = gpuReason('notReady', 'there is no earlier reading of a proces
 const larger = (one: number | null, other: number | null): number | null =>
   one === null || other === null ? (one ?? other) : Math.max(one, other);
 
-interface Held extends ReportedProcess {
-  /** Why its utilization is null. */
-  readonly reason: GpuReason | null;
+interface Held {
+  readonly processes: ReportedProcess[];
+  /** Why the utilization of one of them is null. */
+  readonly unmeasured: GpuReason | null;
 }
 
-/** What a process does by the engine time of its clients; `computes`: through queues whose time is not counted there. */
-function utilizationOf(holder: DrmHolder | undefined, computes: boolean): Pick<Held, 'utilization' | 'reason'> {
-  if (holder === undefined) return { utilization: null, reason: notCounted };
+/**
+ * What a process does by the engine time of its clients, or why that is not known; `computes`: through queues whose time is not
+ * counted there.
+ */
+function utilizationOf(holder: DrmHolder | undefined, computes: boolean): number | GpuReason {
+  if (holder === undefined) return notCounted;
   const utilization = busiest([holder]);
-  if (utilization === null) return { utilization: null, reason: noEarlier };
-  const moved = holder.clients.some(({ use }) => use?.everBusy === true);
-  return computes && !moved ? { utilization: null, reason: notCounted } : { utilization, reason: null };
+  if (utilization === null) return noEarlier;
+  const moved = !computes || holder.clients.some(({ use }) => use?.everBusy === true);
+  return moved ? utilization : notCounted;
 }
 
 /** What the clients of a process hold; null where one does not say it. */
@@ -48,15 +52,18 @@ function processesOf(
   holders: readonly DrmHolder[],
   computeHolders: readonly ComputeHolder[],
   bytesOf: CardMeter['bytesOf'],
-): Held[] {
-  const held: Held[] = [];
+): Held {
+  const processes: ReportedProcess[] = [];
+  let unmeasured: GpuReason | null = null;
   const add = (pid: number, holder: DrmHolder | undefined, compute: ComputeHolder | undefined): void => {
     const clients = holder?.clients ?? [];
     const bytes = larger(drawnBytes(clients, bytesOf), compute?.bytes ?? null);
     const isUsed = bytes !== 0 || clients.some(({ use }) => use === null || use.everBusy);
     if (!isUsed) return;
-    const { utilization, reason } = utilizationOf(holder, (compute?.bytes ?? 0) > 0);
-    held.push({ device, pid, bytes, utilization, reason });
+    const use = utilizationOf(holder, (compute?.bytes ?? 0) > 0);
+    const isKnown = typeof use === 'number';
+    if (!isKnown) unmeasured ??= use;
+    processes.push({ device, pid, bytes, utilization: isKnown ? use : null });
   };
   const computeByPid = new Map(computeHolders.map((compute) => [compute.pid, compute]));
   for (const holder of holders) {
@@ -64,7 +71,7 @@ function processesOf(
     computeByPid.delete(holder.pid);
   }
   for (const compute of computeByPid.values()) add(compute.pid, undefined, compute);
-  return held;
+  return { processes, unmeasured };
 }
 
 /** One card as its files, its clients and the vendor's own interface show it; `reading` is null where it sleeps. */
@@ -93,22 +100,17 @@ export function reportCard(
   }
   const { values, reasons: own, ...card } = meter.measure(reading, context);
   const reasons = { ...own };
-  let held = processesOf(position, context.holders, context.computeHolders, (client) => meter.bytesOf(client));
+  const held = processesOf(position, context.holders, context.computeHolders, (client) => meter.bytesOf(client));
   const utilization = values.utilizationPercent ?? null;
-  const [only, ...others] = held;
+  const { unmeasured } = held;
+  const [only] = held.processes;
+  const isAlone = held.processes.length === 1 && context.incomplete === null;
   // What the only process on a card does is what the card does.
-  if (only?.utilization === null && others.length === 0 && utilization !== null && context.incomplete === null)
-    held = [{ ...only, utilization, reason: null }];
-  const unmeasured = held.find(({ reason }) => reason !== null)?.reason;
-  if (unmeasured) reasons['workers.gpus.utilizationPercent'] = unmeasured;
+  if (only?.utilization === null && isAlone && utilization !== null) held.processes[0] = { ...only, utilization };
+  else if (unmeasured !== null) reasons['workers.gpus.utilizationPercent'] = unmeasured;
   if (context.incomplete !== null) reasons.processCount = context.incomplete;
   return {
     gpu: { ...common, ...card, unifiedMemory: meter.unifiedMemory, unreachable: null, values, reasons },
-    processes: held.map(({ pid, bytes, utilization: percent }) => ({
-      device: position,
-      pid,
-      bytes,
-      utilization: percent,
-    })),
+    processes: held.processes,
   };
 }
