@@ -5,7 +5,7 @@ import { defaults } from '../../contract/defaults.js';
 import type { DirectoryEntry } from '../../io/file-reader.js';
 import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
 import { errnoText } from '../../util/errno.js';
-import type { GpuReport } from '../report.js';
+import type { GpuReport, ReportedProcess } from '../report.js';
 import type { GpuReader, GpuReaderOptions, VendorReading } from '../vendor.js';
 import { type CardReading, cardIdentity, DrmCard } from './card.js';
 import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js';
@@ -44,6 +44,12 @@ const placedAt = ({ gpu, processes }: CardReport, index: number): CardReport => 
   gpu: { ...gpu, index },
   processes: processes.map((each) => ({ ...each, device: index })),
 });
+
+function allOf(reports: readonly CardReport[]): readonly ReportedProcess[] {
+  const all: ReportedProcess[] = [];
+  for (const { processes } of reports) for (const each of processes) all.push(each);
+  return all;
+}
 
 interface OpenCard {
   readonly card: DrmCard;
@@ -278,7 +284,7 @@ class DrmReader implements GpuReader {
     const report: GpuReport = {
       unlisted: null,
       devices: placed.map(({ gpu }) => gpu),
-      processes: placed.flatMap(({ processes }) => processes),
+      processes: allOf(placed),
     };
     return { status: 'working', reader: 'drm', reason: null, report, at: this.#now() };
   }
