@@ -233,10 +233,24 @@ export const faults = [
   },
   {
     name: 'a card that sleeps is read',
-    file: 'lib/gpu/drm/reader.ts',
-    from: "['suspended', 'suspending', 'resuming'].includes(text)",
-    to: "['suspending', 'resuming'].includes(text)",
+    file: 'lib/io/file-reader.ts',
+    from: '^(?:suspended|suspending|resuming)$',
+    to: '^(?:suspending|resuming)$',
     tests: ['test/gpu/drm/hazards.test.ts', 'test/gpu/drm/refusals.test.ts'],
+  },
+  {
+    name: 'the file that hangs is asked for again',
+    file: 'lib/gpu/drm/card.ts',
+    from: 'this.#hanging.add(name);',
+    to: '',
+    tests: ['test/gpu/drm/refusals.test.ts'],
+  },
+  {
+    name: 'processes that changed keep the descriptors of before',
+    file: 'lib/gpu/drm/processes.ts',
+    from: 'if (looked?.descriptors !== among) continue;',
+    to: 'if (looked === undefined) continue;',
+    tests: ['test/gpu/drm/hazards.test.ts', 'test/gpu/drm/parity.test.ts'],
   },
   {
     name: 'cards of other drivers are of this vendor too',
