@@ -307,11 +307,12 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
     if (request.waiting === 0) request.resolve(request.results);
   }
 
-  #watch(): void {
-    this.#stopWatch ??= this.#options.clock.after(hungAfterMs / 4, () => {
+  /** Nearly every read returns before the first look, and a timer wakes the process even where it was taken back. */
+  #watch(afterMs = hungAfterMs): void {
+    this.#stopWatch ??= this.#options.clock.after(afterMs, () => {
       this.#stopWatch = null;
       this.#check();
-      if (this.#queue.length > 0 && !this.#closed) this.#watch();
+      if (this.#queue.length > 0 && !this.#closed) this.#watch(hungAfterMs / 4);
     });
   }
 

@@ -195,6 +195,7 @@ export class NativeFileReader extends ThreadFileReader {
   readonly #files: NativeFileThread;
   /** Of paths that are asked for again and again: `Object.freeze` says that they stay what they are. */
   readonly #texts = new WeakMap<readonly string[], Buffer>();
+  readonly #bytes = new WeakMap<readonly string[], readonly (string | Buffer)[]>();
   readonly #shapes = new WeakMap<readonly string[], DrmShapes>();
   readonly #unpacked = new WeakMap<readonly string[], Unpacked>();
 
@@ -221,7 +222,7 @@ export class NativeFileReader extends ThreadFileReader {
 
   /** These give the same objects where nothing has changed below paths that stay what they are. */
   override async list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
-    return this.#madeOf(paths, await this.#ask('list', paths.map(bytesOfPath)), listsOf);
+    return this.#madeOf(paths, await this.#ask('list', this.#bytesOf(paths)), listsOf);
   }
 
   override async pids(paths: readonly string[]): Promise<readonly (PidInodes | number)[]> {
@@ -229,7 +230,7 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   override async links(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
-    return linksOf(await this.#ask('links', paths.map(bytesOfPath), prefix));
+    return linksOf(await this.#ask('links', this.#bytesOf(paths), prefix));
   }
 
   override async linkNames(paths: readonly string[], prefix: string): Promise<readonly (readonly string[] | number)[]> {
@@ -257,7 +258,15 @@ export class NativeFileReader extends ThreadFileReader {
   }
 
   protected submit(work: FileWork, paths: readonly string[], argument?: Argument): number {
-    return this.#files.submit(work, paths.map(bytesOfPath), argument);
+    return this.#files.submit(work, this.#bytesOf(paths), argument);
+  }
+
+  #bytesOf(paths: readonly string[]): readonly (string | Buffer)[] {
+    const known = this.#bytes.get(paths);
+    if (known !== undefined) return known;
+    const bytes = paths.map(bytesOfPath);
+    if (Object.isFrozen(paths)) this.#bytes.set(paths, bytes);
+    return bytes;
   }
 
   #take(batches: NativeBatches): void {
