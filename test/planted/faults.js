@@ -246,13 +246,6 @@ export const faults = [
     tests: ['test/gpu/drm/refusals.test.ts'],
   },
   {
-    name: 'processes that changed keep the descriptors of before',
-    file: 'lib/gpu/drm/processes.ts',
-    from: 'if (looked?.descriptors !== among) continue;',
-    to: 'if (looked === undefined) continue;',
-    tests: ['test/gpu/drm/hazards.test.ts', 'test/gpu/drm/parity.test.ts'],
-  },
-  {
     name: 'cards of other drivers are of this vendor too',
     file: 'lib/gpu/drm/reader.ts',
     from: 'if (identity === null || !this.#driver.drivers.includes(identity.driver)) {',
