@@ -135,11 +135,14 @@ bool BlockingFiles::Submit(FileBatch batch) {
     thread_started_ = StartDetached("hive-files", [self = shared_from_this()] { self->Run(); });
     if (!thread_started_) return false;
   }
+  bool idle = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     waiting_.push_back(std::move(batch));
+    idle = std::exchange(idle_, false);
   }
-  wake_.Signal();
+  // It looks for the next batch by itself after each.
+  if (idle) wake_.Signal();
   return true;
 }
 
@@ -214,6 +217,8 @@ void BlockingFiles::Run() {
       if (!waiting_.empty()) {
         batch = std::move(waiting_.front());
         waiting_.pop_front();
+      } else {
+        idle_ = true;
       }
     }
     if (batch.id == 0) {

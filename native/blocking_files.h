@@ -113,6 +113,7 @@ class BlockingFiles : public std::enable_shared_from_this<BlockingFiles> {
 
   std::mutex mutex_;
   std::deque<FileBatch> waiting_;
+  bool idle_ = false;
   std::vector<FileBatch> done_;
 };
 

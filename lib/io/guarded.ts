@@ -73,16 +73,16 @@ type Work<T = unknown> = (reader: FileReader, paths: readonly string[]) => Promi
 /** One call of a method of `FileReader`. */
 interface Request {
   readonly work: Work;
-  readonly results: unknown[];
+  results: readonly unknown[];
   waiting: number;
-  readonly resolve: () => void;
+  readonly resolve: (results: readonly unknown[]) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-/** Some paths of a request; `at`: their places in the results. */
+/** Some paths of a request; `at`: their places in the results, null where they are all of them. */
 interface Part {
   readonly paths: readonly string[];
-  readonly at: readonly number[];
+  readonly at: readonly number[] | null;
 }
 
 /** As one reader has them. */
@@ -225,31 +225,31 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
     return this.#queue.length > 0 && this.#readers.current.runningMs() > hungAfterMs;
   }
 
-  async #request<T>(paths: readonly string[], work: Work<T>): Promise<readonly (T | typeof ETIMEDOUT)[]> {
-    if (this.#closed) throw closedError('file reader');
-    const results: (T | number)[] = paths.map(() => ETIMEDOUT);
+  #request<T>(paths: readonly string[], work: Work<T>): Promise<readonly (T | typeof ETIMEDOUT)[]> {
+    if (this.#closed) return Promise.reject(closedError('file reader'));
     const parts = this.#partsOf(paths);
-    const waiting = parts.reduce((sum, { at }) => sum + at.length, 0);
-    if (waiting === 0) return results;
-    await new Promise<void>((resolve, reject) => {
+    const waiting = parts.reduce((sum, part) => sum + part.paths.length, 0);
+    const results = new Array<unknown>(paths.length).fill(ETIMEDOUT);
+    return new Promise<readonly unknown[]>((resolve, reject) => {
       const request: Request = { work, results, waiting, resolve, reject };
+      if (waiting === 0) resolve(results);
       for (const { paths: some, at } of parts) this.#submit({ request, paths: some, at });
-    });
-    return results;
+    }) as Promise<readonly (T | typeof ETIMEDOUT)[]>;
   }
 
   /** Where nothing hangs those of paths that stay what they are (`Object.freeze`) are the same from call to call. */
   #partsOf(paths: readonly string[]): readonly Part[] {
+    const { batchSize } = this.#options;
+    if (paths.length === 0) return [];
+    if (this.#hung.size === 0 && paths.length <= batchSize) return [{ paths, at: null }];
     const stays = this.#hung.size === 0 && Object.isFrozen(paths);
     const known = stays ? this.#parts.get(paths) : undefined;
     if (known !== undefined) return known;
-    const { batchSize } = this.#options;
     const at = [...paths.keys()].filter((i) => !this.#hangs(paths[i] as string));
     const parts: Part[] = [];
     for (let i = 0; i < at.length; i += batchSize) {
       const places = at.slice(i, i + batchSize);
-      const whole = places.length === paths.length;
-      const some = whole ? paths : places.map((place) => paths[place] as string);
+      const some = places.map((place) => paths[place] as string);
       parts.push({ paths: stays ? Object.freeze(some) : some, at: places });
     }
     if (stays) this.#parts.set(paths, parts);
@@ -274,12 +274,7 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
     const ask = async () => request.work(reader, paths);
     ask().then(
       (results) => this.#returned(reader, batch, results),
-      () =>
-        this.#returned(
-          reader,
-          batch,
-          paths.map(() => EIO),
-        ),
+      () => this.#returned(reader, batch, new Array(paths.length).fill(EIO)),
     );
   }
 
@@ -301,10 +296,15 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
 
   /** null: the batch hangs. */
   #answer({ request, at, paths }: Batch, results: readonly unknown[] | null): void {
-    for (let i = 0; i < at.length; i++) request.results[at[i]!] = results?.[i] ?? ETIMEDOUT;
-    for (const { suspects } of this.#hung.values()) for (const path of paths) suspects.delete(path);
-    request.waiting -= at.length;
-    if (request.waiting === 0) request.resolve();
+    if (at === null && results?.length === paths.length) request.results = results;
+    else {
+      const all = request.results as unknown[];
+      for (let i = 0; i < paths.length; i++) all[at?.[i] ?? i] = results?.[i] ?? ETIMEDOUT;
+    }
+    if (this.#hung.size > 0)
+      for (const { suspects } of this.#hung.values()) for (const path of paths) suspects.delete(path);
+    request.waiting -= paths.length;
+    if (request.waiting === 0) request.resolve(request.results);
   }
 
   /** Nearly every read returns before the first look, and a timer wakes the process even where it was taken back. */
@@ -334,7 +334,7 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
     for (const batch of waiting) this.#submit(batch);
     if (alone) return;
     const { request, at, paths } = head;
-    for (const [i, path] of paths.entries()) this.#submit({ request, at: [at[i] as number], paths: [path] });
+    for (const [i, path] of paths.entries()) this.#submit({ request, at: [at?.[i] ?? i], paths: [path] });
   }
 
   #recovered(reader: FileReader): void {

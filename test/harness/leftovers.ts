@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onInterruption } from './interruption.js';
@@ -17,9 +27,19 @@ const cgroupName = /^hivepulse-test-(\d+)(?:-\d+)?$/;
 const namespaceName = /^hivepulse-(\d+)-\d+$/;
 const directoryName = /^hivepulse-[a-z-]+-(\d+)-[A-Za-z0-9]{6}$/;
 
+/** In memory, where the system has that: no other program's writes hold up what is read there. */
+export const memoryDirectory = (): string => {
+  try {
+    accessSync('/dev/shm', constants.W_OK);
+    return '/dev/shm';
+  } catch {
+    return tmpdir();
+  }
+};
+
 /** A directory that is removed by whoever made it, at the latest when this process is interrupted. */
-export function temporaryDirectory(kind = 'test'): { readonly path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), `hivepulse-${kind}-${process.pid}-`));
+export function temporaryDirectory(kind = 'test', below = tmpdir()): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(below, `hivepulse-${kind}-${process.pid}-`));
   const remove = (): void => {
     forget();
     removeDirectory(path);
@@ -147,9 +167,9 @@ export function sweep(): readonly string[] {
   for (const name of list('/run/netns').filter((each) => deadOwner(namespaceName, each))) {
     if (removeNamespace(name)) swept.push(`network namespace ${name}`);
   }
-  const temporary = tmpdir();
-  for (const name of list(temporary).filter((each) => deadOwner(directoryName, each))) {
-    const path = join(temporary, name);
+  const temporary = [...new Set([tmpdir(), memoryDirectory()])];
+  const directories = temporary.flatMap((below) => list(below).map((name) => ({ name, path: join(below, name) })));
+  for (const { path } of directories.filter(({ name }) => deadOwner(directoryName, name))) {
     try {
       if (removeDirectory(path)) swept.push(`directory ${path}`);
     } catch {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { FileReader } from '../../lib/io/file-reader.js';
+import { type FileReader, filesOfDevice } from '../../lib/io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, GuardedTask, taskHungAfterMs } from '../../lib/io/guarded.js';
 import { ManualClock, settle } from '../harness/manual-clock.js';
 import { MemoryTree } from './fake-files.js';
@@ -41,6 +41,25 @@ describe('a guarded reader', () => {
     expect(tree.readers).toHaveLength(1);
     expect(reader.stalled).toBe(false);
     expect(clock.timers).toBe(0);
+  });
+
+  it('says which file of a device hangs, for as long as it does', async () => {
+    const { clock, tree, reader } = prepared();
+    const stuck = filesOfDevice(['/d0/f0', '/d1/f1', '/d2/f2', '/d3/f3']);
+    const well = filesOfDevice(['/d0/f4', '/d1/f5']);
+    tree.hangs.add('/d2/f2');
+    const first = reader.readAwake([stuck, well], 100);
+    for (let ms = 0; ms < 4000; ms += 250) await clock.advance(250);
+    expect(await first).toEqual([ETIMEDOUT, ['text 4', 'text 5']]);
+    expect([stuck, well].map((device) => reader.hangingAt(device))).toEqual([2, null]);
+    expect(await reader.readAwake([filesOfDevice(['/d0/f0', '/d1/f1', '/d3/f3']), stuck], 100)).toEqual([
+      ['text 0', 'text 1', 'text 3'],
+      ETIMEDOUT,
+    ]);
+    tree.hangs.release('/d2/f2');
+    await settle();
+    expect(reader.hangingAt(stuck)).toBeNull();
+    expect(await reader.readAwake([stuck], 100)).toEqual([['text 0', 'text 1', 'text 2', 'text 3']]);
   });
 
   it('a read that hangs costs its path alone: named after a second, left out of later reads, read again when it returns', async () => {
@@ -269,6 +288,7 @@ describe('each call of a reader', () => {
   const calls = {
     read: [100],
     readKept: [200],
+    readAwake: [300],
     list: [],
     pids: [],
     links: ['socket:['],

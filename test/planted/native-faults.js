@@ -37,6 +37,25 @@ const drm = addon(
   ],
 );
 
+const files = addon(
+  'blocking_files.cc',
+  ['test/gpu/drm/parity.test.ts'],
+  [
+    ['a device that sleeps is read', 'word == "suspended" || ', ''],
+    ['a device that is about to sleep is read', ' || word == "suspending"', ''],
+    ['whatever a device says, it is read', 'sleeps = packed.rows[head] == 1 && ', 'sleeps = false && '],
+    ['any file may say that a device sleeps', 'packed.rows[head] == 1 && ', ''],
+    ['a status is all of its text', "status.substr(0, status.find('\\n'))", 'status'],
+    ['a link that points elsewhere is one', 'prefix.compare(0, prefix.size(), target, prefix.size()) != 0', 'false'],
+    [
+      'names of links are their targets',
+      'names ? std::string_view(entry.d_name)',
+      'false ? std::string_view(entry.d_name)',
+    ],
+    ['no entry is a directory', 'IsDirectory(path, entry) ? 1.0 : 0.0', '0.0'],
+  ],
+);
+
 const cgroup = addon(
   'cgroup_parse.cc',
   ['test/cgroup/io-stacks.test.ts', 'test/cgroup/parity-random.test.ts', 'test/cgroup/parity-fixtures.test.ts'],
@@ -130,4 +149,4 @@ const nvml = addon(
   ],
 );
 
-export const nativeFaults = [...drm, ...cgroup, ...usage, ...sockets, ...nvml];
+export const nativeFaults = [...drm, ...files, ...cgroup, ...usage, ...sockets, ...nvml];

@@ -82,11 +82,12 @@ export class CardReading {
 
   /** A whole number of 0 or more, or below where `signed`; in units of `unit`. */
   number(name: string, unit = 1, signed = false): Read<number> {
-    const read = this.text(name);
-    if ('reason' in read) return read;
-    if (!(signed ? /^-?\d{1,20}$/ : /^\d{1,20}$/).test(read.value)) return { reason: malformed };
-    if (isAllOnes(Number(read.value))) return { reason: allOnes(read.value) };
-    return { value: Number(read.value) / unit };
+    const result = this.#results.get(name) ?? ENOENT;
+    if (typeof result === 'number') return { reason: reasonOfErrno(result) };
+    const text = result.trim();
+    if (!(signed ? /^-?\d{1,20}$/ : /^\d{1,20}$/).test(text)) return { reason: malformed };
+    const value = Number(text);
+    return isAllOnes(value) ? { reason: allOnes(text) } : { value: value / unit };
   }
 
   /** The whole number of a line `label: N`; a driver in reset gives a sentence in its place. */
@@ -101,10 +102,13 @@ export class CardReading {
 
   /** The first of several names that has a number; else why the first has none, and where all are missing, that. */
   first(names: readonly string[], unit = 1, signed = false): Read<number> {
-    const reads = names.map((name) => this.number(name, unit, signed));
-    const found = reads.find((read) => 'value' in read);
-    const refused = reads.find((read) => 'reason' in read && read.reason.name !== 'notSupported');
-    return found ?? refused ?? { reason: gpuReason('notSupported') };
+    let refused: Read<number> | null = null;
+    for (const name of names) {
+      const read = this.number(name, unit, signed);
+      if ('value' in read) return read;
+      if (read.reason.name !== 'notSupported') refused ??= read;
+    }
+    return refused ?? { reason: gpuReason('notSupported') };
   }
 
   /** One byte of a binary file; null where it has none. */
@@ -166,6 +170,12 @@ export class DrmCard {
   readonly identity: CardIdentity;
   readonly #directory: string;
   readonly #names: CardFileNames;
+  readonly #statusPath: string;
+  readonly #rare: readonly string[];
+  readonly #sensors: readonly string[];
+  readonly #rareSensors: readonly string[];
+  /** By name; of sensors once their directory is known. */
+  readonly #paths: Map<string, string>;
   #results = new Map<string, KeptResult>();
   #hwmon: string | null = null;
   #pass = 0;
@@ -184,6 +194,12 @@ export class DrmCard {
     this.identity = identity;
     this.#names = names;
     this.#nextSlow = -(place % slowEvery);
+    this.#statusPath = join(directory, 'device/power/runtime_status');
+    const { once, fast, slow, hwmon, slowHwmon } = names;
+    this.#rare = [...once, ...slow];
+    this.#paths = new Map([...fast, ...this.#rare].map((name) => [name, `${directory}/${name}`]));
+    this.#sensors = hwmon.map((name) => `hwmon/${name}`);
+    this.#rareSensors = slowHwmon.map((name) => `hwmon/${name}`);
   }
 
   /** What is due, for `readAwake`; the same until it was taken. `recoveries`: those of its reader. */
@@ -209,7 +225,7 @@ export class DrmCard {
   }
 
   #due(slow: boolean): Asked {
-    const { once, fast, hwmon, slowHwmon } = this.#names;
+    const { fast } = this.#names;
     const known = slow ? this.#lasting() : this.#results;
     const stale = (name: string) => known.get(name) === undefined;
     // What is missing stays so until the slow files are due; what failed in another way is tried again.
@@ -219,28 +235,28 @@ export class DrmCard {
     const changing = fast.filter(changes);
     // Where the driver hangs, the first one does.
     if (changing.length === 0) changing.push(...fast.slice(0, 1));
-    const rare = [...once, ...this.#names.slow].filter(asks);
-    const below = (names: readonly string[]) => (this.#hwmon === null ? [] : names.map((name) => `hwmon/${name}`));
-    const sensors = below(hwmon).filter(changes);
-    const rareSensors = below(slowHwmon).filter((name) => stale(name) && !this.#hanging.has(name));
+    const rare = this.#rare.filter(asks);
+    const hasSensors = this.#hwmon !== null;
+    const sensors = hasSensors ? this.#sensors.filter(changes) : [];
+    const rareSensors = hasSensors ? this.#rareSensors.filter((name) => stale(name) && !this.#hanging.has(name)) : [];
     const names = [...changing, ...rare, ...sensors, ...rareSensors];
-    const paths = names.map((name) => `${this.#directory}/${this.#pathOf(name)}`);
+    const paths = names.map((name) => this.#paths.get(name) as string);
     return {
       names,
-      device: filesOfDevice([`${this.#directory}/device/power/runtime_status`, ...paths]),
+      device: filesOfDevice([this.#statusPath, ...paths]),
       slow,
       rare: rare.length + rareSensors.length > 0,
     };
   }
 
-  #pathOf(name: string): string {
-    return name.startsWith('hwmon/') ? `device/hwmon/${this.#hwmon}/${name.slice('hwmon/'.length)}` : name;
-  }
-
   /** What is known for as long as the driver is bound. */
   #lasting(): Map<string, KeptResult> {
-    const { once } = this.#names;
-    return new Map([...this.#results].filter(([name]) => once.includes(name)));
+    const lasting = new Map<string, KeptResult>();
+    for (const name of this.#names.once) {
+      const known = this.#results.get(name);
+      if (known !== undefined) lasting.set(name, known);
+    }
+    return lasting;
   }
 
   /** Takes what these files gave; null: it sleeps. What it gives is complete once `settle` was called, where it `isUnsettled`. */
@@ -297,12 +313,10 @@ export class DrmCard {
     this.#hwmon = names.filter((name) => /^hwmon\d+$/.test(name)).sort()[0] ?? null;
     this.#asked = null;
     if (this.#hwmon === null) return;
-    const at = join(directory, this.#hwmon);
-    const hwmon = [...this.#names.hwmon, ...this.#names.slowHwmon];
-    const results = await files.readKept(
-      hwmon.map((name) => join(at, name)),
-      maxBytes,
-    );
-    for (const [i, name] of hwmon.entries()) this.#results.set(`hwmon/${name}`, results[i] ?? ENOENT);
+    const sensors = [...this.#sensors, ...this.#rareSensors];
+    const paths = sensors.map((name) => join(directory, name.replace('hwmon', this.#hwmon as string)));
+    for (const [i, name] of sensors.entries()) this.#paths.set(name, paths[i] as string);
+    const results = await files.readKept(paths, maxBytes);
+    for (const [i, name] of sensors.entries()) this.#results.set(name, results[i] ?? ENOENT);
   }
 }

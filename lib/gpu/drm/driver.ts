@@ -36,7 +36,8 @@ export interface CardValues {
   readonly name: string;
   readonly computeCapability: string;
   readonly values: Partial<ReportedValues>;
-  readonly reasons: Readonly<Record<string, GpuReason>>;
+  /** Made for one report, which adds to them. */
+  readonly reasons: Record<string, GpuReason>;
 }
 
 /** One card: keeps what its figures need of the reading before. */

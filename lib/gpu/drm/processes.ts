@@ -201,7 +201,8 @@ export class DrmProcesses {
     for (const [pass, pids] of this.#due) {
       if (pass > this.#pass) continue;
       this.#due.delete(pass);
-      for (const pid of pids) if ((this.#processes.get(pid)?.next ?? Number.POSITIVE_INFINITY) <= this.#pass) due.add(pid);
+      for (const pid of pids)
+        if ((this.#processes.get(pid)?.next ?? Number.POSITIVE_INFINITY) <= this.#pass) due.add(pid);
     }
     return [...due];
   }

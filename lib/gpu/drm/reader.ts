@@ -5,7 +5,7 @@ import { defaults } from '../../contract/defaults.js';
 import type { DirectoryEntry } from '../../io/file-reader.js';
 import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
 import { errnoText } from '../../util/errno.js';
-import type { GpuReport } from '../report.js';
+import type { GpuReport, ReportedProcess } from '../report.js';
 import type { GpuReader, GpuReaderOptions, VendorReading } from '../vendor.js';
 import { type CardReading, cardIdentity, DrmCard } from './card.js';
 import type { CardMeter, ComputeHolders, DrmCards, DrmDriver } from './driver.js';
@@ -37,6 +37,18 @@ class SamePaths {
     if (paths.length !== last.length || paths.some((path, i) => path !== last[i])) this.#last = Object.freeze(paths);
     return this.#last;
   }
+}
+
+/** A report as that of the device at another place. */
+const placedAt = ({ gpu, processes }: CardReport, index: number): CardReport => ({
+  gpu: { ...gpu, index },
+  processes: processes.map((each) => ({ ...each, device: index })),
+});
+
+function allOf(reports: readonly CardReport[]): readonly ReportedProcess[] {
+  const all: ReportedProcess[] = [];
+  for (const { processes } of reports) for (const each of processes) all.push(each);
+  return all;
 }
 
 interface OpenCard {
@@ -268,12 +280,11 @@ class DrmReader implements GpuReader {
       if (this.#allGpus || !gpu.unifiedMemory || processes.length > 0) this.#shown.add(gpu.uuid);
     if (this.#shown.size === 0) return this.#absent;
     const shown = reports.filter(({ gpu }) => this.#shown.has(gpu.uuid));
+    const placed = shown.length === reports.length ? shown : shown.map(placedAt);
     const report: GpuReport = {
       unlisted: null,
-      devices: shown.map(({ gpu }, i) => ({ ...gpu, index: i })),
-      processes: shown.flatMap(({ processes }, device) =>
-        processes.map(({ pid, bytes, utilization }) => ({ device, pid, bytes, utilization })),
-      ),
+      devices: placed.map(({ gpu }) => gpu),
+      processes: allOf(placed),
     };
     return { status: 'working', reader: 'drm', reason: null, report, at: this.#now() };
   }

@@ -1,7 +1,7 @@
 import { type GpuReason, gpuReason } from '../reasons.js';
 import type { ReportedGpu, ReportedProcess } from '../report.js';
 import type { CardIdentity, CardReading } from './card.js';
-import { busiest, type CardContext, type CardMeter, type ComputeHolder } from './driver.js';
+import { busiest, type CardContext, type CardMeter, type CardValues, type ComputeHolder } from './driver.js';
 import type { DrmHolder } from './processes.js';
 
 export interface CardReport {
@@ -17,25 +17,29 @@ const noEarlier = gpuReason('notReady', 'there is no earlier reading of a proces
 const larger = (one: number | null, other: number | null): number | null =>
   one === null || other === null ? (one ?? other) : Math.max(one, other);
 
-interface Held extends ReportedProcess {
-  /** Why its utilization is null. */
-  readonly reason: GpuReason | null;
+interface Held {
+  readonly processes: ReportedProcess[];
+  /** Why the utilization of one of them is null. */
+  readonly unmeasured: GpuReason | null;
 }
 
-/** What a process does by the engine time of its clients; `computes`: through queues whose time is not counted there. */
-function utilizationOf(holder: DrmHolder | undefined, computes: boolean): Pick<Held, 'utilization' | 'reason'> {
-  if (holder === undefined) return { utilization: null, reason: notCounted };
+/**
+ * What a process does by the engine time of its clients, or why that is not known; `computes`: through queues whose time is not
+ * counted there.
+ */
+function utilizationOf(holder: DrmHolder | undefined, computes: boolean): number | GpuReason {
+  if (holder === undefined) return notCounted;
   const utilization = busiest([holder]);
-  if (utilization === null) return { utilization: null, reason: noEarlier };
-  const moved = holder.clients.some(({ use }) => use?.everBusy === true);
-  return computes && !moved ? { utilization: null, reason: notCounted } : { utilization, reason: null };
+  if (utilization === null) return noEarlier;
+  const moved = !computes || holder.clients.some(({ use }) => use?.everBusy === true);
+  return moved ? utilization : notCounted;
 }
 
 /** What the clients of a process hold; null where one does not say it. */
-function drawnBytes(clients: DrmHolder['clients'], bytesOf: CardMeter['bytesOf']): number | null {
+function drawnBytes(clients: DrmHolder['clients'], meter: CardMeter): number | null {
   let total: number | null = null;
   for (const { client } of clients) {
-    const bytes = bytesOf(client);
+    const bytes = meter.bytesOf(client);
     if (bytes === null) return null;
     total = (total ?? 0) + bytes;
   }
@@ -43,20 +47,18 @@ function drawnBytes(clients: DrmHolder['clients'], bytesOf: CardMeter['bytesOf']
 }
 
 /** Processes that hold memory of a card or have used it; those that only have it open are none. */
-function processesOf(
-  device: number,
-  holders: readonly DrmHolder[],
-  computeHolders: readonly ComputeHolder[],
-  bytesOf: CardMeter['bytesOf'],
-): Held[] {
-  const held: Held[] = [];
+function processesOf(device: number, { holders, computeHolders }: CardContext, meter: CardMeter): Held {
+  const processes: ReportedProcess[] = [];
+  let unmeasured: GpuReason | null = null;
   const add = (pid: number, holder: DrmHolder | undefined, compute: ComputeHolder | undefined): void => {
     const clients = holder?.clients ?? [];
-    const bytes = larger(drawnBytes(clients, bytesOf), compute?.bytes ?? null);
+    const bytes = larger(drawnBytes(clients, meter), compute?.bytes ?? null);
     const isUsed = bytes !== 0 || clients.some(({ use }) => use === null || use.everBusy);
     if (!isUsed) return;
-    const { utilization, reason } = utilizationOf(holder, (compute?.bytes ?? 0) > 0);
-    held.push({ device, pid, bytes, utilization, reason });
+    const use = utilizationOf(holder, (compute?.bytes ?? 0) > 0);
+    const isKnown = typeof use === 'number';
+    if (!isKnown) unmeasured ??= use;
+    processes.push({ device, pid, bytes, utilization: isKnown ? use : null });
   };
   const computeByPid = new Map(computeHolders.map((compute) => [compute.pid, compute]));
   for (const holder of holders) {
@@ -64,8 +66,14 @@ function processesOf(
     computeByPid.delete(holder.pid);
   }
   for (const compute of computeByPid.values()) add(compute.pid, undefined, compute);
-  return held;
+  return { processes, unmeasured };
 }
+
+const nothingHeld: Held = { processes: [], unmeasured: null };
+const noProblems: ReportedGpu['problems'] = [];
+
+/** Of a card that cannot be read. */
+const blank = (name: string): CardValues => ({ name, computeCapability: '', values: {}, reasons: {} });
 
 /** One card as its files, its clients and the vendor's own interface show it; `reading` is null where it sleeps. */
 export function reportCard(
@@ -76,39 +84,38 @@ export function reportCard(
   reading: CardReading | null,
   context: CardContext,
 ): CardReport {
-  const common = {
+  const unreachable = reading === null ? suspended : reading.unreachable;
+  const isReached = reading !== null && unreachable === null;
+  const measured = isReached ? meter.measure(reading, context) : blank(`${vendor} GPU ${identity.pciId}`.trim());
+  const held = isReached ? processesOf(position, context, meter) : nothingHeld;
+  if (isReached) {
+    const { reasons } = measured;
+    if (!takesUseOf(held, measured, context) && held.unmeasured !== null)
+      reasons['workers.gpus.utilizationPercent'] = held.unmeasured;
+    if (context.incomplete !== null) reasons.processCount = context.incomplete;
+  }
+  const gpu: ReportedGpu = {
     index: position,
     uuid: `${vendor}-${identity.pdev}`,
     parentUuid: '',
+    name: measured.name,
     busId: identity.pdev,
-    problems: [],
+    computeCapability: measured.computeCapability,
+    unifiedMemory: meter.unifiedMemory,
+    unreachable,
+    values: measured.values,
+    reasons: measured.reasons,
+    problems: noProblems,
     processesKnown: context.incomplete === null,
   };
-  const unreachable = reading === null ? suspended : reading.unreachable;
-  if (reading === null || unreachable !== null) {
-    const name = `${vendor} GPU ${identity.pciId}`.trim();
-    const { unifiedMemory } = meter;
-    const blank = { name, computeCapability: '', unifiedMemory, values: {}, reasons: {} };
-    return { gpu: { ...common, ...blank, unreachable }, processes: [] };
-  }
-  const { values, reasons: own, ...card } = meter.measure(reading, context);
-  const reasons = { ...own };
-  let held = processesOf(position, context.holders, context.computeHolders, (client) => meter.bytesOf(client));
+  return { gpu, processes: held.processes };
+}
+
+/** What the only process on a card does is what the card does. */
+function takesUseOf({ processes }: Held, { values }: CardValues, { incomplete }: CardContext): boolean {
+  const [only] = processes;
   const utilization = values.utilizationPercent ?? null;
-  const [only, ...others] = held;
-  // What the only process on a card does is what the card does.
-  if (only?.utilization === null && others.length === 0 && utilization !== null && context.incomplete === null)
-    held = [{ ...only, utilization, reason: null }];
-  const unmeasured = held.find(({ reason }) => reason !== null)?.reason;
-  if (unmeasured) reasons['workers.gpus.utilizationPercent'] = unmeasured;
-  if (context.incomplete !== null) reasons.processCount = context.incomplete;
-  return {
-    gpu: { ...common, ...card, unifiedMemory: meter.unifiedMemory, unreachable: null, values, reasons },
-    processes: held.map(({ pid, bytes, utilization: percent }) => ({
-      device: position,
-      pid,
-      bytes,
-      utilization: percent,
-    })),
-  };
+  if (only?.utilization !== null || processes.length > 1 || incomplete !== null || utilization === null) return false;
+  processes[0] = { ...only, utilization };
+  return true;
 }

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { temporaryDirectory } from '../../harness/leftovers.js';
+import { memoryDirectory, temporaryDirectory } from '../../harness/leftovers.js';
 
 export const MiB = 1024 * 1024;
 export const GiB = 1024 * MiB;
@@ -167,7 +167,8 @@ export class FakeDrmHost {
   #nodes = 0;
 
   constructor(cards: readonly FakeCard[] = []) {
-    const { path, remove } = temporaryDirectory('drm');
+    // A read that takes a second is taken to hang, and on a busy disk one may.
+    const { path, remove } = temporaryDirectory('drm', memoryDirectory());
     this.root = path;
     this.#remove = remove;
     for (const directory of ['sys/class/drm', 'proc/sys/kernel']) mkdirSync(join(path, directory), { recursive: true });

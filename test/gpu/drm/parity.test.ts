@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
+import { filesOfDevice } from '../../../lib/io/file-reader.js';
 import { NativeFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
 import { loadBinding } from '../../../lib/native/binding.js';
 import { DrmClient, type DrmClientResult } from '../../../lib/native/drm-clients.js';
@@ -189,6 +190,68 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
     expect(await said()).toBe(ENOENT);
     writeFileSync(path, '');
     expect(await said()).toBe('');
+  });
+
+  const content = fc.option(fc.string({ unit: 'binary', maxLength: 6 }), { freq: 4 });
+  const status = fc.oneof(
+    fc.constantFrom('active', 'suspended', 'suspending', 'resuming', 'error', 'suspended\nmore', 'suspendedly', ''),
+    fc.constant(null),
+  );
+
+  it('devices are read in their order, and no further where they sleep', async () => {
+    const at = join(directory, 'devices');
+    const device = fc.tuple(status, fc.array(content, { maxLength: 4 }));
+    await fc.assert(
+      fc.asyncProperty(fc.array(device, { minLength: 1, maxLength: 4 }), async (devices) => {
+        mkdirSync(at, { recursive: true });
+        const asked = devices.map(([runtime, contents], i) =>
+          [runtime === null ? null : `${runtime}\n`, ...contents].map((text, j) => {
+            const path = join(at, `${i}-${j}`);
+            rmSync(path, { force: true });
+            if (text !== null) writeFileSync(path, text, 'latin1');
+            return path;
+          }),
+        );
+        const expected = devices.map(([runtime, contents]) => {
+          const sleeps = /^(suspended|suspending|resuming)(\n|$)/.test(runtime ?? '');
+          const all = [runtime === null ? null : `${runtime}\n`, ...contents];
+          const said = all.map((text) => (text === null ? ENOENT : Buffer.from(text, 'latin1').toString('latin1')));
+          return sleeps ? said.slice(0, 1) : said;
+        });
+        const texts = Object.freeze(asked.map(filesOfDevice));
+        for (const reader of [native, worker]) expect(await reader?.readAwake(texts, 4096)).toEqual(expected);
+        expect([native?.runningAt(), worker.runningAt()]).toEqual([0, 0]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('names of any bytes are the same, as often as they are asked for, and so are targets of links', async () => {
+    const at = join(directory, 'names');
+    mkdirSync(join(at, 'below'), { recursive: true });
+    for (const name of ['plain', 'line\nbreak', 'ü', '3']) writeFileSync(join(at, name), '');
+    writeFileSync(Buffer.concat([Buffer.from(`${at}/`), Buffer.of(0xff, 0x41)]), '');
+    for (const [name, target] of Object.entries({ 7: '/dev/dri/ü', 8: '/dev/dri/renderD128', 9: '/dev/null' }))
+      symlinkSync(target, join(at, name));
+    const paths = Object.freeze([at, join(at, 'none'), at]);
+    const byName = (lists: readonly (readonly { readonly name: string }[] | number)[] | undefined) =>
+      lists?.map((list) => (typeof list === 'number' ? list : list.toSorted((a, b) => (a.name < b.name ? -1 : 1))));
+    const sorted = (lists: readonly (readonly string[] | number)[] | undefined) =>
+      lists?.map((list) => (typeof list === 'number' ? list : list.toSorted()));
+    for (let pass = 0; pass < 3; pass++) {
+      const lists = byName(await native?.list(paths));
+      expect(lists).toEqual(byName(await worker.list(paths)));
+      expect(lists?.map((list) => (typeof list === 'number' ? list : list.length))).toEqual([
+        9 + pass,
+        ENOENT,
+        9 + pass,
+      ]);
+      const [targets] = sorted(await native?.links(paths, '/dev/dri/')) ?? [];
+      expect(targets).toEqual(['/dev/dri/renderD128', '/dev/dri/ü']);
+      expect(await worker.links(paths, '/dev/dri/').then(sorted)).toEqual([targets, ENOENT, targets]);
+      expect(sorted(await native?.linkNames(paths, '/dev/dri/'))).toEqual([['7', '8'], ENOENT, ['7', '8']]);
+      writeFileSync(join(at, `later-${pass}`), '');
+    }
   });
 
   it('files of the kernel that are kept are of their process, and end with it', async () => {

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { gpuKnowledge } from '../../../lib/gpu/knowledge.js';
+import type { GpuReading } from '../../../lib/gpu/reading.js';
 import { waitFor } from '../../harness/wait.js';
 import { apu, arcXe, FakeDrmHost, fdinfo, GiB, instinct, MiB, radeon } from './fake-host.js';
 import { drmSource, failingVendors } from './sources.js';
@@ -219,5 +220,27 @@ describe('files of a driver that refuse', () => {
     ]);
     expect(faults).toContainEqual(expect.objectContaining({ code: 'TIMEOUT', gpuUuid: 'AMD-0000:03:00.0' }));
     hangs = false;
+  });
+
+  it('a file that hangs while the driver answers costs what it says, until it returns', async () => {
+    using host = new FakeDrmHost([radeon(), radeon('0000:44:00.0')]);
+    let hangs = false;
+    const stuck = (path: string) => hangs && path.endsWith('card0/device/hwmon/hwmon0/power1_average');
+    using drm = drmSource(host, { vendors: failingVendors((path) => (stuck(path) ? 'hangs' : undefined)) });
+    const shown = ({ devices }: GpuReading) =>
+      devices.map(({ health, powerWatts, temperatureCelsius, utilizationPercent }) => [
+        ...[health, powerWatts, temperatureCelsius, utilizationPercent],
+      ]);
+    const well = ['ok', 201, 54, 37];
+    expect(shown(await drm.next())).toEqual([well, well]);
+    hangs = true;
+    // Slow files are due once among these.
+    for (let pass = 0; pass < 12; pass++) {
+      const reading = await drm.next();
+      expect(shown(reading)).toEqual([['ok', null, 54, 37], well]);
+      expect(reading.faults).toMatchObject([{ code: 'TIMEOUT', field: 'powerWatts', gpuUuid: 'AMD-0000:03:00.0' }]);
+    }
+    hangs = false;
+    await waitFor(async () => shown(await drm.next())[0]?.[1] === 201, { what: 'a file that returns' });
   });
 });
