@@ -57,6 +57,7 @@ export function HeatHosts({ block, color, cells, hostWidth, marked, style }: Hea
   return (
     <div class="heat-block" role="presentation" style={style}>
       {/* The map itself takes the keys; a cell is only clicked. */}
+      {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: what it shows is said by elements over it */}
       <canvas
         ref={canvas}
         class={gpu === undefined ? 'heat-cells' : 'heat-cells over'}
