@@ -131,7 +131,8 @@ function useCells(spots: readonly Spot[], { color, cells, width, height }: Cells
   const canvas = useRef<HTMLCanvasElement>(null);
   const before = useRef<{ readonly look: string; readonly spots: readonly Spot[] } | null>(null);
   const theme = drawnTheme.value;
-  const look = [color, cells, width, height, theme, ended.value, window.devicePixelRatio].join(' ');
+  const isEnded = ended.value;
+  const look = [color, cells, width, height, theme, isEnded, window.devicePixelRatio].join(' ');
   useLayoutEffect(() => {
     const kept =
       before.current?.look === look && before.current.spots.length === spots.length ? before.current.spots : [];
@@ -148,7 +149,13 @@ function useCells(spots: readonly Spot[], { color, cells, width, height }: Cells
       context.clearRect(left, y, cells * cellWidth, cellsHeight);
       if (hive === undefined || hiveGpusText(hive.view) !== null) continue;
       const looks = hive.view.gpus.map((gpu) => cellLook(hive, gpu, color, statusNow));
-      paintCells(context, looks, { left, top: y, perLine: cells }, palette, hive.view.liveness === 'offline');
+      paintCells(
+        context,
+        looks,
+        { left, top: y, perLine: cells },
+        palette,
+        isEnded || hive.view.liveness === 'offline',
+      );
     }
     before.current = { look, spots };
   });
