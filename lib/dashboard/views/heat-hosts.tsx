@@ -116,7 +116,8 @@ function cellAt(spots: readonly Spot[], cells: number, x: number, y: number) {
   const column = Math.floor((x - spot.left) / cellWidth);
   const gpu = Math.floor((y - spot.top - nameHeight) / cellHeight) * cells + column;
   const { view } = spot.hive;
-  return column < cells && gpu < view.gpus.length ? { view, place: { line: spot.line, host: spot.host, gpu } } : null;
+  if (column >= cells || view.gpus[gpu] === undefined) return null;
+  return { view, place: { line: spot.line, host: spot.host, gpu } };
 }
 
 interface CellsLook {
