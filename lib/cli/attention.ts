@@ -75,11 +75,12 @@ function addSilences(program: Command): void {
 }
 
 function addKind(program: Command, name: string, kind: SilenceKind, summary: string): void {
+  const does = summary.replace(/^(\w)(\w*)/, (_, first: string, rest: string) => `${first.toUpperCase()}${rest}s`);
   const command = program
     .command(name)
     .summary(summary)
     .description(
-      `Leaves a cause out of counts, notifications and the webhook, at all queens of the fleet: ${summary}. Needs a token of role admin.`,
+      `${does}. Meanwhile it is left out of counts, notifications and the webhook, at all queens of the fleet. Needs a token of role admin.`,
     )
     .addArgument(completedBy(new Argument('<cause>', 'as `hivepulse attention` lists it'), 'causes'))
     .addOption(completedBy(filterOption('--hive <hive>', 'on this hive (by default on all)'), 'hives'))

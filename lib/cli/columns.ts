@@ -3,6 +3,7 @@ import { type FieldTable, placed, type ShareOf, valueAt } from '../contract/fiel
 import { gpuFields } from '../contract/fields/gpu.js';
 import { workerFields } from '../contract/fields/worker.js';
 import { formatField } from '../present/format-field.js';
+import { gpuKind } from '../present/gpu-names.js';
 import { workerGpusText } from '../present/knowledge.js';
 import { moreModels } from '../present/models.js';
 import { shortUuid } from '../present/sentences.js';
@@ -175,9 +176,13 @@ export const gpuColumns = columnsOf<GpuRow>(
   gpuFields,
   {
     gpu: {
-      draw: (g) => [
+      // Where the whole name has no room its brand says the least.
+      draw: (g, width) => [
         span(`${g.index} `, '1'),
-        span(g.name ?? unknownText, g.name ? undefined : ansiOf.unknown),
+        span(
+          g.name === null ? unknownText : `${g.index} ${g.name}`.length > width ? gpuKind(g) : g.name,
+          g.name ? undefined : ansiOf.unknown,
+        ),
         span(g.parentUuid ? ' (MIG)' : '', '2'),
       ],
     },

@@ -122,7 +122,8 @@ async function run(command: readonly string[], flags: RunFlags): Promise<void> {
 export function register(program: Command): void {
   program
     .command('run')
-    .description('start a worker in a cgroup of its own, under limits, and stay its parent')
+    .summary('start a worker in a cgroup of its own, under limits, and stay its parent')
+    .description('Starts a worker in a cgroup of its own, under limits, stays its parent, and ends as it ends.')
     .requiredOption('--group <name>', 'first part of the worker id')
     .requiredOption('--instance <name>', 'second part of the worker id')
     .option('--cpu <limit>', 'share of one core ("200%"), cores ("1.5"), or quota/period in microseconds')

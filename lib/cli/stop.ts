@@ -32,7 +32,8 @@ async function stop(id: string, flags: StopFlags): Promise<void> {
 export function register(program: Command): void {
   program
     .command('stop')
-    .description('end a worker with all its processes, and remove its cgroup')
+    .summary('end a worker with all its processes, and remove its cgroup')
+    .description('Ends a worker with all its processes: by a signal, then SIGKILL. Removes its cgroup.')
     .argument('<group/instance>', 'the worker')
     .option('--grace <time>', 'between the signal and SIGKILL, in seconds', '10')
     .addOption(

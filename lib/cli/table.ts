@@ -90,6 +90,10 @@ function withoutBar<T>(entry: Wanted<T>): Wanted<T> {
   return compact === undefined || compact >= entry.width ? entry : { ...entry, width: compact, max: compact };
 }
 
+/** A title stands over its figures: on the right, too, where there is no room for bars before them. */
+export const titleSpans = <T>({ column, width }: Fitted<T>, sgr: string): Span[] =>
+  fitSpans([span(column.title, sgr)], width, width === column.compact ? 'right' : column.align);
+
 /** The spans in exactly `width` columns: cut with an ellipsis, or padded on the side that `align` says. */
 export function fitSpans(spans: readonly Span[], width: number, align: 'left' | 'right' = 'left'): Span[] {
   const clean = spans.map(({ text, sgr }) => ({ text: printable(text), sgr }));
@@ -186,10 +190,7 @@ export function printTable<T>(
     ),
   );
   const fitted = fitColumns(all, width, natural);
-  const heading = fitted.flatMap(({ column, width: w }, i) => [
-    ...(i > 0 ? [span(' '.repeat(gap))] : []),
-    ...fitSpans([span(column.title, '1')], w, column.align),
-  ]);
+  const heading = fitted.flatMap((each, i) => [...(i > 0 ? [span(' '.repeat(gap))] : []), ...titleSpans(each, '1')]);
   return [heading, ...rows.map((row) => drawRow(fitted, row))].map((line) =>
     colours
       ? toText(line, true)

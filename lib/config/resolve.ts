@@ -204,7 +204,7 @@ function strayVariables(environment: Readonly<Record<string, string | undefined>
       name.slice(10),
       known.map((variable) => variable.slice(10)),
     );
-    if (close) warnings.push(`The variable ${name} is read by nobody; did you mean HIVEPULSE_${close}?`);
+    if (close) warnings.push(`The variable ${name} is not used; did you mean HIVEPULSE_${close}?`);
   }
   return warnings;
 }

@@ -9,8 +9,10 @@ export const oldValuesText = (liveness: Liveness): string | null =>
   liveness === 'online' ? null : `its hive is ${liveness}: these values are old`;
 
 /** The text with a capital and a full stop; a name of a field at its start stays as it is. */
-export const sentence = (text: string): string =>
-  /^[a-z]+[A-Z]/.test(text) ? `${text}.` : `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+export const sentence = (text: string): string => {
+  const begun = /^[a-z]+[A-Z]/.test(text) ? text : `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+  return /[.?!]$/.test(begun) ? begun : `${begun}.`;
+};
 
 export { plural };
 

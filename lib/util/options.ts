@@ -42,7 +42,7 @@ export const oneOf = (choices: readonly string[]): Check =>
   expected(`one of ${choices.join(', ')}`, (value) => choices.some((choice) => choice === value));
 
 export const invalidOption = (name: string, problem: string): HivepulseError =>
-  new HivepulseError('INVALID_OPTION', name, `${name}: ${problem}.`);
+  new HivepulseError('INVALID_OPTION', name, `${name}: ${problem}${problem.endsWith('?') ? '' : '.'}`);
 
 /**
  * Throws INVALID_OPTION for the first option that is not in the table or whose value does not fit, naming it and where it can
@@ -54,7 +54,7 @@ export function checkOptions(name: string, options: unknown, table: OptionTable)
     const path = name === '' ? key : `${name}.${key}`;
     if (!Object.hasOwn(table, key)) {
       const near = closest(key, Object.keys(table));
-      const advice = near === null ? `known are ${Object.keys(table).sort().join(', ')}` : `did you mean ${near}`;
+      const advice = near === null ? `known are ${Object.keys(table).sort().join(', ')}` : `did you mean ${near}?`;
       throw invalidOption(path, `there is no such option; ${advice}`);
     }
     if (value === undefined) continue;

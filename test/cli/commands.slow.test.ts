@@ -143,7 +143,7 @@ describe('cli: daemons', () => {
 
   test('a variable that nobody reads is warned of in the log', async () => {
     const { process: queen } = await harness().queen({ env: { HIVEPULSE_MAX_HVIES: '3' } });
-    await queen.line(/HIVEPULSE_MAX_HVIES is read by nobody; did you mean HIVEPULSE_MAX_HIVES/);
+    await queen.line(/HIVEPULSE_MAX_HVIES is not used; did you mean HIVEPULSE_MAX_HIVES/);
   });
 });
 

@@ -33,6 +33,16 @@ describe('top: what has room', () => {
     expect(heading({ view: 'hives' }, at(80))).toEqual(['HIVE', 'STATE', 'WORKERS', 'GPU', 'VRAM', 'CPU', 'MEMORY']);
   });
 
+  test('a title stands over the end of its figures where the bars before them have gone', () => {
+    const [head = '', ...rows] = lines({ view: 'hives' }, at(80)).slice(
+      lines({ view: 'hives' }, at(80)).findIndex((line) => line.startsWith('HIVE')),
+    );
+    const end = head.indexOf('CPU') + 'CPU'.length;
+    const shown = rows.map((row) => row.slice(0, end)).filter((row) => /\d+$/.test(row));
+    expect(shown.length).toBeGreaterThan(1);
+    for (const row of shown) expect(row).toMatch(/ \/ \d+$/);
+  });
+
   test('on a wide screen bars are drawn and every column is there', () => {
     expect(lines({ view: 'workers' }, at(250)).join('\n')).toMatch(/█/);
     for (const title of ['HIVE', 'MODEL', 'CORES', 'TOKENS', 'PRESSURE', 'THROTTLED'])

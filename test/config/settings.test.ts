@@ -188,7 +188,7 @@ describe('configuration: mistakes are named with place and fix', () => {
 
   test('a variable that looks like a mistyped setting is warned of, others are left alone', () => {
     expect(resolve({ environment: { HIVEPULSE_INTERVL: '1s', HIVEPULSE_CONFIG: 'x', OTHER: '1' } }).warnings).toEqual([
-      'The variable HIVEPULSE_INTERVL is read by nobody; did you mean HIVEPULSE_INTERVAL?',
+      'The variable HIVEPULSE_INTERVL is not used; did you mean HIVEPULSE_INTERVAL?',
     ]);
     expect(resolve({ environment: { HIVEPULSE_COMPLETELY_UNRELATED_THING: '1' } }).warnings).toEqual([]);
   });

@@ -8,7 +8,7 @@ import { ansiOf, eventStyles, styleOf } from '../../present/status.js';
 import { formatPercent } from '../../present/units.js';
 import { bar, fraction, loadTone, value } from '../cells.js';
 import { shareTone } from '../columns.js';
-import { type Column, drawRow, fitColumns, fitSpans, type Span, span } from '../table.js';
+import { type Column, drawRow, fitColumns, fitSpans, type Span, span, titleSpans } from '../table.js';
 import { columns } from '../text.js';
 
 export type Line = readonly Span[];
@@ -69,10 +69,7 @@ export function table<T>(
     all.filter(({ key }) => !without.includes(key)),
     width,
   );
-  const heading = fitted.flatMap(({ column, width: w }, i) => [
-    ...(i > 0 ? [span('  ')] : []),
-    ...fitSpans([span(column.title, '2')], w, column.align),
-  ]);
+  const heading = fitted.flatMap((each, i) => [...(i > 0 ? [span('  ')] : []), ...titleSpans(each, '2')]);
   return [heading, ...rows.map((row) => drawRow(fitted, row))];
 }
 

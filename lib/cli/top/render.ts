@@ -13,7 +13,7 @@ import {
 } from '../../present/status.js';
 import { formatAge, formatBytes, formatPercent, unknownText } from '../../present/units.js';
 import { bar, fraction, loadTone, value } from '../cells.js';
-import { type Column, drawRow, fitSpans, type Span, span, toText } from '../table.js';
+import { drawRow, fitSpans, type Span, span, titleSpans, toText } from '../table.js';
 import { columns, printable } from '../text.js';
 import { attentionLines } from './attention.js';
 import { hiveDetail } from './hive-detail.js';
@@ -329,11 +329,9 @@ function tableBody(state: TopState, rows: readonly Row[], height: number, total:
   }
   const fitted = shownColumns(ui, ui.view, total);
   const sort = ui.sort[ui.view];
-  const heading = fitted.flatMap(({ column, width: w }: { column: Column<Row>; width: number }, i) => [
+  const heading = fitted.flatMap((each, i) => [
     ...(i > 0 ? [span('  ', '4')] : []),
-    ...fitSpans([span(column.title, column.key === sort.key ? '1;4' : '2;4')], w, column.align).map(({ text, sgr }) =>
-      span(text, sgr ?? '4'),
-    ),
+    ...titleSpans(each, each.column.key === sort.key ? '1;4' : '2;4').map(({ text, sgr }) => span(text, sgr ?? '4')),
   ]);
   return [
     toText(fitSpans(heading, total), colours),
@@ -371,7 +369,7 @@ function footer(state: TopState, position: string, total: number): Span[] {
         ['Space', 'pause'],
       ];
   // Whole keys only: what has no room is in the help.
-  const room = total - columns(position) - 1;
+  const room = total - columns(position) - 3;
   const spans: Span[] = [];
   for (const [key, text] of keys) {
     const next = [span(spans.length === 0 ? '' : '   '), span(key, '1'), span(` ${text}`, '2')];

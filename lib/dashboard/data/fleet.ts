@@ -23,7 +23,7 @@ export function workerOf(key: string) {
 export const drawn = signal(0);
 /** Rises at most once a second: for lists, which are expensive (order, filters). */
 export const ordered = signal(0);
-/** Rises after `ordered`, in a frame of its own: for what is worked out over the whole fleet. */
+/** Rises after `ordered`, never together with it: for what is worked out over the whole fleet. */
 export const summed = signal(0);
 /** Rises when a hive or a worker was added or removed. */
 export const membership = signal(0);
@@ -51,7 +51,7 @@ export const scrolling = signal(false);
 const scrollingMs = 150;
 let lastScrollMs = 0;
 
-/** Rows that come into view are drawn as they are now; those in view wait while frames are wanted for scrolling. */
+/** Rows that come into view are drawn as they are now; those in view wait while one scrolls. */
 export function noteScroll(): void {
   lastScrollMs = performance.now();
   if (scrolling.value) return;

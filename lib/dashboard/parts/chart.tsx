@@ -93,7 +93,7 @@ function ticksOf(low: number, high: number): number[] {
   return timeTicks(now + low * 1000, now + high * 1000, zoneMs).map((at) => (at - now) / 1000);
 }
 
-/** Nothing where neither a value nor a limit says what the scale is of. */
+/** A round number needs no decimals: `40 GiB`, `0`. Nothing where neither a value nor a limit says what the scale is of. */
 function scaleTexts(
   u: uPlot,
   splits: number[],
@@ -101,7 +101,7 @@ function scaleTexts(
 ): string[] {
   const isEmpty =
     top === 0 && limit === null && u.data.slice(1).every((line) => [...line].every((value) => value == null));
-  return splits.map((value) => (isEmpty ? '' : format(value)));
+  return splits.map((value) => (isEmpty ? '' : format(value).replace(/\.0+(?!\d)/, '')));
 }
 
 /** Room for the longest label of the axis of values, px. */

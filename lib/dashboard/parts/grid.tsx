@@ -21,6 +21,8 @@ export interface GridColumn<Row> extends ColumnRoom {
   readonly class?: string;
   readonly text?: (row: Row) => string;
   readonly title?: (row: Row) => string | undefined;
+  /** Two figures, which take twice the room on a phone. */
+  readonly wide?: true;
   /** There is nothing to measure. */
   readonly isAbsent?: (row: Row) => boolean;
   readonly spark?: (row: Row) => readonly (number | null)[] | null;
@@ -56,9 +58,24 @@ interface GridProps<Row> {
 const rowHeight = 44;
 const headingHeight = 32;
 const headHeight = 34;
-/** On a phone: names, then four figures a line. */
-const phoneHeight = (columns: readonly { readonly cell?: unknown }[]) =>
-  56 + Math.ceil(columns.filter(({ cell }) => cell === undefined).length / 4) * 36;
+/** On a phone: names, what it serves or is, then four figures a line, of which a wide one takes two. */
+function phoneHeight(columns: readonly Pick<GridColumn<never>, 'cell' | 'class' | 'wide'>[]): number {
+  let [lines, used] = [0, 4];
+  for (const { cell, wide } of columns) {
+    if (cell !== undefined) continue;
+    const room = wide ? 2 : 1;
+    if (used + room > 4) [lines, used] = [lines + 1, 0];
+    used += room;
+  }
+  return (hasCell(columns, 'model') ? 56 : 36) + lines * 36;
+}
+
+const hasCell = (columns: readonly { readonly class?: string }[], name: 'model' | 'state') =>
+  columns.some((column) => column.class === name);
+
+/** What rows of a phone have no place for. */
+const lacksOf = (columns: readonly { readonly class?: string }[]) =>
+  (['model', 'state'] as const).map((name) => (hasCell(columns, name) ? '' : ` no-${name}`)).join('');
 
 /** A table of any length, of which only what is in view is drawn. */
 export function Grid<Row>(props: GridProps<Row>) {
@@ -78,7 +95,7 @@ export function Grid<Row>(props: GridProps<Row>) {
   return (
     <div
       ref={box}
-      class={`data-grid ${kind}-grid`}
+      class={`data-grid ${kind}-grid${lacksOf(columns)}`}
       role="grid"
       aria-label={label}
       aria-rowcount={items.length + 1}
@@ -268,7 +285,7 @@ function Figure<Row>({ column, row, top, sparks }: FigureProps<Row>) {
   return (
     <div
       role="gridcell"
-      class={`metric-cell${isAbsent ? ' none' : ''}${values === null ? '' : ' with-spark'}`}
+      class={`metric-cell${isAbsent ? ' none' : ''}${values === null ? '' : ' with-spark'}${column.wide ? ' wide' : ''}`}
       data-label={column.label}
       title={column.title?.(row)}
     >

@@ -20,9 +20,11 @@ interface Palette {
   readonly font: string;
 }
 
-/** `#rrggbb` without its colour, as bright as it was. */
-function greyOf(color: string): string {
-  const channel = (at: number) => Number.parseInt(color.slice(at, at + 2), 16);
+/** A colour as grey as it is bright. A canvas writes as `#rrggbb` whatever way it is given. */
+function greyOf(context: CanvasRenderingContext2D, color: string): string {
+  context.fillStyle = color;
+  const whole = String(context.fillStyle);
+  const channel = (at: number) => Number.parseInt(whole.slice(at, at + 2), 16);
   const light = Math.round(0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5));
   return `rgb(${light} ${light} ${light})`;
 }
@@ -84,7 +86,7 @@ export function paintCells(
   context.font = palette.font;
   context.textAlign = 'center';
   context.textBaseline = 'middle';
-  const shade = isOld ? greyOf : (color: string) => color;
+  const shade = (color: string) => (isOld ? greyOf(context, color) : color);
   for (const [index, { level, tone, text }] of looks.entries()) {
     const x = left + (index % perLine) * cellWidth + 1;
     const y = top + Math.floor(index / perLine) * cellHeight + 1;
@@ -92,7 +94,7 @@ export function paintCells(
     const paint = level !== null ? palette.levels[level - 1]! : tone !== null ? palette.tones[tone] : null;
     context.beginPath();
     context.roundRect(x, y, width, height, 3);
-    if (paint === null) hatch(context, x, y, width, height, palette.hatch);
+    if (paint === null) hatch(context, x, y, width, height, shade(palette.hatch));
     else {
       if (level === null) {
         context.fillStyle = shade(palette.surface);

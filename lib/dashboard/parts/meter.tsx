@@ -28,10 +28,12 @@ export function fullness(used: number | null, total: number | null): Tone {
 interface SharesProps<K extends string> {
   readonly styles: Readonly<Record<K, StatusStyle>>;
   readonly counts: Readonly<Partial<Record<K, number>>>;
+  /** What is beside the whole, in the legend alone. */
+  readonly children?: ComponentChildren;
 }
 
 /** Parts of a whole, with a legend that names each. */
-export function Shares<K extends string>({ styles, counts }: SharesProps<K>) {
+export function Shares<K extends string>({ styles, counts, children }: SharesProps<K>) {
   const parts = (Object.keys(styles) as K[]).flatMap((key) => {
     const count = counts[key] ?? 0;
     return count > 0 ? [{ ...styles[key], count }] : [];
@@ -54,6 +56,7 @@ export function Shares<K extends string>({ styles, counts }: SharesProps<K>) {
             {count.toLocaleString('en')} {word}
           </Sign>
         ))}
+        {children}
       </span>
     </>
   );

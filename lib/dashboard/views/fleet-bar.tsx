@@ -34,11 +34,9 @@ interface GoneSignProps {
 }
 const GoneSign = ({ count = 0, style = missingStyle }: GoneSignProps) =>
   count <= 0 ? null : (
-    <span class="legend">
-      <Sign symbol={style.symbol} tone={style.tone}>
-        {count.toLocaleString('en')} {style.word}
-      </Sign>
-    </span>
+    <Sign symbol={style.symbol} tone={style.tone}>
+      {count.toLocaleString('en')} {style.word}
+    </Sign>
   );
 
 /** Workers that were seen and are gone: those that ended are no loss. */
@@ -83,12 +81,14 @@ export function FleetBar() {
   return (
     <dl class="fleet-bar" aria-label="Fleet">
       <Tile label="Hives" value={hives.size.toLocaleString('en')}>
-        <Shares styles={styles(livenessStyles)} counts={shown(liveness)} />
-        <GoneSign count={fleet?.missing.hives} />
+        <Shares styles={styles(livenessStyles)} counts={shown(liveness)}>
+          <GoneSign count={fleet?.missing.hives} />
+        </Shares>
       </Tile>
       <Tile label="GPUs" value={gpuTotal(gpus, unknownGpuHives)?.toLocaleString('en') ?? unknownText}>
-        <Shares styles={styles(healthStyles)} counts={shown(health)} />
-        <GoneSign count={fleet?.missing.gpus} />
+        <Shares styles={styles(healthStyles)} counts={shown(health)}>
+          <GoneSign count={fleet?.missing.gpus} />
+        </Shares>
         {unknownGpuHives > 0 && (
           <span class="legend">
             <Sign symbol="?" tone="warning">
@@ -115,8 +115,9 @@ export function FleetBar() {
         </span>
       </Tile>
       <Tile label="Workers" value={workers.size.toLocaleString('en')}>
-        <Shares styles={styles(stateStyles)} counts={shown(state)} />
-        <GoneWorkers count={fleet?.missing.workers} />
+        <Shares styles={styles(stateStyles)} counts={shown(state)}>
+          <GoneWorkers count={fleet?.missing.workers} />
+        </Shares>
       </Tile>
       <Tile
         label="Ingest"

@@ -91,14 +91,18 @@ const columns: readonly GpuColumn[] = [
     ({ gpu }) => gpu.utilizationPercent,
     ({ gpu }) => formatPercent(gpu.utilizationPercent),
   ),
-  figure(
-    'vram',
-    'VRAM',
-    130,
-    1,
-    ({ gpu }) => gpu.memoryUsedBytes,
-    ({ gpu }) => (gpu.memoryUsedBytes === null ? unknownText : formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes)),
-  ),
+  {
+    ...figure(
+      'vram',
+      'VRAM',
+      130,
+      1,
+      ({ gpu }) => gpu.memoryUsedBytes,
+      ({ gpu }) =>
+        gpu.memoryUsedBytes === null ? unknownText : formatGibOf(gpu.memoryUsedBytes, gpu.memoryTotalBytes),
+    ),
+    wide: true,
+  },
   figure('free', 'Free', 84, 3, freeOf, (row) => formatGib(freeOf(row))),
   figure(
     'temperature',

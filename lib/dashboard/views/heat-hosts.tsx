@@ -57,6 +57,7 @@ export function HeatHosts({ block, color, cells, hostWidth, marked, style }: Hea
   return (
     <div class="heat-block" role="presentation" style={style}>
       {/* The map itself takes the keys; a cell is only clicked. */}
+      {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: what it shows is said by elements over it */}
       <canvas
         ref={canvas}
         class={gpu === undefined ? 'heat-cells' : 'heat-cells over'}
@@ -115,7 +116,8 @@ function cellAt(spots: readonly Spot[], cells: number, x: number, y: number) {
   const column = Math.floor((x - spot.left) / cellWidth);
   const gpu = Math.floor((y - spot.top - nameHeight) / cellHeight) * cells + column;
   const { view } = spot.hive;
-  return column < cells && gpu < view.gpus.length ? { view, place: { line: spot.line, host: spot.host, gpu } } : null;
+  if (column >= cells || view.gpus[gpu] === undefined) return null;
+  return { view, place: { line: spot.line, host: spot.host, gpu } };
 }
 
 interface CellsLook {
@@ -130,7 +132,8 @@ function useCells(spots: readonly Spot[], { color, cells, width, height }: Cells
   const canvas = useRef<HTMLCanvasElement>(null);
   const before = useRef<{ readonly look: string; readonly spots: readonly Spot[] } | null>(null);
   const theme = drawnTheme.value;
-  const look = [color, cells, width, height, theme, ended.value, window.devicePixelRatio].join(' ');
+  const isEnded = ended.value;
+  const look = [color, cells, width, height, theme, isEnded, window.devicePixelRatio].join(' ');
   useLayoutEffect(() => {
     const kept =
       before.current?.look === look && before.current.spots.length === spots.length ? before.current.spots : [];
@@ -147,7 +150,13 @@ function useCells(spots: readonly Spot[], { color, cells, width, height }: Cells
       context.clearRect(left, y, cells * cellWidth, cellsHeight);
       if (hive === undefined || hiveGpusText(hive.view) !== null) continue;
       const looks = hive.view.gpus.map((gpu) => cellLook(hive, gpu, color, statusNow));
-      paintCells(context, looks, { left, top: y, perLine: cells }, palette, hive.view.liveness === 'offline');
+      paintCells(
+        context,
+        looks,
+        { left, top: y, perLine: cells },
+        palette,
+        isEnded || hive.view.liveness === 'offline',
+      );
     }
     before.current = { look, spots };
   });

@@ -55,7 +55,7 @@ export function Login() {
           {problem}
         </p>
         <button type="submit" class="button primary" disabled={busy || token.trim() === ''}>
-          {busy ? 'Asking…' : 'Sign in'}
+          {busy ? 'Signing in…' : 'Sign in'}
         </button>
       </form>
     </main>

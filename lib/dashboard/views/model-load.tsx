@@ -101,7 +101,7 @@ function WorkerLoad({ worker, most, fastest }: WorkerLoadProps) {
           {(waiting ?? 0) > 0 && <span class="tone-warning fill" style={{ width: share(waiting) }} />}
         </span>
         <span class="number">
-          {countOf(running)} <small>run</small> {countOf(waiting)} <small>wait</small>
+          {countOf(running)} <small>running,</small> {countOf(waiting)} <small>waiting</small>
         </span>
       </span>
       <span class="kv" title="KV cache in use">

@@ -69,14 +69,17 @@ const columns: readonly GridColumn<ModelRow>[] = [
     ({ freePercent }) => freePercent,
     (row) => formatPercent(row.freePercent),
   ),
-  figure(
-    'vram',
-    'VRAM',
-    90,
-    3,
-    ({ vramBytes }) => vramBytes,
-    (row) => formatBytes(row.vramBytes),
-  ),
+  {
+    ...figure(
+      'vram',
+      'VRAM',
+      90,
+      3,
+      ({ vramBytes }) => vramBytes,
+      (row) => formatBytes(row.vramBytes),
+    ),
+    wide: true,
+  },
   figure('reporting', 'Report load', 96, 4, ({ reporting }) => reporting),
 ];
 const first = ['replicas', 'ready', 'running', 'waiting', 'tokens', 'free', 'vram'];

@@ -34,7 +34,7 @@ export function Faults({ faults }: { readonly faults: readonly Fault[] }) {
             ◆
           </span>
           <span>
-            {fault.message} <small>{fault.code}</small>
+            {sentence(fault.message)} <small>{fault.code}</small>
           </span>
         </li>
       ))}

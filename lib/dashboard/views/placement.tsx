@@ -147,7 +147,7 @@ function Answer({ reply }: { readonly reply: PlacementReply }) {
         <h3>
           {reply.candidates.length === 0 ? 'It fits nowhere' : `It fits on ${plural(reply.candidates.length, 'hive')}`}
         </h3>
-        {reply.warming && <p class="note">The queen is still hearing from its fleet; there may be more.</p>}
+        {reply.warming && <p class="note">Not all hives have reported yet; there may be more.</p>}
         <ol class="candidates">
           {reply.candidates.slice(0, 100).map((candidate, index) => (
             <li key={candidate.hive} class={index === 0 ? 'first' : ''}>

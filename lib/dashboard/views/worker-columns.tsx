@@ -210,6 +210,7 @@ const uptime: WorkerColumn = {
   id: 'uptime',
   label: 'Uptime',
   number: true,
+  wide: true,
   width: 84,
   rank: 5,
   key: workerSorts.uptime,

@@ -39,6 +39,8 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
     for (const worker of workers.values()) for (const name of modelsOf(worker)) all.add(name);
     return all;
   }, [membership.value]);
+  const states = new Set<string>();
+  for (const { state, liveness } of workers.values()) states.add(liveness === 'offline' ? liveness : state);
   return (
     <section aria-label="Workers">
       <Toolbar
@@ -46,7 +48,7 @@ export function WorkersView({ scroller }: { readonly scroller: RefObject<HTMLEle
         placeholder="Filter by id, model, name or label"
         count={countText(listed.length, workers.size, 'worker')}
       >
-        <WorkerChoices models={models} />
+        <WorkerChoices models={models} states={states} />
         <ColumnChoice
           name="workers"
           all={workerColumns}
@@ -121,16 +123,21 @@ export function PhoneSort<Row>({
   );
 }
 
+interface WorkerChoicesProps {
+  readonly models: ReadonlySet<string>;
+  /** Those that any worker is in. */
+  readonly states: ReadonlySet<string>;
+}
+
 /** What the list is filtered by beside its text, and which columns it has. */
-const WorkerChoices = ({ models }: { readonly models: ReadonlySet<string> }) => (
+const WorkerChoices = ({ models, states }: WorkerChoicesProps) => (
   <>
     <Choices
       label="State"
       param="state"
-      options={Object.entries(stateStyles).map(([state, status]) => [
-        state,
-        <StatusLabel key={state} status={status} plain />,
-      ])}
+      options={Object.entries(stateStyles)
+        .filter(([state]) => states.has(state) || at.state.value === state)
+        .map(([state, status]) => [state, <StatusLabel key={state} status={status} plain />])}
     />
     <Choices
       label="Figures"

@@ -181,8 +181,10 @@ describe('a GPU at one moment', () => {
     await card.waitFor();
     expectAll(figures, { 'its row': cells, 'its panel': panel, 'its row in the card': await card.innerText() });
     await page.goto(`${queen.url}/?as=heat`);
-    await page.waitForSelector('.heat-cell');
-    const said = await page.locator('.heat-cell').nth(2).getAttribute('aria-label');
+    await page.waitForSelector('.heat-said');
+    await page.locator('.heat-map').focus();
+    for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight');
+    const said = await page.locator('.heat-map [aria-selected=true]').getAttribute('aria-label');
     const { use: used, memory, temperature } = figures;
     expectAll({ used, memory, temperature }, { 'the heat map': said ?? '' });
   });

@@ -100,6 +100,23 @@ describe('a page whose queen is gone', () => {
     expect(await page.title()).toBe('? no connection – hivepulse');
     expect(await seriousFaults(page)).toEqual([]);
     await shot(page, 'ended');
+    // Cells of the heat map lose their colour and keep their numbers.
+    await page.locator('.choices button', { hasText: 'Heat map' }).click();
+    await page.waitForSelector('.heat-said');
+    const cell = await page.locator('canvas.heat-cells').evaluate((canvas) => {
+      const { data } = (canvas as HTMLCanvasElement).getContext('2d')!.getImageData(0, 0, 1440, 60);
+      const greys = new Set<number>();
+      let colour = 0;
+      for (let at = 0; at < data.length; at += 4) {
+        const inks = data.slice(at, at + 3);
+        if (data[at + 3] !== 255) continue;
+        colour = Math.max(colour, Math.max(...inks) - Math.min(...inks));
+        greys.add(inks[0]!);
+      }
+      return { colour, greys: greys.size };
+    });
+    expect(cell.colour).toBe(0);
+    expect(cell.greys).toBeGreaterThan(5);
     await page.keyboard.press('6');
     await page.waitForSelector('.note:has-text("What fits is as it was then")');
   });

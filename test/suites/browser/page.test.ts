@@ -261,7 +261,7 @@ describe('the page', () => {
     await use.fleet(queen, two);
     for (const view of ['hives', 'hives&as=table', 'hives&as=heat', 'gpus', 'workers', 'models', 'events', 'place']) {
       const page = await use.open(`${queen.url}/?view=${view}`, phone);
-      await page.waitForSelector('.card, .data-row, .heat-cell, .event-row, .candidates');
+      await page.waitForSelector('.card, .data-row, .heat-said, .event-row, .candidates');
       // A phone widens its window to what is too wide for it.
       const wide = await page.evaluate(
         () => Math.max(window.innerWidth, document.documentElement.scrollWidth) > screen.width,
