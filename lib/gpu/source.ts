@@ -85,7 +85,8 @@ class JoinedSource implements GpuSource {
   }
 
   latest(): GpuReading {
-    this.#tick();
+    // Where no vendor has a driver the timer alone looks for one.
+    if (!this.#isIdle || this.#releasedUntil !== null) this.#tick();
     if (this.#isIdle !== this.#vendors.every(({ isAbsent }) => isAbsent)) this.#arm();
     const now = this.#now();
     return joinReadings(this.#vendors.map((vendor) => vendor.reading(now)));

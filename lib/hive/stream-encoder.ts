@@ -43,9 +43,8 @@ function sameRows(a: Heartbeat, b: Heartbeat): boolean {
     a.gpus.every(({ uuid }, i) => uuid === b.gpus[i]!.uuid) &&
     a.workers.every(({ id, gpus }, i) => {
       const other = b.workers[i]!;
-      return (
-        id === other.id && gpus.length === other.gpus.length && gpus.every((g, j) => g.uuid === other.gpus[j]!.uuid)
-      );
+      if (id !== other.id || gpus.length !== other.gpus.length) return false;
+      return gpus.length === 0 || gpus.every((g, j) => g.uuid === other.gpus[j]!.uuid);
     })
   );
 }
@@ -160,12 +159,8 @@ export class StreamEncoder {
 /** What is no number and differs, with the rows (of `state`) that it holds in `rows`; null: nothing does. */
 function textOf({ heartbeat: before, state }: Base, heartbeat: Heartbeat, rows: Set<number>): Buffer | null {
   const text: { -readonly [K in keyof DeltaText]: DeltaText[K] } = {};
-  const changedGpus = heartbeat.gpus.flatMap((gpu, i): [number, object][] =>
-    sameText('gpu', before.gpus[i]!, gpu) ? [] : [[i, gpu]],
-  );
-  const changedWorkers = heartbeat.workers.flatMap((worker, i): [number, object][] =>
-    sameText('worker', before.workers[i]!, worker) ? [] : [[i, worker]],
-  );
+  const changedGpus = changedText('gpu', before.gpus, heartbeat.gpus);
+  const changedWorkers = changedText('worker', before.workers, heartbeat.workers);
   for (const [i] of changedGpus) rows.add(state.firstGpu + i);
   for (const [i] of changedWorkers) {
     rows.add(state.firstWorker + i);
@@ -178,6 +173,13 @@ function textOf({ heartbeat: before, state }: Base, heartbeat: Heartbeat, rows: 
   if (!sameFaults(before.faults, heartbeat.faults)) text.faults = heartbeat.faults;
   for (const _ in text) return Buffer.from(asciiJson(text), 'latin1');
   return null;
+}
+
+/** Rows of which more than numbers differs, each with its place. */
+function changedText(type: 'gpu' | 'worker', before: readonly object[], now: readonly object[]): [number, object][] {
+  const changed: [number, object][] = [];
+  for (let i = 0; i < now.length; i++) if (!sameText(type, before[i]!, now[i]!)) changed.push([i, now[i]!]);
+  return changed;
 }
 
 const sameFaults = (a: Heartbeat['faults'], b: Heartbeat['faults']): boolean =>

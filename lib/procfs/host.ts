@@ -107,8 +107,6 @@ export function procHostReader(
   const files = new GuardedReader({
     open: openFiles,
     clock,
-    // Each file alone, so that one that hangs holds up no other.
-    batchSize: 1,
     maxAbandoned: hostFiles.length,
     fault: (what) => ({
       source: 'proc',
@@ -117,7 +115,8 @@ export function procHostReader(
       message: `${what}: what it says of the host is not known.`,
     }),
   });
-  const paths = [...hostFiles.map((name) => join(procRoot, name)), ...(container?.paths ?? [])];
+  // In one batch: each answer of its own wakes the event loop. Where a file hangs, the reader tries each alone.
+  const paths = Object.freeze([...hostFiles.map((name) => join(procRoot, name)), ...(container?.paths ?? [])]);
   const cpuCount = Math.max(1, cpus().length);
   let reading: HostReading | null = null;
   let previous: HostCpu | null = null;

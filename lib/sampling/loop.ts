@@ -162,8 +162,13 @@ export class SamplerLoop implements RunningSampler {
     const { reader } = this.#parts;
     if (reader === null) return;
     const giveUp = new AbortController();
-    await this.#within(reader.next(giveUp.signal), ms, signal);
-    giveUp.abort();
+    let isOver = false;
+    const next = reader.next(giveUp.signal).finally(() => {
+      isOver = true;
+    });
+    await this.#within(next, ms, signal);
+    // To abort makes an error, with its stack.
+    if (!isOver) giveUp.abort();
   }
 
   async #readTrees(ms: number, signal?: AbortSignal): Promise<void> {

@@ -57,7 +57,8 @@ export interface RateBaseline {
   /** nrPeriods and nrThrottled, always of the same reading. */
   readonly periods: { readonly periods: number; readonly throttled: number } | null;
   readonly io: IoBaseline | null;
-  readonly processes: ReadonlyMap<string, ProcessCounters> | null;
+  /** By pid. */
+  readonly processes: readonly ProcessCounters[] | null;
   readonly processesAtMs: number;
   readonly oomKill: number | null;
 }
@@ -99,8 +100,8 @@ export function rates(
   const cpu = perSecond(before?.usageUsec ?? null, row.usageUsec, atMs);
   const throttled = throttledShare(before?.periods ?? null, row);
   const io = processes === null ? deviceIo(before?.io ?? null, row) : null;
-  const table = processes === null ? null : new Map(processes.map((p) => [`${p.pid}/${p.startTicks}`, p]));
-  const summed = table && processIo(before, table, atMs);
+  const ordered = processes && byPid(processes);
+  const summed = ordered && processIo(before, ordered, atMs);
 
   return {
     rates: {
@@ -119,12 +120,23 @@ export function rates(
           ? (before?.periods ?? null)
           : { periods: row.nrPeriods, throttled: row.nrThrottled },
       io: io?.baseline ?? null,
-      processes: table,
+      processes: ordered,
       processesAtMs: atMs,
       oomKill: Number.isNaN(row.oomKill) ? (before?.oomKill ?? null) : row.oomKill,
     },
   };
 }
+
+const isByPid = (processes: readonly ProcessCounters[]): boolean => {
+  for (let i = 1; i < processes.length; i++) if (processes[i - 1]!.pid >= processes[i]!.pid) return false;
+  return true;
+};
+
+/** As a pass has them: ascending, each pid once. */
+const byPid = (processes: readonly ProcessCounters[]): readonly ProcessCounters[] =>
+  isByPid(processes)
+    ? processes
+    : [...new Map(processes.map((each) => [each.pid, each])).values()].sort((a, b) => a.pid - b.pid);
 
 const sameCgroup = (a: number, b: number): boolean => a === b || Number.isNaN(a) || Number.isNaN(b);
 
@@ -162,7 +174,8 @@ function deviceIo(
   row: RawRow,
 ): { readonly readRate: number | null; readonly writeRate: number | null; readonly baseline: IoBaseline | null } {
   const { ioReadBytes, ioWriteBytes, ioDevices, monotonicMs } = row;
-  if ([ioReadBytes, ioWriteBytes, ioDevices, monotonicMs].some(Number.isNaN)) {
+  // Their sum is not a number where one of them is none.
+  if (Number.isNaN(ioReadBytes + ioWriteBytes + ioDevices + monotonicMs)) {
     return { readRate: null, writeRate: null, baseline: before };
   }
   const fresh = (mostDevices: number): IoBaseline => ({
@@ -195,7 +208,7 @@ function deviceIo(
  */
 function processIo(
   before: RateBaseline | null,
-  now: ReadonlyMap<string, ProcessCounters>,
+  now: readonly ProcessCounters[],
   atMs: number,
 ): { readonly read: number | null; readonly write: number | null } {
   const elapsed = before === null ? 0 : atMs - before.processesAtMs;
@@ -208,30 +221,39 @@ function processIo(
   return { read: rate('ioReadBytes'), write: rate('ioWriteBytes') };
 }
 
+/** Both by pid, so that each is found beside itself. */
 function newBytes(
-  before: ReadonlyMap<string, ProcessCounters>,
-  now: ReadonlyMap<string, ProcessCounters>,
+  before: readonly ProcessCounters[],
+  now: readonly ProcessCounters[],
   counter: 'ioReadBytes' | 'ioWriteBytes',
 ): number | null {
   let total = 0;
   let largest = 0;
   let seen = 0;
-  for (const [identity, counters] of now) {
-    const old = before.get(identity);
-    if (old !== undefined) seen += 1;
-    const growth = counters[counter] - (old?.[counter] ?? 0);
+  let at = 0;
+  for (let i = 0; i < now.length; i++) {
+    const each = now[i]!;
+    while (at < before.length && before[at]!.pid < each.pid) at += 1;
+    const isOld = at < before.length && isSame(before[at]!, each);
+    if (isOld) seen += 1;
+    const growth = each[counter] - (isOld ? before[at]![counter] : 0);
     total += growth;
     largest = Math.max(largest, growth);
   }
   if (!(total >= 0)) return null;
-  if (seen === before.size) return total;
+  if (seen === before.length) return total;
   let inherited = 0;
-  for (const [identity, counters] of before) {
+  at = 0;
+  for (const each of before) {
+    while (at < now.length && now[at]!.pid < each.pid) at += 1;
+    const isThere = at < now.length && isSame(now[at]!, each);
     // Nobody who grew by less has waited for it.
-    if (!now.has(identity) && counters[counter] <= largest) inherited += counters[counter];
+    if (!isThere && each[counter] <= largest) inherited += each[counter];
   }
   return Math.max(0, total - inherited);
 }
+
+const isSame = (a: ProcessCounters, b: ProcessCounters): boolean => a.pid === b.pid && a.startTicks === b.startTicks;
 
 function since(before: number | null, value: number): number | null {
   if (before === null || Number.isNaN(value) || value < before) return null;

@@ -29,7 +29,7 @@ import {
   workerSample,
 } from './worker.js';
 import { WorkerEvents } from './worker-events.js';
-import { fileError, fileFaults, hiddenFault, missingFaults, stalledFault } from './worker-faults.js';
+import { addFileFaults, fileError, hiddenFault, missingFaults, stalledFault } from './worker-faults.js';
 import { WorkerGpus } from './worker-gpus.js';
 import { type WorkerLoad, WorkerLoads } from './worker-loads.js';
 import { WorkerProcesses } from './worker-processes.js';
@@ -69,6 +69,8 @@ export class Sampler {
   #workerFaults: readonly Fault[] = [];
   #pass: { readonly startedMs: number; readonly durationMs: number } | null = null;
   #latest: Snapshot | null = null;
+  /** The list that `#tracked` is of; null where some of it was dropped since. */
+  #reconciled: WatchSet['watched'] | null = null;
   /** Changes when a worker is tracked or dropped. */
   #trackings = 0;
 
@@ -113,9 +115,10 @@ export class Sampler {
   }
 
   /** Gives each watched cgroup a slot of the reader, and forgets workers that are not watched any more. */
-  reconcile(set: WatchSet = this.#deps.discovery.current()): void {
+  reconcile({ watched: all }: Pick<WatchSet, 'watched'> = this.#deps.discovery.current()): void {
     const { reader, nowMs } = this.#deps;
-    const wanted = new Map(set.watched.map((watched) => [watched.path, watched]));
+    if (all === this.#reconciled) return;
+    const wanted = new Map(all.map((watched) => [watched.path, watched]));
     for (const [path, tracked] of this.#tracked) if (!wanted.has(path)) this.#drop(path, tracked);
     for (const [path, watched] of wanted) {
       const tracked = this.#tracked.get(path);
@@ -127,6 +130,7 @@ export class Sampler {
       const slot = watched.directory === null ? null : (reader?.add(watched.directory) ?? null);
       this.#tracked.set(path, track(watched, slot, nowMs()));
     }
+    this.#reconciled = all;
   }
 
   /** Looks at the sockets of all workers that are known now, so that the next snapshot need not wait for them. */
@@ -178,14 +182,14 @@ export class Sampler {
     const { fromProc, prober } = this.#deps;
     this.#sequence = pass?.sequence ?? -1;
     this.#pass = pass ?? trees;
-    const { rows, stalled, pidPaths } = this.#readRows(pass, trees);
-    this.#gpus.update(reading, this.#tracked, pidPaths);
+    const { rows, stalled } = this.#readRows(pass, trees);
+    this.#gpus.update(reading, this.#tracked, () => pathsByPid(rows));
     this.#clock.update();
     this.#processes.update(this.#tracked.keys(), this.#trackings, this.#deps.discovery.trees);
     this.#endpoints.update(this.#processes.groups);
     const workers: WorkerSample[] = [];
-    const faults: Fault[] = [];
-    const missing = new Set<WorkerFile>();
+    const found = { faults: [] as Fault[], missing: new Set<WorkerFile>() };
+    const { faults, missing } = found;
     const targets: ProbeTarget[] = [];
     for (const live of rows) {
       const sample = this.#sample(live, pass, reading.status);
@@ -196,7 +200,7 @@ export class Sampler {
       if (prober !== null) targets.push(probeTarget(tracked, sample, this.#endpoints));
       const { path } = tracked.watched;
       this.#loads.add(tracked, this.#processes.groups.get(path) ?? [], this.#endpoints.askedOf(path));
-      addFaults(faults, missing, { live, pass, sample });
+      addFaults(found, { live, pass, sample });
     }
     faults.push(...this.#endpoints.faults());
     const clockFault = this.#clock.fault();
@@ -225,7 +229,6 @@ export class Sampler {
   #readRows(pass: RawPass | null, trees: TreePass | null) {
     const rows: LiveRow[] = [];
     const stalled: Tracked[] = [];
-    const pidPaths = new Map<number, string>();
     for (const [path, tracked] of this.#tracked) {
       const { slot } = tracked;
       const tree = slot === null ? (trees?.rows.get(path) ?? null) : null;
@@ -245,11 +248,10 @@ export class Sampler {
         this.#depart(tracked);
       } else {
         const processes = tree?.processes ?? (pass && processesOf(pass, row, this.#deps.isPid));
-        for (const { pid } of processes ?? []) pidPaths.set(pid, path);
         rows.push({ tracked, row, processes });
       }
     }
-    return { rows, stalled, pidPaths };
+    return { rows, stalled };
   }
 
   /** null for what is watched and no worker (the sandbox of a pod). */
@@ -369,6 +371,7 @@ export class Sampler {
     this.#depart(tracked);
     if (tracked.slot !== null) this.#deps.reader?.remove(tracked.slot);
     this.#tracked.delete(path);
+    this.#reconciled = null;
     this.#trackings += 1;
     this.#workers = this.#workers.filter(({ id }) => id !== tracked.watched.id);
   }
@@ -425,19 +428,25 @@ export class Sampler {
   }
 }
 
+/** The worker's path of each process of these rows. */
+function pathsByPid(rows: readonly LiveRow[]): ReadonlyMap<number, string> {
+  const paths = new Map<number, string>();
+  for (const { tracked, processes } of rows)
+    for (const { pid } of processes ?? []) paths.set(pid, tracked.watched.path);
+  return paths;
+}
+
 /** What is wrong with one worker; to `missing` go files that the kernel does not offer. */
 function addFaults(
-  faults: Fault[],
-  missing: Set<WorkerFile>,
+  found: { readonly faults: Fault[]; readonly missing: Set<WorkerFile> },
   { live, pass, sample }: { live: LiveRow; pass: RawPass | null; sample: WorkerSample },
 ): void {
   const { tracked, processes } = live;
+  const { faults } = found;
   if (tracked.stalled) faults.push(stalledFault(sample));
   if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
   if (pass !== null && tracked.slot !== null) {
-    const found = fileFaults(pass, tracked.slot, sample.id);
-    faults.push(...found.faults);
-    for (const file of found.missing) missing.add(file);
+    addFileFaults(pass, tracked.slot, sample.id, found);
   }
   if (tracked.server.fault !== null) faults.push({ ...tracked.server.fault, workerId: sample.id });
 }

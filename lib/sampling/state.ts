@@ -38,6 +38,7 @@ export const workingCpuPercent = 20;
 
 /** What has to be remembered of a worker's state. */
 export interface StateMemory {
+  /** Up to two. */
   readonly samples: number;
   readonly wasReady: boolean;
   /** Since when it has been quiet; null while it works. */
@@ -65,7 +66,7 @@ export function workerState(
   nowMs: number,
   options: StateOptions,
 ): { readonly state: WorkerSample['state']; readonly memory: StateMemory } {
-  const samples = (previous?.samples ?? 0) + 1;
+  const samples = Math.min(2, (previous?.samples ?? 0) + 1);
   const wasReady = (previous?.wasReady ?? false) || input.ready === true;
   const still = isQuiet(previous, input, options);
   const stillSinceMs = isStill(still, input, options) ? (previous?.stillSinceMs ?? nowMs) : null;
@@ -79,20 +80,43 @@ export function workerState(
   const quiet = verdict === null ? still : verdict === 'quiet';
   const quietSinceMs = quiet === true ? (previous?.quietSinceMs ?? nowMs) : null;
   const saturatedAtMs = verdict === 'saturated' ? nowMs : (previous?.saturatedAtMs ?? null);
-  // A GPU it held that no longer answers is kept until it answers again.
-  const silent = (previous?.gpuUuids ?? []).filter((uuid) => !input.healthyGpus.has(uuid));
-  const memory: StateMemory = {
+  const gpuUuids = heldGpus(previous?.gpuUuids ?? none, input);
+  const memory = kept(previous, {
     samples,
     wasReady,
     quietSinceMs,
     stillSinceMs,
     unusedSinceMs,
     saturatedAtMs,
-    gpuUuids: [...new Set([...silent, ...(input.gpuUuids ?? [])])],
-  };
+    gpuUuids,
+  });
   const starting = input.probed ? !wasReady : samples < 2;
   if (starting) return { state: input.isLoading ? 'loading' : 'starting', memory };
   return { state: settledState(verdict, quiet, memory, nowMs, options.idleForMs), memory };
+}
+
+const none: readonly string[] = [];
+
+/** A GPU it held that no longer answers is kept until it answers again. The list of before where it is the same. */
+function heldGpus(before: readonly string[], { gpuUuids, healthyGpus }: StateInput): readonly string[] {
+  const held = gpuUuids ?? none;
+  if (before.length === 0 && held.length === 0) return before;
+  const now = [...new Set([...before.filter((uuid) => !healthyGpus.has(uuid)), ...held])];
+  return now.length === before.length && now.every((uuid, i) => uuid === before[i]) ? before : now;
+}
+
+/** What was remembered before, where nothing of it has changed: most workers are what they were. */
+function kept(before: StateMemory | null, now: StateMemory): StateMemory {
+  const isSame =
+    before !== null &&
+    before.samples === now.samples &&
+    before.wasReady === now.wasReady &&
+    before.quietSinceMs === now.quietSinceMs &&
+    before.stillSinceMs === now.stillSinceMs &&
+    before.unusedSinceMs === now.unusedSinceMs &&
+    before.saturatedAtMs === now.saturatedAtMs &&
+    before.gpuUuids === now.gpuUuids;
+  return isSame ? before : now;
 }
 
 const loadOptions: LoadStateOptions = {

@@ -3,6 +3,7 @@ import type { FieldTable } from '../contract/fields/field.js';
 import { isNullable, known } from '../contract/fields/shape.js';
 import { workerFields } from '../contract/fields/worker.js';
 import type { Pressure, WorkerSample } from '../contract/heartbeat.js';
+import { compiled } from '../util/compiled.js';
 
 /** Stands for a value that is not known until its reason is taken down. */
 export class Unknown {
@@ -73,27 +74,79 @@ const pressureFields: readonly Place[] = Object.keys(known(workerFields.pressure
 
 type Values = Record<string, unknown>;
 
+/**
+ * Reasons of one worker, and what they become with one more. Nearly all workers of a host lack the same values for the same
+ * reasons from tick to tick: they share one record, which nobody changes, instead of each having a new one.
+ */
+class Reasons {
+  readonly record: Readonly<Record<string, NullReason>>;
+  readonly #next = new Map<string, Map<NullReason, Reasons>>();
+
+  constructor(record: Readonly<Record<string, NullReason>> = {}) {
+    this.record = Object.freeze(record);
+  }
+
+  with(key: string, reason: NullReason): Reasons {
+    let after = this.#next.get(key);
+    if (after === undefined) {
+      after = new Map();
+      this.#next.set(key, after);
+    }
+    let found = after.get(reason);
+    if (found === undefined) {
+      found = new Reasons({ ...this.record, [key]: reason });
+      if (knownReasons >= maxKnownReasons) return found;
+      knownReasons += 1;
+      after.set(reason, found);
+    }
+    return found;
+  }
+}
+
+/** More are made anew each time. */
+const maxKnownReasons = 10_000;
+let knownReasons = 0;
+const noReasons = new Reasons();
+
+/** Sets what is not known to null; gives `reasons` with those of it. */
+type Settle = (values: Values, reasons: Reasons, isUnknown: (value: unknown) => value is Unknown) => Reasons;
+
+const isUnknown = (value: unknown): value is Unknown => value instanceof Unknown;
+
+/** One function for these places, so that no value is looked up by a name that differs. */
+const settleOf = (places: readonly Place[]): Settle =>
+  compiled<Settle>(
+    'values, reasons, isUnknown',
+    `let value;\n${places
+      .map(
+        ({ name, key }) =>
+          `if (typeof (value = values.${name}) === 'object' && isUnknown(value)) {
+            values.${name} = null;
+            if (value.reason !== null) reasons = reasons.with('${key}', value.reason);
+          }`,
+      )
+      .join('\n')}\nreturn reasons;`,
+    (values, reasons) => {
+      let found = reasons;
+      for (const { name, key } of places) {
+        const value = values[name];
+        if (!isUnknown(value)) continue;
+        values[name] = null;
+        if (value.reason !== null) found = found.with(key, value.reason);
+      }
+      return found;
+    },
+  );
+const settleFields = settleOf(nullableFields);
+const settlePressure = settleOf(pressureFields);
+
 /** The worker as it travels: what is not known is null, and `nullReasons` says why where nothing else does. */
 export function settle(draft: WorkerDraft): WorkerSample {
   const values = draft as unknown as Values;
-  const pressure = values.pressure as Values;
-  const reasons: Record<string, string> = {};
-  const some = settleIn(values, nullableFields, reasons);
-  if (settleIn(pressure, pressureFields, reasons) || some) values.nullReasons = reasons;
+  const ofFields = settleFields(values, noReasons, isUnknown);
+  const reasons = settlePressure(values.pressure as Values, ofFields, isUnknown);
+  if (reasons !== noReasons) values.nullReasons = reasons.record;
   return values as unknown as WorkerSample;
-}
-
-function settleIn(values: Values, places: readonly Place[], reasons: Record<string, string>): boolean {
-  let some = false;
-  for (const { name, key } of places) {
-    const value = values[name];
-    if (!(value instanceof Unknown)) continue;
-    values[name] = null;
-    if (value.reason === null) continue;
-    reasons[key] = value.reason;
-    some = true;
-  }
-  return some;
 }
 
 /** `reason` for each value that is null and of which its row says nothing, limits included. */

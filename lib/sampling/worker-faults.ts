@@ -43,14 +43,13 @@ const placeOfFile = Object.fromEntries(workerFiles.map((file, i) => [file, i])) 
 export const fileError = (pass: RawPass, slot: number, file: WorkerFile): number =>
   pass.errors[slot * workerFiles.length + placeOfFile[file]] ?? 0;
 
-/** Files of one row that could not be read. `missing` are those that the kernel does not offer here. */
-export function fileFaults(
+/** Adds what could not be read of one row to `faults`, and to `missing` what the kernel does not offer here. */
+export function addFileFaults(
   pass: RawPass,
   slot: number,
   workerId: string,
-): { readonly faults: readonly Fault[]; readonly missing: readonly WorkerFile[] } {
-  const faults: Fault[] = [];
-  const missing: WorkerFile[] = [];
+  { faults, missing }: { readonly faults: Fault[]; readonly missing: Set<WorkerFile> },
+): void {
   for (let i = 0; i < workerFiles.length; i++) {
     const errno = pass.errors[slot * workerFiles.length + i] ?? 0;
     if (errno === 0) continue;
@@ -58,7 +57,7 @@ export function fileFaults(
     const field = fieldOfFile.get(file);
     if (field === undefined) continue;
     if (isMissing(errno)) {
-      missing.push(file);
+      missing.add(file);
       continue;
     }
     faults.push({
@@ -72,7 +71,6 @@ export function fileFaults(
       workerId,
     });
   }
-  return { faults, missing };
 }
 
 interface MissingRow {

@@ -34,8 +34,12 @@ export class WorkerGpus {
     this.#deps = deps;
   }
 
-  /** `pidPaths`: the worker's path of each process that the pass has seen. */
-  update(reading: GpuReading, tracked: ReadonlyMap<string, Tracked>, pidPaths: ReadonlyMap<number, string>): void {
+  /** `pidPaths`: the worker's path of each process that the pass has seen, made only where a GPU is held. */
+  update(
+    reading: GpuReading,
+    tracked: ReadonlyMap<string, Tracked>,
+    pidPaths: () => ReadonlyMap<number, string>,
+  ): void {
     const { discovery, gpuPidsKnown } = this.#deps;
     const { devices, status } = reading;
     this.#unobserved.update(reading);
@@ -131,14 +135,15 @@ export class WorkerGpus {
   #attribute(
     reading: GpuReading,
     tracked: ReadonlyMap<string, Tracked>,
-    pidPaths: ReadonlyMap<number, string>,
+    pidPaths: () => ReadonlyMap<number, string>,
   ): Attribution {
     const { processes, discovery } = this.#deps;
+    const paths = reading.processes.length === 0 ? null : pidPaths();
     const attribution = attribute({
       processes: reading.processes,
       workersByPath: new Map([...tracked.keys()].map((path) => [path, path])),
       pathOf: (pid) => {
-        const path = pidPaths.get(pid);
+        const path = paths?.get(pid);
         if (path !== undefined) return path;
         const process = processes.get(pid);
         if (process === null) processes.want(pid);

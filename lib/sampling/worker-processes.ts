@@ -32,7 +32,7 @@ export class WorkerProcesses {
     this.#clock = clock;
   }
 
-  /** Known processes by the path of their worker; the same list as long as nothing about them changes. */
+  /** Known processes by the path of their worker; the same map and lists as long as nothing about them changes. */
   get groups(): ReadonlyMap<string, readonly KnownProcess[]> {
     return this.#groups;
   }
@@ -58,7 +58,10 @@ export class WorkerProcesses {
       if (holder !== worker) push(nested, worker, unreadProcess(process));
     }
     const before = this.#groups;
-    this.#groups = new Map([...groups].map(([path, group]) => [path, sameOf(before.get(path), group)]));
+    const now = new Map([...groups].map(([path, group]) => [path, sameOf(before.get(path), group)]));
+    // Processes come and go all the time, those of workers seldom.
+    const isSame = now.size === before.size && [...now].every(([path, group]) => before.get(path) === group);
+    if (!isSame) this.#groups = now;
     this.#nested = nested;
     this.#clock.seen(newest);
   }
@@ -87,7 +90,8 @@ export class WorkerProcesses {
   #describe(tracked: Tracked, all: readonly WorkerProcess[], main: WorkerProcess | null): void {
     const { processes } = this.#deps;
     let same = tracked.described !== null && all.length === tracked.identity.length;
-    for (const [i, { pid, startTicks }] of all.entries()) {
+    for (let i = 0; i < all.length; i++) {
+      const { pid, startTicks } = all[i]!;
       const known = processes.find(pid, startTicks);
       if (known === null) processes.want(pid);
       same &&= known === tracked.identity[i];

@@ -283,6 +283,16 @@ function memoryOf(input: WorkerInput) {
 
 function gpusOf({ gpus, gpuDoubt, gpusReason, inferred, gpuTotals, gpuExplains }: WorkerInput) {
   const summed = gpuDoubt ? null : gpus;
+  // Most workers hold none.
+  if (summed?.length === 0)
+    return {
+      gpus: [],
+      gpusReason: gpusReason ?? undefined,
+      gpusInferred: undefined,
+      gpuUtilizationPercent: 0,
+      vramUsedBytes: 0,
+      vramTotalBytes: 0,
+    } satisfies Draft;
   // Where its GPUs are not known, `gpusReason` says why.
   if (summed === null)
     return {

@@ -4,15 +4,14 @@ import { ETIMEDOUT, GuardedReader, GuardedTask, type OpenFiles } from '../io/gua
 import { printablePath } from '../util/byte-path.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
-import { adoptedName } from './classify.js';
 import type { ContainerNames } from './container-names.js';
-import { type Unnamed, WorkerIds } from './identity.js';
+import { WorkerDescriptions } from './describe-workers.js';
 import { AncestorLimits } from './limits.js';
 import type { ProcessTable } from './process-table.js';
-import type { RecordsRead, WorkerRecord } from './records.js';
-import { isRecordOf, isShared, mayStillBeRead, type Selected, Selection } from './selection.js';
+import type { RecordsRead } from './records.js';
+import { isShared, mayStillBeRead, type Selected, Selection } from './selection.js';
 import { ThreadedCgroups } from './threaded.js';
-import { type CgroupTree, countDescendants, walkTree } from './tree-walk.js';
+import { type CgroupTree, countDescendants, countPath, walkTree } from './tree-walk.js';
 import { noTrees, type ProcessTree, type ProcessTrees, TreeWorkers } from './tree-workers.js';
 import type { Watched, WatchSet } from './watched.js';
 
@@ -51,8 +50,9 @@ export class Discovery {
   readonly #threaded: ThreadedCgroups;
   readonly #selection: Selection;
   readonly #trees: TreeWorkers;
-  readonly #ids = new WorkerIds();
+  readonly #descriptions: WorkerDescriptions;
   #tree: CgroupTree | null = null;
+  #countPath: readonly string[] | null = null;
   #walkedMs = Number.NEGATIVE_INFINITY;
   #scannedMs = Number.NEGATIVE_INFINITY;
   #recordsMs = Number.NEGATIVE_INFINITY;
@@ -90,6 +90,7 @@ export class Discovery {
     });
     this.#readRecords = new GuardedTask(options.records, clock);
     this.#limits = new AncestorLimits(this.#files);
+    this.#descriptions = new WorkerDescriptions(options.names, this.#limits);
     this.#threaded = new ThreadedCgroups(this.#files);
     this.#selection = new Selection({ ...this.#options, threaded: this.#threaded });
     this.#trees = new TreeWorkers(this.#options);
@@ -195,7 +196,8 @@ export class Discovery {
     const { recoveries } = files;
     const due = force || now - this.#walkedMs >= this.#options.walkEveryMs || recoveries !== this.#recoveries;
     if (!due) {
-      const count = await countDescendants(files, root);
+      this.#countPath ??= countPath(root);
+      const count = await countDescendants(files, this.#countPath);
       if (count !== null && count === this.#tree?.descendants) return false;
     }
     const tree = await walkTree(files, root, this.#tree);
@@ -276,53 +278,14 @@ export class Discovery {
     const trees = this.#findTrees(found);
     const same = known.size === found.size && [...found.keys()].every((path) => known.has(path));
     if (walked || !same) await this.#limits.read(root, [...found.keys()]);
+    const described = await this.#descriptions.describe(root, found, this.#records.running);
     this.#set = {
-      watched: [...(await this.#describeAll(root, found)), ...trees.trees.map(watchedTree)],
+      watched: trees.trees.length === 0 ? described : [...described, ...trees.trees.map(watchedTree)],
       trees,
       complete: tree.unreadable.length === 0 && !this.#stalled,
       faults,
       ended: this.#records.ended,
     };
-  }
-
-  /** The workers, by path. */
-  async #describeAll(root: string, found: ReadonlyMap<string, Selected>): Promise<readonly Watched[]> {
-    const records = new Map<string, WorkerRecord | null>();
-    const cgroups: Unnamed[] = [];
-    for (const [path, entry] of found) {
-      const { group, instance } = entry ?? adoptedName(path);
-      const launched = entry !== null && (!('kind' in entry) || entry.kind === 'own');
-      const record = launched
-        ? (this.#records.running.find((each) => isRecordOf(each, root, path, { group, instance })) ?? null)
-        : null;
-      records.set(path, record);
-      // Each service manager may have a worker of ours under the same name: the record shows which one is ours.
-      const shared = launched && record === null && !path.startsWith('/hivepulse.slice/');
-      cgroups.push({ path, group, instance, shared });
-    }
-    const instances = this.#ids.assign(cgroups);
-    const sorted = cgroups.sort((a, b) => (a.path < b.path ? -1 : 1));
-    return Promise.all(
-      sorted.map(async ({ path, group, instance: wanted }) => {
-        const entry = found.get(path) ?? null;
-        const container = entry !== null && 'kind' in entry && entry.kind === 'container' ? entry : null;
-        const instance = instances.get(path) ?? wanted;
-        const limits = this.#limits.of(path);
-        return {
-          scope: 'cgroup',
-          id: `${group}/${instance}`,
-          group,
-          instance,
-          path,
-          directory: join(root, path),
-          origin: entry === null || container !== null ? 'adopted' : 'launched',
-          name: container ? await this.#options.names.find(container, path) : null,
-          record: records.get(path) ?? null,
-          ancestorMemoryBytes: limits.memoryBytes,
-          ancestorCpuPercent: limits.cpuPercent,
-        };
-      }),
-    );
   }
 }
 

@@ -28,9 +28,12 @@ export function parseDescendants(content: Buffer | number): number | null {
   return value === undefined ? null : Number(value);
 }
 
+/** What `countDescendants` reads; it stays what it is. */
+export const countPath = (root: string): readonly string[] => Object.freeze([join(root, 'cgroup.stat')]);
+
 /** Number of cgroups below the root: one small read, by which a walk is left out while it is the same. */
-export async function countDescendants(files: Files, root: string): Promise<number | null> {
-  const [content] = await files.read([join(root, 'cgroup.stat')], 4096);
+export async function countDescendants(files: Pick<Files, 'read'>, path: readonly string[]): Promise<number | null> {
+  const [content] = await files.read(path, 4096);
   return parseDescendants(content ?? 0);
 }
 
@@ -41,7 +44,7 @@ export async function countDescendants(files: Files, root: string): Promise<numb
 export async function walkTree(files: Files, root: string, previous: CgroupTree | null = null): Promise<CgroupTree> {
   const paths: string[] = [];
   const unreadable: { path: string; errno: number }[] = [];
-  const descendants = await countDescendants(files, root);
+  const descendants = await countDescendants(files, countPath(root));
   let level = [''];
   for (let depth = 0; depth < maxDepth && level.length > 0; depth += 1) {
     const { children, failed } = await listLevel(files, root, level);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { countDescendants, walkTree } from '../../lib/workers/tree-walk.js';
+import { countDescendants, countPath, walkTree } from '../../lib/workers/tree-walk.js';
 import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
 
 const stat = (count: number) => `nr_descendants ${count}\nnr_dying_descendants 0\n`;
@@ -22,7 +22,7 @@ describe('walking the cgroup tree', () => {
     host.write('cgroup/inner/leaf/hidden/cgroup.procs', '');
     const tree = await walkTree(new PlainFiles(), host.cgroupRoot);
     expect(tree.paths).toEqual(['/inner', '/inner/leaf']);
-    expect(await countDescendants(new PlainFiles(), host.cgroupRoot)).toBe(2);
+    expect(await countDescendants(new PlainFiles(), countPath(host.cgroupRoot))).toBe(2);
   });
 
   it('a root that is not there is unreadable, not empty', async () => {

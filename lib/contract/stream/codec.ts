@@ -85,9 +85,9 @@ class Writer {
   mask(bits: number): number {
     const count = Math.ceil(bits / 8);
     this.#grow(count);
-    this.#bytes.fill(0, this.#at, this.#at + count);
-    this.#at += count;
-    return this.#at - count;
+    const mask = this.#at;
+    while (this.#at < mask + count) this.#bytes[this.#at++] = 0;
+    return mask;
   }
 
   setBit(mask: number, bit: number): void {
@@ -197,14 +197,51 @@ export function decodeKeyframe(message: Buffer): Keyframe {
 
 const differs = (a: number, b: number): boolean => a !== b && (!Number.isNaN(a) || !Number.isNaN(b));
 
+/**
+ * What differs between two states with the same rows. Most values do not, and halves of doubles are compared as whole numbers:
+ * to read a double costs an allocation in all code but the most optimized.
+ */
+class Differences {
+  readonly #before: NumericState;
+  readonly #after: NumericState;
+  readonly #beforeHalves: Int32Array;
+  readonly #afterHalves: Int32Array;
+
+  constructor(before: NumericState, after: NumericState) {
+    this.#before = before;
+    this.#after = after;
+    this.#beforeHalves = halvesOf(before);
+    this.#afterHalves = halvesOf(after);
+  }
+
+  isAt(place: number): boolean {
+    const a = this.#beforeHalves;
+    const b = this.#afterHalves;
+    const at = 2 * place;
+    if (a[at] === b[at] && a[at + 1] === b[at + 1]) return false;
+    return differs(this.#before.values[place]!, this.#after.values[place]!);
+  }
+
+  isInRow(row: number): boolean {
+    const first = this.#before.offsetOf(row);
+    const end = first + this.#before.columnsOf(row).length;
+    for (let place = first; place < end; place++) if (this.isAt(place)) return true;
+    return false;
+  }
+}
+
+const halvesOf = ({ values }: NumericState): Int32Array =>
+  new Int32Array(values.buffer, values.byteOffset, 2 * values.length);
+
 /** One row that has changed: which of its values, and those. */
-function encodeRow(out: Writer, before: NumericState, after: NumericState, row: number): void {
+function encodeRow(out: Writer, before: NumericState, after: NumericState, row: number, changes: Differences): void {
   const columns = before.columnsOf(row);
   const first = before.offsetOf(row);
   const mask = out.mask(columns.length);
   for (let i = 0; i < columns.length; i++) {
-    const [former, value] = [before.values[first + i]!, after.values[first + i]!];
-    if (!differs(former, value)) continue;
+    if (!changes.isAt(first + i)) continue;
+    const former = before.values[first + i]!;
+    const value = after.values[first + i]!;
     out.setBit(mask, i);
     if (Number.isNaN(value)) {
       out.varint(token.null);
@@ -220,13 +257,6 @@ function encodeRow(out: Writer, before: NumericState, after: NumericState, row: 
     const difference = whole - (scaled(former, scale) || 0);
     out.varint(token.difference + (difference < 0 ? -2 * difference - 1 : 2 * difference));
   }
-}
-
-function isRowChanged(before: NumericState, after: NumericState, row: number): boolean {
-  const first = before.offsetOf(row);
-  const end = first + before.columnsOf(row).length;
-  for (let at = first; at < end; at++) if (differs(before.values[at]!, after.values[at]!)) return true;
-  return false;
 }
 
 /** `isText`: rows that are in the text, so not among the numbers. Both states have the same rows. */
@@ -249,22 +279,28 @@ export function encodeDelta(
   out.varint(index);
   out.varint(seq);
   if (checksum !== null) out.uint32(checksum);
+  const changes = new Differences(before, after);
   const rows: number[] = [];
-  for (let row = 0; row < before.rowCount; row++) if (!isText(row) && isRowChanged(before, after, row)) rows.push(row);
+  for (let row = 0; row < before.rowCount; row++) if (!isText(row) && changes.isInRow(row)) rows.push(row);
   out.varint(rows.length);
   let next = 0;
   for (const row of rows) {
     out.varint(row - next);
     next = row + 1;
-    encodeRow(out, before, after, row);
+    encodeRow(out, before, after, row, changes);
   }
   if (text !== null) out.bytes(text);
   return out.done();
 }
 
-/** The cells that a delta has changed, by rows: filled anew with each, so that nothing is made for it. */
+/**
+ * The cells that a delta has changed, row by row: filled anew with each, so that nothing is made for it. `begin` and `end` are where
+ * those of the `i`th row stand among all.
+ */
 export class ChangedCells {
-  #rows = new Int32Array(256);
+  #rows = new Int32Array(64);
+  #ends = new Int32Array(64);
+  #rowCount = 0;
   #columns = new Int32Array(256);
   #before = new Float64Array(256);
   #length = 0;
@@ -273,39 +309,66 @@ export class ChangedCells {
     return this.#length;
   }
 
+  get rowCount(): number {
+    return this.#rowCount;
+  }
+
   row(i: number): number {
     return this.#rows[i]!;
   }
 
-  column(i: number): number {
-    return this.#columns[i]!;
+  begin(i: number): number {
+    return i === 0 ? 0 : this.#ends[i - 1]!;
+  }
+
+  end(i: number): number {
+    return this.#ends[i]!;
+  }
+
+  column(cell: number): number {
+    return this.#columns[cell]!;
   }
 
   clear(): void {
     this.#length = 0;
+    this.#rowCount = 0;
   }
 
+  /** Rows rise, and columns within a row. */
   add(row: number, column: number, before: number): void {
-    if (this.#length === this.#rows.length) this.#grow();
-    this.#rows[this.#length] = row;
+    if (this.#length === this.#columns.length) this.#growCells();
     this.#before[this.#length] = before;
     this.#columns[this.#length++] = column;
+    if (this.#rowCount === 0 || this.#rows[this.#rowCount - 1] !== row) {
+      if (this.#rowCount === this.#rows.length) this.#growRows();
+      this.#rows[this.#rowCount++] = row;
+    }
+    this.#ends[this.#rowCount - 1] = this.#length;
   }
 
   /** Takes all of it back. */
   restore(state: NumericState): void {
-    for (let i = 0; i < this.#length; i++)
-      state.values[state.offsetOf(this.#rows[i]!) + this.#columns[i]!] = this.#before[i]!;
+    for (let i = 0; i < this.#rowCount; i++) {
+      const first = state.offsetOf(this.#rows[i]!);
+      for (let cell = this.begin(i); cell < this.#ends[i]!; cell++)
+        state.values[first + this.#columns[cell]!] = this.#before[cell]!;
+    }
   }
 
-  #grow(): void {
-    const [rows, columns, before] = [this.#rows, this.#columns, this.#before];
-    this.#rows = new Int32Array(2 * this.#length);
+  #growCells(): void {
+    const [columns, before] = [this.#columns, this.#before];
     this.#columns = new Int32Array(2 * this.#length);
     this.#before = new Float64Array(2 * this.#length);
-    this.#rows.set(rows);
     this.#columns.set(columns);
     this.#before.set(before);
+  }
+
+  #growRows(): void {
+    const [rows, ends] = [this.#rows, this.#ends];
+    this.#rows = new Int32Array(2 * this.#rowCount);
+    this.#ends = new Int32Array(2 * this.#rowCount);
+    this.#rows.set(rows);
+    this.#ends.set(ends);
   }
 }
 
