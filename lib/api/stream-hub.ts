@@ -15,14 +15,8 @@ import {
 import type { Replay } from '../queen/events.js';
 import type { RegistryChange } from '../queen/registry-options.js';
 import { hasShare } from '../util/fair-share.js';
-import {
-  eventMessage,
-  PendingRows,
-  RowText,
-  type StreamFilter,
-  StreamGroup,
-  type StreamSource,
-} from './stream-group.js';
+import { eventMessage, StreamGroup, showsRows } from './stream-group.js';
+import { PendingRows, RowText, rowsNameOf, type StreamFilter, StreamRows, type StreamSource } from './stream-rows.js';
 
 const keepAliveMs = 15_000;
 const maxFlushDelayMs = 500;
@@ -50,6 +44,7 @@ export class StreamHub {
   readonly turns: RequestTurns;
   readonly #now: () => number;
   readonly #groups = new Map<string, StreamGroup>();
+  readonly #rows = new Map<string, StreamRows>();
   readonly #maxClients: number;
   readonly #maxUnreadBytes: number;
   #pending = new Map<string, PendingRows>();
@@ -141,7 +136,7 @@ export class StreamHub {
 
   /** Some reader sees rows of this hive. */
   #isWanted(hive: string): boolean {
-    for (const group of this.#groups.values()) if (group.wantsHive(hive)) return true;
+    for (const rows of this.#rows.values()) if (rows.wantsHive(hive)) return true;
     return false;
   }
 
@@ -160,8 +155,7 @@ export class StreamHub {
     // What is pending for the others is in the snapshot of this one.
     this.flush();
     const name = nameOf(filter);
-    const group = this.#groups.get(name) ?? new StreamGroup(this.#source, filter);
-    this.#groups.set(name, group);
+    const group = this.#groups.get(name) ?? this.#newGroup(name, filter);
     const replay = lastEventId === null ? null : this.#source.eventsSince(lastEventId);
     const newest = this.#source.lastEventId;
     const client = new StreamClient({
@@ -172,8 +166,8 @@ export class StreamHub {
       inTurn: (run) => this.turns.take(() => caller, run),
       gzip,
       limits: this.#limits,
-      wholeHive: (hive) => group.wholeHive(hive),
-      newSnapshot: () => (group.rows ? group.snapshot(this.#source.lastEventId) : null),
+      wholeHive: (hive) => group.rows?.wholeHive(hive) ?? null,
+      newSnapshot: () => group.rows?.snapshot(this.#source.lastEventId) ?? null,
       standsAt: newest,
       now: this.#now,
       onClose: (closed, evicted) => {
@@ -182,7 +176,7 @@ export class StreamHub {
           this.#onEvicted(evicted, this.#evicted);
         }
         group.clients.delete(closed);
-        if (group.clients.size === 0) this.#groups.delete(name);
+        if (group.clients.size === 0) this.#forgetGroup(name, group);
         this.#clients--;
         if (this.#clients === 0) this.#rest();
       },
@@ -196,11 +190,28 @@ export class StreamHub {
     return client;
   }
 
+  #newGroup(name: string, filter: StreamFilter): StreamGroup {
+    const rowsName = rowsNameOf(filter);
+    const rows = showsRows(filter) ? (this.#rows.get(rowsName) ?? new StreamRows(this.#source, filter)) : null;
+    const group = new StreamGroup(this.#source, filter, rows);
+    this.#groups.set(name, group);
+    if (rows === null) return group;
+    this.#rows.set(rowsName, rows);
+    rows.readers.add(group);
+    return group;
+  }
+
+  #forgetGroup(name: string, group: StreamGroup): void {
+    this.#groups.delete(name);
+    group.rows?.readers.delete(group);
+    if (group.rows?.readers.size === 0) this.#rows.delete(rowsNameOf(group.filter));
+  }
+
   *#opening(group: StreamGroup, replay: Replay | null, newest: string): Generator<Buffer> {
     // Readers that lost their queen come back spread over two seconds.
     yield Buffer.from(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);
     if (replay?.type === 'reset') yield Buffer.from(sseMessage('reset', JSON.stringify({ lastEventId: newest })));
-    if (group.rows) yield* group.snapshot(newest);
+    if (group.rows !== null) yield* group.rows.snapshot(newest);
     for (const event of replay?.events ?? []) if (group.wants(event)) yield eventMessage(event, event.json);
     const isReplayedAfterReset = replay?.type === 'reset' && replay.events.length > 0;
     if (group.filtered || isReplayedAfterReset) yield positionOf(newest).message;
@@ -219,13 +230,14 @@ export class StreamHub {
     this.#pending = new Map();
     this.#events = [];
     const messages = new Map<FleetEvent, Buffer>();
-    const text = new RowText();
-    for (const group of this.#groups.values()) {
-      this.#flushEvents(group, pending, events, messages);
-      if (!group.filter.changes) this.#flushRows(group, pending, text);
-      else if (this.#hold(group, pending) && (withHeld || events.length > 0)) {
-        this.#flushRows(group, group.held, text);
-        group.held.clear();
+    const text = new RowText(this.#source);
+    for (const rows of this.#rows.values()) rows.forget(pending.keys(), events);
+    for (const group of this.#groups.values()) this.#flushEvents(group, events, messages);
+    for (const rows of this.#rows.values()) {
+      if (!rows.filter.changes) this.#flushRows(rows, pending, text);
+      else if (this.#hold(rows, pending) && (withHeld || events.length > 0)) {
+        this.#flushRows(rows, rows.held, text);
+        rows.held.clear();
       }
     }
     this.#evictLargest();
@@ -234,7 +246,7 @@ export class StreamHub {
   }
 
   /** Adds to what waits; whether anything does. */
-  #hold({ held }: StreamGroup, pending: ReadonlyMap<string, PendingRows>): boolean {
+  #hold({ held }: StreamRows, pending: ReadonlyMap<string, PendingRows>): boolean {
     for (const [id, rows] of pending) {
       const known = held.get(id) ?? new PendingRows(rows.hive);
       held.set(id, known);
@@ -248,14 +260,8 @@ export class StreamHub {
     return held.size > 0;
   }
 
-  #flushEvents(
-    group: StreamGroup,
-    pending: ReadonlyMap<string, PendingRows>,
-    events: readonly FleetEvent[],
-    messages: Map<FleetEvent, Buffer>,
-  ): void {
-    group.forget(pending.keys(), events);
-    // Events first: rows are as of now, and a hive that was removed and came back in one turn must end up present.
+  /** Before rows, which are as of now: a hive that was removed and came back in one turn must end up present. */
+  #flushEvents(group: StreamGroup, events: readonly FleetEvent[], messages: Map<FleetEvent, Buffer>): void {
     let together: Buffer[] = [];
     let bytes = 0;
     const send = () => {
@@ -275,19 +281,20 @@ export class StreamHub {
     if (together.length > 0) send();
   }
 
-  #flushRows(group: StreamGroup, pending: ReadonlyMap<string, PendingRows>, text: RowText): void {
+  /** Once for all readers of these rows, whatever events each of them sees. */
+  #flushRows(shown: StreamRows, pending: ReadonlyMap<string, PendingRows>, text: RowText): void {
     let out = '';
     const hives: string[] = [];
     for (const [id, rows] of pending) {
-      if (!group.wantsHive(id)) continue;
-      const message = group.heartbeat(rows, text);
+      if (!shown.wantsHive(id)) continue;
+      const message = shown.heartbeat(rows, text);
       if (message === null) continue;
       out += message;
       hives.push(id);
     }
     if (hives.length === 0) return;
     const message = Buffer.from(out);
-    for (const client of group.clients) client.heartbeats(message, hives);
+    for (const { clients } of shown.readers) for (const client of clients) client.heartbeats(message, hives);
   }
 
   /** Ends the streams of callers that are no longer welcome. */
@@ -326,8 +333,8 @@ export class StreamHub {
     const position = positionOf(this.#source.lastEventId);
     for (const group of this.#groups.values()) {
       for (const client of group.clients) client.tick(group.filtered ? position : null);
-      group.forgetAll();
     }
+    for (const rows of this.#rows.values()) rows.forgetAll();
   }
 
   #rest(): void {

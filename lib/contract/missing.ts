@@ -21,7 +21,16 @@ const common = {
 };
 
 export const MissingHive = Type.Object({ kind: Type.Literal('hive'), ...common, last: HiveView });
-export const MissingGpu = Type.Object({ kind: Type.Literal('gpu'), ...common, last: GpuView });
+export const MissingGpu = Type.Object({
+  kind: Type.Literal('gpu'),
+  ...common,
+  reportedBy: Type.Optional(
+    Id(
+      'Another hive, not known to be of the same token, says that it has this GPU now. Where it was moved there, forget it here.',
+    ),
+  ),
+  last: GpuView,
+});
 export const MissingWorker = Type.Object({ kind: Type.Literal('worker'), ...common, last: WorkerView });
 export type MissingHive = Static<typeof MissingHive>;
 export type MissingGpu = Static<typeof MissingGpu>;

@@ -7,7 +7,7 @@ export const maxWaiting = 100;
 const maxWaitingChars = 4 * 1024 * 1024;
 /** A message is given up after so long, ms: what it says is old by then. */
 const giveUpMs = 3_600_000;
-const deadlineMs = 10_000;
+const defaultDeadlineMs = 10_000;
 const firstPauseMs = 1000;
 const longestPauseMs = 60_000;
 
@@ -24,6 +24,8 @@ export interface WebhookOptions {
   readonly wait?: (ms: number, then: () => void) => () => void;
   /** Called where other messages wait than before. */
   readonly onChange?: () => void;
+  /** Longest that an answer is waited for. */
+  readonly deadlineMs?: number;
 }
 
 /** A message that waits. `madeAtMs`: wall clock. */
@@ -52,7 +54,7 @@ const waitUnref = (ms: number, then: () => void): (() => void) => {
  */
 export class Webhook {
   readonly #options: WebhookOptions &
-    Required<Pick<WebhookOptions, 'fetch' | 'wallClock' | 'random' | 'wait' | 'onChange'>>;
+    Required<Pick<WebhookOptions, 'fetch' | 'wallClock' | 'random' | 'wait' | 'onChange' | 'deadlineMs'>>;
   readonly #waiting: WebhookMessage[] = [];
   readonly #abort = new AbortController();
   #endWait: (() => void) | null = null;
@@ -67,6 +69,7 @@ export class Webhook {
       random: Math.random,
       wait: waitUnref,
       onChange: () => undefined,
+      deadlineMs: defaultDeadlineMs,
       ...options,
     };
   }
@@ -142,7 +145,7 @@ export class Webhook {
 
   /** Null where it was taken. The address may be a secret, so no text has it. */
   async #post({ id, body }: WebhookMessage): Promise<{ readonly text: string; readonly final: boolean } | null> {
-    const { url, secret, fetch, wallClock } = this.#options;
+    const { url, secret, fetch, wallClock, deadlineMs } = this.#options;
     const timestamp = Math.floor(wallClock() / 1000);
     try {
       const reply = await fetch(url, {

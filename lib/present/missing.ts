@@ -43,8 +43,13 @@ const reasonTexts: Readonly<Record<MissingKind, Readonly<Record<MissingReason, s
 };
 
 /** Why it is missing: a sentence without a capital and a full stop. */
-export const missingReasonText = ({ kind, reason }: Pick<Missing, 'kind' | 'reason'>): string =>
-  reasonTexts[kind]?.[reason] ?? reason;
+export function missingReasonText(item: Pick<Missing, 'kind' | 'reason'> & { readonly reportedBy?: string }): string {
+  const { kind, reason, reportedBy } = item;
+  const text = reasonTexts[kind]?.[reason] ?? reason;
+  return reportedBy === undefined
+    ? text
+    : `${text}; ${reportedBy} says that it has it: where it was moved there, forget it here`;
+}
 
 /** `GPU 2 of host-1`, `worker host-1/llm/0`. */
 export function missingName(item: Missing): string {

@@ -8,6 +8,7 @@ import type {
   WorkerView,
 } from '../contract/api.js';
 import { defaults } from '../contract/defaults.js';
+import type { Missing } from '../contract/missing.js';
 import type { HistoryQuery } from '../contract/queries.js';
 import { type AttentionList, attentionWithin, missingAttention } from '../present/attention.js';
 import { troubled } from './attention.js';
@@ -124,13 +125,28 @@ export abstract class FleetQueries {
 
   listMissing(query: MissingQueryOptions = {}): ReturnType<MissingItems['list']> {
     this.advance();
-    return this.missing.list(query);
+    const { items, nextCursor } = this.missing.list(query);
+    return { items: items.map((item) => this.#withClaim(item)), nextCursor };
+  }
+
+  /**
+   * Of a GPU that a hive of another token reports now, with that hive: a word of a stranger does not end what is missing, since it
+   * would hide a loss, but whoever looks for a card that was moved finds it.
+   */
+  #withClaim(item: Missing): Missing {
+    if (item.kind !== 'gpu') return item;
+    const claims = this.indexes.claimsOf(item.key);
+    const other = claims.find(({ hive }) => hive.id !== item.hive && hive.liveness === 'online');
+    return other === undefined ? item : { ...item, reportedBy: other.hive.id };
   }
 
   /** What needs attention now, the worst first, whether somebody looks at it already or not. */
   attention(): AttentionList {
     this.advance();
-    return attentionWithin(troubled(this.indexes, this.clock()), missingAttention(this.missing.lost()));
+    return attentionWithin(
+      troubled(this.indexes, this.clock()),
+      missingAttention(this.missing.lost().map((item) => this.#withClaim(item))),
+    );
   }
 
   /** Idle and ready. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { StreamGroup } from '../../lib/api/stream-group.js';
 import { StreamHub } from '../../lib/api/stream-hub.js';
+import { StreamRows } from '../../lib/api/stream-rows.js';
 import type { StreamChanges } from '../../lib/contract/api.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
@@ -209,27 +209,27 @@ describe('what happens in one turn goes out as one write', () => {
   });
 });
 
-describe('a group', () => {
+describe('rows of a filter', () => {
   it('builds the rows of a hive for those that catch up once, until it changes or something happens there', () => {
     const registry = new Registry({ clock: () => 0, epoch: 'e' });
     registry.heartbeat(heartbeatOf('a', 1, { workers: [llm(0, 1)] }));
-    const group = new StreamGroup(registry, {});
-    const first = group.wholeHive('a');
+    const rows = new StreamRows(registry, {});
+    const first = rows.wholeHive('a');
     expect(String(first)).toContain('"a/llm/0"');
-    expect(group.wholeHive('a')).toBe(first);
-    expect(group.wholeHive('b')).toBeNull();
+    expect(rows.wholeHive('a')).toBe(first);
+    expect(rows.wholeHive('b')).toBeNull();
     const event = { id: 'e-9', at: '2026-01-02T03:04:05.000Z', kind: 'oomKill', hive: 'a', detail: {} } as const;
-    for (const forget of [() => group.forget(['a'], []), () => group.forget([], [event]), () => group.forgetAll()]) {
-      const known = group.wholeHive('a');
+    for (const forget of [() => rows.forget(['a'], []), () => rows.forget([], [event]), () => rows.forgetAll()]) {
+      const known = rows.wholeHive('a');
       forget();
-      expect(group.wholeHive('a')).not.toBe(known);
+      expect(rows.wholeHive('a')).not.toBe(known);
     }
   });
 
   it('that is about one hive has that one alone in its snapshot', () => {
     const registry = new Registry({ clock: () => 0, epoch: 'e' });
     for (const hive of ['a', 'b']) registry.heartbeat(heartbeatOf(hive, 1, { workers: [llm(0, 1)] }));
-    const text = [...new StreamGroup(registry, { hive: 'b' }).snapshot('e-0')].map(String).join('');
+    const text = [...new StreamRows(registry, { hive: 'b' }).snapshot('e-0')].map(String).join('');
     expect([text.includes('"b/llm/0"'), text.includes('"a/llm/0"'), text.includes('"id":"a"')]).toEqual([
       true,
       false,

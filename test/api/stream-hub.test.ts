@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { StreamGroup } from '../../lib/api/stream-group.js';
 import { StreamHub } from '../../lib/api/stream-hub.js';
+import { StreamRows } from '../../lib/api/stream-rows.js';
 import { RequestTurns } from '../../lib/http/request-turns.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
@@ -103,6 +103,38 @@ describe('rows that nobody sees', () => {
     expect(looked).toEqual(['a']);
     expect(said(events)).toEqual(['position', 'hiveJoined', 'hiveJoined']);
     expect(said(one)).toEqual(['snapshot', 'position', 'hiveJoined', 'heartbeat']);
+  });
+});
+
+describe('rows that many see', () => {
+  it.each([
+    ['as changes', { changes: true }],
+    ['of one hive', { hive: 'a' }],
+    ['of one model', { model: 'm' }],
+  ])('%s are made once, whatever events their readers see, until the last of them leaves', (_, filter) => {
+    const { registry, hub, open, hear } = bench();
+    hear('a', { workers: [of('m', 0)] });
+    const readers = Array.from({ length: 10 }, (__, n) => open({ ...filter, kinds: ['heartbeat', `kind-${n}`] }));
+    const asked = vi.spyOn(registry, 'workersOf');
+    for (const reader of readers) reader.reading = false;
+    for (const cpu of [50, 60]) {
+      hear('a', { workers: [of('m', 0, cpu)] });
+      hub.flush();
+      const messages = new Set(readers.map(({ waiting }) => waiting.at(-1)));
+      expect(messages.size).toBe(1);
+      expect(String([...messages][0])).toContain(String(cpu));
+    }
+    expect(asked.mock.calls.length).toBeLessThanOrEqual(2);
+    const [last, ...others] = readers;
+    for (const reader of others) reader.emit('close');
+    hear('a', { workers: [of('m', 0, 70)] });
+    hub.flush();
+    expect(String(last!.waiting.at(-1))).toContain('70');
+    last!.emit('close');
+    asked.mockClear();
+    hear('a', { workers: [of('m', 0, 80)] });
+    hub.flush();
+    expect(asked).not.toHaveBeenCalled();
   });
 });
 
@@ -219,7 +251,7 @@ describe('a snapshot', () => {
   }
 
   it('is built in pieces that are hardly longer than 64 KiB, also within its hives and its workers', () => {
-    const pieces = [...new StreamGroup(large(), {}).snapshot('e-0')].map(String);
+    const pieces = [...new StreamRows(large(), {}).snapshot('e-0')].map(String);
     expect(pieces.length).toBeGreaterThan(3);
     for (const piece of pieces) expect(piece.length).toBeLessThan(64 * 1024 + 8192);
     for (const piece of pieces.slice(0, -1)) expect(piece.length).toBeGreaterThanOrEqual(64 * 1024);
@@ -229,7 +261,7 @@ describe('a snapshot', () => {
 
   it('leaves out a hive that is removed while it is built', () => {
     const registry = large();
-    const building = new StreamGroup(registry, {}).snapshot('e-0');
+    const building = new StreamRows(registry, {}).snapshot('e-0');
     const begun = String(building.next().value);
     registry.removeHive('h39');
     const text = begun + [...building].map(String).join('');

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { StreamGroup } from '../../lib/api/stream-group.js';
+import { StreamRows } from '../../lib/api/stream-rows.js';
 import type { FleetEvent } from '../../lib/contract/api.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
@@ -18,7 +19,7 @@ it('a reader of one model sees a worker, and events about it, by any of its name
     } satisfies Omit<FleetEvent, 'detail'>);
   expect(['m', 'alias', 'n'].map((model) => wants(model, 'llm/0'))).toEqual([true, true, false]);
   expect([wants('alias', 'llm/1'), wants('alias', 'llm/9'), wants('alias')]).toEqual([false, false, true]);
-  const snapshot = [...new StreamGroup(registry, { model: 'alias' }).snapshot('e-0')].join('');
+  const snapshot = [...new StreamRows(registry, { model: 'alias' }).snapshot('e-0')].join('');
   expect(snapshot).toContain('"a/llm/0"');
   expect(snapshot).not.toContain('"a/llm/1"');
 });

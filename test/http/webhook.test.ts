@@ -1,4 +1,4 @@
-import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { maxWaiting, signatureOf, Webhook, type WebhookOptions } from '../../lib/http/webhook.js';
@@ -44,6 +44,56 @@ function webhookTo(url: string, options: Partial<WebhookOptions> = {}) {
   onTestFinished(() => webhook.close());
   return { webhook, warnings, waits, clock };
 }
+
+/** Receivers that mean harm: what each does with the answer to a request. */
+const hostile: Readonly<Record<string, (response: ServerResponse) => void>> = {
+  'never answers': () => undefined,
+  'answers a byte now and then': (response) => {
+    response.socket?.write('HTTP/1.1 2');
+  },
+  'answers with headers without end': (response) => {
+    response.socket?.write(`HTTP/1.1 200 OK\r\nx: ${'x'.repeat(1024 * 1024)}`);
+  },
+};
+
+describe('a receiver that means harm', () => {
+  it.each(Object.keys(hostile))('and %s delays nothing but what it would have been sent', async (kind) => {
+    const server = createServer((_, response) => hostile[kind]?.(response));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const { webhook, warnings, waits } = webhookTo(url, { deadlineMs: 200 });
+    webhook.send({ text: 'one' });
+    await until(() => waits.length === 1);
+    expect(webhook.waiting).toHaveLength(1);
+    expect(warnings).toEqual([expect.stringMatching(/trying on: (no answer in 0.2 s|it cannot be reached)$/)]);
+  });
+
+  it('and answers without end is read no further than to its status', async () => {
+    let written = 0;
+    let isClosed = false;
+    const server = createServer((_, response) => {
+      response.writeHead(200);
+      response.on('close', () => {
+        isClosed = true;
+      });
+      const part = Buffer.alloc(1024 * 1024);
+      const more = () => {
+        while (!response.destroyed && response.write(part)) written += part.length;
+        written += part.length;
+        if (!response.destroyed && written < 2 ** 30) response.once('drain', more);
+      };
+      more();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { webhook, warnings } = webhookTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    webhook.send({ text: 'one' });
+    await until(() => webhook.waiting.length === 0 && isClosed);
+    expect(written).toBeLessThan(64 * 1024 * 1024);
+    expect(warnings).toEqual([]);
+  });
+});
 
 describe('webhook', () => {
   it('signs what it sends, as the specification has it', () => {

@@ -122,6 +122,28 @@ describe('what is missing', () => {
     expect(missing(restarted)).toEqual([]);
   });
 
+  it('stays where a hive of another token says that it has it, with that hive for as long as it is heard', () => {
+    const queen = new TestQueen();
+    const hear = (id: string, seq: number, fields?: HeartbeatFields) =>
+      queen.heartbeat(bareHeartbeat(id, seq, fields), { owner: `token of ${id}`, textBytes: 0 });
+    const card = { gpus: [gpuSample('GPU-0')] };
+    hear('a', 1, card);
+    hear('a', 2);
+    const shown = () => queen.listMissing({ kind: 'gpu' });
+    expect(shown().items[0]).not.toHaveProperty('reportedBy');
+    hear('b', 1, card);
+    expect(shown().items).toMatchObject([{ hive: 'a', reportedBy: 'b' }]);
+    expect(Value.Errors(MissingList, shown())).toEqual([]);
+    expect(queen.attention().items).toMatchObject([
+      { hive: 'a', text: expect.stringContaining('b says that it has it') },
+    ]);
+    // What is kept is only what its own hive said.
+    expect([...queen.missing.saved()].join()).not.toContain('reportedBy');
+    hear('b', 2);
+    expect(shown().items).toMatchObject([{ hive: 'a' }, { hive: 'b' }]);
+    for (const item of shown().items) expect(item).not.toHaveProperty('reportedBy');
+  });
+
   it('of one owner pushes out nothing of another, before and after a restart, in any order', () => {
     const owners = fc.constantFrom('honest', 'noisy');
     const queen = new TestQueen();

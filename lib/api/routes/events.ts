@@ -4,7 +4,7 @@ import { takesGzip } from '../../http/gzip-stream.js';
 import { ProblemError } from '../../http/problem.js';
 import type { ServerContext } from '../context.js';
 import { answers } from '../openapi.js';
-import type { StreamFilter } from '../stream-group.js';
+import type { StreamFilter } from '../stream-rows.js';
 
 function filterOf({ hive, model, kind, changes, lists }: EventsQuery): StreamFilter {
   // Where rows are a few they are sent whole.

@@ -1,4 +1,5 @@
 import type { Attack } from '../attack.js';
+import { followerAttacks } from './followers.js';
 import { identityAttacks } from './identity.js';
 import { inputAttacks } from './input.js';
 import { memoryAttacks } from './memory.js';
@@ -12,4 +13,5 @@ export const attacks: readonly Attack[] = [
   ...shareAttacks,
   ...siteAttacks,
   ...streamAttacks,
+  ...followerAttacks,
 ];

@@ -1,5 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
-import { heartbeatSubject, hiveEventSubject, queenEventSubject } from '../../../../lib/nats/subjects.js';
+import { sentSchema } from '../../../../lib/contract/stream/codec.js';
+import { ownSchema } from '../../../../lib/contract/stream/columns.js';
+import {
+  deltaSubject,
+  heartbeatSubject,
+  hiveEventSubject,
+  keyframeSubject,
+  queenEventSubject,
+} from '../../../../lib/nats/subjects.js';
 import { eventOf, gpuOf, heartbeatOf } from '../../../harness/heartbeats.js';
 import { type Attack, type Attacker, bomb } from '../attack.js';
 
@@ -209,6 +218,45 @@ export const identityAttacks: readonly Attack[] = [
             );
           await nats.flush();
           await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      }),
+  },
+  {
+    name: 'NATS: deltas of streams that nobody has, and wishes for keyframes of every hive',
+    kind: 'identity',
+    nats: true,
+    run: (attacker) =>
+      overNats(attacker, async (nats) => {
+        // The first byte says that it is a delta.
+        const delta = (turn: number) => Buffer.concat([Buffer.of(2), randomBytes(turn % 400)]);
+        for (let turn = 0; !attacker.over; turn++) {
+          for (let i = 0; i < 100; i++) {
+            nats.publish(deltaSubject(attacker.boundHive, `stream-${i % 5}`), delta(turn + i));
+            nats.publish(keyframeSubject(i % 2 ? attacker.honestHive : `nobody-${turn}-${i}`), '');
+            nats.publish(deltaSubject(`nobody-${turn}-${i}`, 'stream'), delta(i));
+          }
+          await nats.flush();
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      }),
+  },
+  {
+    name: 'NATS: deltas to a keyframe of another hive, under the stream that it named',
+    kind: 'identity',
+    nats: true,
+    run: (attacker) =>
+      overNats(attacker, async (nats) => {
+        const set = headers();
+        set.set('hivepulse-stream', 'shared');
+        set.set('hivepulse-epoch', '1');
+        set.set('hivepulse-schema', JSON.stringify(sentSchema(ownSchema)));
+        for (let seq = 1; !attacker.over; seq++) {
+          const text = JSON.stringify(heartbeatOf(attacker.honestHive, 1_000_000 + seq, { workers: [] }));
+          nats.publish(heartbeatSubject(attacker.boundHive), text, { headers: set });
+          for (const hive of [attacker.boundHive, attacker.honestHive])
+            nats.publish(deltaSubject(hive, 'shared'), Buffer.concat([Buffer.of(2), randomBytes(64)]));
+          await nats.flush();
+          await new Promise((resolve) => setTimeout(resolve, 5));
         }
       }),
   },

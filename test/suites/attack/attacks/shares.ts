@@ -2,7 +2,7 @@ import { heartbeatOf, workerOf } from '../../../harness/heartbeats.js';
 import { type Attack, type Attacker, type AttackerToken, gzipped } from '../attack.js';
 
 /** The same request from many connections. */
-const asking = (
+export const asking = (
   name: string,
   path: (turn: number) => string,
   as: AttackerToken,
@@ -21,7 +21,7 @@ async function fleet(attacker: Attacker, count = 400): Promise<void> {
   );
 }
 
-const overFleet = (attack: Attack): Attack => ({
+export const overFleet = (attack: Attack): Attack => ({
   ...attack,
   prepare: async (attacker) => {
     await fleet(attacker);

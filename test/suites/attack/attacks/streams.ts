@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { encodeKeyframe, sentSchema } from '../../../../lib/contract/stream/codec.js';
+import { decodeKeyframe, encodeKeyframe, sentSchema } from '../../../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../../../lib/contract/stream/columns.js';
 import { helloOf, subprotocol } from '../../../../lib/contract/stream/messages.js';
-import { heartbeatOf, workerOf } from '../../../harness/heartbeats.js';
-import { type Attack, type Attacker, gzipped } from '../attack.js';
+import { StreamEncoder } from '../../../../lib/hive/stream-encoder.js';
+import { heartbeatOf, servingOf, workerOf } from '../../../harness/heartbeats.js';
+import { type Attack, type Attacker, type AttackerToken, gzipped } from '../attack.js';
 
 const opcodes = { more: 0, text: 1, binary: 2, ping: 9 } as const;
 
@@ -24,7 +25,10 @@ function onWire(kind: keyof typeof opcodes, payload: Buffer | string = '', isLas
 }
 
 /** A connection that has become a WebSocket. Null where it was refused. */
-async function webSocket(attacker: Attacker, { reads = true } = {}): Promise<Socket | null> {
+async function webSocket(
+  attacker: Attacker,
+  { reads = true, as = 'boundHive' as AttackerToken } = {},
+): Promise<Socket | null> {
   const headers = {
     connection: 'upgrade',
     upgrade: 'websocket',
@@ -32,7 +36,7 @@ async function webSocket(attacker: Attacker, { reads = true } = {}): Promise<Soc
     'sec-websocket-key': randomBytes(16).toString('base64'),
     'sec-websocket-protocol': subprotocol,
   };
-  const socket = await attacker.socket(attacker.head('/v1/stream', { as: 'boundHive', headers }));
+  const socket = await attacker.socket(attacker.head('/v1/stream', { as, headers }));
   if (socket === null) return null;
   const answer = await new Promise<Buffer>((resolve) => {
     socket.once('data', resolve);
@@ -82,6 +86,60 @@ const pouring = (
 
 const hello = onWire('text', helloOf(sentSchema(ownSchema)));
 const many = (part: Buffer, count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => part));
+
+/** A whole heartbeat of many workers, and what their engines say after it, again and again; of any hive. */
+async function loadsOf(workers: number, messages: number) {
+  const rows = Array.from({ length: workers }, (_, i) => workerOf(`llm/${i}`, { command: null }));
+  const encoder = new StreamEncoder(
+    () => 0,
+    () => 0.5,
+  );
+  const { bytes } = await encoder.encode(heartbeatOf('any', 1, { workers: rows }));
+  const { epoch } = decodeKeyframe(bytes);
+  const loads = Array.from({ length: messages }, (_, turn) =>
+    onWire(
+      'binary',
+      encoder.encodeLoads(new Map(rows.map(({ id }) => [id, servingOf({ running: turn % 40 }) as never]))) as Buffer,
+    ),
+  );
+  const keyframe = async (hive: string) => {
+    const body = await gzipped(JSON.stringify(heartbeatOf(hive, 1, { workers: rows })), { level: 1 });
+    return onWire('binary', encodeKeyframe({ epoch, encoding: 'gzip', body }));
+  };
+  return { keyframe, loads };
+}
+
+/** What engines of 16 hives say, each message as long after the one before as `everyMs` says; each hive is heard before. */
+function loading(name: string, everyMs: number): Attack {
+  let sockets: (Socket | null)[] = [];
+  let loads: readonly Buffer[] = [];
+  return {
+    name,
+    kind: 'shares',
+    prepare: async (attacker) => {
+      const made = await loadsOf(1000, 200);
+      ({ loads } = made);
+      sockets = [];
+      await attacker.times(16, 4, async (turn) => {
+        const socket = await webSocket(attacker, { as: 'anyHive' });
+        sockets.push(socket);
+        socket?.write(hello);
+        socket?.write(await made.keyframe(`loading-${attacker.target.turn}-${turn}`));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      });
+    },
+    run: async (attacker) => {
+      await Promise.all(
+        sockets.map(async (socket) => {
+          for (let i = 0; socket !== null && !socket.destroyed && !attacker.over; i++) {
+            socket.write(loads[i % loads.length] as Buffer);
+            await new Promise((resolve) => setTimeout(resolve, everyMs));
+          }
+        }),
+      );
+    },
+  };
+}
 
 /** A hive that sends over a WebSocket what no hive does. */
 export const streamAttacks: readonly Attack[] = [
@@ -163,6 +221,8 @@ export const streamAttacks: readonly Attack[] = [
       await attacker.hold();
     },
   },
+  loading('stream: loads of 1,000 engines each, 20 a second on 16 connections', 50),
+  loading('stream: loads of 1,000 engines each, as fast as they go on 16 connections', 0),
   {
     name: 'stream: keyframes of 2,000 workers on 16 connections',
     kind: 'shares',
