@@ -1,9 +1,4 @@
-import { createRequire } from 'node:module';
-import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { Slices } from '../util/slices.js';
-
-/** Of the library the part that writes text; the whole, with what it traces with, takes 9 MiB of a process. */
-const TextRegistry = createRequire(import.meta.url)('prom-client/lib/registry.js') as typeof Registry;
 
 export type LabelValues = Readonly<Record<string, string | number>>;
 
@@ -26,10 +21,10 @@ export interface Family<Scrape> {
 
 export type Format = 'prometheus' | 'openMetrics';
 
-export const contentTypes: Readonly<Record<Format, RegistryContentType>> = {
-  prometheus: TextRegistry.PROMETHEUS_CONTENT_TYPE,
-  openMetrics: TextRegistry.OPENMETRICS_CONTENT_TYPE,
-};
+export const contentTypes = {
+  prometheus: 'text/plain; version=0.0.4; charset=utf-8',
+  openMetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+} as const satisfies Readonly<Record<Format, string>>;
 
 /** The format that an Accept header likes best; the older one where it has no wish. */
 export function negotiate(accept: string | undefined): Format {
@@ -44,15 +39,55 @@ export function negotiate(accept: string | undefined): Format {
   return open > 0 && open >= plain ? 'openMetrics' : 'prometheus';
 }
 
-/** Under which name prom-client finds what is written next. */
-const pieceName = 'piece';
-/** Samples that are written at once. */
+/** Samples after which others may have their turn. */
 const samplesTogether = 500;
 
-interface WrittenSample {
-  readonly value: number;
-  readonly labels: LabelValues | undefined;
-  readonly sharedLabels: LabelValues | undefined;
+const escaped = (text: string): string => text.replace(/\\/g, '\\\\').replace(/\n/g, '\\n');
+/** Most texts need none of it. */
+const isPlain = (text: string): boolean => !/["\\\n]/.test(text);
+const labelValue = (value: string | number): string | number =>
+  typeof value !== 'string' || isPlain(value) ? value : escaped(value).replaceAll('"', '\\"');
+
+function numberText(value: number): string {
+  if (Number.isNaN(value)) return 'Nan';
+  return Number.isFinite(value) ? `${value}` : value < 0 ? '-Inf' : '+Inf';
+}
+
+/** As they stand between the braces, without those that `shared` has too. */
+function labelText(labels: LabelValues, shared?: LabelValues): string {
+  let text = '';
+  for (const name in labels) {
+    if (shared !== undefined && Object.hasOwn(shared, name)) continue;
+    text += `${text === '' ? '' : ','}${name}="${labelValue(labels[name]!)}"`;
+  }
+  return text;
+}
+
+/** Texts of label objects that many samples share. An object is never changed once it was given. */
+const sharedTexts = new WeakMap<LabelValues, string>();
+function sharedText(labels: LabelValues): string {
+  let text = sharedTexts.get(labels);
+  if (text === undefined) {
+    text = labelText(labels);
+    sharedTexts.set(labels, text);
+  }
+  return text;
+}
+
+/** Labels that stand beside those of many items, which have none of the same name: their text is made once. */
+export function constantLabels(labels: LabelValues): LabelValues {
+  sharedText(labels);
+  return labels;
+}
+
+const ownText = (labels: LabelValues, shared: LabelValues | undefined): string =>
+  sharedTexts.get(labels) ?? labelText(labels, shared);
+
+function lineOf(name: string, { value, labels, shared }: MetricSample): string {
+  const own = labels === undefined ? '' : ownText(labels, shared);
+  const others = shared === undefined ? '' : sharedText(shared);
+  const all = own !== '' && others !== '' ? `${own},${others}` : own + others;
+  return all === '' ? `${name} ${numberText(value)}` : `${name}{${all}} ${numberText(value)}`;
 }
 
 /**
@@ -62,22 +97,12 @@ interface WrittenSample {
 export class Exposition<Scrape> {
   readonly #families: readonly Family<Scrape>[];
   readonly #paced: boolean;
-  readonly #writers: Readonly<Record<Format, Registry>>;
-  /** What is written next. */
-  #piece: object | null = null;
   /** Scrapes that overlap follow each other. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(families: readonly Family<Scrape>[], options: { readonly paced?: boolean } = {}) {
     this.#families = families;
     this.#paced = options.paced ?? false;
-    const writerOf = (format: Format): Registry => {
-      const writer = new TextRegistry();
-      (writer as Registry<RegistryContentType>).setContentType(contentTypes[format]);
-      writer.registerMetric({ name: pieceName, get: () => this.#piece } as unknown as Metric);
-      return writer;
-    };
-    this.#writers = { prometheus: writerOf('prometheus'), openMetrics: writerOf('openMetrics') };
   }
 
   /** `scrape`: what it sees, or what gives that once those before are done. */
@@ -92,46 +117,21 @@ export class Exposition<Scrape> {
   async #text(format: Format, scrape: Scrape): Promise<string> {
     const slices = this.#paced ? new Slices() : null;
     const texts: string[] = [];
-    for (const family of this.#families) {
-      const pieces: string[] = [];
-      for (const samples of piecesOf(family.collect(scrape))) {
-        const text = await this.#write(family, format, samples);
-        // The head of a family stands before its first piece.
-        pieces.push(pieces.length === 0 ? text : text.slice(text.indexOf('\n', text.indexOf('\n') + 1) + 1));
-        if (slices?.isOver) await slices.rest();
+    for (const { name, type, help, collect } of this.#families) {
+      // In OpenMetrics the suffix of a counter is of its samples alone.
+      const isSuffixed = format === 'openMetrics' && type === 'counter';
+      const family = isSuffixed ? name.replace(/_total$/, '') : name;
+      const sampleName = isSuffixed ? `${family}_total` : name;
+      const lines = [`# HELP ${family} ${escaped(help)}`, `# TYPE ${family} ${type}`];
+      for (const sample of collect(scrape)) {
+        lines.push(lineOf(sampleName, sample));
+        if (lines.length % samplesTogether === 0 && slices?.isOver) await slices.rest();
       }
-      texts.push(pieces.join('\n'));
+      texts.push(lines.join('\n'));
+      if (slices?.isOver) await slices.rest();
     }
     return format === 'openMetrics' ? `${texts.join('\n')}\n# EOF\n` : `${texts.join('\n\n')}\n`;
   }
-
-  /** By what prom-client asks of a metric, without its store of hashed labels. */
-  #write(
-    { name: full, type, help }: Family<Scrape>,
-    format: Format,
-    values: readonly WrittenSample[],
-  ): Promise<string> {
-    // prom-client writes the suffix of counters itself in OpenMetrics.
-    const name = format === 'openMetrics' && type === 'counter' ? full.replace(/_total$/, '') : full;
-    this.#piece = { name, help, type, values, aggregator: 'sum' };
-    // It is asked for before this returns.
-    return this.#writers[format].getSingleMetricAsString(pieceName);
-  }
-}
-
-/** At least one piece. */
-function* piecesOf(samples: Iterable<MetricSample>): Generator<readonly WrittenSample[], void> {
-  let piece: WrittenSample[] = [];
-  let isFirst = true;
-  for (const { value, labels, shared } of samples) {
-    if (piece.length === samplesTogether) {
-      yield piece;
-      piece = [];
-      isFirst = false;
-    }
-    piece.push({ value, labels, sharedLabels: shared });
-  }
-  if (isFirst || piece.length > 0) yield piece;
 }
 
 /** Gauge or counter of one value without labels. */
@@ -177,6 +177,18 @@ export function each<Scrape, Item>(
   });
 }
 
+const labelsOfStates = new Map<string, LabelValues>();
+/** The same object for a label and a value of an enumeration. */
+function stateLabels(label: string, state: string): LabelValues {
+  const key = `${label}=${state}`;
+  let labels = labelsOfStates.get(key);
+  if (labels === undefined) {
+    labels = constantLabels({ [label]: state });
+    labelsOfStates.set(key, labels);
+  }
+  return labels;
+}
+
 /** Samples of a set of states: 1 for the one that holds, 0 for the others. */
 export function stateSet<State extends string>(
   states: readonly State[],
@@ -184,11 +196,11 @@ export function stateSet<State extends string>(
   now: string,
   shared?: LabelValues,
 ): MetricSample[] {
-  return states.map((state) => ({
-    value: state === now ? 1 : 0,
-    labels: { [label]: state },
-    ...(shared && { shared }),
-  }));
+  return states.map((state) => {
+    const value = state === now ? 1 : 0;
+    const labels = stateLabels(label, state);
+    return shared === undefined ? { value, labels } : { value, labels, shared };
+  });
 }
 
 /** Labels without those that are not known. */
