@@ -1,6 +1,5 @@
 #include "files_object.h"
 
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -14,6 +13,7 @@ Napi::Function FilesObject::Class(Napi::Env env) {
                          InstanceMethod<&FilesObject::Submit>("submit"),
                          InstanceMethod<&FilesObject::Take>("take"),
                          InstanceMethod<&FilesObject::RunningMs>("runningMs"),
+                         InstanceMethod<&FilesObject::RunningAt>("runningAt"),
                          InstanceMethod<&FilesObject::KeepAlive>("keepAlive"),
                          InstanceMethod<&FilesObject::Close>("close"),
                      });
@@ -36,12 +36,13 @@ void FilesObject::Shut() {
   if (files_ != nullptr) files_->Close();
 }
 
-/// submit(work, paths, argument): `paths` is an array, or one text with a path a line; `argument` is how much is read
-/// of a file at most, or how links begin. submit("usage", procRoot, pids) takes an Int32Array.
+/// submit(work, paths, argument): `paths` is an array, or one text with a path a line, as a string or as its bytes: to
+/// take in a path each costs more than reading what it names. `argument` is how much is read of a file at most, or how
+/// links begin. submit("usage", procRoot, pids) takes an Int32Array.
 Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   FileBatch batch;
-  if (!FileWorkFromJs(info[0], &batch.work) || (!info[1].IsArray() && !info[1].IsString())) {
+  if (!FileWorkFromJs(info[0], &batch.work) || (!info[1].IsArray() && !info[1].IsString() && !info[1].IsBuffer())) {
     Napi::TypeError::New(env, "submit(work, paths, argument)").ThrowAsJavaScriptException();
     return env.Undefined();
   }
@@ -58,9 +59,9 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
     const Napi::Int32Array pids = info[2].As<Napi::Int32Array>();
     batch.pids.assign(pids.Data(), pids.Data() + pids.ElementLength());
   } else if (info[1].IsString()) {
-    // One text: to take in a path each costs more than reading what it names.
-    std::istringstream lines(info[1].As<Napi::String>().Utf8Value());
-    for (std::string line; std::getline(lines, line);) batch.paths.push_back(line);
+    batch.lines = info[1].As<Napi::String>().Utf8Value();
+  } else if (info[1].IsBuffer()) {
+    batch.lines = PathFromJs(info[1]);
   } else {
     const Napi::Array paths = info[1].As<Napi::Array>();
     batch.paths.reserve(paths.Length());
@@ -76,13 +77,17 @@ Napi::Value FilesObject::Submit(const Napi::CallbackInfo& info) {
 
 Napi::Value FilesObject::Take(const Napi::CallbackInfo& info) {
   const std::vector<FileBatch> batches = files_->Take();
-  Napi::Array result = Napi::Array::New(info.Env(), batches.size());
-  for (std::uint32_t i = 0; i < batches.size(); ++i) result.Set(i, BatchToJs(info.Env(), batches[i]));
+  Napi::Array result = Napi::Array::New(info.Env(), kBatchValues * batches.size());
+  for (std::uint32_t i = 0; i < batches.size(); ++i) BatchToJs(batches[i], kBatchValues * i, &result);
   return result;
 }
 
 Napi::Value FilesObject::RunningMs(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), files_->RunningMs());
+}
+
+Napi::Value FilesObject::RunningAt(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), files_->RunningAt());
 }
 
 void FilesObject::KeepAlive(const Napi::CallbackInfo& info) {

@@ -10,7 +10,7 @@
 namespace hivepulse {
 
 /// `BlockingFiles` in JavaScript: `new BlockingFiles(onDone)`; `submit(work, paths, argument)` gives a batch's id,
-/// `take` the finished batches.
+/// `take` three values for each finished batch (native/to_js.h).
 class FilesObject : public Napi::ObjectWrap<FilesObject> {
  public:
   static Napi::Function Class(Napi::Env env);
@@ -21,6 +21,7 @@ class FilesObject : public Napi::ObjectWrap<FilesObject> {
   Napi::Value Submit(const Napi::CallbackInfo& info);
   Napi::Value Take(const Napi::CallbackInfo& info);
   Napi::Value RunningMs(const Napi::CallbackInfo& info);
+  Napi::Value RunningAt(const Napi::CallbackInfo& info);
   void KeepAlive(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
   void Shut();

@@ -55,8 +55,8 @@ constexpr const char* kUsageColumnNames[] = {"error",          "parentPid",     
 static_assert(std::size(kUsageColumnNames) == kUsageColumns, "a column of what processes use has no name");
 
 /// In the order of `FileWork`.
-constexpr const char* kFileWorkNames[] = {"read",      "readKept", "list",  "pids",       "links",
-                                          "linkNames", "sockets",  "usage", "drmClients", "statuses"};
+constexpr const char* kFileWorkNames[] = {"read",      "readKept", "readAwake", "list",       "pids",    "links",
+                                          "linkNames", "sockets",  "usage",     "drmClients", "statuses"};
 static_assert(std::size(kFileWorkNames) == static_cast<std::size_t>(FileWork::kStatuses) + 1,
               "a work of files has no name");
 
@@ -65,12 +65,6 @@ Napi::Array NamesToJs(Napi::Env env, const char* const (&names)[N]) {
   Napi::Array array = Napi::Array::New(env, N);
   for (std::size_t i = 0; i < N; ++i) array.Set(static_cast<std::uint32_t>(i), Napi::String::New(env, names[i]));
   return array;
-}
-
-Napi::Value NameToJs(Napi::Env env, const std::string& name) {
-  const bool ascii = std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-  if (ascii) return Napi::String::New(env, name);
-  return Napi::Buffer<char>::Copy(env, name.data(), name.size());
 }
 
 bool Flag(const Napi::Object& options, const char* name) { return options.Get(name).ToBoolean().Value(); }
@@ -173,70 +167,41 @@ Napi::Value UsagesToJs(Napi::Env env, const std::vector<ProcessUsage>& usages) {
   return rows;
 }
 
-bool IsPacked(FileWork work) {
-  return work == FileWork::kReadKept || work == FileWork::kPids || work == FileWork::kDrmClients ||
-         work == FileWork::kStatuses;
+Napi::Value RowsToJs(Napi::Env env, const std::vector<double>& values) {
+  Napi::Float64Array rows = Napi::Float64Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(rows.Data(), values.data(), values.size() * sizeof(double));
+  return rows;
 }
 
-Napi::Value PackedToJs(Napi::Env env, const FileBatch& batch) {
-  const PackedAnswer& packed = batch.packed;
-  Napi::Float64Array rows = Napi::Float64Array::New(env, packed.rows.size());
-  if (!packed.rows.empty()) std::memcpy(rows.Data(), packed.rows.data(), packed.rows.size() * sizeof(double));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("rows", rows);
-  // As lib/gpu/drm/fdinfo.ts reads a file: a character for each byte.
-  napi_value text = nullptr;
-  if (napi_create_string_latin1(env, packed.text.data(), packed.text.size(), &text) == napi_ok)
-    object.Set("text", text);
-  return object;
-}
-
-}  // namespace
-
-Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch) {
-  const bool in_rows = batch.work == FileWork::kUsage || IsPacked(batch.work);
-  Napi::Array results = Napi::Array::New(env, in_rows ? 0 : batch.paths.size());
-  for (std::uint32_t i = 0; i < batch.files.size(); ++i) {
-    const FileAnswer& answer = batch.files[i];
+Napi::Value FilesToJs(Napi::Env env, const std::vector<FileAnswer>& files) {
+  Napi::Array results = Napi::Array::New(env, files.size());
+  for (std::uint32_t i = 0; i < files.size(); ++i) {
+    const FileAnswer& answer = files[i];
     if (answer.error != 0) {
       results.Set(i, Napi::Number::New(env, answer.error));
     } else {
       results.Set(i, Napi::Buffer<char>::Copy(env, answer.bytes.data(), answer.bytes.size()));
     }
   }
-  for (std::uint32_t i = 0; i < batch.lists.size(); ++i) {
-    const ListAnswer& answer = batch.lists[i];
-    if (answer.error != 0) {
-      results.Set(i, Napi::Number::New(env, answer.error));
-      continue;
-    }
-    Napi::Array entries = Napi::Array::New(env, answer.entries.size());
-    for (std::uint32_t j = 0; j < answer.entries.size(); ++j) {
-      Napi::Object entry = Napi::Object::New(env);
-      entry.Set("name", NameToJs(env, answer.entries[j].name));
-      entry.Set("isDirectory", Napi::Boolean::New(env, answer.entries[j].is_directory));
-      entries.Set(j, entry);
-    }
-    results.Set(i, entries);
+  return results;
+}
+
+}  // namespace
+
+void BatchToJs(const FileBatch& batch, std::uint32_t at, Napi::Array* values) {
+  const Napi::Env env = values->Env();
+  values->Set(at, Napi::Number::New(env, batch.id));
+  if (batch.work == FileWork::kUsage) {
+    values->Set(at + 1, UsagesToJs(env, batch.usages));
+  } else if (batch.work == FileWork::kRead || batch.work == FileWork::kSockets) {
+    values->Set(at + 1, FilesToJs(env, batch.files));
+  } else {
+    values->Set(at + 1, RowsToJs(env, batch.packed.rows));
+    // As lib/gpu/drm/fdinfo.ts reads a file: a character for each byte.
+    napi_value text = nullptr;
+    const std::string& bytes = batch.packed.text;
+    if (napi_create_string_latin1(env, bytes.data(), bytes.size(), &text) == napi_ok) values->Set(at + 2, text);
   }
-  for (std::uint32_t i = 0; i < batch.links.size(); ++i) {
-    const LinksAnswer& answer = batch.links[i];
-    if (answer.error != 0) {
-      results.Set(i, Napi::Number::New(env, answer.error));
-      continue;
-    }
-    Napi::Array targets = Napi::Array::New(env, answer.targets.size());
-    for (std::uint32_t j = 0; j < answer.targets.size(); ++j) {
-      targets.Set(j, Napi::String::New(env, answer.targets[j]));
-    }
-    results.Set(i, targets);
-  }
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("id", static_cast<double>(batch.id));
-  if (batch.work == FileWork::kUsage) object.Set("usages", UsagesToJs(env, batch.usages));
-  if (IsPacked(batch.work)) object.Set("packed", PackedToJs(env, batch));
-  object.Set("results", results);
-  return object;
 }
 
 Napi::Value ConnectionsToJs(Napi::Env env, std::vector<NamespaceConnection>* connections) {

@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,11 @@ std::string PathFromJs(const Napi::Value& path);
 /// For each block device, in any order: its number, how many devices are on top of it, and their numbers.
 IoStacks IoStacksFromJs(const Napi::Float64Array& table);
 
-/// `NativeBatch` of lib/native/binding.ts. `results`: a Buffer or an errno for each path; of a listing `{ name,
-/// isDirectory }[]` or an errno. A name that is not ASCII is a Buffer: the kernel allows any bytes.
-Napi::Value BatchToJs(Napi::Env env, const FileBatch& batch);
+/// A batch is so many values in a row: its number, its answers, and what is text of them.
+constexpr std::uint32_t kBatchValues = 3;
+
+/// `NativeBatch` of lib/native/binding.ts, from place `at` on. Answers: a Buffer or an errno for each path, or rows.
+void BatchToJs(const FileBatch& batch, std::uint32_t at, Napi::Array* values);
 
 /// `{ id, fd, error }`: the descriptor is JavaScript's now, and -1 where `error`, an errno, is not 0.
 Napi::Value ConnectionsToJs(Napi::Env env, std::vector<NamespaceConnection>* connections);

@@ -4,11 +4,13 @@ import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { readSchema, StreamCodecError } from '../contract/stream/codec.js';
 import { maxTextBytes, type QueenMessage, subprotocol } from '../contract/stream/messages.js';
 import { type ProblemError, problems } from '../http/problem.js';
+import { textFrame } from '../http/text-frame.js';
 import type { Upgrade } from '../http/upgrade.js';
 import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
 import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 import { planOf, type StreamPlan } from '../queen/stream-plan.js';
+import { asciiJson } from '../util/ascii-json.js';
 import { ByteBudget } from '../util/byte-budget.js';
 import { hasShare } from '../util/fair-share.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
@@ -62,6 +64,8 @@ interface HeldPlan {
 }
 
 interface Shared extends HeldPlan {
+  /** The first hello with this schema. Those of other hives of that version are the same bytes, which need not be read again. */
+  readonly hello: Buffer;
   /** Who named this schema first. */
   readonly owner: string;
   users: number;
@@ -83,7 +87,7 @@ export class HeartbeatStreams {
     this.#host = {
       ...deps,
       duplicates: new DuplicateIds(),
-      plan: (schema, owner) => this.#plan(schema, owner),
+      plan: (hello, owner) => this.#plan(hello, owner),
       take: (keys, bytes) => this.#bytes.take(keys, bytes),
       isOf: (connection, hive, before) => {
         this.#forget(before, connection);
@@ -150,20 +154,29 @@ export class HeartbeatStreams {
     if (hive !== null && this.#byHive.get(hive) === connection) this.#byHive.delete(hive);
   }
 
-  /** One plan for all hives with the same columns; null: there are too many already. @throws StreamCodecError */
-  #plan(schema: unknown, owner: string): HeldPlan | null {
-    const key = JSON.stringify(schema);
-    const shared = this.#plans.get(key) ?? this.#newPlan(key, schema, owner);
+  /** One plan for all hives with the same columns; null: there are too many already. @throws StreamCodecError, SyntaxError */
+  #plan(hello: Buffer, owner: string): HeldPlan | null {
+    const shared = this.#planOfSame(hello) ?? this.#planOf(hello, owner);
     if (shared !== null) shared.users++;
     return shared;
   }
 
-  #newPlan(key: string, schema: unknown, owner: string): Shared | null {
+  #planOfSame(hello: Buffer): Shared | null {
+    for (const shared of this.#plans.values()) if (shared.hello.equals(hello)) return shared;
+    return null;
+  }
+
+  #planOf(hello: Buffer, owner: string): Shared | null {
+    const schema = schemaOf(hello);
+    const key = JSON.stringify(schema);
+    const known = this.#plans.get(key);
+    if (known !== undefined) return known;
     let own = 0;
     for (const plan of this.#plans.values()) if (plan.owner === owner) own++;
     if (!hasShare(own, maxSchemas - this.#plans.size)) return null;
     const shared: Shared = {
       plan: planOf(readSchema(schema)),
+      hello: Buffer.from(hello),
       owner,
       users: 0,
       release: () => {
@@ -175,9 +188,19 @@ export class HeartbeatStreams {
   }
 }
 
+/** What a hello says the columns are. @throws StreamCodecError, SyntaxError */
+function schemaOf(text: Buffer): unknown {
+  const isHello = text.length <= maxTextBytes && exceededBudget(text, helloBudget) === null;
+  const hello: unknown = isHello ? JSON.parse(text.toString()) : null;
+  const { type, schema } = (hello ?? {}) as { readonly type?: unknown; readonly schema?: unknown };
+  if (type !== 'hello') throw new StreamCodecError('it is no hello');
+  return schema;
+}
+
 interface ConnectionHost extends HeartbeatStreamDeps {
   readonly duplicates: DuplicateIds;
-  plan(schema: unknown, owner: string): HeldPlan | null;
+  /** @throws StreamCodecError, SyntaxError */
+  plan(hello: Buffer, owner: string): HeldPlan | null;
   /** The connection is of this hive, and was of another. */
   isOf(connection: Connection, hive: string, before: string | null): void;
   /** Room for bytes under way; null: there is none. */
@@ -190,6 +213,8 @@ class Connection {
   /** Null: not known yet. */
   hive: string | null = null;
   readonly #client: WebSocket;
+  /** Of the client. What is sent goes past it: it would write each message in two pieces. */
+  readonly #socket: Socket;
   readonly #source: HeartbeatSource;
   readonly #address: string | undefined;
   readonly #keys: readonly string[];
@@ -213,6 +238,7 @@ class Connection {
     host: ConnectionHost,
   ) {
     this.#client = client;
+    this.#socket = socket;
     this.#source = source;
     this.#keys = keys;
     this.#host = host;
@@ -304,11 +330,7 @@ class Connection {
 
   #greet(text: Buffer): void {
     try {
-      const isHello = text.length <= maxTextBytes && exceededBudget(text, helloBudget) === null;
-      const hello: unknown = isHello ? JSON.parse(text.toString()) : null;
-      const { type, schema } = (hello ?? {}) as { readonly type?: unknown; readonly schema?: unknown };
-      if (type !== 'hello') throw new StreamCodecError('it is no hello');
-      const held = this.#host.plan(schema, this.owner);
+      const held = this.#host.plan(text, this.owner);
       if (held === null) {
         this.end(closeCodes.tryAgainLater);
         return;
@@ -375,6 +397,6 @@ class Connection {
   #send(message: QueenMessage): void {
     if (this.#client.readyState !== WebSocket.OPEN) return;
     if (this.#client.bufferedAmount > maxUnreadBytes) this.#client.terminate();
-    else this.#client.send(JSON.stringify(message));
+    else this.#socket.write(textFrame(asciiJson(message)), 'latin1');
   }
 }

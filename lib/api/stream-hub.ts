@@ -26,6 +26,10 @@ import {
 
 const keepAliveMs = 15_000;
 const maxFlushDelayMs = 500;
+/** Between two writes, ms: of a busy fleet what happens meanwhile goes out together. What comes after a pause waits for nothing. */
+const gatherMs = 10;
+/** Events that are written at once, bytes. */
+const eventsTogether = 32 * 1024;
 /** Changes are gathered for so long: together they are compressed to a third of what they are one by one. */
 const holdMs = 100;
 /** Each filter is looked at for every change. */
@@ -35,9 +39,9 @@ const nameOf = ({ hive, model, kinds, changes, lists }: StreamFilter): string =>
   JSON.stringify([hive, model, kinds && [...new Set(kinds)].sort(), changes, lists]);
 
 /**
- * Fans the registry's changes out. Everything that happened in one turn of the event loop goes out as one write per
- * client, built once per filter; a flush that took long (many clients) puts off the next, so that streaming never takes
- * more than about a quarter of the loop.
+ * Fans the registry's changes out. Everything that happened in one turn of the event loop, or since the last write in the
+ * last hundredth of a second, goes out as one write per client, built once per filter; a flush that took long (many clients)
+ * puts off the next, so that streaming never takes more than about a quarter of the loop.
  */
 export class StreamHub {
   readonly #source: StreamSource;
@@ -52,6 +56,7 @@ export class StreamHub {
   #events: FleetEvent[] = [];
   #scheduled = false;
   #lastFlushMs = 0;
+  #flushedAtMs = Number.NEGATIVE_INFINITY;
   readonly #onEvicted: (reader: SlowConsumer, count: number) => void;
   #clients = 0;
   #evicted = 0;
@@ -224,7 +229,8 @@ export class StreamHub {
       }
     }
     this.#evictLargest();
-    this.#lastFlushMs = performance.now() - started;
+    this.#flushedAtMs = performance.now();
+    this.#lastFlushMs = this.#flushedAtMs - started;
   }
 
   /** Adds to what waits; whether anything does. */
@@ -250,12 +256,23 @@ export class StreamHub {
   ): void {
     group.forget(pending.keys(), events);
     // Events first: rows are as of now, and a hive that was removed and came back in one turn must end up present.
+    let together: Buffer[] = [];
+    let bytes = 0;
+    const send = () => {
+      const all = together.length === 1 ? together[0]! : Buffer.concat(together);
+      for (const client of group.clients) client.events(together, all);
+      together = [];
+      bytes = 0;
+    };
     for (const event of events) {
       if (!group.wants(event)) continue;
       const message = messages.get(event) ?? eventMessage(event);
       messages.set(event, message);
-      for (const client of group.clients) client.event(message);
+      together.push(message);
+      bytes += message.length;
+      if (bytes > eventsTogether) send();
     }
+    if (together.length > 0) send();
   }
 
   #flushRows(group: StreamGroup, pending: ReadonlyMap<string, PendingRows>, text: RowText): void {
@@ -297,8 +314,9 @@ export class StreamHub {
       this.#scheduled = false;
       this.#flush(false);
     };
-    const delay = Math.min(maxFlushDelayMs, this.#lastFlushMs * 3);
-    if (delay < 2) setImmediate(run);
+    const restMs = Math.min(maxFlushDelayMs, Math.max(this.#lastFlushMs * 3, gatherMs));
+    const delay = this.#flushedAtMs + restMs - performance.now();
+    if (delay < 1) setImmediate(run);
     else setTimeout(run, delay);
   }
 

@@ -28,11 +28,11 @@ export async function openClient(command: Command): Promise<Opened> {
 }
 
 async function fetchWithAuthority(path: string): Promise<typeof fetch> {
-  const [{ Agent, fetch: fetchWith }, { readText }] = await Promise.all([
+  const [{ Agent, fetch: fetchWith }, { readNamedText }] = await Promise.all([
     import('undici'),
-    import('../config/resolve.js'),
+    import('../util/named-file.js'),
   ]);
-  const dispatcher = new Agent({ connect: { ca: readText(path, 'It was named as tlsCa') } });
+  const dispatcher = new Agent({ connect: { ca: readNamedText(path, { fix: 'It was named as tlsCa' }) } });
   // The same standard in two places: undici's own types and those of the platform.
   return ((input: string, init?: object) => fetchWith(input, { ...init, dispatcher })) as unknown as typeof fetch;
 }

@@ -2,6 +2,7 @@ import type { Running } from '../config/options.js';
 import type { Resolved } from '../config/resolve.js';
 import { defaults } from '../contract/defaults.js';
 import { HivepulseError } from '../util/errors.js';
+import { blockedPortText } from '../util/fetch-ports.js';
 import type { Log } from '../util/log.js';
 import { shownUrl } from '../util/shown-url.js';
 import { exitCodeOf, exitCodes, explain } from './exit.js';
@@ -60,6 +61,8 @@ export async function runDaemon<L extends Log>(
     return exitCodeOf(error);
   }
   logger.info({ role: role === 'hive' ? 'hive' : 'queen', url: service.url }, 'listening');
+  const blocked = blockedPortText(Number(new URL(service.url).port));
+  if (blocked !== null) logger.warn(blocked);
   if (role !== 'hive') logger.info(`the page is at ${shownUrl(service.url)}/`);
   await asked;
   try {

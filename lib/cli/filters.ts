@@ -1,6 +1,10 @@
 import { type Command, Option } from 'commander';
+import type { HivepulseClient } from '../client/client.js';
 import * as type from '../config/types.js';
 import { ValueProblem } from '../config/types.js';
+import type { HiveView } from '../contract/api.js';
+import { fleetWorkersText } from '../present/knowledge.js';
+import { printable } from '../present/printable.js';
 import { HivepulseError } from '../util/errors.js';
 import { completedBy } from './completes.js';
 import { collect } from './settings.js';
@@ -66,4 +70,16 @@ export async function collectPages<T>(
     if (answer.nextCursor === null || items.length >= limit) return { items, warming };
     cursor = answer.nextCursor;
   }
+}
+
+/** Every hive, or the one of that id. */
+export async function hivesOf(client: HivepulseClient, hive: string | undefined): Promise<readonly HiveView[]> {
+  const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
+  return hive === undefined ? items : items.filter(({ id }) => id === hive);
+}
+
+/** What to say of a list without a worker: workers that cannot be found are none that do not match. */
+export async function noteOfNoWorker(client: HivepulseClient, hive: string | undefined): Promise<readonly string[]> {
+  const text = fleetWorkersText(await hivesOf(client, hive));
+  return text === null ? [] : [`${printable(text)}.`];
 }

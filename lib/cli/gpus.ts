@@ -8,7 +8,7 @@ import { fleetGpusText } from '../present/knowledge.js';
 import { printable } from '../present/printable.js';
 import { defined } from '../util/defined.js';
 import { completedBy } from './completes.js';
-import { collectPages, filterOption, limitOf, limitOption, livenessOption, parseFlag } from './filters.js';
+import { collectPages, filterOption, hivesOf, limitOf, limitOption, livenessOption, parseFlag } from './filters.js';
 import { listCommand } from './listing.js';
 
 /** Adds `hivepulse gpus`. */
@@ -54,7 +54,6 @@ Examples:
 async function notesOf(client: HivepulseClient, hive: string | undefined): Promise<readonly string[]> {
   const { gpus } = await client.fleet();
   if (gpus.unknownHives === 0) return [];
-  const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
-  const text = fleetGpusText(items.filter(({ id }) => hive === undefined || id === hive));
+  const text = fleetGpusText(await hivesOf(client, hive));
   return text === null ? [] : [`${printable(text)}.`];
 }

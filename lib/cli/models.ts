@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { WorkersQuery } from '../contract/queries.js';
 import type { ModelRow } from '../present/model-rows.js';
 import { defined } from '../util/defined.js';
-import { addFleetFilters, collectPages, labelQuery, limitOf } from './filters.js';
+import { addFleetFilters, collectPages, labelQuery, limitOf, noteOfNoWorker } from './filters.js';
 import { listCommand } from './listing.js';
 
 /** Adds `hivepulse models`. */
@@ -34,7 +34,8 @@ Examples:
         const { modelRows } = await import('../present/model-rows.js');
         const { compareNames } = await import('../present/search.js');
         const rows = modelRows(items).sort((a, b) => compareNames(a.name, b.name));
-        return { document: { items: rows, warming }, rows, limit };
+        const notes = items.length === 0 ? await noteOfNoWorker(client, undefined) : [];
+        return { document: { items: rows, warming }, rows, notes, limit };
       };
     },
   });

@@ -9,7 +9,16 @@ import { printable } from '../present/printable.js';
 import { defined } from '../util/defined.js';
 import type { WorkerRow } from './columns.js';
 import { completedBy } from './completes.js';
-import { addFleetFilters, collectPages, filterOption, labelQuery, limitOf, parseFlag } from './filters.js';
+import {
+  addFleetFilters,
+  collectPages,
+  filterOption,
+  hivesOf,
+  labelQuery,
+  limitOf,
+  noteOfNoWorker,
+  parseFlag,
+} from './filters.js';
 import { listCommand } from './listing.js';
 
 /** As a person writes them, and as the queen's query names them. */
@@ -66,7 +75,7 @@ Examples:
         return {
           document: { items, warming },
           rows: await rowsOf(client, items),
-          notes: await notesOf(items),
+          notes: items.length === 0 ? await noteOfNoWorker(client, query.hive) : await notesOf(items),
           limit,
           isSorted: sort !== undefined,
         };
@@ -90,8 +99,7 @@ const queryOf = ({ model, state, group, hive, minFreeVram, liveness, label }: Re
 async function rowsOf(client: HivepulseClient, workers: readonly WorkerView[]): Promise<readonly WorkerRow[]> {
   const { isGpuUnknown, workerRows } = await import('./columns.js');
   if (!workers.some(isGpuUnknown)) return workers;
-  const { items } = await collectPages(Number.POSITIVE_INFINITY, (range) => client.hives(range));
-  return workerRows(workers, items);
+  return workerRows(workers, await hivesOf(client, undefined));
 }
 
 async function notesOf(workers: readonly WorkerView[]): Promise<readonly string[]> {

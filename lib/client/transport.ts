@@ -171,7 +171,9 @@ export class Transport {
 export function unreachable(url: string, cause: unknown): HivepulseError {
   const inner = (cause as { cause?: { code?: unknown; message?: unknown } }).cause;
   const why = inner?.code ?? inner?.message ?? (cause as Error).message;
-  return new HivepulseError('REQUEST_FAILED', shownUrl(url), `${shownUrl(url)} cannot be reached: ${String(why)}.`, {
+  // undici's words for a port that the Fetch standard blocks.
+  const reason = why === 'bad port' ? 'no browser, and no other client of fetch, connects to this port' : String(why);
+  return new HivepulseError('REQUEST_FAILED', shownUrl(url), `${shownUrl(url)} cannot be reached: ${reason}.`, {
     cause,
   });
 }

@@ -1,7 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Document, Node, Pair, YAMLMap } from 'yaml';
-import { HivepulseError, systemCode } from '../util/errors.js';
+import { HivepulseError } from '../util/errors.js';
+import { readNamedText } from '../util/named-file.js';
 import { closest } from '../util/options.js';
 import { shownPath } from '../util/shown-url.js';
 import { type SettingUser, settingUsers } from './setting.js';
@@ -21,7 +21,6 @@ import { isSecret, ValueProblem } from './types.js';
 const loadYaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
 
 /** A configuration file is settings, not data. */
-const maxFileBytes = 1024 * 1024;
 
 export type Origin = 'flag' | 'environment' | 'file' | 'default';
 
@@ -87,39 +86,10 @@ function check(key: SettingKey, input: unknown, where: string): unknown {
 }
 
 /** Reads the file named by `--config`. Throws CONFIG_UNREADABLE. */
-export function readConfigFile(path: string): ConfigFile {
-  try {
-    if (statSync(path).size > maxFileBytes) {
-      const shown = shownPath(path);
-      throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} is larger than 1 MiB, which no configuration is.`);
-    }
-    return { path, text: readFileSync(path, 'utf8') };
-  } catch (error) {
-    throw unreadable(path, error, 'Name a file with --config or HIVEPULSE_CONFIG, or leave it out');
-  }
-}
-
-/** A small text file that a setting names. Throws CONFIG_UNREADABLE; `fix` is a sentence without its full stop. */
-export function readText(path: string, fix: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw unreadable(path, error, fix);
-  }
-}
-
-function unreadable(path: string, error: unknown, fix: string): HivepulseError {
-  if (error instanceof HivepulseError) return error;
-  const code = systemCode(error);
-  const reasons: Record<string, string> = {
-    ENOENT: 'there is no such file',
-    EACCES: 'it may not be read by this user',
-    EISDIR: 'it is a directory',
-  };
-  const reason = reasons[code ?? ''] ?? code ?? 'it is no text file';
-  const shown = shownPath(path);
-  return new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read: ${reason}. ${fix}.`);
-}
+export const readConfigFile = (path: string): ConfigFile => ({
+  path,
+  text: readNamedText(path, { fix: 'Name a file with --config or HIVEPULSE_CONFIG, or leave it out' }),
+});
 
 /**
  * All settings in the file are checked, also those of other commands; the sections `hive:`, `queen:`, ... hold what is
@@ -248,7 +218,7 @@ export function readToken({ settings, origins }: Resolved): string | null {
   const of = (key: SettingKey): number => rank[origins[key] ?? 'default'];
   if (settings.token !== undefined && of('token') >= of('tokenFile')) return settings.token;
   if (settings.tokenFile === undefined) return null;
-  const token = readText(settings.tokenFile, 'It was named as tokenFile').trim();
+  const token = readNamedText(settings.tokenFile, { fix: 'It was named as tokenFile' }).trim();
   if (!isSecret(token)) {
     const shown = shownPath(settings.tokenFile);
     throw new HivepulseError(

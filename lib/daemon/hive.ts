@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { checkHiveOptions } from '../config/check-options.js';
@@ -23,8 +22,7 @@ import { openMachine } from '../sampling/open-machine.js';
 import { ReportedStore } from '../sampling/reported.js';
 import { type Clock, systemClock } from '../util/clock.js';
 import { defined } from '../util/defined.js';
-import { HivepulseError, systemCode } from '../util/errors.js';
-import { shownPath } from '../util/shown-url.js';
+import { readNamedText } from '../util/named-file.js';
 import { packageVersion } from '../util/version.js';
 import { defaultRuntimeDir } from '../workers/records.js';
 
@@ -71,15 +69,7 @@ const lastBeatMs = 1200;
 
 const silent: SenderLog = { info: () => undefined, warn: () => undefined };
 
-function readPem(path: string | undefined): string | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const shown = shownPath(path);
-    throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read (${systemCode(error) ?? 'error'}).`);
-  }
-}
+const readPem = (path: string | undefined): string | undefined => (path === undefined ? path : readNamedText(path));
 
 function readTls(tls: HiveOptions['tls']): { ca?: string; cert?: string; key?: string } {
   const [ca, cert, key] = [readPem(tls?.ca), readPem(tls?.cert), readPem(tls?.key)];

@@ -1,8 +1,8 @@
 import { Webhook } from '../http/webhook.js';
-import { readUntrusted } from '../io/untrusted.js';
 import { AttentionMonitor, newsMessage } from '../queen/attention-monitor.js';
 import type { Registry } from '../queen/registry.js';
-import { HivepulseError, systemCode } from '../util/errors.js';
+import { HivepulseError } from '../util/errors.js';
+import { readNamedText } from '../util/named-file.js';
 import { shownPath } from '../util/shown-url.js';
 import { keepNotices } from './notices-file.js';
 
@@ -29,17 +29,9 @@ export interface NotifierOptions {
 }
 
 /** Null: messages are not signed. @throws HivepulseError CONFIG_UNREADABLE */
-async function readSecret({ webhookSecret, webhookSecretFile }: NotifierOptions): Promise<string | null> {
+function readSecret({ webhookSecret, webhookSecretFile }: NotifierOptions): string | null {
   if (webhookSecret !== undefined || webhookSecretFile === undefined) return webhookSecret ?? null;
-  let secret: string;
-  try {
-    secret = (await readUntrusted(webhookSecretFile, { maxBytes: 4096 })).trim();
-  } catch (error) {
-    const shown = shownPath(webhookSecretFile);
-    throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read: ${systemCode(error)}.`, {
-      cause: error,
-    });
-  }
+  const secret = readNamedText(webhookSecretFile, { fix: 'It was named as webhookSecretFile', maxBytes: 4096 }).trim();
   if (secret !== '') return secret;
   const shown = shownPath(webhookSecretFile);
   throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} holds no secret.`);
@@ -55,7 +47,7 @@ export async function startNotifier(registry: Registry, options: NotifierOptions
   const monitor = new AttentionMonitor(registry);
   let changed = (): void => undefined;
   const webhook =
-    url === undefined ? null : new Webhook({ url, secret: await readSecret(options), warn, onChange: () => changed() });
+    url === undefined ? null : new Webhook({ url, secret: readSecret(options), warn, onChange: () => changed() });
   const kept = webhook === null ? null : await keep(monitor, webhook, options);
   changed = () => kept?.mark();
   let timer: NodeJS.Timeout;

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -25,6 +24,7 @@ import { nextRequestedInterval } from '../queen/requested-interval.js';
 import { defined } from '../util/defined.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
+import { readNamedFile } from '../util/named-file.js';
 import { packageRoot } from '../util/package-root.js';
 import { packageVersion } from '../util/version.js';
 import { keepState } from './kept-state.js';
@@ -227,9 +227,12 @@ async function openBus(
 
 /** What gives the tokens, now and at a reload. A file that is named but empty would open the queen to all: an error. */
 function grantsOf({ tokens = [], tokensFile, logger }: QueenOptions): () => readonly TokenGrant[] {
+  // A reload may not keep the queen waiting for a pipe, as its start may.
+  let wait: { readonly deadlineMs?: number } = {};
   return () => {
     if (tokensFile === undefined) return tokens;
-    const grants = [...tokens, ...readTokens(tokensFile)];
+    const grants = [...tokens, ...readTokens(tokensFile, wait)];
+    wait = { deadlineMs: 100 };
     if (readableByAll(tokensFile))
       logger?.warn(`every user of this machine can read the tokens in ${tokensFile}: chmod o-r ${tokensFile}`);
     if (grants.length === 0)
@@ -248,14 +251,7 @@ function reloadAndLog(reload: () => void, logger: Logger | undefined): void {
 }
 
 function readTls(tls: NonNullable<QueenOptions['tls']>) {
-  const read = (path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      const message = `The TLS file ${path} cannot be read: ${systemCode(error)}.`;
-      throw new HivepulseError('CONFIG_UNREADABLE', path, message, { cause: error });
-    }
-  };
+  const read = (path: string) => readNamedFile(path, { fix: 'It was named for TLS' });
   const cert = read(tls.cert);
   const clientCa = tls.clientCa === undefined ? undefined : read(tls.clientCa);
   return {

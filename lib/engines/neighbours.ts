@@ -1,5 +1,5 @@
 /** Programs that often run beside an engine, and are none. */
-import { basename } from 'node:path';
+import { isPython, programName } from './start.js';
 
 /** They listen, and never serve models: Ray, exporters of metrics, debuggers. */
 const helpers =
@@ -23,26 +23,26 @@ const routerCommands = ['lmdeploy serve proxy', 'trtllm-serve disaggregated'];
 /** Routers that start the engine of the model that a request names, and so answer for each that runs. */
 const swaps = /^(?:llama-swap|model-runner|local-ai|lemonade-server|lms)$/;
 
-const interpreter = /^(?:python|pypy|node|ruby)[0-9.]*$/;
+const isInterpreter = (name: string): boolean => isPython(name) || /^(?:node|ruby)[0-9.]*$/.test(name);
 
 /** What may name the program: its file, and the script or module where that is an interpreter. */
 function namesOf(words: readonly string[]): readonly string[] {
   const first = words[0];
   if (first === undefined) return [];
   // A title that the process gave itself: `nginx: master process nginx -g daemon off;`, `ray::Worker.run`.
-  const names = [basename(first.split(/:? /, 1)[0] as string), first];
+  const names = [programName(first.split(/:? /, 1)[0] as string), first];
   const script = scriptOf(words);
-  return script === undefined ? names : [...names, basename(script), script];
+  return script === undefined ? names : [...names, programName(script), script];
 }
 
 const scriptOf = (words: readonly string[]): string | undefined =>
-  interpreter.test(basename(words[0] ?? '')) ? words.slice(1).find((word) => !word.startsWith('-')) : undefined;
+  isInterpreter(programName(words[0] ?? '')) ? words.slice(1).find((word) => !word.startsWith('-')) : undefined;
 
 /** Whether a program was started with one of these subcommands. */
 function hasCommand(words: readonly string[], commands: readonly string[]): boolean {
   const start = words.indexOf(scriptOf(words) ?? (words[0] as string));
   const [program = '', ...rest] = words.slice(start, start + 3);
-  return [1, 2].some((length) => commands.includes([basename(program), ...rest.slice(0, length)].join(' ')));
+  return [1, 2].some((length) => commands.includes([programName(program), ...rest.slice(0, length)].join(' ')));
 }
 
 const matches = (words: readonly string[], programs: RegExp, modules: RegExp | null): boolean =>

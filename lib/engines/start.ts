@@ -2,10 +2,29 @@ import { basename } from 'node:path';
 import type { Start } from './engine.js';
 import { type Engine, engines } from './table.js';
 
-export const isPython = (name: string): boolean => /^(?:python|pypy)[0-9.]*$/.test(name);
-/** Programs that run another one whose command line follows theirs. */
+/** `python3.13t`: without a global lock; `python3.12d`: a debug build. */
+export const isPython = (name: string): boolean => /^(?:python|pypy)[0-9.]*[dt]{0,2}$/.test(name);
+
+/** The name of a program by its path. Nix wraps programs: `.../bin/.vllm-wrapped` is vllm. */
+export const programName = (path: string): string => {
+  const name = basename(path);
+  return /^\.(.+)-wrapped_*$/.exec(name)?.[1] ?? name;
+};
+
+/**
+ * Programs that run another one whose command line follows theirs. Loaders (`ld-linux-x86-64.so.2 /usr/bin/llama-server`)
+ * and emulators do so in their own process.
+ */
 const wrappers =
-  /^(?:trtllm-llmapi-launch|tini|tini-static|dumb-init|catatonit|env|nice|nohup|numactl|taskset|setsid|time|stdbuf|s6-setuidgid|gosu|su-exec|uv|torchrun|accelerate|mpirun)$/;
+  /^(?:trtllm-llmapi-launch|tini|tini-static|dumb-init|docker-init|catatonit|env|nice|nohup|numactl|taskset|setsid|time|stdbuf|s6-setuidgid|gosu|su-exec|uv|torchrun|accelerate|mpirun|ld-(?:linux|musl)-[a-z0-9_-]+\.so\.[0-9]|ld-linux\.so\.[0-9]|ld64?\.so(?:\.[0-9])?|qemu-[a-z0-9_]+(?:-static)?|box64|valgrind)$/;
+
+/** Modules that run another one in their own process, behind options of their own: debuggers and profilers. */
+const moduleRunners =
+  /^(?:debugpy|pdb|cProfile|profile|trace|coverage|memray|scalene|viztracer|pyinstrument|kernprof|torch\.distributed\.(?:run|launch)|accelerate\.commands\.launch)$/;
+/** So many words of a command line are looked through for the program that another one runs. */
+const mostWords = 24;
+/** Options of Python whose value is the rest of the word, or the next one. From its manual. */
+const pythonOptions = /^-(?!-)[bBdEhiIOPqRsStuvVx?]*([cmWX])(.*)$/s;
 
 export interface Recognized {
   readonly engine: Engine;
@@ -28,31 +47,50 @@ export function recognize(argv: readonly string[]): Recognized | null {
   const titled = engines.find(({ titlePrefix }) => titlePrefix !== undefined && first.startsWith(titlePrefix));
   if (titled)
     return { engine: titled.name, from: argv.length, positionalModel: false, firstModel: false, isTitle: true };
-  const wrapped = wrappers.test(basename(first));
-  for (let i = 0; i < argv.length && i < 24; i += 1) {
-    const name = basename(argv[i] as string);
-    const found = isPython(name) ? recognizePython(argv, i + 1) : recognizeProgram(name, argv, i + 1);
-    if (found || !wrapped) return found;
+  const isWrapper = wrappers.test(programName(first));
+  for (let i = 0; i < argv.length && i < mostWords; i += 1) {
+    const found = recognizeAt(argv, i);
+    if (found || !isWrapper) return found;
   }
   return null;
 }
+
+/** What starts at a word: an engine's program, Python with its module or script, or a module alone (`torchrun -m vllm...`). */
+function recognizeAt(argv: readonly string[], i: number): Recognized | null {
+  const name = programName(argv[i] as string);
+  if (isPython(name)) return recognizePython(argv, i + 1);
+  return recognizeProgram(name, argv, i + 1) ?? (i > 1 && argv[i - 1] === '-m' ? recognizeModule(argv, i) : null);
+}
+
+const recognizeModule = (argv: readonly string[], i: number, module = argv[i] ?? ''): Recognized | null =>
+  recognizeStart((way) => way.module?.test(module) === true, argv, i + 1);
 
 const recognizeProgram = (name: string, argv: readonly string[], from: number): Recognized | null =>
   recognizeStart(({ programs }) => programs?.includes(name) === true, argv, from);
 
 /** `python [options] -m module ...` or `python [options] script ...`. */
 function recognizePython(argv: readonly string[], start: number): Recognized | null {
-  const recognizeModule = (module: string, from: number): Recognized | null =>
-    recognizeStart((way) => way.module?.test(module) === true, argv, from);
   for (let i = start; i < argv.length; i += 1) {
     const word = argv[i] as string;
-    if (word === '-m') return recognizeModule(argv[i + 1] ?? '', i + 2);
-    if (word === '-c') return null;
-    if (word === '-X' || word === '-W') i += 1;
-    else if (!word.startsWith('-')) {
-      const module = word.replace(/\.py$/, '').replaceAll('/', '.');
-      return recognizeProgram(basename(word), argv, i + 1) ?? recognizeModule(module, i + 1);
-    }
+    const [, option, value] = pythonOptions.exec(word) ?? [];
+    if (option === 'c') return null;
+    if (option === 'm') return value === '' ? recognizePart(argv, i + 1) : recognizePart(argv, i, value);
+    if (option !== undefined && value === '') i += 1;
+    else if (word === '--check-hash-based-pycs') i += 1;
+    else if (!word.startsWith('-')) return recognizePart(argv, i);
+  }
+  return null;
+}
+
+/** A module or a script of Python; of one that runs others, what follows it. */
+function recognizePart(argv: readonly string[], i: number, part = argv[i] ?? ''): Recognized | null {
+  const name = programName(part);
+  const module = part.replace(/\.py$/, '').replaceAll('/', '.');
+  const found = recognizeProgram(name, argv, i + 1) ?? recognizeModule(argv, i, module);
+  if (found !== null || !(moduleRunners.test(part) || moduleRunners.test(name))) return found;
+  for (let j = i + 1; j < argv.length && j < i + mostWords; j += 1) {
+    const inner = (argv[j] as string).startsWith('-') ? null : recognizePart(argv, j);
+    if (inner !== null) return inner;
   }
   return null;
 }

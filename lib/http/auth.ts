@@ -1,9 +1,10 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Role, TokenGrant } from '../config/options.js';
 import { idPattern } from '../contract/limits.js';
-import { HivepulseError, systemCode } from '../util/errors.js';
+import { HivepulseError } from '../util/errors.js';
 import { isLoopbackAddress } from '../util/host-address.js';
+import { type NamedFileOptions, readNamedText } from '../util/named-file.js';
 
 /** What a route asks of its caller. `open`: anyone. */
 export type Need = 'open' | 'heartbeat' | 'read' | 'schedule' | 'admin';
@@ -54,18 +55,8 @@ export function parseTokens(text: string, path: string): TokenGrant[] {
   return grants;
 }
 
-export function readTokens(path: string): TokenGrant[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const why = systemCode(error) ?? 'it cannot be read';
-    throw new HivepulseError('CONFIG_UNREADABLE', path, `The tokens file ${path} cannot be read: ${why}.`, {
-      cause: error,
-    });
-  }
-  return parseTokens(text, path);
-}
+export const readTokens = (path: string, options?: Pick<NamedFileOptions, 'deadlineMs'>): TokenGrant[] =>
+  parseTokens(readNamedText(path, { fix: 'It was named as tokensFile', ...options }), path);
 
 /** Whether every user of the machine can read the tokens; null where the system does not tell. */
 export function readableByAll(path: string): boolean | null {

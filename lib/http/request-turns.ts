@@ -8,6 +8,9 @@ const turnMs = 5;
  */
 const acceptFirstMs = 100;
 
+/** Calls once all that the work before it left to promises is done: promises that are kept come before what is next. */
+const onceSettled = (then: () => void): void => queueMicrotask(() => process.nextTick(then));
+
 interface Waiting {
   readonly sinceMs: number;
   readonly run: () => void;
@@ -16,16 +19,20 @@ interface Waiting {
 /**
  * The order in which requests are answered. libuv accepts one connection in each turn of the event loop, so that one more
  * waits for as many turns as there are connections before it: turns are kept short, and new connections go first. What can't
- * be answered in this turn waits by caller, and callers take turns, so that one with 600 requests delays another by one.
+ * be answered in this turn waits by caller, and callers take turns, so that one with 600 requests delays another by one. An
+ * answer is made behind promises, most of it: until they are kept, none other begins.
  */
 export class RequestTurns {
   readonly #now: () => number;
   readonly #soon: (run: () => void) => void;
+  readonly #settled: (then: () => void) => void;
   /** The caller whose turn is next comes first. */
   readonly #waiting = new Map<string, Waiting[]>();
   #beganMs: number | null = null;
   #hasAccepted = false;
   #isAccepting = false;
+  /** What had its turn last is not done yet. */
+  #isRunning = false;
   /** Until then the time is that of new connections, where some arrive. */
   #acceptUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -34,10 +41,13 @@ export class RequestTurns {
       now?: () => number;
       /** Runs something once the sockets of this turn have been looked at. */
       soon?: (run: () => void) => void;
+      /** Calls once all that was begun is done, but for what waits for files, sockets and timers. */
+      settled?: (then: () => void) => void;
     } = {},
   ) {
     this.#now = options.now ?? (() => performance.now());
     this.#soon = options.soon ?? ((run) => void setImmediate(run));
+    this.#settled = options.settled ?? onceSettled;
   }
 
   /** A connection was accepted. */
@@ -50,8 +60,9 @@ export class RequestTurns {
   /** At once where this turn has room, else later. */
   take(callerOf: () => string, run: () => void): void {
     const nowMs = this.#begin();
-    if (this.#waiting.size === 0 && !this.#isAccepting && nowMs - (this.#beganMs as number) < turnMs) {
-      run();
+    const isFree = this.#waiting.size === 0 && !this.#isRunning && !this.#isAccepting;
+    if (isFree && nowMs - (this.#beganMs as number) < turnMs) {
+      this.#run(run);
       return;
     }
     const caller = callerOf();
@@ -75,17 +86,34 @@ export class RequestTurns {
     this.#isAccepting = this.#hasAccepted;
     this.#hasAccepted = false;
     this.#beganMs = null;
-    for (let nowMs = beganMs; this.#waiting.size > 0 && nowMs - beganMs < turnMs; nowMs = this.#now()) {
-      if (this.#isAccepting && (nowMs < this.#acceptUntilMs || !this.#isOverdue(nowMs))) break;
-      this.#next()?.run();
-      if (this.#isAccepting) {
+    this.#answer(beganMs);
+  }
+
+  /** Those who wait, one after the other, for as long as a turn that began then may take. */
+  #answer(beganMs: number): void {
+    const nowMs = this.#now();
+    const isTheirs = !this.#isAccepting || (nowMs >= this.#acceptUntilMs && this.#isOverdue(nowMs));
+    const next = isTheirs && nowMs - beganMs < turnMs ? this.#next() : undefined;
+    if (next !== undefined)
+      this.#run(next.run, () => {
         const endMs = this.#now();
-        this.#acceptUntilMs = endMs + (endMs - nowMs);
-        break;
-      }
-    }
+        if (this.#isAccepting) this.#acceptUntilMs = endMs + (endMs - nowMs);
+        this.#answer(beganMs);
+      });
     // Whoever waits is looked at again in the next turn, and so is whether connections still arrive.
-    if (this.#waiting.size > 0 || this.#isAccepting) this.#begin();
+    else if (this.#waiting.size > 0 || this.#isAccepting) this.#begin();
+  }
+
+  #run(run: () => void, then?: () => void): void {
+    this.#isRunning = true;
+    try {
+      run();
+    } finally {
+      this.#settled(() => {
+        this.#isRunning = false;
+        then?.();
+      });
+    }
   }
 
   #isOverdue(nowMs: number): boolean {

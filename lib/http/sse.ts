@@ -168,13 +168,16 @@ export class StreamClient {
     else this.#write(message);
   }
 
-  event(message: Buffer): void {
+  /** `all`: the same messages, joined. */
+  events(messages: readonly Buffer[], all: Buffer = Buffer.concat(messages)): void {
     if (this.#closed) return;
     this.#resync();
-    if (!this.behind) {
-      this.#write(message);
-      return;
-    }
+    if (this.behind) for (const message of messages) this.#queue(message);
+    else this.#write(all);
+  }
+
+  #queue(message: Buffer): void {
+    if (this.#closed) return;
     this.#events.push(message);
     this.#eventBytes += message.length;
     while (this.#events.length > this.#limits.maxQueuedEvents || this.#eventBytes > this.#limits.maxQueuedBytes) {

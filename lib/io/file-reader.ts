@@ -9,6 +9,16 @@ export type PidInodes = ReadonlyMap<number, number>;
 /** A file of the kernel, a character for each byte; a number is the errno. */
 export type KeptResult = string | number;
 
+/** No path has a NUL in it. */
+const separator = '\0';
+
+export const filesOfDevice = (files: readonly string[]): string => files.join(separator);
+export const splitDevice = (device: string): readonly string[] => device.split(separator);
+
+/** What power/runtime_status says of a device that is not to be touched; native/blocking_files.cc says it too. */
+export const sleeps = (status: string): boolean =>
+  /^(?:suspended|suspending|resuming)$/.test(status.split('\n', 1)[0] ?? '');
+
 /**
  * File reads that may block on somebody else's lock (/proc, cgroupfs), done off the event loop and outside libuv's pool:
  * on a thread of the addon, or in a worker thread where there is no addon. One batch at a time, in order. A read that
@@ -25,6 +35,12 @@ export interface FileReader {
    * reader can. Of a file that was removed and made anew the new one is read.
    */
   readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]>;
+  /**
+   * Devices, each by one text that `filesOfDevice` makes: its runtime status, which is read first, and other files, which are
+   * read as `readKept` does, in their order, unless that says that it sleeps: any of them would wake it, or give what was
+   * before. So the results of one that sleeps are one.
+   */
+  readAwake(devices: readonly string[], maxBytes: number): Promise<readonly (readonly KeptResult[] | number)[]>;
   /** Lists each directory; a number is the errno. */
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]>;
   /** The processes that each directory, as /proc is one, shows; a number is the errno. */
@@ -47,6 +63,8 @@ export interface FileReader {
   drmClients?(paths: readonly string[], maxBytes: number): Promise<readonly DrmClientResult[]>;
   /** How long the batch now running has been running, in ms; 0 when none is. */
   runningMs(): number;
+  /** Which file of a device the batch now running is at, from 0; of other batches 0. */
+  runningAt(): number;
   /** Rejects what is outstanding with code CLOSED. May be called twice. */
   close(): void;
 }

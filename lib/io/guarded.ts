@@ -101,7 +101,7 @@ interface Hung {
  * another reader reads everything else. Where too many readers hang, every path gives ETIMEDOUT until one of them returns.
  * Calls reject only after `close`.
  */
-export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 'runningMs'> {
+export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 'runningMs' | 'runningAt'> {
   readonly #options: Required<Omit<GuardOptions, 'open'>>;
   readonly #readers: Replaceable<FileReader>;
   /** What the current reader has not answered yet, in its order. */
@@ -125,6 +125,10 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
 
   readKept(paths: readonly string[], maxBytes: number): Promise<readonly KeptResult[]> {
     return this.#request(paths, (reader, some) => reader.readKept(some, maxBytes));
+  }
+
+  readAwake(devices: readonly string[], maxBytes: number): Promise<readonly (readonly KeptResult[] | number)[]> {
+    return this.#request(devices, (reader, some) => reader.readAwake(some, maxBytes));
   }
 
   list(paths: readonly string[]): Promise<readonly (readonly DirectoryEntry[] | number)[]> {
@@ -160,6 +164,13 @@ export class GuardedReader implements Omit<FileReader, 'usage' | 'drmClients' | 
       paths,
       async (reader, some) => (await reader.drmClients?.(some, maxBytes)) ?? some.map(() => EIO),
     );
+  }
+
+  /** Which file of a device hangs, from 0; null: none is known to. */
+  hangingAt(device: string): number | null {
+    for (const [reader, { batch }] of this.#hung)
+      if (batch.paths.length === 1 && batch.paths[0] === device) return reader.runningAt();
+    return null;
   }
 
   /** Some read hangs now. */

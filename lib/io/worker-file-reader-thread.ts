@@ -4,13 +4,14 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { bytesOfPath, pathFromBytes } from '../util/byte-path.js';
-import type { DirectoryEntry, PidInodes } from './file-reader.js';
+import { type DirectoryEntry, type KeptResult, type PidInodes, sleeps, splitDevice } from './file-reader.js';
 import { KeptFiles } from './kept-files.js';
 import type { FilesRequest, FilesResponse } from './open-file-reader.js';
 import { openRegularFileSync } from './untrusted.js';
 
 const port = parentPort as MessagePort;
-const runningSince = new BigInt64Array(workerData as SharedArrayBuffer);
+/** As WorkerFileReader has it. */
+const running = new BigInt64Array(workerData as SharedArrayBuffer);
 const kept = new KeptFiles();
 // Files that are missing are asked for all the time, and where in this file is of no use.
 Error.stackTraceLimit = 0;
@@ -65,12 +66,27 @@ function pids(path: string): PidInodes {
   return new Map(names.map((name) => [Number(name), orErrno(() => lstatSync(join(path, name)).ino)]));
 }
 
+/** As `FileReader.readAwake`. */
+function readAwake(device: string, maxBytes: number): readonly KeptResult[] {
+  const results: KeptResult[] = [];
+  for (const [at, path] of splitDevice(device).entries()) {
+    Atomics.store(running, 1, BigInt(at));
+    const result = orErrno(() => kept.read(path, maxBytes));
+    results.push(result);
+    if (at === 0 && typeof result === 'string' && sleeps(result)) break;
+  }
+  Atomics.store(running, 1, 0n);
+  return results;
+}
+
 function workOn(path: string, { work, argument }: FilesRequest) {
   switch (work) {
     case 'read':
       return readWhole(path, Number(argument));
     case 'readKept':
       return kept.read(path, Number(argument));
+    case 'readAwake':
+      return readAwake(path, Number(argument));
     case 'list':
       return list(path);
     case 'pids':
@@ -86,9 +102,9 @@ function workOn(path: string, { work, argument }: FilesRequest) {
 
 port.on('message', (request: FilesRequest) => {
   const { id, paths } = request;
-  Atomics.store(runningSince, 0, process.hrtime.bigint());
+  Atomics.store(running, 0, process.hrtime.bigint());
   const results = paths.map((path) => orErrno(() => workOn(path, request)));
-  if (request.work === 'readKept') kept.endBatch();
-  Atomics.store(runningSince, 0, 0n);
+  if (request.work === 'readKept' || request.work === 'readAwake') kept.endBatch();
+  Atomics.store(running, 0, 0n);
   port.postMessage({ id, results } satisfies FilesResponse);
 });

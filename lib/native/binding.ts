@@ -14,12 +14,6 @@ import {
 /** What one read gave: the bytes, or the errno of the failure. */
 export type FileResult = Buffer | number;
 
-/** As the addon lists it: a name that is not ASCII comes as its bytes. */
-export interface NativeDirectoryEntry {
-  readonly name: string | Buffer;
-  readonly isDirectory: boolean;
-}
-
 export interface DirectoryEntry {
   readonly name: string;
   readonly isDirectory: boolean;
@@ -48,14 +42,11 @@ export interface NativeCgroupReader {
   close(): void;
 }
 
-export interface NativeBatch {
-  readonly id: number;
-  readonly results: readonly (FileResult | readonly NativeDirectoryEntry[] | readonly string[])[];
-  /** Of processes: `usageColumns` for each. */
-  readonly usages?: Float64Array;
-  /** Of `readKept`, `pids`, `drmClients` and `statuses`, as native/blocking_files.h says. */
-  readonly packed?: NativePacked;
-}
+/**
+ * A batch is three values in a row: its number, its answers, and what is text of them. Answers are of `read` and `sockets` a
+ * Buffer or an errno for each path, of `usage` `usageColumns` for each process, and else as `NativePacked` has them.
+ */
+export type NativeBatches = readonly (number | readonly FileResult[] | Float64Array | string | undefined)[];
 
 /** As `PackedAnswer` of native/blocking_files.h: numbers, and what is text, a character for each byte. */
 export interface NativePacked {
@@ -66,15 +57,17 @@ export interface NativePacked {
 /** A thread that reads files which may block (native/blocking_files.h). */
 export interface NativeFileThread {
   /**
-   * `paths`: an array, or one text with a path a line. `argument`: of files how many bytes are read at most, of links how
+   * `paths`: an array, or one text with a path a line, also as its bytes. `argument`: of files how many bytes are read at most, of links how
    * they begin, of servers how long they may take. Gives the batch's id.
    */
-  submit(work: FileWork, paths: readonly (string | Buffer)[] | string, argument?: number | string): number;
+  submit(work: FileWork, paths: readonly (string | Buffer)[] | string | Buffer, argument?: number | string): number;
   /** The processes below /proc, or what stands for it, whose use is read. */
   submit(work: 'usage', procRoot: string, pids: Int32Array): number;
   /** The batches finished since the last call. */
-  take(): readonly NativeBatch[];
+  take(): NativeBatches;
   runningMs(): number;
+  /** Which file of a device the batch now running is at, from 0; of other works 0. */
+  runningAt(): number;
   keepAlive(yes: boolean): void;
   close(): void;
 }

@@ -88,6 +88,8 @@ export const fileWorks = [
   'read',
   /** The same, with descriptors that are kept from call to call. */
   'readKept',
+  /** Devices, each by its runtime status and files that are read unless it sleeps; with descriptors that are kept. */
+  'readAwake',
   /** Directories. */
   'list',
   /** Directories whose entries are processes. */

@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import type { NatsOptions } from '../config/options.js';
-import { HivepulseError, systemCode } from '../util/errors.js';
+import { HivepulseError } from '../util/errors.js';
 import { type MessageLog, silentLog } from '../util/log.js';
-import { requirePlainUrls, shownPath, shownUrl } from '../util/shown-url.js';
+import { readNamedFile } from '../util/named-file.js';
+import { requirePlainUrls, shownUrl } from '../util/shown-url.js';
 
 export type NatsModule = typeof import('@nats-io/transport-node');
 export type JetStreamModule = typeof import('@nats-io/jetstream');
@@ -51,14 +51,7 @@ export function versionNotes(version: string): { readonly supported: boolean; re
   return { supported: true, lost };
 }
 
-function read(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    const shown = shownPath(path);
-    throw new HivepulseError('CONFIG_UNREADABLE', shown, `${shown} cannot be read (${systemCode(error) ?? 'error'}).`);
-  }
-}
+const read = (path: string): Buffer => readNamedFile(path, { fix: 'It was named for NATS' });
 
 /**
  * Whose certificate is taken. The client names a server to TLS only where its address is a name; of a numeric one Node then

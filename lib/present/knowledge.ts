@@ -39,15 +39,35 @@ export function workerGpusText(
 }
 
 /** Of a fleet without a row for any GPU: `GPUs of host-1: unknown (the driver does not answer)`; null where all hives know. */
-export function fleetGpusText(hives: readonly (GpuKnowledgeOf & Pick<HiveView, 'id'>)[]): string | null {
-  const absences = hives.flatMap((hive) => {
+export const fleetGpusText = (hives: readonly (GpuKnowledgeOf & Pick<HiveView, 'id'>)[]): string | null =>
+  textOfHosts('GPUs', hives, (hive) => {
     const absence = hiveGpusText(hive);
-    return absence?.unknown ? [{ id: hive.id, ...absence }] : [];
+    return absence?.unknown ? `unknown (${absence.reason})` : null;
   });
-  const [first, ...others] = absences;
+
+/** Of a fleet without a worker: `workers of host-1: incomplete (...)`; null where all lists are whole. */
+export const fleetWorkersText = (
+  hives: readonly Pick<HiveView, 'id' | 'workersComplete' | 'gpusKnown'>[],
+): string | null =>
+  textOfHosts('workers', hives, (hive) => {
+    const missing = missingWorkersText(hive);
+    return missing === null ? null : `incomplete (${missing})`;
+  });
+
+/** `GPUs of host-1, and of 2 more: ...` of those hosts of which there is something to say; null: of none. */
+function textOfHosts<T extends Pick<HiveView, 'id'>>(
+  what: string,
+  hives: readonly T[],
+  textOf: (hive: T) => string | null,
+): string | null {
+  const found = hives.flatMap((hive) => {
+    const text = textOf(hive);
+    return text === null ? [] : [{ id: hive.id, text }];
+  });
+  const [first, ...others] = found;
   if (first === undefined) return null;
   const more = others.length === 0 ? '' : `, and of ${others.length} more`;
-  return `GPUs of ${first.id}${more}: unknown (${first.reason})`;
+  return `${what} of ${first.id}${more}: ${first.text}`;
 }
 
 /** Why something of workers is not known where their list is not whole. */

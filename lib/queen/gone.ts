@@ -4,7 +4,7 @@ import type { Indexes } from './indexes.js';
 import type { Delta, GpuDelta } from './ingest.js';
 import type { MissingItems } from './missing.js';
 import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
-import { gpuView, hiveView, workerView } from './views.js';
+import { gpuView, workerView } from './views.js';
 
 /** After a heartbeat: what it brings back is missing no longer, and what it leaves out is. */
 export function noteHeartbeat(
@@ -27,15 +27,11 @@ export function noteHeartbeat(
   if (joined) missing.hiveReturned(hive.id, owner, (uuid) => isElsewhere(indexes, uuid, hive));
 }
 
-/** Before a hive that is silent is forgotten: its last values, and those of its GPUs and workers. */
-export function keepHive(missing: MissingItems, indexes: Indexes, hive: HiveRecord, nowMs: number): void {
-  const reason = hive.info.state === 'stopping' ? 'stopped' : 'silent';
-  missing.add('hive', hive.id, reason, hiveView(hive, nowMs), hive.charge.owner);
-  for (const gpu of hive.gpuOrder) keepGpu(missing, indexes, gpu, reason, nowMs);
-  for (const worker of hive.workerOrder) keepWorker(missing, worker, reason, nowMs);
-}
+/** Why a hive is missing that is heard no longer, with all of it. */
+export const missingReasonOf = ({ info }: HiveRecord): MissingReason =>
+  info.state === 'stopping' ? 'stopped' : 'silent';
 
-function keepWorker(missing: MissingItems, worker: WorkerRecord, reason: MissingReason, nowMs: number): void {
+export function keepWorker(missing: MissingItems, worker: WorkerRecord, reason: MissingReason, nowMs: number): void {
   missing.add('worker', workerKey(worker), reason, workerView(worker, nowMs), worker.hive.charge.owner);
 }
 
@@ -43,7 +39,13 @@ function keepWorker(missing: MissingItems, worker: WorkerRecord, reason: Missing
  * A MIG device goes whenever its GPU is cut anew: it is not lost. A card that the same token reports from another host was moved
  * there; what the hive of another token says of it changes nothing.
  */
-function keepGpu(missing: MissingItems, indexes: Indexes, gpu: GpuRecord, reason: MissingReason, nowMs: number): void {
+export function keepGpu(
+  missing: MissingItems,
+  indexes: Indexes,
+  gpu: GpuRecord,
+  reason: MissingReason,
+  nowMs: number,
+): void {
   const { uuid, parentUuid } = gpu.sample;
   if (parentUuid !== null || isElsewhere(indexes, uuid, gpu.hive)) return;
   missing.add('gpu', uuid, reason, gpuView(gpu, nowMs), gpu.hive.charge.owner);

@@ -184,8 +184,6 @@ export class HeartbeatStream {
     const delta = new DeltaReader(message);
     if (base === null || delta.epoch !== base.epoch || delta.index !== base.index + 1 || !isNext(delta, base.seq))
       return this.#lost('outOfOrder');
-    // Rows of text are compared with what is written.
-    if (delta.hasText) base.records.writeAll();
     let outcome: StreamOutcome | Promise<StreamOutcome> | null = null;
     try {
       outcome = this.#apply(base, delta, message);
@@ -201,7 +199,7 @@ export class HeartbeatStream {
     const { state } = records;
     const bytes = delta.apply(state, cells);
     checkCells(records, cells);
-    const text = bytes === null ? null : readText(bytes, base);
+    const text = bytes === null ? null : readText(bytes, base, cells);
     if (delta.checksum !== null && delta.checksum !== state.checksum()) return this.#lost('checksum');
     const change = { cells, seq: delta.seq, text };
     const passedOn = { stream: this.name, bytes: message };
@@ -230,13 +228,16 @@ const isNext = ({ seq, isLoad }: DeltaReader, last: number): boolean => (isLoad 
 /** Nothing else changes than what engines say. */
 function isOfLoads(state: NumericState, cells: ChangedCells): boolean {
   const { worker } = state.schema;
-  for (let i = 0; i < cells.length; i++)
-    if (state.typeOf(cells.row(i)) !== 'worker' || worker[cells.column(i)]!.path[0] !== 'serving') return false;
+  for (let i = 0; i < cells.rowCount; i++) {
+    if (state.typeOf(cells.row(i)) !== 'worker') return false;
+    for (let cell = cells.begin(i); cell < cells.end(i); cell++)
+      if (worker[cells.column(cell)]!.path[0] !== 'serving') return false;
+  }
   return true;
 }
 
 /** The text of a delta, with its numbers taken into the state. @throws StreamCodecError, UnreadableBody, ImplausibleDelta */
-function readText(bytes: Buffer, { records, textBytes }: Base): ChangedText {
+function readText(bytes: Buffer, { records, textBytes }: Base, changedCells: ChangedCells): ChangedText {
   const { state } = records;
   const value = parseJson(bytes);
   if (!isObject(value)) throw new StreamCodecError('its text is no object');
@@ -258,8 +259,16 @@ function readText(bytes: Buffer, { records, textBytes }: Base): ChangedText {
     gpus: items.gpus.map((row, i) => [places.gpus[i]![0], row] as const),
     workers: items.workers.map((row, i) => [places.workers[i]![0], row] as const),
   };
-  for (const [i, row] of changed.gpus) state.takeRow(state.firstGpu + i, row);
-  for (const [i, row] of changed.workers) state.takeWorker(i, row);
+  if (changedCells.rowCount > 0) checkApart(changed, state, changedCells);
+  // They are compared with what is written.
+  for (const [i, row] of changed.gpus) {
+    records.prepareGpu(i);
+    state.takeRow(state.firstGpu + i, row);
+  }
+  for (const [i, row] of changed.workers) {
+    records.prepareWorker(i);
+    state.takeWorker(i, row);
+  }
   const known = records.workers.map(({ current }) => current as Heartbeat['workers'][number]);
   for (const [i, row] of changed.workers) known[i] = row;
   return {
@@ -268,6 +277,24 @@ function readText(bytes: Buffer, { records, textBytes }: Base): ChangedText {
     faults: value.faults === undefined ? null : items.faults,
     weight: weightOf({ hive: records.hive.info, workers: known }, textBytes + bytes.length + bytesOf(state)),
   };
+}
+
+/** A row that is in the text has all its numbers there. @throws StreamCodecError */
+function checkApart(
+  { gpus, workers }: Pick<ChangedText, 'gpus' | 'workers'>,
+  state: NumericState,
+  changedCells: ChangedCells,
+): void {
+  const [rowsOfGpus, rowsOfWorkers] = [new Set(gpus.map(([i]) => i)), new Set(workers.map(([i]) => i))];
+  for (let i = 0; i < changedCells.rowCount; i++) {
+    const row = changedCells.row(i);
+    const type = state.typeOf(row);
+    const isInText =
+      (type === 'gpu' && rowsOfGpus.has(row - state.firstGpu)) ||
+      (type === 'worker' && rowsOfWorkers.has(row - state.firstWorker)) ||
+      (type === 'held' && rowsOfWorkers.has(state.workerOfHeld(row)));
+    if (isInText) throw new StreamCodecError('a row is both text and numbers');
+  }
 }
 
 const textNames: ReadonlySet<string> = new Set(['gpus', 'workers', 'events', 'faults']);

@@ -146,7 +146,7 @@ export class Indexes {
   removeWorker(worker: WorkerRecord): void {
     const { hive, current: sample } = worker;
     hive.workers.delete(sample.id);
-    const at = hive.workerOrder.indexOf(worker);
+    const at = hive.workerOrder.lastIndexOf(worker);
     if (at >= 0) hive.workerOrder.splice(at, 1);
     this.byGroup.delete(sample.group, worker);
     this.#deleteModelState(worker, sample);

@@ -6,11 +6,11 @@ import type { HiveRecord } from './records.js';
 export interface LivenessHandlers {
   /** The hive's liveness is another now. */
   changed(hive: HiveRecord, from: Liveness, silenceMs: number): void;
-  /** It was silent for too long. */
-  removed(hive: HiveRecord): void;
+  /** It was silent for too long: it is to be removed, or so many of its workers and GPUs. Gives how many were, and itself where it is gone. */
+  remove(hive: HiveRecord, maxRows: number): number;
 }
 
-/** Of hives that are removed, workers and GPUs at one look: some milliseconds, however many hives fall silent together. */
+/** Of hives that are removed, workers and GPUs at one look: some milliseconds, however many hives fall silent together and whatever they had. */
 export const rowsAtOnce = 250;
 /** Its time is over, and it waits to be removed. */
 const overdue = Number.NEGATIVE_INFINITY;
@@ -32,8 +32,8 @@ export class LivenessMonitor {
   }
 
   /**
-   * Does what is due, and gives the listening clock's time. Of hives to be removed it does one, and more until they had `maxRows`
-   * workers and GPUs; the others follow at the next look.
+   * Does what is due, and gives the listening clock's time. Of hives to be removed it does as many as have `maxRows` workers and GPUs,
+   * and of a larger one a part; the others follow at the next look.
    */
   advance(maxRows = 1): number {
     const nowMs = this.#clock.now();
@@ -48,13 +48,11 @@ export class LivenessMonitor {
     let rows = 0;
     for (const hive of this.#overdue) {
       if (rows >= maxRows) break;
-      this.#overdue.delete(hive);
-      hive.dueMs = Number.POSITIVE_INFINITY;
       // It may have been heard meanwhile.
-      if (this.#livenessOf(hive, nowMs) !== 'removed') this.#evaluate(hive, nowMs);
+      if (this.#livenessOf(hive, nowMs) === 'removed') rows += this.#handlers.remove(hive, maxRows - rows);
       else {
-        rows += 1 + hive.workers.size + hive.gpus.size;
-        this.#handlers.removed(hive);
+        this.untrack(hive);
+        this.#evaluate(hive, nowMs);
       }
     }
     for (const hive of this.#overdue) this.#set(hive, 'offline', nowMs);

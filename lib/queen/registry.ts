@@ -18,20 +18,11 @@ import { EventPublisher } from './event-publisher.js';
 import type { EventRing, Replay } from './events.js';
 import { FleetBudget, type HeartbeatCost, type HiveCharge, weightOf } from './fleet-budget.js';
 import { FleetQueries } from './fleet-queries.js';
-import { keepHive, noteHeartbeat } from './gone.js';
+import { noteHeartbeat } from './gone.js';
 import { historyKey } from './history-keys.js';
+import { HiveRemovals, type RemovalReason } from './hive-removals.js';
 import { classifyHeartbeat, classifyOfRun, lastEventSeq, noteSeqs, numbersOf, replaceRun } from './incarnations.js';
-import {
-  type Arrival,
-  type Delta,
-  forgetGpu,
-  forgetWorker,
-  type Merge,
-  mergeGpus,
-  mergeHive,
-  mergeWorkers,
-  takeFigures,
-} from './ingest.js';
+import { type Arrival, type Delta, type Merge, mergeGpus, mergeHive, mergeWorkers, takeFigures } from './ingest.js';
 import { ListeningClock, livenessLimits } from './liveness.js';
 import { LivenessMonitor, rowsAtOnce } from './liveness-monitor.js';
 import { RateCounter } from './rate-counter.js';
@@ -82,6 +73,7 @@ export class Registry extends FleetQueries {
   readonly #removed: string[] = [];
   readonly #heartbeatRate: RateCounter;
   readonly #budget: FleetBudget;
+  readonly #removals: HiveRemovals;
 
   constructor(options: RegistryOptions = {}) {
     super(options);
@@ -95,11 +87,7 @@ export class Registry extends FleetQueries {
           const kind = livenessKinds[hive.liveness];
           this.#publisher.publishHiveEvent(kind, hive.id, { from, silentMs: Math.round(silenceMs) });
         },
-        removed: (hive) => {
-          if (this.#removed.length >= maxRemovedIds) this.#removed.shift();
-          this.#removed.push(hive.id);
-          this.#remove(hive, 'silent');
-        },
+        remove: (hive, maxRows) => this.#remove(hive, 'silent', maxRows),
       },
     );
     this.#maxWorkersPerHive = options.maxWorkersPerHive ?? defaults.maxWorkersPerHive;
@@ -109,7 +97,14 @@ export class Registry extends FleetQueries {
     this.#budget = new FleetBudget({ fleetBytes, hiveBytes, maxHives: options.maxHives ?? defaults.maxHives });
     this.queenId = options.queenId ?? randomUUID();
     this.#publisher = new EventPublisher(options, randomUUID().slice(0, 8));
-    const { indexes, clock } = this;
+    const { indexes, clock, histories, missing } = this;
+    this.#removals = new HiveRemovals({
+      indexes,
+      histories,
+      missing,
+      budget: this.#budget,
+      publisher: this.#publisher,
+    });
     this.cordons = new Cordons(this.#wallClock, (change) => cordonChanged(this.#publisher, indexes, change, clock()));
     this.silences = new Silences(this.#wallClock, (change) => silenceChanged(this.#publisher, change));
   }
@@ -118,7 +113,7 @@ export class Registry extends FleetQueries {
   heartbeat(heartbeat: Heartbeat, cost: HeartbeatCost = unknownCost): HeartbeatOutcome {
     const listeningMs = this.#settle();
     const nowMs = this.clock();
-    const known = this.indexes.hives.get(heartbeat.hive.id);
+    const known = this.#heardOf(heartbeat.hive.id);
     const arrival = this.#arrivalOf(known, heartbeat, cost.owner, listeningMs, nowMs);
     if (typeof arrival !== 'string') return arrival;
     const charge = this.#budget.charge(known?.charge ?? null, weightOf(heartbeat, cost.textBytes), cost.owner);
@@ -394,6 +389,13 @@ export class Registry extends FleetQueries {
     }
   }
 
+  /** The hive of a heartbeat; one of which a part is removed is removed first. */
+  #heardOf(id: string): HiveRecord | undefined {
+    const hive = this.indexes.hives.get(id);
+    if (hive !== undefined && this.#removals.hasBegun(hive)) this.#remove(hive, 'silent');
+    return this.indexes.hives.get(id);
+  }
+
   #join(heartbeat: Heartbeat, nowMs: number, listeningMs: number, charge: HiveCharge): HiveRecord {
     const { id, incarnation } = heartbeat.hive;
     const ackEventSeq = this.#publisher.loadAckedSeq(id, incarnation);
@@ -404,18 +406,13 @@ export class Registry extends FleetQueries {
     return hive;
   }
 
-  #remove(hive: HiveRecord, reason: 'silent' | 'admin'): void {
-    const workers = hive.workers.size;
-    if (reason === 'silent') keepHive(this.missing, this.indexes, hive, this.clock());
-    for (const worker of [...hive.workerOrder].reverse()) forgetWorker(this.indexes, this.histories, worker);
-    for (const gpu of hive.gpuOrder) forgetGpu(this.indexes, this.histories, gpu);
-    hive.gpuOrder = [];
-    this.histories.close(hive.ring);
+  /** So much of it as `HiveRemovals.remove` has it. */
+  #remove(hive: HiveRecord, reason: RemovalReason, maxRows = Number.POSITIVE_INFINITY): number {
+    const { rows, isGone } = this.#removals.remove(hive, reason, maxRows, this.clock());
+    if (!isGone) return rows;
     this.#monitor.untrack(hive);
-    this.#budget.release(hive.charge);
-    if (reason === 'silent') this.#publisher.saveAckedSeq(hive);
-    this.indexes.removeHive(hive);
-    this.#publisher.publishHiveEvent('hiveRemoved', hive.id, { reason, workers });
+    if (reason === 'silent' && this.#removed.push(hive.id) > maxRemovedIds) this.#removed.shift();
+    return rows;
   }
 
   #duplicate(hive: HiveRecord, heartbeat: Heartbeat, nowMs: number): HeartbeatOutcome {

@@ -1,12 +1,15 @@
 import type { ChangedCells } from '../contract/stream/codec.js';
 import type { NumericState } from '../contract/stream/state.js';
 import type { GpuRecord, HiveRecord, Unwritten, WorkerRecord } from './records.js';
-import type { StreamPlan } from './stream-plan.js';
+import type { RowPlan, StreamPlan } from './stream-plan.js';
 
 export interface StreamTable {
   readonly plan: StreamPlan;
   readonly state: NumericState;
 }
+
+/** It has numbers that are not written; it has all records that its numbers stand in. */
+const rowBits = { unwritten: 1, whole: 2 } as const;
 
 /**
  * A hive whose heartbeats come as differences, and what it lists: in its own order, and nothing that was kept from before. Its
@@ -20,8 +23,9 @@ export class StreamBase implements Unwritten, StreamTable {
   readonly state: NumericState;
   /** The number of the hive's heartbeat that was merged last. Any other number: somebody else has sent one. */
   heartbeats: number;
-  /** A bit for each number that is not written, and for each row whether it has some. */
+  /** A bit for each number that is not written. */
   readonly #cells: Uint8Array;
+  /** What is known of each row: `rowBits`. */
   readonly #rows: Uint8Array;
 
   constructor(
@@ -64,6 +68,27 @@ export class StreamBase implements Unwritten, StreamTable {
     }
   }
 
+  /** Each number of the row has a place, however many records it stands within. Looked up once, until the row is replaced. */
+  isWhole(row: number): boolean {
+    if ((this.#rows[row]! & rowBits.whole) !== 0) return true;
+    if (!this.plan.rows[this.state.typeOf(row)].isWhole(this.itemOf(row))) return false;
+    this.#rows[row]! |= rowBits.whole;
+    return true;
+  }
+
+  /** Before a row is replaced: it is as the heartbeat before had it. */
+  prepareGpu(place: number): void {
+    this.writeGpu(place);
+    this.#rows[this.state.firstGpu + place] = 0;
+  }
+
+  prepareWorker(place: number): void {
+    const { state } = this;
+    this.writeWorker(place);
+    this.#rows[state.firstWorker + place] = 0;
+    for (let row = state.firstHeldOf(place); row < state.firstHeldOf(place + 1); row++) this.#rows[row] = 0;
+  }
+
   /**
    * The numbers that have changed are written when they are asked for, but for those that each heartbeat needs. Marks the workers
    * of which more has changed than what does so by itself; true where what is free on GPUs may be different.
@@ -71,45 +96,77 @@ export class StreamBase implements Unwritten, StreamTable {
   keep(cells: ChangedCells, isChanged: Uint8Array): boolean {
     const { plan, state, hive } = this;
     let isRoomChanged = false;
-    for (let i = 0; i < cells.length; i++) {
-      const [row, column] = [cells.row(i), cells.column(i)];
+    for (let i = 0; i < cells.rowCount; i++) {
+      const row = cells.row(i);
       const type = state.typeOf(row);
       const rowPlan = plan.rows[type];
-      const at = state.offsetOf(row) + column;
-      if (rowPlan.isCurrent(column)) {
-        rowPlan.write(this.itemOf(row), column, state.values[at]!);
-        isRoomChanged = true;
+      if (type === 'gpu') {
+        if (this.#keepGpu(row, rowPlan, cells, i)) isRoomChanged = true;
         continue;
       }
-      this.#cells[at >> 3]! |= 1 << (at & 7);
-      this.#rows[row] = 1;
-      if (type === 'worker') {
-        if (rowPlan.reports(column)) isChanged[row - state.firstWorker] = 1;
-      } else if (type === 'held' && rowPlan.reports(column)) isChanged[state.holderOf(row).worker] = 1;
+      const isReported = this.#keepRow(row, rowPlan, cells, i);
+      if (!isReported) continue;
+      if (type === 'worker') isChanged[row - state.firstWorker] = 1;
+      else if (type === 'held') isChanged[state.workerOfHeld(row)] = 1;
     }
     hive.unwritten = this;
     return isRoomChanged;
   }
 
+  /** True where more has changed than what does so by itself. */
+  #keepRow(row: number, plan: RowPlan, cells: ChangedCells, i: number): boolean {
+    const first = this.state.offsetOf(row);
+    const end = cells.end(i);
+    let isReported = false;
+    for (let cell = cells.begin(i); cell < end; cell++) {
+      const column = cells.column(cell);
+      const at = first + column;
+      this.#cells[at >> 3]! |= 1 << (at & 7);
+      if (plan.reports(column)) isReported = true;
+    }
+    this.#rows[row]! |= rowBits.unwritten;
+    return isReported;
+  }
+
+  /** True where a number was written that what is free depends on. */
+  #keepGpu(row: number, plan: RowPlan, cells: ChangedCells, i: number): boolean {
+    const { state } = this;
+    const first = state.offsetOf(row);
+    const end = cells.end(i);
+    let item: object | null = null;
+    for (let cell = cells.begin(i); cell < end; cell++) {
+      const column = cells.column(cell);
+      const at = first + column;
+      if (plan.isCurrent(column)) {
+        item ??= this.itemOf(row);
+        plan.write(item, column, state.values[at]!);
+      } else {
+        this.#cells[at >> 3]! |= 1 << (at & 7);
+        this.#rows[row]! |= rowBits.unwritten;
+      }
+    }
+    return item !== null;
+  }
+
   writeHead(): void {
-    if (this.#rows[0] === 1) this.#write(0, this.hive.head);
+    if (this.#isUnwritten(0)) this.#write(0, this.hive.head);
   }
 
   writeGpu(place: number): void {
     const row = this.state.firstGpu + place;
-    if (place >= 0 && this.#rows[row] === 1) this.#write(row, this.itemOf(row));
+    if (place >= 0 && this.#isUnwritten(row)) this.#write(row, this.itemOf(row));
   }
 
   writeWorker(place: number): void {
     const { state } = this;
     if (place < 0) return;
     const own = state.firstWorker + place;
-    if (this.#rows[own] === 1) this.#write(own, this.itemOf(own));
+    if (this.#isUnwritten(own)) this.#write(own, this.itemOf(own));
     const first = state.firstHeldOf(place);
     const end = state.firstHeldOf(place + 1);
     let gpus: object[] | null = null;
     for (let row = first; row < end; row++) {
-      if (this.#rows[row] !== 1) continue;
+      if (!this.#isUnwritten(row)) continue;
       // Views share the list and what is in it.
       gpus ??= this.workers[place]!.copyHeld();
       const held = { ...gpus[row - first]! };
@@ -124,8 +181,12 @@ export class StreamBase implements Unwritten, StreamTable {
     for (let i = 0; i < this.workers.length; i++) this.writeWorker(i);
   }
 
+  #isUnwritten(row: number): boolean {
+    return (this.#rows[row]! & rowBits.unwritten) !== 0;
+  }
+
   #write(row: number, item: object): void {
-    this.#rows[row] = 0;
+    this.#rows[row]! &= ~rowBits.unwritten;
     const { values } = this.state;
     const rowPlan = this.plan.rows[this.state.typeOf(row)];
     const first = this.state.offsetOf(row);

@@ -34,19 +34,14 @@ let isChanged = new Uint8Array(64);
 /** Checks the numbers that changed, row by row, before anything is written. @throws ImplausibleDelta, StreamCodecError */
 export function checkCells(base: StreamBase, cells: ChangedCells): void {
   const { plan, state } = base;
-  for (let i = 0; i < cells.length; ) {
+  for (let i = 0; i < cells.rowCount; i++) {
     const row = cells.row(i);
-    const end = endOfRow(cells, i);
-    plan.rows[state.typeOf(row)].check(base.itemOf(row), state.values, state.offsetOf(row), cells, i, end);
-    i = end;
+    const [begin, end] = [cells.begin(i), cells.end(i)];
+    const rowPlan = plan.rows[state.typeOf(row)];
+    rowPlan.check(state.values, state.offsetOf(row), cells, begin, end);
+    if (rowPlan.areWithin(cells, begin, end) && !base.isWhole(row))
+      rowPlan.checkPlaces(base.itemOf(row), cells, begin, end);
   }
-}
-
-function endOfRow(cells: ChangedCells, from: number): number {
-  const row = cells.row(from);
-  let end = from + 1;
-  while (end < cells.length && cells.row(end) === row) end++;
-  return end;
 }
 
 /** What engines report of the load of a worker now; null: nothing. */

@@ -60,11 +60,8 @@ class Holder {
 /** What this queen knows of a column of a hive, and how it writes a value of it. */
 interface KnownColumn {
   readonly bounds: ColumnBounds;
-  /** Written at once: what is free on a host depends on it with each heartbeat. */
-  readonly isCurrent: boolean;
   /** Null: the value stands in the item itself. */
   readonly holder: Holder | null;
-  readonly isTick: boolean;
   set(item: Item, value: number | null): void;
 }
 
@@ -75,10 +72,29 @@ interface Limited {
   readonly slack: number;
 }
 
+/** Of a column; 0: this queen does not know it. */
+const trait = {
+  known: 1,
+  whole: 2,
+  nullable: 4,
+  /** Some values within its bounds are none. */
+  forbids: 8,
+  /** It stands in a record within the item. */
+  within: 16,
+  /** More than what changes by itself is different where it is. */
+  reports: 32,
+  /** Written at once: what is free on a host depends on it with each heartbeat. */
+  current: 64,
+} as const;
+
 /** All columns of one type of row. */
 export class RowPlan {
   /** Null: this queen does not know the column. */
   readonly #columns: readonly (KnownColumn | null)[];
+  /** What each heartbeat asks of a column, side by side: `trait`, and the bounds. */
+  readonly #traits: Uint8Array;
+  readonly #least: Float64Array;
+  readonly #most: Float64Array;
   readonly #limited: readonly Limited[];
   readonly #holders: readonly Holder[];
 
@@ -92,6 +108,9 @@ export class RowPlan {
       return holder;
     };
     const places = new Map(columns.map(({ name }, at) => [name, at]));
+    this.#least = new Float64Array(columns.length);
+    this.#most = new Float64Array(columns.length);
+    this.#traits = new Uint8Array(columns.length);
     const limited: Limited[] = [];
     this.#columns = columns.map((column, at) => {
       const bounds = boundsOf(type, column);
@@ -103,30 +122,60 @@ export class RowPlan {
         item[name] = value;
       });
       const isCurrent = type === 'gpu' && currentNumbers.has(column.name);
-      return { bounds, isCurrent, holder: holderOf(column.path.slice(0, -1)), isTick: isTick(type, column), set };
+      const holder = holderOf(column.path.slice(0, -1));
+      this.#least[at] = bounds.least;
+      this.#most[at] = bounds.most;
+      this.#traits[at] =
+        trait.known |
+        (bounds.whole ? trait.whole : 0) |
+        (bounds.mayBeNull ? trait.nullable : 0) |
+        (bounds.forbidden.length > 0 ? trait.forbids : 0) |
+        (holder === null ? 0 : trait.within) |
+        (isTick(type, column) ? 0 : trait.reports) |
+        (isCurrent ? trait.current : 0);
+      return { bounds, holder, set };
     });
     this.#limited = limited;
     this.#holders = [...holders.values()];
   }
 
-  /**
-   * Whether the cells of one row that changed (those from `begin` to `end`) can be what they are now. `item`: what they will
-   * be written to. @throws ImplausibleDelta, StreamCodecError
-   */
-  check(item: object, values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number): void {
-    let holder: Holder | null = null;
+  /** Whether the cells of one row that changed (those from `begin` to `end`) can be what they are now. @throws ImplausibleDelta */
+  check(values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number): void {
     for (let i = begin; i < end; i++) {
       const at = cells.column(i);
-      const column = this.#columns[at]!;
-      if (column === null) continue;
-      if (column.holder !== null && column.holder !== holder) {
-        holder = column.holder;
-        if (holder.recordOf(item as Item) === null) throw new StreamCodecError('a value of what is not there');
+      const traits = this.#traits[at]!;
+      if ((traits & trait.known) === 0) continue;
+      const value = values[first + at]!;
+      if (Number.isNaN(value)) {
+        if ((traits & trait.nullable) === 0) throw new ImplausibleDelta();
+        continue;
       }
-      if (!isWithin(column.bounds, values[first + at]!)) throw new ImplausibleDelta();
+      if (value < this.#least[at]! || value > this.#most[at]!) throw new ImplausibleDelta();
+      if ((traits & trait.whole) !== 0 && !Number.isSafeInteger(value)) throw new ImplausibleDelta();
+      if ((traits & trait.forbids) !== 0 && this.#columns[at]!.bounds.forbidden.includes(value))
+        throw new ImplausibleDelta();
     }
     for (const { at, of, slack } of this.#limited)
       if (values[first + at]! > values[first + of]! + slack) throw new ImplausibleDelta();
+  }
+
+  /** Some of the cells stand in a record within the item. */
+  areWithin(cells: ChangedCells, begin: number, end: number): boolean {
+    for (let i = begin; i < end; i++) if ((this.#traits[cells.column(i)]! & trait.within) !== 0) return true;
+    return false;
+  }
+
+  /** The item has all records that its numbers stand in. */
+  isWhole(item: object): boolean {
+    for (const holder of this.#holders) if (holder.recordOf(item as Item) === null) return false;
+    return true;
+  }
+
+  /** Each of the cells has a place in the item. @throws StreamCodecError */
+  checkPlaces(item: object, cells: ChangedCells, begin: number, end: number): void {
+    for (let i = begin; i < end; i++)
+      if (this.#columns[cells.column(i)]?.holder?.recordOf(item as Item) === null)
+        throw new StreamCodecError('a value of what is not there');
   }
 
   get width(): number {
@@ -135,11 +184,11 @@ export class RowPlan {
 
   /** More than what changes by itself is different where this column is. */
   reports(at: number): boolean {
-    return this.#columns[at]?.isTick === false;
+    return (this.#traits[at]! & trait.reports) !== 0;
   }
 
   isCurrent(at: number): boolean {
-    return this.#columns[at]?.isCurrent === true;
+    return (this.#traits[at]! & trait.current) !== 0;
   }
 
   /** Writes the value of a column into the item; `close` follows. */
@@ -228,13 +277,6 @@ const figuresOf = (schema: StreamSchema): Figures =>
       ),
     ]),
   ) as unknown as Figures;
-
-function isWithin({ least, most, whole, mayBeNull, forbidden }: ColumnBounds, value: number): boolean {
-  if (Number.isNaN(value)) return mayBeNull;
-  if (value < least || value > most || (whole && !Number.isSafeInteger(value))) return false;
-  for (const each of forbidden) if (value === each) return false;
-  return true;
-}
 
 /** The schema of a hive, with what this queen knows of each column. */
 export interface StreamPlan {

@@ -7,15 +7,15 @@ export const redacted = '[redacted]';
 
 /** Names whose value is a secret: whole words of an option, a variable, a header or a query key. */
 const secretWord =
-  /(?:^|[-_.])(?:api[-_]?keys?|access[-_]?keys?|private[-_]?keys?|secret(?:s|[-_]?keys?)?|tokens?|hf[-_]?token|auth(?:orization)?|bearer|passwords?|passwd|passphrase|pwd|pass|credentials?|creds?|cookies?|signature|sig|key|license[-_]?key|dsn|connection[-_]?string)$/i;
+  /(?:^|[-_.])(?:api[-_]?keys?|access[-_]?keys?|private[-_]?keys?|secret(?:s|[-_]?keys?)?|tokens?|hf[-_]?token|auth(?:orization)?|bearer|passwords?|passwd|passphrase|pwd|pass|credentials?|creds?|cookies?|session[-_]?(?:id|key)|signature|sig|jwt|t?otp|pin|mfa|pat|hmac|salt|psk|key|license[-_]?key|dsn|connection[-_]?string)$/i;
 /** camelCase and run-together forms (`apiKey`, `HFTOKEN`). */
 const secretTail =
-  /(?:apikey|secretkey|accesskey|privatekey|authkey|authtoken|accesstoken|token|password|passwd|secret|credentials?)$/i;
+  /(?:apikey|secretkey|accesskey|privatekey|authkey|authtoken|accesstoken|token|password|passwd|pass|pwd|secret|credentials?)$/i;
 /** Names that end in a secret word and are none: counts, special tokens of a vocabulary, keys that only order things. */
 const countWord = /(?:^|[-_.])(?:max|min|num|total|batched|new|draft|prefill)[-_.]/i;
 const tokenWord = /(?:^|[-_.])tokens?$/i;
 const harmless =
-  /(?:^|[-_])(?:eos|bos|pad|unk|stop|special|image|audio|video|skip|sep|mask|cls)[-_]?tokens?$|(?:routing|partition|sort|public)[-_]?key$/i;
+  /(?:^|[-_])(?:eos|bos|pad|unk|stop|special|image|audio|video|skip|sep|mask|cls)[-_]?tokens?$|(?:routing|partition|sort|public)[-_]?key$|(?:by|com|over|under|tres|sur|one|two|single|multi|band|low|high)[-_]?pass$/i;
 
 /** True where the value of an option or variable of this name must not leave the host. */
 export function isSecretName(name: string): boolean {
@@ -39,6 +39,9 @@ const issued: readonly (readonly [shape: RegExp, minLength: number])[] = [
   [/\b(AKIA|ASIA|AGPA|AROA|AIDA)([A-Z0-9]+)/g, 12], // AWS
   [/\b(AIza)([A-Za-z0-9_-]+)/g, 20], // Google
   [/\b(ya29\.)([A-Za-z0-9_-]+)/g, 16],
+  [/\b(hv[sbr]\.|vault:v[0-9]{1,3}:|SG\.)([A-Za-z0-9+/=._-]+)/g, 12], // Vault, SendGrid
+  [/\b(do[a-z]_v1_|wandb_v1_|tgp_v1_)([A-Za-z0-9]+)/g, 12], // DigitalOcean, Weights & Biases, Together
+  [/\b(hooks\.slack\.com\/services\/|discord(?:app)?\.com\/api\/webhooks\/)([A-Za-z0-9_/-]+)/g, 8], // who has the URL may post
 ];
 const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 /** What may hold a JWT. */
@@ -56,7 +59,7 @@ function hideJwt(word: string): string {
 }
 
 /** `Authorization: Bearer x`, `Bearer x`, `Basic x`. */
-const scheme = /\b(Bearer|Basic|Token|ApiKey|Digest)(\s+|%20)[^\s'",;]+/gi;
+const scheme = /\b(Bearer|Basic|Token|ApiKey|Digest)(\s+|%20)(?![=:])[^\s'",;]+/gi;
 /** What may hold an address. */
 const address = /[^\s'"]+/g;
 
@@ -150,7 +153,12 @@ function nameBefore(
     while (end > from && isBlank(text[end - 1])) end -= 1;
     while (isBlank(text[valueAt])) valueAt += 1;
     if (text.startsWith('//', valueAt)) return null;
+  } else if (isBlank(text[end - 1])) {
+    // An assignment of a program: `token = "x"`.
+    while (end > from && isBlank(text[end - 1])) end -= 1;
+    while (isBlank(text[valueAt])) valueAt += 1;
   }
+  if (end > from && text[end - 1] === ']') end -= 1; // `os.environ["HF_TOKEN"] = "x"`
   if (end > from && (text[end - 1] === '"' || text[end - 1] === "'")) end -= 1;
   let start = end;
   while (start > from && isNamePart(text[start - 1])) start -= 1;
@@ -177,41 +185,65 @@ function redactNamed(text: string): string {
   return result + text.slice(done);
 }
 
-/** Short options that carry a secret, by program: `-p` of mysql, `-u` of curl. */
-const shortSecrets: Readonly<Record<string, ReadonlySet<string>>> = {
-  curl: new Set(['-u', '-U', '-b']),
-  mysql: new Set(['-p']),
-  'redis-server': new Set(['-a']),
-  'redis-cli': new Set(['-a']),
-  sshpass: new Set(['-p']),
+/** Letters of options that carry a secret, in the next word or glued to them, by program: `-p` of mysql, `-u` of curl. */
+const shortSecrets: Readonly<Record<string, string>> = {
+  curl: 'uUb',
+  mysql: 'p',
+  mysqldump: 'p',
+  mysqladmin: 'p',
+  mariadb: 'p',
+  sshpass: 'p',
+  '7z': 'p',
+  '7za': 'p',
+  zip: 'P',
+  unzip: 'P',
+  influx: 't',
+  'redis-server': 'a',
+  'redis-cli': 'a',
 };
+
+/** An option whose value is a secret by its name, or a name and its password: `--proxy-user bob:x`. */
+const isSecretOption = (option: string, value = ''): boolean =>
+  /^--?[A-Za-z]/.test(option) &&
+  (isSecretName(option) || (/^--(?:[a-z-]+-)?user$/i.test(option) && value.includes(':')));
+
+/** How an argument carries a secret: in itself behind so many characters, or in those that follow. */
+function secretOf(
+  argv: readonly string[],
+  i: number,
+  letters: string,
+): { readonly kept: number } | 'next' | 'all' | null {
+  const argument = argv[i] as string;
+  const equals = argument.indexOf('=');
+  const isLetter = /^-[A-Za-z]/.test(argument) && letters.includes(argument[1] as string);
+  if (isLetter && argument.length > 2 && !isSecretName(argument)) return { kept: 2 };
+  const name = argument.slice(0, Math.max(0, equals));
+  if (/^-{0,2}[A-Za-z][A-Za-z0-9_.-]*$/.test(name) && isSecretName(name)) return { kept: equals + 1 };
+  // A header given as several arguments: `Authorization: Bearer x`.
+  if (/^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1))) return 'all';
+  return equals < 0 && (isLetter || isSecretOption(argument, argv[i + 1])) ? 'next' : null;
+}
 
 /**
  * The command line as it may leave the host: each secret replaced, then cut to `length` characters. Arguments are joined
  * by one blank. Cut last, so that no half of a secret slips under a shape.
  */
 export function redactCommand(argv: readonly string[], length: number = defaults.commandLength): string {
-  const short = shortSecrets[basename(argv[0] ?? '')];
+  const letters = shortSecrets[basename(argv[0] ?? '')] ?? '';
   const shown: string[] = [];
   for (let i = 0; i < argv.length; i += 1) {
     const argument = argv[i] as string;
-    const equals = argument.indexOf('=');
-    const name = equals > 0 ? argument.slice(0, equals) : argument;
-    const isHeader = /^[A-Za-z-]+:$/.test(argument) && isSecretName(argument.slice(0, -1));
-    const isOption = equals < 0 && /^--?[A-Za-z]/.test(argument) && (isSecretName(argument) || short?.has(argument));
-    if (equals > 0 && /^-{0,2}[A-Za-z][A-Za-z0-9_.-]*$/.test(name) && isSecretName(name)) {
-      shown.push(`${name}=${redacted}`);
-    } else if (isHeader) {
-      // A header given as several arguments: `Authorization: Bearer x`.
-      shown.push(argument, redacted);
-      i = endOfValues(argv, i + 1) - 1;
-    } else if (isOption) {
+    const secret = secretOf(argv, i, letters);
+    if (secret === null) shown.push(redactText(argument));
+    else if (typeof secret === 'object') shown.push(argument.slice(0, secret.kept) + redacted);
+    else {
       shown.push(argument);
-      if (i + 1 === argv.length) break;
+      if (secret === 'next' && i + 1 === argv.length) break;
       shown.push(redacted);
       // The secret itself may begin with `-`. Keys of an API may be several (vLLM: `--api-key A B`): all up to the next.
-      i = /keys?$/i.test(argument) ? endOfValues(argv, i + 2) - 1 : i + 1;
-    } else shown.push(redactText(argument));
+      if (secret === 'all') i = endOfValues(argv, i + 1) - 1;
+      else i = /keys?$/i.test(argument) ? endOfValues(argv, i + 2) - 1 : i + 1;
+    }
   }
   return cut(shown.join(' ').replace(controls, ' '), length);
 }

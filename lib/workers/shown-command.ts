@@ -3,7 +3,7 @@ import { defaults } from '../contract/defaults.js';
 import type { CommandMode } from '../contract/enums.js';
 import type { EngineRow } from '../engines/engine.js';
 import { anyProgramOptions, keywords, type ShownOptions, type ValueShape } from '../engines/shown-options.js';
-import { isPython, recognize } from '../engines/start.js';
+import { isPython, programName, recognize } from '../engines/start.js';
 import { engineNamed, engines } from '../engines/table.js';
 import { optionWords } from './option-words.js';
 import { cut, redactCommand, redactText } from './redact.js';
@@ -68,6 +68,8 @@ const plainPath = /^(?:\.{0,2}\/)?(?:[\p{L}\p{N}._+@-]+\/)*[A-Za-z0-9][A-Za-z0-9
 /** The file name of a program. Of a process that wrote a title over its command line, the first word of that. */
 export function shownProgram(text: string): string {
   const bare = text.replace(/^-/, ''); // a login shell
+  const wrapped = programName(bare);
+  if (plainProgram.test(wrapped) && wrapped !== basename(bare)) return wrapped;
   if (plainPath.test(bare)) return basename(bare);
   const first = /^([^\s:]*):?\s/.exec(bare)?.[1] ?? '';
   const name = plainPath.test(first) ? basename(first) : '';
@@ -86,7 +88,7 @@ function shownTitle(title: string, { titlePrefix = '' }: EngineRow): string {
 /** What stands before an engine's own arguments: wrappers and interpreters by name, and the words by which it is known. */
 function addStart(words: ShownWords, argv: readonly string[], row: EngineRow): void {
   for (const [i, word] of argv.entries()) {
-    const name = basename(word);
+    const name = programName(word);
     const isModule = argv[i - 1] === '-m';
     if (i === 0) words.add(shownProgram(word));
     else if (isModule) words.add(knownModule(word, row) ?? hidden);

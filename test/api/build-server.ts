@@ -91,4 +91,5 @@ export async function buildTestServer(options: TestServerOptions = {}): Promise<
 }
 
 /** One turn that never ends: whatever is to be written is written at once. */
-export const endlessTurn = (): RequestTurns => new RequestTurns({ now: () => 0, soon: () => undefined });
+export const endlessTurn = (): RequestTurns =>
+  new RequestTurns({ now: () => 0, soon: () => undefined, settled: (then) => then() });

@@ -346,7 +346,7 @@ describe('a client that does not keep up', () => {
       onClose: () => undefined,
     });
     response.reading = false;
-    client.event(Buffer.from('data: 1\n\n'));
+    client.events([Buffer.from('data: 1\n\n')]);
     client.tick(null);
     expect(response.destroyed).toBe(false);
     clock.ms += 1000;

@@ -11,8 +11,8 @@ afterEach(() => {
 const unknown = { gpusKnown: 'unknown' as const, gpusReason: 'the driver does not answer', gpus: [] };
 const none = { gpusKnown: 'none' as const, gpusReason: 'there is no driver', gpus: [] };
 
-/** What `hivepulse gpus <args>` says of a fleet on standard output and beside it. */
-async function shown(heartbeats: readonly Heartbeat[], args: readonly string[] = []) {
+/** What `hivepulse <command> <args>` says of a fleet on standard output and beside it. */
+async function shown(heartbeats: readonly Heartbeat[], args: readonly string[] = [], command = 'gpus') {
   const queen = await startQueen({ port: 0, warmingMs: 0 });
   try {
     for (const heartbeat of heartbeats) {
@@ -27,7 +27,7 @@ async function shown(heartbeats: readonly Heartbeat[], args: readonly string[] =
     };
     vi.spyOn(process.stdout, 'write').mockImplementation(taken('out'));
     vi.spyOn(process.stderr, 'write').mockImplementation(taken('err'));
-    await createProgram().parseAsync(['node', 'hivepulse', 'gpus', ...args, '--queen', queen.url]);
+    await createProgram().parseAsync(['node', 'hivepulse', command, ...args, '--queen', queen.url]);
     return texts;
   } finally {
     vi.restoreAllMocks();
@@ -44,4 +44,22 @@ it('GPUs that cannot be read are none that do not match: the note says of which 
   expect(both.err).toMatch(note);
   expect((await shown(fleet, ['--hive', 'b'])).err).not.toMatch(/unknown/);
   expect((await shown([heartbeatOf('a', 1, none)])).err).toBe('hivepulse: no GPU matches.\n');
+});
+
+it.each(['workers', 'models'])(
+  '%s: where none is found and a host may have some, the note names the host',
+  async (command) => {
+    const empty = heartbeatOf('b', 1, { ...none, workers: [] });
+    expect((await shown([empty], [], command)).err).not.toMatch(/incomplete/);
+    const blind = heartbeatOf('a', 1, { ...unknown, workers: [] });
+    expect((await shown([empty, blind], [], command)).err).toMatch(
+      /workers of a: incomplete \(workers that only their GPUs show cannot be found\)\./,
+    );
+  },
+);
+
+it('workers: a host that was asked for and whose list is whole has no note about another', async () => {
+  const fleet = [heartbeatOf('b', 1, { ...none, workers: [] }), heartbeatOf('a', 1, { ...unknown, workers: [] })];
+  expect((await shown(fleet, ['--hive', 'b'], 'workers')).err).not.toMatch(/incomplete/);
+  expect((await shown(fleet, ['--hive', 'a'], 'workers')).err).toMatch(/workers of a: incomplete/);
 });

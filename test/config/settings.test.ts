@@ -216,6 +216,7 @@ describe('configuration: mistakes are named with place and fix', () => {
   test('closest finds a slip, and nothing where nothing is near', () => {
     expect(closest('maxhives', ['maxHives', 'id'])).toBe('maxHives');
     expect(closest('max-hvies', ['maxHives', 'id'])).toBe('maxHives');
+    expect(closest('prot', ['port', 'host'])).toBe('port');
     expect(closest('banana', ['maxHives', 'id'])).toBeNull();
   });
 });

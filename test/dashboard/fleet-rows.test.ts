@@ -12,7 +12,8 @@ import {
   modelRows,
   noGroupText,
 } from '../../lib/dashboard/data/fleet-rows.js';
-import { heatLegend, heatLevel, heatLines, heatValue, moveHeat } from '../../lib/dashboard/data/heat.js';
+import { heatBlocks, heatLegend, heatLevel, heatLines, heatValue, moveHeat } from '../../lib/dashboard/data/heat.js';
+import { cellLook, cellText, hostCellsText } from '../../lib/dashboard/data/heat-look.js';
 import { servingOf } from '../harness/heartbeats.js';
 import { sampleViews } from '../harness/sample-views.js';
 
@@ -118,6 +119,45 @@ describe('the heat map', () => {
     const lines = heatLines([{ name: 'g', text: '', hosts }], 3, 2);
     expect(lines.map(({ heading }) => heading?.name ?? null)).toEqual(['g', null, null]);
     expect(lines.map(({ cellLines }) => cellLines)).toEqual([0, 2, 1]);
+  });
+
+  it('draws lines in blocks: each line once, in order, and a heading by itself', () => {
+    const group = fc.record({
+      name: fc.constantFrom('', 'g'),
+      text: fc.constant(''),
+      hosts: fc.array(fc.record({ id: fc.string(), gpus: fc.nat(9) }), { maxLength: 40 }),
+    });
+    fc.assert(
+      fc.property(fc.array(group, { maxLength: 6 }), fc.integer({ min: 1, max: 4 }), (groups, perLine) => {
+        const lines = heatLines(groups, perLine, 8);
+        const blocks = heatBlocks(lines);
+        expect(blocks.flatMap(({ lines: its }) => its)).toEqual(lines);
+        for (const { first, lines: its } of blocks) {
+          expect(lines[first]).toBe(its[0]);
+          if (its.some(({ heading }) => heading !== null)) expect(its).toHaveLength(1);
+        }
+      }),
+    );
+  });
+
+  it('says in words what its picture shows', () => {
+    const { view } = sampleViews('a');
+    const [first, second] = view.gpus as [(typeof view.gpus)[0], (typeof view.gpus)[0]];
+    const gpus = [
+      { ...first, index: 0, health: 'ok' as const, utilizationPercent: 62.6 },
+      { ...second, index: 1, health: 'stalled' as const, utilizationPercent: null },
+    ];
+    const hive = { view: { ...view, gpus }, heardAtMs: 0 };
+    const asIs = <T>(status: T) => status;
+    expect(hostCellsText(hive, '', asIs)).toBe('GPU 0 63 %, GPU 1 stalled');
+    expect(hostCellsText(hive, 'state', asIs)).toBe('GPU 0 ok, GPU 1 stalled');
+    expect(cellLook(hive, gpus[0]!, '', asIs)).toEqual({ level: 4, tone: null, text: '63' });
+    // What is not known is hatched, with the symbol of its state.
+    expect(cellLook(hive, gpus[1]!, '', asIs)).toMatchObject({ level: null, tone: null, text: '◧' });
+    expect(cellLook(hive, gpus[1]!, 'state', asIs)).toMatchObject({ level: null, tone: 'unknown' });
+    expect(cellText({ ...hive, view: { ...hive.view, liveness: 'offline' } }, gpus[1]!, asIs)).toMatch(
+      /^GPU 1 of a: offline, .*, utilization unknown, VRAM /,
+    );
   });
 
   it('is walked through by arrows: every GPU forward, and the same way back', () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { roleOf, type Serving, serving } from '../../lib/engines/recognize.js';
 import { recognize } from '../../lib/engines/start.js';
+import { engines } from '../../lib/engines/table.js';
 import { argv, tree } from './process-lines.js';
 
 const served = (...lines: readonly string[]): Serving => serving(tree(lines));
@@ -46,6 +47,27 @@ describe('collect_parses_cmdline', () => {
     ['tini -- vllm serve a/b', 'vllm', 'a/b', 8000],
     ['env CUDA_VISIBLE_DEVICES=0 python3 -m vllm.entrypoints.openai.api_server --model a/b', 'vllm', 'a/b', 8000],
     ['numactl --cpunodebind=0 llama-server -m x.gguf', 'llama-server', 'x.gguf', 8080],
+    // a debug build of Python, clusters of its options, a module glued to its option
+    ['python3.13t -um vllm.entrypoints.openai.api_server --model a/b --port 8014', 'vllm', 'a/b', 8014],
+    ['python -mvllm.entrypoints.openai.api_server --model a/b --port 8015', 'vllm', 'a/b', 8015],
+    ['python -W ignore -Xdev --check-hash-based-pycs always -I /bin/vllm serve a/b', 'vllm', 'a/b', 8000],
+    // debuggers and profilers run it in their own process
+    [
+      'python -X dev -m debugpy --listen 0.0.0.0:5678 -m vllm.entrypoints.openai.api_server --model a/b --port 8016',
+      'vllm',
+      'a/b',
+      8016,
+    ],
+    ['python -m cProfile -o /tmp/p -m sglang.launch_server --model-path a/b', 'sglang', 'a/b', 30_000],
+    ['python /usr/bin/coverage run -m vllm.entrypoints.openai.api_server --model a/b', 'vllm', 'a/b', 8000],
+    ['torchrun --nproc_per_node 4 -m sglang.launch_server --model-path a/b', 'sglang', 'a/b', 30_000],
+    ['python -m debugpy --listen 5678 app.py', null, null, null],
+    // loaders and emulators
+    ['/lib64/ld-linux-x86-64.so.2 --library-path /x /usr/bin/llama-server -m x.gguf', 'llama-server', 'x.gguf', 8080],
+    ['qemu-aarch64-static /usr/bin/llama-server -m x.gguf', 'llama-server', 'x.gguf', 8080],
+    // Nix
+    ['/nix/store/h-py/bin/python3.12 /nix/store/h-v/bin/.vllm-wrapped serve a/b --port 8017', 'vllm', 'a/b', 8017],
+    ['/nix/store/h-ollama/bin/.ollama-wrapped serve', 'ollama', null, 11_434],
     // unknown programs
     ['node server.js --model gpt-x --port 5000', null, 'gpt-x', 5000],
     ['./engine --model=gpt-x', null, 'gpt-x', null],
@@ -107,6 +129,34 @@ describe('collect_parses_cmdline', () => {
     ['bash', 'other'],
   ] as const)('the role of %s is %s', (line, role) => {
     expect(roleOf(line.includes(': ') ? [line] : argv(line)).role).toBe(role);
+  });
+
+  it('each way to start an engine, wrapped, profiled or glued together, is still that engine', () => {
+    const ways = engines.flatMap(({ name, starts }) =>
+      starts.flatMap(({ programs = [], subcommands = [''] }) =>
+        programs.flatMap((program) => subcommands.map((subcommand) => ({ name, program, subcommand }))),
+      ),
+    );
+    const around: readonly ((path: string) => readonly string[])[] = [
+      (path) => [path],
+      (path) => ['/nix/store/h-python3/bin/python3.13t', path],
+      (path) => ['python', '-Im', 'cProfile', '-o', '/tmp/p', path],
+      (path) => ['/lib/ld-musl-x86_64.so.1', '--library-path', '/x', path],
+      (path) => ['numactl', '-C', '3', 'nice', path],
+    ];
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...ways),
+        fc.constantFrom(...around),
+        fc.constantFrom('', '/usr/bin/', './', '/opt/a b/'),
+        fc.constantFrom('', '-wrapped', '-wrapped_'),
+        ({ name, program, subcommand }, wrap, directory, wrapped) => {
+          const path = `${directory}${wrapped === '' ? program : `.${program}${wrapped}`}`;
+          const words = [...wrap(path), ...subcommand.split(' ').filter((word) => word !== '')];
+          expect(recognize(words)?.engine).toBe(name);
+        },
+      ),
+    );
   });
 
   it('any arguments give an answer', () => {

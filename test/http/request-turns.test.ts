@@ -10,11 +10,11 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** Turns with a clock and an event loop of their own. */
-function manual() {
+/** Turns with a clock and an event loop of their own; `settled`: how one knows that an answer is made. */
+function manual(settled: { readonly settled?: (then: () => void) => void } = { settled: (then) => then() }) {
   let nowMs = 0;
   let later: (() => void)[] = [];
-  const turns = new RequestTurns({ now: () => nowMs, soon: (run) => void later.push(run) });
+  const turns = new RequestTurns({ now: () => nowMs, soon: (run) => void later.push(run), ...settled });
   return {
     turns,
     pass: (ms: number) => {
@@ -60,6 +60,47 @@ test('one caller with many requests delays another by one', () => {
   expect(before).toBe(3);
   expect(answered.indexOf('one') - before).toBeLessThanOrEqual(1);
   expect(answered).toHaveLength(601);
+});
+
+test('an answer that is made behind promises takes its time of the turn: none other begins before', async () => {
+  const { turns, pass, turn } = manual({});
+  const [begun, made]: [number[], number[]] = [[], []];
+  for (let i = 0; i < 20; i++)
+    turns.take(
+      () => `caller-${i}`,
+      async () => {
+        begun.push(i);
+        for (let promises = 0; promises < 10; promises++) await null;
+        pass(4);
+        made.push(i);
+      },
+    );
+  expect(begun).toEqual([0]);
+  const madeByTurn: number[] = [];
+  do {
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(begun).toEqual(made);
+    madeByTurn.push(made.length);
+  } while (turn());
+  expect(made).toHaveLength(20);
+  expect(madeByTurn.slice(0, 4)).toEqual([1, 3, 5, 7]);
+});
+
+test('an answer that fails at once keeps none from the next', () => {
+  const { turns, turn } = manual();
+  const fails = () => {
+    throw new Error('of the handler');
+  };
+  expect(() => turns.take(() => 'a', fails)).toThrow('of the handler');
+  let isAnswered = false;
+  turns.take(
+    () => 'b',
+    () => {
+      isAnswered = true;
+    },
+  );
+  while (turn());
+  expect(isAnswered).toBe(true);
 });
 
 test('requests wait while connections arrive, but not for ever', () => {

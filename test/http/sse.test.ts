@@ -43,7 +43,7 @@ function stuck() {
       if (slow !== null) evicted.push(slow);
     },
   });
-  client.event(Buffer.alloc(300 * 1024));
+  client.events([Buffer.alloc(300 * 1024)]);
   expect(client.behind).toBe(true);
   return { client, response, time, evicted };
 }
@@ -51,7 +51,7 @@ function stuck() {
 describe('a reader that is slow', () => {
   it('costs at most 1 MiB of events, whatever their number', () => {
     const { client, response } = stuck();
-    for (let i = 0; i < 100; i++) client.event(Buffer.alloc(100 * 1024, i));
+    for (let i = 0; i < 100; i++) client.events([Buffer.alloc(100 * 1024, i)]);
     const before = response.written.length;
     while (client.behind) response.read();
     const late = Buffer.concat(response.written.slice(before));
@@ -62,7 +62,7 @@ describe('a reader that is slow', () => {
 
   it('costs at most 1000 events, whatever their size', () => {
     const { client, response } = stuck();
-    for (let i = 0; i < 1500; i++) client.event(Buffer.from('e'));
+    for (let i = 0; i < 1500; i++) client.events([Buffer.from('e')]);
     const before = response.written.length;
     while (client.behind) response.read();
     const late = Buffer.concat(response.written.slice(before)).toString();
@@ -83,9 +83,9 @@ describe('a reader that is slow', () => {
 
   it('is evicted once it has lost 10,000 events', () => {
     const { client, evicted } = stuck();
-    for (let i = 0; i < 10_999; i++) client.event(Buffer.from('e'));
+    for (let i = 0; i < 10_999; i++) client.events([Buffer.from('e')]);
     expect(evicted).toEqual([]);
-    client.event(Buffer.from('e'));
+    client.events([Buffer.from('e')]);
     expect(evicted).toEqual([{ dropped: 10_000, unsent: 1000, behindMs: 0 }]);
   });
 });
@@ -113,7 +113,7 @@ describe('a snapshot in turns', () => {
     };
     const [one, other] = [open(), open()];
     for (const { client } of [one, other]) client.begin(['1', '2', '3'].map((piece) => Buffer.from(piece)).values());
-    one.client.event(Buffer.from('event'));
+    one.client.events([Buffer.from('event')]);
     one.client.heartbeats(Buffer.from('rows'), ['h']);
     one.drain();
     expect([one.texts(), other.texts(), turns.length]).toEqual([[], [], 2]);

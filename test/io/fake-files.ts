@@ -1,5 +1,13 @@
 import { constants } from 'node:os';
-import type { DirectoryEntry, FileReader, FileResult, KeptResult, PidInodes } from '../../lib/io/file-reader.js';
+import {
+  type DirectoryEntry,
+  type FileReader,
+  type FileResult,
+  type KeptResult,
+  type PidInodes,
+  sleeps,
+  splitDevice,
+} from '../../lib/io/file-reader.js';
 import { type Clock, systemClock } from '../../lib/util/clock.js';
 
 const { ENOENT, ENOTDIR, EISDIR, ENOTSUP } = constants.errno;
@@ -39,6 +47,7 @@ export abstract class FakeReader implements FileReader {
   readonly #clock: Pick<Clock, 'now'>;
   #thread: Promise<unknown> = Promise.resolve();
   #runningSince: number | null = null;
+  #at = 0;
 
   constructor(hangs: Hangs, clock: Pick<Clock, 'now'> = systemClock) {
     this.#hangs = hangs;
@@ -61,6 +70,21 @@ export abstract class FakeReader implements FileReader {
     return this.#inOrder(paths, (path) => {
       const found = this.readOne(path, maxBytes);
       return typeof found === 'number' ? found : found.toString('latin1');
+    });
+  }
+
+  readAwake(devices: readonly string[], maxBytes: number): Promise<readonly (readonly KeptResult[])[]> {
+    return this.#inTurn(devices, async (device) => {
+      const results: KeptResult[] = [];
+      for (const path of splitDevice(device)) {
+        this.#at = results.length;
+        await this.#hangs.wait(path);
+        const found = this.readOne(path, maxBytes);
+        results.push(typeof found === 'number' ? found : found.toString('latin1'));
+        if (results.length === 1 && sleeps(String(results[0]))) break;
+      }
+      this.#at = 0;
+      return results;
     });
   }
 
@@ -95,11 +119,19 @@ export abstract class FakeReader implements FileReader {
     return this.#runningSince === null ? 0 : this.#clock.now() - this.#runningSince;
   }
 
+  runningAt(): number {
+    return this.#at;
+  }
+
   close(): void {
     this.closed = true;
   }
 
   #inOrder<T>(paths: readonly string[], take: (path: string) => T): Promise<readonly T[]> {
+    return this.#inTurn(paths, async (path) => take(path));
+  }
+
+  #inTurn<T>(paths: readonly string[], take: (path: string) => Promise<T>): Promise<readonly T[]> {
     if (this.closed) return Promise.reject(new Error('closed'));
     const work = this.#thread.then(async () => {
       this.#runningSince = this.#clock.now();
@@ -108,7 +140,7 @@ export abstract class FakeReader implements FileReader {
         this.asked.push(path);
         const hung = this.#hangs.wait(path);
         if (hung) await hung;
-        results.push(take(path));
+        results.push(await take(path));
       }
       this.#runningSince = null;
       return results;

@@ -185,8 +185,8 @@ export const faults = [
   {
     name: 'values of workers are null for no reason',
     file: 'lib/sampling/unknown.ts',
-    from: 'if (settleIn(pressure, pressureFields, reasons) || some) values.nullReasons = reasons;',
-    to: 'if (settleIn(pressure, pressureFields, reasons) && values === null) values.nullReasons = reasons;',
+    from: 'if (reasons !== noReasons) values.nullReasons = reasons.record;',
+    to: 'if (reasons !== noReasons && values === null) values.nullReasons = reasons.record;',
     tests: ['test/project/unknown-worker.test.ts'],
   },
   {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  fleetWorkersText,
   gpuReadersOf,
   gpuReadersText,
   hiveGpusText,
@@ -54,5 +55,20 @@ describe('a list of workers', () => {
     expect(of(true, 'none')).toEqual(['0', '']);
     expect(of(true, 'unknown')).toEqual(['0+', ' (incomplete: workers that only their GPUs show cannot be found)']);
     expect(of(false, 'known')).toEqual(['0+', ' (incomplete: part of the cgroup tree could not be read)']);
+  });
+
+  it('of a fleet names the host whose list may lack some, and counts the others', () => {
+    const hive = (id: string, workersComplete: boolean, gpusKnown: 'known' | 'none' | 'unknown') => ({
+      id,
+      workersComplete,
+      gpusKnown,
+    });
+    expect(fleetWorkersText([])).toBeNull();
+    expect(fleetWorkersText([hive('a', true, 'known'), hive('b', true, 'none')])).toBeNull();
+    expect(fleetWorkersText([hive('a', true, 'known'), hive('b', false, 'none')])).toBe(
+      'workers of b: incomplete (part of the cgroup tree could not be read)',
+    );
+    const both = [hive('c', true, 'unknown'), hive('a', true, 'known'), hive('b', false, 'unknown')];
+    expect(fleetWorkersText(both)).toMatch(/^workers of c, and of 1 more: incomplete \(/);
   });
 });

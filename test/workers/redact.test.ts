@@ -28,6 +28,22 @@ describe('redaction of command lines', () => {
     [['x', 'AKIAIOSFODNN7EXAMPLE'], `x ${R}`],
     [['x', 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl'], `x ${R}`],
     [['x', '--config', '{"api_key": "abc", "n": 1}'], `x --config {"api_key": ${R}, "n": 1}`],
+    // letters of one program, glued to their value or not
+    [['mysql', '-phunter2', '-P', '3306'], `mysql -p${R} -P 3306`],
+    [['curl', '-ubob:x', 'http://h'], `curl -u${R} http://h`],
+    [['7z', 'x', '-phunter2', 'f.7z'], `7z x -p${R} f.7z`],
+    [['curl', '--proxy-user', 'bob:hunter2', 'http://h'], `curl --proxy-user ${R} http://h`],
+    [['x', '--user', 'bob'], 'x --user bob'],
+    // names without a separator, and others that say secret
+    [['redis-server', '--requirepass', 'hunter2'], `redis-server --requirepass ${R}`],
+    [['x', '--session-id', 'a1', '--otp=123456', '--jwt', 'b'], `x --session-id ${R} --otp=${R} --jwt ${R}`],
+    [['x', '--bypass', '3', '--num-passes', '4'], 'x --bypass 3 --num-passes 4'],
+    // assignments of a script
+    [['python', '-c', 'os.environ["X_TOKEN"]="abc"'], `python -c os.environ["X_TOKEN"]=${R}`],
+    [['python', '-c', "token = 'abc'; n = 1"], `python -c token = ${R}; n = 1`],
+    // more issuers; a URL by which anybody may post
+    [['x', 'vault:v1:AbCd+/12345678=='], `x ${R}`],
+    [['x', '--to', 'https://hooks.slack.com/services/T00/B00/abcdEFGH'], `x --to https://${R}`],
   ])('%j', (argv, shown) => expect(redactCommand(argv)).toBe(shown));
 
   it.each([

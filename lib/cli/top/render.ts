@@ -1,7 +1,7 @@
 import { type Connection, countRows } from '../../client/mirror.js';
 import type { FleetEvent, History } from '../../contract/api.js';
 import type { AttentionLine } from '../../contract/silence.js';
-import { fleetGpusText, gpuTotal } from '../../present/knowledge.js';
+import { fleetGpusText, fleetWorkersText, gpuTotal } from '../../present/knowledge.js';
 import { plural } from '../../present/sentences.js';
 import {
   ansiOf,
@@ -297,7 +297,7 @@ export function emptyText(state: TopState): string {
     case 'hives':
       return 'No hive has reported yet. On a GPU host: hivepulse hive --queen <this queen>';
     case 'workers':
-      return 'No worker is known. Start one with: hivepulse run --group llm --instance 8080 -- <command>';
+      return noWorkerText(items.hives);
     case 'gpus':
       return fleetGpusText(items.hives) ?? 'No GPU is reported. hivepulse doctor on the host says why.';
     case 'events':
@@ -423,4 +423,10 @@ export function render(state: TopState, size: Size): string[] {
     toText(footer(state, position, total), colours),
   ];
   return fill(frame, size.rows);
+}
+
+function noWorkerText(hives: Parameters<typeof fleetWorkersText>[0]): string {
+  const missing = fleetWorkersText(hives);
+  const known = missing === null ? 'No worker is known' : `No worker is known; ${missing}`;
+  return `${known}. Start one with: hivepulse run --group llm --instance 8080 -- <command>`;
 }

@@ -108,6 +108,10 @@ export class NumericState {
     return { worker, gpu: held - this.#heldOfWorker[worker]! };
   }
 
+  workerOfHeld(row: number): number {
+    return this.#workerOfHeld[row - this.firstHeld]!;
+  }
+
   /** The first of the held rows of a worker; those of the last end where one behind it would begin. */
   firstHeldOf(worker: number): number {
     return this.firstHeld + this.#heldOfWorker[worker]!;

@@ -4,7 +4,7 @@ import type { WorkerView } from '../../contract/api.js';
 import { attentionOf, missingAttention } from '../../present/attention.js';
 import { type SortedAttention, sortedAttention } from '../../present/silence.js';
 import { attentionCount } from './ended.js';
-import { mirror, ordered, workers } from './fleet.js';
+import { mirror, summed, workers } from './fleet.js';
 import { missing, missingMsOf } from './missing.js';
 import { newlyCritical } from './newly-critical.js';
 import { silences } from './silences.js';
@@ -21,7 +21,7 @@ function stalledByHive(): ReadonlyMap<string, WorkerView[]> {
 }
 
 export const attention = computed((): SortedAttention => {
-  ordered.value;
+  summed.value;
   const stalled = stalledByHive();
   const sources = mirror.hivesAt(performance.now()).map((view) => ({ view, workers: stalled.get(view.id) ?? [] }));
   return sortedAttention(attentionOf(sources, missingAttention(missing.value, missingMsOf)), silences.value);

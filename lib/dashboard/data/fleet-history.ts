@@ -4,7 +4,7 @@ import type { History } from '../../contract/api.js';
 import { sumOf } from '../../present/totals.js';
 import { windowSeconds } from './chart-window.js';
 import { client } from './client.js';
-import { connection, hives, ordered, workers } from './fleet.js';
+import { connection, hives, summed, workers } from './fleet.js';
 import { heardGpuTotals } from './fleet-rows.js';
 
 export interface PastFleet {
@@ -29,7 +29,7 @@ async function ask(span: 'hour' | 'day'): Promise<void> {
 
 export function startFleetHistory(): void {
   effect(() => {
-    ordered.value;
+    summed.value;
     if (connection.value.kind !== 'live' || document.visibilityState !== 'visible') return;
     const span = windowSeconds() > 3600 ? 'day' : 'hour';
     if (span !== askedSpan || performance.now() - askedAtMs >= everyMs) void ask(span);

@@ -21,8 +21,10 @@ export function workerOf(key: string) {
 
 /** Rises when something shown may have changed: at most once a frame, a few times a second for a large fleet. */
 export const drawn = signal(0);
-/** Rises at most once a second: for what is expensive (order, filters, totals). */
+/** Rises at most once a second: for lists, which are expensive (order, filters). */
 export const ordered = signal(0);
+/** Rises after `ordered`, in a frame of its own: for what is worked out over the whole fleet. */
+export const summed = signal(0);
 /** Rises when a hive or a worker was added or removed. */
 export const membership = signal(0);
 /** Rises with each event. */
@@ -36,6 +38,7 @@ export const warming = signal(false);
 
 let dirty = false;
 let orderDirty = false;
+let sumDirty = false;
 let membershipDirty = false;
 let eventsDirty = false;
 let scheduled = false;
@@ -43,7 +46,28 @@ let lastDrawMs = 0;
 /** By the clock of requestAnimationFrame, which begins with the page. */
 let lastOrderMs = Number.NEGATIVE_INFINITY;
 
-const drawEveryMs = () => (workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100);
+/** Whether one scrolls: so long after a scroll event more of them are expected. */
+export const scrolling = signal(false);
+const scrollingMs = 150;
+let lastScrollMs = 0;
+
+/** Rows that come into view are drawn as they are now; those in view wait while frames are wanted for scrolling. */
+export function noteScroll(): void {
+  lastScrollMs = performance.now();
+  if (scrolling.value) return;
+  scrolling.value = true;
+  const settle = () => {
+    const leftMs = lastScrollMs + scrollingMs - performance.now();
+    if (leftMs > 0) setTimeout(settle, leftMs);
+    else scrolling.value = false;
+  };
+  setTimeout(settle, scrollingMs);
+}
+
+function drawEveryMs(): number {
+  if (scrolling.value && workers.size > 300) return 1000;
+  return workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100;
+}
 const orderEveryMs = 1000;
 
 mirror.subscribe((change) => {
@@ -76,10 +100,14 @@ function flush(nowMs: number): void {
     eventsDirty = false;
     eventsSeen.value++;
   }
-  // Lists and rows of a large fleet are expensive: never both in one frame.
-  if (orderDirty && nowMs - lastOrderMs >= orderEveryMs) {
+  // Lists, sums and rows of a large fleet are expensive: never two of them in one frame.
+  if (sumDirty) {
+    sumDirty = false;
+    summed.value++;
+  } else if (orderDirty && nowMs - lastOrderMs >= orderEveryMs) {
     orderDirty = false;
     lastOrderMs = nowMs;
+    sumDirty = true;
     ordered.value++;
     if (membershipDirty) {
       membershipDirty = false;
@@ -90,7 +118,7 @@ function flush(nowMs: number): void {
     lastDrawMs = nowMs;
     drawn.value++;
   }
-  if (dirty || orderDirty) schedule();
+  if (dirty || orderDirty || sumDirty) schedule();
 }
 
 /** The newest events that pass, newest first. */

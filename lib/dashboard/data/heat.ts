@@ -62,6 +62,26 @@ export function heatLines(
   ]);
 }
 
+/** Lines that are drawn as one: a heading, or some lines of hosts. */
+export interface HeatBlock {
+  /** Of its first line. */
+  readonly first: number;
+  readonly lines: readonly HeatLine[];
+}
+
+const linesPerBlock = 4;
+
+export function heatBlocks(lines: readonly HeatLine[]): HeatBlock[] {
+  const blocks: { readonly first: number; readonly lines: HeatLine[] }[] = [];
+  for (const [index, line] of lines.entries()) {
+    const open = blocks.at(-1);
+    const isFull = open === undefined || open.lines.length === linesPerBlock || open.lines[0]!.heading !== null;
+    if (isFull || line.heading !== null) blocks.push({ first: index, lines: [line] });
+    else open.lines.push(line);
+  }
+  return blocks;
+}
+
 export interface Place {
   readonly line: number;
   /** Of the host in its line. */

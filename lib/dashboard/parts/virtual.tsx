@@ -1,5 +1,7 @@
 import type { ComponentChildren, RefObject } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { scrolling } from '../data/fleet.js';
+import { viewportOf } from './viewport.js';
 
 /** Where rows begin. `offsets[n]` is the height of all n rows. */
 export type Offsets = Float64Array;
@@ -34,8 +36,6 @@ function useSame(offsets: Offsets): Offsets {
 }
 
 const overscan = 240;
-/** For so long the box is believed to be where it was, though what is above it may have grown. */
-const placedForMs = 250;
 
 interface VirtualProps {
   readonly offsets: Offsets;
@@ -47,6 +47,8 @@ interface VirtualProps {
   ) => ComponentChildren;
   /** Brought into view when it changes; -1: none. */
   readonly reveal?: number;
+  /** The part of that row that is, where a row is more than can be seen at once: from and to, px. */
+  readonly part?: readonly [number, number] | undefined;
   /** Height covered by what sticks to the top of the scroller. */
   readonly covered?: number;
 }
@@ -55,7 +57,7 @@ interface VirtualProps {
  * Draws only the rows in view. Rows are absolutely placed in a box of the whole height, and their elements are used again
  * for the next row that needs one (the `slot` is their key), so that scrolling makes no garbage.
  */
-export function Virtual({ offsets: given, scroller, row, reveal = -1, covered = 0 }: VirtualProps) {
+export function Virtual({ offsets: given, scroller, row, reveal = -1, part, covered = 0 }: VirtualProps) {
   const offsets = useSame(given);
   const box = useRef<HTMLDivElement>(null);
   const slots = useRef(1);
@@ -63,50 +65,37 @@ export function Virtual({ offsets: given, scroller, row, reveal = -1, covered = 
   const count = offsets.length - 1;
   const total = offsets[count]!;
 
+  const placed = useRef(offsets);
+  placed.current = offsets;
+  const follow = useCallback(() => {
+    if (!scroller.current || !box.current) return;
+    const seen = viewportOf(scroller.current);
+    const top = seen.top - seen.boxTop(box.current);
+    const first = rowAt(placed.current, Math.max(0, top - overscan));
+    const last = rowAt(placed.current, Math.max(0, top + seen.height + overscan));
+    setRange((old) => (old[0] === first && old[1] === last ? old : [first, last]));
+  }, [scroller]);
+
   useLayoutEffect(() => {
-    const outer = scroller.current;
-    if (!outer) return;
-    let boxTop = 0;
-    let placedMs = Number.NEGATIVE_INFINITY;
-    /** Where the box is asks for a layout, which is dear: once in a while as it scrolls. */
-    const place = () => {
-      if (!box.current) return;
-      placedMs = performance.now();
-      boxTop = box.current.getBoundingClientRect().top - outer.getBoundingClientRect().top + outer.scrollTop;
-    };
-    const onScroll = () => {
-      if (performance.now() - placedMs > placedForMs) place();
-      const top = outer.scrollTop - boxTop;
-      const first = rowAt(offsets, Math.max(0, top - overscan));
-      const last = rowAt(offsets, Math.max(0, top + outer.clientHeight + overscan));
-      setRange((old) => (old[0] === first && old[1] === last ? old : [first, last]));
-    };
-    const measure = () => {
-      place();
-      onScroll();
-    };
-    measure();
-    outer.addEventListener('scroll', onScroll, { passive: true });
-    const observer = new ResizeObserver(measure);
-    observer.observe(outer);
-    if (box.current) observer.observe(box.current);
-    return () => {
-      outer.removeEventListener('scroll', onScroll);
-      observer.disconnect();
-    };
-  }, [offsets, scroller]);
+    const [outer, inner] = [scroller.current, box.current];
+    if (!outer || !inner) return;
+    viewportOf(outer).add(inner, follow);
+    return () => viewportOf(outer).remove(inner);
+  }, [scroller, follow]);
+  useLayoutEffect(follow, [offsets, follow]);
 
   useLayoutEffect(() => {
     const outer = scroller.current;
     if (!outer || !box.current || reveal < 0 || reveal >= count) return;
-    const boxTop = box.current.getBoundingClientRect().top - outer.getBoundingClientRect().top + outer.scrollTop;
-    const top = boxTop + offsets[reveal]!;
-    const bottom = boxTop + offsets[reveal + 1]!;
+    const seen = viewportOf(outer);
+    const start = seen.boxTop(box.current) + offsets[reveal]!;
+    const top = start + (part?.[0] ?? 0);
+    const bottom = part === undefined ? seen.boxTop(box.current) + offsets[reveal + 1]! : start + part[1];
     if (top - covered < outer.scrollTop) outer.scrollTop = top - covered;
     else if (bottom > outer.scrollTop + outer.clientHeight) outer.scrollTop = bottom - outer.clientHeight;
-  }, [reveal]);
+  }, [reveal, part?.[0]]);
 
-  const rows: ComponentChildren[] = [];
+  const rows = new Map<number, ComponentChildren>();
   const last = Math.min(range[1], count - 1);
   // It only grows: a number that changed with each step would give every row another element.
   slots.current = Math.max(slots.current, last - range[0] + 2);
@@ -115,11 +104,27 @@ export function Virtual({ offsets: given, scroller, row, reveal = -1, covered = 
       transform: `translateY(${offsets[index]}px)`,
       height: `${offsets[index + 1]! - offsets[index]!}px`,
     };
-    rows.push(row(index, style, index % slots.current));
+    rows.set(index % slots.current, row(index, style, index % slots.current));
   }
+  const order = useElementOrder(box, [...rows.keys()]);
   return (
     <div ref={box} class="virtual" role="presentation" style={{ height: `${total}px` }}>
-      {rows}
+      {order.map((slot) => rows.get(slot))}
     </div>
   );
+}
+
+/**
+ * The order of elements, by slot. An element that moves among others is laid out anew with all that is in it, so they stay
+ * where they are while one scrolls, and are put in the order in which they are read afterwards; not under the focus, which
+ * a move would take away.
+ */
+function useElementOrder(box: RefObject<HTMLElement>, read: readonly number[]): readonly number[] {
+  const order = useRef<readonly number[]>(read);
+  const hasFocus = box.current?.contains(document.activeElement) ?? false;
+  if (scrolling.value || hasFocus) {
+    const kept = order.current.filter((slot) => read.includes(slot));
+    order.current = [...kept, ...read.filter((slot) => !kept.includes(slot))];
+  } else order.current = read;
+  return order.current;
 }

@@ -1,3 +1,5 @@
+import { fleetWorkersText } from '../../present/knowledge.js';
+import { sentence } from '../../present/sentences.js';
 import { hives } from '../data/fleet.js';
 
 const command = 'npx hivepulse run --group demo --instance busy -- node -e "for(;;);"';
@@ -19,12 +21,15 @@ export function EmptyFleet() {
 }
 
 export function NoWorkers() {
+  const missing = fleetWorkersText(Array.from(hives.values(), ({ view }) => view));
   return (
     <section class="empty" aria-label="No workers yet">
-      <h2>No worker yet</h2>
+      <h2>{missing === null ? 'No worker yet' : 'No worker is known'}</h2>
       <p>
-        {hives.size === 1 ? 'This host is' : 'These hosts are'} watched, and nothing that serves a model runs. Start a
-        worker to see it here within three seconds:
+        {missing === null
+          ? `${hives.size === 1 ? 'This host is' : 'These hosts are'} watched, and nothing that serves a model runs.`
+          : sentence(missing)}{' '}
+        Start a worker to see it here within three seconds:
       </p>
       <pre>{command}</pre>
       <p class="hint">Containers, known engines and whatever holds a GPU are discovered; more with --watch.</p>

@@ -1,6 +1,6 @@
 import { formatKilowatts, formatPercent, formatWhole } from '../../present/units.js';
 import { windowSeconds } from '../data/chart-window.js';
-import { ordered } from '../data/fleet.js';
+import { summed } from '../data/fleet.js';
 import { fleetNow, fleetPast, type PastFleet } from '../data/fleet-history.js';
 import { at, go } from '../data/location.js';
 import { Chart } from '../parts/chart.js';
@@ -47,7 +47,7 @@ function measuredOf(past: PastFleet | null, name: string) {
 
 /** What the fleet does, as headlines with their history; a press shows it large. */
 export function FleetWork() {
-  ordered.value;
+  summed.value;
   const now = fleetNow();
   const past = fleetPast.value;
   const isOpen = at.fleet.value === 'open';

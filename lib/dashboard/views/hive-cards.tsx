@@ -1,4 +1,5 @@
 import type { RefObject } from 'preact';
+import { useMemo } from 'preact/hooks';
 import type { HiveView, Liveness } from '../../contract/api.js';
 import type { GpuSample } from '../../contract/heartbeat.js';
 import { containerText } from '../../present/container.js';
@@ -24,7 +25,8 @@ import {
   formatWatts,
   unknownText,
 } from '../../present/units.js';
-import { ageOf, drawn, hives, workersOf } from '../data/fleet.js';
+import { ended } from '../data/ended.js';
+import { ageOf, drawn, type Hive, hives, workersOf } from '../data/fleet.js';
 import type { HiveGroup } from '../data/fleet-rows.js';
 import { go, show } from '../data/location.js';
 import { fullness, Meter } from '../parts/meter.js';
@@ -140,13 +142,33 @@ function NoGpus({ absence: { text, reason, unknown } }: { readonly absence: Abse
   );
 }
 
+/** A card whose host brought nothing new is not drawn again, but for its age. */
 export function HiveCard({ id }: { readonly id: string }) {
   drawn.value;
   const hive = hives.get(id);
-  if (!hive) return <article class="card" />;
-  const { view } = hive;
-  const { host, liveness } = view;
-  const age = ageOf(hive);
+  const isEnded = ended.value;
+  // An event may remove a worker of a host that is silent.
+  const workerCount = hive === undefined ? 0 : workersOf(id).length;
+  return useMemo(
+    () => (hive === undefined ? <article class="card" /> : <CardOf hive={hive} />),
+    [hive, isEnded, workerCount],
+  );
+}
+
+function CardAge({ id }: { readonly id: string }) {
+  drawn.value;
+  const hive = hives.get(id);
+  return (
+    <span class="age" title="Since the queen heard its last heartbeat">
+      <span class="sr-only">last heartbeat </span>
+      {hive === undefined ? unknownText : formatAge(ageOf(hive))}
+      <span class="sr-only"> ago</span>
+    </span>
+  );
+}
+
+function CardOf({ hive: { view } }: { readonly hive: Hive }) {
+  const { id, host, liveness } = view;
   const stale = liveness === 'offline';
   const usedMemory = usedMemoryOf(host);
   const workers = workersOf(id);
@@ -164,11 +186,7 @@ export function HiveCard({ id }: { readonly id: string }) {
         <CordonChip view={view} />
         {view.state !== 'ready' && <StatusChip status={stateStyle} />}
         <span class="summary">{gpuSummary(view.gpus)}</span>
-        <span class="age" title="Since the queen heard its last heartbeat">
-          <span class="sr-only">last heartbeat </span>
-          {formatAge(age)}
-          <span class="sr-only"> ago</span>
-        </span>
+        <CardAge id={id} />
       </header>
       <div class="host">
         <span class="metric">

@@ -120,7 +120,9 @@ export function ModelsView({ scroller }: { readonly scroller: RefObject<HTMLElem
         sortBy={(column) => sortTable('models', order, column)}
       />
       {sorted.length === 0 && (
-        <p class="nothing">{all.length === 0 ? 'No worker serves a model.' : 'No model matches the filter.'}</p>
+        <p class="nothing">
+          {all.length === 0 ? 'No worker that is known serves a model.' : 'No model matches the filter.'}
+        </p>
       )}
     </section>
   );

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { KeptResult } from '../../io/file-reader.js';
+import { filesOfDevice, type KeptResult } from '../../io/file-reader.js';
 import type { GuardedReader } from '../../io/guarded.js';
 import { errnoText } from '../../util/errno.js';
 import { type GpuReason, gpuReason } from '../reasons.js';
@@ -148,18 +148,22 @@ export function cardIdentity(text: string): CardIdentity | null {
 /** Slow files are read again after so many passes. */
 const slowEvery = 10;
 
-/** Files that are read in one pass. */
+/** Files that are read in one pass, in their order. */
 interface Asked {
   readonly names: readonly string[];
-  readonly paths: readonly string[];
+  /** As `readAwake` takes them: the runtime status is first. */
+  readonly device: string;
+  /** Slow files are due: what was known of them does not stand. */
+  readonly slow: boolean;
+  /** It has files that are not read in every pass. */
+  readonly rare: boolean;
 }
 
-const nothing: Asked = { names: [], paths: [] };
+type Files = Pick<GuardedReader, 'readKept' | 'list'>;
 
-/** A card whose files are read in each pass. One that sleeps is not woken: its `runtime_status` is read first, and alone. */
+/** A card whose files are read in each pass. One that sleeps is not woken: its `runtime_status` is read first. */
 export class DrmCard {
   readonly identity: CardIdentity;
-  readonly statusPath: string;
   readonly #directory: string;
   readonly #names: CardFileNames;
   #results = new Map<string, KeptResult>();
@@ -167,118 +171,131 @@ export class DrmCard {
   #pass = 0;
   /** Pass of the next slow reading. */
   #nextSlow: number;
-  #slowDue = false;
-  #asked = nothing;
-  #probe: { readonly name: string; readonly path: string } | null = null;
-  /** What changes alone, as long as all of it has an answer. */
-  #steady: Asked | null = null;
+  /** null: to be put together anew. */
+  #asked: Asked | null = null;
+  #unsettled: Asked | null = null;
+  /** Files that do not return, while the driver answers. */
+  readonly #hanging = new Set<string>();
+  #recoveries = 0;
 
   /** `place` among the cards of a host: not all read their slow files in one pass. */
   constructor(directory: string, identity: CardIdentity, names: CardFileNames, place = 0) {
     this.#directory = directory;
-    this.statusPath = join(directory, 'device/power/runtime_status');
     this.identity = identity;
     this.#names = names;
     this.#nextSlow = -(place % slowEvery);
   }
 
-  /** The file that is read before the others: where the driver hangs, it alone holds up a thread. */
-  get probe(): { readonly name: string; readonly path: string } {
-    const { fast } = this.#names;
-    const name = fast.find((each) => this.#results.get(each) !== ENOENT) ?? fast[0] ?? '';
-    if (this.#probe?.name !== name) this.#probe = { name, path: `${this.#directory}/${name}` };
-    return this.#probe;
+  /** What is due, for `readAwake`; the same until it was taken. `recoveries`: those of its reader. */
+  begin(recoveries: number): string {
+    if (recoveries !== this.#recoveries) {
+      this.#recoveries = recoveries;
+      this.#hanging.clear();
+      this.#asked = null;
+    }
+    const slow = this.#pass >= this.#nextSlow;
+    if (this.#asked === null || this.#asked.slow !== slow) this.#asked = this.#due(slow);
+    return this.#asked.device;
   }
 
-  /** Takes what the file of `probe` gave; gives the paths of all others that are due. What is not due stands. */
-  begin(probed: KeptResult): readonly string[] {
-    const { name: probe } = this.probe;
-    this.#slowDue = this.#pass >= this.#nextSlow;
-    if (this.#slowDue) {
+  /** Takes that a read of these hangs, and of which file; gives whether to read the others. */
+  hang(at: number | null): boolean {
+    // Of a driver that does not answer at all nothing else is asked: each file would hold up a thread.
+    const name = at === null || at < 2 ? undefined : this.#asked?.names[at - 1];
+    if (name === undefined) return false;
+    this.#hanging.add(name);
+    this.#asked = null;
+    return true;
+  }
+
+  #due(slow: boolean): Asked {
+    const { once, fast, hwmon, slowHwmon } = this.#names;
+    const known = slow ? this.#lasting() : this.#results;
+    const stale = (name: string) => known.get(name) === undefined;
+    // What is missing stays so until the slow files are due; what failed in another way is tried again.
+    const fails = (name: string) => typeof known.get(name) === 'number' && known.get(name) !== ENOENT;
+    const asks = (name: string) => !this.#hanging.has(name) && (stale(name) || fails(name));
+    const changes = (name: string) => !this.#hanging.has(name) && known.get(name) !== ENOENT;
+    const changing = fast.filter(changes);
+    // Where the driver hangs, the first one does.
+    if (changing.length === 0) changing.push(...fast.slice(0, 1));
+    const rare = [...once, ...this.#names.slow].filter(asks);
+    const below = (names: readonly string[]) => (this.#hwmon === null ? [] : names.map((name) => `hwmon/${name}`));
+    const sensors = below(hwmon).filter(changes);
+    const rareSensors = below(slowHwmon).filter((name) => stale(name) && !this.#hanging.has(name));
+    const names = [...changing, ...rare, ...sensors, ...rareSensors];
+    const paths = names.map((name) => `${this.#directory}/${this.#pathOf(name)}`);
+    return {
+      names,
+      device: filesOfDevice([`${this.#directory}/device/power/runtime_status`, ...paths]),
+      slow,
+      rare: rare.length + rareSensors.length > 0,
+    };
+  }
+
+  #pathOf(name: string): string {
+    return name.startsWith('hwmon/') ? `device/hwmon/${this.#hwmon}/${name.slice('hwmon/'.length)}` : name;
+  }
+
+  /** What is known for as long as the driver is bound. */
+  #lasting(): Map<string, KeptResult> {
+    const { once } = this.#names;
+    return new Map([...this.#results].filter(([name]) => once.includes(name)));
+  }
+
+  /** Takes what these files gave; null: it sleeps. What it gives is complete once `settle` was called, where it `isUnsettled`. */
+  end(given: readonly KeptResult[] | number): CardReading | null {
+    const asked = this.#asked as Asked;
+    this.#unsettled = null;
+    const [probe = ''] = asked.names;
+    if (given === ETIMEDOUT) return new CardReading(new Map([[probe, given]]), [probe]);
+    if (typeof given !== 'number' && given.length === 1) return null;
+    if (asked.slow) {
       this.#nextSlow += slowEvery;
-      const { once } = this.#names;
-      this.#results = new Map([...this.#results].filter(([name]) => once.includes(name)));
-      this.#steady = null;
+      this.#results = this.#lasting();
     }
     this.#pass += 1;
-    this.#results.set(probe, probed);
-    // Of a driver that hangs nothing else is asked.
-    if (probed === ETIMEDOUT) this.#asked = nothing;
-    else this.#asked = this.#steady ?? this.#due(probe);
-    return this.#asked.paths;
-  }
-
-  #due(probe: string): Asked {
-    const { once, fast, slow, hwmon, slowHwmon } = this.#names;
-    const isDue = (name: string) => name !== probe && this.#isDue(name);
-    const changing = fast.filter(isDue);
-    const rare = [...once, ...slow].filter(isDue);
-    const sensors = this.#hwmon === null ? [] : hwmon.filter((name) => this.#sensor(name) !== ENOENT);
-    const rareSensors = this.#hwmon === null ? [] : slowHwmon.filter((name) => this.#sensor(name) === undefined);
-    const files = [...changing, ...rare];
-    const named = [...sensors, ...rareSensors];
-    const asked = {
-      names: [...files, ...named.map((name) => `hwmon/${name}`)],
-      paths: [
-        ...files.map((name) => `${this.#directory}/${name}`),
-        ...named.map((name) => `${this.#directory}/device/hwmon/${this.#hwmon}/${name}`),
-      ],
-    };
-    this.#steady = rare.length + rareSensors.length === 0 ? asked : null;
-    return asked;
-  }
-
-  /** Takes what these paths gave. */
-  async end(results: readonly KeptResult[], files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<CardReading> {
-    const { name: probe } = this.probe;
-    const probed = this.#results.get(probe);
-    if (probed === ETIMEDOUT) return new CardReading(new Map([[probe, probed]]), [probe]);
-    const { names } = this.#asked;
-    let answered = typeof probed === 'string';
-    for (const [i, name] of names.entries()) {
-      const result = results[i] ?? ENOENT;
+    let answered = this.#hanging.size === 0;
+    for (const name of this.#hanging) this.#results.set(name, ETIMEDOUT);
+    for (const [i, name] of asked.names.entries()) {
+      const result = typeof given === 'number' ? given : (given[i + 1] ?? ENOENT);
       this.#results.set(name, result);
       answered &&= typeof result === 'string';
     }
-    if (!answered) await this.#missed(probe, files);
-    // Its directory has another number after the driver was bound anew.
-    else if (this.#hwmon === null && this.#slowDue) await this.#findSensors(files);
+    // What changes alone is asked for again, as long as all of it has an answer.
+    if (asked.rare || !answered) this.#asked = null;
+    if (!answered || (this.#hwmon === null && asked.slow)) this.#unsettled = asked;
     return new CardReading(this.#results, this.#names.fast);
   }
 
-  /** Some file gave no answer. */
-  async #missed(probe: string, files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<void> {
-    this.#steady = null;
-    const { names } = this.#asked;
+  get isUnsettled(): boolean {
+    return this.#unsettled !== null;
+  }
+
+  /** Some file gave no answer, or its sensors are not found yet. */
+  async settle(files: Files): Promise<void> {
+    if (this.#unsettled === null) return;
+    const { names, slow } = this.#unsettled;
+    const isMissing = (name: string) => this.#results.get(name) === ENOENT;
     const sensors = names.filter((name) => name.startsWith('hwmon/'));
-    const gone = sensors.length > 0 && sensors.every((name) => this.#results.get(name) === ENOENT);
-    const all = [probe, ...names].map((name) => this.#results.get(name));
-    if (all.every((result) => result === ENOENT)) await this.#checkGone(probe, files);
-    if (gone || (this.#hwmon === null && this.#slowDue)) await this.#findSensors(files);
+    // Their directory has another number after the driver was bound anew.
+    const gone = sensors.length > 0 && sensors.every(isMissing);
+    if (names.every(isMissing)) await this.#checkGone(names[0] ?? '', files);
+    if (gone || (this.#hwmon === null && slow)) await this.#findSensors(files);
   }
 
   /** A card that is pulled while it is read is not one without files. */
-  async #checkGone(probe: string, files: Pick<GuardedReader, 'readKept'>): Promise<void> {
+  async #checkGone(probe: string, files: Files): Promise<void> {
     const [known] = await files.readKept([join(this.#directory, 'device/uevent')], maxBytes);
     if (known === ENOENT || known === ENODEV) this.#results.set(probe, ENODEV);
   }
 
-  #sensor(name: string): KeptResult | undefined {
-    return this.#results.get(`hwmon/${name}`);
-  }
-
-  /** What is missing stays so until the slow files are due; what failed in another way is tried again. */
-  #isDue(name: string): boolean {
-    const known = this.#results.get(name);
-    if (known === undefined) return true;
-    return typeof known === 'number' ? known !== ENOENT : this.#names.fast.includes(name);
-  }
-
-  async #findSensors(files: Pick<GuardedReader, 'readKept' | 'list'>): Promise<void> {
+  async #findSensors(files: Files): Promise<void> {
     const directory = join(this.#directory, 'device/hwmon');
     const [entries] = await files.list([directory]);
     const names = entries === undefined || typeof entries === 'number' ? [] : entries.map(({ name }) => name);
     this.#hwmon = names.filter((name) => /^hwmon\d+$/.test(name)).sort()[0] ?? null;
+    this.#asked = null;
     if (this.#hwmon === null) return;
     const at = join(directory, this.#hwmon);
     const hwmon = [...this.#names.hwmon, ...this.#names.slowHwmon];

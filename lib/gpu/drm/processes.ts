@@ -58,7 +58,20 @@ const noDescriptors: readonly Descriptor[] = [];
 /** All descriptors that are read in a pass: the same from pass to pass as long as no process has others. */
 interface Asked {
   readonly paths: readonly string[];
-  readonly of: readonly (Descriptor & { readonly pid: number })[];
+  /** `among`: all those of its process. */
+  readonly of: readonly (Descriptor & { readonly pid: number; readonly among: readonly Descriptor[] })[];
+}
+
+/** Names of a process's descriptors of GPUs, or an errno. */
+interface Look {
+  readonly pid: number;
+  readonly names: readonly string[] | number;
+}
+
+/** A descriptor of which it is not known yet what it is of. */
+interface Moved {
+  readonly pid: number;
+  readonly name: string;
 }
 
 /**
@@ -97,6 +110,7 @@ export interface DrmProcessesOptions {
 export class DrmProcesses {
   readonly #files: GuardedReader;
   readonly #procRoot: string;
+  readonly #listed: readonly [string];
   readonly #now: () => number;
   readonly #sharedMs: number;
   readonly #most: typeof maxDescriptors;
@@ -125,6 +139,7 @@ export class DrmProcesses {
       fault: (what) => ({ source: 'gpu', code: 'TIMEOUT', message: message(what) }),
     });
     this.#procRoot = procRoot;
+    this.#listed = Object.freeze([procRoot]);
     this.#now = now;
     this.#sharedMs = sharedMs;
   }
@@ -141,14 +156,36 @@ export class DrmProcesses {
     this.#files.close();
   }
 
+  /** What is known of processes is read while the list of them is, and those that are due are looked at. */
   async #walk(): Promise<DrmHolders> {
     this.#pass += 1;
     this.#ownNamespace ??= await this.#isNamespaced();
-    const [inodes] = await this.#files.pids([this.#procRoot]);
-    if (inodes === undefined || typeof inodes === 'number')
+    const due = this.#takeDue();
+    this.#asked ??= this.#allDescriptors();
+    const asked = this.#asked;
+    const [[inodes], names, clients] = await Promise.all([
+      this.#files.pids(this.#listed),
+      due.length > 0 ? this.#linkNames(due) : [],
+      asked.paths.length > 0 ? this.#clients(asked.paths) : [],
+    ]);
+    if (inodes === undefined || typeof inodes === 'number') {
+      for (const pid of due) this.#soon.add(pid);
       return { byDevice: new Map(), incomplete: inodes === ETIMEDOUT ? stuckReason : hiddenReason };
-    await this.#look(inodes, this.#takeDue(inodes));
-    return this.#fold(await this.#read());
+    }
+    const unknown = this.#takeInodes(inodes);
+    const looks = due.map((pid, i) => ({ pid, names: names[i] ?? ENOENT })).filter(({ pid }) => inodes.has(pid));
+    const others = due.length === 0 ? unknown : unknown.filter((pid) => !due.includes(pid));
+    if (others.length > 0) {
+      const found = await this.#linkNames(others);
+      looks.push(...others.map((pid, i) => ({ pid, names: found[i] ?? ENOENT })));
+    }
+    const moved = this.#look(inodes, looks);
+    const found = this.#read(asked, clients);
+    if (moved.length > 0) {
+      found.push(...(await this.#find(moved)));
+      found.sort((a, b) => a.pid - b.pid);
+    }
+    return this.#fold(found);
   }
 
   /** Whether this /proc shows the processes of one container alone. */
@@ -157,35 +194,40 @@ export class DrmProcesses {
     return typeof links === 'object' && links.length > 0 && !links.includes(initialPidNamespace);
   }
 
-  /** Forgets processes that have ended; gives those that are to be looked at in this pass. */
-  #takeDue(inodes: PidInodes): readonly number[] {
+  /** Those that are known, and are to be looked at in this pass. */
+  #takeDue(): readonly number[] {
     const due = new Set(this.#soon);
     this.#soon.clear();
     for (const [pass, pids] of this.#due) {
       if (pass > this.#pass) continue;
       this.#due.delete(pass);
-      for (const pid of pids) if ((this.#processes.get(pid)?.next ?? 0) <= this.#pass) due.add(pid);
+      for (const pid of pids) if ((this.#processes.get(pid)?.next ?? Number.POSITIVE_INFINITY) <= this.#pass) due.add(pid);
     }
-    // A reader gives the same list where nothing has changed.
-    if (inodes !== this.#inodes) {
-      for (const [pid, { inode }] of this.#processes) if (inodes.get(pid) !== inode) this.#forget(pid);
-      for (const pid of inodes.keys()) if (!this.#processes.has(pid)) due.add(pid);
-      this.#inodes = inodes;
-    }
-    return [...due].filter((pid) => inodes.has(pid));
+    return [...due];
   }
 
-  /** Which processes have a GPU open, and through which descriptors where that has changed. */
-  async #look(inodes: PidInodes, pids: readonly number[]): Promise<void> {
-    if (pids.length === 0) return;
-    const names = await this.#files.linkNames(
+  /** Forgets processes that have ended; gives those that are not known yet. */
+  #takeInodes(inodes: PidInodes): readonly number[] {
+    // A reader gives the same list where nothing has changed.
+    if (inodes === this.#inodes) return [];
+    this.#inodes = inodes;
+    for (const [pid, { inode }] of this.#processes) if (inodes.get(pid) !== inode) this.#forget(pid);
+    return [...inodes.keys()].filter((pid) => !this.#processes.has(pid));
+  }
+
+  #linkNames(pids: readonly number[]): Promise<readonly (readonly string[] | number)[]> {
+    return this.#files.linkNames(
       pids.map((pid) => this.#path(pid, 'fd')),
       '/dev/dri/',
     );
-    const moved: { readonly pid: number; readonly name: string }[] = [];
-    const most = this.#mostOfOne(new Map(pids.map((pid, i) => [pid, lengthOf(names[i])])));
-    for (const [i, pid] of pids.entries()) {
-      const found = names[i] ?? ENOENT;
+  }
+
+  /** Which processes have a GPU open; gives their descriptors where they are not those of before. */
+  #look(inodes: PidInodes, looks: readonly Look[]): readonly Moved[] {
+    const moved: Moved[] = [];
+    if (looks.length === 0) return moved;
+    const most = this.#mostOfOne(new Map(looks.map(({ pid, names }) => [pid, lengthOf(names)])));
+    for (const { pid, names: found } of looks) {
       const inode = inodes.get(pid) as number;
       if (typeof found === 'number') {
         this.#unseen(pid, inode, found);
@@ -202,7 +244,7 @@ export class DrmProcesses {
       this.#looked(pid, { inode, names: all, count: sorted.length }, same ? earlier.descriptors : noDescriptors);
       if (!same) moved.push(...sorted.map((name) => ({ pid, name })));
     }
-    await this.#find(moved);
+    return moved;
   }
 
   /** How many descriptors a process that is looked at now may have, so that all have no more than may be. */
@@ -260,11 +302,11 @@ export class DrmProcesses {
   }
 
   /** Which of these descriptors are of clients, and of which: one for each. */
-  async #find(asked: readonly { readonly pid: number; readonly name: string }[]): Promise<void> {
-    if (asked.length === 0) return;
+  async #find(asked: readonly Moved[]): Promise<readonly Found[]> {
     const paths = asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name));
     const clients = await this.#clients(paths);
     const known = new Map<number, { seen: Set<string>; descriptors: Descriptor[] }>();
+    const found: Found[] = [];
     for (const [i, { pid }] of asked.entries()) {
       const client = clients[i] ?? null;
       const looked = this.#processes.get(pid);
@@ -282,7 +324,10 @@ export class DrmProcesses {
       own.descriptors.push({ path: paths[i] as string, client: key });
       looked.descriptors = own.descriptors;
       this.#asked = null;
+      found.push({ pid, client });
     }
+    // Not of one that has ended, or refused another, meanwhile.
+    return found.filter(({ pid }) => this.#processes.get(pid)?.descriptors === known.get(pid)?.descriptors);
   }
 
   /** The addon parses them where there is one. */
@@ -297,24 +342,24 @@ export class DrmProcesses {
     const of = [...this.#processes]
       .filter(([, { descriptors }]) => descriptors.length > 0)
       .sort(([a], [b]) => a - b)
-      .flatMap(([pid, { descriptors }]) => descriptors.map((descriptor) => ({ ...descriptor, pid })));
+      .flatMap(([pid, { descriptors }]) =>
+        descriptors.map(({ path, client }) => ({ path, client, pid, among: descriptors })),
+      );
     return { paths: Object.freeze(of.map(({ path }) => path)), of };
   }
 
-  /** Reads the descriptors that are known. */
-  async #read(): Promise<readonly Found[]> {
-    this.#asked ??= this.#allDescriptors();
-    const { paths, of } = this.#asked;
-    const clients = await this.#clients(paths);
+  /** What known descriptors gave, of processes that are what they were. */
+  #read({ of }: Asked, clients: readonly DrmClientResult[]): Found[] {
     const found: Found[] = [];
     for (let i = 0; i < of.length; i++) {
-      const { pid, client: known } = of[i] as Asked['of'][number];
+      const { pid, client: known, among } = of[i] as Asked['of'][number];
+      const looked = this.#processes.get(pid);
+      if (looked?.descriptors !== among) continue;
       const client = clients[i] ?? null;
       const isClient = client !== null && typeof client !== 'number';
       if (isClient) found.push({ pid, client });
       if (isClient && client.shape.key === known) continue;
-      const looked = this.#processes.get(pid);
-      if (looked !== undefined) looked.changed = true;
+      looked.changed = true;
       this.#soon.add(pid);
       // What it holds is not known from now on, rather than nothing until the next look.
       if (typeof client === 'number' && !isGone(client)) this.#unseenPids.set(pid, unseenBy(client));

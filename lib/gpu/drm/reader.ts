@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { defaults } from '../../contract/defaults.js';
+import type { DirectoryEntry } from '../../io/file-reader.js';
 import { GuardedReader, type OpenFiles } from '../../io/guarded.js';
 import { errnoText } from '../../util/errno.js';
 import type { GpuReport } from '../report.js';
@@ -68,9 +69,11 @@ class DrmReader implements GpuReader {
   readonly #foreign = new Set<string>();
   /** Shown once, shown for good: a GPU that is held no more has not vanished. */
   readonly #shown = new Set<string>();
-  readonly #statusPaths = new SamePaths();
-  readonly #probePaths = new SamePaths();
-  readonly #otherPaths = new SamePaths();
+  readonly #devices = new SamePaths();
+  /** The directory of all cards. */
+  readonly #listed: readonly [string];
+  #entries: readonly DirectoryEntry[] | null = null;
+  #names: readonly string[] = [];
   #pass = 0;
   #startedAt: number | null = null;
   #lastStartAt = Number.NEGATIVE_INFINITY;
@@ -85,6 +88,7 @@ class DrmReader implements GpuReader {
     this.#intervalMs = options.intervalMs ?? defaults.intervalMs;
     this.#allGpus = options.allGpus ?? false;
     this.#sysRoot = options.roots?.sys ?? '/sys';
+    this.#listed = Object.freeze([join(this.#sysRoot, 'class/drm')]);
     const source = 'gpu';
     this.#files = new GuardedReader({
       open,
@@ -154,21 +158,27 @@ class DrmReader implements GpuReader {
   }
 
   async #read(): Promise<readonly CardReport[]> {
-    await this.#findCards();
-    this.#pass += 1;
+    const isKnown = this.#cards.size > 0;
+    if (!isKnown) await this.#findCards(await this.#files.list(this.#listed));
     if (this.#cards.size === 0) return [];
     const cards = [...this.#cards.values()];
-    const [awake, holders, compute] = await Promise.all([
+    // All at once: what depends on none of the others is not waited for in turn.
+    const [list, readings, holders, compute] = await Promise.all([
+      isKnown ? this.#files.list(this.#listed) : null,
       this.#readCards(cards),
       this.#processes.scan(),
       this.#own.computeHolders(),
     ]);
-    return this.#report(cards, awake, holders, compute);
+    if (list !== null) await this.#findCards(list);
+    const found = [...this.#cards.values()];
+    const unread = found.filter((open) => !readings.has(open));
+    if (unread.length > 0) for (const [open, reading] of await this.#readCards(unread)) readings.set(open, reading);
+    return this.#report(found, readings, holders, compute);
   }
 
-  async #findCards(): Promise<void> {
-    const directory = join(this.#sysRoot, 'class/drm');
-    const [entries = ENOENT] = await this.#files.list([directory]);
+  /** Takes what the list of all cards gave. */
+  async #findCards([entries = ENOENT]: readonly (readonly DirectoryEntry[] | number)[]): Promise<void> {
+    const [directory] = this.#listed;
     this.#listHangs = entries === ETIMEDOUT;
     if (this.#listHangs) return;
     // That the list cannot be had (no descriptor is left, no right) is no evidence about any card.
@@ -177,10 +187,13 @@ class DrmReader implements GpuReader {
       throw new Error(`${directory} cannot be listed: ${errnoText(entries)}`);
     }
     this.#wasListed = true;
-    const names = typeof entries === 'number' ? [] : entries.map(({ name }) => name).filter(isCard);
-    for (const name of this.#cards.keys()) if (!names.includes(name)) this.#cards.delete(name);
+    this.#setNames(typeof entries === 'number' ? [] : entries);
     const due =
-      this.#pass % slowEvery === 0 ? names : names.filter((name) => !this.#foreign.has(name) && !this.#cards.has(name));
+      this.#pass % slowEvery === 0
+        ? this.#names
+        : this.#names.filter((name) => !this.#foreign.has(name) && !this.#cards.has(name));
+    this.#pass += 1;
+    if (due.length === 0) return;
     const texts = await this.#files.read(
       due.map((name) => join(directory, name, 'device/uevent')),
       maxFileBytes,
@@ -202,50 +215,50 @@ class DrmReader implements GpuReader {
     }
   }
 
+  #setNames(entries: readonly DirectoryEntry[]): void {
+    if (entries === this.#entries) return;
+    this.#entries = entries;
+    this.#names = entries.map(({ name }) => name).filter(isCard);
+    for (const name of this.#cards.keys()) if (!this.#names.includes(name)) this.#cards.delete(name);
+  }
+
   /** null where a card sleeps: any other file of it would wake it, or give what was before. */
-  async #readCards(cards: readonly OpenCard[]): Promise<readonly (CardReading | null)[]> {
-    const states = await this.#files.readKept(this.#statusPaths.of(cards.map(({ card }) => card.statusPath)), 64);
-    const sleeps = (i: number): boolean => {
-      const state = states[i];
-      const text = typeof state === 'string' ? state.trim() : '';
-      return ['suspended', 'suspending', 'resuming'].includes(text);
-    };
-    const awake = [...cards.keys()].filter((i) => !sleeps(i));
-    const probed = await this.#files.readKept(
-      this.#probePaths.of(awake.map((i) => cards[i]?.card.probe.path ?? '')),
-      maxFileBytes,
-    );
-    const paths = awake.map((i, at) => cards[i]?.card.begin(probed[at] ?? ETIMEDOUT) ?? []);
-    const results = await this.#files.readKept(this.#otherPaths.of(paths.flat()), maxFileBytes);
-    let taken = 0;
-    const readings = await Promise.all(
-      awake.map((i, at) => {
-        const from = taken;
-        taken += paths[at]?.length ?? 0;
-        return cards[i]?.card.end(results.slice(from, taken), this.#files);
-      }),
-    );
-    return [...cards.keys()].map((i) => readings[awake.indexOf(i)] ?? null);
+  async #readCards(cards: readonly OpenCard[]): Promise<Map<OpenCard, CardReading | null>> {
+    const readings = new Map<OpenCard, CardReading | null>();
+    for (let left = cards; left.length > 0; ) {
+      const devices = this.#devices.of(left.map(({ card }) => card.begin(this.#files.recoveries)));
+      const results = await this.#files.readAwake(devices, maxFileBytes);
+      const again: OpenCard[] = [];
+      for (const [i, open] of left.entries()) {
+        const result = results[i] ?? ETIMEDOUT;
+        const hangs = result === ETIMEDOUT && open.card.hang(this.#files.hangingAt(devices[i] as string));
+        if (hangs) again.push(open);
+        else readings.set(open, open.card.end(result));
+      }
+      left = again;
+    }
+    const unsettled = cards.filter(({ card }) => card.isUnsettled);
+    if (unsettled.length > 0) await Promise.all(unsettled.map(({ card }) => card.settle(this.#files)));
+    return readings;
   }
 
   #report(
     cards: readonly OpenCard[],
-    readings: readonly (CardReading | null)[],
+    readings: ReadonlyMap<OpenCard, CardReading | null>,
     { byDevice, incomplete }: DrmHolders,
     compute: ComputeHolders,
   ): readonly CardReport[] {
     const atMs = this.#now();
-    const byPlace = cards
-      .map((open, i) => ({ ...open, reading: readings[i] ?? null }))
-      .sort((a, b) => (a.card.identity.pdev < b.card.identity.pdev ? -1 : 1));
-    return byPlace.map(({ card: { identity }, meter, reading }, position) =>
-      reportCard(position, this.#driver.vendor, identity, meter, reading, {
+    const byPlace = cards.toSorted((a, b) => (a.card.identity.pdev < b.card.identity.pdev ? -1 : 1));
+    return byPlace.map((open, position) => {
+      const { identity } = open.card;
+      return reportCard(position, this.#driver.vendor, identity, open.meter, readings.get(open) ?? null, {
         atMs,
         holders: byDevice.get(deviceKey(identity)) ?? [],
         computeHolders: compute.byPlace.get(identity.pdev) ?? [],
         incomplete: incomplete ?? compute.incomplete,
-      }),
-    );
+      });
+    });
   }
 
   /** Integrated GPUs are shown from the first process on that holds one: on most hosts nothing ever does. */

@@ -5,6 +5,7 @@ import { intelCards } from '../../../lib/gpu/intel/cards.js';
 import { intel } from '../../../lib/gpu/intel/vendor.js';
 import type { GpuReading, GpuSource } from '../../../lib/gpu/reading.js';
 import { createGpuSource, type GpuSourceOptions } from '../../../lib/gpu/source.js';
+import { type KeptResult, sleeps, splitDevice } from '../../../lib/io/file-reader.js';
 import type { OpenFiles } from '../../../lib/io/guarded.js';
 import { openFileReader } from '../../../lib/io/open-file-reader.js';
 import { waitFor } from '../../harness/wait.js';
@@ -59,16 +60,42 @@ export function failingFiles(failing: Failing, open: OpenFiles = openFileReader)
   return () => {
     const inner = open();
     let runningSince: number | null = null;
-    const over = async <T>(paths: readonly string[], ask: (some: readonly string[]) => Promise<readonly T[]>) => {
+    let runningAt = 0;
+    let turn: Promise<unknown> = Promise.resolve();
+    /** One batch at a time, in order. */
+    const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+      const mine = turn.then(work);
+      turn = mine.catch(() => undefined);
+      return mine;
+    };
+    const read = async <T>(paths: readonly string[], ask: (some: readonly string[]) => Promise<readonly T[]>) => {
       for (; paths.some((path) => failing(path) === 'hangs'); await pause()) runningSince ??= performance.now();
       runningSince = null;
       const good = paths.filter((path) => failing(path) === undefined);
       const results = new Map((await ask(good)).map((result, i) => [good[i], result]));
       return paths.map((path) => results.get(path) ?? (failing(path) as number));
     };
+    const over = <T>(paths: readonly string[], ask: (some: readonly string[]) => Promise<readonly T[]>) =>
+      inTurn(() => read(paths, ask));
+    const awake = async (device: string, maxBytes: number) => {
+      const results: KeptResult[] = [];
+      for (const path of splitDevice(device)) {
+        runningAt = results.length;
+        results.push(...(await read([path], (some) => inner.readKept(some, maxBytes))));
+        if (results.length === 1 && sleeps(String(results[0]))) break;
+      }
+      runningAt = 0;
+      return results;
+    };
     return {
       read: (paths, maxBytes) => over(paths, (some) => inner.read(some, maxBytes)),
       readKept: (paths, maxBytes) => over(paths, (some) => inner.readKept(some, maxBytes)),
+      readAwake: (devices, maxBytes) =>
+        inTurn(async () => {
+          const all = [];
+          for (const device of devices) all.push(await awake(device, maxBytes));
+          return all;
+        }),
       pids: (paths) => over(paths, (some) => inner.pids(some)),
       list: (paths) => over(paths, (some) => inner.list(some)),
       links: (paths, prefix) => over(paths, (some) => inner.links(some, prefix)),
@@ -81,6 +108,7 @@ export function failingFiles(failing: Failing, open: OpenFiles = openFileReader)
           }),
       listening: (namespaces) => inner.listening(namespaces),
       runningMs: () => (runningSince === null ? inner.runningMs() : performance.now() - runningSince),
+      runningAt: () => runningAt,
       close: () => inner.close(),
     };
   };

@@ -87,6 +87,8 @@ export interface Attack {
   readonly name: string;
   /** The kind of fault it looks for; see docs/security.md. */
   readonly kind: 'input' | 'identity' | 'memory' | 'shares' | 'site';
+  /** What must be there before; its time does not count. */
+  readonly prepare?: (attacker: Attacker) => Promise<void>;
   readonly run: (attacker: Attacker) => Promise<void>;
   /** The queen shares a NATS server. */
   readonly nats?: true;
@@ -96,6 +98,8 @@ export interface Attack {
   readonly args?: readonly string[];
   /** It has a queen for itself: it fills what all attackers of one share. So has every one of kind `memory`. */
   readonly isAlone?: true;
+  /** It comes from the address of the honest ones. */
+  readonly sharesAddress?: true;
   /** It keeps no core busy: meanwhile the queen of the next is started. */
   readonly waits?: true;
 }
@@ -111,17 +115,24 @@ export class Attacker {
   readonly honestHive: string;
   readonly boundHive: string;
   readonly #parties: Parties;
+  /** Where its connections come from. */
+  readonly #from: { readonly localAddress?: string };
   readonly #agents = new Map<number, Agent>();
   readonly #sockets = new Set<Socket>();
-  readonly #until: number;
+  #until = Number.POSITIVE_INFINITY;
   #isClosing = false;
   /** Answers by status, `failed` for none; connections by what became of them. */
   readonly answers: Record<string, number> = {};
 
-  constructor(target: Target, seconds: number) {
+  constructor(target: Target, { sharesAddress }: Pick<Attack, 'sharesAddress'>) {
     this.target = target;
     this.#parties = partiesOf(target.turn);
+    this.#from = sharesAddress ? {} : { localAddress: this.#parties.address };
     ({ honestHive: this.honestHive, boundHive: this.boundHive } = this.#parties);
+  }
+
+  /** From now on it has so long. */
+  limit(seconds: number): void {
     this.#until = performance.now() + seconds * 1000;
   }
 
@@ -132,7 +143,7 @@ export class Attacker {
   #agentOf(connections: number): Agent {
     const known = this.#agents.get(connections);
     if (known !== undefined) return known;
-    const agent = new Agent({ connections, pipelining: 1, connect: { localAddress: this.#parties.address } });
+    const agent = new Agent({ connections, pipelining: 1, ...this.#from });
     this.#agents.set(connections, agent);
     return agent;
   }
@@ -206,7 +217,7 @@ export class Attacker {
   async socket(text: Body = '', { reads = false } = {}): Promise<Socket | null> {
     if (this.#isClosing) return null;
     const { hostname, port } = new URL(this.target.url);
-    const socket = connect({ host: hostname, port: Number(port), localAddress: this.#parties.address });
+    const socket = connect({ host: hostname, port: Number(port), ...this.#from });
     socket.on('error', () => {});
     socket.once('close', () => this.#isClosing || this.#count('ended'));
     this.#sockets.add(socket);

@@ -16,7 +16,9 @@ export interface Done {
 async function obey({ name, seconds, target }: Order): Promise<Done> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) return { answers: {}, error: `no attack is called ${name}` };
-  const attacker = new Attacker(target, seconds);
+  const attacker = new Attacker(target, attack);
+  await attack.prepare?.(attacker);
+  attacker.limit(seconds);
   const ran = attack.run(attacker).then(
     () => null,
     (thrown: Error) => String(thrown.stack),

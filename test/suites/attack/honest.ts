@@ -2,6 +2,8 @@
 import { randomInt } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { createParser } from 'eventsource-parser';
 import { Agent, type Dispatcher, request } from 'undici';
 import type { FleetEvent, GpuView, HiveView, WorkerList } from '../../../lib/contract/api.js';
@@ -11,6 +13,8 @@ import type { Daemon } from '../../harness/harness.js';
 import { SimulatedHive } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
 import { type Parties, partiesOf } from './attack.js';
+
+const gunzipped = promisify(gunzip);
 
 /** What the honest are promised beside every attack. */
 export const promised = { heartbeatMs: 3000, queryMs: 1000, rssMiB: 1024 } as const;
@@ -115,6 +119,12 @@ class Reader {
   }
 }
 
+const plain = <T>(body: Dispatcher.ResponseData['body']): Promise<T> => body.json() as Promise<T>;
+
+/** As browsers have it. */
+const packed = async <T>(body: Dispatcher.ResponseData['body']): Promise<T> =>
+  JSON.parse(String(await gunzipped(await body.bytes()))) as T;
+
 /** The first of a stream, which is then left. */
 async function beginning(body: Dispatcher.ResponseData['body']): Promise<unknown> {
   for await (const chunk of body) {
@@ -185,13 +195,13 @@ export class Honest {
   }
 
   /** Over a connection of its own, as whoever comes anew has none yet. */
-  async #get<T>(path: string, read = (body: Dispatcher.ResponseData['body']) => body.json() as Promise<T>) {
+  async #get<T>(path: string, read: (body: Dispatcher.ResponseData['body']) => Promise<T>, encoding = 'identity') {
     const from = this.#moment();
     try {
       const answer = await request(`${this.#queen.url}${path}`, {
         dispatcher: this.#agent,
         reset: true,
-        headers: { authorization: `Bearer ${this.#parties.tokens.honestReader}` },
+        headers: { authorization: `Bearer ${this.#parties.tokens.honestReader}`, 'accept-encoding': encoding },
       });
       if (answer.statusCode === 200) return await read(answer.body);
       const { code = '' } = (await answer.body.json()) as { readonly code?: string };
@@ -213,8 +223,8 @@ export class Honest {
 
   async #askOnce(): Promise<void> {
     const [hive, gpu] = await Promise.all([
-      this.#get<HiveView>(`/v1/hives/${this.hive.id}`),
-      this.#get<GpuView>(`/v1/gpus/${this.gpu}`),
+      this.#get<HiveView>(`/v1/hives/${this.hive.id}`, packed, 'gzip'),
+      this.#get<GpuView>(`/v1/gpus/${this.gpu}`, plain),
       this.#get<unknown>(`/v1/events?hive=${this.hive.id}`, beginning),
     ]);
     if (hive !== null && hive.liveness === 'offline') this.#problems.add('the honest hive was said to be offline');
@@ -270,7 +280,7 @@ export class Honest {
     const found: string[] = [];
     const sent = await waitFor(() => this.hive.sendHeartbeat(), { timeoutMs: 5000, everyMs: 300 }).catch(() => null);
     if (sent === null) return ['its last heartbeat was not accepted'];
-    const list = await this.#get<WorkerList>(`/v1/workers?hive=${this.hive.id}&limit=1000`);
+    const list = await this.#get(`/v1/workers?hive=${this.hive.id}&limit=1000`, plain<WorkerList>);
     const ids = (list?.items ?? []).map(({ id }) => id).toSorted();
     if (JSON.stringify(ids) !== JSON.stringify(this.hive.workerIds.toSorted())) found.push('its workers are others');
     const { acked } = this.hive;

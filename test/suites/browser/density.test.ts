@@ -7,6 +7,18 @@ import { seriousFaults, useBrowser } from './support.js';
 const use = useBrowser();
 const narrow = { ...phone, viewport: { width: 320, height: 640 } };
 
+/** Runs in the page: the colours of the picture where a marked cell is, each once; '' where nothing is painted. */
+function inkOfCell(mark: Element): string {
+  const canvas = mark.closest('.heat-block')!.querySelector('canvas')!;
+  const [from, cell] = [canvas.getBoundingClientRect(), mark.getBoundingClientRect()];
+  const scale = canvas.width / from.width;
+  const place = [cell.left - from.left, cell.top - from.top, cell.width, cell.height].map((px) => px * scale);
+  const { data } = canvas.getContext('2d')!.getImageData(...(place as [number, number, number, number]));
+  const inks = new Set<string>();
+  for (let at = 0; at < data.length; at += 4) if (data[at + 3] !== 0) inks.add([...data.slice(at, at + 4)].join(' '));
+  return [...inks].sort().join(', ');
+}
+
 describe('a dense fleet', () => {
   let demo: Demo;
   beforeAll(async () => {
@@ -19,7 +31,7 @@ describe('a dense fleet', () => {
     ['?fleet=open', '.fleet-charts .u-over'],
     ['?as=table', '.hive-row'],
     ['?as=table&group=gpu', '.group-heading'],
-    ['?as=heat', '.heat-cell'],
+    ['?as=heat', '.heat-said'],
     ['?as=heat&color=state&group=label:zone', '.group-heading'],
     ['?group=model', '.group-heading'],
     ['?view=gpus&group=model', '.group-heading'],
@@ -72,19 +84,34 @@ describe('a dense fleet', () => {
 
   it('one cell a GPU is walked through by keys, says itself, and opens', async () => {
     const page = await use.open(`${demo.url}/?as=heat&group=gpu`);
-    await page.waitForSelector('.heat-cell');
-    expect(await page.locator('.heat-cell').count()).toBe(40);
+    await page.waitForSelector('.heat-said');
+    const said = await page.locator('.heat-said').evaluateAll((hosts) => hosts.map((host) => host.ariaLabel ?? ''));
+    expect(said.flatMap((text) => text.split(', '))).toHaveLength(40);
+    expect(said.join(', ')).toMatch(/GPU 0 \d+ %, GPU 1 stalled/);
     const map = page.locator('.heat-map');
     await map.focus();
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowRight');
-    const marked = page.locator('.heat-cell[aria-selected=true]');
+    const marked = page.locator('.heat-map [aria-selected=true]');
     expect(await marked.getAttribute('id')).toBe(await map.getAttribute('aria-activedescendant'));
     expect(await marked.getAttribute('aria-label')).toMatch(/^GPU 1 of boreas-01: stalled, utilization unknown/);
     await page.keyboard.press('Enter');
     await page.waitForSelector('.panel h2:has-text("GPU 1")');
-    // A value that is not known is no number.
-    expect(await marked.innerText()).not.toMatch(/\d/);
+    // The same cell by the mouse: it is named, and opens.
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('.panel', { state: 'detached' });
+    const { x, y, width, height } = (await marked.boundingBox())!;
+    await page.mouse.move(x + width / 2, y + height / 2);
+    await page.waitForSelector('.heat-cells[title^="GPU 1 of boreas-01: stalled"]');
+    await page.mouse.click(x + width / 2, y + height / 2);
+    await page.waitForSelector('.panel h2:has-text("GPU 1")');
+    // Each cell is painted, and each theme in its own colours.
+    const painted = () => marked.evaluate(inkOfCell);
+    const light = await painted();
+    expect(light).not.toBe('');
+    await page.evaluate(() => document.querySelector<HTMLElement>('.icon[aria-label^=Theme]')!.click());
+    await page.evaluate(() => document.querySelector<HTMLElement>('.icon[aria-label^=Theme]')!.click());
+    await expect.poll(painted).not.toBe(light);
     await page.locator('select').nth(1).selectOption('temperature');
     await page.waitForSelector('.heat-legend:has-text("80 °C and more")');
   });

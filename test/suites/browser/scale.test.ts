@@ -148,12 +148,11 @@ describe('scale', () => {
     }
     const hives = hiveRuns.at(-1)!;
     console.log(`scroll, 1000 hives: ${JSON.stringify(hives)}`);
-    // Cards hold much more than rows do, and nobody promised them a time: only that they do not stall.
-    expect(hives.longestTaskCpuMs).toBeLessThanOrEqual(250);
+    expect(hives.longestTaskCpuMs).toBeLessThanOrEqual(100);
 
     const dense: Record<string, Awaited<ReturnType<typeof scroll>>> = {};
     for (const [name, search, row] of [
-      ['heat map', 'as=heat', '.heat-cell'],
+      ['heat map', 'as=heat', '.heat-host'],
       ['table', 'as=table', '.hive-row'],
       ['grouped cards', 'group=gpu', '.card'],
       ['4000 GPUs', 'view=gpus', '.gpu-table-row'],
@@ -161,13 +160,13 @@ describe('scale', () => {
       await page.goto(`${queen.url}/?${search}`);
       await page.waitForSelector(row, { timeout: 30_000 });
       const tries: (typeof dense)[string][] = [];
-      for (let run = 0; run < 2 && !tries.some(({ longestTaskCpuMs: ms }) => ms <= 100); run++)
+      for (let run = 0; run < 3 && !tries.some(({ longestTaskCpuMs: ms }) => ms <= 50); run++)
         tries.push(await scroll(use.browser, page, 2000));
       dense[name] = tries.reduce((a, b) => (b.longestTaskCpuMs < a.longestTaskCpuMs ? b : a));
       console.log(`scroll, ${name}: ${JSON.stringify(dense[name])}`);
-      expect(dense[name].longestTaskCpuMs, name).toBeLessThanOrEqual(250);
-      // Only what is in view is there: hosts and cells, not all of them.
-      expect(await page.locator(row).count(), name).toBeLessThan(1600);
+      expect(dense[name].longestTaskCpuMs, name).toBeLessThanOrEqual(100);
+      // Only what is in view is there.
+      expect(await page.locator(row).count(), name).toBeLessThan(400);
     }
     writeFileSync(
       'test-results/browser-scroll-dense.json',

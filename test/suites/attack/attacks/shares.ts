@@ -2,10 +2,15 @@ import { heartbeatOf, workerOf } from '../../../harness/heartbeats.js';
 import { type Attack, type Attacker, type AttackerToken, gzipped } from '../attack.js';
 
 /** The same request from many connections. */
-const asking = (name: string, path: (turn: number) => string, as: AttackerToken, connections = 64): Attack => ({
+const asking = (
+  name: string,
+  path: (turn: number) => string,
+  as: AttackerToken,
+  { connections = 64, headers = {} }: { connections?: number; headers?: Readonly<Record<string, string>> } = {},
+): Attack => ({
   name,
   kind: 'shares',
-  run: (attacker) => attacker.flood(connections, (turn) => attacker.send(path(turn), { as, connections })),
+  run: (attacker) => attacker.flood(connections, (turn) => attacker.send(path(turn), { as, connections, headers })),
 });
 
 /** A fleet, so that answers about it have a size; heard anew where an attack before had one. */
@@ -18,9 +23,9 @@ async function fleet(attacker: Attacker, count = 400): Promise<void> {
 
 const overFleet = (attack: Attack): Attack => ({
   ...attack,
-  run: async (attacker) => {
+  prepare: async (attacker) => {
     await fleet(attacker);
-    await attack.run(attacker);
+    await attack.prepare?.(attacker);
   },
 });
 
@@ -44,16 +49,18 @@ export const shareAttacks: readonly Attack[] = [
       await attacker.hold();
     },
   },
-  asking('the description of the API, on 600 connections', () => '/docs/yaml', 'none', 600),
+  asking('the description of the API, on 600 connections', () => '/docs/yaml', 'none', { connections: 600 }),
   asking(
     'every file of the page and of the documentation',
     (turn) => (turn % 2 ? '/' : '/docs/static/swagger-ui-bundle.js'),
     'none',
   ),
   overFleet(asking('listings of 1,000 hives', () => '/v1/hives?limit=1000', 'read')),
-  // 32: with 64 at once, each a megabyte, the honest wait for up to 1.2 s now and then.
+  overFleet(asking('listings of 1,000 workers by a label', () => '/v1/workers?limit=1000&label=team:search', 'read')),
   overFleet(
-    asking('listings of 1,000 workers by a label', () => '/v1/workers?limit=1000&label=team:search', 'read', 32),
+    asking('listings of 1,000 workers, compressed', () => '/v1/workers?limit=1000', 'read', {
+      headers: { 'accept-encoding': 'gzip' },
+    }),
   ),
   overFleet(asking('histories', (turn) => `/v1/hives/fleet-${turn % 400}/history`, 'read')),
   overFleet(asking('histories of a day', (turn) => `/v1/hives/fleet-${turn % 400}/history?span=day`, 'read')),
@@ -74,6 +81,7 @@ export const shareAttacks: readonly Attack[] = [
   {
     name: 'wrong tokens',
     kind: 'shares',
+    sharesAddress: true,
     run: (attacker) =>
       attacker.flood(64, (turn) =>
         attacker.send('/v1/hives', {
@@ -85,6 +93,7 @@ export const shareAttacks: readonly Attack[] = [
   {
     name: 'wrong tokens in cookies and at the log-in',
     kind: 'shares',
+    sharesAddress: true,
     run: (attacker) =>
       attacker.flood(64, (turn) =>
         turn % 2

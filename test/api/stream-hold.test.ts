@@ -1,0 +1,235 @@
+import type { ServerResponse } from 'node:http';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { StreamGroup } from '../../lib/api/stream-group.js';
+import { StreamHub } from '../../lib/api/stream-hub.js';
+import type { StreamChanges } from '../../lib/contract/api.js';
+import { Registry } from '../../lib/queen/registry.js';
+import { eventOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
+import { endlessTurn } from './build-server.js';
+import { FakeResponse } from './fake-response.js';
+
+/** Of the event loop: what is put off to its next turn, or by so many ms, happens when a test says so. */
+const stepped = [
+  'setImmediate',
+  'clearImmediate',
+  'setTimeout',
+  'clearTimeout',
+  'setInterval',
+  'clearInterval',
+] as const;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: [...stepped, 'performance'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function bench() {
+  const registry = new Registry({ clock: () => 0, epoch: 'e' });
+  const hub = new StreamHub(registry, { turns: endlessTurn(), now: () => 0 });
+  const open = (filter = {}) => {
+    const response = new FakeResponse();
+    hub.open(response as unknown as ServerResponse, filter, null, 'someone');
+    return response;
+  };
+  const seqs = new Map<string, number>();
+  const hear = (hive: string, over: Parameters<typeof heartbeatOf>[2] = {}) => {
+    const seq = (seqs.get(hive) ?? 0) + 1;
+    seqs.set(hive, seq);
+    expect(registry.heartbeat(heartbeatOf(hive, seq, over)).accepted).toBe(true);
+  };
+  /** What came to a reader since it was asked last. */
+  const news = (response: FakeResponse) => {
+    const said = response.messages.map(({ event, data }) => (data as { kind?: string }).kind ?? event);
+    response.text = '';
+    return said;
+  };
+  return { registry, hub, open, hear, news };
+}
+
+const llm = (n: number, cpuPercent: number) => workerOf(`llm/${n}`, { cpuPercent });
+
+describe('changes are held for a tenth of a second', () => {
+  it('to be compressed together, while whole rows go out in the next turn', () => {
+    const { open, hear, news } = bench();
+    hear('a', { workers: [llm(0, 1)] });
+    const [whole, changes] = [open(), open({ changes: true })];
+    [whole, changes].map(news);
+    hear('a', { workers: [llm(0, 2)] });
+    expect([whole, changes].map(news)).toEqual([[], []]);
+    vi.advanceTimersByTime(1);
+    expect([whole, changes].map(news)).toEqual([['heartbeat'], []]);
+    vi.advanceTimersByTime(98);
+    expect(news(changes)).toEqual([]);
+    vi.advanceTimersByTime(1);
+    // The first that is sent beside the snapshot is whole.
+    expect([whole, changes].map(news)).toEqual([[], ['heartbeat']]);
+    for (const cpuPercent of [3, 4]) {
+      hear('a', { workers: [llm(0, cpuPercent)] });
+      vi.advanceTimersByTime(40);
+    }
+    vi.advanceTimersByTime(20);
+    expect(changes.messages).toMatchObject([{ event: 'changes', data: { workers: { 'llm/0': { cpuPercent: 4 } } } }]);
+    expect(news(whole)).toEqual(['heartbeat', 'heartbeat']);
+    // The clock stands still while nothing is held.
+    news(changes);
+    vi.advanceTimersByTime(1000);
+    expect(news(changes)).toEqual([]);
+  });
+
+  it('but not behind an event, nor behind the snapshot of a reader that joins', () => {
+    const { open, hear, news } = bench();
+    hear('a', { workers: [llm(0, 1)] });
+    const first = open({ changes: true });
+    hear('a', { workers: [llm(0, 2)] });
+    vi.advanceTimersByTime(1);
+    news(first);
+    hear('a', { workers: [llm(0, 3)], events: [eventOf(1, { kind: 'oomKill' })] });
+    vi.advanceTimersByTime(1);
+    expect(news(first)).toEqual(['oomKill', 'heartbeat']);
+    hear('a', { workers: [llm(0, 4)] });
+    vi.advanceTimersByTime(1);
+    expect(news(first)).toEqual([]);
+    open({ changes: true });
+    expect(news(first)).toEqual(['changes']);
+  });
+
+  it('rows that are gone meanwhile are gone, and a hive that is removed is not sent at all', () => {
+    const { registry, open, hear, news } = bench();
+    hear('a', { workers: [llm(0, 1), llm(1, 1)] });
+    const changes = open({ changes: true });
+    hear('a', { workers: [llm(0, 2), llm(1, 2)] });
+    vi.advanceTimersByTime(100);
+    news(changes);
+    hear('a', { workers: [llm(0, 3), llm(1, 3)] });
+    vi.advanceTimersByTime(1);
+    hear('a', { workers: [llm(0, 3)] });
+    vi.advanceTimersByTime(1);
+    const sent = changes.messages.findLast(({ event }) => event === 'changes')?.data as StreamChanges;
+    expect([sent.gone, Object.keys(sent.workers)]).toEqual([['a/llm/1'], ['llm/0']]);
+    hear('a', { workers: [llm(0, 4)] });
+    vi.advanceTimersByTime(1);
+    news(changes);
+    registry.removeHive('a');
+    vi.advanceTimersByTime(200);
+    expect(news(changes)).toEqual(['hiveRemoved']);
+    // Back again, it is new: whole, whatever was sent of the one before.
+    hear('a', { workers: [llm(0, 4)] });
+    vi.advanceTimersByTime(100);
+    expect(news(changes)).toEqual(['hiveJoined', 'heartbeat']);
+  });
+
+  it('two new rows are two, and a hive in which nothing differs has no change', () => {
+    const { open, hear } = bench();
+    hear('a', { workers: [] });
+    const changes = open({ changes: true });
+    hear('a', { workers: [] });
+    vi.advanceTimersByTime(100);
+    hear('a', { workers: [llm(0, 1), llm(1, 1)] });
+    vi.advanceTimersByTime(100);
+    const sent = changes.messages.filter(({ event }) => event === 'changes').map(({ data }) => data as StreamChanges);
+    expect(sent.at(-1)?.added.map(({ key }) => key)).toEqual(['a/llm/0', 'a/llm/1']);
+    hear('a', { workers: [llm(0, 1), llm(1, 1)] });
+    vi.advanceTimersByTime(100);
+    const last = changes.messages.at(-1)?.data as StreamChanges;
+    expect(last).toMatchObject({ hive: 'a', workers: {}, gone: [], added: [] });
+    expect(last).not.toHaveProperty('change');
+  });
+
+  it('when the last reader leaves nothing waits any more', () => {
+    const { open, hear } = bench();
+    hear('a', { workers: [llm(0, 1)] });
+    const changes = open({ changes: true });
+    hear('a', { workers: [llm(0, 2)] });
+    vi.advanceTimersByTime(1);
+    changes.emit('close');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('what happens in one turn goes out as one write', () => {
+  it('and the next is put off by three times what it took, by half a second at most', () => {
+    const { hub, open, hear, news } = bench();
+    hear('a', { workers: [llm(0, 1)] });
+    const reader = open();
+    /** Each write takes so long. */
+    let writeMs = 0;
+    const write = reader.write.bind(reader);
+    let writes = 0;
+    reader.write = (chunk) => {
+      writes += 1;
+      vi.setSystemTime(Date.now() + writeMs);
+      vi.advanceTimersByTime(writeMs);
+      return write(chunk);
+    };
+    const next = () => {
+      writes = 0;
+      hear('a', { workers: [llm(0, Math.random())] });
+      hear('b');
+      let waitedMs = 0;
+      while (writes === 0 && waitedMs < 2000) {
+        vi.advanceTimersByTime(1);
+        waitedMs += 1;
+      }
+      news(reader);
+      return waitedMs;
+    };
+    hear('b');
+    hub.flush();
+    expect(next()).toBe(1);
+    expect(writes).toBe(1);
+    writeMs = 40;
+    next();
+    writeMs = 0;
+    expect(next()).toBe(120);
+    writeMs = 900;
+    next();
+    writeMs = 0;
+    expect(next()).toBe(500);
+    expect(next()).toBe(1);
+  });
+
+  it('a hub that is closed says so, and has ended its readers with what they were owed', () => {
+    const { hub, open, hear, news } = bench();
+    hear('a', { workers: [] });
+    const reader = open();
+    news(reader);
+    hear('a', { workers: [llm(7, 1)] });
+    expect(hub.closed).toBe(false);
+    hub.close();
+    expect([hub.closed, reader.ended, hub.clients]).toEqual([true, true, 0]);
+    expect(news(reader)).toEqual(['workerAppeared', 'heartbeat']);
+    vi.advanceTimersByTime(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('a group', () => {
+  it('builds the rows of a hive for those that catch up once, until it changes or something happens there', () => {
+    const registry = new Registry({ clock: () => 0, epoch: 'e' });
+    registry.heartbeat(heartbeatOf('a', 1, { workers: [llm(0, 1)] }));
+    const group = new StreamGroup(registry, {});
+    const first = group.wholeHive('a');
+    expect(String(first)).toContain('"a/llm/0"');
+    expect(group.wholeHive('a')).toBe(first);
+    expect(group.wholeHive('b')).toBeNull();
+    const event = { id: 'e-9', at: '2026-01-02T03:04:05.000Z', kind: 'oomKill', hive: 'a', detail: {} } as const;
+    for (const forget of [() => group.forget(['a'], []), () => group.forget([], [event]), () => group.forgetAll()]) {
+      const known = group.wholeHive('a');
+      forget();
+      expect(group.wholeHive('a')).not.toBe(known);
+    }
+  });
+
+  it('that is about one hive has that one alone in its snapshot', () => {
+    const registry = new Registry({ clock: () => 0, epoch: 'e' });
+    for (const hive of ['a', 'b']) registry.heartbeat(heartbeatOf(hive, 1, { workers: [llm(0, 1)] }));
+    const text = [...new StreamGroup(registry, { hive: 'b' }).snapshot('e-0')].map(String).join('');
+    expect([text.includes('"b/llm/0"'), text.includes('"a/llm/0"'), text.includes('"id":"a"')]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+});
