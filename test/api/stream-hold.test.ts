@@ -48,6 +48,9 @@ function bench() {
   return { registry, hub, open, hear, news };
 }
 
+/** What happens within so many ms of the last write goes out together. */
+const gatherMs = 10;
+
 const llm = (n: number, cpuPercent: number) => workerOf(`llm/${n}`, { cpuPercent });
 
 describe('changes are held for a tenth of a second', () => {
@@ -57,10 +60,11 @@ describe('changes are held for a tenth of a second', () => {
     const [whole, changes] = [open(), open({ changes: true })];
     [whole, changes].map(news);
     hear('a', { workers: [llm(0, 2)] });
+    vi.advanceTimersByTime(gatherMs - 1);
     expect([whole, changes].map(news)).toEqual([[], []]);
     vi.advanceTimersByTime(1);
     expect([whole, changes].map(news)).toEqual([['heartbeat'], []]);
-    vi.advanceTimersByTime(98);
+    vi.advanceTimersByTime(99);
     expect(news(changes)).toEqual([]);
     vi.advanceTimersByTime(1);
     // The first that is sent beside the snapshot is whole.
@@ -69,7 +73,7 @@ describe('changes are held for a tenth of a second', () => {
       hear('a', { workers: [llm(0, cpuPercent)] });
       vi.advanceTimersByTime(40);
     }
-    vi.advanceTimersByTime(20);
+    vi.advanceTimersByTime(30);
     expect(changes.messages).toMatchObject([{ event: 'changes', data: { workers: { 'llm/0': { cpuPercent: 4 } } } }]);
     expect(news(whole)).toEqual(['heartbeat', 'heartbeat']);
     // The clock stands still while nothing is held.
@@ -83,13 +87,13 @@ describe('changes are held for a tenth of a second', () => {
     hear('a', { workers: [llm(0, 1)] });
     const first = open({ changes: true });
     hear('a', { workers: [llm(0, 2)] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     news(first);
     hear('a', { workers: [llm(0, 3)], events: [eventOf(1, { kind: 'oomKill' })] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     expect(news(first)).toEqual(['oomKill', 'heartbeat']);
     hear('a', { workers: [llm(0, 4)] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     expect(news(first)).toEqual([]);
     open({ changes: true });
     expect(news(first)).toEqual(['changes']);
@@ -100,23 +104,23 @@ describe('changes are held for a tenth of a second', () => {
     hear('a', { workers: [llm(0, 1), llm(1, 1)] });
     const changes = open({ changes: true });
     hear('a', { workers: [llm(0, 2), llm(1, 2)] });
-    vi.advanceTimersByTime(100);
+    vi.advanceTimersByTime(gatherMs + 100);
     news(changes);
     hear('a', { workers: [llm(0, 3), llm(1, 3)] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     hear('a', { workers: [llm(0, 3)] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     const sent = changes.messages.findLast(({ event }) => event === 'changes')?.data as StreamChanges;
     expect([sent.gone, Object.keys(sent.workers)]).toEqual([['a/llm/1'], ['llm/0']]);
     hear('a', { workers: [llm(0, 4)] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     news(changes);
     registry.removeHive('a');
     vi.advanceTimersByTime(200);
     expect(news(changes)).toEqual(['hiveRemoved']);
     // Back again, it is new: whole, whatever was sent of the one before.
     hear('a', { workers: [llm(0, 4)] });
-    vi.advanceTimersByTime(100);
+    vi.advanceTimersByTime(gatherMs + 100);
     expect(news(changes)).toEqual(['hiveJoined', 'heartbeat']);
   });
 
@@ -125,13 +129,13 @@ describe('changes are held for a tenth of a second', () => {
     hear('a', { workers: [] });
     const changes = open({ changes: true });
     hear('a', { workers: [] });
-    vi.advanceTimersByTime(100);
+    vi.advanceTimersByTime(gatherMs + 100);
     hear('a', { workers: [llm(0, 1), llm(1, 1)] });
-    vi.advanceTimersByTime(100);
+    vi.advanceTimersByTime(gatherMs + 100);
     const sent = changes.messages.filter(({ event }) => event === 'changes').map(({ data }) => data as StreamChanges);
     expect(sent.at(-1)?.added.map(({ key }) => key)).toEqual(['a/llm/0', 'a/llm/1']);
     hear('a', { workers: [llm(0, 1), llm(1, 1)] });
-    vi.advanceTimersByTime(100);
+    vi.advanceTimersByTime(gatherMs + 100);
     const last = changes.messages.at(-1)?.data as StreamChanges;
     expect(last).toMatchObject({ hive: 'a', workers: {}, gone: [], added: [] });
     expect(last).not.toHaveProperty('change');
@@ -142,7 +146,7 @@ describe('changes are held for a tenth of a second', () => {
     hear('a', { workers: [llm(0, 1)] });
     const changes = open({ changes: true });
     hear('a', { workers: [llm(0, 2)] });
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     changes.emit('close');
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -177,7 +181,7 @@ describe('what happens in one turn goes out as one write', () => {
     };
     hear('b');
     hub.flush();
-    expect(next()).toBe(1);
+    expect(next()).toBe(gatherMs);
     expect(writes).toBe(1);
     writeMs = 40;
     next();
@@ -187,7 +191,7 @@ describe('what happens in one turn goes out as one write', () => {
     next();
     writeMs = 0;
     expect(next()).toBe(500);
-    expect(next()).toBe(1);
+    expect(next()).toBe(gatherMs);
   });
 
   it('a hub that is closed says so, and has ended its readers with what they were owed', () => {
@@ -200,7 +204,7 @@ describe('what happens in one turn goes out as one write', () => {
     hub.close();
     expect([hub.closed, reader.ended, hub.clients]).toEqual([true, true, 0]);
     expect(news(reader)).toEqual(['workerAppeared', 'heartbeat']);
-    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(gatherMs);
     expect(vi.getTimerCount()).toBe(0);
   });
 });

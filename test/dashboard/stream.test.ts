@@ -27,6 +27,7 @@ class FakeQueen {
 describe('the stream of the page, without a browser', () => {
   const queen = new FakeQueen();
   let fleet: typeof import('../../lib/dashboard/data/fleet.js');
+  let stream: typeof import('../../lib/dashboard/data/stream.js');
 
   beforeAll(async () => {
     vi.stubGlobal('navigator', {});
@@ -39,10 +40,15 @@ describe('the stream of the page, without a browser', () => {
     });
     vi.stubGlobal('fetch', queen.fetch);
     fleet = await import('../../lib/dashboard/data/fleet.js');
-    const { startStream } = await import('../../lib/dashboard/data/stream.js');
-    startStream();
+    stream = await import('../../lib/dashboard/data/stream.js');
+    stream.startStream();
   });
-  afterAll(() => vi.unstubAllGlobals());
+  afterAll(() => {
+    // Else it would come back, and find the globals of another file.
+    stream.signedOut();
+    fleet.mirror.setConnection('connecting');
+    vi.unstubAllGlobals();
+  });
 
   const snapshotOf = (lastEventId: string, ids: readonly string[]): StreamSnapshot => {
     const registry = new Registry({ clock: () => 0 });
