@@ -153,14 +153,18 @@ export class HeartbeatSender {
   /** Tries the queens in turn, beginning with the one that answered last. Never rejects. */
   async #sendToOne(heartbeat: Heartbeat, signal: AbortSignal, deadlineMs: number): Promise<Outcome> {
     const { transports } = this.#options;
-    const tryMs = transports.length > 1 ? (this.#options.tryTimeoutMs ?? defaults.sendTryTimeoutMs) : deadlineMs;
+    const tryMs = this.#options.tryTimeoutMs ?? defaults.sendTryTimeoutMs;
     let last: Outcome = failedWith('ABORTED', 'aborted');
     let accepted: Accepted | null = null;
     this.#failBack();
     for (let i = 0; i < transports.length && !signal.aborted; i++) {
       const at = (this.#preferred + i) % transports.length;
       const transport = transports[at] as HeartbeatTransport;
-      const outcome = await this.#attempt(transport, heartbeat, signal, tryMs);
+      // The only queen has the whole time of the send.
+      const outcome =
+        transports.length === 1
+          ? await this.#exchange(transport, heartbeat, signal, deadlineMs)
+          : await this.#attempt(transport, heartbeat, signal, tryMs);
       if (outcome.kind === 'ack') {
         accepted = best(accepted, { ...outcome, queen: transport.queen });
         // A degraded queen cannot pass it on: the others, if any, get it too, and one that is not degraded is stayed with.
@@ -185,17 +189,29 @@ export class HeartbeatSender {
     signal.addEventListener('abort', abort, { once: true });
     const cancel = this.#clock.after(tryMs, abort);
     try {
-      return await untilAborted(transport.send(heartbeat, attempt.signal), attempt.signal);
+      return await this.#exchange(transport, heartbeat, attempt.signal, tryMs);
+    } finally {
+      cancel();
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** `signal` aborts after `withinMs`. Never rejects. */
+  async #exchange(
+    transport: HeartbeatTransport,
+    heartbeat: Heartbeat,
+    signal: AbortSignal,
+    withinMs: number,
+  ): Promise<SendOutcome> {
+    try {
+      return await untilAborted(transport.send(heartbeat, signal), signal);
     } catch (error) {
-      if (attempt.signal.aborted)
-        return failedWith('REQUEST_TIMEOUT', `${shownUrl(transport.queen)}: no answer within ${tryMs} ms`);
+      if (signal.aborted)
+        return failedWith('REQUEST_TIMEOUT', `${shownUrl(transport.queen)}: no answer within ${withinMs} ms`);
       return failedWith(
         systemCode(error) ?? 'REQUEST_FAILED',
         `${shownUrl(transport.queen)}: ${(error as Error).message}`,
       );
-    } finally {
-      cancel();
-      signal.removeEventListener('abort', abort);
     }
   }
 

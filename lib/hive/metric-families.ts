@@ -5,6 +5,7 @@ import { workerFields } from '../contract/fields/worker.js';
 import { workerGpuFields } from '../contract/fields/worker-gpu.js';
 import type { Fault, GpuSample, Heartbeat, WorkerGpu, WorkerSample } from '../contract/heartbeat.js';
 import {
+  constantLabels,
   each,
   type Family,
   flag,
@@ -198,6 +199,11 @@ const counter = (
     ofDevices && !ioWhole ? null : row[column] / perUnit,
   ),
 });
+const pressures = [
+  { column: 'cpuSomeTotalUsec', resource: constantLabels({ resource: 'cpu' }) },
+  { column: 'memorySomeTotalUsec', resource: constantLabels({ resource: 'memory' }) },
+  { column: 'ioSomeTotalUsec', resource: constantLabels({ resource: 'io' }) },
+] as const;
 const micros = { perUnit: 1e6 };
 const io = { ofDevices: true };
 
@@ -270,10 +276,10 @@ const workerFamilies = familiesOf<HiveScrape>(
         labels: ['worker', 'resource'],
         *collect({ counted }) {
           for (const { item, labels } of counted) {
-            const { cpuSomeTotalUsec, memorySomeTotalUsec, ioSomeTotalUsec } = item.row;
-            const totals = { cpu: cpuSomeTotalUsec, memory: memorySomeTotalUsec, io: ioSomeTotalUsec };
-            for (const [resource, total] of Object.entries(totals))
-              if (!Number.isNaN(total)) yield { value: total / 1e6, labels: { resource }, shared: labels };
+            for (const { column, resource } of pressures) {
+              const total = item.row[column];
+              if (!Number.isNaN(total)) yield { value: total / 1e6, labels: resource, shared: labels };
+            }
           }
         },
       },

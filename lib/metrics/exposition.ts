@@ -21,10 +21,10 @@ export interface Family<Scrape> {
 
 export type Format = 'prometheus' | 'openMetrics';
 
-export const contentTypes: Readonly<Record<Format, string>> = {
+export const contentTypes = {
   prometheus: 'text/plain; version=0.0.4; charset=utf-8',
   openMetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
-};
+} as const satisfies Readonly<Record<Format, string>>;
 
 /** The format that an Accept header likes best; the older one where it has no wish. */
 export function negotiate(accept: string | undefined): Format {
@@ -43,43 +43,49 @@ export function negotiate(accept: string | undefined): Format {
 const pieceChars = 64 * 1024;
 
 const escapeText = (text: string): string => text.replace(/\\/g, '\\\\').replace(/\n/g, '\\n');
-const escapeLabel = (text: string): string => (/[\\\n"]/.test(text) ? escapeText(text).replace(/"/g, '\\"') : text);
+const escapeLabel = (text: string): string => (/[\\\n"]/.test(text) ? escapeText(text).replaceAll('"', '\\"') : text);
 
 function valueText(value: number): string {
   if (Number.isFinite(value)) return `${value}`;
   return Number.isNaN(value) ? 'NaN' : value < 0 ? '-Inf' : '+Inf';
 }
 
-/** `a="1",b="2"`, without those names that `but` has. */
-function labelsText(labels: LabelValues, but?: LabelValues): string {
+/** `a="1",b="2"`, without those names that `shared` has too. */
+function labelsText(labels: LabelValues, shared?: LabelValues): string {
   let text = '';
   for (const name in labels) {
-    if (but !== undefined && Object.hasOwn(but, name)) continue;
+    if (shared !== undefined && Object.hasOwn(shared, name)) continue;
     const value = labels[name]!;
     text += `${text === '' ? '' : ','}${name}="${typeof value === 'string' ? escapeLabel(value) : value}"`;
   }
   return text;
 }
 
-/** The text of samples; labels that many of one scrape share are written once. */
-class SampleWriter {
-  readonly #shared = new Map<LabelValues, string>();
-
-  line(name: string, { value, labels, shared }: MetricSample): string {
-    const own = labels === undefined ? '' : labelsText(labels, shared);
-    const others = shared === undefined ? '' : this.#sharedText(shared);
-    const both = own !== '' && others !== '' ? `${own},${others}` : own + others;
-    return both === '' ? `${name} ${valueText(value)}\n` : `${name}{${both}} ${valueText(value)}\n`;
+/** Texts of label objects that many samples share. An object is never changed once it was given. */
+const sharedTexts = new WeakMap<LabelValues, string>();
+function sharedText(labels: LabelValues): string {
+  let text = sharedTexts.get(labels);
+  if (text === undefined) {
+    text = labelsText(labels);
+    sharedTexts.set(labels, text);
   }
+  return text;
+}
 
-  #sharedText(shared: LabelValues): string {
-    let text = this.#shared.get(shared);
-    if (text === undefined) {
-      text = labelsText(shared);
-      this.#shared.set(shared, text);
-    }
-    return text;
-  }
+/** Labels that stand beside those of many items, which have none of the same name: their text is made once. */
+export function constantLabels(labels: LabelValues): LabelValues {
+  sharedText(labels);
+  return labels;
+}
+
+const ownText = (labels: LabelValues, shared: LabelValues | undefined): string =>
+  sharedTexts.get(labels) ?? labelsText(labels, shared);
+
+function lineOf(name: string, { value, labels, shared }: MetricSample): string {
+  const own = labels === undefined ? '' : ownText(labels, shared);
+  const others = shared === undefined ? '' : sharedText(shared);
+  const both = own !== '' && others !== '' ? `${own},${others}` : own + others;
+  return both === '' ? `${name} ${valueText(value)}\n` : `${name}{${both}} ${valueText(value)}\n`;
 }
 
 /**
@@ -112,7 +118,6 @@ export class Exposition<Scrape> {
 
   async #pieces(format: Format, scrape: Scrape): Promise<readonly Buffer[]> {
     const slices = this.#paced ? new Slices() : null;
-    const writer = new SampleWriter();
     const pieces: Buffer[] = [];
     let text = '';
     for (const [i, { name, type, help, collect }] of this.#families.entries()) {
@@ -123,7 +128,7 @@ export class Exposition<Scrape> {
       if (i > 0 && format === 'prometheus') text += '\n';
       text += `# HELP ${head} ${escapeText(help)}\n# TYPE ${head} ${type}\n`;
       for (const each of collect(scrape)) {
-        text += writer.line(sample, each);
+        text += lineOf(sample, each);
         if (text.length < pieceChars) continue;
         pieces.push(Buffer.from(text));
         text = '';
@@ -178,6 +183,18 @@ export function each<Scrape, Item>(
   });
 }
 
+const labelsOfStates = new Map<string, LabelValues>();
+/** The same object for a label and a value of an enumeration. */
+function stateLabels(label: string, state: string): LabelValues {
+  const key = `${label}=${state}`;
+  let labels = labelsOfStates.get(key);
+  if (labels === undefined) {
+    labels = constantLabels({ [label]: state });
+    labelsOfStates.set(key, labels);
+  }
+  return labels;
+}
+
 /** Samples of a set of states: 1 for the one that holds, 0 for the others. */
 export function stateSet<State extends string>(
   states: readonly State[],
@@ -185,11 +202,11 @@ export function stateSet<State extends string>(
   now: string,
   shared?: LabelValues,
 ): MetricSample[] {
-  return states.map((state) => ({
-    value: state === now ? 1 : 0,
-    labels: { [label]: state },
-    ...(shared && { shared }),
-  }));
+  return states.map((state) => {
+    const value = state === now ? 1 : 0;
+    const labels = stateLabels(label, state);
+    return shared === undefined ? { value, labels } : { value, labels, shared };
+  });
 }
 
 /** Labels without those that are not known. */

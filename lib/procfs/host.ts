@@ -107,6 +107,8 @@ export function procHostReader(
   const files = new GuardedReader({
     open: openFiles,
     clock,
+    // Each file alone, so that one that hangs holds up no other.
+    batchSize: 1,
     maxAbandoned: hostFiles.length,
     fault: (what) => ({
       source: 'proc',
@@ -115,7 +117,6 @@ export function procHostReader(
       message: `${what}: what it says of the host is not known.`,
     }),
   });
-  // In one batch: each answer of its own wakes the event loop. Where a file hangs, the reader tries each alone.
   const paths = Object.freeze([...hostFiles.map((name) => join(procRoot, name)), ...(container?.paths ?? [])]);
   const cpuCount = Math.max(1, cpus().length);
   let reading: HostReading | null = null;

@@ -37,8 +37,11 @@ export interface RunningSampler {
   close(): Promise<void>;
 }
 
-/** How often discovery looks for new and removed cgroups; costs one small read. */
-const discoverEveryMs = 500;
+/**
+ * Longest time between two looks of discovery for new and removed cgroups; each costs one small read. A tick looks too, so that
+ * this is a little more than half of the usual interval: there is one look between two ticks, and none right before one.
+ */
+const discoverEveryMs = 600;
 /** Trees of processes are read within so long, else a snapshot has their earlier figures, ms. */
 const treesDeadlineMs = 250;
 /** Longest wait of `sample` for one source. */
@@ -134,20 +137,25 @@ export class SamplerLoop implements RunningSampler {
     void sampler.lookAtSockets();
     void this.#discover();
     reader?.start(intervalMs);
+    void host.read();
     while (!this.#closing.signal.aborted) {
-      void host.read();
       // A pass may be late by half an interval; then the tick goes on without it.
       if (reader === null) await this.#within(never, intervalMs);
       else await this.#nextPass(intervalMs * 1.5);
+      // For the next tick. What is asked here is answered while the snapshot is made, and wakes nobody.
+      void host.read();
+      void this.#discover();
       await this.#readTrees(treesDeadlineMs);
       if (!this.#closing.signal.aborted) onSnapshot(sampler.snapshot());
     }
   }
 
   async #discover(): Promise<void> {
+    if (this.#discovering !== null) clearTimeout(this.#discovering);
     await this.#parts.discovery.scan().catch(() => undefined);
     if (this.#closing.signal.aborted) return;
     this.#parts.sampler.reconcile();
+    if (this.#discovering !== null) clearTimeout(this.#discovering);
     this.#discovering = setTimeout(() => void this.#discover(), discoverEveryMs);
     this.#discovering.unref();
   }

@@ -322,6 +322,7 @@ export class Sampler {
     if (tracked.watched.scope === 'processes') return null;
     if (processes === null || !this.#deps.fromProc.io || nested > 0 || tracked.hidden > 0) return null;
     // One that ended while it was read is no longer part of the sum.
+    if (!processes.some(({ startTicks }) => Number.isNaN(startTicks))) return processes;
     return processes.filter(({ startTicks }) => !Number.isNaN(startTicks));
   }
 

@@ -99,7 +99,7 @@ export interface Described {
 }
 
 const shownModels = (names: readonly string[]): readonly string[] =>
-  [...new Set(names.map(shownModel).filter((name) => name !== null))].slice(0, maxModels);
+  names.length === 0 ? names : [...new Set(names.map(shownModel).filter((name) => name !== null))].slice(0, maxModels);
 
 /**
  * Models and command of a worker from the command lines of its processes, main process first. The command shown is

@@ -69,7 +69,7 @@ export class WorkerDescriptions {
         group,
         instance,
         path,
-        directory: join(root, path),
+        directory: before?.directory ?? join(root, path),
         origin: entry === null || isContainer ? 'adopted' : 'launched',
         name: names.get(path) ?? null,
         record,

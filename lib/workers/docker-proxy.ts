@@ -28,7 +28,10 @@ function portOf(text: string | undefined): number | null {
  * (rootlessport, rootlesskit) say nothing of it there.
  */
 export function publishedPortOf(argv: readonly string[]): PublishedPort | null {
-  const [program = '', ...rest] = argv;
+  const [program = ''] = argv;
+  // Nearly none is one, and the words of all are looked at.
+  if (!program.endsWith('docker-proxy')) return null;
+  const rest = argv.slice(1);
   if (program.slice(program.lastIndexOf('/') + 1) !== 'docker-proxy') return null;
   const values = new Map<string, string>();
   for (let i = 0; i < rest.length; i += 1) {

@@ -190,7 +190,11 @@ export class ProcessTable {
   async #read(pids: readonly number[]): Promise<void> {
     const { procRoot, clock, markerVariable } = this.#options;
     const names = markerVariable === null || !this.#marks ? files : [...files, 'environ'];
-    const paths = pids.flatMap((pid) => names.map((file) => join(procRoot, String(pid), file)));
+    const paths: string[] = [];
+    for (const pid of pids) {
+      const directory = join(procRoot, String(pid));
+      for (const name of names) paths.push(`${directory}/${name}`);
+    }
     const results = await this.#files.read(paths, maxCmdline);
     for (const [i, pid] of pids.entries()) {
       const [stat, cgroup, cmdline, environ = ENOENT] = results.slice(i * names.length, (i + 1) * names.length);
