@@ -44,7 +44,7 @@ function sameRows(a: Heartbeat, b: Heartbeat): boolean {
     a.workers.every(({ id, gpus }, i) => {
       const other = b.workers[i]!;
       if (id !== other.id || gpus.length !== other.gpus.length) return false;
-      return gpus.length === 0 || gpus.every((g, j) => g.uuid === other.gpus[j]!.uuid);
+      return gpus.every((g, j) => g.uuid === other.gpus[j]!.uuid);
     })
   );
 }

@@ -11,6 +11,7 @@ import type { SamplerDeps } from './deps.js';
 import { Endpoints } from './endpoints.js';
 import type { HiveEventDraft } from './events.js';
 import { implausible } from './implausible.js';
+import { addFaults, type LiveRow } from './live-row.js';
 import { type RawRow, rates, rawRow } from './rates.js';
 import { shownWorkers } from './shown-workers.js';
 import { StartClock } from './start-clock.js';
@@ -29,7 +30,7 @@ import {
   workerSample,
 } from './worker.js';
 import { WorkerEvents } from './worker-events.js';
-import { addFileFaults, fileError, hiddenFault, missingFaults, stalledFault } from './worker-faults.js';
+import { fileError, missingFaults } from './worker-faults.js';
 import { WorkerGpus } from './worker-gpus.js';
 import { type WorkerLoad, WorkerLoads } from './worker-loads.js';
 import { WorkerProcesses } from './worker-processes.js';
@@ -43,13 +44,6 @@ export interface RawCounters {
 
 /** A host of which nothing could be read yet. */
 const emptyHost: HostSample = { ...(unmeasured(hostFields) as HostSample), cpuCount: availableParallelism() };
-
-/** A row of a pass in which its worker lives. */
-interface LiveRow {
-  readonly tracked: Tracked;
-  readonly row: RawRow;
-  readonly processes: readonly WorkerProcess[] | null;
-}
 
 /**
  * Turns finished passes into snapshots: raw rows to rates, rates to what a worker is and does. Does no I/O of its own and
@@ -435,21 +429,6 @@ function pathsByPid(rows: readonly LiveRow[]): ReadonlyMap<number, string> {
   for (const { tracked, processes } of rows)
     for (const { pid } of processes ?? []) paths.set(pid, tracked.watched.path);
   return paths;
-}
-
-/** What is wrong with one worker; to `missing` go files that the kernel does not offer. */
-function addFaults(
-  found: { readonly faults: Fault[]; readonly missing: Set<WorkerFile> },
-  { live, pass, sample }: { live: LiveRow; pass: RawPass | null; sample: WorkerSample },
-): void {
-  const { tracked, processes } = live;
-  const { faults } = found;
-  if (tracked.stalled) faults.push(stalledFault(sample));
-  if (tracked.hidden > 0) faults.push(hiddenFault(sample.id, tracked.hidden, processes?.length ?? 0));
-  if (pass !== null && tracked.slot !== null) {
-    addFileFaults(pass, tracked.slot, sample.id, found);
-  }
-  if (tracked.server.fault !== null) faults.push({ ...tracked.server.fault, workerId: sample.id });
 }
 
 /** More are cut off: a thousand workers may fail at once. */
