@@ -20,7 +20,7 @@ import { PendingRows, RowText, rowsNameOf, type StreamFilter, StreamRows, type S
 
 const keepAliveMs = 15_000;
 const maxFlushDelayMs = 500;
-/** Between two writes, ms: of a busy fleet what happens meanwhile goes out together. What comes after a pause waits for nothing. */
+/** Where two hives were heard in one turn the fleet is busy: then what happens within so many ms of a write goes out together. */
 const gatherMs = 10;
 /** Events that are written at once, bytes. */
 const eventsTogether = 32 * 1024;
@@ -50,7 +50,8 @@ export class StreamHub {
   #pending = new Map<string, PendingRows>();
   #events: FleetEvent[] = [];
   #scheduled = false;
-  #lastFlushMs = 0;
+  /** From the last write to the next, ms, at least. */
+  #restMs = 0;
   #flushedAtMs = Number.NEGATIVE_INFINITY;
   readonly #onEvicted: (reader: SlowConsumer, count: number) => void;
   #clients = 0;
@@ -242,7 +243,8 @@ export class StreamHub {
     }
     this.#evictLargest();
     this.#flushedAtMs = performance.now();
-    this.#lastFlushMs = this.#flushedAtMs - started;
+    const tookMs = this.#flushedAtMs - started;
+    this.#restMs = Math.min(maxFlushDelayMs, Math.max(tookMs * 3, pending.size > 1 ? gatherMs : 0));
   }
 
   /** Adds to what waits; whether anything does. */
@@ -321,8 +323,7 @@ export class StreamHub {
       this.#scheduled = false;
       this.#flush(false);
     };
-    const restMs = Math.min(maxFlushDelayMs, Math.max(this.#lastFlushMs * 3, gatherMs));
-    const delay = this.#flushedAtMs + restMs - performance.now();
+    const delay = this.#flushedAtMs + this.#restMs - performance.now();
     if (delay < 1) setImmediate(run);
     else setTimeout(run, delay);
   }
