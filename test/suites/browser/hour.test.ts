@@ -169,8 +169,10 @@ describe('an operator’s hour', () => {
     await narrow.waitForSelector('.event-row', within);
     await operator.draw('7-events');
     expect(await operator.cli('events', '--kind', 'oomKill', '--last', '50')).toContain(worker);
-    await page.goto(`${queen.url}/?view=workers&show=worker:gpu-0200/${worker}`);
-    await page.waitForSelector('.panel-body .charts', within);
+    for (const each of [page, small, narrow]) {
+      await each.goto(`${queen.url}/?view=workers&show=worker:gpu-0200/${worker}`);
+      await each.waitForSelector('.panel-body .charts', within);
+    }
     await operator.draw('7-worker');
 
     // All is repaired.
