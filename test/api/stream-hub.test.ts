@@ -78,6 +78,33 @@ describe('events of one moment', () => {
   });
 });
 
+describe('events of one moment that are many', () => {
+  it('are some writes, each hardly longer than 32 KiB, with none twice and none left out', () => {
+    const { hub, open, hear } = bench();
+    const reader = open({ kinds: ['queenEvent'] });
+    const hives = Array.from({ length: 600 }, (_, n) => `h${n}`);
+    for (const hive of hives) hear(hive);
+    reader.reading = false;
+    hub.flush();
+    const sizes = reader.waiting.map(({ length }) => length);
+    expect(sizes.length).toBeGreaterThan(2);
+    for (const size of sizes) expect(size).toBeLessThan(33 * 1024);
+    for (const size of sizes.slice(0, -1)) expect(size).toBeGreaterThan(32 * 1024);
+    reader.read();
+    const joined = reader.messages.filter(({ event }) => event === 'queenEvent');
+    expect(joined.map(({ data }) => (data as { hive: string }).hive)).toEqual(hives);
+  });
+});
+
+describe('a caller that holds its share of all streams', () => {
+  it('is refused another, while somebody else is not', () => {
+    const { hub, open } = bench({ maxClients: 10 });
+    for (let n = 0; n < 8; n += 1) open({}, 'one');
+    expect(hub.refusal('one', {})).toMatch(/^Too many streams/);
+    expect(hub.refusal('another', {})).toBeNull();
+  });
+});
+
 describe('rows that nobody sees', () => {
   it('are not made: most readers want events alone, or one hive', () => {
     const { registry, hub, open, hear, said } = bench();

@@ -35,7 +35,7 @@ export const rooms = [
   },
   {
     name: 'api',
-    changes: /^lib\/api\/stream-(group|hub)\./,
+    changes: /^lib\/api\/stream-(group|hub|rows)\./,
     tests: ['test/api/stream*.test.ts', 'test/api/shares.test.ts'],
   },
 ];
