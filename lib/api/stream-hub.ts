@@ -33,9 +33,9 @@ const nameOf = ({ hive, model, kinds, changes, lists }: StreamFilter): string =>
   JSON.stringify([hive, model, kinds && [...new Set(kinds)].sort(), changes, lists]);
 
 /**
- * Fans the registry's changes out. Everything that happened in one turn of the event loop, or since the last write in the
- * last hundredth of a second, goes out as one write per client, built once per filter; a flush that took long (many clients)
- * puts off the next, so that streaming never takes more than about a quarter of the loop.
+ * Fans the registry's changes out. Everything that happened in one turn of the event loop, of a busy fleet in a hundredth of a
+ * second, goes out as one write per client, built once per filter; a flush that took long (many clients) puts off the next,
+ * so that streaming never takes more than about a quarter of the loop.
  */
 export class StreamHub {
   readonly #source: StreamSource;

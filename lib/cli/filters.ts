@@ -80,6 +80,8 @@ export async function hivesOf(client: HivepulseClient, hive: string | undefined)
 
 /** What to say of a list without a worker: workers that cannot be found are none that do not match. */
 export async function noteOfNoWorker(client: HivepulseClient, hive: string | undefined): Promise<readonly string[]> {
-  const text = fleetWorkersText(await hivesOf(client, hive));
-  return text === null ? [] : [`${printable(text)}.`];
+  return noteOf(fleetWorkersText(await hivesOf(client, hive)));
 }
+
+/** A text without its full stop, as a note below a list. */
+export const noteOf = (text: string | null): readonly string[] => (text === null ? [] : [`${printable(text)}.`]);

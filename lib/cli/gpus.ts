@@ -5,10 +5,18 @@ import type { GpuView } from '../contract/api.js';
 import { gpuHealths } from '../contract/enums.js';
 import type { GpusQuery } from '../contract/queries.js';
 import { fleetGpusText } from '../present/knowledge.js';
-import { printable } from '../present/printable.js';
 import { defined } from '../util/defined.js';
 import { completedBy } from './completes.js';
-import { collectPages, filterOption, hivesOf, limitOf, limitOption, livenessOption, parseFlag } from './filters.js';
+import {
+  collectPages,
+  filterOption,
+  hivesOf,
+  limitOf,
+  limitOption,
+  livenessOption,
+  noteOf,
+  parseFlag,
+} from './filters.js';
 import { listCommand } from './listing.js';
 
 /** Adds `hivepulse gpus`. */
@@ -54,6 +62,5 @@ Examples:
 async function notesOf(client: HivepulseClient, hive: string | undefined): Promise<readonly string[]> {
   const { gpus } = await client.fleet();
   if (gpus.unknownHives === 0) return [];
-  const text = fleetGpusText(await hivesOf(client, hive));
-  return text === null ? [] : [`${printable(text)}.`];
+  return noteOf(fleetGpusText(await hivesOf(client, hive)));
 }

@@ -104,21 +104,29 @@ export class Exposition<Scrape> {
   }
 
   async text(format: Format, scrape: Scrape | (() => Promise<Scrape>)): Promise<string> {
-    return Buffer.concat(await this.pieces(format, scrape)).toString();
+    return (await this.#parts(format, scrape, String)).join('');
   }
 
   /** The text as bytes: that of a large fleet is some megabytes. `scrape`: what it sees, or what gives that once those before are done. */
   pieces(format: Format, scrape: Scrape | (() => Promise<Scrape>)): Promise<readonly Buffer[]> {
-    const pieces = this.#last.then(async () =>
-      this.#pieces(format, typeof scrape === 'function' ? await (scrape as () => Promise<Scrape>)() : scrape),
-    );
-    this.#last = pieces.catch(() => undefined);
-    return pieces;
+    return this.#parts(format, scrape, (text) => Buffer.from(text));
   }
 
-  async #pieces(format: Format, scrape: Scrape): Promise<readonly Buffer[]> {
+  #parts<T>(
+    format: Format,
+    scrape: Scrape | (() => Promise<Scrape>),
+    partOf: (text: string) => T,
+  ): Promise<readonly T[]> {
+    const parts = this.#last.then(async () =>
+      this.#write(format, typeof scrape === 'function' ? await (scrape as () => Promise<Scrape>)() : scrape, partOf),
+    );
+    this.#last = parts.catch(() => undefined);
+    return parts;
+  }
+
+  async #write<T>(format: Format, scrape: Scrape, partOf: (text: string) => T): Promise<readonly T[]> {
     const slices = this.#paced ? new Slices() : null;
-    const pieces: Buffer[] = [];
+    const parts: T[] = [];
     let text = '';
     for (const [i, { name, type, help, collect }] of this.#families.entries()) {
       // OpenMetrics names a counter without the suffix of its samples.
@@ -130,13 +138,13 @@ export class Exposition<Scrape> {
       for (const each of collect(scrape)) {
         text += lineOf(sample, each);
         if (text.length < pieceChars) continue;
-        pieces.push(Buffer.from(text));
+        parts.push(partOf(text));
         text = '';
         if (slices?.isOver) await slices.rest();
       }
     }
-    pieces.push(Buffer.from(format === 'openMetrics' ? `${text}# EOF\n` : text));
-    return pieces;
+    parts.push(partOf(format === 'openMetrics' ? `${text}# EOF\n` : text));
+    return parts;
   }
 }
 

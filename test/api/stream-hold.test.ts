@@ -1,12 +1,9 @@
-import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { StreamHub } from '../../lib/api/stream-hub.js';
 import { StreamRows } from '../../lib/api/stream-rows.js';
 import type { StreamChanges } from '../../lib/contract/api.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
-import { endlessTurn } from './build-server.js';
-import { FakeResponse } from './fake-response.js';
+import { hubBench } from './hub-bench.js';
 
 /** Of the event loop: what is put off to its next turn, or by so many ms, happens when a test says so. */
 const stepped = [
@@ -25,29 +22,6 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function bench() {
-  const registry = new Registry({ clock: () => 0, epoch: 'e' });
-  const hub = new StreamHub(registry, { turns: endlessTurn(), now: () => 0 });
-  const open = (filter = {}) => {
-    const response = new FakeResponse();
-    hub.open(response as unknown as ServerResponse, filter, null, 'someone');
-    return response;
-  };
-  const seqs = new Map<string, number>();
-  const hear = (hive: string, over: Parameters<typeof heartbeatOf>[2] = {}) => {
-    const seq = (seqs.get(hive) ?? 0) + 1;
-    seqs.set(hive, seq);
-    expect(registry.heartbeat(heartbeatOf(hive, seq, over)).accepted).toBe(true);
-  };
-  /** What came to a reader since it was asked last. */
-  const news = (response: FakeResponse) => {
-    const said = response.messages.map(({ event, data }) => (data as { kind?: string }).kind ?? event);
-    response.text = '';
-    return said;
-  };
-  return { registry, hub, open, hear, news };
-}
-
 /** Where two hives were heard in one turn, what happens within so many ms of a write goes out together. */
 const gatherMs = 10;
 
@@ -55,7 +29,7 @@ const llm = (n: number, cpuPercent: number) => workerOf(`llm/${n}`, { cpuPercent
 
 describe('changes are held for a tenth of a second', () => {
   it('to be compressed together, while whole rows go out in the next turn', () => {
-    const { open, hear, news } = bench();
+    const { open, hear, news } = hubBench();
     hear('a', { workers: [llm(0, 1)] });
     const [whole, changes] = [open(), open({ changes: true })];
     [whole, changes].map(news);
@@ -82,7 +56,7 @@ describe('changes are held for a tenth of a second', () => {
   });
 
   it('but not behind an event, nor behind the snapshot of a reader that joins', () => {
-    const { open, hear, news } = bench();
+    const { open, hear, news } = hubBench();
     hear('a', { workers: [llm(0, 1)] });
     const first = open({ changes: true });
     hear('a', { workers: [llm(0, 2)] });
@@ -99,7 +73,7 @@ describe('changes are held for a tenth of a second', () => {
   });
 
   it('rows that are gone meanwhile are gone, and a hive that is removed is not sent at all', () => {
-    const { registry, open, hear, news } = bench();
+    const { registry, open, hear, news } = hubBench();
     hear('a', { workers: [llm(0, 1), llm(1, 1)] });
     const changes = open({ changes: true });
     hear('a', { workers: [llm(0, 2), llm(1, 2)] });
@@ -124,7 +98,7 @@ describe('changes are held for a tenth of a second', () => {
   });
 
   it('two new rows are two, and a hive in which nothing differs has no change', () => {
-    const { open, hear } = bench();
+    const { open, hear } = hubBench();
     hear('a', { workers: [] });
     const changes = open({ changes: true });
     hear('a', { workers: [] });
@@ -141,7 +115,7 @@ describe('changes are held for a tenth of a second', () => {
   });
 
   it('when the last reader leaves nothing waits any more', () => {
-    const { open, hear } = bench();
+    const { open, hear } = hubBench();
     hear('a', { workers: [llm(0, 1)] });
     const changes = open({ changes: true });
     hear('a', { workers: [llm(0, 2)] });
@@ -153,7 +127,7 @@ describe('changes are held for a tenth of a second', () => {
 
 describe('what happens in one turn goes out as one write', () => {
   it('and the next is put off by three times what it took, by half a second at most, and by ten ms where the fleet is busy', () => {
-    const { hub, open, hear, news } = bench();
+    const { hub, open, hear, news } = hubBench();
     hear('a', { workers: [llm(0, 1)] });
     const reader = open();
     /** Each write takes so long. */
@@ -195,7 +169,7 @@ describe('what happens in one turn goes out as one write', () => {
   });
 
   it('a hub that is closed says so, and has ended its readers with what they were owed', () => {
-    const { hub, open, hear, news } = bench();
+    const { hub, open, hear, news } = hubBench();
     hear('a', { workers: [] });
     const reader = open();
     news(reader);

@@ -1,40 +1,15 @@
-import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { StreamHub } from '../../lib/api/stream-hub.js';
 import { StreamRows } from '../../lib/api/stream-rows.js';
 import { RequestTurns } from '../../lib/http/request-turns.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { eventOf, heartbeatOf, workerOf } from '../harness/heartbeats.js';
-import { endlessTurn } from './build-server.js';
-import { FakeResponse } from './fake-response.js';
-
-type HubOptions = NonNullable<ConstructorParameters<typeof StreamHub>[1]>;
-
-function bench(options: HubOptions = {}) {
-  const registry = new Registry({ clock: () => 0, epoch: 'e' });
-  const hub = new StreamHub(registry, { turns: endlessTurn(), now: () => 0, ...options });
-  const open = (filter = {}, caller = 'someone') => {
-    const response = new FakeResponse();
-    hub.open(response as unknown as ServerResponse, filter, null, caller);
-    return response;
-  };
-  const seqs = new Map<string, number>();
-  /** Without a flush: what follows happens in the same turn. */
-  const hear = (hive: string, over: Parameters<typeof heartbeatOf>[2] = {}) => {
-    const seq = (seqs.get(hive) ?? 0) + 1;
-    seqs.set(hive, seq);
-    expect(registry.heartbeat(heartbeatOf(hive, seq, over)).accepted).toBe(true);
-  };
-  const said = (response: FakeResponse) =>
-    response.messages.map(({ event, data }) => (data as { kind?: string }).kind ?? event);
-  return { registry, hub, open, hear, said };
-}
+import { hubBench } from './hub-bench.js';
 
 const of = (model: string, n: number, cpuPercent = n) => workerOf(`llm/${n}`, { model, models: null, cpuPercent });
 
 describe('a reader of one model', () => {
   it('has no message of hives in which nothing of it has changed, and where it stands like any that is not sent all', () => {
-    const { hub, open, hear, said } = bench();
+    const { hub, open, hear, said } = hubBench();
     hear('a', { workers: [of('m', 0), of('n', 1)] });
     const [one, all] = [open({ model: 'm' }), open()];
     hear('a', { workers: [of('m', 0), of('n', 1, 50)] });
@@ -57,7 +32,7 @@ describe('a reader of one model', () => {
 
 describe('events of one moment', () => {
   it('go to each reader in one write, and one by one where it is behind', () => {
-    const { hub, open, hear } = bench({ limits: { behindBytes: 1 } });
+    const { hub, open, hear } = hubBench({ limits: { behindBytes: 1 } });
     const [quick, slow] = [open({ kinds: ['queenEvent'] }), open({ kinds: ['queenEvent'] })];
     hear('a');
     slow.reading = false;
@@ -80,7 +55,7 @@ describe('events of one moment', () => {
 
 describe('events of one moment that are many', () => {
   it('are some writes, each hardly longer than 32 KiB, with none twice and none left out', () => {
-    const { hub, open, hear } = bench();
+    const { hub, open, hear } = hubBench();
     const reader = open({ kinds: ['queenEvent'] });
     const hives = Array.from({ length: 600 }, (_, n) => `h${n}`);
     for (const hive of hives) hear(hive);
@@ -98,7 +73,7 @@ describe('events of one moment that are many', () => {
 
 describe('a caller that holds its share of all streams', () => {
   it('is refused another, while somebody else is not', () => {
-    const { hub, open } = bench({ maxClients: 10 });
+    const { hub, open } = hubBench({ maxClients: 10 });
     for (let n = 0; n < 8; n += 1) open({}, 'one');
     expect(hub.refusal('one', {})).toMatch(/^Too many streams/);
     expect(hub.refusal('another', {})).toBeNull();
@@ -107,7 +82,7 @@ describe('a caller that holds its share of all streams', () => {
 
 describe('rows that nobody sees', () => {
   it('are not made: most readers want events alone, or one hive', () => {
-    const { registry, hub, open, hear, said } = bench();
+    const { registry, hub, open, hear, said } = hubBench();
     const looked: string[] = [];
     vi.spyOn(registry, 'subscribe').mockImplementation((listener) =>
       Registry.prototype.subscribe.call(registry, (change) => {
@@ -139,7 +114,7 @@ describe('rows that many see', () => {
     ['of one hive', { hive: 'a' }],
     ['of one model', { model: 'm' }],
   ])('%s are made once, whatever events their readers see, until the last of them leaves', (_, filter) => {
-    const { registry, hub, open, hear } = bench();
+    const { registry, hub, open, hear } = hubBench();
     hear('a', { workers: [of('m', 0)] });
     const readers = Array.from({ length: 10 }, (__, n) => open({ ...filter, kinds: ['heartbeat', `kind-${n}`] }));
     const asked = vi.spyOn(registry, 'workersOf');
@@ -167,7 +142,7 @@ describe('rows that many see', () => {
 
 describe('what happens in one turn', () => {
   it('a hive that is removed after its heartbeat is gone, and comes by no late row', () => {
-    const { registry, hub, open, hear, said } = bench();
+    const { registry, hub, open, hear, said } = hubBench();
     hear('a');
     const response = open();
     hear('a', { workers: [workerOf('llm/7')] });
@@ -177,7 +152,7 @@ describe('what happens in one turn', () => {
   });
 
   it('rows of the first of two heartbeats are kept, though events come with the second', () => {
-    const { hub, open, hear, said } = bench();
+    const { hub, open, hear, said } = hubBench();
     hear('a', { workers: [of('m', 0), of('m', 1)] });
     const response = open();
     hear('a', { workers: [of('m', 0, 61), of('m', 1)] });
@@ -188,7 +163,7 @@ describe('what happens in one turn', () => {
   });
 
   it('a hive that is sent whole has nothing gone', () => {
-    const { hub, open, hear } = bench();
+    const { hub, open, hear } = hubBench();
     const response = open();
     hear('b');
     hub.flush();
@@ -203,7 +178,7 @@ describe('readers of the same', () => {
 
   it('go on when one of them leaves; with the last the clock stops', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-    const { hub, open, hear, said } = bench();
+    const { hub, open, hear, said } = hubBench();
     const [first, second] = [open(), open()];
     expect(vi.getTimerCount()).toBe(1);
     first.emit('close');
@@ -215,7 +190,7 @@ describe('readers of the same', () => {
   });
 
   it('are those of the same kinds in any order: 64 different filters are all that a caller may have', () => {
-    const { hub, open } = bench({ maxClients: 1000 });
+    const { hub, open } = hubBench({ maxClients: 1000 });
     for (let n = 0; n < 64; n += 1) open({ kinds: ['event', `kind-${n}`] });
     expect(hub.refusal('someone', { kinds: ['kind-7', 'event', 'kind-7'] })).toBeNull();
     expect(hub.refusal('someone', { kinds: ['kind-64', 'event'] })).toMatch(/64 streams with different filters/);
@@ -230,7 +205,7 @@ describe('readers of the same', () => {
         run();
       }
     }
-    const { open } = bench({ turns: new Turns({ now: () => 0, soon: () => undefined }) });
+    const { open } = hubBench({ turns: new Turns({ now: () => 0, soon: () => undefined }) });
     open({}, 'one');
     open({}, 'other');
     expect(new Set(callers)).toEqual(new Set(['one', 'other']));
@@ -241,7 +216,7 @@ describe('memory of all readers together', () => {
   /** Three that do not read, of which the second waits for most; `limit`: bytes that may wait. */
   function waiting(limit: number) {
     const evicted: number[] = [];
-    const { hub, open, hear } = bench({ maxUnreadBytes: limit, onEvicted: (_reader, count) => evicted.push(count) });
+    const { hub, open, hear } = hubBench({ maxUnreadBytes: limit, onEvicted: (_reader, count) => evicted.push(count) });
     hear('a');
     const filters = [{ kinds: ['event'] }, {}, { kinds: ['event', 'queenEvent'] }];
     const readers = filters.map((filter) => open(filter));
