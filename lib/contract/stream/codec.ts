@@ -1,5 +1,5 @@
 import type { ChangedCells } from './cells.js';
-import { rowTypes, type StreamSchema } from './columns.js';
+import { type Column, rowTypes, type StreamSchema } from './columns.js';
 import type { NumericState } from './state.js';
 
 /** Bytes that are no message of a stream. */
@@ -372,16 +372,34 @@ export class DeltaReader {
   }
 }
 
-/** As it travels: names and scales. */
-export type SentSchema = Readonly<Record<(typeof rowTypes)[number], readonly (readonly [string, number])[]>>;
+/** As it travels: names, each with its scale or its words. */
+export type SentSchema = Readonly<
+  Record<(typeof rowTypes)[number], readonly (readonly [string, number | readonly string[]])[]>
+>;
 
 export const sentSchema = (schema: StreamSchema): SentSchema =>
   Object.fromEntries(
-    rowTypes.map((type) => [type, schema[type].map(({ name, scale }) => [name, scale])]),
+    rowTypes.map((type) => [type, schema[type].map(({ name, scale, words }) => [name, words ?? scale])]),
   ) as unknown as SentSchema;
 
 const maxColumns = 256;
 const namePattern = /^[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,3}$/;
+
+const maxWords = 64;
+const wordPattern = /^[A-Za-z][A-Za-z0-9]{0,63}$/;
+
+/** @throws StreamCodecError */
+function kindOf(kind: unknown): Pick<Column, 'scale' | 'words'> {
+  if (!Array.isArray(kind)) {
+    if (typeof kind !== 'number' || !Number.isInteger(kind) || kind < 1 || kind > 1e6)
+      return fail('a scale is malformed');
+    return { scale: kind };
+  }
+  const areWords = kind.every((word) => typeof word === 'string' && wordPattern.test(word));
+  if (!areWords || kind.length === 0 || kind.length > maxWords || new Set(kind).size < kind.length)
+    return fail('words are malformed');
+  return { scale: 1, words: kind as readonly string[] };
+}
 
 /** @throws StreamCodecError */
 export function readSchema(sent: unknown): StreamSchema {
@@ -395,13 +413,11 @@ export function readSchema(sent: unknown): StreamSchema {
         type,
         columns.map((column: unknown) => {
           if (!Array.isArray(column) || column.length !== 2) return fail('a column is malformed');
-          const [name, scale] = column as readonly unknown[];
+          const [name, kind] = column as readonly unknown[];
           if (typeof name !== 'string' || !namePattern.test(name) || names.has(name))
             return fail('a name is malformed');
-          if (typeof scale !== 'number' || !Number.isInteger(scale) || scale < 1 || scale > 1e6)
-            return fail('a scale is malformed');
           names.add(name);
-          return { name, path: name.split('.'), scale };
+          return { name, path: name.split('.'), ...kindOf(kind) };
         }),
       ];
     }),
