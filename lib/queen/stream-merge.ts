@@ -102,9 +102,8 @@ export function mergeChange(
   const number = hive.heartbeats;
   const changesHere = changesOf(workers.length);
   const isRoomChanged = base.keep(cells, changesHere);
-  const memoryAvailableBytes = figuresOfHost(base).memoryAvailableBytes;
-  delta.isRoomSame = !isRoomChanged && text === null && memoryAvailableBytes === hive.memoryAvailableBytes;
-  hive.memoryAvailableBytes = memoryAvailableBytes;
+  hive.memoryAvailableBytes = figuresOfHost(base).memoryAvailableBytes;
+  delta.isRoomSame = !isRoomChanged && text === null;
   const rows = text?.workers ?? [];
   let next = 0;
   hive.sums.clearWorkers();

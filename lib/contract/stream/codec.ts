@@ -43,8 +43,9 @@ const maxScaled = 2 ** 50;
 
 /** A value as a whole number; NaN where it is none in that scale. */
 function scaled(value: number, scale: number): number {
+  if (scale === 1) return Math.floor(value) === value && value <= maxScaled && value >= -maxScaled ? value : Number.NaN;
   const whole = Math.round(value * scale);
-  return Math.abs(whole) <= maxScaled && whole / scale === value ? whole : Number.NaN;
+  return whole <= maxScaled && whole >= -maxScaled && whole / scale === value ? whole : Number.NaN;
 }
 
 /** How a value is written: null, eight bytes as they are, or (2 and up) the difference to the value before. */
@@ -294,15 +295,19 @@ export function encodeDelta(
   return out.done();
 }
 
+/** Zigzags up to this are differences by integer arithmetic: most are, and each heartbeat of a fleet has a hundred. */
+const maxSmall = 2 ** 30;
+const smallDifference = (zigzag: number): number => (zigzag >>> 1) ^ -(zigzag & 1);
+const difference = (zigzag: number): number => (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
+
 function decodeValue(input: Reader, before: number, scale: number): number {
   const read = input.varint();
   if (read === token.null) return Number.NaN;
   if (read === token.raw) return input.double();
   const zigzag = read - token.difference;
-  const difference = zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
-  const whole = (scaled(before, scale) || 0) + difference;
-  if (Math.abs(whole) > maxScaled) fail('a value is too large');
-  return whole / scale + 0;
+  const whole = (scaled(before, scale) || 0) + (zigzag <= maxSmall ? smallDifference(zigzag) : difference(zigzag));
+  if (whole > maxScaled || whole < -maxScaled) fail('a value is too large');
+  return (scale === 1 ? whole : whole / scale) + 0;
 }
 
 function decodeRow(input: Reader, state: NumericState, row: number, changed: ChangedCells): void {
