@@ -65,6 +65,9 @@ const hiding: ReadonlySet<number> = new Set([ENOENT, ESRCH, EPERM, EACCES]);
  */
 export class ProcessTable {
   readonly #options: Required<Omit<ProcessTableOptions, 'openFiles'>>;
+  /** Lists of one path each, which stay what they are. */
+  readonly #root: readonly string[];
+  readonly #loadavg: readonly string[];
   readonly #entries = new Map<number, Entry>();
   readonly #wanted = new Set<number>();
   /** Pids that /proc did not show, with the time of the last try. */
@@ -79,6 +82,8 @@ export class ProcessTable {
 
   constructor(options: ProcessTableOptions) {
     const { openFiles: open, clock, procRoot } = options;
+    this.#root = Object.freeze([procRoot]);
+    this.#loadavg = Object.freeze([join(procRoot, 'loadavg')]);
     this.#options = { cgroupPrefix: '', markerVariable: null, settleMs: 10_000, verifyMs: 30_000, ...options };
     this.#files = new GuardedReader({
       open,
@@ -168,10 +173,10 @@ export class ProcessTable {
   /** The pids of /proc; null where none was born since the last listing (unless `always`), and where it can't be listed. */
   async #list(always: boolean): Promise<ReadonlySet<number> | null> {
     const { procRoot } = this.#options;
-    const [loadavg] = await this.#files.read([join(procRoot, 'loadavg')], 256);
-    const lastPid = loadavg instanceof Buffer ? parseLoadavg(loadavg).lastPid : null;
+    const [loadavg] = await this.#files.readKept(this.#loadavg, 256);
+    const lastPid = typeof loadavg === 'string' ? parseLoadavg(loadavg).lastPid : null;
     if (!always && lastPid !== null && lastPid === this.#lastPid) return null;
-    const [entries] = await this.#files.list([procRoot]);
+    const [entries] = await this.#files.list(this.#root);
     this.#listErrno = typeof entries === 'number' && entries !== ETIMEDOUT ? entries : null;
     if (typeof entries !== 'object') return null;
     this.#lastPid = lastPid;
