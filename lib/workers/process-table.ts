@@ -79,6 +79,8 @@ export class ProcessTable {
   #verifiedMs = Number.NEGATIVE_INFINITY;
   #listErrno: number | null = null;
   #generation = 0;
+  readonly #engines = new Map<number, Entry>();
+  #engineGeneration = 0;
 
   constructor(options: ProcessTableOptions) {
     const { openFiles: open, clock, procRoot } = options;
@@ -125,6 +127,16 @@ export class ProcessTable {
 
   all(): Iterable<KnownProcess> {
     return this.#entries.values();
+  }
+
+  /** Those that are engines. */
+  engines(): Iterable<KnownProcess> {
+    return this.#engines.values();
+  }
+
+  /** Rises with each change of one that is an engine, or was one. */
+  get engineGeneration(): number {
+    return this.#engineGeneration;
   }
 
   /** Whether /proc did not show the process when last asked: it has ended, or /proc hides it. */
@@ -186,6 +198,7 @@ export class ProcessTable {
 
   #remove(pid: number): void {
     if (this.#entries.delete(pid)) this.#generation += 1;
+    if (this.#engines.delete(pid)) this.#engineGeneration += 1;
   }
 
   close(): void {
@@ -228,7 +241,10 @@ export class ProcessTable {
     if (same && (Object.keys(now) as (keyof typeof now)[]).every((key) => now[key] === old[key])) return;
     this.#generation += 1;
     const seenMs = old?.seenMs ?? nowMs;
-    this.#entries.set(pid, { pid, startTicks, comm, ...now, argv: known.argv, role, seenMs });
+    const entry = { pid, startTicks, comm, ...now, argv: known.argv, role, seenMs };
+    this.#entries.set(pid, entry);
+    if (this.#engines.delete(pid) || engine !== null) this.#engineGeneration += 1;
+    if (engine !== null) this.#engines.set(pid, entry);
   }
 
   #known({ cgroup, cmdline, environ }: Omit<ProcessFiles, 'stat'>, old: Entry | null) {
