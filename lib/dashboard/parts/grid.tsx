@@ -3,6 +3,7 @@ import { useMemo, useRef } from 'preact/hooks';
 import { unknownText } from '../../present/units.js';
 import { drawn } from '../data/fleet.js';
 import { type ColumnRoom, columnTemplate, fitColumns, type SortKey } from '../data/rows.js';
+import { scrolling } from '../data/scrolling.js';
 import { filled } from '../data/sparks.js';
 import { holdsWhileOver, isPinned } from '../data/still.js';
 import { phone, useMedia, useWidth } from './hooks.js';
@@ -235,6 +236,9 @@ function GridRow<Row>({ grid, columns, tops, sparks, index, rowKey, style, selec
   drawn.value;
   filled.value;
   const row = grid.rowOf(rowKey);
+  // Lines of rows that come into view while one scrolls are drawn when that ends.
+  const linesOf = useRef('');
+  if (!scrolling.peek()) linesOf.current = rowKey;
   if (row === undefined)
     return (
       <div class={`data-row ${grid.kind}-row stale`} role="row" style={style}>
@@ -259,7 +263,14 @@ function GridRow<Row>({ grid, columns, tops, sparks, index, rowKey, style, selec
     >
       {columns.map((column) =>
         column.cell === undefined ? (
-          <Figure key={column.id} column={column} row={row} top={tops[column.id] ?? 0} sparks={sparks} />
+          <Figure
+            key={column.id}
+            column={column}
+            row={row}
+            top={tops[column.id] ?? 0}
+            sparks={sparks}
+            drawsLine={linesOf.current === rowKey}
+          />
         ) : (
           <div key={column.id} role="gridcell" class={column.class} title={column.title?.(row)}>
             {column.cell(row)}
@@ -274,18 +285,21 @@ interface FigureProps<Row> {
   readonly column: GridColumn<Row>;
   readonly row: Row;
   readonly top: number;
+  /** There is room for lines. */
   readonly sparks: boolean;
+  readonly drawsLine: boolean;
 }
 
-function Figure<Row>({ column, row, top, sparks }: FigureProps<Row>) {
+function Figure<Row>({ column, row, top, sparks, drawsLine }: FigureProps<Row>) {
   const text = column.text?.(row) ?? unknownText;
   const isUnknown = text === unknownText;
   const isAbsent = column.isAbsent?.(row) ?? false;
-  const values = sparks && !isAbsent ? (column.spark?.(row) ?? null) : null;
+  const hasSpark = sparks && column.spark !== undefined;
+  const values = hasSpark && drawsLine && !isAbsent ? column.spark!(row) : null;
   return (
     <div
       role="gridcell"
-      class={`metric-cell${isAbsent ? ' none' : ''}${values === null ? '' : ' with-spark'}${column.wide ? ' wide' : ''}`}
+      class={`metric-cell${isAbsent ? ' none' : ''}${hasSpark ? ' with-spark' : ''}${column.wide ? ' wide' : ''}`}
       data-label={column.label}
       title={column.title?.(row)}
     >

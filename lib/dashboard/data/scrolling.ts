@@ -1,0 +1,20 @@
+/** Whether one scrolls. What is drawn then is what comes into view; all else waits for the end of it. */
+import { signal } from '@preact/signals';
+
+/** So long after a scroll event more of them are expected. */
+const settleMs = 150;
+
+export const scrolling = signal(false);
+let lastScrollMs = 0;
+
+export function noteScroll(): void {
+  lastScrollMs = performance.now();
+  if (scrolling.peek()) return;
+  scrolling.value = true;
+  const settle = () => {
+    const leftMs = lastScrollMs + settleMs - performance.now();
+    if (leftMs > 0) setTimeout(settle, leftMs);
+    else scrolling.value = false;
+  };
+  setTimeout(settle, settleMs);
+}
