@@ -63,7 +63,12 @@ describe('status styles', () => {
     [formatBytes, 1023, '1023 B'],
     [formatBytes, 1536 * 1024, '2 MiB'],
     [formatBytes, 80 * 1024 ** 3, '80.0 GiB'],
-    [formatBytes, 3 * 1024 ** 4, '3.0 TiB'],
+    [formatBytes, 1024 ** 2 - 1, '1 MiB'],
+    [formatBytes, 1023.96 * 1024 ** 3, '1.00 TiB'],
+    [formatBytes, 3 * 1024 ** 4, '3.00 TiB'],
+    [formatBytes, 312.44 * 1024 ** 4, '312.4 TiB'],
+    [formatGib, 1023.9 * 1024 ** 3, '1023.9 GiB'],
+    [formatGib, 2015 * 1024 ** 3, '1.97 TiB'],
     [formatGib, 0, '0.0 GiB'],
     [formatGib, 512 * 1024 ** 2, '0.5 GiB'],
     [formatGib, 9 * 1024 ** 2, '9 MiB'],
@@ -93,6 +98,21 @@ describe('status styles', () => {
     expect(formatGibOf(null, 80 * 1024 ** 3)).toBe('— / 80.0 GiB');
     expect(formatGibOf(61.2 * 1024 ** 3, 80 * 1024 ** 3)).toBe('61.2 / 80.0 GiB');
     expect(formatGibOf(null, null)).toBe('—');
+    expect(formatGibOf(358 * 1024 ** 3, 2015 * 1024 ** 3)).toBe('0.35 / 1.97 TiB');
+    expect(formatGibOf(2015 * 1024 ** 3, null)).toBe('1.97 / — TiB');
+  });
+
+  it('bytes are written in the unit in which they are below 1,024, and never as more or less than they are', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 52 }), (bytes) => {
+        const [value = '', unit = ''] = formatBytes(bytes).split(' ');
+        const scale = 1024 ** ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'].indexOf(unit);
+        expect(Number(value)).toBeLessThan(1024);
+        const step = 10 ** -(value.split('.')[1]?.length ?? 0) * scale;
+        expect(Math.abs(Number(value) * scale - bytes)).toBeLessThanOrEqual(step / 2 + 1);
+        if (bytes >= 1024 ** 3) expect(formatGib(bytes)).toBe(formatBytes(bytes));
+      }),
+    );
   });
 
   it('an exit of which nothing is known is not told as code 0', () => {

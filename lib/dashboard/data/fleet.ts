@@ -5,7 +5,7 @@
 import { signal } from '@preact/signals';
 import { type Connection, FleetMirror, type MirroredHive } from '../../client/mirror.js';
 import type { Fleet, FleetEvent } from '../../contract/api.js';
-import { scrolling } from './scrolling.js';
+import { afterScrolling, scrolling } from './scrolling.js';
 import { sampleWorker } from './sparks.js';
 
 export type Hive = MirroredHive;
@@ -52,7 +52,7 @@ function drawEveryMs(): number {
 }
 const orderEveryMs = 1000;
 /** How long what is in view may stay as it was while one scrolls through a large fleet. */
-const maxHoldMs = 2000;
+const maxHoldMs = 5000;
 let heldSinceMs: number | null = null;
 
 function isHeld(nowMs: number): boolean {
@@ -68,8 +68,7 @@ function isHeld(nowMs: number): boolean {
 }
 
 // What came into view meanwhile is drawn in full, at once.
-scrolling.subscribe((now) => {
-  if (now) return;
+afterScrolling(() => {
   lastDrawMs = Number.NEGATIVE_INFINITY;
   redraw();
 });

@@ -6,6 +6,10 @@ const settleMs = 150;
 
 export const scrolling = signal(false);
 let lastScrollMs = 0;
+const waiting: (() => void)[] = [];
+
+/** Calls `work` each time that scrolling ends. */
+export const afterScrolling = (work: () => void): number => waiting.push(work);
 
 export function noteScroll(): void {
   lastScrollMs = performance.now();
@@ -14,7 +18,10 @@ export function noteScroll(): void {
   const settle = () => {
     const leftMs = lastScrollMs + settleMs - performance.now();
     if (leftMs > 0) setTimeout(settle, leftMs);
-    else scrolling.value = false;
+    else {
+      scrolling.value = false;
+      for (const work of waiting) work();
+    }
   };
   setTimeout(settle, settleMs);
 }

@@ -6,7 +6,7 @@ import { signal } from '@preact/signals';
 import type { History, WorkerView } from '../../contract/api.js';
 import { memoryOf } from '../../present/worker-figures.js';
 import { client } from './client.js';
-import { scrolling } from './scrolling.js';
+import { afterScrolling, scrolling } from './scrolling.js';
 
 export const stepMs = 10_000;
 export const steps = 60;
@@ -128,9 +128,7 @@ const maxInFlight = 4;
 const maxWanted = 80;
 
 // What is fetched while one scrolls is past before it comes.
-scrolling.subscribe((now) => {
-  if (!now) pump();
-});
+afterScrolling(() => pump());
 
 /** Fetches the histories wanted, newest wish first: what was scrolled past can wait, and is dropped at last. */
 function pump(): void {

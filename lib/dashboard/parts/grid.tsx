@@ -107,7 +107,7 @@ export function Grid<Row>(props: GridProps<Row>) {
       onKeyDown={(event) => walkByKey(event, props, selected, height)}
       {...holdsWhileOver}
     >
-      <Head {...props} columns={columns} />
+      <Head {...props} columns={columns} sparks={sparks} />
       <Virtual
         offsets={offsets}
         scroller={scroller}
@@ -178,7 +178,7 @@ function walkByKey<Row>(event: KeyboardEvent, props: GridProps<Row>, selected: n
   if (item?.kind === 'row') walk(item.key);
 }
 
-function Head<Row>({ kind, columns, sort, dir, sortBy }: GridProps<Row>) {
+function Head<Row>({ kind, columns, sparks, sort, dir, sortBy }: GridProps<Row> & { readonly sparks: boolean }) {
   return (
     <div class={`data-head ${kind}-head`} role="row" aria-rowindex={1}>
       {columns.map((column) => {
@@ -187,7 +187,7 @@ function Head<Row>({ kind, columns, sort, dir, sortBy }: GridProps<Row>) {
           <div
             key={column.id}
             role="columnheader"
-            class={column.number ? 'number' : ''}
+            class={column.number ? `number${sparks && column.spark ? ' with-spark' : ''}` : ''}
             aria-sort={active ? (dir === 'desc' ? 'descending' : 'ascending') : 'none'}
           >
             <button type="button" onClick={() => sortBy(column)}>
