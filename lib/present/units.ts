@@ -48,6 +48,16 @@ export const formatGibOf = (used: number | null, total: number | null): string =
   return `${side(used)} / ${side(total)} ${sizes[unit]}`;
 };
 
+/** Both in the unit of the greater, `0.98 TiB` of `2.46 TiB`; a part that would read as nothing in its own. */
+export function bytesOfWhole(
+  part: number | null,
+  whole: number | null,
+): { readonly part: string; readonly whole: string } {
+  const unit = unitOf(Math.max(part ?? 0, whole ?? 0));
+  const isLittle = part === null || Number(inUnit(part, unit)) < 0.1;
+  return { part: isLittle ? formatBytes(part) : `${inUnit(part, unit)} ${sizes[unit]}`, whole: formatBytes(whole) };
+}
+
 /** `1.2 MiB/s` */
 export const formatRate = orUnknown((bytesPerSecond) => `${formatBytes(bytesPerSecond)}/s`);
 

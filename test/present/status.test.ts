@@ -18,6 +18,7 @@ import {
   workerStateStyles,
 } from '../../lib/present/status.js';
 import {
+  bytesOfWhole,
   formatAge,
   formatBytes,
   formatCelsius,
@@ -100,6 +101,15 @@ describe('status styles', () => {
     expect(formatGibOf(null, null)).toBe('—');
     expect(formatGibOf(358 * 1024 ** 3, 2015 * 1024 ** 3)).toBe('0.35 / 1.97 TiB');
     expect(formatGibOf(2015 * 1024 ** 3, null)).toBe('1.97 / — TiB');
+  });
+
+  it('a part and its whole have one unit, unless the part would read as nothing', () => {
+    const words = (part: number | null, whole: number | null) => Object.values(bytesOfWhole(part, whole)).join(' of ');
+    expect(words(1003 * 1024 ** 3, 2519 * 1024 ** 3)).toBe('0.98 TiB of 2.46 TiB');
+    expect(words(61.2 * 1024 ** 3, 80 * 1024 ** 3)).toBe('61.2 GiB of 80.0 GiB');
+    expect(words(4 * 1024 ** 3, 2519 * 1024 ** 3)).toBe('4.0 GiB of 2.46 TiB');
+    expect(words(null, 80 * 1024 ** 3)).toBe('— of 80.0 GiB');
+    expect(words(0, null)).toBe('0 B of —');
   });
 
   it('bytes are written in the unit in which they are below 1,024, and never as more or less than they are', () => {

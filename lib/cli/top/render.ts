@@ -11,7 +11,7 @@ import {
   styleOf,
   workerStateStyles,
 } from '../../present/status.js';
-import { formatAge, formatBytes, formatPercent, unknownText } from '../../present/units.js';
+import { bytesOfWhole, formatAge, formatPercent, unknownText } from '../../present/units.js';
 import { bar, fraction, loadTone, value } from '../cells.js';
 import { drawRow, fitSpans, type Span, span, titleSpans, toText } from '../table.js';
 import { columns, printable } from '../text.js';
@@ -133,7 +133,8 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   const used = fraction(counts.usedBytes, counts.totalBytes);
   const percent = formatPercent(used === null ? null : used * 100);
   const notCounted = counts.uncounted > 0 && counts.totalBytes !== null ? `  ${counts.uncounted} not counted` : '';
-  const text = `${formatBytes(counts.usedBytes)} of ${formatBytes(counts.totalBytes)}  ${percent}${notCounted}`;
+  const vram = bytesOfWhole(counts.usedBytes, counts.totalBytes);
+  const text = `${vram.part} of ${vram.whole}  ${percent}${notCounted}`;
   if (counts.gpus > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([
