@@ -72,7 +72,7 @@ export const faults = [
   },
   {
     name: 'spread does not count reservations on a host',
-    file: 'lib/queen/capacity.ts',
+    file: 'lib/queen/host-room.ts',
     from: 'hive.workers.size + (promised?.size ?? 0)',
     to: 'hive.workers.size',
     tests: ['test/queen/reservations.test.ts'],
