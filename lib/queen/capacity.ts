@@ -158,7 +158,7 @@ export class CapacityTracker {
       cordonReason: hive.cordon?.reason ?? null,
       labels: hive.info.labels,
       memoryAvailableBytes: this.#memoryLeft(hive),
-      workerCount: hive.workers.size + (promised?.size ?? 0),
+      workerCount: hive.room.workerCount,
       gpusKnown: hive.gpusKnown,
       gpusReason: hive.gpusReason,
       gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),
