@@ -10,7 +10,7 @@ import { ChangingHive, copyOf, expectAlike, intakeOf, pairOfQueens, StreamLink, 
 
 describe('a registry by a stream, and one by POST', () => {
   it('answer every query alike after any changes, losses, cuts and restarts', async () => {
-    const { keyframes, deltas, loads, resyncs } = await streamModel(7, 1500, 20);
+    const { keyframes, deltas, loads, resyncs } = await streamModel(7, 2000, 20);
     expect(deltas).toBeGreaterThan(keyframes / 4);
     expect(loads).toBeGreaterThan(10);
     expect([...resyncs]).toEqual(expect.arrayContaining(['outOfOrder', 'value']));
