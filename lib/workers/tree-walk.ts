@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { FileReader } from '../io/file-reader.js';
 import { ETIMEDOUT } from '../io/guarded.js';
 
-type Files = Pick<FileReader, 'read' | 'list'>;
+type Files = Pick<FileReader, 'read' | 'readKept' | 'list'>;
 
 export interface CgroupTree {
   /** Paths of all cgroups below the root, relative to it (`/a/b`), parents first. */
@@ -35,7 +35,7 @@ export const countPath = (root: string): readonly string[] => Object.freeze([joi
 
 /** Number of cgroups below the root: one small read, by which a walk is left out while it is the same. */
 export async function countDescendants(
-  files: Pick<FileReader, 'readKept'>,
+  files: Pick<Files, 'readKept'>,
   path: readonly string[],
 ): Promise<number | null> {
   const [content] = await files.readKept(path, 4096);
