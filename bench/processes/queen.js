@@ -59,7 +59,11 @@ async function bareStream() {
 }
 
 async function queen() {
-  const { startQueen } = await import(new URL('../../dist/daemon/queen.js', import.meta.url).href);
+  const load = (module) => import(new URL(`../../dist/${module}`, import.meta.url).href);
+  const { keepMemoryLow } = await load('native/resident-memory.js');
+  const { startQueen } = await load('daemon/queen.js');
+  // As the command does.
+  keepMemoryLow();
   // A load sends heartbeats as fast as they are taken; no setting allows one hive that.
   const limits = { heartbeatsPerSecond: 1000 };
   const started = await startQueen(

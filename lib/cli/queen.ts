@@ -20,6 +20,8 @@ Examples:
     const options = queenOptions(resolved.settings);
     const { createLogger } = await import('./pino-log.js');
     process.exitCode = await runDaemon('queen', resolved, createLogger, async (context) => {
+      const { keepMemoryLow } = await import('../native/resident-memory.js');
+      keepMemoryLow();
       const { startQueen } = await import('../daemon/queen.js');
       return startQueen({ ...options, ...context });
     });
