@@ -93,4 +93,23 @@ describe('stream-columns-of-another-version', () => {
     expect(await stream.receive(encodeDelta(header, before, beyond))).toEqual({ kind: 'resync', reason: 'value' });
     expect(states()).toEqual(['idle', 'idle']);
   });
+
+  it('may lack a word that this queen has as a number: such a hive sends it as text', async () => {
+    const worker = ownSchema.worker.filter(({ name }) => name !== 'state');
+    const schema = readSchema(JSON.parse(JSON.stringify(sentSchema({ ...ownSchema, worker }))));
+    const { streamed } = pairOfQueens(0);
+    const heartbeat = copyOf(new SimulatedHive({ id: 'a', workers: 2, gpus: 2, seed: 1 }).nextHeartbeat());
+    for (const each of heartbeat.workers) each.state = 'idle';
+    const source = { key: 'k', owner: 'o', hive: null };
+    const stream = new HeartbeatStream(streamed, intakeOf(streamed), source, planOf(schema));
+    const body = Buffer.from(JSON.stringify(heartbeat));
+    expect(await stream.receive(encodeKeyframe({ epoch: 1, encoding: null, body }))).toMatchObject({ deltas: true });
+    const before = new NumericState(schema, countRows(heartbeat));
+    before.take(heartbeat);
+    const text = Buffer.from(JSON.stringify({ workers: [[1, { ...heartbeat.workers[1]!, state: 'busy' }]] }));
+    const header = { epoch: 1, index: 1, seq: heartbeat.seq + 1, wantsAck: false, checksum: before.checksum(), text };
+    expect(await stream.receive(encodeDelta(header, before, before))).toMatchObject({ kind: 'ack' });
+    expect(streamed.workers({}).items.map(({ state }) => state)).toEqual(['idle', 'busy']);
+    expect(streamed.fleet().workers.byState).toMatchObject({ idle: 1, busy: 1 });
+  });
 });
