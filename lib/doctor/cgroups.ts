@@ -45,7 +45,7 @@ export function checkControllers(place: CgroupPlace): Finding | null {
   const lost = missing.map((name) => uses[name]).join('; ');
   const message = `cgroup v2 lacks ${missing.join(', ')}. Not available: ${lost}. Where possible, values are summed over /proc instead.`;
   return place.kind === 'hybrid'
-    ? warn('controllers', `${message} Version 1 holds them.`, unified)
+    ? warn('controllers', `${message} cgroup v1 holds them.`, unified)
     : warn('controllers', message, 'ask whoever runs the host or container to delegate them (systemd: Delegate=yes)');
 }
 

@@ -9,7 +9,7 @@ const wantedDescriptors = 4096;
 export function checkPidNamespace(host: Host): Finding {
   const link = linkOf(host, '/proc/self/ns/pid');
   if (link === null) return warn('pidNamespace', '/proc/self/ns/pid cannot be read.', 'mount -t proc proc /proc');
-  if (sharesPidNamespace(link)) return ok('pidNamespace', 'Processes have the pids that the GPU driver gives.');
+  if (sharesPidNamespace(link)) return ok('pidNamespace', 'Processes have the same pids here as in the GPU driver.');
   return warn(
     'pidNamespace',
     'This is a pid namespace of its own (a container): processes of the host, and whose GPU memory is whose, cannot be seen.',

@@ -246,7 +246,7 @@ const expected: Record<keyof typeof hosts, readonly [string, Status, RegExp, Reg
   'controllers held by v1 (hybrid)': [
     'controllers',
     'warn',
-    /lacks memory\..*OOM kills.*Version 1 holds them/,
+    /lacks memory\..*OOM kills.*cgroup v1 holds them/,
     /unified_cgroup_hierarchy=1/,
   ],
   'controllers not delegated': ['controllers', 'warn', /lacks cpu, io\./, /Delegate=yes/],

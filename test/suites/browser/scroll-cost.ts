@@ -93,7 +93,7 @@ export function costOf(events: readonly TraceEvent[], shownMs: readonly number[]
 }
 
 const cpuMs = ({ tdur = 0 }: TraceEvent) => tdur / 1000;
-const isTask = ({ name, ph }: TraceEvent) => ph === 'X' && name === 'RunTask';
+const isTask = ({ name, ph }: TraceEvent) => ph === 'X' && name === 'ThreadControllerImpl::RunTask';
 
 /** What the busiest main thread of all pages did, outermost first. */
 function mainThread(events: readonly TraceEvent[]): TraceEvent[] {
