@@ -42,11 +42,6 @@ Napi::Value SetTcpUserTimeout(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), failed == 0 ? 0 : errno);
 }
 
-Napi::Value KeepFewArenasFromJs(const Napi::CallbackInfo& info) {
-  KeepFewArenas();
-  return info.Env().Undefined();
-}
-
 Napi::Value ReleaseUnusedPagesFromJs(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), ReleaseUnusedPages());
 }
@@ -61,7 +56,6 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, RaiseLimit));
   exports.Set("originalDescriptorLimit", Napi::Function::New(env, OriginalLimit));
   exports.Set("setTcpUserTimeout", Napi::Function::New(env, SetTcpUserTimeout));
-  exports.Set("keepFewArenas", Napi::Function::New(env, KeepFewArenasFromJs));
   exports.Set("releaseUnusedPages", Napi::Function::New(env, ReleaseUnusedPagesFromJs));
   exports.Set("clockTicksPerSecond", static_cast<double>(sysconf(_SC_CLK_TCK)));
   exports.Set("pageSize", static_cast<double>(sysconf(_SC_PAGESIZE)));

@@ -6,8 +6,6 @@
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 
 #include "detached_thread.h"
@@ -59,12 +57,6 @@ void ReleaseFilePages() {
 }
 
 }  // namespace
-
-void KeepFewArenas() {
-#ifdef __GLIBC__
-  if (std::getenv("MALLOC_ARENA_MAX") == nullptr) mallopt(M_ARENA_MAX, 2);
-#endif
-}
 
 bool ReleaseUnusedPages() {
   return StartDetached("hive-memory", [] {

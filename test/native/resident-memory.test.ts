@@ -27,17 +27,16 @@ describe('a command that keeps its memory low', () => {
     vi.useFakeTimers();
     const calls: string[] = [];
     const fake = {
-      keepFewArenas: () => void calls.push('arenas'),
       releaseUnusedPages: () => calls.push('release') > 0,
     } as unknown as Binding;
     keepMemoryLow(() => ({ binding: fake }));
-    expect(calls).toEqual(['arenas']);
+    expect(calls).toEqual([]);
     vi.advanceTimersByTime(29_999);
-    expect(calls).toEqual(['arenas']);
+    expect(calls).toEqual([]);
     vi.advanceTimersByTime(1);
-    expect(calls).toEqual(['arenas', 'release']);
+    expect(calls).toEqual(['release']);
     vi.advanceTimersByTime(1_200_000);
-    expect(calls).toEqual(['arenas', 'release', 'release', 'release']);
+    expect(calls).toEqual(['release', 'release', 'release']);
   });
 
   it('does nothing without the addon', () => {
