@@ -43,13 +43,13 @@ const steps = [
   },
   {
     name: 'typescript',
-    sources: () => inRoot('lib', 'tsconfig.json', 'tsconfig.build.json', 'package.json'),
+    sources: () => inRoot('lib', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/one-file.js'),
     target: 'dist/.built',
     run: () => {
       for (const name of existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []) {
         if (name !== 'dashboard') rmSync(join(root, 'dist', name), { recursive: true, force: true });
       }
-      const status = run('tsc', ['-p', 'tsconfig.build.json']);
+      const status = run('tsc', ['-p', 'tsconfig.build.json']) || run(process.execPath, ['scripts/one-file.js']);
       if (status === 0) {
         // npm makes it executable when it links it, which a later build would undo.
         chmodSync(join(root, 'dist/cli/main.js'), 0o755);

@@ -6,16 +6,21 @@ import { describe, expect, test } from 'vitest';
 import { completionScript, shells } from '../../lib/cli/completion.js';
 import { createProgram } from '../../lib/cli/program.js';
 import type { FleetEvent, HiveView, WorkerView } from '../../lib/contract/api.js';
+import { Control } from '../harness/control.js';
 import { useHarness } from '../harness/harness.js';
 import { createFleet, SimulatedFleet, SimulatedHive } from '../harness/simulated-fleet.js';
 import { waitFor } from '../harness/wait.js';
 import { mainFile, runCli } from './run-cli.js';
 
 const harness = useHarness();
+/** What was sent once counts for minutes, however long commands take on a machine under load. */
+const intervalMs = 30_000;
 
 async function queenWithFleet(): Promise<{ url: string; fleet: SimulatedFleet }> {
   const { url } = await harness().queen();
-  const fleet = createFleet({ queenUrls: [url], hives: 2, workersPerHive: 3, gpusPerHive: 2, prefix: 'node-' });
+  const fleet = createFleet({
+    ...{ queenUrls: [url], hives: 2, workersPerHive: 3, gpusPerHive: 2, prefix: 'node-', intervalMs },
+  });
   harness().defer(() => fleet.close());
   await fleet.sendHeartbeat();
   return { url, fleet };
@@ -25,7 +30,8 @@ async function queenWithFleet(): Promise<{ url: string; fleet: SimulatedFleet }>
 async function sendFromTwoZones(url: string): Promise<SimulatedFleet> {
   const fleet = new SimulatedFleet((agent) =>
     ['east', 'west'].map(
-      (zone) => new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent }),
+      (zone) =>
+        new SimulatedHive({ id: `host-${zone}`, labels: { zone }, workers: 2, queenUrls: [url], agent, intervalMs }),
     ),
   );
   harness().defer(() => fleet.close());
@@ -106,12 +112,14 @@ describe('cli: start', () => {
 describe('cli: daemons', () => {
   test('SIGTERM ends a queen with 0 within two seconds, also with a stream open', async () => {
     const { url, process: queen } = await harness().queen();
+    const control = await Control.start(harness());
     const stream = harness().stream(`${url}/v1/events`);
     await stream.next(({ event }) => event === 'snapshot');
     const began = performance.now();
     queen.signal('SIGTERM');
     expect(await queen.ended()).toBe(0);
-    expect(performance.now() - began).toBeLessThan(2500);
+    const ended = performance.now();
+    expect(ended - began).toBeLessThan(2500 + control.lateMs(began, ended));
   });
 
   test('SIGINT ends it too', async () => {
@@ -182,7 +190,7 @@ describe('cli: what a queen knows', () => {
 
   test('more items than one page holds all come', async () => {
     const { url } = await harness().queen();
-    const fleet = createFleet({ queenUrls: [url], hives: 12, workersPerHive: 100, gpusPerHive: 0 });
+    const fleet = createFleet({ queenUrls: [url], hives: 12, workersPerHive: 100, gpusPerHive: 0, intervalMs });
     harness().defer(() => fleet.close());
     await fleet.sendHeartbeat();
     expect(items((await runCli(['workers', '--json', '--queen', url])).stdout)).toHaveLength(1200);
@@ -356,12 +364,17 @@ describe('cli: completion', () => {
     const { url } = await harness().queen();
     await sendFromTwoZones(url);
     const queen = ['--queen', url];
-    expect(complete('hivepulse', 'cordon', ...queen, 'host-w')).toEqual(['host-west']);
-    expect(complete('hivepulse', 'events', ...queen, '--hive', '')).toEqual(['host-east', 'host-west']);
+    // A shell is not kept waiting: on a machine under load some answers come too late to be offered.
+    const offered = (...words: string[]) =>
+      waitFor(() => {
+        const names = complete('hivepulse', ...words);
+        return names.length > 0 && names;
+      });
+    expect(await offered('cordon', ...queen, 'host-w')).toEqual(['host-west']);
+    expect(await offered('events', ...queen, '--hive', '')).toEqual(['host-east', 'host-west']);
     // Bash replaces what is behind the last = or : alone.
-    expect(complete('hivepulse', 'hives', ...queen, '--label', 'zone=e')).toEqual(['east']);
-    const models = complete('hivepulse', 'workers', ...queen, '--model', '');
-    expect(models.length).toBeGreaterThan(0);
+    expect(await offered('hives', ...queen, '--label', 'zone=e')).toEqual(['east']);
+    await offered('workers', ...queen, '--model', '');
   });
 
   test('a queen that is not there, or never answers, completes nothing and does not keep the line waiting', async () => {

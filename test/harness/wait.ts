@@ -1,5 +1,5 @@
 export interface WaitOptions {
-  /** Longest wait in ms (default 10,000). */
+  /** Longest wait in ms (default 30,000: a machine under load takes ten times its quiet time). */
   readonly timeoutMs?: number;
   /** Pause between tries in ms (default 20). */
   readonly everyMs?: number;
@@ -13,7 +13,7 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   probe: () => T | Promise<T>,
-  { timeoutMs = 10_000, everyMs = 20, what = 'a condition' }: WaitOptions = {},
+  { timeoutMs = 30_000, everyMs = 20, what = 'a condition' }: WaitOptions = {},
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
@@ -13,7 +13,8 @@ function packagesOf(start: string): ReadonlyMap<string, string> {
     for (const [, module = ''] of readFileSync(file, 'utf8').matchAll(
       /^(?:import|export)\s(?:[^;'"]*\sfrom\s)?['"]([^'"]+)['"]/gm,
     ))
-      if (module.startsWith('.')) seen.add(join(dirname(file), module));
+      if (module.includes('/vendor/')) packages.set(basename(module, '.js'), relative(root, file));
+      else if (module.startsWith('.')) seen.add(join(dirname(file), module));
       else if (!module.startsWith('node:') && !packages.has(module)) packages.set(module, relative(root, file));
   return packages;
 }

@@ -20,6 +20,7 @@ import { noTrees } from '../../lib/workers/tree-workers.js';
 import type { Watched } from '../../lib/workers/watched.js';
 import { drawnPage } from '../harness/drawn-page.js';
 import { type Content, type DrawnPasses, drawnReaders } from '../harness/drawn-passes.js';
+import { readerDraws as draws } from '../harness/draws.js';
 import { monstrous, shownText } from '../harness/every-output.js';
 import { heartbeatOf, wire } from '../harness/heartbeats.js';
 import { TestQueen } from '../queen/heartbeats.js';
@@ -33,8 +34,6 @@ vi.mock('preact/hooks', () => ({
 }));
 vi.mock('uplot', () => ({ default: class {} }));
 
-/** Draws of one file of a worker, process, GPU or host, in `npm test`; HIVEPULSE_DRAWS asks for more. */
-const draws = Math.max(20_000, Number(process.env.HIVEPULSE_DRAWS ?? 0));
 const count = 8;
 const steps = 5;
 const pidMax = 40_000;
@@ -395,7 +394,7 @@ describe('of a worker, what is not known is null with its reason', () => {
   it.each(drawnReaders)(
     `$name: ${share} draws of the files of cgroups, processes, the host and GPUs, on every output`,
     {
-      timeout: 6 * draws,
+      timeout: 60_000 + 6 * draws,
     },
     async ({ open }) => {
       const page = await drawnPage();

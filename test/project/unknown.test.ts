@@ -11,6 +11,7 @@ import type { ReportedGpu, ReportedValues } from '../../lib/gpu/report.js';
 import type { GpuReader, VendorReading } from '../../lib/gpu/vendor.js';
 import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
 import { gpuNullText, nullPaths, unexplained } from '../../lib/present/null-text.js';
+import { readerDraws as draws } from '../harness/draws.js';
 import { fleetSamples, shownText } from '../harness/every-output.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { heartbeatOfReading, holdOutputs } from '../harness/held-outputs.js';
@@ -29,11 +30,9 @@ const others = Object.entries<Field>(gpuFields).flatMap(([name, { shape, unmeasu
 );
 /** The last two are cut from the one before them. */
 const parentOf = (index: number): string => (index < gpuCount - 2 ? '' : `GPU-${gpuCount - 3}`);
-/** Draws of one field of a GPU that answers, in `npm test`; HIVEPULSE_DRAWS asks for more. */
-const draws = Math.max(20_000, Number(process.env.HIVEPULSE_DRAWS ?? 0));
 const stepsPerRun = 5;
-/** A quarter of the steps and an eighth of the GPUs give no values, and those do not count: 1.52 times as many are needed. */
-const runs = Math.ceil((1.75 * draws) / (stepsPerRun * gpuCount * rules.length));
+/** A quarter of the steps and an eighth of the GPUs give no values, and those do not count. */
+const perRun = stepsPerRun * gpuCount * rules.length * (3 / 4) * (7 / 8);
 
 type Draw =
   | { readonly value: unknown }
@@ -239,44 +238,41 @@ describe('unknown is never none, and garbage is never a value', () => {
     `${draws} draws of values, failures and recoveries of GPU readers, held to every output`,
     () => {
       let count = 0;
-      fc.assert(
-        fc.property(fc.array(step, { minLength: stepsPerRun, maxLength: stepsPerRun }), (steps) => {
-          const report = chain();
-          let known = false;
-          let lost = new Set<number>();
-          for (const next of steps) {
-            const { heartbeat, queen, events } = report(next);
-            if (typeof next === 'string') {
-              // The reader failed: its GPUs stay, nothing of them is known, and none is lost for that.
-              expect(heartbeat.gpusKnown).toBe('unknown');
-              expect(heartbeat.gpus).toHaveLength(known ? gpuCount : 0);
-              for (const gpu of heartbeat.gpus) {
-                expect(gpu.health).not.toBe('lost');
-                for (const { name } of [...rules, ...others]) expect(numberOf(gpu, name)).toBeNull();
-              }
-              expect(events).toEqual([]);
-            } else {
-              const nowLost = new Set(
-                next.flatMap(({ unreachable }, i) =>
-                  unreachable === 'lost' || unreachable === 'resetRequired' ? [i] : [],
-                ),
-              );
-              expect(events).toHaveLength(
-                [...nowLost].filter((i) => !lost.has(i)).length + [...lost].filter((i) => !nowLost.has(i)).length,
-              );
-              lost = nowLost;
-              known = true;
-              holdValues(heartbeat, next);
-              count += next.filter(({ unreachable }) => unreachable === null).length * rules.length;
+      const held = fc.property(fc.array(step, { minLength: stepsPerRun, maxLength: stepsPerRun }), (steps) => {
+        const report = chain();
+        let known = false;
+        let lost = new Set<number>();
+        for (const next of steps) {
+          const { heartbeat, queen, events } = report(next);
+          if (typeof next === 'string') {
+            // The reader failed: its GPUs stay, nothing of them is known, and none is lost for that.
+            expect(heartbeat.gpusKnown).toBe('unknown');
+            expect(heartbeat.gpus).toHaveLength(known ? gpuCount : 0);
+            for (const gpu of heartbeat.gpus) {
+              expect(gpu.health).not.toBe('lost');
+              for (const { name } of [...rules, ...others]) expect(numberOf(gpu, name)).toBeNull();
             }
-            holdOutputs(heartbeat, queen);
+            expect(events).toEqual([]);
+          } else {
+            const nowLost = new Set(
+              next.flatMap(({ unreachable }, i) =>
+                unreachable === 'lost' || unreachable === 'resetRequired' ? [i] : [],
+              ),
+            );
+            expect(events).toHaveLength(
+              [...nowLost].filter((i) => !lost.has(i)).length + [...lost].filter((i) => !nowLost.has(i)).length,
+            );
+            lost = nowLost;
+            known = true;
+            holdValues(heartbeat, next);
+            count += next.filter(({ unreachable }) => unreachable === null).length * rules.length;
           }
-        }),
-        { numRuns: runs, endOnFailure: true },
-      );
-      expect(count).toBeGreaterThanOrEqual(draws);
+          holdOutputs(heartbeat, queen);
+        }
+      });
+      while (count < draws) fc.assert(held, { numRuns: Math.ceil((draws - count) / perRun), endOnFailure: true });
     },
-    3 * draws,
+    60_000 + 3 * draws,
   );
 
   it.each([

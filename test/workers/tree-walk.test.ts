@@ -41,6 +41,13 @@ describe('walking the cgroup tree', () => {
 });
 
 describe('what a walk meets on its way', () => {
+  type Read = (paths: readonly string[]) => Promise<(Buffer | number)[]>;
+  /** What it keeps open it reads as text. */
+  const withKept = <F extends { readonly read: Read }>(files: F) => ({
+    ...files,
+    readKept: async (paths: readonly string[]) =>
+      (await files.read(paths)).map((content) => (typeof content === 'number' ? content : content.toString('latin1'))),
+  });
   const directory = (...names: string[]): DirectoryEntry[] => names.map((name) => ({ name, isDirectory: true }));
   /** Directories by path below `/r`: their entries, or the errno of listing them. */
   const filesOf = (
@@ -60,7 +67,7 @@ describe('what a walk meets on its way', () => {
         return paths.map((path) => tree[below(path)] ?? 2);
       },
     };
-    return { files, asked };
+    return { files: withKept(files), asked };
   };
   const walk = (tree: Parameters<typeof filesOf>[0], previous: CgroupTree | null = null) =>
     walkTree(filesOf(tree).files, '/r', previous);
@@ -106,7 +113,7 @@ describe('what a walk meets on its way', () => {
       reads += 1;
       return paths.map(() => 2);
     };
-    await walkTree({ read, list: async () => [[]] }, '/r');
+    await walkTree(withKept({ read, list: async () => [[]] }), '/r');
     // The count, and the one level that there is.
     expect(reads).toBe(2);
   });

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { OpenFiles } from '../../../lib/io/guarded.js';
 import { openFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
+import { readerDraws } from '../../harness/draws.js';
 import { heartbeatOfReading, holdOutputs, holdValues } from '../../harness/held-outputs.js';
 import { TestQueen } from '../../queen/heartbeats.js';
 import { apu, arcI915, arcXe, type FakeClient, FakeDrmHost, type Files, instinct, radeon } from './fake-host.js';
 import { drmSource, failingFiles, vendorsOver } from './sources.js';
 
-/** HIVEPULSE_DRAWS asks for more than are drawn in `npm test`. */
-const factor = Math.max(1, Number(process.env.HIVEPULSE_DRAWS ?? 0) / 20_000);
+const factor = readerDraws / 20_000;
 const numRuns = Math.ceil(8 * factor);
 const stepsPerRun = 6;
 /** Files that change rarely are read again after so many passes. */
@@ -125,7 +125,7 @@ it.each<{ reader: string; open: OpenFiles }>([
 ])(
   'implausible_value: whatever the files of AMD and Intel cards hold or refuse, on every output: by $reader',
   {
-    timeout: 120_000 * factor,
+    timeout: 120_000 * Math.max(1, factor),
   },
   async ({ open }) => {
     let draws = 0;
