@@ -76,7 +76,7 @@ class Growth {
 
   constructor(before: Forest, processes: Iterable<TreeProcess>, roots: readonly TreeRoot[]) {
     this.#before = before;
-    this.#roots = [...roots].sort((a, b) => a.startTicks - b.startTicks);
+    this.#roots = [...roots].sort((a, b) => a.startTicks - b.startTicks || a.pid - b.pid);
     this.#byKey = new Map(roots.map((root) => [root.key, root]));
     this.#byIdentity = new Map(roots.map((root) => [identityKey(root), root]));
     this.#byMarker = unambiguous(roots, ({ marker }) => marker);
@@ -90,11 +90,11 @@ class Growth {
   }
 
   forest(): Forest {
-    // Outer roots are the older ones, and how deep a tree lies must be known before it is chosen.
-    for (const { key, pid, startTicks } of this.#roots) {
+    // How deep a tree lies must be known before it is chosen: as it was, and of living roots anew, of which the outer ones are the older.
+    for (const { key } of this.#roots) this.#outer.set(key, this.#before.outer.get(key) ?? null);
+    for (const { pid, startTicks } of this.#roots) {
       const process = this.#processes.get(pid);
       if (process?.startTicks === startTicks) this.#resolve(process);
-      else this.#outer.set(key, this.#before.outer.get(key) ?? null);
     }
     const members = new Map<string, Member>();
     const sessions = new Map(this.#sessions);

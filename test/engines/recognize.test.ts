@@ -97,6 +97,37 @@ describe('collect_parses_cmdline', () => {
     expect(found).toEqual({ engine: 'vllm', models: ['org/model'], process: 1 });
   });
 
+  it('a role says no more than it knows', () => {
+    const none = { engine: null, port: null, defaultPort: null };
+    expect(roleOf(argv('vllm serve a --port 80'))).toEqual({
+      role: 'engine',
+      engine: 'vllm',
+      port: 80,
+      defaultPort: 8000,
+    });
+    expect(roleOf(argv('vllm serve a --uds /run/v.sock'))).toEqual({
+      ...{ role: 'engine', engine: 'vllm', port: null, defaultPort: 8000, unixSocket: true },
+    });
+    const loadOf = (line: string) => roleOf(argv(line)).loadPort;
+    expect([loadOf('tritonserver'), loadOf('tritonserver --metrics-port 9002')]).toEqual([8002, 9002]);
+    expect(roleOf(argv('node_exporter'))).toEqual({ ...none, role: 'helper' });
+    expect(roleOf(argv('python3 -c multiprocessing.spawn'))).toEqual({ ...none, role: 'helper', isRunner: true });
+    expect(roleOf(argv('python3 -c multiprocessing.resource_tracker'))).toEqual({ ...none, role: 'helper' });
+    expect(roleOf(argv('sleep 1'))).toEqual({ ...none, role: 'other' });
+    expect(roleOf([])).toEqual({ ...none, role: 'other' });
+  });
+
+  it('of several engines a worker serves what all of them do, in whatever order', () => {
+    const three = (...names: string[]) =>
+      served('sh', ...names.map((list) => `vllm serve m --served-model-name ${list}`)).models;
+    expect([
+      three('a b', 'b a', 'a b'),
+      three('a b', 'a c', 'a b'),
+      three('a b', 'a', 'a b'),
+      three('a', 'a b', 'a'),
+    ]).toEqual([...[['a', 'b'], [], [], []]]);
+  });
+
   it('a helper alone is still its engine, without a port', () => {
     expect(served('sglang::scheduler_TP0')).toMatchObject({ engine: 'sglang', models: [] });
     expect(roleOf(['sglang::scheduler_TP0'])).toMatchObject({ role: 'helper', port: null, defaultPort: null });

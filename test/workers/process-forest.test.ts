@@ -173,6 +173,14 @@ describe('for any history of forks, ends, orphans, sessions, cleared environment
     });
   });
 
+  it('is the same in whatever order roots and processes come', () => {
+    everyScan((host, forest, before) => {
+      const backwards = growForest(before, [...host.alive.values()].reverse(), [...host.roots].reverse());
+      expect(backwards.members).toEqual(forest.members);
+      expect(backwards.outer).toEqual(forest.outer);
+    });
+  });
+
   it('parents stand before their children', () => {
     everyScan((host, forest) => {
       const order = new Map([...forest.members.keys()].map((identity, i) => [identity, i]));

@@ -4,6 +4,7 @@ import { throttleReasons } from '../../../lib/gpu/nvidia/codes.js';
 import {
   computeAppsFields,
   GpuQuery,
+  hostProblem,
   listFailure,
   parseComputeApps,
   parseFailure,
@@ -93,6 +94,97 @@ describe('rows of GPUs', () => {
     const { rows } = parseGpuRows(row({ 'memory.used': cell }), query);
     expect(rows[0]!.values.memoryUsedBytes).toBeUndefined();
     expect(rows[0]!.codes.memoryUsedBytes).toBe(code);
+  });
+
+  const rowOf = (cells: Readonly<Record<string, string>>) => parseGpuRows(row(cells), query).rows[0];
+
+  it.each([
+    ['power.draw', 'powerWatts', '34.17', 34.17],
+    ['power.draw', 'powerWatts', 'x34', null],
+    ['power.draw', 'powerWatts', '34 W', null],
+    ['memory.total', 'memoryTotalBytes', '12 MiB', 12 * MiB],
+    ['memory.total', 'memoryTotalBytes', '12MiB', 12 * MiB],
+    ['memory.total', 'memoryTotalBytes', '12 MiB x', null],
+    ['memory.total', 'memoryTotalBytes', '-1', null],
+    ['clocks_event_reasons.active', 'throttleBits', 'x0x4', null],
+    ['clocks_event_reasons.active', 'throttleBits', '0x4 x', null],
+    ['clocks_event_reasons.active', 'throttleBits', '0xF', 15],
+  ] as const)('%s: %s of "%s%s" is a number or none', (name, field, cell, value) => {
+    const found = rowOf({ [name]: cell });
+    expect(found?.values[field] ?? null).toBe(value);
+    expect(found?.codes[field] === undefined).toBe(value !== null);
+  });
+
+  it.each([
+    ['12.0', '12.0'],
+    ['8.10', '8.10'],
+    ['x8.9', ''],
+    ['8.9x', ''],
+    ['8', ''],
+    ['[N/A]', ''],
+  ])('a compute capability of %s is "%s"', (cell, shown) =>
+    expect(rowOf({ compute_cap: cell })?.computeCapability).toBe(shown),
+  );
+
+  it('a row begins with an index and a board; what has neither is none, and a board may have no name', () => {
+    for (const index of ['', 'x1', '1x', '12345', '-1']) expect([index, rowOf({ index })]).toEqual([index, undefined]);
+    expect(rowOf({ index: '12' })?.index).toBe(12);
+    for (const name of ['', '[N/A]', '[Unknown Error]', 'N/A'])
+      expect(rowOf({ uuid: name })).toMatchObject({ uuid: '' });
+    for (const name of ['?', 'a b', '-x12']) expect([name, rowOf({ uuid: name })]).toEqual([name, undefined]);
+    expect(rowOf({ name: '[N/A]', 'pci.bus_id': '[N/A]' })).toMatchObject({ name: '', busId: '', parentUuid: '' });
+    // A cell short.
+    expect(parseGpuRows(row({}).replace(/, [^,]*$/, ''), query).rows).toEqual([]);
+  });
+
+  it('nothing at all is said of nothing', () => {
+    const none = { rows: [], driverVersion: '', invalidField: null, lost: [], corrupted: [] };
+    expect(parseGpuRows('', query)).toEqual(none);
+    expect(parseGpuRows(' Field "a.b" is not a valid field to query.', query)).toEqual({
+      ...none,
+      invalidField: 'a.b',
+    });
+    expect(parseGpuRows('x Field "a.b" is not a valid field to query.', query)).toEqual(none);
+  });
+
+  it('a field that this nvidia-smi does not know has that as its reason, and those of no number have none', () => {
+    let old = new GpuQuery();
+    for (const name of ['power.draw', 'driver_version', 'compute_cap']) old = old.without(name) ?? old;
+    expect(old.argument.split(',')).not.toContain('power.draw');
+    const cells = old.argument.split(',').map((name) => ({ index: '0', uuid, name: 'L4' })[name] ?? '[N/A]');
+    const [found] = parseGpuRows(cells.join(', '), old).rows;
+    expect(found?.codes.powerWatts).toBe(13);
+    expect(Object.keys(found?.codes ?? {})).not.toEqual(expect.arrayContaining(['driverVersion']));
+    expect(Object.keys(found?.codes ?? {})).not.toEqual(expect.arrayContaining(['computeCapability']));
+    expect(found?.computeCapability).toBe('');
+  });
+
+  it('an exit is a problem of the host where no GPU explains it', () => {
+    const of = (text: string, exitCode: number | null) =>
+      hostProblem(parseGpuRows(text, query), exitCode)?.text ?? null;
+    const good = row({});
+    const warned = (busId: string) => `${good}\nWARNING: infoROM is corrupted at gpu ${busId}`;
+    const lost = `${good}\nUnable to determine the device handle for GPU 0000:02:00.0: GPU is lost.`;
+    expect([of(good, 0), of(good, null), of(lost, 0)]).toEqual([null, null, null]);
+    // Its cells without a value are of that reason.
+    expect(of(good, 3)).toBeNull();
+    expect(of(good, 2)).toContain('nvidia-smi ended with 2 and says of no GPU why');
+    expect(of(good, 255)).toContain('nvidia-smi ended with 255');
+    // A GPU that is out of reach explains it, but not what only a corrupted infoROM does.
+    expect([of(lost, 255), of(lost, 15)]).toEqual([null, null]);
+    expect(of(lost, 14)).toContain('ended with 14');
+    expect(of(warned('0000:01:00.0'), 14)).toBeNull();
+    expect(of(warned('0000:01:00.0'), 15)).toContain('ended with 15');
+    expect(of(warned('0000:09:00.0'), 0)).toContain('of GPU 0000:09:00.0, which it does not list');
+    // A cell that says the same as the exit, of one of several GPUs.
+    const second = row({
+      index: '1',
+      uuid: `${uuid}2`,
+      'pci.bus_id': '00000000:03:00.0',
+      'power.draw': '[Unknown Error]',
+    });
+    expect(of(`${good}\n${second}`, 255)).toBeNull();
+    expect(of(`${warned('0000:01:00.0')}\n${second}`, 14)).toBeNull();
   });
 
   it('keeps a comma in the name of a card', () => {
