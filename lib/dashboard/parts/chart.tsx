@@ -101,7 +101,7 @@ function scaleTexts(
 ): string[] {
   const isEmpty =
     top === 0 && limit === null && u.data.slice(1).every((line) => [...line].every((value) => value == null));
-  return splits.map((value) => (isEmpty ? '' : format(value).replace(/\.0+(?!\d)/, '')));
+  return splits.map((value) => (isEmpty ? '' : format(value).replace(/\.0{1,3}(?!\d)/, '')));
 }
 
 /** Room for the longest label of the axis of values, px. */
