@@ -117,7 +117,10 @@ export class ProcessTrees {
 
   /** All processes of all trees live and listen. */
   async started(): Promise<void> {
-    await waitFor(() => this.#failures.length > 0 || this.#up === this.#expected, { timeoutMs: 150_000, what: 'trees' });
+    await waitFor(() => this.#failures.length > 0 || this.#up === this.#expected, {
+      timeoutMs: 150_000,
+      what: 'trees',
+    });
     if (this.#failures.length > 0) throw new Error(this.#failures.join('\n'));
   }
 
